@@ -1,0 +1,149 @@
+use std::{error::Error, time::Duration};
+
+use http::StatusCode;
+use tokio::time::Instant;
+
+use super::{GrpcCode, Moment, Outcome, Rejection};
+
+/// What went wrong, as far as it is known.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Cause<'a> {
+    /// The service, its transport or its body gave an error.
+    Error(&'a (dyn Error + 'static)),
+    /// The service gave an error of a type that cannot be looked into; this is the type's name.
+    Opaque(&'static str),
+    /// A guard refused: one of this call, or one further in.
+    Rejection(&'a Rejection),
+    /// The service panicked, with this message.
+    Panic(&'a str),
+    /// The `grpc-message` that came with the status.
+    GrpcMessage(&'a str),
+    /// A gRPC response ended without a status: the peer or a proxy died in the middle of it.
+    MissingGrpcStatus,
+}
+
+impl<'a> Cause<'a> {
+    /// An error as a cause: a rejection anywhere in its source chain is what counts.
+    pub(crate) fn of(error: &'a (dyn Error + 'static)) -> Self {
+        match Rejection::find(error) {
+            Some(rejection) => Cause::Rejection(rejection),
+            None => Cause::Error(error),
+        }
+    }
+}
+
+/// How a call ended: what a guard is told when its permit is settled.
+#[derive(Debug)]
+pub struct End<'a> {
+    pub(crate) outcome: Outcome,
+    pub(crate) now: &'a Moment,
+    pub(crate) began: Option<Instant>,
+    pub(crate) head_at: Option<Instant>,
+    pub(crate) busy: Option<Duration>,
+    pub(crate) readiness_wait: Option<Duration>,
+    pub(crate) status: Option<StatusCode>,
+    pub(crate) grpc_code: Option<GrpcCode>,
+    pub(crate) response_bytes: u64,
+    pub(crate) cause: Option<Cause<'a>>,
+}
+
+impl<'a> End<'a> {
+    /// An end with nothing but an outcome, as a guard's own tests need it.
+    pub fn new(outcome: Outcome, now: &'a Moment) -> Self {
+        End {
+            outcome,
+            now,
+            began: None,
+            head_at: None,
+            busy: None,
+            readiness_wait: None,
+            status: None,
+            grpc_code: None,
+            response_bytes: 0,
+            cause: None,
+        }
+    }
+
+    /// Adds when the call was admitted.
+    #[must_use]
+    pub fn with_began(mut self, began: Instant) -> Self {
+        self.began = Some(began);
+        self
+    }
+
+    /// Adds what went wrong.
+    #[must_use]
+    pub fn with_cause(mut self, cause: Cause<'a>) -> Self {
+        self.cause = Some(cause);
+        self
+    }
+
+    /// The one judgement on this call.
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// The time of the end; reads the clock unless another guard of the call already has.
+    #[inline]
+    pub fn now(&self) -> Instant {
+        self.now.now()
+    }
+
+    /// When the call was admitted, if any of its guards asked for the time then.
+    #[inline]
+    pub fn began(&self) -> Option<Instant> {
+        self.began
+    }
+
+    /// From admission to now, if any guard asked for the time at admission.
+    #[inline]
+    pub fn elapsed(&self) -> Option<Duration> {
+        let began = self.began?;
+        Some(self.now().saturating_duration_since(began))
+    }
+
+    /// From admission to the response's head, if any guard asked for the time then.
+    pub fn time_to_head(&self) -> Option<Duration> {
+        Some(self.head_at?.saturating_duration_since(self.began?))
+    }
+
+    /// Time spent inside the service's own polls, if a guard [wants](crate::guard::Wants) it measured.
+    pub fn busy(&self) -> Option<Duration> {
+        self.busy
+    }
+
+    /// Time that the caller waited for readiness, if a guard [wants](crate::guard::Wants) it measured.
+    pub fn readiness_wait(&self) -> Option<Duration> {
+        self.readiness_wait
+    }
+
+    /// The HTTP status, once there was one.
+    pub fn status(&self) -> Option<StatusCode> {
+        self.status
+    }
+
+    /// The gRPC code of a gRPC call, once there was one, in headers or in trailers.
+    pub fn grpc_code(&self) -> Option<GrpcCode> {
+        self.grpc_code
+    }
+
+    /// Bytes of response body that were handed on, without trailers and framing.
+    pub fn response_bytes(&self) -> u64 {
+        self.response_bytes
+    }
+
+    /// What went wrong, if anything did and it is known.
+    pub fn cause(&self) -> Option<&Cause<'a>> {
+        self.cause.as_ref()
+    }
+
+    /// The error, if the cause is one.
+    pub fn error(&self) -> Option<&'a (dyn Error + 'static)> {
+        match self.cause {
+            Some(Cause::Error(error)) => Some(error),
+            Some(Cause::Rejection(rejection)) => Some(rejection),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,66 @@
+use std::{any::Any, error::Error, io};
+
+/// What an error becomes where its type must be left behind.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// How far a source chain is followed; a longer one is most likely a ring.
+pub(crate) const MAX_CHAIN: usize = 16;
+
+/// Finds an error type anywhere in the source chain of an error, itself included.
+pub fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    chain(error).find_map(|error| error.downcast_ref())
+}
+
+/// The error and its sources, outermost first.
+pub(crate) fn chain<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error: &&'a (dyn Error + 'static)| error.source()).take(MAX_CHAIN)
+}
+
+/// Looks at an error of a type that is not known to be an `Error`.
+///
+/// A service whose error type stays as it is has no bound on it, so only well-known types can be seen.
+pub(crate) fn view(error: &dyn Any) -> Option<&(dyn Error + 'static)> {
+    if let Some(error) = error.downcast_ref::<BoxError>() {
+        return Some(&**error);
+    }
+    #[cfg(feature = "tonic")]
+    if let Some(status) = error.downcast_ref::<tonic::Status>() {
+        return Some(status);
+    }
+    if let Some(error) = error.downcast_ref::<io::Error>() {
+        return Some(error);
+    }
+    error.downcast_ref::<super::Rejection>().map(|r| r as _)
+}
+
+/// Whether an error says that time ran out.
+pub(crate) fn is_timeout(error: &(dyn Error + 'static)) -> bool {
+    chain(error).any(|error| {
+        error.is::<tokio::time::error::Elapsed>()
+            || is_tower_timeout(error)
+            || error
+                .downcast_ref::<io::Error>()
+                .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+    })
+}
+
+#[cfg(feature = "tower")]
+fn is_tower_timeout(error: &(dyn Error + 'static)) -> bool {
+    error.is::<tower::timeout::error::Elapsed>()
+}
+#[cfg(not(feature = "tower"))]
+fn is_tower_timeout(_: &(dyn Error + 'static)) -> bool {
+    false
+}
+
+/// Whether an error is tower's way to say "less".
+#[cfg(feature = "tower")]
+pub(crate) fn is_overload(error: &(dyn Error + 'static)) -> bool {
+    find::<tower::load_shed::error::Overloaded>(error).is_some()
+}
+#[cfg(not(feature = "tower"))]
+pub(crate) fn is_overload(_: &(dyn Error + 'static)) -> bool {
+    false
+}

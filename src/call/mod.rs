@@ -1,0 +1,31 @@
+//! What everybody agrees on: how a call ended, who refused it, what time it is.
+//!
+//! A *call* is one request through a guarded service until its response **body** ends, fails or is dropped.
+//! It has exactly one [`Outcome`], which metrics, logs, error groups and every guard share.
+//!
+//! Nothing here knows about services; the arrows point from the guards to this module.
+
+mod classify;
+mod end;
+mod error;
+mod grpc;
+mod moment;
+mod outcome;
+mod quiet;
+mod rejection;
+mod setting;
+
+pub use classify::{Classify, Ending};
+pub use end::{Cause, End};
+pub use error::{BoxError, find};
+pub use grpc::GrpcCode;
+pub use moment::Moment;
+pub use outcome::Outcome;
+pub use quiet::hook_panics;
+pub use rejection::{Name, Rejection, RejectionKind};
+pub use setting::InvalidSetting;
+
+pub(crate) use classify::judged;
+pub(crate) use error::{chain, is_overload, is_timeout, view};
+pub(crate) use quiet::{Payload, caught, hook_panicked, panic_message, quietly};
+pub(crate) use setting::fraction;

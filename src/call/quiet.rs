@@ -1,0 +1,57 @@
+//! Code that is not ours to trust - hooks, recorders, subscribers, sinks - may panic without harming a call.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+static HOOK_PANICS: AtomicU64 = AtomicU64::new(0);
+
+/// How many times a hook, subscriber, recorder, error sink or classifier has panicked in this process.
+///
+/// Such a panic never fails a call (a classifier's makes that one call a failure); this number is how one
+/// learns of it. Also sent as the counter `tower_keep_hook_panics_total`.
+pub fn hook_panics() -> u64 {
+    HOOK_PANICS.load(Ordering::Relaxed)
+}
+
+/// What a panic leaves.
+pub(crate) type Payload = Box<dyn Any + Send>;
+
+/// Runs the service's own code; a panic is kept for whoever settles the call.
+#[inline]
+pub(crate) fn caught<R>(work: impl FnOnce() -> R) -> Result<R, Payload> {
+    catch_unwind(AssertUnwindSafe(work))
+}
+
+/// Runs a hook; a panic is counted and gives `None`.
+#[inline]
+pub(crate) fn quietly<R>(hook: impl FnOnce() -> R) -> Option<R> {
+    match caught(hook) {
+        Ok(value) => Some(value),
+        Err(payload) => {
+            hook_panicked(payload);
+            None
+        }
+    }
+}
+
+#[cold]
+pub(crate) fn hook_panicked(payload: Payload) {
+    HOOK_PANICS.fetch_add(1, Ordering::Relaxed);
+    // The recorder may be the one that panics, and so may the payload when it is dropped.
+    let _ = caught(|| metrics::counter!("tower_keep_hook_panics_total").increment(1));
+    let _ = caught(|| drop(payload));
+}
+
+/// The message of a panic, as far as it has one.
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
+    if let Some(text) = payload.downcast_ref::<&'static str>() {
+        text
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text
+    } else {
+        "a panic without a message"
+    }
+}

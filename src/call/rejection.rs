@@ -1,0 +1,193 @@
+use std::{error::Error, fmt, sync::Arc, time::Duration};
+
+/// The name of a guard or service: a literal costs nothing, a made-up one is shared.
+#[derive(Clone)]
+pub struct Name(Repr);
+
+#[derive(Clone)]
+enum Repr {
+    Static(&'static str),
+    Shared(Arc<str>),
+}
+
+impl Name {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        match &self.0 {
+            Repr::Static(name) => name,
+            Repr::Shared(name) => name,
+        }
+    }
+}
+
+// Equal by text, wherever it is kept.
+impl PartialEq for Name {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+impl Eq for Name {}
+impl std::hash::Hash for Name {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl From<&'static str> for Name {
+    fn from(name: &'static str) -> Self {
+        Name(Repr::Static(name))
+    }
+}
+impl From<String> for Name {
+    fn from(name: String) -> Self {
+        Name(Repr::Shared(name.into()))
+    }
+}
+impl From<Arc<str>> for Name {
+    fn from(name: Arc<str>) -> Self {
+        Name(Repr::Shared(name))
+    }
+}
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+/// Why a guard refuses; decides the status that the caller gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RejectionKind {
+    /// A circuit breaker is open. 503, `UNAVAILABLE`.
+    CircuitOpen,
+    /// Too many calls in a time. 429, `RESOURCE_EXHAUSTED`.
+    RateLimited,
+    /// Too many calls at once. 503, `RESOURCE_EXHAUSTED`.
+    Full,
+    /// Load is being shed, or the service is being drained. 503, `UNAVAILABLE`.
+    Overloaded,
+    /// No time is left to do the work in. 504, `DEADLINE_EXCEEDED`.
+    DeadlineExceeded,
+}
+
+impl RejectionKind {
+    /// In lower case, words joined by `_`, for labels and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            RejectionKind::CircuitOpen => "circuit_open",
+            RejectionKind::RateLimited => "rate_limited",
+            RejectionKind::Full => "full",
+            RejectionKind::Overloaded => "overloaded",
+            RejectionKind::DeadlineExceeded => "deadline_exceeded",
+        }
+    }
+
+    /// What the caller is told: says nothing about which guard it was.
+    pub(crate) const fn public_detail(self) -> &'static str {
+        match self {
+            RejectionKind::CircuitOpen => "a dependency is unavailable",
+            RejectionKind::RateLimited => "too many requests",
+            RejectionKind::Full => "too many requests in flight",
+            RejectionKind::Overloaded => "the service is overloaded",
+            RejectionKind::DeadlineExceeded => "no time is left for the request",
+        }
+    }
+}
+
+/// A call refused by a guard of this process: the one error family of local refusals.
+///
+/// Breakers ignore it, adaptive limits do not sample it, retries do not repeat it unless told, so that a
+/// wrong order of layers stays harmless. [`Rejection::find`] finds one anywhere in a source chain; a
+/// refusal that left as a response carries its `Rejection` in the response's extensions.
+#[derive(Clone, Debug)]
+pub struct Rejection {
+    kind: RejectionKind,
+    guard: Name,
+    reason: Option<Name>,
+    retry_after: Option<Duration>,
+}
+
+impl Rejection {
+    /// A refusal of the given kind by the guard of that name.
+    pub fn new(kind: RejectionKind, guard: impl Into<Name>) -> Self {
+        Rejection {
+            kind,
+            guard: guard.into(),
+            reason: None,
+            retry_after: None,
+        }
+    }
+
+    /// Load is being shed: 503, `UNAVAILABLE`.
+    pub fn overloaded(guard: impl Into<Name>) -> Self {
+        Rejection::new(RejectionKind::Overloaded, guard)
+    }
+
+    /// Too many calls in a time: 429, `RESOURCE_EXHAUSTED`.
+    pub fn rate_limited(guard: impl Into<Name>) -> Self {
+        Rejection::new(RejectionKind::RateLimited, guard)
+    }
+
+    /// Adds why, for logs and for whoever is on call; callers over the wire do not see it.
+    #[must_use]
+    pub fn reason(mut self, reason: impl Into<Name>) -> Self {
+        self.reason = Some(reason.into());
+        self
+    }
+
+    /// Adds how long the caller should stay away. Sent as `Retry-After`, rounded up to whole seconds.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// Why it was refused, as a kind.
+    pub fn kind(&self) -> RejectionKind {
+        self.kind
+    }
+
+    /// Which guard refused.
+    pub fn guard(&self) -> &str {
+        self.guard.as_str()
+    }
+
+    /// Why it was refused, in words.
+    pub fn why(&self) -> Option<&str> {
+        self.reason.as_ref().map(Name::as_str)
+    }
+
+    /// How long the caller should stay away, if the guard knows.
+    pub fn wait(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// Finds a rejection anywhere in the source chain of an error.
+    ///
+    /// ```
+    /// use tower_keep::Rejection;
+    ///
+    /// let error: Box<dyn std::error::Error + Send + Sync> = Box::new(Rejection::overloaded("shed"));
+    /// assert_eq!(Rejection::find(&*error).unwrap().guard(), "shed");
+    /// ```
+    pub fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Rejection> {
+        super::find(error)
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "refused by {:?}: {}", self.guard, self.kind.as_str())?;
+        match &self.reason {
+            Some(reason) => write!(f, " ({reason})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Error for Rejection {}

@@ -1,0 +1,256 @@
+//! Carries out what the protocol has judged: settles the call and hands on the response.
+
+use std::{any::Any as AnyType, panic::resume_unwind};
+
+use bytes::Bytes;
+use http::Response;
+use http_body::Body;
+
+use super::{Guard, GuardedBody, Held};
+use crate::{
+    call::{
+        BoxError, Cause, Classify, Ending, Moment, Outcome, Payload, Rejection, judged,
+        panic_message, view,
+    },
+    protocol::{
+        Any, Client, Http, HttpCall, Protocol, Responds, Side, Step, error_verdict, panic_answer,
+        refusal_answer,
+    },
+};
+
+/// How a protocol turns the result of a service that gives `Result<Res, E>` into that of the guarded one.
+///
+/// Implemented for the four [protocols](crate::protocol); not meant to be called or implemented elsewhere.
+#[diagnostic::on_unimplemented(
+    message = "the `{Self}` protocol cannot answer for a service that gives `Result<{Res}, {E}>`",
+    note = "`Any` and `Client` need an error that converts into `BoxError`",
+    note = "HTTP and gRPC need `http::Response<B>` with `B: http_body::Body<Data = Bytes>`"
+)]
+pub trait Answer<Res, E>: Protocol + Sized {
+    /// What the guarded service gives.
+    type Response<G: Guard>;
+    /// The error of the guarded service.
+    type Error;
+
+    #[doc(hidden)]
+    fn finish<G: Guard>(
+        held: Held<G, Self>,
+        result: Result<Res, E>,
+    ) -> Result<Self::Response<G>, Self::Error>;
+    #[doc(hidden)]
+    fn refuse<G: Guard>(
+        held: Held<G, Self>,
+        why: Box<Rejection>,
+    ) -> Result<Self::Response<G>, Self::Error>;
+    #[doc(hidden)]
+    fn panicked<G: Guard>(
+        held: Held<G, Self>,
+        payload: Payload,
+    ) -> Result<Self::Response<G>, Self::Error>;
+    #[doc(hidden)]
+    fn unready(error: E) -> Self::Error;
+}
+
+impl<Res: 'static, E: Into<BoxError>, C: Classify> Answer<Res, E> for Any<C> {
+    type Response<G: Guard> = Res;
+    type Error = BoxError;
+
+    #[inline]
+    fn finish<G: Guard>(held: Held<G, Self>, result: Result<Res, E>) -> Result<Res, BoxError> {
+        match result {
+            Ok(response) => {
+                let mut ending = Ending::of(Outcome::Success);
+                ending.response = Some(&response);
+                let outcome = judged(&held.protocol().0, &ending);
+                held.settle(outcome, None, &Moment::default());
+                Ok(response)
+            }
+            Err(error) => {
+                let error = error.into();
+                let mut ending = Ending::of(error_verdict(&*error));
+                ending.error = Some(&*error);
+                let outcome = judged(&held.protocol().0, &ending);
+                held.settle(outcome, Some(Cause::of(&*error)), &Moment::default());
+                Err(error)
+            }
+        }
+    }
+
+    fn refuse<G: Guard>(held: Held<G, Self>, why: Box<Rejection>) -> Result<Res, BoxError> {
+        refuse_with_error(held, why)
+    }
+
+    fn panicked<G: Guard>(held: Held<G, Self>, payload: Payload) -> Result<Res, BoxError> {
+        pass_on(held, payload)
+    }
+
+    fn unready(error: E) -> BoxError {
+        error.into()
+    }
+}
+
+impl<B, E, P> Answer<Response<B>, E> for P
+where
+    B: Body<Data = Bytes>,
+    E: 'static,
+    P: Responds,
+{
+    type Response<G: Guard> = Response<GuardedBody<B, G, P>>;
+    type Error = E;
+
+    #[inline]
+    fn finish<G: Guard>(
+        mut held: Held<G, P>,
+        result: Result<Response<B>, E>,
+    ) -> Result<Self::Response<G>, E> {
+        match result {
+            Ok(response) => Ok(respond(held, response)),
+            Err(error) => {
+                let (call, protocol) = held.judge();
+                let cause = match view(&error as &dyn AnyType) {
+                    Some(error) => {
+                        call.judge_error(error, protocol.classify());
+                        Cause::of(error)
+                    }
+                    None => {
+                        call.judge_opaque_error(protocol.classify());
+                        Cause::Opaque(std::any::type_name::<E>())
+                    }
+                };
+                let outcome = call.verdict();
+                held.settle(outcome, Some(cause), &Moment::default());
+                Err(error)
+            }
+        }
+    }
+
+    fn refuse<G: Guard>(
+        held: Held<G, P>,
+        why: Box<Rejection>,
+    ) -> Result<Self::Response<G>, E> {
+        let answer = refusal_answer(held.notes(), (*why).clone());
+        let cause = Cause::Rejection(&why);
+        Ok(answer_instead(held, answer, Outcome::Rejected, cause))
+    }
+
+    fn panicked<G: Guard>(held: Held<G, P>, payload: Payload) -> Result<Self::Response<G>, E> {
+        if !P::CATCHES_PANICS {
+            return pass_on(held, payload);
+        }
+        let message = panic_message(&*payload);
+        let answer = panic_answer(held.notes(), message);
+        let cause = Cause::Panic(message);
+        Ok(answer_instead(held, answer, Outcome::Panicked, cause))
+    }
+
+    fn unready(error: E) -> E {
+        error
+    }
+}
+
+impl<B, E, C> Answer<Response<B>, E> for Client<C>
+where
+    B: Body<Data = Bytes>,
+    E: Into<BoxError>,
+    C: Classify,
+{
+    type Response<G: Guard> = Response<GuardedBody<B, G, Self>>;
+    type Error = BoxError;
+
+    #[inline]
+    fn finish<G: Guard>(
+        mut held: Held<G, Self>,
+        result: Result<Response<B>, E>,
+    ) -> Result<Self::Response<G>, BoxError> {
+        match result {
+            Ok(response) => Ok(respond(held, response)),
+            Err(error) => {
+                let error = error.into();
+                let (call, protocol) = held.judge();
+                call.judge_error(&*error, protocol.classify());
+                let outcome = call.verdict();
+                held.settle(outcome, Some(Cause::of(&*error)), &Moment::default());
+                Err(error)
+            }
+        }
+    }
+
+    fn refuse<G: Guard>(
+        held: Held<G, Self>,
+        why: Box<Rejection>,
+    ) -> Result<Self::Response<G>, BoxError> {
+        refuse_with_error(held, why)
+    }
+
+    fn panicked<G: Guard>(
+        held: Held<G, Self>,
+        payload: Payload,
+    ) -> Result<Self::Response<G>, BoxError> {
+        pass_on(held, payload)
+    }
+
+    fn unready(error: E) -> BoxError {
+        error.into()
+    }
+}
+
+/// Judges the head, shows it to the guards, and ends the call if there is nothing to come.
+#[inline]
+fn respond<B, G, P>(mut held: Held<G, P>, response: Response<B>) -> Response<GuardedBody<B, G, P>>
+where
+    B: Body<Data = Bytes>,
+    G: Guard,
+    P: Http,
+{
+    let (mut parts, body) = response.into_parts();
+    let side = if P::SERVER { Side::Server } else { Side::Client };
+    let (call, protocol) = held.judge();
+    let exact = body.size_hint().exact();
+    let step = call.judge_head(side, &parts, exact, protocol.classify());
+    let verdict = call.verdict();
+    let now = Moment::default();
+    held.show(&mut parts, verdict, &now);
+    let over = step == Step::Over || body.is_end_stream();
+    let held = if over {
+        held.judge().0.judge_clean_end();
+        let outcome = held.notes().verdict();
+        held.settle(outcome, None, &now);
+        None
+    } else {
+        Some(held)
+    };
+    Response::from_parts(parts, GuardedBody::new(body, held))
+}
+
+/// Answers in the service's place.
+fn answer_instead<B, G, P>(
+    mut held: Held<G, P>,
+    answer: Response<Bytes>,
+    outcome: Outcome,
+    cause: Cause<'_>,
+) -> Response<GuardedBody<B, G, P>>
+where
+    G: Guard,
+    P: Protocol<Call = HttpCall> + Http,
+{
+    let (mut parts, message) = answer.into_parts();
+    let now = Moment::default();
+    held.judge().0.answered_instead(&parts, message.len() as u64);
+    held.show(&mut parts, outcome, &now);
+    held.settle(outcome, Some(cause), &now);
+    Response::from_parts(parts, GuardedBody::message(message))
+}
+
+fn refuse_with_error<T, G: Guard, P: Protocol>(
+    held: Held<G, P>,
+    why: Box<Rejection>,
+) -> Result<T, BoxError> {
+    let cause = Some(Cause::Rejection(&why));
+    held.settle(Outcome::Rejected, cause, &Moment::default());
+    Err(why)
+}
+
+fn pass_on<T, G: Guard, P: Protocol>(held: Held<G, P>, payload: Payload) -> T {
+    held.settle_panicked(&payload);
+    resume_unwind(payload)
+}

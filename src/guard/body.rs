@@ -1,0 +1,197 @@
+use std::{
+    fmt,
+    panic::resume_unwind,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use super::{Guard, Held};
+use crate::{
+    call::{BoxError, Cause, Moment},
+    protocol::Http,
+};
+
+pin_project! {
+    /// The body of a guarded response: the call ends with it.
+    ///
+    /// The end is whatever comes first: trailers, a frame after which the inner body says it is over, the end
+    /// of the stream, an error, a panic, or the drop. Forwards `size_hint` and `is_end_stream` as they are.
+    pub struct GuardedBody<B, G: Guard, P: Http> {
+        #[pin]
+        inner: Inner<B>,
+        held: Option<Held<G, P>>,
+    }
+
+    impl<B, G: Guard, P: Http> PinnedDrop for GuardedBody<B, G, P> {
+        // As for the future: inside the guards, and settled after it.
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let Some(mut held) = this.held.take() else {
+                return;
+            };
+            if let Err(payload) = held.run(|| this.inner.set(Inner::Message { message: None })) {
+                held.settle_panicked(&payload);
+                if !std::thread::panicking() {
+                    resume_unwind(payload);
+                }
+            }
+        }
+    }
+}
+
+pin_project! {
+    #[project = InnerProj]
+    enum Inner<B> {
+        Body { #[pin] body: B },
+        // The answer to a refusal or to a caught panic.
+        Message { message: Option<Bytes> },
+    }
+}
+
+impl<B, G: Guard, P: Http> GuardedBody<B, G, P> {
+    #[inline]
+    pub(super) fn new(body: B, held: Option<Held<G, P>>) -> Self {
+        GuardedBody {
+            inner: Inner::Body { body },
+            held,
+        }
+    }
+
+    pub(super) fn message(message: Bytes) -> Self {
+        GuardedBody {
+            inner: Inner::Message {
+                message: Some(message).filter(|message| !message.is_empty()),
+            },
+            held: None,
+        }
+    }
+}
+
+type PolledFrame<E> = Option<Result<Frame<Bytes>, E>>;
+
+/// Judges what was polled; `true` means that the call is over. An error is looked at and given back.
+#[inline]
+fn judge<G: Guard, P: Http>(
+    held: &mut Held<G, P>,
+    frame: &PolledFrame<BoxError>,
+    is_end_stream: impl FnOnce() -> bool,
+) -> bool {
+    let (call, protocol) = held.judge();
+    match frame {
+        Some(Ok(frame)) => {
+            if let Some(data) = frame.data_ref() {
+                call.add_sent(data.len() as u64);
+            } else if let Some(trailers) = frame.trailers_ref() {
+                call.judge_trailers(trailers, protocol.classify());
+                return true;
+            }
+            let over = is_end_stream();
+            if over {
+                call.judge_clean_end();
+            }
+            over
+        }
+        None => {
+            call.judge_clean_end();
+            true
+        }
+        // Judged by the caller, who owns the error.
+        Some(Err(_)) => false,
+    }
+}
+
+impl<B, G, P> Body for GuardedBody<B, G, P>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+    G: Guard,
+    P: Http,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    #[inline]
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.project();
+        let mut body = match this.inner.project() {
+            InnerProj::Body { body } => body,
+            InnerProj::Message { message } => {
+                return Poll::Ready(message.take().map(|bytes| Ok(Frame::data(bytes))));
+            }
+        };
+        let Some(held) = this.held else {
+            return body.poll_frame(cx).map_err(Into::into);
+        };
+        let polled = match held.run(|| body.as_mut().poll_frame(cx)) {
+            Ok(poll) => ready!(poll).map(|frame| frame.map_err(Into::into)),
+            Err(payload) => {
+                if let Some(held) = this.held.take() {
+                    held.settle_panicked(&payload);
+                }
+                resume_unwind(payload);
+            }
+        };
+        let over = judge(held, &polled, || body.is_end_stream());
+        match polled {
+            Some(Err(error)) => Poll::Ready(Some(Err(settle_failed(this.held.take(), error)))),
+            polled => {
+                if over && let Some(held) = this.held.take() {
+                    let outcome = held.notes().verdict();
+                    held.settle(outcome, None, &Moment::default());
+                }
+                Poll::Ready(polled)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.inner {
+            Inner::Body { body } => body.is_end_stream(),
+            Inner::Message { message } => message.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.inner {
+            Inner::Body { body } => body.size_hint(),
+            Inner::Message { message } => {
+                SizeHint::with_exact(message.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+        }
+    }
+}
+
+/// Settles a call whose body failed; the error goes on to the caller.
+#[cold]
+fn settle_failed<G: Guard, P: Http>(held: Option<Held<G, P>>, error: BoxError) -> BoxError {
+    let Some(mut held) = held else { return error };
+    let (call, protocol) = held.judge();
+    call.judge_error(&*error, protocol.classify());
+    let outcome = held.notes().verdict();
+    held.settle(outcome, Some(Cause::of(&*error)), &Moment::default());
+    error
+}
+
+impl<B: Default, G: Guard, P: Http> Default for GuardedBody<B, G, P> {
+    fn default() -> Self {
+        GuardedBody::new(B::default(), None)
+    }
+}
+
+impl<B: fmt::Debug, G: Guard, P: Http> fmt::Debug for GuardedBody<B, G, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("GuardedBody");
+        match &self.inner {
+            Inner::Body { body } => debug.field("inner", body),
+            Inner::Message { message } => debug.field("message", message),
+        };
+        debug.finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,181 @@
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{Guard, Head, Wants, entered};
+use crate::{
+    call::{Cause, End, Moment, Outcome, Payload, caught, panic_message, quietly},
+    protocol::{Notes, Protocol},
+};
+
+/// Guards and protocol, shared by every clone of a service and by each of its calls.
+pub(crate) struct Shared<G, P> {
+    pub(crate) guards: G,
+    pub(crate) protocol: P,
+    pub(crate) wants: Wants,
+}
+
+/// A call on its way: what its guards granted, and what is known of it. Settles exactly once, at the latest
+/// when it is dropped.
+///
+/// Passed from the future to the body; opaque outside of this crate.
+#[must_use = "dropping it reports the call as cancelled"]
+pub struct Held<G: Guard, P: Protocol> {
+    shared: Arc<Shared<G, P>>,
+    permit: Option<G::Permit>,
+    notes: P::Call,
+    began: Option<Instant>,
+    head_at: Option<Instant>,
+    busy: Duration,
+    readiness_wait: Option<Duration>,
+    /// A guard of this very call has refused it.
+    refused: bool,
+}
+
+impl<G: Guard, P: Protocol> Held<G, P> {
+    #[inline]
+    pub(super) fn new(
+        shared: Arc<Shared<G, P>>,
+        permit: Option<G::Permit>,
+        notes: P::Call,
+        now: &Moment,
+    ) -> Self {
+        let began = match notes.time_limit() {
+            Some(_) => Some(now.now()),
+            None => now.known(),
+        };
+        Held {
+            shared,
+            permit,
+            notes,
+            began,
+            head_at: None,
+            busy: Duration::ZERO,
+            readiness_wait: None,
+            refused: false,
+        }
+    }
+
+    pub(super) fn waited(&mut self, wait: Option<Duration>) {
+        self.readiness_wait = wait;
+    }
+
+    pub(super) fn refuse(&mut self) {
+        self.refused = true;
+    }
+
+    #[inline]
+    pub(super) fn protocol(&self) -> &P {
+        &self.shared.protocol
+    }
+
+    #[inline]
+    pub(super) fn notes(&self) -> &P::Call {
+        &self.notes
+    }
+
+    #[inline]
+    pub(super) fn judge(&mut self) -> (&mut P::Call, &P) {
+        (&mut self.notes, &self.shared.protocol)
+    }
+
+    /// Polls the service inside the guards. A panic is caught, for the caller to settle and pass on.
+    #[inline]
+    pub(super) fn run<R>(&mut self, poll: impl FnOnce() -> R) -> Result<R, Payload> {
+        if self.shared.wants.busy {
+            return self.run_timed(poll);
+        }
+        self.inside(|| caught(poll))
+    }
+
+    fn run_timed<R>(&mut self, poll: impl FnOnce() -> R) -> Result<R, Payload> {
+        let (result, spent) = self.inside(|| {
+            let start = Instant::now();
+            let result = caught(poll);
+            (result, start.elapsed())
+        });
+        self.busy += spent;
+        result
+    }
+
+    #[inline]
+    fn inside<R>(&mut self, work: impl FnOnce() -> R) -> R {
+        match &mut self.permit {
+            Some(permit) => entered(&self.shared.guards, permit, work),
+            None => work(),
+        }
+    }
+
+    /// Shows the head of the response to the guards. `now` is theirs to read.
+    #[inline]
+    pub(super) fn show(
+        &mut self,
+        parts: &mut http::response::Parts,
+        verdict: Outcome,
+        now: &Moment,
+    ) {
+        let Some(permit) = &mut self.permit else {
+            return;
+        };
+        let mut head = Head {
+            status: parts.status,
+            headers: &mut parts.headers,
+            extensions: &mut parts.extensions,
+            verdict,
+            now,
+            began: self.began,
+        };
+        let guards = &self.shared.guards;
+        quietly(|| guards.head(permit, &mut head));
+        self.head_at = now.known();
+    }
+
+    /// The call is over; its guards learn how.
+    #[inline]
+    pub(super) fn settle(mut self, outcome: Outcome, cause: Option<Cause<'_>>, now: &Moment) {
+        self.finish(outcome, cause, now);
+    }
+
+    pub(super) fn settle_panicked(self, payload: &Payload) {
+        let message = Cause::Panic(panic_message(&**payload));
+        self.settle(Outcome::Panicked, Some(message), &Moment::default());
+    }
+
+    #[inline]
+    fn finish(&mut self, outcome: Outcome, cause: Option<Cause<'_>>, now: &Moment) {
+        let Some(permit) = self.permit.take() else {
+            return;
+        };
+        let mut end = End {
+            began: self.began,
+            head_at: self.head_at,
+            busy: self.shared.wants.busy.then_some(self.busy),
+            readiness_wait: self.readiness_wait,
+            cause,
+            ..End::new(outcome, now)
+        };
+        self.notes.fill(&mut end);
+        let guards = &self.shared.guards;
+        quietly(|| guards.settle(permit, &end));
+    }
+}
+
+impl<G: Guard, P: Protocol> Drop for Held<G, P> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.permit.is_none() {
+            return;
+        }
+        let now = Moment::default();
+        let outcome = if self.refused {
+            Outcome::Rejected
+        } else {
+            let late = || match (self.notes.time_limit(), self.began) {
+                (Some(limit), Some(began)) => now.now().saturating_duration_since(began) >= limit,
+                _ => false,
+            };
+            self.notes.dropped(late)
+        };
+        self.finish(outcome, None, &now);
+    }
+}

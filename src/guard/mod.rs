@@ -1,0 +1,234 @@
+//! The [`Guard`] trait and the one [`Guarded`] service, future and body that serve every guard.
+//!
+//! A guard may refuse a call, runs around its polls, sees the head of the response, and learns how the call
+//! ended, exactly once. Writing one takes no future, no body and no `Service`:
+//!
+//! ```
+//! use tower_keep::{Guard, GuardLayer, Rejection, call::{End, Moment}, guard::Admit};
+//!
+//! /// Refuses everything after closing time.
+//! struct Curfew { closes: tokio::time::Instant }
+//!
+//! impl Guard for Curfew {
+//!     type Permit = ();
+//!     fn settle(&self, _: (), _: &End<'_>) {}
+//! }
+//! impl<Req> Admit<Req> for Curfew {
+//!     fn admit(&self, _: &mut Req, now: &Moment) -> Result<(), Rejection> {
+//!         if now.now() < self.closes {
+//!             Ok(())
+//!         } else {
+//!             Err(Rejection::overloaded("curfew").reason("after closing time"))
+//!         }
+//!     }
+//! }
+//!
+//! let layer = GuardLayer::server(Curfew { closes: tokio::time::Instant::now() });
+//! # let _ = layer;
+//! ```
+//!
+//! # What happens
+//!
+//! | moment | what the guard sees |
+//! |---|---|
+//! | `Service::call` | [`admit`](Admit::admit): the request, and a permit or a refusal |
+//! | each poll of the future and of the body, and their drops | [`enter`](Guard::enter) |
+//! | the response's head, a refusal's too | [`head`](Guard::head) |
+//! | the end of the body: its last frame, its trailers, an error, a drop, a panic | [`settle`](Guard::settle) |
+//!
+//! A tuple of guards is a guard, and so is `Option<G>`. Later guards are admitted, shown the head and settled
+//! *inside* `enter` of the earlier ones, so that their events carry the call's IDs. When a later guard refuses,
+//! the refusal's head is shown to those that had already granted, and they settle as
+//! [`Rejected`](crate::Outcome::Rejected).
+//!
+//! # Clones
+//!
+//! A clone of [`Guarded`] shares guards and protocol behind one `Arc`; it starts without any readiness of the
+//! service it wraps. State that must outlive a service lives in the guard.
+//!
+//! # Cancellation
+//!
+//! A call that is dropped settles at once: with what the head said if that was bad news, as a success if every
+//! promised byte had been taken, as timed out if its `grpc-timeout` has passed, else as cancelled.
+//!
+//! # Panics
+//!
+//! A panic of the service settles the call as panicked; then a [`Server`](crate::protocol::Server) answers
+//! 500 or `INTERNAL`, the other protocols pass it on. A hook that panics is counted
+//! ([`hook_panics`](crate::hook_panics)) and changes nothing: a guard whose `admit` panics lets the call pass.
+
+mod answer;
+mod body;
+mod future;
+mod held;
+mod layer;
+mod service;
+mod tuple;
+
+use std::time::Duration;
+
+use http::{Extensions, HeaderMap, StatusCode};
+
+use crate::call::{End, Moment, Outcome, Rejection, caught, hook_panicked, quietly};
+
+pub use answer::Answer;
+pub use body::GuardedBody;
+pub use future::GuardFuture;
+pub use held::Held;
+pub use layer::GuardLayer;
+pub use service::{Guarded, checked};
+
+/// Something that may refuse a call and learns how it ended.
+///
+/// Not generic over the request, so that futures and bodies can name it; see [`Admit`] for what is.
+pub trait Guard {
+    /// What an admitted call holds: plain data, settled exactly once.
+    type Permit;
+
+    /// What the guard wants measured that costs extra clock readings. Asked once, when the layer is built.
+    fn wants(&self) -> Wants {
+        Wants::default()
+    }
+
+    /// Runs round each poll of the call, its drop, and everything later guards do. Must run `poll` once.
+    #[inline]
+    fn enter<R>(&self, permit: &mut Self::Permit, poll: impl FnOnce() -> R) -> R {
+        let _ = permit;
+        poll()
+    }
+
+    /// Sees the head of the response, and may add to it.
+    #[inline]
+    fn head(&self, permit: &mut Self::Permit, head: &mut Head<'_>) {
+        let _ = (permit, head);
+    }
+
+    /// The call is over.
+    fn settle(&self, permit: Self::Permit, end: &End<'_>);
+
+    /// The wrapped service failed to become ready: no call was made, and none can be.
+    fn unready(&self) {}
+}
+
+/// A guard that can admit requests of this type.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not guard requests of type `{Req}`",
+    label = "not a guard for this request type",
+    note = "HTTP guards read headers: they guard `http::Request<_>` only",
+    note = "`tower_keep::guard::checked::<Req, _>(service)` shows which service does not fit which request"
+)]
+pub trait Admit<Req>: Guard {
+    /// Lets the call pass, or refuses it.
+    ///
+    /// # Errors
+    ///
+    /// The refusal; the protocol turns it into a response or an error.
+    fn admit(&self, request: &mut Req, now: &Moment) -> Result<Self::Permit, Rejection>;
+
+    /// Only tuples override it: what was granted before a refusal comes along, so that it sees the answer.
+    #[doc(hidden)]
+    #[inline]
+    fn admit_partly(&self, request: &mut Req, now: &Moment) -> Admission<Self::Permit> {
+        match quietly(|| self.admit(request, now)) {
+            Some(Ok(permit)) => Admission::granted(permit),
+            Some(Err(why)) => Admission {
+                permit: None,
+                refused: Some(why),
+            },
+            // Fails open: a guard that is broken must not take the service down with it.
+            None => Admission {
+                permit: None,
+                refused: None,
+            },
+        }
+    }
+}
+
+/// What admission came to.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Admission<P> {
+    pub permit: Option<P>,
+    pub refused: Option<Rejection>,
+}
+
+impl<P> Admission<P> {
+    #[inline]
+    pub(crate) fn granted(permit: P) -> Self {
+        Admission {
+            permit: Some(permit),
+            refused: None,
+        }
+    }
+}
+
+/// What a guard wants measured beyond the two ends of a call. Each costs clock readings, so all are off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Wants {
+    /// The time inside the service's own polls: two readings at every poll.
+    pub busy: bool,
+    /// The time a caller waits for readiness: two readings where the service is not ready at once.
+    pub readiness: bool,
+}
+
+impl Wants {
+    #[inline]
+    fn or(self, other: Wants) -> Wants {
+        Wants {
+            busy: self.busy || other.busy,
+            readiness: self.readiness || other.readiness,
+        }
+    }
+}
+
+/// The head of a response, on its way out.
+#[derive(Debug)]
+pub struct Head<'a> {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers, to read and to add to.
+    pub headers: &'a mut HeaderMap,
+    /// The extensions, to read and to add to.
+    pub extensions: &'a mut Extensions,
+    /// What the head says about the call; the body may still bring worse.
+    pub verdict: Outcome,
+    /// The time, read when somebody asks.
+    pub now: &'a Moment,
+    /// When the call was admitted, if any guard asked then.
+    pub began: Option<tokio::time::Instant>,
+}
+
+impl Head<'_> {
+    /// From admission to now, if any guard asked for the time at admission.
+    pub fn elapsed(&self) -> Option<Duration> {
+        Some(self.now.now().saturating_duration_since(self.began?))
+    }
+}
+
+/// Runs `work` inside the guard's `enter`. Exactly once, whatever the hook does: one that panics or forgets to
+/// run it is only counted. `work` itself must not unwind; what may is wrapped in [`caught`] by the caller.
+#[inline]
+pub(crate) fn entered<G: Guard, R>(
+    guard: &G,
+    permit: &mut G::Permit,
+    work: impl FnOnce() -> R,
+) -> R {
+    let mut work = Some(work);
+    let mut done = None;
+    let hook = caught(|| {
+        guard.enter(permit, || {
+            if let Some(work) = work.take() {
+                done = Some(work());
+            }
+        })
+    });
+    if let Err(payload) = hook {
+        hook_panicked(payload);
+    }
+    match (done, work) {
+        (Some(result), _) => result,
+        (None, Some(work)) => work(),
+        (None, None) => unreachable!("work is taken only to be done, and does not unwind"),
+    }
+}

@@ -1,0 +1,289 @@
+use std::{cell::RefCell, future::Future, mem, pin::Pin, sync::Arc, task};
+
+use pin_project_lite::pin_project;
+
+use super::{Baggage, Id, IdKind, SpanId, TraceFlags, TraceId, Traceparent, Tracestate};
+
+thread_local! {
+    static CURRENT: RefCell<Option<Context>> = const { RefCell::new(None) };
+}
+
+/// Who a call belongs to. A cheap clone.
+///
+/// In a handler it is in the request's extensions (and, with the feature `axum`, an extractor); anywhere below
+/// the handler it is [`Context::current`]. A spawned task has none unless it is given one, see [`spawn`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Context(Arc<Inner>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Inner {
+    pub(super) request_id: Id,
+    pub(super) correlation_id: Id,
+    pub(super) trace: Trace,
+    pub(super) baggage: Option<Baggage>,
+}
+
+/// The W3C trace context of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Trace {
+    pub(super) trace_id: TraceId,
+    pub(super) span_id: SpanId,
+    pub(super) parent_id: Option<SpanId>,
+    pub(super) flags: TraceFlags,
+    pub(super) tracestate: Option<Tracestate>,
+    pub(super) link: Option<Traceparent>,
+}
+
+impl Trace {
+    /// A trace that begins here.
+    pub(super) fn root(sampled: bool) -> Self {
+        Trace {
+            trace_id: TraceId::generate(),
+            span_id: SpanId::generate(),
+            parent_id: None,
+            flags: TraceFlags::RANDOM.with_sampled(sampled),
+            tracestate: None,
+            link: None,
+        }
+    }
+
+    /// The next span of the same trace.
+    pub(super) fn child(&self) -> Self {
+        Trace {
+            span_id: SpanId::generate(),
+            parent_id: Some(self.span_id),
+            link: None,
+            ..self.clone()
+        }
+    }
+}
+
+impl Context {
+    pub(super) fn new(inner: Inner) -> Self {
+        Context(Arc::new(inner))
+    }
+
+    /// A context for work that no request has asked for: a job, a test, a start-up task.
+    ///
+    /// Its trace is marked as sampled.
+    pub fn root() -> Self {
+        Context::begin(IdKind::default(), true)
+    }
+
+    pub(super) fn begin(kind: IdKind, sampled: bool) -> Self {
+        let request_id = kind.generate();
+        Context::new(Inner {
+            correlation_id: request_id.clone(),
+            request_id,
+            trace: Trace::root(sampled),
+            baggage: None,
+        })
+    }
+
+    /// The context of the call that this thread is working on.
+    pub fn current() -> Option<Context> {
+        Context::with_current(|context| context.cloned())
+    }
+
+    /// Looks at the current context without taking a reference of one's own.
+    #[inline]
+    pub fn with_current<R>(look: impl FnOnce(Option<&Context>) -> R) -> R {
+        // A drop of thread-locals at the end of a thread is no call's business.
+        let mut look = Some(look);
+        let seen = CURRENT.try_with(|current| {
+            let look = look.take()?;
+            current
+                .try_borrow()
+                .ok()
+                .map(|current| look(current.as_ref()))
+        });
+        match (seen, look) {
+            (Ok(Some(result)), _) => result,
+            (_, Some(look)) => look(None),
+            _ => unreachable!("the context is only ever borrowed for a look"),
+        }
+    }
+
+    /// The ID of this hop: one request to one service.
+    pub fn request_id(&self) -> &str {
+        self.0.request_id.as_str()
+    }
+
+    /// The ID of the whole journey, the same at every hop.
+    pub fn correlation_id(&self) -> &str {
+        self.0.correlation_id.as_str()
+    }
+
+    /// The ID of the trace.
+    pub fn trace_id(&self) -> TraceId {
+        self.0.trace.trace_id
+    }
+
+    /// The ID of this call's span.
+    pub fn span_id(&self) -> SpanId {
+        self.0.trace.span_id
+    }
+
+    /// The ID of the span that caused this call, if it came with the request.
+    pub fn parent_id(&self) -> Option<SpanId> {
+        self.0.trace.parent_id
+    }
+
+    /// The flags of the trace.
+    pub fn trace_flags(&self) -> TraceFlags {
+        self.0.trace.flags
+    }
+
+    /// What vendors keep about the trace.
+    pub fn tracestate(&self) -> Option<&Tracestate> {
+        self.0.trace.tracestate.as_ref()
+    }
+
+    /// The caller's trace, where the edge policy began a new one instead of continuing it.
+    pub fn link(&self) -> Option<Traceparent> {
+        self.0.trace.link
+    }
+
+    /// What came along as `baggage`.
+    pub fn baggage(&self) -> Option<&Baggage> {
+        self.0.baggage.as_ref()
+    }
+
+    /// This call's span as the header that names it.
+    pub fn traceparent(&self) -> Traceparent {
+        Traceparent {
+            trace_id: self.0.trace.trace_id,
+            parent_id: self.0.trace.span_id,
+            flags: self.0.trace.flags,
+        }
+    }
+
+    pub(super) fn ids(&self) -> (&Id, &Id) {
+        (&self.0.request_id, &self.0.correlation_id)
+    }
+
+    /// The context of a call that goes out from this one: the same journey, a span of its own.
+    pub(super) fn outgoing(&self, request_id: Option<Id>) -> Context {
+        Context::new(Inner {
+            request_id: request_id.unwrap_or_else(|| self.0.request_id.clone()),
+            correlation_id: self.0.correlation_id.clone(),
+            trace: self.0.trace.child(),
+            baggage: self.0.baggage.clone(),
+        })
+    }
+
+    /// Runs a closure in this context.
+    pub fn run<R>(&self, work: impl FnOnce() -> R) -> R {
+        entered(&mut Some(self.clone()), work)
+    }
+
+    /// Runs a future in this context, whatever task or thread polls it.
+    pub fn scope<F: Future>(&self, future: F) -> InContext<F> {
+        InContext {
+            future,
+            context: Some(self.clone()),
+        }
+    }
+}
+
+/// Runs `work` with the slot's context as the current one. What was current waits in the slot.
+#[inline]
+pub(super) fn entered<R>(slot: &mut Option<Context>, work: impl FnOnce() -> R) -> R {
+    /// Swaps back, on unwinding too.
+    struct Back<'a>(&'a mut Option<Context>);
+    impl Drop for Back<'_> {
+        #[inline]
+        fn drop(&mut self) {
+            swap(self.0);
+        }
+    }
+    swap(slot);
+    let _back = Back(slot);
+    work()
+}
+
+#[inline]
+fn swap(slot: &mut Option<Context>) {
+    let _ = CURRENT.try_with(|current| {
+        if let Ok(mut current) = current.try_borrow_mut() {
+            mem::swap(&mut *current, slot);
+        }
+    });
+}
+
+pin_project! {
+    /// A future in a context: see [`Context::scope`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct InContext<F> {
+        #[pin]
+        future: F,
+        context: Option<Context>,
+    }
+}
+
+impl<F: Future> Future for InContext<F> {
+    type Output = F::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> task::Poll<F::Output> {
+        let this = self.project();
+        entered(this.context, || this.future.poll(cx))
+    }
+}
+
+/// Wraps a future so that it keeps the current context wherever it is polled: `tokio::spawn(in_context(work))`.
+///
+/// Tasks inherit nothing in tokio, so a context is handed on where a task is spawned, or it is lost.
+///
+/// ```
+/// use tower_keep::context::{Context, in_context};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let call = Context::root();
+/// call.scope(async {
+///     let task = tokio::spawn(in_context(async { Context::current() }));
+///     assert_eq!(task.await.unwrap(), Context::current());
+/// })
+/// .await;
+/// # }
+/// ```
+pub fn in_context<F: Future>(future: F) -> InContext<F> {
+    InContext {
+        future,
+        context: Context::current(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contexts_nest_and_come_back_after_a_panic() {
+        let (outer, inner) = (Context::root(), Context::root());
+        assert_eq!(Context::current(), None);
+        outer.run(|| {
+            let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                inner.run(|| {
+                    assert_eq!(Context::current().as_ref(), Some(&inner));
+                    std::panic::resume_unwind(Box::new("thrown"));
+                })
+            }));
+            assert!(panic.is_err());
+            assert_eq!(Context::current().as_ref(), Some(&outer));
+        });
+        assert_eq!(Context::current(), None);
+    }
+
+    #[test]
+    fn a_call_that_goes_out_is_a_child_of_the_same_journey() {
+        let call = Context::root();
+        let out = call.outgoing(Some(IdKind::default().generate()));
+        assert_eq!(out.correlation_id(), call.correlation_id());
+        assert_ne!(out.request_id(), call.request_id());
+        assert_eq!(out.trace_id(), call.trace_id());
+        assert_eq!(out.parent_id(), Some(call.span_id()));
+        assert_ne!(out.span_id(), call.span_id());
+    }
+}

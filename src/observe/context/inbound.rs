@@ -1,0 +1,232 @@
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
+
+use super::{
+    Baggage, Context, CorrelateBuilder, Id, IdKind, TraceEdge, Traceparent, Tracestate, Trust,
+    count_malformed,
+    current::{self, Inner, Trace},
+    settings::Predicate,
+};
+use crate::{
+    call::{End, Moment, Rejection},
+    guard::{Admit, Guard, Head},
+};
+
+/// The guard that gives each inbound call its [`Context`]: reads or makes its IDs, puts the context where
+/// handlers find it, and answers with both IDs.
+///
+/// A request that already has a context, from a layer further out in the same process, keeps it. Never refuses.
+#[derive(Clone, Debug)]
+pub struct Correlate(Arc<Policy>);
+
+#[derive(Debug)]
+struct Policy {
+    request_id: Vec<HeaderName>,
+    correlation_id: Vec<HeaderName>,
+    trust: Trust,
+    id_kind: IdKind,
+    edge: TraceEdge,
+    sample_new: bool,
+    baggage: bool,
+    echo: bool,
+    traceparent: Option<Predicate>,
+}
+
+impl Default for Correlate {
+    fn default() -> Self {
+        Correlate::new(
+            vec![HeaderName::from_static("x-request-id")],
+            vec![HeaderName::from_static("x-correlation-id")],
+            CorrelateBuilder::default(),
+        )
+    }
+}
+
+/// What [`Correlate`] holds of a call.
+#[derive(Debug)]
+pub struct CorrelatePermit {
+    context: Option<Context>,
+    traceparent: bool,
+}
+
+impl Correlate {
+    pub(super) fn new(
+        request_id: Vec<HeaderName>,
+        correlation_id: Vec<HeaderName>,
+        settings: CorrelateBuilder,
+    ) -> Self {
+        Correlate(Arc::new(Policy {
+            request_id,
+            correlation_id,
+            trust: settings.trust,
+            id_kind: settings.id_kind,
+            edge: settings.edge,
+            sample_new: settings.sample_new,
+            baggage: settings.baggage,
+            echo: settings.echo,
+            traceparent: settings.traceparent,
+        }))
+    }
+
+    /// Settings to start from.
+    pub fn builder() -> CorrelateBuilder {
+        CorrelateBuilder::default()
+    }
+}
+
+impl Policy {
+    fn context<B>(&self, request: &Request<B>) -> Context {
+        let headers = request.headers();
+        let trusted = self.trust.holds(request);
+        let accept = |names| trusted.then(|| accepted(headers, names)).flatten();
+        let request_id = accept(&self.request_id).unwrap_or_else(|| self.id_kind.generate());
+        let correlation_id = accept(&self.correlation_id).unwrap_or_else(|| request_id.clone());
+        Context::new(Inner {
+            request_id,
+            correlation_id,
+            trace: self.trace(headers),
+            baggage: self.baggage(headers),
+        })
+    }
+
+    fn trace(&self, headers: &HeaderMap) -> Trace {
+        let inbound = match self.edge {
+            TraceEdge::Ignore => None,
+            _ => Traceparent::from_headers(headers).unwrap_or_else(|_| {
+                count_malformed("traceparent");
+                None
+            }),
+        };
+        let Some(inbound) = inbound else {
+            return Trace::root(self.sample_new);
+        };
+        let root = Trace::root(self.sample_new);
+        match self.edge {
+            TraceEdge::RestartWithLink => Trace {
+                link: Some(inbound),
+                ..root
+            },
+            edge => Trace {
+                trace_id: inbound.trace_id,
+                parent_id: Some(inbound.parent_id),
+                flags: match edge {
+                    TraceEdge::ContinueIgnoreSampled => {
+                        inbound.flags.with_sampled(self.sample_new)
+                    }
+                    _ => inbound.flags,
+                },
+                tracestate: tracestate(headers),
+                ..root
+            },
+        }
+    }
+
+    fn baggage(&self, headers: &HeaderMap) -> Option<Baggage> {
+        if !self.baggage {
+            return None;
+        }
+        let baggage = Baggage::from_headers(headers)?;
+        if baggage.dropped() > 0 {
+            count_malformed("baggage");
+        }
+        Some(baggage)
+    }
+}
+
+/// The first header that holds a valid ID.
+fn accepted(headers: &HeaderMap, names: &[HeaderName]) -> Option<Id> {
+    names.iter().find_map(|name| {
+        let id = Id::accept(headers.get(name)?);
+        if id.is_none() {
+            count_malformed("id");
+        }
+        id
+    })
+}
+
+/// Bad `tracestate` is dropped; it does not harm the trace.
+fn tracestate(headers: &HeaderMap) -> Option<Tracestate> {
+    Tracestate::from_headers(headers).unwrap_or_else(|_| {
+        count_malformed("tracestate");
+        None
+    })
+}
+
+impl Guard for Correlate {
+    type Permit = CorrelatePermit;
+
+    #[inline]
+    fn enter<R>(&self, permit: &mut CorrelatePermit, poll: impl FnOnce() -> R) -> R {
+        current::entered(&mut permit.context, poll)
+    }
+
+    fn head(&self, permit: &mut CorrelatePermit, head: &mut Head<'_>) {
+        let Some(context) = &permit.context else {
+            return;
+        };
+        let (request_id, correlation_id) = context.ids();
+        if self.0.echo {
+            let mut echo = |names: &[HeaderName], value: HeaderValue| {
+                if let Some(name) = names.first() {
+                    head.headers.insert(name, value);
+                }
+            };
+            echo(&self.0.request_id, request_id.header_value().clone());
+            echo(&self.0.correlation_id, correlation_id.header_value().clone());
+        }
+        if permit.traceparent {
+            let value = context.traceparent().to_header_value();
+            head.headers.insert("traceparent", value);
+        }
+    }
+
+    #[inline]
+    fn settle(&self, _: CorrelatePermit, _: &End<'_>) {}
+}
+
+impl<B> Admit<Request<B>> for Correlate {
+    fn admit(&self, request: &mut Request<B>, _: &Moment) -> Result<CorrelatePermit, Rejection> {
+        let policy = &self.0;
+        let traceparent = policy
+            .traceparent
+            .as_ref()
+            .is_some_and(|ask| ask.holds(request));
+        let context = match request.extensions().get::<Context>() {
+            Some(context) => context.clone(),
+            None => {
+                let context = policy.context(request);
+                request.extensions_mut().insert(context.clone());
+                context
+            }
+        };
+        Ok(CorrelatePermit {
+            context: Some(context),
+            traceparent,
+        })
+    }
+}
+
+/// The guard that gives calls without headers a [`Context`]: the current one, or a new one where there is none.
+///
+/// For services that are not HTTP. Never refuses.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Inherit;
+
+impl Guard for Inherit {
+    type Permit = Option<Context>;
+
+    #[inline]
+    fn enter<R>(&self, permit: &mut Option<Context>, poll: impl FnOnce() -> R) -> R {
+        current::entered(permit, poll)
+    }
+
+    #[inline]
+    fn settle(&self, _: Option<Context>, _: &End<'_>) {}
+}
+
+impl<Req> Admit<Req> for Inherit {
+    fn admit(&self, _: &mut Req, _: &Moment) -> Result<Option<Context>, Rejection> {
+        Ok(Some(Context::current().unwrap_or_else(Context::root)))
+    }
+}

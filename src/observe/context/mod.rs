@@ -1,0 +1,78 @@
+//! Correlation: who a call belongs to, known everywhere the call goes.
+//!
+//! Use it in every service; it is part of [`observe`](crate::observe()). There are two IDs and a trace:
+//!
+//! | | one per | header | when absent |
+//! |---|---|---|---|
+//! | request ID | hop | `x-request-id` | made here |
+//! | correlation ID | journey, through every service | `x-correlation-id` | the request ID of the first hop |
+//! | trace | journey, with a span per hop | `traceparent`, `tracestate` | begun here |
+//!
+//! # What happens
+//!
+//! [`Correlate`] reads the headers of an inbound request. An ID that is not `[A-Za-z0-9._~+/=:@-]{1,128}` is
+//! replaced, never cut and never logged; what is malformed is counted in
+//! `tower_keep_malformed_headers_total`. The [`Context`] is then in the request's extensions and
+//! [current](Context::current) during every poll. Responses carry both IDs as they were settled here.
+//! [`Propagate`] writes them into requests that go out.
+//!
+//! Place in the stack: outermost on a server; on a client inside of whatever retries.
+//!
+//! # Clones
+//!
+//! Guards share their settings; a context is shared by everything that works for the call.
+//!
+//! # Cancellation
+//!
+//! Drops run in the context too, so that what they log carries the IDs.
+//!
+//! # Example
+//!
+//! ```
+//! use tower_keep::{GuardLayer, context::{Correlate, IdKind, TraceEdge, Trust}};
+//!
+//! // At the edge: strangers' IDs are not believed, nor are their traces continued.
+//! let correlate = Correlate::builder()
+//!     .trust(Trust::when(|head| head.headers.contains_key("x-internal")))
+//!     .trace_edge(TraceEdge::RestartWithLink)
+//!     .id_kind(IdKind::UuidV7)
+//!     .build()?;
+//! let layer = GuardLayer::server(correlate);
+//! # let _ = layer;
+//! # Ok::<_, tower_keep::InvalidSetting>(())
+//! ```
+
+mod baggage;
+mod current;
+#[cfg(feature = "axum")]
+mod extract;
+mod id;
+mod inbound;
+mod outbound;
+mod settings;
+mod traceparent;
+mod tracestate;
+
+use crate::call::quietly;
+
+pub use baggage::*;
+pub use current::{Context, InContext, in_context};
+#[cfg(feature = "axum")]
+pub use extract::MissingContext;
+pub use id::*;
+pub use inbound::{Correlate, CorrelatePermit, Inherit};
+pub use outbound::Propagate;
+pub(crate) use settings::Predicate;
+pub use settings::{
+    CorrelateBuilder, OutgoingId, PropagateBuilder, RequestHead, TraceEdge, Trust,
+};
+pub use traceparent::*;
+pub use tracestate::*;
+
+/// Counts a header that could not be read, by kind and never by value.
+#[cold]
+fn count_malformed(header: &'static str) {
+    quietly(|| {
+        metrics::counter!("tower_keep_malformed_headers_total", "header" => header).increment(1);
+    });
+}

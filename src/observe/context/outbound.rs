@@ -1,0 +1,113 @@
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue, Request};
+
+use super::{Context, IdKind, OutgoingId, PropagateBuilder, Tracestate, current};
+use crate::{
+    call::{End, Moment, Rejection},
+    guard::{Admit, Guard},
+};
+
+/// The guard that sends a call's [`Context`] on: writes its IDs, `traceparent`, `tracestate` and, by option,
+/// `baggage` into the request that goes out.
+///
+/// The context is that of the request's extensions, else the current one, else a new one. Each attempt gets a
+/// span ID of its own, so a retry outside of this guard shows as several spans. Headers of the same names are
+/// replaced. Never refuses.
+#[derive(Clone, Debug)]
+pub struct Propagate(Arc<Policy>);
+
+#[derive(Debug)]
+struct Policy {
+    request_id: HeaderName,
+    correlation_id: HeaderName,
+    outgoing_id: OutgoingId,
+    id_kind: IdKind,
+    baggage: bool,
+}
+
+impl Default for Propagate {
+    fn default() -> Self {
+        Propagate::new(
+            HeaderName::from_static("x-request-id"),
+            HeaderName::from_static("x-correlation-id"),
+            &PropagateBuilder::default(),
+        )
+    }
+}
+
+impl Propagate {
+    pub(super) fn new(
+        request_id: HeaderName,
+        correlation_id: HeaderName,
+        settings: &PropagateBuilder,
+    ) -> Self {
+        Propagate(Arc::new(Policy {
+            request_id,
+            correlation_id,
+            outgoing_id: settings.outgoing_id,
+            id_kind: settings.id_kind,
+            baggage: settings.baggage,
+        }))
+    }
+
+    /// Settings to start from.
+    pub fn builder() -> PropagateBuilder {
+        PropagateBuilder::default()
+    }
+}
+
+impl Policy {
+    fn outgoing<B>(&self, request: &Request<B>) -> Context {
+        let call = match request.extensions().get::<Context>() {
+            Some(context) => context.clone(),
+            None => Context::current().unwrap_or_else(|| Context::begin(self.id_kind, true)),
+        };
+        call.outgoing(match self.outgoing_id {
+            OutgoingId::New => Some(self.id_kind.generate()),
+            OutgoingId::Same => None,
+        })
+    }
+
+    fn write<B>(&self, context: &Context, request: &mut Request<B>) {
+        let headers = request.headers_mut();
+        let (request_id, correlation_id) = context.ids();
+        headers.insert(&self.request_id, request_id.header_value().clone());
+        headers.insert(&self.correlation_id, correlation_id.header_value().clone());
+        headers.insert("traceparent", context.traceparent().to_header_value());
+        let tracestate = context.tracestate().and_then(Tracestate::to_header_value);
+        replace(headers, "tracestate", tracestate);
+        if self.baggage {
+            let baggage = context.baggage().and_then(|baggage| baggage.to_header_value());
+            replace(headers, "baggage", baggage);
+        }
+    }
+}
+
+/// A stale header is worse than none.
+fn replace(headers: &mut http::HeaderMap, name: &'static str, value: Option<HeaderValue>) {
+    match value {
+        Some(value) => headers.insert(name, value),
+        None => headers.remove(name),
+    };
+}
+
+impl Guard for Propagate {
+    type Permit = Option<Context>;
+
+    #[inline]
+    fn enter<R>(&self, permit: &mut Option<Context>, poll: impl FnOnce() -> R) -> R {
+        current::entered(permit, poll)
+    }
+
+    #[inline]
+    fn settle(&self, _: Option<Context>, _: &End<'_>) {}
+}
+
+impl<B> Admit<Request<B>> for Propagate {
+    fn admit(&self, request: &mut Request<B>, _: &Moment) -> Result<Option<Context>, Rejection> {
+        let context = self.0.outgoing(request);
+        self.0.write(&context, request);
+        Ok(Some(context))
+    }
+}

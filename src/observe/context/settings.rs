@@ -1,0 +1,335 @@
+use std::{fmt, sync::Arc};
+
+use http::{Extensions, HeaderMap, HeaderName, Method, Request, Uri, header};
+
+use super::{IdKind, inbound::Correlate, outbound::Propagate};
+use crate::call::InvalidSetting;
+
+/// How many header names are looked at for one ID.
+const MAX_HEADERS: usize = 8;
+
+/// The parts of a request that a predicate may look at.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct RequestHead<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The target.
+    pub uri: &'a Uri,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+    /// The extensions, such as axum's `ConnectInfo`.
+    pub extensions: &'a Extensions,
+}
+
+impl<'a> RequestHead<'a> {
+    pub(crate) fn of<B>(request: &'a Request<B>) -> Self {
+        RequestHead {
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+            extensions: request.extensions(),
+        }
+    }
+}
+
+/// A question about a request.
+#[derive(Clone)]
+pub(crate) struct Predicate(Arc<dyn Fn(&RequestHead<'_>) -> bool + Send + Sync>);
+
+impl Predicate {
+    pub(crate) fn new(ask: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
+        Predicate(Arc::new(ask))
+    }
+
+    /// A predicate that panics says no.
+    pub(crate) fn holds<B>(&self, request: &Request<B>) -> bool {
+        crate::call::quietly(|| (self.0)(&RequestHead::of(request))).unwrap_or(false)
+    }
+}
+
+impl fmt::Debug for Predicate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Predicate")
+    }
+}
+
+/// Whose request and correlation IDs are believed.
+#[derive(Clone, Debug, Default)]
+pub struct Trust(pub(super) TrustRule);
+
+#[derive(Clone, Debug, Default)]
+pub(super) enum TrustRule {
+    #[default]
+    Always,
+    Never,
+    If(Predicate),
+}
+
+impl Trust {
+    /// Valid IDs are kept, whoever sends them. The default: behind a proxy that is what correlation is for.
+    pub fn always() -> Self {
+        Trust(TrustRule::Always)
+    }
+
+    /// IDs are made here. For an edge that strangers reach.
+    pub fn never() -> Self {
+        Trust(TrustRule::Never)
+    }
+
+    /// Valid IDs are kept if the predicate holds, say for a peer address. One that panics says no.
+    pub fn when(ask: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
+        Trust(TrustRule::If(Predicate::new(ask)))
+    }
+
+    pub(super) fn holds<B>(&self, request: &Request<B>) -> bool {
+        match &self.0 {
+            TrustRule::Always => true,
+            TrustRule::Never => false,
+            TrustRule::If(predicate) => predicate.holds(request),
+        }
+    }
+}
+
+/// What happens to a trace that comes in with a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TraceEdge {
+    /// The trace goes on, and so does the caller's decision to sample it. The default.
+    #[default]
+    Continue,
+    /// The trace goes on; whether it is sampled is decided here.
+    ContinueIgnoreSampled,
+    /// A trace of our own begins, which remembers the caller's as a link; its `tracestate` is dropped.
+    RestartWithLink,
+    /// What came in is not looked at.
+    Ignore,
+}
+
+/// How inbound requests are correlated; made by [`Correlate::builder`].
+#[derive(Clone, Debug)]
+pub struct CorrelateBuilder {
+    request_id: Vec<String>,
+    correlation_id: Vec<String>,
+    pub(super) trust: Trust,
+    pub(super) id_kind: IdKind,
+    pub(super) edge: TraceEdge,
+    pub(super) sample_new: bool,
+    pub(super) baggage: bool,
+    pub(super) echo: bool,
+    pub(super) traceparent: Option<Predicate>,
+}
+
+impl Default for CorrelateBuilder {
+    fn default() -> Self {
+        CorrelateBuilder {
+            request_id: vec!["x-request-id".to_owned()],
+            correlation_id: vec!["x-correlation-id".to_owned()],
+            trust: Trust::default(),
+            id_kind: IdKind::default(),
+            edge: TraceEdge::default(),
+            sample_new: true,
+            baggage: true,
+            echo: true,
+            traceparent: None,
+        }
+    }
+}
+
+fn names<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Vec<String> {
+    names.into_iter().map(Into::into).collect()
+}
+
+impl CorrelateBuilder {
+    /// The headers a request ID is looked for in; the first is the one it is answered in.
+    ///
+    /// 1 to 8 names. Default: `x-request-id`, which proxies and load balancers agree on.
+    #[must_use]
+    pub fn request_id_headers<N: Into<String>>(mut self, headers: impl IntoIterator<Item = N>) -> Self {
+        self.request_id = names(headers);
+        self
+    }
+
+    /// The headers a correlation ID is looked for in; the first is the one it is answered in.
+    ///
+    /// 1 to 8 names. Default: `x-correlation-id`.
+    #[must_use]
+    pub fn correlation_id_headers<N: Into<String>>(
+        mut self,
+        headers: impl IntoIterator<Item = N>,
+    ) -> Self {
+        self.correlation_id = names(headers);
+        self
+    }
+
+    /// Whose IDs are believed. Default: everybody's, if they are valid.
+    #[must_use]
+    pub fn trust(mut self, trust: Trust) -> Self {
+        self.trust = trust;
+        self
+    }
+
+    /// What IDs made here look like. Default: 128 random bits in hex, which need no clock reading.
+    #[must_use]
+    pub fn id_kind(mut self, kind: IdKind) -> Self {
+        self.id_kind = kind;
+        self
+    }
+
+    /// What happens to traces that come in. Default: they go on.
+    #[must_use]
+    pub fn trace_edge(mut self, edge: TraceEdge) -> Self {
+        self.edge = edge;
+        self
+    }
+
+    /// Whether traces that begin here are marked as sampled. Default: yes, as OpenTelemetry's own sampler does;
+    /// with no, parent-based samplers further on record nothing.
+    #[must_use]
+    pub fn sample_new_traces(mut self, sampled: bool) -> Self {
+        self.sample_new = sampled;
+        self
+    }
+
+    /// Whether the `baggage` header is read. Default: yes.
+    #[must_use]
+    pub fn baggage(mut self, read: bool) -> Self {
+        self.baggage = read;
+        self
+    }
+
+    /// Whether responses carry both IDs. Default: yes, on refusals too.
+    #[must_use]
+    pub fn echo(mut self, echo: bool) -> Self {
+        self.echo = echo;
+        self
+    }
+
+    /// Answers with a `traceparent` header where the predicate holds. Default: never, since it tells strangers
+    /// about the inside.
+    #[must_use]
+    pub fn respond_traceparent(
+        mut self,
+        ask: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.traceparent = Some(Predicate::new(ask));
+        self
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    ///
+    /// A header name that is none, or no name at all, by field.
+    pub fn build(self) -> Result<Correlate, InvalidSetting> {
+        let request_id = parse_names("request_id_headers", &self.request_id)?;
+        let correlation_id = parse_names("correlation_id_headers", &self.correlation_id)?;
+        Ok(Correlate::new(request_id, correlation_id, self))
+    }
+}
+
+const OWNER: &str = "correlation";
+
+fn parse_names(field: &'static str, names: &[String]) -> Result<Vec<HeaderName>, InvalidSetting> {
+    if names.is_empty() || names.len() > MAX_HEADERS {
+        let must = format!("1 to {MAX_HEADERS} header names");
+        return Err(InvalidSetting::new(
+            OWNER,
+            field,
+            format!("{} names", names.len()),
+            must,
+        ));
+    }
+    names.iter().map(|name| parse_name(field, name)).collect()
+}
+
+fn parse_name(field: &'static str, name: &str) -> Result<HeaderName, InvalidSetting> {
+    let error = |must| InvalidSetting::new(OWNER, field, format!("{name:?}"), must);
+    let name = HeaderName::try_from(name)
+        .map_err(|_| error("a header name such as \"x-request-id\" (letters, digits, '-')"))?;
+    if [header::AUTHORIZATION, header::COOKIE, header::HOST].contains(&name) {
+        return Err(error("a header that carries no credentials and is not `host`"));
+    }
+    Ok(name)
+}
+
+/// What a call that goes out says about its request ID.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OutgoingId {
+    /// A new one for each attempt: a request ID is one hop's. The default.
+    #[default]
+    New,
+    /// That of the call it is made for.
+    Same,
+}
+
+/// How outgoing requests are correlated; made by [`Propagate::builder`].
+#[derive(Clone, Debug)]
+pub struct PropagateBuilder {
+    request_id: String,
+    correlation_id: String,
+    pub(super) outgoing_id: OutgoingId,
+    pub(super) id_kind: IdKind,
+    pub(super) baggage: bool,
+}
+
+impl Default for PropagateBuilder {
+    fn default() -> Self {
+        PropagateBuilder {
+            request_id: "x-request-id".to_owned(),
+            correlation_id: "x-correlation-id".to_owned(),
+            outgoing_id: OutgoingId::default(),
+            id_kind: IdKind::default(),
+            baggage: false,
+        }
+    }
+}
+
+impl PropagateBuilder {
+    /// The header the request ID is sent in. Default: `x-request-id`.
+    #[must_use]
+    pub fn request_id_header(mut self, name: impl Into<String>) -> Self {
+        self.request_id = name.into();
+        self
+    }
+
+    /// The header the correlation ID is sent in. Default: `x-correlation-id`.
+    #[must_use]
+    pub fn correlation_id_header(mut self, name: impl Into<String>) -> Self {
+        self.correlation_id = name.into();
+        self
+    }
+
+    /// Which request ID is sent. Default: a new one for each attempt.
+    #[must_use]
+    pub fn outgoing_id(mut self, which: OutgoingId) -> Self {
+        self.outgoing_id = which;
+        self
+    }
+
+    /// What IDs made here look like. Default: 128 random bits in hex.
+    #[must_use]
+    pub fn id_kind(mut self, kind: IdKind) -> Self {
+        self.id_kind = kind;
+        self
+    }
+
+    /// Whether `baggage` is sent on. Default: no, since it may carry what third parties must not see.
+    #[must_use]
+    pub fn baggage(mut self, send: bool) -> Self {
+        self.baggage = send;
+        self
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    ///
+    /// A header name that is none, by field.
+    pub fn build(self) -> Result<Propagate, InvalidSetting> {
+        let request_id = parse_name("request_id_header", &self.request_id)?;
+        let correlation_id = parse_name("correlation_id_header", &self.correlation_id)?;
+        Ok(Propagate::new(request_id, correlation_id, &self))
+    }
+}

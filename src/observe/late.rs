@@ -1,0 +1,63 @@
+use std::sync::OnceLock;
+
+/// How many recorders one value is kept for. A process has two in its life: none, then one. Tests have more.
+const RECORDERS: usize = 4;
+
+/// Something made from metric handles, made anew for each recorder.
+///
+/// A handle resolved before the recorder was installed stays dead for ever, so what was made is kept together
+/// with the recorder it was made for. Reading takes no lock.
+#[derive(Debug)]
+pub(crate) struct Late<T>([OnceLock<(usize, T)>; RECORDERS]);
+
+impl<T> Late<T> {
+    pub(crate) const fn new() -> Self {
+        Late([const { OnceLock::new() }; RECORDERS])
+    }
+
+    /// Uses the value that belongs to the recorder of this moment.
+    #[inline]
+    pub(crate) fn with<R>(&self, make: impl Fn() -> T, then: impl FnOnce(&T) -> R) -> R {
+        let recorder = recorder();
+        for slot in &self.0 {
+            let (owner, value) = slot.get_or_init(|| (recorder, make()));
+            if *owner == recorder {
+                return then(value);
+            }
+        }
+        // More recorders than anybody has: right, but slow.
+        then(&make())
+    }
+}
+
+/// Tells one recorder from another, the one that does nothing included.
+#[inline]
+pub(crate) fn recorder() -> usize {
+    metrics::with_recorder(|recorder| std::ptr::from_ref(recorder).cast::<()>() as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    #[test]
+    fn each_recorder_gets_handles_of_its_own() {
+        let late = Late::new();
+        let count = || {
+            late.with(
+                || metrics::counter!("calls"),
+                |counter| counter.increment(1),
+            )
+        };
+        count(); // nobody listens yet
+        for _ in 0..RECORDERS + 1 {
+            let recorder = PrometheusBuilder::new().build_recorder();
+            metrics::with_local_recorder(&recorder, || {
+                count();
+                count();
+            });
+            assert!(recorder.handle().render().contains("calls 2"));
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! How to read a request, judge its end, and answer a refusal.
+//!
+//! | protocol | for | a refusal is | the service's error |
+//! |---|---|---|---|
+//! | [`Any`] | any service at all | an error | becomes [`BoxError`](crate::BoxError) |
+//! | [`Server`] | axum, tonic and hyper servers | 503, 429 or 504 with a problem body, or trailers-only gRPC | stays, `Infallible` too |
+//! | [`Client`] | HTTP clients such as hyper-util's | an error | becomes `BoxError` |
+//! | [`GrpcClient`] | tonic channels | a trailers-only response, which arrives as a proper `tonic::Status` | stays |
+//!
+//! HTTP and gRPC are told apart per request, by the content type, so that one layer serves both. A gRPC call is
+//! judged by its status wherever that is, in headers or in trailers; one that ends without is a failure.
+//! gRPC-Web hides its trailers in the body: such calls are judged by their headers.
+//!
+//! Protocols are chosen through [`GuardLayer`](crate::guard::GuardLayer)'s constructors, never by default. This
+//! module only reads and judges: what it decides is carried out by [`guard`](crate::guard).
+
+mod http_call;
+mod judge;
+mod refusal;
+mod timeout_header;
+
+use std::time::Duration;
+
+use crate::call::{Classify, End, Outcome};
+
+pub use http_call::HttpCall;
+pub(crate) use http_call::Step;
+pub(crate) use judge::{Side, error_verdict};
+pub use refusal::CaughtPanic;
+pub(crate) use refusal::{panic_answer, refusal_answer};
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// A way to read, judge and answer calls. Implemented by the four protocols of this module and by no other type.
+pub trait Protocol: sealed::Sealed {
+    /// What is remembered of a request for the length of its call.
+    type Call: Notes;
+
+    /// Whether a panic of the service is answered instead of passed on.
+    const CATCHES_PANICS: bool;
+}
+
+/// A protocol that can read this kind of request.
+pub trait Read<Req>: Protocol {
+    /// Notes what the end of the call will be judged by.
+    fn read(&self, request: &Req) -> Self::Call;
+}
+
+/// What a protocol remembers of a call.
+pub trait Notes {
+    /// The time limit that came with the request, if it had one.
+    #[inline]
+    fn time_limit(&self) -> Option<Duration> {
+        None
+    }
+
+    /// How a call ends that is dropped now; `late` says whether its time limit has passed.
+    fn dropped(&self, late: impl FnOnce() -> bool) -> Outcome;
+
+    /// Adds to the end what is known of it.
+    fn fill<'a>(&'a self, end: &mut End<'a>);
+}
+
+impl Notes for () {
+    #[inline]
+    fn dropped(&self, _: impl FnOnce() -> bool) -> Outcome {
+        Outcome::Cancelled
+    }
+    #[inline]
+    fn fill<'a>(&'a self, _: &mut End<'a>) {}
+}
+
+/// What HTTP servers and clients have in common.
+pub trait Http: Protocol<Call = HttpCall> {
+    #[doc(hidden)]
+    type Classify: Classify;
+    #[doc(hidden)]
+    fn classify(&self) -> &Self::Classify;
+    #[doc(hidden)]
+    const SERVER: bool;
+}
+
+/// An HTTP protocol that answers refusals with responses and leaves the service's error as it is.
+pub trait Responds: Http {}
+
+/// Any service: see the [module](self). `C` is how its end is judged.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Any<C = ()>(pub(crate) C);
+
+impl<C> sealed::Sealed for Any<C> {}
+impl<C> Protocol for Any<C> {
+    type Call = ();
+    const CATCHES_PANICS: bool = false;
+}
+impl<Req, C> Read<Req> for Any<C> {
+    #[inline]
+    fn read(&self, _: &Req) {}
+}
+
+macro_rules! http_protocol {
+    ($name:ident, server: $server:expr, catches: $catches:expr, $doc:literal) => {
+        #[doc = $doc]
+        #[derive(Clone, Copy, Debug, Default)]
+        pub struct $name<C = ()>(pub(crate) C);
+
+        impl<C> sealed::Sealed for $name<C> {}
+        impl<C: Classify> Protocol for $name<C> {
+            type Call = HttpCall;
+            const CATCHES_PANICS: bool = $catches;
+        }
+        impl<B, C: Classify> Read<http::Request<B>> for $name<C> {
+            #[inline]
+            fn read(&self, request: &http::Request<B>) -> HttpCall {
+                HttpCall::read(request.method(), request.headers())
+            }
+        }
+        impl<C: Classify> Http for $name<C> {
+            type Classify = C;
+            const SERVER: bool = $server;
+            #[inline]
+            fn classify(&self) -> &C {
+                &self.0
+            }
+        }
+    };
+}
+http_protocol!(
+    Server, server: true, catches: true,
+    "HTTP and gRPC servers: see the [module](self). `C` is how their end is judged."
+);
+http_protocol!(
+    Client, server: false, catches: false,
+    "HTTP clients: see the [module](self). `C` is how their end is judged."
+);
+http_protocol!(
+    GrpcClient, server: false, catches: false,
+    "gRPC clients: see the [module](self). `C` is how their end is judged."
+);
+impl<C: Classify> Responds for Server<C> {}
+impl<C: Classify> Responds for GrpcClient<C> {}

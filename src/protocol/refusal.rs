@@ -1,0 +1,158 @@
+//! Answers that do not come from the service: refusals and caught panics.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+
+use super::HttpCall;
+use crate::call::{GrpcCode, Rejection, RejectionKind};
+
+/// Left in the extensions of the answer to a caught panic: its message, for whoever judges the response.
+#[derive(Clone, Debug)]
+pub struct CaughtPanic(pub(crate) Arc<str>);
+
+impl CaughtPanic {
+    /// The panic's message.
+    pub fn message(&self) -> &str {
+        &self.0
+    }
+}
+
+fn http_status(kind: RejectionKind) -> StatusCode {
+    match kind {
+        RejectionKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        RejectionKind::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        RejectionKind::CircuitOpen | RejectionKind::Full | RejectionKind::Overloaded => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+    }
+}
+
+fn grpc_code(kind: RejectionKind) -> GrpcCode {
+    match kind {
+        RejectionKind::RateLimited | RejectionKind::Full => GrpcCode::RESOURCE_EXHAUSTED,
+        RejectionKind::DeadlineExceeded => GrpcCode::DEADLINE_EXCEEDED,
+        RejectionKind::CircuitOpen | RejectionKind::Overloaded => GrpcCode::UNAVAILABLE,
+    }
+}
+
+/// The response to a refused call; the `Rejection` travels in its extensions.
+pub(crate) fn refusal_answer(call: &HttpCall, why: Rejection) -> Response<Bytes> {
+    let detail = why.kind().public_detail();
+    let mut response = if call.is_grpc() {
+        let mut response = grpc_answer(call, grpc_code(why.kind()), detail);
+        if let Some(wait) = why.wait() {
+            // gRFC A6: milliseconds until the next attempt is welcome.
+            let millis = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
+            let pushback = HeaderValue::from(millis);
+            response
+                .headers_mut()
+                .insert("grpc-retry-pushback-ms", pushback);
+        }
+        response
+    } else {
+        let mut response = problem(http_status(why.kind()), detail);
+        if let Some(wait) = why.wait() {
+            let seconds = HeaderValue::from(whole_seconds(wait));
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        response
+    };
+    response.extensions_mut().insert(why);
+    response
+}
+
+/// Rounded up: a caller that comes back a moment early would be refused again.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs()
+        .saturating_add(u64::from(wait.subsec_nanos() > 0))
+        .max(1)
+}
+
+/// The response of a service that panicked. Says nothing of the panic to the caller.
+pub(crate) fn panic_answer(call: &HttpCall, message: &str) -> Response<Bytes> {
+    let detail = "the request could not be handled";
+    let mut response = if call.is_grpc() {
+        grpc_answer(call, GrpcCode::INTERNAL, detail)
+    } else {
+        problem(StatusCode::INTERNAL_SERVER_ERROR, detail)
+    };
+    response.extensions_mut().insert(CaughtPanic(message.into()));
+    response
+}
+
+/// RFC 9457, with the status's own phrase as the title.
+fn problem(status: StatusCode, detail: &'static str) -> Response<Bytes> {
+    let title = status.canonical_reason().unwrap_or("Error");
+    let code = status.as_u16();
+    let body = format!(r#"{{"title":"{title}","status":{code},"detail":"{detail}"}}"#);
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() = status;
+    set(
+        response.headers_mut(),
+        header::CONTENT_TYPE,
+        "application/problem+json",
+    );
+    response
+}
+
+/// Trailers-only: the status stands in the headers, and there is no body.
+fn grpc_answer(call: &HttpCall, code: GrpcCode, detail: &'static str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    let headers = response.headers_mut();
+    set(headers, header::CONTENT_TYPE, call.grpc_content_type());
+    headers.insert("grpc-status", HeaderValue::from(u16::from(code.number())));
+    headers.insert("grpc-message", HeaderValue::from_static(detail));
+    response
+}
+
+fn set(headers: &mut HeaderMap, name: header::HeaderName, value: &'static str) {
+    headers.insert(name, HeaderValue::from_static(value));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(content_type: Option<&'static str>) -> HttpCall {
+        let mut headers = HeaderMap::new();
+        if let Some(value) = content_type {
+            set(&mut headers, header::CONTENT_TYPE, value);
+        }
+        HttpCall::read(&http::Method::POST, &headers)
+    }
+
+    #[test]
+    fn an_http_refusal_has_a_status_a_problem_and_whole_seconds() {
+        let why = Rejection::rate_limited("login").retry_after(Duration::from_millis(1200));
+        let answer = refusal_answer(&call(None), why);
+        assert_eq!(answer.status(), 429);
+        assert_eq!(answer.headers()["retry-after"], "2");
+        assert_eq!(answer.headers()["content-type"], "application/problem+json");
+        let body = std::str::from_utf8(answer.body()).expect("text");
+        assert!(body.contains(r#""status":429"#), "{body}");
+        assert!(!body.contains("login"), "guards are not named to strangers");
+        assert!(answer.extensions().get::<Rejection>().is_some());
+    }
+
+    #[test]
+    fn a_grpc_refusal_is_trailers_only() {
+        let why = Rejection::overloaded("shed").retry_after(Duration::from_millis(1200));
+        let answer = refusal_answer(&call(Some("application/grpc+proto")), why);
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["grpc-status"], "14");
+        assert_eq!(answer.headers()["grpc-retry-pushback-ms"], "1200");
+        assert_eq!(answer.headers()["content-type"], "application/grpc");
+        assert!(answer.body().is_empty());
+    }
+
+    #[test]
+    fn a_panic_is_answered_without_its_message() {
+        let answer = panic_answer(&call(None), "secret");
+        assert_eq!(answer.status(), 500);
+        assert!(!String::from_utf8_lossy(answer.body()).contains("secret"));
+        let caught = answer.extensions().get::<CaughtPanic>();
+        assert_eq!(caught.map(CaughtPanic::message), Some("secret"));
+    }
+}
