@@ -72,6 +72,7 @@ proptest! {
         let printed = traceparent(1, 1, bits).to_string();
         prop_assert_eq!(&printed[52..], format!("-{:02x}", bits & 3));
         prop_assert_eq!(flags.with_sampled(true).bits(), bits & 2 | 1);
+        prop_assert_eq!(flags.with_sampled(false).bits(), bits & 2);
     }
 
     #[test]

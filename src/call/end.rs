@@ -11,8 +11,13 @@ use super::{GrpcCode, Moment, Outcome, Rejection};
 pub enum Cause<'a> {
     /// The service, its transport or its body gave an error.
     Error(&'a (dyn Error + 'static)),
-    /// The service gave an error of a type that cannot be looked into; this is the type's name.
-    Opaque(&'static str),
+    /// The service gave an error of a type that cannot be looked into.
+    Opaque {
+        /// The type's full name.
+        type_name: &'static str,
+        /// What it says, if it says anything.
+        message: Option<&'a str>,
+    },
     /// A guard refused: one of this call, or one further in.
     Rejection(&'a Rejection),
     /// The service panicked, with this message.

@@ -54,7 +54,11 @@ impl fmt::Display for InvalidSetting {
 impl std::error::Error for InvalidSetting {}
 
 /// Checks a fraction; a number above 1 is most often a percentage, so the error offers what was meant.
-pub(crate) fn fraction(owner: &str, field: &'static str, value: f64) -> Result<f64, InvalidSetting> {
+pub(crate) fn fraction(
+    owner: &str,
+    field: &'static str,
+    value: f64,
+) -> Result<f64, InvalidSetting> {
     if (0.0..=1.0).contains(&value) {
         return Ok(value);
     }

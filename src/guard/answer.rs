@@ -114,7 +114,10 @@ where
                     }
                     None => {
                         call.judge_opaque_error(protocol.classify());
-                        Cause::Opaque(std::any::type_name::<E>())
+                        Cause::Opaque {
+                            type_name: std::any::type_name::<E>(),
+                            message: None,
+                        }
                     }
                 };
                 let outcome = call.verdict();
@@ -124,10 +127,7 @@ where
         }
     }
 
-    fn refuse<G: Guard>(
-        held: Held<G, P>,
-        why: Box<Rejection>,
-    ) -> Result<Self::Response<G>, E> {
+    fn refuse<G: Guard>(held: Held<G, P>, why: Box<Rejection>) -> Result<Self::Response<G>, E> {
         let answer = refusal_answer(held.notes(), (*why).clone());
         let cause = Cause::Rejection(&why);
         Ok(answer_instead(held, answer, Outcome::Rejected, cause))
@@ -203,7 +203,11 @@ where
     P: Http,
 {
     let (mut parts, body) = response.into_parts();
-    let side = if P::SERVER { Side::Server } else { Side::Client };
+    let side = if P::SERVER {
+        Side::Server
+    } else {
+        Side::Client
+    };
     let (call, protocol) = held.judge();
     let exact = body.size_hint().exact();
     let step = call.judge_head(side, &parts, exact, protocol.classify());
@@ -235,7 +239,9 @@ where
 {
     let (mut parts, message) = answer.into_parts();
     let now = Moment::default();
-    held.judge().0.answered_instead(&parts, message.len() as u64);
+    held.judge()
+        .0
+        .answered_instead(&parts, message.len() as u64);
     held.show(&mut parts, outcome, &now);
     held.settle(outcome, Some(cause), &now);
     Response::from_parts(parts, GuardedBody::message(message))

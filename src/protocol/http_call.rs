@@ -8,9 +8,7 @@ use super::{
     judge::{error_verdict, grpc_verdict, http_verdict},
     timeout_header::parse_grpc_timeout,
 };
-use crate::call::{
-    Cause, Classify, End, Ending, GrpcCode, Outcome, Rejection, judged,
-};
+use crate::call::{Cause, Classify, End, Ending, GrpcCode, Outcome, Rejection, judged};
 
 /// How much of a `grpc-message` is kept, in bytes before decoding.
 const MAX_GRPC_MESSAGE: usize = 1024;
@@ -65,9 +63,7 @@ pub(crate) enum Step {
 impl HttpCall {
     #[inline]
     pub(crate) fn read(method: &Method, headers: &HeaderMap) -> Self {
-        let flavour = headers
-            .get(header::CONTENT_TYPE)
-            .map_or(Flavour::Plain, |value| flavour(value.as_bytes()));
+        let flavour = flavour_of(headers);
         let time_limit = match flavour {
             Flavour::Plain => None,
             _ => headers.get("grpc-timeout").and_then(parse_grpc_timeout),
@@ -271,6 +267,19 @@ impl Fault {
     }
 }
 
+/// Whether a request is a gRPC call, gRPC-Web included.
+#[inline]
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    flavour_of(headers) != Flavour::Plain
+}
+
+#[inline]
+fn flavour_of(headers: &HeaderMap) -> Flavour {
+    headers
+        .get(header::CONTENT_TYPE)
+        .map_or(Flavour::Plain, |value| flavour(value.as_bytes()))
+}
+
 fn flavour(content_type: &[u8]) -> Flavour {
     match content_type.strip_prefix(b"application/grpc") {
         Some([] | [b'+' | b';' | b' ', ..]) => Flavour::Grpc,
@@ -328,7 +337,11 @@ mod tests {
 
     #[test]
     fn content_types_tell_grpc_from_its_look_alikes() {
-        for grpc in ["application/grpc", "application/grpc+proto", "application/grpc; x"] {
+        for grpc in [
+            "application/grpc",
+            "application/grpc+proto",
+            "application/grpc; x",
+        ] {
             assert_eq!(flavour(grpc.as_bytes()), Flavour::Grpc, "{grpc}");
         }
         assert_eq!(flavour(b"application/grpc-web+proto"), Flavour::GrpcWeb);

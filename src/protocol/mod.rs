@@ -24,7 +24,7 @@ use std::time::Duration;
 use crate::call::{Classify, End, Outcome};
 
 pub use http_call::HttpCall;
-pub(crate) use http_call::Step;
+pub(crate) use http_call::{Step, is_grpc};
 pub(crate) use judge::{Side, error_verdict};
 pub use refusal::CaughtPanic;
 pub(crate) use refusal::{panic_answer, refusal_answer};

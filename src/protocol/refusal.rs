@@ -78,7 +78,9 @@ pub(crate) fn panic_answer(call: &HttpCall, message: &str) -> Response<Bytes> {
     } else {
         problem(StatusCode::INTERNAL_SERVER_ERROR, detail)
     };
-    response.extensions_mut().insert(CaughtPanic(message.into()));
+    response
+        .extensions_mut()
+        .insert(CaughtPanic(message.into()));
     response
 }
 

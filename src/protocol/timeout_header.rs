@@ -32,8 +32,21 @@ mod tests {
         assert_eq!(read("2H"), Some(Duration::from_secs(7200)));
         assert_eq!(read("3M"), Some(Duration::from_secs(180)));
         assert_eq!(read("100m"), Some(Duration::from_millis(100)));
-        assert_eq!(read("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
-        for bad in ["", "m", "1", "123456789m", "-1m", "1.5S", "1s", " 1S", "1S "] {
+        assert_eq!(
+            read("99999999H"),
+            Some(Duration::from_secs(99_999_999 * 3600))
+        );
+        for bad in [
+            "",
+            "m",
+            "1",
+            "123456789m",
+            "-1m",
+            "1.5S",
+            "1s",
+            " 1S",
+            "1S ",
+        ] {
             assert_eq!(read(bad), None, "{bad:?}");
         }
     }

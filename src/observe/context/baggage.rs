@@ -9,8 +9,11 @@
 use std::{borrow::Cow, fmt, mem, str};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use percent_encoding::{
+    AsciiSet, CONTROLS, PercentEncode, percent_decode_str, utf8_percent_encode,
+};
 
-use super::malformed::{Malformed, MalformedReason};
+use super::traceparent::{Malformed, MalformedReason};
 
 /// Checked baggage: members in the order they came, duplicates and properties included.
 ///
@@ -167,6 +170,16 @@ impl Default for Baggage {
     }
 }
 
+/// Same members in the same order, properties and percent-encoding included; white space between
+/// members and the number of dropped ones do not count.
+impl PartialEq for Baggage {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Baggage {}
+
 impl fmt::Debug for Baggage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (members, dropped) = (self.len(), self.dropped);
@@ -286,42 +299,22 @@ const fn is_octet(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b';' | b'\\')
 }
 
-fn encode(value: &str) -> String {
-    const HEX: [u8; 16] = *b"0123456789ABCDEF";
-    let digit = |nibble: u8| char::from(HEX[usize::from(nibble)]);
-    let mut text = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        if is_octet(byte) && byte != b'%' {
-            text.push(char::from(byte));
-        } else {
-            text.extend(['%', digit(byte >> 4), digit(byte & 15)]);
-        }
-    }
-    text
+/// What must be percent-encoded: every ASCII character but `baggage-octet`, and `%` itself.
+const NOT_OCTETS: AsciiSet = CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b',')
+    .add(b';')
+    .add(b'\\')
+    .add(b'%');
+
+fn encode(value: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(value, &NOT_OCTETS)
 }
 
+/// Octets that are not UTF-8 become U+FFFD, a `%` without two hex digits stays.
 fn decode(value: &str) -> Cow<'_, str> {
-    if !value.contains('%') {
-        return Cow::Borrowed(value);
-    }
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let (byte, after) = escaped(rest).unwrap_or((first, after));
-        bytes.push(byte);
-        rest = after;
-    }
-    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// The octet that `%` and two hex digits stand for, and what follows them.
-fn escaped(text: &[u8]) -> Option<(u8, &[u8])> {
-    let [b'%', high, low, after @ ..] = text else {
-        return None;
-    };
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let byte = digit(*high)? << 4 | digit(*low)?;
-    Some((u8::try_from(byte).ok()?, after))
+    percent_decode_str(value).decode_utf8_lossy()
 }
 
 const fn fault(reason: MalformedReason) -> Malformed {

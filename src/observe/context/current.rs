@@ -12,10 +12,10 @@ thread_local! {
 ///
 /// In a handler it is in the request's extensions (and, with the feature `axum`, an extractor); anywhere below
 /// the handler it is [`Context::current`]. A spawned task has none unless it is given one, see [`spawn`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Context(Arc<Inner>);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Inner {
     pub(super) request_id: Id,
     pub(super) correlation_id: Id,
@@ -24,7 +24,7 @@ pub(super) struct Inner {
 }
 
 /// The W3C trace context of a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Trace {
     pub(super) trace_id: TraceId,
     pub(super) span_id: SpanId,
@@ -185,6 +185,14 @@ impl Context {
         }
     }
 }
+
+/// Equal if they are of the same call.
+impl PartialEq for Context {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+impl Eq for Context {}
 
 /// Runs `work` with the slot's context as the current one. What was current waits in the slot.
 #[inline]

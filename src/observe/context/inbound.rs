@@ -111,9 +111,7 @@ impl Policy {
                 trace_id: inbound.trace_id,
                 parent_id: Some(inbound.parent_id),
                 flags: match edge {
-                    TraceEdge::ContinueIgnoreSampled => {
-                        inbound.flags.with_sampled(self.sample_new)
-                    }
+                    TraceEdge::ContinueIgnoreSampled => inbound.flags.with_sampled(self.sample_new),
                     _ => inbound.flags,
                 },
                 tracestate: tracestate(headers),
@@ -173,7 +171,10 @@ impl Guard for Correlate {
                 }
             };
             echo(&self.0.request_id, request_id.header_value().clone());
-            echo(&self.0.correlation_id, correlation_id.header_value().clone());
+            echo(
+                &self.0.correlation_id,
+                correlation_id.header_value().clone(),
+            );
         }
         if permit.traceparent {
             let value = context.traceparent().to_header_value();

@@ -63,9 +63,7 @@ pub use id::*;
 pub use inbound::{Correlate, CorrelatePermit, Inherit};
 pub use outbound::Propagate;
 pub(crate) use settings::Predicate;
-pub use settings::{
-    CorrelateBuilder, OutgoingId, PropagateBuilder, RequestHead, TraceEdge, Trust,
-};
+pub use settings::{CorrelateBuilder, OutgoingId, PropagateBuilder, RequestHead, TraceEdge, Trust};
 pub use traceparent::*;
 pub use tracestate::*;
 

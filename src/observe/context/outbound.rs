@@ -78,7 +78,9 @@ impl Policy {
         let tracestate = context.tracestate().and_then(Tracestate::to_header_value);
         replace(headers, "tracestate", tracestate);
         if self.baggage {
-            let baggage = context.baggage().and_then(|baggage| baggage.to_header_value());
+            let baggage = context
+                .baggage()
+                .and_then(|baggage| baggage.to_header_value());
             replace(headers, "baggage", baggage);
         }
     }

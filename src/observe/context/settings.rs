@@ -145,7 +145,10 @@ impl CorrelateBuilder {
     ///
     /// 1 to 8 names. Default: `x-request-id`, which proxies and load balancers agree on.
     #[must_use]
-    pub fn request_id_headers<N: Into<String>>(mut self, headers: impl IntoIterator<Item = N>) -> Self {
+    pub fn request_id_headers<N: Into<String>>(
+        mut self,
+        headers: impl IntoIterator<Item = N>,
+    ) -> Self {
         self.request_id = names(headers);
         self
     }
@@ -248,7 +251,9 @@ fn parse_name(field: &'static str, name: &str) -> Result<HeaderName, InvalidSett
     let name = HeaderName::try_from(name)
         .map_err(|_| error("a header name such as \"x-request-id\" (letters, digits, '-')"))?;
     if [header::AUTHORIZATION, header::COOKIE, header::HOST].contains(&name) {
-        return Err(error("a header that carries no credentials and is not `host`"));
+        return Err(error(
+            "a header that carries no credentials and is not `host`",
+        ));
     }
     Ok(name)
 }

@@ -6,11 +6,9 @@
 
 #![forbid(unsafe_code)]
 
-use std::{fmt, num::NonZero, str};
+use std::{error::Error, fmt, num::NonZero, str};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-
-use super::malformed::{Malformed, MalformedReason};
 
 /// Length in bytes of a version `00` header, and the least that a later version may have.
 const LEN: usize = 55;
@@ -249,6 +247,83 @@ impl fmt::Display for Traceparent {
     }
 }
 
+/// A header that breaks its specification, or an entry that would make it do so.
+///
+/// Names the header and the rule. Never holds the offending bytes, so it is safe to log.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub struct Malformed {
+    header: &'static str,
+    reason: MalformedReason,
+}
+
+impl Malformed {
+    pub(super) const fn new(header: &'static str, reason: MalformedReason) -> Self {
+        Self { header, reason }
+    }
+
+    /// The header's name, in lower case.
+    pub const fn header(&self) -> &'static str {
+        self.header
+    }
+
+    /// The rule it breaks.
+    pub const fn reason(&self) -> MalformedReason {
+        self.reason
+    }
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "malformed {}: {}", self.header, self.reason.text())
+    }
+}
+
+impl Error for Malformed {}
+
+/// The rule that a [`Malformed`] header breaks.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum MalformedReason {
+    /// The header came more than once, and may come only once.
+    Repeated,
+    /// The whole value is too short or too long.
+    Length,
+    /// The version is not two hex digits, or is the forbidden `ff`.
+    Version,
+    /// Something other than a lower-case hex digit stands where one must.
+    Hex,
+    /// A `-` or `=` is missing where one must stand.
+    Separator,
+    /// An ID is all zeros.
+    ZeroId,
+    /// There are more list members than allowed.
+    TooManyMembers,
+    /// A key is empty, too long or has a character that is not allowed.
+    Key,
+    /// A value is empty where it must not be, too long or has a character that is not allowed.
+    Value,
+    /// Two members have the same key.
+    DuplicateKey,
+}
+
+impl MalformedReason {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Repeated => "came more than once",
+            Self::Length => "length out of bounds",
+            Self::Version => "version missing or forbidden",
+            Self::Hex => "not lower-case hex",
+            Self::Separator => "separator missing",
+            Self::ZeroId => "an ID is all zeros",
+            Self::TooManyMembers => "too many members",
+            Self::Key => "a key is empty, too long or has a forbidden character",
+            Self::Value => "a value is empty, too long or has a forbidden character",
+            Self::DuplicateKey => "two members have the same key",
+        }
+    }
+}
+
 const fn fault(reason: MalformedReason) -> Malformed {
     Malformed::new("traceparent", reason)
 }
@@ -333,15 +408,6 @@ mod tests {
             let read = parse(&format!("cc-T-P-fd{tail}")).unwrap();
             assert_eq!(read.to_header_value(), GOOD);
         }
-    }
-
-    #[test]
-    fn flags_are_masked_never_compared() {
-        assert!(TraceFlags::from_bits(0x09).is_sampled());
-        assert!(TraceFlags::from_bits(0xfe).is_random());
-        assert_eq!(TraceFlags::from_bits(0xff).bits(), 3);
-        let toggled = TraceFlags::RANDOM.with_sampled(true).with_sampled(false);
-        assert_eq!(toggled, TraceFlags::RANDOM);
     }
 
     #[test]

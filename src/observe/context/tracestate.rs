@@ -10,7 +10,7 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::malformed::{Malformed, MalformedReason};
+use super::traceparent::{Malformed, MalformedReason};
 
 /// A checked `tracestate`: up to 32 members of key and opaque value, the most recent leftmost.
 ///

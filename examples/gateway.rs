@@ -1,0 +1,238 @@
+//! A reverse proxy for HTTP/1.1 and HTTP/2, guarded by this crate: `gateway --help` lists the options.
+//!
+//! Without any, it starts an upstream that is at times slow, failing or hanging, puts a small load on itself,
+//! and shows every kind of outcome within ten seconds.
+
+#[path = "gateway/admin.rs"]
+mod admin;
+#[path = "gateway/answers.rs"]
+mod answers;
+#[path = "gateway/args.rs"]
+mod args;
+#[path = "gateway/client.rs"]
+mod client;
+#[path = "gateway/drain.rs"]
+mod drain;
+#[path = "gateway/headers.rs"]
+mod headers;
+#[path = "gateway/histogram.rs"]
+mod histogram;
+#[path = "gateway/load.rs"]
+mod load;
+#[path = "gateway/process.rs"]
+mod process;
+#[path = "gateway/proxy.rs"]
+mod proxy;
+#[path = "gateway/replies.rs"]
+mod replies;
+#[path = "gateway/report.rs"]
+mod report;
+#[path = "gateway/server.rs"]
+mod server;
+#[path = "gateway/stand_in.rs"]
+mod stand_in;
+#[path = "gateway/stumble.rs"]
+mod stumble;
+#[path = "gateway/target.rs"]
+mod target;
+#[path = "gateway/upstream.rs"]
+mod upstream;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::time::sleep;
+
+use admin::Admin;
+use args::{Args, Asked};
+use client::UpstreamClient;
+use drain::{Drain, Ticket};
+use process::{Signals, complain, say};
+use proxy::Proxy;
+use report::Window;
+use stumble::Stumble;
+use target::Target;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+const CONNECTIONS: usize = 4096;
+const ADMIN_CONNECTIONS: usize = 64;
+/// For the last scrape to come through.
+const ADMIN_GRACE: Duration = Duration::from_secs(1);
+
+/// What the guards tell, for the line a second.
+#[derive(Clone, Default)]
+struct Watch {
+    window: Arc<Window>,
+    in_flight: Arc<AtomicUsize>,
+}
+
+// ------------------------------------------------------------------------------------------------ the guards
+
+/// SEAM: the layers round every call that comes in, up to the last frame of its response.
+fn guard_inbound<S>(service: S, watch: &Watch) -> stand_in::Watched<S> {
+    let Watch { window, in_flight } = watch.clone();
+    stand_in::Watched::new(service, window, in_flight)
+}
+
+/// SEAM: the layers round every call to the upstream.
+fn guard_outbound<C>(client: C) -> C {
+    client
+}
+
+/// SEAM: what `/errors` shows.
+fn errors() -> serde_json::Value {
+    serde_json::json!([])
+}
+
+// ------------------------------------------------------------------------------------------------ the program
+
+fn main() -> ExitCode {
+    let args = match args::parse(std::env::args_os().skip(1)) {
+        Ok(Asked::Run(args)) => args,
+        Ok(Asked::Help) => {
+            say(args::HELP.trim_end());
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return complain(&format!("{error} (see --help)"), 2),
+    };
+    process::log_to_stderr(args.log);
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&format!("cannot start: {error}"), 1),
+    };
+    let ended = runtime.block_on(run(*args));
+    // A name look-up that hangs in a thread must not hold up the exit.
+    runtime.shutdown_background();
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(&error, 1),
+    }
+}
+
+/// From the first socket to the last; the error is one line.
+async fn run(args: Args) -> Result<(), String> {
+    // Before anything is announced, or an early signal would end the process the hard way.
+    let mut signals =
+        Signals::listen().map_err(|error| format!("cannot catch signals: {error}"))?;
+    let prometheus = process::record_metrics()?;
+    let (listener, gateway) = bind("--listen", args.listen).await?;
+    let (admin_listener, admin_address) = bind("--admin", args.admin).await?;
+    let (target, embedded) = upstream(&args).await?;
+    let lines = announcement(gateway, admin_address, &target, &args);
+
+    let watch = Watch::default();
+    let ready = Arc::new(AtomicBool::new(false));
+    let (gateway_drain, ticket) = Drain::new();
+    serve_gateway(listener, ticket, target, &args, &watch);
+    let (admin_drain, ticket) = Drain::new();
+    serve_admin(admin_listener, ticket, &prometheus, &ready);
+    tokio::spawn(process::upkeep(prometheus));
+    tokio::spawn(report_every_second(watch.clone()));
+    let load = tokio::spawn(load::run(load::reachable(gateway), args.load));
+    ready.store(true, Ordering::SeqCst);
+    // After all else: whoever reads it may ask or end the gateway at once.
+    say(&lines);
+
+    let why = tokio::select! {
+        name = signals.next() => name,
+        () = after(args.duration) => "time is up",
+    };
+    ready.store(false, Ordering::SeqCst);
+    say(&format!("{why}: draining"));
+    load.abort();
+    let in_time = gateway_drain.finish(async {
+        tokio::select! {
+            // Whoever asks twice is in a hurry.
+            _ = signals.next() => {}
+            () = sleep(args.grace) => {}
+        }
+    });
+    let end = if in_time.await {
+        "all calls finished"
+    } else {
+        "out of time: what was left is cut off"
+    };
+    if let Some(embedded) = embedded {
+        embedded.finish(async {}).await;
+    }
+    admin_drain.finish(sleep(ADMIN_GRACE)).await;
+    say(end);
+    Ok(())
+}
+
+async fn bind(option: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), String> {
+    let failed = |error| format!("{option}: cannot listen on {address}: {error}");
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// The upstream that was asked for, or the embedded one.
+async fn upstream(args: &Args) -> Result<(Target, Option<Drain>), String> {
+    if let Some(target) = &args.upstream {
+        return Ok((target.clone(), None));
+    }
+    let failed = |error| format!("cannot start the embedded upstream: {error}");
+    let (address, drain) = upstream::start().await.map_err(failed)?;
+    Ok((Target::parse(&format!("http://{address}"))?, Some(drain)))
+}
+
+/// The first lines, which tests and scripts read.
+fn announcement(gateway: SocketAddr, admin: SocketAddr, target: &Target, args: &Args) -> String {
+    let embedded = match args.upstream {
+        Some(_) => String::new(),
+        None => format!(" (embedded, with a load of {} calls a second)", args.load),
+    };
+    format!(
+        "gateway listening on http://{gateway}\n\
+         admin on http://{admin}\n\
+         upstream {target}{embedded}"
+    )
+}
+
+fn serve_gateway(
+    listener: TcpListener,
+    ticket: Ticket,
+    target: Target,
+    args: &Args,
+    watch: &Watch,
+) {
+    let demonstration = args.upstream.is_none();
+    let client = guard_outbound(UpstreamClient::new());
+    let proxy = Proxy::new(client, target, args.protocol);
+    let service = guard_inbound(Stumble::new(proxy, demonstration), watch);
+    tokio::spawn(server::serve(listener, service, ticket, CONNECTIONS));
+}
+
+fn serve_admin(
+    listener: TcpListener,
+    ticket: Ticket,
+    prometheus: &PrometheusHandle,
+    ready: &Arc<AtomicBool>,
+) {
+    let prometheus = prometheus.clone();
+    let admin = Admin {
+        ready: Arc::clone(ready),
+        metrics: Arc::new(move || prometheus.render()),
+        errors: Arc::new(errors),
+    };
+    tokio::spawn(server::serve(listener, admin, ticket, ADMIN_CONNECTIONS));
+}
+
+async fn report_every_second(watch: Watch) {
+    let in_flight = || watch.in_flight.load(Ordering::Relaxed);
+    report::every_second(&watch.window, in_flight).await;
+}
+
+async fn after(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,209 @@
+//! Answers that the gateway gives itself, in the caller's language: a problem body, or a gRPC status.
+
+use std::error::Error;
+use std::io;
+
+use bytes::Bytes;
+use http::header::{
+    ALLOW, AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderValue, PROXY_AUTHORIZATION,
+};
+use http::{Method, Request, Response, StatusCode, Version};
+use http_body_util::Full;
+use hyper_util::client::legacy;
+
+use crate::BoxError;
+use crate::headers;
+
+/// gRPC's number for "try again later, it may not have happened".
+const UNAVAILABLE: u8 = 14;
+const DEADLINE_EXCEEDED: u8 = 4;
+const INTERNAL: u8 = 13;
+const METHODS: HeaderValue =
+    HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE");
+
+/// Whether the caller expects a gRPC status. gRPC-Web does not count: it is HTTP with a body of its own.
+pub fn is_grpc(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    kind.and_then(|kind| kind.strip_prefix(b"application/grpc"))
+        .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
+}
+
+/// What must not, or need not, be forwarded.
+pub fn without_upstream<B>(request: &Request<B>) -> Option<Response<Full<Bytes>>> {
+    if request.method() == Method::CONNECT {
+        let detail = "a gateway opens no tunnels by CONNECT";
+        return Some(problem(StatusCode::NOT_IMPLEMENTED, detail));
+    }
+    let hosts = request.headers().get_all(HOST).iter().count();
+    // Two hosts, or none, are read differently by different servers, which is what smugglers live on.
+    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        let detail = "a request needs exactly one Host";
+        return Some(problem(StatusCode::BAD_REQUEST, detail));
+    }
+    match (request.method(), headers::forwards_left(request.headers())) {
+        (&Method::OPTIONS, Some(0)) => Some(options()),
+        (&Method::TRACE, Some(0)) => Some(trace(request)),
+        _ => None,
+    }
+}
+
+/// The answer to a request whose path leads out of the upstream's base path.
+pub fn out_of_bounds() -> Response<Full<Bytes>> {
+    problem(StatusCode::BAD_REQUEST, "the path cannot be forwarded")
+}
+
+/// The answer when the upstream gave none.
+///
+/// The guards around the client end up here, too: a refusal of theirs is an error like any other.
+pub fn failed(error: &BoxError, grpc: bool) -> Response<Full<Bytes>> {
+    let (status, code, detail) =
+        if find::<legacy::Error>(error).is_some_and(legacy::Error::is_connect) {
+            (
+                StatusCode::BAD_GATEWAY,
+                UNAVAILABLE,
+                "the upstream cannot be reached",
+            )
+        } else if find::<io::Error>(error).is_some_and(|e| e.kind() == io::ErrorKind::TimedOut) {
+            (
+                StatusCode::GATEWAY_TIMEOUT,
+                DEADLINE_EXCEEDED,
+                "the upstream did not answer in time",
+            )
+        } else {
+            (
+                StatusCode::BAD_GATEWAY,
+                UNAVAILABLE,
+                "the upstream broke off the exchange",
+            )
+        };
+    local(status, code, detail, grpc)
+}
+
+/// The answer to a switch of protocols that nobody asked for.
+pub fn unasked_switch(grpc: bool) -> Response<Full<Bytes>> {
+    let detail = "the upstream switched protocols unasked";
+    local(StatusCode::BAD_GATEWAY, INTERNAL, detail, grpc)
+}
+
+fn local(status: StatusCode, code: u8, detail: &'static str, grpc: bool) -> Response<Full<Bytes>> {
+    if grpc {
+        trailers_only(code, detail)
+    } else {
+        problem(status, detail)
+    }
+}
+
+/// RFC 9457.
+fn problem(status: StatusCode, detail: &str) -> Response<Full<Bytes>> {
+    let body = serde_json::json!({
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "detail": detail,
+    });
+    let mut response = Response::new(Full::from(format!("{body}\n")));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("application/problem+json");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+/// A gRPC response that consists of its trailers, which then travel as its headers.
+fn trailers_only(code: u8, message: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert("grpc-status", HeaderValue::from(u16::from(code)));
+    headers.insert("grpc-message", HeaderValue::from_static(message));
+    response
+}
+
+fn options() -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(ALLOW, METHODS);
+    response
+}
+
+/// The request as it arrived, less what a script in a browser must not get to see.
+fn trace<B>(request: &Request<B>) -> Response<Full<Bytes>> {
+    const SECRET: [http::HeaderName; 3] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
+    let (method, uri, version) = (request.method(), request.uri(), request.version());
+    let mut echo = format!("{method} {uri} {version:?}\r\n").into_bytes();
+    for (name, value) in request.headers() {
+        if !SECRET.contains(name) {
+            echo.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+        }
+    }
+    let mut response = Response::new(Full::from(echo));
+    let kind = HeaderValue::from_static("message/http");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+/// Looks through the causes of an error.
+fn find<T: Error + 'static>(error: &BoxError) -> Option<&T> {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error.as_ref());
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_grpc_by_its_content_type() {
+        let kind = |kind| HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
+        for yes in [
+            "application/grpc",
+            "application/grpc+proto",
+            "application/grpc; x=y",
+        ] {
+            assert!(is_grpc(&kind(yes)), "{yes}");
+        }
+        for no in ["application/grpc-web", "application/json", "text/plain"] {
+            assert!(!is_grpc(&kind(no)), "{no}");
+        }
+    }
+
+    #[test]
+    fn a_failure_speaks_the_callers_language() {
+        let broken: BoxError = Box::new(io::Error::from(io::ErrorKind::BrokenPipe));
+        assert_eq!(failed(&broken, false).status(), StatusCode::BAD_GATEWAY);
+        let grpc = failed(&broken, true);
+        assert_eq!(
+            (grpc.status(), &grpc.headers()["grpc-status"]),
+            (StatusCode::OK, &HeaderValue::from(14))
+        );
+        let late: BoxError = Box::new(io::Error::from(io::ErrorKind::TimedOut));
+        assert_eq!(failed(&late, false).status(), StatusCode::GATEWAY_TIMEOUT);
+    }
+
+    #[test]
+    fn two_hosts_are_one_too_many() {
+        let two = Request::get("/")
+            .header(HOST, "a")
+            .header(HOST, "b")
+            .body(());
+        let answer = without_upstream(&two.expect("a request")).expect("an answer");
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+    }
+
+    #[test]
+    fn a_trace_shows_no_secrets() {
+        let request = Request::builder()
+            .header(COOKIE, "secret")
+            .header("a", "b")
+            .body(());
+        let answer = format!("{:?}", trace(&request.expect("a request")).into_body());
+        assert!(
+            answer.contains("a: b") && !answer.contains("secret"),
+            "{answer}"
+        );
+    }
+}

@@ -1,0 +1,87 @@
+//! The sending side: one pooled client for HTTP/1.1 and one for HTTP/2, chosen by the request's version.
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, Version};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Builder, Client, Error, ResponseFuture};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tower_service::Service;
+
+use crate::BoxError;
+
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+/// Shorter than what servers commonly use, so that the pool seldom hands out a connection that is being closed.
+const IDLE_LIMIT: Duration = Duration::from_secs(15);
+/// An HTTP/2 upstream that vanished is noticed after one interval and one answer time.
+const PING_EVERY: Duration = Duration::from_secs(10);
+
+/// Sends requests to wherever their URI says; clones share their connections.
+///
+/// Generic over the request's body, so that a layer may replay or wrap it.
+pub struct UpstreamClient<B> {
+    http1: Client<HttpConnector, B>,
+    http2: Client<HttpConnector, B>,
+}
+
+impl<B> UpstreamClient<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    pub fn new() -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(CONNECT_LIMIT));
+        Self {
+            http1: pooled().build(connector.clone()),
+            http2: pooled().http2_only(true).build(connector),
+        }
+    }
+}
+
+fn pooled() -> Builder {
+    let mut builder = Client::builder(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_LIMIT)
+        .pool_max_idle_per_host(64)
+        .http2_adaptive_window(true)
+        .http2_keep_alive_interval(PING_EVERY);
+    builder
+}
+
+impl<B> Clone for UpstreamClient<B> {
+    fn clone(&self) -> Self {
+        Self {
+            http1: self.http1.clone(),
+            http2: self.http2.clone(),
+        }
+    }
+}
+
+impl<B> Service<Request<B>> for UpstreamClient<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Incoming>;
+    type Error = Error;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> ResponseFuture {
+        match request.version() {
+            Version::HTTP_2 => self.http2.request(request),
+            _ => self.http1.request(request),
+        }
+    }
+}

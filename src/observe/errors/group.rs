@@ -1,0 +1,204 @@
+//! A group of errors, as the store keeps it and as everybody else sees it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::fingerprint::Fingerprint;
+use super::record::ErrorRecord;
+
+/// The message of the groups that take what exceeds [`Limits::max_variants`](super::Limits::max_variants).
+pub(super) const OTHER: &str = "<other>";
+
+/// What people have said about a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Status {
+    /// Nobody has said anything, or it came back after it was resolved.
+    Open,
+    /// Said to be mended. Seen again, it is a regression.
+    Resolved,
+    /// Counted, but never reported.
+    Ignored,
+}
+
+impl Status {
+    /// `open`, `resolved` or `ignored`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Open => "open",
+            Status::Resolved => "resolved",
+            Status::Ignored => "ignored",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One record of a group, and when it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    pub(super) at: SystemTime,
+    pub(super) record: ErrorRecord,
+}
+
+impl Sample {
+    /// When it was recorded.
+    #[must_use]
+    pub fn at(&self) -> SystemTime {
+        self.at
+    }
+
+    /// The record with its IDs.
+    #[must_use]
+    pub fn record(&self) -> &ErrorRecord {
+        &self.record
+    }
+}
+
+/// Errors that are taken for one fault.
+///
+/// A clone is a snapshot: some counters and a few reference counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    pub(super) fingerprint: Fingerprint,
+    pub(super) message: Arc<str>,
+    pub(super) status: Status,
+    pub(super) count: u64,
+    pub(super) regressions: u64,
+    pub(super) last_seen: SystemTime,
+    pub(super) first: Arc<Sample>,
+    pub(super) latest: Arc<Sample>,
+}
+
+impl Group {
+    pub(super) fn new(fingerprint: Fingerprint, message: Arc<str>, sample: Arc<Sample>) -> Self {
+        Group {
+            fingerprint,
+            message,
+            status: Status::Open,
+            count: 1,
+            regressions: 0,
+            last_seen: sample.at,
+            first: Arc::clone(&sample),
+            latest: sample,
+        }
+    }
+
+    /// The name of the group.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// The kind that all its records have.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        self.first.record.kind()
+    }
+
+    /// The route that all its records have.
+    #[must_use]
+    pub fn route(&self) -> Option<&str> {
+        self.first.record.route()
+    }
+
+    /// The parameterised message that all its records have, or `<other>` if [they have none in
+    /// common](Why::overflow).
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What people have said about it.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// How many records there were.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// How many times it came back after it was resolved.
+    #[must_use]
+    pub fn regressions(&self) -> u64 {
+        self.regressions
+    }
+
+    /// When it was first seen.
+    #[must_use]
+    pub fn first_seen(&self) -> SystemTime {
+        self.first.at
+    }
+
+    /// When it was last seen. Never before [`first_seen`](Self::first_seen), even if the clock went back.
+    #[must_use]
+    pub fn last_seen(&self) -> SystemTime {
+        self.last_seen
+    }
+
+    /// The record that began the group.
+    #[must_use]
+    pub fn first(&self) -> &Sample {
+        &self.first
+    }
+
+    /// The record that came last.
+    #[must_use]
+    pub fn latest(&self) -> &Sample {
+        &self.latest
+    }
+
+    /// Why its records are one group.
+    #[must_use]
+    pub fn why(&self) -> Why<'_> {
+        Why {
+            kind: self.kind(),
+            route: self.route(),
+            message: self.message(),
+            version: self.fingerprint.version(),
+            overflow: &*self.message == OTHER,
+        }
+    }
+}
+
+/// Why records are one group. `Display` says it in a sentence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Why<'a> {
+    /// They have this kind,
+    pub kind: &'a str,
+    /// this route, if any,
+    pub route: Option<&'a str>,
+    /// and this message, once the variable parts are taken out,
+    pub message: &'a str,
+    /// in the way of this version.
+    pub version: u8,
+    /// Only kind and route were compared, since these already had
+    /// [as many messages as allowed](super::Limits::max_variants).
+    pub overflow: bool,
+}
+
+impl fmt::Display for Why<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "same kind {:?}", self.kind)?;
+        match self.route {
+            Some(route) => write!(f, ", route {route:?}")?,
+            None => f.write_str(", no route")?,
+        }
+        if self.overflow {
+            f.write_str(" and one message too many to be a group of its own")?;
+        } else {
+            write!(f, " and message {:?}", self.message)?;
+        }
+        write!(f, " (fingerprint version {})", self.version)
+    }
+}

@@ -1,0 +1,283 @@
+//! The shapes of variable parts: pure recognisers, each of which looks a bounded way ahead or at what it
+//! then takes.
+//!
+//! All of them work on byte offsets into one text, start at an ASCII letter or digit (or a colon), and
+//! answer where the part ends. Offsets they return always lie behind an ASCII byte, so slicing there is
+//! safe.
+
+use std::net::Ipv6Addr;
+
+/// The longest text of an IPv6 address, an embedded IPv4 address included.
+const LONGEST_IPV6: usize = 45;
+
+/// Generated identifiers are this long or longer: xid has 20 letters and digits, a nanoid 21, a Stripe key
+/// 24, a ULID 26.
+const SHORTEST_ID: usize = 20;
+
+const UNITS: &[&str] = &[
+    "ns", "us", "ms", "s", "sec", "secs", "m", "min", "mins", "h", "hr", "hrs", "d", "b", "kb",
+    "mb", "gb", "tb", "kib", "mib", "gib", "tib", "k", "px", "hz", "khz", "mhz", "ghz", "bps",
+    "rps", "rpm",
+];
+
+fn byte(text: &str, at: usize) -> Option<u8> {
+    text.as_bytes().get(at).copied()
+}
+
+/// Where the run of bytes that `belongs` accepts, beginning at `at`, ends.
+pub(super) fn run(text: &str, at: usize, belongs: impl Fn(u8) -> bool) -> usize {
+    let tail = text.as_bytes().get(at..).unwrap_or_default();
+    at + tail.iter().take_while(|byte| belongs(**byte)).count()
+}
+
+/// A word is a run of ASCII letters and digits; underscores divide words, so that `user_17` has a number in
+/// it.
+pub(super) fn word_end(text: &str, at: usize) -> usize {
+    run(text, at, |byte| byte.is_ascii_alphanumeric())
+}
+
+/// Whether a part may end at `at`: the text does not run on there.
+///
+/// `<` counts as running on because a placeholder may stand there when a result is read again, and `…`
+/// because it stands for text that was cut off: what was no match with the rest in sight must not become
+/// one without it.
+pub(super) fn ends(text: &str, at: usize) -> bool {
+    let next = text.get(at..).and_then(|rest| rest.chars().next());
+    !next.is_some_and(|next| next.is_alphanumeric() || matches!(next, '<' | '…'))
+}
+
+/// Whether the text at `at` looks like `pattern`, where `d` is a decimal digit, `x` a hex digit and all
+/// else itself.
+fn looks_like(text: &str, at: usize, pattern: &str) -> bool {
+    let Some(bytes) = text.as_bytes().get(at..at + pattern.len()) else {
+        return false;
+    };
+    bytes
+        .iter()
+        .zip(pattern.bytes())
+        .all(|(byte, wanted)| match wanted {
+            b'd' => byte.is_ascii_digit(),
+            b'x' => byte.is_ascii_hexdigit(),
+            other => *byte == other,
+        })
+}
+
+pub(super) fn uuid(text: &str, at: usize) -> Option<usize> {
+    const PATTERN: &str = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+    let end = at + PATTERN.len();
+    (looks_like(text, at, PATTERN) && ends(text, end)).then_some(end)
+}
+
+/// An ISO 8601 date, with or without a time; or a time of day down to the second.
+pub(super) fn date(text: &str, at: usize) -> Option<usize> {
+    const BASIC: &str = "ddddddddTdddddd";
+    let end = if looks_like(text, at, "dddd-dd-dd") && plausible_day(text, at) {
+        let day = at + "dddd-dd-dd".len();
+        let separated = matches!(byte(text, day), Some(b'T' | b't' | b' '));
+        separated
+            .then(|| time(text, day + 1))
+            .flatten()
+            .unwrap_or(day)
+    } else if looks_like(text, at, BASIC) {
+        zone(text, at + BASIC.len())
+    } else if looks_like(text, at, "dd:dd:dd") {
+        time(text, at)?
+    } else {
+        return None;
+    };
+    ends(text, end).then_some(end)
+}
+
+fn plausible_day(text: &str, at: usize) -> bool {
+    let part = |from: usize| {
+        text.get(at + from..at + from + 2)
+            .and_then(|digits| digits.parse::<u8>().ok())
+    };
+    part(5).is_some_and(|month| (1..=12).contains(&month))
+        && part(8).is_some_and(|day| (1..=31).contains(&day))
+}
+
+fn time(text: &str, at: usize) -> Option<usize> {
+    if !looks_like(text, at, "dd:dd") {
+        return None;
+    }
+    let minute = at + "dd:dd".len();
+    if !looks_like(text, minute, ":dd") {
+        return Some(zone(text, minute));
+    }
+    let second = minute + ":dd".len();
+    let fraction = match byte(text, second) {
+        Some(b'.' | b',') => run(text, second + 1, |byte| byte.is_ascii_digit()),
+        _ => second,
+    };
+    // A lone full stop ends the sentence, not the second.
+    Some(zone(
+        text,
+        if fraction == second + 1 {
+            second
+        } else {
+            fraction
+        },
+    ))
+}
+
+/// The end of a zone that may stand at `at`.
+fn zone(text: &str, at: usize) -> usize {
+    let zones = ["Z", "z", "+dd:dd", "-dd:dd", "+dddd", "-dddd", "+dd", "-dd"];
+    at + zones
+        .into_iter()
+        .find(|zone| looks_like(text, at, zone))
+        .map_or(0, str::len)
+}
+
+/// An IPv4 address, with or without a port.
+pub(super) fn ipv4(text: &str, at: usize) -> Option<usize> {
+    let mut end = octet(text, at)?;
+    for _ in 0..3 {
+        end = octet(text, (byte(text, end) == Some(b'.')).then_some(end + 1)?)?;
+    }
+    if byte(text, end) == Some(b'.')
+        && byte(text, end + 1).is_some_and(|next| next.is_ascii_digit())
+    {
+        return None;
+    }
+    let port = run(text, end + 1, |byte| byte.is_ascii_digit());
+    let has_port =
+        byte(text, end) == Some(b':') && (end + 2..=end + 6).contains(&port) && ends(text, port);
+    let end = if has_port { port } else { end };
+    ends(text, end).then_some(end)
+}
+
+fn octet(text: &str, at: usize) -> Option<usize> {
+    let end = word_end(text, at);
+    (end <= at + 3 && text[at..end].parse::<u8>().is_ok()).then_some(end)
+}
+
+/// An IPv6 address. One without any digit (`abc::def`) is taken for the path of an item instead.
+pub(super) fn ipv6(text: &str, at: usize) -> Option<usize> {
+    // Most words end here: an address begins with up to four digits and a colon.
+    let first = run(text, at, |byte| byte.is_ascii_hexdigit());
+    if first > at + 4 || byte(text, first) != Some(b':') {
+        return None;
+    }
+    let window = text.as_bytes().get(at..)?.iter().take(LONGEST_IPV6 + 1);
+    let length = window
+        .take_while(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
+        .count();
+    if length > LONGEST_IPV6 || !ends(text, at + length) {
+        return None;
+    }
+    let mut address = text[at..at + length].trim_end_matches('.');
+    if address.ends_with(':') && !address.ends_with("::") {
+        address = &address[..address.len() - 1];
+    }
+    let has_digit = address.bytes().any(|byte| byte.is_ascii_digit());
+    (has_digit && address.contains(':') && address.parse::<Ipv6Addr>().is_ok())
+        .then_some(at + address.len())
+}
+
+/// `0x` and hex digits, or eight and more hex digits of both sorts. Decimal digits alone are a number.
+pub(super) fn is_hex(word: &str) -> bool {
+    let all_hex = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if let Some(digits) = word.strip_prefix("0x").or_else(|| word.strip_prefix("0X")) {
+        return !digits.is_empty() && all_hex(digits);
+    }
+    word.len() >= 8
+        && all_hex(word)
+        && word.bytes().any(|byte| byte.is_ascii_digit())
+        && word.bytes().any(|byte| byte.is_ascii_alphabetic())
+}
+
+/// A long word with digits in two places or more: a generated identifier. (`Sha256DigestMismatch` has them
+/// in one.)
+pub(super) fn is_id(word: &str) -> bool {
+    let starts_digits = |pair: &[u8]| !pair[0].is_ascii_digit() && pair[1].is_ascii_digit();
+    let first = usize::from(
+        word.bytes()
+            .next()
+            .is_some_and(|byte| byte.is_ascii_digit()),
+    );
+    word.len() >= SHORTEST_ID
+        && first
+            + word
+                .as_bytes()
+                .windows(2)
+                .filter(|pair| starts_digits(pair))
+                .count()
+            >= 2
+}
+
+pub(super) fn is_unit(letters: &str) -> bool {
+    UNITS.iter().any(|unit| unit.eq_ignore_ascii_case(letters))
+}
+
+/// A number without its sign: where its digits end, and where its unit ends, which is kept.
+///
+/// Groups joined by single full stops or commas are one number, so that `1,234.5` and the version `1.2.3`
+/// are too.
+pub(super) fn number(text: &str, at: usize) -> Option<(usize, usize)> {
+    let (mut digits, mut end) = magnitude(text, at)?;
+    while digits == end && matches!(byte(text, end), Some(b'.' | b',')) {
+        let Some(next) = magnitude(text, end + 1) else {
+            break;
+        };
+        (digits, end) = next;
+    }
+    Some((digits, end))
+}
+
+fn magnitude(text: &str, at: usize) -> Option<(usize, usize)> {
+    let end = word_end(text, at);
+    let digits = run(text, at, |byte| byte.is_ascii_digit());
+    if digits == at {
+        return None;
+    }
+    let tail = &text[digits..end];
+    if tail.is_empty() || is_unit(tail) {
+        return Some((digits, end));
+    }
+    if let Some(exponent) = tail.strip_prefix(['e', 'E']) {
+        if !exponent.is_empty() && exponent.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Some((end, end));
+        }
+        let signed = exponent.is_empty() && matches!(byte(text, end), Some(b'+' | b'-'));
+        let power = word_end(text, end + 1);
+        if signed
+            && power > end + 1
+            && text[end + 1..power]
+                .bytes()
+                .all(|byte| byte.is_ascii_digit())
+        {
+            return Some((power, power));
+        }
+    }
+    // `1h30m`: the first link is taken here, the others when it is their turn.
+    is_chain(&text[at..end]).then(|| (digits, run(text, digits, |byte| byte.is_ascii_alphabetic())))
+}
+
+fn is_chain(mut word: &str) -> bool {
+    while !word.is_empty() {
+        let digits = run(word, 0, |byte| byte.is_ascii_digit());
+        let unit = run(word, digits, |byte| byte.is_ascii_alphabetic());
+        if digits == 0 || !is_unit(&word[digits..unit]) {
+            return false;
+        }
+        word = &word[unit..];
+    }
+    true
+}
+
+/// The domain of an e-mail address: labels joined by full stops, the last of them letters only.
+pub(super) fn domain(text: &str, at: usize) -> Option<usize> {
+    let end = run(text, at, |byte| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-')
+    });
+    if !ends(text, end) {
+        return None;
+    }
+    let domain = text[at..end].trim_end_matches(['.', '-']);
+    let (name, top) = domain.rsplit_once('.')?;
+    let plausible =
+        !name.is_empty() && top.len() >= 2 && top.bytes().all(|byte| byte.is_ascii_alphabetic());
+    plausible.then_some(at + domain.len())
+}

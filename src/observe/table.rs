@@ -1,0 +1,192 @@
+//! Bounded tables that are read without a lock: entries are only ever added.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+/// A map from a number to something made from it. Holds at most `limit` entries, for ever.
+#[derive(Debug)]
+pub(crate) struct Table<V> {
+    slots: Box<[OnceLock<Box<(u64, V)>>]>,
+    limit: usize,
+    used: AtomicUsize,
+}
+
+impl<V> Table<V> {
+    pub(crate) fn new(limit: usize) -> Self {
+        // Half empty at the most, so that a probe is short.
+        let slots = (limit.max(1) * 2).next_power_of_two();
+        Table {
+            slots: std::iter::repeat_with(OnceLock::new).take(slots).collect(),
+            limit,
+            used: AtomicUsize::new(0),
+        }
+    }
+
+    /// The entry of a key, made if there is room for it.
+    #[inline]
+    pub(crate) fn get_or_insert(&self, key: u64, make: impl Fn() -> V) -> Option<&V> {
+        let mask = self.slots.len() - 1;
+        let mut at = spread(key) as usize & mask;
+        loop {
+            let slot = &self.slots[at];
+            let entry = match slot.get() {
+                Some(entry) => entry,
+                None => self.insert(slot, key, &make)?,
+            };
+            if entry.0 == key {
+                return Some(&entry.1);
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    #[cold]
+    fn insert<'a>(
+        &self,
+        slot: &'a OnceLock<Box<(u64, V)>>,
+        key: u64,
+        make: &impl Fn() -> V,
+    ) -> Option<&'a (u64, V)> {
+        if self.used.fetch_add(1, Ordering::Relaxed) >= self.limit {
+            self.used.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        // Another thread may win the slot, for this key or another; the caller looks.
+        let mut won = false;
+        let entry = slot.get_or_init(|| {
+            won = true;
+            Box::new((key, make()))
+        });
+        if !won {
+            self.used.fetch_sub(1, Ordering::Relaxed);
+        }
+        Some(entry)
+    }
+}
+
+/// Fibonacci hashing: the high bits depend on all of the key.
+#[inline]
+fn spread(key: u64) -> u64 {
+    key.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32)
+}
+
+/// Gives each text a small number, and the number's text back. Holds at most `limit` texts, for ever.
+#[derive(Debug)]
+pub(crate) struct Interner {
+    hasher: RandomState,
+    slots: Box<[OnceLock<Box<str>>]>,
+    limit: usize,
+    used: AtomicUsize,
+}
+
+/// Stands for every text that found no room.
+pub(crate) const OVERFLOW: &str = "_OTHER";
+
+impl Interner {
+    /// `limit` is at most 16,384.
+    pub(crate) fn new(limit: usize) -> Self {
+        let slots = (limit.clamp(1, 1 << 14) * 2).next_power_of_two();
+        Interner {
+            hasher: RandomState::new(),
+            slots: std::iter::repeat_with(OnceLock::new).take(slots).collect(),
+            limit,
+            used: AtomicUsize::new(0),
+        }
+    }
+
+    /// The number of a text, from 1; 0 where there was no room.
+    pub(crate) fn number(&self, text: &str) -> u16 {
+        self.find(text, true).unwrap_or(0)
+    }
+
+    /// The number of a text that has been seen before.
+    pub(crate) fn known(&self, text: &str) -> Option<u16> {
+        self.find(text, false)
+    }
+
+    fn find(&self, text: &str, add: bool) -> Option<u16> {
+        let mask = self.slots.len() - 1;
+        let mut at = self.hasher.hash_one(text) as usize & mask;
+        loop {
+            let slot = &self.slots[at];
+            let entry = match slot.get() {
+                Some(entry) => entry,
+                None if add => self.insert(slot, text)?,
+                None => return None,
+            };
+            if **entry == *text {
+                return Some(at as u16 + 1);
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    #[cold]
+    fn insert<'a>(&self, slot: &'a OnceLock<Box<str>>, text: &str) -> Option<&'a Box<str>> {
+        if self.used.fetch_add(1, Ordering::Relaxed) >= self.limit {
+            self.used.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        let mut won = false;
+        let entry = slot.get_or_init(|| {
+            won = true;
+            text.into()
+        });
+        if !won {
+            self.used.fetch_sub(1, Ordering::Relaxed);
+        }
+        Some(entry)
+    }
+
+    /// The text of a number that this interner has given.
+    pub(crate) fn text(&self, number: u16) -> &str {
+        let at = usize::from(number).checked_sub(1);
+        at.and_then(|at| self.slots.get(at)?.get())
+            .map_or(OVERFLOW, |text| text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_interner_says_other_and_keeps_what_it_has() {
+        let interner = Interner::new(3);
+        let numbers: Vec<u16> = ["a", "b", "c"].map(|text| interner.number(text)).into();
+        assert!(numbers.iter().all(|&number| number > 0));
+        assert_eq!(interner.number("d"), 0);
+        assert_eq!(interner.text(0), OVERFLOW);
+        assert_eq!(interner.number("b"), numbers[1]);
+        assert_eq!(interner.text(numbers[1]), "b");
+        assert_eq!(interner.known("e"), None);
+    }
+
+    #[test]
+    fn a_full_table_refuses_new_keys_and_finds_the_old() {
+        let table = Table::new(2);
+        for key in [7, 7, 9] {
+            assert_eq!(table.get_or_insert(key, || key * 2), Some(&(key * 2)));
+        }
+        assert_eq!(table.get_or_insert(11, || 0), None);
+        assert_eq!(table.get_or_insert(9, || 0), Some(&18));
+    }
+
+    #[test]
+    fn threads_that_add_at_once_agree() {
+        let interner = Interner::new(100);
+        let texts: Vec<String> = (0..50).map(|n| n.to_string()).collect();
+        let number = || texts.iter().map(|text| interner.number(text)).collect();
+        let (a, b): (Vec<u16>, Vec<u16>) = std::thread::scope(|scope| {
+            let (a, b) = (scope.spawn(number), scope.spawn(number));
+            (a.join().expect("a"), b.join().expect("b"))
+        });
+        assert_eq!(a, b);
+        assert_eq!(interner.used.load(Ordering::Relaxed), 50);
+    }
+}

@@ -1,0 +1,467 @@
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderValue, Method, Request, StatusCode, header, uri::PathAndQuery};
+use tracing::{Level, Span};
+
+use super::{
+    access::{ACCESS_TARGET, Kept, Line},
+    facts::{Asked, ErrorLabel, Facts, Side, method_name},
+    meters::{Labeller, Meters},
+    request_body::RequestBytes,
+    route::RouteSlot,
+    settings::{Settings, Slow, TrackBuilder},
+    span,
+};
+use crate::{
+    call::{End, GrpcCode, Moment, Name, Rejection, quietly},
+    errors::ErrorRecord,
+    guard::{Admit, Guard, Head, Wants},
+    observe::{
+        late::{Late, recorder},
+        record::record_of,
+        table::Interner,
+    },
+    protocol::is_grpc,
+};
+
+/// Texts that `error.type` may have besides statuses and codes.
+const MAX_ERROR_TYPES: usize = 128;
+
+/// The guard that tracks HTTP and gRPC calls: in flight, timed, measured, logged, and grouped when they fail.
+///
+/// See the [module](super). A cheap clone; clones share series and settings. Never refuses.
+#[derive(Clone, Debug)]
+pub struct Track {
+    core: Arc<Core>,
+    side: Side,
+}
+
+#[derive(Debug)]
+struct Core {
+    settings: Settings,
+    places: Interner,
+    error_types: Interner,
+    server: Late<Meters>,
+    client: Late<Meters>,
+}
+
+/// What [`Track`] holds of a call.
+#[derive(Debug)]
+pub struct TrackPermit {
+    asked: Asked,
+    place: Place,
+    /// The recorder whose gauge counts this call, if any does.
+    counted_by: Option<usize>,
+    span: Span,
+    kept: Option<Kept>,
+    request_bytes: Option<RequestBytes>,
+    server_timing: bool,
+    response_time: bool,
+    connect: bool,
+    lasting: bool,
+}
+
+/// Where a call goes, as far as it is known.
+#[derive(Debug)]
+enum Place {
+    Known(u16),
+    /// Known when somebody further in has said it.
+    Slot(RouteSlot),
+    /// A gRPC method that anybody can make up.
+    Method(PathAndQuery),
+    Unknown,
+}
+
+impl Track {
+    /// A tracker with the defaults.
+    pub fn named(name: impl Into<Name>) -> Self {
+        Track::from_settings(Track::builder(name).defaults())
+    }
+
+    /// Settings to start from, for a service of that name.
+    pub fn builder(name: impl Into<Name>) -> TrackBuilder {
+        TrackBuilder::new(name.into())
+    }
+
+    pub(super) fn from_settings(settings: Settings) -> Self {
+        Track {
+            core: Arc::new(Core {
+                places: Interner::new(settings.given.max_places),
+                error_types: Interner::new(MAX_ERROR_TYPES),
+                server: Late::new(),
+                client: Late::new(),
+                settings,
+            }),
+            side: Side::Server,
+        }
+    }
+
+    /// The same tracker for calls that go out: metrics and spans are a client's.
+    #[must_use]
+    pub fn client_side(mut self) -> Self {
+        self.side = Side::Client;
+        self
+    }
+
+    fn given(&self) -> &TrackBuilder {
+        &self.core.settings.given
+    }
+
+    fn labeller(&self) -> Labeller<'_> {
+        Labeller {
+            side: self.side,
+            given: self.given(),
+            places: &self.core.places,
+            error_types: &self.core.error_types,
+        }
+    }
+
+    #[inline]
+    fn meters<R>(&self, then: impl FnOnce(&Meters, &Labeller<'_>) -> R) -> R {
+        let meters = match self.side {
+            Side::Server => &self.core.server,
+            Side::Client => &self.core.client,
+        };
+        let labeller = self.labeller();
+        meters.with(|| Meters::new(&labeller), |meters| then(meters, &labeller))
+    }
+
+    fn asked<B>(&self, request: &Request<B>) -> Asked {
+        let https = match request.uri().scheme_str() {
+            Some(scheme) => scheme.eq_ignore_ascii_case("https"),
+            None => self.given().https,
+        };
+        Asked::of(request, https, is_grpc(request.headers()))
+    }
+
+    fn place<B>(&self, request: &mut Request<B>, grpc: bool) -> Place {
+        match self.side {
+            _ if grpc => self.grpc_place(request),
+            Side::Server => self.route(request),
+            Side::Client => {
+                let authority = request
+                    .uri()
+                    .authority()
+                    .map(|authority| authority.as_str());
+                let server = self.given().server_address.as_deref().or(authority);
+                // Credentials before an `@` are nobody's to see.
+                let server = server.map(|server| server.rsplit('@').next().unwrap_or(server));
+                server.map_or(Place::Unknown, |server| {
+                    Place::Known(self.core.places.number(server))
+                })
+            }
+        }
+    }
+
+    fn grpc_place<B>(&self, request: &Request<B>) -> Place {
+        #[cfg(feature = "tonic")]
+        if let Some(method) = request.extensions().get::<tonic::GrpcMethod<'static>>() {
+            let method = format!("{}/{}", method.service(), method.method());
+            return Place::Known(self.core.places.number(&method));
+        }
+        let path = request.uri().path_and_query();
+        path.cloned().map_or(Place::Unknown, Place::Method)
+    }
+
+    fn route<B>(&self, request: &mut Request<B>) -> Place {
+        #[cfg(feature = "axum")]
+        if let Some(path) = request.extensions().get::<axum::extract::MatchedPath>() {
+            RouteSlot::fill(request.extensions(), path.as_str());
+            return Place::Known(self.core.places.number(path.as_str()));
+        }
+        let slot = match request.extensions().get::<RouteSlot>() {
+            Some(slot) => slot.clone(),
+            None => {
+                let slot = RouteSlot::default();
+                request.extensions_mut().insert(slot.clone());
+                slot
+            }
+        };
+        Place::Slot(slot)
+    }
+
+    /// The number of the place, now that the call is over.
+    fn resolve(&self, place: &Place, code: Option<GrpcCode>) -> Option<u16> {
+        let places = &self.core.places;
+        match place {
+            Place::Known(number) => Some(*number),
+            Place::Slot(slot) => slot.get().map(|route| places.number(route)),
+            Place::Method(path) => {
+                let method = path.path().trim_start_matches('/');
+                let real = self.side == Side::Client
+                    || code.is_some_and(|code| code != GrpcCode::UNIMPLEMENTED);
+                Some(match real {
+                    true => places.number(method),
+                    false => places.known(method).unwrap_or(0),
+                })
+            }
+            Place::Unknown => None,
+        }
+    }
+
+    fn known_route(&self, place: &Place) -> Option<&str> {
+        match place {
+            Place::Known(number) if self.side == Side::Server => {
+                Some(self.core.places.text(*number))
+            }
+            _ => None,
+        }
+    }
+
+    /// What the line will need, if anybody listens.
+    fn keep<B>(&self, request: &Request<B>) -> Option<Kept> {
+        let given = self.given();
+        let heard = given.access_log && tracing::enabled!(target: ACCESS_TARGET, Level::ERROR);
+        heard.then(|| Kept {
+            path: request.uri().path_and_query().cloned(),
+            headers: Kept::headers(&self.core.settings.log_headers, request.headers()),
+            skipped: given.skip.as_ref().is_some_and(|skip| skip.holds(request)),
+        })
+    }
+
+    fn slow(&self, place: Option<&str>, elapsed: Duration) -> Option<Slow> {
+        let settings = &self.core.settings;
+        let own = place.and_then(|place| settings.slow_routes.get(place));
+        own.or(settings.given.slow.as_ref())?.judge(elapsed)
+    }
+
+    fn count_in(&self, asked: Asked) -> Option<usize> {
+        quietly(|| {
+            self.meters(|meters, labeller| {
+                meters
+                    .active(labeller, asked.method, asked.https)
+                    .increment(1.0);
+            });
+            recorder()
+        })
+    }
+
+    fn count_out(&self, permit: &TrackPermit) {
+        let asked = permit.asked;
+        if permit.counted_by != Some(recorder()) {
+            return;
+        }
+        self.meters(|meters, labeller| {
+            meters
+                .active(labeller, asked.method, asked.https)
+                .decrement(1.0);
+        });
+    }
+
+    fn measure(&self, permit: &TrackPermit, facts: &Facts, end: &End<'_>, elapsed: Duration) {
+        self.meters(|meters, labeller| {
+            if let Some(counter) = meters.outcome(labeller, facts, end.outcome()) {
+                counter.increment(1);
+            }
+            let series = meters.series(labeller, facts);
+            series.duration.record(elapsed.as_secs_f64());
+            if let Some(total) = &series.total {
+                total.increment(1);
+            }
+            let times = [
+                (&series.time_to_head, end.time_to_head()),
+                (&series.busy, end.busy()),
+                (&series.readiness, end.readiness_wait()),
+            ];
+            for (histogram, time) in times {
+                if let (Some(histogram), Some(time)) = (histogram, time) {
+                    histogram.record(time.as_secs_f64());
+                }
+            }
+            if let Some(histogram) = &series.response_size {
+                histogram.record(end.response_bytes() as f64);
+            }
+            if let (Some(histogram), Some(bytes)) = (&series.request_size, &permit.request_bytes) {
+                histogram.record(bytes.get() as f64);
+            }
+        });
+    }
+
+    #[cold]
+    fn count_slow(&self, slow: Slow, place: Option<&str>) {
+        let labels = [
+            ("service", self.given().name.to_string()),
+            ("place", place.unwrap_or_default().to_owned()),
+            ("level", slow.as_str().to_owned()),
+        ];
+        metrics::counter!("tower_keep_slow_calls_total", &labels).increment(1);
+    }
+
+    #[cold]
+    fn count_error(&self, error_type: &str) {
+        if self.given().naming == super::Naming::Classic {
+            metrics::counter!("errors_total", "type" => error_type.to_owned()).increment(1);
+        }
+    }
+
+    #[cold]
+    fn failed(&self, end: &End<'_>, place: Option<&str>) -> ErrorRecord {
+        let record = record_of(end).with_service(self.given().name.as_str());
+        match place {
+            Some(place) => record.with_route(place),
+            None => record,
+        }
+    }
+
+    fn is_heard(&self, permit: &TrackPermit, end: &End<'_>, slow: Option<Slow>) -> bool {
+        let Some(kept) = &permit.kept else {
+            return false;
+        };
+        let sample = self.given().sample;
+        end.outcome().is_error()
+            || slow.is_some()
+            || !kept.skipped && (sample >= 1.0 || fastrand::f64() < sample)
+    }
+}
+
+/// A stream that is meant to last: an upgrade, a tunnel, server-sent events.
+fn lasts(permit: &TrackPermit, head: &Head<'_>) -> bool {
+    let tunnel = permit.connect && head.status.is_success();
+    let events = || {
+        head.headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
+    };
+    head.status == StatusCode::SWITCHING_PROTOCOLS || tunnel || events()
+}
+
+impl Guard for Track {
+    type Permit = TrackPermit;
+
+    fn wants(&self) -> Wants {
+        Wants {
+            busy: self.given().busy,
+            readiness: self.given().readiness,
+        }
+    }
+
+    #[inline]
+    fn enter<R>(&self, permit: &mut TrackPermit, poll: impl FnOnce() -> R) -> R {
+        if permit.span.is_disabled() {
+            poll()
+        } else {
+            permit.span.in_scope(poll)
+        }
+    }
+
+    fn head(&self, permit: &mut TrackPermit, head: &mut Head<'_>) {
+        permit.lasting = !permit.asked.grpc && lasts(permit, head);
+        if permit.kept.is_some() || self.given().time_to_head {
+            head.now.now();
+        }
+        if !(permit.server_timing || permit.response_time) {
+            return;
+        }
+        let Some(elapsed) = head.elapsed() else {
+            return;
+        };
+        let millis = elapsed.as_secs_f64() * 1e3;
+        let mut add = |name: &'static str, value: String| {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                head.headers.append(name, value);
+            }
+        };
+        if permit.server_timing {
+            add("server-timing", format!("total;dur={millis:.1}"));
+        }
+        if permit.response_time {
+            add("x-response-time", format!("{millis:.1}ms"));
+        }
+    }
+
+    fn settle(&self, permit: TrackPermit, end: &End<'_>) {
+        quietly(|| self.count_out(&permit));
+        let elapsed = end.elapsed().unwrap_or_default();
+        let error = ErrorLabel::of(self.side, end, &self.core.error_types);
+        let facts = Facts {
+            asked: permit.asked,
+            place: self.resolve(&permit.place, end.grpc_code()),
+            status: end.status().map(|status| status.as_u16()),
+            code: end.grpc_code(),
+            error,
+            lasting: permit.lasting,
+        };
+        quietly(|| self.measure(&permit, &facts, end, elapsed));
+
+        let place = facts.place.map(|number| self.core.places.text(number));
+        let slow = match permit.lasting {
+            true => None,
+            false => self.slow(place, elapsed),
+        };
+        if let Some(slow) = slow {
+            quietly(|| self.count_slow(slow, place));
+        }
+        let record = end.outcome().is_error().then(|| self.failed(end, place));
+        if let Some(record) = &record {
+            quietly(|| self.count_error(record.kind()));
+        }
+        let errors = self.given().errors.as_ref();
+        let group = errors.and_then(|errors| quietly(|| errors.record(record.clone()?).into())?);
+        if self.is_heard(&permit, end, slow) {
+            let line = Line {
+                service: self.given().name.as_str(),
+                kind: self.side.as_str(),
+                method: method_name(permit.asked.method),
+                version: permit.asked.version(),
+                kept: permit.kept.as_ref(),
+                route: place,
+                status: facts.status,
+                grpc_code: facts.code.map(GrpcCode::as_str),
+                outcome: end.outcome(),
+                elapsed,
+                time_to_head: end.time_to_head(),
+                busy: end.busy(),
+                readiness: end.readiness_wait(),
+                response_bytes: end.response_bytes(),
+                request_bytes: permit.request_bytes.as_ref().map(RequestBytes::get),
+                slow,
+                record: record.as_ref(),
+                group,
+            };
+            quietly(|| line.emit(&permit.span));
+        }
+        let status = facts.status.map(|status| status.to_string());
+        let error_type = match error {
+            ErrorLabel::None => None,
+            ErrorLabel::Named(number) => Some(self.core.error_types.text(number)),
+            ErrorLabel::Status => facts.code.map(GrpcCode::as_str).or(status.as_deref()),
+        };
+        quietly(move || {
+            span::close(&permit.span, &facts, end, place, error_type);
+            drop(permit);
+        });
+    }
+}
+
+impl<B> Admit<Request<B>> for Track {
+    fn admit(&self, request: &mut Request<B>, now: &Moment) -> Result<TrackPermit, Rejection> {
+        now.now();
+        let given = self.given();
+        let asked = self.asked(request);
+        let place = self.place(request, asked.grpc);
+        let holds = |ask: &Option<_>| {
+            let ask: &Option<crate::observe::context::Predicate> = ask;
+            ask.as_ref().is_some_and(|ask| ask.holds(request))
+        };
+        let (server_timing, response_time) =
+            (holds(&given.server_timing), holds(&given.response_time));
+        let route = self.known_route(&place);
+        let span = quietly(|| span::open(given.span, self.side, asked, request, route));
+        Ok(TrackPermit {
+            counted_by: self.count_in(asked),
+            span: span.unwrap_or_else(Span::none),
+            kept: quietly(|| self.keep(request)).flatten(),
+            request_bytes: given.body_sizes.then(|| {
+                let bytes = RequestBytes::default();
+                request.extensions_mut().insert(bytes.clone());
+                bytes
+            }),
+            connect: request.method() == Method::CONNECT,
+            asked,
+            place,
+            server_timing,
+            response_time,
+            lasting: false,
+        })
+    }
+}

@@ -1,0 +1,118 @@
+//! Counts request bodies as they are streamed.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+use bytes::Buf;
+use http::Request;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// How much of a request body has been read so far, for the tracker of the call.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RequestBytes(Arc<AtomicU64>);
+
+impl RequestBytes {
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts the bytes of request bodies as they are read, for the [`Track`](super::Track) round it.
+///
+/// A layer of its own, since it changes the type of the body; the closure changes it back where the service
+/// takes one type only: `RequestBodyLayer::new(axum::body::Body::new)`. Put it inside of the tracker.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestBodyLayer<F>(F);
+
+impl<F> RequestBodyLayer<F> {
+    /// Gives the counted body to the closure, and what comes back to the service.
+    pub fn new(map: F) -> Self {
+        RequestBodyLayer(map)
+    }
+}
+
+impl<S, F: Clone> Layer<S> for RequestBodyLayer<F> {
+    type Service = RequestBodyService<S, F>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RequestBodyService {
+            inner,
+            map: self.0.clone(),
+        }
+    }
+}
+
+/// Made by [`RequestBodyLayer`].
+#[derive(Clone, Copy, Debug)]
+pub struct RequestBodyService<S, F> {
+    inner: S,
+    map: F,
+}
+
+impl<S, F, B, C> Service<Request<B>> for RequestBodyService<S, F>
+where
+    S: Service<Request<C>>,
+    F: Fn(CountedBody<B>) -> C,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> S::Future {
+        let (parts, inner) = request.into_parts();
+        let bytes = parts.extensions.get().cloned().unwrap_or_default();
+        let body = (self.map)(CountedBody { inner, bytes });
+        self.inner.call(Request::from_parts(parts, body))
+    }
+}
+
+pin_project! {
+    /// A request body that is counted as it is read.
+    #[derive(Debug)]
+    pub struct CountedBody<B> {
+        #[pin]
+        inner: B,
+        bytes: RequestBytes,
+    }
+}
+
+impl<B: Body> Body for CountedBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let this = self.project();
+        let frame = ready!(this.inner.poll_frame(cx));
+        if let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            let read = data.remaining() as u64;
+            this.bytes.0.fetch_add(read, Ordering::Relaxed);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

@@ -1,0 +1,369 @@
+use std::{collections::HashMap, time::Duration};
+
+use http::HeaderName;
+
+use super::Track;
+use crate::{
+    call::{InvalidSetting, Name, fraction},
+    context::RequestHead,
+    errors::ErrorTracker,
+    observe::context::Predicate,
+};
+
+/// Places (routes, servers, gRPC methods) that get series of their own, unless set otherwise.
+const MAX_PLACES: usize = 256;
+/// Series that one tracker makes, unless set otherwise.
+const MAX_SERIES: usize = 2_000;
+/// Headers that an access-log line may carry.
+const MAX_HEADERS: usize = 16;
+
+/// When a call is slow: from its admission to the end of its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Thresholds {
+    pub(crate) warning: Duration,
+    pub(crate) critical: Duration,
+}
+
+impl Thresholds {
+    pub(crate) fn check(
+        self,
+        owner: &str,
+        field: &'static str,
+    ) -> Result<Thresholds, InvalidSetting> {
+        let Thresholds { warning, critical } = self;
+        if !warning.is_zero() && warning <= critical {
+            return Ok(self);
+        }
+        let got = format!("{warning:?} and {critical:?}");
+        let must = "above zero, the warning not above the critical threshold";
+        Err(InvalidSetting::new(owner, field, got, must))
+    }
+
+    pub(crate) fn judge(self, elapsed: Duration) -> Option<Slow> {
+        if elapsed >= self.critical {
+            Some(Slow::Critical)
+        } else if elapsed >= self.warning {
+            Some(Slow::Warning)
+        } else {
+            None
+        }
+    }
+}
+
+/// How slow a slow call was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Slow {
+    Warning,
+    Critical,
+}
+
+impl Slow {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Slow::Warning => "warning",
+            Slow::Critical => "critical",
+        }
+    }
+}
+
+/// How the metrics are called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Naming {
+    /// OpenTelemetry's semantic conventions, spelled for Prometheus: `http_server_request_duration_seconds`,
+    /// `rpc_server_call_duration_seconds` and so on. The default.
+    #[default]
+    SemConv,
+    /// `http_requests_total`, `http_request_duration_seconds`, `errors_total`, `active_connections`, with the
+    /// labels `method`, `route`, `status` and `type`: what many dashboards were built on.
+    Classic,
+}
+
+/// How much is written into the span of a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SpanLevel {
+    /// No span.
+    Off,
+    /// A span at `DEBUG`.
+    Debug,
+    /// A span at `INFO`. The default: with one at `DEBUG`, newcomers see nothing.
+    #[default]
+    Info,
+}
+
+/// How calls are tracked; made by [`Track::builder`].
+#[derive(Clone, Debug)]
+pub struct TrackBuilder {
+    pub(super) name: Name,
+    pub(super) naming: Naming,
+    pub(super) span: SpanLevel,
+    pub(super) https: bool,
+    pub(super) access_log: bool,
+    pub(super) sample: f64,
+    pub(super) skip: Option<Predicate>,
+    pub(super) slow: Option<Thresholds>,
+    slow_routes: Vec<(String, Thresholds)>,
+    log_headers: Vec<String>,
+    pub(super) body_sizes: bool,
+    pub(super) time_to_head: bool,
+    pub(super) busy: bool,
+    pub(super) readiness: bool,
+    pub(super) server_timing: Option<Predicate>,
+    pub(super) response_time: Option<Predicate>,
+    pub(super) server_address: Option<String>,
+    pub(super) max_places: usize,
+    pub(super) max_series: usize,
+    pub(super) errors: Option<ErrorTracker>,
+}
+
+/// Settings that have passed their check.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) given: TrackBuilder,
+    pub(super) slow_routes: HashMap<String, Thresholds>,
+    pub(super) log_headers: Vec<HeaderName>,
+}
+
+impl TrackBuilder {
+    pub(super) fn new(name: Name) -> Self {
+        TrackBuilder {
+            name,
+            naming: Naming::default(),
+            span: SpanLevel::default(),
+            https: false,
+            access_log: true,
+            sample: 1.0,
+            skip: None,
+            slow: None,
+            slow_routes: Vec::new(),
+            log_headers: Vec::new(),
+            body_sizes: false,
+            time_to_head: false,
+            busy: false,
+            readiness: false,
+            server_timing: None,
+            response_time: None,
+            server_address: None,
+            max_places: MAX_PLACES,
+            max_series: MAX_SERIES,
+            errors: Some(ErrorTracker::global().clone()),
+        }
+    }
+
+    /// How the metrics are called. Default: by semantic conventions.
+    #[must_use]
+    pub fn naming(mut self, naming: Naming) -> Self {
+        self.naming = naming;
+        self
+    }
+
+    /// At which level calls get a span. Default: `INFO`.
+    #[must_use]
+    pub fn span(mut self, level: SpanLevel) -> Self {
+        self.span = level;
+        self
+    }
+
+    /// Says that requests arrive over TLS, which an HTTP/1.1 request does not tell. Default: no.
+    #[must_use]
+    pub fn https(mut self, https: bool) -> Self {
+        self.https = https;
+        self
+    }
+
+    /// Whether each call is one event of the target `tower_keep::access`. Default: yes; it costs nothing where
+    /// no subscriber wants it.
+    #[must_use]
+    pub fn access_log(mut self, on: bool) -> Self {
+        self.access_log = on;
+        self
+    }
+
+    /// Which fraction of good calls is in the access log, 0 to 1; failed and slow ones always are. Default: 1.
+    #[must_use]
+    pub fn sample(mut self, fraction: f64) -> Self {
+        self.sample = fraction;
+        self
+    }
+
+    /// Leaves good calls for which the predicate holds out of the access log, say health checks. Default: none.
+    #[must_use]
+    pub fn skip(mut self, ask: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
+        self.skip = Some(Predicate::new(ask));
+        self
+    }
+
+    /// When a call is slow, a warning or critical, from admission to the end of its body. Slow calls are always
+    /// in the access log. Streams that are meant to last are never slow.
+    ///
+    /// Above zero, `warning` not above `critical`. Default: never, since only the service knows.
+    #[must_use]
+    pub fn slow(mut self, warning: Duration, critical: Duration) -> Self {
+        self.slow = Some(Thresholds { warning, critical });
+        self
+    }
+
+    /// As [`slow`](Self::slow), for one route, gRPC method or (on clients) server.
+    #[must_use]
+    pub fn slow_route(
+        mut self,
+        route: impl Into<String>,
+        warning: Duration,
+        critical: Duration,
+    ) -> Self {
+        let thresholds = Thresholds { warning, critical };
+        self.slow_routes.push((route.into(), thresholds));
+        self
+    }
+
+    /// Request headers that the access log carries, at most 16. Credentials (`authorization`, `cookie`, API keys
+    /// and values marked as sensitive) show as `REDACTED`. Default: none.
+    #[must_use]
+    pub fn log_headers<N: Into<String>>(mut self, headers: impl IntoIterator<Item = N>) -> Self {
+        self.log_headers = headers.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Whether bodies are measured in histograms of their own. Default: no; the access log always has them.
+    #[must_use]
+    pub fn body_sizes(mut self, on: bool) -> Self {
+        self.body_sizes = on;
+        self
+    }
+
+    /// Whether the time to the response's head is a histogram of its own. Default: no; a third clock reading.
+    #[must_use]
+    pub fn time_to_head(mut self, on: bool) -> Self {
+        self.time_to_head = on;
+        self
+    }
+
+    /// Whether the time inside polls is measured: what the service works, against what it waits. Default: no;
+    /// it reads the clock at every poll.
+    #[must_use]
+    pub fn busy(mut self, on: bool) -> Self {
+        self.busy = on;
+        self
+    }
+
+    /// Whether the wait for readiness is measured. Default: no.
+    #[must_use]
+    pub fn readiness(mut self, on: bool) -> Self {
+        self.readiness = on;
+        self
+    }
+
+    /// Answers with `Server-Timing: total;dur=12.3` (milliseconds to the head) where the predicate holds.
+    /// Default: never, since it tells strangers about the inside.
+    #[must_use]
+    pub fn server_timing(
+        mut self,
+        ask: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.server_timing = Some(Predicate::new(ask));
+        self
+    }
+
+    /// Answers with `x-response-time: 12.3ms` (to the head) where the predicate holds. Default: never.
+    #[must_use]
+    pub fn response_time(
+        mut self,
+        ask: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.response_time = Some(Predicate::new(ask));
+        self
+    }
+
+    /// The server that a client calls, as `host` or `host:port`, where requests do not say: tonic's never do.
+    #[must_use]
+    pub fn server_address(mut self, address: impl Into<String>) -> Self {
+        self.server_address = Some(address.into());
+        self
+    }
+
+    /// How many routes, servers or gRPC methods get series of their own; the rest shares `_OTHER`.
+    ///
+    /// 1 to 16,384. Default: 256.
+    #[must_use]
+    pub fn max_places(mut self, most: usize) -> Self {
+        self.max_places = most;
+        self
+    }
+
+    /// How many sets of labels the duration histogram may have; the rest shares one.
+    ///
+    /// 1 to 100,000. Default: 2,000, the limit of the OpenTelemetry SDKs.
+    #[must_use]
+    pub fn max_series(mut self, most: usize) -> Self {
+        self.max_series = most;
+        self
+    }
+
+    /// Where failed calls are grouped. Default: [`ErrorTracker::global`].
+    #[must_use]
+    pub fn errors(mut self, tracker: impl Into<Option<ErrorTracker>>) -> Self {
+        self.errors = tracker.into();
+        self
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that makes no sense, by field, with what is allowed.
+    pub fn build(self) -> Result<Track, InvalidSetting> {
+        Ok(Track::from_settings(self.check()?))
+    }
+
+    /// Settings as they are made need no check.
+    pub(super) fn defaults(self) -> Settings {
+        Settings {
+            slow_routes: HashMap::new(),
+            log_headers: Vec::new(),
+            given: self,
+        }
+    }
+
+    fn check(self) -> Result<Settings, InvalidSetting> {
+        let owner = format!("tracker {:?}", self.name);
+        fraction(&owner, "sample", self.sample)?;
+        if let Some(slow) = self.slow {
+            slow.check(&owner, "slow")?;
+        }
+        let mut slow_routes = HashMap::new();
+        for (route, thresholds) in &self.slow_routes {
+            slow_routes.insert(route.clone(), thresholds.check(&owner, "slow_route")?);
+        }
+        within(&owner, "max_places", self.max_places, 1 << 14)?;
+        within(&owner, "max_series", self.max_series, 100_000)?;
+        if self.log_headers.len() > MAX_HEADERS {
+            let got = format!("{} names", self.log_headers.len());
+            let must = format!("at most {MAX_HEADERS} names");
+            return Err(InvalidSetting::new(owner, "log_headers", got, must));
+        }
+        let log_headers = self.log_headers.iter().map(|name| {
+            HeaderName::try_from(name).map_err(|_| {
+                InvalidSetting::new(&owner, "log_headers", format!("{name:?}"), "header names")
+            })
+        });
+        let log_headers = log_headers.collect::<Result<_, _>>()?;
+        Ok(Settings {
+            slow_routes,
+            log_headers,
+            given: self,
+        })
+    }
+}
+
+fn within(owner: &str, field: &'static str, got: usize, most: usize) -> Result<(), InvalidSetting> {
+    if (1..=most).contains(&got) {
+        return Ok(());
+    }
+    Err(InvalidSetting::new(
+        owner,
+        field,
+        got,
+        format!("1 to {most}"),
+    ))
+}

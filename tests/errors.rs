@@ -1,0 +1,1025 @@
+//! Error groups: what becomes one group, what is kept of it, and who is told.
+
+use std::collections::HashSet;
+use std::error::Error;
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use proptest::prelude::*;
+use tower_keep::errors::{
+    Change, ErrorEvent, ErrorRecord, ErrorTracker, Fingerprint, Group, Limits, MAX_CAUSE,
+    MAX_CAUSES, MAX_ID, MAX_MESSAGE, MAX_NAME, MAX_TYPE_NAME, READ_LIMIT, RESULT_LIMIT, Recorded,
+    Status, Store, panic_message, parameterise, short_type_name,
+};
+
+// ---- messages
+
+fn each_becomes(table: &[(&str, &str)]) {
+    for (message, expected) in table {
+        assert_eq!(parameterise(message), *expected, "of {message:?}");
+        assert_eq!(parameterise(expected), *expected, "again, of {message:?}");
+    }
+}
+
+#[test]
+fn numbers_lose_their_value_but_keep_their_unit() {
+    each_becomes(&[
+        ("order 4711 not found", "order <num> not found"),
+        ("took 30ms, limit 1.5s", "took <num>ms, limit <num>s"),
+        ("after 1h30m", "after <num>h<num>m"),
+        ("12µs and 5% of 3.2GiB", "<num>µs and <num>% of <num>GiB"),
+        (
+            "x = -5, y = +7.25e-3, z = 1e10",
+            "x = <num>, y = <num>, z = <num>",
+        ),
+        ("3-4 of user_17", "<num>-<num> of user_<num>"),
+        ("1,234,567.89 rows", "<num> rows"),
+        ("needs 1.2.3, has 1.12.", "needs <num>, has <num>."),
+        ("src/main.rs:12:5", "src/main.rs:<num>:<num>"),
+        ("worker-3: [1, 2]", "worker-<num>: [<num>, <num>]"),
+        ("用户123不存在", "用户<num>不存在"),
+    ]);
+}
+
+#[test]
+fn words_that_only_contain_digits_stay() {
+    each_becomes(&[
+        (
+            "invalid utf8 in h2 frame, E0308, 4xx",
+            "invalid utf8 in h2 frame, E0308, 4xx",
+        ),
+        ("Sha256DigestMismatchError", "Sha256DigestMismatchError"),
+        ("a deadbeef facade", "a deadbeef facade"),
+        ("in std::fmt and abc::def", "in std::fmt and abc::def"),
+        ("", ""),
+    ]);
+}
+
+#[test]
+fn identifiers_are_replaced() {
+    each_becomes(&[
+        (
+            "job 550e8400-e29b-41d4-a716-446655440000 lost",
+            "job <uuid> lost",
+        ),
+        ("{550E8400-E29B-41D4-A716-446655440000}", "{<uuid>}"),
+        ("at 0x7fFf12 in 0123abcd", "at <hex> in <hex>"),
+        ("i-0abc123def456", "i-<hex>"),
+        ("01ARZ3NDEKTSV4RRFFQ69G5FAV", "<id>"),
+        ("charge ch_3MtwBwLkdIwHu7ix0snN0B8x", "charge ch_<id>"),
+        (
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "<num>-<hex>-<hex>-<num>",
+        ),
+    ]);
+}
+
+#[test]
+fn quoted_text_is_replaced_and_apostrophes_are_not_quotes() {
+    each_becomes(&[
+        (r#"no field "na\"me" here"#, "no field <str> here"),
+        (
+            "unknown variant `foo`, expected `bar`",
+            "unknown variant <str>, expected <str>",
+        ),
+        ("can't open 'a file.txt'", "can't open <str>"),
+        ("the users' data isn't there", "the users' data isn't there"),
+        ("'can't' is a word", "<str> is a word"),
+        ("lifetime 'static", "lifetime 'static"),
+        ("an inch: 5\"", "an inch: <num>\""),
+        ("name=\"\" id='7'", "name=<str> id=<str>"),
+        (
+            "Foo { id: 5, name: \"x\" }",
+            "Foo { id: <num>, name: <str> }",
+        ),
+    ]);
+}
+
+#[test]
+fn addresses_are_replaced() {
+    each_becomes(&[
+        ("connect to 10.0.0.1:8080 failed", "connect to <ip> failed"),
+        ("peer 192.168.1.254.", "peer <ip>."),
+        ("300.1.2.3", "<num>"),
+        ("[2001:db8::1]:443 and ::1", "[<ip>]:<num> and <ip>"),
+        ("fe80::1: unreachable", "<ip>: unreachable"),
+        (
+            "mail to Joe.Doe+x@example.co.uk, please",
+            "mail to <email>, please",
+        ),
+        (
+            "crate serde@1.0.2 and root@localhost",
+            "crate serde@<num> and root@localhost",
+        ),
+    ]);
+}
+
+#[test]
+fn dates_are_replaced() {
+    each_becomes(&[
+        ("at 2026-01-02T03:04:05.678Z", "at <date>"),
+        ("2026-01-02 03:04:05,678 +0200 x", "<date> <num> x"),
+        ("2026-01-02T03:04+02:00.", "<date>."),
+        ("until 2026-01-02.", "until <date>."),
+        ("03:04:05.", "<date>."),
+        ("20260102T030405Z", "<date>"),
+        ("2026-13-02", "<num>-<num>-<num>"),
+    ]);
+}
+
+#[test]
+fn urls_keep_scheme_and_host_only() {
+    each_becomes(&[
+        ("url (http://stock/items/7?k=v)", "url (http://stock<path>)"),
+        (
+            "https://api.example.com/a/b: refused",
+            "https://api.example.com<path>: refused",
+        ),
+        (
+            "postgres://joe:s3cret@db.local:5432/app",
+            "postgres://db.local:<num><path>",
+        ),
+        (
+            "http://10.0.0.3:8080/x, http://[::1]:80/",
+            "http://<ip><path>, http://[<ip>]:<num><path>",
+        ),
+        ("http://node-17.eu", "http://node-<num>.eu"),
+        ("http://h?", "http://h?"),
+    ]);
+}
+
+#[test]
+fn blanks_and_control_characters_become_one_space() {
+    each_becomes(&[("  a\r\n\tb \u{1b}[31mc\u{0} ", "a b [31mc")]);
+}
+
+#[test]
+fn a_long_message_is_cut_at_the_same_place_whatever_its_numbers_were() {
+    let message = |n: u64| format!("row {n}: {}", "no such thing ".repeat(100));
+    let short = parameterise(&message(1));
+    assert_eq!(short, parameterise(&message(u64::MAX)));
+    assert!(short.ends_with('…') && short.len() <= RESULT_LIMIT);
+}
+
+#[test]
+fn a_quote_that_is_closed_behind_the_cut_hides_what_it_has() {
+    let message = |body: &str| format!("bad body \"{} and more", body.repeat(READ_LIMIT));
+    assert_eq!(parameterise(&message("a ")), "bad body <str>…");
+    assert_eq!(parameterise(&message("ü")), "bad body <str>…");
+}
+
+/// Pieces that are hard to tell apart, to be put together at random.
+fn awkward() -> impl Strategy<Value = String> {
+    let pieces = prop::sample::select(vec![
+        "1",
+        "12",
+        "2024",
+        "-",
+        "01",
+        "02",
+        "T",
+        ":",
+        "03",
+        "::",
+        ".",
+        ",",
+        "@",
+        "a",
+        "b",
+        "co",
+        "e",
+        "e2",
+        "ms",
+        "s",
+        "d",
+        "h",
+        "0x",
+        "ff",
+        "deadbee1",
+        "x",
+        "/",
+        "//",
+        "://",
+        "http",
+        "?",
+        "#",
+        "'",
+        "\"",
+        "`",
+        "\\",
+        " ",
+        "\n",
+        "<",
+        ">",
+        "<num>",
+        "<str>",
+        "<path>",
+        "(",
+        ")",
+        "[",
+        "]",
+        "{",
+        "=",
+        "+",
+        "_",
+        "%",
+        "…",
+        "µ",
+        "ü",
+        "数",
+        "fe80",
+        "10.0.0.1",
+        "'a'",
+        "b.co",
+        "u:p@h",
+        "2024-01-02",
+        "10:11:12",
+        "Z",
+        "550e8400-e29b-41d4-a716-446655440000",
+        "abc",
+    ]);
+    prop::collection::vec(pieces, 0..40).prop_map(|pieces| pieces.concat())
+}
+
+fn long_awkward() -> impl Strategy<Value = String> {
+    (awkward(), awkward(), 1..60_usize).prop_map(|(head, part, times)| head + &part.repeat(times))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+
+    #[test]
+    fn a_result_is_its_own_result(text in prop_oneof![awkward(), long_awkward(), any::<String>()]) {
+        let once = parameterise(&text);
+        prop_assert_eq!(parameterise(&once), once);
+    }
+
+    #[test]
+    fn a_result_is_bounded_and_has_no_control_characters(text in prop_oneof![long_awkward(), any::<String>()]) {
+        let result = parameterise(&text);
+        prop_assert!(result.len() <= RESULT_LIMIT);
+        prop_assert!(!result.contains(char::is_control));
+    }
+
+    #[test]
+    fn messages_that_differ_in_their_data_only_are_one(a in data(), b in data()) {
+        prop_assert_eq!(parameterise(&a), parameterise(&b));
+    }
+}
+
+/// One message with different data in it.
+fn data() -> impl Strategy<Value = String> {
+    let numbers = (any::<u64>(), any::<i32>(), 0.0..1e9_f64);
+    let rest = (
+        any::<u128>(),
+        any::<[u8; 4]>(),
+        "[a-z ']{0,40}",
+        "[a-z0-9/._-]{0,40}[a-z]",
+    );
+    (numbers, rest).prop_map(|((row, delta, took), (id, [a, b, c, d], name, path))| {
+        let hex = format!("{id:032x}");
+        let uuid = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-");
+        format!(
+            "row {row} ({delta}) of \"{name}\": GET http://stock/{path}?id={uuid} from {a}.{b}.{c}.{d}:80 took {took}ms, job {uuid}"
+        )
+    })
+}
+
+// ---- fingerprints
+
+#[test]
+fn fingerprints_never_change() {
+    let golden = [
+        (Fingerprint::of("", None, ""), "v1-2c6c69e075de204a"),
+        (Fingerprint::of("", Some(""), ""), "v1-8feeb81e87a47e48"),
+        (
+            Fingerprint::of("Timeout", Some("/orders/{id}"), "no answer after <num>ms"),
+            "v1-2855ceea486fcd28",
+        ),
+        (
+            Fingerprint::of(
+                "panic",
+                None,
+                "index out of bounds: the len is <num> but the index is <num>",
+            ),
+            "v1-f1e2253f9fe3e55f",
+        ),
+        (
+            Fingerprint::of("io::Error", Some("orders.v1.Orders/Get"), "用户<num>不存在"),
+            "v1-104abd171ca39cb4",
+        ),
+    ];
+    for (fingerprint, text) in golden {
+        assert_eq!(fingerprint.to_string(), text);
+    }
+}
+
+#[test]
+fn the_borders_between_the_fields_count() {
+    let all = [
+        Fingerprint::of("ab", Some("c"), "d"),
+        Fingerprint::of("a", Some("bc"), "d"),
+        Fingerprint::of("ab", None, "cd"),
+        Fingerprint::of("ab", Some(""), "cd"),
+        Fingerprint::of("", Some("abc"), "d"),
+    ];
+    assert_eq!(HashSet::from(all).len(), all.len());
+}
+
+#[test]
+fn texts_that_are_no_fingerprint_say_so() {
+    let error = |text: &str| text.parse::<Fingerprint>().unwrap_err();
+    assert_eq!(error("v2-2855ceea486fcd28").other_version(), Some(2));
+    for text in [
+        "",
+        "v1",
+        "v1-",
+        "v1-2855ceea486fcd2",
+        "v1-2855CEEA486FCD28",
+        "v1-+855ceea486fcd28",
+        "v01-2855ceea486fcd28",
+    ] {
+        assert_eq!(error(text).other_version(), None, "{text}");
+        assert_eq!(
+            error(text).to_string(),
+            "not a fingerprint, which reads like v1-0123456789abcdef"
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn fingerprints_are_read_back(kind in ".*", route in prop::option::of(".*"), message in ".*") {
+        let fingerprint = Fingerprint::of(&kind, route.as_deref(), &message);
+        prop_assert_eq!(fingerprint.to_string().parse(), Ok(fingerprint));
+    }
+}
+
+// ---- records
+
+/// An error that says what it is told to.
+#[derive(Debug)]
+struct Nested {
+    text: String,
+    source: Option<Box<dyn Error + 'static>>,
+}
+
+impl fmt::Display for Nested {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Error for Nested {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref()
+    }
+}
+
+fn nested(texts: &[&str]) -> Nested {
+    let (first, rest) = texts.split_first().expect("a text");
+    let source = (!rest.is_empty()).then(|| Box::new(nested(rest)) as Box<dyn Error>);
+    Nested {
+        text: (*first).to_owned(),
+        source,
+    }
+}
+
+/// Its own source.
+#[derive(Debug)]
+struct Ring;
+
+impl fmt::Display for Ring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("round")
+    }
+}
+
+impl Error for Ring {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(self)
+    }
+}
+
+/// Writes for ever, and stops only when told to.
+#[derive(Debug)]
+struct Endless;
+
+impl fmt::Display for Endless {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        loop {
+            f.write_str("ünd so weiter ")?;
+        }
+    }
+}
+
+impl Error for Endless {}
+
+fn chain(record: &ErrorRecord) -> Vec<&str> {
+    record.chain().collect()
+}
+
+#[test]
+fn a_record_of_an_error_has_its_causes_without_repetitions() {
+    let error = nested(&[
+        "no order",
+        "no order",
+        "query failed",
+        "query failed",
+        "closed",
+    ]);
+    let record = ErrorRecord::from_error(Some("Orders".into()), &error);
+    assert_eq!((record.kind(), record.message()), ("Orders", "no order"));
+    assert_eq!(chain(&record), ["query failed", "closed"]);
+    assert_eq!(record.outcome(), "failure");
+}
+
+#[test]
+fn a_chain_that_never_ends_is_cut() {
+    assert_eq!(chain(&ErrorRecord::from_error(None, &Ring)).len(), 0);
+    let texts: Vec<String> = (0..20).map(|n| n.to_string()).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    assert_eq!(
+        chain(&ErrorRecord::from_error(None, &nested(&texts))).len(),
+        MAX_CAUSES
+    );
+}
+
+#[test]
+fn an_error_that_never_stops_talking_is_cut_short() {
+    let record = ErrorRecord::from_error(None, &Endless);
+    assert!(record.message().len() <= MAX_MESSAGE && record.message().len() > MAX_MESSAGE - 8);
+    assert!(record.message().ends_with('…'));
+}
+
+#[test]
+fn every_text_of_a_record_is_bounded() {
+    let long = "ü".repeat(5000);
+    let record = ErrorRecord::new(long.clone(), long.clone())
+        .with_cause(long.clone())
+        .with_service(long.clone())
+        .with_route(long.clone())
+        .with_request_id(long.clone())
+        .with_correlation_id(long.clone())
+        .with_trace_id(long.clone())
+        .with_location(long);
+    let bounded = |text: Option<&str>, max: usize| {
+        let text = text.expect("is set");
+        assert!(
+            text.len() <= max && text.len() > max - 4 && text.ends_with('…'),
+            "{text}"
+        );
+    };
+    bounded(Some(record.kind()), MAX_NAME);
+    bounded(Some(record.message()), MAX_MESSAGE);
+    bounded(record.chain().next(), MAX_CAUSE);
+    bounded(record.service(), MAX_NAME);
+    bounded(record.route(), MAX_NAME);
+    bounded(record.location(), MAX_NAME);
+    for id in [
+        record.request_id(),
+        record.correlation_id(),
+        record.trace_id(),
+    ] {
+        bounded(id, MAX_ID);
+    }
+    let full = (0..20).fold(record, |record, n| record.with_cause(n.to_string()));
+    assert_eq!(full.chain().len(), MAX_CAUSES);
+}
+
+#[test]
+fn the_kind_of_an_unknown_error_is_the_name_its_debug_text_begins_with() {
+    #[derive(Debug)]
+    struct Refused;
+    let kind = |error: Box<dyn Error>| ErrorRecord::from_error(None, &*error).kind().to_owned();
+    assert_eq!(
+        kind("7x".parse::<u32>().unwrap_err().into()),
+        "ParseIntError"
+    );
+    assert_eq!(kind(std::io::Error::from_raw_os_error(2).into()), "Os");
+    assert_eq!(kind("Connection to 10.0.0.1 lost".into()), "error");
+    assert_eq!(kind(Box::new(ByDebug("connection lost"))), "error");
+    assert_eq!(kind(Box::new(ByDebug("Connection lost"))), "error");
+    assert_eq!(
+        kind(Box::new(ByDebug("hyper::Error(IncompleteMessage)"))),
+        "hyper::Error"
+    );
+    assert_eq!(kind(Box::new(ByDebug("Refused"))), format!("{Refused:?}"));
+}
+
+struct ByDebug(&'static str);
+
+impl fmt::Debug for ByDebug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl fmt::Display for ByDebug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("went wrong")
+    }
+}
+
+impl Error for ByDebug {}
+
+#[test]
+fn type_names_lose_their_modules_but_not_their_arguments() {
+    for (full, short) in [
+        ("my_app::orders::NotFound", "NotFound"),
+        ("std::io::error::Error", "io::Error"),
+        ("reqwest::error::Error", "reqwest::Error"),
+        ("hyper_util::client::legacy::client::Error", "client::Error"),
+        (
+            "alloc::vec::Vec<(my_app::Order, &str)>",
+            "Vec<(Order, &str)>",
+        ),
+        (
+            "alloc::boxed::Box<dyn core::error::Error + core::marker::Send>",
+            "Box<dyn Error + Send>",
+        ),
+        ("<a::B as c::D>::E", "<B as D>::E"),
+        ("u32", "u32"),
+        ("", ""),
+    ] {
+        assert_eq!(short_type_name(full), short);
+    }
+    let deep = format!("{}u8{}", "a::Vec<".repeat(500), ">".repeat(500));
+    assert!(short_type_name(&deep).len() <= MAX_TYPE_NAME);
+}
+
+#[test]
+fn a_panic_is_a_record_whatever_its_payload() {
+    let record = |panic: fn()| {
+        let payload = std::panic::catch_unwind(panic).expect_err("panics");
+        ErrorRecord::from_panic(&*payload)
+    };
+    let text = record(|| std::panic::resume_unwind(Box::new("plain")));
+    assert_eq!(
+        (text.kind(), text.outcome(), text.message()),
+        ("panic", "panicked", "plain")
+    );
+    assert_eq!(
+        record(|| std::panic::resume_unwind(Box::new("owned".to_owned()))).message(),
+        "owned"
+    );
+    assert_eq!(
+        record(|| std::panic::resume_unwind(Box::new(7))).message(),
+        "a panic without a message"
+    );
+    assert_eq!(panic_message(&"text"), "text");
+}
+
+// ---- the store
+
+fn at(second: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(second)
+}
+
+fn store(max_groups: usize, max_variants: usize) -> Store {
+    let mut limits = Limits::default();
+    limits.max_groups = max_groups;
+    limits.max_variants = max_variants;
+    Store::new(limits).expect("good limits")
+}
+
+/// A message of its own for every letter.
+fn failure(letter: char) -> ErrorRecord {
+    ErrorRecord::new("Failure", letter.to_string())
+}
+
+fn letters(store: &Store) -> String {
+    store.groups().iter().map(|group| group.message()).collect()
+}
+
+#[test]
+fn records_that_differ_in_their_data_only_are_one_group_with_the_first_and_the_latest_sample() {
+    let mut store = Store::default();
+    let record = |n: u32| {
+        ErrorRecord::new("Timeout", format!("order {n} timed out"))
+            .with_route("/orders/{id}")
+            .with_correlation_id(format!("c-{n}"))
+    };
+    let first = store.record(record(1), at(1));
+    let second = store.record(record(2), at(2));
+    let third = store.record(record(3), at(3));
+    assert_eq!(
+        [first.change, second.change, third.change],
+        [Change::New, Change::Known, Change::Known]
+    );
+
+    let group = store.group(first.fingerprint).expect("is there");
+    assert_eq!(
+        (group.count(), group.first_seen(), group.last_seen()),
+        (3, at(1), at(3))
+    );
+    assert_eq!(group.first().record().correlation_id(), Some("c-1"));
+    assert_eq!(group.latest().record().correlation_id(), Some("c-3"));
+    assert_eq!(group.latest().record().message(), "order 3 timed out");
+    assert_eq!(
+        group.why().to_string(),
+        r#"same kind "Timeout", route "/orders/{id}" and message "order <num> timed out" (fingerprint version 1)"#
+    );
+}
+
+#[test]
+fn kind_route_and_message_divide_groups() {
+    let mut store = Store::default();
+    for record in [
+        ErrorRecord::new("A", "x"),
+        ErrorRecord::new("B", "x"),
+        ErrorRecord::new("A", "y"),
+        ErrorRecord::new("A", "x").with_route("/"),
+        ErrorRecord::new("A", "x")
+            .with_service("other")
+            .with_location("a.rs:1")
+            .with_cause("c"),
+    ] {
+        store.record(record, at(0));
+    }
+    assert_eq!(store.len(), 4);
+}
+
+#[test]
+fn a_resolved_group_that_is_seen_again_is_regressed_once() {
+    let mut store = Store::default();
+    let name = store.record(failure('a'), at(1)).fingerprint;
+    assert_eq!(store.resolve(name), Some(Status::Open));
+    assert_eq!(store.resolve(name), Some(Status::Resolved));
+    assert_eq!(store.record(failure('a'), at(2)).change, Change::Regressed);
+    assert_eq!(store.record(failure('a'), at(3)).change, Change::Known);
+    let group = store.group(name).expect("is there");
+    assert_eq!(
+        (group.status(), group.regressions(), group.count()),
+        (Status::Open, 1, 3)
+    );
+}
+
+#[test]
+fn an_ignored_group_counts_but_is_never_news() {
+    let mut store = Store::default();
+    let name = store.record(failure('a'), at(1)).fingerprint;
+    assert_eq!(store.ignore(name), Some(Status::Open));
+    assert_eq!(store.record(failure('a'), at(2)).change, Change::Ignored);
+    assert_eq!(store.group(name).map(Group::count), Some(2));
+    assert_eq!(store.reopen(name), Some(Status::Ignored));
+    assert_eq!(store.record(failure('a'), at(3)).change, Change::Known);
+}
+
+#[test]
+fn a_group_that_is_not_there_cannot_be_marked() {
+    let nothing = Fingerprint::of("a", None, "b");
+    let mut store = Store::default();
+    assert_eq!(
+        [
+            store.resolve(nothing),
+            store.ignore(nothing),
+            store.reopen(nothing)
+        ],
+        [None; 3]
+    );
+}
+
+#[test]
+fn a_full_store_gives_up_the_group_that_was_not_seen_for_the_longest_time() {
+    let mut store = store(3, 9);
+    for letter in "abcab".chars() {
+        store.record(failure(letter), at(1));
+    }
+    let recorded = store.record(failure('d'), at(1));
+    assert!(recorded.evicted.is_some());
+    assert_eq!(
+        (letters(&store).as_str(), store.evicted(), store.total()),
+        ("dba", 1, 6)
+    );
+}
+
+#[test]
+fn resolved_groups_are_given_up_first_and_ignored_ones_last() {
+    let mut store = store(3, 9);
+    let name = |store: &mut Store, letter| store.record(failure(letter), at(1)).fingerprint;
+    let ignored = name(&mut store, 'a');
+    store.ignore(ignored);
+    name(&mut store, 'b');
+    let resolved = name(&mut store, 'c');
+    store.resolve(resolved);
+    name(&mut store, 'd');
+    assert_eq!(letters(&store), "dba");
+    name(&mut store, 'e');
+    name(&mut store, 'f');
+    assert_eq!(letters(&store), "fea");
+}
+
+#[test]
+fn messages_too_many_of_one_route_are_one_group_and_leave_the_others_alone() {
+    let mut store = store(100, 2);
+    store.record(failure('z').with_route("/other"), at(0));
+    for letter in 'a'..='y' {
+        store.record(failure(letter), at(1));
+    }
+    let groups = store.groups();
+    let counts: Vec<_> = groups
+        .iter()
+        .map(|group| (group.message(), group.count()))
+        .collect();
+    assert_eq!(counts, [("<other>", 23), ("b", 1), ("a", 1), ("z", 1)]);
+    assert!(groups[0].why().overflow);
+    assert_eq!(
+        groups[0].why().to_string(),
+        r#"same kind "Failure", no route and one message too many to be a group of its own (fingerprint version 1)"#
+    );
+    assert_eq!(groups[0].latest().record().message(), "y");
+}
+
+#[test]
+fn a_clock_that_goes_back_changes_no_order() {
+    let mut store = Store::default();
+    let name = store.record(failure('a'), at(9)).fingerprint;
+    store.record(failure('b'), at(8));
+    store.record(failure('a'), at(1));
+    assert_eq!(letters(&store), "ab");
+    assert_eq!(store.group(name).map(Group::last_seen), Some(at(9)));
+}
+
+// ---- the store against a plain list
+
+#[derive(Clone, Debug)]
+enum Step {
+    Record {
+        kind: usize,
+        message: usize,
+        second: u64,
+    },
+    Mark {
+        group: usize,
+        status: Status,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let status = prop::sample::select(vec![Status::Open, Status::Resolved, Status::Ignored]);
+    prop_oneof![
+        4 => (0..3_usize, 0..7_usize, 0..50_u64)
+            .prop_map(|(kind, message, second)| Step::Record { kind, message, second }),
+        1 => (0..20_usize, status).prop_map(|(group, status)| Step::Mark { group, status }),
+    ]
+}
+
+const KINDS: [&str; 3] = ["A", "B", "C"];
+const MESSAGES: [&str; 7] = ["a", "b", "c", "d", "e", "f", "<other>"];
+
+#[derive(Clone, Debug, PartialEq)]
+struct Seen {
+    kind: &'static str,
+    message: &'static str,
+    status: Status,
+    count: u64,
+    regressions: u64,
+    first: (SystemTime, &'static str),
+    latest: (SystemTime, &'static str),
+    last_seen: SystemTime,
+}
+
+/// Groups in a list, the one seen last at the end.
+struct Model {
+    max_groups: usize,
+    max_variants: usize,
+    groups: Vec<Seen>,
+}
+
+impl Model {
+    fn record(&mut self, kind: &'static str, text: &'static str, now: SystemTime) -> Change {
+        let known = |groups: &[Seen], message| {
+            groups
+                .iter()
+                .position(|group| (group.kind, group.message) == (kind, message))
+        };
+        let of_kind = self
+            .groups
+            .iter()
+            .filter(|group| group.kind == kind && group.message != "<other>")
+            .count();
+        let crowded = known(&self.groups, text).is_none() && of_kind >= self.max_variants;
+        let message = if crowded { "<other>" } else { text };
+        if let Some(place) = known(&self.groups, message) {
+            let mut group = self.groups.remove(place);
+            group.count += 1;
+            group.latest = (now, text);
+            group.last_seen = now.max(group.first.0);
+            let change = match group.status {
+                Status::Resolved => Change::Regressed,
+                Status::Ignored => Change::Ignored,
+                _ => Change::Known,
+            };
+            if change == Change::Regressed {
+                group.status = Status::Open;
+                group.regressions += 1;
+            }
+            self.groups.push(group);
+            return change;
+        }
+        if self.groups.len() == self.max_groups {
+            let of = |status| self.groups.iter().position(|group| group.status == status);
+            let victim = of(Status::Resolved)
+                .or(of(Status::Open))
+                .or(of(Status::Ignored));
+            self.groups.remove(victim.expect("is full"));
+        }
+        let sample = (now, text);
+        self.groups.push(Seen {
+            kind,
+            message,
+            status: Status::Open,
+            count: 1,
+            regressions: 0,
+            first: sample,
+            latest: sample,
+            last_seen: now,
+        });
+        Change::New
+    }
+}
+
+fn text_of(message: &str) -> &'static str {
+    MESSAGES
+        .into_iter()
+        .find(|text| *text == message)
+        .expect("one of ours")
+}
+
+fn seen(group: &Group) -> Seen {
+    Seen {
+        kind: KINDS
+            .into_iter()
+            .find(|kind| *kind == group.kind())
+            .expect("one of ours"),
+        message: text_of(group.message()),
+        status: group.status(),
+        count: group.count(),
+        regressions: group.regressions(),
+        first: (
+            group.first().at(),
+            text_of(group.first().record().message()),
+        ),
+        latest: (
+            group.latest().at(),
+            text_of(group.latest().record().message()),
+        ),
+        last_seen: group.last_seen(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
+
+    #[test]
+    fn the_store_does_what_a_plain_list_does(
+        max_groups in 1..8_usize,
+        max_variants in 1..5_usize,
+        steps in prop::collection::vec(step(), 0..80),
+    ) {
+        let mut store = store(max_groups, max_variants);
+        let mut model = Model { max_groups, max_variants, groups: Vec::new() };
+        for step in steps {
+            match step {
+                Step::Record { kind, message, second } => {
+                    let (kind, text) = (KINDS[kind], MESSAGES[message]);
+                    let Recorded { fingerprint, change, .. } = store.record(ErrorRecord::new(kind, text), at(second));
+                    prop_assert_eq!(change, model.record(kind, text, at(second)));
+                    prop_assert!(store.group(fingerprint).is_some());
+                }
+                Step::Mark { group, status } => {
+                    let Some(expected) = model.groups.get_mut(group) else { continue };
+                    let name = Fingerprint::of(expected.kind, None, expected.message);
+                    let before = match status {
+                        Status::Resolved => store.resolve(name),
+                        Status::Ignored => store.ignore(name),
+                        _ => store.reopen(name),
+                    };
+                    prop_assert_eq!(before, Some(std::mem::replace(&mut expected.status, status)));
+                }
+            }
+            let groups: Vec<Seen> = store.groups().into_iter().rev().map(seen).collect();
+            prop_assert_eq!(&groups, &model.groups);
+        }
+    }
+}
+
+// ---- the tracker
+
+async fn next(events: &mut tower_keep::errors::ErrorEvents) -> ErrorEvent {
+    events.next().await.expect("the tracker is alive")
+}
+
+#[tokio::test]
+async fn subscribers_hear_of_new_and_regressed_groups_only() {
+    let tracker = ErrorTracker::default();
+    let mut events = tracker.subscribe();
+    let name = tracker.record(failure('a'));
+    tracker.record(failure('a'));
+    tracker.resolve(name);
+    tracker.record(failure('a'));
+    tracker.ignore(name);
+    tracker.record(failure('a'));
+    drop(tracker);
+
+    let ErrorEvent::New(group) = next(&mut events).await else {
+        panic!("is new")
+    };
+    assert_eq!((group.fingerprint(), group.count()), (name, 1));
+    let ErrorEvent::Regressed(group) = next(&mut events).await else {
+        panic!("is regressed")
+    };
+    assert_eq!((group.fingerprint(), group.count()), (name, 3));
+    assert_eq!(events.next().await, None);
+}
+
+#[tokio::test]
+async fn a_slow_subscriber_is_told_how_much_it_missed() {
+    let tracker = ErrorTracker::builder()
+        .event_buffer(2)
+        .build()
+        .expect("good settings");
+    let mut events = tracker.subscribe();
+    for letter in 'a'..='e' {
+        tracker.record(failure(letter));
+    }
+    assert_eq!(next(&mut events).await, ErrorEvent::Missed(3));
+    let ErrorEvent::New(group) = next(&mut events).await else {
+        panic!("is new")
+    };
+    assert_eq!(group.message(), "d");
+}
+
+#[test]
+fn clones_of_a_tracker_are_one_tracker() {
+    let tracker = ErrorTracker::default();
+    let name = tracker.clone().capture(&"7x".parse::<u32>().unwrap_err());
+    let group = tracker.group(name).expect("is there");
+    assert_eq!(
+        (group.kind(), group.message()),
+        ("ParseIntError", "invalid digit found in string")
+    );
+    assert_eq!(
+        (tracker.total(), tracker.evicted(), tracker.groups().len()),
+        (1, 0, 1)
+    );
+    assert!(tracker.reopen(name) && !tracker.reopen(Fingerprint::of("", None, "")));
+}
+
+#[test]
+fn settings_out_of_range_are_named() {
+    let message = |builder: tower_keep::errors::ErrorTrackerBuilder| {
+        builder.build().expect_err("bad").to_string()
+    };
+    assert_eq!(
+        message(ErrorTracker::builder().max_groups(0)),
+        "error tracker: max_groups is 0, must be 1 to 65536"
+    );
+    assert_eq!(
+        message(ErrorTracker::builder().max_variants(0)),
+        "error tracker: max_variants is 0, must be 1 to 65536"
+    );
+    assert_eq!(
+        message(ErrorTracker::builder().event_buffer(65_537)),
+        "error tracker: event_buffer is 65537, must be 1 to 65536"
+    );
+}
+
+#[test]
+fn handles_can_be_shared_between_threads() {
+    fn shareable<T: Send + Sync + 'static>() {}
+    shareable::<ErrorTracker>();
+    shareable::<tower_keep::errors::ErrorEvents>();
+    shareable::<ErrorRecord>();
+}
+
+#[cfg(feature = "serde")]
+#[test]
+fn groups_and_events_are_written_as_json() {
+    let tracker = ErrorTracker::default();
+    let record = ErrorRecord::new("Timeout", "<img src=x> 5")
+        .with_cause("slow")
+        .with_request_id("r-1");
+    let name = tracker.record_at(record, at(1));
+    let group = tracker.group(name).expect("is there");
+    let sample = serde_json::json!({
+        "at": "1970-01-01T00:00:01.000Z", "kind": "Timeout", "message": "<img src=x> 5", "chain": ["slow"],
+        "outcome": "failure", "service": null, "route": null, "request_id": "r-1", "correlation_id": null,
+        "trace_id": null, "location": null,
+    });
+    let expected = serde_json::json!({
+        "fingerprint": name.to_string(), "status": "open", "kind": "Timeout", "route": null,
+        "message": "<img src=x> <num>", "overflow": false, "why": group.why().to_string(),
+        "count": 1, "regressions": 0, "first_seen": "1970-01-01T00:00:01.000Z",
+        "last_seen": "1970-01-01T00:00:01.000Z", "first": sample, "latest": sample,
+    });
+    assert_eq!(serde_json::to_value(&group).expect("writes"), expected);
+    let event = serde_json::to_value(ErrorEvent::New(group)).expect("writes");
+    assert_eq!(
+        event,
+        serde_json::json!({ "event": "new", "group": expected })
+    );
+    let missed = serde_json::to_value(ErrorEvent::Missed(3)).expect("writes");
+    assert_eq!(missed, serde_json::json!({ "event": "missed", "count": 3 }));
+}
