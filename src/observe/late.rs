@@ -30,7 +30,8 @@ impl<T> Late<T> {
     }
 }
 
-/// Tells one recorder from another, the one that does nothing included.
+/// Tells one recorder from another, the one that does nothing included: by its address. A global recorder lives
+/// for ever; only a local one that is dropped could pass its address on.
 #[inline]
 pub(crate) fn recorder() -> usize {
     metrics::with_recorder(|recorder| std::ptr::from_ref(recorder).cast::<()>() as usize)
@@ -51,9 +52,11 @@ mod tests {
             )
         };
         count(); // nobody listens yet
-        for _ in 0..RECORDERS + 1 {
-            let recorder = PrometheusBuilder::new().build_recorder();
-            metrics::with_local_recorder(&recorder, || {
+        let recorders: Vec<_> = (0..RECORDERS + 1)
+            .map(|_| Box::new(PrometheusBuilder::new().build_recorder()))
+            .collect();
+        for recorder in &recorders {
+            metrics::with_local_recorder(&**recorder, || {
                 count();
                 count();
             });
