@@ -5,9 +5,10 @@
 
 use std::{error::Error, fmt, time::SystemTime};
 
+use bytes::Bytes;
 use http::HeaderValue;
 
-use super::traceparent::TraceId;
+use super::{random::bits128, traceparent::TraceId};
 
 /// A request or correlation ID that is safe to log, to send and to echo: 1 to 128 characters of
 /// `A-Z a-z 0-9 . _ ~ + / = : @ -`.
@@ -16,9 +17,7 @@ use super::traceparent::TraceId;
 /// no white space, quote, comma, control character or sheer length gets into a log line. (`=` and
 /// `:` do, since Base64 and AWS trace IDs need them.) Do not make a metric label of it.
 ///
-/// It is a header value underneath, so a clone is a reference count and sending it formats nothing.
-/// (Only the first clone of a *generated* ID allocates, 24 bytes, since that is when its buffer
-/// becomes shared.) An accepted ID keeps the buffer alive that the server read it into.
+/// It is a header value underneath, so a clone is a reference count and sending it formats nothing. An accepted ID keeps the buffer alive that the server read it into.
 ///
 /// ```
 /// use http::HeaderValue;
@@ -56,10 +55,11 @@ impl Id {
         &self.0
     }
 
-    /// Wraps text of our own making.
-    fn trusted(text: &[u8]) -> Self {
-        debug_assert!(is_id(text));
-        Self(HeaderValue::from_bytes(text).expect("an ID fits a header"))
+    /// Wraps text of our own making. One allocation, and none for its clones.
+    fn trusted(text: impl AsRef<[u8]> + Send + 'static) -> Self {
+        debug_assert!(is_id(text.as_ref()));
+        let shared = Bytes::from_owner(text);
+        Self(HeaderValue::from_maybe_shared(shared).expect("an ID fits a header"))
     }
 }
 
@@ -68,7 +68,7 @@ impl TryFrom<&str> for Id {
 
     fn try_from(text: &str) -> Result<Self, InvalidId> {
         if is_id(text.as_bytes()) {
-            Ok(Self::trusted(text.as_bytes()))
+            Ok(Self::trusted(text.to_owned()))
         } else {
             Err(InvalidId)
         }
@@ -78,7 +78,7 @@ impl TryFrom<&str> for Id {
 /// The trace ID's 32 hex digits, for those who want one ID for both.
 impl From<TraceId> for Id {
     fn from(trace: TraceId) -> Self {
-        Self::trusted(&trace.to_hex())
+        Self::trusted(trace.to_hex())
     }
 }
 
@@ -102,9 +102,8 @@ impl fmt::Debug for Id {
 
 /// How new IDs are made.
 ///
-/// Both kinds draw on fastrand's generator of the current thread, which is fast and **not
-/// cryptographic**: it holds 64 bits, seeded from the time and the thread, and whoever sees one ID
-/// can compute the next. An ID is a label, not a secret: never use it as a token, a password or
+/// Both kinds draw on a generator of the current thread, which is seeded by the operating system, fast
+/// and **not cryptographic**: it holds 128 bits, and whoever sees a few IDs can compute the next. An ID is a label, not a secret: never use it as a token, a password or
 /// proof that a call came from where it says.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 #[non_exhaustive]
@@ -126,10 +125,7 @@ impl IdKind {
             Self::UuidV7 => {
                 let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
                 let millis = since.map_or(0, |since| since.as_millis());
-                uuid_v7(
-                    u64::try_from(millis).unwrap_or(u64::MAX),
-                    fastrand::u128(..),
-                )
+                uuid_v7(u64::try_from(millis).unwrap_or(u64::MAX), bits128())
             }
         }
     }
@@ -140,7 +136,9 @@ fn uuid_v7(millis: u64, random: u128) -> Id {
     let [.., a, b, c, d, e, f, g, h, i, j] = random.to_be_bytes();
     let bytes = [a, b, c, d, e, f, g, h, i, j];
     let uuid = uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid();
-    Id::trusted(uuid.hyphenated().encode_lower(&mut [0; 36]).as_bytes())
+    let mut text = [0; 36];
+    uuid.hyphenated().encode_lower(&mut text);
+    Id::trusted(text)
 }
 
 /// Text that is no [`Id`]; says what would be, and does not hold the text.

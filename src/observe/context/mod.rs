@@ -49,6 +49,7 @@ mod extract;
 mod id;
 mod inbound;
 mod outbound;
+mod random;
 mod settings;
 mod traceparent;
 mod tracestate;

@@ -10,24 +10,26 @@ use std::{error::Error, fmt, num::NonZero, str};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::random::{bits64, bits128};
+
 /// Length in bytes of a version `00` header, and the least that a later version may have.
 const LEN: usize = 55;
 
 /// Declares a hex ID that is never zero; the two of them differ in width only.
 macro_rules! hex_id {
-    ($(#[$doc:meta])* $name:ident, $int:ty, $bytes:literal, $digits:literal) => {
+    ($(#[$doc:meta])* $name:ident, $int:ty, $bytes:literal, $digits:literal, $bits:ident) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, Hash)]
         pub struct $name(NonZero<$int>);
 
         impl $name {
-            /// A new ID from fastrand's generator of this thread. No clock reading, no allocation,
-            /// no system call.
+            /// A new ID from the generator of this thread. No clock reading, no allocation, no
+            /// system call but one per thread, for the seed.
             ///
-            /// That generator is not cryptographic and holds 64 bits: an ID is a label, not a
-            /// secret, and whoever sees one can compute its neighbours.
+            /// That generator is not cryptographic: an ID is a label, not a secret, and whoever
+            /// sees a few can compute their neighbours.
             pub fn generate() -> Self {
-                Self::random(&mut || fastrand::u64(..))
+                Self::from_bytes($bits().to_be_bytes()).unwrap_or(Self(NonZero::<$int>::MIN))
             }
 
             /// A new ID from `next`, which is expected to return 64 evenly distributed bits.
@@ -84,13 +86,13 @@ macro_rules! hex_id {
 hex_id! {
     /// The ID of a whole trace: 128 bits, never zero, printed as 32 lower-case hex digits (Trace
     /// Context, `trace-id`).
-    TraceId, u128, 16, 32
+    TraceId, u128, 16, 32, bits128
 }
 
 hex_id! {
     /// The ID of one span: 64 bits, never zero, printed as 16 lower-case hex digits (Trace Context,
     /// `parent-id`).
-    SpanId, u64, 8, 16
+    SpanId, u64, 8, 16, bits64
 }
 
 /// What the caller recommends for a trace (Trace Context, `trace-flags`); default: nothing set.

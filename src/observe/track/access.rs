@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, uri::PathAndQuery};
-use tracing::{Level, Span};
+use tracing::Level;
 
 use super::settings::Slow;
 use crate::{
@@ -93,12 +93,13 @@ pub(crate) fn millis(duration: Duration) -> f64 {
 }
 
 macro_rules! emit {
-    ($level:expr, $span:expr, $line:expr, $context:expr) => {{
+    ($level:expr, $line:expr, $context:expr) => {{
         let (line, context) = ($line, $context);
         let shown = |value: &dyn fmt::Display| value.to_string();
         tracing::event!(
             target: ACCESS_TARGET,
-            parent: $span,
+            // Says all that the span says; a formatter that repeats the span's fields would double the line.
+            parent: None,
             $level,
             service = line.service,
             kind = line.kind,
@@ -143,11 +144,11 @@ impl Line<'_> {
         }
     }
 
-    pub(super) fn emit(&self, span: &Span) {
+    pub(super) fn emit(&self) {
         Context::with_current(|context| match self.level() {
-            Level::ERROR => emit!(Level::ERROR, span, self, context),
-            Level::WARN => emit!(Level::WARN, span, self, context),
-            _ => emit!(Level::INFO, span, self, context),
+            Level::ERROR => emit!(Level::ERROR, self, context),
+            Level::WARN => emit!(Level::WARN, self, context),
+            _ => emit!(Level::INFO, self, context),
         });
     }
 }

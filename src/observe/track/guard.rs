@@ -418,7 +418,7 @@ impl Guard for Track {
                 record: record.as_ref(),
                 group,
             };
-            quietly(|| line.emit(&permit.span));
+            quietly(|| line.emit());
         }
         let status = facts.status.map(|status| status.to_string());
         let error_type = match error {
@@ -427,7 +427,8 @@ impl Guard for Track {
             ErrorLabel::Status => facts.code.map(GrpcCode::as_str).or(status.as_deref()),
         };
         quietly(move || {
-            span::close(&permit.span, &facts, end, place, error_type);
+            let late = place.filter(|_| self.known_route(&permit.place).is_none());
+            span::close(&permit.span, &facts, end, late, error_type);
             drop(permit);
         });
     }

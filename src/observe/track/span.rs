@@ -10,7 +10,7 @@ use super::{
     settings::SpanLevel,
 };
 use crate::{
-    call::{End, Outcome},
+    call::{End, GrpcCode, Outcome},
     context::Context,
 };
 
@@ -47,7 +47,7 @@ macro_rules! open {
             otel.kind = $side.as_str(),
             otel.status_code = Empty,
             http.request.method = method_name(asked.method),
-            http.route = Empty,
+            http.route = $route,
             http.response.status_code = Empty,
             rpc.system.name = asked.grpc.then_some("grpc"),
             rpc.method = Empty,
@@ -85,7 +85,8 @@ pub(super) fn open<B>(
     }
 }
 
-/// Writes the end into the span.
+/// Writes the end into the span, in one go: formatters work through all fields each time. `route` is what was
+/// not known when the span was opened.
 pub(super) fn close(
     span: &Span,
     facts: &Facts,
@@ -96,31 +97,19 @@ pub(super) fn close(
     if span.is_disabled() {
         return;
     }
-    if let Some(route) = route {
-        let field = if facts.asked.grpc {
-            "rpc.method"
-        } else {
-            "http.route"
-        };
-        span.record(field, route);
-        span.record(
-            "otel.name",
-            tracing::field::display(name(facts.asked, Some(route))),
-        );
-    }
-    if let Some(status) = facts.status {
+    let grpc = facts.asked.grpc;
+    // Giving up on a call is no error of the one who was called.
+    let failed = error_type.is_some() && end.outcome() != Outcome::Cancelled;
+    tracing::record_all!(
+        span,
+        otel.name = route.map(|route| tracing::field::display(name(facts.asked, Some(route)))),
+        http.route = route.filter(|_| !grpc),
+        rpc.method = route.filter(|_| grpc),
         // OpenTelemetry's bridge turns any other integer into a text.
-        span.record("http.response.status_code", i64::from(status));
-    }
-    if let Some(code) = facts.code {
-        span.record("rpc.response.status_code", code.as_str());
-    }
-    span.record("outcome", end.outcome().as_str());
-    if let Some(error_type) = error_type {
-        span.record("error.type", error_type);
-        // Giving up on a call is no error of the one who was called.
-        if end.outcome() != Outcome::Cancelled {
-            span.record("otel.status_code", "ERROR");
-        }
-    }
+        http.response.status_code = facts.status.map(i64::from),
+        rpc.response.status_code = facts.code.map(GrpcCode::as_str),
+        outcome = end.outcome().as_str(),
+        error.type = error_type,
+        otel.status_code = failed.then_some("ERROR"),
+    );
 }

@@ -1,0 +1,183 @@
+//! What each observing layer adds to a service that does nothing: time (criterion) and allocations.
+//!
+//! `cargo bench --bench layers --features axum`. Compare within one run only. The comparison with other crates is
+//! a package of its own: `benches/peers`.
+
+#[path = "support/counting.rs"]
+mod counting;
+#[path = "support/drive.rs"]
+mod drive;
+
+use std::{convert::Infallible, hint::black_box};
+
+use axum::{Router, body::Body, routing::get};
+use criterion::{Criterion, criterion_group, criterion_main};
+use http::{Request, Response};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tower::{Layer, service_fn};
+use tower_keep::{
+    GuardLayer, Track,
+    call::{End, Moment},
+    context::{Correlate, Inherit, Propagate},
+    guard::{Admit, Guard},
+    observe, operation,
+    track::DURATION_BUCKETS,
+};
+
+#[global_allocator]
+static ALLOCATOR: counting::Counting = counting::Counting;
+
+/// A guard that does nothing: the cost of being guarded at all.
+#[derive(Clone, Copy)]
+struct Nothing;
+
+impl Guard for Nothing {
+    type Permit = ();
+    fn settle(&self, _: (), end: &End<'_>) {
+        black_box(end.outcome());
+    }
+}
+impl<Req> Admit<Req> for Nothing {
+    fn admit(&self, _: &mut Req, _: &Moment) -> Result<(), tower_keep::Rejection> {
+        Ok(())
+    }
+}
+
+fn recorder() -> PrometheusHandle {
+    let matcher = Matcher::Suffix("_seconds".into());
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(matcher, &DURATION_BUCKETS)
+        .and_then(PrometheusBuilder::install_recorder)
+        .expect("the only recorder")
+}
+
+struct Bench<'a> {
+    criterion: &'a mut Criterion,
+    handle: PrometheusHandle,
+    rows: Vec<(String, f64, f64)>,
+}
+
+impl Bench<'_> {
+    fn row(&mut self, name: &str, mut call: impl FnMut()) {
+        let (allocations, bytes) = counting::per_call(&mut call);
+        self.rows.push((name.to_owned(), allocations, bytes));
+        let handle = &self.handle;
+        self.criterion.bench_function(name, |bencher| {
+            bencher.iter(&mut call);
+            // Histograms grow until somebody empties them.
+            handle.run_upkeep();
+        });
+    }
+
+    fn print(&self) {
+        println!("\n{:<44} {:>12} {:>12}", "per call", "allocations", "bytes");
+        for (name, allocations, bytes) in &self.rows {
+            println!("{name:<44} {allocations:>12.2} {bytes:>12.0}");
+        }
+    }
+}
+
+fn plain(bench: &mut Bench<'_>) {
+    let inner = service_fn(|n: u64| async move { Ok::<_, Infallible>(n) });
+    macro_rules! row {
+        ($name:literal, $service:expr) => {
+            let mut service = $service;
+            bench.row($name, || {
+                black_box(drive::call(&mut service, black_box(7))).ok();
+            });
+        };
+    }
+    row!("any: bare", inner);
+    row!(
+        "any: a guard that does nothing",
+        GuardLayer::any(Nothing).layer(inner)
+    );
+    row!(
+        "any: two guards that do nothing",
+        GuardLayer::any((Nothing, Nothing)).layer(inner)
+    );
+    row!("any: context", GuardLayer::any(Inherit).layer(inner));
+    row!("any: observe", observe("bench").any().layer(inner));
+    bench.row("operation: run", || {
+        let work = async { Ok::<_, Infallible>(7) };
+        black_box(drive::finish(operation("bench").run(work))).ok();
+    });
+}
+
+fn http_service(bench: &mut Bench<'_>) {
+    let inner = service_fn(|_: Request<Body>| async move {
+        Ok::<_, Infallible>(Response::new(Body::from("hello")))
+    });
+    macro_rules! row {
+        ($name:literal, $service:expr) => {
+            let mut service = $service;
+            bench.row($name, || {
+                black_box(drive::exchange(&mut service, Request::new(Body::empty())));
+            });
+        };
+    }
+    row!("http: bare", inner);
+    row!(
+        "http: a guard that does nothing",
+        GuardLayer::server(Nothing).layer(inner)
+    );
+    row!(
+        "http: context",
+        GuardLayer::server(Correlate::default()).layer(inner)
+    );
+    row!(
+        "http: track",
+        GuardLayer::server(Track::named("bench")).layer(inner)
+    );
+    row!("http: observe", observe("bench").server().layer(inner));
+    row!(
+        "http: propagate",
+        GuardLayer::client(Propagate::default()).layer(inner)
+    );
+    row!(
+        "http: observe a client",
+        observe("bench").client().layer(inner)
+    );
+}
+
+fn axum_route(bench: &mut Bench<'_>) {
+    let router = || -> Router { Router::new().route("/orders/{id}", get(|| async { "hello" })) };
+    let request = || {
+        Request::get("/orders/7")
+            .body(Body::empty())
+            .expect("a request")
+    };
+    macro_rules! row {
+        ($name:literal, $service:expr) => {
+            let mut service = $service;
+            bench.row($name, || {
+                black_box(drive::exchange(&mut service, request()));
+            });
+        };
+    }
+    row!("axum: bare", router());
+    row!(
+        "axum: a guard that does nothing",
+        router().layer(GuardLayer::server(Nothing))
+    );
+    row!("axum: observe", router().layer(observe("bench").server()));
+}
+
+fn benches(criterion: &mut Criterion) {
+    let mut bench = Bench {
+        criterion,
+        handle: recorder(),
+        rows: Vec::new(),
+    };
+    plain(&mut bench);
+    http_service(&mut bench);
+    axum_route(&mut bench);
+    bench.print();
+}
+
+criterion_group! {
+    name = group;
+    config = Criterion::default().sample_size(30).warm_up_time(std::time::Duration::from_millis(300)).measurement_time(std::time::Duration::from_secs(1));
+    targets = benches
+}
+criterion_main!(group);
