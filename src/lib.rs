@@ -1,4 +1,54 @@
 //! Tower layers that make any service observable and hard to bring down.
+//!
+//! [`observe`](observe()) is the way in: one layer that correlates, tracks, times and logs every call, groups its
+//! errors and catches its panics.
+//!
+//! ```
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//! use tower_keep::{Context, observe};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_keep::BoxError> {
+//! let service = ServiceBuilder::new()
+//!     .layer(observe("greeter").any())
+//!     .service(service_fn(|name: String| async move {
+//!         assert!(Context::current().is_some());
+//!         Ok::<_, std::io::Error>(format!("hello {name}"))
+//!     }));
+//! assert_eq!(service.oneshot("you".to_owned()).await?, "hello you");
+//! # Ok(()) }
+//! ```
+//!
+//! # What is here
+//!
+//! | module | what |
+//! |---|---|
+//! | [`context`] | request and correlation IDs, W3C trace context, baggage, and sending them on |
+//! | [`track`] | in flight, spans, times, metrics, the access log |
+//! | [`errors`] | error groups |
+//! | [`operation`](mod@observe::operation) | the same for code that is no service |
+//! | [`guard`] | guards, and the one service that serves them all |
+//! | [`protocol`] | how calls are read, judged and refused: any, server, client, gRPC client |
+//! | [`call`] | what everybody agrees on: outcomes, rejections, the end of a call |
+//!
+//! # Which order layers go in
+//!
+//! Outermost first. On a server: context, tracking, then whatever refuses, then the service. On a client:
+//! tracking of the logical call, whatever retries, tracking of the attempt, context out, transport. In axum,
+//! `Router::layer` puts the *last* call outermost. One [`GuardLayer`] over a tuple of guards is cheaper than a
+//! layer each, and its later guards speak in the context of the earlier.
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `axum` | `MatchedPath` as the route label, the [`Context`] extractor |
+//! | `tonic` | `tonic::Status` in error records, `GrpcMethod` as the client's method label |
+//! | `tower` | tower's own timeout and load-shed errors are told apart from failures |
+//! | `logging` | one call to set up `tracing`, and the layer to build one's own subscriber with |
+//! | `serde` | `Serialize` for error groups |
+//! | `testing` | a strict probe, scripted services and bodies, the contract that layers sign |
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -14,3 +64,8 @@ pub use errors::ErrorTracker;
 pub use guard::{Guard, GuardLayer, Guarded};
 pub use observe::{context, errors, observe, operation::operation, track};
 pub use track::Track;
+
+/// The snippets of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

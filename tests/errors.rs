@@ -496,7 +496,10 @@ fn the_kind_of_an_unknown_error_is_the_name_its_debug_text_begins_with() {
         kind("7x".parse::<u32>().unwrap_err().into()),
         "ParseIntError"
     );
-    assert_eq!(kind(std::io::Error::from_raw_os_error(2).into()), "Os");
+    assert_eq!(
+        kind(std::io::Error::from_raw_os_error(2).into()),
+        "io::NotFound"
+    );
     assert_eq!(kind("Connection to 10.0.0.1 lost".into()), "error");
     assert_eq!(kind(Box::new(ByDebug("connection lost"))), "error");
     assert_eq!(kind(Box::new(ByDebug("Connection lost"))), "error");

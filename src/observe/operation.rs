@@ -70,7 +70,7 @@ use crate::{
         Cause, End, Moment, Name, Outcome, Payload, Rejection, caught, panic_message, quietly, view,
     },
     context::Context,
-    errors::{ErrorRecord, ErrorTracker},
+    errors::{ErrorRecord, ErrorTracker, written},
     guard::{Admit, Guard},
     protocol::error_verdict,
 };
@@ -516,9 +516,5 @@ impl Drop for Ticket {
 
 /// A text of bounded length.
 fn shown(value: impl fmt::Display) -> String {
-    let mut text = value.to_string();
-    if text.len() > MAX_SHOWN {
-        text.truncate(text.floor_char_boundary(MAX_SHOWN));
-    }
-    text
+    written(value, MAX_SHOWN).into()
 }

@@ -8,10 +8,13 @@ use std::{
     },
 };
 
+/// An entry with its key. Boxed, so that what is empty is small.
+type Slot<V> = OnceLock<Box<(u64, V)>>;
+
 /// A map from a number to something made from it. Holds at most `limit` entries, for ever.
 #[derive(Debug)]
 pub(crate) struct Table<V> {
-    slots: Box<[OnceLock<Box<(u64, V)>>]>,
+    slots: Box<[Slot<V>]>,
     limit: usize,
     used: AtomicUsize,
 }
@@ -48,7 +51,7 @@ impl<V> Table<V> {
     #[cold]
     fn insert<'a>(
         &self,
-        slot: &'a OnceLock<Box<(u64, V)>>,
+        slot: &'a Slot<V>,
         key: u64,
         make: &impl Fn() -> V,
     ) -> Option<&'a (u64, V)> {
@@ -115,11 +118,11 @@ impl Interner {
         loop {
             let slot = &self.slots[at];
             let entry = match slot.get() {
-                Some(entry) => entry,
+                Some(entry) => &**entry,
                 None if add => self.insert(slot, text)?,
                 None => return None,
             };
-            if **entry == *text {
+            if entry == text {
                 return Some(at as u16 + 1);
             }
             at = (at + 1) & mask;
@@ -127,7 +130,7 @@ impl Interner {
     }
 
     #[cold]
-    fn insert<'a>(&self, slot: &'a OnceLock<Box<str>>, text: &str) -> Option<&'a Box<str>> {
+    fn insert<'a>(&self, slot: &'a OnceLock<Box<str>>, text: &str) -> Option<&'a str> {
         if self.used.fetch_add(1, Ordering::Relaxed) >= self.limit {
             self.used.fetch_sub(1, Ordering::Relaxed);
             return None;

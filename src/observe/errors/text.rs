@@ -56,7 +56,7 @@ pub(super) fn bounded_cow(text: Cow<'static, str>, max: usize) -> Cow<'static, s
 }
 
 /// What `value` writes, stopped as soon as it is too long: a `Display` may be endless.
-pub(super) fn written(value: impl fmt::Display, max: usize) -> Box<str> {
+pub(crate) fn written(value: impl fmt::Display, max: usize) -> Box<str> {
     let mut sink = Sink {
         text: String::new(),
         max,

@@ -20,7 +20,7 @@ struct Name<'a>(&'a str, Option<&'a str>);
 impl fmt::Display for Name<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Name(method, Some(route)) if method.is_empty() => f.write_str(route),
+            Name("", Some(route)) => f.write_str(route),
             Name(method, Some(route)) => write!(f, "{method} {route}"),
             Name("", None) => f.write_str("grpc"),
             Name(method, None) => f.write_str(method),
