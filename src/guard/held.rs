@@ -10,7 +10,8 @@ use crate::{
 
 /// Guards and protocol, shared by every clone of a service and by each of its calls.
 pub(crate) struct Shared<G, P> {
-    pub(crate) guards: G,
+    /// Shared once more, so that one set of guards can stand in layers of several protocols.
+    pub(crate) guards: Arc<G>,
     pub(crate) protocol: P,
     pub(crate) wants: Wants,
 }
@@ -101,7 +102,7 @@ impl<G: Guard, P: Protocol> Held<G, P> {
     #[inline]
     fn inside<R>(&mut self, work: impl FnOnce() -> R) -> R {
         match &mut self.permit {
-            Some(permit) => entered(&self.shared.guards, permit, work),
+            Some(permit) => entered(&*self.shared.guards, permit, work),
             None => work(),
         }
     }

@@ -34,7 +34,7 @@ pub struct GuardLayer<G, P> {
 }
 
 impl<G: Guard, P> GuardLayer<G, P> {
-    fn new(guards: G, protocol: P) -> Self {
+    fn new(guards: Arc<G>, protocol: P) -> Self {
         let wants = guards.wants();
         GuardLayer {
             shared: Arc::new(Shared {
@@ -49,18 +49,14 @@ impl<G: Guard, P> GuardLayer<G, P> {
 impl<G: Guard> GuardLayer<G, Any> {
     /// Guards a service of any kind; its error becomes a `BoxError`.
     pub fn any(guards: G) -> Self {
-        GuardLayer::new(guards, Any(()))
+        GuardLayer::new(Arc::new(guards), Any(()))
     }
 
     /// Judges calls by the classifier, which sees [`Ending::response`](crate::call::Ending::response) and
-    /// [`Ending::error`](crate::call::Ending::error).
-    ///
-    /// # Panics
-    ///
-    /// If the layer has been cloned or used already: set it up first.
+    /// [`Ending::error`](crate::call::Ending::error). Layers cloned before keep the guards and the old judgement.
     #[must_use]
     pub fn classify<C: Classify>(self, classify: C) -> GuardLayer<G, Any<C>> {
-        GuardLayer::new(self.into_guards(), Any(classify))
+        GuardLayer::new(self.shared.guards.clone(), Any(classify))
     }
 }
 
@@ -69,17 +65,14 @@ macro_rules! http_layer {
         impl<G: Guard> GuardLayer<G, $protocol> {
             #[doc = $doc]
             pub fn $constructor(guards: G) -> Self {
-                GuardLayer::new(guards, $protocol(()))
+                GuardLayer::new(Arc::new(guards), $protocol(()))
             }
 
-            /// Judges calls by the classifier instead of by the protocol alone.
-            ///
-            /// # Panics
-            ///
-            /// If the layer has been cloned or used already: set it up first.
+            /// Judges calls by the classifier instead of by the protocol alone. Layers cloned before keep the
+            /// guards and the old judgement.
             #[must_use]
             pub fn classify<C: Classify>(self, classify: C) -> GuardLayer<G, $protocol<C>> {
-                GuardLayer::new(self.into_guards(), $protocol(classify))
+                GuardLayer::new(self.shared.guards.clone(), $protocol(classify))
             }
         }
     };
@@ -101,13 +94,6 @@ http_layer!(
 );
 
 impl<G, P> GuardLayer<G, P> {
-    fn into_guards(self) -> G {
-        match Arc::try_unwrap(self.shared) {
-            Ok(shared) => shared.guards,
-            Err(_) => panic!("a layer in use cannot be given another classifier"),
-        }
-    }
-
     /// The guards.
     pub fn guards(&self) -> &G {
         &self.shared.guards

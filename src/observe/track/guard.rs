@@ -53,7 +53,7 @@ pub struct TrackPermit {
     /// The recorder whose gauge counts this call, if any does.
     counted_by: Option<usize>,
     span: Span,
-    kept: Option<Kept>,
+    kept: Option<Box<Kept>>,
     request_bytes: Option<RequestBytes>,
     server_timing: bool,
     response_time: bool,
@@ -209,14 +209,15 @@ impl Track {
     }
 
     /// What the line will need, if anybody listens.
-    fn keep<B>(&self, request: &Request<B>) -> Option<Kept> {
+    fn keep<B>(&self, request: &Request<B>) -> Option<Box<Kept>> {
         let given = self.given();
         let heard = given.access_log && tracing::enabled!(target: ACCESS_TARGET, Level::ERROR);
-        heard.then(|| Kept {
+        let keep = || Kept {
             path: request.uri().path_and_query().cloned(),
             headers: Kept::headers(&self.core.settings.log_headers, request.headers()),
             skipped: given.skip.as_ref().is_some_and(|skip| skip.holds(request)),
-        })
+        };
+        heard.then(|| Box::new(keep()))
     }
 
     fn slow(&self, place: Option<&str>, elapsed: Duration) -> Option<Slow> {
@@ -403,7 +404,7 @@ impl Guard for Track {
                 kind: self.side.as_str(),
                 method: method_name(permit.asked.method),
                 version: permit.asked.version(),
-                kept: permit.kept.as_ref(),
+                kept: permit.kept.as_deref(),
                 route: place,
                 status: facts.status,
                 grpc_code: facts.code.map(GrpcCode::as_str),
