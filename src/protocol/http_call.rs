@@ -303,6 +303,13 @@ fn settled_inside(extensions: &Extensions) -> Option<(Outcome, Fault)> {
     if let Some(rejection) = extensions.get::<Rejection>() {
         return Some((Outcome::Rejected, Fault::Rejection(rejection.clone())));
     }
+    #[cfg(feature = "tonic")]
+    if let Some(rejection) = extensions
+        .get::<tonic::Status>()
+        .and_then(|s| Rejection::find(s))
+    {
+        return Some((Outcome::Rejected, Fault::Rejection(rejection.clone())));
+    }
     let CaughtPanic(message) = extensions.get::<CaughtPanic>()?;
     Some((Outcome::Panicked, Fault::Panic(message.clone())))
 }

@@ -63,6 +63,28 @@ pub(crate) fn refusal_answer(call: &HttpCall, why: Rejection) -> Response<Bytes>
     response
 }
 
+/// As an axum handler answers with it: status, `Retry-After` and a problem body. The tracker round it counts the
+/// call as [`Rejected`](crate::Outcome::Rejected).
+#[cfg(feature = "axum")]
+impl axum_core::response::IntoResponse for Rejection {
+    fn into_response(self) -> axum_core::response::Response {
+        let call = HttpCall::read(&http::Method::GET, &HeaderMap::new());
+        refusal_answer(&call, self).map(axum_core::body::Body::from)
+    }
+}
+
+/// As a tonic handler fails with it. The rejection stays the status's source, where
+/// [`Rejection::find`] finds it.
+#[cfg(feature = "tonic")]
+impl From<Rejection> for tonic::Status {
+    fn from(why: Rejection) -> Self {
+        let code = tonic::Code::from(i32::from(grpc_code(why.kind()).number()));
+        let mut status = tonic::Status::new(code, why.kind().public_detail());
+        status.set_source(std::sync::Arc::new(why));
+        status
+    }
+}
+
 /// Rounded up: a caller that comes back a moment early would be refused again.
 fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs()
@@ -147,6 +169,23 @@ mod tests {
         assert_eq!(answer.headers()["grpc-retry-pushback-ms"], "1200");
         assert_eq!(answer.headers()["content-type"], "application/grpc");
         assert!(answer.body().is_empty());
+    }
+
+    #[cfg(feature = "axum")]
+    #[test]
+    fn a_handler_can_answer_with_a_rejection() {
+        use axum_core::response::IntoResponse;
+        let answer = Rejection::rate_limited("login").into_response();
+        assert_eq!(answer.status(), 429);
+        assert!(answer.extensions().get::<Rejection>().is_some());
+    }
+
+    #[cfg(feature = "tonic")]
+    #[test]
+    fn a_rejection_becomes_a_status_that_remembers_it() {
+        let status = tonic::Status::from(Rejection::overloaded("shed"));
+        assert_eq!(status.code(), tonic::Code::Unavailable);
+        assert!(Rejection::find(&status).is_some());
     }
 
     #[test]

@@ -449,6 +449,11 @@ impl<B> Admit<Request<B>> for Track {
             (holds(&given.server_timing), holds(&given.response_time));
         let route = self.known_route(&place);
         let span = quietly(|| span::open(given.span, self.side, asked, request, route));
+        if let (Some(span), Some(hook)) = (&span, &given.on_span)
+            && !span.is_disabled()
+        {
+            quietly(|| hook.run(span));
+        }
         Ok(TrackPermit {
             counted_by: self.count_in(asked),
             span: span.unwrap_or_else(Span::none),

@@ -1,4 +1,4 @@
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use http::HeaderName;
 
@@ -92,12 +92,29 @@ pub enum SpanLevel {
     Info,
 }
 
+/// A hook for new spans.
+#[derive(Clone)]
+pub(super) struct OnSpan(Arc<dyn Fn(&tracing::Span) + Send + Sync>);
+
+impl OnSpan {
+    pub(super) fn run(&self, span: &tracing::Span) {
+        (self.0)(span);
+    }
+}
+
+impl fmt::Debug for OnSpan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnSpan")
+    }
+}
+
 /// How calls are tracked; made by [`Track::builder`].
 #[derive(Clone, Debug)]
 pub struct TrackBuilder {
     pub(super) name: Name,
     pub(super) naming: Naming,
     pub(super) span: SpanLevel,
+    pub(super) on_span: Option<OnSpan>,
     pub(super) https: bool,
     pub(super) access_log: bool,
     pub(super) sample: f64,
@@ -131,6 +148,7 @@ impl TrackBuilder {
             name,
             naming: Naming::default(),
             span: SpanLevel::default(),
+            on_span: None,
             https: false,
             access_log: true,
             sample: 1.0,
@@ -162,6 +180,14 @@ impl TrackBuilder {
     #[must_use]
     pub fn span(mut self, level: SpanLevel) -> Self {
         self.span = level;
+        self
+    }
+
+    /// Runs for each span before it is entered: the only moment at which an OpenTelemetry parent can be attached to
+    /// it. The call's [`Context`](crate::Context) is current then. Default: nothing.
+    #[must_use]
+    pub fn on_span(mut self, hook: impl Fn(&tracing::Span) + Send + Sync + 'static) -> Self {
+        self.on_span = Some(OnSpan(Arc::new(hook)));
         self
     }
 
