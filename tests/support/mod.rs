@@ -1,0 +1,110 @@
+//! What several of the integration tests use: servers and clients on the loopback, a guard that tells how calls
+//! ended, one that refuses, and a subscriber and a recorder that remember.
+#![allow(dead_code)] // each test file uses its part of it
+
+pub mod guards;
+pub mod logs;
+pub mod meter;
+
+use std::{future::Future, net::SocketAddr, time::Duration};
+
+use axum::{Router, body::Body};
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use hyper::client::conn::{http1, http2};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioIo},
+};
+use tokio::net::{TcpListener, TcpStream};
+
+/// A safety net, never a way to wait.
+pub async fn within<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(20), future)
+        .await
+        .expect("within 20 s")
+}
+
+/// Serves HTTP/1.1 and HTTP/2 on a free port of the loopback until the test ends.
+pub async fn serve(app: Router) -> SocketAddr {
+    let (listener, address) = listen().await;
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    address
+}
+
+pub async fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    (listener, address)
+}
+
+/// A port that nobody listens on.
+pub async fn nobody() -> SocketAddr {
+    listen().await.1
+}
+
+pub type HyperClient = Client<HttpConnector, Body>;
+
+pub fn http1() -> HyperClient {
+    Client::builder(TokioExecutor::new()).build_http()
+}
+
+/// With prior knowledge, as there is no TLS to agree on it.
+pub fn http2() -> HyperClient {
+    Client::builder(TokioExecutor::new())
+        .http2_only(true)
+        .build_http()
+}
+
+/// Both versions, with what metrics and logs call them.
+pub fn both_versions() -> [(&'static str, HyperClient); 2] {
+    [("1.1", http1()), ("2", http2())]
+}
+
+/// One connection of HTTP/1.1, for what a pool would hide.
+pub async fn connect1(to: SocketAddr) -> http1::SendRequest<Body> {
+    let stream = TcpStream::connect(to).await.expect("a connection");
+    let (sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .expect("a handshake");
+    tokio::spawn(connection.with_upgrades());
+    sender
+}
+
+/// One connection of HTTP/2.
+pub async fn connect2(to: SocketAddr) -> http2::SendRequest<Body> {
+    let stream = TcpStream::connect(to).await.expect("a connection");
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+        .await
+        .expect("a handshake");
+    tokio::spawn(connection);
+    sender
+}
+
+pub fn get(to: SocketAddr, path: &str) -> Request<Body> {
+    Request::get(format!("http://{to}{path}"))
+        .body(Body::empty())
+        .expect("a request")
+}
+
+/// A request for a service that is called without any connection.
+pub fn local(path: &str) -> Request<Body> {
+    Request::get(path).body(Body::empty()).expect("a request")
+}
+
+pub async fn text<B>(response: Response<B>) -> String
+where
+    B: http_body::Body,
+    B::Error: std::fmt::Debug,
+{
+    let body = within(response.into_body().collect()).await;
+    let bytes = body.expect("a whole body").to_bytes();
+    String::from_utf8(bytes.to_vec()).expect("text")
+}
+
+pub fn header<'a, B>(response: &'a Response<B>, name: &str) -> Option<&'a str> {
+    response
+        .headers()
+        .get(name)
+        .map(|value| value.to_str().expect("text"))
+}
