@@ -30,6 +30,9 @@ const MAX_STEPS: usize = 32;
 
 const UNKNOWN_KIND: &str = "error";
 
+/// The name of a type that tells nothing.
+const WRAPPER: &str = "Error";
+
 /// What is known of one call that went wrong: the input of an [`ErrorTracker`](super::ErrorTracker).
 ///
 /// Every text is cut to its limit as it comes in, and then ends in `…`. Nothing else is changed: texts may
@@ -258,8 +261,17 @@ impl fmt::Display for ByDebug<'_> {
 
 /// The kind of an error: low in cardinality, the same in metrics, logs and error groups.
 ///
-/// An `io::Error` goes by its `ErrorKind`; every other error by its type, as far as `Debug` shows it.
+/// An `io::Error` goes by its `ErrorKind`; every other error by its type, as far as `Debug` shows it. One that is
+/// called just `Error`, such as axum's round whatever a body failed with, goes by the first source with a name.
 pub(crate) fn error_type(error: &(dyn Error + 'static)) -> Cow<'static, str> {
+    iter::successors(Some(error), |&error| error.source())
+        .take(MAX_CAUSES)
+        .map(own_type)
+        .find(|kind| kind != WRAPPER)
+        .unwrap_or(WRAPPER.into())
+}
+
+fn own_type(error: &(dyn Error + 'static)) -> Cow<'static, str> {
     if let Some(error) = error.downcast_ref::<std::io::Error>() {
         return format!("io::{:?}", error.kind()).into();
     }
