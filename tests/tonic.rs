@@ -419,6 +419,18 @@ async fn a_server_whose_time_is_up_has_timed_out_although_tonic_only_drops_the_c
 }
 
 #[tokio::test]
+async fn a_client_whose_time_is_up_has_timed_out() {
+    let (witness, mut ends) = witness();
+    let address = serve(Router::new().fallback(pending::<()>)).await;
+    let layer = GuardLayer::grpc_client(witness);
+    let service = ServiceBuilder::new().layer(layer).service(channel(address));
+    let mut request = Request::new(check(""));
+    request.set_timeout(Duration::from_millis(20));
+    HealthClient::new(service).check(request).await.unwrap_err();
+    assert_eq!(ends.next_outcome().await, Outcome::TimedOut);
+}
+
+#[tokio::test]
 async fn a_panic_is_an_internal_error_and_the_same_connection_lives_on() {
     let meter = meter();
     let (served, mut ends) = witness();
@@ -496,6 +508,28 @@ async fn a_proxy_that_answers_in_plain_http_is_judged_by_its_status() {
     let told = ends.next().await;
     assert_eq!((told.outcome, told.code), (Outcome::Overload, None));
     assert_eq!(told.status, Some(http::StatusCode::SERVICE_UNAVAILABLE));
+}
+
+#[tokio::test]
+async fn a_connection_that_is_refused_is_a_failure_that_says_why() {
+    let (witness, mut ends) = witness();
+    let (track, errors) = tracked("health");
+    let layer = GuardLayer::grpc_client((witness, track.client_side()));
+    let service = ServiceBuilder::new()
+        .layer(layer)
+        .service(channel(nobody().await));
+    let status = HealthClient::new(service)
+        .check(check(""))
+        .await
+        .unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    let told = ends.next().await;
+    assert_eq!((told.outcome, told.status), (Outcome::Failure, None));
+    assert!(told.cause.contains("refused"), "{}", told.cause);
+    let group = &errors.groups()[0];
+    assert_eq!(group.kind(), "tonic::transport::Error");
+    let chain = group.latest().record().chain();
+    assert!(chain.last().unwrap().contains("refused"), "{group:#?}");
 }
 
 // ---- refusals

@@ -43,6 +43,7 @@ pub(crate) fn is_timeout(error: &(dyn Error + 'static)) -> bool {
     chain(error).any(|error| {
         error.is::<tokio::time::error::Elapsed>()
             || is_tower_timeout(error)
+            || is_tonic_timeout(error)
             || error
                 .downcast_ref::<io::Error>()
                 .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
@@ -55,6 +56,15 @@ fn is_tower_timeout(error: &(dyn Error + 'static)) -> bool {
 }
 #[cfg(not(feature = "tower"))]
 fn is_tower_timeout(_: &(dyn Error + 'static)) -> bool {
+    false
+}
+
+#[cfg(feature = "tonic")]
+fn is_tonic_timeout(error: &(dyn Error + 'static)) -> bool {
+    error.is::<tonic::TimeoutExpired>()
+}
+#[cfg(not(feature = "tonic"))]
+fn is_tonic_timeout(_: &(dyn Error + 'static)) -> bool {
     false
 }
 

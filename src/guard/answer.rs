@@ -13,8 +13,8 @@ use crate::{
         panic_message, view,
     },
     protocol::{
-        Any, Client, Http, HttpCall, Protocol, Responds, Side, Step, error_verdict, panic_answer,
-        refusal_answer,
+        Any, Client, GrpcClient, Http, HttpCall, Protocol, Server, Side, Step, error_verdict,
+        panic_answer, refusal_answer,
     },
 };
 
@@ -23,7 +23,7 @@ use crate::{
 /// Implemented for the four [protocols](crate::protocol); not meant to be called or implemented elsewhere.
 #[diagnostic::on_unimplemented(
     message = "the `{Self}` protocol cannot answer for a service that gives `Result<{Res}, {E}>`",
-    note = "`Any` and `Client` need an error that converts into `BoxError`",
+    note = "`Any` and the clients need an error that converts into `BoxError`",
     note = "HTTP and gRPC need `http::Response<B>` with `B: http_body::Body<Data = Bytes>`"
 )]
 pub trait Answer<Res, E>: Protocol + Sized {
@@ -89,18 +89,18 @@ impl<Res: 'static, E: Into<BoxError>, C: Classify> Answer<Res, E> for Any<C> {
     }
 }
 
-impl<B, E, P> Answer<Response<B>, E> for P
+impl<B, E, C> Answer<Response<B>, E> for Server<C>
 where
     B: Body<Data = Bytes>,
     E: 'static,
-    P: Responds,
+    C: Classify,
 {
-    type Response<G: Guard> = Response<GuardedBody<B, G, P>>;
+    type Response<G: Guard> = Response<GuardedBody<B, G, Self>>;
     type Error = E;
 
     #[inline]
     fn finish<G: Guard>(
-        mut held: Held<G, P>,
+        mut held: Held<G, Self>,
         result: Result<Response<B>, E>,
     ) -> Result<Self::Response<G>, E> {
         match result {
@@ -127,16 +127,11 @@ where
         }
     }
 
-    fn refuse<G: Guard>(held: Held<G, P>, why: Box<Rejection>) -> Result<Self::Response<G>, E> {
-        let answer = refusal_answer(held.notes(), (*why).clone());
-        let cause = Cause::Rejection(&why);
-        Ok(answer_instead(held, answer, Outcome::Rejected, cause))
+    fn refuse<G: Guard>(held: Held<G, Self>, why: Box<Rejection>) -> Result<Self::Response<G>, E> {
+        Ok(refuse_with_response(held, *why))
     }
 
-    fn panicked<G: Guard>(held: Held<G, P>, payload: Payload) -> Result<Self::Response<G>, E> {
-        if !P::CATCHES_PANICS {
-            return pass_on(held, payload);
-        }
+    fn panicked<G: Guard>(held: Held<G, Self>, payload: Payload) -> Result<Self::Response<G>, E> {
         let message = panic_message(&*payload);
         let answer = panic_answer(held.notes(), message);
         let cause = Cause::Panic(message);
@@ -148,50 +143,61 @@ where
     }
 }
 
-impl<B, E, C> Answer<Response<B>, E> for Client<C>
-where
-    B: Body<Data = Bytes>,
-    E: Into<BoxError>,
-    C: Classify,
-{
-    type Response<G: Guard> = Response<GuardedBody<B, G, Self>>;
-    type Error = BoxError;
+/// A client on either protocol, which differ in how they refuse.
+macro_rules! client {
+    ($protocol:ident, $refuse:expr) => {
+        impl<B, E, C> Answer<Response<B>, E> for $protocol<C>
+        where
+            B: Body<Data = Bytes>,
+            E: Into<BoxError>,
+            C: Classify,
+        {
+            type Response<G: Guard> = Response<GuardedBody<B, G, Self>>;
+            type Error = BoxError;
 
-    #[inline]
-    fn finish<G: Guard>(
-        mut held: Held<G, Self>,
-        result: Result<Response<B>, E>,
-    ) -> Result<Self::Response<G>, BoxError> {
-        match result {
-            Ok(response) => Ok(respond(held, response)),
-            Err(error) => {
-                let error = error.into();
-                let (call, protocol) = held.judge();
-                call.judge_error(&*error, protocol.classify());
-                let outcome = call.verdict();
-                held.settle(outcome, Some(Cause::of(&*error)), &Moment::default());
-                Err(error)
+            #[inline]
+            fn finish<G: Guard>(
+                held: Held<G, Self>,
+                result: Result<Response<B>, E>,
+            ) -> Result<Self::Response<G>, BoxError> {
+                match result {
+                    Ok(response) => Ok(respond(held, response)),
+                    Err(error) => Err(failed(held, error.into())),
+                }
+            }
+
+            fn refuse<G: Guard>(
+                held: Held<G, Self>,
+                why: Box<Rejection>,
+            ) -> Result<Self::Response<G>, BoxError> {
+                $refuse(held, why)
+            }
+
+            fn panicked<G: Guard>(
+                held: Held<G, Self>,
+                payload: Payload,
+            ) -> Result<Self::Response<G>, BoxError> {
+                pass_on(held, payload)
+            }
+
+            fn unready(error: E) -> BoxError {
+                error.into()
             }
         }
-    }
+    };
+}
+client!(Client, refuse_with_error);
+client!(GrpcClient, |held, why: Box<Rejection>| Ok(
+    refuse_with_response(held, *why)
+));
 
-    fn refuse<G: Guard>(
-        held: Held<G, Self>,
-        why: Box<Rejection>,
-    ) -> Result<Self::Response<G>, BoxError> {
-        refuse_with_error(held, why)
-    }
-
-    fn panicked<G: Guard>(
-        held: Held<G, Self>,
-        payload: Payload,
-    ) -> Result<Self::Response<G>, BoxError> {
-        pass_on(held, payload)
-    }
-
-    fn unready(error: E) -> BoxError {
-        error.into()
-    }
+/// A client's call has no response.
+fn failed<G: Guard, P: Http>(mut held: Held<G, P>, error: BoxError) -> BoxError {
+    let (call, protocol) = held.judge();
+    call.judge_error(&*error, protocol.classify());
+    let outcome = call.verdict();
+    held.settle(outcome, Some(Cause::of(&*error)), &Moment::default());
+    error
 }
 
 /// Judges the head, shows it to the guards, and ends the call if there is nothing to come.
@@ -245,6 +251,18 @@ where
     held.show(&mut parts, outcome, &now);
     held.settle(outcome, Some(cause), &now);
     Response::from_parts(parts, GuardedBody::message(message))
+}
+
+fn refuse_with_response<B, G: Guard, P: Http>(
+    held: Held<G, P>,
+    why: Rejection,
+) -> Response<GuardedBody<B, G, P>>
+where
+    B: Body<Data = Bytes>,
+{
+    let answer = refusal_answer(held.notes(), why.clone());
+    let cause = Cause::Rejection(&why);
+    answer_instead(held, answer, Outcome::Rejected, cause)
 }
 
 fn refuse_with_error<T, G: Guard, P: Protocol>(

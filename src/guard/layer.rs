@@ -90,7 +90,7 @@ http_layer!(
 http_layer!(
     grpc_client,
     GrpcClient,
-    "Guards a gRPC client such as tonic's `Channel`: refusals arrive as a `tonic::Status`, the error type stays."
+    "Guards a gRPC client such as tonic's `Channel`: refusals arrive as a `tonic::Status`. Other errors become a `BoxError`, which tonic's clients look into."
 );
 
 impl<G, P> GuardLayer<G, P> {

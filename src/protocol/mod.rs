@@ -5,7 +5,7 @@
 //! | [`Any`] | any service at all | an error | becomes [`BoxError`](crate::BoxError) |
 //! | [`Server`] | axum, tonic and hyper servers | 503, 429 or 504 with a problem body, or trailers-only gRPC | stays, `Infallible` too |
 //! | [`Client`] | HTTP clients such as hyper-util's | an error | becomes `BoxError` |
-//! | [`GrpcClient`] | tonic channels | a trailers-only response, which arrives as a proper `tonic::Status` | stays |
+//! | [`GrpcClient`] | tonic channels | a trailers-only response, which arrives as a proper `tonic::Status` | becomes `BoxError` |
 //!
 //! HTTP and gRPC are told apart per request, by the content type, so that one layer serves both. A gRPC call is
 //! judged by its status wherever that is, in headers or in trailers; one that ends without is a failure.
@@ -82,9 +82,6 @@ pub trait Http: Protocol<Call = HttpCall> {
     const SERVER: bool;
 }
 
-/// An HTTP protocol that answers refusals with responses and leaves the service's error as it is.
-pub trait Responds: Http {}
-
 /// Any service: see the [module](self). `C` is how its end is judged.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Any<C = ()>(pub(crate) C);
@@ -138,5 +135,3 @@ http_protocol!(
     GrpcClient, server: false, catches: false,
     "gRPC clients: see the [module](self). `C` is how their end is judged."
 );
-impl<C: Classify> Responds for Server<C> {}
-impl<C: Classify> Responds for GrpcClient<C> {}
