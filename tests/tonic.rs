@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, routing::get as on_get};
+use axum::{Router, body::Body as AxumBody, routing::get as on_get};
 use bytes::{Buf, BufMut, Bytes};
 use futures_util::future::BoxFuture;
 use support::{
@@ -416,6 +416,39 @@ async fn a_server_whose_time_is_up_has_timed_out_although_tonic_only_drops_the_c
     let response = within(http2().request(request)).await.unwrap();
     assert_eq!(support::header(&response, "grpc-status"), Some("1"));
     assert_eq!(ends.next_outcome().await, Outcome::TimedOut);
+}
+
+/// A client's clock starts before the server's, and its reset travels no longer than its request did: which of the
+/// two is first at the deadline is chance, and the outcome was, too.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_its_client_resets_on_the_stroke_of_the_deadline_has_timed_out() {
+    let (witness, mut ends) = witness();
+    let service = ServiceBuilder::new()
+        .layer(GuardLayer::server(witness))
+        .service(tower::service_fn(|_: http::Request<()>| {
+            pending::<Result<http::Response<AxumBody>, Infallible>>()
+        }));
+    for (limit, elapsed, outcome) in [
+        ("1S", 1_000, Outcome::TimedOut),
+        ("1S", 960, Outcome::TimedOut),
+        ("1S", 900, Outcome::Cancelled),
+        ("1M", 59_910, Outcome::TimedOut),
+        ("1M", 59_800, Outcome::Cancelled),
+    ] {
+        let request = http::Request::post("/test.Chat/Shout")
+            .header("content-type", "application/grpc")
+            .header("grpc-timeout", limit)
+            .body(())
+            .unwrap();
+        let call = service.clone().call(request);
+        let waited = tokio::time::timeout(Duration::from_millis(elapsed), call).await;
+        assert!(waited.is_err());
+        assert_eq!(
+            ends.next_outcome().await,
+            outcome,
+            "{elapsed} ms of {limit}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@
 //! # Cancellation
 //!
 //! A call that is dropped settles at once: with what the head said if that was bad news, as a success if every
-//! promised byte had been taken, as timed out if its `grpc-timeout` has passed, else as cancelled.
+//! promised byte had been taken, as timed out if its `grpc-timeout` has passed or very nearly so, else as cancelled.
 //!
 //! # Panics
 //!
