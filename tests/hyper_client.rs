@@ -86,18 +86,23 @@ async fn each_call_of_a_client_is_measured_by_server_and_version() {
             ("server_port", &*port),
             ("http_request_method", "GET"),
             ("http_response_status_code", "200"),
+            ("network_protocol_version", version),
             ("url_scheme", "http"),
         ];
         let duration = "http_client_request_duration_seconds";
-        assert!(meter.count(duration, &labels) > 0.0, "{version}");
+        assert_eq!(meter.count(duration, &labels), 1.0, "{version}");
     }
-    for line in logs.calls() {
+    for (line, version) in logs.calls().iter().zip(["1.1", "2"]) {
         assert_eq!((line.get("kind"), line.get("service")), ("client", "stock"));
         assert_eq!((line.get("path"), line.get("status")), ("/ok", "200"));
-        assert_eq!(line.get("response_bytes"), "4");
+        assert_eq!(
+            (line.get("version"), line.get("response_bytes")),
+            (version, "4")
+        );
     }
-    for span in logs.call_spans() {
+    for (span, version) in logs.call_spans().iter().zip(["1.1", "2"]) {
         assert_eq!(span.get("otel.kind"), "client");
+        assert_eq!(span.get("network.protocol.version"), version);
     }
     assert_eq!(meter.sum("http_client_active_requests", &[]), Some(0.0));
 }

@@ -120,6 +120,7 @@ impl<G: Guard, P: Protocol> Held<G, P> {
         };
         let mut head = Head {
             status: parts.status,
+            version: parts.version,
             headers: &mut parts.headers,
             extensions: &mut parts.extensions,
             verdict,

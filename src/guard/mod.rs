@@ -67,7 +67,7 @@ mod tuple;
 
 use std::time::Duration;
 
-use http::{Extensions, HeaderMap, StatusCode};
+use http::{Extensions, HeaderMap, StatusCode, Version};
 
 use crate::call::{End, Moment, Outcome, Rejection, caught, hook_panicked, quietly};
 
@@ -187,6 +187,8 @@ impl Wants {
 pub struct Head<'a> {
     /// The status.
     pub status: StatusCode,
+    /// The version of the protocol that the response came in, or is made for.
+    pub version: Version,
     /// The headers, to read and to add to.
     pub headers: &'a mut HeaderMap,
     /// The extensions, to read and to add to.

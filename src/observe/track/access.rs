@@ -70,7 +70,7 @@ pub(super) struct Line<'a> {
     pub(super) service: &'a str,
     pub(super) kind: &'static str,
     pub(super) method: &'static str,
-    pub(super) version: &'static str,
+    pub(super) version: Option<&'static str>,
     pub(super) kept: Option<&'a Kept>,
     pub(super) route: Option<&'a str>,
     pub(super) status: Option<u16>,

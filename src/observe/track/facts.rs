@@ -64,17 +64,26 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    pub(super) fn of<B>(request: &http::Request<B>, https: bool, grpc: bool) -> Self {
+    /// A client's request says nothing about the version: the connection decides.
+    pub(super) fn of<B>(side: Side, request: &http::Request<B>, https: bool, grpc: bool) -> Self {
+        let version = match side {
+            Side::Server => version_number(request.version()),
+            Side::Client => 0,
+        };
         Asked {
             method: method_number(request.method()),
-            version: version_number(request.version()),
+            version,
             https,
             grpc,
         }
     }
 
-    pub(super) fn version(self) -> &'static str {
-        VERSIONS[usize::from(self.version)]
+    pub(super) fn set_version(&mut self, version: Version) {
+        self.version = version_number(version);
+    }
+
+    pub(super) fn version(self) -> Option<&'static str> {
+        Some(VERSIONS[usize::from(self.version)]).filter(|version| !version.is_empty())
     }
 
     pub(super) fn scheme(self) -> &'static str {

@@ -13,7 +13,7 @@ use super::{
     span,
 };
 use crate::{
-    call::{End, GrpcCode, Moment, Name, Rejection, quietly},
+    call::{End, GrpcCode, Moment, Name, Outcome, Rejection, quietly},
     errors::ErrorRecord,
     guard::{Admit, Guard, Head, Wants},
     observe::{
@@ -131,7 +131,7 @@ impl Track {
             Some(scheme) => scheme.eq_ignore_ascii_case("https"),
             None => self.given().https,
         };
-        Asked::of(request, https, is_grpc(request.headers()))
+        Asked::of(self.side, request, https, is_grpc(request.headers()))
     }
 
     fn place<B>(&self, request: &mut Request<B>, grpc: bool) -> Place {
@@ -347,6 +347,10 @@ impl Guard for Track {
 
     fn head(&self, permit: &mut TrackPermit, head: &mut Head<'_>) {
         permit.lasting = !permit.asked.grpc && lasts(permit, head);
+        // A refusal came over no connection.
+        if self.side == Side::Client && head.verdict != Outcome::Rejected {
+            permit.asked.set_version(head.version);
+        }
         if permit.kept.is_some() || self.given().time_to_head {
             head.now.now();
         }
@@ -429,7 +433,7 @@ impl Guard for Track {
         };
         quietly(move || {
             let late = place.filter(|_| self.known_route(&permit.place).is_none());
-            span::close(&permit.span, &facts, end, late, error_type);
+            span::close(&permit.span, self.side, &facts, end, late, error_type);
             drop(permit);
         });
     }

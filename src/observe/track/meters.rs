@@ -216,7 +216,8 @@ impl Labeller<'_> {
         if !self.classic() {
             if !asked.grpc {
                 labels.push(Label::new("url_scheme", asked.scheme()));
-                labels.push(Label::new("network_protocol_version", asked.version()));
+                let version = asked.version();
+                labels.extend(version.map(|v| Label::new("network_protocol_version", v)));
             }
             labels.extend(error.map(|error| Label::new("error_type", error)));
         }

@@ -89,6 +89,7 @@ pub(super) fn open<B>(
 /// not known when the span was opened.
 pub(super) fn close(
     span: &Span,
+    side: Side,
     facts: &Facts,
     end: &End<'_>,
     route: Option<&str>,
@@ -108,6 +109,7 @@ pub(super) fn close(
         // OpenTelemetry's bridge turns any other integer into a text.
         http.response.status_code = facts.status.map(i64::from),
         rpc.response.status_code = facts.code.map(GrpcCode::as_str),
+        network.protocol.version = facts.asked.version().filter(|_| side == Side::Client),
         outcome = end.outcome().as_str(),
         error.type = error_type,
         otel.status_code = failed.then_some("ERROR"),
