@@ -96,12 +96,22 @@ async fn each_call_of_a_client_is_measured_by_server_and_version() {
         assert_eq!((line.get("kind"), line.get("service")), ("client", "stock"));
         assert_eq!((line.get("path"), line.get("status")), ("/ok", "200"));
         assert_eq!(
+            (line.get("server"), line.get("route")),
+            (&*address.to_string(), "")
+        );
+        assert_eq!(
             (line.get("version"), line.get("response_bytes")),
             (version, "4")
         );
     }
     for (span, version) in logs.call_spans().iter().zip(["1.1", "2"]) {
-        assert_eq!(span.get("otel.kind"), "client");
+        assert_eq!(
+            (span.get("otel.kind"), span.get("otel.name")),
+            ("client", "GET")
+        );
+        assert_eq!(span.get("server.address"), "127.0.0.1");
+        assert_eq!(span.get("server.port"), address.port().to_string());
+        assert_eq!(span.get("http.route"), "", "a server is no route");
         assert_eq!(span.get("network.protocol.version"), version);
     }
     assert_eq!(meter.sum("http_client_active_requests", &[]), Some(0.0));

@@ -54,6 +54,15 @@ fn version_number(version: Version) -> u8 {
     }
 }
 
+/// The parts of `host:port`.
+pub(super) fn host_and_port(authority: &str) -> (&str, Option<&str>) {
+    // An IPv6 address has colons of its own, inside of brackets.
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (host, Some(port)),
+        _ => (authority, None),
+    }
+}
+
 /// What the request says.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {

@@ -403,13 +403,15 @@ impl Guard for Track {
         let errors = self.given().errors.as_ref();
         let group = errors.and_then(|errors| quietly(|| errors.record(record.clone()?).into())?);
         if self.is_heard(&permit, end, slow) {
+            let server = place.filter(|_| self.side == Side::Client && !permit.asked.grpc);
             let line = Line {
                 service: self.given().name.as_str(),
                 kind: self.side.as_str(),
                 method: method_name(permit.asked.method),
                 version: permit.asked.version(),
                 kept: permit.kept.as_deref(),
-                route: place,
+                route: place.filter(|_| server.is_none()),
+                server,
                 status: facts.status,
                 grpc_code: facts.code.map(GrpcCode::as_str),
                 outcome: end.outcome(),

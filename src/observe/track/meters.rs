@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use metrics::{Counter, Gauge, Histogram, Label, Unit};
 
 use super::{
-    facts::{ErrorLabel, Facts, METHOD_COUNT, Side, method_name},
+    facts::{ErrorLabel, Facts, METHOD_COUNT, Side, host_and_port, method_name},
     settings::{Naming, TrackBuilder},
 };
 use crate::{
@@ -265,11 +265,7 @@ impl Labeller<'_> {
 
 /// `host:port` as two labels.
 fn push_server(labels: &mut Vec<Label>, authority: &str) {
-    // An IPv6 address has colons of its own, inside of brackets.
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (host, Some(port)),
-        _ => (authority, None),
-    };
+    let (host, port) = host_and_port(authority);
     labels.push(Label::new("server_address", host.to_owned()));
     labels.extend(port.map(|port| Label::new("server_port", port.to_owned())));
 }

@@ -6,7 +6,7 @@ use http::Request;
 use tracing::{Span, field::Empty};
 
 use super::{
-    facts::{Asked, Facts, Side, method_name},
+    facts::{Asked, Facts, Side, host_and_port, method_name},
     settings::SpanLevel,
 };
 use crate::{
@@ -49,6 +49,8 @@ macro_rules! open {
             http.request.method = method_name(asked.method),
             http.route = $route,
             http.response.status_code = Empty,
+            server.address = Empty,
+            server.port = Empty,
             rpc.system.name = asked.grpc.then_some("grpc"),
             rpc.method = Empty,
             rpc.response.status_code = Empty,
@@ -85,20 +87,23 @@ pub(super) fn open<B>(
     }
 }
 
-/// Writes the end into the span, in one go: formatters work through all fields each time. `route` is what was
-/// not known when the span was opened.
+/// Writes the end into the span, in one go: formatters work through all fields each time. `place` is what was
+/// not known when the span was opened: a route, a gRPC method, or the server that a client has called.
 pub(super) fn close(
     span: &Span,
     side: Side,
     facts: &Facts,
     end: &End<'_>,
-    route: Option<&str>,
+    place: Option<&str>,
     error_type: Option<&str>,
 ) {
     if span.is_disabled() {
         return;
     }
     let grpc = facts.asked.grpc;
+    let server = place.filter(|_| side == Side::Client && !grpc);
+    let route = place.filter(|_| server.is_none());
+    let server = server.map(host_and_port);
     // Giving up on a call is no error of the one who was called.
     let failed = error_type.is_some() && end.outcome() != Outcome::Cancelled;
     tracing::record_all!(
@@ -106,6 +111,8 @@ pub(super) fn close(
         otel.name = route.map(|route| tracing::field::display(name(facts.asked, Some(route)))),
         http.route = route.filter(|_| !grpc),
         rpc.method = route.filter(|_| grpc),
+        server.address = server.map(|(host, _)| host),
+        server.port = server.and_then(|(_, port)| port?.parse::<i64>().ok()),
         // OpenTelemetry's bridge turns any other integer into a text.
         http.response.status_code = facts.status.map(i64::from),
         rpc.response.status_code = facts.code.map(GrpcCode::as_str),
