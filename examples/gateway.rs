@@ -13,6 +13,8 @@ mod args;
 mod client;
 #[path = "gateway/drain.rs"]
 mod drain;
+#[path = "gateway/guards.rs"]
+mod guards;
 #[path = "gateway/headers.rs"]
 mod headers;
 #[path = "gateway/histogram.rs"]
@@ -29,8 +31,6 @@ mod replies;
 mod report;
 #[path = "gateway/server.rs"]
 mod server;
-#[path = "gateway/stand_in.rs"]
-mod stand_in;
 #[path = "gateway/stumble.rs"]
 mod stumble;
 #[path = "gateway/target.rs"]
@@ -38,15 +38,19 @@ mod target;
 #[path = "gateway/upstream.rs"]
 mod upstream;
 
+use std::convert::identity;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
+use tower_keep::track::RequestBodyLayer;
+use tower_keep::{BoxError, ErrorTracker, InvalidSetting};
+use tower_layer::Layer;
 
 use admin::Admin;
 use args::{Args, Asked};
@@ -58,39 +62,10 @@ use report::Window;
 use stumble::Stumble;
 use target::Target;
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
 const CONNECTIONS: usize = 4096;
 const ADMIN_CONNECTIONS: usize = 64;
 /// For the last scrape to come through.
 const ADMIN_GRACE: Duration = Duration::from_secs(1);
-
-/// What the guards tell, for the line a second.
-#[derive(Clone, Default)]
-struct Watch {
-    window: Arc<Window>,
-    in_flight: Arc<AtomicUsize>,
-}
-
-// ------------------------------------------------------------------------------------------------ the guards
-
-/// SEAM: the layers round every call that comes in, up to the last frame of its response.
-fn guard_inbound<S>(service: S, watch: &Watch) -> stand_in::Watched<S> {
-    let Watch { window, in_flight } = watch.clone();
-    stand_in::Watched::new(service, window, in_flight)
-}
-
-/// SEAM: the layers round every call to the upstream.
-fn guard_outbound<C>(client: C) -> C {
-    client
-}
-
-/// SEAM: what `/errors` shows.
-fn errors() -> serde_json::Value {
-    serde_json::json!([])
-}
-
-// ------------------------------------------------------------------------------------------------ the program
 
 fn main() -> ExitCode {
     let args = match args::parse(std::env::args_os().skip(1)) {
@@ -126,14 +101,14 @@ async fn run(args: Args) -> Result<(), String> {
     let (target, embedded) = upstream(&args).await?;
     let lines = announcement(gateway, admin_address, &target, &args);
 
-    let watch = Watch::default();
+    let window = Arc::new(Window::default());
     let ready = Arc::new(AtomicBool::new(false));
     let (gateway_drain, ticket) = Drain::new();
-    serve_gateway(listener, ticket, target, &args, &watch);
+    serve_gateway(listener, ticket, target, &args, &window).map_err(|error| error.to_string())?;
     let (admin_drain, ticket) = Drain::new();
     serve_admin(admin_listener, ticket, &prometheus, &ready);
     tokio::spawn(process::upkeep(prometheus));
-    tokio::spawn(report_every_second(watch.clone()));
+    tokio::spawn(report::every_second(window));
     let load = tokio::spawn(load::run(load::reachable(gateway), args.load));
     ready.store(true, Ordering::SeqCst);
     // After all else: whoever reads it may ask or end the gateway at once.
@@ -185,14 +160,18 @@ async fn upstream(args: &Args) -> Result<(Target, Option<Drain>), String> {
 
 /// The first lines, which tests and scripts read.
 fn announcement(gateway: SocketAddr, admin: SocketAddr, target: &Target, args: &Args) -> String {
-    let embedded = match args.upstream {
-        Some(_) => String::new(),
-        None => format!(" (embedded, with a load of {} calls a second)", args.load),
-    };
-    format!(
+    let lines = format!(
         "gateway listening on http://{gateway}\n\
          admin on http://{admin}\n\
-         upstream {target}{embedded}"
+         upstream {target}"
+    );
+    if args.upstream.is_some() {
+        return lines;
+    }
+    let load = args.load;
+    format!(
+        "{lines} (embedded, with a load of {load} calls a second)\n\
+         curl http://{gateway}/ lists what to call, http://{admin}/ what to look at"
     )
 }
 
@@ -201,13 +180,15 @@ fn serve_gateway(
     ticket: Ticket,
     target: Target,
     args: &Args,
-    watch: &Watch,
-) {
+    window: &Arc<Window>,
+) -> Result<(), InvalidSetting> {
     let demonstration = args.upstream.is_none();
-    let client = guard_outbound(UpstreamClient::new());
+    let client = guards::outbound()?.layer(UpstreamClient::new(args.timeout));
     let proxy = Proxy::new(client, target, args.protocol);
-    let service = guard_inbound(Stumble::new(proxy, demonstration), watch);
+    let service = RequestBodyLayer::new(identity).layer(Stumble::new(proxy, demonstration));
+    let service = guards::inbound(window, demonstration)?.layer(service);
     tokio::spawn(server::serve(listener, service, ticket, CONNECTIONS));
+    Ok(())
 }
 
 fn serve_admin(
@@ -225,9 +206,9 @@ fn serve_admin(
     tokio::spawn(server::serve(listener, admin, ticket, ADMIN_CONNECTIONS));
 }
 
-async fn report_every_second(watch: Watch) {
-    let in_flight = || watch.in_flight.load(Ordering::Relaxed);
-    report::every_second(&watch.window, in_flight).await;
+/// What `/errors` shows: each group with its first and its latest sample.
+fn errors() -> serde_json::Value {
+    serde_json::json!(ErrorTracker::global().groups())
 }
 
 async fn after(duration: Option<Duration>) {

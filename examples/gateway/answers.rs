@@ -2,22 +2,24 @@
 
 use std::error::Error;
 use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
     ALLOW, AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderValue, PROXY_AUTHORIZATION,
+    RETRY_AFTER,
 };
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper_util::client::legacy;
+use tower_keep::call::{GrpcCode, find};
+use tower_keep::{Rejection, RejectionKind};
 
-use crate::BoxError;
-use crate::headers;
+use super::BoxError;
+use super::client::NoAnswer;
+use super::headers;
 
-/// gRPC's number for "try again later, it may not have happened".
-const UNAVAILABLE: u8 = 14;
-const DEADLINE_EXCEEDED: u8 = 4;
-const INTERNAL: u8 = 13;
 const METHODS: HeaderValue =
     HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE");
 
@@ -52,40 +54,101 @@ pub fn out_of_bounds() -> Response<Full<Bytes>> {
     problem(StatusCode::BAD_REQUEST, "the path cannot be forwarded")
 }
 
-/// The answer when the upstream gave none.
+/// The answer when the upstream gave none. The error goes along in its extensions, where the guards round the
+/// gateway look for the true cause.
 ///
-/// The guards around the client end up here, too: a refusal of theirs is an error like any other.
-pub fn failed(error: &BoxError, grpc: bool) -> Response<Full<Bytes>> {
-    let (status, code, detail) =
-        if find::<legacy::Error>(error).is_some_and(legacy::Error::is_connect) {
-            (
-                StatusCode::BAD_GATEWAY,
-                UNAVAILABLE,
-                "the upstream cannot be reached",
-            )
-        } else if find::<io::Error>(error).is_some_and(|e| e.kind() == io::ErrorKind::TimedOut) {
-            (
-                StatusCode::GATEWAY_TIMEOUT,
-                DEADLINE_EXCEEDED,
-                "the upstream did not answer in time",
-            )
-        } else {
-            (
-                StatusCode::BAD_GATEWAY,
-                UNAVAILABLE,
-                "the upstream broke off the exchange",
-            )
-        };
+/// The guards round the client end up here, too: a refusal of theirs is an error like any other.
+pub fn failed(error: BoxError, grpc: bool) -> Response<Full<Bytes>> {
+    let mut response = match Rejection::find(&*error) {
+        Some(rejection) => refused(rejection.clone(), grpc),
+        None => broken(&*error, grpc),
+    };
+    let cause: Arc<dyn Error + Send + Sync> = error.into();
+    response.extensions_mut().insert(cause);
+    response
+}
+
+fn broken(error: &(dyn Error + 'static), grpc: bool) -> Response<Full<Bytes>> {
+    let slow_connect =
+        find::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
+    let (status, code, detail) = if slow_connect || find::<NoAnswer>(error).is_some() {
+        (
+            StatusCode::GATEWAY_TIMEOUT,
+            GrpcCode::DEADLINE_EXCEEDED,
+            "the upstream did not answer in time",
+        )
+    } else if find::<legacy::Error>(error).is_some_and(legacy::Error::is_connect) {
+        (
+            StatusCode::BAD_GATEWAY,
+            GrpcCode::UNAVAILABLE,
+            "the upstream cannot be reached",
+        )
+    } else {
+        (
+            StatusCode::BAD_GATEWAY,
+            GrpcCode::UNAVAILABLE,
+            "the upstream broke off the exchange",
+        )
+    };
     local(status, code, detail, grpc)
+}
+
+/// As the crate's own servers answer a refusal.
+fn refused(rejection: Rejection, grpc: bool) -> Response<Full<Bytes>> {
+    let (status, code, detail) = match rejection.kind() {
+        RejectionKind::RateLimited => (
+            StatusCode::TOO_MANY_REQUESTS,
+            GrpcCode::RESOURCE_EXHAUSTED,
+            "too many requests",
+        ),
+        RejectionKind::Full => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            GrpcCode::RESOURCE_EXHAUSTED,
+            "too many requests in flight",
+        ),
+        RejectionKind::DeadlineExceeded => (
+            StatusCode::GATEWAY_TIMEOUT,
+            GrpcCode::DEADLINE_EXCEEDED,
+            "no time is left for the request",
+        ),
+        _ => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            GrpcCode::UNAVAILABLE,
+            "the upstream is unavailable",
+        ),
+    };
+    let mut response = local(status, code, detail, grpc);
+    if let Some(wait) = rejection.wait() {
+        stay_away(response.headers_mut(), wait, grpc);
+    }
+    response.extensions_mut().insert(rejection);
+    response
+}
+
+fn stay_away(headers: &mut HeaderMap, wait: Duration, grpc: bool) {
+    if grpc {
+        let millis = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
+        headers.insert("grpc-retry-pushback-ms", millis.into());
+    } else {
+        // Rounded up: who comes back a moment early would be refused again.
+        let seconds = wait.as_millis().div_ceil(1000).max(1);
+        let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
+        headers.insert(RETRY_AFTER, seconds.into());
+    }
 }
 
 /// The answer to a switch of protocols that nobody asked for.
 pub fn unasked_switch(grpc: bool) -> Response<Full<Bytes>> {
     let detail = "the upstream switched protocols unasked";
-    local(StatusCode::BAD_GATEWAY, INTERNAL, detail, grpc)
+    local(StatusCode::BAD_GATEWAY, GrpcCode::INTERNAL, detail, grpc)
 }
 
-fn local(status: StatusCode, code: u8, detail: &'static str, grpc: bool) -> Response<Full<Bytes>> {
+fn local(
+    status: StatusCode,
+    code: GrpcCode,
+    detail: &'static str,
+    grpc: bool,
+) -> Response<Full<Bytes>> {
     if grpc {
         trailers_only(code, detail)
     } else {
@@ -108,11 +171,11 @@ fn problem(status: StatusCode, detail: &str) -> Response<Full<Bytes>> {
 }
 
 /// A gRPC response that consists of its trailers, which then travel as its headers.
-fn trailers_only(code: u8, message: &'static str) -> Response<Full<Bytes>> {
+fn trailers_only(code: GrpcCode, message: &'static str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    headers.insert("grpc-status", HeaderValue::from(u16::from(code)));
+    headers.insert("grpc-status", u16::from(code.number()).into());
     headers.insert("grpc-message", HeaderValue::from_static(message));
     response
 }
@@ -140,18 +203,6 @@ fn trace<B>(request: &Request<B>) -> Response<Full<Bytes>> {
     response
 }
 
-/// Looks through the causes of an error.
-fn find<T: Error + 'static>(error: &BoxError) -> Option<&T> {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error.as_ref());
-    while let Some(error) = cause {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        cause = error.source();
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,16 +223,35 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_speaks_the_callers_language() {
-        let broken: BoxError = Box::new(io::Error::from(io::ErrorKind::BrokenPipe));
-        assert_eq!(failed(&broken, false).status(), StatusCode::BAD_GATEWAY);
-        let grpc = failed(&broken, true);
+    fn a_failure_speaks_the_callers_language_and_tells_the_guards_why() {
+        let broken = || BoxError::from(io::Error::from(io::ErrorKind::BrokenPipe));
+        let plain = failed(broken(), false);
+        assert_eq!(plain.status(), StatusCode::BAD_GATEWAY);
+        let cause = plain.extensions().get::<Arc<dyn Error + Send + Sync>>();
+        assert_eq!(
+            cause.map(ToString::to_string).as_deref(),
+            Some("broken pipe")
+        );
+        let grpc = failed(broken(), true);
         assert_eq!(
             (grpc.status(), &grpc.headers()["grpc-status"]),
             (StatusCode::OK, &HeaderValue::from(14))
         );
-        let late: BoxError = Box::new(io::Error::from(io::ErrorKind::TimedOut));
-        assert_eq!(failed(&late, false).status(), StatusCode::GATEWAY_TIMEOUT);
+        let late = BoxError::from(io::Error::from(io::ErrorKind::TimedOut));
+        assert_eq!(failed(late, false).status(), StatusCode::GATEWAY_TIMEOUT);
+    }
+
+    #[test]
+    fn a_refusal_further_in_is_answered_as_one_of_our_own() {
+        let full = Rejection::new(RejectionKind::Full, "bulkhead");
+        let full = full.retry_after(Duration::from_millis(1200));
+        let plain = failed(full.clone().into(), false);
+        assert_eq!(plain.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(plain.headers()[RETRY_AFTER], "2");
+        assert!(plain.extensions().get::<Rejection>().is_some());
+        let grpc = failed(full.into(), true);
+        assert_eq!(grpc.headers()["grpc-status"], "8");
+        assert_eq!(grpc.headers()["grpc-retry-pushback-ms"], "1200");
     }
 
     #[test]

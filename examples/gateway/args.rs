@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt};
 
-use crate::target::{Protocol, Target};
+use super::target::{Protocol, Target};
 
 pub const HELP: &str = "\
 A reverse proxy for HTTP/1.1 and HTTP/2, guarded by tower-keep.
@@ -18,8 +18,10 @@ Usage: gateway [OPTIONS]
   --upstream URL              http://host:port[/base], where requests go
                               [default: an embedded upstream that is at times slow, failing or hanging]
   --upstream-protocol P       auto (HTTP/2 for gRPC, HTTP/1.1 for the rest), h1 or h2 [default: auto]
+  --timeout SECONDS           how long the upstream may take from the start of a request to the head of its
+                              answer [default: 10, the embedded upstream: 2]
   --admin ADDR                /metrics, /livez, /readyz and /errors [default: 127.0.0.1:9901]
-  --log json|pretty|off       logs, on standard error [default: off]
+  --log json|pretty|off       logs, on standard error, filtered by RUST_LOG [default: off]
   --load N                    requests a second of the load that the gateway puts on itself, 0 to 1000;
                               only with the embedded upstream [default: 40]
   --grace SECONDS             how long calls in flight may take to finish at the end [default: 10]
@@ -30,6 +32,9 @@ Port 0 takes a free port; the first lines of the output name it.
 ";
 
 const DEFAULT_LOAD: u32 = 40;
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Of the embedded upstream, so that what hangs is soon seen to.
+const SHORT_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Log {
@@ -45,6 +50,8 @@ pub struct Args {
     /// `None`: the embedded one.
     pub upstream: Option<Target>,
     pub protocol: Protocol,
+    /// For the head of the upstream's answer.
+    pub timeout: Duration,
     pub log: Log,
     /// Requests a second.
     pub load: u32,
@@ -61,12 +68,13 @@ pub enum Asked {
 /// The error is one line that names the option.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, String> {
     let mut parser = Parser::from_args(args);
-    let mut load = None;
+    let (mut load, mut timeout) = (None, None);
     let mut args = Args {
         listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
         admin: SocketAddr::from(([127, 0, 0, 1], 9901)),
         upstream: None,
         protocol: Protocol::Auto,
+        timeout: DEFAULT_TIMEOUT,
         log: Log::Off,
         load: 0,
         grace: Duration::from_secs(10),
@@ -82,6 +90,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, String> 
             Arg::Long("upstream-protocol") => {
                 args.protocol = value(&mut parser, "--upstream-protocol", protocol)?;
             }
+            Arg::Long("timeout") => timeout = Some(value(&mut parser, "--timeout", limit)?),
             Arg::Long("log") => args.log = value(&mut parser, "--log", log)?,
             Arg::Long("load") => load = Some(value(&mut parser, "--load", rate)?),
             Arg::Long("grace") => args.grace = value(&mut parser, "--grace", seconds)?,
@@ -95,9 +104,14 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, String> 
     if args.upstream.is_some() && load.is_some_and(|rate| rate > 0) {
         return Err("--load: is for the embedded upstream only, not with --upstream".into());
     }
-    if args.upstream.is_none() {
+    let embedded = args.upstream.is_none();
+    if embedded {
         args.load = load.unwrap_or(DEFAULT_LOAD);
     }
+    args.timeout = timeout.unwrap_or(match embedded {
+        true => SHORT_TIMEOUT,
+        false => DEFAULT_TIMEOUT,
+    });
     Ok(Asked::Run(Box::new(args)))
 }
 
@@ -151,6 +165,11 @@ fn seconds(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("{text:?} must be seconds from 0 to 86400"))
 }
 
+fn limit(text: &str) -> Result<Duration, String> {
+    let limit = seconds(text).ok().filter(|limit| !limit.is_zero());
+    limit.ok_or_else(|| format!("{text:?} must be seconds above 0, at most 86400"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,6 +181,7 @@ mod tests {
         assert_eq!(args.admin.to_string(), "127.0.0.1:9901");
         assert!(args.upstream.is_none());
         assert_eq!((args.load, args.log), (40, Log::Off));
+        assert_eq!(args.timeout, Duration::from_secs(2));
     }
 
     #[test]
@@ -172,6 +192,7 @@ mod tests {
             Some("http://up:81/base")
         );
         assert_eq!((args.load, args.log), (0, Log::Json));
+        assert_eq!(args.timeout, Duration::from_secs(10));
     }
 
     #[test]
@@ -196,6 +217,10 @@ mod tests {
             (
                 &["--grace", "-1"],
                 "--grace: \"-1\" must be seconds from 0 to 86400",
+            ),
+            (
+                &["--timeout", "0"],
+                "--timeout: \"0\" must be seconds above 0",
             ),
             (
                 &["--duration", "NaN"],

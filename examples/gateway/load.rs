@@ -11,10 +11,11 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tower_service::Service;
 
-use crate::BoxError;
-use crate::client::UpstreamClient;
-use crate::stumble;
-use crate::upstream::GRPC_PATH;
+use super::BoxError;
+use super::client::UpstreamClient;
+use super::guards;
+use super::stumble;
+use super::upstream::GRPC_PATH;
 
 /// Calls under way at most; a tick that would exceed it is left out.
 const AT_ONCE: usize = 64;
@@ -62,7 +63,7 @@ const RARE: [Shot; 13] = [
     shot("/stream"),
     shot("/cut"),
     shot(stumble::PATH),
-    shot("/gate"),
+    shot(guards::GATE),
     shot("/echo"),
     Shot {
         version: Version::HTTP_2,
@@ -83,7 +84,7 @@ pub async fn run(gateway: SocketAddr, rate: u32) {
     let Some(pause) = Duration::from_secs(1).checked_div(rate) else {
         return;
     };
-    let client = UpstreamClient::new();
+    let client = UpstreamClient::new(PATIENT);
     let mut tick = interval(pause);
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut under_way = JoinSet::new();

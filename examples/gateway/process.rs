@@ -4,10 +4,12 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::time::interval;
+use tower_keep::track::{DURATION_BUCKETS, SIZE_BUCKETS};
+use tracing_subscriber::EnvFilter;
 
-use crate::args::Log;
+use super::args::Log;
 
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
@@ -49,12 +51,12 @@ impl Signals {
     }
 }
 
+/// Without bounds of its own, the recorder makes a summary of a histogram.
 pub fn record_metrics() -> Result<PrometheusHandle, String> {
-    const BOUNDS: [f64; 11] = [
-        0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-    ];
+    let suffix = |text: &str| Matcher::Suffix(text.to_owned());
     PrometheusBuilder::new()
-        .set_buckets(&BOUNDS)
+        .set_buckets_for_metric(suffix("_seconds"), &DURATION_BUCKETS)
+        .and_then(|builder| builder.set_buckets_for_metric(suffix("_bytes"), &SIZE_BUCKETS))
         .and_then(PrometheusBuilder::install_recorder)
         .map_err(|error| format!("cannot record metrics: {error}"))
 }
@@ -68,12 +70,15 @@ pub async fn upkeep(prometheus: PrometheusHandle) {
     }
 }
 
+/// A call's line says all that its span would say again, so spans are left out unless `RUST_LOG` asks for them.
 pub fn log_to_stderr(log: Log) {
+    let filter = EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new("info,tower_keep::call=off"));
     let builder = tracing_subscriber::fmt()
         .with_writer(io::stderr)
-        .with_max_level(tracing::Level::INFO);
+        .with_env_filter(filter);
     match log {
-        Log::Json => builder.json().init(),
+        Log::Json => builder.json().flatten_event(true).init(),
         Log::Pretty => builder.with_ansi(io::stderr().is_terminal()).init(),
         Log::Off => {}
     }

@@ -18,11 +18,11 @@ use hyper_util::rt::TokioIo;
 use tower::util::ServiceExt;
 use tower_service::Service;
 
-use crate::BoxError;
-use crate::answers;
-use crate::headers::{self, Hop};
-use crate::server::Connection;
-use crate::target::{Protocol, Target};
+use super::BoxError;
+use super::answers;
+use super::headers::{self, Hop};
+use super::server::Connection;
+use super::target::{Protocol, Target};
 
 /// The upstream's body as it comes, or a short one of the gateway's own.
 ///
@@ -102,11 +102,7 @@ where
     let switch = readdress(upstream, uri, grpc, &mut request);
     match client.oneshot(request).await {
         Ok(response) => back(response, switch, grpc),
-        Err(error) => {
-            let error = error.into();
-            tracing::warn!(error, "no answer from the upstream");
-            answers::failed(&error, grpc).map(Either::Right)
-        }
+        Err(error) => answers::failed(error.into(), grpc).map(Either::Right),
     }
 }
 

@@ -1,35 +1,26 @@
 //! A line a second on what became of the calls.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::time::{MissedTickBehavior, interval};
+use tower_keep::Outcome;
 
-use crate::histogram::Histogram;
-use crate::process::say;
+use super::histogram::Histogram;
+use super::process::say;
 
-/// In the order in which they are shown.
-pub const OUTCOMES: [&str; 8] = [
-    "success",
-    "failure",
-    "overload",
-    "ignored",
-    "timed_out",
-    "cancelled",
-    "panicked",
-    "rejected",
-];
-
-/// The calls that ended since the last line.
+/// The calls in flight, and those that ended since the last line.
 #[derive(Default)]
 pub struct Window {
+    in_flight: AtomicUsize,
     calls: Mutex<Calls>,
 }
 
 #[derive(Clone, Default)]
 struct Calls {
-    by_outcome: [u32; OUTCOMES.len()],
+    by_outcome: [u32; Outcome::ALL.len()],
     took: Histogram,
 }
 
@@ -41,18 +32,24 @@ struct Line {
 }
 
 impl Window {
-    /// One call has ended; a word that is none of [`OUTCOMES`] is a mistake and counts as nothing.
-    pub fn observe(&self, outcome: &'static str, elapsed: Duration) {
-        let known = OUTCOMES.iter().position(|known| *known == outcome);
-        debug_assert!(known.is_some(), "unknown outcome {outcome}");
-        let Some(index) = known else { return };
+    pub fn began(&self) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn ended(&self, outcome: Outcome, elapsed: Duration) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
         let mut calls = self.lock();
-        calls.by_outcome[index] += 1;
+        calls.by_outcome[outcome.index()] += 1;
         calls.took.record(elapsed);
     }
 
-    fn take(&self) -> Calls {
-        std::mem::take(&mut *self.lock())
+    /// What has gathered in `seconds`; the next line begins anew.
+    fn line(&self, seconds: f64) -> Line {
+        Line {
+            calls: std::mem::take(&mut *self.lock()),
+            seconds,
+            in_flight: self.in_flight.load(Ordering::Relaxed),
+        }
     }
 
     /// Counts are whole after any panic, so a poisoned lock is as good as another.
@@ -62,7 +59,7 @@ impl Window {
 }
 
 /// Prints for ever.
-pub async fn every_second(window: &Window, in_flight: impl Fn() -> usize) {
+pub async fn every_second(window: Arc<Window>) {
     let mut tick = interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tick.tick().await;
@@ -70,11 +67,7 @@ pub async fn every_second(window: &Window, in_flight: impl Fn() -> usize) {
     loop {
         tick.tick().await;
         let now = Instant::now();
-        let line = Line {
-            calls: window.take(),
-            seconds: (now - last).as_secs_f64(),
-            in_flight: in_flight(),
-        };
+        let line = window.line((now - last).as_secs_f64());
         last = now;
         say(&format!("{}  {line}", time_of_day(SystemTime::now())));
     }
@@ -92,7 +85,7 @@ impl fmt::Display for Line {
         }
         write!(f, "  in-flight {}", self.in_flight)?;
         let mut gap = "  ";
-        for (outcome, count) in OUTCOMES.iter().zip(calls.by_outcome) {
+        for (outcome, count) in Outcome::ALL.iter().zip(calls.by_outcome) {
             if count > 0 {
                 write!(f, "{gap}{outcome} {count}")?;
                 gap = " ";
@@ -129,46 +122,29 @@ mod tests {
     #[test]
     fn a_line_shows_rate_quantiles_and_what_happened() {
         let window = Window::default();
+        (0..34).for_each(|_| window.began());
         for _ in 0..30 {
-            window.observe("success", Duration::from_micros(2000));
+            window.ended(Outcome::Success, Duration::from_micros(2000));
         }
-        window.observe("timed_out", Duration::from_millis(500));
-        let line = line(&window, 3);
-        let shown = line.to_string();
+        window.ended(Outcome::TimedOut, Duration::from_millis(500));
         assert_eq!(
-            shown,
+            window.line(1.0).to_string(),
             "31.0/s  p50 2.0ms  p99 524ms  in-flight 3  success 30 timed_out 1"
         );
     }
 
     #[test]
-    fn an_idle_second_is_quiet() {
-        assert_eq!(
-            line(&Window::default(), 0).to_string(),
-            "0.0/s  in-flight 0"
-        );
-    }
-
-    #[test]
-    fn each_second_starts_anew() {
+    fn each_second_starts_anew_and_an_idle_one_is_quiet() {
         let window = Window::default();
-        window.observe("failure", Duration::ZERO);
-        line(&window, 0);
-        assert_eq!(window.take().by_outcome, [0; 8]);
+        window.began();
+        window.ended(Outcome::Failure, Duration::ZERO);
+        window.line(1.0);
+        assert_eq!(window.line(1.0).to_string(), "0.0/s  in-flight 0");
     }
 
     #[test]
     fn tells_the_time() {
         let noon = UNIX_EPOCH + Duration::from_secs(86_400 * 3 + 12 * 3600 + 61);
         assert_eq!(time_of_day(noon), "12:01:01");
-    }
-
-    fn line(window: &Window, in_flight: usize) -> Line {
-        let calls = window.take();
-        Line {
-            calls,
-            seconds: 1.0,
-            in_flight,
-        }
     }
 }

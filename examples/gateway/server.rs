@@ -18,8 +18,8 @@ use tokio::time::sleep;
 use tower::util::ServiceExt;
 use tower_service::Service;
 
-use crate::BoxError;
-use crate::drain::Ticket;
+use super::BoxError;
+use super::drain::Ticket;
 
 /// A client that is slower than this with its first request holds a place for nothing.
 const FIRST_LIMIT: Duration = Duration::from_secs(10);

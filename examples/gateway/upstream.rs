@@ -12,19 +12,20 @@ use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use crate::drain::Drain;
-use crate::replies::{self, Reply, reply};
-use crate::server;
+use super::drain::Drain;
+use super::replies::{self, Reply, reply};
+use super::server;
 
 pub const GRPC_PATH: &str = "/demo.Shop/Buy";
 
 const CONNECTIONS: usize = 512;
 const PAGES: &str = "\
-/ok /slow /fail /busy /missing /late /hang /stream /cut /echo (POST) /upgrade (echoes, once switched)
-/work: fine, but for four of every ten seconds failing, slow or hanging
-/demo.Shop/Buy (gRPC)
+Always the same:   /ok /slow /fail /busy /missing /late /hang /stream /cut
+Now so, now so:    /work (fine, but for four of every ten seconds failing, slow or hanging)
+By POST:           /echo, and gRPC at /demo.Shop/Buy
+Upgraded:          /upgrade (echoes, once switched)
+The gateway's own: /gate (refused), /panic
 ";
-
 /// How `/work` does at the moment.
 #[derive(Debug, PartialEq)]
 enum Weather {
@@ -42,6 +43,12 @@ fn weather(since_start: Duration) -> Weather {
         6 => Weather::Slow,
         _ => Weather::Hanging,
     }
+}
+
+/// The path as a route, if it is one of those that [`PAGES`] lists.
+pub fn route(path: &str) -> Option<&'static str> {
+    let mut words = PAGES.split([' ', ',', '\n']);
+    words.find(|word| word.starts_with('/') && *word == path)
 }
 
 /// Serves on a free port of the loopback until the drain ends.
@@ -63,7 +70,7 @@ pub async fn start() -> io::Result<(SocketAddr, Drain)> {
 async fn answer(request: Request<Incoming>, number: u64, since_start: Duration) -> Reply {
     match request.uri().path() {
         "/" => reply(StatusCode::OK, PAGES),
-        "/ok" | "/gate" => reply(StatusCode::OK, "fine\n"),
+        "/ok" => reply(StatusCode::OK, "fine\n"),
         "/work" => match weather(since_start) {
             Weather::Fine => reply(StatusCode::OK, "done\n"),
             Weather::Failing => replies::failing(number),
@@ -89,7 +96,20 @@ async fn answer(request: Request<Incoming>, number: u64, since_start: Duration) 
 
 #[cfg(test)]
 mod tests {
+    use super::super::{guards, stumble};
     use super::*;
+
+    #[test]
+    fn listed_paths_are_routes_and_made_up_ones_are_none() {
+        for path in ["/ok", "/work", "/echo", "/cut", GRPC_PATH] {
+            assert_eq!(route(path), Some(path));
+        }
+        assert_eq!(route(guards::GATE), Some(guards::GATE));
+        assert_eq!(route(stumble::PATH), Some(stumble::PATH));
+        for path in ["/", "/made/up", "/o", "(fine", ""] {
+            assert_eq!(route(path), None, "{path}");
+        }
+    }
 
     #[test]
     fn every_weather_comes_within_ten_seconds() {

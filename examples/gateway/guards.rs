@@ -1,0 +1,122 @@
+//! The guards: the crate's own, and three small ones that show how little a guard takes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use tower_keep::call::{End, Moment};
+use tower_keep::context::{Correlate, Propagate};
+use tower_keep::guard::Admit;
+use tower_keep::protocol::{Client, Server};
+use tower_keep::track::RouteSlot;
+use tower_keep::{Guard, GuardLayer, InvalidSetting, Rejection, Track};
+
+use super::report::Window;
+use super::upstream;
+
+/// The path that [`Gate`] refuses.
+pub const GATE: &str = "/gate";
+
+/// Outermost first. What only the demonstration needs may be missing.
+type Inbound = (Correlate, Track, Option<Routes>, Watch, Option<Gate>);
+
+/// Round every call that comes in, up to the last frame of its response.
+///
+/// # Errors
+///
+/// A setting that makes no sense.
+pub fn inbound(
+    window: &Arc<Window>,
+    demonstration: bool,
+) -> Result<GuardLayer<Inbound, Server>, InvalidSetting> {
+    let track = Track::builder("gateway")
+        .body_sizes(true)
+        .slow(Duration::from_millis(400), Duration::from_secs(1))
+        .log_headers(["user-agent"])
+        .build()?;
+    Ok(GuardLayer::server((
+        Correlate::default(),
+        track,
+        demonstration.then_some(Routes),
+        Watch(Arc::clone(window)),
+        demonstration.then_some(Gate),
+    )))
+}
+
+/// Round every call to the upstream: sends the context on, as a span of its own.
+///
+/// # Errors
+///
+/// A setting that makes no sense.
+pub fn outbound() -> Result<GuardLayer<(Propagate, Track), Client>, InvalidSetting> {
+    // One call is one line and one error record: those of the inbound tracker, which learns the true cause.
+    let track = Track::builder("upstream")
+        .access_log(false)
+        .errors(None)
+        .build()?;
+    Ok(GuardLayer::client((
+        Propagate::default(),
+        track.client_side(),
+    )))
+}
+
+/// Tells the line a second of each call.
+#[derive(Clone)]
+pub struct Watch(Arc<Window>);
+
+impl Guard for Watch {
+    type Permit = ();
+
+    fn settle(&self, (): (), end: &End<'_>) {
+        self.0
+            .ended(end.outcome(), end.elapsed().unwrap_or_default());
+    }
+}
+
+impl<Req> Admit<Req> for Watch {
+    fn admit(&self, _: &mut Req, now: &Moment) -> Result<(), Rejection> {
+        // Asked for here, or there would be no `elapsed` at the end.
+        now.now();
+        self.0.began();
+        Ok(())
+    }
+}
+
+/// Stands in for a router: names the demonstration's paths. A path that anybody can make up is no label, so
+/// calls to an upstream of one's own have none.
+pub struct Routes;
+
+impl Guard for Routes {
+    type Permit = ();
+
+    fn settle(&self, (): (), _: &End<'_>) {}
+}
+
+impl<B> Admit<Request<B>> for Routes {
+    fn admit(&self, request: &mut Request<B>, _: &Moment) -> Result<(), Rejection> {
+        if let Some(route) = upstream::route(request.uri().path()) {
+            RouteSlot::fill(request.extensions(), route);
+        }
+        Ok(())
+    }
+}
+
+/// Refuses one path, as a limiter would.
+pub struct Gate;
+
+impl Guard for Gate {
+    type Permit = ();
+
+    fn settle(&self, (): (), _: &End<'_>) {}
+}
+
+impl<B> Admit<Request<B>> for Gate {
+    fn admit(&self, request: &mut Request<B>, _: &Moment) -> Result<(), Rejection> {
+        if request.uri().path() != GATE {
+            return Ok(());
+        }
+        Err(Rejection::rate_limited("gate")
+            .reason("closed for the demonstration")
+            .retry_after(Duration::from_secs(1)))
+    }
+}
