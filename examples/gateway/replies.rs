@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::time::{sleep, timeout};
 
-use crate::BoxError;
+use super::BoxError;
 
 /// Longer than any caller's patience, yet no call stays for ever.
 const HANG: Duration = Duration::from_secs(60);
@@ -48,13 +48,11 @@ pub fn failing(number: u64) -> Reply {
     )
 }
 
-/// The same failure, never in the same words: ids and numbers differ.
+/// The same failure, never in the same words: IDs and numbers differ.
 fn complaint(number: u64) -> String {
     let (order, took) = (4711 + number * 13, 20 + number * 7 % 60);
-    format!(
-        "order {order} of customer c-{:04x} not saved: lock held for {took} ms",
-        number * 40_503 % 65_536
-    )
+    let customer = format!("0d4c2a61-9f0e-4b7d-8a35-1c6e72b0{:04x}", number % 65_536);
+    format!("order {order} of customer {customer} not saved: lock held for {took} ms")
 }
 
 pub fn busy(number: u64) -> Reply {
@@ -160,9 +158,14 @@ pub fn grpc(number: u64) -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tower_keep::errors::parameterise;
 
     #[test]
-    fn complaints_differ() {
-        assert_ne!(complaint(1), complaint(2));
+    fn complaints_differ_and_are_one_group_of_errors() {
+        let group = parameterise(&complaint(0));
+        for number in 1..1000 {
+            assert_ne!(complaint(number - 1), complaint(number));
+            assert_eq!(parameterise(&complaint(number)), group);
+        }
     }
 }
