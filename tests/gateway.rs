@@ -18,6 +18,8 @@ use http::{HeaderMap, Request, StatusCode, Version};
 use http_body::Frame;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
@@ -157,6 +159,26 @@ async fn trailers_arrive_as_they_were_sent() {
     assert_eq!(trailers["grpc-status"], "0");
     let checksums: Vec<_> = trailers.get_all("checksum").iter().collect();
     assert_eq!(checksums, ["4711", "4712"]);
+}
+
+#[tokio::test]
+async fn an_upgraded_connection_carries_bytes_both_ways() {
+    let gateway = Gateway::start(&["--load", "0"]).await;
+    let request = get(
+        &gateway.at("/upgrade"),
+        &[("connection", "upgrade"), ("upgrade", "echo")],
+    );
+    let answer = Client::http1().send(request).await;
+    assert_eq!(answer.status(), StatusCode::SWITCHING_PROTOCOLS);
+    assert_eq!(answer.headers()["upgrade"], "echo");
+    let mut tunnel = TokioIo::new(hyper::upgrade::on(answer).await.expect("a switch"));
+    for sent in [*b"ping", *b"pong"] {
+        tunnel.write_all(&sent).await.expect("an open tunnel");
+        let mut echo = [0; 4];
+        let read = timeout(process::DEADLINE, tunnel.read_exact(&mut echo)).await;
+        read.expect("in time").expect("an open tunnel");
+        assert_eq!(echo, sent);
+    }
 }
 
 // --------------------------------------------------------------------------------------------------- journeys

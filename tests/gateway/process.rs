@@ -3,7 +3,7 @@
 use std::env::consts::EXE_SUFFIX;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
@@ -137,7 +137,8 @@ impl Gateway {
         assert!(sent.expect("kill").success());
     }
 
-    pub async fn exit(mut self) -> ExitStatus {
+    #[cfg(unix)]
+    pub async fn exit(mut self) -> std::process::ExitStatus {
         let ended = timeout(DEADLINE, self.child.wait()).await;
         ended.expect("an end in time").expect("a status")
     }
