@@ -49,9 +49,10 @@ const COMMON: [Shot; 3] = [
 ];
 
 /// Every third call is one of these, in turn: each comes once a second at 40 calls a second.
-const RARE: [Shot; 13] = [
+///
+/// `/fail` is left to whoever tries it: theirs are then the IDs that its group of errors shows.
+const RARE: [Shot; 12] = [
     shot("/slow"),
-    shot("/fail"),
     shot("/busy"),
     shot("/missing"),
     shot("/late"),
