@@ -3,18 +3,16 @@
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
     ALLOW, AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderValue, PROXY_AUTHORIZATION,
-    RETRY_AFTER,
 };
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper_util::client::legacy;
+use tower_keep::Rejection;
 use tower_keep::call::{GrpcCode, find};
-use tower_keep::{Rejection, RejectionKind};
 
 use super::BoxError;
 use super::client::NoAnswer;
@@ -60,7 +58,7 @@ pub fn out_of_bounds() -> Response<Full<Bytes>> {
 /// The guards round the client end up here, too: a refusal of theirs is an error like any other.
 pub fn failed(error: BoxError, grpc: bool) -> Response<Full<Bytes>> {
     let mut response = match Rejection::find(&*error) {
-        Some(rejection) => refused(rejection.clone(), grpc),
+        Some(rejection) => refused(rejection, grpc),
         None => broken(&*error, grpc),
     };
     let cause: Arc<dyn Error + Send + Sync> = error.into();
@@ -94,47 +92,12 @@ fn broken(error: &(dyn Error + 'static), grpc: bool) -> Response<Full<Bytes>> {
 }
 
 /// As the crate's own servers answer a refusal.
-fn refused(rejection: Rejection, grpc: bool) -> Response<Full<Bytes>> {
-    let (status, code, detail) = match rejection.kind() {
-        RejectionKind::RateLimited => (
-            StatusCode::TOO_MANY_REQUESTS,
-            GrpcCode::RESOURCE_EXHAUSTED,
-            "too many requests",
-        ),
-        RejectionKind::Full => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            GrpcCode::RESOURCE_EXHAUSTED,
-            "too many requests in flight",
-        ),
-        RejectionKind::DeadlineExceeded => (
-            StatusCode::GATEWAY_TIMEOUT,
-            GrpcCode::DEADLINE_EXCEEDED,
-            "no time is left for the request",
-        ),
-        _ => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            GrpcCode::UNAVAILABLE,
-            "the upstream is unavailable",
-        ),
-    };
-    let mut response = local(status, code, detail, grpc);
-    if let Some(wait) = rejection.wait() {
-        stay_away(response.headers_mut(), wait, grpc);
-    }
-    response.extensions_mut().insert(rejection);
-    response
-}
-
-fn stay_away(headers: &mut HeaderMap, wait: Duration, grpc: bool) {
+fn refused(rejection: &Rejection, grpc: bool) -> Response<Full<Bytes>> {
+    let mut asked = HeaderMap::new();
     if grpc {
-        let millis = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
-        headers.insert("grpc-retry-pushback-ms", millis.into());
-    } else {
-        // Rounded up: who comes back a moment early would be refused again.
-        let seconds = wait.as_millis().div_ceil(1000).max(1);
-        let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
-        headers.insert(RETRY_AFTER, seconds.into());
+        asked.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     }
+    rejection.to_response(&asked).map(Full::new)
 }
 
 /// The answer to a switch of protocols that nobody asked for.
@@ -205,6 +168,11 @@ fn trace<B>(request: &Request<B>) -> Response<Full<Bytes>> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use http::header::RETRY_AFTER;
+    use tower_keep::RejectionKind;
+
     use super::*;
 
     #[test]

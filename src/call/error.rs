@@ -15,10 +15,18 @@ pub fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<
 pub(crate) fn chain<'a>(
     error: &'a (dyn Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&error: &&'a (dyn Error + 'static)| {
-        error.source()
-    })
-    .take(MAX_CHAIN)
+    std::iter::successors(Some(error), |&error| source(error)).take(MAX_CHAIN)
+}
+
+/// The next error in. An `io::Error` gives its own error's source where one would expect that error.
+fn source<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref)
+    {
+        Some(inner) => Some(inner),
+        None => error.source(),
+    }
 }
 
 /// Looks at an error of a type that is not known to be an `Error`.
@@ -76,4 +84,19 @@ pub(crate) fn is_overload(error: &(dyn Error + 'static)) -> bool {
 #[cfg(not(feature = "tower"))]
 pub(crate) fn is_overload(_: &(dyn Error + 'static)) -> bool {
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::Rejection;
+
+    #[test]
+    fn an_error_inside_of_an_io_error_is_found() {
+        let error = io::Error::other(Rejection::overloaded("shed"));
+        assert_eq!(
+            find::<Rejection>(&error).map(Rejection::guard),
+            Some("shed")
+        );
+    }
 }

@@ -63,13 +63,30 @@ pub(crate) fn refusal_answer(call: &HttpCall, why: Rejection) -> Response<Bytes>
     response
 }
 
+impl Rejection {
+    /// The response that a guarded server would give, for a proxy or handler that finds a rejection in an error.
+    ///
+    /// A problem body, or a trailers-only gRPC answer if the request's headers say that it is a gRPC call. The
+    /// rejection stays in the extensions, so that guards round it know.
+    ///
+    /// ```
+    /// use tower_keep::Rejection;
+    ///
+    /// let answer = Rejection::rate_limited("login").to_response(&http::HeaderMap::new());
+    /// assert_eq!(answer.status(), 429);
+    /// ```
+    pub fn to_response(&self, request: &HeaderMap) -> Response<Bytes> {
+        refusal_answer(&HttpCall::read(&http::Method::GET, request), self.clone())
+    }
+}
+
 /// As an axum handler answers with it: status, `Retry-After` and a problem body. The tracker round it counts the
 /// call as [`Rejected`](crate::Outcome::Rejected).
 #[cfg(feature = "axum")]
 impl axum_core::response::IntoResponse for Rejection {
     fn into_response(self) -> axum_core::response::Response {
-        let call = HttpCall::read(&http::Method::GET, &HeaderMap::new());
-        refusal_answer(&call, self).map(axum_core::body::Body::from)
+        self.to_response(&HeaderMap::new())
+            .map(axum_core::body::Body::from)
     }
 }
 
@@ -110,7 +127,7 @@ pub(crate) fn panic_answer(call: &HttpCall, message: &str) -> Response<Bytes> {
 fn problem(status: StatusCode, detail: &'static str) -> Response<Bytes> {
     let title = status.canonical_reason().unwrap_or("Error");
     let code = status.as_u16();
-    let body = format!(r#"{{"title":"{title}","status":{code},"detail":"{detail}"}}"#);
+    let body = format!("{{\"title\":\"{title}\",\"status\":{code},\"detail\":\"{detail}\"}}\n");
     let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = status;
     set(

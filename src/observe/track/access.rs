@@ -121,6 +121,7 @@ macro_rules! emit {
             slow = line.slow.map(Slow::as_str),
             error_type = line.record.map(ErrorRecord::kind),
             error = line.record.map(ErrorRecord::message),
+            root_cause = line.record.and_then(|record| record.chain().last()),
             error_group = line.group.as_ref().map(|group| shown(group)),
             headers = line
                 .kept

@@ -59,6 +59,8 @@ pub struct TrackPermit {
     response_time: bool,
     connect: bool,
     lasting: bool,
+    /// The head of the response shows that somebody implements the gRPC method.
+    implemented: bool,
 }
 
 /// Where a call goes, as far as it is known.
@@ -181,14 +183,15 @@ impl Track {
     }
 
     /// The number of the place, now that the call is over.
-    fn resolve(&self, place: &Place, code: Option<GrpcCode>) -> Option<u16> {
+    fn resolve(&self, permit: &TrackPermit, code: Option<GrpcCode>) -> Option<u16> {
         let places = &self.core.places;
-        match place {
+        match &permit.place {
             Place::Known(number) => Some(*number),
             Place::Slot(slot) => slot.get().map(|route| places.number(route)),
             Place::Method(path) => {
                 let method = path.path().trim_start_matches('/');
-                let real = self.side == Side::Client
+                let real = permit.implemented
+                    || self.side == Side::Client
                     || code.is_some_and(|code| code != GrpcCode::UNIMPLEMENTED);
                 Some(match real {
                     true => places.number(method),
@@ -272,8 +275,9 @@ impl Track {
             if let Some(histogram) = &series.response_size {
                 histogram.record(end.response_bytes() as f64);
             }
-            if let (Some(histogram), Some(bytes)) = (&series.request_size, &permit.request_bytes) {
-                histogram.record(bytes.get() as f64);
+            let counted = permit.request_bytes.as_ref().and_then(RequestBytes::get);
+            if let (Some(histogram), Some(bytes)) = (&series.request_size, counted) {
+                histogram.record(bytes as f64);
             }
         });
     }
@@ -347,6 +351,9 @@ impl Guard for Track {
 
     fn head(&self, permit: &mut TrackPermit, head: &mut Head<'_>) {
         permit.lasting = !permit.asked.grpc && lasts(permit, head);
+        // Nobody's answer to a made-up method: that has its status in the head.
+        permit.implemented =
+            head.status == StatusCode::OK && !head.headers.contains_key("grpc-status");
         // A refusal came over no connection.
         if self.side == Side::Client && head.verdict != Outcome::Rejected {
             permit.asked.set_version(head.version);
@@ -380,7 +387,7 @@ impl Guard for Track {
         let error = ErrorLabel::of(self.side, end, &self.core.error_types);
         let facts = Facts {
             asked: permit.asked,
-            place: self.resolve(&permit.place, end.grpc_code()),
+            place: self.resolve(&permit, end.grpc_code()),
             status: end.status().map(|status| status.as_u16()),
             code: end.grpc_code(),
             error,
@@ -420,7 +427,7 @@ impl Guard for Track {
                 busy: end.busy(),
                 readiness: end.readiness_wait(),
                 response_bytes: end.response_bytes(),
-                request_bytes: permit.request_bytes.as_ref().map(RequestBytes::get),
+                request_bytes: permit.request_bytes.as_ref().and_then(RequestBytes::get),
                 slow,
                 record: record.as_ref(),
                 group,
@@ -475,6 +482,7 @@ impl<B> Admit<Request<B>> for Track {
             server_timing,
             response_time,
             lasting: false,
+            implemented: false,
         })
     }
 }

@@ -22,7 +22,7 @@
 //! |---|---|
 //! | `http_{server,client}_request_duration_seconds` | method, route or server, status, scheme, version, error type |
 //! | `rpc_{server,client}_call_duration_seconds` | gRPC method, code, error type |
-//! | `http_{server,client}_stream_duration_seconds` | as the first, for 101, CONNECT and server-sent events |
+//! | `http_{server,client}_stream_duration_seconds` | as the first, for what is meant to last: server-sent events to their end, 101 and CONNECT to the head, since a tunnel has no body |
 //! | `http_{server,client}_active_requests` | method, scheme |
 //! | `tower_keep_calls_total` | service, kind, route, server or gRPC method, [outcome](crate::Outcome) |
 //! | `tower_keep_slow_calls_total` | service, place, level |

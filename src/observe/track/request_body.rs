@@ -17,12 +17,22 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 /// How much of a request body has been read so far, for the tracker of the call.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct RequestBytes(Arc<AtomicU64>);
 
+/// Nobody counts: there is no [`RequestBodyLayer`].
+const UNCOUNTED: u64 = u64::MAX;
+
+impl Default for RequestBytes {
+    fn default() -> Self {
+        RequestBytes(Arc::new(AtomicU64::new(UNCOUNTED)))
+    }
+}
+
 impl RequestBytes {
-    pub(super) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+    /// What was read, if it was counted.
+    pub(super) fn get(&self) -> Option<u64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|&bytes| bytes != UNCOUNTED)
     }
 }
 
@@ -73,7 +83,8 @@ where
 
     fn call(&mut self, request: Request<B>) -> S::Future {
         let (parts, inner) = request.into_parts();
-        let bytes = parts.extensions.get().cloned().unwrap_or_default();
+        let bytes: RequestBytes = parts.extensions.get().cloned().unwrap_or_default();
+        bytes.0.store(0, Ordering::Relaxed);
         let body = (self.map)(CountedBody { inner, bytes });
         self.inner.call(Request::from_parts(parts, body))
     }
