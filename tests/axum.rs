@@ -744,6 +744,38 @@ async fn request_bodies_pass_through_as_they_are() {
     }
 }
 
+/// The content type of a request is its sender's: with it, anybody could make a failure of every good answer, and
+/// open the server's breakers.
+#[tokio::test]
+async fn a_stranger_who_says_grpc_to_a_plain_route_makes_no_failure_of_it() {
+    let (witness, mut ends) = witness();
+    let (track, errors) = tracked("shop");
+    let app = Router::new()
+        .route("/orders/{id}", on_get(order))
+        .route("/fails", on_get(fails))
+        .layer(GuardLayer::server((witness, track)));
+    let address = serve(app).await;
+    for (_, client) in both_versions() {
+        for (path, outcome) in [
+            ("/orders/7", Outcome::Success),
+            ("/nowhere", Outcome::Ignored),
+            ("/fails", Outcome::Failure),
+        ] {
+            let mut request = get(address, path);
+            let grpc = "application/grpc".parse().unwrap();
+            request.headers_mut().insert("content-type", grpc);
+            text(client.request(request).await.unwrap()).await;
+            assert_eq!(ends.next_outcome().await, outcome, "{path}");
+        }
+    }
+    let kinds: Vec<_> = errors
+        .groups()
+        .iter()
+        .map(|group| group.kind().to_owned())
+        .collect();
+    assert_eq!(kinds, ["http 500"]);
+}
+
 #[tokio::test]
 async fn a_shutdown_waits_for_guarded_bodies() {
     let (witness, mut ends) = witness();
