@@ -363,6 +363,55 @@ async fn methods_that_nobody_implements_share_one_series() {
     assert_eq!(meter.series(&format!("{duration}_count")).len(), 1);
 }
 
+/// Whoever is turned away before the method is looked up says nothing about methods: guards and interceptors answer
+/// for made-up ones, too, and strangers could fill the table of those that get series of their own.
+#[tokio::test]
+async fn methods_are_not_learned_from_those_who_are_turned_away() {
+    let meter = meter();
+    let stranger = |address, method: &str| {
+        let mut request = get(address, &format!("/grpc.health.v1.Health/{method}"));
+        *request.method_mut() = http::Method::POST;
+        let grpc = "application/grpc".parse().unwrap();
+        request.headers_mut().insert("content-type", grpc);
+        request
+    };
+    let keep_out = |request: Request<()>| match request.metadata().get("x-key") {
+        Some(_) => Ok(request),
+        None => Err(Status::unauthenticated("who are you?")),
+    };
+    let health = HealthServer::with_interceptor(Scripted::default(), keep_out);
+    let guarded = serve_tonic!(observe("guarded").server(), health);
+    let guards = (Track::named("refused"), Fuse::blown());
+    let health = HealthServer::new(Scripted::default());
+    let refused = serve_tonic!(GuardLayer::server(guards), health);
+    let client = http2();
+    for n in 0..5 {
+        for address in [guarded, refused] {
+            let request = stranger(address, &format!("MadeUp{n}"));
+            text(client.request(request).await.unwrap()).await;
+        }
+    }
+    assert!(!meter.render().contains("MadeUp"), "{}", meter.render());
+
+    // Those who are let in are believed, and from then on everybody who calls the same.
+    let mut request = Request::new(check(""));
+    request.metadata_mut().insert("x-key", "1".parse().unwrap());
+    HealthClient::new(channel(guarded))
+        .check(request)
+        .await
+        .unwrap();
+    text(client.request(stranger(guarded, "Check")).await.unwrap()).await;
+    let of = |code| {
+        [
+            ("rpc_method", "grpc.health.v1.Health/Check"),
+            ("rpc_response_status_code", code),
+        ]
+    };
+    let duration = "rpc_server_call_duration_seconds";
+    assert_eq!(meter.count(duration, &of("OK")), 1.0);
+    assert_eq!(meter.count(duration, &of("UNAUTHENTICATED")), 1.0);
+}
+
 // ---- endings
 
 #[tokio::test]
