@@ -12,6 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use axum::{
@@ -36,7 +37,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
-    ErrorTracker, GuardLayer, Outcome, Track, context::Correlate, observe, track::RouteLayer,
+    ErrorTracker, GuardLayer, Outcome, Rejection, Track, context::Correlate, observe,
+    track::RouteLayer,
 };
 
 /// A tracker with an error tracker of its own.
@@ -700,6 +702,30 @@ async fn a_guard_built_once_keeps_its_state_across_connections_and_oneshot_calls
         503
     );
     assert_eq!((fuse.admitted(), fuse.failures()), (4, 4));
+}
+
+#[tokio::test]
+async fn a_handler_can_refuse_with_a_rejection_of_its_own() {
+    let (witness, mut ends) = witness();
+    let (track, errors) = tracked("shop");
+    let closed = async || {
+        let why = Rejection::rate_limited("till").retry_after(Duration::from_secs(3));
+        Err::<(), _>(why)
+    };
+    let app = Router::new()
+        .route("/pay", on_get(closed))
+        .layer(GuardLayer::server((witness, track)));
+    let address = serve(app).await;
+    for (_, client) in both_versions() {
+        let response = client.request(get(address, "/pay")).await.unwrap();
+        assert_eq!(response.status(), 429);
+        assert_eq!(header(&response, "retry-after"), Some("3"));
+        text(response).await;
+        let told = ends.next().await;
+        assert_eq!(told.outcome, Outcome::Rejected);
+        assert_eq!(told.cause, r#"refused by "till": rate_limited"#);
+    }
+    assert_eq!(errors.total(), 0);
 }
 
 #[tokio::test]
