@@ -90,7 +90,10 @@ impl Health for Scripted {
             "forbidden" => Err(Status::permission_denied("not for you")),
             "busy" => Err(Status::resource_exhausted("come back later")),
             "late" => Err(Status::deadline_exceeded("no time left")),
-            "closed" => Err(Rejection::rate_limited("till").into()),
+            "closed" => {
+                let why = Rejection::rate_limited("till");
+                Err(why.retry_after(Duration::from_millis(1_200)).into())
+            }
             "gone" => Err(Status::unavailable("moved out")),
             "torn" => {
                 let mut status = Status::internal("cannot read order 7");
@@ -646,6 +649,8 @@ async fn a_handler_can_refuse_with_a_rejection_of_its_own() {
         .unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted);
     assert_eq!(status.message(), "too many requests");
+    let hint = status.metadata().get("grpc-retry-pushback-ms");
+    assert_eq!(hint.unwrap(), "1200");
     let told = ends.next().await;
     assert_eq!(told.outcome, Outcome::Rejected);
     assert_eq!(told.cause, r#"refused by "till": rate_limited"#);
