@@ -12,6 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use axum::{
@@ -36,7 +37,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
-    ErrorTracker, GuardLayer, Outcome, Track, context::Correlate, observe, track::RouteLayer,
+    ErrorTracker, GuardLayer, Outcome, Rejection, Track, context::Correlate, observe,
+    track::RouteLayer,
 };
 
 /// A tracker with an error tracker of its own.
@@ -703,6 +705,30 @@ async fn a_guard_built_once_keeps_its_state_across_connections_and_oneshot_calls
 }
 
 #[tokio::test]
+async fn a_handler_can_refuse_with_a_rejection_of_its_own() {
+    let (witness, mut ends) = witness();
+    let (track, errors) = tracked("shop");
+    let closed = async || {
+        let why = Rejection::rate_limited("till").retry_after(Duration::from_secs(3));
+        Err::<(), _>(why)
+    };
+    let app = Router::new()
+        .route("/pay", on_get(closed))
+        .layer(GuardLayer::server((witness, track)));
+    let address = serve(app).await;
+    for (_, client) in both_versions() {
+        let response = client.request(get(address, "/pay")).await.unwrap();
+        assert_eq!(response.status(), 429);
+        assert_eq!(header(&response, "retry-after"), Some("3"));
+        text(response).await;
+        let told = ends.next().await;
+        assert_eq!(told.outcome, Outcome::Rejected);
+        assert_eq!(told.cause, r#"refused by "till": rate_limited"#);
+    }
+    assert_eq!(errors.total(), 0);
+}
+
+#[tokio::test]
 async fn an_inner_refusal_counts_as_one_for_every_layer_round_it() {
     let (outer, mut outer_ends) = witness();
     let (inner, mut inner_ends) = witness();
@@ -742,6 +768,38 @@ async fn request_bodies_pass_through_as_they_are() {
         let received = text(client.request(request).await.unwrap()).await;
         assert_eq!(received, format!("{sent}end"));
     }
+}
+
+/// The content type of a request is its sender's: with it, anybody could make a failure of every good answer, and
+/// open the server's breakers.
+#[tokio::test]
+async fn a_stranger_who_says_grpc_to_a_plain_route_makes_no_failure_of_it() {
+    let (witness, mut ends) = witness();
+    let (track, errors) = tracked("shop");
+    let app = Router::new()
+        .route("/orders/{id}", on_get(order))
+        .route("/fails", on_get(fails))
+        .layer(GuardLayer::server((witness, track)));
+    let address = serve(app).await;
+    for (_, client) in both_versions() {
+        for (path, outcome) in [
+            ("/orders/7", Outcome::Success),
+            ("/nowhere", Outcome::Ignored),
+            ("/fails", Outcome::Failure),
+        ] {
+            let mut request = get(address, path);
+            let grpc = "application/grpc".parse().unwrap();
+            request.headers_mut().insert("content-type", grpc);
+            text(client.request(request).await.unwrap()).await;
+            assert_eq!(ends.next_outcome().await, outcome, "{path}");
+        }
+    }
+    let kinds: Vec<_> = errors
+        .groups()
+        .iter()
+        .map(|group| group.kind().to_owned())
+        .collect();
+    assert_eq!(kinds, ["http 500"]);
 }
 
 #[tokio::test]

@@ -47,10 +47,11 @@ use tonic_health::{
 };
 use tower::{Service, ServiceBuilder};
 use tower_keep::{
-    ErrorTracker, GuardLayer, Outcome, Track,
+    ErrorTracker, GuardLayer, Outcome, Rejection, Track,
     call::GrpcCode,
     context::{Correlate, Propagate},
     observe,
+    track::RequestBodyLayer,
 };
 
 // ---- a service that does as it is told
@@ -89,6 +90,10 @@ impl Health for Scripted {
             "forbidden" => Err(Status::permission_denied("not for you")),
             "busy" => Err(Status::resource_exhausted("come back later")),
             "late" => Err(Status::deadline_exceeded("no time left")),
+            "closed" => {
+                let why = Rejection::rate_limited("till");
+                Err(why.retry_after(Duration::from_millis(1_200)).into())
+            }
             "gone" => Err(Status::unavailable("moved out")),
             "torn" => {
                 let mut status = Status::internal("cannot read order 7");
@@ -363,6 +368,55 @@ async fn methods_that_nobody_implements_share_one_series() {
     assert_eq!(meter.series(&format!("{duration}_count")).len(), 1);
 }
 
+/// Whoever is turned away before the method is looked up says nothing about methods: guards and interceptors answer
+/// for made-up ones, too, and strangers could fill the table of those that get series of their own.
+#[tokio::test]
+async fn methods_are_not_learned_from_those_who_are_turned_away() {
+    let meter = meter();
+    let stranger = |address, method: &str| {
+        let mut request = get(address, &format!("/grpc.health.v1.Health/{method}"));
+        *request.method_mut() = http::Method::POST;
+        let grpc = "application/grpc".parse().unwrap();
+        request.headers_mut().insert("content-type", grpc);
+        request
+    };
+    let keep_out = |request: Request<()>| match request.metadata().get("x-key") {
+        Some(_) => Ok(request),
+        None => Err(Status::unauthenticated("who are you?")),
+    };
+    let health = HealthServer::with_interceptor(Scripted::default(), keep_out);
+    let guarded = serve_tonic!(observe("guarded").server(), health);
+    let guards = (Track::named("refused"), Fuse::blown());
+    let health = HealthServer::new(Scripted::default());
+    let refused = serve_tonic!(GuardLayer::server(guards), health);
+    let client = http2();
+    for n in 0..5 {
+        for address in [guarded, refused] {
+            let request = stranger(address, &format!("MadeUp{n}"));
+            text(client.request(request).await.unwrap()).await;
+        }
+    }
+    assert!(!meter.render().contains("MadeUp"), "{}", meter.render());
+
+    // Those who are let in are believed, and from then on everybody who calls the same.
+    let mut request = Request::new(check(""));
+    request.metadata_mut().insert("x-key", "1".parse().unwrap());
+    HealthClient::new(channel(guarded))
+        .check(request)
+        .await
+        .unwrap();
+    text(client.request(stranger(guarded, "Check")).await.unwrap()).await;
+    let of = |code| {
+        [
+            ("rpc_method", "grpc.health.v1.Health/Check"),
+            ("rpc_response_status_code", code),
+        ]
+    };
+    let duration = "rpc_server_call_duration_seconds";
+    assert_eq!(meter.count(duration, &of("OK")), 1.0);
+    assert_eq!(meter.count(duration, &of("UNAUTHENTICATED")), 1.0);
+}
+
 // ---- endings
 
 #[tokio::test]
@@ -584,6 +638,26 @@ async fn a_refusal_of_the_server_arrives_as_a_status_with_both_ids_and_a_hint() 
 }
 
 #[tokio::test]
+async fn a_handler_can_refuse_with_a_rejection_of_its_own() {
+    let (witness, mut ends) = witness();
+    let (track, errors) = tracked("health");
+    let health = HealthServer::new(Scripted::default());
+    let address = serve_tonic!(GuardLayer::server((witness, track)), health);
+    let status = HealthClient::new(channel(address))
+        .check(check("closed"))
+        .await
+        .unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert_eq!(status.message(), "too many requests");
+    let hint = status.metadata().get("grpc-retry-pushback-ms");
+    assert_eq!(hint.unwrap(), "1200");
+    let told = ends.next().await;
+    assert_eq!(told.outcome, Outcome::Rejected);
+    assert_eq!(told.cause, r#"refused by "till": rate_limited"#);
+    assert_eq!(errors.total(), 0);
+}
+
+#[tokio::test]
 async fn a_refusal_of_the_client_arrives_as_a_status_although_no_request_was_sent() {
     let fuse = Fuse::blows_after(2);
     let layer = GuardLayer::grpc_client((Propagate::default(), fuse.clone()));
@@ -796,9 +870,12 @@ async fn a_conversation_is_one_call_on_both_sides() {
     let (served, mut server_ends) = witness();
     let (called, mut client_ends) = witness();
     let track = Track::builder("chat").body_sizes(true).build().unwrap();
-    let guards = (served, track.clone());
-    let address = serve_tonic!(GuardLayer::server(guards), Chat);
-    let layer = GuardLayer::grpc_client((called, track.client_side()));
+    let bytes = RequestBodyLayer::new(tonic::body::Body::new);
+    let guard = GuardLayer::server((served, track.clone()));
+    let stack = ServiceBuilder::new().layer(guard).layer(bytes).into_inner();
+    let address = serve_tonic!(stack, Chat);
+    let guard = GuardLayer::grpc_client((called, track.client_side()));
+    let layer = ServiceBuilder::new().layer(guard).layer(bytes).into_inner();
     let service = ServiceBuilder::new().layer(layer).service(channel(address));
     assert_eq!(chat(service, ["hello", "bye"]).await, ["HELLO", "BYE"]);
 
@@ -811,11 +888,11 @@ async fn a_conversation_is_one_call_on_both_sides() {
         assert_eq!(told.response_bytes, 18, "eight bytes in two frames");
     }
     for side in ["server", "client"] {
-        let sizes = format!("rpc_{side}_response_body_size_bytes_sum");
-        assert_eq!(
-            meter.sum(&sizes, &[("rpc_method", "test.Chat/Shout")]),
-            Some(18.0)
-        );
+        for direction in ["request", "response"] {
+            let sizes = format!("rpc_{side}_{direction}_body_size_bytes_sum");
+            let method = [("rpc_method", "test.Chat/Shout")];
+            assert_eq!(meter.sum(&sizes, &method), Some(18.0), "{side} {direction}");
+        }
     }
 }
 

@@ -32,11 +32,13 @@ impl GrpcCode {
     pub const CANCELLED: GrpcCode = GrpcCode(1);
     pub const UNKNOWN: GrpcCode = GrpcCode(2);
     pub const DEADLINE_EXCEEDED: GrpcCode = GrpcCode(4);
+    pub const PERMISSION_DENIED: GrpcCode = GrpcCode(7);
     pub const RESOURCE_EXHAUSTED: GrpcCode = GrpcCode(8);
     pub const UNIMPLEMENTED: GrpcCode = GrpcCode(12);
     pub const INTERNAL: GrpcCode = GrpcCode(13);
     pub const UNAVAILABLE: GrpcCode = GrpcCode(14);
     pub const DATA_LOSS: GrpcCode = GrpcCode(15);
+    pub const UNAUTHENTICATED: GrpcCode = GrpcCode(16);
 }
 
 impl GrpcCode {

@@ -127,6 +127,10 @@ impl HttpCall {
         self.status = Some(parts.status);
         if self.is_grpc() {
             self.code = code_of(&parts.headers);
+            // Anybody can say gRPC to a service that does not speak it. A client that asked for it waits for a status.
+            if side == Side::Server && self.code.is_none() && !is_grpc(&parts.headers) {
+                self.flavour = Flavour::Plain;
+            }
         }
         match settled_inside(&parts.extensions) {
             Some((verdict, fault)) => {
@@ -267,7 +271,7 @@ impl Fault {
     }
 }
 
-/// Whether a request is a gRPC call, gRPC-Web included.
+/// Whether a request or a response is gRPC's, gRPC-Web included.
 #[inline]
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     flavour_of(headers) != Flavour::Plain

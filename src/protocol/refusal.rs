@@ -19,6 +19,13 @@ impl CaughtPanic {
     }
 }
 
+/// gRFC A6: milliseconds until the next attempt is welcome.
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
+
+fn millis(wait: Duration) -> u32 {
+    u32::try_from(wait.as_millis()).unwrap_or(u32::MAX)
+}
+
 fn http_status(kind: RejectionKind) -> StatusCode {
     match kind {
         RejectionKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
@@ -43,12 +50,7 @@ pub(crate) fn refusal_answer(call: &HttpCall, why: Rejection) -> Response<Bytes>
     let mut response = if call.is_grpc() {
         let mut response = grpc_answer(call, grpc_code(why.kind()), detail);
         if let Some(wait) = why.wait() {
-            // gRFC A6: milliseconds until the next attempt is welcome.
-            let millis = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
-            let pushback = HeaderValue::from(millis);
-            response
-                .headers_mut()
-                .insert("grpc-retry-pushback-ms", pushback);
+            response.headers_mut().insert(PUSHBACK, millis(wait).into());
         }
         response
     } else {
@@ -90,13 +92,17 @@ impl axum_core::response::IntoResponse for Rejection {
     }
 }
 
-/// As a tonic handler fails with it. The rejection stays the status's source, where
-/// [`Rejection::find`] finds it.
+/// As a tonic handler fails with it: a code, a message and `grpc-retry-pushback-ms`. The rejection stays the status's
+/// source, where [`Rejection::find`] finds it.
 #[cfg(feature = "tonic")]
 impl From<Rejection> for tonic::Status {
     fn from(why: Rejection) -> Self {
         let code = tonic::Code::from(i32::from(grpc_code(why.kind()).number()));
         let mut status = tonic::Status::new(code, why.kind().public_detail());
+        if let Some(wait) = why.wait() {
+            let wait = tonic::metadata::MetadataValue::from(millis(wait));
+            status.metadata_mut().insert(PUSHBACK, wait);
+        }
         status.set_source(std::sync::Arc::new(why));
         status
     }

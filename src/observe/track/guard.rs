@@ -183,16 +183,14 @@ impl Track {
     }
 
     /// The number of the place, now that the call is over.
-    fn resolve(&self, permit: &TrackPermit, code: Option<GrpcCode>) -> Option<u16> {
+    fn resolve(&self, permit: &TrackPermit, end: &End<'_>) -> Option<u16> {
         let places = &self.core.places;
         match &permit.place {
             Place::Known(number) => Some(*number),
             Place::Slot(slot) => slot.get().map(|route| places.number(route)),
             Place::Method(path) => {
                 let method = path.path().trim_start_matches('/');
-                let real = permit.implemented
-                    || self.side == Side::Client
-                    || code.is_some_and(|code| code != GrpcCode::UNIMPLEMENTED);
+                let real = self.side == Side::Client || permit.implemented || shows_its_method(end);
                 Some(match real {
                     true => places.number(method),
                     false => places.known(method).unwrap_or(0),
@@ -319,6 +317,17 @@ impl Track {
     }
 }
 
+/// Whether the end of a gRPC call shows that there is such a method. Those who are turned away may have made it up.
+fn shows_its_method(end: &End<'_>) -> bool {
+    let turned_away = |code| {
+        matches!(
+            code,
+            GrpcCode::UNIMPLEMENTED | GrpcCode::PERMISSION_DENIED | GrpcCode::UNAUTHENTICATED
+        )
+    };
+    end.outcome() != Outcome::Rejected && end.grpc_code().is_some_and(|code| !turned_away(code))
+}
+
 /// A stream that is meant to last: an upgrade, a tunnel, server-sent events.
 fn lasts(permit: &TrackPermit, head: &Head<'_>) -> bool {
     let tunnel = permit.connect && head.status.is_success();
@@ -387,7 +396,7 @@ impl Guard for Track {
         let error = ErrorLabel::of(self.side, end, &self.core.error_types);
         let facts = Facts {
             asked: permit.asked,
-            place: self.resolve(&permit, end.grpc_code()),
+            place: self.resolve(&permit, end),
             status: end.status().map(|status| status.as_u16()),
             code: end.grpc_code(),
             error,

@@ -29,7 +29,7 @@
 //! | by option: `.._time_to_head_seconds`, `.._busy_seconds`, `.._readiness_wait_seconds`, `.._{request,response}_body_size_bytes` | as the first |
 //!
 //! The route is axum's `MatchedPath`, or what somebody further in left in the [`RouteSlot`]; never the path. A
-//! gRPC method that nobody implements is `_OTHER`, as is whatever finds no room. Recorders need to be told of
+//! gRPC method is `_OTHER` until somebody was let in to it, as is whatever finds no room. Recorders need to be told of
 //! [`DURATION_BUCKETS`], or they make summaries; Prometheus' needs its upkeep run, or histograms grow until
 //! they are scraped.
 //!
