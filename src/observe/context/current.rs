@@ -11,7 +11,7 @@ thread_local! {
 /// Who a call belongs to. A cheap clone.
 ///
 /// In a handler it is in the request's extensions (and, with the feature `axum`, an extractor); anywhere below
-/// the handler it is [`Context::current`]. A spawned task has none unless it is given one, see [`spawn`].
+/// the handler it is [`Context::current`]. A spawned task has none unless it is given one, see [`in_context`].
 #[derive(Clone, Debug)]
 pub struct Context(Arc<Inner>);
 
