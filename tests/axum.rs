@@ -16,7 +16,7 @@ use std::{
 };
 
 use axum::{
-    Router,
+    Extension, Router,
     body::{Body, Bytes},
     extract::{Path, State},
     handler::Handler,
@@ -37,7 +37,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
-    ErrorTracker, GuardLayer, Outcome, Rejection, Track, context::Correlate, observe,
+    Context, ErrorTracker, GuardLayer, Outcome, Rejection, Track, context::Correlate, observe,
     track::RouteLayer,
 };
 
@@ -748,6 +748,56 @@ async fn an_inner_refusal_counts_as_one_for_every_layer_round_it() {
             assert_eq!(cause, r#"refused by "fuse": circuit_open"#);
         }
     }
+}
+
+// ---- contexts
+
+#[tokio::test]
+async fn a_handler_finds_its_context_in_every_way_and_they_are_one() {
+    async fn below() -> Option<Context> {
+        tokio::task::yield_now().await;
+        Context::current()
+    }
+    let app = Router::new()
+        .route(
+            "/",
+            on_get(
+                async |Extension(extension): Extension<Context>,
+                       extracted: Context,
+                       optional: Option<Context>| {
+                    assert_eq!(extension, extracted);
+                    assert_eq!(optional.as_ref(), Some(&extracted));
+                    assert_eq!(Context::current().as_ref(), Some(&extracted));
+                    assert_eq!(below().await.as_ref(), Some(&extracted));
+                    extracted.correlation_id().to_owned()
+                },
+            ),
+        )
+        .layer(observe("shop").server());
+    let address = serve(app).await;
+    for (_, client) in both_versions() {
+        let mut request = get(address, "/");
+        let id = "mine".parse().unwrap();
+        request.headers_mut().insert("x-correlation-id", id);
+        let response = client.request(request).await.unwrap();
+        assert_eq!(text(response).await, "mine");
+    }
+}
+
+#[tokio::test]
+async fn an_extractor_without_the_layer_says_what_is_missing() {
+    let app = Router::new()
+        .route("/must", on_get(async |_: Context| ()))
+        .route(
+            "/may",
+            on_get(async |call: Option<Context>| format!("{}", call.is_none())),
+        );
+    let response = app.clone().oneshot(local("/must")).await.unwrap();
+    assert_eq!(response.status(), 500);
+    assert_eq!(
+        text(app.oneshot(local("/may")).await.unwrap()).await,
+        "true"
+    );
 }
 
 // ---- requests

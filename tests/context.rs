@@ -14,7 +14,7 @@ use std::{
 };
 
 use axum::{
-    Extension, Router,
+    Router,
     body::Body,
     extract::{ConnectInfo, Request as AxumRequest},
     middleware::{Next, from_fn},
@@ -26,7 +26,7 @@ use proptest::prelude::*;
 use support::{
     both_versions, get,
     guards::{Fuse, witness},
-    header, http1, listen, local,
+    header, http1, listen,
     meter::meter,
     serve, text, within,
 };
@@ -101,54 +101,6 @@ async fn telling(correlate: CorrelateBuilder) -> SocketAddr {
 }
 
 // ---- known everywhere below
-
-#[tokio::test]
-#[cfg(feature = "axum")]
-async fn a_handler_finds_its_context_in_every_way_and_they_are_one() {
-    async fn below() -> Option<Context> {
-        tokio::task::yield_now().await;
-        Context::current()
-    }
-    let app = Router::new()
-        .route(
-            "/",
-            on_get(
-                async |Extension(extension): Extension<Context>,
-                       extracted: Context,
-                       optional: Option<Context>| {
-                    assert_eq!(extension, extracted);
-                    assert_eq!(optional.as_ref(), Some(&extracted));
-                    assert_eq!(Context::current().as_ref(), Some(&extracted));
-                    assert_eq!(below().await.as_ref(), Some(&extracted));
-                    extracted.correlation_id().to_owned()
-                },
-            ),
-        )
-        .layer(observe("shop").server());
-    let address = serve(app).await;
-    for (_, client) in both_versions() {
-        let request = with(get(address, "/"), [("x-correlation-id", "mine")]);
-        let response = client.request(request).await.unwrap();
-        assert_eq!(text(response).await, "mine");
-    }
-}
-
-#[tokio::test]
-#[cfg(feature = "axum")]
-async fn an_extractor_without_the_layer_says_what_is_missing() {
-    let app = Router::new()
-        .route("/must", on_get(async |_: Context| ()))
-        .route(
-            "/may",
-            on_get(async |call: Option<Context>| format!("{}", call.is_none())),
-        );
-    let response = app.clone().oneshot(local("/must")).await.unwrap();
-    assert_eq!(response.status(), 500);
-    assert_eq!(
-        text(app.oneshot(local("/may")).await.unwrap()).await,
-        "true"
-    );
-}
 
 #[tokio::test]
 async fn middleware_below_the_layer_is_in_the_context_too() {
@@ -752,7 +704,7 @@ async fn each_attempt_is_a_span_of_the_same_trace() {
         };
         call.scope(persist).await;
 
-        let heard = heard.lock().unwrap();
+        let heard = std::mem::take(&mut *heard.lock().unwrap());
         assert_eq!(heard.len(), 3);
         let mut spans: Vec<_> = heard
             .iter()
