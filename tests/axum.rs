@@ -824,6 +824,7 @@ async fn request_bodies_pass_through_as_they_are() {
 /// open the server's breakers.
 #[tokio::test]
 async fn a_stranger_who_says_grpc_to_a_plain_route_makes_no_failure_of_it() {
+    let meter = meter();
     let (witness, mut ends) = witness();
     let (track, errors) = tracked("shop");
     let app = Router::new()
@@ -850,6 +851,8 @@ async fn a_stranger_who_says_grpc_to_a_plain_route_makes_no_failure_of_it() {
         .map(|group| group.kind().to_owned())
         .collect();
     assert_eq!(kinds, ["http 500"]);
+    // Nor does a path become a method's name by it.
+    assert!(!meter.render().contains("orders/7"), "{}", meter.render());
 }
 
 #[tokio::test]

@@ -360,9 +360,11 @@ impl Guard for Track {
 
     fn head(&self, permit: &mut TrackPermit, head: &mut Head<'_>) {
         permit.lasting = !permit.asked.grpc && lasts(permit, head);
-        // Nobody's answer to a made-up method: that has its status in the head.
-        permit.implemented =
-            head.status == StatusCode::OK && !head.headers.contains_key("grpc-status");
+        // Nobody's answer to a made-up method: that has its status in the head, or is no gRPC at all.
+        permit.implemented = permit.asked.grpc
+            && head.status == StatusCode::OK
+            && is_grpc(head.headers)
+            && !head.headers.contains_key("grpc-status");
         // A refusal came over no connection.
         if self.side == Side::Client && head.verdict != Outcome::Rejected {
             permit.asked.set_version(head.version);
