@@ -421,12 +421,12 @@ async fn methods_are_not_learned_from_those_who_are_turned_away() {
 
 #[tokio::test]
 async fn a_client_that_drops_a_stream_cancels_the_call_on_both_sides() {
+    let meter = meter();
     let (served, mut server_ends) = witness();
     let (called, mut client_ends) = witness();
-    let address = serve_tonic!(
-        GuardLayer::server(served),
-        HealthServer::new(Scripted::default())
-    );
+    let guards = (served, Track::named("health"));
+    let health = HealthServer::new(Scripted::default());
+    let address = serve_tonic!(GuardLayer::server(guards), health);
     let layer = GuardLayer::grpc_client(called);
     let mut client =
         HealthClient::new(ServiceBuilder::new().layer(layer).service(channel(address)));
@@ -435,6 +435,9 @@ async fn a_client_that_drops_a_stream_cancels_the_call_on_both_sides() {
     drop(stream);
     assert_eq!(client_ends.next_outcome().await, Outcome::Cancelled);
     assert_eq!(server_ends.next_outcome().await, Outcome::Cancelled);
+    // It brought no status, and yet its method is known.
+    let method = ("rpc_method", "grpc.health.v1.Health/Watch");
+    assert_eq!(meter.calls(&[method, ("outcome", "cancelled")]), 1.0);
 }
 
 #[tokio::test]
