@@ -197,6 +197,41 @@ async fn calls_that_take_turns_on_one_thread_keep_their_contexts_apart() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn calls_that_move_from_thread_to_thread_take_their_contexts_along() {
+    let app = Router::new()
+        .route(
+            "/",
+            on_get(async || {
+                let before = told();
+                for _ in 0..20 {
+                    tokio::spawn(in_context(tokio::task::yield_now()))
+                        .await
+                        .unwrap();
+                    assert_eq!(told(), before);
+                }
+                before
+            }),
+        )
+        .layer(observe("shop").server());
+    let address = serve(app).await;
+    for (_, client) in both_versions() {
+        let calls = (0..50).map(|n| {
+            let id = format!("call-{n}");
+            let request = with(get(address, "/"), [("x-correlation-id", &*id)]);
+            let answer = client.request(request);
+            tokio::spawn(async move {
+                let told = text(answer.await.unwrap()).await;
+                assert_eq!(word(&told, "correlation"), Some(&*id));
+                assert_eq!(Context::current(), None);
+            })
+        });
+        for call in calls.collect::<Vec<_>>() {
+            within(call).await.unwrap();
+        }
+    }
+}
+
 #[tokio::test]
 async fn streamed_bodies_and_drops_run_in_the_context() {
     struct Stream(Option<oneshot::Sender<Option<Context>>>, u32);
@@ -745,6 +780,50 @@ where
     };
     let app = Router::new().route("/", on_get(handler));
     serve(app.layer(GuardLayer::server(Correlate::default()))).await
+}
+
+/// A gateway that passes requests on as they came has the context of its own call in their extensions: each attempt
+/// was a child of that, and the logical call round the attempts had none.
+#[tokio::test]
+async fn an_attempt_is_a_child_of_the_logical_call_wherever_that_has_its_context_from() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let see = |seen: &Arc<Mutex<Vec<_>>>| {
+        let seen = seen.clone();
+        move || {
+            seen.lock()
+                .unwrap()
+                .push(Context::current().expect("a context"))
+        }
+    };
+    let (logical, attempt) = (see(&seen), see(&seen));
+    let client = ServiceBuilder::new()
+        .layer(GuardLayer::client(Propagate::default()))
+        .map_request(move |request: Request<Body>| {
+            logical();
+            request
+        })
+        .layer(GuardLayer::client(Propagate::default()))
+        .service(service_fn(move |_: Request<Body>| {
+            attempt();
+            std::future::ready(Ok::<_, Infallible>(Response::new(Body::empty())))
+        }));
+
+    let call = Context::root();
+    let by_extension = {
+        let mut request = Request::new(Body::empty());
+        request.extensions_mut().insert(call.clone());
+        request
+    };
+    for request in [Request::new(Body::empty()), by_extension] {
+        call.scope(client.clone().oneshot(request)).await.unwrap();
+        let seen = std::mem::take(&mut *seen.lock().unwrap());
+        let [logical, attempt] = &seen[..] else {
+            panic!("{seen:?}")
+        };
+        assert_eq!(logical.parent_id(), Some(call.span_id()));
+        assert_eq!(attempt.parent_id(), Some(logical.span_id()));
+        assert_eq!(attempt.correlation_id(), call.correlation_id());
+    }
 }
 
 #[tokio::test]

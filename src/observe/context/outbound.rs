@@ -11,9 +11,9 @@ use crate::{
 /// The guard that sends a call's [`Context`] on: writes its IDs, `traceparent`, `tracestate` and, by option,
 /// `baggage` into the request that goes out.
 ///
-/// The context is that of the request's extensions, else the current one, else a new one. Each attempt gets a
-/// span ID of its own, so a retry outside of this guard shows as several spans. Headers of the same names are
-/// replaced. Never refuses.
+/// The context is that of the request's extensions (where the outgoing one takes its place), else the current one,
+/// else a new one. Each attempt gets a span ID of its own, so a retry outside of this guard shows as several spans.
+/// Headers of the same names are replaced. Never refuses.
 #[derive(Clone, Debug)]
 pub struct Propagate(Arc<Policy>);
 
@@ -110,6 +110,10 @@ impl<B> Admit<Request<B>> for Propagate {
     fn admit(&self, request: &mut Request<B>, _: &Moment) -> Result<Option<Context>, Rejection> {
         let context = self.0.outgoing(request);
         self.0.write(&context, request);
+        // Whoever looks there further in works for this call, not for the one it is made for.
+        if let Some(call) = request.extensions_mut().get_mut::<Context>() {
+            *call = context.clone();
+        }
         Ok(Some(context))
     }
 }
