@@ -76,7 +76,9 @@ fn main() -> ExitCode {
         }
         Err(error) => return complain(&format!("{error} (see --help)"), 2),
     };
-    process::log_to_stderr(args.log);
+    if let Err(error) = process::log_to_stderr(args.log) {
+        return complain(&error, 2);
+    }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return complain(&format!("cannot start: {error}"), 1),

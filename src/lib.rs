@@ -57,11 +57,15 @@ pub mod call;
 pub mod guard;
 pub mod observe;
 pub mod protocol;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use call::{BoxError, InvalidSetting, Outcome, Rejection, RejectionKind, hook_panics};
 pub use context::Context;
 pub use errors::ErrorTracker;
 pub use guard::{Guard, GuardLayer, Guarded};
+#[cfg(feature = "logging")]
+pub use observe::logging;
 pub use observe::{context, errors, observe, operation::operation, track};
 pub use track::Track;
 

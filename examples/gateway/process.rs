@@ -1,13 +1,13 @@
 //! What the program needs of its process: signals, the metrics recorder, logs and standard output.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::time::interval;
+use tower_keep::logging::{self, Format};
 use tower_keep::track::{DURATION_BUCKETS, SIZE_BUCKETS};
-use tracing_subscriber::EnvFilter;
 
 use super::args::Log;
 
@@ -70,18 +70,17 @@ pub async fn upkeep(prometheus: PrometheusHandle) {
     }
 }
 
-/// A call's line says all that its span would say again, so spans are left out unless `RUST_LOG` asks for them.
-pub fn log_to_stderr(log: Log) {
-    let filter = EnvFilter::try_from_default_env();
-    let filter = filter.unwrap_or_else(|_| EnvFilter::new("info,tower_keep::call=off"));
-    let builder = tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_env_filter(filter);
-    match log {
-        Log::Json => builder.json().flatten_event(true).init(),
-        Log::Pretty => builder.with_ansi(io::stderr().is_terminal()).init(),
-        Log::Off => {}
-    }
+/// # Errors
+///
+/// What is wrong with `RUST_LOG`.
+pub fn log_to_stderr(log: Log) -> Result<(), String> {
+    let format = match log {
+        Log::Json => Format::Json,
+        Log::Pretty => Format::Pretty,
+        Log::Off => return Ok(()),
+    };
+    let logging = logging::builder().format(format).stderr();
+    logging.init().map_err(|error| error.to_string())
 }
 
 /// One line on standard output. A reader who went away, as `head` does, is no reason to end.

@@ -3,7 +3,7 @@ use std::{error::Error, time::Duration};
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::{GrpcCode, Moment, Outcome, Rejection};
+use super::{GrpcCode, Moment, Outcome, Rejection, Seen, calls};
 
 /// What went wrong, as far as it is known.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +51,9 @@ pub struct End<'a> {
     pub(crate) grpc_code: Option<GrpcCode>,
     pub(crate) response_bytes: u64,
     pub(crate) cause: Option<Cause<'a>>,
+    pub(crate) panic: Option<&'a Seen>,
+    /// Whether it is the end of a guarded call, as opposed to an operation that is no service.
+    pub(crate) of_call: bool,
 }
 
 impl<'a> End<'a> {
@@ -67,6 +70,8 @@ impl<'a> End<'a> {
             grpc_code: None,
             response_bytes: 0,
             cause: None,
+            panic: None,
+            of_call: false,
         }
     }
 
@@ -141,6 +146,23 @@ impl<'a> End<'a> {
     /// What went wrong, if anything did and it is known.
     pub fn cause(&self) -> Option<&Cause<'a>> {
         self.cause.as_ref()
+    }
+
+    /// Where the service panicked, as `file:line:column`, if [`capture_panics`](super::capture_panics) is on.
+    pub fn panic_location(&self) -> Option<&'a str> {
+        self.panic?.location()
+    }
+
+    /// Whether a guarded call around this one will say how things ended.
+    pub(crate) fn is_inside_call(&self) -> bool {
+        calls() > u32::from(self.of_call)
+    }
+
+    /// The log has a line about this end: a panic needs no other.
+    pub(crate) fn set_reported(&self) {
+        if let Some(panic) = self.panic {
+            panic.set_reported();
+        }
     }
 
     /// The error, if the cause is one.

@@ -2,9 +2,10 @@
 
 use std::{
     any::Any,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicU64, Ordering},
 };
+
+use super::panics::{Payload, Thrown, caught};
 
 static HOOK_PANICS: AtomicU64 = AtomicU64::new(0);
 
@@ -16,32 +17,25 @@ pub fn hook_panics() -> u64 {
     HOOK_PANICS.load(Ordering::Relaxed)
 }
 
-/// What a panic leaves.
-pub(crate) type Payload = Box<dyn Any + Send>;
-
-/// Runs the service's own code; a panic is kept for whoever settles the call.
-#[inline]
-pub(crate) fn caught<R>(work: impl FnOnce() -> R) -> Result<R, Payload> {
-    catch_unwind(AssertUnwindSafe(work))
-}
-
 /// Runs a hook; a panic is counted and gives `None`.
 #[inline]
 pub(crate) fn quietly<R>(hook: impl FnOnce() -> R) -> Option<R> {
     match caught(hook) {
         Ok(value) => Some(value),
-        Err(payload) => {
-            hook_panicked(payload);
+        Err(thrown) => {
+            hook_panicked(thrown);
             None
         }
     }
 }
 
 #[cold]
-pub(crate) fn hook_panicked(payload: Payload) {
+pub(crate) fn hook_panicked(thrown: Thrown) {
+    let payload = Payload::new(thrown);
     HOOK_PANICS.fetch_add(1, Ordering::Relaxed);
     // The recorder may be the one that panics, and so may the payload when it is dropped.
     let _ = caught(|| metrics::counter!("tower_keep_hook_panics_total").increment(1));
+    payload.report_hook();
     let _ = caught(|| drop(payload));
 }
 

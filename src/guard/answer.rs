@@ -1,6 +1,6 @@
 //! Carries out what the protocol has judged: settles the call and hands on the response.
 
-use std::{any::Any as AnyType, panic::resume_unwind};
+use std::any::Any as AnyType;
 
 use bytes::Bytes;
 use http::Response;
@@ -9,8 +9,8 @@ use http_body::Body;
 use super::{Guard, GuardedBody, Held};
 use crate::{
     call::{
-        BoxError, Cause, Classify, Ending, Moment, Outcome, Payload, Rejection, judged,
-        panic_message, view,
+        BoxError, Cause, Classify, Ending, Moment, Outcome, Payload, Rejection, caught, judged,
+        view,
     },
     protocol::{
         Any, Client, GrpcClient, Http, HttpCall, Protocol, Server, Side, Step, error_verdict,
@@ -104,7 +104,10 @@ where
         result: Result<Response<B>, E>,
     ) -> Result<Self::Response<G>, E> {
         match result {
-            Ok(response) => Ok(respond(held, response)),
+            Ok(response) => match Told::by(response.body()) {
+                Ok(told) => Ok(respond(held, response, told)),
+                Err(payload) => Self::panicked::<G>(held, payload),
+            },
             Err(error) => {
                 let (call, protocol) = held.judge();
                 let cause = match view(&error as &dyn AnyType) {
@@ -132,10 +135,9 @@ where
     }
 
     fn panicked<G: Guard>(held: Held<G, Self>, payload: Payload) -> Result<Self::Response<G>, E> {
-        let message = panic_message(&*payload);
-        let answer = panic_answer(held.notes(), message);
-        let cause = Cause::Panic(message);
-        Ok(answer_instead(held, answer, Outcome::Panicked, cause))
+        let answer = panic_answer(held.notes(), payload.message());
+        let settle = |held: Held<G, Self>, now: &Moment| held.settle_panicked(&payload, now);
+        Ok(answer_instead(held, answer, Outcome::Panicked, settle))
     }
 
     fn unready(error: E) -> E {
@@ -161,7 +163,10 @@ macro_rules! client {
                 result: Result<Response<B>, E>,
             ) -> Result<Self::Response<G>, BoxError> {
                 match result {
-                    Ok(response) => Ok(respond(held, response)),
+                    Ok(response) => match Told::by(response.body()) {
+                        Ok(told) => Ok(respond(held, response, told)),
+                        Err(payload) => pass_on(held, payload),
+                    },
                     Err(error) => Err(failed(held, error.into())),
                 }
             }
@@ -200,9 +205,30 @@ fn failed<G: Guard, P: Http>(mut held: Held<G, P>, error: BoxError) -> BoxError 
     error
 }
 
+/// What a body says of itself before it is polled. It may panic.
+struct Told {
+    exact: Option<u64>,
+    ended: bool,
+}
+
+impl Told {
+    #[inline]
+    fn by(body: &impl Body) -> Result<Told, Payload> {
+        let ask = || Told {
+            exact: body.size_hint().exact(),
+            ended: body.is_end_stream(),
+        };
+        caught(ask).map_err(Payload::new)
+    }
+}
+
 /// Judges the head, shows it to the guards, and ends the call if there is nothing to come.
 #[inline]
-fn respond<B, G, P>(mut held: Held<G, P>, response: Response<B>) -> Response<GuardedBody<B, G, P>>
+fn respond<B, G, P>(
+    mut held: Held<G, P>,
+    response: Response<B>,
+    told: Told,
+) -> Response<GuardedBody<B, G, P>>
 where
     B: Body<Data = Bytes>,
     G: Guard,
@@ -215,13 +241,11 @@ where
         Side::Client
     };
     let (call, protocol) = held.judge();
-    let exact = body.size_hint().exact();
-    let step = call.judge_head(side, &parts, exact, protocol.classify());
+    let step = call.judge_head(side, &parts, told.exact, protocol.classify());
     let verdict = call.verdict();
     let now = Moment::default();
     held.show(&mut parts, verdict, &now);
-    let over = step == Step::Over || body.is_end_stream();
-    let held = if over {
+    let held = if step == Step::Over || told.ended {
         held.judge().0.judge_clean_end();
         let outcome = held.notes().verdict();
         held.settle(outcome, None, &now);
@@ -236,8 +260,8 @@ where
 fn answer_instead<B, G, P>(
     mut held: Held<G, P>,
     answer: Response<Bytes>,
-    outcome: Outcome,
-    cause: Cause<'_>,
+    verdict: Outcome,
+    settle: impl FnOnce(Held<G, P>, &Moment),
 ) -> Response<GuardedBody<B, G, P>>
 where
     G: Guard,
@@ -248,8 +272,8 @@ where
     held.judge()
         .0
         .answered_instead(&parts, message.len() as u64);
-    held.show(&mut parts, outcome, &now);
-    held.settle(outcome, Some(cause), &now);
+    held.show(&mut parts, verdict, &now);
+    settle(held, &now);
     Response::from_parts(parts, GuardedBody::message(message))
 }
 
@@ -261,20 +285,21 @@ where
     B: Body<Data = Bytes>,
 {
     let answer = refusal_answer(held.notes(), why.clone());
-    let cause = Cause::Rejection(&why);
-    answer_instead(held, answer, Outcome::Rejected, cause)
+    let settle = |held: Held<G, P>, now: &Moment| {
+        held.settle(Outcome::Rejected, Some(Cause::Rejection(&why)), now);
+    };
+    answer_instead(held, answer, Outcome::Rejected, settle)
 }
 
 fn refuse_with_error<T, G: Guard, P: Protocol>(
     held: Held<G, P>,
     why: Box<Rejection>,
 ) -> Result<T, BoxError> {
-    let cause = Some(Cause::Rejection(&why));
-    held.settle(Outcome::Rejected, cause, &Moment::default());
+    held.settle_refused(&why);
     Err(why)
 }
 
 fn pass_on<T, G: Guard, P: Protocol>(held: Held<G, P>, payload: Payload) -> T {
-    held.settle_panicked(&payload);
-    resume_unwind(payload)
+    held.settle_panicked(&payload, &Moment::default());
+    payload.resume()
 }

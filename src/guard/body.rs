@@ -1,6 +1,5 @@
 use std::{
     fmt,
-    panic::resume_unwind,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -11,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::{Guard, Held};
 use crate::{
-    call::{BoxError, Cause, Moment},
+    call::{BoxError, Cause, Inside, Moment, Payload},
     protocol::Http,
 };
 
@@ -33,10 +32,12 @@ pin_project! {
             let Some(mut held) = this.held.take() else {
                 return;
             };
-            if let Err(payload) = held.run(|| this.inner.set(Inner::Message { message: None })) {
-                held.settle_panicked(&payload);
+            let _inside = Inside::call();
+            if let Err(thrown) = held.run(|| this.inner.set(Inner::Message { message: None })) {
+                let payload = Payload::new(thrown);
+                held.settle_panicked(&payload, &Moment::default());
                 if !std::thread::panicking() {
-                    resume_unwind(payload);
+                    payload.resume();
                 }
             }
         }
@@ -73,12 +74,13 @@ impl<B, G: Guard, P: Http> GuardedBody<B, G, P> {
 
 type PolledFrame<E> = Option<Result<Frame<Bytes>, E>>;
 
-/// Judges what was polled; `true` means that the call is over. An error is looked at and given back.
+/// Judges what was polled, and `ended`: that the inner body says it is over. `true` means that the call is. An
+/// error is judged by the caller, who owns it.
 #[inline]
 fn judge<G: Guard, P: Http>(
     held: &mut Held<G, P>,
     frame: &PolledFrame<BoxError>,
-    is_end_stream: impl FnOnce() -> bool,
+    ended: bool,
 ) -> bool {
     let (call, protocol) = held.judge();
     match frame {
@@ -89,17 +91,15 @@ fn judge<G: Guard, P: Http>(
                 call.judge_trailers(trailers, protocol.classify());
                 return true;
             }
-            let over = is_end_stream();
-            if over {
+            if ended {
                 call.judge_clean_end();
             }
-            over
+            ended
         }
         None => {
             call.judge_clean_end();
             true
         }
-        // Judged by the caller, who owns the error.
         Some(Err(_)) => false,
     }
 }
@@ -129,16 +129,25 @@ where
         let Some(held) = this.held else {
             return body.poll_frame(cx).map_err(Into::into);
         };
-        let polled = match held.run(|| body.as_mut().poll_frame(cx)) {
-            Ok(poll) => ready!(poll).map(|frame| frame.map_err(Into::into)),
-            Err(payload) => {
+        let _inside = Inside::call();
+        let polled = held.run(|| {
+            let frame = ready!(body.as_mut().poll_frame(cx));
+            Poll::Ready((frame, body.is_end_stream()))
+        });
+        let (polled, ended) = match polled {
+            Ok(poll) => {
+                let (frame, ended) = ready!(poll);
+                (frame.map(|frame| frame.map_err(Into::into)), ended)
+            }
+            Err(thrown) => {
+                let payload = Payload::new(thrown);
                 if let Some(held) = this.held.take() {
-                    held.settle_panicked(&payload);
+                    held.settle_panicked(&payload, &Moment::default());
                 }
-                resume_unwind(payload);
+                payload.resume();
             }
         };
-        let over = judge(held, &polled, || body.is_end_stream());
+        let over = judge(held, &polled, ended);
         match polled {
             Some(Err(error)) => Poll::Ready(Some(Err(settle_failed(this.held.take(), error)))),
             polled => {

@@ -1,6 +1,5 @@
 use std::{
     future::Future,
-    panic::resume_unwind,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -9,7 +8,7 @@ use pin_project_lite::pin_project;
 
 use super::{Answer, Guard, Held};
 use crate::{
-    call::{Payload, Rejection},
+    call::{Inside, Moment, Payload, Rejection},
     protocol::Protocol,
 };
 
@@ -30,10 +29,19 @@ pin_project! {
             let Some(mut held) = this.held.take() else {
                 return;
             };
-            if let Err(payload) = held.run(|| this.state.set(State::Done)) {
-                held.settle_panicked(&payload);
+            let _inside = Inside::call();
+            match this.state.as_mut().project() {
+                StateProj::Refused { why: Some(why) } => return held.settle_refused(why),
+                StateProj::Panicked { payload: Some(payload) } => {
+                    return held.settle_panicked(payload, &Moment::default());
+                }
+                _ => {}
+            }
+            if let Err(thrown) = held.run(|| this.state.set(State::Done)) {
+                let payload = Payload::new(thrown);
+                held.settle_panicked(&payload, &Moment::default());
                 if !std::thread::panicking() {
-                    resume_unwind(payload);
+                    payload.resume();
                 }
             }
         }
@@ -62,8 +70,7 @@ impl<F, G: Guard, P: Protocol> GuardFuture<F, G, P> {
         }
     }
 
-    pub(super) fn refused(mut held: Held<G, P>, why: Rejection) -> Self {
-        held.refuse();
+    pub(super) fn refused(held: Held<G, P>, why: Rejection) -> Self {
         GuardFuture {
             state: State::Refused {
                 why: Some(Box::new(why)),
@@ -75,8 +82,8 @@ impl<F, G: Guard, P: Protocol> GuardFuture<F, G, P> {
     /// The service panicked in `call`: answered when polled, or passed on at once.
     pub(super) fn panicked(held: Held<G, P>, payload: Payload) -> Self {
         if !P::CATCHES_PANICS {
-            held.settle_panicked(&payload);
-            resume_unwind(payload);
+            held.settle_panicked(&payload, &Moment::default());
+            payload.resume();
         }
         GuardFuture {
             state: State::Panicked {
@@ -85,6 +92,20 @@ impl<F, G: Guard, P: Protocol> GuardFuture<F, G, P> {
             held: Some(held),
         }
     }
+}
+
+/// Polls the service's future, and drops it when it is done: a panic in the drop is one of the call, too.
+#[inline]
+fn poll_to_the_last<F: Future>(
+    mut state: Pin<&mut State<F>>,
+    cx: &mut Context<'_>,
+) -> Poll<F::Output> {
+    let StateProj::Calling { future } = state.as_mut().project() else {
+        panic!("{TWICE}");
+    };
+    let output = ready!(future.poll(cx));
+    state.set(State::Done);
+    Poll::Ready(output)
 }
 
 impl<F, G, P, Res, E> Future for GuardFuture<F, G, P>
@@ -97,13 +118,21 @@ where
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let _inside = Inside::call();
         let mut this = self.project();
         let answer = match this.state.as_mut().project() {
-            StateProj::Calling { future } => {
+            StateProj::Calling { .. } => {
                 let held = this.held.as_mut().expect(TWICE);
-                match held.run(|| future.poll(cx)) {
+                match held.run(|| poll_to_the_last(this.state.as_mut(), cx)) {
                     Ok(poll) => Ok(ready!(poll)),
-                    Err(payload) => Err(payload),
+                    Err(thrown) => {
+                        let payload = Payload::new(thrown);
+                        // It has panicked, and may do so again when it is dropped.
+                        if let Err(again) = held.run(|| this.state.set(State::Done)) {
+                            drop(Payload::new(again));
+                        }
+                        Err(payload)
+                    }
                 }
             }
             StateProj::Refused { why } => {

@@ -4,7 +4,9 @@ use tokio::time::Instant;
 
 use super::{Guard, Head, Wants, entered};
 use crate::{
-    call::{Cause, End, Moment, Outcome, Payload, caught, panic_message, quietly},
+    call::{
+        Cause, End, Moment, Outcome, Payload, Rejection, Seen, Thrown, caught_service, quietly,
+    },
     protocol::{Notes, Protocol},
 };
 
@@ -29,8 +31,6 @@ pub struct Held<G: Guard, P: Protocol> {
     head_at: Option<Instant>,
     busy: Duration,
     readiness_wait: Option<Duration>,
-    /// A guard of this very call has refused it.
-    refused: bool,
 }
 
 impl<G: Guard, P: Protocol> Held<G, P> {
@@ -53,16 +53,11 @@ impl<G: Guard, P: Protocol> Held<G, P> {
             head_at: None,
             busy: Duration::ZERO,
             readiness_wait: None,
-            refused: false,
         }
     }
 
     pub(super) fn waited(&mut self, wait: Option<Duration>) {
         self.readiness_wait = wait;
-    }
-
-    pub(super) fn refuse(&mut self) {
-        self.refused = true;
     }
 
     #[inline]
@@ -82,17 +77,17 @@ impl<G: Guard, P: Protocol> Held<G, P> {
 
     /// Polls the service inside the guards. A panic is caught, for the caller to settle and pass on.
     #[inline]
-    pub(super) fn run<R>(&mut self, poll: impl FnOnce() -> R) -> Result<R, Payload> {
+    pub(super) fn run<R>(&mut self, poll: impl FnOnce() -> R) -> Result<R, Thrown> {
         if self.shared.wants.busy {
             return self.run_timed(poll);
         }
-        self.inside(|| caught(poll))
+        self.inside(|| caught_service(poll))
     }
 
-    fn run_timed<R>(&mut self, poll: impl FnOnce() -> R) -> Result<R, Payload> {
+    fn run_timed<R>(&mut self, poll: impl FnOnce() -> R) -> Result<R, Thrown> {
         let (result, spent) = self.inside(|| {
             let start = Instant::now();
-            let result = caught(poll);
+            let result = caught_service(poll);
             (result, start.elapsed())
         });
         self.busy += spent;
@@ -135,16 +130,28 @@ impl<G: Guard, P: Protocol> Held<G, P> {
     /// The call is over; its guards learn how.
     #[inline]
     pub(super) fn settle(mut self, outcome: Outcome, cause: Option<Cause<'_>>, now: &Moment) {
-        self.finish(outcome, cause, now);
+        self.finish(outcome, cause, None, now);
     }
 
-    pub(super) fn settle_panicked(self, payload: &Payload) {
-        let message = Cause::Panic(panic_message(&**payload));
-        self.settle(Outcome::Panicked, Some(message), &Moment::default());
+    /// A guard of this very call has refused it.
+    pub(super) fn settle_refused(self, why: &Rejection) {
+        let cause = Some(Cause::Rejection(why));
+        self.settle(Outcome::Rejected, cause, &Moment::default());
+    }
+
+    pub(super) fn settle_panicked(mut self, payload: &Payload, now: &Moment) {
+        let cause = Some(Cause::Panic(payload.message()));
+        self.finish(Outcome::Panicked, cause, payload.seen(), now);
     }
 
     #[inline]
-    fn finish(&mut self, outcome: Outcome, cause: Option<Cause<'_>>, now: &Moment) {
+    fn finish(
+        &mut self,
+        outcome: Outcome,
+        cause: Option<Cause<'_>>,
+        panic: Option<&Seen>,
+        now: &Moment,
+    ) {
         let Some(permit) = self.permit.take() else {
             return;
         };
@@ -154,6 +161,8 @@ impl<G: Guard, P: Protocol> Held<G, P> {
             busy: self.shared.wants.busy.then_some(self.busy),
             readiness_wait: self.readiness_wait,
             cause,
+            panic,
+            of_call: true,
             ..End::new(outcome, now)
         };
         self.notes.fill(&mut end);
@@ -177,17 +186,11 @@ impl<G: Guard, P: Protocol> Drop for Held<G, P> {
             return;
         }
         let now = Moment::default();
-        let outcome = if self.refused {
-            Outcome::Rejected
-        } else {
-            let late = || match (self.notes.time_limit(), self.began) {
-                (Some(limit), Some(began)) => {
-                    is_up(limit, now.now().saturating_duration_since(began))
-                }
-                _ => false,
-            };
-            self.notes.dropped(late)
+        let late = || match (self.notes.time_limit(), self.began) {
+            (Some(limit), Some(began)) => is_up(limit, now.now().saturating_duration_since(began)),
+            _ => false,
         };
-        self.finish(outcome, None, &now);
+        let outcome = self.notes.dropped(late);
+        self.finish(outcome, None, None, &now);
     }
 }

@@ -65,7 +65,7 @@ mod layer;
 mod service;
 mod tuple;
 
-use std::time::Duration;
+use std::{panic::resume_unwind, time::Duration};
 
 use http::{Extensions, HeaderMap, StatusCode, Version};
 
@@ -209,7 +209,7 @@ impl Head<'_> {
 }
 
 /// Runs `work` inside the guard's `enter`. Exactly once, whatever the hook does: one that panics or forgets to
-/// run it is only counted. `work` itself must not unwind; what may is wrapped in [`caught`] by the caller.
+/// run it is only counted. What may unwind in `work` is wrapped in [`caught`] by the caller, or it unwinds here.
 #[inline]
 pub(crate) fn entered<G: Guard, R>(
     guard: &G,
@@ -225,12 +225,22 @@ pub(crate) fn entered<G: Guard, R>(
             }
         })
     });
-    if let Err(payload) = hook {
-        hook_panicked(payload);
+    if let Err(thrown) = hook {
+        if done.is_none() && work.is_none() {
+            resume_unwind(thrown);
+        }
+        hook_panicked(thrown);
     }
     match (done, work) {
         (Some(result), _) => result,
-        (None, Some(work)) => work(),
-        (None, None) => unreachable!("work is taken only to be done, and does not unwind"),
+        (None, Some(work)) => outside(work),
+        (None, None) => unreachable!("work is taken only to be done"),
     }
+}
+
+/// Kept apart, or the work of nested guards would be inlined twice at each of them.
+#[cold]
+#[inline(never)]
+fn outside<R>(work: impl FnOnce() -> R) -> R {
+    work()
 }

@@ -10,7 +10,7 @@ use tower_service::Service;
 
 use super::{Admit, Answer, GuardFuture, Held, held::Shared};
 use crate::{
-    call::{Moment, quietly},
+    call::{Inside, Moment, Payload, quietly},
     protocol::{Protocol, Read},
 };
 
@@ -87,6 +87,7 @@ where
 
     #[inline]
     fn call(&mut self, mut request: Req) -> Self::Future {
+        let _inside = Inside::call();
         let now = Moment::default();
         let notes = self.shared.protocol.read(&request);
         let admission = self.shared.guards.admit_partly(&mut request, &now);
@@ -99,7 +100,7 @@ where
         }
         match held.run(|| self.inner.call(request)) {
             Ok(future) => GuardFuture::calling(held, future),
-            Err(payload) => GuardFuture::panicked(held, payload),
+            Err(thrown) => GuardFuture::panicked(held, Payload::new(thrown)),
         }
     }
 }

@@ -9,19 +9,23 @@ macro_rules! nest {
     ($all:ident $work:expr; $permit:ident $i:tt $($rest:tt)*) => {{
         let inner = || nest!($all $work; $($rest)*);
         match $permit {
-            Some(permit) => $all.$i.enter(permit, inner),
+            // Each by itself: a hook that panics must not unwind through the next one, which may panic again.
+            Some(permit) => entered(&$all.$i, permit, inner),
             None => inner(),
         }
     }};
 }
 
-/// Shows the head to the guards that hold a permit, innermost first.
+/// Shows the head innermost first, to each guard inside `enter` of the earlier ones.
 macro_rules! show {
-    ($all:ident $permits:ident $head:ident;) => {};
-    ($all:ident $permits:ident $head:ident; $i:tt $($rest:tt)*) => {
-        show!($all $permits $head; $($rest)*);
-        if let Some(permit) = &mut $permits.$i {
-            quietly(|| $all.$i.head(permit, $head));
+    ($all:ident $head:ident;) => {};
+    ($all:ident $head:ident; $permit:ident $i:tt $($rest:tt)*) => {
+        match $permit {
+            Some(permit) => {
+                entered(&$all.$i, permit, || { show!($all $head; $($rest)*); });
+                quietly(|| $all.$i.head(permit, $head));
+            }
+            None => { show!($all $head; $($rest)*); }
         }
     };
 }
@@ -73,8 +77,10 @@ macro_rules! tuple {
             }
 
             #[inline]
+            #[allow(non_snake_case)]
             fn head(&self, permits: &mut Self::Permit, head: &mut Head<'_>) {
-                show!(self permits head; $($i)*);
+                let ($($guard,)*) = permits;
+                show!(self head; $($guard $i)*);
             }
 
             #[inline]

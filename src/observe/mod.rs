@@ -12,6 +12,8 @@
 pub mod context;
 pub mod errors;
 pub(crate) mod late;
+#[cfg(feature = "logging")]
+pub mod logging;
 pub mod operation;
 pub(crate) mod record;
 pub(crate) mod table;

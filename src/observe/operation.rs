@@ -47,7 +47,6 @@ use std::{
     error::Error,
     fmt,
     future::Future,
-    panic::resume_unwind,
     pin::Pin,
     sync::OnceLock,
     task::{self, Poll, ready},
@@ -67,7 +66,8 @@ use super::{
 };
 use crate::{
     call::{
-        Cause, End, Moment, Name, Outcome, Payload, Rejection, caught, panic_message, quietly, view,
+        Cause, End, Inside, Moment, Name, Outcome, Payload, Rejection, Seen, caught_service,
+        quietly, view,
     },
     context::Context,
     errors::{ErrorRecord, ErrorTracker, written},
@@ -96,6 +96,7 @@ macro_rules! emit {
                 output = told.output,
                 error_type = told.record.map(ErrorRecord::kind),
                 error = told.record.map(ErrorRecord::message),
+                error_location = told.record.and_then(ErrorRecord::location),
                 error_group = told.group.as_deref(),
                 request_id = context.map(Context::request_id),
                 correlation_id = context.map(Context::correlation_id),
@@ -232,10 +233,14 @@ impl Operation {
         (number(&self.name), number(&self.kind))
     }
 
-    fn emit(&self, told: &Told<'_>) {
-        let in_call = Context::with_current(|context| context.is_some());
+    fn emit(&self, told: &Told<'_>, end: &End<'_>) {
         match told.outcome {
-            outcome if outcome.is_error() && !in_call => emit!(Level::ERROR, self, told),
+            outcome if outcome.is_error() && !end.is_inside_call() => {
+                emit!(Level::ERROR, self, told);
+                if tracing::enabled!(target: "tower_keep::operation", Level::ERROR) {
+                    end.set_reported();
+                }
+            }
             _ if told.slow.is_some() => emit!(Level::WARN, self, told),
             _ => emit!(Level::DEBUG, self, told),
         }
@@ -380,7 +385,7 @@ impl Guard for Operation {
             group,
             output: permit.output.as_deref(),
         };
-        quietly(|| permit.span.in_scope(|| self.emit(&told)));
+        quietly(|| permit.span.in_scope(|| self.emit(&told, end)));
         quietly(move || {
             permit.span.record("outcome", outcome.as_str());
             if outcome.is_error() {
@@ -475,6 +480,7 @@ struct Ticket {
 
 impl Ticket {
     fn new(operation: Operation) -> Self {
+        let _inside = Inside::other();
         let now = Moment::default();
         let permit = operation.admit(&mut (), &now).ok();
         Ticket {
@@ -484,26 +490,35 @@ impl Ticket {
     }
 
     fn poll<R>(&mut self, work: impl FnOnce() -> R) -> R {
+        let _inside = Inside::other();
         let result = match &mut self.permit {
-            Some((permit, _)) => crate::guard::entered(&self.operation, permit, || caught(work)),
-            None => caught(work),
+            Some((permit, _)) => {
+                crate::guard::entered(&self.operation, permit, || caught_service(work))
+            }
+            None => caught_service(work),
         };
-        result.unwrap_or_else(|payload| self.panicked(payload))
+        result.unwrap_or_else(|thrown| self.panicked(Payload::new(thrown)))
     }
 
     fn panicked(&mut self, payload: Payload) -> ! {
-        let cause = Cause::Panic(panic_message(&*payload));
-        self.settle(Outcome::Panicked, Some(cause));
-        resume_unwind(payload)
+        let cause = Cause::Panic(payload.message());
+        self.finish(Outcome::Panicked, Some(cause), payload.seen());
+        payload.resume()
     }
 
     fn settle(&mut self, outcome: Outcome, cause: Option<Cause<'_>>) {
+        self.finish(outcome, cause, None);
+    }
+
+    fn finish(&mut self, outcome: Outcome, cause: Option<Cause<'_>>, panic: Option<&Seen>) {
         let Some((permit, began)) = self.permit.take() else {
             return;
         };
+        let _inside = Inside::other();
         let now = Moment::default();
         let mut end = End::new(outcome, &now).with_began(began);
         end.cause = cause;
+        end.panic = panic;
         quietly(|| self.operation.settle(permit, &end));
     }
 }

@@ -26,6 +26,10 @@ pub(crate) fn record_of(end: &End<'_>) -> ErrorRecord {
         None => ErrorRecord::new(status_text(end), unexplained(end)),
     };
     let record = record.with_outcome(end.outcome().as_str());
+    let record = match end.panic_location() {
+        Some(location) => record.with_location(location),
+        None => record,
+    };
     Context::with_current(|context| match context {
         Some(context) => record
             .with_request_id(context.request_id())

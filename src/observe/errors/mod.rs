@@ -90,6 +90,7 @@ mod store;
 mod text;
 mod tracker;
 
+pub use crate::call::capture_panics;
 pub use fingerprint::{Fingerprint, ParseFingerprintError, VERSION};
 pub use group::{Group, Sample, Status, Why};
 pub use parameterise::{READ_LIMIT, RESULT_LIMIT, parameterise};

@@ -122,6 +122,7 @@ macro_rules! emit {
             error_type = line.record.map(ErrorRecord::kind),
             error = line.record.map(ErrorRecord::message),
             root_cause = line.record.and_then(|record| record.chain().last()),
+            error_location = line.record.and_then(ErrorRecord::location),
             error_group = line.group.as_ref().map(|group| shown(group)),
             headers = line
                 .kept

@@ -443,7 +443,9 @@ impl Guard for Track {
                 record: record.as_ref(),
                 group,
             };
-            quietly(|| line.emit());
+            if quietly(|| line.emit()).is_some() {
+                end.set_reported();
+            }
         }
         let status = facts.status.map(|status| status.to_string());
         let error_type = match error {

@@ -1,0 +1,114 @@
+//! One flat JSON object per line.
+
+use std::fmt::Write;
+
+use tracing::Metadata;
+use tracing_subscriber::fmt::{
+    format::Writer,
+    time::{FormatTime, SystemTime},
+};
+
+use super::{
+    line::{MAX_TARGET, Parts},
+    text::{Escape, push},
+    values::{Kept, MAX_VALUE, Value},
+};
+
+/// Keys that are ours: a field of that name becomes `field.level` and so on.
+const RESERVED: [&str; 5] = ["timestamp", "level", "target", "spans", "dropped_fields"];
+/// The shortest room that a text is worth writing in.
+const LEAST: usize = 8;
+
+pub(super) fn line(parts: &mut Parts, metadata: &Metadata<'_>) {
+    let mut line = std::mem::take(&mut parts.line);
+    line.push_str("{\"timestamp\":\"");
+    let _ = SystemTime.format_time(&mut Writer::new(&mut line));
+    line.push_str("\",\"level\":\"");
+    line.push_str(metadata.level().as_str());
+    line.push_str("\",\"target\":\"");
+    push(&mut line, metadata.target(), MAX_TARGET, Escape::Json);
+    line.push('"');
+    if !parts.message.is_empty() {
+        line.push_str(",\"message\":\"");
+        line.push_str(&parts.message);
+        line.push('"');
+    }
+    for (name, id) in parts.ids.known() {
+        let _ = write!(line, ",\"{name}\":\"");
+        push(&mut line, id, MAX_TARGET, Escape::Json);
+        line.push('"');
+    }
+    line.push_str(&parts.fields);
+    if parts.dropped > 0 {
+        let _ = write!(line, ",\"dropped_fields\":{}", parts.dropped);
+    }
+    for (at, span) in parts.spans().enumerate() {
+        line.push_str(if at == 0 { ",\"spans\":[" } else { "," });
+        line.push_str(span);
+    }
+    line.push_str(if parts.has_spans() { "]}" } else { "}" });
+    parts.line = line;
+}
+
+/// The message, without its quotes.
+pub(super) fn message(out: &mut String, text: &str, room: usize) {
+    push(out, text, room, Escape::Json);
+}
+
+/// `,"name":value`
+pub(super) fn field(out: &mut String, name: &str, value: Value<'_>, room: usize) -> bool {
+    keyed(out, name, &RESERVED, value, room)
+}
+
+fn keyed(out: &mut String, name: &str, ours: &[&str], value: Value<'_>, room: usize) -> bool {
+    let (start, end) = (out.len(), out.len() + room);
+    out.push_str(",\"");
+    if ours.contains(&name) {
+        out.push_str("field.");
+    }
+    push(out, name, MAX_TARGET, Escape::Json);
+    out.push_str("\":");
+    let left = end.saturating_sub(out.len());
+    match value {
+        Value::Text(text) if left >= LEAST => {
+            out.push('"');
+            push(out, text, MAX_VALUE.min(left - 2), Escape::Json);
+            out.push('"');
+        }
+        Value::Float(number) if !number.is_finite() => {
+            let _ = write!(out, "\"{number}\"");
+        }
+        value => {
+            let _ = write!(out, "{value}");
+        }
+    }
+    let fits = out.len() <= end && left >= LEAST;
+    if !fits {
+        out.truncate(start);
+    }
+    fits
+}
+
+/// `{"name":"load_order","id":7}`; fields that find no room are left out.
+pub(super) fn span(
+    out: &mut String,
+    name: Value<'_>,
+    fields: &[(&'static str, Kept)],
+    room: usize,
+) -> bool {
+    // For the bracket that closes, and the comma between spans.
+    let Some(room) = room.checked_sub(2) else {
+        return false;
+    };
+    let (start, end) = (out.len(), out.len() + room);
+    if !keyed(out, "name", &[], name, room) {
+        return false;
+    }
+    out.replace_range(start..=start, "{");
+    for (name, kept) in fields {
+        let room = end - out.len();
+        keyed(out, name, &["name"], kept.value(), room);
+    }
+    out.push('}');
+    true
+}

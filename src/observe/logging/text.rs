@@ -1,0 +1,151 @@
+//! Texts in a line: escaped, so that none can forge a line, and never longer than there is room.
+
+use std::fmt::{self, Write};
+
+const MARK: char = '…';
+
+/// How a text is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Escape {
+    /// Inside the quotes of a JSON string.
+    Json,
+    /// Inside quotes, as Rust writes it.
+    Quoted,
+    /// Without quotes: only what could forge a line.
+    Bare,
+}
+
+/// What ends a line, steers a terminal, or turns the order of what follows.
+fn is_unruly(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{2028}'
+                | '\u{2029}'
+                | '\u{202a}'..='\u{202e}'
+                | '\u{2066}'..='\u{2069}'
+        )
+}
+
+impl Escape {
+    fn is_plain(self, byte: u8) -> bool {
+        match byte {
+            b'"' | b'\\' => self == Escape::Bare,
+            // Whether the rest of Unicode is harmless takes a closer look.
+            _ => (b' '..0x7f).contains(&byte),
+        }
+    }
+
+    fn push(self, out: &mut String, c: char) {
+        match (self, c) {
+            (Escape::Json | Escape::Quoted, '"' | '\\') => out.extend(['\\', c]),
+            (_, '\n') => out.push_str("\\n"),
+            (_, '\r') => out.push_str("\\r"),
+            (_, '\t') => out.push_str("\\t"),
+            (Escape::Json, c) if is_unruly(c) => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            (_, c) if is_unruly(c) => out.extend(c.escape_unicode()),
+            (_, c) => out.push(c),
+        }
+    }
+}
+
+/// Appends the text in at most `room` bytes. What does not fit is cut off and leaves a mark.
+pub(super) fn push(out: &mut String, text: &str, room: usize, escape: Escape) {
+    if text.len() <= room && text.bytes().all(|byte| escape.is_plain(byte)) {
+        return out.push_str(text);
+    }
+    let most = out.len() + room;
+    let mut cut = out.len();
+    for c in text.chars() {
+        escape.push(out, c);
+        if out.len() > most {
+            out.truncate(cut);
+            return out.push(MARK);
+        }
+        if out.len() + MARK.len_utf8() <= most {
+            cut = out.len();
+        }
+    }
+}
+
+/// Writes a value until it is longer than `most`: a `Display` may be endless.
+pub(super) fn write_up_to(out: &mut String, most: usize, value: fmt::Arguments<'_>) {
+    struct Sink<'a>(&'a mut String, usize);
+    impl Write for Sink<'_> {
+        fn write_str(&mut self, part: &str) -> fmt::Result {
+            let Sink(out, most) = self;
+            // One character more than fits gets in, or nobody could tell that something was cut off.
+            let mut end = part.len().min((*most + 4).saturating_sub(out.len()));
+            while !part.is_char_boundary(end) {
+                end -= 1;
+            }
+            out.push_str(&part[..end]);
+            if out.len() > *most {
+                Err(fmt::Error)
+            } else {
+                Ok(())
+            }
+        }
+    }
+    // An error means that it is full, or that the value cannot write itself: what there is will do.
+    let _ = Sink(out, most).write_fmt(value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pushed(text: &str, room: usize, escape: Escape) -> String {
+        let mut out = String::from("|");
+        push(&mut out, text, room, escape);
+        out.split_off(1)
+    }
+
+    #[test]
+    fn what_could_forge_a_line_is_escaped() {
+        let text = "a\"b\\c\n\r\t\u{1b}[2J\u{7f}\u{85}\u{2028}\u{202e}é";
+        assert_eq!(
+            pushed(text, 99, Escape::Json),
+            "a\\\"b\\\\c\\n\\r\\t\\u001b[2J\\u007f\\u0085\\u2028\\u202eé"
+        );
+        assert_eq!(
+            pushed(text, 99, Escape::Quoted),
+            "a\\\"b\\\\c\\n\\r\\t\\u{1b}[2J\\u{7f}\\u{85}\\u{2028}\\u{202e}é"
+        );
+        assert_eq!(
+            pushed(text, 99, Escape::Bare),
+            "a\"b\\c\\n\\r\\t\\u{1b}[2J\\u{7f}\\u{85}\\u{2028}\\u{202e}é"
+        );
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut_between_characters_and_marked() {
+        for escape in [Escape::Json, Escape::Quoted, Escape::Bare] {
+            assert_eq!(pushed("abcdef", 6, escape), "abcdef");
+            assert_eq!(pushed("abcdefg", 6, escape), "abc…");
+            assert_eq!(pushed("äöü", 5, escape), "ä…");
+            assert_eq!(pushed("ab\ncd", 6, escape), "ab\\ncd");
+            assert_eq!(pushed("ab\ncde", 6, escape), "ab…");
+        }
+    }
+
+    #[test]
+    fn an_endless_value_is_stopped() {
+        struct Endless;
+        impl fmt::Display for Endless {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                loop {
+                    f.write_str("ä ")?;
+                }
+            }
+        }
+        let mut out = String::new();
+        write_up_to(&mut out, 100, format_args!("{Endless}"));
+        assert!((101..=104).contains(&out.len()), "{}", out.len());
+    }
+}

@@ -1,0 +1,221 @@
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use http_body::{Body, Frame, SizeHint};
+
+use super::tally::{Alive, unwind, unwind_in_drop};
+use crate::call::BoxError;
+
+/// A body that does what it is told, poll by poll, for responses and for requests.
+///
+/// What it says of itself is true: `is_end_stream` holds as soon as nothing is left, and the size hint is exact
+/// unless told [otherwise](Self::without_size).
+///
+/// ```
+/// use http_body::Body;
+/// use tower_keep::testing::ScriptedBody;
+///
+/// let body = ScriptedBody::new()
+///     .data("hello")
+///     .pending(2)
+///     .data(" world")
+///     .trailers([("grpc-status", "0")]);
+/// assert_eq!(body.size_hint().exact(), Some(11));
+/// assert!(!body.is_end_stream());
+/// ```
+#[derive(Debug, Default)]
+pub struct ScriptedBody {
+    steps: VecDeque<Step>,
+    size: Size,
+    panic_in_drop: Option<&'static str>,
+    alive: Option<Alive>,
+}
+
+#[derive(Debug)]
+enum Step {
+    Frame(Frame<Bytes>),
+    Pending(usize),
+    Error(BoxError),
+    Panic(&'static str),
+    Hang,
+    End,
+}
+
+#[derive(Debug, Default)]
+enum Size {
+    /// What the data frames come to.
+    #[default]
+    Exact,
+    Unknown,
+    /// What is left of a promise.
+    Promised(u64),
+}
+
+impl ScriptedBody {
+    /// A body without frames.
+    pub fn new() -> Self {
+        ScriptedBody::default()
+    }
+
+    fn then(mut self, step: Step) -> Self {
+        self.steps.push_back(step);
+        self
+    }
+
+    /// Gives a frame of data.
+    #[must_use]
+    pub fn data(self, data: impl Into<Bytes>) -> Self {
+        self.then(Step::Frame(Frame::data(data.into())))
+    }
+
+    /// Gives trailers.
+    ///
+    /// # Panics
+    ///
+    /// If a name or a value is none that HTTP allows.
+    #[must_use]
+    pub fn trailers<N, V>(self, trailers: impl IntoIterator<Item = (N, V)>) -> Self
+    where
+        HeaderName: TryFrom<N, Error: std::fmt::Debug>,
+        HeaderValue: TryFrom<V, Error: std::fmt::Debug>,
+    {
+        let field = |(name, value)| {
+            (
+                HeaderName::try_from(name).expect("a trailer's name"),
+                HeaderValue::try_from(value).expect("a trailer's value"),
+            )
+        };
+        let trailers: HeaderMap = trailers.into_iter().map(field).collect();
+        self.then(Step::Frame(Frame::trailers(trailers)))
+    }
+
+    /// Is pending for so many polls, and wakes the task at each.
+    #[must_use]
+    pub fn pending(self, polls: usize) -> Self {
+        self.then(Step::Pending(polls))
+    }
+
+    /// Fails.
+    #[must_use]
+    pub fn error(self, error: impl Into<BoxError>) -> Self {
+        self.then(Step::Error(error.into()))
+    }
+
+    /// Panics with this message, without a word from the panic hook.
+    #[must_use]
+    pub fn panic(self, message: &'static str) -> Self {
+        self.then(Step::Panic(message))
+    }
+
+    /// Stays pending for ever, and never wakes the task.
+    #[must_use]
+    pub fn hang(self) -> Self {
+        self.then(Step::Hang)
+    }
+
+    /// Learns only at one more poll that nothing is left, as most bodies do.
+    #[must_use]
+    pub fn late_end(self) -> Self {
+        self.then(Step::End)
+    }
+
+    /// Does not know its size.
+    #[must_use]
+    pub fn without_size(mut self) -> Self {
+        self.size = Size::Unknown;
+        self
+    }
+
+    /// Says that this many bytes are to come, whatever comes.
+    #[must_use]
+    pub fn promise(mut self, bytes: u64) -> Self {
+        self.size = Size::Promised(bytes);
+        self
+    }
+
+    /// Panics with this message when it is dropped, unless the thread is panicking already.
+    #[must_use]
+    pub fn panic_in_drop(mut self, message: &'static str) -> Self {
+        self.panic_in_drop = Some(message);
+        self
+    }
+
+    /// The body belongs to a call of a script.
+    pub(super) fn keep(&mut self, alive: Alive) {
+        self.alive = Some(alive);
+    }
+}
+
+impl From<&'static str> for ScriptedBody {
+    fn from(data: &'static str) -> Self {
+        ScriptedBody::new().data(data)
+    }
+}
+
+impl Body for ScriptedBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Some(step) = self.steps.pop_front() else {
+            return Poll::Ready(None);
+        };
+        match step {
+            Step::Frame(frame) => {
+                if let (Size::Promised(left), Some(data)) = (&mut self.size, frame.data_ref()) {
+                    *left = left.saturating_sub(data.len() as u64);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Step::Pending(0) => self.poll_frame(cx),
+            Step::Pending(polls) => {
+                self.steps.push_front(Step::Pending(polls - 1));
+                if let Some(alive) = &self.alive {
+                    alive.wake(cx);
+                } else {
+                    cx.waker().wake_by_ref();
+                }
+                Poll::Pending
+            }
+            Step::Error(error) => Poll::Ready(Some(Err(error))),
+            Step::Panic(message) => unwind(message),
+            Step::Hang => {
+                self.steps.push_front(Step::Hang);
+                Poll::Pending
+            }
+            Step::End => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.size {
+            Size::Unknown => SizeHint::default(),
+            Size::Promised(left) => SizeHint::with_exact(left),
+            Size::Exact => {
+                let data = self.steps.iter().map(|step| match step {
+                    Step::Frame(frame) => frame.data_ref().map_or(0, |data| data.len() as u64),
+                    _ => 0,
+                });
+                SizeHint::with_exact(data.sum())
+            }
+        }
+    }
+}
+
+impl Drop for ScriptedBody {
+    fn drop(&mut self) {
+        unwind_in_drop(self.panic_in_drop);
+    }
+}

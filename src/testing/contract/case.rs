@@ -1,0 +1,145 @@
+//! What a service may do to a layer.
+
+use crate::{
+    call::Outcome,
+    testing::{Reply, ScriptedBody},
+};
+
+/// The only panic that may come out of a run.
+pub(super) const SCRIPTED: &str = "a scripted panic";
+
+/// One thing that a service may do, and what it comes to.
+pub(super) struct Case {
+    pub(super) name: &'static str,
+    pub(super) reply: fn(usize) -> Reply,
+    /// How it ends when the response's head and body are judged.
+    pub(super) outcome: Outcome,
+    /// How it ends when the service's answer is all there is.
+    pub(super) plain_outcome: Outcome,
+    pub(super) grpc: bool,
+    pub(super) hangs: bool,
+    pub(super) panics: bool,
+}
+
+const CASE: Case = Case {
+    name: "",
+    reply: |_| Reply::ok(),
+    outcome: Outcome::Success,
+    plain_outcome: Outcome::Success,
+    grpc: false,
+    hangs: false,
+    panics: false,
+};
+
+/// Good answers, which every layer passes on.
+pub(super) const GOOD: [Case; 5] = [
+    Case {
+        name: "an answer at once",
+        reply: |_| Reply::ok().data("hello"),
+        ..CASE
+    },
+    Case {
+        name: "a slow answer in pieces",
+        reply: |_| {
+            let body = ScriptedBody::new().data("one").pending(1).data("two");
+            Reply::ok().pending(2).body(body.late_end())
+        },
+        ..CASE
+    },
+    Case {
+        name: "an answer of unknown size",
+        reply: |_| Reply::ok().body(ScriptedBody::from("hello").without_size().late_end()),
+        ..CASE
+    },
+    Case {
+        name: "an answer without a body",
+        reply: |_| Reply::status(204),
+        ..CASE
+    },
+    Case {
+        name: "a gRPC answer with trailers",
+        reply: |_| Reply::grpc(0).pending(1),
+        grpc: true,
+        ..CASE
+    },
+];
+
+/// Everything else that may happen.
+pub(super) const BAD: [Case; 10] = [
+    Case {
+        name: "a 500",
+        reply: |_| Reply::status(500).data("oh"),
+        outcome: Outcome::Failure,
+        ..CASE
+    },
+    Case {
+        name: "a gRPC answer without a status",
+        reply: |_| {
+            Reply::ok()
+                .header("content-type", "application/grpc")
+                .data("cut")
+        },
+        outcome: Outcome::Failure,
+        grpc: true,
+        ..CASE
+    },
+    Case {
+        name: "an error",
+        reply: |_| Reply::error("scripted").pending(1),
+        outcome: Outcome::Failure,
+        plain_outcome: Outcome::Failure,
+        ..CASE
+    },
+    Case {
+        name: "an error in the body",
+        reply: |_| Reply::ok().body(ScriptedBody::from("one").pending(1).error("scripted")),
+        outcome: Outcome::Failure,
+        ..CASE
+    },
+    Case {
+        name: "no answer",
+        reply: |_| Reply::hang(),
+        outcome: Outcome::Cancelled,
+        plain_outcome: Outcome::Cancelled,
+        hangs: true,
+        ..CASE
+    },
+    Case {
+        name: "a body without an end",
+        reply: |_| Reply::ok().body(ScriptedBody::from("one").without_size().hang()),
+        outcome: Outcome::Cancelled,
+        hangs: true,
+        ..CASE
+    },
+    Case {
+        name: "a panic in `call`",
+        reply: |_| Reply::panic_in_call(SCRIPTED),
+        outcome: Outcome::Panicked,
+        plain_outcome: Outcome::Panicked,
+        panics: true,
+        ..CASE
+    },
+    Case {
+        name: "a panic in `poll`",
+        reply: |_| Reply::panic_in_poll(SCRIPTED).pending(1),
+        outcome: Outcome::Panicked,
+        plain_outcome: Outcome::Panicked,
+        panics: true,
+        ..CASE
+    },
+    Case {
+        name: "a panic in the body",
+        reply: |_| Reply::ok().body(ScriptedBody::from("one").without_size().panic(SCRIPTED)),
+        outcome: Outcome::Panicked,
+        panics: true,
+        ..CASE
+    },
+    Case {
+        name: "a panic in the drop of the future",
+        reply: |_| Reply::ok().pending(1).panic_in_drop(SCRIPTED),
+        outcome: Outcome::Panicked,
+        plain_outcome: Outcome::Panicked,
+        panics: true,
+        ..CASE
+    },
+];

@@ -1,0 +1,110 @@
+//! What layers and guards are checked with: a strict probe, scripted services and bodies, a spy, the contract.
+//!
+//! Use it in tests, of guards and layers of your own as well: behind the feature `testing`, which belongs into
+//! `[dev-dependencies]`. It is no mock of a server: a [`Script`] never looks at a request.
+//!
+//! | | |
+//! |---|---|
+//! | [`contract`] | everything a layer must stand, in one call |
+//! | [`Strict`] | a service that panics when it is called on a handle that was not itself polled ready |
+//! | [`Script`], [`Reply`], [`ScriptedBody`] | a service that does what it is told: answer, wait, fail, hang, panic |
+//! | [`Spy`] | a guard that writes down what guards are told |
+//! | [`Wakes`] | polls by hand, and counts who wakes the task |
+//!
+//! # Place in the stack
+//!
+//! A script is innermost, a strict probe round it, the layer in question round that. A spy stands in a tuple,
+//! before the guard in question (it sees what callers see) or behind it (it sees what the service does).
+//!
+//! # What happens
+//!
+//! | the script | does |
+//! |---|---|
+//! | `pending` | is pending for that many polls, and wakes the task at each |
+//! | `after` | sleeps on tokio's clock: have it [paused](tokio::time::pause) |
+//! | `hang` | is pending for ever, and wakes nobody |
+//! | `panic` | unwinds without a word from the panic hook, so that the output of tests stays readable |
+//!
+//! # Clones
+//!
+//! Clones of a script go on in the same script, clones of a spy write into the same book. A clone of a strict
+//! probe is not ready.
+//!
+//! # Cancellation
+//!
+//! [`Script::in_flight`] and [`Spy::in_flight`] go down when a call is over in whatever way: a test that drops
+//! something asserts that both are zero.
+//!
+//! # Example
+//!
+//! A guard of one's own. Whatever it counts up in `admit` it must count down in `settle`:
+//!
+//! ```
+//! use std::sync::{Arc, atomic::{AtomicUsize, Ordering::Relaxed}};
+//! use tower_keep::{Guard, Rejection, call::{End, Moment}, guard::Admit, testing::contract};
+//!
+//! /// Lets a few calls in at once.
+//! #[derive(Clone)]
+//! struct AtMost { most: usize, inside: Arc<AtomicUsize> }
+//!
+//! impl Guard for AtMost {
+//!     type Permit = ();
+//!     fn settle(&self, _: (), _: &End<'_>) {
+//!         self.inside.fetch_sub(1, Relaxed);
+//!     }
+//! }
+//! impl<Req> Admit<Req> for AtMost {
+//!     fn admit(&self, _: &mut Req, _: &Moment) -> Result<(), Rejection> {
+//!         if self.inside.fetch_add(1, Relaxed) < self.most {
+//!             return Ok(());
+//!         }
+//!         self.inside.fetch_sub(1, Relaxed);
+//!         Err(Rejection::overloaded("at_most"))
+//!     }
+//! }
+//!
+//! // One for all runs, so that whatever leaks in one of them is missed in the next.
+//! let at_most = AtMost { most: 2, inside: Arc::default() };
+//! contract::guard(|| at_most.clone());
+//! assert_eq!(at_most.inside.load(Relaxed), 0);
+//! ```
+//!
+//! # Example by hand
+//!
+//! ```
+//! use std::task::Poll;
+//! use http::Request;
+//! use tower::Layer;
+//! use tower_keep::{GuardLayer, Outcome, testing::{Reply, Script, ScriptedBody, Spy, Wakes}};
+//!
+//! let (spy, wakes) = (Spy::new(), Wakes::new());
+//! let script: Script = Script::new([Reply::ok().data("hel").data("lo")]);
+//! let mut service = GuardLayer::server(spy.clone()).layer(script.clone());
+//!
+//! let mut call = wakes.call(&mut service, Request::new(ScriptedBody::new()));
+//! let Poll::Ready(Ok(response)) = wakes.poll(call.as_mut()) else { panic!("no answer") };
+//!
+//! // The client goes away in the middle of the body.
+//! let mut body = Box::pin(response.into_body());
+//! assert!(wakes.poll_frame(body.as_mut()).is_ready());
+//! drop(body);
+//! assert_eq!(spy.only().outcome, Outcome::Cancelled);
+//! assert_eq!(spy.only().response_bytes, 3);
+//! assert_eq!((spy.in_flight(), script.in_flight()), (0, 0));
+//! ```
+
+mod body;
+pub mod contract;
+mod reply;
+mod script;
+mod spy;
+mod strict;
+mod tally;
+mod wakes;
+
+pub use body::ScriptedBody;
+pub use reply::Reply;
+pub use script::{Script, ScriptFuture};
+pub use spy::{SeenHead, Settlement, Spy, SpyPermit};
+pub use strict::Strict;
+pub use wakes::{PolledFrame, Wakes};

@@ -1,0 +1,175 @@
+use std::{collections::VecDeque, fmt, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+
+use super::ScriptedBody;
+use crate::call::BoxError;
+
+/// What a [`Script`](super::Script) does with one request.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_keep::testing::Reply;
+///
+/// let reply = Reply::<std::io::Error>::status(503)
+///     .header("retry-after", "1")
+///     .data("come back later")
+///     .after(Duration::from_secs(2));
+/// # let _ = reply;
+/// ```
+pub struct Reply<E = BoxError> {
+    pub(super) response: Response<ScriptedBody>,
+    pub(super) waits: VecDeque<Wait>,
+    pub(super) finish: Finish<E>,
+    pub(super) panic_in_drop: Option<&'static str>,
+}
+
+pub(super) enum Wait {
+    Polls(usize),
+    Time(Duration),
+}
+
+pub(super) enum Finish<E> {
+    Respond,
+    Fail(E),
+    PanicInCall(&'static str),
+    PanicInPoll(&'static str),
+    Hang,
+}
+
+impl<E> Reply<E> {
+    fn of(finish: Finish<E>) -> Self {
+        Reply {
+            response: Response::new(ScriptedBody::new()),
+            waits: VecDeque::new(),
+            finish,
+            panic_in_drop: None,
+        }
+    }
+
+    /// Answers 200 with an empty body.
+    pub fn ok() -> Self {
+        Reply::of(Finish::Respond)
+    }
+
+    /// Answers with a status and an empty body.
+    ///
+    /// # Panics
+    ///
+    /// If it is no status.
+    pub fn status(status: u16) -> Self {
+        let mut reply = Reply::ok();
+        *reply.response.status_mut() = StatusCode::from_u16(status).expect("a status");
+        reply
+    }
+
+    /// Answers a gRPC call: 200, one message, and the code in trailers.
+    pub fn grpc(code: u8) -> Self {
+        Reply::ok()
+            .header("content-type", "application/grpc")
+            .data("\0\0\0\0\x02hi")
+            .trailers([("grpc-status", HeaderValue::from(u16::from(code)))])
+    }
+
+    /// Fails instead of answering.
+    pub fn error(error: impl Into<E>) -> Self {
+        Reply::of(Finish::Fail(error.into()))
+    }
+
+    /// Panics in `Service::call`, without a word from the panic hook.
+    pub fn panic_in_call(message: &'static str) -> Self {
+        Reply::of(Finish::PanicInCall(message))
+    }
+
+    /// Panics when the future is polled, without a word from the panic hook.
+    pub fn panic_in_poll(message: &'static str) -> Self {
+        Reply::of(Finish::PanicInPoll(message))
+    }
+
+    /// Stays pending for ever, and never wakes the task.
+    pub fn hang() -> Self {
+        Reply::of(Finish::Hang)
+    }
+
+    /// Adds a header to the answer.
+    ///
+    /// # Panics
+    ///
+    /// If HTTP does not allow it.
+    #[must_use]
+    pub fn header<N, V>(mut self, name: N, value: V) -> Self
+    where
+        HeaderName: TryFrom<N, Error: fmt::Debug>,
+        HeaderValue: TryFrom<V, Error: fmt::Debug>,
+    {
+        let name = HeaderName::try_from(name).expect("a header's name");
+        let value = HeaderValue::try_from(value).expect("a header's value");
+        self.response.headers_mut().append(name, value);
+        self
+    }
+
+    /// Adds an extension to the answer.
+    #[must_use]
+    pub fn extension<T: Clone + Send + Sync + 'static>(mut self, extension: T) -> Self {
+        self.response.extensions_mut().insert(extension);
+        self
+    }
+
+    /// Answers with this body.
+    #[must_use]
+    pub fn body(self, body: ScriptedBody) -> Self {
+        self.map_body(|_| body)
+    }
+
+    /// Adds a frame of data to the body.
+    #[must_use]
+    pub fn data(self, data: impl Into<Bytes>) -> Self {
+        self.map_body(|body| body.data(data))
+    }
+
+    /// Adds trailers to the body; see [`ScriptedBody::trailers`].
+    #[must_use]
+    pub fn trailers<N, V>(self, trailers: impl IntoIterator<Item = (N, V)>) -> Self
+    where
+        HeaderName: TryFrom<N, Error: fmt::Debug>,
+        HeaderValue: TryFrom<V, Error: fmt::Debug>,
+    {
+        self.map_body(|body| body.trailers(trailers))
+    }
+
+    fn map_body(mut self, map: impl FnOnce(ScriptedBody) -> ScriptedBody) -> Self {
+        self.response = self.response.map(map);
+        self
+    }
+
+    /// Is pending for so many polls first, and wakes the task at each.
+    #[must_use]
+    pub fn pending(mut self, polls: usize) -> Self {
+        self.waits.push_back(Wait::Polls(polls));
+        self
+    }
+
+    /// Waits for so long first, on tokio's clock.
+    #[must_use]
+    pub fn after(mut self, delay: Duration) -> Self {
+        self.waits.push_back(Wait::Time(delay));
+        self
+    }
+
+    /// The future panics with this message when it is dropped, be it done or not; unless the thread is panicking
+    /// already.
+    #[must_use]
+    pub fn panic_in_drop(mut self, message: &'static str) -> Self {
+        self.panic_in_drop = Some(message);
+        self
+    }
+}
+
+impl<E> fmt::Debug for Reply<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply")
+            .field("response", &self.response)
+            .finish_non_exhaustive()
+    }
+}

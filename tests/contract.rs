@@ -1,0 +1,385 @@
+//! Every guard and every layer of the crate signs the contract, and fits where it is meant to.
+
+use std::convert::Infallible;
+
+use axum::{Router, extract::Request as AxumRequest, response::IntoResponse, routing::Route};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper_util::rt::TokioExecutor;
+use tonic::service::Routes;
+use tower::{Layer, Service};
+use tower_keep::{
+    BoxError, Guard, GuardLayer, Rejection, Track,
+    call::{End, Moment},
+    context::{Correlate, Inherit, Propagate},
+    guard::{Admit, GuardFuture, GuardedBody},
+    observe, operation,
+    protocol::Server,
+    testing::{Reply, Script, ScriptFuture, ScriptedBody, Spy, contract},
+    track::{RequestBodyLayer, RouteLayer},
+};
+
+#[test]
+fn a_guard_that_does_nothing_signs() {
+    struct Nothing;
+    impl Guard for Nothing {
+        type Permit = ();
+        fn settle(&self, (): (), _: &End<'_>) {}
+    }
+    impl<Req> Admit<Req> for Nothing {
+        fn admit(&self, _: &mut Req, _: &Moment) -> Result<(), Rejection> {
+            Ok(())
+        }
+    }
+    contract::guard(|| Nothing);
+}
+
+#[test]
+fn correlate_signs() {
+    contract::guard(Correlate::default);
+}
+
+#[test]
+fn propagate_signs() {
+    contract::guard(Propagate::default);
+}
+
+#[test]
+fn track_signs() {
+    contract::guard(|| Track::named("signed"));
+    contract::guard(|| Track::named("signed").client_side());
+}
+
+#[test]
+fn track_with_everything_on_signs() {
+    contract::guard(|| {
+        Track::builder("signed")
+            .busy(true)
+            .readiness(true)
+            .time_to_head(true)
+            .body_sizes(true)
+            .server_timing(|_| true)
+            .response_time(|_| true)
+            .build()
+            .unwrap()
+    });
+}
+
+#[test]
+fn inherit_signs() {
+    contract::guard(|| Inherit);
+    contract::any_guard(|| Inherit, || "a request");
+}
+
+#[test]
+fn operation_signs() {
+    contract::guard(|| operation("signed"));
+    contract::any_guard(|| operation("signed"), || 7_u32);
+}
+
+#[test]
+fn a_spy_signs() {
+    contract::guard(Spy::new);
+    contract::guard(Spy::timed);
+}
+
+#[test]
+fn tuples_and_options_sign() {
+    contract::guard(|| (Correlate::default(), Track::named("signed")));
+    contract::guard(|| (Propagate::default(), Track::named("signed").client_side()));
+    contract::guard(|| ((Inherit, Some(operation("signed"))), None::<Track>));
+    contract::guard(|| None::<Spy>);
+    contract::guard(|| Some((Spy::new(), Spy::timed())));
+    contract::any_guard(|| (Inherit, operation("signed")), || ());
+}
+
+#[test]
+fn the_ready_made_layers_sign() {
+    contract::http(|| observe("signed").server());
+    contract::http(|| observe("signed").client());
+    contract::http(|| observe("signed").grpc_client());
+    contract::any(|| observe("signed").any(), || "a request");
+    contract::any(|| GuardLayer::any(None::<Inherit>), || "a request");
+}
+
+#[test]
+fn layers_that_are_no_guards_sign() {
+    contract::http(|| RouteLayer::named("/orders/{id}"));
+    contract::http(RouteLayer::matched);
+    contract::http(|| RequestBodyLayer::new(|body| body));
+}
+
+#[test]
+fn layers_sign_on_top_of_each_other() {
+    contract::http(|| {
+        tower::layer::util::Stack::new(observe("inner").server(), observe("outer").server())
+    });
+}
+
+#[test]
+fn every_server_layer_fits_axum_and_tonic() {
+    fn fits<G>(guards: fn() -> G)
+    where
+        G: Admit<AxumRequest> + Admit<Request<tonic::body::Body>>,
+        G: Guard<Permit: Send> + Send + Sync + 'static,
+    {
+        fits_axum(GuardLayer::server(guards()));
+        fits_tonic_server(GuardLayer::server(guards()));
+    }
+    fits(|| (Correlate::default(), Track::named("fits")));
+    fits(|| (Inherit, operation("fits")));
+    fits(|| (Some(Propagate::default()), None::<Spy>));
+    fits_axum(observe("fits").server());
+    fits_tonic_server(observe("fits").server());
+    fits_axum(RouteLayer::matched());
+}
+
+#[test]
+fn every_client_layer_fits_hyper_and_tonic() {
+    let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
+    let http = http.build_http::<ScriptedBody>();
+    is_client(observe("fits").client().layer(http.clone()));
+    is_client(GuardLayer::client((Inherit, operation("fits"))).layer(http));
+    // A channel wants a runtime, even one that never connects.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let _inside = runtime.enter();
+    let channel = tonic::transport::Endpoint::from_static("http://127.0.0.1:9").connect_lazy();
+    let layered = observe("fits").grpc_client().layer(channel);
+    fits_tonic_client(layered.clone());
+    let client = tonic_health::pb::health_client::HealthClient::new(layered.clone());
+    let _ = client.clone();
+    let asks = |request: tonic::Request<()>| Ok(request);
+    let _ = tonic_health::pb::health_client::HealthClient::with_interceptor(layered, asks);
+}
+
+/// The bounds of `Router::layer`, as axum 0.8.9 has them.
+fn fits_axum<L>(layer: L)
+where
+    L: Layer<Route> + Clone + Send + Sync + 'static,
+    L::Service: Service<AxumRequest> + Clone + Send + Sync + 'static,
+    <L::Service as Service<AxumRequest>>::Response: IntoResponse + 'static,
+    <L::Service as Service<AxumRequest>>::Error: Into<Infallible> + 'static,
+    <L::Service as Service<AxumRequest>>::Future: Send + 'static,
+{
+    let _: Router = Router::new()
+        .route("/", axum::routing::get(|| async { "hello" }))
+        .route_layer(layer.clone())
+        .layer(layer);
+}
+
+/// The bounds of `Router::serve`, as tonic 0.14.9 has them.
+fn fits_tonic_server<L, B>(_: L)
+where
+    L: Layer<Routes> + Clone,
+    L::Service: Service<Request<tonic::body::Body>, Response = Response<B>>,
+    L::Service: Clone + Send + 'static,
+    <L::Service as Service<Request<tonic::body::Body>>>::Future: Send,
+    <L::Service as Service<Request<tonic::body::Body>>>::Error: Into<BoxError> + Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+}
+
+/// The bounds of generated clients, those with an interceptor included.
+fn fits_tonic_client<S, B>(_: S)
+where
+    S: Service<Request<tonic::body::Body>, Response = Response<B>> + Clone + Send + Sync,
+    S::Error: Into<BoxError> + Send + Sync,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Default + Send + 'static,
+    B::Error: Into<BoxError> + Send + Sync,
+{
+}
+
+/// The bounds of whoever keeps a client.
+fn is_client<S, B>(_: S)
+where
+    S: Service<Request<ScriptedBody>, Response = Response<B>, Error = BoxError>,
+    S: Clone + Send + Sync + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+{
+}
+
+#[test]
+fn a_guarded_service_can_be_an_object() {
+    type Object = dyn Service<
+            Request<ScriptedBody>,
+            Response = Response<GuardedBody<ScriptedBody, Spy, Server>>,
+            Error = BoxError,
+            Future = GuardFuture<ScriptFuture<BoxError>, Spy, Server>,
+        > + Send
+        + Sync;
+    let script = Script::new([Reply::ok()]);
+    let _: Box<Object> = Box::new(GuardLayer::server(Spy::new()).layer(script));
+}
+
+/// Layers with the bugs that layers have, and what the contract says of them.
+mod broken {
+    use std::{
+        future::Future,
+        pin::Pin,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering::SeqCst},
+        },
+        task::{Context, Poll},
+    };
+
+    use http_body::{Frame, SizeHint};
+    use tower::layer::layer_fn;
+    use tower_keep::testing::Strict;
+
+    use super::*;
+
+    type Inner = Strict<Script>;
+    type Answer = Result<Response<ScriptedBody>, BoxError>;
+    type Boxed = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+    /// A service that hands its calls to a function, and is ready when the wrapped service is.
+    #[derive(Clone)]
+    struct Calls(Inner, fn(&mut Inner, Request<ScriptedBody>) -> Boxed);
+
+    impl Service<Request<ScriptedBody>> for Calls {
+        type Response = Response<ScriptedBody>;
+        type Error = BoxError;
+        type Future = Boxed;
+        fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+            Service::<Request<ScriptedBody>>::poll_ready(&mut self.0, cx)
+        }
+        fn call(&mut self, request: Request<ScriptedBody>) -> Boxed {
+            (self.1)(&mut self.0, request)
+        }
+    }
+
+    fn sign(call: fn(&mut Inner, Request<ScriptedBody>) -> Boxed) {
+        contract::http(|| layer_fn(move |inner| Calls(inner, call)));
+    }
+
+    #[test]
+    fn a_layer_without_a_bug_signs() {
+        sign(|inner, request| Box::pin(inner.call(request)));
+    }
+
+    #[test]
+    #[should_panic(expected = "not itself polled ready")]
+    fn a_layer_that_calls_a_clone_of_what_it_polled_ready() {
+        sign(|inner, request| Box::pin(inner.clone().call(request)));
+    }
+
+    #[test]
+    #[should_panic(expected = "the layer has woken its own task")]
+    fn a_layer_that_wakes_itself_to_come_round_again() {
+        sign(|inner, request| {
+            let mut call = inner.call(request);
+            Box::pin(std::future::poll_fn(move |cx| {
+                let poll = Pin::new(&mut call).poll(cx);
+                cx.waker().wake_by_ref();
+                poll
+            }))
+        });
+    }
+
+    #[test]
+    #[should_panic(expected = "outlives the call")]
+    fn a_layer_that_goes_on_with_a_call_that_nobody_wants() {
+        sign(|inner, request| {
+            let task = tokio::spawn(inner.call(request));
+            Box::pin(async { task.await? })
+        });
+    }
+
+    #[test]
+    #[should_panic(expected = "nothing wakes its task")]
+    fn a_layer_that_is_pending_for_no_reason() {
+        sign(|inner, request| {
+            let mut call = inner.call(request);
+            let mut first = true;
+            Box::pin(std::future::poll_fn(move |cx| {
+                if std::mem::take(&mut first) {
+                    return Pin::new(&mut call).poll(cx);
+                }
+                Poll::Pending
+            }))
+        });
+    }
+
+    #[test]
+    #[should_panic(expected = "the service does not become ready")]
+    fn a_layer_that_keeps_the_slot_of_a_handle_that_was_dropped() {
+        #[derive(Clone)]
+        struct Slots(Inner, Arc<AtomicUsize>, bool);
+        impl Service<Request<ScriptedBody>> for Slots {
+            type Response = Response<ScriptedBody>;
+            type Error = BoxError;
+            type Future = Boxed;
+            fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+                if !self.2 && self.1.fetch_add(1, SeqCst) >= 10 {
+                    self.1.fetch_sub(1, SeqCst);
+                    return Poll::Pending;
+                }
+                self.2 = true;
+                Service::<Request<ScriptedBody>>::poll_ready(&mut self.0, cx)
+            }
+            fn call(&mut self, request: Request<ScriptedBody>) -> Boxed {
+                self.2 = false;
+                self.1.fetch_sub(1, SeqCst);
+                Box::pin(self.0.call(request))
+            }
+        }
+        let slots = Arc::new(AtomicUsize::new(0));
+        contract::http(|| {
+            let slots = slots.clone();
+            layer_fn(move |inner| Slots(inner, slots.clone(), false))
+        });
+    }
+
+    #[test]
+    #[should_panic(expected = "over before its last frame")]
+    fn a_body_that_ends_before_its_trailers() {
+        struct Hasty(ScriptedBody);
+        impl Body for Hasty {
+            type Data = Bytes;
+            type Error = BoxError;
+            fn poll_frame(
+                mut self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+            ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+                Pin::new(&mut self.0).poll_frame(cx)
+            }
+            fn is_end_stream(&self) -> bool {
+                self.0.size_hint().exact() == Some(0)
+            }
+            fn size_hint(&self) -> SizeHint {
+                self.0.size_hint()
+            }
+        }
+        contract::http(|| {
+            tower::util::MapResponseLayer::new(|response: Response<ScriptedBody>| {
+                response.map(Hasty)
+            })
+        });
+    }
+
+    #[test]
+    #[should_panic(expected = "did not reach the service")]
+    fn a_guard_that_refuses_one_of_two_calls() {
+        struct Once(AtomicUsize);
+        impl Guard for Once {
+            type Permit = ();
+            fn settle(&self, (): (), _: &End<'_>) {}
+        }
+        impl<Req> Admit<Req> for Once {
+            fn admit(&self, _: &mut Req, _: &Moment) -> Result<(), Rejection> {
+                match self.0.fetch_add(1, SeqCst) {
+                    0 => Ok(()),
+                    _ => Err(Rejection::rate_limited("once")),
+                }
+            }
+        }
+        contract::guard(|| Once(AtomicUsize::new(0)));
+    }
+}

@@ -1,0 +1,95 @@
+//! What a guarded body says of itself.
+
+use std::task::Poll;
+
+use bytes::Bytes;
+use http_body::Body;
+use tower::Layer;
+use tower_keep::{
+    GuardLayer, Rejection,
+    testing::{Reply, ScriptedBody, Spy, Wakes},
+};
+
+use super::{ask::*, play::*};
+
+/// Says what there is to know of a body at each step.
+fn described<B>(body: B) -> Vec<(bool, u64, Option<u64>, bool)>
+where
+    B: Body<Data = Bytes>,
+{
+    let (wakes, mut body) = (Wakes::new(), Box::pin(body));
+    let mut told = Vec::new();
+    for _ in 0..LONG {
+        let (ended, hint) = (body.is_end_stream(), body.size_hint());
+        let polled = wakes.poll_frame(body.as_mut());
+        told.push((ended, hint.lower(), hint.upper(), polled.is_pending()));
+    }
+    told
+}
+
+#[test]
+fn a_guarded_body_says_of_itself_what_the_inner_one_says() {
+    let bodies: [fn() -> ScriptedBody; 7] = [
+        ScriptedBody::new,
+        || ScriptedBody::from("hello"),
+        || ScriptedBody::from("hel").pending(2).data("lo").late_end(),
+        || no_size("hello").late_end(),
+        || ScriptedBody::from("hello").trailers([("grpc-status", "0")]),
+        || ScriptedBody::from("hel").error("reset"),
+        || ScriptedBody::from("hel").promise(7),
+    ];
+    for make in bodies {
+        for request in [get, head, grpc] {
+            let script = scripted(move || Reply::ok().body(make()));
+            let mut service = GuardLayer::server(Spy::new()).layer(script);
+            let (wakes, request) = (Wakes::new(), request());
+            let mut future = wakes.call(&mut service, request);
+            let Poll::Ready(Ok(response)) = wakes.poll(future.as_mut()) else {
+                panic!("no answer");
+            };
+            assert_eq!(described(response.into_body()), described(make()));
+        }
+    }
+}
+
+/// HTTP/2 would close the stream at once, and the status would be lost.
+#[test]
+fn a_body_is_not_over_before_its_trailers() {
+    let script = scripted(|| Reply::grpc(0));
+    let mut service = GuardLayer::server(Spy::new()).layer(script);
+    let wakes = Wakes::new();
+    let mut future = wakes.call(&mut service, grpc());
+    let Poll::Ready(Ok(response)) = wakes.poll(future.as_mut()) else {
+        panic!("no answer");
+    };
+    let mut body = Box::pin(response.into_body());
+    while let Poll::Ready(Some(Ok(frame))) = {
+        assert!(!body.is_end_stream());
+        wakes.poll_frame(body.as_mut())
+    } {
+        if frame.is_trailers() {
+            break;
+        }
+    }
+    assert!(body.is_end_stream());
+}
+
+#[test]
+fn the_answer_to_a_refusal_knows_its_size() {
+    let refusing = Spy::refusing(Rejection::overloaded("shed"));
+    let mut service = GuardLayer::server(refusing).layer(scripted(Reply::ok));
+    let wakes = Wakes::new();
+    let mut future = wakes.call(&mut service, get());
+    let Poll::Ready(Ok(response)) = wakes.poll(future.as_mut()) else {
+        panic!("no answer");
+    };
+    let mut body = Box::pin(response.into_body());
+    let size = body.size_hint().exact().expect("a size");
+    assert!(size > 0 && !body.is_end_stream());
+    let Poll::Ready(Some(Ok(frame))) = wakes.poll_frame(body.as_mut()) else {
+        panic!("no frame");
+    };
+    assert_eq!(frame.into_data().expect("data").len() as u64, size);
+    assert!(body.is_end_stream());
+    assert!(matches!(wakes.poll_frame(body.as_mut()), Poll::Ready(None)));
+}

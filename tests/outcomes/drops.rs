@@ -1,0 +1,157 @@
+//! Calls that are dropped before their end.
+
+use std::{task::Poll, time::Duration};
+
+use tokio::time::advance;
+use tower::Layer;
+use tower_keep::{
+    GuardLayer,
+    Outcome::*,
+    testing::{Reply, ScriptedBody, Spy, Wakes},
+};
+
+use super::{ask::*, play::*};
+
+#[test]
+fn a_call_that_is_dropped_before_its_head_is_cancelled() {
+    table(&[
+        row("unpolled", get, Reply::ok, Cancelled).dropped(Until::Polls(0)),
+        row("pending", get, || Reply::ok().pending(3), Cancelled).dropped(Until::Polls(2)),
+        row("hanging", get, Reply::hang, Cancelled).dropped(Until::Polls(5)),
+        row("gRPC", grpc, Reply::hang, Cancelled).dropped(Until::Polls(1)),
+    ]);
+}
+
+#[test]
+fn a_call_that_is_dropped_in_its_body_is_cancelled() {
+    table(&[
+        row("unread", get, || Reply::ok().data("hello"), Cancelled)
+            .dropped_unread()
+            .with_bytes(0),
+        row(
+            "half way",
+            get,
+            || Reply::ok().data("hel").data("lo"),
+            Cancelled,
+        )
+        .dropped(Until::Frames(1))
+        .with_bytes(3),
+        row(
+            "who knows",
+            get,
+            || body(no_size("hello").late_end()),
+            Cancelled,
+        )
+        .dropped(Until::Frames(1))
+        .with_bytes(5),
+        row(
+            "less than promised",
+            get,
+            || body(ScriptedBody::from("hel").promise(5)),
+            Cancelled,
+        )
+        .dropped(Until::Frames(0)),
+        row("before its trailers", grpc, || Reply::grpc(0), Cancelled).dropped(Until::Frames(1)),
+    ]);
+}
+
+#[test]
+fn a_call_is_complete_when_every_promised_byte_was_taken() {
+    table(&[
+        row(
+            "by its size",
+            get,
+            || body(ScriptedBody::from("hello").late_end()),
+            Success,
+        )
+        .dropped(Until::Frames(1))
+        .with_bytes(5),
+        row(
+            "by its length",
+            get,
+            || sized("5").body(no_size("hello").late_end()),
+            Success,
+        )
+        .dropped(Until::Frames(1)),
+        row(
+            "not quite",
+            get,
+            || sized("6").body(no_size("hello").late_end()),
+            Cancelled,
+        )
+        .dropped(Until::Frames(1)),
+        row(
+            "no number",
+            get,
+            || sized("five").body(no_size("hello").late_end()),
+            Cancelled,
+        )
+        .dropped(Until::Frames(1)),
+    ]);
+}
+
+/// Otherwise two 503s that a retry throws away count as nothing, and the breaker under it never opens.
+#[test]
+fn bad_news_survives_an_early_drop() {
+    table(&[
+        row("503", get, || Reply::status(503).data("busy"), Overload).dropped_unread(),
+        row("500", get, || Reply::status(500).data("oh"), Failure).dropped_unread(),
+        row("404", get, || Reply::status(404).data("lost"), Ignored).dropped_unread(),
+        row("14 in headers", grpc, || in_headers("14"), Failure).dropped_unread(),
+        row(
+            "a proxy's 502",
+            grpc,
+            || Reply::status(502).data("oh"),
+            Failure,
+        )
+        .dropped_unread(),
+        row("a rejection", get, || refused().data("no"), Rejected).dropped_unread(),
+    ]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_dropped_after_its_deadline_has_timed_out() {
+    let dropped_after = async |millis, reply: fn() -> Reply, polls_of_body| {
+        let (spy, wakes) = (Spy::new(), Wakes::new());
+        let script = scripted(reply);
+        let mut service = GuardLayer::server(spy.clone()).layer(script);
+        let mut future = wakes.call(&mut service, grpc_within("100m"));
+        let polled = wakes.poll(future.as_mut());
+        advance(Duration::from_millis(millis)).await;
+        if let Poll::Ready(Ok(response)) = polled {
+            let mut body = Box::pin(response.into_body());
+            for _ in 0..polls_of_body {
+                let _ = wakes.poll_frame(body.as_mut());
+            }
+        }
+        drop(future);
+        spy.only().outcome
+    };
+    // A twentieth of the limit is allowed for: the caller's clock began earlier.
+    assert_eq!(dropped_after(94, Reply::hang, 0).await, Cancelled);
+    assert_eq!(dropped_after(95, Reply::hang, 0).await, TimedOut);
+    assert_eq!(dropped_after(94, || Reply::grpc(0), 1).await, Cancelled);
+    assert_eq!(dropped_after(95, || Reply::grpc(0), 1).await, TimedOut);
+    assert_eq!(
+        dropped_after(200, || Reply::grpc(0), 2).await,
+        Success,
+        "late, but whole"
+    );
+    assert_eq!(
+        dropped_after(200, || Reply::status(503).data("busy"), 0).await,
+        Overload
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_grpc_calls_have_a_deadline_of_their_own() {
+    let (spy, wakes) = (Spy::new(), Wakes::new());
+    let mut service = GuardLayer::server(spy.clone()).layer(scripted(Reply::hang));
+    let mut request = grpc_within("1m");
+    request.headers_mut().remove("content-type");
+    let future = wakes.call(&mut service, request);
+    advance(Duration::from_secs(1)).await;
+    drop(future);
+    assert_eq!(spy.only().outcome, Cancelled);
+    assert_eq!(spy.only().began, None, "nobody asked for the time");
+}

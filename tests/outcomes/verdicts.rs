@@ -1,0 +1,348 @@
+//! What heads, trailers, errors and values say of a call.
+
+use std::{
+    convert::Infallible,
+    io,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    task::Poll,
+};
+
+use http::Request;
+use tower::{Layer, Service};
+use tower_keep::{
+    GuardLayer,
+    Outcome::{self, *},
+    Track,
+    call::{Ending, GrpcCode},
+    context::Correlate,
+    testing::{Reply, Script, ScriptedBody, Spy, Wakes},
+};
+
+use super::{ask::*, play::*};
+
+#[test]
+fn a_status_is_judged_by_who_is_at_fault() {
+    table(&[
+        row("200", get, || Reply::ok().data("hello"), Success),
+        row("302", get, || Reply::status(302), Success),
+        row("400", get, || Reply::status(400), Ignored),
+        row("404", get, || Reply::status(404).data("lost"), Ignored),
+        row("408", get, || Reply::status(408), Ignored).on_clients(TimedOut),
+        row("429", get, || Reply::status(429), Overload),
+        row("500", get, || Reply::status(500).data("oh"), Failure),
+        row("502", get, || Reply::status(502), Failure),
+        row("503", get, || Reply::status(503), Overload),
+        row("504", get, || Reply::status(504), TimedOut),
+    ]);
+}
+
+#[test]
+fn a_grpc_call_is_judged_by_its_status_wherever_that_is() {
+    table(&[
+        row("0 in trailers", grpc, || Reply::grpc(0), Success),
+        row("14 in trailers", grpc, || Reply::grpc(14), Failure),
+        row("8 in trailers", grpc, || Reply::grpc(8), Overload),
+        row("4 in trailers", grpc, || Reply::grpc(4), TimedOut),
+        row("1 in trailers", grpc, || Reply::grpc(1), Cancelled),
+        row("5 in trailers", grpc, || Reply::grpc(5), Ignored),
+        row("12 in trailers", grpc, || Reply::grpc(12), Ignored),
+        row("0 in headers", grpc, || in_headers("0"), Success),
+        row("14 in headers", grpc, || in_headers("14"), Failure),
+        row("8 in headers", grpc, || in_headers("8"), Overload),
+        row("unreadable", grpc, || in_headers("fine"), Failure),
+        row("a proxy's 503", grpc, || Reply::status(503), Overload),
+        row("a proxy's 404", grpc, || Reply::status(404), Ignored),
+    ]);
+}
+
+#[test]
+fn a_grpc_call_that_ends_without_a_status_has_failed() {
+    let cause = "missing grpc-status";
+    table(&[
+        row("no body", grpc, ok_grpc, Failure).with_cause(cause),
+        row("no trailers", grpc, || ok_grpc().data("cut"), Failure).with_cause(cause),
+        row(
+            "a late end",
+            grpc,
+            || ok_grpc().body(no_size("cut").late_end()),
+            Failure,
+        )
+        .with_cause(cause),
+        row(
+            "other trailers",
+            grpc,
+            || ok_grpc().trailers([("a", "b")]),
+            Failure,
+        )
+        .with_cause(cause),
+    ]);
+}
+
+#[test]
+fn what_a_grpc_status_says_is_the_cause() {
+    let seen = on(Side::Client, &call(grpc, || Reply::grpc(14), Until::End));
+    assert_eq!(seen.settled().grpc_code, Some(GrpcCode::UNAVAILABLE));
+    assert_eq!(seen.settled().cause, None);
+    let trailers = || ok_grpc().trailers([("grpc-status", "13"), ("grpc-message", "no%20disk")]);
+    table(&[
+        row("in trailers", grpc, trailers, Failure).with_cause("grpc-message: no disk"),
+        row(
+            "in headers",
+            grpc,
+            || in_headers("13").header("grpc-message", "no%20disk"),
+            Failure,
+        )
+        .with_cause("grpc-message: no disk"),
+    ]);
+}
+
+/// Its trailers are hidden in the body.
+#[test]
+fn a_grpc_web_call_is_judged_by_its_headers() {
+    table(&[
+        row("200", grpc_web, || Reply::ok().data("cut"), Success),
+        row("0 in headers", grpc_web, || in_headers("0"), Success),
+        row("14 in headers", grpc_web, || in_headers("14"), Failure),
+        row("503", grpc_web, || Reply::status(503), Overload),
+    ]);
+}
+
+/// None of these bodies is ever read to its end: servers and clients know that nothing is to come.
+#[test]
+fn a_response_that_has_no_body_ends_at_its_head() {
+    table(&[
+        row("HEAD", head, || Reply::ok().data("hello"), Success).dropped_unread(),
+        row(
+            "HEAD 404",
+            head,
+            || Reply::status(404).data("lost"),
+            Ignored,
+        )
+        .dropped_unread(),
+        row(
+            "HEAD 503",
+            head,
+            || Reply::status(503).data("busy"),
+            Overload,
+        )
+        .dropped_unread(),
+        row("204", get, || Reply::status(204).body(no_size("")), Success).dropped_unread(),
+        row(
+            "304",
+            get,
+            || Reply::status(304).header("content-length", "7"),
+            Success,
+        )
+        .dropped_unread(),
+        row(
+            "101",
+            get,
+            || Reply::status(101).body(no_size("").hang()),
+            Success,
+        )
+        .dropped_unread(),
+        row("CONNECT 200", connect, || body(no_size("").hang()), Success).dropped_unread(),
+        row("CONNECT 403", connect, || Reply::status(403), Ignored).dropped_unread(),
+        row("an empty body", get, Reply::ok, Success).dropped_unread(),
+        row(
+            "length 0",
+            get,
+            || body(ScriptedBody::new().late_end()),
+            Success,
+        )
+        .dropped_unread(),
+    ]);
+}
+
+#[test]
+fn an_error_is_judged_by_what_is_in_its_chain() {
+    table(&[
+        row("an error", get, || Reply::error("reset"), Failure).with_cause("reset"),
+        row(
+            "out of time",
+            get,
+            || Reply::error(io::Error::from(io::ErrorKind::TimedOut)),
+            TimedOut,
+        ),
+        row(
+            "elapsed",
+            get,
+            || Reply::error(wrapped(elapsed())),
+            TimedOut,
+        ),
+        row("a rejection", get, || Reply::error(refusal()), Rejected).with_cause(REFUSED),
+        row(
+            "a rejection below",
+            get,
+            || Reply::error(wrapped(refusal())),
+            Rejected,
+        )
+        .with_cause(REFUSED),
+    ]);
+}
+
+#[test]
+fn an_error_of_the_body_is_one_of_the_call() {
+    table(&[
+        row(
+            "an error",
+            get,
+            || body(no_size("hel").error("reset")),
+            Failure,
+        )
+        .with_cause("reset")
+        .with_bytes(3),
+        row(
+            "of a gRPC call",
+            grpc,
+            || body(no_size("hel").error("reset")),
+            Failure,
+        )
+        .with_cause("reset"),
+        row(
+            "out of time",
+            get,
+            || body(no_size("").error(wrapped(elapsed()))),
+            TimedOut,
+        ),
+        row(
+            "a rejection",
+            get,
+            || body(no_size("").error(wrapped(refusal()))),
+            Rejected,
+        ),
+        // Whoever goes on polling learns no more, and nothing is recorded twice.
+        row(
+            "and more",
+            get,
+            || body(no_size("").error("reset").data("x").error("y")),
+            Failure,
+        )
+        .with_cause("reset"),
+    ]);
+}
+
+#[test]
+fn an_error_left_in_the_extensions_is_the_cause() {
+    table(&[
+        row(
+            "with a 500",
+            get,
+            || Reply::status(500).extension(left_behind()),
+            Failure,
+        )
+        .with_cause("no disk"),
+        row(
+            "with a 200",
+            get,
+            || Reply::ok().extension(left_behind()),
+            Success,
+        ),
+    ]);
+}
+
+#[test]
+fn a_classifier_has_the_last_word_and_is_asked_once() {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    fn lost_index(end: &Ending<'_>) -> Outcome {
+        ASKED.fetch_add(1, Relaxed);
+        let lost = end.status().is_some_and(|status| status == 404)
+            || end.grpc_code().is_some_and(|code| code.number() == 5)
+            || end
+                .error()
+                .is_some_and(|error| error.to_string() == "reset");
+        if lost { Overload } else { end.verdict() }
+    }
+    let calls = [
+        call(get, || Reply::status(404), Until::End),
+        call(grpc, || Reply::grpc(5), Until::End),
+        call(grpc, || in_headers("5"), Until::End),
+        call(get, || Reply::error("reset"), Until::End),
+    ];
+    for played in calls {
+        let spy = Spy::new();
+        let layer = GuardLayer::client(spy.clone()).classify(lost_index);
+        ASKED.store(0, Relaxed);
+        play(layer.layer(scripted(played.reply)), &played);
+        assert_eq!(spy.only().outcome, Overload);
+        assert_eq!(ASKED.load(Relaxed), 1);
+    }
+}
+
+#[test]
+fn a_plain_service_is_judged_by_its_result() {
+    type Plain = (fn() -> Reply, usize, Outcome, Option<&'static str>);
+    let table: [Plain; 8] = [
+        (Reply::ok, LONG, Success, None),
+        (|| Reply::status(500), LONG, Success, None), // no more than a value
+        (|| Reply::error("reset"), LONG, Failure, Some("reset")),
+        (
+            || Reply::error(wrapped(elapsed())),
+            LONG,
+            TimedOut,
+            Some("wrapped"),
+        ),
+        (
+            || Reply::error(wrapped(refusal())),
+            LONG,
+            Rejected,
+            Some(REFUSED),
+        ),
+        (Reply::hang, 3, Cancelled, None),
+        (
+            || Reply::panic_in_call("boom"),
+            LONG,
+            Panicked,
+            Some("panic: boom"),
+        ),
+        (
+            || Reply::panic_in_poll("boom"),
+            LONG,
+            Panicked,
+            Some("panic: boom"),
+        ),
+    ];
+    for (reply, polls, outcome, cause) in table {
+        let (spy, script) = (Spy::new(), scripted(reply));
+        let mut service = GuardLayer::any((spy.clone(), Spy::new())).layer(script.clone());
+        let mut seen = Seen::default();
+        let wakes = Wakes::new();
+        let future = seen.attempt(|| wakes.call(&mut service, "a request"));
+        if let Some(mut future) = future {
+            for _ in 0..polls {
+                let polled = seen.attempt(|| wakes.poll(future.as_mut()));
+                if !matches!(polled, Some(Poll::Pending)) {
+                    break;
+                }
+            }
+        }
+        assert_eq!(spy.only().outcome, outcome);
+        assert_eq!(spy.only().cause.as_deref(), cause);
+        assert_eq!(
+            seen.panic.is_some(),
+            outcome == Panicked,
+            "panics are passed on"
+        );
+        assert_eq!(script.in_flight(), 0);
+    }
+}
+
+#[test]
+fn a_service_that_fails_to_become_ready_is_no_call() {
+    let spy = Spy::new();
+    let script = scripted(Reply::ok).broken(|| "gone".into());
+    let mut service = GuardLayer::any((spy.clone(), None::<Spy>)).layer(script);
+    let ready = Wakes::new().poll_ready::<(), _>(&mut service);
+    assert!(matches!(ready, Poll::Ready(Err(error)) if error.to_string() == "gone"));
+    assert_eq!((spy.unready(), spy.admitted()), (1, 0));
+}
+
+/// `Router::layer` takes nothing else.
+#[test]
+fn the_error_of_a_server_stays_infallible() {
+    fn infallible<S: Service<Request<ScriptedBody>, Error = Infallible>>(_: &S) {}
+    let script = Script::<Infallible>::always(Reply::ok);
+    let service = GuardLayer::server((Correlate::default(), Track::named("x"))).layer(script);
+    infallible(&service);
+    infallible(&GuardLayer::server(Spy::new()).layer(service));
+}

@@ -1,0 +1,304 @@
+//! What must hold for every call, whatever strangers send, services do and callers give up.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    task::Poll,
+};
+
+use http::{HeaderName, HeaderValue, Request};
+use http_body::Body;
+use proptest::{collection::vec, option, prelude::*, sample::select};
+use tower::Layer;
+use tower_keep::{
+    BoxError, GuardLayer,
+    Outcome::{self, *},
+    call::GrpcCode,
+    observe,
+    testing::{Reply, Script, ScriptedBody, Settlement, Spy, Wakes},
+};
+
+proptest! {
+    #[test]
+    fn a_grpc_code_is_one_of_seventeen_whatever_the_bytes(bytes: Vec<u8>) {
+        let code = GrpcCode::parse(&bytes);
+        prop_assert!(code.number() <= 16 && !code.as_str().is_empty());
+        let exact = code.number().to_string().into_bytes() == bytes;
+        prop_assert!(exact || code == GrpcCode::UNKNOWN);
+    }
+
+    #[test]
+    fn a_grpc_code_is_read_as_it_is_written(number in 0..=u8::MAX) {
+        let code = GrpcCode::parse(number.to_string().as_bytes());
+        prop_assert_eq!(code.number(), if number <= 16 { number } else { 2 });
+        prop_assert_eq!(GrpcCode::parse(code.number().to_string().as_bytes()), code);
+    }
+
+    #[test]
+    fn no_header_makes_a_call_panic_or_settle_twice(
+        asked in vec(header(), 0..8), answered in vec(header(), 0..8), trailers in vec(header(), 0..4),
+    ) {
+        let mut request = Request::new(ScriptedBody::new());
+        request.headers_mut().extend(asked);
+        let reply = move || {
+            let body = ScriptedBody::from("hello").trailers(trailers.clone());
+            answered.iter().cloned().fold(Reply::ok().body(body), |reply, (name, value)| {
+                reply.header(name, value)
+            })
+        };
+        let (spy, script) = (Spy::new(), Script::<BoxError>::always(reply));
+        let service = observe("wild").server().layer(script.clone());
+        let mut service = GuardLayer::server(spy.clone()).layer(service);
+        let wakes = Wakes::new();
+        let mut future = wakes.call(&mut service, request);
+        let Poll::Ready(Ok(response)) = wakes.poll(future.as_mut()) else {
+            return Err(TestCaseError::fail("no answer"));
+        };
+        let mut body = Box::pin(response.into_body());
+        while let Poll::Ready(Some(frame)) = wakes.poll_frame(body.as_mut()) {
+            prop_assert!(frame.is_ok());
+        }
+        drop(body);
+        prop_assert_ne!(spy.only().outcome, Panicked);
+        prop_assert_ne!(spy.only().outcome, Cancelled, "it was read to its end");
+        prop_assert_eq!(script.in_flight(), 0);
+    }
+
+    #[test]
+    fn every_call_settles_once_and_as_it_should(call in call(), polls in 0..12_usize) {
+        let (expected, bytes) = call.expected(polls);
+        for settled in [call.play(polls, true), call.play(polls, false)] {
+            prop_assert_eq!(settled.outcome, expected, "{:?}", &settled);
+            prop_assert_eq!(settled.response_bytes, bytes);
+        }
+    }
+}
+
+/// Headers that the judgement of a call reads, with anything in them.
+fn header() -> impl Strategy<Value = (HeaderName, HeaderValue)> {
+    const NAMES: [&str; 9] = [
+        "content-type",
+        "grpc-status",
+        "grpc-message",
+        "grpc-timeout",
+        "content-length",
+        "x-request-id",
+        "x-correlation-id",
+        "traceparent",
+        "baggage",
+    ];
+    const VALUES: [&str; 8] = [
+        "application/grpc",
+        "application/grpc-web",
+        "0",
+        "14",
+        "5S",
+        "99999999H",
+        "%41%",
+        "18446744073709551616",
+    ];
+    let value = prop_oneof![
+        select(&VALUES[..]).prop_map(HeaderValue::from_static),
+        any::<Vec<u8>>().prop_filter_map("HTTP does not allow it", |bytes| {
+            HeaderValue::from_bytes(&bytes).ok()
+        }),
+    ];
+    (select(&NAMES[..]), value).prop_map(|(name, value)| (HeaderName::from_static(name), value))
+}
+
+/// A call, as it can be made up and foretold.
+#[derive(Clone, Debug)]
+struct Call {
+    content_type: &'static str,
+    status: u16,
+    /// The gRPC code in the headers.
+    code: Option<u8>,
+    content_length: Option<u64>,
+    /// The exact size hint of the body, if it has one.
+    size: Option<u64>,
+    steps: Vec<Step>,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Data(u8),
+    Pending,
+    /// The gRPC code in the trailers.
+    Trailers(Option<u8>),
+    Error,
+    Panic,
+    End,
+}
+
+fn call() -> impl Strategy<Value = Call> {
+    let content_type = select(&["", "application/grpc", "application/grpc-web"][..]);
+    let statuses = [200, 200, 200, 204, 304, 404, 429, 500, 503, 504];
+    let data = prop_oneof![
+        3 => (0..4_u8).prop_map(Step::Data),
+        1 => Just(Step::Pending),
+    ];
+    let end = prop_oneof![
+        3 => option::of(0..17_u8).prop_map(Step::Trailers),
+        1 => Just(Step::Error),
+        1 => Just(Step::Panic),
+        2 => Just(Step::End),
+    ];
+    let steps = (vec(data, 0..5), option::of(end))
+        .prop_map(|(steps, end)| steps.into_iter().chain(end).collect::<Vec<_>>());
+    let length = || option::of(0..8_u64);
+    let code = option::weighted(0.3, 0..17_u8);
+    (
+        content_type,
+        select(statuses.to_vec()),
+        code,
+        length(),
+        length(),
+        steps,
+    )
+        .prop_map(
+            |(content_type, status, code, content_length, size, steps)| Call {
+                content_type,
+                status,
+                code,
+                content_length,
+                size,
+                steps,
+            },
+        )
+}
+
+impl Call {
+    fn body(&self) -> ScriptedBody {
+        let body = match self.size {
+            Some(size) => ScriptedBody::new().promise(size),
+            None => ScriptedBody::new().without_size(),
+        };
+        self.steps.iter().fold(body, |body, step| match step {
+            Step::Data(bytes) => body.data(vec![b'x'; usize::from(*bytes)]),
+            Step::Pending => body.pending(1),
+            Step::Trailers(code) => {
+                body.trailers(code.map(|code| ("grpc-status", code.to_string())))
+            }
+            Step::Error => body.error("reset"),
+            Step::Panic => body.panic("boom"),
+            Step::End => body.late_end(),
+        })
+    }
+
+    fn reply(&self) -> Reply {
+        let mut reply = Reply::status(self.status).header("content-type", self.content_type);
+        if let Some(code) = self.code {
+            reply = reply.header("grpc-status", code.to_string());
+        }
+        if let Some(length) = self.content_length {
+            reply = reply.header("content-length", length.to_string());
+        }
+        reply.body(self.body())
+    }
+
+    /// Polls the body so many times, and drops it.
+    fn play(&self, polls: usize, server: bool) -> Settlement {
+        let (call, spy) = (self.clone(), Spy::new());
+        let script = Script::always(move || call.reply());
+        let mut request = Request::new(ScriptedBody::new());
+        let content_type = HeaderValue::from_static(self.content_type);
+        request.headers_mut().insert("content-type", content_type);
+        let guards = (spy.clone(), None::<Spy>, (Spy::new(), Spy::new()));
+        match server {
+            true => poll(
+                &mut GuardLayer::server(guards).layer(script.clone()),
+                request,
+                polls,
+            ),
+            false => poll(
+                &mut GuardLayer::client(guards).layer(script.clone()),
+                request,
+                polls,
+            ),
+        }
+        assert_eq!(script.in_flight(), 0);
+        spy.only()
+    }
+
+    /// The outcome, and the bytes that are handed on, by the book.
+    fn expected(&self, polls: usize) -> (Outcome, u64) {
+        let grpc = self.content_type == "application/grpc";
+        let code = self.code.filter(|_| !self.content_type.is_empty());
+        let verdict = code.map_or_else(|| by_status(self.status), by_code);
+        let bodiless = matches!(self.status, 204 | 304);
+        let awaited = grpc && code.is_none() && self.status == 200;
+        if bodiless || grpc && code.is_some() {
+            return (verdict, 0);
+        }
+        let ended = if awaited { Failure } else { verdict };
+        if self.steps.is_empty() {
+            return (ended, 0);
+        }
+        let mut sent = 0;
+        for (polled, step) in (1..).zip(&self.steps).take(polls) {
+            match step {
+                Step::Data(bytes) => {
+                    sent += u64::from(*bytes);
+                    if polled == self.steps.len() {
+                        return (ended, sent);
+                    }
+                }
+                // It does not know that it is over before one more poll.
+                Step::Pending if polled == self.steps.len() && polled < polls => {
+                    return (ended, sent);
+                }
+                Step::Pending => {}
+                Step::Trailers(Some(code)) if awaited => return (by_code(*code), sent),
+                Step::Trailers(_) => return (ended, sent),
+                Step::Error => return (Failure, sent),
+                Step::Panic => return (Panicked, sent),
+                Step::End => return (ended, sent),
+            }
+        }
+        let promised = self.size.or(self.content_length);
+        match verdict {
+            Success if !awaited && promised == Some(sent) => (Success, sent),
+            Success => (Cancelled, sent),
+            bad => (bad, sent),
+        }
+    }
+}
+
+fn by_status(status: u16) -> Outcome {
+    match status {
+        404 => Ignored,
+        429 | 503 => Overload,
+        500 => Failure,
+        504 => TimedOut,
+        _ => Success,
+    }
+}
+
+fn by_code(code: u8) -> Outcome {
+    match code {
+        0 => Success,
+        1 => Cancelled,
+        2 | 13 | 14 | 15 => Failure,
+        4 => TimedOut,
+        8 => Overload,
+        _ => Ignored,
+    }
+}
+
+fn poll<S, B>(service: &mut S, request: Request<ScriptedBody>, polls: usize)
+where
+    S: tower::Service<Request<ScriptedBody>, Response = http::Response<B>, Error = BoxError>,
+    B: Body,
+{
+    let wakes = Wakes::new();
+    let mut future = wakes.call(service, request);
+    let Poll::Ready(Ok(response)) = wakes.poll(future.as_mut()) else {
+        panic!("no answer");
+    };
+    let mut body = Box::pin(response.into_body());
+    for _ in 0..polls {
+        let polled = catch_unwind(AssertUnwindSafe(|| wakes.poll_frame(body.as_mut())));
+        if polled.is_err() {
+            break;
+        }
+    }
+}
