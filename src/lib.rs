@@ -26,6 +26,7 @@
 //! | [`track`] | in flight, spans, times, metrics, the access log |
 //! | [`errors`] | error groups |
 //! | [`operation`](mod@observe::operation) | the same for code that is no service |
+//! | [`retry`] | another attempt after a failure, within a budget |
 //! | [`guard`] | guards, and the one service that serves them all |
 //! | [`protocol`] | how calls are read, judged and refused: any, server, client, gRPC client |
 //! | [`call`] | what everybody agrees on: outcomes, rejections, the end of a call |
@@ -59,6 +60,7 @@ pub mod observe;
 pub mod protocol;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod resilience;
 
 pub use call::{BoxError, InvalidSetting, Outcome, Rejection, RejectionKind, hook_panics};
 pub use context::Context;
@@ -67,6 +69,7 @@ pub use guard::{Guard, GuardLayer, Guarded};
 #[cfg(feature = "logging")]
 pub use observe::logging;
 pub use observe::{context, errors, observe, operation::operation, track};
+pub use resilience::retry;
 pub use track::Track;
 
 /// The snippets of the README are tests.
