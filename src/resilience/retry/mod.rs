@@ -1,5 +1,7 @@
-//! Another attempt after a failure: how long to wait before it.
+//! Another attempt after a failure: how long to wait before it, and how many there may be.
 
 mod backoff;
+mod budget;
 
 pub use backoff::{Backoff, Chance, Delays, Jitter};
+pub use budget::{BucketBudget, Budget, Reservation, Spent, ThrottleBudget, WindowBudget};

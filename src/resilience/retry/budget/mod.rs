@@ -1,0 +1,200 @@
+//! What keeps retries from making an outage worse: however many callers there are, they share one allowance.
+
+mod bucket;
+mod throttle;
+mod window;
+
+use std::sync::Arc;
+
+use crate::call::{Moment, Outcome};
+
+use bucket::Bucket;
+use throttle::Throttle;
+use window::Window;
+
+pub use bucket::BucketBudget;
+pub use throttle::ThrottleBudget;
+pub use window::WindowBudget;
+
+/// An allowance of attempts beyond the first, shared by any number of retries and hedges.
+///
+/// | made by | an attempt beyond the first is allowed | in a total outage |
+/// |---|---|---|
+/// | [`window`](Self::window), the default | as 20 % of the calls of the last 10 s, and 10 a second | 20 % more load |
+/// | [`throttle`](Self::throttle), as in gRPC | while successes outnumber failures 10 to 1 | no more load, soon |
+/// | [`bucket`](Self::bucket), as in AWS' SDKs | as long as a bucket lasts that successes fill | no more load, soon |
+///
+/// It is reserved *before* the wait and given back if the call is cancelled during it; it never blocks.
+///
+/// ```
+/// use tower_keep::{Outcome, call::Moment, retry::Budget};
+///
+/// let budget = Budget::window().ratio(0.5).per_second(0.0).build()?;
+/// let now = Moment::default();
+/// budget.request(&now);
+/// budget.request(&now);
+///
+/// let reservation = budget.reserve(Outcome::Failure, &now).expect("half of two");
+/// assert!(budget.reserve(Outcome::Failure, &now).is_none());
+/// drop(reservation); // given up before it was begun
+/// let reservation = budget.reserve(Outcome::Failure, &now).expect("what was given back");
+/// reservation.spend().settle(Outcome::Success);
+/// assert_eq!(budget.available(&now), 0);
+/// # Ok::<_, tower_keep::InvalidSetting>(())
+/// ```
+///
+/// # Clones
+///
+/// Clones share the allowance: give one to everything that talks to the same peer.
+#[derive(Clone, Debug)]
+pub struct Budget(Arc<Core>);
+
+#[derive(Debug)]
+enum Core {
+    Window(Window),
+    Throttle(Throttle),
+    Bucket(Bucket),
+}
+
+/// What was taken, and so what can be given back.
+#[derive(Clone, Copy, Debug)]
+enum Slip {
+    /// One retry, in this slice of time.
+    Window(window::Epoch),
+    /// Nothing: a throttle looks but does not take.
+    Throttle,
+    Bucket(bucket::Tokens),
+}
+
+impl Budget {
+    /// A share of the calls of the last seconds, and some a second for those who make few.
+    pub fn window() -> WindowBudget {
+        WindowBudget::default()
+    }
+
+    /// gRPC's throttle (proposal A6): tokens that failures take and successes bring back slowly.
+    pub fn throttle() -> ThrottleBudget {
+        ThrottleBudget::default()
+    }
+
+    /// The bucket of AWS' SDKs: retries cost tokens, and get them back only if they succeed.
+    pub fn bucket() -> BucketBudget {
+        BucketBudget::default()
+    }
+
+    fn new(core: Core) -> Self {
+        Budget(Arc::new(core))
+    }
+
+    /// A call begins: its first attempt, which is always allowed. Takes no lock.
+    #[inline]
+    pub fn request(&self, now: &Moment) {
+        if let Core::Window(window) = &*self.0 {
+            window.deposit(now.now());
+        }
+    }
+
+    /// A first attempt has ended so. Takes no lock.
+    #[inline]
+    pub fn settle(&self, outcome: Outcome) {
+        match &*self.0 {
+            Core::Window(_) => {}
+            Core::Throttle(throttle) => throttle.settle(outcome),
+            Core::Bucket(bucket) => bucket.settle_first(outcome),
+        }
+    }
+
+    /// Asks for one more attempt, after one that ended so (or that a hedge no longer waits for).
+    pub fn reserve(&self, after: Outcome, now: &Moment) -> Option<Reservation> {
+        let slip = match &*self.0 {
+            Core::Window(window) => Slip::Window(window.withdraw(now.now())?),
+            Core::Throttle(throttle) => throttle.allows().then_some(Slip::Throttle)?,
+            Core::Bucket(bucket) => Slip::Bucket(bucket.withdraw(after)?),
+        };
+        Some(Reservation {
+            budget: self.clone(),
+            slip: Some(slip),
+        })
+    }
+
+    /// How many more attempts could be had now.
+    pub fn available(&self, now: &Moment) -> u64 {
+        match &*self.0 {
+            Core::Window(window) => window.available(now.now()),
+            Core::Throttle(throttle) => throttle.available(),
+            Core::Bucket(bucket) => bucket.available(),
+        }
+    }
+
+    fn give_back(&self, slip: Slip) {
+        match (&*self.0, slip) {
+            (Core::Window(window), Slip::Window(epoch)) => window.give_back(epoch),
+            (Core::Bucket(bucket), Slip::Bucket(tokens)) => bucket.give_back(tokens),
+            _ => {}
+        }
+    }
+
+    fn settle_further(&self, slip: Slip, outcome: Outcome) {
+        match (&*self.0, slip) {
+            (Core::Throttle(throttle), _) => throttle.settle(outcome),
+            (Core::Bucket(bucket), Slip::Bucket(tokens)) if outcome == Outcome::Success => {
+                bucket.give_back(tokens);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// 20 % of the calls of the last 10 s, and 10 a second.
+impl Default for Budget {
+    fn default() -> Self {
+        WindowBudget::default().unchecked()
+    }
+}
+
+/// One more attempt, reserved but not begun.
+#[must_use = "dropping it gives the attempt back"]
+#[derive(Debug)]
+pub struct Reservation {
+    budget: Budget,
+    slip: Option<Slip>,
+}
+
+impl Reservation {
+    /// The attempt begins: from now on it is not given back.
+    pub fn spend(mut self) -> Spent {
+        Spent {
+            budget: self.budget.clone(),
+            slip: self.slip.take(),
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if let Some(slip) = self.slip.take() {
+            self.budget.give_back(slip);
+        }
+    }
+}
+
+/// One more attempt that has begun. Dropping it without a word, as a cancelled call does, leaves it spent.
+#[derive(Debug)]
+pub struct Spent {
+    budget: Budget,
+    slip: Option<Slip>,
+}
+
+impl Spent {
+    /// The attempt has ended so.
+    pub fn settle(self, outcome: Outcome) {
+        if let Some(slip) = self.slip {
+            self.budget.settle_further(slip, outcome);
+        }
+    }
+}
+
+/// Outcomes that speak against the peer.
+fn failed(outcome: Outcome) -> bool {
+    outcome.is_error() || outcome == Outcome::Overload
+}
