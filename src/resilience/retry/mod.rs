@@ -2,6 +2,8 @@
 
 mod backoff;
 mod budget;
+mod hints;
 
 pub use backoff::{Backoff, Chance, Delays, Jitter};
 pub use budget::{BucketBudget, Budget, Reservation, Spent, ThrottleBudget, WindowBudget};
+pub use hints::Hint;
