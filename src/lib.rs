@@ -69,7 +69,7 @@ pub use guard::{Guard, GuardLayer, Guarded};
 #[cfg(feature = "logging")]
 pub use observe::logging;
 pub use observe::{context, errors, observe, operation::operation, track};
-pub use resilience::retry;
+pub use resilience::retry::{self, Retry};
 pub use track::Track;
 
 /// The snippets of the README are tests.

@@ -187,6 +187,31 @@ impl Delays {
         self.last = self.backoff.first;
     }
 
+    pub(super) fn next_delay(&mut self) -> Duration {
+        let Backoff { first, max, .. } = self.backoff;
+        let delay = self.backoff.delay(self.retry);
+        self.retry = self.retry.saturating_add(1);
+        match self.backoff.jitter {
+            Jitter::None => delay,
+            Jitter::Full => self.between(Duration::ZERO, delay),
+            Jitter::Equal => self.between(delay / 2, delay),
+            Jitter::Decorrelated => {
+                let high = self.last.saturating_mul(3);
+                self.last = self.between(first, high.max(first)).min(max);
+                self.last
+            }
+        }
+    }
+
+    /// What is added to a delay that somebody else has set, which begins the curve anew: chance, if any is wanted.
+    pub(super) fn next_spread(&mut self) -> Duration {
+        self.restart();
+        match self.backoff.jitter {
+            Jitter::None => Duration::ZERO,
+            _ => self.between(Duration::ZERO, self.backoff.delay(0)),
+        }
+    }
+
     fn between(&mut self, low: Duration, high: Duration) -> Duration {
         from_nanos(self.rng.u128(low.as_nanos()..=high.as_nanos()))
     }
@@ -196,19 +221,7 @@ impl Iterator for Delays {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        let Backoff { first, max, .. } = self.backoff;
-        let delay = self.backoff.delay(self.retry);
-        self.retry = self.retry.saturating_add(1);
-        Some(match self.backoff.jitter {
-            Jitter::None => delay,
-            Jitter::Full => self.between(Duration::ZERO, delay),
-            Jitter::Equal => self.between(delay / 2, delay),
-            Jitter::Decorrelated => {
-                let high = self.last.saturating_mul(3);
-                self.last = self.between(first, high.max(first)).min(max);
-                self.last
-            }
-        })
+        Some(self.next_delay())
     }
 }
 

@@ -1,9 +1,98 @@
-//! Another attempt after a failure: how long to wait before it, and how many there may be.
+//! Another attempt after a failure: how long to wait before it, and never too many at once.
+//!
+//! Use it where failures are short and the work may be done twice. Not where the peer is down for minutes (a
+//! breaker is for that), nor in more than one layer of a system: three attempts on each of three layers are 27.
+//!
+//! Place in the stack: inside whatever limits the whole call, outside of whatever guards or limits one attempt.
+//!
+//! # What happens
+//!
+//! | an attempt | then |
+//! |---|---|
+//! | succeeds | that is the answer |
+//! | fails: `Failure`, `Overload`, `TimedOut` | a place in the budget is reserved, the failed attempt dropped, its wait slept, the next begun |
+//! | fails, and the peer says when to come back | not before then, and chance on top; not at all if it says so, or asks for more than [`max_hint`](RetryBuilder::max_hint) |
+//! | fails, and the wait would pass the deadline | its error is the answer, at once |
+//! | fails by the caller's own fault, or is refused by a guard of this process | its error is the answer |
+//!
+//! A failure that is not followed by another attempt is counted by its [reason](Refusal).
+//!
+//! | metric | labels |
+//! |---|---|
+//! | `tower_keep_retries_total` | `retry`: the name |
+//! | `tower_keep_retries_recovered_total` | `retry` |
+//! | `tower_keep_retries_refused_total` | `retry`, `reason`: `limit`, `budget`, `deadline`, `hint`, `not_repeatable` |
+//!
+//! # Clones
+//!
+//! Clones of a [`Retry`] share its budget; clones of a [`Budget`] are the same budget. No two calls share their
+//! jitter.
+//!
+//! # Cancellation
+//!
+//! Dropped during a wait, a call gives its reservation back; dropped during an attempt, it has spent it.
+//!
+//! # Example
+//!
+//! ```
+//! use tower_keep::retry::Retry;
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> std::io::Result<()> {
+//! let retry = Retry::named("quotes");
+//! let quote = retry
+//!     .run(|attempt| async move {
+//!         // The peer is away for a moment.
+//!         if attempt.is_retry() { Ok(42) } else { Err(std::io::Error::other("reset")) }
+//!     })
+//!     .await?;
+//! assert_eq!(quote, 42);
+//! # Ok(()) }
+//! ```
+//!
+//! # Customised
+//!
+//! ```
+//! use std::{io::{Error, ErrorKind}, time::Duration};
+//! use tower_keep::retry::{Backoff, Budget, Jitter, Retry};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), tower_keep::InvalidSetting> {
+//! let budget = Budget::window().ratio(0.1).build()?;
+//! let retry = Retry::builder("inventory")
+//!     .api()
+//!     .attempts(5)
+//!     .backoff(Backoff::exponential(Duration::from_millis(200)).jitter(Jitter::Equal))
+//!     .budget(budget.clone()) // and to others who talk to the same peer
+//!     .within(Duration::from_secs(10))
+//!     .build()?;
+//!
+//! let mut calls = 0;
+//! let missing = retry
+//!     .run(|_| {
+//!         calls += 1;
+//!         async { Err::<(), _>(Error::from(ErrorKind::NotFound)) }
+//!     })
+//!     .when(|error: &Error| error.kind() != ErrorKind::NotFound)
+//!     .await;
+//! assert!(missing.is_err());
+//! assert_eq!(calls, 1);
+//!
+//! let error = Retry::builder("inventory").attempts(0).build().unwrap_err();
+//! assert_eq!(error.to_string(), r#"retry "inventory": attempts is 0, must be 1 to 100"#);
+//! # Ok(()) }
+//! ```
 
 mod backoff;
 mod budget;
+mod course;
 mod hints;
+mod policy;
+mod run;
+mod settings;
 
 pub use backoff::{Backoff, Chance, Delays, Jitter};
 pub use budget::{BucketBudget, Budget, Reservation, Spent, ThrottleBudget, WindowBudget};
+pub use course::Attempt;
 pub use hints::Hint;
+pub use policy::{Advice, Refusal};
+pub use run::{Advise, Retrying};
+pub use settings::{Retry, RetryBuilder};

@@ -1,0 +1,283 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use metrics::{Counter, Unit};
+
+use super::{
+    Backoff, Budget, Chance,
+    policy::{Policy, Refusal},
+};
+use crate::{
+    call::{InvalidSetting, Name, quietly},
+    observe::late::Late,
+};
+
+const MAX_ATTEMPTS: u32 = 100;
+const MAX_HINT: Duration = Duration::from_secs(24 * 3_600);
+
+/// When and how often failed work is tried again: see the [module](super).
+///
+/// # Clones
+///
+/// Clones share the budget, the metrics and the source of chance.
+#[derive(Clone)]
+pub struct Retry {
+    pub(super) shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    name: Name,
+    pub(super) policy: Policy,
+    pub(super) budget: Option<Budget>,
+    pub(super) chance: Chance,
+    meters: Late<Meters>,
+}
+
+struct Meters {
+    retries: Counter,
+    recovered: Counter,
+    refused: [Counter; Refusal::ALL.len()],
+}
+
+impl Retry {
+    /// All defaults, under a name of one's own.
+    pub fn named(name: impl Into<Name>) -> Self {
+        Retry::builder(name).unchecked()
+    }
+
+    /// Begins with the defaults; the name is what metrics and logs show.
+    pub fn builder(name: impl Into<Name>) -> RetryBuilder {
+        RetryBuilder {
+            name: name.into(),
+            policy: Policy {
+                attempts: 3,
+                backoff: Backoff::default(),
+                max_hint: Duration::from_secs(30),
+                within: None,
+                rejections: false,
+            },
+            budget: Some(Budget::default()),
+            chance: Chance::default(),
+        }
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        self.shared.name.as_str()
+    }
+
+    /// The budget, to share with others who talk to the same peer.
+    pub fn budget(&self) -> Option<&Budget> {
+        self.shared.budget.as_ref()
+    }
+}
+
+impl Default for Retry {
+    /// All defaults, under the name `retry`. Each has a budget of its own; clones share it.
+    fn default() -> Self {
+        Retry::named("retry")
+    }
+}
+
+impl fmt::Debug for Retry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Retry")
+            .field("name", &self.shared.name)
+            .field("policy", &self.shared.policy)
+            .field("budget", &self.shared.budget)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(super) fn count_retry(&self, delay: Duration, attempt: u32) {
+        quietly(|| {
+            self.metered(|meters| meters.retries.increment(1));
+            tracing::debug!(
+                target: "tower_keep::retry",
+                retry = self.name.as_str(),
+                attempt,
+                delay_ms = delay.as_secs_f64() * 1e3,
+                "attempt failed, trying again"
+            );
+        });
+    }
+
+    pub(super) fn count_recovered(&self) {
+        quietly(|| self.metered(|meters| meters.recovered.increment(1)));
+    }
+
+    pub(super) fn count_refused(&self, why: Refusal) {
+        quietly(|| {
+            self.metered(|meters| {
+                let all = Refusal::ALL.iter().zip(&meters.refused);
+                all.filter(|(reason, _)| **reason == why)
+                    .for_each(|(_, counter)| counter.increment(1));
+            });
+            tracing::debug!(
+                target: "tower_keep::retry",
+                retry = self.name.as_str(),
+                reason = why.as_str(),
+                "attempt failed, not trying again"
+            );
+        });
+    }
+
+    fn metered(&self, count: impl FnOnce(&Meters)) {
+        self.meters.with(|| Meters::new(&self.name), count);
+    }
+}
+
+impl Meters {
+    fn new(name: &Name) -> Self {
+        let name = || name.to_string();
+        metrics::describe_counter!(
+            "tower_keep_retries_total",
+            Unit::Count,
+            "Attempts beyond the first."
+        );
+        metrics::describe_counter!(
+            "tower_keep_retries_recovered_total",
+            Unit::Count,
+            "Calls that succeeded, though not at once."
+        );
+        metrics::describe_counter!(
+            "tower_keep_retries_refused_total",
+            Unit::Count,
+            "Calls that failed for good although another attempt might have helped."
+        );
+        Meters {
+            retries: metrics::counter!("tower_keep_retries_total", "retry" => name()),
+            recovered: metrics::counter!("tower_keep_retries_recovered_total", "retry" => name()),
+            refused: Refusal::ALL.map(|why| {
+                metrics::counter!(
+                    "tower_keep_retries_refused_total",
+                    "retry" => name(),
+                    "reason" => why.as_str(),
+                )
+            }),
+        }
+    }
+}
+
+/// Settings of a [`Retry`]; made by [`Retry::builder`].
+#[derive(Clone, Debug)]
+pub struct RetryBuilder {
+    name: Name,
+    policy: Policy,
+    budget: Option<Budget>,
+    chance: Chance,
+}
+
+impl RetryBuilder {
+    /// For a peer that is near: 4 attempts, 25 ms doubled up to 250 ms, full jitter.
+    #[must_use]
+    pub fn network(self) -> Self {
+        let backoff = Backoff::exponential(Duration::from_millis(25));
+        self.attempts(4)
+            .backoff(backoff.max(Duration::from_millis(250)))
+    }
+
+    /// For somebody else's API, where nobody waits on the line: 4 attempts, 500 ms doubled up to 20 s, full jitter,
+    /// hints up to a minute.
+    #[must_use]
+    pub fn api(self) -> Self {
+        let backoff = Backoff::exponential(Duration::from_millis(500));
+        self.attempts(4)
+            .backoff(backoff.max(Duration::from_secs(20)))
+            .max_hint(Duration::from_secs(60))
+    }
+
+    /// How many attempts there are, the first included.
+    ///
+    /// Retries in several layers multiply: keep it low. Must be 1 to 100. Default: 3.
+    #[must_use]
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.policy.attempts = attempts;
+        self
+    }
+
+    /// How long to wait before each retry. Default: 50 ms doubled up to 1 s, full jitter.
+    #[must_use]
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.policy.backoff = backoff;
+        self
+    }
+
+    /// What all retries together may take; `None` for no bound. Default: one of its own, 20 % of the calls of the
+    /// last 10 s and 10 a second.
+    #[must_use]
+    pub fn budget(mut self, budget: impl Into<Option<Budget>>) -> Self {
+        self.budget = budget.into();
+        self
+    }
+
+    /// How long a wait that the peer asks for is heeded. Who asks for more is not tried again: sooner would be
+    /// against its will.
+    ///
+    /// Must be at most a day. Default: 30 s.
+    #[must_use]
+    pub fn max_hint(mut self, wait: Duration) -> Self {
+        self.policy.max_hint = wait;
+        self
+    }
+
+    /// How long after its start a call may still begin attempts. Cuts none off: that is a timeout's work.
+    ///
+    /// Must not be zero. Default: as long as there are attempts.
+    #[must_use]
+    pub fn within(mut self, time: Duration) -> Self {
+        self.policy.within = Some(time);
+        self
+    }
+
+    /// Whether refusals by guards of this process are tried again, too. Default: no, since they are meant.
+    #[must_use]
+    pub fn rejections(mut self, again: bool) -> Self {
+        self.policy.rejections = again;
+        self
+    }
+
+    /// Where jitter comes from. Default: the operating system's seed.
+    #[must_use]
+    pub fn chance(mut self, chance: Chance) -> Self {
+        self.chance = chance;
+        self
+    }
+
+    /// Makes it.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSetting`] names the first setting that makes no sense.
+    pub fn build(self) -> Result<Retry, InvalidSetting> {
+        let owner = format!("retry {:?}", self.name);
+        let policy = &self.policy;
+        if !(1..=MAX_ATTEMPTS).contains(&policy.attempts) {
+            let got = policy.attempts;
+            return Err(InvalidSetting::new(owner, "attempts", got, "1 to 100"));
+        }
+        policy.backoff.check(&owner)?;
+        if policy.max_hint > MAX_HINT {
+            let got = format!("{:?}", policy.max_hint);
+            let must = "at most a day";
+            return Err(InvalidSetting::new(owner, "max_hint", got, must));
+        }
+        if policy.within.is_some_and(|time| time.is_zero()) {
+            let must = "longer than nothing";
+            return Err(InvalidSetting::new(owner, "within", "0ns", must));
+        }
+        Ok(self.unchecked())
+    }
+
+    fn unchecked(self) -> Retry {
+        Retry {
+            shared: Arc::new(Shared {
+                name: self.name,
+                policy: self.policy,
+                budget: self.budget,
+                chance: self.chance,
+                meters: Late::new(),
+            }),
+        }
+    }
+}
