@@ -50,6 +50,10 @@ pub use window::WindowBudget;
 pub struct Budget(Arc<Core>);
 
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one for each budget, behind its Arc"
+)]
 enum Core {
     Window(Window),
     Throttle(Throttle),
