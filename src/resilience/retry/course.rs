@@ -96,6 +96,16 @@ impl Course {
         }
     }
 
+    /// Whether the attempt that has begun is the last there can be.
+    pub(super) fn is_last(&self) -> bool {
+        self.plan.made() >= self.policy().attempts
+    }
+
+    /// The service failed to become ready for the attempt after a pause.
+    pub(super) fn not_ready(&self) {
+        self.retry.shared.count_refused(Refusal::NotReady);
+    }
+
     /// An attempt has succeeded.
     pub(super) fn succeeded(&mut self) {
         self.settle(Outcome::Success);

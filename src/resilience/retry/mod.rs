@@ -15,13 +15,16 @@
 //! | fails, and the wait would pass the deadline | its error is the answer, at once |
 //! | fails by the caller's own fault, or is refused by a guard of this process | its error is the answer |
 //!
+//! [`Retry::run`] does so for code that is no service, [`RetryLayer`] for services; the latter waits until the service
+//! is ready again before each attempt, and for as long as that takes.
+//!
 //! A failure that is not followed by another attempt is counted by its [reason](Refusal).
 //!
 //! | metric | labels |
 //! |---|---|
 //! | `tower_keep_retries_total` | `retry`: the name |
 //! | `tower_keep_retries_recovered_total` | `retry` |
-//! | `tower_keep_retries_refused_total` | `retry`, `reason`: `limit`, `budget`, `deadline`, `hint`, `not_repeatable` |
+//! | `tower_keep_retries_refused_total` | `retry`, `reason`: `limit`, `budget`, `deadline`, `hint`, `not_repeatable`, `not_ready` |
 //!
 //! # Clones
 //!
@@ -84,15 +87,21 @@
 mod backoff;
 mod budget;
 mod course;
+mod future;
 mod hints;
+mod layer;
 mod policy;
 mod run;
+mod service;
 mod settings;
 
 pub use backoff::{Backoff, Chance, Delays, Jitter};
 pub use budget::{BucketBudget, Budget, Reservation, Spent, ThrottleBudget, WindowBudget};
 pub use course::Attempt;
+pub use future::RetryFuture;
 pub use hints::Hint;
+pub use layer::RetryLayer;
 pub use policy::{Advice, Refusal};
 pub use run::{Advise, Retrying};
+pub use service::Retried;
 pub use settings::{Retry, RetryBuilder};

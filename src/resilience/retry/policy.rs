@@ -59,15 +59,18 @@ pub enum Refusal {
     Hint,
     /// The work must not be done twice.
     NotRepeatable,
+    /// The service failed to become ready again.
+    NotReady,
 }
 
 impl Refusal {
-    pub(super) const ALL: [Refusal; 5] = [
+    pub(super) const ALL: [Refusal; 6] = [
         Refusal::Limit,
         Refusal::Budget,
         Refusal::Deadline,
         Refusal::Hint,
         Refusal::NotRepeatable,
+        Refusal::NotReady,
     ];
 
     /// In lower case, words joined by `_`.
@@ -78,6 +81,7 @@ impl Refusal {
             Refusal::Deadline => "deadline",
             Refusal::Hint => "hint",
             Refusal::NotRepeatable => "not_repeatable",
+            Refusal::NotReady => "not_ready",
         }
     }
 }
@@ -122,7 +126,7 @@ pub(super) fn judge_any<E: 'static>(error: &E) -> Judged {
     view(error).map_or((Outcome::Failure, None), judge_error)
 }
 
-fn hint_of(error: &(dyn Error + 'static)) -> Option<Hint> {
+pub(super) fn hint_of(error: &(dyn Error + 'static)) -> Option<Hint> {
     if let Some(rejection) = find::<Rejection>(error) {
         return rejection.wait().map(Hint::After);
     }

@@ -1,0 +1,149 @@
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use pin_project_lite::pin_project;
+use tokio::time::Sleep;
+use tower_service::Service;
+
+use super::{
+    Retry,
+    course::{Course, Pause},
+    policy::{Judged, hint_of},
+};
+use crate::{
+    call::{BoxError, Classify, Ending, Outcome, judged},
+    protocol::{Any, error_verdict},
+};
+
+pin_project! {
+    /// The future of a request that is tried again. Named and unboxed.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct RetryFuture<S, Req, C = ()>
+    where
+        S: Service<Req>,
+    {
+        // Before what settles the attempt: it is dropped first.
+        #[pin]
+        state: State<S::Future>,
+        course: Course,
+        inner: S,
+        // For the attempts to come; none once the last has begun.
+        request: Option<Req>,
+        protocol: Arc<Any<C>>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<F> {
+        Trying { #[pin] attempt: F },
+        Waiting { #[pin] sleep: Sleep, pause: Option<Pause> },
+        Readying { pause: Option<Pause> },
+    }
+}
+
+const TWICE: &str = "polled after completion";
+
+impl<S, Req, C> RetryFuture<S, Req, C>
+where
+    S: Service<Req>,
+    Req: Clone,
+{
+    pub(super) fn new(mut ready: S, request: Req, retry: Retry, protocol: Arc<Any<C>>) -> Self {
+        let mut course = Course::new(retry);
+        course.begin();
+        let again = (!course.is_last()).then(|| request.clone());
+        RetryFuture {
+            state: State::Trying {
+                attempt: ready.call(request),
+            },
+            course,
+            inner: ready,
+            request: again,
+            protocol,
+        }
+    }
+}
+
+impl<S, Req, C> Future for RetryFuture<S, Req, C>
+where
+    S: Service<Req, Error: Into<BoxError>, Response: 'static>,
+    Req: Clone,
+    C: Classify,
+{
+    type Output = Result<S::Response, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            match this.state.as_mut().project() {
+                StateProj::Trying { attempt } => {
+                    let result = ready!(attempt.poll(cx)).map_err(Into::into);
+                    let (outcome, hint) = judge(&this.protocol.0, &result);
+                    if outcome == Outcome::Success {
+                        this.course.succeeded();
+                        return Poll::Ready(result);
+                    }
+                    let advice = this.course.policy().advise_error(outcome, hint);
+                    let Some(pause) = this.course.failed(outcome, advice) else {
+                        return Poll::Ready(result);
+                    };
+                    // Whatever the failed attempt holds is let go of before the wait, its response included.
+                    drop(result);
+                    let (sleep, pause) = (pause.sleep(), Some(pause));
+                    this.state.set(State::Waiting { sleep, pause });
+                }
+                StateProj::Waiting { sleep, pause } => {
+                    ready!(sleep.poll(cx));
+                    let pause = pause.take();
+                    this.state.set(State::Readying { pause });
+                }
+                StateProj::Readying { pause } => {
+                    if let Err(error) = ready!(this.inner.poll_ready(cx)) {
+                        // Given back: no attempt was made.
+                        drop(pause.take());
+                        this.course.not_ready();
+                        return Poll::Ready(Err(error.into()));
+                    }
+                    this.course.resume(pause.take().expect(TWICE));
+                    let request = if this.course.is_last() {
+                        this.request.take()
+                    } else {
+                        this.request.clone()
+                    };
+                    let attempt = this.inner.call(request.expect(TWICE));
+                    this.state.set(State::Trying { attempt });
+                }
+            }
+        }
+    }
+}
+
+fn judge<T: 'static>(classify: &impl Classify, result: &Result<T, BoxError>) -> Judged {
+    let mut ending = Ending::of(match result {
+        Ok(_) => Outcome::Success,
+        Err(error) => error_verdict(&**error),
+    });
+    match result {
+        Ok(response) => ending.response = Some(response),
+        Err(error) => ending.error = Some(&**error),
+    }
+    let hint = result.as_ref().err().and_then(|error| hint_of(&**error));
+    (judged(classify, &ending), hint)
+}
+
+impl<S, Req, C> fmt::Debug for RetryFuture<S, Req, C>
+where
+    S: Service<Req>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RetryFuture")
+            .field("course", &self.course)
+            .finish_non_exhaustive()
+    }
+}

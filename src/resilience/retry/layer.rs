@@ -1,0 +1,80 @@
+use std::{fmt, sync::Arc};
+
+use tower_layer::Layer;
+
+use super::{Retried, Retry};
+use crate::{call::Classify, protocol::Any};
+
+/// Tries requests again that failed: see the [module](super).
+///
+/// Requests are cloned, one for each attempt but the last, and the service too: what it gives away in `poll_ready` is
+/// used by the very handle that it gave it to.
+///
+/// ```
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+/// use tower_keep::{BoxError, retry::{Retry, RetryLayer}};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), BoxError> {
+/// let calls = std::cell::Cell::new(0);
+/// let service = ServiceBuilder::new()
+///     .layer(RetryLayer::any(Retry::named("greeter")))
+///     .service(service_fn(|name: String| {
+///         calls.set(calls.get() + 1);
+///         let away = calls.get() < 3;
+///         async move { if away { Err(std::io::Error::other("reset")) } else { Ok(format!("hello {name}")) } }
+///     }));
+/// assert_eq!(service.oneshot("you".to_owned()).await?, "hello you");
+/// assert_eq!(calls.get(), 3);
+/// # Ok(()) }
+/// ```
+///
+/// # Clones
+///
+/// Every service it makes, and every clone of them, shares the [`Retry`].
+pub struct RetryLayer<P> {
+    retry: Retry,
+    protocol: Arc<P>,
+}
+
+impl RetryLayer<Any> {
+    /// Retries over a service of any kind whose requests can be cloned; its error becomes a `BoxError`.
+    pub fn any(retry: Retry) -> Self {
+        let protocol = Arc::new(Any(()));
+        RetryLayer { retry, protocol }
+    }
+
+    /// Judges attempts by the classifier, which sees [`Ending::response`](crate::call::Ending::response) and
+    /// [`Ending::error`](crate::call::Ending::error): failures, overload and timeouts are worth another attempt.
+    #[must_use]
+    pub fn classify<C: Classify>(self, classify: C) -> RetryLayer<Any<C>> {
+        RetryLayer {
+            retry: self.retry,
+            protocol: Arc::new(Any(classify)),
+        }
+    }
+}
+
+impl<S, P> Layer<S> for RetryLayer<P> {
+    type Service = Retried<S, P>;
+
+    fn layer(&self, inner: S) -> Retried<S, P> {
+        Retried::new(inner, self.retry.clone(), self.protocol.clone())
+    }
+}
+
+impl<P> Clone for RetryLayer<P> {
+    fn clone(&self) -> Self {
+        RetryLayer {
+            retry: self.retry.clone(),
+            protocol: self.protocol.clone(),
+        }
+    }
+}
+
+impl<P> fmt::Debug for RetryLayer<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RetryLayer")
+            .field("retry", &self.retry)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,76 @@
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tower_service::Service;
+
+use super::{Retry, RetryFuture};
+use crate::{
+    call::{BoxError, Classify},
+    protocol::Any,
+};
+
+/// A service whose requests are tried again. Made by [`RetryLayer`](super::RetryLayer).
+pub struct Retried<S, P> {
+    inner: S,
+    retry: Retry,
+    protocol: Arc<P>,
+}
+
+impl<S, P> Retried<S, P> {
+    pub(super) fn new(inner: S, retry: Retry, protocol: Arc<P>) -> Self {
+        Retried {
+            inner,
+            retry,
+            protocol,
+        }
+    }
+
+    /// The wrapped service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+}
+
+impl<S, C, Req> Service<Req> for Retried<S, Any<C>>
+where
+    // The wrapped service, and what is called again.
+    S: Service<Req, Error: Into<BoxError>, Response: 'static> + Clone,
+    Req: Clone,
+    // How an attempt is judged.
+    C: Classify,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = RetryFuture<S, Req, C>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Req) -> Self::Future {
+        // The handle polled ready moves into the future; the spare stays and must be polled before use.
+        let spare = self.inner.clone();
+        let ready = std::mem::replace(&mut self.inner, spare);
+        RetryFuture::new(ready, request, self.retry.clone(), self.protocol.clone())
+    }
+}
+
+/// A clone shares the retry's settings and budget, and keeps no readiness.
+impl<S: Clone, P> Clone for Retried<S, P> {
+    fn clone(&self) -> Self {
+        let (retry, protocol) = (self.retry.clone(), self.protocol.clone());
+        Retried::new(self.inner.clone(), retry, protocol)
+    }
+}
+
+impl<S: fmt::Debug, P> fmt::Debug for Retried<S, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Retried")
+            .field("inner", &self.inner)
+            .field("retry", &self.retry)
+            .finish_non_exhaustive()
+    }
+}

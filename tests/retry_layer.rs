@@ -1,0 +1,294 @@
+//! Services whose requests are tried again, on a paused clock.
+
+use std::{
+    collections::VecDeque,
+    future::{Future, Ready, ready},
+    io::Error,
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tokio::time::{Instant, timeout};
+use tower::{Layer, Service, ServiceExt};
+use tower_keep::{
+    BoxError, Outcome, Rejection,
+    call::{Ending, Moment},
+    retry::{Backoff, Budget, Retried, Retry, RetryLayer},
+};
+
+const WAIT: Duration = Duration::from_millis(100);
+
+#[tokio::test(start_paused = true)]
+async fn each_attempt_is_made_on_the_handle_that_became_ready_for_it() {
+    let script = Script::new([Err("down"), Err("down"), Ok(1), Err("down"), Ok(2)]);
+    let mut service = layered(&script, retry(3));
+    for expected in [1, 2] {
+        let began = Instant::now();
+        let answer = service.ready().await.unwrap().call("ask").await.unwrap();
+        assert_eq!(answer.0, expected);
+        assert!(began.elapsed() >= WAIT);
+    }
+    assert_eq!(script.requests(), ["ask"; 5]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_error_is_the_error() {
+    let script = Script::new([Err("first"), Err("second"), Ok(3)]);
+    let error = layered(&script, retry(2)).oneshot("ask").await.unwrap_err();
+    assert_eq!(error.to_string(), "second");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_under_other_errors_is_not_repeated() {
+    #[derive(Debug)]
+    struct Outer(Rejection);
+    impl std::fmt::Display for Outer {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("outer")
+        }
+    }
+    impl std::error::Error for Outer {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+    let calls = Arc::new(Mutex::new(0));
+    let service = tower::service_fn(|_: &'static str| {
+        *calls.lock().unwrap() += 1;
+        ready(Err::<(), _>(Outer(Rejection::overloaded("shed"))))
+    });
+    let layer = RetryLayer::any(retry(3));
+    assert!(layer.layer(service).oneshot("ask").await.is_err());
+    assert_eq!(*calls.lock().unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_can_be_failures_and_are_let_go_of_before_the_wait() {
+    let script = Script::new([Ok(500), Ok(200), Ok(404)]);
+    let layer =
+        RetryLayer::any(retry(2)).classify(|end: &Ending<'_>| match end.response::<Answer>() {
+            Some(answer) if answer.0 >= 500 => Outcome::Failure,
+            Some(answer) if answer.0 >= 400 => Outcome::Ignored,
+            _ => end.verdict(),
+        });
+    let service = layer.layer(script.service());
+    let mut call = Box::pin(service.clone().oneshot("ask"));
+    assert!(timeout(WAIT / 2, &mut call).await.is_err(), "in its wait");
+    assert_eq!(
+        Arc::strong_count(&script.held),
+        1,
+        "nothing holds the bad answer"
+    );
+    assert_eq!(call.await.unwrap().0, 200);
+    // What is the caller's own fault is an answer.
+    assert_eq!(service.oneshot("ask").await.unwrap().0, 404);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_waits_for_readiness_and_holds_its_place_in_the_budget() {
+    let script = Script::new([Err("down"), Ok(1)]);
+    let (retry, budget) = budgeted();
+    let mut call = Box::pin(layered(&script, retry).oneshot("ask"));
+    assert!(timeout(WAIT / 2, &mut call).await.is_err());
+    script.set_ready(Readiness::Busy);
+    assert!(timeout(WAIT * 10, &mut call).await.is_err());
+    assert_eq!(script.requests().len(), 1, "not called while it is busy");
+    assert_eq!(available(&budget), 0);
+    drop(call);
+    assert_eq!(available(&budget), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_breaks_in_between_ends_the_call_and_is_counted() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _listening = metrics::set_default_local_recorder(&recorder);
+    let script = Script::new([Err("down"), Ok(1)]);
+    let (retry, budget) = budgeted();
+    let mut call = Box::pin(layered(&script, retry).oneshot("ask"));
+    assert!(timeout(WAIT / 2, &mut call).await.is_err());
+    script.set_ready(Readiness::Broken);
+    assert_eq!(call.await.unwrap_err().to_string(), "broken");
+    assert_eq!(available(&budget), 1);
+    let counted = r#"tower_keep_retries_refused_total{retry="peer",reason="not_ready"} 1"#;
+    assert!(recorder.handle().render().contains(counted));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_dropped_after_it_was_ready_leaves_nothing_behind() {
+    let script = Script::new([Ok(1)]);
+    let (retry, budget) = budgeted();
+    let mut service = layered(&script, retry);
+    service.ready().await.unwrap();
+    drop(service);
+    assert_eq!(available(&budget), 1);
+    assert_eq!(Arc::strong_count(&script.held), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn clones_share_the_budget_but_no_readiness() {
+    let script = Script::new([Err("down"), Ok(1), Err("down"), Ok(2)]);
+    let (retry, budget) = budgeted();
+    let mut service = layered(&script, retry);
+    service.ready().await.unwrap();
+    // Strict's clones start out not ready: one that took the readiness over would panic here.
+    let clone = service.clone();
+    assert_eq!(service.call("ask").await.unwrap().0, 1);
+    assert_eq!(available(&budget), 0);
+    assert!(clone.oneshot("ask").await.is_err(), "the budget is used up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_are_cloned_only_for_attempts_to_come() {
+    struct Counted(Arc<Mutex<u32>>);
+    impl Clone for Counted {
+        fn clone(&self) -> Self {
+            *self.0.lock().unwrap() += 1;
+            Counted(self.0.clone())
+        }
+    }
+    for (attempts, clones) in [(1, 0), (2, 1), (3, 2)] {
+        let count = Arc::new(Mutex::new(0));
+        let service = tower::service_fn(|_: Counted| ready(Err::<(), _>(Error::other("down"))));
+        let service = RetryLayer::any(retry(attempts)).layer(service);
+        let _ = service.oneshot(Counted(count.clone())).await;
+        assert_eq!(*count.lock().unwrap(), clones, "{attempts} attempts");
+    }
+}
+
+#[test]
+fn it_is_send_and_sync_and_can_be_boxed() {
+    fn shared<T: Send + Sync>(value: T) -> T {
+        value
+    }
+    fn sent<F: Future + Send>(_: F) {}
+    let script = Script::new([]);
+    let mut service = shared(layered(&script, retry(2)));
+    let _ = service.poll_ready(&mut Context::from_waker(std::task::Waker::noop()));
+    script.shared.lock().unwrap().answers.push_back(Ok(1));
+    sent(service.call("ask"));
+    let _: tower::util::BoxCloneService<&'static str, Answer, BoxError> =
+        tower::util::BoxCloneService::new(service);
+}
+
+fn retry(attempts: u32) -> Retry {
+    let steady = Backoff::constant(WAIT);
+    let builder = Retry::builder("peer").attempts(attempts).backoff(steady);
+    builder.budget(None).build().unwrap()
+}
+
+/// Three attempts, but one retry in all.
+fn budgeted() -> (Retry, Budget) {
+    let budget = Budget::window().ratio(0.0).per_second(0.1).build().unwrap();
+    let builder = Retry::builder("peer").backoff(Backoff::constant(WAIT));
+    (builder.budget(budget.clone()).build().unwrap(), budget)
+}
+
+fn available(budget: &Budget) -> u64 {
+    budget.available(&Moment::default())
+}
+
+fn layered(script: &Script, retry: Retry) -> Retried<Strict, tower_keep::protocol::Any> {
+    RetryLayer::any(retry).layer(script.service())
+}
+
+/// An answer that shows how long it is held.
+#[derive(Debug)]
+struct Answer(u32, #[allow(dead_code)] Arc<()>);
+
+/// What a service will answer, and what it was asked.
+struct Script {
+    shared: Arc<Mutex<Scripted>>,
+    /// Held by every answer.
+    held: Arc<()>,
+}
+
+struct Scripted {
+    answers: VecDeque<Result<u32, &'static str>>,
+    requests: Vec<&'static str>,
+    readiness: Readiness,
+}
+
+#[derive(Clone, Copy)]
+enum Readiness {
+    Ready,
+    Busy,
+    Broken,
+}
+
+impl Script {
+    fn new<const N: usize>(answers: [Result<u32, &'static str>; N]) -> Self {
+        let scripted = Scripted {
+            answers: answers.into(),
+            requests: Vec::new(),
+            readiness: Readiness::Ready,
+        };
+        Script {
+            shared: Arc::new(Mutex::new(scripted)),
+            held: Arc::new(()),
+        }
+    }
+
+    fn service(&self) -> Strict {
+        Strict {
+            shared: self.shared.clone(),
+            held: Arc::downgrade(&self.held),
+            ready: false,
+        }
+    }
+
+    fn set_ready(&self, readiness: Readiness) {
+        self.shared.lock().unwrap().readiness = readiness;
+    }
+
+    fn requests(&self) -> Vec<&'static str> {
+        self.shared.lock().unwrap().requests.clone()
+    }
+}
+
+/// Panics when called on a handle that was not itself polled ready; clones start out not ready.
+struct Strict {
+    shared: Arc<Mutex<Scripted>>,
+    held: std::sync::Weak<()>,
+    ready: bool,
+}
+
+impl Clone for Strict {
+    fn clone(&self) -> Self {
+        Strict {
+            shared: self.shared.clone(),
+            held: self.held.clone(),
+            ready: false,
+        }
+    }
+}
+
+impl Service<&'static str> for Strict {
+    type Response = Answer;
+    type Error = Error;
+    type Future = Ready<Result<Answer, Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        match self.shared.lock().unwrap().readiness {
+            Readiness::Ready => {
+                self.ready = true;
+                Poll::Ready(Ok(()))
+            }
+            Readiness::Busy => Poll::Pending,
+            Readiness::Broken => Poll::Ready(Err(Error::other("broken"))),
+        }
+    }
+
+    fn call(&mut self, request: &'static str) -> Self::Future {
+        assert!(
+            std::mem::take(&mut self.ready),
+            "called without being ready"
+        );
+        let mut shared = self.shared.lock().unwrap();
+        shared.requests.push(request);
+        let answer = shared.answers.pop_front().expect("an answer");
+        let held = self.held.upgrade().expect("the script lives");
+        ready(answer.map(|n| Answer(n, held)).map_err(Error::other))
+    }
+}
