@@ -85,6 +85,7 @@
 //! ```
 
 mod backoff;
+mod body;
 mod budget;
 mod course;
 mod future;
@@ -96,6 +97,7 @@ mod service;
 mod settings;
 
 pub use backoff::{Backoff, Chance, Delays, Jitter};
+pub use body::{ReplayBody, Superseded};
 pub use budget::{BucketBudget, Budget, Reservation, Spent, ThrottleBudget, WindowBudget};
 pub use course::Attempt;
 pub use future::RetryFuture;
