@@ -100,7 +100,7 @@ impl<B> ReplayBody<B> {
     /// `None` if it was too long to be kept, or has failed.
     pub fn again(&self) -> Option<Self> {
         let mut kept = self.locked();
-        if kept.room.is_none() || matches!(kept.source, Source::Broken) {
+        if !kept.can_go_again() {
             return None;
         }
         kept.turn = kept.turn.checked_add(1)?;
@@ -112,10 +112,21 @@ impl<B> ReplayBody<B> {
         })
     }
 
+    /// Whether it could be sent again, without doing so.
+    pub fn can_go_again(&self) -> bool {
+        self.locked().can_go_again()
+    }
+
     /// Held while the source is polled, too: nobody else may read it meanwhile, and an earlier sending only looks
     /// whether it may go on.
     fn locked(&self) -> MutexGuard<'_, Kept<B>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<B> Kept<B> {
+    fn can_go_again(&self) -> bool {
+        self.room.is_some() && !matches!(self.source, Source::Broken)
     }
 }
 

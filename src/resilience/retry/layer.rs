@@ -36,21 +36,28 @@ pub struct RetryLayer<P> {
     protocol: Arc<P>,
 }
 
+impl<P> RetryLayer<P> {
+    pub(super) fn new(retry: Retry, protocol: P) -> Self {
+        let protocol = Arc::new(protocol);
+        RetryLayer { retry, protocol }
+    }
+
+    pub(super) fn into_parts(self) -> (Retry, Arc<P>) {
+        (self.retry, self.protocol)
+    }
+}
+
 impl RetryLayer<Any> {
     /// Retries over a service of any kind whose requests can be cloned; its error becomes a `BoxError`.
     pub fn any(retry: Retry) -> Self {
-        let protocol = Arc::new(Any(()));
-        RetryLayer { retry, protocol }
+        RetryLayer::new(retry, Any(()))
     }
 
     /// Judges attempts by the classifier, which sees [`Ending::response`](crate::call::Ending::response) and
     /// [`Ending::error`](crate::call::Ending::error): failures, overload and timeouts are worth another attempt.
     #[must_use]
     pub fn classify<C: Classify>(self, classify: C) -> RetryLayer<Any<C>> {
-        RetryLayer {
-            retry: self.retry,
-            protocol: Arc::new(Any(classify)),
-        }
+        RetryLayer::new(self.retry, Any(classify))
     }
 }
 

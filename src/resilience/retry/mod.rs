@@ -17,6 +17,9 @@
 //!
 //! [`Retry::run`] does so for code that is no service, [`RetryLayer`] for services; the latter waits until the service
 //! is ready again before each attempt, and for as long as that takes.
+//! Over HTTP, only what may be sent twice is: idempotent methods, what has an `Idempotency-Key`, and what
+//! [`repeatable`](RetryLayer::repeatable) says; its body is streamed, and kept up to 64 KiB. Retries carry their
+//! [`Attempt`] in the request's extensions, and a `grpc-timeout` is a deadline.
 //!
 //! A failure that is not followed by another attempt is counted by its [reason](Refusal).
 //!
@@ -87,6 +90,7 @@
 mod backoff;
 mod body;
 mod budget;
+mod client;
 mod course;
 mod future;
 mod hints;
@@ -99,6 +103,7 @@ mod settings;
 pub use backoff::{Backoff, Chance, Delays, Jitter};
 pub use body::{ReplayBody, Superseded};
 pub use budget::{BucketBudget, Budget, Reservation, Spent, ThrottleBudget, WindowBudget};
+pub use client::{AsIs, HttpRetryFuture, MapBody, Replay};
 pub use course::Attempt;
 pub use future::RetryFuture;
 pub use hints::Hint;

@@ -32,6 +32,23 @@ impl<S, P> Retried<S, P> {
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
+
+    pub(super) fn poll_inner<Req>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>>
+    where
+        S: Service<Req>,
+    {
+        self.inner.poll_ready(cx)
+    }
+
+    /// The handle polled ready moves into the future; the spare stays and must be polled before use.
+    pub(super) fn take_ready(&mut self) -> (S, Retry, Arc<P>)
+    where
+        S: Clone,
+    {
+        let spare = self.inner.clone();
+        let ready = std::mem::replace(&mut self.inner, spare);
+        (ready, self.retry.clone(), self.protocol.clone())
+    }
 }
 
 impl<S, C, Req> Service<Req> for Retried<S, Any<C>>
@@ -47,14 +64,12 @@ where
     type Future = RetryFuture<S, Req, C>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(cx).map_err(Into::into)
+        self.poll_inner(cx).map_err(Into::into)
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        // The handle polled ready moves into the future; the spare stays and must be polled before use.
-        let spare = self.inner.clone();
-        let ready = std::mem::replace(&mut self.inner, spare);
-        RetryFuture::new(ready, request, self.retry.clone(), self.protocol.clone())
+        let (ready, retry, protocol) = self.take_ready();
+        RetryFuture::new(ready, request, retry, protocol)
     }
 }
 

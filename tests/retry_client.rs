@@ -1,0 +1,347 @@
+//! HTTP and gRPC requests that are tried again, on a paused clock.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    io::Error,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Full};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tokio::time::{Instant, timeout};
+use tower::{Layer, Service, ServiceExt};
+use tower_keep::{
+    Outcome,
+    call::Ending,
+    protocol::Client,
+    retry::{Attempt, Backoff, Replay, ReplayBody, Retried, Retry, RetryLayer},
+};
+
+const WAIT: Duration = Duration::from_millis(100);
+
+#[tokio::test(start_paused = true)]
+async fn a_request_is_sent_again_with_its_whole_body() {
+    let peer = Peer::answering([
+        status(503),
+        status(500),
+        status(200),
+        status(502),
+        status(204),
+    ]);
+    let mut client = client(&peer);
+    for expected in [200, 204] {
+        let request = request(Method::PUT, "an order");
+        let answer = client.ready().await.unwrap().call(request).await.unwrap();
+        assert_eq!(answer.status(), expected);
+    }
+    assert_eq!(peer.bodies(), ["an order"; 5]);
+    // The first attempt says nothing of itself.
+    let attempts = [None, Some(2), Some(3), None, Some(2)];
+    assert_eq!(peer.attempts(), attempts);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_connection_is_tried_again_and_the_last_error_is_the_error() {
+    let peer = Peer::answering([Err("reset"), status(200), Err("1"), Err("2"), Err("3")]);
+    let client = client(&peer);
+    let answer = client.clone().oneshot(request(Method::GET, "")).await;
+    assert_eq!(answer.unwrap().status(), 200);
+    let error = client.oneshot(request(Method::GET, "")).await.unwrap_err();
+    assert_eq!(error.to_string(), "3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_must_not_be_done_twice_is_sent_once_and_counted() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _listening = metrics::set_default_local_recorder(&recorder);
+    let peer = Peer::answering([status(503), status(503), status(200)]);
+    let client = client(&peer);
+    let answer = client
+        .clone()
+        .oneshot(request(Method::POST, "an order"))
+        .await;
+    assert_eq!(answer.unwrap().status(), 503);
+    assert_eq!(peer.bodies(), ["an order"]);
+    let counted = r#"tower_keep_retries_refused_total{retry="peer",reason="not_repeatable"} 1"#;
+    assert!(recorder.handle().render().contains(counted));
+
+    let mut request = request(Method::POST, "an order");
+    let key = "8e03978e".parse().unwrap();
+    request.headers_mut().insert("idempotency-key", key);
+    assert_eq!(client.oneshot(request).await.unwrap().status(), 200);
+    assert_eq!(peer.bodies(), ["an order"; 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_longer_than_the_cap_is_sent_once() {
+    let peer = Peer::answering([status(503), status(503), status(200)]);
+    let layer = RetryLayer::client(retry()).replay_at_most(8);
+    let client = layer.layer(peer.clone());
+    let answer = client
+        .clone()
+        .oneshot(request(Method::PUT, "123456789"))
+        .await;
+    assert_eq!(answer.unwrap().status(), 503);
+    let answer = client.oneshot(request(Method::PUT, "12345678")).await;
+    assert_eq!(answer.unwrap().status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_callers_own_fault_is_an_answer() {
+    let peer = Peer::answering([status(404), status(404), status(200)]);
+    let answer = client(&peer).oneshot(request(Method::GET, "")).await;
+    assert_eq!(answer.unwrap().status(), 404);
+    // Unless a classifier knows better.
+    let layer = RetryLayer::client(retry()).classify(|end: &Ending<'_>| match end.status() {
+        Some(status) if status == 404 => Outcome::Failure,
+        _ => end.verdict(),
+    });
+    let answer = layer.layer(peer).oneshot(request(Method::GET, "")).await;
+    assert_eq!(answer.unwrap().status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_is_heeded() {
+    let began = Instant::now();
+    let peer = Peer::answering([with(503, "retry-after", "7"), status(200)]);
+    let answer = client(&peer).oneshot(request(Method::GET, "")).await;
+    assert_eq!(answer.unwrap().status(), 200);
+    assert_eq!(began.elapsed(), Duration::from_secs(7));
+
+    let peer = Peer::answering([with(503, "retry-after", "3600")]);
+    let answer = client(&peer).oneshot(request(Method::GET, "")).await;
+    assert_eq!(answer.unwrap().status(), 503, "nobody waits an hour");
+}
+
+/// An empty body that is sent only once was superseded before it was sent.
+#[tokio::test(start_paused = true)]
+async fn an_empty_body_is_sent_where_nothing_is_kept_too() {
+    let peer = Peer::answering([status(200), status(200)]);
+    let posted = client(&peer).oneshot(request(Method::POST, "")).await;
+    assert_eq!(posted.unwrap().status(), 200);
+    let once = Retry::builder("peer").attempts(1).build().unwrap();
+    let client = RetryLayer::client(once).layer(peer);
+    let answer = client.oneshot(request(Method::GET, "")).await;
+    assert_eq!(answer.unwrap().status(), 200);
+}
+
+/// The connection of a failed attempt was in use all through the backoff.
+#[tokio::test(start_paused = true)]
+async fn the_failed_response_is_let_go_of_before_the_wait() {
+    let peer = Peer::answering([status(503), status(200)]);
+    let mut call = Box::pin(client(&peer).oneshot(request(Method::GET, "")));
+    assert!(timeout(WAIT / 2, &mut call).await.is_err(), "in its wait");
+    assert_eq!(
+        Arc::strong_count(&peer.held),
+        2,
+        "the peer, and its handle in the call"
+    );
+    assert_eq!(call.await.unwrap().status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grpc_call_is_repeatable_when_somebody_says_so() {
+    let peer = || {
+        let away = with(200, "grpc-status", "14");
+        Peer::answering([away.clone(), away.clone(), away])
+    };
+    let layer = RetryLayer::grpc_client(retry());
+    let run = async |layer: RetryLayer<Replay<_>>, peer: Peer| {
+        let answer = layer
+            .layer(peer.clone())
+            .oneshot(grpc("10S"))
+            .await
+            .unwrap();
+        assert_eq!(answer.headers()["grpc-status"], "14");
+        peer.bodies().len()
+    };
+    assert_eq!(run(layer.clone(), peer()).await, 1);
+    let layer = layer.repeatable(|request| request.uri.path().ends_with("/Get"));
+    assert_eq!(run(layer.clone(), peer()).await, 3);
+
+    let told_not_to = Peer::answering([Ok(vec![
+        ("grpc-status", "14"),
+        ("grpc-retry-pushback-ms", "-1"),
+    ])]);
+    assert_eq!(run(layer, told_not_to).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_limit_of_a_grpc_call_is_its_deadline() {
+    let began = Instant::now();
+    let away = with(200, "grpc-status", "14");
+    let peer = Peer::answering([away.clone(), away.clone(), away]);
+    let layer = RetryLayer::grpc_client(retry()).repeatable(|_| true);
+    layer
+        .layer(peer.clone())
+        .oneshot(grpc("150m"))
+        .await
+        .unwrap();
+    assert_eq!((peer.bodies().len(), began.elapsed()), (2, WAIT));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_predicate_that_panics_sends_nothing_twice() {
+    let peer = Peer::answering([status(503)]);
+    let layer = RetryLayer::client(retry()).repeatable(|_| panic!("a bug"));
+    let answer = layer.layer(peer).oneshot(request(Method::GET, "")).await;
+    assert_eq!(answer.unwrap().status(), 503);
+}
+
+#[tokio::test]
+async fn it_fits_hyper_util_and_tonic_as_they_are() {
+    fn check<B, S: Service<Request<B>, Future: Send> + Clone + Send + 'static>(_: S) {}
+    use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+    let hyper = Client::builder(TokioExecutor::new()).build_http();
+    check::<Full<Bytes>, _>(RetryLayer::client(retry()).layer(hyper));
+    let channel = tonic::transport::Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
+    let layer = RetryLayer::grpc_client(retry()).request_body(tonic::body::Body::new);
+    check::<tonic::body::Body, _>(layer.layer(channel));
+}
+
+fn retry() -> Retry {
+    let builder = Retry::builder("peer").backoff(Backoff::constant(WAIT));
+    builder.budget(None).build().unwrap()
+}
+
+fn client(peer: &Peer) -> Retried<Peer, Replay<Client>> {
+    RetryLayer::client(retry()).layer(peer.clone())
+}
+
+fn request(method: Method, body: &'static str) -> Request<Full<Bytes>> {
+    let builder = Request::builder().method(method).uri("/orders");
+    builder.body(Full::from(body)).unwrap()
+}
+
+fn grpc(limit: &str) -> Request<Full<Bytes>> {
+    let builder = Request::builder().method(Method::POST).uri("/greeter/Get");
+    let builder = builder.header("content-type", "application/grpc");
+    builder
+        .header("grpc-timeout", limit)
+        .body(Full::from("hello"))
+        .unwrap()
+}
+
+/// Headers, of which `:status` is the status; or an error.
+type Scripted = Result<Vec<(&'static str, &'static str)>, &'static str>;
+
+fn status(status: u16) -> Scripted {
+    with(status, "x-peer", "scripted")
+}
+
+fn with(status: u16, name: &'static str, value: &'static str) -> Scripted {
+    let status = match status {
+        200 => "200",
+        204 => "204",
+        404 => "404",
+        500 => "500",
+        502 => "502",
+        _ => "503",
+    };
+    Ok(vec![(":status", status), (name, value)])
+}
+
+/// Panics when called on a handle that was not itself polled ready; clones start out not ready.
+struct Peer {
+    shared: Arc<Mutex<Shared>>,
+    /// Held by every body of an answer.
+    held: Arc<()>,
+    ready: bool,
+}
+
+#[derive(Default)]
+struct Shared {
+    answers: VecDeque<Scripted>,
+    bodies: Vec<Bytes>,
+    attempts: Vec<Option<u32>>,
+}
+
+impl Peer {
+    fn answering<const N: usize>(answers: [Scripted; N]) -> Self {
+        let shared = Shared {
+            answers: answers.into(),
+            ..Shared::default()
+        };
+        Peer {
+            shared: Arc::new(Mutex::new(shared)),
+            held: Arc::new(()),
+            ready: false,
+        }
+    }
+
+    fn bodies(&self) -> Vec<Bytes> {
+        self.shared.lock().unwrap().bodies.clone()
+    }
+
+    fn attempts(&self) -> Vec<Option<u32>> {
+        self.shared.lock().unwrap().attempts.clone()
+    }
+}
+
+impl Clone for Peer {
+    fn clone(&self) -> Self {
+        Peer {
+            shared: self.shared.clone(),
+            held: self.held.clone(),
+            ready: false,
+        }
+    }
+}
+
+impl Service<Request<ReplayBody<Full<Bytes>>>> for Peer {
+    type Response = Response<Held>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Held>, Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.ready = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<ReplayBody<Full<Bytes>>>) -> Self::Future {
+        assert!(
+            std::mem::take(&mut self.ready),
+            "called without being ready"
+        );
+        let (shared, held) = (self.shared.clone(), Arc::downgrade(&self.held));
+        Box::pin(async move {
+            let attempt = request.extensions().get::<Attempt>().map(Attempt::number);
+            let body = request.into_body().collect().await.map_err(Error::other)?;
+            let mut shared = shared.lock().unwrap();
+            shared.bodies.push(body.to_bytes());
+            shared.attempts.push(attempt);
+            let answer = shared.answers.pop_front().expect("an answer");
+            let mut response = Response::new(Held(held.upgrade()));
+            for (name, value) in answer.map_err(Error::other)? {
+                match name {
+                    ":status" => *response.status_mut() = value.parse().unwrap(),
+                    _ => drop(response.headers_mut().insert(name, value.parse().unwrap())),
+                }
+            }
+            Ok(response)
+        })
+    }
+}
+
+/// The body of an answer, which shows how long it is held.
+#[derive(Debug)]
+struct Held(#[allow(dead_code)] Option<Arc<()>>);
+
+impl Body for Held {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        Poll::Ready(None)
+    }
+}
