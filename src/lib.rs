@@ -27,6 +27,7 @@
 //! | [`errors`] | error groups |
 //! | [`operation`](mod@observe::operation) | the same for code that is no service |
 //! | [`retry`] | another attempt after a failure, within a budget |
+//! | [`breaker`] | circuit breakers |
 //! | [`guard`] | guards, and the one service that serves them all |
 //! | [`protocol`] | how calls are read, judged and refused: any, server, client, gRPC client |
 //! | [`call`] | what everybody agrees on: outcomes, rejections, the end of a call |
@@ -58,6 +59,7 @@ pub mod call;
 pub mod guard;
 pub mod observe;
 pub mod protocol;
+pub mod resilience;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod resilience;
@@ -70,6 +72,7 @@ pub use guard::{Guard, GuardLayer, Guarded};
 pub use observe::logging;
 pub use observe::{context, errors, observe, operation::operation, track};
 pub use resilience::retry::{self, Retry};
+pub use resilience::breaker::{self, CallError, CircuitBreaker};
 pub use track::Track;
 
 /// The snippets of the README are tests.

@@ -110,6 +110,7 @@ pub struct Rejection {
     guard: Name,
     reason: Option<Name>,
     retry_after: Option<Duration>,
+    last_error: Option<Name>,
 }
 
 impl Rejection {
@@ -120,6 +121,7 @@ impl Rejection {
             guard: guard.into(),
             reason: None,
             retry_after: None,
+            last_error: None,
         }
     }
 
@@ -145,6 +147,18 @@ impl Rejection {
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
+    }
+
+    /// Adds the error that made the guard refuse; callers over the wire do not see it.
+    #[must_use]
+    pub fn last_error(mut self, error: impl Into<Name>) -> Self {
+        self.last_error = Some(error.into());
+        self
+    }
+
+    /// The error that made the guard refuse, if it knows one.
+    pub fn caused_by(&self) -> Option<&str> {
+        self.last_error.as_ref().map(Name::as_str)
     }
 
     /// Why it was refused, as a kind.

@@ -1,0 +1,94 @@
+//! Circuit breakers: stop calling what fails, and find out when it is well again.
+//!
+//! Use one round each thing that can fail by itself: a host, a database, a peer service. Not round a service that
+//! many independent things stand behind: one of them would take the others down.
+//!
+//! Place in the stack: inside of retries, outside of the attempt's timeout.
+//!
+//! # What happens
+//!
+//! | state | calls | ends when |
+//! |---|---|---|
+//! | closed | pass and are counted | the failure rate, the slow rate or the failures in a row reach their limit |
+//! | open | are refused | its time is over and a call comes; the time doubles with each failed recovery |
+//! | half open | the probes pass, the rest is refused | enough probes succeeded, too many failed, or their time is over |
+//! | forced open, disabled | are refused, or pass uncounted | [`reset`](CircuitBreaker::reset) |
+//!
+//! `Failure`, `TimedOut`, `Panicked` and `Overload` are failures, and so is a service that fails to become ready.
+//! `Ignored` and `Rejected` count nothing and give a probe back; so does `Cancelled`, unless the call lasted the
+//! [slow limit](CircuitBreakerBuilder::slow_call). A result that comes after the state has changed counts nothing.
+//!
+//! Each transition is an event of the target `tower_keep::breaker`, a count in
+//! `tower_keep_breaker_transitions_total`, a change of `tower_keep_breaker_state{breaker, state}` and an item
+//! for [subscribers](CircuitBreaker::subscribe), in order.
+//!
+//! # Clones
+//!
+//! Clones of a breaker, of its layers and of their services are the same circuit. None carries a permit.
+//!
+//! # Cancellation
+//!
+//! A permit, future or body that is dropped settles as cancelled.
+//!
+//! # Example
+//!
+//! ```
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//! use tower_keep::CircuitBreaker;
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_keep::BoxError> {
+//! let breaker = CircuitBreaker::builder("quotes").build()?;
+//! let service = ServiceBuilder::new()
+//!     .layer(breaker.layer().any())
+//!     .service(service_fn(|id: u32| async move { Ok::<_, std::io::Error>(id) }));
+//! assert_eq!(service.oneshot(7).await?, 7);
+//! assert_eq!(breaker.call(async { Ok::<_, std::io::Error>(8) }).await?, 8);
+//! assert_eq!(breaker.counts().calls, 2);
+//! # Ok(()) }
+//! ```
+//!
+//! # Example, customised
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower_keep::{CircuitBreaker, Outcome, breaker::State};
+//!
+//! let breaker = CircuitBreaker::builder("payments")
+//!     .count_window(50)
+//!     .consecutive_failures(2)
+//!     .slow_call(Duration::from_secs(2))
+//!     .slow_rate(0.8)
+//!     .build()?;
+//! for _ in 0..2 {
+//!     breaker.try_acquire()?.settle(Outcome::Failure);
+//! }
+//! assert_eq!(breaker.state(), State::Open);
+//! let refused = breaker.try_acquire().unwrap_err();
+//! assert_eq!(refused.why(), Some("consecutive_failures"));
+//! assert!(refused.wait().is_some());
+//!
+//! let error = CircuitBreaker::builder("payments").failure_rate(50.0).build().unwrap_err();
+//! assert_eq!(
+//!     error.to_string(),
+//!     r#"breaker "payments": failure_rate is 50, must be above 0 and at most 1 (a fraction; did you mean 0.5?)"#
+//! );
+//! # Ok::<_, tower_keep::BoxError>(())
+//! ```
+
+mod core;
+mod events;
+mod guard;
+mod handle;
+mod open_ready;
+mod run;
+mod settings;
+mod window;
+
+pub use self::core::State;
+pub use events::{Reason, Transition};
+pub use guard::BreakerLayers;
+pub use handle::{BreakerPermit, CircuitBreaker};
+pub use open_ready::{OpenReady, OpenReadyFuture, OpenReadyLayer};
+pub use run::{BreakerCall, CallError, Permit};
+pub use settings::CircuitBreakerBuilder;
+pub use window::Counts;

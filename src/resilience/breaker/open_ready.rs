@@ -1,0 +1,125 @@
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::CircuitBreaker;
+
+/// Makes a service ready while a circuit refuses; made by [`CircuitBreaker::open_ready`].
+#[derive(Clone, Debug)]
+pub struct OpenReadyLayer(CircuitBreaker);
+
+impl OpenReadyLayer {
+    pub(super) fn new(breaker: CircuitBreaker) -> Self {
+        OpenReadyLayer(breaker)
+    }
+}
+
+impl<S> Layer<S> for OpenReadyLayer {
+    type Service = OpenReady<S>;
+
+    fn layer(&self, inner: S) -> OpenReady<S> {
+        OpenReady {
+            inner,
+            granted: false,
+            breaker: self.0.clone(),
+        }
+    }
+}
+
+/// Ready while the circuit refuses; a call that passes after all waits inside of its future.
+#[derive(Debug)]
+pub struct OpenReady<S> {
+    inner: S,
+    granted: bool,
+    breaker: CircuitBreaker,
+}
+
+/// A clone keeps no readiness: that belongs to the handle that was polled.
+impl<S: Clone> Clone for OpenReady<S> {
+    fn clone(&self) -> Self {
+        OpenReady {
+            inner: self.inner.clone(),
+            granted: false,
+            breaker: self.breaker.clone(),
+        }
+    }
+}
+
+impl<S: Service<Req> + Clone, Req> Service<Req> for OpenReady<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = OpenReadyFuture<S, Req>;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.granted = false;
+        match self.inner.poll_ready(cx) {
+            Poll::Ready(ready) => {
+                ready?;
+                self.granted = true;
+                Poll::Ready(Ok(()))
+            }
+            Poll::Pending if self.breaker.would_refuse() => Poll::Ready(Ok(())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    #[inline]
+    fn call(&mut self, request: Req) -> Self::Future {
+        let state = if std::mem::take(&mut self.granted) {
+            State::Calling {
+                future: self.inner.call(request),
+            }
+        } else {
+            // The handle that waits is the one that was polled; the spare is polled before it is used.
+            let spare = self.inner.clone();
+            let inner = std::mem::replace(&mut self.inner, spare);
+            State::Waiting {
+                inner,
+                request: Some(request),
+            }
+        };
+        OpenReadyFuture { state }
+    }
+}
+
+pin_project! {
+    /// The future of [`OpenReady`].
+    pub struct OpenReadyFuture<S, Req> where S: Service<Req> {
+        #[pin]
+        state: State<S, S::Future, Req>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<S, F, Req> {
+        Waiting { inner: S, request: Option<Req> },
+        Calling { #[pin] future: F },
+    }
+}
+
+impl<S: Service<Req>, Req> Future for OpenReadyFuture<S, Req> {
+    type Output = Result<S::Response, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            match state.as_mut().project() {
+                StateProj::Waiting { inner, request } => {
+                    ready!(inner.poll_ready(cx))?;
+                    let request = request.take().expect("polled after completion");
+                    let future = inner.call(request);
+                    state.set(State::Calling { future });
+                }
+                StateProj::Calling { future } => return future.poll(cx),
+            }
+        }
+    }
+}

@@ -1,0 +1,316 @@
+use std::time::Duration;
+
+use super::{
+    CircuitBreaker,
+    window::{CountRing, TimeRing, Window},
+};
+use crate::call::{InvalidSetting, Name};
+
+/// Polly's window: long enough to see ten calls a minute, short enough to forget yesterday's outage.
+const WINDOW: (Duration, usize) = (Duration::from_secs(30), 10);
+/// Hystrix' minimum: with fewer, a rate says little.
+const MIN_CALLS: u32 = 20;
+const PROBES: u32 = 3;
+/// Three probes may hold up a few callers; more than that is traffic.
+const MAX_PROBES: u32 = 1_000;
+const MAX_BUCKETS: usize = 1_000;
+const MAX_COUNT: usize = 10_000;
+
+/// What the latest calls are.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum WindowKind {
+    Time(Duration, usize),
+    Count(usize),
+}
+
+impl WindowKind {
+    pub(super) fn make(self) -> Window {
+        match self {
+            WindowKind::Time(_, buckets) => Window::Time(TimeRing::new(buckets)),
+            WindowKind::Count(calls) => Window::Count(CountRing::new(calls)),
+        }
+    }
+}
+
+/// Checked settings.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    pub(super) window: WindowKind,
+    pub(super) min_calls: u32,
+    pub(super) failure_rate: Option<f64>,
+    pub(super) consecutive: Option<u32>,
+    pub(super) slow_limit: Option<Duration>,
+    pub(super) slow_rate: Option<f64>,
+    pub(super) open_time: Duration,
+    pub(super) open_growth: f64,
+    pub(super) max_open_time: Duration,
+    pub(super) open_jitter: f64,
+    pub(super) probes: u32,
+    pub(super) probe_ratio: f64,
+    /// The fewest good probes that meet the ratio.
+    pub(super) probes_needed: u32,
+    pub(super) probe_limit: Option<Duration>,
+    pub(super) seed: Option<u64>,
+}
+
+/// How a circuit breaker decides; made by [`CircuitBreaker::builder`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct CircuitBreakerBuilder {
+    name: Name,
+    settings: Settings,
+    min_calls: Option<u32>,
+    max_open_time: Option<Duration>,
+    shadow: bool,
+}
+
+impl CircuitBreakerBuilder {
+    pub(super) fn new(name: Name) -> Self {
+        CircuitBreakerBuilder {
+            name,
+            settings: Settings {
+                window: WindowKind::Time(WINDOW.0, WINDOW.1),
+                min_calls: MIN_CALLS,
+                failure_rate: Some(0.5),
+                consecutive: None,
+                slow_limit: None,
+                slow_rate: None,
+                open_time: Duration::from_secs(5),
+                open_growth: 2.0,
+                max_open_time: Duration::from_secs(60),
+                open_jitter: 0.5,
+                probes: PROBES,
+                probe_ratio: 0.5,
+                probes_needed: 0,
+                probe_limit: None,
+                seed: None,
+            },
+            min_calls: None,
+            max_open_time: None,
+            shadow: false,
+        }
+    }
+
+    /// What textbooks draw: opens after five consecutive failures, for 30 seconds, and one good probe closes it.
+    pub(super) fn classic(self) -> Self {
+        self.count_window(100)
+            .failure_rate(None)
+            .consecutive_failures(5)
+            .open_time(Duration::from_secs(30))
+            .open_growth(1.0)
+            .open_jitter(0.0)
+            .probes(1)
+    }
+
+    /// Looks at the calls of this time, kept in so many buckets. Default: 30 s in 10 buckets.
+    ///
+    /// A longer window notices a rare failure, but an outage later. Each bucket is at least a millisecond.
+    pub fn time_window(mut self, window: Duration, buckets: usize) -> Self {
+        self.settings.window = WindowKind::Time(window, buckets);
+        self
+    }
+
+    /// Looks at so many calls instead, whenever they were; at most 10,000. A closed circuit that does so, and
+    /// has no slow limit, reads no clock.
+    pub fn count_window(mut self, calls: usize) -> Self {
+        self.settings.window = WindowKind::Count(calls);
+        self
+    }
+
+    /// How many calls the window must hold before a rate counts. Default: 20, or all of a smaller count window.
+    ///
+    /// Consecutive failures need no such minimum: their number is one.
+    pub fn minimum_calls(mut self, calls: u32) -> Self {
+        self.min_calls = Some(calls);
+        self
+    }
+
+    /// Opens when at least this fraction of the calls has failed; `None`: never. Default: 0.5.
+    pub fn failure_rate(mut self, rate: impl Into<Option<f64>>) -> Self {
+        self.settings.failure_rate = rate.into();
+        self
+    }
+
+    /// Opens after so many failures in a row. Default: off.
+    ///
+    /// Reacts at once to an outage, however few calls there are; leave the rate on for what fails in part.
+    pub fn consecutive_failures(mut self, failures: impl Into<Option<u32>>) -> Self {
+        self.settings.consecutive = failures.into();
+        self
+    }
+
+    /// From which duration on a call is slow, and a call that was given up is a failure. Default: off.
+    ///
+    /// Costs a clock reading at each end of a call. Without it, a call that is cancelled counts nothing.
+    pub fn slow_call(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.settings.slow_limit = limit.into();
+        self
+    }
+
+    /// Opens when at least this fraction of the calls was slow; slow probes then fail. Default: off. Needs
+    /// [`slow_call`](Self::slow_call).
+    pub fn slow_rate(mut self, rate: impl Into<Option<f64>>) -> Self {
+        self.settings.slow_rate = rate.into();
+        self
+    }
+
+    /// How long the circuit is open the first time. Default: 5 s.
+    ///
+    /// Shorter notices recovery sooner but probes a sick service more often.
+    pub fn open_time(mut self, time: Duration) -> Self {
+        self.settings.open_time = time;
+        self
+    }
+
+    /// By what the open time grows each time the circuit opens again; 1 is not at all. Default: 2.
+    ///
+    /// It shrinks a step for each such time that the circuit then stays closed.
+    pub fn open_growth(mut self, factor: f64) -> Self {
+        self.settings.open_growth = factor;
+        self
+    }
+
+    /// The most that the open time grows to, before jitter. Default: 60 s, or the open time if that is longer.
+    pub fn max_open_time(mut self, time: Duration) -> Self {
+        self.max_open_time = Some(time);
+        self
+    }
+
+    /// Up to which fraction the open time is prolonged at random, so that clients come back one by one.
+    /// Default: 0.5.
+    pub fn open_jitter(mut self, fraction: f64) -> Self {
+        self.settings.open_jitter = fraction;
+        self
+    }
+
+    /// How many calls pass to probe the service after the open time. Default: 3.
+    pub fn probes(mut self, calls: u32) -> Self {
+        self.settings.probes = calls;
+        self
+    }
+
+    /// Which fraction of the probes must succeed to close the circuit. Default: 0.5.
+    pub fn probe_ratio(mut self, ratio: f64) -> Self {
+        self.settings.probe_ratio = ratio;
+        self
+    }
+
+    /// How long probing lasts at the most; probes that have not answered by then have failed. Default: the open
+    /// time.
+    pub fn probe_limit(mut self, limit: Duration) -> Self {
+        self.settings.probe_limit = Some(limit);
+        self
+    }
+
+    /// Counts and reports as ever, but never refuses. Default: off.
+    pub fn shadow(mut self, on: bool) -> Self {
+        self.shadow = on;
+        self
+    }
+
+    /// Makes the jitter repeatable, for tests.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.settings.seed = Some(seed);
+        self
+    }
+
+    /// Checks the settings, and makes the breaker.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that makes no sense.
+    pub fn build(mut self) -> Result<CircuitBreaker, InvalidSetting> {
+        self.check()?;
+        Ok(CircuitBreaker::make(self.name, self.settings, self.shadow))
+    }
+
+    fn check(&mut self) -> Result<(), InvalidSetting> {
+        let owner = format!("breaker {:?}", self.name);
+        let wrong =
+            |field, got: String, must: &str| Err(InvalidSetting::new(&*owner, field, got, must));
+        let s = &mut self.settings;
+        let room = match s.window {
+            WindowKind::Time(window, buckets) => {
+                if !(1..=MAX_BUCKETS).contains(&buckets) {
+                    return wrong(
+                        "time_window",
+                        format!("in {buckets} buckets"),
+                        "in 1 to 1000 buckets",
+                    );
+                }
+                if window / (buckets as u32) < Duration::from_millis(1) {
+                    let got = format!("{window:?} in {buckets} buckets");
+                    return wrong("time_window", got, "at least a millisecond for each bucket");
+                }
+                u32::MAX
+            }
+            WindowKind::Count(calls) if (1..=MAX_COUNT).contains(&calls) => calls as u32,
+            WindowKind::Count(calls) => {
+                return wrong("count_window", calls.to_string(), "1 to 10000");
+            }
+        };
+        s.min_calls = self.min_calls.unwrap_or(MIN_CALLS.min(room));
+        if s.min_calls == 0 || s.min_calls > room {
+            let must = format!("1 to {room}, which is all that the window holds");
+            return wrong("minimum_calls", s.min_calls.to_string(), &must);
+        }
+        for (field, rate) in [
+            ("failure_rate", s.failure_rate),
+            ("slow_rate", s.slow_rate),
+            ("probe_ratio", Some(s.probe_ratio)),
+        ] {
+            if let Some(rate) = rate {
+                positive_fraction(&owner, field, rate)?;
+            }
+        }
+        crate::call::fraction(&owner, "open_jitter", s.open_jitter)?;
+        if s.consecutive == Some(0) {
+            return wrong("consecutive_failures", "0".into(), "at least 1");
+        }
+        if s.slow_rate.is_some() && s.slow_limit.is_none() {
+            return wrong(
+                "slow_call",
+                "not set".into(),
+                "set, or slow_rate means nothing",
+            );
+        }
+        self.max_open_time
+            .get_or_insert(s.max_open_time.max(s.open_time));
+        s.max_open_time = self.max_open_time.unwrap_or_default();
+        for (field, time) in [
+            ("slow_call", s.slow_limit),
+            ("open_time", Some(s.open_time)),
+            ("probe_limit", s.probe_limit),
+        ] {
+            if time == Some(Duration::ZERO) {
+                return wrong(field, "0s".into(), "above zero");
+            }
+        }
+        if s.max_open_time < s.open_time {
+            let must = format!("at least open_time, {:?}", s.open_time);
+            return wrong("max_open_time", format!("{:?}", s.max_open_time), &must);
+        }
+        if !(s.open_growth >= 1.0 && s.open_growth.is_finite()) {
+            return wrong("open_growth", s.open_growth.to_string(), "at least 1");
+        }
+        if !(1..=MAX_PROBES).contains(&s.probes) {
+            return wrong("probes", s.probes.to_string(), "1 to 1000");
+        }
+        let meets = |good: &u32| f64::from(*good) / f64::from(s.probes) >= s.probe_ratio;
+        s.probes_needed = (1..=s.probes).find(meets).unwrap_or(s.probes);
+        Ok(())
+    }
+}
+
+fn positive_fraction(owner: &str, field: &'static str, rate: f64) -> Result<(), InvalidSetting> {
+    if rate > 0.0 && rate <= 1.0 {
+        return Ok(());
+    }
+    let hint = if rate > 1.0 && rate <= 100.0 {
+        format!(" (a fraction; did you mean {}?)", rate / 100.0)
+    } else {
+        " (a fraction)".to_owned()
+    };
+    let must = format!("above 0 and at most 1{hint}");
+    Err(InvalidSetting::new(owner, field, rate, must))
+}

@@ -1,0 +1,182 @@
+//! The latest calls, counted: over a time, or a number of them.
+
+use std::{collections::VecDeque, time::Duration};
+
+use tokio::time::Instant;
+
+/// What a call came to, as far as a breaker cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Success,
+    SlowSuccess,
+    Failure,
+    SlowFailure,
+}
+
+impl Verdict {
+    pub(super) fn failed(self) -> bool {
+        matches!(self, Verdict::Failure | Verdict::SlowFailure)
+    }
+
+    pub(super) fn slow(self) -> bool {
+        matches!(self, Verdict::SlowSuccess | Verdict::SlowFailure)
+    }
+}
+
+/// How many calls there were, and how many of each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// All calls that count.
+    pub calls: u64,
+    /// Those that failed.
+    pub failures: u64,
+    /// Those that took at least the slow limit, failed or not.
+    pub slow: u64,
+}
+
+impl Counts {
+    fn add(&mut self, verdict: Verdict, times: u64) {
+        self.calls += times;
+        self.failures += if verdict.failed() { times } else { 0 };
+        self.slow += if verdict.slow() { times } else { 0 };
+    }
+}
+
+/// Cuts time into the buckets of a ring. Shared with the path that takes no lock.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ticks {
+    start: Instant,
+    width: u64,
+}
+
+impl Ticks {
+    pub(super) fn new(start: Instant, window: Duration, buckets: usize) -> Self {
+        let width = window.as_nanos() / buckets.max(1) as u128;
+        let width = u64::try_from(width).unwrap_or(u64::MAX).max(1);
+        Ticks { start, width }
+    }
+
+    /// The number of the bucket, from 1.
+    #[inline]
+    pub(super) fn at(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.start).as_nanos() as u64 / self.width + 1
+    }
+}
+
+#[derive(Debug)]
+pub(super) enum Window {
+    Time(TimeRing),
+    Count(CountRing),
+}
+
+impl Window {
+    /// `tick` is only looked at by a time ring.
+    pub(super) fn record(&mut self, tick: u64, verdict: Verdict, times: u64) {
+        match self {
+            Window::Time(ring) => ring.record(tick, verdict, times),
+            Window::Count(ring) => ring.record(verdict, times),
+        }
+    }
+
+    pub(super) fn counts(&self, tick: u64) -> Counts {
+        match self {
+            Window::Time(ring) => ring.counts(tick),
+            Window::Count(ring) => ring.counts,
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        match self {
+            Window::Time(ring) => ring.buckets.fill(Bucket::default()),
+            Window::Count(ring) => {
+                ring.latest.clear();
+                ring.counts = Counts::default();
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Bucket {
+    tick: u64,
+    counts: Counts,
+}
+
+/// Exact counts of the last few buckets of time.
+#[derive(Debug)]
+pub(super) struct TimeRing {
+    buckets: Box<[Bucket]>,
+    head: u64,
+}
+
+impl TimeRing {
+    pub(super) fn new(buckets: usize) -> Self {
+        TimeRing {
+            buckets: vec![Bucket::default(); buckets].into(),
+            head: 0,
+        }
+    }
+
+    fn record(&mut self, tick: u64, verdict: Verdict, times: u64) {
+        let at = (tick % self.buckets.len() as u64) as usize;
+        let bucket = &mut self.buckets[at];
+        // Somebody late: the bucket has moved on, and must not be turned back.
+        if bucket.tick > tick {
+            return;
+        }
+        if bucket.tick < tick {
+            *bucket = Bucket {
+                tick,
+                counts: Counts::default(),
+            };
+        }
+        bucket.counts.add(verdict, times);
+        self.head = self.head.max(tick);
+    }
+
+    /// Time does not run backwards: what was seen last is the least that is now.
+    fn counts(&self, tick: u64) -> Counts {
+        let after = tick
+            .max(self.head)
+            .saturating_sub(self.buckets.len() as u64);
+        let mut sum = Counts::default();
+        for bucket in self.buckets.iter().filter(|bucket| bucket.tick > after) {
+            sum.calls += bucket.counts.calls;
+            sum.failures += bucket.counts.failures;
+            sum.slow += bucket.counts.slow;
+        }
+        sum
+    }
+}
+
+/// The last few calls, one by one.
+#[derive(Debug)]
+pub(super) struct CountRing {
+    latest: VecDeque<Verdict>,
+    limit: usize,
+    counts: Counts,
+}
+
+impl CountRing {
+    pub(super) fn new(limit: usize) -> Self {
+        CountRing {
+            latest: VecDeque::with_capacity(limit),
+            limit,
+            counts: Counts::default(),
+        }
+    }
+
+    fn record(&mut self, verdict: Verdict, times: u64) {
+        for _ in 0..times.min(self.limit as u64) {
+            if self.latest.len() == self.limit {
+                let oldest = self.latest.pop_front().expect("a limit is at least 1");
+                self.counts.calls -= 1;
+                self.counts.failures -= u64::from(oldest.failed());
+                self.counts.slow -= u64::from(oldest.slow());
+            }
+            self.latest.push_back(verdict);
+            self.counts.add(verdict, 1);
+        }
+    }
+}
