@@ -1,0 +1,339 @@
+//! Circuit breakers at work: hand-polled, with a paused clock, and under axum.
+
+use std::{
+    future::{pending, poll_fn},
+    io,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use axum::{Router, body::Body, routing::get};
+use http::{Request, StatusCode};
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_keep::{
+    CallError, CircuitBreaker, GuardLayer, Outcome, Rejection,
+    breaker::{CircuitBreakerBuilder, Reason, State},
+};
+
+fn two_in_a_row() -> CircuitBreakerBuilder {
+    CircuitBreaker::builder("peer")
+        .count_window(10)
+        .consecutive_failures(2)
+        .open_jitter(0.0)
+}
+
+fn open(breaker: &CircuitBreaker) {
+    for _ in 0..2 {
+        let permit = breaker.try_acquire().expect("closed");
+        permit.settle(Outcome::Failure);
+    }
+    assert_eq!(breaker.state(), State::Open);
+}
+
+async fn advance(time: u64) {
+    tokio::time::advance(Duration::from_secs(time)).await;
+}
+
+async fn fail() -> Result<(), io::Error> {
+    Err(io::Error::other("the disk is on fire"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_says_who_why_and_for_how_long() {
+    let breaker = two_in_a_row().build().expect("sound");
+    for _ in 0..2 {
+        let error = breaker.call(fail()).await.expect_err("it fails");
+        assert!(matches!(error, CallError::Failed(_)));
+    }
+    advance(2).await;
+    let Err(CallError::Rejected(why)) = breaker.call(fail()).await else {
+        panic!("the circuit is open");
+    };
+    assert_eq!(why.guard(), "peer");
+    assert_eq!(why.why(), Some("consecutive_failures"));
+    assert_eq!(why.caused_by(), Some("the disk is on fire"));
+    assert_eq!(why.wait(), Some(Duration::from_secs(3)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_open_time_doubles_and_shrinks_while_all_is_well() {
+    let breaker = two_in_a_row().probes(1).build().expect("sound");
+    let wait = || breaker.try_acquire().expect_err("open").wait();
+    open(&breaker);
+    for expected in [5, 10, 20, 40, 60, 60] {
+        assert_eq!(wait(), Some(Duration::from_secs(expected)));
+        advance(expected).await;
+        let probe = breaker.try_acquire().expect("a probe");
+        probe.settle(Outcome::Failure);
+    }
+    advance(60).await;
+    let probe = breaker.try_acquire().expect("a probe");
+    probe.settle(Outcome::Success);
+    assert_eq!(breaker.state(), State::Closed);
+    advance(3600).await;
+    open(&breaker);
+    assert_eq!(wait(), Some(Duration::from_secs(5)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_probe_makes_room_and_a_late_result_counts_nothing() {
+    let breaker = two_in_a_row().build().expect("sound");
+    let late = breaker.try_acquire().expect("closed");
+    open(&breaker);
+    advance(5).await;
+    let probes: Vec<_> = (0..3)
+        .map(|_| breaker.try_acquire().expect("a probe"))
+        .collect();
+    breaker.try_acquire().expect_err("no fourth");
+    late.settle(Outcome::Success);
+    drop(probes);
+    assert_eq!(breaker.probes_in_flight(), 0);
+    assert_eq!(breaker.state(), State::HalfOpen);
+    for _ in 0..2 {
+        let probe = breaker.try_acquire().expect("room again");
+        probe.settle(Outcome::Success);
+    }
+    assert_eq!(breaker.state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn overload_never_closes_and_a_hung_probe_does_not_hold_it_up() {
+    let breaker = two_in_a_row().probes(1).build().expect("sound");
+    open(&breaker);
+    advance(5).await;
+    let probe = breaker.try_acquire().expect("a probe");
+    probe.settle(Outcome::Overload);
+    assert_eq!(breaker.state(), State::Open);
+    advance(10).await;
+    let _hung = breaker.try_acquire().expect("a probe");
+    advance(5).await;
+    breaker.try_acquire().expect_err("the phase is over");
+    assert_eq!(breaker.state(), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hung_backend_opens_it_although_every_caller_gives_up() {
+    let breaker = two_in_a_row()
+        .slow_call(Duration::from_secs(1))
+        .build()
+        .expect("sound");
+    for _ in 0..2 {
+        let call = breaker.call(pending::<Result<(), io::Error>>());
+        tokio::time::timeout(Duration::from_secs(2), call)
+            .await
+            .expect_err("it hangs");
+    }
+    assert_eq!(breaker.state(), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_is_a_failure() {
+    let breaker = two_in_a_row().build().expect("sound");
+    for _ in 0..2 {
+        let call = breaker.call(poll_fn(|_| -> Poll<Result<(), io::Error>> { panic!("oh") }));
+        let error = tokio::spawn(call).await.expect_err("it goes on");
+        assert!(error.is_panic());
+    }
+    assert_eq!(breaker.state(), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shadow_counts_and_reports_but_refuses_nothing() {
+    let breaker = two_in_a_row().shadow(true).build().expect("sound");
+    let mut events = breaker.subscribe();
+    open(&breaker);
+    breaker
+        .try_acquire()
+        .expect("passes")
+        .settle(Outcome::Failure);
+    let event = events.try_recv().expect("an event");
+    assert!(event.shadow && event.to == State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_transition_is_told_once_and_in_order() {
+    let breaker = two_in_a_row().probes(1).build().expect("sound");
+    let mut events = breaker.subscribe();
+    open(&breaker);
+    advance(5).await;
+    let probe = breaker.try_acquire().expect("a probe");
+    probe.settle(Outcome::Success);
+    breaker.force_open();
+    for (number, reason) in [
+        Reason::ConsecutiveFailures,
+        Reason::OpenTimeOver,
+        Reason::ProbesSucceeded,
+        Reason::Forced,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let event = events.try_recv().expect("an event");
+        assert_eq!((event.number, event.reason), (number as u64 + 1, reason));
+    }
+    assert_eq!(events.try_recv().expect_err("no more"), TryRecvError::Empty);
+    (0..100).for_each(|_| breaker.reset());
+    assert!(matches!(events.recv().await, Err(RecvError::Lagged(_))));
+}
+
+#[test]
+fn the_gauge_has_one_series_at_1() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    metrics::with_local_recorder(&recorder, || {
+        let breaker = two_in_a_row().build().expect("sound");
+        open(&breaker);
+    });
+    let text = recorder.handle().render();
+    let up: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("tower_keep_breaker_state{") && line.ends_with(" 1"))
+        .collect();
+    assert_eq!(
+        up,
+        [r#"tower_keep_breaker_state{breaker="peer",state="open"} 1"#]
+    );
+}
+
+#[tokio::test]
+async fn state_survives_being_layered_again_on_each_connection() {
+    let breaker = two_in_a_row().build().expect("sound");
+    let ask = async || {
+        let fail = || async { StatusCode::INTERNAL_SERVER_ERROR };
+        let app: Router = Router::new()
+            .route("/", get(fail))
+            .layer(GuardLayer::server(breaker.clone()));
+        let request = Request::get("/").body(Body::empty()).expect("a request");
+        let response = app.oneshot(request).await.expect("infallible");
+        let status = response.status();
+        let retry = response.headers().contains_key("retry-after");
+        axum::body::to_bytes(response.into_body(), 1_000)
+            .await
+            .expect("a body");
+        (status, retry)
+    };
+    for _ in 0..2 {
+        assert_eq!(ask().await, (StatusCode::INTERNAL_SERVER_ERROR, false));
+    }
+    assert_eq!(ask().await, (StatusCode::SERVICE_UNAVAILABLE, true));
+}
+
+/// Ready only when it is told; asserts that it is not called before.
+#[derive(Clone)]
+struct NeverReady;
+
+impl Service<u32> for NeverReady {
+    type Response = u32;
+    type Error = io::Error;
+    type Future = std::future::Ready<io::Result<u32>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+
+    fn call(&mut self, _: u32) -> Self::Future {
+        panic!("called unready");
+    }
+}
+
+#[tokio::test]
+async fn an_open_circuit_refuses_without_waiting_for_the_service() {
+    let breaker = two_in_a_row().build().expect("sound");
+    let mut service = breaker
+        .layer()
+        .any()
+        .layer(breaker.open_ready().layer(NeverReady));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(service.poll_ready(&mut cx).is_pending());
+    open(&breaker);
+    assert!(service.poll_ready(&mut cx).is_ready());
+    let error = service.call(7).await.expect_err("refused");
+    assert_eq!(
+        Rejection::find(&*error).expect("a rejection").guard(),
+        "peer"
+    );
+
+    // The circuit closes between readiness and the call: the call waits, and never calls it unready.
+    assert!(service.poll_ready(&mut cx).is_ready());
+    breaker.reset();
+    let mut call = Box::pin(service.call(7));
+    assert!(Future::poll(call.as_mut(), &mut cx).is_pending());
+}
+
+#[tokio::test]
+async fn a_ready_service_is_called_as_it_is() {
+    let breaker = two_in_a_row().build().expect("sound");
+    let inner = service_fn(|n: u32| async move { Ok::<_, io::Error>(n) });
+    let layer = breaker.layer().any();
+    let service = layer.layer(breaker.open_ready().layer(inner));
+    for service in [service.clone(), service] {
+        assert_eq!(service.oneshot(7).await.expect("7"), 7);
+    }
+    assert_eq!(breaker.counts().calls, 2);
+}
+
+#[test]
+fn threads_that_count_at_once_lose_nothing() {
+    let breaker = CircuitBreaker::builder("threads")
+        .failure_rate(None)
+        .build()
+        .expect("sound");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for n in 0..5_000 {
+                    let failed = n % 50 == 0;
+                    let outcome = if failed {
+                        Outcome::Failure
+                    } else {
+                        Outcome::Success
+                    };
+                    breaker.try_acquire().expect("closed").settle(outcome);
+                }
+            });
+        }
+    });
+    let counts = breaker.counts();
+    assert_eq!((counts.calls, counts.failures), (20_000, 400));
+}
+
+#[test]
+fn silly_settings_are_named() {
+    let of = |builder: CircuitBreakerBuilder| builder.build().expect_err("silly").to_string();
+    let builder = || CircuitBreaker::builder("b");
+    let zero = Duration::ZERO;
+    for (built, field) in [
+        (of(builder().failure_rate(0.0)), "failure_rate is 0"),
+        (
+            of(builder().time_window(zero, 10)),
+            "time_window is 0ns in 10 buckets",
+        ),
+        (
+            of(builder().time_window(Duration::MAX, 0)),
+            "time_window is in 0 buckets",
+        ),
+        (of(builder().count_window(0)), "count_window is 0"),
+        (
+            of(builder().count_window(5).minimum_calls(6)),
+            "minimum_calls is 6",
+        ),
+        (
+            of(builder().consecutive_failures(0)),
+            "consecutive_failures is 0",
+        ),
+        (of(builder().slow_rate(0.5)), "slow_call is not set"),
+        (of(builder().open_time(zero)), "open_time is 0s"),
+        (of(builder().max_open_time(zero)), "max_open_time is 0ns"),
+        (of(builder().open_growth(f64::NAN)), "open_growth is NaN"),
+        (of(builder().open_jitter(2.0)), "open_jitter is 2"),
+        (of(builder().probes(0)), "probes is 0"),
+        (of(builder().probe_ratio(1.5)), "probe_ratio is 1.5"),
+        (of(builder().probe_limit(zero)), "probe_limit is 0s"),
+    ] {
+        assert!(
+            built.starts_with(&format!(r#"breaker "b": {field}"#)),
+            "{built}"
+        );
+    }
+    CircuitBreaker::classic("c").build().expect("sound");
+}
