@@ -62,7 +62,6 @@ pub mod protocol;
 pub mod resilience;
 #[cfg(feature = "testing")]
 pub mod testing;
-pub mod resilience;
 
 pub use call::{BoxError, InvalidSetting, Outcome, Rejection, RejectionKind, hook_panics};
 pub use context::Context;
@@ -71,8 +70,10 @@ pub use guard::{Guard, GuardLayer, Guarded};
 #[cfg(feature = "logging")]
 pub use observe::logging;
 pub use observe::{context, errors, observe, operation::operation, track};
-pub use resilience::retry::{self, Retry};
-pub use resilience::breaker::{self, CallError, CircuitBreaker};
+pub use resilience::{
+    breaker::{self, CallError, CircuitBreaker},
+    retry::{self, Retry},
+};
 pub use track::Track;
 
 /// The snippets of the README are tests.
