@@ -359,8 +359,12 @@ async fn failures_are_loud_outside_of_calls_and_quiet_inside_where_the_call_repo
     );
     assert_eq!(line.get("correlation_id"), "");
 
+    // A context alone reports nothing; a guarded call does.
     let call = Context::root();
     let _ = call.scope(fail()).await;
+    assert_eq!(only_line(&logs).level, Level::ERROR);
+    let guarded = GuardLayer::any(tower_keep::context::Inherit).layer(service_fn(|()| fail()));
+    let _ = call.scope(guarded.oneshot(())).await;
     let line = only_line(&logs);
     assert_eq!(line.level, Level::DEBUG);
     assert_eq!(line.get("correlation_id"), call.correlation_id());
