@@ -22,7 +22,7 @@ use tokio::{
     sync::Notify,
     time::{sleep, timeout},
 };
-use tower::{ServiceBuilder, ServiceExt, service_fn};
+use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
     BoxError, Context, ErrorTracker, GuardLayer, Rejection,
     errors::panic_message,
