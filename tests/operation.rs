@@ -187,6 +187,14 @@ async fn errors_of_a_call_and_of_its_operations_carry_the_same_ids() {
 }
 
 #[tokio::test]
+async fn a_run_that_is_never_polled_has_not_begun() {
+    let logs = logs();
+    let (work, _) = tracked("never polled");
+    drop(work.time(async { 7 }));
+    assert!(lines(&logs).is_empty());
+}
+
+#[tokio::test]
 async fn a_run_that_is_dropped_was_cancelled() {
     let (meter, logs) = (meter(), logs());
     let (work, errors) = tracked("dropped");

@@ -88,6 +88,10 @@ impl Observe {
     }
 
     /// Round an HTTP or gRPC server: an axum router, a tonic server, a hyper service.
+    ///
+    /// Under `Router::layer` it fits as it is. Round a whole app that goes to `axum::serve`, which takes one type of
+    /// body only, add `.map_response(|response| response.map(axum::body::Body::new))` outside of it, and
+    /// [`RouteLayer::matched`](track::RouteLayer) as a `route_layer` inside, so that routes are known out here.
     pub fn server(self) -> GuardLayer<(Correlate, Track), Server> {
         let correlate = self.correlate.clone().unwrap_or_default();
         GuardLayer::server((correlate, self.tracker()))

@@ -7,7 +7,7 @@
 //!
 //! | moment | what is kept |
 //! |---|---|
-//! | start | in flight, the clock, a span at `DEBUG` |
+//! | first poll | in flight, the clock, a span at `DEBUG` |
 //! | end | `operation_duration_seconds{operation, kind, outcome}`, `operations_in_flight{operation, kind}`, `operation_slow_total{operation, kind, level}`, an error record if it failed, one event of the target `tower_keep::operation` |
 //!
 //! The event is at `DEBUG` when all is well and `WARN` when it was slow. A failure is `ERROR`, but `DEBUG` inside
@@ -221,7 +221,7 @@ impl Operation {
     fn start<F: Future>(self, future: F, look: Look<F::Output>) -> Running<F> {
         Running {
             future,
-            ticket: Ticket::new(self),
+            start: Start::Waiting(Some(self)),
             look,
             output: None,
         }
@@ -424,9 +424,29 @@ pin_project! {
     {
         #[pin]
         future: F,
-        ticket: Ticket,
+        start: Start,
         look: Look<F::Output>,
         output: Option<Show<F::Output>>,
+    }
+}
+
+/// Whether a run has begun: at the first poll, since a future that is never polled does nothing.
+#[derive(Debug)]
+enum Start {
+    Waiting(Option<Operation>),
+    Begun(Ticket),
+}
+
+impl Start {
+    fn ticket(&mut self) -> &mut Ticket {
+        if let Start::Waiting(operation) = self {
+            let operation = operation.take().expect("begun once");
+            *self = Start::Begun(Ticket::new(operation));
+        }
+        match self {
+            Start::Begun(ticket) => ticket,
+            Start::Waiting(_) => unreachable!("it has just begun"),
+        }
     }
 }
 
@@ -446,7 +466,7 @@ impl<F: Future> Running<F> {
 impl<F: Future> fmt::Debug for Running<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Running")
-            .field("operation", &self.ticket.operation)
+            .field("start", &self.start)
             .finish_non_exhaustive()
     }
 }
@@ -456,7 +476,7 @@ impl<F: Future> Future for Running<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let (ticket, future) = (this.ticket, this.future);
+        let (ticket, future) = (this.start.ticket(), this.future);
         let output = ready!(ticket.poll(|| future.poll(cx)));
         if let Some(show) = this.output {
             let text = quietly(|| shown(show(&output)));

@@ -86,7 +86,7 @@ impl Policy {
             request_id,
             correlation_id,
             trace: self.trace(headers),
-            baggage: self.baggage(headers),
+            baggage: trusted.then(|| self.baggage(headers)).flatten(),
         })
     }
 

@@ -54,7 +54,9 @@ impl fmt::Debug for Predicate {
     }
 }
 
-/// Whose request and correlation IDs are believed.
+/// Whose request and correlation IDs are believed, and whose baggage is read.
+///
+/// Traces are a matter of their own: see [`TraceEdge`].
 #[derive(Clone, Debug, Default)]
 pub struct Trust(pub(super) TrustRule);
 
@@ -194,7 +196,7 @@ impl CorrelateBuilder {
         self
     }
 
-    /// Whether the `baggage` header is read. Default: yes.
+    /// Whether the `baggage` header of a trusted caller is read. Default: yes.
     #[must_use]
     pub fn baggage(mut self, read: bool) -> Self {
         self.baggage = read;

@@ -99,6 +99,9 @@ impl Track {
     }
 
     /// The same tracker for calls that go out: metrics and spans are a client's.
+    ///
+    /// [`observe`](crate::observe()) does it where it has to; in a tuple of one's own under
+    /// [`GuardLayer::client`](crate::GuardLayer::client) it must be said.
     #[must_use]
     pub fn client_side(mut self) -> Self {
         self.side = Side::Client;
