@@ -399,6 +399,23 @@ async fn ids_are_believed_always_never_or_by_predicate() {
 }
 
 #[tokio::test]
+async fn the_baggage_of_strangers_is_not_read() {
+    for (trust, read) in [(Trust::always(), true), (Trust::never(), false)] {
+        let correlate = Correlate::builder().trust(trust).build().unwrap();
+        let carried = service_fn(|_: Request<()>| async {
+            let baggage = Context::current().is_some_and(|context| context.baggage().is_some());
+            Ok::<_, Infallible>(Response::new(Body::from(baggage.to_string())))
+        });
+        let layer = GuardLayer::server(correlate);
+        let service = tower::Layer::layer(&layer, carried);
+        let request = Request::builder().header("baggage", "tenant=7");
+        let response = service.oneshot(request.body(()).unwrap()).await.unwrap();
+        let told = http_body_util::BodyExt::collect(response.into_body()).await;
+        assert_eq!(told.unwrap().to_bytes(), read.to_string());
+    }
+}
+
+#[tokio::test]
 async fn ids_can_be_believed_by_peer_address() {
     let believed = Arc::new(Mutex::new(None));
     let who = believed.clone();
