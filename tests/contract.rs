@@ -10,7 +10,7 @@ use hyper_util::rt::TokioExecutor;
 use tonic::service::Routes;
 use tower::{Layer, Service};
 use tower_keep::{
-    BoxError, Guard, GuardLayer, Rejection, Track,
+    BoxError, CircuitBreaker, Guard, GuardLayer, Rejection, Track,
     call::{End, Moment},
     context::{Correlate, Inherit, Propagate},
     guard::{Admit, GuardFuture, GuardedBody},
@@ -76,6 +76,16 @@ fn inherit_signs() {
 fn operation_signs() {
     contract::guard(|| operation("signed"));
     contract::any_guard(|| operation("signed"), || 7_u32);
+}
+
+#[test]
+fn a_circuit_breaker_signs() {
+    let by_rate = || CircuitBreaker::builder("signed").build().unwrap();
+    let in_a_row = || CircuitBreaker::classic("signed").build().unwrap();
+    contract::guard(by_rate);
+    contract::guard(in_a_row);
+    contract::guard(|| (Correlate::default(), Track::named("signed"), by_rate()));
+    contract::any_guard(by_rate, || 7_u32);
 }
 
 #[test]
