@@ -21,8 +21,9 @@ use tower_http::{
     request_id::MakeRequestUuid,
     trace::{DefaultMakeSpan, DefaultOnResponse, TraceLayer},
 };
-use tower_keep::observe;
+use tower_keep::{logging::Format, observe};
 use tracing::Level;
+use tracing_subscriber::{filter::LevelFilter, layer::SubscriberExt};
 
 #[global_allocator]
 static ALLOCATOR: counting::Counting = counting::Counting;
@@ -86,6 +87,17 @@ fn json() -> impl tracing::Subscriber {
         .finish()
 }
 
+/// The lines of this crate's own logging, which do not work through the fields of spans.
+fn own_json() -> impl tracing::Subscriber {
+    let logging = tower_keep::logging::builder()
+        .format(Format::Json)
+        .level("info")
+        .writer(std::io::sink);
+    tracing_subscriber::registry()
+        .with(logging.layer().expect("a layer"))
+        .with(LevelFilter::INFO)
+}
+
 fn benches(criterion: &mut Criterion) {
     // axum-prometheus starts a task for its upkeep; it never runs here.
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -98,9 +110,12 @@ fn benches(criterion: &mut Criterion) {
     };
     bench.rows("no subscriber", &metrics);
     tracing::subscriber::with_default(json(), || bench.rows("JSON lines", &metrics));
-    println!("\n{:<32} {:>12} {:>12}", "per call", "allocations", "bytes");
+    tracing::subscriber::with_default(own_json(), || {
+        bench.row("tower-keep, JSON lines of its own", ours());
+    });
+    println!("\n{:<36} {:>12} {:>12}", "per call", "allocations", "bytes");
     for (name, (allocations, bytes)) in &bench.allocations {
-        println!("{name:<32} {allocations:>12.2} {bytes:>12.0}");
+        println!("{name:<36} {allocations:>12.2} {bytes:>12.0}");
     }
 }
 
