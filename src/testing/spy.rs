@@ -76,7 +76,7 @@ pub struct Settlement {
     pub ended: Option<Instant>,
     /// From admission to the head, if any guard asked for the time at both.
     pub time_to_head: Option<Duration>,
-    /// How often this call was entered before it settled: once per poll and drop, and once per later guard.
+    /// How often it was entered: for each poll and drop of the service, and round what later guards do.
     pub entered: usize,
 }
 
