@@ -385,7 +385,8 @@ impl Guard for Operation {
             group,
             output: permit.output.as_deref(),
         };
-        quietly(|| permit.span.in_scope(|| self.emit(&told, end)));
+        // Caught inside of the span: a subscriber that panics again when it is left must not meet the first panic.
+        quietly(|| permit.span.in_scope(|| quietly(|| self.emit(&told, end))));
         quietly(move || {
             permit.span.record("outcome", outcome.as_str());
             if outcome.is_error() {
