@@ -28,6 +28,7 @@
 //! | [`operation`](mod@observe::operation) | the same for code that is no service |
 //! | [`retry`] | another attempt after a failure, within a budget |
 //! | [`breaker`] | circuit breakers |
+//! | [`registry`] | every named guard, its state and its figures |
 //! | [`guard`] | guards, and the one service that serves them all |
 //! | [`protocol`] | how calls are read, judged and refused: any, server, client, gRPC client |
 //! | [`call`] | what everybody agrees on: outcomes, rejections, the end of a call |
@@ -49,7 +50,7 @@
 //! | `tonic` | `tonic::Status` in error records, `GrpcMethod` as the client's method label |
 //! | `tower` | tower's own timeout and load-shed errors are told apart from failures |
 //! | `logging` | one call to set up `tracing`, and the layer to build one's own subscriber with |
-//! | `serde` | `Serialize` for error groups |
+//! | `serde` | `Serialize` for error groups and guards |
 //! | `testing` | a strict probe, scripted services and bodies, the contract that layers sign |
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -59,6 +60,7 @@ pub mod call;
 pub mod guard;
 pub mod observe;
 pub mod protocol;
+pub mod registry;
 pub mod resilience;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -1,6 +1,7 @@
 use std::{cell::RefCell, future::Future, mem, pin::Pin, sync::Arc, task};
 
 use pin_project_lite::pin_project;
+use tokio::time::Instant;
 
 use super::{Baggage, Id, IdKind, SpanId, TraceFlags, TraceId, Traceparent, Tracestate};
 
@@ -21,6 +22,8 @@ pub(super) struct Inner {
     pub(super) correlation_id: Id,
     pub(super) trace: Trace,
     pub(super) baggage: Option<Baggage>,
+    pub(super) deadline: Option<Instant>,
+    pub(super) attempt: u32,
 }
 
 /// The W3C trace context of a call.
@@ -77,6 +80,8 @@ impl Context {
             request_id,
             trace: Trace::root(sampled),
             baggage: None,
+            deadline: None,
+            attempt: 1,
         })
     }
 
@@ -149,6 +154,34 @@ impl Context {
         self.0.baggage.as_ref()
     }
 
+    /// When whoever asked for this work stops waiting for it, if that is known.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.0.deadline
+    }
+
+    /// Which attempt at a call this is: 1, unless a [retry](crate::retry) has begun another.
+    pub fn attempt(&self) -> u32 {
+        self.0.attempt
+    }
+
+    /// The same call with a deadline. It is never put off: of two, the earlier counts.
+    #[must_use]
+    pub fn with_deadline(&self, deadline: Instant) -> Context {
+        let known = self.0.deadline.filter(|known| *known <= deadline);
+        Context::new(Inner {
+            deadline: known.or(Some(deadline)),
+            ..(*self.0).clone()
+        })
+    }
+
+    /// Another attempt at the same call.
+    pub(crate) fn with_attempt(&self, attempt: u32) -> Context {
+        Context::new(Inner {
+            attempt,
+            ..(*self.0).clone()
+        })
+    }
+
     /// This call's span as the header that names it.
     pub fn traceparent(&self) -> Traceparent {
         Traceparent {
@@ -169,6 +202,7 @@ impl Context {
             correlation_id: self.0.correlation_id.clone(),
             trace: self.0.trace.child(),
             baggage: self.0.baggage.clone(),
+            ..*self.0
         })
     }
 
@@ -186,7 +220,7 @@ impl Context {
     }
 }
 
-/// Equal if they are of the same call.
+/// Equal if they are one and the same.
 impl PartialEq for Context {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -267,6 +301,8 @@ pub fn in_context<F: Future>(future: F) -> InContext<F> {
 mod tests {
     use super::*;
 
+    const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
+
     #[test]
     fn contexts_nest_and_come_back_after_a_panic() {
         let (outer, inner) = (Context::root(), Context::root());
@@ -282,6 +318,21 @@ mod tests {
             assert_eq!(Context::current().as_ref(), Some(&outer));
         });
         assert_eq!(Context::current(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_is_never_put_off_and_goes_along() {
+        let (soon, late) = (Instant::now() + SECOND, Instant::now() + 2 * SECOND);
+        let call = Context::root();
+        assert_eq!((call.deadline(), call.attempt()), (None, 1));
+        let hurried = call
+            .with_deadline(late)
+            .with_deadline(soon)
+            .with_deadline(late);
+        assert_eq!(hurried.deadline(), Some(soon));
+        assert_eq!(hurried.request_id(), call.request_id());
+        let out = hurried.with_attempt(2).outgoing(None);
+        assert_eq!((out.deadline(), out.attempt()), (Some(soon), 2));
     }
 
     #[test]

@@ -87,6 +87,8 @@ impl Policy {
             correlation_id,
             trace: self.trace(headers),
             baggage: trusted.then(|| self.baggage(headers)).flatten(),
+            deadline: None,
+            attempt: 1,
         })
     }
 

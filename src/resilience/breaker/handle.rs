@@ -16,7 +16,10 @@ use super::{
     settings::{Settings, WindowKind},
     window::{Counts, Ticks, Verdict},
 };
-use crate::call::{End, Moment, Name, Outcome, Rejection, RejectionKind, quietly};
+use crate::{
+    call::{End, Moment, Name, Outcome, Rejection, RejectionKind, quietly},
+    registry::{self, Inspect, Stats},
+};
 
 /// Stops calling what fails: see the [module](super). Clones are the same breaker.
 #[derive(Clone)]
@@ -104,24 +107,24 @@ impl CircuitBreaker {
             WindowKind::Count(_) => Ticks::new(now, Duration::MAX, 1),
         };
         quietly(|| show_state(&name, State::Closed));
-        CircuitBreaker {
-            shared: Arc::new(Shared {
-                locked: Mutex::new(Locked {
-                    core: Core::new(settings, ticks, now),
-                    pending_tick: 1,
-                    queue: Queue::default(),
-                    why: None,
-                    last_error: None,
-                }),
-                name,
-                settings,
-                ticks,
-                shadow: AtomicBool::new(shadow),
-                gate: AtomicU64::new(gate(0, State::Closed)),
-                pending: AtomicU64::new(Pending::word(0, 1)),
-                teller: Teller::new(),
+        let shared = Arc::new(Shared {
+            locked: Mutex::new(Locked {
+                core: Core::new(settings, ticks, now),
+                pending_tick: 1,
+                queue: Queue::default(),
+                why: None,
+                last_error: None,
             }),
-        }
+            name,
+            settings,
+            ticks,
+            shadow: AtomicBool::new(shadow),
+            gate: AtomicU64::new(gate(0, State::Closed)),
+            pending: AtomicU64::new(Pending::word(0, 1)),
+            teller: Teller::new(),
+        });
+        registry::enter(&shared);
+        CircuitBreaker { shared }
     }
 
     /// The name.
@@ -423,6 +426,49 @@ impl Shared {
             locked = self.lock();
         }
         locked.queue.telling = false;
+    }
+}
+
+impl Inspect for Shared {
+    fn kind(&self) -> &'static str {
+        "circuit_breaker"
+    }
+
+    fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    fn state(&self) -> &'static str {
+        self.lock().core.state().as_str()
+    }
+
+    fn stats(&self, stats: &mut Stats) {
+        let now = Instant::now();
+        let locked = self.lock();
+        let counts = locked.core.counts(now);
+        stats.count("calls", counts.calls);
+        stats.count("failures", counts.failures);
+        stats.count("slow", counts.slow);
+        stats.count("consecutive_failures", locked.core.streak());
+        stats.count("probes_in_flight", locked.core.probes_in_flight());
+        stats.count("transitions", locked.core.generation());
+        stats.seconds(
+            "open_for_seconds",
+            match locked.core.would_refuse(now) {
+                Answer::Refused(wait) => wait,
+                Answer::Passes => None,
+            },
+        );
+        stats.text("reason", locked.why.map(Reason::as_str));
+        stats.text("last_error", locked.last_error.as_ref());
+        stats.text(
+            "mode",
+            Some(if self.shadow.load(Ordering::Relaxed) {
+                "shadow"
+            } else {
+                "on"
+            }),
+        );
     }
 }
 
