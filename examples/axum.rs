@@ -1,13 +1,20 @@
 //! An axum app with one layer: correlated, tracked, timed, errors grouped, panics caught.
 //!
-//! `cargo run --example axum --features axum,logging`, then
-//! `curl -i -H 'x-correlation-id: demo-1' 127.0.0.1:3000/orders/7`, and `/broken`, `/panics`, `/errors`.
+//! `cargo run --example axum --features axum,logging` asks itself for each route, so that there is something to see,
+//! and serves until Ctrl-C: `curl -i -H 'x-correlation-id: demo-1' 127.0.0.1:3000/orders/7`. With `-- --demo` it only
+//! asks.
 
 use std::{error::Error, io, sync::Arc};
 
 use axum::{
-    Extension, Router, extract::Path, http::StatusCode, response::IntoResponse, routing::get,
+    Extension, Router,
+    body::{Body, to_bytes},
+    extract::Path,
+    http::{Request, StatusCode},
+    response::IntoResponse,
+    routing::get,
 };
+use tower::ServiceExt;
 use tower_keep::{Context, ErrorTracker, observe};
 
 async fn order(context: Context, Path(id): Path<u32>) -> String {
@@ -33,8 +40,15 @@ async fn panics() -> &'static str {
 async fn errors() -> String {
     let groups = ErrorTracker::global().groups();
     let lines = groups.iter().map(|group| {
-        let id = group.latest().record().correlation_id().unwrap_or("?");
-        format!("{:>4} x {} (last in {id})\n", group.count(), group.why())
+        let record = group.latest().record();
+        let id = record.correlation_id().unwrap_or("?");
+        let place = record.location().map(|place| format!(", at {place}"));
+        let place = place.unwrap_or_default();
+        format!(
+            "{:>4} x {} (last in {id}{place})\n",
+            group.count(),
+            group.why()
+        )
     });
     lines.collect()
 }
@@ -48,8 +62,26 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .route("/panics", get(panics))
         .route("/errors", get(errors))
         .layer(observe("orders").server());
+
+    for path in ["/orders/7", "/broken", "/panics", "/nowhere", "/errors"] {
+        let request = Request::get(path).header("x-correlation-id", "demo-1");
+        let response = app.clone().oneshot(request.body(Body::empty())?).await?;
+        let status = response.status();
+        let body = to_bytes(response.into_body(), 1 << 16).await?;
+        let body = String::from_utf8_lossy(&body);
+        println!("GET {path}: {status}\n{}\n", body.trim_end());
+    }
+    if std::env::args().any(|arg| arg == "--demo") {
+        return Ok(());
+    }
+
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
     println!("listening on http://{}", listener.local_addr()?);
-    axum::serve(listener, app).await?;
+    let stop = async {
+        let _ = tokio::signal::ctrl_c().await;
+    };
+    axum::serve(listener, app)
+        .with_graceful_shutdown(stop)
+        .await?;
     Ok(())
 }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tower::{Layer as _, ServiceExt, service_fn};
 use tower_keep::{
     Context, ErrorTracker, GuardLayer, Track,
-    context::{Correlate, in_context},
+    context::{Correlate, Inherit, in_context},
     errors::capture_panics,
     hook_panics,
     logging::{self, Format, Logging},
@@ -678,6 +678,17 @@ async fn a_panic_of_a_call_without_a_line_of_its_own_is_still_told_once() {
     }
     // The second had a span to be found by.
     assert_eq!(log.events()[1]["correlation_id"], "a-journey");
+
+    let service = service_fn(async |_: ()| -> Result<(), io::Error> { panic!("passed on") });
+    let service = GuardLayer::any(Inherit).layer(service);
+    assert!(tokio::spawn(service.oneshot(())).await.is_err());
+    assert_eq!(log.events().len(), 3, "{}", log.text());
+    let event = &log.events()[2];
+    assert_eq!(
+        (&event["level"], &event["message"], &event["error"]),
+        (&json!("ERROR"), &json!("panicked"), &json!("passed on"))
+    );
+    assert!(event["error_location"].is_string());
 }
 
 #[tokio::test]

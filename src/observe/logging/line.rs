@@ -14,7 +14,6 @@ use super::{
     json, pretty,
     values::{Kept, MAX_VALUE, Value, Visitor},
 };
-use crate::track::ACCESS_TARGET;
 
 // A line is never longer than 64 KiB: these, and 2 KiB for time, target, IDs and punctuation.
 const MAX_MESSAGE: usize = MAX_VALUE;
@@ -160,8 +159,8 @@ impl Parts {
         let Some(scope) = ctx.event_scope(event) else {
             return;
         };
-        // The line of a call or an operation says all that its own span does.
-        let is_end = matches!(metadata.target(), ACCESS_TARGET | "tower_keep::operation");
+        // The line of an operation says all that its own span does; that of a call is in no span.
+        let is_end = metadata.target() == "tower_keep::operation";
         for span in scope.skip(usize::from(is_end)) {
             let start = self.spans.len();
             if !self.name_span(look, &span, MAX_SPANS - start) {
