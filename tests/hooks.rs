@@ -400,6 +400,18 @@ fn a_subscriber_that_panics_harms_no_call() {
     }
 }
 
+/// It was entered once more at admission and at the end, with nothing to do inside.
+#[test]
+fn the_last_guard_is_entered_for_the_service_only() {
+    let (outer, inner) = (Spy::new(), Spy::new());
+    let layer = GuardLayer::server((outer.clone(), inner.clone()));
+    assert_eq!(play(layer.layer(good())), "hello");
+    // The call, two polls of the future, two frames.
+    assert_eq!(inner.only().entered, 5);
+    // The other guard's admission, head and end as well.
+    assert_eq!(outer.only().entered, 8);
+}
+
 // ---- helpers
 
 fn good() -> Script {

@@ -18,44 +18,56 @@ macro_rules! nest {
 
 /// Shows the head innermost first, to each guard inside `enter` of the earlier ones.
 macro_rules! show {
-    ($all:ident $head:ident;) => {};
-    ($all:ident $head:ident; $permit:ident $i:tt $($rest:tt)*) => {
+    ($all:ident $head:ident; $permit:ident $i:tt) => {
+        if let Some(permit) = $permit {
+            quietly(|| $all.$i.head(permit, $head));
+        }
+    };
+    ($all:ident $head:ident; $permit:ident $i:tt $($rest:tt)+) => {
         match $permit {
             Some(permit) => {
-                entered(&$all.$i, permit, || { show!($all $head; $($rest)*); });
+                entered(&$all.$i, permit, || { show!($all $head; $($rest)+); });
                 quietly(|| $all.$i.head(permit, $head));
             }
-            None => { show!($all $head; $($rest)*); }
+            None => { show!($all $head; $($rest)+); }
         }
     };
 }
 
 /// Settles innermost first, each guard inside `enter` of the earlier ones.
 macro_rules! settle {
-    ($all:ident $end:ident;) => {};
-    ($all:ident $end:ident; $permit:ident $i:tt $($rest:tt)*) => {
+    ($all:ident $end:ident; $permit:ident $i:tt) => {
+        if let Some(permit) = $permit {
+            quietly(|| $all.$i.settle(permit, $end));
+        }
+    };
+    ($all:ident $end:ident; $permit:ident $i:tt $($rest:tt)+) => {
         match $permit {
             Some(mut permit) => {
-                entered(&$all.$i, &mut permit, || { settle!($all $end; $($rest)*); });
+                entered(&$all.$i, &mut permit, || { settle!($all $end; $($rest)+); });
                 quietly(|| $all.$i.settle(permit, $end));
             }
-            None => { settle!($all $end; $($rest)*); }
+            None => { settle!($all $end; $($rest)+); }
         }
     };
 }
 
 /// Admits first to last, each guard inside `enter` of the earlier ones, until one refuses.
 macro_rules! admit {
-    ($all:ident $req:ident $now:ident $refused:ident;) => {};
-    ($all:ident $req:ident $now:ident $refused:ident; $permit:ident $i:tt $($rest:tt)*) => {
+    ($all:ident $req:ident $now:ident $refused:ident; $permit:ident $i:tt) => {
+        let admission = $all.$i.admit_partly($req, $now);
+        $permit = admission.permit;
+        $refused = admission.refused;
+    };
+    ($all:ident $req:ident $now:ident $refused:ident; $permit:ident $i:tt $($rest:tt)+) => {
         let admission = $all.$i.admit_partly($req, $now);
         $permit = admission.permit;
         match (admission.refused, &mut $permit) {
             (Some(why), _) => $refused = Some(why),
             (None, Some(permit)) => entered(&$all.$i, permit, || {
-                admit!($all $req $now $refused; $($rest)*);
+                admit!($all $req $now $refused; $($rest)+);
             }),
-            (None, None) => { admit!($all $req $now $refused; $($rest)*); }
+            (None, None) => { admit!($all $req $now $refused; $($rest)+); }
         }
     };
 }
