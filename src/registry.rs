@@ -24,7 +24,7 @@ use std::{
     time::Duration,
 };
 
-use crate::call::{Name, quietly};
+use crate::call::quietly;
 
 /// Something that can be listed.
 pub trait Inspect: Send + Sync {

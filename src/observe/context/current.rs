@@ -174,8 +174,9 @@ impl Context {
         })
     }
 
-    /// Another attempt at the same call.
-    pub(crate) fn with_attempt(&self, attempt: u32) -> Context {
+    /// The same call at another attempt.
+    #[must_use]
+    pub fn with_attempt(&self, attempt: u32) -> Context {
         Context::new(Inner {
             attempt,
             ..(*self.0).clone()
