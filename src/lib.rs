@@ -28,6 +28,7 @@
 //! | [`operation`](mod@observe::operation) | the same for code that is no service |
 //! | [`retry`] | another attempt after a failure, within a budget |
 //! | [`breaker`] | circuit breakers |
+//! | [`timeout`] | time limits and deadlines |
 //! | [`registry`] | every named guard, its state and its figures |
 //! | [`guard`] | guards, and the one service that serves them all |
 //! | [`protocol`] | how calls are read, judged and refused: any, server, client, gRPC client |
@@ -75,6 +76,7 @@ pub use observe::{context, errors, observe, operation::operation, track};
 pub use resilience::{
     breaker::{self, CallError, CircuitBreaker},
     retry::{self, Retry},
+    timeout,
 };
 pub use track::Track;
 

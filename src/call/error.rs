@@ -43,13 +43,17 @@ pub(crate) fn view(error: &dyn Any) -> Option<&(dyn Error + 'static)> {
     if let Some(error) = error.downcast_ref::<io::Error>() {
         return Some(error);
     }
+    if let Some(elapsed) = error.downcast_ref::<super::Elapsed>() {
+        return Some(elapsed);
+    }
     error.downcast_ref::<super::Rejection>().map(|r| r as _)
 }
 
 /// Whether an error says that time ran out.
 pub(crate) fn is_timeout(error: &(dyn Error + 'static)) -> bool {
     chain(error).any(|error| {
-        error.is::<tokio::time::error::Elapsed>()
+        error.is::<super::Elapsed>()
+            || error.is::<tokio::time::error::Elapsed>()
             || is_tower_timeout(error)
             || is_tonic_timeout(error)
             || error

@@ -6,6 +6,7 @@
 //! Nothing here knows about services; the arrows point from the guards to this module.
 
 mod classify;
+mod elapsed;
 mod end;
 mod error;
 mod grpc;
@@ -17,6 +18,7 @@ mod rejection;
 mod setting;
 
 pub use classify::{Classify, Ending};
+pub use elapsed::{Elapsed, TimeBound};
 pub use end::{Cause, End};
 pub use error::{BoxError, find};
 pub use grpc::GrpcCode;

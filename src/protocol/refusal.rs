@@ -1,12 +1,12 @@
 //! Answers that do not come from the service: refusals and caught panics.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use super::HttpCall;
-use crate::call::{GrpcCode, Rejection, RejectionKind};
+use crate::call::{Elapsed, GrpcCode, Rejection, RejectionKind};
 
 /// Left in the extensions of the answer to a caught panic: its message, for whoever judges the response.
 #[derive(Clone, Debug)]
@@ -126,6 +126,19 @@ pub(crate) fn panic_answer(call: &HttpCall, message: &str) -> Response<Bytes> {
     response
         .extensions_mut()
         .insert(CaughtPanic(message.into()));
+    response
+}
+
+/// The response of a service that took too long. The error stays in the extensions, for whoever judges the response.
+pub(crate) fn timeout_answer(call: &HttpCall, why: Elapsed) -> Response<Bytes> {
+    let detail = "the request could not be answered in time";
+    let mut response = if call.is_grpc() {
+        grpc_answer(call, GrpcCode::DEADLINE_EXCEEDED, detail)
+    } else {
+        problem(StatusCode::GATEWAY_TIMEOUT, detail)
+    };
+    let why: Arc<dyn Error + Send + Sync> = Arc::new(why);
+    response.extensions_mut().insert(why);
     response
 }
 

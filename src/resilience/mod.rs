@@ -3,7 +3,9 @@
 //! | module | what |
 //! |---|---|
 //! | [`breaker`] | stop calling what fails, and find out when it is well again |
+//! | [`timeout`] | time limits and deadlines |
 //! | [`retry`] | another attempt after a failure: how long to wait, how many, and never too many at once |
 
 pub mod breaker;
 pub mod retry;
+pub mod timeout;

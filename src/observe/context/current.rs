@@ -3,7 +3,7 @@ use std::{cell::RefCell, future::Future, mem, pin::Pin, sync::Arc, task};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
-use super::{Baggage, Id, IdKind, SpanId, TraceFlags, TraceId, Traceparent, Tracestate};
+use super::{Baggage, Id, IdKind, SpanId, TimeScope, TraceFlags, TraceId, Traceparent, Tracestate};
 
 thread_local! {
     static CURRENT: RefCell<Option<Context>> = const { RefCell::new(None) };
@@ -217,6 +217,7 @@ impl Context {
         InContext {
             future,
             context: Some(self.clone()),
+            scope: TimeScope::NONE,
         }
     }
 }
@@ -231,7 +232,7 @@ impl Eq for Context {}
 
 /// Runs `work` with the slot's context as the current one. What was current waits in the slot.
 #[inline]
-pub(super) fn entered<R>(slot: &mut Option<Context>, work: impl FnOnce() -> R) -> R {
+pub(crate) fn entered<R>(slot: &mut Option<Context>, work: impl FnOnce() -> R) -> R {
     /// Swaps back, on unwinding too.
     struct Back<'a>(&'a mut Option<Context>);
     impl Drop for Back<'_> {
@@ -262,6 +263,8 @@ pin_project! {
         #[pin]
         future: F,
         context: Option<Context>,
+        // The time limits of whoever spawned it; none where the context was given by hand.
+        scope: TimeScope,
     }
 }
 
@@ -271,11 +274,12 @@ impl<F: Future> Future for InContext<F> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> task::Poll<F::Output> {
         let this = self.project();
-        entered(this.context, || this.future.poll(cx))
+        let scope = *this.scope;
+        entered(this.context, || scope.enter(|| this.future.poll(cx)))
     }
 }
 
-/// Wraps a future so that it keeps the current context wherever it is polled: `tokio::spawn(in_context(work))`.
+/// Wraps a future so that it keeps the current context, and its deadline, wherever it is polled: `tokio::spawn(in_context(work))`.
 ///
 /// Tasks inherit nothing in tokio, so a context is handed on where a task is spawned, or it is lost.
 ///
@@ -295,6 +299,7 @@ pub fn in_context<F: Future>(future: F) -> InContext<F> {
     InContext {
         future,
         context: Context::current(),
+        scope: TimeScope::current().fixed(),
     }
 }
 

@@ -44,6 +44,7 @@
 
 mod baggage;
 mod current;
+mod deadline;
 #[cfg(feature = "axum")]
 mod extract;
 mod id;
@@ -57,7 +58,10 @@ mod tracestate;
 use crate::call::quietly;
 
 pub use baggage::*;
+pub(crate) use current::entered;
 pub use current::{Context, InContext, in_context};
+pub use deadline::deadline;
+pub(crate) use deadline::{TimeScope, earlier, known_deadline};
 #[cfg(feature = "axum")]
 pub use extract::MissingContext;
 pub use id::*;

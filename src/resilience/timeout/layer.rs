@@ -1,0 +1,172 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use http::HeaderName;
+use tower_layer::Layer;
+
+use super::{TimeLimit, Timed, WaitInside};
+use crate::protocol::{Any, Client, GrpcClient, Server};
+
+/// Gives up calls that take too long: see the [module](super).
+///
+/// ```
+/// use std::time::Duration;
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+/// use tower_keep::{BoxError, timeout::TimeoutLayer};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let service = ServiceBuilder::new()
+///     .layer(TimeoutLayer::any(Duration::from_secs(2)))
+///     .service(service_fn(|_: ()| std::future::pending::<Result<(), BoxError>>()));
+/// let error = service.oneshot(()).await.unwrap_err();
+/// assert_eq!(error.to_string(), r#"timed out after 2s (time limit "timeout")"#);
+/// # }
+/// ```
+///
+/// # Clones
+///
+/// Every service it makes, and every clone of them, has the same [`TimeLimit`].
+pub struct TimeoutLayer<P> {
+    plan: Arc<Plan<P>>,
+}
+
+/// What calls go by.
+#[derive(Clone)]
+pub struct Plan<P> {
+    pub(super) limit: TimeLimit,
+    pub(super) protocol: P,
+    pub(super) body_idle: Option<Duration>,
+    pub(super) body_total: Option<Duration>,
+    pub(super) header: Option<HeaderName>,
+}
+
+impl<P> TimeoutLayer<P> {
+    fn new(limit: TimeLimit, protocol: P) -> Self {
+        let plan = Arc::new(Plan {
+            limit,
+            protocol,
+            body_idle: None,
+            body_total: None,
+            header: None,
+        });
+        TimeoutLayer { plan }
+    }
+
+    /// The time limit.
+    pub fn limit(&self) -> &TimeLimit {
+        &self.plan.limit
+    }
+
+    /// Counts the time that the wrapped service needs to become ready, too.
+    ///
+    /// The wait then is part of the call: the layer is always ready and passes no back-pressure on, and calls that
+    /// wait are bounded by nothing but their time. Needs a service that can be cloned.
+    pub fn including_readiness(self) -> IncludingReadiness<P> {
+        IncludingReadiness(self)
+    }
+}
+
+impl TimeoutLayer<Any> {
+    /// For a service of any kind: its error becomes a `BoxError`, which is an [`Elapsed`](crate::call::Elapsed)
+    /// when time has run out.
+    pub fn any(limit: impl Into<TimeLimit>) -> Self {
+        TimeoutLayer::new(limit.into(), Any(()))
+    }
+}
+
+macro_rules! http_layer {
+    ($constructor:ident, $protocol:ident, $doc:literal) => {
+        impl TimeoutLayer<$protocol> {
+            #[doc = $doc]
+            pub fn $constructor(limit: impl Into<TimeLimit>) -> Self {
+                TimeoutLayer::new(limit.into(), $protocol(()))
+            }
+
+            /// How long the response's body may make its reader wait for the next frame; `None`: for ever.
+            /// Default: for ever, since streams of events rest for as long as nothing happens.
+            ///
+            /// Counts only while somebody waits for a frame: a slow reader is not the service's fault.
+            #[must_use]
+            pub fn body_idle(self, time: impl Into<Option<Duration>>) -> Self {
+                self.changed(|plan| plan.body_idle = time.into())
+            }
+
+            /// How long the response's body may take from the head to its last frame, however slow the reader is;
+            /// `None`: for ever. Default: for ever, since downloads are as long as they are.
+            ///
+            /// Looked at when the body is polled: a connection whose peer takes nothing at all is the server's own
+            /// to end. Costs a clock reading for each frame.
+            #[must_use]
+            pub fn body_total(self, time: impl Into<Option<Duration>>) -> Self {
+                self.changed(|plan| plan.body_total = time.into())
+            }
+
+            fn changed(self, change: impl FnOnce(&mut Plan<$protocol>)) -> Self {
+                let mut plan = (*self.plan).clone();
+                change(&mut plan);
+                TimeoutLayer {
+                    plan: Arc::new(plan),
+                }
+            }
+        }
+    };
+}
+http_layer!(
+    server,
+    Server,
+    "For an HTTP or gRPC server: late answers are replaced by 504 with a problem body or by `DEADLINE_EXCEEDED`, and the error type stays. A `grpc-timeout` that is shorter counts."
+);
+http_layer!(
+    client,
+    Client,
+    "For an HTTP client: its error becomes a `BoxError`, which is an [`Elapsed`](crate::call::Elapsed) when time has run out. The time left goes along as `grpc-timeout` with gRPC requests, with others by [option](Self::send_as)."
+);
+http_layer!(
+    grpc_client,
+    GrpcClient,
+    "For a gRPC client such as tonic's `Channel`: what takes too long arrives as a `tonic::Status` of the code `DEADLINE_EXCEEDED`. The time left goes along as `grpc-timeout`."
+);
+
+impl TimeoutLayer<Client> {
+    /// Sends the time left along in this header, in whole milliseconds; one that is there and shorter stays.
+    /// Default: not at all, since no such header is standard. Envoy's is `x-envoy-expected-rq-timeout-ms`.
+    #[must_use]
+    pub fn send_as(self, header: HeaderName) -> Self {
+        self.changed(|plan| plan.header = Some(header))
+    }
+}
+
+impl<S, P> Layer<S> for TimeoutLayer<P> {
+    type Service = Timed<S, P>;
+
+    fn layer(&self, inner: S) -> Timed<S, P> {
+        Timed::new(inner, self.plan.clone())
+    }
+}
+
+impl<P> Clone for TimeoutLayer<P> {
+    fn clone(&self) -> Self {
+        TimeoutLayer {
+            plan: self.plan.clone(),
+        }
+    }
+}
+
+impl<P> fmt::Debug for TimeoutLayer<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TimeoutLayer")
+            .field("limit", &self.plan.limit)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A [`TimeoutLayer`] that waits for readiness inside of the call.
+#[derive(Clone, Debug)]
+pub struct IncludingReadiness<P>(TimeoutLayer<P>);
+
+impl<S, P> Layer<S> for IncludingReadiness<P> {
+    type Service = Timed<WaitInside<S>, P>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        self.0.layer(WaitInside::new(inner))
+    }
+}

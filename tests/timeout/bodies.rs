@@ -1,0 +1,153 @@
+//! Time limits of bodies.
+
+use std::{convert::Infallible, time::Duration};
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, StreamBody};
+use tokio::time::{Instant, sleep};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_keep::{
+    Context, GuardLayer, Outcome,
+    call::{Elapsed, TimeBound},
+    protocol::Server,
+    testing::{ScriptedBody, Spy},
+    timeout::TimeoutLayer,
+};
+
+use super::{MILLI, SECOND};
+
+type Frames = Vec<Duration>;
+
+/// A frame after each of these waits, then the end.
+fn paced(waits: Frames) -> impl Body<Data = Bytes, Error = Infallible> {
+    let frames = stream::unfold(waits.into_iter(), |mut waits| async {
+        sleep(waits.next()?).await;
+        Some((Ok(Frame::data(Bytes::from_static(b"data"))), waits))
+    });
+    StreamBody::new(frames)
+}
+
+/// How many frames come, what ends them, and after how long.
+async fn read(
+    layer: &TimeoutLayer<Server>,
+    request: Request<ScriptedBody>,
+    waits: Frames,
+    reader: Duration,
+) -> (usize, Option<TimeBound>, Duration) {
+    let service = service_fn(move |_| {
+        let body = paced(waits.clone());
+        async { Ok::<_, Infallible>(Response::new(Box::pin(body))) }
+    });
+    let service = layer.layer(service);
+    let begun = Instant::now();
+    let response = service
+        .oneshot(request)
+        .await
+        .unwrap_or_else(|never| match never {});
+    let (mut body, mut frames) = (response.into_body(), 0);
+    let end = loop {
+        match body.frame().await {
+            Some(Ok(_)) => frames += 1,
+            Some(Err(error)) => {
+                assert!(body.is_end_stream() && body.frame().await.is_none());
+                let elapsed: &Elapsed = error.downcast_ref().expect("an Elapsed");
+                break Some(elapsed.bound());
+            }
+            None => break None,
+        }
+        sleep(reader).await;
+    };
+    (frames, end, begun.elapsed())
+}
+
+fn plain() -> Request<ScriptedBody> {
+    Request::new(ScriptedBody::new())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_rests_too_long_is_cut_and_a_slow_one_is_not() {
+    let layer = TimeoutLayer::server(SECOND).body_idle(SECOND);
+    let slow = vec![SECOND; 60];
+    assert_eq!(
+        read(&layer, plain(), slow, Duration::ZERO).await,
+        (60, None, 60 * SECOND)
+    );
+    let resting = vec![SECOND, SECOND + MILLI];
+    let end = Some(TimeBound::BodyIdle);
+    assert_eq!(
+        read(&layer, plain(), resting, Duration::ZERO).await,
+        (1, end, 2 * SECOND)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_is_not_the_services_fault() {
+    let layer = TimeoutLayer::server(SECOND).body_idle(SECOND);
+    let (frames, end, _) = read(&layer, plain(), vec![MILLI; 5], 10 * SECOND).await;
+    assert_eq!((frames, end), (5, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_has_so_much_time_in_all_and_no_more() {
+    let layer = TimeoutLayer::server(SECOND)
+        .body_total(3 * SECOND)
+        .body_idle(2 * SECOND);
+    let three = [SECOND; 3];
+    // The last frame is there before the clock is asked, and the end with it.
+    assert_eq!(
+        read(&layer, plain(), vec![SECOND; 2], Duration::ZERO)
+            .await
+            .1,
+        None
+    );
+    let end = Some(TimeBound::BodyTotal);
+    let (frames, bound, took) = read(&layer, plain(), three.repeat(2), Duration::ZERO).await;
+    assert_eq!((frames, bound, took), (2, end, 3 * SECOND));
+    // However slow the reader is: it finds out when it comes back.
+    let (frames, bound, took) = read(&layer, plain(), vec![MILLI; 9], SECOND).await;
+    assert_eq!((frames, bound), (3, end));
+    assert!(took < 4 * SECOND, "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_covers_the_body_too() {
+    let layer = TimeoutLayer::server(60 * SECOND);
+    let mut request = plain();
+    let deadline = Instant::now() + 2 * SECOND + MILLI;
+    request
+        .extensions_mut()
+        .insert(Context::root().with_deadline(deadline));
+    let (frames, bound, took) = read(&layer, request, vec![SECOND; 9], Duration::ZERO).await;
+    assert_eq!((frames, bound), (2, Some(TimeBound::Deadline)));
+    assert_eq!(took, 2 * SECOND + MILLI);
+
+    let request = Request::post("/").header("content-type", "application/grpc");
+    let request = request
+        .header("grpc-timeout", "1500m")
+        .body(ScriptedBody::new());
+    let request = request.expect("a request");
+    let (frames, bound, took) = read(&layer, request, vec![SECOND; 9], Duration::ZERO).await;
+    assert_eq!((frames, bound), (1, Some(TimeBound::Deadline)));
+    assert_eq!(took, 3 * SECOND / 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_cut_is_a_call_that_timed_out() {
+    let spy = Spy::new();
+    let service = service_fn(|_| async {
+        Ok::<_, Infallible>(Response::new(Box::pin(paced(vec![SECOND, 60 * SECOND]))))
+    });
+    let service = TimeoutLayer::server(SECOND)
+        .body_idle(2 * SECOND)
+        .layer(service);
+    let service = GuardLayer::server(spy.clone()).layer(service);
+    let response = service
+        .oneshot(plain())
+        .await
+        .unwrap_or_else(|never| match never {});
+    assert!(response.into_body().collect().await.is_err());
+    assert_eq!(spy.only().outcome, Outcome::TimedOut);
+}

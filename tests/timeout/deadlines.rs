@@ -1,0 +1,260 @@
+//! Deadlines: read from requests, kept in the context, sent on.
+
+use std::{sync::Arc, sync::Mutex, time::Duration};
+
+use http::{HeaderName, Request, Response};
+use tokio::time::{Instant, advance};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_keep::{
+    BoxError, Context, GuardLayer, RejectionKind,
+    context::{Correlate, deadline},
+    testing::{Reply, Script, ScriptedBody, Spy, contract},
+    timeout::{Deadline, TimeoutLayer},
+};
+
+use super::{MILLI, SECOND};
+
+const NAME: &str = "x-envoy-expected-rq-timeout-ms";
+const ENVOY: HeaderName = HeaderName::from_static(NAME);
+
+fn request(headers: &[(&str, &str)]) -> Request<ScriptedBody> {
+    let mut request = Request::post("/pkg.Service/Method");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(ScriptedBody::new()).expect("a request")
+}
+
+fn grpc(timeout: &str) -> Request<ScriptedBody> {
+    request(&[
+        ("content-type", "application/grpc"),
+        ("grpc-timeout", timeout),
+    ])
+}
+
+/// How long a handler has, as it sees it itself, and as the request's extensions say.
+async fn seen(guard: Deadline, request: Request<ScriptedBody>) -> Option<Duration> {
+    let handler = service_fn(|request: Request<ScriptedBody>| async move {
+        let context = request.extensions().get::<Context>().cloned();
+        assert_eq!(context.as_ref().and_then(Context::deadline), deadline());
+        let left = deadline().map(|deadline| deadline - Instant::now());
+        Ok::<_, BoxError>(Response::new(ScriptedBody::new()).map(|body| {
+            body.data(format!(
+                "{}",
+                left.map_or(-1, |left| left.as_millis() as i64)
+            ))
+        }))
+    });
+    let service = GuardLayer::server((Correlate::default(), guard)).layer(handler);
+    let response = service.oneshot(request).await.expect("an answer");
+    let left: i64 = crate::support::text(response)
+        .await
+        .parse()
+        .expect("a number");
+    u64::try_from(left).ok().map(Duration::from_millis)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_is_read_from_the_request_and_capped() {
+    let believing = Deadline::default;
+    let capped = || {
+        Deadline::builder()
+            .header(ENVOY)
+            .at_most(10 * SECOND)
+            .build()
+    };
+    let envoy = |millis| request(&[(NAME, millis)]);
+    let both = &[("content-type", "application/grpc"), (NAME, "1")];
+    let table = [
+        (believing(), grpc("2S"), Some(2 * SECOND)),
+        (
+            believing(),
+            grpc("99999H"),
+            Some(Duration::from_secs(99_999 * 3_600)),
+        ),
+        (believing(), grpc("soon"), None),
+        (believing(), request(&[("grpc-timeout", "2S")]), None),
+        (believing(), envoy("250"), None),
+        (believing(), request(&[]), None),
+        (capped(), grpc("2S"), Some(2 * SECOND)),
+        (capped(), grpc("3H"), Some(10 * SECOND)),
+        (capped(), envoy("250"), Some(250 * MILLI)),
+        (capped(), envoy(" 250 "), Some(250 * MILLI)),
+        (
+            capped(),
+            envoy("999999999999999999999999999"),
+            Some(10 * SECOND),
+        ),
+        (capped(), envoy("-1"), Some(10 * SECOND)),
+        (capped(), envoy("1.5"), Some(10 * SECOND)),
+        (capped(), envoy(""), Some(10 * SECOND)),
+        (capped(), request(both), Some(10 * SECOND)),
+        (capped(), request(&[]), Some(10 * SECOND)),
+    ];
+    for (guard, request, left) in table {
+        let headers = format!("{:?}", request.headers());
+        assert_eq!(seen(guard, request).await, left, "{headers}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_has_no_time_left_is_refused_at_once() {
+    let script: Script = Script::always(Reply::ok);
+    let spy = Spy::new();
+    let guard = Deadline::default();
+    let service = GuardLayer::server((spy.clone(), guard.clone())).layer(script.clone());
+    let answer = service.oneshot(grpc("0n")).await.expect("an answer");
+    assert_eq!(answer.headers()["grpc-status"], "4");
+    assert_eq!((script.calls(), guard.limit().refused()), (0, 1));
+
+    // The same where the deadline passed on the way to a layer further in.
+    let layer = TimeoutLayer::client(SECOND);
+    let context = Context::root().with_deadline(Instant::now() + MILLI);
+    advance(2 * MILLI).await;
+    let mut late = request(&[]);
+    late.extensions_mut().insert(context.clone());
+    let error = layer
+        .layer(script.clone())
+        .oneshot(late)
+        .await
+        .expect_err("refused");
+    let rejection = tower_keep::Rejection::find(&*error).expect("a rejection");
+    assert_eq!(rejection.kind(), RejectionKind::DeadlineExceeded);
+    let layer = TimeoutLayer::any(SECOND);
+    let call = context.scope(async { layer.layer(script.clone()).oneshot(()).await });
+    assert!(call.await.is_err());
+    let run = context.scope(async { layer.limit().run(async { script.calls() }).await });
+    assert!(run.await.is_err());
+    assert_eq!(script.calls(), 0);
+}
+
+/// What a client sends on of these headers, with a limit of 5 s.
+async fn sent(
+    layer: impl Layer<Spying, Service: tower::Service<Request<ScriptedBody>, Error: std::fmt::Debug>>,
+    request: Request<ScriptedBody>,
+) -> Vec<String> {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let service = layer.layer(Spying(seen.clone()));
+    service.oneshot(request).await.expect("an answer");
+    let seen = seen.lock().expect("no panic");
+    seen.clone()
+}
+
+/// Notes the headers that say how much time is left.
+#[derive(Clone)]
+struct Spying(Arc<Mutex<Vec<String>>>);
+
+impl tower::Service<Request<ScriptedBody>> for Spying {
+    type Response = Response<ScriptedBody>;
+    type Error = BoxError;
+    type Future = std::future::Ready<Result<Response<ScriptedBody>, BoxError>>;
+
+    fn poll_ready(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), BoxError>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<ScriptedBody>) -> Self::Future {
+        let mut seen = self.0.lock().expect("no panic");
+        for name in ["grpc-timeout", NAME] {
+            let values = request.headers().get_all(name).into_iter();
+            seen.extend(values.map(|value| format!("{name}: {}", value.to_str().expect("text"))));
+        }
+        std::future::ready(Ok(Response::new(ScriptedBody::new())))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_left_goes_along_and_only_ever_shrinks() {
+    let grpc_call = || request(&[("content-type", "application/grpc")]);
+    let limit = 5 * SECOND;
+    let grpc_client = || TimeoutLayer::grpc_client(limit);
+    assert_eq!(
+        sent(grpc_client(), grpc_call()).await,
+        ["grpc-timeout: 5000000u"]
+    );
+    assert_eq!(
+        sent(grpc_client(), grpc("1S")).await,
+        ["grpc-timeout: 1000000u"]
+    );
+    assert_eq!(
+        sent(grpc_client(), grpc("1H")).await,
+        ["grpc-timeout: 5000000u"]
+    );
+    assert_eq!(
+        sent(grpc_client(), grpc("soon")).await,
+        ["grpc-timeout: 5000000u"]
+    );
+
+    let client = || TimeoutLayer::client(limit).send_as(ENVOY);
+    let envoy = |millis| request(&[(NAME, millis)]);
+    assert_eq!(
+        sent(client(), request(&[])).await,
+        [format!("{NAME}: 5000")]
+    );
+    assert_eq!(sent(client(), envoy("7")).await, [format!("{NAME}: 7")]);
+    assert_eq!(
+        sent(client(), envoy("70000")).await,
+        [format!("{NAME}: 5000")]
+    );
+    assert_eq!(sent(client(), envoy("x")).await, [format!("{NAME}: 5000")]);
+    assert_eq!(
+        sent(client(), grpc_call()).await,
+        ["grpc-timeout: 5000000u"]
+    );
+    assert!(
+        sent(TimeoutLayer::client(limit), request(&[]))
+            .await
+            .is_empty()
+    );
+    assert!(
+        sent(TimeoutLayer::server(limit), request(&[]))
+            .await
+            .is_empty()
+    );
+
+    // What is left of the deadline of whoever asked.
+    let call = Context::root().with_deadline(Instant::now() + 3 * SECOND);
+    advance(SECOND).await;
+    let sent = call.scope(async {
+        (
+            sent(client(), request(&[])).await,
+            sent(grpc_client(), grpc_call()).await,
+        )
+    });
+    let (http, grpc) = sent.await;
+    assert_eq!(
+        (http, grpc),
+        (
+            vec![format!("{NAME}: 2000")],
+            vec!["grpc-timeout: 2000000u".into()]
+        )
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_deadlines_the_earlier_counts() {
+    let outer = Deadline::at_most(SECOND);
+    let handler = service_fn(|_: Request<ScriptedBody>| async move {
+        let left = deadline().map(|deadline| deadline - Instant::now());
+        assert_eq!(left, Some(SECOND));
+        Ok::<_, BoxError>(Response::new(ScriptedBody::new()))
+    });
+    let guards = (Correlate::default(), outer, Deadline::at_most(60 * SECOND));
+    let service = GuardLayer::server(guards).layer(handler);
+    service.oneshot(grpc("30S")).await.expect("an answer");
+}
+
+#[test]
+fn deadlines_sign_the_contract() {
+    contract::guard(Deadline::default);
+    contract::guard(|| Deadline::at_most(Duration::from_secs(3_600)));
+    contract::guard(|| {
+        (
+            Correlate::default(),
+            Deadline::at_most(Duration::from_secs(3_600)),
+        )
+    });
+}
