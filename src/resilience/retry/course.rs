@@ -6,7 +6,10 @@ use super::{
     Reservation, Retry, Spent,
     policy::{Advice, Plan, Policy, Refusal},
 };
-use crate::call::{Moment, Outcome};
+use crate::{
+    call::{Moment, Outcome},
+    context::Context,
+};
 
 /// Which attempt it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +46,7 @@ pub(super) struct Course {
 /// The time between two attempts. Dropping it gives the second one back to the budget.
 #[derive(Debug)]
 pub(super) struct Pause {
-    pub(super) delay: Duration,
+    delay: Duration,
     reservation: Option<Reservation>,
 }
 
@@ -52,6 +55,9 @@ impl Pause {
         sleep(self.delay)
     }
 }
+
+/// An attempt that is to begin, and the context it has to run in if that is not the current one as it is.
+pub(super) type Start = (Attempt, Option<Context>);
 
 impl Course {
     pub(super) fn new(retry: Retry) -> Self {
@@ -70,29 +76,45 @@ impl Course {
         &self.retry.shared.policy
     }
 
-    /// The first attempt begins.
-    pub(super) fn begin(&mut self) -> Attempt {
+    /// The first attempt begins, of a call that takes at most so long. A request may bring a context of its own.
+    pub(super) fn begin(&mut self, limit: Option<Duration>, own: Option<&Context>) -> Start {
         let now = Moment::default();
-        let end = self.policy().within;
-        if let Some(end) = end.and_then(|within| now.now().checked_add(within)) {
-            self.plan.until(end);
+        for time in [self.policy().within, limit].into_iter().flatten() {
+            if let Some(end) = now.now().checked_add(time) {
+                self.plan.until(end);
+            }
         }
         if let Some(budget) = &self.retry.shared.budget {
             budget.request(&now);
         }
-        self.attempt()
+        self.plan.begin();
+        self.start(own)
     }
 
     /// The attempt after the pause begins.
-    pub(super) fn resume(&mut self, pause: Pause) -> Attempt {
+    pub(super) fn resume(&mut self, pause: Pause, own: Option<&Context>) -> Start {
         self.spent = pause.reservation.map(Reservation::spend);
-        self.attempt()
+        self.plan.begin();
+        self.start(own)
     }
 
-    fn attempt(&mut self) -> Attempt {
-        Attempt {
-            number: self.plan.begin(),
+    fn start(&mut self, own: Option<&Context>) -> Start {
+        self.heed(own);
+        let number = self.plan.made();
+        let attempt = Attempt {
+            number,
             deadline: self.plan.deadline(),
+        };
+        (attempt, numbered(own, number))
+    }
+
+    /// Whoever is gone by then needs no answer. Looked at again and again: a call may be made in another context than
+    /// it is polled in, as a buffer does it.
+    fn heed(&mut self, own: Option<&Context>) {
+        let current = Context::with_current(|current| current.and_then(Context::deadline));
+        let own = own.and_then(Context::deadline);
+        for deadline in [current, own].into_iter().flatten() {
+            self.plan.until(deadline);
         }
     }
 
@@ -117,6 +139,7 @@ impl Course {
     /// An attempt has failed: what comes before the next, if there is one.
     pub(super) fn failed(&mut self, outcome: Outcome, advice: Advice) -> Option<Pause> {
         self.settle(outcome);
+        self.heed(None);
         match self.next(outcome, advice) {
             Ok(pause) => {
                 let shared = &self.retry.shared;
@@ -153,4 +176,14 @@ impl Course {
             (None, None) => {}
         }
     }
+}
+
+/// The call's context with the attempt's number: that of the request, else the current one. None is needed where the
+/// number is right already, as it is for most first attempts.
+fn numbered(own: Option<&Context>, number: u32) -> Option<Context> {
+    Context::with_current(|current| {
+        let call = own.or(current)?;
+        let other = |context: &Context| context.attempt() != number;
+        (other(call) || current.is_some_and(other)).then(|| call.with_attempt(number))
+    })
 }

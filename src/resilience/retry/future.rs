@@ -7,13 +7,13 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use tokio::time::Sleep;
 use tower_service::Service;
 
 use super::{
     Retry,
-    course::{Course, Pause},
+    course::Course,
     policy::{Judged, hint_of},
+    step::{Step, TWICE, Turn},
 };
 use crate::{
     call::{BoxError, Classify, Ending, Outcome, judged},
@@ -29,7 +29,7 @@ pin_project! {
     {
         // Before what settles the attempt: it is dropped first.
         #[pin]
-        state: State<S::Future>,
+        step: Step<S::Future>,
         course: Course,
         inner: S,
         // For the attempts to come; none once the last has begun.
@@ -38,17 +38,6 @@ pin_project! {
     }
 }
 
-pin_project! {
-    #[project = StateProj]
-    enum State<F> {
-        Trying { #[pin] attempt: F },
-        Waiting { #[pin] sleep: Sleep, pause: Option<Pause> },
-        Readying { pause: Option<Pause> },
-    }
-}
-
-const TWICE: &str = "polled after completion";
-
 impl<S, Req, C> RetryFuture<S, Req, C>
 where
     S: Service<Req>,
@@ -56,12 +45,10 @@ where
 {
     pub(super) fn new(mut ready: S, request: Req, retry: Retry, protocol: Arc<Any<C>>) -> Self {
         let mut course = Course::new(retry);
-        course.begin();
+        let (_, context) = course.begin(None, None);
         let again = (!course.is_last()).then(|| request.clone());
         RetryFuture {
-            state: State::Trying {
-                attempt: ready.call(request),
-            },
+            step: Step::trying(context, || ready.call(request)),
             course,
             inner: ready,
             request: again,
@@ -81,9 +68,9 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            match this.state.as_mut().project() {
-                StateProj::Trying { attempt } => {
-                    let result = ready!(attempt.poll(cx)).map_err(Into::into);
+            match ready!(this.step.as_mut().poll(cx)) {
+                Turn::Ended(result) => {
+                    let result = result.map_err(Into::into);
                     let (outcome, hint) = judge(&this.protocol.0, &result);
                     if outcome == Outcome::Success {
                         this.course.succeeded();
@@ -95,29 +82,25 @@ where
                     };
                     // Whatever the failed attempt holds is let go of before the wait, its response included.
                     drop(result);
-                    let (sleep, pause) = (pause.sleep(), Some(pause));
-                    this.state.set(State::Waiting { sleep, pause });
+                    this.step.as_mut().wait(pause);
                 }
-                StateProj::Waiting { sleep, pause } => {
-                    ready!(sleep.poll(cx));
-                    let pause = pause.take();
-                    this.state.set(State::Readying { pause });
-                }
-                StateProj::Readying { pause } => {
+                Turn::Due => {
                     if let Err(error) = ready!(this.inner.poll_ready(cx)) {
                         // Given back: no attempt was made.
-                        drop(pause.take());
+                        drop(this.step.take_pause());
                         this.course.not_ready();
                         return Poll::Ready(Err(error.into()));
                     }
-                    this.course.resume(pause.take().expect(TWICE));
+                    let pause = this.step.as_mut().take_pause().expect(TWICE);
+                    let (_, context) = this.course.resume(pause, None);
                     let request = if this.course.is_last() {
                         this.request.take()
                     } else {
                         this.request.clone()
                     };
-                    let attempt = this.inner.call(request.expect(TWICE));
-                    this.state.set(State::Trying { attempt });
+                    let (inner, request) = (&mut *this.inner, request.expect(TWICE));
+                    let trying = Step::trying(context, || inner.call(request));
+                    this.step.set(trying);
                 }
             }
         }

@@ -15,11 +15,14 @@
 //! | fails, and the wait would pass the deadline | its error is the answer, at once |
 //! | fails by the caller's own fault, or is refused by a guard of this process | its error is the answer |
 //!
+//! The deadline is the earliest of its own, that of the call's [`Context`](crate::Context), and a `grpc-timeout`.
+//! Each attempt beyond the first runs in that context with its [number](crate::Context::attempt).
+//!
 //! [`Retry::run`] does so for code that is no service, [`RetryLayer`] for services; the latter waits until the service
 //! is ready again before each attempt, and for as long as that takes.
 //! Over HTTP, only what may be sent twice is: idempotent methods, what has an `Idempotency-Key`, and what
 //! [`repeatable`](RetryLayer::repeatable) says; its body is streamed, and kept up to 64 KiB. Retries carry their
-//! [`Attempt`] in the request's extensions, and a `grpc-timeout` is a deadline.
+//! [`Attempt`] in the request's extensions, and their context if one was there.
 //!
 //! A failure that is not followed by another attempt is counted by its [reason](Refusal).
 //!
@@ -99,6 +102,7 @@ mod policy;
 mod run;
 mod service;
 mod settings;
+mod step;
 
 pub use backoff::{Backoff, Chance, Delays, Jitter};
 pub use body::{ReplayBody, Superseded};

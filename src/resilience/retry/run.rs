@@ -7,12 +7,13 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use super::{
     Attempt, Retry,
-    course::{Course, Pause},
+    course::Course,
     policy::{Advice, Judged, judge_any, judge_error},
+    step::{Step, TWICE, Turn},
 };
 use crate::call::quietly;
 
@@ -64,8 +65,9 @@ pin_project! {
     /// Work that is tried until it succeeds; made by [`Retry::run`] and [`Retry::run_any`].
     #[must_use = "futures do nothing unless polled"]
     pub struct Retrying<F, Fut, E, A = ()> {
+        // None yet before the first poll.
         #[pin]
-        state: State<Fut>,
+        step: Option<Step<Fut>>,
         course: Course,
         work: F,
         judge: fn(&E) -> Judged,
@@ -73,19 +75,10 @@ pin_project! {
     }
 }
 
-pin_project! {
-    #[project = StateProj]
-    enum State<Fut> {
-        Fresh,
-        Trying { #[pin] attempt: Fut },
-        Waiting { #[pin] sleep: Sleep, pause: Option<Pause> },
-    }
-}
-
 impl<F, Fut, E> Retrying<F, Fut, E> {
     fn new(retry: &Retry, work: F, judge: fn(&E) -> Judged) -> Self {
         Retrying {
-            state: State::Fresh,
+            step: None,
             course: Course::new(retry.clone()),
             work,
             judge,
@@ -100,7 +93,7 @@ impl<F, Fut, E> Retrying<F, Fut, E> {
     /// refusals by guards of this process.
     pub fn when<A: Into<Advice>, C: Fn(&E) -> A>(self, advise: C) -> Retrying<F, Fut, E, C> {
         Retrying {
-            state: self.state,
+            step: self.step,
             course: self.course,
             work: self.work,
             judge: self.judge,
@@ -130,16 +123,22 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, E>> {
         let mut this = self.project();
         loop {
-            let attempt = match this.state.as_mut().project() {
-                StateProj::Fresh => this.course.begin(),
-                StateProj::Trying { attempt } => {
-                    let error = match ready!(attempt.poll(cx)) {
-                        Ok(value) => {
-                            this.course.succeeded();
-                            return Poll::Ready(Ok(value));
-                        }
-                        Err(error) => error,
-                    };
+            let turn = match this.step.as_mut().as_pin_mut() {
+                None => None,
+                Some(step) => Some(ready!(step.poll(cx))),
+            };
+            let (attempt, context) = match turn {
+                None => this.course.begin(None, None),
+                Some(Turn::Due) => {
+                    let step = this.step.as_mut().as_pin_mut();
+                    let pause = step.and_then(Step::take_pause).expect(TWICE);
+                    this.course.resume(pause, None)
+                }
+                Some(Turn::Ended(Ok(value))) => {
+                    this.course.succeeded();
+                    return Poll::Ready(Ok(value));
+                }
+                Some(Turn::Ended(Err(error))) => {
                     let (outcome, hint) = (this.judge)(&error);
                     let advice = match this.advise.advise(&error) {
                         Some(advice) => advice,
@@ -150,18 +149,13 @@ where
                     };
                     // Whatever the failed attempt holds is let go of before the wait, its error included.
                     drop(error);
-                    let (sleep, pause) = (pause.sleep(), Some(pause));
-                    this.state.set(State::Waiting { sleep, pause });
+                    this.step.as_mut().as_pin_mut().expect(TWICE).wait(pause);
                     continue;
                 }
-                StateProj::Waiting { sleep, pause } => {
-                    ready!(sleep.poll(cx));
-                    let pause = pause.take().expect("polled after completion");
-                    this.course.resume(pause)
-                }
             };
-            let attempt = (this.work)(attempt);
-            this.state.set(State::Trying { attempt });
+            let work = &mut *this.work;
+            let trying = Step::trying(context, || work(attempt));
+            this.step.set(Some(trying));
         }
     }
 }

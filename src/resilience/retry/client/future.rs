@@ -1,0 +1,259 @@
+//! The future of an HTTP request that is tried again.
+
+use std::{
+    any::Any as AnyType,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::SystemTime,
+};
+
+use bytes::Bytes;
+use http::{Request, Response, request::Parts};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::{
+    super::{
+        Hint, ReplayBody, Retry,
+        course::{Course, Start},
+        policy::{Advice, Judged, hint_of},
+        step::{Step, TWICE, Turn},
+    },
+    MapBody, Replay,
+};
+use crate::{
+    call::{Outcome, view},
+    context::Context as CallContext,
+    guard::Answer,
+    protocol::{Http, HttpCall, Notes, Side},
+};
+
+pin_project! {
+    /// The future of an HTTP request that is tried again. Named and unboxed.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct HttpRetryFuture<S, P, M, B>
+    where
+        M: MapBody<B>,
+        S: Service<Request<M::Body>>,
+    {
+        // Before what settles the attempt: it is dropped first.
+        #[pin]
+        step: Step<S::Future>,
+        course: Course,
+        inner: S,
+        notes: HttpCall,
+        // For the attempts to come, if it may be sent again.
+        again: Option<(Parts, ReplayBody<B>)>,
+        replay: Arc<Replay<P, M>>,
+    }
+}
+
+impl<S, P, M, B> HttpRetryFuture<S, P, M, B>
+where
+    B: Body<Data = Bytes>,
+    M: MapBody<B>,
+    S: Service<Request<M::Body>>,
+{
+    pub(super) fn new(
+        mut ready: S,
+        request: Request<B>,
+        retry: Retry,
+        replay: Arc<Replay<P, M>>,
+    ) -> Self {
+        let (mut parts, body) = request.into_parts();
+        let notes = HttpCall::read(&parts.method, &parts.headers);
+        let mut course = Course::new(retry);
+        let (_, context) = course.begin(notes.time_limit(), own(&parts));
+        tell(&mut parts, context.as_ref());
+        let once = course.is_last() || !replay.may_repeat(&parts);
+        let body = ReplayBody::new(body, if once { 0 } else { replay.cap });
+        // Asked for only where it is used: it ends the sending of the one it was asked of.
+        let sent = if once { None } else { body.again() };
+        let (sent, again) = match sent {
+            Some(sent) => (sent, Some((parts.clone(), body))),
+            None => (body, None),
+        };
+        let request = Request::from_parts(parts, replay.map.map_body(sent));
+        HttpRetryFuture {
+            step: Step::trying(context, || ready.call(request)),
+            course,
+            inner: ready,
+            notes,
+            again,
+            replay,
+        }
+    }
+}
+
+impl<S, P, M, B, RB> Future for HttpRetryFuture<S, P, M, B>
+where
+    B: Body<Data = Bytes>,
+    M: MapBody<B>,
+    S: Service<Request<M::Body>, Response = Response<RB>>,
+    P: Http + Answer<Response<RB>, S::Error, Error: 'static>,
+{
+    type Output = Result<Response<RB>, P::Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            match ready!(self.as_mut().project().step.poll(cx)) {
+                Turn::Ended(result) => {
+                    if let Some(answer) = self.as_mut().ended(result.map_err(P::unready)) {
+                        return Poll::Ready(answer);
+                    }
+                }
+                Turn::Due => {
+                    if let Err(error) = ready!(self.as_mut().project().inner.poll_ready(cx)) {
+                        // Given back: no attempt was made.
+                        let this = self.project();
+                        drop(this.step.take_pause());
+                        this.course.not_ready();
+                        return Poll::Ready(Err(P::unready(error)));
+                    }
+                    self.as_mut().send_again();
+                }
+            }
+        }
+    }
+}
+
+impl<S, P, M, B, RB> HttpRetryFuture<S, P, M, B>
+where
+    B: Body<Data = Bytes>,
+    M: MapBody<B>,
+    S: Service<Request<M::Body>, Response = Response<RB>>,
+    P: Http + Answer<Response<RB>, S::Error, Error: 'static>,
+{
+    /// An attempt has ended: its result, unless there is another attempt.
+    fn ended(
+        self: Pin<&mut Self>,
+        result: Result<Response<RB>, P::Error>,
+    ) -> Option<Result<Response<RB>, P::Error>> {
+        let this = self.project();
+        let (result, (outcome, hint)) = judge(&*this.replay.protocol, this.notes, result);
+        if outcome == Outcome::Success {
+            this.course.succeeded();
+            return Some(result);
+        }
+        let advice = match this.course.policy().advise_error(outcome, hint) {
+            Advice::Stop => Advice::Stop,
+            // The last attempt keeps nothing; that there is none after it is said first.
+            advice if this.course.is_last() => advice,
+            advice if may_go_again(this.again.as_ref()) => advice,
+            _ => Advice::NotRepeatable,
+        };
+        let Some(pause) = this.course.failed(outcome, advice) else {
+            return Some(result);
+        };
+        // From here on, what is still being sent of the failed attempt fails.
+        let next = this.again.as_ref().and_then(|(_, body)| body.again());
+        let (Some((_, body)), Some(next)) = (this.again, next) else {
+            return Some(result); // Grew too long just now.
+        };
+        *body = next;
+        // The connection is free again before the wait: the response and its body are let go of.
+        drop(result);
+        this.step.wait(pause);
+        None
+    }
+
+    fn send_again(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        let pause = this.step.as_mut().take_pause().expect(TWICE);
+        let own = this.again.as_ref().and_then(|(parts, _)| own(parts));
+        let (attempt, context): Start = this.course.resume(pause, own);
+        let next = if this.course.is_last() {
+            this.again.take()
+        } else {
+            let kept = this.again.as_ref();
+            kept.and_then(|(parts, body)| Some((parts.clone(), body.again()?)))
+        };
+        let (mut parts, body) = next.expect("kept, and read by nobody in the wait");
+        *this.notes = HttpCall::read(&parts.method, &parts.headers);
+        parts.extensions.insert(attempt);
+        tell(&mut parts, context.as_ref());
+        let request = Request::from_parts(parts, this.replay.map.map_body(body));
+        let inner = this.inner;
+        let trying = Step::trying(context, || inner.call(request));
+        this.step.set(trying);
+    }
+}
+
+/// The context that a request brings along.
+fn own(parts: &Parts) -> Option<&CallContext> {
+    parts.extensions.get()
+}
+
+/// Whoever looks for a context in the request finds the attempt's.
+fn tell(parts: &mut Parts, context: Option<&CallContext>) {
+    let known = parts.extensions.get_mut::<CallContext>();
+    if let (Some(known), Some(context)) = (known, context) {
+        *known = context.clone();
+    }
+}
+
+fn may_go_again<B>(again: Option<&(Parts, ReplayBody<B>)>) -> bool {
+    again.is_some_and(|(_, body)| body.can_go_again())
+}
+
+fn judge<P: Http, B, E: 'static>(
+    protocol: &P,
+    notes: &mut HttpCall,
+    result: Result<Response<B>, E>,
+) -> (Result<Response<B>, E>, Judged) {
+    match result {
+        Ok(response) => {
+            let (response, judged) = judge_head(protocol, notes, response);
+            (Ok(response), judged)
+        }
+        Err(error) => {
+            let judged = judge_error(protocol, notes, &error);
+            (Err(error), judged)
+        }
+    }
+}
+
+/// Judges the head of a response; nothing of its body has been read yet.
+fn judge_head<P: Http, B>(
+    protocol: &P,
+    notes: &mut HttpCall,
+    response: Response<B>,
+) -> (Response<B>, Judged) {
+    let side = if P::SERVER {
+        Side::Server
+    } else {
+        Side::Client
+    };
+    let (parts, body) = response.into_parts();
+    notes.judge_head(side, &parts, None, protocol.classify());
+    let hint = match notes.verdict() {
+        Outcome::Success => None,
+        _ => Hint::from_headers(&parts.headers, SystemTime::now()),
+    };
+    (Response::from_parts(parts, body), (notes.verdict(), hint))
+}
+
+fn judge_error<P: Http, E: 'static>(protocol: &P, notes: &mut HttpCall, error: &E) -> Judged {
+    let error = view(error as &dyn AnyType);
+    match error {
+        Some(error) => notes.judge_error(error, protocol.classify()),
+        None => notes.judge_opaque_error(protocol.classify()),
+    }
+    (notes.verdict(), error.and_then(hint_of))
+}
+
+impl<S, P, M, B> fmt::Debug for HttpRetryFuture<S, P, M, B>
+where
+    M: MapBody<B>,
+    S: Service<Request<M::Body>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpRetryFuture")
+            .field("course", &self.course)
+            .finish_non_exhaustive()
+    }
+}
