@@ -188,6 +188,57 @@ async fn the_time_limit_of_a_grpc_call_is_its_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn grpc_attempts_say_how_many_came_before_and_how_much_time_is_left() {
+    let away = with(200, "grpc-status", "14");
+    let run = async |announce: bool, request: Request<Full<Bytes>>| {
+        let peer = Peer::answering([away.clone(), away.clone(), away.clone()]);
+        let layer = RetryLayer::grpc_client(retry()).repeatable(|_| true);
+        let service = layer.announce(announce).layer(peer.clone());
+        service.oneshot(request).await.unwrap();
+        [
+            peer.header("grpc-previous-rpc-attempts"),
+            peer.header("grpc-timeout"),
+        ]
+    };
+    let [before, left] = run(true, grpc("10S")).await;
+    assert_eq!(before, ["", "1", "2"]);
+    assert_eq!(left, ["10S", "9900000u", "9800000u"]);
+    let [before, left] = run(false, grpc("10S")).await;
+    assert_eq!(before, ["", "", ""]);
+    assert_eq!(left, ["10S", "9900000u", "9800000u"]);
+
+    // What was somebody else's attempt is our first.
+    let mut forwarded = grpc("10S");
+    let previous = "4".parse().unwrap();
+    let headers = forwarded.headers_mut();
+    headers.insert("grpc-previous-rpc-attempts", previous);
+    headers.remove("grpc-timeout");
+    let [before, left] = run(true, forwarded).await;
+    assert_eq!(before, ["", "1", "2"]);
+    assert_eq!(left, ["", "", ""], "nobody said anything of a limit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_context_that_ends_sooner_shortens_the_limit_of_a_retry() {
+    let away = with(200, "grpc-status", "14");
+    let peer = Peer::answering([away.clone(), away]);
+    let layer = RetryLayer::grpc_client(retry()).repeatable(|_| true);
+    let soon = Instant::now() + Duration::from_millis(150);
+    let call = tower_keep::Context::root().with_deadline(soon);
+    let service = layer.layer(peer.clone());
+    call.scope(service.oneshot(grpc("10S"))).await.unwrap();
+    assert_eq!(peer.header("grpc-timeout"), ["10S", "50000000n"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn plain_requests_say_nothing_of_their_attempt() {
+    let peer = Peer::answering([status(503), status(200)]);
+    let answer = client(&peer).oneshot(request(Method::GET, "")).await;
+    assert_eq!(answer.unwrap().status(), 200);
+    assert_eq!(peer.header("grpc-previous-rpc-attempts"), ["", ""]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_predicate_that_panics_sends_nothing_twice() {
     let peer = Peer::answering([status(503)]);
     let layer = RetryLayer::client(retry()).repeatable(|_| panic!("a bug"));
@@ -261,6 +312,7 @@ struct Shared {
     answers: VecDeque<Scripted>,
     bodies: Vec<Bytes>,
     attempts: Vec<Option<u32>>,
+    heads: Vec<http::HeaderMap>,
 }
 
 impl Peer {
@@ -278,6 +330,16 @@ impl Peer {
 
     fn bodies(&self) -> Vec<Bytes> {
         self.shared.lock().unwrap().bodies.clone()
+    }
+
+    /// What each request had there, or nothing.
+    fn header(&self, name: &str) -> Vec<String> {
+        let shared = self.shared.lock().unwrap();
+        let values = shared.heads.iter().map(|head| head.get(name));
+        let text = |value: &http::HeaderValue| value.to_str().unwrap().to_owned();
+        values
+            .map(|value| value.map(text).unwrap_or_default())
+            .collect()
     }
 
     fn attempts(&self) -> Vec<Option<u32>> {
@@ -313,10 +375,12 @@ impl Service<Request<ReplayBody<Full<Bytes>>>> for Peer {
         let (shared, held) = (self.shared.clone(), Arc::downgrade(&self.held));
         Box::pin(async move {
             let attempt = request.extensions().get::<Attempt>().map(Attempt::number);
+            let head = request.headers().clone();
             let body = request.into_body().collect().await.map_err(Error::other)?;
             let mut shared = shared.lock().unwrap();
             shared.bodies.push(body.to_bytes());
             shared.attempts.push(attempt);
+            shared.heads.push(head);
             let answer = shared.answers.pop_front().expect("an answer");
             let mut response = Response::new(Held(held.upgrade()));
             for (name, value) in answer.map_err(Error::other)? {

@@ -28,7 +28,7 @@ pub(crate) use http_call::{Step, is_grpc};
 pub(crate) use judge::{Side, error_verdict};
 pub use refusal::CaughtPanic;
 pub(crate) use refusal::{panic_answer, refusal_answer, timeout_answer};
-pub(crate) use timeout_header::{grpc_timeout, parse_grpc_timeout};
+pub(crate) use timeout_header::{parse_grpc_timeout, write_grpc_timeout};
 
 mod sealed {
     pub trait Sealed {}

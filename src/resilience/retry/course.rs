@@ -40,6 +40,8 @@ impl Attempt {
 pub(super) struct Course {
     retry: Retry,
     plan: Plan,
+    /// When whoever has made the call stops waiting for it, if that is known: no matter of settings.
+    caller_leaves: Option<Instant>,
     spent: Option<Spent>,
 }
 
@@ -64,6 +66,7 @@ impl Course {
         Course {
             retry,
             plan: Plan::default(),
+            caller_leaves: None,
             spent: None,
         }
     }
@@ -79,10 +82,12 @@ impl Course {
     /// The first attempt begins, of a call that takes at most so long. A request may bring a context of its own.
     pub(super) fn begin(&mut self, limit: Option<Duration>, own: Option<&Context>) -> Start {
         let now = Moment::default();
-        for time in [self.policy().within, limit].into_iter().flatten() {
-            if let Some(end) = now.now().checked_add(time) {
-                self.plan.until(end);
-            }
+        let after = |time: Duration| now.now().checked_add(time);
+        if let Some(end) = self.policy().within.and_then(after) {
+            self.plan.until(end);
+        }
+        if let Some(end) = limit.and_then(after) {
+            self.caller_leaves_at(end);
         }
         if let Some(budget) = &self.retry.shared.budget {
             budget.request(&now);
@@ -114,8 +119,21 @@ impl Course {
         let current = Context::with_current(|current| current.and_then(Context::deadline));
         let own = own.and_then(Context::deadline);
         for deadline in [current, own].into_iter().flatten() {
-            self.plan.until(deadline);
+            self.caller_leaves_at(deadline);
         }
+    }
+
+    fn caller_leaves_at(&mut self, end: Instant) {
+        self.caller_leaves = self
+            .caller_leaves
+            .map_or(Some(end), |known| Some(known.min(end)));
+        self.plan.until(end);
+    }
+
+    /// How long the caller still waits, if that is known.
+    pub(super) fn time_left(&self) -> Option<Duration> {
+        let end = self.caller_leaves?;
+        Some(end.saturating_duration_since(Instant::now()))
     }
 
     /// Whether the attempt that has begun is the last there can be.

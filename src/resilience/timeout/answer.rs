@@ -14,8 +14,8 @@ use crate::{
     context::Context,
     observe::context::{TimeScope, earlier, known_deadline},
     protocol::{
-        Any, Client, GrpcClient, Http, HttpCall, Notes, Protocol, Read, Server, grpc_timeout,
-        refusal_answer, timeout_answer,
+        Any, Client, GrpcClient, Http, HttpCall, Notes, Protocol, Read, Server, refusal_answer,
+        timeout_answer, write_grpc_timeout,
     },
 };
 
@@ -139,14 +139,14 @@ ask!(Server, |_request, _left, _header| ());
 ask!(Client, |request, left, header| {
     let headers = request.headers_mut();
     if crate::protocol::is_grpc(headers) {
-        headers.insert(GRPC_TIMEOUT, grpc_timeout(left()));
+        headers.insert(GRPC_TIMEOUT, write_grpc_timeout(left()));
     } else if let Some(header) = header {
         shorten_millis(headers, header, left());
     }
 });
 ask!(GrpcClient, |request, left, _header| {
     let headers = request.headers_mut();
-    headers.insert(GRPC_TIMEOUT, grpc_timeout(left()));
+    headers.insert(GRPC_TIMEOUT, write_grpc_timeout(left()));
 });
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");

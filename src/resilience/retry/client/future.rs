@@ -23,7 +23,7 @@ use super::{
         policy::{Advice, Judged, hint_of},
         step::{Step, TWICE, Turn},
     },
-    MapBody, Replay,
+    MapBody, Replay, wire,
 };
 use crate::{
     call::{Outcome, view},
@@ -69,8 +69,9 @@ where
         let mut course = Course::new(retry);
         let (_, context) = course.begin(notes.time_limit(), own(&parts));
         tell(&mut parts, context.as_ref());
-        let once = course.is_last() || !replay.may_repeat(&parts);
-        let body = ReplayBody::new(body, if once { 0 } else { replay.cap });
+        wire::begin(&mut parts.headers, &notes, replay.rules.announce);
+        let once = course.is_last() || !replay.rules.may_repeat(&parts);
+        let body = ReplayBody::new(body, if once { 0 } else { replay.rules.cap });
         // Asked for only where it is used: it ends the sending of the one it was asked of.
         let sent = if once { None } else { body.again() };
         let (sent, again) = match sent {
@@ -175,6 +176,10 @@ where
         let (mut parts, body) = next.expect("kept, and read by nobody in the wait");
         *this.notes = HttpCall::read(&parts.method, &parts.headers);
         parts.extensions.insert(attempt);
+        if this.replay.rules.announce {
+            wire::number(&mut parts.headers, this.notes, &attempt);
+        }
+        wire::hurry(&mut parts.headers, this.notes, this.course);
         tell(&mut parts, context.as_ref());
         let request = Request::from_parts(parts, this.replay.map.map_body(body));
         let inner = this.inner;

@@ -1,6 +1,8 @@
 //! Retries over HTTP and gRPC clients: what may be sent twice, and how an answer is judged.
 
 mod future;
+mod rules;
+mod wire;
 
 use std::{
     fmt,
@@ -9,32 +11,26 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, Request, Response, request::Parts};
+use http::{Request, Response, request::Parts};
 use http_body::Body;
 use tower_service::Service;
 
 use super::{ReplayBody, Retried, Retry, RetryLayer};
 use crate::{
-    call::{BoxError, Classify, quietly},
+    call::{BoxError, Classify},
     guard::Answer,
     protocol::{Client, GrpcClient, Http},
 };
 
 pub use future::HttpRetryFuture;
-
-/// What is kept of a request body by default, in bytes: more than most have, little enough for thousands of calls.
-const DEFAULT_CAP: usize = 64 * 1024;
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-
-type Repeatable = dyn Fn(&Parts) -> bool + Send + Sync;
+use rules::Rules;
 
 /// Retries over a client: its protocol, and how requests are sent again. Part of a
 /// [`RetryLayer`]'s type.
 pub struct Replay<P, M = AsIs> {
     protocol: Arc<P>,
     map: Arc<M>,
-    cap: usize,
-    repeatable: Option<Arc<Repeatable>>,
+    rules: Rules,
 }
 
 /// Gives the service the body it takes. Closures implement it.
@@ -71,8 +67,8 @@ impl RetryLayer<Replay<Client>> {
 }
 
 impl RetryLayer<Replay<GrpcClient>> {
-    /// Retries over a gRPC client such as tonic's `Channel`; its error becomes a `BoxError`. A channel takes one type of body
-    /// only, so say [`request_body(tonic::body::Body::new)`](Self::request_body).
+    /// Retries over a gRPC client such as tonic's `Channel`; its error becomes a `BoxError`. A channel takes
+    /// one type of body only, so say [`request_body(tonic::body::Body::new)`](Self::request_body).
     ///
     /// gRPC calls are posted, so none is tried again until [`repeatable`](Self::repeatable) says which may be. One is
     /// judged by its headers: an answer that has begun is not taken back.
@@ -89,8 +85,7 @@ impl<P, M> RetryLayer<Replay<P, M>> {
         let replay = Replay {
             protocol: replay.protocol.clone(),
             map: Arc::new(map),
-            cap: replay.cap,
-            repeatable: replay.repeatable.clone(),
+            rules: replay.rules.clone(),
         };
         RetryLayer::new(retry, replay)
     }
@@ -98,10 +93,7 @@ impl<P, M> RetryLayer<Replay<P, M>> {
     /// How much of a request's body is kept; a longer one is sent once. Default: 64 KiB.
     #[must_use]
     pub fn replay_at_most(self, bytes: usize) -> Self {
-        let (retry, replay) = self.into_parts();
-        let mut replay = (*replay).clone();
-        replay.cap = bytes;
-        RetryLayer::new(retry, replay)
+        self.ruled(|rules| rules.cap = bytes)
     }
 
     /// Which requests may be sent twice. Default: those of idempotent methods, and those with an `Idempotency-Key`.
@@ -115,9 +107,26 @@ impl<P, M> RetryLayer<Replay<P, M>> {
     /// ```
     #[must_use]
     pub fn repeatable(self, which: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
+        self.ruled(|rules| rules.repeatable = Some(Arc::new(which)))
+    }
+
+    /// Whether gRPC requests say how many attempts came before them, in `grpc-previous-rpc-attempts`.
+    ///
+    /// Default: yes, as gRPC's proposal A6 has it; servers that do not know it ignore it.
+    #[must_use]
+    pub fn announce(self, announce: bool) -> Self {
+        self.ruled(|rules| rules.announce = announce)
+    }
+
+    fn ruled(self, change: impl FnOnce(&mut Rules)) -> Self {
         let (retry, replay) = self.into_parts();
-        let mut replay = (*replay).clone();
-        replay.repeatable = Some(Arc::new(which));
+        let mut rules = replay.rules.clone();
+        change(&mut rules);
+        let replay = Replay {
+            protocol: replay.protocol.clone(),
+            map: replay.map.clone(),
+            rules,
+        };
         RetryLayer::new(retry, replay)
     }
 }
@@ -133,8 +142,7 @@ macro_rules! classify {
                 let replay = Replay {
                     protocol: Arc::new($protocol(classify)),
                     map: replay.map.clone(),
-                    cap: replay.cap,
-                    repeatable: replay.repeatable.clone(),
+                    rules: replay.rules.clone(),
                 };
                 RetryLayer::new(retry, replay)
             }
@@ -149,27 +157,7 @@ impl<P, M> Replay<P, M> {
         Replay {
             protocol: Arc::new(protocol),
             map: Arc::new(map),
-            cap: DEFAULT_CAP,
-            repeatable: None,
-        }
-    }
-
-    fn may_repeat(&self, request: &Parts) -> bool {
-        match &self.repeatable {
-            // One that panics does not send anything twice.
-            Some(which) => quietly(|| which(request)).unwrap_or(false),
-            None => request.method.is_idempotent() || request.headers.contains_key(IDEMPOTENCY_KEY),
-        }
-    }
-}
-
-impl<P, M> Clone for Replay<P, M> {
-    fn clone(&self) -> Self {
-        Replay {
-            protocol: self.protocol.clone(),
-            map: self.map.clone(),
-            cap: self.cap,
-            repeatable: self.repeatable.clone(),
+            rules: Rules::default(),
         }
     }
 }
@@ -177,7 +165,7 @@ impl<P, M> Clone for Replay<P, M> {
 impl<P, M> fmt::Debug for Replay<P, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Replay")
-            .field("cap", &self.cap)
+            .field("rules", &self.rules)
             .finish_non_exhaustive()
     }
 }

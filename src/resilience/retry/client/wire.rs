@@ -1,0 +1,32 @@
+//! What gRPC requests say of their attempt.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::super::{Attempt, course::Course};
+use crate::protocol::{HttpCall, Notes, write_grpc_timeout};
+
+/// How many attempts came before this one; absent on the first (proposal A6).
+const PREVIOUS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
+const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+
+/// The first attempt has none before it, whatever the request says that it was made from.
+pub(super) fn begin(headers: &mut HeaderMap, notes: &HttpCall, announce: bool) {
+    if announce && notes.is_grpc() {
+        headers.remove(PREVIOUS);
+    }
+}
+
+/// A further attempt says how many came before it.
+pub(super) fn number(headers: &mut HeaderMap, notes: &HttpCall, attempt: &Attempt) {
+    let before = attempt.number().saturating_sub(1);
+    if before > 0 && notes.is_grpc() {
+        headers.insert(PREVIOUS, HeaderValue::from(before));
+    }
+}
+
+/// A limit is as much shorter as time has passed. Who said nothing of one is left alone: that is not a retry's business.
+pub(super) fn hurry(headers: &mut HeaderMap, notes: &HttpCall, course: &Course) {
+    if let (Some(limit), Some(left)) = (notes.time_limit(), course.time_left()) {
+        headers.insert(TIMEOUT, write_grpc_timeout(left.min(limit)));
+    }
+}
