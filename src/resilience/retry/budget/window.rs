@@ -51,6 +51,9 @@ impl WindowBudget {
 
     /// How many retries a second are allowed on top, so that those who make few calls can retry at all.
     ///
+    /// Each process has a budget of its own: of a hundred that make few calls, this adds up to a thousand retries a
+    /// second. Lower it there, or have a breaker bound what it does not.
+    ///
     /// Must be 0 to 1,000,000. Default: 10.
     #[must_use]
     pub fn per_second(mut self, rate: f64) -> Self {
