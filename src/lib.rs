@@ -29,6 +29,7 @@
 //! | [`retry`] | another attempt after a failure, within a budget |
 //! | [`breaker`] | circuit breakers |
 //! | [`timeout`] | time limits and deadlines |
+//! | [`fallback`] | another answer where a call fails |
 //! | [`registry`] | every named guard, its state and its figures |
 //! | [`guard`] | guards, and the one service that serves them all |
 //! | [`protocol`] | how calls are read, judged and refused: any, server, client, gRPC client |
@@ -37,7 +38,7 @@
 //! # Which order layers go in
 //!
 //! Outermost first. On a server: context, tracking, then whatever refuses, then the service. On a client:
-//! tracking of the logical call, whatever retries, tracking of the attempt, context out, transport. In axum,
+//! tracking of the logical call, fallback, whatever retries, tracking of the attempt, context out, transport. In axum,
 //! `Router::layer` puts the *last* call outermost. One [`GuardLayer`] over a tuple of guards is cheaper than a
 //! layer each, and its later guards speak in the context of the earlier.
 //!
@@ -75,6 +76,7 @@ pub use observe::logging;
 pub use observe::{context, errors, observe, operation::operation, track};
 pub use resilience::{
     breaker::{self, CallError, CircuitBreaker},
+    fallback::{self, FallbackLayer},
     retry::{self, Retry},
     timeout,
 };

@@ -1,0 +1,73 @@
+use std::error::Error;
+
+use http::{HeaderMap, StatusCode};
+
+use crate::call::{Ending, GrpcCode, Name, Outcome, Rejection};
+
+/// A call that has failed, as [`when`](super::FallbackBuilder::when) and closures that answer in its place see it.
+#[derive(Debug)]
+pub struct Failed<'a> {
+    pub(super) ending: Ending<'a>,
+    pub(super) rejection: Option<&'a Rejection>,
+}
+
+impl<'a> Failed<'a> {
+    /// How it ended. Never [`Success`](Outcome::Success).
+    pub fn outcome(&self) -> Outcome {
+        self.ending.verdict()
+    }
+
+    /// The refusal, if a guard of this process refused it.
+    pub fn rejection(&self) -> Option<&'a Rejection> {
+        self.rejection
+    }
+
+    /// The error, where there was no response. Not that of a service whose error cannot be looked into.
+    pub fn error(&self) -> Option<&'a (dyn Error + 'static)> {
+        self.ending.error()
+    }
+
+    /// The status of an HTTP response.
+    pub fn status(&self) -> Option<StatusCode> {
+        self.ending.status()
+    }
+
+    /// The gRPC code in the headers of a response.
+    pub fn grpc_code(&self) -> Option<GrpcCode> {
+        self.ending.grpc_code()
+    }
+
+    /// The headers of an HTTP response.
+    pub fn headers(&self) -> Option<&'a HeaderMap> {
+        self.ending.headers()
+    }
+
+    /// What the service left in the extensions of an HTTP response.
+    pub fn extension<T: Clone + Send + Sync + 'static>(&self) -> Option<&'a T> {
+        self.ending.extension()
+    }
+
+    /// The response of a plain service, if it is of this type.
+    pub fn response<T: 'static>(&self) -> Option<&'a T> {
+        self.ending.response()
+    }
+}
+
+/// Left in the extensions of a response that a fallback gave, and of a request that it sends to another service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    pub(super) name: Name,
+    pub(super) outcome: Outcome,
+}
+
+impl Served {
+    /// The fallback's name.
+    pub fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    /// How the call ended that it is in place of.
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+}

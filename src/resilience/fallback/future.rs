@@ -1,0 +1,192 @@
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use pin_project_lite::pin_project;
+
+use super::{
+    judge::{Join, Judge, Read},
+    layer::Shared,
+    settings::{Unserved, by_default},
+    source::{Lift, Made, Source},
+};
+use crate::call::Outcome;
+
+pin_project! {
+    /// The future of a call with a fallback. Named and unboxed.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct FallbackFuture<F, Req, P, Src>
+    where
+        P: Read<Req>,
+        Src: Source<Req>,
+    {
+        #[pin]
+        state: State<F, Src::Future>,
+        notes: P::Notes,
+        // For the other service, if the request can be sent to it.
+        kept: Option<Src::Kept>,
+        shared: Arc<Shared<P, Src>>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<F, G> {
+        Calling { #[pin] call: F },
+        Falling { #[pin] other: G, outcome: Outcome },
+    }
+}
+
+impl<F, Req, P, Src> FallbackFuture<F, Req, P, Src>
+where
+    P: Read<Req>,
+    Src: Source<Req>,
+{
+    pub(super) fn new(
+        call: F,
+        notes: P::Notes,
+        kept: Option<Src::Kept>,
+        shared: Arc<Shared<P, Src>>,
+    ) -> Self {
+        FallbackFuture {
+            state: State::Calling { call },
+            notes,
+            kept,
+            shared,
+        }
+    }
+}
+
+impl<F, Req, P, Src, Res, E> Future for FallbackFuture<F, Req, P, Src>
+where
+    // The call.
+    F: Future<Output = Result<Res, E>>,
+    // Where the other answer comes from.
+    Src: Source<Req>,
+    Src::Error: Lift<P::Error>,
+    // How calls are judged, and the two answers become one.
+    P: Read<Req> + Judge<Res, E, <P as Read<Req>>::Notes> + Join<Res, Src::Response>,
+{
+    type Output = Result<P::Response, P::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let shared = &**this.shared;
+        loop {
+            match this.state.as_mut().project() {
+                StateProj::Calling { call } => {
+                    let result = ready!(call.poll(cx)).map_err(P::convert);
+                    let (result, wanted) = shared.judge(this.notes, result);
+                    let Some((outcome, made)) = wanted else {
+                        return Poll::Ready(result.map(P::pass));
+                    };
+                    let why = match (made, this.kept.take()) {
+                        (Made::Answer(answer), _) => {
+                            drop(result);
+                            return Poll::Ready(Ok(shared.served(answer, outcome)));
+                        }
+                        (Made::Later, Some(kept)) => {
+                            // Whatever the failed call holds is let go of before the other begins.
+                            drop(result);
+                            let served = shared.fallback.shared.mark(outcome);
+                            let other = shared.source.begin(kept, served);
+                            this.state.set(State::Falling { other, outcome });
+                            continue;
+                        }
+                        (Made::Later, None) => Unserved::NotRepeatable,
+                        (Made::Panicked, _) => Unserved::Panicked,
+                    };
+                    shared.fallback.shared.count_unserved(outcome, why);
+                    return Poll::Ready(result.map(P::pass));
+                }
+                StateProj::Falling { other, outcome } => {
+                    let answer = ready!(other.poll(cx));
+                    return Poll::Ready(shared.answered(answer, *outcome));
+                }
+            }
+        }
+    }
+}
+
+impl<P, Src> Shared<P, Src> {
+    /// Hands the result back; if it is a failure that is to be replaced, with how it ended and the other answer.
+    fn judge<Req, Res, E, N>(
+        &self,
+        notes: &mut N,
+        result: Result<Res, P::Error>,
+    ) -> (
+        Result<Res, P::Error>,
+        Option<(Outcome, Made<Src::Response>)>,
+    )
+    where
+        P: Judge<Res, E, N>,
+        Src: Source<Req>,
+    {
+        let (result, wanted) = self.protocol.judge(notes, result, |failed| {
+            let wanted = self.fallback.shared.wants(failed);
+            wanted.then(|| (failed.outcome(), self.source.make(failed)))
+        });
+        (result, wanted.flatten())
+    }
+
+    fn served<Res, Alt>(&self, answer: Alt, outcome: Outcome) -> P::Response
+    where
+        P: Join<Res, Alt>,
+    {
+        let fallback = &self.fallback.shared;
+        fallback.count_served(outcome);
+        self.marked(answer, outcome)
+    }
+
+    /// The other service has answered. Its answer is the answer, be it as bad.
+    fn answered<Res, Alt, X, E>(
+        &self,
+        answer: Result<Alt, (Unserved, X)>,
+        outcome: Outcome,
+    ) -> Result<P::Response, E>
+    where
+        P: Join<Res, Alt>,
+        X: Lift<E>,
+    {
+        let fallback = &self.fallback.shared;
+        match answer {
+            Ok(answer) => {
+                let (answer, how) = self.protocol.judge_other(answer);
+                if by_default(how) {
+                    fallback.count_unserved(outcome, Unserved::Failed);
+                } else {
+                    fallback.count_served(outcome);
+                }
+                Ok(self.marked(answer, outcome))
+            }
+            Err((why, error)) => {
+                fallback.count_unserved(outcome, why);
+                Err(error.lift())
+            }
+        }
+    }
+
+    fn marked<Res, Alt>(&self, answer: Alt, outcome: Outcome) -> P::Response
+    where
+        P: Join<Res, Alt>,
+    {
+        let fallback = &self.fallback.shared;
+        P::instead(answer, fallback.mark(outcome), fallback.header.as_ref())
+    }
+}
+
+impl<F, Req, P, Src> fmt::Debug for FallbackFuture<F, Req, P, Src>
+where
+    P: Read<Req>,
+    Src: Source<Req>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FallbackFuture")
+            .field("fallback", &self.shared.fallback)
+            .finish_non_exhaustive()
+    }
+}

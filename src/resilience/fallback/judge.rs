@@ -1,0 +1,232 @@
+//! How the end of a call is read, and how the two answers become one type.
+
+use std::any::Any as AnyType;
+
+use http::{HeaderName, HeaderValue, Method, Request, Response};
+
+use super::{Failed, FallbackBody, Served};
+use crate::{
+    call::{BoxError, Cause, Classify, End, Ending, Moment, Outcome, Rejection, judged, view},
+    guard::Answer,
+    protocol::{Any, Http, HttpCall, Notes, Side, error_verdict},
+};
+
+/// An HTTP protocol whose calls are judged by the head of their response. Part of a
+/// [`FallbackLayer`](super::FallbackLayer)'s type.
+#[derive(Clone, Copy, Debug)]
+pub struct AtHead<P>(pub(super) P);
+
+/// How requests are read. Implemented by [`Any`] and [`AtHead`] only.
+pub trait Read<Req> {
+    #[doc(hidden)]
+    type Notes;
+    #[doc(hidden)]
+    fn read(&self, request: &Req) -> Self::Notes;
+}
+
+impl<Req, C> Read<Req> for Any<C> {
+    type Notes = ();
+    fn read(&self, _: &Req) {}
+}
+
+impl<B, P> Read<Request<B>> for AtHead<P> {
+    type Notes = HttpCall;
+    fn read(&self, request: &Request<B>) -> HttpCall {
+        HttpCall::read(request.method(), request.headers())
+    }
+}
+
+/// How what a service gives is judged. Implemented by [`Any`] and [`AtHead`] only.
+pub trait Judge<Res, E, N> {
+    /// The error of the layered service.
+    type Error;
+    #[doc(hidden)]
+    fn convert(error: E) -> Self::Error;
+    /// Hands the result back, and what `then` made of it if it is a failure.
+    #[doc(hidden)]
+    fn judge<R>(
+        &self,
+        notes: &mut N,
+        result: Result<Res, Self::Error>,
+        then: impl FnOnce(&Failed<'_>) -> R,
+    ) -> (Result<Res, Self::Error>, Option<R>);
+}
+
+impl<Res: 'static, E: Into<BoxError>, C: Classify> Judge<Res, E, ()> for Any<C> {
+    type Error = BoxError;
+
+    fn convert(error: E) -> BoxError {
+        error.into()
+    }
+
+    fn judge<R>(
+        &self,
+        (): &mut (),
+        result: Result<Res, BoxError>,
+        then: impl FnOnce(&Failed<'_>) -> R,
+    ) -> (Result<Res, BoxError>, Option<R>) {
+        let mut ending = Ending::of(match &result {
+            Ok(_) => Outcome::Success,
+            Err(error) => error_verdict(&**error),
+        });
+        match &result {
+            Ok(response) => ending.response = Some(response),
+            Err(error) => ending.error = Some(&**error),
+        }
+        ending.verdict = judged(&self.0, &ending);
+        if ending.verdict == Outcome::Success {
+            return (result, None);
+        }
+        let rejection = ending.error.and_then(Rejection::find);
+        let made = then(&Failed { ending, rejection });
+        (result, Some(made))
+    }
+}
+
+impl<B, E, P> Judge<Response<B>, E, HttpCall> for AtHead<P>
+where
+    P: Http + Answer<Response<B>, E, Error: 'static>,
+{
+    type Error = P::Error;
+
+    fn convert(error: E) -> P::Error {
+        P::unready(error)
+    }
+
+    fn judge<R>(
+        &self,
+        notes: &mut HttpCall,
+        result: Result<Response<B>, P::Error>,
+        then: impl FnOnce(&Failed<'_>) -> R,
+    ) -> (Result<Response<B>, P::Error>, Option<R>) {
+        match result {
+            Ok(response) => {
+                let (response, made) = judge_response(&self.0, notes, response, then);
+                (Ok(response), made)
+            }
+            Err(error) => {
+                let made = judge_error(&self.0, notes, &error, then);
+                (Err(error), made)
+            }
+        }
+    }
+}
+
+fn judge_response<P: Http, B, R>(
+    protocol: &P,
+    notes: &mut HttpCall,
+    response: Response<B>,
+    then: impl FnOnce(&Failed<'_>) -> R,
+) -> (Response<B>, Option<R>) {
+    let side = if P::SERVER {
+        Side::Server
+    } else {
+        Side::Client
+    };
+    let (parts, body) = response.into_parts();
+    notes.judge_head(side, &parts, None, protocol.classify());
+    let made = (notes.verdict() != Outcome::Success).then(|| {
+        let mut ending = Ending::of(notes.verdict());
+        ending.status = Some(parts.status);
+        ending.grpc_code = notes.grpc_code();
+        ending.headers = Some(&parts.headers);
+        ending.extensions = Some(&parts.extensions);
+        with_rejection(notes, |rejection| then(&Failed { ending, rejection }))
+    });
+    (Response::from_parts(parts, body), made)
+}
+
+fn judge_error<P: Http, E: 'static, R>(
+    protocol: &P,
+    notes: &mut HttpCall,
+    error: &E,
+    then: impl FnOnce(&Failed<'_>) -> R,
+) -> Option<R> {
+    let error = view(error as &dyn AnyType);
+    match error {
+        Some(error) => notes.judge_error(error, protocol.classify()),
+        None => notes.judge_opaque_error(protocol.classify()),
+    }
+    (notes.verdict() != Outcome::Success).then(|| {
+        let mut ending = Ending::of(notes.verdict());
+        ending.error = error;
+        let rejection = error.and_then(Rejection::find);
+        then(&Failed { ending, rejection })
+    })
+}
+
+/// The refusal that a head says it is, wherever in the extensions it was left.
+fn with_rejection<R>(notes: &HttpCall, then: impl FnOnce(Option<&Rejection>) -> R) -> R {
+    let now = Moment::default();
+    let mut end = End::new(notes.verdict(), &now);
+    notes.fill(&mut end);
+    match end.cause() {
+        Some(Cause::Rejection(rejection)) => then(Some(rejection)),
+        _ => then(None),
+    }
+}
+
+/// How the service's answer and the fallback's become one type. Implemented by [`Any`] and [`AtHead`] only.
+#[diagnostic::on_unimplemented(
+    message = "a fallback that answers with `{Alt}` cannot stand in for a service that answers with `{Res}`",
+    note = "for any service they must be of one type; over HTTP, both must be an `http::Response`"
+)]
+pub trait Join<Res, Alt> {
+    /// What the layered service gives.
+    type Response;
+    #[doc(hidden)]
+    fn pass(response: Res) -> Self::Response;
+    #[doc(hidden)]
+    fn instead(response: Alt, served: Served, header: Option<&Header>) -> Self::Response;
+    /// How the other service's answer ends.
+    #[doc(hidden)]
+    fn judge_other(&self, response: Alt) -> (Alt, Outcome);
+}
+
+type Header = (HeaderName, HeaderValue);
+
+impl<Res: 'static, C: Classify> Join<Res, Res> for Any<C> {
+    type Response = Res;
+
+    fn pass(response: Res) -> Res {
+        response
+    }
+
+    fn instead(response: Res, _: Served, _: Option<&Header>) -> Res {
+        response
+    }
+
+    fn judge_other(&self, response: Res) -> (Res, Outcome) {
+        let mut ending = Ending::of(Outcome::Success);
+        ending.response = Some(&response);
+        let outcome = judged(&self.0, &ending);
+        (response, outcome)
+    }
+}
+
+impl<B, A, P: Http> Join<Response<B>, Response<A>> for AtHead<P> {
+    type Response = Response<FallbackBody<B, A>>;
+
+    fn pass(response: Response<B>) -> Self::Response {
+        response.map(FallbackBody::service)
+    }
+
+    fn instead(
+        mut response: Response<A>,
+        served: Served,
+        header: Option<&Header>,
+    ) -> Self::Response {
+        if let Some((name, value)) = header {
+            response.headers_mut().insert(name.clone(), value.clone());
+        }
+        response.extensions_mut().insert(served);
+        response.map(FallbackBody::fallback)
+    }
+
+    fn judge_other(&self, response: Response<A>) -> (Response<A>, Outcome) {
+        // By its own content type: the request has gone to the other service.
+        let mut notes = HttpCall::read(&Method::GET, response.headers());
+        let (response, _) = judge_response(&self.0, &mut notes, response, |_| ());
+        (response, notes.verdict())
+    }
+}

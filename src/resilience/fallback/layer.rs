@@ -1,0 +1,184 @@
+use std::{fmt, sync::Arc};
+
+use http::Response;
+use tower_layer::Layer;
+
+use super::{
+    AtHead, Failed, Fallback, WithFallback,
+    source::{Other, OtherHttp, Value, With},
+};
+use crate::{
+    call::Classify,
+    protocol::{Any, Client, GrpcClient, Server},
+};
+
+/// Gives another answer where a call fails: see the [module](super).
+///
+/// The constructor says how calls are read and judged, see [`protocol`](crate::protocol); the next word says where the
+/// other answer comes from.
+///
+/// # Clones
+///
+/// Every service it makes, and every clone of them, shares the [`Fallback`] and the source of its answers. Another
+/// service is cloned for each call that it is asked to answer.
+pub struct FallbackLayer<P, Src = ()> {
+    shared: Arc<Shared<P, Src>>,
+}
+
+/// One reference for each call. What is in it is shared once more, so that a layer can be changed.
+pub(super) struct Shared<P, Src> {
+    pub(super) fallback: Fallback,
+    pub(super) protocol: Arc<P>,
+    pub(super) source: Arc<Src>,
+}
+
+impl<P, Src> FallbackLayer<P, Src> {
+    fn new(fallback: Fallback, protocol: Arc<P>, source: Arc<Src>) -> Self {
+        FallbackLayer {
+            shared: Arc::new(Shared {
+                fallback,
+                protocol,
+                source,
+            }),
+        }
+    }
+
+    fn from<N>(self, source: N) -> FallbackLayer<P, N> {
+        let (fallback, protocol) = (&self.shared.fallback, &self.shared.protocol);
+        FallbackLayer::new(fallback.clone(), protocol.clone(), Arc::new(source))
+    }
+
+    fn judged_by<N>(self, protocol: N) -> FallbackLayer<N, Src> {
+        let (fallback, source) = (&self.shared.fallback, &self.shared.source);
+        FallbackLayer::new(fallback.clone(), Arc::new(protocol), source.clone())
+    }
+}
+
+impl FallbackLayer<Any> {
+    /// Over a service of any kind; its error becomes a `BoxError`.
+    pub fn any(fallback: Fallback) -> Self {
+        FallbackLayer::new(fallback, Arc::new(Any(())), Arc::new(()))
+    }
+}
+
+impl<C> FallbackLayer<Any<C>> {
+    /// Answers with clones of this value.
+    #[must_use]
+    pub fn value<V: Clone>(self, value: V) -> FallbackLayer<Any<C>, Value<V>> {
+        self.from(Value(value))
+    }
+
+    /// Answers with what the closure makes of the failure. It must not block, and if it panics, the failure stands.
+    #[must_use]
+    pub fn with<F, Res>(self, answer: F) -> FallbackLayer<Any<C>, With<F>>
+    where
+        F: Fn(&Failed<'_>) -> Res,
+    {
+        self.from(With(answer))
+    }
+
+    /// Has another service answer a clone of the request; each request is cloned for it beforehand.
+    ///
+    /// Its answer is the answer, and its error, whichever type it has, becomes a `BoxError`. What is to be awaited
+    /// goes into one: `tower::service_fn(|request| async { .. })`.
+    #[must_use]
+    pub fn service<T>(self, other: T) -> FallbackLayer<Any<C>, Other<T>> {
+        self.from(Other(other))
+    }
+}
+
+impl<C, Src> FallbackLayer<Any<C>, Src> {
+    /// Judges answers by the classifier, which sees [`Ending::response`](crate::call::Ending::response) and
+    /// [`Ending::error`](crate::call::Ending::error).
+    #[must_use]
+    pub fn classify<D: Classify>(self, classify: D) -> FallbackLayer<Any<D>, Src> {
+        self.judged_by(Any(classify))
+    }
+}
+
+impl<P> FallbackLayer<AtHead<P>> {
+    /// Answers with the response that the closure makes of the failure. It must not block, and if it panics, the
+    /// failure stands.
+    #[must_use]
+    pub fn with<F, A>(self, answer: F) -> FallbackLayer<AtHead<P>, With<F>>
+    where
+        F: Fn(&Failed<'_>) -> Response<A>,
+    {
+        self.from(With(answer))
+    }
+
+    /// Has another service answer the request, as far as it may be sent twice: without a body, and of an idempotent
+    /// method or with an `Idempotency-Key`. Any other request keeps its failure.
+    ///
+    /// The heads of such requests are copied beforehand, which costs the good path some allocations. The other service
+    /// finds [`Served`](super::Served) in the extensions of its request. Its answer is the answer, and so is its error.
+    /// What is to be awaited goes into one: `tower::service_fn(|request| async { .. })`.
+    #[must_use]
+    pub fn service<T>(self, other: T) -> FallbackLayer<AtHead<P>, OtherHttp<T>> {
+        self.from(OtherHttp(other))
+    }
+}
+
+macro_rules! http_layer {
+    ($constructor:ident, $protocol:ident, $($doc:literal)+) => {
+        impl FallbackLayer<AtHead<$protocol>> {
+            $(#[doc = $doc])+
+            pub fn $constructor(fallback: Fallback) -> Self {
+                FallbackLayer::new(fallback, Arc::new(AtHead($protocol(()))), Arc::new(()))
+            }
+        }
+
+        impl<C, Src> FallbackLayer<AtHead<$protocol<C>>, Src> {
+            /// Judges responses by the classifier instead of by the protocol alone.
+            #[must_use]
+            pub fn classify<D: Classify>(
+                self,
+                classify: D,
+            ) -> FallbackLayer<AtHead<$protocol<D>>, Src> {
+                self.judged_by(AtHead($protocol(classify)))
+            }
+        }
+    };
+}
+http_layer!(
+    server,
+    Server,
+    "Over an HTTP or gRPC server: the error type stays, `Infallible` too."
+);
+http_layer!(
+    client,
+    Client,
+    "Over an HTTP client such as hyper-util's; its error becomes a `BoxError`."
+);
+http_layer!(
+    grpc_client,
+    GrpcClient,
+    "Over a gRPC client such as tonic's `Channel`; its error becomes a `BoxError`."
+    ""
+    "A call is judged by its headers: a status in the trailers, after messages or none, comes too late. Errors that"
+    "are all there is arrive in headers, refusals too. [`grpc_message`](super::grpc_message) makes the answer."
+);
+
+impl<S, P, Src> Layer<S> for FallbackLayer<P, Src> {
+    type Service = WithFallback<S, P, Src>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        WithFallback::new(inner, self.shared.clone())
+    }
+}
+
+impl<P, Src> Clone for FallbackLayer<P, Src> {
+    fn clone(&self) -> Self {
+        FallbackLayer {
+            shared: self.shared.clone(),
+        }
+    }
+}
+
+impl<P, Src> fmt::Debug for FallbackLayer<P, Src> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FallbackLayer")
+            .field("fallback", &self.shared.fallback)
+            .finish_non_exhaustive()
+    }
+}
