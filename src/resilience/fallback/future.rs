@@ -9,6 +9,7 @@ use std::{
 use pin_project_lite::pin_project;
 
 use super::{
+    Failed,
     judge::{Join, Judge, Read},
     layer::Shared,
     settings::{Unserved, by_default},
@@ -80,8 +81,9 @@ where
             match this.state.as_mut().project() {
                 StateProj::Calling { call } => {
                     let result = ready!(call.poll(cx)).map_err(P::convert);
-                    let (result, wanted) = shared.judge(this.notes, result);
-                    let Some((outcome, made)) = wanted else {
+                    let answer = |failed: &Failed<'_>| shared.answer(failed);
+                    let (result, answer) = shared.protocol.judge(this.notes, result, answer);
+                    let Some((outcome, made)) = answer.flatten() else {
                         return Poll::Ready(result.map(P::pass));
                     };
                     let why = match (made, this.kept.take()) {
@@ -113,24 +115,13 @@ where
 }
 
 impl<P, Src> Shared<P, Src> {
-    /// Hands the result back; if it is a failure that is to be replaced, with how it ended and the other answer.
-    fn judge<Req, Res, E, N>(
-        &self,
-        notes: &mut N,
-        result: Result<Res, P::Error>,
-    ) -> (
-        Result<Res, P::Error>,
-        Option<(Outcome, Made<Src::Response>)>,
-    )
+    /// The other answer, if there is to be one, and what it is in place of.
+    fn answer<Req>(&self, failed: &Failed<'_>) -> Option<(Outcome, Made<Src::Response>)>
     where
-        P: Judge<Res, E, N>,
         Src: Source<Req>,
     {
-        let (result, wanted) = self.protocol.judge(notes, result, |failed| {
-            let wanted = self.fallback.shared.wants(failed);
-            wanted.then(|| (failed.outcome(), self.source.make(failed)))
-        });
-        (result, wanted.flatten())
+        let wanted = self.fallback.shared.wants(failed);
+        wanted.then(|| (failed.outcome(), self.source.make(failed)))
     }
 
     fn served<Res, Alt>(&self, answer: Alt, outcome: Outcome) -> P::Response
