@@ -2,10 +2,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::sync::broadcast;
 
-use super::{
-    core::{Change, State},
-    window::Counts,
-};
+use super::{core::Change, state::State, window::Counts};
 use crate::{
     call::{Name, quietly},
     observe::late::Late,

@@ -1,0 +1,275 @@
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{
+    core::{Answer, Change, Core},
+    events::{Queue, Reason, Teller, Transition, show_state},
+    settings::{Settings, WindowKind},
+    state::State,
+    window::{Ticks, Verdict},
+    words::{Added, Gate, Pending},
+};
+use crate::call::{End, Moment, Name, Outcome, Rejection, RejectionKind, quietly};
+
+/// What all handles of a breaker share: the core behind a lock, and the two words that a closed circuit needs.
+pub(super) struct Shared {
+    pub(super) name: Name,
+    settings: Settings,
+    ticks: Ticks,
+    shadow: AtomicBool,
+    gate: Gate,
+    /// Successes since the lock was last held.
+    pending: Pending,
+    locked: Mutex<Locked>,
+    pub(super) teller: Teller,
+}
+
+pub(super) struct Locked {
+    pub(super) core: Core,
+    pending_tick: u64,
+    queue: Queue,
+    /// Why it last opened, and the error that made it.
+    pub(super) why: Option<Reason>,
+    pub(super) last_error: Option<Name>,
+}
+
+/// What a call holds that a breaker let pass.
+#[derive(Debug)]
+pub struct BreakerPermit {
+    generation: u64,
+    counts: bool,
+}
+
+impl Shared {
+    pub(super) fn new(name: Name, settings: Settings, shadow: bool) -> Self {
+        let now = Instant::now();
+        let ticks = match settings.window {
+            WindowKind::Time(window, buckets) => Ticks::new(now, window, buckets),
+            // All calls fall into one bucket of a ring that has none.
+            WindowKind::Count(_) => Ticks::new(now, Duration::MAX, 1),
+        };
+        quietly(|| show_state(&name, State::Closed));
+        Shared {
+            locked: Mutex::new(Locked {
+                core: Core::new(settings, ticks, now),
+                pending_tick: 1,
+                queue: Queue::default(),
+                why: None,
+                last_error: None,
+            }),
+            name,
+            settings,
+            ticks,
+            shadow: AtomicBool::new(shadow),
+            gate: Gate::new(),
+            pending: Pending::new(),
+            teller: Teller::new(),
+        }
+    }
+
+    pub(super) fn is_shadow(&self) -> bool {
+        self.shadow.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_shadow(&self, on: bool) {
+        self.shadow.store(on, Ordering::Relaxed);
+    }
+
+    /// Whether a call that came now would be refused.
+    pub(super) fn would_refuse(&self) -> bool {
+        self.gate.see().wants_lock() && !self.is_shadow() && {
+            let now = Instant::now();
+            self.lock().core.would_refuse(now) != Answer::Passes
+        }
+    }
+
+    /// The lock, and with it everything that is known.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Locked> {
+        let mut locked = self.locked.lock().unwrap_or_else(PoisonError::into_inner);
+        let tick = locked.pending_tick;
+        let times = self.pending.take(locked.core.generation(), tick);
+        locked.core.successes(tick, times);
+        locked
+    }
+
+    #[inline]
+    pub(super) fn admit(&self, now: &Moment) -> Result<BreakerPermit, Rejection> {
+        if self.settings.slow_limit.is_some() {
+            now.now();
+        }
+        let gate = self.gate.see();
+        if !gate.wants_lock() {
+            return Ok(BreakerPermit {
+                generation: gate.generation(),
+                counts: true,
+            });
+        }
+        self.admit_locked(now.now())
+    }
+
+    #[cold]
+    fn admit_locked(&self, now: Instant) -> Result<BreakerPermit, Rejection> {
+        let ((answer, generation, why, last_error), _) = self.with(|locked| {
+            let (answer, change) = locked.core.admit(now);
+            let told = (
+                answer,
+                locked.core.generation(),
+                locked.why,
+                locked.last_error.clone(),
+            );
+            (told, change)
+        });
+        let Answer::Refused(wait) = answer else {
+            return Ok(BreakerPermit {
+                generation,
+                counts: true,
+            });
+        };
+        self.teller.refused(&self.name);
+        if self.is_shadow() {
+            return Ok(BreakerPermit {
+                generation,
+                counts: false,
+            });
+        }
+        let mut rejection = Rejection::new(RejectionKind::CircuitOpen, self.name.clone());
+        if let Some(why) = why {
+            rejection = rejection.reason(why.as_str());
+        }
+        if let Some(error) = last_error {
+            rejection = rejection.last_error(error);
+        }
+        Err(match wait {
+            Some(wait) => rejection.retry_after(wait),
+            None => rejection,
+        })
+    }
+
+    #[inline]
+    pub(super) fn settle(&self, permit: BreakerPermit, end: &End<'_>) {
+        let gate = self.gate.see();
+        if !permit.counts || gate.generation() != permit.generation || gate.is_disabled() {
+            return;
+        }
+        let verdict = self.verdict(end);
+        if gate.is_closed() {
+            match verdict {
+                None => return,
+                Some(Verdict::Success) => return self.succeed(permit.generation, end),
+                Some(_) => {}
+            }
+        }
+        self.change(Some(end), |core| {
+            core.settle(permit.generation, verdict, end.now())
+        });
+    }
+
+    fn verdict(&self, end: &End<'_>) -> Option<Verdict> {
+        let limit = self.settings.slow_limit;
+        let slow = limit.is_some_and(|limit| end.elapsed().is_some_and(|took| took >= limit));
+        match (end.outcome(), slow) {
+            (Outcome::Success, false) => Some(Verdict::Success),
+            (Outcome::Success, true) => Some(Verdict::SlowSuccess),
+            (Outcome::Ignored | Outcome::Rejected | Outcome::Cancelled, false) => None,
+            (Outcome::Ignored | Outcome::Rejected, true) => None,
+            (_, true) => Some(Verdict::SlowFailure),
+            (_, false) => Some(Verdict::Failure),
+        }
+    }
+
+    #[inline]
+    fn succeed(&self, generation: u64, end: &End<'_>) {
+        // A ring that is full of successes need not be told of another.
+        let (tick, most) = match self.settings.window {
+            WindowKind::Count(calls) => (1, calls as u64),
+            WindowKind::Time(..) => (self.ticks.at(end.now()), Pending::MOST),
+        };
+        match self.pending.add(generation, tick, most) {
+            Added::Yes => return,
+            Added::Full if matches!(self.settings.window, WindowKind::Count(_)) => return,
+            Added::Full | Added::Elsewhere => {}
+        }
+        self.succeed_locked(generation, tick);
+    }
+
+    /// The first success of a bucket: the word moves on to it, unless it is ahead already.
+    #[cold]
+    fn succeed_locked(&self, generation: u64, tick: u64) {
+        let mut locked = self.lock();
+        if locked.core.generation() != generation {
+            return;
+        }
+        locked.core.successes(tick, 1);
+        let was = locked.pending_tick;
+        if tick > was {
+            locked.pending_tick = tick;
+            // Empty since the lock was taken, but for successes of the old bucket that came meanwhile.
+            let late = self.pending.take(generation, tick);
+            locked.core.successes(was, late);
+        }
+    }
+
+    /// The service could not become ready.
+    pub(super) fn unready(&self) {
+        self.change(None, |core| core.unready(Instant::now()));
+    }
+
+    /// Runs a step that may be a transition, and tells of it after the lock is free.
+    pub(super) fn change(
+        &self,
+        end: Option<&End<'_>>,
+        step: impl FnOnce(&mut Core) -> Option<Change>,
+    ) {
+        let (_, opened) = self.with(|locked| ((), step(&mut locked.core)));
+        // Formatting is the error's own code: never under the lock, and only when the circuit has opened.
+        let Some((generation, error)) = opened.zip(end.and_then(End::error)) else {
+            return;
+        };
+        let text = quietly(|| Name::from(error.to_string()));
+        let mut locked = self.lock();
+        if locked.core.generation() == generation {
+            locked.last_error = text;
+        }
+    }
+
+    /// The generation comes along if the circuit has opened.
+    fn with<R>(&self, step: impl FnOnce(&mut Locked) -> (R, Option<Change>)) -> (R, Option<u64>) {
+        let mut locked = self.lock();
+        let (result, change) = step(&mut locked);
+        let Some(change) = change else {
+            return (result, None);
+        };
+        let (generation, state) = (locked.core.generation(), locked.core.state());
+        let refuses = matches!(state, State::Open | State::ForcedOpen);
+        if refuses {
+            locked.why = Some(change.reason);
+            locked.last_error = None;
+        }
+        let event = Transition::new(&self.name, generation, change, self.is_shadow());
+        locked.queue.waiting.push_back(event);
+        // The word first: a success of the new generation must find it.
+        self.pending.take(generation, locked.pending_tick);
+        self.gate.show(generation, state);
+        self.tell(locked);
+        (result, refuses.then_some(generation))
+    }
+
+    fn tell<'a>(&'a self, mut locked: MutexGuard<'a, Locked>) {
+        if std::mem::replace(&mut locked.queue.telling, true) {
+            return;
+        }
+        while let Some(event) = locked.queue.waiting.pop_front() {
+            drop(locked);
+            self.teller.tell(&event);
+            locked = self.lock();
+        }
+        locked.queue.telling = false;
+    }
+}

@@ -1,0 +1,122 @@
+//! The two words that a closed circuit gets by with, instead of the lock.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::state::State;
+
+/// The generation, and the state that it is in.
+#[derive(Debug)]
+pub(super) struct Gate(AtomicU64);
+
+/// What the gate said at one moment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seen(u64);
+
+const STATE_BITS: u32 = 3;
+
+impl Gate {
+    pub(super) fn new() -> Self {
+        Gate(AtomicU64::new(Seen::of(0, State::Closed).0))
+    }
+
+    #[inline]
+    pub(super) fn see(&self) -> Seen {
+        Seen(self.0.load(Ordering::Acquire))
+    }
+
+    pub(super) fn show(&self, generation: u64, state: State) {
+        self.0
+            .store(Seen::of(generation, state).0, Ordering::Release);
+    }
+}
+
+impl Seen {
+    fn of(generation: u64, state: State) -> Self {
+        Seen(generation << STATE_BITS | state as u64)
+    }
+
+    #[inline]
+    pub(super) fn generation(self) -> u64 {
+        self.0 >> STATE_BITS
+    }
+
+    #[inline]
+    fn is(self, state: State) -> bool {
+        self.0 & ((1 << STATE_BITS) - 1) == state as u64
+    }
+
+    /// Calls pass without the lock, and successes are counted without it.
+    #[inline]
+    pub(super) fn is_closed(self) -> bool {
+        self.is(State::Closed)
+    }
+
+    /// Nothing is counted.
+    #[inline]
+    pub(super) fn is_disabled(self) -> bool {
+        self.is(State::Disabled)
+    }
+
+    /// Whoever holds the lock decides whether a call passes.
+    #[inline]
+    pub(super) fn wants_lock(self) -> bool {
+        !self.is_closed() && !self.is_disabled()
+    }
+}
+
+/// Successes of one generation and bucket: 20 bits of generation, 28 of tick, 16 of count.
+///
+/// A success is added only if the word still bears its generation and bucket, by one compare-and-swap; so
+/// whoever holds the lock and swaps the word gets each success once, and all in the bucket where they belong.
+/// They are successes in a row: a failure empties the word first. That keeps streaks and count rings exact.
+#[derive(Debug)]
+pub(super) struct Pending(AtomicU64);
+
+/// Whether a success found its place in the word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Added {
+    Yes,
+    /// The word holds all that it can, or that is wanted.
+    Full,
+    /// The word bears another generation or bucket.
+    Elsewhere,
+}
+
+impl Pending {
+    /// The most successes that a word holds.
+    pub(super) const MOST: u64 = 0xffff;
+
+    pub(super) fn new() -> Self {
+        Pending(AtomicU64::new(Pending::word(0, 1)))
+    }
+
+    #[inline]
+    fn word(generation: u64, tick: u64) -> u64 {
+        (generation & 0xf_ffff) << 44 | (tick & 0xfff_ffff) << 16
+    }
+
+    /// The successes that were waiting; the word is for this generation and bucket from now on.
+    pub(super) fn take(&self, generation: u64, tick: u64) -> u64 {
+        let word = Pending::word(generation, tick);
+        self.0.swap(word, Ordering::AcqRel) & Pending::MOST
+    }
+
+    #[inline]
+    pub(super) fn add(&self, generation: u64, tick: u64, most: u64) -> Added {
+        let wanted = Pending::word(generation, tick);
+        let mut word = self.0.load(Ordering::Relaxed);
+        while word & !Pending::MOST == wanted {
+            if word & Pending::MOST >= most {
+                return Added::Full;
+            }
+            let swapped =
+                self.0
+                    .compare_exchange_weak(word, word + 1, Ordering::AcqRel, Ordering::Relaxed);
+            match swapped {
+                Ok(_) => return Added::Yes,
+                Err(now) => word = now,
+            }
+        }
+        Added::Elsewhere
+    }
+}
