@@ -76,25 +76,22 @@ impl CircuitBreaker {
     /// Opens the circuit until then; see [`open_for`](Self::open_for).
     pub fn open_until(&self, until: Instant) {
         let now = Instant::now();
-        self.shared.change(None, |core| core.open_until(until, now));
+        self.shared.change(|core| core.open_until(until, now));
     }
 
     /// Refuses everything until [`reset`](Self::reset).
     pub fn force_open(&self) {
-        self.shared
-            .change(None, |core| core.force_open(Instant::now()));
+        self.shared.change(|core| core.force_open(Instant::now()));
     }
 
     /// Lets everything pass, and counts nothing, until [`reset`](Self::reset).
     pub fn disable(&self) {
-        self.shared
-            .change(None, |core| core.disable(Instant::now()));
+        self.shared.change(|core| core.disable(Instant::now()));
     }
 
     /// Closes the circuit and forgets all it has counted, from whatever state.
     pub fn reset(&self) {
-        self.shared
-            .change(None, |core| Some(core.reset(Instant::now())));
+        self.shared.change(|core| Some(core.reset(Instant::now())));
     }
 
     /// Counts and reports as ever, but refuses nothing while it is on.

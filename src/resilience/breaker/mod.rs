@@ -75,25 +75,31 @@
 //! # Ok::<_, tower_keep::BoxError>(())
 //! ```
 
+mod call_error;
 mod core;
 mod events;
 mod guard;
 mod handle;
 mod inspect;
 mod open_ready;
+mod permit;
 mod run;
 mod settings;
 mod shared;
 mod state;
+mod weigh;
 mod window;
 mod words;
 
+pub use call_error::CallError;
 pub use events::{Reason, Transition};
 pub use guard::BreakerLayers;
 pub use handle::CircuitBreaker;
 pub use open_ready::{OpenReady, OpenReadyFuture, OpenReadyLayer};
-pub use run::{BreakerCall, CallError, Permit};
+pub use permit::Permit;
+pub use run::BreakerCall;
 pub use settings::CircuitBreakerBuilder;
 pub use shared::BreakerPermit;
 pub use state::State;
+pub use weigh::{ByError, ByResult, Weigh, Weight};
 pub use window::Counts;

@@ -8,122 +8,45 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use tokio::time::Instant;
 
-use super::{BreakerPermit, CircuitBreaker};
-use crate::{
-    call::{Cause, End, Moment, Outcome, Rejection, caught},
-    protocol::error_verdict,
+use super::{
+    CallError, CircuitBreaker, Permit,
+    weigh::{ByError, ByResult, Looks, Weigh, Weight, weighed},
 };
-
-/// A call that was refused, or failed.
-#[derive(Clone, Debug)]
-pub enum CallError<E> {
-    /// The breaker refused; the call was not made.
-    Rejected(Rejection),
-    /// The call's own error.
-    Failed(E),
-}
-
-impl<E: fmt::Display> fmt::Display for CallError<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CallError::Rejected(rejection) => rejection.fmt(f),
-            CallError::Failed(error) => error.fmt(f),
-        }
-    }
-}
-
-impl<E: Error + 'static> Error for CallError<E> {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            CallError::Rejected(rejection) => Some(rejection),
-            CallError::Failed(error) => error.source(),
-        }
-    }
-}
-
-/// One call that may be made; to be settled once.
-#[must_use = "dropping it reports the call as cancelled"]
-#[derive(Debug)]
-pub struct Permit {
-    breaker: CircuitBreaker,
-    permit: Option<BreakerPermit>,
-    began: Option<Instant>,
-}
-
-impl Permit {
-    pub(super) fn new(
-        breaker: CircuitBreaker,
-        permit: BreakerPermit,
-        began: Option<Instant>,
-    ) -> Self {
-        Permit {
-            breaker,
-            permit: Some(permit),
-            began,
-        }
-    }
-
-    /// Says how the call ended.
-    pub fn settle(mut self, outcome: Outcome) {
-        self.finish(outcome, None);
-    }
-
-    fn judge<T, E: Error + 'static>(mut self, result: &Result<T, E>) {
-        match result {
-            Ok(_) => self.finish(Outcome::Success, None),
-            Err(error) => self.finish(error_verdict(error), Some(Cause::of(error))),
-        }
-    }
-
-    fn finish(&mut self, outcome: Outcome, cause: Option<Cause<'_>>) {
-        let Some(permit) = self.permit.take() else {
-            return;
-        };
-        let now = Moment::default();
-        let mut end = End::new(outcome, &now);
-        if let Some(began) = self.began {
-            end = end.with_began(began);
-        }
-        if let Some(cause) = cause {
-            end = end.with_cause(cause);
-        }
-        self.breaker.shared.settle(permit, &end);
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.finish(Outcome::Cancelled, None);
-    }
-}
+use crate::call::{Outcome, caught};
 
 pin_project! {
-    /// A future inside a breaker; made by [`CircuitBreaker::call`].
+    /// A future inside a breaker; made by [`CircuitBreaker::call`] and [`CircuitBreaker::call_any`].
     #[must_use = "futures do nothing unless polled"]
-    #[derive(Debug)]
-    pub struct BreakerCall<F> {
+    pub struct BreakerCall<F, E, W = ()> {
         // Before the permit: what the future does when it is dropped still belongs to the call.
         #[pin]
         future: F,
         permit: Option<Permit>,
         breaker: CircuitBreaker,
+        looks: Looks<E>,
+        weigh: W,
     }
 }
 
 impl CircuitBreaker {
     /// Polls the future if the circuit lets it pass; asks when it is first polled.
-    pub fn call<F, T, E>(&self, future: F) -> BreakerCall<F>
+    pub fn call<F, T, E>(&self, future: F) -> BreakerCall<F, E>
     where
         F: Future<Output = Result<T, E>>,
         E: Error + 'static,
     {
-        BreakerCall {
-            future,
-            permit: None,
-            breaker: self.clone(),
-        }
+        BreakerCall::new(self, future, Looks::into_errors())
+    }
+
+    /// Polls a future whose error is no `Error`: a boxed one, anyhow's, a `String`. What cannot be looked into
+    /// is a failure, unless [`when`](BreakerCall::when) says otherwise.
+    pub fn call_any<F, T, E>(&self, future: F) -> BreakerCall<F, E>
+    where
+        F: Future<Output = Result<T, E>>,
+        E: fmt::Display + 'static,
+    {
+        BreakerCall::new(self, future, Looks::at_any())
     }
 
     /// Runs a closure that does not wait, if the circuit lets it pass.
@@ -135,10 +58,44 @@ impl CircuitBreaker {
         &self,
         work: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, CallError<E>> {
+        self.run_weighed(work, Looks::into_errors(), &())
+    }
+
+    /// Runs a closure whose error is no `Error`; see [`call_any`](Self::call_any).
+    ///
+    /// # Errors
+    ///
+    /// The refusal, or the closure's own error.
+    pub fn run_any<T, E: fmt::Display + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, CallError<E>> {
+        self.run_weighed(work, Looks::at_any(), &())
+    }
+
+    /// Runs a closure, and judges its result as [`BreakerCall::judge`] does.
+    ///
+    /// # Errors
+    ///
+    /// The refusal, or the closure's own error.
+    pub fn run_judged<T, E: fmt::Display + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, E>,
+        judge: impl Fn(&Result<T, E>) -> Outcome,
+    ) -> Result<T, CallError<E>> {
+        self.run_weighed(work, Looks::at_any(), &ByResult(judge))
+    }
+
+    fn run_weighed<T, E>(
+        &self,
+        work: impl FnOnce() -> Result<T, E>,
+        looks: Looks<E>,
+        weigh: &impl Weigh<T, E>,
+    ) -> Result<T, CallError<E>> {
         let permit = self.try_acquire().map_err(CallError::Rejected)?;
         match caught(work) {
             Ok(result) => {
-                permit.judge(&result);
+                settle(permit, &result, looks, weigh);
                 result.map_err(CallError::Failed)
             }
             Err(payload) => {
@@ -149,10 +106,99 @@ impl CircuitBreaker {
     }
 }
 
-impl<F, T, E> Future for BreakerCall<F>
+fn settle<T, E>(
+    mut permit: Permit,
+    result: &Result<T, E>,
+    looks: Looks<E>,
+    weigh: &impl Weigh<T, E>,
+) {
+    let (outcome, cause) = weighed(result, looks, weigh);
+    let text = || result.as_ref().err().and_then(looks.text);
+    permit.finish(outcome, cause, &text);
+}
+
+impl<F, E> BreakerCall<F, E> {
+    fn new(breaker: &CircuitBreaker, future: F, looks: Looks<E>) -> Self {
+        BreakerCall {
+            future,
+            permit: None,
+            breaker: breaker.clone(),
+            looks,
+            weigh: (),
+        }
+    }
+
+    /// Which errors count: a closure that answers with `bool` (`true`: a failure; `false`: counts nothing) or
+    /// with an [`Outcome`].
+    ///
+    /// Default: an error is judged by what it is; most are failures. One that panics says failure. A refusal by
+    /// a guard of this process never counts.
+    ///
+    /// ```
+    /// use std::io::{Error, ErrorKind};
+    /// use tower_keep::CircuitBreaker;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_keep::InvalidSetting> {
+    /// let breaker = CircuitBreaker::builder("files").build()?;
+    /// let missing = breaker
+    ///     .call(async { Err::<(), _>(Error::from(ErrorKind::NotFound)) })
+    ///     .when(|error: &Error| error.kind() != ErrorKind::NotFound)
+    ///     .await;
+    /// assert!(missing.is_err());
+    /// assert_eq!(breaker.counts().calls, 0);
+    /// # Ok(()) }
+    /// ```
+    pub fn when<A, C>(self, errors: C) -> BreakerCall<F, E, ByError<C>>
+    where
+        A: Into<Weight>,
+        C: Fn(&E) -> A,
+    {
+        self.weighed_by(ByError(errors))
+    }
+
+    /// Judges the result: for calls that succeed although the peer has failed, such as an HTTP response of 500.
+    ///
+    /// ```
+    /// use tower_keep::{CircuitBreaker, Outcome};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_keep::BoxError> {
+    /// let breaker = CircuitBreaker::builder("quotes").build()?;
+    /// let status = breaker
+    ///     .call(async { Ok::<u16, std::io::Error>(500) })
+    ///     .judge(|result| match result {
+    ///         Ok(status) if *status < 500 => Outcome::Success,
+    ///         _ => Outcome::Failure,
+    ///     })
+    ///     .await?;
+    /// assert_eq!(status, 500);
+    /// assert_eq!(breaker.counts().failures, 1);
+    /// # Ok(()) }
+    /// ```
+    pub fn judge<T, C>(self, result: C) -> BreakerCall<F, E, ByResult<C>>
+    where
+        F: Future<Output = Result<T, E>>,
+        C: Fn(&Result<T, E>) -> Outcome,
+    {
+        self.weighed_by(ByResult(result))
+    }
+
+    fn weighed_by<W>(self, weigh: W) -> BreakerCall<F, E, W> {
+        BreakerCall {
+            future: self.future,
+            permit: self.permit,
+            breaker: self.breaker,
+            looks: self.looks,
+            weigh,
+        }
+    }
+}
+
+impl<F, T, E, W> Future for BreakerCall<F, E, W>
 where
+    // The call.
     F: Future<Output = Result<T, E>>,
-    E: Error + 'static,
+    // What its result comes to.
+    W: Weigh<T, E>,
 {
     type Output = Result<T, CallError<E>>;
 
@@ -167,14 +213,22 @@ where
             Ok(polled) => {
                 let result = ready!(polled);
                 if let Some(permit) = this.permit.take() {
-                    permit.judge(&result);
+                    settle(permit, &result, *this.looks, this.weigh);
                 }
                 Poll::Ready(result.map_err(CallError::Failed))
             }
             Err(payload) => {
-                permit.finish(Outcome::Panicked, None);
+                permit.finish(Outcome::Panicked, None, &|| None);
                 resume_unwind(payload)
             }
         }
+    }
+}
+
+impl<F, E, W> fmt::Debug for BreakerCall<F, E, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BreakerCall")
+            .field("breaker", &self.breaker)
+            .finish_non_exhaustive()
     }
 }

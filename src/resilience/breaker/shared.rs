@@ -154,6 +154,17 @@ impl Shared {
 
     #[inline]
     pub(super) fn settle(&self, permit: BreakerPermit, end: &End<'_>) {
+        self.settle_told(permit, end, &|| None);
+    }
+
+    /// `text` is asked for if the circuit opens and the end itself has no error to show.
+    #[inline]
+    pub(super) fn settle_told(
+        &self,
+        permit: BreakerPermit,
+        end: &End<'_>,
+        text: &dyn Fn() -> Option<String>,
+    ) {
         let gate = self.gate.see();
         if !permit.counts || gate.generation() != permit.generation || gate.is_disabled() {
             return;
@@ -166,7 +177,8 @@ impl Shared {
                 Some(_) => {}
             }
         }
-        self.change(Some(end), |core| {
+        let text = || end.error().map(ToString::to_string).or_else(text);
+        self.change_told(&text, |core| {
             core.settle(permit.generation, verdict, end.now())
         });
     }
@@ -218,21 +230,26 @@ impl Shared {
 
     /// The service could not become ready.
     pub(super) fn unready(&self) {
-        self.change(None, |core| core.unready(Instant::now()));
+        self.change(|core| core.unready(Instant::now()));
     }
 
     /// Runs a step that may be a transition, and tells of it after the lock is free.
-    pub(super) fn change(
+    pub(super) fn change(&self, step: impl FnOnce(&mut Core) -> Option<Change>) {
+        self.change_told(&|| None, step);
+    }
+
+    /// `error` is only asked for its text if the circuit has opened.
+    fn change_told(
         &self,
-        end: Option<&End<'_>>,
+        error: &dyn Fn() -> Option<String>,
         step: impl FnOnce(&mut Core) -> Option<Change>,
     ) {
         let (_, opened) = self.with(|locked| ((), step(&mut locked.core)));
         // Formatting is the error's own code: never under the lock, and only when the circuit has opened.
-        let Some((generation, error)) = opened.zip(end.and_then(End::error)) else {
+        let Some(generation) = opened else {
             return;
         };
-        let text = quietly(|| Name::from(error.to_string()));
+        let text = quietly(error).flatten().map(Name::from);
         let mut locked = self.lock();
         if locked.core.generation() == generation {
             locked.last_error = text;
