@@ -1,12 +1,7 @@
 use std::{collections::VecDeque, time::Duration};
 
-use tokio::sync::broadcast;
-
 use super::{core::Change, state::State, window::Counts};
-use crate::{
-    call::{Name, quietly},
-    observe::late::Late,
-};
+use crate::call::Name;
 
 /// Why a circuit changed its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -73,6 +68,8 @@ pub struct Transition {
     pub counts: Counts,
     /// How long the circuit is open at least.
     pub open_for: Option<Duration>,
+    /// What the call said whose end opened the circuit, at most 1 KiB: its error, or its status.
+    pub last_error: Option<Name>,
     /// Whether the breaker only watches.
     pub shadow: bool,
 }
@@ -94,6 +91,7 @@ impl Transition {
             reason,
             counts,
             open_for,
+            last_error: None,
             shadow,
         }
     }
@@ -102,68 +100,43 @@ impl Transition {
 /// Transitions that are still to be told; whoever is telling takes the rest along, so that order is kept.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    pub(super) waiting: VecDeque<Transition>,
-    pub(super) telling: bool,
+    waiting: VecDeque<Waiting>,
+    telling: bool,
 }
 
-/// Where transitions go.
 #[derive(Debug)]
-pub(super) struct Teller {
-    pub(super) subscribers: broadcast::Sender<Transition>,
-    refusals: Late<metrics::Counter>,
+struct Waiting {
+    event: Transition,
+    /// Whether all is known of it: the error's text comes later than the transition.
+    whole: bool,
 }
 
-impl Teller {
-    pub(super) fn new() -> Self {
-        Teller {
-            subscribers: broadcast::Sender::new(64),
-            refusals: Late::new(),
+impl Queue {
+    pub(super) fn push(&mut self, event: Transition) {
+        let whole = false;
+        self.waiting.push_back(Waiting { event, whole });
+    }
+
+    /// The event of this number is whole from now on.
+    pub(super) fn complete(&mut self, number: u64, last_error: Option<Name>) {
+        let mut waiting = self.waiting.iter_mut();
+        if let Some(waiting) = waiting.find(|waiting| waiting.event.number == number) {
+            waiting.event.last_error = last_error;
+            waiting.whole = true;
         }
     }
 
-    /// A recorder or subscriber that panics is counted and changes nothing.
-    pub(super) fn tell(&self, event: &Transition) {
-        quietly(|| {
-            let name = || event.breaker.as_str().to_owned();
-            metrics::counter!(
-                "tower_keep_breaker_transitions_total",
-                "breaker" => name(), "to" => event.to.as_str(), "reason" => event.reason.as_str(),
-            )
-            .increment(1);
-            show_state(&event.breaker, event.to);
-        });
-        quietly(|| {
-            tracing::warn!(
-                target: "tower_keep::breaker",
-                breaker = event.breaker.as_str(),
-                number = event.number,
-                from = event.from.as_str(),
-                to = event.to.as_str(),
-                reason = event.reason.as_str(),
-                calls = event.counts.calls,
-                failures = event.counts.failures,
-                slow = event.counts.slow,
-                shadow = event.shadow,
-                "circuit breaker changed its state"
-            );
-        });
-        let _ = self.subscribers.send(event.clone());
+    /// Whether nobody else is telling; whoever asks has to.
+    pub(super) fn begin(&mut self) -> bool {
+        !std::mem::replace(&mut self.telling, true)
     }
 
-    pub(super) fn refused(&self, breaker: &Name) {
-        let make = || {
-            let name = breaker.as_str().to_owned();
-            metrics::counter!("tower_keep_breaker_refusals_total", "breaker" => name)
-        };
-        quietly(|| self.refusals.with(make, |counter| counter.increment(1)));
-    }
-}
-
-/// One series for each state, and only the present one is 1.
-pub(super) fn show_state(breaker: &Name, state: State) {
-    for each in State::ALL {
-        let name = breaker.as_str().to_owned();
-        metrics::gauge!("tower_keep_breaker_state", "breaker" => name, "state" => each.as_str())
-            .set(if each == state { 1.0 } else { 0.0 });
+    /// The next event to be told, or the end of the telling.
+    pub(super) fn next(&mut self) -> Option<Transition> {
+        if self.waiting.front().is_some_and(|waiting| waiting.whole) {
+            return self.waiting.pop_front().map(|waiting| waiting.event);
+        }
+        self.telling = false;
+        None
     }
 }

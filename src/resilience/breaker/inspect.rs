@@ -17,6 +17,7 @@ impl Inspect for Shared {
     }
 
     fn stats(&self, stats: &mut Stats) {
+        self.show();
         let now = Instant::now();
         let locked = self.lock();
         let counts = locked.core.counts(now);

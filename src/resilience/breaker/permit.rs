@@ -35,7 +35,7 @@ impl Permit {
         &mut self,
         outcome: Outcome,
         cause: Option<Cause<'_>>,
-        text: &dyn Fn() -> Option<String>,
+        text: &dyn Fn() -> Option<Box<str>>,
     ) {
         let Some(permit) = self.permit.take() else {
             return;

@@ -10,9 +10,11 @@ use tokio::time::Instant;
 
 use super::{
     core::{Answer, Change, Core},
-    events::{Queue, Reason, Teller, Transition, show_state},
+    events::{Queue, Reason, Transition},
+    said::said,
     settings::{Settings, WindowKind},
     state::State,
+    teller::Teller,
     window::{Ticks, Verdict},
     words::{Added, Gate, Pending},
 };
@@ -35,8 +37,9 @@ pub(super) struct Locked {
     pub(super) core: Core,
     pending_tick: u64,
     queue: Queue,
-    /// Why it last opened, and the error that made it.
+    /// Why it is not closed; while probes are out, why it was opened.
     pub(super) why: Option<Reason>,
+    /// What the call said that last opened it.
     pub(super) last_error: Option<Name>,
 }
 
@@ -55,8 +58,7 @@ impl Shared {
             // All calls fall into one bucket of a ring that has none.
             WindowKind::Count(_) => Ticks::new(now, Duration::MAX, 1),
         };
-        quietly(|| show_state(&name, State::Closed));
-        Shared {
+        let shared = Shared {
             locked: Mutex::new(Locked {
                 core: Core::new(settings, ticks, now),
                 pending_tick: 1,
@@ -71,7 +73,14 @@ impl Shared {
             gate: Gate::new(),
             pending: Pending::new(),
             teller: Teller::new(),
-        }
+        };
+        shared.show();
+        shared
+    }
+
+    /// Shows the state to a metrics recorder that has not seen it. Never under the lock.
+    pub(super) fn show(&self) {
+        self.teller.show(&self.name, || self.gate.see().state());
     }
 
     pub(super) fn is_shadow(&self) -> bool {
@@ -116,7 +125,7 @@ impl Shared {
 
     #[cold]
     fn admit_locked(&self, now: Instant) -> Result<BreakerPermit, Rejection> {
-        let ((answer, generation, why, last_error), _) = self.with(|locked| {
+        let (answer, generation, why, last_error) = self.with(&|| None, |locked| {
             let (answer, change) = locked.core.admit(now);
             let told = (
                 answer,
@@ -163,7 +172,7 @@ impl Shared {
         &self,
         permit: BreakerPermit,
         end: &End<'_>,
-        text: &dyn Fn() -> Option<String>,
+        text: &dyn Fn() -> Option<Box<str>>,
     ) {
         let gate = self.gate.see();
         if !permit.counts || gate.generation() != permit.generation || gate.is_disabled() {
@@ -177,7 +186,7 @@ impl Shared {
                 Some(_) => {}
             }
         }
-        let text = || end.error().map(ToString::to_string).or_else(text);
+        let text = || said(end).or_else(text);
         self.change_told(&text, |core| {
             core.settle(permit.generation, verdict, end.now())
         });
@@ -205,7 +214,11 @@ impl Shared {
         };
         match self.pending.add(generation, tick, most) {
             Added::Yes => return,
-            Added::Full if matches!(self.settings.window, WindowKind::Count(_)) => return,
+            // Now and then, that is: often enough to look for a new recorder.
+            Added::First => return self.show(),
+            Added::Full if matches!(self.settings.window, WindowKind::Count(_)) => {
+                return self.show();
+            }
             Added::Full | Added::Elsewhere => {}
         }
         self.succeed_locked(generation, tick);
@@ -233,60 +246,76 @@ impl Shared {
         self.change(|core| core.unready(Instant::now()));
     }
 
-    /// Runs a step that may be a transition, and tells of it after the lock is free.
+    /// Runs a step that may be a transition.
     pub(super) fn change(&self, step: impl FnOnce(&mut Core) -> Option<Change>) {
         self.change_told(&|| None, step);
     }
 
-    /// `error` is only asked for its text if the circuit has opened.
     fn change_told(
         &self,
-        error: &dyn Fn() -> Option<String>,
+        text: &dyn Fn() -> Option<Box<str>>,
         step: impl FnOnce(&mut Core) -> Option<Change>,
     ) {
-        let (_, opened) = self.with(|locked| ((), step(&mut locked.core)));
-        // Formatting is the error's own code: never under the lock, and only when the circuit has opened.
-        let Some(generation) = opened else {
-            return;
-        };
-        let text = quietly(error).flatten().map(Name::from);
-        let mut locked = self.lock();
-        if locked.core.generation() == generation {
-            locked.last_error = text;
-        }
+        self.with(text, |locked| ((), step(&mut locked.core)));
     }
 
-    /// The generation comes along if the circuit has opened.
-    fn with<R>(&self, step: impl FnOnce(&mut Locked) -> (R, Option<Change>)) -> (R, Option<u64>) {
+    /// Runs a step that may be a transition, and tells of it after the lock is free. `text` is what the call says
+    /// that makes the circuit open: formatting is user code, so it is done only then, and never under the lock.
+    fn with<R>(
+        &self,
+        text: &dyn Fn() -> Option<Box<str>>,
+        step: impl FnOnce(&mut Locked) -> (R, Option<Change>),
+    ) -> R {
         let mut locked = self.lock();
         let (result, change) = step(&mut locked);
         let Some(change) = change else {
-            return (result, None);
+            return result;
         };
-        let (generation, state) = (locked.core.generation(), locked.core.state());
-        let refuses = matches!(state, State::Open | State::ForcedOpen);
-        if refuses {
-            locked.why = Some(change.reason);
-            locked.last_error = None;
+        let opened = matches!(change.to, State::Open | State::ForcedOpen);
+        let number = self.turn(&mut locked, change);
+        drop(locked);
+        let text = if opened {
+            quietly(text).flatten()
+        } else {
+            None
+        };
+        let last_error = text.map(|text| Name::from(String::from(text)));
+        let mut locked = self.lock();
+        if opened && locked.core.generation() == number {
+            locked.last_error.clone_from(&last_error);
+        }
+        locked.queue.complete(number, last_error);
+        self.tell(locked);
+        result
+    }
+
+    /// The state is a new one, for everybody who looks; the number is its generation.
+    fn turn(&self, locked: &mut Locked, change: Change) -> u64 {
+        let (generation, state) = (locked.core.generation(), change.to);
+        match state {
+            State::Closed => locked.why = None,
+            State::HalfOpen => {}
+            State::Open | State::ForcedOpen | State::Disabled => {
+                locked.why = Some(change.reason);
+                locked.last_error = None;
+            }
         }
         let event = Transition::new(&self.name, generation, change, self.is_shadow());
-        locked.queue.waiting.push_back(event);
+        locked.queue.push(event);
         // The word first: a success of the new generation must find it.
         self.pending.take(generation, locked.pending_tick);
         self.gate.show(generation, state);
-        self.tell(locked);
-        (result, refuses.then_some(generation))
+        generation
     }
 
     fn tell<'a>(&'a self, mut locked: MutexGuard<'a, Locked>) {
-        if std::mem::replace(&mut locked.queue.telling, true) {
+        if !locked.queue.begin() {
             return;
         }
-        while let Some(event) = locked.queue.waiting.pop_front() {
+        while let Some(event) = locked.queue.next() {
             drop(locked);
             self.teller.tell(&event);
             locked = self.lock();
         }
-        locked.queue.telling = false;
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{error::Error, fmt};
 
+use super::said::text;
 use crate::{
     call::{Cause, Outcome, quietly, view},
     protocol::error_verdict,
@@ -11,7 +12,7 @@ use crate::{
 pub(super) struct Looks<E> {
     pub(super) judge: fn(&E) -> (Outcome, Option<Cause<'_>>),
     /// The error's text, where its cause has none.
-    pub(super) text: fn(&E) -> Option<String>,
+    pub(super) text: fn(&E) -> Option<Box<str>>,
 }
 
 impl<E> Clone for Looks<E> {
@@ -39,7 +40,7 @@ impl<E: fmt::Display + 'static> Looks<E> {
                 Some(error) => (error_verdict(error), Some(Cause::of(error))),
                 None => (Outcome::Failure, None),
             },
-            text: |error| Some(error.to_string()),
+            text: |error| Some(text(error)),
         }
     }
 }

@@ -45,6 +45,11 @@ impl Seen {
         self.0 & ((1 << STATE_BITS) - 1) == state as u64
     }
 
+    pub(super) fn state(self) -> State {
+        let state = State::ALL.into_iter().find(|state| self.is(*state));
+        state.expect("only states are shown")
+    }
+
     /// Calls pass without the lock, and successes are counted without it.
     #[inline]
     pub(super) fn is_closed(self) -> bool {
@@ -75,6 +80,8 @@ pub(super) struct Pending(AtomicU64);
 /// Whether a success found its place in the word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Added {
+    /// Into an empty word.
+    First,
     Yes,
     /// The word holds all that it can, or that is wanted.
     Full,
@@ -113,6 +120,7 @@ impl Pending {
                 self.0
                     .compare_exchange_weak(word, word + 1, Ordering::AcqRel, Ordering::Relaxed);
             match swapped {
+                Ok(_) if word & Pending::MOST == 0 => return Added::First,
                 Ok(_) => return Added::Yes,
                 Err(now) => word = now,
             }
