@@ -222,6 +222,29 @@ async fn limits_know_of_the_limits_around_them() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_retry_does_not_wait_beyond_the_limit_around_it() {
+    use tower_keep::retry::{Backoff, Retry, RetryLayer};
+    let retry = Retry::builder("patient")
+        .backoff(Backoff::constant(2 * SECOND))
+        .attempts(9);
+    let retry = retry.build().expect("settings");
+    let begun = Instant::now();
+    let failing: Script = Script::always(|| Reply::error("down"));
+    let service =
+        TimeoutLayer::any(5 * SECOND).layer(RetryLayer::any(retry.clone()).layer(failing.clone()));
+    let error = service.oneshot(()).await.expect_err("down");
+    assert_eq!(error.to_string(), "down");
+    assert_eq!((begun.elapsed(), failing.calls()), (4 * SECOND, 3));
+
+    let limit = TimeLimit::new("total", 5 * SECOND);
+    let error = limit
+        .run(retry.run_any(|_| async { Err::<(), _>("down") }))
+        .await;
+    assert_eq!(error.expect("in time"), Err("down"));
+    assert_eq!(begun.elapsed(), 8 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_limit_can_be_changed_while_it_is_in_use() {
     let limit = TimeLimit::new("changing", HOUR);
     let service = TimeoutLayer::any(limit.clone()).layer(Script::<BoxError>::always(Reply::hang));

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     call::{Moment, Outcome},
-    context::Context,
+    context::{self, Context},
+    observe::context::known_deadline,
 };
 
 /// Which attempt it is.
@@ -104,7 +105,8 @@ impl Course {
     }
 
     fn start(&mut self, own: Option<&Context>) -> Start {
-        self.heed(own);
+        self.heed(own.and_then(Context::deadline));
+        self.heed(known_deadline());
         let number = self.plan.made();
         let attempt = Attempt {
             number,
@@ -115,10 +117,8 @@ impl Course {
 
     /// Whoever is gone by then needs no answer. Looked at again and again: a call may be made in another context than
     /// it is polled in, as a buffer does it.
-    fn heed(&mut self, own: Option<&Context>) {
-        let current = Context::with_current(|current| current.and_then(Context::deadline));
-        let own = own.and_then(Context::deadline);
-        for deadline in [current, own].into_iter().flatten() {
+    fn heed(&mut self, deadline: Option<Instant>) {
+        if let Some(deadline) = deadline {
             self.caller_leaves_at(deadline);
         }
     }
@@ -157,7 +157,8 @@ impl Course {
     /// An attempt has failed: what comes before the next, if there is one.
     pub(super) fn failed(&mut self, outcome: Outcome, advice: Advice) -> Option<Pause> {
         self.settle(outcome);
-        self.heed(None);
+        // Time limits that nobody has had to look at yet are moments from here on.
+        self.heed(context::deadline());
         match self.next(outcome, advice) {
             Ok(pause) => {
                 let shared = &self.retry.shared;
