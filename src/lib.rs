@@ -27,7 +27,7 @@
 //! | [`errors`] | error groups |
 //! | [`operation`](mod@observe::operation) | the same for code that is no service |
 //! | [`retry`] | another attempt after a failure, within a budget |
-//! | [`breaker`] | circuit breakers |
+//! | [`breaker`](mod@breaker) | circuit breakers |
 //! | [`timeout`] | time limits and deadlines |
 //! | [`fallback`] | another answer where a call fails |
 //! | [`registry`] | every named guard, its state and its figures |
@@ -75,7 +75,7 @@ pub use guard::{Guard, GuardLayer, Guarded};
 pub use observe::logging;
 pub use observe::{context, errors, observe, operation::operation, track};
 pub use resilience::{
-    breaker::{self, CallError, CircuitBreaker},
+    breaker::{self, CallError, CircuitBreaker, breaker},
     fallback::{self, FallbackLayer},
     retry::{self, Retry},
     timeout,

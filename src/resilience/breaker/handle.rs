@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use tokio::{sync::broadcast, time::Instant};
 
 use super::{
-    CircuitBreakerBuilder, Permit, events::Transition, settings::Settings, shared::Shared,
+    CircuitBreakerBuilder, Permit, events::Transition, settings::Plan, shared::Shared,
     state::State, window::Counts,
 };
 use crate::{
@@ -28,8 +28,8 @@ impl CircuitBreaker {
         CircuitBreakerBuilder::new(name.into()).classic()
     }
 
-    pub(super) fn make(name: Name, settings: Settings, shadow: bool) -> Self {
-        let shared = Arc::new(Shared::new(name, settings, shadow));
+    pub(super) fn make(plan: Plan) -> Self {
+        let shared = Arc::new(Shared::new(plan));
         registry::enter(&shared);
         CircuitBreaker { shared }
     }

@@ -53,7 +53,15 @@ pub(super) struct Settings {
     pub(super) seed: Option<u64>,
 }
 
-/// How a circuit breaker decides; made by [`CircuitBreaker::builder`].
+/// What a breaker is made from, checked.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) name: Name,
+    pub(super) settings: Settings,
+    pub(super) shadow: bool,
+}
+
+/// How a circuit breaker decides; made by [`CircuitBreaker::builder`]. A clone is a template for another breaker.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct CircuitBreakerBuilder {
@@ -100,6 +108,12 @@ impl CircuitBreakerBuilder {
             .open_growth(1.0)
             .open_jitter(0.0)
             .probes(1)
+    }
+
+    /// Another name, for a builder that serves as a template.
+    pub fn named(mut self, name: impl Into<Name>) -> Self {
+        self.name = name.into();
+        self
     }
 
     /// Looks at the calls of this time, kept in so many buckets. Default: 30 s in 10 buckets.
@@ -219,9 +233,17 @@ impl CircuitBreakerBuilder {
     /// # Errors
     ///
     /// The first setting that makes no sense.
-    pub fn build(mut self) -> Result<CircuitBreaker, InvalidSetting> {
+    pub fn build(self) -> Result<CircuitBreaker, InvalidSetting> {
+        Ok(CircuitBreaker::make(self.plan()?))
+    }
+
+    pub(super) fn plan(mut self) -> Result<Plan, InvalidSetting> {
         self.check()?;
-        Ok(CircuitBreaker::make(self.name, self.settings, self.shadow))
+        Ok(Plan {
+            name: self.name,
+            settings: self.settings,
+            shadow: self.shadow,
+        })
     }
 
     fn check(&mut self) -> Result<(), InvalidSetting> {

@@ -12,7 +12,7 @@ use super::{
     core::{Answer, Change, Core},
     events::{Queue, Reason, Transition},
     said::said,
-    settings::{Settings, WindowKind},
+    settings::{Plan, Settings, WindowKind},
     state::State,
     teller::Teller,
     window::{Ticks, Verdict},
@@ -51,7 +51,12 @@ pub struct BreakerPermit {
 }
 
 impl Shared {
-    pub(super) fn new(name: Name, settings: Settings, shadow: bool) -> Self {
+    pub(super) fn new(plan: Plan) -> Self {
+        let Plan {
+            name,
+            settings,
+            shadow,
+        } = plan;
         let now = Instant::now();
         let ticks = match settings.window {
             WindowKind::Time(window, buckets) => Ticks::new(now, window, buckets),
