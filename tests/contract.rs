@@ -1,6 +1,6 @@
 //! Every guard and every layer of the crate signs the contract, and fits where it is meant to.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
 use axum::{Router, extract::Request as AxumRequest, response::IntoResponse, routing::Route};
 use bytes::Bytes;
@@ -13,10 +13,11 @@ use tower_keep::{
     BoxError, CircuitBreaker, Guard, GuardLayer, Rejection, Track,
     call::{End, Moment},
     context::{Correlate, Inherit, Propagate},
+    fallback::{Failed, Fallback, FallbackLayer, grpc_message},
     guard::{Admit, GuardFuture, GuardedBody},
     observe, operation,
     protocol::Server,
-    testing::{Reply, Script, ScriptFuture, ScriptedBody, Spy, contract},
+    testing::{Reply, Script, ScriptFuture, ScriptedBody, Spy, Strict, contract},
     track::{RequestBodyLayer, RouteLayer},
 };
 
@@ -121,6 +122,38 @@ fn layers_that_are_no_guards_sign() {
 }
 
 #[test]
+fn a_fallback_signs() {
+    fn spare(_: &Failed<'_>) -> Response<ScriptedBody> {
+        Response::new(ScriptedBody::from("spare").late_end())
+    }
+    // Waits for the clock: whoever wakes the task himself is held to be the layer.
+    let reply = || {
+        Reply::<BoxError>::ok()
+            .after(Duration::from_millis(100))
+            .data("spare")
+    };
+    let other = Strict::new(Script::always(reply));
+    let to = || other.clone();
+    let fallback = || Fallback::named("signed");
+    contract::http(|| FallbackLayer::server(fallback()).with(spare));
+    contract::http(|| FallbackLayer::client(fallback()).with(spare));
+    contract::http(|| FallbackLayer::grpc_client(fallback()).with(spare));
+    contract::http(|| FallbackLayer::server(fallback()).service(to()));
+    contract::http(|| FallbackLayer::client(fallback()).service(to()));
+    contract::http(|| FallbackLayer::grpc_client(fallback()).service(to()));
+    contract::any(|| FallbackLayer::any(fallback()).with(spare), || "ask");
+    contract::any(|| FallbackLayer::any(fallback()).service(to()), || "ask");
+    // One for all runs, and for whatever fails.
+    let fallback = Fallback::builder("signed").when(|_| true).build().unwrap();
+    contract::http(|| FallbackLayer::server(fallback.clone()).with(spare));
+    contract::http(|| FallbackLayer::client(fallback.clone()).service(to()));
+    // The other service is under the same law.
+    let script = other.get_ref();
+    assert!(script.calls() > 0);
+    assert_eq!((script.in_flight(), other.violations()), (0, 0));
+}
+
+#[test]
 fn layers_sign_on_top_of_each_other() {
     contract::http(|| {
         tower::layer::util::Stack::new(observe("inner").server(), observe("outer").server())
@@ -143,6 +176,10 @@ fn every_server_layer_fits_axum_and_tonic() {
     fits_axum(observe("fits").server());
     fits_tonic_server(observe("fits").server());
     fits_axum(RouteLayer::matched());
+    let fallback = || FallbackLayer::server(Fallback::named("fits"));
+    fits_axum(fallback().with(|_| Response::new(ScriptedBody::new())));
+    fits_axum(fallback().service(Router::<()>::new()));
+    fits_tonic_server(fallback().with(|_| Response::new(ScriptedBody::new())));
 }
 
 #[test]
@@ -150,13 +187,29 @@ fn every_client_layer_fits_hyper_and_tonic() {
     let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
     let http = http.build_http::<ScriptedBody>();
     is_client(observe("fits").client().layer(http.clone()));
-    is_client(GuardLayer::client((Inherit, operation("fits"))).layer(http));
+    is_client(GuardLayer::client((Inherit, operation("fits"))).layer(http.clone()));
+    let fallback = || FallbackLayer::client(Fallback::named("fits"));
+    is_client(fallback().service(http.clone()).layer(http.clone()));
+    is_client(
+        fallback()
+            .with(|_| Response::new(ScriptedBody::new()))
+            .layer(http),
+    );
     // A channel wants a runtime, even one that never connects.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
     let _inside = runtime.enter();
     let channel = tonic::transport::Endpoint::from_static("http://127.0.0.1:9").connect_lazy();
+    let fallback = FallbackLayer::grpc_client(Fallback::named("fits"));
+    fits_tonic_client(
+        fallback
+            .clone()
+            .service(channel.clone())
+            .layer(channel.clone()),
+    );
+    let fallback = fallback.with(|_| grpc_message("hi"));
+    fits_tonic_client(fallback.layer(channel.clone()));
     let layered = observe("fits").grpc_client().layer(channel);
     fits_tonic_client(layered.clone());
     let client = tonic_health::pb::health_client::HealthClient::new(layered.clone());
