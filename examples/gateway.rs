@@ -23,6 +23,8 @@ mod histogram;
 mod load;
 #[path = "gateway/process.rs"]
 mod process;
+#[path = "gateway/protection.rs"]
+mod protection;
 #[path = "gateway/proxy.rs"]
 mod proxy;
 #[path = "gateway/replies.rs"]
@@ -31,6 +33,8 @@ mod replies;
 mod report;
 #[path = "gateway/server.rs"]
 mod server;
+#[path = "gateway/sorry.rs"]
+mod sorry;
 #[path = "gateway/stumble.rs"]
 mod stumble;
 #[path = "gateway/target.rs"]
@@ -49,7 +53,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 use tower_keep::track::RequestBodyLayer;
-use tower_keep::{BoxError, ErrorTracker, InvalidSetting};
+use tower_keep::{BoxError, ErrorTracker, InvalidSetting, registry};
 use tower_layer::Layer;
 
 use admin::Admin;
@@ -57,6 +61,7 @@ use args::{Args, Asked};
 use client::UpstreamClient;
 use drain::{Drain, Ticket};
 use process::{Signals, complain, say};
+use protection::Protection;
 use proxy::Proxy;
 use report::Window;
 use stumble::Stumble;
@@ -185,8 +190,10 @@ fn serve_gateway(
     window: &Arc<Window>,
 ) -> Result<(), InvalidSetting> {
     let demonstration = args.upstream.is_none();
-    let client = guards::outbound()?.layer(UpstreamClient::new(args.timeout));
-    let proxy = Proxy::new(client, target, args.protocol);
+    let protection = Protection::new(args)?;
+    tokio::spawn(report::transitions(protection.breaker.subscribe()));
+    let client = protection.layer(UpstreamClient::new());
+    let proxy = sorry::page()?.layer(Proxy::new(client, target, args.protocol));
     let service = RequestBodyLayer::new(identity).layer(Stumble::new(proxy, demonstration));
     let service = guards::inbound(window, demonstration)?.layer(service);
     tokio::spawn(server::serve(listener, service, ticket, CONNECTIONS));
@@ -204,13 +211,24 @@ fn serve_admin(
         ready: Arc::clone(ready),
         metrics: Arc::new(move || prometheus.render()),
         errors: Arc::new(errors),
+        guards: Arc::new(guards_page),
     };
     tokio::spawn(server::serve(listener, admin, ticket, ADMIN_CONNECTIONS));
 }
 
 /// What `/errors` shows: each group with its first and its latest sample.
-fn errors() -> serde_json::Value {
-    serde_json::json!(ErrorTracker::global().groups())
+fn errors() -> String {
+    json(&ErrorTracker::global().groups())
+}
+
+/// What `/guards` shows.
+fn guards_page() -> String {
+    json(&registry::snapshots())
+}
+
+fn json(page: &impl serde::Serialize) -> String {
+    let text = serde_json::to_string_pretty(page);
+    text.unwrap_or_else(|error| format!("{{\"error\": {:?}}}", error.to_string())) + "\n"
 }
 
 async fn after(duration: Option<Duration>) {

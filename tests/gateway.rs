@@ -4,6 +4,8 @@
 mod client;
 #[path = "gateway/process.rs"]
 mod process;
+#[path = "gateway/protection.rs"]
+mod protection;
 #[path = "gateway/upstream.rs"]
 mod upstream;
 
@@ -304,7 +306,7 @@ async fn an_upstream_that_hangs_is_timed_out() {
     }
     let groups = gateway.errors().await;
     for group in &groups {
-        assert_eq!(group["kind"], "NoAnswer", "{groups:#?}");
+        assert_eq!(group["kind"], "Elapsed", "{groups:#?}");
     }
 }
 

@@ -17,17 +17,22 @@ const PAGES: &str = "\
 /livez    200 as long as the process answers
 /readyz   200 while new calls are welcome, else 503
 /errors   what went wrong lately, as JSON
+/guards   each guard, its state and its figures, as JSON
 ";
 const TEXT: &str = "text/plain; charset=utf-8";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Makes a page.
+pub type Page = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// Answers from what it is given; knows nothing about where that comes from.
 #[derive(Clone)]
 pub struct Admin {
     /// Whether new calls are welcome: set when everything listens, cleared when the end begins.
     pub ready: Arc<AtomicBool>,
-    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
-    pub errors: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
+    pub metrics: Page,
+    pub errors: Page,
+    pub guards: Page,
 }
 
 impl Admin {
@@ -38,11 +43,8 @@ impl Admin {
             "/readyz" if self.ready.load(Ordering::SeqCst) => text(StatusCode::OK, TEXT, "ready\n"),
             "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, TEXT, "not ready\n"),
             "/metrics" => text(StatusCode::OK, PROMETHEUS, (self.metrics)()),
-            "/errors" => text(
-                StatusCode::OK,
-                "application/json",
-                format!("{:#}\n", (self.errors)()),
-            ),
+            "/errors" => json(&self.errors),
+            "/guards" => json(&self.guards),
             _ => text(StatusCode::NOT_FOUND, TEXT, "no such page; / lists them\n"),
         }
     }
@@ -72,6 +74,10 @@ fn not_allowed() -> Response<Full<Bytes>> {
     let methods = HeaderValue::from_static("GET, HEAD");
     response.headers_mut().insert(ALLOW, methods);
     response
+}
+
+fn json(page: &Page) -> Response<Full<Bytes>> {
+    text(StatusCode::OK, "application/json", page())
 }
 
 fn text(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
@@ -120,7 +126,8 @@ mod tests {
         Admin {
             ready: Arc::new(AtomicBool::new(true)),
             metrics: Arc::new(|| "calls_total 1\n".into()),
-            errors: Arc::new(|| serde_json::json!([])),
+            errors: Arc::new(|| "[]\n".into()),
+            guards: Arc::new(|| "[]\n".into()),
         }
     }
 }

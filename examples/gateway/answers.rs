@@ -12,10 +12,9 @@ use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper_util::client::legacy;
 use tower_keep::Rejection;
-use tower_keep::call::{GrpcCode, find};
+use tower_keep::call::{Elapsed, GrpcCode, find};
 
 use super::BoxError;
-use super::client::NoAnswer;
 use super::headers;
 
 const METHODS: HeaderValue =
@@ -69,7 +68,7 @@ pub fn failed(error: BoxError, grpc: bool) -> Response<Full<Bytes>> {
 fn broken(error: &(dyn Error + 'static), grpc: bool) -> Response<Full<Bytes>> {
     let slow_connect =
         find::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
-    let (status, code, detail) = if slow_connect || find::<NoAnswer>(error).is_some() {
+    let (status, code, detail) = if slow_connect || find::<Elapsed>(error).is_some() {
         (
             StatusCode::GATEWAY_TIMEOUT,
             GrpcCode::DEADLINE_EXCEEDED,

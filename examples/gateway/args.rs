@@ -18,9 +18,12 @@ Usage: gateway [OPTIONS]
   --upstream URL              http://host:port[/base], where requests go
                               [default: an embedded upstream that is at times slow, failing or hanging]
   --upstream-protocol P       auto (HTTP/2 for gRPC, HTTP/1.1 for the rest), h1 or h2 [default: auto]
-  --timeout SECONDS           how long the upstream may take from the start of a request to the head of its
-                              answer [default: 10, the embedded upstream: 2]
-  --admin ADDR                /metrics, /livez, /readyz and /errors [default: 127.0.0.1:9901]
+  --timeout SECONDS           how long one attempt may take to the head of the upstream's answer
+                              [default: 10, the embedded upstream: 2]
+  --total SECONDS             how long all attempts may take together [default: three times --timeout]
+  --open SECONDS              how long the circuit breaker stays open the first time
+                              [default: 5, the embedded upstream: 2]
+  --admin ADDR                /metrics, /livez, /readyz, /errors and /guards [default: 127.0.0.1:9901]
   --log json|pretty|off       logs, on standard error, filtered by RUST_LOG [default: off]
   --load N                    requests a second of the load that the gateway puts on itself, 0 to 1000;
                               only with the embedded upstream [default: 40]
@@ -33,8 +36,10 @@ Port 0 takes a free port; the first lines of the output name it.
 
 const DEFAULT_LOAD: u32 = 40;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+const DEFAULT_OPEN: Duration = Duration::from_secs(5);
 /// Of the embedded upstream, so that what hangs is soon seen to.
 const SHORT_TIMEOUT: Duration = Duration::from_secs(2);
+const SHORT_OPEN: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Log {
@@ -50,8 +55,11 @@ pub struct Args {
     /// `None`: the embedded one.
     pub upstream: Option<Target>,
     pub protocol: Protocol,
-    /// For the head of the upstream's answer.
+    /// For the head of the upstream's answer to one attempt.
     pub timeout: Duration,
+    /// For all attempts.
+    pub total: Duration,
+    pub open: Duration,
     pub log: Log,
     /// Requests a second.
     pub load: u32,
@@ -68,13 +76,15 @@ pub enum Asked {
 /// The error is one line that names the option.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, String> {
     let mut parser = Parser::from_args(args);
-    let (mut load, mut timeout) = (None, None);
+    let (mut load, mut timeout, mut total, mut open) = (None, None, None, None);
     let mut args = Args {
         listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
         admin: SocketAddr::from(([127, 0, 0, 1], 9901)),
         upstream: None,
         protocol: Protocol::Auto,
         timeout: DEFAULT_TIMEOUT,
+        total: 3 * DEFAULT_TIMEOUT,
+        open: DEFAULT_OPEN,
         log: Log::Off,
         load: 0,
         grace: Duration::from_secs(10),
@@ -91,6 +101,8 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, String> 
                 args.protocol = value(&mut parser, "--upstream-protocol", protocol)?;
             }
             Arg::Long("timeout") => timeout = Some(value(&mut parser, "--timeout", limit)?),
+            Arg::Long("total") => total = Some(value(&mut parser, "--total", limit)?),
+            Arg::Long("open") => open = Some(value(&mut parser, "--open", limit)?),
             Arg::Long("log") => args.log = value(&mut parser, "--log", log)?,
             Arg::Long("load") => load = Some(value(&mut parser, "--load", rate)?),
             Arg::Long("grace") => args.grace = value(&mut parser, "--grace", seconds)?,
@@ -108,10 +120,19 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, String> 
     if embedded {
         args.load = load.unwrap_or(DEFAULT_LOAD);
     }
-    args.timeout = timeout.unwrap_or(match embedded {
-        true => SHORT_TIMEOUT,
-        false => DEFAULT_TIMEOUT,
-    });
+    let (usual_timeout, usual_open) = match embedded {
+        true => (SHORT_TIMEOUT, SHORT_OPEN),
+        false => (DEFAULT_TIMEOUT, DEFAULT_OPEN),
+    };
+    args.timeout = timeout.unwrap_or(usual_timeout);
+    args.open = open.unwrap_or(usual_open);
+    args.total = total.unwrap_or(args.timeout.saturating_mul(3));
+    if args.total < args.timeout {
+        let (total, timeout) = (args.total, args.timeout);
+        return Err(format!(
+            "--total: {total:?} must be at least --timeout, {timeout:?}"
+        ));
+    }
     Ok(Asked::Run(Box::new(args)))
 }
 

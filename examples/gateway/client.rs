@@ -1,7 +1,5 @@
 //! The sending side: one pooled client for HTTP/1.1 and one for HTTP/2, chosen by the request's version.
 
-use std::error::Error;
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,8 +12,6 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Builder, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::time::error::Elapsed;
-use tokio::time::timeout;
 use tower_service::Service;
 
 use super::BoxError;
@@ -32,8 +28,6 @@ const PING_EVERY: Duration = Duration::from_secs(10);
 pub struct UpstreamClient<B> {
     http1: Client<HttpConnector, B>,
     http2: Client<HttpConnector, B>,
-    /// From the start of a request to the head of its answer.
-    limit: Duration,
 }
 
 impl<B> UpstreamClient<B>
@@ -41,14 +35,13 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    pub fn new(limit: Duration) -> Self {
+    pub fn new() -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT_LIMIT));
         Self {
             http1: pooled().build(connector.clone()),
             http2: pooled().http2_only(true).build(connector),
-            limit,
         }
     }
 }
@@ -70,7 +63,6 @@ impl<B> Clone for UpstreamClient<B> {
         Self {
             http1: self.http1.clone(),
             http2: self.http2.clone(),
-            limit: self.limit,
         }
     }
 }
@@ -93,32 +85,6 @@ where
             Version::HTTP_2 => self.http2.request(request),
             _ => self.http1.request(request),
         };
-        let limit = self.limit;
-        Box::pin(async move {
-            match timeout(limit, answer).await {
-                Ok(answer) => Ok(answer?),
-                Err(source) => Err(NoAnswer { limit, source }.into()),
-            }
-        })
-    }
-}
-
-/// The upstream took too long.
-#[derive(Debug)]
-pub struct NoAnswer {
-    limit: Duration,
-    /// By which everybody knows that it was time that ran out.
-    source: Elapsed,
-}
-
-impl fmt::Display for NoAnswer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no answer from the upstream within {:?}", self.limit)
-    }
-}
-
-impl Error for NoAnswer {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.source)
+        Box::pin(async move { Ok(answer.await?) })
     }
 }

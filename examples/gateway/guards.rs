@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use http::Request;
 use tower_keep::call::{End, Moment};
-use tower_keep::context::{Correlate, Propagate};
+use tower_keep::context::Correlate;
 use tower_keep::guard::Admit;
-use tower_keep::protocol::{Client, Server};
+use tower_keep::protocol::Server;
+use tower_keep::timeout::Deadline;
 use tower_keep::track::RouteSlot;
 use tower_keep::{Guard, GuardLayer, InvalidSetting, Rejection, Track};
 
+use super::protection::TIME_LEFT;
 use super::report::Window;
 use super::upstream;
 
@@ -18,7 +20,14 @@ use super::upstream;
 pub const GATE: &str = "/gate";
 
 /// Outermost first. What only the demonstration needs may be missing.
-type Inbound = (Correlate, Track, Option<Routes>, Watch, Option<Gate>);
+type Inbound = (
+    Correlate,
+    Track,
+    Option<Routes>,
+    Watch,
+    Deadline,
+    Option<Gate>,
+);
 
 /// Round every call that comes in, up to the last frame of its response.
 ///
@@ -39,24 +48,8 @@ pub fn inbound(
         track,
         demonstration.then_some(Routes),
         Watch(Arc::clone(window)),
+        Deadline::builder().header(TIME_LEFT).build(),
         demonstration.then_some(Gate),
-    )))
-}
-
-/// Round every call to the upstream: sends the context on, as a span of its own.
-///
-/// # Errors
-///
-/// A setting that makes no sense.
-pub fn outbound() -> Result<GuardLayer<(Propagate, Track), Client>, InvalidSetting> {
-    // One call is one line and one error record: those of the inbound tracker, which learns the true cause.
-    let track = Track::builder("upstream")
-        .access_log(false)
-        .errors(None)
-        .build()?;
-    Ok(GuardLayer::client((
-        Propagate::default(),
-        track.client_side(),
     )))
 }
 

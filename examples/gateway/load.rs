@@ -51,9 +51,10 @@ const COMMON: [Shot; 3] = [
 /// Every third call is one of these, in turn: each comes once a second at 40 calls a second.
 ///
 /// `/fail` is left to whoever tries it: theirs are then the IDs that its group of errors shows.
-const RARE: [Shot; 12] = [
+const RARE: [Shot; 13] = [
     shot("/slow"),
     shot("/busy"),
+    shot("/flaky"),
     shot("/missing"),
     shot("/late"),
     Shot {
@@ -85,7 +86,7 @@ pub async fn run(gateway: SocketAddr, rate: u32) {
     let Some(pause) = Duration::from_secs(1).checked_div(rate) else {
         return;
     };
-    let client = UpstreamClient::new(PATIENT);
+    let client = UpstreamClient::new();
     let mut tick = interval(pause);
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut under_way = JoinSet::new();

@@ -22,6 +22,7 @@ use super::BoxError;
 use super::answers;
 use super::headers::{self, Hop};
 use super::server::Connection;
+use super::sorry;
 use super::target::{Protocol, Target};
 
 /// The upstream's body as it comes, or a short one of the gateway's own.
@@ -96,13 +97,16 @@ where
         return answer.map(Either::Right);
     }
     let grpc = answers::is_grpc(request.headers());
+    let reader = sorry::Reader::of(request.headers());
     let Some(uri) = upstream.target.rewrite(request.uri()) else {
         return answers::out_of_bounds().map(Either::Right);
     };
     let switch = readdress(upstream, uri, grpc, &mut request);
     match client.oneshot(request).await {
         Ok(response) => back(response, switch, grpc),
-        Err(error) => answers::failed(error.into(), grpc).map(Either::Right),
+        Err(error) => reader
+            .note(answers::failed(error.into(), grpc))
+            .map(Either::Right),
     }
 }
 

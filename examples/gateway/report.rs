@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{MissedTickBehavior, interval};
 use tower_keep::Outcome;
+use tower_keep::breaker::Transition;
 
 use super::histogram::Histogram;
 use super::process::say;
@@ -71,6 +74,38 @@ pub async fn every_second(window: Arc<Window>) {
         last = now;
         say(&format!("{}  {line}", time_of_day(SystemTime::now())));
     }
+}
+
+/// Tells of each change of a circuit breaker.
+pub async fn transitions(mut changes: Receiver<Transition>) {
+    loop {
+        match changes.recv().await {
+            Ok(change) => say(&format!(
+                "{}  {}",
+                time_of_day(SystemTime::now()),
+                told(&change)
+            )),
+            Err(RecvError::Lagged(lost)) => {
+                say(&format!("{lost} changes of the circuit breaker were lost"))
+            }
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+fn told(change: &Transition) -> String {
+    let (breaker, from, to) = (&change.breaker, change.from, change.to);
+    let mut line = format!(
+        "circuit breaker {breaker}: {from} -> {to} ({}",
+        change.reason.as_str()
+    );
+    if let Some(error) = &change.last_error {
+        line += &format!(": {error}");
+    }
+    if let Some(time) = change.open_for {
+        line += &format!("; for {:.1} s", time.as_secs_f64());
+    }
+    line + ")"
 }
 
 impl fmt::Display for Line {

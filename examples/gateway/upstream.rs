@@ -22,6 +22,8 @@ const CONNECTIONS: usize = 512;
 const PAGES: &str = "\
 Always the same:   /ok /slow /fail /busy /missing /late /hang /stream /cut
 Now so, now so:    /work (fine, but for four of every ten seconds failing, slow or hanging)
+                   /flaky (every other call fails)
+And all of them fail for one second in twenty.
 By POST:           /echo, and gRPC at /demo.Shop/Buy
 Upgraded:          /upgrade (echoes, once switched)
 The gateway's own: /gate (refused), /panic
@@ -43,6 +45,11 @@ fn weather(since_start: Duration) -> Weather {
         6 => Weather::Slow,
         _ => Weather::Hanging,
     }
+}
+
+/// When nothing works at all.
+fn is_out(since_start: Duration) -> bool {
+    since_start.as_secs() % 20 == 12
 }
 
 /// The path as a route, if it is one of those that [`PAGES`] lists.
@@ -68,6 +75,9 @@ pub async fn start() -> io::Result<(SocketAddr, Drain)> {
 
 /// `number` tells one call from the next, so that messages and choices vary.
 async fn answer(request: Request<Incoming>, number: u64, since_start: Duration) -> Reply {
+    if is_out(since_start) {
+        return replies::failing(number);
+    }
     match request.uri().path() {
         "/" => reply(StatusCode::OK, PAGES),
         "/ok" => reply(StatusCode::OK, "fine\n"),
@@ -79,6 +89,8 @@ async fn answer(request: Request<Incoming>, number: u64, since_start: Duration) 
         },
         "/slow" => replies::slow(number).await,
         "/fail" => replies::failing(number),
+        "/flaky" if number.is_multiple_of(2) => replies::failing(number),
+        "/flaky" => reply(StatusCode::OK, "this time\n"),
         "/busy" => replies::busy(number),
         "/late" => reply(
             StatusCode::GATEWAY_TIMEOUT,

@@ -1,8 +1,9 @@
 //! An upstream in the test's own process: shows what it was sent, does as its path says, and can be killed.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -58,6 +59,11 @@ impl Upstream {
         head.expect("a request in time").expect("a server")
     }
 
+    /// How many requests have arrived that nobody has looked at yet; forgets them.
+    pub fn hits(&mut self) -> usize {
+        std::iter::from_fn(|| self.received.try_recv().ok()).count()
+    }
+
     /// Closes its port and every connection.
     pub async fn kill(self) {
         self.server.abort();
@@ -68,13 +74,16 @@ impl Upstream {
 /// Ends, with all its connections, when its task is aborted.
 async fn serve(listener: TcpListener, heads: UnboundedSender<Parts>, held: Arc<Semaphore>) {
     let mut connections = JoinSet::new();
+    // What was asked for before; `/once` fails the first time.
+    let asked = Arc::new(Mutex::new(HashSet::new()));
     while let Ok((stream, _)) = listener.accept().await {
-        let (heads, held) = (heads.clone(), Arc::clone(&held));
+        let (heads, held, asked) = (heads.clone(), Arc::clone(&held), Arc::clone(&asked));
         let answer = hyper::service::service_fn(move |request: Request<Incoming>| {
             let held = Arc::clone(&held);
             let (head, body) = request.into_parts();
             let _ = heads.send(head.clone());
-            async move { Ok::<_, Infallible>(answer(head, body, &held).await) }
+            let first = asked.lock().expect("no panic").insert(head.uri.clone());
+            async move { Ok::<_, Infallible>(answer(head, body, first, &held).await) }
         });
         connections.spawn(async move {
             let builder = auto::Builder::new(TokioExecutor::new());
@@ -84,9 +93,11 @@ async fn serve(listener: TcpListener, heads: UnboundedSender<Parts>, held: Arc<S
     }
 }
 
-async fn answer(head: Parts, body: Incoming, held: &Semaphore) -> Response<AnyBody> {
+async fn answer(head: Parts, body: Incoming, first: bool, held: &Semaphore) -> Response<AnyBody> {
     let status = match head.uri.path() {
-        "/echo" => return Response::new(body.boxed()),
+        "/once" if first => StatusCode::SERVICE_UNAVAILABLE,
+        "/busy" => return busy(),
+        "/once" | "/echo" => return Response::new(body.boxed()),
         "/checksum" => return with_trailers(),
         "/fail" => StatusCode::INTERNAL_SERVER_ERROR,
         "/hold" => {
@@ -97,6 +108,14 @@ async fn answer(head: Parts, body: Incoming, held: &Semaphore) -> Response<AnyBo
     };
     let mut response = Response::new(full("from upstream"));
     *response.status_mut() = status;
+    response
+}
+
+fn busy() -> Response<AnyBody> {
+    let mut response = Response::new(full("too much to do"));
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    let wait = "7".parse().expect("a value");
+    response.headers_mut().insert("retry-after", wait);
     response
 }
 

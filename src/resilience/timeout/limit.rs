@@ -213,7 +213,8 @@ impl Inspect for Shared {
     }
 
     fn stats(&self, stats: &mut Stats) {
-        let time = Duration::from_nanos(self.nanos.load(Ordering::Relaxed));
+        let nanos = self.nanos.load(Ordering::Relaxed);
+        let time = (nanos < u64::MAX).then(|| Duration::from_nanos(nanos));
         stats.seconds("limit_seconds", time);
         for (bound, count) in TimeBound::ALL.iter().zip(&self.timed_out) {
             stats.count(bound.as_str(), count.load(Ordering::Relaxed));

@@ -1,0 +1,87 @@
+//! What stands between the gateway and its upstream: time limits, retries within a budget, a circuit breaker.
+
+use std::time::Duration;
+
+use http::HeaderName;
+use tower::ServiceBuilder;
+use tower::layer::util::{Identity, Stack};
+use tower_keep::breaker::CircuitBreaker;
+use tower_keep::context::Propagate;
+use tower_keep::protocol::Client;
+use tower_keep::retry::{Backoff, Replay, Retry, RetryLayer};
+use tower_keep::timeout::{TimeoutLayer, Timeouts};
+use tower_keep::{GuardLayer, InvalidSetting, Track};
+use tower_layer::Layer;
+
+use super::args::Args;
+
+/// How long the caller still waits, in milliseconds, as Envoy puts it. gRPC has a header of its own.
+pub const TIME_LEFT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
+
+/// Longer waits that an upstream asks for are left to the client.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+pub struct Protection {
+    pub breaker: CircuitBreaker,
+    layers: Layers,
+}
+
+/// Outermost last, as tower stacks them.
+type Layers = Stack<Attempt, Stack<Outbound, Stack<Retries, Stack<Total, Identity>>>>;
+type Total = TimeoutLayer<Client>;
+type Retries = RetryLayer<Replay<Client>>;
+type Outbound = GuardLayer<(Propagate, Track, CircuitBreaker), Client>;
+type Attempt = TimeoutLayer<Client>;
+
+impl Protection {
+    /// # Errors
+    ///
+    /// A setting that makes no sense.
+    pub fn new(args: &Args) -> Result<Self, InvalidSetting> {
+        let timeouts = Timeouts::builder("upstream")
+            .attempt(args.timeout)
+            .total(args.total)
+            .build()?;
+        // One that hangs is not asked again: its client has waited long enough.
+        let retry = Retry::builder("upstream")
+            .attempts(2)
+            .backoff(Backoff::exponential(Duration::from_millis(20)))
+            .max_hint(PATIENCE)
+            .within(args.timeout)
+            .build()?;
+        let breaker = CircuitBreaker::builder("upstream")
+            .time_window(Duration::from_secs(10), 10)
+            .consecutive_failures(20)
+            .open_time(args.open)
+            .build()?;
+        // One call is one line and one error record: those of the inbound tracker, which learns the true cause.
+        let track = Track::builder("upstream")
+            .access_log(false)
+            .errors(None)
+            .build()?;
+        let layers = ServiceBuilder::new()
+            .layer(TimeoutLayer::client(timeouts.total()))
+            .layer(RetryLayer::client(retry))
+            .layer(GuardLayer::client((
+                Propagate::default(),
+                track.client_side(),
+                breaker.clone(),
+            )))
+            .layer(TimeoutLayer::client(timeouts.attempt()).send_as(TIME_LEFT));
+        Ok(Self {
+            breaker,
+            layers: layers.into_inner(),
+        })
+    }
+}
+
+impl<S> Layer<S> for Protection
+where
+    Layers: Layer<S>,
+{
+    type Service = <Layers as Layer<S>>::Service;
+
+    fn layer(&self, client: S) -> Self::Service {
+        self.layers.layer(client)
+    }
+}

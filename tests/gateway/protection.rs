@@ -1,0 +1,195 @@
+//! The breaker, the retries and the deadlines between the gateway and its upstream.
+
+use http::{Request, StatusCode};
+use serde_json::Value;
+
+use super::client::{Client, full, get, text};
+use super::process::{Gateway, eventually};
+use super::upstream::Upstream;
+
+const TIME_LEFT: &str = "x-envoy-expected-rq-timeout-ms";
+
+/// What `/guards` says of one.
+async fn guard(gateway: &Gateway, kind: &str) -> Value {
+    let page = gateway.page("/guards").await;
+    let guards: Vec<Value> = serde_json::from_str(&page).expect("JSON");
+    let found = guards.iter().find(|guard| guard["kind"] == kind);
+    found
+        .unwrap_or_else(|| panic!("no {kind} in {page}"))
+        .clone()
+}
+
+async fn break_upstream(gateway: &Gateway) {
+    let client = Client::http1();
+    eventually("the circuit opens", async || {
+        let answer = client.get(&gateway.at("/")).await;
+        (answer.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_dead_upstream_opens_its_circuit_and_one_that_is_back_closes_it() {
+    let upstream = Upstream::start().await;
+    let address = upstream.address;
+    let mut gateway = Gateway::before(&upstream.url(), &["--open", "0.3"]).await;
+    let client = Client::http1();
+    assert_eq!(client.get(&gateway.at("/")).await.status(), StatusCode::OK);
+    let closed = guard(&gateway, "circuit_breaker").await;
+    assert_eq!(
+        (&closed["name"], &closed["state"]),
+        (&"upstream".into(), &"closed".into())
+    );
+    upstream.kill().await;
+
+    break_upstream(&gateway).await;
+    let line = gateway.line(|line| line.contains("circuit breaker")).await;
+    assert!(line.contains("upstream: closed -> open ("), "{line}");
+    let open = guard(&gateway, "circuit_breaker").await;
+    assert_eq!(open["state"], "open", "{open}");
+    assert!(open["stats"]["last_error"].is_string(), "{open}");
+    for state in ["open", "closed"] {
+        let labels = ["breaker=\"upstream\"", &format!("state=\"{state}\"")];
+        let shown = gateway.metric("tower_keep_breaker_state", &labels).await;
+        assert_eq!(shown, f64::from(state == "open"), "{state}");
+    }
+
+    let mut upstream = Upstream::start_at(address).await;
+    eventually("the circuit closes", async || {
+        let answer = client.get(&gateway.at("/")).await;
+        let closed = guard(&gateway, "circuit_breaker").await["state"] == "closed";
+        (closed && answer.status() == StatusCode::OK).then_some(())
+    })
+    .await;
+    gateway
+        .line(|line| line.contains("half_open -> closed"))
+        .await;
+    assert!(upstream.hits() >= 2, "the probes");
+}
+
+#[tokio::test]
+async fn an_open_circuit_is_told_in_the_callers_language_and_touches_no_upstream() {
+    let upstream = Upstream::start().await;
+    let address = upstream.address;
+    let gateway = Gateway::before(&upstream.url(), &["--open", "600"]).await;
+    upstream.kill().await;
+    break_upstream(&gateway).await;
+
+    let mut upstream = Upstream::start_at(address).await;
+    let client = Client::http1();
+    let refused = client.get(&gateway.at("/")).await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        refused.headers()["content-type"],
+        "application/problem+json"
+    );
+    let wait = refused.headers()["retry-after"]
+        .to_str()
+        .map(str::parse::<u32>);
+    assert!(matches!(wait, Ok(Ok(590..=900))), "{wait:?}");
+
+    let browser = [("accept", "text/html,application/xhtml+xml,*/*;q=0.8")];
+    let page = client.send(get(&gateway.at("/"), &browser)).await;
+    assert_eq!(page.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(page.headers().contains_key("retry-after"));
+    assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
+    assert!(text(page).await.contains("Back soon"));
+    assert_eq!(guard(&gateway, "fallback").await["stats"]["served"], 1);
+
+    let call = super::grpc(&gateway.at("/demo/Call"));
+    let refused = Client::http2().send(call).await;
+    assert_eq!(refused.headers()["grpc-status"], "14");
+    assert!(refused.headers().contains_key("grpc-retry-pushback-ms"));
+    assert_eq!(upstream.hits(), 0);
+    assert!(
+        gateway.ended("rejected").await >= 3.0,
+        "whoever was answered, and how"
+    );
+}
+
+#[tokio::test]
+async fn what_may_be_repeated_is_and_nothing_else() {
+    let mut upstream = Upstream::start().await;
+    let gateway = Gateway::before(&upstream.url(), &[]).await;
+    let post = |path: &str, key: Option<&str>| {
+        let mut request = Request::post(gateway.at(path));
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        request.body(full("an order")).expect("a request")
+    };
+    for (version, client) in [("1.1", Client::http1()), ("2", Client::http2())] {
+        let answer = client
+            .get(&gateway.at(&format!("/once?get-{version}")))
+            .await;
+        assert_eq!((answer.status(), upstream.hits()), (StatusCode::OK, 2));
+        let answer = client
+            .send(post(&format!("/once?keyed-{version}"), Some("a")))
+            .await;
+        assert_eq!((answer.status(), upstream.hits()), (StatusCode::OK, 2));
+        assert_eq!(text(answer).await, "an order");
+        let answer = client
+            .send(post(&format!("/once?post-{version}"), None))
+            .await;
+        let status = answer.status();
+        assert_eq!(
+            (status, upstream.hits()),
+            (StatusCode::SERVICE_UNAVAILABLE, 1)
+        );
+    }
+    // Its own Retry-After is the client's to heed.
+    let busy = Client::http1().get(&gateway.at("/busy")).await;
+    assert_eq!(
+        (busy.status(), upstream.hits()),
+        (StatusCode::SERVICE_UNAVAILABLE, 1)
+    );
+    assert_eq!(busy.headers()["retry-after"], "7");
+    let counted = async |name: &str| gateway.metric(name, &["retry=\"upstream\""]).await;
+    assert_eq!(counted("tower_keep_retries_recovered_total").await, 4.0);
+}
+
+#[tokio::test]
+async fn a_callers_deadline_goes_along_and_expired_calls_are_refused() {
+    let mut upstream = Upstream::start().await;
+    let gateway = Gateway::before(&upstream.url(), &[]).await;
+    let client = Client::http1();
+    let left = |head: &http::request::Parts| -> u64 {
+        let value = head.headers[TIME_LEFT].to_str().expect("text");
+        value.parse().expect("milliseconds")
+    };
+    client.get(&gateway.at("/")).await;
+    assert_eq!(left(&upstream.received().await), 10_000);
+    let answer = client
+        .send(get(&gateway.at("/"), &[(TIME_LEFT, "5000")]))
+        .await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let left = left(&upstream.received().await);
+    assert!((1..5000).contains(&left), "{left}");
+
+    let late = client
+        .send(get(&gateway.at("/"), &[(TIME_LEFT, "0")]))
+        .await;
+    assert_eq!(late.status(), StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!((upstream.hits(), gateway.ended("rejected").await), (0, 1.0));
+
+    // It ends a call that hangs, too.
+    let hung = client
+        .send(get(&gateway.at("/hold"), &[(TIME_LEFT, "100")]))
+        .await;
+    assert_eq!(hung.status(), StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(gateway.ended("timed_out").await, 1.0);
+}
+
+#[tokio::test]
+async fn every_guard_is_listed_with_its_state_and_figures() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::before(&upstream.url(), &[]).await;
+    Client::http1().get(&gateway.at("/")).await;
+    let breaker = guard(&gateway, "circuit_breaker").await;
+    assert_eq!(breaker["stats"]["calls"], 1, "{breaker}");
+    for kind in ["timeout", "fallback"] {
+        let shown = guard(&gateway, kind).await;
+        assert_eq!(shown["state"], "on", "{shown}");
+        assert!(shown["stats"].is_object(), "{shown}");
+    }
+}
