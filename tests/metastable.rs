@@ -13,8 +13,8 @@
 //! | five, no retries | 1.0 | 1.0 | 92 % | 2-3 s |
 //! | five, three attempts, no bound | 3.0 | 3.0 | 0 % | none |
 //! | five, and a budget | 1.6 | 1.2 | 79 % | 6-7 s |
-//! | five, and a breaker instead | 1.1 | 0.7-0.9 | 65-91 % | 13-15 s |
-//! | five, and both | 1.1 | 0.8-1.0 | 79-96 % | 2-14 s |
+//! | five, and a breaker instead | 1.1 | 0.7-0.9 | 65-91 % | 13-14 s |
+//! | five, and both | 1.1 | 0.8-1.0 | 79-95 % | 3-14 s |
 //! | fifty small ones, budgets only | 3.0 | 3.0 | 0 % | none |
 //! | fifty small ones, both | 1.1 | 0.7-0.8 | 71-77 % | 14-15 s |
 //!
@@ -58,10 +58,10 @@ const MANY: usize = 50;
 const DIP: Range<usize> = 10..20;
 const SLOWER: u32 = 10;
 /// When the last call begins, in seconds; the last answer comes within as much again.
-const END: usize = 60;
+const END: usize = 50;
 const AFTER: Range<usize> = DIP.end..DIP.end + 30;
 const BACK: f64 = 0.95;
-const SEEDS: Range<u64> = 1..6;
+const SEEDS: Range<u64> = 1..5;
 
 #[test]
 fn without_retries_the_queue_drains_by_itself() {
@@ -146,8 +146,9 @@ fn budgets_of_many_small_clients_bound_nothing_but_their_breakers_do() {
 
 #[test]
 fn a_seed_is_a_course() {
-    assert_eq!(DEFAULTS.simulate(7), DEFAULTS.simulate(7));
-    assert_ne!(DEFAULTS.simulate(7), DEFAULTS.simulate(8));
+    let course = DEFAULTS.simulate(7);
+    assert_eq!(course, DEFAULTS.simulate(7));
+    assert_ne!(course, DEFAULTS.simulate(8));
 }
 
 /// What the clients do. Each has a budget and a breaker of its own, as processes have.
