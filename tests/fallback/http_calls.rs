@@ -11,11 +11,12 @@ use bytes::Bytes;
 use http::{HeaderName, Method, Request, Response, StatusCode, request::Parts};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
-use tower::{Layer, Service, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
     BoxError, GuardLayer, Outcome, Rejection, RejectionKind,
     call::{Ending, GrpcCode},
     fallback::{Fallback, FallbackLayer, Served, grpc_message},
+    retry::{Retry, RetryLayer},
     testing::ScriptedBody,
 };
 
@@ -239,6 +240,20 @@ async fn a_panic_that_was_answered_is_replaced() {
     assert_eq!(served(&answer), Some(("spare", Outcome::Panicked)));
 }
 
+#[tokio::test(start_paused = true)]
+async fn after_the_last_attempt_there_is_the_fallback() {
+    let meter = meter();
+    let script = Script::always(|| Reply::status(503));
+    let service = ServiceBuilder::new()
+        .layer(FallbackLayer::client(fallback()).with(|_| spare()))
+        .layer(RetryLayer::client(Retry::named("peer")))
+        .service(script.clone());
+    let answer = service.oneshot(request()).await.unwrap();
+    assert_eq!(served(&answer), Some(("spare", Outcome::Overload)));
+    assert_eq!(script.calls(), 3);
+    assert_eq!(counted(&meter, "overload", "failed"), (1.0, 0.0));
+}
+
 // ---- gRPC
 
 #[tokio::test]
@@ -267,6 +282,28 @@ async fn a_grpc_call_is_judged_by_its_headers_and_answered_with_a_message() {
     // The status that comes in the trailers comes too late.
     let answer = service.oneshot(grpc_request()).await.unwrap();
     assert_eq!(served(&answer), None);
+}
+
+#[tokio::test]
+async fn a_closure_is_told_who_speaks_grpc_whatever_answered() {
+    let layer = FallbackLayer::server(fallback()).with(|failed| {
+        let mut answer = spare();
+        answer.extensions_mut().insert(failed.is_grpc());
+        answer
+    });
+    let service = layer.layer(Script::new([
+        Reply::error("reset"),
+        Reply::status(503), // by somebody who knows no gRPC
+        Reply::error("reset"),
+        Reply::status(503),
+    ]));
+    for request in [grpc_request, request] {
+        let grpc = request().headers().contains_key("content-type");
+        for _ in 0..2 {
+            let answer = service.clone().oneshot(request()).await.unwrap();
+            assert_eq!(answer.extensions().get(), Some(&grpc));
+        }
+    }
 }
 
 // ---- another service

@@ -9,6 +9,7 @@ use crate::call::{Ending, GrpcCode, Name, Outcome, Rejection};
 pub struct Failed<'a> {
     pub(super) ending: Ending<'a>,
     pub(super) rejection: Option<&'a Rejection>,
+    pub(super) grpc: bool,
 }
 
 impl<'a> Failed<'a> {
@@ -25,6 +26,11 @@ impl<'a> Failed<'a> {
     /// The error, where there was no response. Not that of a service whose error cannot be looked into.
     pub fn error(&self) -> Option<&'a (dyn Error + 'static)> {
         self.ending.error()
+    }
+
+    /// Whether the request was a gRPC call, which wants an answer in kind: a [`grpc_message`](super::grpc_message).
+    pub fn is_grpc(&self) -> bool {
+        self.grpc
     }
 
     /// The status of an HTTP response.

@@ -78,7 +78,12 @@ impl<Res: 'static, E: Into<BoxError>, C: Classify> Judge<Res, E, ()> for Any<C> 
             return (result, None);
         }
         let rejection = ending.error.and_then(Rejection::find);
-        let made = then(&Failed { ending, rejection });
+        let grpc = false;
+        let made = then(&Failed {
+            ending,
+            rejection,
+            grpc,
+        });
         (result, Some(made))
     }
 }
@@ -124,6 +129,8 @@ fn judge_response<P: Http, B, R>(
         Side::Client
     };
     let (parts, body) = response.into_parts();
+    // What was asked for: the answer may be another thing, and is judged as that.
+    let grpc = notes.is_grpc();
     notes.judge_head(side, &parts, None, protocol.classify());
     let made = (notes.verdict() != Outcome::Success).then(|| {
         let mut ending = Ending::of(notes.verdict());
@@ -131,7 +138,13 @@ fn judge_response<P: Http, B, R>(
         ending.grpc_code = notes.grpc_code();
         ending.headers = Some(&parts.headers);
         ending.extensions = Some(&parts.extensions);
-        with_rejection(notes, |rejection| then(&Failed { ending, rejection }))
+        with_rejection(notes, |rejection| {
+            then(&Failed {
+                ending,
+                rejection,
+                grpc,
+            })
+        })
     });
     (Response::from_parts(parts, body), made)
 }
@@ -151,7 +164,12 @@ fn judge_error<P: Http, E: 'static, R>(
         let mut ending = Ending::of(notes.verdict());
         ending.error = error;
         let rejection = error.and_then(Rejection::find);
-        then(&Failed { ending, rejection })
+        let grpc = notes.is_grpc();
+        then(&Failed {
+            ending,
+            rejection,
+            grpc,
+        })
     })
 }
 

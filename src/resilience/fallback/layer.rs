@@ -43,7 +43,7 @@ impl<P, Src> FallbackLayer<P, Src> {
         }
     }
 
-    fn from<N>(self, source: N) -> FallbackLayer<P, N> {
+    fn answered_by<N>(self, source: N) -> FallbackLayer<P, N> {
         let (fallback, protocol) = (&self.shared.fallback, &self.shared.protocol);
         FallbackLayer::new(fallback.clone(), protocol.clone(), Arc::new(source))
     }
@@ -65,7 +65,7 @@ impl<C> FallbackLayer<Any<C>> {
     /// Answers with clones of this value.
     #[must_use]
     pub fn value<V: Clone>(self, value: V) -> FallbackLayer<Any<C>, Value<V>> {
-        self.from(Value(value))
+        self.answered_by(Value(value))
     }
 
     /// Answers with what the closure makes of the failure. It must not block, and if it panics, the failure stands.
@@ -74,16 +74,18 @@ impl<C> FallbackLayer<Any<C>> {
     where
         F: Fn(&Failed<'_>) -> Res,
     {
-        self.from(With(answer))
+        self.answered_by(With(answer))
     }
 
     /// Has another service answer a clone of the request; each request is cloned for it beforehand.
     ///
     /// Its answer is the answer, and its error, whichever type it has, becomes a `BoxError`. What is to be awaited
-    /// goes into one: `tower::service_fn(|request| async { .. })`.
+    /// goes into one: `tower::service_fn(|request| async { .. })`. It takes the time it takes: put a timeout round it.
+    ///
+    /// It is shared between calls, and so must be `Sync` where they are `Send`: tower's `BoxCloneSyncService` is.
     #[must_use]
     pub fn service<T>(self, other: T) -> FallbackLayer<Any<C>, Other<T>> {
-        self.from(Other(other))
+        self.answered_by(Other(other))
     }
 }
 
@@ -104,7 +106,7 @@ impl<P> FallbackLayer<AtHead<P>> {
     where
         F: Fn(&Failed<'_>) -> Response<A>,
     {
-        self.from(With(answer))
+        self.answered_by(With(answer))
     }
 
     /// Has another service answer the request, as far as it may be sent twice: without a body, and of an idempotent
@@ -112,10 +114,13 @@ impl<P> FallbackLayer<AtHead<P>> {
     ///
     /// The heads of such requests are copied beforehand, which costs the good path some allocations. The other service
     /// finds [`Served`](super::Served) in the extensions of its request. Its answer is the answer, and so is its error.
-    /// What is to be awaited goes into one: `tower::service_fn(|request| async { .. })`.
+    /// What is to be awaited goes into one: `tower::service_fn(|request| async { .. })`. It takes the time it takes: put
+    /// a timeout round it.
+    ///
+    /// It is shared between calls, and so must be `Sync` where they are `Send`: tower's `BoxCloneSyncService` is.
     #[must_use]
     pub fn service<T>(self, other: T) -> FallbackLayer<AtHead<P>, OtherHttp<T>> {
-        self.from(OtherHttp(other))
+        self.answered_by(OtherHttp(other))
     }
 }
 

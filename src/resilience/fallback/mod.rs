@@ -92,8 +92,9 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A handler's answer while it is overloaded, in axum: `.layer(FallbackLayer::server(fallback).with(|failed| ..))`, where
-//! the closure makes a response of any body: `"all is calm".into_response()` is one.
+//! A server's answer while it is overloaded, in axum: `.layer(FallbackLayer::server(fallback).with(|failed| ..))`, where
+//! the closure makes a response of any body: `"all is calm".into_response()` is one. Where gRPC is served as well,
+//! [`Failed::is_grpc`] tells which answer is understood.
 
 mod body;
 mod failed;
