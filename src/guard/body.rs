@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::{Guard, Held};
 use crate::{
-    call::{BoxError, Cause, Inside, Moment, Payload},
+    call::{BoxError, Cause, Inside, Moment, Outcome, Payload},
     protocol::Http,
 };
 
@@ -182,9 +182,16 @@ where
 fn settle_failed<G: Guard, P: Http>(held: Option<Held<G, P>>, error: BoxError) -> BoxError {
     let Some(mut held) = held else { return error };
     let (call, protocol) = held.judge();
-    call.judge_error(&*error, protocol.classify());
+    let cause = match call.verdict() {
+        // What was refused or has panicked stays so, whatever becomes of the answer.
+        Outcome::Rejected | Outcome::Panicked => None,
+        _ => {
+            call.judge_error(&*error, protocol.classify());
+            Some(Cause::of(&*error))
+        }
+    };
     let outcome = held.notes().verdict();
-    held.settle(outcome, Some(Cause::of(&*error)), &Moment::default());
+    held.settle(outcome, cause, &Moment::default());
     error
 }
 

@@ -211,6 +211,18 @@ fn an_error_of_the_body_is_one_of_the_call() {
             || body(no_size("").error(wrapped(refusal()))),
             Rejected,
         ),
+        // A guard further in has refused already: a connection that breaks then changes nothing.
+        row(
+            "of the answer to a refusal",
+            get,
+            || {
+                Reply::status(503)
+                    .extension(refusal())
+                    .body(no_size("so").error("reset"))
+            },
+            Rejected,
+        )
+        .with_cause(REFUSED),
         // Whoever goes on polling learns no more, and nothing is recorded twice.
         row(
             "and more",

@@ -12,7 +12,8 @@ use crate::{
 /// `baggage` into the request that goes out.
 ///
 /// The context is that of the request's extensions (where the outgoing one takes its place), else the current one,
-/// else a new one. Each attempt gets a span ID of its own, so a retry outside of this guard shows as several spans.
+/// else a new one. The current one is looked at in `Service::call`, so call a client inside of the scope:
+/// `context.scope(async { client.call(request).await })`, not `context.scope(client.call(request))`. Each attempt gets a span ID of its own, so a retry outside of this guard shows as several spans.
 /// Headers of the same names are replaced. Never refuses.
 #[derive(Clone, Debug)]
 pub struct Propagate(Arc<Policy>);
