@@ -1,1 +1,141 @@
-//! Comparisons with other crates; see `benches/`.
+//! Comparisons with other crates; see `benches/`. Here is how they are measured: in turns, so that a machine that
+//! speeds up or slows down does so for all of them.
+
+use std::{
+    fmt::Write as _,
+    hint::black_box,
+    sync::{Arc, Barrier},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Long enough that the reading of the clock is nothing, short enough for many turns.
+const TURN: Duration = Duration::from_millis(4);
+const TURNS: usize = 41;
+
+/// Makes so many calls.
+pub type Calls = Box<dyn FnMut(u64) + Send>;
+
+/// One line of a table.
+pub struct Row {
+    name: &'static str,
+    threads: Vec<Calls>,
+    each_turn: u64,
+    nanos: Vec<f64>,
+    allocations: Option<(f64, f64)>,
+    future_size: Option<usize>,
+}
+
+impl Row {
+    /// A row whose calls are made by as many threads as there are closures.
+    pub fn new(name: &'static str, threads: Vec<Calls>) -> Self {
+        Row {
+            name,
+            threads,
+            each_turn: 1,
+            nanos: Vec::new(),
+            allocations: None,
+            future_size: None,
+        }
+    }
+
+    /// Adds allocations and bytes per call.
+    #[must_use]
+    pub fn allocations(mut self, counted: (f64, f64)) -> Self {
+        self.allocations = Some(counted);
+        self
+    }
+
+    /// Adds the size of the future, in bytes.
+    #[must_use]
+    pub fn future_size(mut self, bytes: usize) -> Self {
+        self.future_size = Some(bytes);
+        self
+    }
+
+    /// How long one call takes, on average over so many.
+    fn turn(&mut self, calls: u64) -> f64 {
+        let took = match &mut *self.threads {
+            [only] => {
+                let began = Instant::now();
+                only(calls);
+                began.elapsed()
+            }
+            several => together(several, calls),
+        };
+        took.as_nanos() as f64 / calls as f64
+    }
+
+    fn calibrate(&mut self) {
+        while self.turn(self.each_turn) * (self.each_turn as f64) < TURN.as_nanos() as f64 {
+            self.each_turn *= 2;
+        }
+    }
+
+    fn median(&mut self) -> f64 {
+        self.nanos.sort_by(f64::total_cmp);
+        self.nanos[self.nanos.len() / 2]
+    }
+}
+
+/// The longest of the threads' times: all of them call the same shared instance at once.
+fn together(threads: &mut [Calls], calls: u64) -> Duration {
+    let start = Arc::new(Barrier::new(threads.len()));
+    thread::scope(|scope| {
+        let running: Vec<_> = threads
+            .iter_mut()
+            .map(|thread| {
+                let start = start.clone();
+                scope.spawn(move || {
+                    start.wait();
+                    let began = Instant::now();
+                    thread(calls);
+                    began.elapsed()
+                })
+            })
+            .collect();
+        let times = running
+            .into_iter()
+            .map(|thread| thread.join().expect("no panic"));
+        times.max().unwrap_or_default()
+    })
+}
+
+/// Measures the rows in turns, and prints them as a Markdown table. The first row is what the others add to, and the
+/// second is what they are compared with.
+pub fn compare(title: &str, mut rows: Vec<Row>) {
+    rows.iter_mut().for_each(Row::calibrate);
+    for _ in 0..TURNS {
+        for row in &mut rows {
+            let nanos = row.turn(row.each_turn);
+            row.nanos.push(nanos);
+        }
+    }
+    let base = rows[0].median();
+    let ours = rows[1].median() - base;
+    let mut table = format!(
+        "\n### {title}\n\n| | ns | added | against ours | allocations | bytes | future |\n|---|---:|---:|---:|---:|---:|---:|\n"
+    );
+    for (at, row) in rows.iter_mut().enumerate() {
+        let median = row.median();
+        let added = median - base;
+        let ratio = match at {
+            0 => String::new(),
+            _ => format!("{:.2}", added / ours),
+        };
+        let (allocations, bytes) = match row.allocations {
+            Some((allocations, bytes)) => (format!("{allocations:.0}"), format!("{bytes:.0}")),
+            None => Default::default(),
+        };
+        let size = row
+            .future_size
+            .map(|size| size.to_string())
+            .unwrap_or_default();
+        let _ = writeln!(
+            table,
+            "| {} | {median:.1} | {added:.1} | {ratio} | {allocations} | {bytes} | {size} |",
+            row.name
+        );
+    }
+    println!("{}", black_box(table));
+}

@@ -1,4 +1,5 @@
 //! Polls futures by hand, so that no executor is measured.
+#![allow(dead_code)] // each bench uses its part
 
 use std::{
     future::Future,

@@ -59,7 +59,9 @@ struct Bench<'a> {
 impl Bench<'_> {
     fn row(&mut self, name: &str, mut router: Router) {
         let mut call = || {
-            let request = Request::get("/orders/7").body(Body::empty()).expect("a request");
+            let request = Request::get("/orders/7")
+                .body(Body::empty())
+                .expect("a request");
             black_box(drive::exchange(&mut router, request));
         };
         let counted = counting::per_call(&mut call);
