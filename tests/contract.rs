@@ -11,6 +11,7 @@ use tonic::service::Routes;
 use tower::{Layer, Service};
 use tower_keep::{
     BoxError, CircuitBreaker, Guard, GuardLayer, Rejection, Track,
+    breaker::KeyedBreaker,
     call::{End, Moment},
     context::{Correlate, Inherit, Propagate},
     fallback::{Failed, Fallback, FallbackLayer, grpc_message},
@@ -87,6 +88,17 @@ fn a_circuit_breaker_signs() {
     contract::guard(in_a_row);
     contract::guard(|| (Correlate::default(), Track::named("signed"), by_rate()));
     contract::any_guard(by_rate, || 7_u32);
+}
+
+#[test]
+fn a_breaker_for_each_key_signs() {
+    let keyed = || -> KeyedBreaker<String> {
+        let template = CircuitBreaker::builder("signed");
+        KeyedBreaker::builder(template).build().unwrap()
+    };
+    contract::guard(|| keyed().by_authority());
+    contract::any_guard(|| keyed().by(|n: &u32| Some(n.to_string())), || 7);
+    contract::any_guard(|| keyed().by_ref(|_: &u32| None::<&str>), || 7);
 }
 
 #[test]

@@ -56,6 +56,9 @@ impl Reason {
 pub struct Transition {
     /// The breaker's name.
     pub breaker: Name,
+    /// Which of the breakers of that name, if there is [one for each key](super::KeyedBreaker): the key's text,
+    /// at most 128 bytes.
+    pub key: Option<Name>,
     /// Counts the transitions of this breaker, from 1, without gaps.
     pub number: u64,
     /// The state before.
@@ -85,6 +88,7 @@ impl Transition {
         } = change;
         Transition {
             breaker: breaker.clone(),
+            key: None,
             number,
             from,
             to,

@@ -3,8 +3,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use tokio::{sync::broadcast, time::Instant};
 
 use super::{
-    CircuitBreakerBuilder, Permit, events::Transition, settings::Plan, shared::Shared,
-    state::State, window::Counts,
+    CircuitBreakerBuilder, Permit, events::Transition, keyed::Seat, settings::Plan, shared::Shared,
+    state::State, teller::Teller, window::Counts,
 };
 use crate::{
     call::{Moment, Name, Rejection},
@@ -29,9 +29,16 @@ impl CircuitBreaker {
     }
 
     pub(super) fn make(plan: Plan) -> Self {
-        let shared = Arc::new(Shared::new(plan));
+        let shared = Arc::new(Shared::new(plan, Teller::new()));
         registry::enter(&shared);
         CircuitBreaker { shared }
+    }
+
+    /// One of the breakers of many keys: it is listed with them, not by itself.
+    pub(super) fn seated(plan: Plan, seat: Seat) -> Self {
+        CircuitBreaker {
+            shared: Arc::new(Shared::new(plan, Teller::seated(seat))),
+        }
     }
 
     /// The name.
@@ -106,7 +113,7 @@ impl CircuitBreaker {
 
     /// Every transition from now on, in order. One who lags behind by more than 64 is told how many are lost.
     pub fn subscribe(&self) -> broadcast::Receiver<Transition> {
-        self.shared.teller.subscribers.subscribe()
+        self.shared.teller.subscribe()
     }
 
     /// Lets one call pass, to be settled by hand; dropping the permit cancels.

@@ -81,6 +81,7 @@ mod events;
 mod guard;
 mod handle;
 mod inspect;
+mod keyed;
 mod named;
 mod open_ready;
 mod permit;
@@ -98,6 +99,9 @@ pub use call_error::CallError;
 pub use events::{Reason, Transition};
 pub use guard::BreakerLayers;
 pub use handle::CircuitBreaker;
+pub use keyed::{
+    ByAuthority, ByKey, ByRef, KeyedBreaker, KeyedBreakerBuilder, KeyedGuard, KeyedPermit, Pick,
+};
 pub use named::{Breakers, BreakersBuilder, breaker};
 pub use open_ready::{OpenReady, OpenReadyFuture, OpenReadyLayer};
 pub use permit::Permit;

@@ -51,7 +51,7 @@ pub struct BreakerPermit {
 }
 
 impl Shared {
-    pub(super) fn new(plan: Plan) -> Self {
+    pub(super) fn new(plan: Plan, teller: Teller) -> Self {
         let Plan {
             name,
             settings,
@@ -77,15 +77,20 @@ impl Shared {
             shadow: AtomicBool::new(shadow),
             gate: Gate::new(),
             pending: Pending::new(),
-            teller: Teller::new(),
+            teller,
         };
         shared.show();
         shared
     }
 
+    /// The state, without the lock.
+    pub(super) fn state(&self) -> State {
+        self.gate.see().state()
+    }
+
     /// Shows the state to a metrics recorder that has not seen it. Never under the lock.
     pub(super) fn show(&self) {
-        self.teller.show(&self.name, || self.gate.see().state());
+        self.teller.show(&self.name, || self.state());
     }
 
     pub(super) fn is_shadow(&self) -> bool {
@@ -305,7 +310,8 @@ impl Shared {
                 locked.last_error = None;
             }
         }
-        let event = Transition::new(&self.name, generation, change, self.is_shadow());
+        let mut event = Transition::new(&self.name, generation, change, self.is_shadow());
+        event.key = self.teller.seat().map(|seat| seat.key().clone());
         locked.queue.push(event);
         // The word first: a success of the new generation must find it.
         self.pending.take(generation, locked.pending_tick);

@@ -1,9 +1,11 @@
 //! Where transitions go: metrics, the log, subscribers.
 
+use std::sync::OnceLock;
+
 use metrics::{Counter, Gauge, Unit};
 use tokio::sync::broadcast;
 
-use super::{events::Transition, state::State};
+use super::{events::Transition, keyed::Seat, state::State};
 use crate::{
     call::{Name, quietly},
     observe::late::Late,
@@ -13,18 +15,52 @@ use crate::{
 const BACKLOG: usize = 64;
 
 pub(super) struct Teller {
-    pub(super) subscribers: broadcast::Sender<Transition>,
+    /// Made for the first subscriber: most breakers have none, and there may be one for each key.
+    subscribers: OnceLock<broadcast::Sender<Transition>>,
+    meters: Meters,
+}
+
+/// Who keeps the metrics.
+enum Meters {
+    Own(Own),
+    /// One of the breakers of many keys, which are counted together.
+    Shared(Seat),
+}
+
+struct Own {
     refusals: Late<Counter>,
     states: Late<[Gauge; 5]>,
 }
 
 impl Teller {
     pub(super) fn new() -> Self {
-        Teller {
-            subscribers: broadcast::Sender::new(BACKLOG),
+        Teller::with(Meters::Own(Own {
             refusals: Late::new(),
             states: Late::new(),
+        }))
+    }
+
+    pub(super) fn seated(seat: Seat) -> Self {
+        Teller::with(Meters::Shared(seat))
+    }
+
+    fn with(meters: Meters) -> Self {
+        Teller {
+            subscribers: OnceLock::new(),
+            meters,
         }
+    }
+
+    /// The place among the breakers of many keys, if it is one of those.
+    pub(super) fn seat(&self) -> Option<&Seat> {
+        match &self.meters {
+            Meters::Own(_) => None,
+            Meters::Shared(seat) => Some(seat),
+        }
+    }
+
+    pub(super) fn subscribe(&self) -> broadcast::Receiver<Transition> {
+        self.subscribers.get_or_init(new_channel).subscribe()
     }
 
     /// A recorder or subscriber that panics is counted and changes nothing.
@@ -37,37 +73,57 @@ impl Teller {
             )
             .increment(1);
         });
-        quietly(|| {
-            self.states.with(
-                || gauges(&event.breaker, event.to),
-                |gauges| show(gauges, event.to),
-            );
-        });
+        match &self.meters {
+            Meters::Own(own) => {
+                let make = || gauges(&event.breaker, event.to);
+                quietly(|| own.states.with(make, |gauges| show(gauges, event.to)));
+            }
+            Meters::Shared(seat) => seat.turned(event.to),
+        }
         quietly(|| log(event));
-        let _ = self.subscribers.send(event.clone());
+        if let Some(subscribers) = self.subscribers.get() {
+            let _ = subscribers.send(event.clone());
+        }
+        if let Some(seat) = self.seat() {
+            seat.tell(event);
+        }
     }
 
     /// Shows the state to a recorder that has not seen it, because it was installed after the breaker was built.
     #[cold]
     pub(super) fn show(&self, breaker: &Name, state: impl Fn() -> State) {
-        quietly(|| self.states.with(|| gauges(breaker, state()), |_| ()));
+        match &self.meters {
+            Meters::Own(own) => {
+                quietly(|| own.states.with(|| gauges(breaker, state()), |_| ()));
+            }
+            Meters::Shared(seat) => seat.show(),
+        }
     }
 
     pub(super) fn refused(&self, breaker: &Name) {
-        let make = || {
-            metrics::describe_counter!(
-                "tower_keep_breaker_refusals_total",
-                Unit::Count,
-                "Calls that a circuit breaker refused, or would have in shadow mode."
-            );
-            metrics::counter!("tower_keep_breaker_refusals_total", "breaker" => breaker.to_string())
+        let refusals = match &self.meters {
+            Meters::Own(own) => &own.refusals,
+            Meters::Shared(seat) => seat.refusals(),
         };
-        quietly(|| self.refusals.with(make, |counter| counter.increment(1)));
+        quietly(|| refusals.with(|| refusals_of(breaker), |counter| counter.increment(1)));
     }
 }
 
-/// One series for each state.
-fn gauges(breaker: &Name, state: State) -> [Gauge; 5] {
+pub(super) fn new_channel() -> broadcast::Sender<Transition> {
+    broadcast::Sender::new(BACKLOG)
+}
+
+fn refusals_of(breaker: &Name) -> Counter {
+    metrics::describe_counter!(
+        "tower_keep_breaker_refusals_total",
+        Unit::Count,
+        "Calls that a circuit breaker refused, or would have in shadow mode."
+    );
+    metrics::counter!("tower_keep_breaker_refusals_total", "breaker" => breaker.to_string())
+}
+
+/// One gauge for each state.
+pub(super) fn state_gauges(breaker: &Name) -> [Gauge; 5] {
     metrics::describe_counter!(
         "tower_keep_breaker_transitions_total",
         Unit::Count,
@@ -76,12 +132,16 @@ fn gauges(breaker: &Name, state: State) -> [Gauge; 5] {
     metrics::describe_gauge!(
         "tower_keep_breaker_state",
         Unit::Count,
-        "1 for the state that a circuit breaker is in, else 0."
+        "How many circuit breakers of the name are in the state: 1 or 0, unless there is one for each key."
     );
-    let gauges = State::ALL.map(|each| {
+    State::ALL.map(|each| {
         let name = breaker.to_string();
         metrics::gauge!("tower_keep_breaker_state", "breaker" => name, "state" => each.as_str())
-    });
+    })
+}
+
+fn gauges(breaker: &Name, state: State) -> [Gauge; 5] {
+    let gauges = state_gauges(breaker);
     show(&gauges, state);
     gauges
 }
@@ -99,6 +159,7 @@ macro_rules! emit {
             target: "tower_keep::breaker",
             $level,
             breaker = $event.breaker.as_str(),
+            key = $event.key.as_ref().map(Name::as_str),
             number = $event.number,
             from = $event.from.as_str(),
             to = $event.to.as_str(),

@@ -1,0 +1,12 @@
+//! One circuit for each key, all of one name.
+
+mod guard;
+mod handle;
+mod pick;
+mod seat;
+mod shelf;
+
+pub use guard::{KeyedGuard, KeyedPermit};
+pub use handle::{KeyedBreaker, KeyedBreakerBuilder};
+pub use pick::{ByAuthority, ByKey, ByRef, Pick};
+pub(super) use seat::Seat;

@@ -1,0 +1,125 @@
+//! A bounded map of breakers. Pure, but for asking them how they are.
+
+use std::{borrow::Borrow, collections::HashMap, hash::Hash, sync::Arc};
+
+use super::super::{CircuitBreaker, state::State};
+
+#[derive(Debug)]
+pub(super) struct Shelf<K> {
+    kept: HashMap<K, Kept>,
+    most: usize,
+    /// Counts the uses, so that no two are at the same time.
+    uses: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    breaker: CircuitBreaker,
+    used: u64,
+}
+
+/// What would be lost with a breaker: the least goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Loss {
+    /// Closed, and nobody has a call in flight or a handle: a few counts.
+    Idle,
+    /// Closed, but in use.
+    Closed,
+    /// Somebody is kept away from what fails, or has been told to.
+    Open,
+}
+
+impl Kept {
+    fn loss(&self) -> Loss {
+        match self.breaker.shared.state() {
+            // The shelf's own reference is the only one.
+            State::Closed if Arc::strong_count(&self.breaker.shared) == 1 => Loss::Idle,
+            State::Closed => Loss::Closed,
+            _ => Loss::Open,
+        }
+    }
+}
+
+impl<K: Hash + Eq> Shelf<K> {
+    pub(super) fn new(most: usize) -> Self {
+        Shelf {
+            kept: HashMap::new(),
+            most,
+            uses: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// The breaker of a key; finding it is a use.
+    pub(super) fn find<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<CircuitBreaker>
+    where
+        K: Borrow<Q>,
+    {
+        let kept = self.kept.get_mut(key)?;
+        self.uses += 1;
+        kept.used = self.uses;
+        Some(kept.breaker.clone())
+    }
+
+    /// The breaker of a key, without using it.
+    pub(super) fn peek<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<CircuitBreaker>
+    where
+        K: Borrow<Q>,
+    {
+        Some(self.kept.get(key)?.breaker.clone())
+    }
+
+    /// Puts a new breaker there; what had to make room for it comes back.
+    pub(super) fn put(&mut self, key: K, breaker: CircuitBreaker) -> Vec<CircuitBreaker> {
+        let gone = if self.kept.len() < self.most {
+            Vec::new()
+        } else {
+            self.make_room()
+        };
+        self.uses += 1;
+        let used = self.uses;
+        self.kept.insert(key, Kept { breaker, used });
+        gone
+    }
+
+    pub(super) fn remove<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<CircuitBreaker>
+    where
+        K: Borrow<Q>,
+    {
+        Some(self.kept.remove(key)?.breaker)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &CircuitBreaker)> {
+        self.kept.iter().map(|(key, kept)| (key, &kept.breaker))
+    }
+
+    /// Of those whose loss is least, the least recently used. A look at all of them is paid for by several idle
+    /// ones at once, so that a flood of new keys does not make each of them cost one.
+    fn make_room(&mut self) -> Vec<CircuitBreaker> {
+        let mut ranks: Vec<_> = self.kept.values().map(|k| (k.loss(), k.used)).collect();
+        let least = ranks.iter().map(|rank| rank.0).min().unwrap_or(Loss::Idle);
+        ranks.retain(|rank| rank.0 == least);
+        let several = if least == Loss::Idle {
+            self.most / 16
+        } else {
+            1
+        };
+        let last = several.clamp(1, ranks.len()) - 1;
+        ranks.select_nth_unstable(last);
+        ranks.truncate(last + 1);
+        let mut going: Vec<u64> = ranks.iter().map(|rank| rank.1).collect();
+        going.sort_unstable();
+        let mut gone = Vec::with_capacity(going.len());
+        self.kept.retain(|_, kept| {
+            let stays = going.binary_search(&kept.used).is_err();
+            if !stays {
+                gone.push(kept.breaker.clone());
+            }
+            stays
+        });
+        gone
+    }
+}

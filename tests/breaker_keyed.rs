@@ -1,0 +1,250 @@
+//! A breaker for each key: bounded, evicting, counted as one.
+
+mod support;
+
+use std::{io, time::Duration};
+
+use http::Request;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use support::logs::logs;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_keep::{
+    CircuitBreaker, GuardLayer, Outcome, Rejection,
+    breaker::{KeyedBreaker, State},
+    registry::{self, Stat},
+};
+
+fn keyed(name: &'static str, max_keys: usize) -> KeyedBreaker<String> {
+    let template = CircuitBreaker::builder(name)
+        .consecutive_failures(1)
+        .open_jitter(0.0)
+        .probes(1);
+    let builder = KeyedBreaker::builder(template).max_keys(max_keys);
+    builder.build().expect("sound")
+}
+
+fn fail(keyed: &KeyedBreaker<String>, key: &str) {
+    let permit = keyed.get(key).try_acquire().expect("closed");
+    permit.settle(Outcome::Failure);
+}
+
+fn keys(keyed: &KeyedBreaker<String>) -> Vec<String> {
+    let mut keys: Vec<_> = keyed.states().into_iter().map(|(key, _)| key).collect();
+    keys.sort();
+    keys
+}
+
+fn census(keyed: &KeyedBreaker<String>) -> [u64; 5] {
+    State::ALL.map(|state| keyed.keys_in(state))
+}
+
+#[test]
+fn one_key_fails_without_the_others() {
+    let hosts = keyed("apart", 10);
+    fail(&hosts, "a");
+    assert!(hosts.get("a").would_refuse());
+    assert!(!hosts.get("b").would_refuse());
+    assert!(hosts.peek("c").is_none());
+    assert_eq!(hosts.len(), 2);
+    hosts.reset_all();
+    assert!(!hosts.clone().get_owned("a".to_owned()).would_refuse());
+}
+
+#[test]
+fn the_least_recently_used_makes_room() {
+    let hosts = keyed("lru", 3);
+    for key in ["a", "b", "c", "a", "d"] {
+        hosts.get(key);
+    }
+    hosts.peek("c").expect("there");
+    assert_eq!(keys(&hosts), ["a", "c", "d"]);
+    hosts.get("e");
+    assert_eq!(keys(&hosts), ["a", "d", "e"], "to look is not to use");
+}
+
+#[test]
+fn an_open_circuit_outlives_closed_ones_and_one_in_use_outlives_an_idle_one() {
+    let hosts = keyed("worth", 4);
+    fail(&hosts, "open");
+    let call = hosts.get("busy").try_acquire().expect("closed");
+    for flood in 0..1_000 {
+        hosts.get(format!("idle-{flood}").as_str());
+        assert!(hosts.len() <= 4);
+    }
+    assert!(hosts.peek("open").is_some() && hosts.peek("busy").is_some());
+    assert_eq!(census(&hosts), [3, 1, 0, 0, 0]);
+    for open in ["o2", "o3", "o4"] {
+        fail(&hosts, open);
+    }
+    assert!(hosts.peek("busy").is_none(), "closed goes before open");
+    assert_eq!(census(&hosts), [0, 4, 0, 0, 0]);
+    fail(&hosts, "o5");
+    assert!(hosts.peek("open").is_none(), "bounded all the same");
+    assert_eq!(census(&hosts), [0, 4, 0, 0, 0]);
+    call.settle(Outcome::Success);
+}
+
+#[test]
+fn a_call_in_flight_ends_in_the_breaker_that_let_it_pass() {
+    let hosts = keyed("in flight", 1);
+    let breaker = hosts.get("a");
+    let call = breaker.try_acquire().expect("closed");
+    hosts.get("b");
+    assert!(hosts.peek("a").is_none());
+    call.settle(Outcome::Failure);
+    assert_eq!(breaker.state(), State::Open);
+    assert_eq!(census(&hosts), [1, 0, 0, 0, 0], "the evicted do not count");
+    assert!(!hosts.get("a").would_refuse(), "it begins anew");
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_are_counted_by_state_and_are_no_labels() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let hosts = keyed("counted", 16);
+    let shown = |state: &str| {
+        let start = format!(r#"tower_keep_breaker_state{{breaker="counted",state="{state}"}} "#);
+        let text = recorder.handle().render();
+        let line = text.lines().find_map(|line| line.strip_prefix(&start));
+        line.expect("a series").parse::<u32>().expect("a number")
+    };
+    assert_eq!((shown("closed"), shown("open")), (0, 0));
+    fail(&hosts, "a");
+    fail(&hosts, "b");
+    hosts.get("c");
+    assert_eq!((shown("closed"), shown("open")), (1, 2));
+    tokio::time::advance(Duration::from_secs(5)).await;
+    let probe = hosts.get("a").try_acquire().expect("a probe");
+    assert_eq!((shown("half_open"), shown("open")), (1, 1));
+    probe.settle(Outcome::Success);
+    hosts.remove("b").expect("there").reset();
+    assert_eq!((shown("closed"), shown("open")), (2, 0));
+    for flood in 0..100 {
+        hosts.get(format!("wire-{flood}").as_str());
+    }
+    assert_eq!(shown("closed"), 16);
+    hosts.get("wire-99").force_open();
+    hosts.get("wire-99").try_acquire().expect_err("forced");
+    let text = recorder.handle().render();
+    let evicted = r#"tower_keep_breaker_evictions_total{breaker="counted"} 86"#;
+    assert!(text.contains(evicted), "{text}");
+    let refused = r#"tower_keep_breaker_refusals_total{breaker="counted"} 1"#;
+    assert!(text.contains(refused), "{text}");
+    assert!(!text.contains("wire"), "{text}");
+}
+
+#[test]
+fn a_late_recorder_learns_the_counts() {
+    let hosts = keyed("late keys", 16);
+    fail(&hosts, "a");
+    hosts.get("b");
+    let recorder = PrometheusBuilder::new().build_recorder();
+    metrics::with_local_recorder(&recorder, || fail(&hosts, "c"));
+    let text = recorder.handle().render();
+    for (state, keys) in [("closed", 1), ("open", 2)] {
+        let line = format!(r#"breaker_state{{breaker="late keys",state="{state}"}} {keys}"#);
+        assert!(text.contains(&line), "{text}");
+    }
+}
+
+#[test]
+fn all_keys_are_one_entry_of_the_registry() {
+    let hosts = keyed("entry", 10);
+    fail(&hosts, "a");
+    hosts.get("b");
+    let all = registry::snapshots();
+    let mut entries = all.iter().filter(|guard| guard.name() == "entry");
+    let entry = entries.next().expect("one");
+    assert!(entries.next().is_none());
+    assert_eq!(
+        (entry.kind(), entry.state()),
+        ("keyed_circuit_breaker", "open")
+    );
+    for (stat, count) in [("keys", 2), ("max_keys", 10), ("open", 1), ("closed", 1)] {
+        assert_eq!(entry.stat(stat), Some(&Stat::Count(count)), "{stat}");
+    }
+}
+
+#[test]
+fn transitions_name_the_key_and_a_hostile_one_breaks_no_line() {
+    let logs = logs();
+    let hosts = keyed("named", 10);
+    let mut events = hosts.subscribe();
+    let mut of_one = hosts.get("b").subscribe();
+    fail(&hosts, "evil\n2026-01-01 INFO all is well\u{1b}[2J");
+    fail(&hosts, &"x".repeat(10_000));
+    let event = events.try_recv().expect("an event");
+    assert_eq!(event.breaker.as_str(), "named");
+    let clean = "evil?2026-01-01 INFO all is well?[2J";
+    assert_eq!(event.key.expect("a key").as_str(), clean);
+    let event = events.try_recv().expect("an event");
+    assert!(event.key.expect("a key").as_str().len() <= 132);
+    assert!(of_one.try_recv().is_err(), "another key's");
+    assert_eq!(logs.events("tower_keep::breaker")[0].get("key"), clean);
+}
+
+#[tokio::test]
+async fn requests_go_by_the_breaker_of_their_key() {
+    let hosts = keyed("guard", 10);
+    let broken = service_fn(|request: Request<String>| async move {
+        match request.uri().host() {
+            Some("good.example") => Ok(http::Response::new(String::new())),
+            _ => Err(io::Error::other("no")),
+        }
+    });
+    let service = GuardLayer::client(hosts.by_authority()).layer(broken);
+    let ask = |uri: &'static str| {
+        let request = Request::get(uri).body(String::new()).expect("a request");
+        service.clone().oneshot(request)
+    };
+    let error = ask("http://bad.example:81/").await.expect_err("fails");
+    assert!(Rejection::find(&*error).is_none());
+    let error = ask("http://bad.example:81/").await.expect_err("refused");
+    assert_eq!(
+        Rejection::find(&*error).expect("a refusal").guard(),
+        "guard"
+    );
+    ask("http://good.example/").await.expect("another key");
+    for _ in 0..3 {
+        let error = ask("/no/key").await.expect_err("fails");
+        assert!(Rejection::find(&*error).is_none(), "uncounted");
+    }
+    assert_eq!(keys(&hosts), ["bad.example:81", "good.example"]);
+}
+
+#[test]
+fn threads_that_flood_it_stay_within_the_limit_and_are_counted_right() {
+    let hosts = keyed("flood", 64);
+    std::thread::scope(|scope| {
+        for thread in 0..4_u32 {
+            let hosts = &hosts;
+            scope.spawn(move || {
+                for n in 0..2_000_u32 {
+                    let key = format!("{}", (n * 7 + thread * 13) % 200);
+                    let Ok(permit) = hosts.get(key.as_str()).try_acquire() else {
+                        continue;
+                    };
+                    let failed = n % 97 == 0;
+                    permit.settle(match failed {
+                        true => Outcome::Failure,
+                        false => Outcome::Success,
+                    });
+                }
+            });
+        }
+    });
+    assert!(hosts.len() <= 64);
+    let states = hosts.states();
+    let count = |state: State| states.iter().filter(|kept| kept.1 == state).count() as u64;
+    assert_eq!(census(&hosts), State::ALL.map(count));
+}
+
+#[test]
+fn a_silly_limit_is_named() {
+    let template = CircuitBreaker::builder("b");
+    let built = KeyedBreaker::<u32>::builder(template).max_keys(0).build();
+    assert_eq!(
+        built.expect_err("silly").to_string(),
+        r#"breaker "b": max_keys is 0, must be 1 to 100000"#
+    );
+}
