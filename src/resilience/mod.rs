@@ -9,5 +9,6 @@
 
 pub mod breaker;
 pub mod fallback;
+mod hint;
 pub mod retry;
 pub mod timeout;

@@ -349,6 +349,20 @@ impl Core {
 
     /// Opens until then, if that is later than it would have been; forced states stay.
     pub(super) fn open_until(&mut self, until: Instant, now: Instant) -> Option<Change> {
+        self.open_because(Reason::Told, until, now)
+    }
+
+    /// Opens for as long as a peer has asked for in its answer to a call of this generation. While the circuit is
+    /// open, any answer may prolong that; otherwise, late ones count nothing.
+    pub(super) fn heed(&mut self, generation: u64, wait: Duration, now: Instant) -> Option<Change> {
+        let late = generation != self.generation && !matches!(self.phase, Phase::Open { .. });
+        if late {
+            return None;
+        }
+        self.open_because(Reason::Hinted, later(now, wait), now)
+    }
+
+    fn open_because(&mut self, reason: Reason, until: Instant, now: Instant) -> Option<Change> {
         match &mut self.phase {
             Phase::ForcedOpen | Phase::Disabled => None,
             Phase::Open { until: present } => {
@@ -356,7 +370,7 @@ impl Core {
                 None
             }
             Phase::Closed { .. } | Phase::Trying(_) if until <= now => None,
-            _ => Some(self.open(until - now, Reason::Told, now)),
+            _ => Some(self.open(until - now, reason, now)),
         }
     }
 

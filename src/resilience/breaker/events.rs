@@ -15,6 +15,8 @@ pub enum Reason {
     SlowRate,
     /// Somebody called `open_for` or `open_until`.
     Told,
+    /// The peer said how long to stay away, and the breaker heeds it.
+    Hinted,
     /// The open time is over, and a call came.
     OpenTimeOver,
     /// Enough probes succeeded.
@@ -39,6 +41,7 @@ impl Reason {
             Reason::ConsecutiveFailures => "consecutive_failures",
             Reason::SlowRate => "slow_rate",
             Reason::Told => "told",
+            Reason::Hinted => "hinted",
             Reason::OpenTimeOver => "open_time_over",
             Reason::ProbesSucceeded => "probes_succeeded",
             Reason::ProbesFailed => "probes_failed",

@@ -1,12 +1,17 @@
 use super::{BreakerPermit, CircuitBreaker, OpenReadyLayer};
 use crate::{
     call::{End, Moment, Rejection},
-    guard::{Admit, Guard, GuardLayer},
+    guard::{Admit, Guard, GuardLayer, Head},
     protocol::{Any, Client, GrpcClient, Server},
 };
 
 impl Guard for CircuitBreaker {
     type Permit = BreakerPermit;
+
+    #[inline]
+    fn head(&self, permit: &mut BreakerPermit, head: &mut Head<'_>) {
+        self.shared.head(permit, head);
+    }
 
     #[inline]
     fn settle(&self, permit: BreakerPermit, end: &End<'_>) {

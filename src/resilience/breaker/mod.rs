@@ -80,6 +80,7 @@ mod core;
 mod events;
 mod guard;
 mod handle;
+mod heed;
 mod inspect;
 mod keyed;
 mod named;

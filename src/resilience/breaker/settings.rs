@@ -1,10 +1,14 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     CircuitBreaker,
+    heed::Heed,
     window::{CountRing, TimeRing, Window},
 };
-use crate::call::{InvalidSetting, Name};
+use crate::{
+    call::{InvalidSetting, Name},
+    guard::Head,
+};
 
 /// Polly's window: long enough to see ten calls a minute, short enough to forget yesterday's outage.
 const WINDOW: (Duration, usize) = (Duration::from_secs(30), 10);
@@ -59,6 +63,7 @@ pub(super) struct Plan {
     pub(super) name: Name,
     pub(super) settings: Settings,
     pub(super) shadow: bool,
+    pub(super) heed: Heed,
 }
 
 /// How a circuit breaker decides; made by [`CircuitBreaker::builder`]. A clone is a template for another breaker.
@@ -70,6 +75,7 @@ pub struct CircuitBreakerBuilder {
     min_calls: Option<u32>,
     max_open_time: Option<Duration>,
     shadow: bool,
+    heed: Heed,
 }
 
 impl CircuitBreakerBuilder {
@@ -96,6 +102,7 @@ impl CircuitBreakerBuilder {
             min_calls: None,
             max_open_time: None,
             shadow: false,
+            heed: Heed::default(),
         }
     }
 
@@ -222,6 +229,49 @@ impl CircuitBreakerBuilder {
         self
     }
 
+    /// Opens the circuit at once, for as long as the peer asks for, but at most for `most`: when a failure, an
+    /// overload or a timeout comes with `Retry-After` or `grpc-retry-pushback-ms`, in the head of a response or in
+    /// the metadata of a `tonic::Status` that is an error. Default: off.
+    ///
+    /// Off, since one answer then decides for all callers: a 429 may be about one tenant only, and a peer that is
+    /// wrong, or that somebody speaks for, could keep everybody away. Switch it on for a peer that is one thing to all
+    /// of its callers, or use a [breaker for each key](super::KeyedBreaker). gRPC trailers that follow a body are
+    /// not seen.
+    pub fn heed_retry_after(mut self, most: Duration) -> Self {
+        self.heed.retry_after = Some(most);
+        self
+    }
+
+    /// Opens the circuit for as long as the closure says, at most for `most`; it sees the head of each response.
+    /// Default: off. For quotas: a good answer may say that it was the last for now.
+    ///
+    /// Reason `hinted`, as with [`heed_retry_after`](Self::heed_retry_after). One that panics says nothing.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep::{CircuitBreaker, guard::Head};
+    ///
+    /// let number = |head: &Head<'_>, name: &str| -> Option<u64> {
+    ///     head.headers.get(name)?.to_str().ok()?.parse().ok()
+    /// };
+    /// let breaker = CircuitBreaker::builder("quotes")
+    ///     .heed_head(Duration::from_secs(60), move |head| match number(head, "ratelimit-remaining")? {
+    ///         0 => number(head, "ratelimit-reset").map(Duration::from_secs),
+    ///         _ => None,
+    ///     })
+    ///     .build()?;
+    /// # let _ = breaker;
+    /// # Ok::<_, tower_keep::InvalidSetting>(())
+    /// ```
+    pub fn heed_head(
+        mut self,
+        most: Duration,
+        read: impl Fn(&Head<'_>) -> Option<Duration> + Send + Sync + 'static,
+    ) -> Self {
+        self.heed.head = Some((most, Arc::new(read)));
+        self
+    }
+
     /// Makes the jitter repeatable, for tests.
     pub fn seed(mut self, seed: u64) -> Self {
         self.settings.seed = Some(seed);
@@ -243,6 +293,7 @@ impl CircuitBreakerBuilder {
             name: self.name,
             settings: self.settings,
             shadow: self.shadow,
+            heed: self.heed,
         })
     }
 
@@ -303,6 +354,8 @@ impl CircuitBreakerBuilder {
             ("slow_call", s.slow_limit),
             ("open_time", Some(s.open_time)),
             ("probe_limit", s.probe_limit),
+            ("heed_retry_after", self.heed.retry_after),
+            ("heed_head", self.heed.head.as_ref().map(|head| head.0)),
         ] {
             if time == Some(Duration::ZERO) {
                 return wrong(field, "0s".into(), "above zero");

@@ -11,19 +11,24 @@ use tokio::time::Instant;
 use super::{
     core::{Answer, Change, Core},
     events::{Queue, Reason, Transition},
-    said::said,
+    heed::Heed,
+    said::{self, said},
     settings::{Plan, Settings, WindowKind},
     state::State,
     teller::Teller,
     window::{Ticks, Verdict},
     words::{Added, Gate, Pending},
 };
-use crate::call::{End, Moment, Name, Outcome, Rejection, RejectionKind, quietly};
+use crate::{
+    call::{End, Moment, Name, Outcome, Rejection, RejectionKind, quietly},
+    guard::Head,
+};
 
 /// What all handles of a breaker share: the core behind a lock, and the two words that a closed circuit needs.
 pub(super) struct Shared {
     pub(super) name: Name,
     settings: Settings,
+    heed: Heed,
     ticks: Ticks,
     shadow: AtomicBool,
     gate: Gate,
@@ -56,6 +61,7 @@ impl Shared {
             name,
             settings,
             shadow,
+            heed,
         } = plan;
         let now = Instant::now();
         let ticks = match settings.window {
@@ -73,6 +79,7 @@ impl Shared {
             }),
             name,
             settings,
+            heed,
             ticks,
             shadow: AtomicBool::new(shadow),
             gate: Gate::new(),
@@ -184,6 +191,11 @@ impl Shared {
         end: &End<'_>,
         text: &dyn Fn() -> Option<Box<str>>,
     ) {
+        if !self.heed.is_off()
+            && let Some(wait) = self.heed.at_end(end)
+        {
+            self.heeded(&permit, wait, end.now(), &|| said(end).or_else(text));
+        }
         let gate = self.gate.see();
         if !permit.counts || gate.generation() != permit.generation || gate.is_disabled() {
             return;
@@ -200,6 +212,28 @@ impl Shared {
         self.change_told(&text, |core| {
             core.settle(permit.generation, verdict, end.now())
         });
+    }
+
+    /// The head of the response to a call has come.
+    #[inline]
+    pub(super) fn head(&self, permit: &BreakerPermit, head: &Head<'_>) {
+        if !self.heed.is_off()
+            && let Some(wait) = self.heed.at_head(head)
+        {
+            let status = || Some(said::text(head.status));
+            self.heeded(permit, wait, head.now.now(), &status);
+        }
+    }
+
+    #[cold]
+    fn heeded(
+        &self,
+        permit: &BreakerPermit,
+        wait: Duration,
+        now: Instant,
+        text: &dyn Fn() -> Option<Box<str>>,
+    ) {
+        self.change_told(text, |core| core.heed(permit.generation, wait, now));
     }
 
     fn verdict(&self, end: &End<'_>) -> Option<Verdict> {

@@ -22,7 +22,7 @@ pub(super) struct Teller {
 
 /// Who keeps the metrics.
 enum Meters {
-    Own(Own),
+    Own(Box<Own>),
     /// One of the breakers of many keys, which are counted together.
     Shared(Seat),
 }
@@ -34,10 +34,10 @@ struct Own {
 
 impl Teller {
     pub(super) fn new() -> Self {
-        Teller::with(Meters::Own(Own {
+        Teller::with(Meters::Own(Box::new(Own {
             refusals: Late::new(),
             states: Late::new(),
-        }))
+        })))
     }
 
     pub(super) fn seated(seat: Seat) -> Self {

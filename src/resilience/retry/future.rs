@@ -12,12 +12,13 @@ use tower_service::Service;
 use super::{
     Retry,
     course::Course,
-    policy::{Judged, hint_of},
+    policy::Judged,
     step::{Step, TWICE, Turn},
 };
 use crate::{
     call::{BoxError, Classify, Ending, Outcome, judged},
     protocol::{Any, error_verdict},
+    resilience::hint::hint_of,
 };
 
 pin_project! {

@@ -96,7 +96,6 @@ mod budget;
 mod client;
 mod course;
 mod future;
-mod hints;
 mod layer;
 mod policy;
 mod run;
@@ -110,9 +109,10 @@ pub use budget::{BucketBudget, Budget, Reservation, Spent, ThrottleBudget, Windo
 pub use client::{AsIs, HttpRetryFuture, MapBody, Replay};
 pub use course::Attempt;
 pub use future::RetryFuture;
-pub use hints::Hint;
 pub use layer::RetryLayer;
 pub use policy::{Advice, Refusal};
 pub use run::{Advise, Retrying};
 pub use service::Retried;
 pub use settings::{Retry, RetryBuilder};
+
+pub use super::hint::Hint;

@@ -4,10 +4,11 @@ use std::{error::Error, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Backoff, Chance, Delays, Hint};
+use super::{Backoff, Chance, Delays};
 use crate::{
-    call::{Outcome, Rejection, find, view},
+    call::{Outcome, view},
     protocol::error_verdict,
+    resilience::hint::{Hint, hint_of},
 };
 
 /// Timers run by the millisecond: a sleep may end this much late.
@@ -124,18 +125,6 @@ pub(super) fn judge_error(error: &(dyn Error + 'static)) -> Judged {
 
 pub(super) fn judge_any<E: 'static>(error: &E) -> Judged {
     view(error).map_or((Outcome::Failure, None), judge_error)
-}
-
-pub(super) fn hint_of(error: &(dyn Error + 'static)) -> Option<Hint> {
-    if let Some(rejection) = find::<Rejection>(error) {
-        return rejection.wait().map(Hint::After);
-    }
-    #[cfg(feature = "tonic")]
-    if let Some(status) = find::<tonic::Status>(error) {
-        let value = status.metadata().get(Hint::PUSHBACK.as_str())?;
-        return Some(Hint::parse_pushback(value.as_bytes()));
-    }
-    None
 }
 
 /// Where one call stands.

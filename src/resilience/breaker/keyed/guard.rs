@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     call::{End, Moment, Rejection},
-    guard::{Admit, Guard},
+    guard::{Admit, Guard, Head},
 };
 
 /// The breakers of many keys as a guard; made by [`KeyedBreaker::by`] and its siblings.
@@ -91,6 +91,12 @@ impl KeyedBreaker<String> {
 
 impl<K, P> Guard for KeyedGuard<K, P> {
     type Permit = KeyedPermit;
+
+    fn head(&self, permit: &mut KeyedPermit, head: &mut Head<'_>) {
+        if let Some((breaker, permit)) = &permit.0 {
+            breaker.shared.head(permit, head);
+        }
+    }
 
     fn settle(&self, permit: KeyedPermit, end: &End<'_>) {
         if let Some((breaker, permit)) = permit.0 {

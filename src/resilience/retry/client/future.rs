@@ -20,7 +20,7 @@ use super::{
     super::{
         Hint, ReplayBody, Retry,
         course::{Course, Start},
-        policy::{Advice, Judged, hint_of},
+        policy::{Advice, Judged},
         step::{Step, TWICE, Turn},
     },
     MapBody, Replay, wire,
@@ -30,6 +30,7 @@ use crate::{
     context::Context as CallContext,
     guard::Answer,
     protocol::{Http, HttpCall, Notes, Side},
+    resilience::hint::hint_of,
 };
 
 pin_project! {

@@ -1,9 +1,14 @@
 //! What a peer says about when to come back. Pure: the time of day is given.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    error::Error,
+    time::{Duration, SystemTime},
+};
 
 use http::{HeaderMap, HeaderName, header};
 use httpdate::parse_http_date;
+
+use crate::call::{Rejection, find};
 
 /// Longer is read as this, so that a time can always be added to.
 const LONGEST: Duration = Duration::from_secs(24 * 3_600);
@@ -68,6 +73,19 @@ impl Hint {
             None => Hint::Never,
         }
     }
+}
+
+/// What an error says: a refusal of this process, or a `tonic::Status` with its metadata.
+pub(crate) fn hint_of(error: &(dyn Error + 'static)) -> Option<Hint> {
+    if let Some(rejection) = find::<Rejection>(error) {
+        return rejection.wait().map(Hint::After);
+    }
+    #[cfg(feature = "tonic")]
+    if let Some(status) = find::<tonic::Status>(error) {
+        let value = status.metadata().get(Hint::PUSHBACK.as_str())?;
+        return Some(Hint::parse_pushback(value.as_bytes()));
+    }
+    None
 }
 
 fn parse_retry_after(value: &[u8], now: SystemTime) -> Option<Duration> {
