@@ -8,6 +8,7 @@ use super::{
     events::Reason,
     settings::Settings,
     state::State,
+    switch::Position,
     window::{Counts, Ticks, Verdict, Window},
 };
 
@@ -59,11 +60,14 @@ pub(super) struct Core {
     generation: u64,
     streak: u32,
     level: u32,
+    /// What it was told by hand, and by a switch. The switch comes first.
+    by_hand: Position,
+    by_switch: Position,
     random: fastrand::Rng,
 }
 
 impl Core {
-    pub(super) fn new(settings: Settings, ticks: Ticks, now: Instant) -> Self {
+    pub(super) fn new(settings: Settings, ticks: Ticks, by_switch: Position, now: Instant) -> Self {
         let random = settings
             .seed
             .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
@@ -71,7 +75,13 @@ impl Core {
             window: settings.window.make(),
             settings,
             ticks,
-            phase: Phase::Closed { since: now },
+            phase: match by_switch {
+                Position::Normal => Phase::Closed { since: now },
+                Position::ForcedOpen => Phase::ForcedOpen,
+                Position::Disabled => Phase::Disabled,
+            },
+            by_hand: Position::Normal,
+            by_switch,
             generation: 0,
             streak: 0,
             level: 0,
@@ -375,19 +385,48 @@ impl Core {
     }
 
     pub(super) fn force_open(&mut self, now: Instant) -> Option<Change> {
-        let other = self.state() != State::ForcedOpen;
-        other.then(|| self.turn(Phase::ForcedOpen, Reason::Forced, now))
+        self.by_hand = Position::ForcedOpen;
+        self.obey(Reason::Forced, now)
     }
 
     pub(super) fn disable(&mut self, now: Instant) -> Option<Change> {
-        let other = self.state() != State::Disabled;
-        other.then(|| self.turn(Phase::Disabled, Reason::Disabled, now))
+        self.by_hand = Position::Disabled;
+        self.obey(Reason::Disabled, now)
     }
 
-    /// Closed as on the first day. Late results of a closed circuit do not survive it either.
-    pub(super) fn reset(&mut self, now: Instant) -> Change {
+    pub(super) fn switch(&mut self, position: Position, now: Instant) -> Option<Change> {
+        self.by_switch = position;
+        self.obey(Reason::Switched, now)
+    }
+
+    /// Closed as on the first day, unless a switch is thrown. Late results of a closed circuit do not survive it
+    /// either.
+    pub(super) fn reset(&mut self, now: Instant) -> Option<Change> {
+        self.by_hand = Position::Normal;
         self.level = 0;
-        self.close(Reason::Reset, now)
+        if self.by_switch != Position::Normal {
+            return None;
+        }
+        Some(self.close(Reason::Reset, now))
+    }
+
+    fn obey(&mut self, reason: Reason, now: Instant) -> Option<Change> {
+        let told = match self.by_switch {
+            Position::Normal => self.by_hand,
+            thrown => thrown,
+        };
+        match (told, self.state()) {
+            (Position::ForcedOpen, State::ForcedOpen) | (Position::Disabled, State::Disabled) => {
+                None
+            }
+            (Position::ForcedOpen, _) => Some(self.turn(Phase::ForcedOpen, reason, now)),
+            (Position::Disabled, _) => Some(self.turn(Phase::Disabled, reason, now)),
+            (Position::Normal, State::ForcedOpen | State::Disabled) => {
+                self.level = 0;
+                Some(self.close(reason, now))
+            }
+            (Position::Normal, _) => None,
+        }
     }
 
     fn turn(&mut self, phase: Phase, reason: Reason, now: Instant) -> Change {

@@ -31,6 +31,8 @@ pub enum Reason {
     Disabled,
     /// Somebody called `reset`.
     Reset,
+    /// Somebody turned the [`Switch`](super::Switch) that it obeys.
+    Switched,
 }
 
 impl Reason {
@@ -49,6 +51,7 @@ impl Reason {
             Reason::Forced => "forced",
             Reason::Disabled => "disabled",
             Reason::Reset => "reset",
+            Reason::Switched => "switched",
         }
     }
 }

@@ -29,7 +29,7 @@ impl CircuitBreaker {
     }
 
     pub(super) fn make(plan: Plan) -> Self {
-        let shared = Arc::new(Shared::new(plan, Teller::new()));
+        let shared = Shared::shared(plan, Teller::new());
         registry::enter(&shared);
         CircuitBreaker { shared }
     }
@@ -37,7 +37,7 @@ impl CircuitBreaker {
     /// One of the breakers of many keys: it is listed with them, not by itself.
     pub(super) fn seated(plan: Plan, seat: Seat) -> Self {
         CircuitBreaker {
-            shared: Arc::new(Shared::new(plan, Teller::seated(seat))),
+            shared: Shared::shared(plan, Teller::seated(seat)),
         }
     }
 
@@ -96,9 +96,10 @@ impl CircuitBreaker {
         self.shared.change(|core| core.disable(Instant::now()));
     }
 
-    /// Closes the circuit and forgets all it has counted, from whatever state.
+    /// Closes the circuit and forgets all it has counted, from whatever state. While a [`Switch`](super::Switch) is
+    /// thrown, that comes into force when it is back.
     pub fn reset(&self) {
-        self.shared.change(|core| Some(core.reset(Instant::now())));
+        self.shared.change(|core| core.reset(Instant::now()));
     }
 
     /// Counts and reports as ever, but refuses nothing while it is on.

@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    CircuitBreaker,
+    CircuitBreaker, Switch,
     heed::Heed,
     window::{CountRing, TimeRing, Window},
 };
@@ -64,6 +64,7 @@ pub(super) struct Plan {
     pub(super) settings: Settings,
     pub(super) shadow: bool,
     pub(super) heed: Heed,
+    pub(super) switch: Option<Switch>,
 }
 
 /// How a circuit breaker decides; made by [`CircuitBreaker::builder`]. A clone is a template for another breaker.
@@ -76,6 +77,7 @@ pub struct CircuitBreakerBuilder {
     max_open_time: Option<Duration>,
     shadow: bool,
     heed: Heed,
+    switch: Option<Switch>,
 }
 
 impl CircuitBreakerBuilder {
@@ -103,6 +105,7 @@ impl CircuitBreakerBuilder {
             max_open_time: None,
             shadow: false,
             heed: Heed::default(),
+            switch: None,
         }
     }
 
@@ -272,6 +275,12 @@ impl CircuitBreakerBuilder {
         self
     }
 
+    /// Obeys this switch. Default: none. Costs nothing while it stands still.
+    pub fn switch(mut self, switch: &Switch) -> Self {
+        self.switch = Some(switch.clone());
+        self
+    }
+
     /// Makes the jitter repeatable, for tests.
     pub fn seed(mut self, seed: u64) -> Self {
         self.settings.seed = Some(seed);
@@ -294,6 +303,7 @@ impl CircuitBreakerBuilder {
             settings: self.settings,
             shadow: self.shadow,
             heed: self.heed,
+            switch: self.switch,
         })
     }
 

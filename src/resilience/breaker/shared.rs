@@ -1,6 +1,6 @@
 use std::{
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -15,6 +15,7 @@ use super::{
     said::{self, said},
     settings::{Plan, Settings, WindowKind},
     state::State,
+    switch::{Position, Switch, Turn},
     teller::Teller,
     window::{Ticks, Verdict},
     words::{Added, Gate, Pending},
@@ -41,6 +42,8 @@ pub(super) struct Shared {
 pub(super) struct Locked {
     pub(super) core: Core,
     pending_tick: u64,
+    /// The last turn of the switch that it has obeyed.
+    turn: u64,
     queue: Queue,
     /// Why it is not closed; while probes are out, why it was opened.
     pub(super) why: Option<Reason>,
@@ -56,12 +59,24 @@ pub struct BreakerPermit {
 }
 
 impl Shared {
-    pub(super) fn new(plan: Plan, teller: Teller) -> Self {
+    /// Made, and entered where it obeys.
+    pub(super) fn shared(mut plan: Plan, teller: Teller) -> Arc<Self> {
+        let switch = plan.switch.take();
+        let turn = switch.as_ref().map(Switch::now).unwrap_or_default();
+        let shared = Arc::new(Shared::new(plan, turn, teller));
+        if let Some(switch) = switch {
+            switch.join(&shared);
+        }
+        shared
+    }
+
+    fn new(plan: Plan, turn: Turn, teller: Teller) -> Self {
         let Plan {
             name,
             settings,
             shadow,
             heed,
+            switch: _,
         } = plan;
         let now = Instant::now();
         let ticks = match settings.window {
@@ -71,10 +86,11 @@ impl Shared {
         };
         let shared = Shared {
             locked: Mutex::new(Locked {
-                core: Core::new(settings, ticks, now),
+                turn: turn.number,
+                why: (turn.position != Position::Normal).then_some(Reason::Switched),
+                core: Core::new(settings, ticks, turn.position, now),
                 pending_tick: 1,
                 queue: Queue::default(),
-                why: None,
                 last_error: None,
             }),
             name,
@@ -82,7 +98,11 @@ impl Shared {
             heed,
             ticks,
             shadow: AtomicBool::new(shadow),
-            gate: Gate::new(),
+            gate: Gate::new(match turn.position {
+                Position::Normal => State::Closed,
+                Position::ForcedOpen => State::ForcedOpen,
+                Position::Disabled => State::Disabled,
+            }),
             pending: Pending::new(),
             teller,
         };
@@ -288,6 +308,17 @@ impl Shared {
     /// The service could not become ready.
     pub(super) fn unready(&self) {
         self.change(|core| core.unready(Instant::now()));
+    }
+
+    /// A switch has been turned. Turns may arrive out of order.
+    pub(super) fn obey(&self, turn: Turn) {
+        self.with(&|| None, |locked| {
+            if turn.number <= locked.turn {
+                return ((), None);
+            }
+            locked.turn = turn.number;
+            ((), locked.core.switch(turn.position, Instant::now()))
+        });
     }
 
     /// Runs a step that may be a transition.

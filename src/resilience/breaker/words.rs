@@ -15,8 +15,8 @@ pub(super) struct Seen(u64);
 const STATE_BITS: u32 = 3;
 
 impl Gate {
-    pub(super) fn new() -> Self {
-        Gate(AtomicU64::new(Seen::of(0, State::Closed).0))
+    pub(super) fn new(state: State) -> Self {
+        Gate(AtomicU64::new(Seen::of(0, state).0))
     }
 
     #[inline]
