@@ -3,16 +3,16 @@
 use std::{
     future::{pending, poll_fn},
     io,
-    task::{Context, Poll, Waker},
+    task::Poll,
     time::Duration,
 };
 
 use axum::{Router, body::Body, routing::get};
 use http::{Request, StatusCode};
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-use tower::{Layer, Service, ServiceExt, service_fn};
+use tower::ServiceExt;
 use tower_keep::{
-    CallError, CircuitBreaker, GuardLayer, Outcome, Rejection,
+    CallError, CircuitBreaker, GuardLayer, Outcome,
     breaker::{CircuitBreakerBuilder, Reason, State},
 };
 
@@ -216,60 +216,6 @@ async fn state_survives_being_layered_again_on_each_connection() {
         assert_eq!(ask().await, (StatusCode::INTERNAL_SERVER_ERROR, false));
     }
     assert_eq!(ask().await, (StatusCode::SERVICE_UNAVAILABLE, true));
-}
-
-/// Ready only when it is told; asserts that it is not called before.
-#[derive(Clone)]
-struct NeverReady;
-
-impl Service<u32> for NeverReady {
-    type Response = u32;
-    type Error = io::Error;
-    type Future = std::future::Ready<io::Result<u32>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Pending
-    }
-
-    fn call(&mut self, _: u32) -> Self::Future {
-        panic!("called unready");
-    }
-}
-
-#[tokio::test]
-async fn an_open_circuit_refuses_without_waiting_for_the_service() {
-    let breaker = two_in_a_row().build().expect("sound");
-    let mut service = breaker
-        .layer()
-        .any()
-        .layer(breaker.open_ready().layer(NeverReady));
-    let mut cx = Context::from_waker(Waker::noop());
-    assert!(service.poll_ready(&mut cx).is_pending());
-    open(&breaker);
-    assert!(service.poll_ready(&mut cx).is_ready());
-    let error = service.call(7).await.expect_err("refused");
-    assert_eq!(
-        Rejection::find(&*error).expect("a rejection").guard(),
-        "peer"
-    );
-
-    // The circuit closes between readiness and the call: the call waits, and never calls it unready.
-    assert!(service.poll_ready(&mut cx).is_ready());
-    breaker.reset();
-    let mut call = Box::pin(service.call(7));
-    assert!(Future::poll(call.as_mut(), &mut cx).is_pending());
-}
-
-#[tokio::test]
-async fn a_ready_service_is_called_as_it_is() {
-    let breaker = two_in_a_row().build().expect("sound");
-    let inner = service_fn(|n: u32| async move { Ok::<_, io::Error>(n) });
-    let layer = breaker.layer().any();
-    let service = layer.layer(breaker.open_ready().layer(inner));
-    for service in [service.clone(), service] {
-        assert_eq!(service.oneshot(7).await.expect("7"), 7);
-    }
-    assert_eq!(breaker.counts().calls, 2);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use tonic::service::Routes;
 use tower::{Layer, Service};
 use tower_keep::{
     BoxError, CircuitBreaker, Guard, GuardLayer, Rejection, Track,
-    breaker::KeyedBreaker,
+    breaker::{KeyedBreaker, Switch},
     call::{End, Moment},
     context::{Correlate, Inherit, Propagate},
     fallback::{Failed, Fallback, FallbackLayer, grpc_message},
@@ -88,6 +88,30 @@ fn a_circuit_breaker_signs() {
     contract::guard(in_a_row);
     contract::guard(|| (Correlate::default(), Track::named("signed"), by_rate()));
     contract::any_guard(by_rate, || 7_u32);
+}
+
+#[test]
+fn a_circuit_breaker_signs_open_before_ready_and_with_back_pressure() {
+    let breaker = || CircuitBreaker::builder("signed").build().unwrap();
+    contract::http(|| breaker().layer().server());
+    contract::http(|| breaker().layer().client());
+    contract::http(|| breaker().layer().grpc_client());
+    contract::any(|| breaker().layer().any(), || 7_u32);
+    contract::http(|| breaker().layer().back_pressure().server());
+    contract::any(|| breaker().open_ready(), || 7_u32);
+}
+
+#[test]
+fn a_breaker_that_heeds_its_peer_and_a_switch_signs() {
+    contract::guard(|| {
+        CircuitBreaker::builder("signed")
+            .heed_retry_after(Duration::from_secs(60))
+            .heed_head(Duration::from_secs(60), |_| None)
+            .slow_call(Duration::from_secs(60))
+            .switch(&Switch::new())
+            .build()
+            .unwrap()
+    });
 }
 
 #[test]
@@ -186,6 +210,9 @@ fn every_server_layer_fits_axum_and_tonic() {
     fits(|| (Inherit, operation("fits")));
     fits(|| (Some(Propagate::default()), None::<Spy>));
     fits_axum(observe("fits").server());
+    let breaker = CircuitBreaker::builder("fits").build().unwrap();
+    fits_axum(breaker.layer().server());
+    fits_tonic_server(breaker.layer().server());
     fits_tonic_server(observe("fits").server());
     fits_axum(RouteLayer::matched());
     let fallback = || FallbackLayer::server(Fallback::named("fits"));
@@ -199,6 +226,8 @@ fn every_client_layer_fits_hyper_and_tonic() {
     let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
     let http = http.build_http::<ScriptedBody>();
     is_client(observe("fits").client().layer(http.clone()));
+    let breaker = CircuitBreaker::builder("fits").build().unwrap();
+    is_client(breaker.layer().client().layer(http.clone()));
     is_client(GuardLayer::client((Inherit, operation("fits"))).layer(http.clone()));
     let fallback = || FallbackLayer::client(Fallback::named("fits"));
     is_client(fallback().service(http.clone()).layer(http.clone()));
@@ -213,6 +242,8 @@ fn every_client_layer_fits_hyper_and_tonic() {
         .unwrap();
     let _inside = runtime.enter();
     let channel = tonic::transport::Endpoint::from_static("http://127.0.0.1:9").connect_lazy();
+    let breaker = CircuitBreaker::builder("fits").build().unwrap();
+    fits_tonic_client(breaker.layer().grpc_client().layer(channel.clone()));
     let fallback = FallbackLayer::grpc_client(Fallback::named("fits"));
     fits_tonic_client(
         fallback

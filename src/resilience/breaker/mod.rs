@@ -83,6 +83,7 @@ mod handle;
 mod heed;
 mod inspect;
 mod keyed;
+mod layer;
 mod named;
 mod open_ready;
 mod permit;
@@ -93,17 +94,18 @@ mod shared;
 mod state;
 mod switch;
 mod teller;
+mod waiters;
 mod weigh;
 mod window;
 mod words;
 
 pub use call_error::CallError;
 pub use events::{Reason, Transition};
-pub use guard::BreakerLayers;
 pub use handle::CircuitBreaker;
 pub use keyed::{
     ByAuthority, ByKey, ByRef, KeyedBreaker, KeyedBreakerBuilder, KeyedGuard, KeyedPermit, Pick,
 };
+pub use layer::{BackPressure, BreakerLayer, BreakerLayers};
 pub use named::{Breakers, BreakersBuilder, breaker};
 pub use open_ready::{OpenReady, OpenReadyFuture, OpenReadyLayer};
 pub use permit::Permit;

@@ -8,7 +8,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::CircuitBreaker;
+use super::{CircuitBreaker, waiters::Waiting};
 
 /// Makes a service ready while a circuit refuses; made by [`CircuitBreaker::open_ready`].
 #[derive(Clone, Debug)]
@@ -28,16 +28,21 @@ impl<S> Layer<S> for OpenReadyLayer {
             inner,
             granted: false,
             breaker: self.0.clone(),
+            waiting: None,
         }
     }
 }
 
 /// Ready while the circuit refuses; a call that passes after all waits inside of its future.
+///
+/// A task that waits for readiness is woken when the circuit opens. One that waits inside of a call is not: it was let
+/// pass, and only its own timeout ends it.
 #[derive(Debug)]
 pub struct OpenReady<S> {
     inner: S,
     granted: bool,
     breaker: CircuitBreaker,
+    waiting: Option<Waiting>,
 }
 
 /// A clone keeps no readiness: that belongs to the handle that was polled.
@@ -47,7 +52,25 @@ impl<S: Clone> Clone for OpenReady<S> {
             inner: self.inner.clone(),
             granted: false,
             breaker: self.breaker.clone(),
+            waiting: None,
         }
+    }
+}
+
+impl<S> OpenReady<S> {
+    /// Ready if the circuit refuses; else the task is woken when it does.
+    fn poll_refusal<E>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
+        let breaker = &self.breaker;
+        if !breaker.would_refuse() {
+            let waiting = self.waiting.get_or_insert_with(|| Waiting::new(breaker));
+            waiting.register(cx.waker());
+            // Asked again: it may have opened before there was anybody to be woken.
+            if !breaker.would_refuse() {
+                return Poll::Pending;
+            }
+        }
+        self.waiting = None;
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -59,15 +82,13 @@ impl<S: Service<Req> + Clone, Req> Service<Req> for OpenReady<S> {
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.granted = false;
-        match self.inner.poll_ready(cx) {
-            Poll::Ready(ready) => {
-                ready?;
-                self.granted = true;
-                Poll::Ready(Ok(()))
-            }
-            Poll::Pending if self.breaker.would_refuse() => Poll::Ready(Ok(())),
-            Poll::Pending => Poll::Pending,
+        let ready = self.inner.poll_ready(cx);
+        if ready.is_pending() {
+            return self.poll_refusal(cx);
         }
+        self.waiting = None;
+        self.granted = matches!(ready, Poll::Ready(Ok(())));
+        ready
     }
 
     #[inline]

@@ -17,6 +17,7 @@ use super::{
     state::State,
     switch::{Position, Switch, Turn},
     teller::Teller,
+    waiters::Waiters,
     window::{Ticks, Verdict},
     words::{Added, Gate, Pending},
 };
@@ -37,6 +38,7 @@ pub(super) struct Shared {
     pending: Pending,
     locked: Mutex<Locked>,
     pub(super) teller: Teller,
+    pub(super) waiters: Waiters,
 }
 
 pub(super) struct Locked {
@@ -105,6 +107,7 @@ impl Shared {
             }),
             pending: Pending::new(),
             teller,
+            waiters: Waiters::default(),
         };
         shared.show();
         shared
@@ -126,6 +129,9 @@ impl Shared {
 
     pub(super) fn set_shadow(&self, on: bool) {
         self.shadow.store(on, Ordering::Relaxed);
+        if !on {
+            self.waiters.wake();
+        }
     }
 
     /// Whether a call that came now would be refused.
@@ -349,6 +355,9 @@ impl Shared {
         let opened = matches!(change.to, State::Open | State::ForcedOpen);
         let number = self.turn(&mut locked, change);
         drop(locked);
+        if opened {
+            self.waiters.wake();
+        }
         let text = if opened {
             quietly(text).flatten()
         } else {

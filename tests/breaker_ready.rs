@@ -1,0 +1,178 @@
+//! Open before ready: an open circuit does not wait for the service to refuse.
+
+use std::{io, task::Poll};
+
+use http::Request;
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_keep::{
+    CircuitBreaker, Outcome, Rejection,
+    breaker::State,
+    testing::{Reply, Script, ScriptedBody, Strict, Wakes},
+};
+
+fn two_in_a_row() -> CircuitBreaker {
+    let builder = CircuitBreaker::builder("peer").consecutive_failures(2);
+    builder.build().expect("sound")
+}
+
+fn open(breaker: &CircuitBreaker) {
+    for _ in 0..2 {
+        let permit = breaker.try_acquire().expect("closed");
+        permit.settle(Outcome::Failure);
+    }
+    assert_eq!(breaker.state(), State::Open);
+}
+
+/// Never ready, and never called before it is.
+fn never_ready() -> Strict<Script> {
+    Strict::new(Script::new([Reply::ok()]).never_ready())
+}
+
+fn request() -> Request<ScriptedBody> {
+    Request::new(ScriptedBody::new())
+}
+
+fn poll_ready<S: Service<Request<ScriptedBody>>>(wakes: &Wakes, service: &mut S) -> Poll<bool> {
+    wakes.poll_ready(service).map(|ready| ready.is_ok())
+}
+
+#[tokio::test]
+async fn an_open_circuit_refuses_without_waiting_for_the_service() {
+    let (breaker, wakes) = (two_in_a_row(), Wakes::new());
+    let mut service = breaker.layer().client().layer(never_ready());
+    assert!(poll_ready(&wakes, &mut service).is_pending());
+    open(&breaker);
+    let error = wakes
+        .call(&mut service, request())
+        .await
+        .expect_err("refused");
+    let why = Rejection::find(&*error).expect("a rejection");
+    assert_eq!(why.guard(), "peer");
+}
+
+#[tokio::test]
+async fn one_that_closes_between_readiness_and_call_lets_the_call_wait() {
+    let (breaker, wakes) = (two_in_a_row(), Wakes::new());
+    let mut service = breaker.layer().client().layer(never_ready());
+    open(&breaker);
+    assert!(poll_ready(&wakes, &mut service).is_ready());
+    breaker.reset();
+    let mut call = Box::pin(service.call(request()));
+    assert!(
+        wakes.poll(call.as_mut()).is_pending(),
+        "and never calls it unready"
+    );
+}
+
+#[tokio::test]
+async fn whoever_waits_is_woken_when_the_circuit_opens_and_refused() {
+    let breaker = two_in_a_row();
+    let wakes = [(); 3].map(|()| Wakes::new());
+    let layer = breaker.layer().client();
+    let mut services = [(); 3].map(|()| layer.layer(never_ready()));
+    for (wakes, service) in wakes.iter().zip(&mut services) {
+        for _ in 0..3 {
+            assert!(poll_ready(wakes, service).is_pending());
+        }
+    }
+    breaker
+        .try_acquire()
+        .expect("closed")
+        .settle(Outcome::Success);
+    assert_eq!(wakes.each_ref().map(Wakes::count), [0, 0, 0]);
+    let [_, _, gone] = &mut services;
+    *gone = layer.layer(never_ready());
+    open(&breaker);
+    assert_eq!(
+        wakes.each_ref().map(Wakes::count),
+        [1, 1, 0],
+        "the third is gone"
+    );
+    for (wakes, service) in wakes.iter().zip(&mut services) {
+        wakes.call(service, request()).await.expect_err("refused");
+    }
+    breaker.reset();
+    open(&breaker);
+    assert_eq!(
+        wakes.each_ref().map(Wakes::count),
+        [1, 1, 0],
+        "nobody waits"
+    );
+}
+
+#[tokio::test]
+async fn the_task_that_polled_last_is_woken_and_a_ready_one_is_not() {
+    let (breaker, first, last) = (two_in_a_row(), Wakes::new(), Wakes::new());
+    let mut service = breaker.layer().client().layer(never_ready());
+    assert!(poll_ready(&first, &mut service).is_pending());
+    assert!(poll_ready(&last, &mut service).is_pending());
+    let script: Script = Script::new([Reply::ok()]);
+    let mut late = breaker.layer().client().layer(script.unready(1));
+    let ready = Wakes::new();
+    assert!(poll_ready(&ready, &mut late).is_pending());
+    assert!(poll_ready(&ready, &mut late).is_ready());
+    let own = ready.count();
+    open(&breaker);
+    assert_eq!((first.count(), last.count(), ready.count()), (0, 1, own));
+}
+
+#[tokio::test]
+async fn a_forced_circuit_and_the_end_of_a_shadow_wake_too() {
+    let (breaker, wakes) = (two_in_a_row(), Wakes::new());
+    let mut service = breaker.layer().client().layer(never_ready());
+    assert!(poll_ready(&wakes, &mut service).is_pending());
+    breaker.force_open();
+    assert_eq!(wakes.count(), 1);
+    breaker.set_shadow(true);
+    assert!(poll_ready(&wakes, &mut service).is_pending());
+    breaker.set_shadow(false);
+    assert_eq!(wakes.count(), 2);
+    assert!(poll_ready(&wakes, &mut service).is_ready());
+}
+
+#[tokio::test]
+async fn back_pressure_waits_for_a_service_that_need_not_be_clone() {
+    struct Once(bool);
+    impl Service<u32> for Once {
+        type Response = u32;
+        type Error = io::Error;
+        type Future = std::future::Ready<io::Result<u32>>;
+        fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> Poll<io::Result<()>> {
+            if self.0 {
+                Poll::Ready(Ok(()))
+            } else {
+                Poll::Pending
+            }
+        }
+        fn call(&mut self, n: u32) -> Self::Future {
+            std::future::ready(Ok(n))
+        }
+    }
+    let (breaker, wakes) = (two_in_a_row(), Wakes::new());
+    let layer = breaker.layer().back_pressure().any();
+    assert_eq!(layer.layer(Once(true)).oneshot(7).await.expect("7"), 7);
+    open(&breaker);
+    assert!(wakes.poll_ready(&mut layer.layer(Once(false))).is_pending());
+    layer
+        .layer(Once(true))
+        .oneshot(7)
+        .await
+        .expect_err("refused");
+}
+
+#[tokio::test]
+async fn a_ready_service_is_called_as_it_is_and_judged_as_one_likes() {
+    let breaker = two_in_a_row();
+    let inner = service_fn(|n: u32| async move { Ok::<_, io::Error>(n) });
+    let service = breaker.layer().any().layer(inner);
+    for service in [service.clone(), service] {
+        assert_eq!(service.oneshot(7).await.expect("7"), 7);
+    }
+    let strict = breaker
+        .layer()
+        .any()
+        .classify(|_: &tower_keep::call::Ending<'_>| Outcome::Failure);
+    assert_eq!(strict.layer(inner).oneshot(7).await.expect("7"), 7);
+    let counts = breaker.counts();
+    assert_eq!((counts.calls, counts.failures), (3, 1));
+}
