@@ -12,15 +12,41 @@
 //! | closed | pass and are counted | the failure rate, the slow rate or the failures in a row reach their limit |
 //! | open | are refused | its time is over and a call comes; the time doubles with each failed recovery |
 //! | half open | the probes pass, the rest is refused | enough probes succeeded, too many failed, or their time is over |
-//! | forced open, disabled | are refused, or pass uncounted | [`reset`](CircuitBreaker::reset) |
+//! | forced open, disabled | are refused, or pass uncounted | [`reset`](CircuitBreaker::reset), or its [`Switch`] is back |
 //!
 //! `Failure`, `TimedOut`, `Panicked` and `Overload` are failures, and so is a service that fails to become ready.
 //! `Ignored` and `Rejected` count nothing and give a probe back; so does `Cancelled`, unless the call lasted the
 //! [slow limit](CircuitBreakerBuilder::slow_call). A result that comes after the state has changed counts nothing.
 //!
-//! Each transition is an event of the target `tower_keep::breaker`, a count in
-//! `tower_keep_breaker_transitions_total`, a change of `tower_keep_breaker_state{breaker, state}` and an item
-//! for [subscribers](CircuitBreaker::subscribe), in order.
+//! # Which one
+//!
+//! | for | there is |
+//! |---|---|
+//! | a service: tower, axum, tonic, hyper | [`CircuitBreaker::layer`], open before ready |
+//! | a service that is not `Clone`, or where callers had better wait | [`back_pressure`](BreakerLayers::back_pressure) |
+//! | one of several guards in a tuple | the breaker itself, and [`open_ready`](CircuitBreaker::open_ready) |
+//! | a future, a closure | [`call`](CircuitBreaker::call), [`run`](CircuitBreaker::run); `_any` where the error is no `Error` |
+//! | anything else | [`try_acquire`](CircuitBreaker::try_acquire) |
+//! | names that the program knows | [`breaker`](breaker()), [`Breakers`] |
+//! | keys that callers send: hosts, tenants | [`KeyedBreaker`] |
+//! | an operator, a feature flag | [`Switch`], [`force_open`](CircuitBreaker::force_open), [`disable`](CircuitBreaker::disable) |
+//! | a peer that says when to come back | [`heed_retry_after`](CircuitBreakerBuilder::heed_retry_after), [`open_for`](CircuitBreaker::open_for) |
+//!
+//! Open before ready means that an open circuit refuses although the service is not ready - a service that is down
+//! hardly ever is - and that a task which waits for readiness is woken and refused when the circuit opens.
+//!
+//! # What it tells
+//!
+//! Each transition is an event of the target `tower_keep::breaker` - opening, forcing and disabling are warnings - and an
+//! item for [subscribers](CircuitBreaker::subscribe), in order, with what the failing call said. The
+//! [registry](crate::registry) lists every breaker with its figures.
+//!
+//! | metric | labels |
+//! |---|---|
+//! | `tower_keep_breaker_state` | `breaker`, `state`: 1 for the state that it is in; for keys, how many are |
+//! | `tower_keep_breaker_transitions_total` | `breaker`, `to`, `reason` |
+//! | `tower_keep_breaker_refusals_total` | `breaker` |
+//! | `tower_keep_breaker_evictions_total` | `breaker`: keys that made room for others |
 //!
 //! # Clones
 //!
@@ -28,7 +54,7 @@
 //!
 //! # Cancellation
 //!
-//! A permit, future or body that is dropped settles as cancelled.
+//! A permit, future or body that is dropped settles as cancelled. A handle that is dropped while it waits is not woken.
 //!
 //! # Example
 //!

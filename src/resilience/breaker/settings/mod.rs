@@ -1,3 +1,5 @@
+mod check;
+
 use std::{sync::Arc, time::Duration};
 
 use super::{
@@ -15,10 +17,6 @@ const WINDOW: (Duration, usize) = (Duration::from_secs(30), 10);
 /// Hystrix' minimum: with fewer, a rate says little.
 const MIN_CALLS: u32 = 20;
 const PROBES: u32 = 3;
-/// Three probes may hold up a few callers; more than that is traffic.
-const MAX_PROBES: u32 = 1_000;
-const MAX_BUCKETS: usize = 1_000;
-const MAX_COUNT: usize = 10_000;
 
 /// What the latest calls are.
 #[derive(Clone, Copy, Debug)]
@@ -306,96 +304,4 @@ impl CircuitBreakerBuilder {
             switch: self.switch,
         })
     }
-
-    fn check(&mut self) -> Result<(), InvalidSetting> {
-        let owner = format!("breaker {:?}", self.name);
-        let wrong =
-            |field, got: String, must: &str| Err(InvalidSetting::new(&*owner, field, got, must));
-        let s = &mut self.settings;
-        let room = match s.window {
-            WindowKind::Time(window, buckets) => {
-                if !(1..=MAX_BUCKETS).contains(&buckets) {
-                    return wrong(
-                        "time_window",
-                        format!("in {buckets} buckets"),
-                        "in 1 to 1000 buckets",
-                    );
-                }
-                if window / (buckets as u32) < Duration::from_millis(1) {
-                    let got = format!("{window:?} in {buckets} buckets");
-                    return wrong("time_window", got, "at least a millisecond for each bucket");
-                }
-                u32::MAX
-            }
-            WindowKind::Count(calls) if (1..=MAX_COUNT).contains(&calls) => calls as u32,
-            WindowKind::Count(calls) => {
-                return wrong("count_window", calls.to_string(), "1 to 10000");
-            }
-        };
-        s.min_calls = self.min_calls.unwrap_or(MIN_CALLS.min(room));
-        if s.min_calls == 0 || s.min_calls > room {
-            let must = format!("1 to {room}, which is all that the window holds");
-            return wrong("minimum_calls", s.min_calls.to_string(), &must);
-        }
-        for (field, rate) in [
-            ("failure_rate", s.failure_rate),
-            ("slow_rate", s.slow_rate),
-            ("probe_ratio", Some(s.probe_ratio)),
-        ] {
-            if let Some(rate) = rate {
-                positive_fraction(&owner, field, rate)?;
-            }
-        }
-        crate::call::fraction(&owner, "open_jitter", s.open_jitter)?;
-        if s.consecutive == Some(0) {
-            return wrong("consecutive_failures", "0".into(), "at least 1");
-        }
-        if s.slow_rate.is_some() && s.slow_limit.is_none() {
-            return wrong(
-                "slow_call",
-                "not set".into(),
-                "set, or slow_rate means nothing",
-            );
-        }
-        self.max_open_time
-            .get_or_insert(s.max_open_time.max(s.open_time));
-        s.max_open_time = self.max_open_time.unwrap_or_default();
-        for (field, time) in [
-            ("slow_call", s.slow_limit),
-            ("open_time", Some(s.open_time)),
-            ("probe_limit", s.probe_limit),
-            ("heed_retry_after", self.heed.retry_after),
-            ("heed_head", self.heed.head.as_ref().map(|head| head.0)),
-        ] {
-            if time == Some(Duration::ZERO) {
-                return wrong(field, "0s".into(), "above zero");
-            }
-        }
-        if s.max_open_time < s.open_time {
-            let must = format!("at least open_time, {:?}", s.open_time);
-            return wrong("max_open_time", format!("{:?}", s.max_open_time), &must);
-        }
-        if !(s.open_growth >= 1.0 && s.open_growth.is_finite()) {
-            return wrong("open_growth", s.open_growth.to_string(), "at least 1");
-        }
-        if !(1..=MAX_PROBES).contains(&s.probes) {
-            return wrong("probes", s.probes.to_string(), "1 to 1000");
-        }
-        let meets = |good: &u32| f64::from(*good) / f64::from(s.probes) >= s.probe_ratio;
-        s.probes_needed = (1..=s.probes).find(meets).unwrap_or(s.probes);
-        Ok(())
-    }
-}
-
-fn positive_fraction(owner: &str, field: &'static str, rate: f64) -> Result<(), InvalidSetting> {
-    if rate > 0.0 && rate <= 1.0 {
-        return Ok(());
-    }
-    let hint = if rate > 1.0 && rate <= 100.0 {
-        format!(" (a fraction; did you mean {}?)", rate / 100.0)
-    } else {
-        " (a fraction)".to_owned()
-    };
-    let must = format!("above 0 and at most 1{hint}");
-    Err(InvalidSetting::new(owner, field, rate, must))
 }

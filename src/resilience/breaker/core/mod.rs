@@ -1,5 +1,8 @@
 //! When a circuit opens, lets probes through and closes. Decides only: no clock, no lock, no await, no log.
 
+mod orders;
+mod trial;
+
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -245,71 +248,6 @@ impl Core {
         }
     }
 
-    fn tried(&mut self, verdict: Verdict, now: Instant) -> Option<Change> {
-        let slow_is_bad = self.settings.slow_rate.is_some();
-        let Phase::Trying(trying) = &mut self.phase else {
-            return None;
-        };
-        if verdict.failed() || (verdict.slow() && slow_is_bad) {
-            trying.bad += 1;
-        } else {
-            trying.good += 1;
-        }
-        if trying.good >= self.settings.probes_needed {
-            Some(self.close(Reason::ProbesSucceeded, now))
-        } else if trying.bad > self.settings.probes - self.settings.probes_needed {
-            Some(self.trip(Reason::ProbesFailed, now))
-        } else {
-            None
-        }
-    }
-
-    /// What the probes say when their time is over: those still out have failed. `None` if there were none.
-    fn verdict_at_limit(&self, trying: &Trying) -> Option<bool> {
-        let all = trying.good + trying.bad + trying.in_flight;
-        (all > 0).then(|| f64::from(trying.good) / f64::from(all) >= self.settings.probe_ratio)
-    }
-
-    fn expire(&mut self, now: Instant) -> Option<Change> {
-        let limit = self.probe_limit();
-        let Phase::Trying(trying) = &self.phase else {
-            return None;
-        };
-        if now < trying.until {
-            return None;
-        }
-        match self.verdict_at_limit(trying) {
-            Some(true) => Some(self.close(Reason::ProbesSucceeded, now)),
-            Some(false) => Some(self.trip(Reason::ProbeLimit, now)),
-            // Nobody came, or every probe was given back: nothing is known, and nothing is out that could
-            // come late. The phase begins anew, or a caller that comes rarely would never get through.
-            None => {
-                self.phase = Phase::Trying(Trying {
-                    until: later(now, limit),
-                    in_flight: 0,
-                    good: 0,
-                    bad: 0,
-                });
-                None
-            }
-        }
-    }
-
-    fn probe_limit(&self) -> Duration {
-        self.settings.probe_limit.unwrap_or(self.settings.open_time)
-    }
-
-    fn try_out(&mut self, now: Instant) -> Change {
-        let until = later(now, self.probe_limit());
-        let phase = Phase::Trying(Trying {
-            until,
-            in_flight: 0,
-            good: 0,
-            bad: 0,
-        });
-        self.turn(phase, Reason::OpenTimeOver, now)
-    }
-
     fn close(&mut self, reason: Reason, now: Instant) -> Change {
         let change = self.turn(Phase::Closed { since: now }, reason, now);
         self.window.clear();
@@ -354,78 +292,6 @@ impl Core {
             };
             healthy = rest;
             self.level -= 1;
-        }
-    }
-
-    /// Opens until then, if that is later than it would have been; forced states stay.
-    pub(super) fn open_until(&mut self, until: Instant, now: Instant) -> Option<Change> {
-        self.open_because(Reason::Told, until, now)
-    }
-
-    /// Opens for as long as a peer has asked for in its answer to a call of this generation. While the circuit is
-    /// open, any answer may prolong that; otherwise, late ones count nothing.
-    pub(super) fn heed(&mut self, generation: u64, wait: Duration, now: Instant) -> Option<Change> {
-        let late = generation != self.generation && !matches!(self.phase, Phase::Open { .. });
-        if late {
-            return None;
-        }
-        self.open_because(Reason::Hinted, later(now, wait), now)
-    }
-
-    fn open_because(&mut self, reason: Reason, until: Instant, now: Instant) -> Option<Change> {
-        match &mut self.phase {
-            Phase::ForcedOpen | Phase::Disabled => None,
-            Phase::Open { until: present } => {
-                *present = until.max(*present);
-                None
-            }
-            Phase::Closed { .. } | Phase::Trying(_) if until <= now => None,
-            _ => Some(self.open(until - now, reason, now)),
-        }
-    }
-
-    pub(super) fn force_open(&mut self, now: Instant) -> Option<Change> {
-        self.by_hand = Position::ForcedOpen;
-        self.obey(Reason::Forced, now)
-    }
-
-    pub(super) fn disable(&mut self, now: Instant) -> Option<Change> {
-        self.by_hand = Position::Disabled;
-        self.obey(Reason::Disabled, now)
-    }
-
-    pub(super) fn switch(&mut self, position: Position, now: Instant) -> Option<Change> {
-        self.by_switch = position;
-        self.obey(Reason::Switched, now)
-    }
-
-    /// Closed as on the first day, unless a switch is thrown. Late results of a closed circuit do not survive it
-    /// either.
-    pub(super) fn reset(&mut self, now: Instant) -> Option<Change> {
-        self.by_hand = Position::Normal;
-        self.level = 0;
-        if self.by_switch != Position::Normal {
-            return None;
-        }
-        Some(self.close(Reason::Reset, now))
-    }
-
-    fn obey(&mut self, reason: Reason, now: Instant) -> Option<Change> {
-        let told = match self.by_switch {
-            Position::Normal => self.by_hand,
-            thrown => thrown,
-        };
-        match (told, self.state()) {
-            (Position::ForcedOpen, State::ForcedOpen) | (Position::Disabled, State::Disabled) => {
-                None
-            }
-            (Position::ForcedOpen, _) => Some(self.turn(Phase::ForcedOpen, reason, now)),
-            (Position::Disabled, _) => Some(self.turn(Phase::Disabled, reason, now)),
-            (Position::Normal, State::ForcedOpen | State::Disabled) => {
-                self.level = 0;
-                Some(self.close(reason, now))
-            }
-            (Position::Normal, _) => None,
         }
     }
 
