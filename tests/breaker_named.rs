@@ -82,6 +82,9 @@ fn names_beyond_the_limit_share_a_breaker() {
     assert_eq!(breakers.get_or_create("a").state(), State::Open);
     fail(&breakers.get_or_create("c"));
     assert_eq!(breakers.get_or_create("d").state(), State::Open);
+    assert_eq!(breakers.get("_OTHER").expect("made").state(), State::Open);
+    assert!(breakers.reset("_OTHER"));
+    assert_eq!(breakers.get_or_create("_OTHER").state(), State::Closed);
     breakers.insert(CircuitBreaker::builder("e").build().expect("sound"));
     assert_eq!(breakers.names(), ["_OTHER", "a", "b", "e"]);
     breakers.remove("a").expect("it was there");

@@ -29,7 +29,7 @@ impl CircuitBreaker {
     }
 
     pub(super) fn make(plan: Plan) -> Self {
-        let shared = Shared::shared(plan, Teller::new());
+        let shared = Shared::entered(plan, Teller::new());
         registry::enter(&shared);
         CircuitBreaker { shared }
     }
@@ -37,7 +37,7 @@ impl CircuitBreaker {
     /// One of the breakers of many keys: it is listed with them, not by itself.
     pub(super) fn seated(plan: Plan, seat: Seat) -> Self {
         CircuitBreaker {
-            shared: Shared::shared(plan, Teller::seated(seat)),
+            shared: Shared::entered(plan, Teller::seated(seat)),
         }
     }
 

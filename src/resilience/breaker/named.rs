@@ -176,7 +176,8 @@ impl Breakers {
             if let Some(breaker) = named.get(name) {
                 return breaker.clone();
             }
-            if named.len() >= self.shared.max_names || name.len() > LONGEST_NAME {
+            let full = named.len() >= self.shared.max_names;
+            if full || name.len() > LONGEST_NAME || name == OVERFLOW {
                 drop(named);
                 return self.overflow();
             }
@@ -193,7 +194,9 @@ impl Breakers {
 
     /// The breaker of that name, if there is one.
     pub fn get(&self, name: &str) -> Option<CircuitBreaker> {
-        self.named().get(name).cloned()
+        let found = self.named().get(name).cloned();
+        let overflow = || self.shared.overflow.get().filter(|_| name == OVERFLOW);
+        found.or_else(|| overflow().cloned())
     }
 
     /// Adds a breaker that was built elsewhere, under its own name; gives back the one that had it.

@@ -61,7 +61,7 @@ pub struct BreakerPermit {
 
 impl Shared {
     /// Made, and entered where it obeys.
-    pub(super) fn shared(mut plan: Plan, teller: Teller) -> Arc<Self> {
+    pub(super) fn entered(mut plan: Plan, teller: Teller) -> Arc<Self> {
         let switch = plan.switch.take();
         let turn = switch.as_ref().map(Switch::now).unwrap_or_default();
         let shared = Arc::new(Shared::new(plan, turn, teller));
