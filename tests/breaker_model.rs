@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tokio::time::Instant;
 use tower_keep::{
     CircuitBreaker, Guard, Outcome,
-    breaker::{BreakerPermit, State},
+    breaker::{BreakerPermit, Position, State, Switch},
     call::{End, Moment},
     guard::Admit,
 };
@@ -19,6 +19,8 @@ const MIN_CALLS: usize = 4;
 const IN_A_ROW: u32 = 6;
 const PROBES: u32 = 3;
 
+const POSITIONS: [Position; 3] = [Position::Normal, Position::ForcedOpen, Position::Disabled];
+
 #[derive(Clone, Debug)]
 enum Step {
     Admit,
@@ -28,6 +30,7 @@ enum Step {
     ForceOpen,
     Disable,
     Reset,
+    Switch(Position),
     OpenFor(u64),
 }
 
@@ -44,6 +47,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (1..400_u64).prop_map(Step::Advance),
         1 => (1..5_000_u64).prop_map(Step::Advance),
         1 => prop_oneof![Just(Step::ForceOpen), Just(Step::Disable), Just(Step::Reset)],
+        1 => prop::sample::select(&POSITIONS[..]).prop_map(Step::Switch),
         1 => (1..500_u64).prop_map(Step::OpenFor),
     ]
 }
@@ -69,9 +73,29 @@ struct Model {
     generation: u32,
     seen: Vec<(u64, bool, bool)>,
     row: u32,
+    /// What it was told by hand, and by the switch, which comes first.
+    by_hand: Position,
+    by_switch: Position,
 }
 
 impl Model {
+    fn obey(&mut self) {
+        let told = match self.by_switch {
+            Position::Normal => self.by_hand,
+            thrown => thrown,
+        };
+        let held = matches!(self.phase, Phase::Forced | Phase::Disabled);
+        let phase = match told {
+            Position::ForcedOpen => Phase::Forced,
+            Position::Disabled => Phase::Disabled,
+            _ if held => Phase::Closed,
+            _ => return,
+        };
+        if self.phase != phase {
+            self.turn(phase);
+        }
+    }
+
     fn window(&self, now: u64) -> Vec<(u64, bool, bool)> {
         match self.count_window {
             Some(limit) => self.seen[self.seen.len().saturating_sub(limit)..].to_vec(),
@@ -203,6 +227,7 @@ struct Out {
 
 struct Pair {
     breaker: CircuitBreaker,
+    switch: Switch,
     model: Model,
     start: Instant,
     now: u64,
@@ -211,7 +236,8 @@ struct Pair {
 
 impl Pair {
     fn new(count_window: Option<usize>) -> Pair {
-        let builder = CircuitBreaker::builder("model");
+        let switch = Switch::new();
+        let builder = CircuitBreaker::builder("model").switch(&switch);
         let builder = match count_window {
             Some(calls) => builder.count_window(calls),
             None => builder.time_window(Duration::from_millis(BUCKET * BUCKETS), BUCKETS as usize),
@@ -232,9 +258,12 @@ impl Pair {
             generation: 0,
             seen: Vec::new(),
             row: 0,
+            by_hand: Position::Normal,
+            by_switch: Position::Normal,
         };
         Pair {
             breaker,
+            switch,
             model,
             start: Instant::now(),
             now: 0,
@@ -286,19 +315,25 @@ impl Pair {
             Step::Advance(by) => self.advance(by).await,
             Step::ForceOpen => {
                 self.breaker.force_open();
-                if self.model.phase != Phase::Forced {
-                    self.model.turn(Phase::Forced);
-                }
+                self.model.by_hand = Position::ForcedOpen;
+                self.model.obey();
             }
             Step::Disable => {
                 self.breaker.disable();
-                if self.model.phase != Phase::Disabled {
-                    self.model.turn(Phase::Disabled);
-                }
+                self.model.by_hand = Position::Disabled;
+                self.model.obey();
             }
             Step::Reset => {
                 self.breaker.reset();
-                self.model.turn(Phase::Closed);
+                self.model.by_hand = Position::Normal;
+                if self.model.by_switch == Position::Normal {
+                    self.model.turn(Phase::Closed);
+                }
+            }
+            Step::Switch(position) => {
+                self.switch.turn(position);
+                self.model.by_switch = position;
+                self.model.obey();
             }
             Step::OpenFor(time) => {
                 self.breaker.open_for(Duration::from_millis(time));
@@ -368,6 +403,7 @@ proptest! {
                 pair.run(step).await;
             }
             if matches!(pair.breaker.state(), State::ForcedOpen | State::Disabled) {
+                pair.run(Step::Switch(Position::Normal)).await;
                 pair.run(Step::Reset).await;
             }
             // Whatever is still out stays out: a hung call must not hold it up for ever.

@@ -123,3 +123,89 @@ impl<K: Hash + Eq> Shelf<K> {
         gone
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Outcome;
+
+    fn closed() -> CircuitBreaker {
+        let builder = CircuitBreaker::builder("b").consecutive_failures(1);
+        builder.build().expect("sound")
+    }
+
+    fn open() -> CircuitBreaker {
+        let breaker = closed();
+        breaker
+            .try_acquire()
+            .expect("closed")
+            .settle(Outcome::Failure);
+        breaker
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Use(u8),
+        Put { key: u8, open: bool, held: bool },
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0..12_u8).prop_map(Step::Use),
+            (0..12_u8, any::<bool>(), any::<bool>()).prop_map(|(key, open, held)| Step::Put {
+                key,
+                open,
+                held
+            }),
+        ]
+    }
+
+    proptest! {
+        /// Against a list that is searched for the one whose loss is least and whose use is longest ago.
+        #[test]
+        fn it_loses_what_a_list_would_lose(steps in prop::collection::vec(step(), 1..60)) {
+            const MOST: usize = 5;
+            let mut shelf = Shelf::new(MOST);
+            let mut handles = Vec::new();
+            // Oldest use first: the key, and what would be lost with it.
+            let mut list: Vec<(u8, Loss)> = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Use(key) => {
+                        let at = list.iter().position(|kept| kept.0 == key);
+                        prop_assert_eq!(shelf.find(&key).is_some(), at.is_some());
+                        if let Some(at) = at {
+                            let kept = list.remove(at);
+                            list.push(kept);
+                        }
+                    }
+                    Step::Put { key, .. } if list.iter().any(|kept| kept.0 == key) => {}
+                    Step::Put { key, open: is_open, held } => {
+                        let breaker = if is_open { open() } else { closed() };
+                        if held {
+                            handles.push(breaker.clone());
+                        }
+                        if list.len() == MOST {
+                            let least = list.iter().map(|kept| kept.1).min().expect("full");
+                            let at = list.iter().position(|kept| kept.1 == least);
+                            list.remove(at.expect("the least"));
+                        }
+                        list.push((key, match (is_open, held) {
+                            (true, _) => Loss::Open,
+                            (false, true) => Loss::Closed,
+                            (false, false) => Loss::Idle,
+                        }));
+                        shelf.put(key, breaker);
+                    }
+                }
+                let mut kept: Vec<u8> = shelf.iter().map(|kept| *kept.0).collect();
+                let mut expected: Vec<u8> = list.iter().map(|kept| kept.0).collect();
+                kept.sort_unstable();
+                expected.sort_unstable();
+                prop_assert_eq!(kept, expected);
+            }
+        }
+    }
+}
