@@ -50,6 +50,7 @@
 //! |---|---|
 //! | `axum` | `MatchedPath` as the route label, the [`Context`] extractor |
 //! | `tonic` | `tonic::Status` in error records, `GrpcMethod` as the client's method label |
+//! | `hyper` | retries know by hyper's errors which requests were never sent |
 //! | `tower` | tower's own timeout and load-shed errors are told apart from failures |
 //! | `logging` | one call to set up `tracing`, and the layer to build one's own subscriber with |
 //! | `serde` | `Serialize` for error groups and guards |

@@ -30,7 +30,7 @@ pub use rejection::{Name, Rejection, RejectionKind};
 pub use setting::InvalidSetting;
 
 pub(crate) use classify::judged;
-pub(crate) use error::{is_overload, is_timeout, view};
+pub(crate) use error::{chain, is_overload, is_timeout, view};
 pub(crate) use panics::{Inside, Payload, Seen, Thrown, calls, caught, caught_service};
 pub(crate) use quiet::{hook_panicked, panic_message, quietly};
 pub(crate) use setting::fraction;

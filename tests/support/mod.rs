@@ -2,6 +2,7 @@
 //! ended, one that refuses, and a subscriber and a recorder that remember.
 #![allow(dead_code)] // each test file uses its part of it
 
+pub mod frames;
 pub mod guards;
 pub mod logs;
 pub mod meter;

@@ -4,7 +4,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::{
     Reservation, Retry, Spent,
-    policy::{Advice, Plan, Policy, Refusal},
+    policy::{Advice, Plan, Policy, Refusal, Unsent},
 };
 use crate::{
     call::{Moment, Outcome},
@@ -50,12 +50,23 @@ pub(super) struct Course {
 #[derive(Debug)]
 pub(super) struct Pause {
     delay: Duration,
-    reservation: Option<Reservation>,
+    then: Then,
+}
+
+/// What comes after a pause.
+#[derive(Debug)]
+enum Then {
+    /// Another attempt, and what was taken for it.
+    Another(Option<Reservation>),
+    /// The same attempt once more: nothing has come of it.
+    Same,
 }
 
 impl Pause {
-    pub(super) fn sleep(&self) -> Sleep {
-        sleep(self.delay)
+    /// None where there is nothing to wait for.
+    pub(super) fn sleep(&self) -> Option<Sleep> {
+        let at_once = self.delay.is_zero() && matches!(self.then, Then::Same);
+        (!at_once).then(|| sleep(self.delay))
     }
 }
 
@@ -99,8 +110,10 @@ impl Course {
 
     /// The attempt after the pause begins.
     pub(super) fn resume(&mut self, pause: Pause, own: Option<&Context>) -> Start {
-        self.spent = pause.reservation.map(Reservation::spend);
-        self.plan.begin();
+        if let Then::Another(reservation) = pause.then {
+            self.spent = reservation.map(Reservation::spend);
+            self.plan.begin();
+        }
         self.start(own)
     }
 
@@ -149,7 +162,7 @@ impl Course {
     /// An attempt has succeeded.
     pub(super) fn succeeded(&mut self) {
         self.settle(Outcome::Success);
-        if self.plan.made() > 1 {
+        if self.plan.was_repeated() {
             self.retry.shared.count_recovered();
         }
     }
@@ -174,6 +187,17 @@ impl Course {
         }
     }
 
+    /// Nothing has come of an attempt: what comes before it is repeated for free, if it may be.
+    pub(super) fn unsent(&mut self, how: Unsent) -> Option<Pause> {
+        self.heed(None);
+        let shared = &self.retry.shared;
+        let (policy, chance) = (&shared.policy, &shared.chance);
+        let delay = self.plan.next_free(how, Instant::now, policy, chance)?;
+        shared.count_free(delay, self.plan.made());
+        let then = Then::Same;
+        Some(Pause { delay, then })
+    }
+
     fn next(&mut self, outcome: Outcome, advice: Advice) -> Result<Pause, Option<Refusal>> {
         let (now, shared) = (Moment::default(), &self.retry.shared);
         let clock = || now.now();
@@ -185,7 +209,8 @@ impl Course {
             Some(budget) => Some(budget.reserve(outcome, &now).ok_or(Some(Refusal::Budget))?),
             None => None,
         };
-        Ok(Pause { delay, reservation })
+        let then = Then::Another(reservation);
+        Ok(Pause { delay, then })
     }
 
     fn settle(&mut self, outcome: Outcome) {

@@ -24,11 +24,29 @@
 //! [`repeatable`](RetryLayer::repeatable) says; its body is streamed, and kept up to 64 KiB. Retries carry their
 //! [`Attempt`] in the request's extensions, and their context if one was there.
 //!
+//! # What was never sent
+//!
+//! Some errors prove that nothing has come of an HTTP request. It is then sent again for free, whatever its method:
+//! at most twice in a call, counted against neither attempts nor budget. After that it counts like any failure,
+//! but still needs no leave to be repeated.
+//!
+//! | proof | known by | sent again |
+//! |---|---|---|
+//! | no connection came about | [`ConnectionRefused`](std::io::ErrorKind::ConnectionRefused); tonic's `ConnectError` (feature `tonic`); hyper-util's `is_connect` (feature `hyper`); [`never_sent`](RetryLayer::never_sent) | after the backoff |
+//! | the connection was closed before the request was begun | hyper's `is_canceled` (feature `hyper`) | at once |
+//! | the peer says so: `REFUSED_STREAM`, or a `GOAWAY` that leaves it out | h2's errors (feature `hyper`) | at once, and only once |
+//!
+//! Clients do some of it themselves: hyper-util's takes another connection where a reused one proves to be closed.
+//! [`free_repeats`](RetryLayer::free_repeats) switches it off.
+//!
+//! # Metrics
+//!
 //! A failure that is not followed by another attempt is counted by its [reason](Refusal).
 //!
 //! | metric | labels |
 //! |---|---|
 //! | `tower_keep_retries_total` | `retry`: the name |
+//! | `tower_keep_retries_free_total` | `retry` |
 //! | `tower_keep_retries_recovered_total` | `retry` |
 //! | `tower_keep_retries_refused_total` | `retry`, `reason`: `limit`, `budget`, `deadline`, `hint`, `not_repeatable`, `not_ready` |
 //!

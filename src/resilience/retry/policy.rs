@@ -127,10 +127,27 @@ pub(super) fn judge_any<E: 'static>(error: &E) -> Judged {
     view(error).map_or((Outcome::Failure, None), judge_error)
 }
 
+/// How it is known that nothing has come of a request, so that it may be sent again whatever it asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unsent {
+    /// There was no connection to send it over.
+    Unconnected,
+    /// The connection was closed before it was begun.
+    Unbegun,
+    /// It has left, and the peer says that it has done nothing about it.
+    Refused,
+}
+
+/// How often a call is repeated for free. Two connections may have been stale at once; who cannot get one request
+/// through three is no longer unlucky, and goes by attempts and budget like everybody else.
+const MOST_FREE: u32 = 2;
+
 /// Where one call stands.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     made: u32,
+    free: u32,
+    refused: bool,
     deadline: Option<Instant>,
     /// Made at the first failure; most calls need none.
     delays: Option<Delays>,
@@ -185,11 +202,52 @@ impl Plan {
             // Not sooner than asked, and those who were told the same moment not all at once.
             Some(wait) => wait.saturating_add(delays.next_spread()),
         };
-        let deadline = self.deadline;
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(now()));
-        match left {
-            Some(left) if delay.saturating_add(TICK) > left => Err(Some(Refusal::Deadline)),
-            _ => Ok(delay),
+        if self.has_time_for(delay, now) {
+            Ok(delay)
+        } else {
+            Err(Some(Refusal::Deadline))
         }
+    }
+
+    /// How long to wait before the same attempt is made again, if it is to be.
+    pub(super) fn next_free(
+        &mut self,
+        how: Unsent,
+        now: impl FnOnce() -> Instant,
+        policy: &Policy,
+        chance: &Chance,
+    ) -> Option<Duration> {
+        // A peer that refuses may have seen the request: gRPC's proposal A6 allows one such repetition.
+        let again = how == Unsent::Refused && self.refused;
+        if again || self.free >= MOST_FREE {
+            return None;
+        }
+        let delay = match how {
+            // Another connection is at hand, or soon made.
+            Unsent::Unbegun | Unsent::Refused => Duration::ZERO,
+            // A peer that cannot be reached is not reached a moment later either.
+            Unsent::Unconnected => self
+                .delays
+                .get_or_insert_with(|| policy.backoff.delays_from(chance))
+                .next_delay(),
+        };
+        if !self.has_time_for(delay, now) {
+            return None;
+        }
+        self.free += 1;
+        self.refused |= how == Unsent::Refused;
+        Some(delay)
+    }
+
+    /// Whether it took more than one sending.
+    pub(super) fn was_repeated(&self) -> bool {
+        self.made > 1 || self.free > 0
+    }
+
+    fn has_time_for(&self, delay: Duration, now: impl FnOnce() -> Instant) -> bool {
+        let left = self
+            .deadline
+            .map(|end| end.saturating_duration_since(now()));
+        left.is_none_or(|left| delay.saturating_add(TICK) <= left)
     }
 }

@@ -34,6 +34,7 @@ pub(super) struct Shared {
 
 struct Meters {
     retries: Counter,
+    free: Counter,
     recovered: Counter,
     refused: [Counter; Refusal::ALL.len()],
 }
@@ -102,6 +103,19 @@ impl Shared {
         });
     }
 
+    pub(super) fn count_free(&self, delay: Duration, attempt: u32) {
+        quietly(|| {
+            self.metered(|meters| meters.free.increment(1));
+            tracing::debug!(
+                target: "tower_keep::retry",
+                retry = self.name.as_str(),
+                attempt,
+                delay_ms = delay.as_secs_f64() * 1e3,
+                "request was not sent, sending it again"
+            );
+        });
+    }
+
     pub(super) fn count_recovered(&self) {
         quietly(|| self.metered(|meters| meters.recovered.increment(1)));
     }
@@ -136,6 +150,11 @@ impl Meters {
             "Attempts beyond the first."
         );
         metrics::describe_counter!(
+            "tower_keep_retries_free_total",
+            Unit::Count,
+            "Attempts made again because nothing had come of the request."
+        );
+        metrics::describe_counter!(
             "tower_keep_retries_recovered_total",
             Unit::Count,
             "Calls that succeeded, though not at once."
@@ -147,6 +166,7 @@ impl Meters {
         );
         Meters {
             retries: metrics::counter!("tower_keep_retries_total", "retry" => name()),
+            free: metrics::counter!("tower_keep_retries_free_total", "retry" => name()),
             recovered: metrics::counter!("tower_keep_retries_recovered_total", "retry" => name()),
             refused: Refusal::ALL.map(|why| {
                 metrics::counter!(

@@ -41,10 +41,13 @@ impl<F> Step<F> {
         }
     }
 
-    /// Lets go of the attempt, and waits.
+    /// Lets go of the attempt, and waits if there is anything to wait for.
     pub(super) fn wait(mut self: Pin<&mut Self>, pause: Pause) {
         let (sleep, pause) = (pause.sleep(), Some(pause));
-        self.set(Step::Waiting { sleep, pause });
+        self.set(match sleep {
+            Some(sleep) => Step::Waiting { sleep, pause },
+            None => Step::Due { pause },
+        });
     }
 
     /// What was reserved for the attempt that is due.

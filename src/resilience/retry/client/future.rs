@@ -47,7 +47,9 @@ pin_project! {
         course: Course,
         inner: S,
         notes: HttpCall,
-        // For the attempts to come, if it may be sent again.
+        // Whether it may be done twice.
+        repeatable: bool,
+        // For the attempts to come, if it can be sent again.
         again: Option<(Parts, ReplayBody<B>)>,
         replay: Arc<Replay<P, M>>,
     }
@@ -71,13 +73,14 @@ where
         let (_, context) = course.begin(notes.time_limit(), own(&parts));
         tell(&mut parts, context.as_ref());
         wire::begin(&mut parts.headers, &notes, replay.rules.announce);
-        let once = course.is_last() || !replay.rules.may_repeat(&parts);
-        let body = ReplayBody::new(body, if once { 0 } else { replay.rules.cap });
-        // Asked for only where it is used: it ends the sending of the one it was asked of.
-        let sent = if once { None } else { body.again() };
-        let (sent, again) = match sent {
-            Some(sent) => (sent, Some((parts.clone(), body))),
-            None => (body, None),
+        let (rules, last) = (&replay.rules, course.is_last());
+        let repeatable = !last && rules.may_repeat(&parts);
+        let (sent, again) = if repeatable || (rules.free_repeats && !last) {
+            let kept = ReplayBody::new(body, rules.cap);
+            let sent = kept.again().expect("nothing was read of it");
+            (sent, Some((parts.clone(), kept)))
+        } else {
+            (ReplayBody::once(body), None)
         };
         let request = Request::from_parts(parts, replay.map.map_body(sent));
         HttpRetryFuture {
@@ -85,6 +88,7 @@ where
             course,
             inner: ready,
             notes,
+            repeatable,
             again,
             replay,
         }
@@ -141,14 +145,26 @@ where
             this.course.succeeded();
             return Some(result);
         }
-        let advice = match this.course.policy().advise_error(outcome, hint) {
-            Advice::Stop => Advice::Stop,
-            // The last attempt keeps nothing; that there is none after it is said first.
-            advice if this.course.is_last() => advice,
-            advice if may_go_again(this.again.as_ref()) => advice,
-            _ => Advice::NotRepeatable,
+        let advice = this.course.policy().advise_error(outcome, hint);
+        let kept = this
+            .again
+            .as_ref()
+            .is_some_and(|(_, body)| body.can_go_again());
+        let unsent = match &result {
+            Err(error) if kept && advice != Advice::Stop => {
+                view(error as &dyn AnyType).and_then(|error| this.replay.rules.unsent(error))
+            }
+            _ => None,
         };
-        let Some(pause) = this.course.failed(outcome, advice) else {
+        let pause = match unsent.and_then(|how| this.course.unsent(how)) {
+            Some(pause) => Some(pause),
+            None => {
+                let may = kept && (*this.repeatable || unsent.is_some());
+                this.course
+                    .failed(outcome, checked(advice, may, this.course.is_last()))
+            }
+        };
+        let Some(pause) = pause else {
             return Some(result);
         };
         // From here on, what is still being sent of the failed attempt fails.
@@ -168,7 +184,7 @@ where
         let pause = this.step.as_mut().take_pause().expect(TWICE);
         let own = this.again.as_ref().and_then(|(parts, _)| own(parts));
         let (attempt, context): Start = this.course.resume(pause, own);
-        let next = if this.course.is_last() {
+        let next = if this.course.is_last() && !this.replay.rules.free_repeats {
             this.again.take()
         } else {
             let kept = this.again.as_ref();
@@ -202,8 +218,14 @@ fn tell(parts: &mut Parts, context: Option<&CallContext>) {
     }
 }
 
-fn may_go_again<B>(again: Option<&(Parts, ReplayBody<B>)>) -> bool {
-    again.is_some_and(|(_, body)| body.can_go_again())
+/// What must not be done twice, or can no longer be, is not.
+fn checked(advice: Advice, may: bool, last: bool) -> Advice {
+    match advice {
+        Advice::Stop => Advice::Stop,
+        // The last attempt may have kept nothing; that there is none after it is said first.
+        advice if may || last => advice,
+        _ => Advice::NotRepeatable,
+    }
 }
 
 fn judge<P: Http, B, E: 'static>(

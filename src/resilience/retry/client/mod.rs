@@ -2,9 +2,11 @@
 
 mod future;
 mod rules;
+mod unsent;
 mod wire;
 
 use std::{
+    error::Error,
     fmt,
     sync::Arc,
     task::{Context, Poll},
@@ -116,6 +118,33 @@ impl<P, M> RetryLayer<Replay<P, M>> {
     #[must_use]
     pub fn announce(self, announce: bool) -> Self {
         self.ruled(|rules| rules.announce = announce)
+    }
+
+    /// Which errors of the service prove that nothing has come of a request, besides the ones that do so by themselves:
+    /// see [free repetitions](super#what-was-never-sent).
+    ///
+    /// ```
+    /// use tower_keep::retry::{Retry, RetryLayer};
+    ///
+    /// let layer = RetryLayer::client(Retry::default())
+    ///     .never_sent(|error| error.to_string() == "the pool has no connection left");
+    /// # let _ = layer;
+    /// ```
+    #[must_use]
+    pub fn never_sent(
+        self,
+        proves: impl Fn(&(dyn Error + 'static)) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.ruled(|rules| rules.never_sent = Some(Arc::new(proves)))
+    }
+
+    /// Whether a request of which nothing has come is sent again for free, whatever its method.
+    ///
+    /// What may not be repeated is kept for that alone, which costs some allocations: its headers and what is read of
+    /// its body. Default: yes, since a call to somewhere else costs far more.
+    #[must_use]
+    pub fn free_repeats(self, free: bool) -> Self {
+        self.ruled(|rules| rules.free_repeats = free)
     }
 
     fn ruled(self, change: impl FnOnce(&mut Rules)) -> Self {

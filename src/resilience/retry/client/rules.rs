@@ -1,7 +1,8 @@
-use std::{fmt, sync::Arc};
+use std::{error::Error, fmt, sync::Arc};
 
 use http::{HeaderName, request::Parts};
 
+use super::{super::policy::Unsent, unsent::proof};
 use crate::call::quietly;
 
 /// What is kept of a request body by default, in bytes: more than most have, little enough for thousands of calls.
@@ -9,6 +10,7 @@ const DEFAULT_CAP: usize = 64 * 1024;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 type Repeatable = dyn Fn(&Parts) -> bool + Send + Sync;
+type NeverSent = dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync;
 
 /// How requests are sent again, whatever their protocol.
 #[derive(Clone)]
@@ -16,6 +18,8 @@ pub(super) struct Rules {
     pub(super) cap: usize,
     pub(super) repeatable: Option<Arc<Repeatable>>,
     pub(super) announce: bool,
+    pub(super) free_repeats: bool,
+    pub(super) never_sent: Option<Arc<NeverSent>>,
 }
 
 impl Default for Rules {
@@ -24,6 +28,8 @@ impl Default for Rules {
             cap: DEFAULT_CAP,
             repeatable: None,
             announce: true,
+            free_repeats: true,
+            never_sent: None,
         }
     }
 }
@@ -37,6 +43,17 @@ impl Rules {
             None => request.method.is_idempotent() || request.headers.contains_key(IDEMPOTENCY_KEY),
         }
     }
+
+    /// Whether the error proves that nothing has come of the request.
+    pub(super) fn unsent(&self, error: &(dyn Error + 'static)) -> Option<Unsent> {
+        let told = || {
+            let never_sent = self.never_sent.as_ref()?;
+            // One that panics proves nothing.
+            let told = quietly(|| never_sent(error)).unwrap_or(false);
+            told.then_some(Unsent::Unconnected)
+        };
+        proof(error).or_else(told).filter(|_| self.free_repeats)
+    }
 }
 
 impl fmt::Debug for Rules {
@@ -44,6 +61,7 @@ impl fmt::Debug for Rules {
         f.debug_struct("Rules")
             .field("cap", &self.cap)
             .field("announce", &self.announce)
+            .field("free_repeats", &self.free_repeats)
             .finish_non_exhaustive()
     }
 }

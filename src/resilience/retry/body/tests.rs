@@ -1,0 +1,228 @@
+use super::*;
+use crate::call::find;
+use http::HeaderMap;
+use proptest::prelude::*;
+use std::{collections::VecDeque, io, task::Waker};
+
+/// Gives these frames, after being pending once before each.
+struct Scripted {
+    frames: VecDeque<Result<Frame<Bytes>, io::Error>>,
+    waited: bool,
+    /// Whether it tells its length.
+    tells: bool,
+}
+
+impl Body for Scripted {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        self.waited = !self.waited;
+        if self.waited {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.frames.pop_front())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let data = self.frames.iter().flatten().filter_map(Frame::data_ref);
+        match self.tells {
+            true => SizeHint::with_exact(data.map(|data| data.len() as u64).sum()),
+            false => SizeHint::new(),
+        }
+    }
+}
+
+fn scripted(chunks: &[Vec<u8>], trailers: bool, tells: bool) -> Scripted {
+    let data = chunks.iter().map(|chunk| Frame::data(chunk.clone().into()));
+    let mut map = HeaderMap::new();
+    map.insert("x-sum", "7".parse().expect("a value"));
+    let trailers = trailers.then(|| Frame::trailers(map));
+    Scripted {
+        frames: data.chain(trailers).map(Ok).collect(),
+        waited: false,
+        tells,
+    }
+}
+
+/// What one sending gave: its bytes, whether trailers came, and how it ended.
+#[derive(Debug, Default, PartialEq)]
+struct Sent {
+    data: Vec<u8>,
+    trailers: bool,
+    over: bool,
+    failed: Option<String>,
+}
+
+/// Polls at most so many times.
+fn read<B>(body: &mut ReplayBody<B>, polls: usize) -> Sent
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
+    let (mut sent, mut cx) = (Sent::default(), Context::from_waker(Waker::noop()));
+    for _ in 0..polls {
+        let hint = body.size_hint();
+        let ended = body.is_end_stream();
+        match Pin::new(&mut *body).poll_frame(&mut cx) {
+            Poll::Pending => {}
+            Poll::Ready(None) => {
+                assert_eq!(hint.lower(), 0, "promised more");
+                sent.over = true;
+                break;
+            }
+            Poll::Ready(Some(Err(error))) => {
+                sent.failed = Some(error.to_string());
+                break;
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                assert!(!ended, "more after the end");
+                sent.trailers |= frame.is_trailers();
+                if let Ok(data) = frame.into_data() {
+                    assert!(hint.upper().is_none_or(|upper| upper >= data.len() as u64));
+                    sent.data.extend_from_slice(&data);
+                }
+            }
+        }
+    }
+    sent
+}
+
+#[test]
+fn an_earlier_sending_fails_once_there_is_a_later_one() {
+    let mut first = ReplayBody::new(scripted(&[b"an".into(), b" order".into()], false, true), 99);
+    assert_eq!(read(&mut first, 2).data, b"an");
+    let mut second = first.again().expect("short enough");
+    let error = read(&mut first, 9).failed;
+    assert_eq!(error.as_deref(), Some("the body is being sent again"));
+    assert!(!first.is_end_stream(), "it is not complete");
+    assert_eq!(read(&mut second, 99).data, b"an order");
+}
+
+#[test]
+fn a_body_that_failed_is_not_sent_again() {
+    let mut source = scripted(&[b"an".into()], false, false);
+    source.frames.push_back(Err(io::Error::other("torn")));
+    let mut first = ReplayBody::new(source, 99);
+    assert_eq!(read(&mut first, 99).failed.as_deref(), Some("torn"));
+    assert!(first.again().is_none());
+    assert!(read(&mut first, 1).over);
+}
+
+#[test]
+fn one_that_says_that_it_is_too_long_is_not_kept_at_all() {
+    let body = || scripted(&[vec![0; 50], vec![1; 50]], false, true);
+    for (cap, again) in [(99, false), (100, true)] {
+        let mut first = ReplayBody::new(body(), cap);
+        assert_eq!(read(&mut first, 2).data.len(), 50);
+        assert_eq!(first.again().is_some(), again);
+        assert_eq!(kept(&first), if again { 50 } else { 0 });
+    }
+}
+
+#[test]
+fn one_that_nothing_was_read_of_can_be_sent_again_whatever_its_length() {
+    let chunks = [vec![1; 60], vec![2; 60]];
+    let mut first = ReplayBody::new(scripted(&chunks, true, true), 0);
+    assert_eq!(read(&mut first, 1), Sent::default(), "still pending");
+    let mut second = first.again().expect("untouched");
+    let sent = read(&mut second, 99);
+    assert_eq!((sent.data, sent.trailers), (chunks.concat(), true));
+    assert!(second.again().is_none());
+}
+
+/// Pieces without bytes took no room, and so were kept without end.
+#[test]
+fn one_in_very_many_pieces_is_not_kept() {
+    let mut first = ReplayBody::new(scripted(&vec![Vec::new(); 2_000], false, false), 100);
+    read(&mut first, 2_000);
+    assert!(first.can_go_again(), "a thousand pieces");
+    read(&mut first, 2);
+    assert!(!first.can_go_again());
+    assert!(read(&mut first, 9_000).over);
+}
+
+#[test]
+fn an_empty_one_is_sent_again_as_often_as_anybody_likes() {
+    let first = ReplayBody::new(http_body_util::Full::<Bytes>::default(), 0);
+    let mut second = first.again().expect("empty");
+    assert!(first.can_go_again() && second.is_end_stream());
+    assert!(read(&mut second, 1).over);
+}
+
+#[test]
+fn one_that_is_sent_once_is_passed_on_as_it_is() {
+    let chunks = [vec![1; 60], vec![2; 60]];
+    let mut once = ReplayBody::once(scripted(&chunks, true, true));
+    assert!(once.again().is_none() && !once.can_go_again());
+    assert_eq!(once.size_hint().exact(), Some(120));
+    let sent = read(&mut once, 99);
+    assert_eq!((sent.data, sent.trailers), (chunks.concat(), true));
+}
+
+#[test]
+fn one_that_turns_out_too_long_is_sent_to_its_end_once() {
+    let chunks = [vec![1; 60], vec![2; 60], vec![3; 60]];
+    let mut first = ReplayBody::new(scripted(&chunks, true, false), 100);
+    assert_eq!(read(&mut first, 2).data.len(), 60);
+    let mut second = first.again().expect("still short");
+    let sent = read(&mut second, 99);
+    assert_eq!(sent.data, chunks.concat());
+    assert!(sent.trailers && sent.over);
+    assert!(second.again().is_none());
+    assert_eq!(kept(&second), 0, "what was kept is let go of");
+}
+
+#[test]
+fn the_error_says_what_it_is() {
+    let first = ReplayBody::new(http_body_util::Full::<Bytes>::from("an"), 9);
+    let _second = first.again();
+    let mut first = first;
+    let mut cx = Context::from_waker(Waker::noop());
+    match Pin::new(&mut first).poll_frame(&mut cx) {
+        Poll::Ready(Some(Err(error))) => assert!(find::<Superseded>(&*error).is_some()),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn kept<B>(body: &ReplayBody<B>) -> usize {
+    match &body.0 {
+        Form::Kept(sending) => sending.locked().bytes(),
+        _ => 0,
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_sending_is_the_whole_body_however_far_the_ones_before_came(
+        chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..9), 0..8),
+        trailers: bool, tells: bool, stops in prop::collection::vec(0_usize..24, 0..5),
+    ) {
+        let whole = Sent { data: chunks.concat(), trailers, over: true, failed: None };
+        let mut body = ReplayBody::new(scripted(&chunks, trailers, tells), 100);
+        for stop in stops {
+            let sent = read(&mut body, stop);
+            prop_assert!(whole.data.starts_with(&sent.data));
+            body = body.again().unwrap();
+            if tells {
+                prop_assert_eq!(body.size_hint().exact(), Some(whole.data.len() as u64));
+            }
+        }
+        prop_assert_eq!(read(&mut body, 99), whole);
+    }
+
+    #[test]
+    fn no_more_than_the_cap_is_kept(
+        chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..9), 0..12), cap in 0_usize..60,
+    ) {
+        let length = chunks.concat().len();
+        let mut body = ReplayBody::new(scripted(&chunks, false, false), cap);
+        for _ in 0..40 {
+            read(&mut body, 1);
+            prop_assert!(kept(&body) <= cap);
+        }
+        prop_assert_eq!(body.again().is_some(), length <= cap);
+    }
+}
