@@ -18,6 +18,7 @@ use tower_keep::{
     guard::{Admit, GuardFuture, GuardedBody},
     observe, operation,
     protocol::Server,
+    retry::{Retry, RetryLayer},
     testing::{Reply, Script, ScriptFuture, ScriptedBody, Spy, Strict, contract},
     track::{RequestBodyLayer, RouteLayer},
 };
@@ -187,6 +188,15 @@ fn a_fallback_signs() {
     let script = other.get_ref();
     assert!(script.calls() > 0);
     assert_eq!((script.in_flight(), other.violations()), (0, 0));
+}
+
+#[test]
+fn retries_sign() {
+    let retry = || Retry::named("signed");
+    contract::http(|| RetryLayer::client(retry()));
+    contract::http(|| RetryLayer::grpc_client(retry()).repeatable(|_| true));
+    contract::http(|| RetryLayer::grpc_client(retry()).free_repeats(false));
+    contract::any(|| RetryLayer::any(retry()), || "a request");
 }
 
 #[test]
