@@ -16,6 +16,7 @@ use tokio::{
 use tower_keep::{
     BoxError, Outcome, Rejection,
     call::Moment,
+    registry::{self, Stat},
     retry::{Advice, Attempt, Backoff, Budget, Chance, Hint, Jitter, Retry, RetryBuilder},
 };
 
@@ -106,6 +107,46 @@ async fn retries_and_what_they_saved_are_counted() {
     let counted = |name: &str| count(&recorder, &format!(r#"{name}{{retry="peer"}}"#));
     assert_eq!(counted("tower_keep_retries_total"), 2);
     assert_eq!(counted("tower_keep_retries_recovered_total"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_is_listed_with_what_it_has_done_while_it_lives() {
+    let listed = || {
+        let all = registry::snapshots();
+        all.into_iter().find(|guard| guard.name() == "listed")
+    };
+    let down = |_: Attempt| async { Err::<(), _>(Error::other("down")) };
+    let budget = Budget::bucket().build().unwrap();
+    let builder = Retry::builder("listed").backoff(Backoff::constant(millis(1)));
+    let retry = builder.budget(budget).build().unwrap();
+    let tries = Tries::default();
+    retry.run(|attempt| tries.fail(attempt, 1)).await.unwrap();
+    let _ = retry.run(down).await;
+    let shown = listed().expect("alive");
+    assert_eq!((shown.kind(), shown.state()), ("retry", "on"));
+    let expected = [
+        ("retries", 3),
+        ("free", 0),
+        ("recovered", 1),
+        ("refused_limit", 1),
+        ("refused_budget", 0),
+        ("refused_deadline", 0),
+        ("refused_hint", 0),
+        ("refused_not_repeatable", 0),
+        ("refused_not_ready", 0),
+        ("budget_available", 98),
+    ];
+    let stats: Vec<_> = shown.stats().iter().collect();
+    let expected: Vec<_> = expected.map(|(name, n)| (name, Stat::Count(n))).into();
+    assert!(
+        stats
+            .iter()
+            .copied()
+            .eq(expected.iter().map(|(name, stat)| (*name, stat))),
+        "{stats:?}"
+    );
+    drop(retry);
+    assert!(listed().is_none());
 }
 
 #[tokio::test(start_paused = true)]

@@ -156,14 +156,14 @@ impl Course {
 
     /// The service failed to become ready for the attempt after a pause.
     pub(super) fn not_ready(&self) {
-        self.retry.shared.count_refused(Refusal::NotReady);
+        self.retry.shared.counts.refused(Refusal::NotReady);
     }
 
     /// An attempt has succeeded.
     pub(super) fn succeeded(&mut self) {
         self.settle(Outcome::Success);
         if self.plan.was_repeated() {
-            self.retry.shared.count_recovered();
+            self.retry.shared.counts.recovered();
         }
     }
 
@@ -175,12 +175,12 @@ impl Course {
         match self.next(outcome, advice) {
             Ok(pause) => {
                 let shared = &self.retry.shared;
-                shared.count_retry(pause.delay, self.plan.made());
+                shared.counts.retry(pause.delay, self.plan.made());
                 Some(pause)
             }
             Err(refusal) => {
                 if let Some(why) = refusal {
-                    self.retry.shared.count_refused(why);
+                    self.retry.shared.counts.refused(why);
                 }
                 None
             }
@@ -193,7 +193,7 @@ impl Course {
         let shared = &self.retry.shared;
         let (policy, chance) = (&shared.policy, &shared.chance);
         let delay = self.plan.next_free(how, Instant::now, policy, chance)?;
-        shared.count_free(delay, self.plan.made());
+        shared.counts.free(delay, self.plan.made());
         let then = Then::Same;
         Some(Pause { delay, then })
     }

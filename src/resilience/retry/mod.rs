@@ -50,6 +50,8 @@
 //! | `tower_keep_retries_recovered_total` | `retry` |
 //! | `tower_keep_retries_refused_total` | `retry`, `reason`: `limit`, `budget`, `deadline`, `hint`, `not_repeatable`, `not_ready` |
 //!
+//! The [registry](crate::registry) lists each `Retry` with these counts and what its budget has left.
+//!
 //! # Clones
 //!
 //! Clones of a [`Retry`] share its budget; clones of a [`Budget`] are the same budget. No two calls share their
@@ -112,6 +114,7 @@ mod backoff;
 mod body;
 mod budget;
 mod client;
+mod counts;
 mod course;
 mod future;
 mod layer;

@@ -85,6 +85,23 @@ impl Refusal {
             Refusal::NotReady => "not_ready",
         }
     }
+
+    /// Its name among the figures of a retry.
+    pub(super) const fn figure(self) -> &'static str {
+        match self {
+            Refusal::Limit => "refused_limit",
+            Refusal::Budget => "refused_budget",
+            Refusal::Deadline => "refused_deadline",
+            Refusal::Hint => "refused_hint",
+            Refusal::NotRepeatable => "refused_not_repeatable",
+            Refusal::NotReady => "refused_not_ready",
+        }
+    }
+
+    /// Its place in [`ALL`](Self::ALL).
+    pub(super) const fn index(self) -> usize {
+        self as usize
+    }
 }
 
 /// What every call of a [`Retry`](super::Retry) goes by.

@@ -1,14 +1,9 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use metrics::{Counter, Unit};
-
-use super::{
-    Backoff, Budget, Chance,
-    policy::{Policy, Refusal},
-};
+use super::{Backoff, Budget, Chance, counts::Counts, policy::Policy};
 use crate::{
-    call::{InvalidSetting, Name, quietly},
-    observe::late::Late,
+    call::{InvalidSetting, Moment, Name},
+    registry::{self, Inspect, Stats},
 };
 
 const MAX_ATTEMPTS: u32 = 100;
@@ -25,18 +20,10 @@ pub struct Retry {
 }
 
 pub(super) struct Shared {
-    name: Name,
     pub(super) policy: Policy,
     pub(super) budget: Option<Budget>,
     pub(super) chance: Chance,
-    meters: Late<Meters>,
-}
-
-struct Meters {
-    retries: Counter,
-    free: Counter,
-    recovered: Counter,
-    refused: [Counter; Refusal::ALL.len()],
+    pub(super) counts: Counts,
 }
 
 impl Retry {
@@ -63,7 +50,7 @@ impl Retry {
 
     /// The name.
     pub fn name(&self) -> &str {
-        self.shared.name.as_str()
+        self.shared.counts.name()
     }
 
     /// The budget, to share with others who talk to the same peer.
@@ -82,99 +69,30 @@ impl Default for Retry {
 impl fmt::Debug for Retry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Retry")
-            .field("name", &self.shared.name)
+            .field("name", &self.name())
             .field("policy", &self.shared.policy)
             .field("budget", &self.shared.budget)
             .finish_non_exhaustive()
     }
 }
 
-impl Shared {
-    pub(super) fn count_retry(&self, delay: Duration, attempt: u32) {
-        quietly(|| {
-            self.metered(|meters| meters.retries.increment(1));
-            tracing::debug!(
-                target: "tower_keep::retry",
-                retry = self.name.as_str(),
-                attempt,
-                delay_ms = delay.as_secs_f64() * 1e3,
-                "attempt failed, trying again"
-            );
-        });
+impl Inspect for Shared {
+    fn kind(&self) -> &'static str {
+        "retry"
     }
 
-    pub(super) fn count_free(&self, delay: Duration, attempt: u32) {
-        quietly(|| {
-            self.metered(|meters| meters.free.increment(1));
-            tracing::debug!(
-                target: "tower_keep::retry",
-                retry = self.name.as_str(),
-                attempt,
-                delay_ms = delay.as_secs_f64() * 1e3,
-                "request was not sent, sending it again"
-            );
-        });
+    fn name(&self) -> &str {
+        self.counts.name()
     }
 
-    pub(super) fn count_recovered(&self) {
-        quietly(|| self.metered(|meters| meters.recovered.increment(1)));
+    fn state(&self) -> &'static str {
+        "on"
     }
 
-    pub(super) fn count_refused(&self, why: Refusal) {
-        quietly(|| {
-            self.metered(|meters| {
-                let all = Refusal::ALL.iter().zip(&meters.refused);
-                all.filter(|(reason, _)| **reason == why)
-                    .for_each(|(_, counter)| counter.increment(1));
-            });
-            tracing::debug!(
-                target: "tower_keep::retry",
-                retry = self.name.as_str(),
-                reason = why.as_str(),
-                "attempt failed, not trying again"
-            );
-        });
-    }
-
-    fn metered(&self, count: impl FnOnce(&Meters)) {
-        self.meters.with(|| Meters::new(&self.name), count);
-    }
-}
-
-impl Meters {
-    fn new(name: &Name) -> Self {
-        let name = || name.to_string();
-        metrics::describe_counter!(
-            "tower_keep_retries_total",
-            Unit::Count,
-            "Attempts beyond the first."
-        );
-        metrics::describe_counter!(
-            "tower_keep_retries_free_total",
-            Unit::Count,
-            "Attempts made again because nothing had come of the request."
-        );
-        metrics::describe_counter!(
-            "tower_keep_retries_recovered_total",
-            Unit::Count,
-            "Calls that succeeded, though not at once."
-        );
-        metrics::describe_counter!(
-            "tower_keep_retries_refused_total",
-            Unit::Count,
-            "Calls that failed for good although another attempt might have helped."
-        );
-        Meters {
-            retries: metrics::counter!("tower_keep_retries_total", "retry" => name()),
-            free: metrics::counter!("tower_keep_retries_free_total", "retry" => name()),
-            recovered: metrics::counter!("tower_keep_retries_recovered_total", "retry" => name()),
-            refused: Refusal::ALL.map(|why| {
-                metrics::counter!(
-                    "tower_keep_retries_refused_total",
-                    "retry" => name(),
-                    "reason" => why.as_str(),
-                )
-            }),
+    fn stats(&self, stats: &mut Stats) {
+        self.counts.show(stats);
+        if let Some(budget) = &self.budget {
+            stats.count("budget_available", budget.available(&Moment::default()));
         }
     }
 }
@@ -290,14 +208,13 @@ impl RetryBuilder {
     }
 
     fn unchecked(self) -> Retry {
-        Retry {
-            shared: Arc::new(Shared {
-                name: self.name,
-                policy: self.policy,
-                budget: self.budget,
-                chance: self.chance,
-                meters: Late::new(),
-            }),
-        }
+        let shared = Arc::new(Shared {
+            policy: self.policy,
+            budget: self.budget,
+            chance: self.chance,
+            counts: Counts::new(self.name),
+        });
+        registry::enter(&shared);
+        Retry { shared }
     }
 }
