@@ -21,6 +21,7 @@ use tower_keep::{
     context::{Correlate, Inherit, Propagate},
     guard::{Admit, Guard},
     observe, operation,
+    retry::{Retry, RetryLayer},
     track::DURATION_BUCKETS,
 };
 
@@ -40,6 +41,24 @@ impl Guard for Nothing {
 impl<Req> Admit<Req> for Nothing {
     fn admit(&self, _: &mut Req, _: &Moment) -> Result<(), tower_keep::Rejection> {
         Ok(())
+    }
+}
+
+/// What tower's own retry asks for: three attempts, no wait, no budget.
+#[derive(Clone)]
+struct Towers(u32);
+
+impl<Req: Clone, Res, E> tower::retry::Policy<Req, Res, E> for Towers {
+    type Future = std::future::Ready<()>;
+    fn retry(&mut self, _: &mut Req, result: &mut Result<Res, E>) -> Option<Self::Future> {
+        if result.is_ok() || self.0 == 0 {
+            return None;
+        }
+        self.0 -= 1;
+        Some(std::future::ready(()))
+    }
+    fn clone_request(&mut self, request: &Req) -> Option<Req> {
+        Some(request.clone())
     }
 }
 
@@ -98,6 +117,19 @@ fn plain(bench: &mut Bench<'_>) {
     );
     row!("any: context", GuardLayer::any(Inherit).layer(inner));
     row!("any: observe", observe("bench").any().layer(inner));
+    row!(
+        "any: tower's own retry",
+        tower::retry::RetryLayer::new(Towers(2)).layer(inner)
+    );
+    row!(
+        "any: retry",
+        RetryLayer::any(Retry::named("bench")).layer(inner)
+    );
+    let retry = Retry::named("bench");
+    bench.row("retry: run", || {
+        let work = |_| async { Ok::<_, Infallible>(7) };
+        black_box(drive::finish(retry.run(work))).ok();
+    });
     bench.row("operation: run", || {
         let work = async { Ok::<_, Infallible>(7) };
         black_box(drive::finish(operation("bench").run(work))).ok();
@@ -140,6 +172,49 @@ fn http_service(bench: &mut Bench<'_>) {
     );
 }
 
+/// A head of five headers and a body of one piece.
+fn retried(bench: &mut Bench<'_>) {
+    type Order = http_body_util::Full<bytes::Bytes>;
+    let order = |method: http::Method| {
+        let mut builder = Request::builder().method(method).uri("/orders/7");
+        for name in [
+            "accept",
+            "authorization",
+            "content-type",
+            "host",
+            "user-agent",
+        ] {
+            builder = builder.header(name, http::HeaderValue::from_static("something"));
+        }
+        builder.body(Order::from("an order")).expect("a request")
+    };
+    async fn answer<B>(_: Request<B>) -> Result<Response<Order>, Infallible> {
+        Ok(Response::new(Order::from("hello")))
+    }
+    macro_rules! row {
+        ($name:literal, $method:ident, $service:expr) => {
+            let mut service = $service;
+            bench.row($name, || {
+                let request = order(http::Method::$method);
+                black_box(drive::exchange(&mut service, request));
+            });
+        };
+    }
+    let layer = || RetryLayer::client(Retry::named("bench"));
+    row!("order: bare", PUT, service_fn(answer::<Order>));
+    row!(
+        "order: tower's own retry",
+        PUT,
+        tower::retry::RetryLayer::new(Towers(2)).layer(service_fn(answer::<Order>))
+    );
+    row!("order: retry", PUT, layer().layer(service_fn(answer)));
+    row!(
+        "order: retry of what is sent once",
+        POST,
+        layer().free_repeats(false).layer(service_fn(answer))
+    );
+}
+
 fn axum_route(bench: &mut Bench<'_>) {
     let router = || -> Router { Router::new().route("/orders/{id}", get(|| async { "hello" })) };
     let request = || {
@@ -171,6 +246,7 @@ fn benches(criterion: &mut Criterion) {
     };
     plain(&mut bench);
     http_service(&mut bench);
+    retried(&mut bench);
     axum_route(&mut bench);
     bench.print();
 }

@@ -238,6 +238,29 @@ async fn plain_requests_say_nothing_of_their_attempt() {
     assert_eq!(peer.header("grpc-previous-rpc-attempts"), ["", ""]);
 }
 
+/// The error of an upload is in the client's error, too: its source could not be reached, the peer could.
+#[tokio::test(start_paused = true)]
+async fn an_upload_whose_own_source_fails_proves_nothing_and_is_not_repeated() {
+    let calls = Mutex::new(0);
+    let peer = tower::service_fn(|request: Request<ReplayBody<axum::body::Body>>| {
+        *calls.lock().unwrap() += 1;
+        async move {
+            let read = request.into_body().collect().await;
+            read.map(|_| Response::new(axum::body::Body::empty()))
+                .map_err(Error::other)
+        }
+    });
+    let client = RetryLayer::client(retry()).layer(peer);
+    for method in [Method::POST, Method::PUT] {
+        let refused = Error::from(std::io::ErrorKind::ConnectionRefused);
+        let pieces = [Ok(Bytes::from("an")), Err(refused)];
+        let body = axum::body::Body::from_stream(tokio_stream::iter(pieces));
+        let request = Request::builder().method(method).body(body).unwrap();
+        assert!(client.clone().oneshot(request).await.is_err());
+    }
+    assert_eq!(*calls.lock().unwrap(), 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_predicate_that_panics_sends_nothing_twice() {
     let peer = Peer::answering([status(503)]);

@@ -39,6 +39,13 @@
 //! Clients do some of it themselves: hyper-util's takes another connection where a reused one proves to be closed.
 //! [`free_repeats`](RetryLayer::free_repeats) switches it off.
 //!
+//! # What it costs
+//!
+//! Nothing is allocated for work, or for a request that can be cloned without, if it succeeds at once. An HTTP request that
+//! may be sent again costs a copy of its head - it is gone once it is sent, so the copy cannot be put off - and, if it has
+//! a body, one allocation more. One that is sent once in any case costs none: see
+//! [`free_repeats`](RetryLayer::free_repeats).
+//!
 //! # Metrics
 //!
 //! A failure that is not followed by another attempt is counted by its [reason](Refusal).

@@ -46,3 +46,35 @@ fn by_hyper(error: &(dyn Error + 'static)) -> Option<Unsent> {
 fn by_hyper(_: &(dyn Error + 'static)) -> Option<Unsent> {
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use io::ErrorKind;
+
+    #[test]
+    fn of_all_kinds_only_a_refused_connection_is_a_proof() {
+        let refused = || io::Error::from(ErrorKind::ConnectionRefused);
+        assert_eq!(proof(&refused()), Some(Unsent::Unconnected));
+        let wrapped = io::Error::other(io::Error::other(refused()));
+        assert_eq!(proof(&wrapped), Some(Unsent::Unconnected));
+        for kind in [
+            ErrorKind::ConnectionReset,
+            ErrorKind::ConnectionAborted,
+            ErrorKind::BrokenPipe,
+            ErrorKind::HostUnreachable,
+            ErrorKind::TimedOut,
+            ErrorKind::UnexpectedEof,
+        ] {
+            assert_eq!(proof(&io::Error::from(kind)), None, "{kind}");
+        }
+    }
+
+    #[cfg(feature = "tonic")]
+    #[test]
+    fn tonics_connect_error_is_a_proof_whatever_made_it() {
+        let error = tonic::ConnectError("no such host".into());
+        let wrapped = io::Error::other(error);
+        assert_eq!(proof(&wrapped), Some(Unsent::Unconnected));
+    }
+}
