@@ -230,6 +230,21 @@ async fn a_context_that_ends_sooner_shortens_the_limit_of_a_retry() {
     assert_eq!(peer.header("grpc-timeout"), ["10S", "50000000n"]);
 }
 
+#[cfg(feature = "tonic")]
+#[tokio::test(start_paused = true)]
+async fn a_grpc_call_whose_service_is_ready_too_late_gets_a_status_that_says_so() {
+    let away = with(200, "grpc-status", "14");
+    let peer = Peer::answering([away.clone(), away]);
+    let layer = RetryLayer::grpc_client(retry()).repeatable(|_| true);
+    let mut call = Box::pin(layer.layer(peer.clone()).oneshot(grpc("150m")));
+    assert!(timeout(WAIT / 2, &mut call).await.is_err(), "in its wait");
+    tokio::time::advance(WAIT).await;
+    let error = call.await.unwrap_err();
+    let status = tower_keep::call::find::<tonic::Status>(&*error).expect("a status");
+    assert_eq!(status.code(), tonic::Code::DeadlineExceeded);
+    assert_eq!(peer.bodies().len(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn plain_requests_say_nothing_of_their_attempt() {
     let peer = Peer::answering([status(503), status(200)]);

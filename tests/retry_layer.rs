@@ -13,7 +13,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::time::{Instant, timeout};
 use tower::{Layer, Service, ServiceExt};
 use tower_keep::{
-    BoxError, Outcome, Rejection,
+    BoxError, Outcome, Rejection, RejectionKind,
     call::{Ending, Moment},
     retry::{Backoff, Budget, Retried, Retry, RetryLayer},
 };
@@ -98,6 +98,36 @@ async fn an_attempt_waits_for_readiness_and_holds_its_place_in_the_budget() {
     assert_eq!(available(&budget), 0);
     drop(call);
     assert_eq!(available(&budget), 1);
+}
+
+/// It was waited for without end, and an attempt begun that nobody waited for any more.
+#[tokio::test(start_paused = true)]
+async fn readiness_is_awaited_up_to_the_deadline_and_no_longer() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _listening = metrics::set_default_local_recorder(&recorder);
+    let script = Script::new([Err("down"), Err("down"), Ok(1)]);
+    let (began, budget) = (Instant::now(), budgeted().1);
+    let builder = Retry::builder("peer").backoff(Backoff::constant(WAIT));
+    let retry = builder.budget(budget.clone()).within(WAIT * 3).build();
+    let retry = retry.unwrap();
+    let mut call = Box::pin(layered(&script, retry.clone()).oneshot("ask"));
+    assert!(timeout(WAIT / 2, &mut call).await.is_err());
+    script.set_ready(Readiness::Busy);
+    let error = call.await.unwrap_err();
+    assert_eq!(began.elapsed(), WAIT * 3);
+    let why = Rejection::find(&*error).expect("a refusal of ours");
+    assert_eq!(why.kind(), RejectionKind::DeadlineExceeded);
+    assert_eq!((script.requests().len(), available(&budget)), (1, 1));
+    let counted = r#"tower_keep_retries_refused_total{retry="peer",reason="deadline"} 1"#;
+    assert!(recorder.handle().render().contains(counted));
+
+    // Ready too late, though nobody looked in between.
+    script.set_ready(Readiness::Ready);
+    let mut call = Box::pin(layered(&script, retry).oneshot("ask"));
+    assert!(timeout(WAIT / 2, &mut call).await.is_err());
+    tokio::time::advance(WAIT * 3).await;
+    assert!(Rejection::find(&*call.await.unwrap_err()).is_some());
+    assert_eq!(script.requests().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use super::{
     policy::{Advice, Plan, Policy, Refusal, Unsent},
 };
 use crate::{
-    call::{Moment, Outcome},
+    call::{Moment, Outcome, Rejection, RejectionKind},
     context::{self, Context},
     observe::context::known_deadline,
 };
@@ -154,9 +154,21 @@ impl Course {
         self.plan.made() >= self.policy().attempts
     }
 
-    /// The service failed to become ready for the attempt after a pause.
-    pub(super) fn not_ready(&self) {
-        self.retry.shared.counts.refused(Refusal::NotReady);
+    /// No attempt begins after it.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.plan.deadline()
+    }
+
+    /// The service did not become ready for the attempt after a pause.
+    pub(super) fn not_ready(&self, why: Refusal) {
+        self.retry.shared.counts.refused(why);
+    }
+
+    /// The answer where the deadline has passed and nothing else is left to answer with.
+    pub(super) fn too_late(&self) -> Rejection {
+        let name = self.retry.shared.counts.name().to_owned();
+        Rejection::new(RejectionKind::DeadlineExceeded, name)
+            .reason("the service was not ready in time")
     }
 
     /// An attempt has succeeded.

@@ -13,7 +13,7 @@ use super::{
     Retry,
     course::Course,
     policy::Judged,
-    step::{Step, TWICE, Turn},
+    step::{Step, TWICE, Turn, Unready},
 };
 use crate::{
     call::{BoxError, Classify, Ending, Outcome, judged},
@@ -86,13 +86,15 @@ where
                     this.step.as_mut().wait(pause);
                 }
                 Turn::Due => {
-                    if let Err(error) = ready!(this.inner.poll_ready(cx)) {
-                        // Given back: no attempt was made.
-                        drop(this.step.take_pause());
-                        this.course.not_ready();
-                        return Poll::Ready(Err(error.into()));
-                    }
-                    let pause = this.step.as_mut().take_pause().expect(TWICE);
+                    let ready = this.inner.poll_ready(cx);
+                    let due = this.step.as_mut().poll_due(ready, this.course, cx);
+                    let pause = match ready!(due) {
+                        Ok(pause) => pause,
+                        Err(Unready::Failed(error)) => return Poll::Ready(Err(error.into())),
+                        Err(Unready::Late) => {
+                            return Poll::Ready(Err(this.course.too_late().into()));
+                        }
+                    };
                     let (_, context) = this.course.resume(pause, None);
                     let request = if this.course.is_last() {
                         this.request.take()

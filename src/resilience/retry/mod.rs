@@ -19,7 +19,8 @@
 //! Each attempt beyond the first runs in that context with its [number](crate::Context::attempt).
 //!
 //! [`Retry::run`] does so for code that is no service, [`RetryLayer`] for services; the latter waits until the service
-//! is ready again before each attempt, and for as long as that takes.
+//! is ready again before each attempt, but not past the deadline: then the answer is a
+//! [`Rejection`](crate::Rejection), since what failed before is gone.
 //! Over HTTP, only what may be sent twice is: idempotent methods, what has an `Idempotency-Key`, and what
 //! [`repeatable`](RetryLayer::repeatable) says; its body is streamed, and kept up to 64 KiB. Retries carry their
 //! [`Attempt`] in the request's extensions, and their context if one was there.

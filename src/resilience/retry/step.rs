@@ -7,9 +7,12 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::course::Pause;
+use super::{
+    course::{Course, Pause},
+    policy::Refusal,
+};
 use crate::context::Context;
 
 pub(super) const TWICE: &str = "polled after completion";
@@ -20,7 +23,7 @@ pin_project! {
     pub(super) enum Step<F> {
         Trying { #[pin] trial: Trial<F> },
         Waiting { #[pin] sleep: Sleep, pause: Option<Pause> },
-        Due { pause: Option<Pause> },
+        Due { pause: Option<Pause>, #[pin] limit: Option<Sleep> },
     }
 }
 
@@ -30,6 +33,23 @@ pub(super) enum Turn<T> {
     Ended(T),
     /// The next attempt is to begin.
     Due,
+}
+
+/// Why an attempt that was due is not made.
+pub(super) enum Unready<E> {
+    /// The service has failed.
+    Failed(E),
+    /// The deadline has passed.
+    Late,
+}
+
+impl<E> Unready<E> {
+    fn refusal(&self) -> Refusal {
+        match self {
+            Unready::Failed(_) => Refusal::NotReady,
+            Unready::Late => Refusal::Deadline,
+        }
+    }
 }
 
 impl<F> Step<F> {
@@ -46,14 +66,47 @@ impl<F> Step<F> {
         let (sleep, pause) = (pause.sleep(), Some(pause));
         self.set(match sleep {
             Some(sleep) => Step::Waiting { sleep, pause },
-            None => Step::Due { pause },
+            None => Step::due(pause),
         });
+    }
+
+    fn due(pause: Option<Pause>) -> Self {
+        Step::Due { pause, limit: None }
+    }
+
+    /// Waits for the service to be ready for the attempt that is due, up to the deadline: what was reserved for it.
+    pub(super) fn poll_due<E>(
+        self: Pin<&mut Self>,
+        ready: Poll<Result<(), E>>,
+        course: &Course,
+        cx: &mut Cx<'_>,
+    ) -> Poll<Result<Pause, Unready<E>>> {
+        let StepProj::Due { pause, mut limit } = self.project() else {
+            unreachable!("only what is due waits for readiness");
+        };
+        let why = match (ready, course.deadline()) {
+            (Poll::Ready(Err(error)), _) => Unready::Failed(error),
+            (Poll::Ready(Ok(())), Some(end)) if Instant::now() >= end => Unready::Late,
+            (Poll::Ready(Ok(())), _) => return Poll::Ready(Ok(pause.take().expect(TWICE))),
+            (Poll::Pending, None) => return Poll::Pending,
+            (Poll::Pending, Some(end)) => {
+                if limit.is_none() {
+                    limit.set(Some(sleep_until(end)));
+                }
+                ready!(limit.as_pin_mut().expect("set above").poll(cx));
+                Unready::Late
+            }
+        };
+        // Given back: no attempt is made.
+        drop(pause.take());
+        course.not_ready(why.refusal());
+        Poll::Ready(Err(why))
     }
 
     /// What was reserved for the attempt that is due.
     pub(super) fn take_pause(self: Pin<&mut Self>) -> Option<Pause> {
         match self.project() {
-            StepProj::Due { pause } => pause.take(),
+            StepProj::Due { pause, .. } => pause.take(),
             _ => None,
         }
     }
@@ -67,7 +120,7 @@ impl<F: Future> Step<F> {
                 StepProj::Waiting { sleep, pause } => {
                     ready!(sleep.poll(cx));
                     let pause = pause.take();
-                    self.set(Step::Due { pause });
+                    self.set(Step::due(pause));
                 }
                 StepProj::Due { .. } => return Poll::Ready(Turn::Due),
             }

@@ -19,14 +19,14 @@ use tower_service::Service;
 use super::{
     super::{
         Hint, ReplayBody, Retry,
-        course::{Course, Start},
+        course::{Course, Pause, Start},
         policy::{Advice, Judged},
-        step::{Step, TWICE, Turn},
+        step::{Step, Turn, Unready},
     },
     MapBody, Replay, wire,
 };
 use crate::{
-    call::{Outcome, view},
+    call::{BoxError, Outcome, view},
     context::Context as CallContext,
     guard::Answer,
     protocol::{Http, HttpCall, Notes, Side},
@@ -100,7 +100,7 @@ where
     B: Body<Data = Bytes>,
     M: MapBody<B>,
     S: Service<Request<M::Body>, Response = Response<RB>>,
-    P: Http + Answer<Response<RB>, S::Error, Error: 'static>,
+    P: Http + Answer<Response<RB>, S::Error, Error = BoxError>,
 {
     type Output = Result<Response<RB>, P::Error>;
 
@@ -113,14 +113,17 @@ where
                     }
                 }
                 Turn::Due => {
-                    if let Err(error) = ready!(self.as_mut().project().inner.poll_ready(cx)) {
-                        // Given back: no attempt was made.
-                        let this = self.project();
-                        drop(this.step.take_pause());
-                        this.course.not_ready();
-                        return Poll::Ready(Err(P::unready(error)));
-                    }
-                    self.as_mut().send_again();
+                    let this = self.as_mut().project();
+                    let ready = this.inner.poll_ready(cx);
+                    let pause = match ready!(this.step.poll_due(ready, this.course, cx)) {
+                        Ok(pause) => pause,
+                        Err(Unready::Failed(error)) => return Poll::Ready(Err(P::unready(error))),
+                        Err(Unready::Late) => {
+                            let why = this.course.too_late();
+                            return Poll::Ready(Err(wire::too_late(this.notes, why)));
+                        }
+                    };
+                    self.as_mut().send_again(pause);
                 }
             }
         }
@@ -132,7 +135,7 @@ where
     B: Body<Data = Bytes>,
     M: MapBody<B>,
     S: Service<Request<M::Body>, Response = Response<RB>>,
-    P: Http + Answer<Response<RB>, S::Error, Error: 'static>,
+    P: Http + Answer<Response<RB>, S::Error, Error = BoxError>,
 {
     /// An attempt has ended: its result, unless there is another attempt.
     fn ended(
@@ -179,9 +182,8 @@ where
         None
     }
 
-    fn send_again(self: Pin<&mut Self>) {
+    fn send_again(self: Pin<&mut Self>, pause: Pause) {
         let mut this = self.project();
-        let pause = this.step.as_mut().take_pause().expect(TWICE);
         let own = this.again.as_ref().and_then(|(parts, _)| own(parts));
         let (attempt, context): Start = this.course.resume(pause, own);
         let next = if this.course.is_last() && !this.replay.rules.free_repeats {

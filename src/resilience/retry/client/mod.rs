@@ -207,10 +207,10 @@ where
     // The wrapped service, and what is called again.
     S: Service<Request<M::Body>, Response = Response<RB>> + Clone,
     // How an attempt is judged.
-    P: Http + Answer<Response<RB>, S::Error, Error: 'static>,
+    P: Http + Answer<Response<RB>, S::Error, Error = BoxError>,
 {
     type Response = S::Response;
-    type Error = P::Error;
+    type Error = BoxError;
     type Future = HttpRetryFuture<S, P, M, B>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {

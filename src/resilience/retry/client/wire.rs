@@ -3,7 +3,10 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::super::{Attempt, course::Course};
-use crate::protocol::{HttpCall, Notes, write_grpc_timeout};
+use crate::{
+    call::{BoxError, Rejection},
+    protocol::{HttpCall, Notes, write_grpc_timeout},
+};
 
 /// How many attempts came before this one; absent on the first (proposal A6).
 const PREVIOUS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
@@ -29,4 +32,14 @@ pub(super) fn hurry(headers: &mut HeaderMap, notes: &HttpCall, course: &Course) 
     if let (Some(limit), Some(left)) = (notes.time_limit(), course.time_left()) {
         headers.insert(TIMEOUT, write_grpc_timeout(left.min(limit)));
     }
+}
+
+/// What is said when the service was not ready in time. tonic makes a status of its own errors only.
+pub(super) fn too_late(notes: &HttpCall, why: Rejection) -> BoxError {
+    #[cfg(feature = "tonic")]
+    if notes.is_grpc() {
+        return tonic::Status::from(why).into();
+    }
+    let _ = notes;
+    why.into()
 }
