@@ -32,7 +32,7 @@ use tonic::{Code, transport::Endpoint};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_keep::{
-    BoxError,
+    BoxError, Context,
     protocol::Client as HttpClient,
     retry::{Backoff, Budget, Replay, ReplayBody, Retry, RetryBuilder, RetryLayer},
 };
@@ -234,6 +234,41 @@ async fn somebody_elses_errors_can_be_told_to_prove_it() {
     calls.store(0, Ordering::Relaxed);
     let bug = layer().never_sent(|_| panic!("a bug"));
     assert!(bug.layer(peer).oneshot(request()).await.is_err());
+}
+
+/// It is the same attempt once more, and says so to everybody.
+#[tokio::test(start_paused = true)]
+async fn what_is_repeated_for_free_keeps_its_number() {
+    let seen = std::sync::Mutex::new(Vec::new());
+    let errors = ["never left", "never left", "down", "never left", "down"];
+    let peer = service_fn(|request: Request<Sent>| {
+        let context = request.extensions().get::<Context>().map(Context::attempt);
+        let before = request.headers().get("grpc-previous-rpc-attempts");
+        let before = before.map(|before| before.to_str().unwrap().to_owned());
+        let mut seen = seen.lock().unwrap();
+        seen.push((context, before));
+        ready(Err::<Response<Full<Bytes>>, _>(io::Error::other(
+            errors[seen.len() - 1],
+        )))
+    });
+    let retry = builder().attempts(3).build().unwrap();
+    let layer = RetryLayer::grpc_client(retry).repeatable(|_| true);
+    let layer = layer.never_sent(|error| error.to_string() == "never left");
+    let mut request = Request::post("/").header("content-type", "application/grpc");
+    request.extensions_mut().unwrap().insert(Context::root());
+    let request = request.body(Full::from("an order")).unwrap();
+    let error = layer.layer(peer).oneshot(request).await.unwrap_err();
+    assert_eq!(error.to_string(), "down");
+    let said = |number: u32, before: Option<&str>| (Some(number), before.map(str::to_owned));
+    // The third time that it is not sent is not free any more.
+    let expected = [
+        said(1, None),
+        said(1, None),
+        said(1, None),
+        said(2, Some("1")),
+        said(3, Some("2")),
+    ];
+    assert_eq!(*seen.lock().unwrap(), expected);
 }
 
 // ---- tonic

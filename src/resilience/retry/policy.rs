@@ -146,6 +146,10 @@ pub(super) fn judge_any<E: 'static>(error: &E) -> Judged {
 
 /// How it is known that nothing has come of a request, so that it may be sent again whatever it asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "hyper"),
+    expect(dead_code, reason = "only hyper's errors tell so much")
+)]
 pub(super) enum Unsent {
     /// There was no connection to send it over.
     Unconnected,
