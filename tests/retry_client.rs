@@ -253,6 +253,30 @@ async fn plain_requests_say_nothing_of_their_attempt() {
     assert_eq!(peer.header("grpc-previous-rpc-attempts"), ["", ""]);
 }
 
+/// A stream that is answered at once and then lives for hours.
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_after_the_answer_is_not_kept() {
+    let upload = Arc::new(Mutex::new(None));
+    let peer = tower::service_fn(|request: Request<ReplayBody<axum::body::Body>>| {
+        *upload.lock().unwrap() = Some(request.into_body());
+        std::future::ready(Ok::<_, Error>(Response::new(axum::body::Body::empty())))
+    });
+    let pieces = [b"one".to_vec(), b"two".to_vec()].map(|piece| Ok::<_, Error>(piece.into()));
+    let stream = tokio_stream::iter::<[Result<Bytes, Error>; 2]>(pieces);
+    let request = Request::put("/").body(axum::body::Body::from_stream(stream));
+    let client = RetryLayer::client(retry()).layer(peer);
+    client.oneshot(request.unwrap()).await.unwrap();
+    let mut upload = upload.lock().unwrap().take().expect("called");
+    let mut read = Vec::new();
+    while let Some(frame) = upload.frame().await {
+        let data = frame.unwrap().into_data().unwrap();
+        // Whoever keeps it holds a second reference.
+        assert!(data.is_unique(), "kept after the answer");
+        read.extend_from_slice(&data);
+    }
+    assert_eq!(read, b"onetwo");
+}
+
 /// The error of an upload is in the client's error, too: its source could not be reached, the peer could.
 #[tokio::test(start_paused = true)]
 async fn an_upload_whose_own_source_fails_proves_nothing_and_is_not_repeated() {

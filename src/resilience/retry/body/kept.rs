@@ -104,6 +104,11 @@ impl<B> Kept<B> {
         Some(self.turn)
     }
 
+    /// Nobody will ask for it again: what comes from now on is not kept, and what was is let go of when it does.
+    pub(super) fn release(&mut self) {
+        self.room = Room::Gone;
+    }
+
     pub(super) fn is_turn(&self, turn: u32) -> bool {
         self.turn == turn
     }

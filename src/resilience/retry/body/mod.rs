@@ -100,6 +100,13 @@ impl<B> ReplayBody<B> {
         }
     }
 
+    /// It will not be sent again: the latest sending goes on without keeping anything.
+    pub(super) fn release(self) {
+        if let Form::Kept(sending) = &self.0 {
+            sending.locked().release();
+        }
+    }
+
     /// Whether it could be sent again, without doing so.
     pub fn can_go_again(&self) -> bool {
         match &self.0 {

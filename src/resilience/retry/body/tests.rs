@@ -144,6 +144,22 @@ fn one_in_very_many_pieces_is_not_kept() {
     assert!(read(&mut first, 9_000).over);
 }
 
+/// Streams that live for hours kept their first 64 KiB for as long.
+#[test]
+fn one_that_is_released_goes_on_and_keeps_nothing() {
+    let chunks = [vec![1; 10], vec![2; 10], vec![3; 10]];
+    let first = ReplayBody::new(scripted(&chunks, true, false), 99);
+    let mut second = first.again().expect("untouched");
+    assert_eq!(read(&mut second, 2).data.len(), 10);
+    assert_eq!(kept(&second), 10);
+    let mut third = first.again().expect("short");
+    first.release();
+    let sent = read(&mut third, 99);
+    assert_eq!((sent.data, sent.trailers), (chunks.concat(), true));
+    assert_eq!(kept(&third), 0);
+    assert!(third.again().is_none());
+}
+
 #[test]
 fn an_empty_one_is_sent_again_as_often_as_anybody_likes() {
     let first = ReplayBody::new(http_body_util::Full::<Bytes>::default(), 0);

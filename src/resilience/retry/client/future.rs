@@ -109,6 +109,10 @@ where
             match ready!(self.as_mut().project().step.poll(cx)) {
                 Turn::Ended(result) => {
                     if let Some(answer) = self.as_mut().ended(result.map_err(P::unready)) {
+                        // An upload may run on for hours after it was answered.
+                        if let Some((_, body)) = self.project().again.take() {
+                            body.release();
+                        }
                         return Poll::Ready(answer);
                     }
                 }
