@@ -23,7 +23,8 @@
 //! [`Rejection`](crate::Rejection), since what failed before is gone.
 //! Over HTTP, only what may be sent twice is: idempotent methods, what has an `Idempotency-Key`, and what
 //! [`repeatable`](RetryLayer::repeatable) says; its body is streamed, and kept up to 64 KiB. Retries carry their
-//! [`Attempt`] in the request's extensions, and their context if one was there.
+//! [`Attempt`] in the request's extensions, and their context if one was there; those of gRPC calls say
+//! `grpc-previous-rpc-attempts`, and their `grpc-timeout` is what is left of the caller's.
 //!
 //! # What was never sent
 //!
