@@ -187,7 +187,7 @@ async fn every_guard_is_listed_with_its_state_and_figures() {
     Client::http1().get(&gateway.at("/")).await;
     let breaker = guard(&gateway, "circuit_breaker").await;
     assert_eq!(breaker["stats"]["calls"], 1, "{breaker}");
-    for kind in ["timeout", "fallback"] {
+    for kind in ["retry", "timeout", "fallback"] {
         let shown = guard(&gateway, kind).await;
         assert_eq!(shown["state"], "on", "{shown}");
         assert!(shown["stats"].is_object(), "{shown}");
