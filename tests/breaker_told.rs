@@ -158,6 +158,18 @@ fn a_recorder_that_is_installed_late_learns_the_state() {
     }
 }
 
+/// Calls that are further apart than the buckets of the window never share one: each took the lock, and looked for no
+/// recorder.
+#[tokio::test(start_paused = true)]
+async fn a_breaker_that_is_rarely_called_shows_itself_to_a_late_recorder() {
+    let breaker = two_in_a_row("rare");
+    let recorder = PrometheusBuilder::new().build_recorder();
+    tokio::time::advance(Duration::from_secs(10)).await;
+    metrics::with_local_recorder(&recorder, || settle(&breaker, Outcome::Success));
+    let line = r#"tower_keep_breaker_state{breaker="rare",state="closed"} 1"#;
+    assert!(recorder.handle().render().contains(line));
+}
+
 #[test]
 fn a_list_of_the_guards_shows_the_state_to_a_late_recorder() {
     let breaker = two_in_a_row("listed late");

@@ -124,5 +124,7 @@ impl Shared {
             let late = self.pending.take(generation, tick);
             locked.core.successes(was, late);
         }
+        drop(locked);
+        self.show();
     }
 }
