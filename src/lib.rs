@@ -37,9 +37,13 @@
 //!
 //! # Which order layers go in
 //!
-//! Outermost first. On a server: context, tracking, then whatever refuses, then the service. On a client:
-//! tracking of the logical call, fallback, whatever retries, tracking of the attempt, context out, transport. In axum,
-//! `Router::layer` puts the *last* call outermost. One [`GuardLayer`] over a tuple of guards is cheaper than a
+//! Outermost first.
+//!
+//! * On a server: context, tracking, [deadline](timeout::Deadline), then whatever refuses, the time limit, the service.
+//! * On a client: tracking of the logical call, fallback, total time limit, retry, breaker, tracking of the attempt and
+//!   context out, the attempt's time limit, transport.
+//!
+//! In axum, `Router::layer` puts the *last* call outermost. One [`GuardLayer`] over a tuple of guards is cheaper than a
 //! layer each, and its later guards speak in the context of the earlier.
 //!
 //! # Features
