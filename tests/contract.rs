@@ -20,6 +20,7 @@ use tower_keep::{
     protocol::Server,
     retry::{Retry, RetryLayer},
     testing::{Reply, Script, ScriptFuture, ScriptedBody, Spy, Strict, contract},
+    timeout::TimeoutLayer,
     track::{RequestBodyLayer, RouteLayer},
 };
 
@@ -225,6 +226,9 @@ fn every_server_layer_fits_axum_and_tonic() {
     fits_tonic_server(breaker.layer().server());
     fits_tonic_server(observe("fits").server());
     fits_axum(RouteLayer::matched());
+    let limit = Duration::from_secs(1);
+    fits_axum(TimeoutLayer::server(limit));
+    fits_tonic_server(TimeoutLayer::server(limit).body_idle(limit));
     let fallback = || FallbackLayer::server(Fallback::named("fits"));
     fits_axum(fallback().with(|_| Response::new(ScriptedBody::new())));
     fits_axum(fallback().service(Router::<()>::new()));
@@ -233,12 +237,14 @@ fn every_server_layer_fits_axum_and_tonic() {
 
 #[test]
 fn every_client_layer_fits_hyper_and_tonic() {
+    let limit = Duration::from_secs(1);
     let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
     let http = http.build_http::<ScriptedBody>();
     is_client(observe("fits").client().layer(http.clone()));
     let breaker = CircuitBreaker::builder("fits").build().unwrap();
     is_client(breaker.layer().client().layer(http.clone()));
     is_client(GuardLayer::client((Inherit, operation("fits"))).layer(http.clone()));
+    is_client(TimeoutLayer::client(limit).layer(http.clone()));
     let fallback = || FallbackLayer::client(Fallback::named("fits"));
     is_client(fallback().service(http.clone()).layer(http.clone()));
     is_client(
@@ -254,6 +260,17 @@ fn every_client_layer_fits_hyper_and_tonic() {
     let channel = tonic::transport::Endpoint::from_static("http://127.0.0.1:9").connect_lazy();
     let breaker = CircuitBreaker::builder("fits").build().unwrap();
     fits_tonic_client(breaker.layer().grpc_client().layer(channel.clone()));
+    fits_tonic_client(TimeoutLayer::grpc_client(limit).layer(channel.clone()));
+    // All of them at once, as a client would have them.
+    let stack = tower::ServiceBuilder::new()
+        .layer(FallbackLayer::grpc_client(Fallback::named("fits")).with(|_| grpc_message("hi")))
+        .layer(TimeoutLayer::grpc_client(limit))
+        .layer(RetryLayer::grpc_client(Retry::named("fits")).request_body(tonic::body::Body::new))
+        .layer(breaker.layer().grpc_client())
+        .layer(observe("fits").grpc_client())
+        .layer(TimeoutLayer::grpc_client(limit))
+        .service(channel.clone());
+    fits_tonic_client(stack);
     let fallback = FallbackLayer::grpc_client(Fallback::named("fits"));
     fits_tonic_client(
         fallback
