@@ -1,4 +1,4 @@
-//! What a request costs that is sent once and succeeds: no allocation, as far as that is possible.
+//! What a call costs that succeeds at once: no allocation, as far as that is possible.
 
 #[path = "../benches/support/counting.rs"]
 mod counting;
@@ -10,11 +10,14 @@ use std::{convert::Infallible, future::ready, hint::black_box};
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::Full;
-use tower::{Layer, Service, service_fn};
+use tower::{Layer, Service, ServiceBuilder, service_fn};
 use tower_keep::{
-    Context,
+    CircuitBreaker, Context,
+    breaker::KeyedBreaker,
+    fallback::{Fallback, FallbackLayer},
     protocol::Client,
     retry::{Replay, ReplayBody, Retry, RetryLayer},
+    timeout::TimeoutLayer,
 };
 
 #[global_allocator]
@@ -75,6 +78,100 @@ fn an_http_request_that_may_be_sent_again_costs_a_copy_of_its_head() {
         let copied = http(layer(), method.clone(), "an order");
         assert_eq!(copied, copy(method.clone()) + 1.0, "{method}");
     }
+}
+
+#[test]
+fn a_breaker_allocates_nothing_whatever_its_window() {
+    let windows = [
+        CircuitBreaker::builder("costs").count_window(100),
+        CircuitBreaker::builder("costs").time_window(HOUR, 10),
+        CircuitBreaker::builder("costs")
+            .slow_call(HOUR)
+            .slow_rate(0.5),
+        CircuitBreaker::classic("costs"),
+    ];
+    for builder in windows {
+        let breaker = builder.build().unwrap();
+        let mut service = breaker.layer().any().layer(service_fn(seven));
+        assert_eq!(allocations(|| ask(&mut service)), 0.0);
+        let direct = || drop(black_box(breaker.run(|| Ok::<_, std::io::Error>(7))));
+        assert_eq!(allocations(direct), 0.0);
+        let permit = || {
+            breaker
+                .try_acquire()
+                .unwrap()
+                .settle(tower_keep::Outcome::Success)
+        };
+        assert_eq!(allocations(permit), 0.0);
+    }
+}
+
+#[test]
+fn a_refusal_by_permit_allocates_nothing() {
+    let breaker = CircuitBreaker::builder("costs").build().unwrap();
+    breaker.force_open();
+    assert_eq!(allocations(|| drop(black_box(breaker.try_acquire()))), 0.0);
+}
+
+#[test]
+fn a_key_that_is_known_allocates_nothing() {
+    let template = CircuitBreaker::builder("costs");
+    let keyed = KeyedBreaker::<u32>::builder(template).build().unwrap();
+    assert_eq!(allocations(|| drop(black_box(keyed.get(&7)))), 0.0);
+}
+
+#[test]
+fn retry_breaker_timeout_and_fallback_together_allocate_nothing() {
+    let breaker = CircuitBreaker::builder("costs").build().unwrap();
+    let mut service = ServiceBuilder::new()
+        .layer(FallbackLayer::any(Fallback::named("costs")).with(|_| 8))
+        .layer(TimeoutLayer::any(HOUR))
+        .layer(RetryLayer::any(Retry::named("costs")))
+        .layer(breaker.layer().any())
+        .layer(TimeoutLayer::any(HOUR))
+        .service(service_fn(seven));
+    assert_eq!(allocations(|| ask(&mut service)), 0.0);
+}
+
+#[tokio::test]
+async fn a_call_that_waits_has_its_timer_in_its_future() {
+    let mut service = TimeoutLayer::any(HOUR).layer(service_fn(|_: u64| async {
+        std::future::poll_fn(pending_once()).await;
+        Ok::<_, Infallible>(7)
+    }));
+    assert_eq!(allocations(|| ask(&mut service)), 0.0);
+}
+
+#[test]
+fn an_http_answer_in_time_allocates_nothing() {
+    let bare = service_fn(answer::<Full<Bytes>>);
+    let exchange = |mut service| allocations(move || exchange(&mut service, order()));
+    let cost = exchange(bare);
+    let mut timed = TimeoutLayer::server(HOUR).layer(bare);
+    let timed = allocations(|| drop(black_box(drive::exchange(&mut timed, order()))));
+    assert_eq!(timed, cost);
+}
+
+const HOUR: std::time::Duration = std::time::Duration::from_secs(3_600);
+
+fn seven(_: u64) -> std::future::Ready<Result<u64, Infallible>> {
+    ready(Ok(7))
+}
+
+fn ask<S: Service<u64, Response = u64>>(service: &mut S) {
+    assert_eq!(drive::call(service, black_box(7)).ok(), Some(7));
+}
+
+fn pending_once() -> impl FnMut(&mut std::task::Context<'_>) -> std::task::Poll<()> {
+    let mut polled = false;
+    move |_| match std::mem::replace(&mut polled, true) {
+        true => std::task::Poll::Ready(()),
+        false => std::task::Poll::Pending,
+    }
+}
+
+fn order() -> Request<Full<Bytes>> {
+    request(Method::POST, Bytes::from_static(b"an order"))
 }
 
 fn request(method: Method, body: Bytes) -> Request<Full<Bytes>> {
