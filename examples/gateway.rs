@@ -167,10 +167,14 @@ async fn upstream(args: &Args) -> Result<(Target, Option<Drain>), String> {
 
 /// The first lines, which tests and scripts read.
 fn announcement(gateway: SocketAddr, admin: SocketAddr, target: &Target, args: &Args) -> String {
+    let how = match args.unprotected {
+        true => ", unprotected",
+        false => "",
+    };
     let lines = format!(
         "gateway listening on http://{gateway}\n\
          admin on http://{admin}\n\
-         upstream {target}"
+         upstream {target}{how}"
     );
     if args.upstream.is_some() {
         return lines;

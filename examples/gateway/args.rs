@@ -23,6 +23,8 @@ Usage: gateway [OPTIONS]
   --total SECONDS             how long all attempts may take together [default: three times --timeout]
   --open SECONDS              how long the circuit breaker stays open the first time
                               [default: 5, the embedded upstream: 2]
+  --unprotected               many retries without a budget, and no circuit breaker: what not to do,
+                              for comparison; the time limits stay
   --admin ADDR                /metrics, /livez, /readyz, /errors and /guards [default: 127.0.0.1:9901]
   --log json|pretty|off       logs, on standard error, filtered by RUST_LOG [default: off]
   --load N                    requests a second of the load that the gateway puts on itself, 0 to 1000;
@@ -60,6 +62,8 @@ pub struct Args {
     /// For all attempts.
     pub total: Duration,
     pub open: Duration,
+    /// Without what keeps an overload from outliving its cause.
+    pub unprotected: bool,
     pub log: Log,
     /// Requests a second.
     pub load: u32,
@@ -85,6 +89,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, String> 
         timeout: DEFAULT_TIMEOUT,
         total: 3 * DEFAULT_TIMEOUT,
         open: DEFAULT_OPEN,
+        unprotected: false,
         log: Log::Off,
         load: 0,
         grace: Duration::from_secs(10),
@@ -103,6 +108,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, String> 
             Arg::Long("timeout") => timeout = Some(value(&mut parser, "--timeout", limit)?),
             Arg::Long("total") => total = Some(value(&mut parser, "--total", limit)?),
             Arg::Long("open") => open = Some(value(&mut parser, "--open", limit)?),
+            Arg::Long("unprotected") => args.unprotected = true,
             Arg::Long("log") => args.log = value(&mut parser, "--log", log)?,
             Arg::Long("load") => load = Some(value(&mut parser, "--load", rate)?),
             Arg::Long("grace") => args.grace = value(&mut parser, "--grace", seconds)?,
@@ -203,6 +209,17 @@ mod tests {
         assert!(args.upstream.is_none());
         assert_eq!((args.load, args.log), (40, Log::Off));
         assert_eq!(args.timeout, Duration::from_secs(2));
+        assert!(!args.unprotected);
+    }
+
+    #[test]
+    fn who_gives_up_the_protection_keeps_the_time_limits() {
+        let args = run(&["--unprotected", "--timeout", "0.4"]);
+        assert!(args.unprotected);
+        assert_eq!(
+            (args.timeout, args.total),
+            (Duration::from_millis(400), Duration::from_millis(1200))
+        );
     }
 
     #[test]
@@ -254,6 +271,10 @@ mod tests {
             (
                 &["--load", "9", "--upstream", "http://up"],
                 "--load: is for the embedded upstream",
+            ),
+            (
+                &["--unprotected=no"],
+                "unexpected argument for option '--unprotected'",
             ),
             (&["--admin"], "--admin: missing argument"),
             (&["--lisen"], "invalid option '--lisen'"),

@@ -8,7 +8,7 @@ use tower::layer::util::{Identity, Stack};
 use tower_keep::breaker::CircuitBreaker;
 use tower_keep::context::Propagate;
 use tower_keep::protocol::Client;
-use tower_keep::retry::{Backoff, Replay, Retry, RetryLayer};
+use tower_keep::retry::{Backoff, Budget, Replay, Retry, RetryLayer};
 use tower_keep::timeout::{TimeoutLayer, Timeouts};
 use tower_keep::{GuardLayer, InvalidSetting, Track};
 use tower_layer::Layer;
@@ -20,6 +20,8 @@ pub const TIME_LEFT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-t
 
 /// Longer waits that an upstream asks for are left to the client.
 const PATIENCE: Duration = Duration::from_millis(250);
+/// Without protection: until the time for all attempts is up.
+const TOO_MANY: u32 = 10;
 
 pub struct Protection {
     pub breaker: CircuitBreaker,
@@ -42,18 +44,7 @@ impl Protection {
             .attempt(args.timeout)
             .total(args.total)
             .build()?;
-        // One that hangs is not asked again: its client has waited long enough.
-        let retry = Retry::builder("upstream")
-            .attempts(2)
-            .backoff(Backoff::exponential(Duration::from_millis(20)))
-            .max_hint(PATIENCE)
-            .within(args.timeout)
-            .build()?;
-        let breaker = CircuitBreaker::builder("upstream")
-            .time_window(Duration::from_secs(10), 10)
-            .consecutive_failures(20)
-            .open_time(args.open)
-            .build()?;
+        let breaker = breaker(args)?;
         // One call is one line and one error record: those of the inbound tracker, which learns the true cause.
         let track = Track::builder("upstream")
             .access_log(false)
@@ -61,7 +52,7 @@ impl Protection {
             .build()?;
         let layers = ServiceBuilder::new()
             .layer(TimeoutLayer::client(timeouts.total()))
-            .layer(RetryLayer::client(retry))
+            .layer(RetryLayer::client(retries(args)?))
             .layer(GuardLayer::client((
                 Propagate::default(),
                 track.client_side(),
@@ -73,6 +64,29 @@ impl Protection {
             layers: layers.into_inner(),
         })
     }
+}
+
+fn retries(args: &Args) -> Result<Retry, InvalidSetting> {
+    let retry = Retry::builder("upstream")
+        .backoff(Backoff::exponential(Duration::from_millis(20)))
+        .max_hint(PATIENCE);
+    if args.unprotected {
+        return retry.attempts(TOO_MANY).budget(None::<Budget>).build();
+    }
+    // One that hangs is not asked again: its client has waited long enough.
+    retry.attempts(2).within(args.timeout).build()
+}
+
+fn breaker(args: &Args) -> Result<CircuitBreaker, InvalidSetting> {
+    let breaker = CircuitBreaker::builder("upstream")
+        .time_window(Duration::from_secs(10), 10)
+        .consecutive_failures(20)
+        .open_time(args.open)
+        .build()?;
+    if args.unprotected {
+        breaker.disable();
+    }
+    Ok(breaker)
 }
 
 impl<S> Layer<S> for Protection
