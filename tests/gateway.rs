@@ -1,7 +1,11 @@
 //! The gateway as a process of its own, with real traffic over the loopback; and the tests in its own files.
 
+#[path = "gateway/bounded.rs"]
+mod bounded;
 #[path = "gateway/client.rs"]
 mod client;
+#[path = "gateway/metastable.rs"]
+mod metastable;
 #[path = "gateway/process.rs"]
 mod process;
 #[path = "gateway/protection.rs"]

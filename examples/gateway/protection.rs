@@ -20,8 +20,8 @@ pub const TIME_LEFT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-t
 
 /// Longer waits that an upstream asks for are left to the client.
 const PATIENCE: Duration = Duration::from_millis(250);
-/// Without protection: until the time for all attempts is up.
-const TOO_MANY: u32 = 10;
+/// Without protection. Each on its own seems reasonable.
+const TOO_MANY: u32 = 5;
 
 pub struct Protection {
     pub breaker: CircuitBreaker,
