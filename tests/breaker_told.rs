@@ -61,6 +61,46 @@ async fn a_response_is_an_error_by_its_status() {
     assert_eq!(why.caused_by(), Some("502 Bad Gateway"));
 }
 
+/// An error says its own level only. hyper-util's client was quoted as "client error (Connect)", which tells nobody
+/// whether the peer is gone or the name is wrong.
+#[tokio::test]
+async fn an_error_is_told_with_its_sources_each_text_once() {
+    #[derive(Debug)]
+    struct Layered(&'static str, Option<Box<Layered>>);
+    impl std::fmt::Display for Layered {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+    impl std::error::Error for Layered {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(self.1.as_deref()?)
+        }
+    }
+    let layered = |texts: &[&'static str]| {
+        let texts = texts.iter().rev();
+        let whole = texts.fold(None, |inner, text| Some(Box::new(Layered(text, inner))));
+        *whole.expect("a text")
+    };
+    for (texts, told) in [
+        (
+            &["client error", "connect", "refused"][..],
+            "client error: connect: refused",
+        ),
+        // Some say what their source says, or end with it.
+        (&["refused", "refused", "by a rule"], "refused: by a rule"),
+        (&["connect: refused", "refused"], "connect: refused"),
+    ] {
+        let breaker = two_in_a_row("layered");
+        for _ in 0..2 {
+            let failed = breaker.run(|| Err::<(), _>(layered(texts)));
+            failed.expect_err("fails");
+        }
+        let why = breaker.try_acquire().expect_err("open");
+        assert_eq!(why.caused_by(), Some(told));
+    }
+}
+
 #[tokio::test]
 async fn an_error_that_never_ends_is_cut() {
     struct Endless;

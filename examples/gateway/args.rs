@@ -21,7 +21,8 @@ Usage: gateway [OPTIONS]
   --timeout SECONDS           how long one attempt may take to the head of the upstream's answer
                               [default: 10, the embedded upstream: 2]
   --total SECONDS             how long all attempts may take together [default: three times --timeout]
-  --open SECONDS              how long the circuit breaker stays open the first time
+  --open SECONDS              how long the circuit breaker stays open the first time, and at random up to half
+                              as long again; twice as long each time that it opens again soon, up to a minute
                               [default: 5, the embedded upstream: 2]
   --unprotected               many retries without a budget, and no circuit breaker: what not to do,
                               for comparison; the time limits stay

@@ -45,6 +45,7 @@ async fn a_dead_upstream_opens_its_circuit_and_one_that_is_back_closes_it() {
     break_upstream(&gateway).await;
     let line = gateway.line(|line| line.contains("circuit breaker")).await;
     assert!(line.contains("upstream: closed -> open ("), "{line}");
+    assert!(line.contains("refused"), "the true cause: {line}");
     let open = guard(&gateway, "circuit_breaker").await;
     assert_eq!(open["state"], "open", "{open}");
     assert!(open["stats"]["last_error"].is_string(), "{open}");

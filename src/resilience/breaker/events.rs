@@ -77,7 +77,8 @@ pub struct Transition {
     pub counts: Counts,
     /// How long the circuit is open at least.
     pub open_for: Option<Duration>,
-    /// What the call said whose end opened the circuit, at most 1 KiB: its error, or its status.
+    /// What the call said whose end opened the circuit, at most 1 KiB: its error with its
+    /// sources, or its status.
     pub last_error: Option<Name>,
     /// Whether the breaker only watches.
     pub shadow: bool,

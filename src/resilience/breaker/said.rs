@@ -1,7 +1,7 @@
-use std::fmt;
+use std::{error::Error, fmt};
 
 use crate::{
-    call::{Cause, End, Outcome},
+    call::{Cause, End, Outcome, chain},
     errors::written,
 };
 
@@ -15,7 +15,7 @@ pub(super) fn text(value: impl fmt::Display) -> Box<str> {
 /// What a call said that failed: its error, or its status.
 pub(super) fn said(end: &End<'_>) -> Option<Box<str>> {
     Some(match end.cause() {
-        Some(Cause::Error(error)) => text(error),
+        Some(Cause::Error(error)) => whole(*error),
         Some(Cause::Rejection(rejection)) => text(rejection),
         Some(Cause::Opaque { message, .. }) => return message.map(text),
         Some(Cause::Panic(message)) => text(format_args!("panic: {message}")),
@@ -23,6 +23,23 @@ pub(super) fn said(end: &End<'_>) -> Option<Box<str>> {
         Some(Cause::MissingGrpcStatus) => text("the response ended without a gRPC status"),
         None => return status(end),
     })
+}
+
+/// An error with its sources, since each says its own level only; those that say their source's as well are believed.
+fn whole(error: &(dyn Error + 'static)) -> Box<str> {
+    let mut whole = String::new();
+    for error in chain(error) {
+        let said = text(error);
+        if whole.is_empty() {
+            whole = said.into_string();
+        } else if !whole.ends_with(&*said) {
+            whole = format!("{whole}: {said}");
+        }
+        if whole.len() > MOST {
+            break;
+        }
+    }
+    text(whole)
 }
 
 fn status(end: &End<'_>) -> Option<Box<str>> {
