@@ -130,13 +130,13 @@ impl fmt::Display for Line {
     }
 }
 
-/// Milliseconds, with a decimal where it tells something.
+/// Milliseconds, with as many decimals as tell something: an open circuit refuses within hundredths of one.
 struct Millis(Duration);
 
 impl fmt::Display for Millis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.as_secs_f64() * 1e3;
-        let decimals = usize::from(millis < 10.0);
+        let decimals = usize::from(millis < 10.0) + usize::from(millis < 1.0);
         write!(f, "{millis:.decimals$}ms")
     }
 }
@@ -166,6 +166,14 @@ mod tests {
             window.line(1.0).to_string(),
             "31.0/s  p50 2.0ms  p99 524ms  in-flight 3  success 30 timed_out 1"
         );
+    }
+
+    #[test]
+    fn no_time_is_too_short_to_show() {
+        let shown = |micros| Millis(Duration::from_micros(micros)).to_string();
+        assert_eq!(shown(40), "0.04ms");
+        assert_eq!(shown(1_260), "1.3ms");
+        assert_eq!(shown(12_600), "13ms");
     }
 
     #[test]

@@ -2,6 +2,16 @@
 //!
 //! The upstream can serve 60 calls a second, and gets 42. For two seconds it is ten times as slow, then as fast as
 //! before; whatever happens, 42 new calls come each second.
+//!
+//! Measured in 13 runs on two cores with a load average of 8 to 11, other builds among it:
+//!
+//! | the gateway | attempts a call, after the dip | goodput of the whole time after it | back |
+//! |---|---|---|---|
+//! | protected | 0.7-1.0 | 75-96 % | 1-4 s |
+//! | unprotected | 4.7-5.1 | 0 % | never |
+//!
+//! What takes it 4 s is a circuit that opens a second time. Faster loads measure the machine instead: at 70 calls a
+//! second an unoptimised gateway without protection was out of breath before its upstream was, in two runs of five.
 
 use std::ops::Range;
 use std::sync::atomic::Ordering;
@@ -17,10 +27,10 @@ use super::process::{Gateway, eventually};
 
 /// Calls a second.
 const RATE: usize = CAPACITY * 7 / 10;
-/// Seconds of the load.
+/// Seconds of the load. What begins in the last one before the dip may be caught by it.
 const BEFORE: Range<usize> = 0..2;
-const DIP: Range<usize> = 2..4;
-const AFTER: Range<usize> = 4..18;
+const DIP: Range<usize> = 3..5;
+const AFTER: Range<usize> = 5..18;
 const BACK: f64 = 0.95;
 /// So many seconds in a row must be as good as that.
 const FOR_GOOD: usize = 3;
