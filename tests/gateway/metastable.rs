@@ -3,7 +3,7 @@
 //! The upstream can serve 60 calls a second, and gets 42. For two seconds it is ten times as slow, then as fast as
 //! before; whatever happens, 42 new calls come each second.
 //!
-//! Measured in 13 runs on two cores with a load average of 8 to 11, other builds among it:
+//! Measured in 17 runs on two cores with a load average of 8 to 11, other builds among it:
 //!
 //! | the gateway | attempts a call, after the dip | goodput of the whole time after it | back |
 //! |---|---|---|---|
