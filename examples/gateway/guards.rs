@@ -48,7 +48,7 @@ pub fn inbound(
         track,
         demonstration.then_some(Routes),
         Watch(Arc::clone(window)),
-        Deadline::builder().header(TIME_LEFT).build(),
+        Deadline::builder().header(TIME_LEFT).build()?,
         demonstration.then_some(Gate),
     )))
 }

@@ -25,6 +25,19 @@ fn request(headers: &[(&str, &str)]) -> Request<ScriptedBody> {
     request.body(ScriptedBody::new()).expect("a request")
 }
 
+fn at_most(time: Duration) -> Deadline {
+    Deadline::builder().at_most(time).build().expect("settings")
+}
+
+#[test]
+fn a_deadline_of_no_time_at_all_is_named() {
+    let wrong = Deadline::builder().at_most(Duration::ZERO).build();
+    assert_eq!(
+        wrong.expect_err("no time").to_string(),
+        r#"deadline "deadline": at_most is 0ns, must be longer than nothing"#
+    );
+}
+
 fn grpc(timeout: &str) -> Request<ScriptedBody> {
     request(&[
         ("content-type", "application/grpc"),
@@ -62,6 +75,7 @@ async fn a_deadline_is_read_from_the_request_and_capped() {
             .header(ENVOY)
             .at_most(10 * SECOND)
             .build()
+            .expect("settings")
     };
     let envoy = |millis| request(&[(NAME, millis)]);
     let both = &[("content-type", "application/grpc"), (NAME, "1")];
@@ -236,13 +250,13 @@ async fn the_time_left_goes_along_and_only_ever_shrinks() {
 
 #[tokio::test(start_paused = true)]
 async fn of_two_deadlines_the_earlier_counts() {
-    let outer = Deadline::at_most(SECOND);
+    let outer = at_most(SECOND);
     let handler = service_fn(|_: Request<ScriptedBody>| async move {
         let left = deadline().map(|deadline| deadline - Instant::now());
         assert_eq!(left, Some(SECOND));
         Ok::<_, BoxError>(Response::new(ScriptedBody::new()))
     });
-    let guards = (Correlate::default(), outer, Deadline::at_most(60 * SECOND));
+    let guards = (Correlate::default(), outer, at_most(60 * SECOND));
     let service = GuardLayer::server(guards).layer(handler);
     service.oneshot(grpc("30S")).await.expect("an answer");
 }
@@ -250,11 +264,6 @@ async fn of_two_deadlines_the_earlier_counts() {
 #[test]
 fn deadlines_sign_the_contract() {
     contract::guard(Deadline::default);
-    contract::guard(|| Deadline::at_most(Duration::from_secs(3_600)));
-    contract::guard(|| {
-        (
-            Correlate::default(),
-            Deadline::at_most(Duration::from_secs(3_600)),
-        )
-    });
+    contract::guard(|| at_most(Duration::from_secs(3_600)));
+    contract::guard(|| (Correlate::default(), at_most(Duration::from_secs(3_600))));
 }

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::{TimeLimit, answer::parse_millis};
 use crate::{
-    call::{End, Moment, Name, Rejection},
+    call::{End, InvalidSetting, Moment, Name, Rejection},
     context::Context,
     guard::{Admit, Guard},
     observe::context::entered,
@@ -26,17 +26,13 @@ use crate::{
 /// use std::time::Duration;
 /// use tower_keep::{GuardLayer, Track, context::Correlate, timeout::{Deadline, TimeoutLayer}};
 ///
-/// # fn main() {
-/// let guards = (
-///     Correlate::default(),
-///     Track::named("orders"),
-///     Deadline::at_most(Duration::from_secs(30)),
-/// );
+/// let deadline = Deadline::builder().at_most(Duration::from_secs(30)).build()?;
+/// let guards = (Correlate::default(), Track::named("orders"), deadline);
 /// let layers = tower::ServiceBuilder::new()
 ///     .layer(GuardLayer::server(guards))
 ///     .layer(TimeoutLayer::server(Duration::from_secs(30)));
 /// # let _ = layers;
-/// # }
+/// # Ok::<_, tower_keep::InvalidSetting>(())
 /// ```
 ///
 /// [`context::deadline`]: crate::context::deadline
@@ -60,16 +56,11 @@ pub struct DeadlineBuilder {
 impl Default for Deadline {
     /// Believes every caller: a deadline is only what the caller has asked for.
     fn default() -> Self {
-        Deadline::builder().build()
+        Deadline::builder().unchecked()
     }
 }
 
 impl Deadline {
-    /// No call has longer than this, whatever its caller says or does not say.
-    pub fn at_most(time: Duration) -> Self {
-        Deadline::builder().at_most(time).build()
-    }
-
     /// Settings to start from.
     pub fn builder() -> DeadlineBuilder {
         DeadlineBuilder {
@@ -93,7 +84,8 @@ impl DeadlineBuilder {
         self
     }
 
-    /// The longest that any call has; also for callers that do not say how long they wait. Default: no such limit.
+    /// The longest that any call has, its body included: a stream of events ends with it. Also for callers that do not
+    /// say how long they wait. Must not be zero. Default: no such limit.
     #[must_use]
     pub fn at_most(mut self, time: Duration) -> Self {
         self.most = time;
@@ -109,7 +101,20 @@ impl DeadlineBuilder {
     }
 
     /// Makes the guard.
-    pub fn build(self) -> Deadline {
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSetting`] if no call has any time.
+    pub fn build(self) -> Result<Deadline, InvalidSetting> {
+        if self.most.is_zero() {
+            let owner = format!("deadline {:?}", self.name);
+            let must = "longer than nothing";
+            return Err(InvalidSetting::new(owner, "at_most", "0ns", must));
+        }
+        Ok(self.unchecked())
+    }
+
+    fn unchecked(self) -> Deadline {
         Deadline(Arc::new(Policy {
             limit: TimeLimit::new(self.name, self.most),
             header: self.header,

@@ -82,7 +82,7 @@ macro_rules! http_layer {
             }
 
             /// How long the response's body may make its reader wait for the next frame; `None`: for ever.
-            /// Default: for ever, since streams of events rest for as long as nothing happens.
+            /// Default: for ever, since streams of events rest for as long as nothing happens. Zero fails at the first wait.
             ///
             /// Counts only while somebody waits for a frame: a slow reader is not the service's fault.
             #[must_use]
