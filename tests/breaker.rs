@@ -3,7 +3,8 @@
 use std::{
     future::{pending, poll_fn},
     io,
-    task::Poll,
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
 
@@ -175,6 +176,45 @@ async fn each_transition_is_told_once_and_in_order() {
     assert_eq!(events.try_recv().expect_err("no more"), TryRecvError::Empty);
     (0..100).for_each(|_| breaker.reset());
     assert!(matches!(events.recv().await, Err(RecvError::Lagged(_))));
+}
+
+/// A time that no clock can name was taken for none at all.
+#[test]
+fn open_for_ever_is_open() {
+    let breaker = two_in_a_row().build().expect("sound");
+    breaker.open_for(Duration::MAX);
+    assert_eq!(breaker.state(), State::Open);
+    breaker.open_for(Duration::MAX);
+    let refused = breaker.try_acquire().expect_err("open");
+    assert!(refused.wait() > Some(Duration::from_secs(365 * 86_400)));
+}
+
+struct BadWaker;
+
+impl Wake for BadWaker {
+    fn wake(self: Arc<Self>) {
+        panic!("a waker");
+    }
+}
+
+/// The panic went to the caller, whose call had nothing to do with it, and nobody was told of anything any more.
+#[test]
+fn a_subscriber_whose_waker_panics_harms_no_call_and_no_other_subscriber() {
+    let breaker = two_in_a_row().build().expect("sound");
+    let (mut bad, mut good) = (breaker.subscribe(), breaker.subscribe());
+    {
+        let waker = Waker::from(Arc::new(BadWaker));
+        let mut event = Box::pin(bad.recv());
+        let first = Future::poll(event.as_mut(), &mut Context::from_waker(&waker));
+        assert!(first.is_pending());
+        let panics = tower_keep::hook_panics();
+        open(&breaker);
+        assert!(tower_keep::hook_panics() > panics);
+    }
+    breaker.reset();
+    for state in [State::Open, State::Closed] {
+        assert_eq!(good.try_recv().expect("an event").to, state);
+    }
 }
 
 #[test]

@@ -2,7 +2,12 @@
 
 mod support;
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    sync::Arc,
+    task::{Context, Wake, Waker},
+    time::Duration,
+};
 
 use http::Request;
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -181,6 +186,31 @@ fn transitions_name_the_key_and_a_hostile_one_breaks_no_line() {
     assert!(event.key.expect("a key").as_str().len() <= 132);
     assert!(of_one.try_recv().is_err(), "another key's");
     assert_eq!(logs.events("tower_keep::breaker")[0].get("key"), clean);
+}
+
+struct BadWaker;
+
+impl Wake for BadWaker {
+    fn wake(self: Arc<Self>) {
+        panic!("a waker");
+    }
+}
+
+/// The panic went to the caller, whose call had nothing to do with it, and nobody was told of any transition of the
+/// key any more.
+#[test]
+fn a_subscriber_to_all_keys_whose_waker_panics_harms_no_call_of_any() {
+    let hosts = keyed("waked", 10);
+    let (mut bad, mut good) = (hosts.subscribe(), hosts.subscribe());
+    let waker = Waker::from(Arc::new(BadWaker));
+    let mut event = Box::pin(bad.recv());
+    let first = Future::poll(event.as_mut(), &mut Context::from_waker(&waker));
+    assert!(first.is_pending());
+    fail(&hosts, "a");
+    hosts.get("a").reset();
+    for state in [State::Open, State::Closed] {
+        assert_eq!(good.try_recv().expect("an event").to, state);
+    }
 }
 
 #[tokio::test]

@@ -3,8 +3,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use tokio::{sync::broadcast, time::Instant};
 
 use super::{
-    CircuitBreakerBuilder, Permit, events::Transition, keyed::Seat, settings::Plan, shared::Shared,
-    state::State, teller::Teller, window::Counts,
+    CircuitBreakerBuilder, Permit, core::later, events::Transition, keyed::Seat, settings::Plan,
+    shared::Shared, state::State, teller::Teller, window::Counts,
 };
 use crate::{
     call::{Moment, Name, Rejection},
@@ -74,10 +74,7 @@ impl CircuitBreaker {
     /// Opens the circuit for this time; one that is open already stays so for at least as long. For a peer that
     /// says when to come back. A forced or disabled breaker does not listen.
     pub fn open_for(&self, time: Duration) {
-        let now = Instant::now();
-        if let Some(until) = now.checked_add(time) {
-            self.open_until(until);
-        }
+        self.open_until(later(Instant::now(), time));
     }
 
     /// Opens the circuit until then; see [`open_for`](Self::open_for).

@@ -82,7 +82,7 @@ impl Teller {
         }
         quietly(|| log(event));
         if let Some(subscribers) = self.subscribers.get() {
-            let _ = subscribers.send(event.clone());
+            send(subscribers, event);
         }
         if let Some(seat) = self.seat() {
             seat.tell(event);
@@ -111,6 +111,11 @@ impl Teller {
 
 pub(super) fn new_channel() -> broadcast::Sender<Transition> {
     broadcast::Sender::new(BACKLOG)
+}
+
+/// It wakes those who wait, and what a waker does is not ours.
+pub(super) fn send(subscribers: &broadcast::Sender<Transition>, event: &Transition) {
+    quietly(|| subscribers.send(event.clone()).is_ok());
 }
 
 fn refusals_of(breaker: &Name) -> Counter {

@@ -310,7 +310,7 @@ impl Core {
 }
 
 /// A time so far off that no clock can name it is a century away.
-fn later(now: Instant, wait: Duration) -> Instant {
+pub(super) fn later(now: Instant, wait: Duration) -> Instant {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
     now.checked_add(wait).unwrap_or_else(|| now + CENTURY)
 }

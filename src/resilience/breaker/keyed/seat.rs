@@ -11,7 +11,7 @@ use tokio::sync::broadcast;
 use super::super::{
     events::Transition,
     state::State,
-    teller::{new_channel, state_gauges},
+    teller::{new_channel, send, state_gauges},
 };
 use crate::{
     call::{Name, quietly},
@@ -177,7 +177,7 @@ impl Seat {
 
     pub(in super::super) fn tell(&self, event: &Transition) {
         if let Some(subscribers) = self.board.subscribers.get() {
-            let _ = subscribers.send(event.clone());
+            send(subscribers, event);
         }
     }
 }
