@@ -1,6 +1,8 @@
 //! When a circuit opens, lets probes through and closes. Decides only: no clock, no lock, no await, no log.
 
 mod orders;
+#[cfg(test)]
+mod tests;
 mod trial;
 
 use std::time::Duration;
