@@ -258,9 +258,7 @@ impl Core {
     }
 
     fn trip(&mut self, reason: Reason, now: Instant) -> Change {
-        if let Phase::Closed { since } = self.phase {
-            self.decay(now.saturating_duration_since(since));
-        }
+        self.decay(now);
         let jitter = 1.0 + self.settings.open_jitter * self.random.f64();
         let wait = Duration::try_from_secs_f64(self.open_time().as_secs_f64() * jitter);
         self.level = (self.level + 1).min(MAX_LEVEL);
@@ -286,8 +284,12 @@ impl Core {
         Duration::try_from_secs_f64(grown).map_or(max_open_time, |grown| grown.min(max_open_time))
     }
 
-    /// A step back for each open time that the circuit has stayed closed since.
-    fn decay(&mut self, mut healthy: Duration) {
+    /// A step back for each open time that the circuit has stayed closed; to be done before it opens.
+    fn decay(&mut self, now: Instant) {
+        let Phase::Closed { since } = self.phase else {
+            return;
+        };
+        let mut healthy = now.saturating_duration_since(since);
         while self.level > 0 {
             let Some(rest) = healthy.checked_sub(self.open_time()) else {
                 return;

@@ -38,7 +38,10 @@ impl Core {
                 None
             }
             Phase::Closed { .. } | Phase::Trying(_) if until <= now => None,
-            _ => Some(self.open(until - now, reason, now)),
+            _ => {
+                self.decay(now);
+                Some(self.open(until - now, reason, now))
+            }
         }
     }
 

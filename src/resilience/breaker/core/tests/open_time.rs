@@ -90,3 +90,24 @@ fn times_that_no_clock_can_name_are_very_long() {
     rig.call(Failure).expect("it opens");
     assert!(rig.refused_for() > Duration::from_secs(50 * 365 * 86_400));
 }
+
+/// It had opened three times in a row, was well for hours, was told to open by somebody or by its peer, and did not
+/// recover at once: the hours of health were forgotten with the state that they belonged to, and it opened for 40 s.
+#[test]
+fn being_told_to_open_does_not_make_it_forget_that_all_was_well() {
+    for by_peer in [false, true] {
+        let mut rig = Rig::new(touchy().probes(1));
+        open_times(&mut rig, 3);
+        recover(&mut rig);
+        rig.wait(Duration::from_secs(3_600));
+        let told = if by_peer {
+            let generation = rig.core.generation();
+            rig.core.heed(generation, MILLI, rig.now)
+        } else {
+            rig.core.open_until(rig.now + MILLI, rig.now)
+        };
+        told.expect("open");
+        rig.wait(MILLI);
+        assert_eq!(open_times(&mut rig, 1), [OPEN], "by its peer: {by_peer}");
+    }
+}
