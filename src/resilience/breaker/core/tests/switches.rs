@@ -152,3 +152,95 @@ fn a_clock_that_was_read_earlier_does_no_harm_in_any_state() {
         assert_eq!(rig.admit().0, Answer::Passes);
     }
 }
+
+const POSITIONS: [Position; 3] = [Position::Normal, Position::ForcedOpen, Position::Disabled];
+
+fn by_hand(core: &mut Core, position: Position, now: Instant) -> Option<Change> {
+    match position {
+        Position::Normal => core.reset(now),
+        Position::ForcedOpen => core.force_open(now),
+        Position::Disabled => core.disable(now),
+    }
+}
+
+fn state_at(position: Position) -> State {
+    match position {
+        Position::Normal => State::Closed,
+        Position::ForcedOpen => State::ForcedOpen,
+        Position::Disabled => State::Disabled,
+    }
+}
+
+#[test]
+fn a_thrown_switch_comes_before_what_was_said_by_hand_and_that_holds_once_it_is_back() {
+    for thrown in [Position::ForcedOpen, Position::Disabled] {
+        for before in POSITIONS {
+            for meanwhile in POSITIONS {
+                let mut rig = Rig::in_state(State::Closed);
+                by_hand(&mut rig.core, before, rig.now);
+                let change = rig.core.switch(thrown, rig.now);
+                assert_eq!(change.is_some(), before != thrown);
+                assert!(by_hand(&mut rig.core, meanwhile, rig.now).is_none());
+                assert!(rig.core.switch(thrown, rig.now).is_none());
+                assert_eq!(rig.core.state(), state_at(thrown));
+                let change = rig.core.switch(Position::Normal, rig.now);
+                assert_eq!(change.is_some(), meanwhile != thrown);
+                assert_eq!(rig.core.state(), state_at(meanwhile));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_switch_works_from_each_state_and_turned_back_leaves_a_circuit_as_on_the_first_day() {
+    for from in [State::Closed, State::Open, State::HalfOpen] {
+        let mut rig = Rig::in_state(from);
+        assert!(rig.core.switch(Position::Normal, rig.now).is_none());
+        assert_eq!(rig.core.state(), from, "nothing was thrown");
+        let change = rig.core.switch(Position::Disabled, rig.now);
+        assert_eq!(reason(change), Some(Reason::Switched));
+        let change = rig.core.switch(Position::Normal, rig.now).expect("back");
+        assert_eq!(
+            (change.to, change.reason),
+            (State::Closed, Reason::Switched)
+        );
+        assert_eq!(rig.core.counts(rig.now), Counts::default());
+        rig.call(Failure).expect("it opens");
+        assert_eq!(rig.refused_for(), OPEN);
+    }
+}
+
+#[test]
+fn a_core_that_is_made_while_a_switch_is_thrown_obeys_it_without_a_transition() {
+    for position in POSITIONS {
+        let mut rig = Rig::new(touchy());
+        rig.core = Core::new(rig.core.settings, rig.core.ticks, position, rig.now);
+        assert_eq!(
+            (rig.core.state(), rig.core.generation()),
+            (state_at(position), 0)
+        );
+        rig.core.switch(Position::Normal, rig.now);
+        assert_eq!(rig.core.state(), State::Closed);
+    }
+}
+
+#[test]
+fn a_peer_is_heeded_by_a_call_of_the_present_and_while_it_is_open_by_any() {
+    for state in State::ALL {
+        for age in [0, 1] {
+            let mut rig = Rig::in_state(state);
+            let generation = rig.core.generation();
+            if age > generation {
+                continue;
+            }
+            let change = rig.core.heed(generation - age, OPEN * 2, rig.now);
+            let opens = age == 0 && matches!(state, State::Closed | State::HalfOpen);
+            assert_eq!(reason(change), opens.then_some(Reason::Hinted), "{state:?}");
+            if opens || state == State::Open {
+                assert_eq!(rig.refused_for(), OPEN * 2);
+            } else {
+                assert_eq!(rig.core.state(), state);
+            }
+        }
+    }
+}
