@@ -69,6 +69,7 @@ pub mod observe;
 pub mod protocol;
 pub mod registry;
 pub mod resilience;
+mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 

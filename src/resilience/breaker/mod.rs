@@ -112,6 +112,7 @@ mod keyed;
 mod layer;
 mod named;
 mod open_ready;
+mod outlets;
 mod permit;
 mod run;
 mod said;
@@ -119,6 +120,7 @@ mod settings;
 mod shared;
 mod state;
 mod switch;
+#[cfg_attr(all(test, tower_keep_loom), path = "shared/models/teller.rs")]
 mod teller;
 mod waiters;
 mod weigh;

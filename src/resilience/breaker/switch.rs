@@ -1,9 +1,10 @@
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, PoisonError, Weak},
 };
 
 use super::shared::Shared;
+use crate::sync::{Mutex, MutexGuard};
 
 /// What a [`Switch`] says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -1,16 +1,15 @@
 //! Tasks that wait for a service to become ready, and want to know when the circuit opens meanwhile.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    task::Waker,
-};
+use std::{collections::HashMap, sync::PoisonError, task::Waker};
 
 use super::CircuitBreaker;
-use crate::call::quietly;
+use crate::{
+    call::quietly,
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 /// One waker for each handle that waits; a handle that is dropped, or has become ready, has none.
 #[derive(Debug, Default)]

@@ -1,8 +1,7 @@
 //! The two words that a closed circuit gets by with, instead of the lock.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use super::state::State;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The generation, and the state that it is in.
 #[derive(Debug)]

@@ -10,8 +10,8 @@ use tokio::sync::broadcast;
 
 use super::super::{
     events::Transition,
+    outlets::{new_channel, send, state_gauges},
     state::State,
-    teller::{new_channel, send, state_gauges},
 };
 use crate::{
     call::{Name, quietly},

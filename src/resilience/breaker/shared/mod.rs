@@ -1,11 +1,10 @@
 mod count;
+#[cfg(all(test, tower_keep_loom))]
+mod models;
 mod tell;
 
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, PoisonError},
     time::Duration,
 };
 
@@ -23,7 +22,13 @@ use super::{
     window::Ticks,
     words::{Gate, Pending},
 };
-use crate::call::{Moment, Name, Rejection, RejectionKind};
+use crate::{
+    call::{Moment, Name, Rejection, RejectionKind},
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 /// What all handles of a breaker share: the core behind a lock, and the two words that a closed circuit needs.
 pub(super) struct Shared {

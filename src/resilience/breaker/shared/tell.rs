@@ -1,7 +1,5 @@
 //! Steps that may be transitions, and telling of them.
 
-use std::sync::MutexGuard;
-
 use tokio::time::Instant;
 
 use super::{
@@ -13,7 +11,10 @@ use super::{
     },
     Locked, Shared,
 };
-use crate::call::{Name, quietly};
+use crate::{
+    call::{Name, quietly},
+    sync::MutexGuard,
+};
 
 impl Shared {
     /// A switch has been turned. Turns may arrive out of order.

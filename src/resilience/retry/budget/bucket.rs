@@ -1,7 +1,11 @@
-use std::sync::atomic::{AtomicU32, Ordering};
+#[cfg(all(test, tower_keep_loom))]
+mod models;
 
 use super::{Budget, Core};
-use crate::call::{InvalidSetting, Outcome};
+use crate::{
+    call::{InvalidSetting, Outcome},
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 const OWNER: &str = "retry bucket";
 

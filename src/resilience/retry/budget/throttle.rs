@@ -1,7 +1,8 @@
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use super::{Budget, Core, failed};
-use crate::call::{InvalidSetting, Outcome};
+use crate::{
+    call::{InvalidSetting, Outcome},
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 const OWNER: &str = "retry throttle";
 /// One token; A6 counts in thousandths.

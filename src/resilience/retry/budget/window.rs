@@ -1,15 +1,18 @@
-use std::{
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+#[cfg(all(test, tower_keep_loom))]
+mod models;
+
+use std::{sync::PoisonError, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{Budget, Core};
-use crate::call::InvalidSetting;
+use crate::{
+    call::InvalidSetting,
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 const OWNER: &str = "retry budget";
 /// Slices of the window: it slides by a tenth.

@@ -1,0 +1,89 @@
+//! What news of a breaker go through: metrics, the log, channels.
+
+use metrics::{Counter, Gauge, Unit};
+use tokio::sync::broadcast;
+
+use super::{events::Transition, state::State};
+use crate::call::{Name, quietly};
+
+/// How many transitions a subscriber may lag behind.
+const BACKLOG: usize = 64;
+
+pub(super) fn new_channel() -> broadcast::Sender<Transition> {
+    broadcast::Sender::new(BACKLOG)
+}
+
+/// It wakes those who wait, and what a waker does is not ours.
+pub(super) fn send(subscribers: &broadcast::Sender<Transition>, event: &Transition) {
+    quietly(|| subscribers.send(event.clone()).is_ok());
+}
+
+pub(super) fn refusals_of(breaker: &Name) -> Counter {
+    metrics::describe_counter!(
+        "tower_keep_breaker_refusals_total",
+        Unit::Count,
+        "Calls that a circuit breaker refused, or would have in shadow mode."
+    );
+    metrics::counter!("tower_keep_breaker_refusals_total", "breaker" => breaker.to_string())
+}
+
+/// One gauge for each state.
+pub(super) fn state_gauges(breaker: &Name) -> [Gauge; 5] {
+    metrics::describe_counter!(
+        "tower_keep_breaker_transitions_total",
+        Unit::Count,
+        "Changes of a circuit breaker's state."
+    );
+    metrics::describe_gauge!(
+        "tower_keep_breaker_state",
+        Unit::Count,
+        "How many circuit breakers of the name are in the state: 1 or 0, unless there is one for each key."
+    );
+    State::ALL.map(|each| {
+        let name = breaker.to_string();
+        metrics::gauge!("tower_keep_breaker_state", "breaker" => name, "state" => each.as_str())
+    })
+}
+
+pub(super) fn gauges(breaker: &Name, state: State) -> [Gauge; 5] {
+    let gauges = state_gauges(breaker);
+    show(&gauges, state);
+    gauges
+}
+
+/// Only the present state is 1.
+pub(super) fn show(gauges: &[Gauge; 5], state: State) {
+    for (gauge, each) in gauges.iter().zip(State::ALL) {
+        gauge.set(if each == state { 1.0 } else { 0.0 });
+    }
+}
+
+macro_rules! emit {
+    ($level:expr, $event:ident) => {
+        tracing::event!(
+            target: "tower_keep::breaker",
+            $level,
+            breaker = $event.breaker.as_str(),
+            key = $event.key.as_ref().map(Name::as_str),
+            number = $event.number,
+            from = $event.from.as_str(),
+            to = $event.to.as_str(),
+            reason = $event.reason.as_str(),
+            last_error = $event.last_error.as_ref().map(Name::as_str),
+            open_for_ms = $event.open_for.map(|time| time.as_millis() as u64),
+            calls = $event.counts.calls,
+            failures = $event.counts.failures,
+            slow = $event.counts.slow,
+            shadow = $event.shadow,
+            "circuit breaker changed its state"
+        )
+    };
+}
+
+/// What needs somebody's attention is a warning: calls are refused, or nothing is protected any more.
+pub(super) fn log(event: &Transition) {
+    match event.to {
+        State::Open | State::ForcedOpen | State::Disabled => emit!(tracing::Level::WARN, event),
+        State::Closed | State::HalfOpen => emit!(tracing::Level::INFO, event),
+    }
+}
