@@ -180,3 +180,67 @@ impl CountRing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_verdict() -> impl Strategy<Value = Verdict> {
+        use Verdict::{Failure, SlowFailure, SlowSuccess, Success};
+        prop::sample::select(&[Success, SlowSuccess, Failure, SlowFailure][..])
+    }
+
+    fn added<'a>(seen: impl Iterator<Item = &'a (u64, Verdict, u64)>) -> Counts {
+        let mut counts = Counts::default();
+        seen.for_each(|(_, verdict, times)| counts.add(*verdict, *times));
+        counts
+    }
+
+    proptest! {
+        /// Threads read the clock, and then wait for their turn: ticks come in any order.
+        #[test]
+        fn a_late_recorder_turns_no_bucket_back(
+            buckets in 1..8_usize,
+            seen in prop::collection::vec((1..40_u64, any_verdict(), 1..5_u64), 1..100),
+            asked in 1..45_u64,
+        ) {
+            let mut ring = TimeRing::new(buckets);
+            for (n, &(tick, verdict, times)) in seen.iter().enumerate() {
+                ring.record(tick, verdict, times);
+                let so_far = &seen[..=n];
+                let latest = so_far.iter().map(|seen| seen.0).max().expect("one");
+                let within = |now: u64| so_far.iter().filter(move |seen| seen.0 + buckets as u64 > now);
+                prop_assert_eq!(ring.counts(asked), added(within(latest.max(asked))));
+            }
+        }
+
+        #[test]
+        fn a_count_ring_holds_the_last_calls_and_no_others(
+            limit in 1..20_usize,
+            seen in prop::collection::vec((Just(0_u64), any_verdict(), 1..30_u64), 1..100),
+        ) {
+            let mut ring = CountRing::new(limit);
+            let mut list = Vec::new();
+            for &(_, verdict, times) in &seen {
+                ring.record(verdict, times);
+                list.extend((0..times).map(|_| (0, verdict, 1)));
+                let last = list.len().saturating_sub(limit);
+                prop_assert_eq!(ring.counts, added(list[last..].iter()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_bucket_begins_with_its_first_nanosecond() {
+        let start = Instant::now();
+        let ticks = Ticks::new(start, Duration::from_secs(30), 10);
+        let nano = Duration::from_nanos(1);
+        for (time, tick) in [(0, 1), (3, 2), (30, 11)] {
+            let at = start + Duration::from_secs(time);
+            assert_eq!(ticks.at(at), tick);
+            assert_eq!(ticks.at(at + Duration::from_secs(3) - nano), tick);
+        }
+        assert_eq!(ticks.at(start - nano), 1, "before the first there is none");
+    }
+}
