@@ -1,4 +1,5 @@
-//! Every order of a few threads that the memory model allows, played by loom: `.ci/models`.
+//! Every order of a few threads that the memory model allows, with up to three preemptions, played by loom:
+//! `.ci/models`. LOOM_MAX_PREEMPTIONS asks for more.
 
 mod counting;
 mod probes;

@@ -140,8 +140,9 @@ fn a_late_result_of_the_closed_circuit_is_no_probe() {
                 let third = world.admit(OPEN_TIME);
                 assert!(third.is_none(), "one has succeeded, one is out");
             } else {
-                // It was the failure that opened it, and came with the time of the probes.
+                // It was the failure that opened it, at a time that puts the probes off.
                 assert_eq!((state, late), (State::Open, Outcome::Failure));
+                assert_eq!(world.shared.lock().core.generation(), 1);
             }
             world.check();
         });

@@ -3,6 +3,7 @@
 
 use std::sync::Mutex;
 
+use loom::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::broadcast;
 
 use crate::{
@@ -15,6 +16,8 @@ pub(in crate::resilience::breaker) struct Teller {
     seat: Option<Seat>,
     /// Never held while another thread can run, so it need not be the checker's.
     pub(in crate::resilience::breaker) told: Mutex<Vec<Transition>>,
+    /// Telling takes its time: others may come in between.
+    pause: AtomicUsize,
 }
 
 impl Teller {
@@ -22,6 +25,7 @@ impl Teller {
         Teller {
             seat: None,
             told: Mutex::default(),
+            pause: AtomicUsize::new(0),
         }
     }
 
@@ -41,6 +45,7 @@ impl Teller {
     }
 
     pub(in crate::resilience::breaker) fn tell(&self, event: &Transition) {
+        self.pause.fetch_add(1, Ordering::Relaxed);
         self.told.lock().expect("whole").push(event.clone());
     }
 
