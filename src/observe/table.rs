@@ -1,11 +1,13 @@
 //! Bounded tables that are read without a lock: entries are only ever added.
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    sync::{
-        OnceLock,
-        atomic::{AtomicUsize, Ordering},
-    },
+#[cfg(all(test, tower_keep_loom))]
+mod models;
+
+use std::hash::{BuildHasher, RandomState};
+
+use crate::sync::{
+    OnceLock,
+    atomic::{AtomicUsize, Ordering},
 };
 
 /// An entry with its key. Boxed, so that what is empty is small.
