@@ -3,6 +3,7 @@
 
 mod counting;
 mod probes;
+mod told;
 
 use std::{
     sync::Arc,

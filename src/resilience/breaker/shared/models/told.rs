@@ -1,0 +1,104 @@
+//! A switch that is turned while others turn it or breakers are built, and those who wait for it to open.
+
+use std::{sync::atomic::AtomicBool, task::Wake};
+
+use super::*;
+use crate::{
+    breaker::{Position, Switch},
+    resilience::breaker::waiters::Waiting,
+};
+
+fn obeying(switch: &Switch) -> World {
+    World::new(settings().switch(switch))
+}
+
+fn state_at(position: Position) -> State {
+    match position {
+        Position::Normal => State::Closed,
+        Position::ForcedOpen => State::ForcedOpen,
+        Position::Disabled => State::Disabled,
+    }
+}
+
+#[test]
+fn a_switch_that_is_turned_by_many_ends_as_it_stands() {
+    model(|| {
+        let switch = Switch::new();
+        let world = obeying(&switch);
+        let threads = [Position::ForcedOpen, Position::Disabled].map(|position| {
+            let switch = switch.clone();
+            world.spawn(move |_| switch.turn(position))
+        });
+        switch.release();
+        join(threads);
+        let state = world.shared.lock().core.state();
+        assert_eq!(state, state_at(switch.position()));
+        world.check();
+    });
+}
+
+#[test]
+fn a_breaker_that_is_built_while_the_switch_is_turned_obeys_it() {
+    model(|| {
+        let switch = Switch::new();
+        let turned = switch.clone();
+        let turns = thread::spawn(move || {
+            turned.force_open();
+            turned.disable();
+        });
+        let world = obeying(&switch);
+        join([turns]);
+        assert_eq!(world.shared.lock().core.state(), State::Disabled);
+        assert_eq!(world.shared.gate.see().state(), State::Disabled);
+    });
+}
+
+/// Says that it has been woken.
+#[derive(Default)]
+struct Alarm(AtomicBool);
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Whoever waits registers and asks once more; `refuse` makes the circuit refuse in the meantime.
+fn wakes(world: fn() -> World, refuse: fn(World)) {
+    model(move || {
+        let world = world();
+        let breaker = CircuitBreaker {
+            shared: world.shared.clone(),
+        };
+        let refuses = world.spawn(refuse);
+        let alarm = Arc::new(Alarm::default());
+        let waiting = Waiting::new(&breaker);
+        waiting.register(&alarm.clone().into());
+        let seen = breaker.would_refuse();
+        join([refuses]);
+        assert!(breaker.would_refuse());
+        assert!(seen || alarm.0.load(Ordering::Relaxed), "asleep for ever");
+    });
+}
+
+#[test]
+fn whoever_waits_while_it_opens_sees_that_or_is_woken() {
+    wakes(
+        || World::new(settings().consecutive_failures(1)),
+        |world| {
+            world.call(Outcome::Failure, 0);
+        },
+    );
+}
+
+#[test]
+fn whoever_waits_while_an_open_shadow_begins_to_refuse_sees_that_or_is_woken() {
+    wakes(
+        || {
+            let world = World::new(settings().shadow(true));
+            world.change(Core::force_open);
+            world
+        },
+        |world| world.shared.set_shadow(false),
+    );
+}
