@@ -94,6 +94,13 @@ fn a_breaker_allocates_nothing_whatever_its_window() {
         let breaker = builder.build().unwrap();
         let mut service = breaker.layer().any().layer(service_fn(seven));
         assert_eq!(allocations(|| ask(&mut service)), 0.0);
+        // As servers do it.
+        assert_eq!(allocations(|| ask(&mut service.clone())), 0.0);
+        let called = || {
+            let answer = drive::finish(breaker.call(seven(7)));
+            assert_eq!(answer.ok(), Some(7));
+        };
+        assert_eq!(allocations(called), 0.0);
         let direct = || drop(black_box(breaker.run(|| Ok::<_, std::io::Error>(7))));
         assert_eq!(allocations(direct), 0.0);
         let permit = || {
@@ -103,7 +110,38 @@ fn a_breaker_allocates_nothing_whatever_its_window() {
                 .settle(tower_keep::Outcome::Success)
         };
         assert_eq!(allocations(permit), 0.0);
+        let dropped = || drop(breaker.try_acquire().unwrap());
+        assert_eq!(allocations(dropped), 0.0);
+        assert!(breaker.counts().calls > 0, "it has counted all the while");
     }
+}
+
+/// Failures are counted under the lock, but only a change of state allocates.
+#[test]
+fn a_breaker_allocates_nothing_for_failures_while_it_stays_closed() {
+    let builder = || CircuitBreaker::builder("costs").failure_rate(None);
+    let windows = [
+        builder().count_window(100),
+        builder(),
+        builder().slow_call(HOUR).slow_rate(0.5),
+    ];
+    for builder in windows {
+        let breaker = builder.build().unwrap();
+        let failing = || {
+            breaker
+                .try_acquire()
+                .unwrap()
+                .settle(tower_keep::Outcome::Failure)
+        };
+        assert_eq!(allocations(failing), 0.0);
+        assert!(breaker.counts().failures > 0);
+    }
+}
+
+#[test]
+fn the_counter_counts() {
+    let counted = counting::per_call(|| drop(black_box(Box::new([7_u64; 4]))));
+    assert_eq!(counted, (1.0, 32.0));
 }
 
 #[test]
