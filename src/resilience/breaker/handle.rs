@@ -7,7 +7,7 @@ use super::{
     shared::Shared, state::State, teller::Teller, window::Counts,
 };
 use crate::{
-    call::{Moment, Name, Rejection},
+    call::{Name, Rejection},
     registry,
 };
 
@@ -119,10 +119,9 @@ impl CircuitBreaker {
     /// # Errors
     ///
     /// The refusal, if the circuit is open.
+    #[inline]
     pub fn try_acquire(&self) -> Result<Permit, Rejection> {
-        let now = Moment::default();
-        let permit = self.shared.admit(&now)?;
-        Ok(Permit::new(self.clone(), permit, now.known()))
+        Permit::ask(self)
     }
 }
 

@@ -1,36 +1,70 @@
+use std::borrow::Borrow;
+
 use tokio::time::Instant;
 
 use super::{CircuitBreaker, shared::BreakerPermit};
-use crate::call::{Cause, End, Moment, Outcome};
+use crate::call::{Cause, End, Moment, Outcome, Rejection};
 
 /// One call that may be made; to be settled once.
 #[must_use = "dropping it reports the call as cancelled"]
 #[derive(Debug)]
-pub struct Permit {
-    breaker: CircuitBreaker,
+pub struct Permit(Ticket<CircuitBreaker>);
+
+impl Permit {
+    #[inline]
+    pub(super) fn ask(breaker: &CircuitBreaker) -> Result<Self, Rejection> {
+        let now = Moment::default();
+        let permit = breaker.shared.admit(&now)?;
+        Ok(Permit(Ticket {
+            breaker: breaker.clone(),
+            permit: Some(permit),
+            began: now.known(),
+        }))
+    }
+
+    /// Says how the call ended.
+    #[inline]
+    pub fn settle(mut self, outcome: Outcome) {
+        self.0.finish(outcome, None, &|| None);
+    }
+}
+
+/// What a direct call holds: a permit once it has been let pass, and the breaker. Borrowed where the call never leaves
+/// the function that makes it, since a reference counted is most of what a closed breaker costs.
+#[derive(Debug)]
+pub(super) struct Ticket<B: Borrow<CircuitBreaker>> {
+    breaker: B,
     permit: Option<BreakerPermit>,
     began: Option<Instant>,
 }
 
-impl Permit {
-    pub(super) fn new(
-        breaker: CircuitBreaker,
-        permit: BreakerPermit,
-        began: Option<Instant>,
-    ) -> Self {
-        Permit {
+impl<B: Borrow<CircuitBreaker>> Ticket<B> {
+    #[inline]
+    pub(super) fn new(breaker: B) -> Self {
+        Ticket {
             breaker,
-            permit: Some(permit),
-            began,
+            permit: None,
+            began: None,
         }
     }
 
-    /// Says how the call ended.
-    pub fn settle(mut self, outcome: Outcome) {
-        self.finish(outcome, None, &|| None);
+    pub(super) fn breaker(&self) -> &CircuitBreaker {
+        self.breaker.borrow()
+    }
+
+    /// Asks to be let pass, unless it has been already.
+    #[inline]
+    pub(super) fn admit(&mut self) -> Result<(), Rejection> {
+        if self.permit.is_none() {
+            let now = Moment::default();
+            self.permit = Some(self.breaker.borrow().shared.admit(&now)?);
+            self.began = now.known();
+        }
+        Ok(())
     }
 
     /// `text` is only asked for where the error has no other.
+    #[inline]
     pub(super) fn finish(
         &mut self,
         outcome: Outcome,
@@ -41,18 +75,33 @@ impl Permit {
             return;
         };
         let now = Moment::default();
-        let mut end = End::new(outcome, &now);
+        if !self.breaker.borrow().shared.passed(&permit, outcome, &now) {
+            self.finish_told(permit, outcome, cause, text, &now);
+        }
+    }
+
+    fn finish_told(
+        &self,
+        permit: BreakerPermit,
+        outcome: Outcome,
+        cause: Option<Cause<'_>>,
+        text: &dyn Fn() -> Option<Box<str>>,
+        now: &Moment,
+    ) {
+        let mut end = End::new(outcome, now);
         if let Some(began) = self.began {
             end = end.with_began(began);
         }
         if let Some(cause) = cause {
             end = end.with_cause(cause);
         }
-        self.breaker.shared.settle_told(permit, &end, text);
+        let shared = &self.breaker.borrow().shared;
+        shared.settle_told(permit, &end, text);
     }
 }
 
-impl Drop for Permit {
+impl<B: Borrow<CircuitBreaker>> Drop for Ticket<B> {
+    #[inline]
     fn drop(&mut self) {
         self.finish(Outcome::Cancelled, None, &|| None);
     }

@@ -1,4 +1,5 @@
 use std::{
+    borrow::Borrow,
     error::Error,
     fmt,
     future::Future,
@@ -10,7 +11,8 @@ use std::{
 use pin_project_lite::pin_project;
 
 use super::{
-    CallError, CircuitBreaker, Permit,
+    CallError, CircuitBreaker,
+    permit::Ticket,
     weigh::{ByError, ByResult, Looks, Weigh, Weight, weighed},
 };
 use crate::call::{Outcome, caught};
@@ -19,11 +21,10 @@ pin_project! {
     /// A future inside a breaker; made by [`CircuitBreaker::call`] and [`CircuitBreaker::call_any`].
     #[must_use = "futures do nothing unless polled"]
     pub struct BreakerCall<F, E, W = ()> {
-        // Before the permit: what the future does when it is dropped still belongs to the call.
+        // Before the ticket: what the future does when it is dropped still belongs to the call.
         #[pin]
         future: F,
-        permit: Option<Permit>,
-        breaker: CircuitBreaker,
+        ticket: Ticket<CircuitBreaker>,
         looks: Looks<E>,
         weigh: W,
     }
@@ -86,43 +87,45 @@ impl CircuitBreaker {
         self.run_weighed(work, Looks::at_any(), &ByResult(judge))
     }
 
+    #[inline]
     fn run_weighed<T, E>(
         &self,
         work: impl FnOnce() -> Result<T, E>,
         looks: Looks<E>,
         weigh: &impl Weigh<T, E>,
     ) -> Result<T, CallError<E>> {
-        let permit = self.try_acquire().map_err(CallError::Rejected)?;
+        let mut ticket = Ticket::new(self);
+        ticket.admit().map_err(CallError::Rejected)?;
         match caught(work) {
             Ok(result) => {
-                settle(permit, &result, looks, weigh);
+                settle(&mut ticket, &result, looks, weigh);
                 result.map_err(CallError::Failed)
             }
             Err(payload) => {
-                permit.settle(Outcome::Panicked);
+                ticket.finish(Outcome::Panicked, None, &|| None);
                 resume_unwind(payload)
             }
         }
     }
 }
 
+#[inline]
 fn settle<T, E>(
-    mut permit: Permit,
+    ticket: &mut Ticket<impl Borrow<CircuitBreaker>>,
     result: &Result<T, E>,
     looks: Looks<E>,
     weigh: &impl Weigh<T, E>,
 ) {
     let (outcome, cause) = weighed(result, looks, weigh);
     let text = || result.as_ref().err().and_then(looks.text);
-    permit.finish(outcome, cause, &text);
+    ticket.finish(outcome, cause, &text);
 }
 
 impl<F, E> BreakerCall<F, E> {
     fn new(breaker: &CircuitBreaker, future: F, looks: Looks<E>) -> Self {
         BreakerCall {
             future,
-            permit: None,
-            breaker: breaker.clone(),
+            ticket: Ticket::new(breaker.clone()),
             looks,
             weigh: (),
         }
@@ -185,8 +188,7 @@ impl<F, E> BreakerCall<F, E> {
     fn weighed_by<W>(self, weigh: W) -> BreakerCall<F, E, W> {
         BreakerCall {
             future: self.future,
-            permit: self.permit,
-            breaker: self.breaker,
+            ticket: self.ticket,
             looks: self.looks,
             weigh,
         }
@@ -202,23 +204,18 @@ where
 {
     type Output = Result<T, CallError<E>>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let permit = match this.permit.take() {
-            Some(permit) => permit,
-            None => this.breaker.try_acquire().map_err(CallError::Rejected)?,
-        };
-        let permit = this.permit.insert(permit);
+        this.ticket.admit().map_err(CallError::Rejected)?;
         match caught(|| this.future.poll(cx)) {
             Ok(polled) => {
                 let result = ready!(polled);
-                if let Some(permit) = this.permit.take() {
-                    settle(permit, &result, *this.looks, this.weigh);
-                }
+                settle(this.ticket, &result, *this.looks, this.weigh);
                 Poll::Ready(result.map_err(CallError::Failed))
             }
             Err(payload) => {
-                permit.finish(Outcome::Panicked, None, &|| None);
+                this.ticket.finish(Outcome::Panicked, None, &|| None);
                 resume_unwind(payload)
             }
         }
@@ -228,7 +225,7 @@ where
 impl<F, E, W> fmt::Debug for BreakerCall<F, E, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BreakerCall")
-            .field("breaker", &self.breaker)
+            .field("breaker", self.ticket.breaker())
             .finish_non_exhaustive()
     }
 }

@@ -14,7 +14,7 @@ use super::{
     BreakerPermit, Shared,
 };
 use crate::{
-    call::{End, Outcome},
+    call::{End, Moment, Outcome},
     guard::Head,
 };
 
@@ -22,6 +22,25 @@ impl Shared {
     #[inline]
     pub(in super::super) fn settle(&self, permit: BreakerPermit, end: &End<'_>) {
         self.settle_told(permit, end, &|| None);
+    }
+
+    /// Counts what most calls are: a success while the circuit is closed, where no call is slow. `false` if it is
+    /// anything else. Such an end needs no [`End`], and there is no hint in it to heed.
+    #[inline]
+    pub(in super::super) fn passed(
+        &self,
+        permit: &BreakerPermit,
+        outcome: Outcome,
+        now: &Moment,
+    ) -> bool {
+        let gate = self.gate.see();
+        let is_plain = outcome == Outcome::Success && self.settings.slow_limit.is_none();
+        let counts = permit.counts && gate.generation() == permit.generation;
+        if !is_plain || !counts || !gate.is_closed() {
+            return false;
+        }
+        self.succeed(permit.generation, now);
+        true
     }
 
     /// `text` is asked for if the circuit opens and the end itself has no error to show.
@@ -32,6 +51,9 @@ impl Shared {
         end: &End<'_>,
         text: &dyn Fn() -> Option<Box<str>>,
     ) {
+        if self.passed(&permit, end.outcome(), end.now) {
+            return;
+        }
         if !self.heed.is_off()
             && let Some(wait) = self.heed.at_end(end)
         {
@@ -45,7 +67,7 @@ impl Shared {
         if gate.is_closed() {
             match verdict {
                 None => return,
-                Some(Verdict::Success) => return self.succeed(permit.generation, end),
+                Some(Verdict::Success) => return self.succeed(permit.generation, end.now),
                 Some(_) => {}
             }
         }
@@ -91,11 +113,11 @@ impl Shared {
     }
 
     #[inline]
-    fn succeed(&self, generation: u64, end: &End<'_>) {
+    fn succeed(&self, generation: u64, now: &Moment) {
         // A ring that is full of successes need not be told of another.
         let (tick, most) = match self.settings.window {
             WindowKind::Count(calls) => (1, calls as u64),
-            WindowKind::Time(..) => (self.ticks.at(end.now()), Pending::MOST),
+            WindowKind::Time(..) => (self.ticks.at(now.now()), Pending::MOST),
         };
         match self.pending.add(generation, tick, most) {
             Added::Yes => return,
