@@ -15,6 +15,14 @@ impl<T> Late<T> {
         Late([const { OnceLock::new() }; RECORDERS])
     }
 
+    /// Whether there is a value for the recorder of this moment already. Cheap enough to be asked at every call.
+    #[inline]
+    pub(crate) fn is_made(&self) -> bool {
+        let recorder = recorder();
+        let mut made = self.0.iter().filter_map(OnceLock::get);
+        made.any(|(owner, _)| *owner == recorder)
+    }
+
     /// Uses the value that belongs to the recorder of this moment.
     #[inline]
     pub(crate) fn with<R>(&self, make: impl Fn() -> T, then: impl FnOnce(&T) -> R) -> R {

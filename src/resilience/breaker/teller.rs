@@ -92,8 +92,19 @@ impl Teller {
     }
 
     /// Shows the state to a recorder that has not seen it, because it was installed after the breaker was built.
-    #[cold]
+    #[inline]
     pub(super) fn show(&self, breaker: &Name, state: impl Fn() -> State) {
+        let is_shown = match &self.meters {
+            Meters::Own(own) => own.states.is_made(),
+            Meters::Shared(seat) => seat.is_shown(),
+        };
+        if !is_shown {
+            self.show_anew(breaker, state);
+        }
+    }
+
+    #[cold]
+    fn show_anew(&self, breaker: &Name, state: impl Fn() -> State) {
         match &self.meters {
             Meters::Own(own) => {
                 quietly(|| own.states.with(|| gauges(breaker, state()), |_| ()));

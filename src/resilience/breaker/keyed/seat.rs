@@ -135,6 +135,11 @@ impl Seat {
         &self.key
     }
 
+    #[inline]
+    pub(in super::super) fn is_shown(&self) -> bool {
+        self.board.states.is_made()
+    }
+
     pub(in super::super) fn show(&self) {
         self.board.show();
     }
