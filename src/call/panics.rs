@@ -191,12 +191,19 @@ pub(crate) fn caught<R>(work: impl FnOnce() -> R) -> Result<R, Thrown> {
 /// Runs a service, which may catch panics of its own.
 #[inline]
 pub(crate) fn caught_service<R>(work: impl FnOnce() -> R) -> Result<R, Thrown> {
-    caught(|| {
-        let result = work();
-        if PENDING.get() {
-            swallowed();
+    /// In a drop, so that the result, which may be a large future, is not moved once more for it.
+    struct Then;
+    impl Drop for Then {
+        #[inline]
+        fn drop(&mut self) {
+            if PENDING.get() {
+                swallowed();
+            }
         }
-        result
+    }
+    caught(|| {
+        let _then = Then;
+        work()
     })
 }
 

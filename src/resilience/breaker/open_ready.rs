@@ -93,20 +93,20 @@ impl<S: Service<Req> + Clone, Req> Service<Req> for OpenReady<S> {
 
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
-        let state = if std::mem::take(&mut self.granted) {
-            State::Calling {
-                future: self.inner.call(request),
-            }
-        } else {
-            // The handle that waits is the one that was polled; the spare is polled before it is used.
-            let spare = self.inner.clone();
-            let inner = std::mem::replace(&mut self.inner, spare);
-            State::Waiting {
-                inner,
-                request: Some(request),
-            }
-        };
-        OpenReadyFuture { state }
+        // Returned where it is made: a large future is not moved about.
+        if std::mem::take(&mut self.granted) {
+            let future = self.inner.call(request);
+            return OpenReadyFuture {
+                state: State::Calling { future },
+            };
+        }
+        // The handle that waits is the one that was polled; the spare is polled before it is used.
+        let spare = self.inner.clone();
+        let inner = std::mem::replace(&mut self.inner, spare);
+        let request = Some(request);
+        OpenReadyFuture {
+            state: State::Waiting { inner, request },
+        }
     }
 }
 
