@@ -76,6 +76,15 @@ pub enum RejectionKind {
 }
 
 impl RejectionKind {
+    /// In their order.
+    pub(crate) const ALL: [RejectionKind; 5] = [
+        RejectionKind::CircuitOpen,
+        RejectionKind::RateLimited,
+        RejectionKind::Full,
+        RejectionKind::Overloaded,
+        RejectionKind::DeadlineExceeded,
+    ];
+
     /// In lower case, words joined by `_`, for labels and logs.
     pub const fn as_str(self) -> &'static str {
         match self {

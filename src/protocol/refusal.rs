@@ -1,6 +1,10 @@
 //! Answers that do not come from the service: refusals and caught panics.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
@@ -54,9 +58,10 @@ pub(crate) fn refusal_answer(call: &HttpCall, why: Rejection) -> Response<Bytes>
         }
         response
     } else {
-        let mut response = problem(http_status(why.kind()), detail);
+        let body = Bytes::from_static(refusal_body(why.kind()).as_bytes());
+        let mut response = problem_with(http_status(why.kind()), body);
         if let Some(wait) = why.wait() {
-            let seconds = HeaderValue::from(whole_seconds(wait));
+            let seconds = number(whole_seconds(wait));
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
         response
@@ -143,18 +148,48 @@ pub(crate) fn timeout_answer(call: &HttpCall, why: Elapsed) -> Response<Bytes> {
 }
 
 /// RFC 9457, with the status's own phrase as the title.
-fn problem(status: StatusCode, detail: &'static str) -> Response<Bytes> {
+fn problem_body(status: StatusCode, detail: &str) -> String {
     let title = status.canonical_reason().unwrap_or("Error");
     let code = status.as_u16();
-    let body = format!("{{\"title\":\"{title}\",\"status\":{code},\"detail\":\"{detail}\"}}\n");
-    let mut response = Response::new(Bytes::from(body));
+    format!("{{\"title\":\"{title}\",\"status\":{code},\"detail\":\"{detail}\"}}\n")
+}
+
+/// Made once for each kind: whoever refuses is short of time.
+fn refusal_body(kind: RejectionKind) -> &'static str {
+    static BODIES: [OnceLock<String>; RejectionKind::ALL.len()] =
+        [const { OnceLock::new() }; RejectionKind::ALL.len()];
+    BODIES[kind as usize].get_or_init(|| problem_body(http_status(kind), kind.public_detail()))
+}
+
+fn problem(status: StatusCode, detail: &str) -> Response<Bytes> {
+    problem_with(status, problem_body(status, detail).into())
+}
+
+fn problem_with(status: StatusCode, body: Bytes) -> Response<Bytes> {
+    const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+    let mut response = Response::new(body);
     *response.status_mut() = status;
-    set(
-        response.headers_mut(),
-        header::CONTENT_TYPE,
-        "application/problem+json",
-    );
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, PROBLEM);
     response
+}
+
+/// A number, without an allocation where it is small, as most are.
+fn number(value: u64) -> HeaderValue {
+    /// 00 to 99.
+    const PAIRS: &str = "\
+        00010203040506070809101112131415161718192021222324\
+        25262728293031323334353637383940414243444546474849\
+        50515253545556575859606162636465666768697071727374\
+        75767778798081828384858687888990919293949596979899";
+    match value {
+        0..100 => {
+            let (from, to) = (2 * value as usize, 2 * value as usize + 2);
+            let from = if value < 10 { from + 1 } else { from };
+            HeaderValue::from_static(&PAIRS[from..to])
+        }
+        _ => HeaderValue::from(value),
+    }
 }
 
 /// Trailers-only: the status stands in the headers, and there is no body.
@@ -194,6 +229,23 @@ mod tests {
         assert!(body.contains(r#""status":429"#), "{body}");
         assert!(!body.contains("login"), "guards are not named to strangers");
         assert!(answer.extensions().get::<Rejection>().is_some());
+    }
+
+    #[test]
+    fn every_kind_has_a_problem_of_its_own() {
+        for kind in RejectionKind::ALL {
+            let answer = refusal_answer(&call(None), Rejection::new(kind, "guard"));
+            assert_eq!(answer.status(), http_status(kind));
+            let body = problem_body(http_status(kind), kind.public_detail());
+            assert_eq!(answer.body(), &body);
+        }
+    }
+
+    #[test]
+    fn numbers_from_the_table_are_as_others_are() {
+        for value in [0, 1, 9, 10, 11, 59, 60, 98, 99, 100, 101, u64::MAX] {
+            assert_eq!(number(value), HeaderValue::from(value));
+        }
     }
 
     #[test]
