@@ -1,0 +1,6 @@
+//! The laws that the targets run, from the one place where they are written down.
+
+#![forbid(unsafe_code)]
+
+#[path = "../tests/wire/laws.rs"]
+pub mod laws;
