@@ -259,7 +259,12 @@ pub fn pushback(bytes: &[u8]) {
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const MILLIS: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
-static DEADLINE: LazyLock<Deadline> = LazyLock::new(|| Deadline::builder().header(MILLIS).build());
+static DEADLINE: LazyLock<Deadline> = LazyLock::new(|| {
+    Deadline::builder()
+        .header(MILLIS)
+        .build()
+        .expect("settings")
+});
 
 /// `grpc-timeout`, and the header in milliseconds of calls that are no gRPC: the time that they say, or none.
 pub fn deadline(bytes: &[u8]) {
