@@ -11,9 +11,14 @@ mod counting;
 #[path = "../../support/drive.rs"]
 mod drive;
 
-use std::{future::Ready, future::ready, hint::black_box, io, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible, future::Ready, future::ready, hint::black_box, io, sync::Arc,
+    time::Duration,
+};
 
+use axum::body::Body;
 use failsafe::{CircuitBreaker as _, Config, backoff, failure_policy};
+use http::{Request, Response};
 use recloser::Recloser;
 use seatbelt::{RecoveryInfo, ResilienceContext, breaker::Breaker};
 use tower::{Layer, ServiceBuilder, service_fn};
@@ -219,6 +224,17 @@ fn full_windows() {
     compare("A time window, by the calls in it, 1 thread", rows);
 }
 
+/// Open for a while, so that its answers say how long.
+fn refusing_server() -> impl Service<u64, Response: Send> + Clone + Send + 'static {
+    let breaker = built(count_window());
+    breaker.open_for(90 * SECOND);
+    let handler = |_: Request<Body>| ready(Ok::<_, Infallible>(Response::new(Body::empty())));
+    ServiceBuilder::new()
+        .map_request(|_: u64| Request::new(Body::empty()))
+        .layer(breaker.layer().server())
+        .service(service_fn(handler))
+}
+
 fn open() {
     let ours = built(count_window());
     ours.force_open();
@@ -246,6 +262,11 @@ fn open() {
             "tower-keep, as a layer: a boxed error",
             1,
             ours.layer().any().layer(bare()),
+        ),
+        service(
+            "tower-keep, as a server: an HTTP answer",
+            1,
+            refusing_server(),
         ),
         direct("recloser", 1, move || drop(black_box(recloser.call(work)))),
         direct("failsafe", 1, move || drop(black_box(failsafe.call(work)))),
