@@ -150,9 +150,12 @@ fn read_baggage(values: &[HeaderValue]) -> Option<Baggage> {
 fn check_baggage(baggage: &Baggage) {
     let odd = |text: &str| text.is_empty() || text.contains([' ', '\t', ',', ';', '=', '"']);
     for member in baggage.iter() {
-        assert!(!odd(member.key()) && baggage.get(member.key()).is_some());
+        assert!(!odd(member.key()));
         assert!(member.properties().all(|(key, _)| !odd(key)));
     }
+    // One look-up is enough: a look-up for each would be most of what the fuzzer does.
+    let first = baggage.iter().next();
+    assert!(first.is_none_or(|first| baggage.get(first.key()) == Some(first.value())));
     let Some(sent) = baggage.to_header_value() else {
         return assert!(baggage.is_empty());
     };
