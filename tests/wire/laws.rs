@@ -245,11 +245,12 @@ fn seconds(value: &[u8]) -> Option<u64> {
 /// `grpc-retry-pushback-ms` is a number of 32 bits or means never, and counts more than `Retry-After`.
 pub fn pushback(bytes: &[u8]) {
     let hint = Hint::parse_pushback(bytes);
-    let text = std::str::from_utf8(bytes).map(str::trim);
-    let digits = text.map(|text| text.strip_prefix('+').unwrap_or(text));
-    let millis = digits.ok().and_then(|digits| seconds(digits.as_bytes()));
-    let tight = digits.is_ok_and(|digits| !digits.starts_with(char::is_whitespace));
-    match millis.filter(|millis| tight && *millis <= i32::MAX as u64) {
+    let text = std::str::from_utf8(bytes).unwrap_or_default().trim();
+    // Minus nothing is nothing, as it is for gRPC's own implementations in Go and Java.
+    let negative = text.starts_with('-');
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let millis = seconds(digits.as_bytes()).filter(|_| digits == digits.trim());
+    match millis.filter(|millis| *millis <= if negative { 0 } else { i32::MAX as u64 }) {
         Some(millis) => assert_eq!(hint, Hint::After(Duration::from_millis(millis).min(DAY))),
         None => assert_eq!(hint, Hint::Never),
     }
