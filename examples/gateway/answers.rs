@@ -16,6 +16,7 @@ use tower_keep::call::{Elapsed, GrpcCode, find};
 
 use super::BoxError;
 use super::headers;
+use super::upload::UploadFailed;
 
 const METHODS: HeaderValue =
     HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE");
@@ -73,6 +74,12 @@ fn broken(error: &(dyn Error + 'static), grpc: bool) -> Response<Full<Bytes>> {
             StatusCode::GATEWAY_TIMEOUT,
             GrpcCode::DEADLINE_EXCEEDED,
             "the upstream did not answer in time",
+        )
+    } else if find::<UploadFailed>(error).is_some() {
+        (
+            StatusCode::BAD_REQUEST,
+            GrpcCode::CANCELLED,
+            "the request's body broke off",
         )
     } else if find::<legacy::Error>(error).is_some_and(legacy::Error::is_connect) {
         (

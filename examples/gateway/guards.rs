@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
-use tower_keep::call::{End, Moment};
+use tower_keep::call::{End, Ending, Moment};
 use tower_keep::context::Correlate;
 use tower_keep::guard::Admit;
 use tower_keep::protocol::Server;
 use tower_keep::timeout::Deadline;
 use tower_keep::track::RouteSlot;
-use tower_keep::{Guard, GuardLayer, InvalidSetting, Rejection, Track};
+use tower_keep::{Guard, GuardLayer, InvalidSetting, Outcome, Rejection, Track};
 
 use super::protection::TIME_LEFT;
 use super::report::Window;
+use super::upload;
 use super::upstream;
 
 /// The path that [`Gate`] refuses.
@@ -29,6 +30,8 @@ type Inbound = (
     Option<Gate>,
 );
 
+type Judge = fn(&Ending<'_>) -> Outcome;
+
 /// Round every call that comes in, up to the last frame of its response.
 ///
 /// # Errors
@@ -37,20 +40,21 @@ type Inbound = (
 pub fn inbound(
     window: &Arc<Window>,
     demonstration: bool,
-) -> Result<GuardLayer<Inbound, Server>, InvalidSetting> {
+) -> Result<GuardLayer<Inbound, Server<Judge>>, InvalidSetting> {
     let track = Track::builder("gateway")
         .body_sizes(true)
         .slow(Duration::from_millis(400), Duration::from_secs(1))
         .log_headers(["user-agent"])
         .build()?;
-    Ok(GuardLayer::server((
+    let layer = GuardLayer::server((
         Correlate::default(),
         track,
         demonstration.then_some(Routes),
         Watch(Arc::clone(window)),
         Deadline::builder().header(TIME_LEFT).build()?,
         demonstration.then_some(Gate),
-    )))
+    ));
+    Ok(layer.classify(upload::judge as Judge))
 }
 
 /// Tells the line a second of each call.

@@ -6,14 +6,16 @@ use http::HeaderName;
 use tower::ServiceBuilder;
 use tower::layer::util::{Identity, Stack};
 use tower_keep::breaker::CircuitBreaker;
+use tower_keep::call::Ending;
 use tower_keep::context::Propagate;
 use tower_keep::protocol::Client;
 use tower_keep::retry::{Backoff, Budget, Replay, Retry, RetryLayer};
 use tower_keep::timeout::{TimeoutLayer, Timeouts};
-use tower_keep::{GuardLayer, InvalidSetting, Track};
+use tower_keep::{GuardLayer, InvalidSetting, Outcome, Track};
 use tower_layer::Layer;
 
 use super::args::Args;
+use super::upload;
 
 /// How long the caller still waits, in milliseconds, as Envoy puts it. gRPC has a header of its own.
 pub const TIME_LEFT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
@@ -32,7 +34,8 @@ pub struct Protection {
 type Layers = Stack<Attempt, Stack<Outbound, Stack<Retries, Stack<Total, Identity>>>>;
 type Total = TimeoutLayer<Client>;
 type Retries = RetryLayer<Replay<Client>>;
-type Outbound = GuardLayer<(Propagate, Track, CircuitBreaker), Client>;
+type Outbound = GuardLayer<(Propagate, Track, CircuitBreaker), Client<Judge>>;
+type Judge = fn(&Ending<'_>) -> Outcome;
 type Attempt = TimeoutLayer<Client>;
 
 impl Protection {
@@ -53,11 +56,10 @@ impl Protection {
         let layers = ServiceBuilder::new()
             .layer(TimeoutLayer::client(timeouts.total()))
             .layer(RetryLayer::client(retries(args)?))
-            .layer(GuardLayer::client((
-                Propagate::default(),
-                track.client_side(),
-                breaker.clone(),
-            )))
+            .layer(
+                GuardLayer::client((Propagate::default(), track.client_side(), breaker.clone()))
+                    .classify(upload::judge as Judge),
+            )
             .layer(TimeoutLayer::client(timeouts.attempt()).send_as(TIME_LEFT));
         Ok(Self {
             breaker,

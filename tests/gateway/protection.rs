@@ -2,9 +2,12 @@
 
 use http::{Request, StatusCode};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::client::{Client, full, get, text};
-use super::process::{Gateway, eventually};
+use super::process::{DEADLINE, Gateway, eventually};
 use super::upstream::Upstream;
 
 const TIME_LEFT: &str = "x-envoy-expected-rq-timeout-ms";
@@ -192,5 +195,30 @@ async fn every_guard_is_listed_with_its_state_and_figures() {
         let shown = guard(&gateway, kind).await;
         assert_eq!(shown["state"], "on", "{shown}");
         assert!(shown["stats"].is_object(), "{shown}");
+    }
+}
+
+/// The soak found that a client could open the circuit for everybody: to the connection upstream an upload that
+/// is no body after a while looks like an upstream that breaks off.
+#[tokio::test]
+async fn an_upload_that_turns_into_garbage_is_the_clients_fault_and_not_the_upstreams() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::before(&upstream.url(), &[]).await;
+    let address = gateway.url.trim_start_matches("http://");
+    for _ in 0..30 {
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        let garbled = b"POST /echo HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nfew\r\nzz\r\n";
+        stream.write_all(garbled).await.expect("a connection");
+        let mut answer = Vec::new();
+        let read = timeout(DEADLINE, stream.read_to_end(&mut answer)).await;
+        let _ = read.expect("an end in time");
+        let status = String::from_utf8_lossy(&answer);
+        assert!(!status.starts_with("HTTP/1.1 5"), "{status}");
+    }
+    assert_eq!(guard(&gateway, "circuit_breaker").await["state"], "closed");
+    for kind in ["kind=\"server\"", "kind=\"client\""] {
+        let labels = [kind, "outcome=\"failure\""];
+        let failures = gateway.metric("tower_keep_calls_total", &labels).await;
+        assert_eq!(failures, 0.0, "{kind}");
     }
 }
