@@ -10,6 +10,9 @@ mod metastable;
 mod process;
 #[path = "gateway/protection.rs"]
 mod protection;
+#[cfg(target_os = "linux")]
+#[path = "gateway/soak.rs"]
+mod soak;
 #[path = "gateway/upstream.rs"]
 mod upstream;
 

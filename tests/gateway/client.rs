@@ -47,9 +47,17 @@ impl Client {
 
     pub async fn send(&self, request: Request<AnyBody>) -> Response<Incoming> {
         let asked = request.uri().clone();
-        let answer = timeout(DEADLINE, self.0.request(request)).await;
-        let answer = answer.unwrap_or_else(|_| panic!("no answer from {asked}"));
+        let answer = self.try_send(request).await;
         answer.unwrap_or_else(|error| panic!("{asked}: {error:?}"))
+    }
+
+    pub async fn try_send(
+        &self,
+        request: Request<AnyBody>,
+    ) -> Result<Response<Incoming>, legacy::Error> {
+        let asked = request.uri().clone();
+        let answer = timeout(DEADLINE, self.0.request(request)).await;
+        answer.unwrap_or_else(|_| panic!("no answer from {asked}"))
     }
 
     pub async fn get(&self, url: &str) -> Response<Incoming> {

@@ -96,6 +96,16 @@ impl Gateway {
         parse(&self.log.find(|line| wanted(&parse(line))).await)
     }
 
+    /// The lines on standard error that nobody has looked at yet.
+    pub fn unread_log(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| self.log.0.try_recv().ok()).collect()
+    }
+
+    #[cfg(target_os = "linux")]
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("still running")
+    }
+
     pub async fn page(&self, path: &str) -> String {
         let url = format!("{}{path}", self.admin);
         text(self.client.get(&url).await).await

@@ -1,0 +1,300 @@
+//! A soak: the gateway for a while between clients without manners and an upstream in bad health. Nothing of it
+//! may stay behind, and everything must have been counted.
+//!
+//! `TOWER_KEEP_SOAK_SECONDS` is how long the load lasts (default: 20), `TOWER_KEEP_SOAK_SEED` repeats the choices
+//! of an earlier run, though not its timing.
+
+#[path = "soak/callers.rs"]
+mod callers;
+#[path = "soak/ledger.rs"]
+mod ledger;
+#[path = "soak/sick.rs"]
+mod sick;
+#[path = "soak/wire.rs"]
+mod wire;
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+use tower_keep::Outcome;
+
+use super::process::{Gateway, eventually};
+use callers::Caller;
+use ledger::{Entry, Fate, Ledger, Manner, by_id};
+use sick::{BAD, GRPC_BAD, Seen, Sick};
+
+const ARGS: [&str; 4] = ["--log", "json", "--timeout", "2"];
+const CALLERS: u64 = 12;
+/// The load in the normal run. Half of it is warm-up, with an upstream in good health.
+const LOAD: Duration = Duration::from_secs(20);
+const PANICS: Duration = Duration::from_secs(4);
+/// How many of a hundred calls ask a sick upstream for something that goes wrong.
+const SICK: u32 = 35;
+/// How often a sick upstream is killed, and how long it stays away.
+const RESTART_EVERY: Duration = Duration::from_millis(2500);
+const AWAY: Duration = Duration::from_millis(300);
+
+/// What memory may grow by after the warm-up, in KiB. Measured: it shrinks as often as it grows, by some 2 MiB.
+const GROWTH: u64 = 8192;
+
+struct Soak {
+    gateway: Gateway,
+    ledger: Arc<Ledger>,
+    seen: Seen,
+    dice: fastrand::Rng,
+    lines: Vec<Value>,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_rude_clients_and_a_sick_upstream_nothing_is_left_and_all_is_counted() {
+    let load = from_env("TOWER_KEEP_SOAK_SECONDS").map_or(LOAD, Duration::from_secs);
+    let seen = Seen::default();
+    let mut upstream = Sick::start(Arc::clone(&seen)).await;
+    let url = format!("http://{}", upstream.address);
+    let gateway = Gateway::before(&url, &[&ARGS[..], &["--open", "0.3"]].concat()).await;
+    let mut soak = Soak::new(gateway, seen);
+    let budget = soak.budget().await;
+    let files = soak.files();
+
+    let rude = soak.load("rude", load / 2, 0).await;
+    rude.join_all().await;
+    soak.settle().await;
+    soak.rude_clients_harm_nobody();
+    let warm = soak.memory();
+
+    upstream.moody.store(true, Ordering::Relaxed);
+    let end = Instant::now() + load / 2;
+    let sick = soak.load("sick", load / 2, SICK).await;
+    while Instant::now() + RESTART_EVERY < end {
+        // Part of the load: nothing waits for it.
+        sleep(RESTART_EVERY).await;
+        upstream = upstream.restart(AWAY).await;
+    }
+    sick.join_all().await;
+    upstream.moody.store(false, Ordering::Relaxed);
+    soak.recover(budget).await;
+    soak.settle().await;
+    soak.everything_is_counted().await;
+    soak.nothing_unrepeatable_is_repeated();
+    soak.errors_are_the_upstreams();
+
+    let memory = soak.memory();
+    println!("memory: {warm} KiB warm, {memory} KiB at the end");
+    assert!(memory < warm + GROWTH, "{memory} KiB after {warm} KiB");
+    upstream.kill().await;
+    eventually("files are closed", async || {
+        (soak.files() <= files).then_some(())
+    })
+    .await;
+    soak.end().await;
+}
+
+/// Only the embedded upstream's gateway has a handler that panics.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_panics_among_rude_clients_nothing_is_left_and_all_is_counted() {
+    let gateway = Gateway::start(&[&ARGS[..], &["--load", "0"]].concat()).await;
+    let mut soak = Soak::new(gateway, Seen::default());
+    let load = soak.load("panics", PANICS, 2 * SICK).await;
+    load.join_all().await;
+    soak.settle().await;
+    soak.everything_is_counted().await;
+    assert!(soak.gateway.ended("panicked").await > 0.0);
+    soak.end().await;
+}
+
+impl Soak {
+    fn new(gateway: Gateway, seen: Seen) -> Self {
+        let seed = from_env("TOWER_KEEP_SOAK_SEED").unwrap_or_else(|| fastrand::u64(..));
+        println!("TOWER_KEEP_SOAK_SEED={seed}");
+        Soak {
+            gateway,
+            ledger: Arc::default(),
+            seen,
+            dice: fastrand::Rng::with_seed(seed),
+            lines: Vec::new(),
+        }
+    }
+
+    async fn load(&mut self, name: &str, time: Duration, sick: u32) -> JoinSet<()> {
+        let end = Instant::now() + time;
+        let mut callers = JoinSet::new();
+        for number in 0..CALLERS {
+            let name = format!("{name}-{number}");
+            let ledger = Arc::clone(&self.ledger);
+            let caller = Caller::new(self.dice.u64(..), &name, &self.gateway.url, ledger);
+            callers.spawn(caller.run(end, sick));
+        }
+        callers
+    }
+
+    /// Returns when nothing is in flight and every call has its line.
+    async fn settle(&mut self) {
+        for gauge in ["http_server_active_requests", "http_client_active_requests"] {
+            eventually(gauge, async || {
+                (self.gateway.metric(gauge, &[]).await == 0.0).then_some(())
+            })
+            .await;
+        }
+        let (lines, gateway) = (&mut self.lines, &mut self.gateway);
+        eventually("a line for each call", async || {
+            let told = gateway.unread_log();
+            lines.extend(told.iter().map(|line| parse(line)).filter(is_access));
+            let calls = gateway
+                .metric("tower_keep_calls_total", &["kind=\"server\""])
+                .await;
+            (calls == lines.len() as f64).then_some(())
+        })
+        .await;
+    }
+
+    /// Good calls close the circuit, and in time the budget for retries is full again.
+    async fn recover(&mut self, budget: u64) {
+        let ledger = Arc::clone(&self.ledger);
+        let mut caller = Caller::new(0, "good", &self.gateway.url, ledger);
+        let gateway = &self.gateway;
+        eventually("the circuit closes", async || {
+            let status = caller.good().await;
+            let breaker = guard(gateway, "circuit_breaker").await;
+            (status == Some(200) && breaker["state"] == "closed").then_some(())
+        })
+        .await;
+        let breaker = guard(gateway, "circuit_breaker").await;
+        assert_eq!(breaker["stats"]["probes_in_flight"], 0, "{breaker}");
+        assert_eq!(caller.good().await, Some(200));
+        eventually("the budget is full", async || {
+            (self.budget().await >= budget).then_some(())
+        })
+        .await;
+    }
+
+    async fn budget(&self) -> u64 {
+        let retry = guard(&self.gateway, "retry").await;
+        let left = retry["stats"]["budget_available"].as_u64();
+        left.unwrap_or_else(|| panic!("no budget in {retry}"))
+    }
+
+    /// With an upstream in good health every call that its client lets be goes well, and no other is a failure.
+    fn rude_clients_harm_nobody(&self) {
+        let lines = by_id(&self.lines);
+        for (id, entry) in self.ledger.entries() {
+            let line = lines.get(&*id);
+            let outcome = line.map(|line| line["outcome"].as_str().expect("an outcome"));
+            let as_expected = match entry.manner {
+                Manner::Polite | Manner::ReadsSlowly | Manner::UploadsSlowly => {
+                    let good = Fate::Answered {
+                        status: 200,
+                        whole: true,
+                    };
+                    entry.fate == good && outcome == Some("success")
+                }
+                Manner::Late => outcome == Some("rejected"),
+                // The limit on the head of the answer knows nothing of the upload that the answer waits for.
+                Manner::Stalls => !matches!(outcome, Some("failure" | "panicked" | "overload")),
+                _ => !matches!(
+                    outcome,
+                    Some("failure" | "timed_out" | "panicked" | "overload")
+                ),
+            };
+            assert!(as_expected, "{id}: {entry:?} {line:?}");
+        }
+    }
+
+    /// The metrics, the log and the clients agree.
+    async fn everything_is_counted(&self) {
+        let lines = by_id(&self.lines);
+        for outcome in Outcome::ALL.map(Outcome::as_str) {
+            let logged = lines.values().filter(|line| line["outcome"] == outcome);
+            let counted = self.gateway.ended(outcome).await;
+            assert_eq!(counted, logged.count() as f64, "{outcome}");
+        }
+        let entries = self.ledger.entries();
+        for (id, line) in &lines {
+            assert!(entries.contains_key(*id), "nobody asked: {line}");
+        }
+        for (id, Entry { fate, .. }) in &entries {
+            if let Fate::Answered { status, .. } = fate {
+                let line = lines.get(&**id);
+                let logged = line.and_then(|line| line["status"].as_u64());
+                assert_eq!(logged, Some(u64::from(*status)), "{id}: {line:?}");
+            }
+        }
+        println!("{} calls sent, {} received", entries.len(), lines.len());
+    }
+
+    fn nothing_unrepeatable_is_repeated(&self) {
+        let entries = self.ledger.entries();
+        for (id, times) in self.seen.lock().expect("no panic").iter() {
+            let entry = &entries[id];
+            let most = if entry.repeatable { 2 } else { 1 };
+            assert!(
+                *times <= most,
+                "{id} reached the upstream {times} times: {entry:?}"
+            );
+        }
+    }
+
+    /// An upstream in good health answers with no failure of its own, so a call of such a path is an error only
+    /// if its connection was cut; and what a client breaks off is no error at all.
+    fn errors_are_the_upstreams(&self) {
+        let entries = self.ledger.entries();
+        for line in self.lines.iter().filter(|line| line["level"] == "ERROR") {
+            let entry = &entries[line["correlation_id"].as_str().expect("an ID")];
+            let asked_for = BAD.contains(&entry.path) || GRPC_BAD.contains(&entry.path);
+            assert!(asked_for || line["error"].is_string(), "{line}");
+            assert_ne!(line["error"], "the request's body broke off", "{line}");
+            assert_ne!(line["outcome"], "panicked", "{line}");
+        }
+    }
+
+    fn files(&self) -> usize {
+        let files = fs::read_dir(format!("/proc/{}/fd", self.gateway.id()));
+        files.expect("a process").count()
+    }
+
+    /// What is resident, in KiB.
+    fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.gateway.id()));
+        let status = status.expect("a process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().next());
+        number.and_then(|n| n.parse().ok()).expect("a number")
+    }
+
+    /// No connection keeps it from ending in good order.
+    async fn end(mut self) {
+        self.gateway.signal("TERM").await;
+        self.gateway.line(|line| line == "all calls finished").await;
+        let told = self.gateway.unread_log();
+        assert_eq!(told, [""; 0]);
+        assert_eq!(self.gateway.exit().await.code(), Some(0));
+    }
+}
+
+async fn guard(gateway: &Gateway, kind: &str) -> Value {
+    let page = gateway.page("/guards").await;
+    let guards: Vec<Value> = serde_json::from_str(&page).expect("JSON");
+    let found = guards.into_iter().find(|guard| guard["kind"] == kind);
+    found.unwrap_or_else(|| panic!("no {kind} in {page}"))
+}
+
+/// A line that is no JSON is none of the gateway's: a panic, say.
+fn parse(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|_| panic!("on standard error: {line}"))
+}
+
+/// Everything else that is logged must be no error.
+fn is_access(line: &Value) -> bool {
+    let access = line["target"] == "tower_keep::access";
+    assert!(access || line["level"] != "ERROR", "{line}");
+    access
+}
+
+fn from_env(name: &str) -> Option<u64> {
+    let value = std::env::var(name).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{name}: {value}")))
+}
