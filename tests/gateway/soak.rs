@@ -1,8 +1,9 @@
 //! A soak: the gateway for a while between clients without manners and an upstream in bad health. Nothing of it
 //! may stay behind, and everything must have been counted.
 //!
-//! `TOWER_KEEP_SOAK_SECONDS` is how long the load lasts (default: 20), `TOWER_KEEP_SOAK_SEED` repeats the choices
-//! of an earlier run, though not its timing.
+//! `TOWER_KEEP_SOAK_SECONDS` is how long the load lasts (default: 20), `TOWER_KEEP_SOAK_UPSTREAM` is the gateway's
+//! `--upstream-protocol` (default: `auto`), `TOWER_KEEP_SOAK_SEED` repeats the choices of an earlier run, though not
+//! its timing.
 
 #[path = "soak/callers.rs"]
 mod callers;
@@ -56,7 +57,9 @@ async fn after_rude_clients_and_a_sick_upstream_nothing_is_left_and_all_is_count
     let seen = Seen::default();
     let mut upstream = Sick::start(Arc::clone(&seen)).await;
     let url = format!("http://{}", upstream.address);
-    let gateway = Gateway::before(&url, &[&ARGS[..], &["--open", "0.3"]].concat()).await;
+    let upstream_speaks = std::env::var("TOWER_KEEP_SOAK_UPSTREAM").unwrap_or("auto".into());
+    let args = ["--open", "0.3", "--upstream-protocol", &upstream_speaks];
+    let gateway = Gateway::before(&url, &[&ARGS[..], &args].concat()).await;
     let mut soak = Soak::new(gateway, seen);
     let budget = soak.budget().await;
     let files = soak.files();

@@ -157,7 +157,7 @@ impl Caller {
     }
 
     fn open(&self, call: &Call, manner: Manner) {
-        let repeatable = !call.post || (call.keyed && !call.grpc);
+        let repeatable = !call.post || call.keyed;
         self.ledger.open(&call.id, manner, call.path, repeatable);
     }
 
