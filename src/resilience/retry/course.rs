@@ -117,15 +117,19 @@ impl Course {
         self.start(own)
     }
 
+    /// The attempt that has begun last.
+    pub(super) fn attempt(&self) -> Attempt {
+        Attempt {
+            number: self.plan.made(),
+            deadline: self.plan.deadline(),
+        }
+    }
+
     fn start(&mut self, own: Option<&Context>) -> Start {
         self.heed(own.and_then(Context::deadline));
         self.heed(known_deadline());
-        let number = self.plan.made();
-        let attempt = Attempt {
-            number,
-            deadline: self.plan.deadline(),
-        };
-        (attempt, numbered(own, number))
+        let attempt = self.attempt();
+        (attempt, numbered(own, attempt.number))
     }
 
     /// Whoever is gone by then needs no answer. Looked at again and again: a call may be made in another context than

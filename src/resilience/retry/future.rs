@@ -12,19 +12,16 @@ use tower_service::Service;
 use super::{
     Retry,
     course::Course,
-    policy::Judged,
+    custom::Rules,
+    policy::Advice,
     step::{Step, TWICE, Turn, Unready},
 };
-use crate::{
-    call::{BoxError, Classify, Ending, Outcome, judged},
-    protocol::{Any, error_verdict},
-    resilience::hint::hint_of,
-};
+use crate::call::{BoxError, Outcome};
 
 pin_project! {
     /// The future of a request that is tried again. Named and unboxed.
     #[must_use = "futures do nothing unless polled"]
-    pub struct RetryFuture<S, Req, C = ()>
+    pub struct RetryFuture<S, Req, P>
     where
         S: Service<Req>,
     {
@@ -35,34 +32,33 @@ pin_project! {
         inner: S,
         // For the attempts to come; none once the last has begun.
         request: Option<Req>,
-        protocol: Arc<Any<C>>,
+        rules: Arc<P>,
     }
 }
 
-impl<S, Req, C> RetryFuture<S, Req, C>
+impl<S, Req, P> RetryFuture<S, Req, P>
 where
     S: Service<Req>,
-    Req: Clone,
+    P: Rules<Req, S::Response>,
 {
-    pub(super) fn new(mut ready: S, request: Req, retry: Retry, protocol: Arc<Any<C>>) -> Self {
+    pub(super) fn new(mut ready: S, request: Req, retry: Retry, rules: Arc<P>) -> Self {
         let mut course = Course::new(retry);
         let (_, context) = course.begin(None, None);
-        let again = (!course.is_last()).then(|| request.clone());
+        let again = (!course.is_last()).then(|| rules.copy(&request)).flatten();
         RetryFuture {
             step: Step::trying(context, || ready.call(request)),
             course,
             inner: ready,
             request: again,
-            protocol,
+            rules,
         }
     }
 }
 
-impl<S, Req, C> Future for RetryFuture<S, Req, C>
+impl<S, Req, P> Future for RetryFuture<S, Req, P>
 where
-    S: Service<Req, Error: Into<BoxError>, Response: 'static>,
-    Req: Clone,
-    C: Classify,
+    S: Service<Req, Error: Into<BoxError>>,
+    P: Rules<Req, S::Response>,
 {
     type Output = Result<S::Response, BoxError>;
 
@@ -72,12 +68,19 @@ where
             match ready!(this.step.as_mut().poll(cx)) {
                 Turn::Ended(result) => {
                     let result = result.map_err(Into::into);
-                    let (outcome, hint) = judge(&this.protocol.0, &result);
+                    let (attempt, policy) = (this.course.attempt(), this.course.policy());
+                    let request = this.request.as_ref();
+                    let (outcome, advice) = this.rules.judge(request, &result, attempt, policy);
                     if outcome == Outcome::Success {
                         this.course.succeeded();
                         return Poll::Ready(result);
                     }
-                    let advice = this.course.policy().advise_error(outcome, hint);
+                    let advice = match (advice, request) {
+                        (Advice::Stop, _) | (_, Some(_)) => advice,
+                        // The last attempt keeps nothing; that there is none after it is said first.
+                        (_, None) if this.course.is_last() => advice,
+                        (_, None) => Advice::NotRepeatable,
+                    };
                     let Some(pause) = this.course.failed(outcome, advice) else {
                         return Poll::Ready(result);
                     };
@@ -96,12 +99,11 @@ where
                         }
                     };
                     let (_, context) = this.course.resume(pause, None);
-                    let request = if this.course.is_last() {
-                        this.request.take()
-                    } else {
-                        this.request.clone()
-                    };
-                    let (inner, request) = (&mut *this.inner, request.expect(TWICE));
+                    let request = this.request.take().expect(TWICE);
+                    if !this.course.is_last() {
+                        *this.request = this.rules.copy(&request);
+                    }
+                    let inner = &mut *this.inner;
                     let trying = Step::trying(context, || inner.call(request));
                     this.step.set(trying);
                 }
@@ -110,20 +112,7 @@ where
     }
 }
 
-fn judge<T: 'static>(classify: &impl Classify, result: &Result<T, BoxError>) -> Judged {
-    let mut ending = Ending::of(match result {
-        Ok(_) => Outcome::Success,
-        Err(error) => error_verdict(&**error),
-    });
-    match result {
-        Ok(response) => ending.response = Some(response),
-        Err(error) => ending.error = Some(&**error),
-    }
-    let hint = result.as_ref().err().and_then(|error| hint_of(&**error));
-    (judged(classify, &ending), hint)
-}
-
-impl<S, Req, C> fmt::Debug for RetryFuture<S, Req, C>
+impl<S, Req, P> fmt::Debug for RetryFuture<S, Req, P>
 where
     S: Service<Req>,
 {

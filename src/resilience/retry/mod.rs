@@ -21,7 +21,8 @@
 //! [`Retry::run`] does so for code that is no service, [`RetryLayer`] for services; the latter waits until the service
 //! is ready again before each attempt, but not past the deadline: then the answer is a
 //! [`Rejection`](crate::Rejection), since what failed before is gone.
-//! Over HTTP, only what may be sent twice is: idempotent methods, what has an `Idempotency-Key`, and what
+//! A [`RetryPolicy`] decides from request, result and attempt, and makes the copies of requests that are not `Clone` or
+//! must not always be sent twice. Over HTTP, only what may be sent twice is: idempotent methods, what has an `Idempotency-Key`, and what
 //! [`repeatable`](RetryLayer::repeatable) says; its body is streamed, and kept up to 64 KiB. Retries carry their
 //! [`Attempt`] in the request's extensions, and their context if one was there; those of gRPC calls say
 //! `grpc-previous-rpc-attempts`, and their `grpc-timeout` is what is left of the caller's.
@@ -125,6 +126,7 @@ mod budget;
 mod client;
 mod counts;
 mod course;
+mod custom;
 mod future;
 mod layer;
 mod policy;
@@ -138,6 +140,7 @@ pub use body::{ReplayBody, Superseded};
 pub use budget::{BucketBudget, Budget, Reservation, Spent, ThrottleBudget, WindowBudget};
 pub use client::{AsIs, HttpRetryFuture, MapBody, Replay};
 pub use course::Attempt;
+pub use custom::{ByPolicy, RetryPolicy, Rules, Tried};
 pub use future::RetryFuture;
 pub use layer::RetryLayer;
 pub use policy::{Advice, Refusal};

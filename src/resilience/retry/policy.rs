@@ -106,7 +106,7 @@ impl Refusal {
 
 /// What every call of a [`Retry`](super::Retry) goes by.
 #[derive(Clone, Debug)]
-pub(super) struct Policy {
+pub struct Policy {
     pub(super) attempts: u32,
     pub(super) backoff: Backoff,
     pub(super) max_hint: Duration,

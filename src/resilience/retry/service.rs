@@ -6,11 +6,8 @@ use std::{
 
 use tower_service::Service;
 
-use super::{Retry, RetryFuture};
-use crate::{
-    call::{BoxError, Classify},
-    protocol::Any,
-};
+use super::{ByPolicy, Retry, RetryFuture, custom::Rules};
+use crate::{call::BoxError, protocol::Any};
 
 /// A service whose requests are tried again. Made by [`RetryLayer`](super::RetryLayer).
 pub struct Retried<S, P> {
@@ -51,27 +48,32 @@ impl<S, P> Retried<S, P> {
     }
 }
 
-impl<S, C, Req> Service<Req> for Retried<S, Any<C>>
-where
-    // The wrapped service, and what is called again.
-    S: Service<Req, Error: Into<BoxError>, Response: 'static> + Clone,
-    Req: Clone,
-    // How an attempt is judged.
-    C: Classify,
-{
-    type Response = S::Response;
-    type Error = BoxError;
-    type Future = RetryFuture<S, Req, C>;
+macro_rules! any_service {
+    ($rules:ident) => {
+        impl<S, C, Req> Service<Req> for Retried<S, $rules<C>>
+        where
+            // The wrapped service, and what is called again.
+            S: Service<Req, Error: Into<BoxError>> + Clone,
+            // How requests are copied, and attempts judged.
+            $rules<C>: Rules<Req, S::Response>,
+        {
+            type Response = S::Response;
+            type Error = BoxError;
+            type Future = RetryFuture<S, Req, $rules<C>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.poll_inner(cx).map_err(Into::into)
-    }
+            fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+                self.poll_inner(cx).map_err(Into::into)
+            }
 
-    fn call(&mut self, request: Req) -> Self::Future {
-        let (ready, retry, protocol) = self.take_ready();
-        RetryFuture::new(ready, request, retry, protocol)
-    }
+            fn call(&mut self, request: Req) -> Self::Future {
+                let (ready, retry, rules) = self.take_ready();
+                RetryFuture::new(ready, request, retry, rules)
+            }
+        }
+    };
 }
+any_service!(Any);
+any_service!(ByPolicy);
 
 /// A clone shares the retry's settings and budget, and keeps no readiness.
 impl<S: Clone, P> Clone for Retried<S, P> {

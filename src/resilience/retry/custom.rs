@@ -1,0 +1,164 @@
+//! Who decides about another attempt at a request of any kind: the outcome, or a policy of one's own.
+
+use super::{
+    Attempt, RetryLayer,
+    policy::{Advice, Policy},
+};
+use crate::{
+    call::{BoxError, Classify, Ending, Outcome, judged, quietly},
+    protocol::{Any, error_verdict},
+    resilience::hint::hint_of,
+};
+
+/// An attempt that has ended, as a [`RetryPolicy`] sees it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Tried<'a, Req, Res> {
+    /// The request that would be sent again; none after the last attempt, which keeps no copy.
+    pub request: Option<&'a Req>,
+    /// What the service gave.
+    pub result: &'a Result<Res, BoxError>,
+    /// Which attempt it was.
+    pub attempt: Attempt,
+    /// What would be done without a policy: errors that are failures, overload or timeouts are tried again, as the
+    /// peer's hints allow.
+    pub usual: Advice,
+}
+
+/// Decides from request, result and attempt whether there is another attempt. For [`RetryLayer::with`].
+///
+/// Limits, budget and deadline of the [`Retry`](super::Retry) hold all the same. A policy that panics decides for no
+/// further attempt.
+///
+/// ```
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+/// use tower_keep::{BoxError, retry::{Advice, Retry, RetryLayer, RetryPolicy, Tried}};
+///
+/// // Cannot be cloned as it is, and must not be sent twice unless it says so.
+/// struct Order { key: Option<u32> }
+///
+/// struct Keyed;
+/// impl RetryPolicy<Order, &'static str> for Keyed {
+///     fn copy(&self, order: &Order) -> Option<Order> {
+///         order.key.map(|key| Order { key: Some(key) })
+///     }
+///     fn advise(&self, tried: &Tried<'_, Order, &'static str>) -> Advice {
+///         match tried.result {
+///             Ok(answer) if *answer == "not yet" => Advice::Retry,
+///             _ => tried.usual,
+///         }
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), BoxError> {
+/// let calls = std::cell::Cell::new(0);
+/// let service = ServiceBuilder::new()
+///     .layer(RetryLayer::with(Retry::named("orders"), Keyed))
+///     .service(service_fn(|_: Order| {
+///         calls.set(calls.get() + 1);
+///         let answer = if calls.get() == 1 { "not yet" } else { "done" };
+///         async move { Ok::<_, BoxError>(answer) }
+///     }));
+/// assert_eq!(service.oneshot(Order { key: Some(7) }).await?, "done");
+/// # Ok(()) }
+/// ```
+pub trait RetryPolicy<Req, Res> {
+    /// A copy for another attempt, or none if the request must not be sent twice. Asked before each attempt but the
+    /// last.
+    fn copy(&self, request: &Req) -> Option<Req>;
+
+    /// What to do about an attempt that has ended. [`Advice::Stop`] makes its result the answer.
+    fn advise(&self, tried: &Tried<'_, Req, Res>) -> Advice;
+}
+
+/// Retries by a policy of one's own. Part of a [`RetryLayer`]'s type.
+#[derive(Clone, Copy, Debug)]
+pub struct ByPolicy<T>(T);
+
+impl<T> RetryLayer<ByPolicy<T>> {
+    /// Retries over a service of any kind by a policy, which also makes the copies of requests; its error becomes a
+    /// `BoxError`.
+    pub fn with(retry: super::Retry, policy: T) -> Self {
+        RetryLayer::new(retry, ByPolicy(policy))
+    }
+}
+
+/// How a request of any kind is copied and its attempts are judged. Not meant to be implemented elsewhere.
+pub trait Rules<Req, Res> {
+    #[doc(hidden)]
+    fn copy(&self, request: &Req) -> Option<Req>;
+    #[doc(hidden)]
+    fn judge(
+        &self,
+        request: Option<&Req>,
+        result: &Result<Res, BoxError>,
+        attempt: Attempt,
+        policy: &Policy,
+    ) -> (Outcome, Advice);
+}
+
+impl<C: Classify, Req: Clone, Res: 'static> Rules<Req, Res> for Any<C> {
+    #[inline]
+    fn copy(&self, request: &Req) -> Option<Req> {
+        Some(request.clone())
+    }
+
+    fn judge(
+        &self,
+        _: Option<&Req>,
+        result: &Result<Res, BoxError>,
+        _: Attempt,
+        policy: &Policy,
+    ) -> (Outcome, Advice) {
+        let mut ending = Ending::of(verdict(result));
+        match result {
+            Ok(response) => ending.response = Some(response),
+            Err(error) => ending.error = Some(&**error),
+        }
+        let outcome = judged(&self.0, &ending);
+        (outcome, usual(outcome, result, policy))
+    }
+}
+
+impl<T: RetryPolicy<Req, Res>, Req, Res> Rules<Req, Res> for ByPolicy<T> {
+    #[inline]
+    fn copy(&self, request: &Req) -> Option<Req> {
+        quietly(|| self.0.copy(request)).flatten()
+    }
+
+    fn judge(
+        &self,
+        request: Option<&Req>,
+        result: &Result<Res, BoxError>,
+        attempt: Attempt,
+        policy: &Policy,
+    ) -> (Outcome, Advice) {
+        let outcome = verdict(result);
+        let usual = usual(outcome, result, policy);
+        let tried = Tried {
+            request,
+            result,
+            attempt,
+            usual,
+        };
+        let advice = quietly(|| self.0.advise(&tried)).unwrap_or(Advice::Stop);
+        match (outcome, advice) {
+            (outcome, Advice::Stop) => (outcome, Advice::Stop),
+            // What is worth another attempt was no success, whatever it looked like.
+            (Outcome::Success, advice) => (Outcome::Failure, advice),
+            (outcome, advice) => (outcome, advice),
+        }
+    }
+}
+
+fn verdict<T>(result: &Result<T, BoxError>) -> Outcome {
+    match result {
+        Ok(_) => Outcome::Success,
+        Err(error) => error_verdict(&**error),
+    }
+}
+
+fn usual<T>(outcome: Outcome, result: &Result<T, BoxError>, policy: &Policy) -> Advice {
+    let hint = result.as_ref().err().and_then(|error| hint_of(&**error));
+    policy.advise_error(outcome, hint)
+}
