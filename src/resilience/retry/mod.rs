@@ -22,7 +22,8 @@
 //! is ready again before each attempt, but not past the deadline: then the answer is a
 //! [`Rejection`](crate::Rejection), since what failed before is gone.
 //! A [`RetryPolicy`] decides from request, result and attempt, and makes the copies of requests that are not `Clone` or
-//! must not always be sent twice. Over HTTP, only what may be sent twice is: idempotent methods, what has an `Idempotency-Key`, and what
+//! must not always be sent twice.
+//! Over HTTP, only what may be sent twice is: idempotent methods, what has an `Idempotency-Key`, and what
 //! [`repeatable`](RetryLayer::repeatable) says; its body is streamed, and kept up to 64 KiB. Retries carry their
 //! [`Attempt`] in the request's extensions, and their context if one was there; those of gRPC calls say
 //! `grpc-previous-rpc-attempts`, and their `grpc-timeout` is what is left of the caller's.
