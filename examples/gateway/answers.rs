@@ -69,17 +69,21 @@ pub fn failed(error: BoxError, grpc: bool) -> Response<Full<Bytes>> {
 fn broken(error: &(dyn Error + 'static), grpc: bool) -> Response<Full<Bytes>> {
     let slow_connect =
         find::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
-    let (status, code, detail) = if slow_connect || find::<Elapsed>(error).is_some() {
+    let late = slow_connect || find::<Elapsed>(error).is_some();
+    let (status, code, detail) = if find::<UploadFailed>(error).is_some() {
+        let (status, detail) = match late {
+            true => (
+                StatusCode::REQUEST_TIMEOUT,
+                "the request's body did not come in time",
+            ),
+            false => (StatusCode::BAD_REQUEST, "the request's body broke off"),
+        };
+        (status, GrpcCode::CANCELLED, detail)
+    } else if late {
         (
             StatusCode::GATEWAY_TIMEOUT,
             GrpcCode::DEADLINE_EXCEEDED,
             "the upstream did not answer in time",
-        )
-    } else if find::<UploadFailed>(error).is_some() {
-        (
-            StatusCode::BAD_REQUEST,
-            GrpcCode::CANCELLED,
-            "the request's body broke off",
         )
     } else if find::<legacy::Error>(error).is_some_and(legacy::Error::is_connect) {
         (

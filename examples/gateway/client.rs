@@ -15,7 +15,6 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower_service::Service;
 
 use super::BoxError;
-use super::upload::{Broken, Download, Upload};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// Shorter than what servers commonly use, so that the pool seldom hands out a connection that is being closed.
@@ -27,8 +26,8 @@ const PING_EVERY: Duration = Duration::from_secs(10);
 ///
 /// Generic over the request's body, so that a layer may replay or wrap it.
 pub struct UpstreamClient<B> {
-    http1: Client<HttpConnector, Upload<B>>,
-    http2: Client<HttpConnector, Upload<B>>,
+    http1: Client<HttpConnector, B>,
+    http2: Client<HttpConnector, B>,
 }
 
 impl<B> UpstreamClient<B>
@@ -73,7 +72,7 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    type Response = Response<Download<Incoming>>;
+    type Response = Response<Incoming>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
@@ -82,18 +81,10 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let broken = Broken::default();
-        let request = request.map(|inner| Upload {
-            inner,
-            broken: broken.clone(),
-        });
         let answer = match request.version() {
             Version::HTTP_2 => self.http2.request(request),
             _ => self.http1.request(request),
         };
-        Box::pin(async move {
-            let response = answer.await.map_err(|error| broken.blame(error))?;
-            Ok(response.map(|inner| Download { inner, broken }))
-        })
+        Box::pin(async move { Ok(answer.await?) })
     }
 }

@@ -15,7 +15,7 @@ use tower_keep::{GuardLayer, InvalidSetting, Outcome, Track};
 use tower_layer::Layer;
 
 use super::args::Args;
-use super::upload;
+use super::upload::{self, BlameLayer};
 
 /// How long the caller still waits, in milliseconds, as Envoy puts it. gRPC has a header of its own.
 pub const TIME_LEFT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
@@ -31,7 +31,8 @@ pub struct Protection {
 }
 
 /// Outermost last, as tower stacks them.
-type Layers = Stack<Attempt, Stack<Outbound, Stack<Retries, Stack<Total, Identity>>>>;
+type Layers =
+    Stack<Attempt, Stack<BlameLayer, Stack<Outbound, Stack<Retries, Stack<Total, Identity>>>>>;
 type Total = TimeoutLayer<Client>;
 type Retries = RetryLayer<Replay<Client>>;
 type Outbound = GuardLayer<(Propagate, Track, CircuitBreaker), Client<Judge>>;
@@ -60,6 +61,7 @@ impl Protection {
                 GuardLayer::client((Propagate::default(), track.client_side(), breaker.clone()))
                     .classify(upload::judge as Judge),
             )
+            .layer(BlameLayer)
             .layer(TimeoutLayer::client(timeouts.attempt()).send_as(TIME_LEFT));
         Ok(Self {
             breaker,

@@ -222,3 +222,36 @@ async fn an_upload_that_turns_into_garbage_is_the_clients_fault_and_not_the_upst
         assert_eq!(failures, 0.0, "{kind}");
     }
 }
+
+/// The soak found this one, too: whoever sends a head and then nothing runs into the limit of an attempt, for which the
+/// upstream was blamed.
+#[tokio::test]
+async fn an_upload_that_stalls_is_the_clients_fault_and_one_that_hangs_at_the_upstream_is_not() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::before(&upstream.url(), &["--timeout", "0.3"]).await;
+    let address = gateway.url.trim_start_matches("http://");
+    let stalled = (0..30).map(|_| async {
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        let head = b"POST /read HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nfew";
+        stream.write_all(head).await.expect("a connection");
+        let mut line = [0; 12];
+        let read = timeout(DEADLINE, stream.read_exact(&mut line)).await;
+        read.expect("an answer in time").expect("a status line");
+        assert_eq!(&line, b"HTTP/1.1 408");
+    });
+    futures_util::future::join_all(stalled).await;
+    assert_eq!(guard(&gateway, "circuit_breaker").await["state"], "closed");
+    let counted = async |outcome: &str| {
+        let labels = ["kind=\"client\"", &format!("outcome=\"{outcome}\"")];
+        gateway.metric("tower_keep_calls_total", &labels).await
+    };
+    assert_eq!(
+        (counted("ignored").await, counted("timed_out").await),
+        (30.0, 0.0)
+    );
+
+    let whole = Request::post(gateway.at("/hold")).body(full("an order"));
+    let hung = Client::http1().send(whole.expect("a request")).await;
+    assert_eq!(hung.status(), StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(counted("timed_out").await, 1.0);
+}

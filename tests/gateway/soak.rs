@@ -199,8 +199,6 @@ impl Soak {
                     entry.fate == good && outcome == Some("success")
                 }
                 Manner::Late => outcome == Some("rejected"),
-                // The limit on the head of the answer knows nothing of the upload that the answer waits for.
-                Manner::Stalls => !matches!(outcome, Some("failure" | "panicked" | "overload")),
                 _ => !matches!(
                     outcome,
                     Some("failure" | "timed_out" | "panicked" | "overload")

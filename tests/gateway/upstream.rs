@@ -97,6 +97,10 @@ async fn answer(head: Parts, body: Incoming, first: bool, held: &Semaphore) -> R
     let status = match head.uri.path() {
         "/once" if first => StatusCode::SERVICE_UNAVAILABLE,
         "/busy" => return busy(),
+        "/read" => match body.collect().await {
+            Ok(_) => StatusCode::OK,
+            Err(_) => StatusCode::BAD_REQUEST,
+        },
         "/once" | "/echo" => return Response::new(body.boxed()),
         "/checksum" => return with_trailers(),
         "/fail" => StatusCode::INTERNAL_SERVER_ERROR,
