@@ -47,9 +47,9 @@ fn weather(since_start: Duration) -> Weather {
     }
 }
 
-/// When nothing works at all.
+/// When nothing works at all. Long enough before anything else goes wrong for the circuit to close again.
 fn is_out(since_start: Duration) -> bool {
-    since_start.as_secs() % 20 == 12
+    since_start.as_secs() % 20 == 9
 }
 
 /// The path as a route, if it is one of those that [`PAGES`] lists.
@@ -120,6 +120,17 @@ mod tests {
         assert_eq!(route(stumble::PATH), Some(stumble::PATH));
         for path in ["/", "/made/up", "/o", "(fine", ""] {
             assert_eq!(route(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn an_outage_is_followed_by_fine_weather() {
+        let outage = (0..20).map(Duration::from_secs).find(|now| is_out(*now));
+        let outage = outage.expect("one in twenty seconds");
+        // The circuit is open for at most three seconds; then come the probes.
+        for after in 1..=4 {
+            let later = outage + Duration::from_secs(after);
+            assert!(weather(later) == Weather::Fine && !is_out(later), "{after}");
         }
     }
 
