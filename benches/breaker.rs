@@ -7,6 +7,8 @@
 mod counting;
 #[path = "support/drive.rs"]
 mod drive;
+#[path = "support/nothing.rs"]
+mod nothing;
 
 use std::{
     convert::Infallible,
@@ -21,30 +23,11 @@ use std::{
 use http::{Request, Response};
 use http_body_util::Full;
 use metrics_exporter_prometheus::PrometheusBuilder;
+use nothing::Nothing;
 use tower::{Layer, Service, service_fn};
 use tower_keep::{
-    CircuitBreaker, GuardLayer, Outcome, Rejection,
-    breaker::CircuitBreakerBuilder,
-    call::{End, Moment},
-    guard::{Admit, Guard},
+    CircuitBreaker, GuardLayer, Outcome, breaker::CircuitBreakerBuilder, call::Moment, guard::Admit,
 };
-
-/// A guard that does nothing: what the layer itself costs.
-#[derive(Clone, Copy)]
-struct Nothing;
-
-impl Guard for Nothing {
-    type Permit = ();
-    fn settle(&self, _: (), end: &End<'_>) {
-        black_box(end.outcome());
-    }
-}
-
-impl<Req> Admit<Req> for Nothing {
-    fn admit(&self, _: &mut Req, _: &Moment) -> Result<(), Rejection> {
-        Ok(())
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: counting::Counting = counting::Counting;

@@ -7,6 +7,8 @@
 mod counting;
 #[path = "support/drive.rs"]
 mod drive;
+#[path = "support/nothing.rs"]
+mod nothing;
 
 use std::{convert::Infallible, hint::black_box};
 
@@ -14,12 +16,11 @@ use axum::{Router, body::Body, routing::get};
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{Request, Response};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use nothing::Nothing;
 use tower::{Layer, service_fn};
 use tower_keep::{
     GuardLayer, Track,
-    call::{End, Moment},
     context::{Correlate, Inherit, Propagate},
-    guard::{Admit, Guard},
     observe, operation,
     retry::{Retry, RetryLayer},
     track::DURATION_BUCKETS,
@@ -27,22 +28,6 @@ use tower_keep::{
 
 #[global_allocator]
 static ALLOCATOR: counting::Counting = counting::Counting;
-
-/// A guard that does nothing: the cost of being guarded at all.
-#[derive(Clone, Copy)]
-struct Nothing;
-
-impl Guard for Nothing {
-    type Permit = ();
-    fn settle(&self, _: (), end: &End<'_>) {
-        black_box(end.outcome());
-    }
-}
-impl<Req> Admit<Req> for Nothing {
-    fn admit(&self, _: &mut Req, _: &Moment) -> Result<(), tower_keep::Rejection> {
-        Ok(())
-    }
-}
 
 /// What tower's own retry asks for: three attempts, no wait, no budget.
 #[derive(Clone)]

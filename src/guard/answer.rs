@@ -1,20 +1,15 @@
 //! Carries out what the protocol has judged: settles the call and hands on the response.
 
-use std::any::Any as AnyType;
-
 use bytes::Bytes;
 use http::Response;
 use http_body::Body;
 
 use super::{Guard, GuardedBody, Held};
 use crate::{
-    call::{
-        BoxError, Cause, Classify, Ending, Moment, Outcome, Payload, Rejection, caught, judged,
-        view,
-    },
+    call::{BoxError, Cause, Classify, Moment, Outcome, Payload, Rejection, caught},
     protocol::{
-        Any, Client, GrpcClient, Http, HttpCall, Protocol, Server, Side, Step, error_verdict,
-        panic_answer, refusal_answer,
+        Any, Client, GrpcClient, Http, HttpCall, Protocol, Server, Step, panic_answer,
+        refusal_answer,
     },
 };
 
@@ -57,23 +52,11 @@ impl<Res: 'static, E: Into<BoxError>, C: Classify> Answer<Res, E> for Any<C> {
 
     #[inline]
     fn finish<G: Guard>(held: Held<G, Self>, result: Result<Res, E>) -> Result<Res, BoxError> {
-        match result {
-            Ok(response) => {
-                let mut ending = Ending::of(Outcome::Success);
-                ending.response = Some(&response);
-                let outcome = judged(&held.protocol().0, &ending);
-                held.settle(outcome, None, &Moment::default());
-                Ok(response)
-            }
-            Err(error) => {
-                let error = error.into();
-                let mut ending = Ending::of(error_verdict(&*error));
-                ending.error = Some(&*error);
-                let outcome = judged(&held.protocol().0, &ending);
-                held.settle(outcome, Some(Cause::of(&*error)), &Moment::default());
-                Err(error)
-            }
-        }
+        let result = result.map_err(Into::into);
+        let ending = held.protocol().judge(result.as_ref());
+        let (outcome, cause) = (ending.verdict(), ending.error().map(Cause::of));
+        held.settle(outcome, cause, &Moment::default());
+        result
     }
 
     fn refuse<G: Guard>(held: Held<G, Self>, why: Box<Rejection>) -> Result<Res, BoxError> {
@@ -110,18 +93,12 @@ where
             },
             Err(error) => {
                 let (call, protocol) = held.judge();
-                let cause = match view(&error as &dyn AnyType) {
-                    Some(error) => {
-                        call.judge_error(error, protocol.classify());
-                        Cause::of(error)
-                    }
-                    None => {
-                        call.judge_opaque_error(protocol.classify());
-                        Cause::Opaque {
-                            type_name: std::any::type_name::<E>(),
-                            message: None,
-                        }
-                    }
+                let cause = match call.judge_any_error(&error, protocol.classify()) {
+                    Some(error) => Cause::of(error),
+                    None => Cause::Opaque {
+                        type_name: std::any::type_name::<E>(),
+                        message: None,
+                    },
                 };
                 let outcome = call.verdict();
                 held.settle(outcome, Some(cause), &Moment::default());
@@ -235,13 +212,8 @@ where
     P: Http,
 {
     let (mut parts, body) = response.into_parts();
-    let side = if P::SERVER {
-        Side::Server
-    } else {
-        Side::Client
-    };
     let (call, protocol) = held.judge();
-    let step = call.judge_head(side, &parts, told.exact, protocol.classify());
+    let step = call.judge_head(P::SIDE, &parts, told.exact, protocol.classify());
     let verdict = call.verdict();
     let now = Moment::default();
     held.show(&mut parts, verdict, &now);

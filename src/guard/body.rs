@@ -6,6 +6,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::{Either, Full};
 use pin_project_lite::pin_project;
 
 use super::{Guard, Held};
@@ -20,8 +21,9 @@ pin_project! {
     /// The end is whatever comes first: trailers, a frame after which the inner body says it is over, the end
     /// of the stream, an error, a panic, or the drop. Forwards `size_hint` and `is_end_stream` as they are.
     pub struct GuardedBody<B, G: Guard, P: Http> {
+        // The service's, or the answer to a refusal or to a caught panic.
         #[pin]
-        inner: Inner<B>,
+        inner: Either<B, Full<Bytes>>,
         held: Option<Held<G, P>>,
     }
 
@@ -33,7 +35,7 @@ pin_project! {
                 return;
             };
             let _inside = Inside::call();
-            if let Err(thrown) = held.run(|| this.inner.set(Inner::Message { message: None })) {
+            if let Err(thrown) = held.run(|| this.inner.set(Either::Right(Full::default()))) {
                 let payload = Payload::new(thrown);
                 held.settle_panicked(&payload, &Moment::default());
                 if !std::thread::panicking() {
@@ -44,29 +46,18 @@ pin_project! {
     }
 }
 
-pin_project! {
-    #[project = InnerProj]
-    enum Inner<B> {
-        Body { #[pin] body: B },
-        // The answer to a refusal or to a caught panic.
-        Message { message: Option<Bytes> },
-    }
-}
-
 impl<B, G: Guard, P: Http> GuardedBody<B, G, P> {
     #[inline]
     pub(super) fn new(body: B, held: Option<Held<G, P>>) -> Self {
         GuardedBody {
-            inner: Inner::Body { body },
+            inner: Either::Left(body),
             held,
         }
     }
 
     pub(super) fn message(message: Bytes) -> Self {
         GuardedBody {
-            inner: Inner::Message {
-                message: Some(message).filter(|message| !message.is_empty()),
-            },
+            inner: Either::Right(Full::new(message)),
             held: None,
         }
     }
@@ -120,14 +111,9 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
-        let mut body = match this.inner.project() {
-            InnerProj::Body { body } => body,
-            InnerProj::Message { message } => {
-                return Poll::Ready(message.take().map(|bytes| Ok(Frame::data(bytes))));
-            }
-        };
+        let mut body = this.inner;
         let Some(held) = this.held else {
-            return body.poll_frame(cx).map_err(Into::into);
+            return body.poll_frame(cx);
         };
         let _inside = Inside::call();
         let polled = held.run(|| {
@@ -136,8 +122,7 @@ where
         });
         let (polled, ended) = match polled {
             Ok(poll) => {
-                let (frame, ended) = ready!(poll);
-                (frame.map(|frame| frame.map_err(Into::into)), ended)
+                ready!(poll)
             }
             Err(thrown) => {
                 let payload = Payload::new(thrown);
@@ -161,19 +146,11 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.inner {
-            Inner::Body { body } => body.is_end_stream(),
-            Inner::Message { message } => message.is_none(),
-        }
+        self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.inner {
-            Inner::Body { body } => body.size_hint(),
-            Inner::Message { message } => {
-                SizeHint::with_exact(message.as_ref().map_or(0, |bytes| bytes.len() as u64))
-            }
-        }
+        self.inner.size_hint()
     }
 }
 
@@ -205,8 +182,8 @@ impl<B: fmt::Debug, G: Guard, P: Http> fmt::Debug for GuardedBody<B, G, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("GuardedBody");
         match &self.inner {
-            Inner::Body { body } => debug.field("inner", body),
-            Inner::Message { message } => debug.field("message", message),
+            Either::Left(body) => debug.field("inner", body),
+            Either::Right(message) => debug.field("message", message),
         };
         debug.finish_non_exhaustive()
     }

@@ -8,7 +8,7 @@ use super::{
     judge::{error_verdict, grpc_verdict, http_verdict},
     timeout_header::parse_grpc_timeout,
 };
-use crate::call::{Cause, Classify, End, Ending, GrpcCode, Outcome, Rejection, judged};
+use crate::call::{Cause, Classify, End, Ending, GrpcCode, Outcome, Rejection, judged, view};
 
 /// How much of a `grpc-message` is kept, in bytes before decoding.
 const MAX_GRPC_MESSAGE: usize = 1024;
@@ -221,9 +221,18 @@ impl HttpCall {
         self.verdict = judged(classify, &ending);
     }
 
-    /// Judges an error that cannot be looked into.
-    pub(crate) fn judge_opaque_error(&mut self, classify: &impl Classify) {
-        self.verdict = judged(classify, &Ending::of(Outcome::Failure));
+    /// Judges an error of a type that may not be known, and gives it back if it can be looked into.
+    pub(crate) fn judge_any_error<'a, E: 'static>(
+        &mut self,
+        error: &'a E,
+        classify: &impl Classify,
+    ) -> Option<&'a (dyn Error + 'static)> {
+        let error = view(error);
+        match error {
+            Some(error) => self.judge_error(error, classify),
+            None => self.verdict = judged(classify, &Ending::of(Outcome::Failure)),
+        }
+        error
     }
 }
 

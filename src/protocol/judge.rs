@@ -8,8 +8,10 @@ use crate::call::{GrpcCode, Outcome, Rejection, is_overload, is_timeout};
 
 /// Who looks at the status: some of them mean another thing to the one who sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
+pub enum Side {
+    /// Whoever answers.
     Server,
+    /// Whoever asks.
     Client,
 }
 

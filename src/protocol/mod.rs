@@ -21,11 +21,12 @@ mod timeout_header;
 
 use std::time::Duration;
 
-use crate::call::{Classify, End, Outcome};
+use crate::call::{BoxError, Classify, End, Ending, Outcome, judged};
 
 pub use http_call::HttpCall;
 pub(crate) use http_call::{Step, is_grpc};
-pub(crate) use judge::{Side, error_verdict};
+pub use judge::Side;
+pub(crate) use judge::error_verdict;
 pub use refusal::CaughtPanic;
 pub(crate) use refusal::{panic_answer, refusal_answer, timeout_answer};
 pub(crate) use timeout_header::{parse_grpc_timeout, write_grpc_timeout};
@@ -80,12 +81,31 @@ pub trait Http: Protocol<Call = HttpCall> {
     #[doc(hidden)]
     fn classify(&self) -> &Self::Classify;
     #[doc(hidden)]
-    const SERVER: bool;
+    const SIDE: Side;
 }
 
 /// Any service: see the [module](self). `C` is how its end is judged.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Any<C = ()>(pub(crate) C);
+
+impl<C: Classify> Any<C> {
+    /// What there is to judge a result by, and as what it was judged.
+    #[inline]
+    pub(crate) fn judge<'a, T: 'static>(&self, result: Result<&'a T, &'a BoxError>) -> Ending<'a> {
+        let mut ending = match result {
+            Ok(response) => Ending {
+                response: Some(response),
+                ..Ending::of(Outcome::Success)
+            },
+            Err(error) => Ending {
+                error: Some(&**error),
+                ..Ending::of(error_verdict(&**error))
+            },
+        };
+        ending.verdict = judged(&self.0, &ending);
+        ending
+    }
+}
 
 impl<C> sealed::Sealed for Any<C> {}
 impl<C> Protocol for Any<C> {
@@ -98,7 +118,7 @@ impl<Req, C> Read<Req> for Any<C> {
 }
 
 macro_rules! http_protocol {
-    ($name:ident, server: $server:expr, catches: $catches:expr, $doc:literal) => {
+    ($name:ident, side: $side:ident, catches: $catches:expr, $doc:literal) => {
         #[doc = $doc]
         #[derive(Clone, Copy, Debug, Default)]
         pub struct $name<C = ()>(pub(crate) C);
@@ -116,7 +136,7 @@ macro_rules! http_protocol {
         }
         impl<C: Classify> Http for $name<C> {
             type Classify = C;
-            const SERVER: bool = $server;
+            const SIDE: Side = Side::$side;
             #[inline]
             fn classify(&self) -> &C {
                 &self.0
@@ -125,14 +145,14 @@ macro_rules! http_protocol {
     };
 }
 http_protocol!(
-    Server, server: true, catches: true,
+    Server, side: Server, catches: true,
     "HTTP and gRPC servers: see the [module](self). `C` is how their end is judged."
 );
 http_protocol!(
-    Client, server: false, catches: false,
+    Client, side: Client, catches: false,
     "HTTP clients: see the [module](self). `C` is how their end is judged."
 );
 http_protocol!(
-    GrpcClient, server: false, catches: false,
+    GrpcClient, side: Client, catches: false,
     "gRPC clients: see the [module](self). `C` is how their end is judged."
 );

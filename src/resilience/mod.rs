@@ -12,3 +12,13 @@ pub mod fallback;
 mod hint;
 pub mod retry;
 pub mod timeout;
+mod when_ready;
+
+pub use when_ready::WhenReady;
+
+use http::{HeaderMap, Method};
+
+/// Whether an HTTP request says of itself that it may be done twice.
+fn may_be_done_twice(method: &Method, headers: &HeaderMap) -> bool {
+    method.is_idempotent() || headers.contains_key("idempotency-key")
+}

@@ -135,7 +135,7 @@ pub use keyed::{
 };
 pub use layer::{BackPressure, BreakerLayer, BreakerLayers};
 pub use named::{Breakers, BreakersBuilder, breaker};
-pub use open_ready::{OpenReady, OpenReadyFuture, OpenReadyLayer};
+pub use open_ready::{OpenReady, OpenReadyLayer};
 pub use permit::Permit;
 pub use run::BreakerCall;
 pub use settings::CircuitBreakerBuilder;

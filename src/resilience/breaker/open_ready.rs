@@ -1,14 +1,10 @@
-use std::{
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll, ready},
-};
+use std::task::{Context, Poll};
 
-use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{CircuitBreaker, waiters::Waiting};
+use crate::resilience::WhenReady;
 
 /// Makes a service ready while a circuit refuses; made by [`CircuitBreaker::open_ready`].
 #[derive(Clone, Debug)]
@@ -77,7 +73,7 @@ impl<S> OpenReady<S> {
 impl<S: Service<Req> + Clone, Req> Service<Req> for OpenReady<S> {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = OpenReadyFuture<S, Req>;
+    type Future = WhenReady<S, Req>;
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
@@ -93,54 +89,11 @@ impl<S: Service<Req> + Clone, Req> Service<Req> for OpenReady<S> {
 
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
-        // Returned where it is made: a large future is not moved about.
         if std::mem::take(&mut self.granted) {
-            let future = self.inner.call(request);
-            return OpenReadyFuture {
-                state: State::Calling { future },
-            };
+            return WhenReady::calling(|| self.inner.call(request));
         }
         // The handle that waits is the one that was polled; the spare is polled before it is used.
         let spare = self.inner.clone();
-        let inner = std::mem::replace(&mut self.inner, spare);
-        let request = Some(request);
-        OpenReadyFuture {
-            state: State::Waiting { inner, request },
-        }
-    }
-}
-
-pin_project! {
-    /// The future of [`OpenReady`].
-    pub struct OpenReadyFuture<S, Req> where S: Service<Req> {
-        #[pin]
-        state: State<S, S::Future, Req>,
-    }
-}
-
-pin_project! {
-    #[project = StateProj]
-    enum State<S, F, Req> {
-        Waiting { inner: S, request: Option<Req> },
-        Calling { #[pin] future: F },
-    }
-}
-
-impl<S: Service<Req>, Req> Future for OpenReadyFuture<S, Req> {
-    type Output = Result<S::Response, S::Error>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.project().state;
-        loop {
-            match state.as_mut().project() {
-                StateProj::Waiting { inner, request } => {
-                    ready!(inner.poll_ready(cx))?;
-                    let request = request.take().expect("polled after completion");
-                    let future = inner.call(request);
-                    state.set(State::Calling { future });
-                }
-                StateProj::Calling { future } => return future.poll(cx),
-            }
-        }
+        WhenReady::waiting(std::mem::replace(&mut self.inner, spare), request)
     }
 }

@@ -5,6 +5,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::Either;
 use pin_project_lite::pin_project;
 
 use crate::call::BoxError;
@@ -14,27 +15,18 @@ pin_project! {
     #[derive(Debug)]
     pub struct FallbackBody<B, A> {
         #[pin]
-        whose: Whose<B, A>,
-    }
-}
-
-pin_project! {
-    #[derive(Debug)]
-    #[project = WhoseProj]
-    enum Whose<B, A> {
-        Service { #[pin] body: B },
-        Fallback { #[pin] body: A },
+        whose: Either<B, A>,
     }
 }
 
 impl<B, A> FallbackBody<B, A> {
     pub(super) fn service(body: B) -> Self {
-        let whose = Whose::Service { body };
+        let whose = Either::Left(body);
         FallbackBody { whose }
     }
 
     pub(super) fn fallback(body: A) -> Self {
-        let whose = Whose::Fallback { body };
+        let whose = Either::Right(body);
         FallbackBody { whose }
     }
 }
@@ -51,24 +43,15 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match self.project().whose.project() {
-            WhoseProj::Service { body } => body.poll_frame(cx).map_err(Into::into),
-            WhoseProj::Fallback { body } => body.poll_frame(cx).map_err(Into::into),
-        }
+        self.project().whose.poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.whose {
-            Whose::Service { body } => body.is_end_stream(),
-            Whose::Fallback { body } => body.is_end_stream(),
-        }
+        self.whose.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.whose {
-            Whose::Service { body } => body.size_hint(),
-            Whose::Fallback { body } => body.size_hint(),
-        }
+        self.whose.size_hint()
     }
 }
 

@@ -1,14 +1,12 @@
 //! How the end of a call is read, and how the two answers become one type.
 
-use std::any::Any as AnyType;
-
 use http::{HeaderName, HeaderValue, Method, Request, Response};
 
 use super::{Failed, FallbackBody, Served};
 use crate::{
-    call::{BoxError, Cause, Classify, End, Ending, Moment, Outcome, Rejection, judged, view},
+    call::{BoxError, Cause, Classify, End, Ending, Moment, Outcome, Rejection},
     guard::Answer,
-    protocol::{Any, Http, HttpCall, Notes, Side, error_verdict},
+    protocol::{Any, Http, HttpCall, Notes},
 };
 
 /// An HTTP protocol whose calls are judged by the head of their response. Part of a
@@ -65,15 +63,7 @@ impl<Res: 'static, E: Into<BoxError>, C: Classify> Judge<Res, E, ()> for Any<C> 
         result: Result<Res, BoxError>,
         then: impl FnOnce(&Failed<'_>) -> R,
     ) -> (Result<Res, BoxError>, Option<R>) {
-        let mut ending = Ending::of(match &result {
-            Ok(_) => Outcome::Success,
-            Err(error) => error_verdict(&**error),
-        });
-        match &result {
-            Ok(response) => ending.response = Some(response),
-            Err(error) => ending.error = Some(&**error),
-        }
-        ending.verdict = judged(&self.0, &ending);
+        let ending = self.judge(result.as_ref());
         if ending.verdict == Outcome::Success {
             return (result, None);
         }
@@ -123,15 +113,10 @@ fn judge_response<P: Http, B, R>(
     response: Response<B>,
     then: impl FnOnce(&Failed<'_>) -> R,
 ) -> (Response<B>, Option<R>) {
-    let side = if P::SERVER {
-        Side::Server
-    } else {
-        Side::Client
-    };
     let (parts, body) = response.into_parts();
     // What was asked for: the answer may be another thing, and is judged as that.
     let grpc = notes.is_grpc();
-    notes.judge_head(side, &parts, None, protocol.classify());
+    notes.judge_head(P::SIDE, &parts, None, protocol.classify());
     let made = (notes.verdict() != Outcome::Success).then(|| {
         let mut ending = Ending::of(notes.verdict());
         ending.status = Some(parts.status);
@@ -155,11 +140,7 @@ fn judge_error<P: Http, E: 'static, R>(
     error: &E,
     then: impl FnOnce(&Failed<'_>) -> R,
 ) -> Option<R> {
-    let error = view(error as &dyn AnyType);
-    match error {
-        Some(error) => notes.judge_error(error, protocol.classify()),
-        None => notes.judge_opaque_error(protocol.classify()),
-    }
+    let error = notes.judge_any_error(error, protocol.classify());
     (notes.verdict() != Outcome::Success).then(|| {
         let mut ending = Ending::of(notes.verdict());
         ending.error = error;
@@ -215,9 +196,7 @@ impl<Res: 'static, C: Classify> Join<Res, Res> for Any<C> {
     }
 
     fn judge_other(&self, response: Res) -> (Res, Outcome) {
-        let mut ending = Ending::of(Outcome::Success);
-        ending.response = Some(&response);
-        let outcome = judged(&self.0, &ending);
+        let outcome = self.judge(Ok(&response)).verdict();
         (response, outcome)
     }
 }

@@ -8,15 +8,16 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderName, Request};
+use http::Request;
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{Failed, Served, settings::Unserved};
-use crate::call::quietly;
-
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+use crate::{
+    call::quietly,
+    resilience::{WhenReady, may_be_done_twice},
+};
 
 /// Where the other answer comes from. Implemented by [`Value`], [`With`], [`Other`] and [`OtherHttp`] only.
 #[diagnostic::on_unimplemented(
@@ -167,8 +168,7 @@ where
     type Future = OtherFuture<T, Request<B>>;
 
     fn keep(&self, request: &Request<B>) -> Option<Request<B>> {
-        let may_repeat =
-            request.method().is_idempotent() || request.headers().contains_key(IDEMPOTENCY_KEY);
+        let may_repeat = may_be_done_twice(request.method(), request.headers());
         if !may_repeat || !request.body().is_end_stream() {
             return None;
         }
@@ -190,26 +190,17 @@ where
 }
 
 pin_project! {
-    /// Waits until the other service is ready, and calls it on the very handle that became so.
+    /// The other service's call, which waits until it is ready.
     pub struct OtherFuture<T: Service<Req>, Req> {
         #[pin]
-        turn: Turn<T, T::Future, Req>,
-    }
-}
-
-pin_project! {
-    #[project = TurnProj]
-    enum Turn<T, F, Req> {
-        Readying { other: T, request: Option<Req> },
-        Calling { #[pin] call: F },
+        call: WhenReady<T, Req>,
     }
 }
 
 impl<T: Service<Req>, Req> OtherFuture<T, Req> {
     fn new(other: T, request: Req) -> Self {
-        let request = Some(request);
         OtherFuture {
-            turn: Turn::Readying { other, request },
+            call: WhenReady::waiting(other, request),
         }
     }
 }
@@ -218,21 +209,12 @@ impl<T: Service<Req>, Req> Future for OtherFuture<T, Req> {
     type Output = Result<T::Response, (Unserved, Its<T::Error>)>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        loop {
-            match this.turn.as_mut().project() {
-                TurnProj::Readying { other, request } => {
-                    if let Err(error) = ready!(other.poll_ready(cx)) {
-                        return Poll::Ready(Err((Unserved::NotReady, Its(error))));
-                    }
-                    let call = other.call(request.take().expect("called once"));
-                    this.turn.set(Turn::Calling { call });
-                }
-                TurnProj::Calling { call } => {
-                    let result = ready!(call.poll(cx));
-                    return Poll::Ready(result.map_err(|error| (Unserved::Failed, Its(error))));
-                }
-            }
-        }
+        let mut call = self.project().call;
+        let result = ready!(call.as_mut().poll(cx));
+        let why = match call.is_made() {
+            true => Unserved::Failed,
+            false => Unserved::NotReady,
+        };
+        Poll::Ready(result.map_err(|error| (why, Its(error))))
     }
 }

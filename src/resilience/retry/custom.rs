@@ -5,7 +5,7 @@ use super::{
     policy::{Advice, Policy},
 };
 use crate::{
-    call::{BoxError, Classify, Ending, Outcome, judged, quietly},
+    call::{BoxError, Classify, Outcome, quietly},
     protocol::{Any, error_verdict},
     resilience::hint::hint_of,
 };
@@ -88,13 +88,28 @@ pub trait Rules<Req, Res> {
     #[doc(hidden)]
     fn copy(&self, request: &Req) -> Option<Req>;
     #[doc(hidden)]
-    fn judge(
-        &self,
-        request: Option<&Req>,
-        result: &Result<Res, BoxError>,
-        attempt: Attempt,
-        policy: &Policy,
-    ) -> (Outcome, Advice);
+    fn judge(&self, ended: Ended<'_, Req, Res>) -> (Outcome, Advice);
+}
+
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Ended<'a, Req, Res> {
+    pub(super) request: Option<&'a Req>,
+    pub(super) result: &'a Result<Res, BoxError>,
+    pub(super) attempt: Attempt,
+    pub(super) policy: &'a Policy,
+}
+
+impl<Req, Res> Ended<'_, Req, Res> {
+    /// What would be done about this outcome without a policy of one's own.
+    fn usual(&self, outcome: Outcome) -> Advice {
+        let hint = self
+            .result
+            .as_ref()
+            .err()
+            .and_then(|error| hint_of(&**error));
+        self.policy.advise_error(outcome, hint)
+    }
 }
 
 impl<C: Classify, Req: Clone, Res: 'static> Rules<Req, Res> for Any<C> {
@@ -103,20 +118,9 @@ impl<C: Classify, Req: Clone, Res: 'static> Rules<Req, Res> for Any<C> {
         Some(request.clone())
     }
 
-    fn judge(
-        &self,
-        _: Option<&Req>,
-        result: &Result<Res, BoxError>,
-        _: Attempt,
-        policy: &Policy,
-    ) -> (Outcome, Advice) {
-        let mut ending = Ending::of(verdict(result));
-        match result {
-            Ok(response) => ending.response = Some(response),
-            Err(error) => ending.error = Some(&**error),
-        }
-        let outcome = judged(&self.0, &ending);
-        (outcome, usual(outcome, result, policy))
+    fn judge(&self, ended: Ended<'_, Req, Res>) -> (Outcome, Advice) {
+        let outcome = Any::judge(self, ended.result.as_ref()).verdict();
+        (outcome, ended.usual(outcome))
     }
 }
 
@@ -126,39 +130,23 @@ impl<T: RetryPolicy<Req, Res>, Req, Res> Rules<Req, Res> for ByPolicy<T> {
         quietly(|| self.0.copy(request)).flatten()
     }
 
-    fn judge(
-        &self,
-        request: Option<&Req>,
-        result: &Result<Res, BoxError>,
-        attempt: Attempt,
-        policy: &Policy,
-    ) -> (Outcome, Advice) {
-        let outcome = verdict(result);
-        let usual = usual(outcome, result, policy);
+    fn judge(&self, ended: Ended<'_, Req, Res>) -> (Outcome, Advice) {
+        let outcome = match ended.result {
+            Ok(_) => Outcome::Success,
+            Err(error) => error_verdict(&**error),
+        };
         let tried = Tried {
-            request,
-            result,
-            attempt,
-            usual,
+            request: ended.request,
+            result: ended.result,
+            attempt: ended.attempt,
+            usual: ended.usual(outcome),
         };
         let advice = quietly(|| self.0.advise(&tried)).unwrap_or(Advice::Stop);
         match (outcome, advice) {
-            (outcome, Advice::Stop) => (outcome, Advice::Stop),
             // What is worth another attempt was no success, whatever it looked like.
-            (Outcome::Success, advice) => (Outcome::Failure, advice),
-            (outcome, advice) => (outcome, advice),
+            (Outcome::Success, Advice::Stop) => (outcome, advice),
+            (Outcome::Success, _) => (Outcome::Failure, advice),
+            _ => (outcome, advice),
         }
     }
-}
-
-fn verdict<T>(result: &Result<T, BoxError>) -> Outcome {
-    match result {
-        Ok(_) => Outcome::Success,
-        Err(error) => error_verdict(&**error),
-    }
-}
-
-fn usual<T>(outcome: Outcome, result: &Result<T, BoxError>, policy: &Policy) -> Advice {
-    let hint = result.as_ref().err().and_then(|error| hint_of(&**error));
-    policy.advise_error(outcome, hint)
 }

@@ -12,7 +12,7 @@ use tower_service::Service;
 use super::{
     Retry,
     course::Course,
-    custom::Rules,
+    custom::{Ended, Rules},
     policy::Advice,
     step::{Step, TWICE, Turn, Unready},
 };
@@ -68,9 +68,13 @@ where
             match ready!(this.step.as_mut().poll(cx)) {
                 Turn::Ended(result) => {
                     let result = result.map_err(Into::into);
-                    let (attempt, policy) = (this.course.attempt(), this.course.policy());
                     let request = this.request.as_ref();
-                    let (outcome, advice) = this.rules.judge(request, &result, attempt, policy);
+                    let (outcome, advice) = this.rules.judge(Ended {
+                        request,
+                        result: &result,
+                        attempt: this.course.attempt(),
+                        policy: this.course.policy(),
+                    });
                     if outcome == Outcome::Success {
                         this.course.succeeded();
                         return Poll::Ready(result);

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{TimeoutBody, layer::Plan};
 use crate::{
-    call::{BoxError, Elapsed, Rejection},
+    call::{BoxError, Elapsed, Moment, Rejection},
     context::Context,
     observe::context::{TimeScope, earlier, known_deadline},
     protocol::{
@@ -37,19 +37,25 @@ impl Asked {
         }
     }
 
-    fn left(&self, now: Option<Instant>) -> Duration {
-        let until = self.deadline.zip(now);
-        let until = until.map(|(deadline, now)| deadline.saturating_duration_since(now));
-        until.map_or(self.limit, |left| left.min(self.limit))
+    /// Whether nothing is left of it. Without a deadline, nobody asks for the time.
+    #[inline]
+    pub(super) fn is_over(&self, now: &Moment) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= now.now())
+    }
+
+    fn left(&self, now: &Moment) -> Duration {
+        let left = |deadline: Instant| deadline.saturating_duration_since(now.now());
+        self.deadline
+            .map_or(self.limit, |deadline| left(deadline).min(self.limit))
     }
 }
 
 /// A protocol that can tell how long a request may take. Not meant to be implemented elsewhere.
 pub trait Ask<Req>: Protocol {
     #[doc(hidden)]
-    fn ask(&self, request: &Req, limit: Duration) -> (Self::Call, Asked);
+    fn ask(&self, request: &Req, limit: Duration, now: &Moment) -> (Self::Call, Asked);
     #[doc(hidden)]
-    fn send_on(&self, _: &mut Req, _: &Asked, _: Option<Instant>, _: Option<&HeaderName>) {}
+    fn send_on(&self, _: &mut Req, _: &Asked, _: &Moment, _: Option<&HeaderName>) {}
 }
 
 /// How a protocol hands on what comes in time, and answers for what does not. Not meant to be implemented elsewhere.
@@ -75,7 +81,7 @@ pub trait Respond<Res, E>: Protocol + Sized {
 
 impl<Req> Ask<Req> for Any {
     #[inline]
-    fn ask(&self, _: &Req, limit: Duration) -> ((), Asked) {
+    fn ask(&self, _: &Req, limit: Duration, _: &Moment) -> ((), Asked) {
         let deadline = known_deadline();
         ((), Asked { limit, deadline })
     }
@@ -101,7 +107,12 @@ impl<Res, E: Into<BoxError>> Respond<Res, E> for Any {
 }
 
 /// The limit of an HTTP call: the shortest of the layer's, the request's own and what its context has left.
-fn ask_http<P, B>(protocol: &P, request: &Request<B>, limit: Duration) -> (HttpCall, Asked)
+fn ask_http<P, B>(
+    protocol: &P,
+    request: &Request<B>,
+    limit: Duration,
+    now: &Moment,
+) -> (HttpCall, Asked)
 where
     P: Http + Read<Request<B>>,
 {
@@ -109,7 +120,7 @@ where
     let own = request.extensions().get::<Context>();
     let deadline = earlier(own.and_then(Context::deadline), known_deadline());
     let told = call.time_limit();
-    let told = told.and_then(|time| Instant::now().checked_add(time));
+    let told = told.and_then(|time| now.now().checked_add(time));
     let deadline = earlier(deadline, told);
     (call, Asked { limit, deadline })
 }
@@ -118,15 +129,20 @@ macro_rules! ask {
     ($protocol:ident, |$request:ident, $left:ident, $header:ident| $send_on:expr) => {
         impl<B> Ask<Request<B>> for $protocol {
             #[inline]
-            fn ask(&self, request: &Request<B>, limit: Duration) -> (HttpCall, Asked) {
-                ask_http(self, request, limit)
+            fn ask(
+                &self,
+                request: &Request<B>,
+                limit: Duration,
+                now: &Moment,
+            ) -> (HttpCall, Asked) {
+                ask_http(self, request, limit, now)
             }
             #[inline]
             fn send_on(
                 &self,
                 $request: &mut Request<B>,
                 asked: &Asked,
-                now: Option<Instant>,
+                now: &Moment,
                 $header: Option<&HeaderName>,
             ) {
                 let $left = || asked.left(now);

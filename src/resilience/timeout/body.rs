@@ -7,6 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::{Either, Full};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -16,20 +17,11 @@ use crate::call::{BoxError, Elapsed, TimeBound};
 pin_project! {
     /// The body of a response with time limits: fails when one runs out. Forwards `size_hint` and `is_end_stream`.
     pub struct TimeoutBody<B> {
+        // The service's, or the answer in place of one that did not come in time. Nothing, when it was given up.
         #[pin]
-        inner: Inner<B>,
+        inner: Either<B, Full<Bytes>>,
         // Apart, since most bodies have no limits.
         timer: Option<Box<BodyTimer>>,
-    }
-}
-
-pin_project! {
-    #[project = InnerProj]
-    enum Inner<B> {
-        Body { #[pin] body: B },
-        // The answer in place of one that did not come in time.
-        Message { message: Option<Bytes> },
-        Over,
     }
 }
 
@@ -58,16 +50,14 @@ impl<B> TimeoutBody<B> {
     #[inline]
     pub(super) fn new<P>(body: B, plan: &Plan<P>, deadline: Option<Instant>) -> Self {
         TimeoutBody {
-            inner: Inner::Body { body },
+            inner: Either::Left(body),
             timer: BodyTimer::new(plan, deadline),
         }
     }
 
     pub(super) fn message(message: Bytes) -> Self {
         TimeoutBody {
-            inner: Inner::Message {
-                message: Some(message).filter(|message| !message.is_empty()),
-            },
+            inner: Either::Right(Full::new(message)),
             timer: None,
         }
     }
@@ -152,57 +142,42 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut this = self.project();
-        let mut body = match this.inner.as_mut().project() {
-            InnerProj::Body { body } => body,
-            InnerProj::Message { message } => {
-                return Poll::Ready(message.take().map(|bytes| Ok(Frame::data(bytes))));
-            }
-            InnerProj::Over => return Poll::Ready(None),
-        };
-        let Some(timer) = this.timer else {
-            return body.poll_frame(cx).map_err(Into::into);
+        let Some(timer) = this.timer.as_mut() else {
+            return this.inner.poll_frame(cx);
         };
         // The frame before the clock, as for the head.
-        let late = match body.as_mut().poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() || body.is_end_stream() => {
+        let late = match this.inner.as_mut().poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() || this.inner.is_end_stream() => {
                 return Poll::Ready(Some(Ok(frame)));
             }
             Poll::Ready(Some(Ok(frame))) => match timer.progress() {
                 Some(late) => late,
                 None => return Poll::Ready(Some(Ok(frame))),
             },
-            Poll::Ready(end) => return Poll::Ready(end.map(|frame| frame.map_err(Into::into))),
+            Poll::Ready(end) => return Poll::Ready(end),
             Poll::Pending => ready!(timer.poll_over(cx)),
         };
         // Given up before its error is told.
-        this.inner.set(Inner::Over);
+        this.inner.set(Either::Right(Full::default()));
+        *this.timer = None;
         Poll::Ready(Some(Err(late.into())))
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.inner {
-            Inner::Body { body } => body.is_end_stream(),
-            Inner::Message { message } => message.is_none(),
-            Inner::Over => true,
-        }
+        self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.inner {
-            Inner::Body { body } => body.size_hint(),
-            Inner::Message { message } => {
-                SizeHint::with_exact(message.as_ref().map_or(0, |bytes| bytes.len() as u64))
-            }
-            Inner::Over => SizeHint::with_exact(0),
-        }
+        self.inner.size_hint()
     }
 }
 
 impl<B: Default> Default for TimeoutBody<B> {
     fn default() -> Self {
-        let mut body = TimeoutBody::message(Bytes::new());
-        body.inner = Inner::Body { body: B::default() };
-        body
+        TimeoutBody {
+            inner: Either::Left(B::default()),
+            timer: None,
+        }
     }
 }
 
@@ -210,9 +185,8 @@ impl<B: fmt::Debug> fmt::Debug for TimeoutBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("TimeoutBody");
         match &self.inner {
-            Inner::Body { body } => debug.field("inner", body),
-            Inner::Message { message } => debug.field("message", message),
-            Inner::Over => &mut debug,
+            Either::Left(body) => debug.field("inner", body),
+            Either::Right(message) => debug.field("message", message),
         };
         debug.finish_non_exhaustive()
     }

@@ -100,7 +100,7 @@ pub use future::TimeoutFuture;
 pub use layer::{IncludingReadiness, TimeoutLayer};
 pub use limit::TimeLimit;
 pub use pair::{Timeouts, TimeoutsBuilder};
-pub use ready::{WaitInside, WaitInsideFuture};
+pub use ready::WaitInside;
 pub use run::Limited;
 pub use service::Timed;
 pub use table::{TimeLimits, TimeLimitsBuilder};

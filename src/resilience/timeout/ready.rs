@@ -1,11 +1,8 @@
-use std::{
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll, ready},
-};
+use std::task::{Context, Poll};
 
-use pin_project_lite::pin_project;
 use tower_service::Service;
+
+use crate::resilience::WhenReady;
 
 /// A service that is always ready, and waits for the wrapped one inside of the call; part of
 /// [`IncludingReadiness`](super::IncludingReadiness).
@@ -23,7 +20,7 @@ impl<S> WaitInside<S> {
 impl<S: Service<Req> + Clone, Req> Service<Req> for WaitInside<S> {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = WaitInsideFuture<S, Req>;
+    type Future = WhenReady<S, Req>;
 
     #[inline]
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
@@ -31,48 +28,6 @@ impl<S: Service<Req> + Clone, Req> Service<Req> for WaitInside<S> {
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        WaitInsideFuture {
-            state: State::Waiting {
-                request: Some(request),
-            },
-            inner: self.inner.clone(),
-        }
-    }
-}
-
-pin_project! {
-    /// The future of [`WaitInside`].
-    #[must_use = "futures do nothing unless polled"]
-    pub struct WaitInsideFuture<S, Req> where S: Service<Req> {
-        #[pin]
-        state: State<S::Future, Req>,
-        inner: S,
-    }
-}
-
-pin_project! {
-    #[project = StateProj]
-    enum State<F, Req> {
-        Waiting { request: Option<Req> },
-        Calling { #[pin] future: F },
-    }
-}
-
-impl<S: Service<Req>, Req> Future for WaitInsideFuture<S, Req> {
-    type Output = Result<S::Response, S::Error>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        loop {
-            match this.state.as_mut().project() {
-                StateProj::Waiting { request } => {
-                    ready!(this.inner.poll_ready(cx))?;
-                    let request = request.take().expect("polled after completion");
-                    let future = this.inner.call(request);
-                    this.state.set(State::Calling { future });
-                }
-                StateProj::Calling { future } => return future.poll(cx),
-            }
-        }
+        WhenReady::waiting(self.inner.clone(), request)
     }
 }

@@ -4,7 +4,6 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::time::Instant;
 use tower_service::Service;
 
 use super::{
@@ -12,6 +11,7 @@ use super::{
     answer::{Ask, Respond},
     layer::Plan,
 };
+use crate::call::Moment;
 
 /// A service with a time limit. Made by [`TimeoutLayer`](super::TimeoutLayer).
 pub struct Timed<S, P> {
@@ -49,17 +49,13 @@ where
     #[inline]
     fn call(&mut self, mut request: Req) -> Self::Future {
         let plan = self.plan.clone();
-        let (call, asked) = plan.protocol.ask(&request, plan.limit.get());
-        let now = asked.deadline.map(|_| Instant::now());
-        if asked
-            .deadline
-            .zip(now)
-            .is_some_and(|(deadline, now)| deadline <= now)
-        {
+        let now = Moment::default();
+        let (call, asked) = plan.protocol.ask(&request, plan.limit.get(), &now);
+        if asked.is_over(&now) {
             return TimeoutFuture::refused(plan, call);
         }
         plan.protocol
-            .send_on(&mut request, &asked, now, plan.header.as_ref());
+            .send_on(&mut request, &asked, &now, plan.header.as_ref());
         let scope = asked.scope();
         let future = scope.enter(|| self.inner.call(request));
         TimeoutFuture::calling(plan, call, asked, future)

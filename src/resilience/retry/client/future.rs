@@ -29,7 +29,7 @@ use crate::{
     call::{BoxError, Outcome, view},
     context::Context as CallContext,
     guard::Answer,
-    protocol::{Http, HttpCall, Notes, Side},
+    protocol::{Http, HttpCall, Notes},
     resilience::hint::hint_of,
 };
 
@@ -257,13 +257,8 @@ fn judge_head<P: Http, B>(
     notes: &mut HttpCall,
     response: Response<B>,
 ) -> (Response<B>, Judged) {
-    let side = if P::SERVER {
-        Side::Server
-    } else {
-        Side::Client
-    };
     let (parts, body) = response.into_parts();
-    notes.judge_head(side, &parts, None, protocol.classify());
+    notes.judge_head(P::SIDE, &parts, None, protocol.classify());
     let hint = match notes.verdict() {
         Outcome::Success => None,
         _ => Hint::from_headers(&parts.headers, SystemTime::now()),
@@ -272,11 +267,7 @@ fn judge_head<P: Http, B>(
 }
 
 fn judge_error<P: Http, E: 'static>(protocol: &P, notes: &mut HttpCall, error: &E) -> Judged {
-    let error = view(error as &dyn AnyType);
-    match error {
-        Some(error) => notes.judge_error(error, protocol.classify()),
-        None => notes.judge_opaque_error(protocol.classify()),
-    }
+    let error = notes.judge_any_error(error, protocol.classify());
     (notes.verdict(), error.and_then(hint_of))
 }
 

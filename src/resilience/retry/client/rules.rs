@@ -1,13 +1,12 @@
 use std::{error::Error, fmt, sync::Arc};
 
-use http::{HeaderName, request::Parts};
+use http::request::Parts;
 
 use super::{super::policy::Unsent, unsent::proof};
-use crate::call::quietly;
+use crate::{call::quietly, resilience::may_be_done_twice};
 
 /// What is kept of a request body by default, in bytes: more than most have, little enough for thousands of calls.
 const DEFAULT_CAP: usize = 64 * 1024;
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 type Repeatable = dyn Fn(&Parts) -> bool + Send + Sync;
 type NeverSent = dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync;
@@ -40,7 +39,7 @@ impl Rules {
         match &self.repeatable {
             // One that panics does not send anything twice.
             Some(which) => quietly(|| which(request)).unwrap_or(false),
-            None => request.method.is_idempotent() || request.headers.contains_key(IDEMPOTENCY_KEY),
+            None => may_be_done_twice(&request.method, &request.headers),
         }
     }
 

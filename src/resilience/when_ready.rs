@@ -1,0 +1,67 @@
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+pin_project! {
+    /// A call that waits inside of its future until the service is ready, and is made on the very handle that became so.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct WhenReady<S, Req> where S: Service<Req> {
+        #[pin]
+        state: State<S, S::Future, Req>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<S, F, Req> {
+        Waiting { inner: S, request: Option<Req> },
+        Calling { #[pin] future: F },
+    }
+}
+
+impl<S: Service<Req>, Req> WhenReady<S, Req> {
+    pub(super) fn waiting(inner: S, request: Req) -> Self {
+        let request = Some(request);
+        WhenReady {
+            state: State::Waiting { inner, request },
+        }
+    }
+
+    /// A call that had to wait for nothing. Made here by `call`, since a large future is not moved about.
+    #[inline]
+    pub(super) fn calling(call: impl FnOnce() -> S::Future) -> Self {
+        WhenReady {
+            state: State::Calling { future: call() },
+        }
+    }
+
+    /// Whether the call has been made.
+    pub(super) fn is_made(&self) -> bool {
+        matches!(self.state, State::Calling { .. })
+    }
+}
+
+impl<S: Service<Req>, Req> Future for WhenReady<S, Req> {
+    type Output = Result<S::Response, S::Error>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            match state.as_mut().project() {
+                StateProj::Waiting { inner, request } => {
+                    ready!(inner.poll_ready(cx))?;
+                    let request = request.take().expect("polled after completion");
+                    let future = inner.call(request);
+                    state.set(State::Calling { future });
+                }
+                StateProj::Calling { future } => return future.poll(cx),
+            }
+        }
+    }
+}
