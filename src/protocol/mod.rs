@@ -2,7 +2,7 @@
 //!
 //! | protocol | for | a refusal is | the service's error |
 //! |---|---|---|---|
-//! | [`Any`] | any service at all | an error | becomes [`BoxError`](crate::BoxError) |
+//! | [`Any`] | any service at all | an error | becomes [`BoxError`] |
 //! | [`Server`] | axum, tonic and hyper servers | 503, 429 or 504 with a problem body, or trailers-only gRPC | stays, `Infallible` too |
 //! | [`Client`] | HTTP clients such as hyper-util's | an error | becomes `BoxError` |
 //! | [`GrpcClient`] | tonic channels | a trailers-only response, which arrives as a proper `tonic::Status` | becomes `BoxError` |
