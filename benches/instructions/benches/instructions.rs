@@ -1,0 +1,205 @@
+//! How many instructions a call takes, counted by callgrind: the same on a busy machine as on a quiet one.
+//!
+//! `.ci/instructions` runs it and compares with `benches/instructions.txt`. Each row makes so many calls after a
+//! warm-up that is not counted.
+
+#[path = "../../support/drive.rs"]
+mod drive;
+#[path = "../../support/nothing.rs"]
+mod nothing;
+
+use std::{convert::Infallible, future::Ready, future::ready, hint::black_box, time::Duration};
+
+use axum::{Router, body::Body, routing::get};
+use gungraun::{library_benchmark, library_benchmark_group, main};
+use http::{Request, Response};
+use http_body_util::Full;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use nothing::Nothing;
+use tower::{Layer, Service, ServiceBuilder, service_fn};
+use tower_keep::{
+    CircuitBreaker, GuardLayer, Track,
+    breaker::CircuitBreakerBuilder,
+    context::Correlate,
+    logging::{self, Format},
+    observe, operation,
+    retry::{Retry, RetryLayer},
+    timeout::TimeoutLayer,
+};
+use tracing_subscriber::{filter::LevelFilter, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// What `.ci/instructions` divides by.
+const CALLS: usize = 1_000;
+/// Windows are full after it, and everything that is resolved once is.
+const WARM_UP: usize = 300;
+const SECOND: Duration = Duration::from_secs(1);
+
+type Call = Box<dyn FnMut()>;
+
+fn warm(mut call: Call) -> Call {
+    PrometheusBuilder::new()
+        .install_recorder()
+        .expect("the only recorder of this process");
+    (0..WARM_UP).for_each(|_| call());
+    call
+}
+
+fn answer(n: u64) -> Ready<Result<u64, Infallible>> {
+    ready(Ok(black_box(n)))
+}
+
+fn bare() -> impl Service<u64, Response = u64, Error = Infallible, Future: Send> + Clone {
+    service_fn(answer as fn(u64) -> Ready<Result<u64, Infallible>>)
+}
+
+fn plain(service: impl Service<u64, Response = u64> + 'static) -> Call {
+    let mut service = service;
+    Box::new(move || drop(black_box(drive::call(&mut service, black_box(7)))))
+}
+
+fn cloned(service: impl Service<u64, Response = u64> + Clone + 'static) -> Call {
+    Box::new(move || drop(black_box(drive::call(&mut service.clone(), black_box(7)))))
+}
+
+fn guarded() -> impl Service<u64, Response = u64> {
+    GuardLayer::any(Nothing).layer(bare())
+}
+
+fn twice() -> impl Service<u64, Response = u64> {
+    GuardLayer::any((Nothing, Nothing)).layer(bare())
+}
+
+fn count_window() -> CircuitBreakerBuilder {
+    CircuitBreaker::builder("count").count_window(100)
+}
+
+fn time_window() -> CircuitBreakerBuilder {
+    CircuitBreaker::builder("time").time_window(600 * SECOND, 10)
+}
+
+fn built(builder: CircuitBreakerBuilder) -> CircuitBreaker {
+    builder.build().expect("sound settings")
+}
+
+fn layered(builder: CircuitBreakerBuilder) -> impl Service<u64, Response = u64> + Clone {
+    built(builder).layer().any().layer(bare())
+}
+
+fn run(builder: CircuitBreakerBuilder) -> Call {
+    let breaker = built(builder);
+    Box::new(move || drop(black_box(breaker.run(|| Ok::<_, Infallible>(black_box(7))))))
+}
+
+fn open() -> CircuitBreaker {
+    let breaker = built(count_window());
+    breaker.open_for(3_600 * SECOND);
+    breaker
+}
+
+fn refused_permit() -> Call {
+    let breaker = open();
+    Box::new(move || drop(black_box(breaker.try_acquire())))
+}
+
+fn three() -> Call {
+    let retry = Retry::builder("bench").budget(None).build();
+    let stack = ServiceBuilder::new()
+        .layer(RetryLayer::any(retry.expect("sound settings")))
+        .layer(built(count_window()).layer().any())
+        .layer(TimeoutLayer::any(SECOND))
+        .service(bare());
+    plain(stack)
+}
+
+fn breaker_and_track() -> Call {
+    let guards = (Track::named("bench"), built(count_window()));
+    http(GuardLayer::server(guards).layer(hello()))
+}
+
+fn operated() -> Call {
+    Box::new(|| {
+        let work = async { Ok::<_, Infallible>(7) };
+        let _ = black_box(drive::finish(operation("bench").run(work)));
+    })
+}
+
+fn hello()
+-> impl Service<Request<Body>, Response = Response<Full<bytes::Bytes>>, Error = Infallible, Future: Send>
++ Clone {
+    service_fn(|_: Request<Body>| ready(Ok(Response::new(Full::from("hello")))))
+}
+
+fn http<S, B>(service: S) -> Call
+where
+    S: Service<Request<Body>, Response = Response<B>, Error: std::fmt::Debug> + 'static,
+    B: http_body::Body,
+{
+    let mut service = service;
+    Box::new(move || {
+        black_box(drive::exchange(&mut service, Request::new(Body::empty())));
+    })
+}
+
+fn refused_http() -> Call {
+    http(open().layer().server().layer(hello()))
+}
+
+fn route() -> Router {
+    Router::new().route("/orders/{id}", get(|| async { "hello" }))
+}
+
+fn axum(router: Router) -> Call {
+    let mut router = router;
+    Box::new(move || {
+        let request = Request::get("/orders/7").body(Body::empty());
+        let request = request.expect("a request");
+        black_box(drive::exchange(&mut router, request));
+    })
+}
+
+fn logged(call: Call) -> Call {
+    let logging = logging::builder()
+        .format(Format::Json)
+        .level("info")
+        .writer(std::io::sink);
+    tracing_subscriber::registry()
+        .with(logging.layer().expect("sound settings"))
+        .with(LevelFilter::INFO)
+        .init();
+    call
+}
+
+#[library_benchmark(setup = warm)]
+#[bench::any_bare(plain(bare()))]
+#[bench::any_nothing(plain(guarded()))]
+#[bench::any_nothing_twice(plain(twice()))]
+#[bench::breaker_run_count(run(count_window()))]
+#[bench::breaker_run_time(run(time_window()))]
+#[bench::breaker_count(plain(layered(count_window())))]
+#[bench::breaker_count_cloned(cloned(layered(count_window())))]
+#[bench::breaker_time(plain(layered(time_window())))]
+#[bench::breaker_refused_permit(refused_permit())]
+#[bench::breaker_refused_error(plain(open().layer().any().layer(bare())))]
+#[bench::breaker_refused_http(refused_http())]
+#[bench::timeout(plain(TimeoutLayer::any(SECOND).layer(bare())))]
+#[bench::retry_breaker_timeout(three())]
+#[bench::operation(operated())]
+#[bench::any_observe(plain(observe("bench").any().layer(bare())))]
+#[bench::http_bare(http(hello()))]
+#[bench::http_nothing(http(GuardLayer::server(Nothing).layer(hello())))]
+#[bench::http_context(http(GuardLayer::server(Correlate::default()).layer(hello())))]
+#[bench::http_track(http(GuardLayer::server(Track::named("bench")).layer(hello())))]
+#[bench::http_breaker(http(built(count_window()).layer().server().layer(hello())))]
+#[bench::http_track_and_breaker(breaker_and_track())]
+#[bench::http_observe(http(observe("bench").server().layer(hello())))]
+#[bench::axum_bare(axum(route()))]
+#[bench::axum_nothing(axum(route().layer(GuardLayer::server(Nothing))))]
+#[bench::axum_observe(axum(route().layer(observe("bench").server())))]
+#[bench::axum_observe_logged(logged(axum(route().layer(observe("bench").server()))))]
+fn calls(mut call: Call) -> Call {
+    (0..CALLS).for_each(|_| call());
+    call
+}
+
+library_benchmark_group!(name = per_call, benchmarks = calls);
+main!(library_benchmark_groups = per_call);
