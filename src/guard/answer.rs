@@ -35,7 +35,7 @@ pub trait Answer<Res, E>: Protocol + Sized {
     #[doc(hidden)]
     fn refuse<G: Guard>(
         held: &mut Held<G, Self>,
-        why: Box<Rejection>,
+        why: Self::Refusal,
     ) -> Result<Self::Response<G>, Self::Error>;
     #[doc(hidden)]
     fn panicked<G: Guard>(
@@ -112,11 +112,8 @@ where
         }
     }
 
-    fn refuse<G: Guard>(
-        held: &mut Held<G, Self>,
-        why: Box<Rejection>,
-    ) -> Result<Self::Response<G>, E> {
-        Ok(refuse_with_response(held, *why))
+    fn refuse<G: Guard>(held: &mut Held<G, Self>, why: Rejection) -> Result<Self::Response<G>, E> {
+        Ok(refuse_with_response(held, why))
     }
 
     fn panicked<G: Guard>(
@@ -161,7 +158,7 @@ macro_rules! client {
 
             fn refuse<G: Guard>(
                 held: &mut Held<G, Self>,
-                why: Box<Rejection>,
+                why: Self::Refusal,
             ) -> Result<Self::Response<G>, BoxError> {
                 $refuse(held, why)
             }
@@ -180,9 +177,7 @@ macro_rules! client {
     };
 }
 client!(Client, refuse_with_error);
-client!(GrpcClient, |held, why: Box<Rejection>| Ok(
-    refuse_with_response(held, *why)
-));
+client!(GrpcClient, |held, why| Ok(refuse_with_response(held, why)));
 
 /// A client's call has no response.
 fn failed<G: Guard, P: Http>(held: &mut Held<G, P>, error: BoxError) -> BoxError {

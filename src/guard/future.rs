@@ -1,4 +1,5 @@
 use std::{
+    borrow::Borrow,
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -17,7 +18,7 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct GuardFuture<F, G: Guard, P: Protocol> {
         #[pin]
-        state: State<F>,
+        state: State<F, P::Refusal>,
         held: Option<Held<G, P>>,
     }
 
@@ -31,7 +32,7 @@ pin_project! {
             };
             let _inside = Inside::call();
             match this.state.as_mut().project() {
-                StateProj::Refused { why: Some(why) } => return held.settle_refused(why),
+                StateProj::Refused { why: Some(why) } => return held.settle_refused((*why).borrow()),
                 StateProj::Panicked { payload: Some(payload) } => {
                     return held.settle_panicked(payload, &Moment::default());
                 }
@@ -50,10 +51,9 @@ pin_project! {
 
 pin_project! {
     #[project = StateProj]
-    enum State<F> {
+    enum State<F, W> {
         Calling { #[pin] future: F },
-        // Boxed, since that is what an error becomes.
-        Refused { why: Option<Box<Rejection>> },
+        Refused { why: Option<W> },
         Panicked { payload: Option<Payload> },
         Done,
     }
@@ -94,7 +94,7 @@ impl<F, G: Guard, P: Protocol> GuardFuture<F, G, P> {
     pub(super) fn refused(held: Held<G, P>, why: Rejection) -> Self {
         GuardFuture {
             state: State::Refused {
-                why: Some(Box::new(why)),
+                why: Some(why.into()),
             },
             held: Some(held),
         }
@@ -103,8 +103,8 @@ impl<F, G: Guard, P: Protocol> GuardFuture<F, G, P> {
 
 /// Polls the service's future, and drops it when it is done: a panic in the drop is one of the call, too.
 #[inline]
-fn poll_to_the_last<F: Future>(
-    mut state: Pin<&mut State<F>>,
+fn poll_to_the_last<F: Future, W>(
+    mut state: Pin<&mut State<F, W>>,
     cx: &mut Context<'_>,
 ) -> Poll<F::Output> {
     let StateProj::Calling { future } = state.as_mut().project() else {
