@@ -79,6 +79,8 @@ impl Row {
     }
 
     fn calibrate(&mut self) {
+        // The first call may have things to make.
+        self.turn(1);
         while self.turn(self.each_turn) * (self.each_turn as f64) < TURN.as_nanos() as f64 {
             self.each_turn *= 2;
         }
