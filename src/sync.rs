@@ -12,29 +12,41 @@ pub(crate) use std::sync::{Mutex, MutexGuard, OnceLock, atomic};
 
 #[cfg(all(test, tower_keep_loom))]
 mod once {
-    /// loom has none. This one is std's with a lock of loom's around it, so that others may come before and after.
+    use loom::sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    };
+
+    /// loom has none. This one keeps std's promises and no more: who sees the value sees all that came before it;
+    /// who sees none may be behind the times, and knows nothing of whoever is filling it.
     #[derive(Debug)]
     pub(crate) struct OnceLock<T> {
-        turn: loom::sync::Mutex<()>,
+        turn: Mutex<()>,
+        full: AtomicBool,
         value: std::sync::OnceLock<T>,
     }
 
     impl<T> OnceLock<T> {
         pub(crate) fn new() -> Self {
             OnceLock {
-                turn: loom::sync::Mutex::new(()),
+                turn: Mutex::new(()),
+                full: AtomicBool::new(false),
                 value: std::sync::OnceLock::new(),
             }
         }
 
         pub(crate) fn get(&self) -> Option<&T> {
-            let _turn = self.turn.lock();
-            self.value.get()
+            let full = self.full.load(Ordering::Acquire);
+            full.then(|| self.value.get().expect("full"))
         }
 
         pub(crate) fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
-            let _turn = self.turn.lock();
-            self.value.get_or_init(make)
+            self.get().unwrap_or_else(|| {
+                let _turn = self.turn.lock();
+                let value = self.value.get_or_init(make);
+                self.full.store(true, Ordering::Release);
+                value
+            })
         }
     }
 }

@@ -3,22 +3,58 @@
 #[cfg(all(test, tower_keep_loom))]
 mod models;
 
-use std::hash::{BuildHasher, RandomState};
+use std::{
+    hash::{self, BuildHasher},
+    mem,
+};
 
 use crate::sync::{
     OnceLock,
     atomic::{AtomicUsize, Ordering},
 };
 
-/// An entry with its key. Boxed, so that what is empty is small.
-type Slot<V> = OnceLock<Box<(u64, V)>>;
+/// Whoever comes first decides what is in a slot for ever: an entry, or that there was no room for one. Those who ask
+/// for the same key meet at the same slot, so that all of them are told the same.
+///
+/// Boxed, so that what is empty is small.
+type Slot<T> = OnceLock<Option<Box<T>>>;
+
+/// How many entries there may be, and are.
+#[derive(Debug)]
+struct Room {
+    limit: usize,
+    used: AtomicUsize,
+}
+
+impl Room {
+    fn new(limit: usize) -> Self {
+        let used = AtomicUsize::new(0);
+        Room { limit, used }
+    }
+
+    /// Makes an entry if there is a place for it. One that panics leaves its place to others.
+    fn fill<T>(&self, make: impl FnOnce() -> T) -> Option<T> {
+        struct Place<'a>(&'a AtomicUsize);
+        impl Drop for Place<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        let next = |used| (used < self.limit).then_some(used + 1);
+        let order = Ordering::Relaxed;
+        self.used.fetch_update(order, order, next).ok()?;
+        let place = Place(&self.used);
+        let made = make();
+        mem::forget(place);
+        Some(made)
+    }
+}
 
 /// A map from a number to something made from it. Holds at most `limit` entries, for ever.
 #[derive(Debug)]
 pub(crate) struct Table<V> {
-    slots: Box<[Slot<V>]>,
-    limit: usize,
-    used: AtomicUsize,
+    slots: Box<[Slot<(u64, V)>]>,
+    room: Room,
 }
 
 impl<V> Table<V> {
@@ -27,8 +63,7 @@ impl<V> Table<V> {
         let slots = (limit.max(1) * 2).next_power_of_two();
         Table {
             slots: std::iter::repeat_with(OnceLock::new).take(slots).collect(),
-            limit,
-            used: AtomicUsize::new(0),
+            room: Room::new(limit),
         }
     }
 
@@ -41,8 +76,9 @@ impl<V> Table<V> {
             let slot = &self.slots[at];
             let entry = match slot.get() {
                 Some(entry) => entry,
-                None => self.insert(slot, key, &make)?,
+                None => self.insert(slot, key, &make),
             };
+            let entry = entry.as_deref()?;
             if entry.0 == key {
                 return Some(&entry.1);
             }
@@ -50,27 +86,15 @@ impl<V> Table<V> {
         }
     }
 
+    /// Another thread may be faster, for this key or another; the caller looks.
     #[cold]
     fn insert<'a>(
         &self,
-        slot: &'a Slot<V>,
+        slot: &'a Slot<(u64, V)>,
         key: u64,
         make: &impl Fn() -> V,
-    ) -> Option<&'a (u64, V)> {
-        if self.used.fetch_add(1, Ordering::Relaxed) >= self.limit {
-            self.used.fetch_sub(1, Ordering::Relaxed);
-            return None;
-        }
-        // Another thread may win the slot, for this key or another; the caller looks.
-        let mut won = false;
-        let entry = slot.get_or_init(|| {
-            won = true;
-            Box::new((key, make()))
-        });
-        if !won {
-            self.used.fetch_sub(1, Ordering::Relaxed);
-        }
-        Some(entry)
+    ) -> &'a Option<Box<(u64, V)>> {
+        slot.get_or_init(|| self.room.fill(|| Box::new((key, make()))))
     }
 }
 
@@ -83,11 +107,16 @@ fn spread(key: u64) -> u64 {
 /// Gives each text a small number, and the number's text back. Holds at most `limit` texts, for ever.
 #[derive(Debug)]
 pub(crate) struct Interner {
-    hasher: RandomState,
-    slots: Box<[OnceLock<Box<str>>]>,
-    limit: usize,
-    used: AtomicUsize,
+    hasher: Hasher,
+    slots: Box<[Slot<str>]>,
+    room: Room,
 }
+
+#[cfg(not(all(test, tower_keep_loom)))]
+type Hasher = hash::RandomState;
+/// A model has to be the same each time.
+#[cfg(all(test, tower_keep_loom))]
+type Hasher = hash::BuildHasherDefault<hash::DefaultHasher>;
 
 /// Stands for every text that found no room.
 pub(crate) const OVERFLOW: &str = "_OTHER";
@@ -97,10 +126,9 @@ impl Interner {
     pub(crate) fn new(limit: usize) -> Self {
         let slots = (limit.clamp(1, 1 << 14) * 2).next_power_of_two();
         Interner {
-            hasher: RandomState::new(),
+            hasher: Hasher::default(),
             slots: std::iter::repeat_with(OnceLock::new).take(slots).collect(),
-            limit,
-            used: AtomicUsize::new(0),
+            room: Room::new(limit),
         }
     }
 
@@ -120,11 +148,11 @@ impl Interner {
         loop {
             let slot = &self.slots[at];
             let entry = match slot.get() {
-                Some(entry) => &**entry,
-                None if add => self.insert(slot, text)?,
+                Some(entry) => entry,
+                None if add => self.insert(slot, text),
                 None => return None,
             };
-            if entry == text {
+            if entry.as_deref()? == text {
                 return Some(at as u16 + 1);
             }
             at = (at + 1) & mask;
@@ -132,27 +160,15 @@ impl Interner {
     }
 
     #[cold]
-    fn insert<'a>(&self, slot: &'a OnceLock<Box<str>>, text: &str) -> Option<&'a str> {
-        if self.used.fetch_add(1, Ordering::Relaxed) >= self.limit {
-            self.used.fetch_sub(1, Ordering::Relaxed);
-            return None;
-        }
-        let mut won = false;
-        let entry = slot.get_or_init(|| {
-            won = true;
-            text.into()
-        });
-        if !won {
-            self.used.fetch_sub(1, Ordering::Relaxed);
-        }
-        Some(entry)
+    fn insert<'a>(&self, slot: &'a Slot<str>, text: &str) -> &'a Option<Box<str>> {
+        slot.get_or_init(|| self.room.fill(|| text.into()))
     }
 
     /// The text of a number that this interner has given.
     pub(crate) fn text(&self, number: u16) -> &str {
         let at = usize::from(number).checked_sub(1);
-        at.and_then(|at| self.slots.get(at)?.get())
-            .map_or(OVERFLOW, |text| text)
+        at.and_then(|at| self.slots.get(at)?.get()?.as_deref())
+            .unwrap_or(OVERFLOW)
     }
 }
 
@@ -183,6 +199,16 @@ mod tests {
     }
 
     #[test]
+    fn what_panics_while_it_is_made_takes_no_place() {
+        let table = Table::new(1);
+        for _ in 0..3 {
+            let make = || -> u8 { panic!("scripted") };
+            crate::call::quietly(|| table.get_or_insert(7, make).copied());
+        }
+        assert_eq!(table.get_or_insert(7, || 1), Some(&1));
+    }
+
+    #[test]
     fn threads_that_add_at_once_agree() {
         let interner = Interner::new(100);
         let texts: Vec<String> = (0..50).map(|n| n.to_string()).collect();
@@ -192,6 +218,6 @@ mod tests {
             (a.join().expect("a"), b.join().expect("b"))
         });
         assert_eq!(a, b);
-        assert_eq!(interner.used.load(Ordering::Relaxed), 50);
+        assert_eq!(interner.room.used.load(Ordering::Relaxed), 50);
     }
 }
