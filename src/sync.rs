@@ -10,12 +10,22 @@ pub(crate) use loom::sync::{Mutex, MutexGuard, atomic};
 #[cfg(not(all(test, tower_keep_loom)))]
 pub(crate) use std::sync::{Mutex, MutexGuard, OnceLock, atomic};
 
+/// The keys of hash maps. A model has to be the same each time it is played.
+#[cfg(not(all(test, tower_keep_loom)))]
+pub(crate) type HashKeys = std::hash::RandomState;
+#[cfg(all(test, tower_keep_loom))]
+pub(crate) type HashKeys = std::hash::BuildHasherDefault<std::hash::DefaultHasher>;
+
 #[cfg(all(test, tower_keep_loom))]
 mod once {
+    use std::panic::resume_unwind;
+
     use loom::sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
     };
+
+    use crate::call::caught;
 
     /// loom has none. This one keeps std's promises and no more: who sees the value sees all that came before it;
     /// who sees none may be behind the times, and knows nothing of whoever is filling it.
@@ -42,10 +52,12 @@ mod once {
 
         pub(crate) fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
             self.get().unwrap_or_else(|| {
-                let _turn = self.turn.lock();
-                let value = self.value.get_or_init(make);
-                self.full.store(true, Ordering::Release);
-                value
+                let turn = self.turn.lock();
+                let value = caught(|| self.value.get_or_init(make));
+                self.full.store(value.is_ok(), Ordering::Release);
+                // Before a panic goes on, or the lock would be poisoned.
+                drop(turn);
+                value.unwrap_or_else(|thrown| resume_unwind(thrown))
             })
         }
     }

@@ -3,13 +3,10 @@
 #[cfg(all(test, tower_keep_loom))]
 mod models;
 
-use std::{
-    hash::{self, BuildHasher},
-    mem,
-};
+use std::{hash::BuildHasher, mem};
 
 use crate::sync::{
-    OnceLock,
+    HashKeys, OnceLock,
     atomic::{AtomicUsize, Ordering},
 };
 
@@ -107,16 +104,10 @@ fn spread(key: u64) -> u64 {
 /// Gives each text a small number, and the number's text back. Holds at most `limit` texts, for ever.
 #[derive(Debug)]
 pub(crate) struct Interner {
-    hasher: Hasher,
+    hasher: HashKeys,
     slots: Box<[Slot<str>]>,
     room: Room,
 }
-
-#[cfg(not(all(test, tower_keep_loom)))]
-type Hasher = hash::RandomState;
-/// A model has to be the same each time.
-#[cfg(all(test, tower_keep_loom))]
-type Hasher = hash::BuildHasherDefault<hash::DefaultHasher>;
 
 /// Stands for every text that found no room.
 pub(crate) const OVERFLOW: &str = "_OTHER";
@@ -126,7 +117,7 @@ impl Interner {
     pub(crate) fn new(limit: usize) -> Self {
         let slots = (limit.clamp(1, 1 << 14) * 2).next_power_of_two();
         Interner {
-            hasher: Hasher::default(),
+            hasher: HashKeys::default(),
             slots: std::iter::repeat_with(OnceLock::new).take(slots).collect(),
             room: Room::new(limit),
         }
