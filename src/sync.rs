@@ -6,9 +6,15 @@
 #[cfg(all(test, tower_keep_loom))]
 pub(crate) use self::once::OnceLock;
 #[cfg(all(test, tower_keep_loom))]
-pub(crate) use loom::sync::{Mutex, MutexGuard, atomic};
+pub(crate) use loom::{
+    sync::{Mutex, MutexGuard, atomic},
+    thread,
+};
 #[cfg(not(all(test, tower_keep_loom)))]
-pub(crate) use std::sync::{Mutex, MutexGuard, OnceLock, atomic};
+pub(crate) use std::{
+    sync::{Mutex, MutexGuard, OnceLock, atomic},
+    thread,
+};
 
 /// The keys of hash maps. A model has to be the same each time it is played.
 #[cfg(not(all(test, tower_keep_loom)))]
