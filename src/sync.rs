@@ -2,6 +2,18 @@
 //!
 //! A model is a few threads with a few steps each; loom plays every order of them that the memory model allows,
 //! stale reads included. Only what is made at run time can be imported from here: a `static` is no part of a model.
+//!
+//! There is a model wherever a step depends on what others have done: a compare-and-swap, an atomic beside a lock or
+//! beside another atomic, a value that whoever comes first decides. What uses std's needs none:
+//!
+//! | what | since |
+//! |---|---|
+//! | hook panics, the figures of retries and fallbacks, the tallies of `testing` | each is one number that is only added to, and nothing is decided by it |
+//! | the bytes of a request's body | set to 0 before the body is handed on, and then the same |
+//! | the streams of `Chance` | one `fetch_add` gives each call a number of its own |
+//! | whether a panic has been reported | one `swap`, and only the first gets `false` |
+//! | problem bodies, route slots, gauges by method, the global tables | std's `OnceLock` alone: whoever is first, it is full, and the same for all |
+//! | the registry, the error tracker | one lock, and all of it under that |
 
 #[cfg(all(test, tower_keep_loom))]
 pub(crate) use self::once::OnceLock;

@@ -165,6 +165,10 @@ impl Interner {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -210,5 +214,26 @@ mod tests {
         });
         assert_eq!(a, b);
         assert_eq!(interner.room.used.load(Ordering::Relaxed), 50);
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_a_map_that_takes_no_more_than_its_limit(
+            limit in 0..9_usize, keys in prop::collection::vec(0..12_u64, 0..60),
+        ) {
+            let (table, interner) = (Table::new(limit), Interner::new(limit));
+            let mut map = HashMap::new();
+            for (value, key) in keys.into_iter().enumerate() {
+                if map.len() < limit {
+                    map.entry(key).or_insert(value);
+                }
+                prop_assert_eq!(table.get_or_insert(key, || value), map.get(&key));
+                let text = key.to_string();
+                let number = interner.number(&text);
+                prop_assert_eq!(number > 0, map.contains_key(&key));
+                prop_assert_eq!(interner.known(&text).unwrap_or(0), number);
+                prop_assert_eq!(interner.text(number), if number > 0 { &text } else { OVERFLOW });
+            }
+        }
     }
 }
