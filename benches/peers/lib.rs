@@ -24,6 +24,7 @@ pub struct Row {
     nanos: Vec<f64>,
     allocations: Option<(f64, f64)>,
     future_size: Option<usize>,
+    after: Option<Box<dyn Fn()>>,
 }
 
 impl Row {
@@ -36,7 +37,15 @@ impl Row {
             nanos: Vec::new(),
             allocations: None,
             future_size: None,
+            after: None,
         }
+    }
+
+    /// Is done after each turn, outside of its time.
+    #[must_use]
+    pub fn after_turns(mut self, work: impl Fn() + 'static) -> Self {
+        self.after = Some(Box::new(work));
+        self
     }
 
     /// Adds allocations and bytes per call.
@@ -63,6 +72,9 @@ impl Row {
             }
             several => together(several, calls),
         };
+        if let Some(after) = &self.after {
+            after();
+        }
         took.as_nanos() as f64 / calls as f64
     }
 

@@ -44,9 +44,8 @@ pub struct End<'a> {
     pub(crate) outcome: Outcome,
     pub(crate) now: &'a Moment,
     pub(crate) began: Option<Instant>,
-    pub(crate) head_at: Option<Instant>,
-    pub(crate) busy: Option<Duration>,
-    pub(crate) readiness_wait: Option<Duration>,
+    pub(crate) to_head: Option<Duration>,
+    pub(crate) spent: Option<&'a Spent>,
     pub(crate) status: Option<StatusCode>,
     pub(crate) grpc_code: Option<GrpcCode>,
     pub(crate) response_bytes: u64,
@@ -56,6 +55,13 @@ pub struct End<'a> {
     pub(crate) of_call: bool,
 }
 
+/// What is only measured where a guard [wants](crate::guard::Wants) it.
+#[derive(Debug, Default)]
+pub(crate) struct Spent {
+    pub(crate) busy: Option<Duration>,
+    pub(crate) readiness_wait: Option<Duration>,
+}
+
 impl<'a> End<'a> {
     /// An end with nothing but an outcome, as a guard's own tests need it.
     pub fn new(outcome: Outcome, now: &'a Moment) -> Self {
@@ -63,9 +69,8 @@ impl<'a> End<'a> {
             outcome,
             now,
             began: None,
-            head_at: None,
-            busy: None,
-            readiness_wait: None,
+            to_head: None,
+            spent: None,
             status: None,
             grpc_code: None,
             response_bytes: 0,
@@ -115,17 +120,17 @@ impl<'a> End<'a> {
 
     /// From admission to the response's head, if any guard asked for the time then.
     pub fn time_to_head(&self) -> Option<Duration> {
-        Some(self.head_at?.saturating_duration_since(self.began?))
+        self.to_head
     }
 
     /// Time spent inside the service's own polls, if a guard [wants](crate::guard::Wants) it measured.
     pub fn busy(&self) -> Option<Duration> {
-        self.busy
+        self.spent?.busy
     }
 
     /// Time that the caller waited for readiness, if a guard [wants](crate::guard::Wants) it measured.
     pub fn readiness_wait(&self) -> Option<Duration> {
-        self.readiness_wait
+        self.spent?.readiness_wait
     }
 
     /// The HTTP status, once there was one.

@@ -16,6 +16,7 @@ mod panics;
 mod quiet;
 mod rejection;
 mod setting;
+mod small;
 
 pub use classify::{Classify, Ending};
 pub use elapsed::{Elapsed, TimeBound};
@@ -30,7 +31,9 @@ pub use rejection::{Name, Rejection, RejectionKind};
 pub use setting::InvalidSetting;
 
 pub(crate) use classify::judged;
+pub(crate) use end::Spent;
 pub(crate) use error::{chain, is_overload, is_timeout, view};
 pub(crate) use panics::{Inside, Payload, Seen, Thrown, calls, caught, caught_service};
 pub(crate) use quiet::{hook_panicked, panic_message, quietly};
 pub(crate) use setting::fraction;
+pub(crate) use small::Small;

@@ -134,6 +134,23 @@ impl Rejection {
         }
     }
 
+    /// All in one, since an open circuit says it often.
+    #[inline]
+    pub(crate) fn circuit_open(
+        guard: Name,
+        reason: Option<&'static str>,
+        retry_after: Option<Duration>,
+        last_error: Option<Name>,
+    ) -> Self {
+        Rejection {
+            kind: RejectionKind::CircuitOpen,
+            guard,
+            reason: reason.map(Name::from),
+            retry_after,
+            last_error,
+        }
+    }
+
     /// Load is being shed: 503, `UNAVAILABLE`.
     pub fn overloaded(guard: impl Into<Name>) -> Self {
         Rejection::new(RejectionKind::Overloaded, guard)

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::Response;
 use http_body::Body;
 
-use super::{Guard, GuardedBody, Held};
+use super::{Guard, GuardedBody, Held, future::TWICE};
 use crate::{
     call::{BoxError, Cause, Classify, Moment, Outcome, Payload, Rejection, caught},
     protocol::{
@@ -29,17 +29,17 @@ pub trait Answer<Res, E>: Protocol + Sized {
 
     #[doc(hidden)]
     fn finish<G: Guard>(
-        held: Held<G, Self>,
+        held: &mut Option<Held<G, Self>>,
         result: Result<Res, E>,
     ) -> Result<Self::Response<G>, Self::Error>;
     #[doc(hidden)]
     fn refuse<G: Guard>(
-        held: Held<G, Self>,
-        why: Box<Rejection>,
+        held: &mut Held<G, Self>,
+        why: Self::Refusal,
     ) -> Result<Self::Response<G>, Self::Error>;
     #[doc(hidden)]
     fn panicked<G: Guard>(
-        held: Held<G, Self>,
+        held: &mut Held<G, Self>,
         payload: Payload,
     ) -> Result<Self::Response<G>, Self::Error>;
     #[doc(hidden)]
@@ -51,7 +51,11 @@ impl<Res: 'static, E: Into<BoxError>, C: Classify> Answer<Res, E> for Any<C> {
     type Error = BoxError;
 
     #[inline]
-    fn finish<G: Guard>(held: Held<G, Self>, result: Result<Res, E>) -> Result<Res, BoxError> {
+    fn finish<G: Guard>(
+        held: &mut Option<Held<G, Self>>,
+        result: Result<Res, E>,
+    ) -> Result<Res, BoxError> {
+        let held = held.as_mut().expect(TWICE);
         let result = result.map_err(Into::into);
         let ending = held.protocol().judge(result.as_ref());
         let (outcome, cause) = (ending.verdict(), ending.error().map(Cause::of));
@@ -59,11 +63,11 @@ impl<Res: 'static, E: Into<BoxError>, C: Classify> Answer<Res, E> for Any<C> {
         result
     }
 
-    fn refuse<G: Guard>(held: Held<G, Self>, why: Box<Rejection>) -> Result<Res, BoxError> {
+    fn refuse<G: Guard>(held: &mut Held<G, Self>, why: Box<Rejection>) -> Result<Res, BoxError> {
         refuse_with_error(held, why)
     }
 
-    fn panicked<G: Guard>(held: Held<G, Self>, payload: Payload) -> Result<Res, BoxError> {
+    fn panicked<G: Guard>(held: &mut Held<G, Self>, payload: Payload) -> Result<Res, BoxError> {
         pass_on(held, payload)
     }
 
@@ -83,15 +87,16 @@ where
 
     #[inline]
     fn finish<G: Guard>(
-        mut held: Held<G, Self>,
+        held: &mut Option<Held<G, Self>>,
         result: Result<Response<B>, E>,
     ) -> Result<Self::Response<G>, E> {
         match result {
             Ok(response) => match Told::by(response.body()) {
                 Ok(told) => Ok(respond(held, response, told)),
-                Err(payload) => Self::panicked::<G>(held, payload),
+                Err(payload) => Self::panicked::<G>(held.as_mut().expect(TWICE), payload),
             },
             Err(error) => {
+                let held = held.as_mut().expect(TWICE);
                 let (call, protocol) = held.judge();
                 let cause = match call.judge_any_error(&error, protocol.classify()) {
                     Some(error) => Cause::of(error),
@@ -107,13 +112,16 @@ where
         }
     }
 
-    fn refuse<G: Guard>(held: Held<G, Self>, why: Box<Rejection>) -> Result<Self::Response<G>, E> {
-        Ok(refuse_with_response(held, *why))
+    fn refuse<G: Guard>(held: &mut Held<G, Self>, why: Rejection) -> Result<Self::Response<G>, E> {
+        Ok(refuse_with_response(held, why))
     }
 
-    fn panicked<G: Guard>(held: Held<G, Self>, payload: Payload) -> Result<Self::Response<G>, E> {
+    fn panicked<G: Guard>(
+        held: &mut Held<G, Self>,
+        payload: Payload,
+    ) -> Result<Self::Response<G>, E> {
         let answer = panic_answer(held.notes(), payload.message());
-        let settle = |held: Held<G, Self>, now: &Moment| held.settle_panicked(&payload, now);
+        let settle = |held: &mut Held<G, Self>, now: &Moment| held.settle_panicked(&payload, now);
         Ok(answer_instead(held, answer, Outcome::Panicked, settle))
     }
 
@@ -136,27 +144,27 @@ macro_rules! client {
 
             #[inline]
             fn finish<G: Guard>(
-                held: Held<G, Self>,
+                held: &mut Option<Held<G, Self>>,
                 result: Result<Response<B>, E>,
             ) -> Result<Self::Response<G>, BoxError> {
                 match result {
                     Ok(response) => match Told::by(response.body()) {
                         Ok(told) => Ok(respond(held, response, told)),
-                        Err(payload) => pass_on(held, payload),
+                        Err(payload) => pass_on(held.as_mut().expect(TWICE), payload),
                     },
-                    Err(error) => Err(failed(held, error.into())),
+                    Err(error) => Err(failed(held.as_mut().expect(TWICE), error.into())),
                 }
             }
 
             fn refuse<G: Guard>(
-                held: Held<G, Self>,
-                why: Box<Rejection>,
+                held: &mut Held<G, Self>,
+                why: Self::Refusal,
             ) -> Result<Self::Response<G>, BoxError> {
                 $refuse(held, why)
             }
 
             fn panicked<G: Guard>(
-                held: Held<G, Self>,
+                held: &mut Held<G, Self>,
                 payload: Payload,
             ) -> Result<Self::Response<G>, BoxError> {
                 pass_on(held, payload)
@@ -169,12 +177,10 @@ macro_rules! client {
     };
 }
 client!(Client, refuse_with_error);
-client!(GrpcClient, |held, why: Box<Rejection>| Ok(
-    refuse_with_response(held, *why)
-));
+client!(GrpcClient, |held, why| Ok(refuse_with_response(held, why)));
 
 /// A client's call has no response.
-fn failed<G: Guard, P: Http>(mut held: Held<G, P>, error: BoxError) -> BoxError {
+fn failed<G: Guard, P: Http>(held: &mut Held<G, P>, error: BoxError) -> BoxError {
     let (call, protocol) = held.judge();
     call.judge_error(&*error, protocol.classify());
     let outcome = call.verdict();
@@ -199,10 +205,10 @@ impl Told {
     }
 }
 
-/// Judges the head, shows it to the guards, and ends the call if there is nothing to come.
+/// Judges the head, shows it to the guards, and ends the call if there is nothing to come; else the body holds it.
 #[inline]
 fn respond<B, G, P>(
-    mut held: Held<G, P>,
+    all: &mut Option<Held<G, P>>,
     response: Response<B>,
     told: Told,
 ) -> Response<GuardedBody<B, G, P>>
@@ -211,29 +217,28 @@ where
     G: Guard,
     P: Http,
 {
+    let held = all.as_mut().expect(TWICE);
     let (mut parts, body) = response.into_parts();
     let (call, protocol) = held.judge();
     let step = call.judge_head(P::SIDE, &parts, told.exact, protocol.classify());
     let verdict = call.verdict();
     let now = Moment::default();
     held.show(&mut parts, verdict, &now);
-    let held = if step == Step::Over || told.ended {
+    if step == Step::Over || told.ended {
         held.judge().0.judge_clean_end();
         let outcome = held.notes().verdict();
         held.settle(outcome, None, &now);
-        None
-    } else {
-        Some(held)
-    };
-    Response::from_parts(parts, GuardedBody::new(body, held))
+        *all = None;
+    }
+    Response::from_parts(parts, GuardedBody::new(body, all.take()))
 }
 
 /// Answers in the service's place.
 fn answer_instead<B, G, P>(
-    mut held: Held<G, P>,
+    held: &mut Held<G, P>,
     answer: Response<Bytes>,
     verdict: Outcome,
-    settle: impl FnOnce(Held<G, P>, &Moment),
+    settle: impl FnOnce(&mut Held<G, P>, &Moment),
 ) -> Response<GuardedBody<B, G, P>>
 where
     G: Guard,
@@ -250,28 +255,28 @@ where
 }
 
 fn refuse_with_response<B, G: Guard, P: Http>(
-    held: Held<G, P>,
+    held: &mut Held<G, P>,
     why: Rejection,
 ) -> Response<GuardedBody<B, G, P>>
 where
     B: Body<Data = Bytes>,
 {
     let answer = refusal_answer(held.notes(), why.clone());
-    let settle = |held: Held<G, P>, now: &Moment| {
+    let settle = |held: &mut Held<G, P>, now: &Moment| {
         held.settle(Outcome::Rejected, Some(Cause::Rejection(&why)), now);
     };
     answer_instead(held, answer, Outcome::Rejected, settle)
 }
 
 fn refuse_with_error<T, G: Guard, P: Protocol>(
-    held: Held<G, P>,
+    held: &mut Held<G, P>,
     why: Box<Rejection>,
 ) -> Result<T, BoxError> {
     held.settle_refused(&why);
     Err(why)
 }
 
-fn pass_on<T, G: Guard, P: Protocol>(held: Held<G, P>, payload: Payload) -> T {
+fn pass_on<T, G: Guard, P: Protocol>(held: &mut Held<G, P>, payload: Payload) -> T {
     held.settle_panicked(&payload, &Moment::default());
     payload.resume()
 }

@@ -31,7 +31,7 @@ pin_project! {
         // As for the future: inside the guards, and settled after it.
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            let Some(mut held) = this.held.take() else {
+            let Some(held) = this.held else {
                 return;
             };
             let _inside = Inside::call();
@@ -116,29 +116,30 @@ where
             return body.poll_frame(cx);
         };
         let _inside = Inside::call();
-        let polled = held.run(|| {
-            let frame = ready!(body.as_mut().poll_frame(cx));
-            Poll::Ready((frame, body.is_end_stream()))
+        let (mut polled, mut ended) = (Poll::Pending, false);
+        let ran = held.run(|| {
+            polled = body.as_mut().poll_frame(cx);
+            ended = polled.is_ready() && body.is_end_stream();
         });
-        let (polled, ended) = match polled {
-            Ok(poll) => {
-                ready!(poll)
-            }
-            Err(thrown) => {
-                let payload = Payload::new(thrown);
-                if let Some(held) = this.held.take() {
-                    held.settle_panicked(&payload, &Moment::default());
-                }
-                payload.resume();
-            }
-        };
+        if let Err(thrown) = ran {
+            let payload = Payload::new(thrown);
+            held.settle_panicked(&payload, &Moment::default());
+            *this.held = None;
+            payload.resume();
+        }
+        let polled = ready!(polled);
         let over = judge(held, &polled, ended);
         match polled {
-            Some(Err(error)) => Poll::Ready(Some(Err(settle_failed(this.held.take(), error)))),
+            Some(Err(error)) => {
+                let error = settle_failed(held, error);
+                *this.held = None;
+                Poll::Ready(Some(Err(error)))
+            }
             polled => {
-                if over && let Some(held) = this.held.take() {
+                if over {
                     let outcome = held.notes().verdict();
                     held.settle(outcome, None, &Moment::default());
+                    *this.held = None;
                 }
                 Poll::Ready(polled)
             }
@@ -156,8 +157,7 @@ where
 
 /// Settles a call whose body failed; the error goes on to the caller.
 #[cold]
-fn settle_failed<G: Guard, P: Http>(held: Option<Held<G, P>>, error: BoxError) -> BoxError {
-    let Some(mut held) = held else { return error };
+fn settle_failed<G: Guard, P: Http>(held: &mut Held<G, P>, error: BoxError) -> BoxError {
     let (call, protocol) = held.judge();
     let cause = match call.verdict() {
         // What was refused or has panicked stays so, whatever becomes of the answer.

@@ -1,4 +1,5 @@
 use std::{
+    borrow::Borrow,
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -17,7 +18,7 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct GuardFuture<F, G: Guard, P: Protocol> {
         #[pin]
-        state: State<F>,
+        state: State<F, P::Refusal>,
         held: Option<Held<G, P>>,
     }
 
@@ -26,12 +27,12 @@ pin_project! {
         // IDs; the call settles after it.
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            let Some(mut held) = this.held.take() else {
+            let Some(held) = this.held else {
                 return;
             };
             let _inside = Inside::call();
             match this.state.as_mut().project() {
-                StateProj::Refused { why: Some(why) } => return held.settle_refused(why),
+                StateProj::Refused { why: Some(why) } => return held.settle_refused((*why).borrow()),
                 StateProj::Panicked { payload: Some(payload) } => {
                     return held.settle_panicked(payload, &Moment::default());
                 }
@@ -50,44 +51,50 @@ pin_project! {
 
 pin_project! {
     #[project = StateProj]
-    enum State<F> {
+    enum State<F, W> {
         Calling { #[pin] future: F },
-        // Boxed, since that is what an error becomes.
-        Refused { why: Option<Box<Rejection>> },
+        Refused { why: Option<W> },
         Panicked { payload: Option<Payload> },
         Done,
     }
 }
 
-const TWICE: &str = "polled after completion";
+pub(super) const TWICE: &str = "polled after completion";
 
 impl<F, G: Guard, P: Protocol> GuardFuture<F, G, P> {
+    /// Made where it is returned, and the service's future within it: large values are not moved about. One that
+    /// panics in `call` is answered when polled, or passed on at once.
     #[inline]
-    pub(super) fn calling(held: Held<G, P>, future: F) -> Self {
-        GuardFuture {
-            state: State::Calling { future },
+    pub(super) fn calling(held: Held<G, P>, mut call: impl FnMut() -> F) -> Self {
+        let mut this = GuardFuture {
+            state: State::Done,
             held: Some(held),
+        };
+        let state = &mut this.state;
+        let make = || *state = State::Calling { future: call() };
+        if let Some(Err(thrown)) = this.held.as_mut().map(|held| held.run(make)) {
+            this.panicked(Payload::new(thrown));
         }
+        this
+    }
+
+    #[cold]
+    fn panicked(&mut self, payload: Payload) {
+        if !P::CATCHES_PANICS
+            && let Some(held) = &mut self.held
+        {
+            held.settle_panicked(&payload, &Moment::default());
+            payload.resume();
+        }
+        self.state = State::Panicked {
+            payload: Some(payload),
+        };
     }
 
     pub(super) fn refused(held: Held<G, P>, why: Rejection) -> Self {
         GuardFuture {
             state: State::Refused {
-                why: Some(Box::new(why)),
-            },
-            held: Some(held),
-        }
-    }
-
-    /// The service panicked in `call`: answered when polled, or passed on at once.
-    pub(super) fn panicked(held: Held<G, P>, payload: Payload) -> Self {
-        if !P::CATCHES_PANICS {
-            held.settle_panicked(&payload, &Moment::default());
-            payload.resume();
-        }
-        GuardFuture {
-            state: State::Panicked {
-                payload: Some(payload),
+                why: Some(why.into()),
             },
             held: Some(held),
         }
@@ -96,8 +103,8 @@ impl<F, G: Guard, P: Protocol> GuardFuture<F, G, P> {
 
 /// Polls the service's future, and drops it when it is done: a panic in the drop is one of the call, too.
 #[inline]
-fn poll_to_the_last<F: Future>(
-    mut state: Pin<&mut State<F>>,
+fn poll_to_the_last<F: Future, W>(
+    mut state: Pin<&mut State<F, W>>,
     cx: &mut Context<'_>,
 ) -> Poll<F::Output> {
     let StateProj::Calling { future } = state.as_mut().project() else {
@@ -123,32 +130,32 @@ where
         let answer = match this.state.as_mut().project() {
             StateProj::Calling { .. } => {
                 let held = this.held.as_mut().expect(TWICE);
-                match held.run(|| poll_to_the_last(this.state.as_mut(), cx)) {
-                    Ok(poll) => Ok(ready!(poll)),
+                let mut polled = Poll::Pending;
+                // The result is handed on from where it is put: responses are large, and each copy of one is felt.
+                match held.run(|| polled = poll_to_the_last(this.state.as_mut(), cx)) {
+                    Ok(()) => P::finish(this.held, ready!(polled)),
                     Err(thrown) => {
                         let payload = Payload::new(thrown);
                         // It has panicked, and may do so again when it is dropped.
                         if let Err(again) = held.run(|| this.state.set(State::Done)) {
                             drop(Payload::new(again));
                         }
-                        Err(payload)
+                        P::panicked(held, payload)
                     }
                 }
             }
             StateProj::Refused { why } => {
                 let why = why.take().expect(TWICE);
-                let held = this.held.take().expect(TWICE);
-                this.state.set(State::Done);
-                return Poll::Ready(P::refuse(held, why));
+                P::refuse(this.held.as_mut().expect(TWICE), why)
             }
-            StateProj::Panicked { payload } => Err(payload.take().expect(TWICE)),
+            StateProj::Panicked { payload } => {
+                let payload = payload.take().expect(TWICE);
+                P::panicked(this.held.as_mut().expect(TWICE), payload)
+            }
             StateProj::Done => panic!("{TWICE}"),
         };
         this.state.set(State::Done);
-        let held = this.held.take().expect(TWICE);
-        Poll::Ready(match answer {
-            Ok(result) => P::finish(held, result),
-            Err(payload) => P::panicked(held, payload),
-        })
+        *this.held = None;
+        Poll::Ready(answer)
     }
 }

@@ -5,7 +5,8 @@ use tokio::time::Instant;
 use super::{Guard, Head, Wants, entered};
 use crate::{
     call::{
-        Cause, End, Moment, Outcome, Payload, Rejection, Seen, Thrown, caught_service, quietly,
+        Cause, End, Moment, Outcome, Payload, Rejection, Seen, Small, Spent, Thrown,
+        caught_service, quietly,
     },
     protocol::{Notes, Protocol},
 };
@@ -28,9 +29,10 @@ pub struct Held<G: Guard, P: Protocol> {
     permit: Option<G::Permit>,
     notes: P::Call,
     began: Option<Instant>,
-    head_at: Option<Instant>,
-    busy: Duration,
-    readiness_wait: Option<Duration>,
+    /// From there to the head of the response.
+    to_head: Small,
+    /// Apart, since hardly anybody wants it.
+    spent: Option<Box<Spent>>,
 }
 
 impl<G: Guard, P: Protocol> Held<G, P> {
@@ -50,14 +52,13 @@ impl<G: Guard, P: Protocol> Held<G, P> {
             permit,
             notes,
             began,
-            head_at: None,
-            busy: Duration::ZERO,
-            readiness_wait: None,
+            to_head: Small::NONE,
+            spent: None,
         }
     }
 
     pub(super) fn waited(&mut self, wait: Option<Duration>) {
-        self.readiness_wait = wait;
+        self.spent.get_or_insert_default().readiness_wait = wait;
     }
 
     #[inline]
@@ -77,25 +78,29 @@ impl<G: Guard, P: Protocol> Held<G, P> {
 
     /// Polls the service inside the guards. A panic is caught, for the caller to settle and pass on.
     #[inline]
-    pub(super) fn run<R>(&mut self, poll: impl FnOnce() -> R) -> Result<R, Thrown> {
+    pub(super) fn run(&mut self, mut poll: impl FnMut()) -> Result<(), Thrown> {
         if self.shared.wants.busy {
             return self.run_timed(poll);
         }
-        self.inside(|| caught_service(poll))
+        let mut result = Ok(());
+        self.inside(|| result = caught_service(&mut poll));
+        result
     }
 
-    fn run_timed<R>(&mut self, poll: impl FnOnce() -> R) -> Result<R, Thrown> {
-        let (result, spent) = self.inside(|| {
+    fn run_timed(&mut self, mut poll: impl FnMut()) -> Result<(), Thrown> {
+        let (mut result, mut spent) = (Ok(()), Duration::ZERO);
+        self.inside(|| {
             let start = Instant::now();
-            let result = caught_service(poll);
-            (result, start.elapsed())
+            result = caught_service(&mut poll);
+            spent = start.elapsed();
         });
-        self.busy += spent;
+        let busy = &mut self.spent.get_or_insert_default().busy;
+        *busy = Some(busy.unwrap_or_default() + spent);
         result
     }
 
     #[inline]
-    fn inside<R>(&mut self, work: impl FnOnce() -> R) -> R {
+    fn inside(&mut self, mut work: impl FnMut()) {
         match &mut self.permit {
             Some(permit) => entered(&*self.shared.guards, permit, work),
             None => work(),
@@ -124,22 +129,24 @@ impl<G: Guard, P: Protocol> Held<G, P> {
         };
         let guards = &self.shared.guards;
         quietly(|| guards.head(permit, &mut head));
-        self.head_at = now.known();
+        let to_head = self.began.zip(now.known());
+        self.to_head =
+            Small::of_time(to_head.map(|(began, now)| now.saturating_duration_since(began)));
     }
 
-    /// The call is over; its guards learn how.
+    /// The call is over; its guards learn how. Where it lies: a large value is not moved only to be done with.
     #[inline]
-    pub(super) fn settle(mut self, outcome: Outcome, cause: Option<Cause<'_>>, now: &Moment) {
+    pub(super) fn settle(&mut self, outcome: Outcome, cause: Option<Cause<'_>>, now: &Moment) {
         self.finish(outcome, cause, None, now);
     }
 
     /// A guard of this very call has refused it.
-    pub(super) fn settle_refused(self, why: &Rejection) {
+    pub(super) fn settle_refused(&mut self, why: &Rejection) {
         let cause = Some(Cause::Rejection(why));
         self.settle(Outcome::Rejected, cause, &Moment::default());
     }
 
-    pub(super) fn settle_panicked(mut self, payload: &Payload, now: &Moment) {
+    pub(super) fn settle_panicked(&mut self, payload: &Payload, now: &Moment) {
         let cause = Some(Cause::Panic(payload.message()));
         self.finish(Outcome::Panicked, cause, payload.seen(), now);
     }
@@ -152,22 +159,26 @@ impl<G: Guard, P: Protocol> Held<G, P> {
         panic: Option<&Seen>,
         now: &Moment,
     ) {
-        let Some(permit) = self.permit.take() else {
+        if self.permit.is_none() {
             return;
-        };
+        }
         let mut end = End {
             began: self.began,
-            head_at: self.head_at,
-            busy: self.shared.wants.busy.then_some(self.busy),
-            readiness_wait: self.readiness_wait,
+            to_head: self.to_head.time(),
+            spent: self.spent.as_deref(),
             cause,
             panic,
             of_call: true,
             ..End::new(outcome, now)
         };
         self.notes.fill(&mut end);
-        let guards = &self.shared.guards;
-        quietly(|| guards.settle(permit, &end));
+        let (guards, permit) = (&self.shared.guards, &mut self.permit);
+        quietly(|| {
+            // Taken where it is needed: it may be large.
+            if let Some(permit) = permit.take() {
+                guards.settle(permit, &end);
+            }
+        });
     }
 }
 

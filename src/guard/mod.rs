@@ -210,37 +210,33 @@ impl Head<'_> {
 
 /// Runs `work` inside the guard's `enter`. Exactly once, whatever the hook does: one that panics or forgets to
 /// run it is only counted. What may unwind in `work` is wrapped in [`caught`] by the caller, or it unwinds here.
+///
+/// What `work` gives it leaves with the caller: a result that is handed up through all these closures would be copied
+/// by each of them, and futures and responses are large.
 #[inline]
-pub(crate) fn entered<G: Guard, R>(
-    guard: &G,
-    permit: &mut G::Permit,
-    work: impl FnOnce() -> R,
-) -> R {
-    let mut work = Some(work);
-    let mut done = None;
+pub(crate) fn entered<G: Guard>(guard: &G, permit: &mut G::Permit, mut work: impl FnMut()) {
+    let (mut begun, mut done) = (false, false);
     let hook = caught(|| {
         guard.enter(permit, || {
-            if let Some(work) = work.take() {
-                done = Some(work());
-            }
+            begun = true;
+            work();
+            done = true;
         })
     });
     if let Err(thrown) = hook {
-        if done.is_none() && work.is_none() {
+        if begun && !done {
             resume_unwind(thrown);
         }
         hook_panicked(thrown);
     }
-    match (done, work) {
-        (Some(result), _) => result,
-        (None, Some(work)) => outside(work),
-        (None, None) => unreachable!("work is taken only to be done"),
+    if !begun {
+        outside(work);
     }
 }
 
 /// Kept apart, or the work of nested guards would be inlined twice at each of them.
 #[cold]
 #[inline(never)]
-fn outside<R>(work: impl FnOnce() -> R) -> R {
-    work()
+fn outside(mut work: impl FnMut()) {
+    work();
 }

@@ -10,7 +10,7 @@ use tower_service::Service;
 
 use super::{Admit, Answer, GuardFuture, Held, held::Shared};
 use crate::{
-    call::{Inside, Moment, Payload, quietly},
+    call::{Inside, Moment, quietly},
     protocol::{Protocol, Read},
 };
 
@@ -98,10 +98,11 @@ where
         if let Some(why) = admission.refused {
             return GuardFuture::refused(held, why);
         }
-        match held.run(|| self.inner.call(request)) {
-            Ok(future) => GuardFuture::calling(held, future),
-            Err(thrown) => GuardFuture::panicked(held, Payload::new(thrown)),
-        }
+        let mut request = Some(request);
+        GuardFuture::calling(held, || {
+            let request = request.take().expect("a service is called once");
+            self.inner.call(request)
+        })
     }
 }
 

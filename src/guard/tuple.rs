@@ -5,10 +5,10 @@ use crate::call::{End, Moment, Outcome, Rejection, quietly};
 
 /// Runs `$work` inside `enter` of each guard that holds a permit, the first outermost.
 macro_rules! nest {
-    ($all:ident $work:expr;) => { $work() };
+    ($all:ident $work:expr;) => { $work };
     ($all:ident $work:expr; $permit:ident $i:tt $($rest:tt)*) => {{
-        let inner = || nest!($all $work; $($rest)*);
-        match $permit {
+        let mut inner = || nest!($all $work; $($rest)*);
+        match &mut *$permit {
             // Each by itself: a hook that panics must not unwind through the next one, which may panic again.
             Some(permit) => entered(&$all.$i, permit, inner),
             None => inner(),
@@ -19,12 +19,12 @@ macro_rules! nest {
 /// Shows the head innermost first, to each guard inside `enter` of the earlier ones.
 macro_rules! show {
     ($all:ident $head:ident; $permit:ident $i:tt) => {
-        if let Some(permit) = $permit {
+        if let Some(permit) = &mut *$permit {
             quietly(|| $all.$i.head(permit, $head));
         }
     };
     ($all:ident $head:ident; $permit:ident $i:tt $($rest:tt)+) => {
-        match $permit {
+        match &mut *$permit {
             Some(permit) => {
                 entered(&$all.$i, permit, || { show!($all $head; $($rest)+); });
                 quietly(|| $all.$i.head(permit, $head));
@@ -34,21 +34,22 @@ macro_rules! show {
     };
 }
 
-/// Settles innermost first, each guard inside `enter` of the earlier ones.
+/// Settles innermost first, each guard inside `enter` of the earlier ones. Permits are taken where they are needed:
+/// a closure that owned one would copy it on its way there.
 macro_rules! settle {
     ($all:ident $end:ident; $permit:ident $i:tt) => {
-        if let Some(permit) = $permit {
-            quietly(|| $all.$i.settle(permit, $end));
-        }
+        quietly(|| {
+            if let Some(permit) = $permit.take() {
+                $all.$i.settle(permit, $end);
+            }
+        });
     };
     ($all:ident $end:ident; $permit:ident $i:tt $($rest:tt)+) => {
-        match $permit {
-            Some(mut permit) => {
-                entered(&$all.$i, &mut permit, || { settle!($all $end; $($rest)+); });
-                quietly(|| $all.$i.settle(permit, $end));
-            }
+        match &mut $permit {
+            Some(permit) => entered(&$all.$i, permit, || { settle!($all $end; $($rest)+); }),
             None => { settle!($all $end; $($rest)+); }
         }
+        settle!($all $end; $permit $i);
     };
 }
 
@@ -85,7 +86,9 @@ macro_rules! tuple {
             #[allow(non_snake_case)]
             fn enter<R>(&self, permits: &mut Self::Permit, poll: impl FnOnce() -> R) -> R {
                 let ($($guard,)*) = permits;
-                nest!(self poll; $($guard $i)*)
+                let (mut poll, mut result) = (Some(poll), None);
+                nest!(self { result = poll.take().map(|poll| poll()); }; $($guard $i)*);
+                result.expect("guards are entered once")
             }
 
             #[inline]
@@ -98,7 +101,7 @@ macro_rules! tuple {
             #[inline]
             #[allow(non_snake_case)]
             fn settle(&self, permits: Self::Permit, end: &End<'_>) {
-                let ($($guard,)*) = permits;
+                let ($(mut $guard,)*) = permits;
                 settle!(self end; $($guard $i)*);
             }
 

@@ -8,7 +8,9 @@ use super::{
     judge::{error_verdict, grpc_verdict, http_verdict},
     timeout_header::parse_grpc_timeout,
 };
-use crate::call::{Cause, Classify, End, Ending, GrpcCode, Outcome, Rejection, judged, view};
+use crate::call::{
+    Cause, Classify, End, Ending, GrpcCode, Outcome, Rejection, Small, judged, view,
+};
 
 /// How much of a `grpc-message` is kept, in bytes before decoding.
 const MAX_GRPC_MESSAGE: usize = 1024;
@@ -21,11 +23,11 @@ pub struct HttpCall {
     verdict: Outcome,
     status: Option<StatusCode>,
     code: Option<GrpcCode>,
-    time_limit: Option<Duration>,
+    time_limit: Small,
     /// Bytes of body handed on so far.
     sent: u64,
     /// Bytes of body that the head promised.
-    promised: Option<u64>,
+    promised: Small,
     fault: Option<Box<Fault>>,
 }
 
@@ -78,9 +80,9 @@ impl HttpCall {
             verdict: Outcome::Success,
             status: None,
             code: None,
-            time_limit,
+            time_limit: Small::of_time(time_limit),
             sent: 0,
-            promised: None,
+            promised: Small::NONE,
             fault: None,
         }
     }
@@ -158,7 +160,7 @@ impl HttpCall {
         if self.ends_at_head(parts.status) {
             return Step::Over;
         }
-        self.promised = exact.or_else(|| content_length(&parts.headers));
+        self.promised = Small::of(exact.or_else(|| content_length(&parts.headers)));
         Step::GoesOn
     }
 
@@ -239,7 +241,7 @@ impl HttpCall {
 impl Notes for HttpCall {
     #[inline]
     fn time_limit(&self) -> Option<Duration> {
-        self.time_limit
+        self.time_limit.time()
     }
 
     /// Bad news survives an early drop; a body of which every promised byte was taken is complete.
@@ -248,7 +250,7 @@ impl Notes for HttpCall {
             return self.verdict;
         }
         let complete =
-            self.status.is_some() && !self.awaits_code() && self.promised == Some(self.sent);
+            self.status.is_some() && !self.awaits_code() && self.promised.get() == Some(self.sent);
         if complete {
             Outcome::Success
         } else if late() {

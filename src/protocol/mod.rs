@@ -19,9 +19,9 @@ mod judge;
 mod refusal;
 mod timeout_header;
 
-use std::time::Duration;
+use std::{borrow::Borrow, time::Duration};
 
-use crate::call::{BoxError, Classify, End, Ending, Outcome, judged};
+use crate::call::{BoxError, Classify, End, Ending, Outcome, Rejection, judged};
 
 pub use http_call::HttpCall;
 pub(crate) use http_call::{Step, is_grpc};
@@ -39,6 +39,10 @@ mod sealed {
 pub trait Protocol: sealed::Sealed {
     /// What is remembered of a request for the length of its call.
     type Call: Notes;
+
+    /// A refusal until it is handed on: in the box that an error needs, or bare where it becomes a response.
+    #[doc(hidden)]
+    type Refusal: From<Rejection> + Borrow<Rejection>;
 
     /// Whether a panic of the service is answered instead of passed on.
     const CATCHES_PANICS: bool;
@@ -110,6 +114,7 @@ impl<C: Classify> Any<C> {
 impl<C> sealed::Sealed for Any<C> {}
 impl<C> Protocol for Any<C> {
     type Call = ();
+    type Refusal = Box<Rejection>;
     const CATCHES_PANICS: bool = false;
 }
 impl<Req, C> Read<Req> for Any<C> {
@@ -118,7 +123,7 @@ impl<Req, C> Read<Req> for Any<C> {
 }
 
 macro_rules! http_protocol {
-    ($name:ident, side: $side:ident, catches: $catches:expr, $doc:literal) => {
+    ($name:ident, side: $side:ident, refuses_with: $refusal:ty, catches: $catches:expr, $doc:literal) => {
         #[doc = $doc]
         #[derive(Clone, Copy, Debug, Default)]
         pub struct $name<C = ()>(pub(crate) C);
@@ -126,6 +131,7 @@ macro_rules! http_protocol {
         impl<C> sealed::Sealed for $name<C> {}
         impl<C: Classify> Protocol for $name<C> {
             type Call = HttpCall;
+            type Refusal = $refusal;
             const CATCHES_PANICS: bool = $catches;
         }
         impl<B, C: Classify> Read<http::Request<B>> for $name<C> {
@@ -145,14 +151,14 @@ macro_rules! http_protocol {
     };
 }
 http_protocol!(
-    Server, side: Server, catches: true,
+    Server, side: Server, refuses_with: Rejection, catches: true,
     "HTTP and gRPC servers: see the [module](self). `C` is how their end is judged."
 );
 http_protocol!(
-    Client, side: Client, catches: false,
+    Client, side: Client, refuses_with: Box<Rejection>, catches: false,
     "HTTP clients: see the [module](self). `C` is how their end is judged."
 );
 http_protocol!(
-    GrpcClient, side: Client, catches: false,
+    GrpcClient, side: Client, refuses_with: Rejection, catches: false,
     "gRPC clients: see the [module](self). `C` is how their end is judged."
 );

@@ -1,28 +1,31 @@
-//! The observing stack on an axum route against what people pick today: tower-http's `SetRequestId`, `Trace` and
-//! `PropagateRequestId` with axum-prometheus. Same router, same recorder, one run.
+//! The observing stack on an axum route beside what people pick today: tower-http's `SetRequestId`, `Trace` and
+//! `PropagateRequestId` with axum-prometheus. Same router, same recorder, one run. Prints Markdown tables.
 //!
-//! `cargo bench --manifest-path benches/peers/Cargo.toml`
+//! `cargo bench --manifest-path benches/peers/Cargo.toml --bench observe`
+//!
+//! All rows of a table are measured in turns, futures and bodies are polled by hand: no executor is measured.
 
 #[path = "../../support/counting.rs"]
 mod counting;
 #[path = "../../support/drive.rs"]
 mod drive;
 
-use std::{collections::BTreeMap, hint::black_box, time::Duration};
+use std::{hint::black_box, io, sync::Arc};
 
 use axum::{Router, body::Body, routing::get};
 use axum_prometheus::PrometheusMetricLayer;
-use criterion::{Criterion, criterion_group, criterion_main};
 use http::Request;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tower::ServiceBuilder;
 use tower_http::{
     ServiceBuilderExt,
+    map_response_body::MapResponseBodyLayer,
     request_id::MakeRequestUuid,
     trace::{DefaultMakeSpan, DefaultOnResponse, TraceLayer},
 };
-use tower_keep::{logging::Format, observe};
-use tracing::Level;
+use tower_keep::{CircuitBreaker, GuardLayer, Track, context::Correlate, logging::Format, observe};
+use tower_keep_peers::{Row, compare};
+use tracing::{Dispatch, Level, dispatcher};
 use tracing_subscriber::{filter::LevelFilter, layer::SubscriberExt};
 
 #[global_allocator]
@@ -34,99 +37,140 @@ fn bare() -> Router {
     Router::new().route("/orders/{id}", get(|| async { "hello" }))
 }
 
+/// What any layer costs in axum that gives another type of body.
+fn boxed_again() -> Router {
+    bare().layer(MapResponseBodyLayer::new(|body: Body| {
+        http_body_util::BodyExt::map_err(body, io::Error::other)
+    }))
+}
+
+macro_rules! tower_http {
+    () => {
+        ServiceBuilder::new()
+            .set_x_request_id(MakeRequestUuid)
+            .layer(
+                TraceLayer::new_for_http()
+                    .make_span_with(DefaultMakeSpan::new().level(Level::INFO))
+                    .on_response(DefaultOnResponse::new().level(Level::INFO)),
+            )
+            .propagate_x_request_id()
+    };
+}
+
 fn todays_pick(metrics: &Metrics) -> Router {
-    let trace = TraceLayer::new_for_http()
-        .make_span_with(DefaultMakeSpan::new().level(Level::INFO))
-        .on_response(DefaultOnResponse::new().level(Level::INFO));
-    let layers = ServiceBuilder::new()
-        .set_x_request_id(MakeRequestUuid)
-        .layer(trace)
-        .propagate_x_request_id()
-        .layer(metrics.clone());
-    bare().layer(layers)
+    bare().layer(tower_http!().layer(metrics.clone()))
 }
 
 fn ours() -> Router {
     bare().layer(observe("orders").server())
 }
 
-struct Bench<'a> {
-    criterion: &'a mut Criterion,
-    handle: PrometheusHandle,
-    allocations: BTreeMap<String, (f64, f64)>,
+fn with_breaker() -> Router {
+    let breaker = CircuitBreaker::builder("orders").count_window(100).build();
+    let guards = (
+        Correlate::default(),
+        Track::named("orders"),
+        breaker.expect("sound settings"),
+    );
+    bare().layer(GuardLayer::server(guards))
 }
 
-impl Bench<'_> {
-    fn row(&mut self, name: &str, mut router: Router) {
-        let mut call = || {
-            let request = Request::get("/orders/7")
-                .body(Body::empty())
-                .expect("a request");
-            black_box(drive::exchange(&mut router, request));
+/// The rows of one subscriber.
+struct Mode {
+    subscriber: Option<Dispatch>,
+    handle: Arc<PrometheusHandle>,
+}
+
+impl Mode {
+    fn row(&self, name: &'static str, mut router: Router) -> Row {
+        let mut call = move || {
+            let request = Request::get("/orders/7").body(Body::empty());
+            black_box(drive::exchange(&mut router, request.expect("a request")));
         };
-        let counted = counting::per_call(&mut call);
-        self.allocations.insert(name.to_owned(), counted);
-        let handle = &self.handle;
-        self.criterion.bench_function(name, |bencher| {
-            bencher.iter(&mut call);
+        let (subscriber, handle) = (self.subscriber.clone(), self.handle.clone());
+        let within = |work: &mut dyn FnMut()| match &subscriber {
+            Some(subscriber) => dispatcher::with_default(subscriber, work),
+            None => work(),
+        };
+        let mut counted = (0.0, 0.0);
+        within(&mut || counted = counting::per_call(&mut call));
+        let (subscriber, mut call) = (self.subscriber.clone(), call);
+        let calls = move |calls: u64| {
+            let mut work = || (0..calls).for_each(|_| call());
+            match &subscriber {
+                Some(subscriber) => dispatcher::with_default(subscriber, work),
+                None => work(),
+            }
+        };
+        Row::new(name, vec![Box::new(calls)])
+            .allocations(counted)
             // Histograms grow until somebody empties them.
-            handle.run_upkeep();
-        });
-    }
-
-    fn rows(&mut self, mode: &str, metrics: &Metrics) {
-        self.row(&format!("bare, {mode}"), bare());
-        self.row(&format!("today's pick, {mode}"), todays_pick(metrics));
-        self.row(&format!("tower-keep, {mode}"), ours());
+            .after_turns(move || handle.run_upkeep())
     }
 }
 
-fn json() -> impl tracing::Subscriber {
-    tracing_subscriber::fmt()
+fn json() -> Dispatch {
+    let subscriber = tracing_subscriber::fmt()
         .json()
         .with_max_level(Level::INFO)
-        .with_writer(std::io::sink)
-        .finish()
+        .with_writer(io::sink);
+    Dispatch::new(subscriber.finish())
 }
 
 /// The lines of this crate's own logging, which do not work through the fields of spans.
-fn own_json() -> impl tracing::Subscriber {
+fn own_json() -> Dispatch {
     let logging = tower_keep::logging::builder()
         .format(Format::Json)
         .level("info")
-        .writer(std::io::sink);
-    tracing_subscriber::registry()
-        .with(logging.layer().expect("a layer"))
-        .with(LevelFilter::INFO)
+        .writer(io::sink);
+    let layer = logging.layer().expect("a layer");
+    Dispatch::new(
+        tracing_subscriber::registry()
+            .with(layer)
+            .with(LevelFilter::INFO),
+    )
 }
 
-fn benches(criterion: &mut Criterion) {
+fn main() {
     // axum-prometheus starts a task for its upkeep; it never runs here.
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let _entered = runtime.enter();
     let (metrics, handle) = PrometheusMetricLayer::pair();
-    let mut bench = Bench {
-        criterion,
-        handle,
-        allocations: BTreeMap::new(),
+    let handle = Arc::new(handle);
+    let mode = |subscriber| Mode {
+        subscriber,
+        handle: handle.clone(),
     };
-    bench.rows("no subscriber", &metrics);
-    tracing::subscriber::with_default(json(), || bench.rows("JSON lines", &metrics));
-    tracing::subscriber::with_default(own_json(), || {
-        bench.row("tower-keep, JSON lines of its own", ours());
-    });
-    println!("\n{:<36} {:>12} {:>12}", "per call", "allocations", "bytes");
-    for (name, (allocations, bytes)) in &bench.allocations {
-        println!("{name:<36} {allocations:>12.2} {bytes:>12.0}");
-    }
-}
 
-criterion_group! {
-    name = group;
-    config = Criterion::default()
-        .sample_size(30)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1));
-    targets = benches
+    // Before there is any subscriber: one that was ever there is asked for its interest.
+    let quiet = mode(None);
+    compare(
+        "An axum route, no subscriber",
+        vec![
+            quiet.row("bare route", bare()),
+            quiet.row("tower-keep: the server stack", ours()),
+            quiet.row("the same with a breaker", with_breaker()),
+            quiet.row("a layer that only changes the body", boxed_again()),
+            quiet.row(
+                "tower-http: request ID, trace, propagate",
+                bare().layer(tower_http!()),
+            ),
+            quiet.row("axum-prometheus", bare().layer(metrics.clone())),
+            quiet.row("today's pick: these two", todays_pick(&metrics)),
+        ],
+    );
+
+    let (theirs, own) = (mode(Some(json())), mode(Some(own_json())));
+    compare(
+        "An axum route, one JSON line for each call",
+        vec![
+            own.row("bare route", bare()),
+            own.row("tower-keep, tower_keep::logging", ours()),
+            theirs.row("tower-keep, tracing-subscriber's JSON", ours()),
+            theirs.row(
+                "today's pick, tracing-subscriber's JSON",
+                todays_pick(&metrics),
+            ),
+        ],
+    );
 }
-criterion_main!(group);

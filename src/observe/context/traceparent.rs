@@ -358,6 +358,11 @@ fn encode(bytes: &[u8], digits: &mut [u8]) {
     }
 }
 
+/// Digits as text, without a formatter.
+pub(crate) fn hex(digits: &[u8]) -> &str {
+    str::from_utf8(digits).unwrap_or_default()
+}
+
 fn pad_ascii(f: &mut fmt::Formatter<'_>, ascii: &[u8]) -> fmt::Result {
     f.pad(str::from_utf8(ascii).map_err(|_| fmt::Error)?)
 }

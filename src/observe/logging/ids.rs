@@ -1,12 +1,10 @@
 //! The IDs that every event of a call is stamped with.
 
-use std::fmt::Write;
-
 use tracing::Subscriber;
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
 use super::{text::write_up_to, values::Value};
-use crate::context::Context;
+use crate::context::{Context, hex};
 
 const NAMES: [&str; 4] = ["request_id", "correlation_id", "trace_id", "span_id"];
 /// An event's own IDs may be anything.
@@ -30,12 +28,19 @@ impl Ids {
 
     /// Takes an ID that the event brings itself; `false` if it is another field.
     pub(super) fn take_own(&mut self, name: &str, value: Value<'_>) -> bool {
+        // Most fields are none, and are told so by their end.
+        if !name.ends_with("_id") {
+            return false;
+        }
         let Some(at) = NAMES.iter().position(|known| *known == name) else {
             return false;
         };
         let text = &mut self.0[at];
         text.clear();
-        write_up_to(text, MAX_ID, format_args!("{value}"));
+        match value {
+            Value::Text(id) if id.len() <= MAX_ID => text.push_str(id),
+            value => write_up_to(text, MAX_ID, format_args!("{value}")),
+        }
         true
     }
 
@@ -77,12 +82,8 @@ impl Ids {
         };
         copy(request_id, context.request_id());
         copy(correlation_id, context.correlation_id());
-        if trace_id.is_empty() {
-            let _ = write!(trace_id, "{}", context.trace_id());
-        }
-        if span_id.is_empty() {
-            let _ = write!(span_id, "{}", context.span_id());
-        }
+        copy(trace_id, hex(&context.trace_id().to_hex()));
+        copy(span_id, hex(&context.span_id().to_hex()));
     }
 
     /// Names and texts of those that are known.

@@ -34,7 +34,9 @@ pub(super) fn line(parts: &mut Parts, metadata: &Metadata<'_>) {
         line.push('"');
     }
     for (name, id) in parts.ids.known() {
-        let _ = write!(line, ",\"{name}\":\"");
+        line.push_str(",\"");
+        line.push_str(name);
+        line.push_str("\":\"");
         push(&mut line, id, MAX_TARGET, Escape::Json);
         line.push('"');
     }

@@ -32,11 +32,9 @@ fn is_unruly(c: char) -> bool {
 
 impl Escape {
     fn is_plain(self, byte: u8) -> bool {
-        match byte {
-            b'"' | b'\\' => self == Escape::Bare,
-            // Whether the rest of Unicode is harmless takes a closer look.
-            _ => (b' '..0x7f).contains(&byte),
-        }
+        let is_quoting = (byte == b'"') | (byte == b'\\');
+        // Whether the rest of Unicode is harmless takes a closer look.
+        (b' '..0x7f).contains(&byte) & (!is_quoting | (self == Escape::Bare))
     }
 
     fn push(self, out: &mut String, c: char) {
@@ -56,7 +54,9 @@ impl Escape {
 
 /// Appends the text in at most `room` bytes. What does not fit is cut off and leaves a mark.
 pub(super) fn push(out: &mut String, text: &str, room: usize, escape: Escape) {
-    if text.len() <= room && text.bytes().all(|byte| escape.is_plain(byte)) {
+    // All of it is looked at: that goes many bytes at a time, where stopping at the first goes one by one.
+    let is_plain = || (text.bytes()).fold(true, |plain, byte| plain & escape.is_plain(byte));
+    if text.len() <= room && is_plain() {
         return out.push_str(text);
     }
     let most = out.len() + room;

@@ -39,11 +39,11 @@ impl Value<'_> {
 impl fmt::Display for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Value::Bool(value) => write!(f, "{value}"),
-            Value::Int(value) => write!(f, "{value}"),
-            Value::Unsigned(value) => write!(f, "{value}"),
+            Value::Bool(value) => fmt::Display::fmt(value, f),
+            Value::Int(value) => fmt::Display::fmt(value, f),
+            Value::Unsigned(value) => fmt::Display::fmt(value, f),
             // `Debug` has exponents; `Display` writes out 300 digits.
-            Value::Float(value) => write!(f, "{value:?}"),
+            Value::Float(value) => Debug::fmt(value, f),
             Value::Text(text) => f.write_str(text),
         }
     }

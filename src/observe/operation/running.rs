@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{Operation, OperationPermit, shown};
 use crate::{
     call::{Cause, End, Inside, Moment, Outcome, Payload, Seen, caught_service, quietly},
-    guard::{Admit, Guard},
+    guard::{Admit, Guard, entered},
 };
 
 /// Tells how an output is to be judged.
@@ -122,12 +122,13 @@ impl Ticket {
 
     pub(super) fn poll<R>(&mut self, work: impl FnOnce() -> R) -> R {
         let _inside = Inside::other();
-        let result = match &mut self.permit {
-            Some((permit, _)) => {
-                crate::guard::entered(&self.operation, permit, || caught_service(work))
-            }
-            None => caught_service(work),
-        };
+        let (mut work, mut result) = (Some(work), None);
+        let mut run = || result = work.take().map(caught_service);
+        match &mut self.permit {
+            Some((permit, _)) => entered(&self.operation, permit, run),
+            None => run(),
+        }
+        let result = result.expect("work is done once");
         result.unwrap_or_else(|thrown| self.panicked(Payload::new(thrown)))
     }
 

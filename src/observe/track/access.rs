@@ -8,7 +8,7 @@ use tracing::Level;
 use super::settings::Slow;
 use crate::{
     call::Outcome,
-    context::Context,
+    context::{Context, hex},
     errors::{ErrorRecord, Fingerprint},
 };
 
@@ -97,6 +97,8 @@ macro_rules! emit {
     ($level:expr, $line:expr, $context:expr) => {{
         let (line, context) = ($line, $context);
         let shown = |value: &dyn fmt::Display| value.to_string();
+        let trace_id = context.map(|context| context.trace_id().to_hex());
+        let span_id = context.map(|context| context.span_id().to_hex());
         tracing::event!(
             target: ACCESS_TARGET,
             // Says all that the span says; a formatter that repeats the span's fields would double the line.
@@ -130,8 +132,8 @@ macro_rules! emit {
                 .map(|kept| shown(&Headers(&kept.headers))),
             request_id = context.map(Context::request_id),
             correlation_id = context.map(Context::correlation_id),
-            trace_id = context.map(|context| shown(&context.trace_id())),
-            span_id = context.map(|context| shown(&context.span_id())),
+            trace_id = trace_id.as_ref().map(|id| hex(id)),
+            span_id = span_id.as_ref().map(|id| hex(id)),
             "call"
         )
     }};

@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Method, Request, StatusCode, header, uri::PathAndQuery};
 use tracing::{Level, Span};
@@ -51,8 +51,9 @@ pub struct TrackPermit {
     asked: Asked,
     place: Place,
     /// The recorder whose gauge counts this call, if any does.
-    counted_by: Option<usize>,
-    span: Span,
+    counted_by: Option<NonZeroUsize>,
+    /// Boxed, and only there if somebody listens: permits are copied along with their calls.
+    span: Option<Box<Span>>,
     kept: Option<Box<Kept>>,
     request_bytes: Option<RequestBytes>,
     server_timing: bool,
@@ -69,8 +70,8 @@ enum Place {
     Known(u16),
     /// Known when somebody further in has said it.
     Slot(RouteSlot),
-    /// A gRPC method that anybody can make up.
-    Method(PathAndQuery),
+    /// A gRPC method that is new, and that anybody can make up. Boxed for its size; it is new only once.
+    Method(Box<PathAndQuery>),
     Unknown,
 }
 
@@ -164,8 +165,13 @@ impl Track {
             let method = format!("{}/{}", method.service(), method.method());
             return Place::Known(self.core.places.number(&method));
         }
-        let path = request.uri().path_and_query();
-        path.cloned().map_or(Place::Unknown, Place::Method)
+        let Some(path) = request.uri().path_and_query() else {
+            return Place::Unknown;
+        };
+        match self.core.places.known(method_of(path)) {
+            Some(number) => Place::Known(number),
+            None => Place::Method(Box::new(path.clone())),
+        }
     }
 
     fn route<B>(&self, request: &mut Request<B>) -> Place {
@@ -192,7 +198,7 @@ impl Track {
             Place::Known(number) => Some(*number),
             Place::Slot(slot) => slot.get().map(|route| places.number(route)),
             Place::Method(path) => {
-                let method = path.path().trim_start_matches('/');
+                let method = method_of(path);
                 let real = self.side == Side::Client || permit.implemented || shows_its_method(end);
                 Some(match real {
                     true => places.number(method),
@@ -230,20 +236,21 @@ impl Track {
         own.or(settings.given.slow.as_ref())?.judge(elapsed)
     }
 
-    fn count_in(&self, asked: Asked) -> Option<usize> {
-        quietly(|| {
+    fn count_in(&self, asked: Asked) -> Option<NonZeroUsize> {
+        let recorder = quietly(|| {
             self.meters(|meters, labeller| {
                 meters
                     .active(labeller, asked.method, asked.https)
                     .increment(1.0);
             });
             recorder()
-        })
+        });
+        recorder.and_then(NonZeroUsize::new)
     }
 
     fn count_out(&self, permit: &TrackPermit) {
         let asked = permit.asked;
-        if permit.counted_by != Some(recorder()) {
+        if permit.counted_by.map(NonZeroUsize::get) != Some(recorder()) {
             return;
         }
         self.meters(|meters, labeller| {
@@ -320,6 +327,10 @@ impl Track {
     }
 }
 
+fn method_of(path: &PathAndQuery) -> &str {
+    path.path().trim_start_matches('/')
+}
+
 /// Whether the end of a gRPC call shows that there is such a method. Those who are turned away may have made it up.
 fn shows_its_method(end: &End<'_>) -> bool {
     let turned_away = |code| {
@@ -354,10 +365,9 @@ impl Guard for Track {
 
     #[inline]
     fn enter<R>(&self, permit: &mut TrackPermit, poll: impl FnOnce() -> R) -> R {
-        if permit.span.is_disabled() {
-            poll()
-        } else {
-            permit.span.in_scope(poll)
+        match &permit.span {
+            None => poll(),
+            Some(span) => span.in_scope(poll),
         }
     }
 
@@ -450,15 +460,19 @@ impl Guard for Track {
                 end.set_reported();
             }
         }
-        let status = facts.status.map(|status| status.to_string());
-        let error_type = match error {
+        let error_type = || match error {
             ErrorLabel::None => None,
-            ErrorLabel::Named(number) => Some(self.core.error_types.text(number)),
-            ErrorLabel::Status => facts.code.map(GrpcCode::as_str).or(status.as_deref()),
+            ErrorLabel::Named(number) => Some(Cow::from(self.core.error_types.text(number))),
+            ErrorLabel::Status => match facts.code {
+                Some(code) => Some(code.as_str().into()),
+                None => Some(facts.status?.to_string().into()),
+            },
         };
         quietly(move || {
             let late = place.filter(|_| self.known_route(&permit.place).is_none());
-            span::close(&permit.span, self.side, &facts, end, late, error_type);
+            if let Some(span) = &permit.span {
+                span::close(span, self.side, &facts, end, late, error_type());
+            }
             drop(permit);
         });
     }
@@ -477,15 +491,13 @@ impl<B> Admit<Request<B>> for Track {
         let (server_timing, response_time) =
             (holds(&given.server_timing), holds(&given.response_time));
         let route = self.known_route(&place);
-        let span = quietly(|| span::open(given.span, self.side, asked, request, route));
-        if let (Some(span), Some(hook)) = (&span, &given.on_span)
-            && !span.is_disabled()
-        {
+        let span = quietly(|| span::open(given.span, self.side, asked, request, route)).flatten();
+        if let (Some(span), Some(hook)) = (&span, &given.on_span) {
             quietly(|| hook.run(span));
         }
         Ok(TrackPermit {
             counted_by: self.count_in(asked),
-            span: span.unwrap_or_else(Span::none),
+            span,
             kept: quietly(|| self.keep(request)).flatten(),
             request_bytes: given.body_sizes.then(|| {
                 let bytes = RequestBytes::default();

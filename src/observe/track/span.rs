@@ -1,9 +1,9 @@
 //! The span of a call, with the fields of OpenTelemetry's semantic conventions.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use http::Request;
-use tracing::{Span, field::Empty};
+use tracing::{Level, Span, field::Empty, level_filters::LevelFilter};
 
 use super::{
     facts::{Asked, Facts, Side, host_and_port, method_name},
@@ -67,7 +67,10 @@ macro_rules! open {
     }};
 }
 
-/// Opens the span, disabled unless a subscriber wants it.
+/// Opens the span, if a subscriber wants it.
+///
+/// Asked here as well: with tracing's feature `log`, which axum's default features bring, a span that nobody wants would
+/// have all its fields made for the `log` crate.
 #[inline]
 pub(super) fn open<B>(
     level: SpanLevel,
@@ -75,16 +78,21 @@ pub(super) fn open<B>(
     asked: Asked,
     request: &Request<B>,
     route: Option<&str>,
-) -> Span {
-    match level {
-        SpanLevel::Off => Span::none(),
-        SpanLevel::Debug => Context::with_current(|context| {
-            open!(tracing::Level::DEBUG, side, asked, request, route, context)
-        }),
-        SpanLevel::Info => Context::with_current(|context| {
-            open!(tracing::Level::INFO, side, asked, request, route, context)
-        }),
-    }
+) -> Option<Box<Span>> {
+    let span = match level {
+        SpanLevel::Debug if Level::DEBUG <= LevelFilter::current() => {
+            Context::with_current(|context| {
+                open!(Level::DEBUG, side, asked, request, route, context)
+            })
+        }
+        SpanLevel::Info if Level::INFO <= LevelFilter::current() => {
+            Context::with_current(|context| {
+                open!(Level::INFO, side, asked, request, route, context)
+            })
+        }
+        _ => return None,
+    };
+    (!span.is_disabled()).then(|| Box::new(span))
 }
 
 /// Writes the end into the span, in one go: formatters work through all fields each time. `place` is what was
@@ -95,11 +103,8 @@ pub(super) fn close(
     facts: &Facts,
     end: &End<'_>,
     place: Option<&str>,
-    error_type: Option<&str>,
+    error_type: Option<Cow<'_, str>>,
 ) {
-    if span.is_disabled() {
-        return;
-    }
     let grpc = facts.asked.grpc;
     let server = place.filter(|_| side == Side::Client && !grpc);
     let route = place.filter(|_| server.is_none());
@@ -118,7 +123,7 @@ pub(super) fn close(
         rpc.response.status_code = facts.code.map(GrpcCode::as_str),
         network.protocol.version = facts.asked.version().filter(|_| side == Side::Client),
         outcome = end.outcome().as_str(),
-        error.type = error_type,
+        error.type = error_type.as_deref(),
         otel.status_code = failed.then_some("ERROR"),
     );
 }

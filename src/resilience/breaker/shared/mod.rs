@@ -23,7 +23,7 @@ use super::{
     words::{Gate, Pending},
 };
 use crate::{
-    call::{Moment, Name, Rejection, RejectionKind},
+    call::{Moment, Name, Rejection},
     sync::{
         Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
@@ -149,9 +149,12 @@ impl Shared {
     /// The lock, and with it everything that is known.
     pub(super) fn lock(&self) -> MutexGuard<'_, Locked> {
         let mut locked = self.locked.lock().unwrap_or_else(PoisonError::into_inner);
-        let tick = locked.pending_tick;
-        let times = self.pending.take(locked.core.generation(), tick);
-        locked.core.successes(tick, times);
+        // Only then are there any that wait; the state changes under the lock alone.
+        if self.gate.see().is_closed() {
+            let tick = locked.pending_tick;
+            let times = self.pending.take(locked.core.generation(), tick);
+            locked.core.successes(tick, times);
+        }
         locked
     }
 
@@ -174,12 +177,9 @@ impl Shared {
     fn admit_locked(&self, now: Instant) -> Result<BreakerPermit, Rejection> {
         let (answer, generation, why, last_error) = self.with(&|| None, |locked| {
             let (answer, change) = locked.core.admit(now);
-            let told = (
-                answer,
-                locked.core.generation(),
-                locked.why,
-                locked.last_error.clone(),
-            );
+            let refused = matches!(answer, Answer::Refused(_));
+            let last_error = locked.last_error.as_ref().filter(|_| refused).cloned();
+            let told = (answer, locked.core.generation(), locked.why, last_error);
             (told, change)
         });
         let Answer::Refused(wait) = answer else {
@@ -195,17 +195,12 @@ impl Shared {
                 counts: false,
             });
         }
-        let mut rejection = Rejection::new(RejectionKind::CircuitOpen, self.name.clone());
-        if let Some(why) = why {
-            rejection = rejection.reason(why.as_str());
-        }
-        if let Some(error) = last_error {
-            rejection = rejection.last_error(error);
-        }
-        Err(match wait {
-            Some(wait) => rejection.retry_after(wait),
-            None => rejection,
-        })
+        Err(Rejection::circuit_open(
+            self.name.clone(),
+            why.map(Reason::as_str),
+            wait,
+            last_error,
+        ))
     }
 
     /// The service could not become ready.
