@@ -1,4 +1,4 @@
-//! What is counted of calls in flight and of those that are over, against a list of them.
+//! What is counted of calls, against a list of them.
 
 mod support;
 
@@ -6,19 +6,24 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::Poll,
+    time::Duration,
 };
 
 use http::Request;
 use http_body::Body;
 use proptest::{collection::vec, prelude::*};
 use support::meter::{Meter, meter};
-use tower::{Layer, Service};
+use tokio::time::timeout;
+use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 use tower_keep::{
     BoxError, Guard, GuardLayer, Outcome, Rejection, Track,
     call::{End, Moment},
+    fallback::{Fallback, FallbackLayer},
     guard::Admit,
     operation,
+    registry::{self, Stat},
     testing::{Reply, Script, ScriptedBody, Spy, Wakes},
+    timeout::{TimeLimit, TimeoutLayer},
 };
 
 /// What becomes of a call, if it is let alone.
@@ -188,7 +193,7 @@ thread_local! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn figures_are_what_a_list_of_calls_says_after_every_step(steps in vec(step(), 1..40)) {
@@ -257,4 +262,62 @@ fn agrees(meter: &Meter, steps: &[Step]) -> Result<(), TestCaseError> {
         }
     }
     Ok(())
+}
+
+/// How one service answers and how long its caller waits, in tens of milliseconds.
+#[derive(Clone, Copy, Debug)]
+struct Ask {
+    takes: u64,
+    good: bool,
+    waits: u64,
+}
+
+fn ask() -> impl Strategy<Value = Ask> {
+    (0..20_u64, any::<bool>(), 0..20_u64).prop_map(|(takes, good, waits)| Ask {
+        takes,
+        good,
+        waits,
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_runs_out_of_time_and_what_is_served_instead_is_what_a_list_says(
+        asks in vec(ask(), 1..12), limit in 1..20_u64,
+    ) {
+        const PACE: u64 = 10;
+        let time = TimeLimit::new("listed limit", Duration::from_millis(PACE * limit));
+        let fallback = Fallback::named("listed fallback");
+        let replies = asks.clone().into_iter().map(|ask| {
+            let reply = if ask.good { Reply::ok() } else { Reply::error("down") };
+            reply.after(Duration::from_millis(PACE * ask.takes))
+        });
+        let script: Script = Script::new(replies);
+        let service = ServiceBuilder::new()
+            .layer(FallbackLayer::client(fallback.clone()).with(|_| {
+                http::Response::new(ScriptedBody::new())
+            }))
+            .layer(TimeoutLayer::client(time.clone()))
+            .service(script.clone());
+        let (mut late, mut served) = (0, 0);
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_time().start_paused(true).build().expect("a runtime");
+        for ask in asks {
+            // Between two steps of everybody else's.
+            let waits = Duration::from_millis(PACE * ask.waits + PACE / 2);
+            let call = service.clone().oneshot(Request::new(ScriptedBody::new()));
+            let answer = runtime.block_on(async { timeout(waits, call).await });
+            let is_late = ask.takes > limit;
+            let is_awaited = ask.takes.min(limit) <= ask.waits;
+            prop_assert_eq!(answer.is_ok(), is_awaited);
+            late += u64::from(is_awaited && is_late);
+            served += u64::from(is_awaited && (is_late || !ask.good));
+            prop_assert_eq!((time.timed_out(), time.refused()), (late, 0));
+            let all = registry::snapshots();
+            let shown = all.iter().find(|guard| guard.name() == "listed fallback");
+            let shown = shown.and_then(|guard| guard.stat("served"));
+            prop_assert_eq!(shown, Some(&Stat::Count(served)));
+        }
+        prop_assert_eq!(script.in_flight(), 0);
+    }
 }
