@@ -2,39 +2,81 @@
 //!
 //! A model is a few threads with a few steps each; loom plays every order of them that the memory model allows,
 //! stale reads included. Only what is made at run time can be imported from here: a `static` is no part of a model.
+//!
+//! There is a model wherever a step depends on what others have done: a compare-and-swap, an atomic beside a lock or
+//! beside another atomic, a value that whoever comes first decides. What uses std's needs none:
+//!
+//! | what | since |
+//! |---|---|
+//! | hook panics, the figures of retries and fallbacks, the tallies of `testing` | each is one number that is only added to, and nothing is decided by it |
+//! | the bytes of a request's body | set to 0 before the body is handed on, and then the same |
+//! | the streams of `Chance` | one `fetch_add` gives each call a number of its own |
+//! | whether a panic has been reported | one `swap`, and only the first gets `false` |
+//! | problem bodies, route slots, gauges by method, the global tables | std's `OnceLock` alone: whoever is first, it is full, and the same for all |
+//! | the registry, the error tracker | one lock, and all of it under that |
 
 #[cfg(all(test, tower_keep_loom))]
 pub(crate) use self::once::OnceLock;
 #[cfg(all(test, tower_keep_loom))]
-pub(crate) use loom::sync::{Mutex, MutexGuard, atomic};
+pub(crate) use loom::{
+    sync::{Mutex, MutexGuard, atomic},
+    thread,
+};
 #[cfg(not(all(test, tower_keep_loom)))]
-pub(crate) use std::sync::{Mutex, MutexGuard, OnceLock, atomic};
+pub(crate) use std::{
+    sync::{Mutex, MutexGuard, OnceLock, atomic},
+    thread,
+};
+
+/// The keys of hash maps. A model has to be the same each time it is played.
+#[cfg(not(all(test, tower_keep_loom)))]
+pub(crate) type HashKeys = std::hash::RandomState;
+#[cfg(all(test, tower_keep_loom))]
+pub(crate) type HashKeys = std::hash::BuildHasherDefault<std::hash::DefaultHasher>;
 
 #[cfg(all(test, tower_keep_loom))]
 mod once {
-    /// loom has none. This one is std's with a lock of loom's around it, so that others may come before and after.
+    use std::panic::resume_unwind;
+
+    use loom::sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    };
+
+    use crate::call::caught;
+
+    /// loom has none. This one keeps std's promises and no more: who sees the value sees all that came before it;
+    /// who sees none may be behind the times, and knows nothing of whoever is filling it.
     #[derive(Debug)]
     pub(crate) struct OnceLock<T> {
-        turn: loom::sync::Mutex<()>,
+        turn: Mutex<()>,
+        full: AtomicBool,
         value: std::sync::OnceLock<T>,
     }
 
     impl<T> OnceLock<T> {
         pub(crate) fn new() -> Self {
             OnceLock {
-                turn: loom::sync::Mutex::new(()),
+                turn: Mutex::new(()),
+                full: AtomicBool::new(false),
                 value: std::sync::OnceLock::new(),
             }
         }
 
         pub(crate) fn get(&self) -> Option<&T> {
-            let _turn = self.turn.lock();
-            self.value.get()
+            let full = self.full.load(Ordering::Acquire);
+            full.then(|| self.value.get().expect("full"))
         }
 
         pub(crate) fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
-            let _turn = self.turn.lock();
-            self.value.get_or_init(make)
+            self.get().unwrap_or_else(|| {
+                let turn = self.turn.lock();
+                let value = caught(|| self.value.get_or_init(make));
+                self.full.store(value.is_ok(), Ordering::Release);
+                // Before a panic goes on, or the lock would be poisoned.
+                drop(turn);
+                value.unwrap_or_else(|thrown| resume_unwind(thrown))
+            })
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Breakers by name.
 
-use std::io;
+use std::{io, sync::OnceLock};
 
 use tower_keep::{
     CircuitBreaker, Outcome,
@@ -66,6 +66,25 @@ fn a_factory_is_told_the_name_and_a_broken_one_gives_the_defaults() {
         assert_eq!((breaker.name(), breaker.state()), (name, state));
         assert_eq!(breakers.get(name).expect("kept").counts(), breaker.counts());
     }
+}
+
+/// The one for all others was made while everybody waited for it, the factory included.
+#[test]
+fn a_factory_that_asks_for_a_breaker_beyond_the_limit_does_not_wait_for_itself() {
+    static BREAKERS: OnceLock<Breakers> = OnceLock::new();
+    let factory = |_: &str| {
+        let parent = BREAKERS.get().expect("set").get_or_create("parent");
+        assert_eq!(parent.name(), "_OTHER");
+        CircuitBreaker::builder("x").consecutive_failures(1)
+    };
+    let breakers = Breakers::builder().factory(factory).max_names(1);
+    let breakers = BREAKERS.get_or_init(|| breakers.build().expect("sound"));
+    let full = CircuitBreaker::builder("full").build().expect("sound");
+    breakers.insert(full);
+    let other = breakers.get_or_create("a");
+    fail(&other);
+    assert_eq!(breakers.get_or_create("b").state(), State::Open);
+    assert_eq!(breakers.names(), ["_OTHER", "full"]);
 }
 
 #[test]

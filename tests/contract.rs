@@ -4,7 +4,7 @@ use std::{convert::Infallible, time::Duration};
 
 use axum::{Router, extract::Request as AxumRequest, response::IntoResponse, routing::Route};
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use hyper_util::rt::TokioExecutor;
 use tonic::service::Routes;
@@ -12,17 +12,63 @@ use tower::{Layer, Service};
 use tower_keep::{
     BoxError, CircuitBreaker, Guard, GuardLayer, Rejection, Track,
     breaker::{KeyedBreaker, Switch},
-    call::{End, Moment},
+    call::{End, Ending, Moment},
     context::{Correlate, Inherit, Propagate},
     fallback::{Failed, Fallback, FallbackLayer, grpc_message},
     guard::{Admit, GuardFuture, GuardedBody},
     observe, operation,
     protocol::Server,
-    retry::{Retry, RetryLayer},
+    retry::{Advice, Retry, RetryLayer, RetryPolicy, Tried},
     testing::{Reply, Script, ScriptFuture, ScriptedBody, Spy, Strict, contract},
-    timeout::TimeoutLayer,
+    timeout::{Deadline, TimeoutLayer, Timeouts},
     track::{RequestBodyLayer, RouteLayer},
 };
+
+/// Longer than any run of the contract.
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Everything that is a layer or a guard signs below: here it is named, so that none is forgotten.
+const SIGNED: [&str; 19] = [
+    "BreakerLayer",
+    "CircuitBreaker",
+    "Correlate",
+    "Deadline",
+    "FallbackLayer",
+    "GuardLayer",
+    "IncludingReadiness",
+    "Inherit",
+    "KeyedGuard",
+    "OpenReadyLayer",
+    "Operation",
+    "Option",
+    "Propagate",
+    "RequestBodyLayer",
+    "RetryLayer",
+    "RouteLayer",
+    "Spy",
+    "TimeoutLayer",
+    "Track",
+];
+
+#[test]
+fn nothing_that_is_a_layer_or_a_guard_is_forgotten() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/public-api.txt");
+    // A package goes without it.
+    let Ok(api) = std::fs::read_to_string(file) else {
+        return;
+    };
+    let is_ours = |what: &str| what.contains("tower_layer::Layer<") || what.ends_with("::Guard");
+    let mut found: Vec<&str> = api
+        .lines()
+        .filter_map(|line| line.strip_prefix("impl")?.split_once(" for "))
+        // A layer of `tracing-subscriber`'s is none of tower's, and a tuple has no name.
+        .filter(|(what, whom)| is_ours(what) && !whom.starts_with('('))
+        .filter_map(|(_, whom)| whom.split(['<', ' ']).next()?.rsplit("::").next())
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    assert_eq!(found, SIGNED);
+}
 
 #[test]
 fn a_guard_that_does_nothing_signs() {
@@ -181,6 +227,16 @@ fn a_fallback_signs() {
     contract::http(|| FallbackLayer::grpc_client(fallback()).service(to()));
     contract::any(|| FallbackLayer::any(fallback()).with(spare), || "ask");
     contract::any(|| FallbackLayer::any(fallback()).service(to()), || "ask");
+    contract::any(
+        || {
+            // A value is cloned, and a scripted response cannot be.
+            tower::ServiceBuilder::new()
+                .layer(FallbackLayer::any(fallback()).value(StatusCode::OK))
+                .map_response(|response: Response<ScriptedBody>| response.status())
+                .into_inner()
+        },
+        || "ask",
+    );
     // One for all runs, and for whatever fails.
     let fallback = Fallback::builder("signed").when(|_| true).build().unwrap();
     contract::http(|| FallbackLayer::server(fallback.clone()).with(spare));
@@ -198,6 +254,73 @@ fn retries_sign() {
     contract::http(|| RetryLayer::grpc_client(retry()).repeatable(|_| true));
     contract::http(|| RetryLayer::grpc_client(retry()).free_repeats(false));
     contract::any(|| RetryLayer::any(retry()), || "a request");
+    contract::any(|| RetryLayer::with(retry(), Copying), || "a request");
+}
+
+struct Copying;
+
+impl RetryPolicy<&'static str, Response<ScriptedBody>> for Copying {
+    fn copy(&self, request: &&'static str) -> Option<&'static str> {
+        Some(request)
+    }
+    fn advise(&self, tried: &Tried<'_, &'static str, Response<ScriptedBody>>) -> Advice {
+        tried.usual
+    }
+}
+
+#[test]
+fn time_limits_sign() {
+    contract::any(|| TimeoutLayer::any(HOUR), || "a request");
+    contract::http(|| TimeoutLayer::server(HOUR));
+    contract::http(|| TimeoutLayer::client(HOUR));
+    contract::http(|| TimeoutLayer::grpc_client(HOUR));
+    contract::http(|| TimeoutLayer::server(HOUR).body_idle(HOUR));
+    contract::http(|| TimeoutLayer::client(HOUR).body_total(HOUR));
+}
+
+#[test]
+fn time_limits_that_include_readiness_sign() {
+    let any = || TimeoutLayer::any(HOUR).including_readiness();
+    contract::any(any, || "a request");
+    contract::http(|| TimeoutLayer::server(HOUR).including_readiness());
+    contract::http(|| TimeoutLayer::client(HOUR).including_readiness());
+    contract::http(|| TimeoutLayer::grpc_client(HOUR).including_readiness());
+}
+
+#[test]
+fn deadlines_sign() {
+    let bounded = || Deadline::builder().at_most(HOUR).build().unwrap();
+    contract::guard(Deadline::default);
+    contract::guard(bounded);
+    contract::guard(|| (Correlate::default(), bounded()));
+}
+
+#[test]
+fn limits_round_attempts_sign() {
+    let timeouts = Timeouts::builder("signed").total(HOUR).build().unwrap();
+    contract::http(|| {
+        tower::ServiceBuilder::new()
+            .layer(TimeoutLayer::client(timeouts.total()))
+            .layer(RetryLayer::client(Retry::named("signed")))
+            .layer(TimeoutLayer::client(timeouts.attempt()))
+            .into_inner()
+    });
+}
+
+#[test]
+fn layers_with_a_judge_of_ones_own_sign() {
+    let judge = |end: &Ending<'_>| end.verdict();
+    let breaker = || CircuitBreaker::builder("signed").build().unwrap().layer();
+    let (fallback, retry) = (|| Fallback::named("signed"), || Retry::named("signed"));
+    contract::http(|| GuardLayer::server(Spy::new()).classify(judge));
+    contract::any(|| GuardLayer::any(Spy::new()).classify(judge), || 7);
+    contract::http(|| breaker().client().classify(judge));
+    contract::http(|| RetryLayer::client(retry()).classify(judge));
+    contract::any(|| RetryLayer::any(retry()).classify(judge), || 7);
+    contract::http(|| {
+        let layer = FallbackLayer::client(fallback()).classify(judge);
+        layer.with(|_| Response::new(ScriptedBody::new()))
+    });
 }
 
 #[test]

@@ -246,7 +246,7 @@ fn long_awkward() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+    #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
     fn a_result_is_its_own_result(text in prop_oneof![awkward(), long_awkward(), any::<String>()]) {
@@ -788,10 +788,14 @@ struct Model {
     max_groups: usize,
     max_variants: usize,
     groups: Vec<Seen>,
+    total: u64,
+    /// Those that had to go, by kind and message.
+    evicted: Vec<(&'static str, &'static str)>,
 }
 
 impl Model {
     fn record(&mut self, kind: &'static str, text: &'static str, now: SystemTime) -> Change {
+        self.total += 1;
         let known = |groups: &[Seen], message| {
             groups
                 .iter()
@@ -826,7 +830,8 @@ impl Model {
             let victim = of(Status::Resolved)
                 .or(of(Status::Open))
                 .or(of(Status::Ignored));
-            self.groups.remove(victim.expect("is full"));
+            let victim = self.groups.remove(victim.expect("is full"));
+            self.evicted.push((victim.kind, victim.message));
         }
         let sample = (now, text);
         self.groups.push(Seen {
@@ -873,7 +878,7 @@ fn seen(group: &Group) -> Seen {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn the_store_does_what_a_plain_list_does(
@@ -882,13 +887,17 @@ proptest! {
         steps in prop::collection::vec(step(), 0..80),
     ) {
         let mut store = store(max_groups, max_variants);
-        let mut model = Model { max_groups, max_variants, groups: Vec::new() };
+        let mut model = Model { max_groups, max_variants, groups: Vec::new(), total: 0, evicted: Vec::new() };
         for step in steps {
             match step {
                 Step::Record { kind, message, second } => {
                     let (kind, text) = (KINDS[kind], MESSAGES[message]);
-                    let Recorded { fingerprint, change, .. } = store.record(ErrorRecord::new(kind, text), at(second));
+                    let Recorded { fingerprint, change, evicted, .. } = store.record(ErrorRecord::new(kind, text), at(second));
+                    let before = model.evicted.len();
                     prop_assert_eq!(change, model.record(kind, text, at(second)));
+                    let gone = model.evicted.get(before);
+                    let gone = gone.map(|(kind, message)| Fingerprint::of(kind, None, message));
+                    prop_assert_eq!(evicted, gone);
                     prop_assert!(store.group(fingerprint).is_some());
                 }
                 Step::Mark { group, status } => {
@@ -904,6 +913,7 @@ proptest! {
             }
             let groups: Vec<Seen> = store.groups().into_iter().rev().map(seen).collect();
             prop_assert_eq!(&groups, &model.groups);
+            prop_assert_eq!((store.total(), store.evicted()), (model.total, model.evicted.len() as u64));
         }
     }
 }

@@ -15,7 +15,7 @@ use std::{
 use support::{
     guards::witness,
     logs::{Event, Logs, logs},
-    meter::meter,
+    meter::{Replaced, meter},
     within,
 };
 use tokio::{
@@ -469,6 +469,20 @@ async fn a_recorder_that_is_installed_late_gets_handles_of_its_own() {
         (1.0, 1.0)
     );
     assert_eq!(second.sum(IN_FLIGHT, &[("operation", "late")]), Some(0.0));
+}
+
+/// Runs were counted in with one recorder, and then the recorder was asked for once more, to be remembered: one that
+/// was installed in between was left with a run less than none.
+#[tokio::test]
+async fn a_recorder_that_is_installed_while_a_run_begins_counts_it_neither_in_nor_out() {
+    let next = meter();
+    let first: &Replaced = Box::leak(Box::new(Replaced(next.recorder())));
+    let _first = metrics::set_default_local_recorder(first);
+    let (work, _) = tracked("replaced");
+    work.time(async {}).await;
+    let of = [("operation", "replaced")];
+    assert_eq!(next.sum(IN_FLIGHT, &of), None);
+    assert_eq!(next.count(DURATION, &of), 1.0);
 }
 
 // ---- as a guard

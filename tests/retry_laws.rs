@@ -21,6 +21,7 @@ use tokio::time::{Instant, advance};
 use tower::{Layer, Service, ServiceExt};
 use tower_keep::{
     call::Moment,
+    registry::{self, Stat},
     retry::{Backoff, Budget, Chance, Hint, Retry, RetryLayer},
 };
 
@@ -166,6 +167,67 @@ enum Way {
     Http,
 }
 
+fn way() -> impl Strategy<Value = Way> {
+    prop_oneof![Just(Way::Run), Just(Way::Any), Just(Way::Http)]
+}
+
+/// A call that is polled so often and then dropped; see [`poll_and_drop`].
+fn call(way: Way, retry: &Retry, peer: &Peer, polls: usize) -> Option<bool> {
+    let retry = retry.clone();
+    on_paused_clock(async {
+        match way {
+            Way::Run => poll_and_drop(retry.run(|_| peer.begin()), polls).await,
+            Way::Any => {
+                let service = RetryLayer::any(retry).layer(peer.clone());
+                poll_and_drop(service.oneshot(7), polls).await
+            }
+            Way::Http => {
+                let service = RetryLayer::client(retry).layer(peer.clone());
+                let request = Request::new(Full::<Bytes>::from("an order"));
+                poll_and_drop(service.oneshot(request), polls).await
+            }
+        }
+    })
+}
+
+/// What a list of calls comes to, call by call.
+#[derive(Debug, Default, PartialEq)]
+struct Figures {
+    retries: u64,
+    recovered: u64,
+    refused_limit: u64,
+    refused_budget: u64,
+}
+
+impl Figures {
+    fn count(&mut self, begun: usize, attempts: u32, end: Option<bool>) {
+        self.retries += begun.saturating_sub(1) as u64;
+        match end {
+            Some(true) => self.recovered += u64::from(begun > 1),
+            Some(false) if begun == attempts as usize => self.refused_limit += 1,
+            Some(false) => self.refused_budget += 1,
+            None => {}
+        }
+    }
+
+    /// As the only retry of that name shows them.
+    fn shown(name: &str) -> Figures {
+        let all = registry::snapshots();
+        let shown = all.iter().find(|guard| guard.name() == name);
+        let shown = shown.expect("alive");
+        let figure = |name: &str| match shown.stat(name) {
+            Some(Stat::Count(count)) => *count,
+            other => panic!("{name}: {other:?}"),
+        };
+        Figures {
+            retries: figure("retries"),
+            recovered: figure("recovered"),
+            refused_limit: figure("refused_limit"),
+            refused_budget: figure("refused_budget"),
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
@@ -173,7 +235,7 @@ proptest! {
     #[test]
     fn a_call_dropped_after_any_poll_has_paid_for_what_it_has_begun(
         luck in prop::collection::vec(luck(), 1..6), polls in 0_usize..40, attempts in 1_u32..6,
-        way in prop_oneof![Just(Way::Run), Just(Way::Any), Just(Way::Http)],
+        way in way(),
     ) {
         let budget = Budget::bucket().capacity(TOKENS).cost(1).timeout_cost(1).build().unwrap();
         let retry = Retry::builder("peer")
@@ -183,20 +245,7 @@ proptest! {
             .build()
             .unwrap();
         let peer = Peer::new(&luck);
-        let end = on_paused_clock(async {
-            match way {
-                Way::Run => poll_and_drop(retry.run(|_| peer.begin()), polls).await,
-                Way::Any => {
-                    let service = RetryLayer::any(retry).layer(peer.clone());
-                    poll_and_drop(service.oneshot(7), polls).await
-                }
-                Way::Http => {
-                    let service = RetryLayer::client(retry).layer(peer.clone());
-                    let request = Request::new(Full::<Bytes>::from("an order"));
-                    poll_and_drop(service.oneshot(request), polls).await
-                }
-            }
-        });
+        let end = call(way, &retry, &peer, polls);
         let begun = peer.begun();
         prop_assert!(begun <= attempts as usize, "{begun} attempts");
         let further = begun.saturating_sub(1);
@@ -205,6 +254,28 @@ proptest! {
         prop_assert_eq!(budget.available(&Moment::default()), u64::from(TOKENS) - spent as u64);
         if end == Some(false) {
             prop_assert_eq!(begun, attempts as usize);
+        }
+    }
+
+    /// An attempt was counted before the wait for it, and so where the call was dropped during the wait, too.
+    #[test]
+    fn its_figures_are_what_a_list_of_calls_comes_to(
+        luck in prop::collection::vec(luck(), 1..6), attempts in 1_u32..5, capacity in 1_u32..6,
+        calls in prop::collection::vec((way(), 0_usize..40), 1..8),
+    ) {
+        let budget = Budget::bucket().capacity(capacity).cost(1).timeout_cost(1).refill(1);
+        let retry = Retry::builder("listed")
+            .attempts(attempts)
+            .backoff(Backoff::constant(millis(20)))
+            .budget(budget.build().unwrap())
+            .build()
+            .unwrap();
+        let (peer, mut expected) = (Peer::new(&luck), Figures::default());
+        for (way, polls) in calls {
+            let before = peer.begun();
+            let end = call(way, &retry, &peer, polls);
+            expected.count(peer.begun() - before, attempts, end);
+            prop_assert_eq!(&Figures::shown("listed"), &expected);
         }
     }
 

@@ -7,7 +7,7 @@ use tower::{Layer, ServiceExt};
 use tower_keep::{
     BoxError,
     retry::{Advice, Backoff, Budget, Retry, RetryLayer, RetryPolicy, Tried},
-    testing::{Reply, Script, ScriptedBody, contract},
+    testing::{Reply, Script, ScriptedBody},
 };
 
 mod support;
@@ -140,21 +140,4 @@ async fn a_policy_that_panics_changes_nothing_but_that_there_is_no_other_attempt
         202
     );
     assert_eq!(script.calls(), 2);
-}
-
-#[test]
-fn retries_by_policy_sign_the_contract() {
-    struct Copying;
-    impl RetryPolicy<&'static str, Answer> for Copying {
-        fn copy(&self, request: &&'static str) -> Option<&'static str> {
-            Some(request)
-        }
-        fn advise(&self, tried: &Tried<'_, &'static str, Answer>) -> Advice {
-            tried.usual
-        }
-    }
-    contract::any(
-        || RetryLayer::with(Retry::named("signed"), Copying),
-        || "a request",
-    );
 }

@@ -24,7 +24,7 @@ use tower_keep::{
     call::{Elapsed, TimeBound},
     context::{deadline, in_context},
     registry,
-    testing::{Reply, Script, ScriptedBody, Spy, Wakes, contract},
+    testing::{Reply, Script, ScriptedBody, Spy, Wakes},
     timeout::{TimeLimit, TimeLimits, TimeoutLayer, Timeouts},
 };
 
@@ -345,19 +345,6 @@ fn names_that_are_not_in_the_table_share_one_limit() {
         names,
         ["cache", "db", "file", "http", "llm", "queue", "otherwise"]
     );
-}
-
-#[test]
-fn timeouts_sign_the_contract() {
-    contract::any(|| TimeoutLayer::any(HOUR), || "a request");
-    contract::any(
-        || TimeoutLayer::any(HOUR).including_readiness(),
-        || "a request",
-    );
-    contract::http(|| TimeoutLayer::server(HOUR).body_idle(HOUR));
-    contract::http(|| TimeoutLayer::client(HOUR).body_total(HOUR));
-    contract::http(|| TimeoutLayer::grpc_client(HOUR));
-    contract::http(|| TimeoutLayer::server(HOUR).including_readiness());
 }
 
 #[tokio::test]

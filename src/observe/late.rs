@@ -1,4 +1,7 @@
-use std::sync::OnceLock;
+#[cfg(all(test, tower_keep_loom))]
+mod models;
+
+use crate::sync::OnceLock;
 
 /// How many recorders one value is kept for. A process has two in its life: none, then one. Tests have more.
 const RECORDERS: usize = 4;
@@ -11,30 +14,48 @@ const RECORDERS: usize = 4;
 pub(crate) struct Late<T>([OnceLock<(usize, T)>; RECORDERS]);
 
 impl<T> Late<T> {
-    pub(crate) const fn new() -> Self {
-        Late([const { OnceLock::new() }; RECORDERS])
+    pub(crate) fn new() -> Self {
+        Late(std::array::from_fn(|_| OnceLock::new()))
     }
 
     /// Whether there is a value for the recorder of this moment already. Cheap enough to be asked at every call.
     #[inline]
     pub(crate) fn is_made(&self) -> bool {
-        let recorder = recorder();
-        let mut made = self.0.iter().filter_map(OnceLock::get);
-        made.any(|(owner, _)| *owner == recorder)
+        self.made_for(recorder()).is_some()
     }
 
     /// Uses the value that belongs to the recorder of this moment.
     #[inline]
     pub(crate) fn with<R>(&self, make: impl Fn() -> T, then: impl FnOnce(&T) -> R) -> R {
-        let recorder = recorder();
-        for slot in &self.0 {
-            let (owner, value) = slot.get_or_init(|| (recorder, make()));
-            if *owner == recorder {
-                return then(value);
-            }
+        match self.get_or_make(recorder(), &make) {
+            Some(value) => then(value),
+            // More recorders than anybody has: right, but slow.
+            None => then(&make()),
         }
-        // More recorders than anybody has: right, but slow.
-        then(&make())
+    }
+
+    /// Uses the value that belongs to a recorder of this moment or of an earlier one. Another may be installed at any
+    /// time, and what was counted in with one must not be counted out with the next.
+    #[inline]
+    pub(crate) fn with_that_of(&self, owner: usize, make: impl Fn() -> T, then: impl FnOnce(&T)) {
+        match self.get_or_make(owner, &make) {
+            Some(value) => then(value),
+            None if owner == recorder() => then(&make()),
+            None => {}
+        }
+    }
+
+    #[inline]
+    fn made_for(&self, owner: usize) -> Option<&T> {
+        let mut made = self.0.iter().filter_map(OnceLock::get);
+        made.find(|made| made.0 == owner).map(|made| &made.1)
+    }
+
+    #[inline]
+    fn get_or_make(&self, owner: usize, make: impl Fn() -> T) -> Option<&T> {
+        let slots = self.0.iter();
+        let mut made = slots.map(|slot| slot.get_or_init(|| (owner, make())));
+        made.find(|made| made.0 == owner).map(|made| &made.1)
     }
 }
 

@@ -3,22 +3,55 @@
 #[cfg(all(test, tower_keep_loom))]
 mod models;
 
-use std::hash::{BuildHasher, RandomState};
+use std::{hash::BuildHasher, mem};
 
 use crate::sync::{
-    OnceLock,
+    HashKeys, OnceLock,
     atomic::{AtomicUsize, Ordering},
 };
 
-/// An entry with its key. Boxed, so that what is empty is small.
-type Slot<V> = OnceLock<Box<(u64, V)>>;
+/// Whoever comes first decides what is in a slot for ever: an entry, or that there was no room for one. Those who ask
+/// for the same key meet at the same slot, so that all of them are told the same.
+///
+/// Boxed, so that what is empty is small.
+type Slot<T> = OnceLock<Option<Box<T>>>;
+
+/// How many entries there may be, and are.
+#[derive(Debug)]
+struct Room {
+    limit: usize,
+    used: AtomicUsize,
+}
+
+impl Room {
+    fn new(limit: usize) -> Self {
+        let used = AtomicUsize::new(0);
+        Room { limit, used }
+    }
+
+    /// Makes an entry if there is a place for it. One that panics leaves its place to others.
+    fn fill<T>(&self, make: impl FnOnce() -> T) -> Option<T> {
+        struct Place<'a>(&'a AtomicUsize);
+        impl Drop for Place<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        let next = |used| (used < self.limit).then_some(used + 1);
+        let order = Ordering::Relaxed;
+        self.used.fetch_update(order, order, next).ok()?;
+        let place = Place(&self.used);
+        let made = make();
+        mem::forget(place);
+        Some(made)
+    }
+}
 
 /// A map from a number to something made from it. Holds at most `limit` entries, for ever.
 #[derive(Debug)]
 pub(crate) struct Table<V> {
-    slots: Box<[Slot<V>]>,
-    limit: usize,
-    used: AtomicUsize,
+    slots: Box<[Slot<(u64, V)>]>,
+    room: Room,
 }
 
 impl<V> Table<V> {
@@ -27,8 +60,7 @@ impl<V> Table<V> {
         let slots = (limit.max(1) * 2).next_power_of_two();
         Table {
             slots: std::iter::repeat_with(OnceLock::new).take(slots).collect(),
-            limit,
-            used: AtomicUsize::new(0),
+            room: Room::new(limit),
         }
     }
 
@@ -41,8 +73,9 @@ impl<V> Table<V> {
             let slot = &self.slots[at];
             let entry = match slot.get() {
                 Some(entry) => entry,
-                None => self.insert(slot, key, &make)?,
+                None => self.insert(slot, key, &make),
             };
+            let entry = entry.as_deref()?;
             if entry.0 == key {
                 return Some(&entry.1);
             }
@@ -50,27 +83,15 @@ impl<V> Table<V> {
         }
     }
 
+    /// Another thread may be faster, for this key or another; the caller looks.
     #[cold]
     fn insert<'a>(
         &self,
-        slot: &'a Slot<V>,
+        slot: &'a Slot<(u64, V)>,
         key: u64,
         make: &impl Fn() -> V,
-    ) -> Option<&'a (u64, V)> {
-        if self.used.fetch_add(1, Ordering::Relaxed) >= self.limit {
-            self.used.fetch_sub(1, Ordering::Relaxed);
-            return None;
-        }
-        // Another thread may win the slot, for this key or another; the caller looks.
-        let mut won = false;
-        let entry = slot.get_or_init(|| {
-            won = true;
-            Box::new((key, make()))
-        });
-        if !won {
-            self.used.fetch_sub(1, Ordering::Relaxed);
-        }
-        Some(entry)
+    ) -> &'a Option<Box<(u64, V)>> {
+        slot.get_or_init(|| self.room.fill(|| Box::new((key, make()))))
     }
 }
 
@@ -83,10 +104,9 @@ fn spread(key: u64) -> u64 {
 /// Gives each text a small number, and the number's text back. Holds at most `limit` texts, for ever.
 #[derive(Debug)]
 pub(crate) struct Interner {
-    hasher: RandomState,
-    slots: Box<[OnceLock<Box<str>>]>,
-    limit: usize,
-    used: AtomicUsize,
+    hasher: HashKeys,
+    slots: Box<[Slot<str>]>,
+    room: Room,
 }
 
 /// Stands for every text that found no room.
@@ -97,10 +117,9 @@ impl Interner {
     pub(crate) fn new(limit: usize) -> Self {
         let slots = (limit.clamp(1, 1 << 14) * 2).next_power_of_two();
         Interner {
-            hasher: RandomState::new(),
+            hasher: HashKeys::default(),
             slots: std::iter::repeat_with(OnceLock::new).take(slots).collect(),
-            limit,
-            used: AtomicUsize::new(0),
+            room: Room::new(limit),
         }
     }
 
@@ -120,11 +139,11 @@ impl Interner {
         loop {
             let slot = &self.slots[at];
             let entry = match slot.get() {
-                Some(entry) => &**entry,
-                None if add => self.insert(slot, text)?,
+                Some(entry) => entry,
+                None if add => self.insert(slot, text),
                 None => return None,
             };
-            if entry == text {
+            if entry.as_deref()? == text {
                 return Some(at as u16 + 1);
             }
             at = (at + 1) & mask;
@@ -132,32 +151,24 @@ impl Interner {
     }
 
     #[cold]
-    fn insert<'a>(&self, slot: &'a OnceLock<Box<str>>, text: &str) -> Option<&'a str> {
-        if self.used.fetch_add(1, Ordering::Relaxed) >= self.limit {
-            self.used.fetch_sub(1, Ordering::Relaxed);
-            return None;
-        }
-        let mut won = false;
-        let entry = slot.get_or_init(|| {
-            won = true;
-            text.into()
-        });
-        if !won {
-            self.used.fetch_sub(1, Ordering::Relaxed);
-        }
-        Some(entry)
+    fn insert<'a>(&self, slot: &'a Slot<str>, text: &str) -> &'a Option<Box<str>> {
+        slot.get_or_init(|| self.room.fill(|| text.into()))
     }
 
     /// The text of a number that this interner has given.
     pub(crate) fn text(&self, number: u16) -> &str {
         let at = usize::from(number).checked_sub(1);
-        at.and_then(|at| self.slots.get(at)?.get())
-            .map_or(OVERFLOW, |text| text)
+        at.and_then(|at| self.slots.get(at)?.get()?.as_deref())
+            .unwrap_or(OVERFLOW)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -183,6 +194,16 @@ mod tests {
     }
 
     #[test]
+    fn what_panics_while_it_is_made_takes_no_place() {
+        let table = Table::new(1);
+        for _ in 0..3 {
+            let make = || -> u8 { panic!("scripted") };
+            crate::call::quietly(|| table.get_or_insert(7, make).copied());
+        }
+        assert_eq!(table.get_or_insert(7, || 1), Some(&1));
+    }
+
+    #[test]
     fn threads_that_add_at_once_agree() {
         let interner = Interner::new(100);
         let texts: Vec<String> = (0..50).map(|n| n.to_string()).collect();
@@ -192,6 +213,27 @@ mod tests {
             (a.join().expect("a"), b.join().expect("b"))
         });
         assert_eq!(a, b);
-        assert_eq!(interner.used.load(Ordering::Relaxed), 50);
+        assert_eq!(interner.room.used.load(Ordering::Relaxed), 50);
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_a_map_that_takes_no_more_than_its_limit(
+            limit in 0..9_usize, keys in prop::collection::vec(0..12_u64, 0..60),
+        ) {
+            let (table, interner) = (Table::new(limit), Interner::new(limit));
+            let mut map = HashMap::new();
+            for (value, key) in keys.into_iter().enumerate() {
+                if map.len() < limit {
+                    map.entry(key).or_insert(value);
+                }
+                prop_assert_eq!(table.get_or_insert(key, || value), map.get(&key));
+                let text = key.to_string();
+                let number = interner.number(&text);
+                prop_assert_eq!(number > 0, map.contains_key(&key));
+                prop_assert_eq!(interner.known(&text).unwrap_or(0), number);
+                prop_assert_eq!(interner.text(number), if number > 0 { &text } else { OVERFLOW });
+            }
+        }
     }
 }

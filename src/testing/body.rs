@@ -2,11 +2,13 @@ use std::{
     collections::VecDeque,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
+use tokio::time::{Sleep, sleep};
 
 use super::tally::{Alive, unwind, unwind_in_drop};
 use crate::call::BoxError;
@@ -31,6 +33,7 @@ use crate::call::BoxError;
 #[derive(Debug, Default)]
 pub struct ScriptedBody {
     steps: VecDeque<Step>,
+    sleep: Option<Pin<Box<Sleep>>>,
     size: Size,
     panic_in_drop: Option<&'static str>,
     alive: Option<Alive>,
@@ -40,6 +43,7 @@ pub struct ScriptedBody {
 enum Step {
     Frame(Frame<Bytes>),
     Pending(usize),
+    Time(Duration),
     Error(BoxError),
     Panic(&'static str),
     Hang,
@@ -100,7 +104,13 @@ impl ScriptedBody {
         self.then(Step::Pending(polls))
     }
 
-    /// Fails.
+    /// Waits for so long, on tokio's clock.
+    #[must_use]
+    pub fn after(self, delay: Duration) -> Self {
+        self.then(Step::Time(delay))
+    }
+
+    /// Fails, as where a connection is cut.
     #[must_use]
     pub fn error(self, error: impl Into<BoxError>) -> Self {
         self.then(Step::Error(error.into()))
@@ -131,7 +141,7 @@ impl ScriptedBody {
         self
     }
 
-    /// Says that this many bytes are to come, whatever comes.
+    /// Says that this many bytes are to come, whatever comes: a body that ends before that was cut short.
     #[must_use]
     pub fn promise(mut self, bytes: u64) -> Self {
         self.size = Size::Promised(bytes);
@@ -184,6 +194,15 @@ impl Body for ScriptedBody {
                     cx.waker().wake_by_ref();
                 }
                 Poll::Pending
+            }
+            Step::Time(delay) => {
+                let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep(delay)));
+                if sleep.as_mut().poll(cx).is_pending() {
+                    self.steps.push_front(Step::Time(delay));
+                    return Poll::Pending;
+                }
+                self.sleep = None;
+                self.poll_frame(cx)
             }
             Step::Error(error) => Poll::Ready(Some(Err(error))),
             Step::Panic(message) => unwind(message),

@@ -25,6 +25,18 @@
 //! | `hang` | is pending for ever, and wakes nobody |
 //! | `panic` | unwinds without a word from the panic hook, so that the output of tests stays readable |
 //!
+//! | what may happen | is |
+//! |---|---|
+//! | a status and headers | `Reply::status(503).header("retry-after", "1")` |
+//! | a gRPC status, in trailers or in the head | `Reply::grpc(14)`, `Reply::ok().header("grpc-status", "14")`: the request must have gRPC's content type |
+//! | trailers of any kind | `Reply::ok().data("hello").trailers([("checksum", "7")])` |
+//! | a delay of the head, or in the body | `Reply::ok().after(delay)`, `ScriptedBody::from("one").after(delay).data("two")` |
+//! | no answer, or a body without an end | `Reply::hang()`, `ScriptedBody::from("half").without_size().hang()` |
+//! | an error instead of an answer | `Reply::error("connection refused")` |
+//! | a body that is cut, or ends short of its size | `ScriptedBody::from("half").error("reset")`, `ScriptedBody::from("half").promise(8)` |
+//! | a panic | `Reply::panic_in_call`, `panic_in_poll`, `panic_in_drop`, [`ScriptedBody::panic`], `panic_in_drop` |
+//! | a service that is not ready | [`Script::unready`], [`never_ready`](Script::never_ready), [`broken`](Script::broken) |
+//!
 //! # Clones
 //!
 //! Clones of a script go on in the same script, clones of a spy write into the same book. A clone of a strict
@@ -67,6 +79,40 @@
 //! let at_most = AtMost { most: 2, inside: Arc::default() };
 //! contract::guard(|| at_most.clone());
 //! assert_eq!(at_most.inside.load(Relaxed), 0);
+//! ```
+//!
+//! # Everything that may happen
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+//! use std::time::Duration;
+//! use http_body_util::BodyExt;
+//! use tower::{Layer, ServiceExt};
+//! use tower_keep::{GuardLayer, Outcome, testing::{Reply, Script, ScriptedBody, Spy}};
+//!
+//! let second = Duration::from_secs(1);
+//! let half = || ScriptedBody::from("half").without_size();
+//! let replies = [
+//!     (Reply::status(503).header("retry-after", "1"), Outcome::Overload),
+//!     (Reply::ok().data("hello").trailers([("checksum", "7")]), Outcome::Success),
+//!     (Reply::ok().after(second).body(half().after(second).data("whole")), Outcome::Success),
+//!     (Reply::error("connection refused"), Outcome::Failure),
+//!     (Reply::ok().body(half().error("connection reset")), Outcome::Failure),
+//!     (Reply::hang(), Outcome::Cancelled),
+//!     (Reply::ok().body(half().hang()), Outcome::Cancelled),
+//!     (Reply::panic_in_poll("a bug"), Outcome::Panicked),
+//! ];
+//! for (reply, outcome) in replies {
+//!     let (spy, script): (_, Script) = (Spy::new(), Script::new([reply]));
+//!     let service = GuardLayer::server(spy.clone()).layer(script);
+//!     let call = async {
+//!         let response = service.oneshot(http::Request::new(ScriptedBody::new())).await?;
+//!         response.into_body().collect().await
+//!     };
+//!     let _ = tokio::time::timeout(10 * second, call).await;
+//!     assert_eq!(spy.only().outcome, outcome);
+//! }
+//! # }
 //! ```
 //!
 //! # Example by hand

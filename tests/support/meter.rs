@@ -1,6 +1,9 @@
 //! A recorder that can be read.
 
-use metrics::LocalRecorderGuard;
+use metrics::{
+    Counter, Gauge, Histogram, Key, KeyName, LocalRecorderGuard, Metadata, Recorder, SharedString,
+    Unit,
+};
 use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
@@ -98,4 +101,24 @@ impl Meter {
 fn split(labels: &str) -> Vec<String> {
     let labels = labels.split(',').filter(|label| !label.is_empty());
     labels.map(str::to_owned).collect()
+}
+
+/// A recorder that is replaced by the next one as soon as it is asked for a gauge.
+pub struct Replaced(pub &'static PrometheusRecorder);
+
+impl Recorder for Replaced {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::noop()
+    }
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        // For the rest of this thread's life, as a global one would be.
+        std::mem::forget(metrics::set_default_local_recorder(self.0));
+        Gauge::noop()
+    }
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
 }

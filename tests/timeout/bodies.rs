@@ -2,11 +2,9 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use bytes::Bytes;
-use futures_util::stream;
 use http::{Request, Response};
-use http_body::{Body, Frame};
-use http_body_util::{BodyExt, StreamBody};
+use http_body::Body;
+use http_body_util::BodyExt;
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_keep::{
@@ -22,12 +20,12 @@ use super::{MILLI, SECOND};
 type Frames = Vec<Duration>;
 
 /// A frame after each of these waits, then the end.
-fn paced(waits: Frames) -> impl Body<Data = Bytes, Error = Infallible> {
-    let frames = stream::unfold(waits.into_iter(), |mut waits| async {
-        sleep(waits.next()?).await;
-        Some((Ok(Frame::data(Bytes::from_static(b"data"))), waits))
+fn paced(waits: &[Duration]) -> ScriptedBody {
+    let frames = waits.iter();
+    let body = frames.fold(ScriptedBody::new(), |body, wait| {
+        body.after(*wait).data("data")
     });
-    StreamBody::new(frames)
+    body.without_size().late_end()
 }
 
 /// How many frames come, what ends them, and after how long.
@@ -38,8 +36,8 @@ async fn read(
     reader: Duration,
 ) -> (usize, Option<TimeBound>, Duration) {
     let service = service_fn(move |_| {
-        let body = paced(waits.clone());
-        async { Ok::<_, Infallible>(Response::new(Box::pin(body))) }
+        let body = paced(&waits);
+        async { Ok::<_, Infallible>(Response::new(body)) }
     });
     let service = layer.layer(service);
     let begun = Instant::now();
@@ -137,9 +135,8 @@ async fn a_deadline_covers_the_body_too() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_cut_is_a_call_that_timed_out() {
     let spy = Spy::new();
-    let service = service_fn(|_| async {
-        Ok::<_, Infallible>(Response::new(Box::pin(paced(vec![SECOND, 60 * SECOND]))))
-    });
+    let service =
+        service_fn(|_| async { Ok::<_, Infallible>(Response::new(paced(&[SECOND, 60 * SECOND]))) });
     let service = TimeoutLayer::server(SECOND)
         .body_idle(2 * SECOND)
         .layer(service);

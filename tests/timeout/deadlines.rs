@@ -8,7 +8,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_keep::{
     BoxError, Context, GuardLayer, RejectionKind,
     context::{Correlate, deadline},
-    testing::{Reply, Script, ScriptedBody, Spy, contract},
+    testing::{Reply, Script, ScriptedBody, Spy},
     timeout::{Deadline, TimeoutLayer},
 };
 
@@ -259,11 +259,4 @@ async fn of_two_deadlines_the_earlier_counts() {
     let guards = (Correlate::default(), outer, at_most(60 * SECOND));
     let service = GuardLayer::server(guards).layer(handler);
     service.oneshot(grpc("30S")).await.expect("an answer");
-}
-
-#[test]
-fn deadlines_sign_the_contract() {
-    contract::guard(Deadline::default);
-    contract::guard(|| at_most(Duration::from_secs(3_600)));
-    contract::guard(|| (Correlate::default(), at_most(Duration::from_secs(3_600))));
 }

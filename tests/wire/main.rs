@@ -7,7 +7,7 @@ use std::{fs, path::Path};
 use proptest::{collection::vec, prelude::*, sample::select};
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
     fn every_law_holds_for_anything(bytes: Vec<u8>) {

@@ -59,9 +59,11 @@ struct Told<'a> {
     output: Option<&'a str>,
 }
 
-fn names() -> &'static Interner {
-    static NAMES: OnceLock<Interner> = OnceLock::new();
-    NAMES.get_or_init(|| Interner::new(MAX_NAMES))
+/// What all operations of the process share.
+#[derive(Debug)]
+struct Common {
+    names: Interner,
+    meters: Late<Meters>,
 }
 
 #[derive(Debug)]
@@ -70,13 +72,21 @@ struct Meters {
     in_flight: Table<Gauge>,
 }
 
-fn with_meters<R>(then: impl FnOnce(&Meters) -> R) -> R {
-    static METERS: Late<Meters> = Late::new();
-    let make = || Meters {
-        durations: Table::new(MAX_NAMES * Outcome::ALL.len()),
-        in_flight: Table::new(MAX_NAMES),
-    };
-    METERS.with(make, then)
+fn common() -> &'static Common {
+    static COMMON: OnceLock<Common> = OnceLock::new();
+    COMMON.get_or_init(|| Common {
+        names: Interner::new(MAX_NAMES),
+        meters: Late::new(),
+    })
+}
+
+impl Meters {
+    fn new() -> Self {
+        Meters {
+            durations: Table::new(MAX_NAMES * Outcome::ALL.len()),
+            in_flight: Table::new(MAX_NAMES),
+        }
+    }
 }
 
 /// What a run of an operation holds.
@@ -90,7 +100,7 @@ pub struct OperationPermit {
 
 impl Operation {
     fn numbers(&self) -> (u64, u64) {
-        let names = names();
+        let names = &common().names;
         let number = |name: &Name| u64::from(names.number(name.as_str()));
         (number(&self.name), number(&self.kind))
     }
@@ -108,9 +118,10 @@ impl Operation {
         }
     }
 
-    fn gauge(&self, (name, kind): (u64, u64), add: f64) {
-        with_meters(|meters| {
-            let names = names();
+    /// In the gauge of that recorder.
+    fn gauge(&self, recorder: usize, (name, kind): (u64, u64), add: f64) {
+        let Common { names, meters } = common();
+        meters.with_that_of(recorder, Meters::new, |meters| {
             let gauge = meters.in_flight.get_or_insert(name << 16 | kind, || {
                 metrics::gauge!(
                     "operations_in_flight",
@@ -125,8 +136,8 @@ impl Operation {
     }
 
     fn measure(&self, (name, kind): (u64, u64), outcome: Outcome, elapsed: Duration) {
-        with_meters(|meters| {
-            let names = names();
+        let Common { names, meters } = common();
+        meters.with(Meters::new, |meters| {
             let key = (name << 16 | kind) << 3 | outcome.index() as u64;
             let histogram = meters.durations.get_or_insert(key, || {
                 metrics::histogram!(
@@ -178,8 +189,8 @@ impl Guard for Operation {
 
     fn settle(&self, permit: OperationPermit, end: &End<'_>) {
         let (outcome, elapsed) = (end.outcome(), end.elapsed().unwrap_or_default());
-        if permit.counted_by == quietly(recorder) {
-            quietly(|| self.gauge(permit.numbers, -1.0));
+        if let Some(recorder) = permit.counted_by {
+            quietly(|| self.gauge(recorder, permit.numbers, -1.0));
         }
         quietly(|| self.measure(permit.numbers, outcome, elapsed));
         let slow = Thresholds {
@@ -222,8 +233,9 @@ impl<Req> Admit<Req> for Operation {
         now.now();
         let numbers = self.numbers();
         let counted_by = quietly(|| {
-            self.gauge(numbers, 1.0);
-            recorder()
+            let recorder = recorder();
+            self.gauge(recorder, numbers, 1.0);
+            recorder
         });
         Ok(OperationPermit {
             counted_by,

@@ -31,7 +31,7 @@ fn threads_that_add_the_same_keys_at_once_get_the_same_entries() {
         let [[a7, a9], [b9, b7]] = ask(&table, [[7, 9], [9, 7]]);
         assert!(a7.is_some() && a9.is_some());
         assert_eq!((a7, a9), (b7, b9));
-        assert_eq!(table.used.load(Ordering::Relaxed), 2);
+        assert_eq!(table.room.used.load(Ordering::Relaxed), 2);
     });
 }
 
@@ -40,13 +40,48 @@ fn however_many_add_at_once_it_never_holds_more_than_its_limit_and_gives_up_no_p
     model(|| {
         let table = Arc::new(Table::new(2));
         ask(&table, [[1, 2], [3, 2]]);
-        let full = |slot: &&Slot<usize>| slot.get().is_some();
-        assert!(table.slots.iter().filter(full).count() <= 2);
-        // Whoever was refused because two were at it for one place finds what is left.
-        for key in 4..6 {
-            table.get_or_insert(key, || 0);
-        }
+        let full = |slot: &&Slot<(u64, usize)>| slot.get().is_some_and(Option::is_some);
         assert_eq!(table.slots.iter().filter(full).count(), 2);
-        assert_eq!(table.used.load(Ordering::Relaxed), 2);
+        assert_eq!(table.room.used.load(Ordering::Relaxed), 2);
+    });
+}
+
+#[test]
+fn threads_that_add_the_same_key_into_the_last_place_both_find_room() {
+    model(|| {
+        let table = Arc::new(Table::new(1));
+        let [[a, again], [b, _]] = ask(&table, [[7, 7], [7, 7]]);
+        assert!(a.is_some() && a == again);
+        assert_eq!(a, b);
+    });
+}
+
+#[test]
+fn what_is_refused_once_is_refused_for_ever_and_what_is_let_in_stays() {
+    model(|| {
+        let table = Arc::new(Table::new(1));
+        let told = ask(&table, [[1, 2], [2, 1]]);
+        let now = [1, 2].map(|key| table.get_or_insert(key, || 9).copied());
+        assert_eq!(told, [now, [now[1], now[0]]]);
+        assert_eq!(now.iter().flatten().count(), 1);
+    });
+}
+
+#[test]
+fn threads_that_add_the_same_text_at_once_get_the_same_number() {
+    model(|| {
+        let interner = Arc::new(Interner::new(1));
+        let number = |text: &'static str| {
+            let interner = interner.clone();
+            move || interner.number(text)
+        };
+        let threads = [thread::spawn(number("a")), thread::spawn(number("a"))];
+        let b = number("b")();
+        let [a, again] = threads.map(|thread| thread.join().expect("no panic"));
+        assert_eq!(a, again);
+        assert!((a == 0) != (b == 0), "one of the two has the place");
+        assert_eq!(interner.text(a.max(b)), if a == 0 { "b" } else { "a" });
+        assert_eq!(interner.text(0), OVERFLOW);
+        assert_eq!(interner.known("a").unwrap_or(0), a);
     });
 }

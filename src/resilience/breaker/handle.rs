@@ -111,7 +111,10 @@ impl CircuitBreaker {
 
     /// Every transition from now on, in order. One who lags behind by more than 64 is told how many are lost.
     pub fn subscribe(&self) -> broadcast::Receiver<Transition> {
-        self.shared.teller.subscribe()
+        let events = self.shared.teller.subscribe();
+        // What was told before that, and so not here, is seen by whoever looks at the state after it.
+        drop(self.shared.lock());
+        events
     }
 
     /// Lets one call pass, to be settled by hand; dropping the permit cancels.

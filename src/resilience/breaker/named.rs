@@ -1,7 +1,10 @@
+#[cfg(all(test, tower_keep_loom))]
+mod models;
+
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{self, Arc, PoisonError},
 };
 
 use super::{CircuitBreaker, CircuitBreakerBuilder};
@@ -9,6 +12,10 @@ use crate::{
     call::{InvalidSetting, Name, quietly},
     observe::table::OVERFLOW,
     registry::Snapshot,
+    sync::{
+        Mutex, MutexGuard, OnceLock,
+        thread::{self, ThreadId},
+    },
 };
 
 /// As many series as a metrics backend bears for one metric.
@@ -72,6 +79,8 @@ struct Shared {
     max_names: usize,
     named: Mutex<HashMap<Arc<str>, CircuitBreaker>>,
     overflow: OnceLock<CircuitBreaker>,
+    /// Who is making the one for all others.
+    making: Mutex<Option<ThreadId>>,
 }
 
 /// How new breakers are made, and how many; made by [`Breakers::builder`].
@@ -133,12 +142,13 @@ impl BreakersBuilder {
                 max_names: self.max_names,
                 named: Mutex::default(),
                 overflow: OnceLock::new(),
+                making: Mutex::new(None),
             }),
         })
     }
 }
 
-static GLOBAL: OnceLock<Breakers> = OnceLock::new();
+static GLOBAL: sync::OnceLock<Breakers> = sync::OnceLock::new();
 
 impl Breakers {
     /// A set to be set up.
@@ -251,8 +261,25 @@ impl Breakers {
     }
 
     fn overflow(&self) -> CircuitBreaker {
-        let overflow = &self.shared.overflow;
-        overflow.get_or_init(|| self.make(OVERFLOW)).clone()
+        if let Some(overflow) = self.shared.overflow.get() {
+            return overflow.clone();
+        }
+        let making = || {
+            let making = self.shared.making.lock();
+            making.unwrap_or_else(PoisonError::into_inner)
+        };
+        let me = thread::current().id();
+        // The factory may ask for a name that finds no room, and so for the very one that it is making.
+        if *making() == Some(me) {
+            return default_breaker(Name::from(OVERFLOW));
+        }
+        let make = || {
+            *making() = Some(me);
+            let made = self.make(OVERFLOW);
+            *making() = None;
+            made
+        };
+        self.shared.overflow.get_or_init(make).clone()
     }
 
     fn make(&self, name: &str) -> CircuitBreaker {

@@ -48,11 +48,9 @@ impl Counts {
         self.name.as_str()
     }
 
-    /// An attempt has failed, and another will follow.
-    pub(super) fn retry(&self, delay: Duration, attempt: u32) {
-        add(&self.retries);
+    /// An attempt has failed, and another will follow, unless the call is dropped before that.
+    pub(super) fn waits(&self, delay: Duration, attempt: u32) {
         quietly(|| {
-            self.metered(|meters| meters.retries.increment(1));
             tracing::debug!(
                 target: "tower_keep::retry",
                 retry = self.name(),
@@ -63,11 +61,15 @@ impl Counts {
         });
     }
 
-    /// Nothing has come of a request, and it will be sent again.
-    pub(super) fn free(&self, delay: Duration, attempt: u32) {
-        add(&self.free);
+    /// An attempt beyond the first begins.
+    pub(super) fn retry(&self) {
+        add(&self.retries);
+        quietly(|| self.metered(|meters| meters.retries.increment(1)));
+    }
+
+    /// Nothing has come of a request, and it will be sent again, unless the call is dropped before that.
+    pub(super) fn waits_free(&self, delay: Duration, attempt: u32) {
         quietly(|| {
-            self.metered(|meters| meters.free.increment(1));
             tracing::debug!(
                 target: "tower_keep::retry",
                 retry = self.name(),
@@ -76,6 +78,12 @@ impl Counts {
                 "request was not sent, sending it again"
             );
         });
+    }
+
+    /// An attempt is made again, for free.
+    pub(super) fn free(&self) {
+        add(&self.free);
+        quietly(|| self.metered(|meters| meters.free.increment(1)));
     }
 
     /// A call has succeeded, though not at once.

@@ -110,9 +110,14 @@ impl Course {
 
     /// The attempt after the pause begins.
     pub(super) fn resume(&mut self, pause: Pause, own: Option<&Context>) -> Start {
-        if let Then::Another(reservation) = pause.then {
-            self.spent = reservation.map(Reservation::spend);
-            self.plan.begin();
+        let counts = &self.retry.shared.counts;
+        match pause.then {
+            Then::Another(reservation) => {
+                counts.retry();
+                self.spent = reservation.map(Reservation::spend);
+                self.plan.begin();
+            }
+            Then::Same => counts.free(),
         }
         self.start(own)
     }
@@ -191,7 +196,7 @@ impl Course {
         match self.next(outcome, advice) {
             Ok(pause) => {
                 let shared = &self.retry.shared;
-                shared.counts.retry(pause.delay, self.plan.made());
+                shared.counts.waits(pause.delay, self.plan.made());
                 Some(pause)
             }
             Err(refusal) => {
@@ -209,7 +214,7 @@ impl Course {
         let shared = &self.retry.shared;
         let (policy, chance) = (&shared.policy, &shared.chance);
         let delay = self.plan.next_free(how, Instant::now, policy, chance)?;
-        shared.counts.free(delay, self.plan.made());
+        shared.counts.waits_free(delay, self.plan.made());
         let then = Then::Same;
         Some(Pause { delay, then })
     }

@@ -1,12 +1,7 @@
-use std::{
-    fmt,
-    future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+#[cfg(all(test, tower_keep_loom))]
+mod models;
+
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use metrics::{Counter, Unit};
 
@@ -15,6 +10,7 @@ use crate::{
     call::{Elapsed, Name, Rejection, RejectionKind, TimeBound, quietly},
     observe::late::Late,
     registry::{self, Inspect, Stats},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 /// How long something may take: one setting with a name, which can be changed while it is in use.
@@ -102,9 +98,9 @@ impl TimeLimit {
     /// Makes it so long for calls that begin from now on, within the bounds of its
     /// [table](super::TimeLimits); says how long it has become.
     pub fn set(&self, time: Duration) -> Duration {
-        let time = time.clamp(self.shared.least, self.shared.most);
-        self.shared.nanos.store(nanos(time), Ordering::Relaxed);
-        self.get()
+        let nanos = nanos(time.clamp(self.shared.least, self.shared.most));
+        self.shared.nanos.store(nanos, Ordering::Relaxed);
+        Duration::from_nanos(nanos)
     }
 
     /// How often time has run out.

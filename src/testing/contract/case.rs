@@ -1,5 +1,7 @@
 //! What a service may do to a layer.
 
+use std::time::Duration;
+
 use crate::{
     call::Outcome,
     testing::{Reply, ScriptedBody},
@@ -7,6 +9,9 @@ use crate::{
 
 /// The only panic that may come out of a run.
 pub(super) const SCRIPTED: &str = "a scripted panic";
+
+/// As long as good services take, which every layer waits for.
+const WHILE: Duration = Duration::from_millis(300);
 
 /// One thing that a service may do, and what it comes to.
 pub(super) struct Case {
@@ -32,7 +37,7 @@ const CASE: Case = Case {
 };
 
 /// Good answers, which every layer passes on.
-pub(super) const GOOD: [Case; 5] = [
+pub(super) const GOOD: [Case; 6] = [
     Case {
         name: "an answer at once",
         reply: |_| Reply::ok().data("hello"),
@@ -43,6 +48,14 @@ pub(super) const GOOD: [Case; 5] = [
         reply: |_| {
             let body = ScriptedBody::new().data("one").pending(1).data("two");
             Reply::ok().pending(2).body(body.late_end())
+        },
+        ..CASE
+    },
+    Case {
+        name: "an answer that takes its time",
+        reply: |_| {
+            let body = ScriptedBody::from("one").after(WHILE).data("two");
+            Reply::ok().after(WHILE).body(body)
         },
         ..CASE
     },

@@ -3,7 +3,7 @@ use std::{
     fmt,
     hash::Hash,
     marker::PhantomData,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
 };
 
 use tokio::sync::broadcast;
@@ -17,6 +17,7 @@ use crate::{
     call::{InvalidSetting, Name},
     errors::written,
     registry::{self, Inspect, Stats},
+    sync::{Mutex, MutexGuard},
 };
 
 /// Thousands of hosts or tenants are no fault of a breaker's; each key costs about 1 KiB.

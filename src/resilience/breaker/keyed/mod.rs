@@ -2,6 +2,8 @@
 
 mod guard;
 mod handle;
+#[cfg(all(test, tower_keep_loom))]
+mod models;
 mod pick;
 mod seat;
 mod shelf;

@@ -1,9 +1,6 @@
 //! The breakers of many keys, counted by their states: no key is a label of metrics.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
-};
+use std::sync::{Arc, PoisonError};
 
 use metrics::{Counter, Gauge, Unit};
 use tokio::sync::broadcast;
@@ -16,6 +13,10 @@ use super::super::{
 use crate::{
     call::{Name, quietly},
     observe::late::Late,
+    sync::{
+        Mutex, MutexGuard, OnceLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
 };
 
 /// How many keys are in each state, by [`State::ALL`].
@@ -56,7 +57,10 @@ impl Board {
     }
 
     pub(super) fn subscribe(&self) -> broadcast::Receiver<Transition> {
-        self.subscribers.get_or_init(new_channel).subscribe()
+        let events = self.subscribers.get_or_init(new_channel).subscribe();
+        // What was told before that, and so not here, is seen by whoever looks at the states after it.
+        drop(self.lock());
+        events
     }
 
     fn lock(&self) -> MutexGuard<'_, Census> {
@@ -65,24 +69,19 @@ impl Board {
 
     /// Shows the counts to a recorder that has not seen them.
     pub(super) fn show(&self) {
-        let make = || {
-            let gauges = state_gauges(&self.name);
-            set(&gauges, &self.census());
-            gauges
-        };
-        quietly(|| self.states.with(make, |_| ()));
+        if !self.states.is_made() {
+            self.count(|_| ());
+        }
     }
 
     /// Changes the counts, and shows them in the order of the changes.
     fn count(&self, change: impl FnOnce(&mut Census)) {
-        // First, or the gauges might be made under the lock, by another thread that waits for it.
-        self.show();
+        let make = || state_gauges(&self.name);
+        // First, and without the lock: whoever makes the gauges must not wait for one who waits for them.
+        quietly(|| self.states.with(make, |_| ()));
         let mut census = self.lock();
         change(&mut census);
-        quietly(|| {
-            let make = || state_gauges(&self.name);
-            self.states.with(make, |gauges| set(gauges, &census));
-        });
+        quietly(|| self.states.with(make, |gauges| set(gauges, &census)));
     }
 
     pub(super) fn count_evicted(&self, breakers: usize) {

@@ -3,10 +3,11 @@
 use std::{borrow::Borrow, collections::HashMap, hash::Hash, sync::Arc};
 
 use super::super::{CircuitBreaker, state::State};
+use crate::sync::HashKeys;
 
 #[derive(Debug)]
 pub(super) struct Shelf<K> {
-    kept: HashMap<K, Kept>,
+    kept: HashMap<K, Kept, HashKeys>,
     most: usize,
     /// Counts the uses, so that no two are at the same time.
     uses: u64,
@@ -43,7 +44,7 @@ impl Kept {
 impl<K: Hash + Eq> Shelf<K> {
     pub(super) fn new(most: usize) -> Self {
         Shelf {
-            kept: HashMap::new(),
+            kept: HashMap::default(),
             most,
             uses: 0,
         }

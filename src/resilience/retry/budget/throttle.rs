@@ -1,3 +1,6 @@
+#[cfg(all(test, tower_keep_loom))]
+mod models;
+
 use super::{Budget, Core, failed};
 use crate::{
     call::{InvalidSetting, Outcome},

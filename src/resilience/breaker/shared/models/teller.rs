@@ -1,5 +1,5 @@
-//! What stands in for the teller in models: metrics and subscribers have locks that no checker knows. It keeps
-//! what it was told.
+//! What stands in for the teller in models: most of them need no metrics, whose locks no checker knows. It keeps what
+//! it was told.
 
 use std::sync::Mutex;
 
@@ -9,11 +9,16 @@ use tokio::sync::broadcast;
 use crate::{
     breaker::{State, Transition},
     call::Name,
-    resilience::breaker::{keyed::Seat, outlets::new_channel},
+    resilience::breaker::{
+        keyed::Seat,
+        outlets::{new_channel, send},
+    },
+    sync::OnceLock,
 };
 
 pub(in crate::resilience::breaker) struct Teller {
     seat: Option<Seat>,
+    subscribers: OnceLock<broadcast::Sender<Transition>>,
     /// Never held while another thread can run, so it need not be the checker's.
     pub(in crate::resilience::breaker) told: Mutex<Vec<Transition>>,
     /// Telling takes its time: others may come in between.
@@ -24,6 +29,7 @@ impl Teller {
     pub(in crate::resilience::breaker) fn new() -> Self {
         Teller {
             seat: None,
+            subscribers: OnceLock::new(),
             told: Mutex::default(),
             pause: AtomicUsize::new(0),
         }
@@ -41,12 +47,21 @@ impl Teller {
     }
 
     pub(in crate::resilience::breaker) fn subscribe(&self) -> broadcast::Receiver<Transition> {
-        new_channel().subscribe()
+        self.subscribers.get_or_init(new_channel).subscribe()
     }
 
     pub(in crate::resilience::breaker) fn tell(&self, event: &Transition) {
         self.pause.fetch_add(1, Ordering::Relaxed);
         self.told.lock().expect("whole").push(event.clone());
+        if let Some(seat) = &self.seat {
+            seat.turned(event.to);
+        }
+        if let Some(subscribers) = self.subscribers.get() {
+            send(subscribers, event);
+        }
+        if let Some(seat) = &self.seat {
+            seat.tell(event);
+        }
     }
 
     pub(in crate::resilience::breaker) fn show(&self, _: &Name, _: impl Fn() -> State) {}

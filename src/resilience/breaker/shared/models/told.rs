@@ -102,3 +102,20 @@ fn whoever_waits_while_an_open_shadow_begins_to_refuse_sees_that_or_is_woken() {
         |world| world.shared.set_shadow(false),
     );
 }
+
+#[test]
+fn whoever_subscribes_and_then_looks_misses_no_transition() {
+    model(|| {
+        let world = World::new(settings().consecutive_failures(1));
+        let breaker = CircuitBreaker {
+            shared: world.shared.clone(),
+        };
+        let opens = world.spawn(|world| {
+            world.call(Outcome::Failure, 0);
+        });
+        let mut events = breaker.subscribe();
+        let seen = breaker.would_refuse();
+        join([opens]);
+        assert!(seen || events.try_recv().is_ok(), "missed");
+    });
+}

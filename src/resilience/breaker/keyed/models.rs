@@ -1,0 +1,181 @@
+//! Every order of a few threads, with up to three preemptions, played by loom: `.ci/models`.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use loom::thread::{self, JoinHandle};
+use metrics::{
+    Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+    with_local_recorder,
+};
+
+use super::{super::state::State, *};
+use crate::{CircuitBreaker, Outcome};
+
+/// Keeps the gauges. Its own locks are never held while another thread can run, so they need not be the checker's.
+#[derive(Default)]
+struct Gauges {
+    by_state: Mutex<HashMap<String, Arc<AtomicU64>>>,
+    broken: AtomicBool,
+}
+
+impl Recorder for Gauges {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::noop()
+    }
+
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        if self.broken.swap(false, Ordering::Relaxed) {
+            std::panic::resume_unwind(Box::new("scripted"));
+        }
+        let state = key.labels().find(|label| label.key() == "state");
+        let state = state.expect("a state").value().to_owned();
+        let mut by_state = self.by_state.lock().expect("whole");
+        Gauge::from_arc(by_state.entry(state).or_default().clone())
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+impl Gauges {
+    fn shown(&self, state: State) -> u64 {
+        let by_state = self.by_state.lock().expect("whole");
+        let gauge = by_state.get(state.as_str()).expect("shown");
+        f64::from_bits(gauge.load(Ordering::Relaxed)) as u64
+    }
+}
+
+/// All threads of a model are one to the system, so a local recorder is everybody's.
+fn model(world: impl Fn(&Gauges) + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound.get_or_insert(3);
+    builder.check(move || {
+        let gauges = Gauges::default();
+        with_local_recorder(&gauges, || world(&gauges));
+    });
+}
+
+fn keyed(max_keys: usize) -> KeyedBreaker<String> {
+    let template = CircuitBreaker::builder("model").consecutive_failures(1);
+    let builder = KeyedBreaker::builder(template).max_keys(max_keys);
+    builder.build().expect("sound")
+}
+
+fn fail(breaker: &CircuitBreaker) {
+    if let Ok(permit) = breaker.try_acquire() {
+        permit.settle(Outcome::Failure);
+    }
+}
+
+fn spawn<T: 'static>(
+    keyed: &KeyedBreaker<String>,
+    work: impl FnOnce(KeyedBreaker<String>) -> T + 'static,
+) -> JoinHandle<T> {
+    let keyed = keyed.clone();
+    thread::spawn(move || work(keyed))
+}
+
+/// Each key that is kept is counted once, in its state, and shown so.
+fn check(keyed: &KeyedBreaker<String>, gauges: &Gauges) {
+    let states = keyed.states();
+    assert_eq!(states.len(), keyed.len());
+    for state in State::ALL {
+        let keys = states.iter().filter(|kept| kept.1 == state).count() as u64;
+        assert_eq!(keyed.keys_in(state), keys, "{state:?}");
+        assert_eq!(gauges.shown(state), keys, "{state:?}");
+    }
+}
+
+#[test]
+fn threads_that_want_one_key_at_once_get_one_breaker() {
+    model(|gauges| {
+        let keyed = keyed(2);
+        let other = spawn(&keyed, |keyed| keyed.get("a"));
+        let mine = keyed.get("a");
+        let other = other.join().expect("no panic");
+        assert!(Arc::ptr_eq(&mine.shared, &other.shared));
+        assert_eq!(keyed.keys_in(State::Closed), 1);
+        check(&keyed, gauges);
+    });
+}
+
+#[test]
+fn a_key_that_fails_while_another_thread_makes_it_is_counted_in_its_state() {
+    model(|gauges| {
+        let keyed = keyed(2);
+        let fails = spawn(&keyed, |keyed| fail(&keyed.get("a")));
+        let breaker = keyed.get("a");
+        fails.join().expect("no panic");
+        assert_eq!(breaker.state(), State::Open);
+        assert_eq!(keyed.keys_in(State::Open), 1);
+        check(&keyed, gauges);
+    });
+}
+
+#[test]
+fn keys_that_drive_each_other_out_are_counted_no_more() {
+    model(|gauges| {
+        let keyed = keyed(1);
+        let other = spawn(&keyed, |keyed| fail(&keyed.get("a")));
+        keyed.get("b");
+        other.join().expect("no panic");
+        assert_eq!(keyed.len(), 1);
+        check(&keyed, gauges);
+    });
+}
+
+#[test]
+fn a_key_that_fails_while_it_is_taken_out_is_counted_no_more() {
+    model(|gauges| {
+        let keyed = keyed(2);
+        let breaker = keyed.get("a");
+        let removes = spawn(&keyed, |keyed| keyed.remove("a").is_some());
+        fail(&breaker);
+        breaker.reset();
+        assert!(removes.join().expect("no panic"));
+        assert_eq!(State::ALL.map(|state| keyed.keys_in(state)), [0; 5]);
+        check(&keyed, gauges);
+    });
+}
+
+#[test]
+fn a_recorder_that_fails_once_holds_nobody_up() {
+    model(|gauges| {
+        gauges.broken.store(true, Ordering::Relaxed);
+        let keyed = keyed(2);
+        gauges.broken.store(true, Ordering::Relaxed);
+        let other = spawn(&keyed, |keyed| {
+            keyed.get("a");
+        });
+        keyed.get("b");
+        other.join().expect("no panic");
+        check(&keyed, gauges);
+    });
+}
+
+#[test]
+fn whoever_subscribes_and_then_looks_misses_no_transition() {
+    model(|_| {
+        let keyed = keyed(1);
+        keyed.get("a");
+        let opens = spawn(&keyed, |keyed| fail(&keyed.get("a")));
+        let mut events = keyed.subscribe();
+        let seen = keyed.states();
+        opens.join().expect("no panic");
+        assert!(
+            seen[0].1 == State::Open || events.try_recv().is_ok(),
+            "missed"
+        );
+    });
+}
