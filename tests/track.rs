@@ -30,7 +30,7 @@ use support::{
     guards::{Fuse, witness},
     header, http1, local,
     logs::{Event, logs},
-    meter::meter,
+    meter::{Replaced, meter},
     serve, text, within,
 };
 use tokio::{
@@ -216,6 +216,20 @@ async fn a_call_that_began_under_another_recorder_is_not_counted_out_of_this_one
     assert_eq!(second.sum(ACTIVE, &[]), Some(1.0));
     drop(late);
     assert_eq!(second.sum(ACTIVE, &[]), Some(0.0));
+}
+
+/// The recorder was asked for twice, once for the gauge and once to be remembered: one that was installed in between was
+/// left with a call less than none.
+#[tokio::test]
+async fn a_recorder_that_is_installed_while_a_call_begins_counts_it_neither_in_nor_out() {
+    let next = meter();
+    let first: &Replaced = Box::leak(Box::new(Replaced(next.recorder())));
+    let _first = metrics::set_default_local_recorder(first);
+    let app = guarded(track());
+    drop(app.oneshot(local("/orders/7")).await.unwrap());
+    let active = next.sum(ACTIVE, &[]);
+    assert_eq!(active.unwrap_or(0.0), 0.0);
+    assert_eq!(next.count(DURATION, &[]), 1.0);
 }
 
 #[tokio::test]

@@ -122,14 +122,18 @@ impl Track {
         }
     }
 
-    #[inline]
-    fn meters<R>(&self, then: impl FnOnce(&Meters, &Labeller<'_>) -> R) -> R {
-        let meters = match self.side {
+    fn late(&self) -> &Late<Meters> {
+        match self.side {
             Side::Server => &self.core.server,
             Side::Client => &self.core.client,
-        };
+        }
+    }
+
+    #[inline]
+    fn meters(&self, then: impl FnOnce(&Meters, &Labeller<'_>)) {
         let labeller = self.labeller();
-        meters.with(|| Meters::new(&labeller), |meters| then(meters, &labeller))
+        let make = || Meters::new(&labeller);
+        self.late().with(make, |meters| then(meters, &labeller));
     }
 
     fn asked<B>(&self, request: &Request<B>) -> Asked {
@@ -237,26 +241,25 @@ impl Track {
     }
 
     fn count_in(&self, asked: Asked) -> Option<NonZeroUsize> {
-        let recorder = quietly(|| {
-            self.meters(|meters, labeller| {
-                meters
-                    .active(labeller, asked.method, asked.https)
-                    .increment(1.0);
-            });
-            recorder()
-        });
-        recorder.and_then(NonZeroUsize::new)
+        let recorder = recorder();
+        quietly(|| self.count(recorder, asked, 1.0))?;
+        NonZeroUsize::new(recorder)
     }
 
     fn count_out(&self, permit: &TrackPermit) {
-        let asked = permit.asked;
-        if permit.counted_by.map(NonZeroUsize::get) != Some(recorder()) {
-            return;
+        if let Some(recorder) = permit.counted_by {
+            self.count(recorder.get(), permit.asked, -1.0);
         }
-        self.meters(|meters, labeller| {
+    }
+
+    /// In the gauge of that recorder: another may have been installed since.
+    fn count(&self, recorder: usize, asked: Asked, add: f64) {
+        let labeller = self.labeller();
+        let make = || Meters::new(&labeller);
+        self.late().with_that_of(recorder, make, |meters| {
             meters
-                .active(labeller, asked.method, asked.https)
-                .decrement(1.0);
+                .active(&labeller, asked.method, asked.https)
+                .increment(add);
         });
     }
 
