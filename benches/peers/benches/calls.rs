@@ -1,4 +1,4 @@
-//! Guards of HTTP calls on one thread and on two, calls that have to wait once, and a body of 100 MiB. Prints Markdown
+//! Yardsticks, guards of HTTP calls on one thread and on two, calls that have to wait once, and a body of 100 MiB. Prints Markdown
 //! tables.
 //!
 //! `cargo bench --manifest-path benches/peers/Cargo.toml --bench calls`
@@ -12,6 +12,10 @@ use std::{
     convert::Infallible,
     future::{Future, poll_fn, ready},
     hint::black_box,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     task::Poll,
     time::Duration,
 };
@@ -35,6 +39,41 @@ const PIECE: usize = 64 * 1024;
 const PIECES: usize = 100 * 1024 * 1024 / PIECE;
 /// Timers that wait beside the one that is measured, where the wheel is busy.
 const SLEEPERS: u64 = 10_000;
+
+/// What things cost of which guards are made, to compare machines by.
+fn yardsticks() {
+    fn plain(name: &'static str, mut work: impl FnMut() + Send + 'static) -> Row {
+        Row::new(
+            name,
+            vec![Box::new(move |calls| (0..calls).for_each(|_| work()))],
+        )
+    }
+    let (shared, count) = (Arc::new(()), AtomicU64::new(0));
+    let lock = Mutex::new(0_u64);
+    compare(
+        "Yardsticks",
+        vec![
+            plain("nothing", || {
+                black_box(0);
+            }),
+            plain("an `Arc` cloned and dropped", move || {
+                drop(black_box(shared.clone()));
+            }),
+            plain("an atomic add", move || {
+                black_box(count.fetch_add(1, Ordering::AcqRel));
+            }),
+            plain("a reading of tokio's clock", || {
+                black_box(tokio::time::Instant::now());
+            }),
+            plain("a mutex", move || {
+                *black_box(lock.lock().expect("no panic")) += 1;
+            }),
+            plain("a box of 64 bytes", || {
+                drop(black_box(Box::new([0_u8; 64])));
+            }),
+        ],
+    );
+}
 
 /// A row of HTTP calls whose bodies are read to their end.
 fn row<S, B>(name: &'static str, threads: usize, service: S) -> Row
@@ -181,6 +220,7 @@ fn main() {
             handle.run_upkeep();
         }
     });
+    yardsticks();
     fused(1);
     fused(2);
     pending("idle");

@@ -193,6 +193,7 @@ fn main() -> Result<(), AnyError> {
             }
         }
     }
+    println!("\n### Hello-world in axum over the loopback, {CONNECTIONS} connections\n");
     println!(
         "| | requests/s | against bare | p50 µs | p99 µs | CPU µs per request | against bare |"
     );
