@@ -1,10 +1,11 @@
-use std::time::Duration;
+use std::{borrow::Borrow, fmt, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::{
     Reservation, Retry, Spent,
     policy::{Advice, Plan, Policy, Refusal, Unsent},
+    settings::Shared,
 };
 use crate::{
     call::{Moment, Outcome, Rejection, RejectionKind},
@@ -36,10 +37,46 @@ impl Attempt {
     }
 }
 
+/// What all calls of a layer share: the retry, and how their requests are read. One thing, since a reference counted is
+/// a good part of what a call costs that succeeds at once.
+pub(super) struct Planned<P>(Arc<(Retry, P)>);
+
+impl<P> Planned<P> {
+    pub(super) fn new(retry: Retry, rules: P) -> Self {
+        Planned(Arc::new((retry, rules)))
+    }
+
+    pub(super) fn retry(&self) -> &Retry {
+        &self.0.0
+    }
+
+    pub(super) fn rules(&self) -> &P {
+        &self.0.1
+    }
+}
+
+impl<P> Clone for Planned<P> {
+    fn clone(&self) -> Self {
+        Planned(self.0.clone())
+    }
+}
+
+impl<P> Borrow<Retry> for Planned<P> {
+    fn borrow(&self) -> &Retry {
+        self.retry()
+    }
+}
+
+impl<P> fmt::Debug for Planned<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.retry().fmt(f)
+    }
+}
+
 /// The course of one call: its plan, and what it has taken from the budget.
 #[derive(Debug)]
-pub(super) struct Course {
-    retry: Retry,
+pub(super) struct Course<R = Retry> {
+    retry: R,
     plan: Plan,
     /// When whoever has made the call stops waiting for it, if that is known: no matter of settings.
     caller_leaves: Option<Instant>,
@@ -73,8 +110,14 @@ impl Pause {
 /// An attempt that is to begin, and the context it has to run in if that is not the current one as it is.
 pub(super) type Start = (Attempt, Option<Context>);
 
-impl Course {
-    pub(super) fn new(retry: Retry) -> Self {
+impl<P> Course<Planned<P>> {
+    pub(super) fn rules(&self) -> &P {
+        self.retry.rules()
+    }
+}
+
+impl<R: Borrow<Retry>> Course<R> {
+    pub(super) fn new(retry: R) -> Self {
         Course {
             retry,
             plan: Plan::default(),
@@ -83,12 +126,16 @@ impl Course {
         }
     }
 
+    fn shared(&self) -> &Shared {
+        &self.retry.borrow().shared
+    }
+
     pub(super) fn until(&mut self, deadline: Instant) {
         self.plan.until(deadline);
     }
 
     pub(super) fn policy(&self) -> &Policy {
-        &self.retry.shared.policy
+        &self.shared().policy
     }
 
     /// The first attempt begins, of a call that takes at most so long. A request may bring a context of its own.
@@ -101,7 +148,7 @@ impl Course {
         if let Some(end) = limit.and_then(after) {
             self.caller_leaves_at(end);
         }
-        if let Some(budget) = &self.retry.shared.budget {
+        if let Some(budget) = &self.shared().budget {
             budget.request(&now);
         }
         self.plan.begin();
@@ -110,7 +157,7 @@ impl Course {
 
     /// The attempt after the pause begins.
     pub(super) fn resume(&mut self, pause: Pause, own: Option<&Context>) -> Start {
-        let counts = &self.retry.shared.counts;
+        let counts = &self.shared().counts;
         match pause.then {
             Then::Another(reservation) => {
                 counts.retry();
@@ -170,12 +217,12 @@ impl Course {
 
     /// The service did not become ready for the attempt after a pause.
     pub(super) fn not_ready(&self, why: Refusal) {
-        self.retry.shared.counts.refused(why);
+        self.shared().counts.refused(why);
     }
 
     /// The answer where the deadline has passed and nothing else is left to answer with.
     pub(super) fn too_late(&self) -> Rejection {
-        let name = self.retry.shared.counts.name().to_owned();
+        let name = self.shared().counts.name().to_owned();
         Rejection::new(RejectionKind::DeadlineExceeded, name)
             .reason("the service was not ready in time")
     }
@@ -184,7 +231,7 @@ impl Course {
     pub(super) fn succeeded(&mut self) {
         self.settle(Outcome::Success);
         if self.plan.was_repeated() {
-            self.retry.shared.counts.recovered();
+            self.shared().counts.recovered();
         }
     }
 
@@ -195,13 +242,13 @@ impl Course {
         self.heed(context::deadline());
         match self.next(outcome, advice) {
             Ok(pause) => {
-                let shared = &self.retry.shared;
+                let shared = self.shared();
                 shared.counts.waits(pause.delay, self.plan.made());
                 Some(pause)
             }
             Err(refusal) => {
                 if let Some(why) = refusal {
-                    self.retry.shared.counts.refused(why);
+                    self.shared().counts.refused(why);
                 }
                 None
             }
@@ -211,7 +258,7 @@ impl Course {
     /// Nothing has come of an attempt: what comes before it is repeated for free, if it may be.
     pub(super) fn unsent(&mut self, how: Unsent) -> Option<Pause> {
         self.heed(None);
-        let shared = &self.retry.shared;
+        let shared = &self.retry.borrow().shared;
         let (policy, chance) = (&shared.policy, &shared.chance);
         let delay = self.plan.next_free(how, Instant::now, policy, chance)?;
         shared.counts.waits_free(delay, self.plan.made());
@@ -220,7 +267,7 @@ impl Course {
     }
 
     fn next(&mut self, outcome: Outcome, advice: Advice) -> Result<Pause, Option<Refusal>> {
-        let (now, shared) = (Moment::default(), &self.retry.shared);
+        let (now, shared) = (Moment::default(), &self.retry.borrow().shared);
         let clock = || now.now();
         let delay = self
             .plan
@@ -235,7 +282,7 @@ impl Course {
     }
 
     fn settle(&mut self, outcome: Outcome) {
-        match (self.spent.take(), &self.retry.shared.budget) {
+        match (self.spent.take(), &self.shared().budget) {
             (Some(spent), _) => spent.settle(outcome),
             (None, Some(budget)) => budget.settle(outcome),
             (None, None) => {}

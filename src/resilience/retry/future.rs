@@ -2,7 +2,6 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -10,8 +9,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    Retry,
-    course::Course,
+    course::{Course, Planned},
     custom::{Ended, Rules},
     policy::Advice,
     step::{Step, TWICE, Turn, Unready},
@@ -28,11 +26,10 @@ pin_project! {
         // Before what settles the attempt: it is dropped first.
         #[pin]
         step: Step<S::Future>,
-        course: Course,
+        course: Course<Planned<P>>,
         inner: S,
         // For the attempts to come; none once the last has begun.
         request: Option<Req>,
-        rules: Arc<P>,
     }
 }
 
@@ -41,16 +38,17 @@ where
     S: Service<Req>,
     P: Rules<Req, S::Response>,
 {
-    pub(super) fn new(mut ready: S, request: Req, retry: Retry, rules: Arc<P>) -> Self {
-        let mut course = Course::new(retry);
+    pub(super) fn new(mut ready: S, request: Req, planned: Planned<P>) -> Self {
+        let mut course = Course::new(planned);
         let (_, context) = course.begin(None, None);
-        let again = (!course.is_last()).then(|| rules.copy(&request)).flatten();
+        let again = (!course.is_last())
+            .then(|| course.rules().copy(&request))
+            .flatten();
         RetryFuture {
             step: Step::trying(context, || ready.call(request)),
             course,
             inner: ready,
             request: again,
-            rules,
         }
     }
 }
@@ -69,7 +67,7 @@ where
                 Turn::Ended(result) => {
                     let result = result.map_err(Into::into);
                     let request = this.request.as_ref();
-                    let (outcome, advice) = this.rules.judge(Ended {
+                    let (outcome, advice) = this.course.rules().judge(Ended {
                         request,
                         result: &result,
                         attempt: this.course.attempt(),
@@ -105,7 +103,7 @@ where
                     let (_, context) = this.course.resume(pause, None);
                     let request = this.request.take().expect(TWICE);
                     if !this.course.is_last() {
-                        *this.request = this.rules.copy(&request);
+                        *this.request = this.course.rules().copy(&request);
                     }
                     let inner = &mut *this.inner;
                     let trying = Step::trying(context, || inner.call(request));

@@ -1,8 +1,8 @@
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use tower_layer::Layer;
 
-use super::{Retried, Retry};
+use super::{Retried, Retry, course::Planned};
 use crate::{call::Classify, protocol::Any};
 
 /// Tries requests again that failed: see the [module](super).
@@ -32,18 +32,18 @@ use crate::{call::Classify, protocol::Any};
 ///
 /// Every service it makes, and every clone of them, shares the [`Retry`].
 pub struct RetryLayer<P> {
-    retry: Retry,
-    protocol: Arc<P>,
+    planned: Planned<P>,
 }
 
 impl<P> RetryLayer<P> {
     pub(super) fn new(retry: Retry, protocol: P) -> Self {
-        let protocol = Arc::new(protocol);
-        RetryLayer { retry, protocol }
+        RetryLayer {
+            planned: Planned::new(retry, protocol),
+        }
     }
 
-    pub(super) fn into_parts(self) -> (Retry, Arc<P>) {
-        (self.retry, self.protocol)
+    pub(super) fn parts(&self) -> (Retry, &P) {
+        (self.planned.retry().clone(), self.planned.rules())
     }
 }
 
@@ -57,7 +57,7 @@ impl RetryLayer<Any> {
     /// [`Ending::error`](crate::call::Ending::error): failures, overload and timeouts are worth another attempt.
     #[must_use]
     pub fn classify<C: Classify>(self, classify: C) -> RetryLayer<Any<C>> {
-        RetryLayer::new(self.retry, Any(classify))
+        RetryLayer::new(self.parts().0, Any(classify))
     }
 }
 
@@ -65,15 +65,14 @@ impl<S, P> Layer<S> for RetryLayer<P> {
     type Service = Retried<S, P>;
 
     fn layer(&self, inner: S) -> Retried<S, P> {
-        Retried::new(inner, self.retry.clone(), self.protocol.clone())
+        Retried::new(inner, self.planned.clone())
     }
 }
 
 impl<P> Clone for RetryLayer<P> {
     fn clone(&self) -> Self {
         RetryLayer {
-            retry: self.retry.clone(),
-            protocol: self.protocol.clone(),
+            planned: self.planned.clone(),
         }
     }
 }
@@ -81,7 +80,7 @@ impl<P> Clone for RetryLayer<P> {
 impl<P> fmt::Debug for RetryLayer<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RetryLayer")
-            .field("retry", &self.retry)
+            .field("retry", &self.planned)
             .finish_non_exhaustive()
     }
 }

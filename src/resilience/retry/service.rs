@@ -1,28 +1,22 @@
 use std::{
     fmt,
-    sync::Arc,
     task::{Context, Poll},
 };
 
 use tower_service::Service;
 
-use super::{ByPolicy, Retry, RetryFuture, custom::Rules};
+use super::{ByPolicy, RetryFuture, course::Planned, custom::Rules};
 use crate::{call::BoxError, protocol::Any};
 
 /// A service whose requests are tried again. Made by [`RetryLayer`](super::RetryLayer).
 pub struct Retried<S, P> {
     inner: S,
-    retry: Retry,
-    protocol: Arc<P>,
+    planned: Planned<P>,
 }
 
 impl<S, P> Retried<S, P> {
-    pub(super) fn new(inner: S, retry: Retry, protocol: Arc<P>) -> Self {
-        Retried {
-            inner,
-            retry,
-            protocol,
-        }
+    pub(super) fn new(inner: S, planned: Planned<P>) -> Self {
+        Retried { inner, planned }
     }
 
     /// The wrapped service.
@@ -38,13 +32,13 @@ impl<S, P> Retried<S, P> {
     }
 
     /// The handle polled ready moves into the future; the spare stays and must be polled before use.
-    pub(super) fn take_ready(&mut self) -> (S, Retry, Arc<P>)
+    pub(super) fn take_ready(&mut self) -> (S, Planned<P>)
     where
         S: Clone,
     {
         let spare = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, spare);
-        (ready, self.retry.clone(), self.protocol.clone())
+        (ready, self.planned.clone())
     }
 }
 
@@ -66,8 +60,8 @@ macro_rules! any_service {
             }
 
             fn call(&mut self, request: Req) -> Self::Future {
-                let (ready, retry, rules) = self.take_ready();
-                RetryFuture::new(ready, request, retry, rules)
+                let (ready, planned) = self.take_ready();
+                RetryFuture::new(ready, request, planned)
             }
         }
     };
@@ -78,8 +72,7 @@ any_service!(ByPolicy);
 /// A clone shares the retry's settings and budget, and keeps no readiness.
 impl<S: Clone, P> Clone for Retried<S, P> {
     fn clone(&self) -> Self {
-        let (retry, protocol) = (self.retry.clone(), self.protocol.clone());
-        Retried::new(self.inner.clone(), retry, protocol)
+        Retried::new(self.inner.clone(), self.planned.clone())
     }
 }
 
@@ -87,7 +80,7 @@ impl<S: fmt::Debug, P> fmt::Debug for Retried<S, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Retried")
             .field("inner", &self.inner)
-            .field("retry", &self.retry)
+            .field("retry", &self.planned)
             .finish_non_exhaustive()
     }
 }

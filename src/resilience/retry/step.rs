@@ -1,6 +1,7 @@
 //! What all calls that are tried again have in common: an attempt, a wait, and the moment after it.
 
 use std::{
+    borrow::Borrow,
     future::Future,
     pin::Pin,
     task::{Context as Cx, Poll, ready},
@@ -10,6 +11,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
+    Retry,
     course::{Course, Pause},
     policy::Refusal,
 };
@@ -75,10 +77,10 @@ impl<F> Step<F> {
     }
 
     /// Waits for the service to be ready for the attempt that is due, up to the deadline: what was reserved for it.
-    pub(super) fn poll_due<E>(
+    pub(super) fn poll_due<E, R: Borrow<Retry>>(
         self: Pin<&mut Self>,
         ready: Poll<Result<(), E>>,
-        course: &Course,
+        course: &Course<R>,
         cx: &mut Cx<'_>,
     ) -> Poll<Result<Pause, Unready<E>>> {
         let StepProj::Due { pause, mut limit } = self.project() else {

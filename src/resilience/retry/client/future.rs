@@ -5,7 +5,6 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
     time::SystemTime,
 };
@@ -18,8 +17,8 @@ use tower_service::Service;
 
 use super::{
     super::{
-        Hint, ReplayBody, Retry,
-        course::{Course, Pause, Start},
+        Hint, ReplayBody,
+        course::{Course, Pause, Planned, Start},
         policy::{Advice, Judged},
         step::{Step, Turn, Unready},
     },
@@ -44,14 +43,13 @@ pin_project! {
         // Before what settles the attempt: it is dropped first.
         #[pin]
         step: Step<S::Future>,
-        course: Course,
+        course: Course<Planned<Replay<P, M>>>,
         inner: S,
         notes: HttpCall,
         // Whether it may be done twice.
         repeatable: bool,
         // For the attempts to come, if it can be sent again.
         again: Option<(Parts, ReplayBody<B>)>,
-        replay: Arc<Replay<P, M>>,
     }
 }
 
@@ -61,17 +59,13 @@ where
     M: MapBody<B>,
     S: Service<Request<M::Body>>,
 {
-    pub(super) fn new(
-        mut ready: S,
-        request: Request<B>,
-        retry: Retry,
-        replay: Arc<Replay<P, M>>,
-    ) -> Self {
+    pub(super) fn new(mut ready: S, request: Request<B>, planned: Planned<Replay<P, M>>) -> Self {
         let (mut parts, body) = request.into_parts();
         let notes = HttpCall::read(&parts.method, &parts.headers);
-        let mut course = Course::new(retry);
+        let mut course = Course::new(planned);
         let (_, context) = course.begin(notes.time_limit(), own(&parts));
         tell(&mut parts, context.as_ref());
+        let replay = course.rules();
         wire::begin(&mut parts.headers, &notes, replay.rules.announce);
         let (rules, last) = (&replay.rules, course.is_last());
         let repeatable = !last && rules.may_repeat(&parts);
@@ -90,7 +84,6 @@ where
             notes,
             repeatable,
             again,
-            replay,
         }
     }
 }
@@ -147,7 +140,7 @@ where
         result: Result<Response<RB>, P::Error>,
     ) -> Option<Result<Response<RB>, P::Error>> {
         let this = self.project();
-        let (result, (outcome, hint)) = judge(&*this.replay.protocol, this.notes, result);
+        let (result, (outcome, hint)) = judge(&*this.course.rules().protocol, this.notes, result);
         if outcome == Outcome::Success {
             this.course.succeeded();
             return Some(result);
@@ -158,9 +151,8 @@ where
             .as_ref()
             .is_some_and(|(_, body)| body.can_go_again());
         let unsent = match &result {
-            Err(error) if kept && advice != Advice::Stop => {
-                view(error as &dyn AnyType).and_then(|error| this.replay.rules.unsent(error))
-            }
+            Err(error) if kept && advice != Advice::Stop => view(error as &dyn AnyType)
+                .and_then(|error| this.course.rules().rules.unsent(error)),
             _ => None,
         };
         let pause = match unsent.and_then(|how| this.course.unsent(how)) {
@@ -190,7 +182,7 @@ where
         let mut this = self.project();
         let own = this.again.as_ref().and_then(|(parts, _)| own(parts));
         let (attempt, context): Start = this.course.resume(pause, own);
-        let next = if this.course.is_last() && !this.replay.rules.free_repeats {
+        let next = if this.course.is_last() && !this.course.rules().rules.free_repeats {
             this.again.take()
         } else {
             let kept = this.again.as_ref();
@@ -199,12 +191,12 @@ where
         let (mut parts, body) = next.expect("kept, and read by nobody in the wait");
         *this.notes = HttpCall::read(&parts.method, &parts.headers);
         parts.extensions.insert(attempt);
-        if this.replay.rules.announce {
+        if this.course.rules().rules.announce {
             wire::number(&mut parts.headers, this.notes, &attempt);
         }
-        wire::hurry(&mut parts.headers, this.notes, this.course);
+        wire::hurry(&mut parts.headers, this.notes, this.course.time_left());
         tell(&mut parts, context.as_ref());
-        let request = Request::from_parts(parts, this.replay.map.map_body(body));
+        let request = Request::from_parts(parts, this.course.rules().map.map_body(body));
         let inner = this.inner;
         let trying = Step::trying(context, || inner.call(request));
         this.step.set(trying);

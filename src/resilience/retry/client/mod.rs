@@ -83,7 +83,7 @@ impl<P, M> RetryLayer<Replay<P, M>> {
     /// Makes the body that the service takes out of the one that can be sent again.
     #[must_use]
     pub fn request_body<N>(self, map: N) -> RetryLayer<Replay<P, N>> {
-        let (retry, replay) = self.into_parts();
+        let (retry, replay) = self.parts();
         let replay = Replay {
             protocol: replay.protocol.clone(),
             map: Arc::new(map),
@@ -148,7 +148,7 @@ impl<P, M> RetryLayer<Replay<P, M>> {
     }
 
     fn ruled(self, change: impl FnOnce(&mut Rules)) -> Self {
-        let (retry, replay) = self.into_parts();
+        let (retry, replay) = self.parts();
         let mut rules = replay.rules.clone();
         change(&mut rules);
         let replay = Replay {
@@ -167,7 +167,7 @@ macro_rules! classify {
             /// are worth another attempt.
             #[must_use]
             pub fn classify<D: Classify>(self, classify: D) -> RetryLayer<Replay<$protocol<D>, M>> {
-                let (retry, replay) = self.into_parts();
+                let (retry, replay) = self.parts();
                 let replay = Replay {
                     protocol: Arc::new($protocol(classify)),
                     map: replay.map.clone(),
@@ -218,7 +218,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (ready, retry, replay) = self.take_ready();
-        HttpRetryFuture::new(ready, request, retry, replay)
+        let (ready, planned) = self.take_ready();
+        HttpRetryFuture::new(ready, request, planned)
     }
 }

@@ -1,8 +1,10 @@
 //! What gRPC requests say of their attempt.
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::super::{Attempt, course::Course};
+use super::super::Attempt;
 use crate::{
     call::{BoxError, Rejection},
     protocol::{HttpCall, Notes, write_grpc_timeout},
@@ -28,8 +30,8 @@ pub(super) fn number(headers: &mut HeaderMap, notes: &HttpCall, attempt: &Attemp
 }
 
 /// A limit is as much shorter as time has passed. Who said nothing of one is left alone: that is not a retry's business.
-pub(super) fn hurry(headers: &mut HeaderMap, notes: &HttpCall, course: &Course) {
-    if let (Some(limit), Some(left)) = (notes.time_limit(), course.time_left()) {
+pub(super) fn hurry(headers: &mut HeaderMap, notes: &HttpCall, time_left: Option<Duration>) {
+    if let (Some(limit), Some(left)) = (notes.time_limit(), time_left) {
         headers.insert(TIMEOUT, write_grpc_timeout(left.min(limit)));
     }
 }
