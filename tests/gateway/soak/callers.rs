@@ -103,13 +103,13 @@ impl Caller {
         }
     }
 
-    /// A good call, which must be answered as one.
-    pub async fn good(&mut self) -> Option<u16> {
+    /// A polite call for this. The status, if there was one.
+    pub async fn ask(&mut self, path: &'static str) -> Option<u16> {
         let call = Call {
-            path: "/ok",
+            path,
             post: false,
             grpc: false,
-            time_left: None,
+            time_left: (path == "/hang").then_some(300),
             ..self.call(0)
         };
         self.open(&call, Manner::Polite);

@@ -235,5 +235,8 @@ fn grpc(code: Option<u16>) -> Response<Body> {
     let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
     let kind = http::HeaderValue::from_static("application/grpc");
     response.headers_mut().insert("content-type", kind);
+    // Over HTTP/1.1 trailers are sent only if they are announced.
+    let name = http::HeaderValue::from_static("grpc-status");
+    response.headers_mut().insert("trailer", name);
     response
 }
