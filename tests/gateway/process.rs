@@ -41,7 +41,7 @@ pub struct Gateway {
     client: Client,
     /// Where clients come in, as in `http://127.0.0.1:8080`.
     pub url: String,
-    admin: String,
+    pub admin: String,
 }
 
 impl Gateway {

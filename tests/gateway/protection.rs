@@ -1,12 +1,13 @@
 //! The breaker, the retries and the deadlines between the gateway and its upstream.
 
 use http::{Request, StatusCode};
+use http_body::Frame;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::client::{Client, full, get, text};
+use super::client::{Client, full, get, pieces, text};
 use super::process::{DEADLINE, Gateway, eventually};
 use super::upstream::Upstream;
 
@@ -223,35 +224,70 @@ async fn an_upload_that_turns_into_garbage_is_the_clients_fault_and_not_the_upst
     }
 }
 
-/// The soak found this one, too: whoever sends a head and then nothing runs into the limit of an attempt, for which the
-/// upstream was blamed.
+/// The soak found this one, too: whoever sends a head and then nothing, or not enough, runs into the limit of an
+/// attempt, for which the upstream was blamed.
 #[tokio::test]
 async fn an_upload_that_stalls_is_the_clients_fault_and_one_that_hangs_at_the_upstream_is_not() {
     let upstream = Upstream::start().await;
-    let gateway = Gateway::before(&upstream.url(), &["--timeout", "0.3"]).await;
-    let address = gateway.url.trim_start_matches("http://");
-    let stalled = (0..30).map(|_| async {
-        let mut stream = TcpStream::connect(address).await.expect("a connection");
-        let head = b"POST /read HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nfew";
-        stream.write_all(head).await.expect("a connection");
-        let mut line = [0; 12];
-        let read = timeout(DEADLINE, stream.read_exact(&mut line)).await;
-        read.expect("an answer in time").expect("a status line");
-        assert_eq!(&line, b"HTTP/1.1 408");
-    });
-    futures_util::future::join_all(stalled).await;
-    assert_eq!(guard(&gateway, "circuit_breaker").await["state"], "closed");
-    let counted = async |outcome: &str| {
-        let labels = ["kind=\"client\"", &format!("outcome=\"{outcome}\"")];
-        gateway.metric("tower_keep_calls_total", &labels).await
-    };
-    assert_eq!(
-        (counted("ignored").await, counted("timed_out").await),
-        (30.0, 0.0)
-    );
+    for protocol in ["h1", "h2"] {
+        let args = ["--timeout", "1", "--upstream-protocol", protocol];
+        let gateway = Gateway::before(&upstream.url(), &args).await;
+        // Thirty in a row are more than it takes to open a circuit.
+        let calls = (0..3).map(|_| async {
+            let (gateway, few) = (&gateway, "few");
+            let impatient = format!("{TIME_LEFT}: 800\r\ncontent-length: 9\r\n\r\nfew");
+            tokio::join!(
+                stall_http1(gateway, "content-length: 100\r\n\r\n"),
+                stall_http1(gateway, "content-length: 100\r\n\r\nfew"),
+                stall_http1(gateway, "transfer-encoding: chunked\r\n\r\n"),
+                stall_http1(gateway, "transfer-encoding: chunked\r\n\r\n3\r\nfew\r\n"),
+                // The client's own patience may end first.
+                stall_http1(gateway, &impatient),
+                stall_http2(gateway, &[], ""),
+                stall_http2(gateway, &[], few),
+                stall_http2(gateway, &[("content-length", "100")], ""),
+                stall_http2(gateway, &[("content-length", "100")], few),
+                stall_http2(gateway, &[(TIME_LEFT, "800")], few),
+            );
+        });
+        futures_util::future::join_all(calls).await;
+        assert_eq!(guard(&gateway, "circuit_breaker").await["state"], "closed");
+        let counted = async |outcome: &str| {
+            let labels = ["kind=\"client\"", &format!("outcome=\"{outcome}\"")];
+            gateway.metric("tower_keep_calls_total", &labels).await
+        };
+        assert_eq!(counted("ignored").await, 30.0, "{protocol}");
 
-    let whole = Request::post(gateway.at("/hold")).body(full("an order"));
-    let hung = Client::http1().send(whole.expect("a request")).await;
-    assert_eq!(hung.status(), StatusCode::GATEWAY_TIMEOUT);
-    assert_eq!(counted("timed_out").await, 1.0);
+        let whole = Request::post(gateway.at("/hold")).body(full("an order"));
+        let hung = Client::http1().send(whole.expect("a request")).await;
+        assert_eq!(hung.status(), StatusCode::GATEWAY_TIMEOUT);
+        assert_eq!(counted("timed_out").await, 1.0);
+    }
+}
+
+async fn stall_http1(gateway: &Gateway, rest: &str) {
+    let address = gateway.url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    let request = format!("POST /read HTTP/1.1\r\nhost: a\r\n{rest}");
+    let sent = stream.write_all(request.as_bytes()).await;
+    sent.expect("a connection");
+    let mut line = [0; 12];
+    let read = timeout(DEADLINE, stream.read_exact(&mut line)).await;
+    read.expect("an answer in time").expect("a status line");
+    assert_eq!(&line, b"HTTP/1.1 408", "{rest}");
+}
+
+async fn stall_http2(gateway: &Gateway, headers: &[(&str, &str)], some: &'static str) {
+    let (sender, body) = pieces();
+    if !some.is_empty() {
+        sender.send(Frame::data(some.into())).expect("a reader");
+    }
+    let mut request = Request::post(gateway.at("/read"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(body).expect("a request");
+    let answer = Client::http2().send(request).await;
+    assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT, "{headers:?}");
+    drop(sender);
 }

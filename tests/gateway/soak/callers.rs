@@ -1,6 +1,7 @@
 //! Clients, most of them ill-mannered.
 
 use std::collections::VecDeque;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::super::client::{AnyBody, Client, full, pieces};
@@ -38,8 +40,15 @@ const HALVES: [&[u8]; 4] = [
     b"GET / HTTP/1.1\r\nhost: a\r\nx-half",
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
 ];
-/// How many connections one caller leaves half open.
-const HELD: usize = 4;
+/// What of a body is sent before it stalls.
+const STALLED: [&str; 4] = [
+    "content-length: 100\r\n\r\n",
+    "content-length: 100\r\n\r\nfew",
+    "transfer-encoding: chunked\r\n\r\n",
+    "transfer-encoding: chunked\r\n\r\n3\r\nfew\r\n",
+];
+/// How many calls and connections one caller leaves half done; enough that most outlast the gateway's limits.
+const HELD: usize = 24;
 /// How long to listen for the answer to garbage.
 const PATIENCE: Duration = Duration::from_millis(50);
 
@@ -51,7 +60,8 @@ pub struct Caller {
     clients: [Client; 2],
     ledger: Arc<Ledger>,
     url: String,
-    held: VecDeque<TcpStream>,
+    /// One task each, which ends when it is dropped.
+    held: VecDeque<JoinSet<()>>,
 }
 
 /// A call about to be made.
@@ -93,13 +103,13 @@ impl Caller {
         }
     }
 
-    /// A good call, which must be answered as one.
-    pub async fn good(&mut self) -> Option<u16> {
+    /// A polite call for this. The status, if there was one.
+    pub async fn ask(&mut self, path: &'static str) -> Option<u16> {
         let call = Call {
-            path: "/ok",
+            path,
             post: false,
             grpc: false,
-            time_left: None,
+            time_left: (path == "/hang").then_some(300),
             ..self.call(0)
         };
         self.open(&call, Manner::Polite);
@@ -140,9 +150,11 @@ impl Caller {
             14..20 => self.leave_in_body(&call).await,
             20..28 => self.upload(&mut call, Manner::UploadsSlowly).await,
             28..32 => self.upload(&mut call, Manner::BreaksOff).await,
-            32..44 => self.raw(&mut call, manner).await,
-            44..50 => self.read_slowly(&call).await,
-            50..54 => {
+            32..42 => self.raw(&mut call, manner).await,
+            42..44 => self.stall(&mut call),
+            44..49 => self.read_slowly(&call).await,
+            49..51 => self.stop_reading(&call).await,
+            51..54 => {
                 call.time_left = Some(0);
                 self.open(&call, Manner::Late);
                 self.polite(&call, full("")).await;
@@ -221,6 +233,39 @@ impl Caller {
         }
     }
 
+    /// Takes the head, and lets the rest wait.
+    async fn stop_reading(&mut self, call: &Call) {
+        self.open(call, Manner::StopsReading);
+        if let Some(answer) = self.answer(call, full("an order")).await {
+            self.hold(answer);
+        }
+    }
+
+    /// Begins an upload and does not go on with it, over either version.
+    fn stall(&mut self, call: &mut Call) {
+        call.post = true;
+        self.open(call, Manner::Stalls);
+        let (sender, body) = pieces();
+        let mut request = call.request(&self.url, body);
+        if self.dice.bool() {
+            let promised = http::HeaderValue::from_static("100");
+            request.headers_mut().insert("content-length", promised);
+        }
+        if self.dice.bool() {
+            let _ = sender.send(Frame::data("few".into()));
+        }
+        let client = self.clients[usize::from(call.http2)].clone();
+        let (ledger, id) = (Arc::clone(&self.ledger), call.id.clone());
+        self.hold_task(async move {
+            let answer = client.try_send(request).await;
+            if let Ok(answer) = &answer {
+                ledger.answered(&id, answer.status().as_u16(), false);
+            }
+            let () = pending().await;
+            drop((sender, answer));
+        });
+    }
+
     /// Piece by piece; one that breaks off is given up with pieces to come.
     async fn upload(&mut self, call: &mut Call, manner: Manner) {
         call.post = true;
@@ -255,26 +300,26 @@ impl Caller {
     /// What no decent client sends, over HTTP/1.1.
     async fn raw(&mut self, call: &mut Call, manner: u32) {
         (call.post, call.grpc) = (true, false);
-        let (manner, length, body) = match manner {
-            32..36 => (Manner::BreaksOff, "content-length: 5000", "not all of it"),
+        let (manner, rest) = match manner {
+            32..36 => (
+                Manner::BreaksOff,
+                "content-length: 5000\r\n\r\nnot all of it",
+            ),
             36..40 => (
                 Manner::Garbles,
-                "transfer-encoding: chunked",
-                "3\r\nfew\r\nzz\r\n",
+                "transfer-encoding: chunked\r\n\r\n3\r\nfew\r\nzz\r\n",
             ),
-            _ => (Manner::Stalls, "content-length: 100", ""),
+            _ => (Manner::Stalls, *self.dice.choice(&STALLED).expect("some")),
         };
         self.open(call, manner);
-        let key = if call.keyed { "k" } else { "" };
+        let key = if call.keyed {
+            "idempotency-key: k\r\n"
+        } else {
+            ""
+        };
         let head = format!(
-            "POST {} HTTP/1.1\r\nhost: soak\r\nx-correlation-id: {}\r\n{}{length}\r\n\r\n{body}",
-            call.path,
-            call.id,
-            if call.keyed {
-                format!("idempotency-key: {key}\r\n")
-            } else {
-                String::new()
-            },
+            "POST {} HTTP/1.1\r\nhost: soak\r\nx-correlation-id: {}\r\n{key}{rest}",
+            call.path, call.id,
         );
         let mut stream = self.connect().await;
         let _ = stream.write_all(head.as_bytes()).await;
@@ -304,8 +349,16 @@ impl Caller {
         self.hold(stream);
     }
 
-    fn hold(&mut self, stream: TcpStream) {
-        self.held.push_back(stream);
+    /// Does nothing more with it, for a while.
+    fn hold(&mut self, what: impl Send + 'static) {
+        self.hold_task(async move {
+            let () = pending().await;
+            drop(what);
+        });
+    }
+
+    fn hold_task(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.held.push_back(JoinSet::from_iter([task]));
         if self.held.len() > HELD {
             self.held.pop_front();
         }

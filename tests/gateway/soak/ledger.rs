@@ -17,14 +17,31 @@ pub enum Manner {
     UploadsSlowly,
     LeavesBeforeHead,
     LeavesInBody,
+    /// Takes the head of the answer and no more, and stays.
+    StopsReading,
     /// Ends its upload in the middle.
     BreaksOff,
     /// Sends what is no body in the middle of one.
     Garbles,
-    /// Promises a body and sends none.
+    /// Promises a body and sends none, or not all of it, and stays.
     Stalls,
     /// Asks when its time is up already.
     Late,
+}
+
+impl Manner {
+    pub const ALL: [Manner; 10] = [
+        Manner::Polite,
+        Manner::ReadsSlowly,
+        Manner::UploadsSlowly,
+        Manner::LeavesBeforeHead,
+        Manner::LeavesInBody,
+        Manner::StopsReading,
+        Manner::BreaksOff,
+        Manner::Garbles,
+        Manner::Stalls,
+        Manner::Late,
+    ];
 }
 
 /// What became of a call, as its client saw it.

@@ -17,7 +17,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
@@ -63,23 +63,26 @@ pub struct Sick {
     pub moody: Arc<AtomicBool>,
     seen: Seen,
     server: JoinHandle<()>,
+    /// Never listens: keeps the port from everybody else while the upstream is away.
+    place: TcpSocket,
 }
 
 impl Sick {
-    pub async fn start(seen: Seen) -> Self {
-        let moody = Arc::new(AtomicBool::new(false));
-        Sick::start_at(([127, 0, 0, 1], 0).into(), seen, moody).await
+    pub fn start(seen: Seen) -> Self {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Sick::start_at(bind(any), seen, Arc::default())
     }
 
-    async fn start_at(address: SocketAddr, seen: Seen, moody: Arc<AtomicBool>) -> Self {
-        let listener = TcpListener::bind(address).await.expect("a free port");
-        let address = listener.local_addr().expect("an address");
+    fn start_at(place: TcpSocket, seen: Seen, moody: Arc<AtomicBool>) -> Self {
+        let address = place.local_addr().expect("an address");
+        let listener = bind(address).listen(1024).expect("a port");
         let server = tokio::spawn(serve(listener, Arc::clone(&seen), Arc::clone(&moody)));
         Sick {
             address,
             moody,
             seen,
             server,
+            place,
         }
     }
 
@@ -88,13 +91,21 @@ impl Sick {
         self.server.abort();
         let _ = self.server.await;
         sleep(away).await;
-        Sick::start_at(self.address, self.seen, self.moody).await
+        Sick::start_at(self.place, self.seen, self.moody)
     }
 
     pub async fn kill(self) {
         self.server.abort();
         let _ = self.server.await;
     }
+}
+
+/// Several sockets may have one address as long as no other of them listens.
+fn bind(address: SocketAddr) -> TcpSocket {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_reuseaddr(true).expect("an option");
+    socket.bind(address).expect("a free port");
+    socket
 }
 
 /// Ends, with all its connections, when its task is aborted.
@@ -224,5 +235,8 @@ fn grpc(code: Option<u16>) -> Response<Body> {
     let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
     let kind = http::HeaderValue::from_static("application/grpc");
     response.headers_mut().insert("content-type", kind);
+    // Over HTTP/1.1 trailers are sent only if they are announced.
+    let name = http::HeaderValue::from_static("grpc-status");
+    response.headers_mut().insert("trailer", name);
     response
 }
