@@ -22,6 +22,8 @@ fn numbers_lose_their_value_but_keep_their_unit() {
         ("3-4 of user_17", "<num>-<num> of user_<num>"),
         ("1,234,567.89 rows", "<num> rows"),
         ("needs 1.2.3, has 1.12.", "needs <num>, has <num>."),
+        ("1.2.3.4.5", "<num>"),
+        ("1e5, 1e-5, 1E+5", "<num>, <num>, <num>"),
         ("src/main.rs:12:5", "src/main.rs:<num>:<num>"),
         ("worker-3: [1, 2]", "worker-<num>: [<num>, <num>]"),
         ("用户123不存在", "用户<num>不存在"),
@@ -35,6 +37,8 @@ fn words_that_only_contain_digits_stay() {
             "invalid utf8 in h2 frame, E0308, 4xx",
             "invalid utf8 in h2 frame, E0308, 4xx",
         ),
+        ("1e+ and 2e-x, 0x and 0xyz", "1e+ and 2e-x, 0x and 0xyz"),
+        ("1ex-5, 1e 5", "1ex-<num>, 1e <num>"),
         ("Sha256DigestMismatchError", "Sha256DigestMismatchError"),
         ("a deadbeef facade", "a deadbeef facade"),
         ("in std::fmt and abc::def", "in std::fmt and abc::def"),
@@ -53,6 +57,8 @@ fn identifiers_are_replaced() {
         ("at 0x7fFf12 in 0123abcd", "at <hex> in <hex>"),
         ("i-0abc123def456", "i-<hex>"),
         ("01ARZ3NDEKTSV4RRFFQ69G5FAV", "<id>"),
+        ("7abcdefghijklmnopqr8st", "<id>"),
+        ("a7bcdefghijklmnopqr8st", "<id>"),
         ("charge ch_3MtwBwLkdIwHu7ix0snN0B8x", "charge ch_<id>"),
         (
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
@@ -72,6 +78,7 @@ fn quoted_text_is_replaced_and_apostrophes_are_not_quotes() {
         ("can't open 'a file.txt'", "can't open <str>"),
         ("the users' data isn't there", "the users' data isn't there"),
         ("'can't' is a word", "<str> is a word"),
+        ("5 ' and 6' are lengths", "<num> ' and <num>' are lengths"),
         ("lifetime 'static", "lifetime 'static"),
         ("an inch: 5\"", "an inch: <num>\""),
         ("name=\"\" id='7'", "name=<str> id=<str>"),
@@ -87,9 +94,14 @@ fn addresses_are_replaced() {
     each_becomes(&[
         ("connect to 10.0.0.1:8080 failed", "connect to <ip> failed"),
         ("peer 192.168.1.254.", "peer <ip>."),
+        ("10.0.0.1: no", "<ip>: no"),
+        ("10.0.0.1:65535, 10.0.0.1:100000", "<ip>, <ip>:<num>"),
+        ("net 10.0.0.0/8, no 0010.0.0.1", "net <ip>/<num>, no <num>"),
         ("300.1.2.3", "<num>"),
         ("[2001:db8::1]:443 and ::1", "[<ip>]:<num> and <ip>"),
         ("fe80::1: unreachable", "<ip>: unreachable"),
+        ("xyz::1, <T>::1, :::1", "xyz::<num>, <T>::<num>, :::<num>"),
+        ("a@b.co, s@b.co", "<email>, <email>"),
         (
             "mail to Joe.Doe+x@example.co.uk, please",
             "mail to <email>, please",
@@ -98,7 +110,19 @@ fn addresses_are_replaced() {
             "crate serde@1.0.2 and root@localhost",
             "crate serde@<num> and root@localhost",
         ),
+        ("a@b.c, a@.co, a@b.22", "a@b.c, a@.co, a@b.<num>"),
     ]);
+}
+
+/// The longest was taken for one that is too long if a sentence went on behind it.
+#[test]
+fn the_longest_address_is_replaced_whatever_follows() {
+    let longest = "0000:0000:0000:0000:0000:ffff:255.255.255.255";
+    for rest in ["", ".", ": refused", "]:80"] {
+        let expected = format!("<ip>{}", rest.replace("80", "<num>"));
+        assert_eq!(parameterise(&format!("{longest}{rest}")), expected);
+    }
+    assert!(!parameterise(&format!("{longest}0")).contains("<ip>"));
 }
 
 #[test]
@@ -146,6 +170,25 @@ fn a_long_message_is_cut_at_the_same_place_whatever_its_numbers_were() {
     let short = parameterise(&message(1));
     assert_eq!(short, parameterise(&message(u64::MAX)));
     assert!(short.ends_with('…') && short.len() <= RESULT_LIMIT);
+}
+
+#[test]
+fn as_much_of_a_message_is_kept_as_there_is_room_for() {
+    let words = "ab ".repeat(RESULT_LIMIT);
+    let room = RESULT_LIMIT - CUT.len_utf8();
+    assert_eq!(parameterise(&words), format!("{}…", &words[..room]));
+    // Not one letter of a word for which there is none.
+    let words = "abc ".repeat(RESULT_LIMIT);
+    assert_eq!(parameterise(&words), format!("{}…", &words[..room - 2]));
+}
+
+#[test]
+fn a_word_is_data_from_its_sixty_fifth_letter() {
+    let word = "x".repeat(64);
+    assert_eq!(parameterise(&word), word);
+    for more in ["x", "xx"] {
+        assert_eq!(parameterise(&format!("{word}{more}")), "<id>");
+    }
 }
 
 #[test]
