@@ -139,3 +139,90 @@ impl fmt::Display for ParseFingerprintError {
 }
 
 impl std::error::Error for ParseFingerprintError {}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn fingerprints_never_change() {
+        let golden = [
+            (Fingerprint::of("", None, ""), "v1-2c6c69e075de204a"),
+            (Fingerprint::of("", Some(""), ""), "v1-8feeb81e87a47e48"),
+            (
+                Fingerprint::of("Timeout", Some("/orders/{id}"), "no answer after <num>ms"),
+                "v1-2855ceea486fcd28",
+            ),
+            (
+                Fingerprint::of(
+                    "panic",
+                    None,
+                    "index out of bounds: the len is <num> but the index is <num>",
+                ),
+                "v1-f1e2253f9fe3e55f",
+            ),
+            (
+                Fingerprint::of("io::Error", Some("orders.v1.Orders/Get"), "用户<num>不存在"),
+                "v1-104abd171ca39cb4",
+            ),
+        ];
+        for (fingerprint, text) in golden {
+            assert_eq!(fingerprint.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn the_borders_between_the_fields_count() {
+        let all = [
+            Fingerprint::of("ab", Some("c"), "d"),
+            Fingerprint::of("a", Some("bc"), "d"),
+            Fingerprint::of("ab", None, "cd"),
+            Fingerprint::of("ab", Some(""), "cd"),
+            Fingerprint::of("", Some("abc"), "d"),
+        ];
+        assert_eq!(HashSet::from(all).len(), all.len());
+    }
+
+    #[test]
+    fn texts_that_are_no_fingerprint_say_so() {
+        let error = |text: &str| text.parse::<Fingerprint>().unwrap_err();
+        assert_eq!(error("v2-2855ceea486fcd28").other_version(), Some(2));
+        for text in [
+            "",
+            "v1",
+            "v1-",
+            "v1-2855ceea486fcd2",
+            "v1-2855CEEA486FCD28",
+            "v1-+855ceea486fcd28",
+            "v01-2855ceea486fcd28",
+        ] {
+            assert_eq!(error(text).other_version(), None, "{text}");
+            assert_eq!(
+                error(text).to_string(),
+                "not a fingerprint, which reads like v1-0123456789abcdef"
+            );
+        }
+    }
+
+    #[test]
+    fn a_text_is_made_of_the_version_and_the_bits() {
+        let fingerprint = Fingerprint::of("Timeout", None, "");
+        let (version, bits) = (fingerprint.version(), fingerprint.value());
+        assert_eq!(fingerprint.to_string(), format!("v{version}-{bits:016x}"));
+        assert_eq!(
+            format!("{fingerprint:?}"),
+            format!("Fingerprint({fingerprint})")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn fingerprints_are_read_back(kind in ".*", route in prop::option::of(".*"), message in ".*") {
+            let fingerprint = Fingerprint::of(&kind, route.as_deref(), &message);
+            prop_assert_eq!(fingerprint.to_string().parse(), Ok(fingerprint));
+        }
+    }
+}

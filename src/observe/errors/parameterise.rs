@@ -1,5 +1,8 @@
 //! Messages with their variable parts taken out, so that one fault stays one group.
 
+#[cfg(test)]
+mod tests;
+
 use super::shapes;
 use super::text::head;
 

@@ -160,11 +160,11 @@ pub(super) fn ipv6(text: &str, at: usize) -> Option<usize> {
     if first > at + 4 || byte(text, first) != Some(b':') {
         return None;
     }
-    let window = text.as_bytes().get(at..)?.iter().take(LONGEST_IPV6 + 1);
+    let window = text.as_bytes().get(at..)?.iter().take(LONGEST_IPV6);
     let length = window
         .take_while(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
         .count();
-    if length > LONGEST_IPV6 || !ends(text, at + length) {
+    if !ends(text, at + length) {
         return None;
     }
     let mut address = text[at..at + length].trim_end_matches('.');

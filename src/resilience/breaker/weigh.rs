@@ -117,3 +117,70 @@ pub(super) fn weighed<'a, T, E>(
         _ => (outcome, cause),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::call::{BoxError, Rejection};
+
+    fn timed_out() -> Result<(), io::Error> {
+        Err(io::ErrorKind::TimedOut.into())
+    }
+
+    fn refused() -> Result<(), Rejection> {
+        Err(Rejection::overloaded("shed"))
+    }
+
+    #[test]
+    fn an_error_without_a_judge_is_what_its_type_says_and_the_cause() {
+        let (timed_out, refused) = (timed_out(), refused());
+        let (outcome, cause) = weighed(&timed_out, Looks::into_errors(), &());
+        assert!(outcome == Outcome::TimedOut && cause.is_some());
+        let (outcome, cause) = weighed(&refused, Looks::into_errors(), &());
+        assert!(outcome == Outcome::Rejected && cause.is_some());
+    }
+
+    #[test]
+    fn an_error_of_any_type_is_known_by_its_looks_or_else_by_its_text() {
+        let known: Result<(), BoxError> = timed_out().map_err(Into::into);
+        let (outcome, cause) = weighed(&known, Looks::at_any(), &());
+        assert!(outcome == Outcome::TimedOut && cause.is_some());
+        let unknown = Err::<(), _>("no");
+        let looks = Looks::at_any();
+        let (outcome, cause) = weighed(&unknown, looks, &());
+        assert!(outcome == Outcome::Failure && cause.is_none());
+        assert_eq!((looks.text)(&"no").as_deref(), Some("no"));
+    }
+
+    #[test]
+    fn a_closure_weighs_errors_and_is_not_asked_about_a_success() {
+        let by = |weight: bool| ByError(move |_: &io::Error| weight);
+        for (weight, outcome) in [(true, Outcome::Failure), (false, Outcome::Ignored)] {
+            let weighed = |result| weighed(&result, Looks::into_errors(), &by(weight)).0;
+            assert_eq!(weighed(timed_out()), outcome);
+            assert_eq!(weighed(Ok(())), Outcome::Success);
+        }
+        let overload = ByError(|_: &io::Error| Outcome::Overload);
+        let timed_out = timed_out();
+        let (outcome, cause) = weighed(&timed_out, Looks::into_errors(), &overload);
+        assert!(outcome == Outcome::Overload && cause.is_some());
+    }
+
+    #[test]
+    fn a_judge_may_turn_a_success_into_a_failure_but_a_refusal_stays_one() {
+        let overload = ByResult(|_: &Result<(), Rejection>| Outcome::Overload);
+        let weighed = |result| weighed(&result, Looks::into_errors(), &overload).0;
+        assert_eq!(weighed(Ok(())), Outcome::Overload);
+        assert_eq!(weighed(refused()), Outcome::Rejected);
+    }
+
+    #[test]
+    fn a_judge_that_panics_says_failure() {
+        let panics = ByError(|_: &io::Error| -> bool { std::panic::resume_unwind(Box::new(())) });
+        assert_eq!(panics.weigh(&timed_out()), Some(Outcome::Failure));
+        let panics = ByResult(|_: &Result<(), io::Error>| std::panic::resume_unwind(Box::new(())));
+        assert_eq!(panics.weigh(&Ok(())), Some(Outcome::Failure));
+    }
+}

@@ -68,7 +68,7 @@ impl Seen {
     }
 }
 
-/// Successes of one generation and bucket: 20 bits of generation, 28 of tick, 16 of count.
+/// Successes of one generation and bucket: the last 20 bits of generation, 28 of tick, 16 of count.
 ///
 /// A success is added only if the word still bears its generation and bucket, by one compare-and-swap; so
 /// whoever holds the lock and swaps the word gets each success once, and all in the bucket where they belong.
@@ -98,7 +98,7 @@ impl Pending {
 
     #[inline]
     fn word(generation: u64, tick: u64) -> u64 {
-        (generation & 0xf_ffff) << 44 | (tick & 0xfff_ffff) << 16
+        generation << 44 | (tick & 0xfff_ffff) << 16
     }
 
     /// The successes that were waiting; the word is for this generation and bucket from now on.
@@ -125,5 +125,70 @@ impl Pending {
             }
         }
         Added::Elsewhere
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gate_shows_the_generation_and_the_state_that_it_was_told() {
+        for state in State::ALL {
+            assert_eq!(Gate::new(state).see().state(), state);
+            let gate = Gate::new(State::Closed);
+            for generation in [0, 1, 7, 8, 1 << 40] {
+                gate.show(generation, state);
+                let seen = gate.see();
+                assert_eq!((seen.generation(), seen.state()), (generation, state));
+                assert_eq!(seen.is_closed(), state == State::Closed);
+                assert_eq!(seen.is_disabled(), state == State::Disabled);
+                let decided = matches!(state, State::Closed | State::Disabled);
+                assert_eq!(seen.wants_lock(), !decided, "{state}");
+            }
+        }
+    }
+
+    #[test]
+    fn successes_wait_for_whoever_takes_them_and_are_taken_once() {
+        let pending = Pending::new();
+        assert_eq!(pending.add(0, 1, 9), Added::First, "of the first bucket");
+        assert_eq!(pending.take(3, 5), 1);
+        assert_eq!(pending.add(3, 5, 9), Added::First);
+        assert_eq!(pending.add(3, 5, 9), Added::Yes);
+        assert_eq!(pending.add(3, 5, 9), Added::Yes);
+        assert_eq!(pending.take(3, 6), 3);
+        assert_eq!(pending.take(3, 7), 0);
+    }
+
+    #[test]
+    fn a_success_of_another_generation_or_bucket_finds_no_place() {
+        let pending = Pending::new();
+        pending.take(3, 5);
+        for (generation, tick) in [(2, 5), (4, 5), (3, 4), (3, 6), (5, 3), (0, 1)] {
+            assert_eq!(pending.add(generation, tick, 9), Added::Elsewhere);
+        }
+        assert_eq!(pending.take(3, 5), 0);
+    }
+
+    #[test]
+    fn a_word_holds_what_is_wanted_and_no_more() {
+        let pending = Pending::new();
+        for most in [1, 2, Pending::MOST] {
+            pending.take(3, 5);
+            for _ in 0..most {
+                assert_ne!(pending.add(3, 5, most), Added::Full);
+            }
+            assert_eq!(pending.add(3, 5, most), Added::Full);
+            assert_eq!(pending.take(0, 1), most);
+        }
+    }
+
+    #[test]
+    fn a_bucket_whose_number_has_outgrown_its_bits_is_not_taken_for_another_generation() {
+        let pending = Pending::new();
+        pending.take(0, 1 << 28);
+        assert_eq!(pending.add(1, 0, 9), Added::Elsewhere);
+        assert_eq!(pending.add(0, 1 << 28, 9), Added::First);
     }
 }

@@ -168,6 +168,22 @@ mod tests {
     }
 
     #[test]
+    fn its_costs_and_its_refill_are_those_that_were_set() {
+        let settings = Budget::bucket().capacity(20).cost(2).timeout_cost(7);
+        let budget = settings.refill(4).build().unwrap();
+        let now = Moment::default();
+        let lost = |after| {
+            let reservation = budget.reserve(after, &now).expect("tokens");
+            reservation.spend().settle(Outcome::Failure);
+            budget.available(&now)
+        };
+        assert_eq!(lost(Outcome::Failure), 9);
+        assert_eq!(lost(Outcome::TimedOut), 5, "11 tokens");
+        budget.settle(Outcome::Success);
+        assert_eq!(budget.available(&now), 7, "15 tokens");
+    }
+
+    #[test]
     fn silly_settings_are_named() {
         let error = Budget::bucket().capacity(4).build().unwrap_err();
         let says = "retry bucket: cost is 5, must be 1 to the capacity, 4";

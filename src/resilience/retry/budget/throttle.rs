@@ -112,6 +112,7 @@ impl Throttle {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::Moment;
     use proptest::prelude::*;
 
     #[test]
@@ -128,6 +129,23 @@ mod tests {
         throttle.settle(Outcome::Success);
         assert!(throttle.allows());
         assert_eq!(throttle.available(), 1);
+    }
+
+    #[test]
+    fn attempts_beyond_the_first_take_tokens_and_bring_them_back_like_any() {
+        let budget = Budget::throttle().build().unwrap();
+        let now = Moment::default();
+        let retry = |outcome| {
+            let reservation = budget.reserve(Outcome::Failure, &now).expect("tokens");
+            reservation.spend().settle(outcome);
+            budget.available(&now)
+        };
+        assert_eq!(retry(Outcome::Failure), 4);
+        assert_eq!(retry(Outcome::TimedOut), 3);
+        // A tenth of a token: enough for one failure more.
+        assert_eq!(retry(Outcome::Success), 4);
+        drop(budget.reserve(Outcome::Failure, &now));
+        assert_eq!(budget.available(&now), 4, "not begun");
     }
 
     #[test]

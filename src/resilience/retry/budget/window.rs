@@ -80,7 +80,7 @@ impl WindowBudget {
     /// [`InvalidSetting`] names the first setting that makes no sense.
     pub fn build(self) -> Result<Budget, InvalidSetting> {
         if !(0.0..=MAX_RATIO).contains(&self.ratio) {
-            let hint = if self.ratio > MAX_RATIO && self.ratio <= 100.0 {
+            let hint = if (MAX_RATIO..=100.0).contains(&self.ratio) {
                 format!("; did you mean {}?", self.ratio / 100.0)
             } else {
                 String::new()
@@ -109,7 +109,7 @@ impl WindowBudget {
     }
 }
 
-/// The number of a slice of time; 0 is before all time.
+/// The number of a slice of time.
 pub(super) type Epoch = u32;
 
 /// Counts calls without a lock, since every call does, and retries under one, since they must not overdraw.
@@ -206,7 +206,7 @@ impl Window {
 
     fn epoch(&self, now: Instant) -> Epoch {
         let slices = now.saturating_duration_since(self.origin).as_nanos() / self.slice.as_nanos();
-        u32::try_from(slices + 1).unwrap_or(u32::MAX)
+        u32::try_from(slices).unwrap_or(u32::MAX)
     }
 
     /// Nothing in here panics under the lock; a poisoned one would be as good.
@@ -339,6 +339,12 @@ mod tests {
         let says =
             "retry budget: ratio is 20, must be 0 to 10 (retries for each call; did you mean 0.2?)";
         assert_eq!(ratio.to_string(), says);
+        for ratio in [-0.5, 200.0] {
+            let error = Budget::window().ratio(ratio).build().unwrap_err();
+            let says =
+                format!("retry budget: ratio is {ratio}, must be 0 to 10 (retries for each call)");
+            assert_eq!(error.to_string(), says, "no percentage");
+        }
         let rate = Budget::window().per_second(f64::NAN).build().unwrap_err();
         assert_eq!(rate.field(), "per_second");
         let window = Budget::window().window(Duration::ZERO).build().unwrap_err();

@@ -152,6 +152,16 @@ fn any_success_breaks_a_row_and_what_counts_nothing_does_not() {
 }
 
 #[test]
+fn successes_that_were_counted_elsewhere_count_and_break_a_row_and_none_of_them_do_not() {
+    let mut rig = Rig::new(touchy().consecutive_failures(3));
+    rig.calls(2, Failure);
+    rig.core.successes(1, 0);
+    assert_eq!((rig.core.streak(), rig.core.counts(rig.now).calls), (2, 2));
+    rig.core.successes(1, 5);
+    assert_eq!((rig.core.streak(), rig.core.counts(rig.now).calls), (0, 7));
+}
+
+#[test]
 fn a_limit_that_is_off_never_opens_it() {
     let mut rig = Rig::new(settings().failure_rate(None).slow_call(MILLI));
     rig.calls(200, SlowFailure);

@@ -61,6 +61,23 @@ fn one_that_has_settled_makes_no_room_for_another() {
 }
 
 #[test]
+fn a_service_that_cannot_become_ready_takes_no_place_that_is_taken() {
+    for first in [None, Some(Success), Some(Failure)] {
+        let mut rig = half_open(touchy());
+        let generation = rig.probe();
+        if first.is_some() {
+            rig.settle(generation, first);
+        }
+        rig.probe();
+        rig.probe();
+        (0..5).for_each(|_| assert!(rig.core.unready(rig.now).is_none()));
+        // Two bad ones of three are too many; what had no place is none of them.
+        let change = rig.settle(generation, Failure);
+        assert_eq!(change.is_some(), first == Some(Failure), "{first:?}");
+    }
+}
+
+#[test]
 fn one_that_is_given_back_does() {
     let mut rig = half_open(touchy().probes(1));
     for _ in 0..100 {
@@ -100,6 +117,17 @@ fn those_still_out_have_failed_when_the_time_is_over() {
         };
         assert_eq!((change.to, change.reason), expected, "{good} {bad} {out}");
     }
+}
+
+#[test]
+fn until_its_limit_a_phase_says_how_long_it_lasts_and_at_its_limit_nobody_knows() {
+    let mut rig = half_open(touchy().probes(1));
+    rig.probe();
+    let nano = Duration::from_nanos(1);
+    rig.wait(OPEN - nano);
+    assert_eq!(rig.core.would_refuse(rig.now), Answer::Refused(Some(nano)));
+    rig.wait(nano);
+    assert_eq!(rig.core.would_refuse(rig.now), Answer::Refused(None));
 }
 
 #[test]

@@ -1,0 +1,316 @@
+use super::*;
+use proptest::prelude::*;
+
+fn each_becomes(table: &[(&str, &str)]) {
+    for (message, expected) in table {
+        assert_eq!(parameterise(message), *expected, "of {message:?}");
+        assert_eq!(parameterise(expected), *expected, "again, of {message:?}");
+    }
+}
+
+#[test]
+fn numbers_lose_their_value_but_keep_their_unit() {
+    each_becomes(&[
+        ("order 4711 not found", "order <num> not found"),
+        ("took 30ms, limit 1.5s", "took <num>ms, limit <num>s"),
+        ("after 1h30m", "after <num>h<num>m"),
+        ("12µs and 5% of 3.2GiB", "<num>µs and <num>% of <num>GiB"),
+        (
+            "x = -5, y = +7.25e-3, z = 1e10",
+            "x = <num>, y = <num>, z = <num>",
+        ),
+        ("3-4 of user_17", "<num>-<num> of user_<num>"),
+        ("1,234,567.89 rows", "<num> rows"),
+        ("needs 1.2.3, has 1.12.", "needs <num>, has <num>."),
+        ("1.2.3.4.5", "<num>"),
+        ("1e5, 1e-5, 1E+5", "<num>, <num>, <num>"),
+        ("src/main.rs:12:5", "src/main.rs:<num>:<num>"),
+        ("worker-3: [1, 2]", "worker-<num>: [<num>, <num>]"),
+        ("用户123不存在", "用户<num>不存在"),
+    ]);
+}
+
+#[test]
+fn words_that_only_contain_digits_stay() {
+    each_becomes(&[
+        (
+            "invalid utf8 in h2 frame, E0308, 4xx",
+            "invalid utf8 in h2 frame, E0308, 4xx",
+        ),
+        ("1e+ and 2e-x, 0x and 0xyz", "1e+ and 2e-x, 0x and 0xyz"),
+        ("1ex-5, 1e 5", "1ex-<num>, 1e <num>"),
+        ("Sha256DigestMismatchError", "Sha256DigestMismatchError"),
+        ("a deadbeef facade", "a deadbeef facade"),
+        ("in std::fmt and abc::def", "in std::fmt and abc::def"),
+        ("", ""),
+    ]);
+}
+
+#[test]
+fn identifiers_are_replaced() {
+    each_becomes(&[
+        (
+            "job 550e8400-e29b-41d4-a716-446655440000 lost",
+            "job <uuid> lost",
+        ),
+        ("{550E8400-E29B-41D4-A716-446655440000}", "{<uuid>}"),
+        ("at 0x7fFf12 in 0123abcd", "at <hex> in <hex>"),
+        ("i-0abc123def456", "i-<hex>"),
+        ("01ARZ3NDEKTSV4RRFFQ69G5FAV", "<id>"),
+        ("7abcdefghijklmnopqr8st", "<id>"),
+        ("a7bcdefghijklmnopqr8st", "<id>"),
+        ("charge ch_3MtwBwLkdIwHu7ix0snN0B8x", "charge ch_<id>"),
+        (
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "<num>-<hex>-<hex>-<num>",
+        ),
+    ]);
+}
+
+#[test]
+fn quoted_text_is_replaced_and_apostrophes_are_not_quotes() {
+    each_becomes(&[
+        (r#"no field "na\"me" here"#, "no field <str> here"),
+        (
+            "unknown variant `foo`, expected `bar`",
+            "unknown variant <str>, expected <str>",
+        ),
+        ("can't open 'a file.txt'", "can't open <str>"),
+        ("the users' data isn't there", "the users' data isn't there"),
+        ("'can't' is a word", "<str> is a word"),
+        ("5 ' and 6' are lengths", "<num> ' and <num>' are lengths"),
+        ("lifetime 'static", "lifetime 'static"),
+        ("an inch: 5\"", "an inch: <num>\""),
+        ("name=\"\" id='7'", "name=<str> id=<str>"),
+        (
+            "Foo { id: 5, name: \"x\" }",
+            "Foo { id: <num>, name: <str> }",
+        ),
+    ]);
+}
+
+#[test]
+fn addresses_are_replaced() {
+    each_becomes(&[
+        ("connect to 10.0.0.1:8080 failed", "connect to <ip> failed"),
+        ("peer 192.168.1.254.", "peer <ip>."),
+        ("10.0.0.1: no", "<ip>: no"),
+        ("10.0.0.1:65535, 10.0.0.1:100000", "<ip>, <ip>:<num>"),
+        ("net 10.0.0.0/8, no 0010.0.0.1", "net <ip>/<num>, no <num>"),
+        ("300.1.2.3", "<num>"),
+        ("[2001:db8::1]:443 and ::1", "[<ip>]:<num> and <ip>"),
+        ("fe80::1: unreachable", "<ip>: unreachable"),
+        ("xyz::1, <T>::1, :::1", "xyz::<num>, <T>::<num>, :::<num>"),
+        ("a@b.co, s@b.co", "<email>, <email>"),
+        (
+            "mail to Joe.Doe+x@example.co.uk, please",
+            "mail to <email>, please",
+        ),
+        (
+            "crate serde@1.0.2 and root@localhost",
+            "crate serde@<num> and root@localhost",
+        ),
+        ("a@b.c, a@.co, a@b.22", "a@b.c, a@.co, a@b.<num>"),
+    ]);
+}
+
+/// The longest was taken for one that is too long if a sentence went on behind it.
+#[test]
+fn the_longest_address_is_replaced_whatever_follows() {
+    let longest = "0000:0000:0000:0000:0000:ffff:255.255.255.255";
+    for rest in ["", ".", ": refused", "]:80"] {
+        let expected = format!("<ip>{}", rest.replace("80", "<num>"));
+        assert_eq!(parameterise(&format!("{longest}{rest}")), expected);
+    }
+    assert!(!parameterise(&format!("{longest}0")).contains("<ip>"));
+}
+
+#[test]
+fn dates_are_replaced() {
+    each_becomes(&[
+        ("at 2026-01-02T03:04:05.678Z", "at <date>"),
+        ("2026-01-02 03:04:05,678 +0200 x", "<date> <num> x"),
+        ("2026-01-02T03:04+02:00.", "<date>."),
+        ("until 2026-01-02.", "until <date>."),
+        ("03:04:05.", "<date>."),
+        ("20260102T030405Z", "<date>"),
+        ("2026-13-02", "<num>-<num>-<num>"),
+    ]);
+}
+
+#[test]
+fn urls_keep_scheme_and_host_only() {
+    each_becomes(&[
+        ("url (http://stock/items/7?k=v)", "url (http://stock<path>)"),
+        (
+            "https://api.example.com/a/b: refused",
+            "https://api.example.com<path>: refused",
+        ),
+        (
+            "postgres://joe:s3cret@db.local:5432/app",
+            "postgres://db.local:<num><path>",
+        ),
+        (
+            "http://10.0.0.3:8080/x, http://[::1]:80/",
+            "http://<ip><path>, http://[<ip>]:<num><path>",
+        ),
+        ("http://node-17.eu", "http://node-<num>.eu"),
+        ("http://h?", "http://h?"),
+    ]);
+}
+
+#[test]
+fn blanks_and_control_characters_become_one_space() {
+    each_becomes(&[("  a\r\n\tb \u{1b}[31mc\u{0} ", "a b [31mc")]);
+}
+
+#[test]
+fn a_long_message_is_cut_at_the_same_place_whatever_its_numbers_were() {
+    let message = |n: u64| format!("row {n}: {}", "no such thing ".repeat(100));
+    let short = parameterise(&message(1));
+    assert_eq!(short, parameterise(&message(u64::MAX)));
+    assert!(short.ends_with('…') && short.len() <= RESULT_LIMIT);
+}
+
+#[test]
+fn as_much_of_a_message_is_kept_as_there_is_room_for() {
+    let words = "ab ".repeat(RESULT_LIMIT);
+    let room = RESULT_LIMIT - CUT.len_utf8();
+    assert_eq!(parameterise(&words), format!("{}…", &words[..room]));
+    // Not one letter of a word for which there is none.
+    let words = "abc ".repeat(RESULT_LIMIT);
+    assert_eq!(parameterise(&words), format!("{}…", &words[..room - 2]));
+}
+
+#[test]
+fn a_word_is_data_from_its_sixty_fifth_letter() {
+    let word = "x".repeat(64);
+    assert_eq!(parameterise(&word), word);
+    for more in ["x", "xx"] {
+        assert_eq!(parameterise(&format!("{word}{more}")), "<id>");
+    }
+}
+
+#[test]
+fn a_quote_that_is_closed_behind_the_cut_hides_what_it_has() {
+    let message = |body: &str| format!("bad body \"{} and more", body.repeat(READ_LIMIT));
+    assert_eq!(parameterise(&message("a ")), "bad body <str>…");
+    assert_eq!(parameterise(&message("ü")), "bad body <str>…");
+}
+
+/// Pieces that are hard to tell apart, to be put together at random.
+fn awkward() -> impl Strategy<Value = String> {
+    let pieces = prop::sample::select(vec![
+        "1",
+        "12",
+        "2024",
+        "-",
+        "01",
+        "02",
+        "T",
+        ":",
+        "03",
+        "::",
+        ".",
+        ",",
+        "@",
+        "a",
+        "b",
+        "co",
+        "e",
+        "e2",
+        "ms",
+        "s",
+        "d",
+        "h",
+        "0x",
+        "ff",
+        "deadbee1",
+        "x",
+        "/",
+        "//",
+        "://",
+        "http",
+        "?",
+        "#",
+        "'",
+        "\"",
+        "`",
+        "\\",
+        " ",
+        "\n",
+        "<",
+        ">",
+        "<num>",
+        "<str>",
+        "<path>",
+        "(",
+        ")",
+        "[",
+        "]",
+        "{",
+        "=",
+        "+",
+        "_",
+        "%",
+        "…",
+        "µ",
+        "ü",
+        "数",
+        "fe80",
+        "10.0.0.1",
+        "'a'",
+        "b.co",
+        "u:p@h",
+        "2024-01-02",
+        "10:11:12",
+        "Z",
+        "550e8400-e29b-41d4-a716-446655440000",
+        "abc",
+    ]);
+    prop::collection::vec(pieces, 0..40).prop_map(|pieces| pieces.concat())
+}
+
+fn long_awkward() -> impl Strategy<Value = String> {
+    (awkward(), awkward(), 1..60_usize).prop_map(|(head, part, times)| head + &part.repeat(times))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn a_result_is_its_own_result(text in prop_oneof![awkward(), long_awkward(), any::<String>()]) {
+        let once = parameterise(&text);
+        prop_assert_eq!(parameterise(&once), once);
+    }
+
+    #[test]
+    fn a_result_is_bounded_and_has_no_control_characters(text in prop_oneof![long_awkward(), any::<String>()]) {
+        let result = parameterise(&text);
+        prop_assert!(result.len() <= RESULT_LIMIT);
+        prop_assert!(!result.contains(char::is_control));
+    }
+
+    #[test]
+    fn messages_that_differ_in_their_data_only_are_one(a in data(), b in data()) {
+        prop_assert_eq!(parameterise(&a), parameterise(&b));
+    }
+}
+
+/// One message with different data in it.
+fn data() -> impl Strategy<Value = String> {
+    let numbers = (any::<u64>(), any::<i32>(), 0.0..1e9_f64);
+    let rest = (
+        any::<u128>(),
+        any::<[u8; 4]>(),
+        "[a-z ']{0,40}",
+        "[a-z0-9/._-]{0,40}[a-z]",
+    );
+    (numbers, rest).prop_map(|((row, delta, took), (id, [a, b, c, d], name, path))| {
+        let hex = format!("{id:032x}");
+        let uuid = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-");
+        format!(
+            "row {row} ({delta}) of \"{name}\": GET http://stock/{path}?id={uuid} from {a}.{b}.{c}.{d}:80 took {took}ms, job {uuid}"
+        )
+    })
+}
