@@ -86,6 +86,8 @@ fn breaker(args: &Args) -> Result<CircuitBreaker, InvalidSetting> {
         .time_window(Duration::from_secs(10), 10)
         .consecutive_failures(20)
         .open_time(args.open)
+        // Longer than an attempt: what a client stalls has then ended as its own fault, and does not count as a probe.
+        .probe_limit(args.total)
         .build()?;
     if args.unprotected {
         breaker.disable();

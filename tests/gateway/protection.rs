@@ -265,7 +265,32 @@ async fn an_upload_that_stalls_is_the_clients_fault_and_one_that_hangs_at_the_up
     }
 }
 
+/// And this one: whoever stalled while his call was a probe outlasted the probing, which then had failed, so that the
+/// circuit of an upstream in good health stayed open for twice as long each time.
+#[tokio::test]
+async fn a_client_that_stalls_as_a_probe_does_not_open_the_circuit_again() {
+    let upstream = Upstream::start().await;
+    let address = upstream.address;
+    let args = ["--open", "0.1", "--timeout", "0.5"];
+    let gateway = Gateway::before(&upstream.url(), &args).await;
+    upstream.kill().await;
+    break_upstream(&gateway).await;
+    let _upstream = Upstream::start_at(address).await;
+    eventually("a probe", async || {
+        let rest = "content-length: 100\r\n\r\nfew";
+        (stalled_http1(&gateway, rest).await == "408").then_some(())
+    })
+    .await;
+    let answer = Client::http1().get(&gateway.at("/")).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+}
+
 async fn stall_http1(gateway: &Gateway, rest: &str) {
+    assert_eq!(stalled_http1(gateway, rest).await, "408", "{rest}");
+}
+
+/// The status.
+async fn stalled_http1(gateway: &Gateway, rest: &str) -> String {
     let address = gateway.url.trim_start_matches("http://");
     let mut stream = TcpStream::connect(address).await.expect("a connection");
     let request = format!("POST /read HTTP/1.1\r\nhost: a\r\n{rest}");
@@ -274,7 +299,7 @@ async fn stall_http1(gateway: &Gateway, rest: &str) {
     let mut line = [0; 12];
     let read = timeout(DEADLINE, stream.read_exact(&mut line)).await;
     read.expect("an answer in time").expect("a status line");
-    assert_eq!(&line, b"HTTP/1.1 408", "{rest}");
+    String::from_utf8_lossy(&line[9..]).into_owned()
 }
 
 async fn stall_http2(gateway: &Gateway, headers: &[(&str, &str)], some: &'static str) {

@@ -42,9 +42,10 @@ const PANICS: Duration = Duration::from_secs(4);
 const SICK: u32 = 15;
 /// The same where a panic is what is wanted, of which no circuit knows.
 const VERY_SICK: u32 = 70;
-/// How often a sick upstream is killed, and how long it stays away.
-const RESTART_EVERY: Duration = Duration::from_millis(2500);
+/// How long the upstream is sick before it is killed, and how long it then stays away.
+const SPELL: Duration = Duration::from_millis(2500);
 const AWAY: Duration = Duration::from_millis(300);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A state in the kernel's table of TCP sockets.
 const LISTENS: &str = "0A";
 
@@ -80,17 +81,21 @@ async fn after_rude_clients_and_a_sick_upstream_nothing_is_left_and_all_is_count
     soak.rude_clients_harm_nobody();
     let warm = soak.memory();
 
-    upstream.moody.store(true, Ordering::Relaxed);
     let end = Instant::now() + load / 2;
-    let sick = soak.load("sick", load / 2, SICK).await;
-    while Instant::now() + RESTART_EVERY < end {
-        // Part of the load: nothing waits for it.
-        sleep(RESTART_EVERY).await;
+    let mut good = Caller::new(0, "well", &soak.gateway.url, Arc::clone(&soak.ledger));
+    let bad = soak.load("sick", load / 2, SICK).await;
+    while Instant::now() < end {
+        upstream.sick.store(true, Ordering::Relaxed);
+        let longest = soak.sick_spell().await;
+        upstream.sick.store(false, Ordering::Relaxed);
         upstream = upstream.restart(AWAY).await;
+        // The circuit opens for twice as long each time, unless it has been closed for long enough in between: without
+        // that the gateway soon refused all, and for up to a minute.
+        soak.get_well(&mut good, longest).await;
     }
-    sick.join_all().await;
-    upstream.moody.store(false, Ordering::Relaxed);
-    soak.recover(budget).await;
+    bad.join_all().await;
+    drop(good);
+    soak.recover(&upstream, budget).await;
     soak.settle().await;
     let memory = soak.memory();
     println!("memory: {warm} KiB warm, {memory} KiB at the end");
@@ -180,25 +185,51 @@ impl Soak {
     }
 
     /// Good calls close the circuit, a few bad ones do not open it, and in time the budget for retries is full again.
-    async fn recover(&mut self, budget: u64) {
+    async fn recover(&mut self, upstream: &Sick, budget: u64) {
         let ledger = Arc::clone(&self.ledger);
         let mut caller = Caller::new(0, "good", &self.gateway.url, ledger);
-        let gateway = &self.gateway;
-        eventually("the circuit closes", async || {
-            let status = caller.ask("/ok").await;
-            let breaker = guard(gateway, "circuit_breaker").await;
-            (status == Some(200) && breaker["state"] == "closed").then_some(())
-        })
-        .await;
-        let breaker = guard(gateway, "circuit_breaker").await;
+        self.until_closed(&mut caller, async |_| {}).await;
+        let breaker = guard(&self.gateway, "circuit_breaker").await;
         assert_eq!(breaker["stats"]["probes_in_flight"], 0, "{breaker}");
         // Each of these has happened for certain then, however long the circuit was open.
+        upstream.sick.store(true, Ordering::Relaxed);
         for (path, status) in [("/fail", 500), ("/busy", 503), ("/hang", 504)] {
             assert_eq!(caller.ask(path).await, Some(status), "{path}");
         }
+        upstream.sick.store(false, Ordering::Relaxed);
         assert_eq!(self.last_call().await, Some(200));
         eventually("the budget is full", async || {
             (self.budget().await >= budget).then_some(())
+        })
+        .await;
+    }
+
+    /// Part of the load: nothing waits for it to have an effect. Returns the longest time that the circuit was open for.
+    async fn sick_spell(&self) -> Duration {
+        let (mut longest, end) = (Duration::ZERO, Instant::now() + SPELL);
+        while Instant::now() < end {
+            longest = longest.max(open_for(&guard(&self.gateway, "circuit_breaker").await));
+            sleep(LOOK_EVERY).await;
+        }
+        longest
+    }
+
+    /// Until the circuit is closed, and has been for long enough to open for no longer the next time.
+    async fn get_well(&self, caller: &mut Caller, mut longest: Duration) {
+        self.until_closed(caller, async |breaker| {
+            longest = longest.max(open_for(breaker));
+        })
+        .await;
+        sleep(4 * longest).await;
+    }
+
+    /// Good calls close the circuit.
+    async fn until_closed(&self, caller: &mut Caller, mut saw: impl AsyncFnMut(&Value)) {
+        eventually("the circuit closes", async || {
+            let status = caller.ask("/ok").await;
+            let breaker = guard(&self.gateway, "circuit_breaker").await;
+            saw(&breaker).await;
+            (status == Some(200) && breaker["state"] == "closed").then_some(())
         })
         .await;
     }
@@ -377,6 +408,13 @@ async fn guard(gateway: &Gateway, kind: &str) -> Value {
     let guards: Vec<Value> = serde_json::from_str(&page).expect("JSON");
     let found = guards.into_iter().find(|guard| guard["kind"] == kind);
     found.unwrap_or_else(|| panic!("no {kind} in {page}"))
+}
+
+/// How much longer, if it is open and does not try out already.
+fn open_for(breaker: &Value) -> Duration {
+    let seconds = breaker["stats"]["open_for_seconds"].as_f64();
+    let seconds = seconds.filter(|_| breaker["state"] == "open");
+    Duration::from_secs_f64(seconds.unwrap_or(0.0))
 }
 
 /// A line that is no JSON is none of the gateway's: a panic, say.
