@@ -12,7 +12,7 @@ use http::{Method, Request, Response};
 use http_body_util::Full;
 use tower::{Layer, Service, ServiceBuilder, service_fn};
 use tower_keep::{
-    CircuitBreaker, Context,
+    CircuitBreaker, Context, GuardLayer,
     breaker::KeyedBreaker,
     fallback::{Fallback, FallbackLayer},
     protocol::Client,
@@ -149,6 +149,34 @@ fn a_refusal_by_permit_allocates_nothing() {
     let breaker = CircuitBreaker::builder("costs").build().unwrap();
     breaker.force_open();
     assert_eq!(allocations(|| drop(black_box(breaker.try_acquire()))), 0.0);
+}
+
+#[test]
+fn a_refusal_allocates_once_as_an_error_and_five_times_as_an_http_answer() {
+    let breaker = CircuitBreaker::builder("costs").build().unwrap();
+    // The values of `Retry-After` that most breakers give are kept ready.
+    breaker.open_for(HOUR / 60);
+    let mut service = breaker.layer().any().layer(service_fn(seven));
+    let refused = || assert!(drive::call(&mut service, 7).is_err());
+    assert_eq!(allocations(refused), 1.0);
+    let inner = service_fn(answer::<Full<Bytes>>);
+    let mut server = breaker.layer().server().layer(inner);
+    let request = allocations(|| drop(black_box(order())));
+    let refused = allocations(|| {
+        black_box(drive::exchange(&mut server, order()));
+    });
+    // The map of headers twice, that of extensions three times: the rejection goes along in it.
+    assert_eq!(refused - request, 5.0);
+}
+
+#[test]
+fn however_many_guards_there_are_a_call_allocates_nothing() {
+    let breaker = || CircuitBreaker::builder("costs").build().unwrap();
+    let mut one = GuardLayer::any((breaker(),)).layer(service_fn(seven));
+    assert_eq!(allocations(|| ask(&mut one)), 0.0);
+    let three = (breaker(), breaker(), Some(breaker()));
+    let mut three = GuardLayer::any(three).layer(service_fn(seven));
+    assert_eq!(allocations(|| ask(&mut three)), 0.0);
 }
 
 #[test]
