@@ -5,12 +5,13 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
+use tokio::time::Instant;
 use tower_keep::Outcome;
 use tower_keep::call::{Elapsed, Ending, find};
 use tower_layer::Layer;
@@ -87,26 +88,78 @@ where
 }
 
 /// How far the body of one request has come; shared by both directions.
-#[derive(Clone, Debug, Default)]
-pub struct Progress(Arc<AtomicU8>);
+#[derive(Clone, Debug)]
+pub struct Progress(Arc<Mutex<Course>>);
 
-/// The upstream takes what there is: if it is late, that is its own doing.
-const FLOWS: u8 = 0;
-/// The upstream would take more, but the client has not sent it.
-const WAITS: u8 = 1;
-/// The client has broken off.
-const BROKEN: u8 = 2;
+#[derive(Debug)]
+struct Course {
+    began: Instant,
+    now: Stage,
+    /// How long the upstream has waited for the client, the present wait apart.
+    waited: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// The upstream takes what there is: if it is late, that is its own doing.
+    Flows,
+    /// The upstream would take more, but the client has not sent it.
+    Waits { since: Instant },
+    /// The client has broken off.
+    Broken,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Course {
+            began: Instant::now(),
+            now: Stage::Flows,
+            waited: Duration::ZERO,
+        })))
+    }
+}
 
 impl Progress {
     /// An error of the exchange, put down to whoever caused it. Time that ran out while a client owed more of its body
-    /// is the client's, even where it only wanted an answer first: neither side can be told from the other then.
+    /// is the client's, even where it only wanted an answer first: neither side can be told from the other then. So is
+    /// time that the client took for the most part: who ends an upload at the last moment leaves none for an answer.
     pub fn blame(&self, error: impl Into<BoxError>) -> BoxError {
         let error = error.into();
-        match self.0.load(Ordering::Relaxed) {
-            BROKEN => UploadFailed(error).into(),
-            WAITS if find::<Elapsed>(&*error).is_some() => UploadFailed(error).into(),
-            _ => error,
+        let late = || find::<Elapsed>(&*error).is_some();
+        let course = self.course();
+        let clients = match course.now {
+            Stage::Broken => true,
+            Stage::Waits { .. } => late(),
+            Stage::Flows => late() && 2 * course.waited > course.began.elapsed(),
+        };
+        match clients {
+            true => UploadFailed(error).into(),
+            false => error,
         }
+    }
+
+    fn saw<F, E>(&self, frame: &Poll<Option<Result<F, E>>>) {
+        let mut course = self.course();
+        let since = match course.now {
+            Stage::Waits { since } => Some(since),
+            _ => None,
+        };
+        course.now = match frame {
+            Poll::Pending => Stage::Waits {
+                since: since.unwrap_or_else(Instant::now),
+            },
+            Poll::Ready(frame) => {
+                course.waited += since.map_or(Duration::ZERO, |since| since.elapsed());
+                match frame {
+                    Some(Err(_)) => Stage::Broken,
+                    _ => Stage::Flows,
+                }
+            }
+        };
+    }
+
+    fn course(&self) -> MutexGuard<'_, Course> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -125,12 +178,7 @@ impl<B: Body + Unpin> Body for Upload<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let frame = Pin::new(&mut self.inner).poll_frame(cx);
-        let progress = match frame {
-            Poll::Pending => WAITS,
-            Poll::Ready(Some(Err(_))) => BROKEN,
-            Poll::Ready(_) => FLOWS,
-        };
-        self.progress.0.store(progress, Ordering::Relaxed);
+        self.progress.saw(&frame);
         frame
     }
 
@@ -176,11 +224,11 @@ where
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::time::Duration;
 
     use bytes::Bytes;
     use futures_util::{FutureExt, stream};
     use http_body_util::{BodyExt, StreamBody};
+    use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
     use tower_keep::timeout::TimeLimit;
 
     use super::*;
@@ -205,32 +253,54 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn time_that_runs_out_is_the_clients_only_while_more_of_its_upload_is_awaited() {
-        let late = async || {
-            let limit = TimeLimit::new("attempt", Duration::from_secs(1));
-            let never = limit.run(std::future::pending::<()>()).await;
-            never.expect_err("too late")
-        };
-        let (sender, receiver) = tokio::sync::mpsc::unbounded_channel::<Bytes>();
-        let frames = stream::unfold(receiver, async |mut receiver| {
-            Some((
-                Ok::<_, BoxError>(Frame::data(receiver.recv().await?)),
-                receiver,
-            ))
-        });
-        let progress = Progress::default();
-        let mut upload = Upload {
-            inner: Box::pin(StreamBody::new(frames)),
-            progress: progress.clone(),
-        };
+        let (sender, mut upload, progress) = upload();
         sender.send(Bytes::from_static(b"few")).expect("a reader");
         assert!(upload.frame().await.is_some());
-        assert!(!progress.blame(late().await).is::<UploadFailed>());
+        assert!(!progress.blame(late(SECOND).await).is::<UploadFailed>());
         assert!(upload.frame().now_or_never().is_none());
-        assert!(progress.blame(late().await).is::<UploadFailed>());
+        assert!(progress.blame(late(SECOND).await).is::<UploadFailed>());
         let reset = io::Error::from(io::ErrorKind::ConnectionReset);
         assert!(!progress.blame(reset).is::<UploadFailed>());
         drop(sender);
         assert!(upload.frame().await.is_none());
-        assert!(!progress.blame(late().await).is::<UploadFailed>());
+        assert!(!progress.blame(late(SECOND).await).is::<UploadFailed>());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_ends_its_upload_at_the_last_moment_is_late_itself() {
+        for (wait, clients) in [(900, true), (100, false)] {
+            let (sender, mut upload, progress) = upload();
+            let wait = Duration::from_millis(wait);
+            let end = async {
+                tokio::time::sleep(wait).await;
+                drop(sender);
+            };
+            let (frame, ()) = tokio::join!(upload.frame(), end);
+            assert!(frame.is_none());
+            let error = progress.blame(late(SECOND - wait).await);
+            assert_eq!(error.is::<UploadFailed>(), clients, "{wait:?}");
+        }
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    async fn late(after: Duration) -> Elapsed {
+        let never = TimeLimit::new("attempt", after).run(std::future::pending::<()>());
+        never.await.expect_err("too late")
+    }
+
+    type Watched = Upload<Pin<Box<dyn Body<Data = Bytes, Error = BoxError>>>>;
+
+    fn upload() -> (UnboundedSender<Bytes>, Watched, Progress) {
+        let (sender, receiver) = unbounded_channel();
+        let frames = stream::unfold(receiver, async |mut receiver| {
+            Some((Ok(Frame::data(receiver.recv().await?)), receiver))
+        });
+        let progress = Progress::default();
+        let upload = Upload {
+            inner: Box::pin(StreamBody::new(frames)) as Pin<Box<_>>,
+            progress: progress.clone(),
+        };
+        (sender, upload, progress)
     }
 }
