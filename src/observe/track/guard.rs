@@ -1,14 +1,14 @@
 use std::{borrow::Cow, num::NonZeroUsize, sync::Arc, time::Duration};
 
-use http::{HeaderValue, Method, Request, StatusCode, header, uri::PathAndQuery};
+use http::{HeaderValue, Method, Request, StatusCode, header};
 use tracing::{Level, Span};
 
 use super::{
     access::{ACCESS_TARGET, Kept, Line},
     facts::{Asked, ErrorLabel, Facts, Side, method_name},
     meters::{Labeller, Meters},
+    place::Place,
     request_body::RequestBytes,
-    route::RouteSlot,
     settings::{Settings, Slow, TrackBuilder},
     span,
 };
@@ -62,17 +62,6 @@ pub struct TrackPermit {
     lasting: bool,
     /// The head of the response shows that somebody implements the gRPC method.
     implemented: bool,
-}
-
-/// Where a call goes, as far as it is known.
-#[derive(Debug)]
-enum Place {
-    Known(u16),
-    /// Known when somebody further in has said it.
-    Slot(RouteSlot),
-    /// A gRPC method that is new, and that anybody can make up. Boxed for its size; it is new only once.
-    Method(Box<PathAndQuery>),
-    Unknown,
 }
 
 impl Track {
@@ -145,72 +134,20 @@ impl Track {
     }
 
     fn place<B>(&self, request: &mut Request<B>, grpc: bool) -> Place {
+        let places = &self.core.places;
         match self.side {
-            _ if grpc => self.grpc_place(request),
-            Side::Server => self.route(request),
+            _ if grpc => Place::of_grpc(request, places),
+            Side::Server => Place::of_route(request, places),
             Side::Client => {
-                let authority = request
-                    .uri()
-                    .authority()
-                    .map(|authority| authority.as_str());
-                let server = self.given().server_address.as_deref().or(authority);
-                // Credentials before an `@` are nobody's to see.
-                let server = server.map(|server| server.rsplit('@').next().unwrap_or(server));
-                server.map_or(Place::Unknown, |server| {
-                    Place::Known(self.core.places.number(server))
-                })
+                Place::of_server(request, self.given().server_address.as_deref(), places)
             }
         }
-    }
-
-    fn grpc_place<B>(&self, request: &Request<B>) -> Place {
-        #[cfg(feature = "tonic")]
-        if let Some(method) = request.extensions().get::<tonic::GrpcMethod<'static>>() {
-            let method = format!("{}/{}", method.service(), method.method());
-            return Place::Known(self.core.places.number(&method));
-        }
-        let Some(path) = request.uri().path_and_query() else {
-            return Place::Unknown;
-        };
-        match self.core.places.known(method_of(path)) {
-            Some(number) => Place::Known(number),
-            None => Place::Method(Box::new(path.clone())),
-        }
-    }
-
-    fn route<B>(&self, request: &mut Request<B>) -> Place {
-        #[cfg(feature = "axum")]
-        if let Some(path) = request.extensions().get::<axum::extract::MatchedPath>() {
-            RouteSlot::fill(request.extensions(), path.as_str());
-            return Place::Known(self.core.places.number(path.as_str()));
-        }
-        let slot = match request.extensions().get::<RouteSlot>() {
-            Some(slot) => slot.clone(),
-            None => {
-                let slot = RouteSlot::default();
-                request.extensions_mut().insert(slot.clone());
-                slot
-            }
-        };
-        Place::Slot(slot)
     }
 
     /// The number of the place, now that the call is over.
     fn resolve(&self, permit: &TrackPermit, end: &End<'_>) -> Option<u16> {
-        let places = &self.core.places;
-        match &permit.place {
-            Place::Known(number) => Some(*number),
-            Place::Slot(slot) => slot.get().map(|route| places.number(route)),
-            Place::Method(path) => {
-                let method = method_of(path);
-                let real = self.side == Side::Client || permit.implemented || shows_its_method(end);
-                Some(match real {
-                    true => places.number(method),
-                    false => places.known(method).unwrap_or(0),
-                })
-            }
-            Place::Unknown => None,
-        }
+        let is_real = || self.side == Side::Client || permit.implemented || shows_its_method(end);
+        permit.place.number(&self.core.places, is_real)
     }
 
     fn known_route(&self, place: &Place) -> Option<&str> {
@@ -328,10 +265,6 @@ impl Track {
             || slow.is_some()
             || !kept.skipped && (sample >= 1.0 || fastrand::f64() < sample)
     }
-}
-
-fn method_of(path: &PathAndQuery) -> &str {
-    path.path().trim_start_matches('/')
 }
 
 /// Whether the end of a gRPC call shows that there is such a method. Those who are turned away may have made it up.

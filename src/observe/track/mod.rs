@@ -74,6 +74,7 @@ mod access;
 mod facts;
 mod guard;
 mod meters;
+mod place;
 mod request_body;
 mod route;
 mod settings;

@@ -1,0 +1,94 @@
+//! Where a call goes: a route, a server or a gRPC method, each by its number.
+
+use http::{Extensions, Request, uri::PathAndQuery};
+
+use super::route::RouteSlot;
+use crate::observe::table::Interner;
+
+/// Where a call goes, as far as it is known.
+#[derive(Debug)]
+pub(super) enum Place {
+    Known(u16),
+    /// Known when somebody further in has said it.
+    Slot(RouteSlot),
+    /// A gRPC method that is new, and that anybody can make up. Boxed for its size; it is new only once.
+    Method(Box<PathAndQuery>),
+    Unknown,
+}
+
+impl Place {
+    /// The server that a client calls: what it was told to call it, else the authority.
+    pub(super) fn of_server<B>(
+        request: &Request<B>,
+        told: Option<&str>,
+        places: &Interner,
+    ) -> Self {
+        let authority = request.uri().authority();
+        let server = told.or(authority.map(|authority| authority.as_str()));
+        // Credentials before an `@` are nobody's to see.
+        let server = server.map(|server| server.rsplit('@').next().unwrap_or(server));
+        server.map_or(Place::Unknown, |server| Place::Known(places.number(server)))
+    }
+
+    pub(super) fn of_grpc<B>(request: &Request<B>, places: &Interner) -> Self {
+        #[cfg(feature = "tonic")]
+        if let Some(method) = request.extensions().get::<tonic::GrpcMethod<'static>>() {
+            let method = format!("{}/{}", method.service(), method.method());
+            return Place::Known(places.number(&method));
+        }
+        let Some(path) = request.uri().path_and_query() else {
+            return Place::Unknown;
+        };
+        match places.known(method_of(path)) {
+            Some(number) => Place::Known(number),
+            None => Place::Method(Box::new(path.clone())),
+        }
+    }
+
+    /// The route that a server has matched, or will.
+    pub(super) fn of_route<B>(request: &mut Request<B>, places: &Interner) -> Self {
+        if let Some(path) = matched(request.extensions()) {
+            RouteSlot::fill(request.extensions(), path);
+            return Place::Known(places.number(path));
+        }
+        let slot = match request.extensions().get::<RouteSlot>() {
+            Some(slot) => slot.clone(),
+            None => {
+                let slot = RouteSlot::default();
+                request.extensions_mut().insert(slot.clone());
+                slot
+            }
+        };
+        Place::Slot(slot)
+    }
+
+    /// Its number, now that the call is over; `is_real` says whether it has shown that there is such a method.
+    pub(super) fn number(&self, places: &Interner, is_real: impl FnOnce() -> bool) -> Option<u16> {
+        match self {
+            Place::Known(number) => Some(*number),
+            Place::Slot(slot) => slot.get().map(|route| places.number(route)),
+            Place::Method(path) => {
+                let method = method_of(path);
+                Some(match is_real() {
+                    true => places.number(method),
+                    false => places.known(method).unwrap_or(0),
+                })
+            }
+            Place::Unknown => None,
+        }
+    }
+}
+
+/// The route that axum has matched.
+fn matched(extensions: &Extensions) -> Option<&str> {
+    #[cfg(feature = "axum")]
+    if let Some(path) = extensions.get::<axum::extract::MatchedPath>() {
+        return Some(path.as_str());
+    }
+    let _ = extensions;
+    None
+}
+
+fn method_of(path: &PathAndQuery) -> &str {
+    path.path().trim_start_matches('/')
+}
