@@ -920,6 +920,19 @@ async fn the_time_spent_working_is_told_from_the_time_spent_waiting() {
     assert_eq!(meter.count("http_server_busy_seconds", &[]), 1.0);
 }
 
+/// Where the figure is kept apart, it was once missing for calls that no service was polled for.
+#[tokio::test]
+async fn a_refused_call_was_busy_for_no_time() {
+    let meter = meter();
+    let track = track().busy(true).build().unwrap();
+    let guards = GuardLayer::server((track, Fuse::blown()));
+    let app = shop().layer(guards);
+    let refused = app.oneshot(local("/orders/7")).await.unwrap();
+    drop(refused);
+    assert_eq!(meter.count("http_server_busy_seconds", &[]), 1.0);
+    assert_eq!(meter.sum("http_server_busy_seconds_sum", &[]), Some(0.0));
+}
+
 /// Ready when it is told to be.
 #[derive(Clone)]
 struct Gate(Arc<Mutex<bool>>);

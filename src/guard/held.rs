@@ -47,13 +47,20 @@ impl<G: Guard, P: Protocol> Held<G, P> {
             Some(_) => Some(now.now()),
             None => now.known(),
         };
+        let spent = shared.wants.busy.then(|| {
+            Box::new(Spent {
+                // Nothing yet, and nothing in the end if the call is refused.
+                busy: Some(Duration::ZERO),
+                readiness_wait: None,
+            })
+        });
         Held {
             shared,
             permit,
             notes,
             began,
             to_head: Small::NONE,
-            spent: None,
+            spent,
         }
     }
 
