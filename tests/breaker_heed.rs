@@ -103,7 +103,9 @@ async fn a_later_answer_prolongs_it_and_a_late_one_counts_nothing() {
             version: http::Version::HTTP_11,
             headers: &mut headers,
             extensions: &mut http::Extensions::new(),
-            verdict: Outcome::Overload,
+            outcome: Outcome::Overload,
+            evidence: tower_keep::call::Evidence::Unhealthy,
+            wire: tower_keep::protocol::Wire::Plain,
             now: &now,
             began: None,
         };

@@ -309,7 +309,7 @@ fn limits_round_attempts_sign() {
 
 #[test]
 fn layers_with_a_judge_of_ones_own_sign() {
-    let judge = |end: &Ending<'_>| end.verdict();
+    let judge = |end: &Ending<'_>| end.outcome();
     let breaker = || CircuitBreaker::builder("signed").build().unwrap().layer();
     let (fallback, retry) = (|| Fallback::named("signed"), || Retry::named("signed"));
     contract::http(|| GuardLayer::server(Spy::new()).classify(judge));

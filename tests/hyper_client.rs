@@ -311,7 +311,7 @@ async fn a_classifier_tells_a_client_what_its_peer_means() {
     let (witness, mut ends) = witness();
     let layer = GuardLayer::client(witness).classify(|end: &Ending<'_>| match end.status() {
         Some(StatusCode::NOT_FOUND) => Outcome::Failure,
-        _ => end.verdict(),
+        _ => end.outcome(),
     });
     let client = ServiceBuilder::new().layer(layer).service(http1());
     let address = upstream().await;
@@ -522,7 +522,7 @@ async fn a_plain_service_is_judged_by_its_answer_if_told_how() {
     let layer =
         GuardLayer::any(witness).classify(|end: &Ending<'_>| match end.response::<Option<u32>>() {
             Some(None) => Outcome::Ignored,
-            _ => end.verdict(),
+            _ => end.outcome(),
         });
     let service = ServiceBuilder::new()
         .layer(layer)

@@ -101,7 +101,7 @@ async fn the_callers_own_fault_is_an_answer() {
     // Unless a classifier knows better.
     let layer = RetryLayer::client(retry()).classify(|end: &Ending<'_>| match end.status() {
         Some(status) if status == 404 => Outcome::Failure,
-        _ => end.verdict(),
+        _ => end.outcome(),
     });
     let answer = layer.layer(peer).oneshot(request(Method::GET, "")).await;
     assert_eq!(answer.unwrap().status(), 200);

@@ -71,7 +71,7 @@ async fn answers_can_be_failures_and_are_let_go_of_before_the_wait() {
         RetryLayer::any(retry(2)).classify(|end: &Ending<'_>| match end.response::<Answer>() {
             Some(answer) if answer.0 >= 500 => Outcome::Failure,
             Some(answer) if answer.0 >= 400 => Outcome::Ignored,
-            _ => end.verdict(),
+            _ => end.outcome(),
         });
     let service = layer.layer(script.service());
     let mut call = Box::pin(service.clone().oneshot("ask"));

@@ -39,7 +39,7 @@ impl Error for UploadFailed {
 pub fn judge(end: &Ending<'_>) -> Outcome {
     match end.error().and_then(find::<UploadFailed>) {
         Some(_) => Outcome::Ignored,
-        None => end.verdict(),
+        None => end.outcome(),
     }
 }
 

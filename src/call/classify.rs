@@ -29,8 +29,8 @@ impl<'a> Ending<'a> {
         }
     }
 
-    /// The protocol's own judgement.
-    pub fn verdict(&self) -> Outcome {
+    /// Returns the protocol's own outcome.
+    pub fn outcome(&self) -> Outcome {
         self.verdict
     }
 
@@ -77,7 +77,7 @@ impl<'a> Ending<'a> {
 /// // This peer says 404 when it has lost its index.
 /// let classify = |end: &Ending<'_>| match end.status() {
 ///     Some(status) if status == 404 => Outcome::Failure,
-///     _ => end.verdict(),
+///     _ => end.outcome(),
 /// };
 /// # fn check(_: impl tower_keep::call::Classify) {}
 /// # check(classify);

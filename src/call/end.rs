@@ -3,7 +3,9 @@ use std::{error::Error, time::Duration};
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::{GrpcCode, Moment, Outcome, Rejection, Seen, calls};
+use crate::protocol::Wire;
+
+use super::{Evidence, GrpcCode, Moment, Outcome, Rejection, Seen, calls};
 
 /// What went wrong, as far as it is known.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +44,8 @@ impl<'a> Cause<'a> {
 #[derive(Debug)]
 pub struct End<'a> {
     pub(crate) outcome: Outcome,
+    pub(crate) evidence: Evidence,
+    pub(crate) wire: Wire,
     pub(crate) now: &'a Moment,
     pub(crate) began: Option<Instant>,
     pub(crate) to_head: Option<Duration>,
@@ -63,10 +67,12 @@ pub(crate) struct Spent {
 }
 
 impl<'a> End<'a> {
-    /// An end with nothing but an outcome, as a guard's own tests need it.
+    /// An end with nothing but an outcome, as a guard's own tests need it. The evidence follows from it.
     pub fn new(outcome: Outcome, now: &'a Moment) -> Self {
         End {
             outcome,
+            evidence: Evidence::of(outcome, false),
+            wire: Wire::Plain,
             now,
             began: None,
             to_head: None,
@@ -78,6 +84,13 @@ impl<'a> End<'a> {
             panic: None,
             of_call: false,
         }
+    }
+
+    /// Sets what the call says about the peer.
+    #[must_use]
+    pub fn with_evidence(mut self, evidence: Evidence) -> Self {
+        self.evidence = evidence;
+        self
     }
 
     /// Adds when the call was admitted.
@@ -97,6 +110,18 @@ impl<'a> End<'a> {
     /// The one judgement on this call.
     pub fn outcome(&self) -> Outcome {
         self.outcome
+    }
+
+    /// Returns what the call says about the peer's health, decided together with the outcome.
+    #[inline]
+    pub fn evidence(&self) -> Evidence {
+        self.evidence
+    }
+
+    /// Returns what the call spoke.
+    #[inline]
+    pub fn wire(&self) -> Wire {
+        self.wire
     }
 
     /// The time of the end; reads the clock unless another guard of the call already has.

@@ -9,6 +9,7 @@ mod classify;
 mod elapsed;
 mod end;
 mod error;
+mod evidence;
 mod grpc;
 mod moment;
 mod outcome;
@@ -17,11 +18,13 @@ mod quiet;
 mod rejection;
 mod setting;
 mod small;
+mod verdict;
 
 pub use classify::{Classify, Ending};
 pub use elapsed::{Elapsed, TimeBound};
 pub use end::{Cause, End};
 pub use error::{BoxError, find};
+pub use evidence::Evidence;
 pub use grpc::GrpcCode;
 pub use moment::Moment;
 pub use outcome::Outcome;
@@ -29,6 +32,7 @@ pub use panics::capture_panics;
 pub use quiet::hook_panics;
 pub use rejection::{Name, Rejection, RejectionKind};
 pub use setting::InvalidSetting;
+pub use verdict::Verdict;
 
 pub(crate) use classify::judged;
 pub(crate) use end::Spent;
@@ -37,3 +41,4 @@ pub(crate) use panics::{Inside, Payload, Seen, Thrown, calls, caught, caught_ser
 pub(crate) use quiet::{hook_panicked, panic_message, quietly};
 pub(crate) use setting::fraction;
 pub(crate) use small::Small;
+pub(crate) use verdict::Judged;

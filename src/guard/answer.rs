@@ -58,7 +58,7 @@ impl<Res: 'static, E: Into<BoxError>, C: Classify> Answer<Res, E> for Any<C> {
         let held = held.as_mut().expect(TWICE);
         let result = result.map_err(Into::into);
         let ending = held.protocol().judge(result.as_ref());
-        let (outcome, cause) = (ending.verdict(), ending.error().map(Cause::of));
+        let (outcome, cause) = (ending.outcome(), ending.error().map(Cause::of));
         held.settle(outcome, cause, &Moment::default());
         result
     }

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::{Guard, Head, Wants, entered};
 use crate::{
     call::{
-        Cause, End, Moment, Outcome, Payload, Rejection, Seen, Small, Spent, Thrown,
+        Cause, End, Evidence, Moment, Outcome, Payload, Rejection, Seen, Small, Spent, Thrown,
         caught_service, quietly,
     },
     protocol::{Notes, Protocol},
@@ -126,11 +126,13 @@ impl<G: Guard, P: Protocol> Held<G, P> {
             return;
         };
         let mut head = Head {
+            wire: self.notes.wire(),
             status: parts.status,
             version: parts.version,
             headers: &mut parts.headers,
             extensions: &mut parts.extensions,
-            verdict,
+            outcome: verdict,
+            evidence: Evidence::of(verdict, false),
             now,
             began: self.began,
         };

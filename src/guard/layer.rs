@@ -25,7 +25,7 @@ use crate::{
 /// let none: Option<tower_keep::Track> = None;
 /// let layer = GuardLayer::server(none).classify(|end: &Ending<'_>| match end.status() {
 ///     Some(status) if status == 404 => Outcome::Failure,
-///     _ => end.verdict(),
+///     _ => end.outcome(),
 /// });
 /// # let _ = layer;
 /// ```

@@ -62,21 +62,26 @@ mod body;
 mod future;
 mod held;
 mod layer;
+mod refuses;
 mod service;
+mod signal;
 mod tuple;
 
 use std::{panic::resume_unwind, time::Duration};
 
 use http::{Extensions, HeaderMap, StatusCode, Version};
 
-use crate::call::{End, Moment, Outcome, Rejection, caught, hook_panicked, quietly};
+use crate::call::{End, Evidence, Moment, Outcome, Rejection, caught, hook_panicked, quietly};
+use crate::protocol::Wire;
 
 pub use answer::Answer;
 pub use body::GuardedBody;
 pub use future::GuardFuture;
 pub use held::Held;
 pub use layer::GuardLayer;
+pub use refuses::Refuses;
 pub use service::{Guarded, checked};
+pub use signal::Signal;
 
 /// Something that may refuse a call and learns how it ended.
 ///
@@ -88,6 +93,21 @@ pub trait Guard {
     /// What the guard wants measured that costs extra clock readings. Asked once, when the layer is built.
     fn wants(&self) -> Wants {
         Wants::default()
+    }
+
+    /// Tells whether a call that came now would be refused. Asked before the wrapped service is polled, so that a
+    /// refused call takes no permit or buffer slot below.
+    ///
+    /// Default: [`Refuses::No`]; a guard may still refuse in [`admit`](Admit::admit).
+    #[inline]
+    fn refuses(&self, now: &Moment) -> Refuses {
+        let _ = now;
+        Refuses::No
+    }
+
+    /// Names the signals that wake when [`refuses`](Self::refuses) changes its answer.
+    fn signals(&self, add: &mut dyn FnMut(&Signal)) {
+        let _ = add;
     }
 
     /// Runs round each poll of the call, its drop, and everything later guards do. Must run `poll` once.
@@ -185,6 +205,8 @@ impl Wants {
 /// The head of a response, on its way out.
 #[derive(Debug)]
 pub struct Head<'a> {
+    /// What the call speaks.
+    pub wire: Wire,
     /// The status.
     pub status: StatusCode,
     /// The version of the protocol that the response came in, or is made for.
@@ -194,7 +216,9 @@ pub struct Head<'a> {
     /// The extensions, to read and to add to.
     pub extensions: &'a mut Extensions,
     /// What the head says about the call; the body may still bring worse.
-    pub verdict: Outcome,
+    pub outcome: Outcome,
+    /// What the head says about the peer's health.
+    pub evidence: Evidence,
     /// The time, read when somebody asks.
     pub now: &'a Moment,
     /// When the call was admitted, if any guard asked then.

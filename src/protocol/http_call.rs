@@ -4,7 +4,7 @@ use http::{Extensions, HeaderMap, Method, StatusCode, header, response};
 use percent_encoding::percent_decode;
 
 use super::{
-    CaughtPanic, Notes, Side,
+    CaughtPanic, Notes, Side, Wire,
     judge::{error_verdict, grpc_verdict, http_verdict},
     timeout_header::parse_grpc_timeout,
 };
@@ -18,7 +18,7 @@ const MAX_GRPC_MESSAGE: usize = 1024;
 /// What is remembered of an HTTP or gRPC call.
 #[derive(Debug)]
 pub struct HttpCall {
-    flavour: Flavour,
+    wire: Wire,
     method: Verb,
     verdict: Outcome,
     status: Option<StatusCode>,
@@ -29,13 +29,6 @@ pub struct HttpCall {
     /// Bytes of body that the head promised.
     promised: Small,
     fault: Option<Box<Fault>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flavour {
-    Plain,
-    Grpc,
-    GrpcWeb,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,13 +58,13 @@ pub(crate) enum Step {
 impl HttpCall {
     #[inline]
     pub(crate) fn read(method: &Method, headers: &HeaderMap) -> Self {
-        let flavour = flavour_of(headers);
-        let time_limit = match flavour {
-            Flavour::Plain => None,
+        let wire = wire_of(headers);
+        let time_limit = match wire {
+            Wire::Plain => None,
             _ => headers.get("grpc-timeout").and_then(parse_grpc_timeout),
         };
         HttpCall {
-            flavour,
+            wire,
             method: match *method {
                 Method::HEAD => Verb::Head,
                 Method::CONNECT => Verb::Connect,
@@ -89,7 +82,7 @@ impl HttpCall {
 
     /// Whether the request was a gRPC call, gRPC-Web included.
     pub fn is_grpc(&self) -> bool {
-        self.flavour != Flavour::Plain
+        self.wire != Wire::Plain
     }
 
     /// What has been judged so far; final once the call is over.
@@ -103,15 +96,15 @@ impl HttpCall {
     }
 
     pub(crate) fn grpc_content_type(&self) -> &'static str {
-        match self.flavour {
-            Flavour::GrpcWeb => "application/grpc-web",
+        match self.wire {
+            Wire::GrpcWeb => "application/grpc-web",
             _ => "application/grpc",
         }
     }
 
     /// Whether the end of the body must bring a gRPC status.
     fn awaits_code(&self) -> bool {
-        self.flavour == Flavour::Grpc
+        self.wire == Wire::Grpc
             && self.code.is_none()
             && self.status == Some(StatusCode::OK)
             && self.verdict == Outcome::Success
@@ -131,7 +124,7 @@ impl HttpCall {
             self.code = code_of(&parts.headers);
             // Anybody can say gRPC to a service that does not speak it. A client that asked for it waits for a status.
             if side == Side::Server && self.code.is_none() && !is_grpc(&parts.headers) {
-                self.flavour = Flavour::Plain;
+                self.wire = Wire::Plain;
             }
         }
         match settled_inside(&parts.extensions) {
@@ -169,7 +162,7 @@ impl HttpCall {
             || status == StatusCode::NO_CONTENT
             || status == StatusCode::NOT_MODIFIED;
         let tunnel = self.method == Verb::Connect && status.is_success();
-        let trailers_only = self.flavour == Flavour::Grpc && self.code.is_some();
+        let trailers_only = self.wire == Wire::Grpc && self.code.is_some();
         bodiless || tunnel || trailers_only || self.method == Verb::Head
     }
 
@@ -240,6 +233,11 @@ impl HttpCall {
 
 impl Notes for HttpCall {
     #[inline]
+    fn wire(&self) -> Wire {
+        self.wire
+    }
+
+    #[inline]
     fn time_limit(&self) -> Option<Duration> {
         self.time_limit.time()
     }
@@ -261,6 +259,7 @@ impl Notes for HttpCall {
     }
 
     fn fill<'a>(&'a self, end: &mut End<'a>) {
+        end.wire = self.wire;
         end.status = self.status;
         end.grpc_code = self.code;
         end.response_bytes = self.sent;
@@ -285,21 +284,21 @@ impl Fault {
 /// Whether a request or a response is gRPC's, gRPC-Web included.
 #[inline]
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
-    flavour_of(headers) != Flavour::Plain
+    wire_of(headers) != Wire::Plain
 }
 
 #[inline]
-fn flavour_of(headers: &HeaderMap) -> Flavour {
+fn wire_of(headers: &HeaderMap) -> Wire {
     headers
         .get(header::CONTENT_TYPE)
-        .map_or(Flavour::Plain, |value| flavour(value.as_bytes()))
+        .map_or(Wire::Plain, |value| wire_named(value.as_bytes()))
 }
 
-fn flavour(content_type: &[u8]) -> Flavour {
+fn wire_named(content_type: &[u8]) -> Wire {
     match content_type.strip_prefix(b"application/grpc") {
-        Some([] | [b'+' | b';' | b' ', ..]) => Flavour::Grpc,
-        Some(rest) if rest.starts_with(b"-web") => Flavour::GrpcWeb,
-        _ => Flavour::Plain,
+        Some([] | [b'+' | b';' | b' ', ..]) => Wire::Grpc,
+        Some(rest) if rest.starts_with(b"-web") => Wire::GrpcWeb,
+        _ => Wire::Plain,
     }
 }
 
@@ -364,11 +363,11 @@ mod tests {
             "application/grpc+proto",
             "application/grpc; x",
         ] {
-            assert_eq!(flavour(grpc.as_bytes()), Flavour::Grpc, "{grpc}");
+            assert_eq!(wire_named(grpc.as_bytes()), Wire::Grpc, "{grpc}");
         }
-        assert_eq!(flavour(b"application/grpc-web+proto"), Flavour::GrpcWeb);
+        assert_eq!(wire_named(b"application/grpc-web+proto"), Wire::GrpcWeb);
         for plain in ["application/json", "application/grpcx", "text/plain", ""] {
-            assert_eq!(flavour(plain.as_bytes()), Flavour::Plain, "{plain}");
+            assert_eq!(wire_named(plain.as_bytes()), Wire::Plain, "{plain}");
         }
     }
 }

@@ -18,6 +18,7 @@ mod http_call;
 mod judge;
 mod refusal;
 mod timeout_header;
+mod wire;
 
 use std::{borrow::Borrow, time::Duration};
 
@@ -30,6 +31,7 @@ pub(crate) use judge::error_verdict;
 pub use refusal::CaughtPanic;
 pub(crate) use refusal::{panic_answer, refusal_answer, timeout_answer};
 pub(crate) use timeout_header::{parse_grpc_timeout, write_grpc_timeout};
+pub use wire::Wire;
 
 mod sealed {
     pub trait Sealed {}
@@ -60,6 +62,12 @@ pub trait Notes {
     #[inline]
     fn time_limit(&self) -> Option<Duration> {
         None
+    }
+
+    /// What the call speaks.
+    #[inline]
+    fn wire(&self) -> Wire {
+        Wire::Plain
     }
 
     /// How a call ends that is dropped now; `late` says whether its time limit has passed.

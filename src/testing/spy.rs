@@ -7,7 +7,7 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use crate::{
-    call::{Cause, End, GrpcCode, Moment, Outcome, Rejection},
+    call::{Cause, End, Evidence, GrpcCode, Moment, Outcome, Rejection},
     guard::{Admit, Guard, Head},
 };
 
@@ -52,7 +52,9 @@ pub struct SeenHead {
     /// The status.
     pub status: StatusCode,
     /// What the head said about the call.
-    pub verdict: Outcome,
+    pub outcome: Outcome,
+    /// What the head said about the peer's health.
+    pub evidence: Evidence,
 }
 
 /// The end of a call, as a [`Spy`] was told it.
@@ -61,6 +63,8 @@ pub struct SeenHead {
 pub struct Settlement {
     /// The one judgement on the call.
     pub outcome: Outcome,
+    /// What the call says about the peer's health.
+    pub evidence: Evidence,
     /// What went wrong: the error's or the rejection's text, `panic: ..`, `grpc-message: ..`, the type of an
     /// error that could not be looked into, or `missing grpc-status`.
     pub cause: Option<String>,
@@ -192,13 +196,15 @@ impl Guard for Spy {
         self.ask(head.now);
         self.book().heads.push(SeenHead {
             status: head.status,
-            verdict: head.verdict,
+            outcome: head.outcome,
+            evidence: head.evidence,
         });
     }
 
     fn settle(&self, permit: SpyPermit, end: &End<'_>) {
         let settlement = Settlement {
             outcome: end.outcome(),
+            evidence: end.evidence(),
             cause: end.cause().map(text),
             status: end.status(),
             grpc_code: end.grpc_code(),

@@ -167,7 +167,7 @@ async fn the_callers_own_fault_keeps_its_answer_unless_a_classifier_knows_better
 
     let layer = layer.classify(|end: &Ending<'_>| match end.status() {
         Some(status) if status == 404 => Outcome::Failure,
-        _ => end.verdict(),
+        _ => end.outcome(),
     });
     let answer = layer.layer(missing()).oneshot(request()).await.unwrap();
     assert_eq!(text(answer).await, "spare");

@@ -18,7 +18,7 @@ type Reply = testing::Reply<BoxError>;
 fn by_number(end: &Ending<'_>) -> Outcome {
     match end.response::<usize>() {
         Some(number) => Outcome::ALL[*number],
-        None => end.verdict(),
+        None => end.outcome(),
     }
 }
 

@@ -46,7 +46,7 @@ fn a_refusal_is_shown_to_the_guards_that_had_granted() {
     let shown: Vec<_> = outer
         .heads()
         .iter()
-        .map(|head| (head.status, head.verdict))
+        .map(|head| (head.status, head.outcome))
         .collect();
     assert_eq!(shown, [(head.status, Rejected)]);
     let settled = outer.only();

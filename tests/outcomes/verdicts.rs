@@ -263,7 +263,7 @@ fn a_classifier_has_the_last_word_and_is_asked_once() {
             || end
                 .error()
                 .is_some_and(|error| error.to_string() == "reset");
-        if lost { Overload } else { end.verdict() }
+        if lost { Overload } else { end.outcome() }
     }
     let calls = [
         call(get, || Reply::status(404), Until::End),

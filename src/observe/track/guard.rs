@@ -315,7 +315,7 @@ impl Guard for Track {
             && is_grpc(head.headers)
             && !head.headers.contains_key("grpc-status");
         // A refusal came over no connection.
-        if self.side == Side::Client && head.verdict != Outcome::Rejected {
+        if self.side == Side::Client && head.outcome != Outcome::Rejected {
             permit.asked.set_version(head.version);
         }
         if permit.kept.is_some() || self.given().time_to_head {

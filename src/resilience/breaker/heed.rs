@@ -31,10 +31,10 @@ impl Heed {
     /// How long to stay away, by the head of a response.
     pub(super) fn at_head(&self, head: &Head<'_>) -> Option<Duration> {
         // Not the peer's own: another guard of the call has answered, or a caught panic has.
-        if matches!(head.verdict, Outcome::Rejected | Outcome::Panicked) {
+        if matches!(head.outcome, Outcome::Rejected | Outcome::Panicked) {
             return None;
         }
-        let hinted = self.hinted(head.verdict, || {
+        let hinted = self.hinted(head.outcome, || {
             Hint::from_headers(head.headers, SystemTime::now())
         });
         let read = self.head.as_ref().and_then(|(most, read)| {

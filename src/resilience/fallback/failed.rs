@@ -15,7 +15,7 @@ pub struct Failed<'a> {
 impl<'a> Failed<'a> {
     /// How it ended. Never [`Success`](Outcome::Success).
     pub fn outcome(&self) -> Outcome {
-        self.ending.verdict()
+        self.ending.outcome()
     }
 
     /// The refusal, if a guard of this process refused it.

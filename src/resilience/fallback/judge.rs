@@ -196,7 +196,7 @@ impl<Res: 'static, C: Classify> Join<Res, Res> for Any<C> {
     }
 
     fn judge_other(&self, response: Res) -> (Res, Outcome) {
-        let outcome = self.judge(Ok(&response)).verdict();
+        let outcome = self.judge(Ok(&response)).outcome();
         (response, outcome)
     }
 }

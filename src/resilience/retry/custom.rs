@@ -119,7 +119,7 @@ impl<C: Classify, Req: Clone, Res: 'static> Rules<Req, Res> for Any<C> {
     }
 
     fn judge(&self, ended: Ended<'_, Req, Res>) -> (Outcome, Advice) {
-        let outcome = Any::judge(self, ended.result.as_ref()).verdict();
+        let outcome = Any::judge(self, ended.result.as_ref()).outcome();
         (outcome, ended.usual(outcome))
     }
 }

@@ -1,0 +1,55 @@
+use std::fmt;
+
+use super::Outcome;
+
+/// What a call says about the health of the peer: the only thing that circuit breakers count.
+///
+/// Decided once, together with the [`Outcome`], which is for people. The two differ on purpose: a 404 is a client error
+/// and yet shows that the peer is alive, and whatever a remote caller controls (its upload, deadline or patience) is never
+/// held against a peer that others share. The table is in the docs of [`breaker`](crate::breaker#evidence).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Evidence {
+    /// The peer answered, as a healthy peer does.
+    Healthy,
+    /// The peer, or the way to it, is at fault.
+    Unhealthy,
+    /// Says nothing about the peer.
+    Inconclusive,
+}
+
+impl Evidence {
+    /// Every kind, in the order of the enum.
+    pub const ALL: [Evidence; 3] = [
+        Evidence::Healthy,
+        Evidence::Unhealthy,
+        Evidence::Inconclusive,
+    ];
+
+    /// Returns the name in lower case, for labels and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Evidence::Healthy => "healthy",
+            Evidence::Unhealthy => "unhealthy",
+            Evidence::Inconclusive => "inconclusive",
+        }
+    }
+
+    /// Returns what an outcome means where nothing else is known. A client error that is an `error` never reached the
+    /// peer's judgement; one that is a response came from a peer that is alive.
+    pub(crate) const fn of(outcome: Outcome, is_error: bool) -> Self {
+        match outcome {
+            Outcome::Success => Evidence::Healthy,
+            Outcome::Ignored if !is_error => Evidence::Healthy,
+            Outcome::Failure | Outcome::Overload | Outcome::TimedOut | Outcome::Panicked => {
+                Evidence::Unhealthy
+            }
+            Outcome::Ignored | Outcome::Cancelled | Outcome::Rejected => Evidence::Inconclusive,
+        }
+    }
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,89 @@
+use super::{Evidence, Outcome};
+
+/// What a classifier decides about a call: its outcome and, where it knows better, the evidence.
+///
+/// An [`Outcome`] converts into one. Without evidence of its own, the protocol's stays as long as the outcome is the
+/// protocol's, too; otherwise it follows from the outcome.
+///
+/// ```
+/// use tower_keep::{Outcome, call::{Evidence, Verdict}};
+///
+/// // A failure for people, but no reason to stop calling the peer.
+/// let verdict = Verdict::from(Outcome::Failure).with_evidence(Evidence::Inconclusive);
+/// assert_eq!(verdict.outcome(), Outcome::Failure);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    outcome: Outcome,
+    evidence: Option<Evidence>,
+}
+
+impl Verdict {
+    /// Sets the evidence.
+    #[must_use]
+    pub fn with_evidence(mut self, evidence: Evidence) -> Self {
+        self.evidence = Some(evidence);
+        self
+    }
+
+    /// Returns the outcome.
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// Returns the evidence, if it was set.
+    pub fn evidence(&self) -> Option<Evidence> {
+        self.evidence
+    }
+
+    /// Fills in the evidence that was not set, from what the protocol said.
+    pub(crate) fn resolve(self, protocol: Judged, is_error: bool) -> Judged {
+        let evidence = match self.evidence {
+            Some(evidence) => evidence,
+            None if self.outcome == protocol.outcome => protocol.evidence,
+            None => Evidence::of(self.outcome, is_error),
+        };
+        Judged {
+            outcome: self.outcome,
+            evidence,
+        }
+    }
+}
+
+impl From<Outcome> for Verdict {
+    fn from(outcome: Outcome) -> Self {
+        Verdict {
+            outcome,
+            evidence: None,
+        }
+    }
+}
+
+/// Outcome and evidence, both decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Judged {
+    pub(crate) outcome: Outcome,
+    pub(crate) evidence: Evidence,
+}
+
+impl Judged {
+    pub(crate) const SUCCESS: Judged = Judged::new(Outcome::Success, Evidence::Healthy);
+    pub(crate) const FAILURE: Judged = Judged::new(Outcome::Failure, Evidence::Unhealthy);
+    pub(crate) const REJECTED: Judged = Judged::new(Outcome::Rejected, Evidence::Inconclusive);
+    pub(crate) const PANICKED: Judged = Judged::new(Outcome::Panicked, Evidence::Unhealthy);
+    /// Dropped before the peer had said anything.
+    pub(crate) const ABANDONED: Judged = Judged::new(Outcome::Cancelled, Evidence::Inconclusive);
+    /// The caller's own fault, known from something else than the peer's answer.
+    pub(crate) const CALLERS: Judged = Judged::new(Outcome::Ignored, Evidence::Inconclusive);
+
+    pub(crate) const fn new(outcome: Outcome, evidence: Evidence) -> Self {
+        Judged { outcome, evidence }
+    }
+}
+
+/// By the outcome alone, as that of a response.
+impl From<Outcome> for Judged {
+    fn from(outcome: Outcome) -> Self {
+        Judged::new(outcome, Evidence::of(outcome, false))
+    }
+}
