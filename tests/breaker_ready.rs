@@ -149,7 +149,7 @@ async fn back_pressure_waits_for_a_service_that_need_not_be_clone() {
         }
     }
     let (breaker, wakes) = (two_in_a_row(), Wakes::new());
-    let layer = breaker.layer().back_pressure().any();
+    let layer = breaker.layer().any().back_pressure();
     assert_eq!(layer.layer(Once(true)).oneshot(7).await.expect("7"), 7);
     open(&breaker);
     assert!(wakes.poll_ready(&mut layer.layer(Once(false))).is_pending());

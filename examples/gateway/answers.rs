@@ -6,27 +6,24 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderValue, PROXY_AUTHORIZATION,
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, HeaderValue,
+    PROXY_AUTHORIZATION,
 };
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper_util::client::legacy;
 use tower_keep::Rejection;
 use tower_keep::call::{Elapsed, GrpcCode, find};
+use tower_keep::protocol::Wire;
 
 use super::BoxError;
 use super::headers;
 use super::upload::UploadFailed;
 
+/// What the gateway says itself is about this moment.
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const METHODS: HeaderValue =
     HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE");
-
-/// Whether the caller expects a gRPC status. gRPC-Web does not count: it is HTTP with a body of its own.
-pub fn is_grpc(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    kind.and_then(|kind| kind.strip_prefix(b"application/grpc"))
-        .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
-}
 
 /// What must not, or need not, be forwarded.
 pub fn without_upstream<B>(request: &Request<B>) -> Option<Response<Full<Bytes>>> {
@@ -103,11 +100,8 @@ fn broken(error: &(dyn Error + 'static), grpc: bool) -> Response<Full<Bytes>> {
 
 /// As the crate's own servers answer a refusal.
 fn refused(rejection: &Rejection, grpc: bool) -> Response<Full<Bytes>> {
-    let mut asked = HeaderMap::new();
-    if grpc {
-        asked.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    }
-    rejection.to_response(&asked).map(Full::new)
+    let wire = if grpc { Wire::Grpc } else { Wire::Plain };
+    rejection.to_response(wire).map(Full::new)
 }
 
 /// The answer to a switch of protocols that nobody asked for.
@@ -140,6 +134,7 @@ fn problem(status: StatusCode, detail: &str) -> Response<Full<Bytes>> {
     *response.status_mut() = status;
     let kind = HeaderValue::from_static("application/problem+json");
     response.headers_mut().insert(CONTENT_TYPE, kind);
+    response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
     response
 }
 
@@ -148,6 +143,7 @@ fn trailers_only(code: GrpcCode, message: &'static str) -> Response<Full<Bytes>>
     let mut response = Response::new(Full::default());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(CACHE_CONTROL, NO_STORE);
     headers.insert("grpc-status", u16::from(code.number()).into());
     headers.insert("grpc-message", HeaderValue::from_static(message));
     response
@@ -184,21 +180,6 @@ mod tests {
     use tower_keep::RejectionKind;
 
     use super::*;
-
-    #[test]
-    fn tells_grpc_by_its_content_type() {
-        let kind = |kind| HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
-        for yes in [
-            "application/grpc",
-            "application/grpc+proto",
-            "application/grpc; x=y",
-        ] {
-            assert!(is_grpc(&kind(yes)), "{yes}");
-        }
-        for no in ["application/grpc-web", "application/json", "text/plain"] {
-            assert!(!is_grpc(&kind(no)), "{no}");
-        }
-    }
 
     #[test]
     fn a_failure_speaks_the_callers_language_and_tells_the_guards_why() {

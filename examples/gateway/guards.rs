@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
-use tower_keep::call::{End, Ending, Moment};
+use tower_keep::call::{End, Moment};
 use tower_keep::context::Correlate;
 use tower_keep::guard::Admit;
 use tower_keep::protocol::Server;
 use tower_keep::timeout::Deadline;
 use tower_keep::track::RouteSlot;
-use tower_keep::{Guard, GuardLayer, InvalidSetting, Outcome, Rejection, Track};
+use tower_keep::{Guard, GuardLayer, InvalidSetting, Rejection, Track};
 
 use super::protection::TIME_LEFT;
 use super::report::Window;
@@ -30,8 +30,6 @@ type Inbound = (
     Option<Gate>,
 );
 
-type Judge = fn(&Ending<'_>) -> Outcome;
-
 /// Round every call that comes in, up to the last frame of its response.
 ///
 /// # Errors
@@ -40,7 +38,7 @@ type Judge = fn(&Ending<'_>) -> Outcome;
 pub fn inbound(
     window: &Arc<Window>,
     demonstration: bool,
-) -> Result<GuardLayer<Inbound, Server<Judge>>, InvalidSetting> {
+) -> Result<GuardLayer<Inbound, Server>, InvalidSetting> {
     let track = Track::builder("gateway")
         .body_sizes(true)
         .slow(Duration::from_millis(400), Duration::from_secs(1))
@@ -54,7 +52,7 @@ pub fn inbound(
         Deadline::builder().header(TIME_LEFT).build()?,
         demonstration.then_some(Gate),
     ));
-    Ok(layer.classify(upload::judge as Judge))
+    Ok(layer.classify(upload::judge))
 }
 
 /// Tells the line a second of each call.

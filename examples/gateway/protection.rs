@@ -6,12 +6,11 @@ use http::HeaderName;
 use tower::ServiceBuilder;
 use tower::layer::util::{Identity, Stack};
 use tower_keep::breaker::CircuitBreaker;
-use tower_keep::call::Ending;
 use tower_keep::context::Propagate;
 use tower_keep::protocol::Client;
 use tower_keep::retry::{Backoff, Budget, Replay, Retry, RetryLayer};
 use tower_keep::timeout::{TimeoutLayer, Timeouts};
-use tower_keep::{GuardLayer, InvalidSetting, Outcome, Track};
+use tower_keep::{GuardLayer, InvalidSetting, Track};
 use tower_layer::Layer;
 
 use super::args::Args;
@@ -35,8 +34,7 @@ type Layers =
     Stack<Attempt, Stack<BlameLayer, Stack<Outbound, Stack<Retries, Stack<Total, Identity>>>>>;
 type Total = TimeoutLayer<Client>;
 type Retries = RetryLayer<Replay<Client>>;
-type Outbound = GuardLayer<(Propagate, Track, CircuitBreaker), Client<Judge>>;
-type Judge = fn(&Ending<'_>) -> Outcome;
+type Outbound = GuardLayer<(Propagate, Track, CircuitBreaker), Client>;
 type Attempt = TimeoutLayer<Client>;
 
 impl Protection {
@@ -59,7 +57,7 @@ impl Protection {
             .layer(RetryLayer::client(retries(args)?))
             .layer(
                 GuardLayer::client((Propagate::default(), track.client_side(), breaker.clone()))
-                    .classify(upload::judge as Judge),
+                    .classify(upload::judge),
             )
             .layer(BlameLayer)
             .layer(TimeoutLayer::client(timeouts.attempt()).send_as(TIME_LEFT));

@@ -16,6 +16,7 @@ use http_body_util::{BodyExt, Either, Full};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tower::util::ServiceExt;
+use tower_keep::protocol::Wire;
 use tower_service::Service;
 
 use super::BoxError;
@@ -96,7 +97,8 @@ where
     if let Some(answer) = answers::without_upstream(&request) {
         return answer.map(Either::Right);
     }
-    let grpc = answers::is_grpc(request.headers());
+    // gRPC-Web does not count: it is HTTP with a body of its own.
+    let grpc = Wire::of_request(&request) == Wire::Grpc;
     let reader = sorry::Reader::of(request.headers());
     let Some(uri) = upstream.target.rewrite(request.uri()) else {
         return answers::out_of_bounds().map(Either::Right);

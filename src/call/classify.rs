@@ -1,13 +1,13 @@
-use std::{any::Any, error::Error};
+use std::{any::Any, error::Error, fmt, sync::Arc};
 
 use http::{Extensions, HeaderMap, StatusCode};
 
-use super::{GrpcCode, Outcome};
+use super::{Evidence, GrpcCode, Judged, Outcome, Verdict, quietly};
 
-/// What there is to judge a call by, and what the protocol would say.
+/// What a classifier judges a call by, and what the protocol says about it.
 #[derive(Debug)]
 pub struct Ending<'a> {
-    pub(crate) verdict: Outcome,
+    pub(crate) judged: Judged,
     pub(crate) status: Option<StatusCode>,
     pub(crate) grpc_code: Option<GrpcCode>,
     pub(crate) headers: Option<&'a HeaderMap>,
@@ -17,9 +17,9 @@ pub struct Ending<'a> {
 }
 
 impl<'a> Ending<'a> {
-    pub(crate) fn of(verdict: Outcome) -> Self {
+    pub(crate) fn of(judged: Judged) -> Self {
         Ending {
-            verdict,
+            judged,
             status: None,
             grpc_code: None,
             headers: None,
@@ -29,80 +29,160 @@ impl<'a> Ending<'a> {
         }
     }
 
-    /// Returns the protocol's own outcome.
+    /// Returns the protocol's own outcome, or that of a classifier further in.
     pub fn outcome(&self) -> Outcome {
-        self.verdict
+        self.judged.outcome
     }
 
-    /// The HTTP status.
+    /// Returns what the protocol takes the call to say about the peer's health.
+    pub fn evidence(&self) -> Evidence {
+        self.judged.evidence
+    }
+
+    /// Returns the HTTP status.
     pub fn status(&self) -> Option<StatusCode> {
         self.status
     }
 
-    /// The gRPC code, from headers or trailers.
+    /// Returns the gRPC code, from headers or trailers.
     pub fn grpc_code(&self) -> Option<GrpcCode> {
         self.grpc_code
     }
 
-    /// The headers, or for a gRPC code in trailers the trailers.
+    /// Returns the headers, or for a gRPC code in trailers the trailers.
     pub fn headers(&self) -> Option<&'a HeaderMap> {
         self.headers
     }
 
-    /// What the service left in the response's extensions.
+    /// Returns what the service left in the response's extensions.
     pub fn extension<T: Clone + Send + Sync + 'static>(&self) -> Option<&'a T> {
         self.extensions?.get()
     }
 
-    /// The error, where there was no response or its body failed.
+    /// Returns the error, where there was no response or its body failed.
     pub fn error(&self) -> Option<&'a (dyn Error + 'static)> {
         self.error
     }
 
-    /// The response of a plain service, if it is of this type.
+    /// Returns the response of a plain service, if it is of this type.
     pub fn response<T: 'static>(&self) -> Option<&'a T> {
         self.response?.downcast_ref()
     }
 }
 
-/// Judges how a call ended. Closures implement it; `()` leaves it to the protocol.
+/// A user's judgement of how calls end. Set with `classify` on a layer.
 ///
-/// Asked once per call, when there is something final to judge: the head of an HTTP response, the status of
-/// a gRPC call wherever it comes, an error, the value of a plain service. One that panics makes that call a
-/// [`Failure`](Outcome::Failure).
+/// The closure is asked when there is something final to judge: the head of an HTTP response, the status of a gRPC call
+/// wherever it comes, an error, the value of a plain service. It should depend on its argument only, since every layer
+/// of the stack that judges the call may ask it. One that panics makes the call a failure.
 ///
-/// ```
-/// use tower_keep::{Outcome, call::Ending};
-///
-/// // This peer says 404 when it has lost its index.
-/// let classify = |end: &Ending<'_>| match end.status() {
-///     Some(status) if status == 404 => Outcome::Failure,
-///     _ => end.outcome(),
-/// };
-/// # fn check(_: impl tower_keep::call::Classify) {}
-/// # check(classify);
-/// ```
-pub trait Classify {
-    /// The outcome of a call that ended so.
-    fn classify(&self, end: &Ending<'_>) -> Outcome;
+/// Several classifiers of one stack are asked in turn, the innermost first; each sees what those before it said.
+#[derive(Clone)]
+pub struct Classifier(Arc<Link>);
+
+type Classify = Box<dyn Fn(&Ending<'_>) -> Verdict + Send + Sync>;
+
+struct Link {
+    classify: Classify,
+    /// Asked afterwards: that of a layer further out.
+    outer: Option<Classifier>,
 }
 
-impl Classify for () {
-    #[inline]
-    fn classify(&self, end: &Ending<'_>) -> Outcome {
-        end.verdict
+impl Classifier {
+    pub(crate) fn new<V: Into<Verdict>>(
+        classify: impl Fn(&Ending<'_>) -> V + Send + Sync + 'static,
+    ) -> Self {
+        let classify = Box::new(move |end: &Ending<'_>| classify(end).into());
+        Classifier(Arc::new(Link {
+            classify,
+            outer: None,
+        }))
+    }
+
+    /// Returns one that asks this classifier first, and then that of a layer further out.
+    pub(crate) fn within(&self, outer: Option<&Classifier>) -> Self {
+        let Some(outer) = outer else {
+            return self.clone();
+        };
+        let inner = self.clone();
+        Classifier(Arc::new(Link {
+            classify: Box::new(move |end| (inner.0.classify)(end)),
+            outer: Some(outer.clone()),
+        }))
+    }
+
+    /// Judges an ending anew.
+    pub(crate) fn judge(&self, ending: &mut Ending<'_>) {
+        let mut next = Some(self);
+        while let Some(Classifier(link)) = next {
+            let verdict = quietly(|| (link.classify)(ending));
+            ending.judged = match verdict {
+                Some(verdict) => verdict.resolve(ending.judged, ending.error.is_some()),
+                None => Judged::FAILURE,
+            };
+            next = link.outer.as_ref();
+        }
     }
 }
 
-impl<F: Fn(&Ending<'_>) -> Outcome> Classify for F {
-    #[inline]
-    fn classify(&self, end: &Ending<'_>) -> Outcome {
-        self(end)
+impl fmt::Debug for Classifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Classifier")
     }
 }
 
-/// Asks a classifier that may panic.
-#[inline]
-pub(crate) fn judged(classify: &impl Classify, end: &Ending<'_>) -> Outcome {
-    super::quietly(|| classify.classify(end)).unwrap_or(Outcome::Failure)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(classifier: &Classifier, judged: Judged) -> Judged {
+        let mut ending = Ending::of(judged);
+        classifier.judge(&mut ending);
+        ending.judged
+    }
+
+    #[test]
+    fn classifier_keeps_the_evidence_of_an_outcome_that_it_does_not_change() {
+        let same = Classifier::new(|end| end.outcome());
+        let odd = Judged::new(Outcome::Failure, Evidence::Inconclusive);
+        assert_eq!(judged(&same, odd), odd);
+        let failure = Classifier::new(|_| Outcome::Failure);
+        assert_eq!(judged(&failure, Judged::SUCCESS), Judged::FAILURE);
+        let own = Verdict::from(Outcome::Success).with_evidence(Evidence::Unhealthy);
+        let own = Classifier::new(move |_| own);
+        let expected = Judged::new(Outcome::Success, Evidence::Unhealthy);
+        assert_eq!(judged(&own, Judged::FAILURE), expected);
+    }
+
+    #[test]
+    fn classifier_of_an_outer_layer_sees_what_the_inner_one_said() {
+        let inner = Classifier::new(|_| Outcome::Overload);
+        let outer = Classifier::new(|end| match end.outcome() {
+            Outcome::Overload => Outcome::Ignored,
+            outcome => outcome,
+        });
+        let both = inner.within(Some(&outer));
+        assert_eq!(judged(&both, Judged::SUCCESS).outcome, Outcome::Ignored);
+        assert_eq!(judged(&outer, Judged::SUCCESS).outcome, Outcome::Success);
+    }
+
+    #[test]
+    fn classifier_that_panics_says_failure() {
+        let panics = Classifier::new(|_| -> Outcome { std::panic::resume_unwind(Box::new(())) });
+        assert_eq!(judged(&panics, Judged::SUCCESS), Judged::FAILURE);
+    }
+
+    #[test]
+    fn client_error_is_healthy_as_an_answer_and_inconclusive_as_an_error() {
+        let callers = Classifier::new(|_| Outcome::Ignored);
+        assert_eq!(
+            judged(&callers, Judged::FAILURE).evidence,
+            Evidence::Healthy
+        );
+        let error = std::io::Error::other("bad input");
+        let mut ending = Ending::of(Judged::FAILURE);
+        ending.error = Some(&error);
+        callers.judge(&mut ending);
+        assert_eq!(ending.evidence(), Evidence::Inconclusive);
+    }
 }

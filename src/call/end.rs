@@ -28,6 +28,13 @@ pub enum Cause<'a> {
     GrpcMessage(&'a str),
     /// A gRPC response ended without a status: the peer or a proxy died in the middle of it.
     MissingGrpcStatus,
+    /// A body ended that was shorter or longer than its `content-length`.
+    WrongLength {
+        /// The `content-length`.
+        promised: u64,
+        /// Bytes that came.
+        sent: u64,
+    },
 }
 
 impl<'a> Cause<'a> {

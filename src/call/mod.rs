@@ -11,6 +11,7 @@ mod end;
 mod error;
 mod evidence;
 mod grpc;
+mod judged_error;
 mod moment;
 mod outcome;
 mod panics;
@@ -20,7 +21,7 @@ mod setting;
 mod small;
 mod verdict;
 
-pub use classify::{Classify, Ending};
+pub use classify::Ending;
 pub use elapsed::{Elapsed, TimeBound};
 pub use end::{Cause, End};
 pub use error::{BoxError, find};
@@ -34,9 +35,10 @@ pub use rejection::{Name, Rejection, RejectionKind};
 pub use setting::InvalidSetting;
 pub use verdict::Verdict;
 
-pub(crate) use classify::judged;
+pub(crate) use classify::Classifier;
 pub(crate) use end::Spent;
 pub(crate) use error::{chain, is_overload, is_timeout, view};
+pub(crate) use judged_error::JudgedError;
 pub(crate) use panics::{Inside, Payload, Seen, Thrown, calls, caught, caught_service};
 pub(crate) use quiet::{hook_panicked, panic_message, quietly};
 pub(crate) use setting::fraction;

@@ -2,25 +2,40 @@ use std::cell::Cell;
 
 use tokio::time::Instant;
 
-/// The clock, read when somebody first asks and shared by all guards of the call.
+use crate::protocol::Wire;
+
+/// The clock, read when somebody first asks and shared by all guards of the call; and what the call speaks.
 ///
 /// A clock reading costs as much as everything else that a closed breaker does. A guard that does not
 /// ask costs none; however many ask, it is read once. Obeys tokio's paused clock.
 #[derive(Clone, Debug, Default)]
-pub struct Moment(Cell<Option<Instant>>);
+pub struct Moment {
+    now: Cell<Option<Instant>>,
+    wire: Wire,
+}
 
 impl Moment {
     /// A moment that is already known.
     pub fn at(now: Instant) -> Self {
-        Moment(Cell::new(Some(now)))
+        Moment {
+            now: Cell::new(Some(now)),
+            wire: Wire::Plain,
+        }
+    }
+
+    /// Sets what the call speaks.
+    #[must_use]
+    pub fn with_wire(mut self, wire: Wire) -> Self {
+        self.wire = wire;
+        self
     }
 
     /// The time, the same at every call.
     #[inline]
     pub fn now(&self) -> Instant {
-        self.0.get().unwrap_or_else(|| {
+        self.now.get().unwrap_or_else(|| {
             let now = Instant::now();
-            self.0.set(Some(now));
+            self.now.set(Some(now));
             now
         })
     }
@@ -28,6 +43,12 @@ impl Moment {
     /// The time if anybody has asked for it, without reading the clock.
     #[inline]
     pub fn known(&self) -> Option<Instant> {
-        self.0.get()
+        self.now.get()
+    }
+
+    /// Returns what the call speaks, as the layer's protocol has read it from the request.
+    #[inline]
+    pub fn wire(&self) -> Wire {
+        self.wire
     }
 }

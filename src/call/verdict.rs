@@ -61,7 +61,7 @@ impl From<Outcome> for Verdict {
 
 /// Outcome and evidence, both decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Judged {
+pub struct Judged {
     pub(crate) outcome: Outcome,
     pub(crate) evidence: Evidence,
 }

@@ -6,10 +6,10 @@ use http_body::Body;
 
 use super::{Guard, GuardedBody, Held, future::TWICE};
 use crate::{
-    call::{BoxError, Cause, Classify, Moment, Outcome, Payload, Rejection, caught},
+    call::{BoxError, Cause, Judged, Moment, Payload, Rejection, caught},
     protocol::{
-        Any, Client, GrpcClient, Http, HttpCall, Protocol, Server, Step, panic_answer,
-        refusal_answer,
+        Any, Client, ClientKind, GrpcClient, GrpcClientKind, Http, HttpCall, HttpProtocol, Kind,
+        Protocol, Server, Step, panic_answer, refusal_answer,
     },
 };
 
@@ -46,7 +46,7 @@ pub trait Answer<Res, E>: Protocol + Sized {
     fn unready(error: E) -> Self::Error;
 }
 
-impl<Res: 'static, E: Into<BoxError>, C: Classify> Answer<Res, E> for Any<C> {
+impl<Res: 'static, E: Into<BoxError>> Answer<Res, E> for Any {
     type Response<G: Guard> = Res;
     type Error = BoxError;
 
@@ -57,10 +57,10 @@ impl<Res: 'static, E: Into<BoxError>, C: Classify> Answer<Res, E> for Any<C> {
     ) -> Result<Res, BoxError> {
         let held = held.as_mut().expect(TWICE);
         let result = result.map_err(Into::into);
-        let ending = held.protocol().judge(result.as_ref());
-        let (outcome, cause) = (ending.outcome(), ending.error().map(Cause::of));
-        held.settle(outcome, cause, &Moment::default());
-        result
+        let judged = held.protocol().judge(result.as_ref());
+        let cause = result.as_ref().err().map(|error| Cause::of(&**error));
+        held.settle(judged, cause, &Moment::default());
+        result.map_err(|error| held.protocol().leave(judged, error))
     }
 
     fn refuse<G: Guard>(held: &mut Held<G, Self>, why: Box<Rejection>) -> Result<Res, BoxError> {
@@ -76,11 +76,10 @@ impl<Res: 'static, E: Into<BoxError>, C: Classify> Answer<Res, E> for Any<C> {
     }
 }
 
-impl<B, E, C> Answer<Response<B>, E> for Server<C>
+impl<B, E> Answer<Response<B>, E> for Server
 where
     B: Body<Data = Bytes>,
     E: 'static,
-    C: Classify,
 {
     type Response<G: Guard> = Response<GuardedBody<B, G, Self>>;
     type Error = E;
@@ -105,8 +104,8 @@ where
                         message: None,
                     },
                 };
-                let outcome = call.verdict();
-                held.settle(outcome, Some(cause), &Moment::default());
+                let judged = call.judged();
+                held.settle(judged, Some(cause), &Moment::default());
                 Err(error)
             }
         }
@@ -122,7 +121,7 @@ where
     ) -> Result<Self::Response<G>, E> {
         let answer = panic_answer(held.notes(), payload.message());
         let settle = |held: &mut Held<G, Self>, now: &Moment| held.settle_panicked(&payload, now);
-        Ok(answer_instead(held, answer, Outcome::Panicked, settle))
+        Ok(answer_instead(held, answer, Judged::PANICKED, settle))
     }
 
     fn unready(error: E) -> E {
@@ -130,62 +129,85 @@ where
     }
 }
 
-/// A client on either protocol, which differ in how they refuse.
-macro_rules! client {
-    ($protocol:ident, $refuse:expr) => {
-        impl<B, E, C> Answer<Response<B>, E> for $protocol<C>
-        where
-            B: Body<Data = Bytes>,
-            E: Into<BoxError>,
-            C: Classify,
-        {
-            type Response<G: Guard> = Response<GuardedBody<B, G, Self>>;
-            type Error = BoxError;
+/// A client of either kind, which differ in how they refuse.
+impl<B, E, K> Answer<Response<B>, E> for HttpProtocol<K>
+where
+    B: Body<Data = Bytes>,
+    E: Into<BoxError>,
+    K: ClientSide,
+{
+    type Response<G: Guard> = Response<GuardedBody<B, G, Self>>;
+    type Error = BoxError;
 
-            #[inline]
-            fn finish<G: Guard>(
-                held: &mut Option<Held<G, Self>>,
-                result: Result<Response<B>, E>,
-            ) -> Result<Self::Response<G>, BoxError> {
-                match result {
-                    Ok(response) => match Told::by(response.body()) {
-                        Ok(told) => Ok(respond(held, response, told)),
-                        Err(payload) => pass_on(held.as_mut().expect(TWICE), payload),
-                    },
-                    Err(error) => Err(failed(held.as_mut().expect(TWICE), error.into())),
-                }
-            }
-
-            fn refuse<G: Guard>(
-                held: &mut Held<G, Self>,
-                why: Self::Refusal,
-            ) -> Result<Self::Response<G>, BoxError> {
-                $refuse(held, why)
-            }
-
-            fn panicked<G: Guard>(
-                held: &mut Held<G, Self>,
-                payload: Payload,
-            ) -> Result<Self::Response<G>, BoxError> {
-                pass_on(held, payload)
-            }
-
-            fn unready(error: E) -> BoxError {
-                error.into()
-            }
+    #[inline]
+    fn finish<G: Guard>(
+        held: &mut Option<Held<G, Self>>,
+        result: Result<Response<B>, E>,
+    ) -> Result<Self::Response<G>, BoxError> {
+        match result {
+            Ok(response) => match Told::by(response.body()) {
+                Ok(told) => Ok(respond(held, response, told)),
+                Err(payload) => pass_on(held.as_mut().expect(TWICE), payload),
+            },
+            Err(error) => Err(failed(held.as_mut().expect(TWICE), error.into())),
         }
-    };
+    }
+
+    fn refuse<G: Guard>(
+        held: &mut Held<G, Self>,
+        why: Self::Refusal,
+    ) -> Result<Self::Response<G>, BoxError> {
+        K::refuse(held, why)
+    }
+
+    fn panicked<G: Guard>(
+        held: &mut Held<G, Self>,
+        payload: Payload,
+    ) -> Result<Self::Response<G>, BoxError> {
+        pass_on(held, payload)
+    }
+
+    fn unready(error: E) -> BoxError {
+        error.into()
+    }
 }
-client!(Client, refuse_with_error);
-client!(GrpcClient, |held, why| Ok(refuse_with_response(held, why)));
+
+/// How a client is told of a refusal.
+pub trait ClientSide: Kind {
+    #[doc(hidden)]
+    fn refuse<B: Body<Data = Bytes>, G: Guard>(
+        held: &mut Held<G, HttpProtocol<Self>>,
+        why: Self::Refusal,
+    ) -> Result<Response<GuardedBody<B, G, HttpProtocol<Self>>>, BoxError>
+    where
+        Self: Sized;
+}
+
+impl ClientSide for ClientKind {
+    fn refuse<B: Body<Data = Bytes>, G: Guard>(
+        held: &mut Held<G, Client>,
+        why: Box<Rejection>,
+    ) -> Result<Response<GuardedBody<B, G, Client>>, BoxError> {
+        refuse_with_error(held, why)
+    }
+}
+
+impl ClientSide for GrpcClientKind {
+    fn refuse<B: Body<Data = Bytes>, G: Guard>(
+        held: &mut Held<G, GrpcClient>,
+        why: Rejection,
+    ) -> Result<Response<GuardedBody<B, G, GrpcClient>>, BoxError> {
+        Ok(refuse_with_response(held, why))
+    }
+}
 
 /// A client's call has no response.
 fn failed<G: Guard, P: Http>(held: &mut Held<G, P>, error: BoxError) -> BoxError {
     let (call, protocol) = held.judge();
     call.judge_error(&*error, protocol.classify());
-    let outcome = call.verdict();
-    held.settle(outcome, Some(Cause::of(&*error)), &Moment::default());
-    error
+    let judged = call.judged();
+    held.settle(judged, Some(Cause::of(&*error)), &Moment::default());
+    held.notes().leave_verdict_with(error)
 }
 
 /// What a body says of itself before it is polled. It may panic.
@@ -220,14 +242,17 @@ where
     let held = all.as_mut().expect(TWICE);
     let (mut parts, body) = response.into_parts();
     let (call, protocol) = held.judge();
-    let step = call.judge_head(P::SIDE, &parts, told.exact, protocol.classify());
-    let verdict = call.verdict();
+    let step = call.judge_head(&parts, told.exact, protocol.classify());
+    call.leave_verdict(&mut parts.extensions);
+    let judged = call.judged();
     let now = Moment::default();
-    held.show(&mut parts, verdict, &now);
+    held.show(&mut parts, judged, &now);
     if step == Step::Over || told.ended {
-        held.judge().0.judge_clean_end();
-        let outcome = held.notes().verdict();
-        held.settle(outcome, None, &now);
+        if step == Step::GoesOn {
+            held.judge().0.judge_clean_end();
+        }
+        let judged = held.notes().judged();
+        held.settle(judged, None, &now);
         *all = None;
     }
     Response::from_parts(parts, GuardedBody::new(body, all.take()))
@@ -237,7 +262,7 @@ where
 fn answer_instead<B, G, P>(
     held: &mut Held<G, P>,
     answer: Response<Bytes>,
-    verdict: Outcome,
+    judged: Judged,
     settle: impl FnOnce(&mut Held<G, P>, &Moment),
 ) -> Response<GuardedBody<B, G, P>>
 where
@@ -249,7 +274,7 @@ where
     held.judge()
         .0
         .answered_instead(&parts, message.len() as u64);
-    held.show(&mut parts, verdict, &now);
+    held.show(&mut parts, judged, &now);
     settle(held, &now);
     Response::from_parts(parts, GuardedBody::message(message))
 }
@@ -263,9 +288,9 @@ where
 {
     let answer = refusal_answer(held.notes(), why.clone());
     let settle = |held: &mut Held<G, P>, now: &Moment| {
-        held.settle(Outcome::Rejected, Some(Cause::Rejection(&why)), now);
+        held.settle(Judged::REJECTED, Some(Cause::Rejection(&why)), now);
     };
-    answer_instead(held, answer, Outcome::Rejected, settle)
+    answer_instead(held, answer, Judged::REJECTED, settle)
 }
 
 fn refuse_with_error<T, G: Guard, P: Protocol>(

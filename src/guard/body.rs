@@ -127,6 +127,7 @@ where
             *this.held = None;
             payload.resume();
         }
+        held.set_waiting(polled.is_pending());
         let polled = ready!(polled);
         let over = judge(held, &polled, ended);
         match polled {
@@ -137,8 +138,8 @@ where
             }
             polled => {
                 if over {
-                    let outcome = held.notes().verdict();
-                    held.settle(outcome, None, &Moment::default());
+                    let judged = held.notes().judged();
+                    held.settle(judged, None, &Moment::default());
                     *this.held = None;
                 }
                 Poll::Ready(polled)
@@ -167,8 +168,8 @@ fn settle_failed<G: Guard, P: Http>(held: &mut Held<G, P>, error: BoxError) -> B
             Some(Cause::of(&*error))
         }
     };
-    let outcome = held.notes().verdict();
-    held.settle(outcome, cause, &Moment::default());
+    let judged = held.notes().judged();
+    held.settle(judged, cause, &Moment::default());
     error
 }
 

@@ -5,8 +5,8 @@ use tokio::time::Instant;
 use super::{Guard, Head, Wants, entered};
 use crate::{
     call::{
-        Cause, End, Evidence, Moment, Outcome, Payload, Rejection, Seen, Small, Spent, Thrown,
-        caught_service, quietly,
+        Cause, End, Judged, Moment, Payload, Rejection, Seen, Small, Spent, Thrown, caught_service,
+        quietly,
     },
     protocol::{Notes, Protocol},
 };
@@ -31,6 +31,8 @@ pub struct Held<G: Guard, P: Protocol> {
     began: Option<Instant>,
     /// From there to the head of the response.
     to_head: Small,
+    /// Whether whoever reads the body has found nothing there when it last looked.
+    waiting: bool,
     /// Apart, since hardly anybody wants it.
     spent: Option<Box<Spent>>,
 }
@@ -60,12 +62,18 @@ impl<G: Guard, P: Protocol> Held<G, P> {
             notes,
             began,
             to_head: Small::NONE,
+            waiting: false,
             spent,
         }
     }
 
-    pub(super) fn waited(&mut self, wait: Option<Duration>) {
-        self.spent.get_or_insert_default().readiness_wait = wait;
+    pub(super) fn waited(&mut self, wait: Duration) {
+        self.spent.get_or_insert_default().readiness_wait = Some(wait);
+    }
+
+    #[inline]
+    pub(super) fn set_waiting(&mut self, waiting: bool) {
+        self.waiting = waiting;
     }
 
     #[inline]
@@ -116,12 +124,7 @@ impl<G: Guard, P: Protocol> Held<G, P> {
 
     /// Shows the head of the response to the guards. `now` is theirs to read.
     #[inline]
-    pub(super) fn show(
-        &mut self,
-        parts: &mut http::response::Parts,
-        verdict: Outcome,
-        now: &Moment,
-    ) {
+    pub(super) fn show(&mut self, parts: &mut http::response::Parts, judged: Judged, now: &Moment) {
         let Some(permit) = &mut self.permit else {
             return;
         };
@@ -131,8 +134,8 @@ impl<G: Guard, P: Protocol> Held<G, P> {
             version: parts.version,
             headers: &mut parts.headers,
             extensions: &mut parts.extensions,
-            outcome: verdict,
-            evidence: Evidence::of(verdict, false),
+            outcome: judged.outcome,
+            evidence: judged.evidence,
             now,
             began: self.began,
         };
@@ -145,25 +148,25 @@ impl<G: Guard, P: Protocol> Held<G, P> {
 
     /// The call is over; its guards learn how. Where it lies: a large value is not moved only to be done with.
     #[inline]
-    pub(super) fn settle(&mut self, outcome: Outcome, cause: Option<Cause<'_>>, now: &Moment) {
-        self.finish(outcome, cause, None, now);
+    pub(super) fn settle(&mut self, judged: Judged, cause: Option<Cause<'_>>, now: &Moment) {
+        self.finish(judged, cause, None, now);
     }
 
     /// A guard of this very call has refused it.
     pub(super) fn settle_refused(&mut self, why: &Rejection) {
         let cause = Some(Cause::Rejection(why));
-        self.settle(Outcome::Rejected, cause, &Moment::default());
+        self.settle(Judged::REJECTED, cause, &Moment::default());
     }
 
     pub(super) fn settle_panicked(&mut self, payload: &Payload, now: &Moment) {
         let cause = Some(Cause::Panic(payload.message()));
-        self.finish(Outcome::Panicked, cause, payload.seen(), now);
+        self.finish(Judged::PANICKED, cause, payload.seen(), now);
     }
 
     #[inline]
     fn finish(
         &mut self,
-        outcome: Outcome,
+        judged: Judged,
         cause: Option<Cause<'_>>,
         panic: Option<&Seen>,
         now: &Moment,
@@ -178,7 +181,8 @@ impl<G: Guard, P: Protocol> Held<G, P> {
             cause,
             panic,
             of_call: true,
-            ..End::new(outcome, now)
+            evidence: judged.evidence,
+            ..End::new(judged.outcome, now)
         };
         self.notes.fill(&mut end);
         let (guards, permit) = (&self.shared.guards, &mut self.permit);
@@ -191,26 +195,13 @@ impl<G: Guard, P: Protocol> Held<G, P> {
     }
 }
 
-/// Whether a call that was dropped after so long had no time left.
-///
-/// Whoever sent it runs a clock of its own, began a little earlier and resets the call when that one says so: a twentieth
-/// of the limit is allowed for, at most 100 ms.
-fn is_up(limit: Duration, elapsed: Duration) -> bool {
-    elapsed >= limit - (limit / 20).min(Duration::from_millis(100))
-}
-
 impl<G: Guard, P: Protocol> Drop for Held<G, P> {
     #[inline]
     fn drop(&mut self) {
         if self.permit.is_none() {
             return;
         }
-        let now = Moment::default();
-        let late = || match (self.notes.time_limit(), self.began) {
-            (Some(limit), Some(began)) => is_up(limit, now.now().saturating_duration_since(began)),
-            _ => false,
-        };
-        let outcome = self.notes.dropped(late);
-        self.finish(outcome, None, None, &now);
+        let judged = self.notes.dropped(self.waiting);
+        self.finish(judged, None, None, &Moment::default());
     }
 }

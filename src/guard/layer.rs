@@ -1,20 +1,21 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, marker::PhantomData, sync::Arc};
 
 use tower_layer::Layer;
 
-use super::{Guard, Guarded, held::Shared};
+use super::{BackPressure, Guard, Guarded, OpenFirst, held::Shared};
 use crate::{
-    call::Classify,
-    protocol::{Any, Client, GrpcClient, Server},
+    call::{Classifier, Ending, Verdict},
+    protocol::{Any, Client, GrpcClient, Protocol, Server},
 };
 
 /// Wraps services into guards. Every service it makes, and every clone of them, shares the same guards.
 ///
-/// The constructor says how calls are read and judged, see [`protocol`](crate::protocol).
+/// The constructor says how calls are read and judged, see [`protocol`](crate::protocol). `M` says what becomes of
+/// callers while the guards refuse: [`OpenFirst`] or [`BackPressure`].
 ///
 /// ```
 /// use tower::{ServiceBuilder, service_fn};
-/// use tower_keep::{GuardLayer, Outcome, call::Ending, observe};
+/// use tower_keep::{GuardLayer, Outcome, observe};
 ///
 /// let service = ServiceBuilder::new()
 ///     .layer(observe("greeter").any())
@@ -23,17 +24,18 @@ use crate::{
 ///
 /// // A guard of one's own, and a judgement of one's own.
 /// let none: Option<tower_keep::Track> = None;
-/// let layer = GuardLayer::server(none).classify(|end: &Ending<'_>| match end.status() {
+/// let layer = GuardLayer::server(none).classify(|end| match end.status() {
 ///     Some(status) if status == 404 => Outcome::Failure,
 ///     _ => end.outcome(),
 /// });
 /// # let _ = layer;
 /// ```
-pub struct GuardLayer<G, P> {
+pub struct GuardLayer<G, P, M = OpenFirst> {
     shared: Arc<Shared<G, P>>,
+    mode: PhantomData<fn() -> M>,
 }
 
-impl<G: Guard, P> GuardLayer<G, P> {
+impl<G: Guard, P, M> GuardLayer<G, P, M> {
     fn new(guards: Arc<G>, protocol: P) -> Self {
         let wants = guards.wants();
         GuardLayer {
@@ -42,6 +44,7 @@ impl<G: Guard, P> GuardLayer<G, P> {
                 protocol,
                 wants,
             }),
+            mode: PhantomData,
         }
     }
 }
@@ -49,78 +52,117 @@ impl<G: Guard, P> GuardLayer<G, P> {
 impl<G: Guard> GuardLayer<G, Any> {
     /// Guards a service of any kind; its error becomes a `BoxError`.
     pub fn any(guards: G) -> Self {
-        GuardLayer::new(Arc::new(guards), Any(()))
+        GuardLayer::new(Arc::new(guards), Any::new())
     }
+}
 
-    /// Judges calls by the classifier, which sees [`Ending::response`](crate::call::Ending::response) and
-    /// [`Ending::error`](crate::call::Ending::error). Layers cloned before keep the guards and the old judgement.
+impl<G: Guard> GuardLayer<G, Server> {
+    /// Guards an HTTP or gRPC server: refusals are responses, the error type stays, panics are answered.
+    pub fn server(guards: G) -> Self {
+        GuardLayer::new(Arc::new(guards), Server::new())
+    }
+}
+
+impl<G: Guard> GuardLayer<G, Client> {
+    /// Guards an HTTP client: refusals are errors, so the error becomes a `BoxError`.
+    pub fn client(guards: G) -> Self {
+        GuardLayer::new(Arc::new(guards), Client::new())
+    }
+}
+
+impl<G: Guard> GuardLayer<G, GrpcClient> {
+    /// Guards a gRPC client such as tonic's `Channel`: refusals arrive as a `tonic::Status`. Other errors become a
+    /// `BoxError`, which tonic's clients look into.
+    pub fn grpc_client(guards: G) -> Self {
+        GuardLayer::new(Arc::new(guards), GrpcClient::new())
+    }
+}
+
+impl<G, P, M> GuardLayer<G, P, M> {
+    /// Passes on that the guards refuse, as readiness that is pending; see [`BackPressure`].
     #[must_use]
-    pub fn classify<C: Classify>(self, classify: C) -> GuardLayer<G, Any<C>> {
-        GuardLayer::new(self.shared.guards.clone(), Any(classify))
-    }
-}
-
-macro_rules! http_layer {
-    ($constructor:ident, $protocol:ident, $doc:literal) => {
-        impl<G: Guard> GuardLayer<G, $protocol> {
-            #[doc = $doc]
-            pub fn $constructor(guards: G) -> Self {
-                GuardLayer::new(Arc::new(guards), $protocol(()))
-            }
-
-            /// Judges calls by the classifier instead of by the protocol alone. Layers cloned before keep the
-            /// guards and the old judgement.
-            #[must_use]
-            pub fn classify<C: Classify>(self, classify: C) -> GuardLayer<G, $protocol<C>> {
-                GuardLayer::new(self.shared.guards.clone(), $protocol(classify))
-            }
+    pub fn back_pressure(self) -> GuardLayer<G, P, BackPressure> {
+        GuardLayer {
+            shared: self.shared,
+            mode: PhantomData,
         }
-    };
-}
-http_layer!(
-    server,
-    Server,
-    "Guards an HTTP or gRPC server: refusals are responses, the error type stays, panics are answered."
-);
-http_layer!(
-    client,
-    Client,
-    "Guards an HTTP client: refusals are errors, so the error becomes a `BoxError`."
-);
-http_layer!(
-    grpc_client,
-    GrpcClient,
-    "Guards a gRPC client such as tonic's `Channel`: refusals arrive as a `tonic::Status`. Other errors become a `BoxError`, which tonic's clients look into."
-);
+    }
 
-impl<G, P> GuardLayer<G, P> {
     /// The guards.
     pub fn guards(&self) -> &G {
         &self.shared.guards
     }
 }
 
-impl<S, G, P> Layer<S> for GuardLayer<G, P> {
-    type Service = Guarded<S, G, P>;
+impl<G: Guard, P: Protocol + Clone, M> GuardLayer<G, P, M> {
+    /// Judges calls by a closure, which returns an [`Outcome`](crate::Outcome) or a [`Verdict`].
+    ///
+    /// Over HTTP every layer of the stack judges by it, wherever it is set; see [`protocol`](crate::protocol). It is
+    /// asked when there is something final to judge: the head of a response, the status of a gRPC call wherever it
+    /// comes, an error, the value of a plain service. It should depend on its argument only, since each layer may ask
+    /// it. One that panics makes the call a failure. An error that it judges otherwise than the protocol is wrapped, so
+    /// that layers further out agree: find it with [`call::find`](crate::call::find).
+    ///
+    /// Layers cloned before keep the guards and the old judgement.
+    #[must_use]
+    pub fn classify<V: Into<Verdict>>(
+        self,
+        classify: impl Fn(&Ending<'_>) -> V + Send + Sync + 'static,
+    ) -> Self {
+        let protocol = self.shared.protocol.clone();
+        let protocol = protocol.classified(Classifier::new(classify));
+        GuardLayer::new(self.shared.guards.clone(), protocol)
+    }
+}
+
+impl<S, G, P, M> Layer<S> for GuardLayer<G, P, M> {
+    type Service = Guarded<S, G, P, M>;
 
     fn layer(&self, inner: S) -> Self::Service {
         Guarded::new(inner, self.shared.clone())
     }
 }
 
-impl<G, P> Clone for GuardLayer<G, P> {
+impl<G, P, M> Clone for GuardLayer<G, P, M> {
     fn clone(&self) -> Self {
         GuardLayer {
             shared: self.shared.clone(),
+            mode: PhantomData,
         }
     }
 }
 
-impl<G: fmt::Debug, P: fmt::Debug> fmt::Debug for GuardLayer<G, P> {
+impl<G: fmt::Debug, P: fmt::Debug, M> fmt::Debug for GuardLayer<G, P, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GuardLayer")
             .field("guards", &self.shared.guards)
             .field("protocol", &self.shared.protocol)
             .finish()
+    }
+}
+
+/// A guard that is about to become a layer, for the protocol that is named next; made by a guard's own `layer`.
+#[derive(Clone, Copy, Debug)]
+pub struct Layers<G>(pub(crate) G);
+
+impl<G: Guard> Layers<G> {
+    /// Guards a service of any kind; see [`GuardLayer::any`].
+    pub fn any(self) -> GuardLayer<G, Any> {
+        GuardLayer::any(self.0)
+    }
+
+    /// Guards an HTTP or gRPC server; see [`GuardLayer::server`].
+    pub fn server(self) -> GuardLayer<G, Server> {
+        GuardLayer::server(self.0)
+    }
+
+    /// Guards an HTTP client; see [`GuardLayer::client`].
+    pub fn client(self) -> GuardLayer<G, Client> {
+        GuardLayer::client(self.0)
+    }
+
+    /// Guards a gRPC client; see [`GuardLayer::grpc_client`].
+    pub fn grpc_client(self) -> GuardLayer<G, GrpcClient> {
+        GuardLayer::grpc_client(self.0)
     }
 }

@@ -62,10 +62,14 @@ mod body;
 mod future;
 mod held;
 mod layer;
+mod mode;
+mod pair;
+mod readiness;
 mod refuses;
 mod service;
 mod signal;
 mod tuple;
+mod when_ready;
 
 use std::{panic::resume_unwind, time::Duration};
 
@@ -78,10 +82,13 @@ pub use answer::Answer;
 pub use body::GuardedBody;
 pub use future::GuardFuture;
 pub use held::Held;
-pub use layer::GuardLayer;
+pub use layer::{GuardLayer, Layers};
+pub use mode::{BackPressure, OpenFirst};
+pub use pair::Pair;
 pub use refuses::Refuses;
 pub use service::{Guarded, checked};
 pub use signal::Signal;
+pub(crate) use when_ready::WhenReady;
 
 /// Something that may refuse a call and learns how it ended.
 ///

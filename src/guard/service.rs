@@ -1,41 +1,46 @@
 use std::{
     fmt,
+    marker::PhantomData,
     sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
+    task::{Context, Poll, ready},
 };
 
-use tokio::time::Instant;
 use tower_service::Service;
 
-use super::{Admit, Answer, GuardFuture, Held, held::Shared};
+use super::{
+    Admit, Answer, BackPressure, Guard, GuardFuture, Held, OpenFirst, Refuses,
+    held::Shared,
+    readiness::{GuardWait, WaitTime, refuses},
+    when_ready::WhenReady,
+};
 use crate::{
-    call::{Inside, Moment, quietly},
-    protocol::{Protocol, Read},
+    call::{Inside, Moment, Rejection, quietly},
+    protocol::{Notes, Protocol, Read},
 };
 
+/// How often guards are asked again whose moment has come.
+const ROUNDS: usize = 3;
+
 /// A service inside its guards. Made by [`GuardLayer`](super::GuardLayer).
-pub struct Guarded<S, G, P> {
+pub struct Guarded<S, G, P, M = OpenFirst> {
     inner: S,
     shared: Arc<Shared<G, P>>,
-    waiting: Waiting,
+    wait: GuardWait,
+    wait_time: WaitTime,
+    /// Whether the wrapped service was polled ready and is still to be called.
+    granted: bool,
+    mode: PhantomData<fn() -> M>,
 }
 
-/// How long this handle has waited for readiness; only kept if a guard wants it.
-#[derive(Clone, Copy, Debug, Default)]
-enum Waiting {
-    #[default]
-    No,
-    Since(Instant),
-    For(Duration),
-}
-
-impl<S, G, P> Guarded<S, G, P> {
+impl<S, G, P, M> Guarded<S, G, P, M> {
     pub(super) fn new(inner: S, shared: Arc<Shared<G, P>>) -> Self {
         Guarded {
             inner,
             shared,
-            waiting: Waiting::No,
+            wait: GuardWait::default(),
+            wait_time: WaitTime::No,
+            granted: false,
+            mode: PhantomData,
         }
     }
 
@@ -43,24 +48,110 @@ impl<S, G, P> Guarded<S, G, P> {
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
+}
 
-    fn note_wait(&mut self, ready: bool) {
-        self.waiting = match (self.waiting, ready) {
-            (Waiting::No, false) => Waiting::Since(Instant::now()),
-            (Waiting::Since(start), true) => Waiting::For(start.elapsed()),
-            (waiting, _) => waiting,
-        };
+impl<S, G, P, M> Guarded<S, G, P, M> {
+    #[inline]
+    fn poll_inner<Req>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), P::Error>>
+    where
+        S: Service<Req>,
+        G: Admit<Req>,
+        P: Answer<S::Response, S::Error>,
+    {
+        let ready = self.inner.poll_ready(cx);
+        if self.shared.wants.readiness {
+            self.wait_time.note(ready.is_ready());
+        }
+        self.granted = matches!(ready, Poll::Ready(Ok(())));
+        ready.map_err(|error| {
+            quietly(|| self.shared.guards.unready());
+            P::unready(error)
+        })
     }
 
-    fn take_wait(&mut self) -> Option<Duration> {
-        match std::mem::take(&mut self.waiting) {
-            Waiting::For(wait) => Some(wait),
-            _ => Some(Duration::ZERO),
+    /// Admits a call, or says why it is refused.
+    #[inline]
+    fn admit<Req>(&mut self, request: &mut Req) -> (Held<G, P>, Option<Rejection>)
+    where
+        G: Admit<Req>,
+        P: Read<Req>,
+    {
+        let notes = self.shared.protocol.read(request);
+        let now = Moment::default().with_wire(notes.wire());
+        let admission = self.shared.guards.admit_partly(request, &now);
+        let mut held = Held::new(self.shared.clone(), admission.permit, notes, &now);
+        if self.shared.wants.readiness {
+            held.waited(self.wait_time.take());
+        }
+        (held, admission.refused)
+    }
+}
+
+impl<S, G, P, Req> Service<Req> for Guarded<S, G, P, OpenFirst>
+where
+    // The wrapped service.
+    S: Service<Req> + Clone,
+    // What may refuse the request.
+    G: Admit<Req>,
+    // How the request is read, and how its end is judged and answered.
+    P: Read<Req> + Answer<S::Response, S::Error>,
+{
+    type Response = P::Response<G>;
+    type Error = P::Error;
+    type Future = GuardFuture<WhenReady<S, Req>, G, P>;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        if refuses(&*self.shared.guards) != Refuses::No {
+            return Poll::Ready(Ok(self.leave_inner()));
+        }
+        let ready = self.poll_inner(cx);
+        if ready.is_pending() {
+            self.wait.register(&*self.shared.guards, cx);
+            if refuses(&*self.shared.guards) != Refuses::No {
+                return Poll::Ready(Ok(self.leave_inner()));
+            }
+        } else {
+            self.wait.clear();
+        }
+        ready
+    }
+
+    #[inline]
+    fn call(&mut self, mut request: Req) -> Self::Future {
+        let _inside = Inside::call();
+        let (held, refused) = self.admit(&mut request);
+        if let Some(why) = refused {
+            self.leave_inner();
+            return GuardFuture::refused(held, why);
+        }
+        let mut request = Some(request);
+        let granted = std::mem::take(&mut self.granted);
+        GuardFuture::calling(held, || {
+            let request = request.take().expect("a service is called once");
+            if granted {
+                return WhenReady::calling(|| self.inner.call(request));
+            }
+            // The handle that was polled waits; the spare is polled before it is used.
+            let spare = self.inner.clone();
+            WhenReady::waiting(std::mem::replace(&mut self.inner, spare), request)
+        })
+    }
+}
+
+impl<S: Clone, G, P> Guarded<S, G, P, OpenFirst> {
+    /// Gives back what a handle that was polled ready has taken from the wrapped service.
+    #[inline]
+    fn leave_inner(&mut self) {
+        self.wait.clear();
+        if std::mem::take(&mut self.granted) {
+            let spare = self.inner.clone();
+            self.inner = spare;
         }
     }
 }
 
-impl<S, G, P, Req> Service<Req> for Guarded<S, G, P>
+impl<S, G, P, Req> Service<Req> for Guarded<S, G, P, BackPressure>
 where
     // The wrapped service.
     S: Service<Req>,
@@ -75,27 +166,18 @@ where
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        let ready = self.inner.poll_ready(cx);
-        if self.shared.wants.readiness {
-            self.note_wait(ready.is_ready());
+        if refuses(&*self.shared.guards).all() {
+            ready!(self.poll_guards(cx));
         }
-        ready.map_err(|error| {
-            quietly(|| self.shared.guards.unready());
-            P::unready(error)
-        })
+        self.wait.clear();
+        self.poll_inner(cx)
     }
 
     #[inline]
     fn call(&mut self, mut request: Req) -> Self::Future {
         let _inside = Inside::call();
-        let now = Moment::default();
-        let notes = self.shared.protocol.read(&request);
-        let admission = self.shared.guards.admit_partly(&mut request, &now);
-        let mut held = Held::new(self.shared.clone(), admission.permit, notes, &now);
-        if self.shared.wants.readiness {
-            held.waited(self.take_wait());
-        }
-        if let Some(why) = admission.refused {
+        let (held, refused) = self.admit(&mut request);
+        if let Some(why) = refused {
             return GuardFuture::refused(held, why);
         }
         let mut request = Some(request);
@@ -106,15 +188,33 @@ where
     }
 }
 
+impl<S, G: Guard, P> Guarded<S, G, P, BackPressure> {
+    /// Ready once the guards do not refuse every call any more.
+    #[cold]
+    fn poll_guards(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.wait.register(&*self.shared.guards, cx);
+        // Asked after that: they may change their mind at any time. A guard whose moments are always over already
+        // decides when the call is made.
+        for _ in 0..ROUNDS {
+            match refuses(&*self.shared.guards) {
+                Refuses::Until(until) => ready!(self.wait.poll_until(until, cx)),
+                Refuses::Yes => return Poll::Pending,
+                Refuses::No | Refuses::Some => break,
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
 /// A clone shares the guards and keeps no readiness: that belongs to the handle that was polled.
-impl<S: Clone, G, P> Clone for Guarded<S, G, P> {
+impl<S: Clone, G, P, M> Clone for Guarded<S, G, P, M> {
     #[inline]
     fn clone(&self) -> Self {
         Guarded::new(self.inner.clone(), self.shared.clone())
     }
 }
 
-impl<S: fmt::Debug, G, P: Protocol + fmt::Debug> fmt::Debug for Guarded<S, G, P> {
+impl<S: fmt::Debug, G, P: Protocol + fmt::Debug, M> fmt::Debug for Guarded<S, G, P, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guarded")
             .field("inner", &self.inner)

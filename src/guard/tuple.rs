@@ -1,147 +1,76 @@
-//! A tuple of guards is a guard: the first is the outermost.
+//! A tuple of guards is a guard, the first outermost: it nests [`Pair`]s. A guard that may be left out is one, too, and
+//! so is a reference to one.
 
-use super::{Admission, Admit, Guard, Head, Wants, entered};
-use crate::call::{End, Moment, Outcome, Rejection, quietly};
+use super::{Admission, Admit, Guard, Head, Pair, Refuses, Signal, Wants};
+use crate::call::{End, Moment, Rejection};
 
-/// Runs `$work` inside `enter` of each guard that holds a permit, the first outermost.
-macro_rules! nest {
-    ($all:ident $work:expr;) => { $work };
-    ($all:ident $work:expr; $permit:ident $i:tt $($rest:tt)*) => {{
-        let mut inner = || nest!($all $work; $($rest)*);
-        match &mut *$permit {
-            // Each by itself: a hook that panics must not unwind through the next one, which may panic again.
-            Some(permit) => entered(&$all.$i, permit, inner),
-            None => inner(),
-        }
-    }};
-}
-
-/// Shows the head innermost first, to each guard inside `enter` of the earlier ones.
-macro_rules! show {
-    ($all:ident $head:ident; $permit:ident $i:tt) => {
-        if let Some(permit) = &mut *$permit {
-            quietly(|| $all.$i.head(permit, $head));
-        }
-    };
-    ($all:ident $head:ident; $permit:ident $i:tt $($rest:tt)+) => {
-        match &mut *$permit {
-            Some(permit) => {
-                entered(&$all.$i, permit, || { show!($all $head; $($rest)+); });
-                quietly(|| $all.$i.head(permit, $head));
-            }
-            None => { show!($all $head; $($rest)+); }
-        }
-    };
-}
-
-/// Settles innermost first, each guard inside `enter` of the earlier ones. Permits are taken where they are needed:
-/// a closure that owned one would copy it on its way there.
-macro_rules! settle {
-    ($all:ident $end:ident; $permit:ident $i:tt) => {
-        quietly(|| {
-            if let Some(permit) = $permit.take() {
-                $all.$i.settle(permit, $end);
-            }
-        });
-    };
-    ($all:ident $end:ident; $permit:ident $i:tt $($rest:tt)+) => {
-        match &mut $permit {
-            Some(permit) => entered(&$all.$i, permit, || { settle!($all $end; $($rest)+); }),
-            None => { settle!($all $end; $($rest)+); }
-        }
-        settle!($all $end; $permit $i);
-    };
-}
-
-/// Admits first to last, each guard inside `enter` of the earlier ones, until one refuses.
-macro_rules! admit {
-    ($all:ident $req:ident $now:ident $refused:ident; $permit:ident $i:tt) => {
-        let admission = $all.$i.admit_partly($req, $now);
-        $permit = admission.permit;
-        $refused = admission.refused;
-    };
-    ($all:ident $req:ident $now:ident $refused:ident; $permit:ident $i:tt $($rest:tt)+) => {
-        let admission = $all.$i.admit_partly($req, $now);
-        $permit = admission.permit;
-        match (admission.refused, &mut $permit) {
-            (Some(why), _) => $refused = Some(why),
-            (None, Some(permit)) => entered(&$all.$i, permit, || {
-                admit!($all $req $now $refused; $($rest)+);
-            }),
-            (None, None) => { admit!($all $req $now $refused; $($rest)+); }
-        }
-    };
-}
-
-macro_rules! tuple {
-    ($($guard:ident $i:tt),*) => {
-        impl<$($guard: Guard),*> Guard for ($($guard,)*) {
-            type Permit = ($(Option<$guard::Permit>,)*);
+/// Has a type be the guard that an expression makes of a reference to it.
+macro_rules! as_guard {
+    ([$($param:ident),*] $guard:ty, permit $permit:ty, |$this:ident| $view:expr) => {
+        impl<$($param: Guard),*> Guard for $guard {
+            type Permit = $permit;
 
             fn wants(&self) -> Wants {
-                Wants::default()$(.or(self.$i.wants()))*
+                let $this = self;
+                $view.wants()
             }
-
             #[inline]
-            #[allow(non_snake_case)]
-            fn enter<R>(&self, permits: &mut Self::Permit, poll: impl FnOnce() -> R) -> R {
-                let ($($guard,)*) = permits;
-                let (mut poll, mut result) = (Some(poll), None);
-                nest!(self { result = poll.take().map(|poll| poll()); }; $($guard $i)*);
-                result.expect("guards are entered once")
+            fn refuses(&self, now: &Moment) -> Refuses {
+                let $this = self;
+                $view.refuses(now)
             }
-
+            fn signals(&self, add: &mut dyn FnMut(&Signal)) {
+                let $this = self;
+                $view.signals(add);
+            }
             #[inline]
-            #[allow(non_snake_case)]
-            fn head(&self, permits: &mut Self::Permit, head: &mut Head<'_>) {
-                let ($($guard,)*) = permits;
-                show!(self head; $($guard $i)*);
+            fn enter<R>(&self, permit: &mut Self::Permit, poll: impl FnOnce() -> R) -> R {
+                let $this = self;
+                $view.enter(permit, poll)
             }
-
             #[inline]
-            #[allow(non_snake_case)]
-            fn settle(&self, permits: Self::Permit, end: &End<'_>) {
-                let ($(mut $guard,)*) = permits;
-                settle!(self end; $($guard $i)*);
+            fn head(&self, permit: &mut Self::Permit, head: &mut Head<'_>) {
+                let $this = self;
+                $view.head(permit, head);
             }
-
+            #[inline]
+            fn settle(&self, permit: Self::Permit, end: &End<'_>) {
+                let $this = self;
+                $view.settle(permit, end);
+            }
             fn unready(&self) {
-                $(quietly(|| self.$i.unready());)*
+                let $this = self;
+                $view.unready();
             }
         }
 
-        impl<Req, $($guard: Admit<Req>),*> Admit<Req> for ($($guard,)*) {
-            fn admit(&self, request: &mut Req, now: &Moment) -> Result<Self::Permit, Rejection> {
-                let admission = self.admit_partly(request, now);
-                let Some(why) = admission.refused else {
-                    return Ok(admission.permit.unwrap_or_default());
-                };
-                if let Some(permits) = admission.permit {
-                    self.settle(permits, &End::new(Outcome::Rejected, now));
-                }
-                Err(why)
-            }
-
+        impl<Req, $($param: Admit<Req>),*> Admit<Req> for $guard {
             #[inline]
-            // The first guard's permit has no default: it is always assigned.
-            #[allow(non_snake_case, unused_assignments)]
+            fn admit(&self, request: &mut Req, now: &Moment) -> Result<Self::Permit, Rejection> {
+                let $this = self;
+                $view.admit(request, now)
+            }
+            #[inline]
             fn admit_partly(&self, request: &mut Req, now: &Moment) -> Admission<Self::Permit> {
-                let mut refused = None;
-                $(let mut $guard: Option<$guard::Permit> = None;)*
-                admit!(self request now refused; $($guard $i)*);
-                Admission { permit: Some(($($guard,)*)), refused }
+                let $this = self;
+                $view.admit_partly(request, now)
             }
         }
     };
 }
-tuple!(A 0);
-tuple!(A 0, B 1);
-tuple!(A 0, B 1, C 2);
-tuple!(A 0, B 1, C 2, D 3);
-tuple!(A 0, B 1, C 2, D 3, E 4);
-tuple!(A 0, B 1, C 2, D 3, E 4, F 5);
-tuple!(A 0, B 1, C 2, D 3, E 4, F 5, G 6);
-tuple!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
+
+/// The permit of a pair.
+type Both<A, B> = (Option<A>, Option<B>);
+
+as_guard!([G] &G, permit G::Permit, |this| (**this));
+as_guard!([A] (A,), permit A::Permit, |this| this.0);
+as_guard!([A, B] (A, B), permit Both<A::Permit, B::Permit>, |this| Pair(&this.0, &this.1));
+as_guard!([A, B, C] (A, B, C), permit Both<A::Permit, Both<B::Permit, C::Permit>>, |this| Pair(&this.0, Pair(&this.1, &this.2)));
+as_guard!([A, B, C, D] (A, B, C, D), permit Both<A::Permit, Both<B::Permit, Both<C::Permit, D::Permit>>>, |this| Pair(&this.0, Pair(&this.1, Pair(&this.2, &this.3))));
+as_guard!([A, B, C, D, E] (A, B, C, D, E), permit Both<A::Permit, Both<B::Permit, Both<C::Permit, Both<D::Permit, E::Permit>>>>, |this| Pair(&this.0, Pair(&this.1, Pair(&this.2, Pair(&this.3, &this.4)))));
+as_guard!([A, B, C, D, E, F] (A, B, C, D, E, F), permit Both<A::Permit, Both<B::Permit, Both<C::Permit, Both<D::Permit, Both<E::Permit, F::Permit>>>>>, |this| Pair(&this.0, Pair(&this.1, Pair(&this.2, Pair(&this.3, Pair(&this.4, &this.5))))));
+as_guard!([A, B, C, D, E, F, G] (A, B, C, D, E, F, G), permit Both<A::Permit, Both<B::Permit, Both<C::Permit, Both<D::Permit, Both<E::Permit, Both<F::Permit, G::Permit>>>>>>, |this| Pair(&this.0, Pair(&this.1, Pair(&this.2, Pair(&this.3, Pair(&this.4, Pair(&this.5, &this.6)))))));
+as_guard!([A, B, C, D, E, F, G, H] (A, B, C, D, E, F, G, H), permit Both<A::Permit, Both<B::Permit, Both<C::Permit, Both<D::Permit, Both<E::Permit, Both<F::Permit, Both<G::Permit, H::Permit>>>>>>>, |this| Pair(&this.0, Pair(&this.1, Pair(&this.2, Pair(&this.3, Pair(&this.4, Pair(&this.5, Pair(&this.6, &this.7))))))));
 
 /// A guard that may be left out.
 impl<G: Guard> Guard for Option<G> {
@@ -149,6 +78,20 @@ impl<G: Guard> Guard for Option<G> {
 
     fn wants(&self) -> Wants {
         self.as_ref().map(G::wants).unwrap_or_default()
+    }
+
+    #[inline]
+    fn refuses(&self, now: &Moment) -> Refuses {
+        match self {
+            Some(guard) => guard.refuses(now),
+            None => Refuses::No,
+        }
+    }
+
+    fn signals(&self, add: &mut dyn FnMut(&Signal)) {
+        if let Some(guard) = self {
+            guard.signals(add);
+        }
     }
 
     #[inline]

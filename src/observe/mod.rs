@@ -21,7 +21,7 @@ pub mod track;
 
 use crate::{
     call::Name,
-    guard::GuardLayer,
+    guard::{BackPressure, GuardLayer},
     protocol::{Any, Client, GrpcClient, Server},
 };
 use context::{Correlate, Inherit, Propagate};
@@ -31,7 +31,8 @@ use track::Track;
 /// Everything that observes a service, in one layer: correlated, tracked, timed, logged, errors grouped, panics
 /// caught.
 ///
-/// The name is the service's, as metrics and logs show it.
+/// The name is the service's, as metrics and logs show it. These guards never refuse, so readiness is passed on as it
+/// is: in the type that is [`BackPressure`].
 ///
 /// ```
 /// # #[cfg(feature = "axum")] {
@@ -92,25 +93,25 @@ impl Observe {
     /// Under `Router::layer` it fits as it is. Round a whole app that goes to `axum::serve`, which takes one type of
     /// body only, add `.map_response(|response| response.map(axum::body::Body::new))` outside of it, and
     /// [`RouteLayer::matched`](track::RouteLayer) as a `route_layer` inside, so that routes are known out here.
-    pub fn server(self) -> GuardLayer<(Correlate, Track), Server> {
+    pub fn server(self) -> GuardLayer<(Correlate, Track), Server, BackPressure> {
         let correlate = self.correlate.clone().unwrap_or_default();
-        GuardLayer::server((correlate, self.tracker()))
+        GuardLayer::server((correlate, self.tracker())).back_pressure()
     }
 
     /// Round an HTTP client such as hyper-util's.
-    pub fn client(self) -> GuardLayer<(Propagate, Track), Client> {
+    pub fn client(self) -> GuardLayer<(Propagate, Track), Client, BackPressure> {
         let propagate = self.propagate.clone().unwrap_or_default();
-        GuardLayer::client((propagate, self.tracker().client_side()))
+        GuardLayer::client((propagate, self.tracker().client_side())).back_pressure()
     }
 
     /// Round a gRPC client such as tonic's `Channel`.
-    pub fn grpc_client(self) -> GuardLayer<(Propagate, Track), GrpcClient> {
+    pub fn grpc_client(self) -> GuardLayer<(Propagate, Track), GrpcClient, BackPressure> {
         let propagate = self.propagate.clone().unwrap_or_default();
-        GuardLayer::grpc_client((propagate, self.tracker().client_side()))
+        GuardLayer::grpc_client((propagate, self.tracker().client_side())).back_pressure()
     }
 
     /// Round a service of any kind, tracked as an [operation](mod@operation) of the kind `service`.
-    pub fn any(self) -> GuardLayer<(Inherit, Operation), Any> {
-        GuardLayer::any((Inherit, operation::operation(self.name).kind("service")))
+    pub fn any(self) -> GuardLayer<(Inherit, Operation), Any, BackPressure> {
+        GuardLayer::any((Inherit, operation::operation(self.name).kind("service"))).back_pressure()
     }
 }

@@ -23,6 +23,10 @@ pub(crate) fn record_of(end: &End<'_>) -> ErrorRecord {
             "missing_grpc_status",
             "the response ended without a gRPC status",
         ),
+        Some(Cause::WrongLength { promised, sent }) => ErrorRecord::new(
+            "wrong_length",
+            format!("the body ended after {sent} bytes, its content-length is {promised}"),
+        ),
         None => ErrorRecord::new(status_text(end), unexplained(end)),
     };
     let record = record.with_outcome(end.outcome().as_str());

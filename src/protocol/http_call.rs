@@ -1,15 +1,17 @@
 use std::{error::Error, sync::Arc, time::Duration};
 
-use http::{Extensions, HeaderMap, Method, StatusCode, header, response};
+use http::{Extensions, HeaderMap, Method, Request, StatusCode, Version, header, response};
 use percent_encoding::percent_decode;
 
 use super::{
-    CaughtPanic, Notes, Side, Wire,
-    judge::{error_verdict, grpc_verdict, http_verdict},
+    CaughtPanic, Kind, Notes, Side, Wire,
+    judge::{judge_code, judge_error, judge_status},
+    shared_classifier::{LeftVerdict, OuterClassifier},
     timeout_header::parse_grpc_timeout,
 };
 use crate::call::{
-    Cause, Classify, End, Ending, GrpcCode, Outcome, Rejection, Small, judged, view,
+    BoxError, Cause, Classifier, End, Ending, Evidence, GrpcCode, Judged, JudgedError, Outcome,
+    Rejection, Small, view,
 };
 
 /// How much of a `grpc-message` is kept, in bytes before decoding.
@@ -19,15 +21,23 @@ const MAX_GRPC_MESSAGE: usize = 1024;
 #[derive(Debug)]
 pub struct HttpCall {
     wire: Wire,
+    /// What the request spoke, before the peer answered.
+    asked: Wire,
+    side: Side,
+    /// Whether an answer that is not gRPC is a failure.
+    only_grpc: bool,
     method: Verb,
-    verdict: Outcome,
+    judged: Judged,
     status: Option<StatusCode>,
     code: Option<GrpcCode>,
     time_limit: Small,
     /// Bytes of body handed on so far.
     sent: u64,
-    /// Bytes of body that the head promised.
+    /// Bytes of body that are known to be all.
     promised: Small,
+    /// Whether it was a `content-length` that promised them.
+    declared: bool,
+    classifier: Option<Classifier>,
     fault: Option<Box<Fault>>,
 }
 
@@ -46,6 +56,7 @@ enum Fault {
     Panic(Arc<str>),
     GrpcMessage(String),
     MissingGrpcStatus,
+    WrongLength { promised: u64, sent: u64 },
 }
 
 /// Whether a call goes on after what was just seen of it.
@@ -56,38 +67,111 @@ pub(crate) enum Step {
 }
 
 impl HttpCall {
+    /// Reads a request as a client that may speak either protocol.
     #[inline]
     pub(crate) fn read(method: &Method, headers: &HeaderMap) -> Self {
-        let wire = wire_of(headers);
+        let wire = Wire::requested(Side::Client, method, Version::HTTP_11, headers);
+        HttpCall::new(Side::Client, wire, method, headers)
+    }
+
+    /// Reads a request, and takes or leaves the classifier that all layers of its stack judge by.
+    #[inline]
+    pub(super) fn of<K: Kind, B>(request: &mut Request<B>, own: Option<&Classifier>) -> Self {
+        let (method, headers) = (request.method(), request.headers());
+        let wire = if K::ONLY_GRPC {
+            match Wire::of_content_type(headers) {
+                Wire::GrpcWeb => Wire::GrpcWeb,
+                _ => Wire::Grpc,
+            }
+        } else {
+            Wire::requested(K::SIDE, method, request.version(), headers)
+        };
+        let mut call = HttpCall::new(K::SIDE, wire, method, headers);
+        call.only_grpc = K::ONLY_GRPC;
+        call.share_classifier(own, request.extensions_mut());
+        call
+    }
+
+    /// A call of which only this is known.
+    pub(super) fn speaking(wire: Wire) -> Self {
+        HttpCall::new(Side::Server, wire, &Method::POST, &HeaderMap::new())
+    }
+
+    #[inline]
+    fn new(side: Side, wire: Wire, method: &Method, headers: &HeaderMap) -> Self {
         let time_limit = match wire {
             Wire::Plain => None,
             _ => headers.get("grpc-timeout").and_then(parse_grpc_timeout),
         };
         HttpCall {
             wire,
+            asked: wire,
+            side,
+            only_grpc: false,
             method: match *method {
                 Method::HEAD => Verb::Head,
                 Method::CONNECT => Verb::Connect,
                 _ => Verb::Other,
             },
-            verdict: Outcome::Success,
+            judged: Judged::SUCCESS,
             status: None,
             code: None,
             time_limit: Small::of_time(time_limit),
             sent: 0,
             promised: Small::NONE,
+            declared: false,
+            classifier: None,
             fault: None,
         }
     }
 
-    /// Whether the request was a gRPC call, gRPC-Web included.
+    #[inline]
+    fn share_classifier(&mut self, own: Option<&Classifier>, extensions: &mut Extensions) {
+        let outer = match extensions.is_empty() {
+            true => None,
+            false => extensions.get::<OuterClassifier>(),
+        };
+        let outer = outer
+            .filter(|outer| outer.side == self.side)
+            .map(|outer| &outer.classifier);
+        let Some(own) = own else {
+            self.classifier = outer.cloned();
+            return;
+        };
+        let classifier = own.within(outer);
+        extensions.insert(OuterClassifier {
+            side: self.side,
+            classifier: classifier.clone(),
+        });
+        self.classifier = Some(classifier);
+    }
+
+    /// Forgets the answer to an attempt: another follows, of the same request.
+    pub(crate) fn begin_again(&mut self) {
+        self.judged = Judged::SUCCESS;
+        (self.status, self.code, self.fault) = (None, None, None);
+        (self.sent, self.promised, self.declared) = (0, Small::NONE, false);
+        self.wire = self.asked;
+    }
+
+    /// What the call speaks, as far as it is known by now.
+    pub fn wire(&self) -> Wire {
+        self.wire
+    }
+
+    /// Whether the call is gRPC, gRPC-Web included.
     pub fn is_grpc(&self) -> bool {
-        self.wire != Wire::Plain
+        self.wire.is_grpc()
     }
 
     /// What has been judged so far; final once the call is over.
     pub fn verdict(&self) -> Outcome {
-        self.verdict
+        self.judged.outcome
+    }
+
+    #[inline]
+    pub(crate) fn judged(&self) -> Judged {
+        self.judged
     }
 
     /// The gRPC code, once there was one.
@@ -107,45 +191,26 @@ impl HttpCall {
         self.wire == Wire::Grpc
             && self.code.is_none()
             && self.status == Some(StatusCode::OK)
-            && self.verdict == Outcome::Success
+            && self.judged.outcome == Outcome::Success
     }
 
     /// Judges the head of the response. `exact` is the body's length if it is known.
     #[inline]
     pub(crate) fn judge_head(
         &mut self,
-        side: Side,
         parts: &response::Parts,
         exact: Option<u64>,
-        classify: &impl Classify,
+        classifier: Option<&Classifier>,
     ) -> Step {
-        self.status = Some(parts.status);
-        if self.is_grpc() {
-            self.code = code_of(&parts.headers);
-            // Anybody can say gRPC to a service that does not speak it. A client that asked for it waits for a status.
-            if side == Side::Server && self.code.is_none() && !is_grpc(&parts.headers) {
-                self.wire = Wire::Plain;
-            }
-        }
+        self.see_head(parts);
         match settled_inside(&parts.extensions) {
-            Some((verdict, fault)) => {
-                self.verdict = verdict;
+            Some((judged, fault)) => {
+                self.judged = judged;
                 self.fault = Some(Box::new(fault));
             }
-            None if self.awaits_code() => {}
-            None => {
-                let mut ending = Ending::of(match self.code {
-                    Some(code) => grpc_verdict(code),
-                    None => http_verdict(side, parts.status),
-                });
-                ending.status = self.status;
-                ending.grpc_code = self.code;
-                ending.headers = Some(&parts.headers);
-                ending.extensions = Some(&parts.extensions);
-                self.verdict = judged(classify, &ending);
-            }
+            None => self.judge_status(parts, classifier),
         }
-        if self.verdict != Outcome::Success && self.fault.is_none() {
+        if self.judged.outcome != Outcome::Success && self.fault.is_none() {
             self.fault = fault_in(&parts.extensions)
                 .or_else(|| message_of(&parts.headers).filter(|_| self.is_grpc()))
                 .map(Box::new);
@@ -153,13 +218,86 @@ impl HttpCall {
         if self.ends_at_head(parts.status) {
             return Step::Over;
         }
-        self.promised = Small::of(exact.or_else(|| content_length(&parts.headers)));
+        let length = content_length(&parts.headers);
+        self.declared = length.is_some();
+        self.promised = Small::of(length.or(exact));
         Step::GoesOn
+    }
+
+    /// Notes status and code, and whether the peer speaks what it was asked in.
+    #[inline]
+    fn see_head(&mut self, parts: &response::Parts) {
+        self.status = Some(parts.status);
+        if !self.is_grpc() {
+            return;
+        }
+        self.code = code_of(&parts.headers);
+        let is_grpc = self.code.is_some() || Wire::of_content_type(&parts.headers).is_grpc();
+        // Anybody can say gRPC to a peer that does not speak it.
+        if !is_grpc && !self.only_grpc {
+            self.wire = Wire::Plain;
+        }
+    }
+
+    #[inline]
+    fn judge_status(&mut self, parts: &response::Parts, own: Option<&Classifier>) {
+        let left = match parts.extensions.is_empty() {
+            true => None,
+            false => parts.extensions.get::<LeftVerdict>(),
+        };
+        if let Some(left) = left {
+            // That of a layer further in, which has asked this one's, too.
+            self.judged = left.judged;
+            self.classifier = Some(left.classifier.clone());
+            return;
+        }
+        if self.awaits_code() {
+            return;
+        }
+        let judged = match self.code {
+            Some(code) => judge_code(code),
+            None => judge_status(self.side, parts.status),
+        };
+        self.judged = match self.classifier.as_ref().or(own) {
+            None => judged,
+            Some(classifier) => {
+                let mut ending = Ending::of(judged);
+                ending.status = self.status;
+                ending.grpc_code = self.code;
+                ending.headers = Some(&parts.headers);
+                ending.extensions = Some(&parts.extensions);
+                classifier.judge(&mut ending);
+                ending.judged
+            }
+        };
+    }
+
+    /// Leaves a classifier's judgement with the response, for the layers further out.
+    #[inline]
+    pub(crate) fn leave_verdict(&self, extensions: &mut Extensions) {
+        if let Some(classifier) = &self.classifier {
+            extensions.insert(LeftVerdict {
+                judged: self.judged,
+                classifier: classifier.clone(),
+            });
+        }
+    }
+
+    /// Leaves a classifier's judgement with an error, for the layers further out.
+    #[inline]
+    pub(crate) fn leave_verdict_with(&self, error: BoxError) -> BoxError {
+        match self.classifier {
+            Some(_) if judge_error(&*error) != self.judged => {
+                JudgedError::new(self.judged, error).into()
+            }
+            _ => error,
+        }
     }
 
     fn ends_at_head(&self, status: StatusCode) -> bool {
         let bodiless = status.is_informational()
             || status == StatusCode::NO_CONTENT
+            || status == StatusCode::RESET_CONTENT
             || status == StatusCode::NOT_MODIFIED;
         let tunnel = self.method == Verb::Connect && status.is_success();
         let trailers_only = self.wire == Wire::Grpc && self.code.is_some();
@@ -181,51 +319,81 @@ impl HttpCall {
     }
 
     /// Judges trailers, which end a body.
-    pub(crate) fn judge_trailers(&mut self, trailers: &HeaderMap, classify: &impl Classify) {
+    pub(crate) fn judge_trailers(&mut self, trailers: &HeaderMap, own: Option<&Classifier>) {
         if !self.awaits_code() {
-            return;
+            return self.judge_clean_end();
         }
         let Some(code) = code_of(trailers) else {
             return self.judge_clean_end();
         };
         self.code = Some(code);
-        let mut ending = Ending::of(grpc_verdict(code));
+        let mut ending = Ending::of(judge_code(code));
         ending.status = self.status;
         ending.grpc_code = self.code;
         ending.headers = Some(trailers);
-        self.verdict = judged(classify, &ending);
-        if self.verdict != Outcome::Success {
+        if let Some(classifier) = self.classifier.as_ref().or(own) {
+            classifier.judge(&mut ending);
+        }
+        self.judged = ending.judged;
+        if self.judged.outcome != Outcome::Success {
             self.fault = message_of(trailers).map(Box::new);
         }
     }
 
-    /// Judges a body that ended without trailers.
+    /// Judges a body that ended without trailers, or with trailers that say nothing of the call.
     #[inline]
     pub(crate) fn judge_clean_end(&mut self) {
         if self.awaits_code() {
-            self.verdict = Outcome::Failure;
+            self.judged = Judged::FAILURE;
             self.fault = Some(Box::new(Fault::MissingGrpcStatus));
+        } else if self.declared && self.promised.get() != Some(self.sent) {
+            self.judge_wrong_length();
         }
     }
 
+    /// A body that is not as long as its `content-length` says is as good as one that was cut off.
+    #[cold]
+    fn judge_wrong_length(&mut self) {
+        if self.judged.outcome != Outcome::Success {
+            return;
+        }
+        self.judged = Judged::FAILURE;
+        self.fault = Some(Box::new(Fault::WrongLength {
+            promised: self.promised.get().unwrap_or_default(),
+            sent: self.sent,
+        }));
+    }
+
     /// Judges an error: of the service, or of its body.
-    pub(crate) fn judge_error(&mut self, error: &(dyn Error + 'static), classify: &impl Classify) {
-        let mut ending = Ending::of(error_verdict(error));
+    pub(crate) fn judge_error(&mut self, error: &(dyn Error + 'static), own: Option<&Classifier>) {
+        let mut ending = Ending::of(judge_error(error));
         ending.status = self.status;
         ending.error = Some(error);
-        self.verdict = judged(classify, &ending);
+        // That of a layer further in has asked all.
+        if JudgedError::find(error).is_none()
+            && let Some(classifier) = self.classifier.as_ref().or(own)
+        {
+            classifier.judge(&mut ending);
+        }
+        self.judged = ending.judged;
     }
 
     /// Judges an error of a type that may not be known, and gives it back if it can be looked into.
     pub(crate) fn judge_any_error<'a, E: 'static>(
         &mut self,
         error: &'a E,
-        classify: &impl Classify,
+        own: Option<&Classifier>,
     ) -> Option<&'a (dyn Error + 'static)> {
         let error = view(error);
         match error {
-            Some(error) => self.judge_error(error, classify),
-            None => self.verdict = judged(classify, &Ending::of(Outcome::Failure)),
+            Some(error) => self.judge_error(error, own),
+            None => {
+                let mut ending = Ending::of(Judged::FAILURE);
+                if let Some(classifier) = self.classifier.as_ref().or(own) {
+                    classifier.judge(&mut ending);
+                }
+                self.judged = ending.judged;
+            }
         }
         error
     }
@@ -242,19 +410,24 @@ impl Notes for HttpCall {
         self.time_limit.time()
     }
 
-    /// Bad news survives an early drop; a body of which every promised byte was taken is complete.
-    fn dropped(&self, late: impl FnOnce() -> bool) -> Outcome {
-        if self.verdict != Outcome::Success {
-            return self.verdict;
+    /// Bad news survives a drop; a body of which every promised byte was taken is complete. Of a good answer, a client's
+    /// reader that was not waiting for more has what it wanted. A server's has gone, since hyper drops a body only then.
+    fn dropped(&self, waiting: bool) -> Judged {
+        if self.judged.outcome != Outcome::Success {
+            return self.judged;
         }
-        let complete =
-            self.status.is_some() && !self.awaits_code() && self.promised.get() == Some(self.sent);
-        if complete {
-            Outcome::Success
-        } else if late() {
-            Outcome::TimedOut
+        if self.status.is_none() {
+            return Judged::ABANDONED;
+        }
+        let promised = self.promised.get();
+        if self.declared && promised.is_some_and(|promised| self.sent > promised) {
+            return Judged::FAILURE;
+        }
+        let complete = !self.awaits_code() && promised == Some(self.sent);
+        if complete || (self.side == Side::Client && !waiting) {
+            Judged::SUCCESS
         } else {
-            Outcome::Cancelled
+            Judged::new(Outcome::Cancelled, Evidence::Healthy)
         }
     }
 
@@ -277,28 +450,8 @@ impl Fault {
             Fault::Panic(message) => Cause::Panic(message),
             Fault::GrpcMessage(message) => Cause::GrpcMessage(message),
             Fault::MissingGrpcStatus => Cause::MissingGrpcStatus,
+            &Fault::WrongLength { promised, sent } => Cause::WrongLength { promised, sent },
         }
-    }
-}
-
-/// Whether a request or a response is gRPC's, gRPC-Web included.
-#[inline]
-pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
-    wire_of(headers) != Wire::Plain
-}
-
-#[inline]
-fn wire_of(headers: &HeaderMap) -> Wire {
-    headers
-        .get(header::CONTENT_TYPE)
-        .map_or(Wire::Plain, |value| wire_named(value.as_bytes()))
-}
-
-fn wire_named(content_type: &[u8]) -> Wire {
-    match content_type.strip_prefix(b"application/grpc") {
-        Some([] | [b'+' | b';' | b' ', ..]) => Wire::Grpc,
-        Some(rest) if rest.starts_with(b"-web") => Wire::GrpcWeb,
-        _ => Wire::Plain,
     }
 }
 
@@ -310,22 +463,22 @@ fn code_of(headers: &HeaderMap) -> Option<GrpcCode> {
 
 /// What a guard further in has already decided.
 #[inline]
-fn settled_inside(extensions: &Extensions) -> Option<(Outcome, Fault)> {
+fn settled_inside(extensions: &Extensions) -> Option<(Judged, Fault)> {
     if extensions.is_empty() {
         return None;
     }
     if let Some(rejection) = extensions.get::<Rejection>() {
-        return Some((Outcome::Rejected, Fault::Rejection(rejection.clone())));
+        return Some((Judged::REJECTED, Fault::Rejection(rejection.clone())));
     }
     #[cfg(feature = "tonic")]
     if let Some(rejection) = extensions
         .get::<tonic::Status>()
         .and_then(|s| Rejection::find(s))
     {
-        return Some((Outcome::Rejected, Fault::Rejection(rejection.clone())));
+        return Some((Judged::REJECTED, Fault::Rejection(rejection.clone())));
     }
     let CaughtPanic(message) = extensions.get::<CaughtPanic>()?;
-    Some((Outcome::Panicked, Fault::Panic(message.clone())))
+    Some((Judged::PANICKED, Fault::Panic(message.clone())))
 }
 
 /// The error that a service left for us: any `Arc<dyn Error>`, or tonic's status before it is flattened.
@@ -350,24 +503,4 @@ fn message_of(headers: &HeaderMap) -> Option<Fault> {
 fn content_length(headers: &HeaderMap) -> Option<u64> {
     let value = headers.get(header::CONTENT_LENGTH)?;
     value.to_str().ok()?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn content_types_tell_grpc_from_its_look_alikes() {
-        for grpc in [
-            "application/grpc",
-            "application/grpc+proto",
-            "application/grpc; x",
-        ] {
-            assert_eq!(wire_named(grpc.as_bytes()), Wire::Grpc, "{grpc}");
-        }
-        assert_eq!(wire_named(b"application/grpc-web+proto"), Wire::GrpcWeb);
-        for plain in ["application/json", "application/grpcx", "text/plain", ""] {
-            assert_eq!(wire_named(plain.as_bytes()), Wire::Plain, "{plain}");
-        }
-    }
 }

@@ -1,10 +1,12 @@
-//! The protocols' own judgement: what a status, a code or an error means.
+//! The protocols' own judgement: what a status, a code or an error means, for people and for guards.
 
 use std::error::Error;
 
 use http::StatusCode;
 
-use crate::call::{GrpcCode, Outcome, Rejection, is_overload, is_timeout};
+use crate::call::{
+    Evidence, GrpcCode, Judged, JudgedError, Outcome, Rejection, is_overload, is_timeout,
+};
 
 /// Who looks at the status: some of them mean another thing to the one who sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,50 +17,61 @@ pub enum Side {
     Client,
 }
 
-pub(crate) fn http_verdict(side: Side, status: StatusCode) -> Outcome {
+pub(crate) fn judge_status(side: Side, status: StatusCode) -> Judged {
     match status.as_u16() {
-        // The server gave up waiting for this client's request: to the server, the caller's own fault.
-        408 if side == Side::Client => Outcome::TimedOut,
-        429 | 503 => Outcome::Overload,
-        504 => Outcome::TimedOut,
-        500.. => Outcome::Failure,
-        400..=499 => Outcome::Ignored,
-        _ => Outcome::Success,
+        // The server gave up waiting for this client's request: to the server, the caller's own fault. To the client it
+        // may be a server that is slow, or its own caller's upload: nothing is known of the server's health.
+        408 if side == Side::Client => Judged::new(Outcome::TimedOut, Evidence::Inconclusive),
+        429 | 503 => Outcome::Overload.into(),
+        504 => Outcome::TimedOut.into(),
+        // About the request: its method, its version, its representation, a loop that it runs into, an extension or a
+        // login that it lacks. The caller chooses them, and the peer is alive enough to say so.
+        501 | 505 | 506 | 508 | 510 | 511 => Outcome::Ignored.into(),
+        500.. => Outcome::Failure.into(),
+        400..=499 => Outcome::Ignored.into(),
+        _ => Judged::SUCCESS,
     }
 }
 
 /// The codes that semantic conventions call a server's errors are failures, but for `UNIMPLEMENTED`, which any
 /// caller can provoke with a made-up method.
-pub(crate) fn grpc_verdict(code: GrpcCode) -> Outcome {
+pub(crate) fn judge_code(code: GrpcCode) -> Judged {
     match code {
-        GrpcCode::OK => Outcome::Success,
-        GrpcCode::CANCELLED => Outcome::Cancelled,
-        GrpcCode::DEADLINE_EXCEEDED => Outcome::TimedOut,
-        GrpcCode::RESOURCE_EXHAUSTED => Outcome::Overload,
+        GrpcCode::OK => Judged::SUCCESS,
+        GrpcCode::CANCELLED => Judged::ABANDONED,
+        GrpcCode::DEADLINE_EXCEEDED => Outcome::TimedOut.into(),
+        GrpcCode::RESOURCE_EXHAUSTED => Outcome::Overload.into(),
         GrpcCode::UNKNOWN | GrpcCode::INTERNAL | GrpcCode::UNAVAILABLE | GrpcCode::DATA_LOSS => {
-            Outcome::Failure
+            Judged::FAILURE
         }
-        _ => Outcome::Ignored,
+        _ => Outcome::Ignored.into(),
     }
 }
 
-pub(crate) fn error_verdict(error: &(dyn Error + 'static)) -> Outcome {
-    if Rejection::find(error).is_some() {
-        return Outcome::Rejected;
+pub(crate) fn judge_error(error: &(dyn Error + 'static)) -> Judged {
+    // tower's load shedding is a refusal of this process, too.
+    if Rejection::find(error).is_some() || is_overload(error) {
+        return Judged::REJECTED;
+    }
+    if let Some(judged) = JudgedError::find(error) {
+        return judged;
     }
     #[cfg(feature = "tonic")]
     if let Some(status) = crate::call::find::<tonic::Status>(error) {
-        return grpc_verdict(GrpcCode::parse(
+        return judge_code(GrpcCode::parse(
             (status.code() as u8).to_string().as_bytes(),
         ));
     }
     if is_timeout(error) {
-        Outcome::TimedOut
-    } else if is_overload(error) {
-        Outcome::Overload
+        Outcome::TimedOut.into()
     } else {
-        Outcome::Failure
+        Judged::FAILURE
     }
+}
+
+/// The outcome alone, for those who decide about another attempt.
+pub(crate) fn error_verdict(error: &(dyn Error + 'static)) -> Outcome {
+    judge_error(error).outcome
 }
 
 #[cfg(test)]
@@ -66,30 +79,58 @@ mod tests {
     use super::*;
 
     #[test]
-    fn statuses_are_judged_by_who_is_at_fault() {
+    fn status_is_judged_by_who_is_at_fault() {
+        use Evidence::{Healthy, Unhealthy};
         let table = [
-            (200, Outcome::Success),
-            (302, Outcome::Success),
-            (404, Outcome::Ignored),
-            (429, Outcome::Overload),
-            (500, Outcome::Failure),
-            (502, Outcome::Failure),
-            (503, Outcome::Overload),
-            (504, Outcome::TimedOut),
-            (599, Outcome::Failure),
+            (200, Outcome::Success, Healthy),
+            (302, Outcome::Success, Healthy),
+            (404, Outcome::Ignored, Healthy),
+            (429, Outcome::Overload, Unhealthy),
+            (500, Outcome::Failure, Unhealthy),
+            (501, Outcome::Ignored, Healthy),
+            (502, Outcome::Failure, Unhealthy),
+            (503, Outcome::Overload, Unhealthy),
+            (504, Outcome::TimedOut, Unhealthy),
+            (505, Outcome::Ignored, Healthy),
+            (506, Outcome::Ignored, Healthy),
+            (507, Outcome::Failure, Unhealthy),
+            (508, Outcome::Ignored, Healthy),
+            (510, Outcome::Ignored, Healthy),
+            (511, Outcome::Ignored, Healthy),
+            (599, Outcome::Failure, Unhealthy),
         ];
-        for (status, outcome) in table {
+        for (status, outcome, evidence) in table {
             let status = StatusCode::from_u16(status).expect("a status");
-            assert_eq!(http_verdict(Side::Server, status), outcome, "{status}");
-            assert_eq!(http_verdict(Side::Client, status), outcome, "{status}");
+            let judged = Judged::new(outcome, evidence);
+            assert_eq!(judge_status(Side::Server, status), judged, "{status}");
+            assert_eq!(judge_status(Side::Client, status), judged, "{status}");
         }
         let timeout = StatusCode::REQUEST_TIMEOUT;
-        assert_eq!(http_verdict(Side::Server, timeout), Outcome::Ignored);
-        assert_eq!(http_verdict(Side::Client, timeout), Outcome::TimedOut);
+        let server = judge_status(Side::Server, timeout);
+        assert_eq!(server, Judged::new(Outcome::Ignored, Healthy));
+        let client = judge_status(Side::Client, timeout);
+        let unknown = Judged::new(Outcome::TimedOut, Evidence::Inconclusive);
+        assert_eq!(client, unknown);
     }
 
     #[test]
-    fn a_rejection_is_found_under_other_errors() {
+    fn code_is_judged_by_who_is_at_fault() {
+        for number in 0..=16_u8 {
+            let code = GrpcCode::parse(number.to_string().as_bytes());
+            let expected = match number {
+                0 => Judged::SUCCESS,
+                1 => Judged::ABANDONED,
+                2 | 13 | 14 | 15 => Judged::FAILURE,
+                4 => Judged::new(Outcome::TimedOut, Evidence::Unhealthy),
+                8 => Judged::new(Outcome::Overload, Evidence::Unhealthy),
+                _ => Judged::new(Outcome::Ignored, Evidence::Healthy),
+            };
+            assert_eq!(judge_code(code), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn rejection_is_found_under_other_errors() {
         #[derive(Debug)]
         struct Outer(Rejection);
         impl std::fmt::Display for Outer {
@@ -103,8 +144,8 @@ mod tests {
             }
         }
         let error = Outer(Rejection::overloaded("shed"));
-        assert_eq!(error_verdict(&error), Outcome::Rejected);
+        assert_eq!(judge_error(&error), Judged::REJECTED);
         let error = std::io::Error::new(std::io::ErrorKind::TimedOut, "slow disk");
-        assert_eq!(error_verdict(&error), Outcome::TimedOut);
+        assert_eq!(judge_error(&error).outcome, Outcome::TimedOut);
     }
 }

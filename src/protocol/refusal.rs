@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
-use super::HttpCall;
+use super::{HttpCall, Wire};
 use crate::call::{Elapsed, GrpcCode, Rejection, RejectionKind};
 
 /// Left in the extensions of the answer to a caught panic: its message, for whoever judges the response.
@@ -22,6 +22,9 @@ impl CaughtPanic {
         &self.0
     }
 }
+
+/// No answer of ours is worth keeping: it is about this moment, and a 200 is what gRPC says of failures, too.
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// gRFC A6: milliseconds until the next attempt is welcome.
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
@@ -73,17 +76,17 @@ pub(crate) fn refusal_answer(call: &HttpCall, why: Rejection) -> Response<Bytes>
 impl Rejection {
     /// The response that a guarded server would give, for a proxy or handler that finds a rejection in an error.
     ///
-    /// A problem body, or a trailers-only gRPC answer if the request's headers say that it is a gRPC call. The
-    /// rejection stays in the extensions, so that guards round it know.
+    /// A problem body, or a trailers-only gRPC answer: see [`Wire::of_request`]. The rejection stays in the extensions,
+    /// so that guards around it know.
     ///
     /// ```
-    /// use tower_keep::Rejection;
+    /// use tower_keep::{Rejection, protocol::Wire};
     ///
-    /// let answer = Rejection::rate_limited("login").to_response(&http::HeaderMap::new());
+    /// let answer = Rejection::rate_limited("login").to_response(Wire::Plain);
     /// assert_eq!(answer.status(), 429);
     /// ```
-    pub fn to_response(&self, request: &HeaderMap) -> Response<Bytes> {
-        refusal_answer(&HttpCall::read(&http::Method::GET, request), self.clone())
+    pub fn to_response(&self, wire: Wire) -> Response<Bytes> {
+        refusal_answer(&HttpCall::speaking(wire), self.clone())
     }
 }
 
@@ -92,7 +95,7 @@ impl Rejection {
 #[cfg(feature = "axum")]
 impl axum_core::response::IntoResponse for Rejection {
     fn into_response(self) -> axum_core::response::Response {
-        self.to_response(&HeaderMap::new())
+        self.to_response(Wire::Plain)
             .map(axum_core::body::Body::from)
     }
 }
@@ -171,6 +174,7 @@ fn problem_with(status: StatusCode, body: Bytes) -> Response<Bytes> {
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, PROBLEM);
+    headers.insert(header::CACHE_CONTROL, NO_STORE);
     response
 }
 
@@ -197,6 +201,7 @@ fn grpc_answer(call: &HttpCall, code: GrpcCode, detail: &'static str) -> Respons
     let mut response = Response::new(Bytes::new());
     let headers = response.headers_mut();
     set(headers, header::CONTENT_TYPE, call.grpc_content_type());
+    headers.insert(header::CACHE_CONTROL, NO_STORE);
     headers.insert("grpc-status", HeaderValue::from(u16::from(code.number())));
     headers.insert("grpc-message", HeaderValue::from_static(detail));
     response

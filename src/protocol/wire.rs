@@ -1,4 +1,13 @@
+use http::{HeaderMap, Method, Request, Version, header};
+
+use super::Side;
+
 /// What a call speaks: decided once from the request, and revised once by what the peer answers.
+///
+/// gRPC is always a `POST`; over HTTP/1.0 nothing is gRPC, and a server takes only gRPC-Web for it over HTTP/1.1. So one
+/// header cannot turn somebody's `GET` into gRPC. A client's request does not say which version its connection has,
+/// therefore HTTP/1.1, the default of `http::Request`, may be gRPC there. An answer that is not gRPC makes the call
+/// [`Plain`](Wire::Plain) again, unless the layer is for gRPC clients only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Wire {
     /// HTTP, or no protocol at all for a plain service.
@@ -11,9 +20,104 @@ pub enum Wire {
 }
 
 impl Wire {
+    /// Returns what a request speaks that came to a server.
+    pub fn of_request<B>(request: &Request<B>) -> Self {
+        Wire::requested(
+            Side::Server,
+            request.method(),
+            request.version(),
+            request.headers(),
+        )
+    }
+
+    #[inline]
+    pub(crate) fn requested(
+        side: Side,
+        method: &Method,
+        version: Version,
+        headers: &HeaderMap,
+    ) -> Self {
+        if *method != Method::POST {
+            return Wire::Plain;
+        }
+        match (Wire::of_content_type(headers), version) {
+            (_, Version::HTTP_09 | Version::HTTP_10) => Wire::Plain,
+            (Wire::Grpc, Version::HTTP_11) if side == Side::Server => Wire::Plain,
+            (wire, _) => wire,
+        }
+    }
+
+    /// Returns what the content type of a request or a response names.
+    #[inline]
+    pub(crate) fn of_content_type(headers: &HeaderMap) -> Self {
+        headers
+            .get(header::CONTENT_TYPE)
+            .map_or(Wire::Plain, |value| Wire::named(value.as_bytes()))
+    }
+
+    fn named(content_type: &[u8]) -> Self {
+        match content_type.strip_prefix(b"application/grpc") {
+            Some([] | [b'+' | b';' | b' ', ..]) => Wire::Grpc,
+            Some(rest) if rest.starts_with(b"-web") => Wire::GrpcWeb,
+            _ => Wire::Plain,
+        }
+    }
+
     /// Whether it is gRPC of either kind.
     #[inline]
     pub fn is_grpc(self) -> bool {
         self != Wire::Plain
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wire_tells_grpc_from_its_look_alikes_by_content_type() {
+        for grpc in [
+            "application/grpc",
+            "application/grpc+proto",
+            "application/grpc; x",
+        ] {
+            assert_eq!(Wire::named(grpc.as_bytes()), Wire::Grpc, "{grpc}");
+        }
+        assert_eq!(Wire::named(b"application/grpc-web+proto"), Wire::GrpcWeb);
+        for plain in ["application/json", "application/grpcx", "text/plain", ""] {
+            assert_eq!(Wire::named(plain.as_bytes()), Wire::Plain, "{plain}");
+        }
+    }
+
+    #[test]
+    fn wire_goes_by_method_and_version_too() {
+        use Side::{Client, Server};
+        let wire = |side, method: Method, version, content_type: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(
+                header::CONTENT_TYPE,
+                header::HeaderValue::from_static(content_type),
+            );
+            Wire::requested(side, &method, version, &headers)
+        };
+        let (grpc, web) = ("application/grpc", "application/grpc-web+proto");
+        for (side, method, version, content_type, expected) in [
+            (Server, Method::POST, Version::HTTP_2, grpc, Wire::Grpc),
+            (Server, Method::POST, Version::HTTP_3, grpc, Wire::Grpc),
+            (Server, Method::POST, Version::HTTP_11, grpc, Wire::Plain),
+            (Server, Method::POST, Version::HTTP_11, web, Wire::GrpcWeb),
+            (Server, Method::POST, Version::HTTP_10, web, Wire::Plain),
+            (Server, Method::GET, Version::HTTP_2, grpc, Wire::Plain),
+            (Server, Method::PUT, Version::HTTP_2, web, Wire::Plain),
+            (Client, Method::POST, Version::HTTP_11, grpc, Wire::Grpc),
+            (Client, Method::POST, Version::HTTP_10, grpc, Wire::Plain),
+            (Client, Method::GET, Version::HTTP_11, grpc, Wire::Plain),
+        ] {
+            let got = wire(side, method.clone(), version, content_type);
+            assert_eq!(
+                got, expected,
+                "{side:?} {method} {version:?} {content_type}"
+            );
+        }
     }
 }

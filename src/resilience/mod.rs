@@ -12,9 +12,6 @@ pub mod fallback;
 mod hint;
 pub mod retry;
 pub mod timeout;
-mod when_ready;
-
-pub use when_ready::WhenReady;
 
 use http::{HeaderMap, Method};
 

@@ -242,5 +242,6 @@ fn text(cause: &Cause<'_>) -> String {
         Cause::Panic(message) => format!("panic: {message}"),
         Cause::GrpcMessage(message) => format!("grpc-message: {message}"),
         Cause::MissingGrpcStatus => "missing grpc-status".to_owned(),
+        Cause::WrongLength { promised, sent } => format!("{sent} of {promised} bytes"),
     }
 }

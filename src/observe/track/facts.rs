@@ -155,6 +155,7 @@ fn failure_type(end: &End<'_>) -> std::borrow::Cow<'static, str> {
         Some(Cause::Error(error)) => error_type(*error),
         Some(Cause::Opaque { type_name, .. }) => crate::errors::short_type_name(type_name).into(),
         Some(Cause::MissingGrpcStatus) => "missing_grpc_status".into(),
+        Some(Cause::WrongLength { .. }) => "wrong_length".into(),
         _ if end.outcome() == Outcome::TimedOut => "timeout".into(),
         _ => "failure".into(),
     }

@@ -21,7 +21,7 @@ use crate::{
         record::record_of,
         table::Interner,
     },
-    protocol::is_grpc,
+    protocol::Wire,
 };
 
 /// Texts that `error.type` may have besides statuses and codes.
@@ -50,6 +50,8 @@ struct Core {
 pub struct TrackPermit {
     asked: Asked,
     place: Place,
+    /// The gRPC method, of what says that it is gRPC.
+    method: Option<Place>,
     /// The recorder whose gauge counts this call, if any does.
     counted_by: Option<NonZeroUsize>,
     /// Boxed, and only there if somebody listens: permits are copied along with their calls.
@@ -125,18 +127,24 @@ impl Track {
         self.late().with(make, |meters| then(meters, &labeller));
     }
 
-    fn asked<B>(&self, request: &Request<B>) -> Asked {
+    fn asked<B>(&self, request: &Request<B>, wire: Wire) -> Asked {
         let https = match request.uri().scheme_str() {
             Some(scheme) => scheme.eq_ignore_ascii_case("https"),
             None => self.given().https,
         };
-        Asked::of(self.side, request, https, is_grpc(request.headers()))
+        Asked::of(self.side, request, https, wire.is_grpc())
     }
 
-    fn place<B>(&self, request: &mut Request<B>, grpc: bool) -> Place {
+    /// The method of what says that it is gRPC. Whether it is, shows at the head of the answer.
+    fn method<B>(&self, request: &Request<B>, wire: Wire) -> Option<Place> {
+        let grpc = wire.is_grpc();
+        grpc.then(|| Place::of_grpc(request, &self.core.places))
+    }
+
+    /// Where the call goes as far as HTTP can tell.
+    fn place<B>(&self, request: &mut Request<B>) -> Place {
         let places = &self.core.places;
         match self.side {
-            _ if grpc => Place::of_grpc(request, places),
             Side::Server => Place::of_route(request, places),
             Side::Client => {
                 Place::of_server(request, self.given().server_address.as_deref(), places)
@@ -146,8 +154,13 @@ impl Track {
 
     /// The number of the place, now that the call is over.
     fn resolve(&self, permit: &TrackPermit, end: &End<'_>) -> Option<u16> {
-        let is_real = || self.side == Side::Client || permit.implemented || shows_its_method(end);
-        permit.place.number(&self.core.places, is_real)
+        let place = match &permit.method {
+            Some(method) if permit.asked.grpc => method,
+            _ => &permit.place,
+        };
+        // Somebody implements it. Those who are turned away on the way there may have made it up.
+        let is_real = || permit.implemented || end.grpc_code() == Some(GrpcCode::OK);
+        place.number(&self.core.places, is_real)
     }
 
     fn known_route(&self, place: &Place) -> Option<&str> {
@@ -267,17 +280,6 @@ impl Track {
     }
 }
 
-/// Whether the end of a gRPC call shows that there is such a method. Those who are turned away may have made it up.
-fn shows_its_method(end: &End<'_>) -> bool {
-    let turned_away = |code| {
-        matches!(
-            code,
-            GrpcCode::UNIMPLEMENTED | GrpcCode::PERMISSION_DENIED | GrpcCode::UNAUTHENTICATED
-        )
-    };
-    end.outcome() != Outcome::Rejected && end.grpc_code().is_some_and(|code| !turned_away(code))
-}
-
 /// A stream that is meant to last: an upgrade, a tunnel, server-sent events.
 fn lasts(permit: &TrackPermit, head: &Head<'_>) -> bool {
     let tunnel = permit.connect && head.status.is_success();
@@ -308,11 +310,12 @@ impl Guard for Track {
     }
 
     fn head(&self, permit: &mut TrackPermit, head: &mut Head<'_>) {
+        permit.asked.grpc = head.wire.is_grpc();
         permit.lasting = !permit.asked.grpc && lasts(permit, head);
         // Nobody's answer to a made-up method: that has its status in the head, or is no gRPC at all.
         permit.implemented = permit.asked.grpc
             && head.status == StatusCode::OK
-            && is_grpc(head.headers)
+            && Wire::of_content_type(head.headers).is_grpc()
             && !head.headers.contains_key("grpc-status");
         // A refusal came over no connection.
         if self.side == Side::Client && head.outcome != Outcome::Rejected {
@@ -341,8 +344,9 @@ impl Guard for Track {
         }
     }
 
-    fn settle(&self, permit: TrackPermit, end: &End<'_>) {
+    fn settle(&self, mut permit: TrackPermit, end: &End<'_>) {
         quietly(|| self.count_out(&permit));
+        permit.asked.grpc = end.wire().is_grpc();
         let elapsed = end.elapsed().unwrap_or_default();
         let error = ErrorLabel::of(self.side, end, &self.core.error_types);
         let facts = Facts {
@@ -405,7 +409,10 @@ impl Guard for Track {
             },
         };
         quietly(move || {
-            let late = place.filter(|_| self.known_route(&permit.place).is_none());
+            let known = permit.method.as_ref().unwrap_or(&permit.place);
+            let known =
+                self.known_route(known).is_some() && permit.method.is_some() == permit.asked.grpc;
+            let late = place.filter(|_| !known);
             if let Some(span) = &permit.span {
                 span::close(span, self.side, &facts, end, late, error_type());
             }
@@ -418,15 +425,16 @@ impl<B> Admit<Request<B>> for Track {
     fn admit(&self, request: &mut Request<B>, now: &Moment) -> Result<TrackPermit, Rejection> {
         now.now();
         let given = self.given();
-        let asked = self.asked(request);
-        let place = self.place(request, asked.grpc);
+        let asked = self.asked(request, now.wire());
+        let place = self.place(request);
+        let method = self.method(request, now.wire());
         let holds = |ask: &Option<_>| {
             let ask: &Option<crate::observe::context::Predicate> = ask;
             ask.as_ref().is_some_and(|ask| ask.holds(request))
         };
         let (server_timing, response_time) =
             (holds(&given.server_timing), holds(&given.response_time));
-        let route = self.known_route(&place);
+        let route = self.known_route(method.as_ref().unwrap_or(&place));
         let span = quietly(|| span::open(given.span, self.side, asked, request, route)).flatten();
         if let (Some(span), Some(hook)) = (&span, &given.on_span) {
             quietly(|| hook.run(span));
@@ -443,6 +451,7 @@ impl<B> Admit<Request<B>> for Track {
             connect: request.method() == Method::CONNECT,
             asked,
             place,
+            method,
             server_timing,
             response_time,
             lasting: false,

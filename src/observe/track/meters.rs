@@ -212,6 +212,8 @@ impl Labeller<'_> {
         } else {
             labels.push(Label::new(method, method_name(asked.method)));
         }
+        // An HTTP status is no RPC code.
+        let status = status.filter(|_| self.classic() || !asked.grpc || facts.code.is_some());
         labels.extend(status.map(|status| Label::new(status_name, status)));
         if !self.classic() {
             if !asked.grpc {

@@ -23,8 +23,8 @@
 //! | for | there is |
 //! |---|---|
 //! | a service: tower, axum, tonic, hyper | [`CircuitBreaker::layer`], open before ready |
-//! | a service that is not `Clone`, or where callers had better wait | [`back_pressure`](BreakerLayers::back_pressure) |
-//! | one of several guards in a tuple | the breaker itself, and [`open_ready`](CircuitBreaker::open_ready) |
+//! | a service that is not `Clone`, or where callers had better wait | [`back_pressure`](crate::GuardLayer::back_pressure) |
+//! | one of several guards in a tuple | the breaker itself |
 //! | a future, a closure | [`call`](CircuitBreaker::call), [`run`](CircuitBreaker::run); `_any` where the error is no `Error` |
 //! | anything else | [`try_acquire`](CircuitBreaker::try_acquire) |
 //! | names that the program knows | [`breaker`](breaker()), [`Breakers`] |
@@ -111,7 +111,6 @@ mod inspect;
 mod keyed;
 mod layer;
 mod named;
-mod open_ready;
 mod outlets;
 mod permit;
 mod run;
@@ -122,7 +121,6 @@ mod state;
 mod switch;
 #[cfg_attr(all(test, tower_keep_loom), path = "shared/models/teller.rs")]
 mod teller;
-mod waiters;
 mod weigh;
 mod window;
 mod words;
@@ -133,9 +131,7 @@ pub use handle::CircuitBreaker;
 pub use keyed::{
     ByAuthority, ByKey, ByRef, KeyedBreaker, KeyedBreakerBuilder, KeyedGuard, KeyedPermit, Pick,
 };
-pub use layer::{BackPressure, BreakerLayer, BreakerLayers};
 pub use named::{Breakers, BreakersBuilder, breaker};
-pub use open_ready::{OpenReady, OpenReadyLayer};
 pub use permit::Permit;
 pub use run::BreakerCall;
 pub use settings::CircuitBreakerBuilder;

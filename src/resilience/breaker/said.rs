@@ -21,6 +21,9 @@ pub(super) fn said(end: &End<'_>) -> Option<Box<str>> {
         Some(Cause::Panic(message)) => text(format_args!("panic: {message}")),
         Some(Cause::GrpcMessage(message)) => text(message),
         Some(Cause::MissingGrpcStatus) => text("the response ended without a gRPC status"),
+        Some(Cause::WrongLength { promised, sent }) => text(format_args!(
+            "the body ended after {sent} bytes, its content-length is {promised}"
+        )),
         None => return status(end),
     })
 }

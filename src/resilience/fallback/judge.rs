@@ -4,9 +4,9 @@ use http::{HeaderName, HeaderValue, Method, Request, Response};
 
 use super::{Failed, FallbackBody, Served};
 use crate::{
-    call::{BoxError, Cause, Classify, End, Ending, Moment, Outcome, Rejection},
+    call::{BoxError, Cause, Classifier, End, Ending, Moment, Outcome, Rejection},
     guard::Answer,
-    protocol::{Any, Http, HttpCall, Notes},
+    protocol::{self, Any, Http, HttpCall, Notes, Protocol},
 };
 
 /// An HTTP protocol whose calls are judged by the head of their response. Part of a
@@ -14,23 +14,35 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub struct AtHead<P>(pub(super) P);
 
+impl<P> AtHead<P> {
+    pub(super) fn classified(self, classifier: Classifier) -> Self
+    where
+        P: Protocol,
+    {
+        AtHead(self.0.classified(classifier))
+    }
+}
+
 /// How requests are read. Implemented by [`Any`] and [`AtHead`] only.
 pub trait Read<Req> {
     #[doc(hidden)]
     type Notes;
     #[doc(hidden)]
-    fn read(&self, request: &Req) -> Self::Notes;
+    fn read(&self, request: &mut Req) -> Self::Notes;
 }
 
-impl<Req, C> Read<Req> for Any<C> {
+impl<Req> Read<Req> for Any {
     type Notes = ();
-    fn read(&self, _: &Req) {}
+    fn read(&self, _: &mut Req) {}
 }
 
-impl<B, P> Read<Request<B>> for AtHead<P> {
+impl<B, P> Read<Request<B>> for AtHead<P>
+where
+    P: protocol::Read<Request<B>> + Protocol<Call = HttpCall>,
+{
     type Notes = HttpCall;
-    fn read(&self, request: &Request<B>) -> HttpCall {
-        HttpCall::read(request.method(), request.headers())
+    fn read(&self, request: &mut Request<B>) -> HttpCall {
+        self.0.read(request)
     }
 }
 
@@ -50,7 +62,7 @@ pub trait Judge<Res, E, N> {
     ) -> (Result<Res, Self::Error>, Option<R>);
 }
 
-impl<Res: 'static, E: Into<BoxError>, C: Classify> Judge<Res, E, ()> for Any<C> {
+impl<Res: 'static, E: Into<BoxError>> Judge<Res, E, ()> for Any {
     type Error = BoxError;
 
     fn convert(error: E) -> BoxError {
@@ -63,8 +75,8 @@ impl<Res: 'static, E: Into<BoxError>, C: Classify> Judge<Res, E, ()> for Any<C> 
         result: Result<Res, BoxError>,
         then: impl FnOnce(&Failed<'_>) -> R,
     ) -> (Result<Res, BoxError>, Option<R>) {
-        let ending = self.judge(result.as_ref());
-        if ending.verdict == Outcome::Success {
+        let ending = self.ending(result.as_ref());
+        if ending.outcome() == Outcome::Success {
             return (result, None);
         }
         let rejection = ending.error.and_then(Rejection::find);
@@ -113,12 +125,13 @@ fn judge_response<P: Http, B, R>(
     response: Response<B>,
     then: impl FnOnce(&Failed<'_>) -> R,
 ) -> (Response<B>, Option<R>) {
-    let (parts, body) = response.into_parts();
+    let (mut parts, body) = response.into_parts();
     // What was asked for: the answer may be another thing, and is judged as that.
     let grpc = notes.is_grpc();
-    notes.judge_head(P::SIDE, &parts, None, protocol.classify());
+    notes.judge_head(&parts, None, protocol.classify());
+    notes.leave_verdict(&mut parts.extensions);
     let made = (notes.verdict() != Outcome::Success).then(|| {
-        let mut ending = Ending::of(notes.verdict());
+        let mut ending = Ending::of(notes.judged());
         ending.status = Some(parts.status);
         ending.grpc_code = notes.grpc_code();
         ending.headers = Some(&parts.headers);
@@ -142,7 +155,7 @@ fn judge_error<P: Http, E: 'static, R>(
 ) -> Option<R> {
     let error = notes.judge_any_error(error, protocol.classify());
     (notes.verdict() != Outcome::Success).then(|| {
-        let mut ending = Ending::of(notes.verdict());
+        let mut ending = Ending::of(notes.judged());
         ending.error = error;
         let rejection = error.and_then(Rejection::find);
         let grpc = notes.is_grpc();
@@ -184,7 +197,7 @@ pub trait Join<Res, Alt> {
 
 type Header = (HeaderName, HeaderValue);
 
-impl<Res: 'static, C: Classify> Join<Res, Res> for Any<C> {
+impl<Res: 'static> Join<Res, Res> for Any {
     type Response = Res;
 
     fn pass(response: Res) -> Res {
@@ -196,7 +209,7 @@ impl<Res: 'static, C: Classify> Join<Res, Res> for Any<C> {
     }
 
     fn judge_other(&self, response: Res) -> (Res, Outcome) {
-        let outcome = self.judge(Ok(&response)).outcome();
+        let outcome = self.judge(Ok(&response)).outcome;
         (response, outcome)
     }
 }

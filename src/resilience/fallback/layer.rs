@@ -8,8 +8,8 @@ use super::{
     source::{Other, OtherHttp, Value, With},
 };
 use crate::{
-    call::Classify,
-    protocol::{Any, Client, GrpcClient, Server},
+    call::{Classifier, Ending, Verdict},
+    protocol::{Any, Client, GrpcClient, Protocol, Server},
 };
 
 /// Gives another answer where a call fails: see the [module](super).
@@ -48,7 +48,7 @@ impl<P, Src> FallbackLayer<P, Src> {
         FallbackLayer::new(fallback.clone(), protocol.clone(), Arc::new(source))
     }
 
-    fn judged_by<N>(self, protocol: N) -> FallbackLayer<N, Src> {
+    fn judged_by(self, protocol: P) -> Self {
         let (fallback, source) = (&self.shared.fallback, &self.shared.source);
         FallbackLayer::new(fallback.clone(), Arc::new(protocol), source.clone())
     }
@@ -57,20 +57,20 @@ impl<P, Src> FallbackLayer<P, Src> {
 impl FallbackLayer<Any> {
     /// Over a service of any kind; its error becomes a `BoxError`.
     pub fn any(fallback: Fallback) -> Self {
-        FallbackLayer::new(fallback, Arc::new(Any(())), Arc::new(()))
+        FallbackLayer::new(fallback, Arc::new(Any::new()), Arc::new(()))
     }
 }
 
-impl<C> FallbackLayer<Any<C>> {
+impl FallbackLayer<Any> {
     /// Answers with clones of this value.
     #[must_use]
-    pub fn value<V: Clone>(self, value: V) -> FallbackLayer<Any<C>, Value<V>> {
+    pub fn value<V: Clone>(self, value: V) -> FallbackLayer<Any, Value<V>> {
         self.answered_by(Value(value))
     }
 
     /// Answers with what the closure makes of the failure. It must not block, and if it panics, the failure stands.
     #[must_use]
-    pub fn with<F, Res>(self, answer: F) -> FallbackLayer<Any<C>, With<F>>
+    pub fn with<F, Res>(self, answer: F) -> FallbackLayer<Any, With<F>>
     where
         F: Fn(&Failed<'_>) -> Res,
     {
@@ -84,17 +84,33 @@ impl<C> FallbackLayer<Any<C>> {
     ///
     /// It is shared between calls, and so must be `Sync` where they are `Send`: tower's `BoxCloneSyncService` is.
     #[must_use]
-    pub fn service<T>(self, other: T) -> FallbackLayer<Any<C>, Other<T>> {
+    pub fn service<T>(self, other: T) -> FallbackLayer<Any, Other<T>> {
         self.answered_by(Other(other))
     }
 }
 
-impl<C, Src> FallbackLayer<Any<C>, Src> {
-    /// Judges answers by the classifier, which sees [`Ending::response`](crate::call::Ending::response) and
-    /// [`Ending::error`](crate::call::Ending::error).
+impl<Src> FallbackLayer<Any, Src> {
+    /// Judges answers by a closure, which sees [`Ending::response`] and [`Ending::error`].
     #[must_use]
-    pub fn classify<D: Classify>(self, classify: D) -> FallbackLayer<Any<D>, Src> {
-        self.judged_by(Any(classify))
+    pub fn classify<V: Into<Verdict>>(
+        self,
+        classify: impl Fn(&Ending<'_>) -> V + Send + Sync + 'static,
+    ) -> Self {
+        let protocol = Any::new().classified(Classifier::new(classify));
+        self.judged_by(protocol)
+    }
+}
+
+impl<P: Protocol + Clone, Src> FallbackLayer<AtHead<P>, Src> {
+    /// Judges responses by a closure instead of by the protocol alone. Every layer of the stack judges by it; see
+    /// [`GuardLayer::classify`](crate::GuardLayer::classify).
+    #[must_use]
+    pub fn classify<V: Into<Verdict>>(
+        self,
+        classify: impl Fn(&Ending<'_>) -> V + Send + Sync + 'static,
+    ) -> Self {
+        let protocol = AtHead::clone(&self.shared.protocol);
+        self.judged_by(protocol.classified(Classifier::new(classify)))
     }
 }
 
@@ -129,18 +145,7 @@ macro_rules! http_layer {
         impl FallbackLayer<AtHead<$protocol>> {
             $(#[doc = $doc])+
             pub fn $constructor(fallback: Fallback) -> Self {
-                FallbackLayer::new(fallback, Arc::new(AtHead($protocol(()))), Arc::new(()))
-            }
-        }
-
-        impl<C, Src> FallbackLayer<AtHead<$protocol<C>>, Src> {
-            /// Judges responses by the classifier instead of by the protocol alone.
-            #[must_use]
-            pub fn classify<D: Classify>(
-                self,
-                classify: D,
-            ) -> FallbackLayer<AtHead<$protocol<D>>, Src> {
-                self.judged_by(AtHead($protocol(classify)))
+                FallbackLayer::new(fallback, Arc::new(AtHead($protocol::new())), Arc::new(()))
             }
         }
     };

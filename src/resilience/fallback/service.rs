@@ -49,8 +49,8 @@ where
         self.inner.poll_ready(cx).map_err(P::convert)
     }
 
-    fn call(&mut self, request: Req) -> Self::Future {
-        let notes = self.shared.protocol.read(&request);
+    fn call(&mut self, mut request: Req) -> Self::Future {
+        let notes = self.shared.protocol.read(&mut request);
         let kept = self.shared.source.keep(&request);
         FallbackFuture::new(self.inner.call(request), notes, kept, self.shared.clone())
     }

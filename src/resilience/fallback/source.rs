@@ -14,10 +14,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{Failed, Served, settings::Unserved};
-use crate::{
-    call::quietly,
-    resilience::{WhenReady, may_be_done_twice},
-};
+use crate::{call::quietly, guard::WhenReady, resilience::may_be_done_twice};
 
 /// Where the other answer comes from. Implemented by [`Value`], [`With`], [`Other`] and [`OtherHttp`] only.
 #[diagnostic::on_unimplemented(

@@ -5,7 +5,7 @@ use super::{
     policy::{Advice, Policy},
 };
 use crate::{
-    call::{BoxError, Classify, Outcome, quietly},
+    call::{BoxError, Outcome, quietly},
     protocol::{Any, error_verdict},
     resilience::hint::hint_of,
 };
@@ -112,14 +112,14 @@ impl<Req, Res> Ended<'_, Req, Res> {
     }
 }
 
-impl<C: Classify, Req: Clone, Res: 'static> Rules<Req, Res> for Any<C> {
+impl<Req: Clone, Res: 'static> Rules<Req, Res> for Any {
     #[inline]
     fn copy(&self, request: &Req) -> Option<Req> {
         Some(request.clone())
     }
 
     fn judge(&self, ended: Ended<'_, Req, Res>) -> (Outcome, Advice) {
-        let outcome = Any::judge(self, ended.result.as_ref()).outcome();
+        let outcome = Any::judge(self, ended.result.as_ref()).outcome;
         (outcome, ended.usual(outcome))
     }
 }

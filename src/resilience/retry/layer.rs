@@ -3,7 +3,10 @@ use std::fmt;
 use tower_layer::Layer;
 
 use super::{Retried, Retry, course::Planned};
-use crate::{call::Classify, protocol::Any};
+use crate::{
+    call::{Classifier, Ending, Verdict},
+    protocol::{Any, Protocol},
+};
 
 /// Tries requests again that failed: see the [module](super).
 ///
@@ -50,14 +53,18 @@ impl<P> RetryLayer<P> {
 impl RetryLayer<Any> {
     /// Retries over a service of any kind whose requests can be cloned; its error becomes a `BoxError`.
     pub fn any(retry: Retry) -> Self {
-        RetryLayer::new(retry, Any(()))
+        RetryLayer::new(retry, Any::new())
     }
 
     /// Judges attempts by the classifier, which sees [`Ending::response`](crate::call::Ending::response) and
     /// [`Ending::error`](crate::call::Ending::error): failures, overload and timeouts are worth another attempt.
     #[must_use]
-    pub fn classify<C: Classify>(self, classify: C) -> RetryLayer<Any<C>> {
-        RetryLayer::new(self.parts().0, Any(classify))
+    pub fn classify<V: Into<Verdict>>(
+        self,
+        classify: impl Fn(&Ending<'_>) -> V + Send + Sync + 'static,
+    ) -> Self {
+        let any = Any::new().classified(Classifier::new(classify));
+        RetryLayer::new(self.parts().0, any)
     }
 }
 

@@ -43,17 +43,17 @@ impl<S, P> Retried<S, P> {
 }
 
 macro_rules! any_service {
-    ($rules:ident) => {
-        impl<S, C, Req> Service<Req> for Retried<S, $rules<C>>
+    ($rules:ty $(, $policy:ident)?) => {
+        impl<S, Req $(, $policy)?> Service<Req> for Retried<S, $rules>
         where
             // The wrapped service, and what is called again.
             S: Service<Req, Error: Into<BoxError>> + Clone,
             // How requests are copied, and attempts judged.
-            $rules<C>: Rules<Req, S::Response>,
+            $rules: Rules<Req, S::Response>,
         {
             type Response = S::Response;
             type Error = BoxError;
-            type Future = RetryFuture<S, Req, $rules<C>>;
+            type Future = RetryFuture<S, Req, $rules>;
 
             fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
                 self.poll_inner(cx).map_err(Into::into)
@@ -67,7 +67,7 @@ macro_rules! any_service {
     };
 }
 any_service!(Any);
-any_service!(ByPolicy);
+any_service!(ByPolicy<T>, T);
 
 /// A clone shares the retry's settings and budget, and keeps no readiness.
 impl<S: Clone, P> Clone for Retried<S, P> {

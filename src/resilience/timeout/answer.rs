@@ -53,7 +53,7 @@ impl Asked {
 /// A protocol that can tell how long a request may take. Not meant to be implemented elsewhere.
 pub trait Ask<Req>: Protocol {
     #[doc(hidden)]
-    fn ask(&self, request: &Req, limit: Duration, now: &Moment) -> (Self::Call, Asked);
+    fn ask(&self, request: &mut Req, limit: Duration, now: &Moment) -> (Self::Call, Asked);
     #[doc(hidden)]
     fn send_on(&self, _: &mut Req, _: &Asked, _: &Moment, _: Option<&HeaderName>) {}
 }
@@ -81,7 +81,7 @@ pub trait Respond<Res, E>: Protocol + Sized {
 
 impl<Req> Ask<Req> for Any {
     #[inline]
-    fn ask(&self, _: &Req, limit: Duration, _: &Moment) -> ((), Asked) {
+    fn ask(&self, _: &mut Req, limit: Duration, _: &Moment) -> ((), Asked) {
         let deadline = known_deadline();
         ((), Asked { limit, deadline })
     }
@@ -109,7 +109,7 @@ impl<Res, E: Into<BoxError>> Respond<Res, E> for Any {
 /// The limit of an HTTP call: the shortest of the layer's, the request's own and what its context has left.
 fn ask_http<P, B>(
     protocol: &P,
-    request: &Request<B>,
+    request: &mut Request<B>,
     limit: Duration,
     now: &Moment,
 ) -> (HttpCall, Asked)
@@ -131,7 +131,7 @@ macro_rules! ask {
             #[inline]
             fn ask(
                 &self,
-                request: &Request<B>,
+                request: &mut Request<B>,
                 limit: Duration,
                 now: &Moment,
             ) -> (HttpCall, Asked) {
@@ -154,7 +154,7 @@ macro_rules! ask {
 ask!(Server, |_request, _left, _header| ());
 ask!(Client, |request, left, header| {
     let headers = request.headers_mut();
-    if crate::protocol::is_grpc(headers) {
+    if crate::protocol::Wire::of_content_type(headers).is_grpc() {
         headers.insert(GRPC_TIMEOUT, write_grpc_timeout(left()));
     } else if let Some(header) = header {
         shorten_millis(headers, header, left());

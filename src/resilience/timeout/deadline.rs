@@ -9,7 +9,7 @@ use crate::{
     context::Context,
     guard::{Admit, Guard},
     observe::context::entered,
-    protocol::{is_grpc, parse_grpc_timeout},
+    protocol::{Wire, parse_grpc_timeout},
 };
 
 /// The guard that knows until when the caller waits: reads the time that came with a request, keeps the deadline in
@@ -124,9 +124,9 @@ impl DeadlineBuilder {
 
 impl Policy {
     /// How long the caller waits, as far as it says.
-    fn told<B>(&self, request: &Request<B>) -> Option<Duration> {
+    fn told<B>(&self, request: &Request<B>, wire: Wire) -> Option<Duration> {
         let headers = request.headers();
-        if is_grpc(headers) {
+        if wire.is_grpc() {
             return headers.get("grpc-timeout").and_then(parse_grpc_timeout);
         }
         headers.get(self.header.as_ref()?).and_then(parse_millis)
@@ -134,7 +134,9 @@ impl Policy {
 
     fn deadline<B>(&self, request: &Request<B>, now: &Moment) -> Option<Instant> {
         let most = self.limit.get();
-        let time = self.told(request).map_or(most, |time| time.min(most));
+        let time = self
+            .told(request, now.wire())
+            .map_or(most, |time| time.min(most));
         // Longer than this is no limit, and needs no clock.
         const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
         (time < FOREVER).then(|| now.now() + time)

@@ -69,7 +69,7 @@ impl TimeoutLayer<Any> {
     /// For a service of any kind: its error becomes a `BoxError`, which is an [`Elapsed`](crate::call::Elapsed)
     /// when time has run out.
     pub fn any(limit: impl Into<TimeLimit>) -> Self {
-        TimeoutLayer::new(limit.into(), Any(()))
+        TimeoutLayer::new(limit.into(), Any::new())
     }
 }
 
@@ -78,7 +78,7 @@ macro_rules! http_layer {
         impl TimeoutLayer<$protocol> {
             #[doc = $doc]
             pub fn $constructor(limit: impl Into<TimeLimit>) -> Self {
-                TimeoutLayer::new(limit.into(), $protocol(()))
+                TimeoutLayer::new(limit.into(), $protocol::new())
             }
 
             /// How long the response's body may make its reader wait for the next frame; `None`: for ever.

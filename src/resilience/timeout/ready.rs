@@ -2,7 +2,7 @@ use std::task::{Context, Poll};
 
 use tower_service::Service;
 
-use crate::resilience::WhenReady;
+use crate::guard::WhenReady;
 
 /// A service that is always ready, and waits for the wrapped one inside of the call; part of
 /// [`IncludingReadiness`](super::IncludingReadiness).

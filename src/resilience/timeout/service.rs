@@ -50,7 +50,7 @@ where
     fn call(&mut self, mut request: Req) -> Self::Future {
         let plan = self.plan.clone();
         let now = Moment::default();
-        let (call, asked) = plan.protocol.ask(&request, plan.limit.get(), &now);
+        let (call, asked) = plan.protocol.ask(&mut request, plan.limit.get(), &now);
         if asked.is_over(&now) {
             return TimeoutFuture::refused(plan, call);
         }

@@ -18,12 +18,12 @@ use super::{
     state::State,
     switch::{Position, Switch, Turn},
     teller::Teller,
-    waiters::Waiters,
     window::Ticks,
     words::{Gate, Pending},
 };
 use crate::{
     call::{Moment, Name, Rejection},
+    guard::{Refuses, Signal},
     sync::{
         Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
@@ -42,7 +42,7 @@ pub(super) struct Shared {
     pending: Pending,
     locked: Mutex<Locked>,
     pub(super) teller: Teller,
-    pub(super) waiters: Waiters,
+    pub(super) signal: Signal,
 }
 
 pub(super) struct Locked {
@@ -111,7 +111,7 @@ impl Shared {
             }),
             pending: Pending::new(),
             teller,
-            waiters: Waiters::default(),
+            signal: Signal::new(),
         };
         shared.show();
         shared
@@ -134,7 +134,7 @@ impl Shared {
     pub(super) fn set_shadow(&self, on: bool) {
         self.shadow.store(on, Ordering::Relaxed);
         if !on {
-            self.waiters.wake();
+            self.signal.wake();
         }
     }
 
@@ -143,6 +143,18 @@ impl Shared {
         self.gate.see().wants_lock() && !self.is_shadow() && {
             let now = Instant::now();
             self.lock().core.would_refuse(now) != Answer::Passes
+        }
+    }
+
+    pub(super) fn refuses(&self, now: &Moment) -> Refuses {
+        if !self.gate.see().wants_lock() || self.is_shadow() {
+            return Refuses::No;
+        }
+        let now = now.now();
+        match self.lock().core.would_refuse(now) {
+            Answer::Passes => Refuses::Some,
+            Answer::Refused(Some(wait)) => Refuses::Until(now + wait),
+            Answer::Refused(None) => Refuses::Yes,
         }
     }
 

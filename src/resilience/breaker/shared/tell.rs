@@ -57,7 +57,7 @@ impl Shared {
         let number = self.turn(&mut locked, change);
         drop(locked);
         if opened {
-            self.waiters.wake();
+            self.signal.wake();
         }
         let text = if opened {
             quietly(text).flatten()

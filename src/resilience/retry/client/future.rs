@@ -28,7 +28,7 @@ use crate::{
     call::{BoxError, Outcome, view},
     context::Context as CallContext,
     guard::Answer,
-    protocol::{Http, HttpCall, Notes},
+    protocol::{Http, HttpCall, Notes, Protocol, Read as ReadRequest},
     resilience::hint::hint_of,
 };
 
@@ -58,10 +58,15 @@ where
     B: Body<Data = Bytes>,
     M: MapBody<B>,
     S: Service<Request<M::Body>>,
+    P: ReadRequest<Request<B>> + Protocol<Call = HttpCall>,
 {
-    pub(super) fn new(mut ready: S, request: Request<B>, planned: Planned<Replay<P, M>>) -> Self {
+    pub(super) fn new(
+        mut ready: S,
+        mut request: Request<B>,
+        planned: Planned<Replay<P, M>>,
+    ) -> Self {
+        let notes = planned.rules().protocol.read(&mut request);
         let (mut parts, body) = request.into_parts();
-        let notes = HttpCall::read(&parts.method, &parts.headers);
         let mut course = Course::new(planned);
         let (_, context) = course.begin(notes.time_limit(), own(&parts));
         tell(&mut parts, context.as_ref());
@@ -189,7 +194,7 @@ where
             kept.and_then(|(parts, body)| Some((parts.clone(), body.again()?)))
         };
         let (mut parts, body) = next.expect("kept, and read by nobody in the wait");
-        *this.notes = HttpCall::read(&parts.method, &parts.headers);
+        this.notes.begin_again();
         parts.extensions.insert(attempt);
         if this.course.rules().rules.announce {
             wire::number(&mut parts.headers, this.notes, &attempt);
@@ -249,8 +254,9 @@ fn judge_head<P: Http, B>(
     notes: &mut HttpCall,
     response: Response<B>,
 ) -> (Response<B>, Judged) {
-    let (parts, body) = response.into_parts();
-    notes.judge_head(P::SIDE, &parts, None, protocol.classify());
+    let (mut parts, body) = response.into_parts();
+    notes.judge_head(&parts, None, protocol.classify());
+    notes.leave_verdict(&mut parts.extensions);
     let hint = match notes.verdict() {
         Outcome::Success => None,
         _ => Hint::from_headers(&parts.headers, SystemTime::now()),

@@ -19,9 +19,9 @@ use tower_service::Service;
 
 use super::{ReplayBody, Retried, Retry, RetryLayer};
 use crate::{
-    call::{BoxError, Classify},
+    call::{BoxError, Classifier, Ending, Verdict},
     guard::Answer,
-    protocol::{Client, GrpcClient, Http},
+    protocol::{Client, GrpcClient, Http, Protocol, Read as ReadRequest},
 };
 
 pub use future::HttpRetryFuture;
@@ -64,7 +64,7 @@ impl<B, F: Fn(ReplayBody<B>) -> T, T> MapBody<B> for F {
 impl RetryLayer<Replay<Client>> {
     /// Retries over an HTTP client such as hyper-util's; its error becomes a `BoxError`.
     pub fn client(retry: Retry) -> Self {
-        RetryLayer::new(retry, Replay::new(Client(()), AsIs))
+        RetryLayer::new(retry, Replay::new(Client::new(), AsIs))
     }
 }
 
@@ -75,7 +75,7 @@ impl RetryLayer<Replay<GrpcClient>> {
     /// gRPC calls are posted, so none is tried again until [`repeatable`](Self::repeatable) says which may be. One is
     /// judged by its headers: an answer that has begun is not taken back.
     pub fn grpc_client(retry: Retry) -> Self {
-        RetryLayer::new(retry, Replay::new(GrpcClient(()), AsIs))
+        RetryLayer::new(retry, Replay::new(GrpcClient::new(), AsIs))
     }
 }
 
@@ -160,26 +160,24 @@ impl<P, M> RetryLayer<Replay<P, M>> {
     }
 }
 
-macro_rules! classify {
-    ($protocol:ident) => {
-        impl<C: Classify, M> RetryLayer<Replay<$protocol<C>, M>> {
-            /// Judges attempts by the classifier instead of by the protocol alone: failures, overload and timeouts
-            /// are worth another attempt.
-            #[must_use]
-            pub fn classify<D: Classify>(self, classify: D) -> RetryLayer<Replay<$protocol<D>, M>> {
-                let (retry, replay) = self.parts();
-                let replay = Replay {
-                    protocol: Arc::new($protocol(classify)),
-                    map: replay.map.clone(),
-                    rules: replay.rules.clone(),
-                };
-                RetryLayer::new(retry, replay)
-            }
-        }
-    };
+impl<P: Protocol + Clone, M> RetryLayer<Replay<P, M>> {
+    /// Judges attempts by a closure instead of by the protocol alone: failures, overload and timeouts are worth another
+    /// attempt. Every layer of the stack judges by it; see [`GuardLayer::classify`](crate::GuardLayer::classify).
+    #[must_use]
+    pub fn classify<V: Into<Verdict>>(
+        self,
+        classify: impl Fn(&Ending<'_>) -> V + Send + Sync + 'static,
+    ) -> Self {
+        let (retry, replay) = self.parts();
+        let protocol = P::clone(&replay.protocol).classified(Classifier::new(classify));
+        let replay = Replay {
+            protocol: Arc::new(protocol),
+            map: replay.map.clone(),
+            rules: replay.rules.clone(),
+        };
+        RetryLayer::new(retry, replay)
+    }
 }
-classify!(Client);
-classify!(GrpcClient);
 
 impl<P, M> Replay<P, M> {
     fn new(protocol: P, map: M) -> Self {
@@ -207,7 +205,7 @@ where
     // The wrapped service, and what is called again.
     S: Service<Request<M::Body>, Response = Response<RB>> + Clone,
     // How an attempt is judged.
-    P: Http + Answer<Response<RB>, S::Error, Error = BoxError>,
+    P: Http + ReadRequest<Request<B>> + Answer<Response<RB>, S::Error, Error = BoxError>,
 {
     type Response = S::Response;
     type Error = BoxError;

@@ -25,7 +25,7 @@ pin_project! {
 }
 
 impl<S: Service<Req>, Req> WhenReady<S, Req> {
-    pub(super) fn waiting(inner: S, request: Req) -> Self {
+    pub(crate) fn waiting(inner: S, request: Req) -> Self {
         let request = Some(request);
         WhenReady {
             state: State::Waiting { inner, request },
@@ -34,14 +34,14 @@ impl<S: Service<Req>, Req> WhenReady<S, Req> {
 
     /// A call that had to wait for nothing. Made here by `call`, since a large future is not moved about.
     #[inline]
-    pub(super) fn calling(call: impl FnOnce() -> S::Future) -> Self {
+    pub(crate) fn calling(call: impl FnOnce() -> S::Future) -> Self {
         WhenReady {
             state: State::Calling { future: call() },
         }
     }
 
     /// Whether the call has been made.
-    pub(super) fn is_made(&self) -> bool {
+    pub(crate) fn is_made(&self) -> bool {
         matches!(self.state, State::Calling { .. })
     }
 }
