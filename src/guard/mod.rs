@@ -67,7 +67,7 @@ mod service;
 mod signal;
 mod tuple;
 // INTEGRATE: the first use takes the `allow` away.
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 pub(crate) mod upload;
 
 use std::{panic::resume_unwind, time::Duration};

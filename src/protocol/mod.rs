@@ -15,7 +15,7 @@
 //! module only reads and judges: what it decides is carried out by [`guard`](crate::guard).
 
 // INTEGRATE: the first use takes the `allow` away.
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 pub(crate) mod grpc_frames;
 mod http_call;
 mod judge;

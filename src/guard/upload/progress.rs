@@ -72,6 +72,10 @@ impl Progress {
         self.stage == Stage::Broken
     }
 
+    pub(super) fn is_whole(&self) -> bool {
+        self.stage == Stage::Whole
+    }
+
     pub(super) fn flaw(&self) -> Option<Flaw> {
         self.flaw
     }
@@ -160,7 +164,7 @@ mod tests {
         progress.broke();
         progress.wait(Instant::now());
         assert!(!progress.is_broken());
-        assert_eq!(progress.stage, Stage::Whole);
+        assert!(progress.is_whole());
     }
 
     #[test]

@@ -10,8 +10,7 @@ use crate::protocol::grpc_frames::Flaw;
 
 /// The progress of one request's body, for whoever judges a call that sends it. A clone tells of the same body.
 ///
-/// Lives in the extensions of its request, where inner layers find it. A request of one's own that is made with the
-/// extensions of another and with a body of its own has somebody else's progress: take it out there.
+/// Lives in the extensions of its request, where inner layers find it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Upload {
     shared: Arc<Mutex<Progress>>,
@@ -31,6 +30,11 @@ impl Upload {
     /// Whether the body failed, was reset, or ended before the length that it had promised.
     pub(crate) fn is_broken(&self) -> bool {
         self.locked().is_broken()
+    }
+
+    /// Whether the body has come to its end.
+    pub(super) fn is_whole(&self) -> bool {
+        self.locked().is_whole()
     }
 
     /// Whether its gRPC messages had a [`flaw`](Self::flaw).

@@ -119,7 +119,8 @@ fn swap<T: Body + Default>(
     if body.is_end_stream() || hint.exact() == Some(0) {
         return Found::Over;
     }
-    if let Some(upload) = known() {
+    // More comes of this body: one that has ended was another, and its request's extensions were used again.
+    if let Some(upload) = known().filter(|upload| !upload.is_whole()) {
         return Found::Known(upload);
     }
     let upload = Upload::default();

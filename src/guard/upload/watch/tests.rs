@@ -229,6 +229,19 @@ fn inner_layers_find_what_the_outermost_watches() {
 }
 
 #[test]
+fn another_body_with_the_extensions_of_one_that_has_ended_is_watched_itself() {
+    let mut request = Request::new(pieces(vec![data(b"order")]));
+    let inbound = watch_request(&mut request, None).expect("a stream");
+    read(request.body_mut());
+    let mut onward = request.map(|_| pieces(vec![reset()]));
+    let outbound = watch_request(&mut onward, None).expect("a stream");
+    read(onward.body_mut());
+    assert!(outbound.is_broken() && !inbound.is_broken());
+    let found = onward.extensions().get::<Upload>().expect("put there");
+    assert!(found.is(&outbound));
+}
+
+#[test]
 fn request_without_a_body_gets_nothing_new() {
     let mut request = Request::new(Boxed::default());
     assert!(watch_request(&mut request, None).is_none());
