@@ -77,7 +77,7 @@ fn judge<G: Guard, P: Http>(
     match frame {
         Some(Ok(frame)) => {
             if let Some(data) = frame.data_ref() {
-                call.add_sent(data.len() as u64);
+                call.see_data(data);
             } else if let Some(trailers) = frame.trailers_ref() {
                 call.judge_trailers(trailers, protocol.classify());
                 return true;

@@ -160,7 +160,8 @@ impl<G: Guard, P: Protocol> Held<G, P> {
 
     pub(super) fn settle_panicked(&mut self, payload: &Payload, now: &Moment) {
         let cause = Some(Cause::Panic(payload.message()));
-        self.finish(Judged::PANICKED, cause, payload.seen(), now);
+        let judged = self.notes.panicked();
+        self.finish(judged, cause, payload.seen(), now);
     }
 
     #[inline]

@@ -1,17 +1,23 @@
 use std::{error::Error, sync::Arc, time::Duration};
 
-use http::{Extensions, HeaderMap, Method, Request, StatusCode, Version, header, response};
+use http::{
+    Extensions, HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header, response,
+};
 use percent_encoding::percent_decode;
+use tokio::time::Instant;
 
 use super::{
     CaughtPanic, Kind, Notes, Side, Wire,
+    grpc_frames::Frames,
     judge::{judge_code, judge_error, judge_status},
     shared_classifier::{LeftVerdict, OuterClassifier},
     timeout_header::parse_grpc_timeout,
+    undecodable::is_undecodable_request,
+    upload::{Upload, watch_request},
 };
 use crate::call::{
     BoxError, Cause, Classifier, End, Ending, Evidence, GrpcCode, Judged, JudgedError, Outcome,
-    Rejection, Small, view,
+    Rejection, Small, quietly, view,
 };
 
 /// How much of a `grpc-message` is kept, in bytes before decoding.
@@ -26,6 +32,8 @@ pub struct HttpCall {
     side: Side,
     /// Whether an answer that is not gRPC is a failure.
     only_grpc: bool,
+    /// Whether a gRPC-Web request is in its text form.
+    web_text: bool,
     method: Verb,
     judged: Judged,
     status: Option<StatusCode>,
@@ -38,6 +46,10 @@ pub struct HttpCall {
     /// Whether it was a `content-length` that promised them.
     declared: bool,
     classifier: Option<Classifier>,
+    /// The request's body, and when the call began; only of a body that can be watched.
+    upload: Option<Box<(Upload, Instant)>>,
+    /// Looks for the status in the body of a gRPC-Web answer.
+    frames: Option<Box<Frames>>,
     fault: Option<Box<Fault>>,
 }
 
@@ -76,7 +88,10 @@ impl HttpCall {
 
     /// Reads a request, and takes or leaves the classifier that all layers of its stack judge by.
     #[inline]
-    pub(super) fn of<K: Kind, B>(request: &mut Request<B>, own: Option<&Classifier>) -> Self {
+    pub(super) fn of<K: Kind, B: 'static>(
+        request: &mut Request<B>,
+        own: Option<&Classifier>,
+    ) -> Self {
         let (method, headers) = (request.method(), request.headers());
         let wire = if K::ONLY_GRPC {
             match Wire::of_content_type(headers) {
@@ -89,7 +104,15 @@ impl HttpCall {
         let mut call = HttpCall::new(K::SIDE, wire, method, headers);
         call.only_grpc = K::ONLY_GRPC;
         call.share_classifier(own, request.extensions_mut());
+        // A body that panics here is one that nothing is known of.
+        let upload = quietly(|| watch_request(request, call.request_frames())).flatten();
+        call.upload = upload.map(|upload| Box::new((upload, Instant::now())));
         call
+    }
+
+    /// What reads the messages of a gRPC request on a server.
+    fn request_frames(&self) -> Option<Frames> {
+        (self.side == Side::Server && self.wire == Wire::Grpc).then(Frames::new)
     }
 
     /// A call of which only this is known.
@@ -108,6 +131,7 @@ impl HttpCall {
             asked: wire,
             side,
             only_grpc: false,
+            web_text: wire == Wire::GrpcWeb && is_text(headers),
             method: match *method {
                 Method::HEAD => Verb::Head,
                 Method::CONNECT => Verb::Connect,
@@ -121,6 +145,8 @@ impl HttpCall {
             promised: Small::NONE,
             declared: false,
             classifier: None,
+            upload: None,
+            frames: None,
             fault: None,
         }
     }
@@ -181,6 +207,7 @@ impl HttpCall {
 
     pub(crate) fn grpc_content_type(&self) -> &'static str {
         match self.wire {
+            Wire::GrpcWeb if self.web_text => "application/grpc-web-text",
             Wire::GrpcWeb => "application/grpc-web",
             _ => "application/grpc",
         }
@@ -188,7 +215,7 @@ impl HttpCall {
 
     /// Whether the end of the body must bring a gRPC status.
     fn awaits_code(&self) -> bool {
-        self.wire == Wire::Grpc
+        (self.wire == Wire::Grpc || self.frames.is_some())
             && self.code.is_none()
             && self.status == Some(StatusCode::OK)
             && self.judged.outcome == Outcome::Success
@@ -232,7 +259,16 @@ impl HttpCall {
             return;
         }
         self.code = code_of(&parts.headers);
-        let is_grpc = self.code.is_some() || Wire::of_content_type(&parts.headers).is_grpc();
+        let answered = Wire::of_content_type(&parts.headers);
+        let is_grpc = self.code.is_some() || answered.is_grpc();
+        if answered == Wire::GrpcWeb && self.code.is_none() && self.wire == Wire::GrpcWeb {
+            let frames = Frames::new().with_trailer();
+            let frames = match is_text(&parts.headers) {
+                true => frames.in_text(),
+                false => frames,
+            };
+            self.frames = Some(Box::new(frames));
+        }
         // Anybody can say gRPC to a peer that does not speak it.
         if !is_grpc && !self.only_grpc {
             self.wire = Wire::Plain;
@@ -258,6 +294,7 @@ impl HttpCall {
             Some(code) => judge_code(code),
             None => judge_status(self.side, parts.status),
         };
+        let judged = self.blame_caller(judged, &parts.headers);
         self.judged = match self.classifier.as_ref().or(own) {
             None => judged,
             Some(classifier) => {
@@ -270,6 +307,58 @@ impl HttpCall {
                 ending.judged
             }
         };
+    }
+
+    /// Puts a bad ending down to the caller if its request broke off, was malformed or could not be decoded: whatever the
+    /// service answers then, says nothing about the service. `status` is where a gRPC status is.
+    #[inline]
+    fn blame_caller(&self, judged: Judged, status: &HeaderMap) -> Judged {
+        if judged.outcome == Outcome::Success {
+            return judged;
+        }
+        let broken = |upload: &Upload| upload.is_broken() || upload.is_malformed();
+        let is_callers = self
+            .upload
+            .as_deref()
+            .is_some_and(|watched| broken(&watched.0));
+        if is_callers || self.is_undecodable(judged, status) {
+            Judged::CALLERS
+        } else {
+            judged
+        }
+    }
+
+    /// Whether a server of gRPC says that it could not decode the request, before it did anything about it.
+    fn is_undecodable(&self, judged: Judged, status: &HeaderMap) -> bool {
+        let may_be = self.side == Side::Server
+            && self.code.is_some()
+            && judged.evidence == Evidence::Unhealthy;
+        let message = || {
+            status
+                .get("grpc-message")
+                .map(|raw| decoded(raw.as_bytes()))
+        };
+        may_be && message().is_some_and(|message| is_undecodable_request(&message))
+    }
+
+    /// Judges a panic: one that a broken request has led to is the caller's doing.
+    pub(crate) fn judge_panic(&mut self) {
+        let broken = |upload: &Upload| upload.is_broken() || upload.is_malformed();
+        let is_callers = self
+            .upload
+            .as_deref()
+            .is_some_and(|watched| broken(&watched.0));
+        self.judged = match is_callers {
+            true => Judged::new(Outcome::Panicked, Evidence::Inconclusive),
+            false => Judged::PANICKED,
+        };
+    }
+
+    /// Whether time that ran out was spent waiting for the caller's body.
+    pub(crate) fn blames_caller_for_timeout(&self) -> bool {
+        self.upload
+            .as_deref()
+            .is_some_and(|(upload, began)| upload.blames_caller_for_timeout(*began, Instant::now()))
     }
 
     /// Leaves a classifier's judgement with the response, for the layers further out.
@@ -313,9 +402,13 @@ impl HttpCall {
         self.sent = bytes;
     }
 
+    /// Notes a piece of the body.
     #[inline]
-    pub(crate) fn add_sent(&mut self, bytes: u64) {
-        self.sent = self.sent.saturating_add(bytes);
+    pub(crate) fn see_data(&mut self, data: &[u8]) {
+        self.sent = self.sent.saturating_add(data.len() as u64);
+        if let Some(frames) = &mut self.frames {
+            frames.feed(data);
+        }
     }
 
     /// Judges trailers, which end a body.
@@ -327,7 +420,12 @@ impl HttpCall {
             return self.judge_clean_end();
         };
         self.code = Some(code);
-        let mut ending = Ending::of(judge_code(code));
+        self.judge_code(code, trailers, own);
+    }
+
+    fn judge_code(&mut self, code: GrpcCode, trailers: &HeaderMap, own: Option<&Classifier>) {
+        let judged = self.blame_caller(judge_code(code), trailers);
+        let mut ending = Ending::of(judged);
         ending.status = self.status;
         ending.grpc_code = self.code;
         ending.headers = Some(trailers);
@@ -344,7 +442,17 @@ impl HttpCall {
     #[inline]
     pub(crate) fn judge_clean_end(&mut self) {
         if self.awaits_code() {
-            self.judged = Judged::FAILURE;
+            if let Some(frames) = self.frames.take()
+                && let Some(code) = frames.status().map(GrpcCode::parse)
+            {
+                self.code = Some(code);
+                let mut trailers = HeaderMap::new();
+                if let Some(Ok(message)) = frames.message().map(HeaderValue::from_bytes) {
+                    trailers.insert("grpc-message", message);
+                }
+                return self.judge_code(code, &trailers, None);
+            }
+            self.judged = self.blame_caller(Judged::FAILURE, &HeaderMap::new());
             self.fault = Some(Box::new(Fault::MissingGrpcStatus));
         } else if self.declared && self.promised.get() != Some(self.sent) {
             self.judge_wrong_length();
@@ -366,7 +474,7 @@ impl HttpCall {
 
     /// Judges an error: of the service, or of its body.
     pub(crate) fn judge_error(&mut self, error: &(dyn Error + 'static), own: Option<&Classifier>) {
-        let mut ending = Ending::of(judge_error(error));
+        let mut ending = Ending::of(self.blame_caller_for(judge_error(error)));
         ending.status = self.status;
         ending.error = Some(error);
         // That of a layer further in has asked all.
@@ -376,6 +484,17 @@ impl HttpCall {
             classifier.judge(&mut ending);
         }
         self.judged = ending.judged;
+    }
+
+    /// Puts an error down to the caller if its request broke off, or took the time that ran out.
+    fn blame_caller_for(&self, judged: Judged) -> Judged {
+        if judged.outcome == Outcome::TimedOut && self.blames_caller_for_timeout() {
+            return Judged::CALLERS;
+        }
+        match judged.outcome {
+            Outcome::Rejected => judged,
+            _ => self.blame_caller(judged, &HeaderMap::new()),
+        }
     }
 
     /// Judges an error of a type that may not be known, and gives it back if it can be looked into.
@@ -429,6 +548,11 @@ impl Notes for HttpCall {
         } else {
             Judged::new(Outcome::Cancelled, Evidence::Healthy)
         }
+    }
+
+    fn panicked(&mut self) -> Judged {
+        self.judge_panic();
+        self.judged
     }
 
     fn fill<'a>(&'a self, end: &mut End<'a>) {
@@ -495,9 +619,19 @@ fn fault_in(extensions: &Extensions) -> Option<Fault> {
 
 fn message_of(headers: &HeaderMap) -> Option<Fault> {
     let raw = headers.get("grpc-message")?.as_bytes();
+    (!raw.is_empty()).then(|| Fault::GrpcMessage(decoded(raw)))
+}
+
+/// A `grpc-message` as text, as far as it is kept.
+fn decoded(raw: &[u8]) -> String {
     let raw = &raw[..raw.len().min(MAX_GRPC_MESSAGE)];
-    let message = || percent_decode(raw).decode_utf8_lossy().into_owned();
-    (!raw.is_empty()).then(|| Fault::GrpcMessage(message()))
+    percent_decode(raw).decode_utf8_lossy().into_owned()
+}
+
+/// Whether gRPC-Web is in its text form.
+fn is_text(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    content_type.is_some_and(|kind| kind.starts_with(b"application/grpc-web-text"))
 }
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {

@@ -89,7 +89,7 @@ impl<K: Kind> Protocol for HttpProtocol<K> {
     }
 }
 
-impl<B, K: Kind> Read<Request<B>> for HttpProtocol<K> {
+impl<B: 'static, K: Kind> Read<Request<B>> for HttpProtocol<K> {
     #[inline]
     fn read(&self, request: &mut Request<B>) -> HttpCall {
         HttpCall::of::<K, B>(request, self.classifier.as_ref())

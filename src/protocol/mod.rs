@@ -22,12 +22,15 @@
 //! there, set a classifier on the innermost layer.
 
 mod any;
+pub(crate) mod grpc_frames;
 mod http_call;
 mod http_protocol;
 mod judge;
 mod refusal;
 mod shared_classifier;
 mod timeout_header;
+mod undecodable;
+pub(crate) mod upload;
 mod wire;
 
 use std::{borrow::Borrow, time::Duration};
@@ -92,6 +95,12 @@ pub trait Notes {
     fn dropped(&self, waiting: bool) -> Judged {
         let _ = waiting;
         Judged::ABANDONED
+    }
+
+    #[doc(hidden)]
+    #[inline]
+    fn panicked(&mut self) -> Judged {
+        Judged::PANICKED
     }
 
     /// Adds to the end what is known of it.

@@ -127,7 +127,7 @@ where
 
 macro_rules! ask {
     ($protocol:ident, |$request:ident, $left:ident, $header:ident| $send_on:expr) => {
-        impl<B> Ask<Request<B>> for $protocol {
+        impl<B: 'static> Ask<Request<B>> for $protocol {
             #[inline]
             fn ask(
                 &self,

@@ -1,0 +1,76 @@
+/// How many bytes are handed on at once.
+const ROOM: usize = 192;
+
+/// Decodes base64 in pieces. Padding may come at any time: each frame of gRPC-Web's text form may be encoded by itself.
+#[derive(Clone, Debug)]
+pub(super) struct Base64 {
+    /// The bits of the group of four that was begun.
+    bits: u32,
+    /// How many of its four characters were read, padding included.
+    read: u8,
+    /// How many of those were padding.
+    padding: u8,
+}
+
+impl Base64 {
+    pub(super) fn new() -> Self {
+        Base64 {
+            bits: 0,
+            read: 0,
+            padding: 0,
+        }
+    }
+
+    /// Whether a group has begun that is not over.
+    pub(super) fn is_inside(&self) -> bool {
+        self.read > 0
+    }
+
+    /// Decodes what came. Returns `false` at the first character that should not be there.
+    pub(super) fn decode(&mut self, text: &[u8], mut found: impl FnMut(&[u8])) -> bool {
+        let mut out = [0; ROOM];
+        let mut filled = 0;
+        let mut good = true;
+        for &character in text {
+            if !self.add(character) {
+                good = false;
+                break;
+            }
+            if self.read < 4 {
+                continue;
+            }
+            let bytes = self.bits.to_be_bytes();
+            out[filled..filled + 3].copy_from_slice(&bytes[1..]);
+            filled += 3 - usize::from(self.padding);
+            *self = Base64::new();
+            if filled + 3 > ROOM {
+                found(&out[..filled]);
+                filled = 0;
+            }
+        }
+        found(&out[..filled]);
+        good
+    }
+
+    fn add(&mut self, character: u8) -> bool {
+        let value = match character {
+            b'A'..=b'Z' => character - b'A',
+            b'a'..=b'z' => character - b'a' + 26,
+            b'0'..=b'9' => character - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            b'=' if self.read >= 2 => {
+                self.padding += 1;
+                0
+            }
+            _ => return false,
+        };
+        // Nothing but padding comes after padding, up to the end of the group.
+        if self.padding > 0 && character != b'=' {
+            return false;
+        }
+        self.bits = self.bits << 6 | u32::from(value);
+        self.read += 1;
+        true
+    }
+}

@@ -1,0 +1,56 @@
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use super::Reporter;
+
+pin_project! {
+    /// The body of a request, watched. Forwards everything as it is, and changes nothing.
+    #[derive(Debug, Default)]
+    pub(crate) struct WatchedBody<B> {
+        #[pin]
+        inner: B,
+        // None for a body that was made from nothing.
+        reporter: Option<Reporter>,
+    }
+}
+
+impl<B> WatchedBody<B> {
+    pub(crate) fn new(inner: B, reporter: Reporter) -> Self {
+        WatchedBody {
+            inner,
+            reporter: Some(reporter),
+        }
+    }
+}
+
+impl<B: Body> Body for WatchedBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    #[inline]
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let mut this = self.project();
+        // A body that panics is not heard of: what was known of it stays.
+        let polled = this.inner.as_mut().poll_frame(cx);
+        if let Some(reporter) = this.reporter {
+            reporter.saw(&polled, || this.inner.is_end_stream());
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

@@ -1,0 +1,298 @@
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::protocol::grpc_frames::Flaw;
+
+/// How far the body of a request has come, and how long it was waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Progress {
+    stage: Stage,
+    /// How long the consumer has waited for the caller, the present wait apart.
+    waited: Duration,
+    flaw: Option<Flaw>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Stage {
+    /// The consumer takes what there is, or has not asked yet: if it is late, that is its own doing.
+    #[default]
+    Flowing,
+    /// The consumer would take more, but the caller has not sent it.
+    Waiting { since: Instant },
+    /// The consumer has let go of the body while it waited.
+    Left { since: Instant, at: Instant },
+    /// The caller has broken off.
+    Broken,
+    /// It has ended.
+    Whole,
+}
+
+impl Progress {
+    /// Nothing was there when the consumer asked for more.
+    pub(super) fn wait(&mut self, now: Instant) {
+        if let Stage::Flowing | Stage::Left { .. } = self.stage {
+            self.stage = Stage::Waiting { since: now };
+        }
+    }
+
+    /// Something came at last.
+    pub(super) fn go_on(&mut self, now: Instant) {
+        if let Stage::Waiting { since } = self.stage {
+            self.waited += now.saturating_duration_since(since);
+            self.stage = Stage::Flowing;
+        }
+    }
+
+    /// The consumer has let go of the body, or begins it anew.
+    pub(super) fn let_go(&mut self, now: Instant) {
+        if let Stage::Waiting { since } = self.stage {
+            self.go_on(now);
+            self.stage = Stage::Left { since, at: now };
+        }
+    }
+
+    pub(super) fn broke(&mut self) {
+        if self.stage != Stage::Whole {
+            self.stage = Stage::Broken;
+        }
+    }
+
+    pub(super) fn ended(&mut self) {
+        if self.stage != Stage::Broken {
+            self.stage = Stage::Whole;
+        }
+    }
+
+    pub(super) fn found(&mut self, flaw: Flaw) {
+        self.flaw.get_or_insert(flaw);
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.stage == Stage::Broken
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
+        self.stage == Stage::Whole
+    }
+
+    pub(super) fn flaw(&self) -> Option<Flaw> {
+        self.flaw
+    }
+
+    pub(super) fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    /// Whether time that ran out for a call is the caller's. `before` is how long the body had been waited for when the
+    /// call began.
+    pub(super) fn blames_caller(&self, before: Duration, began: Instant, now: Instant) -> bool {
+        let waits = match self.stage {
+            Stage::Broken | Stage::Waiting { .. } => true,
+            // Whoever runs out of time lets go of the body, often before the call is judged. One that went on for
+            // longer than it had waited did not run out of time for this wait.
+            Stage::Left { since, at } => {
+                let wait = at.saturating_duration_since(since.max(began));
+                wait >= now.saturating_duration_since(at)
+            }
+            Stage::Flowing | Stage::Whole => false,
+        };
+        let waited = self.waited.saturating_sub(before);
+        waits || waited.saturating_mul(2) > now.saturating_duration_since(began)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn blames(progress: &Progress, began: Instant, now: Instant) -> bool {
+        progress.blames_caller(Duration::ZERO, began, now)
+    }
+
+    #[test]
+    fn time_that_runs_out_is_the_callers_only_while_more_is_awaited() {
+        let began = Instant::now();
+        let at = |seconds| began + seconds * SECOND;
+        let mut progress = Progress::default();
+        assert!(!blames(&progress, began, at(10)), "not asked yet");
+        progress.wait(at(10));
+        assert!(blames(&progress, began, at(11)), "waits");
+        progress.go_on(at(11));
+        assert!(!blames(&progress, began, at(12)), "flows");
+        progress.ended();
+        assert!(!blames(&progress, began, at(12)), "whole");
+    }
+
+    #[test]
+    fn caller_that_ends_its_body_at_the_last_moment_is_late_itself() {
+        let began = Instant::now();
+        for (wait, callers) in [(900, true), (501, true), (500, false), (100, false)] {
+            let mut progress = Progress::default();
+            progress.wait(began);
+            progress.go_on(began + ms(wait));
+            progress.ended();
+            assert_eq!(blames(&progress, began, began + SECOND), callers, "{wait}");
+        }
+    }
+
+    #[test]
+    fn body_that_broke_is_the_callers_from_then_on() {
+        let began = Instant::now();
+        let mut progress = Progress::default();
+        assert!(!progress.is_broken());
+        progress.broke();
+        progress.ended();
+        progress.wait(began);
+        progress.go_on(began + SECOND);
+        assert!(progress.is_broken());
+        assert!(blames(&progress, began, began + 9 * SECOND));
+    }
+
+    #[test]
+    fn body_that_has_ended_cannot_break() {
+        let mut progress = Progress::default();
+        progress.ended();
+        progress.broke();
+        progress.wait(Instant::now());
+        assert!(!progress.is_broken());
+        assert!(progress.is_whole());
+    }
+
+    #[test]
+    fn body_that_is_let_go_of_while_it_is_awaited_blames_the_caller_for_no_longer_than_the_wait() {
+        let began = Instant::now();
+        let at = |seconds| began + seconds * SECOND;
+        let mut progress = Progress::default();
+        progress.wait(at(6));
+        progress.let_go(at(8));
+        for (judged, callers) in [(8, true), (10, true), (11, false), (60, false)] {
+            assert_eq!(blames(&progress, began, at(judged)), callers, "{judged}");
+        }
+        // A call that began afterwards has not waited for it.
+        let later = progress.blames_caller(progress.waited(), at(9), at(10));
+        assert!(!later);
+    }
+
+    #[test]
+    fn body_that_is_let_go_of_while_it_flows_says_nothing() {
+        let began = Instant::now();
+        let mut progress = Progress::default();
+        progress.let_go(began);
+        assert_eq!(progress, Progress::default());
+    }
+
+    #[test]
+    fn body_that_is_read_again_is_awaited_again() {
+        let began = Instant::now();
+        let at = |seconds| began + seconds * SECOND;
+        let mut progress = Progress::default();
+        progress.wait(at(0));
+        progress.let_go(at(1));
+        progress.wait(at(2));
+        progress.wait(at(3));
+        assert!(blames(&progress, began, at(50)));
+        progress.go_on(at(4));
+        assert_eq!(progress.waited(), 3 * SECOND);
+    }
+
+    #[test]
+    fn waits_before_a_call_are_not_counted_for_it() {
+        let began = Instant::now();
+        let at = |seconds| began + seconds * SECOND;
+        let mut progress = Progress::default();
+        progress.wait(began);
+        progress.go_on(at(60));
+        progress.ended();
+        let before = progress.waited();
+        assert!(blames(&progress, began, at(70)));
+        assert!(!progress.blames_caller(before, at(60), at(70)));
+    }
+
+    #[test]
+    fn first_flaw_is_kept() {
+        let mut progress = Progress::default();
+        progress.found(Flaw::Broken);
+        progress.found(Flaw::CutShort);
+        assert_eq!(progress.flaw(), Some(Flaw::Broken));
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Event {
+        Wait,
+        GoOn,
+        LetGo,
+        Broke,
+        Ended,
+    }
+
+    proptest! {
+        #[test]
+        fn blame_follows_from_who_held_the_body_up(
+            events in vec(
+                (
+                    prop_oneof![
+                        6 => Just(Event::Wait),
+                        6 => Just(Event::GoOn),
+                        2 => Just(Event::LetGo),
+                        1 => Just(Event::Broke),
+                        1 => Just(Event::Ended),
+                    ],
+                    0_u64..50,
+                ),
+                0..30,
+            ),
+            rest in 0_u64..50,
+        ) {
+            let began = Instant::now();
+            let (mut progress, mut now) = (Progress::default(), began);
+            // Told again, in the plainest way.
+            let (mut over, mut broken, mut since, mut waited) = (false, false, None, Duration::ZERO);
+            let mut left = None;
+            for (event, after) in events {
+                now += ms(after);
+                match event {
+                    Event::Wait => progress.wait(now),
+                    Event::GoOn => progress.go_on(now),
+                    Event::LetGo => progress.let_go(now),
+                    Event::Broke => progress.broke(),
+                    Event::Ended => progress.ended(),
+                }
+                if over {
+                    continue;
+                }
+                match event {
+                    Event::Wait => {
+                        since = since.or(Some(now));
+                        left = None;
+                    }
+                    Event::GoOn | Event::LetGo => {
+                        if let Some(since) = since.take() {
+                            waited += now - since;
+                            left = matches!(event, Event::LetGo).then_some((now - since, now));
+                        }
+                    }
+                    Event::Broke | Event::Ended => {
+                        (over, since, left) = (true, None, None);
+                        broken = matches!(event, Event::Broke);
+                    }
+                }
+            }
+            now += ms(rest);
+            let just_left = left.is_some_and(|(wait, at)| wait >= now - at);
+            let callers = broken || since.is_some() || just_left || 2 * waited > now - began;
+            prop_assert_eq!(progress.is_broken(), broken);
+            prop_assert_eq!(progress.waited(), waited);
+            prop_assert_eq!(blames(&progress, began, now), callers);
+            prop_assert!(waited <= now - began);
+        }
+    }
+}

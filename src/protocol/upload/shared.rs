@@ -1,0 +1,68 @@
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::progress::Progress;
+use crate::protocol::grpc_frames::Flaw;
+
+/// The progress of one request's body, for whoever judges a call that sends it. A clone tells of the same body.
+///
+/// Lives in the extensions of its request, where inner layers find it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Upload {
+    shared: Arc<Mutex<Progress>>,
+    /// How long the body had been waited for when the call began that this is for.
+    before: Duration,
+}
+
+impl Upload {
+    /// The same body, for a call that begins now: what was waited for it so far is not counted.
+    pub(crate) fn from_now(&self) -> Self {
+        Upload {
+            shared: self.shared.clone(),
+            before: self.locked().waited(),
+        }
+    }
+
+    /// Whether the body failed, was reset, or ended before the length that it had promised.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.locked().is_broken()
+    }
+
+    /// Whether the body has come to its end.
+    pub(super) fn is_whole(&self) -> bool {
+        self.locked().is_whole()
+    }
+
+    /// Whether its gRPC messages had a [`flaw`](Self::flaw).
+    pub(crate) fn is_malformed(&self) -> bool {
+        self.flaw().is_some()
+    }
+
+    /// What was wrong with its gRPC messages, if somebody looked. Known at the first byte that cannot be right, else
+    /// at the end; nothing is known of a body that was not read so far.
+    pub(crate) fn flaw(&self) -> Option<Flaw> {
+        self.locked().flaw()
+    }
+
+    /// Whether time that ran out for a call is the caller's doing: it has broken off, more of the body was awaited, or
+    /// had been for more than half of the time.
+    ///
+    /// To be asked when the time is up; that the call has been dropped in the meantime, and its body with it, changes
+    /// nothing.
+    pub(crate) fn blames_caller_for_timeout(&self, began: Instant, now: Instant) -> bool {
+        self.locked().blames_caller(self.before, began, now)
+    }
+
+    pub(super) fn locked(&self) -> MutexGuard<'_, Progress> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    pub(super) fn is(&self, other: &Upload) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+}

@@ -1,0 +1,505 @@
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::{FutureExt, stream};
+use http::HeaderMap;
+use http_body::{Frame, SizeHint};
+use http_body_util::{BodyExt, Empty, Full, StreamBody};
+use tokio::{
+    sync::mpsc::{UnboundedSender, unbounded_channel},
+    time::{Instant, advance},
+};
+
+use super::*;
+use crate::protocol::grpc_frames::Flaw;
+
+type Piece = Result<Frame<Bytes>, BoxError>;
+type Boxed = UnsyncBoxBody<Bytes, BoxError>;
+
+fn data(data: &'static [u8]) -> Piece {
+    Ok(Frame::data(Bytes::from_static(data)))
+}
+
+fn reset() -> Piece {
+    Err(io::Error::from(io::ErrorKind::ConnectionReset).into())
+}
+
+/// A body that yields what is sent, and ends when the sender is dropped.
+fn channel() -> (UnboundedSender<Piece>, Boxed) {
+    let (sender, receiver) = unbounded_channel();
+    let frames = stream::unfold(receiver, async |mut receiver| {
+        Some((receiver.recv().await?, receiver))
+    });
+    (
+        sender,
+        UnsyncBoxBody::new(StreamBody::new(Box::pin(frames))),
+    )
+}
+
+fn channel_watched() -> (UnboundedSender<Piece>, Boxed, Upload) {
+    let (sender, mut body) = channel();
+    let upload = watch(&mut body, None).expect("a stream");
+    (sender, body, upload)
+}
+
+fn pieces(pieces: Vec<Piece>) -> Boxed {
+    UnsyncBoxBody::new(StreamBody::new(stream::iter(pieces)))
+}
+
+/// Reads to the end, or to the error.
+fn read<B: Body<Data = Bytes> + Unpin>(body: &mut B) {
+    while let Some(Ok(_)) = body.frame().now_or_never().expect("no wait") {}
+}
+
+fn upload_of(mut body: Boxed, frames: Option<Frames>) -> Upload {
+    let upload = watch(&mut body, frames).expect("a stream");
+    read(&mut body);
+    upload
+}
+
+/// A body that says what it is told to say.
+struct Says {
+    hint: SizeHint,
+    frames: std::vec::IntoIter<Piece>,
+    knows_its_end: bool,
+}
+
+impl Says {
+    fn new(hint: SizeHint, knows_its_end: bool, frames: Vec<Piece>) -> Self {
+        let frames = frames.into_iter();
+        Says {
+            hint,
+            frames,
+            knows_its_end,
+        }
+    }
+}
+
+impl Body for Says {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Piece>> {
+        Poll::Ready(self.frames.next())
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.knows_its_end && self.frames.len() == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.hint.clone()
+    }
+}
+
+// ---- what is watched
+
+#[test]
+fn body_with_nothing_in_it_is_not_watched() {
+    let nothing = Says::new(SizeHint::with_exact(0), false, Vec::new());
+    for mut body in [
+        Boxed::default(),
+        UnsyncBoxBody::new(Empty::new().map_err(|never| match never {})),
+        UnsyncBoxBody::new(nothing),
+    ] {
+        assert!(watch(&mut body, None).is_none());
+    }
+}
+
+#[test]
+fn bodies_of_types_that_cannot_be_changed_in_place_are_left_alone() {
+    let mut full = Full::new(Bytes::from_static(b"order"));
+    assert!(watch(&mut full, None).is_none());
+    assert!(watch(&mut "no body at all", None).is_none());
+}
+
+macro_rules! each_boxed_type_is_watched {
+    ($($(#[$cfg:meta])* $type:ty: $new:expr;)*) => {
+        #[test]
+        fn bodies_of_every_boxed_type_are_watched_and_say_the_same() {
+            $($(#[$cfg])* {
+                let frames = stream::iter([Ok(Frame::data(Bytes::from_static(b"order")))]);
+                let mut body: $type = $new(StreamBody::new(frames));
+                let upload = watch(&mut body, Some(Frames::new())).expect(stringify!($type));
+                let read = body.collect().now_or_never().expect("no wait");
+                assert_eq!(read.expect("whole").to_bytes(), "order", stringify!($type));
+                assert!(upload.is_malformed(), stringify!($type));
+            })*
+        }
+    };
+}
+each_boxed_type_is_watched! {
+    UnsyncBoxBody<Bytes, BoxError>: UnsyncBoxBody::new;
+    UnsyncBoxBody<Bytes, Infallible>: UnsyncBoxBody::new;
+    UnsyncBoxBody<Bytes, io::Error>: UnsyncBoxBody::new;
+    BoxBody<Bytes, BoxError>: BoxBody::new;
+    BoxBody<Bytes, Infallible>: BoxBody::new;
+    BoxBody<Bytes, io::Error>: BoxBody::new;
+    #[cfg(feature = "hyper")]
+    UnsyncBoxBody<Bytes, hyper::Error>: UnsyncBoxBody::new;
+    #[cfg(feature = "hyper")]
+    BoxBody<Bytes, hyper::Error>: BoxBody::new;
+    #[cfg(feature = "axum")]
+    UnsyncBoxBody<Bytes, axum_core::Error>: UnsyncBoxBody::new;
+    #[cfg(feature = "axum")]
+    BoxBody<Bytes, axum_core::Error>: BoxBody::new;
+    #[cfg(feature = "tonic")]
+    UnsyncBoxBody<Bytes, tonic::Status>: UnsyncBoxBody::new;
+    #[cfg(feature = "tonic")]
+    BoxBody<Bytes, tonic::Status>: BoxBody::new;
+    #[cfg(feature = "axum")]
+    axum_core::body::Body: |body| axum_core::body::Body::new(typed::<_, BoxError>(body));
+    #[cfg(feature = "tonic")]
+    tonic::body::Body: |body| tonic::body::Body::new(typed::<_, BoxError>(body));
+}
+
+#[cfg(any(feature = "axum", feature = "tonic"))]
+fn typed<B: Body<Data = Bytes, Error = E>, E>(body: B) -> B {
+    body
+}
+
+#[test]
+fn hints_and_the_end_are_forwarded_exactly() {
+    for (hint, knows_its_end) in [
+        (SizeHint::with_exact(5), true),
+        (SizeHint::with_exact(5), false),
+        (SizeHint::default(), true),
+        (SizeHint::default(), false),
+    ] {
+        let says = Says::new(hint.clone(), knows_its_end, vec![data(b"order")]);
+        let mut body: Boxed = UnsyncBoxBody::new(says);
+        watch(&mut body, None).expect("watched");
+        let told = body.size_hint();
+        assert_eq!((told.lower(), told.upper()), (hint.lower(), hint.upper()));
+        assert!(!body.is_end_stream());
+        assert!(body.frame().now_or_never().expect("ready").is_some());
+        assert_eq!(body.is_end_stream(), knows_its_end);
+    }
+}
+
+#[cfg(feature = "axum")]
+#[test]
+fn errors_of_axum_bodies_are_wrapped_no_deeper() {
+    let mut body = axum_core::body::Body::new(pieces(vec![reset()]));
+    let upload = watch(&mut body, None).expect("a stream");
+    let error = body
+        .frame()
+        .now_or_never()
+        .expect("ready")
+        .expect("a frame");
+    let error = error.expect_err("broken").into_inner();
+    assert!(error.is::<io::Error>(), "{error:?}");
+    assert!(upload.is_broken());
+}
+
+#[cfg(feature = "tonic")]
+#[test]
+fn errors_of_tonic_bodies_stay_the_same() {
+    let failing = pieces(vec![Err(tonic::Status::data_loss("torn").into())]);
+    let mut body = tonic::body::Body::new(failing);
+    let upload = watch(&mut body, None).expect("a stream");
+    let error = body
+        .frame()
+        .now_or_never()
+        .expect("ready")
+        .expect("a frame");
+    assert_eq!(error.expect_err("broken").code(), tonic::Code::DataLoss);
+    assert!(upload.is_broken());
+}
+
+// ---- layers round each other
+
+#[test]
+fn inner_layers_find_what_the_outermost_watches() {
+    let mut request = Request::new(pieces(vec![data(b"order"), reset()]));
+    request.extensions_mut().insert("kept");
+    let outer = watch_request(&mut request, None).expect("a stream");
+    let inner = watch_request(&mut request, None).expect("watched");
+    assert!(outer.is(&inner));
+    assert_eq!(request.extensions().get(), Some(&"kept"));
+    // A layer between them has given the body a type of its own.
+    let mut mapped = request.map(|body| Some(body));
+    let innermost = watch_request(&mut mapped, None).expect("watched");
+    read(mapped.body_mut().as_mut().expect("still there"));
+    assert!(outer.is_broken() && inner.is_broken() && innermost.is_broken());
+}
+
+#[test]
+fn another_body_with_the_extensions_of_one_that_has_ended_is_watched_itself() {
+    let mut request = Request::new(pieces(vec![data(b"order")]));
+    let inbound = watch_request(&mut request, None).expect("a stream");
+    read(request.body_mut());
+    let mut onward = request.map(|_| pieces(vec![reset()]));
+    let outbound = watch_request(&mut onward, None).expect("a stream");
+    read(onward.body_mut());
+    assert!(outbound.is_broken() && !inbound.is_broken());
+    let found = onward.extensions().get::<Upload>().expect("put there");
+    assert!(found.is(&outbound));
+}
+
+#[test]
+fn request_without_a_body_gets_nothing_new() {
+    let mut request = Request::new(Boxed::default());
+    assert!(watch_request(&mut request, None).is_none());
+    assert!(request.extensions().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn call_that_begins_later_is_not_blamed_on_earlier_waits() {
+    let (sender, body) = channel();
+    let mut request = Request::new(body);
+    let (began, first) = (Instant::now(), watch_request(&mut request, None));
+    assert!(request.body_mut().frame().now_or_never().is_none());
+    advance(Duration::from_secs(60)).await;
+    drop(sender);
+    read(request.body_mut());
+    let (began_again, second) = (Instant::now(), watch_request(&mut request, None));
+    advance(Duration::from_secs(10)).await;
+    let now = Instant::now();
+    assert!(
+        first
+            .expect("watched")
+            .blames_caller_for_timeout(began, now)
+    );
+    assert!(
+        !second
+            .expect("watched")
+            .blames_caller_for_timeout(began_again, now)
+    );
+}
+
+// ---- what is seen
+
+#[test]
+fn body_is_broken_once_it_fails_or_ends_too_early() {
+    let exact = || SizeHint::with_exact(6);
+    let says = |hint, frames| UnsyncBoxBody::new(Says::new(hint, false, frames));
+    for (what, body, broken) in [
+        ("whole", pieces(vec![data(b"few"), data(b"more")]), false),
+        ("empty", pieces(vec![]), false),
+        ("reset", pieces(vec![data(b"few"), reset()]), true),
+        ("reset at once", pieces(vec![reset()]), true),
+        (
+            "as long as promised",
+            says(exact(), vec![data(b"few"), data(b"few")]),
+            false,
+        ),
+        ("short", says(exact(), vec![data(b"few")]), true),
+        (
+            "short, with trailers",
+            says(
+                exact(),
+                vec![data(b"few"), Ok(Frame::trailers(HeaderMap::new()))],
+            ),
+            true,
+        ),
+    ] {
+        assert_eq!(upload_of(body, None).is_broken(), broken, "{what}");
+    }
+}
+
+#[test]
+fn body_is_over_with_its_trailers_or_when_it_says_so() {
+    for (what, knows_its_end, frame) in [
+        ("trailers", false, Ok(Frame::trailers(HeaderMap::new()))),
+        ("its word", true, data(b"\0\0\0\0\0")),
+    ] {
+        let says = Says::new(SizeHint::default(), knows_its_end, vec![frame]);
+        let mut body: Boxed = UnsyncBoxBody::new(says);
+        let upload = watch(&mut body, Some(Frames::new())).expect("watched");
+        assert!(body.frame().now_or_never().expect("ready").is_some());
+        // Known before anybody asks for more, or the body is dropped.
+        let flaw = (!knows_its_end).then_some(Flaw::NoMessage);
+        assert_eq!((upload.is_broken(), upload.flaw()), (false, flaw), "{what}");
+    }
+}
+
+#[test]
+fn flaws_of_grpc_messages_are_told() {
+    let whole = || data(b"\0\0\0\0\x01x");
+    for (what, frames, flaw) in [
+        ("whole", vec![whole(), whole()], None),
+        (
+            "cut anywhere",
+            vec![data(b"\0\0\0\0"), data(b"\x01x")],
+            None,
+        ),
+        ("nothing", vec![], Some(Flaw::NoMessage)),
+        (
+            "cut short",
+            vec![whole(), data(b"\0\0\0\0\x02x")],
+            Some(Flaw::CutShort),
+        ),
+        ("JSON", vec![data(b"{\"order\": 7}")], Some(Flaw::Broken)),
+    ] {
+        let upload = upload_of(pieces(frames), Some(Frames::new()));
+        assert_eq!(upload.flaw(), flaw, "{what}");
+        assert_eq!(upload.is_malformed(), flaw.is_some(), "{what}");
+        assert!(!upload.is_broken(), "{what}");
+    }
+}
+
+#[test]
+fn framing_that_cannot_be_right_is_told_at_once() {
+    let (sender, mut body) = channel();
+    let upload = watch(&mut body, Some(Frames::new())).expect("a stream");
+    sender.send(data(b"\x07")).expect("a reader");
+    assert!(body.frame().now_or_never().is_some());
+    assert_eq!(upload.flaw(), Some(Flaw::Broken));
+}
+
+#[test]
+fn body_that_is_dropped_says_nothing_of_the_rest() {
+    let mut body = pieces(vec![data(b"\0\0\0\0\x02x"), reset()]);
+    let upload = watch(&mut body, Some(Frames::new())).expect("a stream");
+    assert!(body.frame().now_or_never().is_some());
+    drop(body);
+    assert!(!upload.is_broken() && !upload.is_malformed());
+}
+
+#[test]
+fn body_that_panics_leaves_what_was_known() {
+    let panics = stream::poll_fn(|_| -> Poll<Option<Piece>> { panic!("the ink ran out") });
+    let mut body: Boxed = UnsyncBoxBody::new(StreamBody::new(panics));
+    let upload = watch(&mut body, Some(Frames::new())).expect("a stream");
+    let polled = catch_unwind(AssertUnwindSafe(|| body.frame().now_or_never().is_none()));
+    assert!(polled.is_err());
+    drop(body);
+    assert!(!upload.is_broken() && !upload.is_malformed());
+    let now = Instant::now();
+    assert!(!upload.blames_caller_for_timeout(now, now + Duration::from_secs(1)));
+}
+
+// ---- who is late
+
+#[tokio::test(start_paused = true)]
+async fn time_that_runs_out_is_the_callers_only_while_more_of_the_body_is_awaited() {
+    let (sender, mut body, upload) = channel_watched();
+    let began = Instant::now();
+    let blames = || upload.blames_caller_for_timeout(began, Instant::now());
+    sender.send(data(b"few")).expect("a reader");
+    assert!(body.frame().await.is_some());
+    advance(Duration::from_secs(9)).await;
+    assert!(!blames(), "the peer has not asked for more");
+    assert!(body.frame().now_or_never().is_none());
+    advance(Duration::from_secs(1)).await;
+    assert!(blames(), "the peer waits");
+    drop(sender);
+    assert!(body.frame().await.is_none());
+    assert!(!blames(), "the peer has all of it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_that_runs_out_may_drop_the_body_before_it_is_judged() {
+    let (_sender, mut body, upload) = channel_watched();
+    let began = Instant::now();
+    advance(Duration::from_secs(9)).await;
+    assert!(body.frame().now_or_never().is_none());
+    advance(Duration::from_secs(1)).await;
+    drop(body);
+    assert!(upload.blames_caller_for_timeout(began, Instant::now()));
+    // Whoever does something else then has only itself to blame.
+    advance(Duration::from_secs(2)).await;
+    assert!(!upload.blames_caller_for_timeout(began, Instant::now()));
+}
+
+// ---- over a real connection
+
+/// What hyper makes of requests that break off: it decides between an error and a quiet end.
+#[cfg(feature = "hyper")]
+mod wire {
+    use h2::{Reason, client};
+    use hyper::{body::Incoming, server::conn, service::service_fn};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use tokio::{
+        io::{AsyncWriteExt, DuplexStream, duplex},
+        sync::mpsc::UnboundedReceiver,
+    };
+
+    use super::*;
+
+    /// Serves one connection; what was seen of each request comes out.
+    fn serve(two: bool) -> (DuplexStream, UnboundedReceiver<(bool, Option<Flaw>)>) {
+        let (ours, theirs) = duplex(1 << 16);
+        let (seen, found) = unbounded_channel();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let seen = seen.clone();
+            // Apart, since hyper drops the future of a request that was reset.
+            tokio::spawn(async move {
+                let mut body: UnsyncBoxBody<Bytes, hyper::Error> =
+                    request.into_body().boxed_unsync();
+                let frames = two.then(Frames::new);
+                let upload = watch(&mut body, frames).expect("a body that is to come");
+                let _ = body.collect().await;
+                let _ = seen.send((upload.is_broken(), upload.flaw()));
+            });
+            std::future::pending::<Result<http::Response<String>, Infallible>>()
+        });
+        let io = TokioIo::new(theirs);
+        tokio::spawn(async move {
+            if two {
+                let builder = conn::http2::Builder::new(TokioExecutor::new());
+                let _ = builder.serve_connection(io, service).await;
+            } else {
+                let _ = conn::http1::Builder::new()
+                    .serve_connection(io, service)
+                    .await;
+            }
+        });
+        (ours, found)
+    }
+
+    #[tokio::test]
+    async fn requests_that_are_reset_are_the_callers() {
+        let whole = &b"\0\0\0\0\x01x"[..];
+        let half = &whole[..3];
+        for (reason, sent, expected) in [
+            (None, whole, (false, None)),
+            (None, half, (false, Some(Flaw::CutShort))),
+            (Some(Reason::CANCEL), half, (true, None)),
+            (Some(Reason::CANCEL), whole, (true, None)),
+            (Some(Reason::INTERNAL_ERROR), half, (true, None)),
+            // hyper calls this one a quiet end.
+            (Some(Reason::NO_ERROR), half, (false, Some(Flaw::CutShort))),
+        ] {
+            let (io, mut found) = serve(true);
+            let (mut client, connection) = client::handshake(io).await.expect("a server");
+            tokio::spawn(connection);
+            let request = Request::post("http://shop/order")
+                .body(())
+                .expect("a request");
+            let (_response, mut stream) = client.send_request(request, false).expect("open");
+            let data = Bytes::from_static(sent);
+            stream.send_data(data, reason.is_none()).expect("open");
+            if let Some(reason) = reason {
+                stream.send_reset(reason);
+            }
+            assert_eq!(found.recv().await, Some(expected), "{reason:?} {sent:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn requests_that_break_off_or_are_malformed_are_the_callers() {
+        for (head, body, broken) in [
+            ("content-length: 5", "hello", false),
+            ("content-length: 1000", "few bytes", true),
+            (
+                "transfer-encoding: chunked",
+                "5\r\nhello\r\n0\r\n\r\n",
+                false,
+            ),
+            ("transfer-encoding: chunked", "5\r\nhello\r\n", true),
+            ("transfer-encoding: chunked", "5\r\nhello\r\nzz\r\n", true),
+        ] {
+            let (mut io, mut found) = serve(false);
+            let request = format!("POST / HTTP/1.1\r\nhost: shop\r\n{head}\r\n\r\n{body}");
+            io.write_all(request.as_bytes()).await.expect("a server");
+            io.shutdown().await.expect("a server");
+            assert_eq!(found.recv().await, Some((broken, None)), "{head} {body:?}");
+        }
+    }
+}
