@@ -369,10 +369,10 @@ async fn keys_in_use_are_protected_while_others_are_made_up_and_fail() {
     assert_eq!(let_pass, [5, 5]);
 }
 
-/// Callers that hang in made-up hosts do not take the places of those that come and go.
+/// Keys between two calls lost their place to any new one, as long as all others had calls in flight.
 #[tokio::test(start_paused = true)]
 async fn keys_in_use_are_protected_while_calls_to_others_hang() {
-    let hosts = opens_after("hang", 5, 100);
+    let hosts = opens_after("hang", 20, 100);
     let mut hanging = Vec::new();
     let mut let_pass = 0;
     for round in 0..40 {
@@ -382,7 +382,7 @@ async fn keys_in_use_are_protected_while_calls_to_others_hang() {
             hanging.push(hosts.get(key.as_str()).try_acquire().expect("closed"));
         }
     }
-    assert_eq!(let_pass, 10);
+    assert_eq!(let_pass, 40, "twenty for each, then none");
 }
 
 fn shown(recorder: &PrometheusRecorder, name: &str, state: &str) -> u64 {
