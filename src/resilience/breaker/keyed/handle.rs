@@ -178,7 +178,7 @@ impl<K: Hash + Eq + fmt::Display> KeyedBreaker<K> {
         Q: Hash + Eq + ?Sized,
     {
         let removed = self.shared.shelf().remove(key)?;
-        leave(&removed);
+        self.shared.board.count_out(seat(&removed));
         Some(removed)
     }
 
@@ -230,21 +230,17 @@ impl<K: Hash + Eq + fmt::Display> Shared<K> {
             shelf.put(key, made.clone(), Instant::now)
         };
         // Not under the lock: recorders are user code.
-        if let Some(seat) = made.shared.teller.seat() {
-            seat.join(|| made.shared.state());
-        }
+        seat(&made).for_each(|seat| seat.join(|| made.shared.state()));
         if !gone.is_empty() {
-            gone.iter().for_each(leave);
+            self.board.count_out(gone.iter().flat_map(seat));
             self.board.count_evicted(gone.len());
         }
         made
     }
 }
 
-fn leave(breaker: &CircuitBreaker) {
-    if let Some(seat) = breaker.shared.teller.seat() {
-        seat.leave();
-    }
+fn seat(breaker: &CircuitBreaker) -> impl Iterator<Item = &Seat> {
+    breaker.shared.teller.seat().into_iter()
 }
 
 impl<K> Drop for Shared<K> {

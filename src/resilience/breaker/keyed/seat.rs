@@ -76,22 +76,33 @@ impl Board {
         self.all.show();
     }
 
-    /// Counts one breaker out of a state and into another, as the step says. Places that are no state are nowhere.
+    /// Counts one breaker out of a place and into another, as the step says.
     fn count(&self, step: impl FnOnce() -> (usize, usize)) {
+        self.all.change(|all| self.tally(all, step()));
+    }
+
+    /// Whatever becomes of their calls in flight, these count no more. All in one step: there may be thousands.
+    pub(super) fn count_out<'a>(&self, seats: impl Iterator<Item = &'a Seat>) {
         self.all.change(|all| {
-            if self.closed.load(Ordering::Relaxed) {
-                return;
-            }
-            let (from, to) = step();
-            if let Some(own) = self.own.get(from) {
-                own.fetch_sub(1, Ordering::Relaxed);
-                all[from] -= 1;
-            }
-            if let Some(own) = self.own.get(to) {
-                own.fetch_add(1, Ordering::Relaxed);
-                all[to] += 1;
+            for seat in seats {
+                self.tally(all, (seat.place(), seat.moves_to(GONE)));
             }
         });
+    }
+
+    /// Under the lock. Places that are no state are nowhere.
+    fn tally(&self, all: &mut Census, (from, to): (usize, usize)) {
+        if self.closed.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some(own) = self.own.get(from) {
+            own.fetch_sub(1, Ordering::Relaxed);
+            all[from] -= 1;
+        }
+        if let Some(own) = self.own.get(to) {
+            own.fetch_add(1, Ordering::Relaxed);
+            all[to] += 1;
+        }
     }
 
     /// Takes all that this set has counted out of the metrics.
@@ -167,11 +178,6 @@ impl Seat {
             NOWHERE => (NOWHERE, self.moves_to(state() as usize)),
             place => (place, place),
         });
-    }
-
-    /// Whatever becomes of its calls in flight, it counts no more.
-    pub(super) fn leave(&self) {
-        self.board.count(|| (self.place(), self.moves_to(GONE)));
     }
 
     pub(in super::super) fn turned(&self, to: State) {
