@@ -10,7 +10,7 @@ use std::{
 };
 
 use http::Request;
-use metrics_exporter_prometheus::PrometheusBuilder;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use proptest::prelude::*;
 use support::logs::logs;
 use tower::{Layer, ServiceExt, service_fn};
@@ -241,6 +241,218 @@ async fn requests_go_by_the_breaker_of_their_key() {
         assert!(Rejection::find(&*error).is_none(), "uncounted");
     }
     assert_eq!(keys(&hosts), ["bad.example:81", "good.example"]);
+}
+
+/// Keys had user info in them, which went to the log, and one host had a circuit for each spelling.
+#[tokio::test]
+async fn authority_keys_are_one_for_each_host_and_hold_no_credentials() {
+    let logs = logs();
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let hosts = keyed("authorities", 10);
+    let mut events = hosts.subscribe();
+    let broken = service_fn(|_: Request<String>| async {
+        Err::<http::Response<String>, _>(io::Error::other("no"))
+    });
+    let service = GuardLayer::client(hosts.by_authority()).layer(broken);
+    let ask = |uri: &str, host: Option<&[u8]>| {
+        let mut request = Request::get(uri);
+        if let Some(host) = host {
+            request = request.header("host", host);
+        }
+        service
+            .clone()
+            .oneshot(request.body(String::new()).expect("a request"))
+    };
+    let is_refused = async |uri: &str, host: Option<&[u8]>| {
+        let error = ask(uri, host).await.expect_err("fails");
+        Rejection::find(&*error).is_some()
+    };
+    assert!(!is_refused("http://joe:secret@api.example/x", None).await);
+    for uri in [
+        "http://api.example",
+        "HTTP://API.example",
+        "http://api.example:80",
+    ] {
+        assert!(is_refused(uri, None).await, "{uri}");
+    }
+    for host in ["api.example", "joe:secret@API.example", "api.example:"] {
+        assert!(is_refused("/", Some(host.as_bytes())).await, "{host}");
+    }
+    assert!(
+        !is_refused("https://api.example:80", None).await,
+        "another port"
+    );
+    assert!(!is_refused("http://[2001:DB8::1]:80", None).await);
+    assert!(is_refused("http://joe@[2001:db8::1]", None).await);
+    assert!(!is_refused("/", Some(b"joe:secret@no host")).await);
+    let long = "x".repeat(256);
+    let hostile: [&[u8]; 4] = [b"joe:secret@", b"\xff", b"a:99999", long.as_bytes()];
+    for host in hostile {
+        assert!(
+            is_refused("/", Some(host)).await,
+            "one circuit for all of them"
+        );
+    }
+    assert!(
+        !is_refused("/", None).await && !is_refused("/", Some(b"")).await,
+        "uncounted"
+    );
+    assert_eq!(
+        keys(&hosts),
+        ["[2001:db8::1]", "_OTHER", "api.example", "api.example:80"]
+    );
+
+    let logged = logs.events("tower_keep::breaker");
+    assert_eq!(logged.len(), 4);
+    let seen = format!(
+        "{logged:?}{}{:?}",
+        recorder.handle().render(),
+        registry::snapshots()
+    );
+    let told: Vec<_> = std::iter::from_fn(|| events.try_recv().ok()).collect();
+    for text in [seen, format!("{told:?}")] {
+        assert!(!text.contains("joe") && !text.contains("secret"), "{text}");
+    }
+}
+
+fn opens_after(name: &'static str, failures: u32, max_keys: usize) -> KeyedBreaker<String> {
+    let template = CircuitBreaker::builder(name).consecutive_failures(failures);
+    let builder = KeyedBreaker::builder(template).max_keys(max_keys);
+    builder.build().expect("sound")
+}
+
+/// How many of the calls to keys that fail are let pass.
+fn passed(hosts: &KeyedBreaker<String>, keys: &[&str], rounds: u32) -> u32 {
+    let mut passed = 0;
+    for _ in 0..rounds {
+        for key in keys {
+            if let Ok(permit) = hosts.get(*key).try_acquire() {
+                permit.settle(Outcome::Failure);
+                passed += 1;
+            }
+        }
+    }
+    passed
+}
+
+fn open_made_up(hosts: &KeyedBreaker<String>, numbers: std::ops::Range<u32>) {
+    for number in numbers {
+        let key = format!("made-up-{number}");
+        passed(hosts, &[&key], 5);
+    }
+}
+
+/// Open circuits were kept for ever, so that new keys drove each other out before they had failed often enough.
+#[tokio::test(start_paused = true)]
+async fn keys_that_failed_long_ago_make_room_for_new_ones() {
+    let hosts = opens_after("month", 5, 1_000);
+    open_made_up(&hosts, 0..2_000);
+    assert_eq!(hosts.len() as u64, hosts.keys_in(State::Open));
+    tokio::time::advance(Duration::from_secs(30 * 86_400)).await;
+    let all: Vec<_> = (0..100).map(|number| format!("real-{number}")).collect();
+    let all: Vec<_> = all.iter().map(String::as_str).collect();
+    assert_eq!(passed(&hosts, &all, 10), 500, "five for each, then none");
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_in_use_are_protected_while_others_are_made_up_and_fail() {
+    let hosts = opens_after("attack", 5, 1_000);
+    open_made_up(&hosts, 0..1_000);
+    let mut let_pass = [0; 2];
+    for round in 0..40 {
+        for (key, let_pass) in ["real-1", "real-2"].iter().zip(&mut let_pass) {
+            *let_pass += passed(&hosts, &[key], 1);
+        }
+        open_made_up(&hosts, 1_000 + round * 50..1_050 + round * 50);
+    }
+    assert_eq!(let_pass, [5, 5]);
+}
+
+/// Keys between two calls lost their place to any new one, as long as all others had calls in flight.
+#[tokio::test(start_paused = true)]
+async fn keys_in_use_are_protected_while_calls_to_others_hang() {
+    let hosts = opens_after("hang", 20, 100);
+    let mut hanging = Vec::new();
+    let mut let_pass = 0;
+    for round in 0..40 {
+        let_pass += passed(&hosts, &["real-1", "real-2"], 1);
+        for number in 0..10 {
+            let key = format!("hang-{round}-{number}");
+            hanging.push(hosts.get(key.as_str()).try_acquire().expect("closed"));
+        }
+    }
+    assert_eq!(let_pass, 40, "twenty for each, then none");
+}
+
+fn shown(recorder: &PrometheusRecorder, name: &str, state: &str) -> u64 {
+    let start = format!(r#"tower_keep_breaker_state{{breaker="{name}",state="{state}"}} "#);
+    let text = recorder.handle().render();
+    let line = text.lines().find_map(|line| line.strip_prefix(&start));
+    line.expect("a series").parse().expect("a number")
+}
+
+/// The gauge said for ever that circuits were open which nobody had any more.
+#[test]
+fn keys_leave_the_gauge_with_the_last_handle_of_their_set() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let hosts = keyed("leaves", 10);
+    let guard = hosts.by_authority();
+    fail(&hosts, "a");
+    let b = hosts.get("b");
+    let in_flight = b.try_acquire().expect("closed");
+    drop(hosts);
+    assert_eq!(shown(&recorder, "leaves", "open"), 1, "a guard is left");
+    drop(guard);
+    for state in State::ALL {
+        assert_eq!(shown(&recorder, "leaves", state.as_str()), 0, "{state}");
+    }
+    in_flight.settle(Outcome::Failure);
+    assert_eq!(b.state(), State::Open);
+    assert_eq!(shown(&recorder, "leaves", "open"), 0, "it counts no more");
+}
+
+/// Each set showed its own numbers alone.
+#[test]
+fn sets_of_one_name_are_counted_together_and_leave_one_by_one() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let (one, other) = (keyed("twins", 10), keyed("twins", 10));
+    fail(&one, "a");
+    fail(&one, "b");
+    fail(&other, "a");
+    other.get("c");
+    assert_eq!(
+        (census(&one), census(&other)),
+        ([0, 2, 0, 0, 0], [1, 1, 0, 0, 0])
+    );
+    let both = || ["closed", "open"].map(|state| shown(&recorder, "twins", state));
+    assert_eq!(both(), [1, 3]);
+    drop(one);
+    assert_eq!(both(), [1, 1]);
+    other.remove("a");
+    let third = keyed("twins", 10);
+    fail(&third, "z");
+    assert_eq!(both(), [1, 1]);
+    drop((other, third));
+    assert_eq!(both(), [0, 0]);
+}
+
+#[test]
+fn keys_leave_the_gauge_of_every_recorder_that_has_shown_them() {
+    let hosts = keyed("leaves all", 10);
+    fail(&hosts, "a");
+    let [early, late] = [(); 2].map(|()| PrometheusBuilder::new().build_recorder());
+    metrics::with_local_recorder(&early, || fail(&hosts, "b"));
+    assert_eq!(shown(&early, "leaves all", "open"), 2);
+    metrics::with_local_recorder(&late, || fail(&hosts, "c"));
+    assert_eq!(shown(&late, "leaves all", "open"), 3);
+    // Where neither is the recorder.
+    drop(hosts);
+    for recorder in [&early, &late] {
+        assert_eq!(shown(recorder, "leaves all", "open"), 0);
+    }
 }
 
 #[test]

@@ -1,11 +1,15 @@
 //! Breakers by name.
 
+mod support;
+
 use std::{io, sync::OnceLock};
 
+use metrics_exporter_prometheus::PrometheusBuilder;
+use support::logs::logs;
 use tower_keep::{
     CircuitBreaker, Outcome,
     breaker::{Breakers, State},
-    registry::Stat,
+    registry::{self, Stat},
 };
 
 fn fail(breaker: &CircuitBreaker) {
@@ -111,6 +115,33 @@ fn names_beyond_the_limit_share_a_breaker() {
     assert_eq!(breakers.get_or_create("f").name(), "f");
     let long = "x".repeat(1_000);
     assert_eq!(breakers.get_or_create(&long).name(), "_OTHER");
+}
+
+#[test]
+fn breaker_of_names_beyond_the_limit_is_logged_listed_and_in_metrics() {
+    let logs = logs();
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let template = CircuitBreaker::builder("any").consecutive_failures(1);
+    let breakers = Breakers::builder().template(template).max_names(1);
+    let breakers = breakers.build().expect("sound");
+    breakers.get_or_create("a");
+    assert_eq!(logs.events("tower_keep::breaker").len(), 0);
+    for name in ["b", "c"] {
+        breakers.get_or_create(name);
+    }
+    assert_eq!(logs.events("tower_keep::breaker").len(), 1, "once");
+    assert_eq!(
+        logs.events("tower_keep::breaker")[0].get("breaker"),
+        "_OTHER"
+    );
+    fail(&breakers.get_or_create("d"));
+    let all = registry::snapshots();
+    let mut listed = all.iter().filter(|guard| guard.name() == "_OTHER");
+    assert!(listed.any(|guard| guard.state() == "open"));
+    let text = recorder.handle().render();
+    let open = r#"tower_keep_breaker_state{breaker="_OTHER",state="open"} 1"#;
+    assert!(text.contains(open), "{text}");
 }
 
 #[test]

@@ -93,6 +93,68 @@ fn what_was_said_by_hand_holds_once_the_switch_is_back() {
     assert_eq!(breaker.state(), State::Closed);
 }
 
+/// The breaker was forced open for ever: a reset does not overrule a switch, and nobody had that any more.
+#[test]
+fn switch_whose_last_handle_is_dropped_while_thrown_is_released() {
+    let switch = Switch::new();
+    let [free, by_hand, gone] = [(); 3].map(|()| obeying(&switch));
+    by_hand.force_open();
+    drop(gone);
+    let mut events = free.subscribe();
+    let other = switch.clone();
+    switch.force_open();
+    drop(switch);
+    assert_eq!(free.state(), State::ForcedOpen, "a clone is left");
+    assert_eq!(events.try_recv().expect("an event").to, State::ForcedOpen);
+    drop(other);
+    assert_eq!(free.state(), State::Closed);
+    assert_eq!(by_hand.state(), State::ForcedOpen, "not the switch's doing");
+    let event = events.try_recv().expect("an event");
+    assert_eq!((event.from, event.to), (State::ForcedOpen, State::Closed));
+    assert_eq!((event.number, event.reason), (2, Reason::Switched));
+    assert!(events.try_recv().is_err());
+    free.try_acquire().expect("passes").settle(Outcome::Failure);
+    assert_eq!(free.state(), State::Open, "and it works");
+}
+
+#[test]
+fn switch_that_is_not_thrown_is_dropped_without_a_word() {
+    let switch = Switch::new();
+    let breaker = obeying(&switch);
+    switch.disable();
+    switch.release();
+    breaker.force_open();
+    let mut events = breaker.subscribe();
+    drop(switch);
+    assert_eq!(breaker.state(), State::ForcedOpen);
+    assert!(events.try_recv().is_err());
+}
+
+#[test]
+fn switch_is_kept_by_what_makes_breakers_and_not_by_breakers() {
+    let switch = Switch::new();
+    let template = CircuitBreaker::builder("kept").switch(&switch);
+    let first = template.clone().build().expect("sound");
+    switch.force_open();
+    drop(switch);
+    assert_eq!(first.state(), State::ForcedOpen, "the builder has it");
+    let hosts: KeyedBreaker<String> = KeyedBreaker::builder(template).build().expect("sound");
+    let a = hosts.get("a");
+    assert_eq!(
+        (first.state(), a.state()),
+        (State::ForcedOpen, State::ForcedOpen)
+    );
+    drop(hosts);
+    assert_eq!((first.state(), a.state()), (State::Closed, State::Closed));
+
+    let switch = Switch::new();
+    switch.force_open();
+    let last = CircuitBreaker::builder("last").switch(&switch);
+    drop(switch);
+    let breaker = last.build().expect("sound");
+    assert_eq!(breaker.state(), State::Closed, "the builder was the last");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_switch_that_stands_still_changes_nothing() {
     let switch = Switch::new();

@@ -14,7 +14,9 @@ use tower::{Layer, Service, ServiceBuilder, service_fn};
 use tower_keep::{
     CircuitBreaker, Context, GuardLayer,
     breaker::KeyedBreaker,
+    call::Moment,
     fallback::{Fallback, FallbackLayer},
+    guard::Admit,
     protocol::Client,
     retry::{Replay, ReplayBody, Retry, RetryLayer},
     timeout::TimeoutLayer,
@@ -184,6 +186,27 @@ fn a_key_that_is_known_allocates_nothing() {
     let template = CircuitBreaker::builder("costs");
     let keyed = KeyedBreaker::<u32>::builder(template).build().unwrap();
     assert_eq!(allocations(|| drop(black_box(keyed.get(&7)))), 0.0);
+}
+
+#[test]
+fn key_of_an_authority_that_is_spelled_as_keys_are_allocates_nothing() {
+    let template = CircuitBreaker::builder("costs");
+    let guard = KeyedBreaker::builder(template)
+        .build()
+        .unwrap()
+        .by_authority();
+    for uri in [
+        "http://api.example/",
+        "http://joe@api.example:80/",
+        "http://[::1]:81/",
+    ] {
+        let mut request = Request::get(uri).body(()).unwrap();
+        let admit = || {
+            let permit = guard.admit(&mut request, &Moment::default());
+            drop(black_box(permit.unwrap()));
+        };
+        assert_eq!(allocations(admit), 0.0, "{uri}");
+    }
 }
 
 #[test]

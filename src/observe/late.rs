@@ -45,6 +45,12 @@ impl<T> Late<T> {
         }
     }
 
+    /// Uses every value that there is, that of an earlier recorder too.
+    pub(crate) fn each_made(&self, then: impl FnMut(&T)) {
+        let made = self.0.iter().filter_map(OnceLock::get);
+        made.map(|made| &made.1).for_each(then);
+    }
+
     #[inline]
     fn made_for(&self, owner: usize) -> Option<&T> {
         let mut made = self.0.iter().filter_map(OnceLock::get);

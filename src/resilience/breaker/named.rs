@@ -44,7 +44,8 @@ pub fn breaker(name: &str) -> CircuitBreaker {
 ///
 /// A name is a label of metrics, so their number has a limit, and none makes room for another. Past the limit, and
 /// for names of more than 256 bytes, [`get_or_create`](Self::get_or_create) gives one breaker for all, of the name
-/// `_OTHER`: what they call fails together. What is [inserted](Self::insert) is always taken.
+/// `_OTHER`: what they call fails together. The first time is logged as a warning; the breaker is in the registry and
+/// in metrics like any other. What is [inserted](Self::insert) is always taken.
 ///
 /// # Clones
 ///
@@ -273,13 +274,31 @@ impl Breakers {
         if *making() == Some(me) {
             return default_breaker(Name::from(OVERFLOW));
         }
+        let mut is_first = false;
         let make = || {
+            is_first = true;
             *making() = Some(me);
             let made = self.make(OVERFLOW);
             *making() = None;
             made
         };
-        self.shared.overflow.get_or_init(make).clone()
+        let overflow = self.shared.overflow.get_or_init(make).clone();
+        if is_first {
+            self.warn_of_overflow();
+        }
+        overflow
+    }
+
+    /// Once for each set: from now on, what fails under one of the names takes the others with it.
+    fn warn_of_overflow(&self) {
+        quietly(|| {
+            tracing::warn!(
+                target: "tower_keep::breaker",
+                breaker = OVERFLOW,
+                max_names = self.shared.max_names,
+                "no room for another circuit breaker name, further names share one breaker"
+            );
+        });
     }
 
     fn make(&self, name: &str) -> CircuitBreaker {

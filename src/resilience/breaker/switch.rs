@@ -4,7 +4,10 @@ use std::{
 };
 
 use super::shared::Shared;
-use crate::sync::{Mutex, MutexGuard};
+use crate::{
+    call::quietly,
+    sync::{Mutex, MutexGuard},
+};
 
 /// What a [`Switch`] says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -34,7 +37,11 @@ pub enum Position {
 ///
 /// # Clones
 ///
-/// Clones are the same switch.
+/// Clones are the same switch. A builder that was told of it holds one, and so does whatever makes breakers from such a
+/// builder: a [`KeyedBreaker`](super::KeyedBreaker), [`Breakers`](super::Breakers). A breaker holds none.
+///
+/// When the last clone is dropped while the switch is thrown, it is [released](Self::release): nobody could do so any
+/// more.
 ///
 /// ```
 /// use tower_keep::{CircuitBreaker, breaker::{State, Switch}};
@@ -52,7 +59,13 @@ pub enum Position {
 /// ```
 #[derive(Clone, Default)]
 pub struct Switch {
-    board: Arc<Mutex<Board>>,
+    wiring: Arc<Wiring>,
+}
+
+/// What all handles share; gone with the last of them.
+#[derive(Default)]
+struct Wiring {
+    board: Mutex<Board>,
 }
 
 #[derive(Default)]
@@ -96,20 +109,7 @@ impl Switch {
 
     /// Turns it.
     pub fn turn(&self, position: Position) {
-        let (turn, members): (Turn, Vec<_>) = {
-            let mut board = self.lock();
-            if board.now.position == position {
-                return;
-            }
-            board.now.position = position;
-            board.now.number += 1;
-            let alive = board.members.iter().filter_map(Weak::upgrade);
-            (board.now, alive.collect())
-        };
-        // Told without the lock: a subscriber may turn the switch itself, and a later turn may be faster.
-        for breaker in members {
-            breaker.obey(turn);
-        }
+        self.wiring.turn(position);
     }
 
     pub(super) fn now(&self) -> Turn {
@@ -134,7 +134,37 @@ impl Switch {
     }
 
     fn lock(&self) -> MutexGuard<'_, Board> {
+        self.wiring.lock()
+    }
+}
+
+impl Wiring {
+    fn turn(&self, position: Position) {
+        let (turn, members): (Turn, Vec<_>) = {
+            let mut board = self.lock();
+            if board.now.position == position {
+                return;
+            }
+            board.now.position = position;
+            board.now.number += 1;
+            let alive = board.members.iter().filter_map(Weak::upgrade);
+            (board.now, alive.collect())
+        };
+        // Told without the lock: a subscriber may turn the switch itself, and a later turn may be faster.
+        for breaker in members {
+            breaker.obey(turn);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Board> {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Wiring {
+    fn drop(&mut self) {
+        // Telling is others' code, and this may be the drop of a thread that panics.
+        quietly(|| self.turn(Position::Normal));
     }
 }
 

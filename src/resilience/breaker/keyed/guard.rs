@@ -83,7 +83,16 @@ impl<K> KeyedBreaker<K> {
 }
 
 impl KeyedBreaker<String> {
-    /// As a guard, by the authority that a request names: `host:port` in its URI, else in its `Host` header.
+    /// Returns a guard that uses the authority of a request as its key: `host:port` in its URI, else in its `Host`
+    /// header.
+    ///
+    /// The host is in lower case, and the port left out if it is the default of the URI's scheme: 80 for `http`, 443
+    /// for `https`. User info (`user:password@`) is never part of a key. Looking up an authority that is spelled like
+    /// this allocates nothing.
+    ///
+    /// A request that names no authority passes uncounted. All authorities that are invalid - a host of more than 255
+    /// bytes, or with characters that no host has - share the key `_OTHER`, so that such requests take one place and
+    /// not each its own.
     pub fn by_authority(&self) -> KeyedGuard<String, ByAuthority> {
         self.picking(ByAuthority(()))
     }

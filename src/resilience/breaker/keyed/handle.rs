@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-use tokio::sync::broadcast;
+use tokio::{sync::broadcast, time::Instant};
 
 use super::{
     super::{CircuitBreaker, CircuitBreakerBuilder, Transition, settings::Plan, state::State},
@@ -36,13 +36,19 @@ const KEY_TEXT: usize = 128;
 /// # Eviction
 ///
 /// There are at most [`max_keys`](KeyedBreakerBuilder::max_keys) breakers. A new key takes the place of the least
-/// recently used that is closed and idle (a few at once, so that a flood of keys stays cheap); if none is, of one that
-/// is closed; and only if all are open, of one of those. Calls in flight keep the breaker that let them pass, and end
-/// in it. `tower_keep_breaker_evictions_total` counts.
+/// recently used one, with one exception: up to three quarters of the places are protected. Protected are, in this
+/// order, circuits that were forced open or disabled, those that refuse calls now, and those that somebody uses (a call
+/// in flight, or a handle); of each kind, the most recently used. A circuit whose open time is over and that nobody
+/// uses is not protected. So however many keys callers make up and whatever they do with them, a key that is in
+/// constant use keeps its breaker.
+///
+/// Up to a sixteenth of the keys are evicted at once, so that a flood of new keys stays cheap. Calls in flight keep the
+/// breaker that let them pass, and end in it. `tower_keep_breaker_evictions_total` counts.
 ///
 /// # Clones
 ///
-/// Clones are the same breakers.
+/// Clones are the same breakers. When the last clone is dropped, guards included, its keys leave the metrics;
+/// breakers of single keys that are still held work on, uncounted.
 ///
 /// ```
 /// use tower_keep::{CircuitBreaker, GuardLayer, breaker::KeyedBreaker};
@@ -64,10 +70,11 @@ pub struct KeyedBreaker<K> {
 }
 
 struct Shared<K> {
-    plan: Plan,
-    board: Arc<Board>,
     max_keys: usize,
     shelf: Mutex<Shelf<K>>,
+    board: Arc<Board>,
+    /// Dropped last: it may hold the last handle of a thrown switch, which then tells all that are still alive.
+    plan: Plan,
 }
 
 /// How the breakers of many keys decide, and how many there are; made by [`KeyedBreaker::builder`].
@@ -102,10 +109,10 @@ impl<K: Hash + Eq + fmt::Display + Send + 'static> KeyedBreakerBuilder<K> {
             return Err(InvalidSetting::new(owner, "max_keys", got, "1 to 100000"));
         }
         let shared = Arc::new(Shared {
-            board: Board::new(plan.name.clone()),
-            plan,
             max_keys: self.max_keys,
             shelf: Mutex::new(Shelf::new(self.max_keys)),
+            board: Board::new(&plan.name),
+            plan,
         });
         registry::enter(&shared);
         Ok(KeyedBreaker { shared })
@@ -124,7 +131,7 @@ impl<K> KeyedBreaker<K> {
 
     /// The name.
     pub fn name(&self) -> &str {
-        self.shared.board.name.as_str()
+        self.shared.board.name().as_str()
     }
 
     /// How many keys are in this state now.
@@ -171,7 +178,7 @@ impl<K: Hash + Eq + fmt::Display> KeyedBreaker<K> {
         Q: Hash + Eq + ?Sized,
     {
         let removed = self.shared.shelf().remove(key)?;
-        leave(&removed);
+        self.shared.board.count_out(seat(&removed));
         Some(removed)
     }
 
@@ -196,7 +203,7 @@ impl<K: Hash + Eq + fmt::Display> KeyedBreaker<K> {
             .collect()
     }
 
-    /// Closes every circuit, and forgets all that was counted.
+    /// Closes every circuit and forgets everything that was counted.
     pub fn reset_all(&self) {
         // Not under the lock: a reset is told to subscribers and to the log.
         let all: Vec<_> = self
@@ -220,23 +227,25 @@ impl<K: Hash + Eq + fmt::Display> Shared<K> {
             if let Some(breaker) = shelf.find(&key) {
                 return breaker;
             }
-            shelf.put(key, made.clone())
+            shelf.put(key, made.clone(), Instant::now)
         };
         // Not under the lock: recorders are user code.
-        if let Some(seat) = made.shared.teller.seat() {
-            seat.join(|| made.shared.state());
-        }
+        seat(&made).for_each(|seat| seat.join(|| made.shared.state()));
         if !gone.is_empty() {
-            gone.iter().for_each(leave);
+            self.board.count_out(gone.iter().flat_map(seat));
             self.board.count_evicted(gone.len());
         }
         made
     }
 }
 
-fn leave(breaker: &CircuitBreaker) {
-    if let Some(seat) = breaker.shared.teller.seat() {
-        seat.leave();
+fn seat(breaker: &CircuitBreaker) -> impl Iterator<Item = &Seat> {
+    breaker.shared.teller.seat().into_iter()
+}
+
+impl<K> Drop for Shared<K> {
+    fn drop(&mut self) {
+        self.board.close();
     }
 }
 
@@ -268,7 +277,7 @@ impl<K: Hash + Eq + Send> Inspect for Shared<K> {
     }
 
     fn name(&self) -> &str {
-        self.board.name.as_str()
+        self.board.name().as_str()
     }
 
     /// The worst that any key is in.
@@ -305,7 +314,7 @@ impl<K> Clone for KeyedBreaker<K> {
 impl<K> fmt::Debug for KeyedBreaker<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyedBreaker")
-            .field("name", &self.shared.board.name)
+            .field("name", self.shared.board.name())
             .field("max_keys", &self.shared.max_keys)
             .finish_non_exhaustive()
     }

@@ -67,7 +67,10 @@ fn model(world: impl Fn(&Gauges) + Sync + Send + 'static) {
 }
 
 fn keyed(max_keys: usize) -> KeyedBreaker<String> {
-    let template = CircuitBreaker::builder("model").consecutive_failures(1);
+    // Models are played side by side, and sets of one name are counted together.
+    static SETS: AtomicU64 = AtomicU64::new(0);
+    let name = format!("model {}", SETS.fetch_add(1, Ordering::Relaxed));
+    let template = CircuitBreaker::builder(name).consecutive_failures(1);
     let builder = KeyedBreaker::builder(template).max_keys(max_keys);
     builder.build().expect("sound")
 }
@@ -146,6 +149,18 @@ fn a_key_that_fails_while_it_is_taken_out_is_counted_no_more() {
         assert!(removes.join().expect("no panic"));
         assert_eq!(State::ALL.map(|state| keyed.keys_in(state)), [0; 5]);
         check(&keyed, gauges);
+    });
+}
+
+#[test]
+fn key_that_fails_while_the_last_handle_is_dropped_is_counted_no_more() {
+    model(|gauges| {
+        let keyed = keyed(2);
+        let breaker = keyed.get("a");
+        let fails = thread::spawn(move || fail(&breaker));
+        drop(keyed);
+        fails.join().expect("no panic");
+        assert_eq!(State::ALL.map(|state| gauges.shown(state)), [0; 5]);
     });
 }
 

@@ -2,9 +2,9 @@
 
 use std::{borrow::Borrow, fmt, hash::Hash, marker::PhantomData};
 
-use http::{Request, header};
+use http::Request;
 
-use super::{super::CircuitBreaker, handle::KeyedBreaker};
+use super::{super::CircuitBreaker, authority, handle::KeyedBreaker};
 
 /// How the breaker of a request is found. Made by [`KeyedBreaker::by`] and its siblings.
 pub trait Pick<Req, K> {
@@ -52,12 +52,7 @@ pub struct ByAuthority(pub(super) ());
 
 impl<B> Pick<Request<B>, String> for ByAuthority {
     fn pick(&self, keyed: &KeyedBreaker<String>, request: &Request<B>) -> Option<CircuitBreaker> {
-        let of_header = || request.headers().get(header::HOST)?.to_str().ok();
-        let of_uri = request
-            .uri()
-            .authority()
-            .map(|authority| authority.as_str());
-        Some(keyed.get(of_uri.or_else(of_header)?))
+        Some(keyed.get(&*authority::of_request(request)?))
     }
 }
 

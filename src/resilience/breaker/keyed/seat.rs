@@ -1,32 +1,34 @@
 //! The breakers of many keys, counted by their states: no key is a label of metrics.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
-use metrics::{Counter, Gauge, Unit};
+use metrics::{Counter, Unit};
 use tokio::sync::broadcast;
 
-use super::super::{
-    events::Transition,
-    outlets::{new_channel, send, state_gauges},
-    state::State,
+use super::{
+    super::{
+        events::Transition,
+        outlets::{new_channel, send},
+        state::State,
+    },
+    census::{Census, NameCensus},
 };
 use crate::{
     call::{Name, quietly},
     observe::late::Late,
     sync::{
-        Mutex, MutexGuard, OnceLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        OnceLock,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
-/// How many keys are in each state, by [`State::ALL`].
-pub(super) type Census = [u64; 5];
-
-/// What the breakers of one name share.
+/// What the breakers of one set share.
 pub(super) struct Board {
-    pub(super) name: Name,
-    census: Mutex<Census>,
-    states: Late<[Gauge; 5]>,
+    /// All sets of the name. Its lock is for the counts of this one, too.
+    all: Arc<NameCensus>,
+    own: [AtomicU64; 5],
+    /// The last handle of the set is gone: whatever becomes of its breakers, they count no more.
+    closed: AtomicBool,
     refusals: Late<Counter>,
     evictions: Late<Counter>,
     evicted: AtomicU64,
@@ -34,11 +36,11 @@ pub(super) struct Board {
 }
 
 impl Board {
-    pub(super) fn new(name: Name) -> Arc<Self> {
+    pub(super) fn new(name: &Name) -> Arc<Self> {
         let board = Board {
-            name,
-            census: Mutex::default(),
-            states: Late::new(),
+            all: NameCensus::of(name),
+            own: std::array::from_fn(|_| AtomicU64::new(0)),
+            closed: AtomicBool::new(false),
             refusals: Late::new(),
             evictions: Late::new(),
             evicted: AtomicU64::new(0),
@@ -48,8 +50,14 @@ impl Board {
         Arc::new(board)
     }
 
+    pub(super) fn name(&self) -> &Name {
+        &self.all.name
+    }
+
+    /// The keys of this set alone.
     pub(super) fn census(&self) -> Census {
-        *self.lock()
+        let _all = self.all.lock();
+        self.own.each_ref().map(|own| own.load(Ordering::Relaxed))
     }
 
     pub(super) fn evicted(&self) -> u64 {
@@ -59,29 +67,52 @@ impl Board {
     pub(super) fn subscribe(&self) -> broadcast::Receiver<Transition> {
         let events = self.subscribers.get_or_init(new_channel).subscribe();
         // What was told before that, and so not here, is seen by whoever looks at the states after it.
-        drop(self.lock());
+        drop(self.all.lock());
         events
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Census> {
-        self.census.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Shows the counts to a recorder that has not seen them.
     pub(super) fn show(&self) {
-        if !self.states.is_made() {
-            self.count(|_| ());
+        self.all.show();
+    }
+
+    /// Counts one breaker out of a place and into another, as the step says.
+    fn count(&self, step: impl FnOnce() -> (usize, usize)) {
+        self.all.change(|all| self.tally(all, step()));
+    }
+
+    /// Whatever becomes of their calls in flight, these count no more. All in one step: there may be thousands.
+    pub(super) fn count_out<'a>(&self, seats: impl Iterator<Item = &'a Seat>) {
+        self.all.change(|all| {
+            for seat in seats {
+                self.tally(all, (seat.place(), seat.moves_to(GONE)));
+            }
+        });
+    }
+
+    /// Under the lock. Places that are no state are nowhere.
+    fn tally(&self, all: &mut Census, (from, to): (usize, usize)) {
+        if self.closed.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some(own) = self.own.get(from) {
+            own.fetch_sub(1, Ordering::Relaxed);
+            all[from] -= 1;
+        }
+        if let Some(own) = self.own.get(to) {
+            own.fetch_add(1, Ordering::Relaxed);
+            all[to] += 1;
         }
     }
 
-    /// Changes the counts, and shows them in the order of the changes.
-    fn count(&self, change: impl FnOnce(&mut Census)) {
-        let make = || state_gauges(&self.name);
-        // First, and without the lock: whoever makes the gauges must not wait for one who waits for them.
-        quietly(|| self.states.with(make, |_| ()));
-        let mut census = self.lock();
-        change(&mut census);
-        quietly(|| self.states.with(make, |gauges| set(gauges, &census)));
+    /// Takes all that this set has counted out of the metrics.
+    pub(super) fn close(&self) {
+        self.all.change_last(|all| {
+            self.closed.store(true, Ordering::Relaxed);
+            for (all, own) in all.iter_mut().zip(&self.own) {
+                *all -= own.swap(0, Ordering::Relaxed);
+            }
+        });
     }
 
     pub(super) fn count_evicted(&self, breakers: usize) {
@@ -93,18 +124,12 @@ impl Board {
                 Unit::Count,
                 "Keys whose circuit breaker made room for that of another."
             );
-            metrics::counter!("tower_keep_breaker_evictions_total", "breaker" => self.name.to_string())
+            metrics::counter!("tower_keep_breaker_evictions_total", "breaker" => self.name().to_string())
         };
         quietly(|| {
             self.evictions
                 .with(make, |counter| counter.increment(breakers));
         });
-    }
-}
-
-fn set(gauges: &[Gauge; 5], census: &Census) {
-    for (gauge, keys) in gauges.iter().zip(census) {
-        gauge.set(*keys as f64);
     }
 }
 
@@ -136,7 +161,7 @@ impl Seat {
 
     #[inline]
     pub(in super::super) fn is_shown(&self) -> bool {
-        self.board.states.is_made()
+        self.board.all.is_shown()
     }
 
     pub(in super::super) fn show(&self) {
@@ -149,34 +174,26 @@ impl Seat {
 
     /// Counts from now on, unless it has been evicted in the meantime.
     pub(super) fn join(&self, state: impl FnOnce() -> State) {
-        self.board.count(|census| {
-            if self.counted.load(Ordering::Relaxed) == NOWHERE {
-                let place = state() as usize;
-                self.counted.store(place, Ordering::Relaxed);
-                census[place] += 1;
-            }
-        });
-    }
-
-    /// Whatever becomes of its calls in flight, it counts no more.
-    pub(super) fn leave(&self) {
-        self.board.count(|census| {
-            let place = self.counted.swap(GONE, Ordering::Relaxed);
-            if let Some(keys) = census.get_mut(place) {
-                *keys -= 1;
-            }
+        self.board.count(|| match self.place() {
+            NOWHERE => (NOWHERE, self.moves_to(state() as usize)),
+            place => (place, place),
         });
     }
 
     pub(in super::super) fn turned(&self, to: State) {
-        self.board.count(|census| {
-            let from = self.counted.load(Ordering::Relaxed);
-            if let Some(keys) = census.get_mut(from) {
-                *keys -= 1;
-                census[to as usize] += 1;
-                self.counted.store(to as usize, Ordering::Relaxed);
-            }
+        self.board.count(|| match self.place() {
+            place @ (NOWHERE | GONE) => (place, place),
+            from => (from, self.moves_to(to as usize)),
         });
+    }
+
+    fn place(&self) -> usize {
+        self.counted.load(Ordering::Relaxed)
+    }
+
+    fn moves_to(&self, place: usize) -> usize {
+        self.counted.store(place, Ordering::Relaxed);
+        place
     }
 
     pub(in super::super) fn tell(&self, event: &Transition) {

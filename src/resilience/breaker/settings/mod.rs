@@ -273,7 +273,8 @@ impl CircuitBreakerBuilder {
         self
     }
 
-    /// Obeys this switch. Default: none. Costs nothing while it stands still.
+    /// Obeys this switch. Default: none. Costs nothing while it stands still. The builder keeps the switch alive, the
+    /// breaker does not.
     pub fn switch(mut self, switch: &Switch) -> Self {
         self.switch = Some(switch.clone());
         self
