@@ -243,8 +243,9 @@ where
     let (mut parts, body) = response.into_parts();
     let (call, protocol) = held.judge();
     let step = call.judge_head(&parts, told.exact, protocol.classify());
-    call.leave_verdict(&mut parts.extensions);
-    let judged = call.judged();
+    held.excuse_lateness();
+    held.notes().leave_verdict(&mut parts.extensions);
+    let judged = held.notes().judged();
     let now = Moment::default();
     held.show(&mut parts, judged, &now);
     if step == Step::Over || told.ended {

@@ -138,6 +138,7 @@ where
             }
             polled => {
                 if over {
+                    held.excuse_lateness();
                     let judged = held.notes().judged();
                     held.settle(judged, None, &Moment::default());
                     *this.held = None;

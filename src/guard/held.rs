@@ -8,8 +8,13 @@ use crate::{
         Cause, End, Judged, Moment, Payload, Rejection, Seen, Small, Spent, Thrown, caught_service,
         quietly,
     },
-    protocol::{Notes, Protocol},
+    // The one thing that is asked of a module further up: a deadline is part of a context.
+    observe::context::known_deadline,
+    protocol::{HttpCall, Notes, Protocol},
 };
+
+/// Clocks differ, and what is sent on is rounded.
+const SLACK: Duration = Duration::from_millis(100);
 
 /// Guards and protocol, shared by every clone of a service and by each of its calls.
 pub(crate) struct Shared<G, P> {
@@ -120,6 +125,29 @@ impl<G: Guard, P: Protocol> Held<G, P> {
             Some(permit) => entered(&*self.shared.guards, permit, work),
             None => work(),
         }
+    }
+
+    /// Takes account of the caller's own deadline where a peer says that time ran out: in its head or its trailers.
+    #[inline]
+    pub(super) fn excuse_lateness(&mut self)
+    where
+        P: Protocol<Call = HttpCall>,
+    {
+        if self.notes.is_late() && self.is_at_deadline() {
+            self.notes.excuse_lateness();
+        }
+    }
+
+    /// Whether the caller of the call waits no longer, or hardly. The peer was told a little less and began earlier.
+    #[cold]
+    fn is_at_deadline(&mut self) -> bool {
+        if self.notes.time_limit().is_some() {
+            return true;
+        }
+        let mut deadline = None;
+        // Inside of the guards, since one of them may have read the deadline from the request.
+        self.inside(|| deadline = known_deadline());
+        deadline.is_some_and(|deadline| deadline <= Instant::now() + SLACK)
     }
 
     /// Shows the head of the response to the guards. `now` is theirs to read.

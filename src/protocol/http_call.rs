@@ -328,6 +328,18 @@ impl HttpCall {
         }
     }
 
+    /// Whether a peer says that time ran out, and nothing else is known about why.
+    #[inline]
+    pub(crate) fn is_late(&self) -> bool {
+        let late = Judged::new(Outcome::TimedOut, Evidence::Unhealthy);
+        self.judged == late
+    }
+
+    /// A peer that gave up at its caller's own deadline says nothing about its health.
+    pub(crate) fn excuse_lateness(&mut self) {
+        self.judged.evidence = Evidence::Inconclusive;
+    }
+
     /// Whether a server of gRPC says that it could not decode the request, before it did anything about it.
     fn is_undecodable(&self, judged: Judged, status: &HeaderMap) -> bool {
         let may_be = self.side == Side::Server

@@ -62,11 +62,23 @@ pub(crate) fn judge_error(error: &(dyn Error + 'static)) -> Judged {
             (status.code() as u8).to_string().as_bytes(),
         ));
     }
-    if is_timeout(error) {
+    if is_of_this_side(error) {
+        Judged::CALLERS
+    } else if is_timeout(error) {
         Outcome::TimedOut.into()
     } else {
         Judged::FAILURE
     }
+}
+
+/// Whether hyper says that the request's body has failed, or that the request was none that can be sent.
+#[cfg(feature = "hyper")]
+fn is_of_this_side(error: &(dyn Error + 'static)) -> bool {
+    crate::call::find::<hyper::Error>(error).is_some_and(hyper::Error::is_user)
+}
+#[cfg(not(feature = "hyper"))]
+fn is_of_this_side(_: &(dyn Error + 'static)) -> bool {
+    false
 }
 
 /// The outcome alone, for those who decide about another attempt.
