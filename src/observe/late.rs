@@ -45,6 +45,12 @@ impl<T> Late<T> {
         }
     }
 
+    /// Uses all values there are, those of earlier recorders too.
+    pub(crate) fn each(&self, then: impl FnMut(&T)) {
+        let made = self.0.iter().filter_map(OnceLock::get);
+        made.map(|made| &made.1).for_each(then);
+    }
+
     #[inline]
     fn made_for(&self, owner: usize) -> Option<&T> {
         let mut made = self.0.iter().filter_map(OnceLock::get);

@@ -1,11 +1,20 @@
 use super::{BreakerPermit, CircuitBreaker};
 use crate::{
     call::{End, Moment, Rejection},
-    guard::{Admit, Guard, Head},
+    guard::{Admit, Guard, Head, Refuses, Signal},
 };
 
 impl Guard for CircuitBreaker {
     type Permit = BreakerPermit;
+
+    #[inline]
+    fn refuses(&self, now: &Moment) -> Refuses {
+        self.shared.refuses(now)
+    }
+
+    fn signals(&self, add: &mut dyn FnMut(&Signal)) {
+        add(&self.shared.signal);
+    }
 
     #[inline]
     fn head(&self, permit: &mut BreakerPermit, head: &mut Head<'_>) {

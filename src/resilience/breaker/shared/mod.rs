@@ -11,7 +11,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    core::{Answer, Core},
+    core::{Answer, Core, Pass},
     events::{Queue, Reason},
     heed::Heed,
     settings::{Plan, Settings, WindowKind},
@@ -24,9 +24,10 @@ use super::{
 };
 use crate::{
     call::{Moment, Name, Rejection},
+    guard::{Refuses, Signal},
     sync::{
         Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
@@ -40,8 +41,13 @@ pub(super) struct Shared {
     gate: Gate,
     /// Successes since the lock was last held.
     pending: Pending,
+    /// The core's run of successes, for those who count one without the lock.
+    run: AtomicU32,
     locked: Mutex<Locked>,
     pub(super) teller: Teller,
+    /// Wakes whenever what it refuses may have changed.
+    pub(super) signal: Signal,
+    // INTEGRATE: goes with `open_ready`.
     pub(super) waiters: Waiters,
 }
 
@@ -59,10 +65,7 @@ pub(super) struct Locked {
 
 /// What a call holds that a breaker let pass.
 #[derive(Debug)]
-pub struct BreakerPermit {
-    generation: u64,
-    counts: bool,
-}
+pub struct BreakerPermit(Pass);
 
 impl Shared {
     /// Made, and entered where it obeys.
@@ -110,10 +113,12 @@ impl Shared {
                 Position::Disabled => State::Disabled,
             }),
             pending: Pending::new(),
+            run: AtomicU32::new(0),
             teller,
+            signal: Signal::new(),
             waiters: Waiters::default(),
         };
-        shared.show();
+        shared.teller.begin(&shared.name, shared.state());
         shared
     }
 
@@ -124,7 +129,7 @@ impl Shared {
 
     /// Shows the state to a metrics recorder that has not seen it. Never under the lock.
     pub(super) fn show(&self) {
-        self.teller.show(&self.name, || self.state());
+        self.teller.show();
     }
 
     pub(super) fn is_shadow(&self) -> bool {
@@ -134,16 +139,46 @@ impl Shared {
     pub(super) fn set_shadow(&self, on: bool) {
         self.shadow.store(on, Ordering::Relaxed);
         if !on {
+            self.signal.wake();
             self.waiters.wake();
         }
     }
 
+    /// Counts probes as failed whose time is over, without waiting for a call to notice.
+    pub(super) fn expire(&self) {
+        if self.gate.see().state() == State::HalfOpen {
+            self.change(|core| core.expire(Instant::now()));
+        }
+    }
+
+    /// Which of the calls that came now would be refused. A closed circuit needs neither lock nor clock.
+    #[inline]
+    pub(super) fn refuses(&self, now: &Moment) -> Refuses {
+        let gate = self.gate.see();
+        if !gate.wants_lock() {
+            return Refuses::No;
+        }
+        self.refuses_locked(now)
+    }
+
+    #[cold]
+    fn refuses_locked(&self, now: &Moment) -> Refuses {
+        if self.gate.see().state() == State::ForcedOpen {
+            return Refuses::Yes;
+        }
+        if self.is_shadow() {
+            return Refuses::No;
+        }
+        let now = now.now();
+        self.with(&|| None, |locked| {
+            let change = locked.core.expire(now);
+            (locked.core.refuses(now), change)
+        })
+    }
+
     /// Whether a call that came now would be refused.
     pub(super) fn would_refuse(&self) -> bool {
-        self.gate.see().wants_lock() && !self.is_shadow() && {
-            let now = Instant::now();
-            self.lock().core.would_refuse(now) != Answer::Passes
-        }
+        self.refuses(&Moment::default()).all()
     }
 
     /// The lock, and with it everything that is known.
@@ -165,35 +200,29 @@ impl Shared {
         }
         let gate = self.gate.see();
         if !gate.wants_lock() {
-            return Ok(BreakerPermit {
-                generation: gate.generation(),
-                counts: true,
-            });
+            return Ok(BreakerPermit(Pass::passing(gate.generation())));
         }
         self.admit_locked(now.now())
     }
 
     #[cold]
     fn admit_locked(&self, now: Instant) -> Result<BreakerPermit, Rejection> {
-        let (answer, generation, why, last_error) = self.with(&|| None, |locked| {
+        let (answer, pass, state, why, last_error) = self.with(&|| None, |locked| {
             let (answer, change) = locked.core.admit(now);
             let refused = matches!(answer, Answer::Refused(_));
             let last_error = locked.last_error.as_ref().filter(|_| refused).cloned();
-            let told = (answer, locked.core.generation(), locked.why, last_error);
+            let pass = Pass::void(locked.core.generation());
+            let told = (answer, pass, locked.core.state(), locked.why, last_error);
             (told, change)
         });
-        let Answer::Refused(wait) = answer else {
-            return Ok(BreakerPermit {
-                generation,
-                counts: true,
-            });
+        let wait = match answer {
+            Answer::Passes(pass) => return Ok(BreakerPermit(pass)),
+            Answer::Refused(wait) => wait,
         };
         self.teller.refused(&self.name);
-        if self.is_shadow() {
-            return Ok(BreakerPermit {
-                generation,
-                counts: false,
-            });
+        // A shadow refuses nothing of its own accord; what it was told by hand or by a switch, it does.
+        if self.is_shadow() && state != State::ForcedOpen {
+            return Ok(BreakerPermit(pass));
         }
         Err(Rejection::circuit_open(
             self.name.clone(),
