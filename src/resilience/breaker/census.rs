@@ -62,7 +62,10 @@ impl Drop for Census {
     fn drop(&mut self) {
         let mut names = unpoisoned(&NAMES);
         // The name may have a new one already.
-        if names.get(&self.name).is_some_and(|it| it.strong_count() == 0) {
+        if names
+            .get(&self.name)
+            .is_some_and(|it| it.strong_count() == 0)
+        {
             names.remove(&self.name);
         }
     }

@@ -98,7 +98,8 @@ impl Teller {
     pub(super) fn begin(&self, breaker: &Name, state: State) {
         match &self.meters {
             Meters::Own(own) => {
-                own.membership.get_or_init(|| Membership::new(breaker, state));
+                own.membership
+                    .get_or_init(|| Membership::new(breaker, state));
             }
             Meters::Shared(seat) => seat.show(),
         }

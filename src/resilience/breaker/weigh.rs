@@ -111,7 +111,11 @@ pub struct ByResult<C>(pub(super) C);
 
 impl<T, E, C: Fn(&Result<T, E>) -> Outcome> Weigh<T, E> for ByResult<C> {
     fn weigh(&self, result: &Result<T, E>) -> Option<Verdict> {
-        Some(quietly(|| (self.0)(result)).unwrap_or(Outcome::Failure).into())
+        Some(
+            quietly(|| (self.0)(result))
+                .unwrap_or(Outcome::Failure)
+                .into(),
+        )
     }
 }
 
@@ -191,7 +195,10 @@ mod tests {
         for (verdict, evidence) in [
             (Outcome::Ignored.into(), Evidence::Inconclusive),
             (Outcome::Success.into(), Evidence::Healthy),
-            (Verdict::from(Outcome::Failure).with_evidence(Evidence::Healthy), Evidence::Healthy),
+            (
+                Verdict::from(Outcome::Failure).with_evidence(Evidence::Healthy),
+                Evidence::Healthy,
+            ),
         ] {
             let by = ByError(move |_: &io::Error| -> Verdict { verdict });
             let timed_out = timed_out();

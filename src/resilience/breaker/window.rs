@@ -286,7 +286,11 @@ mod tests {
             window.record(5, Sample::Success, 2);
             window.convert(5, Sample::Failure, now);
             let counts = window.counts(now);
-            assert_eq!((counts.calls, counts.failures), (calls, 1), "in bucket {now}");
+            assert_eq!(
+                (counts.calls, counts.failures),
+                (calls, 1),
+                "in bucket {now}"
+            );
         }
         let mut window = Window::Time(TimeRing::new(3));
         window.record(5, Sample::SlowSuccess, 1);
