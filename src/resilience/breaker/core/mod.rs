@@ -213,9 +213,10 @@ impl Core {
         match (pass.standing, sample) {
             (Standing::Probe(place), _) => {
                 // A place that is given back may be another's by the time of this one's end.
-                if !sample.is_some_and(|sample| self.is_good(sample)) {
-                    pass.standing = Standing::Void;
-                }
+                pass.standing = match sample {
+                    Some(sample) if self.is_good(sample) => Standing::Probed(place),
+                    _ => Standing::Void,
+                };
                 self.probed(place, sample, now)
             }
             (Standing::Passing, Some(good)) if !good.failed() => {
@@ -243,9 +244,10 @@ impl Core {
         match pass.standing {
             Standing::Void => None,
             Standing::Probe(place) => self.probed(place, sample, now),
+            Standing::Probed(place) if sample?.failed() => self.probed(place, sample, now),
             Standing::Passing => self.count(sample?, now),
             Standing::Counted(counted) if sample?.failed() => self.convert(counted, now),
-            Standing::Counted(_) => None,
+            Standing::Counted(_) | Standing::Probed(_) => None,
         }
     }
 

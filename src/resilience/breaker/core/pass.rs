@@ -16,6 +16,8 @@ pub(in super::super) enum Standing {
     Counted(Counted),
     /// A probe, by its place in the half-open phase.
     Probe(u32),
+    /// A probe with a good head, whose body may still break.
+    Probed(u32),
 }
 
 /// A success that was counted at the head of a response, and may turn out to be none.

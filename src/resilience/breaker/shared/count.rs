@@ -39,7 +39,7 @@ impl Shared {
         let pass = permit.0;
         match pass.standing {
             _ if evidence != Evidence::Healthy => return false,
-            Standing::Counted(_) => return true,
+            Standing::Counted(_) | Standing::Probed(_) => return true,
             Standing::Passing if self.settings.slow_limit.is_none() => {}
             _ => return false,
         }
@@ -72,10 +72,13 @@ impl Shared {
         if gate.generation() != pass.generation {
             return;
         }
-        let sample = self.sample_of_end(end);
+        let sample = match (pass.standing, end.evidence()) {
+            // Counted for good, unless its body has broken.
+            (Standing::Counted(_) | Standing::Probed(_), Evidence::Inconclusive) => return,
+            _ => self.sample_of_end(end),
+        };
         match (pass.standing, sample) {
-            (Standing::Void, _) => return,
-            (Standing::Passing | Standing::Counted(_), None) => return,
+            (Standing::Void, _) | (Standing::Passing, None) => return,
             (Standing::Passing | Standing::Counted(_), _) if !gate.is_closed() => return,
             (Standing::Passing, Some(Sample::Success)) => {
                 self.succeed(pass.generation, end.now);
