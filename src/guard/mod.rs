@@ -88,6 +88,8 @@ pub use pair::Pair;
 pub use refuses::Refuses;
 pub use service::{Guarded, checked};
 pub use signal::Signal;
+#[cfg(all(test, tower_keep_loom))]
+pub(crate) use signal::WaitingFor;
 pub(crate) use when_ready::WhenReady;
 
 /// Something that may refuse a call and learns how it ended.

@@ -45,8 +45,8 @@ impl<T> Late<T> {
         }
     }
 
-    /// Uses every value that there is, that of an earlier recorder too.
-    pub(crate) fn each_made(&self, then: impl FnMut(&T)) {
+    /// Uses all values there are, those of earlier recorders too.
+    pub(crate) fn each(&self, then: impl FnMut(&T)) {
         let made = self.0.iter().filter_map(OnceLock::get);
         made.map(|made| &made.1).for_each(then);
     }

@@ -31,12 +31,12 @@ fn health_before_it_was_told_to_open_counts() {
         Unready,
         Advance(50),
         Admit,
-        Settle(0, Outcome::Success),
+        Settle(0, Outcome::Success, None),
         Advance(100),
         OpenFor(1),
         Advance(1),
         Admit,
-        Settle(0, Outcome::Failure),
+        Settle(0, Outcome::Failure, None),
         Advance(50),
     ];
     agrees(plain(Some(1), 2, 178), steps);
@@ -48,7 +48,7 @@ fn a_probe_that_is_given_back_makes_room_for_another() {
         OpenFor(1),
         Advance(1),
         Admit,
-        Settle(0, Outcome::Ignored),
+        Settle(0, Outcome::Rejected, None),
         Admit,
     ];
     agrees(plain(None, 1, 50), steps.clone());
@@ -59,7 +59,7 @@ fn a_probe_that_is_given_back_makes_room_for_another() {
 fn a_service_that_is_not_ready_takes_no_probe_where_all_are_out() {
     let steps = vec![
         Admit,
-        Settle(0, Outcome::Failure),
+        Settle(0, Outcome::Failure, None),
         Advance(50),
         Admit,
         Unready,
@@ -75,7 +75,7 @@ fn a_success_leaves_the_window_with_its_bucket() {
     let steps = vec![
         Advance(27),
         Admit,
-        Settle(0, Outcome::Success),
+        Settle(0, Outcome::Success, None),
         Advance(219),
         Advance(254),
     ];

@@ -1,4 +1,4 @@
-//! The breaker against a naive model: a list of outcomes, each with the bucket of time that it fell into.
+//! The breaker against a naive model: a list of calls, each with the bucket of time that it counts in.
 
 mod known;
 mod model;
@@ -10,11 +10,12 @@ use tokio::time::Instant;
 use tower_keep::{
     CircuitBreaker, Guard, Outcome,
     breaker::{BreakerPermit, Position, State, Switch},
-    call::{End, Moment},
-    guard::Admit,
+    call::{End, Evidence, Moment},
+    guard::{Admit, Head},
+    protocol::Wire,
 };
 
-use model::{Model, Phase, Ratio, Settings};
+use model::{Call, Model, Phase, Ratio, Settings};
 
 /// The longest that a peer tells it to stay open.
 const TOLD: u64 = 500;
@@ -24,8 +25,10 @@ const POSITIONS: [Position; 3] = [Position::Normal, Position::ForcedOpen, Positi
 #[derive(Clone, Debug)]
 enum Step {
     Admit,
-    /// Settles one of the permits that are out.
-    Settle(usize, Outcome),
+    /// Shows the head of a response to one of the calls that are out.
+    Head(usize, Evidence),
+    /// Settles one of them; the evidence follows from the outcome unless it is given.
+    Settle(usize, Outcome, Option<Evidence>),
     /// Loses one: `mem::forget`, or a call that hangs for ever.
     Lose(usize),
     Unready,
@@ -44,10 +47,15 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Outcome::Failure),
         2 => outcome
     ];
+    let evidence = || prop::sample::select(&Evidence::ALL[..]);
+    let healthy = prop_oneof![2 => Just(Evidence::Healthy), 1 => evidence()];
+    let given = prop::option::weighted(0.3, evidence());
     let position = || prop::sample::select(&POSITIONS[..]);
     prop_oneof![
         20 => Just(Step::Admit),
-        20 => (any::<usize>(), likely).prop_map(|(which, outcome)| Step::Settle(which, outcome)),
+        12 => (any::<usize>(), healthy).prop_map(|(which, evidence)| Step::Head(which, evidence)),
+        20 => (any::<usize>(), likely, given)
+            .prop_map(|(which, outcome, evidence)| Step::Settle(which, outcome, evidence)),
         1 => any::<usize>().prop_map(Step::Lose),
         2 => Just(Step::Unready),
         8 => (1..400_u64).prop_map(Step::Advance),
@@ -104,7 +112,7 @@ prop_compose! {
         jitter in prop_oneof![Just(0.0), 0.0..=1.0],
         probes in 1..6_u32,
         probe_ratio in ratio(),
-        probe_limit in prop::option::of(20..600_u64),
+        probe_limit in prop::option::weighted(0.95, 20..600_u64),
         seed: u64,
     ) -> Settings {
         let most_open = open + longer;
@@ -116,7 +124,7 @@ prop_compose! {
 struct Out {
     permit: BreakerPermit,
     /// None for one that a shadow let pass.
-    generation: Option<u64>,
+    call: Option<Call>,
     began: Duration,
 }
 
@@ -147,18 +155,23 @@ impl Pair {
         Moment::at(self.start + at)
     }
 
+    /// Whether calls that are refused are refused in earnest.
+    fn refuses(&self) -> bool {
+        !self.breaker.is_shadow() || self.model.state() == State::ForcedOpen
+    }
+
     fn admit(&mut self) -> bool {
-        let passes = self.model.admit(self.now);
+        let call = self.model.admit(self.now);
         let result = self.breaker.admit(&mut (), &self.moment(self.now));
-        assert_eq!(result.is_ok(), passes || self.breaker.is_shadow());
+        assert_eq!(result.is_ok(), call.is_some() || !self.refuses());
         if let Ok(permit) = result {
             self.out.push(Out {
                 permit,
-                generation: passes.then_some(self.model.generation),
+                call,
                 began: self.now,
             });
         }
-        passes
+        call.is_some()
     }
 
     fn take(&mut self, which: usize) -> Option<Out> {
@@ -166,14 +179,39 @@ impl Pair {
         (left > 0).then(|| self.out.swap_remove(which % left))
     }
 
-    fn settle(&mut self, which: usize, outcome: Outcome) {
-        let Some(out) = self.take(which) else { return };
-        if let Some(generation) = out.generation {
-            let took = self.now - out.began;
-            self.model.settle(generation, outcome, took, self.now);
+    fn head(&mut self, which: usize, evidence: Evidence) {
+        let Some(mut out) = self.take(which) else {
+            return;
+        };
+        if let Some(call) = &mut out.call {
+            self.model.head(call, evidence, self.now);
         }
         let (now, began) = (self.moment(self.now), self.moment(out.began).now());
-        let end = End::new(outcome, &now).with_began(began);
+        let mut head = Head {
+            wire: Wire::Plain,
+            status: http::StatusCode::OK,
+            version: http::Version::HTTP_11,
+            headers: &mut http::HeaderMap::new(),
+            extensions: &mut http::Extensions::new(),
+            outcome: Outcome::Success,
+            evidence,
+            now: &now,
+            began: Some(began),
+        };
+        self.breaker.head(&mut out.permit, &mut head);
+        self.out.push(out);
+    }
+
+    fn settle(&mut self, which: usize, outcome: Outcome, evidence: Option<Evidence>) {
+        let Some(out) = self.take(which) else { return };
+        let (now, began) = (self.moment(self.now), self.moment(out.began).now());
+        let mut end = End::new(outcome, &now).with_began(began);
+        if let Some(evidence) = evidence {
+            end = end.with_evidence(evidence);
+        }
+        if let Some(call) = out.call {
+            self.model.settle(call, outcome, end.evidence(), self.now);
+        }
         self.breaker.settle(out.permit, &end);
     }
 
@@ -185,7 +223,8 @@ impl Pair {
     async fn run(&mut self, step: Step) {
         match step {
             Step::Admit => drop(self.admit()),
-            Step::Settle(which, outcome) => self.settle(which, outcome),
+            Step::Head(which, evidence) => self.head(which, evidence),
+            Step::Settle(which, outcome, evidence) => self.settle(which, outcome, evidence),
             Step::Lose(which) => drop(self.take(which)),
             Step::Unready => {
                 Guard::unready(&self.breaker);
@@ -213,22 +252,28 @@ impl Pair {
         }
     }
 
-    fn check(&self) {
+    fn check(&mut self) {
+        self.model.expire(self.now);
         assert_eq!(self.breaker.state(), self.model.state());
-        let refuses = !self.model.clone().admit(self.now) && !self.breaker.is_shadow();
+        let refuses = self.model.clone().admit(self.now).is_none() && self.refuses();
         assert_eq!(self.breaker.would_refuse(), refuses);
-        match self.model.phase {
+        match &self.model.phase {
             Phase::Closed { .. } => {
                 let (counts, window) = (self.breaker.counts(), self.model.window(self.now));
                 let failures = window.iter().filter(|seen| seen.failed).count();
                 let slow = window.iter().filter(|seen| seen.slow).count();
                 let expected = [window.len(), failures, slow].map(|count| count as u64);
                 assert_eq!([counts.calls, counts.failures, counts.slow], expected);
-                assert_eq!(self.breaker.consecutive_failures(), self.model.row);
+                assert_eq!(self.breaker.consecutive_failures(), self.model.in_a_row());
             }
-            Phase::Trying(trying) => {
-                assert_eq!(self.breaker.probes_in_flight(), trying.out);
-                assert!(trying.out <= self.model.settings.probes);
+            Phase::HalfOpen(_) => {
+                let in_flight = self.model.probes_in_flight();
+                assert_eq!(self.breaker.probes_in_flight() as usize, in_flight);
+                // Those that are overdue are still on their way.
+                let generation = self.model.generation;
+                let calls = self.out.iter().filter_map(|out| out.call);
+                let probes = calls.filter(|call| call.is_probe && call.generation == generation);
+                assert!(probes.count() <= self.model.settings.probes as usize);
             }
             _ => {}
         }
@@ -255,15 +300,17 @@ fn agrees(settings: Settings, steps: Vec<Step>) {
     });
 }
 
-/// Within: what a peer told, a phase of probes that are lost, the longest open time with its jitter, and as many
-/// calls as there must be good probes, with one for each phase to notice that it is over.
+/// Within: what a peer told, the limit of probes that are lost, the longest open time with its jitter, and as many
+/// calls as there must be good probes, with one for each phase to notice that it is over. Good heads are enough: no
+/// body ever ends.
 fn closes(settings: Settings, steps: Vec<Step>, pace: u64) {
     paused(async {
         let mut pair = Pair::new(settings);
         for step in steps {
             pair.run(step).await;
         }
-        if matches!(pair.breaker.state(), State::ForcedOpen | State::Disabled) {
+        pair.check();
+        if matches!(pair.model.state(), State::ForcedOpen | State::Disabled) {
             pair.run(Step::Switch(Position::Normal)).await;
             pair.run(Step::ByHand(Position::Normal)).await;
         }
@@ -274,7 +321,7 @@ fn closes(settings: Settings, steps: Vec<Step>, pace: u64) {
         for _ in 0..bound / pace + u64::from(settings.needed()) + 4 {
             pair.advance(Duration::from_millis(pace)).await;
             if pair.admit() {
-                pair.settle(0, Outcome::Success);
+                pair.head(0, Evidence::Healthy);
             }
             pair.out.clear();
             pair.check();

@@ -1,10 +1,11 @@
-//! A breaker as slow and plain as can be: it keeps every outcome with its time, and adds up.
+//! A breaker as slow and plain as can be: it keeps every call with the time that it counts at, and adds up.
 
 use std::time::Duration;
 
 use tower_keep::{
     CircuitBreaker, Outcome,
     breaker::{CircuitBreakerBuilder, Position, State},
+    call::Evidence,
 };
 
 pub const BUCKET: Duration = Duration::from_millis(100);
@@ -69,7 +70,8 @@ impl Settings {
     }
 
     pub fn probe_limit(&self) -> Duration {
-        Duration::from_millis(self.probe_limit.unwrap_or(self.open))
+        self.probe_limit
+            .map_or(Duration::from_secs(30), Duration::from_millis)
     }
 
     /// The fewest good probes that are enough.
@@ -82,27 +84,33 @@ impl Settings {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Phase {
-    Closed { since: Duration },
-    Open { until: Duration },
-    Trying(Trying),
+    Closed {
+        since: Duration,
+    },
+    Open {
+        until: Duration,
+    },
+    /// The probes that have not been given back.
+    HalfOpen(Vec<Probe>),
     Forced,
     Disabled,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Trying {
+pub struct Probe {
+    call: u64,
     until: Duration,
-    pub out: u32,
-    good: u32,
-    bad: u32,
+    is: Is,
 }
 
-impl Trying {
-    fn all(&self) -> u32 {
-        self.out + self.good + self.bad
-    }
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Is {
+    Out,
+    Good,
+    Bad,
+    Overdue,
 }
 
 #[derive(Clone, Copy)]
@@ -112,13 +120,30 @@ pub struct Seen {
     pub slow: bool,
 }
 
+/// A call that was let pass.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    id: u64,
+    pub generation: u64,
+    began: Duration,
+    /// Unless it has been given back.
+    pub is_probe: bool,
+    /// When its head was counted as good, and whether that was slow.
+    counted: Option<(Duration, bool)>,
+    /// Nothing that it still says counts.
+    done: bool,
+}
+
 #[derive(Clone)]
 pub struct Model {
     pub settings: Settings,
     pub phase: Phase,
     pub generation: u64,
-    pub row: u32,
     seen: Vec<Seen>,
+    /// Failures in a row, and the good calls since the last of them.
+    row: u32,
+    since: Vec<u64>,
+    calls: u64,
     level: u32,
     /// What it was told by hand, and by the switch, which comes first.
     by_hand: Position,
@@ -134,8 +159,10 @@ impl Model {
                 since: Duration::ZERO,
             },
             generation: 0,
-            row: 0,
             seen: Vec::new(),
+            row: 0,
+            since: Vec::new(),
+            calls: 0,
             level: 0,
             by_hand: Position::Normal,
             by_switch: Position::Normal,
@@ -147,9 +174,20 @@ impl Model {
         match self.phase {
             Phase::Closed { .. } => State::Closed,
             Phase::Open { .. } => State::Open,
-            Phase::Trying(_) => State::HalfOpen,
+            Phase::HalfOpen(_) => State::HalfOpen,
             Phase::Forced => State::ForcedOpen,
             Phase::Disabled => State::Disabled,
+        }
+    }
+
+    pub fn in_a_row(&self) -> u32 {
+        if self.since.is_empty() { self.row } else { 0 }
+    }
+
+    pub fn probes_in_flight(&self) -> usize {
+        match &self.phase {
+            Phase::HalfOpen(probes) => probes.iter().filter(|probe| probe.is == Is::Out).count(),
+            _ => 0,
         }
     }
 
@@ -164,12 +202,13 @@ impl Model {
     }
 
     fn turn(&mut self, phase: Phase) {
-        self.phase = phase;
-        self.generation += 1;
         if matches!(phase, Phase::Closed { .. }) {
             self.seen.clear();
+            self.since.clear();
             self.row = 0;
         }
+        self.phase = phase;
+        self.generation += 1;
     }
 
     fn close(&mut self, now: Duration) {
@@ -201,68 +240,123 @@ impl Model {
         self.turn(Phase::Open { until: now + wait });
     }
 
-    fn trying(&self, now: Duration) -> Phase {
-        let until = now + self.settings.probe_limit();
-        Phase::Trying(Trying {
-            until,
-            out: 0,
-            good: 0,
-            bad: 0,
-        })
-    }
-
-    /// Whether the probes' time was over, and what they had said ended the phase.
-    fn expire(&mut self, now: Duration) -> bool {
-        match self.phase {
-            Phase::Trying(trying) if now >= trying.until => {
-                let (good, all) = (trying.good as usize, trying.all() as usize);
-                if all == 0 {
-                    self.phase = self.trying(now);
-                    return false;
-                }
-                if self.settings.probe_ratio.reached(good, all) {
-                    self.close(now);
-                } else {
-                    self.trip(now);
-                }
-                true
-            }
-            _ => false,
+    /// Counts as failed the probes whose time is over. Whether that has ended the phase.
+    pub fn expire(&mut self, now: Duration) -> bool {
+        if let Phase::HalfOpen(probes) = &mut self.phase {
+            let out = probes.iter_mut().filter(|probe| probe.is == Is::Out);
+            out.filter(|probe| now >= probe.until)
+                .for_each(|probe| probe.is = Is::Overdue);
         }
+        self.decide(now)
     }
 
-    pub fn admit(&mut self, now: Duration) -> bool {
+    /// Whether the probes end the phase.
+    fn decide(&mut self, now: Duration) -> bool {
+        let Phase::HalfOpen(probes) = &self.phase else {
+            return false;
+        };
+        let good = probes.iter().filter(|probe| probe.is == Is::Good).count();
+        let bad = |probe: &&Probe| matches!(probe.is, Is::Bad | Is::Overdue);
+        let bad = probes.iter().filter(bad).count();
+        let (all, needed) = (
+            self.settings.probes as usize,
+            self.settings.needed() as usize,
+        );
+        if good >= needed {
+            self.close(now);
+        } else if all - bad < needed {
+            self.trip(now);
+        } else {
+            return false;
+        }
+        true
+    }
+
+    pub fn admit(&mut self, now: Duration) -> Option<Call> {
         self.expire(now);
         if matches!(self.phase, Phase::Open { until } if now >= until) {
-            self.turn(self.trying(now));
+            self.turn(Phase::HalfOpen(Vec::new()));
         }
+        self.calls += 1;
+        let mut call = Call {
+            id: self.calls,
+            generation: self.generation,
+            began: now,
+            is_probe: false,
+            counted: None,
+            done: false,
+        };
         match &mut self.phase {
-            Phase::Closed { .. } | Phase::Disabled => true,
-            Phase::Open { .. } | Phase::Forced => false,
-            Phase::Trying(trying) => {
-                let free = trying.all() < self.settings.probes;
-                trying.out += u32::from(free);
-                free
+            Phase::Closed { .. } | Phase::Disabled => Some(call),
+            Phase::HalfOpen(probes) if probes.len() < self.settings.probes as usize => {
+                probes.push(Probe {
+                    call: call.id,
+                    until: now + self.settings.probe_limit(),
+                    is: Is::Out,
+                });
+                call.is_probe = true;
+                Some(call)
             }
+            _ => None,
         }
     }
 
-    pub fn settle(&mut self, generation: u64, outcome: Outcome, took: Duration, now: Duration) {
-        if generation != self.generation || self.expire(now) {
+    fn is_slow(&self, call: &Call, now: Duration) -> bool {
+        let limit = self.settings.slow_call.map(Duration::from_millis);
+        limit.is_some_and(|limit| now - call.began >= limit)
+    }
+
+    /// The head of its response has come.
+    pub fn head(&mut self, call: &mut Call, evidence: Evidence, now: Duration) {
+        if call.generation != self.generation || call.counted.is_some() || call.done {
             return;
         }
-        let limit = self.settings.slow_call.map(Duration::from_millis);
-        let slow = limit.is_some_and(|limit| took >= limit);
-        let failed = match outcome {
-            Outcome::Ignored | Outcome::Rejected => None,
-            Outcome::Cancelled => slow.then_some(true),
-            outcome => Some(outcome != Outcome::Success),
-        };
-        if let Phase::Trying(trying) = &mut self.phase {
-            trying.out -= 1;
+        let slow = self.is_slow(call, now);
+        match (&self.phase, evidence) {
+            (Phase::Closed { .. }, Evidence::Healthy) => {
+                call.counted = Some((now, slow));
+                self.count(call.id, false, slow, now);
+            }
+            (Phase::HalfOpen(_), _) => {
+                let said = self.said(evidence, slow);
+                if said == Some(true) {
+                    call.counted = Some((now, slow));
+                } else {
+                    call.done = true;
+                    call.is_probe &= said.is_some();
+                }
+                self.probed(call.id, said, now);
+            }
+            _ => {}
         }
-        if let Some(failed) = failed {
-            self.count(failed, slow, now);
+    }
+
+    pub fn settle(&mut self, call: Call, outcome: Outcome, evidence: Evidence, now: Duration) {
+        if call.generation != self.generation || call.done {
+            return;
+        }
+        let slow = self.is_slow(&call, now);
+        let evidence = match evidence {
+            Evidence::Inconclusive
+                if outcome == Outcome::Cancelled && slow && call.counted.is_none() =>
+            {
+                Evidence::Unhealthy
+            }
+            evidence => evidence,
+        };
+        let failed = evidence == Evidence::Unhealthy;
+        match (&self.phase, call.counted) {
+            (Phase::Closed { .. }, None) if evidence != Evidence::Inconclusive => {
+                self.count(call.id, failed, slow, now);
+            }
+            (Phase::Closed { .. }, Some((at, slow))) if failed => {
+                self.take_back(at, slow, now);
+                self.since.retain(|good| *good != call.id);
+                self.failed(now);
+            }
+            (Phase::HalfOpen(_), None) => self.probed(call.id, self.said(evidence, slow), now),
+            (Phase::HalfOpen(_), Some(_)) if failed => self.probed(call.id, Some(false), now),
+            _ => {}
         }
     }
 
@@ -271,54 +365,110 @@ impl Model {
         if self.expire(now) {
             return;
         }
-        if !matches!(self.phase, Phase::Trying(trying) if trying.all() >= self.settings.probes) {
-            self.count(true, false, now);
-        }
-    }
-
-    fn count(&mut self, failed: bool, slow: bool, now: Duration) {
         match &mut self.phase {
-            Phase::Closed { .. } => {
-                let bucket = bucket(now);
-                self.seen.push(Seen {
-                    bucket,
-                    failed,
-                    slow,
+            Phase::Closed { .. } => self.count(0, true, false, now),
+            Phase::HalfOpen(probes) if probes.len() < self.settings.probes as usize => {
+                probes.push(Probe {
+                    call: 0,
+                    until: now,
+                    is: Is::Bad,
                 });
-                self.row = if failed { self.row + 1 } else { 0 };
-                if self.has_to_open(failed || slow, now) {
-                    self.trip(now);
-                }
-            }
-            Phase::Trying(trying) => {
-                let bad = failed || (slow && self.settings.slow_rate.is_some());
-                *(if bad {
-                    &mut trying.bad
-                } else {
-                    &mut trying.good
-                }) += 1;
-                let (good, bad, needed) = (trying.good, trying.bad, self.settings.needed());
-                if good == needed {
-                    self.close(now);
-                } else if self.settings.probes - bad < needed {
-                    self.trip(now);
-                }
+                self.decide(now);
             }
             _ => {}
         }
     }
 
-    fn has_to_open(&self, wrong: bool, now: Duration) -> bool {
+    fn said(&self, evidence: Evidence, slow: bool) -> Option<bool> {
+        match evidence {
+            Evidence::Healthy => Some(!(slow && self.settings.slow_rate.is_some())),
+            Evidence::Unhealthy => Some(false),
+            Evidence::Inconclusive => None,
+        }
+    }
+
+    fn probed(&mut self, call: u64, said: Option<bool>, now: Duration) {
+        // A success in hand counts, however late. What else is late comes too late.
+        if said != Some(true) && self.expire(now) {
+            return;
+        }
+        let Phase::HalfOpen(probes) = &mut self.phase else {
+            return;
+        };
+        let at = probes.iter().position(|probe| probe.call == call);
+        let at = at.expect("it has not been given back");
+        match (probes[at].is, said) {
+            (Is::Out, None) => drop(probes.remove(at)),
+            (Is::Out | Is::Overdue, Some(true)) => probes[at].is = Is::Good,
+            (Is::Out | Is::Good, Some(false)) => probes[at].is = Is::Bad,
+            _ => {}
+        }
+        if !self.decide(now) {
+            self.expire(now);
+        }
+    }
+
+    fn count(&mut self, call: u64, failed: bool, slow: bool, now: Duration) {
+        self.seen.push(Seen {
+            bucket: bucket(now),
+            failed,
+            slow,
+        });
+        if failed {
+            return self.failed(now);
+        }
+        self.since.push(call);
+        if slow && self.has_to_open(now) {
+            self.trip(now);
+        }
+    }
+
+    fn failed(&mut self, now: Duration) {
+        self.row = self.in_a_row() + 1;
+        self.since.clear();
+        if self.has_to_open(now) {
+            self.trip(now);
+        }
+    }
+
+    /// A good head has turned out to be the beginning of a failure.
+    fn take_back(&mut self, at: Duration, slow: bool, now: Duration) {
+        let mut failure = Seen {
+            bucket: bucket(now),
+            failed: true,
+            slow,
+        };
+        let oldest = self.seen.len() - self.window(now).len();
+        let found = self.seen.iter().rposition(|seen| {
+            let its = seen.bucket == bucket(at) && seen.slow == slow;
+            !seen.failed && (its || self.settings.count_window.is_some())
+        });
+        match (
+            found.filter(|found| *found >= oldest),
+            self.settings.count_window,
+        ) {
+            (Some(found), Some(_)) => {
+                failure.slow = self.seen[found].slow;
+                self.seen[found] = failure;
+            }
+            (Some(found), None) => {
+                self.seen.remove(found);
+                self.seen.push(failure);
+            }
+            (None, _) => self.seen.push(failure),
+        }
+    }
+
+    fn has_to_open(&self, now: Duration) -> bool {
         let s = &self.settings;
         let window = self.window(now);
         let failures = window.iter().filter(|seen| seen.failed).count();
         let slow = window.iter().filter(|seen| seen.slow).count();
         let reached = |ratio: Option<Ratio>, part| {
-            wrong
-                && window.len() >= s.min_calls
+            window.len() >= s.min_calls
                 && ratio.is_some_and(|ratio| ratio.reached(part, window.len()))
         };
-        s.in_a_row.is_some_and(|limit| self.row >= limit)
+        s.in_a_row.is_some_and(|limit| self.in_a_row() >= limit)
             || reached(s.failure_rate, failures)
             || reached(s.slow_rate, slow)
     }

@@ -23,7 +23,7 @@ pub enum Reason {
     ProbesSucceeded,
     /// Too many probes failed.
     ProbesFailed,
-    /// The probes did not answer in time.
+    /// Too many probes failed or did not answer within their limit.
     ProbeLimit,
     /// Somebody called `force_open`.
     Forced,
@@ -85,8 +85,9 @@ pub struct Transition {
 }
 
 impl Transition {
-    pub(super) fn new(breaker: &Name, number: u64, change: Change, shadow: bool) -> Self {
+    pub(super) fn new(breaker: &Name, change: Change, shadow: bool) -> Self {
         let Change {
+            number,
             from,
             to,
             reason,

@@ -46,9 +46,11 @@ impl CircuitBreaker {
         self.shared.name.as_str()
     }
 
-    /// The state. An open circuit stays so until a call comes after its time.
+    /// Returns the state. An open circuit stays so until a call comes after its time; a half-open one whose probes are
+    /// overdue opens when somebody asks.
     pub fn state(&self) -> State {
-        self.shared.lock().core.state()
+        self.shared.expire();
+        self.shared.state()
     }
 
     /// What the window holds now.
@@ -56,13 +58,14 @@ impl CircuitBreaker {
         self.shared.lock().core.counts(Instant::now())
     }
 
-    /// How many calls have failed in a row.
+    /// Returns how many calls have failed in a row. A good head ends the row, unless its body then breaks.
     pub fn consecutive_failures(&self) -> u32 {
         self.shared.lock().core.streak()
     }
 
-    /// How many probes are on their way.
+    /// Returns how many probes are on their way to the head of their response, and within their limit.
     pub fn probes_in_flight(&self) -> u32 {
+        self.shared.expire();
         self.shared.lock().core.probes_in_flight()
     }
 
@@ -83,7 +86,7 @@ impl CircuitBreaker {
         self.shared.change(|core| core.open_until(until, now));
     }
 
-    /// Refuses everything until [`reset`](Self::reset).
+    /// Refuses everything until [`reset`](Self::reset), in [shadow](Self::set_shadow) mode too.
     pub fn force_open(&self) {
         self.shared.change(|core| core.force_open(Instant::now()));
     }
@@ -93,13 +96,15 @@ impl CircuitBreaker {
         self.shared.change(|core| core.disable(Instant::now()));
     }
 
-    /// Closes the circuit and forgets all it has counted, from whatever state. While a [`Switch`](super::Switch) is
+    /// Closes the circuit and forgets all it has counted, from whatever state. If it is closed already, that is no
+    /// transition. While a [`Switch`](super::Switch) is
     /// thrown, that comes into force when it is back.
     pub fn reset(&self) {
         self.shared.change(|core| core.reset(Instant::now()));
     }
 
-    /// Counts and reports as ever, but refuses nothing while it is on.
+    /// Switches shadow mode: the breaker counts and reports as ever, but refuses nothing of its own accord. What it is
+    /// told [by hand](Self::force_open) or by a [`Switch`](super::Switch), it refuses all the same.
     pub fn set_shadow(&self, on: bool) {
         self.shared.set_shadow(on);
     }
@@ -132,7 +137,7 @@ impl fmt::Debug for CircuitBreaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CircuitBreaker")
             .field("name", &self.shared.name)
-            .field("state", &self.state())
+            .field("state", &self.shared.state())
             .finish_non_exhaustive()
     }
 }

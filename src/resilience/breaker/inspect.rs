@@ -1,7 +1,10 @@
 use tokio::time::Instant;
 
-use super::{core::Answer, events::Reason, shared::Shared};
-use crate::registry::{Inspect, Stats};
+use super::{events::Reason, shared::Shared};
+use crate::{
+    guard::Refuses,
+    registry::{Inspect, Stats},
+};
 
 impl Inspect for Shared {
     fn kind(&self) -> &'static str {
@@ -13,11 +16,13 @@ impl Inspect for Shared {
     }
 
     fn state(&self) -> &'static str {
-        self.lock().core.state().as_str()
+        self.expire();
+        Shared::state(self).as_str()
     }
 
     fn stats(&self, stats: &mut Stats) {
         self.show();
+        self.expire();
         let now = Instant::now();
         let locked = self.lock();
         let counts = locked.core.counts(now);
@@ -26,12 +31,12 @@ impl Inspect for Shared {
         stats.count("slow", counts.slow);
         stats.count("consecutive_failures", locked.core.streak());
         stats.count("probes_in_flight", locked.core.probes_in_flight());
-        stats.count("transitions", locked.core.generation());
+        stats.count("transitions", locked.core.transitions());
         stats.seconds(
             "open_for_seconds",
-            match locked.core.would_refuse(now) {
-                Answer::Refused(wait) => wait,
-                Answer::Passes => None,
+            match locked.core.refuses(now) {
+                Refuses::Until(until) => Some(until.saturating_duration_since(now)),
+                _ => None,
             },
         );
         stats.text("reason", locked.why.map(Reason::as_str));

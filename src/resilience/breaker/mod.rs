@@ -102,6 +102,8 @@
 //! ```
 
 mod call_error;
+#[cfg(not(all(test, tower_keep_loom)))]
+mod census;
 mod core;
 mod events;
 mod guard;

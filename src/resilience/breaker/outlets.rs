@@ -37,25 +37,12 @@ pub(super) fn state_gauges(breaker: &Name) -> [Gauge; 5] {
     metrics::describe_gauge!(
         "tower_keep_breaker_state",
         Unit::Count,
-        "How many circuit breakers of the name are in the state: 1 or 0, unless there is one for each key."
+        "How many circuit breakers of the name are in the state, in this process."
     );
     State::ALL.map(|each| {
         let name = breaker.to_string();
         metrics::gauge!("tower_keep_breaker_state", "breaker" => name, "state" => each.as_str())
     })
-}
-
-pub(super) fn gauges(breaker: &Name, state: State) -> [Gauge; 5] {
-    let gauges = state_gauges(breaker);
-    show(&gauges, state);
-    gauges
-}
-
-/// Only the present state is 1.
-pub(super) fn show(gauges: &[Gauge; 5], state: State) {
-    for (gauge, each) in gauges.iter().zip(State::ALL) {
-        gauge.set(if each == state { 1.0 } else { 0.0 });
-    }
 }
 
 macro_rules! emit {

@@ -3,7 +3,7 @@ use std::borrow::Borrow;
 use tokio::time::Instant;
 
 use super::{CircuitBreaker, shared::BreakerPermit};
-use crate::call::{Cause, End, Moment, Outcome, Rejection};
+use crate::call::{Cause, End, Judged, Moment, Rejection, Verdict};
 
 /// One call that may be made; to be settled once.
 #[must_use = "dropping it reports the call as cancelled"]
@@ -22,10 +22,13 @@ impl Permit {
         }))
     }
 
-    /// Says how the call ended.
+    /// Says how the call ended: an [`Outcome`](crate::Outcome), with [evidence](Verdict::with_evidence) of its own where
+    /// that does not follow from it.
     #[inline]
-    pub fn settle(mut self, outcome: Outcome) {
-        self.0.finish(outcome, None, &|| None);
+    pub fn settle(mut self, verdict: impl Into<Verdict>) {
+        let verdict = verdict.into();
+        let judged = verdict.resolve(verdict.outcome().into(), false);
+        self.0.finish(judged, None, &|| None);
     }
 }
 
@@ -67,7 +70,7 @@ impl<B: Borrow<CircuitBreaker>> Ticket<B> {
     #[inline]
     pub(super) fn finish(
         &mut self,
-        outcome: Outcome,
+        judged: Judged,
         cause: Option<Cause<'_>>,
         text: &dyn Fn() -> Option<Box<str>>,
     ) {
@@ -75,20 +78,21 @@ impl<B: Borrow<CircuitBreaker>> Ticket<B> {
             return;
         };
         let now = Moment::default();
-        if !self.breaker.borrow().shared.passed(&permit, outcome, &now) {
-            self.finish_told(permit, outcome, cause, text, &now);
+        let shared = &self.breaker.borrow().shared;
+        if !shared.passed(&permit, judged.evidence, &now) {
+            self.finish_told(permit, judged, cause, text, &now);
         }
     }
 
     fn finish_told(
         &self,
         permit: BreakerPermit,
-        outcome: Outcome,
+        judged: Judged,
         cause: Option<Cause<'_>>,
         text: &dyn Fn() -> Option<Box<str>>,
         now: &Moment,
     ) {
-        let mut end = End::new(outcome, now);
+        let mut end = End::new(judged.outcome, now).with_evidence(judged.evidence);
         if let Some(began) = self.began {
             end = end.with_began(began);
         }
@@ -103,6 +107,6 @@ impl<B: Borrow<CircuitBreaker>> Ticket<B> {
 impl<B: Borrow<CircuitBreaker>> Drop for Ticket<B> {
     #[inline]
     fn drop(&mut self) {
-        self.finish(Outcome::Cancelled, None, &|| None);
+        self.finish(Judged::ABANDONED, None, &|| None);
     }
 }

@@ -15,7 +15,7 @@ use super::{
     permit::Ticket,
     weigh::{ByError, ByResult, Looks, Weigh, Weight, weighed},
 };
-use crate::call::{Outcome, caught};
+use crate::call::{Judged, Outcome, caught};
 
 pin_project! {
     /// A future inside a breaker; made by [`CircuitBreaker::call`] and [`CircuitBreaker::call_any`].
@@ -102,7 +102,7 @@ impl CircuitBreaker {
                 result.map_err(CallError::Failed)
             }
             Err(payload) => {
-                ticket.finish(Outcome::Panicked, None, &|| None);
+                ticket.finish(Judged::PANICKED, None, &|| None);
                 resume_unwind(payload)
             }
         }
@@ -116,9 +116,9 @@ fn settle<T, E>(
     looks: Looks<E>,
     weigh: &impl Weigh<T, E>,
 ) {
-    let (outcome, cause) = weighed(result, looks, weigh);
+    let (judged, cause) = weighed(result, looks, weigh);
     let text = || result.as_ref().err().and_then(looks.text);
-    ticket.finish(outcome, cause, &text);
+    ticket.finish(judged, cause, &text);
 }
 
 impl<F, E> BreakerCall<F, E> {
@@ -131,8 +131,9 @@ impl<F, E> BreakerCall<F, E> {
         }
     }
 
-    /// Which errors count: a closure that answers with `bool` (`true`: a failure; `false`: counts nothing) or
-    /// with an [`Outcome`].
+    /// Judges errors by a closure that answers with `bool` (`true`: a failure; `false`: counts nothing), with an
+    /// [`Outcome`] or with a [`Verdict`](crate::call::Verdict). An error that it calls the caller's is inconclusive and
+    /// counts nothing either.
     ///
     /// Default: an error is judged by what it is; most are failures. One that panics says failure. A refusal by
     /// a guard of this process never counts.
@@ -215,7 +216,7 @@ where
                 Poll::Ready(result.map_err(CallError::Failed))
             }
             Err(payload) => {
-                this.ticket.finish(Outcome::Panicked, None, &|| None);
+                this.ticket.finish(Judged::PANICKED, None, &|| None);
                 resume_unwind(payload)
             }
         }

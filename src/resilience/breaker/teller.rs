@@ -2,13 +2,14 @@
 
 use std::sync::OnceLock;
 
-use metrics::{Counter, Gauge};
+use metrics::Counter;
 use tokio::sync::broadcast;
 
 use super::{
+    census::Membership,
     events::Transition,
     keyed::Seat,
-    outlets::{gauges, log, new_channel, refusals_of, send, show},
+    outlets::{log, new_channel, refusals_of, send},
     state::State,
 };
 use crate::{
@@ -31,14 +32,15 @@ enum Meters {
 
 struct Own {
     refusals: Late<Counter>,
-    states: Late<[Gauge; 5]>,
+    /// Since the breaker was made.
+    membership: OnceLock<Membership>,
 }
 
 impl Teller {
     pub(super) fn new() -> Self {
         Teller::with(Meters::Own(Box::new(Own {
             refusals: Late::new(),
-            states: Late::new(),
+            membership: OnceLock::new(),
         })))
     }
 
@@ -77,8 +79,9 @@ impl Teller {
         });
         match &self.meters {
             Meters::Own(own) => {
-                let make = || gauges(&event.breaker, event.to);
-                quietly(|| own.states.with(make, |gauges| show(gauges, event.to)));
+                if let Some(membership) = own.membership.get() {
+                    membership.turned(event.to);
+                }
             }
             Meters::Shared(seat) => seat.turned(event.to),
         }
@@ -91,23 +94,36 @@ impl Teller {
         }
     }
 
+    /// The breaker has been made, and is in this state. One of many keys is counted when its key is.
+    pub(super) fn begin(&self, breaker: &Name, state: State) {
+        match &self.meters {
+            Meters::Own(own) => {
+                own.membership
+                    .get_or_init(|| Membership::new(breaker, state));
+            }
+            Meters::Shared(seat) => seat.show(),
+        }
+    }
+
     /// Shows the state to a recorder that has not seen it, because it was installed after the breaker was built.
     #[inline]
-    pub(super) fn show(&self, breaker: &Name, state: impl Fn() -> State) {
+    pub(super) fn show(&self) {
         let is_shown = match &self.meters {
-            Meters::Own(own) => own.states.is_made(),
+            Meters::Own(own) => own.membership.get().is_none_or(Membership::is_shown),
             Meters::Shared(seat) => seat.is_shown(),
         };
         if !is_shown {
-            self.show_anew(breaker, state);
+            self.show_anew();
         }
     }
 
     #[cold]
-    fn show_anew(&self, breaker: &Name, state: impl Fn() -> State) {
+    fn show_anew(&self) {
         match &self.meters {
             Meters::Own(own) => {
-                quietly(|| own.states.with(|| gauges(breaker, state()), |_| ()));
+                if let Some(membership) = own.membership.get() {
+                    membership.show();
+                }
             }
             Meters::Shared(seat) => seat.show(),
         }

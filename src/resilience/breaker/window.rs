@@ -4,22 +4,30 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-/// What a call came to, as far as a breaker cares.
+/// One call, as the window counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Sample {
     Success,
     SlowSuccess,
     Failure,
     SlowFailure,
 }
 
-impl Verdict {
+impl Sample {
     pub(super) fn failed(self) -> bool {
-        matches!(self, Verdict::Failure | Verdict::SlowFailure)
+        matches!(self, Sample::Failure | Sample::SlowFailure)
     }
 
     pub(super) fn slow(self) -> bool {
-        matches!(self, Verdict::SlowSuccess | Verdict::SlowFailure)
+        matches!(self, Sample::SlowSuccess | Sample::SlowFailure)
+    }
+
+    fn as_failure(self) -> Self {
+        if self.slow() {
+            Sample::SlowFailure
+        } else {
+            Sample::Failure
+        }
     }
 }
 
@@ -36,10 +44,10 @@ pub struct Counts {
 }
 
 impl Counts {
-    fn add(&mut self, verdict: Verdict, times: u64) {
+    fn add(&mut self, sample: Sample, times: u64) {
         self.calls += times;
-        self.failures += if verdict.failed() { times } else { 0 };
-        self.slow += if verdict.slow() { times } else { 0 };
+        self.failures += if sample.failed() { times } else { 0 };
+        self.slow += if sample.slow() { times } else { 0 };
     }
 }
 
@@ -72,10 +80,22 @@ pub(super) enum Window {
 
 impl Window {
     /// `tick` is only looked at by a time ring.
-    pub(super) fn record(&mut self, tick: u64, verdict: Verdict, times: u64) {
+    pub(super) fn record(&mut self, tick: u64, sample: Sample, times: u64) {
         match self {
-            Window::Time(ring) => ring.record(tick, verdict, times),
-            Window::Count(ring) => ring.record(verdict, times),
+            Window::Time(ring) => ring.record(tick, sample, times),
+            Window::Count(ring) => ring.record(sample, times),
+        }
+    }
+
+    /// Counts a failure in the place of a success that was recorded in the bucket with these last bits: if that
+    /// is still in the window, there are as many calls as before. `tick` is the present bucket.
+    pub(super) fn convert(&mut self, recorded: u32, failure: Sample, tick: u64) {
+        match self {
+            Window::Time(ring) => {
+                ring.take_success(recorded, failure.slow(), tick);
+                ring.record(tick, failure, 1);
+            }
+            Window::Count(ring) => ring.convert(failure),
         }
     }
 
@@ -118,7 +138,7 @@ impl TimeRing {
         }
     }
 
-    fn record(&mut self, tick: u64, verdict: Verdict, times: u64) {
+    fn record(&mut self, tick: u64, sample: Sample, times: u64) {
         let at = (tick % self.buckets.len() as u64) as usize;
         let bucket = &mut self.buckets[at];
         // Somebody late: the bucket has moved on, and must not be turned back.
@@ -131,15 +151,32 @@ impl TimeRing {
                 counts: Counts::default(),
             };
         }
-        bucket.counts.add(verdict, times);
+        bucket.counts.add(sample, times);
         self.head = self.head.max(tick);
     }
 
-    /// Time does not run backwards: what was seen last is the least that is now.
+    /// Takes a success out of its bucket, if that is still in the window.
+    fn take_success(&mut self, recorded: u32, slow: bool, tick: u64) {
+        let after = self.oldest_left(tick);
+        let mut buckets = self.buckets.iter_mut();
+        let found = buckets.find(|bucket| bucket.tick > after && bucket.tick as u32 == recorded);
+        if let Some(Bucket { counts, .. }) = found
+            && counts.calls > counts.failures
+        {
+            counts.calls -= 1;
+            counts.slow = counts.slow.saturating_sub(u64::from(slow));
+        }
+    }
+
+    /// The last bucket that has left the window. Time does not run backwards: what was seen last is the least that is
+    /// now.
+    fn oldest_left(&self, tick: u64) -> u64 {
+        tick.max(self.head)
+            .saturating_sub(self.buckets.len() as u64)
+    }
+
     fn counts(&self, tick: u64) -> Counts {
-        let after = tick
-            .max(self.head)
-            .saturating_sub(self.buckets.len() as u64);
+        let after = self.oldest_left(tick);
         let mut sum = Counts::default();
         for bucket in self.buckets.iter().filter(|bucket| bucket.tick > after) {
             sum.calls += bucket.counts.calls;
@@ -153,7 +190,7 @@ impl TimeRing {
 /// The last few calls, one by one.
 #[derive(Debug)]
 pub(super) struct CountRing {
-    latest: VecDeque<Verdict>,
+    latest: VecDeque<Sample>,
     limit: usize,
     counts: Counts,
 }
@@ -167,7 +204,7 @@ impl CountRing {
         }
     }
 
-    fn record(&mut self, verdict: Verdict, times: u64) {
+    fn record(&mut self, sample: Sample, times: u64) {
         for _ in 0..times.min(self.limit as u64) {
             if self.latest.len() == self.limit {
                 let oldest = self.latest.pop_front().expect("a limit is at least 1");
@@ -175,9 +212,20 @@ impl CountRing {
                 self.counts.failures -= u64::from(oldest.failed());
                 self.counts.slow -= u64::from(oldest.slow());
             }
-            self.latest.push_back(verdict);
-            self.counts.add(verdict, 1);
+            self.latest.push_back(sample);
+            self.counts.add(sample, 1);
         }
+    }
+
+    /// Turns the most recent success into a failure, which was as slow as it was; if none is left, the failure is one
+    /// call more.
+    fn convert(&mut self, failure: Sample) {
+        let mut latest = self.latest.iter_mut().rev();
+        let Some(success) = latest.find(|sample| !sample.failed()) else {
+            return self.record(failure, 1);
+        };
+        *success = success.as_failure();
+        self.counts.failures += 1;
     }
 }
 
@@ -186,14 +234,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn any_verdict() -> impl Strategy<Value = Verdict> {
-        use Verdict::{Failure, SlowFailure, SlowSuccess, Success};
+    fn any_sample() -> impl Strategy<Value = Sample> {
+        use Sample::{Failure, SlowFailure, SlowSuccess, Success};
         prop::sample::select(&[Success, SlowSuccess, Failure, SlowFailure][..])
     }
 
-    fn added<'a>(seen: impl Iterator<Item = &'a (u64, Verdict, u64)>) -> Counts {
+    fn added<'a>(seen: impl Iterator<Item = &'a (u64, Sample, u64)>) -> Counts {
         let mut counts = Counts::default();
-        seen.for_each(|(_, verdict, times)| counts.add(*verdict, *times));
+        seen.for_each(|(_, sample, times)| counts.add(*sample, *times));
         counts
     }
 
@@ -202,12 +250,12 @@ mod tests {
         #[test]
         fn a_late_recorder_turns_no_bucket_back(
             buckets in 1..8_usize,
-            seen in prop::collection::vec((1..40_u64, any_verdict(), 1..5_u64), 1..100),
+            seen in prop::collection::vec((1..40_u64, any_sample(), 1..5_u64), 1..100),
             asked in 1..45_u64,
         ) {
             let mut ring = TimeRing::new(buckets);
-            for (n, &(tick, verdict, times)) in seen.iter().enumerate() {
-                ring.record(tick, verdict, times);
+            for (n, &(tick, sample, times)) in seen.iter().enumerate() {
+                ring.record(tick, sample, times);
                 let so_far = &seen[..=n];
                 let latest = so_far.iter().map(|seen| seen.0).max().expect("one");
                 let within = |now: u64| so_far.iter().filter(move |seen| seen.0 + buckets as u64 > now);
@@ -218,16 +266,50 @@ mod tests {
         #[test]
         fn a_count_ring_holds_the_last_calls_and_no_others(
             limit in 1..20_usize,
-            seen in prop::collection::vec((Just(0_u64), any_verdict(), 1..30_u64), 1..100),
+            seen in prop::collection::vec((Just(0_u64), any_sample(), 1..30_u64), 1..100),
         ) {
             let mut ring = CountRing::new(limit);
             let mut list = Vec::new();
-            for &(_, verdict, times) in &seen {
-                ring.record(verdict, times);
-                list.extend((0..times).map(|_| (0, verdict, 1)));
+            for &(_, sample, times) in &seen {
+                ring.record(sample, times);
+                list.extend((0..times).map(|_| (0, sample, 1)));
                 let last = list.len().saturating_sub(limit);
                 prop_assert_eq!(ring.counts, added(list[last..].iter()));
             }
+        }
+    }
+
+    #[test]
+    fn converted_success_leaves_its_bucket_while_that_is_in_the_window() {
+        for (now, calls) in [(5, 2), (7, 2), (8, 1)] {
+            let mut window = Window::Time(TimeRing::new(3));
+            window.record(5, Sample::Success, 2);
+            window.convert(5, Sample::Failure, now);
+            let counts = window.counts(now);
+            assert_eq!(
+                (counts.calls, counts.failures),
+                (calls, 1),
+                "in bucket {now}"
+            );
+        }
+        let mut window = Window::Time(TimeRing::new(3));
+        window.record(5, Sample::SlowSuccess, 1);
+        window.convert(5, Sample::SlowFailure, 6);
+        let counts = window.counts(6);
+        assert_eq!((counts.calls, counts.failures, counts.slow), (1, 1, 1));
+        assert_eq!(window.counts(8).calls, 1, "it failed in bucket 6");
+    }
+
+    #[test]
+    fn converted_success_of_a_count_ring_is_the_latest_and_if_none_is_left_a_call_more() {
+        let mut window = Window::Count(CountRing::new(3));
+        window.record(1, Sample::SlowSuccess, 1);
+        window.record(1, Sample::Success, 1);
+        for (calls, failures, slow) in [(2, 1, 1), (2, 2, 1), (3, 3, 1), (3, 3, 0)] {
+            window.convert(1, Sample::Failure, 1);
+            let counts = window.counts(1);
+            let seen = (counts.calls, counts.failures, counts.slow);
+            assert_eq!(seen, (calls, failures, slow));
         }
     }
 

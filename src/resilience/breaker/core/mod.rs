@@ -1,9 +1,11 @@
 //! When a circuit opens, lets probes through and closes. Decides only: no clock, no lock, no await, no log.
 
+mod half_open;
 mod orders;
+mod pass;
+mod streak;
 #[cfg(test)]
 mod tests;
-mod trial;
 
 use std::time::Duration;
 
@@ -14,8 +16,13 @@ use super::{
     settings::Settings,
     state::State,
     switch::Position,
-    window::{Counts, Ticks, Verdict, Window},
+    window::{Counts, Sample, Ticks, Window},
 };
+use crate::guard::Refuses;
+
+use half_open::HalfOpen;
+pub(super) use pass::{Counted, Pass, Standing};
+use streak::Streak;
 
 /// How far the open time has grown; beyond, every factor has met its limit.
 const MAX_LEVEL: u32 = 64;
@@ -24,23 +31,16 @@ const MAX_LEVEL: u32 = 64;
 enum Phase {
     Closed { since: Instant },
     Open { until: Instant },
-    Trying(Trying),
+    HalfOpen(HalfOpen),
     ForcedOpen,
     Disabled,
-}
-
-/// A probe phase. Never more than the permitted number is in flight or has settled.
-#[derive(Debug)]
-struct Trying {
-    until: Instant,
-    in_flight: u32,
-    good: u32,
-    bad: u32,
 }
 
 /// A transition, to be reported exactly once.
 #[derive(Debug)]
 pub(super) struct Change {
+    /// Counts the transitions, from 1.
+    pub(super) number: u64,
     pub(super) from: State,
     pub(super) to: State,
     pub(super) reason: Reason,
@@ -48,10 +48,10 @@ pub(super) struct Change {
     pub(super) open_for: Option<Duration>,
 }
 
-/// Whether a call passes; `Refused` says for how long at most, where that is known.
+/// Whether a call passes; `Refused` says for how long to stay away, where that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    Passes,
+    Passes(Pass),
     Refused(Option<Duration>),
 }
 
@@ -61,9 +61,10 @@ pub(super) struct Core {
     ticks: Ticks,
     window: Window,
     phase: Phase,
-    /// Grows with every transition; a result that bears another number is too late.
+    /// Grows with every transition, and when a closed circuit is reset; a result that bears another number is too late.
     generation: u64,
-    streak: u32,
+    transitions: u64,
+    streak: Streak,
     level: u32,
     /// What it was told by hand, and by a switch. The switch comes first.
     by_hand: Position,
@@ -88,7 +89,8 @@ impl Core {
             by_hand: Position::Normal,
             by_switch,
             generation: 0,
-            streak: 0,
+            transitions: 0,
+            streak: Streak::default(),
             level: 0,
             random,
         }
@@ -102,7 +104,7 @@ impl Core {
         match self.phase {
             Phase::Closed { .. } => State::Closed,
             Phase::Open { .. } => State::Open,
-            Phase::Trying(_) => State::HalfOpen,
+            Phase::HalfOpen(_) => State::HalfOpen,
             Phase::ForcedOpen => State::ForcedOpen,
             Phase::Disabled => State::Disabled,
         }
@@ -112,114 +114,192 @@ impl Core {
         self.window.counts(self.ticks.at(now))
     }
 
+    /// How many transitions there have been.
+    pub(super) fn transitions(&self) -> u64 {
+        self.transitions
+    }
+
+    /// How many calls have failed in a row.
     pub(super) fn streak(&self) -> u32 {
-        self.streak
+        self.streak.len()
+    }
+
+    /// Which run of successes it is; see [`Streak`].
+    pub(super) fn run(&self) -> u32 {
+        self.streak.run()
     }
 
     pub(super) fn probes_in_flight(&self) -> u32 {
         match &self.phase {
-            Phase::Trying(trying) => trying.in_flight,
+            Phase::HalfOpen(half_open) => half_open.in_flight(),
             _ => 0,
         }
     }
 
-    /// Whether a call that came now would be refused, and for how long at most.
-    pub(super) fn would_refuse(&self, now: Instant) -> Answer {
+    /// Whether all places of a half-open phase are taken.
+    pub(super) fn is_full(&self) -> bool {
+        matches!(&self.phase, Phase::HalfOpen(half_open) if half_open.is_full())
+    }
+
+    /// Which of the calls that came now would be refused. Right where probes that are overdue have
+    /// [expired](Self::expire).
+    pub(super) fn refuses(&self, now: Instant) -> Refuses {
         match &self.phase {
-            Phase::Closed { .. } | Phase::Disabled => Answer::Passes,
-            Phase::ForcedOpen => Answer::Refused(None),
-            Phase::Open { until } if now < *until => Answer::Refused(Some(*until - now)),
-            Phase::Open { .. } => Answer::Passes,
-            Phase::Trying(trying) if now < trying.until => {
-                if trying.in_flight + trying.good + trying.bad < self.settings.probes {
-                    Answer::Passes
-                } else {
-                    Answer::Refused(Some(trying.until - now))
-                }
-            }
-            // The limit has passed; what `admit` makes of it depends on the probes.
-            Phase::Trying(trying) => match self.verdict_at_limit(trying) {
-                Some(false) => Answer::Refused(None),
-                Some(true) | None => Answer::Passes,
+            Phase::Closed { .. } | Phase::Disabled => Refuses::No,
+            Phase::ForcedOpen => Refuses::Yes,
+            Phase::Open { until } if now < *until => Refuses::Until(*until),
+            Phase::Open { .. } => Refuses::Some,
+            Phase::HalfOpen(half_open) => match half_open.first_limit() {
+                Some(until) if half_open.is_full() => Refuses::Until(until),
+                _ => Refuses::Some,
             },
         }
     }
 
-    /// Lets a call pass, which may begin or end a probe phase, or refuses it.
+    /// Lets a call pass, which may begin or end a half-open phase, or refuses it.
     pub(super) fn admit(&mut self, now: Instant) -> (Answer, Option<Change>) {
         let mut change = self.expire(now);
         if let Phase::Open { until } = self.phase
             && now >= until
         {
-            change = Some(self.try_out(now));
+            change = Some(self.half_open(now));
         }
-        let answer = self.would_refuse(now);
-        if let (Answer::Passes, Phase::Trying(trying)) = (answer, &mut self.phase) {
-            trying.in_flight += 1;
-        }
-        (answer, change)
+        (self.answer(now), change)
+    }
+
+    fn answer(&mut self, now: Instant) -> Answer {
+        let until = self.probe_until(now);
+        let (generation, standing) = match &mut self.phase {
+            Phase::Closed { .. } | Phase::Disabled => (self.generation, Standing::Passing),
+            Phase::HalfOpen(half_open) => match half_open.admit(until) {
+                Some(place) => (self.generation, Standing::Probe(place)),
+                None => return self.refused(now),
+            },
+            Phase::Open { .. } | Phase::ForcedOpen => return self.refused(now),
+        };
+        Answer::Passes(Pass {
+            generation,
+            standing,
+        })
+    }
+
+    fn refused(&self, now: Instant) -> Answer {
+        Answer::Refused(match (self.refuses(now), &self.phase) {
+            (Refuses::Until(until), Phase::HalfOpen(_)) => Some(self.wait_for_probes(until, now)),
+            (Refuses::Until(until), _) => Some(until.saturating_duration_since(now)),
+            _ => None,
+        })
     }
 
     /// Successes that were counted elsewhere since the last failure.
     pub(super) fn successes(&mut self, tick: u64, times: u64) {
         if times > 0 && matches!(self.phase, Phase::Closed { .. }) {
-            self.streak = 0;
-            self.window.record(tick, Verdict::Success, times);
+            self.streak.succeed(times);
+            self.window.record(tick, Sample::Success, times);
         }
     }
 
-    /// Counts the end of a call of this generation; `None` gives a probe back.
-    pub(super) fn settle(
+    /// Counts the head of a response: a probe is settled by it, a call of a closed circuit only by a good one, since
+    /// the cause of a bad one is better known at its end.
+    pub(super) fn head(
         &mut self,
-        generation: u64,
-        verdict: Option<Verdict>,
+        pass: &mut Pass,
+        sample: Option<Sample>,
         now: Instant,
     ) -> Option<Change> {
-        if generation != self.generation {
+        if pass.generation != self.generation {
             return None;
         }
-        if let change @ Some(_) = self.expire(now) {
-            return change;
-        }
-        match &mut self.phase {
-            Phase::Closed { .. } => self.count(verdict?, now),
-            Phase::Trying(trying) => {
-                trying.in_flight = trying.in_flight.saturating_sub(1);
-                self.tried(verdict?, now)
+        match (pass.standing, sample) {
+            (Standing::Probe(place), _) => {
+                // A place that is given back may be another's by the time of this one's end.
+                pass.standing = match sample {
+                    Some(sample) if self.is_good(sample) => Standing::Probed(place),
+                    _ => Standing::Void,
+                };
+                self.probed(place, sample, now)
+            }
+            (Standing::Passing, Some(good)) if !good.failed() => {
+                pass.standing = Standing::Counted(Counted {
+                    tick: self.ticks.at(now) as u32,
+                    run: self.streak.run(),
+                    slow: good.slow(),
+                });
+                self.count(good, now)
             }
             _ => None,
+        }
+    }
+
+    /// Counts the end of a call; `None` says nothing, and gives a probe back.
+    pub(super) fn settle(
+        &mut self,
+        pass: Pass,
+        sample: Option<Sample>,
+        now: Instant,
+    ) -> Option<Change> {
+        if pass.generation != self.generation {
+            return None;
+        }
+        match pass.standing {
+            Standing::Void => None,
+            Standing::Probe(place) => self.probed(place, sample, now),
+            Standing::Probed(place) if sample?.failed() => self.probed(place, sample, now),
+            Standing::Passing => self.count(sample?, now),
+            Standing::Counted(counted) if sample?.failed() => self.convert(counted, now),
+            Standing::Counted(_) | Standing::Probed(_) => None,
         }
     }
 
     /// The service could not even become ready: a failure that had no permit.
     pub(super) fn unready(&mut self, now: Instant) -> Option<Change> {
-        if let change @ Some(_) = self.expire(now) {
-            return change;
-        }
-        match &mut self.phase {
-            Phase::Closed { .. } => self.count(Verdict::Failure, now),
-            Phase::Trying(trying)
-                if trying.in_flight + trying.good + trying.bad < self.settings.probes =>
-            {
-                self.tried(Verdict::Failure, now)
-            }
+        match self.phase {
+            Phase::Closed { .. } => self.count(Sample::Failure, now),
+            Phase::HalfOpen(_) => self.unready_probe(now),
             _ => None,
         }
     }
 
-    fn count(&mut self, verdict: Verdict, now: Instant) -> Option<Change> {
+    fn count(&mut self, sample: Sample, now: Instant) -> Option<Change> {
+        if !matches!(self.phase, Phase::Closed { .. }) {
+            return None;
+        }
         let tick = self.ticks.at(now);
-        self.window.record(tick, verdict, 1);
-        self.streak = if verdict.failed() {
-            self.streak.saturating_add(1)
+        self.window.record(tick, sample, 1);
+        if sample.failed() {
+            self.streak.fail();
         } else {
-            0
+            self.streak.succeed(1);
+        }
+        self.trip_if_reached(sample, tick, now)
+    }
+
+    /// A success that was counted at its head has turned out to be a failure.
+    fn convert(&mut self, counted: Counted, now: Instant) -> Option<Change> {
+        if !matches!(self.phase, Phase::Closed { .. }) {
+            return None;
+        }
+        let tick = self.ticks.at(now);
+        let sample = if counted.slow {
+            Sample::SlowFailure
+        } else {
+            Sample::Failure
         };
-        let reason = self.reason_to_open(verdict, tick)?;
+        self.window.convert(counted.tick, sample, tick);
+        self.streak.convert(counted.run);
+        self.trip_if_reached(sample, tick, now)
+    }
+
+    fn trip_if_reached(&mut self, sample: Sample, tick: u64, now: Instant) -> Option<Change> {
+        let reason = self.reason_to_open(sample, tick)?;
         Some(self.trip(reason, now))
     }
 
-    fn reason_to_open(&self, verdict: Verdict, tick: u64) -> Option<Reason> {
+    /// Rates are looked at when something failed or was slow, not at every success.
+    fn reason_to_open(&self, sample: Sample, tick: u64) -> Option<Reason> {
+        if !sample.failed() && !sample.slow() {
+            return None;
+        }
         let Settings {
             consecutive,
             failure_rate,
@@ -227,11 +307,8 @@ impl Core {
             min_calls,
             ..
         } = self.settings;
-        if consecutive.is_some_and(|limit| self.streak >= limit) {
+        if consecutive.is_some_and(|limit| self.streak.len() >= limit) {
             return Some(Reason::ConsecutiveFailures);
-        }
-        if !verdict.failed() && !verdict.slow() {
-            return None;
         }
         let counts = self.window.counts(tick);
         if counts.calls < u64::from(min_calls) {
@@ -252,9 +329,13 @@ impl Core {
 
     fn close(&mut self, reason: Reason, now: Instant) -> Change {
         let change = self.turn(Phase::Closed { since: now }, reason, now);
-        self.window.clear();
-        self.streak = 0;
+        self.clear();
         change
+    }
+
+    fn clear(&mut self) {
+        self.window.clear();
+        self.streak.clear();
     }
 
     fn trip(&mut self, reason: Reason, now: Instant) -> Change {
@@ -303,7 +384,9 @@ impl Core {
         let (from, counts) = (self.state(), self.counts(now));
         self.phase = phase;
         self.generation += 1;
+        self.transitions += 1;
         Change {
+            number: self.transitions,
             from,
             to: self.state(),
             reason,

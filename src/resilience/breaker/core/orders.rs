@@ -37,7 +37,7 @@ impl Core {
                 *present = until.max(*present);
                 None
             }
-            Phase::Closed { .. } | Phase::Trying(_) if until <= now => None,
+            Phase::Closed { .. } | Phase::HalfOpen(_) if until <= now => None,
             _ => {
                 self.decay(now);
                 Some(self.open(until - now, reason, now))
@@ -60,12 +60,18 @@ impl Core {
         self.obey(Reason::Switched, now)
     }
 
-    /// Closed as on the first day, unless a switch is thrown. Late results of a closed circuit do not survive it
-    /// either.
+    /// Closes as on the first day, unless a switch is thrown. Late results of a closed circuit do not survive it
+    /// either, but that is no transition: only the generation changes.
     pub(in super::super) fn reset(&mut self, now: Instant) -> Option<Change> {
         self.by_hand = Position::Normal;
         self.level = 0;
         if self.by_switch != Position::Normal {
+            return None;
+        }
+        if let Phase::Closed { since } = &mut self.phase {
+            *since = now;
+            self.generation += 1;
+            self.clear();
             return None;
         }
         Some(self.close(Reason::Reset, now))

@@ -72,7 +72,7 @@ impl NameCensus {
     /// nothing would put an earlier one right later.
     pub(super) fn change_last(&self, change: impl FnOnce(&mut Census)) {
         self.show_changed(change, |counts| {
-            self.gauges.each_made(|gauges| set(gauges, counts));
+            self.gauges.each(|gauges| set(gauges, counts));
         });
     }
 

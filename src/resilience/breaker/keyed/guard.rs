@@ -102,7 +102,7 @@ impl<K, P> Guard for KeyedGuard<K, P> {
     type Permit = KeyedPermit;
 
     fn head(&self, permit: &mut KeyedPermit, head: &mut Head<'_>) {
-        if let Some((breaker, permit)) = &permit.0 {
+        if let Some((breaker, permit)) = &mut permit.0 {
             breaker.shared.head(permit, head);
         }
     }

@@ -4,7 +4,7 @@ use std::{borrow::Borrow, collections::HashMap, hash::Hash, sync::Arc};
 
 use tokio::time::Instant;
 
-use super::super::{CircuitBreaker, core::Answer, state::State};
+use super::super::{CircuitBreaker, state::State};
 use crate::sync::HashKeys;
 
 #[derive(Debug)]
@@ -39,9 +39,7 @@ impl Kept {
         let shared = &self.breaker.shared;
         match shared.state() {
             State::ForcedOpen | State::Disabled => Loss::Told,
-            State::Open | State::HalfOpen
-                if shared.lock().core.would_refuse(now) != Answer::Passes =>
-            {
+            State::Open | State::HalfOpen if shared.lock().core.refuses(now).all() => {
                 Loss::Refusing
             }
             // The shelf's own reference is the only one.

@@ -76,7 +76,7 @@ impl CircuitBreakerBuilder {
         for (field, time) in [
             ("slow_call", s.slow_limit),
             ("open_time", Some(s.open_time)),
-            ("probe_limit", s.probe_limit),
+            ("probe_limit", Some(s.probe_limit)),
             ("heed_retry_after", self.heed.retry_after),
             ("heed_head", self.heed.head.as_ref().map(|head| head.0)),
         ] {

@@ -17,6 +17,8 @@ const WINDOW: (Duration, usize) = (Duration::from_secs(30), 10);
 /// Hystrix' minimum: with fewer, a rate says little.
 const MIN_CALLS: u32 = 20;
 const PROBES: u32 = 3;
+/// Longer than most attempts' own limits: those end a probe that hangs, and a slow answer is not taken for none.
+const PROBE_LIMIT: Duration = Duration::from_secs(30);
 
 /// What the latest calls are.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +53,7 @@ pub(super) struct Settings {
     pub(super) probe_ratio: f64,
     /// The fewest good probes that meet the ratio.
     pub(super) probes_needed: u32,
-    pub(super) probe_limit: Option<Duration>,
+    pub(super) probe_limit: Duration,
     pub(super) seed: Option<u64>,
 }
 
@@ -96,7 +98,7 @@ impl CircuitBreakerBuilder {
                 probes: PROBES,
                 probe_ratio: 0.5,
                 probes_needed: 0,
-                probe_limit: None,
+                probe_limit: PROBE_LIMIT,
                 seed: None,
             },
             min_calls: None,
@@ -220,7 +222,7 @@ impl CircuitBreakerBuilder {
     /// How long probing lasts at the most; probes that have not answered by then have failed. Default: the open
     /// time.
     pub fn probe_limit(mut self, limit: Duration) -> Self {
-        self.settings.probe_limit = Some(limit);
+        self.settings.probe_limit = limit;
         self
     }
 

@@ -6,16 +6,18 @@ use tokio::time::Instant;
 
 use super::{
     super::{
+        core::{Counted, Standing},
         said::{self, said},
         settings::WindowKind,
-        window::Verdict,
+        window::Sample,
         words::{Added, Pending},
     },
     BreakerPermit, Shared,
 };
 use crate::{
-    call::{End, Moment, Outcome},
+    call::{End, Evidence, Moment, Outcome},
     guard::Head,
+    sync::atomic::Ordering,
 };
 
 impl Shared {
@@ -24,22 +26,28 @@ impl Shared {
         self.settle_told(permit, end, &|| None);
     }
 
-    /// Counts what most calls are: a success while the circuit is closed, where no call is slow. `false` if it is
-    /// anything else. Such an end needs no [`End`], and there is no hint in it to heed.
+    /// Counts what most calls are: a success while the circuit is closed, where no call is slow, and one that was
+    /// counted at its head. `false` if it is anything else. Such an end needs no [`End`], and there is no hint in it to
+    /// heed.
     #[inline]
     pub(in super::super) fn passed(
         &self,
         permit: &BreakerPermit,
-        outcome: Outcome,
+        evidence: Evidence,
         now: &Moment,
     ) -> bool {
+        let pass = permit.0;
+        match pass.standing {
+            _ if evidence != Evidence::Healthy => return false,
+            Standing::Counted(_) | Standing::Probed(_) => return true,
+            Standing::Passing if self.settings.slow_limit.is_none() => {}
+            _ => return false,
+        }
         let gate = self.gate.see();
-        let is_plain = outcome == Outcome::Success && self.settings.slow_limit.is_none();
-        let counts = permit.counts && gate.generation() == permit.generation;
-        if !is_plain || !counts || !gate.is_closed() {
+        if gate.generation() != pass.generation || !gate.is_closed() {
             return false;
         }
-        self.succeed(permit.generation, now);
+        self.succeed(pass.generation, now);
         true
     }
 
@@ -51,7 +59,7 @@ impl Shared {
         end: &End<'_>,
         text: &dyn Fn() -> Option<Box<str>>,
     ) {
-        if self.passed(&permit, end.outcome(), end.now) {
+        if self.passed(&permit, end.evidence(), end.now) {
             return;
         }
         if !self.heed.is_off()
@@ -59,33 +67,73 @@ impl Shared {
         {
             self.heeded(&permit, wait, end.now(), &|| said(end).or_else(text));
         }
+        let pass = permit.0;
         let gate = self.gate.see();
-        if !permit.counts || gate.generation() != permit.generation || gate.is_disabled() {
+        if gate.generation() != pass.generation {
             return;
         }
-        let verdict = self.verdict(end);
-        if gate.is_closed() {
-            match verdict {
-                None => return,
-                Some(Verdict::Success) => return self.succeed(permit.generation, end.now),
-                Some(_) => {}
+        let sample = match (pass.standing, end.evidence()) {
+            // Counted for good, unless its body has broken.
+            (Standing::Counted(_) | Standing::Probed(_), Evidence::Inconclusive) => return,
+            _ => self.sample_of_end(end),
+        };
+        match (pass.standing, sample) {
+            (Standing::Void, _) | (Standing::Passing, None) => return,
+            (Standing::Passing | Standing::Counted(_), _) if !gate.is_closed() => return,
+            (Standing::Passing, Some(Sample::Success)) => {
+                self.succeed(pass.generation, end.now);
+                return;
             }
+            _ => {}
         }
         let text = || said(end).or_else(text);
-        self.change_told(&text, |core| {
-            core.settle(permit.generation, verdict, end.now())
-        });
+        self.change_told(&text, |core| core.settle(pass, sample, end.now()));
     }
 
-    /// The head of the response to a call has come.
+    /// The head of the response to a call has come: a good one counts at once, since a body may take its time, and a
+    /// probe is decided by it.
     #[inline]
-    pub(in super::super) fn head(&self, permit: &BreakerPermit, head: &Head<'_>) {
+    pub(in super::super) fn head(&self, permit: &mut BreakerPermit, head: &Head<'_>) {
         if !self.heed.is_off()
             && let Some(wait) = self.heed.at_head(head)
         {
             let status = || Some(said::text(head.status));
             self.heeded(permit, wait, head.now.now(), &status);
         }
+        // Read here, it is the time to the head that the end knows.
+        let slow = self
+            .settings
+            .slow_limit
+            .is_some_and(|limit| head.elapsed().is_some_and(|took| took >= limit));
+        let pass = &mut permit.0;
+        let gate = self.gate.see();
+        if gate.generation() != pass.generation {
+            return;
+        }
+        match pass.standing {
+            Standing::Passing if gate.is_closed() && head.evidence == Evidence::Healthy => {
+                if slow {
+                    self.head_locked(permit, head, slow);
+                } else {
+                    pass.standing = Standing::Counted(self.succeed(pass.generation, head.now));
+                }
+            }
+            Standing::Probe(_) => self.head_locked(permit, head, slow),
+            _ => {}
+        }
+    }
+
+    #[cold]
+    fn head_locked(&self, permit: &mut BreakerPermit, head: &Head<'_>, slow: bool) {
+        let sample = sample(head.evidence, slow);
+        let text = || {
+            Some(match sample {
+                Some(Sample::SlowSuccess) => said::text(format_args!("too slow: {}", head.status)),
+                _ => said::text(head.status),
+            })
+        };
+        let now = head.now.now();
+        self.change_told(&text, |core| core.head(&mut permit.0, sample, now));
     }
 
     #[cold]
@@ -96,39 +144,45 @@ impl Shared {
         now: Instant,
         text: &dyn Fn() -> Option<Box<str>>,
     ) {
-        self.change_told(text, |core| core.heed(permit.generation, wait, now));
+        self.change_told(text, |core| core.heed(permit.0.generation, wait, now));
     }
 
-    fn verdict(&self, end: &End<'_>) -> Option<Verdict> {
+    /// What the end of a call comes to; `None` is nothing.
+    fn sample_of_end(&self, end: &End<'_>) -> Option<Sample> {
+        let took = || end.time_to_head().or_else(|| end.elapsed());
         let limit = self.settings.slow_limit;
-        let slow = limit.is_some_and(|limit| end.elapsed().is_some_and(|took| took >= limit));
-        match (end.outcome(), slow) {
-            (Outcome::Success, false) => Some(Verdict::Success),
-            (Outcome::Success, true) => Some(Verdict::SlowSuccess),
-            (Outcome::Ignored | Outcome::Rejected | Outcome::Cancelled, false) => None,
-            (Outcome::Ignored | Outcome::Rejected, true) => None,
-            (_, true) => Some(Verdict::SlowFailure),
-            (_, false) => Some(Verdict::Failure),
-        }
+        let slow = limit.is_some_and(|limit| took().is_some_and(|took| took >= limit));
+        let evidence = match end.evidence() {
+            // Whoever gives up after so long was not hasty: the peer is slow, or hangs.
+            Evidence::Inconclusive if slow && dropped_before_head(end) => Evidence::Unhealthy,
+            evidence => evidence,
+        };
+        sample(evidence, slow)
     }
 
+    /// Counts a success without the lock, and says where it went.
     #[inline]
-    fn succeed(&self, generation: u64, now: &Moment) {
-        // A ring that is full of successes need not be told of another.
+    fn succeed(&self, generation: u64, now: &Moment) -> Counted {
+        // First: if it finds its place in a later run than this, it is never taken out of one that it is not in.
+        let run = self.run.load(Ordering::Acquire);
         let (tick, most) = match self.settings.window {
-            WindowKind::Count(calls) => (1, calls as u64),
+            // A ring that is full of successes need not be told of another. Two say that there is another besides any
+            // one that turns out to be none.
+            WindowKind::Count(calls) => (1, (calls as u64).max(2)),
             WindowKind::Time(..) => (self.ticks.at(now.now()), Pending::MOST),
         };
         match self.pending.add(generation, tick, most) {
-            Added::Yes => return,
+            Added::Yes => {}
             // Now and then, that is: often enough to look for a new recorder.
-            Added::First => return self.show(),
-            Added::Full if matches!(self.settings.window, WindowKind::Count(_)) => {
-                return self.show();
-            }
-            Added::Full | Added::Elsewhere => {}
+            Added::First => self.show(),
+            Added::Full if matches!(self.settings.window, WindowKind::Count(_)) => self.show(),
+            Added::Full | Added::Elsewhere => self.succeed_locked(generation, tick),
         }
-        self.succeed_locked(generation, tick);
+        Counted {
+            tick: tick as u32,
+            run,
+            slow: false,
+        }
     }
 
     /// The first success of a bucket: the word moves on to it, unless it is ahead already.
@@ -149,4 +203,18 @@ impl Shared {
         drop(locked);
         self.show();
     }
+}
+
+fn sample(evidence: Evidence, slow: bool) -> Option<Sample> {
+    match (evidence, slow) {
+        (Evidence::Healthy, false) => Some(Sample::Success),
+        (Evidence::Healthy, true) => Some(Sample::SlowSuccess),
+        (Evidence::Unhealthy, false) => Some(Sample::Failure),
+        (Evidence::Unhealthy, true) => Some(Sample::SlowFailure),
+        (Evidence::Inconclusive, _) => None,
+    }
+}
+
+fn dropped_before_head(end: &End<'_>) -> bool {
+    end.outcome() == Outcome::Cancelled && end.status().is_none() && end.time_to_head().is_none()
 }

@@ -11,7 +11,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    core::{Answer, Core},
+    core::{Answer, Core, Pass},
     events::{Queue, Reason},
     heed::Heed,
     settings::{Plan, Settings, WindowKind},
@@ -26,7 +26,7 @@ use crate::{
     guard::{Refuses, Signal},
     sync::{
         Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
@@ -40,8 +40,11 @@ pub(super) struct Shared {
     gate: Gate,
     /// Successes since the lock was last held.
     pending: Pending,
+    /// The core's run of successes, for those who count one without the lock.
+    run: AtomicU32,
     locked: Mutex<Locked>,
     pub(super) teller: Teller,
+    /// Wakes whenever what it refuses may have changed.
     pub(super) signal: Signal,
 }
 
@@ -59,10 +62,7 @@ pub(super) struct Locked {
 
 /// What a call holds that a breaker let pass.
 #[derive(Debug)]
-pub struct BreakerPermit {
-    generation: u64,
-    counts: bool,
-}
+pub struct BreakerPermit(Pass);
 
 impl Shared {
     /// Made, and entered where it obeys.
@@ -110,10 +110,11 @@ impl Shared {
                 Position::Disabled => State::Disabled,
             }),
             pending: Pending::new(),
+            run: AtomicU32::new(0),
             teller,
             signal: Signal::new(),
         };
-        shared.show();
+        shared.teller.begin(&shared.name, shared.state());
         shared
     }
 
@@ -124,7 +125,7 @@ impl Shared {
 
     /// Shows the state to a metrics recorder that has not seen it. Never under the lock.
     pub(super) fn show(&self) {
-        self.teller.show(&self.name, || self.state());
+        self.teller.show();
     }
 
     pub(super) fn is_shadow(&self) -> bool {
@@ -138,24 +139,41 @@ impl Shared {
         }
     }
 
-    /// Whether a call that came now would be refused.
-    pub(super) fn would_refuse(&self) -> bool {
-        self.gate.see().wants_lock() && !self.is_shadow() && {
-            let now = Instant::now();
-            self.lock().core.would_refuse(now) != Answer::Passes
+    /// Counts probes as failed whose time is over, without waiting for a call to notice.
+    pub(super) fn expire(&self) {
+        if self.gate.see().state() == State::HalfOpen {
+            self.change(|core| core.expire(Instant::now()));
         }
     }
 
+    /// Which of the calls that came now would be refused. A closed circuit needs neither lock nor clock.
+    #[inline]
     pub(super) fn refuses(&self, now: &Moment) -> Refuses {
-        if !self.gate.see().wants_lock() || self.is_shadow() {
+        let gate = self.gate.see();
+        if !gate.wants_lock() {
+            return Refuses::No;
+        }
+        self.refuses_locked(now)
+    }
+
+    #[cold]
+    fn refuses_locked(&self, now: &Moment) -> Refuses {
+        if self.gate.see().state() == State::ForcedOpen {
+            return Refuses::Yes;
+        }
+        if self.is_shadow() {
             return Refuses::No;
         }
         let now = now.now();
-        match self.lock().core.would_refuse(now) {
-            Answer::Passes => Refuses::Some,
-            Answer::Refused(Some(wait)) => Refuses::Until(now + wait),
-            Answer::Refused(None) => Refuses::Yes,
-        }
+        self.with(&|| None, |locked| {
+            let change = locked.core.expire(now);
+            (locked.core.refuses(now), change)
+        })
+    }
+
+    /// Whether a call that came now would be refused.
+    pub(super) fn would_refuse(&self) -> bool {
+        self.refuses(&Moment::default()).all()
     }
 
     /// The lock, and with it everything that is known.
@@ -177,35 +195,29 @@ impl Shared {
         }
         let gate = self.gate.see();
         if !gate.wants_lock() {
-            return Ok(BreakerPermit {
-                generation: gate.generation(),
-                counts: true,
-            });
+            return Ok(BreakerPermit(Pass::passing(gate.generation())));
         }
         self.admit_locked(now.now())
     }
 
     #[cold]
     fn admit_locked(&self, now: Instant) -> Result<BreakerPermit, Rejection> {
-        let (answer, generation, why, last_error) = self.with(&|| None, |locked| {
+        let (answer, pass, state, why, last_error) = self.with(&|| None, |locked| {
             let (answer, change) = locked.core.admit(now);
             let refused = matches!(answer, Answer::Refused(_));
             let last_error = locked.last_error.as_ref().filter(|_| refused).cloned();
-            let told = (answer, locked.core.generation(), locked.why, last_error);
+            let pass = Pass::void(locked.core.generation());
+            let told = (answer, pass, locked.core.state(), locked.why, last_error);
             (told, change)
         });
-        let Answer::Refused(wait) = answer else {
-            return Ok(BreakerPermit {
-                generation,
-                counts: true,
-            });
+        let wait = match answer {
+            Answer::Passes(pass) => return Ok(BreakerPermit(pass)),
+            Answer::Refused(wait) => wait,
         };
         self.teller.refused(&self.name);
-        if self.is_shadow() {
-            return Ok(BreakerPermit {
-                generation,
-                counts: false,
-            });
+        // A shadow refuses nothing of its own accord; what it was told by hand or by a switch, it does.
+        if self.is_shadow() && state != State::ForcedOpen {
+            return Ok(BreakerPermit(pass));
         }
         Err(Rejection::circuit_open(
             self.name.clone(),

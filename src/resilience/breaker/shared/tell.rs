@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     call::{Name, quietly},
-    sync::MutexGuard,
+    sync::{MutexGuard, atomic::Ordering},
 };
 
 impl Shared {
@@ -49,16 +49,24 @@ impl Shared {
         step: impl FnOnce(&mut Locked) -> (R, Option<Change>),
     ) -> R {
         let mut locked = self.lock();
+        let (before, was_full) = (locked.core.generation(), locked.core.is_full());
         let (result, change) = step(&mut locked);
+        let is_free = was_full && !locked.core.is_full();
+        self.run.store(locked.core.run(), Ordering::Release);
+        if locked.core.generation() != before {
+            self.publish(&locked);
+        }
         let Some(change) = change else {
+            drop(locked);
+            if is_free {
+                self.signal.wake();
+            }
             return result;
         };
         let opened = matches!(change.to, State::Open | State::ForcedOpen);
         let number = self.turn(&mut locked, change);
         drop(locked);
-        if opened {
-            self.signal.wake();
-        }
+        self.signal.wake();
         let text = if opened {
             quietly(text).flatten()
         } else {
@@ -66,7 +74,7 @@ impl Shared {
         };
         let last_error = text.map(|text| Name::from(String::from(text)));
         let mut locked = self.lock();
-        if opened && locked.core.generation() == number {
+        if opened && locked.core.transitions() == number {
             locked.last_error.clone_from(&last_error);
         }
         locked.queue.complete(number, last_error);
@@ -74,10 +82,17 @@ impl Shared {
         result
     }
 
-    /// The state is a new one, for everybody who looks; the number is its generation.
+    /// Shows the new state to everybody who looks without the lock.
+    fn publish(&self, locked: &Locked) {
+        let (generation, state) = (locked.core.generation(), locked.core.state());
+        // The word first: a success of the new generation must find it.
+        self.pending.take(generation, locked.pending_tick);
+        self.gate.show(generation, state);
+    }
+
+    /// Notes a transition, to be told; its number.
     fn turn(&self, locked: &mut Locked, change: Change) -> u64 {
-        let (generation, state) = (locked.core.generation(), change.to);
-        match state {
+        match change.to {
             State::Closed => locked.why = None,
             State::HalfOpen => {}
             State::Open | State::ForcedOpen | State::Disabled => {
@@ -85,13 +100,11 @@ impl Shared {
                 locked.last_error = None;
             }
         }
-        let mut event = Transition::new(&self.name, generation, change, self.is_shadow());
+        let number = change.number;
+        let mut event = Transition::new(&self.name, change, self.is_shadow());
         event.key = self.teller.seat().map(|seat| seat.key().clone());
         locked.queue.push(event);
-        // The word first: a success of the new generation must find it.
-        self.pending.take(generation, locked.pending_tick);
-        self.gate.show(generation, state);
-        generation
+        number
     }
 
     fn tell<'a>(&'a self, mut locked: MutexGuard<'a, Locked>) {

@@ -1,5 +1,6 @@
 //! One test for each rule of the module guide's table, at its exact edge.
 
+mod heads;
 mod open_time;
 mod opening;
 mod probes;
@@ -10,7 +11,7 @@ use crate::{
     breaker::{CircuitBreaker, CircuitBreakerBuilder},
     resilience::breaker::settings::WindowKind,
 };
-use Verdict::{Failure, SlowFailure, SlowSuccess, Success};
+use Sample::{Failure, SlowFailure, SlowSuccess, Success};
 
 const OPEN: Duration = Duration::from_secs(5);
 const MILLI: Duration = Duration::from_millis(1);
@@ -65,37 +66,46 @@ impl Rig {
     }
 
     fn admit(&mut self) -> (Answer, Option<Change>) {
-        let foretold = self.core.would_refuse(self.now);
+        let expired = self.core.expire(self.now);
+        let foretold = self.core.refuses(self.now);
         let (answer, change) = self.core.admit(self.now);
-        let passes = |answer| answer == Answer::Passes;
-        assert_eq!(
-            passes(foretold),
-            passes(answer),
-            "would_refuse tells the truth"
-        );
-        (answer, change)
+        assert_eq!(foretold.all(), !passes(answer), "refuses tells the truth");
+        (answer, expired.or(change))
     }
 
-    /// A call that passes; its generation.
-    fn probe(&mut self) -> u64 {
-        assert_eq!(self.admit().0, Answer::Passes);
-        self.core.generation()
+    /// A call that passes.
+    fn probe(&mut self) -> Pass {
+        match self.admit().0 {
+            Answer::Passes(pass) => pass,
+            answer => panic!("{answer:?}"),
+        }
     }
 
-    fn settle(&mut self, generation: u64, verdict: impl Into<Option<Verdict>>) -> Option<Change> {
-        self.core.settle(generation, verdict.into(), self.now)
+    fn head(&mut self, pass: &mut Pass, sample: impl Into<Option<Sample>>) -> Option<Change> {
+        self.core.head(pass, sample.into(), self.now)
+    }
+
+    fn settle(&mut self, pass: Pass, sample: impl Into<Option<Sample>>) -> Option<Change> {
+        self.core.settle(pass, sample.into(), self.now)
     }
 
     /// A call that passes and ends so at once.
-    fn call(&mut self, verdict: Verdict) -> Option<Change> {
-        let generation = self.probe();
-        self.settle(generation, verdict)
+    fn call(&mut self, sample: Sample) -> Option<Change> {
+        let pass = self.probe();
+        self.settle(pass, sample)
+    }
+
+    /// A call that passes and whose head is good.
+    fn good_head(&mut self) -> Pass {
+        let mut pass = self.probe();
+        assert!(self.head(&mut pass, Success).is_none());
+        pass
     }
 
     /// Calls that change nothing.
-    fn calls(&mut self, times: usize, verdict: Verdict) {
+    fn calls(&mut self, times: usize, sample: Sample) {
         for n in 0..times {
-            assert!(self.call(verdict).is_none(), "{verdict:?} number {n}");
+            assert!(self.call(sample).is_none(), "{sample:?} number {n}");
         }
     }
 
@@ -106,6 +116,10 @@ impl Rig {
             answer => panic!("{answer:?}"),
         }
     }
+}
+
+fn passes(answer: Answer) -> bool {
+    matches!(answer, Answer::Passes(_))
 }
 
 fn reason(change: Option<Change>) -> Option<Reason> {

@@ -27,14 +27,14 @@ fn every_rate_in_hundredths_opens_at_its_number_of_a_hundred_and_not_one_earlier
                 .slow_rate(rate)
                 .failure_rate(None)
         };
-        for (settings, verdict, why) in [
+        for (settings, sample, why) in [
             (settings().failure_rate(rate), Failure, Reason::FailureRate),
             (slow(), SlowSuccess, Reason::SlowRate),
         ] {
             let mut rig = Rig::new(settings.minimum_calls(100));
             rig.calls(100 - percent, Success);
-            rig.calls(percent - 1, verdict);
-            assert_eq!(reason(rig.call(verdict)), Some(why), "{percent} of 100");
+            rig.calls(percent - 1, sample);
+            assert_eq!(reason(rig.call(sample)), Some(why), "{percent} of 100");
         }
     }
 }
@@ -42,15 +42,15 @@ fn every_rate_in_hundredths_opens_at_its_number_of_a_hundred_and_not_one_earlier
 #[test]
 fn rates_wait_for_the_minimum_of_calls_and_failures_in_a_row_do_not() {
     let slow = || settings().slow_call(MILLI).slow_rate(0.5);
-    for (settings, verdict) in [
+    for (settings, sample) in [
         (settings(), Failure),
         (settings().count_window(20), Failure),
         (slow().failure_rate(None), SlowSuccess),
         (slow().count_window(20), SlowFailure),
     ] {
         let mut rig = Rig::new(settings.minimum_calls(20));
-        rig.calls(19, verdict);
-        assert!(rig.call(verdict).is_some(), "the twentieth {verdict:?}");
+        rig.calls(19, sample);
+        assert!(rig.call(sample).is_some(), "the twentieth {sample:?}");
     }
     let mut rig = Rig::new(settings().minimum_calls(20).consecutive_failures(3));
     rig.calls(2, Failure);
@@ -101,7 +101,7 @@ fn the_first_limit_to_be_reached_opens_it_and_is_the_reason() {
             .slow_call(MILLI)
             .slow_rate(0.5)
     };
-    for (verdicts, why) in [
+    for (samples, why) in [
         (
             &[Failure, Failure, Failure][..],
             Reason::ConsecutiveFailures,
@@ -127,11 +127,11 @@ fn the_first_limit_to_be_reached_opens_it_and_is_the_reason() {
         ),
     ] {
         let mut rig = Rig::new(mixed());
-        let (last, first) = verdicts.split_last().expect("some");
-        for verdict in first {
-            rig.calls(1, *verdict);
+        let (last, first) = samples.split_last().expect("some");
+        for sample in first {
+            rig.calls(1, *sample);
         }
-        assert_eq!(reason(rig.call(*last)), Some(why), "{verdicts:?}");
+        assert_eq!(reason(rig.call(*last)), Some(why), "{samples:?}");
     }
 }
 
@@ -145,8 +145,8 @@ fn any_success_breaks_a_row_and_what_counts_nothing_does_not() {
     }
     rig.core.successes(1, 5);
     rig.calls(2, SlowFailure);
-    let generation = rig.probe();
-    assert!(rig.settle(generation, None).is_none());
+    let pass = rig.probe();
+    assert!(rig.settle(pass, None).is_none());
     assert_eq!(rig.core.streak(), 2);
     assert!(rig.call(Failure).is_some());
 }

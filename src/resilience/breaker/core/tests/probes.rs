@@ -41,18 +41,28 @@ fn as_many_as_the_ratio_wants_close_it_and_it_opens_as_soon_as_that_is_out_of_re
 }
 
 #[test]
-fn no_more_pass_than_are_permitted_and_the_rest_learn_when_the_phase_ends() {
-    let mut rig = half_open(touchy());
-    for _ in 0..3 {
-        rig.probe();
-    }
-    rig.wait(OPEN - MILLI);
+fn half_open_admits_at_most_n_probes_and_the_rest_learn_when_the_first_fails() {
+    let mut rig = half_open(touchy().probe_limit(OPEN));
+    rig.probe();
+    rig.wait(MILLI);
+    rig.probe();
+    rig.probe();
+    rig.wait(OPEN - MILLI * 2);
     assert_eq!(rig.refused_for(), MILLI);
+    assert_eq!(rig.core.refuses(rig.now), Refuses::Until(rig.now + MILLI));
     assert_eq!(rig.core.probes_in_flight(), 3);
 }
 
+/// Probes usually answer at once; their limit is much longer.
 #[test]
-fn one_that_has_settled_makes_no_room_for_another() {
+fn half_open_sends_nobody_away_for_longer_than_the_open_time() {
+    let mut rig = half_open(touchy().probes(1));
+    rig.probe();
+    assert_eq!(rig.refused_for(), OPEN);
+}
+
+#[test]
+fn probe_that_has_settled_makes_no_room_for_another() {
     let mut rig = half_open(touchy());
     rig.calls(1, Success);
     rig.probe();
@@ -64,114 +74,207 @@ fn one_that_has_settled_makes_no_room_for_another() {
 fn a_service_that_cannot_become_ready_takes_no_place_that_is_taken() {
     for first in [None, Some(Success), Some(Failure)] {
         let mut rig = half_open(touchy());
-        let generation = rig.probe();
+        let probe = rig.probe();
         if first.is_some() {
-            rig.settle(generation, first);
+            rig.settle(probe, first);
         }
+        let last = rig.probe();
         rig.probe();
-        rig.probe();
+        if first.is_none() {
+            rig.settle(last, None);
+            rig.probe();
+        }
         (0..5).for_each(|_| assert!(rig.core.unready(rig.now).is_none()));
         // Two bad ones of three are too many; what had no place is none of them.
-        let change = rig.settle(generation, Failure);
+        let change = rig.settle(last, Failure);
         assert_eq!(change.is_some(), first == Some(Failure), "{first:?}");
     }
 }
 
 #[test]
-fn one_that_is_given_back_does() {
+fn probe_that_says_nothing_is_given_back_at_its_head_or_its_end() {
     let mut rig = half_open(touchy().probes(1));
-    for _ in 0..100 {
-        let generation = rig.probe();
+    for n in 0..100 {
+        let mut probe = rig.probe();
         rig.refused_for();
-        assert!(rig.settle(generation, None).is_none());
+        if n % 2 == 0 {
+            assert!(rig.settle(probe, None).is_none());
+        } else {
+            assert!(rig.head(&mut probe, None).is_none());
+            let other = rig.probe();
+            assert!(
+                rig.settle(probe, Failure).is_none(),
+                "its place is another's"
+            );
+            assert!(rig.settle(other, None).is_none());
+        }
         assert_eq!(rig.core.probes_in_flight(), 0);
     }
     assert_eq!(rig.core.state(), State::HalfOpen);
 }
 
+/// Healthy streams and slow answers never closed a circuit: probes were judged by the ends of their bodies, and all
+/// at once when five seconds were over.
 #[test]
-fn those_still_out_have_failed_when_the_time_is_over() {
-    for (good, bad, out, closes) in [
-        (1, 0, 0, true),
-        (1, 0, 1, true),
-        (1, 0, 2, false),
-        (1, 1, 0, true),
-        (0, 1, 0, false),
-        (0, 0, 1, false),
-        (0, 0, 3, false),
+fn head_settles_a_probe_at_once() {
+    for (sample, to) in [
+        (Success, State::Closed),
+        (Failure, State::Open),
+        (SlowFailure, State::Open),
     ] {
         let mut rig = half_open(touchy());
-        rig.calls(good, Success);
-        rig.calls(bad, Failure);
-        for _ in 0..out {
-            rig.probe();
-        }
-        rig.wait(OPEN - Duration::from_nanos(1));
-        assert!(rig.core.expire(rig.now).is_none(), "not yet");
-        rig.wait(Duration::from_nanos(1));
-        let change = rig.core.expire(rig.now).expect("over");
-        let expected = if closes {
-            (State::Closed, Reason::ProbesSucceeded)
-        } else {
-            (State::Open, Reason::ProbeLimit)
+        let mut probes = [rig.probe(), rig.probe()];
+        let changes = probes.each_mut().map(|probe| rig.head(probe, sample));
+        let [None, Some(change)] = changes else {
+            panic!("{changes:?}");
         };
-        assert_eq!((change.to, change.reason), expected, "{good} {bad} {out}");
+        assert_eq!(change.to, to);
+        for probe in probes {
+            assert!(rig.settle(probe, sample).is_none(), "settled once");
+        }
     }
 }
 
 #[test]
-fn until_its_limit_a_phase_says_how_long_it_lasts_and_at_its_limit_nobody_knows() {
-    let mut rig = half_open(touchy().probes(1));
-    rig.probe();
-    let nano = Duration::from_nanos(1);
-    rig.wait(OPEN - nano);
-    assert_eq!(rig.core.would_refuse(rig.now), Answer::Refused(Some(nano)));
-    rig.wait(nano);
-    assert_eq!(rig.core.would_refuse(rig.now), Answer::Refused(None));
-}
-
-#[test]
-fn the_probe_limit_is_the_open_time_unless_it_is_set() {
-    for (settings, limit) in [
-        (touchy().open_time(OPEN * 2), OPEN * 2),
-        (touchy().probe_limit(MILLI), MILLI),
-        (touchy().probes(1).open_growth(1.0), OPEN),
-    ] {
-        let mut rig = half_open(settings.probes(1));
-        rig.probe();
-        assert_eq!(rig.refused_for(), limit);
-    }
-}
-
-#[test]
-fn when_nobody_came_the_phase_begins_anew_and_a_rare_caller_gets_through() {
-    let mut rig = half_open(touchy().probes(1));
-    let generation = rig.probe();
-    rig.settle(generation, None);
-    rig.wait(OPEN * 1_000);
-    let (answer, change) = rig.admit();
-    assert_eq!((answer, change.is_none()), (Answer::Passes, true));
+fn body_that_breaks_while_others_still_probe_makes_a_good_probe_a_bad_one() {
+    let mut rig = half_open(touchy().probe_ratio(1.0));
+    let probe = rig.good_head();
+    assert_eq!(rig.core.probes_in_flight(), 0);
     assert_eq!(
-        rig.core.generation(),
-        generation,
-        "the same phase, with a new limit"
+        reason(rig.settle(probe, Failure)),
+        Some(Reason::ProbesFailed)
     );
-    assert_eq!(rig.refused_for(), OPEN);
+}
+
+#[test]
+fn probe_limit_is_each_probes_own_from_its_own_start() {
+    let mut rig = half_open(touchy().probe_ratio(1.0).probe_limit(OPEN));
+    let nano = Duration::from_nanos(1);
+    rig.wait(OPEN * 1_000);
+    assert!(rig.core.expire(rig.now).is_none(), "the phase has no limit");
+    rig.calls(2, Success);
+    rig.wait(OPEN - nano);
+    let late = rig.probe();
+    rig.wait(OPEN - nano);
+    assert!(rig.core.expire(rig.now).is_none(), "not yet");
     assert_eq!(
-        reason(rig.settle(generation, Success)),
+        reason(rig.settle(late, Success)),
         Some(Reason::ProbesSucceeded)
     );
 }
 
 #[test]
-fn probes_that_never_come_back_hold_it_up_for_one_phase_only() {
-    let mut rig = half_open(touchy());
+fn probes_that_are_overdue_have_failed_and_open_it_as_soon_as_they_are_too_many() {
+    for (good, bad, overdue, out, opens) in [
+        (0, 0, 1, 0, false),
+        (0, 0, 1, 2, false),
+        (0, 0, 2, 0, true),
+        (0, 0, 2, 1, true),
+        (1, 0, 1, 0, false),
+        (1, 0, 2, 0, true),
+        (0, 1, 1, 1, true),
+    ] {
+        let mut rig = half_open(touchy().probe_limit(OPEN));
+        rig.calls(good, Success);
+        rig.calls(bad, Failure);
+        for _ in 0..overdue {
+            rig.probe();
+        }
+        rig.wait(MILLI);
+        for _ in 0..out {
+            rig.probe();
+        }
+        rig.wait(OPEN - MILLI);
+        let change = rig.core.expire(rig.now);
+        let expected = opens.then_some(Reason::ProbeLimit);
+        assert_eq!(reason(change), expected, "{good} {bad} {overdue} {out}");
+        if !opens {
+            assert_eq!(rig.core.probes_in_flight(), out);
+        }
+    }
+}
+
+#[test]
+fn success_in_hand_counts_however_late_it_is() {
+    // Noticed before or after it was overdue.
+    for noticed in [false, true] {
+        let mut rig = half_open(touchy().probe_limit(OPEN));
+        rig.calls(1, Success);
+        let late = rig.probe();
+        rig.wait(OPEN * 7);
+        if noticed {
+            assert!(rig.core.expire(rig.now).is_none());
+        }
+        let change = rig.settle(late, Success);
+        assert_eq!(reason(change), Some(Reason::ProbesSucceeded), "{noticed}");
+    }
+    // Nothing else does.
+    for sample in [None, Some(Failure)] {
+        let mut rig = half_open(touchy().probe_limit(OPEN));
+        let late = rig.probe();
+        rig.wait(OPEN);
+        assert!(rig.settle(late, sample).is_none());
+        assert_eq!(rig.core.probes_in_flight(), 0);
+        let change = rig.call(Failure);
+        assert_eq!(reason(change), Some(Reason::ProbesFailed), "{sample:?}");
+    }
+}
+
+#[test]
+fn late_success_of_an_earlier_phase_counts_nothing() {
+    let mut rig = half_open(touchy().probes(1).probe_limit(OPEN));
+    let late = rig.probe();
+    rig.wait(OPEN);
+    assert_eq!(rig.refused_for(), OPEN);
+    rig.wait(OPEN);
+    let probe = rig.probe();
+    assert!(rig.settle(late, Success).is_none());
+    assert_eq!(rig.core.probes_in_flight(), 1);
+    assert_eq!(
+        reason(rig.settle(probe, Success)),
+        Some(Reason::ProbesSucceeded)
+    );
+}
+
+#[test]
+fn probe_limit_is_30_s_whatever_the_open_time_unless_it_is_set() {
+    for (settings, limit) in [
+        (touchy().open_time(OPEN * 2), 30_000),
+        (touchy(), 30_000),
+        (touchy().probe_limit(MILLI), 1),
+    ] {
+        let mut rig = half_open(settings.probes(1));
+        rig.probe();
+        let until = rig.now + Duration::from_millis(limit);
+        assert_eq!(rig.core.refuses(rig.now), Refuses::Until(until));
+    }
+}
+
+#[test]
+fn half_open_waits_for_a_rare_caller_for_ever() {
+    let mut rig = half_open(touchy().probes(1));
+    let probe = rig.probe();
+    rig.settle(probe, None);
+    rig.wait(OPEN * 1_000);
+    let (answer, change) = rig.admit();
+    assert!(passes(answer) && change.is_none());
+    let Answer::Passes(probe) = answer else {
+        unreachable!()
+    };
+    assert_eq!(
+        reason(rig.settle(probe, Success)),
+        Some(Reason::ProbesSucceeded)
+    );
+}
+
+#[test]
+fn probes_that_never_come_back_hold_it_up_until_their_limit_only() {
+    let mut rig = half_open(touchy().probe_limit(OPEN));
     for _ in 0..3 {
         rig.probe();
     }
     for wait in [5, 10, 20, 40, 60, 60] {
-        let limit = rig.refused_for();
-        rig.wait(limit);
+        rig.wait(OPEN);
         assert_eq!(rig.refused_for(), Duration::from_secs(wait));
         rig.wait(Duration::from_secs(wait));
         for _ in 0..3 {
@@ -191,10 +294,10 @@ fn a_slow_success_is_a_bad_probe_where_slowness_opens_it_and_a_good_one_elsewher
 
 #[test]
 fn results_of_an_earlier_generation_change_nothing_in_any_state() {
-    for verdict in [Some(Success), Some(Failure), Some(SlowFailure), None] {
+    for sample in [Some(Success), Some(Failure), Some(SlowFailure), None] {
         for state in State::ALL {
             let mut rig = Rig::in_state(State::HalfOpen);
-            let old = rig.core.generation();
+            let old = rig.probe();
             rig.core.reset(rig.now);
             match state {
                 State::Closed => {}
@@ -220,19 +323,8 @@ fn results_of_an_earlier_generation_change_nothing_in_any_state() {
                 )
             };
             let before = seen(&rig);
-            assert!(rig.settle(old, verdict).is_none());
+            assert!(rig.settle(old, sample).is_none());
             assert_eq!(seen(&rig), before);
         }
     }
-}
-
-#[test]
-fn a_result_that_comes_after_the_limit_ends_the_phase_and_is_not_counted_itself() {
-    let mut rig = half_open(touchy().probes(1));
-    let generation = rig.probe();
-    rig.wait(OPEN);
-    assert_eq!(
-        reason(rig.settle(generation, Success)),
-        Some(Reason::ProbeLimit)
-    );
 }

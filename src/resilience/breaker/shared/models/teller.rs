@@ -64,7 +64,9 @@ impl Teller {
         }
     }
 
-    pub(in crate::resilience::breaker) fn show(&self, _: &Name, _: impl Fn() -> State) {}
+    pub(in crate::resilience::breaker) fn begin(&self, _: &Name, _: State) {}
+
+    pub(in crate::resilience::breaker) fn show(&self) {}
 
     pub(in crate::resilience::breaker) fn refused(&self, _: &Name) {}
 }

@@ -5,7 +5,7 @@ use std::{sync::atomic::AtomicBool, task::Wake};
 use super::*;
 use crate::{
     breaker::{Position, Switch},
-    resilience::breaker::waiters::Waiting,
+    guard::WaitingFor,
 };
 
 fn obeying(switch: &Switch) -> World {
@@ -72,7 +72,7 @@ fn wakes(world: fn() -> World, refuse: fn(World)) {
         };
         let refuses = world.spawn(refuse);
         let alarm = Arc::new(Alarm::default());
-        let waiting = Waiting::new(&breaker);
+        let waiting = WaitingFor::new(&world.shared.signal);
         waiting.register(&alarm.clone().into());
         let seen = breaker.would_refuse();
         join([refuses]);
