@@ -84,6 +84,7 @@ impl Frames {
     }
 
     /// How many messages were whole; trailers are none.
+    #[cfg(test)]
     pub(crate) fn messages(&self) -> u64 {
         self.messages
     }

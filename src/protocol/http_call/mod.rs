@@ -1,13 +1,16 @@
-use std::{error::Error, sync::Arc, time::Duration};
+mod fault;
+
+use std::{error::Error, time::Duration};
 
 use http::{
     Extensions, HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header, response,
 };
-use percent_encoding::percent_decode;
 use tokio::time::Instant;
 
+use fault::{Fault, decoded, fault_in, message_of, settled_inside};
+
 use super::{
-    CaughtPanic, Kind, Notes, Side, Wire,
+    Kind, Notes, Side, Wire,
     grpc_frames::Frames,
     judge::{judge_code, judge_error, judge_status},
     shared_classifier::{LeftVerdict, OuterClassifier},
@@ -16,12 +19,9 @@ use super::{
     upload::{Upload, watch_request},
 };
 use crate::call::{
-    BoxError, Cause, Classifier, End, Ending, Evidence, GrpcCode, Judged, JudgedError, Outcome,
-    Rejection, Small, quietly, view,
+    BoxError, Classifier, End, Ending, Evidence, GrpcCode, Judged, JudgedError, Outcome, Small,
+    quietly, view,
 };
-
-/// How much of a `grpc-message` is kept, in bytes before decoding.
-const MAX_GRPC_MESSAGE: usize = 1024;
 
 /// What is remembered of an HTTP or gRPC call.
 #[derive(Debug)]
@@ -58,17 +58,6 @@ enum Verb {
     Head,
     Connect,
     Other,
-}
-
-/// What went wrong, kept until the call settles.
-#[derive(Debug)]
-enum Fault {
-    Error(Arc<dyn Error + Send + Sync>),
-    Rejection(Rejection),
-    Panic(Arc<str>),
-    GrpcMessage(String),
-    MissingGrpcStatus,
-    WrongLength { promised: u64, sent: u64 },
 }
 
 /// Whether a call goes on after what was just seen of it.
@@ -578,66 +567,10 @@ impl Notes for HttpCall {
     }
 }
 
-impl Fault {
-    fn cause(&self) -> Cause<'_> {
-        match self {
-            Fault::Error(error) => Cause::of(&**error),
-            Fault::Rejection(rejection) => Cause::Rejection(rejection),
-            Fault::Panic(message) => Cause::Panic(message),
-            Fault::GrpcMessage(message) => Cause::GrpcMessage(message),
-            Fault::MissingGrpcStatus => Cause::MissingGrpcStatus,
-            &Fault::WrongLength { promised, sent } => Cause::WrongLength { promised, sent },
-        }
-    }
-}
-
 fn code_of(headers: &HeaderMap) -> Option<GrpcCode> {
     headers
         .get("grpc-status")
         .map(|value| GrpcCode::parse(value.as_bytes()))
-}
-
-/// What a guard further in has already decided.
-#[inline]
-fn settled_inside(extensions: &Extensions) -> Option<(Judged, Fault)> {
-    if extensions.is_empty() {
-        return None;
-    }
-    if let Some(rejection) = extensions.get::<Rejection>() {
-        return Some((Judged::REJECTED, Fault::Rejection(rejection.clone())));
-    }
-    #[cfg(feature = "tonic")]
-    if let Some(rejection) = extensions
-        .get::<tonic::Status>()
-        .and_then(|s| Rejection::find(s))
-    {
-        return Some((Judged::REJECTED, Fault::Rejection(rejection.clone())));
-    }
-    let CaughtPanic(message) = extensions.get::<CaughtPanic>()?;
-    Some((Judged::PANICKED, Fault::Panic(message.clone())))
-}
-
-/// The error that a service left for us: any `Arc<dyn Error>`, or tonic's status before it is flattened.
-fn fault_in(extensions: &Extensions) -> Option<Fault> {
-    if let Some(error) = extensions.get::<Arc<dyn Error + Send + Sync>>() {
-        return Some(Fault::Error(error.clone()));
-    }
-    #[cfg(feature = "tonic")]
-    if let Some(status) = extensions.get::<tonic::Status>() {
-        return Some(Fault::Error(Arc::new(status.clone())));
-    }
-    None
-}
-
-fn message_of(headers: &HeaderMap) -> Option<Fault> {
-    let raw = headers.get("grpc-message")?.as_bytes();
-    (!raw.is_empty()).then(|| Fault::GrpcMessage(decoded(raw)))
-}
-
-/// A `grpc-message` as text, as far as it is kept.
-fn decoded(raw: &[u8]) -> String {
-    let raw = &raw[..raw.len().min(MAX_GRPC_MESSAGE)];
-    percent_decode(raw).decode_utf8_lossy().into_owned()
 }
 
 /// Whether gRPC-Web is in its text form.
@@ -650,3 +583,6 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     let value = headers.get(header::CONTENT_LENGTH)?;
     value.to_str().ok()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests;

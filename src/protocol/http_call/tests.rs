@@ -1,0 +1,325 @@
+use http::{HeaderValue, Response};
+use http_body_util::Full;
+
+use super::*;
+use crate::{
+    call::Verdict,
+    protocol::{Client, GrpcClient, Read, Server},
+};
+
+const CANCELLED: Judged = Judged::new(Outcome::Cancelled, Evidence::Healthy);
+const LATE: Judged = Judged::new(Outcome::TimedOut, Evidence::Unhealthy);
+const CLIENT_ERROR: Judged = Judged::new(Outcome::Ignored, Evidence::Healthy);
+
+type Req = Request<Full<bytes::Bytes>>;
+
+fn request(method: Method, version: Version, content_type: Option<&'static str>) -> Req {
+    let mut request = Request::new(Full::default());
+    *request.method_mut() = method;
+    *request.version_mut() = version;
+    if let Some(kind) = content_type {
+        let kind = HeaderValue::from_static(kind);
+        request.headers_mut().insert(header::CONTENT_TYPE, kind);
+    }
+    request
+}
+
+fn get() -> Req {
+    request(Method::GET, Version::HTTP_11, None)
+}
+
+fn grpc() -> Req {
+    request(Method::POST, Version::HTTP_2, Some("application/grpc"))
+}
+
+fn head(status: u16, headers: &[(&'static str, &'static str)]) -> response::Parts {
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::from_u16(status).expect("a status");
+    for (name, value) in headers {
+        let value = HeaderValue::from_static(value);
+        response.headers_mut().insert(*name, value);
+    }
+    response.into_parts().0
+}
+
+const SPEAKS_GRPC: (&str, &str) = ("content-type", "application/grpc");
+
+fn trailers(code: &'static str) -> HeaderMap {
+    HeaderMap::from_iter([(
+        http::HeaderName::from_static("grpc-status"),
+        HeaderValue::from_static(code),
+    )])
+}
+
+fn server(mut request: Req) -> HttpCall {
+    Server::new().read(&mut request)
+}
+
+fn client(mut request: Req) -> HttpCall {
+    Client::new().read(&mut request)
+}
+
+fn judged(mut call: HttpCall, head: &response::Parts) -> HttpCall {
+    call.judge_head(head, None, None);
+    call
+}
+
+#[test]
+fn call_is_plain_again_if_the_peer_does_not_answer_in_grpc() {
+    let html = head(200, &[("content-type", "text/html")]);
+    for call in [server(grpc()), client(grpc())] {
+        assert_eq!(call.wire(), Wire::Grpc);
+        let mut call = judged(call, &html);
+        assert_eq!((call.wire(), call.judged()), (Wire::Plain, Judged::SUCCESS));
+        call.judge_clean_end();
+        assert_eq!(call.judged(), Judged::SUCCESS);
+    }
+    let mut insists = GrpcClient::new().read(&mut grpc());
+    insists.judge_head(&html, None, None);
+    insists.judge_clean_end();
+    assert_eq!(
+        (insists.wire(), insists.judged()),
+        (Wire::Grpc, Judged::FAILURE)
+    );
+    let refused = judged(client(grpc()), &head(503, &[]));
+    assert_eq!(refused.wire(), Wire::Plain);
+}
+
+#[test]
+fn grpc_status_counts_wherever_it_is() {
+    let in_head = judged(
+        server(grpc()),
+        &head(200, &[SPEAKS_GRPC, ("grpc-status", "14")]),
+    );
+    assert_eq!(in_head.judged(), Judged::FAILURE);
+    assert_eq!(in_head.grpc_code(), Some(GrpcCode::UNAVAILABLE));
+    let mut in_trailers = judged(server(grpc()), &head(200, &[SPEAKS_GRPC]));
+    assert_eq!(in_trailers.judged(), Judged::SUCCESS);
+    in_trailers.judge_trailers(&trailers("5"), None);
+    assert_eq!(in_trailers.judged(), CLIENT_ERROR);
+    let mut missing = judged(server(grpc()), &head(200, &[SPEAKS_GRPC]));
+    missing.judge_trailers(&HeaderMap::new(), None);
+    assert_eq!(missing.judged(), Judged::FAILURE);
+}
+
+#[test]
+fn grpc_web_status_is_read_from_the_body() {
+    let web = || {
+        request(
+            Method::POST,
+            Version::HTTP_11,
+            Some("application/grpc-web+proto"),
+        )
+    };
+    let answer = head(200, &[("content-type", "application/grpc-web+proto")]);
+    let frame = b"\x80\x00\x00\x00\x11grpc-status: 13\r\n";
+    let mut failed = judged(client(web()), &answer);
+    failed.see_data(b"\x00\x00\x00\x00\x02hi");
+    for byte in frame {
+        failed.see_data(&[*byte]);
+    }
+    failed.judge_clean_end();
+    assert_eq!(failed.judged(), Judged::FAILURE);
+    assert_eq!(failed.grpc_code(), Some(GrpcCode::parse(b"13")));
+    let mut missing = judged(client(web()), &answer);
+    missing.see_data(b"\x00\x00\x00\x00\x02hi");
+    missing.judge_clean_end();
+    assert_eq!(missing.judged(), Judged::FAILURE);
+    assert_eq!(missing.grpc_code(), None);
+}
+
+#[test]
+fn body_that_is_not_as_long_as_it_said_is_a_failure() {
+    let promised = head(200, &[("content-length", "5")]);
+    for (data, judged_as) in [
+        ("hello", Judged::SUCCESS),
+        ("hell", Judged::FAILURE),
+        ("hello!", Judged::FAILURE),
+    ] {
+        let mut call = judged(server(get()), &promised);
+        call.see_data(data.as_bytes());
+        call.judge_clean_end();
+        assert_eq!(call.judged(), judged_as, "{data}");
+    }
+    // A bad head stays what it is.
+    let mut lost = judged(server(get()), &head(404, &[("content-length", "5")]));
+    lost.judge_clean_end();
+    assert_eq!(lost.judged(), CLIENT_ERROR);
+    // Only what a header says is a promise.
+    let mut call = server(get());
+    call.judge_head(&head(200, &[]), Some(5), None);
+    call.judge_clean_end();
+    assert_eq!(call.judged(), Judged::SUCCESS);
+}
+
+#[test]
+fn response_without_a_body_ends_at_its_head() {
+    for (method, status, over) in [
+        (Method::GET, 200, false),
+        (Method::GET, 204, true),
+        (Method::GET, 205, true),
+        (Method::GET, 304, true),
+        (Method::GET, 101, true),
+        (Method::HEAD, 200, true),
+        (Method::CONNECT, 200, true),
+        (Method::CONNECT, 403, false),
+    ] {
+        let mut call = server(request(method.clone(), Version::HTTP_11, None));
+        let step = call.judge_head(&head(status, &[]), None, None);
+        assert_eq!(step == Step::Over, over, "{method} {status}");
+    }
+    let mut call = server(grpc());
+    let step = call.judge_head(&head(200, &[SPEAKS_GRPC, ("grpc-status", "0")]), None, None);
+    assert!(step == Step::Over);
+}
+
+#[test]
+fn dropped_call_is_judged_by_who_has_gone() {
+    assert_eq!(client(get()).dropped(false), Judged::ABANDONED);
+    assert_eq!(server(get()).dropped(true), Judged::ABANDONED);
+    let good = head(200, &[]);
+    assert_eq!(judged(client(get()), &good).dropped(false), Judged::SUCCESS);
+    assert_eq!(judged(client(get()), &good).dropped(true), CANCELLED);
+    assert_eq!(judged(server(get()), &good).dropped(false), CANCELLED);
+    assert_eq!(judged(server(get()), &good).dropped(true), CANCELLED);
+    let bad = head(500, &[]);
+    assert_eq!(judged(client(get()), &bad).dropped(true), Judged::FAILURE);
+    assert_eq!(judged(server(get()), &bad).dropped(false), Judged::FAILURE);
+    // A watcher has what it wanted; a server's stream lacks its status.
+    let flowing = head(200, &[SPEAKS_GRPC]);
+    assert_eq!(
+        judged(client(grpc()), &flowing).dropped(false),
+        Judged::SUCCESS
+    );
+    assert_eq!(judged(server(grpc()), &flowing).dropped(false), CANCELLED);
+}
+
+#[test]
+fn dropped_body_is_complete_when_every_promised_byte_was_taken() {
+    let promised = head(200, &[("content-length", "5")]);
+    for (data, judged_as) in [
+        ("hello", Judged::SUCCESS),
+        ("hell", CANCELLED),
+        ("hello!", Judged::FAILURE),
+    ] {
+        let mut call = judged(server(get()), &promised);
+        call.see_data(data.as_bytes());
+        assert_eq!(call.dropped(true), judged_as, "{data}");
+    }
+    let mut exact = server(get());
+    exact.judge_head(&head(200, &[]), Some(5), None);
+    exact.see_data(b"hello");
+    assert_eq!(exact.dropped(true), Judged::SUCCESS);
+}
+
+#[test]
+fn rejection_and_caught_panic_of_a_layer_further_in_stay_what_they_are() {
+    let mut refused = head(503, &[]);
+    refused
+        .extensions
+        .insert(crate::Rejection::overloaded("inner"));
+    assert_eq!(judged(client(get()), &refused).judged(), Judged::REJECTED);
+    let mut panicked = head(500, &[]);
+    panicked
+        .extensions
+        .insert(crate::protocol::CaughtPanic("oh".into()));
+    assert_eq!(judged(server(get()), &panicked).judged(), Judged::PANICKED);
+}
+
+#[test]
+fn late_answer_is_known_as_one_of_which_nothing_else_is_known() {
+    let mut late = judged(client(get()), &head(504, &[]));
+    assert!(late.is_late() && late.judged() == LATE);
+    late.excuse_lateness();
+    assert!(!late.is_late());
+    assert_eq!(late.judged().evidence, Evidence::Inconclusive);
+    assert!(!judged(client(get()), &head(503, &[])).is_late());
+    assert!(!judged(client(get()), &head(408, &[])).is_late());
+}
+
+#[test]
+fn undecodable_request_is_the_callers_on_a_server_only() {
+    let answer = || {
+        head(
+            200,
+            &[
+                SPEAKS_GRPC,
+                ("grpc-status", "13"),
+                ("grpc-message", "Missing%20request%20message."),
+            ],
+        )
+    };
+    assert_eq!(judged(server(grpc()), &answer()).judged(), Judged::CALLERS);
+    assert_eq!(judged(client(grpc()), &answer()).judged(), Judged::FAILURE);
+    let other = head(
+        200,
+        &[
+            SPEAKS_GRPC,
+            ("grpc-status", "13"),
+            ("grpc-message", "no disk"),
+        ],
+    );
+    assert_eq!(judged(server(grpc()), &other).judged(), Judged::FAILURE);
+}
+
+/// Judges 404 as a failure.
+fn strict() -> Classifier {
+    Classifier::new(|end| match end.status() {
+        Some(StatusCode::NOT_FOUND) => Verdict::from(Outcome::Failure),
+        _ => end.outcome().into(),
+    })
+}
+
+fn of(side: Side, request: &mut Req, own: Option<&Classifier>) -> HttpCall {
+    match side {
+        Side::Server => HttpCall::of::<crate::protocol::ServerKind, _>(request, own),
+        Side::Client => HttpCall::of::<crate::protocol::ClientKind, _>(request, own),
+    }
+}
+
+#[test]
+fn classifier_travels_to_layers_further_in_on_its_own_side() {
+    let lost = head(404, &[]);
+    for (outer, inner, shared) in [
+        (Side::Server, Side::Server, true),
+        (Side::Client, Side::Client, true),
+        (Side::Server, Side::Client, false),
+    ] {
+        let mut request = get();
+        of(outer, &mut request, Some(&strict()));
+        let call = judged(of(inner, &mut request, None), &lost);
+        let failed = call.judged() == Judged::FAILURE;
+        assert_eq!(failed, shared, "{outer:?} {inner:?}");
+    }
+}
+
+#[test]
+fn classifier_travels_to_layers_further_out_with_the_response() {
+    let mut lost = head(404, &[]);
+    let inner = judged(of(Side::Client, &mut get(), Some(&strict())), &lost);
+    assert_eq!(inner.judged(), Judged::FAILURE);
+    inner.leave_verdict(&mut lost.extensions);
+    let outer = judged(client(get()), &lost);
+    assert_eq!(outer.judged(), Judged::FAILURE);
+    // Nothing is left by those who go by the protocol alone.
+    let mut plain = head(404, &[]);
+    judged(client(get()), &plain).leave_verdict(&mut plain.extensions);
+    assert!(plain.extensions.is_empty());
+}
+
+#[test]
+fn classifier_of_a_layer_further_in_judges_errors_for_all() {
+    let harmless = Classifier::new(|_| Outcome::Ignored);
+    let mut inner = of(Side::Client, &mut get(), Some(&harmless));
+    let error: BoxError = "reset".into();
+    inner.judge_error(&*error, None);
+    assert_eq!(inner.judged(), Judged::CALLERS);
+    let error = inner.leave_verdict_with(error);
+    assert_eq!(error.to_string(), "reset");
+    let mut outer = client(get());
+    outer.judge_error(&*error, None);
+    assert_eq!(outer.judged(), Judged::CALLERS);
+    let untouched: BoxError = "reset".into();
+    let untouched = client(get()).leave_verdict_with(untouched);
+    assert!(JudgedError::find(&*untouched).is_none());
+}
