@@ -20,7 +20,7 @@ pub(crate) struct Upload {
 
 impl Upload {
     /// The same body, for a call that begins now: what was waited for it so far is not counted.
-    pub(crate) fn from_now(&self) -> Self {
+    pub(crate) fn for_new_call(&self) -> Self {
         Upload {
             shared: self.shared.clone(),
             before: self.locked().waited(),

@@ -32,7 +32,7 @@ fn watch_once<B: 'static>(
     extensions: &mut Extensions,
     frames: Option<Frames>,
 ) -> Option<Upload> {
-    let known = || extensions.get().map(Upload::from_now);
+    let known = || extensions.get().map(Upload::for_new_call);
     match swap_any(body, known, frames) {
         Found::Over => None,
         Found::Known(upload) => Some(upload),
