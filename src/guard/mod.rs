@@ -82,6 +82,9 @@ pub use layer::GuardLayer;
 pub use refuses::Refuses;
 pub use service::{Guarded, checked};
 pub use signal::Signal;
+// INTEGRATE: for the tests of the breaker; the service needs it, too.
+#[cfg(test)]
+pub(crate) use signal::WaitingFor;
 
 /// Something that may refuse a call and learns how it ended.
 ///
