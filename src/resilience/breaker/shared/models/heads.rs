@@ -25,7 +25,7 @@ fn each_head_is_one_call_whatever_becomes_of_its_body() {
             };
             let world = World::new(builder);
             let a = world.spawn(|world| breaks(&world, 0));
-            let b = world.spawn(|world| breaks(&world, if count_window { 0 } else { BUCKET }));
+            let b = world.spawn(move |world| breaks(&world, if count_window { 0 } else { BUCKET }));
             flows(&world);
             join([a, b]);
             let counts = world.shared.lock().core.counts(world.at(BUCKET));
