@@ -14,7 +14,7 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tower::ServiceExt;
 use tower_keep::{
     CallError, CircuitBreaker, GuardLayer, Outcome,
-    breaker::{CircuitBreakerBuilder, Reason, State},
+    breaker::{CircuitBreakerBuilder, Counts, Reason, State, Switch},
 };
 
 fn two_in_a_row() -> CircuitBreakerBuilder {
@@ -108,9 +108,12 @@ async fn overload_never_closes_and_a_hung_probe_does_not_hold_it_up() {
     assert_eq!(breaker.state(), State::Open);
     advance(10).await;
     let _hung = breaker.try_acquire().expect("a probe");
-    advance(5).await;
-    breaker.try_acquire().expect_err("the phase is over");
-    assert_eq!(breaker.state(), State::Open);
+    advance(29).await;
+    let why = breaker.try_acquire().expect_err("the probe is out");
+    assert_eq!(why.wait(), Some(Duration::from_secs(1)));
+    assert_eq!(breaker.state(), State::HalfOpen);
+    advance(1).await;
+    assert_eq!(breaker.state(), State::Open, "it is overdue");
 }
 
 #[tokio::test(start_paused = true)]
@@ -152,6 +155,46 @@ async fn a_shadow_counts_and_reports_but_refuses_nothing() {
     assert!(event.shadow && event.to == State::Open);
 }
 
+/// "Refuses everything" was said by one, "refuses nothing" by the other, and the operator lost.
+#[test]
+fn what_is_forced_by_hand_or_by_a_switch_refuses_in_shadow_mode_too() {
+    let switch = Switch::new();
+    let breaker = two_in_a_row().shadow(true).switch(&switch).build();
+    let breaker = breaker.expect("sound");
+    let refuses = || {
+        assert_eq!(breaker.would_refuse(), breaker.try_acquire().is_err());
+        breaker.would_refuse()
+    };
+    open(&breaker);
+    assert!(!refuses());
+    breaker.force_open();
+    assert!(refuses());
+    breaker.reset();
+    switch.force_open();
+    assert!(refuses());
+    switch.release();
+    assert!(!refuses());
+    breaker.force_open();
+    breaker.set_shadow(false);
+    breaker.set_shadow(true);
+    assert!(refuses());
+}
+
+/// A hundred events, log lines and counts said that nothing had happened.
+#[test]
+fn reset_of_a_closed_breaker_forgets_and_tells_nobody() {
+    let breaker = two_in_a_row().build().expect("sound");
+    let mut events = breaker.subscribe();
+    let permit = breaker.try_acquire().expect("closed");
+    permit.settle(Outcome::Failure);
+    breaker.reset();
+    assert_eq!(breaker.consecutive_failures(), 0);
+    assert_eq!(breaker.counts(), Counts::default());
+    assert!(events.try_recv().is_err());
+    open(&breaker);
+    assert_eq!(events.try_recv().expect("an event").number, 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn each_transition_is_told_once_and_in_order() {
     let breaker = two_in_a_row().probes(1).build().expect("sound");
@@ -174,7 +217,10 @@ async fn each_transition_is_told_once_and_in_order() {
         assert_eq!((event.number, event.reason), (number as u64 + 1, reason));
     }
     assert_eq!(events.try_recv().expect_err("no more"), TryRecvError::Empty);
-    (0..100).for_each(|_| breaker.reset());
+    for _ in 0..50 {
+        breaker.reset();
+        breaker.force_open();
+    }
     assert!(matches!(events.recv().await, Err(RecvError::Lagged(_))));
 }
 
@@ -220,9 +266,10 @@ fn a_subscriber_whose_waker_panics_harms_no_call_and_no_other_subscriber() {
 #[test]
 fn the_gauge_has_one_series_at_1() {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
-    metrics::with_local_recorder(&recorder, || {
-        let breaker = two_in_a_row().build().expect("sound");
+    let _breaker = metrics::with_local_recorder(&recorder, || {
+        let breaker = two_in_a_row().named("alone").build().expect("sound");
         open(&breaker);
+        breaker
     });
     let text = recorder.handle().render();
     let up: Vec<_> = text
@@ -231,7 +278,7 @@ fn the_gauge_has_one_series_at_1() {
         .collect();
     assert_eq!(
         up,
-        [r#"tower_keep_breaker_state{breaker="peer",state="open"} 1"#]
+        [r#"tower_keep_breaker_state{breaker="alone",state="open"} 1"#]
     );
 }
 

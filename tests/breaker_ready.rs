@@ -123,7 +123,9 @@ async fn a_forced_circuit_and_the_end_of_a_shadow_wake_too() {
     assert!(poll_ready(&wakes, &mut service).is_pending());
     breaker.force_open();
     assert_eq!(wakes.count(), 1);
+    breaker.reset();
     breaker.set_shadow(true);
+    open(&breaker);
     assert!(poll_ready(&wakes, &mut service).is_pending());
     breaker.set_shadow(false);
     assert_eq!(wakes.count(), 2);

@@ -88,7 +88,7 @@ pub use pair::Pair;
 pub use refuses::Refuses;
 pub use service::{Guarded, checked};
 pub use signal::Signal;
-#[cfg(all(test, tower_keep_loom))]
+#[cfg(test)]
 pub(crate) use signal::WaitingFor;
 pub(crate) use when_ready::WhenReady;
 

@@ -18,12 +18,12 @@ pub struct CircuitBreaker {
 }
 
 impl CircuitBreaker {
-    /// A breaker to be set up.
+    /// Returns a builder with the default settings.
     pub fn builder(name: impl Into<Name>) -> CircuitBreakerBuilder {
         CircuitBreakerBuilder::new(name.into())
     }
 
-    /// What textbooks draw: opens after five failures in a row, for 30 seconds, then one probe decides.
+    /// Returns a builder for what textbooks draw: opens after five failures in a row, for 30 seconds, then one probe decides.
     pub fn classic(name: impl Into<Name>) -> CircuitBreakerBuilder {
         CircuitBreakerBuilder::new(name.into()).classic()
     }
@@ -41,7 +41,7 @@ impl CircuitBreaker {
         }
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         self.shared.name.as_str()
     }
@@ -53,7 +53,7 @@ impl CircuitBreaker {
         self.shared.state()
     }
 
-    /// What the window holds now.
+    /// Returns what the window holds now.
     pub fn counts(&self) -> Counts {
         self.shared.lock().core.counts(Instant::now())
     }
@@ -69,7 +69,7 @@ impl CircuitBreaker {
         self.shared.lock().core.probes_in_flight()
     }
 
-    /// Whether a call that came now would be refused.
+    /// Tells whether every call that came now would be refused.
     pub fn would_refuse(&self) -> bool {
         self.shared.would_refuse()
     }
@@ -96,7 +96,7 @@ impl CircuitBreaker {
         self.shared.change(|core| core.disable(Instant::now()));
     }
 
-    /// Closes the circuit and forgets all it has counted, from whatever state. If it is closed already, that is no
+    /// Closes the circuit and forgets all it has counted, whatever the state. If it is closed already, that is no
     /// transition. While a [`Switch`](super::Switch) is
     /// thrown, that comes into force when it is back.
     pub fn reset(&self) {
@@ -109,12 +109,12 @@ impl CircuitBreaker {
         self.shared.set_shadow(on);
     }
 
-    /// Whether the breaker only watches.
+    /// Tells whether shadow mode is on.
     pub fn is_shadow(&self) -> bool {
         self.shared.is_shadow()
     }
 
-    /// Every transition from now on, in order. One who lags behind by more than 64 is told how many are lost.
+    /// Subscribes to every transition from now on, in order. One who lags behind by more than 64 is told how many are lost.
     pub fn subscribe(&self) -> broadcast::Receiver<Transition> {
         let events = self.shared.teller.subscribe();
         // What was told before that, and so not here, is seen by whoever looks at the state after it.

@@ -1,6 +1,6 @@
 use tokio::time::Instant;
 
-use super::{events::Reason, shared::Shared};
+use super::{events::Reason, shared::Shared, state::State};
 use crate::{
     guard::Refuses,
     registry::{Inspect, Stats},
@@ -34,8 +34,8 @@ impl Inspect for Shared {
         stats.count("transitions", locked.core.transitions());
         stats.seconds(
             "open_for_seconds",
-            match locked.core.refuses(now) {
-                Refuses::Until(until) => Some(until.saturating_duration_since(now)),
+            match (locked.core.state(), locked.core.refuses(now)) {
+                (State::Open, Refuses::Until(until)) => Some(until.saturating_duration_since(now)),
                 _ => None,
             },
         );

@@ -1,6 +1,6 @@
-//! Circuit breakers: stop calling what fails, and find out when it is well again.
+//! Circuit breakers: stop calling a failing dependency and detect when it has recovered.
 //!
-//! Use one round each thing that can fail by itself: a host, a database, a peer service. Not round a service that
+//! Use one around each thing that can fail by itself: a host, a database, a peer service. Not round a service that
 //! many independent things stand behind: one of them would take the others down.
 //!
 //! Place in the stack: inside of retries, outside of the attempt's timeout.
@@ -11,12 +11,41 @@
 //! |---|---|---|
 //! | closed | pass and are counted | the failure rate, the slow rate or the failures in a row reach their limit |
 //! | open | are refused | its time is over and a call comes; the time doubles with each failed recovery |
-//! | half open | the probes pass, the rest is refused | enough probes succeeded, too many failed, or their time is over |
+//! | half open | at most so many [probes](CircuitBreakerBuilder::probes) are out at once, the rest is refused | enough probes were good, or too many were not |
 //! | forced open, disabled | are refused, or pass uncounted | [`reset`](CircuitBreaker::reset), or its [`Switch`] is back |
 //!
-//! `Failure`, `TimedOut`, `Panicked` and `Overload` are failures, and so is a service that fails to become ready.
-//! `Ignored` and `Rejected` count nothing and give a probe back; so does `Cancelled`, unless the call lasted the
-//! [slow limit](CircuitBreakerBuilder::slow_call). A result that comes after the state has changed counts nothing.
+//! Half open, the head of a response settles its probe: a body may take its time, and a probe that says nothing makes
+//! room for the next call. Each probe has a [limit](CircuitBreakerBuilder::probe_limit) of its own, from its own start
+//! to its head. One that is past it has failed, but a good answer that comes later still counts, as long as the circuit
+//! is half open. The phase itself has no limit: if nobody calls, nothing happens.
+//!
+//! # Evidence
+//!
+//! A breaker counts what a call says about the health of the peer, its [`Evidence`](crate::call::Evidence), and not its
+//! [`Outcome`](crate::Outcome), which is for people. An unhealthy answer is a failure, a healthy one a success, and what is
+//! inconclusive counts nothing.
+//!
+//! | how the call ended | outcome | evidence |
+//! |---|---|---|
+//! | good head; the body was read to its end, or on a client dropped by a reader that was not waiting for more | success | healthy |
+//! | good head; the reader gave up while it waited for more, or on a server before the end of the body | cancelled | healthy |
+//! | 4xx, or a gRPC code that blames the caller | client error | healthy: the peer is alive and answers |
+//! | an error that the classifier calls the caller's | client error | inconclusive |
+//! | bad head, whatever happens to its body; a body that was cut off, or is shorter or longer than promised | failure, overload | unhealthy |
+//! | the service failed to become ready, transport error, panic | failure, panicked | unhealthy |
+//! | a time limit of this process expired while the peer had the whole request | timed out | unhealthy |
+//! | the caller's request body failed, broke off or stalled | client error | inconclusive |
+//! | a deadline that the caller chose expired first | timed out | inconclusive |
+//! | dropped before the head | cancelled | inconclusive; unhealthy once it lasted the [slow limit](CircuitBreakerBuilder::slow_call) |
+//! | refused by a guard of this process, at any depth | rejected | inconclusive |
+//!
+//! Whatever a remote caller controls - its upload, deadline or patience - is never held against a peer that others share.
+//!
+//! * Good answers count at their head. If the body then breaks, the success becomes a failure: there are as many calls as
+//!   before, and one failure more. Bad answers count at their end, when their cause is known.
+//! * Slowness is the time to the head, or to the end of a call that has none; a slow reader is not held against the peer.
+//! * A result that comes after the state has changed counts nothing.
+//! * Rates are evaluated when a failure or a slow call is counted, not at every success.
 //!
 //! # Which one
 //!
@@ -43,7 +72,7 @@
 //!
 //! | metric | labels |
 //! |---|---|
-//! | `tower_keep_breaker_state` | `breaker`, `state`: 1 for the state that it is in; for keys, how many are |
+//! | `tower_keep_breaker_state` | `breaker`, `state`: how many breakers of the name are in the state, in this process |
 //! | `tower_keep_breaker_transitions_total` | `breaker`, `to`, `reason` |
 //! | `tower_keep_breaker_refusals_total` | `breaker` |
 //! | `tower_keep_breaker_evictions_total` | `breaker`: keys that made room for others |
@@ -54,7 +83,8 @@
 //!
 //! # Cancellation
 //!
-//! A permit, future or body that is dropped settles as cancelled. A handle that is dropped while it waits is not woken.
+//! A permit or future that is dropped settles as cancelled, and says nothing about the peer unless it was slow. A body
+//! that is dropped changes nothing: its head has been counted. A handle that is dropped while it waits is not woken.
 //!
 //! # Example
 //!

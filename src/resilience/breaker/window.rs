@@ -39,7 +39,7 @@ pub struct Counts {
     pub calls: u64,
     /// Those that failed.
     pub failures: u64,
-    /// Those that took at least the slow limit, failed or not.
+    /// Those that took at least the slow limit to their head, failed or not.
     pub slow: u64,
 }
 

@@ -109,7 +109,7 @@ impl CircuitBreakerBuilder {
         }
     }
 
-    /// What textbooks draw: opens after five consecutive failures, for 30 seconds, and one good probe closes it.
+    /// Sets what textbooks draw: opens after five consecutive failures, for 30 seconds, and one good probe closes it.
     pub(super) fn classic(self) -> Self {
         self.count_window(100)
             .failure_rate(None)
@@ -120,13 +120,13 @@ impl CircuitBreakerBuilder {
             .probes(1)
     }
 
-    /// Another name, for a builder that serves as a template.
+    /// Sets another name, for a builder that serves as a template.
     pub fn named(mut self, name: impl Into<Name>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// Looks at the calls of this time, kept in so many buckets. Default: 30 s in 10 buckets.
+    /// Counts the calls of this time, in so many buckets. Default: 30 s in 10 buckets.
     ///
     /// A longer window notices a rare failure, but an outage later. Each bucket is at least a millisecond.
     pub fn time_window(mut self, window: Duration, buckets: usize) -> Self {
@@ -134,14 +134,14 @@ impl CircuitBreakerBuilder {
         self
     }
 
-    /// Looks at so many calls instead, whenever they were; at most 10,000. A closed circuit that does so, and
+    /// Counts so many calls instead, whenever they were; at most 10,000. A closed circuit that does so, and
     /// has no slow limit, reads no clock.
     pub fn count_window(mut self, calls: usize) -> Self {
         self.settings.window = WindowKind::Count(calls);
         self
     }
 
-    /// How many calls the window must hold before a rate counts. Default: 20, or all of a smaller count window.
+    /// Sets how many calls the window must hold before a rate counts. Default: 20, or all of a smaller count window.
     ///
     /// Consecutive failures need no such minimum: their number is one.
     pub fn minimum_calls(mut self, calls: u32) -> Self {
@@ -150,6 +150,8 @@ impl CircuitBreakerBuilder {
     }
 
     /// Opens when at least this fraction of the calls has failed; `None`: never. Default: 0.5.
+    ///
+    /// What a failure is, says the [table](super#evidence).
     pub fn failure_rate(mut self, rate: impl Into<Option<f64>>) -> Self {
         self.settings.failure_rate = rate.into();
         self
@@ -157,28 +159,31 @@ impl CircuitBreakerBuilder {
 
     /// Opens after so many failures in a row. Default: off.
     ///
-    /// Reacts at once to an outage, however few calls there are; leave the rate on for what fails in part.
+    /// Reacts at once to an outage, however few calls there are; leave the rate on for what fails in part. A good head
+    /// ends the row, unless its body then breaks.
     pub fn consecutive_failures(mut self, failures: impl Into<Option<u32>>) -> Self {
         self.settings.consecutive = failures.into();
         self
     }
 
-    /// From which duration on a call is slow, and a call that was given up is a failure. Default: off.
+    /// Counts calls as slow that take at least this long to their head, and calls as failures that are dropped before it
+    /// after so long. Default: off.
     ///
-    /// Costs a clock reading at each end of a call. Without it, a call that is cancelled counts nothing.
+    /// Costs a clock reading at the start of a call and at its head. Without it, a call that is dropped before its head
+    /// counts nothing, so a peer that hangs is only noticed by a time limit inside the breaker.
     pub fn slow_call(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.settings.slow_limit = limit.into();
         self
     }
 
-    /// Opens when at least this fraction of the calls was slow; slow probes then fail. Default: off. Needs
+    /// Opens when at least this fraction of the calls was slow; slow probes then fail. Default: off. Requires
     /// [`slow_call`](Self::slow_call).
     pub fn slow_rate(mut self, rate: impl Into<Option<f64>>) -> Self {
         self.settings.slow_rate = rate.into();
         self
     }
 
-    /// How long the circuit is open the first time. Default: 5 s.
+    /// Sets how long the circuit is open the first time. Default: 5 s.
     ///
     /// Shorter notices recovery sooner but probes a sick service more often.
     pub fn open_time(mut self, time: Duration) -> Self {
@@ -186,47 +191,55 @@ impl CircuitBreakerBuilder {
         self
     }
 
-    /// By what the open time grows each time the circuit opens again; 1 is not at all. Default: 2.
+    /// Multiplies the open time each time the circuit re-opens; 1 disables growth. Default: 2.
     ///
-    /// It shrinks a step for each such time that the circuit then stays closed.
+    /// The time shrinks a step for each such time that the circuit then stays closed.
     pub fn open_growth(mut self, factor: f64) -> Self {
         self.settings.open_growth = factor;
         self
     }
 
-    /// The most that the open time grows to, before jitter. Default: 60 s, or the open time if that is longer.
+    /// Limits what the open time grows to, before jitter. Default: 60 s, or the open time if that is longer.
     pub fn max_open_time(mut self, time: Duration) -> Self {
         self.max_open_time = Some(time);
         self
     }
 
-    /// Up to which fraction the open time is prolonged at random, so that clients come back one by one.
+    /// Prolongs the open time at random by up to this fraction, so that clients come back one by one.
     /// Default: 0.5.
     pub fn open_jitter(mut self, fraction: f64) -> Self {
         self.settings.open_jitter = fraction;
         self
     }
 
-    /// How many calls pass to probe the service after the open time. Default: 3.
+    /// Sets how many calls probe the service after the open time, and how many of them are out at once at the most.
+    /// Default: 3: one that meets a bad moment does not decide alone.
     pub fn probes(mut self, calls: u32) -> Self {
         self.settings.probes = calls;
         self
     }
 
-    /// Which fraction of the probes must succeed to close the circuit. Default: 0.5.
+    /// Sets which fraction of the probes must be good to close the circuit. Default: 0.5.
+    ///
+    /// It closes as soon as so many are, and opens as soon as that is out of reach.
     pub fn probe_ratio(mut self, ratio: f64) -> Self {
         self.settings.probe_ratio = ratio;
         self
     }
 
-    /// How long probing lasts at the most; probes that have not answered by then have failed. Default: the open
-    /// time.
+    /// Limits how long a probe may take from its own start to the head of its response; one that has not answered by
+    /// then has failed. Default: 30 s, whatever the open time.
+    ///
+    /// That is longer than the limits of most attempts, which end a probe that hangs, so that slow answers are not taken
+    /// for none. What has no limit of its own holds the place of a probe for so long. A good answer that comes later still
+    /// counts while the circuit is half open.
     pub fn probe_limit(mut self, limit: Duration) -> Self {
         self.settings.probe_limit = limit;
         self
     }
 
-    /// Counts and reports as ever, but never refuses. Default: off.
+    /// Counts and reports as ever, but refuses nothing of its own accord: only what it is told by hand or by a switch.
+    /// Default: off.
     pub fn shadow(mut self, on: bool) -> Self {
         self.shadow = on;
         self
@@ -275,8 +288,8 @@ impl CircuitBreakerBuilder {
         self
     }
 
-    /// Obeys this switch. Default: none. Costs nothing while it stands still. The builder keeps the switch alive, the
-    /// breaker does not.
+    /// Obeys this switch, in shadow mode too. Default: none. Costs nothing while it stands still. The builder keeps the
+    /// switch alive, the breaker does not.
     pub fn switch(mut self, switch: &Switch) -> Self {
         self.switch = Some(switch.clone());
         self

@@ -2,6 +2,7 @@
 //! `.ci/models`. LOOM_MAX_PREEMPTIONS asks for more.
 
 mod counting;
+mod heads;
 mod probes;
 mod told;
 
@@ -17,7 +18,9 @@ use tokio::time::Instant;
 use super::*;
 use crate::{
     breaker::{CircuitBreaker, CircuitBreakerBuilder},
-    call::{End, Outcome},
+    call::{End, Evidence, Outcome},
+    guard::Head,
+    protocol::Wire,
     resilience::breaker::core::Change,
 };
 
@@ -38,6 +41,7 @@ fn settings() -> CircuitBreakerBuilder {
         .failure_rate(None)
         .open_time(Duration::from_millis(OPEN_TIME))
         .open_jitter(0.0)
+        .probe_limit(Duration::from_millis(OPEN_TIME))
         .seed(1)
 }
 
@@ -64,6 +68,21 @@ impl World {
         self.shared.admit(&Moment::at(self.at(millis))).ok()
     }
 
+    fn head(&self, permit: &mut BreakerPermit, evidence: Evidence, millis: u64) {
+        let mut head = Head {
+            wire: Wire::Plain,
+            status: http::StatusCode::OK,
+            version: http::Version::HTTP_11,
+            headers: &mut http::HeaderMap::new(),
+            extensions: &mut http::Extensions::new(),
+            outcome: Outcome::Success,
+            evidence,
+            now: &Moment::at(self.at(millis)),
+            began: None,
+        };
+        self.shared.head(permit, &mut head);
+    }
+
     fn settle(&self, permit: BreakerPermit, outcome: Outcome, millis: u64) {
         let now = Moment::at(self.at(millis));
         self.shared.settle(permit, &End::new(outcome, &now));
@@ -72,7 +91,7 @@ impl World {
     /// A call that is admitted for certain, and its generation.
     fn call(&self, outcome: Outcome, millis: u64) -> u64 {
         let permit = self.admit(millis).expect("closed");
-        let generation = permit.generation;
+        let generation = permit.0.generation;
         self.settle(permit, outcome, millis);
         generation
     }
@@ -101,7 +120,8 @@ impl World {
         assert_eq!((gate.generation(), gate.state()), (generation, state));
         let told = self.shared.teller.told.lock().expect("whole");
         let numbers: Vec<u64> = told.iter().map(|event| event.number).collect();
-        assert_eq!(numbers, (1..=generation).collect::<Vec<_>>());
+        let transitions = locked.core.transitions();
+        assert_eq!(numbers, (1..=transitions).collect::<Vec<_>>());
         let mut present = State::Closed;
         for event in told.iter() {
             assert_eq!(event.from, present);

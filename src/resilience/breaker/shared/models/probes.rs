@@ -67,7 +67,7 @@ fn good_probes_close_it_once_and_those_who_come_after_that_are_calls() {
         let probe = |passed: Arc<AtomicU32>| {
             move |world: World| {
                 if let Some(permit) = world.admit(OPEN_TIME) {
-                    if permit.generation == 2 {
+                    if permit.0.generation == 2 {
                         assert!(
                             passed.fetch_add(1, Ordering::Relaxed) < 2,
                             "too many probes"

@@ -103,6 +103,25 @@ fn whoever_waits_while_an_open_shadow_begins_to_refuse_sees_that_or_is_woken() {
     );
 }
 
+/// All probes are out, and one says nothing.
+#[test]
+fn whoever_waits_for_a_probe_place_sees_that_one_is_free_or_is_woken() {
+    model(|| {
+        let world = World::new(settings().consecutive_failures(1).probes(1));
+        world.call(Outcome::Failure, 0);
+        let probe = world.admit(OPEN_TIME).expect("a probe");
+        let gives_back = world.spawn(|world| world.settle(probe, Outcome::Cancelled, OPEN_TIME));
+        let alarm = Arc::new(Alarm::default());
+        let waiting = WaitingFor::new(&world.shared.signal);
+        waiting.register(&alarm.clone().into());
+        let refuses = |world: &World| world.shared.refuses(&Moment::at(world.at(OPEN_TIME))).all();
+        let free = !refuses(&world);
+        join([gives_back]);
+        assert!(!refuses(&world));
+        assert!(free || alarm.0.load(Ordering::Relaxed), "asleep for ever");
+    });
+}
+
 #[test]
 fn whoever_subscribes_and_then_looks_misses_no_transition() {
     model(|| {

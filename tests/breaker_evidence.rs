@@ -1,0 +1,256 @@
+//! What breakers count: what calls say about the peer, whatever their readers do.
+
+use std::time::Duration;
+
+use http::Request;
+use http_body_util::BodyExt;
+use tokio::time::{advance, sleep, timeout};
+use tower::{Layer, ServiceExt, util::BoxCloneService};
+use tower_keep::{
+    BoxError, CircuitBreaker, GuardLayer, Outcome,
+    breaker::{CircuitBreakerBuilder, Reason, State},
+    call::{Evidence, Verdict},
+    testing::{Reply, Script, ScriptedBody},
+};
+
+type Peer = BoxCloneService<Request<ScriptedBody>, http::Response<BoxBody>, BoxError>;
+type BoxBody = http_body_util::combinators::UnsyncBoxBody<bytes::Bytes, BoxError>;
+
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: u64 = 86_400;
+
+fn builder() -> CircuitBreakerBuilder {
+    CircuitBreaker::builder("peer").open_jitter(0.0)
+}
+
+fn built(builder: CircuitBreakerBuilder) -> CircuitBreaker {
+    builder.build().expect("sound")
+}
+
+/// A peer that always answers so, behind the breaker.
+fn guarded(breaker: &CircuitBreaker, reply: impl Fn() -> Reply + Send + Sync + 'static) -> Peer {
+    let script: Script = Script::always(reply);
+    let service = GuardLayer::client(breaker.clone()).layer(script);
+    let boxed = ServiceExt::<Request<ScriptedBody>>::map_response(
+        service,
+        |response: http::Response<_>| response.map(BodyExt::boxed_unsync),
+    );
+    BoxCloneService::new(boxed)
+}
+
+async fn ask(peer: &Peer) -> Result<http::Response<BoxBody>, BoxError> {
+    let request = Request::get("http://a.example/").body(ScriptedBody::new());
+    peer.clone().oneshot(request.expect("a request")).await
+}
+
+async fn opened(breaker: &CircuitBreaker) {
+    breaker.open_for(SECOND);
+    advance(SECOND).await;
+}
+
+/// Two reasons to open, and both were met by a caller who looks at the status only, for days.
+#[tokio::test(start_paused = true)]
+async fn answers_whose_bodies_nobody_reads_are_good() {
+    let breaker = built(builder().consecutive_failures(2));
+    let good = guarded(&breaker, || Reply::ok().data("ok"));
+    let bad = guarded(&breaker, || Reply::status(500).data("oh"));
+    for n in 0..1_000 {
+        let peer = if n % 50 == 0 { &bad } else { &good };
+        drop(ask(peer).await.expect("an answer"));
+    }
+    assert_eq!(breaker.state(), State::Closed);
+    let counts = breaker.counts();
+    assert_eq!((counts.calls, counts.failures), (1_000, 20));
+}
+
+/// It was half open after a day of 86,000 good answers.
+#[tokio::test(start_paused = true)]
+async fn half_open_circuit_closes_by_answers_whose_bodies_nobody_reads() {
+    let breaker = built(builder());
+    let peer = guarded(&breaker, || Reply::ok().data("ok"));
+    opened(&breaker).await;
+    for _ in 0..2 {
+        drop(ask(&peer).await.expect("an answer"));
+    }
+    assert_eq!(breaker.state(), State::Closed);
+}
+
+/// A stream says that its peer is well when it begins, not when it ends.
+#[tokio::test(start_paused = true)]
+async fn half_open_circuit_closes_by_streams_that_never_end() {
+    let breaker = built(builder());
+    let peer = guarded(&breaker, || {
+        Reply::ok().body(ScriptedBody::new().data("one").hang())
+    });
+    opened(&breaker).await;
+    let _first = ask(&peer).await.expect("a stream");
+    let _second = ask(&peer).await.expect("a stream");
+    assert_eq!(breaker.state(), State::Closed);
+}
+
+/// The open time is 5 s, and the answer takes 6: all probes had failed before any could succeed, again and again.
+#[tokio::test(start_paused = true)]
+async fn half_open_circuit_closes_by_answers_that_take_longer_than_the_open_time() {
+    let breaker = built(builder());
+    let peer = guarded(&breaker, || Reply::ok().after(6 * SECOND));
+    opened(&breaker).await;
+    let (one, other) = tokio::join!(ask(&peer), ask(&peer));
+    assert!(one.is_ok() && other.is_ok());
+    assert_eq!(breaker.state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_open_circuit_closes_by_404s() {
+    let breaker = built(builder());
+    let peer = guarded(&breaker, || Reply::status(404).data("lost"));
+    opened(&breaker).await;
+    for _ in 0..2 {
+        let answer = ask(&peer).await.expect("an answer");
+        answer.into_body().collect().await.expect("a body");
+    }
+    assert_eq!(breaker.state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_open_circuit_is_not_closed_by_overload() {
+    let breaker = built(builder());
+    let peer = guarded(&breaker, || Reply::status(429));
+    opened(&breaker).await;
+    for _ in 0..2 {
+        drop(ask(&peer).await.expect("an answer"));
+    }
+    assert_eq!(breaker.state(), State::Open);
+}
+
+/// Anything may happen: whoever has probes out at any time, there are no more than three.
+#[tokio::test(start_paused = true)]
+async fn half_open_sends_at_most_n_probes_at_once() {
+    let breaker = built(builder().probe_ratio(1.0));
+    let script: Script = Script::numbered(|n| {
+        let reply = Reply::ok().after(SECOND * (n as u32 % 40));
+        if n % 3 == 0 {
+            Reply::status(503)
+        } else {
+            reply
+        }
+    });
+    let peer = GuardLayer::client(breaker.clone()).layer(script.clone());
+    let mut most = 0;
+    for n in 0..500_u64 {
+        if breaker.state() == State::Closed {
+            breaker.open_for(SECOND);
+        }
+        let call = peer.clone().oneshot(Request::new(ScriptedBody::new()));
+        // Some give up, some wait.
+        tokio::spawn(timeout(SECOND * (1 + n as u32 % 37), call));
+        sleep(SECOND / 2).await;
+        if breaker.state() == State::HalfOpen {
+            most = most.max(breaker.probes_in_flight());
+            assert!(breaker.probes_in_flight() <= 3);
+        }
+    }
+    assert!(most > 1);
+}
+
+/// The peer answers at once; the reader takes three seconds for what it could have in no time.
+#[tokio::test(start_paused = true)]
+async fn slow_reader_is_not_held_against_the_peer() {
+    let slow = builder().slow_call(2 * SECOND).slow_rate(0.5);
+    let breaker = built(slow.minimum_calls(5));
+    let peer = guarded(&breaker, || Reply::ok().data("a").pending(0));
+    for n in 0..20 {
+        let answer = ask(&peer).await.expect("an answer");
+        advance(3 * SECOND).await;
+        if n % 2 == 0 {
+            answer.into_body().collect().await.expect("a body");
+        }
+    }
+    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!((breaker.counts().slow, breaker.counts().failures), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_head_is_slow_and_opens_by_its_rate_before_its_body_ends() {
+    let slow = builder().slow_call(2 * SECOND).slow_rate(1.0);
+    let breaker = built(slow.minimum_calls(2));
+    let mut events = breaker.subscribe();
+    let peer = guarded(&breaker, || {
+        let body = ScriptedBody::new().data("a").hang();
+        Reply::ok().body(body).after(2 * SECOND)
+    });
+    let _bodies = [ask(&peer).await, ask(&peer).await];
+    let event = events.try_recv().expect("it opens");
+    assert_eq!((event.reason, event.counts.slow), (Reason::SlowRate, 2));
+    let said = event.last_error.expect("a text");
+    assert_eq!(said.as_str(), "too slow: 200 OK");
+}
+
+/// What hangs is given up by its callers, and that is all that is ever seen of it.
+#[tokio::test(start_paused = true)]
+async fn call_that_is_dropped_before_its_head_fails_once_it_was_slow() {
+    for (patience, failures) in [(SECOND, 0), (2 * SECOND, 1)] {
+        let breaker = built(builder().slow_call(2 * SECOND));
+        let peer = guarded(&breaker, Reply::hang);
+        timeout(patience, ask(&peer)).await.expect_err("it hangs");
+        assert_eq!(breaker.counts().failures, failures);
+    }
+    let breaker = built(builder());
+    let peer = guarded(&breaker, Reply::hang);
+    let given_up = timeout(Duration::from_secs(DAY), ask(&peer));
+    given_up.await.expect_err("it hangs");
+    assert_eq!(breaker.counts().calls, 0, "without a limit nothing is slow");
+}
+
+#[tokio::test(start_paused = true)]
+async fn peer_whose_every_body_breaks_fails_in_a_row() {
+    let breaker = built(builder().consecutive_failures(3));
+    let peer = guarded(&breaker, || {
+        let body = ScriptedBody::new().data("half").error("connection reset");
+        Reply::ok().body(body)
+    });
+    for n in 1..=3 {
+        let answer = ask(&peer).await.expect("a good head");
+        assert_eq!(breaker.consecutive_failures(), 0);
+        answer.into_body().collect().await.expect_err("it breaks");
+        assert_eq!(breaker.consecutive_failures(), n);
+        let counts = breaker.counts();
+        assert_eq!((counts.calls, counts.failures), (n.into(), n.into()));
+    }
+    assert_eq!(breaker.state(), State::Open);
+    let why = breaker.try_acquire().expect_err("open");
+    assert_eq!(why.caused_by(), Some("connection reset"));
+}
+
+/// Failures are counted at once, and the successes of ten-minute streams were ten minutes later.
+#[tokio::test(start_paused = true)]
+async fn streams_that_flow_stand_between_failures() {
+    let breaker = built(builder().consecutive_failures(2).failure_rate(0.5));
+    let stream = guarded(&breaker, || {
+        Reply::ok().body(ScriptedBody::new().data("one").hang())
+    });
+    let bad = guarded(&breaker, || Reply::status(500));
+    let mut streams = Vec::new();
+    for _ in 0..100 {
+        streams.push(ask(&stream).await.expect("a stream"));
+        streams.push(ask(&stream).await.expect("a stream"));
+        drop(ask(&bad).await.expect("an answer"));
+    }
+    assert_eq!(breaker.state(), State::Closed);
+    let counts = breaker.counts();
+    drop(streams);
+    assert_eq!(breaker.counts(), counts, "who leaves counts nothing more");
+}
+
+#[test]
+fn permit_takes_evidence_of_its_own() {
+    let breaker = built(builder().count_window(10));
+    let settle = |verdict: Verdict| breaker.try_acquire().expect("closed").settle(verdict);
+    settle(Verdict::from(Outcome::Failure).with_evidence(Evidence::Inconclusive));
+    settle(Outcome::Rejected.into());
+    assert_eq!(breaker.counts().calls, 0);
+    settle(Outcome::Ignored.into());
+    settle(Verdict::from(Outcome::Failure).with_evidence(Evidence::Healthy));
+    settle(Verdict::from(Outcome::Success).with_evidence(Evidence::Unhealthy));
+    let counts = breaker.counts();
+    assert_eq!((counts.calls, counts.failures), (3, 1));
+}
