@@ -5,14 +5,14 @@ use std::{
     task::Poll,
 };
 
-use http::{HeaderName, HeaderValue, Request};
+use http::{HeaderName, HeaderValue, Method, Request, Version};
 use http_body::Body;
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use tower::Layer;
 use tower_keep::{
     BoxError, GuardLayer,
     Outcome::{self, *},
-    call::GrpcCode,
+    call::{Evidence, GrpcCode},
     observe,
     testing::{Reply, Script, ScriptedBody, Settlement, Spy, Wakes},
 };
@@ -37,7 +37,7 @@ proptest! {
     fn no_header_makes_a_call_panic_or_settle_twice(
         asked in vec(header(), 0..8), answered in vec(header(), 0..8), trailers in vec(header(), 0..4),
     ) {
-        let mut request = Request::new(ScriptedBody::new());
+        let mut request = post();
         request.headers_mut().extend(asked);
         let reply = move || {
             let body = ScriptedBody::from("hello").trailers(trailers.clone());
@@ -67,12 +67,22 @@ proptest! {
 
     #[test]
     fn every_call_settles_once_and_as_it_should(call in call(), polls in 0..12_usize) {
-        let (expected, bytes) = call.expected(polls);
-        for settled in [call.play(polls, true), call.play(polls, false)] {
-            prop_assert_eq!(settled.outcome, expected, "{:?}", &settled);
+        for server in [true, false] {
+            let (outcome, evidence, bytes) = call.expected(polls, server);
+            let settled = call.play(polls, server);
+            prop_assert_eq!(settled.outcome, outcome, "{:?}", &settled);
+            prop_assert_eq!(settled.evidence, evidence, "{:?}", &settled);
             prop_assert_eq!(settled.response_bytes, bytes);
         }
     }
+}
+
+/// What may be gRPC.
+fn post() -> Request<ScriptedBody> {
+    let mut request = Request::new(ScriptedBody::new());
+    *request.method_mut() = Method::POST;
+    *request.version_mut() = Version::HTTP_2;
+    request
 }
 
 /// Headers that the judgement of a call reads, with anything in them.
@@ -203,7 +213,7 @@ impl Call {
     fn play(&self, polls: usize, server: bool) -> Settlement {
         let (call, spy) = (self.clone(), Spy::new());
         let script = Script::always(move || call.reply());
-        let mut request = Request::new(ScriptedBody::new());
+        let mut request = post();
         let content_type = HeaderValue::from_static(self.content_type);
         request.headers_mut().insert("content-type", content_type);
         let guards = (spy.clone(), None::<Spy>, (Spy::new(), Spy::new()));
@@ -223,47 +233,70 @@ impl Call {
         spy.only()
     }
 
-    /// The outcome, and the bytes that are handed on, by the book.
-    fn expected(&self, polls: usize) -> (Outcome, u64) {
+    /// Outcome, evidence, and the bytes that are handed on, by the book.
+    fn expected(&self, polls: usize, server: bool) -> (Outcome, Evidence, u64) {
         let grpc = self.content_type == "application/grpc";
         let code = self.code.filter(|_| !self.content_type.is_empty());
         let verdict = code.map_or_else(|| by_status(self.status), by_code);
         let bodiless = matches!(self.status, 204 | 304);
         let awaited = grpc && code.is_none() && self.status == 200;
+        let with = |outcome, sent| (outcome, evidence(outcome), sent);
         if bodiless || grpc && code.is_some() {
-            return (verdict, 0);
+            return with(verdict, 0);
         }
-        let ended = if awaited { Failure } else { verdict };
+        let ended = |sent| {
+            let wrong = awaited || self.content_length.is_some_and(|length| length != sent);
+            with(
+                if verdict == Success && wrong {
+                    Failure
+                } else {
+                    verdict
+                },
+                sent,
+            )
+        };
         if self.steps.is_empty() {
-            return (ended, 0);
+            return ended(0);
         }
-        let mut sent = 0;
+        let (mut sent, mut waiting) = (0, false);
         for (polled, step) in (1..).zip(&self.steps).take(polls) {
+            waiting = false;
             match step {
                 Step::Data(bytes) => {
                     sent += u64::from(*bytes);
                     if polled == self.steps.len() {
-                        return (ended, sent);
+                        return ended(sent);
                     }
                 }
                 // It does not know that it is over before one more poll.
                 Step::Pending if polled == self.steps.len() && polled < polls => {
-                    return (ended, sent);
+                    return ended(sent);
                 }
-                Step::Pending => {}
-                Step::Trailers(Some(code)) if awaited => return (by_code(*code), sent),
-                Step::Trailers(_) => return (ended, sent),
-                Step::Error => return (Failure, sent),
-                Step::Panic => return (Panicked, sent),
-                Step::End => return (ended, sent),
+                Step::Pending => waiting = true,
+                Step::Trailers(Some(code)) if awaited => return with(by_code(*code), sent),
+                Step::Trailers(_) => return ended(sent),
+                Step::Error => return with(Failure, sent),
+                Step::Panic => return with(Panicked, sent),
+                Step::End => return ended(sent),
             }
         }
-        let promised = self.size.or(self.content_length);
+        let promised = self.content_length.or(self.size);
+        let too_long = self.content_length.is_some_and(|length| sent > length);
         match verdict {
-            Success if !awaited && promised == Some(sent) => (Success, sent),
-            Success => (Cancelled, sent),
-            bad => (bad, sent),
+            Success if too_long => with(Failure, sent),
+            Success if !awaited && promised == Some(sent) => with(Success, sent),
+            Success if !server && !waiting => with(Success, sent),
+            Success => (Cancelled, Evidence::Healthy, sent),
+            bad => with(bad, sent),
         }
+    }
+}
+
+fn evidence(outcome: Outcome) -> Evidence {
+    match outcome {
+        Success | Ignored => Evidence::Healthy,
+        Failure | Overload | TimedOut | Panicked => Evidence::Unhealthy,
+        Cancelled | Rejected => Evidence::Inconclusive,
     }
 }
 

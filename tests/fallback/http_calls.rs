@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, Method, Request, Response, StatusCode, request::Parts};
+use http::{HeaderName, Method, Request, Response, StatusCode, Version, request::Parts};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
@@ -40,6 +40,7 @@ fn request() -> Request<ScriptedBody> {
 fn grpc_request() -> Request<ScriptedBody> {
     let mut request = request();
     *request.method_mut() = Method::POST;
+    *request.version_mut() = Version::HTTP_2;
     let grpc = "application/grpc".parse().unwrap();
     request.headers_mut().insert("content-type", grpc);
     request

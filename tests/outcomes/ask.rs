@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, io, sync::Arc};
 
-use http::{HeaderValue, Method, Request};
+use http::{HeaderValue, Method, Request, Version};
 use tower_keep::{
     BoxError, Rejection,
     testing::{Reply, Script, ScriptedBody},
@@ -32,6 +32,7 @@ pub fn connect() -> Request<ScriptedBody> {
 
 pub fn of_type(content_type: &'static str) -> Request<ScriptedBody> {
     let mut request = with_method(Method::POST);
+    *request.version_mut() = Version::HTTP_2;
     let content_type = HeaderValue::from_static(content_type);
     request.headers_mut().insert("content-type", content_type);
     request
@@ -55,6 +56,11 @@ pub fn grpc_within(timeout: &'static str) -> Request<ScriptedBody> {
 /// The head of a gRPC answer.
 pub fn ok_grpc() -> Reply {
     Reply::ok().header("content-type", "application/grpc")
+}
+
+/// The head of a gRPC-Web answer.
+pub fn ok_grpc_web() -> Reply {
+    Reply::ok().header("content-type", "application/grpc-web+proto")
 }
 
 pub fn in_headers(code: &'static str) -> Reply {

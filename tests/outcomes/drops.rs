@@ -6,7 +6,8 @@ use tokio::time::advance;
 use tower::Layer;
 use tower_keep::{
     GuardLayer,
-    Outcome::*,
+    Outcome::{self, *},
+    call::Evidence::{self, *},
     testing::{Reply, ScriptedBody, Spy, Wakes},
 };
 
@@ -22,41 +23,87 @@ fn a_call_that_is_dropped_before_its_head_is_cancelled() {
     ]);
 }
 
+/// What a client's reader does not wait for it does not need. A server's body is dropped because the client has gone.
 #[test]
-fn a_call_that_is_dropped_in_its_body_is_cancelled() {
+fn reader_that_was_not_waiting_had_what_it_wanted_on_a_client_and_has_gone_on_a_server() {
+    const GONE: (Outcome, Evidence) = (Cancelled, Healthy);
     table(&[
-        row("unread", get, || Reply::ok().data("hello"), Cancelled)
+        row("unread", get, || Reply::ok().data("hello"), GONE)
+            .on_clients(Success)
             .dropped_unread()
             .with_bytes(0),
-        row(
-            "half way",
-            get,
-            || Reply::ok().data("hel").data("lo"),
-            Cancelled,
-        )
-        .dropped(Until::Frames(1))
-        .with_bytes(3),
-        row(
-            "who knows",
-            get,
-            || body(no_size("hello").late_end()),
-            Cancelled,
-        )
-        .dropped(Until::Frames(1))
-        .with_bytes(5),
+        row("half way", get, || Reply::ok().data("hel").data("lo"), GONE)
+            .on_clients(Success)
+            .dropped(Until::Frames(1))
+            .with_bytes(3),
+        row("who knows", get, || body(no_size("hello").late_end()), GONE)
+            .on_clients(Success)
+            .dropped(Until::Frames(1))
+            .with_bytes(5),
         row(
             "less than promised",
             get,
             || body(ScriptedBody::from("hel").promise(5)),
-            Cancelled,
+            GONE,
         )
+        .on_clients(Success)
         .dropped(Until::Frames(0)),
-        row("before its trailers", grpc, || Reply::grpc(0), Cancelled).dropped(Until::Frames(1)),
+        row("before its trailers", grpc, || Reply::grpc(0), GONE)
+            .on_clients(Success)
+            .dropped(Until::Frames(1)),
+        row(
+            "a watcher that takes one message",
+            grpc,
+            || ok_grpc().body(no_size("message").hang()),
+            GONE,
+        )
+        .on_clients(Success)
+        .dropped(Until::Frames(1)),
     ]);
 }
 
 #[test]
-fn a_call_is_complete_when_every_promised_byte_was_taken() {
+fn reader_that_gave_up_waiting_cancels_a_call_that_was_good_so_far() {
+    const GONE: (Outcome, Evidence) = (Cancelled, Healthy);
+    table(&[
+        row("nothing came", get, || body(no_size("").hang()), GONE).dropped(Until::Frames(1)),
+        row(
+            "more was to come",
+            get,
+            || body(no_size("hel").hang()),
+            GONE,
+        )
+        .dropped(Until::Frames(2))
+        .with_bytes(3),
+        row(
+            "promised bytes",
+            get,
+            || sized("5").body(no_size("hel").hang()),
+            GONE,
+        )
+        .dropped(Until::Frames(2)),
+        row(
+            "the next message",
+            grpc,
+            || ok_grpc().body(no_size("message").hang()),
+            GONE,
+        )
+        .dropped(Until::Frames(2)),
+        // What came after it had waited ends the wait.
+        row(
+            "waited before",
+            get,
+            || body(no_size("").pending(1).data("hel").hang()),
+            GONE,
+        )
+        .on_clients(Success)
+        .dropped(Until::Frames(2)),
+    ]);
+}
+
+#[test]
+fn call_is_complete_when_every_promised_byte_was_taken() {
+    const GONE: (Outcome, Evidence) = (Cancelled, Healthy);
     table(&[
         row(
             "by its size",
@@ -77,15 +124,24 @@ fn a_call_is_complete_when_every_promised_byte_was_taken() {
             "not quite",
             get,
             || sized("6").body(no_size("hello").late_end()),
-            Cancelled,
+            GONE,
+        )
+        .on_clients(Success)
+        .dropped(Until::Frames(1)),
+        row(
+            "more than that",
+            get,
+            || sized("4").body(no_size("hello").late_end()),
+            Failure,
         )
         .dropped(Until::Frames(1)),
         row(
             "no number",
             get,
             || sized("five").body(no_size("hello").late_end()),
-            Cancelled,
+            GONE,
         )
+        .on_clients(Success)
         .dropped(Until::Frames(1)),
     ]);
 }
@@ -109,8 +165,9 @@ fn bad_news_survives_an_early_drop() {
     ]);
 }
 
+/// Who hangs up has cancelled: a deadline that it sent along does not make the peer slow.
 #[tokio::test(start_paused = true)]
-async fn a_call_that_is_dropped_after_its_deadline_has_timed_out() {
+async fn call_that_is_dropped_is_cancelled_whatever_deadline_was_sent() {
     let dropped_after = async |millis, reply: fn() -> Reply, polls_of_body| {
         let (spy, wakes) = (Spy::new(), Wakes::new());
         let script = scripted(reply);
@@ -125,22 +182,18 @@ async fn a_call_that_is_dropped_after_its_deadline_has_timed_out() {
             }
         }
         drop(future);
-        spy.only().outcome
+        (spy.only().outcome, spy.only().evidence)
     };
-    // A twentieth of the limit is allowed for: the caller's clock began earlier.
-    assert_eq!(dropped_after(94, Reply::hang, 0).await, Cancelled);
-    assert_eq!(dropped_after(95, Reply::hang, 0).await, TimedOut);
-    assert_eq!(dropped_after(94, || Reply::grpc(0), 1).await, Cancelled);
-    assert_eq!(dropped_after(95, || Reply::grpc(0), 1).await, TimedOut);
-    assert_eq!(
-        dropped_after(200, || Reply::grpc(0), 2).await,
-        Success,
-        "late, but whole"
-    );
-    assert_eq!(
-        dropped_after(200, || Reply::status(503).data("busy"), 0).await,
-        Overload
-    );
+    for millis in [94, 95, 200] {
+        let before = dropped_after(millis, Reply::hang, 0).await;
+        assert_eq!(before, (Cancelled, Inconclusive), "{millis} ms");
+        let inside = dropped_after(millis, || Reply::grpc(0), 1).await;
+        assert_eq!(inside, (Cancelled, Healthy), "{millis} ms");
+        let whole = dropped_after(millis, || Reply::grpc(0), 2).await;
+        assert_eq!(whole, (Success, Healthy), "{millis} ms");
+        let bad = dropped_after(millis, || Reply::status(503).data("busy"), 0).await;
+        assert_eq!(bad, (Overload, Unhealthy), "{millis} ms");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -73,6 +73,8 @@ fn a_panic_of_the_service_is_settled_and_then_answered_or_passed_on() {
                 assert_eq!(seen.panic, None, "{what}");
                 let told = String::from_utf8_lossy(&seen.data);
                 assert!(!told.contains("boom"), "strangers learn nothing: {told}");
+                let head = seen.head.as_ref().expect("an answer");
+                assert_eq!(head.headers["cache-control"], "no-store", "{what}");
                 match seen.settled().grpc_code {
                     Some(code) => assert_eq!(code, GrpcCode::INTERNAL, "{what}"),
                     None => assert_eq!(seen.status(), 500, "{what}"),

@@ -12,6 +12,8 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use tower::{Layer, Service};
 use tower_keep::{
     BoxError, ErrorTracker, GuardLayer, Outcome, Track,
+    call::Evidence,
+    protocol::Wire,
     testing::{Reply, ScriptedBody, Settlement, Spy, Wakes},
 };
 
@@ -73,10 +75,12 @@ pub enum Side {
     GrpcClient,
 }
 
-/// Plays the same call through a server's, a client's and a gRPC client's guards.
+/// Plays the same call through a server's and a client's guards, and those of a gRPC client if it speaks gRPC.
 pub fn on_each_side(call: Call, check: impl Fn(Side, Seen)) {
     for side in [Side::Server, Side::Client, Side::GrpcClient] {
-        check(side, on(side, &call));
+        if side != Side::GrpcClient || Wire::of_request(&(call.request)()).is_grpc() {
+            check(side, on(side, &call));
+        }
     }
 }
 
@@ -113,7 +117,9 @@ pub fn on(side: Side, call: &Call) -> Seen {
         Side::GrpcClient => play(GuardLayer::grpc_client(guards).layer(script.clone()), call),
     });
     let settled = outer.only();
-    assert_eq!(settled.outcome, inner.only().outcome, "{side:?}");
+    let inner = inner.only();
+    assert_eq!(settled.outcome, inner.outcome, "{side:?}");
+    assert_eq!(settled.evidence, inner.evidence, "{side:?}");
     assert_eq!(script.in_flight(), 0, "{side:?}");
     assert_eq!(
         errors.total(),
@@ -212,11 +218,36 @@ where
     seen.attempt(|| drop(body));
 }
 
+/// Outcome and evidence of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected(pub Outcome, pub Evidence);
+
+/// The evidence that goes with most calls of an outcome.
+impl From<Outcome> for Expected {
+    fn from(outcome: Outcome) -> Self {
+        let evidence = match outcome {
+            Outcome::Success | Outcome::Ignored => Evidence::Healthy,
+            Outcome::Failure | Outcome::Overload | Outcome::TimedOut | Outcome::Panicked => {
+                Evidence::Unhealthy
+            }
+            Outcome::Cancelled | Outcome::Rejected => Evidence::Inconclusive,
+        };
+        Expected(outcome, evidence)
+    }
+}
+
+impl From<(Outcome, Evidence)> for Expected {
+    fn from((outcome, evidence): (Outcome, Evidence)) -> Self {
+        Expected(outcome, evidence)
+    }
+}
+
 pub struct Row {
     name: &'static str,
     call: Call,
-    server: Outcome,
-    client: Outcome,
+    server: Expected,
+    client: Expected,
+    grpc_client: Expected,
     cause: Option<&'static str>,
     bytes: Option<u64>,
 }
@@ -225,21 +256,31 @@ pub fn row(
     name: &'static str,
     request: fn() -> Request<ScriptedBody>,
     reply: fn() -> Reply,
-    outcome: Outcome,
+    expected: impl Into<Expected>,
 ) -> Row {
+    let expected = expected.into();
     Row {
         name,
         call: call(request, reply, Until::End),
-        server: outcome,
-        client: outcome,
+        server: expected,
+        client: expected,
+        grpc_client: expected,
         cause: None,
         bytes: None,
     }
 }
 
 impl Row {
-    pub fn on_clients(mut self, outcome: Outcome) -> Self {
-        self.client = outcome;
+    pub fn on_clients(self, expected: impl Into<Expected>) -> Self {
+        let expected = expected.into();
+        let row = Row {
+            client: expected,
+            ..self
+        };
+        row.on_grpc_clients(expected)
+    }
+    pub fn on_grpc_clients(mut self, expected: impl Into<Expected>) -> Self {
+        self.grpc_client = expected.into();
         self
     }
     pub fn with_cause(mut self, cause: &'static str) -> Self {
@@ -266,10 +307,12 @@ pub fn table(rows: &[Row]) {
             let what = format!("{}, {side:?}", row.name);
             let expected = match side {
                 Side::Server => row.server,
-                Side::Client | Side::GrpcClient => row.client,
+                Side::Client => row.client,
+                Side::GrpcClient => row.grpc_client,
             };
             let settled = seen.settled();
-            assert_eq!(settled.outcome, expected, "{what}: {settled:?}");
+            let got = Expected(settled.outcome, settled.evidence);
+            assert_eq!(got, expected, "{what}: {settled:?}");
             if let Some(cause) = row.cause {
                 assert_eq!(settled.cause.as_deref(), Some(cause), "{what}");
             }

@@ -37,6 +37,7 @@ fn a_refusal_is_shown_to_the_guards_that_had_granted() {
     assert_eq!(head.status, 429);
     assert_eq!(head.headers["retry-after"], "2");
     assert_eq!(head.headers["content-type"], "application/problem+json");
+    assert_eq!(head.headers["cache-control"], "no-store");
     assert!(head.headers.contains_key("x-request-id"));
     assert!(head.extensions.get::<Rejection>().is_some());
     let problem: serde_json::Value = serde_json::from_slice(&seen.data).expect("JSON");
@@ -79,6 +80,7 @@ fn a_grpc_refusal_is_trailers_only() {
         assert_eq!((head.status.as_u16(), &*seen.data), (200, &b""[..]));
         assert_eq!(head.headers["grpc-status"], "14");
         assert_eq!(head.headers["grpc-retry-pushback-ms"], "1200");
+        assert_eq!(head.headers["cache-control"], "no-store");
         assert_eq!((outer.only().outcome, outer.heads().len()), (Rejected, 1));
         assert_eq!(outer.only().grpc_code, Some(GrpcCode::UNAVAILABLE));
     }

@@ -7,13 +7,13 @@ use std::{
     task::Poll,
 };
 
-use http::Request;
+use http::{Method, Request, Version};
 use tower::{Layer, Service};
 use tower_keep::{
     GuardLayer,
     Outcome::{self, *},
     Track,
-    call::{Ending, GrpcCode},
+    call::{Ending, Evidence::*, GrpcCode},
     context::Correlate,
     testing::{Reply, Script, ScriptedBody, Spy, Wakes},
 };
@@ -27,12 +27,20 @@ fn a_status_is_judged_by_who_is_at_fault() {
         row("302", get, || Reply::status(302), Success),
         row("400", get, || Reply::status(400), Ignored),
         row("404", get, || Reply::status(404).data("lost"), Ignored),
-        row("408", get, || Reply::status(408), Ignored).on_clients(TimedOut),
+        row("408", get, || Reply::status(408), Ignored).on_clients((TimedOut, Inconclusive)),
         row("429", get, || Reply::status(429), Overload),
         row("500", get, || Reply::status(500).data("oh"), Failure),
         row("502", get, || Reply::status(502), Failure),
         row("503", get, || Reply::status(503), Overload),
         row("504", get, || Reply::status(504), TimedOut),
+        // A method, version or extension that the caller chose, and a login that it lacks.
+        row("501", get, || Reply::status(501), Ignored),
+        row("505", get, || Reply::status(505), Ignored),
+        row("506", get, || Reply::status(506), Ignored),
+        row("507", get, || Reply::status(507), Failure),
+        row("508", get, || Reply::status(508), Ignored),
+        row("510", get, || Reply::status(510), Ignored),
+        row("511", get, || Reply::status(511), Ignored),
     ]);
 }
 
@@ -101,6 +109,7 @@ fn what_a_grpc_status_says_is_the_cause() {
 fn a_grpc_web_call_is_judged_by_its_headers() {
     table(&[
         row("200", grpc_web, || Reply::ok().data("cut"), Success),
+        row("gRPC-Web", grpc_web, || ok_grpc_web().data("cut"), Success),
         row("0 in headers", grpc_web, || in_headers("0"), Success),
         row("14 in headers", grpc_web, || in_headers("14"), Failure),
         row("503", grpc_web, || Reply::status(503), Overload),
@@ -127,6 +136,7 @@ fn a_response_that_has_no_body_ends_at_its_head() {
         )
         .dropped_unread(),
         row("204", get, || Reply::status(204).body(no_size("")), Success).dropped_unread(),
+        row("205", get, || Reply::status(205).body(no_size("")), Success).dropped_unread(),
         row(
             "304",
             get,
@@ -279,6 +289,135 @@ fn a_classifier_has_the_last_word_and_is_asked_once() {
         assert_eq!(spy.only().outcome, Overload);
         assert_eq!(ASKED.load(Relaxed), 1);
     }
+}
+
+#[test]
+fn body_that_is_not_as_long_as_its_content_length_has_failed() {
+    table(&[
+        row(
+            "shorter",
+            get,
+            || sized("6").body(no_size("hello")),
+            Failure,
+        )
+        .with_cause("5 of 6 bytes"),
+        row(
+            "shorter, with a late end",
+            get,
+            || sized("6").body(no_size("hello").late_end()),
+            Failure,
+        )
+        .with_cause("5 of 6 bytes"),
+        row("empty", get, || sized("6"), Failure).with_cause("0 of 6 bytes"),
+        row("longer", get, || sized("4").body(no_size("hello")), Failure)
+            .with_cause("5 of 4 bytes"),
+        row(
+            "with trailers",
+            get,
+            || sized("6").body(no_size("hello").trailers([("a", "b")])),
+            Failure,
+        )
+        .with_cause("5 of 6 bytes"),
+        row("exact", get, || sized("5").body(no_size("hello")), Success),
+        // Bad news stays what it was.
+        row(
+            "of a 404",
+            get,
+            || {
+                Reply::status(404)
+                    .header("content-length", "9")
+                    .data("lost")
+            },
+            Ignored,
+        ),
+        row("of a HEAD", head, || sized("9"), Success),
+    ]);
+}
+
+/// Anybody can say gRPC to a peer that does not speak it; only gRPC clients insist.
+#[test]
+fn answer_that_is_not_grpc_is_judged_as_http() {
+    let cause = "missing grpc-status";
+    let html = || {
+        Reply::ok()
+            .header("content-type", "text/html")
+            .data("hello")
+    };
+    table(&[
+        row("200", grpc, html, Success).on_grpc_clients(Failure),
+        row("no type", grpc, || Reply::ok().data("hello"), Success).on_grpc_clients(Failure),
+        row("404", grpc, || Reply::status(404).data("lost"), Ignored),
+        row("500", grpc, || Reply::status(500).data("oh"), Failure),
+        row("501", grpc, || Reply::status(501).data("what"), Ignored),
+    ]);
+    let seen = on(Side::GrpcClient, &call(grpc, html, Until::End));
+    assert_eq!(seen.settled().cause.as_deref(), Some(cause));
+    for side in [Side::Server, Side::Client] {
+        let seen = on(side, &call(grpc, || Reply::ok().data("hello"), Until::End));
+        assert_eq!(
+            (seen.settled().grpc_code, &seen.settled().cause),
+            (None, &None)
+        );
+    }
+}
+
+/// An explicit gRPC client makes gRPC calls only, whatever a request says of itself.
+#[test]
+fn grpc_client_insists_on_a_status() {
+    for reply in [Reply::ok, || Reply::ok().data("hello")] {
+        let seen = on(Side::GrpcClient, &call(get, reply, Until::End));
+        assert_eq!(seen.settled().outcome, Failure);
+        assert_eq!(seen.settled().evidence, Unhealthy);
+    }
+}
+
+#[test]
+fn request_that_cannot_be_grpc_is_judged_as_http() {
+    fn with(method: Method, version: Version, kind: &'static str) -> Request<ScriptedBody> {
+        let mut request = of_type(kind);
+        (*request.method_mut(), *request.version_mut()) = (method, version);
+        request
+    }
+    const GRPC: &str = "application/grpc";
+    const WEB: &str = "application/grpc-web+proto";
+    type Ask = fn() -> Request<ScriptedBody>;
+    let asks: [(&str, Ask); 4] = [
+        ("a GET", || with(Method::GET, Version::HTTP_2, GRPC)),
+        ("HTTP/1.0", || with(Method::POST, Version::HTTP_10, GRPC)),
+        ("gRPC-Web over HTTP/1.0", || {
+            with(Method::POST, Version::HTTP_10, WEB)
+        }),
+        ("a GET over HTTP/1.1", || {
+            with(Method::GET, Version::HTTP_11, WEB)
+        }),
+    ];
+    for (name, request) in asks {
+        table(&[
+            // A peer that answers in gRPC all the same is as good as its HTTP status.
+            row(name, request, || ok_grpc().data("hello"), Success),
+            row(name, request, || Reply::status(404), Ignored),
+            row(name, request, || in_headers("14"), Success),
+        ]);
+    }
+    // A server knows the version of its connection; a client's request does not say it.
+    let http1: Ask = || with(Method::POST, Version::HTTP_11, GRPC);
+    let seen = on(Side::Server, &call(http1, || in_headers("14"), Until::End));
+    assert_eq!(
+        (seen.settled().outcome, seen.settled().grpc_code),
+        (Success, None)
+    );
+    let seen = on(Side::Client, &call(http1, || in_headers("14"), Until::End));
+    assert_eq!(seen.settled().grpc_code, Some(GrpcCode::UNAVAILABLE));
+}
+
+/// tower's own load shedding is a refusal of this process, as are ours.
+#[test]
+fn load_that_tower_sheds_is_rejected() {
+    let shed = || Reply::error(wrapped(tower::load_shed::error::Overloaded::new()));
+    table(&[
+        row("shed", get, shed, Rejected),
+        row("gRPC", grpc, shed, Rejected),
+    ]);
 }
 
 #[test]

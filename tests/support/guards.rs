@@ -9,8 +9,9 @@ use http::StatusCode;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tower_keep::{
     Guard, Outcome, Rejection, RejectionKind,
-    call::{Cause, End, GrpcCode, Moment},
+    call::{Cause, End, Evidence, GrpcCode, Moment},
     guard::Admit,
+    protocol::Wire,
 };
 
 use super::within;
@@ -23,6 +24,8 @@ pub struct Witness(UnboundedSender<Told>);
 #[derive(Clone, Debug, PartialEq)]
 pub struct Told {
     pub outcome: Outcome,
+    pub evidence: Evidence,
+    pub wire: Wire,
     pub status: Option<StatusCode>,
     pub code: Option<GrpcCode>,
     pub response_bytes: u64,
@@ -46,6 +49,11 @@ impl Ends {
         self.next().await.outcome
     }
 
+    pub async fn next_judged(&mut self) -> (Outcome, Evidence) {
+        let told = self.next().await;
+        (told.outcome, told.evidence)
+    }
+
     /// What has ended so far, without waiting.
     pub fn so_far(&mut self) -> Vec<Told> {
         std::iter::from_fn(|| self.0.try_recv().ok()).collect()
@@ -58,6 +66,8 @@ impl Guard for Witness {
     fn settle(&self, _: (), end: &End<'_>) {
         let _ = self.0.send(Told {
             outcome: end.outcome(),
+            evidence: end.evidence(),
+            wire: end.wire(),
             status: end.status(),
             code: end.grpc_code(),
             response_bytes: end.response_bytes(),

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version, header};
 use httpdate::fmt_http_date;
 use tokio::time::Instant;
 use tower_keep::{
@@ -16,6 +16,7 @@ use tower_keep::{
     context::{Baggage, Id, MalformedReason, Traceparent, Tracestate},
     errors::{Fingerprint, READ_LIMIT, RESULT_LIMIT, parameterise},
     guard::Admit,
+    protocol::Wire,
     retry::Hint,
     timeout::Deadline,
 };
@@ -310,11 +311,13 @@ fn grpc_time(bytes: &[u8]) -> Option<u128> {
 /// What the guard makes of one header. A call that is refused had no time left.
 fn told(name: HeaderName, value: &HeaderValue, content_type: &'static str) -> Option<Duration> {
     let mut request = Request::new(());
+    (*request.method_mut(), *request.version_mut()) = (Method::POST, Version::HTTP_2);
     let headers = request.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(name, value.clone());
     let now = Instant::now();
-    match DEADLINE.admit(&mut request, &Moment::at(now)) {
+    let moment = Moment::at(now).with_wire(Wire::of_request(&request));
+    match DEADLINE.admit(&mut request, &moment) {
         Ok(context) => Some(context?.deadline()? - now),
         Err(_) => Some(Duration::ZERO),
     }
