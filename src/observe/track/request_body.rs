@@ -16,6 +16,8 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::protocol::upload::{Reporter, Upload};
+
 /// How much of a request body has been read so far, for the tracker of the call.
 #[derive(Clone, Debug)]
 pub(super) struct RequestBytes(Arc<AtomicU64>);
@@ -36,7 +38,9 @@ impl RequestBytes {
     }
 }
 
-/// Counts the bytes of request bodies as they are read, for the [`Track`](super::Track) round it.
+/// Counts the bytes of request bodies as they are read, for the [`Track`](super::Track) round it, and watches those that
+/// guards cannot watch by themselves: hyper's own `Incoming` (feature `hyper`). A body that breaks off or stalls is then
+/// put down to the caller; see [`breaker`](crate::breaker#evidence).
 ///
 /// A layer of its own, since it changes the type of the body; the closure changes it back where the service
 /// takes one type only: `RequestBodyLayer::new(axum::body::Body::new)`. Put it inside of the tracker.
@@ -70,6 +74,7 @@ pub struct RequestBodyService<S, F> {
 
 impl<S, F, B, C> Service<Request<B>> for RequestBodyService<S, F>
 where
+    B: Body,
     S: Service<Request<C>>,
     F: Fn(CountedBody<B>) -> C,
 {
@@ -85,7 +90,13 @@ where
         let (parts, inner) = request.into_parts();
         let bytes: RequestBytes = parts.extensions.get().cloned().unwrap_or_default();
         bytes.0.store(0, Ordering::Relaxed);
-        let body = (self.map)(CountedBody { inner, bytes });
+        let upload: Option<&Upload> = parts.extensions.get();
+        let reporter = upload.and_then(|upload| upload.reporter(&inner.size_hint(), None));
+        let body = (self.map)(CountedBody {
+            inner,
+            bytes,
+            reporter,
+        });
         self.inner.call(Request::from_parts(parts, body))
     }
 }
@@ -97,6 +108,7 @@ pin_project! {
         #[pin]
         inner: B,
         bytes: RequestBytes,
+        reporter: Option<Reporter>,
     }
 }
 
@@ -108,8 +120,12 @@ impl<B: Body> Body for CountedBody<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let this = self.project();
-        let frame = ready!(this.inner.poll_frame(cx));
+        let mut this = self.project();
+        let polled = this.inner.as_mut().poll_frame(cx);
+        if let Some(reporter) = this.reporter {
+            reporter.saw(&polled, || this.inner.is_end_stream());
+        }
+        let frame = ready!(polled);
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
         {

@@ -11,6 +11,8 @@ pub(super) struct Progress {
     /// How long the consumer has waited for the caller, the present wait apart.
     waited: Duration,
     flaw: Option<Flaw>,
+    /// Whether somebody reports on the body.
+    reported: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -29,6 +31,11 @@ enum Stage {
 }
 
 impl Progress {
+    /// Whether nobody has reported on the body so far; whoever asks does from now on.
+    pub(super) fn begin_reports(&mut self) -> bool {
+        !std::mem::replace(&mut self.reported, true)
+    }
+
     /// Nothing was there when the consumer asked for more.
     pub(super) fn wait(&mut self, now: Instant) {
         if let Stage::Flowing | Stage::Left { .. } = self.stage {

@@ -3,10 +3,11 @@ use std::{
     time::Duration,
 };
 
+use http_body::SizeHint;
 use tokio::time::Instant;
 
-use super::progress::Progress;
-use crate::protocol::grpc_frames::Flaw;
+use super::{Reporter, progress::Progress};
+use crate::protocol::grpc_frames::{Flaw, Frames};
 
 /// The progress of one request's body, for whoever judges a call that sends it. A clone tells of the same body.
 ///
@@ -25,6 +26,12 @@ impl Upload {
             shared: self.shared.clone(),
             before: self.locked().waited(),
         }
+    }
+
+    /// Returns what reports on the body, unless there is one already: a body is reported on once.
+    pub(crate) fn reporter(&self, hint: &SizeHint, frames: Option<Frames>) -> Option<Reporter> {
+        let is_first = self.locked().begin_reports();
+        is_first.then(|| Reporter::new(self.clone(), hint, frames))
     }
 
     /// Whether the body failed, was reset, or ended before the length that it had promised.

@@ -9,7 +9,7 @@ use http::{Extensions, Request};
 use http_body::Body;
 use http_body_util::combinators::{BoxBody, UnsyncBoxBody};
 
-use super::{Reporter, Upload, WatchedBody};
+use super::{Upload, WatchedBody};
 use crate::{call::BoxError, protocol::grpc_frames::Frames};
 
 /// Watches the body of a request where it is, unless a layer further out does: then that one's findings count here
@@ -36,7 +36,12 @@ fn watch_once<B: 'static>(
     match swap_any(body, known, frames) {
         Found::Over => None,
         Found::Known(upload) => Some(upload),
-        Found::Other => known(),
+        Found::Other => known().or_else(|| {
+            // Whoever wraps it further in reports on it.
+            let upload = is_unread(body).then(Upload::default)?;
+            extensions.insert(upload.clone());
+            Some(upload)
+        }),
         Found::Watched(upload) => {
             extensions.insert(upload.clone());
             Some(upload)
@@ -53,6 +58,17 @@ pub(crate) fn watch<B: 'static>(body: &mut B, frames: Option<Frames>) -> Option<
         Found::Watched(upload) | Found::Known(upload) => Some(upload),
         Found::Over | Found::Other => None,
     }
+}
+
+/// Whether it is a body that cannot be changed in place, of which more is to come.
+#[cfg(feature = "hyper")]
+fn is_unread(body: &dyn Any) -> bool {
+    let incoming = body.downcast_ref::<hyper::body::Incoming>();
+    incoming.is_some_and(|incoming| !incoming.is_end_stream())
+}
+#[cfg(not(feature = "hyper"))]
+fn is_unread(_: &dyn Any) -> bool {
+    false
 }
 
 enum Found {
@@ -132,8 +148,9 @@ fn swap<T: Body + Default>(
         return Found::Known(upload);
     }
     let upload = Upload::default();
-    let reporter = Reporter::new(upload.clone(), &hint, frames);
-    *body = wrap(WatchedBody::new(mem::take(body), reporter));
+    if let Some(reporter) = upload.reporter(&hint, frames) {
+        *body = wrap(WatchedBody::new(mem::take(body), reporter));
+    }
     Found::Watched(upload)
 }
 
