@@ -22,7 +22,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 3_600);
 /// let mut headers = http::HeaderMap::new();
 /// headers.insert("retry-after", "2".parse()?);
 /// let hint = Hint::from_headers(&headers, SystemTime::now());
-/// assert_eq!(hint, Some(Hint::After(Duration::from_secs(2))));
+/// assert_eq!(hint, Some(Hint::NotBefore(Duration::from_secs(2))));
 ///
 /// headers.insert("grpc-retry-pushback-ms", "-1".parse()?);
 /// let hint = Hint::from_headers(&headers, SystemTime::now());
@@ -31,8 +31,11 @@ const LONGEST: Duration = Duration::from_secs(24 * 3_600);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Hint {
-    /// Not before this time has passed; at most a day.
+    /// After this time, at most a day, whatever one's own backoff says: what gRPC's pushback means.
     After(Duration),
+    /// Neither before this time has passed, at most a day, nor before one's own backoff has: what `Retry-After` means,
+    /// so that no peer shortens the backoff of its clients.
+    NotBefore(Duration),
     /// Not at all.
     Never,
 }
@@ -53,14 +56,14 @@ impl Hint {
         let date = headers.get(header::DATE);
         let peers_now = date.and_then(|date| parse_date(date.as_bytes()));
         let wait = parse_retry_after(value.as_bytes(), peers_now.unwrap_or(now))?;
-        Some(Hint::After(wait))
+        Some(Hint::NotBefore(wait))
     }
 
     /// Reads the value of `Retry-After`: seconds, or a date, of which one in the past means at once.
     ///
     /// What cannot be read says nothing.
     pub fn parse_retry_after(value: &[u8], now: SystemTime) -> Option<Self> {
-        parse_retry_after(value, now).map(Hint::After)
+        parse_retry_after(value, now).map(Hint::NotBefore)
     }
 
     /// Reads the value of `grpc-retry-pushback-ms`: what is negative or cannot be read means never.
@@ -78,7 +81,7 @@ impl Hint {
 /// What an error says: a refusal of this process, or a `tonic::Status` with its metadata.
 pub(crate) fn hint_of(error: &(dyn Error + 'static)) -> Option<Hint> {
     if let Some(rejection) = find::<Rejection>(error) {
-        return rejection.wait().map(Hint::After);
+        return rejection.wait().map(Hint::NotBefore);
     }
     #[cfg(feature = "tonic")]
     if let Some(status) = find::<tonic::Status>(error) {
@@ -117,6 +120,10 @@ mod tests {
         Hint::After(Duration::from_millis(millis))
     }
 
+    const fn not_before(millis: u64) -> Hint {
+        Hint::NotBefore(Duration::from_millis(millis))
+    }
+
     #[test]
     fn seconds_and_dates_of_all_three_kinds_are_read() {
         let now = parse_date(b"Sun, 06 Nov 1994 08:49:07 GMT").expect("a date");
@@ -129,18 +136,18 @@ mod tests {
             "Sunday, 06-Nov-94 08:49:17 GMT",
             "Sun Nov  6 08:49:17 1994",
         ] {
-            assert_eq!(read(ten), Some(after(10_000)), "{ten}");
+            assert_eq!(read(ten), Some(not_before(10_000)), "{ten}");
         }
-        assert_eq!(read("0"), Some(after(0)));
+        assert_eq!(read("0"), Some(not_before(0)));
         assert_eq!(
             read("Sun, 06 Nov 1994 08:49:00 GMT"),
-            Some(after(0)),
+            Some(not_before(0)),
             "past"
         );
         for odd in ["", " ", "-1", "1.5", "1s", "+3", "soon", "Sun, 06 Nov 1994"] {
             assert_eq!(read(odd), None, "{odd:?}");
         }
-        let day = Some(Hint::After(LONGEST));
+        let day = Some(Hint::NotBefore(LONGEST));
         for long in [
             "86400",
             "99999999999999999999999",
@@ -176,9 +183,15 @@ mod tests {
             header::RETRY_AFTER,
             "Sun, 06 Nov 1994 08:49:08 GMT",
         );
-        assert_eq!(Hint::from_headers(&headers, fast_clock), Some(after(1_000)));
+        assert_eq!(
+            Hint::from_headers(&headers, fast_clock),
+            Some(not_before(1_000))
+        );
         put(&mut headers, header::DATE, "now");
-        assert_eq!(Hint::from_headers(&headers, fast_clock), Some(after(0)));
+        assert_eq!(
+            Hint::from_headers(&headers, fast_clock),
+            Some(not_before(0))
+        );
         put(&mut headers, Hint::PUSHBACK, "7");
         assert_eq!(Hint::from_headers(&headers, fast_clock), Some(after(7)));
     }
@@ -191,7 +204,7 @@ mod tests {
             let now = UNIX_EPOCH + Duration::from_secs(u64::from(now));
             for value in [&bytes[..], text.as_bytes()] {
                 for hint in [Some(Hint::parse_pushback(value)), Hint::parse_retry_after(value, now)] {
-                    if let Some(Hint::After(wait)) = hint {
+                    if let Some(Hint::After(wait) | Hint::NotBefore(wait)) = hint {
                         prop_assert!(wait <= LONGEST);
                     }
                 }
@@ -201,7 +214,7 @@ mod tests {
         #[test]
         fn numbers_mean_what_they_say(seconds in 0_u32..86_400, millis in 0_i32..86_400_000) {
             let read = Hint::parse_retry_after(seconds.to_string().as_bytes(), UNIX_EPOCH);
-            prop_assert_eq!(read, Some(after(u64::from(seconds) * 1_000)));
+            prop_assert_eq!(read, Some(not_before(u64::from(seconds) * 1_000)));
             let read = Hint::parse_pushback(millis.to_string().as_bytes());
             prop_assert_eq!(read, after(millis as u64));
         }
@@ -211,7 +224,7 @@ mod tests {
             let now = UNIX_EPOCH + Duration::from_secs(u64::from(now));
             let date = fmt_http_date(now + Duration::from_secs(u64::from(ahead)));
             let read = Hint::parse_retry_after(date.as_bytes(), now);
-            prop_assert_eq!(read, Some(after(u64::from(ahead) * 1_000)));
+            prop_assert_eq!(read, Some(not_before(u64::from(ahead) * 1_000)));
         }
     }
 }
