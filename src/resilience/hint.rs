@@ -8,6 +8,9 @@ use std::{
 use http::{HeaderMap, HeaderName, header};
 use httpdate::parse_http_date;
 
+use super::retry_info::delay_in_header;
+#[cfg(feature = "tonic")]
+use super::retry_info::delay_in_status;
 use crate::call::{Rejection, find};
 
 /// Longer is read as this, so that a time can always be added to.
@@ -44,13 +47,18 @@ impl Hint {
     /// gRPC's header or trailer (proposal A6).
     pub const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
-    /// Reads `grpc-retry-pushback-ms`, else `Retry-After`, from headers or trailers.
+    /// Reads `grpc-retry-pushback-ms`, else the `RetryInfo` of `grpc-status-details-bin`, else `Retry-After`, from
+    /// headers or trailers.
     ///
     /// A date is understood by the peer's own clock if it sent its `Date` along, else by `now`; clocks differ.
     /// Of several values, the first counts.
     pub fn from_headers(headers: &HeaderMap, now: SystemTime) -> Option<Self> {
         if let Some(value) = headers.get(Hint::PUSHBACK) {
             return Some(Hint::parse_pushback(value.as_bytes()));
+        }
+        let details = headers.get("grpc-status-details-bin");
+        if let Some(wait) = details.and_then(|details| delay_in_header(details.as_bytes())) {
+            return Some(Hint::NotBefore(wait.min(LONGEST)));
         }
         let value = headers.get(header::RETRY_AFTER)?;
         let date = headers.get(header::DATE);
@@ -85,8 +93,11 @@ pub(crate) fn hint_of(error: &(dyn Error + 'static)) -> Option<Hint> {
     }
     #[cfg(feature = "tonic")]
     if let Some(status) = find::<tonic::Status>(error) {
-        let value = status.metadata().get(Hint::PUSHBACK.as_str())?;
-        return Some(Hint::parse_pushback(value.as_bytes()));
+        if let Some(value) = status.metadata().get(Hint::PUSHBACK.as_str()) {
+            return Some(Hint::parse_pushback(value.as_bytes()));
+        }
+        let wait = delay_in_status(status.details())?;
+        return Some(Hint::NotBefore(wait.min(LONGEST)));
     }
     None
 }
@@ -194,6 +205,31 @@ mod tests {
         );
         put(&mut headers, Hint::PUSHBACK, "7");
         assert_eq!(Hint::from_headers(&headers, fast_clock), Some(after(7)));
+    }
+
+    #[test]
+    fn retry_info_is_read_before_retry_after_and_after_pushback() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("9"));
+        // Status { code: 14, details: [RetryInfo { retry_delay: 2 s }] }
+        let details = "CA4aMAoodHlwZS5nb29nbGVhcGlzLmNvbS9nb29nbGUucnBjLlJldHJ5SW5mbxIECgIIAg";
+        headers.insert("grpc-status-details-bin", HeaderValue::from_static(details));
+        let read = |headers: &HeaderMap| Hint::from_headers(headers, UNIX_EPOCH);
+        assert_eq!(read(&headers), Some(not_before(2_000)));
+        headers.insert(Hint::PUSHBACK, HeaderValue::from_static("5"));
+        assert_eq!(read(&headers), Some(after(5)));
+    }
+
+    #[cfg(feature = "tonic")]
+    #[test]
+    fn retry_info_of_a_grpc_status_is_found() {
+        let details = crate::resilience::retry_info::tests::status(3, 0);
+        let code = tonic::Code::Unavailable;
+        let status = tonic::Status::with_details(code, "down", details.into());
+        assert_eq!(hint_of(&status), Some(not_before(3_000)));
+        let far = crate::resilience::retry_info::tests::status(1 << 40, 0);
+        let status = tonic::Status::with_details(code, "down", far.into());
+        assert_eq!(hint_of(&status), Some(Hint::NotBefore(LONGEST)));
     }
 
     proptest! {

@@ -11,6 +11,7 @@ pub mod breaker;
 pub mod fallback;
 mod hint;
 pub mod retry;
+mod retry_info;
 pub mod timeout;
 mod when_ready;
 
