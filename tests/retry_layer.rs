@@ -216,7 +216,7 @@ fn budgeted() -> (Retry, Budget) {
 }
 
 fn available(budget: &Budget) -> u64 {
-    budget.available(&Moment::default())
+    budget.available(&Moment::default()).unwrap()
 }
 
 fn layered(script: &Script, retry: Retry) -> Retried<Strict, tower_keep::protocol::Any> {

@@ -19,6 +19,7 @@ mod quiet;
 mod rejection;
 mod setting;
 mod small;
+mod unsent;
 mod verdict;
 
 pub use classify::Ending;
@@ -43,4 +44,5 @@ pub(crate) use panics::{Inside, Payload, Seen, Thrown, calls, caught, caught_ser
 pub(crate) use quiet::{hook_panicked, panic_message, quietly};
 pub(crate) use setting::fraction;
 pub(crate) use small::Small;
+pub(crate) use unsent::{Unsent, unsent};
 pub(crate) use verdict::Judged;

@@ -5,7 +5,8 @@ use std::error::Error;
 use http::StatusCode;
 
 use crate::call::{
-    Evidence, GrpcCode, Judged, JudgedError, Outcome, Rejection, is_overload, is_timeout,
+    Evidence, GrpcCode, Judged, JudgedError, Outcome, Rejection, Unsent, is_overload, is_timeout,
+    unsent,
 };
 
 /// Who looks at the status: some of them mean another thing to the one who sent it.
@@ -61,6 +62,14 @@ pub(crate) fn judge_error(error: &(dyn Error + 'static)) -> Judged {
         return judge_code(GrpcCode::parse(
             (status.code() as u8).to_string().as_bytes(),
         ));
+    }
+    match unsent(error) {
+        // The peer never saw it, and was reached all the same, or nobody tried to reach it.
+        Some(Unsent::Unbegun | Unsent::Refused | Unsent::NeverLeft) => {
+            return Judged::new(Outcome::Failure, Evidence::Inconclusive);
+        }
+        Some(Unsent::Unconnected | Unsent::Untrusted) => return Judged::FAILURE,
+        None => {}
     }
     if is_of_this_side(error) {
         Judged::CALLERS
@@ -138,6 +147,17 @@ mod tests {
                 _ => Judged::new(Outcome::Ignored, Evidence::Healthy),
             };
             assert_eq!(judge_code(code), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn request_that_was_never_begun_says_nothing_unless_there_was_no_connection() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        assert_eq!(judge_error(&refused), Judged::FAILURE);
+        #[cfg(feature = "tonic")]
+        {
+            let unconnected = tonic::ConnectError("no route".into());
+            assert_eq!(judge_error(&unconnected), Judged::FAILURE);
         }
     }
 

@@ -8,6 +8,9 @@ use std::{
 use http::{HeaderMap, HeaderName, header};
 use httpdate::parse_http_date;
 
+use super::retry_info::delay_in_header;
+#[cfg(feature = "tonic")]
+use super::retry_info::delay_in_status;
 use crate::call::{Rejection, find};
 
 /// Longer is read as this, so that a time can always be added to.
@@ -22,7 +25,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 3_600);
 /// let mut headers = http::HeaderMap::new();
 /// headers.insert("retry-after", "2".parse()?);
 /// let hint = Hint::from_headers(&headers, SystemTime::now());
-/// assert_eq!(hint, Some(Hint::After(Duration::from_secs(2))));
+/// assert_eq!(hint, Some(Hint::NotBefore(Duration::from_secs(2))));
 ///
 /// headers.insert("grpc-retry-pushback-ms", "-1".parse()?);
 /// let hint = Hint::from_headers(&headers, SystemTime::now());
@@ -31,8 +34,11 @@ const LONGEST: Duration = Duration::from_secs(24 * 3_600);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Hint {
-    /// Not before this time has passed; at most a day.
+    /// After this time, at most a day, whatever one's own backoff says: what gRPC's pushback means.
     After(Duration),
+    /// Neither before this time has passed, at most a day, nor before one's own backoff has: what `Retry-After` means,
+    /// so that no peer shortens the backoff of its clients.
+    NotBefore(Duration),
     /// Not at all.
     Never,
 }
@@ -41,7 +47,8 @@ impl Hint {
     /// gRPC's header or trailer (proposal A6).
     pub const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
-    /// Reads `grpc-retry-pushback-ms`, else `Retry-After`, from headers or trailers.
+    /// Reads `grpc-retry-pushback-ms`, else the `RetryInfo` of `grpc-status-details-bin`, else `Retry-After`, from
+    /// headers or trailers.
     ///
     /// A date is understood by the peer's own clock if it sent its `Date` along, else by `now`; clocks differ.
     /// Of several values, the first counts.
@@ -49,18 +56,22 @@ impl Hint {
         if let Some(value) = headers.get(Hint::PUSHBACK) {
             return Some(Hint::parse_pushback(value.as_bytes()));
         }
+        let details = headers.get("grpc-status-details-bin");
+        if let Some(wait) = details.and_then(|details| delay_in_header(details.as_bytes())) {
+            return Some(Hint::NotBefore(wait.min(LONGEST)));
+        }
         let value = headers.get(header::RETRY_AFTER)?;
         let date = headers.get(header::DATE);
         let peers_now = date.and_then(|date| parse_date(date.as_bytes()));
         let wait = parse_retry_after(value.as_bytes(), peers_now.unwrap_or(now))?;
-        Some(Hint::After(wait))
+        Some(Hint::NotBefore(wait))
     }
 
     /// Reads the value of `Retry-After`: seconds, or a date, of which one in the past means at once.
     ///
     /// What cannot be read says nothing.
     pub fn parse_retry_after(value: &[u8], now: SystemTime) -> Option<Self> {
-        parse_retry_after(value, now).map(Hint::After)
+        parse_retry_after(value, now).map(Hint::NotBefore)
     }
 
     /// Reads the value of `grpc-retry-pushback-ms`: what is negative or cannot be read means never.
@@ -78,12 +89,15 @@ impl Hint {
 /// What an error says: a refusal of this process, or a `tonic::Status` with its metadata.
 pub(crate) fn hint_of(error: &(dyn Error + 'static)) -> Option<Hint> {
     if let Some(rejection) = find::<Rejection>(error) {
-        return rejection.wait().map(Hint::After);
+        return rejection.wait().map(Hint::NotBefore);
     }
     #[cfg(feature = "tonic")]
     if let Some(status) = find::<tonic::Status>(error) {
-        let value = status.metadata().get(Hint::PUSHBACK.as_str())?;
-        return Some(Hint::parse_pushback(value.as_bytes()));
+        if let Some(value) = status.metadata().get(Hint::PUSHBACK.as_str()) {
+            return Some(Hint::parse_pushback(value.as_bytes()));
+        }
+        let wait = delay_in_status(status.details())?;
+        return Some(Hint::NotBefore(wait.min(LONGEST)));
     }
     None
 }
@@ -117,6 +131,10 @@ mod tests {
         Hint::After(Duration::from_millis(millis))
     }
 
+    const fn not_before(millis: u64) -> Hint {
+        Hint::NotBefore(Duration::from_millis(millis))
+    }
+
     #[test]
     fn seconds_and_dates_of_all_three_kinds_are_read() {
         let now = parse_date(b"Sun, 06 Nov 1994 08:49:07 GMT").expect("a date");
@@ -129,18 +147,18 @@ mod tests {
             "Sunday, 06-Nov-94 08:49:17 GMT",
             "Sun Nov  6 08:49:17 1994",
         ] {
-            assert_eq!(read(ten), Some(after(10_000)), "{ten}");
+            assert_eq!(read(ten), Some(not_before(10_000)), "{ten}");
         }
-        assert_eq!(read("0"), Some(after(0)));
+        assert_eq!(read("0"), Some(not_before(0)));
         assert_eq!(
             read("Sun, 06 Nov 1994 08:49:00 GMT"),
-            Some(after(0)),
+            Some(not_before(0)),
             "past"
         );
         for odd in ["", " ", "-1", "1.5", "1s", "+3", "soon", "Sun, 06 Nov 1994"] {
             assert_eq!(read(odd), None, "{odd:?}");
         }
-        let day = Some(Hint::After(LONGEST));
+        let day = Some(Hint::NotBefore(LONGEST));
         for long in [
             "86400",
             "99999999999999999999999",
@@ -176,11 +194,42 @@ mod tests {
             header::RETRY_AFTER,
             "Sun, 06 Nov 1994 08:49:08 GMT",
         );
-        assert_eq!(Hint::from_headers(&headers, fast_clock), Some(after(1_000)));
+        assert_eq!(
+            Hint::from_headers(&headers, fast_clock),
+            Some(not_before(1_000))
+        );
         put(&mut headers, header::DATE, "now");
-        assert_eq!(Hint::from_headers(&headers, fast_clock), Some(after(0)));
+        assert_eq!(
+            Hint::from_headers(&headers, fast_clock),
+            Some(not_before(0))
+        );
         put(&mut headers, Hint::PUSHBACK, "7");
         assert_eq!(Hint::from_headers(&headers, fast_clock), Some(after(7)));
+    }
+
+    #[test]
+    fn retry_info_is_read_before_retry_after_and_after_pushback() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("9"));
+        // Status { code: 14, details: [RetryInfo { retry_delay: 2 s }] }
+        let details = "CA4aMAoodHlwZS5nb29nbGVhcGlzLmNvbS9nb29nbGUucnBjLlJldHJ5SW5mbxIECgIIAg";
+        headers.insert("grpc-status-details-bin", HeaderValue::from_static(details));
+        let read = |headers: &HeaderMap| Hint::from_headers(headers, UNIX_EPOCH);
+        assert_eq!(read(&headers), Some(not_before(2_000)));
+        headers.insert(Hint::PUSHBACK, HeaderValue::from_static("5"));
+        assert_eq!(read(&headers), Some(after(5)));
+    }
+
+    #[cfg(feature = "tonic")]
+    #[test]
+    fn retry_info_of_a_grpc_status_is_found() {
+        let details = crate::resilience::retry_info::tests::status(3, 0);
+        let code = tonic::Code::Unavailable;
+        let status = tonic::Status::with_details(code, "down", details.into());
+        assert_eq!(hint_of(&status), Some(not_before(3_000)));
+        let far = crate::resilience::retry_info::tests::status(1 << 40, 0);
+        let status = tonic::Status::with_details(code, "down", far.into());
+        assert_eq!(hint_of(&status), Some(Hint::NotBefore(LONGEST)));
     }
 
     proptest! {
@@ -191,7 +240,7 @@ mod tests {
             let now = UNIX_EPOCH + Duration::from_secs(u64::from(now));
             for value in [&bytes[..], text.as_bytes()] {
                 for hint in [Some(Hint::parse_pushback(value)), Hint::parse_retry_after(value, now)] {
-                    if let Some(Hint::After(wait)) = hint {
+                    if let Some(Hint::After(wait) | Hint::NotBefore(wait)) = hint {
                         prop_assert!(wait <= LONGEST);
                     }
                 }
@@ -201,7 +250,7 @@ mod tests {
         #[test]
         fn numbers_mean_what_they_say(seconds in 0_u32..86_400, millis in 0_i32..86_400_000) {
             let read = Hint::parse_retry_after(seconds.to_string().as_bytes(), UNIX_EPOCH);
-            prop_assert_eq!(read, Some(after(u64::from(seconds) * 1_000)));
+            prop_assert_eq!(read, Some(not_before(u64::from(seconds) * 1_000)));
             let read = Hint::parse_pushback(millis.to_string().as_bytes());
             prop_assert_eq!(read, after(millis as u64));
         }
@@ -211,7 +260,7 @@ mod tests {
             let now = UNIX_EPOCH + Duration::from_secs(u64::from(now));
             let date = fmt_http_date(now + Duration::from_secs(u64::from(ahead)));
             let read = Hint::parse_retry_after(date.as_bytes(), now);
-            prop_assert_eq!(read, Some(after(u64::from(ahead) * 1_000)));
+            prop_assert_eq!(read, Some(not_before(u64::from(ahead) * 1_000)));
         }
     }
 }

@@ -209,7 +209,7 @@ pub fn retry_after(bytes: &[u8]) {
         let date = date.filter(|_| sent.contains_key(header::DATE));
         let date =
             date.and_then(|date| httpdate::parse_http_date(std::str::from_utf8(date).ok()?).ok());
-        let expected = wait(value, date.unwrap_or(now)).map(Hint::After);
+        let expected = wait(value, date.unwrap_or(now)).map(Hint::NotBefore);
         assert_eq!(Hint::from_headers(&sent, now), expected);
     }
 }
@@ -227,8 +227,8 @@ fn check_date(value: &[u8], now: SystemTime, read: Option<Duration>) {
 
 fn wait(value: &[u8], now: SystemTime) -> Option<Duration> {
     match Hint::parse_retry_after(value, now)? {
-        Hint::After(wait) => Some(wait),
-        Hint::Never => panic!("Retry-After cannot say never"),
+        Hint::NotBefore(wait) => Some(wait),
+        other => panic!("Retry-After cannot say {other:?}"),
     }
 }
 

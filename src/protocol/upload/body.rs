@@ -20,10 +20,17 @@ pin_project! {
 }
 
 impl<B> WatchedBody<B> {
-    pub(crate) fn new(inner: B, reporter: Reporter) -> Self {
+    pub(crate) fn new(inner: B, reporter: impl Into<Option<Reporter>>) -> Self {
         WatchedBody {
             inner,
-            reporter: Some(reporter),
+            reporter: reporter.into(),
+        }
+    }
+
+    /// Whoever has waited for it waits no longer.
+    pub(crate) fn let_go(&mut self) {
+        if let Some(reporter) = &mut self.reporter {
+            reporter.let_go();
         }
     }
 }

@@ -57,7 +57,7 @@ impl Heed {
             Outcome::Overload | Outcome::Failure | Outcome::TimedOut
         );
         match bad.then(hint).flatten()? {
-            Hint::After(wait) => Some(wait.min(most)),
+            Hint::After(wait) | Hint::NotBefore(wait) => Some(wait.min(most)),
             Hint::Never => None,
         }
     }

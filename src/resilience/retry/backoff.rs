@@ -34,7 +34,8 @@ const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 pub struct Backoff {
     curve: Curve,
     first: Duration,
-    max: Duration,
+    /// Goes by the curve unless it is set.
+    max: Option<Duration>,
     jitter: Jitter,
 }
 
@@ -60,32 +61,32 @@ pub enum Jitter {
 }
 
 impl Backoff {
-    const fn new(curve: Curve, first: Duration, max: Duration, jitter: Jitter) -> Self {
+    const fn new(curve: Curve, first: Duration, jitter: Jitter) -> Self {
         Backoff {
             curve,
             first,
-            max,
+            max: None,
             jitter,
         }
     }
 
     /// The same delay each time, without jitter.
     pub const fn constant(delay: Duration) -> Self {
-        Backoff::new(Curve::Constant, delay, delay, Jitter::None)
+        Backoff::new(Curve::Constant, delay, Jitter::None)
     }
 
-    /// The first delay, and `step` more each time; at most 1 s, full jitter.
+    /// The first delay, and `step` more each time; at most 1 s, or the first delay if that is longer; full jitter.
     pub const fn linear(first: Duration, step: Duration) -> Self {
-        Backoff::new(Curve::Linear { step }, first, DEFAULT_MAX, Jitter::Full)
+        Backoff::new(Curve::Linear { step }, first, Jitter::Full)
     }
 
-    /// The first delay, and twice as long each time; at most 1 s, full jitter.
+    /// The first delay, and twice as long each time; at most 1 s, or the first delay if that is longer; full jitter.
     pub const fn exponential(first: Duration) -> Self {
         let curve = Curve::Exponential { factor: 2.0 };
-        Backoff::new(curve, first, DEFAULT_MAX, Jitter::Full)
+        Backoff::new(curve, first, Jitter::Full)
     }
 
-    /// How much longer each delay is than the one before; makes the curve exponential.
+    /// How much longer each delay is than the one before; makes the curve exponential, a constant one too.
     ///
     /// Must be at least 1. Default: 2.
     #[must_use]
@@ -96,11 +97,20 @@ impl Backoff {
 
     /// The longest delay, jitter included.
     ///
-    /// Must not be shorter than the first. Default: 1 s, or the delay itself where it is constant.
+    /// Must not be shorter than the first. Default: 1 s, or the first delay if that is longer; the delay itself where
+    /// it is constant.
     #[must_use]
     pub const fn max(mut self, max: Duration) -> Self {
-        self.max = max;
+        self.max = Some(max);
         self
+    }
+
+    fn longest(&self) -> Duration {
+        match (self.max, self.curve) {
+            (Some(max), _) => max,
+            (None, Curve::Constant) => self.first,
+            (None, _) => self.first.max(DEFAULT_MAX),
+        }
     }
 
     /// How chance spreads the delays. Default: [`Full`](Jitter::Full), or none where the delay is constant.
@@ -117,7 +127,7 @@ impl Backoff {
             Curve::Linear { step } => self.first.saturating_add(step.saturating_mul(retry)),
             Curve::Exponential { factor } => self.grown(factor, retry),
         };
-        delay.min(self.max)
+        delay.min(self.longest())
     }
 
     fn grown(&self, factor: f64, retry: u32) -> Duration {
@@ -125,10 +135,10 @@ impl Backoff {
         let nanos = self.first.as_nanos() as f64 * factor.powi(exponent);
         if self.first.is_zero() {
             Duration::ZERO // not 0 times infinity, which is no number
-        } else if nanos < self.max.as_nanos() as f64 {
+        } else if nanos < self.longest().as_nanos() as f64 {
             from_nanos(nanos as u128)
         } else {
-            self.max // infinity, and whatever is no number, too
+            self.longest() // infinity, and whatever is no number, too
         }
     }
 
@@ -148,17 +158,17 @@ impl Backoff {
     }
 
     pub(super) fn check(&self, owner: &str) -> Result<(), InvalidSetting> {
-        let invalid = |field, got: String, must| InvalidSetting::new(owner, field, got, must);
+        let owner = format!("{owner}, backoff");
         if let Curve::Exponential { factor } = self.curve
             && !(factor.is_finite() && factor >= 1.0)
         {
             let must = "at least 1, and finite";
-            return Err(invalid("backoff.factor", factor.to_string(), must));
+            return Err(InvalidSetting::new(owner, "factor", factor, must));
         }
-        if self.max < self.first {
+        if self.longest() < self.first {
             let must = format!("at least the first delay, {:?}", self.first);
-            let got = format!("{:?}", self.max);
-            return Err(InvalidSetting::new(owner, "backoff.max", got, must));
+            let got = format!("{:?}", self.longest());
+            return Err(InvalidSetting::new(owner, "max", got, must));
         }
         Ok(())
     }
@@ -188,7 +198,7 @@ impl Delays {
     }
 
     pub(super) fn next_delay(&mut self) -> Duration {
-        let Backoff { first, max, .. } = self.backoff;
+        let (first, max) = (self.backoff.first, self.backoff.longest());
         let delay = self.backoff.delay(self.retry);
         self.retry = self.retry.saturating_add(1);
         match self.backoff.jitter {
@@ -203,9 +213,8 @@ impl Delays {
         }
     }
 
-    /// What is added to a delay that somebody else has set, which begins the curve anew: chance, if any is wanted.
+    /// What is added to a delay that somebody else has set: chance, if any is wanted.
     pub(super) fn next_spread(&mut self) -> Duration {
-        self.restart();
         match self.backoff.jitter {
             Jitter::None => Duration::ZERO,
             _ => self.between(Duration::ZERO, self.backoff.delay(0)),
@@ -306,17 +315,39 @@ mod tests {
     }
 
     #[test]
+    fn long_first_delay_is_the_longest_unless_that_is_set() {
+        let seconds = Duration::from_secs;
+        for backoff in [
+            Backoff::exponential(seconds(2)),
+            Backoff::linear(seconds(2), seconds(1)),
+        ] {
+            assert!(backoff.check("retry").is_ok());
+            let delays = backoff.jitter(Jitter::None).delays().take(3);
+            assert!(delays.eq([seconds(2); 3]));
+        }
+        let too_short = Backoff::exponential(seconds(2)).max(seconds(1));
+        assert_eq!(too_short.check("retry").unwrap_err().field(), "max");
+    }
+
+    #[test]
+    fn factor_makes_a_constant_delay_exponential() {
+        let millis = Duration::from_millis;
+        let growing = Backoff::constant(millis(70)).factor(10.0);
+        assert!(growing.delays().take(3).eq([70, 700, 1000].map(millis)));
+    }
+
+    #[test]
     fn silly_settings_are_named() {
         let field = |backoff: Backoff| backoff.check("retry").unwrap_err().to_string();
         let shrinking = Backoff::default().factor(0.5);
         assert_eq!(
             field(shrinking),
-            "retry: backoff.factor is 0.5, must be at least 1, and finite"
+            "retry, backoff: factor is 0.5, must be at least 1, and finite"
         );
         let capped = Backoff::default().max(Duration::from_millis(1));
         assert_eq!(
             field(capped),
-            "retry: backoff.max is 1ms, must be at least the first delay, 50ms"
+            "retry, backoff: max is 1ms, must be at least the first delay, 50ms"
         );
         assert!(Backoff::default().check("retry").is_ok());
     }
@@ -374,14 +405,14 @@ mod tests {
             Just(Curve::Exponential { factor: 1.0 }),
         ];
         (curve, any_duration(), any_duration())
-            .prop_map(|(curve, a, b)| Backoff::new(curve, a.min(b), a.max(b), Jitter::None))
+            .prop_map(|(curve, a, b)| Backoff::new(curve, a.min(b), Jitter::None).max(a.max(b)))
     }
 
     proptest! {
         #[test]
         fn delays_never_fall_and_never_pass_the_cap(backoff in any_backoff(), retry: u32) {
             let delay = backoff.delay(retry);
-            prop_assert!(delay <= backoff.max);
+            prop_assert!(delay <= backoff.longest());
             prop_assert!(delay <= backoff.delay(retry.saturating_add(1)));
             prop_assert!(backoff.delay(0) <= delay);
         }
@@ -402,7 +433,7 @@ mod tests {
             }
             let mut last = backoff.first;
             for delay in drawn(Jitter::Decorrelated) {
-                prop_assert!(backoff.first <= delay && delay <= backoff.max);
+                prop_assert!(backoff.first <= delay && delay <= backoff.longest());
                 prop_assert!(delay <= last.saturating_mul(3));
                 last = delay;
             }

@@ -7,7 +7,7 @@ use std::{
 
 use metrics::{Counter, Unit};
 
-use super::policy::Refusal;
+use super::Refusal;
 use crate::{
     call::{Name, quietly},
     observe::late::Late,

@@ -1,13 +1,9 @@
 //! Who decides about another attempt at a request of any kind: the outcome, or a policy of one's own.
 
-use super::{
-    Attempt, RetryLayer,
-    policy::{Advice, Policy},
-};
+use super::{Advice, Attempt, RetryLayer, policy::Policy};
 use crate::{
     call::{BoxError, Outcome, quietly},
     protocol::{Any, error_verdict},
-    resilience::hint::hint_of,
 };
 
 /// An attempt that has ended, as a [`RetryPolicy`] sees it.
@@ -67,7 +63,7 @@ pub trait RetryPolicy<Req, Res> {
     /// last.
     fn copy(&self, request: &Req) -> Option<Req>;
 
-    /// What to do about an attempt that has ended. [`Advice::Stop`] makes its result the answer.
+    /// What to do about an attempt that has judge. [`Advice::Stop`] makes its result the answer.
     fn advise(&self, tried: &Tried<'_, Req, Res>) -> Advice;
 }
 
@@ -88,27 +84,23 @@ pub trait Rules<Req, Res> {
     #[doc(hidden)]
     fn copy(&self, request: &Req) -> Option<Req>;
     #[doc(hidden)]
-    fn judge(&self, ended: Ended<'_, Req, Res>) -> (Outcome, Advice);
+    fn judge(&self, judge: Judge<'_, Req, Res>) -> (Outcome, Advice);
 }
 
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct Ended<'a, Req, Res> {
+pub struct Judge<'a, Req, Res> {
     pub(super) request: Option<&'a Req>,
     pub(super) result: &'a Result<Res, BoxError>,
     pub(super) attempt: Attempt,
     pub(super) policy: &'a Policy,
 }
 
-impl<Req, Res> Ended<'_, Req, Res> {
+impl<Req, Res> Judge<'_, Req, Res> {
     /// What would be done about this outcome without a policy of one's own.
     fn usual(&self, outcome: Outcome) -> Advice {
-        let hint = self
-            .result
-            .as_ref()
-            .err()
-            .and_then(|error| hint_of(&**error));
-        self.policy.advise_error(outcome, hint)
+        let error = self.result.as_ref().err().map(|error| &**error as _);
+        self.policy.advise(outcome, error, None)
     }
 }
 
@@ -118,9 +110,9 @@ impl<Req: Clone, Res: 'static> Rules<Req, Res> for Any {
         Some(request.clone())
     }
 
-    fn judge(&self, ended: Ended<'_, Req, Res>) -> (Outcome, Advice) {
-        let outcome = Any::judge(self, ended.result.as_ref()).outcome;
-        (outcome, ended.usual(outcome))
+    fn judge(&self, judge: Judge<'_, Req, Res>) -> (Outcome, Advice) {
+        let outcome = Any::judge(self, judge.result.as_ref()).outcome;
+        (outcome, judge.usual(outcome))
     }
 }
 
@@ -130,16 +122,16 @@ impl<T: RetryPolicy<Req, Res>, Req, Res> Rules<Req, Res> for ByPolicy<T> {
         quietly(|| self.0.copy(request)).flatten()
     }
 
-    fn judge(&self, ended: Ended<'_, Req, Res>) -> (Outcome, Advice) {
-        let outcome = match ended.result {
+    fn judge(&self, judge: Judge<'_, Req, Res>) -> (Outcome, Advice) {
+        let outcome = match judge.result {
             Ok(_) => Outcome::Success,
             Err(error) => error_verdict(&**error),
         };
         let tried = Tried {
-            request: ended.request,
-            result: ended.result,
-            attempt: ended.attempt,
-            usual: ended.usual(outcome),
+            request: judge.request,
+            result: judge.result,
+            attempt: judge.attempt,
+            usual: judge.usual(outcome),
         };
         let advice = quietly(|| self.0.advise(&tried)).unwrap_or(Advice::Stop);
         match (outcome, advice) {

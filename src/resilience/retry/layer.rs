@@ -2,7 +2,7 @@ use std::fmt;
 
 use tower_layer::Layer;
 
-use super::{Retried, Retry, course::Planned};
+use super::{Retried, Retry, shared_retry::SharedRetry};
 use crate::{
     call::{Classifier, Ending, Verdict},
     protocol::{Any, Protocol},
@@ -35,18 +35,18 @@ use crate::{
 ///
 /// Every service it makes, and every clone of them, shares the [`Retry`].
 pub struct RetryLayer<P> {
-    planned: Planned<P>,
+    shared: SharedRetry<P>,
 }
 
 impl<P> RetryLayer<P> {
     pub(super) fn new(retry: Retry, protocol: P) -> Self {
         RetryLayer {
-            planned: Planned::new(retry, protocol),
+            shared: SharedRetry::new(retry, protocol),
         }
     }
 
     pub(super) fn parts(&self) -> (Retry, &P) {
-        (self.planned.retry().clone(), self.planned.rules())
+        (self.shared.retry().clone(), self.shared.rules())
     }
 }
 
@@ -72,14 +72,14 @@ impl<S, P> Layer<S> for RetryLayer<P> {
     type Service = Retried<S, P>;
 
     fn layer(&self, inner: S) -> Retried<S, P> {
-        Retried::new(inner, self.planned.clone())
+        Retried::new(inner, self.shared.clone())
     }
 }
 
 impl<P> Clone for RetryLayer<P> {
     fn clone(&self) -> Self {
         RetryLayer {
-            planned: self.planned.clone(),
+            shared: self.shared.clone(),
         }
     }
 }
@@ -87,7 +87,7 @@ impl<P> Clone for RetryLayer<P> {
 impl<P> fmt::Debug for RetryLayer<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RetryLayer")
-            .field("retry", &self.planned)
+            .field("retry", &self.shared)
             .finish_non_exhaustive()
     }
 }

@@ -121,32 +121,44 @@
 //! # Ok(()) }
 //! ```
 
+mod advice;
+mod attempt;
+mod attempts;
 mod backoff;
 mod body;
 mod budget;
 mod client;
 mod counts;
-mod course;
 mod custom;
 mod future;
 mod layer;
+mod plan;
 mod policy;
-mod run;
+mod refusal;
 mod service;
+mod service_attempts;
 mod settings;
-mod step;
+mod shared_retry;
+mod stage;
+mod state;
+mod work;
+mod work_with;
 
+pub use advice::Advice;
+pub use attempt::Attempt;
+pub use attempts::Attempts;
 pub use backoff::{Backoff, Chance, Delays, Jitter};
 pub use body::{ReplayBody, Superseded};
 pub use budget::{BucketBudget, Budget, Reservation, Spent, ThrottleBudget, WindowBudget};
-pub use client::{AsIs, HttpRetryFuture, MapBody, Replay};
-pub use course::Attempt;
+pub use client::{AsIs, HttpAttempts, MapBody, Replay, RetryBody};
 pub use custom::{ByPolicy, RetryPolicy, Rules, Tried};
 pub use future::RetryFuture;
 pub use layer::RetryLayer;
-pub use policy::{Advice, Refusal};
-pub use run::{Advise, Retrying};
+pub use refusal::Refusal;
 pub use service::Retried;
+pub use service_attempts::ServiceAttempts;
 pub use settings::{Retry, RetryBuilder};
+pub use work::{Advise, Work};
+pub use work_with::WorkWith;
 
 pub use super::hint::Hint;

@@ -5,18 +5,18 @@ use std::{
 
 use tower_service::Service;
 
-use super::{ByPolicy, RetryFuture, course::Planned, custom::Rules};
+use super::{ByPolicy, RetryFuture, ServiceAttempts, custom::Rules, shared_retry::SharedRetry};
 use crate::{call::BoxError, protocol::Any};
 
 /// A service whose requests are tried again. Made by [`RetryLayer`](super::RetryLayer).
 pub struct Retried<S, P> {
     inner: S,
-    planned: Planned<P>,
+    shared: SharedRetry<P>,
 }
 
 impl<S, P> Retried<S, P> {
-    pub(super) fn new(inner: S, planned: Planned<P>) -> Self {
-        Retried { inner, planned }
+    pub(super) fn new(inner: S, shared: SharedRetry<P>) -> Self {
+        Retried { inner, shared }
     }
 
     /// The wrapped service.
@@ -32,13 +32,13 @@ impl<S, P> Retried<S, P> {
     }
 
     /// The handle polled ready moves into the future; the spare stays and must be polled before use.
-    pub(super) fn take_ready(&mut self) -> (S, Planned<P>)
+    pub(super) fn take_ready(&mut self) -> (S, SharedRetry<P>)
     where
         S: Clone,
     {
         let spare = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, spare);
-        (ready, self.planned.clone())
+        (ready, self.shared.clone())
     }
 }
 
@@ -53,15 +53,15 @@ macro_rules! any_service {
         {
             type Response = S::Response;
             type Error = BoxError;
-            type Future = RetryFuture<S, Req, $rules>;
+            type Future = RetryFuture<ServiceAttempts<S, Req, $rules>>;
 
             fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
                 self.poll_inner(cx).map_err(Into::into)
             }
 
             fn call(&mut self, request: Req) -> Self::Future {
-                let (ready, planned) = self.take_ready();
-                RetryFuture::new(ready, request, planned)
+                let (ready, shared) = self.take_ready();
+                ServiceAttempts::call(ready, request, shared)
             }
         }
     };
@@ -72,7 +72,7 @@ any_service!(ByPolicy<T>, T);
 /// A clone shares the retry's settings and budget, and keeps no readiness.
 impl<S: Clone, P> Clone for Retried<S, P> {
     fn clone(&self) -> Self {
-        Retried::new(self.inner.clone(), self.planned.clone())
+        Retried::new(self.inner.clone(), self.shared.clone())
     }
 }
 
@@ -80,7 +80,7 @@ impl<S: fmt::Debug, P> fmt::Debug for Retried<S, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Retried")
             .field("inner", &self.inner)
-            .field("retry", &self.planned)
+            .field("retry", &self.shared)
             .finish_non_exhaustive()
     }
 }

@@ -43,8 +43,8 @@ impl Retry {
                 within: None,
                 rejections: false,
             },
-            budget: Some(Budget::default()),
-            chance: Chance::default(),
+            budget: BudgetSetting::Own,
+            chance: None,
         }
     }
 
@@ -92,7 +92,9 @@ impl Inspect for Shared {
     fn stats(&self, stats: &mut Stats) {
         self.counts.show(stats);
         if let Some(budget) = &self.budget {
-            stats.count("budget_available", budget.available(&Moment::default()));
+            if let Some(available) = budget.available(&Moment::default()) {
+                stats.count("budget_available", available);
+            }
         }
     }
 }
@@ -102,8 +104,15 @@ impl Inspect for Shared {
 pub struct RetryBuilder {
     name: Name,
     policy: Policy,
-    budget: Option<Budget>,
-    chance: Chance,
+    budget: BudgetSetting,
+    chance: Option<Chance>,
+}
+
+/// Clones of a builder share what they were given, but no default: one is made for each retry.
+#[derive(Clone, Debug)]
+enum BudgetSetting {
+    Own,
+    Given(Option<Budget>),
 }
 
 impl RetryBuilder {
@@ -142,10 +151,10 @@ impl RetryBuilder {
     }
 
     /// What all retries together may take; `None` for no bound. Default: one of its own, 20 % of the calls of the
-    /// last 10 s and 10 a second.
+    /// last 10 s and 10 a second; each retry that is built, from a clone of this builder too, has another.
     #[must_use]
     pub fn budget(mut self, budget: impl Into<Option<Budget>>) -> Self {
-        self.budget = budget.into();
+        self.budget = BudgetSetting::Given(budget.into());
         self
     }
 
@@ -178,7 +187,7 @@ impl RetryBuilder {
     /// Where jitter comes from. Default: the operating system's seed.
     #[must_use]
     pub fn chance(mut self, chance: Chance) -> Self {
-        self.chance = chance;
+        self.chance = Some(chance);
         self
     }
 
@@ -210,8 +219,11 @@ impl RetryBuilder {
     fn unchecked(self) -> Retry {
         let shared = Arc::new(Shared {
             policy: self.policy,
-            budget: self.budget,
-            chance: self.chance,
+            budget: match self.budget {
+                BudgetSetting::Own => Some(Budget::default()),
+                BudgetSetting::Given(budget) => budget,
+            },
+            chance: self.chance.unwrap_or_default(),
             counts: Counts::new(self.name),
         });
         registry::enter(&shared);

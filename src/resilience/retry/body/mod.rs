@@ -1,6 +1,6 @@
 //! A request body that can be sent again.
 
-mod kept;
+mod buffer;
 
 use std::{
     error::Error,
@@ -13,8 +13,11 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use self::kept::Kept;
-use crate::call::BoxError;
+use self::buffer::ReplayBuffer;
+use crate::{
+    call::BoxError,
+    protocol::upload::{Upload, WatchedBody},
+};
 
 /// A body that keeps what was read of it, so that it can be sent again: with [`again`](Self::again), as long as it is
 /// no longer than its cap.
@@ -39,19 +42,16 @@ pub struct ReplayBody<B>(Form<B>);
 
 enum Form<B> {
     /// Sent once: nothing is kept, and nothing allocated.
-    Once(B),
+    Once(WatchedBody<B>),
     /// There is nothing in it, so that there is nothing to keep either.
     Empty,
-    Kept(Sending<B>),
+    Kept(ReplayReader<B>),
 }
 
-struct Sending<B> {
-    kept: Arc<Mutex<Kept<B>>>,
-    /// Which sending of the body this is.
-    turn: u32,
-    /// How many frames were read of it.
-    at: usize,
-    trailed: bool,
+struct ReplayReader<B> {
+    buffer: Arc<Mutex<ReplayBuffer<B>>>,
+    /// Which reader of the body this is.
+    generation: u32,
 }
 
 /// An earlier sending of a body was read after it was sent again.
@@ -70,40 +70,58 @@ impl Error for Superseded {}
 impl<B: Body<Data = Bytes>> ReplayBody<B> {
     /// Keeps at most `cap` bytes.
     pub fn new(body: B, cap: usize) -> Self {
+        ReplayBody::watched(body, cap, None)
+    }
+
+    /// Reports on the body, unless somebody does already.
+    pub(crate) fn watched(body: B, cap: usize, upload: Option<&Upload>) -> Self {
         if body.is_end_stream() {
             return ReplayBody(Form::Empty);
         }
-        let kept = Arc::new(Mutex::new(Kept::new(body, cap)));
-        ReplayBody(Form::Kept(Sending::new(kept, 0)))
+        let buffer = Arc::new(Mutex::new(ReplayBuffer::new(watch(body, upload), cap)));
+        let generation = 0;
+        ReplayBody(Form::Kept(ReplayReader { buffer, generation }))
+    }
+}
+
+fn watch<B: Body>(body: B, upload: Option<&Upload>) -> WatchedBody<B> {
+    let reporter = upload.and_then(|upload| upload.reporter(&body.size_hint(), None));
+    WatchedBody::new(body, reporter)
+}
+
+impl<B: Body> ReplayBody<B> {
+    /// Passes the body on as it is; it cannot be sent again.
+    pub(super) fn once(body: B, upload: Option<&Upload>) -> Self {
+        ReplayBody(Form::Once(watch(body, upload)))
     }
 }
 
 impl<B> ReplayBody<B> {
-    /// Passes the body on as it is; it cannot be sent again.
-    pub(super) fn once(body: B) -> Self {
-        ReplayBody(Form::Once(body))
-    }
-
     /// The same body from its beginning. From now on, earlier ones that are not empty fail with [`Superseded`]: cut
-    /// short without a word, they would look complete.
+    /// short without a word, they would look complete. One that waits for more is woken, so that whoever sends it
+    /// notices.
     ///
     /// `None` if it was too long to be kept, or has failed.
     pub fn again(&self) -> Option<Self> {
         match &self.0 {
             Form::Once(_) => None,
             Form::Empty => Some(ReplayBody(Form::Empty)),
-            Form::Kept(sending) => {
-                let turn = sending.locked().next_turn()?;
-                let next = Sending::new(sending.kept.clone(), turn);
-                Some(ReplayBody(Form::Kept(next)))
+            Form::Kept(reader) => {
+                let (generation, earlier) = reader.locked().start_replay()?;
+                // Not under the lock: what is woken may look at the body.
+                if let Some(earlier) = earlier {
+                    earlier.wake();
+                }
+                let buffer = reader.buffer.clone();
+                Some(ReplayBody(Form::Kept(ReplayReader { buffer, generation })))
             }
         }
     }
 
     /// It will not be sent again: the latest sending goes on without keeping anything.
     pub(super) fn release(self) {
-        if let Form::Kept(sending) = &self.0 {
-            sending.locked().release();
+        if let Form::Kept(reader) = &self.0 {
+            reader.locked().release();
         }
     }
 
@@ -112,62 +130,26 @@ impl<B> ReplayBody<B> {
         match &self.0 {
             Form::Once(_) => false,
             Form::Empty => true,
-            Form::Kept(sending) => sending.locked().can_go_again(),
+            Form::Kept(reader) => reader.locked().is_replayable(),
         }
     }
 }
 
-impl<B> Sending<B> {
-    fn new(kept: Arc<Mutex<Kept<B>>>, turn: u32) -> Self {
-        Sending {
-            kept,
-            turn,
-            at: 0,
-            trailed: false,
-        }
+impl<B> ReplayReader<B> {
+    /// Held while the source is polled, too: nobody else may read it meanwhile, and an earlier reader only looks
+    /// whether it may go on.
+    fn locked(&self) -> MutexGuard<'_, ReplayBuffer<B>> {
+        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Held while the source is polled, too: nobody else may read it meanwhile, and an earlier sending only looks
-    /// whether it may go on.
-    fn locked(&self) -> MutexGuard<'_, Kept<B>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The buffer if this is the latest reader.
+    fn current(&self) -> Option<MutexGuard<'_, ReplayBuffer<B>>> {
+        let buffer = self.locked();
+        buffer.is_current(self.generation).then_some(buffer)
     }
 }
 
 type Polled = Poll<Option<Result<Frame<Bytes>, BoxError>>>;
-
-impl<B> Sending<B>
-where
-    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
-{
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Polled {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if !kept.is_turn(self.turn) {
-            return Poll::Ready(Some(Err(Superseded.into())));
-        }
-        if let Some(data) = kept.frame(self.at) {
-            self.at += 1;
-            return Poll::Ready(Some(Ok(Frame::data(data.clone()))));
-        }
-        if kept.is_open() {
-            let read = kept.poll_source(cx);
-            if let Poll::Ready(Some(Ok(frame))) = &read {
-                self.trailed |= frame.is_trailers();
-                self.at = kept.frames();
-            }
-            return read;
-        }
-        if std::mem::replace(&mut self.trailed, true) {
-            return Poll::Ready(None);
-        }
-        Poll::Ready(kept.trailers().cloned().map(|map| Ok(Frame::trailers(map))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        let kept = self.locked();
-        kept.is_turn(self.turn) && kept.is_over_at(self.at, self.trailed)
-    }
-}
 
 impl<B> Body for ReplayBody<B>
 where
@@ -183,7 +165,10 @@ where
                 .poll_frame(cx)
                 .map(|read| read.map(|frame| frame.map_err(Into::into))),
             Form::Empty => Poll::Ready(None),
-            Form::Kept(sending) => sending.poll_frame(cx),
+            Form::Kept(reader) => match reader.current() {
+                Some(mut buffer) => buffer.poll_frame(cx),
+                None => Poll::Ready(Some(Err(Superseded.into()))),
+            },
         }
     }
 
@@ -191,7 +176,7 @@ where
         match &self.0 {
             Form::Once(body) => body.is_end_stream(),
             Form::Empty => true,
-            Form::Kept(sending) => sending.is_end_stream(),
+            Form::Kept(reader) => reader.current().is_some_and(|buffer| buffer.is_over()),
         }
     }
 
@@ -199,7 +184,9 @@ where
         match &self.0 {
             Form::Once(body) => body.size_hint(),
             Form::Empty => SizeHint::with_exact(0),
-            Form::Kept(sending) => sending.locked().size_hint(sending.at),
+            Form::Kept(reader) => reader
+                .current()
+                .map_or_else(SizeHint::new, |buffer| buffer.size_hint()),
         }
     }
 }
@@ -207,8 +194,8 @@ where
 impl<B> fmt::Debug for ReplayBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut f = f.debug_struct("ReplayBody");
-        if let Form::Kept(sending) = &self.0 {
-            f.field("turn", &sending.turn).field("at", &sending.at);
+        if let Form::Kept(reader) = &self.0 {
+            f.field("generation", &reader.generation);
         }
         f.finish_non_exhaustive()
     }

@@ -2,7 +2,12 @@ use super::*;
 use crate::call::find;
 use http::HeaderMap;
 use proptest::prelude::*;
-use std::{collections::VecDeque, io, task::Waker};
+use std::{
+    collections::VecDeque,
+    io,
+    sync::atomic::{AtomicU32, Ordering},
+    task::{Wake, Waker},
+};
 
 /// Gives these frames, after being pending once before each.
 struct Scripted {
@@ -154,10 +159,62 @@ fn one_that_is_released_goes_on_and_keeps_nothing() {
     assert_eq!(kept(&second), 10);
     let mut third = first.again().expect("short");
     first.release();
+    assert_eq!(kept(&third), 10, "not read by the latest yet");
     let sent = read(&mut third, 99);
     assert_eq!((sent.data, sent.trailers), (chunks.concat(), true));
     assert_eq!(kept(&third), 0);
     assert!(third.again().is_none());
+}
+
+/// A stream that rested after its head kept what was read of it until its next frame, an hour later.
+#[test]
+fn release_lets_go_of_what_was_read_at_once() {
+    let mut source = scripted(&[vec![1; 10], vec![2; 10], vec![3; 10]], false, false);
+    source.waited = true;
+    let first = ReplayBody::new(source, 99);
+    let mut second = first.again().expect("untouched");
+    assert_eq!(read(&mut second, 3).data.len(), 20);
+    let mut third = first.again().expect("short");
+    assert_eq!(read(&mut third, 1).data, [1; 10]);
+    assert_eq!(kept(&third), 20);
+    first.release();
+    assert_eq!(kept(&third), 10, "what the latest has still to read");
+    let rest = read(&mut third, 99);
+    assert_eq!(rest.data, [[2; 10], [3; 10]].concat());
+    assert!(rest.over && kept(&third) == 0);
+
+    let first = ReplayBody::new(scripted(&[vec![1; 10]], false, false), 99);
+    let mut second = first.again().expect("untouched");
+    read(&mut second, 2);
+    first.release();
+    assert_eq!(kept(&second), 0);
+    assert!(read(&mut second, 9).over);
+}
+
+#[derive(Default)]
+struct Woken(AtomicU32);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection that waited for more of a superseded body was never woken, and stayed open for good.
+#[test]
+fn reader_that_waits_is_woken_when_it_is_superseded() {
+    let mut first = ReplayBody::new(scripted(&[b"an".into()], false, true), 99);
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    let mut cx = Context::from_waker(&waker);
+    assert!(Pin::new(&mut first).poll_frame(&mut cx).is_pending());
+    assert_eq!(woken.0.load(Ordering::Relaxed), 0);
+    let second = first.again().expect("short");
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+    assert_eq!(Arc::strong_count(&woken), 2, "the waker is not kept");
+    let error = read(&mut first, 1).failed;
+    assert_eq!(error.as_deref(), Some("the body is being sent again"));
+    drop(second);
 }
 
 #[test]
@@ -171,7 +228,7 @@ fn an_empty_one_is_sent_again_as_often_as_anybody_likes() {
 #[test]
 fn one_that_is_sent_once_is_passed_on_as_it_is() {
     let chunks = [vec![1; 60], vec![2; 60]];
-    let mut once = ReplayBody::once(scripted(&chunks, true, true));
+    let mut once = ReplayBody::once(scripted(&chunks, true, true), None);
     assert!(once.again().is_none() && !once.can_go_again());
     assert_eq!(once.size_hint().exact(), Some(120));
     let sent = read(&mut once, 99);
@@ -205,7 +262,7 @@ fn the_error_says_what_it_is() {
 
 fn kept<B>(body: &ReplayBody<B>) -> usize {
     match &body.0 {
-        Form::Kept(sending) => sending.locked().bytes(),
+        Form::Kept(reader) => reader.locked().bytes(),
         _ => 0,
     }
 }

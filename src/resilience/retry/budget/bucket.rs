@@ -15,17 +15,20 @@ const OWNER: &str = "retry bucket";
 #[derive(Clone, Copy, Debug)]
 pub struct BucketBudget {
     capacity: u32,
-    cost: u32,
-    timeout_cost: u32,
+    cost: Option<u32>,
+    timeout_cost: Option<u32>,
     refill: u32,
 }
+
+const COST: u32 = 5;
+const TIMEOUT_COST: u32 = 10;
 
 impl Default for BucketBudget {
     fn default() -> Self {
         BucketBudget {
             capacity: 500,
-            cost: 5,
-            timeout_cost: 10,
+            cost: None,
+            timeout_cost: None,
             refill: 1,
         }
     }
@@ -42,14 +45,14 @@ impl BucketBudget {
     /// What a retry costs; given back if it succeeds. Must not be 0. Default: 5.
     #[must_use]
     pub fn cost(mut self, tokens: u32) -> Self {
-        self.cost = tokens;
+        self.cost = Some(tokens);
         self
     }
 
     /// What a retry after a timeout costs; given back if it succeeds. Must not be 0. Default: 10.
     #[must_use]
     pub fn timeout_cost(mut self, tokens: u32) -> Self {
-        self.timeout_cost = tokens;
+        self.timeout_cost = Some(tokens);
         self
     }
 
@@ -66,10 +69,22 @@ impl BucketBudget {
     ///
     /// [`InvalidSetting`] names the first setting that makes no sense.
     pub fn build(self) -> Result<Budget, InvalidSetting> {
-        for (field, cost) in [("cost", self.cost), ("timeout_cost", self.timeout_cost)] {
-            if cost == 0 || cost > self.capacity {
-                let must = format!("1 to the capacity, {}", self.capacity);
-                return Err(InvalidSetting::new(OWNER, field, cost, must));
+        let costs = [
+            ("cost", self.cost, COST),
+            ("timeout_cost", self.timeout_cost, TIMEOUT_COST),
+        ];
+        for (field, set, default) in costs {
+            match set {
+                Some(cost) if cost == 0 || cost > self.capacity => {
+                    let must = format!("1 to the capacity, {}", self.capacity);
+                    return Err(InvalidSetting::new(OWNER, field, cost, must));
+                }
+                None if default > self.capacity => {
+                    let must = format!("at least the {field}, {default}");
+                    let got = self.capacity;
+                    return Err(InvalidSetting::new(OWNER, "capacity", got, must));
+                }
+                _ => {}
             }
         }
         Ok(Budget::new(Core::Bucket(Bucket::new(self))))
@@ -80,22 +95,28 @@ pub(super) type Tokens = u32;
 
 #[derive(Debug)]
 pub(super) struct Bucket {
-    settings: BucketBudget,
+    capacity: Tokens,
+    cost: Tokens,
+    timeout_cost: Tokens,
+    refill: Tokens,
     tokens: AtomicU32,
 }
 
 impl Bucket {
     fn new(settings: BucketBudget) -> Self {
         Bucket {
-            settings,
+            capacity: settings.capacity,
+            cost: settings.cost.unwrap_or(COST),
+            timeout_cost: settings.timeout_cost.unwrap_or(TIMEOUT_COST),
+            refill: settings.refill,
             tokens: AtomicU32::new(settings.capacity),
         }
     }
 
     pub(super) fn withdraw(&self, after: Outcome) -> Option<Tokens> {
         let cost = match after {
-            Outcome::TimedOut => self.settings.timeout_cost,
-            _ => self.settings.cost,
+            Outcome::TimedOut => self.timeout_cost,
+            _ => self.cost,
         };
         let order = Ordering::Relaxed;
         let paid = self
@@ -106,7 +127,7 @@ impl Bucket {
 
     #[inline]
     pub(super) fn give_back(&self, tokens: Tokens) {
-        let capacity = self.settings.capacity;
+        let capacity = self.capacity;
         let order = Ordering::Relaxed;
         // Full: the good path writes nothing.
         let _ = self.tokens.fetch_update(order, order, |held| {
@@ -117,12 +138,12 @@ impl Bucket {
     #[inline]
     pub(super) fn settle_first(&self, outcome: Outcome) {
         if outcome == Outcome::Success {
-            self.give_back(self.settings.refill);
+            self.give_back(self.refill);
         }
     }
 
     pub(super) fn available(&self) -> u64 {
-        u64::from(self.tokens.load(Ordering::Relaxed) / self.settings.cost)
+        u64::from(self.tokens.load(Ordering::Relaxed) / self.cost)
     }
 }
 
@@ -142,7 +163,7 @@ mod tests {
         }
         assert!(budget.reserve(Outcome::Failure, &now).is_none());
         (0..5).for_each(|_| budget.settle(Outcome::Success));
-        assert_eq!(budget.available(&now), 1);
+        assert_eq!(budget.available(&now), Some(1));
         assert!(
             budget.reserve(Outcome::TimedOut, &now).is_none(),
             "costs double"
@@ -164,7 +185,11 @@ mod tests {
                 .expect("tokens")
                 .spend(),
         );
-        assert_eq!(budget.available(&now), 1, "cancelled after it had begun");
+        assert_eq!(
+            budget.available(&now),
+            Some(1),
+            "cancelled after it had begun"
+        );
     }
 
     #[test]
@@ -177,17 +202,21 @@ mod tests {
             reservation.spend().settle(Outcome::Failure);
             budget.available(&now)
         };
-        assert_eq!(lost(Outcome::Failure), 9);
-        assert_eq!(lost(Outcome::TimedOut), 5, "11 tokens");
+        assert_eq!(lost(Outcome::Failure), Some(9));
+        assert_eq!(lost(Outcome::TimedOut), Some(5), "11 tokens");
         budget.settle(Outcome::Success);
-        assert_eq!(budget.available(&now), 7, "15 tokens");
+        assert_eq!(budget.available(&now), Some(7), "15 tokens");
     }
 
     #[test]
     fn silly_settings_are_named() {
         let error = Budget::bucket().capacity(4).build().unwrap_err();
-        let says = "retry bucket: cost is 5, must be 1 to the capacity, 4";
+        let says = "retry bucket: capacity is 4, must be at least the cost, 5";
         assert_eq!(error.to_string(), says);
+        let error = Budget::bucket().cost(9).capacity(9).build().unwrap_err();
+        assert_eq!(error.field(), "capacity", "what was set");
+        let error = Budget::bucket().cost(501).build().unwrap_err();
+        assert_eq!(error.field(), "cost");
         let error = Budget::bucket().timeout_cost(0).build().unwrap_err();
         assert_eq!(error.field(), "timeout_cost");
     }
@@ -213,7 +242,7 @@ mod tests {
                     budget.settle(outcome);
                     tokens = (tokens + u32::from(good)).min(capacity);
                 }
-                prop_assert_eq!(budget.available(&now), u64::from(tokens / 5));
+                prop_assert_eq!(budget.available(&now), Some(u64::from(tokens / 5)));
             }
         }
     }

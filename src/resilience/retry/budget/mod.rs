@@ -39,7 +39,7 @@ pub use window::WindowBudget;
 /// drop(reservation); // given up before it was begun
 /// let reservation = budget.reserve(Outcome::Failure, &now).expect("what was given back");
 /// reservation.spend().settle(Outcome::Success);
-/// assert_eq!(budget.available(&now), 0);
+/// assert_eq!(budget.available(&now), Some(0));
 /// # Ok::<_, tower_keep::InvalidSetting>(())
 /// ```
 ///
@@ -121,13 +121,20 @@ impl Budget {
         })
     }
 
-    /// How many more attempts could be had now.
-    pub fn available(&self, now: &Moment) -> u64 {
+    /// Returns how many more attempts could be had now; `None` for a throttle, which takes nothing for an attempt: it
+    /// allows any number of them or none.
+    pub fn available(&self, now: &Moment) -> Option<u64> {
         match &*self.0 {
-            Core::Window(window) => window.available(now.now()),
-            Core::Throttle(throttle) => throttle.available(),
-            Core::Bucket(bucket) => bucket.available(),
+            Core::Window(window) => Some(window.available(now.now())),
+            Core::Throttle(_) => None,
+            Core::Bucket(bucket) => Some(bucket.available()),
         }
+    }
+
+    /// Whether it has to know how calls end that took one attempt.
+    #[inline]
+    pub(super) fn counts_outcomes(&self) -> bool {
+        !matches!(&*self.0, Core::Window(_))
     }
 
     fn give_back(&self, slip: Slip) {
@@ -140,6 +147,8 @@ impl Budget {
 
     fn settle_further(&self, slip: Slip, outcome: Outcome) {
         match (&*self.0, slip) {
+            // Nothing has reached the peer.
+            (_, slip) if outcome == Outcome::Rejected => self.give_back(slip),
             (Core::Throttle(throttle), _) => throttle.settle(outcome),
             (Core::Bucket(bucket), Slip::Bucket(tokens)) if outcome == Outcome::Success => {
                 bucket.give_back(tokens);
@@ -190,7 +199,7 @@ pub struct Spent {
 }
 
 impl Spent {
-    /// The attempt has ended so.
+    /// The attempt has ended so. One that a guard of this process has refused is given back.
     pub fn settle(self, outcome: Outcome) {
         if let Some(slip) = self.slip {
             self.budget.settle_further(slip, outcome);
@@ -201,4 +210,54 @@ impl Spent {
 /// Outcomes that speak against the peer.
 fn failed(outcome: Outcome) -> bool {
     outcome.is_error() || outcome == Outcome::Overload
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use tokio::time::Instant;
+
+    fn budgets() -> [Budget; 3] {
+        let window = Budget::window().ratio(0.5).per_second(0.3);
+        let throttle = Budget::throttle();
+        let bucket = Budget::bucket().capacity(60);
+        [window.build(), throttle.build(), bucket.build()].map(|budget| budget.expect("valid"))
+    }
+
+    /// How many attempts are to be had, up to a hundred.
+    fn left(budget: &Budget, now: &Moment) -> usize {
+        let all: Vec<_> = (0..100)
+            .map_while(|_| budget.reserve(Outcome::Failure, now))
+            .collect();
+        all.len()
+    }
+
+    proptest! {
+        /// An open circuit emptied the budgets of those who called through it.
+        #[test]
+        fn retry_that_this_process_refused_costs_no_budget_anything(
+            events in prop::collection::vec((0_u8..4, any::<bool>()), 0..200),
+        ) {
+            let now = Moment::at(Instant::now());
+            for (plain, refused) in budgets().into_iter().zip(budgets()) {
+                for &(event, also) in &events {
+                    for budget in [&plain, &refused] {
+                        match event {
+                            0 => budget.request(&now),
+                            1 => budget.settle(Outcome::Success),
+                            2 => budget.settle(Outcome::Failure),
+                            _ => drop(budget.reserve(Outcome::Failure, &now).map(Reservation::spend)),
+                        }
+                    }
+                    let after = if also { Outcome::TimedOut } else { Outcome::Failure };
+                    if let Some(reservation) = refused.reserve(after, &now) {
+                        reservation.spend().settle(Outcome::Rejected);
+                    }
+                    prop_assert_eq!(plain.available(&now), refused.available(&now));
+                    prop_assert_eq!(left(&plain, &now), left(&refused, &now));
+                }
+            }
+        }
+    }
 }

@@ -91,6 +91,7 @@ impl Throttle {
     }
 
     /// Failures that it takes until no retry is allowed.
+    #[cfg(test)]
     pub(super) fn available(&self) -> u64 {
         let tokens = self.tokens.load(Ordering::Relaxed);
         (tokens * 2).saturating_sub(self.max).div_ceil(TOKEN * 2)
@@ -115,6 +116,13 @@ mod tests {
     use crate::call::Moment;
     use proptest::prelude::*;
 
+    fn left(budget: &Budget) -> u64 {
+        match &*budget.0 {
+            Core::Throttle(throttle) => throttle.available(),
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn half_of_its_tokens_in_failures_stop_retries_and_successes_bring_them_back() {
         let throttle = Throttle::new(ThrottleBudget::default());
@@ -138,14 +146,16 @@ mod tests {
         let retry = |outcome| {
             let reservation = budget.reserve(Outcome::Failure, &now).expect("tokens");
             reservation.spend().settle(outcome);
-            budget.available(&now)
+            left(&budget)
         };
         assert_eq!(retry(Outcome::Failure), 4);
         assert_eq!(retry(Outcome::TimedOut), 3);
         // A tenth of a token: enough for one failure more.
         assert_eq!(retry(Outcome::Success), 4);
+        assert_eq!(retry(Outcome::Rejected), 4, "has reached nobody");
         drop(budget.reserve(Outcome::Failure, &now));
-        assert_eq!(budget.available(&now), 4, "not begun");
+        assert_eq!(left(&budget), 4, "not begun");
+        assert_eq!(budget.available(&now), None, "as many as one likes");
     }
 
     #[test]

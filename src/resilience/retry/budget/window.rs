@@ -327,7 +327,7 @@ mod tests {
             joined.flat_map(|kept| kept.expect("kept")).collect()
         });
         // Not one was lost or made: 20,000 calls allow 6,000.
-        let available = || budget.available(&Moment::at(now));
+        let available = || budget.available(&Moment::at(now)).expect("a window's");
         assert_eq!(kept.len() as u64 + available(), 6_000);
         drop(kept);
         assert_eq!(available(), 6_000);

@@ -1,8 +1,8 @@
 //! Retries over HTTP and gRPC clients: what may be sent twice, and how an answer is judged.
 
-mod future;
+mod body;
+mod http_attempts;
 mod rules;
-mod unsent;
 mod wire;
 
 use std::{
@@ -13,18 +13,20 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, request::Parts};
+use http::{Request, Response, request::Parts, response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{ReplayBody, Retried, Retry, RetryLayer};
+use super::{Hint, ReplayBody, Retried, Retry, RetryFuture, RetryLayer};
 use crate::{
     call::{BoxError, Classifier, Ending, Verdict},
     guard::Answer,
     protocol::{Client, GrpcClient, Http, Protocol, Read as ReadRequest},
 };
 
-pub use future::HttpRetryFuture;
+use body::BodyEnd;
+pub use body::RetryBody;
+pub use http_attempts::HttpAttempts;
 use rules::Rules;
 
 /// Retries over a client: its protocol, and how requests are sent again. Part of a
@@ -120,8 +122,30 @@ impl<P, M> RetryLayer<Replay<P, M>> {
         self.ruled(|rules| rules.announce = announce)
     }
 
-    /// Which errors of the service prove that nothing has come of a request, besides the ones that do so by themselves:
-    /// see [free repetitions](super#what-was-never-sent).
+    /// Sets how to read what a peer says about another attempt from the head of a failed response, where it says it in
+    /// its own way. `None` leaves it to the usual headers: `grpc-retry-pushback-ms`, `Retry-After`, and gRPC's
+    /// `RetryInfo`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep::retry::{Hint, Retry, RetryLayer};
+    ///
+    /// let layer = RetryLayer::client(Retry::default()).hint(|head| {
+    ///     let wait = head.headers.get("retry-after-ms")?.to_str().ok()?;
+    ///     Some(Hint::NotBefore(Duration::from_millis(wait.parse().ok()?)))
+    /// });
+    /// # let _ = layer;
+    /// ```
+    #[must_use]
+    pub fn hint(
+        self,
+        read: impl Fn(&response::Parts) -> Option<Hint> + Send + Sync + 'static,
+    ) -> Self {
+        self.ruled(|rules| rules.hint = Some(Arc::new(read)))
+    }
+
+    /// Sets which errors of the service prove that the peer never began a request: it is then sent again whatever its
+    /// method, as an attempt like any other.
     ///
     /// ```
     /// use tower_keep::retry::{Retry, RetryLayer};
@@ -138,10 +162,15 @@ impl<P, M> RetryLayer<Replay<P, M>> {
         self.ruled(|rules| rules.never_sent = Some(Arc::new(proves)))
     }
 
-    /// Whether a request of which nothing has come is sent again for free, whatever its method.
+    /// Sets whether a request that the peer provably never began is sent again, whatever its method: see
+    /// [what was never sent](super#what-was-never-sent).
+    ///
+    /// Switch it on where the layer stands right around a transport, such as hyper-util's client or tonic's `Channel`.
+    /// The proof is an error, which speaks of the last thing that failed: of a service that does more than send one
+    /// request, some may have been done.
     ///
     /// What may not be repeated is kept for that alone, which costs some allocations: its headers and what is read of
-    /// its body. Default: yes, since a call to somewhere else costs far more.
+    /// its body. Default: no, since the layer cannot know what it stands around.
     #[must_use]
     pub fn free_repeats(self, free: bool) -> Self {
         self.ruled(|rules| rules.free_repeats = free)
@@ -204,19 +233,21 @@ where
     M: MapBody<B>,
     // The wrapped service, and what is called again.
     S: Service<Request<M::Body>, Response = Response<RB>> + Clone,
+    // The response's body.
+    RB: Body<Data = Bytes, Error: 'static>,
     // How an attempt is judged.
     P: Http + ReadRequest<Request<B>> + Answer<Response<RB>, S::Error, Error = BoxError>,
 {
-    type Response = S::Response;
+    type Response = Response<RetryBody<RB>>;
     type Error = BoxError;
-    type Future = HttpRetryFuture<S, P, M, B>;
+    type Future = RetryFuture<HttpAttempts<S, P, M, B>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.poll_inner(cx).map_err(P::unready)
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (ready, planned) = self.take_ready();
-        HttpRetryFuture::new(ready, request, planned)
+        let (ready, shared) = self.take_ready();
+        HttpAttempts::call(ready, request, shared)
     }
 }

@@ -1,15 +1,19 @@
-use std::{error::Error, fmt, sync::Arc};
+use std::{error::Error, fmt, sync::Arc, time::SystemTime};
 
-use http::request::Parts;
+use http::{request::Parts, response};
 
-use super::{super::policy::Unsent, unsent::proof};
-use crate::{call::quietly, resilience::may_be_done_twice};
+use super::super::Hint;
+use crate::{
+    call::{Unsent, quietly, unsent},
+    resilience::may_be_done_twice,
+};
 
 /// What is kept of a request body by default, in bytes: more than most have, little enough for thousands of calls.
 const DEFAULT_CAP: usize = 64 * 1024;
 
 type Repeatable = dyn Fn(&Parts) -> bool + Send + Sync;
 type NeverSent = dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync;
+type ReadHint = dyn Fn(&response::Parts) -> Option<Hint> + Send + Sync;
 
 /// How requests are sent again, whatever their protocol.
 #[derive(Clone)]
@@ -19,6 +23,7 @@ pub(super) struct Rules {
     pub(super) announce: bool,
     pub(super) free_repeats: bool,
     pub(super) never_sent: Option<Arc<NeverSent>>,
+    pub(super) hint: Option<Arc<ReadHint>>,
 }
 
 impl Default for Rules {
@@ -27,8 +32,9 @@ impl Default for Rules {
             cap: DEFAULT_CAP,
             repeatable: None,
             announce: true,
-            free_repeats: true,
+            free_repeats: false,
             never_sent: None,
+            hint: None,
         }
     }
 }
@@ -43,15 +49,27 @@ impl Rules {
         }
     }
 
-    /// Whether the error proves that nothing has come of the request.
+    /// Whether there are errors upon which any request is sent again.
+    pub(super) fn repeats_unsent(&self) -> bool {
+        self.free_repeats || self.never_sent.is_some()
+    }
+
+    /// Whether the error proves that the peer never began the request, as far as that may be acted upon.
     pub(super) fn unsent(&self, error: &(dyn Error + 'static)) -> Option<Unsent> {
-        let told = || {
+        let proof = || unsent(error).filter(|_| self.free_repeats);
+        let configured = || {
             let never_sent = self.never_sent.as_ref()?;
             // One that panics proves nothing.
-            let told = quietly(|| never_sent(error)).unwrap_or(false);
-            told.then_some(Unsent::Unconnected)
+            let proves = quietly(|| never_sent(error)).unwrap_or(false);
+            proves.then_some(Unsent::Unconnected)
         };
-        proof(error).or_else(told).filter(|_| self.free_repeats)
+        proof().or_else(configured)
+    }
+
+    /// What the head of a failed response says about another attempt.
+    pub(super) fn hint(&self, head: &response::Parts, now: SystemTime) -> Option<Hint> {
+        let configured = || quietly(|| self.hint.as_ref()?(head)).flatten();
+        configured().or_else(|| Hint::from_headers(&head.headers, now))
     }
 }
 

@@ -1,8 +1,7 @@
 //! What gRPC requests say of their attempt.
 
-use std::time::Duration;
-
 use http::{HeaderMap, HeaderName, HeaderValue};
+use tokio::time::Instant;
 
 use super::super::Attempt;
 use crate::{
@@ -30,8 +29,9 @@ pub(super) fn number(headers: &mut HeaderMap, notes: &HttpCall, attempt: &Attemp
 }
 
 /// A limit is as much shorter as time has passed. Who said nothing of one is left alone: that is not a retry's business.
-pub(super) fn hurry(headers: &mut HeaderMap, notes: &HttpCall, time_left: Option<Duration>) {
-    if let (Some(limit), Some(left)) = (notes.time_limit(), time_left) {
+pub(super) fn hurry(headers: &mut HeaderMap, notes: &HttpCall, deadline: Option<Instant>) {
+    if let (Some(limit), Some(deadline)) = (notes.time_limit(), deadline) {
+        let left = deadline.saturating_duration_since(Instant::now());
         headers.insert(TIMEOUT, write_grpc_timeout(left.min(limit)));
     }
 }

@@ -1,0 +1,263 @@
+use std::{
+    mem,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+
+use super::Polled;
+use crate::{call::BoxError, protocol::upload::WatchedBody};
+
+/// How many pieces are kept: each costs some bytes of its own, even one that is empty.
+const MOST_FRAMES: usize = 1_000;
+
+/// What was read of a body, and where the rest comes from. Shared by all readers of the body, of which only the latest
+/// may read.
+pub(super) struct ReplayBuffer<B> {
+    source: Source<B>,
+    /// Most bodies have one, which needs no list.
+    first: Option<Bytes>,
+    others: Vec<Bytes>,
+    trailers: Option<HeaderMap>,
+    space: Space,
+    /// Which reader is the latest. Only it reads the source, since a source wakes only one reader.
+    generation: u32,
+    /// How many of the kept frames it has read.
+    position: usize,
+    /// Whether it has read the trailers, or the end.
+    trailers_read: bool,
+    /// Wakes it if it waits for the source.
+    reader: Option<Waker>,
+}
+
+enum Source<B> {
+    /// More may come.
+    Open(WatchedBody<B>),
+    /// Everything was read.
+    Over,
+    /// It failed, or panicked: it cannot be trusted to say the same again.
+    Broken,
+}
+
+#[derive(Clone, Copy)]
+enum Space {
+    /// How many more bytes may be kept.
+    Left(usize),
+    /// The body will be too long, but nothing was read of it yet.
+    TooLarge,
+    /// Something was read that is gone.
+    Discarded,
+}
+
+impl<B: Body<Data = Bytes>> ReplayBuffer<B> {
+    pub(super) fn new(body: WatchedBody<B>, cap: usize) -> Self {
+        let length = usize::try_from(body.size_hint().lower());
+        let fits = length.is_ok_and(|length| length <= cap);
+        ReplayBuffer {
+            source: Source::Open(body),
+            first: None,
+            others: Vec::new(),
+            trailers: None,
+            space: if fits {
+                Space::Left(cap)
+            } else {
+                Space::TooLarge
+            },
+            generation: 0,
+            position: 0,
+            trailers_read: false,
+            reader: None,
+        }
+    }
+
+    /// The length of what the latest reader has not read.
+    pub(super) fn size_hint(&self) -> SizeHint {
+        let unread = (self.position..self.frames()).filter_map(|at| self.frame(at));
+        let unread: u64 = unread.map(|data| data.len() as u64).sum();
+        let rest = match &self.source {
+            Source::Open(body) => body.size_hint(),
+            Source::Over | Source::Broken => SizeHint::with_exact(0),
+        };
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(unread));
+        if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(unread)) {
+            hint.set_upper(upper);
+        }
+        hint
+    }
+
+    /// Whether nothing comes after what the latest reader has read.
+    pub(super) fn is_over(&self) -> bool {
+        if self.position < self.frames() {
+            return false;
+        }
+        match &self.source {
+            Source::Open(body) => body.is_end_stream(),
+            Source::Over => self.trailers_read || self.trailers.is_none(),
+            Source::Broken => true,
+        }
+    }
+}
+
+impl<B> ReplayBuffer<B> {
+    pub(super) fn is_replayable(&self) -> bool {
+        !matches!(self.space, Space::Discarded) && !matches!(self.source, Source::Broken)
+    }
+
+    /// Begins again for a new reader: its generation, and what wakes the one before. That one has to be woken, since
+    /// the source never will: a connection that waits for more of its request would stay open for good.
+    pub(super) fn start_replay(&mut self) -> Option<(u32, Option<Waker>)> {
+        if !self.is_replayable() {
+            return None;
+        }
+        self.generation = self.generation.checked_add(1)?;
+        self.position = 0;
+        self.trailers_read = false;
+        if let Source::Open(body) = &mut self.source {
+            body.let_go();
+        }
+        Some((self.generation, self.reader.take()))
+    }
+
+    /// Nobody will ask for it again: lets go of what was read, and keeps nothing from now on.
+    pub(super) fn release(&mut self) {
+        self.space = Space::Discarded;
+        let read = self.position.min(self.frames());
+        for at in 0..read {
+            drop(self.take_frame(at));
+        }
+        self.discard_if_read();
+    }
+
+    pub(super) fn is_current(&self, generation: u32) -> bool {
+        self.generation == generation
+    }
+
+    fn frame(&self, at: usize) -> Option<&Bytes> {
+        match at {
+            0 => self.first.as_ref(),
+            _ => self.others.get(at - 1),
+        }
+    }
+
+    fn take_frame(&mut self, at: usize) -> Option<Bytes> {
+        let frame = match at {
+            0 => self.first.as_mut(),
+            _ => self.others.get_mut(at - 1),
+        };
+        frame.map(mem::take)
+    }
+
+    fn frames(&self) -> usize {
+        usize::from(self.first.is_some()) + self.others.len()
+    }
+
+    /// The next of the kept frames; lets go of it if nobody will ask for it again.
+    fn next_kept(&mut self) -> Option<Bytes> {
+        let data = match self.space {
+            Space::Discarded => self.take_frame(self.position)?,
+            _ => self.frame(self.position)?.clone(),
+        };
+        self.position += 1;
+        if matches!(self.space, Space::Discarded) {
+            self.discard_if_read();
+        }
+        Some(data)
+    }
+
+    fn discard_if_read(&mut self) {
+        if self.position >= self.frames() {
+            self.first = None;
+            self.others = Vec::new();
+            self.position = 0;
+        }
+    }
+
+    /// Keeps a piece that was read from the source if there is space, else lets go of all.
+    fn keep(&mut self, data: &Bytes) {
+        let left = match self.space {
+            Space::Left(space) if self.frames() < MOST_FRAMES => space.checked_sub(data.len()),
+            _ => None,
+        };
+        match left {
+            None => self.space = Space::Discarded,
+            Some(left) => {
+                self.space = Space::Left(left);
+                match self.first {
+                    None => self.first = Some(data.clone()),
+                    Some(_) => self.others.push(data.clone()),
+                }
+            }
+        }
+        // Whoever reads the source has read all that was kept.
+        self.position = self.frames();
+        if left.is_none() {
+            self.discard_if_read();
+        }
+    }
+}
+
+impl<B> ReplayBuffer<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
+    /// Reads on, for the latest reader.
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Polled {
+        if let Some(data) = self.next_kept() {
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        if matches!(self.source, Source::Open(_)) {
+            return self.poll_source(cx);
+        }
+        if mem::replace(&mut self.trailers_read, true) {
+            return Poll::Ready(None);
+        }
+        Poll::Ready(self.trailers.clone().map(|map| Ok(Frame::trailers(map))))
+    }
+
+    /// Keeps what comes if there is space. Only for a source that is open.
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Polled {
+        // Put back below: a source that panics stays broken.
+        let Source::Open(mut body) = mem::replace(&mut self.source, Source::Broken) else {
+            unreachable!("only an open source is polled");
+        };
+        let Poll::Ready(read) = Pin::new(&mut body).poll_frame(cx) else {
+            self.source = Source::Open(body);
+            match &mut self.reader {
+                Some(reader) => reader.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            }
+            return Poll::Pending;
+        };
+        let frame: Frame<Bytes> = match read {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+            None => {
+                self.source = Source::Over;
+                return Poll::Ready(None);
+            }
+        };
+        if let Some(trailers) = frame.trailers_ref() {
+            self.trailers = Some(trailers.clone());
+            self.trailers_read = true;
+            self.source = Source::Over;
+        } else {
+            self.source = Source::Open(body);
+        }
+        if let Some(data) = frame.data_ref() {
+            self.keep(data);
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+}
+
+#[cfg(test)]
+impl<B> ReplayBuffer<B> {
+    /// How many bytes are kept.
+    pub(super) fn bytes(&self) -> usize {
+        self.first.iter().chain(&self.others).map(Bytes::len).sum()
+    }
+}

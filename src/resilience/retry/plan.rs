@@ -1,0 +1,141 @@
+//! Decides only: whether there is another attempt, and when.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Advice, Chance, Delays, Refusal, policy::Policy};
+use crate::call::Unsent;
+
+/// Timers run by the millisecond: a sleep may end this much late.
+const TICK: Duration = Duration::from_millis(1);
+
+/// How often a request that was never begun is sent again without counting as an attempt. Two connections may have
+/// been stale at once; who cannot get one request through three is no longer unlucky, and goes by attempts and budget
+/// like everybody else.
+const MAX_UNSENT_RETRIES: u32 = 2;
+
+/// Which attempts one call has made, and which it may still make.
+#[derive(Debug, Default)]
+pub(super) struct AttemptPlan {
+    made: u32,
+    repeats: u32,
+    refused_by_peer: bool,
+    deadline: Option<Instant>,
+    /// Made at the first failure; most calls need none.
+    delays: Option<Delays>,
+}
+
+/// How a request that was never begun is sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// The first repeat of a call takes nothing from the budget.
+    Free,
+    /// Others do.
+    Charged,
+}
+
+impl AttemptPlan {
+    pub(super) fn until(&mut self, deadline: Instant) {
+        let earlier = self.deadline.map_or(deadline, |known| known.min(deadline));
+        self.deadline = Some(earlier);
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Whether the deadline has passed. Does not ask for the time if there is none.
+    pub(super) fn is_late(&self, now: impl FnOnce() -> Instant) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= now())
+    }
+
+    /// Counts an attempt that begins; the first is 1.
+    pub(super) fn begin(&mut self) {
+        self.made = self.made.saturating_add(1);
+    }
+
+    pub(super) fn made(&self) -> u32 {
+        self.made
+    }
+
+    /// How long to wait before another attempt, or why there is none; `None` if none was wanted.
+    pub(super) fn next(
+        &mut self,
+        advice: Advice,
+        now: impl FnOnce() -> Instant,
+        policy: &Policy,
+        chance: &Chance,
+    ) -> Result<Duration, Option<Refusal>> {
+        let hint = match advice {
+            Advice::Stop => return Err(None),
+            Advice::NotRepeatable => return Err(Some(Refusal::NotRepeatable)),
+            Advice::ToldNotTo => return Err(Some(Refusal::Hint)),
+            Advice::Retry => None,
+            Advice::After(wait) | Advice::NotBefore(wait) => Some(wait),
+        };
+        if self.made >= policy.attempts {
+            return Err(Some(Refusal::Limit));
+        }
+        if hint.is_some_and(|wait| wait > policy.max_hint) {
+            return Err(Some(Refusal::Hint));
+        }
+        let delays = self
+            .delays
+            .get_or_insert_with(|| policy.backoff.delays_from(chance));
+        // Those who were told the same moment do not come all at once.
+        let delay = match advice {
+            Advice::After(wait) => {
+                delays.restart();
+                wait.saturating_add(delays.next_spread())
+            }
+            Advice::NotBefore(wait) => {
+                let spread = wait.saturating_add(delays.next_spread());
+                spread.max(delays.next_delay())
+            }
+            _ => delays.next_delay(),
+        };
+        if self.has_time_for(delay, now) {
+            Ok(delay)
+        } else {
+            Err(Some(Refusal::Deadline))
+        }
+    }
+
+    /// Whether the attempt may be repeated at once, as the peer never began it.
+    ///
+    /// A peer that cannot be reached is not reached a moment later either: that is an attempt like any other.
+    pub(super) fn repeat(&self, how: Unsent, now: impl FnOnce() -> Instant) -> Option<Repeat> {
+        let may = match how {
+            Unsent::Unbegun => true,
+            // It may have seen the request: gRPC's proposal A6 allows one such repetition.
+            Unsent::Refused => !self.refused_by_peer,
+            Unsent::Unconnected | Unsent::Untrusted | Unsent::NeverLeft => false,
+        };
+        if !may || self.repeats >= MAX_UNSENT_RETRIES || !self.has_time_for(Duration::ZERO, now) {
+            return None;
+        }
+        Some(match self.repeats {
+            0 => Repeat::Free,
+            _ => Repeat::Charged,
+        })
+    }
+
+    /// Counts a repeat that is to begin.
+    pub(super) fn count_repeat(&mut self, how: Unsent) {
+        self.repeats += 1;
+        self.refused_by_peer |= how == Unsent::Refused;
+    }
+
+    /// Whether it took more than one sending.
+    pub(super) fn was_repeated(&self) -> bool {
+        self.made > 1 || self.repeats > 0
+    }
+
+    fn has_time_for(&self, delay: Duration, now: impl FnOnce() -> Instant) -> bool {
+        let left = self
+            .deadline
+            .map(|end| end.saturating_duration_since(now()));
+        left.is_none_or(|left| delay.saturating_add(TICK) <= left)
+    }
+}
