@@ -10,7 +10,9 @@ mod elapsed;
 mod end;
 mod error;
 mod evidence;
+mod given_up;
 mod grpc;
+mod late_trailers;
 mod moment;
 mod outcome;
 mod panics;
@@ -37,6 +39,13 @@ pub use verdict::Verdict;
 pub(crate) use classify::judged;
 pub(crate) use end::Spent;
 pub(crate) use error::{chain, is_overload, is_timeout, view};
+pub(crate) use given_up::giving_up;
+#[allow(unused_imports)]
+// INTEGRATE: for `guard::Held::drop`, breakers' `Ticket::drop` and `judge_trailers`
+pub(crate) use given_up::{GivenUp, given_up};
+#[allow(unused_imports)] // INTEGRATE: as above
+pub(crate) use late_trailers::judged_late;
+pub(crate) use late_trailers::late_trailers;
 pub(crate) use panics::{Inside, Payload, Seen, Thrown, calls, caught, caught_service};
 pub(crate) use quiet::{hook_panicked, panic_message, quietly};
 pub(crate) use setting::fraction;
