@@ -6,6 +6,10 @@ mod support;
 mod bodies;
 #[path = "timeout/deadlines.rs"]
 mod deadlines;
+#[path = "timeout/grpc.rs"]
+mod grpc;
+#[path = "timeout/rules.rs"]
+mod rules;
 #[path = "timeout/wire.rs"]
 mod wire;
 

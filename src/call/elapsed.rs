@@ -84,17 +84,13 @@ impl Elapsed {
         }
     }
 
-    /// The time is that of a limit of this process, whatever ran out by name.
-    pub(crate) fn blaming_peer(self) -> Self {
-        let blame = Blame::Peer;
-        Elapsed { blame, ..self }
-    }
-
+    /// Time ran out for another reason than the peer.
     pub(crate) fn blaming_nobody(self) -> Self {
         let blame = Blame::Nobody;
         Elapsed { blame, ..self }
     }
 
+    /// The caller stalled while it sent its request.
     pub(crate) fn blaming_caller(self) -> Self {
         let blame = Blame::Caller;
         Elapsed { blame, ..self }
@@ -207,7 +203,6 @@ mod tests {
         assert_eq!(of(TimeBound::BodyIdle).judged(), peer);
         assert_eq!(of(TimeBound::BodyTotal).judged(), peer);
         assert_eq!(of(TimeBound::Deadline).judged(), nobody);
-        assert_eq!(of(TimeBound::Deadline).blaming_peer().judged(), peer);
         assert_eq!(of(TimeBound::BodyTotal).blaming_nobody().judged(), nobody);
         let callers = of(TimeBound::Limit).blaming_caller();
         assert!(callers.is_callers() && !of(TimeBound::Limit).is_callers());

@@ -109,6 +109,9 @@
 //! # }
 //! ```
 
+#[cfg(test)]
+mod tests;
+
 mod answer;
 mod asked;
 mod body;
