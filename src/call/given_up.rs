@@ -8,6 +8,7 @@ use super::{Elapsed, Evidence, Judged};
 
 thread_local! {
     static GIVEN_UP: Cell<Option<GivenUp>> = const { Cell::new(None) };
+    static NEVER_BEGUN: Cell<bool> = const { Cell::new(false) };
 }
 
 /// A time limit gives up the work that is being dropped now. Calls in it did not end by themselves, and nobody has
@@ -49,17 +50,32 @@ impl From<&Elapsed> for GivenUp {
 }
 
 /// Drops what is given up; whoever is dropped in it can ask [why](given_up). The innermost reason counts.
-pub(crate) fn giving_up<R>(why: &Elapsed, drop: impl FnOnce() -> R) -> R {
+///
+/// Work that says that it had [never begun](never_begun) does not blame the peer.
+pub(crate) fn giving_up(why: Elapsed, drop: impl FnOnce()) -> Elapsed {
     /// Goes back, on unwinding too.
-    struct Back(Option<GivenUp>);
+    struct Back(Option<GivenUp>, bool);
     impl Drop for Back {
         fn drop(&mut self) {
             let _ = GIVEN_UP.try_with(|current| current.set(self.0));
+            let _ = NEVER_BEGUN.try_with(|never| never.set(self.1));
         }
     }
-    let _back = Back(given_up());
-    let _ = GIVEN_UP.try_with(|current| current.set(Some(why.into())));
-    drop()
+    let _back = Back(
+        given_up(),
+        NEVER_BEGUN.try_with(Cell::take).unwrap_or(false),
+    );
+    let _ = GIVEN_UP.try_with(|current| current.set(Some((&why).into())));
+    drop();
+    if NEVER_BEGUN.try_with(Cell::get).unwrap_or(false) && !why.is_callers() {
+        return why.blaming_nobody();
+    }
+    why
+}
+
+/// Says that what is being dropped still waited to be sent: no peer has seen it.
+pub(crate) fn never_begun() {
+    let _ = NEVER_BEGUN.try_with(|never| never.set(true));
 }
 
 /// Returns why the work of this thread is being dropped, if a time limit does it.
@@ -93,11 +109,11 @@ mod tests {
     #[test]
     fn reason_is_known_for_as_long_as_work_is_dropped() {
         assert_eq!(judged(), None);
-        giving_up(&limit(), || {
+        giving_up(limit(), || {
             assert_eq!(judged(), Some(BLAMED));
-            giving_up(&deadline(), || assert_eq!(judged(), Some(UNKNOWN)));
+            giving_up(deadline(), || assert_eq!(judged(), Some(UNKNOWN)));
             let callers = limit().blaming_caller();
-            giving_up(&callers, || assert_eq!(judged(), Some(Judged::CALLERS)));
+            giving_up(callers, || assert_eq!(judged(), Some(Judged::CALLERS)));
             assert_eq!(judged(), Some(BLAMED));
         });
         assert_eq!(judged(), None);
@@ -106,7 +122,7 @@ mod tests {
     #[test]
     fn reason_is_forgotten_when_the_drop_panics() {
         let thrown = std::panic::catch_unwind(|| {
-            giving_up(&limit(), || std::panic::resume_unwind(Box::new("thrown")));
+            giving_up(limit(), || std::panic::resume_unwind(Box::new("thrown")));
         });
         assert!(thrown.is_err());
         assert_eq!(judged(), None);
@@ -122,5 +138,17 @@ mod tests {
         assert_eq!(lasted(SECOND - Duration::from_nanos(1)), UNKNOWN);
         let callers = GivenUp::from(&limit().blaming_caller());
         assert_eq!(callers.judge(Some(began), || began), Judged::CALLERS);
+    }
+
+    #[test]
+    fn work_that_never_began_blames_nobody() {
+        never_begun();
+        assert_eq!(giving_up(limit(), || ()).judged(), BLAMED);
+        let outer = giving_up(limit(), || {
+            assert_eq!(giving_up(limit(), never_begun).judged(), UNKNOWN);
+        });
+        assert_eq!(outer.judged(), BLAMED);
+        let callers = giving_up(limit().blaming_caller(), never_begun);
+        assert_eq!(callers.judged(), Judged::CALLERS);
     }
 }

@@ -54,7 +54,9 @@ mod tests {
         for why in [limit(), limit().blaming_caller(), deadline] {
             let trailers = late_trailers(&why);
             assert_eq!(trailers["grpc-status"], "4");
-            let copied: HeaderMap = trailers.clone().into_iter().collect();
+            let fields = trailers.iter();
+            let fields = fields.map(|(name, value)| (name.clone(), value.clone()));
+            let copied: HeaderMap = fields.collect();
             assert_eq!(judged_late(&copied), Some(why.judged()));
             let mut wire = HeaderMap::new();
             for (name, value) in &trailers {

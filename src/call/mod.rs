@@ -39,10 +39,10 @@ pub use verdict::Verdict;
 pub(crate) use classify::judged;
 pub(crate) use end::Spent;
 pub(crate) use error::{chain, is_overload, is_timeout, view};
-pub(crate) use given_up::giving_up;
 #[allow(unused_imports)]
 // INTEGRATE: for `guard::Held::drop`, breakers' `Ticket::drop` and `judge_trailers`
 pub(crate) use given_up::{GivenUp, given_up};
+pub(crate) use given_up::{giving_up, never_begun};
 #[allow(unused_imports)] // INTEGRATE: as above
 pub(crate) use late_trailers::judged_late;
 pub(crate) use late_trailers::late_trailers;

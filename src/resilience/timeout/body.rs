@@ -94,7 +94,7 @@ where
         };
         let in_trailers = timer.in_trailers();
         // Given up before its end is told.
-        giving_up(&late, || this.inner.set(Either::Right(Full::default())));
+        let late = giving_up(late, || this.inner.set(Either::Right(Full::default())));
         *this.timer = None;
         Poll::Ready(Some(ending(in_trailers, late)))
     }

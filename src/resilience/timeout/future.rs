@@ -98,7 +98,7 @@ where
         let over = ready!(timer.poll_over(asked, cx));
         let why = over.elapsed(&this.plan.limit, asked);
         // Given up before it is answered for.
-        giving_up(&why, || scope.enter(|| this.state.set(State::Done)));
+        let why = giving_up(why, || scope.enter(|| this.state.set(State::Done)));
         Poll::Ready(P::late(this.call, why))
     }
 }

@@ -36,11 +36,12 @@
 //! errors. Retries repeat what timed out at a limit, within the total limit and the deadline. What the end says of the
 //! peer is [evidence](crate::call::Evidence), which breakers count: a limit *outside* of a breaker is visible to it,
 //! since the calls that are dropped with the work are told why.
+//! [`Elapsed::is_callers`](crate::call::Elapsed::is_callers) tells the caller's doing apart.
 //!
 //! | not begun | proves | and is used by |
 //! |---|---|---|
 //! | the deadline had passed before the layer, the guard or `run` began | nothing was sent | everybody: it is [`Rejected`](crate::Outcome::Rejected). Breakers do not count it, [retries](crate::retry) do not repeat it, [fallbacks](crate::fallback) may answer |
-//! | the limit was over while the service was not ready ([`including_readiness`](TimeoutLayer::including_readiness)) | nothing: it looks like any other call that took too long | nobody |
+//! | the limit was over while the service was not ready ([`including_readiness`](TimeoutLayer::including_readiness)) | nothing was sent | the limit itself: it is `TimedOut`, but says nothing of the peer |
 //!
 //! One request that may take longer than the others carries a [`RequestLimit`]. Limits know of each other: within a
 //! total limit, [`context::deadline`](crate::context::deadline) says when that is over.
@@ -136,7 +137,7 @@ pub use future::TimeoutFuture;
 pub use layer::{IncludingReadiness, TimeoutLayer};
 pub use limit::TimeLimit;
 pub use pair::{Timeouts, TimeoutsBuilder};
-pub use ready::WaitInside;
+pub use ready::{WaitInside, WaitInsideFuture};
 pub use request_limit::RequestLimit;
 pub use run::Limited;
 pub use service::Timed;

@@ -63,7 +63,7 @@ impl<F: Future> Future for Limited<F> {
         }
         let over = ready!(this.timer.poll_over(asked, cx));
         let why = over.elapsed(this.limit, asked);
-        giving_up(&why, || scope.enter(|| this.future.set(None)));
+        let why = giving_up(why, || scope.enter(|| this.future.set(None)));
         Poll::Ready(Err(why))
     }
 }
