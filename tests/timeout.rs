@@ -6,6 +6,10 @@ mod support;
 mod bodies;
 #[path = "timeout/deadlines.rs"]
 mod deadlines;
+#[path = "timeout/grpc.rs"]
+mod grpc;
+#[path = "timeout/rules.rs"]
+mod rules;
 #[path = "timeout/wire.rs"]
 mod wire;
 
@@ -21,7 +25,7 @@ use tokio::time::{Instant, advance, sleep};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_keep::{
     BoxError, CircuitBreaker, GuardLayer, Outcome,
-    call::{Elapsed, TimeBound},
+    call::{Elapsed, Evidence, TimeBound},
     context::{deadline, in_context},
     registry,
     testing::{Reply, Script, ScriptedBody, Spy, Wakes},
@@ -176,6 +180,17 @@ async fn the_time_to_become_ready_counts_only_where_it_is_asked_for() {
     assert!(first.is_ok());
     assert_eq!(elapsed(&second.expect_err("too late")).after(), Some(limit));
     assert_eq!(begun.elapsed(), 2 * SECOND + limit);
+}
+
+#[tokio::test(start_paused = true)]
+async fn call_that_waited_for_readiness_only_blames_nobody() {
+    let layer = || TimeoutLayer::any(SECOND).including_readiness();
+    let busy = tower::limit::ConcurrencyLimit::new(after(HOUR), 1);
+    let service = layer().layer(busy);
+    let (made, waited) = tokio::join!(service.clone().oneshot(()), service.oneshot(()));
+    let evidence = |answer: Result<_, BoxError>| elapsed(&answer.expect_err("too late")).evidence();
+    assert_eq!(evidence(made), Evidence::Unhealthy);
+    assert_eq!(evidence(waited), Evidence::Inconclusive);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,10 +6,10 @@ use super::{Guard, Head, Wants, entered};
 use crate::{
     call::{
         Cause, End, Judged, Moment, Payload, Rejection, Seen, Small, Spent, Thrown, caught_service,
-        quietly,
+        given_up, quietly,
     },
     // The one thing that is asked of a module further up: a deadline is part of a context.
-    observe::context::known_deadline,
+    observe::context::callers_deadline,
     protocol::{HttpCall, Notes, Protocol},
 };
 
@@ -146,7 +146,7 @@ impl<G: Guard, P: Protocol> Held<G, P> {
         }
         let mut deadline = None;
         // Inside of the guards, since one of them may have read the deadline from the request.
-        self.inside(|| deadline = known_deadline());
+        self.inside(|| deadline = callers_deadline());
         deadline.is_some_and(|deadline| deadline <= Instant::now() + SLACK)
     }
 
@@ -230,7 +230,9 @@ impl<G: Guard, P: Protocol> Drop for Held<G, P> {
         if self.permit.is_none() {
             return;
         }
-        let judged = self.notes.dropped(self.waiting);
-        self.finish(judged, None, None, &Moment::default());
+        let now = Moment::default();
+        let given_up = given_up().map(|why| why.judge(self.began, || now.now()));
+        let judged = self.notes.dropped(self.waiting, given_up);
+        self.finish(judged, None, None, &now);
     }
 }

@@ -5,8 +5,8 @@ use std::error::Error;
 use http::StatusCode;
 
 use crate::call::{
-    Evidence, GrpcCode, Judged, JudgedError, Outcome, Rejection, Unsent, is_overload, is_timeout,
-    unsent,
+    Elapsed, Evidence, GrpcCode, Judged, JudgedError, Outcome, Rejection, Unsent, find,
+    is_overload, is_timeout, unsent,
 };
 
 /// Who looks at the status: some of them mean another thing to the one who sent it.
@@ -57,8 +57,11 @@ pub(crate) fn judge_error(error: &(dyn Error + 'static)) -> Judged {
     if let Some(judged) = JudgedError::find(error) {
         return judged;
     }
+    if let Some(elapsed) = find::<Elapsed>(error) {
+        return elapsed.judged();
+    }
     #[cfg(feature = "tonic")]
-    if let Some(status) = crate::call::find::<tonic::Status>(error) {
+    if let Some(status) = find::<tonic::Status>(error) {
         return judge_code(GrpcCode::parse(
             (status.code() as u8).to_string().as_bytes(),
         ));
@@ -83,7 +86,7 @@ pub(crate) fn judge_error(error: &(dyn Error + 'static)) -> Judged {
 /// Whether hyper says that the request's body has failed, or that the request was none that can be sent.
 #[cfg(feature = "hyper")]
 fn is_of_this_side(error: &(dyn Error + 'static)) -> bool {
-    crate::call::find::<hyper::Error>(error).is_some_and(hyper::Error::is_user)
+    find::<hyper::Error>(error).is_some_and(hyper::Error::is_user)
 }
 #[cfg(not(feature = "hyper"))]
 fn is_of_this_side(_: &(dyn Error + 'static)) -> bool {

@@ -92,9 +92,9 @@ pub trait Notes {
 
     #[doc(hidden)]
     #[inline]
-    fn dropped(&self, waiting: bool) -> Judged {
+    fn dropped(&self, waiting: bool, given_up: Option<Judged>) -> Judged {
         let _ = waiting;
-        Judged::ABANDONED
+        given_up.unwrap_or(Judged::ABANDONED)
     }
 
     #[doc(hidden)]

@@ -162,8 +162,9 @@ async fn a_callers_deadline_goes_along_and_expired_calls_are_refused() {
         let value = head.headers[TIME_LEFT].to_str().expect("text");
         value.parse().expect("milliseconds")
     };
+    // The gateway's own limit ends at the head: sent on, it would end bodies.
     client.get(&gateway.at("/")).await;
-    assert_eq!(left(&upstream.received().await), 10_000);
+    assert!(!upstream.received().await.headers.contains_key(TIME_LEFT));
     let answer = client
         .send(get(&gateway.at("/"), &[(TIME_LEFT, "5000")]))
         .await;

@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, time::Duration};
 
+use futures_util::FutureExt;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -9,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_keep::{
     Context, GuardLayer, Outcome,
-    call::{Elapsed, TimeBound},
+    call::{Elapsed, Evidence, TimeBound},
     protocol::Server,
     testing::{ScriptedBody, Spy},
     timeout::TimeoutLayer,
@@ -103,7 +104,8 @@ async fn a_body_has_so_much_time_in_all_and_no_more() {
     );
     let end = Some(TimeBound::BodyTotal);
     let (frames, bound, took) = read(&layer, plain(), three.repeat(2), Duration::ZERO).await;
-    assert_eq!((frames, bound, took), (2, end, 3 * SECOND));
+    // One that is ready at the very end is handed on; the next wait is over at once.
+    assert_eq!((frames, bound, took), (3, end, 3 * SECOND));
     // However slow the reader is: it finds out when it comes back.
     let (frames, bound, took) = read(&layer, plain(), vec![MILLI; 9], SECOND).await;
     assert_eq!((frames, bound), (3, end));
@@ -147,4 +149,64 @@ async fn a_body_that_is_cut_is_a_call_that_timed_out() {
         .unwrap_or_else(|never| match never {});
     assert!(response.into_body().collect().await.is_err());
     assert_eq!(spy.only().outcome, Outcome::TimedOut);
+}
+
+/// A reader that had looked once, and came back after an absence, once got "no data" from a body that needed two polls.
+#[tokio::test(start_paused = true)]
+async fn idle_time_begins_again_when_a_reader_comes_back() {
+    let begin = || {
+        let body = ScriptedBody::new().after(SECOND).after(SECOND).data("data");
+        let mut body = Some(body.hang());
+        let service = service_fn(move |_| {
+            let body = body.take().expect("one call");
+            async { Ok::<_, Infallible>(Response::new(body)) }
+        });
+        let layer = TimeoutLayer::client(SECOND).body_idle(5 * SECOND);
+        layer.layer(service).oneshot(plain())
+    };
+    let mut body = begin().await.expect("an answer").into_body();
+    assert!(body.frame().now_or_never().is_none());
+    sleep(20 * SECOND).await;
+    let back = Instant::now();
+    assert!(body.frame().await.expect("a frame").is_ok());
+    assert_eq!(back.elapsed(), SECOND);
+    // Whoever waits all the time is not given more.
+    let error = body.frame().await.expect("an end").expect_err("too late");
+    let elapsed: &Elapsed = error.downcast_ref().expect("an Elapsed");
+    assert_eq!(elapsed.evidence(), Evidence::Unhealthy);
+    assert_eq!(back.elapsed(), 6 * SECOND);
+    // Nor whoever comes back and then waits.
+    let mut body = begin().await.expect("an answer").into_body();
+    assert!(body.frame().await.expect("a frame").is_ok());
+    assert!(body.frame().now_or_never().is_none());
+    sleep(20 * SECOND).await;
+    let back = Instant::now();
+    assert!(body.frame().await.expect("an end").is_err());
+    assert_eq!(back.elapsed(), 5 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn total_time_of_a_body_blames_the_peer_only_if_it_was_waited_for() {
+    let layer = TimeoutLayer::server(SECOND).body_total(10 * SECOND);
+    for (wait, reader, evidence) in [
+        (SECOND, Duration::ZERO, Evidence::Unhealthy),
+        (SECOND, SECOND, Evidence::Unhealthy),
+        (SECOND, 2 * SECOND, Evidence::Inconclusive),
+        (MILLI, SECOND, Evidence::Inconclusive),
+    ] {
+        let service = service_fn(move |_| async move {
+            Ok::<_, Infallible>(Response::new(paced(&vec![wait; 99])))
+        });
+        let response = layer.layer(service).oneshot(plain()).await;
+        let mut body = response.unwrap_or_else(|never| match never {}).into_body();
+        let error = loop {
+            match body.frame().await.expect("a frame") {
+                Ok(_) => sleep(reader).await,
+                Err(error) => break error,
+            }
+        };
+        let elapsed: &Elapsed = error.downcast_ref().expect("an Elapsed");
+        assert_eq!(elapsed.bound(), TimeBound::BodyTotal);
+        assert_eq!(elapsed.evidence(), evidence, "{wait:?} {reader:?}");
+    }
 }

@@ -3,13 +3,13 @@
 use std::{sync::Arc, sync::Mutex, time::Duration};
 
 use http::{HeaderName, Request, Response};
-use tokio::time::{Instant, advance};
+use tokio::time::{Instant, advance, sleep};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_keep::{
     BoxError, Context, GuardLayer, RejectionKind,
     context::{Correlate, deadline},
     testing::{Reply, Script, ScriptedBody, Spy},
-    timeout::{Deadline, TimeoutLayer},
+    timeout::{Deadline, TimeLimit, TimeoutLayer},
 };
 
 use super::{MILLI, SECOND};
@@ -180,72 +180,101 @@ impl tower::Service<Request<ScriptedBody>> for Spying {
     }
 }
 
+fn grpc_call() -> Request<ScriptedBody> {
+    request(&[("content-type", "application/grpc")])
+}
+
+fn envoy(millis: &str) -> Request<ScriptedBody> {
+    request(&[(NAME, millis)])
+}
+
 #[tokio::test(start_paused = true)]
-async fn the_time_left_goes_along_and_only_ever_shrinks() {
-    let grpc_call = || request(&[("content-type", "application/grpc")]);
+async fn deadline_is_sent_on_and_a_limit_is_not() {
     let limit = 5 * SECOND;
     let grpc_client = || TimeoutLayer::grpc_client(limit);
-    assert_eq!(
-        sent(grpc_client(), grpc_call()).await,
-        ["grpc-timeout: 5000000u"]
-    );
-    assert_eq!(
-        sent(grpc_client(), grpc("1S")).await,
-        ["grpc-timeout: 1000000u"]
-    );
+    let client = || TimeoutLayer::client(limit).send_as(ENVOY);
+    // A limit ends at the head: sent on, it would end streams.
+    assert!(sent(grpc_client(), grpc_call()).await.is_empty());
+    assert!(sent(client(), grpc_call()).await.is_empty());
+    assert!(sent(client(), request(&[])).await.is_empty());
+    // What the request itself says is the caller's.
     assert_eq!(
         sent(grpc_client(), grpc("1H")).await,
-        ["grpc-timeout: 5000000u"]
+        ["grpc-timeout: 3600000m"]
     );
-    assert_eq!(
-        sent(grpc_client(), grpc("soon")).await,
-        ["grpc-timeout: 5000000u"]
-    );
-
-    let client = || TimeoutLayer::client(limit).send_as(ENVOY);
-    let envoy = |millis| request(&[(NAME, millis)]);
-    assert_eq!(
-        sent(client(), request(&[])).await,
-        [format!("{NAME}: 5000")]
-    );
-    assert_eq!(sent(client(), envoy("7")).await, [format!("{NAME}: 7")]);
     assert_eq!(
         sent(client(), envoy("70000")).await,
-        [format!("{NAME}: 5000")]
-    );
-    assert_eq!(sent(client(), envoy("x")).await, [format!("{NAME}: 5000")]);
-    assert_eq!(
-        sent(client(), grpc_call()).await,
-        ["grpc-timeout: 5000000u"]
-    );
-    assert!(
-        sent(TimeoutLayer::client(limit), request(&[]))
-            .await
-            .is_empty()
-    );
-    assert!(
-        sent(TimeoutLayer::server(limit), request(&[]))
-            .await
-            .is_empty()
+        [format!("{NAME}: 70000")]
     );
 
-    // What is left of the deadline of whoever asked.
+    // What is left of the deadline of whoever asked, however long the limit.
+    let call = Context::root().with_deadline(Instant::now() + 8 * SECOND);
+    advance(SECOND).await;
+    let (http, grpc) = call
+        .scope(async {
+            let http = sent(client(), envoy("70000")).await;
+            (http, sent(grpc_client(), grpc("1H")).await)
+        })
+        .await;
+    assert_eq!(http, [format!("{NAME}: 7000")]);
+    assert_eq!(grpc, ["grpc-timeout: 7000000u"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn limit_goes_along_where_it_is_asked_for_and_only_ever_shrinks() {
+    let limit = 5 * SECOND;
+    let grpc_client = || TimeoutLayer::grpc_client(limit).send_limit();
+    for (request, left) in [
+        (grpc_call(), "5000000u"),
+        (grpc("1S"), "1000000u"),
+        (grpc("1H"), "5000000u"),
+        (grpc("soon"), "5000000u"),
+    ] {
+        let sent = sent(grpc_client(), request).await;
+        assert_eq!(sent, [format!("grpc-timeout: {left}")]);
+    }
+
+    let client = || TimeoutLayer::client(limit).send_as(ENVOY).send_limit();
+    for (request, left) in [
+        (request(&[]), "5000"),
+        (envoy("7"), "7"),
+        (envoy("70000"), "5000"),
+        (envoy("x"), "5000"),
+    ] {
+        assert_eq!(sent(client(), request).await, [format!("{NAME}: {left}")]);
+    }
+    let sent_for_grpc = sent(client(), grpc_call()).await;
+    assert_eq!(sent_for_grpc, ["grpc-timeout: 5000000u"]);
+    for silent in [
+        sent(TimeoutLayer::client(limit).send_limit(), request(&[])).await,
+        sent(TimeoutLayer::server(limit), request(&[])).await,
+    ] {
+        assert!(silent.is_empty());
+    }
+
+    // Or less, as whoever asked says.
     let call = Context::root().with_deadline(Instant::now() + 3 * SECOND);
     advance(SECOND).await;
-    let sent = call.scope(async {
-        (
-            sent(client(), request(&[])).await,
-            sent(grpc_client(), grpc_call()).await,
-        )
+    let sent = call.scope(sent(client(), request(&[]))).await;
+    assert_eq!(sent, [format!("{NAME}: 2000")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_around_count_when_sending_on_whether_their_clocks_were_read_or_not() {
+    let total = TimeLimit::new("total", 2 * SECOND);
+    let attempt = || {
+        TimeoutLayer::client(10 * SECOND)
+            .send_as(ENVOY)
+            .send_limit()
+    };
+    let attempts = total.run(async {
+        let first = sent(attempt(), request(&[])).await;
+        sleep(MILLI).await;
+        (first, sent(attempt(), request(&[])).await)
     });
-    let (http, grpc) = sent.await;
-    assert_eq!(
-        (http, grpc),
-        (
-            vec![format!("{NAME}: 2000")],
-            vec!["grpc-timeout: 2000000u".into()]
-        )
-    );
+    let (first, second) = attempts.await.expect("in time");
+    assert_eq!(first, [format!("{NAME}: 2000")]);
+    assert_eq!(second, [format!("{NAME}: 1999")]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -60,6 +60,8 @@ async fn each_hop_has_less_time_than_the_one_before() {
         let first = server(Some(second)).await;
         let client = TimeoutLayer::client(Duration::from_secs(20))
             .send_as(LEFT)
+            .send_limit()
+            .send_limit()
             .layer(client.clone());
         let response = within(client.oneshot(request(first, "/")))
             .await

@@ -32,10 +32,17 @@ pub fn deadline() -> Option<Instant> {
     earlier(known_deadline(), within)
 }
 
-/// As far as it is known without reading the clock.
+/// The earliest of all, as far as it is known without reading the clock.
 pub(crate) fn known_deadline() -> Option<Instant> {
+    let scope = TimeScope::current();
+    earlier(callers_deadline(), earlier(scope.deadline, scope.until))
+}
+
+/// When whoever asked gives up: the deadline of the current [`Context`], or one that came with the request to a time
+/// limit around the work. Bounds bodies and is sent on, which limits are not.
+pub(crate) fn callers_deadline() -> Option<Instant> {
     let context = Context::with_current(|context| context.and_then(Context::deadline));
-    earlier(context, TimeScope::current().until)
+    earlier(context, TimeScope::current().deadline)
 }
 
 pub(crate) fn earlier<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
@@ -47,41 +54,59 @@ pub(crate) fn earlier<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
 
 /// The time limits that a poll runs in.
 ///
-/// A limit whose clock has not been read yet is kept as a span: where nothing waits, nobody has to ask the time.
+/// A limit whose clock has not been read yet is kept as a span: where nothing waits, nobody has to ask the time. A limit
+/// ends what waits for a value or the head of a response. A deadline is the caller's, and holds for what comes later too.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct TimeScope {
+    deadline: Option<Instant>,
     until: Option<Instant>,
     within: Option<Duration>,
 }
 
 impl TimeScope {
     pub(crate) const NONE: TimeScope = TimeScope {
+        deadline: None,
         until: None,
         within: None,
     };
 
-    /// Over at this moment.
+    /// A limit that is over at this moment.
+    #[inline]
     pub(crate) fn until(until: Instant) -> Self {
         TimeScope {
             until: Some(until),
-            within: None,
+            ..TimeScope::NONE
         }
     }
 
-    /// Over so long after now, whenever that is.
+    /// A limit that is over so long after now, whenever that is.
+    #[inline]
     pub(crate) fn within(time: Duration) -> Self {
         TimeScope {
-            until: None,
             within: Some(time),
+            ..TimeScope::NONE
         }
     }
 
-    /// And over at this moment.
-    pub(crate) fn and_until(self, until: Instant) -> Self {
+    /// The same limits, and the caller's deadline.
+    #[inline]
+    pub(crate) fn and_deadline(self, deadline: Option<Instant>) -> Self {
         TimeScope {
-            until: earlier(self.until, Some(until)),
+            deadline: earlier(self.deadline, deadline),
             ..self
         }
+    }
+
+    /// When the first limit is over whose clock has been read. Work that begins while there is one began later than it.
+    #[inline]
+    pub(crate) fn limit_over(self) -> Option<Instant> {
+        self.until
+    }
+
+    /// How much time the shortest limit gives whose clock has not been read.
+    #[inline]
+    pub(crate) fn limit_span(self) -> Option<Duration> {
+        self.within
     }
 
     /// For work that goes on elsewhere: spans become moments.
@@ -92,6 +117,7 @@ impl TimeScope {
         TimeScope {
             until: earlier(self.until, within),
             within: None,
+            ..self
         }
     }
 
@@ -114,6 +140,7 @@ impl TimeScope {
         let outer = TimeScope::current();
         let _back = Back(outer);
         let both = TimeScope {
+            deadline: earlier(outer.deadline, self.deadline),
             until: earlier(outer.until, self.until),
             within: earlier(outer.within, self.within),
         };
@@ -150,5 +177,25 @@ mod tests {
             assert_eq!(deadline(), Some(now + 3 * SECOND));
         });
         assert_eq!(deadline(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn limits_are_no_deadline_of_the_caller() {
+        let (soon, late) = (Instant::now() + SECOND, Instant::now() + 2 * SECOND);
+        TimeScope::until(soon).enter(|| {
+            assert_eq!((known_deadline(), callers_deadline()), (Some(soon), None));
+            let told = TimeScope::within(SECOND).and_deadline(Some(late));
+            told.enter(|| {
+                assert_eq!(known_deadline(), Some(soon));
+                assert_eq!(callers_deadline(), Some(late));
+                let scope = TimeScope::current();
+                assert_eq!(scope.limit_over(), Some(soon));
+                assert_eq!(scope.limit_span(), Some(SECOND));
+                assert_eq!(scope.fixed().and_deadline(None).deadline, Some(late));
+                let hurried = Context::root().with_deadline(soon);
+                assert_eq!(hurried.run(callers_deadline), Some(soon));
+            });
+            assert_eq!(callers_deadline(), None);
+        });
     }
 }

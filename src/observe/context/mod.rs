@@ -61,7 +61,7 @@ pub use baggage::*;
 pub(crate) use current::entered;
 pub use current::{Context, InContext, in_context};
 pub use deadline::deadline;
-pub(crate) use deadline::{TimeScope, earlier, known_deadline};
+pub(crate) use deadline::{TimeScope, callers_deadline, earlier, known_deadline};
 #[cfg(feature = "axum")]
 pub use extract::MissingContext;
 pub use id::*;

@@ -6,7 +6,7 @@ use http::{Extensions, HeaderMap};
 use percent_encoding::percent_decode;
 
 use crate::{
-    call::{Cause, Judged, Rejection},
+    call::{Cause, Elapsed, Judged, Rejection},
     protocol::CaughtPanic,
 };
 
@@ -55,6 +55,12 @@ pub(super) fn settled_inside(extensions: &Extensions) -> Option<(Judged, Fault)>
     }
     let CaughtPanic(message) = extensions.get::<CaughtPanic>()?;
     Some((Judged::PANICKED, Fault::Panic(message.clone())))
+}
+
+/// What a time limit further in has left with its answer.
+pub(super) fn elapsed_in(extensions: &Extensions) -> Option<&Elapsed> {
+    let error: &Arc<dyn Error + Send + Sync> = extensions.get()?;
+    (&**error as &(dyn Error + 'static)).downcast_ref()
 }
 
 /// The error that a service left for us: any `Arc<dyn Error>`, or tonic's status before it is flattened.

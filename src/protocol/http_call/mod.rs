@@ -7,7 +7,7 @@ use http::{
 };
 use tokio::time::Instant;
 
-use fault::{Fault, decoded, fault_in, message_of, settled_inside};
+use fault::{Fault, decoded, elapsed_in, fault_in, message_of, settled_inside};
 
 use super::{
     Kind, Notes, Side, Wire,
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::call::{
     BoxError, Classifier, End, Ending, Evidence, GrpcCode, Judged, JudgedError, Outcome, Small,
-    quietly, view,
+    judged_late, quietly, view,
 };
 
 /// What is remembered of an HTTP or gRPC call.
@@ -34,6 +34,8 @@ pub struct HttpCall {
     only_grpc: bool,
     /// Whether a gRPC-Web request is in its text form.
     web_text: bool,
+    /// Whether it was a time limit of this process that ran out, which knows why.
+    is_certain: bool,
     method: Verb,
     judged: Judged,
     status: Option<StatusCode>,
@@ -120,6 +122,7 @@ impl HttpCall {
             asked: wire,
             side,
             only_grpc: false,
+            is_certain: false,
             web_text: wire == Wire::GrpcWeb && is_text(headers),
             method: match *method {
                 Method::HEAD => Verb::Head,
@@ -167,6 +170,12 @@ impl HttpCall {
         (self.status, self.code, self.fault) = (None, None, None);
         (self.sent, self.promised, self.declared) = (0, Small::NONE, false);
         self.wire = self.asked;
+        self.is_certain = false;
+    }
+
+    /// How the request's body goes, if it can be watched.
+    pub(crate) fn upload(&self) -> Option<Upload> {
+        self.upload.as_deref().map(|watched| watched.0.clone())
     }
 
     /// What the call speaks, as far as it is known by now.
@@ -283,6 +292,7 @@ impl HttpCall {
             Some(code) => judge_code(code),
             None => judge_status(self.side, parts.status),
         };
+        let judged = self.judge_lateness(judged, &parts.extensions);
         let judged = self.blame_caller(judged, &parts.headers);
         self.judged = match self.classifier.as_ref().or(own) {
             None => judged,
@@ -296,6 +306,21 @@ impl HttpCall {
                 ending.judged
             }
         };
+    }
+
+    /// Judges an answer that a time limit further in has given, by what that knows.
+    #[inline]
+    fn judge_lateness(&mut self, judged: Judged, extensions: &Extensions) -> Judged {
+        if judged.outcome == Outcome::Success || extensions.is_empty() {
+            return judged;
+        }
+        match elapsed_in(extensions) {
+            Some(elapsed) => {
+                self.is_certain = true;
+                elapsed.judged()
+            }
+            None => judged,
+        }
     }
 
     /// Puts a bad ending down to the caller if its request broke off, was malformed or could not be decoded: whatever the
@@ -321,7 +346,7 @@ impl HttpCall {
     #[inline]
     pub(crate) fn is_late(&self) -> bool {
         let late = Judged::new(Outcome::TimedOut, Evidence::Unhealthy);
-        self.judged == late
+        self.judged == late && !self.is_certain
     }
 
     /// A peer that gave up at its caller's own deadline says nothing about its health.
@@ -425,7 +450,9 @@ impl HttpCall {
     }
 
     fn judge_code(&mut self, code: GrpcCode, trailers: &HeaderMap, own: Option<&Classifier>) {
-        let judged = self.blame_caller(judge_code(code), trailers);
+        let made_here = judged_late(trailers);
+        self.is_certain = made_here.is_some();
+        let judged = made_here.unwrap_or_else(|| self.blame_caller(judge_code(code), trailers));
         let mut ending = Ending::of(judged);
         ending.status = self.status;
         ending.grpc_code = self.code;
@@ -532,18 +559,23 @@ impl Notes for HttpCall {
 
     /// Bad news survives a drop; a body of which every promised byte was taken is complete. Of a good answer, a client's
     /// reader that was not waiting for more has what it wanted. A server's has gone, since hyper drops a body only then.
-    fn dropped(&self, waiting: bool) -> Judged {
+    ///
+    /// A time limit around the call drops it as well, and says how that is judged.
+    fn dropped(&self, waiting: bool, given_up: Option<Judged>) -> Judged {
         if self.judged.outcome != Outcome::Success {
             return self.judged;
         }
         if self.status.is_none() {
-            return Judged::ABANDONED;
+            return given_up.map_or(Judged::ABANDONED, |judged| self.blame_caller_for(judged));
         }
         let promised = self.promised.get();
         if self.declared && promised.is_some_and(|promised| self.sent > promised) {
             return Judged::FAILURE;
         }
         let complete = !self.awaits_code() && promised == Some(self.sent);
+        if let Some(judged) = given_up.filter(|_| !complete) {
+            return judged;
+        }
         if complete || (self.side == Side::Client && !waiting) {
             Judged::SUCCESS
         } else {

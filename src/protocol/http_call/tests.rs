@@ -175,23 +175,35 @@ fn response_without_a_body_ends_at_its_head() {
 
 #[test]
 fn dropped_call_is_judged_by_who_has_gone() {
-    assert_eq!(client(get()).dropped(false), Judged::ABANDONED);
-    assert_eq!(server(get()).dropped(true), Judged::ABANDONED);
+    assert_eq!(client(get()).dropped(false, None), Judged::ABANDONED);
+    assert_eq!(server(get()).dropped(true, None), Judged::ABANDONED);
     let good = head(200, &[]);
-    assert_eq!(judged(client(get()), &good).dropped(false), Judged::SUCCESS);
-    assert_eq!(judged(client(get()), &good).dropped(true), CANCELLED);
-    assert_eq!(judged(server(get()), &good).dropped(false), CANCELLED);
-    assert_eq!(judged(server(get()), &good).dropped(true), CANCELLED);
+    assert_eq!(
+        judged(client(get()), &good).dropped(false, None),
+        Judged::SUCCESS
+    );
+    assert_eq!(judged(client(get()), &good).dropped(true, None), CANCELLED);
+    assert_eq!(judged(server(get()), &good).dropped(false, None), CANCELLED);
+    assert_eq!(judged(server(get()), &good).dropped(true, None), CANCELLED);
     let bad = head(500, &[]);
-    assert_eq!(judged(client(get()), &bad).dropped(true), Judged::FAILURE);
-    assert_eq!(judged(server(get()), &bad).dropped(false), Judged::FAILURE);
+    assert_eq!(
+        judged(client(get()), &bad).dropped(true, None),
+        Judged::FAILURE
+    );
+    assert_eq!(
+        judged(server(get()), &bad).dropped(false, None),
+        Judged::FAILURE
+    );
     // A watcher has what it wanted; a server's stream lacks its status.
     let flowing = head(200, &[SPEAKS_GRPC]);
     assert_eq!(
-        judged(client(grpc()), &flowing).dropped(false),
+        judged(client(grpc()), &flowing).dropped(false, None),
         Judged::SUCCESS
     );
-    assert_eq!(judged(server(grpc()), &flowing).dropped(false), CANCELLED);
+    assert_eq!(
+        judged(server(grpc()), &flowing).dropped(false, None),
+        CANCELLED
+    );
 }
 
 #[test]
@@ -204,12 +216,12 @@ fn dropped_body_is_complete_when_every_promised_byte_was_taken() {
     ] {
         let mut call = judged(server(get()), &promised);
         call.see_data(data.as_bytes());
-        assert_eq!(call.dropped(true), judged_as, "{data}");
+        assert_eq!(call.dropped(true, None), judged_as, "{data}");
     }
     let mut exact = server(get());
     exact.judge_head(&head(200, &[]), Some(5), None);
     exact.see_data(b"hello");
-    assert_eq!(exact.dropped(true), Judged::SUCCESS);
+    assert_eq!(exact.dropped(true, None), Judged::SUCCESS);
 }
 
 #[test]

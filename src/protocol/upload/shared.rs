@@ -68,6 +68,16 @@ impl Upload {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A body that the consumer waits for, or takes as it comes.
+    #[cfg(test)]
+    pub(crate) fn stalled(stalled: bool) -> Self {
+        let upload = Upload::default();
+        if stalled {
+            upload.locked().wait(Instant::now());
+        }
+        upload
+    }
+
     #[cfg(test)]
     pub(super) fn is(&self, other: &Upload) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)

@@ -3,7 +3,7 @@ use std::borrow::Borrow;
 use tokio::time::Instant;
 
 use super::{CircuitBreaker, shared::BreakerPermit};
-use crate::call::{Cause, End, Judged, Moment, Rejection, Verdict};
+use crate::call::{Cause, End, Judged, Moment, Rejection, Verdict, given_up};
 
 /// One call that may be made; to be settled once.
 #[must_use = "dropping it reports the call as cancelled"]
@@ -107,6 +107,11 @@ impl<B: Borrow<CircuitBreaker>> Ticket<B> {
 impl<B: Borrow<CircuitBreaker>> Drop for Ticket<B> {
     #[inline]
     fn drop(&mut self) {
-        self.finish(Judged::ABANDONED, None, &|| None);
+        // A time limit around the call drops it, too, and says so.
+        let judged = match given_up() {
+            Some(why) => why.judge(self.began, Instant::now),
+            None => Judged::ABANDONED,
+        };
+        self.finish(judged, None, &|| None);
     }
 }

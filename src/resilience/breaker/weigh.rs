@@ -5,7 +5,7 @@ use std::{error::Error, fmt};
 use super::said::text;
 use crate::{
     call::{Cause, Evidence, Judged, Outcome, Verdict, quietly, view},
-    protocol::error_verdict,
+    protocol::judge_error,
 };
 
 /// How an error is judged by itself, and what it says.
@@ -26,7 +26,7 @@ impl<E> Copy for Looks<E> {}
 impl<E: Error + 'static> Looks<E> {
     pub(super) fn into_errors() -> Self {
         Looks {
-            judge: |error| (judged(error), Some(Cause::of(error))),
+            judge: |error| (judge_error(error), Some(Cause::of(error))),
             text: |_| None,
         }
     }
@@ -37,19 +37,12 @@ impl<E: fmt::Display + 'static> Looks<E> {
     pub(super) fn at_any() -> Self {
         Looks {
             judge: |error| match view(error) {
-                Some(error) => (judged(error), Some(Cause::of(error))),
+                Some(error) => (judge_error(error), Some(Cause::of(error))),
                 None => (Judged::FAILURE, None),
             },
             text: |error| Some(text(error)),
         }
     }
-}
-
-/// An error by itself.
-// INTEGRATE: the protocol's own judgement of an error, evidence included.
-fn judged(error: &(dyn Error + 'static)) -> Judged {
-    let outcome = error_verdict(error);
-    Judged::new(outcome, Evidence::of(outcome, true))
 }
 
 /// What a breaker makes of an error: a [`Verdict`], an [`Outcome`], or `true` for a failure and `false` for one that

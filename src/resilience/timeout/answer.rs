@@ -4,58 +4,35 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
-use tokio::time::Instant;
 
-use super::{TimeoutBody, layer::Plan};
+use super::{RequestLimit, TimeoutBody, asked::Asked, layer::Plan, timer::Over};
 use crate::{
-    call::{BoxError, Elapsed, Moment, Rejection},
+    call::{BoxError, Elapsed, GrpcCode, Moment, Rejection, find, is_timeout},
     context::Context,
-    observe::context::{TimeScope, earlier, known_deadline},
+    observe::context::earlier,
     protocol::{
-        Any, Client, GrpcClient, Http, HttpCall, Notes, Protocol, Read, Server, refusal_answer,
-        timeout_answer, write_grpc_timeout,
+        Any, Client, GrpcClient, Http, HttpCall, Notes, Protocol, Read, Server, Wire,
+        refusal_answer, timeout_answer, write_grpc_timeout,
     },
 };
 
-/// How long one call may take.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Asked {
-    pub(super) limit: Duration,
-    pub(super) deadline: Option<Instant>,
-}
-
-impl Asked {
-    /// Within what time the call runs.
-    #[inline]
-    pub(super) fn scope(&self) -> TimeScope {
-        let scope = TimeScope::within(self.limit);
-        match self.deadline {
-            Some(deadline) => scope.and_until(deadline),
-            None => scope,
-        }
-    }
-
-    /// Whether nothing is left of it. Without a deadline, nobody asks for the time.
-    #[inline]
-    pub(super) fn is_over(&self, now: &Moment) -> bool {
-        self.deadline.is_some_and(|deadline| deadline <= now.now())
-    }
-
-    fn left(&self, now: &Moment) -> Duration {
-        let left = |deadline: Instant| deadline.saturating_duration_since(now.now());
-        self.deadline
-            .map_or(self.limit, |deadline| left(deadline).min(self.limit))
-    }
-}
-
 /// A protocol that can tell how long a request may take. Not meant to be implemented elsewhere.
-pub trait Ask<Req>: Protocol {
+pub trait Ask<Req>: Protocol + Sized {
     #[doc(hidden)]
-    fn ask(&self, request: &mut Req, limit: Duration, now: &Moment) -> (Self::Call, Asked);
+    fn ask(plan: &Plan<Self>, request: &mut Req, now: &Moment) -> (Self::Call, Asked);
     #[doc(hidden)]
-    fn send_on(&self, _: &mut Req, _: &Asked, _: &Moment, _: Option<&HeaderName>) {}
+    fn send_on(_: &Plan<Self>, _: &Self::Call, _: &Asked, _: &mut Req, _: &Moment) {}
+}
+
+/// A call that has come to its head, or failed.
+#[doc(hidden)]
+pub struct Exchange<'a, P: Protocol> {
+    pub(super) plan: &'a Plan<P>,
+    pub(super) call: &'a P::Call,
+    pub(super) asked: &'a Asked,
+    pub(super) over: Option<Over>,
 }
 
 /// How a protocol hands on what comes in time, and answers for what does not. Not meant to be implemented elsewhere.
@@ -66,11 +43,7 @@ pub trait Respond<Res, E>: Protocol + Sized {
     type Error;
 
     #[doc(hidden)]
-    fn pass(
-        plan: &Plan<Self>,
-        asked: &Asked,
-        result: Result<Res, E>,
-    ) -> Result<Self::Response, Self::Error>;
+    fn pass(of: Exchange<'_, Self>, result: Result<Res, E>) -> Result<Self::Response, Self::Error>;
     #[doc(hidden)]
     fn late(call: &Self::Call, why: Elapsed) -> Result<Self::Response, Self::Error>;
     #[doc(hidden)]
@@ -81,9 +54,8 @@ pub trait Respond<Res, E>: Protocol + Sized {
 
 impl<Req> Ask<Req> for Any {
     #[inline]
-    fn ask(&self, _: &mut Req, limit: Duration, _: &Moment) -> ((), Asked) {
-        let deadline = known_deadline();
-        ((), Asked { limit, deadline })
+    fn ask(plan: &Plan<Self>, _: &mut Req, _: &Moment) -> ((), Asked) {
+        ((), Asked::here(plan.limit.get()))
     }
 }
 
@@ -92,7 +64,7 @@ impl<Res, E: Into<BoxError>> Respond<Res, E> for Any {
     type Error = BoxError;
 
     #[inline]
-    fn pass(_: &Plan<Self>, _: &Asked, result: Result<Res, E>) -> Result<Res, BoxError> {
+    fn pass(_: Exchange<'_, Self>, result: Result<Res, E>) -> Result<Res, BoxError> {
         result.map_err(Into::into)
     }
     fn late((): &(), why: Elapsed) -> Result<Res, BoxError> {
@@ -106,64 +78,85 @@ impl<Res, E: Into<BoxError>> Respond<Res, E> for Any {
     }
 }
 
-/// The limit of an HTTP call: the shortest of the layer's, the request's own and what its context has left.
-fn ask_http<P, B>(
-    protocol: &P,
-    request: &mut Request<B>,
-    limit: Duration,
-    now: &Moment,
-) -> (HttpCall, Asked)
+/// The time of an HTTP call: the layer's limit or the request's own, and the earliest deadline that is known of.
+fn ask_http<P, B>(plan: &Plan<P>, request: &mut Request<B>, now: &Moment) -> (HttpCall, Asked)
 where
     P: Http + Read<Request<B>>,
 {
-    let call = protocol.read(request);
-    let own = request.extensions().get::<Context>();
-    let deadline = earlier(own.and_then(Context::deadline), known_deadline());
+    let call = plan.protocol.read(request);
+    let extensions = request.extensions();
+    let limit = match extensions.get::<RequestLimit>() {
+        Some(own) => plan.limit.clamp(own.0),
+        None => plan.limit.get(),
+    };
+    let mut asked = Asked::here(limit);
+    let own = extensions.get::<Context>();
     let told = call.time_limit();
     let told = told.and_then(|time| now.now().checked_add(time));
-    let deadline = earlier(deadline, told);
-    (call, Asked { limit, deadline })
+    let own = earlier(own.and_then(Context::deadline), told);
+    asked.deadline = earlier(asked.deadline, own);
+    asked.upload = call.upload();
+    (call, asked)
 }
 
 macro_rules! ask {
-    ($protocol:ident, |$request:ident, $left:ident, $header:ident| $send_on:expr) => {
+    ($protocol:ident, $send_on:expr) => {
         impl<B: 'static> Ask<Request<B>> for $protocol {
             #[inline]
-            fn ask(
-                &self,
-                request: &mut Request<B>,
-                limit: Duration,
-                now: &Moment,
-            ) -> (HttpCall, Asked) {
-                ask_http(self, request, limit, now)
+            fn ask(plan: &Plan<Self>, request: &mut Request<B>, now: &Moment) -> (HttpCall, Asked) {
+                ask_http(plan, request, now)
             }
             #[inline]
             fn send_on(
-                &self,
-                $request: &mut Request<B>,
+                plan: &Plan<Self>,
+                call: &HttpCall,
                 asked: &Asked,
+                request: &mut Request<B>,
                 now: &Moment,
-                $header: Option<&HeaderName>,
             ) {
-                let $left = || asked.left(now);
-                $send_on
+                let header = $send_on(plan, call);
+                if let Some(header) = header {
+                    send_left(header, plan.send_limit, asked, request.headers_mut(), now);
+                }
             }
         }
     };
 }
-ask!(Server, |_request, _left, _header| ());
-ask!(Client, |request, left, header| {
-    let headers = request.headers_mut();
-    if crate::protocol::Wire::of_content_type(headers).is_grpc() {
-        headers.insert(GRPC_TIMEOUT, write_grpc_timeout(left()));
-    } else if let Some(header) = header {
-        shorten_millis(headers, header, left());
+ask!(Server, |_, _| None::<Header<'_>>);
+ask!(Client, client_header);
+ask!(GrpcClient, |_, _| Some(Header::Grpc));
+
+/// Where the time left is written.
+enum Header<'a> {
+    Grpc,
+    Millis(&'a HeaderName),
+}
+
+fn client_header<'a>(plan: &'a Plan<Client>, call: &HttpCall) -> Option<Header<'a>> {
+    if call.is_grpc() {
+        Some(Header::Grpc)
+    } else {
+        plan.header.as_ref().map(Header::Millis)
     }
-});
-ask!(GrpcClient, |request, left, _header| {
-    let headers = request.headers_mut();
-    headers.insert(GRPC_TIMEOUT, write_grpc_timeout(left()));
-});
+}
+
+fn send_left(
+    header: Header<'_>,
+    limits: bool,
+    asked: &Asked,
+    headers: &mut HeaderMap,
+    now: &Moment,
+) {
+    let Some(left) = asked.left(limits, now) else {
+        return;
+    };
+    match header {
+        Header::Grpc => {
+            headers.insert(GRPC_TIMEOUT, write_grpc_timeout(left));
+        }
+        Header::Millis(name) => shorten_millis(headers, name, left),
+    }
+}
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
@@ -184,9 +177,69 @@ pub(super) fn parse_millis(value: &HeaderValue) -> Option<Duration> {
     digits.then(|| Duration::from_millis(text.parse().unwrap_or(u64::MAX)))
 }
 
-fn respond<P, B>(plan: &Plan<P>, asked: &Asked, response: Response<B>) -> Response<TimeoutBody<B>> {
-    response.map(|body| TimeoutBody::new(body, plan, asked.deadline))
+/// The body has the caller's deadline, and limits of its own.
+fn respond<P, B>(of: &Exchange<'_, P>, response: Response<B>) -> Response<TimeoutBody<B>>
+where
+    P: Protocol<Call = HttpCall>,
+{
+    let (parts, body) = response.into_parts();
+    let in_trailers = || of.call.is_grpc() && is_open_grpc(&parts.headers);
+    let body = TimeoutBody::new(body, of.plan, of.asked, in_trailers);
+    Response::from_parts(parts, body)
 }
+
+/// Whether a body ends with a gRPC status in trailers. gRPC-Web has it in the body's last message, where nothing can
+/// be put once a message has begun.
+fn is_open_grpc(headers: &HeaderMap) -> bool {
+    Wire::of_content_type(headers) == Wire::Grpc && !headers.contains_key(GRPC_STATUS)
+}
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
+/// Whether a gRPC peer says in these headers or trailers that the call was cancelled.
+pub(super) fn is_cancelled(headers: &HeaderMap) -> bool {
+    let code = headers.get(GRPC_STATUS);
+    code.is_some_and(|code| GrpcCode::parse(code.as_bytes()) == GrpcCode::CANCELLED)
+}
+
+impl<P: Protocol<Call = HttpCall>> Exchange<'_, P> {
+    /// What ends a gRPC call just when its time is up: the peer or the transport goes by the limit that it was sent.
+    fn late_by_peer(&self) -> Option<Elapsed> {
+        let over = self.over.filter(Over::is_near)?;
+        Some(over.elapsed(&self.plan.limit, self.asked))
+    }
+
+    #[inline]
+    fn late_head(&self, headers: &HeaderMap) -> Option<Elapsed> {
+        if self.over.is_none() || !self.call.is_grpc() || !is_cancelled(headers) {
+            return None;
+        }
+        self.late_by_peer()
+    }
+
+    /// A limit further in has its own word.
+    fn late_error(&self, error: &BoxError) -> Option<Elapsed> {
+        let transports = || is_timeout(&**error) && find::<Elapsed>(&**error).is_none();
+        if !self.call.is_grpc() || !transports() {
+            return None;
+        }
+        self.late_by_peer()
+    }
+}
+
+/// 504 or `DEADLINE_EXCEEDED`; 408 where the request did not come.
+fn late_answer(call: &HttpCall, why: Elapsed) -> Response<Bytes> {
+    // INTEGRATE: belongs into `protocol::timeout_answer`.
+    let callers = why.is_callers() && !call.is_grpc();
+    let mut answer = timeout_answer(call, why);
+    if callers {
+        *answer.status_mut() = StatusCode::REQUEST_TIMEOUT;
+        *answer.body_mut() = Bytes::from_static(SLOW_REQUEST.as_bytes());
+    }
+    answer
+}
+
+const SLOW_REQUEST: &str = "{\"title\":\"Request Timeout\",\"status\":408,\"detail\":\"the request took too long to arrive\"}\n";
 
 impl<B, E> Respond<Response<B>, E> for Server
 where
@@ -196,15 +249,11 @@ where
     type Error = E;
 
     #[inline]
-    fn pass(
-        plan: &Plan<Self>,
-        asked: &Asked,
-        result: Result<Response<B>, E>,
-    ) -> Result<Self::Response, E> {
-        result.map(|response| respond(plan, asked, response))
+    fn pass(of: Exchange<'_, Self>, result: Result<Response<B>, E>) -> Result<Self::Response, E> {
+        result.map(|response| respond(&of, response))
     }
     fn late(call: &HttpCall, why: Elapsed) -> Result<Self::Response, E> {
-        Ok(timeout_answer(call, why).map(TimeoutBody::message))
+        Ok(late_answer(call, why).map(TimeoutBody::message))
     }
     fn refuse(call: &HttpCall, why: Rejection) -> Result<Self::Response, E> {
         Ok(refusal_answer(call, why).map(TimeoutBody::message))
@@ -226,13 +275,22 @@ macro_rules! client {
 
             #[inline]
             fn pass(
-                plan: &Plan<Self>,
-                asked: &Asked,
+                of: Exchange<'_, Self>,
                 result: Result<Response<B>, E>,
             ) -> Result<Self::Response, BoxError> {
-                result
-                    .map(|response| respond(plan, asked, response))
-                    .map_err(Into::into)
+                match result {
+                    Ok(response) => match of.late_head(response.headers()) {
+                        None => Ok(respond(&of, response)),
+                        Some(why) => $late(of.call, why),
+                    },
+                    Err(error) => {
+                        let error = error.into();
+                        match of.late_error(&error) {
+                            None => Err(error),
+                            Some(why) => $late(of.call, why),
+                        }
+                    }
+                }
             }
             fn late(call: &HttpCall, why: Elapsed) -> Result<Self::Response, BoxError> {
                 $late(call, why)

@@ -2,20 +2,19 @@ use std::{
     fmt,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Either, Full};
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{TimeLimit, layer::Plan, timer::poll_fired};
-use crate::call::{BoxError, Elapsed, TimeBound};
+use super::{asked::Asked, body_timer::BodyTimer, layer::Plan};
+use crate::call::{BoxError, Elapsed, giving_up, late_trailers};
 
 pin_project! {
-    /// The body of a response with time limits: fails when one runs out. Forwards `size_hint` and `is_end_stream`.
+    /// The body of a response with time limits. When one runs out, it fails; one of gRPC's ends with trailers that say
+    /// `DEADLINE_EXCEEDED`. Forwards `size_hint` and `is_end_stream`.
     pub struct TimeoutBody<B> {
         // The service's, or the answer in place of one that did not come in time. Nothing, when it was given up.
         #[pin]
@@ -25,33 +24,17 @@ pin_project! {
     }
 }
 
-/// The limits of a body, and the wait for its next frame.
-struct BodyTimer {
-    limit: TimeLimit,
-    idle: Option<Duration>,
-    total: Option<Duration>,
-    end: Option<End>,
-    /// Made at the first wait, then used again.
-    sleep: Option<Pin<Box<Sleep>>>,
-    /// What the sleep is for, while somebody waits.
-    waiting: Option<TimeBound>,
-}
-
-type End = (Instant, TimeBound);
-
-fn earlier(one: Option<End>, other: Option<End>) -> Option<End> {
-    match (one, other) {
-        (Some(one), Some(other)) if one.0 <= other.0 => Some(one),
-        (one, other) => other.or(one),
-    }
-}
-
 impl<B> TimeoutBody<B> {
     #[inline]
-    pub(super) fn new<P>(body: B, plan: &Plan<P>, deadline: Option<Instant>) -> Self {
+    pub(super) fn new<P>(
+        body: B,
+        plan: &Plan<P>,
+        asked: &Asked,
+        in_trailers: impl FnOnce() -> bool,
+    ) -> Self {
         TimeoutBody {
             inner: Either::Left(body),
-            timer: BodyTimer::new(plan, deadline),
+            timer: BodyTimer::new(plan, asked, in_trailers),
         }
     }
 
@@ -63,68 +46,12 @@ impl<B> TimeoutBody<B> {
     }
 }
 
-impl BodyTimer {
-    #[inline]
-    fn new<P>(plan: &Plan<P>, deadline: Option<Instant>) -> Option<Box<Self>> {
-        let (idle, total) = (plan.body_idle, plan.body_total);
-        if idle.is_none() && total.is_none() && deadline.is_none() {
-            return None;
-        }
-        let end = total.and_then(|total| Instant::now().checked_add(total));
-        let end = end.map(|end| (end, TimeBound::BodyTotal));
-        let deadline = deadline.map(|deadline| (deadline, TimeBound::Deadline));
-        Some(Box::new(BodyTimer {
-            limit: plan.limit.clone(),
-            idle,
-            total,
-            end: earlier(end, deadline),
-            sleep: None,
-            waiting: None,
-        }))
-    }
-
-    #[cold]
-    fn ran_out(&self, bound: TimeBound) -> Elapsed {
-        let after = match bound {
-            TimeBound::BodyIdle => self.idle,
-            TimeBound::BodyTotal => self.total,
-            TimeBound::Limit | TimeBound::Deadline => None,
-        };
-        self.limit.ran_out(bound, after)
-    }
-
-    /// A frame has come, and is not the last. One that is ready late is still too late for the end of all.
-    fn progress(&mut self) -> Option<Elapsed> {
-        self.waiting = None;
-        let (end, bound) = self.end?;
-        (end <= Instant::now()).then(|| self.ran_out(bound))
-    }
-
-    /// When the wait that begins now is over, and why.
-    fn wait(&self) -> Option<End> {
-        let idle = self.idle.and_then(|idle| Instant::now().checked_add(idle));
-        earlier(idle.map(|end| (end, TimeBound::BodyIdle)), self.end)
-    }
-
-    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<Elapsed> {
-        let bound = match self.waiting {
-            Some(bound) => bound,
-            None => {
-                let Some((at, bound)) = self.wait() else {
-                    return Poll::Pending;
-                };
-                match &mut self.sleep {
-                    Some(sleep) => sleep.as_mut().reset(at),
-                    None => self.sleep = Some(Box::pin(sleep_until(at))),
-                }
-                *self.waiting.insert(bound)
-            }
-        };
-        let Some(sleep) = &mut self.sleep else {
-            return Poll::Pending;
-        };
-        ready!(poll_fired(sleep.as_mut(), cx));
-        Poll::Ready(self.ran_out(bound))
+/// What a body without time ends with: its error, or the trailers that a gRPC reader waits for.
+fn ending(in_trailers: bool, why: Elapsed) -> Result<Frame<Bytes>, BoxError> {
+    if in_trailers {
+        Ok(Frame::trailers(late_trailers(&why)))
+    } else {
+        Err(why.into())
     }
 }
 
@@ -147,20 +74,29 @@ where
         };
         // The frame before the clock, as for the head.
         let late = match this.inner.as_mut().poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() || this.inner.is_end_stream() => {
-                return Poll::Ready(Some(Ok(frame)));
+            Poll::Ready(Some(Ok(frame))) => {
+                let late = match frame.trailers_ref() {
+                    Some(trailers) => timer.late_by_peer(Some(trailers)),
+                    None if this.inner.is_end_stream() => None,
+                    None => timer.progress(),
+                };
+                match late {
+                    Some(late) => late,
+                    None => return Poll::Ready(Some(Ok(frame))),
+                }
             }
-            Poll::Ready(Some(Ok(frame))) => match timer.progress() {
+            Poll::Ready(Some(Err(error))) => match timer.late_by_peer(None) {
                 Some(late) => late,
-                None => return Poll::Ready(Some(Ok(frame))),
+                None => return Poll::Ready(Some(Err(error.into()))),
             },
-            Poll::Ready(end) => return Poll::Ready(end),
+            Poll::Ready(None) => return Poll::Ready(None),
             Poll::Pending => ready!(timer.poll_over(cx)),
         };
-        // Given up before its error is told.
-        this.inner.set(Either::Right(Full::default()));
+        let in_trailers = timer.in_trailers();
+        // Given up before its end is told.
+        let late = giving_up(late, || this.inner.set(Either::Right(Full::default())));
         *this.timer = None;
-        Poll::Ready(Some(Err(late.into())))
+        Poll::Ready(Some(ending(in_trailers, late)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -15,12 +15,12 @@ use crate::{
 /// The guard that knows until when the caller waits: reads the time that came with a request, keeps the deadline in
 /// the call's [`Context`], and refuses work whose time is up already.
 ///
-/// From there, everything further in knows it: [timeouts](super::TimeoutLayer) give up at it, clients send on what
+/// Ends nothing by itself. Everything further in knows the deadline: [timeouts](super::TimeoutLayer) give up at it, clients send on what
 /// is left of it, [retries](crate::retry) do not wait beyond it, handlers ask [`context::deadline`].
 ///
 /// Reads `grpc-timeout` of gRPC requests, and of others the [header](DeadlineBuilder::header) that it is told to.
 /// What cannot be read is no deadline. Place it inside of [`Correlate`](crate::context::Correlate), whose context it
-/// adds to; where there is none, it begins one.
+/// adds to. Where there is none, a request with a deadline begins one.
 ///
 /// ```
 /// use std::time::Duration;
@@ -84,8 +84,12 @@ impl DeadlineBuilder {
         self
     }
 
-    /// The longest that any call has, its body included: a stream of events ends with it. Also for callers that do not
-    /// say how long they wait. Must not be zero. Default: no such limit.
+    /// Sets the longest that any call has, its body included, also for callers that do not say how long they wait.
+    /// Must not be zero. Default: no such limit.
+    ///
+    /// The guard refuses what comes too late and notes the deadline; it ends nothing that has begun. Time limits inside
+    /// of it give up at the deadline, and streams of events end with it: add a
+    /// [`TimeoutLayer::server`](super::TimeoutLayer::server), as the example of [`Deadline`] does.
     #[must_use]
     pub fn at_most(mut self, time: Duration) -> Self {
         self.most = time;

@@ -9,11 +9,12 @@ use std::{
 use pin_project_lite::pin_project;
 
 use super::{
-    answer::{Asked, Respond},
+    answer::{Exchange, Respond},
+    asked::Asked,
     layer::Plan,
     timer::Timer,
 };
-use crate::{call::TimeBound, protocol::Protocol};
+use crate::{call::giving_up, protocol::Protocol};
 
 pin_project! {
     /// The future of a call with a time limit. Named and unboxed.
@@ -21,7 +22,6 @@ pin_project! {
     pub struct TimeoutFuture<F, P: Protocol> {
         #[pin]
         state: State<F>,
-        asked: Asked,
         call: P::Call,
         plan: Arc<Plan<P>>,
     }
@@ -30,7 +30,7 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<F> {
-        Calling { #[pin] future: F, #[pin] timer: Timer },
+        Calling { #[pin] future: F, #[pin] timer: Timer, asked: Asked },
         Refused,
         Done,
     }
@@ -39,10 +39,13 @@ pin_project! {
 impl<F, P: Protocol> TimeoutFuture<F, P> {
     #[inline]
     pub(super) fn calling(plan: Arc<Plan<P>>, call: P::Call, asked: Asked, future: F) -> Self {
-        let timer = Timer::new(asked.limit, asked.deadline);
+        let timer = Timer::default();
         TimeoutFuture {
-            state: State::Calling { future, timer },
-            asked,
+            state: State::Calling {
+                future,
+                timer,
+                asked,
+            },
             call,
             plan,
         }
@@ -51,7 +54,6 @@ impl<F, P: Protocol> TimeoutFuture<F, P> {
     pub(super) fn refused(plan: Arc<Plan<P>>, call: P::Call) -> Self {
         TimeoutFuture {
             state: State::Refused,
-            asked: Asked::default(),
             call,
             plan,
         }
@@ -68,25 +70,36 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let (future, timer) = match this.state.as_mut().project() {
-            StateProj::Calling { future, timer } => (future, timer),
+        let (future, timer, asked) = match this.state.as_mut().project() {
+            StateProj::Calling {
+                future,
+                timer,
+                asked,
+            } => (future, timer, asked),
             StateProj::Refused => {
                 this.state.set(State::Done);
                 return Poll::Ready(P::refuse(this.call, this.plan.limit.refuse()));
             }
             StateProj::Done => panic!("polled after completion"),
         };
-        let scope = timer.scope();
+        let scope = timer.scope(asked);
         // The answer before the clock: one that is there is not thrown away.
         if let Poll::Ready(result) = scope.enter(|| future.poll(cx)) {
+            let exchange = Exchange {
+                plan: this.plan,
+                call: this.call,
+                over: timer.over(),
+                asked,
+            };
+            let answer = P::pass(exchange, result);
             this.state.set(State::Done);
-            return Poll::Ready(P::pass(this.plan, this.asked, result));
+            return Poll::Ready(answer);
         }
-        let bound = ready!(timer.poll_over(cx));
+        let over = ready!(timer.poll_over(asked, cx));
+        let why = over.elapsed(&this.plan.limit, asked);
         // Given up before it is answered for.
-        scope.enter(|| this.state.set(State::Done));
-        let after = (bound == TimeBound::Limit).then_some(this.asked.limit);
-        Poll::Ready(P::late(this.call, this.plan.limit.ran_out(bound, after)))
+        let why = giving_up(why, || scope.enter(|| this.state.set(State::Done)));
+        Poll::Ready(P::late(this.call, why))
     }
 }
 

@@ -22,6 +22,11 @@ use crate::protocol::{Any, Client, GrpcClient, Server};
 /// # }
 /// ```
 ///
+/// # Panics
+///
+/// Calls that are ready at once need no runtime. Futures and bodies that have to wait panic outside of a tokio runtime
+/// that has a timer.
+///
 /// # Clones
 ///
 /// Every service it makes, and every clone of them, has the same [`TimeLimit`].
@@ -37,6 +42,7 @@ pub struct Plan<P> {
     pub(super) body_idle: Option<Duration>,
     pub(super) body_total: Option<Duration>,
     pub(super) header: Option<HeaderName>,
+    pub(super) send_limit: bool,
 }
 
 impl<P> TimeoutLayer<P> {
@@ -47,6 +53,7 @@ impl<P> TimeoutLayer<P> {
             body_idle: None,
             body_total: None,
             header: None,
+            send_limit: false,
         });
         TimeoutLayer { plan }
     }
@@ -81,17 +88,20 @@ macro_rules! http_layer {
                 TimeoutLayer::new(limit.into(), $protocol::new())
             }
 
-            /// How long the response's body may make its reader wait for the next frame; `None`: for ever.
+            /// Sets how long the response's body may make its reader wait for the next frame; `None`: for ever.
             /// Default: for ever, since streams of events rest for as long as nothing happens. Zero fails at the first wait.
             ///
-            /// Counts only while somebody waits for a frame: a slow reader is not the service's fault.
+            /// Counts from the last time that the reader asked. A slow reader is not the service's fault: one that was
+            /// away when the time ran out gives the body that long again.
             #[must_use]
             pub fn body_idle(self, time: impl Into<Option<Duration>>) -> Self {
                 self.changed(|plan| plan.body_idle = time.into())
             }
 
-            /// How long the response's body may take from the head to its last frame, however slow the reader is;
+            /// Sets how long the response's body may take from the head to its last frame, however slow the reader is;
             /// `None`: for ever. Default: for ever, since downloads are as long as they are.
+            ///
+            /// The peer is to blame only if at least half of the time was spent waiting for its frames.
             ///
             /// Looked at when the body is polled: a connection whose peer takes nothing at all is the server's own
             /// to end. Costs a clock reading for each frame.
@@ -113,27 +123,47 @@ macro_rules! http_layer {
 http_layer!(
     server,
     Server,
-    "For an HTTP or gRPC server: late answers are replaced by 504 with a problem body or by `DEADLINE_EXCEEDED`, and the error type stays. A `grpc-timeout` that is shorter counts."
+    "For an HTTP or gRPC server: late answers are replaced by 504 with a problem body or by `DEADLINE_EXCEEDED`, and the error type stays. A caller that stalled while it sent its request gets 408 instead of 504. A `grpc-timeout` that is shorter counts."
 );
 http_layer!(
     client,
     Client,
-    "For an HTTP client: its error becomes a `BoxError`, which is an [`Elapsed`](crate::call::Elapsed) when time has run out. The time left goes along as `grpc-timeout` with gRPC requests, with others by [option](Self::send_as)."
+    "For an HTTP client: its error becomes a `BoxError`, which is an [`Elapsed`](crate::call::Elapsed) when time has run out. What is left of the caller's deadline goes along as `grpc-timeout` with gRPC requests, with others by [option](Self::send_as).\n\nBounds the time to the response's head. For a peer that may stall in the middle of a body, set [`body_idle`](Self::body_idle) as well, as any client does that reads no streams of events: `TimeoutLayer::client(limit).body_idle(Duration::from_secs(20))`."
 );
 http_layer!(
     grpc_client,
     GrpcClient,
-    "For a gRPC client such as tonic's `Channel`: what takes too long arrives as a `tonic::Status` of the code `DEADLINE_EXCEEDED`. The time left goes along as `grpc-timeout`."
+    "For a gRPC client such as tonic's `Channel`: what takes too long arrives as a `tonic::Status` of the code `DEADLINE_EXCEEDED`. What is left of the caller's deadline goes along as `grpc-timeout`.\n\nA transport that obeys the same limit ends the call in the same moment, tonic's by `CANCELLED`: once the time is up, that is this layer's own late answer, too. Errors of tonic's are only known with the feature `tonic`."
 );
 
 impl TimeoutLayer<Client> {
-    /// Sends the time left along in this header, in whole milliseconds; one that is there and shorter stays.
-    /// Default: not at all, since no such header is standard. Envoy's is `x-envoy-expected-rq-timeout-ms`.
+    /// Sends what is left of the caller's deadline along in this header, in whole milliseconds; one that is there and
+    /// shorter stays. Default: not at all, since no such header is standard. Envoy's is
+    /// `x-envoy-expected-rq-timeout-ms`; [`Deadline::header`](super::Deadline) reads it at the next hop.
     #[must_use]
     pub fn send_as(self, header: HeaderName) -> Self {
         self.changed(|plan| plan.header = Some(header))
     }
 }
+
+macro_rules! sends_limit {
+    ($protocol:ident) => {
+        impl TimeoutLayer<$protocol> {
+            /// Sends the time limit on as well, where it is shorter than what is left of the caller's deadline: this
+            /// one, and those of layers around it. Default: off.
+            ///
+            /// The next hop takes what it is sent for the time of the whole call, and cuts bodies that take longer.
+            /// So turn it on for calls whose answers are short, such as unary gRPC calls, and not for streams: the limit
+            /// itself ends at the head.
+            #[must_use]
+            pub fn send_limit(self) -> Self {
+                self.changed(|plan| plan.send_limit = true)
+            }
+        }
+    };
+}
+sends_limit!(Client);
+sends_limit!(GrpcClient);
 
 impl<S, P> Layer<S> for TimeoutLayer<P> {
     type Service = Timed<S, P>;

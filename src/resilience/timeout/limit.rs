@@ -43,6 +43,8 @@ struct Shared {
     name: Name,
     least: Duration,
     most: Duration,
+    /// Another limit that this one never exceeds, whatever becomes of the two.
+    within: Option<TimeLimit>,
     nanos: AtomicU64,
     timed_out: [AtomicU64; TimeBound::ALL.len()],
     refused: AtomicU64,
@@ -61,20 +63,36 @@ fn nanos(time: Duration) -> u64 {
 impl TimeLimit {
     /// A limit of its own.
     pub fn new(name: impl Into<Name>, time: Duration) -> Self {
-        TimeLimit::within(name, time, Duration::ZERO, Duration::MAX)
+        TimeLimit::bounded(name, time, Duration::ZERO, Duration::MAX)
     }
 
     /// A limit that is never less nor more than that.
-    pub(super) fn within(
+    pub(super) fn bounded(
         name: impl Into<Name>,
         time: Duration,
         least: Duration,
         most: Duration,
     ) -> Self {
+        TimeLimit::make(name.into(), time, (least, most), None)
+    }
+
+    /// A limit that is never more than another one is at the time.
+    pub(super) fn within(name: impl Into<Name>, time: Duration, other: &TimeLimit) -> Self {
+        let bounds = (Duration::ZERO, Duration::MAX);
+        TimeLimit::make(name.into(), time, bounds, Some(other.clone()))
+    }
+
+    fn make(
+        name: Name,
+        time: Duration,
+        (least, most): (Duration, Duration),
+        within: Option<TimeLimit>,
+    ) -> Self {
         let shared = Arc::new(Shared {
-            name: name.into(),
+            name,
             least,
             most,
+            within,
             nanos: AtomicU64::new(nanos(time.clamp(least, most))),
             timed_out: Default::default(),
             refused: AtomicU64::new(0),
@@ -92,15 +110,21 @@ impl TimeLimit {
     /// How long it is now.
     #[inline]
     pub fn get(&self) -> Duration {
-        Duration::from_nanos(self.shared.nanos.load(Ordering::Relaxed))
+        self.shared.get()
     }
 
-    /// Makes it so long for calls that begin from now on, within the bounds of its
-    /// [table](super::TimeLimits); says how long it has become.
+    /// Sets the limit of calls that begin from now on, within the bounds of its [table](super::TimeLimits) or
+    /// [pair](super::Timeouts). Returns what it has become.
     pub fn set(&self, time: Duration) -> Duration {
-        let nanos = nanos(time.clamp(self.shared.least, self.shared.most));
-        self.shared.nanos.store(nanos, Ordering::Relaxed);
+        let shared = &*self.shared;
+        let nanos = nanos(shared.at_most_within(self.clamp(time)));
+        shared.nanos.store(nanos, Ordering::Relaxed);
         Duration::from_nanos(nanos)
+    }
+
+    /// Brings a time within the fixed bounds.
+    pub(super) fn clamp(&self, time: Duration) -> Duration {
+        time.clamp(self.shared.least, self.shared.most)
     }
 
     /// How often time has run out.
@@ -115,13 +139,14 @@ impl TimeLimit {
     }
 
     /// Gives a future so much time, and no more than is left until the [deadline](crate::context::deadline) of the
-    /// work around it. Where that has passed, the future is not polled at all.
+    /// work around it. Where that has passed, the future is not polled at all: that is a refusal, with a
+    /// [`Rejection`] as the error's source, and counts for no breaker.
     ///
     /// The time counts from the first poll.
     ///
     /// # Errors
     ///
-    /// When time has run out.
+    /// [`Elapsed`] when time has run out, or if none was left to begin with.
     ///
     /// # Panics
     ///
@@ -137,6 +162,12 @@ impl TimeLimit {
         shared.timed_out[bound as usize].fetch_add(1, Ordering::Relaxed);
         shared.count(|meters| &meters.timed_out[bound as usize]);
         Elapsed::new(shared.name.clone(), bound, after)
+    }
+
+    /// The refusal, as the error of [`run`](Self::run).
+    #[cold]
+    pub(super) fn refused_to_begin(&self) -> Elapsed {
+        Elapsed::refused(self.shared.name.clone(), self.refuse())
     }
 
     /// Counts that there was no time left to begin with.
@@ -166,6 +197,19 @@ impl fmt::Debug for TimeLimit {
 }
 
 impl Shared {
+    #[inline]
+    fn get(&self) -> Duration {
+        self.at_most_within(Duration::from_nanos(self.nanos.load(Ordering::Relaxed)))
+    }
+
+    #[inline]
+    fn at_most_within(&self, time: Duration) -> Duration {
+        match &self.within {
+            None => time,
+            Some(other) => time.min(other.get()),
+        }
+    }
+
     fn count(&self, which: impl Fn(&Meters) -> &Counter) {
         let make = || Meters::new(&self.name);
         quietly(|| self.meters.with(make, |meters| which(meters).increment(1)));
@@ -209,8 +253,8 @@ impl Inspect for Shared {
     }
 
     fn stats(&self, stats: &mut Stats) {
-        let nanos = self.nanos.load(Ordering::Relaxed);
-        let time = (nanos < u64::MAX).then(|| Duration::from_nanos(nanos));
+        let time = self.get();
+        let time = (nanos(time) < u64::MAX).then_some(time);
         stats.seconds("limit_seconds", time);
         for (bound, count) in TimeBound::ALL.iter().zip(&self.timed_out) {
             stats.count(bound.as_str(), count.load(Ordering::Relaxed));

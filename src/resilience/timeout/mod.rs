@@ -1,10 +1,10 @@
 //! Time limits and deadlines: nobody waits for ever, and nobody works for somebody who has gone.
 //!
-//! Use one round everything that waits for somebody else. A limit is no cure for a service that is too slow: most
+//! Use one around everything that waits for somebody else. A limit is no cure for a service that is too slow: most
 //! calls should end well before it.
 //!
-//! Place in the stack: the total limit outside of whatever retries, the attempt's inside of it and of the breaker,
-//! which counts what timed out. On a server right round the handler.
+//! Place in the stack: the total limit outside of whatever retries, the attempt's inside of it and of the breaker.
+//! On a server right around the handler.
 //!
 //! # What happens
 //!
@@ -14,21 +14,51 @@
 //! | it does not | the wrapped service's future is dropped, then the call ends with an [`Elapsed`](crate::call::Elapsed): an error, or 504 or `DEADLINE_EXCEEDED` from a server and over gRPC |
 //! | both at once | the answer passes |
 //! | the deadline had passed before the call began | the call is refused, and nothing is begun |
-//! | a body makes its reader wait too long, or takes too long in all | it fails with an `Elapsed` |
+//! | a body makes its reader wait too long, or takes too long in all | it fails with an `Elapsed`; a gRPC body ends with trailers that say `DEADLINE_EXCEEDED` |
 //!
-//! Calls that ran out of time are [`TimedOut`](crate::Outcome::TimedOut), which breakers count and retries repeat;
-//! refused ones are [`Rejected`](crate::Outcome::Rejected).
+//! # Rules
 //!
 //! A *limit* is how long this side is willing to wait; a *deadline* is the moment at which whoever asked gives up.
-//! [`Deadline`] reads it from the request and keeps it in the [`Context`](crate::Context). From there on it bounds
-//! every [`TimeoutLayer`], the bodies too, every [retry](crate::retry), and what clients send on:
-//! each hop has a little less. Limits know of each other: within a total limit,
-//! [`context::deadline`](crate::context::deadline) says when that is over.
+//! [`Deadline`] reads it from the request and keeps it in the [`Context`](crate::Context).
+//!
+//! | | limit of a [`TimeoutLayer`]: total, or of an attempt | deadline | `body_idle` | `body_total` |
+//! |---|---|---|---|---|
+//! | what it is | a time, from the call or from the first poll of [`TimeLimit::run`] | a moment | a time, from the last time that the reader asked | a time, from the head |
+//! | head | ends with it | ends with it | | |
+//! | body | is not bounded, whether or not the call had to wait for its head | ends with it | ends when the reader has waited so long | ends with it |
+//! | frames that are ready | | are handed on, for a second more; the last one always | are handed on | as for a deadline |
+//! | upload still coming | bounds the time to the head all the same. If the caller stalls, the end is the caller's doing: 408 | as without | if the caller stalls, its doing | if the caller stalls, its doing |
+//! | next hop | is told by [option](TimeoutLayer::send_limit) only, since what it is told holds for the body too | is told: `grpc-timeout`, or a header of [choice](TimeoutLayer::send_as) | | |
+//! | within another | the shortest counts, whoever looks at the clock first; limits never bound the bodies of calls inside | the earliest counts | | |
+//! | says of the peer | unhealthy; of a call in it that began in the second half, nothing | nothing: callers choose it | unhealthy | unhealthy if at least half of the time was spent waiting for frames, else nothing |
+//!
+//! All of them are [`TimedOut`](crate::Outcome::TimedOut), but for those that are the caller's doing, which are client
+//! errors. Retries repeat what timed out at a limit, within the total limit and the deadline. What the end says of the
+//! peer is [evidence](crate::call::Evidence), which breakers count: a limit *outside* of a breaker is visible to it,
+//! since the calls that are dropped with the work are told why.
+//! [`Elapsed::is_callers`](crate::call::Elapsed::is_callers) tells the caller's doing apart.
+//!
+//! | not begun | proves | and is used by |
+//! |---|---|---|
+//! | the deadline had passed before the layer, the guard or `run` began | nothing was sent | everybody: it is [`Rejected`](crate::Outcome::Rejected). Breakers do not count it, [retries](crate::retry) do not repeat it, [fallbacks](crate::fallback) may answer |
+//! | the limit was over while the service was not ready ([`including_readiness`](TimeoutLayer::including_readiness)) | nothing was sent | the limit itself: it is `TimedOut`, but says nothing of the peer |
+//!
+//! One request that may take longer than the others carries a [`RequestLimit`]. Limits know of each other: within a
+//! total limit, [`context::deadline`](crate::context::deadline) says when that is over.
+//!
+//! `tonic::transport::Server::timeout` and `Endpoint::timeout` are no part of this: tonic's server puts its own outside
+//! of all layers, so that calls which it ends look like calls whose client has hung up. Use [`TimeoutLayer::server`] as
+//! the innermost layer instead. `Endpoint::timeout` is inside of all layers; its error is
+//! [`TimedOut`](crate::Outcome::TimedOut) with the feature `tonic`.
 //!
 //! | metric | labels |
 //! |---|---|
 //! | `tower_keep_timeouts_total` | `limit`: its name, `bound`: `limit`, `deadline`, `body_idle`, `body_total` |
 //! | `tower_keep_expired_total` | `limit`: refused, since the deadline had passed |
+//!
+//! # Panics
+//!
+//! What has to wait panics outside of a tokio runtime that has a timer.
 //!
 //! # Clones
 //!
@@ -80,14 +110,20 @@
 //! # }
 //! ```
 
+#[cfg(test)]
+mod tests;
+
 mod answer;
+mod asked;
 mod body;
+mod body_timer;
 mod deadline;
 mod future;
 mod layer;
 mod limit;
 mod pair;
 mod ready;
+mod request_limit;
 mod run;
 mod service;
 mod table;
@@ -100,7 +136,8 @@ pub use future::TimeoutFuture;
 pub use layer::{IncludingReadiness, TimeoutLayer};
 pub use limit::TimeLimit;
 pub use pair::{Timeouts, TimeoutsBuilder};
-pub use ready::WaitInside;
+pub use ready::{WaitInside, WaitInsideFuture};
+pub use request_limit::RequestLimit;
 pub use run::Limited;
 pub use service::Timed;
 pub use table::{TimeLimits, TimeLimitsBuilder};

@@ -33,21 +33,23 @@ pub struct Timeouts {
 }
 
 impl Timeouts {
-    /// 10 s for an attempt, 30 s in all, to begin with.
+    /// Returns settings to start from: 10 s for an attempt, 30 s in all.
     pub fn builder(name: impl Into<Name>) -> TimeoutsBuilder {
         TimeoutsBuilder {
             name: name.into(),
-            attempt: ATTEMPT,
+            attempt: None,
             total: TOTAL,
         }
     }
 
-    /// For one attempt: goes inside of what retries. Its name is that of the pair and `.attempt`.
+    /// Returns the limit of one attempt: goes inside of what retries. Its name is that of the pair and `.attempt`.
+    ///
+    /// Never exceeds the total: a total that is lowered later lowers it for as long as it stays so.
     pub fn attempt(&self) -> TimeLimit {
         self.attempt.clone()
     }
 
-    /// For all attempts and the waits between them: goes outside of what retries. Its name is that of the pair and
+    /// Returns the limit of all attempts and the waits between them: goes outside of what retries. Its name is that of the pair and
     /// `.total`.
     pub fn total(&self) -> TimeLimit {
         self.total.clone()
@@ -58,19 +60,20 @@ impl Timeouts {
 #[derive(Clone, Debug)]
 pub struct TimeoutsBuilder {
     name: Name,
-    attempt: Duration,
+    attempt: Option<Duration>,
     total: Duration,
 }
 
 impl TimeoutsBuilder {
-    /// For one attempt. Must be above zero and at most the total. Default: 10 s.
+    /// Sets the limit of one attempt. Must be above zero and at most the total. Default: 10 s, or the total if that is
+    /// shorter.
     #[must_use]
     pub fn attempt(mut self, time: Duration) -> Self {
-        self.attempt = time;
+        self.attempt = Some(time);
         self
     }
 
-    /// For all attempts together. Must be above zero. Default: 30 s.
+    /// Sets the limit of all attempts together. Must be above zero. Default: 30 s.
     #[must_use]
     pub fn total(mut self, time: Duration) -> Self {
         self.total = time;
@@ -83,7 +86,8 @@ impl TimeoutsBuilder {
     ///
     /// [`InvalidSetting`] names the limit that makes no sense.
     pub fn build(self) -> Result<Timeouts, InvalidSetting> {
-        let (attempt, total) = (self.attempt, self.total);
+        let total = self.total;
+        let attempt = self.attempt.unwrap_or(ATTEMPT.min(total));
         let wrong = |field, got: Duration, must: String| {
             let owner = format!("timeouts {:?}", self.name);
             Err(InvalidSetting::new(owner, field, format!("{got:?}"), must))
@@ -95,11 +99,10 @@ impl TimeoutsBuilder {
             let must = format!("above 0 and at most total, {total:?}");
             return wrong("attempt", attempt, must);
         }
-        // Bounded by the total, which may not be exceeded later either.
-        let attempt_name = format!("{}.attempt", self.name);
+        let total = TimeLimit::new(format!("{}.total", self.name), total);
         Ok(Timeouts {
-            attempt: TimeLimit::within(attempt_name, attempt, Duration::ZERO, total),
-            total: TimeLimit::new(format!("{}.total", self.name), total),
+            attempt: TimeLimit::within(format!("{}.attempt", self.name), attempt, &total),
+            total,
         })
     }
 }

@@ -1,8 +1,13 @@
-use std::task::{Context, Poll};
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
+use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::guard::WhenReady;
+use crate::{call::never_begun, guard::WhenReady};
 
 /// A service that is always ready, and waits for the wrapped one inside of the call; part of
 /// [`IncludingReadiness`](super::IncludingReadiness).
@@ -20,7 +25,7 @@ impl<S> WaitInside<S> {
 impl<S: Service<Req> + Clone, Req> Service<Req> for WaitInside<S> {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = WhenReady<S, Req>;
+    type Future = WaitInsideFuture<S, Req>;
 
     #[inline]
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
@@ -28,6 +33,34 @@ impl<S: Service<Req> + Clone, Req> Service<Req> for WaitInside<S> {
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        WhenReady::waiting(self.inner.clone(), request)
+        WaitInsideFuture {
+            inner: WhenReady::waiting(self.inner.clone(), request),
+        }
+    }
+}
+
+pin_project! {
+    /// The call of a [`WaitInside`]. A time limit that drops it learns whether it was ever made.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct WaitInsideFuture<S, Req> where S: Service<Req> {
+        #[pin]
+        inner: WhenReady<S, Req>,
+    }
+
+    impl<S, Req> PinnedDrop for WaitInsideFuture<S, Req> where S: Service<Req> {
+        fn drop(this: Pin<&mut Self>) {
+            if !this.inner.is_made() {
+                never_begun();
+            }
+        }
+    }
+}
+
+impl<S: Service<Req>, Req> Future for WaitInsideFuture<S, Req> {
+    type Output = Result<S::Response, S::Error>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().inner.poll(cx)
     }
 }

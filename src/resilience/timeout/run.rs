@@ -2,17 +2,12 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use pin_project_lite::pin_project;
-use tokio::time::Instant;
 
-use super::{TimeLimit, timer::Timer};
-use crate::{
-    call::{Elapsed, TimeBound},
-    observe::context::known_deadline,
-};
+use super::{TimeLimit, asked::Asked, timer::Timer};
+use crate::call::{Elapsed, Moment, giving_up};
 
 pin_project! {
     /// A future with a time limit; made by [`TimeLimit::run`].
@@ -20,7 +15,7 @@ pin_project! {
     #[derive(Debug)]
     pub struct Limited<F> {
         limit: TimeLimit,
-        time: Option<Duration>,
+        asked: Option<Asked>,
         #[pin]
         future: Option<F>,
         #[pin]
@@ -32,9 +27,9 @@ impl<F> Limited<F> {
     pub(super) fn new(limit: TimeLimit, future: F) -> Self {
         Limited {
             limit,
-            time: None,
+            asked: None,
             future: Some(future),
-            timer: Timer::new(Duration::ZERO, None),
+            timer: Timer::default(),
         }
     }
 }
@@ -44,19 +39,18 @@ impl<F: Future> Future for Limited<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let time = match *this.time {
-            Some(time) => time,
+        let asked = match this.asked {
+            Some(asked) => asked,
             None => {
-                let (time, deadline) = (this.limit.get(), known_deadline());
-                if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                let asked = Asked::here(this.limit.get());
+                if asked.is_over(&Moment::default()) {
                     this.future.set(None);
-                    return Poll::Ready(Err(this.limit.ran_out(TimeBound::Deadline, None)));
+                    return Poll::Ready(Err(this.limit.refused_to_begin()));
                 }
-                this.timer.set(Timer::new(time, deadline));
-                *this.time.insert(time)
+                this.asked.insert(asked)
             }
         };
-        let scope = this.timer.scope();
+        let scope = this.timer.scope(asked);
         let future = this
             .future
             .as_mut()
@@ -67,9 +61,9 @@ impl<F: Future> Future for Limited<F> {
             this.future.set(None);
             return Poll::Ready(Ok(output));
         }
-        let bound = ready!(this.timer.poll_over(cx));
-        this.future.set(None);
-        let after = (bound == TimeBound::Limit).then_some(time);
-        Poll::Ready(Err(this.limit.ran_out(bound, after)))
+        let over = ready!(this.timer.poll_over(asked, cx));
+        let why = over.elapsed(this.limit, asked);
+        let why = giving_up(why, || scope.enter(|| this.future.set(None)));
+        Poll::Ready(Err(why))
     }
 }

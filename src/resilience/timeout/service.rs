@@ -10,6 +10,7 @@ use super::{
     TimeoutFuture,
     answer::{Ask, Respond},
     layer::Plan,
+    timer::Timer,
 };
 use crate::call::Moment;
 
@@ -50,13 +51,12 @@ where
     fn call(&mut self, mut request: Req) -> Self::Future {
         let plan = self.plan.clone();
         let now = Moment::default();
-        let (call, asked) = plan.protocol.ask(&mut request, plan.limit.get(), &now);
+        let (call, asked) = P::ask(&plan, &mut request, &now);
         if asked.is_over(&now) {
             return TimeoutFuture::refused(plan, call);
         }
-        plan.protocol
-            .send_on(&mut request, &asked, &now, plan.header.as_ref());
-        let scope = asked.scope();
+        P::send_on(&plan, &call, &asked, &mut request, &now);
+        let scope = Timer::default().scope(&asked);
         let future = scope.enter(|| self.inner.call(request));
         TimeoutFuture::calling(plan, call, asked, future)
     }

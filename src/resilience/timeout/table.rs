@@ -165,7 +165,7 @@ impl TimeLimitsBuilder {
 
     fn unchecked(self) -> TimeLimits {
         let (least, most) = (self.least, self.most);
-        let limit = |name: Name, time| TimeLimit::within(name, time, least, most);
+        let limit = |name: Name, time| TimeLimit::bounded(name, time, least, most);
         let named = |(name, time): (String, Duration)| (name.clone(), limit(name.into(), time));
         TimeLimits {
             table: Arc::new(Table {

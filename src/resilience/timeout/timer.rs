@@ -8,62 +8,123 @@ use std::{
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::{call::TimeBound, observe::context::TimeScope};
+use super::{TimeLimit, asked::Asked};
+use crate::{
+    call::{Elapsed, TimeBound},
+    observe::context::TimeScope,
+};
+
+/// A limit around the call gives it up itself, and knows better how to judge it. So the call waits for that a little
+/// longer, and ends by itself only where it goes on in another task.
+const AROUND_FIRST: Duration = Duration::from_millis(2);
+/// A transport that obeys the very limit that it is sent runs a clock of its own.
+pub(super) const NEARLY: Duration = Duration::from_millis(10);
+
+/// What ran out first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ran {
+    Limit,
+    Deadline,
+    Around,
+}
+
+/// When the time of a call is over, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Over {
+    pub(super) at: Instant,
+    ran: Ran,
+}
+
+impl Over {
+    /// The earliest end, counted from now; none if that is later than any clock can say.
+    fn of(asked: &Asked) -> Option<Self> {
+        let limit = Instant::now().checked_add(asked.limit);
+        let around = asked.around.and_then(|at| at.checked_add(AROUND_FIRST));
+        let ends = [
+            (limit, Ran::Limit),
+            (asked.deadline, Ran::Deadline),
+            (around, Ran::Around),
+        ];
+        let ends = ends.into_iter();
+        let ends = ends.filter_map(|(at, ran)| at.map(|at| Over { at, ran }));
+        // Of several at once, the first.
+        ends.min_by_key(|over| over.at)
+    }
+
+    /// Whether it has come, or very nearly so.
+    pub(super) fn is_near(&self) -> bool {
+        self.at <= Instant::now() + NEARLY
+    }
+
+    /// Counts it, and says what it means.
+    #[cold]
+    pub(super) fn elapsed(&self, limit: &TimeLimit, asked: &Asked) -> Elapsed {
+        match self.ran {
+            Ran::Limit => {
+                let elapsed = limit.ran_out(TimeBound::Limit, Some(asked.limit));
+                let began = self.at - asked.limit;
+                let upload = asked.upload.as_ref();
+                let blames =
+                    upload.is_some_and(|it| it.blames_caller_for_timeout(began, Instant::now()));
+                if blames {
+                    elapsed.blaming_caller()
+                } else {
+                    elapsed
+                }
+            }
+            Ran::Deadline | Ran::Around => limit.ran_out(TimeBound::Deadline, None),
+        }
+    }
+}
 
 pin_project! {
     /// Runs out after a time or at a deadline, whichever is first. Made when it is first waited for: work that is
     /// ready at once costs neither a timer nor a clock reading.
-    #[derive(Debug)]
+    #[derive(Debug, Default)]
     pub(super) struct Timer {
-        limit: Duration,
-        deadline: Option<Instant>,
         #[pin]
         sleep: Option<Sleep>,
-        bound: TimeBound,
+        over: Option<Over>,
     }
 }
 
 impl Timer {
-    pub(super) fn new(limit: Duration, deadline: Option<Instant>) -> Self {
-        Timer {
-            limit,
-            deadline,
-            sleep: None,
-            bound: TimeBound::Limit,
-        }
-    }
-
     /// Within what time the work runs.
     #[inline]
-    pub(super) fn scope(&self) -> TimeScope {
-        match (&self.sleep, self.deadline) {
-            (Some(sleep), _) => TimeScope::until(sleep.deadline()),
-            (None, None) => TimeScope::within(self.limit),
-            (None, Some(deadline)) => TimeScope::within(self.limit).and_until(deadline),
-        }
+    pub(super) fn scope(&self, asked: &Asked) -> TimeScope {
+        let limit = match &self.over {
+            Some(over) => TimeScope::until(over.at),
+            None => TimeScope::within(asked.limit),
+        };
+        limit.and_deadline(asked.deadline)
     }
 
-    pub(super) fn poll_over(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<TimeBound> {
+    /// When it runs out, once somebody has waited.
+    #[inline]
+    pub(super) fn over(&self) -> Option<Over> {
+        self.over
+    }
+
+    pub(super) fn poll_over(
+        self: Pin<&mut Self>,
+        asked: &Asked,
+        cx: &mut Context<'_>,
+    ) -> Poll<Over> {
         let mut this = self.project();
-        if this.sleep.is_none() {
-            let end = Instant::now().checked_add(*this.limit);
-            let (at, bound) = match (end, *this.deadline) {
-                (Some(end), Some(deadline)) if deadline < end => (deadline, TimeBound::Deadline),
-                (Some(end), _) => (end, TimeBound::Limit),
-                (None, Some(deadline)) => (deadline, TimeBound::Deadline),
-                // Later than any clock can say.
-                (None, None) => return Poll::Pending,
-            };
-            *this.bound = bound;
-            this.sleep.set(Some(sleep_until(at)));
-            // Just now there was time left, so this poll need not read the clock again.
+        if let Some(over) = *this.over {
             return match this.sleep.as_pin_mut() {
-                Some(sleep) => sleep.poll(cx).map(|()| bound),
+                Some(sleep) => poll_fired(sleep, cx).map(|()| over),
                 None => Poll::Pending,
             };
         }
+        let Some(over) = Over::of(asked) else {
+            return Poll::Pending;
+        };
+        *this.over = Some(over);
+        this.sleep.set(Some(sleep_until(over.at)));
+        // Just now there was time left, so this poll need not read the clock again.
         match this.sleep.as_pin_mut() {
-            Some(sleep) => poll_fired(sleep, cx).map(|()| *this.bound),
+            Some(sleep) => sleep.poll(cx).map(|()| over),
             None => Poll::Pending,
         }
     }
@@ -75,5 +136,73 @@ pub(super) fn poll_fired(mut sleep: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Po
     match sleep.as_mut().poll(cx) {
         Poll::Pending if sleep.deadline() <= Instant::now() => Poll::Ready(()),
         poll => poll,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{call::Evidence, timeout::TimeLimit};
+
+    use crate::protocol::upload::Upload;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn asked(limit: u32, deadline: Option<u32>, around: Option<u32>) -> Asked {
+        let at = |seconds| Instant::now() + seconds * SECOND;
+        Asked {
+            limit: limit * SECOND,
+            deadline: deadline.map(at),
+            around: around.map(at),
+            upload: None,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn earliest_end_counts_and_is_named() {
+        let table = [
+            (asked(2, None, None), Ran::Limit),
+            (asked(2, Some(2), Some(2)), Ran::Limit),
+            (asked(2, Some(1), None), Ran::Deadline),
+            // What is around ends at the deadline as well.
+            (asked(2, Some(1), Some(1)), Ran::Deadline),
+            (asked(2, Some(3), Some(1)), Ran::Around),
+        ];
+        for (asked, ran) in table {
+            assert_eq!(
+                Over::of(&asked).map(|over| over.ran),
+                Some(ran),
+                "{asked:?}"
+            );
+        }
+        let mut endless = asked(0, None, None);
+        endless.limit = Duration::MAX;
+        assert_eq!(Over::of(&endless), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn limit_blames_the_peer_unless_the_upload_stalls() {
+        let limit = TimeLimit::new("blame", SECOND);
+        let mut slow = asked(1, None, None);
+        for (upload, callers) in [(None, false), (Some(false), false), (Some(true), true)] {
+            slow.upload = upload.map(Upload::stalled);
+            let why = Over::of(&slow).expect("an end").elapsed(&limit, &slow);
+            assert_eq!(why.is_callers(), callers);
+            assert_eq!(why.evidence() == Evidence::Unhealthy, !callers);
+        }
+        let hurried = asked(2, Some(1), None);
+        let why = Over::of(&hurried)
+            .expect("an end")
+            .elapsed(&limit, &hurried);
+        assert_eq!(why.evidence(), Evidence::Inconclusive);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn end_is_near_ten_milliseconds_before_it() {
+        let over = Over::of(&asked(1, None, None)).expect("an end");
+        tokio::time::advance(SECOND - NEARLY - Duration::from_nanos(1)).await;
+        assert!(!over.is_near());
+        tokio::time::advance(Duration::from_nanos(1)).await;
+        assert!(over.is_near());
     }
 }

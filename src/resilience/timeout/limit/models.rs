@@ -8,7 +8,7 @@ use super::*;
 fn whoever_sets_it_is_told_what_he_has_set_and_all_see_one_of_the_two() {
     loom::model(|| {
         let [short, long, most] = [1, 2, 3].map(Duration::from_secs);
-        let limit = TimeLimit::within("model", most, short, most);
+        let limit = TimeLimit::bounded("model", most, short, most);
         let sets = |time: Duration| {
             let limit = limit.clone();
             move || limit.set(time)

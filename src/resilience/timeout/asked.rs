@@ -1,0 +1,77 @@
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::{
+    call::Moment,
+    observe::context::{TimeScope, callers_deadline, earlier},
+    protocol::upload::Upload,
+};
+
+/// How long one call may take.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The time until its head. Bounds nothing that comes later.
+    pub(super) limit: Duration,
+    /// When whoever asked gives up. Bounds the body too, and is sent on.
+    pub(super) deadline: Option<Instant>,
+    /// When a limit around the call is over, as far as its clock has been read.
+    pub(super) around: Option<Instant>,
+    /// What is still sent of the request.
+    pub(super) upload: Option<Upload>,
+}
+
+impl Asked {
+    /// As the work around it says.
+    #[inline]
+    pub(super) fn here(limit: Duration) -> Self {
+        Asked {
+            limit,
+            deadline: callers_deadline(),
+            around: TimeScope::current().limit_over(),
+            upload: None,
+        }
+    }
+
+    /// Whether nothing is left of it. Without a deadline, nobody asks for the time.
+    #[inline]
+    pub(super) fn is_over(&self, now: &Moment) -> bool {
+        earlier(self.deadline, self.around).is_some_and(|end| end <= now.now())
+    }
+
+    /// How much time the next hop is told that it has: what is left of the deadline and, if wanted, of every limit,
+    /// those around this call included.
+    pub(super) fn left(&self, limits: bool, now: &Moment) -> Option<Duration> {
+        let left = |end: Instant| end.saturating_duration_since(now.now());
+        let deadline = self.deadline.map(left);
+        if !limits {
+            return deadline;
+        }
+        let around = earlier(self.around.map(left), TimeScope::current().limit_span());
+        earlier(deadline, earlier(around, Some(self.limit)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::Context;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn time_left_is_the_deadlines_and_on_request_that_of_all_limits() {
+        let now = Moment::default();
+        let left = |limits| Asked::here(10 * SECOND).left(limits, &now);
+        assert_eq!((left(false), left(true)), (None, Some(10 * SECOND)));
+        // Whether its clock has been read or not.
+        let around = 2 * SECOND;
+        for scope in [TimeScope::within(around), TimeScope::within(around).fixed()] {
+            let inside = scope.enter(|| (left(false), left(true)));
+            assert_eq!(inside, (None, Some(2 * SECOND)));
+        }
+        let context = Context::root().with_deadline(Instant::now() + 3 * SECOND);
+        let inside = context.run(|| (left(false), left(true)));
+        assert_eq!(inside, (Some(3 * SECOND), Some(3 * SECOND)));
+    }
+}

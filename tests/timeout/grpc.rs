@@ -1,0 +1,242 @@
+//! Time limits of gRPC calls and their bodies.
+
+use std::{convert::Infallible, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
+use tokio::time::{Instant, sleep};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_keep::{
+    BoxError, GuardLayer, Outcome,
+    call::Elapsed,
+    testing::{ScriptedBody, Spy},
+    timeout::{TimeLimit, TimeoutLayer},
+};
+
+use super::{HOUR, MILLI, SECOND};
+
+fn call(timeout: &'static str) -> Request<ScriptedBody> {
+    let request = Request::post("/pkg.Service/Method")
+        .header("content-type", "application/grpc")
+        .header("grpc-timeout", timeout);
+    request.body(ScriptedBody::new()).expect("a request")
+}
+
+fn answer(body: ScriptedBody) -> Response<ScriptedBody> {
+    let response = Response::builder().header("content-type", "application/grpc");
+    response.body(body.without_size()).expect("a response")
+}
+
+fn ok(body: ScriptedBody) -> ScriptedBody {
+    body.trailers([("grpc-status", "0")])
+}
+
+/// How many messages come, the status in the end, and after how long.
+async fn read<B>(body: B, reader: Duration) -> (usize, Option<String>, Duration)
+where
+    B: Body<Data = Bytes, Error = BoxError>,
+{
+    let begun = Instant::now();
+    let (mut body, mut messages) = (std::pin::pin!(body), 0);
+    loop {
+        let frame = body.as_mut().frame().await;
+        match frame.map(|frame| frame.expect("no error").into_trailers()) {
+            None => return (messages, None, begun.elapsed()),
+            Some(Ok(trailers)) => {
+                assert!(body.is_end_stream() && body.as_mut().frame().await.is_none());
+                let status = trailers["grpc-status"].to_str().expect("text").to_owned();
+                return (messages, Some(status), begun.elapsed());
+            }
+            Some(Err(_)) => messages += 1,
+        }
+        sleep(reader).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn grpc_body_without_time_ends_with_trailers() {
+    let stream = || (0..9).fold(ScriptedBody::new(), |body, _| body.after(SECOND).data("m"));
+    let limit = TimeLimit::new("streams", HOUR);
+    let service = || service_fn(move |_| async move { Ok::<_, BoxError>(answer(ok(stream()))) });
+    let spy = Spy::new();
+    let server = TimeoutLayer::server(limit.clone()).layer(service());
+    let server = GuardLayer::server(spy.clone()).layer(server);
+    let response = server.oneshot(call("2500m")).await.expect("an answer");
+    let four = || Some("4".to_owned());
+    let end = (2, four(), 5 * SECOND / 2);
+    assert_eq!(read(response.into_body(), Duration::ZERO).await, end);
+    assert_eq!(spy.only().outcome, Outcome::TimedOut);
+
+    let client = TimeoutLayer::grpc_client(limit.clone()).layer(service());
+    let response = client.oneshot(call("2500m")).await.expect("an answer");
+    assert_eq!(read(response.into_body(), Duration::ZERO).await, end);
+    let client = TimeoutLayer::client(limit.clone()).body_idle(SECOND / 2);
+    let response = client.layer(service()).oneshot(call("1H")).await;
+    let body = response.expect("an answer").into_body();
+    assert_eq!(read(body, Duration::ZERO).await, (0, four(), SECOND / 2));
+    assert_eq!(limit.timed_out(), 3);
+}
+
+/// Whoever says gRPC to a service that does not speak it gets what everybody gets.
+#[tokio::test(start_paused = true)]
+async fn body_that_is_not_grpcs_fails() {
+    let plain = Response::new(ScriptedBody::new().hang());
+    let mut web = answer(ScriptedBody::new().hang());
+    let value = http::HeaderValue::from_static("application/grpc-web+proto");
+    web.headers_mut().insert("content-type", value);
+    for response in [plain, web] {
+        let mut response = Some(response);
+        let service = service_fn(move |_| {
+            let response = response.take().expect("one call");
+            async { Ok::<_, Infallible>(response) }
+        });
+        let server = TimeoutLayer::server(HOUR).layer(service);
+        let response = server.oneshot(call("1S")).await.expect("an answer");
+        let error = response.into_body().collect().await.expect_err("cut");
+        assert!(error.is::<Elapsed>());
+    }
+}
+
+/// A unary answer whose head was in time, and whose message and trailers were there, once ended as INTERNAL.
+#[tokio::test(start_paused = true)]
+async fn frames_that_are_ready_are_handed_on_after_the_deadline() {
+    let unary = answer(ok(ScriptedBody::new()
+        .data("message")
+        .after(Duration::ZERO)));
+    let mut unary = Some(unary);
+    let service = service_fn(move |_| {
+        let response = unary.take().expect("one call");
+        async { Ok::<_, BoxError>(response) }
+    });
+    let server = TimeoutLayer::server(HOUR).layer(service);
+    let response = server.oneshot(call("1m")).await.expect("an answer");
+    sleep(SECOND).await;
+    let end = read(response.into_body(), Duration::ZERO).await;
+    assert_eq!(end, (1, Some("0".to_owned()), Duration::ZERO));
+}
+
+/// A stream of which the next frame is always there.
+fn endless() -> impl Body<Data = Bytes, Error = BoxError> + Unpin {
+    http_body_util::StreamBody::new(futures_util::stream::repeat_with(|| {
+        Ok::<_, BoxError>(Frame::data(Bytes::from_static(b"m")))
+    }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn stream_that_never_rests_ends_a_second_after_its_time() {
+    let deadline = TimeoutLayer::server(HOUR);
+    let total = TimeoutLayer::server(HOUR).body_total(SECOND);
+    for (layer, request) in [(deadline, call("1S")), (total, call("1H"))] {
+        let service = service_fn(async |_| {
+            let response = Response::builder().header("content-type", "application/grpc");
+            Ok::<_, Infallible>(response.body(endless()).expect("a response"))
+        });
+        let response = layer.layer(service).oneshot(request).await;
+        let body = response.unwrap_or_else(|never| match never {}).into_body();
+        let (messages, status, took) = read(body, 10 * MILLI).await;
+        assert_eq!(status.as_deref(), Some("4"));
+        assert!((199..=202).contains(&messages), "{messages}");
+        assert!(took <= 2 * SECOND + 20 * MILLI, "{took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn peers_cancelled_at_the_deadline_is_a_late_answer() {
+    let cancelled = |at| {
+        let body = ScriptedBody::new().data("m").after(at);
+        answer(body.trailers([("grpc-status", "1")]))
+    };
+    let reset = |at| {
+        answer(
+            ScriptedBody::new()
+                .data("m")
+                .after(at)
+                .error("reset: CANCEL"),
+        )
+    };
+    let limit = TimeLimit::new("cancelled", HOUR);
+    for (response, status) in [
+        (cancelled(SECOND), "4"),
+        (cancelled(SECOND - 5 * MILLI), "4"),
+        (cancelled(SECOND / 2), "1"),
+        (reset(SECOND), "4"),
+    ] {
+        let mut response = Some(response);
+        let service = service_fn(move |_| {
+            let response = response.take().expect("one call");
+            async { Ok::<_, BoxError>(response) }
+        });
+        let client = TimeoutLayer::grpc_client(limit.clone()).layer(service);
+        let response = client.oneshot(call("1S")).await.expect("an answer");
+        let (messages, told, _) = read(response.into_body(), Duration::ZERO).await;
+        assert_eq!((messages, told.as_deref()), (1, Some(status)));
+    }
+    assert_eq!(limit.timed_out(), 3);
+}
+
+/// Answers CANCELLED, or fails, after that time.
+async fn head(at: Duration, cancelled: bool) -> (Result<HeaderMap, BoxError>, u64) {
+    let limit = TimeLimit::new("head", SECOND);
+    let service = service_fn(move |_| async move {
+        sleep(at).await;
+        if !cancelled {
+            return Err(BoxError::from(std::io::Error::from(
+                std::io::ErrorKind::TimedOut,
+            )));
+        }
+        let mut response = answer(ScriptedBody::new());
+        response.headers_mut().insert("grpc-status", 1.into());
+        Ok(response)
+    });
+    let client = TimeoutLayer::grpc_client(limit.clone()).layer(service);
+    let response = client.oneshot(call("1H")).await;
+    (
+        response.map(|response| response.headers().clone()),
+        limit.timed_out(),
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn transports_timeout_once_the_time_is_up_is_a_late_answer() {
+    for (at, late) in [
+        (SECOND, true),
+        (SECOND - 5 * MILLI, true),
+        (SECOND / 2, false),
+    ] {
+        let (headers, counted) = head(at, true).await;
+        let status = if late { 4 } else { 1 };
+        assert_eq!(
+            headers.expect("an answer")["grpc-status"],
+            status.to_string()
+        );
+        assert_eq!(counted, u64::from(late));
+        let (headers, counted) = head(at, false).await;
+        let status = headers.ok().map(|headers| headers["grpc-status"].clone());
+        assert_eq!(status, late.then(|| 4.into()));
+        assert_eq!(counted, u64::from(late));
+    }
+}
+
+/// tonic's `Channel` obeys the limit that it is asked to send, and once always answered first, with CANCELLED.
+#[cfg(feature = "tonic")]
+#[tokio::test]
+async fn channel_that_obeys_the_limit_does_not_answer_in_its_place() {
+    use crate::support::{serve, within};
+    let app = axum::Router::new().fallback(std::future::pending::<()>);
+    let address = serve(app).await;
+    let channel = tonic::transport::Endpoint::from_shared(format!("http://{address}"));
+    let channel = channel.expect("an address").connect_lazy();
+    let limit = TimeLimit::new("channel", 50 * MILLI);
+    let client = TimeoutLayer::grpc_client(limit.clone()).send_limit();
+    let client = client.layer(channel);
+    for _ in 0..10 {
+        let request = Request::post("http://peer/pkg.Service/Method")
+            .header("content-type", "application/grpc")
+            .body(tonic::body::Body::empty());
+        let response = within(client.clone().oneshot(request.expect("a request"))).await;
+        assert_eq!(response.expect("an answer").headers()["grpc-status"], "4");
+    }
+    assert_eq!(limit.timed_out(), 10);
+}
