@@ -175,7 +175,8 @@ impl Core {
     }
 
     pub(super) fn is_good(&self, sample: Sample) -> bool {
-        !sample.failed() && !(sample.slow() && self.settings.slow_rate.is_some())
+        let too_slow = sample.slow() && self.settings.slow_rate.is_some();
+        !sample.failed() && !too_slow
     }
 
     fn put(&mut self, place: u32, said: Option<bool>) {
