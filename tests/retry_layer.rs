@@ -322,3 +322,23 @@ impl Service<&'static str> for Strict {
         ready(answer.map(|n| Answer(n, held)).map_err(Error::other))
     }
 }
+
+/// Inside of an async block that is spawned the compiler does not follow: the module's docs say what to do instead.
+#[tokio::test(start_paused = true)]
+async fn service_with_a_boxed_error_can_be_spawned() {
+    let peer = tower::service_fn(|()| async { Err::<(), tower_keep::BoxError>("down".into()) });
+    let service = RetryLayer::any(retry(2)).layer(peer);
+    assert!(
+        tokio::spawn(service.clone().oneshot(()))
+            .await
+            .unwrap()
+            .is_err()
+    );
+    async fn ask<S>(service: S) -> bool
+    where
+        S: Service<(), Response = (), Error = tower_keep::BoxError>,
+    {
+        service.oneshot(()).await.is_err()
+    }
+    assert!(tokio::spawn(ask(service)).await.unwrap());
+}

@@ -11,44 +11,68 @@
 //! |---|---|
 //! | succeeds | that is the answer |
 //! | fails: `Failure`, `Overload`, `TimedOut` | a place in the budget is reserved, the failed attempt dropped, its wait slept, the next begun |
-//! | fails, and the peer says when to come back | not before then, and chance on top; not at all if it says so, or asks for more than [`max_hint`](RetryBuilder::max_hint) |
+//! | fails, and the peer says when to come back | `Retry-After` and gRPC's `RetryInfo`: neither before that time nor before the backoff. gRPC's pushback: after that time, whatever the backoff. Both with some jitter. No further attempt if the peer asks for none, or for more than [`max_hint`](RetryBuilder::max_hint) |
 //! | fails, and the wait would pass the deadline | its error is the answer, at once |
-//! | fails by the caller's own fault, or is refused by a guard of this process | its error is the answer |
+//! | fails by the caller's own fault, cannot be sent at all, meets a peer that is not trusted, or is refused by a guard of this process | its error is the answer |
 //!
 //! The deadline is the earliest of its own, that of the call's [`Context`](crate::Context), and a `grpc-timeout`.
-//! Each attempt beyond the first runs in that context with its [number](crate::Context::attempt).
+//! A layer refuses a call that begins after it; [`Retry::run`] makes one attempt.
+//! Each attempt beyond the first runs in that context with its [number](crate::Context::attempt). Where there is none,
+//! the attempts at an HTTP request that may be sent again share one that begins with the first, so that they have one
+//! trace and one correlation ID.
 //!
 //! [`Retry::run`] does so for code that is no service, [`RetryLayer`] for services; the latter waits until the service
 //! is ready again before each attempt, but not past the deadline: then the answer is a
 //! [`Rejection`](crate::Rejection), since what failed before is gone.
 //! A [`RetryPolicy`] decides from request, result and attempt, and makes the copies of requests that are not `Clone` or
 //! must not always be sent twice.
-//! Over HTTP, only what may be sent twice is: idempotent methods, what has an `Idempotency-Key`, and what
-//! [`repeatable`](RetryLayer::repeatable) says; its body is streamed, and kept up to 64 KiB. Retries carry their
+//!
+//! Over HTTP, only what may be sent twice is: idempotent methods, what has an `Idempotency-Key` that is not empty, and
+//! what [`repeatable`](RetryLayer::repeatable) says; its body is streamed, and kept up to 64 KiB. Retries carry their
 //! [`Attempt`] in the request's extensions, and their context if one was there; those of gRPC calls say
-//! `grpc-previous-rpc-attempts`, and their `grpc-timeout` is what is left of the caller's.
+//! `grpc-previous-rpc-attempts`, and their `grpc-timeout` is what is left of the caller's. A response that took more than
+//! one attempt has the last one's [`Attempt`] in its extensions: a 412 to a `PUT` with `If-None-Match` may then mean that
+//! an attempt before it was done, and only its answer lost.
+//!
+//! An attempt is judged by the head of its response: an answer that has begun is not taken back. The budget learns how
+//! the call has ended when its body does, and calls whose answers break off refill none.
 //!
 //! # What was never sent
 //!
-//! Some errors prove that nothing has come of an HTTP request. It is then sent again for free, whatever its method:
-//! at most twice in a call, counted against neither attempts nor budget. After that it counts like any failure,
-//! but still needs no leave to be repeated.
+//! Some errors prove that the peer never began an HTTP request. Where the layer stands right around a transport, and so
+//! is told to act upon them by [`free_repeats`](RetryLayer::free_repeats), such a request is sent again whatever its
+//! method:
 //!
 //! | proof | known by | sent again |
 //! |---|---|---|
-//! | no connection came about | [`ConnectionRefused`](std::io::ErrorKind::ConnectionRefused); tonic's `ConnectError` (feature `tonic`); hyper-util's `is_connect` (feature `hyper`); [`never_sent`](RetryLayer::never_sent) | after the backoff |
-//! | the connection was closed before the request was begun | hyper's `is_canceled` (feature `hyper`) | at once |
+//! | no connection came about | [`ConnectionRefused`](std::io::ErrorKind::ConnectionRefused); tonic's `ConnectError` (feature `tonic`); hyper-util's `is_connect` (feature `hyper`) | as an attempt like any other: after the backoff, and drawing on the budget |
+//! | the connection was closed before the request was begun | hyper's `is_canceled` (feature `hyper`) | at once, at most twice in a call |
 //! | the peer says so: `REFUSED_STREAM`, or a `GOAWAY` that leaves it out | h2's errors (feature `hyper`) | at once, and only once |
+//! | what you know better | [`never_sent`](RetryLayer::never_sent), which needs no `free_repeats` | as an attempt like any other |
 //!
-//! Clients do some of it themselves: hyper-util's takes another connection where a reused one proves to be closed.
-//! [`free_repeats`](RetryLayer::free_repeats) switches it off.
+//! What is sent again at once counts against no limit of attempts. The first time in a call it takes nothing from the
+//! budget either; the second time it does. None of it passes the deadline.
+//!
+//! The proof speaks of the last thing that failed. A service that posts an order and then cannot reach another peer fails
+//! with the same error, so that this is off by default: what may be sent twice is repeated as usual then, and everything
+//! else is sent once. Clients do some of it themselves: hyper-util's takes another connection where a reused one proves
+//! to be closed.
 //!
 //! # What it costs
 //!
 //! Nothing is allocated for work, or for a request that can be cloned without, if it succeeds at once. An HTTP request that
-//! may be sent again costs a copy of its head - it is gone once it is sent, so the copy cannot be put off - and, if it has
-//! a body, one allocation more. One that is sent once in any case costs none: see
-//! [`free_repeats`](RetryLayer::free_repeats).
+//! may be sent again costs a copy of its head - it is gone once it is sent, so the copy cannot be put off -, a context
+//! where there is none, and one allocation more if it has a body. One that is sent once in any case costs none.
+//!
+//! # In spawned tasks, and during shutdown
+//!
+//! A future that waits between two attempts lives in the task that polls it: when that task is aborted or its runtime
+//! shuts down, the call ends in the wait and gives its reservation back. A shutdown that waits for calls under way waits
+//! for their retries, too: bound them by [`within`](RetryBuilder::within) or a deadline that is shorter than the time
+//! that is left.
+//!
+//! In an async block that is spawned, the compiler may say that `From` is not general enough for a service whose error is a
+//! `BoxError` already: call it in an `async fn`, or spawn the call itself, as in `tokio::spawn(service.oneshot(request))`.
 //!
 //! # Metrics
 //!

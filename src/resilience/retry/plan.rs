@@ -139,3 +139,85 @@ impl AttemptPlan {
         left.is_none_or(|left| delay.saturating_add(TICK) <= left)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Unsent::{NeverLeft, Refused, Unbegun, Unconnected, Untrusted};
+    use proptest::prelude::*;
+
+    fn repeats(plan: &mut AttemptPlan, how: Unsent) -> Option<Repeat> {
+        let repeat = plan.repeat(how, Instant::now);
+        if repeat.is_some() {
+            plan.count_repeat(how);
+        }
+        repeat
+    }
+
+    #[test]
+    fn repeats_are_free_once_charged_once_and_then_no_more() {
+        let mut plan = AttemptPlan::default();
+        assert_eq!(repeats(&mut plan, Unbegun), Some(Repeat::Free));
+        assert_eq!(repeats(&mut plan, Unbegun), Some(Repeat::Charged));
+        assert_eq!(repeats(&mut plan, Unbegun), None);
+        assert!(plan.was_repeated());
+    }
+
+    #[test]
+    fn refusal_of_the_peer_is_repeated_once() {
+        let mut plan = AttemptPlan::default();
+        assert_eq!(repeats(&mut plan, Refused), Some(Repeat::Free));
+        assert_eq!(repeats(&mut plan, Refused), None);
+        assert_eq!(repeats(&mut plan, Unbegun), Some(Repeat::Charged));
+    }
+
+    #[test]
+    fn request_that_met_nobody_is_no_free_repeat() {
+        for how in [Unconnected, Untrusted, NeverLeft] {
+            let mut plan = AttemptPlan::default();
+            assert_eq!(repeats(&mut plan, how), None, "{how:?}");
+            assert!(!plan.was_repeated());
+        }
+    }
+
+    #[test]
+    fn repeat_begins_before_the_deadline_or_not_at_all() {
+        let now = Instant::now();
+        for (left, may) in [(TICK / 2, false), (TICK, true)] {
+            let mut plan = AttemptPlan::default();
+            plan.until(now + left);
+            assert_eq!(plan.repeat(Unbegun, || now).is_some(), may);
+        }
+    }
+
+    proptest! {
+        /// Never sooner than the peer asks for, and never later than the deadline.
+        #[test]
+        fn wait_keeps_to_hint_backoff_and_deadline(
+            wait in 0_u64..2_000, first in 0_u64..500, left in 0_u64..3_000, seed: u64, exactly: bool,
+        ) {
+            let millis = Duration::from_millis;
+            let policy = Policy {
+                attempts: 3,
+                backoff: super::super::Backoff::constant(millis(first)),
+                max_hint: millis(1_000),
+                within: None,
+                rejections: false,
+            };
+            let (mut plan, now) = (AttemptPlan::default(), Instant::now());
+            plan.until(now + millis(left));
+            plan.begin();
+            let hint = millis(wait);
+            let advice = if exactly { Advice::After(hint) } else { Advice::NotBefore(hint) };
+            let expected = if exactly { hint } else { hint.max(millis(first)) };
+            let next = plan.next(advice, || now, &policy, &Chance::seeded(seed));
+            if wait > 1_000 {
+                prop_assert_eq!(next, Err(Some(Refusal::Hint)));
+            } else if expected + TICK > millis(left) {
+                prop_assert_eq!(next, Err(Some(Refusal::Deadline)));
+            } else {
+                prop_assert_eq!(next, Ok(expected));
+            }
+        }
+    }
+}
