@@ -43,9 +43,7 @@ pub(crate) use error::{chain, is_overload, is_timeout, view};
 // INTEGRATE: for `guard::Held::drop`, breakers' `Ticket::drop` and `judge_trailers`
 pub(crate) use given_up::{GivenUp, given_up};
 pub(crate) use given_up::{giving_up, never_begun};
-#[allow(unused_imports)] // INTEGRATE: as above
-pub(crate) use late_trailers::judged_late;
-pub(crate) use late_trailers::late_trailers;
+pub(crate) use late_trailers::{judged_late, late_trailers};
 pub(crate) use panics::{Inside, Payload, Seen, Thrown, calls, caught, caught_service};
 pub(crate) use quiet::{hook_panicked, panic_message, quietly};
 pub(crate) use setting::fraction;
