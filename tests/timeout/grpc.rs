@@ -9,8 +9,8 @@ use http_body_util::BodyExt;
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_keep::{
-    BoxError, GuardLayer, Outcome,
-    call::Elapsed,
+    BoxError, Context, GuardLayer, Outcome,
+    call::{Elapsed, Evidence},
     testing::{ScriptedBody, Spy},
     timeout::{TimeLimit, TimeoutLayer},
 };
@@ -144,10 +144,11 @@ async fn stream_that_never_rests_ends_a_second_after_its_time() {
 
 #[tokio::test(start_paused = true)]
 async fn peers_cancelled_at_the_deadline_is_a_late_answer() {
-    let cancelled = |at| {
+    let ended = |at, status| {
         let body = ScriptedBody::new().data("m").after(at);
-        answer(body.trailers([("grpc-status", "1")]))
+        answer(body.trailers([("grpc-status", status)]))
     };
+    let cancelled = |at| ended(at, "1");
     let reset = |at| {
         answer(
             ScriptedBody::new()
@@ -161,6 +162,9 @@ async fn peers_cancelled_at_the_deadline_is_a_late_answer() {
         (cancelled(SECOND), "4"),
         (cancelled(SECOND - 5 * MILLI), "4"),
         (cancelled(SECOND / 2), "1"),
+        (ended(SECOND, "4"), "4"),
+        (ended(SECOND / 2, "4"), "4"),
+        (ended(SECOND, "5"), "5"),
         (reset(SECOND), "4"),
     ] {
         let mut response = Some(response);
@@ -173,7 +177,7 @@ async fn peers_cancelled_at_the_deadline_is_a_late_answer() {
         let (messages, told, _) = read(response.into_body(), Duration::ZERO).await;
         assert_eq!((messages, told.as_deref()), (1, Some(status)));
     }
-    assert_eq!(limit.timed_out(), 3);
+    assert_eq!(limit.timed_out(), 4);
 }
 
 /// Answers CANCELLED, or fails, after that time.
@@ -217,6 +221,62 @@ async fn transports_timeout_once_the_time_is_up_is_a_late_answer() {
         assert_eq!(status, late.then(|| 4.into()));
         assert_eq!(counted, u64::from(late));
     }
+}
+
+/// A peer that goes by a deadline that a stranger chose once counted as sick.
+#[tokio::test(start_paused = true)]
+async fn peers_deadline_exceeded_at_the_callers_deadline_says_nothing_of_it() {
+    const LEFT: http::HeaderName = http::HeaderName::from_static("x-time-left-ms");
+    let peer = service_fn(async |request: Request<ScriptedBody>| {
+        sleep(SECOND / 2).await;
+        let mut response = Response::new(ScriptedBody::new());
+        if request.headers().contains_key("content-type") {
+            response = answer(ScriptedBody::new());
+            response.headers_mut().insert("grpc-status", 4.into());
+        } else {
+            *response.status_mut() = http::StatusCode::GATEWAY_TIMEOUT;
+        }
+        Ok::<_, BoxError>(response)
+    });
+    for (left, late) in [(SECOND / 2, true), (HOUR, false)] {
+        let limit = TimeLimit::new("peers", HOUR);
+        for request in [call("1H"), Request::new(ScriptedBody::new())] {
+            let client = TimeoutLayer::client(limit.clone())
+                .send_as(LEFT)
+                .layer(peer);
+            let deadline = Context::root().with_deadline(Instant::now() + left);
+            let answer = deadline.scope(client.oneshot(request)).await;
+            let why = answer
+                .err()
+                .and_then(|error| error.downcast::<Elapsed>().ok());
+            let evidence = why.map(|why| why.evidence());
+            assert_eq!(evidence, late.then_some(Evidence::Inconclusive));
+        }
+        assert_eq!(limit.timed_out(), if late { 2 } else { 0 });
+    }
+}
+
+/// Of two layers with the same deadline, only the one that ends the call counts it.
+#[tokio::test(start_paused = true)]
+async fn limit_further_in_has_its_own_word() {
+    let (outer, inner) = (TimeLimit::new("out", HOUR), TimeLimit::new("in", HOUR));
+    for (head, body) in [(HOUR, Duration::ZERO), (Duration::ZERO, HOUR)] {
+        let peer = service_fn(move |_| async move {
+            sleep(head).await;
+            let body = ScriptedBody::new().after(body).data("late");
+            Ok::<_, BoxError>(answer(ok(body)))
+        });
+        let client = TimeoutLayer::grpc_client(inner.clone()).layer(peer);
+        let client = TimeoutLayer::grpc_client(outer.clone()).layer(client);
+        let response = client.oneshot(call("1S")).await.expect("an answer");
+        if head.is_zero() {
+            let end = read(response.into_body(), Duration::ZERO).await;
+            assert_eq!(end.1.as_deref(), Some("4"));
+        } else {
+            assert_eq!(response.headers()["grpc-status"], "4");
+        }
+    }
+    assert_eq!((outer.timed_out(), inner.timed_out()), (0, 2));
 }
 
 /// tonic's `Channel` obeys the limit that it is asked to send, and once always answered first, with CANCELLED.

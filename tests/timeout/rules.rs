@@ -149,7 +149,7 @@ async fn run_whose_deadline_has_passed_is_a_refusal() {
     let past = Context::root().with_deadline(Instant::now());
     let call = past.scope(async {
         let work = limit.run(async { unreachable!("is not polled") });
-        breaker.call(async { work.await.map(|()| ()) }).await
+        breaker.call(work).await
     });
     let Err(CallError::Failed(error)) = call.await else {
         panic!("the work was let pass");

@@ -1,7 +1,7 @@
 //! What a protocol makes of a time limit: what the request says about it, what goes on with the request, and how a
 //! call is answered that has taken too long.
 
-use std::time::Duration;
+use std::{error::Error, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
@@ -196,25 +196,42 @@ fn is_open_grpc(headers: &HeaderMap) -> bool {
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// Whether a gRPC peer says in these headers or trailers that the call was cancelled.
-pub(super) fn is_cancelled(headers: &HeaderMap) -> bool {
+/// Whether a gRPC peer says in these headers or trailers that its time was up, or that it was told to stop.
+pub(super) fn says_late(headers: &HeaderMap) -> bool {
+    const LATE: [GrpcCode; 2] = [GrpcCode::CANCELLED, GrpcCode::DEADLINE_EXCEEDED];
     let code = headers.get(GRPC_STATUS);
-    code.is_some_and(|code| GrpcCode::parse(code.as_bytes()) == GrpcCode::CANCELLED)
+    code.is_some_and(|code| LATE.contains(&GrpcCode::parse(code.as_bytes())))
 }
 
 impl<P: Protocol<Call = HttpCall>> Exchange<'_, P> {
-    /// What ends a gRPC call just when its time is up: the peer or the transport goes by the limit that it was sent.
+    /// What ends a call just when its time is up: the peer or the transport goes by the time that it was sent.
     fn late_by_peer(&self) -> Option<Elapsed> {
         let over = self.over.filter(Over::is_near)?;
         Some(over.elapsed(&self.plan.limit, self.asked))
     }
 
     #[inline]
-    fn late_head(&self, headers: &HeaderMap) -> Option<Elapsed> {
-        if self.over.is_none() || !self.call.is_grpc() || !is_cancelled(headers) {
-            return None;
+    fn late_head<B>(&self, response: &Response<B>) -> Option<Elapsed> {
+        self.over?;
+        let late = if self.call.is_grpc() {
+            says_late(response.headers())
+        } else {
+            self.plan.header.is_some() && response.status() == StatusCode::GATEWAY_TIMEOUT
+        };
+        if late {
+            self.late_answer(response)
+        } else {
+            None
         }
-        self.late_by_peer()
+    }
+
+    /// An answer of this process, by a limit or a guard further in, has its own word.
+    #[cold]
+    fn late_answer<B>(&self, response: &Response<B>) -> Option<Elapsed> {
+        let extensions = response.extensions();
+        let ours = extensions.get::<Rejection>().is_some()
+            || extensions.get::<Arc<dyn Error + Send + Sync>>().is_some();
+        if ours { None } else { self.late_by_peer() }
     }
 
     /// A limit further in has its own word.
@@ -279,7 +296,7 @@ macro_rules! client {
                 result: Result<Response<B>, E>,
             ) -> Result<Self::Response, BoxError> {
                 match result {
-                    Ok(response) => match of.late_head(response.headers()) {
+                    Ok(response) => match of.late_head(&response) {
                         None => Ok(respond(&of, response)),
                         Some(why) => $late(of.call, why),
                     },

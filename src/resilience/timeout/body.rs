@@ -87,7 +87,7 @@ where
             }
             Poll::Ready(Some(Err(error))) => match timer.late_by_peer(None) {
                 Some(late) => late,
-                None => return Poll::Ready(Some(Err(error.into()))),
+                None => return Poll::Ready(Some(Err(error))),
             },
             Poll::Ready(None) => return Poll::Ready(None),
             Poll::Pending => ready!(timer.poll_over(cx)),

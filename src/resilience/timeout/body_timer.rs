@@ -9,13 +9,13 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
     TimeLimit,
-    answer::is_cancelled,
+    answer::says_late,
     asked::Asked,
     layer::Plan,
     timer::{NEARLY, poll_fired},
 };
 use crate::{
-    call::{Elapsed, TimeBound},
+    call::{Elapsed, TimeBound, judged_late},
     protocol::upload::Upload,
 };
 
@@ -130,9 +130,10 @@ impl BodyTimer {
     }
 
     /// A gRPC body ends badly in the very moment in which its time is up: the peer goes by the deadline that it was
-    /// sent.
+    /// sent. A limit further in has its own word.
     pub(super) fn late_by_peer(&self, trailers: Option<&HeaderMap>) -> Option<Elapsed> {
-        if !self.in_trailers || trailers.is_some_and(|trailers| !is_cancelled(trailers)) {
+        let late = |trailers| says_late(trailers) && judged_late(trailers).is_none();
+        if !self.in_trailers || !trailers.is_none_or(late) {
             return None;
         }
         let (end, bound) = self.end?;

@@ -43,6 +43,10 @@
 //! | the deadline had passed before the layer, the guard or `run` began | nothing was sent | everybody: it is [`Rejected`](crate::Outcome::Rejected). Breakers do not count it, [retries](crate::retry) do not repeat it, [fallbacks](crate::fallback) may answer |
 //! | the limit was over while the service was not ready ([`including_readiness`](TimeoutLayer::including_readiness)) | nothing was sent | the limit itself: it is `TimedOut`, but says nothing of the peer |
 //!
+//! A peer, or a transport such as tonic's `Channel`, may go by the time that it was sent. If it answers `CANCELLED`,
+//! `DEADLINE_EXCEEDED`, 504 (with [`send_as`](TimeoutLayer::send_as)) or a timeout error in the very moment in which the
+//! time is up here, or at most 10 ms before, that is the layer's own late answer: counted, and judged by what ran out.
+//!
 //! One request that may take longer than the others carries a [`RequestLimit`]. Limits know of each other: within a
 //! total limit, [`context::deadline`](crate::context::deadline) says when that is over.
 //!
