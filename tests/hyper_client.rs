@@ -23,18 +23,13 @@ use axum::{
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::conn::auto,
-    service::TowerToHyperService,
-};
 use support::{
     both_versions, get,
     guards::{Fuse, witness},
     header, http1, listen,
     logs::logs,
     meter::meter,
-    nobody, serve, text, within,
+    nobody, serve, serve_hyper, text, within,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -343,30 +338,6 @@ async fn towers_own_timeout_is_a_timeout_on_both_sides_of_the_layer() {
 }
 
 // ---- a hyper server without a framework
-
-/// Serves on hyper alone.
-async fn serve_hyper<S, B>(service: S) -> std::net::SocketAddr
-where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    let (listener, address) = listen().await;
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let service = TowerToHyperService::new(service.clone());
-            tokio::spawn(async move {
-                let builder = auto::Builder::new(TokioExecutor::new());
-                let _ = builder
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await;
-            });
-        }
-    });
-    address
-}
 
 #[tokio::test]
 async fn a_hyper_server_is_guarded_like_any_other() {

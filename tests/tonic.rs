@@ -45,7 +45,7 @@ use tonic_health::{
     },
     server::health_reporter,
 };
-use tower::{Service, ServiceBuilder};
+use tower::{Service, ServiceBuilder, ServiceExt};
 use tower_keep::{
     ErrorTracker, GuardLayer, Outcome, Rejection, Track,
     call::{Evidence, GrpcCode},
@@ -415,6 +415,59 @@ async fn methods_are_not_learned_from_those_who_are_turned_away() {
     let duration = "rpc_server_call_duration_seconds";
     assert_eq!(meter.count(duration, &of("OK")), 1.0);
     assert_eq!(meter.count(duration, &of("UNAUTHENTICATED")), 1.0);
+}
+
+/// Strangers could fill the table of those that get series of their own, and from then on nobody else would get one.
+#[tokio::test]
+async fn ten_thousand_made_up_methods_create_no_label() {
+    let made_up = |number: u32| {
+        http::Request::post(format!("http://peer/grpc.health.v1.Health/MadeUp{number}"))
+            .version(http::Version::HTTP_2)
+            .header("content-type", "application/grpc")
+            .body(tonic::body::Body::empty())
+            .unwrap()
+    };
+    let meter = meter();
+    let turn_away = |_: Request<()>| Err(Status::invalid_argument("come with a key"));
+    let health = HealthServer::with_interceptor(Scripted::default(), turn_away);
+    let server = ServiceBuilder::new()
+        .layer(observe("server").server())
+        .service(Routes::new(health));
+    // Nobody implements anything there.
+    let peer = || Routes::new(HealthServer::new(Scripted::default()));
+    let client = ServiceBuilder::new()
+        .layer(observe("client").client())
+        .service(peer());
+    let grpc_client = ServiceBuilder::new()
+        .layer(observe("grpc_client").grpc_client())
+        .service(peer());
+    for number in 0..10_000 {
+        text(server.clone().oneshot(made_up(number)).await.unwrap()).await;
+        text(client.clone().oneshot(made_up(number)).await.unwrap()).await;
+        text(grpc_client.clone().oneshot(made_up(number)).await.unwrap()).await;
+    }
+    assert!(!meter.render().contains("MadeUp"));
+    for (name, code, calls) in [
+        ("rpc_server_call_duration_seconds", "INVALID_ARGUMENT", 1e4),
+        ("rpc_client_call_duration_seconds", "UNIMPLEMENTED", 2e4),
+    ] {
+        let labels = [("rpc_method", "_OTHER"), ("rpc_response_status_code", code)];
+        assert_eq!(meter.count(name, &labels), calls);
+        assert_eq!(meter.series(&format!("{name}_count")).len(), 1);
+    }
+    // Generated code is no stranger.
+    let mut request = made_up(0);
+    let method = tonic::GrpcMethod::new("test.Chat", "Whisper");
+    request.extensions_mut().insert(method);
+    text(grpc_client.oneshot(request).await.unwrap()).await;
+    let labels = [
+        ("rpc_method", "test.Chat/Whisper"),
+        ("rpc_response_status_code", "UNIMPLEMENTED"),
+    ];
+    assert_eq!(
+        meter.count("rpc_client_call_duration_seconds", &labels),
+        1.0
+    );
 }
 
 // ---- endings

@@ -12,9 +12,11 @@ pub(super) struct OuterClassifier {
     pub(super) classifier: Classifier,
 }
 
-/// Left in the extensions of a response, for layers further out: what the head was judged as, and by whom.
+/// Left in the extensions of a response, for layers further out: what the head was judged as, and by whom. As above, not
+/// for the other side: a proxy's server may pass on what its client was answered.
 #[derive(Clone, Debug)]
 pub(super) struct LeftVerdict {
+    pub(super) side: Side,
     pub(super) judged: Judged,
     pub(super) classifier: Classifier,
 }

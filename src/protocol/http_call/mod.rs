@@ -279,7 +279,7 @@ impl HttpCall {
             true => None,
             false => parts.extensions.get::<LeftVerdict>(),
         };
-        if let Some(left) = left {
+        if let Some(left) = left.filter(|left| left.side == self.side) {
             // That of a layer further in, which has asked this one's, too.
             self.judged = left.judged;
             self.classifier = Some(left.classifier.clone());
@@ -392,6 +392,7 @@ impl HttpCall {
     pub(crate) fn leave_verdict(&self, extensions: &mut Extensions) {
         if let Some(classifier) = &self.classifier {
             extensions.insert(LeftVerdict {
+                side: self.side,
                 judged: self.judged,
                 classifier: classifier.clone(),
             });
