@@ -13,9 +13,15 @@ mod hint;
 pub mod retry;
 pub mod timeout;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 
 /// Whether an HTTP request says of itself that it may be done twice.
 fn may_be_done_twice(method: &Method, headers: &HeaderMap) -> bool {
-    method.is_idempotent() || headers.contains_key("idempotency-key")
+    method.is_idempotent() || headers.get("idempotency-key").is_some_and(is_a_key)
+}
+
+/// An empty key, quoted or not, tells no request from another.
+fn is_a_key(value: &HeaderValue) -> bool {
+    let mut bytes = value.as_bytes().iter();
+    bytes.any(|byte| !byte.is_ascii_whitespace() && *byte != b'"')
 }

@@ -2,7 +2,10 @@ use std::error::Error;
 
 use http::{HeaderMap, StatusCode};
 
-use crate::call::{Ending, GrpcCode, Name, Outcome, Rejection};
+use crate::{
+    call::{Ending, GrpcCode, Name, Outcome, Rejection, is_overload},
+    resilience::retry::never_reached,
+};
 
 /// A call that has failed, as [`when`](super::FallbackBuilder::when) and closures that answer in its place see it.
 #[derive(Debug)]
@@ -10,9 +13,17 @@ pub struct Failed<'a> {
     pub(super) ending: Ending<'a>,
     pub(super) rejection: Option<&'a Rejection>,
     pub(super) grpc: bool,
+    /// Whether a server's handler has failed.
+    pub(super) at_server: bool,
 }
 
 impl<'a> Failed<'a> {
+    /// Whether the request provably was not begun: a guard of this process refused it, or it never reached the peer.
+    pub(super) fn was_not_begun(&self) -> bool {
+        let refused = |error| is_overload(error) || never_reached(error);
+        self.rejection.is_some() || self.error().is_some_and(refused)
+    }
+
     /// How it ended. Never [`Success`](Outcome::Success).
     pub fn outcome(&self) -> Outcome {
         self.ending.outcome()

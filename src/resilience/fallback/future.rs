@@ -7,15 +7,16 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
+use tokio::time::Instant;
 
 use super::{
     Failed,
-    judge::{Join, Judge, Read},
+    judge::{Join, Judge, Late, Read},
     layer::Shared,
     settings::{Unserved, by_default},
     source::{Lift, Made, Source},
 };
-use crate::call::Outcome;
+use crate::{call::Outcome, observe::context::TimeScope, timeout::Limited};
 
 pin_project! {
     /// The future of a call with a fallback. Named and unboxed.
@@ -28,7 +29,7 @@ pin_project! {
         #[pin]
         state: State<F, Src::Future>,
         notes: P::Notes,
-        // For the other service, if the request can be sent to it.
+        // For the other service, until it is known whether that is wanted.
         kept: Option<Src::Kept>,
         shared: Arc<Shared<P, Src>>,
     }
@@ -38,7 +39,8 @@ pin_project! {
     #[project = StateProj]
     enum State<F, G> {
         Calling { #[pin] call: F },
-        Falling { #[pin] other: G, outcome: Outcome },
+        // `until` is what the request itself says of its deadline.
+        Falling { #[pin] other: Limited<G>, until: Option<Instant>, outcome: Outcome },
     }
 }
 
@@ -50,13 +52,13 @@ where
     pub(super) fn new(
         call: F,
         notes: P::Notes,
-        kept: Option<Src::Kept>,
+        kept: Src::Kept,
         shared: Arc<Shared<P, Src>>,
     ) -> Self {
         FallbackFuture {
             state: State::Calling { call },
             notes,
-            kept,
+            kept: Some(kept),
             shared,
         }
     }
@@ -71,8 +73,9 @@ where
     Src::Error: Lift<P::Error>,
     // How calls are judged, and the two answers become one.
     P: Read<Req> + Judge<Res, E, <P as Read<Req>>::Notes> + Join<Res, Src::Response>,
+    P: Late<<P as Read<Req>>::Notes, <P as Join<Res, Src::Response>>::Response, P::Error>,
 {
-    type Output = Result<P::Response, P::Error>;
+    type Output = Result<<P as Join<Res, Src::Response>>::Response, P::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
@@ -81,33 +84,52 @@ where
             match this.state.as_mut().project() {
                 StateProj::Calling { call } => {
                     let result = ready!(call.poll(cx)).map_err(P::convert);
-                    let answer = |failed: &Failed<'_>| shared.answer(failed);
+                    let answer = |failed: &Failed<'_>| shared.answer(failed, this.kept);
                     let (result, answer) = shared.protocol.judge(this.notes, result, answer);
                     let Some((outcome, made)) = answer.flatten() else {
                         return Poll::Ready(result.map(P::pass));
                     };
-                    let why = match (made, this.kept.take()) {
-                        (Made::Answer(answer), _) => {
+                    match made {
+                        Made::Answer(answer) => {
                             drop(result);
                             return Poll::Ready(Ok(shared.served(answer, outcome)));
                         }
-                        (Made::Later, Some(kept)) => {
+                        Made::Later(again, until) => {
                             // Whatever the failed call holds is let go of before the other begins.
                             drop(result);
-                            let served = shared.fallback.shared.mark(outcome);
-                            let other = shared.source.begin(kept, served);
-                            this.state.set(State::Falling { other, outcome });
-                            continue;
+                            let fallback = &shared.fallback.shared;
+                            let other = shared.source.begin(again, fallback.mark(outcome));
+                            let other = fallback.bound.run(other);
+                            this.state.set(State::Falling {
+                                other,
+                                until,
+                                outcome,
+                            });
                         }
-                        (Made::Later, None) => Unserved::NotRepeatable,
-                        (Made::Panicked, _) => Unserved::Panicked,
-                    };
-                    shared.fallback.shared.count_unserved(outcome, why);
-                    return Poll::Ready(result.map(P::pass));
+                        Made::Not(why) => {
+                            shared.fallback.shared.count_unserved(outcome, why);
+                            return Poll::Ready(result.map(P::pass));
+                        }
+                    }
                 }
-                StateProj::Falling { other, outcome } => {
-                    let answer = ready!(other.poll(cx));
-                    return Poll::Ready(shared.answered(answer, *outcome));
+                StateProj::Falling {
+                    other,
+                    until,
+                    outcome,
+                } => {
+                    let answer = match *until {
+                        // INTEGRATE: a deadline of the caller's, once scopes tell it from limits.
+                        Some(until) => TimeScope::until(until).enter(|| other.poll(cx)),
+                        None => other.poll(cx),
+                    };
+                    return Poll::Ready(match ready!(answer) {
+                        Ok(answer) => shared.answered(answer, *outcome),
+                        Err(why) => {
+                            let fallback = &shared.fallback.shared;
+                            fallback.count_unserved(*outcome, Unserved::Deadline);
+                            P::late(this.notes, why)
+                        }
+                    });
                 }
             }
         }
@@ -116,12 +138,19 @@ where
 
 impl<P, Src> Shared<P, Src> {
     /// The other answer, if there is to be one, and what it is in place of.
-    fn answer<Req>(&self, failed: &Failed<'_>) -> Option<(Outcome, Made<Src::Response>)>
+    fn answer<Req>(
+        &self,
+        failed: &Failed<'_>,
+        kept: &mut Option<Src::Kept>,
+    ) -> Option<(Outcome, Made<Src::Response, Src::Again>)>
     where
         Src: Source<Req>,
     {
-        let wanted = self.fallback.shared.wants(failed);
-        wanted.then(|| (failed.outcome(), self.source.make(failed)))
+        if !self.fallback.shared.wants(failed) {
+            return None;
+        }
+        let kept = kept.take()?;
+        Some((failed.outcome(), self.source.make(failed, kept)))
     }
 
     fn served<Res, Alt>(&self, answer: Alt, outcome: Outcome) -> P::Response

@@ -4,9 +4,12 @@ use http::{HeaderName, HeaderValue, Method, Request, Response};
 
 use super::{Failed, FallbackBody, Served};
 use crate::{
-    call::{BoxError, Cause, Classifier, End, Ending, Moment, Outcome, Rejection},
+    call::{BoxError, Cause, Classifier, Elapsed, End, Ending, Moment, Outcome, Rejection},
     guard::Answer,
-    protocol::{self, Any, Http, HttpCall, Notes, Protocol},
+    protocol::{
+        self, Any, Client, GrpcClient, Http, HttpCall, Notes, Protocol, Server, Side,
+        timeout_answer,
+    },
 };
 
 /// An HTTP protocol whose calls are judged by the head of their response. Part of a
@@ -26,7 +29,7 @@ impl<P> AtHead<P> {
 /// How requests are read. Implemented by [`Any`] and [`AtHead`] only.
 pub trait Read<Req> {
     #[doc(hidden)]
-    type Notes;
+    type Notes: Notes;
     #[doc(hidden)]
     fn read(&self, request: &mut Req) -> Self::Notes;
 }
@@ -80,11 +83,11 @@ impl<Res: 'static, E: Into<BoxError>> Judge<Res, E, ()> for Any {
             return (result, None);
         }
         let rejection = ending.error.and_then(Rejection::find);
-        let grpc = false;
         let made = then(&Failed {
             ending,
             rejection,
-            grpc,
+            grpc: false,
+            at_server: false,
         });
         (result, Some(made))
     }
@@ -141,6 +144,7 @@ fn judge_response<P: Http, B, R>(
                 ending,
                 rejection,
                 grpc,
+                at_server: P::SIDE == Side::Server,
             })
         })
     });
@@ -163,6 +167,7 @@ fn judge_error<P: Http, E: 'static, R>(
             ending,
             rejection,
             grpc,
+            at_server: P::SIDE == Side::Server,
         })
     })
 }
@@ -239,4 +244,40 @@ impl<B, A, P: Http> Join<Response<B>, Response<A>> for AtHead<P> {
         let (response, _) = judge_response(&self.0, &mut notes, response, |_| ());
         (response, notes.verdict())
     }
+}
+
+/// How a call is answered whose time runs out while another service answers it.
+// INTEGRATE: what the one protocol trait says in the place of a service.
+pub trait Late<N, Res, E> {
+    fn late(notes: &mut N, why: Elapsed) -> Result<Res, E>;
+}
+
+impl<Res> Late<(), Res, BoxError> for Any {
+    fn late((): &mut (), why: Elapsed) -> Result<Res, BoxError> {
+        Err(why.into())
+    }
+}
+
+impl<B, A, E> Late<HttpCall, Response<FallbackBody<B, A>>, E> for AtHead<Server> {
+    fn late(notes: &mut HttpCall, why: Elapsed) -> Result<Response<FallbackBody<B, A>>, E> {
+        Ok(late_answer(notes, why))
+    }
+}
+
+impl<B, A> Late<HttpCall, Response<FallbackBody<B, A>>, BoxError> for AtHead<Client> {
+    fn late(_: &mut HttpCall, why: Elapsed) -> Result<Response<FallbackBody<B, A>>, BoxError> {
+        Err(why.into())
+    }
+}
+
+impl<B, A> Late<HttpCall, Response<FallbackBody<B, A>>, BoxError> for AtHead<GrpcClient> {
+    fn late(notes: &mut HttpCall, why: Elapsed) -> Result<Response<FallbackBody<B, A>>, BoxError> {
+        Ok(late_answer(notes, why))
+    }
+}
+
+fn late_answer<B, A>(notes: &mut HttpCall, why: Elapsed) -> Response<FallbackBody<B, A>> {
+    // Speaks as was asked, whatever the failed answer spoke.
+    notes.begin_again();
+    timeout_answer(notes, why).map(FallbackBody::message)
 }

@@ -14,6 +14,7 @@ use crate::{
     call::{InvalidSetting, Name, Outcome, quietly},
     observe::late::Late,
     registry::{self, Inspect, Stats},
+    timeout::TimeLimit,
 };
 
 type When = dyn Fn(&Failed<'_>) -> bool + Send + Sync;
@@ -35,6 +36,8 @@ pub(super) struct Shared {
     served: AtomicU64,
     failed: AtomicU64,
     meters: Late<Meters>,
+    /// Ends another service's answer at the caller's deadline.
+    pub(super) bound: TimeLimit,
 }
 
 /// Why a fallback that was wanted did not help.
@@ -48,14 +51,17 @@ pub enum Unserved {
     Panicked,
     /// The request cannot be sent to another service.
     NotRepeatable,
+    /// The caller's deadline had passed before the other service began, or came before its answer.
+    Deadline,
 }
 
 impl Unserved {
-    const ALL: [Unserved; 4] = [
+    const ALL: [Unserved; 5] = [
         Unserved::NotReady,
         Unserved::Failed,
         Unserved::Panicked,
         Unserved::NotRepeatable,
+        Unserved::Deadline,
     ];
 
     fn as_str(self) -> &'static str {
@@ -64,6 +70,7 @@ impl Unserved {
             Unserved::Failed => "failed",
             Unserved::Panicked => "panicked",
             Unserved::NotRepeatable => "not_repeatable",
+            Unserved::Deadline => "deadline",
         }
     }
 }
@@ -269,6 +276,7 @@ impl FallbackBuilder {
 
     fn make(self, header: Option<(HeaderName, HeaderValue)>) -> Fallback {
         let shared = Arc::new(Shared {
+            bound: TimeLimit::deadline_only(self.name.clone()),
             name: self.name,
             when: self.when,
             header,

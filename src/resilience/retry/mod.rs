@@ -139,6 +139,7 @@ mod step;
 pub use backoff::{Backoff, Chance, Delays, Jitter};
 pub use body::{ReplayBody, Superseded};
 pub use budget::{BucketBudget, Budget, Reservation, Spent, ThrottleBudget, WindowBudget};
+pub(super) use client::never_reached;
 pub use client::{AsIs, HttpRetryFuture, MapBody, Replay};
 pub use course::Attempt;
 pub use custom::{ByPolicy, RetryPolicy, Rules, Tried};

@@ -96,6 +96,11 @@ impl<B> Kept<B> {
         !matches!(self.room, Room::Gone) && !matches!(self.source, Source::Broken)
     }
 
+    pub(super) fn is_untouched(&self) -> bool {
+        let unread = self.frames() == 0 && !matches!(self.room, Room::Gone);
+        unread && matches!(self.source, Source::Open(_))
+    }
+
     pub(super) fn next_turn(&mut self) -> Option<u32> {
         if !self.can_go_again() {
             return None;

@@ -101,10 +101,24 @@ impl<B> ReplayBody<B> {
     }
 
     /// It will not be sent again: the latest sending goes on without keeping anything.
-    pub(super) fn release(self) {
+    pub(in crate::resilience) fn release(self) {
         if let Form::Kept(sending) = &self.0 {
             sending.locked().release();
         }
+    }
+
+    /// Whether nothing was read of it, by whomever.
+    pub(in crate::resilience) fn is_untouched(&self) -> bool {
+        match &self.0 {
+            Form::Once(_) => false,
+            Form::Empty => true,
+            Form::Kept(sending) => sending.locked().is_untouched(),
+        }
+    }
+
+    /// Whether it is known that there is nothing in it.
+    pub(in crate::resilience) fn is_empty(&self) -> bool {
+        matches!(self.0, Form::Empty)
     }
 
     /// Whether it could be sent again, without doing so.

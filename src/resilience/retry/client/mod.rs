@@ -26,6 +26,7 @@ use crate::{
 
 pub use future::HttpRetryFuture;
 use rules::Rules;
+pub(in crate::resilience) use unsent::never_reached;
 
 /// Retries over a client: its protocol, and how requests are sent again. Part of a
 /// [`RetryLayer`]'s type.

@@ -5,6 +5,12 @@ use std::{error::Error, io};
 use super::super::policy::Unsent;
 use crate::call::chain;
 
+/// Whether the error proves that the peer never began the request.
+// INTEGRATE: `call::unsent(error).is_some()` once it is there.
+pub(in crate::resilience) fn never_reached(error: &(dyn Error + 'static)) -> bool {
+    proof(error).is_some()
+}
+
 /// What the error proves, if anything. One that only may mean it proves nothing.
 pub(super) fn proof(error: &(dyn Error + 'static)) -> Option<Unsent> {
     chain(error).find_map(|error| {
