@@ -7,16 +7,16 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use tokio::time::Instant;
 
 use super::{
     Failed,
+    bounded::{Bounded, TooLate},
     judge::{Join, Judge, Late, Read},
     layer::Shared,
     settings::{Unserved, by_default},
     source::{Lift, Made, Source},
 };
-use crate::{call::Outcome, observe::context::TimeScope, timeout::Limited};
+use crate::call::Outcome;
 
 pin_project! {
     /// The future of a call with a fallback. Named and unboxed.
@@ -39,8 +39,8 @@ pin_project! {
     #[project = StateProj]
     enum State<F, G> {
         Calling { #[pin] call: F },
-        // `until` is what the request itself says of its deadline.
-        Falling { #[pin] other: Limited<G>, until: Option<Instant>, outcome: Outcome },
+        Falling { #[pin] other: Bounded<G>, outcome: Outcome },
+        Over,
     }
 }
 
@@ -97,14 +97,9 @@ where
                         Made::Later(again, until) => {
                             // Whatever the failed call holds is let go of before the other begins.
                             drop(result);
-                            let fallback = &shared.fallback.shared;
-                            let other = shared.source.begin(again, fallback.mark(outcome));
-                            let other = fallback.bound.run(other);
-                            this.state.set(State::Falling {
-                                other,
-                                until,
-                                outcome,
-                            });
+                            let served = shared.fallback.shared.mark(outcome);
+                            let other = Bounded::new(shared.source.begin(again, served), until);
+                            this.state.set(State::Falling { other, outcome });
                         }
                         Made::Not(why) => {
                             shared.fallback.shared.count_unserved(outcome, why);
@@ -112,25 +107,19 @@ where
                         }
                     }
                 }
-                StateProj::Falling {
-                    other,
-                    until,
-                    outcome,
-                } => {
-                    let answer = match *until {
-                        // INTEGRATE: a deadline of the caller's, once scopes tell it from limits.
-                        Some(until) => TimeScope::until(until).enter(|| other.poll(cx)),
-                        None => other.poll(cx),
-                    };
-                    return Poll::Ready(match ready!(answer) {
-                        Ok(answer) => shared.answered(answer, *outcome),
-                        Err(why) => {
-                            let fallback = &shared.fallback.shared;
-                            fallback.count_unserved(*outcome, Unserved::Deadline);
+                StateProj::Falling { other, outcome } => {
+                    let (answer, outcome) = (ready!(other.poll(cx)), *outcome);
+                    // Given up before it is answered for.
+                    this.state.set(State::Over);
+                    return Poll::Ready(match answer {
+                        Ok(answer) => shared.answered(answer, outcome),
+                        Err(TooLate) => {
+                            let why = shared.fallback.shared.too_late(outcome);
                             P::late(this.notes, why)
                         }
                     });
                 }
+                StateProj::Over => panic!("polled after completion"),
             }
         }
     }

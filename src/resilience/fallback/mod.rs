@@ -134,6 +134,7 @@
 //! [`Failed::is_grpc`] tells which answer is understood.
 
 mod body;
+mod bounded;
 mod failed;
 mod future;
 mod judge;

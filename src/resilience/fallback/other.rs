@@ -11,7 +11,7 @@ use tower_service::Service;
 use super::{
     Failed, Served,
     settings::Unserved,
-    source::{Lift, Made, Source, is_over},
+    source::{Lift, Made, Source, time_left},
 };
 use crate::guard::WhenReady;
 
@@ -32,10 +32,10 @@ impl<Req: Clone, T: Service<Req> + Clone> Source<Req> for Other<T> {
         (request, kept)
     }
     fn make(&self, _: &Failed<'_>, kept: Req) -> Made<T::Response, Req> {
-        if is_over(None) {
-            return Made::Not(Unserved::Deadline);
+        match time_left(None) {
+            Some(until) => Made::Later(kept, until),
+            None => Made::Not(Unserved::Deadline),
         }
-        Made::Later(kept, None)
     }
     fn begin(&self, again: Req, _: Served) -> Self::Future {
         OtherFuture::new(self.0.clone(), again)

@@ -10,7 +10,7 @@ use super::{
     kept_request::KeptRequest,
     other::Its,
     settings::Unserved,
-    source::{Made, Source, is_over},
+    source::{Made, Source, time_left},
 };
 use crate::{
     call::BoxError,
@@ -53,10 +53,9 @@ where
         if !kept.may_go_again(failed) {
             return Made::Not(Unserved::NotRepeatable);
         }
-        let until = kept.until();
-        if is_over(until) {
+        let Some(until) = time_left(kept.until()) else {
             return Made::Not(Unserved::Deadline);
-        }
+        };
         match kept.again() {
             Some(again) => Made::Later(again.map(|body| self.map.map_body(body)), until),
             // Grew too long just now.

@@ -11,10 +11,9 @@ use metrics::{Counter, Unit};
 
 use super::{Failed, Served};
 use crate::{
-    call::{InvalidSetting, Name, Outcome, quietly},
+    call::{Elapsed, InvalidSetting, Name, Outcome, TimeBound, quietly},
     observe::late::Late,
     registry::{self, Inspect, Stats},
-    timeout::TimeLimit,
 };
 
 type When = dyn Fn(&Failed<'_>) -> bool + Send + Sync;
@@ -36,8 +35,6 @@ pub(super) struct Shared {
     served: AtomicU64,
     failed: AtomicU64,
     meters: Late<Meters>,
-    /// Ends another service's answer at the caller's deadline.
-    pub(super) bound: TimeLimit,
 }
 
 /// Why a fallback that was wanted did not help.
@@ -120,6 +117,12 @@ impl Shared {
             name: self.name.clone(),
             outcome,
         }
+    }
+
+    /// Says that the caller's deadline has come while another service answered.
+    pub(super) fn too_late(&self, outcome: Outcome) -> Elapsed {
+        self.count_unserved(outcome, Unserved::Deadline);
+        Elapsed::new(self.name.clone(), TimeBound::Deadline, None)
     }
 
     pub(super) fn count_served(&self, outcome: Outcome) {
@@ -276,7 +279,6 @@ impl FallbackBuilder {
 
     fn make(self, header: Option<(HeaderName, HeaderValue)>) -> Fallback {
         let shared = Arc::new(Shared {
-            bound: TimeLimit::deadline_only(self.name.clone()),
             name: self.name,
             when: self.when,
             header,

@@ -10,7 +10,11 @@ use std::{
 use tokio::time::Instant;
 
 use super::{Failed, Served, settings::Unserved};
-use crate::{call::quietly, context::deadline, observe::context::earlier};
+use crate::{
+    call::quietly,
+    context::deadline,
+    observe::context::{earlier, known_deadline},
+};
 
 /// Where the other answer comes from. Implemented by [`Value`], [`With`], [`Other`](super::Other) and
 /// [`OtherHttp`](super::OtherHttp) only.
@@ -48,14 +52,16 @@ pub trait Source<Req> {
 #[derive(Debug)]
 pub enum Made<Res, Again> {
     Answer(Res),
-    /// Takes longer; at most until then, as far as the request says.
+    /// Takes longer; at most until then.
     Later(Again, Option<Instant>),
     Not(Unserved),
 }
 
-/// Whether the caller has given up, as far as is known: by what the request says, and by what is known here.
-pub(super) fn is_over(own: Option<Instant>) -> bool {
-    earlier(own, deadline()).is_some_and(|deadline| deadline <= Instant::now())
+/// When the caller stops waiting, by what the request says and by what is known here. None if he has.
+pub(super) fn time_left(own: Option<Instant>) -> Option<Option<Instant>> {
+    let is_over = earlier(own, deadline()).is_some_and(|at| at <= Instant::now());
+    // INTEGRATE: the caller's deadline alone, since limits around end it by themselves.
+    (!is_over).then(|| earlier(own, known_deadline()))
 }
 
 /// Becomes the error of the layered service.

@@ -71,17 +71,6 @@ impl TimeLimit {
         least: Duration,
         most: Duration,
     ) -> Self {
-        let limit = TimeLimit::unlisted(name, time, least, most);
-        registry::enter(&limit.shared);
-        limit
-    }
-
-    /// A deadline only, as part of a guard that is listed itself.
-    pub(in crate::resilience) fn deadline_only(name: impl Into<Name>) -> Self {
-        TimeLimit::unlisted(name, Duration::MAX, Duration::ZERO, Duration::MAX)
-    }
-
-    fn unlisted(name: impl Into<Name>, time: Duration, least: Duration, most: Duration) -> Self {
         let shared = Arc::new(Shared {
             name: name.into(),
             least,
@@ -91,6 +80,7 @@ impl TimeLimit {
             refused: AtomicU64::new(0),
             meters: Late::new(),
         });
+        registry::enter(&shared);
         TimeLimit { shared }
     }
 

@@ -104,3 +104,4 @@ pub use ready::WaitInside;
 pub use run::Limited;
 pub use service::Timed;
 pub use table::{TimeLimits, TimeLimitsBuilder};
+pub(super) use timer::poll_fired;
