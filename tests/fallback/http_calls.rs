@@ -391,3 +391,20 @@ async fn another_service_that_is_no_better_has_answered_all_the_same() {
     assert_eq!(served(&answer), Some(("spare", Outcome::Overload)));
     assert_eq!(counted(&meter, "overload", "failed"), (0.0, 1.0));
 }
+
+#[tokio::test]
+async fn grpc_answer_of_another_service_is_judged_by_its_status() {
+    let meter = meter();
+    let unavailable = || {
+        let reply = Reply::ok().header("content-type", "application/grpc");
+        reply.header("grpc-status", "14")
+    };
+    let layer = FallbackLayer::client(fallback()).service(Script::always(unavailable));
+    let service = layer.layer(Script::always(|| Reply::status(503)));
+    let mut asked = grpc_request();
+    let key = "7".parse().unwrap();
+    asked.headers_mut().insert("idempotency-key", key);
+    let answer = service.oneshot(asked).await.unwrap();
+    assert_eq!(answer.headers()["grpc-status"], "14");
+    assert_eq!(counted(&meter, "overload", "failed"), (0.0, 1.0));
+}

@@ -109,10 +109,11 @@ async fn post_that_an_open_circuit_refused_goes_to_another_service_whole() {
 
 #[tokio::test]
 async fn refusals_of_every_kind_prove_that_nothing_was_sent() {
-    let refused: [fn() -> BoxError; 4] = [
+    let refused: &[fn() -> BoxError] = &[
         || Rejection::rate_limited("login").into(),
         || Rejection::overloaded("shed").into(),
         || io::Error::other(Rejection::new(RejectionKind::Full, "bulkhead")).into(),
+        #[cfg(feature = "tower")]
         || tower::load_shed::error::Overloaded::new().into(),
     ];
     let layer = FallbackLayer::client(fallback()).service(echo());
@@ -172,6 +173,14 @@ async fn post_whose_connection_was_refused_goes_to_another_service() {
         let error = layer.layer(fails(kind)).oneshot(post()).await;
         assert_eq!(error.map(drop).unwrap_err().to_string(), kind.to_string());
     }
+}
+
+#[tokio::test]
+async fn peer_that_a_servers_handler_did_not_reach_proves_nothing() {
+    let layer = FallbackLayer::server(fallback()).service(echo());
+    let error = || io::Error::from(ErrorKind::ConnectionRefused);
+    let service = layer.layer(Script::always(move || Reply::error(error())));
+    assert!(service.oneshot(post()).await.is_err());
 }
 
 #[tokio::test]

@@ -18,10 +18,15 @@ pub struct Failed<'a> {
 }
 
 impl<'a> Failed<'a> {
-    /// Whether the request provably was not begun: a guard of this process refused it, or it never reached the peer.
-    pub(super) fn was_not_begun(&self) -> bool {
-        let refused = |error| is_overload(error) || never_reached(error);
-        self.rejection.is_some() || self.error().is_some_and(refused)
+    /// Whether a guard of this process refused it.
+    pub(super) fn was_refused(&self) -> bool {
+        self.rejection.is_some() || self.error().is_some_and(is_overload)
+    }
+
+    /// Whether the error proves that the peer never began it. A server's error speaks of another call: it has begun this
+    /// one itself.
+    pub(super) fn never_reached(&self) -> bool {
+        !self.at_server && self.error().is_some_and(never_reached)
     }
 
     /// How it ended. Never [`Success`](Outcome::Success).

@@ -72,7 +72,8 @@ where
     Src: Source<Req>,
     Src::Error: Lift<P::Error>,
     // How calls are judged, and the two answers become one.
-    P: Read<Req> + Judge<Res, E, <P as Read<Req>>::Notes> + Join<Res, Src::Response>,
+    P: Read<Req> + Judge<Res, E, <P as Read<Req>>::Notes>,
+    P: Join<Res, Src::Response, Notes = <P as Read<Req>>::Notes>,
     P: Late<<P as Read<Req>>::Notes, <P as Join<Res, Src::Response>>::Response, P::Error>,
 {
     type Output = Result<<P as Join<Res, Src::Response>>::Response, P::Error>;
@@ -110,9 +111,10 @@ where
                 StateProj::Falling { other, outcome } => {
                     let (answer, outcome) = (ready!(other.poll(cx)), *outcome);
                     // Given up before it is answered for.
+                    // INTEGRATE: inside of `giving_up`, so that whoever is dropped with it is told why.
                     this.state.set(State::Over);
                     return Poll::Ready(match answer {
-                        Ok(answer) => shared.answered(answer, outcome),
+                        Ok(answer) => shared.answered(this.notes, answer, outcome),
                         Err(TooLate) => {
                             let why = shared.fallback.shared.too_late(outcome);
                             P::late(this.notes, why)
@@ -154,6 +156,7 @@ impl<P, Src> Shared<P, Src> {
     /// The other service has answered. Its answer is the answer, be it as bad.
     fn answered<Res, Alt, X, E>(
         &self,
+        notes: &mut P::Notes,
         answer: Result<Alt, (Unserved, X)>,
         outcome: Outcome,
     ) -> Result<P::Response, E>
@@ -164,7 +167,7 @@ impl<P, Src> Shared<P, Src> {
         let fallback = &self.fallback.shared;
         match answer {
             Ok(answer) => {
-                let (answer, how) = self.protocol.judge_other(answer);
+                let (answer, how) = self.protocol.judge_other(notes, answer);
                 if by_default(how) {
                     fallback.count_unserved(outcome, Unserved::Failed);
                 } else {

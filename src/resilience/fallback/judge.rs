@@ -1,6 +1,6 @@
 //! How the end of a call is read, and how the two answers become one type.
 
-use http::{HeaderName, HeaderValue, Method, Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 
 use super::{Failed, FallbackBody, Served};
 use crate::{
@@ -192,18 +192,21 @@ pub trait Join<Res, Alt> {
     /// What the layered service gives.
     type Response;
     #[doc(hidden)]
+    type Notes;
+    #[doc(hidden)]
     fn pass(response: Res) -> Self::Response;
     #[doc(hidden)]
     fn instead(response: Alt, served: Served, header: Option<&Header>) -> Self::Response;
     /// How the other service's answer ends.
     #[doc(hidden)]
-    fn judge_other(&self, response: Alt) -> (Alt, Outcome);
+    fn judge_other(&self, notes: &mut Self::Notes, response: Alt) -> (Alt, Outcome);
 }
 
 type Header = (HeaderName, HeaderValue);
 
 impl<Res: 'static> Join<Res, Res> for Any {
     type Response = Res;
+    type Notes = ();
 
     fn pass(response: Res) -> Res {
         response
@@ -213,7 +216,7 @@ impl<Res: 'static> Join<Res, Res> for Any {
         response
     }
 
-    fn judge_other(&self, response: Res) -> (Res, Outcome) {
+    fn judge_other(&self, (): &mut (), response: Res) -> (Res, Outcome) {
         let outcome = self.judge(Ok(&response)).outcome;
         (response, outcome)
     }
@@ -221,6 +224,7 @@ impl<Res: 'static> Join<Res, Res> for Any {
 
 impl<B, A, P: Http> Join<Response<B>, Response<A>> for AtHead<P> {
     type Response = Response<FallbackBody<B, A>>;
+    type Notes = HttpCall;
 
     fn pass(response: Response<B>) -> Self::Response {
         response.map(FallbackBody::service)
@@ -238,10 +242,10 @@ impl<B, A, P: Http> Join<Response<B>, Response<A>> for AtHead<P> {
         response.map(FallbackBody::fallback)
     }
 
-    fn judge_other(&self, response: Response<A>) -> (Response<A>, Outcome) {
-        // By its own content type: the request has gone to the other service.
-        let mut notes = HttpCall::read(&Method::GET, response.headers());
-        let (response, _) = judge_response(&self.0, &mut notes, response, |_| ());
+    fn judge_other(&self, notes: &mut HttpCall, response: Response<A>) -> (Response<A>, Outcome) {
+        // The same question, another answer.
+        notes.begin_again();
+        let (response, _) = judge_response(&self.0, notes, response, |_| ());
         (response, notes.verdict())
     }
 }

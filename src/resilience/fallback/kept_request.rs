@@ -64,7 +64,8 @@ impl<B> KeptRequest<B> {
         // A handler that has done half of its work can answer with a refusal, too. That it has read nothing tells nothing
         // where there is nothing to read.
         let telling = !(failed.at_server && body.is_empty());
-        telling && body.is_untouched() && failed.was_not_begun()
+        let was_refused = telling && failed.was_refused();
+        body.is_untouched() && (was_refused || failed.never_reached())
     }
 
     /// Until when it is waited for, as far as it says so itself.

@@ -41,9 +41,9 @@
 //! | never reached the peer, by what the error proves: see [retries](crate::retry#what-was-never-sent) | likewise | likewise |
 //! | is of an idempotent method, or has an `Idempotency-Key` that is not empty | if it is not longer than 64 KiB, or nothing was read of it | it may be done twice |
 //!
-//! and no other. On a server, the first two rows hold for requests with a body only: a handler that has done half of its work
-//! can answer with a [`Rejection`](crate::Rejection), too, and that it read nothing proves nothing where there is nothing to
-//! read. Services of any other kind are sent a clone of every request.
+//! and no other. On a server, the first row holds for requests with a body only, and the second for none: a handler that has
+//! done half of its work can fail with a [`Rejection`](crate::Rejection), too, and what never reached a peer of its own was
+//! begun all the same. Services of any other kind are sent a clone of every request.
 //!
 //! The request is copied before the call, and a [`ReplayBody`](crate::retry::ReplayBody) made of its body: this costs some
 //! allocations for the head, one for a body, and a lock for each of its frames. Once the call has succeeded, nothing is kept

@@ -40,7 +40,7 @@ where
     Src::Error: Lift<P::Error>,
     // How calls are judged, and the two answers become one.
     P: Read<Req> + Judge<S::Response, S::Error, <P as Read<Req>>::Notes>,
-    P: Join<S::Response, Src::Response>,
+    P: Join<S::Response, Src::Response, Notes = <P as Read<Req>>::Notes>,
     P: Late<<P as Read<Req>>::Notes, <P as Join<S::Response, Src::Response>>::Response, P::Error>,
 {
     type Response = <P as Join<S::Response, Src::Response>>::Response;
