@@ -127,13 +127,19 @@ where
     }
 }
 
+/// What there is in place of a call that ended so.
+type Instead<Src, Req> = (
+    Outcome,
+    Made<<Src as Source<Req>>::Response, <Src as Source<Req>>::Again>,
+);
+
 impl<P, Src> Shared<P, Src> {
     /// The other answer, if there is to be one, and what it is in place of.
     fn answer<Req>(
         &self,
         failed: &Failed<'_>,
         kept: &mut Option<Src::Kept>,
-    ) -> Option<(Outcome, Made<Src::Response, Src::Again>)>
+    ) -> Option<Instead<Src, Req>>
     where
         Src: Source<Req>,
     {
