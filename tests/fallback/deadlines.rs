@@ -116,6 +116,15 @@ async fn deadline_is_that_of_the_work_the_request_and_its_grpc_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn deadline_that_comes_with_the_failure_has_passed() {
+    let other = hangs();
+    let failing = Script::always(|| Reply::error("down").after(SECOND));
+    let layer = FallbackLayer::client(fallback()).service(other.clone());
+    let error = error_of(layer.layer(failing), with(in_a_second())).await;
+    assert_eq!((error.to_string(), other.calls()), ("down".to_owned(), 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn failed_response_stands_whole_after_the_deadline() {
     let other = hangs();
     let failed = || Reply::status(503).data("busy").after(2 * SECOND);
