@@ -18,7 +18,7 @@ use tower_keep::{
     guard::{Admit, GuardFuture, GuardedBody},
     observe, operation,
     protocol::Server,
-    retry::{Advice, Retry, RetryLayer, RetryPolicy, Tried},
+    retry::{Advice, ReplayBody, Retry, RetryLayer, RetryPolicy, Tried},
     testing::{Reply, Script, ScriptFuture, ScriptedBody, Spy, Strict, contract},
     timeout::{Deadline, TimeoutLayer, Timeouts},
     track::{RequestBodyLayer, RouteLayer},
@@ -368,7 +368,9 @@ fn every_client_layer_fits_hyper_and_tonic() {
     is_client(GuardLayer::client((Inherit, operation("fits"))).layer(http.clone()));
     is_client(TimeoutLayer::client(limit).layer(http.clone()));
     let fallback = || FallbackLayer::client(Fallback::named("fits"));
-    is_client(fallback().service(http.clone()).layer(http.clone()));
+    let replays = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
+    let replays = replays.build_http::<ReplayBody<ScriptedBody>>();
+    is_client(fallback().service(replays.clone()).layer(replays));
     is_client(
         fallback()
             .with(|_| Response::new(ScriptedBody::new()))
@@ -398,6 +400,7 @@ fn every_client_layer_fits_hyper_and_tonic() {
         fallback
             .clone()
             .service(channel.clone())
+            .request_body(tonic::body::Body::new)
             .layer(channel.clone()),
     );
     let fallback = fallback.with(|_| grpc_message("hi"));

@@ -15,7 +15,7 @@ use tower_keep::{
     CircuitBreaker, Context, GuardLayer,
     breaker::KeyedBreaker,
     call::Moment,
-    fallback::{Fallback, FallbackLayer},
+    fallback::{Failed, Fallback, FallbackLayer},
     guard::Admit,
     protocol::Client,
     retry::{Replay, ReplayBody, Retry, RetryLayer},
@@ -251,6 +251,35 @@ fn an_http_answer_in_time_allocates_nothing() {
         black_box(drive::exchange(&mut timed, order()));
     });
     assert_eq!(timed, cost);
+}
+
+#[test]
+fn fallback_costs_nothing_over_http_unless_it_is_a_service() {
+    let fallback = || FallbackLayer::client(Fallback::named("costs"));
+    let bare = || {
+        let mut bare = service_fn(answer::<Full<Bytes>>);
+        allocations(|| exchange(&mut bare, order()))
+    };
+    let spare = |_: &Failed<'_>| Response::new(Full::new(Bytes::new()));
+    let mut closure = fallback()
+        .with(spare)
+        .layer(service_fn(answer::<Full<Bytes>>));
+    let closure = allocations(|| {
+        black_box(drive::exchange(&mut closure, order()));
+    });
+    assert_eq!(closure, bare());
+    // A copy of the head, and what keeps the body.
+    let replayed = || service_fn(answer::<ReplayBody<Full<Bytes>>>);
+    let mut service = fallback().service(replayed()).layer(replayed());
+    let service = allocations(|| {
+        black_box(drive::exchange(&mut service, order()));
+    });
+    let retried = http(
+        RetryLayer::client(Retry::named("costs")),
+        Method::PUT,
+        "an order",
+    );
+    assert_eq!(service - bare(), retried);
 }
 
 const HOUR: std::time::Duration = std::time::Duration::from_secs(3_600);

@@ -24,7 +24,6 @@ impl GivenUp {
     ///
     /// The limit blames the peer only for calls that lasted at least half of the limit. The rest of the time was
     /// spent on something else, such as an upload that a stranger sends as slowly as he likes.
-    #[cfg_attr(not(test), expect(dead_code))] // INTEGRATE: for `guard::Held::drop` and breakers' `Ticket::drop`
     pub(crate) fn judge(&self, began: Option<Instant>, now: impl FnOnce() -> Instant) -> Judged {
         let GivenUp { judged, after } = *self;
         let (Some(began), Some(after)) = (began, after) else {

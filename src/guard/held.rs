@@ -8,8 +8,8 @@ use crate::{
         Cause, End, Judged, Moment, Payload, Rejection, Seen, Small, Spent, Thrown, caught_service,
         given_up, quietly,
     },
-    // The one thing that is asked of a module further up: a deadline is part of a context.
-    observe::context::callers_deadline,
+    // All that is asked of a module further up: deadlines are part of a context.
+    observe::context::{TimeScope, callers_deadline},
     protocol::{HttpCall, Notes, Protocol},
 };
 
@@ -50,9 +50,12 @@ impl<G: Guard, P: Protocol> Held<G, P> {
         notes: P::Call,
         now: &Moment,
     ) -> Self {
-        let began = match notes.time_limit() {
-            Some(_) => Some(now.now()),
-            None => now.known(),
+        // A limit around the call whose clock runs already is older than the call, and blames the peer by how long that
+        // has lasted.
+        let asks = notes.time_limit().is_some() || TimeScope::current().limit_over().is_some();
+        let began = match asks {
+            true => Some(now.now()),
+            false => now.known(),
         };
         let spent = shared.wants.busy.then(|| {
             Box::new(Spent {

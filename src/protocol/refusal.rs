@@ -142,6 +142,11 @@ pub(crate) fn timeout_answer(call: &HttpCall, why: Elapsed) -> Response<Bytes> {
     let detail = "the request could not be answered in time";
     let mut response = if call.is_grpc() {
         grpc_answer(call, GrpcCode::DEADLINE_EXCEEDED, detail)
+    } else if why.is_callers() {
+        problem(
+            StatusCode::REQUEST_TIMEOUT,
+            "the request took too long to arrive",
+        )
     } else {
         problem(StatusCode::GATEWAY_TIMEOUT, detail)
     };

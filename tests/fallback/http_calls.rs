@@ -16,7 +16,7 @@ use tower_keep::{
     BoxError, GuardLayer, Outcome, Rejection, RejectionKind,
     call::{Ending, GrpcCode},
     fallback::{Fallback, FallbackLayer, Served, grpc_message},
-    retry::{Retry, RetryLayer},
+    retry::{ReplayBody, Retry, RetryLayer},
     testing::ScriptedBody,
 };
 
@@ -313,10 +313,10 @@ async fn a_closure_is_told_who_speaks_grpc_whatever_answered() {
 fn noting(
     notes: &Arc<Mutex<Vec<Parts>>>,
     status: u16,
-) -> impl Service<Request<ScriptedBody>, Response = Response<Full<Bytes>>, Error = io::Error> + Clone
-{
+) -> impl Service<Request<ReplayBody<ScriptedBody>>, Response = Response<Full<Bytes>>, Error = io::Error>
++ Clone {
     let notes = notes.clone();
-    service_fn(move |request: Request<ScriptedBody>| {
+    service_fn(move |request: Request<ReplayBody<ScriptedBody>>| {
         assert!(request.body().is_end_stream());
         notes.lock().unwrap().push(request.into_parts().0);
         let mut answer = spare();
@@ -364,10 +364,10 @@ async fn what_cannot_be_sent_twice_keeps_its_failure() {
         *posted.method_mut() = Method::POST;
         posted
     };
-    let put = Request::put("/")
+    let patch = Request::patch("/")
         .body(ScriptedBody::from("an order"))
         .unwrap();
-    for sent_once in [posted(), put] {
+    for sent_once in [posted(), patch] {
         let answer = service.clone().oneshot(sent_once).await.unwrap();
         assert_eq!((answer.status().as_u16(), served(&answer)), (500, None));
     }
@@ -389,5 +389,22 @@ async fn another_service_that_is_no_better_has_answered_all_the_same() {
     let answer = service.oneshot(request()).await.unwrap();
     assert_eq!(answer.status(), 502);
     assert_eq!(served(&answer), Some(("spare", Outcome::Overload)));
+    assert_eq!(counted(&meter, "overload", "failed"), (0.0, 1.0));
+}
+
+#[tokio::test]
+async fn grpc_answer_of_another_service_is_judged_by_its_status() {
+    let meter = meter();
+    let unavailable = || {
+        let reply = Reply::ok().header("content-type", "application/grpc");
+        reply.header("grpc-status", "14")
+    };
+    let layer = FallbackLayer::client(fallback()).service(Script::always(unavailable));
+    let service = layer.layer(Script::always(|| Reply::status(503)));
+    let mut asked = grpc_request();
+    let key = "7".parse().unwrap();
+    asked.headers_mut().insert("idempotency-key", key);
+    let answer = service.oneshot(asked).await.unwrap();
+    assert_eq!(answer.headers()["grpc-status"], "14");
     assert_eq!(counted(&meter, "overload", "failed"), (0.0, 1.0));
 }

@@ -4,7 +4,9 @@
 mod support;
 
 mod any;
+mod deadlines;
 mod http_calls;
+mod never_sent;
 mod wire;
 
 use support::meter::Meter;

@@ -1,20 +1,25 @@
 //! Over real connections: axum, hyper and tonic.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, net::SocketAddr};
 
 use axum::{
     Router,
     body::Body,
     extract::Request,
     response::{IntoResponse, Response},
-    routing::get as on_get,
+    routing::{get as on_get, post as on_post},
 };
+use bytes::Bytes;
 use http::StatusCode;
-use tower::{ServiceBuilder, ServiceExt, service_fn};
+use http_body::Body as HttpBody;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Error as ClientError;
+use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
-    CircuitBreaker, Outcome,
+    BoxError, CircuitBreaker, Outcome,
     fallback::{Fallback, FallbackLayer, Served},
     observe,
+    testing::ScriptedBody,
 };
 
 use super::support::{both_versions, get, header, http1, nobody, serve, text, within};
@@ -63,7 +68,9 @@ async fn one_axum_route_can_be_answered_for_by_another_service() {
         );
         Ok::<_, Infallible>(Response::new(Body::from(said)))
     });
-    let layer = FallbackLayer::server(fallback("stale")).service(stale);
+    let layer = FallbackLayer::server(fallback("stale"))
+        .service(stale)
+        .request_body(Body::new);
     let app = Router::new()
         .route("/prices", on_get(fails).route_layer(layer))
         .route("/fails", on_get(fails));
@@ -79,25 +86,45 @@ async fn one_axum_route_can_be_answered_for_by_another_service() {
     assert_eq!(answer.status(), 500);
 }
 
+/// Asks for the same path, elsewhere.
+fn elsewhere(
+    to: SocketAddr,
+) -> impl Service<http::Request<Body>, Response = http::Response<Incoming>, Error = ClientError> + Clone
+{
+    ServiceBuilder::new()
+        .map_request(move |mut request: http::Request<Body>| {
+            let path = request.uri().path();
+            *request.uri_mut() = format!("http://{to}{path}").parse().unwrap();
+            request
+        })
+        .service(http1())
+}
+
+/// A client that goes to the second host when the first is gone, or its circuit open.
+fn with_second_host(
+    breaker: &CircuitBreaker,
+    second: SocketAddr,
+) -> impl Service<
+    http::Request<Body>,
+    Response = http::Response<impl HttpBody<Error = BoxError>>,
+    Error = BoxError,
+> + Clone {
+    let fallback = FallbackLayer::client(fallback("second"))
+        .service(elsewhere(second))
+        .request_body(Body::new);
+    ServiceBuilder::new()
+        .layer(observe("stock").client())
+        .layer(fallback)
+        .layer(breaker.layer().client())
+        .service(http1())
+}
+
 #[tokio::test]
 async fn a_hyper_client_goes_to_a_second_host_when_the_first_is_gone_or_its_circuit_open() {
     let second = serve(Router::new().route("/", on_get(|| async { "second" }))).await;
     let first = nobody().await;
-    // Asks for the same path, elsewhere.
-    let elsewhere = ServiceBuilder::new()
-        .map_request(move |mut request: http::Request<Body>| {
-            let path = request.uri().path();
-            *request.uri_mut() = format!("http://{second}{path}").parse().unwrap();
-            request
-        })
-        .service(http1());
     let breaker = CircuitBreaker::builder("first").build().unwrap();
-    let client = ServiceBuilder::new()
-        .layer(observe("stock").client())
-        .layer(FallbackLayer::client(fallback("second")).service(elsewhere))
-        .layer(breaker.layer().client())
-        .service(http1());
-
+    let client = with_second_host(&breaker, second);
     for outcome in [Outcome::Failure, Outcome::Rejected] {
         let answer = within(client.clone().oneshot(get(first, "/")))
             .await
@@ -108,6 +135,43 @@ async fn a_hyper_client_goes_to_a_second_host_when_the_first_is_gone_or_its_circ
         assert_eq!(text(answer).await, "second");
         breaker.force_open();
     }
+}
+
+#[tokio::test]
+async fn order_that_was_never_sent_to_the_first_host_reaches_the_second_whole() {
+    let echo = |order: Bytes| async move { order };
+    let second = serve(Router::new().route("/orders", on_post(echo))).await;
+    let first = nobody().await;
+    let breaker = CircuitBreaker::builder("first").build().unwrap();
+    let client = with_second_host(&breaker, second);
+    let piece = Bytes::from(vec![b'x'; 50_000]);
+    let order = || {
+        let pieces = ScriptedBody::new().data(piece.clone()).pending(1);
+        http::Request::post(format!("http://{first}/orders"))
+            .body(Body::new(pieces.data(piece.clone())))
+            .unwrap()
+    };
+    // Nobody is there to connect to, then the circuit is open.
+    for outcome in [Outcome::Failure, Outcome::Rejected] {
+        let answer = within(client.clone().oneshot(order())).await.unwrap();
+        let served: &Served = answer.extensions().get().expect("served");
+        assert_eq!(served.outcome(), outcome);
+        assert_eq!(text(answer).await.len(), 100_000);
+        breaker.force_open();
+    }
+}
+
+#[tokio::test]
+async fn order_that_has_reached_the_first_host_is_not_taken_to_the_second() {
+    let second = serve(Router::new().route("/orders", on_post(|| async { "twice" }))).await;
+    let first = serve(Router::new().route("/orders", on_post(fails))).await;
+    let breaker = CircuitBreaker::builder("first").build().unwrap();
+    let client = with_second_host(&breaker, second);
+    let order = http::Request::post(format!("http://{first}/orders"));
+    let order = order.body(Body::from("an order")).unwrap();
+    let answer = within(client.oneshot(order)).await.unwrap();
+    assert_eq!(answer.status(), 500);
+    assert!(answer.extensions().get::<Served>().is_none());
 }
 
 #[cfg(feature = "tonic")]

@@ -40,7 +40,7 @@ impl RequestBytes {
 
 /// Counts the bytes of request bodies as they are read, for the [`Track`](super::Track) round it, and watches those that
 /// guards cannot watch by themselves: hyper's own `Incoming` (feature `hyper`). A body that breaks off or stalls is then
-/// put down to the caller; see [`breaker`](crate::breaker#evidence).
+/// put down to the caller; see [`breaker`](mod@crate::breaker#evidence).
 ///
 /// A layer of its own, since it changes the type of the body; the closure changes it back where the service
 /// takes one type only: `RequestBodyLayer::new(axum::body::Body::new)`. Put it inside of the tracker.

@@ -5,28 +5,34 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::Either;
+use http_body_util::{Either, Full};
 use pin_project_lite::pin_project;
 
 use crate::call::BoxError;
 
 pin_project! {
-    /// The body of a response that may be a fallback's: `B`, the service's own, or `A`, the fallback's.
+    /// The body of a response that may be a fallback's: `B`, the service's own, or `A`, the fallback's. A server's may also
+    /// be the message that time has run out.
     #[derive(Debug)]
     pub struct FallbackBody<B, A> {
         #[pin]
-        whose: Either<B, A>,
+        whose: Either<Either<B, A>, Full<Bytes>>,
     }
 }
 
 impl<B, A> FallbackBody<B, A> {
     pub(super) fn service(body: B) -> Self {
-        let whose = Either::Left(body);
+        let whose = Either::Left(Either::Left(body));
         FallbackBody { whose }
     }
 
     pub(super) fn fallback(body: A) -> Self {
-        let whose = Either::Right(body);
+        let whose = Either::Left(Either::Right(body));
+        FallbackBody { whose }
+    }
+
+    pub(super) fn message(message: Bytes) -> Self {
+        let whose = Either::Right(Full::new(message));
         FallbackBody { whose }
     }
 }

@@ -2,7 +2,7 @@ use std::error::Error;
 
 use http::{HeaderMap, StatusCode};
 
-use crate::call::{Ending, GrpcCode, Name, Outcome, Rejection};
+use crate::call::{Ending, GrpcCode, Name, Outcome, Rejection, is_overload, unsent};
 
 /// A call that has failed, as [`when`](super::FallbackBuilder::when) and closures that answer in its place see it.
 #[derive(Debug)]
@@ -10,9 +10,22 @@ pub struct Failed<'a> {
     pub(super) ending: Ending<'a>,
     pub(super) rejection: Option<&'a Rejection>,
     pub(super) grpc: bool,
+    /// Whether a server's handler has failed.
+    pub(super) at_server: bool,
 }
 
 impl<'a> Failed<'a> {
+    /// Whether a guard of this process refused it.
+    pub(super) fn was_refused(&self) -> bool {
+        self.rejection.is_some() || self.error().is_some_and(is_overload)
+    }
+
+    /// Whether the error proves that the peer never began it. A server's error speaks of another call: it has begun this
+    /// one itself.
+    pub(super) fn never_reached(&self) -> bool {
+        !self.at_server && self.error().and_then(unsent).is_some()
+    }
+
     /// How it ended. Never [`Success`](Outcome::Success).
     pub fn outcome(&self) -> Outcome {
         self.ending.outcome()

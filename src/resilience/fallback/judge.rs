@@ -1,12 +1,15 @@
 //! How the end of a call is read, and how the two answers become one type.
 
-use http::{HeaderName, HeaderValue, Method, Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 
 use super::{Failed, FallbackBody, Served};
 use crate::{
-    call::{BoxError, Cause, Classifier, End, Ending, Moment, Outcome, Rejection},
+    call::{BoxError, Cause, Classifier, Elapsed, End, Ending, Moment, Outcome, Rejection},
     guard::Answer,
-    protocol::{self, Any, Http, HttpCall, Notes, Protocol},
+    protocol::{
+        self, Any, Client, GrpcClient, Http, HttpCall, Notes, Protocol, Server, Side,
+        timeout_answer,
+    },
 };
 
 /// An HTTP protocol whose calls are judged by the head of their response. Part of a
@@ -26,7 +29,7 @@ impl<P> AtHead<P> {
 /// How requests are read. Implemented by [`Any`] and [`AtHead`] only.
 pub trait Read<Req> {
     #[doc(hidden)]
-    type Notes;
+    type Notes: Notes;
     #[doc(hidden)]
     fn read(&self, request: &mut Req) -> Self::Notes;
 }
@@ -80,11 +83,11 @@ impl<Res: 'static, E: Into<BoxError>> Judge<Res, E, ()> for Any {
             return (result, None);
         }
         let rejection = ending.error.and_then(Rejection::find);
-        let grpc = false;
         let made = then(&Failed {
             ending,
             rejection,
-            grpc,
+            grpc: false,
+            at_server: false,
         });
         (result, Some(made))
     }
@@ -141,6 +144,7 @@ fn judge_response<P: Http, B, R>(
                 ending,
                 rejection,
                 grpc,
+                at_server: P::SIDE == Side::Server,
             })
         })
     });
@@ -163,6 +167,7 @@ fn judge_error<P: Http, E: 'static, R>(
             ending,
             rejection,
             grpc,
+            at_server: P::SIDE == Side::Server,
         })
     })
 }
@@ -187,18 +192,21 @@ pub trait Join<Res, Alt> {
     /// What the layered service gives.
     type Response;
     #[doc(hidden)]
+    type Notes;
+    #[doc(hidden)]
     fn pass(response: Res) -> Self::Response;
     #[doc(hidden)]
     fn instead(response: Alt, served: Served, header: Option<&Header>) -> Self::Response;
     /// How the other service's answer ends.
     #[doc(hidden)]
-    fn judge_other(&self, response: Alt) -> (Alt, Outcome);
+    fn judge_other(&self, notes: &mut Self::Notes, response: Alt) -> (Alt, Outcome);
 }
 
 type Header = (HeaderName, HeaderValue);
 
 impl<Res: 'static> Join<Res, Res> for Any {
     type Response = Res;
+    type Notes = ();
 
     fn pass(response: Res) -> Res {
         response
@@ -208,7 +216,7 @@ impl<Res: 'static> Join<Res, Res> for Any {
         response
     }
 
-    fn judge_other(&self, response: Res) -> (Res, Outcome) {
+    fn judge_other(&self, (): &mut (), response: Res) -> (Res, Outcome) {
         let outcome = self.judge(Ok(&response)).outcome;
         (response, outcome)
     }
@@ -216,6 +224,7 @@ impl<Res: 'static> Join<Res, Res> for Any {
 
 impl<B, A, P: Http> Join<Response<B>, Response<A>> for AtHead<P> {
     type Response = Response<FallbackBody<B, A>>;
+    type Notes = HttpCall;
 
     fn pass(response: Response<B>) -> Self::Response {
         response.map(FallbackBody::service)
@@ -233,10 +242,46 @@ impl<B, A, P: Http> Join<Response<B>, Response<A>> for AtHead<P> {
         response.map(FallbackBody::fallback)
     }
 
-    fn judge_other(&self, response: Response<A>) -> (Response<A>, Outcome) {
-        // By its own content type: the request has gone to the other service.
-        let mut notes = HttpCall::read(&Method::GET, response.headers());
-        let (response, _) = judge_response(&self.0, &mut notes, response, |_| ());
+    fn judge_other(&self, notes: &mut HttpCall, response: Response<A>) -> (Response<A>, Outcome) {
+        // The same question, another answer.
+        notes.begin_again();
+        let (response, _) = judge_response(&self.0, notes, response, |_| ());
         (response, notes.verdict())
     }
+}
+
+/// How a call is answered whose time runs out while another service answers it.
+// INTEGRATE: what the one protocol trait says in the place of a service.
+pub trait Late<N, Res, E> {
+    fn late(notes: &mut N, why: Elapsed) -> Result<Res, E>;
+}
+
+impl<Res> Late<(), Res, BoxError> for Any {
+    fn late((): &mut (), why: Elapsed) -> Result<Res, BoxError> {
+        Err(why.into())
+    }
+}
+
+impl<B, A, E> Late<HttpCall, Response<FallbackBody<B, A>>, E> for AtHead<Server> {
+    fn late(notes: &mut HttpCall, why: Elapsed) -> Result<Response<FallbackBody<B, A>>, E> {
+        Ok(late_answer(notes, why))
+    }
+}
+
+impl<B, A> Late<HttpCall, Response<FallbackBody<B, A>>, BoxError> for AtHead<Client> {
+    fn late(_: &mut HttpCall, why: Elapsed) -> Result<Response<FallbackBody<B, A>>, BoxError> {
+        Err(why.into())
+    }
+}
+
+impl<B, A> Late<HttpCall, Response<FallbackBody<B, A>>, BoxError> for AtHead<GrpcClient> {
+    fn late(notes: &mut HttpCall, why: Elapsed) -> Result<Response<FallbackBody<B, A>>, BoxError> {
+        Ok(late_answer(notes, why))
+    }
+}
+
+fn late_answer<B, A>(notes: &mut HttpCall, why: Elapsed) -> Response<FallbackBody<B, A>> {
+    // Speaks as was asked, whatever the failed answer spoke.
+    notes.begin_again();
+    timeout_answer(notes, why).map(FallbackBody::message)
 }

@@ -4,12 +4,13 @@ use http::Response;
 use tower_layer::Layer;
 
 use super::{
-    AtHead, Failed, Fallback, WithFallback,
-    source::{Other, OtherHttp, Value, With},
+    AtHead, Failed, Fallback, Other, OtherHttp, WithFallback,
+    source::{Value, With},
 };
 use crate::{
     call::{Classifier, Ending, Verdict},
     protocol::{Any, Client, GrpcClient, Protocol, Server},
+    retry::AsIs,
 };
 
 /// Gives another answer where a call fails: see the [module](super).
@@ -80,7 +81,9 @@ impl FallbackLayer<Any> {
     /// Has another service answer a clone of the request; each request is cloned for it beforehand.
     ///
     /// Its answer is the answer, and its error, whichever type it has, becomes a `BoxError`. What is to be awaited
-    /// goes into one: `tower::service_fn(|request| async { .. })`. It takes the time it takes: put a timeout round it.
+    /// goes into one: `tower::service_fn(|request| async { .. })`. It is not begun after the
+    /// [deadline](crate::context::deadline), and ends with it; where there is none, it takes the time it takes: put a
+    /// timeout around it.
     ///
     /// It is shared between calls, and so must be `Sync` where they are `Send`: tower's `BoxCloneSyncService` is.
     #[must_use]
@@ -125,18 +128,31 @@ impl<P> FallbackLayer<AtHead<P>> {
         self.answered_by(With(answer))
     }
 
-    /// Has another service answer the request, as far as it may be sent twice: without a body, and of an idempotent
-    /// method or with an `Idempotency-Key`. Any other request keeps its failure.
+    /// Has another service answer the request, body included, if it was not begun or may be done twice: the
+    /// [module](super#another-service) says which are. Any other request keeps its failure.
     ///
-    /// The heads of such requests are copied beforehand, which costs the good path some allocations. The other service
-    /// finds [`Served`](super::Served) in the extensions of its request. Its answer is the answer, and so is its error.
-    /// What is to be awaited goes into one: `tower::service_fn(|request| async { .. })`. It takes the time it takes: put
-    /// a timeout round it.
+    /// The other service finds [`Served`](super::Served) in the extensions of its request. Its answer is the answer, and so
+    /// is its error. What is to be awaited goes into one: `tower::service_fn(|request| async { .. })`. It is not begun after
+    /// the caller's deadline, and ends with it; where there is none, it takes the time it takes: put a timeout around it.
+    ///
+    /// Requests are copied beforehand, since they are gone once they are sent. That costs the good path some allocations,
+    /// for the head and, if there is a body, for what keeps it. Both services are sent a
+    /// [`ReplayBody`](crate::retry::ReplayBody), or what [`request_body`](Self::request_body) makes of it.
     ///
     /// It is shared between calls, and so must be `Sync` where they are `Send`: tower's `BoxCloneSyncService` is.
     #[must_use]
     pub fn service<T>(self, other: T) -> FallbackLayer<AtHead<P>, OtherHttp<T>> {
-        self.answered_by(OtherHttp(other))
+        self.answered_by(OtherHttp { other, map: AsIs })
+    }
+}
+
+impl<P, T: Clone, M> FallbackLayer<AtHead<P>, OtherHttp<T, M>> {
+    /// Makes the body that both services take out of the one that can be sent again, where they take one type only:
+    /// `tonic::body::Body::new`, `axum::body::Body::new`. Default: as it is.
+    #[must_use]
+    pub fn request_body<N>(self, map: N) -> FallbackLayer<AtHead<P>, OtherHttp<T, N>> {
+        let other = self.shared.source.other.clone();
+        self.answered_by(OtherHttp { other, map })
     }
 }
 

@@ -6,13 +6,13 @@
 //! fallback that works hides that nothing else does.
 //!
 //! Place in the stack: on a client, inside of the tracking of the logical call (which then counts a success) and outside
-//! of everything that refuses or retries; on a server, right round the handler, or round a layer that sheds load.
+//! of everything that refuses or retries; on a server, right around the handler, or around a layer that sheds load.
 //!
 //! # What happens
 //!
 //! | the call | then |
 //! |---|---|
-//! | succeeds | that is the answer; nothing was allocated, locked or timed |
+//! | succeeds | that is the answer; where a value or a closure stands by, nothing was allocated, locked or timed for it |
 //! | ends as [`when`](FallbackBuilder::when) says: `Failure`, `Overload`, `TimedOut`, `Rejected`, a panic that was answered | a closure makes the answer, and then the failed response is dropped; or the failed response is dropped, and then another service is called |
 //! | ends by the caller's own fault, or otherwise | its answer or its error is the answer |
 //! | panics and unwinds, or fails to become ready | so does the layered service |
@@ -21,14 +21,45 @@
 //! | the fallback | then |
 //! |---|---|
 //! | answers | that is the answer, marked with [`Served`] in its extensions, and in a [header](FallbackBuilder::header) if there is one |
-//! | is a service, and fails or answers with a failure | its error or its answer is the answer: the failed one was let go of |
 //! | is a closure, or a value's `clone`, and panics | the panic is [counted](crate::hook_panics), and the failure stands |
-//! | is a service, and the request cannot be sent twice | the failure stands |
+//! | is a service, and fails or answers with a failure | its error or its answer is the answer: the failed one was let go of |
+//! | is a service, and the request [cannot be sent to it](#another-service) | the failure stands |
+//! | is a service, and the caller's deadline has passed | it is not begun, and the failure stands |
+//! | is a service, and the caller's deadline comes while it answers | it is dropped, and the call ends with an [`Elapsed`](crate::call::Elapsed): an error, or 504 or `DEADLINE_EXCEEDED` from a server and over gRPC |
+//!
+//! The deadline is the earliest of [`context::deadline`](crate::context::deadline), that of the
+//! [`Context`](crate::Context) in the request's extensions, and a gRPC request's `grpc-timeout`, which goes on with what is
+//! left of it. Values and closures take no time, and answer after it as well.
+//!
+//! # Another service
+//!
+//! Over HTTP, it is sent a request that
+//!
+//! | was not begun, or may be done twice | with its body | why |
+//! |---|---|---|
+//! | was refused by a guard of this process: an open circuit, a limit; by tower's load shedding too | of any length, as long as nothing was read of it | it was never sent, so any method will do |
+//! | never reached the peer, by what the error proves: see [retries](crate::retry#what-was-never-sent) | likewise | likewise |
+//! | is of an idempotent method, or has an `Idempotency-Key` that is not empty | if it is not longer than 64 KiB, or nothing was read of it | it may be done twice |
+//!
+//! and no other. On a server, the first row holds for requests with a body only, and the second for none: a handler that has
+//! done half of its work can fail with a [`Rejection`](crate::Rejection), too, and what never reached a peer of its own was
+//! begun all the same. Services of any other kind are sent a clone of every request.
+//!
+//! The request is copied before the call, and a [`ReplayBody`](crate::retry::ReplayBody) made of its body: this costs some
+//! allocations for the head, one for a body, and a lock for each of its frames. Once the call has succeeded, nothing is kept
+//! of what is still being sent.
+//!
+//! # Breakers
+//!
+//! Place them inside. One outside of a fallback sees the fallback's answers, counts them as the peer's, and never opens. The
+//! fallback's own service may have one of its own, around it alone.
+//!
+//! # Metrics
 //!
 //! | metric | labels |
 //! |---|---|
 //! | `tower_keep_fallbacks_total` | `fallback`: the name; `outcome`: what it is in place of |
-//! | `tower_keep_fallbacks_failed_total` | `fallback`, `reason`: `failed`, `not_ready`, `panicked`, `not_repeatable` |
+//! | `tower_keep_fallbacks_failed_total` | `fallback`, `reason`: `failed`, `not_ready`, `panicked`, `not_repeatable`, `deadline` |
 //!
 //! # Clones
 //!
@@ -62,16 +93,19 @@
 //! ```
 //! use bytes::Bytes;
 //! use http::{HeaderName, Request, Response};
-//! use http_body_util::Full;
+//! use http_body_util::{BodyExt, Full};
 //! use tower::{ServiceBuilder, ServiceExt, service_fn};
 //! use tower_keep::{
 //!     BoxError, CircuitBreaker, Outcome,
 //!     fallback::{Fallback, FallbackLayer, Served},
+//!     retry::ReplayBody,
 //! };
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
-//! # let client = |region: &'static str| service_fn(move |_: Request<Full<Bytes>>| async move {
-//! #     Ok::<_, BoxError>(Response::new(Full::new(Bytes::from(region))))
+//! # let client = |region: &'static str| service_fn(move |request: Request<ReplayBody<Full<Bytes>>>| async move {
+//! #     let order = request.into_body().collect().await?.to_bytes();
+//! #     let said = format!("{} in the {region}", std::str::from_utf8(&order)?);
+//! #     Ok::<_, BoxError>(Response::new(Full::new(Bytes::from(said))))
 //! # });
 //! # let (first_region, second_region) = (client("first"), client("second"));
 //! let breaker = CircuitBreaker::builder("first_region").build()?;
@@ -85,10 +119,13 @@
 //!     .service(first_region);
 //!
 //! breaker.force_open();
-//! let answer = client.oneshot(Request::new(Full::default())).await?;
+//! // Never sent to the first region, and so sent to the second.
+//! let order = Request::post("/orders").body(Full::from("an order"))?;
+//! let answer = client.oneshot(order).await?;
 //! assert_eq!(answer.headers()["x-served-by"], "second_region");
 //! let served: &Served = answer.extensions().get().expect("served");
 //! assert_eq!(served.outcome(), Outcome::Rejected);
+//! assert_eq!(answer.into_body().collect().await?.to_bytes(), "an order in the second");
 //! # Ok(()) }
 //! ```
 //!
@@ -97,11 +134,15 @@
 //! [`Failed::is_grpc`] tells which answer is understood.
 
 mod body;
+mod bounded;
 mod failed;
 mod future;
 mod judge;
+mod kept_request;
 mod layer;
 mod message;
+mod other;
+mod other_http;
 mod service;
 mod settings;
 mod source;
@@ -112,6 +153,8 @@ pub use future::FallbackFuture;
 pub use judge::{AtHead, Join, Judge, Read};
 pub use layer::FallbackLayer;
 pub use message::{GrpcMessage, grpc_message};
+pub use other::{Other, OtherFuture};
+pub use other_http::OtherHttp;
 pub use service::WithFallback;
 pub use settings::{Fallback, FallbackBuilder};
-pub use source::{Other, OtherFuture, OtherHttp, Source, Value, With};
+pub use source::{Source, Value, With};

@@ -8,10 +8,11 @@ use tower_service::Service;
 
 use super::{
     FallbackFuture,
-    judge::{Join, Judge, Read},
+    judge::{Join, Judge, Late, Read},
     layer::Shared,
     source::{Lift, Source},
 };
+use crate::protocol::Notes;
 
 /// A service with a fallback. Made by [`FallbackLayer`](super::FallbackLayer).
 pub struct WithFallback<S, P, Src> {
@@ -32,16 +33,17 @@ impl<S, P, Src> WithFallback<S, P, Src> {
 
 impl<S, P, Src, Req> Service<Req> for WithFallback<S, P, Src>
 where
-    // The wrapped service.
-    S: Service<Req>,
     // Where the other answer comes from.
     Src: Source<Req>,
+    // The wrapped service.
+    S: Service<Src::Sent>,
     Src::Error: Lift<P::Error>,
     // How calls are judged, and the two answers become one.
     P: Read<Req> + Judge<S::Response, S::Error, <P as Read<Req>>::Notes>,
-    P: Join<S::Response, Src::Response>,
+    P: Join<S::Response, Src::Response, Notes = <P as Read<Req>>::Notes>,
+    P: Late<<P as Read<Req>>::Notes, <P as Join<S::Response, Src::Response>>::Response, P::Error>,
 {
-    type Response = P::Response;
+    type Response = <P as Join<S::Response, Src::Response>>::Response;
     type Error = P::Error;
     type Future = FallbackFuture<S::Future, Req, P, Src>;
 
@@ -51,8 +53,8 @@ where
 
     fn call(&mut self, mut request: Req) -> Self::Future {
         let notes = self.shared.protocol.read(&mut request);
-        let kept = self.shared.source.keep(&request);
-        FallbackFuture::new(self.inner.call(request), notes, kept, self.shared.clone())
+        let (sent, kept) = self.shared.source.keep(request, notes.time_limit());
+        FallbackFuture::new(self.inner.call(sent), notes, kept, self.shared.clone())
     }
 }
 

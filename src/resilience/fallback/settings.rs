@@ -11,7 +11,7 @@ use metrics::{Counter, Unit};
 
 use super::{Failed, Served};
 use crate::{
-    call::{InvalidSetting, Name, Outcome, quietly},
+    call::{Elapsed, InvalidSetting, Name, Outcome, TimeBound, quietly},
     observe::late::Late,
     registry::{self, Inspect, Stats},
 };
@@ -48,14 +48,17 @@ pub enum Unserved {
     Panicked,
     /// The request cannot be sent to another service.
     NotRepeatable,
+    /// The caller's deadline had passed before the other service began, or came before its answer.
+    Deadline,
 }
 
 impl Unserved {
-    const ALL: [Unserved; 4] = [
+    const ALL: [Unserved; 5] = [
         Unserved::NotReady,
         Unserved::Failed,
         Unserved::Panicked,
         Unserved::NotRepeatable,
+        Unserved::Deadline,
     ];
 
     fn as_str(self) -> &'static str {
@@ -64,6 +67,7 @@ impl Unserved {
             Unserved::Failed => "failed",
             Unserved::Panicked => "panicked",
             Unserved::NotRepeatable => "not_repeatable",
+            Unserved::Deadline => "deadline",
         }
     }
 }
@@ -113,6 +117,12 @@ impl Shared {
             name: self.name.clone(),
             outcome,
         }
+    }
+
+    /// Says that the caller's deadline has come while another service answered.
+    pub(super) fn too_late(&self, outcome: Outcome) -> Elapsed {
+        self.count_unserved(outcome, Unserved::Deadline);
+        Elapsed::new(self.name.clone(), TimeBound::Deadline, None)
     }
 
     pub(super) fn count_served(&self, outcome: Outcome) {

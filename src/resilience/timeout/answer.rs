@@ -244,20 +244,6 @@ impl<P: Protocol<Call = HttpCall>> Exchange<'_, P> {
     }
 }
 
-/// 504 or `DEADLINE_EXCEEDED`; 408 where the request did not come.
-fn late_answer(call: &HttpCall, why: Elapsed) -> Response<Bytes> {
-    // INTEGRATE: belongs into `protocol::timeout_answer`.
-    let callers = why.is_callers() && !call.is_grpc();
-    let mut answer = timeout_answer(call, why);
-    if callers {
-        *answer.status_mut() = StatusCode::REQUEST_TIMEOUT;
-        *answer.body_mut() = Bytes::from_static(SLOW_REQUEST.as_bytes());
-    }
-    answer
-}
-
-const SLOW_REQUEST: &str = "{\"title\":\"Request Timeout\",\"status\":408,\"detail\":\"the request took too long to arrive\"}\n";
-
 impl<B, E> Respond<Response<B>, E> for Server
 where
     B: Body<Data = Bytes>,
@@ -270,7 +256,7 @@ where
         result.map(|response| respond(&of, response))
     }
     fn late(call: &HttpCall, why: Elapsed) -> Result<Self::Response, E> {
-        Ok(late_answer(call, why).map(TimeoutBody::message))
+        Ok(timeout_answer(call, why).map(TimeoutBody::message))
     }
     fn refuse(call: &HttpCall, why: Rejection) -> Result<Self::Response, E> {
         Ok(refusal_answer(call, why).map(TimeoutBody::message))

@@ -145,3 +145,4 @@ pub use request_limit::RequestLimit;
 pub use run::Limited;
 pub use service::Timed;
 pub use table::{TimeLimits, TimeLimitsBuilder};
+pub(super) use timer::poll_fired;

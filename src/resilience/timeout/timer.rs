@@ -132,7 +132,10 @@ impl Timer {
 
 /// Polls a timer beside work that may have used up the task's budget. The timer then does not even look at its clock,
 /// so that work which does this at every poll would never be given up.
-pub(super) fn poll_fired(mut sleep: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<()> {
+pub(in crate::resilience) fn poll_fired(
+    mut sleep: Pin<&mut Sleep>,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
     match sleep.as_mut().poll(cx) {
         Poll::Pending if sleep.deadline() <= Instant::now() => Poll::Ready(()),
         poll => poll,

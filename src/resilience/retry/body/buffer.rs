@@ -107,6 +107,11 @@ impl<B> ReplayBuffer<B> {
         !matches!(self.space, Space::Discarded) && !matches!(self.source, Source::Broken)
     }
 
+    pub(super) fn is_untouched(&self) -> bool {
+        let unread = self.frames() == 0 && !matches!(self.space, Space::Discarded);
+        unread && matches!(self.source, Source::Open(_))
+    }
+
     /// Begins again for a new reader: its generation, and what wakes the one before. That one has to be woken, since
     /// the source never will: a connection that waits for more of its request would stay open for good.
     pub(super) fn start_replay(&mut self) -> Option<(u32, Option<Waker>)> {

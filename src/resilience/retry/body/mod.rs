@@ -119,10 +119,24 @@ impl<B> ReplayBody<B> {
     }
 
     /// It will not be sent again: the latest sending goes on without keeping anything.
-    pub(super) fn release(self) {
+    pub(in crate::resilience) fn release(self) {
         if let Form::Kept(reader) = &self.0 {
             reader.locked().release();
         }
+    }
+
+    /// Whether nothing was read of it, by whomever.
+    pub(in crate::resilience) fn is_untouched(&self) -> bool {
+        match &self.0 {
+            Form::Once(_) => false,
+            Form::Empty => true,
+            Form::Kept(reader) => reader.locked().is_untouched(),
+        }
+    }
+
+    /// Whether it is known that there is nothing in it.
+    pub(in crate::resilience) fn is_empty(&self) -> bool {
+        matches!(self.0, Form::Empty)
     }
 
     /// Whether it could be sent again, without doing so.

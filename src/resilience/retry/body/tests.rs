@@ -299,3 +299,19 @@ proptest! {
         prop_assert_eq!(body.again().is_some(), length <= cap);
     }
 }
+
+#[test]
+fn body_is_untouched_until_something_of_it_was_read() {
+    let mut cx = Context::from_waker(Waker::noop());
+    for (cap, trailers) in [(10, false), (0, false), (10, true)] {
+        let chunks = if trailers { vec![] } else { vec![vec![7; 3]] };
+        let first = ReplayBody::new(scripted(&chunks, trailers, true), cap);
+        let mut second = first.again().expect("nothing was read");
+        let mut polled = || Pin::new(&mut second).poll_frame(&mut cx);
+        assert!(polled().is_pending() && first.is_untouched());
+        assert!(polled().is_ready() && !first.is_untouched());
+    }
+    let empty = ReplayBody::new(http_body_util::Full::<Bytes>::default(), 0);
+    assert!(empty.is_untouched() && empty.is_empty());
+    assert!(!ReplayBody::once(scripted(&[], false, true), None).is_untouched());
+}
