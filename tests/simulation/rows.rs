@@ -72,25 +72,24 @@ const SLOW_HEAD: Answer = Answer {
     ..WELL
 };
 /// There at once, however slowly it is read.
-const BULK: Answer = Answer { frames: 10, ..WELL };
+const BULK: Answer = Answer { frames: 4, ..WELL };
 
 const fn with_status(status: u16, answer: Answer) -> Answer {
     Answer { status, ..answer }
 }
 
-/// Goes on for longer than anybody here reads it.
 const fn events(answer: Answer) -> Answer {
     Answer {
-        frames: 10,
-        every: ms(200),
+        frames: 4,
+        every: ms(500),
         ..answer
     }
 }
 
 const fn stream(answer: Answer) -> Answer {
     Answer {
-        frames: 10,
-        every: secs(60),
+        frames: 5,
+        every: secs(120),
         ..answer
     }
 }
@@ -155,7 +154,7 @@ pub fn rows() -> Vec<Row> {
         row("the same in `call(..)`", Hangs, error_for_status(WELL.head)),
         Row {
             breakers: vec![DEFAULTS, IN_A_ROW, SLOW],
-            ..http("slow readers", Unavailable, get(BULK), Slowly(ms(300)))
+            ..http("slow readers", Unavailable, get(BULK), Slowly(ms(800)))
         },
         row("plain service", Refuses, plain(WELL.head)),
         row("plain service", Hangs, plain(WELL.head)),
