@@ -1,6 +1,6 @@
 //! What calls, and what it does with the answers.
 
-use std::{io, pin::Pin, sync::Arc, time::Duration};
+use std::{future::pending, io, pin::Pin, sync::Arc, time::Duration};
 
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
@@ -144,18 +144,20 @@ pub fn server(answer: Answer) -> impl Fn(&CircuitBreaker, &Peer) -> Call {
             let mut answered = Box::pin(service.clone().oneshot(request(Method::GET, Wire::Plain)));
             Box::pin(async move {
                 if n % 4 == 0 {
-                    let _ = timeout(answer.head / 2, &mut answered).await;
+                    drop(timeout(answer.head / 2, &mut answered).await);
                     return;
                 }
                 let Ok(response) = answered.await else {
                     return;
                 };
-                let whole = Reader::Reads.read(response);
                 match n % 4 {
-                    1 => whole.await,
-                    // hyper drops the body of whoever has gone, while it waits for more.
-                    2 => drop(timeout(answer.every * 3 / 2, whole).await),
-                    _ => whole.await,
+                    // hyper drops the body of a client that has gone, while it waits for more.
+                    1 => {
+                        let whole = Reader::Reads.read(response);
+                        drop(timeout(answer.every * 3 / 2, whole).await);
+                    }
+                    2 => Reader::Slowly(Duration::from_secs(1)).read(response).await,
+                    _ => Reader::Reads.read(response).await,
                 }
             })
         })
@@ -183,17 +185,15 @@ pub fn calls(takes: Duration) -> impl Fn(&CircuitBreaker, &Peer) -> Call {
         let (breaker, peer) = (breaker.clone(), peer.clone());
         Arc::new(move |_| {
             let (breaker, peer) = (breaker.clone(), peer.clone());
-            Box::pin(async move { drop(breaker.call(query(peer, takes)).await) })
+            let work = async move { timeout(LIMIT, query(peer, takes)).await? };
+            Box::pin(async move { drop(breaker.call(work).await) })
         })
     }
 }
 
 async fn query(peer: Peer, takes: Duration) -> io::Result<()> {
     match peer.turn() {
-        Turn::Down(Outage::Hangs) => {
-            sleep(LIMIT).await;
-            Err(io::ErrorKind::TimedOut.into())
-        }
+        Turn::Down(Outage::Hangs) => pending().await,
         Turn::Down(_) => Err(io::ErrorKind::ConnectionRefused.into()),
         turn => {
             sleep(takes).await;
@@ -213,10 +213,10 @@ pub fn error_for_status(takes: Duration) -> impl Fn(&CircuitBreaker, &Peer) -> C
         Arc::new(move |n| {
             let (breaker, peer) = (breaker.clone(), peer.clone());
             let work = async move {
-                match query(peer, takes).await {
-                    Err(_) => Err(BadStatus(StatusCode::BAD_GATEWAY)),
-                    Ok(()) if n % 3 == 0 => Err(BadStatus(StatusCode::NOT_FOUND)),
-                    Ok(()) => Ok(()),
+                match timeout(LIMIT, query(peer, takes)).await {
+                    Err(_) | Ok(Err(_)) => Err(BadStatus(StatusCode::BAD_GATEWAY)),
+                    Ok(Ok(())) if n % 3 == 0 => Err(BadStatus(StatusCode::NOT_FOUND)),
+                    Ok(Ok(())) => Ok(()),
                 }
             };
             Box::pin(async move {

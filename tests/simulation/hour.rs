@@ -31,12 +31,15 @@ pub const OUTAGES: [Range<Duration>; 2] = [
     Duration::from_secs(3000)..Duration::from_secs(3040),
 ];
 
+/// A transition, and when it was.
+pub type Timed = (Duration, Transition);
+
 /// What happened in it; times are from its start.
 #[derive(Debug)]
 pub struct Hour {
     pub calls: Vec<Duration>,
     pub arrivals: Vec<Duration>,
-    pub events: Vec<(Duration, Transition)>,
+    pub events: Vec<Timed>,
 }
 
 /// How one circuit came back after an outage.
@@ -90,7 +93,7 @@ impl Hour {
         }
     }
 
-    pub fn openings(&self) -> impl Iterator<Item = &(Duration, Transition)> {
+    pub fn openings(&self) -> impl Iterator<Item = &Timed> {
         self.events
             .iter()
             .filter(|(_, event)| event.to == State::Open)
@@ -101,8 +104,7 @@ impl Hour {
     }
 
     pub fn recovery(&self, outage: &Range<Duration>) -> Option<Recovery> {
-        let closed =
-            |(at, event): &&(Duration, Transition)| *at >= outage.end && event.to == State::Closed;
+        let closed = |(at, event): &&Timed| *at >= outage.end && event.to == State::Closed;
         let closed_at = self.events.iter().find(closed)?.0;
         let last = self
             .openings()
@@ -115,20 +117,20 @@ impl Hour {
         })
     }
 
-    /// Which fraction of the calls of these times has reached the peer.
+    /// Which fraction of the calls of these times has reached the peer; none, if there were no calls.
     pub fn admitted(&self, times: &[Range<Duration>]) -> f64 {
         let during = |all: &[Duration]| {
             let within = |at: &&Duration| times.iter().any(|time| time.contains(at));
             all.iter().filter(within).count() as f64
         };
-        during(&self.arrivals) / during(&self.calls)
+        during(&self.arrivals) / during(&self.calls).max(1.0)
     }
 }
 
 async fn watch(
     mut events: broadcast::Receiver<Transition>,
     peer: Peer,
-    seen: Arc<Mutex<Vec<(Duration, Transition)>>>,
+    seen: Arc<Mutex<Vec<Timed>>>,
 ) {
     // One that lags behind ends the watch; the hour then lacks what came after.
     while let Ok(event) = events.recv().await {

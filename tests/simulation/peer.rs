@@ -26,6 +26,16 @@ pub enum Outage {
     Hangs,
 }
 
+impl Outage {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outage::Refuses => "refuses",
+            Outage::Unavailable => "503",
+            Outage::Hangs => "hangs",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wire {
     Plain,
@@ -43,6 +53,8 @@ pub struct Answer {
     /// How many frames of data the body has, and how long each of them takes.
     pub frames: u32,
     pub every: Duration,
+    /// Whether one thing in three that is asked for is not there.
+    pub some_missing: bool,
 }
 
 /// What becomes of one call.
@@ -88,6 +100,10 @@ impl Peer {
         self.0.arrivals.lock().expect("no panic").clone()
     }
 
+    fn count(&self) -> usize {
+        self.0.arrivals.lock().expect("no panic").len()
+    }
+
     /// A call has come.
     pub fn turn(&self) -> Turn {
         let mut arrivals = self.0.arrivals.lock().expect("no panic");
@@ -109,6 +125,7 @@ impl Peer {
     /// Answers over HTTP.
     pub async fn answer(self, answer: Answer) -> Result<Response<ScriptedBody>, BoxError> {
         let mut turn = self.turn();
+        let missing = answer.some_missing && self.count().is_multiple_of(3);
         if !matches!(turn, Turn::Down(_)) {
             sleep(answer.head).await;
             turn = self.down().map_or(turn, Turn::Down);
@@ -121,6 +138,7 @@ impl Peer {
             }
             Turn::Down(Outage::Unavailable) => Ok(answer.head(503, 14, ScriptedBody::new())),
             Turn::Bad => Ok(answer.head(500, 14, ScriptedBody::new())),
+            _ if missing => Ok(answer.head(404, 5, "no".into())),
             turn => Ok(answer.well(self.left(&answer, turn))),
         }
     }
@@ -154,13 +172,15 @@ impl Answer {
 
     /// The answer of a peer that is well, on a connection that holds for so long.
     fn well(&self, left: Option<Duration>) -> Response<ScriptedBody> {
-        let body = self.body(left);
         match self.wire {
-            Wire::Grpc if self.status == 0 => Response::builder()
+            Wire::Plain => self.head(self.status, self.status, self.body(left)),
+            Wire::Grpc if self.status != 0 => {
+                self.head(self.status, self.status, ScriptedBody::new())
+            }
+            Wire::Grpc => Response::builder()
                 .header("content-type", "application/grpc")
-                .body(body)
+                .body(self.body(left))
                 .expect("a response"),
-            _ => self.head(self.status, self.status, body),
         }
     }
 
@@ -180,10 +200,10 @@ impl Answer {
             }
             body = body.data("some data");
         }
-        match (self.wire, self.status) {
-            (Wire::Grpc, 0) => body.trailers([("grpc-status", "0")]).without_size(),
-            _ if self.every.is_zero() => body,
-            _ => body.without_size(),
+        match self.wire {
+            Wire::Grpc => body.trailers([("grpc-status", "0")]).without_size(),
+            Wire::Plain if self.every.is_zero() => body,
+            Wire::Plain => body.without_size(),
         }
     }
 }

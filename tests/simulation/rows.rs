@@ -38,10 +38,10 @@ const SLOW: Breaker = Breaker("slow rate", |builder| {
     builder.slow_call(secs(2)).slow_rate(0.5)
 });
 
-/// Two calls a second: enough for a rate.
+/// A call a second: enough for a rate.
 const LOAD: Load = Load {
     callers: 8,
-    every: secs(4),
+    every: secs(8),
 };
 const LOW: Load = Load {
     callers: 1,
@@ -53,12 +53,46 @@ const WELL: Answer = Answer {
     head: ms(20),
     frames: 1,
     every: Duration::ZERO,
+    some_missing: false,
 };
 const GRPC: Answer = Answer {
     wire: Wire::Grpc,
     status: 0,
     ..WELL
 };
+const EMPTY: Answer = Answer { frames: 0, ..WELL };
+const ACCEPTED: Answer = with_status(202, WELL);
+const NOT_FOUND: Answer = with_status(5, GRPC);
+const SOME_MISSING: Answer = Answer {
+    some_missing: true,
+    ..WELL
+};
+const SLOW_HEAD: Answer = Answer {
+    head: secs(6),
+    ..WELL
+};
+/// There at once, however slowly it is read.
+const BULK: Answer = Answer { frames: 4, ..WELL };
+
+const fn with_status(status: u16, answer: Answer) -> Answer {
+    Answer { status, ..answer }
+}
+
+const fn events(answer: Answer) -> Answer {
+    Answer {
+        frames: 4,
+        every: ms(500),
+        ..answer
+    }
+}
+
+const fn stream(answer: Answer) -> Answer {
+    Answer {
+        frames: 5,
+        every: secs(120),
+        ..answer
+    }
+}
 
 const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -84,7 +118,8 @@ fn row(
 }
 
 /// One that speaks HTTP.
-fn http(name: &'static str, outage: Outage, method: Method, answer: Answer, reader: Reader) -> Row {
+fn http(name: &'static str, outage: Outage, asks: (Method, Answer), reader: Reader) -> Row {
+    let (method, answer) = asks;
     Row {
         head: answer.head,
         ..row(name, outage, client(method, answer, reader))
@@ -93,149 +128,42 @@ fn http(name: &'static str, outage: Outage, method: Method, answer: Answer, read
 
 pub fn rows() -> Vec<Row> {
     use Outage::{Hangs, Refuses, Unavailable};
-    let stream = |answer| Answer {
-        frames: 20,
-        every: secs(30),
-        ..answer
-    };
-    let events = |answer| Answer {
-        frames: 100,
-        every: ms(200),
-        ..answer
-    };
-    let status = |status, answer| Answer { status, ..answer };
-    let (get, post) = (Method::GET, Method::POST);
-    let slow_heads = Answer {
-        head: secs(6),
-        ..WELL
-    };
-    let bulk = Answer {
-        frames: 100,
-        ..WELL
-    };
+    use Reader::{Reads, ReadsGood, Slowly, Status, Takes};
+    let get = |answer| (Method::GET, answer);
+    let post = |answer| (Method::POST, answer);
+    let watches = Takes(1);
     vec![
-        http("status only", Refuses, get.clone(), WELL, Reader::Status),
+        http("status only", Refuses, get(WELL), Status),
+        http("`HEAD`", Hangs, (Method::HEAD, EMPTY), Status),
+        http("webhook sender", Unavailable, post(ACCEPTED), Status),
+        http("watcher, one event", Refuses, get(events(WELL)), watches),
+        http("gRPC watcher", Unavailable, post(events(GRPC)), watches),
+        http("heads of 6 s", Hangs, get(SLOW_HEAD), Reads),
+        http("streams of 10 min", Refuses, get(stream(WELL)), Reads),
+        http("gRPC streams of 10 min", Hangs, post(stream(GRPC)), Reads),
+        http("404 only", Refuses, get(with_status(404, WELL)), Reads),
+        http("401 only", Unavailable, get(with_status(401, WELL)), Status),
+        http("`NOT_FOUND` only", Hangs, post(NOT_FOUND), Reads),
+        http("gRPC, whole answers", Refuses, post(GRPC), Reads),
         http(
-            "HEAD",
-            Hangs,
-            Method::HEAD,
-            Answer { frames: 0, ..WELL },
-            Reader::Status,
-        ),
-        http(
-            "webhook sender",
+            "`error_for_status()`",
             Unavailable,
-            post.clone(),
-            status(202, WELL),
-            Reader::Status,
+            get(SOME_MISSING),
+            ReadsGood,
         ),
-        http(
-            "watcher, one event",
-            Refuses,
-            get.clone(),
-            events(WELL),
-            Reader::Takes(1),
-        ),
-        http(
-            "gRPC watcher, one message",
-            Unavailable,
-            post.clone(),
-            events(GRPC),
-            Reader::Takes(1),
-        ),
-        http(
-            "heads of 6 s",
-            Hangs,
-            get.clone(),
-            slow_heads,
-            Reader::Reads,
-        ),
-        http(
-            "streams of 10 min",
-            Refuses,
-            get.clone(),
-            stream(WELL),
-            Reader::Reads,
-        ),
-        http(
-            "gRPC streams of 10 min",
-            Hangs,
-            post.clone(),
-            stream(GRPC),
-            Reader::Reads,
-        ),
-        http(
-            "404 only",
-            Refuses,
-            get.clone(),
-            status(404, WELL),
-            Reader::Reads,
-        ),
-        http(
-            "401 only",
-            Unavailable,
-            get.clone(),
-            status(401, WELL),
-            Reader::Status,
-        ),
-        http(
-            "NOT_FOUND only",
-            Hangs,
-            post.clone(),
-            status(5, Answer { frames: 0, ..GRPC }),
-            Reader::Reads,
-        ),
-        http(
-            "gRPC, whole answers",
-            Refuses,
-            post.clone(),
-            GRPC,
-            Reader::Reads,
-        ),
-        http(
-            "error_for_status()",
-            Unavailable,
-            get.clone(),
-            WELL,
-            Reader::ReadsGood,
-        ),
-        row(
-            "error_for_status() in call(..)",
-            Hangs,
-            error_for_status(WELL.head),
-        ),
+        row("the same in `call(..)`", Hangs, error_for_status(WELL.head)),
         Row {
             breakers: vec![DEFAULTS, IN_A_ROW, SLOW],
-            ..http(
-                "slow readers",
-                Unavailable,
-                get.clone(),
-                bulk,
-                Reader::Slowly(ms(30)),
-            )
+            ..http("slow readers", Unavailable, get(BULK), Slowly(ms(800)))
         },
         row("plain service", Refuses, plain(WELL.head)),
-        row("plain service that hangs", Hangs, plain(WELL.head)),
-        row("call(..)", Refuses, calls(WELL.head)),
-        row(
-            "server, clients leave",
-            Unavailable,
-            server(Answer {
-                every: ms(500),
-                frames: 6,
-                ..WELL
-            }),
-        ),
+        row("plain service", Hangs, plain(WELL.head)),
+        row("`call(..)`", Refuses, calls(WELL.head)),
+        row("server", Unavailable, server(events(WELL))),
         Row {
             load: LOW,
             breakers: vec![IN_A_ROW],
-            ..http(
-                "a call every 2 s",
-                Refuses,
-                get.clone(),
-                WELL,
-                Reader::Status,
-            )
+            ..http("a call every 2 s", Refuses, get(WELL), Status)
         },
     ]
 }
@@ -247,6 +175,7 @@ impl Row {
             let hour = |outages: &[Range<Duration>]| self.hour(seed * 10 + nth, breaker, outages);
             Cells {
                 row: self.name,
+                outage: self.outage,
                 breaker: breaker.0,
                 without: hour(&[]),
                 with: hour(&OUTAGES),
