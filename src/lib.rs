@@ -1,7 +1,7 @@
 //! Tower layers that make any service observable and hard to bring down.
 //!
 //! [`observe`](observe()) is the way in: one layer that correlates, tracks, times and logs every call, groups its
-//! errors and catches its panics.
+//! errors and records its panics; a server answers them.
 //!
 //! ```
 //! use tower::{ServiceBuilder, ServiceExt, service_fn};
@@ -33,7 +33,7 @@
 //! | [`registry`] | every named guard, its state and its figures |
 //! | [`guard`] | guards, and the one service that serves them all |
 //! | [`protocol`] | how calls are read, judged and refused: any, server, client, gRPC client |
-//! | [`call`] | what everybody agrees on: outcomes, rejections, the end of a call |
+//! | [`call`] | shared types: outcome and evidence, rejections, the end of a call |
 //!
 //! # Which order layers go in
 //!
@@ -53,9 +53,9 @@
 //! | feature | adds |
 //! |---|---|
 //! | `axum` | `MatchedPath` as the route label, the [`Context`] extractor |
-//! | `tonic` | `tonic::Status` in error records, `GrpcMethod` as the client's method label |
-//! | `hyper` | retries know by hyper's errors which requests were never sent |
-//! | `tower` | tower's own timeout and load-shed errors are told apart from failures |
+//! | `tonic` | a `tonic::Status` is judged by its code wherever it is an error, also by [`CircuitBreaker::call`] and [`Retry::run`]; its hints are read; it is in error records. `GrpcMethod` is the client's method label |
+//! | `hyper` | retries and breakers know by hyper's errors which requests were never sent, and whose fault an error is; uploads of hyper's own body type are watched |
+//! | `tower` | tower's own timeouts are told from failures, its load shedding is a refusal of this process |
 //! | `logging` | one call to set up `tracing`, and the layer to build one's own subscriber with |
 //! | `serde` | `Serialize` for error groups and guards |
 //! | `testing` | a strict probe, scripted services and bodies, the contract that layers sign |

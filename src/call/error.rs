@@ -6,7 +6,7 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 /// How far a source chain is followed; a longer one is most likely a ring.
 pub(crate) const MAX_CHAIN: usize = 16;
 
-/// Finds an error type anywhere in the source chain of an error, itself included.
+/// Finds an error type in the source chain of an error, itself included. The chain is followed for 16 errors.
 pub fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     chain(error).find_map(|error| error.downcast_ref())
 }

@@ -110,8 +110,8 @@ impl RejectionKind {
 
 /// A call refused by a guard of this process: the one error family of local refusals.
 ///
-/// Breakers ignore it, adaptive limits do not sample it, retries do not repeat it unless told, so that a
-/// wrong order of layers stays harmless. [`Rejection::find`] finds one anywhere in a source chain; a
+/// It says nothing about the peer: breakers count nothing, retries do not repeat it unless told, and get back what the
+/// attempt cost. [`Rejection::find`] finds one anywhere in a source chain; a
 /// refusal that left as a response carries its `Rejection` in the response's extensions.
 #[derive(Clone, Debug)]
 pub struct Rejection {
@@ -207,7 +207,7 @@ impl Rejection {
         self.retry_after
     }
 
-    /// Finds a rejection anywhere in the source chain of an error.
+    /// Finds a rejection in the source chain of an error, which is followed for 16 errors.
     ///
     /// ```
     /// use tower_keep::Rejection;

@@ -31,6 +31,7 @@
 //!
 //! | moment | what the guard sees |
 //! |---|---|
+//! | `Service::poll_ready`, before the wrapped service | [`refuses`](Guard::refuses): whether calls would be refused now |
 //! | `Service::call` | [`admit`](Admit::admit): the request, and a permit or a refusal |
 //! | each poll of the future and of the body, and their drops | [`enter`](Guard::enter) |
 //! | the response's head, a refusal's too | [`head`](Guard::head) |
@@ -41,6 +42,13 @@
 //! the refusal's head is shown to those that had already granted, and they settle as
 //! [`Rejected`](crate::Outcome::Rejected).
 //!
+//! # Readiness
+//!
+//! Guards are asked before the wrapped service is polled, so that a refused call takes no permit or buffer slot below.
+//! [`OpenFirst`], the default, is ready at once while the guards refuse; [`BackPressure`] is not ready until they let calls
+//! pass again. A guard that refuses in `admit` only, by what is in the request, does so after readiness was taken: a layer
+//! that is open first gives that back, one with back pressure holds it until the handle is used again or dropped.
+//!
 //! # Clones
 //!
 //! A clone of [`Guarded`] shares guards and protocol behind one `Arc`; it starts without any readiness of the
@@ -48,8 +56,9 @@
 //!
 //! # Cancellation
 //!
-//! A call that is dropped settles at once: with what the head said if that was bad news, as a success if every
-//! promised byte had been taken, as timed out if its `grpc-timeout` has passed or very nearly so, else as cancelled.
+//! A call that is dropped settles at once: with what the head said if that was bad news; as a success if every promised
+//! byte had been taken, or if a client's reader was not waiting for more; as timed out if a [time limit](crate::timeout)
+//! around it gave it up; else as cancelled, whatever deadline came with the request.
 //!
 //! # Panics
 //!
@@ -99,7 +108,7 @@ pub trait Guard {
     /// What an admitted call holds: plain data, settled exactly once.
     type Permit;
 
-    /// What the guard wants measured that costs extra clock readings. Asked once, when the layer is built.
+    /// What the guard wants measured that costs extra clock readings. Asked when a layer is built, not for each call.
     fn wants(&self) -> Wants {
         Wants::default()
     }

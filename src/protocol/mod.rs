@@ -14,6 +14,9 @@
 //! Protocols are chosen through [`GuardLayer`](crate::guard::GuardLayer)'s constructors, never by default. This
 //! module only reads and judges: what it decides is carried out by [`guard`](crate::guard).
 //!
+//! A stack whose type was boxed, such as tower's `BoxCloneSyncService<_, _, BoxError>`, does not compile inside of an
+//! `#[async_trait]` method: keep it in a field and clone it there.
+//!
 //! # One judgement
 //!
 //! Layers of one stack agree. A classifier that is set on one of them travels with the request and its response, so that
