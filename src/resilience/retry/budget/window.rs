@@ -161,6 +161,17 @@ impl Window {
         });
     }
 
+    /// A call has reached nobody, and earns nothing. One that has begun in an earlier slice is left alone.
+    #[cold]
+    pub(super) fn retract(&self, now: Instant) {
+        let epoch = self.epoch(now);
+        let slot = &self.calls[index(epoch)];
+        let _ = slot.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| {
+            let (of, count) = unpacked(word);
+            (of == epoch && count > 0).then(|| packed(epoch, count - 1))
+        });
+    }
+
     pub(super) fn withdraw(&self, now: Instant) -> Option<Epoch> {
         let mut retries = self.locked();
         let epoch = retries.advance(self.epoch(now));
@@ -264,6 +275,19 @@ mod tests {
             }
             assert_eq!(allowed, (ratio * 100_000.0).round() as u32, "{ratio}");
         }
+    }
+
+    #[test]
+    fn call_that_is_retracted_earns_nothing() {
+        let origin = Instant::now();
+        let window = window(1.0, 0.0, origin);
+        (0..3).for_each(|_| window.deposit(origin));
+        window.retract(origin);
+        assert_eq!(window.available(origin), 2);
+        window.retract(origin + SLICE);
+        assert_eq!(window.available(origin + SLICE), 2, "not of this slice");
+        (0..9).for_each(|_| window.retract(origin));
+        assert_eq!(window.available(origin), 0);
     }
 
     #[test]
