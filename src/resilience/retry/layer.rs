@@ -28,6 +28,10 @@ use crate::{call::Classify, protocol::Any};
 /// # Ok(()) }
 /// ```
 ///
+/// # Panics
+///
+/// Calls panic outside of tokio's runtime when an attempt fails: the wait before the next needs its timer.
+///
 /// # Clones
 ///
 /// Every service it makes, and every clone of them, shares the [`Retry`].

@@ -81,7 +81,9 @@ impl WindowBudget {
     pub fn build(self) -> Result<Budget, InvalidSetting> {
         if !(0.0..=MAX_RATIO).contains(&self.ratio) {
             let hint = if (MAX_RATIO..=100.0).contains(&self.ratio) {
-                format!("; did you mean {}?", self.ratio / 100.0)
+                // To a millionth, as it is counted: division alone makes 0.10099999999999999 of 10.1.
+                let fraction = (self.ratio * 1e4).round() / 1e6;
+                format!("; did you mean {fraction}?")
             } else {
                 String::new()
             };
@@ -363,6 +365,8 @@ mod tests {
         let says =
             "retry budget: ratio is 20, must be 0 to 10 (retries for each call; did you mean 0.2?)";
         assert_eq!(ratio.to_string(), says);
+        let ratio = Budget::window().ratio(10.1).build().unwrap_err();
+        assert!(ratio.to_string().ends_with("did you mean 0.101?)"));
         for ratio in [-0.5, 200.0] {
             let error = Budget::window().ratio(ratio).build().unwrap_err();
             let says =
