@@ -210,6 +210,28 @@ async fn attempts_that_a_breaker_refuses_give_their_tokens_back() {
     assert_eq!(bucket.available(&Moment::default()), Some(100));
 }
 
+/// A minute behind an open circuit earned retries by the thousand, to be made when it closed.
+#[tokio::test(start_paused = true)]
+async fn calls_that_a_breaker_refuses_earn_no_retries() {
+    let breaker = CircuitBreaker::builder("peer").build().unwrap();
+    breaker.force_open();
+    let retry = Retry::named("peer");
+    let service = ServiceBuilder::new()
+        .layer(RetryLayer::any(retry.clone()))
+        .layer(breaker.layer().any())
+        .service(service_fn(|()| ready(Ok::<_, Error>(()))));
+    for _ in 0..1_000 {
+        assert!(service.clone().oneshot(()).await.is_err());
+    }
+    let left = || retry.budget().unwrap().available(&Moment::default());
+    assert_eq!(left(), Some(100), "10 a second for 10 s");
+    breaker.reset();
+    for _ in 0..5 {
+        assert!(service.clone().oneshot(()).await.is_ok());
+    }
+    assert_eq!(left(), Some(101));
+}
+
 // ---- what the caller is told
 
 #[tokio::test(start_paused = true)]

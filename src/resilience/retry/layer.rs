@@ -31,6 +31,10 @@ use crate::{
 /// # Ok(()) }
 /// ```
 ///
+/// # Panics
+///
+/// Calls panic outside of tokio's runtime when an attempt fails: the wait before the next needs its timer.
+///
 /// # Clones
 ///
 /// Every service it makes, and every clone of them, shares the [`Retry`].

@@ -91,10 +91,9 @@ impl Inspect for Shared {
 
     fn stats(&self, stats: &mut Stats) {
         self.counts.show(stats);
-        if let Some(budget) = &self.budget {
-            if let Some(available) = budget.available(&Moment::default()) {
-                stats.count("budget_available", available);
-            }
+        let available = |budget: &Budget| budget.available(&Moment::default());
+        if let Some(available) = self.budget.as_ref().and_then(available) {
+            stats.count("budget_available", available);
         }
     }
 }

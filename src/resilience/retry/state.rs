@@ -52,6 +52,7 @@ impl OpenCall {
     }
 
     /// The call is over, and this is how it has ended.
+    #[inline]
     pub(super) fn settle(self, retry: &Retry, outcome: Outcome) {
         settle(self.spent, retry, outcome);
         if self.was_repeated && outcome == Outcome::Success {
@@ -68,6 +69,7 @@ impl RetryState {
     /// A call begins that takes at most so long. A request may bring a context of its own.
     ///
     /// Returns whether it comes too late to begin at all.
+    #[inline]
     pub(super) fn open(
         &mut self,
         retry: &Retry,
@@ -87,6 +89,7 @@ impl RetryState {
     }
 
     /// The first attempt begins: the context it has to run in if that is not the current one as it is.
+    #[inline]
     pub(super) fn first(
         &mut self,
         retry: &Retry,
@@ -135,12 +138,14 @@ impl RetryState {
     }
 
     /// Looked at again and again: a call may be made in another context than it is polled in, as a buffer does it.
+    #[inline]
     fn note_deadlines(&mut self, own: Option<&Context>) {
         self.note_deadline(own.and_then(Context::deadline));
         self.note_deadline(known_deadline());
     }
 
     /// Whoever is gone by then needs no answer.
+    #[inline]
     fn note_deadline(&mut self, deadline: Option<Instant>) {
         if let Some(end) = deadline {
             let earlier = self.caller_deadline.map_or(end, |known| known.min(end));
@@ -165,6 +170,7 @@ impl RetryState {
     }
 
     /// An attempt has succeeded.
+    #[inline]
     pub(super) fn succeeded(&mut self) -> OpenCall {
         OpenCall {
             spent: self.spent.take(),
@@ -247,6 +253,7 @@ impl RetryState {
     }
 }
 
+#[inline]
 fn settle(spent: Option<Spent>, retry: &Retry, outcome: Outcome) {
     match (spent, retry.budget()) {
         (Some(spent), _) => spent.settle(outcome),
@@ -264,6 +271,7 @@ pub(super) fn too_late(retry: &Retry, why: &'static str) -> Rejection {
 
 /// The call's context with the attempt's number: that of the request, else the current one. None is needed where that is
 /// the current one as it is, as it is for most first attempts.
+#[inline]
 fn attempt_context(own: Option<&Context>, number: u32) -> Option<Context> {
     Context::with_current(|current| {
         let call = own.or(current)?;

@@ -6,6 +6,8 @@ mod window;
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use crate::call::{Moment, Outcome};
 
 use bucket::Bucket;
@@ -98,10 +100,11 @@ impl Budget {
         }
     }
 
-    /// A first attempt has ended so. Takes no lock.
+    /// A first attempt has ended so. Takes no lock. One that a guard of this process has refused earns nothing.
     #[inline]
     pub fn settle(&self, outcome: Outcome) {
         match &*self.0 {
+            Core::Window(window) if outcome == Outcome::Rejected => window.retract(Instant::now()),
             Core::Window(_) => {}
             Core::Throttle(throttle) => throttle.settle(outcome),
             Core::Bucket(bucket) => bucket.settle_first(outcome),
@@ -216,7 +219,6 @@ fn failed(outcome: Outcome) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use tokio::time::Instant;
 
     fn budgets() -> [Budget; 3] {
         let window = Budget::window().ratio(0.5).per_second(0.3);

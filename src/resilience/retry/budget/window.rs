@@ -81,7 +81,9 @@ impl WindowBudget {
     pub fn build(self) -> Result<Budget, InvalidSetting> {
         if !(0.0..=MAX_RATIO).contains(&self.ratio) {
             let hint = if (MAX_RATIO..=100.0).contains(&self.ratio) {
-                format!("; did you mean {}?", self.ratio / 100.0)
+                // To a millionth, as it is counted: division alone makes 0.10099999999999999 of 10.1.
+                let fraction = (self.ratio * 1e4).round() / 1e6;
+                format!("; did you mean {fraction}?")
             } else {
                 String::new()
             };
@@ -158,6 +160,17 @@ impl Window {
                 std::cmp::Ordering::Equal => Some(packed(epoch, count.saturating_add(1))),
                 std::cmp::Ordering::Greater => None,
             }
+        });
+    }
+
+    /// A call has reached nobody, and earns nothing. One that has begun in an earlier slice is left alone.
+    #[cold]
+    pub(super) fn retract(&self, now: Instant) {
+        let epoch = self.epoch(now);
+        let slot = &self.calls[index(epoch)];
+        let _ = slot.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| {
+            let (of, count) = unpacked(word);
+            (of == epoch && count > 0).then(|| packed(epoch, count - 1))
         });
     }
 
@@ -267,6 +280,19 @@ mod tests {
     }
 
     #[test]
+    fn call_that_is_retracted_earns_nothing() {
+        let origin = Instant::now();
+        let window = window(1.0, 0.0, origin);
+        (0..3).for_each(|_| window.deposit(origin));
+        window.retract(origin);
+        assert_eq!(window.available(origin), 2);
+        window.retract(origin + SLICE);
+        assert_eq!(window.available(origin + SLICE), 2, "not of this slice");
+        (0..9).for_each(|_| window.retract(origin));
+        assert_eq!(window.available(origin), 0);
+    }
+
+    #[test]
     fn calls_stop_counting_when_the_window_has_passed() {
         let origin = Instant::now();
         let window = window(1.0, 0.0, origin);
@@ -339,6 +365,8 @@ mod tests {
         let says =
             "retry budget: ratio is 20, must be 0 to 10 (retries for each call; did you mean 0.2?)";
         assert_eq!(ratio.to_string(), says);
+        let ratio = Budget::window().ratio(10.1).build().unwrap_err();
+        assert!(ratio.to_string().ends_with("did you mean 0.101?)"));
         for ratio in [-0.5, 200.0] {
             let error = Budget::window().ratio(ratio).build().unwrap_err();
             let says =

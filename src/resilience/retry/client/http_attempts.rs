@@ -52,6 +52,7 @@ where
     RB: Body<Data = Bytes, Error: 'static>,
     P: Http + Read<Request<B>> + Answer<Response<RB>, S::Error, Error = BoxError>,
 {
+    #[inline]
     pub(super) fn call(
         inner: S,
         mut request: Request<B>,
@@ -82,6 +83,7 @@ where
         })
     }
 
+    #[inline]
     fn first(
         &mut self,
         mut parts: Parts,
@@ -103,12 +105,14 @@ where
         self.send(parts, sent)
     }
 
+    #[inline]
     fn send(&mut self, parts: Parts, body: ReplayBody<B>) -> S::Future {
         let body = self.shared.rules().map.map_body(body);
         self.inner.call(Request::from_parts(parts, body))
     }
 
     /// How the head of a response is judged; nothing of its body has been read yet.
+    #[inline]
     fn judge_head(&mut self, response: Response<RB>) -> (Response<RB>, Advice) {
         let (mut parts, body) = response.into_parts();
         let replay = self.shared.rules();
@@ -149,6 +153,7 @@ where
     }
 
     /// What settles the call when the body has come to its end, if there is anything to settle then.
+    #[inline]
     fn body_end(&mut self, open: OpenCall, body: &RB) -> Option<BodyEnd> {
         let retry = self.shared.retry();
         if self.is_over || body.is_end_stream() || !open.has_to_settle(retry) {
@@ -209,6 +214,7 @@ where
         self.send(parts, body)
     }
 
+    #[inline]
     fn decide(
         &mut self,
         output: Result<Response<RB>, S::Error>,
@@ -257,6 +263,7 @@ where
         true
     }
 
+    #[inline]
     fn answer(
         &mut self,
         output: Self::Output,
