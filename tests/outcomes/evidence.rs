@@ -62,7 +62,7 @@ fn evidence_of_a_good_head_and_what_became_of_its_body() {
         )
         .dropped(Until::Frames(2)),
         row("gRPC in its head", grpc, || in_headers("0"), GOOD).dropped(NEVER),
-        row("gRPC-Web", grpc_web, || ok_grpc_web().data("m"), GOOD),
+        row("gRPC-Web", grpc_web, || web(0), GOOD),
     ]);
 }
 
@@ -149,6 +149,13 @@ fn evidence_of_bad_heads_and_of_bodies_that_break() {
             "gRPC, cut off",
             grpc,
             || ok_grpc().body(no_size("m").error("reset")),
+            FAILED,
+        ),
+        row("gRPC-Web, UNAVAILABLE", grpc_web, || web(14), FAILED),
+        row(
+            "gRPC-Web, no status",
+            grpc_web,
+            || ok_grpc_web().data("m"),
             FAILED,
         ),
         row("a proxy's 503", grpc, || Reply::status(503), BUSY),
