@@ -63,6 +63,18 @@ pub fn ok_grpc_web() -> Reply {
     Reply::ok().header("content-type", "application/grpc-web+proto")
 }
 
+/// The last message of a gRPC-Web answer: its trailers.
+pub fn web_status(code: u8) -> Vec<u8> {
+    let text = format!("grpc-status: {code}\r\n");
+    [&[0x80, 0, 0, 0, text.len() as u8], text.as_bytes()].concat()
+}
+
+/// A gRPC-Web answer: one message, and the code.
+pub fn web(code: u8) -> Reply {
+    let message = "\0\0\0\0\x02hi";
+    ok_grpc_web().data(message).data(web_status(code))
+}
+
 pub fn in_headers(code: &'static str) -> Reply {
     Reply::ok().header("grpc-status", code)
 }

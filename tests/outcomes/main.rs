@@ -4,6 +4,7 @@ mod ask;
 mod bodies;
 mod clock;
 mod drops;
+mod evidence;
 mod panics;
 mod play;
 mod refusals;

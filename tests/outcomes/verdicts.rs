@@ -104,12 +104,29 @@ fn what_a_grpc_status_says_is_the_cause() {
     ]);
 }
 
-/// Its trailers are hidden in the body.
+/// Its trailers are the last message of its body.
 #[test]
-fn a_grpc_web_call_is_judged_by_its_headers() {
+fn grpc_web_call_is_judged_by_its_headers_or_its_last_message() {
+    let cause = "missing grpc-status";
     table(&[
-        row("200", grpc_web, || Reply::ok().data("cut"), Success),
-        row("gRPC-Web", grpc_web, || ok_grpc_web().data("cut"), Success),
+        row("0 at the end", grpc_web, || web(0), Success),
+        row("5 at the end", grpc_web, || web(5), Ignored),
+        row("14 at the end", grpc_web, || web(14), Failure),
+        row(
+            "cut",
+            grpc_web,
+            || ok_grpc_web().data("\0\0\0\0\x02h"),
+            Failure,
+        )
+        .with_cause(cause),
+        row(
+            "no status",
+            grpc_web,
+            || ok_grpc_web().data("\0\0\0\0\0"),
+            Failure,
+        )
+        .with_cause(cause),
+        row("a page", grpc_web, || Reply::ok().data("page"), Success).on_grpc_clients(Failure),
         row("0 in headers", grpc_web, || in_headers("0"), Success),
         row("14 in headers", grpc_web, || in_headers("14"), Failure),
         row("503", grpc_web, || Reply::status(503), Overload),

@@ -19,6 +19,8 @@ pub(super) struct Case {
     pub(super) reply: fn(usize) -> Reply,
     /// How it ends when the response's head and body are judged.
     pub(super) outcome: Outcome,
+    /// The same for a client that takes nothing but gRPC, where that is something else: a 200 without a status has failed.
+    pub(super) grpc_outcome: Option<Outcome>,
     /// How it ends when the service's answer is all there is.
     pub(super) plain_outcome: Outcome,
     pub(super) grpc: bool,
@@ -30,6 +32,7 @@ const CASE: Case = Case {
     name: "",
     reply: |_| Reply::ok(),
     outcome: Outcome::Success,
+    grpc_outcome: None,
     plain_outcome: Outcome::Success,
     grpc: false,
     hangs: false,
@@ -41,6 +44,7 @@ pub(super) const GOOD: [Case; 6] = [
     Case {
         name: "an answer at once",
         reply: |_| Reply::ok().data("hello"),
+        grpc_outcome: Some(Outcome::Failure),
         ..CASE
     },
     Case {
@@ -49,6 +53,7 @@ pub(super) const GOOD: [Case; 6] = [
             let body = ScriptedBody::new().data("one").pending(1).data("two");
             Reply::ok().pending(2).body(body.late_end())
         },
+        grpc_outcome: Some(Outcome::Failure),
         ..CASE
     },
     Case {
@@ -57,11 +62,13 @@ pub(super) const GOOD: [Case; 6] = [
             let body = ScriptedBody::from("one").after(WHILE).data("two");
             Reply::ok().after(WHILE).body(body)
         },
+        grpc_outcome: Some(Outcome::Failure),
         ..CASE
     },
     Case {
         name: "an answer of unknown size",
         reply: |_| Reply::ok().body(ScriptedBody::from("hello").without_size().late_end()),
+        grpc_outcome: Some(Outcome::Failure),
         ..CASE
     },
     Case {

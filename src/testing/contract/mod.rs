@@ -104,7 +104,9 @@ where
     });
     between_spies(|spies| {
         let layer = || GuardLayer::grpc_client(spies.round(guard()));
-        sign_http(&layer, &|run| spies.audit(run, |case| case.outcome));
+        sign_http(&layer, &|run| {
+            spies.audit(run, |case| case.grpc_outcome.unwrap_or(case.outcome));
+        });
     });
     any_guard(guard, || Request::new(ScriptedBody::new()));
 }
@@ -177,6 +179,7 @@ fn http_request(case: &Case) -> Request<ScriptedBody> {
         .expect("a URI");
     if case.grpc {
         *request.method_mut() = http::Method::POST;
+        *request.version_mut() = http::Version::HTTP_2;
         let content_type = "application/grpc".parse().expect("a value");
         request.headers_mut().insert("content-type", content_type);
     }
