@@ -39,8 +39,6 @@ mod sorry;
 mod stumble;
 #[path = "gateway/target.rs"]
 mod target;
-#[path = "gateway/upload.rs"]
-mod upload;
 #[path = "gateway/upstream.rs"]
 mod upstream;
 

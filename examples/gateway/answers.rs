@@ -18,7 +18,6 @@ use tower_keep::protocol::Wire;
 
 use super::BoxError;
 use super::headers;
-use super::upload::UploadFailed;
 
 /// What the gateway says itself is about this moment.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -67,20 +66,23 @@ fn broken(error: &(dyn Error + 'static), grpc: bool) -> Response<Full<Bytes>> {
     let slow_connect =
         find::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
     let late = slow_connect || find::<Elapsed>(error).is_some();
-    let (status, code, detail) = if find::<UploadFailed>(error).is_some() {
-        let (status, detail) = match late {
-            true => (
-                StatusCode::REQUEST_TIMEOUT,
-                "the request's body did not come in time",
-            ),
-            false => (StatusCode::BAD_REQUEST, "the request's body broke off"),
-        };
-        (status, GrpcCode::CANCELLED, detail)
+    let (status, code, detail) = if find::<Elapsed>(error).is_some_and(Elapsed::is_callers) {
+        (
+            StatusCode::REQUEST_TIMEOUT,
+            GrpcCode::CANCELLED,
+            "the request's body did not come in time",
+        )
     } else if late {
         (
             StatusCode::GATEWAY_TIMEOUT,
             GrpcCode::DEADLINE_EXCEEDED,
             "the upstream did not answer in time",
+        )
+    } else if upload_broke(error) {
+        (
+            StatusCode::BAD_REQUEST,
+            GrpcCode::CANCELLED,
+            "the request's body broke off",
         )
     } else if find::<legacy::Error>(error).is_some_and(legacy::Error::is_connect) {
         (
@@ -96,6 +98,14 @@ fn broken(error: &(dyn Error + 'static), grpc: bool) -> Response<Full<Bytes>> {
         )
     };
     local(status, code, detail, grpc)
+}
+
+/// Whether the request's body failed while it was sent on: the connection says so, over HTTP/2 by a reset of its own.
+fn upload_broke(error: &(dyn Error + 'static)) -> bool {
+    let by_body = find::<hyper::Error>(error).is_some_and(hyper::Error::is_user);
+    let reset_here =
+        |error: &h2::Error| error.is_reset() && !error.is_remote() && !error.is_library();
+    by_body || find::<h2::Error>(error).is_some_and(reset_here)
 }
 
 /// As the crate's own servers answer a refusal.

@@ -14,7 +14,6 @@ use tower_keep::{Guard, GuardLayer, InvalidSetting, Rejection, Track};
 
 use super::protection::TIME_LEFT;
 use super::report::Window;
-use super::upload;
 use super::upstream;
 
 /// The path that [`Gate`] refuses.
@@ -44,15 +43,14 @@ pub fn inbound(
         .slow(Duration::from_millis(400), Duration::from_secs(1))
         .log_headers(["user-agent"])
         .build()?;
-    let layer = GuardLayer::server((
+    Ok(GuardLayer::server((
         Correlate::default(),
         track,
         demonstration.then_some(Routes),
         Watch(Arc::clone(window)),
         Deadline::builder().header(TIME_LEFT).build()?,
         demonstration.then_some(Gate),
-    ));
-    Ok(layer.classify(upload::judge))
+    )))
 }
 
 /// Tells the line a second of each call.

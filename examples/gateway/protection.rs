@@ -14,7 +14,6 @@ use tower_keep::{GuardLayer, InvalidSetting, Track};
 use tower_layer::Layer;
 
 use super::args::Args;
-use super::upload::{self, BlameLayer};
 
 /// How long the caller still waits, in milliseconds, as Envoy puts it. gRPC has a header of its own.
 pub const TIME_LEFT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
@@ -30,8 +29,7 @@ pub struct Protection {
 }
 
 /// Outermost last, as tower stacks them.
-type Layers =
-    Stack<Attempt, Stack<BlameLayer, Stack<Outbound, Stack<Retries, Stack<Total, Identity>>>>>;
+type Layers = Stack<Attempt, Stack<Outbound, Stack<Retries, Stack<Total, Identity>>>>;
 type Total = TimeoutLayer<Client>;
 type Retries = RetryLayer<Replay<Client>>;
 type Outbound = GuardLayer<(Propagate, Track, CircuitBreaker), Client>;
@@ -55,11 +53,11 @@ impl Protection {
         let layers = ServiceBuilder::new()
             .layer(TimeoutLayer::client(timeouts.total()))
             .layer(RetryLayer::client(retries(args)?))
-            .layer(
-                GuardLayer::client((Propagate::default(), track.client_side(), breaker.clone()))
-                    .classify(upload::judge),
-            )
-            .layer(BlameLayer)
+            .layer(GuardLayer::client((
+                Propagate::default(),
+                track.client_side(),
+                breaker.clone(),
+            )))
             .layer(TimeoutLayer::client(timeouts.attempt()).send_as(TIME_LEFT));
         Ok(Self {
             breaker,
@@ -84,7 +82,7 @@ fn breaker(args: &Args) -> Result<CircuitBreaker, InvalidSetting> {
         .time_window(Duration::from_secs(10), 10)
         .consecutive_failures(20)
         .open_time(args.open)
-        // Longer than an attempt: what a client stalls has then ended as its own fault, and does not count as a probe.
+        // Longer than an attempt: what a client stalls has then ended as its own fault, and is no probe that failed.
         .probe_limit(args.total)
         .build()?;
     if args.unprotected {

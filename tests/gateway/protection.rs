@@ -205,24 +205,39 @@ async fn every_guard_is_listed_with_its_state_and_figures() {
 #[tokio::test]
 async fn an_upload_that_turns_into_garbage_is_the_clients_fault_and_not_the_upstreams() {
     let upstream = Upstream::start().await;
-    let gateway = Gateway::before(&upstream.url(), &[]).await;
+    for protocol in ["h1", "h2"] {
+        let args = ["--upstream-protocol", protocol];
+        let gateway = Gateway::before(&upstream.url(), &args).await;
+        for _ in 0..30 {
+            let answer = garbled(&gateway, "/echo").await;
+            assert!(!answer.starts_with("HTTP/1.1 5"), "{answer}");
+            // Where the answer comes after the body, the client is told.
+            let answer = garbled(&gateway, "/read").await;
+            assert!(answer.starts_with("HTTP/1.1 400"), "{protocol}: {answer}");
+        }
+        assert_eq!(guard(&gateway, "circuit_breaker").await["state"], "closed");
+        for kind in ["kind=\"server\"", "kind=\"client\""] {
+            let labels = [kind, "outcome=\"failure\""];
+            let failures = gateway.metric("tower_keep_calls_total", &labels).await;
+            assert_eq!(failures, 0.0, "{kind}");
+        }
+    }
+}
+
+async fn garbled(gateway: &Gateway, path: &str) -> String {
     let address = gateway.url.trim_start_matches("http://");
-    for _ in 0..30 {
-        let mut stream = TcpStream::connect(address).await.expect("a connection");
-        let garbled = b"POST /echo HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nfew\r\nzz\r\n";
-        stream.write_all(garbled).await.expect("a connection");
-        let mut answer = Vec::new();
-        let read = timeout(DEADLINE, stream.read_to_end(&mut answer)).await;
-        let _ = read.expect("an end in time");
-        let status = String::from_utf8_lossy(&answer);
-        assert!(!status.starts_with("HTTP/1.1 5"), "{status}");
-    }
-    assert_eq!(guard(&gateway, "circuit_breaker").await["state"], "closed");
-    for kind in ["kind=\"server\"", "kind=\"client\""] {
-        let labels = [kind, "outcome=\"failure\""];
-        let failures = gateway.metric("tower_keep_calls_total", &labels).await;
-        assert_eq!(failures, 0.0, "{kind}");
-    }
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    let garbled = format!(
+        "POST {path} HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nfew\r\nzz\r\n"
+    );
+    stream
+        .write_all(garbled.as_bytes())
+        .await
+        .expect("a connection");
+    let mut answer = Vec::new();
+    let read = timeout(DEADLINE, stream.read_to_end(&mut answer)).await;
+    let _ = read.expect("an end in time");
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 /// The soak found this one, too: whoever sends a head and then nothing, or not enough, runs into the limit of an
@@ -242,13 +257,13 @@ async fn an_upload_that_stalls_is_the_clients_fault_and_one_that_hangs_at_the_up
                 stall_http1(gateway, "content-length: 100\r\n\r\nfew"),
                 stall_http1(gateway, "transfer-encoding: chunked\r\n\r\n"),
                 stall_http1(gateway, "transfer-encoding: chunked\r\n\r\n3\r\nfew\r\n"),
-                // The client's own patience may end first.
-                stall_http1(gateway, &impatient),
+                // The client's own patience may end first, of which it knows best.
+                late_http1(gateway, &impatient),
                 stall_http2(gateway, &[], ""),
                 stall_http2(gateway, &[], few),
                 stall_http2(gateway, &[("content-length", "100")], ""),
                 stall_http2(gateway, &[("content-length", "100")], few),
-                stall_http2(gateway, &[(TIME_LEFT, "800")], few),
+                late_http2(gateway, &[(TIME_LEFT, "800")], few),
             );
         });
         futures_util::future::join_all(calls).await;
@@ -290,6 +305,10 @@ async fn stall_http1(gateway: &Gateway, rest: &str) {
     assert_eq!(stalled_http1(gateway, rest).await, "408", "{rest}");
 }
 
+async fn late_http1(gateway: &Gateway, rest: &str) {
+    assert_eq!(stalled_http1(gateway, rest).await, "504", "{rest}");
+}
+
 /// The status.
 async fn stalled_http1(gateway: &Gateway, rest: &str) -> String {
     let address = gateway.url.trim_start_matches("http://");
@@ -304,6 +323,20 @@ async fn stalled_http1(gateway: &Gateway, rest: &str) -> String {
 }
 
 async fn stall_http2(gateway: &Gateway, headers: &[(&str, &str)], some: &'static str) {
+    let status = stalled_http2(gateway, headers, some).await;
+    assert_eq!(status, StatusCode::REQUEST_TIMEOUT, "{headers:?}");
+}
+
+async fn late_http2(gateway: &Gateway, headers: &[(&str, &str)], some: &'static str) {
+    let status = stalled_http2(gateway, headers, some).await;
+    assert_eq!(status, StatusCode::GATEWAY_TIMEOUT, "{headers:?}");
+}
+
+async fn stalled_http2(
+    gateway: &Gateway,
+    headers: &[(&str, &str)],
+    some: &'static str,
+) -> StatusCode {
     let (sender, body) = pieces();
     if !some.is_empty() {
         sender.send(Frame::data(some.into())).expect("a reader");
@@ -314,6 +347,6 @@ async fn stall_http2(gateway: &Gateway, headers: &[(&str, &str)], some: &'static
     }
     let request = request.body(body).expect("a request");
     let answer = Client::http2().send(request).await;
-    assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT, "{headers:?}");
     drop(sender);
+    answer.status()
 }
