@@ -40,7 +40,7 @@ fn counted(breaker: &CircuitBreaker) -> (u64, u64) {
     let Counts {
         calls, failures, ..
     } = breaker.counts();
-    (calls.into(), failures.into())
+    (calls, failures)
 }
 
 fn get() -> Request<ScriptedBody> {

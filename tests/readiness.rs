@@ -4,8 +4,11 @@
 
 use std::{collections::BTreeMap, future::Future, pin::Pin, task::Poll, time::Duration};
 
-use futures_util::future::{BoxFuture, join_all, pending};
-use tokio::time::{advance, sleep};
+use futures_util::future::{join_all, pending};
+use tokio::{
+    task::JoinHandle,
+    time::{advance, sleep},
+};
 use tower::{
     Layer, Service, ServiceExt,
     balance::p2c::Balance,
@@ -67,14 +70,13 @@ fn balance(breakers: &[CircuitBreaker; 2]) -> Balance<Endpoints, ()> {
     Balance::new(list)
 }
 
+type Calls = Vec<JoinHandle<Result<usize, BoxError>>>;
+
 /// One call each millisecond.
-async fn calls_through<C>(mut call: impl AsyncFnMut() -> C) -> BTreeMap<&'static str, u32>
-where
-    C: Future<Output = Result<usize, BoxError>> + Send + 'static,
-{
+async fn calls_through(mut call: impl AsyncFnMut(&mut Calls)) -> BTreeMap<&'static str, u32> {
     let mut calls = Vec::new();
     for _ in 0..2_000 {
-        calls.push(tokio::spawn(call().await));
+        call(&mut calls).await;
         sleep(Duration::from_millis(1)).await;
     }
     let mut counts = BTreeMap::new();
@@ -102,9 +104,9 @@ fn assert_that_the_well_one_serves(counts: &BTreeMap<&'static str, u32>) {
 async fn balancer_leaves_an_endpoint_alone_whose_circuit_is_open() {
     let breakers = ["sick", "well"].map(breaker);
     let mut balance = balance(&breakers);
-    let counts = calls_through(async || {
+    let counts = calls_through(async |calls| {
         balance.ready().await.expect("an endpoint");
-        balance.call(())
+        calls.push(tokio::spawn(balance.call(())));
     })
     .await;
     assert_that_the_well_one_serves(&counts);
@@ -117,9 +119,8 @@ async fn balancer_in_a_buffer_leaves_an_endpoint_alone_whose_circuit_is_open() {
     let breakers = ["sick", "well"].map(breaker);
     let (buffer, worker) = Buffer::pair(balance(&breakers), 64);
     tokio::spawn(worker);
-    let counts = calls_through(async || {
-        let call: BoxFuture<'static, _> = Box::pin(buffer.clone().oneshot(()));
-        call
+    let counts = calls_through(async |calls| {
+        calls.push(tokio::spawn(buffer.clone().oneshot(())));
     })
     .await;
     assert_that_the_well_one_serves(&counts);

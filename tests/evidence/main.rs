@@ -1,7 +1,7 @@
 //! How calls end, for people and for guards, over real connections: axum, tonic and hyper on both sides.
 //!
 //! The same rows by script, poll by poll, are in `tests/outcomes/evidence.rs`.
-#![cfg(feature = "testing")]
+#![cfg(all(feature = "testing", feature = "tower"))]
 
 #[path = "../support/mod.rs"]
 mod support;

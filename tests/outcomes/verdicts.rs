@@ -428,6 +428,7 @@ fn request_that_cannot_be_grpc_is_judged_as_http() {
 }
 
 /// tower's own load shedding is a refusal of this process, as are ours.
+#[cfg(feature = "tower")]
 #[test]
 fn load_that_tower_sheds_is_rejected() {
     let shed = || Reply::error(wrapped(tower::load_shed::error::Overloaded::new()));
