@@ -103,13 +103,15 @@ where
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         if refuses(&*self.shared.guards) != Refuses::No {
-            return Poll::Ready(Ok(self.leave_inner()));
+            self.leave_inner();
+            return Poll::Ready(Ok(()));
         }
         let ready = self.poll_inner(cx);
         if ready.is_pending() {
             self.wait.register(&*self.shared.guards, cx);
             if refuses(&*self.shared.guards) != Refuses::No {
-                return Poll::Ready(Ok(self.leave_inner()));
+                self.leave_inner();
+                return Poll::Ready(Ok(()));
             }
         } else {
             self.wait.clear();

@@ -259,7 +259,9 @@ impl HttpCall {
         self.code = code_of(&parts.headers);
         let answered = Wire::of_content_type(&parts.headers);
         let is_grpc = self.code.is_some() || answered.is_grpc();
-        if answered == Wire::GrpcWeb && self.code.is_none() && self.wire == Wire::GrpcWeb {
+        // Who insists on gRPC looks for the status in a page, too, and finds none.
+        let is_web = self.wire == Wire::GrpcWeb && (answered == Wire::GrpcWeb || self.only_grpc);
+        if is_web && self.code.is_none() {
             let frames = Frames::new().with_trailer();
             let frames = match is_text(&parts.headers) {
                 true => frames.in_text(),
