@@ -122,7 +122,8 @@ async fn a_call_error_becomes_a_status() {
     let missing = || ready(Err::<(), _>(Status::not_found("no such thing")));
     let failed: Status = breaker.call(missing()).await.expect_err("fails").into();
     assert_eq!(failed.code(), Code::NotFound);
-    assert_eq!(calls_and_failures(&breaker), (0, 0));
+    // The peer is alive and answers.
+    assert_eq!(calls_and_failures(&breaker), (1, 0));
     breaker.open_for(std::time::Duration::from_secs(1));
     let refused: Status = breaker.call(missing()).await.expect_err("open").into();
     assert_eq!(refused.code(), Code::Unavailable);
