@@ -21,6 +21,11 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 const IDLE_LIMIT: Duration = Duration::from_secs(15);
 /// An HTTP/2 upstream that vanished is noticed after one interval and one answer time.
 const PING_EVERY: Duration = Duration::from_secs(10);
+/// What one HTTP/2 stream may have under way: as much waits here for a client that does not read.
+const STREAM_WINDOW: u32 = 256 << 10;
+/// The same for all streams of a connection. Everybody's calls share it, so it must never be what they wait for: a few
+/// clients that do not read would hold up all others.
+const CONNECTION_WINDOW: u32 = 1 << 30;
 
 /// Sends requests to wherever their URI says; clones share their connections.
 ///
@@ -53,7 +58,8 @@ fn pooled() -> Builder {
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_LIMIT)
         .pool_max_idle_per_host(64)
-        .http2_adaptive_window(true)
+        .http2_initial_stream_window_size(STREAM_WINDOW)
+        .http2_initial_connection_window_size(CONNECTION_WINDOW)
         .http2_keep_alive_interval(PING_EVERY);
     builder
 }

@@ -32,6 +32,8 @@ const LOAD: Duration = Duration::from_secs(12);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// A thousand calls of the honest client, and not one more than this, may go wrong.
 const BAD_OF_1000: u64 = 1;
+/// Clients that take the head of a large answer and nothing more.
+const IDLE_READERS: usize = 8;
 /// What memory may grow by after the warm-up, in KiB.
 const GROWTH: u64 = 8192;
 /// Combinations of method, version, status and error that chance kept from the warm-up; one is in up to four series.
@@ -88,6 +90,43 @@ async fn hostile_clients_open_no_circuit_and_take_nothing_from_an_honest_one() {
     }
     assert!(memory < warm_memory + GROWTH, "{memory} KiB");
     siege.nothing_is_left(files).await;
+}
+
+/// One header on ten requests a second, before an upstream that has never heard of gRPC, nor of HTTP/2.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_header_opens_no_circuit_to_an_upstream_without_grpc() {
+    let upstream = Healthy::start(Speaks::Http1).await;
+    let besieged = ["h1", "auto"].map(async |protocol| {
+        let gateway = Gateway::before(&upstream.url(), &["--upstream-protocol", protocol]).await;
+        let until = Instant::now() + Duration::from_secs(10);
+        let (sent, statuses) = tokio::join!(
+            attackers::say_grpc(&gateway.url, until),
+            honest::ask(&gateway.url, until),
+        );
+        println!("{protocol}: {sent} with the header; innocents: {statuses:?}");
+        assert!(sent >= 50, "{sent}");
+        assert_eq!(statuses.keys().collect::<Vec<_>>(), [&200], "{protocol}");
+        let breaker = gateway.guard("circuit_breaker").await;
+        assert_eq!(breaker["stats"]["transitions"], 0, "{breaker}");
+    });
+    futures_util::future::join_all(besieged).await;
+}
+
+/// Over HTTP/2 all calls share a connection to the upstream, and with it the connection's window.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_that_stop_hold_up_nobody_else() {
+    let siege = Siege::begin("h2").await;
+    let idle: Vec<_> = attackers::stop_reading(&siege.gateway.url, IDLE_READERS).await;
+    let until = Instant::now() + Duration::from_secs(1);
+    let served = honest::run(&siege.gateway.url, until).await;
+    println!("honest: {} {:#?}", served.good, served.bad);
+    assert!(
+        served.good > 0 && served.bad.is_empty(),
+        "{:#?}",
+        served.bad
+    );
+    siege.no_circuit_opened().await;
+    drop(idle);
 }
 
 impl Siege {

@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, interval, sleep, timeout};
 
 use super::super::client::{AnyBody, Client, full, pieces};
 use super::super::process::DEADLINE;
@@ -78,6 +78,46 @@ pub fn start(url: &str, tally: &Tally, until: Instant) -> JoinSet<()> {
         }
     }
     tasks
+}
+
+/// Ten requests a second that say gRPC, in all versions, POST among them. Returns how many.
+pub async fn say_grpc(url: &str, until: Instant) -> u32 {
+    let (old, new) = (Client::http1(), Client::http2());
+    let mut tick = interval(Duration::from_millis(100));
+    let mut sent = 0;
+    while Instant::now() < until {
+        tick.tick().await;
+        let method = [Method::GET, Method::POST][sent as usize % 2].clone();
+        let client = [&old, &new][sent as usize / 2 % 2];
+        let request = Request::builder().method(method).uri(format!("{url}/ok"));
+        let request = request.header("content-type", "application/grpc");
+        let request = request.body(full(vec![0; 5])).expect("a request");
+        answered(client, request).await;
+        sent += 1;
+    }
+    sent
+}
+
+/// Connections whose clients have taken the head of a large answer, and take no more of it.
+pub async fn stop_reading(url: &str, number: usize) -> Vec<TcpStream> {
+    let address = url.trim_start_matches("http://");
+    let mut idle = Vec::new();
+    for _ in 0..number {
+        let mut stream = connect_narrow(address).await;
+        let request = b"GET /big HTTP/1.1\r\nhost: a\r\n\r\n";
+        stream.write_all(request).await.expect("a connection");
+        assert_eq!(status(&mut stream).await, Saw::Status(200));
+        idle.push(stream);
+    }
+    idle
+}
+
+/// A connection whose client has little room for what it does not read.
+async fn connect_narrow(address: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("an option");
+    let address = address.parse().expect("an address");
+    socket.connect(address).await.expect("a connection")
 }
 
 impl Attacker {
@@ -245,10 +285,7 @@ impl Attacker {
             }
             return Saw::Status(status);
         }
-        let socket = TcpSocket::new_v4().expect("a socket");
-        socket.set_recv_buffer_size(4096).expect("an option");
-        let address = self.address.parse().expect("an address");
-        let mut stream = socket.connect(address).await.expect("a connection");
+        let mut stream = connect_narrow(&self.address).await;
         let _ = stream
             .write_all(b"GET /big HTTP/1.1\r\nhost: a\r\n\r\n")
             .await;

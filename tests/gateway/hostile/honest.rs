@@ -1,5 +1,6 @@
 //! An honest client: it asks for this and that at a steady rate, and wants all of it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use hyper::body::Incoming;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use super::super::client::{AnyBody, Client, full};
+use super::super::client::{AnyBody, Client, full, text};
 use super::super::process::DEADLINE;
 use super::healthy::{GRPC, STREAM};
 
@@ -73,6 +74,20 @@ pub async fn run(url: &str, until: Instant) -> Service {
     tasks.join_all().await;
     let served = served.lock().expect("no panic");
     served.clone()
+}
+
+/// Asks for a page again and again: how often it came with what status.
+pub async fn ask(url: &str, until: Instant) -> BTreeMap<u16, u32> {
+    let (client, mut statuses) = (Client::http1(), BTreeMap::new());
+    let mut tick = interval(EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while Instant::now() < until {
+        tick.tick().await;
+        let answer = client.get(&format!("{url}/ok")).await;
+        *statuses.entry(answer.status().as_u16()).or_default() += 1;
+        text(answer).await;
+    }
+    statuses
 }
 
 impl Errand {
