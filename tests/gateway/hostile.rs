@@ -108,6 +108,7 @@ async fn one_header_opens_no_circuit_to_an_upstream_without_grpc() {
         assert_eq!(statuses.keys().collect::<Vec<_>>(), [&200], "{protocol}");
         let breaker = gateway.guard("circuit_breaker").await;
         assert_eq!(breaker["stats"]["transitions"], 0, "{breaker}");
+        assert_eq!(breaker["stats"]["failures"], 0, "{breaker}");
     });
     futures_util::future::join_all(besieged).await;
 }
