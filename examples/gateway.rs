@@ -39,6 +39,8 @@ mod sorry;
 mod stumble;
 #[path = "gateway/target.rs"]
 mod target;
+#[path = "gateway/unspoken.rs"]
+mod unspoken;
 #[path = "gateway/upstream.rs"]
 mod upstream;
 

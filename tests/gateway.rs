@@ -4,6 +4,12 @@
 mod bounded;
 #[path = "gateway/client.rs"]
 mod client;
+#[cfg(target_os = "linux")]
+#[path = "gateway/footprint.rs"]
+mod footprint;
+#[cfg(target_os = "linux")]
+#[path = "gateway/hostile.rs"]
+mod hostile;
 #[path = "gateway/metastable.rs"]
 mod metastable;
 #[path = "gateway/process.rs"]

@@ -2,6 +2,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,12 +17,18 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower_service::Service;
 
 use super::BoxError;
+use super::unspoken::Unspoken;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// Shorter than what servers commonly use, so that the pool seldom hands out a connection that is being closed.
 const IDLE_LIMIT: Duration = Duration::from_secs(15);
 /// An HTTP/2 upstream that vanished is noticed after one interval and one answer time.
 const PING_EVERY: Duration = Duration::from_secs(10);
+/// What one HTTP/2 stream may have under way: as much waits here for a client that does not read.
+const STREAM_WINDOW: u32 = 256 << 10;
+/// The same for all streams of a connection. Everybody's calls share it, so it must never be what they wait for: a few
+/// clients that do not read would hold up all others.
+const CONNECTION_WINDOW: u32 = 1 << 30;
 
 /// Sends requests to wherever their URI says; clones share their connections.
 ///
@@ -28,6 +36,8 @@ const PING_EVERY: Duration = Duration::from_secs(10);
 pub struct UpstreamClient<B> {
     http1: Client<HttpConnector, B>,
     http2: Client<HttpConnector, B>,
+    /// Whether the upstream ever did.
+    speaks_http2: Arc<AtomicBool>,
 }
 
 impl<B> UpstreamClient<B>
@@ -42,6 +52,7 @@ where
         Self {
             http1: pooled().build(connector.clone()),
             http2: pooled().http2_only(true).build(connector),
+            speaks_http2: Arc::default(),
         }
     }
 }
@@ -53,7 +64,8 @@ fn pooled() -> Builder {
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_LIMIT)
         .pool_max_idle_per_host(64)
-        .http2_adaptive_window(true)
+        .http2_initial_stream_window_size(STREAM_WINDOW)
+        .http2_initial_connection_window_size(CONNECTION_WINDOW)
         .http2_keep_alive_interval(PING_EVERY);
     builder
 }
@@ -63,6 +75,7 @@ impl<B> Clone for UpstreamClient<B> {
         Self {
             http1: self.http1.clone(),
             http2: self.http2.clone(),
+            speaks_http2: Arc::clone(&self.speaks_http2),
         }
     }
 }
@@ -81,10 +94,23 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let answer = match request.version() {
-            Version::HTTP_2 => self.http2.request(request),
-            _ => self.http1.request(request),
-        };
-        Box::pin(async move { Ok(answer.await?) })
+        if request.version() != Version::HTTP_2 {
+            let answer = self.http1.request(request);
+            return Box::pin(async move { Ok(answer.await?) });
+        }
+        let answer = self.http2.request(request);
+        let spoken = Arc::clone(&self.speaks_http2);
+        Box::pin(async move {
+            match answer.await {
+                Ok(response) => {
+                    spoken.store(true, Ordering::Relaxed);
+                    Ok(response)
+                }
+                Err(error) if error.is_connect() || spoken.load(Ordering::Relaxed) => {
+                    Err(error.into())
+                }
+                Err(error) => Err(Unspoken(error.into()).into()),
+            }
+        })
     }
 }

@@ -14,6 +14,7 @@ use tower_keep::{GuardLayer, InvalidSetting, Track};
 use tower_layer::Layer;
 
 use super::args::Args;
+use super::unspoken;
 
 /// How long the caller still waits, in milliseconds, as Envoy puts it. gRPC has a header of its own.
 pub const TIME_LEFT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
@@ -53,11 +54,10 @@ impl Protection {
         let layers = ServiceBuilder::new()
             .layer(TimeoutLayer::client(timeouts.total()))
             .layer(RetryLayer::client(retries(args)?))
-            .layer(GuardLayer::client((
-                Propagate::default(),
-                track.client_side(),
-                breaker.clone(),
-            )))
+            .layer(
+                GuardLayer::client((Propagate::default(), track.client_side(), breaker.clone()))
+                    .classify(unspoken::judge),
+            )
             .layer(TimeoutLayer::client(timeouts.attempt()).send_as(TIME_LEFT));
         Ok(Self {
             breaker,

@@ -1,6 +1,8 @@
 //! The protocols' own judgement: what a status, a code or an error means, for people and for guards.
 
 use std::error::Error;
+#[cfg(feature = "hyper")]
+use std::io::{self, ErrorKind};
 
 use http::StatusCode;
 
@@ -76,6 +78,8 @@ pub(crate) fn judge_error(error: &(dyn Error + 'static)) -> Judged {
     }
     if is_of_this_side(error) {
         Judged::CALLERS
+    } else if is_closed_on_upload(error) {
+        Judged::new(Outcome::Failure, Evidence::Inconclusive)
     } else if is_timeout(error) {
         Outcome::TimedOut.into()
     } else {
@@ -90,6 +94,27 @@ fn is_of_this_side(error: &(dyn Error + 'static)) -> bool {
 }
 #[cfg(not(feature = "hyper"))]
 fn is_of_this_side(_: &(dyn Error + 'static)) -> bool {
+    false
+}
+
+/// Whether the peer closed the connection while it was still sent the request's body. A healthy peer that does not want
+/// so much does that: it answers 413 and closes, and hyper does not look for the answer when it can write no more. The
+/// caller chooses how much it sends.
+#[cfg(feature = "hyper")]
+fn is_closed_on_upload(error: &(dyn Error + 'static)) -> bool {
+    // hyper has no accessor for it.
+    let writes = |error: &hyper::Error| error.to_string() == "error writing a body to connection";
+    let closed = |error: &io::Error| {
+        use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+        matches!(
+            error.kind(),
+            BrokenPipe | ConnectionAborted | ConnectionReset
+        )
+    };
+    find::<hyper::Error>(error).is_some_and(writes) && find::<io::Error>(error).is_some_and(closed)
+}
+#[cfg(not(feature = "hyper"))]
+fn is_closed_on_upload(_: &(dyn Error + 'static)) -> bool {
     false
 }
 

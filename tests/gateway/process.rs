@@ -121,6 +121,14 @@ impl Gateway {
         serde_json::from_str(&self.page("/errors").await).expect("JSON")
     }
 
+    /// What `/guards` says of one.
+    pub async fn guard(&self, kind: &str) -> Value {
+        let page = self.page("/guards").await;
+        let guards: Vec<Value> = serde_json::from_str(&page).expect("JSON");
+        let found = guards.into_iter().find(|guard| guard["kind"] == kind);
+        found.unwrap_or_else(|| panic!("no {kind} in {page}"))
+    }
+
     /// The sum over all series of a metric whose labels include these.
     pub async fn metric(&self, name: &str, labels: &[&str]) -> f64 {
         let metrics = self.page("/metrics").await;

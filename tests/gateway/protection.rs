@@ -2,9 +2,8 @@
 
 use http::{Request, StatusCode};
 use http_body::Frame;
-use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use super::client::{Client, full, get, pieces, text};
@@ -12,16 +11,6 @@ use super::process::{DEADLINE, Gateway, eventually};
 use super::upstream::Upstream;
 
 const TIME_LEFT: &str = "x-envoy-expected-rq-timeout-ms";
-
-/// What `/guards` says of one.
-async fn guard(gateway: &Gateway, kind: &str) -> Value {
-    let page = gateway.page("/guards").await;
-    let guards: Vec<Value> = serde_json::from_str(&page).expect("JSON");
-    let found = guards.iter().find(|guard| guard["kind"] == kind);
-    found
-        .unwrap_or_else(|| panic!("no {kind} in {page}"))
-        .clone()
-}
 
 async fn break_upstream(gateway: &Gateway) {
     let client = Client::http1();
@@ -39,7 +28,7 @@ async fn a_dead_upstream_opens_its_circuit_and_one_that_is_back_closes_it() {
     let mut gateway = Gateway::before(&upstream.url(), &["--open", "0.3"]).await;
     let client = Client::http1();
     assert_eq!(client.get(&gateway.at("/")).await.status(), StatusCode::OK);
-    let closed = guard(&gateway, "circuit_breaker").await;
+    let closed = gateway.guard("circuit_breaker").await;
     assert_eq!(
         (&closed["name"], &closed["state"]),
         (&"upstream".into(), &"closed".into())
@@ -50,7 +39,7 @@ async fn a_dead_upstream_opens_its_circuit_and_one_that_is_back_closes_it() {
     let line = gateway.line(|line| line.contains("circuit breaker")).await;
     assert!(line.contains("upstream: closed -> open ("), "{line}");
     assert!(line.contains("refused"), "the true cause: {line}");
-    let open = guard(&gateway, "circuit_breaker").await;
+    let open = gateway.guard("circuit_breaker").await;
     assert_eq!(open["state"], "open", "{open}");
     assert!(open["stats"]["last_error"].is_string(), "{open}");
     for state in ["open", "closed"] {
@@ -62,7 +51,7 @@ async fn a_dead_upstream_opens_its_circuit_and_one_that_is_back_closes_it() {
     let mut upstream = Upstream::start_at(address).await;
     eventually("the circuit closes", async || {
         let answer = client.get(&gateway.at("/")).await;
-        let closed = guard(&gateway, "circuit_breaker").await["state"] == "closed";
+        let closed = gateway.guard("circuit_breaker").await["state"] == "closed";
         (closed && answer.status() == StatusCode::OK).then_some(())
     })
     .await;
@@ -99,7 +88,7 @@ async fn an_open_circuit_is_told_in_the_callers_language_and_touches_no_upstream
     assert!(page.headers().contains_key("retry-after"));
     assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
     assert!(text(page).await.contains("Back soon"));
-    assert_eq!(guard(&gateway, "fallback").await["stats"]["served"], 1);
+    assert_eq!(gateway.guard("fallback").await["stats"]["served"], 1);
 
     let call = super::grpc(&gateway.at("/demo/Call"));
     let refused = Client::http2().send(call).await;
@@ -191,10 +180,10 @@ async fn every_guard_is_listed_with_its_state_and_figures() {
     let upstream = Upstream::start().await;
     let gateway = Gateway::before(&upstream.url(), &[]).await;
     Client::http1().get(&gateway.at("/")).await;
-    let breaker = guard(&gateway, "circuit_breaker").await;
+    let breaker = gateway.guard("circuit_breaker").await;
     assert_eq!(breaker["stats"]["calls"], 1, "{breaker}");
     for kind in ["retry", "timeout", "fallback"] {
-        let shown = guard(&gateway, kind).await;
+        let shown = gateway.guard(kind).await;
         assert_eq!(shown["state"], "on", "{shown}");
         assert!(shown["stats"].is_object(), "{shown}");
     }
@@ -215,7 +204,7 @@ async fn an_upload_that_turns_into_garbage_is_the_clients_fault_and_not_the_upst
             let answer = garbled(&gateway, "/read").await;
             assert!(answer.starts_with("HTTP/1.1 400"), "{protocol}: {answer}");
         }
-        assert_eq!(guard(&gateway, "circuit_breaker").await["state"], "closed");
+        assert_eq!(gateway.guard("circuit_breaker").await["state"], "closed");
         for kind in ["kind=\"server\"", "kind=\"client\""] {
             let labels = [kind, "outcome=\"failure\""];
             let failures = gateway.metric("tower_keep_calls_total", &labels).await;
@@ -238,6 +227,43 @@ async fn garbled(gateway: &Gateway, path: &str) -> String {
     let read = timeout(DEADLINE, stream.read_to_end(&mut answer)).await;
     let _ = read.expect("an end in time");
     String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Another of hostile clients' discoveries: whoever answers an upload before it has read it, and closes then, is in good
+/// health, but to the connection it looks like one that breaks off.
+#[tokio::test]
+async fn an_upload_that_is_not_wanted_is_not_held_against_the_upstream() {
+    let upstream = answer_and_close().await;
+    let gateway = Gateway::before(&upstream, &["--upstream-protocol", "h1"]).await;
+    let client = Client::http1();
+    let mut cut_off = 0;
+    for _ in 0..60 {
+        let request = Request::post(gateway.at("/")).body(full(vec![b'u'; 1 << 20]));
+        let answer = client.try_send(request.expect("a request")).await;
+        let status = answer.map(|answer| answer.status());
+        cut_off += u32::from(status.as_ref().ok() == Some(&StatusCode::BAD_GATEWAY));
+        let refused = status.is_ok_and(|status| status == StatusCode::SERVICE_UNAVAILABLE);
+        assert!(!refused, "the circuit is open");
+    }
+    assert!(cut_off > 0, "the answer was always seen");
+    let breaker = gateway.guard("circuit_breaker").await;
+    assert_eq!(breaker["state"], "closed", "{breaker}");
+    assert_eq!(breaker["stats"]["failures"], 0, "{breaker}");
+}
+
+/// An upstream that answers every request at once, and closes without having read its body.
+async fn answer_and_close() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read_u8().await;
+            let answer =
+                b"HTTP/1.1 413 Payload Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+            let _ = stream.write_all(answer).await;
+        }
+    });
+    url
 }
 
 /// The soak found this one, too: whoever sends a head and then nothing, or not enough, runs into the limit of an
@@ -267,7 +293,7 @@ async fn an_upload_that_stalls_is_the_clients_fault_and_one_that_hangs_at_the_up
             );
         });
         futures_util::future::join_all(calls).await;
-        assert_eq!(guard(&gateway, "circuit_breaker").await["state"], "closed");
+        assert_eq!(gateway.guard("circuit_breaker").await["state"], "closed");
         let counted = async |outcome: &str| {
             let labels = ["kind=\"client\"", &format!("outcome=\"{outcome}\"")];
             gateway.metric("tower_keep_calls_total", &labels).await

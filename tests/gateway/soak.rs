@@ -12,7 +12,7 @@
 //! its timing.
 
 #[path = "soak/callers.rs"]
-mod callers;
+pub mod callers;
 #[path = "soak/ledger.rs"]
 mod ledger;
 #[path = "soak/sick.rs"]
@@ -20,7 +20,6 @@ mod sick;
 #[path = "soak/wire.rs"]
 mod wire;
 
-use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -31,6 +30,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tower_keep::Outcome;
 
+use super::footprint::Footprint;
 use super::process::{Gateway, eventually};
 use callers::Caller;
 use ledger::{Entry, Fate, Ledger, Manner, by_id};
@@ -52,8 +52,6 @@ const VERY_SICK: u32 = 70;
 const SPELL: Duration = Duration::from_millis(2500);
 const AWAY: Duration = Duration::from_millis(300);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// A state in the kernel's table of TCP sockets.
-const LISTENS: &str = "0A";
 
 /// What memory may grow by after the warm-up, in KiB. Measured, on two cores: 16 s from 7.6 MiB less to 2.4 MiB more, in
 /// whichever protocol the upstream speaks; 300 s and 57,000 calls 3 MiB less, of 36 MiB; 300 s and 69,000 calls over
@@ -62,8 +60,7 @@ const GROWTH: u64 = 8192;
 
 struct Soak {
     gateway: Gateway,
-    /// The gateway's and the upstream's, as the kernel writes them.
-    ports: Vec<String>,
+    footprint: Footprint,
     files_at_start: usize,
     ledger: Arc<Ledger>,
     seen: Seen,
@@ -87,7 +84,7 @@ async fn after_rude_clients_and_a_sick_upstream_nothing_is_left_and_all_is_count
     rude.join_all().await;
     soak.settle().await;
     soak.rude_clients_harm_nobody();
-    let warm = soak.memory();
+    let warm = soak.footprint.memory();
 
     let end = Instant::now() + load / 2;
     let mut good = Caller::new(0, "well", &soak.gateway.url, Arc::clone(&soak.ledger));
@@ -105,7 +102,7 @@ async fn after_rude_clients_and_a_sick_upstream_nothing_is_left_and_all_is_count
     drop(good);
     soak.recover(&upstream, budget).await;
     soak.settle().await;
-    let memory = soak.memory();
+    let memory = soak.footprint.memory();
     println!("memory: {warm} KiB warm, {memory} KiB at the end");
     assert!(memory < warm + GROWTH, "{memory} KiB after {warm} KiB");
 
@@ -142,22 +139,17 @@ impl Soak {
     fn new(gateway: Gateway, upstream: Option<SocketAddr>, seen: Seen) -> Self {
         let seed = from_env("TOWER_KEEP_SOAK_SEED").unwrap_or_else(|| fastrand::u64(..));
         println!("TOWER_KEEP_SOAK_SEED={seed}");
-        let address = gateway.url.trim_start_matches("http://").parse();
-        let addresses = [Some(address.expect("an address")), upstream];
-        let ports = addresses.iter().flatten();
-        let ports = ports.map(|address| format!(":{:04X}", address.port()));
-        let ports = ports.collect();
-        let mut soak = Soak {
+        let footprint = Footprint::of(&gateway, upstream);
+        let files_at_start = footprint.files();
+        Soak {
             gateway,
-            ports,
-            files_at_start: 0,
+            footprint,
+            files_at_start,
             ledger: Arc::default(),
             seen,
             dice: fastrand::Rng::with_seed(seed),
             lines: Vec::new(),
-        };
-        soak.files_at_start = soak.files();
-        soak
+        }
     }
 
     async fn load(&mut self, name: &str, time: Duration, sick: u32) -> JoinSet<()> {
@@ -215,7 +207,7 @@ impl Soak {
         }
         upstream.sick.store(false, Ordering::Relaxed);
         self.until_closed(&mut caller, async |_| {}).await;
-        let breaker = guard(&self.gateway, "circuit_breaker").await;
+        let breaker = self.gateway.guard("circuit_breaker").await;
         assert_eq!(breaker["stats"]["probes_in_flight"], 0, "{breaker}");
         assert_eq!(self.last_call().await, Some(200));
         eventually("the budget is full", async || {
@@ -228,7 +220,7 @@ impl Soak {
     async fn sick_spell(&self) -> Duration {
         let (mut longest, end) = (Duration::ZERO, Instant::now() + SPELL);
         while Instant::now() < end {
-            longest = longest.max(open_for(&guard(&self.gateway, "circuit_breaker").await));
+            longest = longest.max(open_for(&self.gateway.guard("circuit_breaker").await));
             sleep(LOOK_EVERY).await;
         }
         longest
@@ -247,7 +239,7 @@ impl Soak {
     async fn until_closed(&self, caller: &mut Caller, mut saw: impl AsyncFnMut(&Value)) {
         eventually("the circuit closes", async || {
             let status = caller.ask("/ok").await;
-            let breaker = guard(&self.gateway, "circuit_breaker").await;
+            let breaker = self.gateway.guard("circuit_breaker").await;
             saw(&breaker).await;
             (status == Some(200) && breaker["state"] == "closed").then_some(())
         })
@@ -255,7 +247,7 @@ impl Soak {
     }
 
     async fn budget(&self) -> u64 {
-        let retry = guard(&self.gateway, "retry").await;
+        let retry = self.gateway.guard("retry").await;
         let left = retry["stats"]["budget_available"].as_u64();
         left.unwrap_or_else(|| panic!("no budget in {retry}"))
     }
@@ -381,36 +373,9 @@ impl Soak {
     /// more then.
     async fn hang_up(&self) {
         eventually("connections are closed", async || {
-            (self.files() <= self.files_at_start).then_some(())
+            (self.footprint.files() <= self.files_at_start).then_some(())
         })
         .await;
-    }
-
-    /// What the gateway has open, other than connections to its admin port and within itself. The test's own client has
-    /// a pool, and looks over two connections from when it has once asked again before the one at hand was back.
-    fn files(&self) -> usize {
-        let process = format!("/proc/{}", self.gateway.id());
-        let files = fs::read_dir(format!("{process}/fd")).expect("a process");
-        let files = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
-        let files: Vec<_> = files.map(|file| file.display().to_string()).collect();
-        let table = fs::read_to_string(format!("{process}/net/tcp")).expect("a process");
-        let others = table.lines().skip(1).filter(|line| {
-            let columns: Vec<_> = line.split_whitespace().collect();
-            let (local, remote, state, inode) = (columns[1], columns[2], columns[3], columns[9]);
-            let counts = |end: &str| self.ports.iter().any(|port| end.ends_with(port));
-            let open = || files.contains(&format!("socket:[{inode}]"));
-            state != LISTENS && !counts(local) && !counts(remote) && open()
-        });
-        files.len() - others.count()
-    }
-
-    /// What is resident, in KiB.
-    fn memory(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.gateway.id()));
-        let status = status.expect("a process");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let number = line.and_then(|line| line.split_whitespace().next());
-        number.and_then(|n| n.parse().ok()).expect("a number")
     }
 
     /// No connection keeps it from ending in good order.
@@ -421,13 +386,6 @@ impl Soak {
         assert_eq!(told, [""; 0]);
         assert_eq!(self.gateway.exit().await.code(), Some(0));
     }
-}
-
-async fn guard(gateway: &Gateway, kind: &str) -> Value {
-    let page = gateway.page("/guards").await;
-    let guards: Vec<Value> = serde_json::from_str(&page).expect("JSON");
-    let found = guards.into_iter().find(|guard| guard["kind"] == kind);
-    found.unwrap_or_else(|| panic!("no {kind} in {page}"))
 }
 
 /// How much longer, if it is open and does not try out already.

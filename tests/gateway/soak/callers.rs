@@ -23,7 +23,7 @@ use super::sick::{BAD, GOOD, GRPC_BAD, GRPC_GOOD};
 
 const TIME_LEFT: &str = "x-envoy-expected-rq-timeout-ms";
 /// None of it is a request, so none of it is a call.
-const GARBAGE: [&[u8]; 8] = [
+pub const GARBAGE: [&[u8]; 8] = [
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     b"GET / HTTP/9.9\r\nhost: a\r\n\r\n",
     b"\0\0\0\0\r\n\r\n",

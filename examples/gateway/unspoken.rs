@@ -1,0 +1,34 @@
+//! HTTP/2 to an upstream that has never spoken it. Any caller's gRPC brings that about, and it must not open the circuit
+//! of an upstream that does well without.
+
+use std::error::Error;
+use std::fmt;
+
+use tower_keep::call::{Ending, Evidence, Verdict, find};
+
+use super::BoxError;
+
+/// A connection has come about, and an exchange over HTTP/2 never has.
+#[derive(Debug)]
+pub struct Unspoken(pub BoxError);
+
+impl fmt::Display for Unspoken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the upstream has not spoken HTTP/2 so far")
+    }
+}
+
+impl Error for Unspoken {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.0)
+    }
+}
+
+/// A failure all the same, but none that says anything of the upstream's health.
+pub fn judge(end: &Ending<'_>) -> Verdict {
+    let verdict = Verdict::from(end.outcome());
+    match end.error().and_then(find::<Unspoken>) {
+        Some(_) => verdict.with_evidence(Evidence::Inconclusive),
+        None => verdict,
+    }
+}
