@@ -85,9 +85,10 @@ async fn call(retry: &Retry, grpc: bool, fails: u32, case: Case) {
     });
     let mut request = Request::put("/").body(Full::default()).unwrap();
     if grpc {
-        request
-            .headers_mut()
-            .insert("content-type", GRPC.parse().unwrap());
+        *request.method_mut() = http::Method::POST;
+        let headers = request.headers_mut();
+        headers.insert("content-type", GRPC.parse().unwrap());
+        headers.insert("idempotency-key", "7".parse().unwrap());
     }
     let answer = RetryLayer::client(retry.clone())
         .layer(peer)

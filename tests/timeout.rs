@@ -126,7 +126,9 @@ async fn a_server_answers_in_the_callers_language() {
     assert_eq!(answer.headers()["content-type"], "application/problem+json");
     assert!(support::text(answer).await.contains(r#""status":504"#));
 
-    let request = Request::post("/pkg.Service/Method").header("content-type", "application/grpc");
+    let request = Request::post("/pkg.Service/Method")
+        .version(http::Version::HTTP_2)
+        .header("content-type", "application/grpc");
     let request = request.body(ScriptedBody::new()).expect("a request");
     let answer = service.oneshot(request).await.expect("an answer");
     assert_eq!(
@@ -153,7 +155,9 @@ async fn a_client_gets_an_error_and_a_grpc_client_a_status() {
         TimeBound::Limit
     );
 
-    let request = Request::post("/").header("content-type", "application/grpc");
+    let request = Request::post("/")
+        .version(http::Version::HTTP_2)
+        .header("content-type", "application/grpc");
     let request = request.body(ScriptedBody::new()).expect("a request");
     let answer = TimeoutLayer::grpc_client(SECOND)
         .layer(hang())

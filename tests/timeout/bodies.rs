@@ -124,7 +124,9 @@ async fn a_deadline_covers_the_body_too() {
     assert_eq!((frames, bound), (2, Some(TimeBound::Deadline)));
     assert_eq!(took, 2 * SECOND + MILLI);
 
-    let request = Request::post("/").header("content-type", "application/grpc");
+    let request = Request::post("/")
+        .version(http::Version::HTTP_2)
+        .header("content-type", "application/grpc");
     let request = request
         .header("grpc-timeout", "1500m")
         .body(ScriptedBody::new());

@@ -18,7 +18,7 @@ const NAME: &str = "x-envoy-expected-rq-timeout-ms";
 const ENVOY: HeaderName = HeaderName::from_static(NAME);
 
 fn request(headers: &[(&str, &str)]) -> Request<ScriptedBody> {
-    let mut request = Request::post("/pkg.Service/Method");
+    let mut request = Request::post("/pkg.Service/Method").version(http::Version::HTTP_2);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }

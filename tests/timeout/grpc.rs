@@ -19,6 +19,7 @@ use super::{HOUR, MILLI, SECOND};
 
 fn call(timeout: &'static str) -> Request<ScriptedBody> {
     let request = Request::post("/pkg.Service/Method")
+        .version(http::Version::HTTP_2)
         .header("content-type", "application/grpc")
         .header("grpc-timeout", timeout);
     request.body(ScriptedBody::new()).expect("a request")

@@ -86,6 +86,7 @@ async fn deadline_that_came_with_a_request_bounds_the_bodies_of_calls_for_it() {
         Ok::<_, BoxError>(Response::new(ScriptedBody::new()))
     });
     let request = Request::post("/pkg.Service/Method")
+        .version(http::Version::HTTP_2)
         .header("content-type", "application/grpc")
         .header("grpc-timeout", "3S")
         .body(ScriptedBody::new());
