@@ -68,8 +68,8 @@ pub fn readme_client(breaker: &CircuitBreaker, two: bool, attempt: Duration) -> 
     BoxCloneSyncService::new(client)
 }
 
-/// A proxy on axum, which reads deadlines, before that upstream.
-async fn proxy(upstream: SocketAddr, client: Stack) -> SocketAddr {
+/// A proxy on axum before that upstream.
+fn forwards(upstream: SocketAddr, client: Stack) -> Router {
     let forward = move |mut request: Request| {
         let client = client.clone();
         async move {
@@ -83,11 +83,18 @@ async fn proxy(upstream: SocketAddr, client: Stack) -> SocketAddr {
             }
         }
     };
+    Router::new().fallback(forward)
+}
+
+async fn proxy_without_deadlines(upstream: SocketAddr, client: Stack) -> SocketAddr {
+    serve(forwards(upstream, client)).await
+}
+
+/// One that reads deadlines.
+async fn proxy(upstream: SocketAddr, client: Stack) -> SocketAddr {
     let deadline = Deadline::builder().build().expect("settings");
-    let app = Router::new()
-        .fallback(forward)
-        .layer(GuardLayer::server((Correlate::default(), deadline)));
-    serve(app).await
+    let guards = GuardLayer::server((Correlate::default(), deadline));
+    serve(forwards(upstream, client).layer(guards)).await
 }
 
 /// In good health: it reads what it is sent, or takes longer than some have patience.
@@ -296,6 +303,35 @@ async fn hanging_up_is_a_cancellation_whatever_deadline_was_sent() {
         assert_eq!(server.ends.next_judged().await, ABANDONED, "HTTP/2");
     }
     server.assert_unharmed("they hung up");
+}
+
+/// The same through a proxy whose client has a breaker and no time limit.
+#[tokio::test]
+async fn hanging_up_on_a_proxy_says_nothing_of_the_next_hop() {
+    let arrived = Arc::new(Notify::new());
+    let upstream = healthy(arrived.clone()).await;
+    for client in [http1(), http2()] {
+        let breaker = opens_at_five();
+        let client = ServiceBuilder::new()
+            .layer(breaker.layer().client())
+            .service(client);
+        let client = ServiceExt::<Request>::map_response(client, |it| it.map(Body::new));
+        let proxy = proxy_without_deadlines(upstream, BoxCloneSyncService::new(client)).await;
+        for _ in 0..TIMES {
+            let rest =
+                "content-type: application/grpc\r\ngrpc-timeout: 1n\r\ncontent-length: 0\r\n\r\n";
+            let stream = post1(proxy, "/slow", rest).await;
+            within(arrived.notified()).await;
+            drop(stream);
+            let headers = [("content-type", "application/grpc"), ("grpc-timeout", "1n")];
+            let mut call = post2(proxy, "/slow", &headers).await;
+            within(arrived.notified()).await;
+            call.cancel();
+            let _ = within(call.answer).await;
+        }
+        assert_unharmed(&breaker, proxy, "they hung up").await;
+        within(arrived.notified()).await;
+    }
 }
 
 async fn tonic_server() -> Watched {

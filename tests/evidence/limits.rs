@@ -28,6 +28,7 @@ use super::{
         guards::{Ends, witness},
         header, listen, serve, within,
     },
+    uploads::BROKE,
 };
 
 /// The caller chose the moment.
@@ -221,13 +222,17 @@ async fn hung_server_opens_the_circuit_in_either_order_of_layers() {
 
 // ---- gRPC bodies
 
-/// A server with a time limit, and how its calls ended on both sides of that.
+/// A server that knows the time, and how its calls ended on both sides of that.
 async fn served() -> (SocketAddr, Both) {
+    served_within(HOUR).await
+}
+
+async fn served_within(limit: Duration) -> (SocketAddr, Both) {
     let ((one, outer), (two, inner)) = (witness(), witness());
     let (listener, address) = listen().await;
     let layers = ServiceBuilder::new()
         .layer(GuardLayer::server(one))
-        .layer(TimeoutLayer::server(HOUR))
+        .layer(TimeoutLayer::server(limit))
         .layer(GuardLayer::server(two))
         .into_inner();
     let server = Server::builder()
@@ -336,6 +341,26 @@ async fn unary_grpc_call_that_hangs_ends_at_the_callers_deadline_or_our_limit() 
         within(client.check(named(0))).await.expect("it lives on");
         both.assert_ends(GOOD, "afterwards").await;
         server.assert_ends(GOOD, "afterwards").await;
+    }
+}
+
+#[tokio::test]
+async fn limit_of_a_tonic_server_blames_it_unless_the_upload_stalls() {
+    let (address, mut both) = served_within(4 * SOON).await;
+    let mut client = HealthClient::new(channel(address));
+    let late = within(client.check(named("hangs"))).await;
+    assert_eq!(late.expect_err("late").code(), Code::DeadlineExceeded);
+    both.assert_ends(LATE, "it hangs").await;
+
+    let headers = [("content-type", "application/grpc"), ("te", "trailers")];
+    // Nothing, and a megabyte of which too little comes.
+    for beginning in [&b""[..], b"\0\0\x10\0\0hello"] {
+        let path = "/grpc.health.v1.Health/Check";
+        let mut call = post2(address, path, &headers).await;
+        call.send(beginning, false);
+        let answer = within(call.answer).await.expect("an answer");
+        assert_eq!(header(&answer, "grpc-status"), Some("4"));
+        both.assert_ends(BROKE, &format!("{beginning:?}")).await;
     }
 }
 

@@ -239,7 +239,32 @@ async fn upload_that_stalls_does_no_harm_to_an_answer_that_needs_none_of_it() {
     }
 }
 
+/// hyper drops the connection, but whose doing it was is known.
+#[tokio::test]
+async fn error_of_a_service_whose_upload_broke_off_is_the_callers() {
+    let (arrived, (witness, mut ends)) = (Arc::new(Notify::new()), witness());
+    let notify = arrived.clone();
+    let passes_on = service_fn(move |request: http::Request<Counted>| {
+        notify.notify_one();
+        async move {
+            let whole = request.into_body().collect().await?;
+            Ok::<_, hyper::Error>(Response::new(Body::from(whole.to_bytes())))
+        }
+    });
+    let service = ServiceBuilder::new()
+        .layer(GuardLayer::server(witness))
+        .layer(RequestBodyLayer::new(std::convert::identity))
+        .service(passes_on);
+    let address = serve_hyper(service).await;
+    for how in Break::ALL {
+        how.upload(address, "/", &arrived).await;
+        assert_eq!(ends.next_judged().await, BROKE, "{how:?}");
+    }
+}
+
 // ---- whoever sends them on
+
+type Counted = tower_keep::track::CountedBody<hyper::body::Incoming>;
 
 /// What a proxy's client learns of a call.
 struct Proxy {
@@ -297,10 +322,9 @@ async fn axum_proxy(upstream: SocketAddr, limit: Duration, client: HyperClient) 
 /// On hyper alone: what it was sent is sent on as it is.
 async fn hyper_proxy(upstream: SocketAddr, limit: Duration, two: bool) -> Proxy {
     let ((outside, outer), (inside, inner)) = (witness(), witness());
-    let client: Client<HttpConnector, tower_keep::track::CountedBody<hyper::body::Incoming>> =
-        Client::builder(TokioExecutor::new())
-            .http2_only(two)
-            .build_http();
+    let client: Client<HttpConnector, Counted> = Client::builder(TokioExecutor::new())
+        .http2_only(two)
+        .build_http();
     let client = ServiceBuilder::new()
         .layer(GuardLayer::client(outside))
         .layer(TimeoutLayer::client(limit))

@@ -541,7 +541,7 @@ impl HttpCall {
         match error {
             Some(error) => self.judge_error(error, own),
             None => {
-                let mut ending = Ending::of(Judged::FAILURE);
+                let mut ending = Ending::of(self.blame_caller_for(Judged::FAILURE));
                 if let Some(classifier) = self.classifier.as_ref().or(own) {
                     classifier.judge(&mut ending);
                 }
