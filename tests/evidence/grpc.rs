@@ -28,7 +28,7 @@ use super::{
 
 /// Answers as the name of the service in the request says.
 #[derive(Clone, Default)]
-struct Scripted {
+pub struct Scripted {
     arrived: Arc<Notify>,
 }
 
@@ -66,18 +66,22 @@ impl Health for Scripted {
         let stream: Self::WatchStream = match &*request.get_ref().service {
             "0" => Box::pin(first),
             "endless" => Box::pin(first.chain(tokio_stream::pending())),
+            "burst" => {
+                let burst = tokio_stream::iter((0..5).map(|_| Ok(serving())));
+                Box::pin(burst.chain(tokio_stream::pending()))
+            }
             code => Box::pin(first.chain(tokio_stream::once(Err(status(code))))),
         };
         Ok(Response::new(stream))
     }
 }
 
-fn named(service: impl ToString) -> HealthCheckRequest {
+pub fn named(service: impl ToString) -> HealthCheckRequest {
     let service = service.to_string();
     HealthCheckRequest { service }
 }
 
-fn channel(to: SocketAddr) -> Channel {
+pub fn channel(to: SocketAddr) -> Channel {
     let endpoint = Endpoint::from_shared(format!("http://{to}"));
     endpoint.expect("an endpoint").connect_lazy()
 }
@@ -245,7 +249,7 @@ async fn evidence_of_calls_that_were_refused_inside() {
     assert_eq!(ends.next_judged().await, REFUSED);
 }
 
-// Rows about uploads and time limits (a limit that ends a stream, a deadline that the caller has set) belong here.
+// Rows about uploads are in `uploads.rs` and `breakers.rs`, those about time in `limits.rs`.
 
 // ---- peers that do not do as they should
 

@@ -112,8 +112,7 @@ fn rows() -> Vec<Row> {
         row("/refused", Reads, REFUSED, BUSY),
         row("/never", Leaves, ABANDONED, ABANDONED),
     ]
-    // Rows about uploads (a request body that breaks off, stalls or is reset) and about time limits (ours, the
-    // caller's deadline) belong here.
+    // Rows about uploads are in `uploads.rs`, those about time in `limits.rs`.
 }
 
 fn endless(status: StatusCode) -> Response<Body> {

@@ -6,9 +6,19 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(all(feature = "axum", feature = "hyper", feature = "tonic"))]
+mod breakers;
 mod grpc;
+#[cfg(all(feature = "axum", feature = "hyper", feature = "tonic"))]
+mod hostile;
 mod http;
+#[cfg(all(feature = "axum", feature = "hyper", feature = "tonic"))]
+mod limits;
+#[cfg(all(feature = "axum", feature = "hyper", feature = "tonic"))]
+mod peers;
 mod unready;
+#[cfg(all(feature = "axum", feature = "hyper", feature = "tonic"))]
+mod uploads;
 
 use tower_keep::{Outcome, call::Evidence};
 

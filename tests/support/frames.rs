@@ -30,6 +30,8 @@ const INTERNAL_ERROR: u32 = 2;
 pub enum Act {
     /// Answers 200, once the whole request is there.
     Answer,
+    /// Answers, and neither reads nor writes on that connection ever again.
+    AnswerAndVanish,
     /// Answers with a gRPC status in the head.
     Grpc(u8),
     /// Resets the stream and says that it has done nothing about it.
@@ -42,6 +44,10 @@ pub enum Act {
     GoAway,
     /// Says that it goes away after this request, and closes the connection.
     GoAwayLater,
+    /// Does nothing about it for now.
+    Hold,
+    /// Says that it goes away and has looked at no request, and closes the connection.
+    Leave,
 }
 
 /// What came, and what is still to be done.
@@ -71,6 +77,13 @@ impl Frames {
             }
         });
         (frames, address)
+    }
+
+    /// Shuts down when so many requests are under way, and has looked at none; then answers as many.
+    pub async fn leave_politely(calls: usize) -> (Frames, SocketAddr) {
+        let held = std::iter::repeat_n(Act::Hold, calls - 1);
+        let answered = std::iter::repeat_n(Act::Answer, calls);
+        Frames::serve(held.chain([Act::Leave]).chain(answered)).await
     }
 
     /// The bodies of all requests that came, as far as they came.
@@ -121,6 +134,10 @@ async fn answer(stream: &mut TcpStream, id: u32, act: Act) -> std::io::Result<bo
     match act {
         // `:status: 200`, from HPACK's static table.
         Act::Answer => write(stream, HEADERS, end, id, &[0x88]).await?,
+        Act::AnswerAndVanish => {
+            write(stream, HEADERS, end, id, &[0x88]).await?;
+            std::future::pending::<()>().await;
+        }
         Act::Grpc(code) => {
             let mut block = vec![0x88];
             let code = code.to_string();
@@ -140,6 +157,12 @@ async fn answer(stream: &mut TcpStream, id: u32, act: Act) -> std::io::Result<bo
         Act::GoAway => write(stream, GOAWAY, 0, 0, &away(0)).await?,
         Act::GoAwayLater => {
             write(stream, GOAWAY, 0, 0, &away(id)).await?;
+            stream.shutdown().await?;
+            return Ok(false);
+        }
+        Act::Hold => {}
+        Act::Leave => {
+            write(stream, GOAWAY, 0, 0, &away(0)).await?;
             stream.shutdown().await?;
             return Ok(false);
         }

@@ -232,6 +232,9 @@ impl HttpCall {
             Some((judged, fault)) => {
                 self.judged = judged;
                 self.fault = Some(Box::new(fault));
+                if judged.outcome == Outcome::Panicked {
+                    self.judge_panic();
+                }
             }
             None => self.judge_status(parts, classifier),
         }
@@ -382,7 +385,7 @@ impl HttpCall {
         };
     }
 
-    /// Whether time that ran out was spent waiting for the caller's body.
+    /// Whether time that ran out was spent waiting for the caller's body, or it broke off.
     pub(crate) fn blames_caller_for_timeout(&self) -> bool {
         self.upload
             .as_deref()
@@ -538,7 +541,7 @@ impl HttpCall {
         match error {
             Some(error) => self.judge_error(error, own),
             None => {
-                let mut ending = Ending::of(Judged::FAILURE);
+                let mut ending = Ending::of(self.blame_caller_for(Judged::FAILURE));
                 if let Some(classifier) = self.classifier.as_ref().or(own) {
                     classifier.judge(&mut ending);
                 }
@@ -569,7 +572,12 @@ impl Notes for HttpCall {
             return self.judged;
         }
         if self.status.is_none() {
-            return given_up.map_or(Judged::ABANDONED, |judged| self.blame_caller_for(judged));
+            return match given_up {
+                Some(judged) => self.blame_caller_for(judged),
+                // Its request broke off with it: a server's future is dropped before anybody reads so.
+                None if self.blames_caller_for_timeout() => Judged::CALLERS,
+                None => Judged::ABANDONED,
+            };
         }
         let promised = self.promised.get();
         if self.declared && promised.is_some_and(|promised| self.sent > promised) {

@@ -335,3 +335,49 @@ fn classifier_of_a_layer_further_in_judges_errors_for_all() {
     let untouched = client(get()).leave_verdict_with(untouched);
     assert!(JudgedError::find(&*untouched).is_none());
 }
+
+/// A call whose upload is awaited, or has broken off.
+fn uploading(mut call: HttpCall, broken: bool) -> HttpCall {
+    let upload = Upload::stalled(!broken);
+    if broken {
+        let mut reporter = upload.reporter(&Default::default(), None).expect("first");
+        let error = std::task::Poll::Ready(Some(Err("reset")));
+        reporter.saw::<bytes::Bytes, _>(&error, || true);
+    }
+    call.upload = Some(Box::new((upload, Instant::now())));
+    call
+}
+
+#[test]
+fn call_that_is_dropped_while_its_upload_is_awaited_broke_off() {
+    for broken in [false, true] {
+        for call in [server(get()), client(get())] {
+            let call = uploading(call, broken);
+            assert_eq!(call.dropped(false, None), Judged::CALLERS);
+            assert_eq!(call.dropped(false, Some(LATE)), Judged::CALLERS);
+        }
+    }
+    let good = judged(uploading(client(get()), false), &head(200, &[]));
+    assert_eq!(good.dropped(false, None), Judged::SUCCESS);
+}
+
+/// Those further out once blamed the service for what the guard around it did not.
+#[test]
+fn panic_that_a_broken_upload_led_to_is_the_callers_at_every_depth() {
+    let mut panicked = head(500, &[]);
+    let caught = crate::protocol::CaughtPanic("a whole body".into());
+    panicked.extensions.insert(caught);
+    let excused = Judged::new(Outcome::Panicked, Evidence::Inconclusive);
+    let seen = |broken| judged(uploading(server(get()), broken), &panicked).judged();
+    assert_eq!((seen(true), seen(false)), (excused, Judged::PANICKED));
+}
+
+#[test]
+fn error_of_a_type_that_says_nothing_is_the_callers_once_its_upload_broke() {
+    struct Opaque;
+    for (broken, judged) in [(true, Judged::CALLERS), (false, Judged::FAILURE)] {
+        let mut call = uploading(server(get()), broken);
+        assert!(call.judge_any_error(&Opaque, None).is_none());
+        assert_eq!(call.judged(), judged);
+    }
+}
