@@ -141,6 +141,7 @@ async fn caller_that_stalls_is_told_so() {
     let grpc = http::HeaderValue::from_static("application/grpc");
     call.headers_mut().insert("content-type", grpc);
     *call.method_mut() = http::Method::POST;
+    *call.version_mut() = http::Version::HTTP_2;
     let response = server().oneshot(call).await.expect("an answer");
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["grpc-status"], "4");
