@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use http_body_util::Full;
-use tower_keep::fallback::{AtHead, Failed, Fallback, FallbackLayer, With};
+use tower_keep::fallback::{Failed, Fallback, FallbackLayer, With};
 use tower_keep::protocol::Server;
 use tower_keep::{InvalidSetting, RejectionKind};
 
@@ -40,7 +40,7 @@ type Answer = fn(&Failed<'_>) -> Response<Full<Bytes>>;
 /// # Errors
 ///
 /// A setting that makes no sense.
-pub fn page() -> Result<FallbackLayer<AtHead<Server>, With<Answer>>, InvalidSetting> {
+pub fn page() -> Result<FallbackLayer<Server, With<Answer>>, InvalidSetting> {
     let fallback = Fallback::builder("sorry").when(is_for_people).build()?;
     Ok(FallbackLayer::server(fallback).with(answer as Answer))
 }

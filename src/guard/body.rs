@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 use super::{Guard, Held};
 use crate::{
     call::{BoxError, Cause, Inside, Moment, Outcome, Payload},
-    protocol::Http,
+    protocol::{HttpCall, Notes, Protocol},
 };
 
 pin_project! {
@@ -20,14 +20,14 @@ pin_project! {
     ///
     /// The end is whatever comes first: trailers, a frame after which the inner body says it is over, the end
     /// of the stream, an error, a panic, or the drop. Forwards `size_hint` and `is_end_stream` as they are.
-    pub struct GuardedBody<B, G: Guard, P: Http> {
+    pub struct GuardedBody<B, G: Guard, P: Protocol> {
         // The service's, or the answer to a refusal or to a caught panic.
         #[pin]
         inner: Either<B, Full<Bytes>>,
         held: Option<Held<G, P>>,
     }
 
-    impl<B, G: Guard, P: Http> PinnedDrop for GuardedBody<B, G, P> {
+    impl<B, G: Guard, P: Protocol> PinnedDrop for GuardedBody<B, G, P> {
         // As for the future: inside the guards, and settled after it.
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
@@ -46,7 +46,7 @@ pin_project! {
     }
 }
 
-impl<B, G: Guard, P: Http> GuardedBody<B, G, P> {
+impl<B, G: Guard, P: Protocol> GuardedBody<B, G, P> {
     #[inline]
     pub(super) fn new(body: B, held: Option<Held<G, P>>) -> Self {
         GuardedBody {
@@ -68,7 +68,7 @@ type PolledFrame<E> = Option<Result<Frame<Bytes>, E>>;
 /// Judges what was polled, and `ended`: that the inner body says it is over. `true` means that the call is. An
 /// error is judged by the caller, who owns it.
 #[inline]
-fn judge<G: Guard, P: Http>(
+fn judge<G: Guard, P: Protocol<Call = HttpCall>>(
     held: &mut Held<G, P>,
     frame: &PolledFrame<BoxError>,
     ended: bool,
@@ -79,7 +79,7 @@ fn judge<G: Guard, P: Http>(
             if let Some(data) = frame.data_ref() {
                 call.see_data(data);
             } else if let Some(trailers) = frame.trailers_ref() {
-                call.judge_trailers(trailers, protocol.classify());
+                call.judge_trailers(trailers, protocol.classifier());
                 return true;
             }
             if ended {
@@ -100,7 +100,7 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
     G: Guard,
-    P: Http,
+    P: Protocol<Call = HttpCall>,
 {
     type Data = Bytes;
     type Error = BoxError;
@@ -159,13 +159,17 @@ where
 
 /// Settles a call whose body failed; the error goes on to the caller.
 #[cold]
-fn settle_failed<G: Guard, P: Http>(held: &mut Held<G, P>, error: BoxError) -> BoxError {
+fn settle_failed<G, P>(held: &mut Held<G, P>, error: BoxError) -> BoxError
+where
+    G: Guard,
+    P: Protocol<Call = HttpCall>,
+{
     let (call, protocol) = held.judge();
     let cause = match call.verdict() {
         // What was refused or has panicked stays so, whatever becomes of the answer.
         Outcome::Rejected | Outcome::Panicked => None,
         _ => {
-            call.judge_error(&*error, protocol.classify());
+            call.judge_error(&*error, protocol.classifier());
             Some(Cause::of(&*error))
         }
     };
@@ -174,13 +178,13 @@ fn settle_failed<G: Guard, P: Http>(held: &mut Held<G, P>, error: BoxError) -> B
     error
 }
 
-impl<B: Default, G: Guard, P: Http> Default for GuardedBody<B, G, P> {
+impl<B: Default, G: Guard, P: Protocol> Default for GuardedBody<B, G, P> {
     fn default() -> Self {
         GuardedBody::new(B::default(), None)
     }
 }
 
-impl<B: fmt::Debug, G: Guard, P: Http> fmt::Debug for GuardedBody<B, G, P> {
+impl<B: fmt::Debug, G: Guard, P: Protocol> fmt::Debug for GuardedBody<B, G, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("GuardedBody");
         match &self.inner {

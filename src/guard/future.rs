@@ -7,10 +7,13 @@ use std::{
 
 use pin_project_lite::pin_project;
 
-use super::{Answer, Guard, Held};
+use super::{
+    Guard, Held,
+    answer::{Answer, finish, panicked, refuse},
+};
 use crate::{
     call::{Inside, Moment, Payload, Rejection},
-    protocol::Protocol,
+    protocol::{Protocol, Respond},
 };
 
 pin_project! {
@@ -119,9 +122,9 @@ impl<F, G, P, Res, E> Future for GuardFuture<F, G, P>
 where
     F: Future<Output = Result<Res, E>>,
     G: Guard,
-    P: Answer<Res, E>,
+    P: Respond<Res, E>,
 {
-    type Output = Result<P::Response<G>, P::Error>;
+    type Output = Answer<G, P, Res, E>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -133,24 +136,24 @@ where
                 let mut polled = Poll::Pending;
                 // The result is handed on from where it is put: responses are large, and each copy of one is felt.
                 match held.run(|| polled = poll_to_the_last(this.state.as_mut(), cx)) {
-                    Ok(()) => P::finish(this.held, ready!(polled)),
+                    Ok(()) => finish::<G, P, Res, E>(this.held, ready!(polled)),
                     Err(thrown) => {
                         let payload = Payload::new(thrown);
                         // It has panicked, and may do so again when it is dropped.
                         if let Err(again) = held.run(|| this.state.set(State::Done)) {
                             drop(Payload::new(again));
                         }
-                        P::panicked(held, payload)
+                        panicked::<G, P, Res, E>(held, payload)
                     }
                 }
             }
             StateProj::Refused { why } => {
                 let why = why.take().expect(TWICE);
-                P::refuse(this.held.as_mut().expect(TWICE), why)
+                refuse::<G, P, Res, E>(this.held.as_mut().expect(TWICE), why)
             }
             StateProj::Panicked { payload } => {
                 let payload = payload.take().expect(TWICE);
-                P::panicked(this.held.as_mut().expect(TWICE), payload)
+                panicked::<G, P, Res, E>(this.held.as_mut().expect(TWICE), payload)
             }
             StateProj::Done => panic!("{TWICE}"),
         };

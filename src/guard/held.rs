@@ -10,7 +10,7 @@ use crate::{
     },
     // All that is asked of a module further up: deadlines are part of a context.
     observe::context::{TimeScope, callers_deadline},
-    protocol::{HttpCall, Notes, Protocol},
+    protocol::{Notes, Protocol},
 };
 
 /// Clocks differ, and what is sent on is rounded.
@@ -85,11 +85,6 @@ impl<G: Guard, P: Protocol> Held<G, P> {
     }
 
     #[inline]
-    pub(super) fn protocol(&self) -> &P {
-        &self.shared.protocol
-    }
-
-    #[inline]
     pub(super) fn notes(&self) -> &P::Call {
         &self.notes
     }
@@ -132,10 +127,7 @@ impl<G: Guard, P: Protocol> Held<G, P> {
 
     /// Takes account of the caller's own deadline where a peer says that time ran out: in its head or its trailers.
     #[inline]
-    pub(super) fn excuse_lateness(&mut self)
-    where
-        P: Protocol<Call = HttpCall>,
-    {
+    pub(super) fn excuse_lateness(&mut self) {
         if self.notes.is_late() && self.is_at_deadline() {
             self.notes.excuse_lateness();
         }

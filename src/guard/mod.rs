@@ -87,7 +87,7 @@ use http::{Extensions, HeaderMap, StatusCode, Version};
 use crate::call::{End, Evidence, Moment, Outcome, Rejection, caught, hook_panicked, quietly};
 use crate::protocol::Wire;
 
-pub use answer::Answer;
+use answer::InGuards;
 pub use body::GuardedBody;
 pub use future::GuardFuture;
 pub use held::Held;

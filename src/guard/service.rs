@@ -8,14 +8,14 @@ use std::{
 use tower_service::Service;
 
 use super::{
-    Admit, Answer, BackPressure, Guard, GuardFuture, Held, OpenFirst, Refuses,
+    Admit, BackPressure, Guard, GuardFuture, Held, InGuards, OpenFirst, Refuses,
     held::Shared,
     readiness::{GuardWait, WaitTime, refuses},
     when_ready::WhenReady,
 };
 use crate::{
     call::{Inside, Moment, Rejection, quietly},
-    protocol::{Notes, Protocol, Read},
+    protocol::{Notes, Protocol, Read, Respond},
 };
 
 /// How often guards are asked again whose moment has come.
@@ -56,7 +56,7 @@ impl<S, G, P, M> Guarded<S, G, P, M> {
     where
         S: Service<Req>,
         G: Admit<Req>,
-        P: Answer<S::Response, S::Error>,
+        P: Respond<S::Response, S::Error>,
     {
         let ready = self.inner.poll_ready(cx);
         if self.shared.wants.readiness {
@@ -65,7 +65,7 @@ impl<S, G, P, M> Guarded<S, G, P, M> {
         self.granted = matches!(ready, Poll::Ready(Ok(())));
         ready.map_err(|error| {
             quietly(|| self.shared.guards.unready());
-            P::unready(error)
+            P::error(error)
         })
     }
 
@@ -94,9 +94,9 @@ where
     // What may refuse the request.
     G: Admit<Req>,
     // How the request is read, and how its end is judged and answered.
-    P: Read<Req> + Answer<S::Response, S::Error>,
+    P: Read<Req> + Respond<S::Response, S::Error>,
 {
-    type Response = P::Response<G>;
+    type Response = P::Response<InGuards<G, P>>;
     type Error = P::Error;
     type Future = GuardFuture<WhenReady<S, Req>, G, P>;
 
@@ -160,9 +160,9 @@ where
     // What may refuse the request.
     G: Admit<Req>,
     // How the request is read, and how its end is judged and answered.
-    P: Read<Req> + Answer<S::Response, S::Error>,
+    P: Read<Req> + Respond<S::Response, S::Error>,
 {
-    type Response = P::Response<G>;
+    type Response = P::Response<InGuards<G, P>>;
     type Error = P::Error;
     type Future = GuardFuture<S::Future, G, P>;
 

@@ -1,4 +1,10 @@
-use super::{Protocol, Read, judge_error, sealed};
+use std::{convert::Infallible, error::Error};
+
+use http::response;
+
+use super::{
+    Instead, Protocol, Read, Respond, ResponseHead, Side, Step, Told, Wrap, judge_error, sealed,
+};
 use crate::call::{BoxError, Classifier, Ending, Judged, JudgedError, Rejection};
 
 /// Any service: see the [module](super).
@@ -10,13 +16,7 @@ impl Any {
         Any(None)
     }
 
-    /// Judges a result.
-    #[inline]
-    pub(crate) fn judge<T: 'static>(&self, result: Result<&T, &BoxError>) -> Judged {
-        self.ending(result).judged
-    }
-
-    /// Returns what there is to judge a result by, and as what it was judged.
+    /// Judges a result; returns what it was judged by as well.
     #[inline]
     pub(crate) fn ending<'a, T: 'static>(&self, result: Result<&'a T, &'a BoxError>) -> Ending<'a> {
         let mut ending = match result {
@@ -34,30 +34,106 @@ impl Any {
         }
         ending
     }
-
-    /// Leaves a classifier's judgement with the error, for the layers further out.
-    #[inline]
-    pub(crate) fn leave(&self, judged: Judged, error: BoxError) -> BoxError {
-        match self.0 {
-            Some(_) if judge_error(&*error) != judged => JudgedError::new(judged, error).into(),
-            _ => error,
-        }
-    }
 }
 
 impl sealed::Sealed for Any {}
 
 impl Protocol for Any {
-    type Call = ();
+    type Call = Judged;
     type Refusal = Box<Rejection>;
+    type Message = Infallible;
+    const SIDE: Side = Side::Client;
+    const ANSWERS: bool = false;
     const CATCHES_PANICS: bool = false;
 
     fn classified(self, classifier: Classifier) -> Self {
         Any(Some(classifier))
     }
+
+    fn classifier(&self) -> Option<&Classifier> {
+        self.0.as_ref()
+    }
+
+    fn head_of(never: &mut Infallible) -> (&mut response::Parts, u64) {
+        match *never {}
+    }
 }
 
 impl<Req> Read<Req> for Any {
     #[inline]
-    fn read(&self, _: &mut Req) {}
+    fn read(&self, _: &mut Req) -> Judged {
+        Judged::SUCCESS
+    }
+}
+
+impl<Res: 'static, E: Into<BoxError>> Respond<Res, E> for Any {
+    type Response<W: Wrap> = Res;
+    type Error = BoxError;
+
+    #[inline]
+    fn error(error: E) -> BoxError {
+        error.into()
+    }
+
+    #[inline]
+    fn told(_: &Res) -> Told {
+        Told {
+            exact: None,
+            ended: true,
+        }
+    }
+
+    #[inline]
+    fn head(_: &Res) -> Option<ResponseHead<'_>> {
+        None
+    }
+
+    #[inline]
+    fn judge(&self, call: &mut Judged, response: &Res, _: Option<u64>) -> Step {
+        *call = self.ending(Ok(response)).judged;
+        Step::Over
+    }
+
+    #[inline]
+    fn judge_error<'a>(
+        &self,
+        call: &mut Judged,
+        error: &'a BoxError,
+    ) -> Option<&'a (dyn Error + 'static)> {
+        let ending = self.ending::<Res>(Err(error));
+        *call = ending.judged;
+        ending.error
+    }
+
+    /// There is no room for one.
+    #[inline]
+    fn leave(_: &Judged, _: &mut Res) {}
+
+    #[inline]
+    fn leave_with(&self, call: &Judged, error: BoxError) -> BoxError {
+        match self.0 {
+            Some(_) if judge_error(&*error) != *call => JudgedError::new(*call, error).into(),
+            _ => error,
+        }
+    }
+
+    fn ending<'a>(call: &Judged, response: &'a Res) -> Ending<'a> {
+        Ending {
+            response: Some(response),
+            ..Ending::of(*call)
+        }
+    }
+
+    #[inline]
+    fn wrap<W: Wrap>(response: Res, _: W::With<'_>) -> Res {
+        response
+    }
+
+    fn instead(_: &Judged, why: Instead<'_, Box<Rejection>>) -> Result<Infallible, BoxError> {
+        Err(why.into_error())
+    }
+
+    fn say<W: Wrap>(never: Infallible) -> Res {
+        match never {}
+    }
 }

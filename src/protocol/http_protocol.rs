@@ -1,9 +1,14 @@
-use std::{borrow::Borrow, fmt, marker::PhantomData};
+use std::{error::Error, fmt, marker::PhantomData};
 
-use http::Request;
+use bytes::Bytes;
+use http::{Extensions, HeaderMap, Request, Response, response};
+use http_body::Body;
 
-use super::{Http, HttpCall, Protocol, Read, Side, sealed};
-use crate::call::{Classifier, Rejection};
+use super::{
+    ClientKind, GrpcClientKind, HttpCall, Instead, Kind, KindOver, Protocol, Read, Respond,
+    ResponseHead, ServerKind, Side, Step, Told, Wrap, sealed,
+};
+use crate::call::{Classifier, Ending};
 
 /// HTTP and gRPC: see the [module](super). `K` says on which side, and how a call is answered for.
 pub struct HttpProtocol<K> {
@@ -17,53 +22,6 @@ pub type Server = HttpProtocol<ServerKind>;
 pub type Client = HttpProtocol<ClientKind>;
 /// gRPC clients: see the [module](super).
 pub type GrpcClient = HttpProtocol<GrpcClientKind>;
-
-/// In what HTTP protocols differ. Implemented by the three kinds of this module and by no other type.
-pub trait Kind: sealed::Sealed {
-    #[doc(hidden)]
-    const SIDE: Side;
-    #[doc(hidden)]
-    const CATCHES_PANICS: bool;
-    /// Whether an answer that is not gRPC is a failure.
-    #[doc(hidden)]
-    const ONLY_GRPC: bool;
-    #[doc(hidden)]
-    type Refusal: From<Rejection> + Borrow<Rejection>;
-}
-
-/// Makes an [`HttpProtocol`] a [`Server`].
-#[derive(Clone, Copy, Debug)]
-pub struct ServerKind(());
-/// Makes an [`HttpProtocol`] a [`Client`].
-#[derive(Clone, Copy, Debug)]
-pub struct ClientKind(());
-/// Makes an [`HttpProtocol`] a [`GrpcClient`].
-#[derive(Clone, Copy, Debug)]
-pub struct GrpcClientKind(());
-
-impl sealed::Sealed for ServerKind {}
-impl Kind for ServerKind {
-    const SIDE: Side = Side::Server;
-    const CATCHES_PANICS: bool = true;
-    const ONLY_GRPC: bool = false;
-    type Refusal = Rejection;
-}
-
-impl sealed::Sealed for ClientKind {}
-impl Kind for ClientKind {
-    const SIDE: Side = Side::Client;
-    const CATCHES_PANICS: bool = false;
-    const ONLY_GRPC: bool = false;
-    type Refusal = Box<Rejection>;
-}
-
-impl sealed::Sealed for GrpcClientKind {}
-impl Kind for GrpcClientKind {
-    const SIDE: Side = Side::Client;
-    const CATCHES_PANICS: bool = false;
-    const ONLY_GRPC: bool = true;
-    type Refusal = Rejection;
-}
 
 impl<K> HttpProtocol<K> {
     pub(crate) const fn new() -> Self {
@@ -79,6 +37,9 @@ impl<K> sealed::Sealed for HttpProtocol<K> {}
 impl<K: Kind> Protocol for HttpProtocol<K> {
     type Call = HttpCall;
     type Refusal = K::Refusal;
+    type Message = (response::Parts, Bytes);
+    const SIDE: Side = K::SIDE;
+    const ANSWERS: bool = K::ANSWERS;
     const CATCHES_PANICS: bool = K::CATCHES_PANICS;
 
     fn classified(self, classifier: Classifier) -> Self {
@@ -87,6 +48,15 @@ impl<K: Kind> Protocol for HttpProtocol<K> {
             kind: PhantomData,
         }
     }
+
+    #[inline]
+    fn classifier(&self) -> Option<&Classifier> {
+        self.classifier.as_ref()
+    }
+
+    fn head_of((parts, message): &mut Self::Message) -> (&mut response::Parts, u64) {
+        (parts, message.len() as u64)
+    }
 }
 
 impl<B: 'static, K: Kind> Read<Request<B>> for HttpProtocol<K> {
@@ -94,14 +64,83 @@ impl<B: 'static, K: Kind> Read<Request<B>> for HttpProtocol<K> {
     fn read(&self, request: &mut Request<B>) -> HttpCall {
         HttpCall::of::<K, B>(request, self.classifier.as_ref())
     }
-}
-
-impl<K: Kind> Http for HttpProtocol<K> {
-    const SIDE: Side = K::SIDE;
 
     #[inline]
-    fn classify(&self) -> Option<&Classifier> {
-        self.classifier.as_ref()
+    fn extensions(request: &Request<B>) -> Option<&Extensions> {
+        Some(request.extensions())
+    }
+
+    #[inline]
+    fn headers_mut(request: &mut Request<B>) -> Option<&mut HeaderMap> {
+        Some(request.headers_mut())
+    }
+}
+
+impl<B, E, K> Respond<Response<B>, E> for HttpProtocol<K>
+where
+    B: Body<Data = Bytes>,
+    K: KindOver<E>,
+{
+    type Response<W: Wrap> = Response<W::Body<B>>;
+    type Error = K::Error;
+
+    #[inline]
+    fn error(error: E) -> K::Error {
+        K::error(error)
+    }
+
+    #[inline]
+    fn told(response: &Response<B>) -> Told {
+        Told {
+            exact: response.body().size_hint().exact(),
+            ended: response.body().is_end_stream(),
+        }
+    }
+
+    #[inline]
+    fn head(response: &Response<B>) -> Option<ResponseHead<'_>> {
+        Some(response.into())
+    }
+
+    #[inline]
+    fn judge(&self, call: &mut HttpCall, response: &Response<B>, exact: Option<u64>) -> Step {
+        call.judge_head(response.into(), exact, self.classifier.as_ref())
+    }
+
+    fn judge_error<'a>(
+        &self,
+        call: &mut HttpCall,
+        error: &'a K::Error,
+    ) -> Option<&'a (dyn Error + 'static)> {
+        call.judge_any_error(error, self.classifier.as_ref())
+    }
+
+    #[inline]
+    fn leave(call: &HttpCall, response: &mut Response<B>) {
+        call.leave_verdict(response.extensions_mut());
+    }
+
+    fn leave_with(&self, call: &HttpCall, error: K::Error) -> K::Error {
+        K::leave_with(call, error)
+    }
+
+    fn ending<'a>(call: &HttpCall, response: &'a Response<B>) -> Ending<'a> {
+        call.ending(response.into())
+    }
+
+    #[inline]
+    fn wrap<W: Wrap>(response: Response<B>, with: W::With<'_>) -> Response<W::Body<B>> {
+        let (mut parts, body) = response.into_parts();
+        let body = W::wrap(with, &mut parts, body);
+        Response::from_parts(parts, body)
+    }
+
+    fn instead(call: &HttpCall, why: Instead<'_, K::Refusal>) -> Result<Self::Message, K::Error> {
+        K::instead(call, why).map(Response::into_parts)
+    }
+
+    fn say<W: Wrap>((parts, message): Self::Message) -> Response<W::Body<B>> {
+        Response::from_parts(parts, W::message(message))
     }
 }
 

@@ -12,7 +12,8 @@
 //! a failure. An answer that is not gRPC is judged by its HTTP status, except by [`GrpcClient`].
 //!
 //! Protocols are chosen through [`GuardLayer`](crate::guard::GuardLayer)'s constructors, never by default. This
-//! module only reads and judges: what it decides is carried out by [`guard`](crate::guard).
+//! module only reads, judges and speaks in a service's place ([`Read`], [`Respond`]): what it decides is carried out by
+//! [`guard`](crate::guard), [`timeout`](crate::timeout), [`retry`](crate::retry) and [`fallback`](crate::fallback).
 //!
 //! A stack whose type was boxed, such as tower's `BoxCloneSyncService<_, _, BoxError>`, does not compile inside of an
 //! `#[async_trait]` method: keep it in a field and clone it there.
@@ -28,8 +29,12 @@ mod any;
 pub(crate) mod grpc_frames;
 mod http_call;
 mod http_protocol;
+mod instead;
 mod judge;
+mod kind;
 mod refusal;
+mod respond;
+mod response_head;
 mod shared_classifier;
 mod timeout_header;
 mod undecodable;
@@ -38,26 +43,33 @@ mod wire;
 
 use std::{borrow::Borrow, time::Duration};
 
+use http::{Extensions, HeaderMap, response};
+
 use crate::call::{Classifier, End, Judged, Rejection};
 
 pub use any::Any;
 pub use http_call::HttpCall;
 pub(crate) use http_call::Step;
-pub use http_protocol::{
-    Client, ClientKind, GrpcClient, GrpcClientKind, HttpProtocol, Kind, Server, ServerKind,
-};
+pub use http_protocol::{Client, GrpcClient, HttpProtocol, Server};
+pub(crate) use instead::Instead;
 pub use judge::Side;
 pub(crate) use judge::{error_verdict, judge_error};
+pub(crate) use kind::KindOver;
+pub use kind::{ClientKind, GrpcClientKind, Kind, ServerKind};
 pub use refusal::CaughtPanic;
-pub(crate) use refusal::{panic_answer, refusal_answer, timeout_answer};
+pub use respond::Respond;
+pub(crate) use respond::{Told, Wrap};
+pub(crate) use response_head::ResponseHead;
 pub(crate) use timeout_header::{parse_grpc_timeout, write_grpc_timeout};
 pub use wire::Wire;
+
+use upload::Upload;
 
 mod sealed {
     pub trait Sealed {}
 }
 
-/// A way to read, judge and answer calls. Implemented by the four protocols of this module and by no other type.
+/// A way to read, judge and answer calls; see [`Read`] and [`Respond`]. Implemented by the four protocols of this module and by no other type.
 pub trait Protocol: sealed::Sealed {
     /// What is remembered of a request for the length of its call.
     type Call: Notes;
@@ -66,17 +78,51 @@ pub trait Protocol: sealed::Sealed {
     #[doc(hidden)]
     type Refusal: From<Rejection> + Borrow<Rejection>;
 
+    /// A response that is made in the service's place.
+    #[doc(hidden)]
+    type Message;
+
+    #[doc(hidden)]
+    const SIDE: Side;
+
+    /// Whether a refusal is a response, and no error.
+    #[doc(hidden)]
+    const ANSWERS: bool;
+
     /// Whether a panic of the service is answered instead of passed on.
     const CATCHES_PANICS: bool;
 
     #[doc(hidden)]
     fn classified(self, classifier: Classifier) -> Self;
+
+    #[doc(hidden)]
+    fn classifier(&self) -> Option<&Classifier>;
+
+    /// Head and length of a message.
+    #[doc(hidden)]
+    fn head_of(message: &mut Self::Message) -> (&mut response::Parts, u64);
 }
 
 /// A protocol that can read this kind of request.
 pub trait Read<Req>: Protocol {
     /// Notes what the end of the call will be judged by.
     fn read(&self, request: &mut Req) -> Self::Call;
+
+    /// The request's extensions, if it is one of HTTP.
+    #[doc(hidden)]
+    #[inline]
+    fn extensions(request: &Req) -> Option<&Extensions> {
+        let _ = request;
+        None
+    }
+
+    /// The request's headers, if it is one of HTTP.
+    #[doc(hidden)]
+    #[inline]
+    fn headers_mut(request: &mut Req) -> Option<&mut HeaderMap> {
+        let _ = request;
+        None
+    }
 }
 
 /// What a protocol remembers of a call.
@@ -91,6 +137,45 @@ pub trait Notes {
     #[inline]
     fn wire(&self) -> Wire {
         Wire::Plain
+    }
+
+    /// How the request's body goes, if it can be watched.
+    #[doc(hidden)]
+    #[inline]
+    fn upload(&self) -> Option<Upload> {
+        None
+    }
+
+    /// As what it has been judged so far.
+    #[doc(hidden)]
+    fn judged(&self) -> Judged;
+
+    /// Forgets the answer: another one follows, to the same request.
+    #[doc(hidden)]
+    fn begin_again(&mut self);
+
+    /// Whether a peer says that time ran out, and nothing else is known about why.
+    #[doc(hidden)]
+    #[inline]
+    fn is_late(&self) -> bool {
+        false
+    }
+
+    /// A peer that gave up at its caller's own deadline says nothing about its health.
+    #[doc(hidden)]
+    #[inline]
+    fn excuse_lateness(&mut self) {}
+
+    /// Judges a body that ended without trailers, or with trailers that say nothing of the call.
+    #[doc(hidden)]
+    #[inline]
+    fn judge_clean_end(&mut self) {}
+
+    /// Notes a response that the service did not give.
+    #[doc(hidden)]
+    #[inline]
+    fn answered_instead(&mut self, head: &response::Parts, bytes: u64) {
+        let _ = (head, bytes);
     }
 
     #[doc(hidden)]
@@ -110,15 +195,18 @@ pub trait Notes {
     fn fill<'a>(&'a self, end: &mut End<'a>);
 }
 
-impl Notes for () {
+/// Of a call of any kind nothing is remembered but its end.
+impl Notes for Judged {
+    #[inline]
+    fn judged(&self) -> Judged {
+        *self
+    }
+
+    #[inline]
+    fn begin_again(&mut self) {
+        *self = Judged::SUCCESS;
+    }
+
     #[inline]
     fn fill<'a>(&'a self, _: &mut End<'a>) {}
-}
-
-/// What HTTP servers and clients have in common.
-pub trait Http: Protocol<Call = HttpCall> {
-    #[doc(hidden)]
-    fn classify(&self) -> Option<&Classifier>;
-    #[doc(hidden)]
-    const SIDE: Side;
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use fault::{Fault, decoded, elapsed_in, fault_in, message_of, settled_inside};
 
 use super::{
-    Kind, Notes, Side, Wire,
+    Kind, Notes, ResponseHead, Side, Wire,
     grpc_frames::Frames,
     judge::{judge_code, judge_error, judge_status},
     shared_classifier::{LeftVerdict, OuterClassifier},
@@ -64,7 +64,7 @@ enum Verb {
 
 /// Whether a call goes on after what was just seen of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub enum Step {
     GoesOn,
     Over,
 }
@@ -164,20 +164,6 @@ impl HttpCall {
         self.classifier = Some(classifier);
     }
 
-    /// Forgets the answer to an attempt: another follows, of the same request.
-    pub(crate) fn begin_again(&mut self) {
-        self.judged = Judged::SUCCESS;
-        (self.status, self.code, self.fault) = (None, None, None);
-        (self.sent, self.promised, self.declared) = (0, Small::NONE, false);
-        self.wire = self.asked;
-        self.is_certain = false;
-    }
-
-    /// How the request's body goes, if it can be watched.
-    pub(crate) fn upload(&self) -> Option<Upload> {
-        self.upload.as_deref().map(|watched| watched.0.clone())
-    }
-
     /// What the call speaks, as far as it is known by now.
     pub fn wire(&self) -> Wire {
         self.wire
@@ -191,11 +177,6 @@ impl HttpCall {
     /// What has been judged so far; final once the call is over.
     pub fn verdict(&self) -> Outcome {
         self.judged.outcome
-    }
-
-    #[inline]
-    pub(crate) fn judged(&self) -> Judged {
-        self.judged
     }
 
     /// The gRPC code, once there was one.
@@ -223,12 +204,12 @@ impl HttpCall {
     #[inline]
     pub(crate) fn judge_head(
         &mut self,
-        parts: &response::Parts,
+        head: ResponseHead<'_>,
         exact: Option<u64>,
         classifier: Option<&Classifier>,
     ) -> Step {
-        self.see_head(parts);
-        match settled_inside(&parts.extensions) {
+        self.see_head(head);
+        match settled_inside(head.extensions) {
             Some((judged, fault)) => {
                 self.judged = judged;
                 self.fault = Some(Box::new(fault));
@@ -236,17 +217,17 @@ impl HttpCall {
                     self.judge_panic();
                 }
             }
-            None => self.judge_status(parts, classifier),
+            None => self.judge_status(head, classifier),
         }
         if self.judged.outcome != Outcome::Success && self.fault.is_none() {
-            self.fault = fault_in(&parts.extensions)
-                .or_else(|| message_of(&parts.headers).filter(|_| self.is_grpc()))
+            self.fault = fault_in(head.extensions)
+                .or_else(|| message_of(head.headers).filter(|_| self.is_grpc()))
                 .map(Box::new);
         }
-        if self.ends_at_head(parts.status) {
+        if self.ends_at_head(head.status) {
             return Step::Over;
         }
-        let length = content_length(&parts.headers);
+        let length = content_length(head.headers);
         self.declared = length.is_some();
         self.promised = Small::of(length.or(exact));
         Step::GoesOn
@@ -254,19 +235,19 @@ impl HttpCall {
 
     /// Notes status and code, and whether the peer speaks what it was asked in.
     #[inline]
-    fn see_head(&mut self, parts: &response::Parts) {
-        self.status = Some(parts.status);
+    fn see_head(&mut self, head: ResponseHead<'_>) {
+        self.status = Some(head.status);
         if !self.is_grpc() {
             return;
         }
-        self.code = code_of(&parts.headers);
-        let answered = Wire::of_content_type(&parts.headers);
+        self.code = code_of(head.headers);
+        let answered = Wire::of_content_type(head.headers);
         let is_grpc = self.code.is_some() || answered.is_grpc();
         // Who insists on gRPC looks for the status in a page, too, and finds none.
         let is_web = self.wire == Wire::GrpcWeb && (answered == Wire::GrpcWeb || self.only_grpc);
         if is_web && self.code.is_none() {
             let frames = Frames::new().with_trailer();
-            let frames = match is_text(&parts.headers) {
+            let frames = match is_text(head.headers) {
                 true => frames.in_text(),
                 false => frames,
             };
@@ -279,10 +260,10 @@ impl HttpCall {
     }
 
     #[inline]
-    fn judge_status(&mut self, parts: &response::Parts, own: Option<&Classifier>) {
-        let left = match parts.extensions.is_empty() {
+    fn judge_status(&mut self, head: ResponseHead<'_>, own: Option<&Classifier>) {
+        let left = match head.extensions.is_empty() {
             true => None,
-            false => parts.extensions.get::<LeftVerdict>(),
+            false => head.extensions.get::<LeftVerdict>(),
         };
         if let Some(left) = left.filter(|left| left.side == self.side) {
             // That of a layer further in, which has asked this one's, too.
@@ -295,22 +276,29 @@ impl HttpCall {
         }
         let judged = match self.code {
             Some(code) => judge_code(code),
-            None => judge_status(self.side, parts.status),
+            None => judge_status(self.side, head.status),
         };
-        let judged = self.judge_lateness(judged, &parts.extensions);
-        let judged = self.blame_caller(judged, &parts.headers);
+        let judged = self.judge_lateness(judged, head.extensions);
+        let judged = self.blame_caller(judged, head.headers);
         self.judged = match self.classifier.as_ref().or(own) {
             None => judged,
             Some(classifier) => {
-                let mut ending = Ending::of(judged);
-                ending.status = self.status;
-                ending.grpc_code = self.code;
-                ending.headers = Some(&parts.headers);
-                ending.extensions = Some(&parts.extensions);
+                let mut ending = self.ending(head);
+                ending.judged = judged;
                 classifier.judge(&mut ending);
                 ending.judged
             }
         };
+    }
+
+    /// What the head of a response is judged by.
+    pub(crate) fn ending<'a>(&self, head: ResponseHead<'a>) -> Ending<'a> {
+        let mut ending = Ending::of(self.judged);
+        ending.status = Some(head.status);
+        ending.grpc_code = self.code;
+        ending.headers = Some(head.headers);
+        ending.extensions = Some(head.extensions);
+        ending
     }
 
     /// Judges an answer that a time limit further in has given, by what that knows.
@@ -345,18 +333,6 @@ impl HttpCall {
         } else {
             judged
         }
-    }
-
-    /// Whether a peer says that time ran out, and nothing else is known about why.
-    #[inline]
-    pub(crate) fn is_late(&self) -> bool {
-        let late = Judged::new(Outcome::TimedOut, Evidence::Unhealthy);
-        self.judged == late && !self.is_certain
-    }
-
-    /// A peer that gave up at its caller's own deadline says nothing about its health.
-    pub(crate) fn excuse_lateness(&mut self) {
-        self.judged.evidence = Evidence::Inconclusive;
     }
 
     /// Whether a server of gRPC says that it could not decode the request, before it did anything about it.
@@ -425,15 +401,6 @@ impl HttpCall {
         bodiless || tunnel || trailers_only || self.method == Verb::Head
     }
 
-    /// Notes a response that the service did not give.
-    pub(crate) fn answered_instead(&mut self, parts: &response::Parts, bytes: u64) {
-        self.status = Some(parts.status);
-        if self.is_grpc() {
-            self.code = code_of(&parts.headers);
-        }
-        self.sent = bytes;
-    }
-
     /// Notes a piece of the body.
     #[inline]
     pub(crate) fn see_data(&mut self, data: &[u8]) {
@@ -469,27 +436,6 @@ impl HttpCall {
         self.judged = ending.judged;
         if self.judged.outcome != Outcome::Success {
             self.fault = message_of(trailers).map(Box::new);
-        }
-    }
-
-    /// Judges a body that ended without trailers, or with trailers that say nothing of the call.
-    #[inline]
-    pub(crate) fn judge_clean_end(&mut self) {
-        if self.awaits_code() {
-            if let Some(frames) = self.frames.take()
-                && let Some(code) = frames.status().map(GrpcCode::parse)
-            {
-                self.code = Some(code);
-                let mut trailers = HeaderMap::new();
-                if let Some(Ok(message)) = frames.message().map(HeaderValue::from_bytes) {
-                    trailers.insert("grpc-message", message);
-                }
-                return self.judge_code(code, &trailers, None);
-            }
-            self.judged = self.blame_caller(Judged::FAILURE, &HeaderMap::new());
-            self.fault = Some(Box::new(Fault::MissingGrpcStatus));
-        } else if self.declared && self.promised.get() != Some(self.sent) {
-            self.judge_wrong_length();
         }
     }
 
@@ -561,6 +507,61 @@ impl Notes for HttpCall {
     #[inline]
     fn time_limit(&self) -> Option<Duration> {
         self.time_limit.time()
+    }
+
+    #[inline]
+    fn judged(&self) -> Judged {
+        self.judged
+    }
+
+    fn begin_again(&mut self) {
+        self.judged = Judged::SUCCESS;
+        (self.status, self.code, self.fault) = (None, None, None);
+        (self.sent, self.promised, self.declared) = (0, Small::NONE, false);
+        self.wire = self.asked;
+        self.is_certain = false;
+    }
+
+    fn upload(&self) -> Option<Upload> {
+        self.upload.as_deref().map(|watched| watched.0.clone())
+    }
+
+    #[inline]
+    fn is_late(&self) -> bool {
+        let late = Judged::new(Outcome::TimedOut, Evidence::Unhealthy);
+        self.judged == late && !self.is_certain
+    }
+
+    fn excuse_lateness(&mut self) {
+        self.judged.evidence = Evidence::Inconclusive;
+    }
+
+    fn answered_instead(&mut self, head: &response::Parts, bytes: u64) {
+        self.status = Some(head.status);
+        if self.is_grpc() {
+            self.code = code_of(&head.headers);
+        }
+        self.sent = bytes;
+    }
+
+    #[inline]
+    fn judge_clean_end(&mut self) {
+        if self.awaits_code() {
+            if let Some(frames) = self.frames.take()
+                && let Some(code) = frames.status().map(GrpcCode::parse)
+            {
+                self.code = Some(code);
+                let mut trailers = HeaderMap::new();
+                if let Some(Ok(message)) = frames.message().map(HeaderValue::from_bytes) {
+                    trailers.insert("grpc-message", message);
+                }
+                return self.judge_code(code, &trailers, None);
+            }
+            self.judged = self.blame_caller(Judged::FAILURE, &HeaderMap::new());
+            self.fault = Some(Box::new(Fault::MissingGrpcStatus));
+        } else if self.declared && self.promised.get() != Some(self.sent) {
+            self.judge_wrong_length();
+        }
     }
 
     /// Bad news survives a drop; a body of which every promised byte was taken is complete. Of a good answer, a client's

@@ -32,14 +32,14 @@ fn grpc() -> Req {
     request(Method::POST, Version::HTTP_2, Some("application/grpc"))
 }
 
-fn head(status: u16, headers: &[(&'static str, &'static str)]) -> response::Parts {
+fn head(status: u16, headers: &[(&'static str, &'static str)]) -> Response<()> {
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::from_u16(status).expect("a status");
     for (name, value) in headers {
         let value = HeaderValue::from_static(value);
         response.headers_mut().insert(*name, value);
     }
-    response.into_parts().0
+    response
 }
 
 const SPEAKS_GRPC: (&str, &str) = ("content-type", "application/grpc");
@@ -59,8 +59,8 @@ fn client(mut request: Req) -> HttpCall {
     Client::new().read(&mut request)
 }
 
-fn judged(mut call: HttpCall, head: &response::Parts) -> HttpCall {
-    call.judge_head(head, None, None);
+fn judged(mut call: HttpCall, head: &Response<()>) -> HttpCall {
+    call.judge_head(head.into(), None, None);
     call
 }
 
@@ -75,7 +75,7 @@ fn call_is_plain_again_if_the_peer_does_not_answer_in_grpc() {
         assert_eq!(call.judged(), Judged::SUCCESS);
     }
     let mut insists = GrpcClient::new().read(&mut grpc());
-    insists.judge_head(&html, None, None);
+    insists.judge_head((&html).into(), None, None);
     insists.judge_clean_end();
     assert_eq!(
         (insists.wire(), insists.judged()),
@@ -147,7 +147,7 @@ fn body_that_is_not_as_long_as_it_said_is_a_failure() {
     assert_eq!(lost.judged(), CLIENT_ERROR);
     // Only what a header says is a promise.
     let mut call = server(get());
-    call.judge_head(&head(200, &[]), Some(5), None);
+    call.judge_head((&head(200, &[])).into(), Some(5), None);
     call.judge_clean_end();
     assert_eq!(call.judged(), Judged::SUCCESS);
 }
@@ -165,11 +165,15 @@ fn response_without_a_body_ends_at_its_head() {
         (Method::CONNECT, 403, false),
     ] {
         let mut call = server(request(method.clone(), Version::HTTP_11, None));
-        let step = call.judge_head(&head(status, &[]), None, None);
+        let step = call.judge_head((&head(status, &[])).into(), None, None);
         assert_eq!(step == Step::Over, over, "{method} {status}");
     }
     let mut call = server(grpc());
-    let step = call.judge_head(&head(200, &[SPEAKS_GRPC, ("grpc-status", "0")]), None, None);
+    let step = call.judge_head(
+        (&head(200, &[SPEAKS_GRPC, ("grpc-status", "0")])).into(),
+        None,
+        None,
+    );
     assert!(step == Step::Over);
 }
 
@@ -219,7 +223,7 @@ fn dropped_body_is_complete_when_every_promised_byte_was_taken() {
         assert_eq!(call.dropped(true, None), judged_as, "{data}");
     }
     let mut exact = server(get());
-    exact.judge_head(&head(200, &[]), Some(5), None);
+    exact.judge_head((&head(200, &[])).into(), Some(5), None);
     exact.see_data(b"hello");
     assert_eq!(exact.dropped(true, None), Judged::SUCCESS);
 }
@@ -228,12 +232,12 @@ fn dropped_body_is_complete_when_every_promised_byte_was_taken() {
 fn rejection_and_caught_panic_of_a_layer_further_in_stay_what_they_are() {
     let mut refused = head(503, &[]);
     refused
-        .extensions
+        .extensions_mut()
         .insert(crate::Rejection::overloaded("inner"));
     assert_eq!(judged(client(get()), &refused).judged(), Judged::REJECTED);
     let mut panicked = head(500, &[]);
     panicked
-        .extensions
+        .extensions_mut()
         .insert(crate::protocol::CaughtPanic("oh".into()));
     assert_eq!(judged(server(get()), &panicked).judged(), Judged::PANICKED);
 }
@@ -310,13 +314,13 @@ fn classifier_travels_to_layers_further_out_with_the_response() {
     let mut lost = head(404, &[]);
     let inner = judged(of(Side::Client, &mut get(), Some(&strict())), &lost);
     assert_eq!(inner.judged(), Judged::FAILURE);
-    inner.leave_verdict(&mut lost.extensions);
+    inner.leave_verdict(lost.extensions_mut());
     let outer = judged(client(get()), &lost);
     assert_eq!(outer.judged(), Judged::FAILURE);
     // Nothing is left by those who go by the protocol alone.
     let mut plain = head(404, &[]);
-    judged(client(get()), &plain).leave_verdict(&mut plain.extensions);
-    assert!(plain.extensions.is_empty());
+    judged(client(get()), &plain).leave_verdict(plain.extensions_mut());
+    assert!(plain.extensions().is_empty());
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::protocol::grpc_frames::{Flaw, Frames};
 ///
 /// Lives in the extensions of its request, where inner layers find it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Upload {
+pub struct Upload {
     shared: Arc<Mutex<Progress>>,
     /// How long the body had been waited for when the call began that this is for.
     before: Duration,

@@ -11,24 +11,28 @@ use pin_project_lite::pin_project;
 use super::{
     Failed,
     bounded::{Bounded, TooLate},
-    judge::{Join, Judge, Late, Read},
+    join::Join,
+    judge::judge,
     layer::Shared,
     settings::{Unserved, by_default},
     source::{Lift, Made, Source},
 };
-use crate::call::{Outcome, giving_up};
+use crate::{
+    call::{Outcome, giving_up},
+    protocol::{Instead, Notes, Protocol, Respond},
+};
 
 pin_project! {
     /// The future of a call with a fallback. Named and unboxed.
     #[must_use = "futures do nothing unless polled"]
     pub struct FallbackFuture<F, Req, P, Src>
     where
-        P: Read<Req>,
+        P: Protocol,
         Src: Source<Req>,
     {
         #[pin]
         state: State<F, Src::Future>,
-        notes: P::Notes,
+        notes: P::Call,
         // For the other service, until it is known whether that is wanted.
         kept: Option<Src::Kept>,
         shared: Arc<Shared<P, Src>>,
@@ -46,12 +50,12 @@ pin_project! {
 
 impl<F, Req, P, Src> FallbackFuture<F, Req, P, Src>
 where
-    P: Read<Req>,
+    P: Protocol,
     Src: Source<Req>,
 {
     pub(super) fn new(
         call: F,
-        notes: P::Notes,
+        notes: P::Call,
         kept: Src::Kept,
         shared: Arc<Shared<P, Src>>,
     ) -> Self {
@@ -72,11 +76,9 @@ where
     Src: Source<Req>,
     Src::Error: Lift<P::Error>,
     // How calls are judged, and the two answers become one.
-    P: Read<Req> + Judge<Res, E, <P as Read<Req>>::Notes>,
-    P: Join<Res, Src::Response, Notes = <P as Read<Req>>::Notes>,
-    P: Late<<P as Read<Req>>::Notes, <P as Join<Res, Src::Response>>::Response, P::Error>,
+    P: Join<Res, E, Src::Response>,
 {
-    type Output = Result<<P as Join<Res, Src::Response>>::Response, P::Error>;
+    type Output = Result<Joined<P, Res, E, Src::Response>, P::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
@@ -84,16 +86,18 @@ where
         loop {
             match this.state.as_mut().project() {
                 StateProj::Calling { call } => {
-                    let result = ready!(call.poll(cx)).map_err(P::convert);
+                    let mut result = ready!(call.poll(cx)).map_err(P::error);
                     let answer = |failed: &Failed<'_>| shared.answer(failed, this.kept);
-                    let (result, answer) = shared.protocol.judge(this.notes, result, answer);
+                    let protocol = &*shared.protocol;
+                    let answer = judge::<P, Res, E, _>(protocol, this.notes, &mut result, answer);
                     let Some((outcome, made)) = answer.flatten() else {
                         return Poll::Ready(result.map(P::pass));
                     };
                     match made {
                         Made::Answer(answer) => {
                             drop(result);
-                            return Poll::Ready(Ok(shared.served(answer, outcome)));
+                            let served = shared.served::<Res, E, _>(answer, outcome);
+                            return Poll::Ready(Ok(served));
                         }
                         Made::Later(again, until) => {
                             // Whatever the failed call holds is let go of before the other begins.
@@ -113,13 +117,16 @@ where
                     return Poll::Ready(match answer {
                         Ok(answer) => {
                             this.state.set(State::Over);
-                            shared.answered(this.notes, answer, outcome)
+                            shared.answered::<Res, E, _, _>(this.notes, answer, outcome)
                         }
                         Err(TooLate) => {
                             let why = shared.fallback.shared.too_late(outcome);
                             // Given up before it is answered for.
                             let why = giving_up(why, || this.state.set(State::Over));
-                            P::late(this.notes, why)
+                            // Speaks as was asked, whatever the failed answer spoke.
+                            this.notes.begin_again();
+                            let answer = P::instead(this.notes, Instead::TimedOut(why));
+                            answer.map(P::say::<P::Bodies>)
                         }
                     });
                 }
@@ -129,8 +136,12 @@ where
     }
 }
 
-/// What there is in place of a call that ended so.
-type Instead<Src, Req> = (
+/// What a service with a fallback gives.
+pub(super) type Joined<P, Res, E, Alt> =
+    <P as Respond<Res, E>>::Response<<P as Join<Res, E, Alt>>::Bodies>;
+
+/// What there is in place of a call, and how that ended.
+type InPlaceOf<Src, Req> = (
     Outcome,
     Made<<Src as Source<Req>>::Response, <Src as Source<Req>>::Again>,
 );
@@ -141,7 +152,7 @@ impl<P, Src> Shared<P, Src> {
         &self,
         failed: &Failed<'_>,
         kept: &mut Option<Src::Kept>,
-    ) -> Option<Instead<Src, Req>>
+    ) -> Option<InPlaceOf<Src, Req>>
     where
         Src: Source<Req>,
     {
@@ -152,36 +163,36 @@ impl<P, Src> Shared<P, Src> {
         Some((failed.outcome(), self.source.make(failed, kept)))
     }
 
-    fn served<Res, Alt>(&self, answer: Alt, outcome: Outcome) -> P::Response
+    fn served<Res, E, Alt>(&self, answer: Alt, outcome: Outcome) -> Joined<P, Res, E, Alt>
     where
-        P: Join<Res, Alt>,
+        P: Join<Res, E, Alt>,
     {
         let fallback = &self.fallback.shared;
         fallback.count_served(outcome);
-        self.marked(answer, outcome)
+        self.marked::<Res, E, Alt>(answer, outcome)
     }
 
     /// The other service has answered. Its answer is the answer, be it as bad.
-    fn answered<Res, Alt, X, E>(
+    fn answered<Res, E, Alt, X>(
         &self,
-        notes: &mut P::Notes,
+        notes: &mut P::Call,
         answer: Result<Alt, (Unserved, X)>,
         outcome: Outcome,
-    ) -> Result<P::Response, E>
+    ) -> Result<Joined<P, Res, E, Alt>, P::Error>
     where
-        P: Join<Res, Alt>,
-        X: Lift<E>,
+        P: Join<Res, E, Alt>,
+        X: Lift<P::Error>,
     {
         let fallback = &self.fallback.shared;
         match answer {
-            Ok(answer) => {
-                let (answer, how) = self.protocol.judge_other(notes, answer);
-                if by_default(how) {
+            Ok(mut answer) => {
+                self.protocol.judge_other(notes, &mut answer);
+                if by_default(notes.judged().outcome) {
                     fallback.count_unserved(outcome, Unserved::Failed);
                 } else {
                     fallback.count_served(outcome);
                 }
-                Ok(self.marked(answer, outcome))
+                Ok(self.marked::<Res, E, Alt>(answer, outcome))
             }
             Err((why, error)) => {
                 fallback.count_unserved(outcome, why);
@@ -190,18 +201,18 @@ impl<P, Src> Shared<P, Src> {
         }
     }
 
-    fn marked<Res, Alt>(&self, answer: Alt, outcome: Outcome) -> P::Response
+    fn marked<Res, E, Alt>(&self, answer: Alt, outcome: Outcome) -> Joined<P, Res, E, Alt>
     where
-        P: Join<Res, Alt>,
+        P: Join<Res, E, Alt>,
     {
         let fallback = &self.fallback.shared;
-        P::instead(answer, fallback.mark(outcome), fallback.header.as_ref())
+        P::join(answer, fallback.mark(outcome), fallback.header.as_ref())
     }
 }
 
 impl<F, Req, P, Src> fmt::Debug for FallbackFuture<F, Req, P, Src>
 where
-    P: Read<Req>,
+    P: Protocol,
     Src: Source<Req>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

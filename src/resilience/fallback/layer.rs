@@ -4,12 +4,12 @@ use http::Response;
 use tower_layer::Layer;
 
 use super::{
-    AtHead, Failed, Fallback, Other, OtherHttp, WithFallback,
+    Failed, Fallback, Other, OtherHttp, WithFallback,
     source::{Value, With},
 };
 use crate::{
     call::{Classifier, Ending, Verdict},
-    protocol::{Any, Client, GrpcClient, Protocol, Server},
+    protocol::{Any, Client, GrpcClient, HttpProtocol, Protocol, Server},
     retry::AsIs,
 };
 
@@ -48,21 +48,20 @@ impl<P, Src> FallbackLayer<P, Src> {
         let (fallback, protocol) = (&self.shared.fallback, &self.shared.protocol);
         FallbackLayer::new(fallback.clone(), protocol.clone(), Arc::new(source))
     }
+}
 
-    fn judged_by(self, protocol: P) -> Self {
-        let (fallback, source) = (&self.shared.fallback, &self.shared.source);
-        FallbackLayer::new(fallback.clone(), Arc::new(protocol), source.clone())
+impl<P> FallbackLayer<P> {
+    fn over(protocol: P, fallback: Fallback) -> Self {
+        FallbackLayer::new(fallback, Arc::new(protocol), Arc::new(()))
     }
 }
 
 impl FallbackLayer<Any> {
     /// Over a service of any kind; its error becomes a `BoxError`.
     pub fn any(fallback: Fallback) -> Self {
-        FallbackLayer::new(fallback, Arc::new(Any::new()), Arc::new(()))
+        FallbackLayer::over(Any::new(), fallback)
     }
-}
 
-impl FallbackLayer<Any> {
     /// Answers with clones of this value.
     #[must_use]
     pub fn value<V: Clone>(self, value: V) -> FallbackLayer<Any, Value<V>> {
@@ -92,36 +91,25 @@ impl FallbackLayer<Any> {
     }
 }
 
-impl<Src> FallbackLayer<Any, Src> {
-    /// Judges answers by a closure, which sees [`Ending::response`] and [`Ending::error`].
-    #[must_use]
-    pub fn classify<V: Into<Verdict>>(
-        self,
-        classify: impl Fn(&Ending<'_>) -> V + Send + Sync + 'static,
-    ) -> Self {
-        let protocol = Any::new().classified(Classifier::new(classify));
-        self.judged_by(protocol)
-    }
-}
-
-impl<P: Protocol + Clone, Src> FallbackLayer<AtHead<P>, Src> {
-    /// Judges responses by a closure instead of by the protocol alone. Every layer of the stack judges by it; see
+impl<P: Protocol + Clone, Src> FallbackLayer<P, Src> {
+    /// Judges calls by a closure instead of by the protocol alone. Over HTTP every layer of the stack judges by it; see
     /// [`GuardLayer::classify`](crate::GuardLayer::classify).
     #[must_use]
     pub fn classify<V: Into<Verdict>>(
         self,
         classify: impl Fn(&Ending<'_>) -> V + Send + Sync + 'static,
     ) -> Self {
-        let protocol = AtHead::clone(&self.shared.protocol);
-        self.judged_by(protocol.classified(Classifier::new(classify)))
+        let (fallback, source) = (&self.shared.fallback, &self.shared.source);
+        let protocol = P::clone(&self.shared.protocol).classified(Classifier::new(classify));
+        FallbackLayer::new(fallback.clone(), Arc::new(protocol), source.clone())
     }
 }
 
-impl<P> FallbackLayer<AtHead<P>> {
+impl<K> FallbackLayer<HttpProtocol<K>> {
     /// Answers with the response that the closure makes of the failure. It must not block, and if it panics, the
     /// failure stands.
     #[must_use]
-    pub fn with<F, A>(self, answer: F) -> FallbackLayer<AtHead<P>, With<F>>
+    pub fn with<F, A>(self, answer: F) -> FallbackLayer<HttpProtocol<K>, With<F>>
     where
         F: Fn(&Failed<'_>) -> Response<A>,
     {
@@ -141,49 +129,44 @@ impl<P> FallbackLayer<AtHead<P>> {
     ///
     /// It is shared between calls, and so must be `Sync` where they are `Send`: tower's `BoxCloneSyncService` is.
     #[must_use]
-    pub fn service<T>(self, other: T) -> FallbackLayer<AtHead<P>, OtherHttp<T>> {
+    pub fn service<T>(self, other: T) -> FallbackLayer<HttpProtocol<K>, OtherHttp<T>> {
         self.answered_by(OtherHttp { other, map: AsIs })
     }
 }
 
-impl<P, T: Clone, M> FallbackLayer<AtHead<P>, OtherHttp<T, M>> {
+impl<K, T: Clone, M> FallbackLayer<HttpProtocol<K>, OtherHttp<T, M>> {
     /// Makes the body that both services take out of the one that can be sent again, where they take one type only:
     /// `tonic::body::Body::new`, `axum::body::Body::new`. Default: as it is.
     #[must_use]
-    pub fn request_body<N>(self, map: N) -> FallbackLayer<AtHead<P>, OtherHttp<T, N>> {
+    pub fn request_body<N>(self, map: N) -> FallbackLayer<HttpProtocol<K>, OtherHttp<T, N>> {
         let other = self.shared.source.other.clone();
         self.answered_by(OtherHttp { other, map })
     }
 }
 
-macro_rules! http_layer {
-    ($constructor:ident, $protocol:ident, $($doc:literal)+) => {
-        impl FallbackLayer<AtHead<$protocol>> {
-            $(#[doc = $doc])+
-            pub fn $constructor(fallback: Fallback) -> Self {
-                FallbackLayer::new(fallback, Arc::new(AtHead($protocol::new())), Arc::new(()))
-            }
-        }
-    };
+impl FallbackLayer<Server> {
+    /// Over an HTTP or gRPC server: the error type stays, `Infallible` too.
+    pub fn server(fallback: Fallback) -> Self {
+        FallbackLayer::over(Server::new(), fallback)
+    }
 }
-http_layer!(
-    server,
-    Server,
-    "Over an HTTP or gRPC server: the error type stays, `Infallible` too."
-);
-http_layer!(
-    client,
-    Client,
-    "Over an HTTP client such as hyper-util's; its error becomes a `BoxError`."
-);
-http_layer!(
-    grpc_client,
-    GrpcClient,
-    "Over a gRPC client such as tonic's `Channel`; its error becomes a `BoxError`."
-    ""
-    "A call is judged by its headers: a status in the trailers, after messages or none, comes too late. Errors that"
-    "are all there is arrive in headers, refusals too. [`grpc_message`](super::grpc_message) makes the answer."
-);
+
+impl FallbackLayer<Client> {
+    /// Over an HTTP client such as hyper-util's; its error becomes a `BoxError`.
+    pub fn client(fallback: Fallback) -> Self {
+        FallbackLayer::over(Client::new(), fallback)
+    }
+}
+
+impl FallbackLayer<GrpcClient> {
+    /// Over a gRPC client such as tonic's `Channel`; its error becomes a `BoxError`.
+    ///
+    /// A call is judged by its headers: a status in the trailers, after messages or none, comes too late. Errors that
+    /// are all there is arrive in headers, refusals too. [`grpc_message`](super::grpc_message) makes the answer.
+    pub fn grpc_client(fallback: Fallback) -> Self {
+        FallbackLayer::over(GrpcClient::new(), fallback)
+    }
+}
 
 impl<S, P, Src> Layer<S> for FallbackLayer<P, Src> {
     type Service = WithFallback<S, P, Src>;

@@ -8,11 +8,12 @@ use tower_service::Service;
 
 use super::{
     FallbackFuture,
-    judge::{Join, Judge, Late, Read},
+    future::Joined,
+    join::Join,
     layer::Shared,
     source::{Lift, Source},
 };
-use crate::protocol::Notes;
+use crate::protocol::{Notes, Read};
 
 /// A service with a fallback. Made by [`FallbackLayer`](super::FallbackLayer).
 pub struct WithFallback<S, P, Src> {
@@ -39,16 +40,14 @@ where
     S: Service<Src::Sent>,
     Src::Error: Lift<P::Error>,
     // How calls are judged, and the two answers become one.
-    P: Read<Req> + Judge<S::Response, S::Error, <P as Read<Req>>::Notes>,
-    P: Join<S::Response, Src::Response, Notes = <P as Read<Req>>::Notes>,
-    P: Late<<P as Read<Req>>::Notes, <P as Join<S::Response, Src::Response>>::Response, P::Error>,
+    P: Read<Req> + Join<S::Response, S::Error, Src::Response>,
 {
-    type Response = <P as Join<S::Response, Src::Response>>::Response;
+    type Response = Joined<P, S::Response, S::Error, Src::Response>;
     type Error = P::Error;
     type Future = FallbackFuture<S::Future, Req, P, Src>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), P::Error>> {
-        self.inner.poll_ready(cx).map_err(P::convert)
+        self.inner.poll_ready(cx).map_err(P::error)
     }
 
     fn call(&mut self, mut request: Req) -> Self::Future {

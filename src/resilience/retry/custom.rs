@@ -104,6 +104,11 @@ impl<Req, Res> Judge<'_, Req, Res> {
     }
 }
 
+/// Rules for services of any kind, as opposed to those that know HTTP.
+pub trait OfAnyKind {}
+impl OfAnyKind for Any {}
+impl<T> OfAnyKind for ByPolicy<T> {}
+
 impl<Req: Clone, Res: 'static> Rules<Req, Res> for Any {
     #[inline]
     fn copy(&self, request: &Req) -> Option<Req> {
@@ -111,7 +116,7 @@ impl<Req: Clone, Res: 'static> Rules<Req, Res> for Any {
     }
 
     fn judge(&self, judge: Judge<'_, Req, Res>) -> (Outcome, Advice) {
-        let outcome = Any::judge(self, judge.result.as_ref()).outcome;
+        let outcome = self.ending(judge.result.as_ref()).outcome();
         (outcome, judge.usual(outcome))
     }
 }

@@ -5,8 +5,12 @@ use std::{
 
 use tower_service::Service;
 
-use super::{ByPolicy, RetryFuture, ServiceAttempts, custom::Rules, shared_retry::SharedRetry};
-use crate::{call::BoxError, protocol::Any};
+use super::{
+    RetryFuture, ServiceAttempts,
+    custom::{OfAnyKind, Rules},
+    shared_retry::SharedRetry,
+};
+use crate::call::BoxError;
 
 /// A service whose requests are tried again. Made by [`RetryLayer`](super::RetryLayer).
 pub struct Retried<S, P> {
@@ -42,32 +46,26 @@ impl<S, P> Retried<S, P> {
     }
 }
 
-macro_rules! any_service {
-    ($rules:ty $(, $policy:ident)?) => {
-        impl<S, Req $(, $policy)?> Service<Req> for Retried<S, $rules>
-        where
-            // The wrapped service, and what is called again.
-            S: Service<Req, Error: Into<BoxError>> + Clone,
-            // How requests are copied, and attempts judged.
-            $rules: Rules<Req, S::Response>,
-        {
-            type Response = S::Response;
-            type Error = BoxError;
-            type Future = RetryFuture<ServiceAttempts<S, Req, $rules>>;
+impl<S, R, Req> Service<Req> for Retried<S, R>
+where
+    // The wrapped service, and what is called again.
+    S: Service<Req, Error: Into<BoxError>> + Clone,
+    // How requests are copied, and attempts judged.
+    R: OfAnyKind + Rules<Req, S::Response>,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = RetryFuture<ServiceAttempts<S, Req, R>>;
 
-            fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-                self.poll_inner(cx).map_err(Into::into)
-            }
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.poll_inner(cx).map_err(Into::into)
+    }
 
-            fn call(&mut self, request: Req) -> Self::Future {
-                let (ready, shared) = self.take_ready();
-                ServiceAttempts::call(ready, request, shared)
-            }
-        }
-    };
+    fn call(&mut self, request: Req) -> Self::Future {
+        let (ready, shared) = self.take_ready();
+        ServiceAttempts::call(ready, request, shared)
+    }
 }
-any_service!(Any);
-any_service!(ByPolicy<T>, T);
 
 /// A clone shares the retry's settings and budget, and keeps no readiness.
 impl<S: Clone, P> Clone for Retried<S, P> {

@@ -2,10 +2,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::{RequestLimit, layer::Plan};
 use crate::{
     call::Moment,
+    context::Context,
     observe::context::{TimeScope, callers_deadline, earlier},
-    protocol::upload::Upload,
+    protocol::{Notes, Read, upload::Upload},
 };
 
 /// How long one call may take.
@@ -22,6 +24,31 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// Of a request: the layer's limit or its own, and the earliest deadline that is known of.
+    #[inline]
+    pub(super) fn of<P: Read<Req>, Req>(
+        plan: &Plan<P>,
+        call: &P::Call,
+        request: &Req,
+        now: &Moment,
+    ) -> Self {
+        let Some(extensions) = P::extensions(request) else {
+            return Asked::here(plan.limit.get());
+        };
+        let limit = match extensions.get::<RequestLimit>() {
+            Some(own) => plan.limit.clamp(own.0),
+            None => plan.limit.get(),
+        };
+        let mut asked = Asked::here(limit);
+        let own = extensions.get::<Context>();
+        let told = call.time_limit();
+        let told = told.and_then(|time| now.now().checked_add(time));
+        let own = earlier(own.and_then(Context::deadline), told);
+        asked.deadline = earlier(asked.deadline, own);
+        asked.upload = call.upload();
+        asked
+    }
+
     /// As the work around it says.
     #[inline]
     pub(super) fn here(limit: Duration) -> Self {
@@ -55,7 +82,6 @@ impl Asked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::context::Context;
 
     const SECOND: Duration = Duration::from_secs(1);
 

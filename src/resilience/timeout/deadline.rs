@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderName, Request};
 use tokio::time::Instant;
 
-use super::{TimeLimit, answer::parse_millis};
+use super::{TimeLimit, send::parse_millis};
 use crate::{
     call::{End, InvalidSetting, Moment, Name, Rejection},
     context::Context,

@@ -9,12 +9,15 @@ use std::{
 use pin_project_lite::pin_project;
 
 use super::{
-    answer::{Exchange, Respond},
+    answer::{Answer, Exchange, instead},
     asked::Asked,
     layer::Plan,
     timer::Timer,
 };
-use crate::{call::giving_up, protocol::Protocol};
+use crate::{
+    call::giving_up,
+    protocol::{Instead, Protocol, Respond},
+};
 
 pin_project! {
     /// The future of a call with a time limit. Named and unboxed.
@@ -65,7 +68,7 @@ where
     F: Future<Output = Result<Res, E>>,
     P: Respond<Res, E>,
 {
-    type Output = Result<P::Response, P::Error>;
+    type Output = Answer<P, Res, E>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -78,7 +81,8 @@ where
             } => (future, timer, asked),
             StateProj::Refused => {
                 this.state.set(State::Done);
-                return Poll::Ready(P::refuse(this.call, this.plan.limit.refuse()));
+                let why = Instead::Refused(this.plan.limit.refuse().into());
+                return Poll::Ready(instead::<P, Res, E>(this.call, why));
             }
             StateProj::Done => panic!("polled after completion"),
         };
@@ -91,7 +95,7 @@ where
                 over: timer.over(),
                 asked,
             };
-            let answer = P::pass(exchange, result);
+            let answer = exchange.pass(result);
             this.state.set(State::Done);
             return Poll::Ready(answer);
         }
@@ -99,7 +103,7 @@ where
         let why = over.elapsed(&this.plan.limit, asked);
         // Given up before it is answered for.
         let why = giving_up(why, || scope.enter(|| this.state.set(State::Done)));
-        Poll::Ready(P::late(this.call, why))
+        Poll::Ready(instead::<P, Res, E>(this.call, Instead::TimedOut(why)))
     }
 }
 

@@ -4,7 +4,7 @@ use http::HeaderName;
 use tower_layer::Layer;
 
 use super::{TimeLimit, Timed, WaitInside};
-use crate::protocol::{Any, Client, GrpcClient, Server};
+use crate::protocol::{Any, Client, GrpcClient, HttpProtocol, Server};
 
 /// Gives up calls that take too long: see the [module](super).
 ///
@@ -80,61 +80,70 @@ impl TimeoutLayer<Any> {
     }
 }
 
-macro_rules! http_layer {
-    ($constructor:ident, $protocol:ident, $doc:literal) => {
-        impl TimeoutLayer<$protocol> {
-            #[doc = $doc]
-            pub fn $constructor(limit: impl Into<TimeLimit>) -> Self {
-                TimeoutLayer::new(limit.into(), $protocol::new())
-            }
-
-            /// Sets how long the response's body may make its reader wait for the next frame; `None`: for ever.
-            /// Default: for ever, since streams of events rest for as long as nothing happens. Zero fails at the first wait.
-            ///
-            /// Counts from the last time that the reader asked. A slow reader is not the service's fault: one that was
-            /// away when the time ran out gives the body that long again.
-            #[must_use]
-            pub fn body_idle(self, time: impl Into<Option<Duration>>) -> Self {
-                self.changed(|plan| plan.body_idle = time.into())
-            }
-
-            /// Sets how long the response's body may take from the head to its last frame, however slow the reader is;
-            /// `None`: for ever. Default: for ever, since downloads are as long as they are.
-            ///
-            /// The peer is to blame only if at least half of the time was spent waiting for its frames.
-            ///
-            /// Looked at when the body is polled: a connection whose peer takes nothing at all is the server's own
-            /// to end. Costs a clock reading for each frame.
-            #[must_use]
-            pub fn body_total(self, time: impl Into<Option<Duration>>) -> Self {
-                self.changed(|plan| plan.body_total = time.into())
-            }
-
-            fn changed(self, change: impl FnOnce(&mut Plan<$protocol>)) -> Self {
-                let mut plan = (*self.plan).clone();
-                change(&mut plan);
-                TimeoutLayer {
-                    plan: Arc::new(plan),
-                }
-            }
-        }
-    };
+impl TimeoutLayer<Server> {
+    /// For an HTTP or gRPC server: late answers are replaced by 504 with a problem body or by `DEADLINE_EXCEEDED`, and
+    /// the error type stays. A caller that stalled while it sent its request gets 408 instead of 504. A `grpc-timeout`
+    /// that is shorter counts.
+    pub fn server(limit: impl Into<TimeLimit>) -> Self {
+        TimeoutLayer::new(limit.into(), Server::new())
+    }
 }
-http_layer!(
-    server,
-    Server,
-    "For an HTTP or gRPC server: late answers are replaced by 504 with a problem body or by `DEADLINE_EXCEEDED`, and the error type stays. A caller that stalled while it sent its request gets 408 instead of 504. A `grpc-timeout` that is shorter counts."
-);
-http_layer!(
-    client,
-    Client,
-    "For an HTTP client: its error becomes a `BoxError`, which is an [`Elapsed`](crate::call::Elapsed) when time has run out. What is left of the caller's deadline goes along as `grpc-timeout` with gRPC requests, with others by [option](Self::send_as).\n\nBounds the time to the response's head. For a peer that may stall in the middle of a body, set [`body_idle`](Self::body_idle) as well, as any client does that reads no streams of events: `TimeoutLayer::client(limit).body_idle(Duration::from_secs(20))`."
-);
-http_layer!(
-    grpc_client,
-    GrpcClient,
-    "For a gRPC client such as tonic's `Channel`: what takes too long arrives as a `tonic::Status` of the code `DEADLINE_EXCEEDED`. What is left of the caller's deadline goes along as `grpc-timeout`.\n\nA transport that obeys the same limit ends the call in the same moment, tonic's by `CANCELLED`: once the time is up, that is this layer's own late answer, too. Errors of tonic's are only known with the feature `tonic`."
-);
+
+impl TimeoutLayer<Client> {
+    /// For an HTTP client: its error becomes a `BoxError`, which is an [`Elapsed`](crate::call::Elapsed) when time has
+    /// run out. What is left of the caller's deadline goes along as `grpc-timeout` with gRPC requests, with others by
+    /// [option](Self::send_as).
+    ///
+    /// Bounds the time to the response's head. For a peer that may stall in the middle of a body, set
+    /// [`body_idle`](Self::body_idle) as well, as any client does that reads no streams of events:
+    /// `TimeoutLayer::client(limit).body_idle(Duration::from_secs(20))`.
+    pub fn client(limit: impl Into<TimeLimit>) -> Self {
+        TimeoutLayer::new(limit.into(), Client::new())
+    }
+}
+
+impl TimeoutLayer<GrpcClient> {
+    /// For a gRPC client such as tonic's `Channel`: what takes too long arrives as a `tonic::Status` of the code
+    /// `DEADLINE_EXCEEDED`. What is left of the caller's deadline goes along as `grpc-timeout`.
+    ///
+    /// A transport that obeys the same limit ends the call in the same moment, tonic's by `CANCELLED`: once the time is
+    /// up, that is this layer's own late answer, too. Errors of tonic's are only known with the feature `tonic`.
+    pub fn grpc_client(limit: impl Into<TimeLimit>) -> Self {
+        TimeoutLayer::new(limit.into(), GrpcClient::new())
+    }
+}
+
+impl<K> TimeoutLayer<HttpProtocol<K>> {
+    /// Sets how long the response's body may make its reader wait for the next frame; `None`: for ever.
+    /// Default: for ever, since streams of events rest for as long as nothing happens. Zero fails at the first wait.
+    ///
+    /// Counts from the last time that the reader asked. A slow reader is not the service's fault: one that was
+    /// away when the time ran out gives the body that long again.
+    #[must_use]
+    pub fn body_idle(self, time: impl Into<Option<Duration>>) -> Self {
+        self.changed(|plan| plan.body_idle = time.into())
+    }
+
+    /// Sets how long the response's body may take from the head to its last frame, however slow the reader is;
+    /// `None`: for ever. Default: for ever, since downloads are as long as they are.
+    ///
+    /// The peer is to blame only if at least half of the time was spent waiting for its frames.
+    ///
+    /// Looked at when the body is polled: a connection whose peer takes nothing at all is the server's own
+    /// to end. Costs a clock reading for each frame.
+    #[must_use]
+    pub fn body_total(self, time: impl Into<Option<Duration>>) -> Self {
+        self.changed(|plan| plan.body_total = time.into())
+    }
+
+    fn changed(self, change: impl FnOnce(&mut Plan<HttpProtocol<K>>)) -> Self {
+        let mut plan = (*self.plan).clone();
+        change(&mut plan);
+        TimeoutLayer {
+            plan: Arc::new(plan),
+        }
+    }
+}
 
 impl TimeoutLayer<Client> {
     /// Sends what is left of the caller's deadline along in this header, in whole milliseconds; one that is there and
@@ -146,24 +155,31 @@ impl TimeoutLayer<Client> {
     }
 }
 
-macro_rules! sends_limit {
-    ($protocol:ident) => {
-        impl TimeoutLayer<$protocol> {
-            /// Sends the time limit on as well, where it is shorter than what is left of the caller's deadline: this
-            /// one, and those of layers around it. Default: off.
-            ///
-            /// The next hop takes what it is sent for the time of the whole call, and cuts bodies that take longer.
-            /// So turn it on for calls whose answers are short, such as unary gRPC calls, and not for streams: the limit
-            /// itself ends at the head.
-            #[must_use]
-            pub fn send_limit(self) -> Self {
-                self.changed(|plan| plan.send_limit = true)
-            }
-        }
-    };
+impl TimeoutLayer<Client> {
+    /// Sends the time limit on as well, where it is shorter than what is left of the caller's deadline: this
+    /// one, and those of layers around it. Default: off.
+    ///
+    /// The next hop takes what it is sent for the time of the whole call, and cuts bodies that take longer.
+    /// So turn it on for calls whose answers are short, such as unary gRPC calls, and not for streams: the limit
+    /// itself ends at the head.
+    #[must_use]
+    pub fn send_limit(self) -> Self {
+        self.changed(|plan| plan.send_limit = true)
+    }
 }
-sends_limit!(Client);
-sends_limit!(GrpcClient);
+
+impl TimeoutLayer<GrpcClient> {
+    /// Sends the time limit on as well, where it is shorter than what is left of the caller's deadline: this
+    /// one, and those of layers around it. Default: off.
+    ///
+    /// The next hop takes what it is sent for the time of the whole call, and cuts bodies that take longer.
+    /// So turn it on for calls whose answers are short, such as unary gRPC calls, and not for streams: the limit
+    /// itself ends at the head.
+    #[must_use]
+    pub fn send_limit(self) -> Self {
+        self.changed(|plan| plan.send_limit = true)
+    }
+}
 
 impl<S, P> Layer<S> for TimeoutLayer<P> {
     type Service = Timed<S, P>;

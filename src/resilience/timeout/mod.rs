@@ -129,11 +129,11 @@ mod pair;
 mod ready;
 mod request_limit;
 mod run;
+mod send;
 mod service;
 mod table;
 mod timer;
 
-pub use answer::{Ask, Respond};
 pub use body::TimeoutBody;
 pub use deadline::{Deadline, DeadlineBuilder};
 pub use future::TimeoutFuture;

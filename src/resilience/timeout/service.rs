@@ -7,12 +7,12 @@ use std::{
 use tower_service::Service;
 
 use super::{
-    TimeoutFuture,
-    answer::{Ask, Respond},
-    layer::Plan,
-    timer::Timer,
+    TimeoutFuture, answer::InTime, asked::Asked, layer::Plan, send::send_on, timer::Timer,
 };
-use crate::call::Moment;
+use crate::{
+    call::Moment,
+    protocol::{Read, Respond},
+};
 
 /// A service with a time limit. Made by [`TimeoutLayer`](super::TimeoutLayer).
 pub struct Timed<S, P> {
@@ -36,26 +36,29 @@ where
     // The wrapped service.
     S: Service<Req>,
     // How the request is read, and how a late answer is replaced.
-    P: Ask<Req> + Respond<S::Response, S::Error>,
+    P: Read<Req> + Respond<S::Response, S::Error>,
 {
-    type Response = P::Response;
+    type Response = P::Response<InTime<P>>;
     type Error = P::Error;
     type Future = TimeoutFuture<S::Future, P>;
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), P::Error>> {
-        self.inner.poll_ready(cx).map_err(P::unready)
+        self.inner.poll_ready(cx).map_err(P::error)
     }
 
     #[inline]
     fn call(&mut self, mut request: Req) -> Self::Future {
         let plan = self.plan.clone();
         let now = Moment::default();
-        let (call, asked) = P::ask(&plan, &mut request, &now);
+        let call = plan.protocol.read(&mut request);
+        let asked = Asked::of(&plan, &call, &request, &now);
         if asked.is_over(&now) {
             return TimeoutFuture::refused(plan, call);
         }
-        P::send_on(&plan, &call, &asked, &mut request, &now);
+        if let Some(headers) = P::headers_mut(&mut request) {
+            send_on(&plan, &call, &asked, headers, &now);
+        }
         let scope = Timer::default().scope(&asked);
         let future = scope.enter(|| self.inner.call(request));
         TimeoutFuture::calling(plan, call, asked, future)

@@ -9,7 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::super::{Retry, state::OpenCall};
-use crate::protocol::HttpCall;
+use crate::protocol::{HttpCall, Notes};
 
 pin_project! {
     /// The body of a response that may have taken several attempts.

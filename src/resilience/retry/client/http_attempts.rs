@@ -1,8 +1,6 @@
 //! Attempts at an HTTP request.
 
 use std::{
-    any::Any as AnyType,
-    error::Error,
     mem,
     task::{Context as Cx, Poll},
     time::SystemTime,
@@ -23,10 +21,9 @@ use super::{
     BodyEnd, MapBody, Replay, RetryBody, wire,
 };
 use crate::{
-    call::{BoxError, Outcome, Unsent, view},
+    call::{BoxError, Outcome, Unsent},
     context::Context,
-    guard::Answer,
-    protocol::{Http, HttpCall, Notes, Read, Step},
+    protocol::{HttpCall, Notes, Protocol, Read, Respond, Step},
 };
 
 /// Attempts at an HTTP request. Part of a [`RetryFuture`]'s type.
@@ -50,7 +47,8 @@ where
     M: MapBody<B>,
     S: Service<Request<M::Body>, Response = Response<RB>>,
     RB: Body<Data = Bytes, Error: 'static>,
-    P: Http + Read<Request<B>> + Answer<Response<RB>, S::Error, Error = BoxError>,
+    P: Protocol<Call = HttpCall> + Read<Request<B>>,
+    P: Respond<Response<RB>, S::Error, Error = BoxError>,
 {
     #[inline]
     pub(super) fn call(
@@ -113,30 +111,25 @@ where
 
     /// How the head of a response is judged; nothing of its body has been read yet.
     #[inline]
-    fn judge_head(&mut self, response: Response<RB>) -> (Response<RB>, Advice) {
-        let (mut parts, body) = response.into_parts();
+    fn judge_head(&mut self, mut response: Response<RB>) -> (Response<RB>, Advice) {
         let replay = self.shared.rules();
-        let classify = replay.protocol.classify();
-        let step = self.call.judge_head(&parts, None, classify);
-        self.call.leave_verdict(&mut parts.extensions);
+        let step = replay.protocol.judge(&mut self.call, &response, None);
+        P::leave(&self.call, &mut response);
         self.is_over = step == Step::Over;
-        let advice = match self.call.verdict() {
-            Outcome::Success => Advice::Stop,
+        match self.call.verdict() {
+            Outcome::Success => (response, Advice::Stop),
             outcome => {
+                let (parts, body) = response.into_parts();
                 let hint = replay.rules.hint(&parts, SystemTime::now());
-                self.retry().shared.policy.advise(outcome, None, hint)
+                let advice = self.retry().shared.policy.advise(outcome, None, hint);
+                (Response::from_parts(parts, body), advice)
             }
-        };
-        (Response::from_parts(parts, body), advice)
+        }
     }
 
     fn judge_error(&mut self, error: &BoxError) -> (Advice, Option<Unsent>) {
         let replay = self.shared.rules();
-        let classify = replay.protocol.classify();
-        let error: Option<&(dyn Error + 'static)> = view(error as &dyn AnyType);
-        if let Some(error) = error {
-            self.call.judge_error(error, classify);
-        }
+        let error = replay.protocol.judge_error(&mut self.call, error);
         let policy = &self.shared.retry().shared.policy;
         let advice = policy.advise(self.call.verdict(), error, None);
         let unsent = match advice {
@@ -173,7 +166,8 @@ where
     M: MapBody<B>,
     S: Service<Request<M::Body>, Response = Response<RB>>,
     RB: Body<Data = Bytes, Error: 'static>,
-    P: Http + Read<Request<B>> + Answer<Response<RB>, S::Error, Error = BoxError>,
+    P: Protocol<Call = HttpCall> + Read<Request<B>>,
+    P: Respond<Response<RB>, S::Error, Error = BoxError>,
 {
     type Future = S::Future;
     type Output = Result<Response<RB>, BoxError>;
@@ -191,7 +185,7 @@ where
 
     fn poll_ready(&mut self, cx: &mut Cx<'_>) -> Poll<Result<(), Self::Answer>> {
         let ready = self.inner.poll_ready(cx);
-        ready.map_err(|error| Err(P::unready(error)))
+        ready.map_err(|error| Err(P::error(error)))
     }
 
     fn begin(&mut self, begin: Begin<'_>) -> S::Future {
@@ -226,9 +220,11 @@ where
                 (Ok(response), advice, None)
             }
             Err(error) => {
-                let error = P::unready(error);
+                let error = P::error(error);
                 let (advice, unsent) = self.judge_error(&error);
-                (Err(self.call.leave_verdict_with(error)), advice, unsent)
+                let protocol = &self.shared.rules().protocol;
+                let error = protocol.leave_with(&self.call, error);
+                (Err(error), advice, unsent)
             }
         };
         let outcome = self.call.verdict();

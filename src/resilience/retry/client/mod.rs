@@ -20,8 +20,7 @@ use tower_service::Service;
 use super::{Hint, ReplayBody, Retried, Retry, RetryFuture, RetryLayer};
 use crate::{
     call::{BoxError, Classifier, Ending, Verdict},
-    guard::Answer,
-    protocol::{Client, GrpcClient, Http, Protocol, Read as ReadRequest},
+    protocol::{Client, GrpcClient, HttpCall, Protocol, Read as ReadRequest, Respond},
 };
 
 use body::BodyEnd;
@@ -236,14 +235,15 @@ where
     // The response's body.
     RB: Body<Data = Bytes, Error: 'static>,
     // How an attempt is judged.
-    P: Http + ReadRequest<Request<B>> + Answer<Response<RB>, S::Error, Error = BoxError>,
+    P: Protocol<Call = HttpCall> + ReadRequest<Request<B>>,
+    P: Respond<Response<RB>, S::Error, Error = BoxError>,
 {
     type Response = Response<RetryBody<RB>>;
     type Error = BoxError;
     type Future = RetryFuture<HttpAttempts<S, P, M, B>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.poll_inner(cx).map_err(P::unready)
+        self.poll_inner(cx).map_err(P::error)
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {

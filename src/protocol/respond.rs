@@ -1,0 +1,103 @@
+use std::error::Error;
+
+use bytes::Bytes;
+use http::response;
+use http_body::Body;
+
+use super::{Instead, Protocol, ResponseHead, Step};
+use crate::call::Ending;
+
+/// How a protocol judges what a service gives, hands it on, and answers in the service's place. `Res` and `E` are the
+/// service's own.
+///
+/// Implemented for the four [protocols](super); not meant to be called.
+#[diagnostic::on_unimplemented(
+    message = "the `{Self}` protocol cannot answer for a service that gives `Result<{Res}, {E}>`",
+    note = "`Any` and the clients need an error that converts into `BoxError`",
+    note = "HTTP and gRPC need `http::Response<B>` with `B: http_body::Body<Data = Bytes>`"
+)]
+pub trait Respond<Res, E>: Protocol {
+    /// What the layered service gives: over HTTP, with a body of the layer's.
+    type Response<W: Wrap>;
+    /// The error of the layered service.
+    type Error: 'static;
+
+    #[doc(hidden)]
+    fn error(error: E) -> Self::Error;
+
+    /// What a response says of itself beyond its head. Asks the service's own body, which may panic.
+    #[doc(hidden)]
+    fn told(response: &Res) -> Told;
+
+    /// The head, if it has one.
+    #[doc(hidden)]
+    fn head(response: &Res) -> Option<ResponseHead<'_>>;
+
+    /// Judges a response, or its head. `exact` is the length of its body if it is known.
+    #[doc(hidden)]
+    fn judge(&self, call: &mut Self::Call, response: &Res, exact: Option<u64>) -> Step;
+
+    /// Judges an error, and looks into it if it can be looked into.
+    #[doc(hidden)]
+    fn judge_error<'a>(
+        &self,
+        call: &mut Self::Call,
+        error: &'a Self::Error,
+    ) -> Option<&'a (dyn Error + 'static)>;
+
+    /// Leaves a classifier's judgement with the response, for the layers further out.
+    #[doc(hidden)]
+    fn leave(call: &Self::Call, response: &mut Res);
+
+    /// Leaves a classifier's judgement with the error, for the layers further out.
+    #[doc(hidden)]
+    fn leave_with(&self, call: &Self::Call, error: Self::Error) -> Self::Error;
+
+    /// What a response was judged by.
+    #[doc(hidden)]
+    fn ending<'a>(call: &Self::Call, response: &'a Res) -> Ending<'a>;
+
+    /// Hands the response on.
+    #[doc(hidden)]
+    fn wrap<W: Wrap>(response: Res, with: W::With<'_>) -> Self::Response<W>;
+
+    /// What is said in the service's place: a message if the protocol has any, else an error.
+    #[doc(hidden)]
+    fn instead(
+        call: &Self::Call,
+        why: Instead<'_, Self::Refusal>,
+    ) -> Result<Self::Message, Self::Error>;
+
+    /// Hands on what is said in the service's place.
+    #[doc(hidden)]
+    fn say<W: Wrap>(message: Self::Message) -> Self::Response<W>;
+}
+
+/// What a response says of itself beyond its head.
+#[derive(Clone, Copy, Debug)]
+pub struct Told {
+    /// How long its body is, if that is known.
+    pub(crate) exact: Option<u64>,
+    /// Whether nothing of it is still to come.
+    pub(crate) ended: bool,
+}
+
+/// What a layer makes of the bodies of responses. Over services of other kinds there are none, and it is not asked.
+pub trait Wrap {
+    /// A body as it is handed on.
+    type Body<B>;
+    /// What it takes to make one.
+    type With<'a>
+    where
+        Self: 'a;
+
+    /// The service's body. Heads may be added to.
+    fn wrap<B: Body<Data = Bytes>>(
+        with: Self::With<'_>,
+        parts: &mut response::Parts,
+        body: B,
+    ) -> Self::Body<B>;
+
+    /// The body of what is said in the service's place.
+    fn message<B>(message: Bytes) -> Self::Body<B>;
+}
