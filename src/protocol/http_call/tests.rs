@@ -370,7 +370,7 @@ fn call_that_is_dropped_while_its_upload_is_awaited_broke_off() {
 fn panic_that_a_broken_upload_led_to_is_the_callers_at_every_depth() {
     let mut panicked = head(500, &[]);
     let caught = crate::protocol::CaughtPanic("a whole body".into());
-    panicked.extensions.insert(caught);
+    panicked.extensions_mut().insert(caught);
     let excused = Judged::new(Outcome::Panicked, Evidence::Inconclusive);
     let seen = |broken| judged(uploading(server(get()), broken), &panicked).judged();
     assert_eq!((seen(true), seen(false)), (excused, Judged::PANICKED));
