@@ -8,7 +8,7 @@ use http_body::Body;
 
 use super::{Guard, GuardedBody, Held, future::TWICE};
 use crate::{
-    call::{Cause, Judged, Moment, Payload, Rejection, caught},
+    call::{Cause, Judged, Moment, Payload, Rejection},
     protocol::{Instead, Notes, Protocol, Respond, Step, Told, Wrap},
 };
 
@@ -67,7 +67,7 @@ where
     P: Respond<Res, E>,
 {
     match result {
-        Ok(response) => match caught(|| P::told(&response)) {
+        Ok(response) => match P::told(&response) {
             Ok(told) => Ok(respond::<G, P, Res, E>(held, response, told)),
             Err(thrown) => {
                 panicked::<G, P, Res, E>(held.as_mut().expect(TWICE), Payload::new(thrown))

@@ -5,7 +5,7 @@ use http::response;
 use super::{
     Instead, Protocol, Read, Respond, ResponseHead, Side, Step, Told, Wrap, judge_error, sealed,
 };
-use crate::call::{BoxError, Classifier, Ending, Judged, JudgedError, Rejection};
+use crate::call::{BoxError, Classifier, Ending, Judged, JudgedError, Rejection, Thrown};
 
 /// Any service: see the [module](super).
 #[derive(Clone, Debug, Default)]
@@ -76,11 +76,11 @@ impl<Res: 'static, E: Into<BoxError>> Respond<Res, E> for Any {
     }
 
     #[inline]
-    fn told(_: &Res) -> Told {
-        Told {
+    fn told(_: &Res) -> Result<Told, Thrown> {
+        Ok(Told {
             exact: None,
             ended: true,
-        }
+        })
     }
 
     #[inline]

@@ -8,7 +8,7 @@ use super::{
     ClientKind, GrpcClientKind, HttpCall, Instead, Kind, KindOver, Protocol, Read, Respond,
     ResponseHead, ServerKind, Side, Step, Told, Wrap, sealed,
 };
-use crate::call::{Classifier, Ending};
+use crate::call::{Classifier, Ending, Thrown, caught};
 
 /// HTTP and gRPC: see the [module](super). `K` says on which side, and how a call is answered for.
 pub struct HttpProtocol<K> {
@@ -90,11 +90,12 @@ where
     }
 
     #[inline]
-    fn told(response: &Response<B>) -> Told {
-        Told {
-            exact: response.body().size_hint().exact(),
-            ended: response.body().is_end_stream(),
-        }
+    fn told(response: &Response<B>) -> Result<Told, Thrown> {
+        let body = response.body();
+        caught(|| Told {
+            exact: body.size_hint().exact(),
+            ended: body.is_end_stream(),
+        })
     }
 
     #[inline]

@@ -5,7 +5,7 @@ use http::response;
 use http_body::Body;
 
 use super::{Instead, Protocol, ResponseHead, Step};
-use crate::call::Ending;
+use crate::call::{Ending, Thrown};
 
 /// How a protocol judges what a service gives, hands it on, and answers in the service's place. `Res` and `E` are the
 /// service's own.
@@ -27,7 +27,7 @@ pub trait Respond<Res, E>: Protocol {
 
     /// What a response says of itself beyond its head. Asks the service's own body, which may panic.
     #[doc(hidden)]
-    fn told(response: &Res) -> Told;
+    fn told(response: &Res) -> Result<Told, Thrown>;
 
     /// The head, if it has one.
     #[doc(hidden)]
