@@ -205,7 +205,8 @@ impl ClientSide for GrpcClientKind {
 fn failed<G: Guard, P: Http>(held: &mut Held<G, P>, error: BoxError) -> BoxError {
     let (call, protocol) = held.judge();
     call.judge_error(&*error, protocol.classify());
-    let judged = call.judged();
+    held.excuse_lateness();
+    let judged = held.notes().judged();
     held.settle(judged, Some(Cause::of(&*error)), &Moment::default());
     held.notes().leave_verdict_with(error)
 }
