@@ -126,7 +126,8 @@ where
             message: None,
         },
     };
-    let judged = call.judged();
+    held.excuse_lateness();
+    let judged = held.notes().judged();
     held.settle(judged, Some(cause), &Moment::default());
     let (call, protocol) = held.judge();
     protocol.leave_with(call, error)

@@ -136,13 +136,18 @@ impl<G: Guard, P: Protocol> Held<G, P> {
     /// Whether the caller of the call waits no longer, or hardly. The peer was told a little less and began earlier.
     #[cold]
     fn is_at_deadline(&mut self) -> bool {
-        if self.notes.time_limit().is_some() {
-            return true;
-        }
         let mut deadline = None;
         // Inside of the guards, since one of them may have read the deadline from the request.
         self.inside(|| deadline = callers_deadline());
-        deadline.is_some_and(|deadline| deadline <= Instant::now() + SLACK)
+        let now = Instant::now();
+        let sent = self.notes.time_limit();
+        let left = deadline.map(|at| at.saturating_duration_since(now));
+        match (sent, self.began, left) {
+            (Some(sent), Some(began), _) if began + sent <= now + SLACK => true,
+            // What was sent is shorter than what is known here, and nobody knows since when.
+            (Some(sent), None, left) if left.is_none_or(|left| sent < left) => true,
+            (_, _, left) => left.is_some_and(|left| left <= SLACK),
+        }
     }
 
     /// Shows the head of the response to the guards. `now` is theirs to read.
@@ -151,6 +156,8 @@ impl<G: Guard, P: Protocol> Held<G, P> {
         let Some(permit) = &mut self.permit else {
             return;
         };
+        // Not held against the service: a caller may send as slowly as it likes.
+        let began = self.began.map(|began| began + self.notes.waited());
         let mut head = Head {
             wire: self.notes.wire(),
             status: parts.status,
@@ -160,11 +167,11 @@ impl<G: Guard, P: Protocol> Held<G, P> {
             outcome: judged.outcome,
             evidence: judged.evidence,
             now,
-            began: self.began,
+            began,
         };
         let guards = &self.shared.guards;
         quietly(|| guards.head(permit, &mut head));
-        let to_head = self.began.zip(now.known());
+        let to_head = began.zip(now.known());
         self.to_head =
             Small::of_time(to_head.map(|(began, now)| now.saturating_duration_since(began)));
     }

@@ -239,12 +239,13 @@ pub struct Head<'a> {
     pub evidence: Evidence,
     /// The time, read when somebody asks.
     pub now: &'a Moment,
-    /// When the call was admitted, if any guard asked then.
+    /// When the call was admitted, if any guard asked then; later by as long as the caller's request was awaited.
     pub began: Option<tokio::time::Instant>,
 }
 
 impl Head<'_> {
-    /// From admission to now, if any guard asked for the time at admission.
+    /// From admission to now, but for the time for which the caller's request was awaited, if any guard asked for the
+    /// time at admission.
     pub fn elapsed(&self) -> Option<Duration> {
         Some(self.now.now().saturating_duration_since(self.began?))
     }

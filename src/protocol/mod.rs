@@ -133,6 +133,13 @@ pub trait Notes {
         None
     }
 
+    /// How long the caller was waited for so far, while it sent its request.
+    #[doc(hidden)]
+    #[inline]
+    fn waited(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// What the call speaks.
     #[inline]
     fn wire(&self) -> Wire {

@@ -214,7 +214,6 @@ async fn uploads_that_stall_and_are_given_up_are_not_slow_calls() {
 
 /// Slow for so long as they send, and then answered at once.
 #[tokio::test]
-#[ignore = "time that is spent waiting for the caller counts as the peer's"]
 async fn slow_uploads_are_no_slow_calls() {
     let upstream = healthy(Arc::default()).await;
     let limit = Duration::from_millis(200);

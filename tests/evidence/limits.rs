@@ -366,7 +366,6 @@ async fn limit_of_a_tonic_server_blames_it_unless_the_upload_stalls() {
 
 /// A peer, or tonic's channel, that goes by the deadline that it was sent.
 #[tokio::test]
-#[ignore = "guards excuse any peer that was sent a deadline, and no transport that kept it"]
 async fn guards_on_both_sides_of_a_grpc_clients_limit_agree_about_a_deadline() {
     let (address, _server) = served().await;
     // The server says DEADLINE_EXCEEDED of its own accord, or the channel gives up.

@@ -19,8 +19,8 @@ use super::{
     upload::{Upload, watch_request},
 };
 use crate::call::{
-    BoxError, Classifier, End, Ending, Evidence, GrpcCode, Judged, JudgedError, Outcome, Small,
-    judged_late, quietly, view,
+    BoxError, Classifier, Elapsed, End, Ending, Evidence, GrpcCode, Judged, JudgedError, Outcome,
+    Small, find, judged_late, quietly, view,
 };
 
 /// What is remembered of an HTTP or gRPC call.
@@ -455,6 +455,7 @@ impl HttpCall {
     /// Judges an error: of the service, or of its body.
     pub(crate) fn judge_error(&mut self, error: &(dyn Error + 'static), own: Option<&Classifier>) {
         let mut ending = Ending::of(self.blame_caller_for(judge_error(error)));
+        self.is_certain = find::<Elapsed>(error).is_some() || JudgedError::find(error).is_some();
         ending.status = self.status;
         ending.error = Some(error);
         // That of a layer further in has asked all.
@@ -499,6 +500,12 @@ impl HttpCall {
 }
 
 impl Notes for HttpCall {
+    #[inline]
+    fn waited(&self) -> Duration {
+        let upload = self.upload.as_deref();
+        upload.map_or(Duration::ZERO, |(upload, _)| upload.waited())
+    }
+
     #[inline]
     fn wire(&self) -> Wire {
         self.wire

@@ -91,6 +91,15 @@ impl Progress {
         self.waited
     }
 
+    /// The same with the present wait.
+    pub(super) fn waited_by(&self, now: impl FnOnce() -> Instant) -> Duration {
+        let present = match self.stage {
+            Stage::Waiting { since } => now().saturating_duration_since(since),
+            _ => Duration::ZERO,
+        };
+        self.waited + present
+    }
+
     /// Whether time that ran out for a call is the caller's. `before` is how long the body had been waited for when the
     /// call began.
     pub(super) fn blames_caller(&self, before: Duration, began: Instant, now: Instant) -> bool {

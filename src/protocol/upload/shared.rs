@@ -39,6 +39,12 @@ impl Upload {
         self.locked().is_broken()
     }
 
+    /// Returns how long the caller was waited for so far.
+    pub(crate) fn waited(&self) -> Duration {
+        let waited = self.locked().waited_by(Instant::now);
+        waited.saturating_sub(self.before)
+    }
+
     /// Whether the body has come to its end.
     pub(super) fn is_whole(&self) -> bool {
         self.locked().is_whole()
