@@ -16,7 +16,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::protocol::upload::{Reporter, Upload};
+use crate::protocol::upload::{Upload, WatchedBody};
 
 /// How much of a request body has been read so far, for the tracker of the call.
 #[derive(Clone, Debug)]
@@ -92,11 +92,8 @@ where
         bytes.0.store(0, Ordering::Relaxed);
         let upload: Option<&Upload> = parts.extensions.get();
         let reporter = upload.and_then(|upload| upload.reporter(&inner.size_hint(), None));
-        let body = (self.map)(CountedBody {
-            inner,
-            bytes,
-            reporter,
-        });
+        let inner = WatchedBody::new(inner, reporter);
+        let body = (self.map)(CountedBody { inner, bytes });
         self.inner.call(Request::from_parts(parts, body))
     }
 }
@@ -106,9 +103,8 @@ pin_project! {
     #[derive(Debug)]
     pub struct CountedBody<B> {
         #[pin]
-        inner: B,
+        inner: WatchedBody<B>,
         bytes: RequestBytes,
-        reporter: Option<Reporter>,
     }
 }
 
@@ -120,12 +116,8 @@ impl<B: Body> Body for CountedBody<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let mut this = self.project();
-        let polled = this.inner.as_mut().poll_frame(cx);
-        if let Some(reporter) = this.reporter {
-            reporter.saw(&polled, || this.inner.is_end_stream());
-        }
-        let frame = ready!(polled);
+        let this = self.project();
+        let frame = ready!(this.inner.poll_frame(cx));
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
         {

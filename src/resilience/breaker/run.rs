@@ -133,7 +133,8 @@ impl<F, E> BreakerCall<F, E> {
 
     /// Judges errors by a closure that answers with `bool` (`true`: a failure; `false`: counts nothing), with an
     /// [`Outcome`] or with a [`Verdict`](crate::call::Verdict). An error that it calls the caller's is inconclusive and
-    /// counts nothing either.
+    /// counts nothing either. Where a peer that says no is a peer that works, return a verdict whose evidence is
+    /// [`Healthy`](crate::call::Evidence::Healthy), so that its answers count and close a circuit.
     ///
     /// Default: an error is judged by what it is; most are failures. One that panics says failure. A refusal by
     /// a guard of this process never counts.
