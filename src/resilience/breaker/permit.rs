@@ -84,6 +84,7 @@ impl<B: Borrow<CircuitBreaker>> Ticket<B> {
         }
     }
 
+    #[cold]
     fn finish_told(
         &self,
         permit: BreakerPermit,
@@ -107,6 +108,9 @@ impl<B: Borrow<CircuitBreaker>> Ticket<B> {
 impl<B: Borrow<CircuitBreaker>> Drop for Ticket<B> {
     #[inline]
     fn drop(&mut self) {
+        if self.permit.is_none() {
+            return;
+        }
         // A time limit around the call drops it, too, and says so.
         let judged = match given_up() {
             Some(why) => why.judge(self.began, Instant::now),

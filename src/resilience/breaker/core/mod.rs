@@ -193,7 +193,7 @@ impl Core {
 
     /// Successes that were counted elsewhere since the last failure.
     pub(super) fn successes(&mut self, tick: u64, times: u64) {
-        if times > 0 && matches!(self.phase, Phase::Closed { .. }) {
+        if matches!(self.phase, Phase::Closed { .. }) {
             self.streak.succeed(times);
             self.window.record(tick, Sample::Success, times);
         }
@@ -214,8 +214,8 @@ impl Core {
             (Standing::Probe(place), _) => {
                 // A place that is given back may be another's by the time of this one's end.
                 pass.standing = match sample {
-                    Some(sample) if self.is_good(sample) => Standing::Probed(place),
-                    _ => Standing::Void,
+                    Some(_) => Standing::Probed(place),
+                    None => Standing::Void,
                 };
                 self.probed(place, sample, now)
             }
@@ -243,11 +243,10 @@ impl Core {
         }
         match pass.standing {
             Standing::Void => None,
-            Standing::Probe(place) => self.probed(place, sample, now),
-            Standing::Probed(place) if sample?.failed() => self.probed(place, sample, now),
+            Standing::Probe(place) | Standing::Probed(place) => self.probed(place, sample, now),
             Standing::Passing => self.count(sample?, now),
             Standing::Counted(counted) if sample?.failed() => self.convert(counted, now),
-            Standing::Counted(_) | Standing::Probed(_) => None,
+            Standing::Counted(_) => None,
         }
     }
 

@@ -167,3 +167,14 @@ fn a_limit_that_is_off_never_opens_it() {
     rig.calls(200, SlowFailure);
     assert_eq!(rig.core.state(), State::Closed);
 }
+
+#[test]
+fn each_failure_ends_a_run_of_successes() {
+    let mut rig = Rig::new(settings().consecutive_failures(9));
+    for run in 0..4 {
+        assert_eq!(rig.core.run(), run);
+        rig.calls(2, Success);
+        assert_eq!(rig.core.run(), run, "a success goes on with it");
+        rig.calls(1, Failure);
+    }
+}

@@ -146,6 +146,31 @@ fn body_that_breaks_while_others_still_probe_makes_a_good_probe_a_bad_one() {
     );
 }
 
+/// Of five probes, three must be good.
+fn three_of_five() -> Rig {
+    half_open(touchy().probes(5).probe_ratio(0.6).probe_limit(OPEN))
+}
+
+#[test]
+fn good_probe_whose_body_breaks_is_not_counted_as_good_any_more() {
+    let mut rig = three_of_five();
+    let probe = rig.good_head();
+    assert!(rig.settle(probe, Failure).is_none());
+    rig.calls(2, Success);
+    assert_eq!(reason(rig.call(Success)), Some(Reason::ProbesSucceeded));
+}
+
+#[test]
+fn overdue_probe_whose_answer_is_good_is_not_counted_as_bad_any_more() {
+    let mut rig = three_of_five();
+    let late = rig.probe();
+    rig.wait(OPEN);
+    assert!(rig.core.expire(rig.now).is_none());
+    assert!(rig.settle(late, Success).is_none());
+    rig.calls(2, Failure);
+    assert_eq!(reason(rig.call(Failure)), Some(Reason::ProbesFailed));
+}
+
 #[test]
 fn probe_limit_is_each_probes_own_from_its_own_start() {
     let mut rig = half_open(touchy().probe_ratio(1.0).probe_limit(OPEN));
