@@ -10,7 +10,7 @@
 //! | state | calls | ends when |
 //! |---|---|---|
 //! | closed | pass and are counted | the failure rate, the slow rate or the failures in a row reach their limit |
-//! | open | are refused | its time is over and a call comes; the time doubles with each failed recovery |
+//! | open | are refused | its time is over and a call comes; the time doubles each time that the circuit opens again soon, see [`open_growth`](CircuitBreakerBuilder::open_growth) |
 //! | half open | at most so many [probes](CircuitBreakerBuilder::probes) are out at once, the rest is refused | enough probes were good, or too many were not |
 //! | forced open, disabled | are refused, or pass uncounted | [`reset`](CircuitBreaker::reset), or its [`Switch`] is back |
 //!
