@@ -334,7 +334,7 @@ impl Core {
 
     fn clear(&mut self) {
         self.window.clear();
-        self.streak.clear();
+        self.streak = Streak::default();
     }
 
     fn trip(&mut self, reason: Reason, now: Instant) -> Change {

@@ -2,7 +2,8 @@
 /// break.
 ///
 /// A run is what lies between two failures. A success that turns out to be none is taken out of its run if that is the
-/// present one; an older run is over, and what it says about the failures after it is settled.
+/// present one; an older run is over, and what it says about the failures after it is settled. Each generation of the
+/// circuit has a streak of its own.
 #[derive(Debug, Default)]
 pub(super) struct Streak {
     failures: u32,
@@ -38,13 +39,5 @@ impl Streak {
             self.healthy = self.healthy.saturating_sub(1);
         }
         self.fail();
-    }
-
-    /// Forgets the past. The run is a new one, so that nothing is taken out of it that it does not hold.
-    pub(super) fn clear(&mut self) {
-        *self = Streak {
-            run: self.run.wrapping_add(1),
-            ..Streak::default()
-        };
     }
 }
