@@ -29,7 +29,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Everything that is a layer or a guard signs below: here it is named, so that none is forgotten.
 const SIGNED: [&str; 19] = [
-    "BreakerLayer",
+    "&G",
     "CircuitBreaker",
     "Correlate",
     "Deadline",
@@ -38,9 +38,9 @@ const SIGNED: [&str; 19] = [
     "IncludingReadiness",
     "Inherit",
     "KeyedGuard",
-    "OpenReadyLayer",
     "Operation",
     "Option",
+    "Pair",
     "Propagate",
     "RequestBodyLayer",
     "RetryLayer",
@@ -178,14 +178,16 @@ fn a_spy_signs() {
     contract::guard(Spy::timed);
 }
 
+/// Tuples are pairs.
 #[test]
-fn tuples_and_options_sign() {
+fn tuples_options_and_references_sign() {
     contract::guard(|| (Correlate::default(), Track::named("signed")));
     contract::guard(|| (Propagate::default(), Track::named("signed").client_side()));
     contract::guard(|| ((Inherit, Some(operation("signed"))), None::<Track>));
     contract::guard(|| None::<Spy>);
     contract::guard(|| Some((Spy::new(), Spy::timed())));
     contract::any_guard(|| (Inherit, operation("signed")), || ());
+    contract::guard(|| -> &'static Spy { Box::leak(Box::new(Spy::new())) });
 }
 
 #[test]

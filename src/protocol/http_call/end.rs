@@ -1,0 +1,107 @@
+//! How data, trailers and errors are judged.
+
+use super::*;
+
+impl HttpCall {
+    /// Notes a piece of the body.
+    #[inline]
+    pub(crate) fn see_data(&mut self, data: &[u8]) {
+        self.sent = self.sent.saturating_add(data.len() as u64);
+        if let Some(frames) = &mut self.frames {
+            frames.feed(data);
+        }
+    }
+
+    /// Judges trailers, which end a body.
+    pub(crate) fn judge_trailers(&mut self, trailers: &HeaderMap, own: Option<&Classifier>) {
+        if !self.awaits_code() {
+            return self.judge_clean_end();
+        }
+        let Some(code) = code_of(trailers) else {
+            return self.judge_clean_end();
+        };
+        self.code = Some(code);
+        self.judge_code(code, trailers, own);
+    }
+
+    pub(super) fn judge_code(
+        &mut self,
+        code: GrpcCode,
+        trailers: &HeaderMap,
+        own: Option<&Classifier>,
+    ) {
+        let made_here = judged_late(trailers);
+        self.is_certain = made_here.is_some();
+        let judged = made_here.unwrap_or_else(|| self.blame_caller(judge_code(code), trailers));
+        let mut ending = Ending::of(judged);
+        ending.status = self.status;
+        ending.grpc_code = self.code;
+        ending.headers = Some(trailers);
+        if let Some(classifier) = self.classifier.as_ref().or(own) {
+            classifier.judge(&mut ending);
+        }
+        self.judged = ending.judged;
+        if self.judged.outcome != Outcome::Success {
+            self.fault = message_of(trailers).map(Box::new);
+        }
+    }
+
+    /// A body that is not as long as its `content-length` says is as good as one that was cut off.
+    #[cold]
+    pub(super) fn judge_wrong_length(&mut self) {
+        if self.judged.outcome != Outcome::Success {
+            return;
+        }
+        self.judged = Judged::FAILURE;
+        self.fault = Some(Box::new(Fault::WrongLength {
+            promised: self.promised.get().unwrap_or_default(),
+            sent: self.sent,
+        }));
+    }
+
+    /// Judges an error: of the service, or of its body.
+    pub(crate) fn judge_error(&mut self, error: &(dyn Error + 'static), own: Option<&Classifier>) {
+        let mut ending = Ending::of(self.blame_caller_for(judge_error(error)));
+        self.is_certain = find::<Elapsed>(error).is_some() || JudgedError::find(error).is_some();
+        ending.status = self.status;
+        ending.error = Some(error);
+        // That of a layer further in has asked all.
+        if JudgedError::find(error).is_none()
+            && let Some(classifier) = self.classifier.as_ref().or(own)
+        {
+            classifier.judge(&mut ending);
+        }
+        self.judged = ending.judged;
+    }
+
+    /// Puts an error down to the caller if its request broke off, or took the time that ran out.
+    pub(super) fn blame_caller_for(&self, judged: Judged) -> Judged {
+        if judged.outcome == Outcome::TimedOut && self.blames_caller_for_timeout() {
+            return Judged::CALLERS;
+        }
+        match judged.outcome {
+            Outcome::Rejected => judged,
+            _ => self.blame_caller(judged, &HeaderMap::new()),
+        }
+    }
+
+    /// Judges an error of a type that may not be known, and gives it back if it can be looked into.
+    pub(crate) fn judge_any_error<'a, E: 'static>(
+        &mut self,
+        error: &'a E,
+        own: Option<&Classifier>,
+    ) -> Option<&'a (dyn Error + 'static)> {
+        let error = view(error);
+        match error {
+            Some(error) => self.judge_error(error, own),
+            None => {
+                let mut ending = Ending::of(self.blame_caller_for(Judged::FAILURE));
+                if let Some(classifier) = self.classifier.as_ref().or(own) {
+                    classifier.judge(&mut ending);
+                }
+                self.judged = ending.judged;
+            }
+        }
+        error
+    }
+}

@@ -1,0 +1,206 @@
+//! How the head of a response is judged, and where the verdict is left.
+
+use super::*;
+
+impl HttpCall {
+    /// Judges the head of the response. `exact` is the body's length if it is known.
+    #[inline]
+    pub(crate) fn judge_head(
+        &mut self,
+        head: ResponseHead<'_>,
+        exact: Option<u64>,
+        classifier: Option<&Classifier>,
+    ) -> Step {
+        self.see_head(head);
+        match settled_inside(head.extensions) {
+            Some((judged, fault)) => {
+                self.judged = judged;
+                self.fault = Some(Box::new(fault));
+                if judged.outcome == Outcome::Panicked {
+                    self.judge_panic();
+                }
+            }
+            None => self.judge_status(head, classifier),
+        }
+        if self.judged.outcome != Outcome::Success && self.fault.is_none() {
+            self.fault = fault_in(head.extensions)
+                .or_else(|| message_of(head.headers).filter(|_| self.is_grpc()))
+                .map(Box::new);
+        }
+        if self.ends_at_head(head.status) {
+            return Step::Over;
+        }
+        let length = content_length(head.headers);
+        self.declared = length.is_some();
+        self.promised = Small::of(length.or(exact));
+        Step::GoesOn
+    }
+
+    /// Notes status and code, and whether the peer speaks what it was asked in.
+    #[inline]
+    fn see_head(&mut self, head: ResponseHead<'_>) {
+        self.status = Some(head.status);
+        if !self.is_grpc() {
+            return;
+        }
+        self.code = code_of(head.headers);
+        let answered = Wire::of_content_type(head.headers);
+        let is_grpc = self.code.is_some() || answered.is_grpc();
+        // Who insists on gRPC looks for the status in a page, too, and finds none.
+        let is_web = self.wire == Wire::GrpcWeb && (answered == Wire::GrpcWeb || self.only_grpc);
+        if is_web && self.code.is_none() {
+            let frames = Frames::new().with_trailer();
+            let frames = match is_text(head.headers) {
+                true => frames.in_text(),
+                false => frames,
+            };
+            self.frames = Some(Box::new(frames));
+        }
+        // Anybody can say gRPC to a peer that does not speak it.
+        if !is_grpc && !self.only_grpc {
+            self.wire = Wire::Plain;
+        }
+    }
+
+    #[inline]
+    fn judge_status(&mut self, head: ResponseHead<'_>, own: Option<&Classifier>) {
+        let left = match head.extensions.is_empty() {
+            true => None,
+            false => head.extensions.get::<LeftVerdict>(),
+        };
+        if let Some(left) = left.filter(|left| left.side == self.side) {
+            // That of a layer further in, which has asked this one's, too.
+            self.judged = left.judged;
+            self.classifier = Some(left.classifier.clone());
+            return;
+        }
+        if self.awaits_code() {
+            return;
+        }
+        let judged = match self.code {
+            Some(code) => judge_code(code),
+            None => judge_status(self.side, head.status),
+        };
+        let judged = self.judge_lateness(judged, head.extensions);
+        let judged = self.blame_caller(judged, head.headers);
+        self.judged = match self.classifier.as_ref().or(own) {
+            None => judged,
+            Some(classifier) => {
+                let mut ending = self.ending(head);
+                ending.judged = judged;
+                classifier.judge(&mut ending);
+                ending.judged
+            }
+        };
+    }
+
+    /// What the head of a response is judged by.
+    pub(crate) fn ending<'a>(&self, head: ResponseHead<'a>) -> Ending<'a> {
+        let mut ending = Ending::of(self.judged);
+        ending.status = Some(head.status);
+        ending.grpc_code = self.code;
+        ending.headers = Some(head.headers);
+        ending.extensions = Some(head.extensions);
+        ending
+    }
+
+    /// Judges an answer that a time limit further in has given, by what that knows.
+    #[inline]
+    fn judge_lateness(&mut self, judged: Judged, extensions: &Extensions) -> Judged {
+        if judged.outcome == Outcome::Success || extensions.is_empty() {
+            return judged;
+        }
+        match elapsed_in(extensions) {
+            Some(elapsed) => {
+                self.is_certain = true;
+                elapsed.judged()
+            }
+            None => judged,
+        }
+    }
+
+    /// Puts a bad ending down to the caller if its request broke off, was malformed or could not be decoded: whatever the
+    /// service answers then, says nothing about the service. `status` is where a gRPC status is.
+    #[inline]
+    pub(super) fn blame_caller(&self, judged: Judged, status: &HeaderMap) -> Judged {
+        if judged.outcome == Outcome::Success {
+            return judged;
+        }
+        let broken = |upload: &Upload| upload.is_broken() || upload.is_malformed();
+        let is_callers = self
+            .upload
+            .as_deref()
+            .is_some_and(|watched| broken(&watched.0));
+        if is_callers || self.is_undecodable(judged, status) {
+            Judged::CALLERS
+        } else {
+            judged
+        }
+    }
+
+    /// Whether a server of gRPC says that it could not decode the request, before it did anything about it.
+    fn is_undecodable(&self, judged: Judged, status: &HeaderMap) -> bool {
+        let may_be = self.side == Side::Server
+            && self.code.is_some()
+            && judged.evidence == Evidence::Unhealthy;
+        let message = || {
+            status
+                .get("grpc-message")
+                .map(|raw| decoded(raw.as_bytes()))
+        };
+        may_be && message().is_some_and(|message| is_undecodable_request(&message))
+    }
+
+    /// Judges a panic: one that a broken request has led to is the caller's doing.
+    pub(crate) fn judge_panic(&mut self) {
+        let broken = |upload: &Upload| upload.is_broken() || upload.is_malformed();
+        let is_callers = self
+            .upload
+            .as_deref()
+            .is_some_and(|watched| broken(&watched.0));
+        self.judged = match is_callers {
+            true => Judged::new(Outcome::Panicked, Evidence::Inconclusive),
+            false => Judged::PANICKED,
+        };
+    }
+
+    /// Whether time that ran out was spent waiting for the caller's body, or it broke off.
+    pub(crate) fn blames_caller_for_timeout(&self) -> bool {
+        self.upload
+            .as_deref()
+            .is_some_and(|(upload, began)| upload.blames_caller_for_timeout(*began, Instant::now()))
+    }
+
+    /// Leaves a classifier's judgement with the response, for the layers further out.
+    #[inline]
+    pub(crate) fn leave_verdict(&self, extensions: &mut Extensions) {
+        if let Some(classifier) = &self.classifier {
+            extensions.insert(LeftVerdict {
+                side: self.side,
+                judged: self.judged,
+                classifier: classifier.clone(),
+            });
+        }
+    }
+
+    /// Leaves a classifier's judgement with an error, for the layers further out.
+    #[inline]
+    pub(crate) fn leave_verdict_with(&self, error: BoxError) -> BoxError {
+        match self.classifier {
+            Some(_) if judge_error(&*error) != self.judged => {
+                JudgedError::new(self.judged, error).into()
+            }
+            _ => error,
+        }
+    }
+
+    fn ends_at_head(&self, status: StatusCode) -> bool {
+        let bodiless = status.is_informational()
+            || status == StatusCode::NO_CONTENT
+            || status == StatusCode::RESET_CONTENT
+            || status == StatusCode::NOT_MODIFIED;
+        let tunnel = self.method == Verb::Connect && status.is_success();
+        let trailers_only = self.wire == Wire::Grpc && self.code.is_some();
+        bodiless || tunnel || trailers_only || self.method == Verb::Head
+    }
+}

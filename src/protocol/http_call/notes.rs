@@ -1,0 +1,120 @@
+use super::*;
+
+impl Notes for HttpCall {
+    #[inline]
+    fn waited(&self) -> Duration {
+        let upload = self.upload.as_deref();
+        upload.map_or(Duration::ZERO, |(upload, _)| upload.waited())
+    }
+
+    #[inline]
+    fn wire(&self) -> Wire {
+        self.wire
+    }
+
+    #[inline]
+    fn time_limit(&self) -> Option<Duration> {
+        self.time_limit.time()
+    }
+
+    #[inline]
+    fn judged(&self) -> Judged {
+        self.judged
+    }
+
+    fn begin_again(&mut self) {
+        self.judged = Judged::SUCCESS;
+        (self.status, self.code, self.fault) = (None, None, None);
+        (self.sent, self.promised, self.declared) = (0, Small::NONE, false);
+        self.wire = self.asked;
+        self.is_certain = false;
+    }
+
+    fn upload(&self) -> Option<Upload> {
+        self.upload.as_deref().map(|watched| watched.0.clone())
+    }
+
+    #[inline]
+    fn is_late(&self) -> bool {
+        let late = Judged::new(Outcome::TimedOut, Evidence::Unhealthy);
+        self.judged == late && !self.is_certain
+    }
+
+    fn excuse_lateness(&mut self) {
+        self.judged.evidence = Evidence::Inconclusive;
+    }
+
+    fn answered_instead(&mut self, head: &response::Parts, bytes: u64) {
+        self.status = Some(head.status);
+        if self.is_grpc() {
+            self.code = code_of(&head.headers);
+        }
+        self.sent = bytes;
+    }
+
+    #[inline]
+    fn judge_clean_end(&mut self) {
+        if self.awaits_code() {
+            if let Some(frames) = self.frames.take()
+                && let Some(code) = frames.status().map(GrpcCode::parse)
+            {
+                self.code = Some(code);
+                let mut trailers = HeaderMap::new();
+                if let Some(Ok(message)) = frames.message().map(HeaderValue::from_bytes) {
+                    trailers.insert("grpc-message", message);
+                }
+                return self.judge_code(code, &trailers, None);
+            }
+            self.judged = self.blame_caller(Judged::FAILURE, &HeaderMap::new());
+            self.fault = Some(Box::new(Fault::MissingGrpcStatus));
+        } else if self.declared && self.promised.get() != Some(self.sent) {
+            self.judge_wrong_length();
+        }
+    }
+
+    /// Bad news survives a drop; a body of which every promised byte was taken is complete. Of a good answer, a client's
+    /// reader that was not waiting for more has what it wanted. A server's has gone, since hyper drops a body only then.
+    ///
+    /// A time limit around the call drops it as well, and says how that is judged.
+    fn dropped(&self, waiting: bool, given_up: Option<Judged>) -> Judged {
+        if self.judged.outcome != Outcome::Success {
+            return self.judged;
+        }
+        if self.status.is_none() {
+            return match given_up {
+                Some(judged) => self.blame_caller_for(judged),
+                // Its request broke off with it: a server's future is dropped before anybody reads so.
+                None if self.blames_caller_for_timeout() => Judged::CALLERS,
+                None => Judged::ABANDONED,
+            };
+        }
+        let promised = self.promised.get();
+        if self.declared && promised.is_some_and(|promised| self.sent > promised) {
+            return Judged::FAILURE;
+        }
+        let complete = !self.awaits_code() && promised == Some(self.sent);
+        if let Some(judged) = given_up.filter(|_| !complete) {
+            return judged;
+        }
+        if complete || (self.side == Side::Client && !waiting) {
+            Judged::SUCCESS
+        } else {
+            Judged::new(Outcome::Cancelled, Evidence::Healthy)
+        }
+    }
+
+    fn panicked(&mut self) -> Judged {
+        self.judge_panic();
+        self.judged
+    }
+
+    fn fill<'a>(&'a self, end: &mut End<'a>) {
+        end.wire = self.wire;
+        end.status = self.status;
+        end.grpc_code = self.code;
+        end.response_bytes = self.sent;
+        if end.cause.is_none() {
+            end.cause = self.fault.as_deref().map(Fault::cause);
+        }
+    }
+}
