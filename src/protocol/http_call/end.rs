@@ -1,6 +1,23 @@
 //! How data, trailers and errors are judged.
 
-use super::*;
+use std::error::Error;
+
+use http::HeaderMap;
+
+use super::{
+    HttpCall, code_of,
+    fault::{Fault, message_of},
+};
+use crate::{
+    call::{
+        Classifier, Elapsed, Ending, GrpcCode, Judged, JudgedError, Outcome, find, judged_late,
+        view,
+    },
+    protocol::{
+        Notes,
+        judge::{judge_code, judge_error},
+    },
+};
 
 impl HttpCall {
     /// Notes a piece of the body.

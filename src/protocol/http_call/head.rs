@@ -1,6 +1,24 @@
 //! How the head of a response is judged, and where the verdict is left.
 
-use super::*;
+use http::{Extensions, HeaderMap, StatusCode};
+use tokio::time::Instant;
+
+use super::{
+    HttpCall, Step, Verb, code_of, content_length,
+    fault::{decoded, elapsed_in, fault_in, message_of, settled_inside},
+    is_text,
+};
+use crate::{
+    call::{BoxError, Classifier, Ending, Evidence, Judged, JudgedError, Outcome, Small},
+    protocol::{
+        ResponseHead, Side, Wire,
+        grpc_frames::Frames,
+        judge::{judge_code, judge_error, judge_status},
+        shared_classifier::LeftVerdict,
+        undecodable::is_undecodable_request,
+        upload::Upload,
+    },
+};
 
 impl HttpCall {
     /// Judges the head of the response. `exact` is the body's length if it is known.

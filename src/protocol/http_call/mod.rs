@@ -3,28 +3,19 @@ mod fault;
 mod head;
 mod notes;
 
-use std::{error::Error, time::Duration};
-
-use http::{
-    Extensions, HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header, response,
-};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header};
 use tokio::time::Instant;
 
-use fault::{Fault, decoded, elapsed_in, fault_in, message_of, settled_inside};
+use fault::Fault;
 
 use super::{
-    Kind, Notes, ResponseHead, Side, Wire,
+    Kind, Side, Wire,
     grpc_frames::Frames,
-    judge::{judge_code, judge_error, judge_status},
-    shared_classifier::{LeftVerdict, OuterClassifier},
+    shared_classifier::OuterClassifier,
     timeout_header::parse_grpc_timeout,
-    undecodable::is_undecodable_request,
     upload::{Upload, watch_request},
 };
-use crate::call::{
-    BoxError, Classifier, Elapsed, End, Ending, Evidence, GrpcCode, Judged, JudgedError, Outcome,
-    Small, find, judged_late, quietly, view,
-};
+use crate::call::{Classifier, GrpcCode, Judged, Outcome, Small, quietly};
 
 /// What is remembered of an HTTP or gRPC call.
 #[derive(Debug)]

@@ -1,4 +1,12 @@
-use super::*;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, response};
+
+use super::{HttpCall, code_of, fault::Fault};
+use crate::{
+    call::{End, Evidence, GrpcCode, Judged, Outcome, Small},
+    protocol::{Notes, Side, Wire, upload::Upload},
+};
 
 impl Notes for HttpCall {
     #[inline]

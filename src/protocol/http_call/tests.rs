@@ -3,8 +3,8 @@ use http_body_util::Full;
 
 use super::*;
 use crate::{
-    call::Verdict,
-    protocol::{Client, GrpcClient, Read, Server},
+    call::{BoxError, Evidence, JudgedError, Verdict},
+    protocol::{Client, GrpcClient, Notes, Read, Server},
 };
 
 const CANCELLED: Judged = Judged::new(Outcome::Cancelled, Evidence::Healthy);
