@@ -92,7 +92,7 @@ impl Window {
     pub(super) fn convert(&mut self, recorded: u32, failure: Sample, tick: u64) {
         match self {
             Window::Time(ring) => {
-                ring.take_success(recorded, failure.slow(), tick);
+                ring.take_success(recorded, failure.slow());
                 ring.record(tick, failure, 1);
             }
             Window::Count(ring) => ring.convert(failure),
@@ -155,11 +155,10 @@ impl TimeRing {
         self.head = self.head.max(tick);
     }
 
-    /// Takes a success out of its bucket, if that is still in the window.
-    fn take_success(&mut self, recorded: u32, slow: bool, tick: u64) {
-        let after = self.oldest_left(tick);
+    /// Takes a success out of its bucket. One that has left the window counts for nothing, with or without it.
+    fn take_success(&mut self, recorded: u32, slow: bool) {
         let mut buckets = self.buckets.iter_mut();
-        let found = buckets.find(|bucket| bucket.tick > after && bucket.tick as u32 == recorded);
+        let found = buckets.find(|bucket| bucket.tick as u32 == recorded);
         if let Some(Bucket { counts, .. }) = found
             && counts.calls > counts.failures
         {
@@ -298,6 +297,15 @@ mod tests {
         let counts = window.counts(6);
         assert_eq!((counts.calls, counts.failures, counts.slow), (1, 1, 1));
         assert_eq!(window.counts(8).calls, 1, "it failed in bucket 6");
+    }
+
+    #[test]
+    fn nothing_is_taken_out_of_a_bucket_that_holds_failures_only() {
+        let mut window = Window::Time(TimeRing::new(3));
+        window.record(5, Sample::Failure, 1);
+        window.convert(5, Sample::Failure, 5);
+        let counts = window.counts(5);
+        assert_eq!((counts.calls, counts.failures), (2, 2));
     }
 
     #[test]
