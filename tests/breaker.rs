@@ -157,7 +157,7 @@ async fn a_shadow_counts_and_reports_but_refuses_nothing() {
 
 /// "Refuses everything" was said by one, "refuses nothing" by the other, and the operator lost.
 #[test]
-fn what_is_forced_by_hand_or_by_a_switch_refuses_in_shadow_mode_too() {
+fn forced_circuit_refuses_in_shadow_mode_too() {
     let switch = Switch::new();
     let breaker = two_in_a_row().shadow(true).switch(&switch).build();
     let breaker = breaker.expect("sound");

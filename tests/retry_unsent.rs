@@ -97,7 +97,7 @@ async fn a_refusal_is_free_once_and_counted_from_then_on() {
 }
 
 #[tokio::test]
-async fn nothing_is_free_by_default_or_where_there_is_one_attempt() {
+async fn free_repeat_is_off_by_default_and_for_one_attempt() {
     let (server, address) = Frames::serve([Act::Refuse, Act::Refuse]).await;
     let standard = RetryLayer::client(builder().build().unwrap());
     let answer = post(standard, http2(), address).await;

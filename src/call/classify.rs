@@ -4,7 +4,7 @@ use http::{Extensions, HeaderMap, StatusCode};
 
 use super::{Evidence, GrpcCode, Judged, Outcome, Verdict, quietly};
 
-/// What a classifier judges a call by, and what the protocol says about it.
+/// The end of a call as a classifier sees it, with the protocol's own judgement.
 #[derive(Debug)]
 pub struct Ending<'a> {
     pub(crate) judged: Judged,

@@ -2,7 +2,7 @@ use std::{error::Error, fmt, io, time::Duration};
 
 use super::{Evidence, Judged, Name, Outcome, Rejection};
 
-/// What ran out. The rules of each are in the docs of [`timeout`](crate::timeout#rules).
+/// The kind of time limit that ran out. The rules of each are in the docs of [`timeout`](crate::timeout#rules).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TimeBound {
@@ -61,7 +61,7 @@ enum Blame {
 }
 
 impl Elapsed {
-    /// By default the peer is to blame, unless whoever asked chose the moment.
+    /// Blames the peer by default, unless whoever asked chose the moment.
     pub(crate) fn new(limit: Name, bound: TimeBound, after: Option<Duration>) -> Self {
         let blame = match bound {
             TimeBound::Limit | TimeBound::BodyIdle | TimeBound::BodyTotal => Blame::Peer,
@@ -124,7 +124,7 @@ impl Elapsed {
         self.blame == Blame::Caller
     }
 
-    /// How a call ends that ended with it.
+    /// Returns how a call is judged that it ended.
     pub(crate) fn judged(&self) -> Judged {
         match self.blame {
             _ if self.refused.is_some() => Judged::REJECTED,

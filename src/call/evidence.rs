@@ -2,11 +2,11 @@ use std::fmt;
 
 use super::Outcome;
 
-/// What a call says about the health of the peer: the only thing that circuit breakers count.
+/// Evidence of the peer's health that a call gives: the only thing that circuit breakers count.
 ///
 /// Decided once, together with the [`Outcome`], which is for people. The two differ on purpose: a 404 is a client error
-/// and yet shows that the peer is alive, and whatever a remote caller controls (its upload, deadline or patience) is never
-/// held against a peer that others share. The table is in the docs of [`breaker`](mod@crate::breaker#evidence).
+/// and yet shows that the peer is alive, and whatever a remote caller controls (its upload, deadline or patience) is
+/// never held against a peer that others share. The table is in the docs of [`breaker`](mod@crate::breaker#evidence).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Evidence {
     /// The peer answered, as a healthy peer does.

@@ -1,4 +1,4 @@
-//! Why work is dropped before it was over.
+//! Tells work that is dropped early why it is dropped.
 
 use std::{cell::Cell, time::Duration};
 

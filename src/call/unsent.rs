@@ -1,10 +1,10 @@
-//! Which errors prove that the peer never began a request. Shared by judgement and retry.
+//! Finds errors that prove that the peer never began a request. Shared by judgement and retry.
 
 use std::{error::Error, io};
 
 use super::chain;
 
-/// How it is known that the peer never began a request.
+/// A proof that the peer never began a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(
     not(feature = "hyper"),
@@ -25,7 +25,7 @@ pub(crate) enum Unsent {
 }
 
 impl Unsent {
-    /// Whether the same request may fare better at another attempt.
+    /// Returns whether the same request may fare better at another attempt.
     pub(crate) fn may_pass_later(self) -> bool {
         !matches!(self, Unsent::NeverLeft | Unsent::Untrusted)
     }
@@ -53,7 +53,7 @@ fn proof(error: &(dyn Error + 'static)) -> Option<Unsent> {
     by_tonic(error).or_else(|| by_hyper(error))
 }
 
-/// Why a connection did not come about, if that will not change.
+/// Returns why a connection did not come about, if that will not change.
 fn cause(error: &(dyn Error + 'static)) -> Option<Unsent> {
     match error.downcast_ref::<io::Error>() {
         // What rustls makes of whatever it does not like about the peer.
@@ -117,8 +117,8 @@ fn by_hyper_util(error: &hyper_util::client::legacy::Error) -> Option<Unsent> {
     unsendable.then_some(Unsent::NeverLeft)
 }
 
-/// What hyper and h2 say of requests that cannot be sent. Other errors of the user's, such as that of a body, come of
-/// requests that have begun.
+/// Messages of hyper and h2 about requests that cannot be sent. Other errors of the user's, such as that of a body,
+/// come of requests that have begun.
 #[cfg(feature = "hyper")]
 const HYPER_COMPLAINT: &str = "user sent CONNECT request with non-zero body";
 #[cfg(feature = "hyper")]

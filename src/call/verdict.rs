@@ -1,6 +1,6 @@
 use super::{Evidence, Outcome};
 
-/// What a classifier decides about a call: its outcome and, where it knows better, the evidence.
+/// A classifier's decision about a call: its outcome and, where it knows better, the evidence.
 ///
 /// An [`Outcome`] converts into one. Without evidence of its own, the protocol's stays as long as the outcome is the
 /// protocol's, too; otherwise it follows from the outcome.

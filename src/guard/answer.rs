@@ -12,11 +12,11 @@ use crate::{
     protocol::{Instead, Notes, Protocol, Respond, Step, Told, Wrap},
 };
 
-/// What a guarded service gives, whose own response is `Res` and whose own error is `E`.
+/// The result of a guarded service whose own response is `Res` and whose own error is `E`.
 pub(super) type Answer<G, P, Res, E> =
     Result<<P as Respond<Res, E>>::Response<InGuards<G, P>>, <P as Respond<Res, E>>::Error>;
 
-/// What guards make of bodies: a [`GuardedBody`].
+/// Wraps bodies in a [`GuardedBody`].
 #[derive(Debug)]
 pub struct InGuards<G, P>(PhantomData<fn() -> (G, P)>);
 

@@ -133,7 +133,8 @@ impl<G: Guard, P: Protocol> Held<G, P> {
         }
     }
 
-    /// Whether the caller of the call waits no longer, or hardly. The peer was told a little less and began earlier.
+    /// Returns whether the caller of the call waits no longer, or hardly. The peer was told a little less and began
+    /// earlier.
     #[cold]
     fn is_at_deadline(&mut self) -> bool {
         let mut deadline = None;

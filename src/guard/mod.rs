@@ -45,9 +45,10 @@
 //! # Readiness
 //!
 //! Guards are asked before the wrapped service is polled, so that a refused call takes no permit or buffer slot below.
-//! [`OpenFirst`], the default, is ready at once while the guards refuse; [`BackPressure`] is not ready until they let calls
-//! pass again. A guard that refuses in `admit` only, by what is in the request, does so after readiness was taken: a layer
-//! that is open first gives that back, one with back pressure holds it until the handle is used again or dropped.
+//! [`OpenFirst`], the default, is ready at once while the guards refuse; [`BackPressure`] is not ready until they let
+//! calls pass again. A guard that refuses in `admit` only, by what is in the request, does so after readiness was
+//! taken: a layer that is open first gives that back, one with back pressure holds it until the handle is used again or
+//! dropped.
 //!
 //! # Clones
 //!
@@ -57,8 +58,8 @@
 //! # Cancellation
 //!
 //! A call that is dropped settles at once: with what the head said if that was bad news; as a success if every promised
-//! byte had been taken, or if a client's reader was not waiting for more; as timed out if a [time limit](crate::timeout)
-//! around it gave it up; else as cancelled, whatever deadline came with the request.
+//! byte had been taken, or if a client's reader was not waiting for more; as timed out if a [time
+//! limit](crate::timeout) around it gave it up; else as cancelled, whatever deadline came with the request.
 //!
 //! # Panics
 //!
@@ -108,7 +109,8 @@ pub trait Guard {
     /// What an admitted call holds: plain data, settled exactly once.
     type Permit;
 
-    /// What the guard wants measured that costs extra clock readings. Asked when a layer is built, not for each call.
+    /// Returns what the guard wants measured that costs extra clock readings. Asked when a layer is built, not for each
+    /// call.
     fn wants(&self) -> Wants {
         Wants::default()
     }
@@ -223,7 +225,7 @@ impl Wants {
 /// The head of a response, on its way out.
 #[derive(Debug)]
 pub struct Head<'a> {
-    /// What the call speaks.
+    /// The protocol that the call speaks.
     pub wire: Wire,
     /// The status.
     pub status: StatusCode,
@@ -235,17 +237,17 @@ pub struct Head<'a> {
     pub extensions: &'a mut Extensions,
     /// What the head says about the call; the body may still bring worse.
     pub outcome: Outcome,
-    /// What the head says about the peer's health.
+    /// The evidence of the peer's health that the head gives.
     pub evidence: Evidence,
     /// The time, read when somebody asks.
     pub now: &'a Moment,
-    /// When the call was admitted, if any guard asked then; later by as long as the caller's request was awaited.
+    /// Time of admission, if any guard asked then; later by as long as the caller's request was awaited.
     pub began: Option<tokio::time::Instant>,
 }
 
 impl Head<'_> {
-    /// From admission to now, but for the time for which the caller's request was awaited, if any guard asked for the
-    /// time at admission.
+    /// Returns the time from admission to now, but for the time for which the caller's request was awaited, if any
+    /// guard asked for the time at admission.
     pub fn elapsed(&self) -> Option<Duration> {
         Some(self.now.now().saturating_duration_since(self.began?))
     }

@@ -1,4 +1,4 @@
-//! What a handle waits for until it is ready, besides the wrapped service.
+//! Waits for guards until a handle is ready.
 
 use std::{
     future::Future,
@@ -63,7 +63,7 @@ impl GuardWait {
     }
 }
 
-/// How long a handle has waited to become ready; only kept if a guard wants it.
+/// The time that a handle has waited to become ready; only kept if a guard wants it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) enum WaitTime {
     #[default]

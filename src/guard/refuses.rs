@@ -1,6 +1,6 @@
 use tokio::time::Instant;
 
-/// Whether a guard would refuse a call that came now; asked before the wrapped service is polled.
+/// A guard's answer to whether it would refuse a call that came now; asked before the wrapped service is polled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refuses {
@@ -28,7 +28,7 @@ impl Refuses {
         }
     }
 
-    /// Whether every call is refused.
+    /// Returns whether every call is refused.
     pub fn all(self) -> bool {
         matches!(self, Refuses::Until(_) | Refuses::Yes)
     }

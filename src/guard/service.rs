@@ -18,7 +18,7 @@ use crate::{
     protocol::{Notes, Protocol, Read, Respond},
 };
 
-/// How often guards are asked again whose moment has come.
+/// Number of times that guards are asked again whose moment has come.
 const ROUNDS: usize = 3;
 
 /// A service inside its guards. Made by [`GuardLayer`](super::GuardLayer).

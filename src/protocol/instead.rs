@@ -7,7 +7,7 @@ use super::{
 };
 use crate::call::{BoxError, Elapsed, Rejection};
 
-/// Why a call is answered in the service's place. `R` is a refusal as the protocol hands it on.
+/// The reason for an answer in the service's place. `R` is a refusal as the protocol hands it on.
 #[derive(Debug)]
 pub enum Instead<'a, R> {
     /// A guard of this process has refused it.

@@ -87,7 +87,7 @@ pub(crate) fn judge_error(error: &(dyn Error + 'static)) -> Judged {
     }
 }
 
-/// Whether hyper says that the request's body has failed, or that the request was none that can be sent.
+/// Returns whether hyper says that the request's body has failed, or that the request was none that can be sent.
 #[cfg(feature = "hyper")]
 fn is_of_this_side(error: &(dyn Error + 'static)) -> bool {
     find::<hyper::Error>(error).is_some_and(hyper::Error::is_user)
@@ -97,9 +97,9 @@ fn is_of_this_side(_: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// Whether the peer closed the connection while it was still sent the request's body. A healthy peer that does not want
-/// so much does that: it answers 413 and closes, and hyper does not look for the answer when it can write no more. The
-/// caller chooses how much it sends.
+/// Returns whether the peer closed the connection while it was still sent the request's body. A healthy peer that does
+/// not want so much does that: it answers 413 and closes, and hyper does not look for the answer when it can write no
+/// more. The caller chooses how much it sends.
 #[cfg(feature = "hyper")]
 fn is_closed_on_upload(error: &(dyn Error + 'static)) -> bool {
     // hyper has no accessor for it.

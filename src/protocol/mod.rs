@@ -8,8 +8,8 @@
 //! | [`GrpcClient`] | tonic channels | a trailers-only response, which arrives as a proper `tonic::Status` | becomes `BoxError` |
 //!
 //! HTTP and gRPC are told apart per request, so that one layer serves both: see [`Wire`]. A gRPC call is judged by its
-//! status wherever that is, in headers, in trailers, or in the last message of a gRPC-Web body; one that ends without is
-//! a failure. An answer that is not gRPC is judged by its HTTP status, except by [`GrpcClient`].
+//! status wherever that is, in headers, in trailers, or in the last message of a gRPC-Web body; one that ends without
+//! is a failure. An answer that is not gRPC is judged by its HTTP status, except by [`GrpcClient`].
 //!
 //! Protocols are chosen through [`GuardLayer`](crate::guard::GuardLayer)'s constructors, never by default. This
 //! module only reads, judges and speaks in a service's place ([`Read`], [`Respond`]): what it decides is carried out by
@@ -20,10 +20,10 @@
 //!
 //! # One judgement
 //!
-//! Layers of one stack agree. A classifier that is set on one of them travels with the request and its response, so that
-//! all of them judge by it: [`GuardLayer::classify`](crate::GuardLayer::classify). What a guard further in has refused, or
-//! caught as a panic, stays refused or panicked. Over a plain service there is nothing to travel with but an error:
-//! there, set a classifier on the innermost layer.
+//! Layers of one stack agree. A classifier that is set on one of them travels with the request and its response, so
+//! that all of them judge by it: [`GuardLayer::classify`](crate::GuardLayer::classify). What a guard further in has
+//! refused, or caught as a panic, stays refused or panicked. Over a plain service there is nothing to travel with but
+//! an error: there, set a classifier on the innermost layer.
 
 mod any;
 pub(crate) mod grpc_frames;
@@ -69,7 +69,8 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// A way to read, judge and answer calls; see [`Read`] and [`Respond`]. Implemented by the four protocols of this module and by no other type.
+/// A way to read, judge and answer calls; see [`Read`] and [`Respond`]. Implemented by the four protocols of this
+/// module and by no other type.
 pub trait Protocol: sealed::Sealed {
     /// What is remembered of a request for the length of its call.
     type Call: Notes;
@@ -133,20 +134,20 @@ pub trait Notes {
         None
     }
 
-    /// How long the caller was waited for so far, while it sent its request.
+    /// Returns how long the caller was waited for so far, while it sent its request.
     #[doc(hidden)]
     #[inline]
     fn waited(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// What the call speaks.
+    /// Returns the protocol that the call speaks.
     #[inline]
     fn wire(&self) -> Wire {
         Wire::Plain
     }
 
-    /// How the request's body goes, if it can be watched.
+    /// Returns the progress of the request's body, if it can be watched.
     #[doc(hidden)]
     #[inline]
     fn upload(&self) -> Option<Upload> {
@@ -161,7 +162,7 @@ pub trait Notes {
     #[doc(hidden)]
     fn begin_again(&mut self);
 
-    /// Whether a peer says that time ran out, and nothing else is known about why.
+    /// Returns whether a peer says that time ran out, and nothing else is known about why.
     #[doc(hidden)]
     #[inline]
     fn is_late(&self) -> bool {

@@ -7,7 +7,7 @@ use http_body::Body;
 use super::{Instead, Protocol, ResponseHead, Step};
 use crate::call::{Ending, Thrown};
 
-/// How a protocol judges what a service gives, hands it on, and answers in the service's place. `Res` and `E` are the
+/// Judges what a service gives, hands it on, and answers in the service's place. `Res` and `E` are the
 /// service's own.
 ///
 /// Implemented for the four [protocols](super); not meant to be called.
@@ -17,7 +17,7 @@ use crate::call::{Ending, Thrown};
     note = "HTTP and gRPC need `http::Response<B>` with `B: http_body::Body<Data = Bytes>`"
 )]
 pub trait Respond<Res, E>: Protocol {
-    /// What the layered service gives: over HTTP, with a body of the layer's.
+    /// The response of the layered service: over HTTP, with a body of the layer's.
     type Response<W: Wrap>;
     /// The error of the layered service.
     type Error: 'static;
@@ -25,7 +25,7 @@ pub trait Respond<Res, E>: Protocol {
     #[doc(hidden)]
     fn error(error: E) -> Self::Error;
 
-    /// What a response says of itself beyond its head. Asks the service's own body, which may panic.
+    /// Returns what a response says of itself beyond its head. Asks the service's own body, which may panic.
     #[doc(hidden)]
     fn told(response: &Res) -> Result<Told, Thrown>;
 
@@ -53,7 +53,7 @@ pub trait Respond<Res, E>: Protocol {
     #[doc(hidden)]
     fn leave_with(&self, call: &Self::Call, error: Self::Error) -> Self::Error;
 
-    /// What a response was judged by.
+    /// Returns what a response was judged by.
     #[doc(hidden)]
     fn ending<'a>(call: &Self::Call, response: &'a Res) -> Ending<'a>;
 
@@ -61,7 +61,7 @@ pub trait Respond<Res, E>: Protocol {
     #[doc(hidden)]
     fn wrap<W: Wrap>(response: Res, with: W::With<'_>) -> Self::Response<W>;
 
-    /// What is said in the service's place: a message if the protocol has any, else an error.
+    /// Returns the answer in the service's place: a message if the protocol has any, else an error.
     #[doc(hidden)]
     fn instead(
         call: &Self::Call,
@@ -73,7 +73,7 @@ pub trait Respond<Res, E>: Protocol {
     fn say<W: Wrap>(message: Self::Message) -> Self::Response<W>;
 }
 
-/// What a response says of itself beyond its head.
+/// Facts that a response tells beyond its head.
 #[derive(Clone, Copy, Debug)]
 pub struct Told {
     /// How long its body is, if that is known.
@@ -82,11 +82,11 @@ pub struct Told {
     pub(crate) ended: bool,
 }
 
-/// What a layer makes of the bodies of responses. Over services of other kinds there are none, and it is not asked.
+/// Wraps the bodies of responses for a layer. Over services of other kinds there are none, and it is not asked.
 pub trait Wrap {
     /// A body as it is handed on.
     type Body<B>;
-    /// What it takes to make one.
+    /// Input that makes one.
     type With<'a>
     where
         Self: 'a;

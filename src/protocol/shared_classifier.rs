@@ -1,4 +1,4 @@
-//! How a classifier travels, so that all layers of a stack judge by it.
+//! Hands a classifier on, so that all layers of a stack judge by it.
 
 use crate::call::{Classifier, Judged};
 
@@ -12,8 +12,8 @@ pub(super) struct OuterClassifier {
     pub(super) classifier: Classifier,
 }
 
-/// Left in the extensions of a response, for layers further out: what the head was judged as, and by whom. As above, not
-/// for the other side: a proxy's server may pass on what its client was answered.
+/// Left in the extensions of a response, for layers further out: what the head was judged as, and by whom. As above,
+/// not for the other side: a proxy's server may pass on what its client was answered.
 #[derive(Clone, Debug)]
 pub(super) struct LeftVerdict {
     pub(super) side: Side,

@@ -1,7 +1,8 @@
 //! Tells by its message the status of a server that could not decode the request.
 
-/// How tonic's messages begin when it cannot decode. All are INTERNAL, the sixth RESOURCE_EXHAUSTED apart; a request
-/// that is too long is OUT_OF_RANGE and an unknown compression UNIMPLEMENTED, which blame the caller by their codes.
+/// Beginnings of tonic's messages when it cannot decode. All are INTERNAL, the sixth RESOURCE_EXHAUSTED apart; a
+/// request that is too long is OUT_OF_RANGE and an unknown compression UNIMPLEMENTED, which blame the caller by their
+/// codes.
 const BEGINNINGS: [&str; 7] = [
     "Missing request message.",
     "Unexpected EOF decoding stream.",
@@ -14,15 +15,17 @@ const BEGINNINGS: [&str; 7] = [
     "tonic-web: ",
 ];
 
-/// What such a message says where it was a response that could not be decoded, by a client inside of the server.
+/// Part of such a message where it was a response that could not be decoded, by a client inside of the server.
 const OF_A_RESPONSE: &str = "while receiving response";
 
-/// Whether a status with this message, decoded, is what a tonic server answers to a request that it cannot decode.
+/// Returns whether a status with this message, decoded, is what a tonic server answers to a request that it cannot
+/// decode.
 ///
-/// Whoever sends such a request is to blame for it, although the code says INTERNAL: strangers must not be able to
-/// make a server look ill. What a request's framing gives away is told by
-/// [`Upload::is_malformed`](crate::protocol::upload::Upload::is_malformed), of any server; this is for the rest. A handler that passes on the
-/// status of a call of its own may say the same of a response: such a failure is not held against it.
+/// Whoever sends such a request is to blame for it, although the code says INTERNAL: strangers must not be able to make
+/// a server look ill. What a request's framing gives away is told by
+/// [`Upload::is_malformed`](crate::protocol::upload::Upload::is_malformed), of any server; this is for the rest. A
+/// handler that passes on the status of a call of its own may say the same of a response: such a failure is not held
+/// against it.
 pub(crate) fn is_undecodable_request(message: &str) -> bool {
     BEGINNINGS.iter().any(|begins| message.starts_with(begins)) && !message.contains(OF_A_RESPONSE)
 }
@@ -88,7 +91,7 @@ mod real {
 
     use super::is_undecodable_request;
 
-    /// What a health service answers to these bytes.
+    /// Returns what a health service answers to these bytes.
     fn answer(body: &[u8], headers: &[(&'static str, &'static str)]) -> Status {
         let (_reporter, health) = health_reporter();
         let mut health = health.max_decoding_message_size(64);
@@ -137,7 +140,7 @@ mod real {
     }
 
     #[test]
-    fn what_tonic_says_to_a_request_that_it_can_decode_is_the_handlers() {
+    fn status_of_tonic_for_a_decoded_request_is_the_handlers() {
         let status = answer(b"\0\0\0\0\x03\x0a\x01x", &[]);
         assert_eq!(status.code(), Code::NotFound);
         assert!(!is_undecodable_request(status.message()), "{status:?}");

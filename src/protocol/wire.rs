@@ -2,10 +2,10 @@ use http::{HeaderMap, Method, Request, Version, header};
 
 use super::Side;
 
-/// What a call speaks: decided once from the request, and revised once by what the peer answers.
+/// The protocol that a call speaks: decided once from the request, and revised once by what the peer answers.
 ///
-/// gRPC is always a `POST`; over HTTP/1.0 nothing is gRPC, and a server takes only gRPC-Web for it over HTTP/1.1. So one
-/// header cannot turn somebody's `GET` into gRPC. A client's request does not say which version its connection has,
+/// gRPC is always a `POST`; over HTTP/1.0 nothing is gRPC, and a server takes only gRPC-Web for it over HTTP/1.1. So
+/// one header cannot turn somebody's `GET` into gRPC. A client's request does not say which version its connection has,
 /// therefore HTTP/1.1, the default of `http::Request`, may be gRPC there. An answer that is not gRPC makes the call
 /// [`Plain`](Wire::Plain) again, unless the layer is for gRPC clients only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -63,7 +63,7 @@ impl Wire {
         }
     }
 
-    /// Whether it is gRPC of either kind.
+    /// Returns whether it is gRPC of either kind.
     #[inline]
     pub fn is_grpc(self) -> bool {
         self != Wire::Plain

@@ -207,7 +207,7 @@ pub(super) mod tests {
         }
 
         #[test]
-        fn no_bytes_make_it_panic(
+        fn decoder_panics_on_no_bytes(
             noise: Vec<u8>, text in "[A-Za-z0-9+/=, ]{0,80}", cut in 0_usize..90, flip in 0_usize..90, to: u8,
         ) {
             let mut near = status(7, 5);

@@ -53,7 +53,7 @@ pub struct SeenHead {
     pub status: StatusCode,
     /// What the head said about the call.
     pub outcome: Outcome,
-    /// What the head said about the peer's health.
+    /// The evidence of the peer's health that the head gave.
     pub evidence: Evidence,
 }
 
@@ -63,7 +63,7 @@ pub struct SeenHead {
 pub struct Settlement {
     /// The one judgement on the call.
     pub outcome: Outcome,
-    /// What the call says about the peer's health.
+    /// The evidence of the peer's health that the call gave.
     pub evidence: Evidence,
     /// What went wrong: the error's or the rejection's text, `panic: ..`, `grpc-message: ..`, the type of an
     /// error that could not be looked into, or `missing grpc-status`.

@@ -64,7 +64,7 @@ async fn server_that_shuts_down_politely_loses_no_call_and_opens_no_circuit() {
 }
 
 #[tokio::test]
-async fn what_a_server_does_not_know_how_to_do_is_asked_once_and_opens_no_circuit() {
+async fn unsupported_request_is_sent_once_and_opens_no_circuit() {
     let seen = Arc::new(AtomicU32::new(0));
     let counted = seen.clone();
     let app = Router::new().route(

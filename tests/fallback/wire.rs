@@ -120,7 +120,7 @@ fn with_second_host(
 }
 
 #[tokio::test]
-async fn a_hyper_client_goes_to_a_second_host_when_the_first_is_gone_or_its_circuit_open() {
+async fn hyper_client_goes_to_a_second_host_when_the_first_is_gone_or_its_circuit_open() {
     let second = serve(Router::new().route("/", on_get(|| async { "second" }))).await;
     let first = nobody().await;
     let breaker = CircuitBreaker::builder("first").build().unwrap();

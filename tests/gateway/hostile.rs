@@ -94,7 +94,7 @@ async fn hostile_clients_open_no_circuit_and_take_nothing_from_an_honest_one() {
 
 /// One header on ten requests a second, before an upstream that has never heard of gRPC, nor of HTTP/2.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_header_opens_no_circuit_to_an_upstream_without_grpc() {
+async fn grpc_header_opens_no_circuit_to_an_upstream_without_grpc() {
     let upstream = Healthy::start(Speaks::Http1).await;
     let besieged = ["h1", "auto"].map(async |protocol| {
         let gateway = Gateway::before(&upstream.url(), &["--upstream-protocol", protocol]).await;

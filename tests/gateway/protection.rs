@@ -232,7 +232,7 @@ async fn garbled(gateway: &Gateway, path: &str) -> String {
 /// Another of hostile clients' discoveries: whoever answers an upload before it has read it, and closes then, is in good
 /// health, but to the connection it looks like one that breaks off.
 #[tokio::test]
-async fn an_upload_that_is_not_wanted_is_not_held_against_the_upstream() {
+async fn upload_that_is_not_wanted_is_not_held_against_the_upstream() {
     let upstream = answer_and_close().await;
     let gateway = Gateway::before(&upstream, &["--upstream-protocol", "h1"]).await;
     let client = Client::http1();

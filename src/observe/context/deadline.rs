@@ -38,8 +38,8 @@ pub(crate) fn known_deadline() -> Option<Instant> {
     earlier(callers_deadline(), earlier(scope.deadline, scope.until))
 }
 
-/// When whoever asked gives up: the deadline of the current [`Context`], or one that came with the request to a time
-/// limit around the work. Bounds bodies and is sent on, which limits are not.
+/// Returns when whoever asked gives up: the deadline of the current [`Context`], or one that came with the request to a
+/// time limit around the work. Bounds bodies and is sent on, which limits are not.
 pub(crate) fn callers_deadline() -> Option<Instant> {
     let context = Context::with_current(|context| context.and_then(Context::deadline));
     earlier(context, TimeScope::current().deadline)
@@ -54,8 +54,9 @@ pub(crate) fn earlier<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
 
 /// The time limits that a poll runs in.
 ///
-/// A limit whose clock has not been read yet is kept as a span: where nothing waits, nobody has to ask the time. A limit
-/// ends what waits for a value or the head of a response. A deadline is the caller's, and holds for what comes later too.
+/// A limit whose clock has not been read yet is kept as a span: where nothing waits, nobody has to ask the time. A
+/// limit ends what waits for a value or the head of a response. A deadline is the caller's, and holds for what comes
+/// later too.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct TimeScope {
     deadline: Option<Instant>,
@@ -97,13 +98,14 @@ impl TimeScope {
         }
     }
 
-    /// When the first limit is over whose clock has been read. Work that begins while there is one began later than it.
+    /// Returns when the first limit is over whose clock has been read. Work that begins while there is one began later
+    /// than it.
     #[inline]
     pub(crate) fn limit_over(self) -> Option<Instant> {
         self.until
     }
 
-    /// How much time the shortest limit gives whose clock has not been read.
+    /// Returns how much time the shortest limit gives whose clock has not been read.
     #[inline]
     pub(crate) fn limit_span(self) -> Option<Duration> {
         self.within

@@ -141,7 +141,7 @@ impl Track {
         grpc.then(|| Place::of_grpc(request, &self.core.places))
     }
 
-    /// Where the call goes as far as HTTP can tell.
+    /// Returns where the call goes as far as HTTP can tell.
     fn place<B>(&self, request: &mut Request<B>) -> Place {
         let places = &self.core.places;
         match self.side {

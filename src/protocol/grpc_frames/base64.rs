@@ -1,4 +1,4 @@
-/// How many bytes are handed on at once.
+/// Number of bytes that are handed on at once.
 const ROOM: usize = 192;
 
 /// Decodes base64 in pieces. Padding may come at any time: each frame of gRPC-Web's text form may be encoded by itself.
@@ -21,7 +21,7 @@ impl Base64 {
         }
     }
 
-    /// Whether a group has begun that is not over.
+    /// Returns whether a group has begun that is not over.
     pub(super) fn is_inside(&self) -> bool {
         self.read > 0
     }

@@ -1,4 +1,4 @@
-/// What is wrong with the messages of a body that has ended.
+/// A fault in the messages of a body that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flaw {
     /// It is no sequence of gRPC messages.

@@ -8,7 +8,7 @@ use self::{base64::Base64, trailer::Trailer};
 
 pub(crate) use flaw::Flaw;
 
-/// How many bytes precede each message: its flag and its length.
+/// Number of bytes before each message: its flag and its length.
 const HEADER: usize = 5;
 
 /// The flag of a compressed message.
@@ -83,13 +83,13 @@ impl Frames {
         self.text = Some(text);
     }
 
-    /// How many messages were whole; trailers are none.
+    /// Returns how many messages were whole; trailers are none.
     #[cfg(test)]
     pub(crate) fn messages(&self) -> u64 {
         self.messages
     }
 
-    /// What is wrong with the messages if nothing comes any more.
+    /// Returns what is wrong with the messages if nothing comes any more.
     pub(crate) fn flaw(&self) -> Option<Flaw> {
         if self.is_broken() {
             Some(Flaw::Broken)
@@ -102,12 +102,12 @@ impl Frames {
         }
     }
 
-    /// Whether what came is no gRPC.
+    /// Returns whether what came is no gRPC.
     pub(crate) fn is_broken(&self) -> bool {
         self.at == At::Broken
     }
 
-    /// Whether a message has begun that is not over.
+    /// Returns whether a message has begun that is not over.
     pub(crate) fn is_inside(&self) -> bool {
         let begun = match self.at {
             At::Header { got, .. } => got > 0,

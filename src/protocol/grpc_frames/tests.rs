@@ -203,7 +203,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_say_the_same_in_any_cut(
+    fn decoder_says_the_same_of_bytes_in_any_cut(
         mut bytes in vec(any::<u8>(), 0..200),
         calm: bool,
         lengths in vec(0_usize..12, 0..60),

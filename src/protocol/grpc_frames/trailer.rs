@@ -1,4 +1,4 @@
-/// How much is kept of a line: a `grpc-message` with a value of a kibibyte. What is longer is cut.
+/// Longest part of a line that is kept: a `grpc-message` with a value of a kibibyte. The rest is cut.
 const MOST_OF_LINE: usize = "grpc-message: ".len() + 1024;
 
 /// Reads the trailers of gRPC-Web: header lines as in HTTP/1.

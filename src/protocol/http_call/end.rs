@@ -1,4 +1,4 @@
-//! How data, trailers and errors are judged.
+//! Judges data, trailers and errors.
 
 use std::error::Error;
 

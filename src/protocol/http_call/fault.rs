@@ -1,4 +1,4 @@
-//! What went wrong in a call, and where a response says so.
+//! Finds what went wrong in a call where a response says so.
 
 use std::{error::Error, sync::Arc};
 
@@ -10,10 +10,10 @@ use crate::{
     protocol::CaughtPanic,
 };
 
-/// How much of a `grpc-message` is kept, in bytes before decoding.
+/// Longest part of a `grpc-message` that is kept, in bytes before decoding.
 const MAX_GRPC_MESSAGE: usize = 1024;
 
-/// What went wrong, kept until the call settles.
+/// The cause of a failure, kept until the call settles.
 #[derive(Debug)]
 pub(super) enum Fault {
     Error(Arc<dyn Error + Send + Sync>),
@@ -37,7 +37,7 @@ impl Fault {
     }
 }
 
-/// What a guard further in has already decided.
+/// Returns what a guard further in has already decided.
 #[inline]
 pub(super) fn settled_inside(extensions: &Extensions) -> Option<(Judged, Fault)> {
     if extensions.is_empty() {
@@ -57,7 +57,7 @@ pub(super) fn settled_inside(extensions: &Extensions) -> Option<(Judged, Fault)>
     Some((Judged::PANICKED, Fault::Panic(message.clone())))
 }
 
-/// What a time limit further in has left with its answer.
+/// Returns what a time limit further in has left with its answer.
 pub(super) fn elapsed_in(extensions: &Extensions) -> Option<&Elapsed> {
     let error: &Arc<dyn Error + Send + Sync> = extensions.get()?;
     (&**error as &(dyn Error + 'static)).downcast_ref()

@@ -1,4 +1,4 @@
-//! How the head of a response is judged, and where the verdict is left.
+//! Judges the head of a response, and leaves the verdict with it.
 
 use http::{Extensions, HeaderMap, StatusCode};
 use tokio::time::Instant;
@@ -112,7 +112,7 @@ impl HttpCall {
         };
     }
 
-    /// What the head of a response is judged by.
+    /// Returns what the head of a response is judged by.
     pub(crate) fn ending<'a>(&self, head: ResponseHead<'a>) -> Ending<'a> {
         let mut ending = Ending::of(self.judged);
         ending.status = Some(head.status);
@@ -137,8 +137,8 @@ impl HttpCall {
         }
     }
 
-    /// Puts a bad ending down to the caller if its request broke off, was malformed or could not be decoded: whatever the
-    /// service answers then, says nothing about the service. `status` is where a gRPC status is.
+    /// Puts a bad ending down to the caller if its request broke off, was malformed or could not be decoded: whatever
+    /// the service answers then, says nothing about the service. `status` is where a gRPC status is.
     #[inline]
     pub(super) fn blame_caller(&self, judged: Judged, status: &HeaderMap) -> Judged {
         if judged.outcome == Outcome::Success {
@@ -156,7 +156,7 @@ impl HttpCall {
         }
     }
 
-    /// Whether a server of gRPC says that it could not decode the request, before it did anything about it.
+    /// Returns whether a server of gRPC says that it could not decode the request, before it did anything about it.
     fn is_undecodable(&self, judged: Judged, status: &HeaderMap) -> bool {
         let may_be = self.side == Side::Server
             && self.code.is_some()
@@ -182,7 +182,7 @@ impl HttpCall {
         };
     }
 
-    /// Whether time that ran out was spent waiting for the caller's body, or it broke off.
+    /// Returns whether time that ran out was spent waiting for the caller's body, or it broke off.
     pub(crate) fn blames_caller_for_timeout(&self) -> bool {
         self.upload
             .as_deref()

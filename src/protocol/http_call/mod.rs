@@ -17,7 +17,7 @@ use super::{
 };
 use crate::call::{Classifier, GrpcCode, Judged, Outcome, Small, quietly};
 
-/// What is remembered of an HTTP or gRPC call.
+/// State of an HTTP or gRPC call, for its judgement.
 #[derive(Debug)]
 pub struct HttpCall {
     wire: Wire,
@@ -56,7 +56,7 @@ enum Verb {
     Other,
 }
 
-/// Whether a call goes on after what was just seen of it.
+/// Tells whether a call goes on after what was just seen of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     GoesOn,
@@ -95,7 +95,7 @@ impl HttpCall {
         call
     }
 
-    /// What reads the messages of a gRPC request on a server.
+    /// Returns the reader of the messages of a gRPC request on a server.
     fn request_frames(&self) -> Option<Frames> {
         (self.side == Side::Server && self.wire == Wire::Grpc).then(Frames::new)
     }
@@ -158,17 +158,17 @@ impl HttpCall {
         self.classifier = Some(classifier);
     }
 
-    /// What the call speaks, as far as it is known by now.
+    /// Returns the protocol that the call speaks, as far as it is known by now.
     pub fn wire(&self) -> Wire {
         self.wire
     }
 
-    /// Whether the call is gRPC, gRPC-Web included.
+    /// Returns whether the call is gRPC, gRPC-Web included.
     pub fn is_grpc(&self) -> bool {
         self.wire.is_grpc()
     }
 
-    /// What has been judged so far; final once the call is over.
+    /// Returns the outcome so far; final once the call is over.
     pub fn verdict(&self) -> Outcome {
         self.judged.outcome
     }
@@ -186,7 +186,7 @@ impl HttpCall {
         }
     }
 
-    /// Whether the end of the body must bring a gRPC status.
+    /// Returns whether the end of the body must bring a gRPC status.
     fn awaits_code(&self) -> bool {
         (self.wire == Wire::Grpc || self.frames.is_some())
             && self.code.is_none()
@@ -201,7 +201,7 @@ fn code_of(headers: &HeaderMap) -> Option<GrpcCode> {
         .map(|value| GrpcCode::parse(value.as_bytes()))
 }
 
-/// Whether gRPC-Web is in its text form.
+/// Returns whether gRPC-Web is in its text form.
 fn is_text(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     content_type.is_some_and(|kind| kind.starts_with(b"application/grpc-web-text"))

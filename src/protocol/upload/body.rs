@@ -27,7 +27,7 @@ impl<B> WatchedBody<B> {
         }
     }
 
-    /// Whoever has waited for it waits no longer.
+    /// Notes that whoever has waited for it waits no longer.
     pub(crate) fn let_go(&mut self) {
         if let Some(reporter) = &mut self.reporter {
             reporter.let_go();

@@ -31,7 +31,7 @@ enum Stage {
 }
 
 impl Progress {
-    /// Whether nobody has reported on the body so far; whoever asks does from now on.
+    /// Returns whether nobody has reported on the body so far; whoever asks does from now on.
     pub(super) fn begin_reports(&mut self) -> bool {
         !std::mem::replace(&mut self.reported, true)
     }
@@ -100,8 +100,8 @@ impl Progress {
         self.waited + present
     }
 
-    /// Whether time that ran out for a call is the caller's. `before` is how long the body had been waited for when the
-    /// call began.
+    /// Returns whether time that ran out for a call is the caller's. `before` is how long the body had been waited for
+    /// when the call began.
     pub(super) fn blames_caller(&self, before: Duration, began: Instant, now: Instant) -> bool {
         let waits = match self.stage {
             Stage::Broken | Stage::Waiting { .. } => true,

@@ -34,7 +34,7 @@ impl Upload {
         is_first.then(|| Reporter::new(self.clone(), hint, frames))
     }
 
-    /// Whether the body failed, was reset, or ended before the length that it had promised.
+    /// Returns whether the body failed, was reset, or ended before the length that it had promised.
     pub(crate) fn is_broken(&self) -> bool {
         self.locked().is_broken()
     }
@@ -45,24 +45,24 @@ impl Upload {
         waited.saturating_sub(self.before)
     }
 
-    /// Whether the body has come to its end.
+    /// Returns whether the body has come to its end.
     pub(super) fn is_whole(&self) -> bool {
         self.locked().is_whole()
     }
 
-    /// Whether its gRPC messages had a [`flaw`](Self::flaw).
+    /// Returns whether its gRPC messages had a [`flaw`](Self::flaw).
     pub(crate) fn is_malformed(&self) -> bool {
         self.flaw().is_some()
     }
 
-    /// What was wrong with its gRPC messages, if somebody looked. Known at the first byte that cannot be right, else
-    /// at the end; nothing is known of a body that was not read so far.
+    /// Returns what was wrong with its gRPC messages, if somebody looked. Known at the first byte that cannot be right,
+    /// else at the end; nothing is known of a body that was not read so far.
     pub(crate) fn flaw(&self) -> Option<Flaw> {
         self.locked().flaw()
     }
 
-    /// Whether time that ran out for a call is the caller's doing: it has broken off, more of the body was awaited, or
-    /// had been for more than half of the time.
+    /// Returns whether time that ran out for a call is the caller's doing: it has broken off, more of the body was
+    /// awaited, or had been for more than half of the time.
     ///
     /// To be asked when the time is up; that the call has been dropped in the meantime, and its body with it, changes
     /// nothing.

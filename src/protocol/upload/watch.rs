@@ -60,7 +60,7 @@ pub(crate) fn watch<B: 'static>(body: &mut B, frames: Option<Frames>) -> Option<
     }
 }
 
-/// Whether it is a body that cannot be changed in place, of which more is to come.
+/// Returns whether it is a body that cannot be changed in place, of which more is to come.
 #[cfg(feature = "hyper")]
 fn is_unread(body: &dyn Any) -> bool {
     let incoming = body.downcast_ref::<hyper::body::Incoming>();

@@ -1,4 +1,4 @@
-//! How many breakers of a name are in each state, in this process: what `tower_keep_breaker_state` shows.
+//! Counts the breakers of a name in each state, in this process, for `tower_keep_breaker_state`.
 //!
 //! A gauge for each breaker would be one series for all of a name, and show the state of whichever changed last.
 
@@ -15,8 +15,8 @@ use crate::{
     observe::late::Late,
 };
 
-/// The names of breakers that are alive, each with its counts. Locked when a breaker is made, and when the last of a name
-/// is dropped.
+/// The names of breakers that are alive, each with its counts. Locked when a breaker is made, and when the last of a
+/// name is dropped.
 static NAMES: LazyLock<Mutex<HashMap<Name, Weak<Census>>>> = LazyLock::new(Mutex::default);
 
 /// The breakers of one name.
@@ -104,7 +104,7 @@ impl Membership {
         });
     }
 
-    /// Whether the present recorder shows the counts. Cheap enough to be asked at every call.
+    /// Returns whether the present recorder shows the counts. Cheap enough to be asked at every call.
     #[inline]
     pub(super) fn is_shown(&self) -> bool {
         self.census.gauges.is_made()

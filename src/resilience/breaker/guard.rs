@@ -69,7 +69,7 @@ mod tests {
         permit.settle(Outcome::Failure);
     }
 
-    /// What it refuses, and whether that needs the clock.
+    /// Returns what it refuses, and whether that needs the clock.
     fn refuses(breaker: &CircuitBreaker) -> (Refuses, bool) {
         let now = Moment::default();
         let refuses = breaker.refuses(&now);

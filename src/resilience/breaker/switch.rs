@@ -62,7 +62,7 @@ pub struct Switch {
     wiring: Arc<Wiring>,
 }
 
-/// What all handles share; gone with the last of them.
+/// State that all handles share; gone with the last of them.
 #[derive(Default)]
 struct Wiring {
     board: Mutex<Board>,

@@ -45,7 +45,7 @@ impl<E: fmt::Display + 'static> Looks<E> {
     }
 }
 
-/// What a breaker makes of an error: a [`Verdict`], an [`Outcome`], or `true` for a failure and `false` for one that
+/// A breaker's view of an error: a [`Verdict`], an [`Outcome`], or `true` for a failure and `false` for one that
 /// counts nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Weight(Verdict);
@@ -112,7 +112,7 @@ impl<T, E, C: Fn(&Result<T, E>) -> Outcome> Weigh<T, E> for ByResult<C> {
     }
 }
 
-/// What a call comes to, and the cause that goes with it.
+/// Returns what a call comes to, and the cause that goes with it.
 ///
 /// A refusal by a guard of this process stays one whatever the closure says: it tells nothing about the peer.
 pub(super) fn weighed<'a, T, E>(

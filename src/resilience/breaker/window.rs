@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_taken_out_of_a_bucket_that_holds_failures_only() {
+    fn bucket_of_failures_only_gives_up_no_success() {
         let mut window = Window::Time(TimeRing::new(3));
         window.record(5, Sample::Failure, 1);
         window.convert(5, Sample::Failure, 5);

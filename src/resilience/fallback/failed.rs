@@ -15,13 +15,13 @@ pub struct Failed<'a> {
 }
 
 impl<'a> Failed<'a> {
-    /// Whether a guard of this process refused it.
+    /// Returns whether a guard of this process refused it.
     pub(super) fn was_refused(&self) -> bool {
         self.rejection.is_some() || self.error().is_some_and(is_overload)
     }
 
-    /// Whether the error proves that the peer never began it. A server's error speaks of another call: it has begun this
-    /// one itself.
+    /// Returns whether the error proves that the peer never began it. A server's error speaks of another call: it has
+    /// begun this one itself.
     pub(super) fn never_reached(&self) -> bool {
         !self.at_server && self.error().and_then(unsent).is_some()
     }

@@ -136,11 +136,11 @@ where
     }
 }
 
-/// What a service with a fallback gives.
+/// The result of a service with a fallback.
 pub(super) type Joined<P, Res, E, Alt> =
     <P as Respond<Res, E>>::Response<<P as Join<Res, E, Alt>>::Bodies>;
 
-/// What there is in place of a call, and how that ended.
+/// The alternative to a call, and how the call ended.
 type InPlaceOf<Src, Req> = (
     Outcome,
     Made<<Src as Source<Req>>::Response, <Src as Source<Req>>::Again>,

@@ -10,13 +10,13 @@ use crate::{
     protocol::{Any, HttpCall, HttpProtocol, KindOver, Notes, Respond, Wrap},
 };
 
-/// How the service's answer and the fallback's become one type. Not meant to be implemented elsewhere.
+/// Makes one type of the service's answer and the fallback's. Not meant to be implemented elsewhere.
 #[diagnostic::on_unimplemented(
     message = "a fallback that answers with `{Alt}` cannot stand in for a service that answers with `{Res}`",
     note = "for any service they must be of one type; over HTTP, both must be an `http::Response`"
 )]
 pub trait Join<Res, E, Alt>: Respond<Res, E> {
-    /// What becomes of the bodies of responses.
+    /// Wrapper of the bodies of responses.
     #[doc(hidden)]
     type Bodies: Wrap;
     #[doc(hidden)]
@@ -35,7 +35,7 @@ pub trait Join<Res, E, Alt>: Respond<Res, E> {
 
 type Header = (HeaderName, HeaderValue);
 
-/// What a fallback that answers with bodies `A` makes of the service's: a [`FallbackBody`].
+/// Wraps the service's bodies in a [`FallbackBody`] whose other kind is `A`.
 #[derive(Debug)]
 pub struct WithAlternative<A>(PhantomData<fn() -> A>);
 

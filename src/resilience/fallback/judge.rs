@@ -1,4 +1,4 @@
-//! How the end of a call is read, as those see it who decide about another answer.
+//! Reads the end of a call for those who decide about another answer.
 
 use std::error::Error;
 

@@ -11,7 +11,7 @@ use crate::{
     resilience::may_be_done_twice, retry::ReplayBody,
 };
 
-/// What is kept of the body of a request that may be done twice, in bytes: as much as retries keep.
+/// Largest part of a request's body that is kept for another service, in bytes: as much as retries keep.
 const CAP: usize = 64 * 1024;
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
@@ -31,7 +31,7 @@ pub struct KeptRequest<B> {
 struct KeptBody<B>(Option<ReplayBody<B>>);
 
 impl<B: Body<Data = Bytes>> KeptRequest<B> {
-    /// What is to be sent, and what is kept of it.
+    /// Returns what is to be sent, and what is kept of it.
     pub(super) fn of(
         request: Request<B>,
         time_limit: Option<Duration>,
@@ -53,7 +53,7 @@ impl<B: Body<Data = Bytes>> KeptRequest<B> {
 }
 
 impl<B> KeptRequest<B> {
-    /// Whether another service may be sent it, after this failure.
+    /// Returns whether another service may be sent it, after this failure.
     pub(super) fn may_go_again(&self, failed: &Failed<'_>) -> bool {
         let Some(body) = &self.body.0 else {
             return false;

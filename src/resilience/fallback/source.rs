@@ -16,7 +16,7 @@ use crate::{
     observe::context::{callers_deadline, earlier},
 };
 
-/// Where the other answer comes from. Implemented by [`Value`], [`With`], [`Other`](super::Other) and
+/// Source of the other answer. Implemented by [`Value`], [`With`], [`Other`](super::Other) and
 /// [`OtherHttp`](super::OtherHttp) only.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` gives no other answer to requests of type `{Req}`",
@@ -26,7 +26,7 @@ use crate::{
 pub trait Source<Req> {
     /// What it answers with.
     type Response;
-    /// What the wrapped service is sent.
+    /// The request that the wrapped service is sent.
     type Sent;
     #[doc(hidden)]
     type Error;
@@ -57,7 +57,7 @@ pub enum Made<Res, Again> {
     Not(Unserved),
 }
 
-/// When the caller stops waiting, by what the request says and by what is known here. None if he has.
+/// Returns when the caller stops waiting, by what the request says and by what is known here. None if he has.
 pub(super) fn time_left(own: Option<Instant>) -> Option<Option<Instant>> {
     let is_over = earlier(own, deadline()).is_some_and(|at| at <= Instant::now());
     // Limits around it end it by themselves.

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::Hint;
 
-/// What is to be done about an attempt that failed.
+/// Decision about an attempt that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Advice {
@@ -21,7 +21,7 @@ pub enum Advice {
 }
 
 impl From<bool> for Advice {
-    /// Whether to try again.
+    /// Retries on `true`.
     fn from(again: bool) -> Self {
         if again { Advice::Retry } else { Advice::Stop }
     }

@@ -1,6 +1,6 @@
 use tokio::time::Instant;
 
-/// Which attempt it is.
+/// Number of an attempt, and when no further one begins.
 ///
 /// An HTTP response that took more than one attempt has it in its extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,16 +11,16 @@ use crate::{
     context::Context,
 };
 
-/// What a [`RetryFuture`](super::RetryFuture) tries again: how an attempt is begun, and what its end means. Not meant
+/// Begins the attempts of a [`RetryFuture`](super::RetryFuture), and decides what their ends mean. Not meant
 /// to be implemented elsewhere.
 pub trait Attempts {
     /// One attempt.
     #[doc(hidden)]
     type Future: Future;
-    /// What an attempt gives, once it was looked at.
+    /// Result of an attempt, once it was looked at.
     #[doc(hidden)]
     type Output;
-    /// What the call gives.
+    /// Result of the call.
     type Answer;
 
     #[doc(hidden)]
@@ -32,7 +32,7 @@ pub trait Attempts {
         None
     }
 
-    /// Whether another attempt can be made.
+    /// Waits until another attempt can be made.
     #[doc(hidden)]
     fn poll_ready(&mut self, _: &mut Cx<'_>) -> Poll<Result<(), Self::Answer>> {
         Poll::Ready(Ok(()))
@@ -42,7 +42,7 @@ pub trait Attempts {
     #[doc(hidden)]
     fn begin(&mut self, begin: Begin<'_>) -> Self::Future;
 
-    /// What the end of an attempt means.
+    /// Decides what the end of an attempt means.
     #[doc(hidden)]
     fn decide(
         &mut self,
@@ -65,7 +65,7 @@ pub trait Attempts {
         open: Option<OpenCall>,
     ) -> Self::Answer;
 
-    /// What is answered where no attempt may begin any more. Without an answer, it begins all the same.
+    /// Returns the answer where no attempt may begin any more. Without an answer, it begins all the same.
     #[doc(hidden)]
     fn too_late(&self, _why: &'static str) -> Option<Self::Answer> {
         None
@@ -90,7 +90,7 @@ pub struct Ended {
     pub(super) is_last: bool,
 }
 
-/// What the end of an attempt means.
+/// Meaning of the end of an attempt.
 #[doc(hidden)]
 #[derive(Debug)]
 pub enum Decision<T> {

@@ -86,7 +86,7 @@ impl Backoff {
         Backoff::new(curve, first, Jitter::Full)
     }
 
-    /// How much longer each delay is than the one before; makes the curve exponential, a constant one too.
+    /// Multiplies each delay by this to get the next one; makes the curve exponential, a constant one too.
     ///
     /// Must be at least 1. Default: 2.
     #[must_use]
@@ -213,7 +213,7 @@ impl Delays {
         }
     }
 
-    /// What is added to a delay that somebody else has set: chance, if any is wanted.
+    /// Returns what is added to a delay that somebody else has set: chance, if any is wanted.
     pub(super) fn next_spread(&mut self) -> Duration {
         match self.backoff.jitter {
             Jitter::None => Duration::ZERO,

@@ -63,7 +63,7 @@ pub trait RetryPolicy<Req, Res> {
     /// last.
     fn copy(&self, request: &Req) -> Option<Req>;
 
-    /// What to do about an attempt that has judge. [`Advice::Stop`] makes its result the answer.
+    /// Returns what to do about an attempt that was judged. [`Advice::Stop`] makes its result the answer.
     fn advise(&self, tried: &Tried<'_, Req, Res>) -> Advice;
 }
 

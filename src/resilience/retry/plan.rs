@@ -10,9 +10,9 @@ use crate::call::Unsent;
 /// Timers run by the millisecond: a sleep may end this much late.
 const TICK: Duration = Duration::from_millis(1);
 
-/// How often a request that was never begun is sent again without counting as an attempt. Two connections may have
-/// been stale at once; who cannot get one request through three is no longer unlucky, and goes by attempts and budget
-/// like everybody else.
+/// Number of times that a request that was never begun is sent again without counting as an attempt. Two connections
+/// may have been stale at once; who cannot get one request through three is no longer unlucky, and goes by attempts and
+/// budget like everybody else.
 const MAX_UNSENT_RETRIES: u32 = 2;
 
 /// Which attempts one call has made, and which it may still make.
@@ -45,7 +45,7 @@ impl AttemptPlan {
         self.deadline
     }
 
-    /// Whether the deadline has passed. Does not ask for the time if there is none.
+    /// Returns whether the deadline has passed. Does not ask for the time if there is none.
     pub(super) fn is_late(&self, now: impl FnOnce() -> Instant) -> bool {
         self.deadline.is_some_and(|deadline| deadline <= now())
     }
@@ -59,7 +59,7 @@ impl AttemptPlan {
         self.made
     }
 
-    /// How long to wait before another attempt, or why there is none; `None` if none was wanted.
+    /// Returns how long to wait before another attempt, or why there is none; `None` if none was wanted.
     pub(super) fn next(
         &mut self,
         advice: Advice,
@@ -102,7 +102,7 @@ impl AttemptPlan {
         }
     }
 
-    /// Whether the attempt may be repeated at once, as the peer never began it.
+    /// Returns whether the attempt may be repeated at once, as the peer never began it.
     ///
     /// A peer that cannot be reached is not reached a moment later either: that is an attempt like any other.
     pub(super) fn repeat(&self, how: Unsent, now: impl FnOnce() -> Instant) -> Option<Repeat> {
@@ -127,7 +127,7 @@ impl AttemptPlan {
         self.refused_by_peer |= how == Unsent::Refused;
     }
 
-    /// Whether it took more than one sending.
+    /// Returns whether it took more than one sending.
     pub(super) fn was_repeated(&self) -> bool {
         self.made > 1 || self.repeats > 0
     }

@@ -20,8 +20,8 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// What an outcome means for the next attempt, with the error that the attempt ended in and what was read of the
-    /// response.
+    /// Returns what an outcome means for the next attempt, with the error that the attempt ended in and what was read
+    /// of the response.
     pub(super) fn advise(
         &self,
         outcome: Outcome,

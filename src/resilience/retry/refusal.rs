@@ -1,4 +1,4 @@
-/// Why there was no further attempt although one might have helped: the label `reason` of the metric.
+/// Reason for no further attempt although one might have helped: the label `reason` of the metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Refusal {

@@ -1,4 +1,4 @@
-//! What all calls that are tried again have in common: an attempt, a wait, and the moment after it.
+//! Stages that all calls have that are tried again: an attempt, a wait, and the moment after it.
 
 use std::{
     future::Future,
@@ -100,7 +100,7 @@ impl<F> Stage<F> {
         })
     }
 
-    /// What was reserved for the attempt that is due.
+    /// Returns what was reserved for the attempt that is due.
     pub(super) fn take_pending(self: Pin<&mut Self>) -> Option<PendingAttempt> {
         match self.project() {
             StageProj::Due { pending, .. } => pending.take(),

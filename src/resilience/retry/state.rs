@@ -45,7 +45,7 @@ pub struct OpenCall {
 }
 
 impl OpenCall {
-    /// Whether its end makes a difference to anybody.
+    /// Returns whether its end makes a difference to anybody.
     pub(super) fn has_to_settle(&self, retry: &Retry) -> bool {
         let counts = |budget: &super::Budget| budget.counts_outcomes();
         self.was_repeated || self.spent.is_some() || retry.budget().is_some_and(counts)
@@ -144,7 +144,7 @@ impl RetryState {
         self.note_deadline(known_deadline());
     }
 
-    /// Whoever is gone by then needs no answer.
+    /// Notes when the caller is gone and needs no answer.
     #[inline]
     fn note_deadline(&mut self, deadline: Option<Instant>) {
         if let Some(end) = deadline {
@@ -154,7 +154,7 @@ impl RetryState {
         }
     }
 
-    /// When the caller stops waiting, if that is known.
+    /// Returns when the caller stops waiting, if that is known.
     pub(super) fn caller_deadline(&self) -> Option<Instant> {
         self.caller_deadline
     }
@@ -164,7 +164,7 @@ impl RetryState {
         self.plan.deadline()
     }
 
-    /// Whether the attempt that has begun is the last there can be.
+    /// Returns whether the attempt that has begun is the last there can be.
     pub(super) fn is_last(&self, retry: &Retry) -> bool {
         self.plan.made() >= retry.shared.policy.attempts
     }
@@ -269,8 +269,8 @@ pub(super) fn too_late(retry: &Retry, why: &'static str) -> Rejection {
     Rejection::new(RejectionKind::DeadlineExceeded, name).reason(why)
 }
 
-/// The call's context with the attempt's number: that of the request, else the current one. None is needed where that is
-/// the current one as it is, as it is for most first attempts.
+/// The call's context with the attempt's number: that of the request, else the current one. None is needed where that
+/// is the current one as it is, as it is for most first attempts.
 #[inline]
 fn attempt_context(own: Option<&Context>, number: u32) -> Option<Context> {
     Context::with_current(|current| {

@@ -48,7 +48,7 @@ impl Retry {
     }
 }
 
-/// What an error means for the next attempt. Closures implement it; `()` goes by the error itself.
+/// Decides what an error means for the next attempt. Closures implement it; `()` goes by the error itself.
 pub trait Advise<E> {
     #[doc(hidden)]
     fn advise(&self, error: &E) -> Option<Advice>;

@@ -1,4 +1,4 @@
-//! How what comes in time is handed on, and what is said in the place of what does not.
+//! Hands on what comes in time, and answers in the place of what does not.
 
 use std::{error::Error, marker::PhantomData, sync::Arc};
 
@@ -12,11 +12,11 @@ use crate::{
     protocol::{Instead, Notes, Protocol, Respond, ResponseHead, Side, Wire, Wrap},
 };
 
-/// What a time limit makes of bodies: a [`TimeoutBody`].
+/// Wraps bodies in a [`TimeoutBody`].
 #[derive(Debug)]
 pub struct InTime<P>(PhantomData<fn() -> P>);
 
-/// What a service with a time limit gives, whose own response is `Res` and whose own error is `E`.
+/// The result of a service with a time limit whose own response is `Res` and whose own error is `E`.
 pub(super) type Answer<P, Res, E> =
     Result<<P as Respond<Res, E>>::Response<InTime<P>>, <P as Respond<Res, E>>::Error>;
 
@@ -58,7 +58,7 @@ impl<P: Protocol> Exchange<'_, P> {
         }
     }
 
-    /// What ends a call just when its time is up: the peer or the transport goes by the time that it was sent.
+    /// Returns the end of a call just when its time is up: the peer or the transport goes by the time that it was sent.
     fn late_by_peer(&self) -> Option<Elapsed> {
         let over = self.over.filter(Over::is_near)?;
         Some(over.elapsed(&self.plan.limit, self.asked))
@@ -124,15 +124,15 @@ impl<P: Protocol> Wrap for InTime<P> {
     }
 }
 
-/// Whether a body ends with a gRPC status in trailers. gRPC-Web has it in the body's last message, where nothing can
-/// be put once a message has begun.
+/// Returns whether a body ends with a gRPC status in trailers. gRPC-Web has it in the body's last message, where
+/// nothing can be put once a message has begun.
 fn is_open_grpc(headers: &HeaderMap) -> bool {
     Wire::of_content_type(headers) == Wire::Grpc && !headers.contains_key(GRPC_STATUS)
 }
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// Whether a gRPC peer says in these headers or trailers that its time was up, or that it was told to stop.
+/// Returns whether a gRPC peer says in these headers or trailers that its time was up, or that it was told to stop.
 pub(super) fn says_late(headers: &HeaderMap) -> bool {
     const LATE: [GrpcCode; 2] = [GrpcCode::CANCELLED, GrpcCode::DEADLINE_EXCEEDED];
     let code = headers.get(GRPC_STATUS);

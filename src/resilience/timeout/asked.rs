@@ -10,7 +10,7 @@ use crate::{
     protocol::{Notes, Read, upload::Upload},
 };
 
-/// How long one call may take.
+/// Time that one call may take.
 #[derive(Clone, Debug)]
 pub struct Asked {
     /// The time until its head. Bounds nothing that comes later.
@@ -60,14 +60,14 @@ impl Asked {
         }
     }
 
-    /// Whether nothing is left of it. Without a deadline, nobody asks for the time.
+    /// Returns whether nothing is left of it. Without a deadline, nobody asks for the time.
     #[inline]
     pub(super) fn is_over(&self, now: &Moment) -> bool {
         earlier(self.deadline, self.around).is_some_and(|end| end <= now.now())
     }
 
-    /// How much time the next hop is told that it has: what is left of the deadline and, if wanted, of every limit,
-    /// those around this call included.
+    /// Returns how much time the next hop is told that it has: what is left of the deadline and, if wanted, of every
+    /// limit, those around this call included.
     pub(super) fn left(&self, limits: bool, now: &Moment) -> Option<Duration> {
         let left = |end: Instant| end.saturating_duration_since(now.now());
         let deadline = self.deadline.map(left);

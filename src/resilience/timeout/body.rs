@@ -46,7 +46,7 @@ impl<B> TimeoutBody<B> {
     }
 }
 
-/// What a body without time ends with: its error, or the trailers that a gRPC reader waits for.
+/// Returns the end of a body without time: its error, or the trailers that a gRPC reader waits for.
 fn ending(in_trailers: bool, why: Elapsed) -> Result<Frame<Bytes>, BoxError> {
     if in_trailers {
         Ok(Frame::trailers(late_trailers(&why)))

@@ -57,8 +57,8 @@ fn earlier(one: Option<End>, other: Option<End>) -> Option<End> {
     }
 }
 
-/// How late a reader may come after the timer has woken it, before it is clear that it was away. An overloaded runtime
-/// polls late as well, so not at once.
+/// Returns how late a reader may come after the timer has woken it, before it is clear that it was away. An overloaded
+/// runtime polls late as well, so not at once.
 fn tolerance(idle: Duration) -> Duration {
     (idle / 4).clamp(Duration::from_millis(10), GRACE)
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-/// How long one request may take until its head, in the place of the limit of each [`TimeoutLayer`] that it passes.
+/// Limits the time of one request until its head, in the place of the limit of each [`TimeoutLayer`] that it passes.
 ///
 /// Goes into the request's extensions, where only this process can put it. May be longer or shorter than the layer's
 /// limit, but stays within the bounds of a [table](super::TimeLimits). Deadlines hold all the same. HTTP only.

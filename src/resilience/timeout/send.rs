@@ -1,4 +1,4 @@
-//! What a request is told of the time that is left.
+//! Tells a request how much time is left.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the public API does not show: why work is dropped, and uploads that stall.
+//! Tests what the public API does not show: why work is dropped, and uploads that stall.
 
 use std::{
     future::{Future, pending},

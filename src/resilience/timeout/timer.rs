@@ -51,7 +51,7 @@ impl Over {
         ends.min_by_key(|over| over.at)
     }
 
-    /// Whether it has come, or very nearly so.
+    /// Returns whether it has come, or very nearly so.
     pub(super) fn is_near(&self) -> bool {
         self.at <= Instant::now() + NEARLY
     }
@@ -99,7 +99,7 @@ impl Timer {
         limit.and_deadline(asked.deadline)
     }
 
-    /// When it runs out, once somebody has waited.
+    /// Returns when it runs out, once somebody has waited.
     #[inline]
     pub(super) fn over(&self) -> Option<Over> {
         self.over

@@ -55,7 +55,7 @@ impl HalfOpen {
         (self.in_flight + self.good + self.bad) as usize >= self.probes
     }
 
-    /// When the first of the probes that are out has failed, if none answers.
+    /// Returns when the first of the probes that are out has failed, if none answers.
     pub(super) fn first_limit(&self) -> Option<Instant> {
         let limits = self.places.iter().filter_map(|place| match place {
             Place::Out { until } => Some(*until),
@@ -100,7 +100,7 @@ impl HalfOpen {
         }
     }
 
-    /// What a probe has said. A good one replaces that it was overdue; a bad end of one that was good counts.
+    /// Notes what a probe has said. A good one replaces that it was overdue; a bad end of one that was good counts.
     fn settle(&mut self, at: usize, said: Option<bool>) {
         let Some(present) = self.places.get(at) else {
             return;
@@ -139,7 +139,8 @@ impl Core {
         self.decide(Reason::ProbeLimit, now)
     }
 
-    /// What a probe has said, at its head or its end; `None` gives it back. Whoever calls has checked the generation.
+    /// Notes what a probe has said, at its head or its end; `None` gives it back. Whoever calls has checked the
+    /// generation.
     pub(super) fn probed(
         &mut self,
         place: u32,
@@ -200,8 +201,8 @@ impl Core {
         }
     }
 
-    /// How long a caller had better stay away that found all places taken: until the first probe has failed, but not
-    /// longer than a circuit opens for. It is a hint, and probes are usually fast.
+    /// Returns how long a caller had better stay away that found all places taken: until the first probe has failed,
+    /// but not longer than a circuit opens for. It is a hint, and probes are usually fast.
     pub(super) fn wait_for_probes(&self, until: Instant, now: Instant) -> Duration {
         let wait = until.saturating_duration_since(now);
         wait.min(self.settings.open_time)

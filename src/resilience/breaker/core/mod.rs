@@ -114,17 +114,17 @@ impl Core {
         self.window.counts(self.ticks.at(now))
     }
 
-    /// How many transitions there have been.
+    /// Returns how many transitions there have been.
     pub(super) fn transitions(&self) -> u64 {
         self.transitions
     }
 
-    /// How many calls have failed in a row.
+    /// Returns how many calls have failed in a row.
     pub(super) fn streak(&self) -> u32 {
         self.streak.len()
     }
 
-    /// Which run of successes it is; see [`Streak`].
+    /// Returns which run of successes it is; see [`Streak`].
     pub(super) fn run(&self) -> u32 {
         self.streak.run()
     }
@@ -136,12 +136,12 @@ impl Core {
         }
     }
 
-    /// Whether all places of a half-open phase are taken.
+    /// Returns whether all places of a half-open phase are taken.
     pub(super) fn is_full(&self) -> bool {
         matches!(&self.phase, Phase::HalfOpen(half_open) if half_open.is_full())
     }
 
-    /// Which of the calls that came now would be refused. Right where probes that are overdue have
+    /// Returns which of the calls that came now would be refused. Right where probes that are overdue have
     /// [expired](Self::expire).
     pub(super) fn refuses(&self, now: Instant) -> Refuses {
         match &self.phase {

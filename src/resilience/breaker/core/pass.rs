@@ -1,4 +1,4 @@
-/// What a call holds that was let pass: where it counts, and how far it has been counted. Settled once.
+/// The permit of one call: where it counts, and how far it has been counted. Settled once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) struct Pass {
     /// A result that bears another generation than the present one is too late.

@@ -1,5 +1,5 @@
-/// How many calls have failed in a row, where successes are counted at the heads of responses whose bodies may still
-/// break.
+/// Counts how many calls have failed in a row, where successes are counted at the heads of responses whose bodies may
+/// still break.
 ///
 /// A run is what lies between two failures. A success that turns out to be none is taken out of its run if that is the
 /// present one; an older run is over, and what it says about the failures after it is settled. Each generation of the
@@ -18,7 +18,7 @@ impl Streak {
         self.run
     }
 
-    /// How many calls have failed in a row, up to now.
+    /// Returns how many calls have failed in a row, up to now.
     pub(super) fn len(&self) -> u32 {
         if self.healthy > 0 { 0 } else { self.failures }
     }

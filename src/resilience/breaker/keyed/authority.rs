@@ -90,7 +90,7 @@ fn is_ipv6(host: &str) -> bool {
     })
 }
 
-/// What RFC 3986 allows as a registered name; an IPv4 address is one.
+/// Returns whether RFC 3986 allows it as a registered name; an IPv4 address is one.
 fn is_name(host: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&b);
     !host.is_empty() && host.bytes().all(allowed)

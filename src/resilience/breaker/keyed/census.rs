@@ -1,4 +1,4 @@
-//! How many keys are in each state, over all sets of breakers of one name: they are one series in metrics.
+//! Counts the keys in each state, over all sets of breakers of one name: they are one series in metrics.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,7 @@ use crate::{
     sync::{Mutex, MutexGuard},
 };
 
-/// How many keys are in each state, by [`State::ALL`](super::super::State::ALL).
+/// Number of keys in each state, by [`State::ALL`](super::super::State::ALL).
 pub(super) type Census = [u64; 5];
 
 /// The names of which there are sets.

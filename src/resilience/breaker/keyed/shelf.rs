@@ -127,8 +127,8 @@ impl<K: Hash + Eq> Shelf<K> {
         gone
     }
 
-    /// When those were used that may go: all idle ones, and at least a quarter of all. Without that quarter, whoever
-    /// fills the rest with keys that fail or hang would leave no place to those that come and go.
+    /// Returns when those were used that may go: all idle ones, and at least a quarter of all. Without that quarter,
+    /// whoever fills the rest with keys that fail or hang would leave no place to those that come and go.
     fn unprotected(&self, now: Instant) -> Vec<u64> {
         let kept = self.kept.values();
         let mut ranks: Vec<_> = kept.map(|kept| (kept.loss(now), kept.used)).collect();

@@ -147,7 +147,7 @@ impl Shared {
         self.change_told(text, |core| core.heed(permit.0.generation, wait, now));
     }
 
-    /// What the end of a call comes to; `None` is nothing.
+    /// Returns what the end of a call comes to; `None` is nothing.
     fn sample_of_end(&self, end: &End<'_>) -> Option<Sample> {
         let took = || end.time_to_head().or_else(|| end.elapsed());
         let limit = self.settings.slow_limit;

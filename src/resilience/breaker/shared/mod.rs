@@ -146,7 +146,7 @@ impl Shared {
         }
     }
 
-    /// Which of the calls that came now would be refused. A closed circuit needs neither lock nor clock.
+    /// Returns which of the calls that came now would be refused. A closed circuit needs neither lock nor clock.
     #[inline]
     pub(super) fn refuses(&self, now: &Moment) -> Refuses {
         let gate = self.gate.see();

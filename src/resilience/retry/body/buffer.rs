@@ -11,11 +11,11 @@ use http_body::{Body, Frame, SizeHint};
 use super::Polled;
 use crate::{call::BoxError, protocol::upload::WatchedBody};
 
-/// How many pieces are kept: each costs some bytes of its own, even one that is empty.
+/// Largest number of pieces that are kept: each costs some bytes of its own, even an empty one.
 const MOST_FRAMES: usize = 1_000;
 
-/// What was read of a body, and where the rest comes from. Shared by all readers of the body, of which only the latest
-/// may read.
+/// The part of a body that was read, and the source of the rest. Shared by all readers of the body, of which only the
+/// latest may read.
 pub(super) struct ReplayBuffer<B> {
     source: Source<B>,
     /// Most bodies have one, which needs no list.
@@ -44,7 +44,7 @@ enum Source<B> {
 
 #[derive(Clone, Copy)]
 enum Space {
-    /// How many more bytes may be kept.
+    /// Number of bytes that may still be kept.
     Left(usize),
     /// The body will be too long, but nothing was read of it yet.
     TooLarge,
@@ -89,7 +89,7 @@ impl<B: Body<Data = Bytes>> ReplayBuffer<B> {
         hint
     }
 
-    /// Whether nothing comes after what the latest reader has read.
+    /// Returns whether nothing comes after what the latest reader has read.
     pub(super) fn is_over(&self) -> bool {
         if self.position < self.frames() {
             return false;
@@ -261,7 +261,7 @@ where
 
 #[cfg(test)]
 impl<B> ReplayBuffer<B> {
-    /// How many bytes are kept.
+    /// Returns how many bytes are kept.
     pub(super) fn bytes(&self) -> usize {
         self.first.iter().chain(&self.others).map(Bytes::len).sum()
     }

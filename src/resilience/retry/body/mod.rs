@@ -125,7 +125,7 @@ impl<B> ReplayBody<B> {
         }
     }
 
-    /// Whether nothing was read of it, by whomever.
+    /// Returns whether nothing was read of it, by whomever.
     pub(in crate::resilience) fn is_untouched(&self) -> bool {
         match &self.0 {
             Form::Once(_) => false,
@@ -134,12 +134,12 @@ impl<B> ReplayBody<B> {
         }
     }
 
-    /// Whether it is known that there is nothing in it.
+    /// Returns whether it is known that there is nothing in it.
     pub(in crate::resilience) fn is_empty(&self) -> bool {
         matches!(self.0, Form::Empty)
     }
 
-    /// Whether it could be sent again, without doing so.
+    /// Returns whether it could be sent again, without doing so.
     pub fn can_go_again(&self) -> bool {
         match &self.0 {
             Form::Once(_) => false,

@@ -134,7 +134,7 @@ impl Budget {
         }
     }
 
-    /// Whether it has to know how calls end that took one attempt.
+    /// Returns whether it has to know how calls end that took one attempt.
     #[inline]
     pub(super) fn counts_outcomes(&self) -> bool {
         !matches!(&*self.0, Core::Window(_))
@@ -227,7 +227,7 @@ mod tests {
         [window.build(), throttle.build(), bucket.build()].map(|budget| budget.expect("valid"))
     }
 
-    /// How many attempts are to be had, up to a hundred.
+    /// Returns how many attempts are to be had, up to a hundred.
     fn left(budget: &Budget, now: &Moment) -> usize {
         let all: Vec<_> = (0..100)
             .map_while(|_| budget.reserve(Outcome::Failure, now))

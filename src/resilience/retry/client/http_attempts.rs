@@ -109,7 +109,7 @@ where
         self.inner.call(Request::from_parts(parts, body))
     }
 
-    /// How the head of a response is judged; nothing of its body has been read yet.
+    /// Judges the head of a response; nothing of its body has been read yet.
     #[inline]
     fn judge_head(&mut self, mut response: Response<RB>) -> (Response<RB>, Advice) {
         let replay = self.shared.rules();
@@ -139,13 +139,13 @@ where
         (advice, unsent)
     }
 
-    /// Whether the request can be sent again as it is kept.
+    /// Returns whether the request can be sent again as it is kept.
     fn can_go_again(&self) -> bool {
         let kept = self.request.as_ref();
         kept.is_some_and(|(_, body)| body.can_go_again())
     }
 
-    /// What settles the call when the body has come to its end, if there is anything to settle then.
+    /// Returns what settles the call when the body has come to its end, if there is anything to settle then.
     #[inline]
     fn body_end(&mut self, open: OpenCall, body: &RB) -> Option<BodyEnd> {
         let retry = self.shared.retry();
@@ -247,7 +247,7 @@ where
         })
     }
 
-    /// From here on, what is still being sent of the failed attempt fails.
+    /// Makes fail what is still being sent of the failed attempt.
     fn prepare(&mut self) -> bool {
         let Some((_, body)) = &mut self.request else {
             return false;
@@ -292,7 +292,7 @@ where
     }
 }
 
-/// Whoever looks for a context in the request finds the attempt's.
+/// Puts the attempt's context into the request, for whoever looks there.
 fn show(parts: &mut Parts, context: Option<&Context>) {
     let known = parts.extensions.get_mut::<Context>();
     if let (Some(known), Some(context)) = (known, context) {

@@ -49,12 +49,12 @@ impl Rules {
         }
     }
 
-    /// Whether there are errors upon which any request is sent again.
+    /// Returns whether there are errors upon which any request is sent again.
     pub(super) fn repeats_unsent(&self) -> bool {
         self.free_repeats || self.never_sent.is_some()
     }
 
-    /// Whether the error proves that the peer never began the request, as far as that may be acted upon.
+    /// Returns whether the error proves that the peer never began the request, as far as that may be acted upon.
     pub(super) fn unsent(&self, error: &(dyn Error + 'static)) -> Option<Unsent> {
         let proof = || unsent(error).filter(|_| self.free_repeats);
         let configured = || {
@@ -66,7 +66,7 @@ impl Rules {
         proof().or_else(configured)
     }
 
-    /// What the head of a failed response says about another attempt.
+    /// Returns what the head of a failed response says about another attempt.
     pub(super) fn hint(&self, head: &response::Parts, now: SystemTime) -> Option<Hint> {
         let configured = || quietly(|| self.hint.as_ref()?(head)).flatten();
         configured().or_else(|| Hint::from_headers(&head.headers, now))

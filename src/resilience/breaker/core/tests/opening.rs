@@ -169,7 +169,7 @@ fn a_limit_that_is_off_never_opens_it() {
 }
 
 #[test]
-fn each_failure_ends_a_run_of_successes() {
+fn failure_ends_a_run_of_successes() {
     let mut rig = Rig::new(settings().consecutive_failures(9));
     for run in 0..4 {
         assert_eq!(rig.core.run(), run);

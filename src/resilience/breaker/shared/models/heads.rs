@@ -15,7 +15,7 @@ fn breaks(world: &World, at: u64) {
 }
 
 #[test]
-fn each_head_is_one_call_whatever_becomes_of_its_body() {
+fn head_is_one_call_whatever_becomes_of_its_body() {
     for count_window in [false, true] {
         model(move || {
             let builder = if count_window {

@@ -105,7 +105,7 @@ fn whoever_waits_while_an_open_shadow_begins_to_refuse_sees_that_or_is_woken() {
 
 /// All probes are out, and one says nothing.
 #[test]
-fn whoever_waits_for_a_probe_place_sees_that_one_is_free_or_is_woken() {
+fn waiter_for_a_probe_place_sees_that_one_is_free_or_is_woken() {
     model(|| {
         let world = World::new(settings().consecutive_failures(1).probes(1));
         world.call(Outcome::Failure, 0);
