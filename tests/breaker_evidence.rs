@@ -201,6 +201,29 @@ async fn call_that_is_dropped_before_its_head_fails_once_it_was_slow() {
     assert_eq!(breaker.counts().calls, 0, "without a limit nothing is slow");
 }
 
+/// Whoever sends slowly and leaves a little later once made any peer slow that needs half of the limit.
+#[tokio::test(start_paused = true)]
+async fn slow_upload_of_a_call_that_is_dropped_is_not_held_against_the_peer() {
+    for (sends_for, failures) in [(0, 1), (900, 0)] {
+        let limit = Duration::from_millis(1_500);
+        let breaker = built(builder().consecutive_failures(9).slow_call(limit));
+        let reads_and_hangs = tower::service_fn(async |request: Request<BoxBody>| {
+            request.into_body().collect().await?;
+            std::future::pending::<Result<http::Response<BoxBody>, BoxError>>().await
+        });
+        let service = GuardLayer::client(breaker.clone()).layer(reads_and_hangs);
+        let body = futures_util::stream::once(async move {
+            sleep(Duration::from_millis(sends_for)).await;
+            Ok(http_body::Frame::data(bytes::Bytes::from_static(b"slow")))
+        });
+        let body = http_body_util::StreamBody::new(body).boxed_unsync();
+        let request = Request::post("http://a.example/").body(body);
+        let call = service.oneshot(request.expect("a request"));
+        assert!(timeout(Duration::from_millis(1_900), call).await.is_err());
+        assert_eq!(breaker.counts().failures, failures, "{sends_for} ms");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn peer_whose_every_body_breaks_fails_in_a_row() {
     let breaker = built(builder().consecutive_failures(3));

@@ -231,6 +231,15 @@ where
     open(&breaker);
     assert!(wakes.poll_ready::<(), _>(&mut guarded).is_ready());
     assert!(is_ready(&wakes, &mut other).await, "idle again");
+
+    // Polled while another had the slot, and then refused: it leaves the queue, where it would get the next one.
+    breaker.reset();
+    assert!(!is_ready(&wakes, &mut guarded).await);
+    open(&breaker);
+    assert!(wakes.poll_ready::<(), _>(&mut guarded).is_ready());
+    let mut third = other.clone();
+    give_back(&mut other);
+    assert!(is_ready(&wakes, &mut third).await, "no longer in the queue");
 }
 
 /// With a moment for the worker of a buffer.

@@ -56,6 +56,8 @@ pub struct End<'a> {
     pub(crate) now: &'a Moment,
     pub(crate) began: Option<Instant>,
     pub(crate) to_head: Option<Duration>,
+    /// Time for which the caller's request was awaited, of a call without a head.
+    pub(crate) waited: Duration,
     pub(crate) spent: Option<&'a Spent>,
     pub(crate) status: Option<StatusCode>,
     pub(crate) grpc_code: Option<GrpcCode>,
@@ -83,6 +85,7 @@ impl<'a> End<'a> {
             now,
             began: None,
             to_head: None,
+            waited: Duration::ZERO,
             spent: None,
             status: None,
             grpc_code: None,

@@ -9,7 +9,7 @@ use http_body::Body;
 use super::{Guard, GuardedBody, Held, future::TWICE};
 use crate::{
     call::{Cause, Judged, Moment, Payload, Rejection},
-    protocol::{Instead, Notes, Protocol, Respond, Step, Told, Wrap},
+    protocol::{BodyInfo, Instead, Notes, Protocol, Respond, Step, Wrap},
 };
 
 /// The result of a guarded service whose own response is `Res` and whose own error is `E`.
@@ -67,8 +67,8 @@ where
     P: Respond<Res, E>,
 {
     match result {
-        Ok(response) => match P::told(&response) {
-            Ok(told) => Ok(respond::<G, P, Res, E>(held, response, told)),
+        Ok(response) => match P::body_info(&response) {
+            Ok(info) => Ok(respond::<G, P, Res, E>(held, response, info)),
             Err(thrown) => {
                 panicked::<G, P, Res, E>(held.as_mut().expect(TWICE), Payload::new(thrown))
             }
@@ -82,7 +82,7 @@ where
 fn respond<G, P, Res, E>(
     all: &mut Option<Held<G, P>>,
     mut response: Res,
-    told: Told,
+    info: BodyInfo,
 ) -> P::Response<InGuards<G, P>>
 where
     G: Guard,
@@ -90,11 +90,11 @@ where
 {
     let held = all.as_mut().expect(TWICE);
     let (call, protocol) = held.judge();
-    let step = protocol.judge(call, &response, told.exact);
+    let step = protocol.judge(call, &response, info.exact);
     held.excuse_lateness();
     P::leave(held.notes(), &mut response);
     let now = Moment::default();
-    let is_over = step == Step::Over || told.ended;
+    let is_over = step == Step::Over || info.ended;
     let at_head = AtHead {
         held: all,
         now: &now,

@@ -35,13 +35,7 @@ pin_project! {
                 return;
             };
             let _inside = Inside::call();
-            if let Err(thrown) = held.run(|| this.inner.set(Either::Right(Full::default()))) {
-                let payload = Payload::new(thrown);
-                held.settle_panicked(&payload, &Moment::default());
-                if !std::thread::panicking() {
-                    payload.resume();
-                }
-            }
+            held.drop_inside(|| this.inner.set(Either::Right(Full::default())));
         }
     }
 }
@@ -60,38 +54,6 @@ impl<B, G: Guard, P: Protocol> GuardedBody<B, G, P> {
             inner: Either::Right(Full::new(message)),
             held: None,
         }
-    }
-}
-
-type PolledFrame<E> = Option<Result<Frame<Bytes>, E>>;
-
-/// Judges what was polled, and `ended`: that the inner body says it is over. `true` means that the call is. An
-/// error is judged by the caller, who owns it.
-#[inline]
-fn judge<G: Guard, P: Protocol<Call = HttpCall>>(
-    held: &mut Held<G, P>,
-    frame: &PolledFrame<BoxError>,
-    ended: bool,
-) -> bool {
-    let (call, protocol) = held.judge();
-    match frame {
-        Some(Ok(frame)) => {
-            if let Some(data) = frame.data_ref() {
-                call.see_data(data);
-            } else if let Some(trailers) = frame.trailers_ref() {
-                call.judge_trailers(trailers, protocol.classifier());
-                return true;
-            }
-            if ended {
-                call.judge_clean_end();
-            }
-            ended
-        }
-        None => {
-            call.judge_clean_end();
-            true
-        }
-        Some(Err(_)) => false,
     }
 }
 
@@ -129,7 +91,8 @@ where
         }
         held.set_waiting(polled.is_pending());
         let polled = ready!(polled);
-        let over = judge(held, &polled, ended);
+        let (call, protocol) = held.judge();
+        let over = call.judge_frame(polled.as_ref(), ended, protocol.classifier());
         match polled {
             Some(Err(error)) => {
                 let error = settle_failed(held, error);

@@ -41,13 +41,7 @@ pin_project! {
                 }
                 _ => {}
             }
-            if let Err(thrown) = held.run(|| this.state.set(State::Done)) {
-                let payload = Payload::new(thrown);
-                held.settle_panicked(&payload, &Moment::default());
-                if !std::thread::panicking() {
-                    payload.resume();
-                }
-            }
+            held.drop_inside(|| this.state.set(State::Done));
         }
     }
 }

@@ -105,6 +105,19 @@ impl<G: Guard, P: Protocol> Held<G, P> {
         result
     }
 
+    /// Drops what is left of the service's part inside the guards. A panic settles the call, and goes on unless another
+    /// is under way.
+    #[inline]
+    pub(super) fn drop_inside(&mut self, drop: impl FnMut()) {
+        if let Err(thrown) = self.run(drop) {
+            let payload = Payload::new(thrown);
+            self.settle_panicked(&payload, &Moment::default());
+            if !std::thread::panicking() {
+                payload.resume();
+            }
+        }
+    }
+
     fn run_timed(&mut self, mut poll: impl FnMut()) -> Result<(), Thrown> {
         let (mut result, mut spent) = (Ok(()), Duration::ZERO);
         self.inside(|| {

@@ -235,7 +235,7 @@ pub struct Head<'a> {
     pub headers: &'a mut HeaderMap,
     /// The extensions, to read and to add to.
     pub extensions: &'a mut Extensions,
-    /// What the head says about the call; the body may still bring worse.
+    /// The outcome as far as the head tells it; the body may still bring worse.
     pub outcome: Outcome,
     /// The evidence of the peer's health that the head gives.
     pub evidence: Evidence,

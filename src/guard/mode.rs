@@ -8,8 +8,8 @@ pub struct OpenFirst(());
 
 /// Is not ready while the guards refuse, and wakes when they let calls pass again.
 ///
-/// A handle that was polled ready before the guards began to refuse holds what it took from the wrapped service until it
-/// is used again or dropped.
+/// A handle that was polled before the guards began to refuse holds what it took from the wrapped service, or its place
+/// in a queue there, until it is used again or dropped.
 ///
 /// For a balancer, which then picks another endpoint, for callers that had better wait, and for services that are not
 /// `Clone`. Guards that never refuse early just pass readiness on.

@@ -21,14 +21,25 @@ use crate::{
 /// Number of times that guards are asked again whose moment has come.
 const ROUNDS: usize = 3;
 
+/// What the handle of the wrapped service holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum InnerState {
+    /// Nothing.
+    #[default]
+    Idle,
+    /// Perhaps a place in a queue: it was polled, and was not ready.
+    Waiting,
+    /// A slot: it was polled ready, and is still to be called.
+    Ready,
+}
+
 /// A service inside its guards. Made by [`GuardLayer`](super::GuardLayer).
 pub struct Guarded<S, G, P, M = OpenFirst> {
     inner: S,
     shared: Arc<Shared<G, P>>,
     wait: GuardWait,
     wait_time: WaitTime,
-    /// Whether the wrapped service was polled ready and is still to be called.
-    granted: bool,
+    inner_state: InnerState,
     mode: PhantomData<fn() -> M>,
 }
 
@@ -39,7 +50,7 @@ impl<S, G, P, M> Guarded<S, G, P, M> {
             shared,
             wait: GuardWait::default(),
             wait_time: WaitTime::No,
-            granted: false,
+            inner_state: InnerState::Idle,
             mode: PhantomData,
         }
     }
@@ -62,7 +73,11 @@ impl<S, G, P, M> Guarded<S, G, P, M> {
         if self.shared.wants.readiness {
             self.wait_time.note(ready.is_ready());
         }
-        self.granted = matches!(ready, Poll::Ready(Ok(())));
+        self.inner_state = match ready {
+            Poll::Pending => InnerState::Waiting,
+            Poll::Ready(Ok(())) => InnerState::Ready,
+            Poll::Ready(Err(_)) => InnerState::Idle,
+        };
         ready.map_err(|error| {
             quietly(|| self.shared.guards.unready());
             P::error(error)
@@ -102,15 +117,13 @@ where
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        if refuses(&*self.shared.guards) != Refuses::No {
-            self.leave_inner();
+        if self.steps_aside() {
             return Poll::Ready(Ok(()));
         }
         let ready = self.poll_inner(cx);
         if ready.is_pending() {
             self.wait.register(&*self.shared.guards, cx);
-            if refuses(&*self.shared.guards) != Refuses::No {
-                self.leave_inner();
+            if self.steps_aside() {
                 return Poll::Ready(Ok(()));
             }
         } else {
@@ -128,10 +141,10 @@ where
             return GuardFuture::refused(held, why);
         }
         let mut request = Some(request);
-        let granted = std::mem::take(&mut self.granted);
+        let is_ready = std::mem::take(&mut self.inner_state) == InnerState::Ready;
         GuardFuture::calling(held, || {
             let request = request.take().expect("a service is called once");
-            if granted {
+            if is_ready {
                 return WhenReady::calling(|| self.inner.call(request));
             }
             // The handle that was polled waits; the spare is polled before it is used.
@@ -141,12 +154,23 @@ where
     }
 }
 
-impl<S: Clone, G, P> Guarded<S, G, P, OpenFirst> {
-    /// Gives back what a handle that was polled ready has taken from the wrapped service.
+impl<S: Clone, G: Guard, P> Guarded<S, G, P, OpenFirst> {
+    /// Gives back what it holds if the guards refuse any call, and returns whether they do.
+    #[inline]
+    fn steps_aside(&mut self) -> bool {
+        let refuses = refuses(&*self.shared.guards) != Refuses::No;
+        if refuses {
+            self.leave_inner();
+        }
+        refuses
+    }
+
+    /// Gives back what this handle has taken from the wrapped service, or its place in a queue there: nobody would poll
+    /// it when its turn comes.
     #[inline]
     fn leave_inner(&mut self) {
         self.wait.clear();
-        if std::mem::take(&mut self.granted) {
+        if std::mem::take(&mut self.inner_state) != InnerState::Idle {
             let spare = self.inner.clone();
             self.inner = spare;
         }

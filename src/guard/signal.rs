@@ -65,11 +65,20 @@ impl WaitingFor {
 
     /// Registers the task that polled last as the one to be woken.
     pub(crate) fn register(&self, waker: &Waker) {
-        let mut waiting = self.signal.lock();
-        let known = waiting.wakers.get(&self.ticket);
-        if !known.is_some_and(|known| known.will_wake(waker)) {
-            waiting.wakers.insert(self.ticket, waker.clone());
+        let known = |known: &Waker| known.will_wake(waker);
+        if self
+            .signal
+            .lock()
+            .wakers
+            .get(&self.ticket)
+            .is_some_and(known)
+        {
+            return;
         }
+        // Cloned, and the one before dropped, without the lock: both are the executor's code.
+        let waker = waker.clone();
+        let replaced = self.signal.lock().wakers.insert(self.ticket, waker);
+        drop(replaced);
     }
 }
 

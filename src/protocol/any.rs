@@ -3,7 +3,7 @@ use std::{convert::Infallible, error::Error};
 use http::response;
 
 use super::{
-    Instead, Protocol, Read, Respond, ResponseHead, Side, Step, Told, Wrap, judge_error, sealed,
+    BodyInfo, Instead, Protocol, Read, Respond, ResponseHead, Side, Step, Wrap, judge_error, sealed,
 };
 use crate::call::{BoxError, Classifier, Ending, Judged, JudgedError, Rejection, Thrown};
 
@@ -44,7 +44,6 @@ impl Protocol for Any {
     type Message = Infallible;
     const SIDE: Side = Side::Client;
     const ANSWERS: bool = false;
-    const CATCHES_PANICS: bool = false;
 
     fn classified(self, classifier: Classifier) -> Self {
         Any(Some(classifier))
@@ -76,8 +75,8 @@ impl<Res: 'static, E: Into<BoxError>> Respond<Res, E> for Any {
     }
 
     #[inline]
-    fn told(_: &Res) -> Result<Told, Thrown> {
-        Ok(Told {
+    fn body_info(_: &Res) -> Result<BodyInfo, Thrown> {
+        Ok(BodyInfo {
             exact: None,
             ended: true,
         })

@@ -5,8 +5,8 @@ use http::{Extensions, HeaderMap, Request, Response, response};
 use http_body::Body;
 
 use super::{
-    ClientKind, GrpcClientKind, HttpCall, Instead, Kind, KindOver, Protocol, Read, Respond,
-    ResponseHead, ServerKind, Side, Step, Told, Wrap, sealed,
+    BodyInfo, ClientKind, GrpcClientKind, HttpCall, Instead, Kind, KindOver, Protocol, Read,
+    Respond, ResponseHead, ServerKind, Side, Step, Wrap, sealed,
 };
 use crate::call::{Classifier, Ending, Thrown, caught};
 
@@ -40,7 +40,6 @@ impl<K: Kind> Protocol for HttpProtocol<K> {
     type Message = (response::Parts, Bytes);
     const SIDE: Side = K::SIDE;
     const ANSWERS: bool = K::ANSWERS;
-    const CATCHES_PANICS: bool = K::CATCHES_PANICS;
 
     fn classified(self, classifier: Classifier) -> Self {
         HttpProtocol {
@@ -90,9 +89,9 @@ where
     }
 
     #[inline]
-    fn told(response: &Response<B>) -> Result<Told, Thrown> {
+    fn body_info(response: &Response<B>) -> Result<BodyInfo, Thrown> {
         let body = response.body();
-        caught(|| Told {
+        caught(|| BodyInfo {
             exact: body.size_hint().exact(),
             ended: body.is_end_stream(),
         })

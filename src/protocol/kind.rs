@@ -12,8 +12,6 @@ pub trait Kind: sealed::Sealed {
     const SIDE: Side;
     #[doc(hidden)]
     const ANSWERS: bool;
-    #[doc(hidden)]
-    const CATCHES_PANICS: bool;
     /// Whether an answer that is not gRPC is a failure.
     #[doc(hidden)]
     const ONLY_GRPC: bool;
@@ -48,7 +46,6 @@ impl sealed::Sealed for ServerKind {}
 impl Kind for ServerKind {
     const SIDE: Side = Side::Server;
     const ANSWERS: bool = true;
-    const CATCHES_PANICS: bool = true;
     const ONLY_GRPC: bool = false;
     type Refusal = Rejection;
 }
@@ -78,7 +75,6 @@ impl sealed::Sealed for ClientKind {}
 impl Kind for ClientKind {
     const SIDE: Side = Side::Client;
     const ANSWERS: bool = false;
-    const CATCHES_PANICS: bool = false;
     const ONLY_GRPC: bool = false;
     type Refusal = Box<Rejection>;
 }
@@ -109,7 +105,6 @@ impl sealed::Sealed for GrpcClientKind {}
 impl Kind for GrpcClientKind {
     const SIDE: Side = Side::Client;
     const ANSWERS: bool = true;
-    const CATCHES_PANICS: bool = false;
     const ONLY_GRPC: bool = true;
     type Refusal = Rejection;
 }

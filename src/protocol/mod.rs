@@ -49,7 +49,7 @@ use crate::call::{Classifier, End, Judged, Rejection};
 
 pub use any::Any;
 pub use http_call::HttpCall;
-pub(crate) use http_call::Step;
+pub(crate) use http_call::{Step, code_of};
 pub use http_protocol::{Client, GrpcClient, HttpProtocol, Server};
 pub(crate) use instead::Instead;
 pub use judge::Side;
@@ -58,9 +58,9 @@ pub(crate) use kind::KindOver;
 pub use kind::{ClientKind, GrpcClientKind, Kind, ServerKind};
 pub use refusal::CaughtPanic;
 pub use respond::Respond;
-pub(crate) use respond::{Told, Wrap};
+pub(crate) use respond::{BodyInfo, Wrap};
 pub(crate) use response_head::ResponseHead;
-pub(crate) use timeout_header::{parse_grpc_timeout, write_grpc_timeout};
+pub(crate) use timeout_header::{GRPC_TIMEOUT, parse_grpc_timeout, write_grpc_timeout};
 pub use wire::Wire;
 
 use upload::Upload;
@@ -90,8 +90,8 @@ pub trait Protocol: sealed::Sealed {
     #[doc(hidden)]
     const ANSWERS: bool;
 
-    /// Whether a panic of the service is answered instead of passed on.
-    const CATCHES_PANICS: bool;
+    /// Whether a panic of the service is answered instead of passed on: by servers.
+    const CATCHES_PANICS: bool = matches!(Self::SIDE, Side::Server);
 
     #[doc(hidden)]
     fn classified(self, classifier: Classifier) -> Self;

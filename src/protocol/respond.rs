@@ -25,9 +25,9 @@ pub trait Respond<Res, E>: Protocol {
     #[doc(hidden)]
     fn error(error: E) -> Self::Error;
 
-    /// Returns what a response says of itself beyond its head. Asks the service's own body, which may panic.
+    /// Returns what the body of a response says before it is polled. It is the service's own, and may panic.
     #[doc(hidden)]
-    fn told(response: &Res) -> Result<Told, Thrown>;
+    fn body_info(response: &Res) -> Result<BodyInfo, Thrown>;
 
     /// The head, if it has one.
     #[doc(hidden)]
@@ -73,12 +73,12 @@ pub trait Respond<Res, E>: Protocol {
     fn say<W: Wrap>(message: Self::Message) -> Self::Response<W>;
 }
 
-/// Facts that a response tells beyond its head.
+/// A body's length and end, as known before it is polled.
 #[derive(Clone, Copy, Debug)]
-pub struct Told {
-    /// How long its body is, if that is known.
+pub struct BodyInfo {
+    /// Length in bytes, if that is known.
     pub(crate) exact: Option<u64>,
-    /// Whether nothing of it is still to come.
+    /// `true` if nothing of it is still to come.
     pub(crate) ended: bool,
 }
 

@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
+
+pub(crate) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// Reads `grpc-timeout`: at most eight digits and a unit, as the gRPC protocol over HTTP/2 writes it.
 pub(crate) fn parse_grpc_timeout(value: &HeaderValue) -> Option<Duration> {

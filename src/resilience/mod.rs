@@ -16,7 +16,11 @@ pub mod timeout;
 
 use http::{HeaderMap, HeaderValue, Method};
 
-/// Whether an HTTP request says of itself that it may be done twice.
+/// Largest part of a request's body that is kept by default, in bytes: more than most have, little enough for thousands
+/// of calls.
+const REPLAY_CAP: usize = 64 * 1024;
+
+/// Returns whether an HTTP request says of itself that it may be done twice.
 fn may_be_done_twice(method: &Method, headers: &HeaderMap) -> bool {
     method.is_idempotent() || headers.get("idempotency-key").is_some_and(is_a_key)
 }

@@ -122,6 +122,11 @@ impl Frames {
         self.trailer.as_ref()?.status()
     }
 
+    /// Returns whether gRPC-Web's trailers have come whole, and the status with them.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.at == At::AfterTrailer && self.status().is_some()
+    }
+
     /// The value of `grpc-message` as it was sent, percent-encoded. At most about a kibibyte.
     pub(crate) fn message(&self) -> Option<&[u8]> {
         self.trailer.as_ref()?.message()

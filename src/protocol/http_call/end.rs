@@ -2,7 +2,9 @@
 
 use std::error::Error;
 
+use bytes::Bytes;
 use http::HeaderMap;
+use http_body::Frame;
 
 use super::{
     HttpCall, code_of,
@@ -15,11 +17,52 @@ use crate::{
     },
     protocol::{
         Notes,
+        grpc_frames::Frames,
         judge::{judge_code, judge_error},
     },
 };
 
 impl HttpCall {
+    /// Judges what a body was polled for, and returns whether the call is over. `ended` is what the body says of that.
+    /// An error is for the caller to judge, who owns it.
+    #[inline]
+    pub(crate) fn judge_frame<E>(
+        &mut self,
+        frame: Option<&Result<Frame<Bytes>, E>>,
+        ended: bool,
+        own: Option<&Classifier>,
+    ) -> bool {
+        match frame {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    self.see_data(data);
+                    // As with trailers: a reader that has them may leave.
+                    if self.has_web_status() {
+                        self.judge_clean_end();
+                        return true;
+                    }
+                } else if let Some(trailers) = frame.trailers_ref() {
+                    self.judge_trailers(trailers, own);
+                    return true;
+                }
+                if ended {
+                    self.judge_clean_end();
+                }
+                ended
+            }
+            None => {
+                self.judge_clean_end();
+                true
+            }
+            Some(Err(_)) => false,
+        }
+    }
+
+    fn has_web_status(&self) -> bool {
+        let frames = self.frames.as_deref();
+        frames.is_some_and(Frames::has_ended) && self.awaits_code()
+    }
+
     /// Notes a piece of the body.
     #[inline]
     pub(crate) fn see_data(&mut self, data: &[u8]) {

@@ -16,7 +16,6 @@ use crate::{
         judge::{judge_code, judge_error, judge_status},
         shared_classifier::LeftVerdict,
         undecodable::is_undecodable_request,
-        upload::Upload,
     },
 };
 
@@ -144,16 +143,17 @@ impl HttpCall {
         if judged.outcome == Outcome::Success {
             return judged;
         }
-        let broken = |upload: &Upload| upload.is_broken() || upload.is_malformed();
-        let is_callers = self
-            .upload
-            .as_deref()
-            .is_some_and(|watched| broken(&watched.0));
-        if is_callers || self.is_undecodable(judged, status) {
+        if self.is_request_bad() || self.is_undecodable(judged, status) {
             Judged::CALLERS
         } else {
             judged
         }
+    }
+
+    /// Returns whether the request broke off, or was malformed.
+    fn is_request_bad(&self) -> bool {
+        let upload = self.upload.as_deref();
+        upload.is_some_and(|(upload, _)| upload.is_broken() || upload.is_malformed())
     }
 
     /// Returns whether a server of gRPC says that it could not decode the request, before it did anything about it.
@@ -170,13 +170,8 @@ impl HttpCall {
     }
 
     /// Judges a panic: one that a broken request has led to is the caller's doing.
-    pub(crate) fn judge_panic(&mut self) {
-        let broken = |upload: &Upload| upload.is_broken() || upload.is_malformed();
-        let is_callers = self
-            .upload
-            .as_deref()
-            .is_some_and(|watched| broken(&watched.0));
-        self.judged = match is_callers {
+    pub(super) fn judge_panic(&mut self) {
+        self.judged = match self.is_request_bad() {
             true => Judged::new(Outcome::Panicked, Evidence::Inconclusive),
             false => Judged::PANICKED,
         };

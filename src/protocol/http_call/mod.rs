@@ -195,7 +195,8 @@ impl HttpCall {
     }
 }
 
-fn code_of(headers: &HeaderMap) -> Option<GrpcCode> {
+/// Reads `grpc-status`, from headers or trailers.
+pub(crate) fn code_of(headers: &HeaderMap) -> Option<GrpcCode> {
     headers
         .get("grpc-status")
         .map(|value| GrpcCode::parse(value.as_bytes()))

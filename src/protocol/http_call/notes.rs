@@ -32,7 +32,7 @@ impl Notes for HttpCall {
 
     fn begin_again(&mut self) {
         self.judged = Judged::SUCCESS;
-        (self.status, self.code, self.fault) = (None, None, None);
+        (self.status, self.code, self.fault, self.frames) = (None, None, None, None);
         (self.sent, self.promised, self.declared) = (0, Small::NONE, false);
         self.wire = self.asked;
         self.is_certain = false;
@@ -118,6 +118,9 @@ impl Notes for HttpCall {
 
     fn fill<'a>(&'a self, end: &mut End<'a>) {
         end.wire = self.wire;
+        if end.began.is_some() && end.to_head.is_none() {
+            end.waited = self.waited();
+        }
         end.status = self.status;
         end.grpc_code = self.code;
         end.response_bytes = self.sent;

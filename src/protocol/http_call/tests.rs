@@ -1,4 +1,6 @@
+use bytes::Bytes;
 use http::{HeaderValue, Response};
+use http_body::Frame;
 use http_body_util::Full;
 
 use super::*;
@@ -126,6 +128,35 @@ fn grpc_web_status_is_read_from_the_body() {
     missing.judge_clean_end();
     assert_eq!(missing.judged(), Judged::FAILURE);
     assert_eq!(missing.grpc_code(), None);
+}
+
+/// A reader that left with its trailers made a success of every failure.
+#[test]
+fn grpc_web_call_is_over_with_its_trailers_whether_the_stream_ends_or_not() {
+    let asked = request(Method::POST, Version::HTTP_11, Some("application/grpc-web"));
+    let mut call = judged(
+        client(asked),
+        &head(200, &[("content-type", "application/grpc-web")]),
+    );
+    let mut feed = |piece: &'static [u8]| {
+        let frame = Ok::<_, BoxError>(Frame::data(Bytes::from_static(piece)));
+        call.judge_frame(Some(&frame), false, None)
+    };
+    assert!(!feed(b"\x00\x00\x00\x00\x02hi"));
+    assert!(!feed(b"\x80\x00\x00\x00\x11grpc-status: 1"));
+    assert!(feed(b"4\r\n"));
+    assert_eq!(call.judged(), Judged::FAILURE);
+    assert_eq!(call.dropped(false, None), Judged::FAILURE);
+}
+
+#[test]
+fn attempt_after_one_that_spoke_grpc_web_is_judged_by_what_it_speaks() {
+    let web = head(503, &[("content-type", "application/grpc-web")]);
+    let mut call = judged(client(get()), &web);
+    call.begin_again();
+    let mut call = judged(call, &head(200, &[("content-type", "text/html")]));
+    call.judge_clean_end();
+    assert_eq!(call.judged(), Judged::SUCCESS);
 }
 
 #[test]

@@ -13,7 +13,8 @@
 //! # What it costs
 //!
 //! Nothing for a request without a body, or with one that is over before it is read. Any other body whose type can be
-//! watched in place costs an `Arc` and a box. The clock is read when the body has nothing ready, and when it has again;
+//! watched in place costs an `Arc` and a box, and each layer that judges the call another box, a look under the lock and
+//! a clock reading when it begins. After that, the clock is read when the body has nothing ready, and when it has again;
 //! the lock is taken then, and at the end. A frame that is there at once costs neither.
 
 mod body;

@@ -49,17 +49,6 @@ fn watch_once<B: 'static>(
     }
 }
 
-#[cfg(test)]
-/// Watches a body where it is: a box round it takes its place. `frames` looks at its gRPC messages.
-///
-/// `None` if there is nothing to watch, or if the body's type is none of those that can be changed in place.
-pub(crate) fn watch<B: 'static>(body: &mut B, frames: Option<Frames>) -> Option<Upload> {
-    match swap_any(body, || None, frames) {
-        Found::Watched(upload) | Found::Known(upload) => Some(upload),
-        Found::Over | Found::Other => None,
-    }
-}
-
 /// Returns whether it is a body that cannot be changed in place, of which more is to come.
 #[cfg(feature = "hyper")]
 fn is_unread(body: &dyn Any) -> bool {

@@ -1,20 +1,18 @@
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderName, Request, request::Parts};
+use http::{Request, request::Parts};
 use http_body::Body;
 use tokio::time::Instant;
 
 use super::Failed;
 use crate::{
-    context::Context, observe::context::earlier, protocol::write_grpc_timeout,
-    resilience::may_be_done_twice, retry::ReplayBody,
+    context::Context,
+    observe::context::earlier,
+    protocol::{GRPC_TIMEOUT, write_grpc_timeout},
+    resilience::{REPLAY_CAP, may_be_done_twice},
+    retry::ReplayBody,
 };
-
-/// Largest part of a request's body that is kept for another service, in bytes: as much as retries keep.
-const CAP: usize = 64 * 1024;
-
-const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// A request that may have to go to another service.
 pub struct KeptRequest<B> {
@@ -39,7 +37,7 @@ impl<B: Body<Data = Bytes>> KeptRequest<B> {
         let (parts, body) = request.into_parts();
         let repeatable = may_be_done_twice(&parts.method, &parts.headers);
         // One that must not be done twice only goes to another service as long as nothing was read of it.
-        let body = ReplayBody::new(body, if repeatable { CAP } else { 0 });
+        let body = ReplayBody::new(body, if repeatable { REPLAY_CAP } else { 0 });
         let sent = body.again().expect("nothing was read of it");
         let kept = KeptRequest {
             deadline: parts.extensions.get().and_then(Context::deadline),

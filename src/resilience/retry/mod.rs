@@ -170,16 +170,20 @@ mod work_with;
 
 pub use advice::Advice;
 pub use attempt::Attempt;
+#[doc(hidden)]
 pub use attempts::Attempts;
 pub use backoff::{Backoff, Chance, Delays, Jitter};
 pub use body::{ReplayBody, Superseded};
 pub use budget::{BucketBudget, Budget, Reservation, Spent, ThrottleBudget, WindowBudget};
-pub use client::{AsIs, HttpAttempts, MapBody, Replay, RetryBody};
+#[doc(hidden)]
+pub use client::HttpAttempts;
+pub use client::{AsIs, MapBody, Replay, RetryBody};
 pub use custom::{ByPolicy, RetryPolicy, Rules, Tried};
 pub use future::RetryFuture;
 pub use layer::RetryLayer;
 pub use refusal::Refusal;
 pub use service::Retried;
+#[doc(hidden)]
 pub use service_attempts::ServiceAttempts;
 pub use settings::{Retry, RetryBuilder};
 pub use work::{Advise, Work};

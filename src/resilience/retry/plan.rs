@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Advice, Chance, Delays, Refusal, policy::Policy};
-use crate::call::Unsent;
+use crate::{call::Unsent, observe::context::earlier};
 
 /// Timers run by the millisecond: a sleep may end this much late.
 const TICK: Duration = Duration::from_millis(1);
@@ -37,8 +37,7 @@ pub(super) enum Repeat {
 
 impl AttemptPlan {
     pub(super) fn until(&mut self, deadline: Instant) {
-        let earlier = self.deadline.map_or(deadline, |known| known.min(deadline));
-        self.deadline = Some(earlier);
+        self.deadline = earlier(self.deadline, Some(deadline));
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     call::{Moment, Outcome, Rejection, RejectionKind, Unsent},
     context::{self, Context},
-    observe::context::known_deadline,
+    observe::context::{earlier, known_deadline},
 };
 
 /// Where one call stands: which attempts it has made, and what it has taken from the budget.
@@ -147,9 +147,8 @@ impl RetryState {
     /// Notes when the caller is gone and needs no answer.
     #[inline]
     fn note_deadline(&mut self, deadline: Option<Instant>) {
+        self.caller_deadline = earlier(self.caller_deadline, deadline);
         if let Some(end) = deadline {
-            let earlier = self.caller_deadline.map_or(end, |known| known.min(end));
-            self.caller_deadline = Some(earlier);
             self.plan.until(end);
         }
     }

@@ -75,7 +75,28 @@ pub struct Work<F, E, A = ()> {
     advise: A,
 }
 
-type Judge<E> = fn(&Policy, &E) -> (Outcome, Advice);
+pub(super) type Judge<E> = fn(&Policy, &E) -> (Outcome, Advice);
+
+/// Decides about an attempt by its error, which `advise` may know better.
+#[inline]
+pub(super) fn decide<T, E>(
+    retry: &Retry,
+    judge: Judge<E>,
+    advise: &impl Advise<E>,
+    output: Result<T, E>,
+) -> Decision<Result<T, E>> {
+    let Err(error) = &output else {
+        return Decision::Succeeded(output);
+    };
+    let (outcome, usual) = judge(&retry.shared.policy, error);
+    let advice = advise.advise(error).unwrap_or(usual);
+    Decision::Failed(Failed {
+        output,
+        outcome,
+        advice,
+        unsent: None,
+    })
+}
 
 impl<F, E> Work<F, E> {
     fn new(retry: &Retry, work: F, judge: Judge<E>) -> Self {
@@ -157,17 +178,7 @@ where
 
     #[inline]
     fn decide(&mut self, output: Result<T, E>, _: Ended) -> Decision<Result<T, E>> {
-        let Err(error) = &output else {
-            return Decision::Succeeded(output);
-        };
-        let (outcome, usual) = (self.judge)(&self.retry.shared.policy, error);
-        let advice = self.advise.advise(error).unwrap_or(usual);
-        Decision::Failed(Failed {
-            output,
-            outcome,
-            advice,
-            unsent: None,
-        })
+        decide(&self.retry, self.judge, &self.advise, output)
     }
 
     #[inline]

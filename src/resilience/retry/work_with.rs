@@ -4,9 +4,10 @@ use tokio::time::Instant;
 
 use super::{
     Advice, Advise, Attempt, Attempts, Retry, RetryFuture,
-    attempts::{Begin, Decision, Ended, Failed},
+    attempts::{Begin, Decision, Ended},
     stage::TWICE,
     state::OpenCall,
+    work::{Judge, decide},
 };
 use crate::call::Outcome;
 
@@ -49,7 +50,7 @@ impl Retry {
             retry: self.clone(),
             context: Some(context),
             work,
-            judge: |retry, error| retry.shared.policy.judge_error(error),
+            judge: |policy, error| policy.judge_error(error),
             advise: (),
         })
     }
@@ -61,7 +62,7 @@ pub struct WorkWith<C, F, E, A = ()> {
     /// None while an attempt has it.
     context: Option<C>,
     work: F,
-    judge: fn(&Retry, &E) -> (Outcome, Advice),
+    judge: Judge<E>,
     advise: A,
 }
 
@@ -127,17 +128,7 @@ where
 
     fn decide(&mut self, (context, output): (C, Result<T, E>), _: Ended) -> Decision<Result<T, E>> {
         self.context = Some(context);
-        let Err(error) = &output else {
-            return Decision::Succeeded(output);
-        };
-        let (outcome, usual) = (self.judge)(&self.retry, error);
-        let advice = self.advise.advise(error).unwrap_or(usual);
-        Decision::Failed(Failed {
-            output,
-            outcome,
-            advice,
-            unsent: None,
-        })
+        decide(&self.retry, self.judge, &self.advise, output)
     }
 
     fn answer(&mut self, output: Result<T, E>, _: Ended, open: Option<OpenCall>) -> Self::Answer {

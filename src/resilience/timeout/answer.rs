@@ -9,7 +9,7 @@ use http_body::Body;
 use super::{TimeoutBody, asked::Asked, layer::Plan, timer::Over};
 use crate::{
     call::{Elapsed, GrpcCode, Rejection, find, is_timeout, view},
-    protocol::{Instead, Notes, Protocol, Respond, ResponseHead, Side, Wire, Wrap},
+    protocol::{Instead, Notes, Protocol, Respond, ResponseHead, Side, Wire, Wrap, code_of},
 };
 
 /// Wraps bodies in a [`TimeoutBody`].
@@ -135,6 +135,5 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// Returns whether a gRPC peer says in these headers or trailers that its time was up, or that it was told to stop.
 pub(super) fn says_late(headers: &HeaderMap) -> bool {
     const LATE: [GrpcCode; 2] = [GrpcCode::CANCELLED, GrpcCode::DEADLINE_EXCEEDED];
-    let code = headers.get(GRPC_STATUS);
-    code.is_some_and(|code| LATE.contains(&GrpcCode::parse(code.as_bytes())))
+    code_of(headers).is_some_and(|code| LATE.contains(&code))
 }

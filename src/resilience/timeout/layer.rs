@@ -153,9 +153,7 @@ impl TimeoutLayer<Client> {
     pub fn send_as(self, header: HeaderName) -> Self {
         self.changed(|plan| plan.header = Some(header))
     }
-}
 
-impl TimeoutLayer<Client> {
     /// Sends the time limit on as well, where it is shorter than what is left of the caller's deadline: this
     /// one, and those of layers around it. Default: off.
     ///

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::{asked::Asked, layer::Plan};
 use crate::{
     call::Moment,
-    protocol::{Notes, Protocol, Side, write_grpc_timeout},
+    protocol::{GRPC_TIMEOUT, Notes, Protocol, Side, write_grpc_timeout},
 };
 
 /// Tells a client's request how much time is left: a gRPC call always, others in the header that was chosen.
@@ -37,8 +37,6 @@ pub(super) fn send_on<P: Protocol>(
         }
     }
 }
-
-const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// One that is there and shorter stays: its writer knows better.
 fn shorten_millis(headers: &mut HeaderMap, header: &HeaderName, left: Duration) {

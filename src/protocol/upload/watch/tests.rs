@@ -17,6 +17,16 @@ use tokio::{
 use super::*;
 use crate::protocol::grpc_frames::Flaw;
 
+/// Watches a body where it is: a box round it takes its place. `frames` looks at its gRPC messages.
+///
+/// `None` if there is nothing to watch, or if the body's type is none of those that can be changed in place.
+fn watch<B: 'static>(body: &mut B, frames: Option<Frames>) -> Option<Upload> {
+    match swap_any(body, || None, frames) {
+        Found::Watched(upload) | Found::Known(upload) => Some(upload),
+        Found::Over | Found::Other => None,
+    }
+}
+
 type Piece = Result<Frame<Bytes>, BoxError>;
 type Boxed = UnsyncBoxBody<Bytes, BoxError>;
 

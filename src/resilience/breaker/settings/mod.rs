@@ -233,6 +233,9 @@ impl CircuitBreakerBuilder {
     /// That is longer than the limits of most attempts, which end a probe that hangs, so that slow answers are not taken
     /// for none. What has no limit of its own holds the place of a probe for so long. A good answer that comes later still
     /// counts while the circuit is half open.
+    ///
+    /// It does not look at uploads: a caller that stalls one for so long fails as a probe. Where strangers send bodies,
+    /// put a [time limit](crate::timeout) that is shorter inside of the breaker; that knows whose doing a late answer is.
     pub fn probe_limit(mut self, limit: Duration) -> Self {
         self.settings.probe_limit = limit;
         self

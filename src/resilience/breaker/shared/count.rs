@@ -149,7 +149,9 @@ impl Shared {
 
     /// Returns what the end of a call comes to; `None` is nothing.
     fn sample_of_end(&self, end: &End<'_>) -> Option<Sample> {
-        let took = || end.time_to_head().or_else(|| end.elapsed());
+        // Without the time that the caller took to send its request, as the time to the head is.
+        let without_head = || Some(end.elapsed()?.saturating_sub(end.waited));
+        let took = || end.time_to_head().or_else(without_head);
         let limit = self.settings.slow_limit;
         let slow = limit.is_some_and(|limit| took().is_some_and(|took| took >= limit));
         let evidence = match end.evidence() {

@@ -9,7 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::super::{Retry, state::OpenCall};
-use crate::protocol::{HttpCall, Notes};
+use crate::protocol::HttpCall;
 
 pin_project! {
     /// The body of a response that may have taken several attempts.
@@ -70,31 +70,15 @@ impl<B: Body<Data = Bytes, Error: 'static>> Body for RetryBody<B> {
         let mut this = self.project();
         let read = ready!(this.inner.as_mut().poll_frame(cx));
         if let Some(end) = this.end {
-            if let Some(Ok(frame)) = &read
-                && let Some(data) = frame.data_ref()
-            {
-                end.call.see_data(data);
-            }
             let is_over = match &read {
-                None => {
-                    end.call.judge_clean_end();
-                    true
-                }
                 Some(Err(error)) => {
                     end.call.judge_any_error(error, None);
                     true
                 }
-                Some(Ok(frame)) => match frame.trailers_ref() {
-                    Some(trailers) => {
-                        end.call.judge_trailers(trailers, None);
-                        true
-                    }
-                    None if this.inner.is_end_stream() => {
-                        end.call.judge_clean_end();
-                        true
-                    }
-                    None => false,
-                },
+                read => {
+                    let ended = this.inner.is_end_stream();
+                    end.call.judge_frame(read.as_ref(), ended, None)
+                }
             };
             if is_over {
                 *this.end = None;

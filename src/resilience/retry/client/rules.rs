@@ -5,11 +5,8 @@ use http::{request::Parts, response};
 use super::super::Hint;
 use crate::{
     call::{Unsent, quietly, unsent},
-    resilience::may_be_done_twice,
+    resilience::{REPLAY_CAP, may_be_done_twice},
 };
-
-/// What is kept of a request body by default, in bytes: more than most have, little enough for thousands of calls.
-const DEFAULT_CAP: usize = 64 * 1024;
 
 type Repeatable = dyn Fn(&Parts) -> bool + Send + Sync;
 type NeverSent = dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync;
@@ -29,7 +26,7 @@ pub(super) struct Rules {
 impl Default for Rules {
     fn default() -> Self {
         Rules {
-            cap: DEFAULT_CAP,
+            cap: REPLAY_CAP,
             repeatable: None,
             announce: true,
             free_repeats: false,

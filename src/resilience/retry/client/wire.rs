@@ -6,12 +6,11 @@ use tokio::time::Instant;
 use super::super::Attempt;
 use crate::{
     call::{BoxError, Rejection},
-    protocol::{HttpCall, Notes, write_grpc_timeout},
+    protocol::{GRPC_TIMEOUT, HttpCall, Notes, write_grpc_timeout},
 };
 
 /// How many attempts came before this one; absent on the first (proposal A6).
 const PREVIOUS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
-const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// The first attempt has none before it, whatever the request says that it was made from.
 pub(super) fn begin(headers: &mut HeaderMap, notes: &HttpCall, announce: bool) {
@@ -32,7 +31,7 @@ pub(super) fn number(headers: &mut HeaderMap, notes: &HttpCall, attempt: &Attemp
 pub(super) fn hurry(headers: &mut HeaderMap, notes: &HttpCall, deadline: Option<Instant>) {
     if let (Some(limit), Some(deadline)) = (notes.time_limit(), deadline) {
         let left = deadline.saturating_duration_since(Instant::now());
-        headers.insert(TIMEOUT, write_grpc_timeout(left.min(limit)));
+        headers.insert(GRPC_TIMEOUT, write_grpc_timeout(left.min(limit)));
     }
 }
 
