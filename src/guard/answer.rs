@@ -100,8 +100,11 @@ where
         now: &now,
         is_over,
     };
+    if !is_over {
+        return P::wrap::<InGuards<G, P>>(response, at_head);
+    }
     let response = P::wrap::<InGuards<G, P>>(response, at_head);
-    if is_over && let Some(held) = all {
+    if let Some(held) = all {
         if step == Step::GoesOn {
             held.judge().0.judge_clean_end();
         }

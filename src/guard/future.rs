@@ -98,18 +98,21 @@ impl<F, G: Guard, P: Protocol> GuardFuture<F, G, P> {
     }
 }
 
-/// Polls the service's future, and drops it when it is done: a panic in the drop is one of the call, too.
+/// Polls the service's future, and drops it when it is done: a panic in the drop is one of the call, too. Puts the
+/// result where it is handed on from: responses are large, and each copy of one is felt.
 #[inline]
 fn poll_to_the_last<F: Future, W>(
     mut state: Pin<&mut State<F, W>>,
     cx: &mut Context<'_>,
-) -> Poll<F::Output> {
+    polled: &mut Poll<F::Output>,
+) {
     let StateProj::Calling { future } = state.as_mut().project() else {
         panic!("{TWICE}");
     };
-    let output = ready!(future.poll(cx));
-    state.set(State::Done);
-    Poll::Ready(output)
+    *polled = future.poll(cx);
+    if polled.is_ready() {
+        state.set(State::Done);
+    }
 }
 
 impl<F, G, P, Res, E> Future for GuardFuture<F, G, P>
@@ -124,35 +127,58 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let _inside = Inside::call();
         let mut this = self.project();
-        let answer = match this.state.as_mut().project() {
+        match this.state.as_mut().project() {
             StateProj::Calling { .. } => {
                 let held = this.held.as_mut().expect(TWICE);
                 let mut polled = Poll::Pending;
-                // The result is handed on from where it is put: responses are large, and each copy of one is felt.
-                match held.run(|| polled = poll_to_the_last(this.state.as_mut(), cx)) {
-                    Ok(()) => finish::<G, P, Res, E>(this.held, ready!(polled)),
+                match held.run(|| poll_to_the_last(this.state.as_mut(), cx, &mut polled)) {
+                    Ok(()) => {
+                        let result = ready!(polled);
+                        let over = Over(this.held);
+                        Poll::Ready(finish::<G, P, Res, E>(over.0, result))
+                    }
                     Err(thrown) => {
                         let payload = Payload::new(thrown);
                         // It has panicked, and may do so again when it is dropped.
                         if let Err(again) = held.run(|| this.state.set(State::Done)) {
                             drop(Payload::new(again));
                         }
-                        panicked::<G, P, Res, E>(held, payload)
+                        Poll::Ready(Over(this.held).panicked::<Res, E>(payload))
                     }
                 }
             }
             StateProj::Refused { why } => {
                 let why = why.take().expect(TWICE);
-                refuse::<G, P, Res, E>(this.held.as_mut().expect(TWICE), why)
+                this.state.set(State::Done);
+                let over = Over(this.held);
+                Poll::Ready(refuse::<G, P, Res, E>(over.0.as_mut().expect(TWICE), why))
             }
             StateProj::Panicked { payload } => {
                 let payload = payload.take().expect(TWICE);
-                panicked::<G, P, Res, E>(this.held.as_mut().expect(TWICE), payload)
+                this.state.set(State::Done);
+                Poll::Ready(Over(this.held).panicked::<Res, E>(payload))
             }
             StateProj::Done => panic!("{TWICE}"),
-        };
-        this.state.set(State::Done);
-        *this.held = None;
-        Poll::Ready(answer)
+        }
+    }
+}
+
+/// A call that is over once this is dropped: the answer would be copied if it were let go of before it is returned.
+struct Over<'a, G: Guard, P: Protocol>(&'a mut Option<Held<G, P>>);
+
+impl<G: Guard, P: Protocol> Over<'_, G, P> {
+    #[cold]
+    fn panicked<Res, E>(self, payload: Payload) -> Answer<G, P, Res, E>
+    where
+        P: Respond<Res, E>,
+    {
+        panicked::<G, P, Res, E>(self.0.as_mut().expect(TWICE), payload)
+    }
+}
+
+impl<G: Guard, P: Protocol> Drop for Over<'_, G, P> {
+    #[inline]
+    fn drop(&mut self) {
+        *self.0 = None;
     }
 }

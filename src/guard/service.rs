@@ -1,10 +1,12 @@
 use std::{
     fmt,
     marker::PhantomData,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
+use futures_util::future::Either;
 use tower_service::Service;
 
 use super::{
@@ -14,7 +16,7 @@ use super::{
     when_ready::WhenReady,
 };
 use crate::{
-    call::{Inside, Moment, Rejection, quietly},
+    call::{Inside, Moment, quietly},
     protocol::{Notes, Protocol, Read, Respond},
 };
 
@@ -84,21 +86,18 @@ impl<S, G, P, M> Guarded<S, G, P, M> {
         })
     }
 
-    /// Admits a call, or says why it is refused.
+    /// What a call holds from now on, with what it was granted.
     #[inline]
-    fn admit<Req>(&mut self, request: &mut Req) -> (Held<G, P>, Option<Rejection>)
+    fn hold(&mut self, permit: Option<G::Permit>, notes: P::Call, now: &Moment) -> Held<G, P>
     where
-        G: Admit<Req>,
-        P: Read<Req>,
+        G: Guard,
+        P: Protocol,
     {
-        let notes = self.shared.protocol.read(request);
-        let now = Moment::default().with_wire(notes.wire());
-        let admission = self.shared.guards.admit_partly(request, &now);
-        let mut held = Held::new(self.shared.clone(), admission.permit, notes, &now);
+        let mut held = Held::new(self.shared.clone(), permit, notes, now);
         if self.shared.wants.readiness {
             held.waited(self.wait_time.take());
         }
-        (held, admission.refused)
+        held
     }
 }
 
@@ -113,7 +112,7 @@ where
 {
     type Response = P::Response<InGuards<G, P>>;
     type Error = P::Error;
-    type Future = GuardFuture<WhenReady<S, Req>, G, P>;
+    type Future = GuardFuture<Either<S::Future, Pin<Box<WhenReady<S, Req>>>>, G, P>;
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -135,8 +134,11 @@ where
     #[inline]
     fn call(&mut self, mut request: Req) -> Self::Future {
         let _inside = Inside::call();
-        let (held, refused) = self.admit(&mut request);
-        if let Some(why) = refused {
+        let notes = self.shared.protocol.read(&mut request);
+        let now = Moment::default().with_wire(notes.wire());
+        let admission = self.shared.guards.admit_partly(&mut request, &now);
+        let held = self.hold(admission.permit, notes, &now);
+        if let Some(why) = admission.refused {
             self.leave_inner();
             return GuardFuture::refused(held, why);
         }
@@ -145,11 +147,13 @@ where
         GuardFuture::calling(held, || {
             let request = request.take().expect("a service is called once");
             if is_ready {
-                return WhenReady::calling(|| self.inner.call(request));
+                return Either::Left(self.inner.call(request));
             }
             // The handle that was polled waits; the spare is polled before it is used.
             let spare = self.inner.clone();
-            WhenReady::waiting(std::mem::replace(&mut self.inner, spare), request)
+            let waiting = std::mem::replace(&mut self.inner, spare);
+            // Boxed, or every call had room for a service and a request.
+            Either::Right(Box::pin(WhenReady::new(waiting, request)))
         })
     }
 }
@@ -202,8 +206,11 @@ where
     #[inline]
     fn call(&mut self, mut request: Req) -> Self::Future {
         let _inside = Inside::call();
-        let (held, refused) = self.admit(&mut request);
-        if let Some(why) = refused {
+        let notes = self.shared.protocol.read(&mut request);
+        let now = Moment::default().with_wire(notes.wire());
+        let admission = self.shared.guards.admit_partly(&mut request, &now);
+        let held = self.hold(admission.permit, notes, &now);
+        if let Some(why) = admission.refused {
             return GuardFuture::refused(held, why);
         }
         let mut request = Some(request);

@@ -25,18 +25,10 @@ pin_project! {
 }
 
 impl<S: Service<Req>, Req> WhenReady<S, Req> {
-    pub(crate) fn waiting(inner: S, request: Req) -> Self {
+    pub(crate) fn new(inner: S, request: Req) -> Self {
         let request = Some(request);
         WhenReady {
             state: State::Waiting { inner, request },
-        }
-    }
-
-    /// A call that had to wait for nothing. Made here by `call`, since a large future is not moved about.
-    #[inline]
-    pub(crate) fn calling(call: impl FnOnce() -> S::Future) -> Self {
-        WhenReady {
-            state: State::Calling { future: call() },
         }
     }
 

@@ -16,6 +16,15 @@ impl Any {
         Any(None)
     }
 
+    /// Judges a result.
+    #[inline]
+    pub(crate) fn judged<T: 'static>(&self, result: Result<&T, &BoxError>) -> Judged {
+        match (&self.0, result) {
+            (None, Ok(_)) => Judged::SUCCESS,
+            _ => self.ending(result).judged,
+        }
+    }
+
     /// Judges a result; returns what it was judged by as well.
     #[inline]
     pub(crate) fn ending<'a, T: 'static>(&self, result: Result<&'a T, &'a BoxError>) -> Ending<'a> {
@@ -89,7 +98,7 @@ impl<Res: 'static, E: Into<BoxError>> Respond<Res, E> for Any {
 
     #[inline]
     fn judge(&self, call: &mut Judged, response: &Res, _: Option<u64>) -> Step {
-        *call = self.ending(Ok(response)).judged;
+        *call = self.judged(Ok(response));
         Step::Over
     }
 

@@ -33,18 +33,20 @@ pub fn deadline() -> Option<Instant> {
 }
 
 /// The earliest of all, as far as it is known without reading the clock.
+#[inline]
 pub(crate) fn known_deadline() -> Option<Instant> {
     let scope = TimeScope::current();
-    earlier(callers_deadline(), earlier(scope.deadline, scope.until))
+    earlier(scope.callers_deadline(), scope.until)
 }
 
 /// Returns when whoever asked gives up: the deadline of the current [`Context`], or one that came with the request to a
 /// time limit around the work. Bounds bodies and is sent on, which limits are not.
+#[inline]
 pub(crate) fn callers_deadline() -> Option<Instant> {
-    let context = Context::with_current(|context| context.and_then(Context::deadline));
-    earlier(context, TimeScope::current().deadline)
+    TimeScope::current().callers_deadline()
 }
 
+#[inline]
 pub(crate) fn earlier<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
@@ -96,6 +98,13 @@ impl TimeScope {
             deadline: earlier(self.deadline, deadline),
             ..self
         }
+    }
+
+    /// Returns what [`callers_deadline`] does.
+    #[inline]
+    pub(crate) fn callers_deadline(self) -> Option<Instant> {
+        let context = Context::with_current(|context| context.and_then(Context::deadline));
+        earlier(context, self.deadline)
     }
 
     /// Returns when the first limit is over whose clock has been read. Work that begins while there is one began later

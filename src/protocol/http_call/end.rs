@@ -59,15 +59,16 @@ impl HttpCall {
     }
 
     fn has_web_status(&self) -> bool {
-        let frames = self.frames.as_deref();
-        frames.is_some_and(Frames::has_ended) && self.awaits_code()
+        self.frames().is_some_and(Frames::has_ended) && self.awaits_code()
     }
 
     /// Notes a piece of the body.
     #[inline]
     pub(crate) fn see_data(&mut self, data: &[u8]) {
         self.sent = self.sent.saturating_add(data.len() as u64);
-        if let Some(frames) = &mut self.frames {
+        if let Some(rare) = &mut self.rare
+            && let Some(frames) = &mut rare.frames
+        {
             frames.feed(data);
         }
     }
@@ -102,7 +103,7 @@ impl HttpCall {
         }
         self.judged = ending.judged;
         if self.judged.outcome != Outcome::Success {
-            self.fault = message_of(trailers).map(Box::new);
+            self.note_fault(message_of(trailers));
         }
     }
 
@@ -113,10 +114,9 @@ impl HttpCall {
             return;
         }
         self.judged = Judged::FAILURE;
-        self.fault = Some(Box::new(Fault::WrongLength {
-            promised: self.promised.get().unwrap_or_default(),
-            sent: self.sent,
-        }));
+        let promised = self.promised.get().unwrap_or_default();
+        let sent = self.sent;
+        self.note_fault(Fault::WrongLength { promised, sent });
     }
 
     /// Judges an error: of the service, or of its body.

@@ -32,17 +32,17 @@ impl HttpCall {
         match settled_inside(head.extensions) {
             Some((judged, fault)) => {
                 self.judged = judged;
-                self.fault = Some(Box::new(fault));
+                self.note_fault(fault);
                 if judged.outcome == Outcome::Panicked {
                     self.judge_panic();
                 }
             }
             None => self.judge_status(head, classifier),
         }
-        if self.judged.outcome != Outcome::Success && self.fault.is_none() {
-            self.fault = fault_in(head.extensions)
-                .or_else(|| message_of(head.headers).filter(|_| self.is_grpc()))
-                .map(Box::new);
+        if self.judged.outcome != Outcome::Success && self.fault().is_none() {
+            let fault = fault_in(head.extensions)
+                .or_else(|| message_of(head.headers).filter(|_| self.is_grpc()));
+            self.note_fault(fault);
         }
         if self.ends_at_head(head.status) {
             return Step::Over;
@@ -71,7 +71,7 @@ impl HttpCall {
                 true => frames.in_text(),
                 false => frames,
             };
-            self.frames = Some(Box::new(frames));
+            self.rare_mut().frames = Some(frames);
         }
         // Anybody can say gRPC to a peer that does not speak it.
         if !is_grpc && !self.only_grpc {
@@ -152,7 +152,7 @@ impl HttpCall {
 
     /// Returns whether the request broke off, or was malformed.
     fn is_request_bad(&self) -> bool {
-        let upload = self.upload.as_deref();
+        let upload = self.upload();
         upload.is_some_and(|(upload, _)| upload.is_broken() || upload.is_malformed())
     }
 
@@ -179,8 +179,7 @@ impl HttpCall {
 
     /// Returns whether time that ran out was spent waiting for the caller's body, or it broke off.
     pub(crate) fn blames_caller_for_timeout(&self) -> bool {
-        self.upload
-            .as_deref()
+        self.upload()
             .is_some_and(|(upload, began)| upload.blames_caller_for_timeout(*began, Instant::now()))
     }
 

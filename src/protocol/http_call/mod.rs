@@ -42,11 +42,17 @@ pub struct HttpCall {
     /// Whether it was a `content-length` that promised them.
     declared: bool,
     classifier: Option<Classifier>,
+    rare: Option<Box<Rare>>,
+}
+
+/// What most calls have none of: boxed, since calls are moved about.
+#[derive(Debug, Default)]
+struct Rare {
     /// The request's body, and when the call began; only of a body that can be watched.
-    upload: Option<Box<(Upload, Instant)>>,
+    upload: Option<(Upload, Instant)>,
     /// Looks for the status in the body of a gRPC-Web answer.
-    frames: Option<Box<Frames>>,
-    fault: Option<Box<Fault>>,
+    frames: Option<Frames>,
+    fault: Option<Fault>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +97,9 @@ impl HttpCall {
         call.share_classifier(own, request.extensions_mut());
         // A body that panics here is one that nothing is known of.
         let upload = quietly(|| watch_request(request, call.request_frames())).flatten();
-        call.upload = upload.map(|upload| Box::new((upload, Instant::now())));
+        if let Some(upload) = upload {
+            call.rare_mut().upload = Some((upload, Instant::now()));
+        }
         call
     }
 
@@ -131,9 +139,7 @@ impl HttpCall {
             promised: Small::NONE,
             declared: false,
             classifier: None,
-            upload: None,
-            frames: None,
-            fault: None,
+            rare: None,
         }
     }
 
@@ -178,6 +184,28 @@ impl HttpCall {
         self.code
     }
 
+    fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    fn upload(&self) -> Option<&(Upload, Instant)> {
+        self.rare.as_deref()?.upload.as_ref()
+    }
+
+    fn frames(&self) -> Option<&Frames> {
+        self.rare.as_deref()?.frames.as_ref()
+    }
+
+    fn fault(&self) -> Option<&Fault> {
+        self.rare.as_deref()?.fault.as_ref()
+    }
+
+    fn note_fault(&mut self, fault: impl Into<Option<Fault>>) {
+        if let Some(fault) = fault.into() {
+            self.rare_mut().fault = Some(fault);
+        }
+    }
+
     pub(crate) fn grpc_content_type(&self) -> &'static str {
         match self.wire {
             Wire::GrpcWeb if self.web_text => "application/grpc-web-text",
@@ -188,7 +216,7 @@ impl HttpCall {
 
     /// Returns whether the end of the body must bring a gRPC status.
     fn awaits_code(&self) -> bool {
-        (self.wire == Wire::Grpc || self.frames.is_some())
+        (self.wire == Wire::Grpc || self.frames().is_some())
             && self.code.is_none()
             && self.status == Some(StatusCode::OK)
             && self.judged.outcome == Outcome::Success

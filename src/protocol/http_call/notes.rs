@@ -11,8 +11,8 @@ use crate::{
 impl Notes for HttpCall {
     #[inline]
     fn waited(&self) -> Duration {
-        let upload = self.upload.as_deref();
-        upload.map_or(Duration::ZERO, |(upload, _)| upload.waited())
+        self.upload()
+            .map_or(Duration::ZERO, |(upload, _)| upload.waited())
     }
 
     #[inline]
@@ -32,14 +32,17 @@ impl Notes for HttpCall {
 
     fn begin_again(&mut self) {
         self.judged = Judged::SUCCESS;
-        (self.status, self.code, self.fault, self.frames) = (None, None, None, None);
+        (self.status, self.code) = (None, None);
+        if let Some(rare) = &mut self.rare {
+            (rare.frames, rare.fault) = (None, None);
+        }
         (self.sent, self.promised, self.declared) = (0, Small::NONE, false);
         self.wire = self.asked;
         self.is_certain = false;
     }
 
     fn upload(&self) -> Option<Upload> {
-        self.upload.as_deref().map(|watched| watched.0.clone())
+        HttpCall::upload(self).map(|watched| watched.0.clone())
     }
 
     #[inline]
@@ -63,7 +66,7 @@ impl Notes for HttpCall {
     #[inline]
     fn judge_clean_end(&mut self) {
         if self.awaits_code() {
-            if let Some(frames) = self.frames.take()
+            if let Some(frames) = self.rare.as_mut().and_then(|rare| rare.frames.take())
                 && let Some(code) = frames.status().map(GrpcCode::parse)
             {
                 self.code = Some(code);
@@ -74,7 +77,7 @@ impl Notes for HttpCall {
                 return self.judge_code(code, &trailers, None);
             }
             self.judged = self.blame_caller(Judged::FAILURE, &HeaderMap::new());
-            self.fault = Some(Box::new(Fault::MissingGrpcStatus));
+            self.note_fault(Fault::MissingGrpcStatus);
         } else if self.declared && self.promised.get() != Some(self.sent) {
             self.judge_wrong_length();
         }
@@ -125,7 +128,7 @@ impl Notes for HttpCall {
         end.grpc_code = self.code;
         end.response_bytes = self.sent;
         if end.cause.is_none() {
-            end.cause = self.fault.as_deref().map(Fault::cause);
+            end.cause = self.fault().map(Fault::cause);
         }
     }
 }

@@ -379,7 +379,7 @@ fn uploading(mut call: HttpCall, broken: bool) -> HttpCall {
         let error = std::task::Poll::Ready(Some(Err("reset")));
         reporter.saw::<bytes::Bytes, _>(&error, || true);
     }
-    call.upload = Some(Box::new((upload, Instant::now())));
+    call.rare_mut().upload = Some((upload, Instant::now()));
     call
 }
 

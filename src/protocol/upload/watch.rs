@@ -12,6 +12,21 @@ use http_body_util::combinators::{BoxBody, UnsyncBoxBody};
 use super::{Upload, WatchedBody};
 use crate::{call::BoxError, protocol::grpc_frames::Frames};
 
+macro_rules! try_each {
+    ($request:ident, $frames:ident; $($(#[$cfg:meta])* $type:ty: $wrap:expr;)*) => {
+        let any: &mut dyn Any = $request;
+        $(
+            $(#[$cfg])*
+            // Known when this is compiled: bodies of other types cost nothing.
+            if TypeId::of::<B>() == TypeId::of::<$type>()
+                && let Some(request) = any.downcast_mut::<Request<$type>>()
+            {
+                return swap(request, $frames, $wrap);
+            }
+        )*
+    };
+}
+
 /// Watches the body of a request where it is, unless a layer further out does: then that one's findings count here
 /// too. `frames` looks at its gRPC messages.
 ///
@@ -20,77 +35,7 @@ pub(crate) fn watch_request<B: 'static>(
     request: &mut Request<B>,
     frames: Option<Frames>,
 ) -> Option<Upload> {
-    // Out of the request for a moment: its body and its extensions cannot be borrowed mutably together.
-    let mut extensions = mem::take(request.extensions_mut());
-    let upload = watch_once(request.body_mut(), &mut extensions, frames);
-    *request.extensions_mut() = extensions;
-    upload
-}
-
-fn watch_once<B: 'static>(
-    body: &mut B,
-    extensions: &mut Extensions,
-    frames: Option<Frames>,
-) -> Option<Upload> {
-    let known = || extensions.get().map(Upload::for_new_call);
-    match swap_any(body, known, frames) {
-        Found::Over => None,
-        Found::Known(upload) => Some(upload),
-        Found::Other => known().or_else(|| {
-            // Whoever wraps it further in reports on it.
-            let upload = is_unread(body).then(Upload::default)?;
-            extensions.insert(upload.clone());
-            Some(upload)
-        }),
-        Found::Watched(upload) => {
-            extensions.insert(upload.clone());
-            Some(upload)
-        }
-    }
-}
-
-/// Returns whether it is a body that cannot be changed in place, of which more is to come.
-#[cfg(feature = "hyper")]
-fn is_unread(body: &dyn Any) -> bool {
-    let incoming = body.downcast_ref::<hyper::body::Incoming>();
-    incoming.is_some_and(|incoming| !incoming.is_end_stream())
-}
-#[cfg(not(feature = "hyper"))]
-fn is_unread(_: &dyn Any) -> bool {
-    false
-}
-
-enum Found {
-    /// Nothing will come of it: nothing can go wrong either.
-    Over,
-    /// Somebody watches it.
-    Known(Upload),
-    Watched(Upload),
-    /// A type that cannot be changed in place.
-    Other,
-}
-
-macro_rules! try_each {
-    ($body:ident, $known:ident, $frames:ident; $($(#[$cfg:meta])* $type:ty: $wrap:expr;)*) => {
-        let any: &mut dyn Any = $body;
-        $(
-            $(#[$cfg])*
-            // Known when this is compiled: bodies of other types cost nothing.
-            if TypeId::of::<B>() == TypeId::of::<$type>()
-                && let Some(body) = any.downcast_mut::<$type>()
-            {
-                return swap(body, $known, $frames, $wrap);
-            }
-        )*
-    };
-}
-
-fn swap_any<B: 'static>(
-    body: &mut B,
-    known: impl FnOnce() -> Option<Upload>,
-    frames: Option<Frames>,
-) -> Found {
-    try_each!(body, known, frames;
+    try_each!(request, frames;
         // Unwrapped, since it will be wrapped again: nobody looks for errors under two of these.
         #[cfg(feature = "axum")]
         axum_core::body::Body: |watched| {
@@ -118,29 +63,59 @@ fn swap_any<B: 'static>(
         #[cfg(feature = "tonic")]
         BoxBody<Bytes, tonic::Status>: BoxBody::new;
     );
-    Found::Other
+    watch_inside(request)
+}
+
+/// Watches a body whose type cannot be changed here: whoever wraps it further in reports on it.
+fn watch_inside<B: 'static>(request: &mut Request<B>) -> Option<Upload> {
+    known(request.extensions()).or_else(|| {
+        let upload = is_unread(request.body()).then(Upload::default)?;
+        request.extensions_mut().insert(upload.clone());
+        Some(upload)
+    })
+}
+
+/// Returns what a layer further out watches.
+fn known(extensions: &Extensions) -> Option<Upload> {
+    extensions.get().map(Upload::for_new_call)
+}
+
+/// Returns whether it is a body that cannot be changed in place, of which more is to come.
+#[cfg(feature = "hyper")]
+fn is_unread(body: &dyn Any) -> bool {
+    let incoming = body.downcast_ref::<hyper::body::Incoming>();
+    incoming.is_some_and(|incoming| !incoming.is_end_stream())
+}
+#[cfg(not(feature = "hyper"))]
+fn is_unread(_: &dyn Any) -> bool {
+    false
 }
 
 /// The defaults of these types are empty bodies, which are not allocated.
 fn swap<T: Body + Default>(
-    body: &mut T,
-    known: impl FnOnce() -> Option<Upload>,
+    request: &mut Request<T>,
     frames: Option<Frames>,
     wrap: impl FnOnce(WatchedBody<T>) -> T,
-) -> Found {
-    let hint = body.size_hint();
-    if body.is_end_stream() || hint.exact() == Some(0) {
-        return Found::Over;
+) -> Option<Upload> {
+    // Where nothing will come of it, nothing can go wrong either.
+    if request.body().is_end_stream() {
+        return None;
+    }
+    let hint = request.body().size_hint();
+    if hint.exact() == Some(0) {
+        return None;
     }
     // More comes of this body: one that has ended was another, and its request's extensions were used again.
-    if let Some(upload) = known().filter(|upload| !upload.is_whole()) {
-        return Found::Known(upload);
+    if let Some(upload) = known(request.extensions()).filter(|upload| !upload.is_whole()) {
+        return Some(upload);
     }
     let upload = Upload::default();
     if let Some(reporter) = upload.reporter(&hint, frames) {
+        let body = request.body_mut();
         *body = wrap(WatchedBody::new(mem::take(body), reporter));
     }
-    Found::Watched(upload)
+    request.extensions_mut().insert(upload.clone());
+    Some(upload)
 }
 
 #[cfg(test)]

@@ -104,12 +104,6 @@ impl Membership {
         });
     }
 
-    /// Returns whether the present recorder shows the counts. Cheap enough to be asked at every call.
-    #[inline]
-    pub(super) fn is_shown(&self) -> bool {
-        self.census.gauges.is_made()
-    }
-
     /// Shows the counts to a recorder that has not seen them.
     pub(super) fn show(&self) {
         self.census.count(|_| ());

@@ -74,25 +74,29 @@ impl<B: Borrow<CircuitBreaker>> Ticket<B> {
         cause: Option<Cause<'_>>,
         text: &dyn Fn() -> Option<Box<str>>,
     ) {
-        let Some(permit) = self.permit.take() else {
+        let Some(permit) = &self.permit else {
             return;
         };
         let now = Moment::default();
         let shared = &self.breaker.borrow().shared;
-        if !shared.passed(&permit, judged.evidence, &now) {
-            self.finish_told(permit, judged, cause, text, &now);
+        if shared.passed(permit, judged.evidence, &now) {
+            self.permit = None;
+        } else {
+            self.finish_told(judged, cause, text, &now);
         }
     }
 
     #[cold]
     fn finish_told(
-        &self,
-        permit: BreakerPermit,
+        &mut self,
         judged: Judged,
         cause: Option<Cause<'_>>,
         text: &dyn Fn() -> Option<Box<str>>,
         now: &Moment,
     ) {
+        let Some(permit) = self.permit.take() else {
+            return;
+        };
         let mut end = End::new(judged.outcome, now).with_evidence(judged.evidence);
         if let Some(began) = self.began {
             end = end.with_began(began);
@@ -103,19 +107,23 @@ impl<B: Borrow<CircuitBreaker>> Ticket<B> {
         let shared = &self.breaker.borrow().shared;
         shared.settle_told(permit, &end, text);
     }
-}
 
-impl<B: Borrow<CircuitBreaker>> Drop for Ticket<B> {
-    #[inline]
-    fn drop(&mut self) {
-        if self.permit.is_none() {
-            return;
-        }
+    #[cold]
+    fn abandon(&mut self) {
         // A time limit around the call drops it, too, and says so.
         let judged = match given_up() {
             Some(why) => why.judge(self.began, Instant::now),
             None => Judged::ABANDONED,
         };
         self.finish(judged, None, &|| None);
+    }
+}
+
+impl<B: Borrow<CircuitBreaker>> Drop for Ticket<B> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.permit.is_some() {
+            self.abandon();
+        }
     }
 }

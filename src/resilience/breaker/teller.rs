@@ -1,6 +1,9 @@
 //! Where transitions go: metrics, the log, subscribers.
 
-use std::sync::OnceLock;
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use metrics::Counter;
 use tokio::sync::broadcast;
@@ -14,13 +17,15 @@ use super::{
 };
 use crate::{
     call::{Name, quietly},
-    observe::late::Late,
+    observe::late::{Late, recorder},
 };
 
 pub(super) struct Teller {
     /// Made for the first subscriber: most breakers have none, and there may be one for each key.
     subscribers: OnceLock<broadcast::Sender<Transition>>,
     meters: Meters,
+    /// The recorder that the state was last shown to; none has this address at first.
+    shown_to: AtomicUsize,
 }
 
 /// Who keeps the metrics.
@@ -52,6 +57,7 @@ impl Teller {
         Teller {
             subscribers: OnceLock::new(),
             meters,
+            shown_to: AtomicUsize::new(0),
         }
     }
 
@@ -105,20 +111,18 @@ impl Teller {
         }
     }
 
-    /// Shows the state to a recorder that has not seen it, because it was installed after the breaker was built.
+    /// Shows the state to a recorder that has not seen it, because it was installed after the breaker was built. Cheap
+    /// enough for every call.
     #[inline]
     pub(super) fn show(&self) {
-        let is_shown = match &self.meters {
-            Meters::Own(own) => own.membership.get().is_none_or(Membership::is_shown),
-            Meters::Shared(seat) => seat.is_shown(),
-        };
-        if !is_shown {
-            self.show_anew();
+        let recorder = recorder();
+        if self.shown_to.load(Ordering::Relaxed) != recorder {
+            self.show_to(recorder);
         }
     }
 
     #[cold]
-    fn show_anew(&self) {
+    fn show_to(&self, recorder: usize) {
         match &self.meters {
             Meters::Own(own) => {
                 if let Some(membership) = own.membership.get() {
@@ -127,6 +131,7 @@ impl Teller {
             }
             Meters::Shared(seat) => seat.show(),
         }
+        self.shown_to.store(recorder, Ordering::Relaxed);
     }
 
     pub(super) fn refused(&self, breaker: &Name) {

@@ -64,7 +64,7 @@ pin_project! {
 impl<T: Service<Req>, Req> OtherFuture<T, Req> {
     pub(super) fn new(other: T, request: Req) -> Self {
         OtherFuture {
-            call: WhenReady::waiting(other, request),
+            call: WhenReady::new(other, request),
         }
     }
 }

@@ -116,7 +116,7 @@ impl<Req: Clone, Res: 'static> Rules<Req, Res> for Any {
     }
 
     fn judge(&self, judge: Judge<'_, Req, Res>) -> (Outcome, Advice) {
-        let outcome = self.ending(judge.result.as_ref()).outcome();
+        let outcome = self.judged(judge.result.as_ref()).outcome;
         (outcome, judge.usual(outcome))
     }
 }

@@ -22,7 +22,20 @@ pub struct Policy {
 impl Policy {
     /// Returns what an outcome means for the next attempt, with the error that the attempt ended in and what was read
     /// of the response.
+    #[inline]
     pub(super) fn advise(
+        &self,
+        outcome: Outcome,
+        error: Option<&(dyn Error + 'static)>,
+        hint: Option<Hint>,
+    ) -> Advice {
+        match outcome {
+            Outcome::Success => Advice::Stop,
+            _ => self.advise_failed(outcome, error, hint),
+        }
+    }
+
+    fn advise_failed(
         &self,
         outcome: Outcome,
         error: Option<&(dyn Error + 'static)>,

@@ -6,7 +6,7 @@ use super::{RequestLimit, layer::Plan};
 use crate::{
     call::Moment,
     context::Context,
-    observe::context::{TimeScope, callers_deadline, earlier},
+    observe::context::{TimeScope, earlier},
     protocol::{Notes, Read, upload::Upload},
 };
 
@@ -52,10 +52,11 @@ impl Asked {
     /// As the work around it says.
     #[inline]
     pub(super) fn here(limit: Duration) -> Self {
+        let scope = TimeScope::current();
         Asked {
             limit,
-            deadline: callers_deadline(),
-            around: TimeScope::current().limit_over(),
+            deadline: scope.callers_deadline(),
+            around: scope.limit_over(),
             upload: None,
         }
     }

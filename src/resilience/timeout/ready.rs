@@ -34,7 +34,7 @@ impl<S: Service<Req> + Clone, Req> Service<Req> for WaitInside<S> {
 
     fn call(&mut self, request: Req) -> Self::Future {
         WaitInsideFuture {
-            inner: WhenReady::waiting(self.inner.clone(), request),
+            inner: WhenReady::new(self.inner.clone(), request),
         }
     }
 }

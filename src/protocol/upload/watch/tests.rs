@@ -20,11 +20,11 @@ use crate::protocol::grpc_frames::Flaw;
 /// Watches a body where it is: a box round it takes its place. `frames` looks at its gRPC messages.
 ///
 /// `None` if there is nothing to watch, or if the body's type is none of those that can be changed in place.
-fn watch<B: 'static>(body: &mut B, frames: Option<Frames>) -> Option<Upload> {
-    match swap_any(body, || None, frames) {
-        Found::Watched(upload) | Found::Known(upload) => Some(upload),
-        Found::Over | Found::Other => None,
-    }
+fn watch<B: 'static + Default>(body: &mut B, frames: Option<Frames>) -> Option<Upload> {
+    let mut request = Request::new(mem::take(body));
+    let upload = watch_request(&mut request, frames);
+    *body = request.into_body();
+    upload
 }
 
 type Piece = Result<Frame<Bytes>, BoxError>;
@@ -108,6 +108,31 @@ impl Body for Says {
 }
 
 // ---- what is watched
+
+/// A body that panics when it is asked whether it has ended.
+struct Panics;
+
+impl Body for Panics {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Piece>> {
+        Poll::Pending
+    }
+
+    fn is_end_stream(&self) -> bool {
+        std::panic::resume_unwind(Box::new(()))
+    }
+}
+
+#[test]
+fn body_that_panics_when_it_is_asked_costs_its_request_no_extension() {
+    let mut request = Request::new(UnsyncBoxBody::new(Panics));
+    request.extensions_mut().insert("kept");
+    let asked = catch_unwind(AssertUnwindSafe(|| watch_request(&mut request, None)));
+    assert!(asked.is_err());
+    assert_eq!(request.extensions().get(), Some(&"kept"));
+}
 
 #[test]
 fn body_with_nothing_in_it_is_not_watched() {

@@ -51,14 +51,9 @@ impl NameCensus {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    #[inline]
-    pub(super) fn is_shown(&self) -> bool {
-        self.gauges.is_made()
-    }
-
     /// Shows the counts to a recorder that has not seen them.
     pub(super) fn show(&self) {
-        if !self.is_shown() {
+        if !self.gauges.is_made() {
             self.change(|_| ());
         }
     }

@@ -159,11 +159,6 @@ impl Seat {
         &self.key
     }
 
-    #[inline]
-    pub(in super::super) fn is_shown(&self) -> bool {
-        self.board.all.is_shown()
-    }
-
     pub(in super::super) fn show(&self) {
         self.board.show();
     }
