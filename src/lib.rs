@@ -25,7 +25,7 @@
 //! | [`context`] | request and correlation IDs, W3C trace context, baggage, and sending them on |
 //! | [`track`] | in flight, spans, times, metrics, the access log |
 //! | [`errors`] | error groups |
-//! | [`operation`](mod@observe::operation) | the same for code that is no service |
+//! | [`operation`](mod@operation) | the same for code that is no service |
 //! | [`retry`] | another attempt after a failure, within a budget |
 //! | [`breaker`](mod@breaker) | circuit breakers |
 //! | [`timeout`] | time limits and deadlines |
@@ -65,10 +65,10 @@
 
 pub mod call;
 pub mod guard;
-pub mod observe;
+mod observe;
 pub mod protocol;
 pub mod registry;
-pub mod resilience;
+mod resilience;
 mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -79,7 +79,11 @@ pub use errors::ErrorTracker;
 pub use guard::{Guard, GuardLayer, Guarded};
 #[cfg(feature = "logging")]
 pub use observe::logging;
-pub use observe::{context, errors, observe, operation::operation, track};
+pub use observe::{
+    Observe, context, errors, observe,
+    operation::{self, operation},
+    track,
+};
 pub use resilience::{
     breaker::{self, CallError, CircuitBreaker, breaker},
     fallback::{self, FallbackLayer},

@@ -26,7 +26,7 @@ use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
     BoxError, Context, ErrorTracker, GuardLayer, Rejection,
     errors::panic_message,
-    observe::operation::{Operation, operation},
+    operation::{Operation, operation},
 };
 use tracing::Level;
 

@@ -127,7 +127,7 @@ impl Classifier {
 
 impl fmt::Debug for Classifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Classifier")
+        f.debug_struct("Classifier").finish_non_exhaustive()
     }
 }
 
@@ -139,6 +139,36 @@ mod tests {
         let mut ending = Ending::of(judged);
         classifier.judge(&mut ending);
         ending.judged
+    }
+
+    #[test]
+    fn ending_shows_what_the_call_was_judged_by() {
+        let (error, mut headers) = (std::io::Error::other("torn"), HeaderMap::new());
+        headers.insert("grpc-status", http::HeaderValue::from_static("13"));
+        let mut extensions = Extensions::new();
+        extensions.insert(7_u8);
+        let ending = Ending {
+            judged: Judged::FAILURE,
+            status: Some(StatusCode::OK),
+            grpc_code: Some(GrpcCode::INTERNAL),
+            headers: Some(&headers),
+            extensions: Some(&extensions),
+            error: Some(&error),
+            response: Some(&"answer"),
+        };
+        assert_eq!(ending.outcome(), Outcome::Failure);
+        assert_eq!(ending.evidence(), Evidence::Unhealthy);
+        assert_eq!(ending.status(), Some(StatusCode::OK));
+        assert_eq!(ending.grpc_code(), Some(GrpcCode::INTERNAL));
+        assert_eq!(ending.headers(), Some(&headers));
+        assert_eq!(ending.extension::<u8>(), Some(&7));
+        assert_eq!(ending.extension::<u16>(), None);
+        assert_eq!(
+            ending.error().map(ToString::to_string).as_deref(),
+            Some("torn")
+        );
+        assert_eq!(ending.response::<&str>(), Some(&"answer"));
+        assert_eq!(ending.response::<u8>(), None);
     }
 
     #[test]

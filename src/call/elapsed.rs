@@ -192,6 +192,15 @@ mod tests {
     }
 
     #[test]
+    fn elapsed_names_its_limit_and_what_ran_out() {
+        let names = TimeBound::ALL.map(TimeBound::as_str);
+        assert_eq!(names, ["limit", "deadline", "body_idle", "body_total"]);
+        let elapsed = Elapsed::new("db".into(), TimeBound::BodyIdle, None);
+        assert_eq!(elapsed.limit(), "db");
+        assert_eq!(elapsed.bound(), TimeBound::BodyIdle);
+    }
+
+    #[test]
     fn evidence_goes_by_who_is_to_blame() {
         let of = |bound| Elapsed::new("db".into(), bound, None);
         let timed_out = |evidence| Judged::new(Outcome::TimedOut, evidence);

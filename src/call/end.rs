@@ -214,3 +214,99 @@ impl<'a> End<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{io, time::Duration};
+
+    use super::*;
+    use crate::{RejectionKind, call::Inside};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn end_tells_what_it_was_given() {
+        let began = Instant::now();
+        let now = Moment::at(began + 3 * SECOND);
+        let spent = Spent {
+            busy: Some(SECOND),
+            readiness_wait: Some(2 * SECOND),
+        };
+        let error = io::Error::other("torn");
+        let end = End {
+            wire: Wire::Grpc,
+            to_head: Some(SECOND),
+            spent: Some(&spent),
+            status: Some(StatusCode::OK),
+            grpc_code: Some(GrpcCode::INTERNAL),
+            response_bytes: 70,
+            ..End::new(Outcome::Failure, &now)
+                .with_began(began)
+                .with_cause(Cause::Error(&error))
+        };
+        assert_eq!(
+            (end.outcome(), end.evidence()),
+            (Outcome::Failure, Evidence::Unhealthy)
+        );
+        assert_eq!((end.wire(), end.now()), (Wire::Grpc, began + 3 * SECOND));
+        assert_eq!(
+            (end.began(), end.elapsed()),
+            (Some(began), Some(3 * SECOND))
+        );
+        assert_eq!(end.time_to_head(), Some(SECOND));
+        assert_eq!(
+            (end.busy(), end.readiness_wait()),
+            (Some(SECOND), Some(2 * SECOND))
+        );
+        assert_eq!(
+            (end.status(), end.grpc_code()),
+            (Some(StatusCode::OK), Some(GrpcCode::INTERNAL))
+        );
+        assert_eq!(end.response_bytes(), 70);
+        assert!(matches!(end.cause(), Some(Cause::Error(_))));
+        assert_eq!(
+            end.error().map(ToString::to_string).as_deref(),
+            Some("torn")
+        );
+        assert_eq!(end.panic_location(), None);
+        let end = end.with_evidence(Evidence::Inconclusive);
+        assert_eq!(end.evidence(), Evidence::Inconclusive);
+    }
+
+    #[test]
+    fn end_without_figures_has_none() {
+        let now = Moment::default();
+        let end = End::new(Outcome::Success, &now);
+        assert_eq!(
+            (end.began(), end.elapsed(), end.time_to_head()),
+            (None, None, None)
+        );
+        assert_eq!((end.busy(), end.readiness_wait()), (None, None));
+        assert!(end.cause().is_none() && end.error().is_none());
+    }
+
+    #[test]
+    fn cause_is_a_refusal_wherever_that_is_in_the_chain() {
+        let now = Moment::default();
+        let refusal = Rejection::new(RejectionKind::Overloaded, "api");
+        let error = io::Error::other(refusal);
+        let end = End::new(Outcome::Rejected, &now).with_cause(Cause::of(&error));
+        assert!(matches!(end.cause(), Some(Cause::Rejection(_))));
+        assert!(end.error().is_some_and(|error| error.is::<Rejection>()));
+    }
+
+    #[test]
+    fn end_is_inside_a_call_if_there_is_one_around_it() {
+        let now = Moment::default();
+        let (operation, mut call) = (
+            End::new(Outcome::Success, &now),
+            End::new(Outcome::Success, &now),
+        );
+        call.of_call = true;
+        assert!(!operation.is_inside_call() && !call.is_inside_call());
+        let _own = Inside::call();
+        assert!(operation.is_inside_call() && !call.is_inside_call());
+        let _around = Inside::call();
+        assert!(operation.is_inside_call() && call.is_inside_call());
+    }
+}

@@ -53,3 +53,28 @@ impl fmt::Display for Evidence {
         f.write_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evidence_of_an_outcome_depends_on_whether_the_peer_has_answered() {
+        use Evidence::{Healthy, Inconclusive, Unhealthy};
+        for (outcome, answer, error) in [
+            (Outcome::Success, Healthy, Healthy),
+            (Outcome::Ignored, Healthy, Inconclusive),
+            (Outcome::Failure, Unhealthy, Unhealthy),
+            (Outcome::Overload, Unhealthy, Unhealthy),
+            (Outcome::TimedOut, Unhealthy, Unhealthy),
+            (Outcome::Panicked, Unhealthy, Unhealthy),
+            (Outcome::Cancelled, Inconclusive, Inconclusive),
+            (Outcome::Rejected, Inconclusive, Inconclusive),
+        ] {
+            assert_eq!(Evidence::of(outcome, false), answer, "{outcome}");
+            assert_eq!(Evidence::of(outcome, true), error, "{outcome}");
+        }
+        let names = Evidence::ALL.map(|evidence| evidence.to_string());
+        assert_eq!(names, ["healthy", "unhealthy", "inconclusive"]);
+    }
+}

@@ -36,3 +36,20 @@ impl Error for JudgedError {
         Some(&*self.error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn judged_error_says_what_the_error_says_and_is_found_in_any_chain() {
+        let error = JudgedError::new(Judged::CALLERS, std::io::Error::other("torn").into());
+        assert_eq!(error.to_string(), "torn");
+        assert!(format!("{error:?}").contains("torn"));
+        let source = error.source().expect("the error itself");
+        assert!(source.is::<std::io::Error>());
+        let wrapped = std::io::Error::other(error);
+        assert_eq!(JudgedError::find(&wrapped), Some(Judged::CALLERS));
+        assert_eq!(JudgedError::find(&std::io::Error::other("torn")), None);
+    }
+}

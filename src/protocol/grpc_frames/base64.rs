@@ -1,7 +1,4 @@
-/// Number of bytes that are handed on at once.
-const ROOM: usize = 192;
-
-/// Decodes base64 in pieces. Padding may come at any time: each frame of gRPC-Web's text form may be encoded by itself.
+/// Decodes base64, a group of four characters at a time. Padding may come at any time: each frame of gRPC-Web's text form may be encoded by itself.
 #[derive(Clone, Debug)]
 pub(super) struct Base64 {
     /// The bits of the group of four that was begun.
@@ -28,28 +25,17 @@ impl Base64 {
 
     /// Decodes what came. Returns `false` at the first character that should not be there.
     pub(super) fn decode(&mut self, text: &[u8], mut found: impl FnMut(&[u8])) -> bool {
-        let mut out = [0; ROOM];
-        let mut filled = 0;
-        let mut good = true;
         for &character in text {
             if !self.add(character) {
-                good = false;
-                break;
+                return false;
             }
-            if self.read < 4 {
-                continue;
-            }
-            let bytes = self.bits.to_be_bytes();
-            out[filled..filled + 3].copy_from_slice(&bytes[1..]);
-            filled += 3 - usize::from(self.padding);
-            *self = Base64::new();
-            if filled + 3 > ROOM {
-                found(&out[..filled]);
-                filled = 0;
+            if self.read == 4 {
+                let bytes = self.bits.to_be_bytes();
+                found(&bytes[1..4 - usize::from(self.padding)]);
+                *self = Base64::new();
             }
         }
-        found(&out[..filled]);
-        good
+        true
     }
 
     fn add(&mut self, character: u8) -> bool {

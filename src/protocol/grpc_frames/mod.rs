@@ -138,7 +138,7 @@ impl Frames {
         }
     }
 
-    /// Reads up to the end of a header or of a message; returns what follows it.
+    /// Reads up to the end of a header or of a message; returns what follows it. `data` is not empty.
     fn step<'a>(&mut self, data: &'a [u8]) -> &'a [u8] {
         match &mut self.at {
             At::Header { bytes, got } => {
@@ -148,7 +148,7 @@ impl Frames {
                 if *got == HEADER {
                     let [flag, length @ ..] = *bytes;
                     self.begin(flag, u32::from_be_bytes(length) as usize);
-                } else if *got > 0 && !flag_is_known(bytes[0], self.web) {
+                } else if !flag_is_known(bytes[0], self.web) {
                     self.at = At::Broken;
                 }
                 rest
@@ -218,8 +218,11 @@ impl Frames {
 }
 
 fn flag_is_known(flag: u8, web: bool) -> bool {
-    let trailer = if web { TRAILER } else { 0 };
-    flag & !(COMPRESSED | trailer) == 0
+    let known = match web {
+        true => COMPRESSED + TRAILER,
+        false => COMPRESSED,
+    };
+    flag & !known == 0
 }
 
 #[cfg(test)]

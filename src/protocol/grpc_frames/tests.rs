@@ -113,6 +113,15 @@ fn trailers_without_a_status_or_compressed_tell_none() {
 }
 
 #[test]
+fn trailers_have_come_with_their_last_byte_and_only_with_a_status() {
+    let ended = |body: &[u8]| read(Frames::new().with_trailer(), &[body]).has_ended();
+    let whole = framed(0x80, b"grpc-status: 0\r\nx: y\r\n");
+    assert!(ended(&whole));
+    assert!(!ended(&whole[..whole.len() - 1]), "the status is there");
+    assert!(!ended(&framed(0x80, b"x: y\r\n")), "no status");
+}
+
+#[test]
 fn trailers_are_the_last_message() {
     let trailer = framed(0x80, b"grpc-status: 0\r\n");
     let body = [trailer, framed(0, b"more")].concat();
@@ -140,6 +149,8 @@ fn text_that_is_no_base64_is_broken() {
     for (text, flaw) in [
         ("AAAAAAA=", None),
         ("AAAAAAA", Some(Flaw::CutShort)),
+        // The message is whole, and another character has come.
+        ("AAAAAAA=A", Some(Flaw::CutShort)),
         ("AAAA AAA=", Some(Flaw::Broken)),
         ("A===", Some(Flaw::Broken)),
         ("=", Some(Flaw::Broken)),
