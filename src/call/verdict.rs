@@ -87,3 +87,22 @@ impl From<Outcome> for Judged {
         Judged::new(outcome, Evidence::of(outcome, false))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdict_without_evidence_takes_that_of_an_outcome_it_does_not_change() {
+        let odd = Judged::new(Outcome::Failure, Evidence::Inconclusive);
+        let same = Verdict::from(Outcome::Failure);
+        assert_eq!((same.outcome(), same.evidence()), (Outcome::Failure, None));
+        assert_eq!(same.resolve(odd, true), odd);
+        let ignored = Verdict::from(Outcome::Ignored);
+        assert_eq!(ignored.resolve(odd, false).evidence, Evidence::Healthy);
+        assert_eq!(ignored.resolve(odd, true).evidence, Evidence::Inconclusive);
+        let told = same.with_evidence(Evidence::Healthy);
+        assert_eq!(told.evidence(), Some(Evidence::Healthy));
+        assert_eq!(told.resolve(odd, true).evidence, Evidence::Healthy);
+    }
+}

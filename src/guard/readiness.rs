@@ -88,3 +88,117 @@ impl WaitTime {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        cell::Cell,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+        task::Wake,
+    };
+
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::{call::End, guard::Signal};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    struct Says {
+        refuses: Cell<Option<Refuses>>,
+        signal: Signal,
+    }
+
+    impl Guard for Says {
+        type Permit = ();
+
+        fn refuses(&self, _: &Moment) -> Refuses {
+            let says = self.refuses.get();
+            says.unwrap_or_else(|| std::panic::resume_unwind(Box::new(())))
+        }
+
+        fn signals(&self, add: &mut dyn FnMut(&Signal)) {
+            add(&self.signal);
+        }
+
+        fn settle(&self, (): (), _: &End<'_>) {}
+    }
+
+    fn guard() -> Says {
+        Says {
+            refuses: Cell::new(None),
+            signal: Signal::new(),
+        }
+    }
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn guard_that_panics_refuses_nothing() {
+        let guard = guard();
+        assert_eq!(refuses(&guard), Refuses::No);
+        guard.refuses.set(Some(Refuses::Yes));
+        assert_eq!(refuses(&guard), Refuses::Yes);
+    }
+
+    #[test]
+    fn guard_wakes_the_task_that_registered_until_it_no_longer_waits() {
+        let (guard, wakes) = (guard(), Arc::new(Wakes::default()));
+        let (waker, mut wait) = (wakes.clone().into(), GuardWait::default());
+        let mut woken = |wait: &mut GuardWait| {
+            wait.register(&guard, &mut Context::from_waker(&waker));
+            guard.signal.wake();
+            wakes.0.swap(0, Ordering::Relaxed)
+        };
+        assert_eq!((woken(&mut wait), woken(&mut wait)), (1, 1));
+        wait.register(&guard, &mut Context::from_waker(&waker));
+        wait.clear();
+        guard.signal.wake();
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn moment_is_waited_for_and_may_change_meanwhile() {
+        let mut wait = GuardWait::default();
+        let start = Instant::now();
+        let mut comes = |until| {
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            wait.poll_until(until, &mut cx).is_ready()
+        };
+        assert!(!comes(start + 2 * SECOND));
+        advance(SECOND).await;
+        assert!(!comes(start + 2 * SECOND));
+        assert!(!comes(start + 3 * SECOND), "later than it was");
+        advance(SECOND).await;
+        assert!(!comes(start + 3 * SECOND));
+        assert!(comes(start + 2 * SECOND), "earlier again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn wait_lasts_from_the_first_poll_that_was_not_ready_to_the_first_that_was() {
+        let mut wait = WaitTime::default();
+        wait.note(true);
+        assert_eq!(wait.take(), Duration::ZERO);
+        wait.note(false);
+        advance(SECOND).await;
+        wait.note(false);
+        advance(SECOND).await;
+        wait.note(true);
+        advance(SECOND).await;
+        wait.note(true);
+        assert_eq!(wait.take(), 2 * SECOND);
+        assert_eq!(wait.take(), Duration::ZERO, "told once");
+        wait.note(false);
+        assert_eq!(wait.take(), Duration::ZERO, "not over");
+    }
+}

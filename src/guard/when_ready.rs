@@ -57,3 +57,43 @@ impl<S: Service<Req>, Req> Future for WhenReady<S, Req> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        future::{Ready, ready},
+    };
+
+    use super::*;
+
+    /// Not ready when it is polled first.
+    struct Slow(bool);
+
+    impl Service<u8> for Slow {
+        type Response = u8;
+        type Error = Infallible;
+        type Future = Ready<Result<u8, Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            match std::mem::replace(&mut self.0, true) {
+                true => Poll::Ready(Ok(())),
+                false => Poll::Pending,
+            }
+        }
+
+        fn call(&mut self, request: u8) -> Self::Future {
+            ready(Ok(request))
+        }
+    }
+
+    #[test]
+    fn call_is_made_once_the_service_is_ready() {
+        let mut call = std::pin::pin!(WhenReady::new(Slow(false), 7));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(call.as_mut().poll(&mut cx).is_pending());
+        assert!(!call.is_made());
+        assert_eq!(call.as_mut().poll(&mut cx), Poll::Ready(Ok(7)));
+        assert!(call.is_made());
+    }
+}

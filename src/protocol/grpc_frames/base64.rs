@@ -55,7 +55,7 @@ impl Base64 {
         if self.padding > 0 && character != b'=' {
             return false;
         }
-        self.bits = self.bits << 6 | u32::from(value);
+        self.bits = (self.bits << 6) + u32::from(value);
         self.read += 1;
         true
     }

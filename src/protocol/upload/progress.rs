@@ -234,6 +234,13 @@ mod tests {
     }
 
     #[test]
+    fn body_is_reported_on_once() {
+        let mut progress = Progress::default();
+        assert!(progress.begin_reports());
+        assert!(!progress.begin_reports());
+    }
+
+    #[test]
     fn first_flaw_is_kept() {
         let mut progress = Progress::default();
         progress.found(Flaw::Broken);
