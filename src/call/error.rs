@@ -1,5 +1,7 @@
 use std::{any::Any, error::Error, io};
 
+use super::quietly;
+
 /// What an error becomes where its type must be left behind.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -18,14 +20,15 @@ pub(crate) fn chain<'a>(
     std::iter::successors(Some(error), |&error| source(error)).take(MAX_CHAIN)
 }
 
-/// The next error in. An `io::Error` gives its own error's source where one would expect that error.
+/// The next error in. An `io::Error` gives its own error's source where one would expect that error. One whose `source`
+/// panics has none.
 fn source<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     match error
         .downcast_ref::<io::Error>()
         .and_then(io::Error::get_ref)
     {
         Some(inner) => Some(inner),
-        None => error.source(),
+        None => quietly(|| error.source()).flatten(),
     }
 }
 

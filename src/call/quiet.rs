@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use super::panics::{Payload, Thrown, caught};
+use super::panics::{Inside, Payload, Thrown, caught};
 
 static HOOK_PANICS: AtomicU64 = AtomicU64::new(0);
 
@@ -17,14 +17,26 @@ pub fn hook_panics() -> u64 {
     HOOK_PANICS.load(Ordering::Relaxed)
 }
 
-/// Runs a hook; a panic is counted and gives `None`.
+/// Runs a hook; a panic is counted and gives `None`. From anywhere: see [`Inside::quietly`] for where a call is worked
+/// on.
 #[inline]
 pub(crate) fn quietly<R>(hook: impl FnOnce() -> R) -> Option<R> {
-    match caught(hook) {
-        Ok(value) => Some(value),
-        Err(thrown) => {
-            hook_panicked(thrown);
-            None
+    Inside::other().quietly(hook)
+}
+
+impl Inside {
+    /// Runs a hook; a panic is counted and gives `None`.
+    ///
+    /// A hook that panics elsewhere would be told by the panic hook at once, and a subscriber that panics in there
+    /// aborts the process.
+    #[inline]
+    pub(crate) fn quietly<R>(&self, hook: impl FnOnce() -> R) -> Option<R> {
+        match caught(hook) {
+            Ok(value) => Some(value),
+            Err(thrown) => {
+                hook_panicked(thrown);
+                None
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use http_body::Body;
 
 use super::{Guard, GuardedBody, Held, future::TWICE};
 use crate::{
-    call::{Cause, Judged, Moment, Payload, Rejection},
+    call::{Cause, Inside, Judged, Moment, Payload, Rejection},
     protocol::{BodyInfo, Instead, Notes, Protocol, Respond, Step, Wrap},
 };
 
@@ -22,6 +22,7 @@ pub struct InGuards<G, P>(PhantomData<fn() -> (G, P)>);
 
 /// A call whose head was judged, and whether nothing is still to come.
 pub struct AtHead<'a, G: Guard, P: Protocol> {
+    inside: &'a Inside,
     held: &'a mut Option<Held<G, P>>,
     now: &'a Moment,
     is_over: bool,
@@ -43,7 +44,7 @@ impl<G: Guard, P: Protocol> Wrap for InGuards<G, P> {
     ) -> GuardedBody<B, G, P> {
         let held = with.held.as_mut().expect(TWICE);
         let judged = held.notes().judged();
-        held.show(parts, judged, with.now);
+        held.show(with.inside, parts, judged, with.now);
         let held = match with.is_over {
             true => None,
             false => with.held.take(),
@@ -59,6 +60,7 @@ impl<G: Guard, P: Protocol> Wrap for InGuards<G, P> {
 /// The service has answered.
 #[inline]
 pub(super) fn finish<G, P, Res, E>(
+    inside: &Inside,
     held: &mut Option<Held<G, P>>,
     result: Result<Res, E>,
 ) -> Answer<G, P, Res, E>
@@ -68,18 +70,23 @@ where
 {
     match result {
         Ok(response) => match P::body_info(&response) {
-            Ok(info) => Ok(respond::<G, P, Res, E>(held, response, info)),
+            Ok(info) => Ok(respond::<G, P, Res, E>(inside, held, response, info)),
             Err(thrown) => {
-                panicked::<G, P, Res, E>(held.as_mut().expect(TWICE), Payload::new(thrown))
+                panicked::<G, P, Res, E>(inside, held.as_mut().expect(TWICE), Payload::new(thrown))
             }
         },
-        Err(error) => Err(failed::<G, P, Res, E>(held.as_mut().expect(TWICE), error)),
+        Err(error) => Err(failed::<G, P, Res, E>(
+            inside,
+            held.as_mut().expect(TWICE),
+            error,
+        )),
     }
 }
 
 /// Judges the response, shows its head to the guards, and ends the call if there is nothing to come.
 #[inline]
 fn respond<G, P, Res, E>(
+    inside: &Inside,
     all: &mut Option<Held<G, P>>,
     mut response: Res,
     info: BodyInfo,
@@ -91,11 +98,12 @@ where
     let held = all.as_mut().expect(TWICE);
     let (call, protocol) = held.judge();
     let step = protocol.judge(call, &response, info.exact);
-    held.excuse_lateness();
+    held.excuse_lateness(inside);
     P::leave(held.notes(), &mut response);
     let now = Moment::default();
     let is_over = step == Step::Over || info.ended;
     let at_head = AtHead {
+        inside,
         held: all,
         now: &now,
         is_over,
@@ -109,13 +117,13 @@ where
             held.judge().0.judge_clean_end();
         }
         let judged = held.notes().judged();
-        held.settle(judged, None, &now);
+        held.settle(inside, judged, None, &now);
     }
     response
 }
 
 /// The service has failed, and there is no response.
-fn failed<G, P, Res, E>(held: &mut Held<G, P>, error: E) -> P::Error
+fn failed<G, P, Res, E>(inside: &Inside, held: &mut Held<G, P>, error: E) -> P::Error
 where
     G: Guard,
     P: Respond<Res, E>,
@@ -129,15 +137,16 @@ where
             message: None,
         },
     };
-    held.excuse_lateness();
+    held.excuse_lateness(inside);
     let judged = held.notes().judged();
-    held.settle(judged, Some(cause), &Moment::default());
+    held.settle(inside, judged, Some(cause), &Moment::default());
     let (call, protocol) = held.judge();
     protocol.leave_with(call, error)
 }
 
 /// The service has panicked.
 pub(super) fn panicked<G, P, Res, E>(
+    inside: &Inside,
     held: &mut Held<G, P>,
     payload: Payload,
 ) -> Answer<G, P, Res, E>
@@ -146,36 +155,46 @@ where
     P: Respond<Res, E>,
 {
     if !P::CATCHES_PANICS {
-        held.settle_panicked(&payload, &Moment::default());
+        held.settle_panicked(inside, &payload, &Moment::default());
         payload.resume();
     }
     let why = Instead::Panicked(payload.message());
-    instead::<G, P, Res, E>(held, why, Judged::PANICKED, |held, now| {
-        held.settle_panicked(&payload, now);
+    instead::<G, P, Res, E>(inside, held, why, Judged::PANICKED, |held, now| {
+        held.settle_panicked(inside, &payload, now);
     })
 }
 
 /// A guard of this very call has refused it.
-pub(super) fn refuse<G, P, Res, E>(held: &mut Held<G, P>, why: P::Refusal) -> Answer<G, P, Res, E>
+pub(super) fn refuse<G, P, Res, E>(
+    inside: &Inside,
+    held: &mut Held<G, P>,
+    why: P::Refusal,
+) -> Answer<G, P, Res, E>
 where
     G: Guard,
     P: Respond<Res, E>,
 {
     if !P::ANSWERS {
         // Nobody sees a head, and the refusal itself becomes the error.
-        held.settle_refused(why.borrow());
+        held.settle_refused(inside, why.borrow());
         let answer = P::instead(held.notes(), Instead::Refused(why));
         return answer.map(P::say::<InGuards<G, P>>);
     }
     let known: Rejection = why.borrow().clone();
     let why = Instead::Refused(why);
-    instead::<G, P, Res, E>(held, why, Judged::REJECTED, |held, now| {
-        held.settle(Judged::REJECTED, Some(Cause::Rejection(&known)), now);
+    instead::<G, P, Res, E>(inside, held, why, Judged::REJECTED, |held, now| {
+        held.settle(
+            inside,
+            Judged::REJECTED,
+            Some(Cause::Rejection(&known)),
+            now,
+        );
     })
 }
 
 /// Answers in the service's place. The guards see the head of what is said.
 fn instead<G, P, Res, E>(
+    inside: &Inside,
     held: &mut Held<G, P>,
     why: Instead<'_, P::Refusal>,
     judged: Judged,
@@ -190,7 +209,7 @@ where
     if let Ok(message) = &mut answer {
         let (head, length) = P::head_of(message);
         held.judge().0.answered_instead(head, length);
-        held.show(head, judged, &now);
+        held.show(inside, head, judged, &now);
     }
     settle(held, &now);
     answer.map(P::say::<InGuards<G, P>>)

@@ -34,8 +34,7 @@ pin_project! {
             let Some(held) = this.held else {
                 return;
             };
-            let _inside = Inside::call();
-            held.drop_inside(|| this.inner.set(Either::Right(Full::default())));
+            held.drop_inside(&Inside::call(), || this.inner.set(Either::Right(Full::default())));
         }
     }
 }
@@ -77,15 +76,15 @@ where
         let Some(held) = this.held else {
             return body.poll_frame(cx);
         };
-        let _inside = Inside::call();
+        let inside = &Inside::call();
         let (mut polled, mut ended) = (Poll::Pending, false);
-        let ran = held.run(|| {
+        let ran = held.run(inside, || {
             polled = body.as_mut().poll_frame(cx);
             ended = polled.is_ready() && body.is_end_stream();
         });
         if let Err(thrown) = ran {
             let payload = Payload::new(thrown);
-            held.settle_panicked(&payload, &Moment::default());
+            held.settle_panicked(inside, &payload, &Moment::default());
             *this.held = None;
             payload.resume();
         }
@@ -95,15 +94,15 @@ where
         let over = call.judge_frame(polled.as_ref(), ended, protocol.classifier());
         match polled {
             Some(Err(error)) => {
-                let error = settle_failed(held, error);
+                let error = settle_failed(inside, held, error);
                 *this.held = None;
                 Poll::Ready(Some(Err(error)))
             }
             polled => {
                 if over {
-                    held.excuse_lateness();
+                    held.excuse_lateness(inside);
                     let judged = held.notes().judged();
-                    held.settle(judged, None, &Moment::default());
+                    held.settle(inside, judged, None, &Moment::default());
                     *this.held = None;
                 }
                 Poll::Ready(polled)
@@ -122,7 +121,7 @@ where
 
 /// Settles a call whose body failed; the error goes on to the caller.
 #[cold]
-fn settle_failed<G, P>(held: &mut Held<G, P>, error: BoxError) -> BoxError
+fn settle_failed<G, P>(inside: &Inside, held: &mut Held<G, P>, error: BoxError) -> BoxError
 where
     G: Guard,
     P: Protocol<Call = HttpCall>,
@@ -137,7 +136,7 @@ where
         }
     };
     let judged = held.notes().judged();
-    held.settle(judged, cause, &Moment::default());
+    held.settle(inside, judged, cause, &Moment::default());
     error
 }
 

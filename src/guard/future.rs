@@ -33,15 +33,17 @@ pin_project! {
             let Some(held) = this.held else {
                 return;
             };
-            let _inside = Inside::call();
+            let inside = &Inside::call();
             match this.state.as_mut().project() {
-                StateProj::Refused { why: Some(why) } => return held.settle_refused((*why).borrow()),
+                StateProj::Refused { why: Some(why) } => {
+                    return held.settle_refused(inside, (*why).borrow());
+                }
                 StateProj::Panicked { payload: Some(payload) } => {
-                    return held.settle_panicked(payload, &Moment::default());
+                    return held.settle_panicked(inside, payload, &Moment::default());
                 }
                 _ => {}
             }
-            held.drop_inside(|| this.state.set(State::Done));
+            held.drop_inside(inside, || this.state.set(State::Done));
         }
     }
 }
@@ -62,25 +64,25 @@ impl<F, G: Guard, P: Protocol> GuardFuture<F, G, P> {
     /// Made where it is returned, and the service's future within it: large values are not moved about. One that
     /// panics in `call` is answered when polled, or passed on at once.
     #[inline]
-    pub(super) fn calling(held: Held<G, P>, mut call: impl FnMut() -> F) -> Self {
+    pub(super) fn calling(inside: &Inside, held: Held<G, P>, mut call: impl FnMut() -> F) -> Self {
         let mut this = GuardFuture {
             state: State::Done,
             held: Some(held),
         };
         let state = &mut this.state;
         let make = || *state = State::Calling { future: call() };
-        if let Some(Err(thrown)) = this.held.as_mut().map(|held| held.run(make)) {
-            this.panicked(Payload::new(thrown));
+        if let Some(Err(thrown)) = this.held.as_mut().map(|held| held.run(inside, make)) {
+            this.panicked(inside, Payload::new(thrown));
         }
         this
     }
 
     #[cold]
-    fn panicked(&mut self, payload: Payload) {
+    fn panicked(&mut self, inside: &Inside, payload: Payload) {
         if !P::CATCHES_PANICS
             && let Some(held) = &mut self.held
         {
-            held.settle_panicked(&payload, &Moment::default());
+            held.settle_panicked(inside, &payload, &Moment::default());
             payload.resume();
         }
         self.state = State::Panicked {
@@ -125,25 +127,27 @@ where
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let _inside = Inside::call();
+        let inside = &Inside::call();
         let mut this = self.project();
         match this.state.as_mut().project() {
             StateProj::Calling { .. } => {
                 let held = this.held.as_mut().expect(TWICE);
                 let mut polled = Poll::Pending;
-                match held.run(|| poll_to_the_last(this.state.as_mut(), cx, &mut polled)) {
+                match held.run(inside, || {
+                    poll_to_the_last(this.state.as_mut(), cx, &mut polled)
+                }) {
                     Ok(()) => {
                         let result = ready!(polled);
                         let over = Over(this.held);
-                        Poll::Ready(finish::<G, P, Res, E>(over.0, result))
+                        Poll::Ready(finish::<G, P, Res, E>(inside, over.0, result))
                     }
                     Err(thrown) => {
                         let payload = Payload::new(thrown);
                         // It has panicked, and may do so again when it is dropped.
-                        if let Err(again) = held.run(|| this.state.set(State::Done)) {
+                        if let Err(again) = held.run(inside, || this.state.set(State::Done)) {
                             drop(Payload::new(again));
                         }
-                        Poll::Ready(Over(this.held).panicked::<Res, E>(payload))
+                        Poll::Ready(Over(this.held).panicked::<Res, E>(inside, payload))
                     }
                 }
             }
@@ -151,12 +155,16 @@ where
                 let why = why.take().expect(TWICE);
                 this.state.set(State::Done);
                 let over = Over(this.held);
-                Poll::Ready(refuse::<G, P, Res, E>(over.0.as_mut().expect(TWICE), why))
+                Poll::Ready(refuse::<G, P, Res, E>(
+                    inside,
+                    over.0.as_mut().expect(TWICE),
+                    why,
+                ))
             }
             StateProj::Panicked { payload } => {
                 let payload = payload.take().expect(TWICE);
                 this.state.set(State::Done);
-                Poll::Ready(Over(this.held).panicked::<Res, E>(payload))
+                Poll::Ready(Over(this.held).panicked::<Res, E>(inside, payload))
             }
             StateProj::Done => panic!("{TWICE}"),
         }
@@ -168,11 +176,11 @@ struct Over<'a, G: Guard, P: Protocol>(&'a mut Option<Held<G, P>>);
 
 impl<G: Guard, P: Protocol> Over<'_, G, P> {
     #[cold]
-    fn panicked<Res, E>(self, payload: Payload) -> Answer<G, P, Res, E>
+    fn panicked<Res, E>(self, inside: &Inside, payload: Payload) -> Answer<G, P, Res, E>
     where
         P: Respond<Res, E>,
     {
-        panicked::<G, P, Res, E>(self.0.as_mut().expect(TWICE), payload)
+        panicked::<G, P, Res, E>(inside, self.0.as_mut().expect(TWICE), payload)
     }
 }
 

@@ -5,8 +5,8 @@ use tokio::time::Instant;
 use super::{Guard, Head, Wants, entered};
 use crate::{
     call::{
-        Cause, End, Judged, Moment, Payload, Rejection, Seen, Small, Spent, Thrown, caught_service,
-        given_up, quietly,
+        Cause, End, Inside, Judged, Moment, Payload, Rejection, Seen, Small, Spent, Thrown,
+        caught_service, given_up,
     },
     // All that is asked of a module further up: deadlines are part of a context.
     observe::context::{TimeScope, callers_deadline},
@@ -96,31 +96,31 @@ impl<G: Guard, P: Protocol> Held<G, P> {
 
     /// Polls the service inside the guards. A panic is caught, for the caller to settle and pass on.
     #[inline]
-    pub(super) fn run(&mut self, mut poll: impl FnMut()) -> Result<(), Thrown> {
+    pub(super) fn run(&mut self, inside: &Inside, mut poll: impl FnMut()) -> Result<(), Thrown> {
         if self.shared.wants.busy {
-            return self.run_timed(poll);
+            return self.run_timed(inside, poll);
         }
         let mut result = Ok(());
-        self.inside(|| result = caught_service(&mut poll));
+        self.enter(inside, || result = caught_service(&mut poll));
         result
     }
 
     /// Drops what is left of the service's part inside the guards. A panic settles the call, and goes on unless another
     /// is under way.
     #[inline]
-    pub(super) fn drop_inside(&mut self, drop: impl FnMut()) {
-        if let Err(thrown) = self.run(drop) {
+    pub(super) fn drop_inside(&mut self, inside: &Inside, drop: impl FnMut()) {
+        if let Err(thrown) = self.run(inside, drop) {
             let payload = Payload::new(thrown);
-            self.settle_panicked(&payload, &Moment::default());
+            self.settle_panicked(inside, &payload, &Moment::default());
             if !std::thread::panicking() {
                 payload.resume();
             }
         }
     }
 
-    fn run_timed(&mut self, mut poll: impl FnMut()) -> Result<(), Thrown> {
+    fn run_timed(&mut self, inside: &Inside, mut poll: impl FnMut()) -> Result<(), Thrown> {
         let (mut result, mut spent) = (Ok(()), Duration::ZERO);
-        self.inside(|| {
+        self.enter(inside, || {
             let start = Instant::now();
             result = caught_service(&mut poll);
             spent = start.elapsed();
@@ -131,17 +131,17 @@ impl<G: Guard, P: Protocol> Held<G, P> {
     }
 
     #[inline]
-    fn inside(&mut self, mut work: impl FnMut()) {
+    fn enter(&mut self, inside: &Inside, mut work: impl FnMut()) {
         match &mut self.permit {
-            Some(permit) => entered(&*self.shared.guards, permit, work),
+            Some(permit) => entered(inside, &*self.shared.guards, permit, work),
             None => work(),
         }
     }
 
     /// Takes account of the caller's own deadline where a peer says that time ran out: in its head or its trailers.
     #[inline]
-    pub(super) fn excuse_lateness(&mut self) {
-        if self.notes.is_late() && self.is_at_deadline() {
+    pub(super) fn excuse_lateness(&mut self, inside: &Inside) {
+        if self.notes.is_late() && self.is_at_deadline(inside) {
             self.notes.excuse_lateness();
         }
     }
@@ -149,10 +149,10 @@ impl<G: Guard, P: Protocol> Held<G, P> {
     /// Returns whether the caller of the call waits no longer, or hardly. The peer was told a little less and began
     /// earlier.
     #[cold]
-    fn is_at_deadline(&mut self) -> bool {
+    fn is_at_deadline(&mut self, inside: &Inside) -> bool {
         let mut deadline = None;
         // Inside of the guards, since one of them may have read the deadline from the request.
-        self.inside(|| deadline = callers_deadline());
+        self.enter(inside, || deadline = callers_deadline());
         let now = Instant::now();
         let sent = self.notes.time_limit();
         let left = deadline.map(|at| at.saturating_duration_since(now));
@@ -166,7 +166,13 @@ impl<G: Guard, P: Protocol> Held<G, P> {
 
     /// Shows the head of the response to the guards. `now` is theirs to read.
     #[inline]
-    pub(super) fn show(&mut self, parts: &mut http::response::Parts, judged: Judged, now: &Moment) {
+    pub(super) fn show(
+        &mut self,
+        inside: &Inside,
+        parts: &mut http::response::Parts,
+        judged: Judged,
+        now: &Moment,
+    ) {
         let Some(permit) = &mut self.permit else {
             return;
         };
@@ -184,7 +190,7 @@ impl<G: Guard, P: Protocol> Held<G, P> {
             began,
         };
         let guards = &self.shared.guards;
-        quietly(|| guards.head(permit, &mut head));
+        inside.quietly(|| guards.head(permit, &mut head));
         let to_head = began.zip(now.known());
         self.to_head =
             Small::of_time(to_head.map(|(began, now)| now.saturating_duration_since(began)));
@@ -192,25 +198,32 @@ impl<G: Guard, P: Protocol> Held<G, P> {
 
     /// The call is over; its guards learn how. Where it lies: a large value is not moved only to be done with.
     #[inline]
-    pub(super) fn settle(&mut self, judged: Judged, cause: Option<Cause<'_>>, now: &Moment) {
-        self.finish(judged, cause, None, now);
+    pub(super) fn settle(
+        &mut self,
+        inside: &Inside,
+        judged: Judged,
+        cause: Option<Cause<'_>>,
+        now: &Moment,
+    ) {
+        self.finish(inside, judged, cause, None, now);
     }
 
     /// A guard of this very call has refused it.
-    pub(super) fn settle_refused(&mut self, why: &Rejection) {
+    pub(super) fn settle_refused(&mut self, inside: &Inside, why: &Rejection) {
         let cause = Some(Cause::Rejection(why));
-        self.settle(Judged::REJECTED, cause, &Moment::default());
+        self.settle(inside, Judged::REJECTED, cause, &Moment::default());
     }
 
-    pub(super) fn settle_panicked(&mut self, payload: &Payload, now: &Moment) {
+    pub(super) fn settle_panicked(&mut self, inside: &Inside, payload: &Payload, now: &Moment) {
         let cause = Some(Cause::Panic(payload.message()));
         let judged = self.notes.panicked();
-        self.finish(judged, cause, payload.seen(), now);
+        self.finish(inside, judged, cause, payload.seen(), now);
     }
 
     #[inline]
     fn finish(
         &mut self,
+        inside: &Inside,
         judged: Judged,
         cause: Option<Cause<'_>>,
         panic: Option<&Seen>,
@@ -231,7 +244,7 @@ impl<G: Guard, P: Protocol> Held<G, P> {
         };
         self.notes.fill(&mut end);
         let (guards, permit) = (&self.shared.guards, &mut self.permit);
-        quietly(|| {
+        inside.quietly(|| {
             // Taken where it is needed: it may be large.
             if let Some(permit) = permit.take() {
                 guards.settle(permit, &end);
@@ -249,6 +262,6 @@ impl<G: Guard, P: Protocol> Drop for Held<G, P> {
         let now = Moment::default();
         let given_up = given_up().map(|why| why.judge(self.began, || now.now()));
         let judged = self.notes.dropped(self.waiting, given_up);
-        self.finish(judged, None, None, &now);
+        self.finish(&Inside::call(), judged, None, None, &now);
     }
 }

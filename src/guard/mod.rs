@@ -85,7 +85,9 @@ use std::{panic::resume_unwind, time::Duration};
 
 use http::{Extensions, HeaderMap, StatusCode, Version};
 
-use crate::call::{End, Evidence, Moment, Outcome, Rejection, caught, hook_panicked, quietly};
+use crate::call::{
+    End, Evidence, Inside, Moment, Outcome, Rejection, caught, hook_panicked, quietly,
+};
 use crate::protocol::Wire;
 
 use answer::InGuards;
@@ -259,7 +261,12 @@ impl Head<'_> {
 /// What `work` gives it leaves with the caller: a result that is handed up through all these closures would be copied
 /// by each of them, and futures and responses are large.
 #[inline]
-pub(crate) fn entered<G: Guard>(guard: &G, permit: &mut G::Permit, mut work: impl FnMut()) {
+pub(crate) fn entered<G: Guard>(
+    _: &Inside,
+    guard: &G,
+    permit: &mut G::Permit,
+    mut work: impl FnMut(),
+) {
     let (mut begun, mut done) = (false, false);
     let hook = caught(|| {
         guard.enter(permit, || {

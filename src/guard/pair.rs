@@ -1,7 +1,7 @@
 //! Two guards are a guard: the first stands outside of the second.
 
 use super::{Admission, Admit, Guard, Head, Refuses, Signal, Wants, entered};
-use crate::call::{End, Moment, Outcome, Rejection, quietly};
+use crate::call::{End, Inside, Moment, Outcome, Rejection, quietly};
 
 /// Two guards as one. Tuples nest it: `(A, B, C)` is a pair of `A` and a pair of `B` and `C`.
 ///
@@ -14,7 +14,7 @@ pub struct Pair<A, B>(pub(super) A, pub(super) B);
 #[inline]
 fn inside<G: Guard>(guard: &G, permit: &mut Option<G::Permit>, mut work: impl FnMut()) {
     match permit {
-        Some(permit) => entered(guard, permit, work),
+        Some(permit) => entered(&Inside::other(), guard, permit, work),
         None => work(),
     }
 }

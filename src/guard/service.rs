@@ -133,7 +133,7 @@ where
 
     #[inline]
     fn call(&mut self, mut request: Req) -> Self::Future {
-        let _inside = Inside::call();
+        let inside = &Inside::call();
         let notes = self.shared.protocol.read(&mut request);
         let now = Moment::default().with_wire(notes.wire());
         let admission = self.shared.guards.admit_partly(&mut request, &now);
@@ -144,7 +144,7 @@ where
         }
         let mut request = Some(request);
         let is_ready = std::mem::take(&mut self.inner_state) == InnerState::Ready;
-        GuardFuture::calling(held, || {
+        GuardFuture::calling(inside, held, || {
             let request = request.take().expect("a service is called once");
             if is_ready {
                 return Either::Left(self.inner.call(request));
@@ -205,7 +205,7 @@ where
 
     #[inline]
     fn call(&mut self, mut request: Req) -> Self::Future {
-        let _inside = Inside::call();
+        let inside = &Inside::call();
         let notes = self.shared.protocol.read(&mut request);
         let now = Moment::default().with_wire(notes.wire());
         let admission = self.shared.guards.admit_partly(&mut request, &now);
@@ -214,7 +214,7 @@ where
             return GuardFuture::refused(held, why);
         }
         let mut request = Some(request);
-        GuardFuture::calling(held, || {
+        GuardFuture::calling(inside, held, || {
             let request = request.take().expect("a service is called once");
             self.inner.call(request)
         })

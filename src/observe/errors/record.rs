@@ -4,10 +4,10 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::{self, Debug};
-use std::iter;
 use std::sync::Arc;
 
 use super::text::{bounded_arc, bounded_box, bounded_cow, kind_from_debug, panic_message, written};
+use crate::call::chain;
 
 /// The longest kind, service, route or location, in bytes.
 pub const MAX_NAME: usize = 256;
@@ -23,10 +23,6 @@ pub const MAX_CAUSE: usize = 512;
 
 /// The longest request, correlation or trace ID, in bytes.
 pub const MAX_ID: usize = 128;
-
-/// How far a chain of sources is followed. Further than [`MAX_CAUSES`], since some say the same and are
-/// skipped; not for ever, since a chain may be a ring.
-const MAX_STEPS: usize = 32;
 
 const UNKNOWN_KIND: &str = "error";
 
@@ -92,7 +88,7 @@ impl ErrorRecord {
         let kind = kind.unwrap_or_else(|| error_type(error));
         let mut record = Self::assemble(kind, said(error, MAX_MESSAGE));
         let mut parent = record.message.clone();
-        for source in iter::successors(error.source(), |&source| source.source()).take(MAX_STEPS) {
+        for source in chain(error).skip(1) {
             // Read as far as the message was, so that a long text equals itself.
             let text = said(source, MAX_MESSAGE);
             if text != parent {
@@ -264,8 +260,7 @@ impl fmt::Display for ByDebug<'_> {
 /// An `io::Error` goes by its `ErrorKind`; every other error by its type, as far as `Debug` shows it. One that is
 /// called just `Error`, such as axum's round whatever a body failed with, goes by the first source with a name.
 pub(crate) fn error_type(error: &(dyn Error + 'static)) -> Cow<'static, str> {
-    iter::successors(Some(error), |&error| error.source())
-        .take(MAX_CAUSES)
+    chain(error)
         .map(own_type)
         .find(|kind| kind != WRAPPER)
         .unwrap_or(WRAPPER.into())

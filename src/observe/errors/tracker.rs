@@ -12,7 +12,7 @@ use super::fingerprint::Fingerprint;
 use super::group::Group;
 use super::record::ErrorRecord;
 use super::store::{Change, Limits, Named, Store, check};
-use crate::call::InvalidSetting;
+use crate::call::{InvalidSetting, quietly};
 
 /// A subscriber that waits for a slow webhook misses nothing unless this many groups are new meanwhile.
 const DEFAULT_EVENT_BUFFER: usize = 256;
@@ -82,8 +82,8 @@ impl ErrorTracker {
         // A subscriber's waker must not run under the lock.
         drop(store);
         if let Some(event) = event {
-            // Fails if nobody listens, which is no failure.
-            let _ = self.shared.events.send(event);
+            // Fails if nobody listens, which is no failure. Wakers are the executor's code.
+            quietly(|| self.shared.events.send(event).is_ok());
         }
         recorded.fingerprint
     }

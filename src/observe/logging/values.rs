@@ -3,18 +3,15 @@
 use std::{
     error::Error,
     fmt::{self, Debug},
-    iter,
 };
 
 use tracing::field::{Field, Visit};
 
 use super::text::write_up_to;
-use crate::call::quietly;
+use crate::call::{chain, quietly};
 
 /// How much of one value is looked at, in bytes.
 pub(super) const MAX_VALUE: usize = 16 << 10;
-/// How far the sources of an error are followed; a chain may be a ring.
-const MAX_CAUSES: usize = 16;
 
 /// The value of a field.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -166,8 +163,7 @@ where
     fn record_error(&mut self, field: &Field, error: &(dyn Error + 'static)) {
         self.see_written(field, |text| {
             let mut from = 0;
-            let chain = iter::successors(Some(error), |&error| error.source());
-            for error in chain.take(MAX_CAUSES) {
+            for error in chain(error) {
                 let start = text.len();
                 let sep = if start == 0 { "" } else { ": " };
                 write_up_to(text, MAX_VALUE, format_args!("{sep}{error}"));

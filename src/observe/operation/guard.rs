@@ -208,7 +208,8 @@ impl Guard for Operation {
                 .with_service(self.kind.as_str())
         });
         let group = self.errors.as_ref().zip(record.as_ref());
-        let group = group.map(|(errors, record)| errors.record(record.clone()).to_string());
+        let group = group
+            .and_then(|(errors, record)| quietly(|| errors.record(record.clone()).to_string()));
         let told = Told {
             outcome,
             elapsed,

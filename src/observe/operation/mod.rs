@@ -49,7 +49,7 @@ mod running;
 use std::{error::Error, fmt, future::Future, time::Duration};
 
 use crate::{
-    call::{Cause, Name, Outcome, view},
+    call::{Cause, Name, Outcome, quietly, view},
     errors::{ErrorTracker, written},
     protocol::error_verdict,
 };
@@ -116,7 +116,7 @@ impl Operation {
     /// Shows what it works on in the event; at most 1 KiB. Default: nothing, since data may be private.
     #[must_use]
     pub fn input(mut self, input: impl fmt::Display) -> Self {
-        self.input = Some(shown(input));
+        self.input = shown(input);
         self
     }
 
@@ -144,8 +144,9 @@ impl Operation {
                 Some(error) => tell(error_verdict(error), Some(Cause::of(error))),
                 None => {
                     let type_name = std::any::type_name::<E>();
-                    let message = error.to_string();
-                    let message = Some(&*message);
+                    // With its causes, where the type has them to show, as anyhow's has.
+                    let message = shown(format_args!("{error:#}"));
+                    let message = message.as_deref();
                     tell(Outcome::Failure, Some(Cause::Opaque { type_name, message }));
                 }
             },
@@ -177,7 +178,7 @@ impl Operation {
     }
 }
 
-/// A text of bounded length.
-fn shown(value: impl fmt::Display) -> String {
-    written(value, MAX_SHOWN).into()
+/// A text of bounded length; none if the value panics.
+fn shown(value: impl fmt::Display) -> Option<String> {
+    quietly(|| written(value, MAX_SHOWN).into())
 }

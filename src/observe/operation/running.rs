@@ -90,7 +90,7 @@ impl<F: Future> Future for Running<F> {
         let (ticket, future) = (this.start.ticket(), this.future);
         let output = ready!(ticket.poll(|| future.poll(cx)));
         if let Some(show) = this.output {
-            let text = quietly(|| shown(show(&output)));
+            let text = quietly(|| shown(show(&output))).flatten();
             if let Some((permit, _)) = &mut ticket.permit {
                 permit.output = text;
             }
@@ -121,11 +121,11 @@ impl Ticket {
     }
 
     pub(super) fn poll<R>(&mut self, work: impl FnOnce() -> R) -> R {
-        let _inside = Inside::other();
+        let inside = Inside::other();
         let (mut work, mut result) = (Some(work), None);
         let mut run = || result = work.take().map(caught_service);
         match &mut self.permit {
-            Some((permit, _)) => entered(&self.operation, permit, run),
+            Some((permit, _)) => entered(&inside, &self.operation, permit, run),
             None => run(),
         }
         let result = result.expect("work is done once");
