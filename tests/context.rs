@@ -37,7 +37,7 @@ use tonic_health::pb::{
     health_client::HealthClient,
     health_server::{Health, HealthServer},
 };
-use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
     Context, GuardLayer, Outcome,
     context::{
@@ -999,4 +999,99 @@ fn settings_that_make_no_sense_are_named() {
                 .is_err()
         );
     }
+}
+
+// ---- what must not stay or go on
+
+#[test]
+fn context_is_entered_while_the_current_one_is_looked_at() {
+    let (outer, inner) = (Context::root(), Context::root());
+    outer.run(|| {
+        Context::with_current(|current| {
+            assert_eq!(current, Some(&outer));
+            inner.run(|| assert_eq!(Context::current().as_ref(), Some(&inner)));
+            assert_eq!(Context::current().as_ref(), Some(&outer));
+        });
+    });
+}
+
+/// Tells in which context it is dropped.
+struct Witness(Arc<Mutex<Option<Context>>>);
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        *self.0.lock().expect("no panic") = Context::current();
+    }
+}
+
+#[tokio::test]
+async fn task_that_is_aborted_is_dropped_in_its_context() {
+    let (call, seen) = (Context::root(), Arc::default());
+    let witness = Witness(Arc::clone(&seen));
+    let task = call.run(|| {
+        tokio::spawn(in_context(async move {
+            let _witness = witness;
+            std::future::pending::<()>().await;
+        }))
+    });
+    tokio::task::yield_now().await;
+    task.abort();
+    assert!(task.await.is_err());
+    assert_eq!(seen.lock().expect("no panic").as_ref(), Some(&call));
+}
+
+/// Headers as a handler finds them, and as the next hop does.
+async fn forwarded(
+    correlate: CorrelateBuilder,
+    headers: &[(&'static str, &'static str)],
+) -> (HeaderMap, HeaderMap) {
+    let (found, sent) = (
+        Arc::<Mutex<HeaderMap>>::default(),
+        Arc::<Mutex<HeaderMap>>::default(),
+    );
+    let next = {
+        let sent = sent.clone();
+        service_fn(move |request: Request<Body>| {
+            *sent.lock().expect("no panic") = request.headers().clone();
+            async { Ok::<_, Infallible>(Response::new(Body::empty())) }
+        })
+    };
+    let client = observe("next").client().layer(next);
+    let proxy = {
+        let found = found.clone();
+        service_fn(move |request: Request<Body>| {
+            *found.lock().expect("no panic") = request.headers().clone();
+            client.clone().oneshot(request)
+        })
+    };
+    let correlate = correlate.build().expect("sound settings");
+    let proxy = GuardLayer::client(correlate).layer(proxy);
+    let request = with(Request::new(Body::empty()), headers.iter().copied());
+    proxy.oneshot(request).await.expect("an answer");
+    let copy = |headers: &Mutex<HeaderMap>| headers.lock().expect("no panic").clone();
+    (copy(&found), copy(&sent))
+}
+
+#[tokio::test]
+async fn baggage_goes_no_further_where_it_is_off() {
+    let headers = [("baggage", "userId=7,secret=1")];
+    let correlate = || Correlate::builder().trust(Trust::never());
+    let (_, sent) = forwarded(correlate(), &headers).await;
+    assert!(!sent.contains_key("baggage"));
+}
+
+#[tokio::test]
+async fn request_id_that_was_rejected_does_not_stay_in_the_request() {
+    let headers = [
+        ("x-request-id", "not an ID"),
+        ("x-correlation-id", "a-good-one"),
+    ];
+    let (found, sent) = forwarded(Correlate::builder(), &headers).await;
+    assert!(!found.contains_key("x-request-id"));
+    assert_eq!(found["x-correlation-id"], "a-good-one");
+    assert_ne!(sent["x-request-id"], "not an ID");
+    // An edge that believes nobody.
+    let strict = Correlate::builder().trust(Trust::never());
+    let (found, _) = forwarded(strict, &headers).await;
+    assert!(!found.contains_key("x-request-id") && !found.contains_key("x-correlation-id"));
 }

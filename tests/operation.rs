@@ -512,3 +512,75 @@ async fn an_operation_guards_a_service_of_any_kind() {
     assert_eq!(errors.groups()[0].kind(), "NoRow");
     assert_eq!(ends.so_far().len(), 2);
 }
+
+// ---- what is dropped
+
+/// Says something when it is dropped, and panics then if it is told to.
+struct Last(bool);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        tracing::info!(target: "tower_keep::operation", "dropped");
+        assert!(!self.0, "the last straw");
+    }
+}
+
+#[tokio::test]
+async fn drop_of_a_run_is_inside_of_its_span_and_a_panic_there_is_the_runs() {
+    let logs = logs();
+    let (work, _) = tracked("dropped");
+    for (panics, outcome) in [(false, "cancelled"), (true, "panicked")] {
+        let mut run = Box::pin(work.clone().run(async move {
+            let _last = Last(panics);
+            pending::<Result<(), NoRow>>().await
+        }));
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(run.as_mut().poll(&mut cx).is_pending());
+        let thrown = catch_unwind(AssertUnwindSafe(|| drop(run)));
+        assert_eq!(thrown.is_err(), panics);
+        let [said, line] = &lines(&logs)[..] else {
+            panic!("two lines expected: {:#?}", lines(&logs))
+        };
+        let span = &logs.spans()[said.span.expect("a span")];
+        assert_eq!(span.get("otel.name"), "dropped");
+        assert_eq!(line.get("outcome"), outcome);
+        logs.clear();
+    }
+}
+
+#[tokio::test]
+async fn run_that_panics_in_the_drop_after_its_end_has_panicked() {
+    let logs = logs();
+    let (work, _) = tracked("dropped_last");
+
+    /// Ready at once, and panics when it is dropped.
+    struct Sour(#[expect(dead_code, reason = "dropped")] Last);
+    impl Future for Sour {
+        type Output = Result<(), NoRow>;
+        fn poll(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Self::Output> {
+            std::task::Poll::Ready(Ok(()))
+        }
+    }
+
+    let mut run = Box::pin(work.run(Sour(Last(true))));
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let thrown = catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(&mut cx).is_ready()));
+    assert!(thrown.is_err());
+    drop(run);
+    assert_eq!(lines(&logs)[1].get("outcome"), "panicked");
+}
+
+#[tokio::test]
+async fn slow_runs_of_made_up_names_share_a_series() {
+    let meter = meter();
+    for n in 0..1_500 {
+        let work = operation(format!("made-up-{n}"));
+        let work = work.errors(None).slow(Duration::from_nanos(1));
+        work.time(async { tokio::task::yield_now().await }).await;
+    }
+    let slow = meter.series("operation_slow_total");
+    assert!(slow.len() <= 1_000, "{}", slow.len());
+}

@@ -726,6 +726,115 @@ async fn what_is_left_out_comes_back_when_it_fails_or_is_slow() {
 }
 
 #[tokio::test]
+async fn access_log_has_what_somebody_must_look_at_whatever_is_skipped_or_sampled() {
+    for track in [track().sample(0.0), track().skip(|_| true)] {
+        let logs = logs();
+        // A classifier may call anything the caller's own fault.
+        let forgiving = |track: TrackBuilder| {
+            let layer = observe("shop").track(track.build().expect("a tracker"));
+            shop().layer(layer.server().classify(|_| Outcome::Ignored))
+        };
+        for (app, path) in [
+            (guarded(track.clone()), "/status/429"),
+            (guarded(track.clone()), "/status/503"),
+            (forgiving(track.clone()), "/status/500"),
+            (guarded(track.clone()), "/status/404"),
+            (guarded(track.clone()), "/livez"),
+        ] {
+            text(app.oneshot(local(path)).await.unwrap()).await;
+        }
+        let breaker = tower_keep::CircuitBreaker::builder("shop").build();
+        let breaker = breaker.expect("sound settings");
+        breaker.force_open();
+        let guards = (track.build().expect("a tracker"), breaker);
+        let refused = shop().layer(GuardLayer::server(guards));
+        text(refused.oneshot(local("/refused")).await.unwrap()).await;
+        let expected = ["/status/429", "/status/503", "/status/500", "/refused"];
+        assert_eq!(paths(&logs.calls()), expected);
+    }
+}
+
+#[tokio::test]
+async fn lines_of_one_journey_are_sampled_together() {
+    let logs = logs();
+    let hops = [guarded(track().sample(0.5)), guarded(track().sample(0.5))];
+    for n in 0..100 {
+        for hop in &hops {
+            let mut request = local("/livez");
+            let id = HeaderValue::try_from(format!("journey-{n}")).expect("an ID");
+            request.headers_mut().insert("x-correlation-id", id);
+            text(hop.clone().oneshot(request).await.unwrap()).await;
+        }
+    }
+    let lines = logs.calls();
+    let ids: Vec<_> = lines
+        .iter()
+        .map(|line| line.get("correlation_id"))
+        .collect();
+    assert!((40..160).contains(&ids.len()), "{}", ids.len());
+    let (pairs, rest) = ids.as_chunks::<2>();
+    assert!(rest.is_empty() && pairs.iter().all(|[one, other]| one == other));
+}
+
+#[tokio::test]
+async fn path_is_kept_out_of_line_and_span_where_it_is_private() {
+    let logs = logs();
+    let app = guarded(track().log_path(false));
+    text(app.oneshot(local("/orders/7")).await.unwrap()).await;
+    let line = logs.only_call();
+    assert_eq!(line.get("route"), "/orders/{id}");
+    assert!(!format!("{line:?}").contains("/orders/7"), "{line:?}");
+}
+
+#[tokio::test]
+async fn first_event_of_a_handler_arrives_in_every_filtered_layer() {
+    use tracing_subscriber::{
+        EnvFilter, Layer as _, filter::LevelFilter, fmt, layer::SubscriberExt, registry,
+    };
+
+    let (mine, all) = (Written::default(), Written::default());
+    let (to_mine, to_all) = (mine.clone(), all.clone());
+    // The console shows the application, the exporter everything: they disagree about the access log.
+    let console = fmt::layer().with_writer(move || to_mine.clone());
+    let exporter = fmt::layer().with_writer(move || to_all.clone());
+    let subscriber = registry()
+        .with(console.with_filter(EnvFilter::new("track=info")))
+        .with(exporter.with_filter(LevelFilter::INFO));
+    let _default = tracing::subscriber::set_default(subscriber);
+    let handler = async || {
+        tracing::error!("the first");
+        tracing::info!("the second");
+        "an answer"
+    };
+    let router = Router::new().route("/", on_get(handler));
+    let layer = observe("shop").track(track().build().expect("a tracker"));
+    let app = router.layer(layer.server());
+    for _ in 0..3 {
+        text(app.clone().oneshot(local("/")).await.unwrap()).await;
+    }
+    for written in [&mine, &all] {
+        let text = String::from_utf8(written.0.lock().expect("no panic").clone());
+        let text = text.expect("text");
+        let count = |what: &str| text.matches(what).count();
+        assert_eq!((count("the first"), count("the second")), (3, 3), "{text}");
+    }
+}
+
+/// What a layer has written.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no panic").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
 async fn a_skip_filter_leaves_out_what_it_names_and_nothing_else() {
     let (meter, logs) = (meter(), logs());
     let app = guarded(track().skip(|head| head.uri.path() == "/livez"));
@@ -791,6 +900,32 @@ async fn headers_are_logged_by_name_and_credentials_never() {
         assert_eq!(line.get("headers"), expected);
         assert!(!format!("{line:?}").contains("hush"));
     }
+}
+
+#[tokio::test]
+async fn redaction_is_adjusted_by_name_and_all_values_are_shown() {
+    let logs = logs();
+    let names = ["idempotency-key", "api-key", "x-account", "forwarded"];
+    let track = track()
+        .log_headers(names)
+        .show_headers(["idempotency-key"])
+        .redact_headers(["x-account"]);
+    let mut request = local("/livez");
+    for (name, value) in [
+        ("idempotency-key", "k1"),
+        ("api-key", "hush"),
+        ("x-account", "hush"),
+        ("forwarded", "for=a"),
+        ("forwarded", "for=b"),
+    ] {
+        let value = HeaderValue::from_static(value);
+        request.headers_mut().append(name, value);
+    }
+    text(guarded(track).oneshot(request).await.unwrap()).await;
+    assert_eq!(
+        logs.only_call().get("headers"),
+        r#"idempotency-key="k1" api-key=REDACTED x-account=REDACTED forwarded="for=a" forwarded="for=b""#
+    );
 }
 
 // ---- slow calls
@@ -1146,6 +1281,8 @@ fn settings_that_make_no_sense_are_named() {
         (track().max_series(0), "max_series"),
         (track().log_headers(["not a name"]), "log_headers"),
         (track().log_headers(vec!["x"; 17]), "log_headers"),
+        (track().redact_headers(["not a name"]), "redact_headers"),
+        (track().show_headers(vec!["x"; 17]), "show_headers"),
     ] {
         assert_eq!(track.build().unwrap_err().field(), field);
     }

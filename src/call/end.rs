@@ -198,9 +198,11 @@ impl<'a> End<'a> {
         calls() > u32::from(self.of_call)
     }
 
-    /// The log has a line about this end: a panic needs no other.
-    pub(crate) fn set_reported(&self) {
-        if let Some(panic) = self.panic {
+    /// The log has a line about this end, if somebody has heard it: a panic needs no other.
+    pub(crate) fn set_reported(&self, heard: impl FnOnce() -> bool) {
+        if let Some(panic) = self.panic
+            && heard()
+        {
             panic.set_reported();
         }
     }

@@ -155,7 +155,7 @@ mod tests {
     fn guard_wakes_the_task_that_registered_until_it_no_longer_waits() {
         let (guard, wakes) = (guard(), Arc::new(Wakes::default()));
         let (waker, mut wait) = (wakes.clone().into(), GuardWait::default());
-        let mut woken = |wait: &mut GuardWait| {
+        let woken = |wait: &mut GuardWait| {
             wait.register(&guard, &mut Context::from_waker(&waker));
             guard.signal.wake();
             wakes.0.swap(0, Ordering::Relaxed)

@@ -34,7 +34,7 @@ pub(crate) fn record_of(end: &End<'_>) -> ErrorRecord {
         Some(location) => record.with_location(location),
         None => record,
     };
-    Context::with_current(|context| match context {
+    Context::peek(|context| match context {
         Some(context) => record
             .with_request_id(context.request_id())
             .with_correlation_id(context.correlation_id())

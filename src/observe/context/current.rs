@@ -87,12 +87,18 @@ impl Context {
 
     /// The context of the call that this thread is working on.
     pub fn current() -> Option<Context> {
-        Context::with_current(|context| context.cloned())
+        Context::peek(|context| context.cloned())
     }
 
-    /// Looks at the current context without taking a reference of one's own.
+    /// Looks at the current context. A context that is entered meanwhile is the current one within.
     #[inline]
     pub fn with_current<R>(look: impl FnOnce(Option<&Context>) -> R) -> R {
+        look(Context::current().as_ref())
+    }
+
+    /// Looks at the current context where it is. For code of our own that enters no other and calls nobody else.
+    #[inline]
+    pub(crate) fn peek<R>(look: impl FnOnce(Option<&Context>) -> R) -> R {
         // A drop of thread-locals at the end of a thread is no call's business.
         let mut look = Some(look);
         let seen = CURRENT.try_with(|current| {
@@ -215,7 +221,7 @@ impl Context {
     /// Runs a future in this context, whatever task or thread polls it.
     pub fn scope<F: Future>(&self, future: F) -> InContext<F> {
         InContext {
-            future,
+            future: Some(future),
             context: Some(self.clone()),
             scope: TimeScope::NONE,
         }
@@ -260,11 +266,20 @@ pin_project! {
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct InContext<F> {
+        // None once it is over.
         #[pin]
-        future: F,
+        future: Option<F>,
         context: Option<Context>,
         // The time limits of whoever spawned it; none where the context was given by hand.
         scope: TimeScope,
+    }
+
+    impl<F> PinnedDrop for InContext<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let scope = *this.scope;
+            entered(this.context, || scope.enter(|| this.future.set(None)));
+        }
     }
 }
 
@@ -273,9 +288,18 @@ impl<F: Future> Future for InContext<F> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> task::Poll<F::Output> {
-        let this = self.project();
+        let mut this = self.project();
         let scope = *this.scope;
-        entered(this.context, || scope.enter(|| this.future.poll(cx)))
+        entered(this.context, || {
+            scope.enter(|| {
+                let future = this.future.as_mut().as_pin_mut();
+                let polled = future.expect("polled after completion").poll(cx);
+                if polled.is_ready() {
+                    this.future.set(None);
+                }
+                polled
+            })
+        })
     }
 }
 
@@ -297,7 +321,7 @@ impl<F: Future> Future for InContext<F> {
 /// ```
 pub fn in_context<F: Future>(future: F) -> InContext<F> {
     InContext {
-        future,
+        future: Some(future),
         context: Context::current(),
         scope: TimeScope::current().fixed(),
     }

@@ -103,7 +103,7 @@ impl TimeScope {
     /// Returns what [`callers_deadline`] does.
     #[inline]
     pub(crate) fn callers_deadline(self) -> Option<Instant> {
-        let context = Context::with_current(|context| context.and_then(Context::deadline));
+        let context = Context::peek(|context| context.and_then(Context::deadline));
         earlier(context, self.deadline)
     }
 

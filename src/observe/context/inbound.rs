@@ -76,12 +76,13 @@ impl Correlate {
 }
 
 impl Policy {
-    fn context<B>(&self, request: &Request<B>) -> Context {
-        let headers = request.headers();
+    fn context<B>(&self, request: &mut Request<B>) -> Context {
         let trusted = self.trust.holds(request);
-        let accept = |names| trusted.then(|| accepted(headers, names)).flatten();
+        let headers = request.headers_mut();
+        let mut accept = |names| accepted(headers, names, trusted);
         let request_id = accept(&self.request_id).unwrap_or_else(|| self.id_kind.generate());
         let correlation_id = accept(&self.correlation_id).unwrap_or_else(|| request_id.clone());
+        let headers = &*headers;
         Context::new(Inner {
             request_id,
             correlation_id,
@@ -134,15 +135,23 @@ impl Policy {
     }
 }
 
-/// The first header that holds a valid ID.
-fn accepted(headers: &HeaderMap, names: &[HeaderName]) -> Option<Id> {
-    names.iter().find_map(|name| {
-        let id = Id::accept(headers.get(name)?);
-        if id.is_none() {
+/// Returns the ID of the first header that holds a valid one. Those before it are removed, all of an edge that trusts
+/// nobody: a handler that reads the header, or hands it on, must not take it for the ID of the call.
+fn accepted(headers: &mut HeaderMap, names: &[HeaderName], trusted: bool) -> Option<Id> {
+    for name in names {
+        let Some(value) = headers.get(name) else {
+            continue;
+        };
+        let id = trusted.then(|| Id::accept(value)).flatten();
+        if id.is_some() {
+            return id;
+        }
+        if trusted {
             count_malformed("id");
         }
-        id
-    })
+        headers.remove(name);
+    }
+    None
 }
 
 /// Bad `tracestate` is dropped; it does not harm the trace.

@@ -78,12 +78,9 @@ impl Policy {
         headers.insert("traceparent", context.traceparent().to_header_value());
         let tracestate = context.tracestate().and_then(Tracestate::to_header_value);
         replace(headers, "tracestate", tracestate);
-        if self.baggage {
-            let baggage = context
-                .baggage()
-                .and_then(|baggage| baggage.to_header_value());
-            replace(headers, "baggage", baggage);
-        }
+        let baggage = context.baggage().filter(|_| self.baggage);
+        let baggage = baggage.and_then(|baggage| baggage.to_header_value());
+        replace(headers, "baggage", baggage);
     }
 }
 

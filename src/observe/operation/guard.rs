@@ -109,9 +109,9 @@ impl Operation {
         match told.outcome {
             outcome if outcome.is_error() && !end.is_inside_call() => {
                 emit!(Level::ERROR, self, told);
-                if tracing::enabled!(target: "tower_keep::operation", Level::ERROR) {
-                    end.set_reported();
-                }
+                end.set_reported(
+                    || tracing::enabled!(target: "tower_keep::operation", Level::ERROR),
+                );
             }
             _ if told.slow.is_some() => emit!(Level::WARN, self, told),
             _ => emit!(Level::DEBUG, self, told),
@@ -163,16 +163,17 @@ impl Operation {
             outcome = Empty,
         )
     }
+}
 
-    fn count_slow(&self, slow: Slow) {
-        metrics::counter!(
-            "operation_slow_total",
-            "operation" => self.name.to_string(),
-            "kind" => self.kind.to_string(),
-            "level" => slow.as_str(),
-        )
-        .increment(1);
-    }
+fn count_slow((name, kind): (u64, u64), slow: Slow) {
+    let names = &common().names;
+    metrics::counter!(
+        "operation_slow_total",
+        "operation" => names.text(name as u16).to_owned(),
+        "kind" => names.text(kind as u16).to_owned(),
+        "level" => slow.as_str(),
+    )
+    .increment(1);
 }
 
 impl Guard for Operation {
@@ -199,7 +200,7 @@ impl Guard for Operation {
         };
         let slow = slow.judge(elapsed);
         if let Some(slow) = slow {
-            quietly(|| self.count_slow(slow));
+            quietly(|| count_slow(permit.numbers, slow));
         }
         let record = outcome.is_error().then(|| {
             let route = self.name.as_str();

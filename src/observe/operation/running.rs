@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{Operation, OperationPermit, shown};
 use crate::{
-    call::{Cause, End, Inside, Moment, Outcome, Payload, Seen, caught_service, quietly},
+    call::{Cause, End, Inside, Moment, Outcome, Payload, Seen, Thrown, caught_service, quietly},
     guard::{Admit, Guard, entered},
 };
 
@@ -24,11 +24,22 @@ pin_project! {
     where
         F: Future,
     {
+        // None once it is over.
         #[pin]
-        future: F,
+        future: Option<F>,
         start: Start,
         look: Look<F::Output>,
         output: Option<Show<F::Output>>,
+    }
+
+    impl<F: Future> PinnedDrop for Running<F> {
+        // Dropped in the operation's span: what it still says belongs there, and a panic is one of the run.
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if let Start::Begun(ticket) = this.start {
+                ticket.drop_inside(|| this.future.set(None));
+            }
+        }
     }
 }
 
@@ -57,7 +68,7 @@ type Show<T> = Box<dyn Fn(&T) -> String + Send + Sync>;
 impl<F: Future> Running<F> {
     pub(super) fn new(operation: Operation, future: F, look: Look<F::Output>) -> Self {
         Running {
-            future,
+            future: Some(future),
             start: Start::Waiting(Some(operation)),
             look,
             output: None,
@@ -86,9 +97,16 @@ impl<F: Future> Future for Running<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<F::Output> {
-        let this = self.project();
-        let (ticket, future) = (this.start.ticket(), this.future);
-        let output = ready!(ticket.poll(|| future.poll(cx)));
+        let mut this = self.project();
+        let ticket = this.start.ticket();
+        let output = ready!(ticket.poll(|| {
+            let future = this.future.as_mut().as_pin_mut();
+            let polled = future.expect("polled after completion").poll(cx);
+            if polled.is_ready() {
+                this.future.set(None);
+            }
+            polled
+        }));
         if let Some(show) = this.output {
             let text = quietly(|| shown(show(&output))).flatten();
             if let Some((permit, _)) = &mut ticket.permit {
@@ -122,20 +140,36 @@ impl Ticket {
 
     pub(super) fn poll<R>(&mut self, work: impl FnOnce() -> R) -> R {
         let inside = Inside::other();
+        self.run(&inside, work)
+            .unwrap_or_else(|thrown| self.panicked(thrown).resume())
+    }
+
+    /// Drops what is left of the run. A panic settles it, and goes on unless another is under way.
+    fn drop_inside(&mut self, drop: impl FnOnce()) {
+        let inside = Inside::other();
+        if let Err(thrown) = self.run(&inside, drop) {
+            let payload = self.panicked(thrown);
+            if !std::thread::panicking() {
+                payload.resume();
+            }
+        }
+    }
+
+    fn run<R>(&mut self, inside: &Inside, work: impl FnOnce() -> R) -> Result<R, Thrown> {
         let (mut work, mut result) = (Some(work), None);
         let mut run = || result = work.take().map(caught_service);
         match &mut self.permit {
-            Some((permit, _)) => entered(&inside, &self.operation, permit, run),
+            Some((permit, _)) => entered(inside, &self.operation, permit, run),
             None => run(),
         }
-        let result = result.expect("work is done once");
-        result.unwrap_or_else(|thrown| self.panicked(Payload::new(thrown)))
+        result.expect("work is done once")
     }
 
-    fn panicked(&mut self, payload: Payload) -> ! {
+    fn panicked(&mut self, thrown: Thrown) -> Payload {
+        let payload = Payload::new(thrown);
         let cause = Cause::Panic(payload.message());
         self.finish(Outcome::Panicked, Some(cause), payload.seen());
-        payload.resume()
+        payload
     }
 
     pub(super) fn settle(&mut self, outcome: Outcome, cause: Option<Cause<'_>>) {

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use http::{HeaderMap, HeaderName, HeaderValue, uri::PathAndQuery};
 use tracing::Level;
 
-use super::settings::Slow;
+use super::{redaction::LoggedHeader, settings::Slow};
 use crate::{
     call::Outcome,
     context::{Context, hex},
@@ -15,50 +15,44 @@ use crate::{
 /// The target of access-log events, for filters: `RUST_LOG=tower_keep::access=info`.
 pub const ACCESS_TARGET: &str = "tower_keep::access";
 
-/// Header names whose values are credentials, whatever an allow-list says.
-const SENSITIVE: [&str; 9] = [
-    "authorization",
-    "proxy-authorization",
-    "cookie",
-    "set-cookie",
-    "x-api-key",
-    "x-auth-token",
-    "x-csrf-token",
-    "x-forwarded-authorization",
-    "x-amz-security-token",
-];
-
 /// What a line needs of a request, kept while the call lasts.
 #[derive(Debug)]
 pub(super) struct Kept {
     pub(super) path: Option<PathAndQuery>,
-    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) headers: Vec<(HeaderName, Option<HeaderValue>)>,
     /// Whether the line is left out if the call goes well.
     pub(super) skipped: bool,
 }
 
 impl Kept {
+    /// Returns all values of these headers; none in the place of one that is redacted.
     pub(super) fn headers(
-        allowed: &[HeaderName],
+        logged: &[LoggedHeader],
         headers: &HeaderMap,
-    ) -> Vec<(HeaderName, HeaderValue)> {
-        let find = |name: &HeaderName| Some((name.clone(), headers.get(name)?.clone()));
-        allowed.iter().filter_map(find).collect()
+    ) -> Vec<(HeaderName, Option<HeaderValue>)> {
+        let values = |LoggedHeader { name, redact }: &LoggedHeader| {
+            let redact = *redact;
+            let name = name.clone();
+            headers.get_all(&name).iter().map(move |value| {
+                let shown = !redact && !value.is_sensitive();
+                (name.clone(), shown.then(|| value.clone()))
+            })
+        };
+        logged.iter().flat_map(values).collect()
     }
 }
 
 /// Headers as one field: `user-agent="curl/8.5.0" authorization=REDACTED`.
-struct Headers<'a>(&'a [(HeaderName, HeaderValue)]);
+struct Headers<'a>(&'a [(HeaderName, Option<HeaderValue>)]);
 
 impl fmt::Display for Headers<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, (name, value)) in self.0.iter().enumerate() {
             let space = if at == 0 { "" } else { " " };
-            if value.is_sensitive() || SENSITIVE.contains(&name.as_str()) {
-                write!(f, "{space}{name}=REDACTED")?;
-            } else {
+            match value {
                 // `Debug` escapes quotes and bytes that are not text.
-                write!(f, "{space}{name}={value:?}")?;
+                Some(value) => write!(f, "{space}{name}={value:?}")?,
+                None => write!(f, "{space}{name}=REDACTED")?,
             }
         }
         Ok(())
@@ -151,6 +145,7 @@ impl Line<'_> {
     }
 
     pub(super) fn emit(&self) {
+        // No borrow is held while subscribers run: they may make calls of their own.
         Context::with_current(|context| match self.level() {
             Level::ERROR => emit!(Level::ERROR, self, context),
             Level::WARN => emit!(Level::WARN, self, context),
@@ -164,21 +159,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_are_redacted_and_odd_bytes_are_escaped() {
+    fn headers_show_all_values_but_those_that_are_redacted() {
+        let mut headers = HeaderMap::new();
         let mut secret = HeaderValue::from_static("hush");
         secret.set_sensitive(true);
-        let odd = HeaderValue::from_bytes(b"a\"\xff").expect("a value");
-        let headers = [
-            (
-                HeaderName::from_static("authorization"),
-                HeaderValue::from_static("Bearer x"),
-            ),
-            (HeaderName::from_static("x-odd"), odd),
-            (HeaderName::from_static("x-mine"), secret),
-        ];
+        headers.append("x-mine", secret);
+        headers.append("x-mine", HeaderValue::from_static("open"));
+        headers.append("authorization", HeaderValue::from_static("Bearer x"));
+        headers.append(
+            "x-odd",
+            HeaderValue::from_bytes(b"a\"\xff").expect("a value"),
+        );
+        headers.append("x-other", HeaderValue::from_static("not asked for"));
+        let logged = [("authorization", true), ("x-odd", false), ("x-mine", false)];
+        let logged = logged.map(|(name, redact)| LoggedHeader {
+            name: HeaderName::from_static(name),
+            redact,
+        });
+        let kept = Kept::headers(&logged, &headers);
         assert_eq!(
-            Headers(&headers).to_string(),
-            r#"authorization=REDACTED x-odd="a\"\xff" x-mine=REDACTED"#
+            Headers(&kept).to_string(),
+            r#"authorization=REDACTED x-odd="a\"\xff" x-mine=REDACTED x-mine="open""#
         );
     }
 }

@@ -1,7 +1,7 @@
 use std::{borrow::Cow, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Method, Request, StatusCode, header};
-use tracing::{Level, Span};
+use tracing::{Level, Span, level_filters::LevelFilter};
 
 use super::{
     access::{ACCESS_TARGET, Kept, Line},
@@ -9,11 +9,13 @@ use super::{
     meters::{Labeller, Meters},
     place::Place,
     request_body::RequestBytes,
+    sampling::share,
     settings::{Settings, Slow, TrackBuilder},
     span,
 };
 use crate::{
     call::{End, GrpcCode, Moment, Name, Outcome, Rejection, quietly},
+    context::Context,
     errors::ErrorRecord,
     guard::{Admit, Guard, Head, Wants},
     observe::{
@@ -175,9 +177,12 @@ impl Track {
     /// What the line will need, if anybody listens.
     fn keep<B>(&self, request: &Request<B>) -> Option<Box<Kept>> {
         let given = self.given();
-        let heard = given.access_log && tracing::enabled!(target: ACCESS_TARGET, Level::ERROR);
+        // No `enabled!`: it would cost the next event of the handler its place in some filtered layers (tokio-rs/tracing
+        // issue 2519).
+        let heard = given.access_log && Level::ERROR <= LevelFilter::current();
+        let path = || request.uri().path_and_query().cloned();
         let keep = || Kept {
-            path: request.uri().path_and_query().cloned(),
+            path: given.log_path.then(path).flatten(),
             headers: Kept::headers(&self.core.settings.log_headers, request.headers()),
             skipped: given.skip.as_ref().is_some_and(|skip| skip.holds(request)),
         };
@@ -256,7 +261,9 @@ impl Track {
     #[cold]
     fn count_error(&self, error_type: &str) {
         if self.given().naming == super::Naming::Classic {
-            metrics::counter!("errors_total", "type" => error_type.to_owned()).increment(1);
+            let types = &self.core.error_types;
+            let error_type = types.text(types.number(error_type)).to_owned();
+            metrics::counter!("errors_total", "type" => error_type).increment(1);
         }
     }
 
@@ -273,11 +280,29 @@ impl Track {
         let Some(kept) = &permit.kept else {
             return false;
         };
-        let sample = self.given().sample;
-        end.outcome().is_error()
-            || slow.is_some()
-            || !kept.skipped && (sample >= 1.0 || fastrand::f64() < sample)
+        slow.is_some() || !is_good(end) || !kept.skipped && self.is_sampled()
     }
+
+    /// Returns whether the journey that the call belongs to is in the log.
+    fn is_sampled(&self) -> bool {
+        let sample = self.given().sample;
+        if sample >= 1.0 {
+            return true;
+        }
+        let of_journey = Context::peek(|context| Some(share(context?.correlation_id())));
+        of_journey.unwrap_or_else(fastrand::f64) < sample
+    }
+}
+
+/// Returns whether nobody has to look at the call: the caller got what it asked for, was wrong itself, or has gone.
+fn is_good(end: &End<'_>) -> bool {
+    let by_outcome = matches!(
+        end.outcome(),
+        Outcome::Success | Outcome::Ignored | Outcome::Cancelled
+    );
+    let is_bad =
+        |status: StatusCode| status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+    by_outcome && !end.status().is_some_and(is_bad)
 }
 
 /// A stream that is meant to last: an upgrade, a tunnel, server-sent events.
@@ -397,7 +422,7 @@ impl Guard for Track {
                 group,
             };
             if quietly(|| line.emit()).is_some() {
-                end.set_reported();
+                end.set_reported(|| tracing::enabled!(target: ACCESS_TARGET, Level::ERROR));
             }
         }
         let error_type = || match error {
@@ -435,7 +460,7 @@ impl<B> Admit<Request<B>> for Track {
         let (server_timing, response_time) =
             (holds(&given.server_timing), holds(&given.response_time));
         let route = self.known_route(method.as_ref().unwrap_or(&place));
-        let span = quietly(|| span::open(given.span, self.side, asked, request, route)).flatten();
+        let span = quietly(|| span::open(given, self.side, asked, request, route)).flatten();
         if let (Some(span), Some(hook)) = (&span, &given.on_span) {
             quietly(|| hook.run(span));
         }

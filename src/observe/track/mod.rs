@@ -75,8 +75,10 @@ mod facts;
 mod guard;
 mod meters;
 mod place;
+mod redaction;
 mod request_body;
 mod route;
+mod sampling;
 mod settings;
 mod span;
 

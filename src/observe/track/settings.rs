@@ -2,7 +2,10 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use http::HeaderName;
 
-use super::Track;
+use super::{
+    Track,
+    redaction::{LoggedHeader, looks_like_credential},
+};
 use crate::{
     call::{InvalidSetting, Name, fraction},
     context::RequestHead,
@@ -122,6 +125,9 @@ pub struct TrackBuilder {
     pub(super) slow: Option<Thresholds>,
     slow_routes: Vec<(String, Thresholds)>,
     log_headers: Vec<String>,
+    redact_headers: Vec<String>,
+    show_headers: Vec<String>,
+    pub(super) log_path: bool,
     pub(super) body_sizes: bool,
     pub(super) time_to_head: bool,
     pub(super) busy: bool,
@@ -139,7 +145,7 @@ pub struct TrackBuilder {
 pub(super) struct Settings {
     pub(super) given: TrackBuilder,
     pub(super) slow_routes: HashMap<String, Thresholds>,
-    pub(super) log_headers: Vec<HeaderName>,
+    pub(super) log_headers: Vec<LoggedHeader>,
 }
 
 impl TrackBuilder {
@@ -156,6 +162,9 @@ impl TrackBuilder {
             slow: None,
             slow_routes: Vec::new(),
             log_headers: Vec::new(),
+            redact_headers: Vec::new(),
+            show_headers: Vec::new(),
+            log_path: true,
             body_sizes: false,
             time_to_head: false,
             busy: false,
@@ -206,14 +215,19 @@ impl TrackBuilder {
         self
     }
 
-    /// Which fraction of good calls is in the access log, 0 to 1; failed and slow ones always are. Default: 1.
+    /// Which fraction of good calls is in the access log, 0 to 1. Refusals, 429, 5xx, timeouts, panics and whatever is slow
+    /// always are. Default: 1.
+    ///
+    /// The correlation ID decides, so that the lines of one journey are there at every hop that has the same fraction, or
+    /// at none.
     #[must_use]
     pub fn sample(mut self, fraction: f64) -> Self {
         self.sample = fraction;
         self
     }
 
-    /// Leaves good calls for which the predicate holds out of the access log, say health checks. Default: none.
+    /// Leaves good calls for which the predicate holds out of the access log, say health checks. What
+    /// [`sample`](Self::sample) never leaves out, this does not either. Default: none.
     #[must_use]
     pub fn skip(mut self, ask: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
         self.skip = Some(Predicate::new(ask));
@@ -243,11 +257,37 @@ impl TrackBuilder {
         self
     }
 
-    /// Request headers that the access log carries, at most 16. Credentials (`authorization`, `cookie`, API keys
-    /// and values marked as sensitive) show as `REDACTED`. Default: none.
+    /// Request headers that the access log carries, at most 16, with all their values. Default: none.
+    ///
+    /// Values show as `REDACTED` if they are marked as sensitive, or if the name looks like that of a credential: if
+    /// `auth`, `token`, `key`, `secret`, `cookie`, `session`, `password` or `credential` is a part of it.
     #[must_use]
     pub fn log_headers<N: Into<String>>(mut self, headers: impl IntoIterator<Item = N>) -> Self {
         self.log_headers = headers.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Headers of [`log_headers`](Self::log_headers) that show as `REDACTED` although their names do not look like it.
+    /// Default: none.
+    #[must_use]
+    pub fn redact_headers<N: Into<String>>(mut self, headers: impl IntoIterator<Item = N>) -> Self {
+        self.redact_headers = headers.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Headers of [`log_headers`](Self::log_headers) that are no credentials although their names look like it, such as
+    /// `idempotency-key`. Values that are marked as sensitive stay redacted. Default: none.
+    #[must_use]
+    pub fn show_headers<N: Into<String>>(mut self, headers: impl IntoIterator<Item = N>) -> Self {
+        self.show_headers = headers.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Whether the path is in the access log and in spans: what stands in the place of `{id}` may be private. Default:
+    /// yes, without the query.
+    #[must_use]
+    pub fn log_path(mut self, on: bool) -> Self {
+        self.log_path = on;
         self
     }
 
@@ -363,23 +403,38 @@ impl TrackBuilder {
         }
         within(&owner, "max_places", self.max_places, 1 << 14)?;
         within(&owner, "max_series", self.max_series, 100_000)?;
-        if self.log_headers.len() > MAX_HEADERS {
-            let got = format!("{} names", self.log_headers.len());
-            let must = format!("at most {MAX_HEADERS} names");
-            return Err(InvalidSetting::new(owner, "log_headers", got, must));
-        }
-        let log_headers = self.log_headers.iter().map(|name| {
-            HeaderName::try_from(name).map_err(|_| {
-                InvalidSetting::new(&owner, "log_headers", format!("{name:?}"), "header names")
-            })
+        let logged = header_names(&owner, "log_headers", &self.log_headers)?;
+        let redacted = header_names(&owner, "redact_headers", &self.redact_headers)?;
+        let shown = header_names(&owner, "show_headers", &self.show_headers)?;
+        let log_headers = logged.into_iter().map(|name| {
+            let redact = redacted.contains(&name)
+                || (looks_like_credential(&name) && !shown.contains(&name));
+            LoggedHeader { name, redact }
         });
-        let log_headers = log_headers.collect::<Result<_, _>>()?;
+        let log_headers = log_headers.collect();
         Ok(Settings {
             slow_routes,
             log_headers,
             given: self,
         })
     }
+}
+
+fn header_names(
+    owner: &str,
+    field: &'static str,
+    names: &[String],
+) -> Result<Vec<HeaderName>, InvalidSetting> {
+    if names.len() > MAX_HEADERS {
+        let got = format!("{} names", names.len());
+        let must = format!("at most {MAX_HEADERS} names");
+        return Err(InvalidSetting::new(owner, field, got, must));
+    }
+    let names = names.iter().map(|name| {
+        HeaderName::try_from(name)
+            .map_err(|_| InvalidSetting::new(owner, field, format!("{name:?}"), "header names"))
+    });
+    names.collect()
 }
 
 fn within(owner: &str, field: &'static str, got: usize, most: usize) -> Result<(), InvalidSetting> {

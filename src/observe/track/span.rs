@@ -7,7 +7,7 @@ use tracing::{Level, Span, field::Empty, level_filters::LevelFilter};
 
 use super::{
     facts::{Asked, Facts, Side, host_and_port, method_name},
-    settings::SpanLevel,
+    settings::{SpanLevel, TrackBuilder},
 };
 use crate::{
     call::{End, GrpcCode, Outcome},
@@ -37,8 +37,8 @@ fn name<'a>(asked: Asked, route: Option<&'a str>) -> Name<'a> {
 }
 
 macro_rules! open {
-    ($level:expr, $side:expr, $asked:expr, $request:expr, $route:expr, $context:expr) => {{
-        let (asked, request, context) = ($asked, $request, $context);
+    ($level:expr, $side:expr, $asked:expr, $path:expr, $route:expr, $context:expr) => {{
+        let (asked, context) = ($asked, $context);
         tracing::span!(
             target: "tower_keep::call",
             $level,
@@ -54,7 +54,7 @@ macro_rules! open {
             rpc.system.name = asked.grpc.then_some("grpc"),
             rpc.method = Empty,
             rpc.response.status_code = Empty,
-            url.path = request.uri().path(),
+            url.path = $path,
             url.scheme = asked.scheme(),
             network.protocol.version = asked.version(),
             error.type = Empty,
@@ -73,22 +73,19 @@ macro_rules! open {
 /// have all its fields made for the `log` crate.
 #[inline]
 pub(super) fn open<B>(
-    level: SpanLevel,
+    given: &TrackBuilder,
     side: Side,
     asked: Asked,
     request: &Request<B>,
     route: Option<&str>,
 ) -> Option<Box<Span>> {
-    let span = match level {
+    let path = given.log_path.then(|| request.uri().path());
+    let span = match given.span {
         SpanLevel::Debug if Level::DEBUG <= LevelFilter::current() => {
-            Context::with_current(|context| {
-                open!(Level::DEBUG, side, asked, request, route, context)
-            })
+            Context::with_current(|context| open!(Level::DEBUG, side, asked, path, route, context))
         }
         SpanLevel::Info if Level::INFO <= LevelFilter::current() => {
-            Context::with_current(|context| {
-                open!(Level::INFO, side, asked, request, route, context)
-            })
+            Context::with_current(|context| open!(Level::INFO, side, asked, path, route, context))
         }
         _ => return None,
     };

@@ -272,7 +272,7 @@ pub(super) fn too_late(retry: &Retry, why: &'static str) -> Rejection {
 /// is the current one as it is, as it is for most first attempts.
 #[inline]
 fn attempt_context(own: Option<&Context>, number: u32) -> Option<Context> {
-    Context::with_current(|current| {
+    Context::peek(|current| {
         let call = own.or(current)?;
         if call.attempt() != number {
             return Some(call.with_attempt(number));

@@ -63,7 +63,7 @@ where
         let repeatable = repeats && rules.may_repeat(&parts);
         let keeps = repeatable || (repeats && rules.repeats_unsent());
         let mut context = parts.extensions.get::<Context>().cloned();
-        if keeps && context.is_none() && Context::with_current(|current| current.is_none()) {
+        if keeps && context.is_none() && Context::peek(|current| current.is_none()) {
             // Who sends a context on would begin one for each attempt.
             context = Some(Context::root());
         }
