@@ -41,8 +41,8 @@ use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
     Context, GuardLayer, Outcome,
     context::{
-        Correlate, CorrelateBuilder, Id, IdKind, OutgoingId, Propagate, TraceEdge, Traceparent,
-        Trust, in_context,
+        Baggage, Correlate, CorrelateBuilder, Id, IdKind, OutgoingId, Propagate, TraceEdge,
+        Traceparent, Tracestate, Trust, in_context,
     },
     observe,
 };
@@ -1087,11 +1087,65 @@ async fn request_id_that_was_rejected_does_not_stay_in_the_request() {
         ("x-correlation-id", "a-good-one"),
     ];
     let (found, sent) = forwarded(Correlate::builder(), &headers).await;
-    assert!(!found.contains_key("x-request-id"));
+    assert!(found["x-request-id"] != "not an ID" && found["x-request-id"].len() == 32);
     assert_eq!(found["x-correlation-id"], "a-good-one");
     assert_ne!(sent["x-request-id"], "not an ID");
     // An edge that believes nobody.
     let strict = Correlate::builder().trust(Trust::never());
     let (found, _) = forwarded(strict, &headers).await;
-    assert!(!found.contains_key("x-request-id") && !found.contains_key("x-correlation-id"));
+    assert_eq!(found["x-correlation-id"], found["x-request-id"]);
+    assert_eq!(found["x-request-id"].len(), 32);
+}
+
+#[tokio::test]
+async fn baggage_and_trace_state_of_ones_own_reach_the_next_hop() {
+    let sent = Arc::<Mutex<HeaderMap>>::default();
+    let next = {
+        let sent = sent.clone();
+        service_fn(move |request: Request<Body>| {
+            *sent.lock().expect("no panic") = request.headers().clone();
+            async { Ok::<_, Infallible>(Response::new(Body::empty())) }
+        })
+    };
+    let propagate = Propagate::builder().baggage(true).build();
+    let client = GuardLayer::client(propagate.expect("sound settings")).layer(next);
+    let (mut baggage, mut state) = (Baggage::default(), Tracestate::default());
+    baggage.insert("tenant", "acme").expect("a member");
+    state.insert("shop", "7").expect("a member");
+    let call = Context::root().with_baggage(baggage).with_tracestate(state);
+    let request = Request::new(Body::empty());
+    call.scope(async { client.oneshot(request).await })
+        .await
+        .expect("an answer");
+    let sent = sent.lock().expect("no panic");
+    assert_eq!(
+        (&sent["baggage"], &sent["tracestate"]),
+        (
+            &HeaderValue::from_static("tenant=acme"),
+            &HeaderValue::from_static("shop=7")
+        )
+    );
+}
+
+#[tokio::test]
+async fn trace_of_a_trusted_caller_goes_on_at_an_edge_that_cuts_others() {
+    for (tenant, goes_on) in [("ours", true), ("theirs", false)] {
+        let ours = Trust::when(|head| head.headers.get("x-tenant").is_some_and(|it| it == "ours"));
+        let edge = Correlate::builder()
+            .trust(ours)
+            .trace_edge(TraceEdge::RestartWithLink);
+        let headers = [("traceparent", TRACEPARENT), ("x-tenant", tenant)];
+        let (_, sent) = forwarded(edge, &headers).await;
+        let sent = sent["traceparent"].to_str().expect("text");
+        assert_eq!(sent.contains(TRACE_ID), goes_on, "{tenant}: {sent}");
+    }
+    // Everybody is trusted, so nobody is told apart: the edge cuts.
+    let edge = Correlate::builder().trace_edge(TraceEdge::RestartWithLink);
+    let (_, sent) = forwarded(edge, &[("traceparent", TRACEPARENT)]).await;
+    assert!(
+        !sent["traceparent"]
+            .to_str()
+            .expect("text")
+            .contains(TRACE_ID)
+    );
 }

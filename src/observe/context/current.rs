@@ -180,6 +180,37 @@ impl Context {
         })
     }
 
+    /// The same call with this baggage, for the hops to come: read it, add to it, and run what comes next in the new
+    /// context. Sent on where [`Propagate`](super::Propagate) sends [baggage](super::PropagateBuilder::baggage).
+    ///
+    /// ```
+    /// use tower_keep::context::{Baggage, Context};
+    ///
+    /// let call = Context::root();
+    /// let mut baggage = call.baggage().cloned().unwrap_or_default();
+    /// baggage.insert("tenant", "acme")?;
+    /// call.with_baggage(baggage).run(|| {
+    ///     let tenant = Context::current().and_then(|call| Some(call.baggage()?.get("tenant")?.into_owned()));
+    ///     assert_eq!(tenant.as_deref(), Some("acme"));
+    /// });
+    /// # Ok::<(), tower_keep::context::Malformed>(())
+    /// ```
+    #[must_use]
+    pub fn with_baggage(&self, baggage: Baggage) -> Context {
+        Context::new(Inner {
+            baggage: Some(baggage),
+            ..(*self.0).clone()
+        })
+    }
+
+    /// The same call with this trace state, which is sent on: for the member of a tracing system of one's own.
+    #[must_use]
+    pub fn with_tracestate(&self, tracestate: Tracestate) -> Context {
+        let mut inner = (*self.0).clone();
+        inner.trace.tracestate = Some(tracestate);
+        Context::new(inner)
+    }
+
     /// The same call at another attempt.
     #[must_use]
     pub fn with_attempt(&self, attempt: u32) -> Context {

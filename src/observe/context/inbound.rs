@@ -79,22 +79,29 @@ impl Policy {
     fn context<B>(&self, request: &mut Request<B>) -> Context {
         let trusted = self.trust.holds(request);
         let headers = request.headers_mut();
-        let mut accept = |names| accepted(headers, names, trusted);
-        let request_id = accept(&self.request_id).unwrap_or_else(|| self.id_kind.generate());
-        let correlation_id = accept(&self.correlation_id).unwrap_or_else(|| request_id.clone());
+        let request_id = id(headers, &self.request_id, trusted, || {
+            self.id_kind.generate()
+        });
+        let correlation_id = id(headers, &self.correlation_id, trusted, || {
+            request_id.clone()
+        });
+        let edge = match trusted && self.trust.is_selective() {
+            true => TraceEdge::Continue,
+            false => self.edge,
+        };
         let headers = &*headers;
         Context::new(Inner {
             request_id,
             correlation_id,
-            trace: self.trace(headers),
+            trace: self.trace(headers, edge),
             baggage: trusted.then(|| self.baggage(headers)).flatten(),
             deadline: None,
             attempt: 1,
         })
     }
 
-    fn trace(&self, headers: &HeaderMap) -> Trace {
-        let inbound = match self.edge {
+    fn trace(&self, headers: &HeaderMap, edge: TraceEdge) -> Trace {
+        let inbound = match edge {
             TraceEdge::Ignore => None,
             _ => Traceparent::from_headers(headers).unwrap_or_else(|_| {
                 count_malformed("traceparent");
@@ -105,7 +112,7 @@ impl Policy {
             return Trace::root(self.sample_new);
         };
         let root = Trace::root(self.sample_new);
-        match self.edge {
+        match edge {
             TraceEdge::RestartWithLink => Trace {
                 link: Some(inbound),
                 ..root
@@ -135,23 +142,38 @@ impl Policy {
     }
 }
 
-/// Returns the ID of the first header that holds a valid one. Those before it are removed, all of an edge that trusts
-/// nobody: a handler that reads the header, or hands it on, must not take it for the ID of the call.
-fn accepted(headers: &mut HeaderMap, names: &[HeaderName], trusted: bool) -> Option<Id> {
-    for name in names {
-        let Some(value) = headers.get(name) else {
-            continue;
-        };
+/// Returns the ID of the first header that holds a valid one, else a new one.
+///
+/// Headers that came with another value say then what counts: a handler that reads the header, or hands it on, must not
+/// take what was rejected for the ID of the call.
+fn id(
+    headers: &mut HeaderMap,
+    names: &[HeaderName],
+    trusted: bool,
+    new: impl FnOnce() -> Id,
+) -> Id {
+    let mut rejected = false;
+    let accepted = names.iter().find_map(|name| {
+        let value = headers.get(name)?;
         let id = trusted.then(|| Id::accept(value)).flatten();
-        if id.is_some() {
-            return id;
-        }
-        if trusted {
+        rejected |= id.is_none();
+        if trusted && id.is_none() {
             count_malformed("id");
         }
-        headers.remove(name);
+        id
+    });
+    let id = accepted.unwrap_or_else(new);
+    if rejected {
+        for name in names {
+            if headers
+                .get(name)
+                .is_some_and(|value| value != id.header_value())
+            {
+                headers.insert(name, id.header_value().clone());
+            }
+        }
     }
-    None
+    id
 }
 
 /// Bad `tracestate` is dropped; it does not harm the trace.

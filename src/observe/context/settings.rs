@@ -56,7 +56,7 @@ impl fmt::Debug for Predicate {
 
 /// Whose request and correlation IDs are believed, and whose baggage is read.
 ///
-/// Traces are a matter of their own: see [`TraceEdge`].
+/// Traces are a matter of their own, see [`TraceEdge`]; only [`Trust::when`] decides about them as well.
 #[derive(Clone, Debug, Default)]
 pub struct Trust(pub(super) TrustRule);
 
@@ -79,9 +79,15 @@ impl Trust {
         Trust(TrustRule::Never)
     }
 
-    /// Valid IDs are kept if the predicate holds, say for a peer address. One that panics says no.
+    /// Valid IDs are kept if the predicate holds, say for a peer address, and traces go on whatever [`TraceEdge`] says. A
+    /// predicate that panics says no. Ask for what strangers cannot send: a header is no proof.
     pub fn when(ask: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
         Trust(TrustRule::If(Predicate::new(ask)))
+    }
+
+    /// Returns whether callers are told apart.
+    pub(super) fn is_selective(&self) -> bool {
+        matches!(self.0, TrustRule::If(_))
     }
 
     pub(super) fn holds<B>(&self, request: &Request<B>) -> bool {
@@ -93,7 +99,8 @@ impl Trust {
     }
 }
 
-/// What happens to a trace that comes in with a request.
+/// What happens to a trace that comes in with a request, unless it is from a caller whom [`Trust::when`] tells from
+/// others and trusts: that one's goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TraceEdge {
@@ -181,7 +188,7 @@ impl CorrelateBuilder {
         self
     }
 
-    /// What happens to traces that come in. Default: they go on.
+    /// What happens to traces that come in. Default: they go on. Those of callers whom [`Trust::when`] trusts always do.
     #[must_use]
     pub fn trace_edge(mut self, edge: TraceEdge) -> Self {
         self.edge = edge;

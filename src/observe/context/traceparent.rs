@@ -305,8 +305,6 @@ pub enum MalformedReason {
     Key,
     /// A value is empty where it must not be, too long or has a character that is not allowed.
     Value,
-    /// Two members have the same key.
-    DuplicateKey,
 }
 
 impl MalformedReason {
@@ -321,7 +319,6 @@ impl MalformedReason {
             Self::TooManyMembers => "too many members",
             Self::Key => "a key is empty, too long or has a forbidden character",
             Self::Value => "a value is empty, too long or has a forbidden character",
-            Self::DuplicateKey => "two members have the same key",
         }
     }
 }

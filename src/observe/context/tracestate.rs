@@ -15,8 +15,8 @@ use super::traceparent::{Malformed, MalformedReason};
 /// A checked `tracestate`: up to 32 members of key and opaque value, the most recent leftmost.
 ///
 /// It is kept as a header value and split when read, so a clone is a reference count. One that came
-/// in a single header of at most [`MAX_BYTES`](Self::MAX_BYTES) is that header's own value: keeping
-/// it and sending it on copies nothing, but keeps the buffer alive that the server read it into.
+/// in a single header of at most [`MAX_BYTES`](Self::MAX_BYTES), written as it should be, is that header's own value:
+/// keeping it and sending it on copies nothing, but keeps the buffer alive that the server read it into.
 ///
 /// ```
 /// use tower_keep::context::Tracestate;
@@ -48,10 +48,12 @@ impl Tracestate {
 
     /// The request's trace state, repeated headers joined in order; `Ok(None)` if it has no member.
     ///
-    /// Allocates only if there is more than one header, or one over [`MAX_BYTES`](Self::MAX_BYTES).
+    /// Of members with the same key the leftmost is kept, as the specification allows since 2022. Empty members and white
+    /// space round members are left out, which some receivers do not understand. Allocates only if something has to be
+    /// left out, or if there is more than one header.
     ///
     /// # Errors
-    /// More than 32 members, a key used twice, a key other than `[a-z0-9][a-z0-9_\-*/@]{0,255}`
+    /// More than 32 members, a key other than `[a-z0-9][a-z0-9_\-*/@]{0,255}`
     /// (the level 2 grammar, which contains the `tenant@system` keys of level 1) or a value other
     /// than 1 to 256 printable ASCII characters without `,` and `=`. Drop the whole state then;
     /// `traceparent` stands.
@@ -65,7 +67,12 @@ impl Tracestate {
         }
         let mut values = headers.get_all(Self::HEADER).iter();
         let header = match (values.next(), values.next()) {
-            (Some(only), None) if only.len() <= Self::MAX_BYTES => only.clone(),
+            // As long as its members and the commas between them: it is written as it should be.
+            (Some(only), None)
+                if only.len() == members.bytes() && only.len() <= Self::MAX_BYTES =>
+            {
+                only.clone()
+            }
             _ => members.fit(0).write(),
         };
         Ok(Some(Self { header }))
@@ -192,9 +199,8 @@ impl<'a> Members<'a> {
         let reason = match () {
             () if !is_key(key) => MalformedReason::Key,
             () if !is_value(value) => MalformedReason::Value,
-            () if self.list().iter().any(|(found, _)| *found == key) => {
-                MalformedReason::DuplicateKey
-            }
+            // The leftmost is the most recent. Whoever wrote the other is to blame, and nobody else's member is lost.
+            () if self.list().iter().any(|(found, _)| *found == key) => return Ok(()),
             () if self.len == Tracestate::MAX_MEMBERS => MalformedReason::TooManyMembers,
             () => {
                 self.append((key, value));
@@ -311,8 +317,20 @@ mod tests {
     }
 
     #[test]
-    fn a_single_header_is_sent_on_as_it_came() {
-        assert_eq!(printed(&["foo=1 ,, bar=2"]), "foo=1 ,, bar=2");
+    fn a_single_header_is_sent_on_without_what_some_receivers_reject() {
+        assert_eq!(printed(&["foo=1 ,, bar=2"]), "foo=1,bar=2");
+        let commas = ",".repeat(40) + "foo=1";
+        assert_eq!(printed(&[&commas]), "foo=1");
+        assert_eq!(printed(&["foo=1,bar= 2"]), "foo=1,bar= 2");
+    }
+
+    #[test]
+    fn leftmost_of_the_members_with_the_same_key_is_kept_and_no_other_is_lost() {
+        assert_eq!(printed(&["foo=1,foo=2"]), "foo=1");
+        assert_eq!(printed(&["a=1,foo=1", "b=2,foo=2,a=3"]), "a=1,foo=1,b=2");
+        let mut state = read(&["foo=1,bar=1,foo=2"]).unwrap().unwrap();
+        state.insert("bar", "2").unwrap();
+        assert_eq!(state.to_header_value().unwrap(), "bar=2,foo=1");
     }
 
     #[test]
@@ -332,13 +350,11 @@ mod tests {
             ("foo=a\tb", Value),
             (&long_value, Value),
             ("foo", Separator),
-            ("foo=1,foo=2", DuplicateKey),
             (&numbered(33), TooManyMembers),
         ];
         for (text, reason) in table {
             assert_eq!(read(&[text]), Err(reason), "{text}");
         }
-        assert_eq!(read(&["foo=1", "foo=1"]), Err(DuplicateKey));
         assert_eq!(read(&["a=é"]), Err(Value));
     }
 

@@ -416,3 +416,41 @@ fn error_of_a_type_that_says_nothing_is_the_callers_once_its_upload_broke() {
         assert_eq!(call.judged(), judged);
     }
 }
+
+fn web(content_type: &'static str) -> Req {
+    request(Method::POST, Version::HTTP_11, Some(content_type))
+}
+
+#[test]
+fn messages_of_a_request_are_read_of_grpc_on_a_server_only() {
+    let reads = |call: HttpCall| call.request_frames().is_some();
+    assert!(reads(server(grpc())));
+    assert!(!reads(client(grpc())));
+    assert!(!reads(server(get())));
+    assert!(!reads(server(web("application/grpc-web"))));
+}
+
+#[test]
+fn answer_of_our_own_has_the_content_type_that_was_asked_for() {
+    for (request, content_type) in [
+        (grpc(), "application/grpc"),
+        (web("application/grpc-web+proto"), "application/grpc-web"),
+        (
+            web("application/grpc-web-text+proto"),
+            "application/grpc-web-text",
+        ),
+    ] {
+        assert_eq!(server(request).grpc_content_type(), content_type);
+    }
+}
+
+#[test]
+fn grpc_web_status_is_read_from_base64_where_the_answer_is_text() {
+    let text = "application/grpc-web-text";
+    let mut failed = judged(client(web(text)), &head(200, &[("content-type", text)]));
+    // A trailer of 15 bytes: `grpc-status: 5` and a line feed.
+    failed.see_data(b"gAAAAA9ncnBjLXN0YXR1czogNQo=");
+    failed.judge_clean_end();
+    assert_eq!(failed.judged(), CLIENT_ERROR);
+    assert_eq!(failed.grpc_code(), Some(GrpcCode::parse(b"5")));
+}
