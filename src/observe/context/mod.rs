@@ -16,6 +16,13 @@
 //! [current](Context::current) during every poll. Responses carry both IDs as they were settled here.
 //! [`Propagate`] writes them into requests that go out.
 //!
+//! A rejected ID does not stay in the headers of the request: the one that counts takes its place. What a handler adds by
+//! [`Context::with_baggage`] or [`Context::with_tracestate`] reaches the next hop.
+//!
+//! Headers of other systems (`b3` and `x-b3-*`, `x-amzn-trace-id`, `uber-trace-id`, `x-cloud-trace-context`) are neither
+//! read nor written. A proxy that copies all headers passes them on beside `traceparent`, and two traces disagree then:
+//! remove them there.
+//!
 //! Place in the stack: outermost on a server; on a client inside of whatever retries.
 //!
 //! # Clones
@@ -24,16 +31,19 @@
 //!
 //! # Cancellation
 //!
-//! Drops run in the context too, so that what they log carries the IDs.
+//! Drops run in the context too, those of tasks that are aborted included, so that what they log carries the IDs.
 //!
 //! # Example
 //!
 //! ```
+//! use std::net::{IpAddr, SocketAddr};
 //! use tower_keep::{GuardLayer, context::{Correlate, IdKind, TraceEdge, Trust}};
 //!
-//! // At the edge: strangers' IDs are not believed, nor are their traces continued.
+//! // At the edge: strangers' IDs are not believed, nor are their traces continued. Who is no stranger is told by what
+//! // nobody can make up, such as the address of the peer, which the server's loop has put into the extensions.
+//! let is_ours = |peer: &SocketAddr| matches!(peer.ip(), IpAddr::V4(ip) if ip.is_private());
 //! let correlate = Correlate::builder()
-//!     .trust(Trust::when(|head| head.headers.contains_key("x-internal")))
+//!     .trust(Trust::when(move |head| head.extensions.get().is_some_and(is_ours)))
 //!     .trace_edge(TraceEdge::RestartWithLink)
 //!     .id_kind(IdKind::UuidV7)
 //!     .build()?;
