@@ -12,9 +12,14 @@ pub struct Pair<A, B>(pub(super) A, pub(super) B);
 
 /// Runs `work` inside of the guard, if it holds a permit.
 #[inline]
-fn inside<G: Guard>(guard: &G, permit: &mut Option<G::Permit>, mut work: impl FnMut()) {
+fn enter<G: Guard>(
+    inside: &Inside,
+    guard: &G,
+    permit: &mut Option<G::Permit>,
+    mut work: impl FnMut(),
+) {
     match permit {
-        Some(permit) => entered(&Inside::other(), guard, permit, work),
+        Some(permit) => entered(inside, guard, permit, work),
         None => work(),
     }
 }
@@ -42,8 +47,9 @@ impl<A: Guard, B: Guard> Guard for Pair<A, B> {
         let (first, second) = permits;
         // The result leaves by a variable: handed up through the closures, it would be copied by each of them.
         let (mut poll, mut result) = (Some(poll), None);
-        inside(&self.0, first, || {
-            inside(&self.1, second, || {
+        let inside = &Inside::other();
+        enter(inside, &self.0, first, || {
+            enter(inside, &self.1, second, || {
                 result = poll.take().map(|poll| poll());
             });
         });
@@ -53,28 +59,30 @@ impl<A: Guard, B: Guard> Guard for Pair<A, B> {
     #[inline]
     fn head(&self, permits: &mut Self::Permit, head: &mut Head<'_>) {
         let (first, second) = permits;
+        let inside = &Inside::other();
         if let Some(second) = second {
-            inside(&self.0, first, || {
-                quietly(|| self.1.head(second, head));
+            enter(inside, &self.0, first, || {
+                inside.quietly(|| self.1.head(second, head));
             });
         }
         if let Some(first) = first {
-            quietly(|| self.0.head(first, head));
+            inside.quietly(|| self.0.head(first, head));
         }
     }
 
     #[inline]
     fn settle(&self, permits: Self::Permit, end: &End<'_>) {
         let (mut first, mut second) = permits;
-        inside(&self.0, &mut first, || {
-            quietly(|| {
+        let inside = &Inside::other();
+        enter(inside, &self.0, &mut first, || {
+            inside.quietly(|| {
                 // Taken here: a closure that owned the permit would copy it on its way.
                 if let Some(second) = second.take() {
                     self.1.settle(second, end);
                 }
             });
         });
-        quietly(|| {
+        inside.quietly(|| {
             if let Some(first) = first.take() {
                 self.0.settle(first, end);
             }
@@ -107,7 +115,7 @@ impl<Req, A: Admit<Req>, B: Admit<Req>> Admit<Req> for Pair<A, B> {
         } = self.0.admit_partly(request, now);
         let mut second = None;
         if refused.is_none() {
-            inside(&self.0, &mut first, || {
+            enter(&Inside::other(), &self.0, &mut first, || {
                 let admission = self.1.admit_partly(request, now);
                 second = admission.permit;
                 refused = admission.refused;
