@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use http::Request;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full};
 use tokio::time::{advance, sleep, timeout};
-use tower::{Layer, ServiceExt, util::BoxCloneService};
+use tower::{Layer, ServiceExt, service_fn, util::BoxCloneService};
 use tower_keep::{
     BoxError, CircuitBreaker, GuardLayer, Outcome,
     breaker::{CircuitBreakerBuilder, Reason, State},
     call::{Evidence, Verdict},
     testing::{Reply, Script, ScriptedBody},
+    timeout::{TimeLimit, TimeoutLayer},
 };
 
 type Peer = BoxCloneService<Request<ScriptedBody>, http::Response<BoxBody>, BoxError>;
@@ -276,4 +277,128 @@ fn permit_takes_evidence_of_its_own() {
     settle(Verdict::from(Outcome::Success).with_evidence(Evidence::Unhealthy));
     let counts = breaker.counts();
     assert_eq!((counts.calls, counts.failures), (3, 1));
+}
+
+// ---- time limits around the calls
+
+/// A handler that asks one peer, and then another that hangs: the limit round both dropped the first one's answer.
+#[tokio::test(start_paused = true)]
+async fn answer_in_hand_is_good_whatever_runs_out_of_time_afterwards() {
+    let breaker = built(builder().consecutive_failures(5));
+    let peer = guarded(&breaker, || Reply::ok().data("fine"));
+    for _ in 0..12 {
+        let work = async {
+            let answer = ask(&peer).await.expect("an answer");
+            sleep(60 * SECOND).await;
+            drop(answer);
+        };
+        let limited = TimeLimit::from(SECOND).run(work).await;
+        assert!(limited.is_err());
+    }
+    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.counts().calls, 12);
+    assert_eq!(breaker.counts().failures, 0);
+}
+
+/// Strangers who do not read what a proxy passes on opened the circuit to whoever had answered it.
+#[tokio::test(start_paused = true)]
+async fn reader_that_takes_its_time_within_a_limit_is_not_the_peers_fault() {
+    let ten_frames = || {
+        let frames = (0..10).fold(ScriptedBody::new(), |body, _| body.data("0123456789"));
+        Reply::ok().body(frames.without_size())
+    };
+    let breaker = built(builder().consecutive_failures(5));
+    let peer = guarded(&breaker, ten_frames);
+    for _ in 0..10 {
+        let work = async {
+            let mut body = ask(&peer).await.expect("an answer").into_body();
+            while body.frame().await.is_some() {
+                sleep(SECOND).await;
+            }
+        };
+        assert!(TimeLimit::from(2 * SECOND).run(work).await.is_err());
+    }
+    assert_eq!(breaker.state(), State::Closed);
+}
+
+/// What went before a direct call in the same limit was held against its peer.
+#[tokio::test(start_paused = true)]
+async fn direct_call_that_began_in_the_second_half_of_a_limit_says_nothing() {
+    let breaker = built(builder().consecutive_failures(5));
+    let slow = async || {
+        sleep(Duration::from_millis(200)).await;
+        Ok::<_, std::io::Error>(())
+    };
+    for _ in 0..10 {
+        let work = async {
+            sleep(Duration::from_millis(1_900)).await;
+            let _ = breaker.call(slow()).await;
+        };
+        assert!(TimeLimit::from(2 * SECOND).run(work).await.is_err());
+        let work = async {
+            sleep(Duration::from_millis(1_900)).await;
+            let _permit = breaker.try_acquire().expect("closed");
+            let _ = slow().await;
+        };
+        assert!(TimeLimit::from(2 * SECOND).run(work).await.is_err());
+    }
+    assert_eq!(
+        (breaker.state(), breaker.counts().calls),
+        (State::Closed, 0)
+    );
+    // One that had the whole of it is the peer's.
+    for _ in 0..5 {
+        let hung = breaker.call(std::future::pending::<Result<(), std::io::Error>>());
+        assert!(TimeLimit::from(2 * SECOND).run(hung).await.is_err());
+    }
+    assert_eq!(breaker.state(), State::Open);
+}
+
+/// A circuit that was half open gave its place to a call that waited for a slot, and the limit blamed the peer.
+#[tokio::test(start_paused = true)]
+async fn limit_that_includes_readiness_blames_no_peer_for_a_slot_that_a_neighbour_holds() {
+    let limit = tower::limit::GlobalConcurrencyLimitLayer::new(1);
+    let service = || {
+        service_fn(async |_: Request<Full<bytes::Bytes>>| {
+            Ok::<_, BoxError>(http::Response::new(Full::<bytes::Bytes>::default()))
+        })
+    };
+    let mut neighbour = limit.layer(service());
+    neighbour.ready().await.expect("the slot");
+    let breaker = built(builder().consecutive_failures(1));
+    opened(&breaker).await;
+    let stack = TimeoutLayer::client(SECOND)
+        .including_readiness()
+        .layer(breaker.layer().client().layer(limit.layer(service())));
+    for _ in 0..3 {
+        let request = Request::new(Full::default());
+        let error = stack.clone().oneshot(request).await.expect_err("no slot");
+        let elapsed = tower_keep::call::find::<tower_keep::call::Elapsed>(&*error);
+        let evidence = elapsed.expect("a time limit").evidence();
+        assert_eq!(evidence, Evidence::Inconclusive);
+        assert_eq!(breaker.state(), State::HalfOpen);
+    }
+}
+
+/// The extensions of a request said that its upload had broken, and so another peer was never at fault.
+#[tokio::test]
+async fn upload_that_broke_excuses_no_peer_that_is_sent_something_else() {
+    let breaker = built(builder().consecutive_failures(5));
+    let failing = guarded(&breaker, || Reply::status(500));
+    let handler = service_fn(move |request: Request<ScriptedBody>| {
+        let failing = failing.clone();
+        async move {
+            let (parts, body) = request.into_parts();
+            assert!(body.collect().await.is_err());
+            let report = Request::from_parts(parts, ScriptedBody::from("report"));
+            failing.oneshot(report).await
+        }
+    });
+    let server = GuardLayer::server(None::<CircuitBreaker>).layer(handler);
+    for _ in 0..5 {
+        let body = ScriptedBody::new().data("x").error("gone").without_size();
+        let request = Request::post("http://a.example/").body(body);
+        drop(server.clone().oneshot(request.expect("a request")).await);
+    }
+    assert_eq!(breaker.state(), State::Open);
 }

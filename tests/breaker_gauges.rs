@@ -41,6 +41,23 @@ fn gauge_counts_all_breakers_of_a_name() {
     });
 }
 
+/// Only a success that was counted showed it: a breaker that refuses, or counts nothing, stayed away.
+#[test]
+fn breaker_that_refuses_or_is_disabled_is_shown_to_a_recorder_that_comes_later() {
+    for (name, set) in [
+        ("forced", CircuitBreaker::force_open as fn(&CircuitBreaker)),
+        ("opened", open),
+        ("disabled", CircuitBreaker::disable),
+    ] {
+        let breaker = breaker(name);
+        set(&breaker);
+        let recorder = PrometheusBuilder::new().build_recorder();
+        with_local_recorder(&recorder, || drop(breaker.try_acquire()));
+        let states = recorder.handle().render();
+        assert!(states.contains(&format!(r#"breaker="{name}""#)), "{states}");
+    }
+}
+
 /// The last that was seen of it was `open`, for as long as the process lived.
 #[test]
 fn gauge_forgets_a_breaker_with_its_last_handle() {

@@ -133,7 +133,8 @@ async fn a_forced_circuit_and_the_end_of_a_shadow_wake_too() {
 }
 
 #[tokio::test]
-async fn back_pressure_waits_for_the_circuit_and_needs_no_service_that_is_clone() {
+async fn back_pressure_waits_for_the_circuit() {
+    #[derive(Clone)]
     struct Once(bool);
     impl Service<u32> for Once {
         type Response = u32;
@@ -158,6 +159,29 @@ async fn back_pressure_waits_for_the_circuit_and_needs_no_service_that_is_clone(
     assert!(wakes.poll_ready(&mut layer.layer(Once(true))).is_pending());
     breaker.reset();
     assert_eq!(layer.layer(Once(true)).oneshot(7).await.expect("7"), 7);
+}
+
+#[tokio::test]
+async fn readiness_is_passed_through_by_a_service_that_is_not_clone() {
+    struct Only;
+    impl Service<u32> for Only {
+        type Response = u32;
+        type Error = io::Error;
+        type Future = std::future::Ready<io::Result<u32>>;
+        fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, n: u32) -> Self::Future {
+            std::future::ready(Ok(n))
+        }
+    }
+    let breaker = two_in_a_row();
+    let layer = breaker.layer().any().pass_through();
+    assert_eq!(layer.layer(Only).oneshot(7).await.expect("7"), 7);
+    open(&breaker);
+    let (wakes, mut refused) = (Wakes::new(), layer.layer(Only));
+    assert!(wakes.poll_ready::<u32, _>(&mut refused).is_ready());
+    assert!(refused.call(7).await.is_err());
 }
 
 #[tokio::test]

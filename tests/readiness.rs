@@ -17,7 +17,7 @@ use tower::{
     limit::{ConcurrencyLimitLayer, GlobalConcurrencyLimitLayer},
     load::{CompleteOnResponse, PendingRequestsDiscover},
     service_fn,
-    util::BoxService,
+    util::{BoxCloneService, BoxService},
 };
 use tower_keep::{
     BoxError, CircuitBreaker, Outcome, Rejection,
@@ -55,6 +55,16 @@ type Endpoints = PendingRequestsDiscover<ServiceList<Vec<Endpoint>>>;
 
 /// One that fails and one that is well, each of them slower than callers come.
 fn balance(breakers: &[CircuitBreaker; 2]) -> Balance<Endpoints, ()> {
+    balance_within(breakers, |service| service)
+}
+
+type Inner = BoxCloneService<(), usize, BoxError>;
+
+/// Each of them within something of its own.
+fn balance_within(
+    breakers: &[CircuitBreaker; 2],
+    wrap: impl Fn(Inner) -> Inner,
+) -> Balance<Endpoints, ()> {
     let endpoint = |index: usize| {
         let service = service_fn(move |()| async move {
             sleep(Duration::from_millis(10)).await;
@@ -63,6 +73,7 @@ fn balance(breakers: &[CircuitBreaker; 2]) -> Balance<Endpoints, ()> {
             }
             Ok(index)
         });
+        let service = wrap(BoxCloneService::new(service));
         BoxService::new(breakers[index].layer().any().back_pressure().layer(service))
     };
     let list = ServiceList::new(vec![endpoint(0), endpoint(1)]);
@@ -296,6 +307,65 @@ async fn slot_is_not_held_by_a_handle_that_waits_for_its_circuit() {
     );
     give_back(&mut other);
     assert!(is_ready(&wakes, &mut guarded).await);
+}
+
+/// A handle with back pressure kept its place in the queue, and got the next slot, which nobody used.
+#[tokio::test(start_paused = true)]
+async fn place_in_a_queue_is_not_held_by_a_handle_that_waits_for_its_circuit() {
+    let (breaker, wakes) = (breaker("peer"), Wakes::new());
+    let limit = GlobalConcurrencyLimitLayer::new(1);
+    let mut holder = limit.layer(peer());
+    assert!(is_ready(&wakes, &mut holder).await);
+    let layer = breaker.layer().any().back_pressure();
+    let mut guarded = layer.layer(limit.layer(peer()));
+    assert!(!is_ready(&wakes, &mut guarded).await);
+    open(&breaker);
+    assert_eq!(wakes.count(), 1);
+    assert!(!is_ready(&wakes, &mut guarded).await);
+    drop(holder);
+    assert!(is_ready(&wakes, &mut limit.layer(peer())).await);
+}
+
+/// One that was polled ready before the circuit opened, and is refused or polled again.
+#[tokio::test(start_paused = true)]
+async fn slot_is_given_back_by_a_handle_that_was_ready_before_its_circuit_opened() {
+    for called in [false, true] {
+        let (breaker, wakes) = (breaker("peer"), Wakes::new());
+        let limit = GlobalConcurrencyLimitLayer::new(1);
+        let layer = breaker.layer().any().back_pressure();
+        let mut guarded = layer.layer(limit.layer(peer()));
+        assert!(is_ready(&wakes, &mut guarded).await);
+        open(&breaker);
+        if called {
+            assert!(guarded.call(()).await.is_err());
+        } else {
+            assert!(!is_ready(&wakes, &mut guarded).await);
+        }
+        assert!(is_ready(&wakes, &mut limit.layer(peer())).await);
+    }
+}
+
+/// The sick endpoint's handle kept the slot that both share: nothing was served any more.
+#[tokio::test(start_paused = true)]
+async fn balancer_serves_on_where_its_endpoints_share_a_limit() {
+    for slots in [1, 2] {
+        let (limit, breakers) = (
+            GlobalConcurrencyLimitLayer::new(slots),
+            ["sick", "well"].map(breaker),
+        );
+        let mut balance = balance_within(&breakers, |service| {
+            BoxCloneService::new(limit.layer(service))
+        });
+        let mut calls = Vec::new();
+        for _ in 0..300 {
+            let ready = tokio::time::timeout(HOUR / 2, balance.ready()).await;
+            ready.expect("in time").expect("an endpoint");
+            calls.push(tokio::spawn(balance.call(())));
+        }
+        let results = join_all(calls).await;
+        let good = results.iter().filter(|result| matches!(result, Ok(Ok(_))));
+        assert!(good.count() >= 280, "{slots}");
+    }
 }
 
 // ---- a service that is never ready

@@ -1,4 +1,11 @@
-use std::{error::Error, time::Duration};
+use std::{
+    error::Error,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use http::StatusCode;
 use tokio::time::Instant;
@@ -73,6 +80,16 @@ pub struct End<'a> {
 pub(crate) struct Spent {
     pub(crate) busy: Option<Duration>,
     pub(crate) readiness_wait: Option<Duration>,
+    /// Of a call that waits inside for the service to be ready: whether it has been made.
+    pub(crate) made: Option<Arc<AtomicBool>>,
+}
+
+impl Spent {
+    /// Returns whether the service was never called.
+    pub(crate) fn was_never_begun(&self) -> bool {
+        let made = self.made.as_ref();
+        made.is_some_and(|made| !made.load(Ordering::Relaxed))
+    }
 }
 
 impl<'a> End<'a> {
@@ -233,6 +250,7 @@ mod tests {
         let spent = Spent {
             busy: Some(SECOND),
             readiness_wait: Some(2 * SECOND),
+            made: None,
         };
         let error = io::Error::other("torn");
         let end = End {

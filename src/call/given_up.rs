@@ -9,6 +9,7 @@ use super::{Elapsed, Evidence, Judged};
 thread_local! {
     static GIVEN_UP: Cell<Option<GivenUp>> = const { Cell::new(None) };
     static NEVER_BEGUN: Cell<bool> = const { Cell::new(false) };
+    static ASKED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// A time limit gives up the work that is being dropped now. Calls in it did not end by themselves, and nobody has
@@ -73,9 +74,25 @@ pub(crate) fn giving_up(why: Elapsed, drop: impl FnOnce()) -> Elapsed {
     why
 }
 
-/// Says that what is being dropped still waited to be sent: no peer has seen it.
+/// Says that what is being dropped still waited to be sent: no peer has seen it. For a time limit that
+/// [asks](asking_whether_begun).
 pub(crate) fn never_begun() {
-    let _ = NEVER_BEGUN.try_with(|never| never.set(true));
+    if ASKED.try_with(Cell::get).unwrap_or(false) {
+        let _ = NEVER_BEGUN.try_with(|never| never.set(true));
+    }
+}
+
+/// Drops a call of a time limit that includes the wait for readiness.
+pub(crate) fn asking_whether_begun(drop: impl FnOnce()) {
+    /// Goes back, on unwinding too.
+    struct Back(bool);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            let _ = ASKED.try_with(|asked| asked.set(self.0));
+        }
+    }
+    let _back = Back(ASKED.try_with(|asked| asked.replace(true)).unwrap_or(false));
+    drop();
 }
 
 /// Returns why the work of this thread is being dropped, if a time limit does it.
@@ -142,13 +159,16 @@ mod tests {
 
     #[test]
     fn work_that_never_began_blames_nobody() {
-        never_begun();
+        let asked = || asking_whether_begun(never_begun);
+        asked();
         assert_eq!(giving_up(limit(), || ()).judged(), BLAMED);
         let outer = giving_up(limit(), || {
-            assert_eq!(giving_up(limit(), never_begun).judged(), UNKNOWN);
+            assert_eq!(giving_up(limit(), asked).judged(), UNKNOWN);
         });
         assert_eq!(outer.judged(), BLAMED);
-        let callers = giving_up(limit().blaming_caller(), never_begun);
+        let callers = giving_up(limit().blaming_caller(), asked);
         assert_eq!(callers.judged(), Judged::CALLERS);
+        // Of several calls in one piece of work, one may well wait.
+        assert_eq!(giving_up(limit(), never_begun).judged(), BLAMED);
     }
 }

@@ -90,6 +90,12 @@ impl<F, G: Guard, P: Protocol> GuardFuture<F, G, P> {
         };
     }
 
+    /// Returns whether a guard has refused the call.
+    #[inline]
+    pub(super) fn is_refused(&self) -> bool {
+        matches!(self.state, State::Refused { .. })
+    }
+
     pub(super) fn refused(held: Held<G, P>, why: Rejection) -> Self {
         GuardFuture {
             state: State::Refused {

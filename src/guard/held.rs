@@ -1,12 +1,15 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
 use super::{Guard, Head, Wants, entered};
 use crate::{
     call::{
-        Cause, End, Inside, Judged, Moment, Payload, Rejection, Seen, Small, Spent, Thrown,
-        caught_service, given_up,
+        Cause, End, Evidence, Inside, Judged, Moment, Payload, Rejection, Seen, Small, Spent,
+        Thrown, caught_service, given_up,
     },
     // All that is asked of a module further up: deadlines are part of a context.
     observe::context::{TimeScope, callers_deadline},
@@ -50,18 +53,16 @@ impl<G: Guard, P: Protocol> Held<G, P> {
         notes: P::Call,
         now: &Moment,
     ) -> Self {
-        // A limit around the call whose clock runs already is older than the call, and blames the peer by how long that
-        // has lasted.
-        let asks = notes.time_limit().is_some() || TimeScope::current().limit_over().is_some();
-        let began = match asks {
-            true => Some(now.now()),
-            false => now.known(),
-        };
+        if notes.time_limit().is_some() {
+            now.now();
+        }
+        let began = TimeScope::began(now);
         let spent = shared.wants.busy.then(|| {
             Box::new(Spent {
                 // Nothing yet, and nothing in the end if the call is refused.
                 busy: Some(Duration::ZERO),
                 readiness_wait: None,
+                made: None,
             })
         });
         Held {
@@ -77,6 +78,15 @@ impl<G: Guard, P: Protocol> Held<G, P> {
 
     pub(super) fn waited(&mut self, wait: Duration) {
         self.spent.get_or_insert_default().readiness_wait = Some(wait);
+    }
+
+    /// The call waits for the service, and is made once this says so.
+    pub(super) fn made_when(&mut self, made: Arc<AtomicBool>) {
+        self.spent.get_or_insert_default().made = Some(made);
+    }
+
+    fn was_never_begun(&self) -> bool {
+        self.spent.as_deref().is_some_and(Spent::was_never_begun)
     }
 
     #[inline]
@@ -243,6 +253,10 @@ impl<G: Guard, P: Protocol> Held<G, P> {
             ..End::new(judged.outcome, now)
         };
         self.notes.fill(&mut end);
+        if self.was_never_begun() {
+            // Nor was the peer slow.
+            end.waited = end.elapsed().unwrap_or_default();
+        }
         let (guards, permit) = (&self.shared.guards, &mut self.permit);
         inside.quietly(|| {
             // Taken where it is needed: it may be large.
@@ -261,7 +275,10 @@ impl<G: Guard, P: Protocol> Drop for Held<G, P> {
         }
         let now = Moment::default();
         let given_up = given_up().map(|why| why.judge(self.began, || now.now()));
-        let judged = self.notes.dropped(self.waiting, given_up);
+        let mut judged = self.notes.dropped(self.waiting, given_up);
+        if self.was_never_begun() {
+            judged.evidence = Evidence::Inconclusive;
+        }
         self.finish(&Inside::call(), judged, None, None, &now);
     }
 }

@@ -2,7 +2,7 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 
 use tower_layer::Layer;
 
-use super::{BackPressure, Guard, Guarded, OpenFirst, held::Shared};
+use super::{BackPressure, Guard, Guarded, OpenFirst, PassThrough, held::Shared};
 use crate::{
     call::{Classifier, Ending, Verdict},
     protocol::{Any, Client, GrpcClient, Protocol, Server},
@@ -11,7 +11,7 @@ use crate::{
 /// Wraps services into guards. Every service it makes, and every clone of them, shares the same guards.
 ///
 /// The constructor says how calls are read and judged, see [`protocol`](crate::protocol). `M` says what becomes of
-/// callers while the guards refuse: [`OpenFirst`] or [`BackPressure`].
+/// callers while the guards refuse: [`OpenFirst`], [`BackPressure`] or [`PassThrough`].
 ///
 /// ```
 /// use tower::{ServiceBuilder, service_fn};
@@ -82,6 +82,15 @@ impl<G, P, M> GuardLayer<G, P, M> {
     /// Passes on that the guards refuse, as readiness that is pending; see [`BackPressure`].
     #[must_use]
     pub fn back_pressure(self) -> GuardLayer<G, P, BackPressure> {
+        GuardLayer {
+            shared: self.shared,
+            mode: PhantomData,
+        }
+    }
+
+    /// Passes on the readiness of the wrapped service as it is; see [`PassThrough`].
+    #[must_use]
+    pub fn pass_through(self) -> GuardLayer<G, P, PassThrough> {
         GuardLayer {
             shared: self.shared,
             mode: PhantomData,

@@ -47,8 +47,7 @@
 //! Guards are asked before the wrapped service is polled, so that a refused call takes no permit or buffer slot below.
 //! [`OpenFirst`], the default, is ready at once while the guards refuse; [`BackPressure`] is not ready until they let
 //! calls pass again. A guard that refuses in `admit` only, by what is in the request, does so after readiness was
-//! taken: a layer that is open first gives that back, one with back pressure holds it until the handle is used again or
-//! dropped.
+//! taken: both give that back. [`PassThrough`] asks nobody and gives nothing back: for guards that never refuse.
 //!
 //! # Clones
 //!
@@ -95,13 +94,14 @@ pub use body::GuardedBody;
 pub use future::GuardFuture;
 pub use held::Held;
 pub use layer::{GuardLayer, Layers};
-pub use mode::{BackPressure, OpenFirst};
+pub use mode::{BackPressure, OpenFirst, PassThrough};
 pub use pair::Pair;
 pub use refuses::Refuses;
 pub use service::{Guarded, checked};
 pub use signal::Signal;
 #[cfg(test)]
 pub(crate) use signal::WaitingFor;
+pub use when_ready::OpenFirstFuture;
 pub(crate) use when_ready::WhenReady;
 
 /// Something that may refuse a call and learns how it ended.

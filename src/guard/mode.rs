@@ -8,10 +8,17 @@ pub struct OpenFirst(());
 
 /// Is not ready while the guards refuse, and wakes when they let calls pass again.
 ///
-/// A handle that was polled before the guards began to refuse holds what it took from the wrapped service, or its place
-/// in a queue there, until it is used again or dropped.
+/// A handle that is polled while they refuse, or whose call they refuse, gives back what it held of the wrapped service,
+/// its place in a queue included. That needs a service that is `Clone`.
 ///
-/// For a balancer, which then picks another endpoint, for callers that had better wait, and for services that are not
-/// `Clone`. Guards that never refuse early just pass readiness on.
+/// For a balancer, which then picks another endpoint, and for callers that had better wait.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BackPressure(());
+
+/// Passes on the readiness of the wrapped service as it is.
+///
+/// For guards that never refuse, such as those that observe, and for services that are not `Clone`. A guard that refuses
+/// does so when the call is made, after the wrapped service was ready for it: what that holds for the call is held until
+/// the handle is used again or dropped.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PassThrough(());

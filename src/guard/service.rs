@@ -1,19 +1,17 @@
 use std::{
     fmt,
     marker::PhantomData,
-    pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     task::{Context, Poll, ready},
 };
 
-use futures_util::future::Either;
 use tower_service::Service;
 
 use super::{
-    Admit, BackPressure, Guard, GuardFuture, Held, InGuards, OpenFirst, Refuses,
+    Admit, BackPressure, Guard, GuardFuture, Held, InGuards, OpenFirst, PassThrough, Refuses,
     held::Shared,
     readiness::{GuardWait, WaitTime, refuses},
-    when_ready::WhenReady,
+    when_ready::OpenFirstFuture,
 };
 use crate::{
     call::{Inside, Moment, quietly},
@@ -112,7 +110,7 @@ where
 {
     type Response = P::Response<InGuards<G, P>>;
     type Error = P::Error;
-    type Future = GuardFuture<Either<S::Future, Pin<Box<WhenReady<S, Req>>>>, G, P>;
+    type Future = GuardFuture<OpenFirstFuture<S, Req>, G, P>;
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -137,23 +135,27 @@ where
         let notes = self.shared.protocol.read(&mut request);
         let now = Moment::default().with_wire(notes.wire());
         let admission = self.shared.guards.admit_partly(&mut request, &now);
-        let held = self.hold(admission.permit, notes, &now);
+        let mut held = self.hold(admission.permit, notes, &now);
         if let Some(why) = admission.refused {
+            self.wait.clear();
             self.leave_inner();
             return GuardFuture::refused(held, why);
         }
         let mut request = Some(request);
         let is_ready = std::mem::take(&mut self.inner_state) == InnerState::Ready;
+        let made = (!is_ready).then(Arc::<AtomicBool>::default);
+        if let Some(made) = &made {
+            held.made_when(made.clone());
+        }
         GuardFuture::calling(inside, held, || {
             let request = request.take().expect("a service is called once");
-            if is_ready {
-                return Either::Left(self.inner.call(request));
-            }
+            let Some(made) = made.clone() else {
+                return OpenFirstFuture::calling(self.inner.call(request));
+            };
             // The handle that was polled waits; the spare is polled before it is used.
             let spare = self.inner.clone();
             let waiting = std::mem::replace(&mut self.inner, spare);
-            // Boxed, or every call had room for a service and a request.
-            Either::Right(Box::pin(WhenReady::new(waiting, request)))
+            OpenFirstFuture::waiting(waiting, request, made)
         })
     }
 }
@@ -164,16 +166,18 @@ impl<S: Clone, G: Guard, P> Guarded<S, G, P, OpenFirst> {
     fn steps_aside(&mut self) -> bool {
         let refuses = refuses(&*self.shared.guards) != Refuses::No;
         if refuses {
+            self.wait.clear();
             self.leave_inner();
         }
         refuses
     }
+}
 
+impl<S: Clone, G, P, M> Guarded<S, G, P, M> {
     /// Gives back what this handle has taken from the wrapped service, or its place in a queue there: nobody would poll
     /// it when its turn comes.
     #[inline]
     fn leave_inner(&mut self) {
-        self.wait.clear();
         if std::mem::take(&mut self.inner_state) != InnerState::Idle {
             let spare = self.inner.clone();
             self.inner = spare;
@@ -184,7 +188,7 @@ impl<S: Clone, G: Guard, P> Guarded<S, G, P, OpenFirst> {
 impl<S, G, P, Req> Service<Req> for Guarded<S, G, P, BackPressure>
 where
     // The wrapped service.
-    S: Service<Req>,
+    S: Service<Req> + Clone,
     // What may refuse the request.
     G: Admit<Req>,
     // How the request is read, and how its end is judged and answered.
@@ -197,27 +201,31 @@ where
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         if refuses(&*self.shared.guards).all() {
+            self.leave_inner();
             ready!(self.poll_guards(cx));
         }
         self.wait.clear();
-        self.poll_inner(cx)
+        let ready = self.poll_inner(cx);
+        if ready.is_pending() {
+            // The guards may begin to refuse while it waits, and its place in the queue must not wait with it.
+            self.wait.register(&*self.shared.guards, cx);
+            if refuses(&*self.shared.guards).all() {
+                self.leave_inner();
+                ready!(self.poll_guards(cx));
+                cx.waker().wake_by_ref();
+            }
+        }
+        ready
     }
 
     #[inline]
-    fn call(&mut self, mut request: Req) -> Self::Future {
-        let inside = &Inside::call();
-        let notes = self.shared.protocol.read(&mut request);
-        let now = Moment::default().with_wire(notes.wire());
-        let admission = self.shared.guards.admit_partly(&mut request, &now);
-        let held = self.hold(admission.permit, notes, &now);
-        if let Some(why) = admission.refused {
-            return GuardFuture::refused(held, why);
+    fn call(&mut self, request: Req) -> Self::Future {
+        let future = self.call_inner(request);
+        if future.is_refused() {
+            self.leave_inner();
         }
-        let mut request = Some(request);
-        GuardFuture::calling(inside, held, || {
-            let request = request.take().expect("a service is called once");
-            self.inner.call(request)
-        })
+        self.inner_state = InnerState::Idle;
+        future
     }
 }
 
@@ -236,6 +244,55 @@ impl<S, G: Guard, P> Guarded<S, G, P, BackPressure> {
             }
         }
         Poll::Ready(())
+    }
+}
+
+impl<S, G, P, Req> Service<Req> for Guarded<S, G, P, PassThrough>
+where
+    // The wrapped service.
+    S: Service<Req>,
+    // What may refuse the request.
+    G: Admit<Req>,
+    // How the request is read, and how its end is judged and answered.
+    P: Read<Req> + Respond<S::Response, S::Error>,
+{
+    type Response = P::Response<InGuards<G, P>>;
+    type Error = P::Error;
+    type Future = GuardFuture<S::Future, G, P>;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.poll_inner(cx)
+    }
+
+    #[inline]
+    fn call(&mut self, request: Req) -> Self::Future {
+        self.call_inner(request)
+    }
+}
+
+impl<S, G, P, M> Guarded<S, G, P, M> {
+    /// Calls the wrapped service, which is ready, unless the guards refuse.
+    #[inline]
+    fn call_inner<Req>(&mut self, mut request: Req) -> GuardFuture<S::Future, G, P>
+    where
+        S: Service<Req>,
+        G: Admit<Req>,
+        P: Read<Req>,
+    {
+        let inside = &Inside::call();
+        let notes = self.shared.protocol.read(&mut request);
+        let now = Moment::default().with_wire(notes.wire());
+        let admission = self.shared.guards.admit_partly(&mut request, &now);
+        let held = self.hold(admission.permit, notes, &now);
+        if let Some(why) = admission.refused {
+            return GuardFuture::refused(held, why);
+        }
+        let mut request = Some(request);
+        GuardFuture::calling(inside, held, || {
+            let request = request.take().expect("a service is called once");
+            self.inner.call(request)
+        })
     }
 }
 

@@ -1,11 +1,17 @@
 use std::{
     future::Future,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 
 use pin_project_lite::pin_project;
 use tower_service::Service;
+
+use crate::call::never_begun;
 
 pin_project! {
     /// A call that waits inside of its future until the service is ready, and is made on the very handle that became so.
@@ -13,6 +19,68 @@ pin_project! {
     pub struct WhenReady<S, Req> where S: Service<Req> {
         #[pin]
         state: State<S, S::Future, Req>,
+    }
+
+    impl<S, Req> PinnedDrop for WhenReady<S, Req> where S: Service<Req> {
+        // A time limit that drops it may include the wait, and must not blame the peer then.
+        fn drop(this: Pin<&mut Self>) {
+            if !this.is_made() {
+                never_begun();
+            }
+        }
+    }
+}
+
+pin_project! {
+    /// The call of a service that is [open first](super::OpenFirst): of one that was ready, or one that waits for it.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct OpenFirstFuture<S, Req> where S: Service<Req> {
+        #[pin]
+        kind: Kind<S::Future, WhenReady<S, Req>>,
+    }
+}
+
+pin_project! {
+    #[project = KindProj]
+    enum Kind<F, W> {
+        Calling { #[pin] future: F },
+        // Boxed, or every call had room for a service and a request.
+        Waiting { call: Pin<Box<W>>, made: Arc<AtomicBool> },
+    }
+}
+
+impl<S: Service<Req>, Req> OpenFirstFuture<S, Req> {
+    #[inline]
+    pub(super) fn calling(future: S::Future) -> Self {
+        OpenFirstFuture {
+            kind: Kind::Calling { future },
+        }
+    }
+
+    /// Says when the call is made.
+    pub(super) fn waiting(inner: S, request: Req, made: Arc<AtomicBool>) -> Self {
+        let call = Box::pin(WhenReady::new(inner, request));
+        OpenFirstFuture {
+            kind: Kind::Waiting { call, made },
+        }
+    }
+}
+
+impl<S: Service<Req>, Req> Future for OpenFirstFuture<S, Req> {
+    type Output = Result<S::Response, S::Error>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().kind.project() {
+            KindProj::Calling { future } => future.poll(cx),
+            KindProj::Waiting { call, made } => {
+                let polled = call.as_mut().poll(cx);
+                if call.is_made() {
+                    made.store(true, Ordering::Relaxed);
+                }
+                polled
+            }
+        }
     }
 }
 

@@ -21,7 +21,7 @@ pub mod track;
 
 use crate::{
     call::Name,
-    guard::{BackPressure, GuardLayer},
+    guard::{GuardLayer, PassThrough},
     protocol::{Any, Client, GrpcClient, Server},
 };
 use context::{Correlate, Inherit, Propagate};
@@ -32,7 +32,7 @@ use track::Track;
 /// caught.
 ///
 /// The name is the service's, as metrics and logs show it. These guards never refuse, so readiness is passed on as it
-/// is: in the type that is [`BackPressure`].
+/// is: in the type that is [`PassThrough`].
 ///
 /// ```
 /// # #[cfg(feature = "axum")] {
@@ -93,25 +93,25 @@ impl Observe {
     /// Under `Router::layer` it fits as it is. Round a whole app that goes to `axum::serve`, which takes one type of
     /// body only, add `.map_response(|response| response.map(axum::body::Body::new))` outside of it, and
     /// [`RouteLayer::matched`](track::RouteLayer) as a `route_layer` inside, so that routes are known out here.
-    pub fn server(self) -> GuardLayer<(Correlate, Track), Server, BackPressure> {
+    pub fn server(self) -> GuardLayer<(Correlate, Track), Server, PassThrough> {
         let correlate = self.correlate.clone().unwrap_or_default();
-        GuardLayer::server((correlate, self.tracker())).back_pressure()
+        GuardLayer::server((correlate, self.tracker())).pass_through()
     }
 
     /// Round an HTTP client such as hyper-util's.
-    pub fn client(self) -> GuardLayer<(Propagate, Track), Client, BackPressure> {
+    pub fn client(self) -> GuardLayer<(Propagate, Track), Client, PassThrough> {
         let propagate = self.propagate.clone().unwrap_or_default();
-        GuardLayer::client((propagate, self.tracker().client_side())).back_pressure()
+        GuardLayer::client((propagate, self.tracker().client_side())).pass_through()
     }
 
     /// Round a gRPC client such as tonic's `Channel`.
-    pub fn grpc_client(self) -> GuardLayer<(Propagate, Track), GrpcClient, BackPressure> {
+    pub fn grpc_client(self) -> GuardLayer<(Propagate, Track), GrpcClient, PassThrough> {
         let propagate = self.propagate.clone().unwrap_or_default();
-        GuardLayer::grpc_client((propagate, self.tracker().client_side())).back_pressure()
+        GuardLayer::grpc_client((propagate, self.tracker().client_side())).pass_through()
     }
 
     /// Round a service of any kind, tracked as an [operation](mod@operation) of the kind `service`.
-    pub fn any(self) -> GuardLayer<(Inherit, Operation), Any, BackPressure> {
-        GuardLayer::any((Inherit, operation::operation(self.name).kind("service"))).back_pressure()
+    pub fn any(self) -> GuardLayer<(Inherit, Operation), Any, PassThrough> {
+        GuardLayer::any((Inherit, operation::operation(self.name).kind("service"))).pass_through()
     }
 }

@@ -5,6 +5,7 @@ use std::{cell::Cell, time::Duration};
 use tokio::time::Instant;
 
 use super::Context;
+use crate::call::Moment;
 
 thread_local! {
     static SCOPE: Cell<TimeScope> = const { Cell::new(TimeScope::NONE) };
@@ -112,6 +113,16 @@ impl TimeScope {
     #[inline]
     pub(crate) fn limit_over(self) -> Option<Instant> {
         self.until
+    }
+
+    /// Returns when work begins, if somebody has asked for the time or will: a limit whose clock has been read is older
+    /// than what begins in it now, and blames the peer by how long that has lasted.
+    #[inline]
+    pub(crate) fn began(now: &Moment) -> Option<Instant> {
+        match TimeScope::current().limit_over() {
+            Some(_) => Some(now.now()),
+            None => now.known(),
+        }
     }
 
     /// Returns how much time the shortest limit gives whose clock has not been read.

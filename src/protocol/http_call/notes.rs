@@ -86,7 +86,8 @@ impl Notes for HttpCall {
     /// Bad news survives a drop; a body of which every promised byte was taken is complete. Of a good answer, a client's
     /// reader that was not waiting for more has what it wanted. A server's has gone, since hyper drops a body only then.
     ///
-    /// A time limit around the call drops it as well, and says how that is judged.
+    /// A time limit around the call drops it as well, and says how that is judged: of a body only if its reader waited.
+    /// Whatever else took the time, the peer was not asked for more.
     fn dropped(&self, waiting: bool, given_up: Option<Judged>) -> Judged {
         if self.judged.outcome != Outcome::Success {
             return self.judged;
@@ -104,7 +105,7 @@ impl Notes for HttpCall {
             return Judged::FAILURE;
         }
         let complete = !self.awaits_code() && promised == Some(self.sent);
-        if let Some(judged) = given_up.filter(|_| !complete) {
+        if let Some(judged) = given_up.filter(|_| waiting && !complete) {
             return judged;
         }
         if complete || (self.side == Side::Client && !waiting) {

@@ -75,9 +75,11 @@ fn watch_inside<B: 'static>(request: &mut Request<B>) -> Option<Upload> {
     })
 }
 
-/// Returns what a layer further out watches.
+/// Returns what a layer further out watches. A body that was over, well or badly, was another's: its request's extensions
+/// were used again.
 fn known(extensions: &Extensions) -> Option<Upload> {
-    extensions.get().map(Upload::for_new_call)
+    let upload: &Upload = extensions.get()?;
+    (!upload.is_whole() && !upload.is_broken()).then(|| upload.for_new_call())
 }
 
 /// Returns whether it is a body that cannot be changed in place, of which more is to come.
@@ -105,8 +107,7 @@ fn swap<T: Body + Default>(
     if hint.exact() == Some(0) {
         return None;
     }
-    // More comes of this body: one that has ended was another, and its request's extensions were used again.
-    if let Some(upload) = known(request.extensions()).filter(|upload| !upload.is_whole()) {
+    if let Some(upload) = known(request.extensions()) {
         return Some(upload);
     }
     let upload = Upload::default();

@@ -3,7 +3,10 @@ use std::borrow::Borrow;
 use tokio::time::Instant;
 
 use super::{CircuitBreaker, shared::BreakerPermit};
-use crate::call::{Cause, End, Judged, Moment, Rejection, Verdict, given_up};
+use crate::{
+    call::{Cause, End, Judged, Moment, Rejection, Verdict, given_up},
+    observe::context::TimeScope,
+};
 
 /// One call that may be made; to be settled once.
 #[must_use = "dropping it reports the call as cancelled"]
@@ -18,7 +21,7 @@ impl Permit {
         Ok(Permit(Ticket {
             breaker: breaker.clone(),
             permit: Some(permit),
-            began: now.known(),
+            began: TimeScope::began(&now),
         }))
     }
 
@@ -61,7 +64,7 @@ impl<B: Borrow<CircuitBreaker>> Ticket<B> {
         if self.permit.is_none() {
             let now = Moment::default();
             self.permit = Some(self.breaker.borrow().shared.admit(&now)?);
-            self.began = now.known();
+            self.began = TimeScope::began(&now);
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::{
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::{call::never_begun, guard::WhenReady};
+use crate::{call::asking_whether_begun, guard::WhenReady};
 
 /// A service that is always ready, and waits for the wrapped one inside of the call; part of
 /// [`IncludingReadiness`](super::IncludingReadiness).
@@ -34,7 +34,7 @@ impl<S: Service<Req> + Clone, Req> Service<Req> for WaitInside<S> {
 
     fn call(&mut self, request: Req) -> Self::Future {
         WaitInsideFuture {
-            inner: WhenReady::new(self.inner.clone(), request),
+            inner: Some(WhenReady::new(self.inner.clone(), request)),
         }
     }
 }
@@ -43,15 +43,16 @@ pin_project! {
     /// The call of a [`WaitInside`]. A time limit that drops it learns whether it was ever made.
     #[must_use = "futures do nothing unless polled"]
     pub struct WaitInsideFuture<S, Req> where S: Service<Req> {
+        // None once it is dropped.
         #[pin]
-        inner: WhenReady<S, Req>,
+        inner: Option<WhenReady<S, Req>>,
     }
 
     impl<S, Req> PinnedDrop for WaitInsideFuture<S, Req> where S: Service<Req> {
         fn drop(this: Pin<&mut Self>) {
-            if !this.inner.is_made() {
-                never_begun();
-            }
+            let mut this = this.project();
+            // A guard in there may wait as well, although it was ready itself.
+            asking_whether_begun(|| this.inner.set(None));
         }
     }
 }
@@ -61,6 +62,7 @@ impl<S: Service<Req>, Req> Future for WaitInsideFuture<S, Req> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().inner.poll(cx)
+        let inner = self.project().inner.as_pin_mut();
+        inner.expect("polled before it is dropped").poll(cx)
     }
 }

@@ -194,7 +194,12 @@ impl Shared {
             now.now();
         }
         let gate = self.gate.see();
-        if !gate.wants_lock() {
+        if gate.is_closed() {
+            return Ok(BreakerPermit(Pass::passing(gate.generation())));
+        }
+        // Nothing that is counted later will show the state to a recorder that is new.
+        self.show();
+        if gate.is_disabled() {
             return Ok(BreakerPermit(Pass::passing(gate.generation())));
         }
         self.admit_locked(now.now())
