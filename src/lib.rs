@@ -52,9 +52,9 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `axum` | `MatchedPath` as the route label, the [`Context`] extractor |
+//! | `axum` | `MatchedPath` as the route label, the [`Context`] extractor; uploads of axum's body type are watched |
 //! | `tonic` | a `tonic::Status` is judged by its code wherever it is an error, also by [`CircuitBreaker::call`] and [`Retry::run`]; its hints are read; it is in error records. `GrpcMethod` is the client's method label |
-//! | `hyper` | retries and breakers know by hyper's errors which requests were never sent, and whose fault an error is; uploads of hyper's own body type are watched |
+//! | `hyper` | retries and breakers know by hyper's errors which requests were never sent, and whose fault an error is; uploads of hyper's own body type are watched inside of a `RequestBodyLayer` |
 //! | `tower` | tower's own timeouts are told from failures, its load shedding is a refusal of this process |
 //! | `logging` | one call to set up `tracing`, and the layer to build one's own subscriber with |
 //! | `serde` | `Serialize` for error groups and guards |

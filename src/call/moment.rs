@@ -12,6 +12,7 @@ use crate::protocol::Wire;
 pub struct Moment {
     now: Cell<Option<Instant>>,
     wire: Wire,
+    uploads: bool,
 }
 
 impl Moment {
@@ -20,6 +21,7 @@ impl Moment {
         Moment {
             now: Cell::new(Some(now)),
             wire: Wire::Plain,
+            uploads: false,
         }
     }
 
@@ -28,6 +30,19 @@ impl Moment {
     pub fn with_wire(mut self, wire: Wire) -> Self {
         self.wire = wire;
         self
+    }
+
+    /// Sets whether the request has a body that is watched.
+    #[must_use]
+    pub(crate) fn with_uploads(mut self, uploads: bool) -> Self {
+        self.uploads = uploads;
+        self
+    }
+
+    /// Returns whether the request has a body that is still to come, for whose delay its caller is to blame.
+    #[inline]
+    pub(crate) fn uploads(&self) -> bool {
+        self.uploads
     }
 
     /// The time, the same at every call.

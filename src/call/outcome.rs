@@ -11,7 +11,8 @@ pub enum Outcome {
     Failure,
     /// The peer says "less": 429, 503, `RESOURCE_EXHAUSTED`.
     Overload,
-    /// The caller's own fault, 4xx and their like: says nothing about the peer's health.
+    /// A client error: the caller's own fault, 4xx and their like. An answer of this kind comes from a peer that is alive;
+    /// see [`Evidence`](super::Evidence).
     Ignored,
     /// No time was left: a deadline passed, 504, `DEADLINE_EXCEEDED`.
     TimedOut,

@@ -9,7 +9,7 @@ use super::{Guard, Head, Wants, entered};
 use crate::{
     call::{
         Cause, End, Evidence, Inside, Judged, Moment, Payload, Rejection, Seen, Small, Spent,
-        Thrown, caught_service, given_up,
+        Thrown, caught_service, given_up, quietly,
     },
     // All that is asked of a module further up: deadlines are part of a context.
     observe::context::{TimeScope, callers_deadline},
@@ -57,6 +57,12 @@ impl<G: Guard, P: Protocol> Held<G, P> {
             now.now();
         }
         let began = TimeScope::began(now);
+        let mut permit = permit;
+        if now.uploads()
+            && let (Some(permit), Some(upload)) = (&mut permit, notes.upload())
+        {
+            quietly(|| shared.guards.uploads(permit, &upload));
+        }
         let spent = shared.wants.busy.then(|| {
             Box::new(Spent {
                 // Nothing yet, and nothing in the end if the call is refused.

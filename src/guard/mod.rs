@@ -87,7 +87,7 @@ use http::{Extensions, HeaderMap, StatusCode, Version};
 use crate::call::{
     End, Evidence, Inside, Moment, Outcome, Rejection, caught, hook_panicked, quietly,
 };
-use crate::protocol::Wire;
+use crate::protocol::{Wire, upload::Upload};
 
 use answer::InGuards;
 pub use body::GuardedBody;
@@ -150,6 +150,12 @@ pub trait Guard {
 
     /// The wrapped service failed to become ready: no call was made, and none can be.
     fn unready(&self) {}
+
+    /// The call has a request's body that is watched: whoever measures time can tell whose doing it is.
+    #[doc(hidden)]
+    fn uploads(&self, permit: &mut Self::Permit, upload: &Upload) {
+        let _ = (permit, upload);
+    }
 }
 
 /// A guard that can admit requests of this type.

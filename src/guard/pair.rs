@@ -1,7 +1,10 @@
 //! Two guards are a guard: the first stands outside of the second.
 
 use super::{Admission, Admit, Guard, Head, Refuses, Signal, Wants, entered};
-use crate::call::{End, Inside, Moment, Outcome, Rejection, quietly};
+use crate::{
+    call::{End, Inside, Moment, Outcome, Rejection, quietly},
+    protocol::upload::Upload,
+};
 
 /// Two guards as one. Tuples nest it: `(A, B, C)` is a pair of `A` and a pair of `B` and `C`.
 ///
@@ -92,6 +95,16 @@ impl<A: Guard, B: Guard> Guard for Pair<A, B> {
     fn unready(&self) {
         quietly(|| self.0.unready());
         quietly(|| self.1.unready());
+    }
+
+    fn uploads(&self, permits: &mut Self::Permit, upload: &Upload) {
+        let (first, second) = permits;
+        if let Some(first) = first {
+            quietly(|| self.0.uploads(first, upload));
+        }
+        if let Some(second) = second {
+            quietly(|| self.1.uploads(second, upload));
+        }
     }
 }
 

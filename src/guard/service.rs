@@ -133,7 +133,9 @@ where
     fn call(&mut self, mut request: Req) -> Self::Future {
         let inside = &Inside::call();
         let notes = self.shared.protocol.read(&mut request);
-        let now = Moment::default().with_wire(notes.wire());
+        let now = Moment::default()
+            .with_wire(notes.wire())
+            .with_uploads(notes.uploads());
         let admission = self.shared.guards.admit_partly(&mut request, &now);
         let mut held = self.hold(admission.permit, notes, &now);
         if let Some(why) = admission.refused {
@@ -282,7 +284,9 @@ impl<S, G, P, M> Guarded<S, G, P, M> {
     {
         let inside = &Inside::call();
         let notes = self.shared.protocol.read(&mut request);
-        let now = Moment::default().with_wire(notes.wire());
+        let now = Moment::default()
+            .with_wire(notes.wire())
+            .with_uploads(notes.uploads());
         let admission = self.shared.guards.admit_partly(&mut request, &now);
         let held = self.hold(admission.permit, notes, &now);
         if let Some(why) = admission.refused {

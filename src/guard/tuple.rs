@@ -2,7 +2,10 @@
 //! so is a reference to one.
 
 use super::{Admission, Admit, Guard, Head, Pair, Refuses, Signal, Wants};
-use crate::call::{End, Moment, Rejection};
+use crate::{
+    call::{End, Moment, Rejection},
+    protocol::upload::Upload,
+};
 
 /// Has a type be the guard that an expression makes of a reference to it.
 macro_rules! as_guard {
@@ -41,6 +44,10 @@ macro_rules! as_guard {
             fn unready(&self) {
                 let $this = self;
                 $view.unready();
+            }
+            fn uploads(&self, permit: &mut Self::Permit, upload: &Upload) {
+                let $this = self;
+                $view.uploads(permit, upload);
             }
         }
 
@@ -119,6 +126,12 @@ impl<G: Guard> Guard for Option<G> {
     fn unready(&self) {
         if let Some(guard) = self {
             guard.unready();
+        }
+    }
+
+    fn uploads(&self, permit: &mut Self::Permit, upload: &Upload) {
+        if let (Some(guard), Some(permit)) = (self, permit) {
+            guard.uploads(permit, upload);
         }
     }
 }

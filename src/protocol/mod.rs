@@ -147,6 +147,13 @@ pub trait Notes {
         Wire::Plain
     }
 
+    /// Returns whether the request's body is watched.
+    #[doc(hidden)]
+    #[inline]
+    fn uploads(&self) -> bool {
+        false
+    }
+
     /// Returns the progress of the request's body, if it can be watched.
     #[doc(hidden)]
     #[inline]

@@ -41,7 +41,7 @@ async fn evidence_of_a_connection_that_is_gone_before_the_call() {
     let breaker = breaker.build().expect("sound settings");
     let connection = Connection(connect1(address).await);
     // It is not `Clone`, and need not be.
-    let layer = breaker.layer().client().back_pressure();
+    let layer = breaker.layer().client().pass_through();
     let mut service = layer.layer(connection);
     let call = within(service.ready())
         .await

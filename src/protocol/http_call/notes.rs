@@ -41,6 +41,11 @@ impl Notes for HttpCall {
         self.is_certain = false;
     }
 
+    #[inline]
+    fn uploads(&self) -> bool {
+        HttpCall::upload(self).is_some()
+    }
+
     fn upload(&self) -> Option<Upload> {
         HttpCall::upload(self).map(|watched| watched.0.clone())
     }

@@ -2,6 +2,7 @@ use super::{BreakerPermit, CircuitBreaker};
 use crate::{
     call::{End, Moment, Rejection},
     guard::{Admit, Guard, Head, Refuses, Signal},
+    protocol::upload::Upload,
 };
 
 impl Guard for CircuitBreaker {
@@ -28,6 +29,10 @@ impl Guard for CircuitBreaker {
 
     fn unready(&self) {
         self.shared.unready();
+    }
+
+    fn uploads(&self, permit: &mut BreakerPermit, upload: &Upload) {
+        self.shared.uploads(permit, upload);
     }
 }
 

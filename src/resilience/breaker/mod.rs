@@ -41,6 +41,24 @@
 //! | refused by a guard of this process, at any depth | rejected | inconclusive |
 //!
 //! Whatever a remote caller controls - its upload, deadline or patience - is never held against a peer that others share.
+//! An answer that a time limit drops while nobody waits for more of it is as good as one that its reader drops.
+//!
+//! # Uploads
+//!
+//! Whether a request's body failed, broke off or stalled is known of bodies that are watched:
+//!
+//! | body | watched |
+//! |---|---|
+//! | `axum::body::Body`, with the feature `axum` | by every layer of this crate |
+//! | `tonic::body::Body`, with the feature `tonic` | by every layer |
+//! | boxed bodies (`BoxBody`, `UnsyncBoxBody`) of `Bytes` whose error is `BoxError`, `Infallible`, `io::Error` or one of hyper, axum or tonic with their features | by every layer |
+//! | those that retries make | by the retry |
+//! | `hyper::body::Incoming`, with the feature `hyper`, and every other | only inside of a [`RequestBodyLayer`](crate::track::RequestBodyLayer) |
+//!
+//! Of other bodies, and without these features, a service that fails because its caller has broken off looks like one
+//! that has failed. Put a `RequestBodyLayer` inside of the breaker of a server whose bodies are not in the list.
+//!
+//! # Counting
 //!
 //! * Good answers count at their head. If the body then breaks, the success becomes a failure: there are as many calls as
 //!   before, and one failure more. Bad answers count at their end, when their cause is known.
@@ -53,7 +71,8 @@
 //! | for | there is |
 //! |---|---|
 //! | a service: tower, axum, tonic, hyper | [`CircuitBreaker::layer`], open before ready |
-//! | a service that is not `Clone`, or where callers had better wait | [`back_pressure`](crate::GuardLayer::back_pressure) |
+//! | a balancer's endpoint, or where callers had better wait | [`back_pressure`](crate::GuardLayer::back_pressure) |
+//! | a service that is not `Clone` | [`pass_through`](crate::GuardLayer::pass_through) |
 //! | one of several guards in a tuple | the breaker itself |
 //! | a future, a closure | [`call`](CircuitBreaker::call), [`run`](CircuitBreaker::run); `_any` where the error is no `Error` |
 //! | anything else | [`try_acquire`](CircuitBreaker::try_acquire) |

@@ -6,13 +6,18 @@ use tokio::time::Instant;
 
 use super::{
     super::{events::Reason, window::Sample},
-    Change, Core, Phase, later,
+    Change, Core, Pass, Phase, Probe, Standing, later,
 };
+use crate::protocol::upload::Upload;
+
+/// A probe keeps its place for this part of its limit although its caller stalls.
+const PATIENCE: u32 = 10;
 
 /// The places of the probes. A phase has no limit of its own; each probe has one.
 ///
-/// At most as many places as there may be probes are ever taken, so no more probes are out at once either. A place
-/// that is taken becomes free only if its probe says nothing.
+/// At most as many places as there may be probes are ever taken. A place that is taken becomes free only if its probe
+/// says nothing, or if its caller stalls: strangers who send their bodies slowly must not keep a circuit from closing.
+/// What such a probe says in the end still counts.
 #[derive(Debug)]
 pub(super) struct HalfOpen {
     /// Grows to the number of probes as they come.
@@ -21,13 +26,26 @@ pub(super) struct HalfOpen {
     in_flight: u32,
     good: u32,
     bad: u32,
+    /// The last number that was given to a probe.
+    number: u32,
+    /// A probe had to give its place back. From then on every other body is refused, so that those who come first do not
+    /// take all places.
+    has_stalled: bool,
+}
+
+#[derive(Debug)]
+struct Place {
+    number: u32,
+    is: Is,
+    upload: Option<Upload>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Is {
     Free,
     /// On its way, and failed unless it has answered by then.
     Out {
+        began: Instant,
         until: Instant,
     },
     Good,
@@ -44,6 +62,8 @@ impl HalfOpen {
             in_flight: 0,
             good: 0,
             bad: 0,
+            number: 0,
+            has_stalled: false,
         }
     }
 
@@ -55,70 +75,107 @@ impl HalfOpen {
         (self.in_flight + self.good + self.bad) as usize >= self.probes
     }
 
-    /// Returns when the first of the probes that are out has failed, if none answers.
-    pub(super) fn first_limit(&self) -> Option<Instant> {
-        let limits = self.places.iter().filter_map(|place| match place {
-            Place::Out { until } => Some(*until),
+    /// Returns when the first of the probes that are out has failed if none answers, or may have to give its place back.
+    pub(super) fn first_limit(&self, now: Instant, patience: Duration) -> Option<Instant> {
+        let limits = self.places.iter().filter_map(|place| match place.is {
+            Is::Out { began, until } if place.upload.is_some() => {
+                let next = later(began, patience).max(later(now, patience / 2));
+                Some(next.min(until))
+            }
+            Is::Out { until, .. } => Some(until),
             _ => None,
         });
         limits.min()
     }
 
     /// Takes a place, if one is free.
-    fn take(&mut self, place: Place) -> Option<u32> {
+    fn take(&mut self, is: Is) -> Option<Probe> {
         if self.is_full() {
             return None;
         }
-        let free = self.places.iter().position(|place| *place == Place::Free);
+        let free = self.places.iter().position(|place| place.is == Is::Free);
         let at = free.unwrap_or_else(|| {
-            self.places.push(Place::Free);
+            self.places.push(Place {
+                number: 0,
+                is: Is::Free,
+                upload: None,
+            });
             self.places.len() - 1
         });
-        self.put(at, place);
-        Some(at as u32)
+        self.number += 1;
+        self.places[at].number = self.number;
+        self.put(at, is);
+        Some(Probe {
+            place: at as u32,
+            number: self.number,
+        })
     }
 
-    pub(super) fn admit(&mut self, until: Instant) -> Option<u32> {
-        self.take(Place::Out { until })
+    pub(super) fn admit(&mut self, began: Instant, until: Instant) -> Option<Probe> {
+        self.take(Is::Out { began, until })
     }
 
-    fn put(&mut self, at: usize, place: Place) {
-        let Some(present) = self.places.get_mut(at) else {
+    fn put(&mut self, at: usize, is: Is) {
+        let Some(place) = self.places.get_mut(at) else {
             return;
         };
-        match std::mem::replace(present, place) {
-            Place::Free => {}
-            Place::Out { .. } => self.in_flight -= 1,
-            Place::Good => self.good -= 1,
-            Place::Bad | Place::Overdue => self.bad -= 1,
+        if !matches!(is, Is::Out { .. }) {
+            place.upload = None;
         }
-        match place {
-            Place::Free => {}
-            Place::Out { .. } => self.in_flight += 1,
-            Place::Good => self.good += 1,
-            Place::Bad | Place::Overdue => self.bad += 1,
+        match std::mem::replace(&mut place.is, is) {
+            Is::Free => {}
+            Is::Out { .. } => self.in_flight -= 1,
+            Is::Good => self.good -= 1,
+            Is::Bad | Is::Overdue => self.bad -= 1,
         }
+        match is {
+            Is::Free => {}
+            Is::Out { .. } => self.in_flight += 1,
+            Is::Good => self.good += 1,
+            Is::Bad | Is::Overdue => self.bad += 1,
+        }
+    }
+
+    /// Returns the place of a probe that still has one.
+    fn place_of(&self, probe: Probe) -> Option<&Place> {
+        let place = self.places.get(probe.place as usize)?;
+        (place.number == probe.number && place.is != Is::Free).then_some(place)
     }
 
     /// Notes what a probe has said. A good one replaces that it was overdue; a bad end of one that was good counts.
-    fn settle(&mut self, at: usize, said: Option<bool>) {
-        let Some(present) = self.places.get(at) else {
+    fn settle(&mut self, probe: Probe, said: Option<bool>) {
+        let Some(place) = self.place_of(probe) else {
+            match said {
+                Some(true) => self.good += 1,
+                Some(false) => self.bad += 1,
+                None => {}
+            }
             return;
         };
-        let place = match (present, said) {
-            (Place::Out { .. } | Place::Overdue, Some(true)) => Place::Good,
-            (Place::Out { .. } | Place::Good, Some(false)) => Place::Bad,
-            (Place::Out { .. }, None) => Place::Free,
+        let is = match (place.is, said) {
+            (Is::Out { .. } | Is::Overdue, Some(true)) => Is::Good,
+            (Is::Out { .. } | Is::Good, Some(false)) => Is::Bad,
+            (Is::Out { .. }, None) => Is::Free,
             _ => return,
         };
-        self.put(at, place);
+        self.put(probe.place as usize, is);
     }
 
-    /// Counts probes as failed whose time is over.
-    fn expire(&mut self, now: Instant) {
+    /// Counts probes as failed whose time is over. Those whose callers have stalled for most of the time give their places
+    /// back once that has lasted for long enough.
+    fn expire(&mut self, now: Instant, patience: Duration) {
         for at in 0..self.places.len() {
-            if matches!(self.places[at], Place::Out { until } if now >= until) {
-                self.put(at, Place::Overdue);
+            let Is::Out { began, until } = self.places[at].is else {
+                continue;
+            };
+            let stalls = |upload: &Upload| upload.blames_caller_for_timeout(began, now);
+            let is_stalled = now >= later(began, patience.min(until - began))
+                && self.places[at].upload.as_ref().is_some_and(stalls);
+            if is_stalled {
+                self.has_stalled = true;
+                self.put(at, Is::Free);
+            } else if now >= until {
+                self.put(at, Is::Overdue);
             }
         }
     }
@@ -132,25 +189,55 @@ impl Core {
 
     /// Counts probes as failed whose time is over, which may end the phase.
     pub(in super::super) fn expire(&mut self, now: Instant) -> Option<Change> {
+        let patience = self.patience();
         let Phase::HalfOpen(half_open) = &mut self.phase else {
             return None;
         };
-        half_open.expire(now);
+        half_open.expire(now, patience);
         self.decide(Reason::ProbeLimit, now)
+    }
+
+    /// A probe has a body that comes from a caller.
+    pub(in super::super) fn uploads(&mut self, pass: Pass, upload: Upload) {
+        let Phase::HalfOpen(half_open) = &mut self.phase else {
+            return;
+        };
+        if let Standing::Probe(probe) = pass.standing
+            && pass.generation == self.generation
+            && let Some(place) = half_open.places.get_mut(probe.place as usize)
+            && place.number == probe.number
+        {
+            place.upload = Some(upload);
+        }
+    }
+
+    /// Returns whether the probe has not had to give its place back.
+    pub(super) fn has_place(&self, probe: Probe) -> bool {
+        matches!(&self.phase, Phase::HalfOpen(half_open) if half_open.place_of(probe).is_some())
+    }
+
+    /// Returns whether a probe of this phase had to give its place back.
+    pub(super) fn has_stalled(&self) -> bool {
+        matches!(&self.phase, Phase::HalfOpen(half_open) if half_open.has_stalled)
+    }
+
+    /// Returns for how long a probe keeps its place although its caller stalls.
+    pub(super) fn patience(&self) -> Duration {
+        self.settings.probe_limit / PATIENCE
     }
 
     /// Notes what a probe has said, at its head or its end; `None` gives it back. Whoever calls has checked the
     /// generation.
     pub(super) fn probed(
         &mut self,
-        place: u32,
+        probe: Probe,
         sample: Option<Sample>,
         now: Instant,
     ) -> Option<Change> {
         let said = sample.map(|sample| self.is_good(sample));
         // A success in hand counts, late or not. Whatever else comes after its limit comes too late.
         if said == Some(true) {
-            self.put(place, said);
+            self.put(probe, said);
             if let change @ Some(_) = self.decide(Reason::ProbesFailed, now) {
                 return change;
             }
@@ -159,7 +246,7 @@ impl Core {
         if let change @ Some(_) = self.expire(now) {
             return change;
         }
-        self.put(place, said);
+        self.put(probe, said);
         self.decide(Reason::ProbesFailed, now)
     }
 
@@ -171,7 +258,7 @@ impl Core {
         let Phase::HalfOpen(half_open) = &mut self.phase else {
             return None;
         };
-        half_open.take(Place::Bad)?;
+        half_open.take(Is::Bad)?;
         self.decide(Reason::ProbesFailed, now)
     }
 
@@ -180,9 +267,9 @@ impl Core {
         !sample.failed() && !too_slow
     }
 
-    fn put(&mut self, place: u32, said: Option<bool>) {
+    fn put(&mut self, probe: Probe, said: Option<bool>) {
         if let Phase::HalfOpen(half_open) = &mut self.phase {
-            half_open.settle(place as usize, said);
+            half_open.settle(probe, said);
         }
     }
 

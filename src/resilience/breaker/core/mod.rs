@@ -21,7 +21,7 @@ use super::{
 use crate::guard::Refuses;
 
 use half_open::HalfOpen;
-pub(super) use pass::{Counted, Pass, Standing};
+pub(super) use pass::{Counted, Pass, Probe, Standing};
 use streak::Streak;
 
 /// How far the open time has grown; beyond, every factor has met its limit.
@@ -149,30 +149,34 @@ impl Core {
             Phase::ForcedOpen => Refuses::Yes,
             Phase::Open { until } if now < *until => Refuses::Until(*until),
             Phase::Open { .. } => Refuses::Some,
-            Phase::HalfOpen(half_open) => match half_open.first_limit() {
+            Phase::HalfOpen(half_open) => match half_open.first_limit(now, self.patience()) {
                 Some(until) if half_open.is_full() => Refuses::Until(until),
                 _ => Refuses::Some,
             },
         }
     }
 
-    /// Lets a call pass, which may begin or end a half-open phase, or refuses it.
-    pub(super) fn admit(&mut self, now: Instant) -> (Answer, Option<Change>) {
+    /// Lets a call pass, which may begin or end a half-open phase, or refuses it. `uploads` says that its request has a
+    /// body which its caller may stall.
+    pub(super) fn admit(&mut self, now: Instant, uploads: bool) -> (Answer, Option<Change>) {
         let mut change = self.expire(now);
         if let Phase::Open { until } = self.phase
             && now >= until
         {
             change = Some(self.half_open(now));
         }
-        (self.answer(now), change)
+        (self.answer(now, uploads), change)
     }
 
-    fn answer(&mut self, now: Instant) -> Answer {
+    fn answer(&mut self, now: Instant, uploads: bool) -> Answer {
         let until = self.probe_until(now);
+        // Whoever comes first would always be one of those who stall, if they are many.
+        let is_unlucky = uploads && self.has_stalled() && self.random.bool();
         let (generation, standing) = match &mut self.phase {
             Phase::Closed { .. } | Phase::Disabled => (self.generation, Standing::Passing),
-            Phase::HalfOpen(half_open) => match half_open.admit(until) {
-                Some(place) => (self.generation, Standing::Probe(place)),
+            Phase::HalfOpen(_) if is_unlucky => return self.refused(now),
+            Phase::HalfOpen(half_open) => match half_open.admit(now, until) {
+                Some(probe) => (self.generation, Standing::Probe(probe)),
                 None => return self.refused(now),
             },
             Phase::Open { .. } | Phase::ForcedOpen => return self.refused(now),
@@ -211,13 +215,13 @@ impl Core {
             return None;
         }
         match (pass.standing, sample) {
-            (Standing::Probe(place), _) => {
-                // A place that is given back may be another's by the time of this one's end.
+            (Standing::Probe(probe), _) => {
+                // One that has no place any more is counted for good.
                 pass.standing = match sample {
-                    Some(_) => Standing::Probed(place),
-                    None => Standing::Void,
+                    Some(_) if self.has_place(probe) => Standing::Probed(probe),
+                    _ => Standing::Void,
                 };
-                self.probed(place, sample, now)
+                self.probed(probe, sample, now)
             }
             (Standing::Passing, Some(good)) if !good.failed() => {
                 pass.standing = Standing::Counted(Counted {
@@ -243,7 +247,7 @@ impl Core {
         }
         match pass.standing {
             Standing::Void => None,
-            Standing::Probe(place) | Standing::Probed(place) => self.probed(place, sample, now),
+            Standing::Probe(probe) | Standing::Probed(probe) => self.probed(probe, sample, now),
             Standing::Passing => self.count(sample?, now),
             Standing::Counted(counted) if sample?.failed() => self.convert(counted, now),
             Standing::Counted(_) => None,

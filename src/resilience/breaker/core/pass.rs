@@ -14,10 +14,18 @@ pub(in super::super) enum Standing {
     Passing,
     /// Counted as a success at its head by a closed circuit.
     Counted(Counted),
-    /// A probe, by its place in the half-open phase.
-    Probe(u32),
+    /// A probe of the half-open phase.
+    Probe(Probe),
     /// A probe with a good head, whose body may still break.
-    Probed(u32),
+    Probed(Probe),
+}
+
+/// The place of a probe in the half-open phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct Probe {
+    pub(in super::super) place: u32,
+    /// Tells it from the probes that have had the place before, and from those that have it later.
+    pub(in super::super) number: u32,
 }
 
 /// A success that was counted at the head of a response, and may turn out to be none.
@@ -31,6 +39,10 @@ pub(in super::super) struct Counted {
 }
 
 impl Pass {
+    pub(in super::super) fn is_probe(&self) -> bool {
+        matches!(self.standing, Standing::Probe(_))
+    }
+
     pub(in super::super) fn passing(generation: u64) -> Self {
         Pass {
             generation,

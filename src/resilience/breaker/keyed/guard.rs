@@ -8,6 +8,7 @@ use super::{
 use crate::{
     call::{End, Moment, Rejection},
     guard::{Admit, Guard, Head},
+    protocol::upload::Upload,
 };
 
 /// The breakers of many keys as a guard; made by [`KeyedBreaker::by`] and its siblings.
@@ -110,6 +111,12 @@ impl<K, P> Guard for KeyedGuard<K, P> {
     fn settle(&self, permit: KeyedPermit, end: &End<'_>) {
         if let Some((breaker, permit)) = permit.0 {
             breaker.shared.settle(permit, end);
+        }
+    }
+
+    fn uploads(&self, permit: &mut KeyedPermit, upload: &Upload) {
+        if let Some((breaker, permit)) = &permit.0 {
+            breaker.shared.uploads(permit, upload);
         }
     }
 }

@@ -234,8 +234,10 @@ impl CircuitBreakerBuilder {
     /// for none. What has no limit of its own holds the place of a probe for so long. A good answer that comes later still
     /// counts while the circuit is half open.
     ///
-    /// It does not look at uploads: a caller that stalls one for so long fails as a probe. Where strangers send bodies,
-    /// put a [time limit](crate::timeout) that is shorter inside of the breaker; that knows whose doing a late answer is.
+    /// A probe whose caller stalls its upload, so that most of the time went by waiting for it, gives its place back after a
+    /// tenth of this, and says nothing unless it is answered in the end. From then on one upload in two is refused until
+    /// the phase is over: strangers who come first do not take all places. That needs a body that is
+    /// [watched](mod@crate::breaker#uploads).
     pub fn probe_limit(mut self, limit: Duration) -> Self {
         self.settings.probe_limit = limit;
         self

@@ -24,6 +24,7 @@ use super::{
 use crate::{
     call::{Moment, Name, Rejection},
     guard::{Refuses, Signal},
+    protocol::upload::Upload,
     sync::{
         Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -202,13 +203,13 @@ impl Shared {
         if gate.is_disabled() {
             return Ok(BreakerPermit(Pass::passing(gate.generation())));
         }
-        self.admit_locked(now.now())
+        self.admit_locked(now.now(), now.uploads())
     }
 
     #[cold]
-    fn admit_locked(&self, now: Instant) -> Result<BreakerPermit, Rejection> {
+    fn admit_locked(&self, now: Instant, uploads: bool) -> Result<BreakerPermit, Rejection> {
         let (answer, pass, state, why, last_error) = self.with(&|| None, |locked| {
-            let (answer, change) = locked.core.admit(now);
+            let (answer, change) = locked.core.admit(now, uploads);
             let refused = matches!(answer, Answer::Refused(_));
             let last_error = locked.last_error.as_ref().filter(|_| refused).cloned();
             let pass = Pass::void(locked.core.generation());
@@ -230,6 +231,16 @@ impl Shared {
             wait,
             last_error,
         ))
+    }
+
+    /// The call has a body that comes from a caller, who may stall it.
+    pub(super) fn uploads(&self, permit: &BreakerPermit, upload: &Upload) {
+        if permit.0.is_probe() {
+            self.change(|core| {
+                core.uploads(permit.0, upload.clone());
+                None
+            });
+        }
     }
 
     /// The service could not become ready.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::protocol::upload::Upload;
 
 fn half_open(settings: CircuitBreakerBuilder) -> Rig {
     let mut rig = Rig::new(settings);
@@ -351,5 +352,58 @@ fn results_of_an_earlier_generation_change_nothing_in_any_state() {
             assert!(rig.settle(old, sample).is_none());
             assert_eq!(seen(&rig), before);
         }
+    }
+}
+
+/// Strangers who stall their uploads kept a circuit from closing: each was a probe that failed at its limit.
+#[test]
+fn probe_whose_caller_stalls_gives_its_place_back_and_still_counts_in_the_end() {
+    for (stalled, said, to) in [
+        (true, Success, State::Closed),
+        (true, Failure, State::Open),
+        (false, Success, State::Closed),
+    ] {
+        let limit = OPEN * 10;
+        let mut rig = half_open(touchy().probes(1).probe_limit(limit));
+        let probe = rig.probe();
+        rig.core.uploads(probe, Upload::stalled(stalled));
+        rig.wait(OPEN - MILLI);
+        assert_eq!(rig.core.expire(rig.now).map(|change| change.to), None);
+        assert!(rig.core.is_full());
+        rig.wait(MILLI);
+        assert!(rig.core.expire(rig.now).is_none());
+        assert_eq!(rig.core.is_full(), !stalled);
+        let change = rig.settle(probe, Some(said)).expect("it decides");
+        assert_eq!(change.to, to, "{said:?}");
+    }
+}
+
+#[test]
+fn probe_whose_place_another_has_does_not_speak_for_that_one() {
+    let limit = OPEN * 10;
+    let mut rig = half_open(touchy().probes(2).probe_ratio(1.0).probe_limit(limit));
+    let stalls = rig.probe();
+    rig.core.uploads(stalls, Upload::stalled(true));
+    rig.wait(OPEN);
+    let (_other, _third) = (rig.probe(), rig.probe());
+    assert!(rig.settle(stalls, None).is_none());
+    assert_eq!(rig.core.probes_in_flight(), 2);
+    assert_eq!(rig.core.state(), State::HalfOpen);
+}
+
+#[test]
+fn probe_that_does_not_stall_fails_at_its_limit_whether_it_has_a_body_or_not() {
+    for body in [false, true] {
+        let mut rig = half_open(touchy().probes(1).probe_limit(OPEN));
+        let probe = rig.probe();
+        if body {
+            rig.core.uploads(probe, Upload::stalled(false));
+        }
+        rig.wait(OPEN);
+        let change = rig.core.expire(rig.now).expect("overdue");
+        assert_eq!(
+            (change.to, change.reason),
+            (State::Open, Reason::ProbeLimit)
+        );
     }
 }

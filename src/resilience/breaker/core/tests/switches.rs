@@ -160,7 +160,7 @@ fn a_clock_that_was_read_earlier_does_no_harm_in_any_state() {
         rig.admit();
         let earlier = rig.now - OPEN * 99;
         let _ = rig.core.refuses(earlier);
-        if let (Answer::Passes(mut pass), _) = rig.core.admit(earlier) {
+        if let (Answer::Passes(mut pass), _) = rig.core.admit(earlier, false) {
             rig.core.head(&mut pass, Some(Success), earlier);
             rig.core.settle(pass, Some(Failure), earlier);
         }
