@@ -45,9 +45,9 @@ fn gauge_counts_all_breakers_of_a_name() {
 #[test]
 fn breaker_that_refuses_or_is_disabled_is_shown_to_a_recorder_that_comes_later() {
     for (name, set) in [
-        ("forced", CircuitBreaker::force_open as fn(&CircuitBreaker)),
-        ("opened", open),
-        ("disabled", CircuitBreaker::disable),
+        ("late_forced", CircuitBreaker::force_open as fn(&CircuitBreaker)),
+        ("late_opened", open),
+        ("late_disabled", CircuitBreaker::disable),
     ] {
         let breaker = breaker(name);
         set(&breaker);
