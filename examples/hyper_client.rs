@@ -20,7 +20,7 @@ use tower_keep::{BoxError, Context, observe};
 async fn peer(listener: TcpListener) -> Result<(), BoxError> {
     let answer = |request: Request<Incoming>| async move {
         let header = |name| request.headers().get(name).cloned();
-        let seen = ["x-correlation-id", "x-request-id", "traceparent"];
+        let seen = ["x-request-id", "traceparent"];
         let seen = seen.map(|name| format!("  {name}: {:?}\n", header(name)));
         Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(seen.concat()))))
     };

@@ -506,7 +506,7 @@ async fn a_panic_is_answered_and_the_same_connection_lives_on() {
     let mut sender = connect1(address).await;
     let response = sender.send_request(get(address, "/panics")).await.unwrap();
     assert_eq!(response.status(), 500);
-    assert!(response.headers().contains_key("x-correlation-id"));
+    assert!(response.headers().contains_key("x-request-id"));
     assert_eq!(
         header(&response, "content-type"),
         Some("application/problem+json")

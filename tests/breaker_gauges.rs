@@ -45,7 +45,10 @@ fn gauge_counts_all_breakers_of_a_name() {
 #[test]
 fn breaker_that_refuses_or_is_disabled_is_shown_to_a_recorder_that_comes_later() {
     for (name, set) in [
-        ("late_forced", CircuitBreaker::force_open as fn(&CircuitBreaker)),
+        (
+            "late_forced",
+            CircuitBreaker::force_open as fn(&CircuitBreaker),
+        ),
         ("late_opened", open),
         ("late_disabled", CircuitBreaker::disable),
     ] {

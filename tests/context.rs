@@ -278,13 +278,13 @@ async fn streamed_bodies_and_drops_run_in_the_context() {
 // ---- answered
 
 #[tokio::test]
-async fn responses_carry_both_ids_as_they_were_settled() {
+async fn responses_carry_the_ids_as_they_were_settled() {
     let address = telling(Correlate::builder()).await;
     for (_, client) in both_versions() {
-        // None came: both are made, and the journey begins with this hop.
+        // None came: one is made for both, and said once.
         let response = client.request(get(address, "/")).await.unwrap();
         let request_id = header(&response, "x-request-id").unwrap().to_owned();
-        assert_eq!(header(&response, "x-correlation-id"), Some(&*request_id));
+        assert_eq!(header(&response, "x-correlation-id"), None);
         assert_eq!(header(&response, "traceparent"), None);
         assert_eq!(word(&text(response).await, "request"), Some(&*request_id));
         // Good ones stay what they are.
@@ -295,7 +295,9 @@ async fn responses_carry_both_ids_as_they_were_settled() {
         // One of them is enough.
         let ids = [("x-request-id", "hop-3")];
         let response = client.request(with(get(address, "/"), ids)).await.unwrap();
-        assert_eq!(header(&response, "x-correlation-id"), Some("hop-3"));
+        assert_eq!(header(&response, "x-request-id"), Some("hop-3"));
+        assert_eq!(header(&response, "x-correlation-id"), None);
+        assert_eq!(word(&text(response).await, "correlation"), Some("hop-3"));
         let ids = [("x-correlation-id", "journey")];
         let response = client.request(with(get(address, "/"), ids)).await.unwrap();
         assert_ne!(header(&response, "x-request-id"), Some("journey"));
@@ -303,7 +305,7 @@ async fn responses_carry_both_ids_as_they_were_settled() {
 }
 
 #[tokio::test]
-async fn refusals_panics_errors_and_unknown_paths_carry_both_ids_too() {
+async fn refusals_panics_errors_and_unknown_paths_carry_the_ids_too() {
     let app = Router::new()
         .route("/panics", on_get(async || -> () { panic!("no") }))
         .route("/fails", on_get(async || StatusCode::BAD_GATEWAY))
@@ -390,7 +392,7 @@ async fn ids_are_believed_always_never_or_by_predicate() {
         let address = telling(Correlate::builder().trust(trust)).await;
         let request = with(with(get(address, "/"), ids), request);
         let response = http1().request(request).await.unwrap();
-        let echoed = header(&response, "x-correlation-id").unwrap().to_owned();
+        let echoed = journey(response.headers()).unwrap().to_owned();
         assert_eq!(echoed == "theirs-too", believed);
         let told = text(response).await;
         assert_eq!(word(&told, "request") == Some("theirs"), believed);
@@ -469,9 +471,13 @@ async fn several_headers_are_accepted_and_the_first_is_answered() {
             .await
             .unwrap();
         assert_eq!(header(&response, "x-trace"), Some(request_id));
-        assert_eq!(header(&response, "x-journey"), Some(request_id));
+        assert_eq!(header(&response, "x-journey"), None);
         assert_eq!(header(&response, "x-request-id"), None);
     }
+    let journey = [("x-journey", "mine")];
+    let request = with(get(address, "/"), journey);
+    let response = http1().request(request).await.unwrap();
+    assert_eq!(header(&response, "x-journey"), Some("mine"));
     let response = http1().request(get(address, "/")).await.unwrap();
     let made = header(&response, "x-trace").unwrap();
     assert_eq!(made.len(), 36, "a UUID: {made}");
@@ -488,7 +494,7 @@ async fn malformed_ids_are_replaced_and_counted_but_never_shown() {
             let request = with(get(address, "/"), [("x-correlation-id", id)]);
             let response = client.request(request).await.unwrap();
             let request_id = header(&response, "x-request-id");
-            assert_eq!(header(&response, "x-correlation-id"), request_id, "{id:?}");
+            assert_eq!(journey(response.headers()), request_id, "{id:?}");
         }
         let mut request = get(address, "/");
         let odd = HeaderValue::from_bytes(b"caf\xe9").unwrap();
@@ -573,7 +579,8 @@ proptest! {
         let (echoed, call) = answered(headers);
         let id = Id::accept(&echoed["x-request-id"]).unwrap();
         prop_assert_eq!(id.as_str(), call.request_id());
-        let correlation = Id::accept(&echoed["x-correlation-id"]).unwrap();
+        let correlation = echoed.get("x-correlation-id").unwrap_or(&echoed["x-request-id"]);
+        let correlation = Id::accept(correlation).unwrap();
         prop_assert_eq!(correlation.as_str(), call.correlation_id());
         // The first header is the one that counts: believed if it is good, replaced if not.
         match request_ids.first().map(Id::accept) {
@@ -670,6 +677,11 @@ fn sent<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).map(|value| value.to_str().expect("text"))
 }
 
+/// The ID of the journey, which is the request ID where nothing else is said.
+fn journey(headers: &HeaderMap) -> Option<&str> {
+    sent(headers, "x-correlation-id").or(sent(headers, "x-request-id"))
+}
+
 #[tokio::test]
 async fn a_client_sends_the_context_of_the_call_it_works_for() {
     let (address, heard) = parrot(0).await;
@@ -688,12 +700,8 @@ async fn a_client_sends_the_context_of_the_call_it_works_for() {
         call.scope(client.oneshot(request)).await.unwrap();
 
         let headers = heard.lock().unwrap().pop().unwrap();
-        assert_eq!(
-            sent(&headers, "x-correlation-id"),
-            Some(call.correlation_id())
-        );
-        let request_id = sent(&headers, "x-request-id").unwrap();
-        assert_ne!(request_id, call.request_id(), "a hop of its own");
+        assert_eq!(sent(&headers, "x-correlation-id"), None);
+        assert_eq!(sent(&headers, "x-request-id"), Some(call.request_id()));
         let traceparent = sent(&headers, "traceparent").unwrap();
         let traceparent = Traceparent::parse(traceparent.as_bytes()).unwrap();
         assert_eq!(traceparent.trace_id, call.trace_id());
@@ -712,10 +720,7 @@ async fn a_client_that_works_for_no_call_begins_a_journey() {
         client.clone().oneshot(get(address, "/")).await.unwrap();
     }
     let heard = heard.lock().unwrap();
-    assert_ne!(
-        sent(&heard[0], "x-correlation-id"),
-        sent(&heard[1], "x-correlation-id")
-    );
+    assert_ne!(journey(&heard[0]), journey(&heard[1]));
     assert!(sent(&heard[0], "traceparent").is_some());
 }
 
@@ -730,10 +735,13 @@ async fn what_the_extensions_say_comes_before_what_is_current() {
     request.extensions_mut().insert(given.clone());
     current.scope(client.oneshot(request)).await.unwrap();
     let heard = heard.lock().unwrap();
-    assert_eq!(
-        sent(&heard[0], "x-correlation-id"),
-        Some(given.correlation_id())
-    );
+    assert_eq!(journey(&heard[0]), Some(given.correlation_id()));
+}
+
+/// Each hop has a request ID of its own.
+fn own_ids() -> Propagate {
+    let propagate = Propagate::builder().outgoing_id(OutgoingId::New).build();
+    propagate.expect("sound settings")
 }
 
 #[tokio::test]
@@ -742,7 +750,7 @@ async fn each_attempt_is_a_span_of_the_same_trace() {
         let (witness, mut ends) = witness();
         let (address, heard) = parrot(2).await;
         let attempts = ServiceBuilder::new()
-            .layer(GuardLayer::client((witness, Propagate::default())))
+            .layer(GuardLayer::client((witness, own_ids())))
             .service(client);
         let call = Context::root();
         let persist = async {
@@ -849,7 +857,7 @@ async fn what_is_sent_on_can_be_named_and_chosen() {
     let propagate = Propagate::builder()
         .request_id_header("x-hop")
         .correlation_id_header("x-journey")
-        .outgoing_id(OutgoingId::Same)
+        .outgoing_id(OutgoingId::New)
         .baggage(true)
         .build()
         .unwrap();
@@ -869,7 +877,7 @@ async fn what_is_sent_on_can_be_named_and_chosen() {
     let told = text(response).await;
 
     let first = heard.lock().unwrap().pop().unwrap();
-    assert_eq!(sent(&first, "x-hop"), word(&told, "request"));
+    assert_ne!(sent(&first, "x-hop"), word(&told, "request"));
     assert_eq!(sent(&first, "x-journey"), word(&told, "correlation"));
     assert_eq!(sent(&first, "x-request-id"), None);
     assert_eq!(sent(&first, "baggage"), Some("tenant=acme, plan=free"));
@@ -916,8 +924,10 @@ impl Health for Telling {
 #[tokio::test]
 async fn a_tonic_client_sends_the_context_and_a_tonic_service_finds_it() {
     let (listener, address) = listen().await;
+    let echoes = Correlate::builder().echo_grpc(true).build();
+    let observe_and_echo = observe("health").correlate(echoes.expect("sound settings"));
     let server = Server::builder()
-        .layer(observe("health").server())
+        .layer(observe_and_echo.server())
         .add_service(HealthServer::new(Telling));
     tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
     let channel = Endpoint::from_shared(format!("http://{address}"))

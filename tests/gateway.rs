@@ -124,8 +124,7 @@ async fn grpc_calls_streams_and_statuses_pass() {
     let id = "grpc-journey".parse().expect("a value");
     asked.metadata_mut().insert("x-correlation-id", id);
     let answer = health.check(asked).await.expect("an answer");
-    let echoed = answer.metadata().get("x-correlation-id");
-    assert_eq!(echoed.expect("an ID"), "grpc-journey");
+    assert!(!answer.metadata().contains_key("x-correlation-id"));
     assert_eq!(answer.into_inner().status, 1);
 
     let status = health.check(about("nobody")).await.expect_err("unknown");
@@ -242,15 +241,14 @@ async fn valid_ids_are_kept_and_others_replaced() {
         let answer = client.send(valid).await;
         assert_eq!(id(answer.headers()), "mine-1");
         let received = upstream.received().await.headers;
-        assert_eq!(received["x-correlation-id"], "mine-1");
-        assert_ne!(id(&received), "mine-1", "a request ID is one hop's");
+        assert_eq!(id(&received), "mine-1");
+        assert!(!received.contains_key("x-correlation-id"), "the same");
 
         let malformed = get(&gateway.at("/"), &[("x-request-id", &endless)]);
         let answer = client.send(malformed).await;
         assert_eq!(id(answer.headers()).len(), 32);
         let received = upstream.received().await.headers;
-        assert_eq!(received["x-correlation-id"], id(answer.headers()));
-        assert_eq!(id(&received).len(), 32);
+        assert_eq!(id(&received), id(answer.headers()));
     }
 }
 

@@ -199,10 +199,9 @@ async fn everything_that_is_written_about_a_good_journey_has_its_ids() {
             assert_eq!(line.get("trace_id"), TRACE_ID);
             assert_eq!(line.get("outcome"), "success");
         }
-        // Each hop has a request ID of its own; the one that the client sent is the one that the upstream has.
-        assert_eq!(gateway.get("request_id"), request_id);
-        assert_eq!(client.get("request_id"), upstream.get("request_id"));
-        assert_ne!(client.get("request_id"), request_id);
+        for line in [&upstream, &client, &gateway] {
+            assert_eq!(line.get("request_id"), request_id);
+        }
         let span_ids: BTreeSet<_> = [&upstream, &client, &gateway]
             .map(|line| line.get("span_id"))
             .into();

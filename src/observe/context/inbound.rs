@@ -1,11 +1,12 @@
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use http::{HeaderMap, HeaderName, Request};
 
 use super::{
     Baggage, Context, CorrelateBuilder, Id, IdKind, TraceEdge, Traceparent, Tracestate, Trust,
     count_malformed,
     current::{self, Inner, Trace},
+    outbound::replace,
     settings::Predicate,
 };
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
 };
 
 /// The guard that gives each inbound call its [`Context`]: reads or makes its IDs, puts the context where
-/// handlers find it, and answers with both IDs.
+/// handlers find it, and answers with the IDs.
 ///
 /// A request that already has a context, from a layer further out in the same process, keeps it. Never refuses.
 #[derive(Clone, Debug)]
@@ -30,6 +31,7 @@ struct Policy {
     sample_new: bool,
     baggage: bool,
     echo: bool,
+    echo_grpc: bool,
     traceparent: Option<Predicate>,
 }
 
@@ -65,6 +67,7 @@ impl Correlate {
             sample_new: settings.sample_new,
             baggage: settings.baggage,
             echo: settings.echo,
+            echo_grpc: settings.echo_grpc,
             traceparent: settings.traceparent,
         }))
     }
@@ -197,17 +200,14 @@ impl Guard for Correlate {
             return;
         };
         let (request_id, correlation_id) = context.ids();
-        if self.0.echo {
-            let mut echo = |names: &[HeaderName], value: HeaderValue| {
-                if let Some(name) = names.first() {
-                    head.headers.insert(name, value);
-                }
-            };
-            echo(&self.0.request_id, request_id.header_value().clone());
-            echo(
-                &self.0.correlation_id,
-                correlation_id.header_value().clone(),
-            );
+        let echoes = self.0.echo && (self.0.echo_grpc || !head.wire.is_grpc());
+        if echoes && let Some(name) = self.0.request_id.first() {
+            head.headers.insert(name, request_id.header_value().clone());
+        }
+        if echoes && let Some(name) = self.0.correlation_id.first() {
+            let value =
+                (correlation_id != request_id).then(|| correlation_id.header_value().clone());
+            replace(head.headers, name, value);
         }
         if permit.traceparent {
             let value = context.traceparent().to_header_value();

@@ -4,8 +4,8 @@
 //!
 //! | | one per | header | when absent |
 //! |---|---|---|---|
-//! | request ID | hop | `x-request-id` | made here |
-//! | correlation ID | journey, through every service | `x-correlation-id` | the request ID of the first hop |
+//! | request ID | request to the first service; it is sent on unless each hop is to have [one of its own](OutgoingId) | `x-request-id` | made here |
+//! | correlation ID | journey, through every service | `x-correlation-id` | the request ID |
 //! | trace | journey, with a span per hop | `traceparent`, `tracestate` | begun here |
 //!
 //! # What happens
@@ -13,7 +13,8 @@
 //! [`Correlate`] reads the headers of an inbound request. An ID that is not `[A-Za-z0-9._~+/=:@-]{1,128}` is
 //! replaced, never cut and never logged; what is malformed is counted in
 //! `tower_keep_malformed_headers_total`. The [`Context`] is then in the request's extensions and
-//! [current](Context::current) during every poll. Responses carry both IDs as they were settled here.
+//! [current](Context::current) during every poll. Responses carry the IDs as they were settled
+//! here: the correlation ID only where it is another than the request ID, and those of gRPC none unless asked for.
 //! [`Propagate`] writes them into requests that go out.
 //!
 //! A rejected ID does not stay in the headers of the request: the one that counts takes its place. What a handler adds by

@@ -1,6 +1,9 @@
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, Request};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request,
+    header::{AsHeaderName, IntoHeaderName},
+};
 
 use super::{Context, IdKind, OutgoingId, PropagateBuilder, Tracestate, current};
 use crate::{
@@ -74,7 +77,9 @@ impl Policy {
         let headers = request.headers_mut();
         let (request_id, correlation_id) = context.ids();
         headers.insert(&self.request_id, request_id.header_value().clone());
-        headers.insert(&self.correlation_id, correlation_id.header_value().clone());
+        let correlation_id = Some(correlation_id).filter(|id| *id != request_id);
+        let correlation_id = correlation_id.map(|id| id.header_value().clone());
+        replace(headers, &self.correlation_id, correlation_id);
         headers.insert("traceparent", context.traceparent().to_header_value());
         let tracestate = context.tracestate().and_then(Tracestate::to_header_value);
         replace(headers, "tracestate", tracestate);
@@ -85,7 +90,11 @@ impl Policy {
 }
 
 /// A stale header is worse than none.
-fn replace(headers: &mut http::HeaderMap, name: &'static str, value: Option<HeaderValue>) {
+pub(super) fn replace(
+    headers: &mut HeaderMap,
+    name: impl IntoHeaderName + AsHeaderName,
+    value: Option<HeaderValue>,
+) {
     match value {
         Some(value) => headers.insert(name, value),
         None => headers.remove(name),

@@ -126,6 +126,7 @@ pub struct CorrelateBuilder {
     pub(super) sample_new: bool,
     pub(super) baggage: bool,
     pub(super) echo: bool,
+    pub(super) echo_grpc: bool,
     pub(super) traceparent: Option<Predicate>,
 }
 
@@ -140,6 +141,7 @@ impl Default for CorrelateBuilder {
             sample_new: true,
             baggage: true,
             echo: true,
+            echo_grpc: false,
             traceparent: None,
         }
     }
@@ -210,10 +212,18 @@ impl CorrelateBuilder {
         self
     }
 
-    /// Whether responses carry both IDs. Default: yes, on refusals too.
+    /// Whether responses carry the request ID, and the correlation ID where that is another. Default: yes, on refusals too,
+    /// but for gRPC: see [`echo_grpc`](Self::echo_grpc).
     #[must_use]
     pub fn echo(mut self, echo: bool) -> Self {
         self.echo = echo;
+        self
+    }
+
+    /// Whether responses of gRPC carry them as well. Default: no, since they become metadata of the application's there.
+    #[must_use]
+    pub fn echo_grpc(mut self, echo: bool) -> Self {
+        self.echo_grpc = echo;
         self
     }
 
@@ -271,11 +281,11 @@ fn parse_name(field: &'static str, name: &str) -> Result<HeaderName, InvalidSett
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OutgoingId {
-    /// A new one for each attempt: a request ID is one hop's. The default.
+    /// That of the call it is made for: the default, as Envoy, Istio and nginx do it.
     #[default]
-    New,
-    /// That of the call it is made for.
     Same,
+    /// A new one for each attempt, where each hop has an ID of its own. The correlation ID is that of the journey then.
+    New,
 }
 
 /// How outgoing requests are correlated; made by [`Propagate::builder`].
@@ -308,14 +318,15 @@ impl PropagateBuilder {
         self
     }
 
-    /// The header the correlation ID is sent in. Default: `x-correlation-id`.
+    /// The header the correlation ID is sent in, where it is another than the request ID; a copied header that says so is
+    /// removed else. Default: `x-correlation-id`.
     #[must_use]
     pub fn correlation_id_header(mut self, name: impl Into<String>) -> Self {
         self.correlation_id = name.into();
         self
     }
 
-    /// Which request ID is sent. Default: a new one for each attempt.
+    /// Which request ID is sent. Default: that of the call.
     #[must_use]
     pub fn outgoing_id(mut self, which: OutgoingId) -> Self {
         self.outgoing_id = which;
