@@ -90,6 +90,17 @@ mod tests {
     }
 
     #[test]
+    fn wire_of_a_request_is_what_a_server_takes_it_for() {
+        let request = |version| {
+            let request = Request::post("/").version(version);
+            let request = request.header(header::CONTENT_TYPE, "application/grpc");
+            Wire::of_request(&request.body(()).expect("a request"))
+        };
+        assert_eq!(request(Version::HTTP_2), Wire::Grpc);
+        assert_eq!(request(Version::HTTP_11), Wire::Plain);
+    }
+
+    #[test]
     fn wire_goes_by_method_and_version_too() {
         use Side::{Client, Server};
         let wire = |side, method: Method, version, content_type: &'static str| {

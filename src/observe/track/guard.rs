@@ -294,6 +294,12 @@ impl Track {
     }
 }
 
+/// Returns whether a content type is that of server-sent events, whatever its parameters.
+fn is_event_stream(content_type: &[u8]) -> bool {
+    let kind = content_type.split(|byte| *byte == b';').next();
+    kind.is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream"))
+}
+
 /// Returns whether nobody has to look at the call: the caller got what it asked for, was wrong itself, or has gone.
 fn is_good(end: &End<'_>) -> bool {
     let by_outcome = matches!(
@@ -311,7 +317,7 @@ fn lasts(permit: &TrackPermit, head: &Head<'_>) -> bool {
     let events = || {
         head.headers
             .get(header::CONTENT_TYPE)
-            .is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
+            .is_some_and(|value| is_event_stream(value.as_bytes()))
     };
     head.status == StatusCode::SWITCHING_PROTOCOLS || tunnel || events()
 }
@@ -482,5 +488,29 @@ impl<B> Admit<Request<B>> for Track {
             lasting: false,
             implemented: false,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn event_streams_are_known_by_their_content_type() {
+        for stream in [
+            "text/event-stream",
+            "Text/Event-Stream; charset=utf-8",
+            "text/event-stream ;x",
+        ] {
+            assert!(is_event_stream(stream.as_bytes()), "{stream}");
+        }
+        for other in [
+            "text/event-streamish",
+            "text/plain",
+            "",
+            ";text/event-stream",
+        ] {
+            assert!(!is_event_stream(other.as_bytes()), "{other}");
+        }
     }
 }

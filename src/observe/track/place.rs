@@ -1,5 +1,7 @@
 //! Where a call goes: a route, a server or a gRPC method, each by its number.
 
+use std::borrow::Cow;
+
 use http::{Extensions, Request, uri::PathAndQuery};
 
 use super::route::RouteSlot;
@@ -27,7 +29,9 @@ impl Place {
         let server = told.or(authority.map(|authority| authority.as_str()));
         // Credentials before an `@` are nobody's to see.
         let server = server.map(|server| server.rsplit('@').next().unwrap_or(server));
-        server.map_or(Place::Unknown, |server| Place::Known(places.number(server)))
+        server.map_or(Place::Unknown, |server| {
+            Place::Known(places.number(&spelled(server)))
+        })
     }
 
     pub(super) fn of_grpc<B>(request: &Request<B>, places: &Interner) -> Self {
@@ -79,6 +83,15 @@ impl Place {
     }
 }
 
+/// A server as it is written: in lower case, and without the colon of a port that is not there.
+fn spelled(server: &str) -> Cow<'_, str> {
+    let server = server.strip_suffix(':').unwrap_or(server);
+    match server.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        true => server.to_ascii_lowercase().into(),
+        false => server.into(),
+    }
+}
+
 /// The route that axum has matched.
 fn matched(extensions: &Extensions) -> Option<&str> {
     #[cfg(feature = "axum")]
@@ -91,4 +104,28 @@ fn matched(extensions: &Extensions) -> Option<&str> {
 
 fn method_of(path: &PathAndQuery) -> &str {
     path.path().trim_start_matches('/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_one_however_they_are_written() {
+        let places = Interner::new(8);
+        let number = |uri: &str| {
+            let request = Request::get(uri).body(()).expect("a request");
+            Place::of_server(&request, None, &places).number(&places, || true)
+        };
+        let one = number("http://example.com/");
+        for other in [
+            "http://EXAMPLE.com/",
+            "http://example.com:/",
+            "http://user:secret@Example.Com/",
+        ] {
+            assert_eq!(number(other), one, "{other}");
+        }
+        assert_ne!(number("http://example.com:8080/"), one);
+        assert_eq!(places.text(one.expect("a number")), "example.com");
+    }
 }

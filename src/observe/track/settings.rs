@@ -399,7 +399,12 @@ impl TrackBuilder {
         }
         let mut slow_routes = HashMap::new();
         for (route, thresholds) in &self.slow_routes {
-            slow_routes.insert(route.clone(), thresholds.check(&owner, "slow_route")?);
+            let thresholds = thresholds.check(&owner, "slow_route")?;
+            slow_routes.insert(route.clone(), thresholds);
+            // A gRPC method as it is in a path.
+            if let Some(method) = route.strip_prefix('/') {
+                slow_routes.insert(method.to_owned(), thresholds);
+            }
         }
         within(&owner, "max_places", self.max_places, 1 << 14)?;
         within(&owner, "max_series", self.max_series, 100_000)?;

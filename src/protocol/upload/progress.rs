@@ -234,6 +234,19 @@ mod tests {
     }
 
     #[test]
+    fn present_wait_counts_as_far_as_it_has_lasted() {
+        let began = Instant::now();
+        let at = |seconds| began + seconds * SECOND;
+        let mut progress = Progress::default();
+        progress.wait(at(0));
+        progress.go_on(at(2));
+        assert_eq!(progress.waited_by(|| at(9)), 2 * SECOND);
+        progress.wait(at(3));
+        assert_eq!(progress.waited_by(|| at(7)), 6 * SECOND);
+        assert_eq!(progress.waited(), 2 * SECOND, "the present wait apart");
+    }
+
+    #[test]
     fn body_is_reported_on_once() {
         let mut progress = Progress::default();
         assert!(progress.begin_reports());

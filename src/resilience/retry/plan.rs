@@ -189,6 +189,44 @@ mod tests {
         }
     }
 
+    #[test]
+    fn call_was_repeated_once_it_has_taken_more_than_one_sending() {
+        let mut plan = AttemptPlan::default();
+        plan.begin();
+        assert!(!plan.was_repeated());
+        plan.begin();
+        assert!(plan.was_repeated());
+        assert_eq!(plan.made(), 2);
+    }
+
+    #[test]
+    fn hint_of_just_as_long_as_is_allowed_is_heeded() {
+        let policy = Policy {
+            attempts: 3,
+            backoff: super::super::Backoff::constant(TICK),
+            max_hint: Duration::from_secs(1),
+            within: None,
+            rejections: false,
+        };
+        for (wait, heeded) in [(policy.max_hint, true), (policy.max_hint + TICK, false)] {
+            let mut plan = AttemptPlan::default();
+            let next = plan.next(
+                Advice::After(wait),
+                Instant::now,
+                &policy,
+                &Chance::seeded(7),
+            );
+            assert_eq!(
+                next,
+                if heeded {
+                    Ok(wait)
+                } else {
+                    Err(Some(Refusal::Hint))
+                }
+            );
+        }
+    }
+
     proptest! {
         /// Never sooner than the peer asks for, and never later than the deadline.
         #[test]

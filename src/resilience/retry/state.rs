@@ -30,10 +30,9 @@ pub(super) struct PendingAttempt {
 }
 
 impl PendingAttempt {
-    /// None where there is nothing to wait for.
+    /// None of a repeat, which is sent at once.
     pub(super) fn sleep(&self) -> Option<Sleep> {
-        let at_once = self.delay.is_zero() && self.repeats.is_some();
-        (!at_once).then(|| sleep(self.delay))
+        self.repeats.is_none().then(|| sleep(self.delay))
     }
 }
 
