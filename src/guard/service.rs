@@ -18,6 +18,8 @@ use crate::{
     protocol::{Notes, Protocol, Read, Respond},
 };
 
+const ONCE: &str = "a service is called once";
+
 /// Number of times that guards are asked again whose moment has come.
 const ROUNDS: usize = 3;
 
@@ -144,20 +146,20 @@ where
             return GuardFuture::refused(held, why);
         }
         let mut request = Some(request);
-        let is_ready = std::mem::take(&mut self.inner_state) == InnerState::Ready;
-        let made = (!is_ready).then(Arc::<AtomicBool>::default);
-        if let Some(made) = &made {
-            held.made_when(made.clone());
+        if std::mem::take(&mut self.inner_state) == InnerState::Ready {
+            return GuardFuture::calling(inside, held, || {
+                let request = request.take().expect(ONCE);
+                OpenFirstFuture::calling(self.inner.call(request))
+            });
         }
+        let made = Arc::<AtomicBool>::default();
+        held.made_when(made.clone());
         GuardFuture::calling(inside, held, || {
-            let request = request.take().expect("a service is called once");
-            let Some(made) = made.clone() else {
-                return OpenFirstFuture::calling(self.inner.call(request));
-            };
+            let request = request.take().expect(ONCE);
             // The handle that was polled waits; the spare is polled before it is used.
             let spare = self.inner.clone();
             let waiting = std::mem::replace(&mut self.inner, spare);
-            OpenFirstFuture::waiting(waiting, request, made)
+            OpenFirstFuture::waiting(waiting, request, made.clone())
         })
     }
 }
@@ -294,7 +296,7 @@ impl<S, G, P, M> Guarded<S, G, P, M> {
         }
         let mut request = Some(request);
         GuardFuture::calling(inside, held, || {
-            let request = request.take().expect("a service is called once");
+            let request = request.take().expect(ONCE);
             self.inner.call(request)
         })
     }
