@@ -5,6 +5,7 @@ use std::{
     error::Error,
     fmt,
     future::{pending, ready},
+    process::{Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -144,8 +145,33 @@ fn request(path: &str) -> Request<Full<Bytes>> {
 
 const CALLS: usize = 2_500;
 
-#[tokio::test(start_paused = true)]
-async fn process_survives_whatever_panics_beside_its_calls() {
+/// Set in the process in which everything panics.
+const ANGRY: &str = "TOWER_KEEP_EVERYTHING_PANICS";
+
+/// In a process of its own: what nobody hears of a panic goes to stderr, and these are many.
+#[test]
+fn process_survives_whatever_panics_beside_its_calls() {
+    if std::env::var_os(ANGRY).is_some() {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().start_paused(true).build();
+        return runtime.expect("a runtime").block_on(everything_panics());
+    }
+    let tests = std::env::current_exe().expect("this program");
+    let child = Command::new(tests)
+        .args([
+            "process_survives_whatever_panics_beside_its_calls",
+            "--exact",
+        ])
+        .env(ANGRY, "1")
+        .stderr(Stdio::null())
+        .output();
+    let output = child.expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}: {said}", output.status);
+    assert!(said.contains("1 passed"), "{said}");
+}
+
+async fn everything_panics() {
     // Panics are told by the thousand otherwise.
     std::panic::set_hook(Box::new(|_| ()));
     capture_panics();

@@ -319,9 +319,9 @@ async fn attempts_outside_of_any_context_share_one() {
             let value = request.headers().get(name).expect("sent on");
             value.to_str().unwrap().to_owned()
         };
-        let (correlation, parent) = (header("x-correlation-id"), header("traceparent"));
+        let (journey, parent) = (header("x-request-id"), header("traceparent"));
         let number = Context::with_current(|context| context.map(Context::attempt));
-        seen.lock().unwrap().push((correlation, parent, number));
+        seen.lock().unwrap().push((journey, parent, number));
         ready(Err::<Response<Full<Bytes>>, _>(Error::other("down")))
     });
     let client = ServiceBuilder::new()
@@ -332,8 +332,8 @@ async fn attempts_outside_of_any_context_share_one() {
     assert!(client.oneshot(request).await.is_err());
     let seen = seen.into_inner().unwrap();
     assert_eq!(seen.len(), 3);
-    for (at, (correlation, parent, number)) in seen.iter().enumerate() {
-        assert_eq!(*correlation, seen[0].0);
+    for (at, (journey, parent, number)) in seen.iter().enumerate() {
+        assert_eq!(*journey, seen[0].0);
         let (trace, span) = parent.split_at(35);
         assert_eq!(trace, &seen[0].1[..35]);
         assert!(at == 0 || span != &seen[0].1[35..], "a span of its own");
