@@ -403,11 +403,10 @@ async fn upload_that_broke_excuses_no_peer_that_is_sent_something_else() {
     assert_eq!(breaker.state(), State::Open);
 }
 
-/// Three stalled uploads a second beside one honest call: they took all places of the probes, failed, and the circuit
-/// stayed open for as long as they went on.
-#[tokio::test(start_paused = true)]
-async fn stalled_uploads_do_not_keep_a_circuit_from_closing() {
-    type Upload = http_body_util::combinators::UnsyncBoxBody<bytes::Bytes, BoxError>;
+type Upload = http_body_util::combinators::UnsyncBoxBody<bytes::Bytes, BoxError>;
+
+/// Sends these uploads again and again, half open, to a peer that reads each of them whole, until the circuit closes.
+async fn close_by_uploads(every: Duration, uploads: impl Fn() -> Vec<Upload>) {
     let breaker = built(CircuitBreaker::builder("peer"));
     let peer = service_fn(async |request: Request<Upload>| {
         request.into_body().collect().await?;
@@ -419,42 +418,34 @@ async fn stalled_uploads_do_not_keep_a_circuit_from_closing() {
     let mut calls = tokio::task::JoinSet::new();
     while breaker.state() != State::Closed {
         assert!(start.elapsed() < 600 * SECOND, "{:?}", breaker.state());
-        for n in 0..4 {
-            let body = match n {
-                3 => Full::from("whole")
-                    .map_err(|never| match never {})
-                    .boxed_unsync(),
-                _ => {
-                    let frames = futures_util::stream::pending();
-                    http_body_util::StreamBody::new(frames).boxed_unsync()
-                }
-            };
+        for body in uploads() {
             let request = Request::post("http://a.example/").body(body);
             calls.spawn(service.clone().oneshot(request.expect("a request")));
         }
-        sleep(SECOND).await;
+        sleep(every).await;
     }
+}
+
+/// Three stalled uploads a second beside one honest call: they took all places of the probes, failed, and the circuit
+/// stayed open for as long as they went on.
+#[tokio::test(start_paused = true)]
+async fn stalled_uploads_do_not_keep_a_circuit_from_closing() {
+    let stalled = || http_body_util::StreamBody::new(futures_util::stream::pending());
+    let whole = || Full::from("whole").map_err(|never| match never {});
+    close_by_uploads(SECOND, || {
+        let mut uploads: Vec<_> = (0..3).map(|_| stalled().boxed_unsync()).collect();
+        uploads.push(whole().boxed_unsync());
+        uploads
+    })
+    .await;
 }
 
 /// Nothing but slow uploads: each takes a minute, and the peer is well.
 #[tokio::test(start_paused = true)]
 async fn slow_uploads_close_a_circuit_when_they_are_answered() {
-    type Upload = http_body_util::combinators::UnsyncBoxBody<bytes::Bytes, BoxError>;
-    let breaker = built(CircuitBreaker::builder("peer"));
-    let peer = service_fn(async |request: Request<Upload>| {
-        request.into_body().collect().await?;
-        Ok::<_, BoxError>(http::Response::new(Full::<bytes::Bytes>::default()))
-    });
-    let service = breaker.layer().client().layer(peer);
-    opened(&breaker).await;
-    let start = tokio::time::Instant::now();
-    let mut calls = tokio::task::JoinSet::new();
-    while breaker.state() != State::Closed {
-        assert!(start.elapsed() < 600 * SECOND, "{:?}", breaker.state());
+    close_by_uploads(10 * SECOND, || {
         let chunks = (0..60).fold(ScriptedBody::new(), |body, _| body.after(SECOND).data("x"));
-        let body = chunks.without_size().boxed_unsync();
-        let request = Request::post("http://a.example/").body(body);
-        calls.spawn(service.clone().oneshot(request.expect("a request")));
-        sleep(10 * SECOND).await;
-    }
+        vec![chunks.without_size().boxed_unsync()]
+    })
+    .await;
 }

@@ -146,6 +146,7 @@ fn a_circuit_breaker_signs_open_before_ready_and_with_back_pressure() {
     contract::http(|| breaker().layer().grpc_client());
     contract::any(|| breaker().layer().any(), || 7_u32);
     contract::http(|| breaker().layer().server().back_pressure());
+    contract::http(|| breaker().layer().server().pass_through());
 }
 
 #[test]

@@ -368,6 +368,44 @@ async fn balancer_serves_on_where_its_endpoints_share_a_limit() {
     }
 }
 
+/// A guard whose moments are always over decides when the call is made: a handle that had to wait for its service left the
+/// queue each time that it was polled, woke itself, and never got in.
+#[tokio::test(start_paused = true)]
+async fn handle_keeps_its_place_if_the_guards_only_seem_to_refuse() {
+    struct Over(tower_keep::guard::Signal);
+    impl tower_keep::Guard for Over {
+        type Permit = ();
+        fn refuses(&self, now: &tower_keep::call::Moment) -> tower_keep::guard::Refuses {
+            tower_keep::guard::Refuses::Until(now.now())
+        }
+        fn signals(&self, add: &mut dyn FnMut(&tower_keep::guard::Signal)) {
+            add(&self.0);
+        }
+        fn settle(&self, (): (), _: &tower_keep::call::End<'_>) {}
+    }
+    impl<Req> tower_keep::guard::Admit<Req> for Over {
+        fn admit(&self, _: &mut Req, _: &tower_keep::call::Moment) -> Result<(), Rejection> {
+            Ok(())
+        }
+    }
+    let wakes = Wakes::new();
+    let limit = GlobalConcurrencyLimitLayer::new(1);
+    let mut holder = limit.layer(peer());
+    assert!(is_ready(&wakes, &mut holder).await);
+    let over = Over(tower_keep::guard::Signal::new());
+    let layer = tower_keep::GuardLayer::any(over).back_pressure();
+    let mut guarded = layer.layer(limit.layer(peer()));
+    assert!(wakes.poll_ready::<(), _>(&mut guarded).is_pending());
+    assert_eq!(wakes.count(), 0, "it does not wake itself");
+    let mut later = limit.layer(peer());
+    assert!(wakes.poll_ready::<(), _>(&mut later).is_pending());
+    drop(holder);
+    assert!(
+        wakes.poll_ready::<(), _>(&mut guarded).is_ready(),
+        "it is the next"
+    );
+}
+
 // ---- a service that is never ready
 
 fn pending_of<F: Future + ?Sized>(calls: &mut [Pin<Box<F>>], wakes: &Wakes) -> usize {

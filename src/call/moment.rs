@@ -12,7 +12,7 @@ use crate::protocol::Wire;
 pub struct Moment {
     now: Cell<Option<Instant>>,
     wire: Wire,
-    uploads: bool,
+    has_upload: bool,
 }
 
 impl Moment {
@@ -21,7 +21,7 @@ impl Moment {
         Moment {
             now: Cell::new(Some(now)),
             wire: Wire::Plain,
-            uploads: false,
+            has_upload: false,
         }
     }
 
@@ -34,15 +34,15 @@ impl Moment {
 
     /// Sets whether the request has a body that is watched.
     #[must_use]
-    pub(crate) fn with_uploads(mut self, uploads: bool) -> Self {
-        self.uploads = uploads;
+    pub(crate) fn with_upload(mut self, has_upload: bool) -> Self {
+        self.has_upload = has_upload;
         self
     }
 
     /// Returns whether the request has a body that is still to come, for whose delay its caller is to blame.
     #[inline]
-    pub(crate) fn uploads(&self) -> bool {
-        self.uploads
+    pub(crate) fn has_upload(&self) -> bool {
+        self.has_upload
     }
 
     /// The time, the same at every call.

@@ -58,10 +58,10 @@ impl<G: Guard, P: Protocol> Held<G, P> {
         }
         let began = TimeScope::began(now);
         let mut permit = permit;
-        if now.uploads()
+        if now.has_upload()
             && let (Some(permit), Some(upload)) = (&mut permit, notes.upload())
         {
-            quietly(|| shared.guards.uploads(permit, &upload));
+            quietly(|| shared.guards.watch_upload(permit, &upload));
         }
         let spent = shared.wants.busy.then(|| {
             Box::new(Spent {

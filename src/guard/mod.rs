@@ -151,9 +151,9 @@ pub trait Guard {
     /// The wrapped service failed to become ready: no call was made, and none can be.
     fn unready(&self) {}
 
-    /// The call has a request's body that is watched: whoever measures time can tell whose doing it is.
+    /// Gets the progress of the request's body, if that is watched: whoever measures time can tell whose doing it is.
     #[doc(hidden)]
-    fn uploads(&self, permit: &mut Self::Permit, upload: &Upload) {
+    fn watch_upload(&self, permit: &mut Self::Permit, upload: &Upload) {
         let _ = (permit, upload);
     }
 }

@@ -97,13 +97,13 @@ impl<A: Guard, B: Guard> Guard for Pair<A, B> {
         quietly(|| self.1.unready());
     }
 
-    fn uploads(&self, permits: &mut Self::Permit, upload: &Upload) {
+    fn watch_upload(&self, permits: &mut Self::Permit, upload: &Upload) {
         let (first, second) = permits;
         if let Some(first) = first {
-            quietly(|| self.0.uploads(first, upload));
+            quietly(|| self.0.watch_upload(first, upload));
         }
         if let Some(second) = second {
-            quietly(|| self.1.uploads(second, upload));
+            quietly(|| self.1.watch_upload(second, upload));
         }
     }
 }

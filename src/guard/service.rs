@@ -23,7 +23,7 @@ const ONCE: &str = "a service is called once";
 /// Number of times that guards are asked again whose moment has come.
 const ROUNDS: usize = 3;
 
-/// What the handle of the wrapped service holds.
+/// Says what the handle of the wrapped service holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum InnerState {
     /// Nothing.
@@ -86,7 +86,7 @@ impl<S, G, P, M> Guarded<S, G, P, M> {
         })
     }
 
-    /// What a call holds from now on, with what it was granted.
+    /// Gathers what a call holds from now on, with what it was granted.
     #[inline]
     fn hold(&mut self, permit: Option<G::Permit>, notes: P::Call, now: &Moment) -> Held<G, P>
     where
@@ -135,9 +135,7 @@ where
     fn call(&mut self, mut request: Req) -> Self::Future {
         let inside = &Inside::call();
         let notes = self.shared.protocol.read(&mut request);
-        let now = Moment::default()
-            .with_wire(notes.wire())
-            .with_uploads(notes.uploads());
+        let now = notes.moment();
         let admission = self.shared.guards.admit_partly(&mut request, &now);
         let mut held = self.hold(admission.permit, notes, &now);
         if let Some(why) = admission.refused {
@@ -204,22 +202,18 @@ where
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        if refuses(&*self.shared.guards).all() {
-            self.leave_inner();
-            ready!(self.poll_guards(cx));
+        if self.is_held_up(cx) {
+            return Poll::Pending;
         }
-        self.wait.clear();
         let ready = self.poll_inner(cx);
-        if ready.is_pending() {
-            // The guards may begin to refuse while it waits, and its place in the queue must not wait with it.
-            self.wait.register(&*self.shared.guards, cx);
-            if refuses(&*self.shared.guards).all() {
-                self.leave_inner();
-                ready!(self.poll_guards(cx));
-                cx.waker().wake_by_ref();
-            }
+        if ready.is_ready() {
+            self.wait.clear();
+            return ready;
         }
-        ready
+        // The guards may begin to refuse while it waits, and its place in the queue must not wait with it.
+        self.wait.register(&*self.shared.guards, cx);
+        self.is_held_up(cx);
+        Poll::Pending
     }
 
     #[inline]
@@ -233,7 +227,17 @@ where
     }
 }
 
-impl<S, G: Guard, P> Guarded<S, G, P, BackPressure> {
+impl<S: Clone, G: Guard, P> Guarded<S, G, P, BackPressure> {
+    /// Gives back what it holds if the guards refuse every call, and returns whether they do.
+    #[inline]
+    fn is_held_up(&mut self, cx: &mut Context<'_>) -> bool {
+        let held_up = refuses(&*self.shared.guards).all() && self.poll_guards(cx).is_pending();
+        if held_up {
+            self.leave_inner();
+        }
+        held_up
+    }
+
     /// Ready once the guards do not refuse every call any more.
     #[cold]
     fn poll_guards(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -286,9 +290,7 @@ impl<S, G, P, M> Guarded<S, G, P, M> {
     {
         let inside = &Inside::call();
         let notes = self.shared.protocol.read(&mut request);
-        let now = Moment::default()
-            .with_wire(notes.wire())
-            .with_uploads(notes.uploads());
+        let now = notes.moment();
         let admission = self.shared.guards.admit_partly(&mut request, &now);
         let held = self.hold(admission.permit, notes, &now);
         if let Some(why) = admission.refused {

@@ -45,9 +45,9 @@ macro_rules! as_guard {
                 let $this = self;
                 $view.unready();
             }
-            fn uploads(&self, permit: &mut Self::Permit, upload: &Upload) {
+            fn watch_upload(&self, permit: &mut Self::Permit, upload: &Upload) {
                 let $this = self;
-                $view.uploads(permit, upload);
+                $view.watch_upload(permit, upload);
             }
         }
 
@@ -129,9 +129,9 @@ impl<G: Guard> Guard for Option<G> {
         }
     }
 
-    fn uploads(&self, permit: &mut Self::Permit, upload: &Upload) {
+    fn watch_upload(&self, permit: &mut Self::Permit, upload: &Upload) {
         if let (Some(guard), Some(permit)) = (self, permit) {
-            guard.uploads(permit, upload);
+            guard.watch_upload(permit, upload);
         }
     }
 }

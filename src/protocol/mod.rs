@@ -45,7 +45,7 @@ use std::{borrow::Borrow, time::Duration};
 
 use http::{Extensions, HeaderMap, response};
 
-use crate::call::{Classifier, End, Judged, Rejection};
+use crate::call::{Classifier, End, Judged, Moment, Rejection};
 
 pub use any::Any;
 pub use http_call::HttpCall;
@@ -150,8 +150,17 @@ pub trait Notes {
     /// Returns whether the request's body is watched.
     #[doc(hidden)]
     #[inline]
-    fn uploads(&self) -> bool {
+    fn has_upload(&self) -> bool {
         false
+    }
+
+    /// Makes what the guards are told when the call begins.
+    #[doc(hidden)]
+    #[inline]
+    fn moment(&self) -> Moment {
+        Moment::default()
+            .with_wire(self.wire())
+            .with_upload(self.has_upload())
     }
 
     /// Returns the progress of the request's body, if it can be watched.

@@ -42,7 +42,7 @@ impl Notes for HttpCall {
     }
 
     #[inline]
-    fn uploads(&self) -> bool {
+    fn has_upload(&self) -> bool {
         HttpCall::upload(self).is_some()
     }
 

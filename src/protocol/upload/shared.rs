@@ -20,12 +20,15 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// The same body, for a call that begins now: what was waited for it so far is not counted.
-    pub(crate) fn for_new_call(&self) -> Self {
-        Upload {
+    /// Returns the same body, for a call that begins now: what was waited for it so far is not counted. None if it is over,
+    /// well or badly.
+    pub(crate) fn for_new_call(&self) -> Option<Self> {
+        let progress = *self.locked();
+        let is_over = progress.is_whole() || progress.is_broken();
+        (!is_over).then(|| Upload {
             shared: self.shared.clone(),
-            before: self.locked().waited(),
-        }
+            before: progress.waited(),
+        })
     }
 
     /// Returns what reports on the body, unless there is one already: a body is reported on once.
@@ -43,11 +46,6 @@ impl Upload {
     pub(crate) fn waited(&self) -> Duration {
         let waited = self.locked().waited_by(Instant::now);
         waited.saturating_sub(self.before)
-    }
-
-    /// Returns whether the body has come to its end.
-    pub(super) fn is_whole(&self) -> bool {
-        self.locked().is_whole()
     }
 
     /// Returns whether its gRPC messages had a [`flaw`](Self::flaw).

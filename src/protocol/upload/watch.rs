@@ -78,8 +78,7 @@ fn watch_inside<B: 'static>(request: &mut Request<B>) -> Option<Upload> {
 /// Returns what a layer further out watches. A body that was over, well or badly, was another's: its request's extensions
 /// were used again.
 fn known(extensions: &Extensions) -> Option<Upload> {
-    let upload: &Upload = extensions.get()?;
-    (!upload.is_whole() && !upload.is_broken()).then(|| upload.for_new_call())
+    extensions.get().and_then(Upload::for_new_call)
 }
 
 /// Returns whether it is a body that cannot be changed in place, of which more is to come.

@@ -31,8 +31,8 @@ impl Guard for CircuitBreaker {
         self.shared.unready();
     }
 
-    fn uploads(&self, permit: &mut BreakerPermit, upload: &Upload) {
-        self.shared.uploads(permit, upload);
+    fn watch_upload(&self, permit: &mut BreakerPermit, upload: &Upload) {
+        self.shared.watch_upload(permit, upload);
     }
 }
 

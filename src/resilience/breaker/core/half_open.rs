@@ -198,7 +198,7 @@ impl Core {
     }
 
     /// A probe has a body that comes from a caller.
-    pub(in super::super) fn uploads(&mut self, pass: Pass, upload: Upload) {
+    pub(in super::super) fn watch_upload(&mut self, pass: Pass, upload: Upload) {
         let Phase::HalfOpen(half_open) = &mut self.phase else {
             return;
         };

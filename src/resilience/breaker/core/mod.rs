@@ -156,22 +156,22 @@ impl Core {
         }
     }
 
-    /// Lets a call pass, which may begin or end a half-open phase, or refuses it. `uploads` says that its request has a
+    /// Lets a call pass, which may begin or end a half-open phase, or refuses it. `has_upload` says that its request has a
     /// body which its caller may stall.
-    pub(super) fn admit(&mut self, now: Instant, uploads: bool) -> (Answer, Option<Change>) {
+    pub(super) fn admit(&mut self, now: Instant, has_upload: bool) -> (Answer, Option<Change>) {
         let mut change = self.expire(now);
         if let Phase::Open { until } = self.phase
             && now >= until
         {
             change = Some(self.half_open(now));
         }
-        (self.answer(now, uploads), change)
+        (self.answer(now, has_upload), change)
     }
 
-    fn answer(&mut self, now: Instant, uploads: bool) -> Answer {
+    fn answer(&mut self, now: Instant, has_upload: bool) -> Answer {
         let until = self.probe_until(now);
         // Whoever comes first would always be one of those who stall, if they are many.
-        let is_unlucky = uploads && self.has_stalled() && self.random.bool();
+        let is_unlucky = has_upload && self.has_stalled() && self.random.bool();
         let (generation, standing) = match &mut self.phase {
             Phase::Closed { .. } | Phase::Disabled => (self.generation, Standing::Passing),
             Phase::HalfOpen(_) if is_unlucky => return self.refused(now),

@@ -114,9 +114,9 @@ impl<K, P> Guard for KeyedGuard<K, P> {
         }
     }
 
-    fn uploads(&self, permit: &mut KeyedPermit, upload: &Upload) {
+    fn watch_upload(&self, permit: &mut KeyedPermit, upload: &Upload) {
         if let Some((breaker, permit)) = &permit.0 {
-            breaker.shared.uploads(permit, upload);
+            breaker.shared.watch_upload(permit, upload);
         }
     }
 }

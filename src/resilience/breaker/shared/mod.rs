@@ -203,13 +203,13 @@ impl Shared {
         if gate.is_disabled() {
             return Ok(BreakerPermit(Pass::passing(gate.generation())));
         }
-        self.admit_locked(now.now(), now.uploads())
+        self.admit_locked(now.now(), now.has_upload())
     }
 
     #[cold]
-    fn admit_locked(&self, now: Instant, uploads: bool) -> Result<BreakerPermit, Rejection> {
+    fn admit_locked(&self, now: Instant, has_upload: bool) -> Result<BreakerPermit, Rejection> {
         let (answer, pass, state, why, last_error) = self.with(&|| None, |locked| {
-            let (answer, change) = locked.core.admit(now, uploads);
+            let (answer, change) = locked.core.admit(now, has_upload);
             let refused = matches!(answer, Answer::Refused(_));
             let last_error = locked.last_error.as_ref().filter(|_| refused).cloned();
             let pass = Pass::void(locked.core.generation());
@@ -234,10 +234,10 @@ impl Shared {
     }
 
     /// The call has a body that comes from a caller, who may stall it.
-    pub(super) fn uploads(&self, permit: &BreakerPermit, upload: &Upload) {
+    pub(super) fn watch_upload(&self, permit: &BreakerPermit, upload: &Upload) {
         if permit.0.is_probe() {
             self.change(|core| {
-                core.uploads(permit.0, upload.clone());
+                core.watch_upload(permit.0, upload.clone());
                 None
             });
         }

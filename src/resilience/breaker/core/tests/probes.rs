@@ -366,7 +366,7 @@ fn probe_whose_caller_stalls_gives_its_place_back_and_still_counts_in_the_end() 
         let limit = OPEN * 10;
         let mut rig = half_open(touchy().probes(1).probe_limit(limit));
         let probe = rig.probe();
-        rig.core.uploads(probe, Upload::stalled(stalled));
+        rig.core.watch_upload(probe, Upload::stalled(stalled));
         rig.wait(OPEN - MILLI);
         assert_eq!(rig.core.expire(rig.now).map(|change| change.to), None);
         assert!(rig.core.is_full());
@@ -383,7 +383,7 @@ fn probe_whose_place_another_has_does_not_speak_for_that_one() {
     let limit = OPEN * 10;
     let mut rig = half_open(touchy().probes(2).probe_ratio(1.0).probe_limit(limit));
     let stalls = rig.probe();
-    rig.core.uploads(stalls, Upload::stalled(true));
+    rig.core.watch_upload(stalls, Upload::stalled(true));
     rig.wait(OPEN);
     let (_other, _third) = (rig.probe(), rig.probe());
     assert!(rig.settle(stalls, None).is_none());
@@ -397,7 +397,7 @@ fn probe_that_does_not_stall_fails_at_its_limit_whether_it_has_a_body_or_not() {
         let mut rig = half_open(touchy().probes(1).probe_limit(OPEN));
         let probe = rig.probe();
         if body {
-            rig.core.uploads(probe, Upload::stalled(false));
+            rig.core.watch_upload(probe, Upload::stalled(false));
         }
         rig.wait(OPEN);
         let change = rig.core.expire(rig.now).expect("overdue");
