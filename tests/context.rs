@@ -37,12 +37,12 @@ use tonic_health::pb::{
     health_client::HealthClient,
     health_server::{Health, HealthServer},
 };
-use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
+use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
     Context, GuardLayer, Outcome,
     context::{
-        Baggage, Correlate, CorrelateBuilder, Id, IdKind, OutgoingId, Propagate, TraceEdge,
-        Traceparent, Tracestate, Trust, in_context,
+        Correlate, CorrelateBuilder, Id, IdKind, OutgoingId, Propagate, TraceEdge, Traceparent,
+        Trust, in_context,
     },
     observe,
 };
@@ -1009,153 +1009,4 @@ fn settings_that_make_no_sense_are_named() {
                 .is_err()
         );
     }
-}
-
-// ---- what must not stay or go on
-
-#[test]
-fn context_is_entered_while_the_current_one_is_looked_at() {
-    let (outer, inner) = (Context::root(), Context::root());
-    outer.run(|| {
-        Context::with_current(|current| {
-            assert_eq!(current, Some(&outer));
-            inner.run(|| assert_eq!(Context::current().as_ref(), Some(&inner)));
-            assert_eq!(Context::current().as_ref(), Some(&outer));
-        });
-    });
-}
-
-/// Tells in which context it is dropped.
-struct Witness(Arc<Mutex<Option<Context>>>);
-
-impl Drop for Witness {
-    fn drop(&mut self) {
-        *self.0.lock().expect("no panic") = Context::current();
-    }
-}
-
-#[tokio::test]
-async fn task_that_is_aborted_is_dropped_in_its_context() {
-    let (call, seen) = (Context::root(), Arc::default());
-    let witness = Witness(Arc::clone(&seen));
-    let task = call.run(|| {
-        tokio::spawn(in_context(async move {
-            let _witness = witness;
-            std::future::pending::<()>().await;
-        }))
-    });
-    tokio::task::yield_now().await;
-    task.abort();
-    assert!(task.await.is_err());
-    assert_eq!(seen.lock().expect("no panic").as_ref(), Some(&call));
-}
-
-/// Headers as a handler finds them, and as the next hop does.
-async fn forwarded(
-    correlate: CorrelateBuilder,
-    headers: &[(&'static str, &'static str)],
-) -> (HeaderMap, HeaderMap) {
-    let (found, sent) = (
-        Arc::<Mutex<HeaderMap>>::default(),
-        Arc::<Mutex<HeaderMap>>::default(),
-    );
-    let next = {
-        let sent = sent.clone();
-        service_fn(move |request: Request<Body>| {
-            *sent.lock().expect("no panic") = request.headers().clone();
-            async { Ok::<_, Infallible>(Response::new(Body::empty())) }
-        })
-    };
-    let client = observe("next").client().layer(next);
-    let proxy = {
-        let found = found.clone();
-        service_fn(move |request: Request<Body>| {
-            *found.lock().expect("no panic") = request.headers().clone();
-            client.clone().oneshot(request)
-        })
-    };
-    let correlate = correlate.build().expect("sound settings");
-    let proxy = GuardLayer::client(correlate).layer(proxy);
-    let request = with(Request::new(Body::empty()), headers.iter().copied());
-    proxy.oneshot(request).await.expect("an answer");
-    let copy = |headers: &Mutex<HeaderMap>| headers.lock().expect("no panic").clone();
-    (copy(&found), copy(&sent))
-}
-
-#[tokio::test]
-async fn baggage_goes_no_further_where_it_is_off() {
-    let headers = [("baggage", "userId=7,secret=1")];
-    let correlate = || Correlate::builder().trust(Trust::never());
-    let (_, sent) = forwarded(correlate(), &headers).await;
-    assert!(!sent.contains_key("baggage"));
-}
-
-#[tokio::test]
-async fn request_id_that_was_rejected_does_not_stay_in_the_request() {
-    let headers = [
-        ("x-request-id", "not an ID"),
-        ("x-correlation-id", "a-good-one"),
-    ];
-    let (found, sent) = forwarded(Correlate::builder(), &headers).await;
-    assert!(found["x-request-id"] != "not an ID" && found["x-request-id"].len() == 32);
-    assert_eq!(found["x-correlation-id"], "a-good-one");
-    assert_ne!(sent["x-request-id"], "not an ID");
-    // An edge that believes nobody.
-    let strict = Correlate::builder().trust(Trust::never());
-    let (found, _) = forwarded(strict, &headers).await;
-    assert_eq!(found["x-correlation-id"], found["x-request-id"]);
-    assert_eq!(found["x-request-id"].len(), 32);
-}
-
-#[tokio::test]
-async fn baggage_and_trace_state_of_ones_own_reach_the_next_hop() {
-    let sent = Arc::<Mutex<HeaderMap>>::default();
-    let next = {
-        let sent = sent.clone();
-        service_fn(move |request: Request<Body>| {
-            *sent.lock().expect("no panic") = request.headers().clone();
-            async { Ok::<_, Infallible>(Response::new(Body::empty())) }
-        })
-    };
-    let propagate = Propagate::builder().baggage(true).build();
-    let client = GuardLayer::client(propagate.expect("sound settings")).layer(next);
-    let (mut baggage, mut state) = (Baggage::default(), Tracestate::default());
-    baggage.insert("tenant", "acme").expect("a member");
-    state.insert("shop", "7").expect("a member");
-    let call = Context::root().with_baggage(baggage).with_tracestate(state);
-    let request = Request::new(Body::empty());
-    call.scope(async { client.oneshot(request).await })
-        .await
-        .expect("an answer");
-    let sent = sent.lock().expect("no panic");
-    assert_eq!(
-        (&sent["baggage"], &sent["tracestate"]),
-        (
-            &HeaderValue::from_static("tenant=acme"),
-            &HeaderValue::from_static("shop=7")
-        )
-    );
-}
-
-#[tokio::test]
-async fn trace_of_a_trusted_caller_goes_on_at_an_edge_that_cuts_others() {
-    for (tenant, goes_on) in [("ours", true), ("theirs", false)] {
-        let ours = Trust::when(|head| head.headers.get("x-tenant").is_some_and(|it| it == "ours"));
-        let edge = Correlate::builder()
-            .trust(ours)
-            .trace_edge(TraceEdge::RestartWithLink);
-        let headers = [("traceparent", TRACEPARENT), ("x-tenant", tenant)];
-        let (_, sent) = forwarded(edge, &headers).await;
-        let sent = sent["traceparent"].to_str().expect("text");
-        assert_eq!(sent.contains(TRACE_ID), goes_on, "{tenant}: {sent}");
-    }
-    // Everybody is trusted, so nobody is told apart: the edge cuts.
-    let edge = Correlate::builder().trace_edge(TraceEdge::RestartWithLink);
-    let (_, sent) = forwarded(edge, &[("traceparent", TRACEPARENT)]).await;
-    assert!(
-        !sent["traceparent"]
-            .to_str()
-            .expect("text")
-            .contains(TRACE_ID)
-    );
 }

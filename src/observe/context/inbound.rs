@@ -82,10 +82,10 @@ impl Policy {
     fn context<B>(&self, request: &mut Request<B>) -> Context {
         let trusted = self.trust.holds(request);
         let headers = request.headers_mut();
-        let request_id = id(headers, &self.request_id, trusted, || {
+        let request_id = settled_id(headers, &self.request_id, trusted, || {
             self.id_kind.generate()
         });
-        let correlation_id = id(headers, &self.correlation_id, trusted, || {
+        let correlation_id = settled_id(headers, &self.correlation_id, trusted, || {
             request_id.clone()
         });
         let edge = match trusted && self.trust.is_selective() {
@@ -149,24 +149,25 @@ impl Policy {
 ///
 /// Headers that came with another value say then what counts: a handler that reads the header, or hands it on, must not
 /// take what was rejected for the ID of the call.
-fn id(
+fn settled_id(
     headers: &mut HeaderMap,
     names: &[HeaderName],
     trusted: bool,
     new: impl FnOnce() -> Id,
 ) -> Id {
-    let mut rejected = false;
+    // Of several headers those behind the good one were not looked at.
+    let mut is_settled = names.len() == 1;
     let accepted = names.iter().find_map(|name| {
         let value = headers.get(name)?;
         let id = trusted.then(|| Id::accept(value)).flatten();
-        rejected |= id.is_none();
+        is_settled &= id.is_some();
         if trusted && id.is_none() {
             count_malformed("id");
         }
         id
     });
     let id = accepted.unwrap_or_else(new);
-    if rejected {
+    if !is_settled {
         for name in names {
             if headers
                 .get(name)

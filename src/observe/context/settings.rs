@@ -99,7 +99,7 @@ impl Trust {
     }
 }
 
-/// What happens to a trace that comes in with a request, unless it is from a caller whom [`Trust::when`] tells from
+/// Says what becomes of a trace that comes in with a request, unless it is from a caller whom [`Trust::when`] tells from
 /// others and trusts: that one's goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -190,7 +190,7 @@ impl CorrelateBuilder {
         self
     }
 
-    /// What happens to traces that come in. Default: they go on. Those of callers whom [`Trust::when`] trusts always do.
+    /// Sets what becomes of traces that come in. Default: they go on. Those of callers whom [`Trust::when`] trusts always do.
     #[must_use]
     pub fn trace_edge(mut self, edge: TraceEdge) -> Self {
         self.edge = edge;
@@ -212,15 +212,15 @@ impl CorrelateBuilder {
         self
     }
 
-    /// Whether responses carry the request ID, and the correlation ID where that is another. Default: yes, on refusals too,
-    /// but for gRPC: see [`echo_grpc`](Self::echo_grpc).
+    /// Has responses carry the request ID, and the correlation ID where that is another. Default: yes, on refusals too, but
+    /// for gRPC: see [`echo_grpc`](Self::echo_grpc).
     #[must_use]
     pub fn echo(mut self, echo: bool) -> Self {
         self.echo = echo;
         self
     }
 
-    /// Whether responses of gRPC carry them as well. Default: no, since they become metadata of the application's there.
+    /// Has responses of gRPC carry them as well. Default: no, since they become metadata of the application's there.
     #[must_use]
     pub fn echo_grpc(mut self, echo: bool) -> Self {
         self.echo_grpc = echo;
@@ -318,15 +318,15 @@ impl PropagateBuilder {
         self
     }
 
-    /// The header the correlation ID is sent in, where it is another than the request ID; a copied header that says so is
-    /// removed else. Default: `x-correlation-id`.
+    /// Names the header that the correlation ID is sent in where it is another than the request ID. Where it is not, a header
+    /// of that name, copied from another request, is removed. Default: `x-correlation-id`.
     #[must_use]
     pub fn correlation_id_header(mut self, name: impl Into<String>) -> Self {
         self.correlation_id = name.into();
         self
     }
 
-    /// Which request ID is sent. Default: that of the call.
+    /// Chooses the request ID that is sent. Default: that of the call.
     #[must_use]
     pub fn outgoing_id(mut self, which: OutgoingId) -> Self {
         self.outgoing_id = which;

@@ -15,6 +15,9 @@ use crate::{
 /// The target of access-log events, for filters: `RUST_LOG=tower_keep::access=info`.
 pub const ACCESS_TARGET: &str = "tower_keep::access";
 
+/// Values of one header that a line shows at most: a request may have any number.
+const MAX_VALUES: usize = 16;
+
 /// What a line needs of a request, kept while the call lasts.
 #[derive(Debug)]
 pub(super) struct Kept {
@@ -33,7 +36,8 @@ impl Kept {
         let values = |LoggedHeader { name, redact }: &LoggedHeader| {
             let redact = *redact;
             let name = name.clone();
-            headers.get_all(&name).iter().map(move |value| {
+            let values = headers.get_all(&name).iter().take(MAX_VALUES);
+            values.map(move |value| {
                 let shown = !redact && !value.is_sensitive();
                 (name.clone(), shown.then(|| value.clone()))
             })
@@ -181,5 +185,9 @@ mod tests {
             Headers(&kept).to_string(),
             r#"authorization=REDACTED x-odd="a\"\xff" x-mine=REDACTED x-mine="open""#
         );
+        for _ in 0..1_000 {
+            headers.append("x-odd", HeaderValue::from_static("more"));
+        }
+        assert_eq!(Kept::headers(&logged[1..2], &headers).len(), MAX_VALUES);
     }
 }

@@ -1,11 +1,12 @@
 use std::{borrow::Cow, num::NonZeroUsize, sync::Arc, time::Duration};
 
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, StatusCode};
 use tracing::{Level, Span, level_filters::LevelFilter};
 
 use super::{
     access::{ACCESS_TARGET, Kept, Line},
     facts::{Asked, ErrorLabel, Facts, Side, method_name},
+    lasting::lasts,
     meters::{Labeller, Meters},
     place::Place,
     request_body::RequestBytes,
@@ -294,12 +295,6 @@ impl Track {
     }
 }
 
-/// Returns whether a content type is that of server-sent events, whatever its parameters.
-fn is_event_stream(content_type: &[u8]) -> bool {
-    let kind = content_type.split(|byte| *byte == b';').next();
-    kind.is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream"))
-}
-
 /// Returns whether nobody has to look at the call: the caller got what it asked for, was wrong itself, or has gone.
 fn is_good(end: &End<'_>) -> bool {
     let by_outcome = matches!(
@@ -309,17 +304,6 @@ fn is_good(end: &End<'_>) -> bool {
     let is_bad =
         |status: StatusCode| status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
     by_outcome && !end.status().is_some_and(is_bad)
-}
-
-/// A stream that is meant to last: an upgrade, a tunnel, server-sent events.
-fn lasts(permit: &TrackPermit, head: &Head<'_>) -> bool {
-    let tunnel = permit.connect && head.status.is_success();
-    let events = || {
-        head.headers
-            .get(header::CONTENT_TYPE)
-            .is_some_and(|value| is_event_stream(value.as_bytes()))
-    };
-    head.status == StatusCode::SWITCHING_PROTOCOLS || tunnel || events()
 }
 
 impl Guard for Track {
@@ -342,7 +326,7 @@ impl Guard for Track {
 
     fn head(&self, permit: &mut TrackPermit, head: &mut Head<'_>) {
         permit.asked.grpc = head.wire.is_grpc();
-        permit.lasting = !permit.asked.grpc && lasts(permit, head);
+        permit.lasting = !permit.asked.grpc && lasts(permit.connect, head);
         // Nobody's answer to a made-up method: that has its status in the head, or is no gRPC at all.
         permit.implemented = permit.asked.grpc
             && head.status == StatusCode::OK
@@ -488,29 +472,5 @@ impl<B> Admit<Request<B>> for Track {
             lasting: false,
             implemented: false,
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn event_streams_are_known_by_their_content_type() {
-        for stream in [
-            "text/event-stream",
-            "Text/Event-Stream; charset=utf-8",
-            "text/event-stream ;x",
-        ] {
-            assert!(is_event_stream(stream.as_bytes()), "{stream}");
-        }
-        for other in [
-            "text/event-streamish",
-            "text/plain",
-            "",
-            ";text/event-stream",
-        ] {
-            assert!(!is_event_stream(other.as_bytes()), "{other}");
-        }
     }
 }

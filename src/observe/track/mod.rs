@@ -73,6 +73,7 @@
 mod access;
 mod facts;
 mod guard;
+mod lasting;
 mod meters;
 mod place;
 mod redaction;

@@ -6,7 +6,7 @@ use http::HeaderName;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LoggedHeader {
     pub(super) name: HeaderName,
-    /// Whether its values are kept out of the log.
+    /// Keeps its values out of the log.
     pub(super) redact: bool,
 }
 

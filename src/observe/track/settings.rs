@@ -215,11 +215,11 @@ impl TrackBuilder {
         self
     }
 
-    /// Which fraction of good calls is in the access log, 0 to 1. Refusals, 429, 5xx, timeouts, panics and whatever is slow
+    /// Sets the fraction of good calls that is in the access log, 0 to 1. Refusals, 429, 5xx, timeouts, panics and whatever is slow
     /// always are. Default: 1.
     ///
     /// The correlation ID decides, so that the lines of one journey are there at every hop that has the same fraction, or
-    /// at none.
+    /// at none. Where a caller's IDs are trusted, a caller can choose one that is there.
     #[must_use]
     pub fn sample(mut self, fraction: f64) -> Self {
         self.sample = fraction;
@@ -257,7 +257,7 @@ impl TrackBuilder {
         self
     }
 
-    /// Request headers that the access log carries, at most 16, with all their values. Default: none.
+    /// Names request headers that the access log carries: at most 16, with up to 16 values each. Default: none.
     ///
     /// Values show as `REDACTED` if they are marked as sensitive, or if the name looks like that of a credential: if
     /// `auth`, `token`, `key`, `secret`, `cookie`, `session`, `password` or `credential` is a part of it.
@@ -267,15 +267,15 @@ impl TrackBuilder {
         self
     }
 
-    /// Headers of [`log_headers`](Self::log_headers) that show as `REDACTED` although their names do not look like it.
-    /// Default: none.
+    /// Redacts headers of [`log_headers`](Self::log_headers) whose names do not look like those of credentials. Default:
+    /// none.
     #[must_use]
     pub fn redact_headers<N: Into<String>>(mut self, headers: impl IntoIterator<Item = N>) -> Self {
         self.redact_headers = headers.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Headers of [`log_headers`](Self::log_headers) that are no credentials although their names look like it, such as
+    /// Shows headers of [`log_headers`](Self::log_headers) that are no credentials although their names look like it, such as
     /// `idempotency-key`. Values that are marked as sensitive stay redacted. Default: none.
     #[must_use]
     pub fn show_headers<N: Into<String>>(mut self, headers: impl IntoIterator<Item = N>) -> Self {
@@ -283,7 +283,7 @@ impl TrackBuilder {
         self
     }
 
-    /// Whether the path is in the access log and in spans: what stands in the place of `{id}` may be private. Default:
+    /// Shows the path in the access log and in spans, or keeps it out of them: what stands in the place of `{id}` may be private. Default:
     /// yes, without the query.
     #[must_use]
     pub fn log_path(mut self, on: bool) -> Self {
@@ -425,6 +425,8 @@ impl TrackBuilder {
     }
 }
 
+const HEADER_NAME: &str = "a header name such as \"user-agent\" (letters, digits, '-')";
+
 fn header_names(
     owner: &str,
     field: &'static str,
@@ -437,7 +439,7 @@ fn header_names(
     }
     let names = names.iter().map(|name| {
         HeaderName::try_from(name)
-            .map_err(|_| InvalidSetting::new(owner, field, format!("{name:?}"), "header names"))
+            .map_err(|_| InvalidSetting::new(owner, field, format!("{name:?}"), HEADER_NAME))
     });
     names.collect()
 }
