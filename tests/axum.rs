@@ -487,7 +487,7 @@ async fn an_error_status_that_says_nothing_is_grouped_by_its_route_and_status() 
     let [group] = &errors.groups()[..] else {
         panic!("{:#?}", errors.groups())
     };
-    assert_eq!((group.kind(), group.count()), ("http 500", 2));
+    assert_eq!((group.kind(), group.count()), ("500", 2));
     assert_eq!(group.message(), "Internal Server Error");
 }
 
@@ -850,7 +850,7 @@ async fn a_stranger_who_says_grpc_to_a_plain_route_makes_no_failure_of_it() {
         .iter()
         .map(|group| group.kind().to_owned())
         .collect();
-    assert_eq!(kinds, ["http 500"]);
+    assert_eq!(kinds, ["500"]);
     // Nor does a path become a method's name by it.
     assert!(!meter.render().contains("orders/7"), "{}", meter.render());
 }

@@ -6,9 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
 use tower_keep::errors::{
-    Change, ErrorEvent, ErrorRecord, ErrorTracker, Fingerprint, Group, Limits, MAX_CAUSE,
-    MAX_CAUSES, MAX_ID, MAX_MESSAGE, MAX_NAME, MAX_TYPE_NAME, Recorded, Status, Store,
-    panic_message, short_type_name,
+    Change, ErrorEvent, ErrorRecord, ErrorTracker, Group, Limits, MAX_CAUSE, MAX_CAUSES, MAX_ID,
+    MAX_MESSAGE, MAX_NAME, MAX_TYPE_NAME, Recorded, Status, Store, panic_message, short_type_name,
 };
 
 // ---- records
@@ -277,26 +276,27 @@ fn records_that_differ_in_their_data_only_are_one_group_with_the_first_and_the_l
     assert_eq!(group.latest().record().message(), "order 3 timed out");
     assert_eq!(
         group.why().to_string(),
-        r#"same kind "Timeout", route "/orders/{id}" and message "order <num> timed out" (fingerprint version 1)"#
+        r#"same kind "Timeout", route "/orders/{id}" and message "order <num> timed out" (fingerprint version 2)"#
     );
 }
 
 #[test]
-fn kind_route_and_message_divide_groups() {
+fn kind_route_message_last_cause_and_location_divide_groups() {
     let mut store = Store::default();
     for record in [
         ErrorRecord::new("A", "x"),
         ErrorRecord::new("B", "x"),
         ErrorRecord::new("A", "y"),
         ErrorRecord::new("A", "x").with_route("/"),
-        ErrorRecord::new("A", "x")
-            .with_service("other")
-            .with_location("a.rs:1")
-            .with_cause("c"),
+        ErrorRecord::new("A", "x").with_cause("c"),
+        ErrorRecord::new("A", "x").with_location("a.rs:1"),
+        // These do not.
+        ErrorRecord::new("A", "x").with_service("other"),
+        ErrorRecord::new("A", "x").with_cause("b").with_cause("c"),
     ] {
         store.record(record, at(0));
     }
-    assert_eq!(store.len(), 4);
+    assert_eq!(store.len(), 6);
 }
 
 #[test]
@@ -327,7 +327,7 @@ fn an_ignored_group_counts_but_is_never_news() {
 
 #[test]
 fn a_group_that_is_not_there_cannot_be_marked() {
-    let nothing = Fingerprint::of("a", None, "b");
+    let nothing = ErrorRecord::new("a", "b").fingerprint();
     let mut store = Store::default();
     assert_eq!(
         [
@@ -385,7 +385,7 @@ fn messages_too_many_of_one_route_are_one_group_and_leave_the_others_alone() {
     assert!(groups[0].why().overflow);
     assert_eq!(
         groups[0].why().to_string(),
-        r#"same kind "Failure", no route and one message too many to be a group of its own (fingerprint version 1)"#
+        r#"same kind "Failure", no route and one message too many to be a group of its own (fingerprint version 2)"#
     );
     assert_eq!(groups[0].latest().record().message(), "y");
 }
@@ -552,13 +552,13 @@ proptest! {
                     let before = model.evicted.len();
                     prop_assert_eq!(change, model.record(kind, text, at(second)));
                     let gone = model.evicted.get(before);
-                    let gone = gone.map(|(kind, message)| Fingerprint::of(kind, None, message));
+                    let gone = gone.map(|(kind, message)| ErrorRecord::new(*kind, *message).fingerprint());
                     prop_assert_eq!(evicted, gone);
                     prop_assert!(store.group(fingerprint).is_some());
                 }
                 Step::Mark { group, status } => {
                     let Some(expected) = model.groups.get_mut(group) else { continue };
-                    let name = Fingerprint::of(expected.kind, None, expected.message);
+                    let name = ErrorRecord::new(expected.kind, expected.message).fingerprint();
                     let before = match status {
                         Status::Resolved => store.resolve(name),
                         Status::Ignored => store.ignore(name),
@@ -633,7 +633,7 @@ fn clones_of_a_tracker_are_one_tracker() {
         (tracker.total(), tracker.evicted(), tracker.groups().len()),
         (1, 0, 1)
     );
-    assert!(tracker.reopen(name) && !tracker.reopen(Fingerprint::of("", None, "")));
+    assert!(tracker.reopen(name) && !tracker.reopen(ErrorRecord::new("", "").fingerprint()));
 }
 
 #[test]
@@ -679,7 +679,7 @@ fn groups_and_events_are_written_as_json() {
     });
     let expected = serde_json::json!({
         "fingerprint": name.to_string(), "status": "open", "kind": "Timeout", "route": null,
-        "message": "<img src=x> <num>", "overflow": false, "why": group.why().to_string(),
+        "message": "<img src=x> <num>", "cause": "slow", "location": null, "overflow": false, "why": group.why().to_string(),
         "count": 1, "regressions": 0, "first_seen": "1970-01-01T00:00:01.000Z",
         "last_seen": "1970-01-01T00:00:01.000Z", "first": sample, "latest": sample,
     });

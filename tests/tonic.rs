@@ -337,7 +337,7 @@ async fn a_failed_status_is_grouped_with_its_source_on_the_server_and_with_its_m
     let on_client = group.latest().record();
     assert_eq!(
         (group.kind(), group.message()),
-        ("grpc INTERNAL", "cannot read order <num>")
+        ("INTERNAL", "cannot read order <num>")
     );
     assert_eq!(on_client.correlation_id(), on_server.correlation_id());
     assert_eq!(on_client.trace_id(), on_server.trace_id());

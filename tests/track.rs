@@ -172,10 +172,7 @@ async fn the_classic_names_are_had_by_option() {
     );
     assert_eq!(meter.series("active_connections"), [(String::new(), 0.0)]);
     assert_eq!(meter.sum("errors_total", &[("type", "panic")]), Some(1.0));
-    assert_eq!(
-        meter.sum("errors_total", &[("type", "http 500")]),
-        Some(1.0)
-    );
+    assert_eq!(meter.sum("errors_total", &[("type", "500")]), Some(1.0));
     assert_eq!(meter.series(DURATION), []);
 }
 
@@ -1229,7 +1226,7 @@ async fn failures_go_to_the_error_tracker_that_was_given_or_to_none() {
         .map(|group| group.kind().to_owned())
         .collect();
     kinds.sort_unstable();
-    assert_eq!(kinds, ["http 500", "http 504"]);
+    assert_eq!(kinds, ["500", "504"]);
     let lines = logs.calls();
     let groups: BTreeSet<_> = errors
         .groups()
@@ -1243,7 +1240,7 @@ async fn failures_go_to_the_error_tracker_that_was_given_or_to_none() {
     let app = guarded(track().errors(None));
     text(app.oneshot(local("/status/500")).await.unwrap()).await;
     assert_eq!(logs.only_call().get("error_group"), "");
-    assert_eq!(logs.only_call().get("error_type"), "http 500");
+    assert_eq!(logs.only_call().get("error_type"), "500");
     assert_eq!(errors.total(), 2);
 }
 

@@ -55,14 +55,19 @@ pub(crate) fn view(error: &dyn Any) -> Option<&(dyn Error + 'static)> {
 /// Whether an error says that time ran out.
 pub(crate) fn is_timeout(error: &(dyn Error + 'static)) -> bool {
     chain(error).any(|error| {
-        error.is::<super::Elapsed>()
-            || error.is::<tokio::time::error::Elapsed>()
-            || is_tower_timeout(error)
-            || is_tonic_timeout(error)
+        is_elapsed(error)
             || error
                 .downcast_ref::<io::Error>()
                 .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
     })
+}
+
+/// Whether it is the error of a limit, this crate's or another's.
+pub(crate) fn is_elapsed(error: &(dyn Error + 'static)) -> bool {
+    error.is::<super::Elapsed>()
+        || error.is::<tokio::time::error::Elapsed>()
+        || is_tower_timeout(error)
+        || is_tonic_timeout(error)
 }
 
 #[cfg(feature = "tower")]

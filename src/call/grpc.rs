@@ -62,6 +62,15 @@ impl GrpcCode {
     }
 }
 
+#[cfg(feature = "tonic")]
+impl GrpcCode {
+    pub(crate) fn of_tonic(code: tonic::Code) -> Self {
+        let number = u8::try_from(i32::from(code)).ok();
+        let known = number.filter(|number| usize::from(*number) < NAMES.len());
+        known.map_or(GrpcCode::UNKNOWN, GrpcCode)
+    }
+}
+
 impl fmt::Display for GrpcCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -40,7 +40,7 @@ pub use verdict::Verdict;
 
 pub(crate) use classify::Classifier;
 pub(crate) use end::Spent;
-pub(crate) use error::{chain, is_overload, is_timeout, view};
+pub(crate) use error::{chain, is_elapsed, is_overload, is_timeout, view};
 pub(crate) use given_up::{asking_whether_begun, given_up, giving_up, never_begun};
 pub(crate) use judged_error::JudgedError;
 pub(crate) use late_trailers::{judged_late, late_trailers};

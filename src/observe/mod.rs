@@ -11,11 +11,11 @@
 
 pub mod context;
 pub mod errors;
+pub(crate) mod fault;
 pub(crate) mod late;
 #[cfg(feature = "logging")]
 pub mod logging;
 pub mod operation;
-pub(crate) mod record;
 pub(crate) mod table;
 pub mod track;
 

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tower_keep::{
     call::Moment,
     context::{Baggage, Id, MalformedReason, Traceparent, Tracestate},
-    errors::{Fingerprint, READ_LIMIT, RESULT_LIMIT, parameterise},
+    errors::{ErrorRecord, Fingerprint, READ_LIMIT, RESULT_LIMIT, parameterise},
     guard::Admit,
     protocol::Wire,
     retry::Hint,
@@ -333,9 +333,10 @@ pub fn message(bytes: &[u8]) {
     if text.len() > READ_LIMIT {
         assert_eq!(parameterise(&format!("{text}!")), once, "more than is read");
     }
-    let group = Fingerprint::of("Error", None, &once);
+    let record = ErrorRecord::new("Error", once);
+    let group = record.fingerprint();
     assert_eq!(group.to_string().parse(), Ok(group));
-    assert_ne!(group, Fingerprint::of("Error", Some(""), &once));
+    assert_ne!(group, record.with_route("").fingerprint());
 }
 
 /// One fingerprint has one text.

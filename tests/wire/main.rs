@@ -48,7 +48,7 @@ fn wild() -> impl Strategy<Value = Vec<u8>> {
         "Sun, 06 Nov 1994 08:49:07 GMT",
         "Sunday, 06-Nov-94 08:49:07 GMT",
         "Sun Nov  6 08:49:07 1994",
-        "v1-2855ceea486fcd28",
+        "v2-2855ceea486fcd28",
         "10S",
         "9999999",
         "H",

@@ -6,7 +6,7 @@ use std::str::FromStr;
 /// The version of the way errors are grouped: of [`parameterise`](super::parameterise) and of the hash.
 ///
 /// It rises when either changes, so that groups of different versions never mix.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
 const PRIME: u64 = 0x0000_0100_0000_01b3;
@@ -15,38 +15,52 @@ const PRIME: u64 = 0x0000_0100_0000_01b3;
 const BORDER: u8 = 0xff;
 const MISSING: u8 = 0xfe;
 
-/// The name of a group of errors: 64 bits over version, kind, route and parameterised message.
+/// The name of a group of errors: 64 bits over version, kind, route, parameterised message, parameterised last cause and
+/// location.
 ///
-/// It is written `v1-` and 16 hex digits, and read back from that text. It may be stored and compared
+/// It is written `v2-` and 16 hex digits, and read back from that text. It may be stored and compared
 /// across restarts, machines and releases. It is no secret and no seal: whoever may choose messages may
 /// find two with one fingerprint.
 ///
 /// ```
-/// use tower_keep::errors::Fingerprint;
+/// use tower_keep::errors::ErrorRecord;
 ///
-/// let fingerprint = Fingerprint::of("Timeout", Some("/orders/{id}"), "no answer after <num>ms");
-/// assert_eq!(fingerprint.to_string(), "v1-2855ceea486fcd28");
-/// assert_eq!("v1-2855ceea486fcd28".parse(), Ok(fingerprint));
+/// let record = ErrorRecord::new("Timeout", "no answer after 30ms").with_route("/orders/{id}");
+/// let fingerprint = record.fingerprint();
+/// assert_eq!(fingerprint.to_string(), "v2-0dbbe25f734fe305");
+/// assert_eq!("v2-0dbbe25f734fe305".parse(), Ok(fingerprint));
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint(u64);
 
+/// What records of one group have in common.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Key<'a> {
+    pub(super) kind: &'a str,
+    pub(super) route: Option<&'a str>,
+    /// Parameterised.
+    pub(super) message: &'a str,
+    /// The last cause, parameterised.
+    pub(super) cause: Option<&'a str>,
+    pub(super) location: Option<&'a str>,
+}
+
 impl Fingerprint {
-    /// The fingerprint of the group for this kind, route and [parameterised](super::parameterise) message.
-    #[must_use]
-    pub fn of(kind: &str, route: Option<&str>, parameterised: &str) -> Self {
-        let route = route.map_or(&[MISSING][..], str::as_bytes);
-        let fields = [
-            &[VERSION][..],
-            kind.as_bytes(),
+    pub(super) fn of(key: Key<'_>) -> Self {
+        let Key {
+            kind,
             route,
-            parameterised.as_bytes(),
-        ];
-        Self(
-            fields
-                .into_iter()
-                .fold(BASIS, |hash, field| mix(mix(hash, field), &[BORDER])),
-        )
+            message,
+            cause,
+            location,
+        } = key;
+        let texts = [Some(kind), route, Some(message), cause, location];
+        let start = mix(mix(BASIS, &[VERSION]), &[BORDER]);
+        let hash = texts.into_iter().fold(start, |hash, text| {
+            let bytes = text.map_or(&[MISSING][..], str::as_bytes);
+            mix(mix(hash, bytes), &[BORDER])
+        });
+        Self(hash)
     }
 
     /// The bare 64 bits.
@@ -147,69 +161,94 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn key<'a>(kind: &'a str, route: Option<&'a str>, message: &'a str) -> Key<'a> {
+        Key {
+            kind,
+            route,
+            message,
+            ..Key::default()
+        }
+    }
+
     #[test]
     fn fingerprints_never_change() {
+        let index = "index out of bounds: the len is <num> but the index is <num>";
         let golden = [
-            (Fingerprint::of("", None, ""), "v1-2c6c69e075de204a"),
-            (Fingerprint::of("", Some(""), ""), "v1-8feeb81e87a47e48"),
+            (key("", None, ""), "v2-f6cdc4ea07437ab9"),
+            (key("", Some(""), ""), "v2-33a0b0e1402e62f5"),
             (
-                Fingerprint::of("Timeout", Some("/orders/{id}"), "no answer after <num>ms"),
-                "v1-2855ceea486fcd28",
-            ),
-            (
-                Fingerprint::of(
-                    "panic",
-                    None,
-                    "index out of bounds: the len is <num> but the index is <num>",
+                key(
+                    "Timeout",
+                    Some("/orders/{id}"),
+                    "no answer after <duration>",
                 ),
-                "v1-f1e2253f9fe3e55f",
+                "v2-0dbbe25f734fe305",
             ),
             (
-                Fingerprint::of("io::Error", Some("orders.v1.Orders/Get"), "用户<num>不存在"),
-                "v1-104abd171ca39cb4",
+                Key {
+                    location: Some("src/main.rs:12:5"),
+                    ..key("panic", None, index)
+                },
+                "v2-a0ac3a4c4f42364d",
+            ),
+            (
+                Key {
+                    cause: Some("connection refused"),
+                    ..key("io::Error", Some("orders.v1.Orders/Get"), "用户<num>不存在")
+                },
+                "v2-5d5c70cff25d02db",
             ),
         ];
-        for (fingerprint, text) in golden {
-            assert_eq!(fingerprint.to_string(), text);
+        for (key, text) in golden {
+            assert_eq!(Fingerprint::of(key).to_string(), text);
         }
     }
 
     #[test]
     fn the_borders_between_the_fields_count() {
+        let with = |cause, location| Key {
+            cause,
+            location,
+            ..key("ab", Some("c"), "d")
+        };
         let all = [
-            Fingerprint::of("ab", Some("c"), "d"),
-            Fingerprint::of("a", Some("bc"), "d"),
-            Fingerprint::of("ab", None, "cd"),
-            Fingerprint::of("ab", Some(""), "cd"),
-            Fingerprint::of("", Some("abc"), "d"),
+            key("ab", Some("c"), "d"),
+            key("a", Some("bc"), "d"),
+            key("ab", None, "cd"),
+            key("ab", Some(""), "cd"),
+            key("", Some("abc"), "d"),
+            with(Some("e"), None),
+            with(None, Some("e")),
+            with(Some(""), None),
+            with(Some("e"), Some("")),
         ];
-        assert_eq!(HashSet::from(all).len(), all.len());
+        assert_eq!(HashSet::from(all.map(Fingerprint::of)).len(), all.len());
     }
 
     #[test]
     fn texts_that_are_no_fingerprint_say_so() {
         let error = |text: &str| text.parse::<Fingerprint>().unwrap_err();
-        assert_eq!(error("v2-2855ceea486fcd28").other_version(), Some(2));
+        assert_eq!(error("v1-2855ceea486fcd28").other_version(), Some(1));
         for text in [
             "",
-            "v1",
-            "v1-",
-            "v1-2855ceea486fcd2",
-            "v1-2855CEEA486FCD28",
-            "v1-+855ceea486fcd28",
-            "v01-2855ceea486fcd28",
+            "v2",
+            "v2-",
+            "v2-2855ceea486fcd2",
+            "v2-2855CEEA486FCD28",
+            "v2-+855ceea486fcd28",
+            "v02-2855ceea486fcd28",
         ] {
             assert_eq!(error(text).other_version(), None, "{text}");
             assert_eq!(
                 error(text).to_string(),
-                "not a fingerprint, which reads like v1-0123456789abcdef"
+                "not a fingerprint, which reads like v2-0123456789abcdef"
             );
         }
     }
 
     #[test]
     fn a_text_is_made_of_the_version_and_the_bits() {
-        let fingerprint = Fingerprint::of("Timeout", None, "");
+        let fingerprint = Fingerprint::of(key("Timeout", None, ""));
         let (version, bits) = (fingerprint.version(), fingerprint.value());
         assert_eq!(fingerprint.to_string(), format!("v{version}-{bits:016x}"));
         assert_eq!(
@@ -221,7 +260,7 @@ mod tests {
     proptest! {
         #[test]
         fn fingerprints_are_read_back(kind in ".*", route in prop::option::of(".*"), message in ".*") {
-            let fingerprint = Fingerprint::of(&kind, route.as_deref(), &message);
+            let fingerprint = Fingerprint::of(key(&kind, route.as_deref(), &message));
             prop_assert_eq!(fingerprint.to_string().parse(), Ok(fingerprint));
         }
     }

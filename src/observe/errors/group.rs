@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::fingerprint::Fingerprint;
-use super::record::ErrorRecord;
+use super::record::{ErrorRecord, portable};
 
 /// The message of the groups that take what exceeds [`Limits::max_variants`](super::Limits::max_variants).
 pub(super) const OTHER: &str = "<other>";
@@ -68,6 +68,7 @@ impl Sample {
 pub struct Group {
     pub(super) fingerprint: Fingerprint,
     pub(super) message: Arc<str>,
+    pub(super) cause: Option<Arc<str>>,
     pub(super) status: Status,
     pub(super) count: u64,
     pub(super) regressions: u64,
@@ -77,10 +78,16 @@ pub struct Group {
 }
 
 impl Group {
-    pub(super) fn new(fingerprint: Fingerprint, message: Arc<str>, sample: Arc<Sample>) -> Self {
+    pub(super) fn new(
+        fingerprint: Fingerprint,
+        message: Arc<str>,
+        cause: Option<Arc<str>>,
+        sample: Arc<Sample>,
+    ) -> Self {
         Group {
             fingerprint,
             message,
+            cause,
             status: Status::Open,
             count: 1,
             regressions: 0,
@@ -113,6 +120,12 @@ impl Group {
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// Returns the parameterised text of the last cause that all its records have, if they have causes.
+    #[must_use]
+    pub fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
     }
 
     /// What people have said about it.
@@ -157,6 +170,15 @@ impl Group {
         &self.latest
     }
 
+    fn is_overflow(&self) -> bool {
+        &*self.message == OTHER
+    }
+
+    fn location(&self) -> Option<&str> {
+        let first = self.first.record.location();
+        first.filter(|_| !self.is_overflow()).map(portable)
+    }
+
     /// Why its records are one group.
     #[must_use]
     pub fn why(&self) -> Why<'_> {
@@ -164,8 +186,10 @@ impl Group {
             kind: self.kind(),
             route: self.route(),
             message: self.message(),
+            cause: self.cause(),
+            location: self.location(),
             version: self.fingerprint.version(),
-            overflow: &*self.message == OTHER,
+            overflow: self.is_overflow(),
         }
     }
 }
@@ -178,8 +202,12 @@ pub struct Why<'a> {
     pub kind: &'a str,
     /// this route, if any,
     pub route: Option<&'a str>,
-    /// and this message, once the variable parts are taken out,
+    /// this message, once the variable parts are taken out,
     pub message: &'a str,
+    /// this last cause, if any, likewise,
+    pub cause: Option<&'a str>,
+    /// and this location, if any, without the directories of one machine,
+    pub location: Option<&'a str>,
     /// in the way of this version.
     pub version: u8,
     /// Only kind and route were compared, since these already had
@@ -198,6 +226,12 @@ impl fmt::Display for Why<'_> {
             f.write_str(" and one message too many to be a group of its own")?;
         } else {
             write!(f, " and message {:?}", self.message)?;
+            if let Some(cause) = self.cause {
+                write!(f, ", caused by {cause:?}")?;
+            }
+            if let Some(location) = self.location {
+                write!(f, ", at {location}")?;
+            }
         }
         write!(f, " (fingerprint version {})", self.version)
     }

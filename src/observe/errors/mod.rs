@@ -16,8 +16,8 @@
 //! | resolved | opens the group again; subscribers get [`ErrorEvent::Regressed`] |
 //! | ignored | counts, and nobody is told |
 //!
-//! Records are one group if kind, route and message are the same once the variable parts of the message are
-//! taken out, see [`parameterise`]; [`Group::why`] says it for each group, and [`Fingerprint`] is the name
+//! Records are one group if kind, route, message, last cause and location are the same once the variable parts of the
+//! texts are taken out, see [`parameterise`]; [`Group::why`] says it for each group, and [`Fingerprint`] is the name
 //! of the group, the same on every machine. Too much in one group? Make the kind more precise. Too many
 //! groups? Keep free text out of the message, or lower [`max_variants`](ErrorTrackerBuilder::max_variants).
 //!
@@ -83,7 +83,10 @@ mod json;
 
 mod fingerprint;
 mod group;
+mod naming;
 mod parameterise;
+mod paths;
+mod quotes;
 mod record;
 mod shapes;
 mod store;
@@ -93,8 +96,8 @@ mod tracker;
 pub use crate::call::capture_panics;
 pub use fingerprint::{Fingerprint, ParseFingerprintError, VERSION};
 pub use group::{Group, Sample, Status, Why};
+pub(crate) use naming::kind_of;
 pub use parameterise::{READ_LIMIT, RESULT_LIMIT, parameterise};
-pub(crate) use record::error_type;
 pub use record::{ErrorRecord, MAX_CAUSE, MAX_CAUSES, MAX_ID, MAX_MESSAGE, MAX_NAME};
 pub use store::{Change, Limits, Recorded, Store};
 pub(crate) use text::written;

@@ -1,10 +1,13 @@
 //! Messages with their variable parts taken out, so that one fault stays one group.
 
 #[cfg(test)]
+mod pairs;
+#[cfg(test)]
 mod tests;
 
-use super::shapes;
+use super::quotes::{COUNT, DOUBLE, QUOTES, Quote, ends_with_word, is_telling};
 use super::text::head;
+use super::{paths, shapes};
 
 /// How much of a message [`parameterise`] reads, in bytes.
 pub const READ_LIMIT: usize = 1024;
@@ -25,23 +28,26 @@ const CUT: char = '…';
 ///
 /// | placeholder | what it stands for |
 /// |---|---|
-/// | `<str>` | text in `"double"` or `'single'` quotes or `` `backticks` ``; the apostrophe of "can't" is none |
-/// | `<num>` | whole and decimal numbers, versions, with their sign; a unit stays: `30ms` is `<num>ms` |
-/// | `<hex>` | `0x…`, and eight or more hex digits with both a letter and a decimal digit among them |
+/// | `<str>` | text in `"double"`, `'single'` or `“typographic”` quotes or `` `backticks` ``; the apostrophe of "can't" is none |
+/// | `<num>` | whole and decimal numbers, versions, with their sign; a unit stays: `3GiB` is `<num>GiB` |
+/// | `<duration>` | numbers with a unit of time, one or more: `30ms`, `1m 30s` |
+/// | `<hex>` | `0x…`, and eight or more hex digits that are not all decimal |
 /// | `<uuid>` | a UUID with its hyphens |
-/// | `<id>` | words from 20 letters with digits in two places (ULIDs, nanoids, keys), and any word over 64 |
+/// | `<id>` | words from 20 letters with digits in two places (ULIDs, nanoids, keys), any word over 64, web tokens, the end of a pod's name, `#A-1043` |
 /// | `<ip>` | an IPv4 address with or without a port, an IPv6 address |
+/// | `<mac>` | the address of a network card |
 /// | `<date>` | an ISO 8601 date, date and time, or time of day down to the second |
 /// | `<email>` | an e-mail address |
-/// | `<path>` | path, query and fragment of a URL |
+/// | `<path>` | path, query and fragment of a URL; paths of files: absolute ones of two segments or more, relative ones with an extension |
 ///
 /// Of a URL the scheme and the host stay, because they say *which* peer failed; a user name and password
-/// are dropped. Numbers inside a host are replaced like any others. Line numbers in `src/main.rs:12:5` are
-/// numbers. Words that mix letters and digits, such as `utf8`, `E0308` or `4xx`, stay as they are. Blanks
-/// and control characters become one space.
+/// are dropped. Numbers inside a host are replaced like any others. Of `src/main.rs:12:5` the path stays, since it says
+/// which code failed, and the line numbers do not. Words that mix letters and digits, such as `utf8`, `E0308` or `4xx`,
+/// stay as they are. Blanks and control characters become one space.
 ///
-/// What it does not do is tell a number that means something from one that does not: `status 503` and
-/// `status 500` are one text. Put such a code into the kind of the record.
+/// Three things stay because they say which fault it is: a quoted name behind `constraint`, `relation`, `column`, `table`
+/// or `missing field`, and a quoted text of words behind `code: `, both in double quotes then; and a status of HTTP behind `status`, `status code` or
+/// `HTTP`. Any other number that means something is replaced like the rest: put such a code into the kind of the record.
 ///
 /// Reads at most [`READ_LIMIT`] bytes, in time that grows with their number only, and returns at most
 /// [`RESULT_LIMIT`] bytes, ending in `…` if something was cut off. Applied to its own result it changes
@@ -50,7 +56,7 @@ const CUT: char = '…';
 /// ```
 /// use tower_keep::errors::parameterise;
 ///
-/// assert_eq!(parameterise("order 4711 not found after 30ms"), "order <num> not found after <num>ms");
+/// assert_eq!(parameterise("order 4711 not found after 30ms"), "order <num> not found after <duration>");
 /// assert_eq!(parameterise("can't open 'a.txt'"), "can't open <str>");
 /// assert_eq!(parameterise("http://joe:pw@stock:80/items/7?k=v: no"), "http://stock:<num><path>: no");
 /// ```
@@ -63,11 +69,14 @@ pub fn parameterise(message: &str) -> String {
         at: 0,
         out: String::with_capacity(text.len().min(RESULT_LIMIT)),
         no_email_before: 0,
-        unclosed: [false; 3],
+        unclosed: [false; COUNT],
         authority_end: None,
     };
     scan.run()
 }
+
+/// Where a part ends that begins at an offset of a text.
+type Shape = fn(&str, usize) -> Option<usize>;
 
 /// One pass over a text.
 ///
@@ -82,16 +91,17 @@ struct Scan<'a> {
     /// Before this offset no e-mail address begins. Keeps the search linear on `a.a.a.a…`.
     no_email_before: usize,
     /// Quotes known to have no closing one ahead. Keeps the search linear on `'a 'a 'a…`.
-    unclosed: [bool; 3],
+    unclosed: [bool; COUNT],
     /// Where the authority of the URL ends that is being read.
     authority_end: Option<usize>,
 }
 
-/// What was read, and what is to be written for it: a placeholder, then text that is kept.
+/// What was read, and what is to be written for it: a placeholder, then text that is kept and what closes it.
 struct Token<'a> {
     end: usize,
     placeholder: &'static str,
     kept: &'a str,
+    closing: &'static str,
 }
 
 impl<'a> Token<'a> {
@@ -100,6 +110,7 @@ impl<'a> Token<'a> {
             end,
             placeholder: "",
             kept,
+            closing: "",
         }
     }
 
@@ -108,6 +119,7 @@ impl<'a> Token<'a> {
             end,
             placeholder,
             kept: "",
+            closing: "",
         }
     }
 }
@@ -116,12 +128,12 @@ impl<'a> Scan<'a> {
     fn run(mut self) -> String {
         while let Some(token) = self.token() {
             let room = RESULT_LIMIT - CUT.len_utf8() - self.out.len();
-            if token.placeholder.len() + token.kept.len() > room {
+            let parts = [token.placeholder, token.kept, token.closing];
+            if parts.iter().map(|part| part.len()).sum::<usize>() > room {
                 self.cut = true;
                 break;
             }
-            self.out.push_str(token.placeholder);
-            self.out.push_str(token.kept);
+            self.out.extend(parts);
             self.at = token.end;
         }
         self.out.truncate(self.out.trim_end().len());
@@ -134,14 +146,16 @@ impl<'a> Scan<'a> {
     fn token(&mut self) -> Option<Token<'a>> {
         let at = self.at;
         let next = self.text[at..].chars().next()?;
+        if let Some(kind) = QUOTES.iter().position(|quote| quote.open == next) {
+            return Some(self.quoted(kind, &QUOTES[kind]));
+        }
         Some(match next {
             blank if is_blank(blank) => self.blank(),
-            '"' => self.quoted(0, '"'),
-            '`' => self.quoted(1, '`'),
-            '\'' => self.quoted(2, '\''),
             '+' | '-' => self.signed(),
             ':' => self.colon(),
             '/' | '?' | '#' if self.authority_end == Some(at) => self.url_path(),
+            '/' => self.file_path(),
+            '#' => self.numbered(),
             _ if next.is_ascii_alphanumeric() => self.word(at),
             _ => self.literal(at + next.len_utf8()),
         })
@@ -169,17 +183,8 @@ impl<'a> Scan<'a> {
         if self.out.ends_with("<num>") && shapes::is_unit(word) {
             return Token::keep(end, word);
         }
-        if let Some(end) = self.email(at) {
-            return Token::replace(end, "<email>");
-        }
-        if let Some(end) = shapes::uuid(text, at) {
-            return Token::replace(end, "<uuid>");
-        }
-        if let Some(end) = shapes::date(text, at) {
-            return Token::replace(end, "<date>");
-        }
-        if let Some(end) = shapes::ipv4(text, at).or_else(|| shapes::ipv6(text, at)) {
-            return Token::replace(end, "<ip>");
+        if let Some((end, placeholder)) = self.shape(at) {
+            return Token::replace(end, placeholder);
         }
         if shapes::is_hex(word) {
             return Token::replace(end, "<hex>");
@@ -188,13 +193,82 @@ impl<'a> Scan<'a> {
         if has_letters && (word.len() > LONGEST_WORD || shapes::is_id(word)) {
             return Token::replace(end, "<id>");
         }
+        if shapes::is_http_status(text, at, self.cut) && self.follows_status() {
+            return Token::keep(end, word);
+        }
         match shapes::number(text, at) {
             Some((digits, end)) => Token {
                 end,
                 placeholder: "<num>",
                 kept: &text[digits..end],
+                closing: "",
             },
             None => Token::keep(end, word),
+        }
+    }
+
+    /// What reaches beyond a word, or can be told by its shape alone.
+    fn shape(&mut self, at: usize) -> Option<(usize, &'static str)> {
+        let text = self.text;
+        if let Some(end) = self.email(at) {
+            return Some((end, "<email>"));
+        }
+        let before = self.before();
+        let pod = || (before == Some('-')).then(|| shapes::pod_suffix(text, at));
+        if let Some(end) = shapes::web_token(text, at).or_else(|| pod()?) {
+            return Some((end, "<id>"));
+        }
+        let mac = || (!matches!(before, Some(':' | '-'))).then(|| shapes::mac(text, at));
+        if let Some(end) = mac().flatten() {
+            return Some((end, "<mac>"));
+        }
+        let shapes: [(Shape, &'static str); 6] = [
+            (shapes::uuid, "<uuid>"),
+            (shapes::date, "<date>"),
+            (shapes::ipv4, "<ip>"),
+            (shapes::ipv6, "<ip>"),
+            (shapes::duration, "<duration>"),
+            (paths::of_drive, "<path>"),
+        ];
+        let found = shapes
+            .into_iter()
+            .find_map(|(shape, placeholder)| Some((shape(text, at)?, placeholder)));
+        found.or_else(|| Some((self.relative_path(at)?, "<path>")))
+    }
+
+    /// Begins where nothing goes before that could belong to it, so that each path is looked at once.
+    fn relative_path(&self, at: usize) -> Option<usize> {
+        let in_authority = self.authority_end.is_some_and(|end| at < end);
+        let goes_before = |before: char| before.is_alphanumeric() || "/._-+%@>".contains(before);
+        let may_begin = !in_authority && !self.before().is_some_and(goes_before);
+        may_begin.then(|| paths::relative(self.text, at)).flatten()
+    }
+
+    /// Whether the number that comes is said to be a status.
+    fn follows_status(&self) -> bool {
+        let before = self.out.trim_end_matches([' ', ':', '=', '(']);
+        let is_apart = before.len() < self.out.len();
+        let words = ["status", "status code", "HTTP"];
+        is_apart && words.iter().any(|word| ends_with_word(before, word))
+    }
+
+    fn file_path(&self) -> Token<'a> {
+        let may_begin = |before: char| before == ' ' || "\"'`([=,:“„«‘".contains(before);
+        let path = self
+            .before()
+            .is_none_or(may_begin)
+            .then(|| paths::absolute(self.text, self.at));
+        match path.flatten() {
+            Some(end) => Token::replace(end, "<path>"),
+            None => self.literal(self.at + 1),
+        }
+    }
+
+    fn numbered(&self) -> Token<'a> {
+        let after_word = self.before().is_some_and(char::is_alphanumeric);
+        match shapes::numbered(self.text, self.at + 1) {
+            Some(end) if !after_word => Token::replace(end, "#<id>"),
+            _ => self.literal(self.at + 1),
         }
     }
 
@@ -212,7 +286,7 @@ impl<'a> Scan<'a> {
             .is_some_and(u8::is_ascii_digit);
         if digit && !self.before().is_some_and(between) {
             let token = self.word(after);
-            if token.placeholder == "<num>" {
+            if matches!(token.placeholder, "<num>" | "<duration>") {
                 return token;
             }
         }
@@ -237,41 +311,57 @@ impl<'a> Scan<'a> {
         end
     }
 
-    fn quoted(&mut self, kind: usize, quote: char) -> Token<'a> {
-        let open = self.at;
-        let single = quote == '\'';
-        let opens = !self.is_escaped(open) && (!single || self.may_open_single());
+    fn quoted(&mut self, kind: usize, quote: &Quote) -> Token<'a> {
+        let text = self.text;
+        let (open, inside) = (self.at, self.at + quote.open.len_utf8());
+        let single = quote.is_apostrophe;
+        let opens = !self.is_escaped(open) && (!single || self.may_open_single(inside));
         if !opens {
-            return self.literal(open + 1);
+            return self.literal(inside);
         }
-        let closes =
-            |at: usize| !self.is_escaped(at) && (!single || shapes::ends(self.text, at + 1));
+        let closes = |at: usize, mark: &str| {
+            !self.is_escaped(at) && (!single || shapes::ends(text, at + mark.len()))
+        };
         let ahead = if self.unclosed[kind] {
             ""
         } else {
-            &self.text[open + 1..]
+            &text[inside..]
         };
         let close = ahead
-            .match_indices(quote)
-            .map(|(offset, _)| open + 1 + offset)
-            .find(|at| closes(*at));
+            .match_indices(|mark| quote.closes(mark))
+            .map(|(offset, mark)| (inside + offset, mark))
+            .find(|(at, mark)| closes(*at, mark));
         match close {
-            Some(close) => Token::replace(close + 1, "<str>"),
+            Some((close, mark)) => self.close(&text[inside..close], close + mark.len()),
             // The closing quote may lie behind the cut; data that differs from call to call must not get
             // through.
-            None if self.cut && !single => Token::replace(self.text.len(), "<str>"),
+            None if self.cut && !single => Token::replace(text.len(), "<str>"),
             None => {
                 self.unclosed[kind] = true;
-                self.literal(open + 1)
+                self.literal(inside)
             }
         }
     }
 
-    fn may_open_single(&self) -> bool {
+    /// What is kept gets marks that need nothing behind them, so that it is read again as it is, unless one of these was
+    /// left open before.
+    fn close(&self, quoted: &'a str, end: usize) -> Token<'a> {
+        match !self.unclosed[DOUBLE] && is_telling(&self.out, quoted) {
+            true => Token {
+                end,
+                placeholder: "\"",
+                kept: quoted,
+                closing: "\"",
+            },
+            false => Token::replace(end, "<str>"),
+        }
+    }
+
+    fn may_open_single(&self, inside: usize) -> bool {
         let before = self
             .before()
             .is_none_or(|before| before == ' ' || "([{<=:,;/|+-".contains(before));
-        let after = self.text[self.at + 1..].chars().next();
+        let after = self.text[inside..].chars().next();
         before && after.is_some_and(|after| !is_blank(after))
     }
 

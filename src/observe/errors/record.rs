@@ -3,10 +3,12 @@
 use std::any::Any;
 use std::borrow::Cow;
 use std::error::Error;
-use std::fmt::{self, Debug};
 use std::sync::Arc;
 
-use super::text::{bounded_arc, bounded_box, bounded_cow, kind_from_debug, panic_message, written};
+use super::fingerprint::{Fingerprint, Key};
+use super::naming::{cause_text, kind_of, message_of};
+use super::parameterise::parameterise;
+use super::text::{bounded_arc, bounded_box, bounded_cow, panic_message};
 use crate::call::chain;
 
 /// The longest kind, service, route or location, in bytes.
@@ -25,9 +27,6 @@ pub const MAX_CAUSE: usize = 512;
 pub const MAX_ID: usize = 128;
 
 const UNKNOWN_KIND: &str = "error";
-
-/// The name of a type that tells nothing.
-const WRAPPER: &str = "Error";
 
 /// What is known of one call that went wrong: the input of an [`ErrorTracker`](super::ErrorTracker).
 ///
@@ -72,9 +71,10 @@ impl ErrorRecord {
 
     /// A failure described by an error and its sources.
     ///
-    /// A source that says the same as its parent is left out. Without a kind, the name at the beginning of
-    /// the error's `Debug` text is taken if it looks like the name of a type, else `error`. Where the type
-    /// is known, say `Some(short_type_name(std::any::type_name::<E>()).into())`.
+    /// A source that says the same as its parent is left out. Without a kind, a `tonic::Status` goes by its code, an
+    /// `io::Error` by its `ErrorKind`, time that ran out as `timeout`, and every other error by the name at the beginning
+    /// of its `Debug` text if that looks like the name of a type, else as `error`. Where the type is known, say
+    /// `Some(short_type_name(std::any::type_name::<E>()).into())`.
     ///
     /// ```
     /// use tower_keep::errors::ErrorRecord;
@@ -85,12 +85,12 @@ impl ErrorRecord {
     /// ```
     #[must_use]
     pub fn from_error(kind: Option<Cow<'static, str>>, error: &(dyn Error + 'static)) -> Self {
-        let kind = kind.unwrap_or_else(|| error_type(error));
-        let mut record = Self::assemble(kind, said(error, MAX_MESSAGE));
-        let mut parent = record.message.clone();
+        let kind = kind.unwrap_or_else(|| kind_of(error));
+        let mut record = Self::assemble(kind, message_of(error, MAX_MESSAGE));
+        let mut parent = cause_text(error, MAX_MESSAGE);
         for source in chain(error).skip(1) {
             // Read as far as the message was, so that a long text equals itself.
-            let text = said(source, MAX_MESSAGE);
+            let text = cause_text(source, MAX_MESSAGE);
             if text != parent {
                 record = record.with_cause(text.clone());
                 parent = text;
@@ -179,11 +179,33 @@ impl ErrorRecord {
         self
     }
 
-    /// Where it happened, such as the `file:line:column` of a panic.
+    /// Where it happened, such as the `file:line:column` of a panic. Divides groups.
     #[must_use]
     pub fn with_location(mut self, location: impl Into<String>) -> Self {
         self.location = Some(bounded_box(location.into(), MAX_NAME));
         self
+    }
+
+    /// Returns the name of the group that it belongs to.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.key(&parameterise(&self.message), self.root_cause().as_deref())
+    }
+
+    /// The parameterised text of the last cause.
+    pub(super) fn root_cause(&self) -> Option<String> {
+        self.chain.last().map(|cause| parameterise(cause))
+    }
+
+    /// The fingerprint, by texts that are parameterised already.
+    pub(super) fn key(&self, message: &str, cause: Option<&str>) -> Fingerprint {
+        Fingerprint::of(Key {
+            kind: &self.kind,
+            route: self.route(),
+            message,
+            cause,
+            location: self.location().map(portable),
+        })
     }
 
     /// The kind of error.
@@ -246,39 +268,71 @@ impl ErrorRecord {
     }
 }
 
-/// Lets the bounded writer take the `Debug` text, too.
-struct ByDebug<'a>(&'a dyn Error);
+/// A location without what differs from one machine to the next: where cargo keeps the sources of crates, and the hash of
+/// a release of Rust.
+pub(super) fn portable(location: &str) -> &str {
+    let behind = |parent: &str| {
+        let (_, rest) = location.split_once(parent)?;
+        Some(rest.split_once(['/', '\\'])?.1)
+    };
+    let parents = [
+        "/registry/src/",
+        "\\registry\\src\\",
+        "/git/checkouts/",
+        "\\git\\checkouts\\",
+        "/rustc/",
+    ];
+    parents.into_iter().find_map(behind).unwrap_or(location)
+}
 
-impl fmt::Display for ByDebug<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Debug::fmt(self.0, f)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn location_is_the_same_on_every_machine() {
+        let table = [
+            ("src/main.rs:7:5", "src/main.rs:7:5"),
+            (
+                "/home/joe/.cargo/registry/src/index.crates.io-19/h2-0.4.1/src/lib.rs:1:2",
+                "h2-0.4.1/src/lib.rs:1:2",
+            ),
+            (
+                "C:\\joe\\registry\\src\\index.crates.io-19\\h2-0.4.1\\src\\lib.rs:1:2",
+                "h2-0.4.1\\src\\lib.rs:1:2",
+            ),
+            (
+                "/x/git/checkouts/h2-1f/3c/src/lib.rs:1:2",
+                "3c/src/lib.rs:1:2",
+            ),
+            (
+                "/rustc/5980/library/core/src/option.rs:1:2",
+                "library/core/src/option.rs:1:2",
+            ),
+        ];
+        for (location, expected) in table {
+            assert_eq!(portable(location), expected);
+        }
     }
-}
 
-/// The kind of an error: low in cardinality, the same in metrics, logs and error groups.
-///
-/// An `io::Error` goes by its `ErrorKind`; every other error by its type, as far as `Debug` shows it. One that is
-/// called just `Error`, such as axum's round whatever a body failed with, goes by the first source with a name.
-pub(crate) fn error_type(error: &(dyn Error + 'static)) -> Cow<'static, str> {
-    chain(error)
-        .map(own_type)
-        .find(|kind| kind != WRAPPER)
-        .unwrap_or(WRAPPER.into())
-}
-
-fn own_type(error: &(dyn Error + 'static)) -> Cow<'static, str> {
-    if let Some(error) = error.downcast_ref::<std::io::Error>() {
-        return format!("io::{:?}", error.kind()).into();
+    #[test]
+    fn last_cause_and_location_divide_groups() {
+        let plain = ErrorRecord::new("client", "error (Connect)");
+        let refused = plain
+            .clone()
+            .with_cause("tcp")
+            .with_cause("refused after 3s");
+        let again = plain
+            .clone()
+            .with_cause("h2")
+            .with_cause("refused after 17s");
+        let unknown = plain.clone().with_cause("no such host");
+        assert_eq!(refused.fingerprint(), again.fingerprint());
+        let here = plain.clone().with_location("src/a.rs:1:2");
+        let there = plain.clone().with_location("src/a.rs:9:2");
+        let all = [plain, refused, unknown, here, there];
+        let names: std::collections::HashSet<_> =
+            all.iter().map(ErrorRecord::fingerprint).collect();
+        assert_eq!(names.len(), all.len());
     }
-    // Foreign code, which may panic.
-    let debug = crate::call::quietly(|| written(ByDebug(error), MAX_NAME));
-    debug
-        .as_deref()
-        .and_then(kind_from_debug)
-        .map_or(UNKNOWN_KIND.into(), |name| name.to_owned().into())
-}
-
-/// What an error says; foreign code, which may panic.
-fn said(error: &(dyn Error + 'static), max: usize) -> Box<str> {
-    crate::call::quietly(|| written(error, max)).unwrap_or_else(|| "an error that panics".into())
 }

@@ -15,9 +15,13 @@ const LONGEST_IPV6: usize = 45;
 const SHORTEST_ID: usize = 20;
 
 const UNITS: &[&str] = &[
-    "ns", "us", "ms", "s", "sec", "secs", "m", "min", "mins", "h", "hr", "hrs", "d", "b", "kb",
-    "mb", "gb", "tb", "kib", "mib", "gib", "tib", "k", "px", "hz", "khz", "mhz", "ghz", "bps",
-    "rps", "rpm",
+    "b", "kb", "mb", "gb", "tb", "kib", "mib", "gib", "tib", "k", "px", "hz", "khz", "mhz", "ghz",
+    "bps", "rps", "rpm",
+];
+
+/// The first two `\u{b5}` and `\u{3bc}`, which look the same.
+const UNITS_OF_TIME: &[&str] = &[
+    "µs", "μs", "ns", "us", "ms", "s", "sec", "secs", "m", "min", "mins", "h", "hr", "hrs", "d",
 ];
 
 fn byte(text: &str, at: usize) -> Option<u8> {
@@ -176,16 +180,13 @@ pub(super) fn ipv6(text: &str, at: usize) -> Option<usize> {
         .then_some(at + address.len())
 }
 
-/// `0x` and hex digits, or eight and more hex digits of both sorts. Decimal digits alone are a number.
+/// `0x` and hex digits, or eight and more hex digits. Decimal digits alone are a number.
 pub(super) fn is_hex(word: &str) -> bool {
     let all_hex = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     if let Some(digits) = word.strip_prefix("0x").or_else(|| word.strip_prefix("0X")) {
         return !digits.is_empty() && all_hex(digits);
     }
-    word.len() >= 8
-        && all_hex(word)
-        && word.bytes().any(|byte| byte.is_ascii_digit())
-        && word.bytes().any(|byte| byte.is_ascii_alphabetic())
+    word.len() >= 8 && all_hex(word) && word.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
 /// A long word with digits in two places or more: a generated identifier. (`Sha256DigestMismatch` has them
@@ -251,20 +252,98 @@ fn magnitude(text: &str, at: usize) -> Option<(usize, usize)> {
             return Some((power, power));
         }
     }
-    // `1h30m`: the first link is taken here, the others when it is their turn.
-    is_chain(&text[at..end]).then(|| (digits, run(text, digits, |byte| byte.is_ascii_alphabetic())))
+    None
 }
 
-fn is_chain(mut word: &str) -> bool {
-    while !word.is_empty() {
-        let digits = run(word, 0, |byte| byte.is_ascii_digit());
-        let unit = run(word, digits, |byte| byte.is_ascii_alphabetic());
-        if digits == 0 || !is_unit(&word[digits..unit]) {
-            return false;
+/// Durations as people write them, one or more: `30ms`, `1.5s`, `1h30m`, `1m 30s`.
+pub(super) fn duration(text: &str, at: usize) -> Option<usize> {
+    let mut end = one_duration(text, at)?;
+    loop {
+        let space = usize::from(byte(text, end) == Some(b' '));
+        match one_duration(text, end + space) {
+            Some(next) => end = next,
+            None => return ends(text, end).then_some(end),
         }
-        word = &word[unit..];
     }
-    true
+}
+
+fn one_duration(text: &str, at: usize) -> Option<usize> {
+    let is_digit = |byte: u8| byte.is_ascii_digit();
+    let mut digits = run(text, at, is_digit);
+    if digits == at {
+        return None;
+    }
+    if matches!(byte(text, digits), Some(b'.' | b',')) {
+        digits = run(text, digits + 1, is_digit);
+    }
+    let unit = &text[digits..];
+    let letters = unit.find(|next: char| !next.is_alphabetic());
+    let unit = &unit[..letters.unwrap_or(unit.len())];
+    let is_time = UNITS_OF_TIME
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(unit));
+    is_time.then_some(digits + unit.len())
+}
+
+/// The address of a network card: six pairs of hex digits.
+pub(super) fn mac(text: &str, at: usize) -> Option<usize> {
+    let patterns = ["xx:xx:xx:xx:xx:xx", "xx-xx-xx-xx-xx-xx"];
+    let pattern = patterns
+        .into_iter()
+        .find(|pattern| looks_like(text, at, pattern))?;
+    let end = at + pattern.len();
+    // With more pairs it is something else.
+    let goes_on = byte(text, end) == pattern.as_bytes().get(2).copied()
+        && byte(text, end + 1).is_some_and(|next| next.is_ascii_hexdigit());
+    (ends(text, end) && !goes_on).then_some(end)
+}
+
+/// What Kubernetes puts behind the name of a deployment, to name a pod: `7d9f8b6c5-x2x4z`.
+pub(super) fn pod_suffix(text: &str, at: usize) -> Option<usize> {
+    let is_lower = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let hash = run(text, at, is_lower);
+    let end = run(text, hash + 1, is_lower);
+    let mixed = text[at..hash].bytes().any(|byte| byte.is_ascii_digit())
+        && text[at..hash].bytes().any(|byte| byte.is_ascii_lowercase());
+    let is_pod = (8..=10).contains(&(hash - at))
+        && mixed
+        && byte(text, hash) == Some(b'-')
+        && end == hash + 1 + "x2x4z".len();
+    (is_pod && ends(text, end)).then_some(end)
+}
+
+/// A JSON web token, or the part of one that is there: base64 that begins with `{"`.
+pub(super) fn web_token(text: &str, at: usize) -> Option<usize> {
+    if !text[at..].starts_with("eyJ") {
+        return None;
+    }
+    let belongs = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let end = run(text, at, belongs);
+    let token = text[at..end].trim_end_matches('.');
+    (token.len() >= SHORTEST_ID && ends(text, end)).then_some(at + token.len())
+}
+
+/// What stands behind a `#`, if it is a name with a number in it: `A-1043-X`. A number alone is one.
+pub(super) fn numbered(text: &str, at: usize) -> Option<usize> {
+    let belongs = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let end = run(text, at, belongs);
+    let name = &text.as_bytes()[at..end];
+    let is_name = name.iter().any(u8::is_ascii_digit) && name.iter().any(u8::is_ascii_alphabetic);
+    (is_name && ends(text, end)).then_some(end)
+}
+
+/// A status of HTTP: three digits, of which the first is 1 to 5. A quoted text, or its placeholder, may follow at once.
+pub(super) fn is_http_status(text: &str, at: usize, is_cut: bool) -> bool {
+    let is_one = looks_like(text, at, "ddd") && matches!(byte(text, at), Some(b'1'..=b'5'));
+    // `404.5` and `404,000` are other numbers.
+    let goes_on = matches!(byte(text, at + 3), Some(b'.' | b','))
+        && byte(text, at + 4).is_some_and(|next| next.is_ascii_digit());
+    let next = text.get(at + 3..).and_then(|rest| rest.chars().next());
+    let ends = match next {
+        Some(next) => !next.is_alphanumeric() && next != '…',
+        None => !is_cut,
+    };
+    is_one && !goes_on && ends
 }
 
 /// The domain of an e-mail address: labels joined by full stops, the last of them letters only.

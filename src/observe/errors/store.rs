@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::fingerprint::Fingerprint;
+use super::fingerprint::{Fingerprint, Key};
 use super::group::{Group, OTHER, Sample, Status};
 use super::parameterise::parameterise;
 use super::record::ErrorRecord;
@@ -106,15 +106,18 @@ impl Entry {
 pub(super) struct Named {
     fingerprint: Fingerprint,
     message: Arc<str>,
+    cause: Option<Arc<str>>,
     sample: Arc<Sample>,
 }
 
 impl Named {
     pub(super) fn new(record: ErrorRecord, at: SystemTime) -> Self {
         let message = parameterise(record.message());
+        let cause = record.root_cause();
         Named {
-            fingerprint: Fingerprint::of(record.kind(), record.route(), &message),
+            fingerprint: record.key(&message, cause.as_deref()),
             message: message.into(),
+            cause: cause.map(Arc::from),
             sample: Arc::new(Sample { at, record }),
         }
     }
@@ -145,6 +148,7 @@ impl Store {
         let Named {
             mut fingerprint,
             mut message,
+            mut cause,
             sample,
         } = named;
         if let Some(change) = self.again(fingerprint, &sample) {
@@ -157,7 +161,7 @@ impl Store {
         let overflow = overflow(&sample.record);
         let variants = self.variants.get(&overflow).copied().unwrap_or(0);
         if &*message != OTHER && variants >= self.limits.max_variants {
-            (fingerprint, message) = (overflow, OTHER.into());
+            (fingerprint, message, cause) = (overflow, OTHER.into(), None);
             if let Some(change) = self.again(fingerprint, &sample) {
                 return Recorded {
                     fingerprint,
@@ -172,7 +176,7 @@ impl Store {
             *self.variants.entry(overflow).or_default() += 1;
         }
         let entry = Entry {
-            group: Group::new(fingerprint, message, sample),
+            group: Group::new(fingerprint, message, cause, sample),
             seen: self.seen,
         };
         self.order.insert(entry.place());
@@ -287,7 +291,12 @@ impl Store {
 
 /// The group that takes the messages too many of this kind and route.
 fn overflow(record: &ErrorRecord) -> Fingerprint {
-    Fingerprint::of(record.kind(), record.route(), OTHER)
+    Fingerprint::of(Key {
+        kind: record.kind(),
+        route: record.route(),
+        message: OTHER,
+        ..Key::default()
+    })
 }
 
 pub(super) fn check(field: &'static str, value: usize) -> Result<(), InvalidSetting> {

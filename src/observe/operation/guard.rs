@@ -12,8 +12,8 @@ use crate::{
     errors::ErrorRecord,
     guard::{Admit, Guard},
     observe::{
+        fault::{Fault, Statuses},
         late::{Late, recorder},
-        record::record_of,
         table::{Interner, Table},
         track::{Slow, Thresholds, millis},
     },
@@ -36,7 +36,7 @@ macro_rules! emit {
                 slow = told.slow.map(Slow::as_str),
                 input = operation.input.as_deref(),
                 output = told.output,
-                error_type = told.record.map(ErrorRecord::kind),
+                error_type = told.error_type,
                 error = told.record.map(ErrorRecord::message),
                 error_location = told.record.and_then(ErrorRecord::location),
                 error_group = told.group.as_deref(),
@@ -54,6 +54,7 @@ struct Told<'a> {
     outcome: Outcome,
     elapsed: Duration,
     slow: Option<Slow>,
+    error_type: Option<&'a str>,
     record: Option<&'a ErrorRecord>,
     group: Option<String>,
     output: Option<&'a str>,
@@ -159,6 +160,7 @@ impl Operation {
             "operation",
             otel.name = self.name.as_str(),
             otel.status_code = Empty,
+            error.type = Empty,
             kind = self.kind.as_str(),
             outcome = Empty,
         )
@@ -202,11 +204,11 @@ impl Guard for Operation {
         if let Some(slow) = slow {
             quietly(|| count_slow(permit.numbers, slow));
         }
-        let record = outcome.is_error().then(|| {
-            let route = self.name.as_str();
-            record_of(end)
-                .with_route(route)
-                .with_service(self.kind.as_str())
+        let fault = Fault::of(end, Statuses::OfServer);
+        let failed = fault.as_ref().filter(|_| outcome.is_error());
+        let record = failed.map(|fault| {
+            let record = fault.record().with_route(self.name.as_str());
+            record.with_service(self.kind.as_str())
         });
         let group = self.errors.as_ref().zip(record.as_ref());
         let group = group
@@ -215,14 +217,19 @@ impl Guard for Operation {
             outcome,
             elapsed,
             slow,
+            error_type: fault.as_ref().map(Fault::kind),
             record: record.as_ref(),
             group,
             output: permit.output.as_deref(),
         };
         // Caught inside of the span: a subscriber that panics again when it is left must not meet the first panic.
         quietly(|| permit.span.in_scope(|| quietly(|| self.emit(&told, end))));
+        let error_type = told.error_type;
         quietly(move || {
             permit.span.record("outcome", outcome.as_str());
+            if let Some(error_type) = error_type {
+                permit.span.record("error.type", error_type);
+            }
             if outcome.is_error() {
                 permit.span.record("otel.status_code", "ERROR");
             }

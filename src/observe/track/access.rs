@@ -82,6 +82,7 @@ pub(super) struct Line<'a> {
     pub(super) response_bytes: u64,
     pub(super) request_bytes: Option<u64>,
     pub(super) slow: Option<Slow>,
+    pub(super) error_type: Option<&'a str>,
     pub(super) record: Option<&'a ErrorRecord>,
     pub(super) group: Option<Fingerprint>,
 }
@@ -119,7 +120,7 @@ macro_rules! emit {
             request_bytes = line.request_bytes,
             response_bytes = line.response_bytes,
             slow = line.slow.map(Slow::as_str),
-            error_type = line.record.map(ErrorRecord::kind),
+            error_type = line.error_type,
             error = line.record.map(ErrorRecord::message),
             root_cause = line.record.and_then(|record| record.chain().last()),
             error_location = line.record.and_then(ErrorRecord::location),

@@ -3,9 +3,11 @@
 use http::{Method, Version};
 
 use crate::{
-    call::{Cause, End, GrpcCode, Outcome},
-    errors::error_type,
-    observe::table::Interner,
+    call::{End, GrpcCode},
+    observe::{
+        fault::{Fault, Statuses},
+        table::Interner,
+    },
 };
 
 /// Which end of the wire this is.
@@ -20,6 +22,13 @@ impl Side {
         match self {
             Side::Server => "server",
             Side::Client => "client",
+        }
+    }
+
+    pub(super) fn statuses(self) -> Statuses {
+        match self {
+            Side::Server => Statuses::OfServer,
+            Side::Client => Statuses::OfClient,
         }
     }
 }
@@ -111,53 +120,20 @@ pub(super) enum ErrorLabel {
 }
 
 impl ErrorLabel {
-    pub(super) fn of(side: Side, end: &End<'_>, types: &Interner) -> Self {
-        let named = |text: &str| ErrorLabel::Named(types.number(text));
-        match end.outcome() {
-            Outcome::Cancelled if end.grpc_code().is_none() => named("cancelled"),
-            Outcome::Panicked => named("panic"),
-            Outcome::Rejected => match end.cause() {
-                Some(Cause::Rejection(rejection)) => named(rejection.kind().as_str()),
-                _ => named("rejected"),
-            },
-            // A body that failed or lacked its status after a good head.
-            Outcome::Failure | Outcome::TimedOut if !status_is_error(side, end) => {
-                named(&failure_type(end))
-            }
-            _ if status_is_error(side, end) => ErrorLabel::Status,
-            _ => ErrorLabel::None,
-        }
-    }
-}
-
-/// Semantic conventions: a server's errors are 5xx and six gRPC codes, a client's everything but success.
-fn status_is_error(side: Side, end: &End<'_>) -> bool {
-    if let Some(code) = end.grpc_code() {
-        return match side {
-            Side::Client => code != GrpcCode::OK,
-            Side::Server => matches!(
-                code,
-                GrpcCode::UNKNOWN
-                    | GrpcCode::DEADLINE_EXCEEDED
-                    | GrpcCode::UNIMPLEMENTED
-                    | GrpcCode::INTERNAL
-                    | GrpcCode::UNAVAILABLE
-                    | GrpcCode::DATA_LOSS
-            ),
+    /// Texts that are not the status are few; what they are depends on the application alone.
+    pub(super) fn of(fault: Option<&Fault<'_>>, end: &End<'_>, types: &Interner) -> Self {
+        let Some(kind) = fault.map(Fault::kind) else {
+            return ErrorLabel::None;
         };
-    }
-    let least = if side == Side::Client { 400 } else { 500 };
-    end.status().is_some_and(|status| status.as_u16() >= least)
-}
-
-fn failure_type(end: &End<'_>) -> std::borrow::Cow<'static, str> {
-    match end.cause() {
-        Some(Cause::Error(error)) => error_type(*error),
-        Some(Cause::Opaque { type_name, .. }) => crate::errors::short_type_name(type_name).into(),
-        Some(Cause::MissingGrpcStatus) => "missing_grpc_status".into(),
-        Some(Cause::WrongLength { .. }) => "wrong_length".into(),
-        _ if end.outcome() == Outcome::TimedOut => "timeout".into(),
-        _ => "failure".into(),
+        let is_status = match (end.grpc_code(), end.status()) {
+            (Some(code), _) => code.as_str() == kind,
+            (None, Some(status)) => status.as_str() == kind,
+            (None, None) => false,
+        };
+        match is_status {
+            true => ErrorLabel::Status,
+            false => ErrorLabel::Named(types.number(kind)),
+        }
     }
 }
 

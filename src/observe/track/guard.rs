@@ -1,4 +1,4 @@
-use std::{borrow::Cow, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Method, Request, StatusCode};
 use tracing::{Level, Span, level_filters::LevelFilter};
@@ -20,8 +20,8 @@ use crate::{
     errors::ErrorRecord,
     guard::{Admit, Guard, Head, Wants},
     observe::{
+        fault::Fault,
         late::{Late, recorder},
-        record::record_of,
         table::Interner,
     },
     protocol::Wire,
@@ -269,8 +269,8 @@ impl Track {
     }
 
     #[cold]
-    fn failed(&self, end: &End<'_>, place: Option<&str>) -> ErrorRecord {
-        let record = record_of(end).with_service(self.given().name.as_str());
+    fn failed(&self, fault: &Fault<'_>, place: Option<&str>) -> ErrorRecord {
+        let record = fault.record().with_service(self.given().name.as_str());
         match place {
             Some(place) => record.with_route(place),
             None => record,
@@ -363,7 +363,8 @@ impl Guard for Track {
         quietly(|| self.count_out(&permit));
         permit.asked.grpc = end.wire().is_grpc();
         let elapsed = end.elapsed().unwrap_or_default();
-        let error = ErrorLabel::of(self.side, end, &self.core.error_types);
+        let fault = Fault::of(end, self.side.statuses());
+        let error = ErrorLabel::of(fault.as_ref(), end, &self.core.error_types);
         let facts = Facts {
             asked: permit.asked,
             place: self.resolve(&permit, end),
@@ -382,7 +383,8 @@ impl Guard for Track {
         if let Some(slow) = slow {
             quietly(|| self.count_slow(slow, place));
         }
-        let record = end.outcome().is_error().then(|| self.failed(end, place));
+        let failed = fault.as_ref().filter(|_| end.outcome().is_error());
+        let record = failed.map(|fault| self.failed(fault, place));
         if let Some(record) = &record {
             quietly(|| self.count_error(record.kind()));
         }
@@ -408,6 +410,7 @@ impl Guard for Track {
                 response_bytes: end.response_bytes(),
                 request_bytes: permit.request_bytes.as_ref().and_then(RequestBytes::get),
                 slow,
+                error_type: fault.as_ref().map(Fault::kind),
                 record: record.as_ref(),
                 group,
             };
@@ -415,21 +418,14 @@ impl Guard for Track {
                 end.set_reported(|| tracing::enabled!(target: ACCESS_TARGET, Level::ERROR));
             }
         }
-        let error_type = || match error {
-            ErrorLabel::None => None,
-            ErrorLabel::Named(number) => Some(Cow::from(self.core.error_types.text(number))),
-            ErrorLabel::Status => match facts.code {
-                Some(code) => Some(code.as_str().into()),
-                None => Some(facts.status?.to_string().into()),
-            },
-        };
+        let error_type = fault.as_ref().map(Fault::kind);
         quietly(move || {
             let known = permit.method.as_ref().unwrap_or(&permit.place);
             let known =
                 self.known_route(known).is_some() && permit.method.is_some() == permit.asked.grpc;
             let late = place.filter(|_| !known);
             if let Some(span) = &permit.span {
-                span::close(span, self.side, &facts, end, late, error_type());
+                span::close(span, self.side, &facts, end, late, error_type);
             }
             drop(permit);
         });

@@ -1,6 +1,6 @@
 //! The span of a call, with the fields of OpenTelemetry's semantic conventions.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 use http::Request;
 use tracing::{Level, Span, field::Empty, level_filters::LevelFilter};
@@ -100,7 +100,7 @@ pub(super) fn close(
     facts: &Facts,
     end: &End<'_>,
     place: Option<&str>,
-    error_type: Option<Cow<'_, str>>,
+    error_type: Option<&str>,
 ) {
     let grpc = facts.asked.grpc;
     let server = place.filter(|_| side == Side::Client && !grpc);
@@ -120,7 +120,7 @@ pub(super) fn close(
         rpc.response.status_code = facts.code.map(GrpcCode::as_str),
         network.protocol.version = facts.asked.version().filter(|_| side == Side::Client),
         outcome = end.outcome().as_str(),
-        error.type = error_type.as_deref(),
+        error.type = error_type,
         otel.status_code = failed.then_some("ERROR"),
     );
 }

@@ -1,0 +1,80 @@
+//! Quoted text: where it ends, and when it says which fault it is.
+
+/// A pair of marks. Some open with one and close with either of two.
+pub(super) struct Quote {
+    pub(super) open: char,
+    close: [char; 2],
+    /// Also an apostrophe: opens behind a blank or a bracket only, and closes where a word may end.
+    pub(super) is_apostrophe: bool,
+}
+
+const fn quote(open: char, close: [char; 2]) -> Quote {
+    Quote {
+        open,
+        close,
+        is_apostrophe: matches!(open, '\'' | '‘'),
+    }
+}
+
+pub(super) const COUNT: usize = 7;
+
+/// Where the double quote is among them.
+pub(super) const DOUBLE: usize = 0;
+
+pub(super) const QUOTES: [Quote; COUNT] = [
+    quote('"', ['"', '"']),
+    quote('`', ['`', '`']),
+    quote('\'', ['\'', '\'']),
+    quote('“', ['”', '”']),
+    quote('„', ['“', '”']),
+    quote('«', ['»', '»']),
+    quote('‘', ['’', '’']),
+];
+
+impl Quote {
+    pub(super) fn closes(&self, mark: char) -> bool {
+        self.close.contains(&mark)
+    }
+}
+
+/// The longest name that is kept, in bytes.
+const LONGEST_NAME: usize = 64;
+
+/// Words in front of a name that the program chose, not its users: a fault of another column is another fault. Of fields
+/// only those that are missing: which ones are unknown, whoever calls decides.
+const NAMED: [&str; 5] = ["constraint", "relation", "column", "table", "missing field"];
+
+/// Returns whether a quoted text says which fault it is, by what stands before it.
+pub(super) fn is_telling(before: &str, quoted: &str) -> bool {
+    let named = before
+        .strip_suffix(' ')
+        .is_some_and(|before| NAMED.iter().any(|word| ends_with_word(before, word)));
+    let code = before
+        .strip_suffix(": ")
+        .is_some_and(|before| ends_with_word(before, "code"));
+    quoted.len() <= LONGEST_NAME && (named && is_name(quoted) || code && is_words(quoted))
+}
+
+/// Returns whether a text ends with these words, in letters of any case.
+pub(super) fn ends_with_word(text: &str, word: &str) -> bool {
+    let start = text.len().checked_sub(word.len());
+    let Some((before, end)) = start.and_then(|start| text.split_at_checked(start)) else {
+        return false;
+    };
+    end.eq_ignore_ascii_case(word) && !before.ends_with(|last: char| last.is_alphanumeric())
+}
+
+fn is_name(text: &str) -> bool {
+    let belongs =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'$' | b'-');
+    text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && text.bytes().all(belongs)
+}
+
+/// As the codes of gRPC are described: `The service is currently unavailable`.
+fn is_words(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphabetic() || byte == b' ')
+}
