@@ -97,6 +97,5 @@ pub use parameterise::{READ_LIMIT, RESULT_LIMIT, parameterise};
 pub(crate) use record::error_type;
 pub use record::{ErrorRecord, MAX_CAUSE, MAX_CAUSES, MAX_ID, MAX_MESSAGE, MAX_NAME};
 pub use store::{Change, Limits, Recorded, Store};
-pub(crate) use text::written;
 pub use text::{MAX_TYPE_NAME, panic_message, short_type_name};
 pub use tracker::{ErrorEvent, ErrorEvents, ErrorTracker, ErrorTrackerBuilder};

@@ -50,8 +50,9 @@ use std::{error::Error, fmt, future::Future, time::Duration};
 
 use crate::{
     call::{Cause, Name, Outcome, quietly, view},
-    errors::{ErrorTracker, written},
+    errors::ErrorTracker,
     protocol::error_verdict,
+    text::written,
 };
 
 pub use guard::OperationPermit;

@@ -73,6 +73,7 @@
 mod access;
 mod facts;
 mod guard;
+mod labels;
 mod lasting;
 mod meters;
 mod place;

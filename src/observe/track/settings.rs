@@ -17,6 +17,8 @@ use crate::{
 const MAX_PLACES: usize = 256;
 /// Series that one tracker makes, unless set otherwise.
 const MAX_SERIES: usize = 2_000;
+/// Series of failures that there is room for, however few others there may be.
+const MIN_FAILED_SERIES: usize = 16;
 /// Headers that an access-log line may carry.
 const MAX_HEADERS: usize = 16;
 
@@ -54,7 +56,7 @@ impl Thresholds {
 }
 
 /// How slow a slow call was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub(crate) enum Slow {
     Warning,
     Critical,
@@ -146,6 +148,13 @@ pub(super) struct Settings {
     pub(super) given: TrackBuilder,
     pub(super) slow_routes: HashMap<String, Thresholds>,
     pub(super) log_headers: Vec<LoggedHeader>,
+}
+
+impl Settings {
+    /// Places that are named in the settings have room besides.
+    pub(super) fn max_places(&self) -> usize {
+        self.given.max_places + self.slow_routes.len()
+    }
 }
 
 impl TrackBuilder {
@@ -364,6 +373,11 @@ impl TrackBuilder {
     pub fn max_series(mut self, most: usize) -> Self {
         self.max_series = most;
         self
+    }
+
+    /// How many series are kept for failures besides.
+    pub(super) fn failed_series(&self) -> usize {
+        (self.max_series / 4).max(MIN_FAILED_SERIES)
     }
 
     /// Where failed calls are grouped. Default: [`ErrorTracker::global`].
