@@ -2,7 +2,10 @@
 
 use std::{
     ptr,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Once,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
 };
 
@@ -91,6 +94,11 @@ pub(crate) fn address() -> usize {
 /// that neither many local recorders cost much nor a late global one stays unknown for long.
 #[cold]
 fn identify(seen: Seen) -> Listener {
+    static FIRST: Once = Once::new();
+    FIRST.call_once(look);
+    if let Some(listener) = known(seen) {
+        return listener;
+    }
     let times = UNKNOWN.fetch_add(1, Ordering::Relaxed) + 1;
     if times.is_power_of_two() {
         look();

@@ -57,8 +57,10 @@ impl<T: Clone> Shown<T> {
         if let Some(global) = self.global.kept() {
             then(global);
         }
-        let local = self.local.lock().unwrap_or_else(PoisonError::into_inner);
-        let local: Vec<T> = local.iter().map(|(_, made)| made.clone()).collect();
+        let local: Vec<T> = {
+            let local = self.local.lock().unwrap_or_else(PoisonError::into_inner);
+            local.iter().map(|(_, made)| made.clone()).collect()
+        };
         local.iter().for_each(then);
     }
 }

@@ -209,7 +209,8 @@ impl TrackBuilder {
         self
     }
 
-    /// Says that requests arrive over TLS, which an HTTP/1.1 request does not tell. Default: no.
+    /// Says that requests arrive over TLS, at this server or at a proxy in front of it: the label `url_scheme` of a server
+    /// is `https` then. Spans show what the request says, where it says anything. Default: no.
     #[must_use]
     pub fn https(mut self, https: bool) -> Self {
         self.https = https;
@@ -253,7 +254,8 @@ impl TrackBuilder {
         self
     }
 
-    /// As [`slow`](Self::slow), for one route, gRPC method or (on clients) server.
+    /// As [`slow`](Self::slow), for one route, gRPC method or (on clients) server. It has a label of its own however many
+    /// others there are.
     #[must_use]
     pub fn slow_route(
         mut self,
@@ -357,7 +359,8 @@ impl TrackBuilder {
         self
     }
 
-    /// How many routes, servers or gRPC methods get series of their own; the rest shares `_OTHER`.
+    /// Sets how many routes, servers or gRPC methods get labels of their own; the rest shares `_OTHER`. Those of
+    /// [`slow_route`](Self::slow_route) always do, besides.
     ///
     /// 1 to 16,384. Default: 256.
     #[must_use]
@@ -366,7 +369,8 @@ impl TrackBuilder {
         self
     }
 
-    /// How many sets of labels the duration histogram may have; the rest shares one.
+    /// Sets how many sets of labels the duration histograms may have; the rest shares one for each of HTTP, streams and
+    /// gRPC. Failures have room for a quarter as many besides, 16 at the least: see [bounds](super#bounds).
     ///
     /// 1 to 100,000. Default: 2,000, the limit of the OpenTelemetry SDKs.
     #[must_use]
