@@ -25,7 +25,7 @@ use metrics::{
     Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
 use tower::{Layer, ServiceExt, service_fn};
-use tower_keep::{ErrorTracker, GuardLayer, Track, observe, operation, track::RouteSlot};
+use tower_keep::{GuardLayer, Track, observe, operation, track::RouteSlot};
 
 #[global_allocator]
 static ALLOCATOR: counting::Counting = counting::Counting;
@@ -121,7 +121,7 @@ fn series() -> (&'static Series, MutexGuard<'static, ()>) {
 }
 
 fn tracker(name: &'static str) -> Track {
-    let builder = Track::builder(name).errors(ErrorTracker::default());
+    let builder = Track::builder(name).errors(None);
     builder.access_log(false).build().expect("a tracker")
 }
 
