@@ -72,6 +72,7 @@ mod resilience;
 mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod text;
 
 pub use call::{BoxError, InvalidSetting, Outcome, Rejection, RejectionKind, hook_panics};
 pub use context::Context;

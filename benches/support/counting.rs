@@ -43,3 +43,9 @@ pub fn per_call(mut call: impl FnMut()) -> (f64, f64) {
     let each = |sum: u64| sum as f64 / CALLS as f64;
     (each(more_calls - calls), each(more_bytes - bytes))
 }
+
+/// Allocations and bytes of this thread until now.
+#[allow(dead_code)] // each user takes its part
+pub fn so_far() -> (u64, u64) {
+    COUNTED.get()
+}

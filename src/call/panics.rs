@@ -20,6 +20,7 @@ use std::{
 use tracing::{Level, Span, dispatcher, subscriber::NoSubscriber};
 
 use super::quiet::{hook_panicked, panic_message};
+use crate::text::head;
 
 /// The target of the events that report panics.
 const TARGET: &str = "tower_keep::panic";
@@ -85,7 +86,7 @@ fn seen(info: &PanicHookInfo<'_>) -> bool {
     // Where panics abort, nobody comes after us.
     let is_caught = cfg!(panic = "unwind") && catchers() > 0;
     let seen = Box::new(Seen {
-        message: bounded(panic_message(info.payload())),
+        message: head(panic_message(info.payload()), MAX_MESSAGE).to_owned(),
         location: info.location().map(ToString::to_string),
         span: if is_caught {
             Span::current()
@@ -230,7 +231,7 @@ impl Payload {
     #[cold]
     pub(crate) fn new(thrown: Thrown) -> Self {
         // One that was thrown without the hook must not be taken for an earlier one that somebody caught.
-        let message = bounded(panic_message(&*thrown));
+        let message = head(panic_message(&*thrown), MAX_MESSAGE);
         let seen = take().filter(|seen| {
             let is_own = seen.message == message;
             if !is_own {
@@ -374,12 +375,4 @@ fn tell(seen: &Seen, what: &'static str, level: Level) -> bool {
     });
     TELLING.set(false);
     heard
-}
-
-fn bounded(message: &str) -> String {
-    let mut end = message.len().min(MAX_MESSAGE);
-    while !message.is_char_boundary(end) {
-        end -= 1;
-    }
-    message[..end].to_owned()
 }

@@ -1,75 +1,86 @@
 #[cfg(all(test, tower_keep_loom))]
 mod models;
 
+use std::cell::Cell;
+
+use super::listener::Listener;
 use crate::sync::OnceLock;
 
-/// How many recorders one value is kept for. A process has two in its life: none, then one. Tests have more.
-const RECORDERS: usize = 4;
-
-/// Something made from metric handles, made anew for each recorder.
+/// Something made from metric handles when they are first needed.
 ///
-/// A handle resolved before the recorder was installed stays dead for ever, so what was made is kept together
-/// with the recorder it was made for. Reading takes no lock.
+/// A handle that was resolved before the recorder was installed stays dead for ever, and one of a recorder that is gone
+/// counts for nobody. So what is made for the global recorder is kept, what is made for a local one is used once, and
+/// where nobody listens nothing is made. Reading takes no lock.
 #[derive(Debug)]
-pub(crate) struct Late<T>([OnceLock<(usize, T)>; RECORDERS]);
+pub(crate) struct Late<T>(OnceLock<T>);
 
 impl<T> Late<T> {
     pub(crate) fn new() -> Self {
-        Late(std::array::from_fn(|_| OnceLock::new()))
-    }
-
-    /// Whether there is a value for the recorder of this moment already. Cheap enough to be asked at every call.
-    #[inline]
-    pub(crate) fn is_made(&self) -> bool {
-        self.made_for(recorder()).is_some()
+        Late(OnceLock::new())
     }
 
     /// Uses the value that belongs to the recorder of this moment.
     #[inline]
-    pub(crate) fn with<R>(&self, make: impl Fn() -> T, then: impl FnOnce(&T) -> R) -> R {
-        match self.get_or_make(recorder(), &make) {
-            Some(value) => then(value),
-            // More recorders than anybody has: right, but slow.
-            None => then(&make()),
+    pub(crate) fn with(&self, make: impl FnOnce() -> T, then: impl FnOnce(&T)) {
+        self.with_for(Listener::now(), make, then);
+    }
+
+    /// Uses the value that belongs to that recorder, which is the one of this moment.
+    #[inline]
+    pub(crate) fn with_for(
+        &self,
+        listener: Listener,
+        make: impl FnOnce() -> T,
+        then: impl FnOnce(&T),
+    ) {
+        match (listener, self.kept()) {
+            (Listener::Global, Some(kept)) => then(kept),
+            (Listener::Global, None) => {
+                if let Some(made) = self.keep(make) {
+                    then(made);
+                }
+            }
+            (Listener::Local, _) => {
+                if let Some(made) = made(make) {
+                    then(&made);
+                }
+            }
+            (Listener::Nobody, _) => {}
         }
     }
 
-    /// Uses the value that belongs to a recorder of this moment or of an earlier one. Another may be installed at any
-    /// time, and what was counted in with one must not be counted out with the next.
+    /// Returns what was made for the global recorder.
     #[inline]
-    pub(crate) fn with_that_of(&self, owner: usize, make: impl Fn() -> T, then: impl FnOnce(&T)) {
-        match self.get_or_make(owner, &make) {
-            Some(value) => then(value),
-            None if owner == recorder() => then(&make()),
-            None => {}
-        }
+    pub(crate) fn kept(&self) -> Option<&T> {
+        self.0.get()
     }
 
-    /// Uses all values there are, those of earlier recorders too.
-    pub(crate) fn each(&self, then: impl FnMut(&T)) {
-        let made = self.0.iter().filter_map(OnceLock::get);
-        made.map(|made| &made.1).for_each(then);
-    }
-
-    #[inline]
-    fn made_for(&self, owner: usize) -> Option<&T> {
-        let mut made = self.0.iter().filter_map(OnceLock::get);
-        made.find(|made| made.0 == owner).map(|made| &made.1)
-    }
-
-    #[inline]
-    fn get_or_make(&self, owner: usize, make: impl Fn() -> T) -> Option<&T> {
-        let slots = self.0.iter();
-        let mut made = slots.map(|slot| slot.get_or_init(|| (owner, make())));
-        made.find(|made| made.0 == owner).map(|made| &made.1)
+    /// Threads that are here at once each make one, and use the same. Recorders are asked before the place is taken: one
+    /// that makes a call of ours meanwhile would wait for itself.
+    #[cold]
+    fn keep(&self, make: impl FnOnce() -> T) -> Option<&T> {
+        let made = made(make)?;
+        Some(self.0.get_or_init(|| made))
     }
 }
 
-/// Tells one recorder from another, the one that does nothing included: by its address. A global recorder lives
-/// for ever; only a local one that is dropped could pass its address on.
-#[inline]
-pub(crate) fn recorder() -> usize {
-    metrics::with_recorder(|recorder| std::ptr::from_ref(recorder).cast::<()>() as usize)
+/// Asks the recorder for handles. A recorder that makes a call of ours whenever it is asked would never come to an end:
+/// while this thread is asking, that call is counted only where its handles are there already.
+pub(crate) fn made<T>(make: impl FnOnce() -> T) -> Option<T> {
+    thread_local! {
+        static ASKS: Cell<bool> = const { Cell::new(false) };
+    }
+    struct Asking;
+    impl Drop for Asking {
+        fn drop(&mut self) {
+            ASKS.set(false);
+        }
+    }
+    if ASKS.replace(true) {
+        return None;
+    }
+    let _asking = Asking;
+    Some(make())
 }
 
 #[cfg(test)]
@@ -80,22 +91,52 @@ mod tests {
     #[test]
     fn each_recorder_gets_handles_of_its_own() {
         let late = Late::new();
-        let count = || {
-            late.with(
-                || metrics::counter!("calls"),
-                |counter| counter.increment(1),
-            )
-        };
+        let count = || late.with(|| metrics::counter!("calls"), |it| it.increment(1));
         count(); // nobody listens yet
-        let recorders: Vec<_> = (0..RECORDERS + 1)
-            .map(|_| Box::new(PrometheusBuilder::new().build_recorder()))
-            .collect();
-        for recorder in &recorders {
-            metrics::with_local_recorder(&**recorder, || {
+        for _ in 0..10 {
+            let recorder = PrometheusBuilder::new().build_recorder();
+            metrics::with_local_recorder(&recorder, || {
                 count();
                 count();
             });
             assert!(recorder.handle().render().contains("calls 2"));
         }
+        assert!(late.kept().is_none());
+    }
+
+    #[test]
+    fn value_for_the_global_recorder_is_made_once_and_none_for_nobody() {
+        let late = Late::new();
+        let mut seen = Vec::new();
+        for n in 0..3 {
+            late.with_for(Listener::Nobody, || n, |_| unreachable!("nobody listens"));
+            late.with_for(Listener::Global, || n, |value| seen.push(*value));
+        }
+        assert_eq!(seen, [0, 0, 0]);
+    }
+
+    #[test]
+    fn value_that_is_needed_to_make_itself_is_done_without() {
+        let late = Late::new();
+        let mut seen = Vec::new();
+        let make = || {
+            late.with_for(Listener::Global, || 1, |_| unreachable!("made in itself"));
+            late.with_for(Listener::Local, || 1, |_| unreachable!("made in itself"));
+            2
+        };
+        late.with_for(Listener::Global, make, |value| seen.push(*value));
+        assert_eq!(seen, [2]);
+    }
+
+    #[test]
+    fn value_whose_making_panics_is_made_by_the_next() {
+        let late = Late::new();
+        crate::call::quietly(|| {
+            late.with_for(Listener::Global, || -> u8 { panic!("scripted") }, |_| ());
+        });
+        assert_eq!(late.kept(), None);
+        let mut seen = 0;
+        late.with_for(Listener::Global, || 7, |value| seen = *value);
+        assert_eq!(seen, 7);
     }
 }

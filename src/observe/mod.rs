@@ -11,11 +11,14 @@
 
 pub mod context;
 pub mod errors;
+pub(crate) mod family;
 pub(crate) mod fault;
 pub(crate) mod late;
+pub(crate) mod listener;
 #[cfg(feature = "logging")]
 pub mod logging;
 pub mod operation;
+pub(crate) mod shown;
 pub(crate) mod table;
 pub mod track;
 

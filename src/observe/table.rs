@@ -1,238 +1,200 @@
-//! Bounded tables that are read without a lock: entries are only ever added.
+//! Sets that only grow, up to a limit, and are read without a lock.
 
+mod interner;
 #[cfg(all(test, tower_keep_loom))]
 mod models;
 
-use std::{hash::BuildHasher, mem};
+use std::sync::{Arc, PoisonError};
+
+pub(crate) use interner::{Interner, OVERFLOW};
 
 use crate::sync::{
-    HashKeys, OnceLock,
+    Mutex, OnceLock,
     atomic::{AtomicUsize, Ordering},
 };
 
-/// Whoever comes first decides what is in a slot for ever: an entry, or that there was no room for one. Those who ask
-/// for the same key meet at the same slot, so that all of them are told the same.
+/// How many slots there are at first. Two in models, so that they see it grow.
+const FIRST: usize = if cfg!(all(test, tower_keep_loom)) {
+    2
+} else {
+    8
+};
+
+/// What was put in, with its hash, which says where it lies.
+#[derive(Debug)]
+struct Entry<E> {
+    hash: u64,
+    value: E,
+}
+
+/// Half empty at the least, so that a probe is short and comes to an end.
+type Slots<E> = Box<[OnceLock<Arc<Entry<E>>>]>;
+
+/// A set of entries that are found by their hash. They stay where they are for ever.
 ///
-/// Boxed, so that what is empty is small.
-type Slot<T> = OnceLock<Option<Box<T>>>;
-
-/// How many entries there may be, and are.
+/// It begins with a few slots. When they are half full, all entries are put into twice as many, and whoever looks in the
+/// old ones meanwhile finds what was there.
 #[derive(Debug)]
-struct Room {
-    limit: usize,
+pub(crate) struct Table<E> {
+    /// Each twice as large as the one before; made when it is needed.
+    sizes: Box<[OnceLock<Slots<E>>]>,
+    /// Which of them is the largest that there is.
+    newest: AtomicUsize,
     used: AtomicUsize,
+    limit: usize,
+    /// Whose turn it is to add.
+    turn: Mutex<()>,
 }
 
-impl Room {
-    fn new(limit: usize) -> Self {
-        let used = AtomicUsize::new(0);
-        Room { limit, used }
-    }
-
-    /// Makes an entry if there is a place for it. One that panics leaves its place to others.
-    fn fill<T>(&self, make: impl FnOnce() -> T) -> Option<T> {
-        struct Place<'a>(&'a AtomicUsize);
-        impl Drop for Place<'_> {
-            fn drop(&mut self) {
-                self.0.fetch_sub(1, Ordering::Relaxed);
-            }
-        }
-        let next = |used| (used < self.limit).then_some(used + 1);
-        let order = Ordering::Relaxed;
-        self.used.fetch_update(order, order, next).ok()?;
-        let place = Place(&self.used);
-        let made = make();
-        mem::forget(place);
-        Some(made)
-    }
-}
-
-/// A map from a number to something made from it. Holds at most `limit` entries, for ever.
-#[derive(Debug)]
-pub(crate) struct Table<V> {
-    slots: Box<[Slot<(u64, V)>]>,
-    room: Room,
-}
-
-impl<V> Table<V> {
+impl<E> Table<E> {
     pub(crate) fn new(limit: usize) -> Self {
-        // Half empty at the most, so that a probe is short.
-        let slots = (limit.max(1) * 2).next_power_of_two();
+        let most = (limit.max(1) * 2).next_power_of_two().max(FIRST);
+        let sizes = (most / FIRST).trailing_zeros() as usize + 1;
         Table {
-            slots: std::iter::repeat_with(OnceLock::new).take(slots).collect(),
-            room: Room::new(limit),
+            sizes: std::iter::repeat_with(OnceLock::new).take(sizes).collect(),
+            newest: AtomicUsize::new(0),
+            used: AtomicUsize::new(0),
+            limit,
+            turn: Mutex::new(()),
         }
     }
 
-    /// The entry of a key, made if there is room for it.
+    /// Finds the entry of that hash for which `is` holds.
     #[inline]
-    pub(crate) fn get_or_insert(&self, key: u64, make: impl Fn() -> V) -> Option<&V> {
-        let mask = self.slots.len() - 1;
-        let mut at = spread(key) as usize & mask;
-        loop {
-            let slot = &self.slots[at];
-            let entry = match slot.get() {
-                Some(entry) => entry,
-                None => self.insert(slot, key, &make),
-            };
-            let entry = entry.as_deref()?;
-            if entry.0 == key {
-                return Some(&entry.1);
-            }
-            at = (at + 1) & mask;
-        }
+    pub(crate) fn find(&self, hash: u64, is: impl Fn(&E) -> bool) -> Option<&E> {
+        let newest = self.newest.load(Ordering::Acquire);
+        let slots = self.sizes.get(newest)?.get()?;
+        probe(slots, hash, is).ok()
     }
 
-    /// Another thread may be faster, for this key or another; the caller looks.
+    /// Finds that entry, or makes it, unless there is no room or `make` makes none. `make` is told how many there are;
+    /// `then` runs when all can see it, before anybody else has a turn.
     #[cold]
-    fn insert<'a>(
+    pub(crate) fn find_or_insert(
         &self,
-        slot: &'a Slot<(u64, V)>,
-        key: u64,
-        make: &impl Fn() -> V,
-    ) -> &'a Option<Box<(u64, V)>> {
-        slot.get_or_init(|| self.room.fill(|| Box::new((key, make()))))
+        hash: u64,
+        is: impl Fn(&E) -> bool,
+        make: impl FnOnce(usize) -> Option<E>,
+        then: impl FnOnce(),
+    ) -> Option<&E> {
+        // Whoever sees that it is full sees all that is in it.
+        if self.used.load(Ordering::Acquire) == self.limit {
+            return self.find(hash, is);
+        }
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have been faster.
+        if let Some(found) = self.find(hash, &is) {
+            return Some(found);
+        }
+        let used = self.used.load(Ordering::Relaxed);
+        if used == self.limit {
+            return None;
+        }
+        let value = make(used)?;
+        let entry = put(self.room_for(used + 1)?, Arc::new(Entry { hash, value }));
+        self.used.store(used + 1, Ordering::Release);
+        then();
+        Some(&entry.value)
+    }
+
+    /// Returns slots of which that many entries fill half at the most. The caller has its turn.
+    fn room_for(&self, entries: usize) -> Option<&Slots<E>> {
+        let newest = self.newest.load(Ordering::Relaxed);
+        let slots = self.sizes.get(newest)?.get_or_init(|| empty(FIRST));
+        if entries * 2 <= slots.len() {
+            return Some(slots);
+        }
+        let larger = self.sizes.get(newest + 1)?.get_or_init(|| grown(slots));
+        self.newest.store(newest + 1, Ordering::Release);
+        Some(larger)
     }
 }
 
-/// Fibonacci hashing: the high bits depend on all of the key.
+fn empty<E>(slots: usize) -> Slots<E> {
+    std::iter::repeat_with(OnceLock::new).take(slots).collect()
+}
+
+/// Goes from the slot that the hash says to the first that is empty: finds the entry for which `is` holds, or that slot.
 #[inline]
-fn spread(key: u64) -> u64 {
-    key.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32)
-}
-
-/// Gives each text a small number, and the number's text back. Holds at most `limit` texts, for ever.
-#[derive(Debug)]
-pub(crate) struct Interner {
-    hasher: HashKeys,
-    slots: Box<[Slot<str>]>,
-    room: Room,
-}
-
-/// Stands for every text that found no room.
-pub(crate) const OVERFLOW: &str = "_OTHER";
-
-impl Interner {
-    /// `limit` is at most 16,384.
-    pub(crate) fn new(limit: usize) -> Self {
-        let slots = (limit.clamp(1, 1 << 14) * 2).next_power_of_two();
-        Interner {
-            hasher: HashKeys::default(),
-            slots: std::iter::repeat_with(OnceLock::new).take(slots).collect(),
-            room: Room::new(limit),
+fn probe<E>(
+    slots: &[OnceLock<Arc<Entry<E>>>],
+    hash: u64,
+    is: impl Fn(&E) -> bool,
+) -> Result<&E, &OnceLock<Arc<Entry<E>>>> {
+    let mask = slots.len() - 1;
+    let mut at = hash as usize & mask;
+    loop {
+        let slot = &slots[at];
+        match slot.get() {
+            None => return Err(slot),
+            Some(entry) if entry.hash == hash && is(&entry.value) => return Ok(&entry.value),
+            Some(_) => at = (at + 1) & mask,
         }
     }
+}
 
-    /// The number of a text, from 1; 0 where there was no room.
-    pub(crate) fn number(&self, text: &str) -> u16 {
-        self.find(text, true).unwrap_or(0)
+/// Puts an entry into the first empty slot on its way. Whoever does has its turn, so that nobody else does meanwhile.
+fn put<E>(slots: &[OnceLock<Arc<Entry<E>>>], entry: Arc<Entry<E>>) -> &Entry<E> {
+    match probe(slots, entry.hash, |_| false) {
+        Err(slot) => slot.get_or_init(|| entry),
+        Ok(_) => unreachable!("no entry is the one"),
     }
+}
 
-    /// The number of a text that has been seen before.
-    pub(crate) fn known(&self, text: &str) -> Option<u16> {
-        self.find(text, false)
+fn grown<E>(old: &Slots<E>) -> Slots<E> {
+    let new = empty(old.len() * 2);
+    for entry in old.iter().filter_map(OnceLock::get) {
+        put(&new, entry.clone());
     }
-
-    fn find(&self, text: &str, add: bool) -> Option<u16> {
-        let mask = self.slots.len() - 1;
-        let mut at = self.hasher.hash_one(text) as usize & mask;
-        loop {
-            let slot = &self.slots[at];
-            let entry = match slot.get() {
-                Some(entry) => entry,
-                None if add => self.insert(slot, text),
-                None => return None,
-            };
-            if entry.as_deref()? == text {
-                return Some(at as u16 + 1);
-            }
-            at = (at + 1) & mask;
-        }
-    }
-
-    #[cold]
-    fn insert<'a>(&self, slot: &'a Slot<str>, text: &str) -> &'a Option<Box<str>> {
-        slot.get_or_init(|| self.room.fill(|| text.into()))
-    }
-
-    /// The text of a number that this interner has given.
-    pub(crate) fn text(&self, number: u16) -> &str {
-        let at = usize::from(number).checked_sub(1);
-        at.and_then(|at| self.slots.get(at)?.get()?.as_deref())
-            .unwrap_or(OVERFLOW)
-    }
+    new
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use std::collections::HashSet;
 
     use proptest::prelude::*;
 
     use super::*;
 
     #[test]
-    fn a_full_interner_says_other_and_keeps_what_it_has() {
-        let interner = Interner::new(3);
-        let numbers: Vec<u16> = ["a", "b", "c"].map(|text| interner.number(text)).into();
-        assert!(numbers.iter().all(|&number| number > 0));
-        assert_eq!(interner.number("d"), 0);
-        assert_eq!(interner.text(0), OVERFLOW);
-        assert_eq!(interner.number("b"), numbers[1]);
-        assert_eq!(interner.text(numbers[1]), "b");
-        assert_eq!(interner.known("e"), None);
-    }
-
-    #[test]
-    fn a_full_table_refuses_new_keys_and_finds_the_old() {
-        let table = Table::new(2);
-        for key in [7, 7, 9] {
-            assert_eq!(table.get_or_insert(key, || key * 2), Some(&(key * 2)));
+    fn table_grows_with_what_is_in_it() {
+        let table = Table::new(1_000);
+        let slots = |table: &Table<u64>| {
+            let sizes = table.sizes.iter().filter_map(OnceLock::get);
+            sizes.map(|slots| slots.len()).last()
+        };
+        assert_eq!(slots(&table), None);
+        for (entries, expected) in [(4, 8), (5, 16), (8, 16), (9, 32), (1_000, 2_048)] {
+            for n in 0..entries {
+                table.find_or_insert(n, |it| *it == n, |_| Some(n), || ());
+            }
+            assert_eq!(slots(&table), Some(expected), "{entries} entries");
         }
-        assert_eq!(table.get_or_insert(11, || 0), None);
-        assert_eq!(table.get_or_insert(9, || 0), Some(&18));
-    }
-
-    #[test]
-    fn what_panics_while_it_is_made_takes_no_place() {
-        let table = Table::new(1);
-        for _ in 0..3 {
-            let make = || -> u8 { panic!("scripted") };
-            crate::call::quietly(|| table.get_or_insert(7, make).copied());
-        }
-        assert_eq!(table.get_or_insert(7, || 1), Some(&1));
-    }
-
-    #[test]
-    fn threads_that_add_at_once_agree() {
-        let interner = Interner::new(100);
-        let texts: Vec<String> = (0..50).map(|n| n.to_string()).collect();
-        let number = || texts.iter().map(|text| interner.number(text)).collect();
-        let (a, b): (Vec<u16>, Vec<u16>) = std::thread::scope(|scope| {
-            let (a, b) = (scope.spawn(number), scope.spawn(number));
-            (a.join().expect("a"), b.join().expect("b"))
-        });
-        assert_eq!(a, b);
-        assert_eq!(interner.room.used.load(Ordering::Relaxed), 50);
+        assert!((0..1_000).all(|n| table.find(n, |it| *it == n) == Some(&n)));
+        let none = table.find_or_insert(1_000, |it| *it == 1_000, |_| Some(1_000), || ());
+        assert_eq!(none, None);
     }
 
     proptest! {
         #[test]
-        fn it_is_a_map_that_takes_no_more_than_its_limit(
-            limit in 0..9_usize, keys in prop::collection::vec(0..12_u64, 0..60),
+        fn table_is_a_set_that_takes_no_more_than_its_limit(
+            limit in 0..20_usize, keys in prop::collection::vec(0..30_u64, 0..100), same_hash: bool,
         ) {
-            let (table, interner) = (Table::new(limit), Interner::new(limit));
-            let mut map = HashMap::new();
-            for (value, key) in keys.into_iter().enumerate() {
-                if map.len() < limit {
-                    map.entry(key).or_insert(value);
+            let table = Table::new(limit);
+            let mut set = HashSet::new();
+            for key in keys {
+                let used = set.len();
+                if used < limit {
+                    set.insert(key);
                 }
-                prop_assert_eq!(table.get_or_insert(key, || value), map.get(&key));
-                let text = key.to_string();
-                let number = interner.number(&text);
-                prop_assert_eq!(number > 0, map.contains_key(&key));
-                prop_assert_eq!(interner.known(&text).unwrap_or(0), number);
-                prop_assert_eq!(interner.text(number), if number > 0 { &text } else { OVERFLOW });
+                let hash = if same_hash { 7 } else { key };
+                let found = table.find_or_insert(hash, |it| *it == key, |there| {
+                    assert_eq!(there, used);
+                    Some(key)
+                }, || ());
+                prop_assert_eq!(found, set.get(&key));
+                prop_assert_eq!(table.find(hash, |it| *it == key), set.get(&key));
             }
         }
     }

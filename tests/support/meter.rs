@@ -24,7 +24,7 @@ pub fn meter() -> Meter {
         .and_then(|builder| builder.set_buckets_for_metric(suffix("_bytes"), &SIZE_BUCKETS))
         .expect("buckets")
         .build_recorder();
-    // Recorders are told apart by their address: one that is gone could pass its own on.
+    // For as long as the guard lives, which is why it is never dropped.
     let recorder: &'static PrometheusRecorder = Box::leak(Box::new(recorder));
     Meter {
         handle: recorder.handle(),

@@ -66,6 +66,15 @@ mod settings;
 mod traceparent;
 mod tracestate;
 
+use std::sync::LazyLock;
+
+use metrics::Counter;
+
+use super::{
+    family::{Family, Labels},
+    listener::Listener,
+    table::OVERFLOW,
+};
 use crate::call::quietly;
 
 pub use baggage::*;
@@ -83,10 +92,23 @@ pub use settings::{CorrelateBuilder, OutgoingId, PropagateBuilder, RequestHead, 
 pub use traceparent::*;
 pub use tracestate::*;
 
+/// The name of a header.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+struct Header(&'static str);
+
+impl Labels for Header {
+    const OVERFLOWS: usize = 1;
+
+    fn overflow(&self) -> Self {
+        Header(OVERFLOW)
+    }
+}
+
 /// Counts a header that could not be read, by kind and never by value.
 #[cold]
 fn count_malformed(header: &'static str) {
-    quietly(|| {
-        metrics::counter!("tower_keep_malformed_headers_total", "header" => header).increment(1);
-    });
+    static MALFORMED: LazyLock<Family<Header, Counter>> = LazyLock::new(|| Family::new(16));
+    let make = |header: &Header| metrics::counter!("tower_keep_malformed_headers_total", "header" => header.0);
+    let count = |counter: &Counter| counter.increment(1);
+    quietly(|| MALFORMED.with(Listener::now(), &Header(header), make, count));
 }

@@ -100,6 +100,5 @@ pub(crate) use naming::kind_of;
 pub use parameterise::{READ_LIMIT, RESULT_LIMIT, parameterise};
 pub use record::{ErrorRecord, MAX_CAUSE, MAX_CAUSES, MAX_ID, MAX_MESSAGE, MAX_NAME};
 pub use store::{Change, Limits, Recorded, Store};
-pub(crate) use text::written;
 pub use text::{MAX_TYPE_NAME, panic_message, short_type_name};
 pub use tracker::{ErrorEvent, ErrorEvents, ErrorTracker, ErrorTrackerBuilder};

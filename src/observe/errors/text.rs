@@ -1,88 +1,11 @@
-//! Texts from outside, brought down to size: bounded copies, type names, panic payloads.
+//! Names of types, and what panics say.
 
 use std::any::Any;
-use std::borrow::Cow;
-use std::fmt::{self, Write};
-use std::sync::Arc;
+
+pub(super) use crate::text::{bounded, bounded_arc, bounded_box, bounded_cow, head, written};
 
 /// The longest name [`short_type_name`] returns, in bytes.
 pub const MAX_TYPE_NAME: usize = 128;
-
-const MARK: &str = "…";
-
-/// In bytes of UTF-8.
-const LONGEST_CHAR: usize = 4;
-
-/// As much of the beginning as fits, up to a whole character.
-pub(super) fn head(text: &str, max: usize) -> &str {
-    let mut end = text.len().min(max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
-}
-
-/// The text, or as much of its beginning as fits with a mark that something is missing.
-fn bounded(text: &str, max: usize) -> Cow<'_, str> {
-    if text.len() <= max {
-        return Cow::Borrowed(text);
-    }
-    let kept = head(text, max.saturating_sub(MARK.len()));
-    Cow::Owned(format!("{kept}{MARK}"))
-}
-
-/// Boxed, because a short `String` may hold on to a large buffer.
-pub(super) fn bounded_box(text: String, max: usize) -> Box<str> {
-    if text.len() <= max {
-        text.into_boxed_str()
-    } else {
-        bounded(&text, max).into_owned().into_boxed_str()
-    }
-}
-
-pub(super) fn bounded_arc(text: Arc<str>, max: usize) -> Arc<str> {
-    if text.len() <= max {
-        text
-    } else {
-        bounded(&text, max).into()
-    }
-}
-
-pub(super) fn bounded_cow(text: Cow<'static, str>, max: usize) -> Cow<'static, str> {
-    match text {
-        Cow::Borrowed(text) => bounded(text, max),
-        Cow::Owned(text) => Cow::Owned(bounded_box(text, max).into_string()),
-    }
-}
-
-/// What `value` writes, stopped as soon as it is too long: a `Display` may be endless.
-pub(crate) fn written(value: impl fmt::Display, max: usize) -> Box<str> {
-    let mut sink = Sink {
-        text: String::new(),
-        max,
-    };
-    // An error means that the sink is full, or that the value cannot write itself: what there is will do.
-    let _ = write!(sink, "{value}");
-    bounded_box(sink.text, max)
-}
-
-struct Sink {
-    text: String,
-    max: usize,
-}
-
-impl Write for Sink {
-    fn write_str(&mut self, part: &str) -> fmt::Result {
-        let room = (self.max + LONGEST_CHAR).saturating_sub(self.text.len());
-        self.text.push_str(head(part, room));
-        // One character more than fits gets in, or nobody could tell that something was cut off.
-        if self.text.len() > self.max {
-            Err(fmt::Error)
-        } else {
-            Ok(())
-        }
-    }
-}
 
 /// The kind of an error whose type is no longer known, read off the beginning of its `Debug` text.
 ///

@@ -3,8 +3,11 @@
 use tracing::Subscriber;
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
-use super::{text::write_up_to, values::Value};
-use crate::context::{Context, hex};
+use super::values::Value;
+use crate::{
+    context::{Context, hex},
+    text::write_up_to,
+};
 
 const NAMES: [&str; 4] = ["request_id", "correlation_id", "trace_id", "span_id"];
 /// An event's own IDs may be anything.

@@ -1,8 +1,8 @@
 //! Texts in a line: escaped, so that none can forge a line, and never longer than there is room.
 
-use std::fmt::{self, Write};
+use std::fmt::Write;
 
-const MARK: char = '…';
+use crate::text::MARK;
 
 /// How a text is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,29 +73,6 @@ pub(super) fn push(out: &mut String, text: &str, room: usize, escape: Escape) {
     }
 }
 
-/// Writes a value until it is longer than `most`: a `Display` may be endless.
-pub(super) fn write_up_to(out: &mut String, most: usize, value: fmt::Arguments<'_>) {
-    struct Sink<'a>(&'a mut String, usize);
-    impl Write for Sink<'_> {
-        fn write_str(&mut self, part: &str) -> fmt::Result {
-            let Sink(out, most) = self;
-            // One character more than fits gets in, or nobody could tell that something was cut off.
-            let mut end = part.len().min((*most + 4).saturating_sub(out.len()));
-            while !part.is_char_boundary(end) {
-                end -= 1;
-            }
-            out.push_str(&part[..end]);
-            if out.len() > *most {
-                Err(fmt::Error)
-            } else {
-                Ok(())
-            }
-        }
-    }
-    // An error means that it is full, or that the value cannot write itself: what there is will do.
-    let _ = Sink(out, most).write_fmt(value);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,20 +109,5 @@ mod tests {
             assert_eq!(pushed("ab\ncd", 6, escape), "ab\\ncd");
             assert_eq!(pushed("ab\ncde", 6, escape), "ab…");
         }
-    }
-
-    #[test]
-    fn an_endless_value_is_stopped() {
-        struct Endless;
-        impl fmt::Display for Endless {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                loop {
-                    f.write_str("ä ")?;
-                }
-            }
-        }
-        let mut out = String::new();
-        write_up_to(&mut out, 100, format_args!("{Endless}"));
-        assert!((101..=104).contains(&out.len()), "{}", out.len());
     }
 }

@@ -7,8 +7,10 @@ use std::{
 
 use tracing::field::{Field, Visit};
 
-use super::text::write_up_to;
-use crate::call::{chain, quietly};
+use crate::{
+    call::quietly,
+    text::{write_error, write_up_to},
+};
 
 /// How much of one value is looked at, in bytes.
 pub(super) const MAX_VALUE: usize = 16 << 10;
@@ -161,22 +163,7 @@ where
 
     /// The error and its sources in one text: `cannot load the order: connection reset`.
     fn record_error(&mut self, field: &Field, error: &(dyn Error + 'static)) {
-        self.see_written(field, |text| {
-            let mut from = 0;
-            for error in chain(error) {
-                let start = text.len();
-                let sep = if start == 0 { "" } else { ": " };
-                write_up_to(text, MAX_VALUE, format_args!("{sep}{error}"));
-                // A source that its parent has quoted already says nothing new.
-                let said = start + sep.len();
-                match text.get(said..) {
-                    Some(own) if start > 0 && text[from..start].ends_with(own) => {
-                        text.truncate(start);
-                    }
-                    _ => from = said,
-                }
-            }
-        });
+        self.see_written(field, |text| write_error(text, MAX_VALUE, error));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {

@@ -1,26 +1,31 @@
 //! What is kept of a run: meters, a span, an event, an error record.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{mem, sync::OnceLock, time::Duration};
 
-use metrics::{Gauge, Histogram};
+use metrics::{Counter, Gauge, Histogram};
 use tracing::{Level, Span, field::Empty};
 
 use super::Operation;
 use crate::{
-    call::{End, Moment, Name, Outcome, Rejection, quietly},
+    call::{End, Moment, Outcome, Rejection, quietly},
     context::Context,
     errors::ErrorRecord,
     guard::{Admit, Guard},
     observe::{
+        family::{Family, InFlight, Labels},
         fault::{Fault, Statuses},
-        late::{Late, recorder},
-        table::{Interner, Table},
+        listener::Listener,
+        table::Interner,
         track::{Slow, Thresholds, millis},
     },
 };
 
 /// Operations and kinds that get series of their own.
 const MAX_NAMES: usize = 1_000;
+/// Series that a name may have on average, by its kinds and by how its runs end.
+const MAX_SERIES: usize = MAX_NAMES * Outcome::ALL.len();
+/// As many slow ones, of both levels.
+const MAX_SLOW: usize = MAX_NAMES * 2;
 
 macro_rules! emit {
     ($level:expr, $operation:expr, $told:expr) => {
@@ -64,46 +69,88 @@ struct Told<'a> {
 #[derive(Debug)]
 struct Common {
     names: Interner,
-    meters: Late<Meters>,
-}
-
-#[derive(Debug)]
-struct Meters {
-    durations: Table<Histogram>,
-    in_flight: Table<Gauge>,
+    durations: Family<EndKey, Histogram>,
+    in_flight: Family<Numbers, Gauge>,
+    slow: Family<SlowKey, Counter>,
 }
 
 fn common() -> &'static Common {
     static COMMON: OnceLock<Common> = OnceLock::new();
     COMMON.get_or_init(|| Common {
         names: Interner::new(MAX_NAMES),
-        meters: Late::new(),
+        durations: Family::new(MAX_SERIES),
+        in_flight: Family::new(MAX_NAMES),
+        slow: Family::new(MAX_SLOW),
     })
 }
 
-impl Meters {
-    fn new() -> Self {
-        Meters {
-            durations: Table::new(MAX_NAMES * Outcome::ALL.len()),
-            in_flight: Table::new(MAX_NAMES),
-        }
+/// The name of an operation and its kind, by their numbers.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+struct Numbers {
+    name: u16,
+    kind: u16,
+}
+
+impl Numbers {
+    const OTHER: Numbers = Numbers { name: 0, kind: 0 };
+
+    fn name(self) -> String {
+        common().names.text(self.name).to_owned()
+    }
+
+    fn kind(self) -> String {
+        common().names.text(self.kind).to_owned()
+    }
+}
+
+impl Labels for Numbers {
+    const OVERFLOWS: usize = 1;
+
+    fn overflow(&self) -> Self {
+        Numbers::OTHER
+    }
+}
+
+/// Runs by how they ended.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+struct EndKey(Numbers, Outcome);
+
+impl Labels for EndKey {
+    const OVERFLOWS: usize = Outcome::ALL.len();
+
+    fn overflow(&self) -> Self {
+        EndKey(Numbers::OTHER, self.1)
+    }
+}
+
+/// Slow runs.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+struct SlowKey(Numbers, Slow);
+
+impl Labels for SlowKey {
+    const OVERFLOWS: usize = 2;
+
+    fn overflow(&self) -> Self {
+        SlowKey(Numbers::OTHER, self.1)
     }
 }
 
 /// What a run of an operation holds.
 #[derive(Debug)]
 pub struct OperationPermit {
-    counted_by: Option<usize>,
-    numbers: (u64, u64),
+    counted: InFlight,
+    numbers: Numbers,
     span: Span,
     pub(super) output: Option<String>,
 }
 
 impl Operation {
-    fn numbers(&self) -> (u64, u64) {
+    fn numbers(&self) -> Numbers {
         let names = &common().names;
-        let number = |name: &Name| u64::from(names.number(name.as_str()));
-        (number(&self.name), number(&self.kind))
+        Numbers {
+            name: names.number(self.name.as_str()),
+            kind: names.number(self.kind.as_str()),
+        }
     }
 
     fn emit(&self, told: &Told<'_>, end: &End<'_>) {
@@ -119,41 +166,6 @@ impl Operation {
         }
     }
 
-    /// In the gauge of that recorder.
-    fn gauge(&self, recorder: usize, (name, kind): (u64, u64), add: f64) {
-        let Common { names, meters } = common();
-        meters.with_that_of(recorder, Meters::new, |meters| {
-            let gauge = meters.in_flight.get_or_insert(name << 16 | kind, || {
-                metrics::gauge!(
-                    "operations_in_flight",
-                    "operation" => names.text(name as u16).to_owned(),
-                    "kind" => names.text(kind as u16).to_owned(),
-                )
-            });
-            if let Some(gauge) = gauge {
-                gauge.increment(add);
-            }
-        });
-    }
-
-    fn measure(&self, (name, kind): (u64, u64), outcome: Outcome, elapsed: Duration) {
-        let Common { names, meters } = common();
-        meters.with(Meters::new, |meters| {
-            let key = (name << 16 | kind) << 3 | outcome.index() as u64;
-            let histogram = meters.durations.get_or_insert(key, || {
-                metrics::histogram!(
-                    "operation_duration_seconds",
-                    "operation" => names.text(name as u16).to_owned(),
-                    "kind" => names.text(kind as u16).to_owned(),
-                    "outcome" => outcome.as_str(),
-                )
-            });
-            if let Some(histogram) = histogram {
-                histogram.record(elapsed.as_secs_f64());
-            }
-        });
-    }
-
     fn span(&self) -> Span {
         tracing::debug_span!(
             target: "tower_keep::operation",
@@ -167,15 +179,45 @@ impl Operation {
     }
 }
 
-fn count_slow((name, kind): (u64, u64), slow: Slow) {
-    let names = &common().names;
-    metrics::counter!(
-        "operation_slow_total",
-        "operation" => names.text(name as u16).to_owned(),
-        "kind" => names.text(kind as u16).to_owned(),
-        "level" => slow.as_str(),
-    )
-    .increment(1);
+fn count_in(numbers: Numbers) -> InFlight {
+    common().in_flight.count_in(&numbers, |numbers| {
+        metrics::gauge!(
+            "operations_in_flight",
+            "operation" => numbers.name(),
+            "kind" => numbers.kind(),
+        )
+    })
+}
+
+fn measure(numbers: Numbers, outcome: Outcome, elapsed: Duration) {
+    let make = |EndKey(numbers, outcome): &EndKey| {
+        metrics::histogram!(
+            "operation_duration_seconds",
+            "operation" => numbers.name(),
+            "kind" => numbers.kind(),
+            "outcome" => outcome.as_str(),
+        )
+    };
+    let key = EndKey(numbers, outcome);
+    let durations = &common().durations;
+    durations.with(Listener::now(), &key, make, |histogram| {
+        histogram.record(elapsed.as_secs_f64());
+    });
+}
+
+#[cold]
+fn count_slow(numbers: Numbers, slow: Slow) {
+    let make = |SlowKey(numbers, slow): &SlowKey| {
+        metrics::counter!(
+            "operation_slow_total",
+            "operation" => numbers.name(),
+            "kind" => numbers.kind(),
+            "level" => slow.as_str(),
+        )
+    };
+    let count = |counter: &Counter| counter.increment(1);
+    let key = SlowKey(numbers, slow);
+    common().slow.with(Listener::now(), &key, make, count);
 }
 
 impl Guard for Operation {
@@ -190,12 +232,11 @@ impl Guard for Operation {
         }
     }
 
-    fn settle(&self, permit: OperationPermit, end: &End<'_>) {
+    fn settle(&self, mut permit: OperationPermit, end: &End<'_>) {
         let (outcome, elapsed) = (end.outcome(), end.elapsed().unwrap_or_default());
-        if let Some(recorder) = permit.counted_by {
-            quietly(|| self.gauge(recorder, permit.numbers, -1.0));
-        }
-        quietly(|| self.measure(permit.numbers, outcome, elapsed));
+        let counted = mem::take(&mut permit.counted);
+        quietly(|| common().in_flight.count_out(&permit.numbers, counted));
+        quietly(|| measure(permit.numbers, outcome, elapsed));
         let slow = Thresholds {
             warning: self.warning,
             critical: self.critical,
@@ -241,13 +282,8 @@ impl<Req> Admit<Req> for Operation {
     fn admit(&self, _: &mut Req, now: &Moment) -> Result<OperationPermit, Rejection> {
         now.now();
         let numbers = self.numbers();
-        let counted_by = quietly(|| {
-            let recorder = recorder();
-            self.gauge(recorder, numbers, 1.0);
-            recorder
-        });
         Ok(OperationPermit {
-            counted_by,
+            counted: quietly(|| count_in(numbers)).unwrap_or_default(),
             numbers,
             span: quietly(|| self.span()).unwrap_or_else(Span::none),
             output: None,

@@ -11,8 +11,8 @@
 //! | end | `operation_duration_seconds{operation, kind, outcome}`, `operations_in_flight{operation, kind}`, `operation_slow_total{operation, kind, level}`, an error record if it failed, one event of the target `tower_keep::operation` |
 //!
 //! The event is at `DEBUG` when all is well and `WARN` when it was slow. A failure is `ERROR`, but `DEBUG` inside
-//! of a guarded call, whose own line reports it. Names are for code, not for data: of more than 1,000 the rest
-//! shares `_OTHER`.
+//! of a guarded call, whose own line reports it. Names are for code, not for data: of more than 1,000 names and
+//! kinds the rest shares `_OTHER`, in all three metrics.
 //!
 //! # Clones
 //!
@@ -50,8 +50,9 @@ use std::{error::Error, fmt, future::Future, time::Duration};
 
 use crate::{
     call::{Cause, Name, Outcome, quietly, view},
-    errors::{ErrorTracker, written},
+    errors::ErrorTracker,
     protocol::error_verdict,
+    text::written,
 };
 
 pub use guard::OperationPermit;

@@ -1,4 +1,4 @@
-//! What is known of a call in low-cardinality terms: small numbers that pack into the key of its series.
+//! What is known of a call in low-cardinality terms: small numbers that are cheap to keep and to compare.
 
 use http::{Method, Version};
 
@@ -73,10 +73,10 @@ pub(super) fn host_and_port(authority: &str) -> (&str, Option<&str>) {
 }
 
 /// What the request says.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub(super) struct Asked {
     pub(super) method: u8,
-    version: u8,
+    pub(super) version: u8,
     pub(super) https: bool,
     pub(super) grpc: bool,
 }
@@ -105,12 +105,16 @@ impl Asked {
     }
 
     pub(super) fn scheme(self) -> &'static str {
-        if self.https { "https" } else { "http" }
+        scheme(self.https)
     }
 }
 
+pub(super) fn scheme(https: bool) -> &'static str {
+    if https { "https" } else { "http" }
+}
+
 /// The `error.type` of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub(super) enum ErrorLabel {
     None,
     /// The status or the gRPC code says it all.
@@ -147,29 +151,4 @@ pub(super) struct Facts {
     pub(super) error: ErrorLabel,
     /// A stream that is meant to last.
     pub(super) lasting: bool,
-}
-
-impl Facts {
-    /// A number that is different for different facts: places and error types have 16 bits each.
-    pub(super) fn key(&self) -> u64 {
-        let mut key = 0u64;
-        let mut push = |bits: u32, value: u64| key = key << bits | value;
-        push(1, u64::from(self.lasting));
-        push(4, u64::from(self.asked.method));
-        push(3, u64::from(self.asked.version));
-        push(1, u64::from(self.asked.https));
-        push(1, u64::from(self.asked.grpc));
-        push(16, self.place.map_or(0xffff, u64::from));
-        push(10, u64::from(self.status.unwrap_or(0)));
-        push(5, self.code.map_or(31, |code| u64::from(code.number())));
-        push(
-            17,
-            match self.error {
-                ErrorLabel::None => 0x1_0000,
-                ErrorLabel::Status => 0x1_0001,
-                ErrorLabel::Named(number) => u64::from(number),
-            },
-        );
-        key
-    }
 }

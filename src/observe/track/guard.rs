@@ -1,17 +1,23 @@
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    mem,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use http::{HeaderValue, Method, Request, StatusCode};
+use metrics::Counter;
 use tracing::{Level, Span, level_filters::LevelFilter};
 
 use super::{
     access::{ACCESS_TARGET, Kept, Line},
     facts::{Asked, ErrorLabel, Facts, Side, method_name},
+    labels::{ActiveKey, CallKey, EndKey, ErrorKey, Rules, SlowKey},
     lasting::lasts,
-    meters::{Labeller, Meters},
+    meters::{Labeller, MAX_ERROR_TYPES, Meters},
     place::Place,
     request_body::RequestBytes,
     sampling::share,
-    settings::{Settings, Slow, TrackBuilder},
+    settings::{Naming, Settings, Slow, TrackBuilder},
     span,
 };
 use crate::{
@@ -19,16 +25,9 @@ use crate::{
     context::Context,
     errors::ErrorRecord,
     guard::{Admit, Guard, Head, Wants},
-    observe::{
-        fault::Fault,
-        late::{Late, recorder},
-        table::Interner,
-    },
+    observe::{family::InFlight, fault::Fault, listener::Listener, table::Interner},
     protocol::Wire,
 };
-
-/// Texts that `error.type` may have besides statuses and codes.
-const MAX_ERROR_TYPES: usize = 128;
 
 /// The guard that tracks HTTP and gRPC calls: in flight, timed, measured, logged, and grouped when they fail.
 ///
@@ -44,8 +43,8 @@ struct Core {
     settings: Settings,
     places: Interner,
     error_types: Interner,
-    server: Late<Meters>,
-    client: Late<Meters>,
+    server: OnceLock<Box<Meters>>,
+    client: OnceLock<Box<Meters>>,
 }
 
 /// What [`Track`] holds of a call.
@@ -55,8 +54,7 @@ pub struct TrackPermit {
     place: Place,
     /// The gRPC method, of what says that it is gRPC.
     method: Option<Place>,
-    /// The recorder whose gauge counts this call, if any does.
-    counted_by: Option<NonZeroUsize>,
+    counted: InFlight,
     /// Boxed, and only there if somebody listens: permits are copied along with their calls.
     span: Option<Box<Span>>,
     kept: Option<Box<Kept>>,
@@ -81,12 +79,17 @@ impl Track {
     }
 
     pub(super) fn from_settings(settings: Settings) -> Self {
+        let places = Interner::new(settings.max_places());
+        // First, so that they are told from others whatever else comes.
+        for route in settings.slow_routes.keys() {
+            places.number(route);
+        }
         Track {
             core: Arc::new(Core {
-                places: Interner::new(settings.given.max_places),
+                places,
                 error_types: Interner::new(MAX_ERROR_TYPES),
-                server: Late::new(),
-                client: Late::new(),
+                server: OnceLock::new(),
+                client: OnceLock::new(),
                 settings,
             }),
             side: Side::Server,
@@ -116,18 +119,36 @@ impl Track {
         }
     }
 
-    fn late(&self) -> &Late<Meters> {
-        match self.side {
+    #[inline]
+    fn meters(&self) -> &Meters {
+        let meters = match self.side {
             Side::Server => &self.core.server,
             Side::Client => &self.core.client,
+        };
+        let settings = &self.core.settings;
+        let make = || Box::new(Meters::new(&settings.given, settings.max_places()));
+        meters.get_or_init(make)
+    }
+
+    fn rules(&self) -> Rules {
+        let given = self.given();
+        Rules {
+            side: self.side,
+            https: given.https,
+            classic: given.naming == Naming::Classic,
         }
     }
 
-    #[inline]
-    fn meters(&self, then: impl FnOnce(&Meters, &Labeller<'_>)) {
-        let labeller = self.labeller();
-        let make = || Meters::new(&labeller);
-        self.late().with(make, |meters| then(meters, &labeller));
+    /// A server's scheme is that of its settings: what a request says of it is the caller's choice.
+    fn active(&self, asked: Asked) -> ActiveKey {
+        let https = match self.side {
+            Side::Server => self.given().https,
+            Side::Client => asked.https,
+        };
+        ActiveKey {
+            method: asked.method,
+            https,
+        }
     }
 
     fn asked<B>(&self, request: &Request<B>, wire: Wire) -> Asked {
@@ -196,35 +217,35 @@ impl Track {
         own.or(settings.given.slow.as_ref())?.judge(elapsed)
     }
 
-    fn count_in(&self, asked: Asked) -> Option<NonZeroUsize> {
-        let recorder = recorder();
-        quietly(|| self.count(recorder, asked, 1.0))?;
-        NonZeroUsize::new(recorder)
+    fn count_in(&self, asked: Asked) -> InFlight {
+        let make = |key: &ActiveKey| self.labeller().active(key);
+        let count = || self.meters().active.count_in(&self.active(asked), make);
+        quietly(count).unwrap_or_default()
     }
 
-    fn count_out(&self, permit: &TrackPermit) {
-        if let Some(recorder) = permit.counted_by {
-            self.count(recorder.get(), permit.asked, -1.0);
-        }
-    }
-
-    /// In the gauge of that recorder: another may have been installed since.
-    fn count(&self, recorder: usize, asked: Asked, add: f64) {
-        let labeller = self.labeller();
-        let make = || Meters::new(&labeller);
-        self.late().with_that_of(recorder, make, |meters| {
-            meters
-                .active(&labeller, asked.method, asked.https)
-                .increment(add);
-        });
+    fn count_out(&self, permit: &mut TrackPermit) {
+        let counted = mem::take(&mut permit.counted);
+        let active = &self.meters().active;
+        active.count_out(&self.active(permit.asked), counted);
     }
 
     fn measure(&self, permit: &TrackPermit, facts: &Facts, end: &End<'_>, elapsed: Duration) {
-        self.meters(|meters, labeller| {
-            if let Some(counter) = meters.outcome(labeller, facts, end.outcome()) {
-                counter.increment(1);
-            }
-            let series = meters.series(labeller, facts);
+        let listener = Listener::now();
+        if listener == Listener::Nobody {
+            return;
+        }
+        let (meters, labeller) = (self.meters(), self.labeller());
+        let ended = EndKey {
+            place: facts.place,
+            grpc: facts.asked.grpc,
+            outcome: end.outcome(),
+        };
+        let counter = |key: &EndKey| labeller.end(key);
+        let ends = &meters.ends;
+        ends.with(listener, &ended, counter, |counter| counter.increment(1));
+        let key = CallKey::new(self.rules(), facts, is_failed(end));
+        let series = |key: &CallKey| labeller.call(key);
+        meters.calls.with(listener, &key, series, |series| {
             series.duration.record(elapsed.as_secs_f64());
             if let Some(total) = &series.total {
                 total.increment(1);
@@ -250,22 +271,24 @@ impl Track {
     }
 
     #[cold]
-    fn count_slow(&self, slow: Slow, place: Option<&str>) {
-        let labels = [
-            ("service", self.given().name.to_string()),
-            ("place", place.unwrap_or_default().to_owned()),
-            ("level", slow.as_str().to_owned()),
-        ];
-        metrics::counter!("tower_keep_slow_calls_total", &labels).increment(1);
+    fn count_slow(&self, slow: Slow, place: Option<u16>) {
+        let key = SlowKey { place, slow };
+        let make = |key: &SlowKey| self.labeller().slow(key);
+        let count = |counter: &Counter| counter.increment(1);
+        self.meters().slow.with(Listener::now(), &key, make, count);
     }
 
     #[cold]
     fn count_error(&self, error_type: &str) {
-        if self.given().naming == super::Naming::Classic {
-            let types = &self.core.error_types;
-            let error_type = types.text(types.number(error_type)).to_owned();
-            metrics::counter!("errors_total", "type" => error_type).increment(1);
+        if self.given().naming != Naming::Classic {
+            return;
         }
+        let key = ErrorKey(self.core.error_types.number(error_type));
+        let make = |key: &ErrorKey| self.labeller().error(key);
+        let count = |counter: &Counter| counter.increment(1);
+        self.meters()
+            .errors
+            .with(Listener::now(), &key, make, count);
     }
 
     #[cold]
@@ -304,6 +327,11 @@ fn is_good(end: &End<'_>) -> bool {
     let is_bad =
         |status: StatusCode| status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
     by_outcome && !end.status().is_some_and(is_bad)
+}
+
+/// Returns whether somebody has to see that the call failed, however many other series there are.
+fn is_failed(end: &End<'_>) -> bool {
+    end.outcome().is_error() || end.status().is_some_and(|status| status.is_server_error())
 }
 
 impl Guard for Track {
@@ -360,7 +388,7 @@ impl Guard for Track {
     }
 
     fn settle(&self, mut permit: TrackPermit, end: &End<'_>) {
-        quietly(|| self.count_out(&permit));
+        quietly(|| self.count_out(&mut permit));
         permit.asked.grpc = end.wire().is_grpc();
         let elapsed = end.elapsed().unwrap_or_default();
         let fault = Fault::of(end, self.side.statuses());
@@ -381,7 +409,7 @@ impl Guard for Track {
             false => self.slow(place, elapsed),
         };
         if let Some(slow) = slow {
-            quietly(|| self.count_slow(slow, place));
+            quietly(|| self.count_slow(slow, facts.place));
         }
         let failed = fault.as_ref().filter(|_| end.outcome().is_error());
         let record = failed.map(|fault| self.failed(fault, place));
@@ -451,7 +479,7 @@ impl<B> Admit<Request<B>> for Track {
             quietly(|| hook.run(span));
         }
         Ok(TrackPermit {
-            counted_by: self.count_in(asked),
+            counted: self.count_in(asked),
             span,
             kept: quietly(|| self.keep(request)).flatten(),
             request_bytes: given.body_sizes.then(|| {

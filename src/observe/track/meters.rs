@@ -1,17 +1,22 @@
-//! The metrics of a tracker, resolved once per recorder.
-
-use std::sync::OnceLock;
+//! The metrics of a tracker.
 
 use metrics::{Counter, Gauge, Histogram, Label, Unit};
 
 use super::{
-    facts::{ErrorLabel, Facts, METHOD_COUNT, Side, host_and_port, method_name},
+    facts::{ErrorLabel, METHOD_COUNT, Side, host_and_port, method_name, scheme},
+    labels::{ActiveKey, CallKey, CallLabels, EndKey, ErrorKey, Kind, SlowKey},
     settings::{Naming, TrackBuilder},
 };
 use crate::{
     call::Outcome,
-    observe::table::{Interner, Table},
+    observe::{
+        family::Family,
+        table::{Interner, OVERFLOW},
+    },
 };
+
+/// Texts that `error.type` may have besides statuses and codes.
+pub(super) const MAX_ERROR_TYPES: usize = 128;
 
 /// Upper bounds for durations in seconds: 5 ms to 10 s, as semantic conventions advise.
 ///
@@ -46,18 +51,19 @@ pub(super) struct Labeller<'a> {
     pub(super) error_types: &'a Interner,
 }
 
-/// Handles that belong to one recorder.
+/// The series of one side of a tracker.
 #[derive(Debug)]
 pub(super) struct Meters {
-    active: Box<[OnceLock<Gauge>]>,
-    series: Table<Series>,
-    overflow: OnceLock<Series>,
-    outcomes: Table<Counter>,
+    pub(super) active: Family<ActiveKey, Gauge>,
+    pub(super) calls: Family<CallKey, CallMeters>,
+    pub(super) ends: Family<EndKey, Counter>,
+    pub(super) slow: Family<SlowKey, Counter>,
+    pub(super) errors: Family<ErrorKey, Counter>,
 }
 
 /// The handles of one set of labels. What is off is `None`.
 #[derive(Debug)]
-pub(super) struct Series {
+pub(super) struct CallMeters {
     pub(super) duration: Histogram,
     pub(super) total: Option<Counter>,
     pub(super) time_to_head: Option<Histogram>,
@@ -68,42 +74,17 @@ pub(super) struct Series {
 }
 
 impl Meters {
-    pub(super) fn new(labeller: &Labeller<'_>) -> Self {
-        labeller.describe();
+    /// For so many places.
+    pub(super) fn new(given: &TrackBuilder, places: usize) -> Self {
+        // Those without a place, and those whose place found no room.
+        let places = places + 2;
         Meters {
-            active: (0..METHOD_COUNT * 2).map(|_| OnceLock::new()).collect(),
-            series: Table::new(labeller.given.max_series),
-            overflow: OnceLock::new(),
-            outcomes: Table::new((labeller.given.max_places + 2) * Outcome::ALL.len()),
+            active: Family::new(2 * METHOD_COUNT),
+            calls: Family::with_reserve(given.max_series, given.failed_series()),
+            ends: Family::new(2 * places * Outcome::ALL.len()),
+            slow: Family::new(2 * places),
+            errors: Family::new(MAX_ERROR_TYPES),
         }
-    }
-
-    /// The gauge of calls in flight.
-    pub(super) fn active(&self, labeller: &Labeller<'_>, method: u8, https: bool) -> &Gauge {
-        let at = usize::from(method) * 2 + usize::from(https);
-        self.active[at].get_or_init(|| labeller.active(method, https))
-    }
-
-    pub(super) fn series(&self, labeller: &Labeller<'_>, facts: &Facts) -> &Series {
-        self.series
-            .get_or_insert(facts.key(), || labeller.series(facts))
-            .unwrap_or_else(|| {
-                self.overflow
-                    .get_or_init(|| labeller.series_of(facts, labeller.overflow_labels()))
-            })
-    }
-
-    pub(super) fn outcome(
-        &self,
-        labeller: &Labeller<'_>,
-        facts: &Facts,
-        outcome: Outcome,
-    ) -> Option<&Counter> {
-        // 0xffff is no place's number: places are numbered up to 32,768.
-        let place = facts.place.map_or(0xffff, u64::from);
-        let key = place << 4 | u64::from(facts.asked.grpc) << 3 | outcome.index() as u64;
-        self.outcomes
-            .get_or_insert(key, || labeller.outcome(facts, outcome))
     }
 }
 
@@ -124,13 +105,19 @@ impl Labeller<'_> {
         }
     }
 
-    fn duration_name(&self, grpc: bool, lasting: bool) -> String {
-        let prefix = self.prefix(grpc);
-        match (lasting, grpc && !self.classic()) {
-            (true, _) => format!("{prefix}_stream_duration_seconds"),
-            (false, true) => format!("{prefix}_call_duration_seconds"),
-            (false, false) => format!("{prefix}_request_duration_seconds"),
-        }
+    fn duration(&self, kind: Kind, labels: Vec<Label>) -> Histogram {
+        let (prefix, side) = (self.prefix(kind == Kind::Grpc), self.side.as_str());
+        let name = match kind {
+            Kind::Stream => format!("{prefix}_stream_duration_seconds"),
+            Kind::Grpc if !self.classic() => format!("{prefix}_call_duration_seconds"),
+            Kind::Grpc | Kind::Plain => format!("{prefix}_request_duration_seconds"),
+        };
+        let what = match kind {
+            Kind::Stream => "Streams that are meant to last: upgrades, tunnels, server-sent events",
+            Kind::Grpc | Kind::Plain => "From admission to the end of the response body",
+        };
+        metrics::describe_histogram!(name.clone(), Unit::Seconds, format!("{what}, {side}."));
+        metrics::histogram!(name, labels)
     }
 
     fn active_name(&self) -> String {
@@ -140,47 +127,25 @@ impl Labeller<'_> {
         }
     }
 
-    fn describe(&self) {
-        let side = self.side.as_str();
-        for grpc in [false, true] {
-            metrics::describe_histogram!(
-                self.duration_name(grpc, false),
-                Unit::Seconds,
-                format!("From admission to the end of the response body, {side}.")
-            );
-            metrics::describe_histogram!(
-                self.duration_name(grpc, true),
-                Unit::Seconds,
-                format!(
-                    "Streams that are meant to last: upgrades, tunnels, server-sent events, {side}."
-                )
-            );
-        }
-        metrics::describe_gauge!(self.active_name(), format!("Calls in flight, {side}."));
-        metrics::describe_counter!("tower_keep_calls_total", "Calls by how they ended.");
-    }
-
-    fn active(&self, method: u8, https: bool) -> Gauge {
+    pub(super) fn active(&self, key: &ActiveKey) -> Gauge {
+        let method = || Label::new("http_request_method", method_name(key.method));
         let labels = match (self.classic(), self.side) {
             (true, Side::Server) => Vec::new(),
-            (true, Side::Client) => vec![Label::new("method", method_name(method))],
-            (false, _) => vec![
-                Label::new("http_request_method", method_name(method)),
-                Label::new("url_scheme", if https { "https" } else { "http" }),
-            ],
+            (true, Side::Client) => vec![Label::new("method", method_name(key.method))],
+            (false, _) => vec![method(), Label::new("url_scheme", scheme(key.https))],
         };
+        let what = format!("Calls in flight, {}.", self.side.as_str());
+        metrics::describe_gauge!(self.active_name(), what);
         metrics::gauge!(self.active_name(), labels)
     }
 
     /// The label of the place: a route, a server or a gRPC method.
-    fn place(&self, facts: &Facts, labels: &mut Vec<Label>) {
-        let text = facts
-            .place
-            .map(|number| self.places.text(number).to_owned());
+    fn place(&self, place: Option<u16>, grpc: bool, labels: &mut Vec<Label>) {
+        let text = place.map(|number| self.places.text(number).to_owned());
         let Some(text) = text else { return };
         if self.classic() {
             labels.push(Label::new("route", text));
-        } else if facts.asked.grpc {
+        } else if grpc {
             labels.push(Label::new("rpc_method", text));
         } else if self.side == Side::Server {
             labels.push(Label::new("http_route", text));
@@ -189,10 +154,10 @@ impl Labeller<'_> {
         }
     }
 
-    fn labels(&self, facts: &Facts) -> Vec<Label> {
+    fn labels(&self, facts: &CallLabels) -> Vec<Label> {
         let mut labels = Vec::with_capacity(8);
-        self.place(facts, &mut labels);
         let asked = facts.asked;
+        self.place(facts.place, asked.grpc, &mut labels);
         let status = match facts.code {
             Some(code) => Some(code.as_str().to_owned()),
             None => facts.status.map(|status| status.to_string()),
@@ -226,22 +191,28 @@ impl Labeller<'_> {
         labels
     }
 
-    fn overflow_labels(&self) -> Vec<Label> {
-        // As the OpenTelemetry SDKs mark the series that takes what found no room.
-        vec![Label::new("otel_metric_overflow", "true")]
+    /// Those of calls that found no room.
+    fn overflow(&self, failed: bool) -> Vec<Label> {
+        // As the OpenTelemetry SDKs mark such a series.
+        let mut labels = vec![Label::new("otel_metric_overflow", "true")];
+        labels.extend(failed.then(|| match self.classic() {
+            true => Label::new("status", "5xx"),
+            false => Label::new("error_type", OVERFLOW),
+        }));
+        labels
     }
 
-    fn series(&self, facts: &Facts) -> Series {
-        self.series_of(facts, self.labels(facts))
-    }
-
-    fn series_of(&self, facts: &Facts, labels: Vec<Label>) -> Series {
-        let (grpc, given) = (facts.asked.grpc, self.given);
-        let prefix = self.prefix(grpc);
+    pub(super) fn call(&self, key: &CallKey) -> CallMeters {
+        let labels = match &key.labels {
+            Some(labels) => self.labels(labels),
+            None => self.overflow(key.failed),
+        };
+        let given = self.given;
+        let prefix = self.prefix(key.kind == Kind::Grpc);
         let histogram = |on: bool, name: &str| {
             on.then(|| metrics::histogram!(format!("{prefix}_{name}"), labels.clone()))
         };
-        Series {
+        CallMeters {
             total: self
                 .classic()
                 .then(|| metrics::counter!(format!("{prefix}_requests_total"), labels.clone())),
@@ -250,18 +221,34 @@ impl Labeller<'_> {
             readiness: histogram(given.readiness, "readiness_wait_seconds"),
             request_size: histogram(given.body_sizes, "request_body_size_bytes"),
             response_size: histogram(given.body_sizes, "response_body_size_bytes"),
-            duration: metrics::histogram!(self.duration_name(grpc, facts.lasting), labels),
+            duration: self.duration(key.kind, labels),
         }
     }
 
-    fn outcome(&self, facts: &Facts, outcome: Outcome) -> Counter {
+    pub(super) fn end(&self, key: &EndKey) -> Counter {
         let mut labels = vec![
             Label::new("service", self.given.name.to_string()),
             Label::new("kind", self.side.as_str()),
-            Label::new("outcome", outcome.as_str()),
+            Label::new("outcome", key.outcome.as_str()),
         ];
-        self.place(facts, &mut labels);
+        self.place(key.place, key.grpc, &mut labels);
+        metrics::describe_counter!("tower_keep_calls_total", "Calls by how they ended.");
         metrics::counter!("tower_keep_calls_total", labels)
+    }
+
+    pub(super) fn slow(&self, key: &SlowKey) -> Counter {
+        let place = key.place.map(|number| self.places.text(number));
+        metrics::counter!(
+            "tower_keep_slow_calls_total",
+            "service" => self.given.name.to_string(),
+            "place" => place.unwrap_or_default().to_owned(),
+            "level" => key.slow.as_str(),
+        )
+    }
+
+    pub(super) fn error(&self, key: &ErrorKey) -> Counter {
+        let error_type = self.error_types.text(key.0).to_owned();
+        metrics::counter!("errors_total", "type" => error_type)
     }
 }
 

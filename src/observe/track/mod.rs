@@ -20,18 +20,43 @@
 //!
 //! | metric | labels |
 //! |---|---|
-//! | `http_{server,client}_request_duration_seconds` | method, route or server, status, scheme, version, error type |
+//! | `http_server_request_duration_seconds` | method, route, status, scheme, error type |
+//! | `http_client_request_duration_seconds` | method, server, status, scheme, version, error type |
 //! | `rpc_{server,client}_call_duration_seconds` | gRPC method, code, error type |
-//! | `http_{server,client}_stream_duration_seconds` | as the first, for what is meant to last: server-sent events to their end, 101 and CONNECT to the head, since a tunnel has no body |
+//! | `http_{server,client}_stream_duration_seconds` | as the first two, for what is meant to last: server-sent events to their end, 101 and CONNECT to the head, since a tunnel has no body |
 //! | `http_{server,client}_active_requests` | method, scheme |
 //! | `tower_keep_calls_total` | service, kind, route, server or gRPC method, [outcome](crate::Outcome) |
 //! | `tower_keep_slow_calls_total` | service, place, level |
-//! | by option: `.._time_to_head_seconds`, `.._busy_seconds`, `.._readiness_wait_seconds`, `.._{request,response}_body_size_bytes` | as the first |
+//! | by option: `.._time_to_head_seconds`, `.._busy_seconds`, `.._readiness_wait_seconds`, `.._{request,response}_body_size_bytes` | as the first two |
 //!
-//! The route is axum's `MatchedPath`, or what somebody further in left in the [`RouteSlot`]; never the path. A
-//! gRPC method is `_OTHER` until somebody was let in to it, as is whatever finds no room. Recorders need to be told of
-//! [`DURATION_BUCKETS`], or they make summaries; Prometheus' needs its upkeep run, or histograms grow until
-//! they are scraped.
+//! The route is axum's `MatchedPath`, or what somebody further in left in the [`RouteSlot`]; never the path. Recorders
+//! need to be told of [`DURATION_BUCKETS`], or they make summaries; Prometheus' needs its upkeep run, or histograms grow
+//! until they are scraped.
+//!
+//! # Bounds
+//!
+//! Nobody can use up the series of a tracker, whatever is sent:
+//!
+//! | what callers choose | label |
+//! |---|---|
+//! | method | `_OTHER` unless HTTP knows it |
+//! | path | none: routes are labels, at most [`max_places`](TrackBuilder::max_places) of them; the others share `_OTHER` |
+//! | gRPC method | `_OTHER` until somebody was let in to it |
+//! | scheme | on a server what the [settings](TrackBuilder::https) say |
+//! | version | none on a server; the access log and the span have it |
+//! | a path that no route serves (404), a method that its route does not serve (405) | one series each: the method is `_OTHER`, and there is no route |
+//!
+//! Calls that find no room among [`max_series`](TrackBuilder::max_series) sets of labels share one series for each of
+//! HTTP, streams and gRPC, with the label `otel_metric_overflow="true"`. Failures (5xx, failed gRPC calls, calls without
+//! an answer) have room for a quarter as many besides, and then a series of their own: it has `error_type="_OTHER"` too,
+//! or `status="5xx"` among the classic names. Outcomes of calls are always counted in full.
+//!
+//! # Recorders
+//!
+//! Nothing is made before a recorder is installed. The handles of the global recorder are made once and then used
+//! without a lock or an allocation. A local recorder (`metrics::with_local_recorder`) is asked for its handles by each
+//! call, since nothing tells it from the next one at its address: right for tests, slow for anything else. Which recorder
+//! is the global one is seen from a thread that lives for a moment, when the first call is measured.
 //!
 //! # The access log
 //!
@@ -73,6 +98,7 @@
 mod access;
 mod facts;
 mod guard;
+mod labels;
 mod lasting;
 mod meters;
 mod place;

@@ -17,6 +17,8 @@ use crate::{
 const MAX_PLACES: usize = 256;
 /// Series that one tracker makes, unless set otherwise.
 const MAX_SERIES: usize = 2_000;
+/// Series of failures that there is room for, however few others there may be.
+const MIN_FAILED_SERIES: usize = 16;
 /// Headers that an access-log line may carry.
 const MAX_HEADERS: usize = 16;
 
@@ -54,7 +56,7 @@ impl Thresholds {
 }
 
 /// How slow a slow call was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub(crate) enum Slow {
     Warning,
     Critical,
@@ -148,6 +150,13 @@ pub(super) struct Settings {
     pub(super) log_headers: Vec<LoggedHeader>,
 }
 
+impl Settings {
+    /// Places that are named in the settings have room besides.
+    pub(super) fn max_places(&self) -> usize {
+        self.given.max_places + self.slow_routes.len()
+    }
+}
+
 impl TrackBuilder {
     pub(super) fn new(name: Name) -> Self {
         TrackBuilder {
@@ -200,7 +209,8 @@ impl TrackBuilder {
         self
     }
 
-    /// Says that requests arrive over TLS, which an HTTP/1.1 request does not tell. Default: no.
+    /// Says that requests arrive over TLS, at this server or at a proxy in front of it: the label `url_scheme` of a server
+    /// is `https` then. Spans show what the request says, where it says anything. Default: no.
     #[must_use]
     pub fn https(mut self, https: bool) -> Self {
         self.https = https;
@@ -244,7 +254,8 @@ impl TrackBuilder {
         self
     }
 
-    /// As [`slow`](Self::slow), for one route, gRPC method or (on clients) server.
+    /// As [`slow`](Self::slow), for one route, gRPC method or (on clients) server. It has a label of its own however many
+    /// others there are.
     #[must_use]
     pub fn slow_route(
         mut self,
@@ -348,7 +359,8 @@ impl TrackBuilder {
         self
     }
 
-    /// How many routes, servers or gRPC methods get series of their own; the rest shares `_OTHER`.
+    /// Sets how many routes, servers or gRPC methods get labels of their own; the rest shares `_OTHER`. Those of
+    /// [`slow_route`](Self::slow_route) always do, besides.
     ///
     /// 1 to 16,384. Default: 256.
     #[must_use]
@@ -357,13 +369,19 @@ impl TrackBuilder {
         self
     }
 
-    /// How many sets of labels the duration histogram may have; the rest shares one.
+    /// Sets how many sets of labels the duration histograms may have; the rest shares one for each of HTTP, streams and
+    /// gRPC. Failures have room for a quarter as many besides, 16 at the least: see [bounds](super#bounds).
     ///
     /// 1 to 100,000. Default: 2,000, the limit of the OpenTelemetry SDKs.
     #[must_use]
     pub fn max_series(mut self, most: usize) -> Self {
         self.max_series = most;
         self
+    }
+
+    /// How many series are kept for failures besides.
+    pub(super) fn failed_series(&self) -> usize {
+        (self.max_series / 4).max(MIN_FAILED_SERIES)
     }
 
     /// Where failed calls are grouped. Default: [`ErrorTracker::global`].

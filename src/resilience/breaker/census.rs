@@ -12,7 +12,7 @@ use metrics::Gauge;
 use super::{outlets::state_gauges, state::State};
 use crate::{
     call::{Name, quietly},
-    observe::late::Late,
+    observe::shown::Shown,
 };
 
 /// The names of breakers that are alive, each with its counts. Locked when a breaker is made, and when the last of a
@@ -24,7 +24,7 @@ struct Census {
     name: Name,
     /// By [`State::ALL`].
     counts: Mutex<[u64; 5]>,
-    gauges: Late<[Gauge; 5]>,
+    gauges: Shown<[Gauge; 5]>,
 }
 
 fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -40,7 +40,7 @@ impl Census {
         let census = Arc::new(Census {
             name: name.clone(),
             counts: Mutex::default(),
-            gauges: Late::new(),
+            gauges: Shown::new(),
         });
         names.insert(name.clone(), Arc::downgrade(&census));
         census
@@ -50,7 +50,7 @@ impl Census {
     fn count(&self, change: impl FnOnce(&mut [u64; 5])) {
         let make = || state_gauges(&self.name);
         // First, and without the lock: whoever makes the gauges must not wait for one who waits for them.
-        quietly(|| self.gauges.with(make, |_| ()));
+        quietly(|| self.gauges.meet(make));
         let mut counts = unpoisoned(&self.counts);
         change(&mut counts);
         // A recorder that has been replaced meanwhile is told as well: what it shows must not stay for ever.

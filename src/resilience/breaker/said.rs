@@ -1,8 +1,8 @@
 use std::{error::Error, fmt};
 
 use crate::{
-    call::{Cause, End, Outcome, chain},
-    errors::written,
+    call::{Cause, End, Outcome},
+    text::{write_error, written},
 };
 
 /// The most that is kept of what a call said: an error's text may be endless.
@@ -28,20 +28,9 @@ pub(super) fn said(end: &End<'_>) -> Option<Box<str>> {
     })
 }
 
-/// An error with its sources, since each says its own level only; those that say their source's as well are believed.
 fn whole(error: &(dyn Error + 'static)) -> Box<str> {
     let mut whole = String::new();
-    for error in chain(error) {
-        let said = text(error);
-        if whole.is_empty() {
-            whole = said.into_string();
-        } else if !whole.ends_with(&*said) {
-            whole = format!("{whole}: {said}");
-        }
-        if whole.len() > MOST {
-            break;
-        }
-    }
+    write_error(&mut whole, MOST, error);
     text(whole)
 }
 

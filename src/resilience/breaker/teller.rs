@@ -2,7 +2,7 @@
 
 use std::sync::{
     OnceLock,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, Ordering},
 };
 
 use metrics::Counter;
@@ -17,15 +17,15 @@ use super::{
 };
 use crate::{
     call::{Name, quietly},
-    observe::late::{Late, recorder},
+    observe::{late::Late, listener::Listener},
 };
 
 pub(super) struct Teller {
     /// Made for the first subscriber: most breakers have none, and there may be one for each key.
     subscribers: OnceLock<broadcast::Sender<Transition>>,
     meters: Meters,
-    /// The recorder that the state was last shown to; none has this address at first.
-    shown_to: AtomicUsize,
+    /// Whether the state has been shown to the global recorder.
+    is_shown: AtomicBool,
 }
 
 /// Who keeps the metrics.
@@ -57,7 +57,7 @@ impl Teller {
         Teller {
             subscribers: OnceLock::new(),
             meters,
-            shown_to: AtomicUsize::new(0),
+            is_shown: AtomicBool::new(false),
         }
     }
 
@@ -115,14 +115,20 @@ impl Teller {
     /// enough for every call.
     #[inline]
     pub(super) fn show(&self) {
-        let recorder = recorder();
-        if self.shown_to.load(Ordering::Relaxed) != recorder {
-            self.show_to(recorder);
+        let listener = Listener::now();
+        let is_known = match listener {
+            Listener::Nobody => true,
+            Listener::Global => self.is_shown.load(Ordering::Relaxed),
+            // Nothing tells it from another that was shown before.
+            Listener::Local => false,
+        };
+        if !is_known {
+            self.show_to(listener);
         }
     }
 
     #[cold]
-    fn show_to(&self, recorder: usize) {
+    fn show_to(&self, listener: Listener) {
         match &self.meters {
             Meters::Own(own) => {
                 if let Some(membership) = own.membership.get() {
@@ -131,7 +137,8 @@ impl Teller {
             }
             Meters::Shared(seat) => seat.show(),
         }
-        self.shown_to.store(recorder, Ordering::Relaxed);
+        let is_shown = listener == Listener::Global;
+        self.is_shown.store(is_shown, Ordering::Relaxed);
     }
 
     pub(super) fn refused(&self, breaker: &Name) {

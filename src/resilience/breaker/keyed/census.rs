@@ -10,7 +10,7 @@ use metrics::Gauge;
 use super::super::outlets::state_gauges;
 use crate::{
     call::{Name, quietly},
-    observe::late::Late,
+    observe::shown::Shown,
     sync::{Mutex, MutexGuard},
 };
 
@@ -28,7 +28,7 @@ fn names() -> sync::MutexGuard<'static, BTreeMap<String, Weak<NameCensus>>> {
 pub(super) struct NameCensus {
     pub(super) name: Name,
     counts: Mutex<Census>,
-    gauges: Late<[Gauge; 5]>,
+    gauges: Shown<[Gauge; 5]>,
 }
 
 impl NameCensus {
@@ -40,7 +40,7 @@ impl NameCensus {
             let made = Arc::new(NameCensus {
                 name: name.clone(),
                 counts: Mutex::default(),
-                gauges: Late::new(),
+                gauges: Shown::new(),
             });
             names.insert(name.to_string(), Arc::downgrade(&made));
             made
@@ -53,32 +53,19 @@ impl NameCensus {
 
     /// Shows the counts to a recorder that has not seen them.
     pub(super) fn show(&self) {
-        if !self.gauges.is_made() {
+        if !self.gauges.has_met() {
             self.change(|_| ());
         }
     }
 
-    /// Changes the counts, and shows them in the order of the changes.
+    /// Changes the counts, and shows them in the order of the changes to every recorder that has seen them: nothing would
+    /// put an earlier one right later.
     pub(super) fn change(&self, change: impl FnOnce(&mut Census)) {
-        self.show_changed(change, |_| ());
-    }
-
-    /// Changes the counts for the last time that the set will: shown to every recorder that has seen them, since
-    /// nothing would put an earlier one right later.
-    pub(super) fn change_last(&self, change: impl FnOnce(&mut Census)) {
-        self.show_changed(change, |counts| {
-            self.gauges.each(|gauges| set(gauges, counts));
-        });
-    }
-
-    fn show_changed(&self, change: impl FnOnce(&mut Census), show: impl FnOnce(&Census)) {
-        let make = || state_gauges(&self.name);
         // First, and without the lock: whoever makes the gauges must not wait for one who waits for them.
-        quietly(|| self.gauges.with(make, |_| ()));
+        quietly(|| self.gauges.meet(|| state_gauges(&self.name)));
         let mut counts = self.lock();
         change(&mut counts);
-        quietly(|| self.gauges.with(make, |gauges| set(gauges, &counts)));
-        quietly(|| show(&counts));
+        quietly(|| self.gauges.each(|gauges| set(gauges, &counts)));
     }
 }
 

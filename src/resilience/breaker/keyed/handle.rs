@@ -15,9 +15,9 @@ use super::{
 };
 use crate::{
     call::{InvalidSetting, Name},
-    errors::written,
     registry::{self, Inspect, Stats},
     sync::{Mutex, MutexGuard},
+    text::written,
 };
 
 /// Thousands of hosts or tenants are no fault of a breaker's; each key costs about 1 KiB.

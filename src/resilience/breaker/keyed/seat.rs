@@ -107,7 +107,7 @@ impl Board {
 
     /// Takes all that this set has counted out of the metrics.
     pub(super) fn close(&self) {
-        self.all.change_last(|all| {
+        self.all.change(|all| {
             self.closed.store(true, Ordering::Relaxed);
             for (all, own) in all.iter_mut().zip(&self.own) {
                 *all -= own.swap(0, Ordering::Relaxed);

@@ -1,0 +1,238 @@
+//! Which calls share a series: keys of low cardinality, whatever strangers send.
+
+use super::facts::{Asked, ErrorLabel, Facts, Side};
+use crate::{
+    call::{GrpcCode, Outcome},
+    observe::family::Labels,
+    track::Slow,
+};
+
+/// A place that found no room: see [`Interner`](crate::observe::table::Interner).
+const OTHER_PLACE: Option<u16> = Some(0);
+
+/// Calls in flight.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub(super) struct ActiveKey {
+    pub(super) method: u8,
+    pub(super) https: bool,
+}
+
+impl Labels for ActiveKey {
+    const OVERFLOWS: usize = 2;
+
+    fn overflow(&self) -> Self {
+        ActiveKey { method: 0, ..*self }
+    }
+}
+
+/// What a duration is the duration of; each kind has a metric of its own.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub(super) enum Kind {
+    Plain,
+    /// A stream that is meant to last.
+    Stream,
+    Grpc,
+}
+
+/// What the labels of a call are made from.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub(super) struct CallLabels {
+    pub(super) asked: Asked,
+    pub(super) place: Option<u16>,
+    pub(super) status: Option<u16>,
+    pub(super) code: Option<GrpcCode>,
+    pub(super) error: ErrorLabel,
+}
+
+/// The durations of calls, and what else is measured of them.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub(super) struct CallKey {
+    pub(super) kind: Kind,
+    /// 5xx and the like: failures that somebody has to see, however many other series there are.
+    pub(super) failed: bool,
+    /// None for those that found no room.
+    pub(super) labels: Option<CallLabels>,
+}
+
+/// What all calls of a tracker have in common.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    pub(super) side: Side,
+    /// What the settings say of the scheme.
+    pub(super) https: bool,
+    pub(super) classic: bool,
+}
+
+impl CallKey {
+    pub(super) fn new(rules: Rules, facts: &Facts, failed: bool) -> Self {
+        let kind = match (facts.asked.grpc, facts.lasting) {
+            (true, _) => Kind::Grpc,
+            (false, true) => Kind::Stream,
+            (false, false) => Kind::Plain,
+        };
+        CallKey {
+            kind,
+            failed,
+            labels: Some(CallLabels::new(rules, facts)),
+        }
+    }
+}
+
+impl CallLabels {
+    /// Leaves out what is no label, and what callers choose freely: on a server the scheme and the version, and the
+    /// method and the route of what nobody serves.
+    fn new(rules: Rules, facts: &Facts) -> Self {
+        let (asked, grpc) = (facts.asked, facts.asked.grpc);
+        let is_server = rules.side == Side::Server;
+        let is_unserved = is_server && !grpc && is_unserved(facts);
+        let has_own = !is_server && !grpc && !rules.classic;
+        CallLabels {
+            asked: Asked {
+                method: if is_unserved { 0 } else { asked.method },
+                version: if has_own { asked.version } else { 0 },
+                https: if has_own { asked.https } else { rules.https },
+                grpc,
+            },
+            place: facts.place.filter(|_| !is_unserved),
+            status: facts.status.filter(|_| facts.code.is_none()),
+            code: facts.code,
+            error: if rules.classic {
+                ErrorLabel::None
+            } else {
+                facts.error
+            },
+        }
+    }
+}
+
+/// Returns whether there is no such route, or no such method of one.
+fn is_unserved(facts: &Facts) -> bool {
+    match facts.status {
+        Some(404) => facts.place.is_none(),
+        Some(405) => true,
+        _ => false,
+    }
+}
+
+impl Labels for CallKey {
+    const OVERFLOWS: usize = 6;
+
+    fn overflow(&self) -> Self {
+        CallKey {
+            labels: None,
+            ..*self
+        }
+    }
+
+    fn has_reserve(&self) -> bool {
+        self.failed
+    }
+}
+
+/// Calls by how they ended.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub(super) struct EndKey {
+    pub(super) place: Option<u16>,
+    pub(super) grpc: bool,
+    pub(super) outcome: Outcome,
+}
+
+impl Labels for EndKey {
+    const OVERFLOWS: usize = 2 * Outcome::ALL.len();
+
+    fn overflow(&self) -> Self {
+        EndKey {
+            place: OTHER_PLACE,
+            ..*self
+        }
+    }
+}
+
+/// Slow calls.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub(super) struct SlowKey {
+    pub(super) place: Option<u16>,
+    pub(super) slow: Slow,
+}
+
+impl Labels for SlowKey {
+    const OVERFLOWS: usize = 2;
+
+    fn overflow(&self) -> Self {
+        SlowKey {
+            place: OTHER_PLACE,
+            ..*self
+        }
+    }
+}
+
+/// Errors by the number of their type.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub(super) struct ErrorKey(pub(super) u16);
+
+impl Labels for ErrorKey {
+    const OVERFLOWS: usize = 1;
+
+    fn overflow(&self) -> Self {
+        ErrorKey(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use http::{Method, Request, Version};
+
+    use super::*;
+
+    fn facts(
+        method: &Method,
+        version: Version,
+        uri: &str,
+        status: u16,
+        place: Option<u16>,
+    ) -> Facts {
+        let mut request = Request::new(());
+        *request.method_mut() = method.clone();
+        *request.version_mut() = version;
+        *request.uri_mut() = uri.parse().expect("a URI");
+        let https = request.uri().scheme_str() == Some("https");
+        Facts {
+            asked: Asked::of(Side::Server, &request, https, false),
+            place,
+            status: Some(status),
+            code: None,
+            error: ErrorLabel::None,
+            lasting: false,
+        }
+    }
+
+    /// How many keys the requests of a stranger have.
+    fn keys(status: u16, place: Option<u16>) -> usize {
+        let rules = Rules {
+            side: Side::Server,
+            https: true,
+            classic: false,
+        };
+        let mut keys = HashSet::new();
+        for method in [Method::GET, Method::PUT, Method::DELETE] {
+            for version in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2] {
+                for uri in ["/", "http://a.test/", "https://b.test/"] {
+                    let facts = facts(&method, version, uri, status, place);
+                    keys.insert(CallKey::new(rules, &facts, false));
+                }
+            }
+        }
+        keys.len()
+    }
+
+    #[test]
+    fn calls_of_a_server_are_told_apart_by_what_it_serves_alone() {
+        assert_eq!(keys(200, Some(1)), 3);
+        assert_eq!(keys(200, None), 3);
+        assert_eq!(keys(404, Some(1)), 3);
+        assert_eq!(keys(404, None), 1);
+        assert_eq!(keys(405, Some(1)), 1);
+    }
+}
