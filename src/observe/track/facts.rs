@@ -124,6 +124,9 @@ impl ErrorLabel {
             Outcome::Failure | Outcome::TimedOut if !status_is_error(side, end) => {
                 named(&failure_type(end))
             }
+            Outcome::Overload if end.status().is_none() && end.error().is_some() => {
+                named(&failure_type(end))
+            }
             _ if status_is_error(side, end) => ErrorLabel::Status,
             _ => ErrorLabel::None,
         }

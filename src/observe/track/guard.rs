@@ -1,6 +1,7 @@
 use std::{borrow::Cow, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Method, Request, StatusCode};
+use metrics::Label;
 use tracing::{Level, Span, level_filters::LevelFilter};
 
 use super::{
@@ -10,6 +11,7 @@ use super::{
     meters::{Labeller, Meters},
     place::Place,
     request_body::RequestBytes,
+    route::RouteSlot,
     sampling::share,
     settings::{Settings, Slow, TrackBuilder},
     span,
@@ -21,6 +23,7 @@ use crate::{
     guard::{Admit, Guard, Head, Wants},
     observe::{
         late::{Late, recorder},
+        operation::{Operation, operation},
         record::record_of,
         table::Interner,
     },
@@ -67,6 +70,8 @@ pub struct TrackPermit {
     lasting: bool,
     /// The head of the response shows that somebody implements the gRPC method.
     implemented: bool,
+    /// A tracker of the same name is around this one, and does it all.
+    repeated: bool,
 }
 
 impl Track {
@@ -81,9 +86,14 @@ impl Track {
     }
 
     pub(super) fn from_settings(settings: Settings) -> Self {
+        let places = Interner::new(settings.given.max_places);
+        // Known by name, whatever else comes.
+        for (route, _) in &settings.given.slow_routes {
+            places.number(route);
+        }
         Track {
             core: Arc::new(Core {
-                places: Interner::new(settings.given.max_places),
+                places,
                 error_types: Interner::new(MAX_ERROR_TYPES),
                 server: Late::new(),
                 client: Late::new(),
@@ -101,6 +111,16 @@ impl Track {
     pub fn client_side(mut self) -> Self {
         self.side = Side::Client;
         self
+    }
+
+    /// Returns what tracks the same where nothing is known of HTTP.
+    pub(crate) fn operation(&self) -> Operation {
+        let given = self.given();
+        let operation = operation(given.name.clone()).errors(given.errors.clone());
+        match given.slow {
+            Some(slow) => operation.slow(slow.warning).critical(slow.critical),
+            None => operation,
+        }
     }
 
     fn given(&self) -> &TrackBuilder {
@@ -144,13 +164,15 @@ impl Track {
         grpc.then(|| Place::of_grpc(request, &self.core.places))
     }
 
-    /// Returns where the call goes as far as HTTP can tell.
-    fn place<B>(&self, request: &mut Request<B>) -> Place {
-        let places = &self.core.places;
+    /// Returns where the call goes as far as HTTP can tell; none if a tracker of the same name is around this one.
+    fn place<B>(&self, request: &mut Request<B>) -> Option<Place> {
+        let (given, places) = (self.given(), &self.core.places);
         match self.side {
-            Side::Server => Place::of_route(request, places),
+            Side::Server => Place::of_route(request, &given.name, places),
             Side::Client => {
-                Place::of_server(request, self.given().server_address.as_deref(), places)
+                RouteSlot::pass(request.extensions_mut(), &given.name, self.side, false)?;
+                let told = given.server_address.as_deref();
+                Some(Place::of_server(request, told, places))
             }
         }
     }
@@ -264,7 +286,9 @@ impl Track {
         if self.given().naming == super::Naming::Classic {
             let types = &self.core.error_types;
             let error_type = types.text(types.number(error_type)).to_owned();
-            metrics::counter!("errors_total", "type" => error_type).increment(1);
+            let mut labels = vec![Label::new("type", error_type)];
+            self.labeller().push_service(&mut labels);
+            metrics::counter!("errors_total", labels).increment(1);
         }
     }
 
@@ -293,6 +317,11 @@ impl Track {
         let of_journey = Context::peek(|context| Some(share(context?.correlation_id())));
         of_journey.unwrap_or_else(fastrand::f64) < sample
     }
+}
+
+/// Returns whether an error, and no status, says that there was too much to do.
+fn is_overload_by_error(end: &End<'_>) -> bool {
+    end.outcome() == Outcome::Overload && end.status().is_none() && end.error().is_some()
 }
 
 /// Returns whether nobody has to look at the call: the caller got what it asked for, was wrong itself, or has gone.
@@ -325,6 +354,9 @@ impl Guard for Track {
     }
 
     fn head(&self, permit: &mut TrackPermit, head: &mut Head<'_>) {
+        if permit.repeated {
+            return;
+        }
         permit.asked.grpc = head.wire.is_grpc();
         permit.lasting = !permit.asked.grpc && lasts(permit.connect, head);
         // Nobody's answer to a made-up method: that has its status in the head, or is no gRPC at all.
@@ -336,7 +368,8 @@ impl Guard for Track {
         if self.side == Side::Client && head.outcome != Outcome::Rejected {
             permit.asked.set_version(head.version);
         }
-        if permit.kept.is_some() || self.given().time_to_head {
+        let judges_head = permit.asked.grpc && self.core.settings.has_slow();
+        if permit.kept.is_some() || self.given().time_to_head || judges_head {
             head.now.now();
         }
         if !(permit.server_timing || permit.response_time) {
@@ -360,6 +393,9 @@ impl Guard for Track {
     }
 
     fn settle(&self, mut permit: TrackPermit, end: &End<'_>) {
+        if permit.repeated {
+            return;
+        }
         quietly(|| self.count_out(&permit));
         permit.asked.grpc = end.wire().is_grpc();
         let elapsed = end.elapsed().unwrap_or_default();
@@ -375,18 +411,26 @@ impl Guard for Track {
         quietly(|| self.measure(&permit, &facts, end, elapsed));
 
         let place = facts.place.map(|number| self.core.places.text(number));
+        // Nothing on the wire tells a gRPC stream, which may last, from one answer: that comes together with the head.
+        let took = match permit.asked.grpc {
+            true => end.time_to_head().unwrap_or(elapsed),
+            false => elapsed,
+        };
         let slow = match permit.lasting {
             true => None,
-            false => self.slow(place, elapsed),
+            false => self.slow(place, took),
         };
         if let Some(slow) = slow {
             quietly(|| self.count_slow(slow, place));
         }
-        let record = end.outcome().is_error().then(|| self.failed(end, place));
-        if let Some(record) = &record {
+        let is_error = end.outcome().is_error();
+        // The line says why as well where no status does.
+        let is_told = is_error || is_overload_by_error(end);
+        let record = is_told.then(|| self.failed(end, place));
+        if let Some(record) = record.as_ref().filter(|_| is_error) {
             quietly(|| self.count_error(record.kind()));
         }
-        let errors = self.given().errors.as_ref();
+        let errors = self.given().errors.as_ref().filter(|_| is_error);
         let group = errors.and_then(|errors| quietly(|| errors.record(record.clone()?).into())?);
         if self.is_heard(&permit, end, slow) {
             let server = place.filter(|_| self.side == Side::Client && !permit.asked.grpc);
@@ -397,7 +441,7 @@ impl Guard for Track {
                 version: permit.asked.version(),
                 kept: permit.kept.as_deref(),
                 route: place.filter(|_| server.is_none()),
-                server,
+                server: server.or(self.given().told_server(self.side, permit.asked.grpc)),
                 status: facts.status,
                 grpc_code: facts.code.map(GrpcCode::as_str),
                 outcome: end.outcome(),
@@ -441,7 +485,9 @@ impl<B> Admit<Request<B>> for Track {
         now.now();
         let given = self.given();
         let asked = self.asked(request, now.wire());
-        let place = self.place(request);
+        let Some(place) = self.place(request) else {
+            return Ok(TrackPermit::repeated(asked));
+        };
         let method = self.method(request, now.wire());
         let holds = |ask: &Option<_>| {
             let ask: &Option<crate::observe::context::Predicate> = ask;
@@ -458,11 +504,9 @@ impl<B> Admit<Request<B>> for Track {
             counted_by: self.count_in(asked),
             span,
             kept: quietly(|| self.keep(request)).flatten(),
-            request_bytes: given.body_sizes.then(|| {
-                let bytes = RequestBytes::default();
-                request.extensions_mut().insert(bytes.clone());
-                bytes
-            }),
+            request_bytes: given
+                .body_sizes
+                .then(|| RequestBytes::of(request.extensions_mut(), self.side)),
             connect: request.method() == Method::CONNECT,
             asked,
             place,
@@ -471,6 +515,29 @@ impl<B> Admit<Request<B>> for Track {
             response_time,
             lasting: false,
             implemented: false,
+            repeated: false,
         })
+    }
+}
+
+impl TrackPermit {
+    /// What a tracker holds that has nothing to do.
+    #[cold]
+    fn repeated(asked: Asked) -> Self {
+        TrackPermit {
+            asked,
+            place: Place::Unknown,
+            method: None,
+            counted_by: None,
+            span: None,
+            kept: None,
+            request_bytes: None,
+            server_timing: false,
+            response_time: false,
+            connect: false,
+            lasting: false,
+            implemented: false,
+            repeated: true,
+        }
     }
 }

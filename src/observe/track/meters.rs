@@ -160,8 +160,15 @@ impl Labeller<'_> {
         metrics::describe_counter!("tower_keep_calls_total", "Calls by how they ended.");
     }
 
+    /// The label that every series of the tracker has, where asked for.
+    pub(super) fn push_service(&self, labels: &mut Vec<Label>) {
+        if self.given.service_label {
+            labels.push(Label::new("service", self.given.name.to_string()));
+        }
+    }
+
     fn active(&self, method: u8, https: bool) -> Gauge {
-        let labels = match (self.classic(), self.side) {
+        let mut labels = match (self.classic(), self.side) {
             (true, Side::Server) => Vec::new(),
             (true, Side::Client) => vec![Label::new("method", method_name(method))],
             (false, _) => vec![
@@ -169,6 +176,7 @@ impl Labeller<'_> {
                 Label::new("url_scheme", if https { "https" } else { "http" }),
             ],
         };
+        self.push_service(&mut labels);
         metrics::gauge!(self.active_name(), labels)
     }
 
@@ -191,8 +199,14 @@ impl Labeller<'_> {
 
     fn labels(&self, facts: &Facts) -> Vec<Label> {
         let mut labels = Vec::with_capacity(8);
+        self.push_service(&mut labels);
         self.place(facts, &mut labels);
         let asked = facts.asked;
+        if let Some(server) = self.given.told_server(self.side, asked.grpc)
+            && !self.classic()
+        {
+            push_server(&mut labels, server);
+        }
         let status = match facts.code {
             Some(code) => Some(code.as_str().to_owned()),
             None => facts.status.map(|status| status.to_string()),
@@ -228,7 +242,9 @@ impl Labeller<'_> {
 
     fn overflow_labels(&self) -> Vec<Label> {
         // As the OpenTelemetry SDKs mark the series that takes what found no room.
-        vec![Label::new("otel_metric_overflow", "true")]
+        let mut labels = vec![Label::new("otel_metric_overflow", "true")];
+        self.push_service(&mut labels);
+        labels
     }
 
     fn series(&self, facts: &Facts) -> Series {

@@ -21,7 +21,7 @@
 //! | metric | labels |
 //! |---|---|
 //! | `http_{server,client}_request_duration_seconds` | method, route or server, status, scheme, version, error type |
-//! | `rpc_{server,client}_call_duration_seconds` | gRPC method, code, error type |
+//! | `rpc_{server,client}_call_duration_seconds` | gRPC method, code, error type; of clients the server that they were told |
 //! | `http_{server,client}_stream_duration_seconds` | as the first, for what is meant to last: server-sent events to their end, 101 and CONNECT to the head, since a tunnel has no body |
 //! | `http_{server,client}_active_requests` | method, scheme |
 //! | `tower_keep_calls_total` | service, kind, route, server or gRPC method, [outcome](crate::Outcome) |
@@ -32,6 +32,16 @@
 //! gRPC method is `_OTHER` until somebody was let in to it, as is whatever finds no room. Recorders need to be told of
 //! [`DURATION_BUCKETS`], or they make summaries; Prometheus' needs its upkeep run, or histograms grow until
 //! they are scraped.
+//!
+//! # Several trackers
+//!
+//! A call that passes trackers of one name, on the same side, counts once: by the outermost, with its settings. So retries
+//! inside of `observe("payments")` are attempts of one call; a tracker of another name inside counts them. Trackers of
+//! different names count separately, as do a proxy's server and its client. What tells a call is its request, with its
+//! extensions: one that a handler makes anew, in the same process, is a call of its own.
+//!
+//! Two applications of one process share series, but for `tower_keep_..`:
+//! [`service_label`](TrackBuilder::service_label) tells them apart.
 //!
 //! # The access log
 //!
