@@ -30,7 +30,7 @@
 //! | [`breaker`](mod@breaker) | circuit breakers |
 //! | [`timeout`] | time limits and deadlines |
 //! | [`fallback`] | another answer where a call fails |
-//! | [`registry`] | every named guard, its state and its figures |
+//! | [`registry`] | state and figures of every breaker, retry, fallback and time limit of the process |
 //! | [`guard`] | guards, and the one service that serves them all |
 //! | [`protocol`] | how calls are read, judged and refused: any, server, client, gRPC client |
 //! | [`call`] | shared types: outcome and evidence, rejections, the end of a call |
@@ -52,7 +52,7 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `axum` | `MatchedPath` as the route label, the [`Context`] extractor; uploads of axum's body type are watched |
+//! | `axum` | `MatchedPath` as the route label, the [`Context`] extractor, `RouteLayer::matched`, `IntoResponse` for `Rejection`; uploads of axum's body type are watched |
 //! | `tonic` | a `tonic::Status` is judged by its code wherever it is an error, also by [`CircuitBreaker::call`] and [`Retry::run`]; its hints are read; it is in error records. `GrpcMethod` is the client's method label |
 //! | `hyper` | retries and breakers know by hyper's errors which requests were never sent, and whose fault an error is; uploads of hyper's own body type are watched inside of a `RequestBodyLayer` |
 //! | `tower` | tower's own timeouts are told from failures, its load shedding is a refusal of this process |

@@ -1,6 +1,7 @@
-//! What guards show of themselves: every named guard of the process, its state and its figures.
+//! What guards show of themselves: the state and the figures of every breaker, keyed set of breakers, retry, fallback and
+//! time limit of the process, and of guards of one's own that are [entered](enter).
 //!
-//! Guards enter themselves when they are built, as weak references, so that a list for a health page or an
+//! Trackers and operations are not among them: what they count is in metrics. Guards enter themselves when they are built, as weak references, so that a list for a health page or an
 //! operations console needs no wiring. With the feature `serde`, a [`Snapshot`] is JSON:
 //!
 //! ```

@@ -16,7 +16,7 @@
 //! | the streams of `Chance` | one `fetch_add` gives each call a number of its own |
 //! | whether a panic has been reported | one `swap`, and only the first gets `false` |
 //! | problem bodies, route slots, the meters of a tracker, the global tables | std's `OnceLock` alone: whoever is first, it is full, and the same for all |
-//! | the registry, the error tracker, the names of keyed breakers, the progress of a request's body | one lock, and all of it under that |
+//! | the registry, the error tracker, the names of breakers, the progress of a request's body | one lock, and all of it under that |
 
 #[cfg(all(test, tower_keep_loom))]
 pub(crate) use self::once::OnceLock;

@@ -2,7 +2,7 @@
 
 use metrics::with_local_recorder;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
-use tower_keep::{CircuitBreaker, Outcome};
+use tower_keep::{CircuitBreaker, Outcome, breaker::KeyedBreaker};
 
 fn breaker(name: &'static str) -> CircuitBreaker {
     let builder = CircuitBreaker::builder(name).consecutive_failures(1);
@@ -75,6 +75,35 @@ fn gauge_forgets_a_breaker_with_its_last_handle() {
         assert_eq!(shown(&recorder, "gone"), [Some(0), Some(0)]);
         let _again = breaker("gone");
         assert_eq!(shown(&recorder, "gone"), [Some(1), Some(0)]);
+    });
+}
+
+fn keyed(name: &'static str) -> KeyedBreaker<String> {
+    let template = CircuitBreaker::builder(name).consecutive_failures(1);
+    KeyedBreaker::builder(template).build().expect("sound")
+}
+
+/// Each wrote its own counts into the one series that they share.
+#[test]
+fn gauge_counts_single_breakers_and_the_keys_of_sets_together() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    with_local_recorder(&recorder, || {
+        let single = breaker("mixed");
+        let [set, other] = ["mixed"; 2].map(keyed);
+        let one = set.get("a");
+        open(&one);
+        drop(other.get("b"));
+        assert_eq!(shown(&recorder, "mixed"), [Some(2), Some(1)]);
+        open(&single);
+        assert_eq!(shown(&recorder, "mixed"), [Some(1), Some(2)]);
+        drop(set);
+        assert_eq!(shown(&recorder, "mixed"), [Some(1), Some(1)]);
+        one.reset();
+        assert_eq!(shown(&recorder, "mixed"), [Some(1), Some(1)]);
+        drop(single);
+        assert_eq!(shown(&recorder, "mixed"), [Some(1), Some(0)]);
+        drop(other);
+        assert_eq!(shown(&recorder, "mixed"), [Some(0), Some(0)]);
     });
 }
 

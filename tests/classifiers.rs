@@ -6,7 +6,7 @@ mod support;
 use std::{
     io,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
@@ -17,9 +17,10 @@ use http_body_util::BodyExt;
 use support::meter::meter;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
-    BoxError, CircuitBreaker, GuardLayer, Outcome,
+    BoxError, CircuitBreaker, Guard, GuardLayer, Outcome,
     breaker::Counts,
-    call::{Ending, Evidence, Verdict, find},
+    call::{End, Ending, Evidence, Verdict, find},
+    guard::Wants,
     observe,
     retry::{Retry, RetryLayer},
     testing::{Reply, Script, ScriptedBody, Spy},
@@ -407,4 +408,39 @@ async fn classifier_is_asked_once_for_each_layer_and_end() {
         1,
         "the verdict on a head stays with it"
     );
+}
+
+/// Asked twice, it could say one thing of the measuring and another of the showing.
+#[test]
+fn guard_is_asked_once_what_it_wants_whatever_is_set_on_the_layer() {
+    struct Counting(Arc<AtomicUsize>);
+    impl Guard for Counting {
+        type Permit = ();
+        fn wants(&self) -> Wants {
+            self.0.fetch_add(1, Relaxed);
+            Wants::default()
+        }
+        fn settle(&self, (): (), _: &End<'_>) {}
+    }
+    let asked = Arc::new(AtomicUsize::new(0));
+    let layer = GuardLayer::client(Counting(asked.clone()));
+    let _layer = layer.classify(|end| end.outcome()).back_pressure();
+    assert_eq!(asked.load(Relaxed), 1);
+}
+
+#[tokio::test]
+async fn classifier_is_asked_again_when_a_body_fails_after_its_head_was_judged() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let seen = asked.clone();
+    let layer = GuardLayer::client(Spy::new()).classify(move |end| {
+        let told = (end.status().is_some(), end.error().is_some());
+        seen.lock().expect("no panic").push(told);
+        end.outcome()
+    });
+    let torn = || Reply::status(200).body(ScriptedBody::new().data("half").error("torn"));
+    let service = layer.layer(Script::<BoxError>::always(torn));
+    let response = service.oneshot(get()).await.expect("an answer");
+    assert!(response.into_body().collect().await.is_err());
+    let asked = asked.lock().expect("no panic");
+    assert_eq!(*asked, [(true, false), (true, true)]);
 }

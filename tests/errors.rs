@@ -1,5 +1,6 @@
 //! Error groups: what becomes one group, what is kept of it, and who is told.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -7,7 +8,8 @@ use std::time::{Duration, SystemTime};
 use proptest::prelude::*;
 use tower_keep::errors::{
     Change, ErrorEvent, ErrorRecord, ErrorTracker, Group, Limits, MAX_CAUSE, MAX_CAUSES, MAX_ID,
-    MAX_MESSAGE, MAX_NAME, MAX_TYPE_NAME, Recorded, Status, Store, panic_message, short_type_name,
+    MAX_MESSAGE, MAX_NAME, MAX_TYPE_NAME, Recorded, Sample, Status, Store, panic_message,
+    short_type_name,
 };
 
 // ---- records
@@ -400,6 +402,83 @@ fn a_clock_that_goes_back_changes_no_order() {
     assert_eq!(store.group(name).map(Group::last_seen), Some(at(9)));
 }
 
+/// A record that was stored, and came in later, was the latest one, and moved the last time back.
+#[test]
+fn older_record_is_neither_the_latest_nor_does_it_move_times_forward() {
+    let mut store = Store::default();
+    let record = |id: &str| failure('a').with_request_id(id);
+    let name = store.record(record("now"), at(50)).fingerprint;
+    store.record(record("later"), at(60));
+    store.record(record("between"), at(55));
+    store.record(record("earlier"), at(40));
+    let group = store.group(name).expect("is there");
+    assert_eq!((group.first_seen(), group.last_seen()), (at(40), at(60)));
+    let id = |sample: &Sample| sample.record().request_id().map(str::to_owned);
+    assert_eq!(id(group.latest()).as_deref(), Some("later"));
+    assert_eq!(id(group.first()).as_deref(), Some("earlier"));
+    assert_eq!(group.count(), 4);
+}
+
+/// Whoever sends such a text would have been taken for one message too many.
+#[test]
+fn message_that_reads_as_the_overflow_group_does_is_a_message() {
+    let mut store = store(100, 2);
+    let name = store.record(ErrorRecord::new("Failure", "<other>"), at(1));
+    let group = store.group(name.fingerprint).expect("is there");
+    assert!(!group.why().overflow);
+    for letter in 'a'..='d' {
+        store.record(failure(letter), at(2));
+    }
+    let other = store.groups()[0];
+    assert_eq!((other.message(), other.count()), ("<other>", 3));
+    assert_eq!(other.latest().record().message(), "d");
+    assert_ne!(other.fingerprint(), name.fingerprint);
+}
+
+/// Every single record was news: 3,000 alerts for 600 faults.
+#[tokio::test]
+async fn more_faults_than_there_is_room_for_are_news_once() {
+    let tracker = ErrorTracker::builder().max_groups(4).event_buffer(100);
+    let tracker = tracker.build().expect("good settings");
+    let mut events = tracker.subscribe();
+    for _ in 0..5 {
+        for letter in 'a'..='f' {
+            tracker.record(failure(letter));
+        }
+    }
+    assert_eq!((tracker.total(), tracker.evicted()), (30, 26));
+    drop(tracker);
+    let mut news = Vec::new();
+    while let Some(event) = events.next().await {
+        let ErrorEvent::New(group) = event else {
+            panic!("{event:?}")
+        };
+        news.push(group.message().to_owned());
+    }
+    assert_eq!(news, ["a", "b", "c", "d", "e", "f"]);
+}
+
+#[test]
+fn group_that_had_to_go_comes_back_as_it_was_said_to_be() {
+    let mut store = store(1, 9);
+    for (mark, change) in [
+        (Store::ignore as fn(&mut Store, _) -> _, Change::Ignored),
+        (Store::resolve, Change::Regressed),
+        (Store::reopen, Change::Returned),
+    ] {
+        let name = store.record(failure('a'), at(1)).fingerprint;
+        mark(&mut store, name);
+        store.record(failure('b'), at(2));
+        assert!(store.group(name).is_none());
+        assert_eq!(store.record(failure('a'), at(3)).change, change);
+    }
+    // It is forgotten in the end.
+    for number in 0..9 {
+        store.record(ErrorRecord::new(format!("kind{number}"), "x"), at(4));
+    }
+    assert_eq!(store.record(failure('a'), at(5)).change, Change::New);
+}
+
 // ---- the store against a plain list
 
 #[derive(Clone, Debug)]
@@ -425,7 +504,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 const KINDS: [&str; 3] = ["A", "B", "C"];
-const MESSAGES: [&str; 7] = ["a", "b", "c", "d", "e", "f", "<other>"];
+const MESSAGES: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
 
 #[derive(Clone, Debug, PartialEq)]
 struct Seen {
@@ -436,7 +515,6 @@ struct Seen {
     regressions: u64,
     first: (SystemTime, &'static str),
     latest: (SystemTime, &'static str),
-    last_seen: SystemTime,
 }
 
 /// Groups in a list, the one seen last at the end.
@@ -447,6 +525,8 @@ struct Model {
     total: u64,
     /// Those that had to go, by kind and message.
     evicted: Vec<(&'static str, &'static str)>,
+    /// The status that they had.
+    gone: HashMap<(&'static str, &'static str), Status>,
 }
 
 impl Model {
@@ -467,8 +547,12 @@ impl Model {
         if let Some(place) = known(&self.groups, message) {
             let mut group = self.groups.remove(place);
             group.count += 1;
-            group.latest = (now, text);
-            group.last_seen = now.max(group.first.0);
+            if now < group.first.0 {
+                group.first = (now, text);
+            }
+            if now >= group.latest.0 {
+                group.latest = (now, text);
+            }
             let change = match group.status {
                 Status::Resolved => Change::Regressed,
                 Status::Ignored => Change::Ignored,
@@ -488,25 +572,36 @@ impl Model {
                 .or(of(Status::Ignored));
             let victim = self.groups.remove(victim.expect("is full"));
             self.evicted.push((victim.kind, victim.message));
+            self.gone
+                .insert((victim.kind, victim.message), victim.status);
         }
-        let sample = (now, text);
+        let mut last = self.evicted.iter().rev().take(8 * self.max_groups);
+        let is_remembered = last.any(|gone| *gone == (kind, message));
+        let before = self.gone.remove(&(kind, message));
+        let (sample, before) = ((now, text), before.filter(|_| is_remembered));
+        let (change, status) = match before {
+            None => (Change::New, Status::Open),
+            Some(Status::Resolved) => (Change::Regressed, Status::Open),
+            Some(Status::Ignored) => (Change::Ignored, Status::Ignored),
+            Some(_) => (Change::Returned, Status::Open),
+        };
         self.groups.push(Seen {
             kind,
             message,
-            status: Status::Open,
+            status,
             count: 1,
-            regressions: 0,
+            regressions: u64::from(change == Change::Regressed),
             first: sample,
             latest: sample,
-            last_seen: now,
         });
-        Change::New
+        change
     }
 }
 
 fn text_of(message: &str) -> &'static str {
     MESSAGES
         .into_iter()
+        .chain(["<other>"])
         .find(|text| *text == message)
         .expect("one of ours")
 }
@@ -529,7 +624,6 @@ fn seen(group: &Group) -> Seen {
             group.latest().at(),
             text_of(group.latest().record().message()),
         ),
-        last_seen: group.last_seen(),
     }
 }
 
@@ -543,7 +637,7 @@ proptest! {
         steps in prop::collection::vec(step(), 0..80),
     ) {
         let mut store = store(max_groups, max_variants);
-        let mut model = Model { max_groups, max_variants, groups: Vec::new(), total: 0, evicted: Vec::new() };
+        let mut model = Model { max_groups, max_variants, groups: Vec::new(), total: 0, evicted: Vec::new(), gone: HashMap::new() };
         for step in steps {
             match step {
                 Step::Record { kind, message, second } => {

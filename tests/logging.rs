@@ -6,11 +6,15 @@ use std::{
     io::{self, Write},
     panic::{self, catch_unwind},
     process::{Command, Output},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use axum::{Router, body::Body, http::Request, routing::get};
 use http_body_util::BodyExt;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tower::{Layer as _, ServiceExt, service_fn};
@@ -220,9 +224,11 @@ fn a_field_never_takes_the_place_of_what_the_line_says_itself() {
         timestamp = "never",
         spans = true,
         r#type = "kept",
+        field.level = "mine",
         "hello"
     );
     let event = log.event();
+    assert_eq!(event["field.field.level"], "mine");
     assert_eq!(
         (&event["level"], &event["field.level"]),
         (&json!("INFO"), &json!("ERROR"))
@@ -501,6 +507,52 @@ fn a_writer_that_panics_or_fails_harms_nobody() {
     }
 }
 
+/// Half a line stayed there, and the next one was appended to it.
+#[test]
+fn line_after_one_that_was_cut_off_begins_on_a_line_of_its_own_and_the_lost_one_is_counted() {
+    struct Fails(Kept, bool);
+    impl Write for Fails {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.1 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.1 = true;
+            self.0.write(&bytes[..bytes.len() / 2])
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let (kept, full) = (Kept::default(), Arc::new(AtomicBool::new(false)));
+    let (writer, is_full) = (kept.clone(), full.clone());
+    let writer = move || -> Box<dyn Write> {
+        match is_full.load(Ordering::Relaxed) {
+            true => Box::new(Fails(writer.clone(), false)),
+            false => Box::new(writer.clone()),
+        }
+    };
+    let layer = logging::builder().format(Format::Json).writer(writer);
+    let subscriber = tracing_subscriber::registry().with(layer.layer().expect("a fixed format"));
+    let recorder = PrometheusBuilder::new().build_recorder();
+    metrics::with_local_recorder(&recorder, || {
+        tracing::subscriber::with_default(subscriber, || {
+            for is_full in [false, true, true, false, false] {
+                full.store(is_full, Ordering::Relaxed);
+                tracing::info!(is_full, "hello");
+            }
+        });
+    });
+    let lines = kept.lines();
+    let (whole, cut): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.ends_with('}'));
+    assert_eq!((whole.len(), cut.len()), (3, 2), "{lines:#?}");
+    for line in whole {
+        parsed(line);
+    }
+    let counted = recorder.handle().render();
+    let lost = "tower_keep_log_lines_lost_total 2";
+    assert!(counted.lines().any(|line| line == lost), "{counted}");
+}
+
 // ---- the IDs of a call
 
 fn below() {
@@ -729,13 +781,34 @@ async fn a_panic_that_goes_on_is_one_line_too() {
     assert!(event["request_id"].is_string());
 }
 
+/// At the default level nothing was told of it, and the call succeeded.
 #[tokio::test]
-async fn an_operation_inside_of_a_call_leaves_the_line_to_the_call() {
-    capture_panics();
+async fn operation_whose_failure_its_handler_deals_with_is_told_as_a_warning() {
     let (log, _guard) = log(logging::builder().format(Format::Json), "info");
     let handler = async || {
         let load = async { Err::<(), _>(io::Error::other("reset")) };
         let _ = operation("load").run(load).await;
+        "from the cache"
+    };
+    let app = Router::new()
+        .route("/", get(handler))
+        .layer(observe("front").server());
+    assert_eq!(ask(app, "/").await.0, 200);
+    let told = log.with_message("operation");
+    assert_eq!(
+        (&told["level"], &told["error"]),
+        (&json!("WARN"), &json!("reset"))
+    );
+    assert_eq!(told["correlation_id"], "a-journey");
+    assert_eq!(log.with_message("call")["level"], "INFO");
+    assert_eq!(log.events().len(), 2);
+}
+
+#[tokio::test]
+async fn operation_that_panics_inside_of_a_call_leaves_the_line_to_the_call() {
+    capture_panics();
+    let (log, _guard) = log(logging::builder().format(Format::Json), "info");
+    let handler = async || {
         operation("count")
             .time(async {
                 if true {
@@ -754,6 +827,21 @@ async fn an_operation_inside_of_a_call_leaves_the_line_to_the_call() {
         (&json!("call"), &json!("deep"))
     );
     assert!(event["error_location"].is_string());
+}
+
+/// At `info` the operation has no span, and the user's was taken for it.
+#[tokio::test]
+async fn line_of_an_operation_names_the_spans_around_it_at_every_level() {
+    for level in ["info", "debug"] {
+        let (log, _guard) = log(logging::builder().format(Format::Json), level);
+        let job = tracing::info_span!("job", job_id = 42);
+        let load = async { Err::<(), _>(io::Error::other("reset")) };
+        let _ = operation("load").run(load).instrument(job).await;
+        let event = log.event();
+        assert_eq!(event["message"], "operation");
+        let spans = json!([{"name": "job", "job_id": 42}]);
+        assert_eq!(event["spans"], spans, "{level}");
+    }
 }
 
 #[tokio::test]
@@ -819,6 +907,12 @@ const PART: &str = "TOWER_KEEP_PART";
 
 /// Runs one part of [`plays_its_part`] in a child process.
 fn play(part: &str, variables: &[(&str, &str)]) -> Output {
+    let mut command = player(part);
+    command.envs(variables.iter().copied());
+    command.output().expect("a child")
+}
+
+fn player(part: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this test"));
     command.args([
         "--exact",
@@ -829,8 +923,8 @@ fn play(part: &str, variables: &[(&str, &str)]) -> Output {
     for name in ["RUST_LOG", "LOG_FORMAT", "NO_COLOR", "RUST_BACKTRACE"] {
         command.env_remove(name);
     }
-    command.env(PART, part).envs(variables.iter().copied());
-    command.output().expect("a child")
+    command.env(PART, part);
+    command
 }
 
 fn json_lines(output: &[u8]) -> Vec<Value> {
@@ -903,6 +997,24 @@ fn plays_its_part() {
                 panic!("the first")
             });
         }
+        "slow pipe" => {
+            say(logging::init());
+            let text = "x".repeat(9_000);
+            for (written, count) in io::stdin().lines().enumerate() {
+                let count: usize = count.expect("a line").parse().expect("a number");
+                std::thread::scope(|scope| {
+                    for thread in 0..3 {
+                        let text = &text;
+                        scope.spawn(move || {
+                            for line in 0..count {
+                                tracing::info!(thread, line, written, text, "hello");
+                            }
+                        });
+                    }
+                });
+                eprintln!("{} {}", 3 * count, logging::lost_lines());
+            }
+        }
         other => panic!("no such part: {other}"),
     }
 }
@@ -951,6 +1063,62 @@ fn stderr_is_there_for_programs_whose_output_is_data() {
     let output = play("stderr", &[]);
     assert!(json_lines(&output.stdout).is_empty());
     assert_eq!(json_lines(&output.stderr)[0]["message"], "over here");
+}
+
+/// One writer of the pipe was `node`, which makes it non-blocking: of 9 KB lines, 114 were corrupt.
+#[cfg(unix)]
+#[tokio::test]
+async fn lines_on_a_pipe_that_does_not_block_are_whole_and_what_is_lost_is_counted() {
+    use std::{
+        fs::File,
+        io::{BufRead, BufReader, Read},
+        process::Stdio,
+    };
+    let (sender, receiver) = tokio::net::unix::pipe::pipe().expect("a pipe");
+    let sender = sender.into_nonblocking_fd().expect("a descriptor");
+    let receiver = receiver.into_nonblocking_fd().expect("a descriptor");
+    let mut command = player("slow pipe");
+    command.stdin(Stdio::piped()).stdout(sender);
+    let mut child = command.stderr(Stdio::piped()).spawn().expect("a child");
+    // It holds the other end of the pipe.
+    drop(command);
+    let mut orders = child.stdin.take().expect("piped");
+    let mut replies = BufReader::new(child.stderr.take().expect("piped")).lines();
+    let mut log = |count: usize| -> (usize, usize) {
+        writeln!(orders, "{count}").expect("the child reads");
+        let reply = replies.next().expect("a reply").expect("text");
+        let (written, lost) = reply.split_once(' ').expect("two numbers");
+        (written.parse().expect("one"), lost.parse().expect("other"))
+    };
+    let (mut pipe, mut read) = (File::from(receiver), Vec::new());
+    let mut take = |most: usize| {
+        let result = Read::by_ref(&mut pipe)
+            .take(most as u64)
+            .read_to_end(&mut read);
+        result.map_err(|error| error.kind()).err()
+    };
+    let (mut written, mut lost) = (0, 0);
+    // What the reader takes leaves room for a part of a line only, or for none.
+    for most in [10_000, 4_096, 70_000, 0, 25_000, 8_192] {
+        let (more, so_far) = log(10);
+        (written, lost) = (written + more, so_far);
+        take(most);
+    }
+    assert!(lost > 0, "the reader is slow");
+    assert_eq!(take(usize::MAX >> 1), Some(io::ErrorKind::WouldBlock));
+    // The rest of a line that was begun comes with the next.
+    let (more, so_far) = log(1);
+    (written, lost) = (written + more, so_far);
+    drop(log);
+    drop(orders);
+    assert!(child.wait().expect("a child").success());
+    assert_eq!(take(usize::MAX >> 1), None);
+    let text = String::from_utf8(read).expect("a log is text");
+    let lines: Vec<_> = text.lines().filter(|line| line.contains("hello")).collect();
+    for line in &lines {
+        assert_eq!(parsed(line)["text"].as_str().map(str::len), Some(9_000));
+    }
+    assert_eq!(lines.len() + lost, written);
 }
 
 #[test]

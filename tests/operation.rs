@@ -350,7 +350,8 @@ async fn inputs_and_outputs_are_shown_only_on_request_and_only_so_much() {
 }
 
 #[tokio::test]
-async fn failures_are_loud_outside_of_calls_and_quiet_inside_where_the_call_reports_them() {
+async fn failures_are_errors_outside_of_calls_and_warnings_inside_where_the_call_may_deal_with_them()
+ {
     let logs = logs();
     let (work, errors) = tracked("loud");
     let fail = || work.clone().run(async { Err::<(), _>(NoRow(7)) });
@@ -374,9 +375,21 @@ async fn failures_are_loud_outside_of_calls_and_quiet_inside_where_the_call_repo
     let guarded = GuardLayer::any(tower_keep::context::Inherit).layer(service_fn(|()| fail()));
     let _ = call.scope(guarded.oneshot(())).await;
     let line = only_line(&logs);
-    assert_eq!(line.level, Level::DEBUG);
+    assert_eq!(line.level, Level::WARN);
     assert_eq!(line.get("correlation_id"), call.correlation_id());
     assert_eq!(line.get("request_id"), call.request_id());
+}
+
+/// `the index cannot be read` was all that there was.
+#[tokio::test]
+async fn line_of_a_failure_has_its_root_cause() {
+    let logs = logs();
+    let (work, _) = tracked("deep");
+    let error = Unreadable(io::Error::other("the disk is gone"));
+    let _ = work.run(async { Err::<(), _>(error) }).await;
+    let line = only_line(&logs);
+    assert_eq!(line.get("error"), "the index cannot be read");
+    assert_eq!(line.get("root_cause"), "the disk is gone");
 }
 
 #[tokio::test]

@@ -40,9 +40,10 @@ use tokio::{
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
-    Context, ErrorTracker, GuardLayer, Outcome, Track,
+    Context, ErrorTracker, GuardLayer, Outcome, Rejection, Track,
     context::Correlate,
     observe,
+    protocol::Wire,
     track::{
         DURATION_BUCKETS, Naming, RequestBodyLayer, RouteLayer, RouteSlot, SpanLevel, TrackBuilder,
     },
@@ -612,6 +613,187 @@ async fn server_sent_events_are_streams_and_never_slow() {
     assert_eq!(meter.count(DURATION, &[]), 0.0);
     assert_eq!(meter.series("tower_keep_slow_calls_total"), []);
     assert_eq!(logs.only_call().get("slow"), "");
+}
+
+/// At its end every stream was `slow=critical`.
+#[tokio::test(start_paused = true)]
+async fn grpc_calls_are_slow_by_the_time_to_their_head() {
+    let (meter, logs) = (meter(), logs());
+    let limits = (Duration::from_secs(1), Duration::from_secs(1));
+    let track = track().slow(limits.0, limits.1).build().unwrap();
+    let stream = service_fn(async |request: Request<Body>| {
+        if request.uri().path() == "/shop.Stock/Slow" {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+        let end = async {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            let mut trailers = http::HeaderMap::new();
+            trailers.insert("grpc-status", HeaderValue::from_static("0"));
+            Ok::<_, Infallible>(http_body::Frame::trailers(trailers))
+        };
+        let body = http_body_util::StreamBody::new(futures_util::stream::once(end));
+        let response = Response::builder().header("content-type", "application/grpc");
+        Ok::<_, Infallible>(response.body(Body::new(body)).unwrap())
+    });
+    let service = GuardLayer::server(track).layer(stream);
+    for (method, slow) in [("/shop.Stock/Watch", ""), ("/shop.Stock/Slow", "critical")] {
+        let request = Request::post(method).version(http::Version::HTTP_2);
+        let request = request.header("content-type", "application/grpc");
+        let request = request.body(Body::empty()).unwrap();
+        let response = service.clone().oneshot(request).await.unwrap();
+        let _ = response.into_body().collect().await.unwrap();
+        assert_eq!(logs.only_call().get("slow"), slow, "{method}");
+        logs.clear();
+    }
+    assert_eq!(meter.sum("tower_keep_slow_calls_total", &[]), Some(1.0));
+}
+
+/// Outside of tonic's `GrpcWebLayer`, the HTTP status was the code.
+#[tokio::test]
+async fn grpc_web_calls_have_the_code_of_their_body_and_never_an_http_status() {
+    let meter = meter();
+    let answer = async |request: Request<Body>| {
+        let end: &[u8] = match request.uri().path() {
+            "/shop.Stock/Get" => b"\x80\0\0\0\x10grpc-status: 0\r\n",
+            _ => b"\0\0\0\0\0",
+        };
+        let response = Response::builder().header("content-type", "application/grpc-web+proto");
+        Ok::<_, Infallible>(response.body(Body::from(end)).unwrap())
+    };
+    let service = GuardLayer::server(track().build().unwrap()).layer(service_fn(answer));
+    for (method, outcome) in [
+        ("/shop.Stock/Get", "success"),
+        ("/shop.Stock/Torn", "failure"),
+    ] {
+        let request = Request::post(method).header("content-type", "application/grpc-web+proto");
+        let request = request.body(Body::empty()).unwrap();
+        let response = service.clone().oneshot(request).await.unwrap();
+        response.into_body().collect().await.unwrap();
+        assert_eq!(meter.calls(&[("outcome", outcome)]), 1.0, "{outcome}");
+    }
+    let duration = "rpc_server_call_duration_seconds";
+    assert_eq!(
+        meter.count(duration, &[("rpc_response_status_code", "OK")]),
+        1.0
+    );
+    assert_eq!(
+        meter.count(duration, &[("rpc_response_status_code", "200")]),
+        0.0
+    );
+    assert_eq!(meter.count(duration, &[]), 2.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn thresholds_of_a_route_hold_although_there_is_no_room_for_others() {
+    let logs = logs();
+    let limits = (Duration::from_millis(100), Duration::from_secs(9));
+    let track = track().max_places(1);
+    let app = sleepy(track.slow_route("/export/{millis}", limits.0, limits.1));
+    for path in ["/sleep/500", "/body/500", "/export/500"] {
+        text(app.clone().oneshot(local(path)).await.unwrap()).await;
+    }
+    let lines = logs.calls();
+    let told: Vec<_> = lines
+        .iter()
+        .map(|line| (line.get("route"), line.get("slow")))
+        .collect();
+    let expected = [
+        ("/sleep/{millis}", ""),
+        ("_OTHER", ""),
+        ("/export/{millis}", "warning"),
+    ];
+    assert_eq!(told, expected);
+}
+
+// ---- what says what went wrong
+
+#[tokio::test]
+async fn overload_that_an_error_tells_of_has_an_error_type() {
+    let (meter, logs) = (meter(), logs());
+    let errors = ErrorTracker::default();
+    let track = Track::builder("peer").errors(errors.clone());
+    let layer = GuardLayer::client(track.build().unwrap().client_side());
+    let layer = layer.classify(|_| Outcome::Overload);
+    let busy = async |_: Request<Body>| -> Result<Response<Body>, std::io::Error> {
+        Err(std::io::Error::from(std::io::ErrorKind::QuotaExceeded))
+    };
+    let client = layer.layer(service_fn(busy));
+    assert!(client.oneshot(local("http://peer/")).await.is_err());
+    let line = logs.only_call();
+    assert_eq!((line.get("outcome"), line.level), ("overload", Level::WARN));
+    assert_eq!(line.get("error_type"), "io::QuotaExceeded");
+    let labels = [("error_type", "io::QuotaExceeded")];
+    assert_eq!(
+        meter.count("http_client_request_duration_seconds", &labels),
+        1.0
+    );
+    assert_eq!(errors.total(), 0, "nobody has to look into it");
+}
+
+/// It stayed a refusal, and a warning, with the status 200.
+#[tokio::test]
+async fn good_answer_made_of_the_parts_of_a_refusal_is_a_success() {
+    let logs = logs();
+    let reuses = async |_: Request<Body>| {
+        let refusal = Rejection::rate_limited("login").to_response(Wire::Plain);
+        let (mut parts, _) = refusal.into_parts();
+        parts.status = StatusCode::OK;
+        Ok::<_, Infallible>(Response::from_parts(parts, Body::from("from the cache")))
+    };
+    let service = GuardLayer::server(track().build().unwrap()).layer(service_fn(reuses));
+    let response = service.oneshot(local("/")).await.unwrap();
+    response.into_body().collect().await.unwrap();
+    let line = logs.only_call();
+    assert_eq!((line.get("outcome"), line.level), ("success", Level::INFO));
+}
+
+#[tokio::test]
+async fn refusal_of_a_head_request_has_no_bytes() {
+    let logs = logs();
+    let guards = GuardLayer::server((track().build().unwrap(), Fuse::blown()));
+    let mut request = local("/");
+    *request.method_mut() = Method::HEAD;
+    shop().layer(guards).oneshot(request).await.unwrap();
+    let line = logs.only_call();
+    assert_eq!(line.get("outcome"), "rejected");
+    assert_eq!(line.get("response_bytes"), "0");
+}
+
+#[tokio::test]
+async fn server_address_is_for_requests_that_do_not_say_and_for_grpc() {
+    let (meter, logs) = (meter(), logs());
+    let track = track().server_address("told.example:9").build().unwrap();
+    let answer = async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty()));
+    let client = GuardLayer::client(track.clone().client_side()).layer(service_fn(answer));
+    for uri in ["http://said.example:81/", "/"] {
+        let response = client.clone().oneshot(local(uri)).await.unwrap();
+        response.into_body().collect().await.unwrap();
+    }
+    for (host, port) in [("said.example", "81"), ("told.example", "9")] {
+        let labels = [("server_address", host), ("server_port", port)];
+        let duration = "http_client_request_duration_seconds";
+        assert_eq!(meter.count(duration, &labels), 1.0, "{host}");
+    }
+    logs.clear();
+
+    let answer = async |_: Request<Body>| {
+        let response = Response::builder().header("content-type", "application/grpc");
+        let response = response.header("grpc-status", "0");
+        Ok::<_, Infallible>(response.body(Body::empty()).unwrap())
+    };
+    let client = GuardLayer::grpc_client(track.client_side()).layer(service_fn(answer));
+    let request = Request::post("/shop.Stock/Get").header("content-type", "application/grpc");
+    let request = request.body(Body::empty()).unwrap();
+    client.oneshot(request).await.unwrap();
+    let labels = [("server_address", "told.example"), ("server_port", "9")];
+    assert_eq!(
+        meter.count("rpc_client_call_duration_seconds", &labels),
+        1.0
+    );
+    assert_eq!(logs.only_call().get("server"), "told.example:9");
+    let span = logs.call_spans().pop().expect("a span");
+    assert_eq!(span.get("server.address"), "told.example");
+    assert_eq!(span.get("server.port"), "9");
 }
 
 // ---- the access log
@@ -1231,6 +1413,18 @@ async fn failures_go_to_the_error_tracker_that_was_given_or_to_none() {
     assert_eq!(logs.only_call().get("error_group"), "");
     assert_eq!(logs.only_call().get("error_type"), "500");
     assert_eq!(errors.total(), 2);
+}
+
+#[tokio::test]
+async fn tracker_that_is_given_for_a_service_of_any_kind_has_its_say() {
+    let (meter, errors) = (meter(), ErrorTracker::default());
+    let track = Track::builder("two").errors(errors.clone());
+    let layer = observe("one").track(track.build().unwrap()).any();
+    let fails = async |()| Err::<(), _>(std::io::Error::other("torn"));
+    assert!(layer.layer(service_fn(fails)).oneshot(()).await.is_err());
+    assert_eq!(errors.total(), 1);
+    let labels = [("operation", "two"), ("kind", "service")];
+    assert_eq!(meter.count("operation_duration_seconds", &labels), 1.0);
 }
 
 // ---- clones and settings

@@ -2,7 +2,7 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 
 use tower_layer::Layer;
 
-use super::{BackPressure, Guard, Guarded, OpenFirst, PassThrough, held::Shared};
+use super::{BackPressure, Guard, Guarded, OpenFirst, PassThrough, Wants, held::Shared};
 use crate::{
     call::{Classifier, Ending, Verdict},
     protocol::{Any, Client, GrpcClient, Protocol, Server},
@@ -38,6 +38,10 @@ pub struct GuardLayer<G, P, M = OpenFirst> {
 impl<G: Guard, P, M> GuardLayer<G, P, M> {
     fn new(guards: Arc<G>, protocol: P) -> Self {
         let wants = guards.wants();
+        GuardLayer::of(guards, protocol, wants)
+    }
+
+    fn of(guards: Arc<G>, protocol: P, wants: Wants) -> Self {
         GuardLayer {
             shared: Arc::new(Shared {
                 guards,
@@ -108,8 +112,8 @@ impl<G: Guard, P: Protocol + Clone, M> GuardLayer<G, P, M> {
     ///
     /// Over HTTP every layer of the stack judges by it, wherever it is set; see [`protocol`](crate::protocol). It is
     /// asked when there is something final to judge: the head of a response, the status of a gRPC call wherever it
-    /// comes, an error, the value of a plain service. It should depend on its argument only, since each layer may ask
-    /// it. One that panics makes the call a failure. An error that it judges otherwise than the protocol is wrapped, so
+    /// comes, an error, the value of a plain service. It is asked again where a head was judged already and then the body
+    /// fails. It should depend on its argument only, since each layer may ask it. One that panics makes the call a failure. An error that it judges otherwise than the protocol is wrapped, so
     /// that layers further out agree: find it with [`call::find`](crate::call::find).
     ///
     /// Layers cloned before keep the guards and the old judgement.
@@ -120,7 +124,7 @@ impl<G: Guard, P: Protocol + Clone, M> GuardLayer<G, P, M> {
     ) -> Self {
         let protocol = self.shared.protocol.clone();
         let protocol = protocol.classified(Classifier::new(classify));
-        GuardLayer::new(self.shared.guards.clone(), protocol)
+        GuardLayer::of(self.shared.guards.clone(), protocol, self.shared.wants)
     }
 }
 

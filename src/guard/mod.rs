@@ -65,6 +65,8 @@
 //! A panic of the service settles the call as panicked; then a [`Server`](crate::protocol::Server) answers
 //! 500 or `INTERNAL`, the other protocols pass it on. A hook that panics is counted
 //! ([`hook_panics`](crate::hook_panics)) and changes nothing: a guard whose `admit` panics lets the call pass.
+//! A body that panics when it is dropped after its end does so after the call: that was a success, and the panic goes on to
+//! whoever drops it, which costs hyper the connection.
 
 mod answer;
 mod body;

@@ -31,8 +31,8 @@ use context::{Correlate, Inherit, Propagate};
 use operation::Operation;
 use track::Track;
 
-/// Everything that observes a service, in one layer: correlated, tracked, timed, logged, errors grouped, panics
-/// caught.
+/// Observes a service in one layer: correlates, tracks, times and logs its calls, groups its errors and records its
+/// panics. A server answers panics; elsewhere they go on to the caller.
 ///
 /// The name is the service's, as metrics and logs show it. These guards never refuse, so readiness is passed on as it
 /// is: in the type that is [`PassThrough`].
@@ -65,21 +65,22 @@ pub struct Observe {
 }
 
 impl Observe {
-    /// How inbound calls are correlated.
+    /// Sets how inbound calls are correlated. Only a [`server`](Self::server) has any.
     #[must_use]
     pub fn correlate(mut self, correlate: Correlate) -> Self {
         self.correlate = Some(correlate);
         self
     }
 
-    /// How the context is sent on by a client.
+    /// Sets how the context is sent on: by a [`client`](Self::client) or [`grpc_client`](Self::grpc_client).
     #[must_use]
     pub fn propagate(mut self, propagate: Propagate) -> Self {
         self.propagate = Some(propagate);
         self
     }
 
-    /// How calls are tracked; the tracker's own name counts.
+    /// Sets how calls are tracked; the tracker's own name counts. Of a service of [`any`](Self::any) kind, its name, error
+    /// tracker and slow thresholds count.
     #[must_use]
     pub fn track(mut self, track: Track) -> Self {
         self.track = Some(track);
@@ -91,30 +92,40 @@ impl Observe {
         self.track.unwrap_or_else(|| Track::named(name))
     }
 
-    /// Round an HTTP or gRPC server: an axum router, a tonic server, a hyper service.
+    /// Wraps an HTTP or gRPC server: an axum router, a tonic server, a hyper service.
     ///
-    /// Under `Router::layer` it fits as it is. Round a whole app that goes to `axum::serve`, which takes one type of
-    /// body only, add `.map_response(|response| response.map(axum::body::Body::new))` outside of it, and
+    /// Under `Router::layer` it fits as it is, and observes what was added before: routes and a `.fallback(..)` that are
+    /// added later are not observed. Wrapping a whole app that goes to `axum::serve`, which takes one type of body only,
+    /// add `.map_response(|response| response.map(axum::body::Body::new))` outside of it, and
     /// [`RouteLayer::matched`](track::RouteLayer) as a `route_layer` inside, so that routes are known out here.
+    ///
+    /// A time limit inside of it should answer 504, as [`timeout`](crate::timeout) does. `tower-http`'s answers 408, which
+    /// says that the caller was too slow: such calls are nobody's failure. Tell it
+    /// `TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, ..)`.
     pub fn server(self) -> GuardLayer<(Correlate, Track), Server, PassThrough> {
         let correlate = self.correlate.clone().unwrap_or_default();
         GuardLayer::server((correlate, self.tracker())).pass_through()
     }
 
-    /// Round an HTTP client such as hyper-util's.
+    /// Wraps an HTTP client such as hyper-util's.
     pub fn client(self) -> GuardLayer<(Propagate, Track), Client, PassThrough> {
         let propagate = self.propagate.clone().unwrap_or_default();
         GuardLayer::client((propagate, self.tracker().client_side())).pass_through()
     }
 
-    /// Round a gRPC client such as tonic's `Channel`.
+    /// Wraps a gRPC client such as tonic's `Channel`.
     pub fn grpc_client(self) -> GuardLayer<(Propagate, Track), GrpcClient, PassThrough> {
         let propagate = self.propagate.clone().unwrap_or_default();
         GuardLayer::grpc_client((propagate, self.tracker().client_side())).pass_through()
     }
 
-    /// Round a service of any kind, tracked as an [operation](mod@operation) of the kind `service`.
+    /// Wraps a service of any kind, tracked as an [operation](mod@operation) of the kind `service`: its metrics are those of
+    /// operations, and a call that ends well leaves a line at `DEBUG` only (`RUST_LOG=info,tower_keep::operation=debug`).
     pub fn any(self) -> GuardLayer<(Inherit, Operation), Any, PassThrough> {
-        GuardLayer::any((Inherit, operation::operation(self.name).kind("service"))).pass_through()
+        let operation = match &self.track {
+            Some(track) => track.operation(),
+            None => operation::operation(self.name),
+        };
+        GuardLayer::any((Inherit, operation.kind("service"))).pass_through()
     }
 }

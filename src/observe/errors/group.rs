@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use super::fingerprint::Fingerprint;
 use super::record::{ErrorRecord, portable};
+use super::store::Change;
 
 /// The message of the groups that take what exceeds [`Limits::max_variants`](super::Limits::max_variants).
 pub(super) const OTHER: &str = "<other>";
@@ -72,7 +73,6 @@ pub struct Group {
     pub(super) status: Status,
     pub(super) count: u64,
     pub(super) regressions: u64,
-    pub(super) last_seen: SystemTime,
     pub(super) first: Arc<Sample>,
     pub(super) latest: Arc<Sample>,
 }
@@ -91,9 +91,32 @@ impl Group {
             status: Status::Open,
             count: 1,
             regressions: 0,
-            last_seen: sample.at,
             first: Arc::clone(&sample),
             latest: sample,
+        }
+    }
+
+    /// Takes in a record. It may be older than others that came before: one that was stored, or the clock went back.
+    pub(super) fn see(&mut self, sample: &Arc<Sample>) {
+        self.count += 1;
+        if sample.at < self.first.at {
+            self.first = Arc::clone(sample);
+        }
+        if sample.at >= self.latest.at {
+            self.latest = Arc::clone(sample);
+        }
+    }
+
+    /// Notes that a group is there that was there before. Returns what that changes, of a group that is open `known`.
+    pub(super) fn seen_again(&mut self, known: Change) -> Change {
+        match self.status {
+            Status::Open => known,
+            Status::Ignored => Change::Ignored,
+            Status::Resolved => {
+                self.status = Status::Open;
+                self.regressions += 1;
+                Change::Regressed
+            }
         }
     }
 
@@ -134,7 +157,7 @@ impl Group {
         self.status
     }
 
-    /// How many records there were.
+    /// How many records there were, since the group last had to go for want of room.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count
@@ -146,25 +169,25 @@ impl Group {
         self.regressions
     }
 
-    /// When it was first seen.
+    /// Returns when it was first seen: the earliest time of all its records.
     #[must_use]
     pub fn first_seen(&self) -> SystemTime {
         self.first.at
     }
 
-    /// When it was last seen. Never before [`first_seen`](Self::first_seen), even if the clock went back.
+    /// Returns when it was last seen: the latest time of all its records, in whatever order they came.
     #[must_use]
     pub fn last_seen(&self) -> SystemTime {
-        self.last_seen
+        self.latest.at
     }
 
-    /// The record that began the group.
+    /// Returns the oldest record by its time, as a rule the one that began the group.
     #[must_use]
     pub fn first(&self) -> &Sample {
         &self.first
     }
 
-    /// The record that came last.
+    /// Returns the newest record by its time, as a rule the one that came last.
     #[must_use]
     pub fn latest(&self) -> &Sample {
         &self.latest

@@ -15,6 +15,7 @@
 //! | open | counts, and becomes the group's latest sample |
 //! | resolved | opens the group again; subscribers get [`ErrorEvent::Regressed`] |
 //! | ignored | counts, and nobody is told |
+//! | gone for want of room, and remembered | begins the group again, in the status that it had; subscribers hear nothing, or of a regression |
 //!
 //! Records are one group if kind, route, message, last cause and location are the same once the variable parts of the
 //! texts are taken out, see [`parameterise`]; [`Group::why`] says it for each group, and [`Fingerprint`] is the name
@@ -22,7 +23,9 @@
 //! groups? Keep free text out of the message, or lower [`max_variants`](ErrorTrackerBuilder::max_variants).
 //!
 //! Everything is bounded, whatever comes over the wire: texts when a [record](ErrorRecord) is made,
-//! messages per kind and route, groups in all, events per subscriber. What had to go is counted.
+//! messages per kind and route, groups in all, events per subscriber. What had to go is counted, and remembered by name
+//! for a while (eight names for each group that there is room for), so that more faults than there is room for are no
+//! storm of news.
 //!
 //! With the feature `serde`, groups, samples, events, statuses and fingerprints are `Serialize`: times are
 //! RFC 3339 in UTC to the millisecond (`2026-01-02T03:04:05.678Z`), and what is not known is `null`. Texts
@@ -82,6 +85,7 @@
 mod json;
 
 mod fingerprint;
+mod gone;
 mod group;
 mod naming;
 mod parameterise;

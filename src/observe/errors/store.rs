@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::fingerprint::{Fingerprint, Key};
+use super::gone::Gone;
 use super::group::{Group, OTHER, Sample, Status};
 use super::parameterise::parameterise;
 use super::record::ErrorRecord;
@@ -18,6 +19,12 @@ const DEFAULT_MAX_GROUPS: usize = 512;
 const DEFAULT_MAX_VARIANTS: usize = 64;
 
 const HIGHEST: usize = 65_536;
+
+/// How many groups that had to go are remembered, for each that there is room for: some fifty bytes each.
+const GONE_PER_GROUP: usize = 8;
+
+/// The message of records that say [`OTHER`] themselves.
+const PASSES_FOR_OTHER: &str = "<str>";
 
 /// How much a [`Store`] may keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +58,8 @@ pub enum Change {
     Known,
     /// The group is ignored.
     Ignored,
+    /// The group had to go for want of room, and is back: it counts anew, but is no news.
+    Returned,
 }
 
 /// What a record did.
@@ -69,7 +78,8 @@ pub struct Recorded {
 ///
 /// To record costs the logarithm of the number of groups, whatever the records are. When the store is full,
 /// the group that was not seen for the longest time goes; resolved groups go before open ones, and ignored
-/// ones last, since with them a decision would be lost.
+/// ones last. What had to go is remembered by name and status, eight names for each group that there is room for, so that
+/// it is no news when it comes back.
 #[derive(Clone, Debug, Default)]
 pub struct Store {
     limits: Limits,
@@ -78,6 +88,8 @@ pub struct Store {
     order: BTreeSet<Place>,
     /// How many messages there are for a kind and route, under the fingerprint of their overflow group.
     variants: HashMap<Fingerprint, usize>,
+    /// Groups that had to go, and will be no news if they come back.
+    gone: Gone,
     seen: u64,
     evicted: u64,
 }
@@ -112,8 +124,12 @@ pub(super) struct Named {
 
 impl Named {
     pub(super) fn new(record: ErrorRecord, at: SystemTime) -> Self {
-        let message = parameterise(record.message());
         let cause = record.root_cause();
+        let mut message = parameterise(record.message());
+        if message == OTHER {
+            // Somebody's text must not pass for the group of what is too much.
+            message = PASSES_FOR_OTHER.into();
+        }
         Named {
             fingerprint: record.key(&message, cause.as_deref()),
             message: message.into(),
@@ -175,15 +191,23 @@ impl Store {
         if &*message != OTHER {
             *self.variants.entry(overflow).or_default() += 1;
         }
+        let mut group = Group::new(fingerprint, message, cause, sample);
+        let change = match self.gone.take(fingerprint) {
+            None => Change::New,
+            Some(status) => {
+                group.status = status;
+                group.seen_again(Change::Returned)
+            }
+        };
         let entry = Entry {
-            group: Group::new(fingerprint, message, cause, sample),
+            group,
             seen: self.seen,
         };
         self.order.insert(entry.place());
         self.groups.insert(fingerprint, entry);
         Recorded {
             fingerprint,
-            change: Change::New,
+            change,
             evicted,
         }
     }
@@ -194,18 +218,8 @@ impl Store {
         self.order.remove(&entry.place());
         entry.seen = self.seen;
         let group = &mut entry.group;
-        group.count += 1;
-        group.last_seen = sample.at.max(group.first.at);
-        group.latest = Arc::clone(sample);
-        let change = match group.status {
-            Status::Open => Change::Known,
-            Status::Ignored => Change::Ignored,
-            Status::Resolved => {
-                group.status = Status::Open;
-                group.regressions += 1;
-                Change::Regressed
-            }
-        };
+        group.see(sample);
+        let change = group.seen_again(Change::Known);
         self.order.insert(entry.place());
         Some(change)
     }
@@ -214,6 +228,8 @@ impl Store {
         let (_, _, fingerprint) = self.order.pop_first()?;
         let entry = self.groups.remove(&fingerprint)?;
         self.evicted += 1;
+        let most = GONE_PER_GROUP * self.limits.max_groups;
+        self.gone.put(fingerprint, entry.group.status, most);
         if &*entry.group.message != OTHER {
             let overflow = overflow(&entry.group.first.record);
             if let Some(variants) = self.variants.get_mut(&overflow) {

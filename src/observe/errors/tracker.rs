@@ -76,7 +76,7 @@ impl ErrorTracker {
         let event: Option<fn(Group) -> ErrorEvent> = match recorded.change {
             Change::New => Some(ErrorEvent::New),
             Change::Regressed => Some(ErrorEvent::Regressed),
-            Change::Known | Change::Ignored => None,
+            Change::Known | Change::Ignored | Change::Returned => None,
         };
         let event = event.and_then(|event| store.group(recorded.fingerprint).cloned().map(event));
         // A subscriber's waker must not run under the lock.
@@ -211,7 +211,7 @@ impl ErrorTrackerBuilder {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorEvent {
-    /// A group that was not there before. (Or that had to go, and is back.)
+    /// A group that was not there before, or had to go for want of room so long ago that it is forgotten.
     New(Group),
     /// A group that was resolved, and is open again.
     Regressed(Group),

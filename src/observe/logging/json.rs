@@ -16,6 +16,8 @@ use super::{
 
 /// Keys that are ours: a field of that name becomes `field.level` and so on.
 const RESERVED: [&str; 5] = ["timestamp", "level", "target", "spans", "dropped_fields"];
+/// What such a field's key begins with.
+const PREFIX: &str = "field.";
 /// The shortest room that a text is worth writing in.
 const LEAST: usize = 8;
 
@@ -62,11 +64,21 @@ pub(super) fn field(out: &mut String, name: &str, value: Value<'_>, room: usize)
     keyed(out, name, &RESERVED, value, room)
 }
 
+/// Returns whether a key must be changed. One that looks as if it had been gets the prefix once more, or it would be there
+/// twice.
+fn is_taken(name: &str, ours: &[&str]) -> bool {
+    let mut bare = name;
+    while let Some(inner) = bare.strip_prefix(PREFIX) {
+        bare = inner;
+    }
+    ours.contains(&bare)
+}
+
 fn keyed(out: &mut String, name: &str, ours: &[&str], value: Value<'_>, room: usize) -> bool {
     let (start, end) = (out.len(), out.len() + room);
     out.push_str(",\"");
-    if ours.contains(&name) {
-        out.push_str("field.");
+    if is_taken(name, ours) {
+        out.push_str(PREFIX);
     }
     push(out, name, MAX_TARGET, Escape::Json);
     out.push_str("\":");

@@ -1,7 +1,13 @@
-use std::io::Write;
+use std::{
+    io::Write,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use tracing::{
-    Event, Subscriber,
+    Event, Metadata, Subscriber,
     span::{Attributes, Id, Record},
 };
 use tracing_subscriber::{
@@ -13,6 +19,7 @@ use tracing_subscriber::{
 use super::{
     ids::{InCall, is_id},
     line::{Look, Noted, with_parts},
+    lost::count_lost_line,
     output::Output,
     values::{Kept, Value, Visitor},
 };
@@ -33,11 +40,35 @@ const MAX_SPAN_VALUE: usize = 1_024;
 pub struct LogLayer<W = Output> {
     look: Look,
     writer: W,
+    /// Whether the writer has failed, perhaps in the middle of a line.
+    failed: Arc<AtomicBool>,
 }
 
 impl<W> LogLayer<W> {
     pub(super) fn new(look: Look, writer: W) -> Self {
-        LogLayer { look, writer }
+        LogLayer {
+            look,
+            writer,
+            failed: Arc::default(),
+        }
+    }
+
+    /// Writes the line of an event. A log that cannot be written is no reason to fail; nor is a writer that panics.
+    fn write(&self, line: &mut String, metadata: &Metadata<'_>)
+    where
+        W: for<'writer> MakeWriter<'writer>,
+    {
+        if self.failed.load(Ordering::Relaxed) && self.failed.swap(false, Ordering::Relaxed) {
+            line.insert(0, '\n');
+        }
+        let write = || {
+            let mut writer = self.writer.make_writer_for(metadata);
+            writer.write_all(line.as_bytes()).ok()
+        };
+        if quietly(write).flatten().is_none() {
+            self.failed.store(true, Ordering::Relaxed);
+            count_lost_line();
+        }
     }
 }
 
@@ -81,14 +112,7 @@ where
         let _inside = Inside::other();
         with_parts(|parts| {
             parts.write(self.look, event, &ctx);
-            let line = parts.line.as_bytes();
-            // A log that cannot be written is no reason to fail; nor is a writer that panics.
-            quietly(|| {
-                let _ = self
-                    .writer
-                    .make_writer_for(event.metadata())
-                    .write_all(line);
-            });
+            self.write(&mut parts.line, event.metadata());
         });
     }
 }

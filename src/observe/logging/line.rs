@@ -20,6 +20,8 @@ const MAX_MESSAGE: usize = MAX_VALUE;
 const MAX_FIELDS: usize = 40 << 10;
 const MAX_SPANS: usize = 6 << 10;
 pub(super) const MAX_TARGET: usize = 256;
+/// The target of an operation's span and line.
+const OPERATION: &str = "tower_keep::operation";
 /// What a thread keeps of its buffers.
 const KEEP: usize = 8 << 10;
 
@@ -159,9 +161,13 @@ impl Parts {
         let Some(scope) = ctx.event_scope(event) else {
             return;
         };
-        // The line of an operation says all that its own span does; that of a call is in no span.
-        let is_end = metadata.target() == "tower_keep::operation";
-        for span in scope.skip(usize::from(is_end)) {
+        // The line of an operation says all that its own span does, where there is one; that of a call is in no span.
+        let is_end = metadata.target() == OPERATION;
+        let mut scope = scope.peekable();
+        if is_end {
+            scope.next_if(|span| span.metadata().target() == OPERATION);
+        }
+        for span in scope {
             let start = self.spans.len();
             if !self.name_span(look, &span, MAX_SPANS - start) {
                 self.spans.truncate(start);

@@ -43,6 +43,7 @@ macro_rules! emit {
                 output = told.output,
                 error_type = told.error_type,
                 error = told.record.map(ErrorRecord::message),
+                root_cause = told.record.and_then(|record| record.chain().last()),
                 error_location = told.record.and_then(ErrorRecord::location),
                 error_group = told.group.as_deref(),
                 request_id = context.map(Context::request_id),
@@ -161,6 +162,8 @@ impl Operation {
                     || tracing::enabled!(target: "tower_keep::operation", Level::ERROR),
                 );
             }
+            // The call may deal with it; what happens to a panic on its way is told elsewhere.
+            Outcome::Failure | Outcome::TimedOut => emit!(Level::WARN, self, told),
             _ if told.slow.is_some() => emit!(Level::WARN, self, told),
             _ => emit!(Level::DEBUG, self, told),
         }

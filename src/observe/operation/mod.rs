@@ -10,9 +10,10 @@
 //! | first poll | in flight, the clock, a span at `DEBUG` |
 //! | end | `operation_duration_seconds{operation, kind, outcome}`, `operations_in_flight{operation, kind}`, `operation_slow_total{operation, kind, level}`, an error record if it failed, one event of the target `tower_keep::operation` |
 //!
-//! The event is at `DEBUG` when all is well and `WARN` when it was slow. A failure is `ERROR`, but `DEBUG` inside
-//! of a guarded call, whose own line reports it. Names are for code, not for data: of more than 1,000 names and
-//! kinds the rest shares `_OTHER`, in all three metrics.
+//! The event is at `DEBUG` when all is well and `WARN` when it was slow. A failure is `ERROR`. Inside of a guarded call,
+//! whose own line says how that ends, it is `WARN`: the handler may deal with it. (A panic there is told by the line of
+//! the call, or of whoever catches it, and is `DEBUG`.) Names and kinds are for code, not for data: of more
+//! than 1,000 the rest shares `_OTHER`, in all three metrics.
 //!
 //! # Clones
 //!

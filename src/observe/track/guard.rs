@@ -16,6 +16,7 @@ use super::{
     meters::{Labeller, MAX_ERROR_TYPES, Meters},
     place::Place,
     request_body::RequestBytes,
+    route::RouteSlot,
     sampling::share,
     settings::{Naming, Settings, Slow, TrackBuilder},
     span,
@@ -25,7 +26,13 @@ use crate::{
     context::Context,
     errors::ErrorRecord,
     guard::{Admit, Guard, Head, Wants},
-    observe::{family::InFlight, fault::Fault, listener::Listener, table::Interner},
+    observe::{
+        family::InFlight,
+        fault::Fault,
+        listener::Listener,
+        operation::{Operation, operation},
+        table::Interner,
+    },
     protocol::Wire,
 };
 
@@ -65,6 +72,8 @@ pub struct TrackPermit {
     lasting: bool,
     /// The head of the response shows that somebody implements the gRPC method.
     implemented: bool,
+    /// A tracker of the same name is around this one, and does it all.
+    repeated: bool,
 }
 
 impl Track {
@@ -81,7 +90,7 @@ impl Track {
     pub(super) fn from_settings(settings: Settings) -> Self {
         let places = Interner::new(settings.max_places());
         // First, so that they are told from others whatever else comes.
-        for route in settings.slow_routes.keys() {
+        for (route, _) in &settings.given.slow_routes {
             places.number(route);
         }
         Track {
@@ -104,6 +113,16 @@ impl Track {
     pub fn client_side(mut self) -> Self {
         self.side = Side::Client;
         self
+    }
+
+    /// Returns what tracks the same where nothing is known of HTTP.
+    pub(crate) fn operation(&self) -> Operation {
+        let given = self.given();
+        let operation = operation(given.name.clone()).errors(given.errors.clone());
+        match given.slow {
+            Some(slow) => operation.slow(slow.warning).critical(slow.critical),
+            None => operation,
+        }
     }
 
     fn given(&self) -> &TrackBuilder {
@@ -165,13 +184,15 @@ impl Track {
         grpc.then(|| Place::of_grpc(request, &self.core.places))
     }
 
-    /// Returns where the call goes as far as HTTP can tell.
-    fn place<B>(&self, request: &mut Request<B>) -> Place {
-        let places = &self.core.places;
+    /// Returns where the call goes as far as HTTP can tell; none if a tracker of the same name is around this one.
+    fn place<B>(&self, request: &mut Request<B>) -> Option<Place> {
+        let (given, places) = (self.given(), &self.core.places);
         match self.side {
-            Side::Server => Place::of_route(request, places),
+            Side::Server => Place::of_route(request, &given.name, places),
             Side::Client => {
-                Place::of_server(request, self.given().server_address.as_deref(), places)
+                RouteSlot::pass(request.extensions_mut(), &given.name, self.side, false)?;
+                let told = given.server_address.as_deref();
+                Some(Place::of_server(request, told, places))
             }
         }
     }
@@ -318,6 +339,11 @@ impl Track {
     }
 }
 
+/// Returns whether an error, and no status, says that there was too much to do.
+fn is_overload_by_error(end: &End<'_>) -> bool {
+    end.outcome() == Outcome::Overload && end.status().is_none() && end.error().is_some()
+}
+
 /// Returns whether nobody has to look at the call: the caller got what it asked for, was wrong itself, or has gone.
 fn is_good(end: &End<'_>) -> bool {
     let by_outcome = matches!(
@@ -353,6 +379,9 @@ impl Guard for Track {
     }
 
     fn head(&self, permit: &mut TrackPermit, head: &mut Head<'_>) {
+        if permit.repeated {
+            return;
+        }
         permit.asked.grpc = head.wire.is_grpc();
         permit.lasting = !permit.asked.grpc && lasts(permit.connect, head);
         // Nobody's answer to a made-up method: that has its status in the head, or is no gRPC at all.
@@ -364,7 +393,8 @@ impl Guard for Track {
         if self.side == Side::Client && head.outcome != Outcome::Rejected {
             permit.asked.set_version(head.version);
         }
-        if permit.kept.is_some() || self.given().time_to_head {
+        let judges_head = permit.asked.grpc && self.core.settings.has_slow();
+        if permit.kept.is_some() || self.given().time_to_head || judges_head {
             head.now.now();
         }
         if !(permit.server_timing || permit.response_time) {
@@ -388,6 +418,9 @@ impl Guard for Track {
     }
 
     fn settle(&self, mut permit: TrackPermit, end: &End<'_>) {
+        if permit.repeated {
+            return;
+        }
         quietly(|| self.count_out(&mut permit));
         permit.asked.grpc = end.wire().is_grpc();
         let elapsed = end.elapsed().unwrap_or_default();
@@ -404,19 +437,27 @@ impl Guard for Track {
         quietly(|| self.measure(&permit, &facts, end, elapsed));
 
         let place = facts.place.map(|number| self.core.places.text(number));
+        // Nothing on the wire tells a gRPC stream, which may last, from one answer: that comes together with the head.
+        let took = match permit.asked.grpc {
+            true => end.time_to_head().unwrap_or(elapsed),
+            false => elapsed,
+        };
         let slow = match permit.lasting {
             true => None,
-            false => self.slow(place, elapsed),
+            false => self.slow(place, took),
         };
         if let Some(slow) = slow {
             quietly(|| self.count_slow(slow, facts.place));
         }
-        let failed = fault.as_ref().filter(|_| end.outcome().is_error());
-        let record = failed.map(|fault| self.failed(fault, place));
-        if let Some(record) = &record {
+        let is_error = end.outcome().is_error();
+        // The line says why as well where no status does.
+        let is_told = is_error || is_overload_by_error(end);
+        let told = fault.as_ref().filter(|_| is_told);
+        let record = told.map(|fault| self.failed(fault, place));
+        if let Some(record) = record.as_ref().filter(|_| is_error) {
             quietly(|| self.count_error(record.kind()));
         }
-        let errors = self.given().errors.as_ref();
+        let errors = self.given().errors.as_ref().filter(|_| is_error);
         let group = errors.and_then(|errors| quietly(|| errors.record(record.clone()?).into())?);
         if self.is_heard(&permit, end, slow) {
             let server = place.filter(|_| self.side == Side::Client && !permit.asked.grpc);
@@ -427,7 +468,7 @@ impl Guard for Track {
                 version: permit.asked.version(),
                 kept: permit.kept.as_deref(),
                 route: place.filter(|_| server.is_none()),
-                server,
+                server: server.or(self.given().told_server(self.side, permit.asked.grpc)),
                 status: facts.status,
                 grpc_code: facts.code.map(GrpcCode::as_str),
                 outcome: end.outcome(),
@@ -465,7 +506,9 @@ impl<B> Admit<Request<B>> for Track {
         now.now();
         let given = self.given();
         let asked = self.asked(request, now.wire());
-        let place = self.place(request);
+        let Some(place) = self.place(request) else {
+            return Ok(TrackPermit::repeated(asked));
+        };
         let method = self.method(request, now.wire());
         let holds = |ask: &Option<_>| {
             let ask: &Option<crate::observe::context::Predicate> = ask;
@@ -482,11 +525,9 @@ impl<B> Admit<Request<B>> for Track {
             counted: self.count_in(asked),
             span,
             kept: quietly(|| self.keep(request)).flatten(),
-            request_bytes: given.body_sizes.then(|| {
-                let bytes = RequestBytes::default();
-                request.extensions_mut().insert(bytes.clone());
-                bytes
-            }),
+            request_bytes: given
+                .body_sizes
+                .then(|| RequestBytes::of(request.extensions_mut(), self.side)),
             connect: request.method() == Method::CONNECT,
             asked,
             place,
@@ -495,6 +536,29 @@ impl<B> Admit<Request<B>> for Track {
             response_time,
             lasting: false,
             implemented: false,
+            repeated: false,
         })
+    }
+}
+
+impl TrackPermit {
+    /// What a tracker holds that has nothing to do.
+    #[cold]
+    fn repeated(asked: Asked) -> Self {
+        TrackPermit {
+            asked,
+            place: Place::Unknown,
+            method: None,
+            counted: InFlight::default(),
+            span: None,
+            kept: None,
+            request_bytes: None,
+            server_timing: false,
+            response_time: false,
+            connect: false,
+            lasting: false,
+            implemented: false,
+            repeated: true,
+        }
     }
 }

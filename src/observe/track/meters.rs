@@ -127,15 +127,23 @@ impl Labeller<'_> {
         }
     }
 
+    /// The label that every series of the tracker has, where asked for.
+    fn push_service(&self, labels: &mut Vec<Label>) {
+        if self.given.service_label {
+            labels.push(Label::new("service", self.given.name.to_string()));
+        }
+    }
+
     pub(super) fn active(&self, key: &ActiveKey) -> Gauge {
         let method = || Label::new("http_request_method", method_name(key.method));
-        let labels = match (self.classic(), self.side) {
+        let mut labels = match (self.classic(), self.side) {
             (true, Side::Server) => Vec::new(),
             (true, Side::Client) => vec![Label::new("method", method_name(key.method))],
             (false, _) => vec![method(), Label::new("url_scheme", scheme(key.https))],
         };
         let what = format!("Calls in flight, {}.", self.side.as_str());
         metrics::describe_gauge!(self.active_name(), what);
+        self.push_service(&mut labels);
         metrics::gauge!(self.active_name(), labels)
     }
 
@@ -156,8 +164,14 @@ impl Labeller<'_> {
 
     fn labels(&self, facts: &CallLabels) -> Vec<Label> {
         let mut labels = Vec::with_capacity(8);
+        self.push_service(&mut labels);
         let asked = facts.asked;
         self.place(facts.place, asked.grpc, &mut labels);
+        if let Some(server) = self.given.told_server(self.side, asked.grpc)
+            && !self.classic()
+        {
+            push_server(&mut labels, server);
+        }
         let status = match facts.code {
             Some(code) => Some(code.as_str().to_owned()),
             None => facts.status.map(|status| status.to_string()),
@@ -199,6 +213,7 @@ impl Labeller<'_> {
             true => Label::new("status", "5xx"),
             false => Label::new("error_type", OVERFLOW),
         }));
+        self.push_service(&mut labels);
         labels
     }
 

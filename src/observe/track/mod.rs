@@ -22,7 +22,7 @@
 //! |---|---|
 //! | `http_server_request_duration_seconds` | method, route, status, scheme, error type |
 //! | `http_client_request_duration_seconds` | method, server, status, scheme, version, error type |
-//! | `rpc_{server,client}_call_duration_seconds` | gRPC method, code, error type |
+//! | `rpc_{server,client}_call_duration_seconds` | gRPC method, code, error type; of clients the server that they were told |
 //! | `http_{server,client}_stream_duration_seconds` | as the first two, for what is meant to last: server-sent events to their end, 101 and CONNECT to the head, since a tunnel has no body |
 //! | `http_{server,client}_active_requests` | method, scheme |
 //! | `tower_keep_calls_total` | service, kind, route, server or gRPC method, [outcome](crate::Outcome) |
@@ -57,6 +57,16 @@
 //! without a lock or an allocation. A local recorder (`metrics::with_local_recorder`) is asked for its handles by each
 //! call, since nothing tells it from the next one at its address: right for tests, slow for anything else. Which recorder
 //! is the global one is seen from a thread that lives for a moment, when the first call is measured.
+//!
+//! # Several trackers
+//!
+//! A call that passes trackers of one name, on the same side, counts once: by the outermost, with its settings. So retries
+//! inside of `observe("payments")` are attempts of one call; a tracker of another name inside counts them. Trackers of
+//! different names count separately, as do a proxy's server and its client. What tells a call is its request, with its
+//! extensions: one that a handler makes anew, in the same process, is a call of its own.
+//!
+//! Two applications of one process share series, but for `tower_keep_..`:
+//! [`service_label`](TrackBuilder::service_label) tells them apart.
 //!
 //! # The access log
 //!

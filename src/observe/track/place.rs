@@ -4,29 +4,32 @@ use std::borrow::Cow;
 
 use http::{Extensions, Request, uri::PathAndQuery};
 
-use super::route::RouteSlot;
-use crate::observe::table::Interner;
+use super::{
+    facts::Side,
+    route::{RouteSlot, Slot},
+};
+use crate::{call::Name, observe::table::Interner};
 
 /// Where a call goes, as far as it is known.
 #[derive(Debug)]
 pub(super) enum Place {
     Known(u16),
     /// Known when somebody further in has said it.
-    Slot(RouteSlot),
+    Slot(Slot),
     /// A gRPC method that is new, and that anybody can make up. Boxed for its size; it is new only once.
     Method(Box<PathAndQuery>),
     Unknown,
 }
 
 impl Place {
-    /// The server that a client calls: what it was told to call it, else the authority.
+    /// Returns the server that a client calls: the authority of the request, else what it was told.
     pub(super) fn of_server<B>(
         request: &Request<B>,
         told: Option<&str>,
         places: &Interner,
     ) -> Self {
         let authority = request.uri().authority();
-        let server = told.or(authority.map(|authority| authority.as_str()));
+        let server = authority.map(|authority| authority.as_str()).or(told);
         // Credentials before an `@` are nobody's to see.
         let server = server.map(|server| server.rsplit('@').next().unwrap_or(server));
         server.map_or(Place::Unknown, |server| {
@@ -49,21 +52,22 @@ impl Place {
         }
     }
 
-    /// The route that a server has matched, or will.
-    pub(super) fn of_route<B>(request: &mut Request<B>, places: &Interner) -> Self {
-        if let Some(path) = matched(request.extensions()) {
+    /// Returns the route that a server has matched, or will; none if a tracker of this name is around the one that asks.
+    pub(super) fn of_route<B>(
+        request: &mut Request<B>,
+        tracker: &Name,
+        places: &Interner,
+    ) -> Option<Self> {
+        let known = matched(request.extensions()).map(|path| {
             RouteSlot::fill(request.extensions(), path);
-            return Place::Known(places.number(path));
-        }
-        let slot = match request.extensions().get::<RouteSlot>() {
-            Some(slot) => slot.clone(),
-            None => {
-                let slot = RouteSlot::default();
-                request.extensions_mut().insert(slot.clone());
-                slot
-            }
-        };
-        Place::Slot(slot)
+            places.number(path)
+        });
+        let wants_route = known.is_none();
+        let slot = RouteSlot::pass(request.extensions_mut(), tracker, Side::Server, wants_route)?;
+        Some(match known {
+            Some(number) => Place::Known(number),
+            None => slot.map_or(Place::Unknown, Place::Slot),
+        })
     }
 
     /// Its number, now that the call is over; `is_real` says whether it has shown that there is such a method.

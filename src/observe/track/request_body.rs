@@ -10,40 +10,68 @@ use std::{
 };
 
 use bytes::Buf;
-use http::Request;
+use http::{Extensions, Request};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::facts::Side;
 use crate::protocol::upload::{Upload, WatchedBody};
 
-/// How much of a request body has been read so far, for the tracker of the call.
+/// How much of a request body has been read so far, for the trackers of the call.
 #[derive(Clone, Debug)]
-pub(super) struct RequestBytes(Arc<AtomicU64>);
+pub(super) struct RequestBytes {
+    read: Arc<AtomicU64>,
+    /// Whose body it is: a proxy's server may pass its request on to a client with all that is in it.
+    side: Side,
+    /// Whether somebody counts it already.
+    counted: bool,
+}
 
 /// Nobody counts: there is no [`RequestBodyLayer`].
 const UNCOUNTED: u64 = u64::MAX;
 
-impl Default for RequestBytes {
-    fn default() -> Self {
-        RequestBytes(Arc::new(AtomicU64::new(UNCOUNTED)))
-    }
-}
-
 impl RequestBytes {
+    /// Returns those of a tracker further out, or leaves some for whoever counts and for trackers further in.
+    pub(super) fn of(extensions: &mut Extensions, side: Side) -> Self {
+        let found = extensions.get::<RequestBytes>();
+        if let Some(found) = found.filter(|found| found.side == side) {
+            return found.clone();
+        }
+        let bytes = RequestBytes {
+            read: Arc::new(AtomicU64::new(UNCOUNTED)),
+            side,
+            counted: false,
+        };
+        extensions.insert(bytes.clone());
+        bytes
+    }
+
+    /// Begins to count, unless somebody does.
+    fn begin(extensions: &mut Extensions) -> Option<Arc<AtomicU64>> {
+        let bytes = extensions.get_mut::<RequestBytes>()?;
+        if std::mem::replace(&mut bytes.counted, true) {
+            return None;
+        }
+        // An attempt before this one may have been counted.
+        bytes.read.store(0, Ordering::Relaxed);
+        Some(bytes.read.clone())
+    }
+
     /// What was read, if it was counted.
     pub(super) fn get(&self) -> Option<u64> {
-        Some(self.0.load(Ordering::Relaxed)).filter(|&bytes| bytes != UNCOUNTED)
+        Some(self.read.load(Ordering::Relaxed)).filter(|&bytes| bytes != UNCOUNTED)
     }
 }
 
-/// Counts the bytes of request bodies as they are read, for the [`Track`](super::Track) round it, and watches those that
+/// Counts the bytes of request bodies as they are read, for the [trackers](super::Track) around it, and watches those that
 /// guards cannot watch by themselves: hyper's own `Incoming` (feature `hyper`). A body that breaks off or stalls is then
 /// put down to the caller; see [`breaker`](mod@crate::breaker#evidence).
 ///
 /// A layer of its own, since it changes the type of the body; the closure changes it back where the service
-/// takes one type only: `RequestBodyLayer::new(axum::body::Body::new)`. Put it inside of the tracker.
+/// takes one type only: `RequestBodyLayer::new(axum::body::Body::new)`. Put it inside of the trackers; one is enough for
+/// several of them, and a second one counts nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestBodyLayer<F>(F);
 
@@ -87,9 +115,8 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> S::Future {
-        let (parts, inner) = request.into_parts();
-        let bytes: RequestBytes = parts.extensions.get().cloned().unwrap_or_default();
-        bytes.0.store(0, Ordering::Relaxed);
+        let (mut parts, inner) = request.into_parts();
+        let bytes = RequestBytes::begin(&mut parts.extensions);
         let upload: Option<&Upload> = parts.extensions.get();
         let reporter = upload.and_then(|upload| upload.reporter(&inner.size_hint(), None));
         let inner = WatchedBody::new(inner, reporter);
@@ -104,7 +131,8 @@ pin_project! {
     pub struct CountedBody<B> {
         #[pin]
         inner: WatchedBody<B>,
-        bytes: RequestBytes,
+        // None if nobody wants to know, or somebody else counts.
+        bytes: Option<Arc<AtomicU64>>,
     }
 }
 
@@ -120,9 +148,10 @@ impl<B: Body> Body for CountedBody<B> {
         let frame = ready!(this.inner.poll_frame(cx));
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
+            && let Some(bytes) = this.bytes
         {
             let read = data.remaining() as u64;
-            this.bytes.0.fetch_add(read, Ordering::Relaxed);
+            bytes.fetch_add(read, Ordering::Relaxed);
         }
         Poll::Ready(frame)
     }

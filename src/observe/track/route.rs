@@ -9,25 +9,91 @@ use http::{Extensions, Request};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::facts::Side;
+use crate::call::Name;
+
 /// Where the inside of a service leaves the route for a tracker outside of it.
 ///
-/// A [`Track`](super::Track) that does not find axum's `MatchedPath` puts one into the request's extensions.
-/// [`RouteLayer`] fills it; so may a router of one's own. The first to fill it wins.
-#[derive(Clone, Debug, Default)]
-pub struct RouteSlot(Arc<OnceLock<Box<str>>>);
+/// A [`Track`](super::Track) puts one into the request's extensions, and finds the route there in the end if there was no
+/// `MatchedPath` of axum's. [`RouteLayer`] fills it; so may a router of one's own. The first to fill it wins.
+#[derive(Clone, Debug)]
+pub struct RouteSlot {
+    /// None where the route was known already.
+    route: Option<Slot>,
+    /// The trackers that the request has passed, the innermost first.
+    passed: Option<Passed>,
+}
+
+/// The route itself, once it is known.
+pub(super) type Slot = Arc<OnceLock<Box<str>>>;
+
+/// A tracker that a request has passed.
+#[derive(Clone, Debug)]
+struct Passed {
+    name: Name,
+    side: Side,
+    outer: Option<Arc<Passed>>,
+}
+
+impl Passed {
+    fn is_or_has(&self, name: &Name, side: Side) -> bool {
+        let mut trackers = std::iter::successors(Some(self), |passed| passed.outer.as_deref());
+        trackers.any(|passed| passed.side == side && passed.name == *name)
+    }
+}
+
+impl Default for RouteSlot {
+    fn default() -> Self {
+        RouteSlot {
+            route: Some(Slot::default()),
+            passed: None,
+        }
+    }
+}
 
 impl RouteSlot {
     /// Leaves the route: a template such as `/orders/{id}`, never the path itself.
     ///
     /// Does nothing where no tracker asked, and where the route is known.
     pub fn fill(extensions: &Extensions, route: &str) {
-        if let Some(RouteSlot(slot)) = extensions.get() {
+        if let Some(slot) = extensions.get::<RouteSlot>()
+            && let Some(slot) = &slot.route
+        {
             slot.get_or_init(|| route.into());
         }
     }
 
-    pub(super) fn get(&self) -> Option<&str> {
-        self.0.get().map(|route| &**route)
+    /// Notes that the request passes a tracker, and returns where the route will be, if it wants to know. None if a tracker of
+    /// this name is around it, on the same side.
+    ///
+    /// Kept in the request, since nothing else tells a tracker further in from one around another call, which a handler
+    /// makes in the same process.
+    pub(super) fn pass(
+        extensions: &mut Extensions,
+        name: &Name,
+        side: Side,
+        wants_route: bool,
+    ) -> Option<Option<Slot>> {
+        let passed = |outer: Option<Passed>| Passed {
+            name: name.clone(),
+            side,
+            outer: outer.map(Arc::new),
+        };
+        let Some(found) = extensions.get_mut::<RouteSlot>() else {
+            let route = wants_route.then(Slot::default);
+            extensions.insert(RouteSlot {
+                route: route.clone(),
+                passed: Some(passed(None)),
+            });
+            return Some(route);
+        };
+        let outer = found.passed.as_ref();
+        if outer.is_some_and(|outer| outer.is_or_has(name, side)) {
+            return None;
+        }
+        found.passed = Some(passed(found.passed.take()));
+        let route = || found.route.get_or_insert_default().clone();
+        Some(wants_route.then(route))
     }
 }
 

@@ -4,6 +4,7 @@ use http::HeaderName;
 
 use super::{
     Track,
+    facts::Side,
     redaction::{LoggedHeader, looks_like_credential},
 };
 use crate::{
@@ -79,8 +80,11 @@ pub enum Naming {
     /// `rpc_server_call_duration_seconds` and so on. The default.
     #[default]
     SemConv,
-    /// `http_requests_total`, `http_request_duration_seconds`, `errors_total`, `active_connections`, with the
-    /// labels `method`, `route`, `status` and `type`: what many dashboards were built on.
+    /// The names that many dashboards were built on. Of a server: `http_requests_total` and
+    /// `http_request_duration_seconds`, with the labels `method`, `route` and `status` (for gRPC its code in words),
+    /// `active_connections` without labels, and `errors_total` with the label `type`, which is the kind of the error
+    /// record, `http 500` say. Those of a client begin with `http_client`, and its gauge is
+    /// `http_client_active_requests` with the label `method`.
     Classic,
 }
 
@@ -117,6 +121,7 @@ impl fmt::Debug for OnSpan {
 #[derive(Clone, Debug)]
 pub struct TrackBuilder {
     pub(super) name: Name,
+    pub(super) service_label: bool,
     pub(super) naming: Naming,
     pub(super) span: SpanLevel,
     pub(super) on_span: Option<OnSpan>,
@@ -125,7 +130,7 @@ pub struct TrackBuilder {
     pub(super) sample: f64,
     pub(super) skip: Option<Predicate>,
     pub(super) slow: Option<Thresholds>,
-    slow_routes: Vec<(String, Thresholds)>,
+    pub(super) slow_routes: Vec<(String, Thresholds)>,
     log_headers: Vec<String>,
     redact_headers: Vec<String>,
     show_headers: Vec<String>,
@@ -153,7 +158,12 @@ pub(super) struct Settings {
 impl Settings {
     /// Places that are named in the settings have room besides.
     pub(super) fn max_places(&self) -> usize {
-        self.given.max_places + self.slow_routes.len()
+        self.given.max_places + self.given.slow_routes.len()
+    }
+
+    /// Returns whether any call may be slow.
+    pub(super) fn has_slow(&self) -> bool {
+        self.given.slow.is_some() || !self.slow_routes.is_empty()
     }
 }
 
@@ -161,6 +171,7 @@ impl TrackBuilder {
     pub(super) fn new(name: Name) -> Self {
         TrackBuilder {
             name,
+            service_label: false,
             naming: Naming::default(),
             span: SpanLevel::default(),
             on_span: None,
@@ -185,6 +196,15 @@ impl TrackBuilder {
             max_series: MAX_SERIES,
             errors: Some(ErrorTracker::global().clone()),
         }
+    }
+
+    /// Adds the label `service`, with the tracker's name, to all of its series: it tells two applications of one process
+    /// apart. Default: no, since the name of a process's one service is what the collector adds; of this crate's own
+    /// metrics (`tower_keep_..`) it is a label anyway.
+    #[must_use]
+    pub fn service_label(mut self, on: bool) -> Self {
+        self.service_label = on;
+        self
     }
 
     /// How the metrics are called. Default: by semantic conventions.
@@ -244,8 +264,9 @@ impl TrackBuilder {
         self
     }
 
-    /// When a call is slow, a warning or critical, from admission to the end of its body. Slow calls are always
-    /// in the access log. Streams that are meant to last are never slow.
+    /// Sets when a call is slow, a warning or critical: from admission to the end of its body, and for gRPC to the head
+    /// of the response, since nothing on the wire tells a stream from one answer. Slow calls are always in the access log.
+    /// Upgrades, tunnels and server-sent events, which are meant to last, are never slow.
     ///
     /// Above zero, `warning` not above `critical`. Default: never, since only the service knows.
     #[must_use]
@@ -302,7 +323,10 @@ impl TrackBuilder {
         self
     }
 
-    /// Whether bodies are measured in histograms of their own. Default: no; the access log always has them.
+    /// Whether bodies are measured in histograms of their own. Default: no.
+    ///
+    /// The bytes of responses are in the access log anyway. Those of requests are there with this setting only, and only
+    /// if a [`RequestBodyLayer`](super::RequestBodyLayer) inside counts them: that changes the type of the body.
     #[must_use]
     pub fn body_sizes(mut self, on: bool) -> Self {
         self.body_sizes = on;
@@ -324,7 +348,11 @@ impl TrackBuilder {
         self
     }
 
-    /// Whether the wait for readiness is measured. Default: no.
+    /// Whether the wait for readiness is measured, in full: from the first time that a handle of the service was polled
+    /// and was not ready. Default: no.
+    ///
+    /// A handle does not learn that its caller has given up waiting. If it is used again, the next call has waited since
+    /// then; clones begin anew.
     #[must_use]
     pub fn readiness(mut self, on: bool) -> Self {
         self.readiness = on;
@@ -352,7 +380,8 @@ impl TrackBuilder {
         self
     }
 
-    /// The server that a client calls, as `host` or `host:port`, where requests do not say: tonic's never do.
+    /// Sets the server that a client calls, as `host` or `host:port`, where requests do not say. Those of tonic's clients
+    /// never do; the address is a label of gRPC calls, too.
     #[must_use]
     pub fn server_address(mut self, address: impl Into<String>) -> Self {
         self.server_address = Some(address.into());
@@ -389,6 +418,12 @@ impl TrackBuilder {
     pub fn errors(mut self, tracker: impl Into<Option<ErrorTracker>>) -> Self {
         self.errors = tracker.into();
         self
+    }
+
+    /// Returns the server that a client of gRPC was told to call it; of HTTP it is the place of the call.
+    pub(super) fn told_server(&self, side: Side, grpc: bool) -> Option<&str> {
+        let told = self.server_address.as_deref();
+        told.filter(|_| grpc && side == Side::Client)
     }
 
     /// Checks the settings.

@@ -36,9 +36,14 @@ fn name<'a>(asked: Asked, route: Option<&'a str>) -> Name<'a> {
     }
 }
 
+fn number(port: &str) -> Option<i64> {
+    port.parse().ok()
+}
+
 macro_rules! open {
-    ($level:expr, $side:expr, $asked:expr, $path:expr, $route:expr, $context:expr) => {{
+    ($level:expr, $side:expr, $asked:expr, $path:expr, $route:expr, $server:expr, $context:expr) => {{
         let (asked, context) = ($asked, $context);
+        let (host, port) = $server.unzip();
         tracing::span!(
             target: "tower_keep::call",
             $level,
@@ -49,8 +54,8 @@ macro_rules! open {
             http.request.method = method_name(asked.method),
             http.route = $route,
             http.response.status_code = Empty,
-            server.address = Empty,
-            server.port = Empty,
+            server.address = host,
+            server.port = port.flatten().and_then(number),
             rpc.system.name = asked.grpc.then_some("grpc"),
             rpc.method = Empty,
             rpc.response.status_code = Empty,
@@ -80,12 +85,17 @@ pub(super) fn open<B>(
     route: Option<&str>,
 ) -> Option<Box<Span>> {
     let path = given.log_path.then(|| request.uri().path());
+    let server = given.told_server(side, asked.grpc).map(host_and_port);
     let span = match given.span {
         SpanLevel::Debug if Level::DEBUG <= LevelFilter::current() => {
-            Context::with_current(|context| open!(Level::DEBUG, side, asked, path, route, context))
+            Context::with_current(|context| {
+                open!(Level::DEBUG, side, asked, path, route, server, context)
+            })
         }
         SpanLevel::Info if Level::INFO <= LevelFilter::current() => {
-            Context::with_current(|context| open!(Level::INFO, side, asked, path, route, context))
+            Context::with_current(|context| {
+                open!(Level::INFO, side, asked, path, route, server, context)
+            })
         }
         _ => return None,
     };
@@ -114,7 +124,7 @@ pub(super) fn close(
         http.route = route.filter(|_| !grpc),
         rpc.method = route.filter(|_| grpc),
         server.address = server.map(|(host, _)| host),
-        server.port = server.and_then(|(_, port)| port?.parse::<i64>().ok()),
+        server.port = server.and_then(|(_, port)| number(port?)),
         // OpenTelemetry's bridge turns any other integer into a text.
         http.response.status_code = facts.status.map(i64::from),
         rpc.response.status_code = facts.code.map(GrpcCode::as_str),

@@ -9,7 +9,7 @@ use super::{
     is_text,
 };
 use crate::{
-    call::{BoxError, Classifier, Ending, Evidence, Judged, JudgedError, Outcome, Small},
+    call::{BoxError, Classifier, Ending, Evidence, GrpcCode, Judged, JudgedError, Outcome, Small},
     protocol::{
         ResponseHead, Side, Wire,
         grpc_frames::Frames,
@@ -29,7 +29,7 @@ impl HttpCall {
         classifier: Option<&Classifier>,
     ) -> Step {
         self.see_head(head);
-        match settled_inside(head.extensions) {
+        match settled_inside(head.extensions).filter(|_| !self.is_good(head.status)) {
             Some((judged, fault)) => {
                 self.judged = judged;
                 self.note_fault(fault);
@@ -109,6 +109,12 @@ impl HttpCall {
                 ending.judged
             }
         };
+    }
+
+    /// Returns whether the answer is a good one so far. Then somebody has used the parts of a refusal for it, and what is
+    /// in its extensions is history.
+    fn is_good(&self, status: StatusCode) -> bool {
+        status.is_success() && self.code.is_none_or(|code| code == GrpcCode::OK)
     }
 
     /// Returns what the head of a response is judged by.

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, response};
 
-use super::{HttpCall, code_of, fault::Fault};
+use super::{HttpCall, Verb, code_of, fault::Fault};
 use crate::{
     call::{End, Evidence, GrpcCode, Judged, Outcome, Small},
     protocol::{Notes, Side, Wire, upload::Upload},
@@ -65,7 +65,8 @@ impl Notes for HttpCall {
         if self.is_grpc() {
             self.code = code_of(&head.headers);
         }
-        self.sent = bytes;
+        // An answer to HEAD has none.
+        self.sent = if self.method == Verb::Head { 0 } else { bytes };
     }
 
     #[inline]

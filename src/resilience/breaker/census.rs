@@ -1,10 +1,12 @@
-//! Counts the breakers of a name in each state, in this process, for `tower_keep_breaker_state`.
+//! Counts the breakers of a name in each state, in this process, for `tower_keep_breaker_state`: single ones, and those of
+//! all keys of all keyed sets.
 //!
-//! A gauge for each breaker would be one series for all of a name, and show the state of whichever changed last.
+//! A gauge for each breaker, or for each set, would be one series for all of a name, and show the state of whichever
+//! changed last.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{self, Arc, LazyLock, PoisonError, Weak},
 };
 
 use metrics::Gauge;
@@ -13,27 +15,36 @@ use super::{outlets::state_gauges, state::State};
 use crate::{
     call::{Name, quietly},
     observe::shown::Shown,
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
-/// The names of breakers that are alive, each with its counts. Locked when a breaker is made, and when the last of a
-/// name is dropped.
-static NAMES: LazyLock<Mutex<HashMap<Name, Weak<Census>>>> = LazyLock::new(Mutex::default);
+/// Number of breakers in each state, by [`State::ALL`].
+pub(super) type Counts = [u64; 5];
+
+type Names = HashMap<Name, Weak<Census>>;
+
+/// The names of breakers that are alive, each with its counts. Locked when a breaker or a set is made, and when the last
+/// of a name is dropped.
+static NAMES: LazyLock<sync::Mutex<Names>> = LazyLock::new(sync::Mutex::default);
+
+fn names() -> sync::MutexGuard<'static, Names> {
+    NAMES.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The breakers of one name.
-struct Census {
+pub(super) struct Census {
     name: Name,
-    /// By [`State::ALL`].
-    counts: Mutex<[u64; 5]>,
+    counts: Mutex<Counts>,
     gauges: Shown<[Gauge; 5]>,
 }
 
-fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Census {
-    fn of(name: &Name) -> Arc<Self> {
-        let mut names = unpoisoned(&NAMES);
+    /// Returns the one of that name, as long as anybody holds it.
+    pub(super) fn of(name: &Name) -> Arc<Self> {
+        let mut names = names();
         if let Some(census) = names.get(name).and_then(Weak::upgrade) {
             return census;
         }
@@ -46,12 +57,27 @@ impl Census {
         census
     }
 
+    pub(super) fn name(&self) -> &Name {
+        &self.name
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows the counts to a recorder that has not seen them.
+    pub(super) fn show(&self) {
+        if !self.gauges.has_met() {
+            self.change(|_| ());
+        }
+    }
+
     /// Changes the counts, and shows them in the order of the changes.
-    fn count(&self, change: impl FnOnce(&mut [u64; 5])) {
+    pub(super) fn change(&self, change: impl FnOnce(&mut Counts)) {
         let make = || state_gauges(&self.name);
         // First, and without the lock: whoever makes the gauges must not wait for one who waits for them.
         quietly(|| self.gauges.meet(make));
-        let mut counts = unpoisoned(&self.counts);
+        let mut counts = self.lock();
         change(&mut counts);
         // A recorder that has been replaced meanwhile is told as well: what it shows must not stay for ever.
         quietly(|| self.gauges.each(|gauges| set(gauges, &counts)));
@@ -60,7 +86,7 @@ impl Census {
 
 impl Drop for Census {
     fn drop(&mut self) {
-        let mut names = unpoisoned(&NAMES);
+        let mut names = names();
         // The name may have a new one already.
         if names
             .get(&self.name)
@@ -71,7 +97,7 @@ impl Drop for Census {
     }
 }
 
-fn set(gauges: &[Gauge; 5], counts: &[u64; 5]) {
+fn set(gauges: &[Gauge; 5], counts: &Counts) {
     for (gauge, count) in gauges.iter().zip(counts) {
         gauge.set(*count as f64);
     }
@@ -80,40 +106,38 @@ fn set(gauges: &[Gauge; 5], counts: &[u64; 5]) {
 /// One breaker in the counts of its name; dropping it takes it out.
 pub(super) struct Membership {
     census: Arc<Census>,
-    /// Always locked before the counts.
-    state: Mutex<State>,
+    /// Changed under the lock of the counts.
+    state: AtomicUsize,
 }
 
 impl Membership {
     pub(super) fn new(name: &Name, state: State) -> Self {
         let census = Census::of(name);
-        census.count(|counts| counts[state as usize] += 1);
+        census.change(|counts| counts[state as usize] += 1);
         Membership {
             census,
-            state: Mutex::new(state),
+            state: AtomicUsize::new(state as usize),
         }
     }
 
     /// The breaker is in another state now.
     pub(super) fn turned(&self, to: State) {
-        let mut state = unpoisoned(&self.state);
-        let from = std::mem::replace(&mut *state, to);
-        self.census.count(|counts| {
-            counts[from as usize] -= 1;
+        self.census.change(|counts| {
+            counts[self.state.swap(to as usize, Ordering::Relaxed)] -= 1;
             counts[to as usize] += 1;
         });
     }
 
     /// Shows the counts to a recorder that has not seen them.
     pub(super) fn show(&self) {
-        self.census.count(|_| ());
+        self.census.show();
     }
 }
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        let state = *unpoisoned(&self.state);
-        self.census.count(|counts| counts[state as usize] -= 1);
+        let state = self.state.load(Ordering::Relaxed);
+        self.census.change(|counts| counts[state] -= 1);
     }
 }
 
@@ -121,9 +145,9 @@ impl Drop for Membership {
 mod tests {
     use super::*;
 
-    fn counts(name: &Name) -> Option<[u64; 5]> {
-        let census = unpoisoned(&NAMES).get(name).and_then(Weak::upgrade)?;
-        let counts = *unpoisoned(&census.counts);
+    fn counts(name: &Name) -> Option<Counts> {
+        let census = names().get(name).and_then(Weak::upgrade)?;
+        let counts = *census.lock();
         Some(counts)
     }
 
@@ -139,7 +163,7 @@ mod tests {
         drop(one);
         assert_eq!(counts(&name), Some([0, 0, 0, 0, 1]));
         drop(other);
-        assert!(!unpoisoned(&NAMES).contains_key(&name));
+        assert!(!names().contains_key(&name));
     }
 
     #[test]
@@ -155,7 +179,7 @@ mod tests {
                 });
             }
         });
-        assert!(!unpoisoned(&NAMES).contains_key(&name));
+        assert!(!names().contains_key(&name));
         let last = Membership::new(&name, State::Closed);
         assert_eq!(counts(&name), Some([1, 0, 0, 0, 0]));
         drop(last);

@@ -31,7 +31,7 @@ const KEY_TEXT: usize = 128;
 ///
 /// Use it where what callers send decides whom a call goes to. Keys are [got](Self::get) or made; as a guard, the key
 /// comes [from the request](Self::by). In metrics all keys are one: `tower_keep_breaker_state` is the number of keys
-/// in each state. The log and [subscribers](Self::subscribe) see the key.
+/// in each state, added to that of single breakers and other sets of the name. The log and [subscribers](Self::subscribe) see the key.
 ///
 /// # Eviction
 ///

@@ -1,7 +1,6 @@
 //! One circuit for each key, all of one name.
 
 mod authority;
-mod census;
 mod guard;
 mod handle;
 #[cfg(all(test, tower_keep_loom))]

@@ -5,13 +5,11 @@ use std::sync::Arc;
 use metrics::{Counter, Unit};
 use tokio::sync::broadcast;
 
-use super::{
-    super::{
-        events::Transition,
-        outlets::{new_channel, send},
-        state::State,
-    },
-    census::{Census, NameCensus},
+use super::super::{
+    census::{Census, Counts},
+    events::Transition,
+    outlets::{new_channel, send},
+    state::State,
 };
 use crate::{
     call::{Name, quietly},
@@ -24,8 +22,8 @@ use crate::{
 
 /// What the breakers of one set share.
 pub(super) struct Board {
-    /// All sets of the name. Its lock is for the counts of this one, too.
-    all: Arc<NameCensus>,
+    /// All breakers of the name. Its lock is for the counts of this set, too.
+    all: Arc<Census>,
     own: [AtomicU64; 5],
     /// The last handle of the set is gone: whatever becomes of its breakers, they count no more.
     closed: AtomicBool,
@@ -38,7 +36,7 @@ pub(super) struct Board {
 impl Board {
     pub(super) fn new(name: &Name) -> Arc<Self> {
         let board = Board {
-            all: NameCensus::of(name),
+            all: Census::of(name),
             own: std::array::from_fn(|_| AtomicU64::new(0)),
             closed: AtomicBool::new(false),
             refusals: Late::new(),
@@ -51,11 +49,11 @@ impl Board {
     }
 
     pub(super) fn name(&self) -> &Name {
-        &self.all.name
+        self.all.name()
     }
 
     /// The keys of this set alone.
-    pub(super) fn census(&self) -> Census {
+    pub(super) fn census(&self) -> Counts {
         let _all = self.all.lock();
         self.own.each_ref().map(|own| own.load(Ordering::Relaxed))
     }
@@ -91,7 +89,7 @@ impl Board {
     }
 
     /// Under the lock. Places that are no state are nowhere.
-    fn tally(&self, all: &mut Census, (from, to): (usize, usize)) {
+    fn tally(&self, all: &mut Counts, (from, to): (usize, usize)) {
         if self.closed.load(Ordering::Relaxed) {
             return;
         }
