@@ -8,15 +8,16 @@
 //!
 //! | what | since |
 //! |---|---|
-//! | hook panics, the figures of retries and fallbacks, the tallies of `testing` | each is one number that is only added to, and nothing is decided by it |
+//! | hook panics, lost lines of the log, the figures of retries and fallbacks, the tallies of `testing` | each is one number that is only added to, and nothing is decided by it |
 //! | the bytes of a request's body | set to 0 before the body is handed on, and then the same |
 //! | whether a breaker has been shown to the global recorder, and which recorder that is | set once, and only saves doing it again |
 //! | the gauges of local recorders | one lock, for a list of handles |
 //! | whether a call that waits for its service has been made | set once, by the task that asks for it |
 //! | the streams of `Chance` | one `fetch_add` gives each call a number of its own |
 //! | whether a panic has been reported | one `swap`, and only the first gets `false` |
+//! | whether a log's writer has failed | set after the failure; one `swap` takes it, and only puts a line break before a line |
 //! | problem bodies, route slots, the meters of a tracker, the global tables | std's `OnceLock` alone: whoever is first, it is full, and the same for all |
-//! | the registry, the error tracker, the names of breakers, the progress of a request's body | one lock, and all of it under that |
+//! | the registry, the error tracker, the names of breakers, what stdout still has to get, the progress of a request's body | one lock, and all of it under that |
 
 #[cfg(all(test, tower_keep_loom))]
 pub(crate) use self::once::OnceLock;
