@@ -99,3 +99,70 @@ pub(super) fn stale_headers(formats: &[TraceFormat]) -> Vec<HeaderName> {
     let names = stale.flat_map(TraceFormat::headers);
     names.map(|name| HeaderName::from_static(name)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [TraceFormat; 4] = [
+        TraceFormat::W3c,
+        TraceFormat::B3,
+        TraceFormat::B3Multi,
+        TraceFormat::XRay,
+    ];
+
+    #[test]
+    fn each_format_reads_what_it_writes_and_no_other_kind() {
+        let trace = Trace::root(true);
+        for writes in ALL {
+            let mut headers = HeaderMap::new();
+            writes.write(&trace, &mut headers);
+            assert!(
+                headers
+                    .keys()
+                    .all(|name| writes.headers().contains(&name.as_str()))
+            );
+            for reads in ALL {
+                let read = reads.read(&headers).expect("well formed");
+                let ids = read.map(|read| (read.trace_id, read.parent_id));
+                let own = (Some(trace.trace_id), Some(trace.span_id));
+                let is_known = reads.headers() == writes.headers();
+                assert_eq!(ids, is_known.then_some(own), "{writes:?} by {reads:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn malformed_header_is_named() {
+        for (format, name) in [
+            (TraceFormat::W3c, "traceparent"),
+            (TraceFormat::B3, "b3"),
+            (TraceFormat::B3Multi, "x-b3-sampled"),
+            (TraceFormat::XRay, "x-amzn-trace-id"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, http::HeaderValue::from_static("Root=?"));
+            assert_eq!(format.read(&headers), Err(name));
+        }
+    }
+
+    #[test]
+    fn stale_headers_are_those_that_writing_does_not_replace() {
+        let w3c = ["traceparent", "tracestate"];
+        let zipkin = TraceFormat::B3.headers();
+        let amazon = ["x-amzn-trace-id"];
+        let table: [(&[TraceFormat], &[&[&str]]); 5] = [
+            (&[TraceFormat::W3c], &[]),
+            (&[], &[&w3c]),
+            (&[TraceFormat::B3Multi], &[&w3c, zipkin]),
+            (&[TraceFormat::XRay, TraceFormat::W3c], &[&amazon]),
+            (
+                &[TraceFormat::B3, TraceFormat::XRay],
+                &[&w3c, zipkin, &amazon],
+            ),
+        ];
+        for (formats, expected) in table {
+            assert_eq!(stale_headers(formats), expected.concat(), "{formats:?}");
+        }
+    }
+}

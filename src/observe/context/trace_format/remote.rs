@@ -66,3 +66,48 @@ impl From<Traceparent> for RemoteTrace {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn caller_of_the_w3c_is_linked_as_it_came() {
+        for bits in 0..=3 {
+            let caller = Traceparent {
+                flags: TraceFlags::from_bits(bits),
+                ..Traceparent::start(false)
+            };
+            let remote = RemoteTrace::from(caller);
+            assert_eq!(remote.link(), Some(caller));
+            assert_eq!(remote.sampling.decision(), Some(bits & 1 != 0));
+            assert_eq!(remote.flags(true).bits(), bits | 1);
+            assert_eq!(remote.flags(false).bits(), bits & 2);
+        }
+    }
+
+    #[test]
+    fn link_needs_a_trace_and_a_span_and_is_sampled_if_the_caller_has_decided_so() {
+        let caller = RemoteTrace::from(Traceparent::start(true));
+        for (sampling, decision) in [
+            (Sampling::Deferred, None),
+            (Sampling::Denied, Some(false)),
+            (Sampling::Accepted, Some(true)),
+            (Sampling::Debug, Some(true)),
+        ] {
+            let caller = RemoteTrace { sampling, ..caller };
+            assert_eq!(sampling.decision(), decision);
+            let link = caller.link().expect("a span");
+            assert_eq!(link.flags.is_sampled(), decision == Some(true));
+        }
+        let no_span = RemoteTrace {
+            parent_id: None,
+            ..caller
+        };
+        let no_trace = RemoteTrace {
+            trace_id: None,
+            ..caller
+        };
+        assert_eq!((no_span.link(), no_trace.link()), (None, None));
+    }
+}

@@ -13,7 +13,7 @@ const NAME: &str = "x-amzn-trace-id";
 const HEADER: HeaderName = HeaderName::from_static(NAME);
 const ROOT: &[u8] = b"Root=";
 /// Most bytes that are looked at: load balancers replace longer headers.
-const MAX_LEN: usize = 7 * 1024;
+const MAX_LEN: usize = 7_168;
 
 pub(super) fn read(headers: &HeaderMap) -> Result<Option<RemoteTrace>, &'static str> {
     let mut values = headers.get_all(HEADER).iter();
