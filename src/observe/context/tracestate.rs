@@ -325,6 +325,26 @@ mod tests {
     }
 
     #[test]
+    fn single_header_that_is_written_as_it_should_be_is_kept_and_no_copy_made() {
+        for (text, kept) in [("foo=1,bar=2", true), ("foo=1, bar=2", false)] {
+            let value = HeaderValue::from_static(text);
+            let headers = HeaderMap::from_iter([(Tracestate::HEADER, value)]);
+            let state = Tracestate::from_headers(&headers).unwrap().unwrap();
+            let sent = state.to_header_value().unwrap();
+            assert_eq!(sent.as_bytes().as_ptr() == text.as_ptr(), kept, "{text}");
+        }
+    }
+
+    #[test]
+    fn states_of_the_same_members_in_the_same_order_are_equal() {
+        let state = |text: &str| read(&[text]).unwrap().unwrap();
+        assert_eq!(state("foo=1,bar=2"), state("foo=1 , bar=2"));
+        assert_ne!(state("foo=1,bar=2"), state("bar=2,foo=1"));
+        assert_ne!(state("foo=1"), state("foo=2"));
+        assert_eq!(format!("{:?}", state("foo=1")), r#"{"foo": "1"}"#);
+    }
+
+    #[test]
     fn leftmost_of_the_members_with_the_same_key_is_kept_and_no_other_is_lost() {
         assert_eq!(printed(&["foo=1,foo=2"]), "foo=1");
         assert_eq!(printed(&["a=1,foo=1", "b=2,foo=2,a=3"]), "a=1,foo=1,b=2");
