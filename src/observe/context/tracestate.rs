@@ -228,9 +228,9 @@ impl<'a> Members<'a> {
     }
 
     /// Drops members until the list fits: large ones first, then any, from the right, the first
-    /// `spared` never.
+    /// `spared` never: one or none, which always fits.
     fn fit(mut self, spared: usize) -> Self {
-        while self.bytes() > Tracestate::MAX_BYTES && self.len > spared {
+        while self.bytes() > Tracestate::MAX_BYTES {
             let large = self.list()[spared..]
                 .iter()
                 .rposition(|member| size(member) > LARGE);
@@ -416,6 +416,32 @@ mod tests {
             (state.get("mine").map(str::len), state.len()),
             (Some(256), 17)
         );
+    }
+
+    /// A member of so many bytes.
+    fn sized(number: usize, size: usize) -> String {
+        format!("k{number:02}={}", "v".repeat(size - 4))
+    }
+
+    #[test]
+    fn list_of_the_most_bytes_is_whole_and_one_byte_more_costs_a_member() {
+        let most: Vec<_> = (0..15).map(|n| sized(n, 128)).collect();
+        let joined = |last: usize| printed(&[&most.join(","), &sized(15, last)]);
+        assert_eq!(joined(113).len(), Tracestate::MAX_BYTES);
+        assert_eq!(joined(114), most.join(","));
+    }
+
+    #[test]
+    fn members_over_128_bytes_are_the_first_to_go() {
+        let others: Vec<_> = (0..15).map(|n| sized(n, 128)).collect();
+        assert_eq!(
+            printed(&[&sized(99, 129), &others.join(",")]),
+            others.join(",")
+        );
+        let all = [&others[..7], &[sized(99, 140)], &others[7..13]].concat();
+        let mut state = read(&[&all.join(",")]).unwrap().unwrap();
+        state.insert("mine", &"v".repeat(245)).unwrap();
+        assert_eq!((state.len(), state.get("k99")), (14, None));
     }
 
     #[test]
