@@ -22,7 +22,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`context`] | request and correlation IDs, W3C trace context, baggage, and sending them on |
+//! | [`context`] | request and correlation IDs, trace context (W3C, B3, X-Ray), baggage, and sending them on |
 //! | [`track`] | in flight, spans, times, metrics, the access log |
 //! | [`errors`] | error groups |
 //! | [`operation`](mod@operation) | the same for code that is no service |

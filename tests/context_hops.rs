@@ -184,3 +184,59 @@ async fn trace_of_a_trusted_caller_goes_on_at_an_edge_that_cuts_others() {
             .contains(TRACE_ID)
     );
 }
+
+#[tokio::test]
+async fn trace_state_goes_on_with_a_good_traceparent_only() {
+    let parent = ("traceparent", TRACEPARENT);
+    let other = (
+        "traceparent",
+        "00-0af7651916cd43dd8448eb211c80319c-0000000000000001-01",
+    );
+    let state = ("tracestate", "foo=1");
+    let empty = ("tracestate", "");
+    let bad = ("tracestate", "FOO=1");
+    let malformed = (
+        "traceparent",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-1",
+    );
+    for (headers, goes_on, state) in [
+        (&[parent, state][..], true, Some("foo=1")),
+        (&[parent, empty, state], true, Some("foo=1")),
+        (&[parent, empty], true, None),
+        (&[parent, bad], true, None),
+        (&[state], false, None),
+        (&[malformed, state], false, None),
+        (&[parent, other, state], false, None),
+        (&[parent, parent, state], false, None),
+    ] {
+        let (_, sent) = forwarded(Correlate::builder(), headers).await;
+        let traceparent = sent["traceparent"].to_str().expect("text");
+        assert_eq!(traceparent.contains(TRACE_ID), goes_on, "{headers:?}");
+        let found = sent.get("tracestate").map(HeaderValue::as_bytes);
+        assert_eq!(found, state.map(str::as_bytes), "{headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn flags_that_are_known_go_on_and_no_others() {
+    for (received, sent_on) in [
+        (
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00",
+            "-00",
+        ),
+        (TRACEPARENT, "-01"),
+        (
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-02",
+            "-02",
+        ),
+        (
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-fb",
+            "-03",
+        ),
+    ] {
+        let headers = [("traceparent", received)];
+        let (_, sent) = forwarded(Correlate::builder(), &headers).await;
+        let sent = sent["traceparent"].to_str().expect("text");
+        assert!(sent.contains(TRACE_ID) && sent.ends_with(sent_on), "{sent}");
+    }
+}

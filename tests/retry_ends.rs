@@ -15,13 +15,17 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use support::meter::meter;
+use support::{
+    logs::{Logs, logs},
+    meter::meter,
+};
 use tokio::time::Instant;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
     CircuitBreaker, Context, GuardLayer, Rejection, RejectionKind,
     call::Moment,
     context::Propagate,
+    observe,
     retry::{Attempt, Backoff, Budget, ReplayBody, Retry, RetryBuilder, RetryLayer},
     testing::ScriptedBody,
 };
@@ -339,6 +343,57 @@ async fn attempts_outside_of_any_context_share_one() {
         assert!(at == 0 || span != &seen[0].1[35..], "a span of its own");
         assert_eq!(*number, Some(at as u32 + 1));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_and_spans_of_clients_say_how_often_a_request_was_sent_before() {
+    const RESENT: &str = "http.request.resend_count";
+    fn down<B>(_: Request<B>) -> impl Future<Output = Result<Response<Full<Bytes>>, Error>> {
+        ready(Err(Error::other("down")))
+    }
+    let said = |logs: &Logs| {
+        let lines: Vec<_> = logs
+            .calls()
+            .iter()
+            .map(|line| line.get(RESENT).to_owned())
+            .collect();
+        let spans: Vec<_> = logs
+            .spans()
+            .iter()
+            .map(|span| span.get(RESENT).to_owned())
+            .collect();
+        assert_eq!(lines, spans);
+        lines
+    };
+    let retry = || steady().attempts(3).build().unwrap();
+    let request = || Request::get("/").body(Full::default()).unwrap();
+
+    let client = ServiceBuilder::new()
+        .layer(RetryLayer::client(retry()))
+        .layer(observe("peer").client())
+        .service(service_fn(down::<Sent>));
+    let layer = logs();
+    assert!(client.oneshot(request()).await.is_err());
+    assert_eq!(said(&layer), ["", "1", "2"]);
+
+    // A retry of requests of any kind, in the context of a call.
+    let client = ServiceBuilder::new()
+        .layer(RetryLayer::any(retry()))
+        .layer(observe("peer").client())
+        .service(service_fn(down));
+    let any = logs();
+    let sent = Context::root().scope(client.oneshot(request())).await;
+    assert!(sent.is_err());
+    assert_eq!(said(&any), ["", "1", "2"]);
+
+    // What a service does for the attempt is not sent again.
+    let server = observe("peer").server().layer(service_fn(down));
+    let served = logs();
+    let second = Context::root().with_attempt(2);
+    let mut request = request();
+    request.extensions_mut().insert(second);
+    assert!(server.oneshot(request).await.is_err());
+    assert_eq!(said(&served), [""]);
 }
 
 #[tokio::test(start_paused = true)]

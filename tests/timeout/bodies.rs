@@ -13,7 +13,7 @@ use tower_keep::{
     call::{Elapsed, Evidence, TimeBound},
     protocol::Server,
     testing::{ScriptedBody, Spy},
-    timeout::TimeoutLayer,
+    timeout::{Deadline, TimeoutLayer},
 };
 
 use super::{MILLI, SECOND};
@@ -134,6 +134,30 @@ async fn a_deadline_covers_the_body_too() {
     let (frames, bound, took) = read(&layer, request, vec![SECOND; 9], Duration::ZERO).await;
     assert_eq!((frames, bound), (1, Some(TimeBound::Deadline)));
     assert_eq!(took, 3 * SECOND / 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn maximum_of_the_deadline_guard_ends_bodies_with_a_limit_inside_and_none_without() {
+    async fn frames<S, B>(service: S) -> usize
+    where
+        S: tower::Service<Request<ScriptedBody>, Response = Response<B>, Error = Infallible>,
+        B: Body + Unpin,
+    {
+        let answer = service.oneshot(plain()).await;
+        let mut body = answer.unwrap_or_else(|never| match never {}).into_body();
+        let mut frames = 0;
+        while let Some(Ok(_)) = body.frame().await {
+            frames += 1;
+        }
+        frames
+    }
+    let stream =
+        || service_fn(|_| async { Ok::<_, Infallible>(Response::new(paced(&[SECOND; 9]))) });
+    let guard = Deadline::builder().at_most(2 * SECOND + MILLI).build();
+    let guard = GuardLayer::server(guard.expect("settings"));
+    assert_eq!(frames(guard.layer(stream())).await, 9);
+    let limit = TimeoutLayer::server(60 * SECOND);
+    assert_eq!(frames(guard.layer(limit.layer(stream()))).await, 2);
 }
 
 #[tokio::test(start_paused = true)]

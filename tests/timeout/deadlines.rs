@@ -112,6 +112,22 @@ async fn a_deadline_is_read_from_the_request_and_capped() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn context_begins_with_a_deadline_and_not_without_one() {
+    for (request, begins) in [(grpc("2S"), true), (request(&[]), false)] {
+        let handler = service_fn(|request: Request<ScriptedBody>| {
+            let extension = request.extensions().get::<Context>().cloned();
+            let current = Context::current();
+            assert_eq!(extension, current);
+            let body = ScriptedBody::new().data(current.is_some().to_string());
+            std::future::ready(Ok::<_, BoxError>(Response::new(body)))
+        });
+        let service = GuardLayer::server(Deadline::default()).layer(handler);
+        let response = service.oneshot(request).await.expect("an answer");
+        assert_eq!(crate::support::text(response).await, begins.to_string());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn work_that_has_no_time_left_is_refused_at_once() {
     let script: Script = Script::always(Reply::ok);
     let spy = Spy::new();

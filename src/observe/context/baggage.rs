@@ -360,6 +360,74 @@ mod tests {
     }
 
     #[test]
+    fn repeated_headers_are_joined_in_order() {
+        check(&read(&[b"a=1", b"b=2"]).unwrap(), "a=1,b=2", 0);
+    }
+
+    #[test]
+    fn bounds_hold_to_the_member_and_to_the_byte() {
+        let sized = |size: usize| format!("a={}", "0".repeat(size - 2));
+        let numbered = |count: usize| {
+            let members: Vec<_> = (0..count).map(|n| format!("k{n}=v")).collect();
+            members.join(",")
+        };
+        let check = |values: &[&str], sent: &str, dropped| {
+            let values: Vec<_> = values.iter().map(|value| value.as_bytes()).collect();
+            check(&read(&values).unwrap(), sent, dropped);
+        };
+        check(&[&sized(8192)], &sized(8192), 0);
+        check(&[&sized(8193), "b=1"], "b=1", 1);
+        check(&[&sized(8188), "b=1"], &format!("{},b=1", sized(8188)), 0);
+        check(&[&sized(8189), "b=1"], &sized(8189), 1);
+        check(&[&numbered(180)], &numbered(180), 0);
+        check(&[&numbered(181)], &numbered(180), 1);
+        check(&[&numbered(180), "b=1"], &numbered(180), 1);
+        assert!(one(&(sized(8193) + ",b=1")).dropped() == 1);
+    }
+
+    #[test]
+    fn single_header_in_good_form_is_kept_as_it_came() {
+        let text = "a = 1 , b=2;c";
+        let headers = HeaderMap::from_iter([(Baggage::HEADER, HeaderValue::from_static(text))]);
+        let sent = Baggage::from_headers(&headers).unwrap().to_header_value();
+        let sent = sent.unwrap();
+        assert_eq!(sent, text);
+        assert_eq!(sent.as_bytes().as_ptr(), text.as_ptr(), "no copy");
+        assert_eq!(
+            printed(&read(&[text.as_bytes(), b"d=3"]).unwrap()),
+            "a = 1,b=2;c,d=3"
+        );
+    }
+
+    #[test]
+    fn properties_are_told_and_decoded() {
+        let baggage = one("k=v;a;b = %2C,other=1");
+        let members: Vec<_> = baggage.iter().collect();
+        let properties: Vec<_> = members[0].properties().collect();
+        assert_eq!(properties, [("a", None), ("b", Some(",".into()))]);
+        assert_eq!(members[1].properties().count(), 0);
+    }
+
+    #[test]
+    fn baggage_of_the_same_members_in_the_same_order_is_equal() {
+        assert_eq!(one("a=1;p,b=2"), one("a=1;p , b=2"));
+        for other in ["b=2,a=1;p", "a=1,b=2", "a=1;p"] {
+            assert_ne!(one("a=1;p,b=2"), one(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn keys_are_tokens_and_values_have_no_separators() {
+        let token = "!#$%&'*+-.^_`|~09azAZ";
+        assert_eq!(one(&format!("{token}=1")).get(token).as_deref(), Some("1"));
+        for bad in ["a b=1", "=1", "a=\"", "a=1;b c", "a=1;b=\\", "(=1"] {
+            let baggage = one(&format!("good=1,{bad}"));
+            assert_eq!((baggage.len(), baggage.dropped()), (1, 1), "{bad}");
+        }
+        assert!(Baggage::default().is_empty() && !one("a=1").is_empty());
+    }
+
+    #[test]
     fn nothing_to_keep_is_no_baggage_and_nothing_but_rubbish_is_counted() {
         assert!(read(&[]).is_none() && read(&[b"", b" , "]).is_none());
         let rubbish = one("a");

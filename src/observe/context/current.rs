@@ -26,13 +26,15 @@ pub(super) struct Inner {
     pub(super) attempt: u32,
 }
 
-/// The W3C trace context of a call.
+/// The trace context of a call.
 #[derive(Clone, Debug)]
 pub(super) struct Trace {
     pub(super) trace_id: TraceId,
     pub(super) span_id: SpanId,
     pub(super) parent_id: Option<SpanId>,
     pub(super) flags: TraceFlags,
+    /// B3's flag, which nobody else knows.
+    pub(super) is_debug: bool,
     pub(super) tracestate: Option<Tracestate>,
     pub(super) link: Option<Traceparent>,
 }
@@ -45,6 +47,7 @@ impl Trace {
             span_id: SpanId::generate(),
             parent_id: None,
             flags: TraceFlags::RANDOM.with_sampled(sampled),
+            is_debug: false,
             tracestate: None,
             link: None,
         }
@@ -57,6 +60,15 @@ impl Trace {
             parent_id: Some(self.span_id),
             link: None,
             ..self.clone()
+        }
+    }
+
+    /// The span as the header that names it.
+    pub(super) fn traceparent(&self) -> Traceparent {
+        Traceparent {
+            trace_id: self.trace_id,
+            parent_id: self.span_id,
+            flags: self.flags,
         }
     }
 }
@@ -222,11 +234,11 @@ impl Context {
 
     /// This call's span as the header that names it.
     pub fn traceparent(&self) -> Traceparent {
-        Traceparent {
-            trace_id: self.0.trace.trace_id,
-            parent_id: self.0.trace.span_id,
-            flags: self.0.trace.flags,
-        }
+        self.0.trace.traceparent()
+    }
+
+    pub(super) fn trace(&self) -> &Trace {
+        &self.0.trace
     }
 
     pub(super) fn ids(&self) -> (&Id, &Id) {

@@ -179,7 +179,8 @@ mod tests {
     use super::*;
 
     fn accepts(text: &str) -> bool {
-        Id::accept(&HeaderValue::from_str(text).unwrap()).is_some_and(|id| id.as_str() == text)
+        let id = Id::accept(&HeaderValue::from_str(text).unwrap());
+        id.is_some_and(|id| id.as_str() == text && AsRef::<str>::as_ref(&id) == text)
     }
 
     #[test]

@@ -1,13 +1,14 @@
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 
 use super::{
-    Baggage, Context, CorrelateBuilder, Id, IdKind, TraceEdge, Traceparent, Tracestate, Trust,
+    Baggage, Context, CorrelateBuilder, Id, IdKind, TraceEdge, TraceFormat, Tracestate, Trust,
     count_malformed,
     current::{self, Inner, Trace},
     outbound::replace,
     settings::Predicate,
+    trace_format::{RemoteTrace, Sampling, root_field},
 };
 use crate::{
     call::{End, Moment, Rejection},
@@ -28,6 +29,7 @@ struct Policy {
     trust: Trust,
     id_kind: IdKind,
     edge: TraceEdge,
+    trace_formats: Vec<TraceFormat>,
     sample_new: bool,
     baggage: bool,
     echo: bool,
@@ -64,6 +66,7 @@ impl Correlate {
             trust: settings.trust,
             id_kind: settings.id_kind,
             edge: settings.edge,
+            trace_formats: settings.trace_formats,
             sample_new: settings.sample_new,
             baggage: settings.baggage,
             echo: settings.echo,
@@ -81,22 +84,23 @@ impl Correlate {
 impl Policy {
     fn context<B>(&self, request: &mut Request<B>) -> Context {
         let trusted = self.trust.holds(request);
+        let edge = match trusted && self.trust.is_selective() {
+            true => TraceEdge::Continue,
+            false => self.edge,
+        };
         let headers = request.headers_mut();
+        // Before the IDs are settled: their headers may be those of the trace.
+        let trace = self.trace(headers, edge);
         let request_id = settled_id(headers, &self.request_id, trusted, || {
             self.id_kind.generate()
         });
         let correlation_id = settled_id(headers, &self.correlation_id, trusted, || {
             request_id.clone()
         });
-        let edge = match trusted && self.trust.is_selective() {
-            true => TraceEdge::Continue,
-            false => self.edge,
-        };
-        let headers = &*headers;
         Context::new(Inner {
             request_id,
             correlation_id,
-            trace: self.trace(headers, edge),
+            trace,
             baggage: trusted.then(|| self.baggage(headers)).flatten(),
             deadline: None,
             attempt: 1,
@@ -106,31 +110,48 @@ impl Policy {
     fn trace(&self, headers: &HeaderMap, edge: TraceEdge) -> Trace {
         let inbound = match edge {
             TraceEdge::Ignore => None,
-            _ => Traceparent::from_headers(headers).unwrap_or_else(|_| {
-                count_malformed("traceparent");
-                None
-            }),
+            _ => self.remote(headers),
         };
-        let Some(inbound) = inbound else {
+        let Some((format, remote)) = inbound else {
             return Trace::root(self.sample_new);
         };
-        let root = Trace::root(self.sample_new);
-        match edge {
-            TraceEdge::RestartWithLink => Trace {
-                link: Some(inbound),
+        let decision = match edge {
+            TraceEdge::Continue => remote.sampling.decision(),
+            _ => None,
+        };
+        let sampled = decision.unwrap_or(self.sample_new);
+        let root = Trace {
+            is_debug: decision.is_some() && remote.sampling == Sampling::Debug,
+            ..Trace::root(sampled)
+        };
+        match (edge, remote.trace_id) {
+            (TraceEdge::RestartWithLink, _) => Trace {
+                link: remote.link(),
                 ..root
             },
-            edge => Trace {
-                trace_id: inbound.trace_id,
-                parent_id: Some(inbound.parent_id),
-                flags: match edge {
-                    TraceEdge::ContinueIgnoreSampled => inbound.flags.with_sampled(self.sample_new),
-                    _ => inbound.flags,
+            (_, None) => root,
+            (_, Some(trace_id)) => Trace {
+                trace_id,
+                parent_id: remote.parent_id,
+                flags: remote.flags(sampled),
+                tracestate: match format {
+                    TraceFormat::W3c => tracestate(headers),
+                    _ => None,
                 },
-                tracestate: tracestate(headers),
                 ..root
             },
         }
+    }
+
+    /// Returns what the first format says that the request has in good form.
+    fn remote(&self, headers: &HeaderMap) -> Option<(TraceFormat, RemoteTrace)> {
+        self.trace_formats.iter().find_map(|format| {
+            let read = format.read(headers).unwrap_or_else(|bad| {
+                count_malformed(bad);
+                None
+            });
+            Some((*format, read?))
+        })
     }
 
     fn baggage(&self, headers: &HeaderMap) -> Option<Baggage> {
@@ -159,7 +180,7 @@ fn settled_id(
     let mut is_settled = names.len() == 1;
     let accepted = names.iter().find_map(|name| {
         let value = headers.get(name)?;
-        let id = trusted.then(|| Id::accept(value)).flatten();
+        let id = trusted.then(|| accepted_id(name, value)).flatten();
         is_settled &= id.is_some();
         if trusted && id.is_none() {
             count_malformed("id");
@@ -169,15 +190,18 @@ fn settled_id(
     let id = accepted.unwrap_or_else(new);
     if !is_settled {
         for name in names {
-            if headers
-                .get(name)
-                .is_some_and(|value| value != id.header_value())
-            {
+            let says_other = |value| accepted_id(name, value).as_ref() != Some(&id);
+            if headers.get(name).is_some_and(says_other) {
                 headers.insert(name, id.header_value().clone());
             }
         }
     }
     id
+}
+
+/// Returns the ID that a header holds. That of AWS may have fields beside its root, as load balancers add them.
+fn accepted_id(name: &HeaderName, value: &HeaderValue) -> Option<Id> {
+    Id::accept(value).or_else(|| Id::try_from(root_field(name, value)?).ok())
 }
 
 /// Bad `tracestate` is dropped; it does not harm the trace.
@@ -202,13 +226,14 @@ impl Guard for Correlate {
         };
         let (request_id, correlation_id) = context.ids();
         let echoes = self.0.echo && (self.0.echo_grpc || !head.wire.is_grpc());
-        if echoes && let Some(name) = self.0.request_id.first() {
-            head.headers.insert(name, request_id.header_value().clone());
-        }
         if echoes && let Some(name) = self.0.correlation_id.first() {
             let value =
                 (correlation_id != request_id).then(|| correlation_id.header_value().clone());
             replace(head.headers, name, value);
+        }
+        // Last: where both have the same name, it is the request ID's.
+        if echoes && let Some(name) = self.0.request_id.first() {
+            head.headers.insert(name, request_id.header_value().clone());
         }
         if permit.traceparent {
             let value = context.traceparent().to_header_value();

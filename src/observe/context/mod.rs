@@ -6,7 +6,7 @@
 //! |---|---|---|---|
 //! | request ID | request to the first service; it is sent on unless each hop is to have [one of its own](OutgoingId) | `x-request-id` | made here |
 //! | correlation ID | journey, through every service | `x-correlation-id` | the request ID |
-//! | trace | journey, with a span per hop | `traceparent`, `tracestate` | begun here |
+//! | trace | journey, with a span per hop | `traceparent`, `tracestate`, or [those of other systems](TraceFormat) | begun here |
 //!
 //! # What happens
 //!
@@ -20,11 +20,18 @@
 //! A rejected ID does not stay in the headers of the request: the one that counts takes its place. What a handler adds by
 //! [`Context::with_baggage`] or [`Context::with_tracestate`] reaches the next hop.
 //!
-//! Headers of other systems (`b3` and `x-b3-*`, `x-amzn-trace-id`, `uber-trace-id`, `x-cloud-trace-context`) are neither
-//! read nor written. A proxy that copies all headers passes them on beside `traceparent`, and two traces disagree then:
-//! remove them there.
-//!
 //! Place in the stack: outermost on a server; on a client inside of whatever retries.
+//!
+//! # Formats of other systems
+//!
+//! Traces are read and sent in the W3C's format. [`CorrelateBuilder::trace_formats`] and [`PropagateBuilder::trace_formats`]
+//! add Zipkin's [B3](TraceFormat::B3), in one header or several, and AWS [X-Ray](TraceFormat::XRay). Trust, edges and
+//! sampling are as for `traceparent`; where a format leaves the decision to sample open, it is
+//! [made here](CorrelateBuilder::sample_new_traces).
+//!
+//! Without them, `b3`, `x-b3-*` and `x-amzn-trace-id` are neither read nor written, as `uber-trace-id` and
+//! `x-cloud-trace-context` never are. A proxy that copies all headers passes those on beside `traceparent`, and two traces
+//! disagree then: remove them there. Copied headers of the formats that are sent are replaced.
 //!
 //! # Clones
 //!
@@ -52,6 +59,20 @@
 //! # let _ = layer;
 //! # Ok::<_, tower_keep::InvalidSetting>(())
 //! ```
+//!
+//! ```
+//! use tower_keep::{context::{Correlate, Propagate, TraceFormat}, observe};
+//!
+//! // Behind an AWS load balancer, calling services that know Zipkin only.
+//! let correlate = Correlate::builder()
+//!     .trace_formats([TraceFormat::W3c, TraceFormat::XRay])
+//!     .build()?;
+//! let propagate = Propagate::builder().trace_formats([TraceFormat::B3Multi]).build()?;
+//! let server = observe("orders").correlate(correlate).server();
+//! let client = observe("stock").propagate(propagate).client();
+//! # let _ = (server, client);
+//! # Ok::<_, tower_keep::InvalidSetting>(())
+//! ```
 
 mod baggage;
 mod current;
@@ -63,6 +84,7 @@ mod inbound;
 mod outbound;
 mod random;
 mod settings;
+mod trace_format;
 mod traceparent;
 mod tracestate;
 
@@ -89,6 +111,7 @@ pub use inbound::{Correlate, CorrelatePermit, Inherit};
 pub use outbound::Propagate;
 pub(crate) use settings::Predicate;
 pub use settings::{CorrelateBuilder, OutgoingId, PropagateBuilder, RequestHead, TraceEdge, Trust};
+pub use trace_format::TraceFormat;
 pub use traceparent::*;
 pub use tracestate::*;
 

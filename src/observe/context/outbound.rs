@@ -5,14 +5,17 @@ use http::{
     header::{AsHeaderName, IntoHeaderName},
 };
 
-use super::{Context, IdKind, OutgoingId, PropagateBuilder, Tracestate, current};
+use super::{
+    Context, IdKind, OutgoingId, PropagateBuilder, TraceFormat, current,
+    trace_format::stale_headers,
+};
 use crate::{
     call::{End, Moment, Rejection},
     guard::{Admit, Guard},
 };
 
-/// The guard that sends a call's [`Context`] on: writes its IDs, `traceparent`, `tracestate` and, by option,
-/// `baggage` into the request that goes out.
+/// The guard that sends a call's [`Context`] on: writes its IDs, its trace (`traceparent` and `tracestate`, or what
+/// [`trace_formats`](PropagateBuilder::trace_formats) says) and, by option, `baggage` into the request that goes out.
 ///
 /// The context is that of the request's extensions (where the outgoing one takes its place), else the current one,
 /// else a new one. The current one is looked at in `Service::call`, so call a client inside of the scope:
@@ -27,6 +30,9 @@ struct Policy {
     correlation_id: HeaderName,
     outgoing_id: OutgoingId,
     id_kind: IdKind,
+    trace_formats: Vec<TraceFormat>,
+    /// Removed before the trace is written.
+    stale: Vec<HeaderName>,
     baggage: bool,
 }
 
@@ -35,7 +41,7 @@ impl Default for Propagate {
         Propagate::new(
             HeaderName::from_static("x-request-id"),
             HeaderName::from_static("x-correlation-id"),
-            &PropagateBuilder::default(),
+            PropagateBuilder::default(),
         )
     }
 }
@@ -44,13 +50,15 @@ impl Propagate {
     pub(super) fn new(
         request_id: HeaderName,
         correlation_id: HeaderName,
-        settings: &PropagateBuilder,
+        settings: PropagateBuilder,
     ) -> Self {
         Propagate(Arc::new(Policy {
             request_id,
             correlation_id,
             outgoing_id: settings.outgoing_id,
             id_kind: settings.id_kind,
+            stale: stale_headers(&settings.trace_formats),
+            trace_formats: settings.trace_formats,
             baggage: settings.baggage,
         }))
     }
@@ -76,13 +84,17 @@ impl Policy {
     fn write<B>(&self, context: &Context, request: &mut Request<B>) {
         let headers = request.headers_mut();
         let (request_id, correlation_id) = context.ids();
+        let differs = correlation_id != request_id;
+        let value = differs.then(|| correlation_id.header_value().clone());
+        replace(headers, &self.correlation_id, value);
+        // Last: where both have the same name, it is the request ID's.
         headers.insert(&self.request_id, request_id.header_value().clone());
-        let correlation_id = Some(correlation_id).filter(|id| *id != request_id);
-        let correlation_id = correlation_id.map(|id| id.header_value().clone());
-        replace(headers, &self.correlation_id, correlation_id);
-        headers.insert("traceparent", context.traceparent().to_header_value());
-        let tracestate = context.tracestate().and_then(Tracestate::to_header_value);
-        replace(headers, "tracestate", tracestate);
+        for name in &self.stale {
+            headers.remove(name);
+        }
+        for format in &self.trace_formats {
+            format.write(context.trace(), headers);
+        }
         let baggage = context.baggage().filter(|_| self.baggage);
         let baggage = baggage.and_then(|baggage| baggage.to_header_value());
         replace(headers, "baggage", baggage);

@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use http::{Extensions, HeaderMap, HeaderName, Method, Request, Uri, header};
 
-use super::{IdKind, inbound::Correlate, outbound::Propagate};
+use super::{Baggage, IdKind, TraceFormat, inbound::Correlate, outbound::Propagate};
 use crate::call::InvalidSetting;
 
 /// How many header names are looked at for one ID.
@@ -123,6 +123,7 @@ pub struct CorrelateBuilder {
     pub(super) trust: Trust,
     pub(super) id_kind: IdKind,
     pub(super) edge: TraceEdge,
+    pub(super) trace_formats: Vec<TraceFormat>,
     pub(super) sample_new: bool,
     pub(super) baggage: bool,
     pub(super) echo: bool,
@@ -138,6 +139,7 @@ impl Default for CorrelateBuilder {
             trust: Trust::default(),
             id_kind: IdKind::default(),
             edge: TraceEdge::default(),
+            trace_formats: vec![TraceFormat::W3c],
             sample_new: true,
             baggage: true,
             echo: true,
@@ -154,7 +156,8 @@ fn names<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Vec<String> {
 impl CorrelateBuilder {
     /// The headers a request ID is looked for in; the first is the one it is answered in.
     ///
-    /// 1 to 8 names. Default: `x-request-id`, which proxies and load balancers agree on.
+    /// 1 to 8 names. Default: `x-request-id`, which proxies and load balancers agree on. Of `x-amzn-trace-id`, to which AWS
+    /// load balancers add fields, the ID is `Root=..`.
     #[must_use]
     pub fn request_id_headers<N: Into<String>>(
         mut self,
@@ -194,6 +197,17 @@ impl CorrelateBuilder {
     #[must_use]
     pub fn trace_edge(mut self, edge: TraceEdge) -> Self {
         self.edge = edge;
+        self
+    }
+
+    /// Sets the formats in which a trace is looked for. The first that the request has in good form counts. Default: W3C's
+    /// `traceparent` only.
+    ///
+    /// What the format leaves to the receiver, such as the decision to sample where `x-b3-sampled` is absent, is decided
+    /// here.
+    #[must_use]
+    pub fn trace_formats(mut self, formats: impl IntoIterator<Item = TraceFormat>) -> Self {
+        self.trace_formats = formats.into_iter().collect();
         self
     }
 
@@ -295,6 +309,7 @@ pub struct PropagateBuilder {
     correlation_id: String,
     pub(super) outgoing_id: OutgoingId,
     pub(super) id_kind: IdKind,
+    pub(super) trace_formats: Vec<TraceFormat>,
     pub(super) baggage: bool,
 }
 
@@ -305,6 +320,7 @@ impl Default for PropagateBuilder {
             correlation_id: "x-correlation-id".to_owned(),
             outgoing_id: OutgoingId::default(),
             id_kind: IdKind::default(),
+            trace_formats: vec![TraceFormat::W3c],
             baggage: false,
         }
     }
@@ -340,6 +356,16 @@ impl PropagateBuilder {
         self
     }
 
+    /// Sets the formats that the trace is sent in: all of them. None sends no trace, say to a third party. Default: W3C's
+    /// `traceparent` and `tracestate`.
+    ///
+    /// Headers of these formats that were copied from another request are replaced, those of the W3C in any case.
+    #[must_use]
+    pub fn trace_formats(mut self, formats: impl IntoIterator<Item = TraceFormat>) -> Self {
+        self.trace_formats = formats.into_iter().collect();
+        self
+    }
+
     /// Whether `baggage` is sent on. Default: no, since it may carry what third parties must not see.
     #[must_use]
     pub fn baggage(mut self, send: bool) -> Self {
@@ -351,10 +377,20 @@ impl PropagateBuilder {
     ///
     /// # Errors
     ///
-    /// A header name that is none, by field.
+    /// A header name that is none, or one of a header that says something else, by field.
     pub fn build(self) -> Result<Propagate, InvalidSetting> {
-        let request_id = parse_name("request_id_header", &self.request_id)?;
-        let correlation_id = parse_name("correlation_id_header", &self.correlation_id)?;
-        Ok(Propagate::new(request_id, correlation_id, &self))
+        let request_id = self.id_header("request_id_header", &self.request_id)?;
+        let correlation_id = self.id_header("correlation_id_header", &self.correlation_id)?;
+        Ok(Propagate::new(request_id, correlation_id, self))
+    }
+
+    fn id_header(&self, field: &'static str, name: &str) -> Result<HeaderName, InvalidSetting> {
+        let id = parse_name(field, name)?;
+        let of_trace = |format: &TraceFormat| format.headers().contains(&id.as_str());
+        if id == Baggage::HEADER || self.trace_formats.iter().any(of_trace) {
+            let must = "a header that carries neither the trace nor `baggage`";
+            return Err(InvalidSetting::new(OWNER, field, format!("{name:?}"), must));
+        }
+        Ok(id)
     }
 }

@@ -423,6 +423,22 @@ mod tests {
     }
 
     #[test]
+    fn flags_are_the_two_that_are_known() {
+        for bits in 0..=u8::MAX {
+            let flags = TraceFlags::from_bits(bits);
+            assert_eq!(flags.is_sampled(), bits & 1 == 1);
+            assert_eq!(flags.is_random(), bits & 2 == 2);
+            assert_eq!(flags.bits(), bits % 4);
+        }
+    }
+
+    #[test]
+    fn digits_of_an_id_are_its_text() {
+        let id = TraceId::generate();
+        assert_eq!(hex(&id.to_hex()), id.to_string());
+    }
+
+    #[test]
     fn a_source_stuck_at_zero_still_gives_a_valid_id() {
         assert_eq!(SpanId::random(&mut || 0).to_string(), "0000000000000001");
         let trace = TraceId::random(&mut || 0);

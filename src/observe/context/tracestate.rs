@@ -228,9 +228,9 @@ impl<'a> Members<'a> {
     }
 
     /// Drops members until the list fits: large ones first, then any, from the right, the first
-    /// `spared` never.
+    /// `spared` never: one or none, which always fits.
     fn fit(mut self, spared: usize) -> Self {
-        while self.bytes() > Tracestate::MAX_BYTES && self.len > spared {
+        while self.bytes() > Tracestate::MAX_BYTES {
             let large = self.list()[spared..]
                 .iter()
                 .rposition(|member| size(member) > LARGE);
@@ -325,6 +325,26 @@ mod tests {
     }
 
     #[test]
+    fn single_header_that_is_written_as_it_should_be_is_kept_and_no_copy_made() {
+        for (text, kept) in [("foo=1,bar=2", true), ("foo=1, bar=2", false)] {
+            let value = HeaderValue::from_static(text);
+            let headers = HeaderMap::from_iter([(Tracestate::HEADER, value)]);
+            let state = Tracestate::from_headers(&headers).unwrap().unwrap();
+            let sent = state.to_header_value().unwrap();
+            assert_eq!(sent.as_bytes().as_ptr() == text.as_ptr(), kept, "{text}");
+        }
+    }
+
+    #[test]
+    fn states_of_the_same_members_in_the_same_order_are_equal() {
+        let state = |text: &str| read(&[text]).unwrap().unwrap();
+        assert_eq!(state("foo=1,bar=2"), state("foo=1 , bar=2"));
+        assert_ne!(state("foo=1,bar=2"), state("bar=2,foo=1"));
+        assert_ne!(state("foo=1"), state("foo=2"));
+        assert_eq!(format!("{:?}", state("foo=1")), r#"{"foo": "1"}"#);
+    }
+
+    #[test]
     fn leftmost_of_the_members_with_the_same_key_is_kept_and_no_other_is_lost() {
         assert_eq!(printed(&["foo=1,foo=2"]), "foo=1");
         assert_eq!(printed(&["a=1,foo=1", "b=2,foo=2,a=3"]), "a=1,foo=1,b=2");
@@ -396,6 +416,32 @@ mod tests {
             (state.get("mine").map(str::len), state.len()),
             (Some(256), 17)
         );
+    }
+
+    /// A member of so many bytes.
+    fn sized(number: usize, size: usize) -> String {
+        format!("k{number:02}={}", "v".repeat(size - 4))
+    }
+
+    #[test]
+    fn list_of_the_most_bytes_is_whole_and_one_byte_more_costs_a_member() {
+        let most: Vec<_> = (0..15).map(|n| sized(n, 128)).collect();
+        let joined = |last: usize| printed(&[&most.join(","), &sized(15, last)]);
+        assert_eq!(joined(113).len(), Tracestate::MAX_BYTES);
+        assert_eq!(joined(114), most.join(","));
+    }
+
+    #[test]
+    fn members_over_128_bytes_are_the_first_to_go() {
+        let others: Vec<_> = (0..15).map(|n| sized(n, 128)).collect();
+        assert_eq!(
+            printed(&[&sized(99, 129), &others.join(",")]),
+            others.join(",")
+        );
+        let all = [&others[..7], &[sized(99, 140)], &others[7..13]].concat();
+        let mut state = read(&[&all.join(",")]).unwrap().unwrap();
+        state.insert("mine", &"v".repeat(245)).unwrap();
+        assert_eq!((state.len(), state.get("k99")), (14, None));
     }
 
     #[test]

@@ -5,7 +5,11 @@ use std::{fmt, time::Duration};
 use http::{HeaderMap, HeaderName, HeaderValue, uri::PathAndQuery};
 use tracing::Level;
 
-use super::{redaction::LoggedHeader, settings::Slow};
+use super::{
+    facts::{Side, resend_count},
+    redaction::LoggedHeader,
+    settings::Slow,
+};
 use crate::{
     call::Outcome,
     context::{Context, hex},
@@ -66,7 +70,7 @@ impl fmt::Display for Headers<'_> {
 /// Everything a line says.
 pub(super) struct Line<'a> {
     pub(super) service: &'a str,
-    pub(super) kind: &'static str,
+    pub(super) side: Side,
     pub(super) method: &'static str,
     pub(super) version: Option<&'static str>,
     pub(super) kept: Option<&'a Kept>,
@@ -104,7 +108,7 @@ macro_rules! emit {
             parent: None,
             $level,
             service = line.service,
-            kind = line.kind,
+            kind = line.side.as_str(),
             method = line.method,
             path = line.kept.and_then(|kept| kept.path.as_ref()).map(PathAndQuery::path),
             route = line.route,
@@ -120,6 +124,7 @@ macro_rules! emit {
             request_bytes = line.request_bytes,
             response_bytes = line.response_bytes,
             slow = line.slow.map(Slow::as_str),
+            http.request.resend_count = context.and_then(|context| resend_count(line.side, context)),
             error_type = line.error_type,
             error = line.record.map(ErrorRecord::message),
             root_cause = line.record.and_then(|record| record.chain().last()),

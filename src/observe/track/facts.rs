@@ -4,6 +4,7 @@ use http::{Method, Version};
 
 use crate::{
     call::{End, GrpcCode},
+    context::Context,
     observe::{
         fault::{Fault, Statuses},
         table::Interner,
@@ -60,6 +61,15 @@ fn version_number(version: Version) -> u8 {
         Version::HTTP_2 => 3,
         Version::HTTP_3 => 4,
         _ => 0,
+    }
+}
+
+/// Returns how many attempts at the call a client has made before, unless this is the first. It is that of the
+/// [retry](crate::retry) that the call is made in.
+pub(super) fn resend_count(side: Side, context: &Context) -> Option<i64> {
+    match (side, context.attempt()) {
+        (Side::Client, attempt @ 2..) => Some(i64::from(attempt) - 1),
+        _ => None,
     }
 }
 

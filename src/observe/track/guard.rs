@@ -463,7 +463,7 @@ impl Guard for Track {
             let server = place.filter(|_| self.side == Side::Client && !permit.asked.grpc);
             let line = Line {
                 service: self.given().name.as_str(),
-                kind: self.side.as_str(),
+                side: self.side,
                 method: method_name(permit.asked.method),
                 version: permit.asked.version(),
                 kept: permit.kept.as_deref(),

@@ -71,7 +71,9 @@
 //! # The access log
 //!
 //! One event of the target [`ACCESS_TARGET`] per call: `ERROR` when it failed, `WARN` when it was slow, refused
-//! or overloaded, else `INFO`. The query is never in it, nor is a header that was not asked for.
+//! or overloaded, else `INFO`. The query is never in it, nor is a header that was not asked for. Line and span of a
+//! client's attempt after the first carry `http.request.resend_count`: how many attempts the [retry](crate::retry) around
+//! the call has made before.
 //!
 //! # Clones
 //!

@@ -6,7 +6,7 @@ use http::Request;
 use tracing::{Level, Span, field::Empty, level_filters::LevelFilter};
 
 use super::{
-    facts::{Asked, Facts, Side, host_and_port, method_name},
+    facts::{Asked, Facts, Side, host_and_port, method_name, resend_count},
     settings::{SpanLevel, TrackBuilder},
 };
 use crate::{
@@ -52,6 +52,7 @@ macro_rules! open {
             otel.kind = $side.as_str(),
             otel.status_code = Empty,
             http.request.method = method_name(asked.method),
+            http.request.resend_count = context.and_then(|context| resend_count($side, context)),
             http.route = $route,
             http.response.status_code = Empty,
             server.address = host,

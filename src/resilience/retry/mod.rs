@@ -19,7 +19,8 @@
 //! A layer refuses a call that begins after it; [`Retry::run`] makes one attempt.
 //! Each attempt beyond the first runs in that context with its [number](crate::Context::attempt). Where there is none,
 //! the attempts at an HTTP request that may be sent again share one that begins with the first, so that they have one
-//! trace and one correlation ID.
+//! trace and one correlation ID. Line and span of a [client](crate::Observe::client) inside say by
+//! `http.request.resend_count` how many came before.
 //!
 //! [`Retry::run`] does so for code that is no service, [`RetryLayer`] for services; the latter waits until the service
 //! is ready again before each attempt, but not past the deadline: then the answer is a

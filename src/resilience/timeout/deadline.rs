@@ -35,6 +35,22 @@ use crate::{
 /// # Ok::<_, tower_keep::InvalidSetting>(())
 /// ```
 ///
+/// Between services that speak plain HTTP, the client [says](super::TimeoutLayer::send_as) in a header what the next hop's
+/// guard [reads](DeadlineBuilder::header):
+///
+/// ```
+/// use std::time::Duration;
+/// use http::HeaderName;
+/// use tower_keep::timeout::{Deadline, TimeoutLayer};
+///
+/// const LEFT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
+///
+/// let client_of_one = TimeoutLayer::client(Duration::from_secs(10)).send_as(LEFT);
+/// let server_of_the_next = Deadline::builder().header(LEFT).build()?;
+/// # let _ = (client_of_one, server_of_the_next);
+/// # Ok::<_, tower_keep::InvalidSetting>(())
+/// ```
+///
 /// [`context::deadline`]: crate::context::deadline
 #[derive(Clone, Debug)]
 pub struct Deadline(Arc<Policy>);
@@ -84,11 +100,11 @@ impl DeadlineBuilder {
         self
     }
 
-    /// Sets the longest that any call has, its body included, also for callers that do not say how long they wait.
+    /// Sets the latest deadline of any call, from its admission on, also for callers that do not say how long they wait.
     /// Must not be zero. Default: no such limit.
     ///
     /// The guard refuses what comes too late and notes the deadline; it ends nothing that has begun. Time limits inside
-    /// of it give up at the deadline, and streams of events end with it: add a
+    /// of it give up at the deadline, bodies included, and streams of events end with it: add a
     /// [`TimeoutLayer::server`](super::TimeoutLayer::server), as the example of [`Deadline`] does.
     #[must_use]
     pub fn at_most(mut self, time: Duration) -> Self {
