@@ -1,7 +1,7 @@
 use std::{
     fmt,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -88,26 +88,26 @@ where
             *this.held = None;
             payload.resume();
         }
-        held.set_waiting(polled.is_pending());
-        let polled = ready!(polled);
+        // Looked at where it lies: frames are large.
+        let Poll::Ready(frame) = &polled else {
+            held.set_waiting(true);
+            return Poll::Pending;
+        };
+        held.set_waiting(false);
         let (call, protocol) = held.judge();
-        let over = call.judge_frame(polled.as_ref(), ended, protocol.classifier());
-        match polled {
-            Some(Err(error)) => {
-                let error = settle_failed(inside, held, error);
-                *this.held = None;
-                Poll::Ready(Some(Err(error)))
-            }
-            polled => {
-                if over {
-                    held.excuse_lateness(inside);
-                    let judged = held.notes().judged();
-                    held.settle(inside, judged, None, &Moment::default());
-                    *this.held = None;
-                }
-                Poll::Ready(polled)
-            }
+        let over = call.judge_frame(frame.as_ref(), ended, protocol.classifier());
+        if let Poll::Ready(Some(Err(error))) = polled {
+            let error = settle_failed(inside, held, error);
+            *this.held = None;
+            return Poll::Ready(Some(Err(error)));
         }
+        if over {
+            held.excuse_lateness(inside);
+            let judged = held.notes().judged();
+            held.settle(inside, judged, None, &Moment::default());
+            *this.held = None;
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

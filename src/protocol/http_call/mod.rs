@@ -96,10 +96,11 @@ impl HttpCall {
         call.only_grpc = K::ONLY_GRPC;
         call.share_classifier(own, request.extensions_mut());
         // A body that panics here is one that nothing is known of.
-        let upload = quietly(|| watch_request(request, call.request_frames())).flatten();
-        if let Some(upload) = upload {
-            call.rare_mut().upload = Some((upload, Instant::now()));
-        }
+        quietly(|| {
+            if let Some(upload) = watch_request(request, call.request_frames()) {
+                call.rare_mut().upload = Some((upload, Instant::now()));
+            }
+        });
         call
     }
 

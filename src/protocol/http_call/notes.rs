@@ -1,10 +1,10 @@
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, response};
+use http::response;
 
 use super::{HttpCall, code_of, fault::Fault};
 use crate::{
-    call::{End, Evidence, GrpcCode, Judged, Outcome, Small},
+    call::{End, Evidence, Judged, Outcome, Small},
     protocol::{Notes, Side, Wire, upload::Upload},
 };
 
@@ -71,18 +71,7 @@ impl Notes for HttpCall {
     #[inline]
     fn judge_clean_end(&mut self) {
         if self.awaits_code() {
-            if let Some(frames) = self.rare.as_mut().and_then(|rare| rare.frames.take())
-                && let Some(code) = frames.status().map(GrpcCode::parse)
-            {
-                self.code = Some(code);
-                let mut trailers = HeaderMap::new();
-                if let Some(Ok(message)) = frames.message().map(HeaderValue::from_bytes) {
-                    trailers.insert("grpc-message", message);
-                }
-                return self.judge_code(code, &trailers, None);
-            }
-            self.judged = self.blame_caller(Judged::FAILURE, &HeaderMap::new());
-            self.note_fault(Fault::MissingGrpcStatus);
+            self.judge_end_without_trailers();
         } else if self.declared && self.promised.get() != Some(self.sent) {
             self.judge_wrong_length();
         }
@@ -125,6 +114,7 @@ impl Notes for HttpCall {
         self.judged
     }
 
+    #[inline]
     fn fill<'a>(&'a self, end: &mut End<'a>) {
         end.wire = self.wire;
         if end.began.is_some() && end.to_head.is_none() {
