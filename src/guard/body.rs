@@ -30,13 +30,24 @@ pin_project! {
     impl<B, G: Guard, P: Protocol> PinnedDrop for GuardedBody<B, G, P> {
         // As for the future: inside the guards, and settled after it.
         fn drop(this: Pin<&mut Self>) {
-            let mut this = this.project();
-            let Some(held) = this.held else {
-                return;
-            };
-            held.drop_inside(&Inside::call(), || this.inner.set(Either::Right(Full::default())));
+            let this = this.project();
+            if let Some(held) = this.held {
+                dropped(this.inner, held);
+            }
         }
     }
+}
+
+/// Drops a body before its end.
+#[cold]
+#[inline(never)]
+fn dropped<B, G: Guard, P: Protocol>(
+    mut body: Pin<&mut Either<B, Full<Bytes>>>,
+    held: &mut Held<G, P>,
+) {
+    held.drop_inside(&Inside::call(), || {
+        body.set(Either::Right(Full::default()));
+    });
 }
 
 impl<B, G: Guard, P: Protocol> GuardedBody<B, G, P> {
@@ -89,12 +100,11 @@ where
             payload.resume();
         }
         // Looked at where it lies: frames are large.
+        let (call, protocol) = held.judge();
+        call.set_waiting(polled.is_pending());
         let Poll::Ready(frame) = &polled else {
-            held.set_waiting(true);
             return Poll::Pending;
         };
-        held.set_waiting(false);
-        let (call, protocol) = held.judge();
         let over = call.judge_frame(frame.as_ref(), ended, protocol.classifier());
         if let Poll::Ready(Some(Err(error))) = polled {
             let error = settle_failed(inside, held, error);

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     call::{Inside, Moment, Payload, Rejection},
-    protocol::{Protocol, Respond},
+    protocol::{Notes, Protocol, Respond},
 };
 
 pin_project! {
@@ -107,8 +107,11 @@ impl<F, G: Guard, P: Protocol> GuardFuture<F, G, P> {
     }
 
     /// Shows the guards the request's body, which is watched.
+    #[inline]
     pub(super) fn show_upload(&mut self, inside: &Inside) {
-        if let Some(held) = &mut self.held {
+        if let Some(held) = &mut self.held
+            && held.notes().has_upload()
+        {
             held.show_upload(inside);
         }
     }
@@ -170,7 +173,7 @@ where
         let inside = &Inside::call();
         let mut this = self.project();
         if !matches!(*this.state, State::Calling { .. }) {
-            return answer_early(inside, this.state, Over(this.held));
+            return Poll::Ready(answer_early(inside, this.state, Over(this.held)));
         }
         let held = this.held.as_mut().expect(TWICE);
         let mut polled = Poll::Pending;
@@ -200,7 +203,7 @@ fn answer_early<F, G, P, Res, E>(
     inside: &Inside,
     mut state: Pin<&mut State<F, P::Refusal>>,
     over: Over<'_, G, P>,
-) -> Poll<Answer<G, P, Res, E>>
+) -> Answer<G, P, Res, E>
 where
     G: Guard,
     P: Respond<Res, E>,
@@ -210,12 +213,12 @@ where
             let why = why.take().expect(TWICE);
             state.set(State::Done);
             let held = over.0.as_mut().expect(TWICE);
-            Poll::Ready(refuse::<G, P, Res, E>(inside, held, why))
+            refuse::<G, P, Res, E>(inside, held, why)
         }
         StateProj::Panicked { payload } => {
             let payload = payload.take().expect(TWICE);
             state.set(State::Done);
-            Poll::Ready(over.panicked::<Res, E>(inside, payload))
+            over.panicked::<Res, E>(inside, payload)
         }
         StateProj::Calling { .. } | StateProj::Done => panic!("{TWICE}"),
     }

@@ -39,8 +39,6 @@ pub struct Held<G: Guard, P: Protocol> {
     began: Option<Instant>,
     /// From there to the head of the response.
     to_head: Small,
-    /// Whether whoever reads the body has found nothing there when it last looked.
-    waiting: bool,
     /// Apart, since hardly anybody wants it.
     spent: Option<Box<Spent>>,
 }
@@ -68,7 +66,6 @@ impl<G: Guard, P: Protocol> Held<G, P> {
             notes,
             began,
             to_head: Small::NONE,
-            waiting: false,
             spent,
         }
     }
@@ -97,11 +94,6 @@ impl<G: Guard, P: Protocol> Held<G, P> {
 
     fn was_never_begun(&self) -> bool {
         self.spent.as_deref().is_some_and(Spent::was_never_begun)
-    }
-
-    #[inline]
-    pub(super) fn set_waiting(&mut self, waiting: bool) {
-        self.waiting = waiting;
     }
 
     #[inline]
@@ -298,7 +290,7 @@ impl<G: Guard, P: Protocol> Held<G, P> {
     fn dropped(&mut self) {
         let now = Moment::default();
         let given_up = given_up().map(|why| why.judge(self.began, || now.now()));
-        let mut judged = self.notes.dropped(self.waiting, given_up);
+        let mut judged = self.notes.dropped(given_up);
         if self.was_never_begun() {
             judged.evidence = Evidence::Inconclusive;
         }

@@ -100,11 +100,7 @@ impl<S, G, P, M> Guarded<S, G, P, M> {
         let wait = shared.wants.readiness.then(|| self.wait_time.take());
         let began = Held::<G, P>::began(&notes, &now);
         let held = Held::new(self.shared.clone(), admission.permit, notes, began, wait);
-        let mut future = GuardFuture::new(held, admission.refused);
-        if now.has_upload() {
-            future.show_upload(inside);
-        }
-        future
+        GuardFuture::new(held, admission.refused)
     }
 }
 
@@ -143,6 +139,7 @@ where
         let inside = &Inside::call();
         let request = &mut Some(request);
         let mut future = self.admit(inside, request);
+        future.show_upload(inside);
         if future.is_refused() {
             self.wait.clear();
             self.leave_inner();
@@ -308,6 +305,7 @@ impl<S, G, P, M> Guarded<S, G, P, M> {
         let inside = &Inside::call();
         let request = &mut Some(request);
         let mut future = self.admit(inside, request);
+        future.show_upload(inside);
         if !future.is_refused() {
             future.call(inside, request, |request| self.inner.call(request));
         }

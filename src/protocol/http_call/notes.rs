@@ -22,7 +22,7 @@ impl Notes for HttpCall {
 
     #[inline]
     fn time_limit(&self) -> Option<Duration> {
-        self.time_limit.time()
+        self.rare.as_deref()?.time_limit
     }
 
     #[inline]
@@ -82,7 +82,7 @@ impl Notes for HttpCall {
     ///
     /// A time limit around the call drops it as well, and says how that is judged: of a body only if its reader waited.
     /// Whatever else took the time, the peer was not asked for more.
-    fn dropped(&self, waiting: bool, given_up: Option<Judged>) -> Judged {
+    fn dropped(&self, given_up: Option<Judged>) -> Judged {
         if self.judged.outcome != Outcome::Success {
             return self.judged;
         }
@@ -99,10 +99,10 @@ impl Notes for HttpCall {
             return Judged::FAILURE;
         }
         let complete = !self.awaits_code() && promised == Some(self.sent);
-        if let Some(judged) = given_up.filter(|_| waiting && !complete) {
+        if let Some(judged) = given_up.filter(|_| self.waiting && !complete) {
             return judged;
         }
-        if complete || (self.side == Side::Client && !waiting) {
+        if complete || (self.side == Side::Client && !self.waiting) {
             Judged::SUCCESS
         } else {
             Judged::new(Outcome::Cancelled, Evidence::Healthy)
