@@ -123,7 +123,7 @@ fn take() -> Option<Box<Seen>> {
 /// Says that panics on this thread are ours to report, as long as it lives.
 #[derive(Debug)]
 #[must_use]
-pub(crate) struct Inside(u32);
+pub struct Inside(u32);
 
 impl Inside {
     /// Around all that a guarded call does on this thread: its service and its hooks.

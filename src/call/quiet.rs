@@ -19,7 +19,7 @@ pub fn hook_panics() -> u64 {
 
 /// Runs a hook; a panic is counted and gives `None`. From anywhere: see [`Inside::quietly`] for where a call is worked
 /// on.
-#[inline]
+#[inline(always)]
 pub(crate) fn quietly<R>(hook: impl FnOnce() -> R) -> Option<R> {
     Inside::other().quietly(hook)
 }
@@ -29,7 +29,7 @@ impl Inside {
     ///
     /// A hook that panics elsewhere would be told by the panic hook at once, and a subscriber that panics in there
     /// aborts the process.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn quietly<R>(&self, hook: impl FnOnce() -> R) -> Option<R> {
         match caught(hook) {
             Ok(value) => Some(value),

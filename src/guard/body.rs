@@ -1,7 +1,7 @@
 use std::{
     fmt,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -30,13 +30,24 @@ pin_project! {
     impl<B, G: Guard, P: Protocol> PinnedDrop for GuardedBody<B, G, P> {
         // As for the future: inside the guards, and settled after it.
         fn drop(this: Pin<&mut Self>) {
-            let mut this = this.project();
-            let Some(held) = this.held else {
-                return;
-            };
-            held.drop_inside(&Inside::call(), || this.inner.set(Either::Right(Full::default())));
+            let this = this.project();
+            if let Some(held) = this.held {
+                dropped(this.inner, held);
+            }
         }
     }
+}
+
+/// Drops a body before its end.
+#[cold]
+#[inline(never)]
+fn dropped<B, G: Guard, P: Protocol>(
+    mut body: Pin<&mut Either<B, Full<Bytes>>>,
+    held: &mut Held<G, P>,
+) {
+    held.drop_inside(&Inside::call(), || {
+        body.set(Either::Right(Full::default()));
+    });
 }
 
 impl<B, G: Guard, P: Protocol> GuardedBody<B, G, P> {
@@ -88,26 +99,25 @@ where
             *this.held = None;
             payload.resume();
         }
-        held.set_waiting(polled.is_pending());
-        let polled = ready!(polled);
+        // Looked at where it lies: frames are large.
         let (call, protocol) = held.judge();
-        let over = call.judge_frame(polled.as_ref(), ended, protocol.classifier());
-        match polled {
-            Some(Err(error)) => {
-                let error = settle_failed(inside, held, error);
-                *this.held = None;
-                Poll::Ready(Some(Err(error)))
-            }
-            polled => {
-                if over {
-                    held.excuse_lateness(inside);
-                    let judged = held.notes().judged();
-                    held.settle(inside, judged, None, &Moment::default());
-                    *this.held = None;
-                }
-                Poll::Ready(polled)
-            }
+        call.set_waiting(polled.is_pending());
+        let Poll::Ready(frame) = &polled else {
+            return Poll::Pending;
+        };
+        let over = call.judge_frame(frame.as_ref(), ended, protocol.classifier());
+        if let Poll::Ready(Some(Err(error))) = polled {
+            let error = settle_failed(inside, held, error);
+            *this.held = None;
+            return Poll::Ready(Some(Err(error)));
         }
+        if over {
+            held.excuse_lateness(inside);
+            let judged = held.notes().judged();
+            held.settle(inside, judged, None, &Moment::default());
+            *this.held = None;
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,7 +1,9 @@
 use std::{
     borrow::Borrow,
     future::Future,
+    mem::{forget, replace},
     pin::Pin,
+    sync::{Arc, atomic::AtomicBool},
     task::{Context, Poll, ready},
 };
 
@@ -13,7 +15,7 @@ use super::{
 };
 use crate::{
     call::{Inside, Moment, Payload, Rejection},
-    protocol::{Protocol, Respond},
+    protocol::{Notes, Protocol, Respond},
 };
 
 pin_project! {
@@ -29,22 +31,29 @@ pin_project! {
         // The service's future is dropped inside the guards, so that what it still says carries the call's
         // IDs; the call settles after it.
         fn drop(this: Pin<&mut Self>) {
-            let mut this = this.project();
-            let Some(held) = this.held else {
-                return;
-            };
-            let inside = &Inside::call();
-            match this.state.as_mut().project() {
-                StateProj::Refused { why: Some(why) } => {
-                    return held.settle_refused(inside, (*why).borrow());
-                }
-                StateProj::Panicked { payload: Some(payload) } => {
-                    return held.settle_panicked(inside, payload, &Moment::default());
-                }
-                _ => {}
+            let this = this.project();
+            if let Some(held) = this.held {
+                dropped(this.state, held);
             }
-            held.drop_inside(inside, || this.state.set(State::Done));
         }
+    }
+}
+
+/// Drops a call before its end.
+#[cold]
+#[inline(never)]
+fn dropped<F, G, P>(mut state: Pin<&mut State<F, P::Refusal>>, held: &mut Held<G, P>)
+where
+    G: Guard,
+    P: Protocol,
+{
+    let inside = &Inside::call();
+    match state.as_mut().project() {
+        StateProj::Refused { why: Some(why) } => held.settle_refused(inside, (*why).borrow()),
+        StateProj::Panicked {
+            payload: Some(payload),
+        } => held.settle_panicked(inside, payload, &Moment::default()),
+        _ => held.drop_inside(inside, || state.set(State::Done)),
     }
 }
 
@@ -58,23 +67,60 @@ pin_project! {
     }
 }
 
+pub(super) const ONCE: &str = "a service is called once";
 pub(super) const TWICE: &str = "polled after completion";
 
 impl<F, G: Guard, P: Protocol> GuardFuture<F, G, P> {
-    /// Made where it is returned, and the service's future within it: large values are not moved about. One that
-    /// panics in `call` is answered when polled, or passed on at once.
+    /// A call that was asked for: it is made next, unless a guard has refused it.
     #[inline]
-    pub(super) fn calling(inside: &Inside, held: Held<G, P>, mut call: impl FnMut() -> F) -> Self {
-        let mut this = GuardFuture {
-            state: State::Done,
+    pub(super) fn new(held: Held<G, P>, refused: Option<Rejection>) -> Self {
+        GuardFuture {
+            state: match refused {
+                Some(why) => State::Refused {
+                    why: Some(why.into()),
+                },
+                None => State::Done,
+            },
             held: Some(held),
-        };
-        let state = &mut this.state;
-        let make = || *state = State::Calling { future: call() };
-        if let Some(Err(thrown)) = this.held.as_mut().map(|held| held.run(inside, make)) {
-            this.panicked(inside, Payload::new(thrown));
         }
-        this
+    }
+
+    /// Makes the service's future where it stays: large values are not moved about. One that panics in `call` is answered
+    /// when polled, or passed on at once.
+    #[inline]
+    pub(super) fn call<Req>(
+        &mut self,
+        inside: &Inside,
+        request: &mut Option<Req>,
+        mut call: impl FnMut(Req) -> F,
+    ) {
+        let state = &mut self.state;
+        let make = || {
+            let future = call(request.take().expect(ONCE));
+            // There is nothing to drop yet, which the compiler does not know.
+            forget(replace(state, State::Calling { future }));
+        };
+        let made = self.held.as_mut().map(|held| held.run(inside, make));
+        if let Some(Err(thrown)) = made {
+            self.panicked(inside, Payload::new(thrown));
+        }
+    }
+
+    /// Shows the guards the request's body, which is watched.
+    #[inline]
+    pub(super) fn show_upload(&mut self, inside: &Inside) {
+        if let Some(held) = &mut self.held
+            && held.notes().has_upload()
+        {
+            held.show_upload(inside);
+        }
+    }
+
+    /// The call waits for the service, and is made once this says so.
+    pub(super) fn made_when(&mut self, made: Arc<AtomicBool>) {
+        if let Some(held) = &mut self.held {
+            held.made_when(made);
+        }
     }
 
     #[cold]
@@ -95,20 +141,11 @@ impl<F, G: Guard, P: Protocol> GuardFuture<F, G, P> {
     pub(super) fn is_refused(&self) -> bool {
         matches!(self.state, State::Refused { .. })
     }
-
-    pub(super) fn refused(held: Held<G, P>, why: Rejection) -> Self {
-        GuardFuture {
-            state: State::Refused {
-                why: Some(why.into()),
-            },
-            held: Some(held),
-        }
-    }
 }
 
 /// Polls the service's future, and drops it when it is done: a panic in the drop is one of the call, too. Puts the
 /// result where it is handed on from: responses are large, and each copy of one is felt.
-#[inline]
+#[inline(always)]
 fn poll_to_the_last<F: Future, W>(
     mut state: Pin<&mut State<F, W>>,
     cx: &mut Context<'_>,
@@ -135,45 +172,55 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let inside = &Inside::call();
         let mut this = self.project();
-        match this.state.as_mut().project() {
-            StateProj::Calling { .. } => {
-                let held = this.held.as_mut().expect(TWICE);
-                let mut polled = Poll::Pending;
-                match held.run(inside, || {
-                    poll_to_the_last(this.state.as_mut(), cx, &mut polled)
-                }) {
-                    Ok(()) => {
-                        let result = ready!(polled);
-                        let over = Over(this.held);
-                        Poll::Ready(finish::<G, P, Res, E>(inside, over.0, result))
-                    }
-                    Err(thrown) => {
-                        let payload = Payload::new(thrown);
-                        // It has panicked, and may do so again when it is dropped.
-                        if let Err(again) = held.run(inside, || this.state.set(State::Done)) {
-                            drop(Payload::new(again));
-                        }
-                        Poll::Ready(Over(this.held).panicked::<Res, E>(inside, payload))
-                    }
-                }
-            }
-            StateProj::Refused { why } => {
-                let why = why.take().expect(TWICE);
-                this.state.set(State::Done);
+        if !matches!(*this.state, State::Calling { .. }) {
+            return Poll::Ready(answer_early(inside, this.state, Over(this.held)));
+        }
+        let held = this.held.as_mut().expect(TWICE);
+        let mut polled = Poll::Pending;
+        match held.run(inside, || {
+            poll_to_the_last(this.state.as_mut(), cx, &mut polled)
+        }) {
+            Ok(()) => {
+                let result = ready!(polled);
                 let over = Over(this.held);
-                Poll::Ready(refuse::<G, P, Res, E>(
-                    inside,
-                    over.0.as_mut().expect(TWICE),
-                    why,
-                ))
+                Poll::Ready(finish::<G, P, Res, E>(inside, over.0, result))
             }
-            StateProj::Panicked { payload } => {
-                let payload = payload.take().expect(TWICE);
-                this.state.set(State::Done);
+            Err(thrown) => {
+                let payload = Payload::new(thrown);
+                // It has panicked, and may do so again when it is dropped.
+                if let Err(again) = held.run(inside, || this.state.set(State::Done)) {
+                    drop(Payload::new(again));
+                }
                 Poll::Ready(Over(this.held).panicked::<Res, E>(inside, payload))
             }
-            StateProj::Done => panic!("{TWICE}"),
         }
+    }
+}
+
+/// Answers a call whose service was not asked, or has panicked when it was.
+#[inline(never)]
+fn answer_early<F, G, P, Res, E>(
+    inside: &Inside,
+    mut state: Pin<&mut State<F, P::Refusal>>,
+    over: Over<'_, G, P>,
+) -> Answer<G, P, Res, E>
+where
+    G: Guard,
+    P: Respond<Res, E>,
+{
+    match state.as_mut().project() {
+        StateProj::Refused { why } => {
+            let why = why.take().expect(TWICE);
+            state.set(State::Done);
+            let held = over.0.as_mut().expect(TWICE);
+            refuse::<G, P, Res, E>(inside, held, why)
+        }
+        StateProj::Panicked { payload } => {
+            let payload = payload.take().expect(TWICE);
+            state.set(State::Done);
+            over.panicked::<Res, E>(inside, payload)
+        }
+        StateProj::Calling { .. } | StateProj::Done => panic!("{TWICE}"),
     }
 }
 
@@ -193,6 +240,9 @@ impl<G: Guard, P: Protocol> Over<'_, G, P> {
 impl<G: Guard, P: Protocol> Drop for Over<'_, G, P> {
     #[inline]
     fn drop(&mut self) {
-        *self.0 = None;
+        // Most often the body has taken it along.
+        if self.0.is_some() {
+            *self.0 = None;
+        }
     }
 }

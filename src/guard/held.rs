@@ -5,11 +5,11 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Guard, Head, Wants, entered};
+use super::{Guard, Head, Wants, entered, outside};
 use crate::{
     call::{
         Cause, End, Evidence, Inside, Judged, Moment, Payload, Rejection, Seen, Small, Spent,
-        Thrown, caught_service, given_up, quietly,
+        Thrown, caught_service, given_up,
     },
     // All that is asked of a module further up: deadlines are part of a context.
     observe::context::{TimeScope, callers_deadline},
@@ -39,8 +39,6 @@ pub struct Held<G: Guard, P: Protocol> {
     began: Option<Instant>,
     /// From there to the head of the response.
     to_head: Small,
-    /// Whether whoever reads the body has found nothing there when it last looked.
-    waiting: bool,
     /// Apart, since hardly anybody wants it.
     spent: Option<Box<Spent>>,
 }
@@ -51,23 +49,14 @@ impl<G: Guard, P: Protocol> Held<G, P> {
         shared: Arc<Shared<G, P>>,
         permit: Option<G::Permit>,
         notes: P::Call,
-        now: &Moment,
+        began: Option<Instant>,
+        wait: Option<Duration>,
     ) -> Self {
-        if notes.time_limit().is_some() {
-            now.now();
-        }
-        let began = TimeScope::began(now);
-        let mut permit = permit;
-        if now.has_upload()
-            && let (Some(permit), Some(upload)) = (&mut permit, notes.upload())
-        {
-            quietly(|| shared.guards.watch_upload(permit, &upload));
-        }
-        let spent = shared.wants.busy.then(|| {
+        let spent = (shared.wants.busy || wait.is_some()).then(|| {
             Box::new(Spent {
                 // Nothing yet, and nothing in the end if the call is refused.
-                busy: Some(Duration::ZERO),
-                readiness_wait: None,
+                busy: shared.wants.busy.then_some(Duration::ZERO),
+                readiness_wait: wait,
                 made: None,
             })
         });
@@ -77,13 +66,25 @@ impl<G: Guard, P: Protocol> Held<G, P> {
             notes,
             began,
             to_head: Small::NONE,
-            waiting: false,
             spent,
         }
     }
 
-    pub(super) fn waited(&mut self, wait: Duration) {
-        self.spent.get_or_insert_default().readiness_wait = Some(wait);
+    /// Returns when a call begins, if somebody wants to know.
+    #[inline]
+    pub(super) fn began(notes: &P::Call, now: &Moment) -> Option<Instant> {
+        if notes.time_limit().is_some() {
+            now.now();
+        }
+        TimeScope::began(now)
+    }
+
+    /// Shows the guards the request's body, which is watched.
+    #[cold]
+    pub(super) fn show_upload(&mut self, inside: &Inside) {
+        if let (Some(permit), Some(upload)) = (&mut self.permit, self.notes.upload()) {
+            inside.quietly(|| self.shared.guards.watch_upload(permit, &upload));
+        }
     }
 
     /// The call waits for the service, and is made once this says so.
@@ -93,11 +94,6 @@ impl<G: Guard, P: Protocol> Held<G, P> {
 
     fn was_never_begun(&self) -> bool {
         self.spent.as_deref().is_some_and(Spent::was_never_begun)
-    }
-
-    #[inline]
-    pub(super) fn set_waiting(&mut self, waiting: bool) {
-        self.waiting = waiting;
     }
 
     #[inline]
@@ -116,9 +112,14 @@ impl<G: Guard, P: Protocol> Held<G, P> {
         if self.shared.wants.busy {
             return self.run_timed(inside, poll);
         }
-        let mut result = Ok(());
-        self.enter(inside, || result = caught_service(&mut poll));
-        result
+        // Written to by a panic only: what was there before would have to be dropped.
+        let mut thrown = None;
+        self.enter(inside, || {
+            if let Err(payload) = caught_service(&mut poll) {
+                thrown = Some(payload);
+            }
+        });
+        thrown.map_or(Ok(()), Err)
     }
 
     /// Drops what is left of the service's part inside the guards. A panic settles the call, and goes on unless another
@@ -147,10 +148,10 @@ impl<G: Guard, P: Protocol> Held<G, P> {
     }
 
     #[inline]
-    fn enter(&mut self, inside: &Inside, mut work: impl FnMut()) {
+    fn enter(&mut self, inside: &Inside, work: impl FnMut()) {
         match &mut self.permit {
             Some(permit) => entered(inside, &*self.shared.guards, permit, work),
-            None => work(),
+            None => outside(work),
         }
     }
 
@@ -276,12 +277,20 @@ impl<G: Guard, P: Protocol> Held<G, P> {
 impl<G: Guard, P: Protocol> Drop for Held<G, P> {
     #[inline]
     fn drop(&mut self) {
-        if self.permit.is_none() {
-            return;
+        if self.permit.is_some() {
+            self.dropped();
         }
+    }
+}
+
+impl<G: Guard, P: Protocol> Held<G, P> {
+    /// The call was given up before its end.
+    #[cold]
+    #[inline(never)]
+    fn dropped(&mut self) {
         let now = Moment::default();
         let given_up = given_up().map(|why| why.judge(self.began, || now.now()));
-        let mut judged = self.notes.dropped(self.waiting, given_up);
+        let mut judged = self.notes.dropped(given_up);
         if self.was_never_begun() {
             judged.evidence = Evidence::Inconclusive;
         }

@@ -86,9 +86,7 @@ use std::{panic::resume_unwind, time::Duration};
 
 use http::{Extensions, HeaderMap, StatusCode, Version};
 
-use crate::call::{
-    End, Evidence, Inside, Moment, Outcome, Rejection, caught, hook_panicked, quietly,
-};
+use crate::call::{End, Evidence, Inside, Moment, Outcome, Rejection, caught, hook_panicked};
 use crate::protocol::{Wire, upload::Upload};
 
 use answer::InGuards;
@@ -127,6 +125,13 @@ pub trait Guard {
     fn refuses(&self, now: &Moment) -> Refuses {
         let _ = now;
         Refuses::No
+    }
+
+    /// Returns whether [`refuses`](Self::refuses) would say anything but `No`: for guards that know so more cheaply.
+    #[doc(hidden)]
+    #[inline]
+    fn refuses_any(&self, now: &Moment) -> bool {
+        self.refuses(now) != Refuses::No
     }
 
     /// Names the signals that wake when [`refuses`](Self::refuses) changes its answer.
@@ -178,19 +183,19 @@ pub trait Admit<Req>: Guard {
     /// Only tuples override it: what was granted before a refusal comes along, so that it sees the answer.
     #[doc(hidden)]
     #[inline]
-    fn admit_partly(&self, request: &mut Req, now: &Moment) -> Admission<Self::Permit> {
-        match quietly(|| self.admit(request, now)) {
-            Some(Ok(permit)) => Admission::granted(permit),
-            Some(Err(why)) => Admission {
-                permit: None,
-                refused: Some(why),
-            },
-            // Fails open: a guard that is broken must not take the service down with it.
-            None => Admission {
-                permit: None,
-                refused: None,
-            },
-        }
+    fn admit_partly(
+        &self,
+        request: &mut Req,
+        now: &Moment,
+        inside: &Inside,
+    ) -> Admission<Self::Permit> {
+        // Fails open: a guard that is broken must not take the service down with it.
+        let (mut permit, mut refused) = (None, None);
+        inside.quietly(|| match self.admit(request, now) {
+            Ok(granted) => permit = Some(granted),
+            Err(why) => refused = Some(why),
+        });
+        Admission { permit, refused }
     }
 }
 
@@ -200,16 +205,6 @@ pub trait Admit<Req>: Guard {
 pub struct Admission<P> {
     pub permit: Option<P>,
     pub refused: Option<Rejection>,
-}
-
-impl<P> Admission<P> {
-    #[inline]
-    pub(crate) fn granted(permit: P) -> Self {
-        Admission {
-            permit: Some(permit),
-            refused: None,
-        }
-    }
 }
 
 /// What a guard wants measured beyond the two ends of a call. Each costs clock readings, so all are off.
@@ -297,6 +292,6 @@ pub(crate) fn entered<G: Guard>(
 /// Kept apart, or the work of nested guards would be inlined twice at each of them.
 #[cold]
 #[inline(never)]
-fn outside(mut work: impl FnMut()) {
+pub(crate) fn outside(mut work: impl FnMut()) {
     work();
 }

@@ -1,6 +1,6 @@
 //! Two guards are a guard: the first stands outside of the second.
 
-use super::{Admission, Admit, Guard, Head, Refuses, Signal, Wants, entered};
+use super::{Admission, Admit, Guard, Head, Refuses, Signal, Wants, entered, outside};
 use crate::{
     call::{End, Inside, Moment, Outcome, Rejection, quietly},
     protocol::upload::Upload,
@@ -15,15 +15,10 @@ pub struct Pair<A, B>(pub(super) A, pub(super) B);
 
 /// Runs `work` inside of the guard, if it holds a permit.
 #[inline]
-fn enter<G: Guard>(
-    inside: &Inside,
-    guard: &G,
-    permit: &mut Option<G::Permit>,
-    mut work: impl FnMut(),
-) {
+fn enter<G: Guard>(inside: &Inside, guard: &G, permit: &mut Option<G::Permit>, work: impl FnMut()) {
     match permit {
         Some(permit) => entered(inside, guard, permit, work),
-        None => work(),
+        None => outside(work),
     }
 }
 
@@ -38,6 +33,11 @@ impl<A: Guard, B: Guard> Guard for Pair<A, B> {
     #[inline]
     fn refuses(&self, now: &Moment) -> Refuses {
         self.0.refuses(now).or(self.1.refuses(now))
+    }
+
+    #[inline]
+    fn refuses_any(&self, now: &Moment) -> bool {
+        self.0.refuses_any(now) || self.1.refuses_any(now)
     }
 
     fn signals(&self, add: &mut dyn FnMut(&Signal)) {
@@ -110,7 +110,7 @@ impl<A: Guard, B: Guard> Guard for Pair<A, B> {
 
 impl<Req, A: Admit<Req>, B: Admit<Req>> Admit<Req> for Pair<A, B> {
     fn admit(&self, request: &mut Req, now: &Moment) -> Result<Self::Permit, Rejection> {
-        let admission = self.admit_partly(request, now);
+        let admission = self.admit_partly(request, now, &Inside::other());
         let Some(why) = admission.refused else {
             return Ok(admission.permit.unwrap_or_default());
         };
@@ -121,15 +121,20 @@ impl<Req, A: Admit<Req>, B: Admit<Req>> Admit<Req> for Pair<A, B> {
     }
 
     #[inline]
-    fn admit_partly(&self, request: &mut Req, now: &Moment) -> Admission<Self::Permit> {
+    fn admit_partly(
+        &self,
+        request: &mut Req,
+        now: &Moment,
+        inside: &Inside,
+    ) -> Admission<Self::Permit> {
         let Admission {
             permit: mut first,
             mut refused,
-        } = self.0.admit_partly(request, now);
+        } = self.0.admit_partly(request, now, inside);
         let mut second = None;
         if refused.is_none() {
-            enter(&Inside::other(), &self.0, &mut first, || {
-                let admission = self.1.admit_partly(request, now);
+            enter(inside, &self.0, &mut first, || {
+                let admission = self.1.admit_partly(request, now, inside);
                 second = admission.permit;
                 refused = admission.refused;
             });

@@ -18,6 +18,12 @@ pub(super) fn refuses(guards: &impl Guard) -> Refuses {
     quietly(|| guards.refuses(&Moment::default())).unwrap_or_default()
 }
 
+/// Asks the guards whether they refuse any call.
+#[inline]
+pub(super) fn refuses_any(guards: &impl Guard) -> bool {
+    quietly(|| guards.refuses_any(&Moment::default())).unwrap_or(false)
+}
+
 /// The places of one handle among those that wait for guards. Empty, and nothing allocated, while nobody waits.
 #[derive(Debug, Default)]
 pub(super) struct GuardWait(Option<Box<Places>>);

@@ -9,16 +9,15 @@ use tower_service::Service;
 
 use super::{
     Admit, BackPressure, Guard, GuardFuture, Held, InGuards, OpenFirst, PassThrough, Refuses,
+    future::ONCE,
     held::Shared,
-    readiness::{GuardWait, WaitTime, refuses},
+    readiness::{GuardWait, WaitTime, refuses, refuses_any},
     when_ready::OpenFirstFuture,
 };
 use crate::{
-    call::{Inside, Moment, quietly},
+    call::{Inside, quietly},
     protocol::{Notes, Protocol, Read, Respond},
 };
-
-const ONCE: &str = "a service is called once";
 
 /// Number of times that guards are asked again whose moment has come.
 const ROUNDS: usize = 3;
@@ -86,18 +85,22 @@ impl<S, G, P, M> Guarded<S, G, P, M> {
         })
     }
 
-    /// Gathers what a call holds from now on, with what it was granted.
+    /// Asks the guards. What comes of it lies in the future from the start: a call is large, and copies are felt.
     #[inline]
-    fn hold(&mut self, permit: Option<G::Permit>, notes: P::Call, now: &Moment) -> Held<G, P>
+    fn admit<F, Req>(&mut self, inside: &Inside, request: &mut Option<Req>) -> GuardFuture<F, G, P>
     where
-        G: Guard,
-        P: Protocol,
+        G: Admit<Req>,
+        P: Read<Req>,
     {
-        let mut held = Held::new(self.shared.clone(), permit, notes, now);
-        if self.shared.wants.readiness {
-            held.waited(self.wait_time.take());
-        }
-        held
+        let shared = &self.shared;
+        let request = request.as_mut().expect(ONCE);
+        let notes = shared.protocol.read(request);
+        let now = notes.moment();
+        let admission = shared.guards.admit_partly(request, &now, inside);
+        let wait = shared.wants.readiness.then(|| self.wait_time.take());
+        let began = Held::<G, P>::began(&notes, &now);
+        let held = Held::new(self.shared.clone(), admission.permit, notes, began, wait);
+        GuardFuture::new(held, admission.refused)
     }
 }
 
@@ -132,33 +135,22 @@ where
     }
 
     #[inline]
-    fn call(&mut self, mut request: Req) -> Self::Future {
+    fn call(&mut self, request: Req) -> Self::Future {
         let inside = &Inside::call();
-        let notes = self.shared.protocol.read(&mut request);
-        let now = notes.moment();
-        let admission = self.shared.guards.admit_partly(&mut request, &now);
-        let mut held = self.hold(admission.permit, notes, &now);
-        if let Some(why) = admission.refused {
+        let request = &mut Some(request);
+        let mut future = self.admit(inside, request);
+        future.show_upload(inside);
+        if future.is_refused() {
             self.wait.clear();
             self.leave_inner();
-            return GuardFuture::refused(held, why);
-        }
-        let mut request = Some(request);
-        if std::mem::take(&mut self.inner_state) == InnerState::Ready {
-            return GuardFuture::calling(inside, held, || {
-                let request = request.take().expect(ONCE);
+        } else if std::mem::take(&mut self.inner_state) == InnerState::Ready {
+            future.call(inside, request, |request| {
                 OpenFirstFuture::calling(self.inner.call(request))
             });
+        } else {
+            self.call_later(inside, &mut future, request);
         }
-        let made = Arc::<AtomicBool>::default();
-        held.made_when(made.clone());
-        GuardFuture::calling(inside, held, || {
-            let request = request.take().expect(ONCE);
-            // The handle that was polled waits; the spare is polled before it is used.
-            let spare = self.inner.clone();
-            let waiting = std::mem::replace(&mut self.inner, spare);
-            OpenFirstFuture::waiting(waiting, request, made.clone())
-        })
+        future
     }
 }
 
@@ -166,12 +158,34 @@ impl<S: Clone, G: Guard, P> Guarded<S, G, P, OpenFirst> {
     /// Gives back what it holds if the guards refuse any call, and returns whether they do.
     #[inline]
     fn steps_aside(&mut self) -> bool {
-        let refuses = refuses(&*self.shared.guards) != Refuses::No;
+        let refuses = refuses_any(&*self.shared.guards);
         if refuses {
             self.wait.clear();
             self.leave_inner();
         }
         refuses
+    }
+}
+
+impl<S: Clone, G: Guard, P: Protocol> Guarded<S, G, P, OpenFirst> {
+    /// Leaves the call to the future, which waits until the wrapped service is ready for it.
+    #[cold]
+    fn call_later<Req>(
+        &mut self,
+        inside: &Inside,
+        future: &mut GuardFuture<OpenFirstFuture<S, Req>, G, P>,
+        request: &mut Option<Req>,
+    ) where
+        S: Service<Req>,
+    {
+        let made = Arc::<AtomicBool>::default();
+        future.made_when(made.clone());
+        future.call(inside, request, |request| {
+            // The handle that was polled waits; the spare is polled before it is used.
+            let spare = self.inner.clone();
+            let waiting = std::mem::replace(&mut self.inner, spare);
+            OpenFirstFuture::waiting(waiting, request, made.clone())
+        });
     }
 }
 
@@ -282,25 +296,20 @@ where
 impl<S, G, P, M> Guarded<S, G, P, M> {
     /// Calls the wrapped service, which is ready, unless the guards refuse.
     #[inline]
-    fn call_inner<Req>(&mut self, mut request: Req) -> GuardFuture<S::Future, G, P>
+    fn call_inner<Req>(&mut self, request: Req) -> GuardFuture<S::Future, G, P>
     where
         S: Service<Req>,
         G: Admit<Req>,
         P: Read<Req>,
     {
         let inside = &Inside::call();
-        let notes = self.shared.protocol.read(&mut request);
-        let now = notes.moment();
-        let admission = self.shared.guards.admit_partly(&mut request, &now);
-        let held = self.hold(admission.permit, notes, &now);
-        if let Some(why) = admission.refused {
-            return GuardFuture::refused(held, why);
+        let request = &mut Some(request);
+        let mut future = self.admit(inside, request);
+        future.show_upload(inside);
+        if !future.is_refused() {
+            future.call(inside, request, |request| self.inner.call(request));
         }
-        let mut request = Some(request);
-        GuardFuture::calling(inside, held, || {
-            let request = request.take().expect(ONCE);
-            self.inner.call(request)
-        })
+        future
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::{Admission, Admit, Guard, Head, Pair, Refuses, Signal, Wants};
 use crate::{
-    call::{End, Moment, Rejection},
+    call::{End, Inside, Moment, Rejection},
     protocol::upload::Upload,
 };
 
@@ -21,6 +21,11 @@ macro_rules! as_guard {
             fn refuses(&self, now: &Moment) -> Refuses {
                 let $this = self;
                 $view.refuses(now)
+            }
+            #[inline]
+            fn refuses_any(&self, now: &Moment) -> bool {
+                let $this = self;
+                $view.refuses_any(now)
             }
             fn signals(&self, add: &mut dyn FnMut(&Signal)) {
                 let $this = self;
@@ -58,9 +63,14 @@ macro_rules! as_guard {
                 $view.admit(request, now)
             }
             #[inline]
-            fn admit_partly(&self, request: &mut Req, now: &Moment) -> Admission<Self::Permit> {
+            fn admit_partly(
+                &self,
+                request: &mut Req,
+                now: &Moment,
+                inside: &Inside,
+            ) -> Admission<Self::Permit> {
                 let $this = self;
-                $view.admit_partly(request, now)
+                $view.admit_partly(request, now, inside)
             }
         }
     };
@@ -93,6 +103,11 @@ impl<G: Guard> Guard for Option<G> {
             Some(guard) => guard.refuses(now),
             None => Refuses::No,
         }
+    }
+
+    #[inline]
+    fn refuses_any(&self, now: &Moment) -> bool {
+        self.as_ref().is_some_and(|guard| guard.refuses_any(now))
     }
 
     fn signals(&self, add: &mut dyn FnMut(&Signal)) {
@@ -145,11 +160,19 @@ impl<Req, G: Admit<Req>> Admit<Req> for Option<G> {
     }
 
     #[inline]
-    fn admit_partly(&self, request: &mut Req, now: &Moment) -> Admission<Self::Permit> {
+    fn admit_partly(
+        &self,
+        request: &mut Req,
+        now: &Moment,
+        inside: &Inside,
+    ) -> Admission<Self::Permit> {
         let Some(guard) = self else {
-            return Admission::granted(None);
+            return Admission {
+                permit: Some(None),
+                refused: None,
+            };
         };
-        let admission = guard.admit_partly(request, now);
+        let admission = guard.admit_partly(request, now, inside);
         Admission {
             permit: Some(admission.permit),
             refused: admission.refused,

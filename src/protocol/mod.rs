@@ -204,8 +204,7 @@ pub trait Notes {
 
     #[doc(hidden)]
     #[inline]
-    fn dropped(&self, waiting: bool, given_up: Option<Judged>) -> Judged {
-        let _ = waiting;
+    fn dropped(&self, given_up: Option<Judged>) -> Judged {
         given_up.unwrap_or(Judged::ABANDONED)
     }
 

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use http_body::Frame;
 
 use super::{
@@ -105,6 +105,24 @@ impl HttpCall {
         if self.judged.outcome != Outcome::Success {
             self.note_fault(message_of(trailers));
         }
+    }
+
+    /// Judges a body that ended without the trailers that must bring the status of gRPC: it is in the last message of
+    /// gRPC-Web, or nowhere.
+    #[cold]
+    pub(super) fn judge_end_without_trailers(&mut self) {
+        if let Some(frames) = self.rare.as_mut().and_then(|rare| rare.frames.take())
+            && let Some(code) = frames.status().map(GrpcCode::parse)
+        {
+            self.code = Some(code);
+            let mut trailers = HeaderMap::new();
+            if let Some(Ok(message)) = frames.message().map(HeaderValue::from_bytes) {
+                trailers.insert("grpc-message", message);
+            }
+            return self.judge_code(code, &trailers, None);
+        }
+        self.judged = self.blame_caller(Judged::FAILURE, &HeaderMap::new());
+        self.note_fault(Fault::MissingGrpcStatus);
     }
 
     /// A body that is not as long as its `content-length` says is as good as one that was cut off.

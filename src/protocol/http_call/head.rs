@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::{
     HttpCall, Step, Verb, code_of, content_length,
-    fault::{decoded, elapsed_in, fault_in, message_of, settled_inside},
+    fault::{Fault, decoded, elapsed_in, fault_in, message_of, settled_inside},
     is_text,
 };
 use crate::{
@@ -30,19 +30,11 @@ impl HttpCall {
     ) -> Step {
         self.see_head(head);
         match settled_inside(head.extensions).filter(|_| !self.is_good(head.status)) {
-            Some((judged, fault)) => {
-                self.judged = judged;
-                self.note_fault(fault);
-                if judged.outcome == Outcome::Panicked {
-                    self.judge_panic();
-                }
-            }
+            Some((judged, fault)) => self.take_over(judged, fault),
             None => self.judge_status(head, classifier),
         }
-        if self.judged.outcome != Outcome::Success && self.fault().is_none() {
-            let fault = fault_in(head.extensions)
-                .or_else(|| message_of(head.headers).filter(|_| self.is_grpc()));
-            self.note_fault(fault);
+        if self.judged.outcome != Outcome::Success {
+            self.look_for_fault(head);
         }
         if self.ends_at_head(head.status) {
             return Step::Over;
@@ -53,13 +45,36 @@ impl HttpCall {
         Step::GoesOn
     }
 
+    /// What a guard further in has decided stays so.
+    #[cold]
+    fn take_over(&mut self, judged: Judged, fault: Fault) {
+        self.judged = judged;
+        self.note_fault(fault);
+        if judged.outcome == Outcome::Panicked {
+            self.judge_panic();
+        }
+    }
+
+    #[cold]
+    fn look_for_fault(&mut self, head: ResponseHead<'_>) {
+        if self.fault().is_none() {
+            let fault = fault_in(head.extensions)
+                .or_else(|| message_of(head.headers).filter(|_| self.is_grpc()));
+            self.note_fault(fault);
+        }
+    }
+
     /// Notes status and code, and whether the peer speaks what it was asked in.
     #[inline]
     fn see_head(&mut self, head: ResponseHead<'_>) {
         self.status = Some(head.status);
-        if !self.is_grpc() {
-            return;
+        if self.is_grpc() {
+            self.see_grpc_head(head);
         }
+    }
+
+    #[inline(never)]
+    fn see_grpc_head(&mut self, head: ResponseHead<'_>) {
         self.code = code_of(head.headers);
         let answered = Wire::of_content_type(head.headers);
         let is_grpc = self.code.is_some() || answered.is_grpc();
@@ -98,17 +113,34 @@ impl HttpCall {
             Some(code) => judge_code(code),
             None => judge_status(self.side, head.status),
         };
-        let judged = self.judge_lateness(judged, head.extensions);
-        let judged = self.blame_caller(judged, head.headers);
+        let judged = match judged.outcome {
+            Outcome::Success => judged,
+            _ => self.excused(judged, head),
+        };
         self.judged = match self.classifier.as_ref().or(own) {
             None => judged,
-            Some(classifier) => {
-                let mut ending = self.ending(head);
-                ending.judged = judged;
-                classifier.judge(&mut ending);
-                ending.judged
-            }
+            Some(classifier) => self.classified(judged, head, classifier),
         };
+    }
+
+    /// Judges a bad answer by who is to blame for it.
+    #[cold]
+    fn excused(&mut self, judged: Judged, head: ResponseHead<'_>) -> Judged {
+        let judged = self.judge_lateness(judged, head.extensions);
+        self.blame_caller(judged, head.headers)
+    }
+
+    #[inline(never)]
+    fn classified(
+        &self,
+        judged: Judged,
+        head: ResponseHead<'_>,
+        classifier: &Classifier,
+    ) -> Judged {
+        let mut ending = self.ending(head);
+        ending.judged = judged;
+        classifier.judge(&mut ending);
+        ending.judged
     }
 
     /// Returns whether the answer is a good one so far. Then somebody has used the parts of a refusal for it, and what is
@@ -128,9 +160,8 @@ impl HttpCall {
     }
 
     /// Judges an answer that a time limit further in has given, by what that knows.
-    #[inline]
     fn judge_lateness(&mut self, judged: Judged, extensions: &Extensions) -> Judged {
-        if judged.outcome == Outcome::Success || extensions.is_empty() {
+        if extensions.is_empty() {
             return judged;
         }
         match elapsed_in(extensions) {
@@ -193,12 +224,17 @@ impl HttpCall {
     #[inline]
     pub(crate) fn leave_verdict(&self, extensions: &mut Extensions) {
         if let Some(classifier) = &self.classifier {
-            extensions.insert(LeftVerdict {
-                side: self.side,
-                judged: self.judged,
-                classifier: classifier.clone(),
-            });
+            self.leave_judged(classifier, extensions);
         }
+    }
+
+    #[cold]
+    fn leave_judged(&self, classifier: &Classifier, extensions: &mut Extensions) {
+        extensions.insert(LeftVerdict {
+            side: self.side,
+            judged: self.judged,
+            classifier: classifier.clone(),
+        });
     }
 
     /// Leaves a classifier's judgement with an error, for the layers further out.

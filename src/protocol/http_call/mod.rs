@@ -3,6 +3,8 @@ mod fault;
 mod head;
 mod notes;
 
+use std::time::Duration;
+
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header};
 use tokio::time::Instant;
 
@@ -34,7 +36,8 @@ pub struct HttpCall {
     judged: Judged,
     status: Option<StatusCode>,
     code: Option<GrpcCode>,
-    time_limit: Small,
+    /// Whether whoever reads the body has found nothing there when it last looked.
+    waiting: bool,
     /// Bytes of body handed on so far.
     sent: u64,
     /// Bytes of body that are known to be all.
@@ -48,11 +51,23 @@ pub struct HttpCall {
 /// What most calls have none of: boxed, since calls are moved about.
 #[derive(Debug, Default)]
 struct Rare {
+    /// How long the caller waits, if its request says so.
+    time_limit: Option<Duration>,
     /// The request's body, and when the call began; only of a body that can be watched.
     upload: Option<(Upload, Instant)>,
     /// Looks for the status in the body of a gRPC-Web answer.
     frames: Option<Frames>,
     fault: Option<Fault>,
+}
+
+impl Rare {
+    #[cold]
+    fn of_time_limit(limit: Duration) -> Box<Self> {
+        Box::new(Rare {
+            time_limit: Some(limit),
+            ..Rare::default()
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,20 +107,22 @@ impl HttpCall {
         } else {
             Wire::requested(K::SIDE, method, request.version(), headers)
         };
-        let mut call = HttpCall::new(K::SIDE, wire, method, headers);
-        call.only_grpc = K::ONLY_GRPC;
-        call.share_classifier(own, request.extensions_mut());
+        let call = HttpCall::new(K::SIDE, wire, method, headers);
+        let classifier = shared_classifier(K::SIDE, own, request.extensions_mut());
+        let frames = request_frames(K::SIDE, wire);
+        let mut rare = call.rare;
         // A body that panics here is one that nothing is known of.
-        let upload = quietly(|| watch_request(request, call.request_frames())).flatten();
-        if let Some(upload) = upload {
-            call.rare_mut().upload = Some((upload, Instant::now()));
+        quietly(|| {
+            if let Some(upload) = watch_request(request, frames) {
+                rare.get_or_insert_default().upload = Some((upload, Instant::now()));
+            }
+        });
+        HttpCall {
+            only_grpc: K::ONLY_GRPC,
+            classifier,
+            rare,
+            ..call
         }
-        call
-    }
-
-    /// Returns the reader of the messages of a gRPC request on a server.
-    fn request_frames(&self) -> Option<Frames> {
-        (self.side == Side::Server && self.wire == Wire::Grpc).then(Frames::new)
     }
 
     /// A call of which only this is known.
@@ -134,34 +151,13 @@ impl HttpCall {
             judged: Judged::SUCCESS,
             status: None,
             code: None,
-            time_limit: Small::of_time(time_limit),
+            waiting: false,
             sent: 0,
             promised: Small::NONE,
             declared: false,
             classifier: None,
-            rare: None,
+            rare: time_limit.map(Rare::of_time_limit),
         }
-    }
-
-    #[inline]
-    fn share_classifier(&mut self, own: Option<&Classifier>, extensions: &mut Extensions) {
-        let outer = match extensions.is_empty() {
-            true => None,
-            false => extensions.get::<OuterClassifier>(),
-        };
-        let outer = outer
-            .filter(|outer| outer.side == self.side)
-            .map(|outer| &outer.classifier);
-        let Some(own) = own else {
-            self.classifier = outer.cloned();
-            return;
-        };
-        let classifier = own.within(outer);
-        extensions.insert(OuterClassifier {
-            side: self.side,
-            classifier: classifier.clone(),
-        });
-        self.classifier = Some(classifier);
     }
 
     /// Returns the protocol that the call speaks, as far as it is known by now.
@@ -214,6 +210,12 @@ impl HttpCall {
         }
     }
 
+    /// Notes whether a reader of the body found nothing there.
+    #[inline]
+    pub(crate) fn set_waiting(&mut self, waiting: bool) {
+        self.waiting = waiting;
+    }
+
     /// Returns whether the end of the body must bring a gRPC status.
     fn awaits_code(&self) -> bool {
         (self.wire == Wire::Grpc || self.frames().is_some())
@@ -221,6 +223,37 @@ impl HttpCall {
             && self.status == Some(StatusCode::OK)
             && self.judged.outcome == Outcome::Success
     }
+}
+
+/// Returns the reader of the messages of a gRPC request on a server.
+#[inline]
+fn request_frames(side: Side, wire: Wire) -> Option<Frames> {
+    (side == Side::Server && wire == Wire::Grpc).then(Frames::new)
+}
+
+/// Returns the classifier that all layers of a stack judge by, this one's in it, and leaves it for those further in.
+#[inline]
+fn shared_classifier(
+    side: Side,
+    own: Option<&Classifier>,
+    extensions: &mut Extensions,
+) -> Option<Classifier> {
+    let outer = match extensions.is_empty() {
+        true => None,
+        false => extensions.get::<OuterClassifier>(),
+    };
+    let outer = outer
+        .filter(|outer| outer.side == side)
+        .map(|outer| &outer.classifier);
+    let Some(own) = own else {
+        return outer.cloned();
+    };
+    let classifier = own.within(outer);
+    extensions.insert(OuterClassifier {
+        side,
+        classifier: classifier.clone(),
+    });
+    Some(classifier)
 }
 
 /// Reads `grpc-status`, from headers or trailers.

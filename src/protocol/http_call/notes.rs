@@ -1,10 +1,10 @@
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, response};
+use http::response;
 
 use super::{HttpCall, Verb, code_of, fault::Fault};
 use crate::{
-    call::{End, Evidence, GrpcCode, Judged, Outcome, Small},
+    call::{End, Evidence, Judged, Outcome, Small},
     protocol::{Notes, Side, Wire, upload::Upload},
 };
 
@@ -22,7 +22,7 @@ impl Notes for HttpCall {
 
     #[inline]
     fn time_limit(&self) -> Option<Duration> {
-        self.time_limit.time()
+        self.rare.as_deref()?.time_limit
     }
 
     #[inline]
@@ -72,18 +72,7 @@ impl Notes for HttpCall {
     #[inline]
     fn judge_clean_end(&mut self) {
         if self.awaits_code() {
-            if let Some(frames) = self.rare.as_mut().and_then(|rare| rare.frames.take())
-                && let Some(code) = frames.status().map(GrpcCode::parse)
-            {
-                self.code = Some(code);
-                let mut trailers = HeaderMap::new();
-                if let Some(Ok(message)) = frames.message().map(HeaderValue::from_bytes) {
-                    trailers.insert("grpc-message", message);
-                }
-                return self.judge_code(code, &trailers, None);
-            }
-            self.judged = self.blame_caller(Judged::FAILURE, &HeaderMap::new());
-            self.note_fault(Fault::MissingGrpcStatus);
+            self.judge_end_without_trailers();
         } else if self.declared && self.promised.get() != Some(self.sent) {
             self.judge_wrong_length();
         }
@@ -94,7 +83,7 @@ impl Notes for HttpCall {
     ///
     /// A time limit around the call drops it as well, and says how that is judged: of a body only if its reader waited.
     /// Whatever else took the time, the peer was not asked for more.
-    fn dropped(&self, waiting: bool, given_up: Option<Judged>) -> Judged {
+    fn dropped(&self, given_up: Option<Judged>) -> Judged {
         if self.judged.outcome != Outcome::Success {
             return self.judged;
         }
@@ -111,10 +100,10 @@ impl Notes for HttpCall {
             return Judged::FAILURE;
         }
         let complete = !self.awaits_code() && promised == Some(self.sent);
-        if let Some(judged) = given_up.filter(|_| waiting && !complete) {
+        if let Some(judged) = given_up.filter(|_| self.waiting && !complete) {
             return judged;
         }
-        if complete || (self.side == Side::Client && !waiting) {
+        if complete || (self.side == Side::Client && !self.waiting) {
             Judged::SUCCESS
         } else {
             Judged::new(Outcome::Cancelled, Evidence::Healthy)
@@ -126,6 +115,7 @@ impl Notes for HttpCall {
         self.judged
     }
 
+    #[inline]
     fn fill<'a>(&'a self, end: &mut End<'a>) {
         end.wire = self.wire;
         if end.began.is_some() && end.to_head.is_none() {

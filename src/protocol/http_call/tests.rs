@@ -146,7 +146,7 @@ fn grpc_web_call_is_over_with_its_trailers_whether_the_stream_ends_or_not() {
     assert!(!feed(b"\x80\x00\x00\x00\x11grpc-status: 1"));
     assert!(feed(b"4\r\n"));
     assert_eq!(call.judged(), Judged::FAILURE);
-    assert_eq!(call.dropped(false, None), Judged::FAILURE);
+    assert_eq!(call.dropped(None), Judged::FAILURE);
 }
 
 #[test]
@@ -208,37 +208,42 @@ fn response_without_a_body_ends_at_its_head() {
     assert!(step == Step::Over);
 }
 
+impl HttpCall {
+    /// A reader waits for more of its body.
+    fn awaited(mut self) -> Self {
+        self.set_waiting(true);
+        self
+    }
+}
+
 #[test]
 fn dropped_call_is_judged_by_who_has_gone() {
-    assert_eq!(client(get()).dropped(false, None), Judged::ABANDONED);
-    assert_eq!(server(get()).dropped(true, None), Judged::ABANDONED);
+    assert_eq!(client(get()).dropped(None), Judged::ABANDONED);
+    assert_eq!(server(get()).awaited().dropped(None), Judged::ABANDONED);
     let good = head(200, &[]);
+    assert_eq!(judged(client(get()), &good).dropped(None), Judged::SUCCESS);
     assert_eq!(
-        judged(client(get()), &good).dropped(false, None),
-        Judged::SUCCESS
+        judged(client(get()), &good).awaited().dropped(None),
+        CANCELLED
     );
-    assert_eq!(judged(client(get()), &good).dropped(true, None), CANCELLED);
-    assert_eq!(judged(server(get()), &good).dropped(false, None), CANCELLED);
-    assert_eq!(judged(server(get()), &good).dropped(true, None), CANCELLED);
+    assert_eq!(judged(server(get()), &good).dropped(None), CANCELLED);
+    assert_eq!(
+        judged(server(get()), &good).awaited().dropped(None),
+        CANCELLED
+    );
     let bad = head(500, &[]);
     assert_eq!(
-        judged(client(get()), &bad).dropped(true, None),
+        judged(client(get()), &bad).awaited().dropped(None),
         Judged::FAILURE
     );
-    assert_eq!(
-        judged(server(get()), &bad).dropped(false, None),
-        Judged::FAILURE
-    );
+    assert_eq!(judged(server(get()), &bad).dropped(None), Judged::FAILURE);
     // A watcher has what it wanted; a server's stream lacks its status.
     let flowing = head(200, &[SPEAKS_GRPC]);
     assert_eq!(
-        judged(client(grpc()), &flowing).dropped(false, None),
+        judged(client(grpc()), &flowing).dropped(None),
         Judged::SUCCESS
     );
-    assert_eq!(
-        judged(server(grpc()), &flowing).dropped(false, None),
-        CANCELLED
-    );
+    assert_eq!(judged(server(grpc()), &flowing).dropped(None), CANCELLED);
 }
 
 #[test]
@@ -251,12 +256,12 @@ fn dropped_body_is_complete_when_every_promised_byte_was_taken() {
     ] {
         let mut call = judged(server(get()), &promised);
         call.see_data(data.as_bytes());
-        assert_eq!(call.dropped(true, None), judged_as, "{data}");
+        assert_eq!(call.awaited().dropped(None), judged_as, "{data}");
     }
     let mut exact = server(get());
     exact.judge_head((&head(200, &[])).into(), Some(5), None);
     exact.see_data(b"hello");
-    assert_eq!(exact.dropped(true, None), Judged::SUCCESS);
+    assert_eq!(exact.awaited().dropped(None), Judged::SUCCESS);
 }
 
 #[test]
@@ -388,12 +393,12 @@ fn call_that_is_dropped_while_its_upload_is_awaited_broke_off() {
     for broken in [false, true] {
         for call in [server(get()), client(get())] {
             let call = uploading(call, broken);
-            assert_eq!(call.dropped(false, None), Judged::CALLERS);
-            assert_eq!(call.dropped(false, Some(LATE)), Judged::CALLERS);
+            assert_eq!(call.dropped(None), Judged::CALLERS);
+            assert_eq!(call.dropped(Some(LATE)), Judged::CALLERS);
         }
     }
     let good = judged(uploading(client(get()), false), &head(200, &[]));
-    assert_eq!(good.dropped(false, None), Judged::SUCCESS);
+    assert_eq!(good.dropped(None), Judged::SUCCESS);
 }
 
 /// Those further out once blamed the service for what the guard around it did not.
@@ -423,7 +428,7 @@ fn web(content_type: &'static str) -> Req {
 
 #[test]
 fn messages_of_a_request_are_read_of_grpc_on_a_server_only() {
-    let reads = |call: HttpCall| call.request_frames().is_some();
+    let reads = |call: HttpCall| request_frames(call.side, call.wire).is_some();
     assert!(reads(server(grpc())));
     assert!(!reads(client(grpc())));
     assert!(!reads(server(get())));

@@ -13,6 +13,11 @@ impl Guard for CircuitBreaker {
         self.shared.refuses(now)
     }
 
+    #[inline]
+    fn refuses_any(&self, _: &Moment) -> bool {
+        self.shared.refuses_any()
+    }
+
     fn signals(&self, add: &mut dyn FnMut(&Signal)) {
         add(&self.shared.signal);
     }
@@ -77,7 +82,9 @@ mod tests {
     /// Returns what it refuses, and whether that needs the clock.
     fn refuses(breaker: &CircuitBreaker) -> (Refuses, bool) {
         let now = Moment::default();
+        let any = breaker.refuses_any(&now);
         let refuses = breaker.refuses(&now);
+        assert_eq!(any, refuses != Refuses::No);
         (refuses, now.known().is_some())
     }
 

@@ -188,7 +188,15 @@ impl Core {
     }
 
     /// Counts probes as failed whose time is over, which may end the phase.
+    #[inline]
     pub(in super::super) fn expire(&mut self, now: Instant) -> Option<Change> {
+        match self.phase {
+            Phase::HalfOpen(_) => self.expire_probes(now),
+            _ => None,
+        }
+    }
+
+    fn expire_probes(&mut self, now: Instant) -> Option<Change> {
         let patience = self.patience();
         let Phase::HalfOpen(half_open) = &mut self.phase else {
             return None;

@@ -156,6 +156,16 @@ impl Core {
         }
     }
 
+    /// Refuses a call of a circuit that is open for longer: that changes nothing.
+    #[inline]
+    pub(super) fn refuses_outright(&self, now: Instant) -> Option<Answer> {
+        match self.phase {
+            Phase::Open { until } if now < until => Some(Answer::Refused(Some(until - now))),
+            Phase::ForcedOpen => Some(Answer::Refused(None)),
+            _ => None,
+        }
+    }
+
     /// Lets a call pass, which may begin or end a half-open phase, or refuses it. `has_upload` says that its request has a
     /// body which its caller may stall.
     pub(super) fn admit(&mut self, now: Instant, has_upload: bool) -> (Answer, Option<Change>) {

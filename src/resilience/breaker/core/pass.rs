@@ -6,6 +6,8 @@ pub(in super::super) struct Pass {
     pub(in super::super) standing: Standing,
 }
 
+// Every call asks which it is: a tag that hides in a field takes more to read.
+#[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum Standing {
     /// Counts nothing, or has been counted for good.

@@ -59,9 +59,19 @@ impl Shared {
         end: &End<'_>,
         text: &dyn Fn() -> Option<Box<str>>,
     ) {
-        if self.passed(&permit, end.evidence(), end.now) {
-            return;
+        if !self.passed(&permit, end.evidence(), end.now) {
+            self.settle_other(permit, end, text);
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn settle_other(
+        &self,
+        permit: BreakerPermit,
+        end: &End<'_>,
+        text: &dyn Fn() -> Option<Box<str>>,
+    ) {
         if !self.heed.is_off()
             && let Some(wait) = self.heed.at_end(end)
         {
@@ -94,6 +104,23 @@ impl Shared {
     /// probe is decided by it.
     #[inline]
     pub(in super::super) fn head(&self, permit: &mut BreakerPermit, head: &Head<'_>) {
+        let pass = &mut permit.0;
+        let gate = self.gate.see();
+        // What most heads are.
+        let is_plain = head.evidence == Evidence::Healthy
+            && pass.standing == Standing::Passing
+            && self.settings.slow_limit.is_none()
+            && self.heed.is_off();
+        if is_plain && gate.is_closed() && gate.generation() == pass.generation {
+            pass.standing = Standing::Counted(self.succeed(pass.generation, head.now));
+        } else {
+            self.head_other(permit, head);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn head_other(&self, permit: &mut BreakerPermit, head: &Head<'_>) {
         if !self.heed.is_off()
             && let Some(wait) = self.heed.at_head(head)
         {

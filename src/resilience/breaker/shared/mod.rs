@@ -61,6 +61,31 @@ pub(super) struct Locked {
     pub(super) last_error: Option<Name>,
 }
 
+/// What a refusal tells of the breaker.
+struct Refusing {
+    wait: Option<Duration>,
+    generation: u64,
+    state: State,
+    why: Option<Reason>,
+    last_error: Option<Name>,
+}
+
+impl Locked {
+    #[inline]
+    fn decided(&self, answer: Answer) -> Result<Pass, Refusing> {
+        match answer {
+            Answer::Passes(pass) => Ok(pass),
+            Answer::Refused(wait) => Err(Refusing {
+                wait,
+                generation: self.core.generation(),
+                state: self.core.state(),
+                why: self.why,
+                last_error: self.last_error.clone(),
+            }),
+        }
+    }
+}
+
 /// What a call holds that a breaker let pass.
 #[derive(Debug)]
 pub struct BreakerPermit(Pass);
@@ -157,6 +182,14 @@ impl Shared {
         self.refuses_locked(now)
     }
 
+    /// Returns whether some of the calls that came now would be refused: while the circuit is not closed, it is never
+    /// none. Needs neither lock nor clock.
+    #[inline]
+    pub(super) fn refuses_any(&self) -> bool {
+        let gate = self.gate.see();
+        gate.wants_lock() && (!self.is_shadow() || gate.state() == State::ForcedOpen)
+    }
+
     #[cold]
     fn refuses_locked(&self, now: &Moment) -> Refuses {
         if self.gate.see().state() == State::ForcedOpen {
@@ -198,38 +231,50 @@ impl Shared {
         if gate.is_closed() {
             return Ok(BreakerPermit(Pass::passing(gate.generation())));
         }
+        self.admit_unless_open(now)
+    }
+
+    #[cold]
+    fn admit_unless_open(&self, now: &Moment) -> Result<BreakerPermit, Rejection> {
         // Nothing that is counted later will show the state to a recorder that is new.
         self.show();
+        let gate = self.gate.see();
         if gate.is_disabled() {
             return Ok(BreakerPermit(Pass::passing(gate.generation())));
         }
         self.admit_locked(now.now(), now.has_upload())
     }
 
-    #[cold]
     fn admit_locked(&self, now: Instant, has_upload: bool) -> Result<BreakerPermit, Rejection> {
-        let (answer, pass, state, why, last_error) = self.with(&|| None, |locked| {
+        // Most of those that come here. A step that may be a transition takes more.
+        let locked = self.lock();
+        if let Some(answer) = locked.core.refuses_outright(now) {
+            let decided = locked.decided(answer);
+            drop(locked);
+            return self.carry_out(decided);
+        }
+        let decided = self.with_lock(locked, &|| None, |locked| {
             let (answer, change) = locked.core.admit(now, has_upload);
-            let refused = matches!(answer, Answer::Refused(_));
-            let last_error = locked.last_error.as_ref().filter(|_| refused).cloned();
-            let pass = Pass::void(locked.core.generation());
-            let told = (answer, pass, locked.core.state(), locked.why, last_error);
-            (told, change)
+            (locked.decided(answer), change)
         });
-        let wait = match answer {
-            Answer::Passes(pass) => return Ok(BreakerPermit(pass)),
-            Answer::Refused(wait) => wait,
+        self.carry_out(decided)
+    }
+
+    fn carry_out(&self, decided: Result<Pass, Refusing>) -> Result<BreakerPermit, Rejection> {
+        let refusing = match decided {
+            Ok(pass) => return Ok(BreakerPermit(pass)),
+            Err(refusing) => refusing,
         };
         self.teller.refused(&self.name);
         // A shadow refuses nothing of its own accord; what it was told by hand or by a switch, it does.
-        if self.is_shadow() && state != State::ForcedOpen {
-            return Ok(BreakerPermit(pass));
+        if self.is_shadow() && refusing.state != State::ForcedOpen {
+            return Ok(BreakerPermit(Pass::void(refusing.generation)));
         }
         Err(Rejection::circuit_open(
             self.name.clone(),
-            why.map(Reason::as_str),
-            wait,
-            last_error,
+            refusing.why.map(Reason::as_str),
+            refusing.wait,
+            refusing.last_error,
         ))
     }
 

@@ -48,7 +48,15 @@ impl Shared {
         text: &dyn Fn() -> Option<Box<str>>,
         step: impl FnOnce(&mut Locked) -> (R, Option<Change>),
     ) -> R {
-        let mut locked = self.lock();
+        self.with_lock(self.lock(), text, step)
+    }
+
+    pub(super) fn with_lock<'a, R>(
+        &'a self,
+        mut locked: MutexGuard<'a, Locked>,
+        text: &dyn Fn() -> Option<Box<str>>,
+        step: impl FnOnce(&mut Locked) -> (R, Option<Change>),
+    ) -> R {
         let (before, was_full) = (locked.core.generation(), locked.core.is_full());
         let (result, change) = step(&mut locked);
         let is_free = was_full && !locked.core.is_full();
