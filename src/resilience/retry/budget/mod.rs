@@ -235,6 +235,19 @@ mod tests {
         all.len()
     }
 
+    #[test]
+    fn budget_counts_outcomes_if_it_fills_with_the_successes_of_first_attempts() {
+        let now = Moment::at(Instant::now());
+        for budget in budgets() {
+            while let Some(reservation) = budget.reserve(Outcome::Failure, &now) {
+                reservation.spend().settle(Outcome::Failure);
+            }
+            (0..100).for_each(|_| budget.settle(Outcome::Success));
+            let fills = left(&budget, &now) > 0;
+            assert_eq!(budget.counts_outcomes(), fills, "{budget:?}");
+        }
+    }
+
     proptest! {
         /// An open circuit emptied the budgets of those who called through it.
         #[test]
