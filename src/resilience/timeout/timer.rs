@@ -146,6 +146,8 @@ pub(in crate::resilience) fn poll_fired(
 mod tests {
     use std::{future::poll_fn, pin::pin};
 
+    use bytes::Bytes;
+    use http_body::Frame;
     use tokio::{task::consume_budget, time::advance};
 
     use super::*;
@@ -200,6 +202,25 @@ mod tests {
             .expect("an end")
             .elapsed(&limit, &hurried);
         assert_eq!(why.evidence(), Evidence::Inconclusive);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn limit_blames_the_caller_if_the_upload_took_more_than_half_of_it() {
+        type Data = Result<Frame<Bytes>, ()>;
+        let limit = TimeLimit::new("blame", SECOND);
+        for (percent, callers) in [(60, true), (40, false)] {
+            let (mut slow, upload) = (asked(1, None, None), Upload::default());
+            let (over, waited) = (Over::of(&slow).expect("an end"), SECOND * percent / 100);
+            let mut reporter = upload.reporter(&Default::default(), None).expect("first");
+            reporter.saw(&Poll::<Option<Data>>::Pending, || false);
+            advance(waited).await;
+            let data = Frame::data(Bytes::from_static(b"more"));
+            reporter.saw(&Poll::Ready(Some(Data::Ok(data))), || false);
+            advance(SECOND - waited).await;
+            slow.upload = Some(upload);
+            let why = over.elapsed(&limit, &slow);
+            assert_eq!(why.is_callers(), callers, "{percent} %");
+        }
     }
 
     /// Polls once.
