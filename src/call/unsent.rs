@@ -133,6 +133,9 @@ fn says_one_of(error: &dyn Error, complaints: &[&str]) -> bool {
     complaints.contains(&&*says)
 }
 
+#[cfg(all(test, feature = "hyper"))]
+mod hyper_errors;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -123,6 +123,9 @@ pub(crate) fn error_verdict(error: &(dyn Error + 'static)) -> Outcome {
     judge_error(error).outcome
 }
 
+#[cfg(all(test, feature = "hyper"))]
+mod hyper_errors;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -459,3 +459,5 @@ fn grpc_web_status_is_read_from_base64_where_the_answer_is_text() {
     assert_eq!(failed.judged(), CLIENT_ERROR);
     assert_eq!(failed.grpc_code(), Some(GrpcCode::parse(b"5")));
 }
+
+mod notes;

@@ -47,7 +47,7 @@ impl OpenCall {
     /// Returns whether its end makes a difference to anybody.
     pub(super) fn has_to_settle(&self, retry: &Retry) -> bool {
         let counts = |budget: &super::Budget| budget.counts_outcomes();
-        self.was_repeated || self.spent.is_some() || retry.budget().is_some_and(counts)
+        self.was_repeated || retry.budget().is_some_and(counts)
     }
 
     /// The call is over, and this is how it has ended.
@@ -279,3 +279,6 @@ fn attempt_context(own: Option<&Context>, number: u32) -> Option<Context> {
         (current != Some(call)).then(|| call.clone())
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -101,4 +101,20 @@ mod tests {
         let inside = context.run(|| (left(false), left(true)));
         assert_eq!(inside, (Some(3 * SECOND), Some(3 * SECOND)));
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn call_is_over_at_the_deadline_or_the_end_of_a_limit_around_it() {
+        let (now, soon) = (Moment::default(), Instant::now() + SECOND);
+        assert!(!Asked::here(Duration::ZERO).is_over(&now), "its own limit");
+        let context = Context::root().with_deadline(soon);
+        let asked = [
+            context.run(|| Asked::here(10 * SECOND)),
+            TimeScope::until(soon).enter(|| Asked::here(10 * SECOND)),
+        ];
+        for asked in asked {
+            let over = |at: Instant| asked.is_over(&Moment::at(at));
+            assert!(!over(soon - Duration::from_nanos(1)));
+            assert!(over(soon) && over(soon + SECOND), "{asked:?}");
+        }
+    }
 }

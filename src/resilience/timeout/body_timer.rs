@@ -202,3 +202,6 @@ impl BodyTimer {
         self.ran_out(bound, now, waited)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -144,10 +144,14 @@ pub(in crate::resilience) fn poll_fired(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{call::Evidence, timeout::TimeLimit};
+    use std::{future::poll_fn, pin::pin};
 
-    use crate::protocol::upload::Upload;
+    use bytes::Bytes;
+    use http_body::Frame;
+    use tokio::{task::consume_budget, time::advance};
+
+    use super::*;
+    use crate::{call::Evidence, protocol::upload::Upload, timeout::TimeLimit};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -198,6 +202,85 @@ mod tests {
             .expect("an end")
             .elapsed(&limit, &hurried);
         assert_eq!(why.evidence(), Evidence::Inconclusive);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn limit_blames_the_caller_if_the_upload_took_more_than_half_of_it() {
+        type Data = Result<Frame<Bytes>, ()>;
+        let limit = TimeLimit::new("blame", SECOND);
+        for (percent, callers) in [(60, true), (40, false)] {
+            let (mut slow, upload) = (asked(1, None, None), Upload::default());
+            let (over, waited) = (Over::of(&slow).expect("an end"), SECOND * percent / 100);
+            let mut reporter = upload.reporter(&Default::default(), None).expect("first");
+            reporter.saw(&Poll::<Option<Data>>::Pending, || false);
+            advance(waited).await;
+            let data = Frame::data(Bytes::from_static(b"more"));
+            reporter.saw(&Poll::Ready(Some(Data::Ok(data))), || false);
+            advance(SECOND - waited).await;
+            slow.upload = Some(upload);
+            let why = over.elapsed(&limit, &slow);
+            assert_eq!(why.is_callers(), callers, "{percent} %");
+        }
+    }
+
+    /// Polls once.
+    async fn poll_now<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+        poll_fn(|cx| Poll::Ready(poll(cx))).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn timer_starts_when_it_is_waited_for_first_and_its_scope_is_fixed_then() {
+        let asked = asked(2, Some(3), None);
+        let (mut timer, end) = (pin!(Timer::default()), Instant::now() + 3 * SECOND);
+        let scope = TimeScope::within(2 * SECOND).and_deadline(asked.deadline);
+        assert_eq!(timer.scope(&asked), scope);
+        assert_eq!(timer.over(), None);
+        advance(SECOND / 2).await;
+        let poll = poll_now(|cx| timer.as_mut().poll_over(&asked, cx)).await;
+        assert!(poll.is_pending());
+        let at = Instant::now() + 2 * SECOND;
+        let over = Over {
+            at,
+            ran: Ran::Limit,
+        };
+        assert_eq!(timer.over(), Some(over));
+        let scope = TimeScope::until(at).and_deadline(Some(end));
+        assert_eq!(timer.scope(&asked), scope);
+        advance(2 * SECOND - Duration::from_nanos(1)).await;
+        let poll = poll_now(|cx| timer.as_mut().poll_over(&asked, cx)).await;
+        assert!(poll.is_pending());
+        advance(Duration::from_nanos(1)).await;
+        let poll = poll_now(|cx| timer.as_mut().poll_over(&asked, cx)).await;
+        assert_eq!(poll, Poll::Ready(over));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn timer_that_is_over_already_fires_when_it_is_polled_first() {
+        let (asked, mut timer) = (asked(2, Some(0), None), pin!(Timer::default()));
+        let poll = poll_now(|cx| timer.as_mut().poll_over(&asked, cx)).await;
+        assert!(poll.is_ready());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn timer_without_an_end_never_fires() {
+        let (mut asked, mut timer) = (asked(2, None, None), pin!(Timer::default()));
+        asked.limit = Duration::MAX;
+        let poll = poll_now(|cx| timer.as_mut().poll_over(&asked, cx)).await;
+        assert!(poll.is_pending());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn timer_fires_though_the_budget_of_its_task_is_used_up() {
+        let mut sleep = pin!(sleep_until(Instant::now() + SECOND));
+        let poll = poll_now(|cx| poll_fired(sleep.as_mut(), cx)).await;
+        assert!(poll.is_pending());
+        advance(SECOND).await;
+        let poll = poll_now(|cx| {
+            while pin!(consume_budget()).poll(cx).is_ready() {}
+            assert!(sleep.as_mut().poll(cx).is_pending(), "it does not look");
+            poll_fired(sleep.as_mut(), cx)
+        });
+        assert!(poll.await.is_ready());
     }
 
     #[tokio::test(start_paused = true)]

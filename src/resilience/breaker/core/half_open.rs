@@ -119,9 +119,8 @@ impl HalfOpen {
         let Some(place) = self.places.get_mut(at) else {
             return;
         };
-        if !matches!(is, Is::Out { .. }) {
-            place.upload = None;
-        }
+        // Set once a probe is out, and for that probe only.
+        place.upload = None;
         match std::mem::replace(&mut place.is, is) {
             Is::Free => {}
             Is::Out { .. } => self.in_flight -= 1,

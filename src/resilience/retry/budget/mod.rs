@@ -235,6 +235,34 @@ mod tests {
         all.len()
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn window_earns_nothing_of_calls_that_this_process_refused() {
+        let budget = Budget::window().ratio(1.0).per_second(0.0).build();
+        let (budget, now) = (budget.expect("valid"), Moment::at(Instant::now()));
+        for (outcome, earned) in [
+            (Outcome::Success, 1),
+            (Outcome::Failure, 2),
+            (Outcome::Rejected, 2),
+        ] {
+            budget.request(&now);
+            budget.settle(outcome);
+            assert_eq!(budget.available(&now), Some(earned), "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn budget_counts_outcomes_if_it_fills_with_the_successes_of_first_attempts() {
+        let now = Moment::at(Instant::now());
+        for budget in budgets() {
+            (0..100)
+                .map_while(|_| budget.reserve(Outcome::Failure, &now))
+                .for_each(|reservation| reservation.spend().settle(Outcome::Failure));
+            (0..100).for_each(|_| budget.settle(Outcome::Success));
+            let fills = left(&budget, &now) > 0;
+            assert_eq!(budget.counts_outcomes(), fills, "{budget:?}");
+        }
+    }
+
     proptest! {
         /// An open circuit emptied the budgets of those who called through it.
         #[test]

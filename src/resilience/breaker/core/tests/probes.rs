@@ -407,3 +407,22 @@ fn probe_that_does_not_stall_fails_at_its_limit_whether_it_has_a_body_or_not() {
         );
     }
 }
+
+/// Callers who wait would have been woken at its limit only.
+#[test]
+fn probe_with_a_body_is_looked_at_again_before_its_limit() {
+    let limit = OPEN * 10;
+    let mut rig = half_open(touchy().probes(1).probe_limit(limit));
+    let (began, probe) = (rig.now, rig.probe());
+    let until = |rig: &Rig| match rig.core.refuses(rig.now) {
+        Refuses::Until(until) => until - began,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(until(&rig), limit);
+    rig.core.watch_upload(probe, Upload::stalled(false));
+    assert_eq!(until(&rig), OPEN);
+    rig.wait(OPEN - MILLI);
+    assert_eq!(until(&rig), OPEN * 3 / 2 - MILLI, "not at once again");
+    rig.wait(limit - OPEN);
+    assert_eq!(until(&rig), limit);
+}
