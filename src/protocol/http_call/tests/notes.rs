@@ -321,20 +321,23 @@ fn body_that_a_time_limit_gave_up_is_judged_by_that_if_its_reader_waited() {
     ] {
         let mut call = judged(server(get()), &promised());
         call.see_data(data.as_bytes());
-        assert_eq!(call.dropped(waiting, Some(LATE)), judged_as, "{data}");
+        call.set_waiting(waiting);
+        assert_eq!(call.dropped(Some(LATE)), judged_as, "{data}");
     }
     // What is only known of the body is no promise.
     let mut long = server(get());
     long.judge_head((&head(200, &[])).into(), Some(5), None);
     long.see_data(b"hello!");
-    assert_eq!(long.dropped(true, None), CANCELLED);
+    long.set_waiting(true);
+    assert_eq!(long.dropped(None), CANCELLED);
     let mut grpc = judged(
         server(grpc()),
         &head(200, &[SPEAKS_GRPC, ("content-length", "5")]),
     );
     grpc.see_data(b"hello");
-    assert_eq!(grpc.dropped(true, None), CANCELLED, "its status is to come");
-    assert_eq!(server(get()).dropped(false, Some(LATE)), LATE);
+    grpc.set_waiting(true);
+    assert_eq!(grpc.dropped(None), CANCELLED, "its status is to come");
+    assert_eq!(server(get()).dropped(Some(LATE)), LATE);
 }
 
 #[test]
