@@ -6,7 +6,7 @@ use std::{
 };
 
 use http::{HeaderValue, Method, Request, StatusCode};
-use metrics::Counter;
+use metrics::{Counter, Gauge};
 use tracing::{Level, Span, level_filters::LevelFilter};
 
 use super::{
@@ -55,7 +55,9 @@ pub struct TrackPermit {
     place: Place,
     /// The gRPC method, of what says that it is gRPC.
     method: Option<Place>,
-    counted: InFlight,
+    /// The parts of an `InFlight`: side by side, they would make the permit larger.
+    counted_by: Option<Box<Gauge>>,
+    counted: bool,
     /// Boxed, and only there if somebody listens: permits are copied along with their calls.
     span: Option<Box<Span>>,
     kept: Option<Box<Kept>>,
@@ -225,7 +227,10 @@ impl Track {
     }
 
     fn count_out(&self, permit: &mut TrackPermit) {
-        let counted = mem::take(&mut permit.counted);
+        let counted = InFlight {
+            global: mem::take(&mut permit.counted),
+            local: permit.counted_by.take(),
+        };
         let active = &self.meters().active;
         active.count_out(&self.active(permit.asked), counted);
     }
@@ -483,8 +488,10 @@ impl<B> Admit<Request<B>> for Track {
         if let (Some(span), Some(hook)) = (&span, &given.on_span) {
             quietly(|| hook.run(span));
         }
+        let counted = self.count_in(asked);
         Ok(TrackPermit {
-            counted: self.count_in(asked),
+            counted: counted.global,
+            counted_by: counted.local,
             span,
             kept: quietly(|| self.keep(request)).flatten(),
             request_bytes: given.body_sizes.then(|| {
