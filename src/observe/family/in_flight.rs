@@ -4,14 +4,14 @@ use super::{Family, Labels};
 use crate::observe::listener::Listener;
 
 /// Where a call in flight is counted: it is counted out of the same gauge, whichever recorder there is by then.
-///
-/// Counted nowhere if neither: nobody listened.
 #[derive(Debug, Default)]
-pub(crate) struct InFlight {
-    /// In the gauge of the global recorder.
-    pub(crate) global: bool,
+pub(crate) enum InFlight {
+    /// Nobody listened.
+    #[default]
+    Nowhere,
+    Global,
     /// The handle of a local recorder, which may be gone by then.
-    pub(crate) local: Option<Box<Gauge>>,
+    Local(Box<Gauge>),
 }
 
 impl<K: Labels> Family<K, Gauge> {
@@ -19,11 +19,14 @@ impl<K: Labels> Family<K, Gauge> {
     #[inline]
     pub(crate) fn count_in(&self, key: &K, make: impl FnOnce(&K) -> Gauge) -> InFlight {
         let listener = Listener::now();
-        let mut counted = InFlight::default();
+        let mut counted = InFlight::Nowhere;
         self.with(listener, key, make, |gauge| {
             gauge.increment(1.0);
-            counted.global = listener == Listener::Global;
-            counted.local = (listener == Listener::Local).then(|| Box::new(gauge.clone()));
+            counted = match listener {
+                Listener::Nobody => InFlight::Nowhere,
+                Listener::Global => InFlight::Global,
+                Listener::Local => InFlight::Local(Box::new(gauge.clone())),
+            };
         });
         counted
     }
@@ -31,13 +34,14 @@ impl<K: Labels> Family<K, Gauge> {
     /// Counts that call out.
     #[inline]
     pub(crate) fn count_out(&self, key: &K, counted: InFlight) {
-        if counted.global
-            && let Some(gauge) = self.get(key).handles.kept()
-        {
-            gauge.decrement(1.0);
-        }
-        if let Some(gauge) = counted.local {
-            gauge.decrement(1.0);
+        match counted {
+            InFlight::Nowhere => {}
+            InFlight::Global => {
+                if let Some(gauge) = self.get(key).handles.kept() {
+                    gauge.decrement(1.0);
+                }
+            }
+            InFlight::Local(gauge) => gauge.decrement(1.0),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use http::{HeaderValue, Method, Request, StatusCode};
-use metrics::{Counter, Gauge};
+use metrics::Counter;
 use tracing::{Level, Span, level_filters::LevelFilter};
 
 use super::{
@@ -55,9 +55,7 @@ pub struct TrackPermit {
     place: Place,
     /// The gRPC method, of what says that it is gRPC.
     method: Option<Place>,
-    /// The parts of an `InFlight`: side by side, they would make the permit larger.
-    counted_by: Option<Box<Gauge>>,
-    counted: bool,
+    counted: InFlight,
     /// Boxed, and only there if somebody listens: permits are copied along with their calls.
     span: Option<Box<Span>>,
     kept: Option<Box<Kept>>,
@@ -227,10 +225,7 @@ impl Track {
     }
 
     fn count_out(&self, permit: &mut TrackPermit) {
-        let counted = InFlight {
-            global: mem::take(&mut permit.counted),
-            local: permit.counted_by.take(),
-        };
+        let counted = mem::take(&mut permit.counted);
         let active = &self.meters().active;
         active.count_out(&self.active(permit.asked), counted);
     }
@@ -488,10 +483,8 @@ impl<B> Admit<Request<B>> for Track {
         if let (Some(span), Some(hook)) = (&span, &given.on_span) {
             quietly(|| hook.run(span));
         }
-        let counted = self.count_in(asked);
         Ok(TrackPermit {
-            counted: counted.global,
-            counted_by: counted.local,
+            counted: self.count_in(asked),
             span,
             kept: quietly(|| self.keep(request)).flatten(),
             request_bytes: given.body_sizes.then(|| {
