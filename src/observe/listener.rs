@@ -38,10 +38,9 @@ struct Seen {
 }
 
 impl Seen {
-    #[inline]
     fn now() -> Self {
         metrics::with_recorder(|recorder| Seen {
-            address: ptr::from_ref(recorder).cast::<()>() as usize,
+            address: address_of(recorder),
             is_empty: size_of_val(recorder) == 0,
         })
     }
@@ -57,15 +56,16 @@ impl Listener {
     /// Returns who listens now. Takes no lock and allocates nothing, but for the first times that a recorder is met.
     #[inline]
     pub(crate) fn now() -> Self {
-        let seen = Seen::now();
-        if seen.address == GLOBAL.load(Ordering::Relaxed) {
+        if address() == GLOBAL.load(Ordering::Relaxed) {
             Listener::Global
         } else {
-            Listener::unless_global(seen)
+            Listener::unless_global()
         }
     }
 
-    fn unless_global(seen: Seen) -> Self {
+    #[inline(never)]
+    fn unless_global() -> Self {
+        let seen = Seen::now();
         match known(seen) {
             Some(listener) => listener,
             // There is only one.
@@ -86,8 +86,14 @@ fn known(seen: Seen) -> Option<Listener> {
 }
 
 /// Returns the address of the recorder of this moment: that of another one as soon as this one is gone.
+#[inline]
 pub(crate) fn address() -> usize {
-    Seen::now().address
+    metrics::with_recorder(address_of)
+}
+
+#[inline]
+fn address_of(recorder: &dyn metrics::Recorder) -> usize {
+    ptr::from_ref(recorder).cast::<()>() as usize
 }
 
 /// A local recorder, or a global one that was installed just now: looks at the 1st, 2nd, 4th, 8th... such meeting, so
