@@ -15,8 +15,8 @@ use super::{
     lasting::lasts,
     meters::{Labeller, MAX_ERROR_TYPES, Meters},
     place::Place,
-    request_body::RequestBytes,
-    route::RouteSlot,
+    request_body::{BytesRead, RequestBytes},
+    route::{Passage, RouteSlot, TrackerId},
     sampling::share,
     settings::{Naming, Settings, Slow, TrackBuilder},
     span,
@@ -48,6 +48,7 @@ pub struct Track {
 #[derive(Debug)]
 struct Core {
     settings: Settings,
+    id: TrackerId,
     places: Interner,
     error_types: Interner,
     server: OnceLock<Box<Meters>>,
@@ -65,15 +66,13 @@ pub struct TrackPermit {
     /// Boxed, and only there if somebody listens: permits are copied along with their calls.
     span: Option<Box<Span>>,
     kept: Option<Box<Kept>>,
-    request_bytes: Option<RequestBytes>,
+    request_bytes: Option<BytesRead>,
     server_timing: bool,
     response_time: bool,
     connect: bool,
     lasting: bool,
     /// The head of the response shows that somebody implements the gRPC method.
     implemented: bool,
-    /// A tracker of the same name is around this one, and does it all.
-    repeated: bool,
 }
 
 impl Track {
@@ -95,6 +94,7 @@ impl Track {
         }
         Track {
             core: Arc::new(Core {
+                id: TrackerId::new(&settings.given.name),
                 places,
                 error_types: Interner::new(MAX_ERROR_TYPES),
                 server: OnceLock::new(),
@@ -184,16 +184,15 @@ impl Track {
         grpc.then(|| Place::of_grpc(request, &self.core.places))
     }
 
-    /// Returns where the call goes as far as HTTP can tell; none if a tracker of the same name is around this one.
-    fn place<B>(&self, request: &mut Request<B>) -> Option<Place> {
-        let (given, places) = (self.given(), &self.core.places);
-        match self.side {
-            Side::Server => Place::of_route(request, &given.name, places),
-            Side::Client => {
-                RouteSlot::pass(request.extensions_mut(), &given.name, self.side, false)?;
-                let told = given.server_address.as_deref();
-                Some(Place::of_server(request, told, places))
-            }
+    /// Returns where the call goes as far as HTTP can tell.
+    fn place<B>(&self, request: &mut Request<B>) -> Place {
+        let (places, tracker) = (&self.core.places, self.core.id.on(self.side));
+        if self.side == Side::Server {
+            return Place::of_route(request, tracker, places);
+        }
+        match RouteSlot::pass(request.extensions_mut(), tracker, false) {
+            Passage::Again => Place::Repeated,
+            _ => Place::of_server(request, self.given().server_address.as_deref(), places),
         }
     }
 
@@ -284,7 +283,7 @@ impl Track {
             if let Some(histogram) = &series.response_size {
                 histogram.record(end.response_bytes() as f64);
             }
-            let counted = permit.request_bytes.as_ref().and_then(RequestBytes::get);
+            let counted = permit.request_bytes.as_ref().and_then(BytesRead::get);
             if let (Some(histogram), Some(bytes)) = (&series.request_size, counted) {
                 histogram.record(bytes as f64);
             }
@@ -379,7 +378,7 @@ impl Guard for Track {
     }
 
     fn head(&self, permit: &mut TrackPermit, head: &mut Head<'_>) {
-        if permit.repeated {
+        if permit.is_repeated() {
             return;
         }
         permit.asked.grpc = head.wire.is_grpc();
@@ -418,7 +417,7 @@ impl Guard for Track {
     }
 
     fn settle(&self, mut permit: TrackPermit, end: &End<'_>) {
-        if permit.repeated {
+        if permit.is_repeated() {
             return;
         }
         quietly(|| self.count_out(&mut permit));
@@ -477,7 +476,7 @@ impl Guard for Track {
                 busy: end.busy(),
                 readiness: end.readiness_wait(),
                 response_bytes: end.response_bytes(),
-                request_bytes: permit.request_bytes.as_ref().and_then(RequestBytes::get),
+                request_bytes: permit.request_bytes.as_ref().and_then(BytesRead::get),
                 slow,
                 error_type: fault.as_ref().map(Fault::kind),
                 record: record.as_ref(),
@@ -506,9 +505,10 @@ impl<B> Admit<Request<B>> for Track {
         now.now();
         let given = self.given();
         let asked = self.asked(request, now.wire());
-        let Some(place) = self.place(request) else {
+        let place = self.place(request);
+        if matches!(place, Place::Repeated) {
             return Ok(TrackPermit::repeated(asked));
-        };
+        }
         let method = self.method(request, now.wire());
         let holds = |ask: &Option<_>| {
             let ask: &Option<crate::observe::context::Predicate> = ask;
@@ -536,7 +536,6 @@ impl<B> Admit<Request<B>> for Track {
             response_time,
             lasting: false,
             implemented: false,
-            repeated: false,
         })
     }
 }
@@ -547,7 +546,7 @@ impl TrackPermit {
     fn repeated(asked: Asked) -> Self {
         TrackPermit {
             asked,
-            place: Place::Unknown,
+            place: Place::Repeated,
             method: None,
             counted: InFlight::default(),
             span: None,
@@ -558,7 +557,10 @@ impl TrackPermit {
             connect: false,
             lasting: false,
             implemented: false,
-            repeated: true,
         }
+    }
+
+    fn is_repeated(&self) -> bool {
+        matches!(self.place, Place::Repeated)
     }
 }

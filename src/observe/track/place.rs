@@ -4,11 +4,8 @@ use std::borrow::Cow;
 
 use http::{Extensions, Request, uri::PathAndQuery};
 
-use super::{
-    facts::Side,
-    route::{RouteSlot, Slot},
-};
-use crate::{call::Name, observe::table::Interner};
+use super::route::{Passage, RouteSlot, Slot, TrackerId};
+use crate::observe::table::Interner;
 
 /// Where a call goes, as far as it is known.
 #[derive(Debug)]
@@ -19,6 +16,8 @@ pub(super) enum Place {
     /// A gRPC method that is new, and that anybody can make up. Boxed for its size; it is new only once.
     Method(Box<PathAndQuery>),
     Unknown,
+    /// A tracker of the same name is around this one, and does it all.
+    Repeated,
 }
 
 impl Place {
@@ -52,22 +51,27 @@ impl Place {
         }
     }
 
-    /// Returns the route that a server has matched, or will; none if a tracker of this name is around the one that asks.
+    /// Returns the route that a server has matched, or will.
     pub(super) fn of_route<B>(
         request: &mut Request<B>,
-        tracker: &Name,
+        tracker: TrackerId,
         places: &Interner,
-    ) -> Option<Self> {
-        let known = matched(request.extensions()).map(|path| {
+    ) -> Self {
+        let known = matched(request.extensions()).map(|path| places.number(path));
+        let passage = RouteSlot::pass(request.extensions_mut(), tracker, known.is_none());
+        // Nobody waits for the route further out, unless there is a tracker.
+        if !matches!(passage, Passage::First(_))
+            && let Some(path) = matched(request.extensions())
+        {
             RouteSlot::fill(request.extensions(), path);
-            places.number(path)
-        });
-        let wants_route = known.is_none();
-        let slot = RouteSlot::pass(request.extensions_mut(), tracker, Side::Server, wants_route)?;
-        Some(match known {
-            Some(number) => Place::Known(number),
-            None => slot.map_or(Place::Unknown, Place::Slot),
-        })
+        }
+        match (passage, known) {
+            (Passage::Again, _) => Place::Repeated,
+            (_, Some(number)) => Place::Known(number),
+            (Passage::First(slot) | Passage::Next(slot), None) => {
+                slot.map_or(Place::Unknown, Place::Slot)
+            }
+        }
     }
 
     /// Its number, now that the call is over; `is_real` says whether it has shown that there is such a method.
@@ -82,7 +86,7 @@ impl Place {
                     false => places.known(method).unwrap_or(0),
                 })
             }
-            Place::Unknown => None,
+            Place::Unknown | Place::Repeated => None,
         }
     }
 }

@@ -22,46 +22,52 @@ use crate::protocol::upload::{Upload, WatchedBody};
 /// How much of a request body has been read so far, for the trackers of the call.
 #[derive(Clone, Debug)]
 pub(super) struct RequestBytes {
-    read: Arc<AtomicU64>,
+    read: BytesRead,
     /// Whose body it is: a proxy's server may pass its request on to a client with all that is in it.
     side: Side,
     /// Whether somebody counts it already.
     counted: bool,
 }
 
+/// The number itself.
+#[derive(Clone, Debug)]
+pub(super) struct BytesRead(Arc<AtomicU64>);
+
 /// Nobody counts: there is no [`RequestBodyLayer`].
 const UNCOUNTED: u64 = u64::MAX;
 
 impl RequestBytes {
     /// Returns those of a tracker further out, or leaves some for whoever counts and for trackers further in.
-    pub(super) fn of(extensions: &mut Extensions, side: Side) -> Self {
+    pub(super) fn of(extensions: &mut Extensions, side: Side) -> BytesRead {
         let found = extensions.get::<RequestBytes>();
         if let Some(found) = found.filter(|found| found.side == side) {
-            return found.clone();
+            return found.read.clone();
         }
-        let bytes = RequestBytes {
-            read: Arc::new(AtomicU64::new(UNCOUNTED)),
+        let read = BytesRead(Arc::new(AtomicU64::new(UNCOUNTED)));
+        extensions.insert(RequestBytes {
+            read: read.clone(),
             side,
             counted: false,
-        };
-        extensions.insert(bytes.clone());
-        bytes
+        });
+        read
     }
 
     /// Begins to count, unless somebody does.
-    fn begin(extensions: &mut Extensions) -> Option<Arc<AtomicU64>> {
+    fn begin(extensions: &mut Extensions) -> Option<BytesRead> {
         let bytes = extensions.get_mut::<RequestBytes>()?;
         if std::mem::replace(&mut bytes.counted, true) {
             return None;
         }
         // An attempt before this one may have been counted.
-        bytes.read.store(0, Ordering::Relaxed);
+        bytes.read.0.store(0, Ordering::Relaxed);
         Some(bytes.read.clone())
     }
+}
 
+impl BytesRead {
     /// What was read, if it was counted.
     pub(super) fn get(&self) -> Option<u64> {
-        Some(self.read.load(Ordering::Relaxed)).filter(|&bytes| bytes != UNCOUNTED)
+        Some(self.0.load(Ordering::Relaxed)).filter(|&bytes| bytes != UNCOUNTED)
     }
 }
 
@@ -132,7 +138,7 @@ pin_project! {
         #[pin]
         inner: WatchedBody<B>,
         // None if nobody wants to know, or somebody else counts.
-        bytes: Option<Arc<AtomicU64>>,
+        bytes: Option<BytesRead>,
     }
 }
 
@@ -151,7 +157,7 @@ impl<B: Body> Body for CountedBody<B> {
             && let Some(bytes) = this.bytes
         {
             let read = data.remaining() as u64;
-            bytes.fetch_add(read, Ordering::Relaxed);
+            bytes.0.fetch_add(read, Ordering::Relaxed);
         }
         Poll::Ready(frame)
     }

@@ -1,6 +1,7 @@
 //! The route of a call, for trackers that stand outside of the router.
 
 use std::{
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
     sync::{Arc, OnceLock},
     task::{Context, Poll},
 };
@@ -27,19 +28,45 @@ pub struct RouteSlot {
 /// The route itself, once it is known.
 pub(super) type Slot = Arc<OnceLock<Box<str>>>;
 
-/// A tracker that a request has passed.
+/// A tracker that a request has passed, by its [`TrackerId`].
 #[derive(Clone, Debug)]
 struct Passed {
-    name: Name,
-    side: Side,
+    tracker: TrackerId,
     outer: Option<Arc<Passed>>,
 }
 
 impl Passed {
-    fn is_or_has(&self, name: &Name, side: Side) -> bool {
+    fn is_or_has(&self, tracker: TrackerId) -> bool {
         let mut trackers = std::iter::successors(Some(self), |passed| passed.outer.as_deref());
-        trackers.any(|passed| passed.side == side && passed.name == *name)
+        trackers.any(|passed| passed.tracker == tracker)
     }
+}
+
+/// The name and the side of a tracker in one number: 63 bits of a hash, which is as good as the name, and costs nothing to
+/// leave in every request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TrackerId(u64);
+
+impl TrackerId {
+    pub(super) fn new(name: &Name) -> Self {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(name.as_str());
+        TrackerId(hash << 1)
+    }
+
+    pub(super) fn on(self, side: Side) -> Self {
+        TrackerId(self.0 | u64::from(side == Side::Client))
+    }
+}
+
+/// What a request that passes a tracker has passed already.
+#[derive(Debug)]
+pub(super) enum Passage {
+    /// No tracker. With where the route will be, if that is not known.
+    First(Option<Slot>),
+    /// Others, likewise.
+    Next(Option<Slot>),
+    /// One of the same name, on the same side.
+    Again,
 }
 
 impl Default for RouteSlot {
@@ -63,37 +90,32 @@ impl RouteSlot {
         }
     }
 
-    /// Notes that the request passes a tracker, and returns where the route will be, if it wants to know. None if a tracker of
-    /// this name is around it, on the same side.
+    /// Notes that the request passes a tracker.
     ///
     /// Kept in the request, since nothing else tells a tracker further in from one around another call, which a handler
     /// makes in the same process.
     pub(super) fn pass(
         extensions: &mut Extensions,
-        name: &Name,
-        side: Side,
+        tracker: TrackerId,
         wants_route: bool,
-    ) -> Option<Option<Slot>> {
-        let passed = |outer: Option<Passed>| Passed {
-            name: name.clone(),
-            side,
-            outer: outer.map(Arc::new),
-        };
+    ) -> Passage {
         let Some(found) = extensions.get_mut::<RouteSlot>() else {
             let route = wants_route.then(Slot::default);
+            let outer = None;
             extensions.insert(RouteSlot {
                 route: route.clone(),
-                passed: Some(passed(None)),
+                passed: Some(Passed { tracker, outer }),
             });
-            return Some(route);
+            return Passage::First(route);
         };
         let outer = found.passed.as_ref();
-        if outer.is_some_and(|outer| outer.is_or_has(name, side)) {
-            return None;
+        if outer.is_some_and(|outer| outer.is_or_has(tracker)) {
+            return Passage::Again;
         }
-        found.passed = Some(passed(found.passed.take()));
+        let outer = found.passed.take().map(Arc::new);
+        found.passed = Some(Passed { tracker, outer });
         let route = || found.route.get_or_insert_default().clone();
-        Some(wants_route.then(route))
+        Passage::Next(wants_route.then(route))
     }
 }
 
