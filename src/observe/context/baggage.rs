@@ -393,6 +393,8 @@ mod tests {
         let sent = sent.unwrap();
         assert_eq!(sent, text);
         assert_eq!(sent.as_bytes().as_ptr(), text.as_ptr(), "no copy");
+        let long = format!("a = {} , b=2", "x".repeat(200));
+        assert_eq!(printed(&one(&long)), long);
         assert_eq!(
             printed(&read(&[text.as_bytes(), b"d=3"]).unwrap()),
             "a = 1,b=2;c,d=3"
