@@ -103,6 +103,7 @@ fn end_has_what_was_seen_of_the_answer() {
     call.judge_trailers(&trailers("5"), None);
     call.fill(&mut end);
     assert_eq!((end.wire, end.response_bytes), (Wire::Grpc, 4));
+    assert_eq!(Notes::wire(&call), Wire::Grpc);
     assert_eq!(end.status, Some(StatusCode::OK));
     assert_eq!(end.grpc_code, Some(GrpcCode::parse(b"5")));
     // What is known of a cause already stays.
