@@ -103,6 +103,7 @@ fn end_has_what_was_seen_of_the_answer() {
     call.judge_trailers(&trailers("5"), None);
     call.fill(&mut end);
     assert_eq!((end.wire, end.response_bytes), (Wire::Grpc, 4));
+    assert_eq!(Notes::wire(&call), Wire::Grpc);
     assert_eq!(end.status, Some(StatusCode::OK));
     assert_eq!(end.grpc_code, Some(GrpcCode::parse(b"5")));
     // What is known of a cause already stays.
@@ -139,9 +140,9 @@ fn time_limit_is_that_of_a_grpc_request() {
 #[tokio::test(start_paused = true)]
 async fn call_without_a_head_tells_how_long_its_upload_was_awaited() {
     let plain = server(get());
-    assert!(!plain.has_upload() && plain.upload().is_none());
+    assert!(!plain.has_upload() && Notes::upload(&plain).is_none());
     let call = uploading(server(get()), false);
-    assert!(call.has_upload() && Notes::upload(&call).is_some());
+    assert!(call.has_upload());
     let now = Moment::default();
     let waited = |began: bool, head: bool| {
         let mut end = End::new(Outcome::TimedOut, &now);
@@ -153,6 +154,8 @@ async fn call_without_a_head_tells_how_long_its_upload_was_awaited() {
     now.now();
     advance(SECOND).await;
     assert_eq!((call.waited(), plain.waited()), (SECOND, Duration::ZERO));
+    let upload = Notes::upload(&call).expect("an upload");
+    assert_eq!(upload.waited(), SECOND);
     assert_eq!(waited(true, false), SECOND);
     assert_eq!(waited(true, true), Duration::ZERO);
     assert_eq!(waited(false, false), Duration::ZERO);

@@ -426,3 +426,38 @@ fn probe_with_a_body_is_looked_at_again_before_its_limit() {
     rig.wait(limit - OPEN);
     assert_eq!(until(&rig), limit);
 }
+
+/// A probe whose caller stalls, which has just had to give its place back.
+fn stalled(rig: &mut Rig) -> Pass {
+    let probe = rig.probe();
+    rig.core.watch_upload(probe, Upload::stalled(true));
+    rig.wait(OPEN);
+    assert!(rig.core.expire(rig.now).is_none());
+    probe
+}
+
+#[test]
+fn probe_without_a_place_is_counted_for_good_at_its_head() {
+    let settings = touchy().probes(3).probe_ratio(1.0);
+    let mut rig = half_open(settings.probe_limit(OPEN * 10));
+    let mut probe = stalled(&mut rig);
+    assert!(rig.head(&mut probe, Success).is_none());
+    assert!(rig.settle(probe, Failure).is_none());
+    assert_eq!(rig.core.state(), State::HalfOpen);
+}
+
+#[test]
+fn bodies_get_half_of_the_places_once_a_caller_has_stalled() {
+    let mut rig = half_open(touchy().probes(100).probe_limit(OPEN * 10));
+    let admitted = |rig: &mut Rig| {
+        let admits = (0..20).map(|_| rig.core.admit(rig.now, true).0);
+        admits.filter(|answer| passes(*answer)).count()
+    };
+    assert_eq!(admitted(&mut rig), 20);
+    stalled(&mut rig);
+    let after = admitted(&mut rig);
+    assert!((5..=15).contains(&after), "{after} of 20");
+    for _ in 0..20 {
+        rig.probe();
+    }
+}
