@@ -231,11 +231,11 @@ impl Shared {
         if gate.is_closed() {
             return Ok(BreakerPermit(Pass::passing(gate.generation())));
         }
-        self.admit_unless_open(now)
+        self.admit_not_closed(now)
     }
 
     #[cold]
-    fn admit_unless_open(&self, now: &Moment) -> Result<BreakerPermit, Rejection> {
+    fn admit_not_closed(&self, now: &Moment) -> Result<BreakerPermit, Rejection> {
         // Nothing that is counted later will show the state to a recorder that is new.
         self.show();
         let gate = self.gate.see();
