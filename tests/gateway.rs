@@ -317,7 +317,7 @@ async fn an_upstream_that_hangs_is_timed_out() {
     }
     let groups = gateway.errors().await;
     for group in &groups {
-        assert_eq!(group["kind"], "Elapsed", "{groups:#?}");
+        assert_eq!(group["kind"], "timeout", "{groups:#?}");
     }
 }
 
