@@ -1467,3 +1467,44 @@ fn settings_that_make_no_sense_are_named() {
         assert_eq!(track.build().unwrap_err().field(), field);
     }
 }
+
+/// A body that panics when it is dropped, as a poisoned lock would make it.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic!("dropped");
+        }
+    }
+}
+
+impl http_body::Body for Bomb {
+    type Data = bytes::Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut Cx<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, Infallible>>> {
+        Poll::Ready(None)
+    }
+}
+
+/// The future was left undropped, and the gauge up for ever.
+#[tokio::test]
+async fn refused_call_whose_request_panics_when_it_is_dropped_is_counted_out() {
+    let meter = meter();
+    let breaker = tower_keep::CircuitBreaker::builder("shut").build().unwrap();
+    breaker.force_open();
+    let mut service = GuardLayer::server((track().build().unwrap(), breaker)).layer(service_fn(
+        async |_: Request<Bomb>| Ok::<_, Infallible>(Response::new(Body::empty())),
+    ));
+    let response = service.ready().await.unwrap().call(Request::new(Bomb));
+    assert_eq!(
+        response.await.unwrap().status(),
+        StatusCode::SERVICE_UNAVAILABLE
+    );
+    assert_eq!(meter.sum(ACTIVE, &[]), Some(0.0));
+    assert_eq!(meter.calls(&[("outcome", "rejected")]), 1.0);
+}

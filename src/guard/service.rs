@@ -141,6 +141,7 @@ where
         let mut future = self.admit(inside, request);
         future.show_upload(inside);
         if future.is_refused() {
+            drop_refused(inside, request);
             self.wait.clear();
             self.leave_inner();
         } else if std::mem::take(&mut self.inner_state) == InnerState::Ready {
@@ -293,6 +294,12 @@ where
     }
 }
 
+/// Drops a request that goes nowhere. One that panicked once the future lies where it is returned to would leave that one
+/// undropped, and with it what the guards hold.
+fn drop_refused<Req>(inside: &Inside, request: &mut Option<Req>) {
+    inside.quietly(|| *request = None);
+}
+
 impl<S, G, P, M> Guarded<S, G, P, M> {
     /// Calls the wrapped service, which is ready, unless the guards refuse.
     #[inline]
@@ -306,7 +313,9 @@ impl<S, G, P, M> Guarded<S, G, P, M> {
         let request = &mut Some(request);
         let mut future = self.admit(inside, request);
         future.show_upload(inside);
-        if !future.is_refused() {
+        if future.is_refused() {
+            drop_refused(inside, request);
+        } else {
             future.call(inside, request, |request| self.inner.call(request));
         }
         future

@@ -293,7 +293,7 @@ mod tests {
         let record = Fault::of(&end, Statuses::OfServer)
             .expect("a fault")
             .record();
-        assert_eq!(record.kind(), "io::Other");
+        assert_eq!(record.kind(), "io::ConnectionReset");
         assert_eq!(record.message(), error.to_string());
         let end = with_status(Outcome::Failure, 500, &now).with_cause(Cause::WrongLength {
             promised: 7,

@@ -32,7 +32,7 @@ fn own_kind(error: &(dyn Error + 'static)) -> Cow<'static, str> {
         return code.into();
     }
     if let Some(error) = error.downcast_ref::<std::io::Error>() {
-        return format!("io::{:?}", error.kind()).into();
+        return io_kind(error);
     }
     if let Some(rejection) = error.downcast_ref::<Rejection>() {
         return rejection.kind().as_str().into();
@@ -50,6 +50,16 @@ fn own_kind(error: &(dyn Error + 'static)) -> Cow<'static, str> {
         true => UNKNOWN_KIND.into(),
         false => name.to_owned().into(),
     }
+}
+
+/// One of no kind of its own is called what it is made from, if that has a name.
+fn io_kind(error: &std::io::Error) -> Cow<'static, str> {
+    let inner = error
+        .get_ref()
+        .filter(|_| error.kind() == std::io::ErrorKind::Other)
+        .map(|inner| kind_of(inner))
+        .filter(|kind| kind != UNKNOWN_KIND && kind != WRAPPER);
+    inner.unwrap_or_else(|| format!("io::{:?}", error.kind()).into())
 }
 
 /// What an error says, of a gRPC status without its code: that is its kind.
@@ -127,7 +137,10 @@ mod tests {
         let refused = Rejection::overloaded("shed");
         let parse = "x".parse::<u32>().unwrap_err();
         let boxed: Box<dyn Error + Send + Sync> = "plain text".into();
-        let table: [(&(dyn Error + 'static), &str); 7] = [
+        let wrapped = io::Error::other(Elapsed::new("api".into(), TimeBound::Limit, None));
+        let table: [(&(dyn Error + 'static), &str); 9] = [
+            (&wrapped, "timeout"),
+            (&io::Error::other("torn"), "io::Other"),
             (&io::Error::from(io::ErrorKind::NotFound), "io::NotFound"),
             (&elapsed, "timeout"),
             (&refused, refused.kind().as_str()),

@@ -46,7 +46,8 @@ const CUT: char = '…';
 /// stay as they are. Blanks and control characters become one space.
 ///
 /// Three things stay because they say which fault it is: a quoted name behind `constraint`, `relation`, `column`, `table`
-/// or `missing field`, and a quoted text of words behind `code: `, both in double quotes then; and a status of HTTP behind `status`, `status code` or
+/// or `missing field` if it has no digits, and the description of a gRPC code as tonic writes it (`code: '..', message: `),
+/// both in double quotes then; and a status of HTTP behind `status`, `status code` or
 /// `HTTP`. Any other number that means something is replaced like the rest: put such a code into the kind of the record.
 ///
 /// Reads at most [`READ_LIMIT`] bytes, in time that grows with their number only, and returns at most
@@ -346,7 +347,7 @@ impl<'a> Scan<'a> {
     /// What is kept gets marks that need nothing behind them, so that it is read again as it is, unless one of these was
     /// left open before.
     fn close(&self, quoted: &'a str, end: usize) -> Token<'a> {
-        match !self.unclosed[DOUBLE] && is_telling(&self.out, quoted) {
+        match !self.unclosed[DOUBLE] && is_telling(&self.out, quoted, &self.text[end..]) {
             true => Token {
                 end,
                 placeholder: "\"",

@@ -40,18 +40,20 @@ impl Quote {
 /// The longest name that is kept, in bytes.
 const LONGEST_NAME: usize = 64;
 
-/// Words in front of a name that the program chose, not its users: a fault of another column is another fault. Of fields
+/// Words in front of a name that programs choose, not its users: a fault of another column is another fault. Of fields
 /// only those that are missing: which ones are unknown, whoever calls decides.
 const NAMED: [&str; 5] = ["constraint", "relation", "column", "table", "missing field"];
 
-/// Returns whether a quoted text says which fault it is, by what stands before it.
-pub(super) fn is_telling(before: &str, quoted: &str) -> bool {
+/// Returns whether a quoted text says which fault it is, by what stands before and behind it. Nothing is kept that may be
+/// data: names with digits in them (tenants, keys, dates), and any words but those that tonic describes a code with.
+pub(super) fn is_telling(before: &str, quoted: &str, behind: &str) -> bool {
     let named = before
         .strip_suffix(' ')
         .is_some_and(|before| NAMED.iter().any(|word| ends_with_word(before, word)));
     let code = before
         .strip_suffix(": ")
-        .is_some_and(|before| ends_with_word(before, "code"));
+        .is_some_and(|before| ends_with_word(before, "code"))
+        && behind.starts_with(", message: ");
     quoted.len() <= LONGEST_NAME && (named && is_name(quoted) || code && is_words(quoted))
 }
 
@@ -65,10 +67,10 @@ pub(super) fn ends_with_word(text: &str, word: &str) -> bool {
 }
 
 fn is_name(text: &str) -> bool {
-    let belongs =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'$' | b'-');
-    text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
-        && text.bytes().all(belongs)
+    let is_word = |word: &str| {
+        word.bytes().all(|byte| byte.is_ascii_alphabetic()) && !super::shapes::is_hex(word)
+    };
+    text.starts_with(|first: char| first.is_ascii_alphabetic()) && text.split('_').all(is_word)
 }
 
 /// As the codes of gRPC are described: `The service is currently unavailable`.

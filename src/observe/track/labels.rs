@@ -61,6 +61,9 @@ pub(super) struct CallKey {
     pub(super) failed: bool,
     /// None for those that found no room.
     pub(super) labels: Option<CallLabels>,
+    /// All of it, each part in bits of its own: hashing and comparing field by field takes longer than all the rest of
+    /// finding the series.
+    word: u64,
 }
 
 /// What all calls of a tracker have in common.
@@ -79,10 +82,17 @@ impl CallKey {
             (false, true) => Kind::Stream,
             (false, false) => Kind::Plain,
         };
+        CallKey::of(kind, failed, Some(CallLabels::new(rules, facts)))
+    }
+
+    #[inline]
+    fn of(kind: Kind, failed: bool, labels: Option<CallLabels>) -> Self {
+        let word = labels.as_ref().map_or(0, CallLabels::word);
         CallKey {
             kind,
             failed,
-            labels: Some(CallLabels::new(rules, facts)),
+            labels,
+            word: word | u64::from(failed) << 2 | kind as u64,
         }
     }
 }
@@ -114,45 +124,39 @@ impl CallLabels {
     }
 }
 
-impl CallKey {
-    /// All of it in one word, each part in bits of its own: field by field, hashing and comparing take longer than all the
-    /// rest of finding the series.
+impl CallLabels {
     #[inline]
     fn word(&self) -> u64 {
-        let of = |labels: CallLabels| {
-            let error = match labels.error {
-                ErrorLabel::None => 0,
-                ErrorLabel::Status => 1,
-                ErrorLabel::Named(number) => u64::from(number) + 2,
-            };
-            let asked = labels.asked;
-            let code = labels.code.map_or(31, |code| u64::from(code.number()));
-            let place = labels.place.map_or(0, |place| u64::from(place) + 1);
-            1 << 63
-                | place << 46
-                | u64::from(labels.status.unwrap_or_default()) << 36
-                | error << 18
-                | code << 12
-                | u64::from(asked.method) << 8
-                | u64::from(asked.version) << 4
-                | u64::from(asked.https) << 3
+        let error = match self.error {
+            ErrorLabel::None => 0,
+            ErrorLabel::Status => 1,
+            ErrorLabel::Named(number) => u64::from(number) + 2,
         };
-        let labels = self.labels.map_or(0, of);
-        labels | u64::from(self.failed) << 2 | self.kind as u64
+        let asked = self.asked;
+        let code = self.code.map_or(31, |code| u64::from(code.number()));
+        let place = self.place.map_or(0, |place| u64::from(place) + 1);
+        1 << 63
+            | place << 46
+            | u64::from(self.status.unwrap_or_default()) << 36
+            | error << 18
+            | code << 12
+            | u64::from(asked.method) << 8
+            | u64::from(asked.version) << 4
+            | u64::from(asked.https) << 3
     }
 }
 
 impl PartialEq for CallKey {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
-        self.word() == other.word()
+        self.word == other.word
     }
 }
 
 impl Hash for CallKey {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.word());
+        state.write_u64(self.word);
     }
 }
 
@@ -169,10 +173,7 @@ impl Labels for CallKey {
     const OVERFLOWS: usize = 6;
 
     fn overflow(&self) -> Self {
-        CallKey {
-            labels: None,
-            ..*self
-        }
+        CallKey::of(self.kind, self.failed, None)
     }
 
     fn has_reserve(&self) -> bool {
@@ -352,21 +353,10 @@ mod tests {
             .chain(statuses)
             .chain(codes)
             .chain(errors.map(|error| CallLabels { error, ..labels }));
-        let plain = CallKey {
-            kind: Kind::Plain,
-            failed: false,
-            labels: Some(labels),
-        };
-        let kinds = [Kind::Stream, Kind::Grpc].map(|kind| CallKey { kind, ..plain });
-        let failed = CallKey {
-            failed: true,
-            ..plain
-        };
-        let labels = all.map(|labels| CallKey {
-            labels: Some(labels),
-            ..plain
-        });
-        labels.chain(kinds).chain([plain, failed]).collect()
+        let of = |kind, failed| CallKey::of(kind, failed, Some(labels));
+        let kinds = [Kind::Plain, Kind::Stream, Kind::Grpc].map(|kind| of(kind, false));
+        let labels = all.map(|labels| CallKey::of(Kind::Plain, false, Some(labels)));
+        labels.chain(kinds).chain([of(Kind::Plain, true)]).collect()
     }
 
     fn end_keys() -> Vec<EndKey> {
@@ -422,7 +412,8 @@ mod tests {
         }
         let slow = |place| [Slow::Warning, Slow::Critical].map(|slow| SlowKey { place, slow });
         let slow: Vec<SlowKey> = PLACES.into_iter().flat_map(slow).collect();
-        let of_kind = |key: &CallKey| [true, false].map(|failed| CallKey { failed, ..*key });
+        let of_kind =
+            |key: &CallKey| [true, false].map(|failed| CallKey::of(key.kind, failed, key.labels));
         let calls: Vec<CallKey> = call_keys().iter().flat_map(of_kind).collect();
         assert_eq!(count(&calls), CallKey::OVERFLOWS);
         assert_eq!(count(&end_keys()), EndKey::OVERFLOWS);

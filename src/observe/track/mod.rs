@@ -55,7 +55,8 @@
 //!
 //! Nothing is made before a recorder is installed. The handles of the global recorder are made once and then used
 //! without a lock or an allocation. A local recorder (`metrics::with_local_recorder`) is asked for its handles by each
-//! call, since nothing tells it from the next one at its address: right for tests, slow for anything else. Which recorder
+//! call, since nothing tells it from the next one at its address: right for tests, slow for anything else. So is a global
+//! one without a size (`struct Statsd;`), which has no address of its own: give it a field. Which recorder
 //! is the global one is seen from a thread that lives for a moment, when the first call is measured.
 //!
 //! # Several trackers

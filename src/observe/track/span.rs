@@ -118,7 +118,8 @@ pub(super) fn close(
     let route = place.filter(|_| server.is_none());
     let server = server.map(host_and_port);
     // Giving up on a call is no error of the one who was called.
-    let failed = error_type.is_some() && end.outcome() != Outcome::Cancelled;
+    let gave_up = end.outcome() == Outcome::Cancelled && facts.code.is_none();
+    let failed = error_type.is_some() && !gave_up;
     tracing::record_all!(
         span,
         otel.name = route.map(|route| tracing::field::display(name(facts.asked, Some(route)))),

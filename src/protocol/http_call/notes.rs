@@ -39,6 +39,7 @@ impl Notes for HttpCall {
         (self.sent, self.promised, self.declared) = (0, Small::NONE, false);
         self.wire = self.asked;
         self.is_certain = false;
+        self.waiting = false;
     }
 
     #[inline]

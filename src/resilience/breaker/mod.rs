@@ -152,7 +152,6 @@
 //! ```
 
 mod call_error;
-#[cfg(not(all(test, tower_keep_loom)))]
 mod census;
 mod core;
 mod events;

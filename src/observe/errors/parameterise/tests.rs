@@ -74,14 +74,13 @@ fn paths_are_replaced_and_routes_and_source_files_are_not() {
 fn what_says_which_fault_it_is_stays() {
     each_becomes(&[
         (
-            "constraint \"users_pkey\", column 'a.b'",
-            "constraint \"users_pkey\", column \"a.b\"",
+            "constraint \"users_pkey\", column 'a_b'",
+            "constraint \"users_pkey\", column \"a_b\"",
         ),
         ("missing field `name`", "missing field \"name\""),
         ("5\" column `a`", "<num>\" column <str>"),
         ("unknown field `name`", "unknown field <str>"),
         ("column \"a b\", column \"\"", "column <str>, column <str>"),
-        ("column \"_a\", column \"7\"", "column \"_a\", column <str>"),
         (
             "mycolumn \"a\", column: \"a\"",
             "mycolumn <str>, column: <str>",
@@ -90,7 +89,23 @@ fn what_says_which_fault_it_is_stays() {
             "code: 'Internal error', message: \"x y\"",
             "code: \"Internal error\", message: <str>",
         ),
-        ("code: 'E1', barcode: 'a'", "code: <str>, barcode: <str>"),
+        (
+            "code: 'E1', message: 'a', access code: \"open sesame\"",
+            "code: <str>, message: <str>, access code: <str>",
+        ),
+        // What may be data does not.
+        (
+            "table \"tenant_4711\", table 'a.b'",
+            "table <str>, table <str>",
+        ),
+        (
+            "column 'sk_live_51H8', column '_'",
+            "column <str>, column <str>",
+        ),
+        (
+            "column 'deadbeef', table 'x-y'",
+            "column <str>, table <str>",
+        ),
         ("status 404, status: 503", "status 404, status: 503"),
         ("HTTP 500, Status=500", "HTTP 500, Status=500"),
         (

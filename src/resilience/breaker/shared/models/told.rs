@@ -138,3 +138,48 @@ fn whoever_subscribes_and_then_looks_misses_no_transition() {
         assert!(seen || events.try_recv().is_ok(), "missed");
     });
 }
+
+/// A circuit is asked without its lock before a call, and whoever then waits must be woken by what refuses.
+fn whoever_asks_without_the_lock_is_woken(world: fn() -> World, refuse: fn(World)) {
+    model(move || {
+        let world = world();
+        let refuses = world.spawn(refuse);
+        let alarm = Arc::new(Alarm::default());
+        let waiting = WaitingFor::new(&world.shared.signal);
+        waiting.register(&alarm.clone().into());
+        let seen = world.shared.refuses_any();
+        join([refuses]);
+        assert!(world.shared.refuses_any());
+        assert!(seen || alarm.0.load(Ordering::Relaxed), "asleep for ever");
+    });
+}
+
+#[test]
+fn whoever_asks_without_the_lock_is_woken_by_a_circuit_that_opens() {
+    whoever_asks_without_the_lock_is_woken(
+        || World::new(settings().consecutive_failures(1)),
+        |world| {
+            world.call(Outcome::Failure, 0);
+        },
+    );
+}
+
+#[test]
+fn whoever_asks_without_the_lock_is_woken_by_the_end_of_shadow_mode() {
+    whoever_asks_without_the_lock_is_woken(
+        || {
+            let world = World::new(settings().shadow(true).consecutive_failures(1));
+            world.call(Outcome::Failure, 0);
+            world
+        },
+        |world| world.shared.set_shadow(false),
+    );
+}
+
+#[test]
+fn whoever_asks_without_the_lock_is_woken_by_a_circuit_that_is_forced_open() {
+    whoever_asks_without_the_lock_is_woken(
+        || World::new(settings().shadow(true).consecutive_failures(1)),
+        |world| world.change(Core::force_open),
+    );
+}
