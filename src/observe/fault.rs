@@ -251,6 +251,11 @@ mod tests {
                 Cause::Rejection(&refused),
                 refused.kind().as_str(),
             ),
+            (
+                Outcome::Failure,
+                Cause::Rejection(&refused),
+                refused.kind().as_str(),
+            ),
             (Outcome::Panicked, Cause::Panic("ouch"), "panic"),
             (Outcome::Failure, Cause::GrpcMessage("no disk"), "500"),
         ];
@@ -289,6 +294,7 @@ mod tests {
             .expect("a fault")
             .record();
         assert_eq!(record.kind(), "io::ConnectionReset");
+        assert_eq!(record.message(), error.to_string());
         let end = with_status(Outcome::Failure, 500, &now).with_cause(Cause::WrongLength {
             promised: 7,
             sent: 5,

@@ -247,10 +247,10 @@ impl<'a> Scan<'a> {
 
     /// Whether the number that comes is said to be a status.
     fn follows_status(&self) -> bool {
+        // Something stands between, or it were one word.
         let before = self.out.trim_end_matches([' ', ':', '=', '(']);
-        let is_apart = before.len() < self.out.len();
         let words = ["status", "status code", "HTTP"];
-        is_apart && words.iter().any(|word| ends_with_word(before, word))
+        words.iter().any(|word| ends_with_word(before, word))
     }
 
     fn file_path(&self) -> Token<'a> {

@@ -316,6 +316,84 @@ mod tests {
     }
 
     #[test]
+    fn record_has_what_it_was_told_and_no_more() {
+        let told = ErrorRecord::new("Timeout", "no answer")
+            .with_outcome("timed_out")
+            .with_service("stock")
+            .with_route("/items")
+            .with_request_id("r1")
+            .with_correlation_id("c1")
+            .with_trace_id("t1")
+            .with_location("src/a.rs:1:2");
+        let names = (told.kind(), told.message(), told.outcome());
+        assert_eq!(names, ("Timeout", "no answer", "timed_out"));
+        assert_eq!(
+            of_call(&told),
+            [Some("stock"), Some("/items"), Some("src/a.rs:1:2")]
+        );
+        assert_eq!(ids(&told), [Some("r1"), Some("c1"), Some("t1")]);
+        let bare = ErrorRecord::new("", "");
+        let names = (bare.kind(), bare.message(), bare.outcome());
+        assert_eq!(names, ("error", "", "failure"));
+        assert_eq!((of_call(&bare), ids(&bare)), ([None; 3], [None; 3]));
+    }
+
+    fn of_call(record: &ErrorRecord) -> [Option<&str>; 3] {
+        [record.service(), record.route(), record.location()]
+    }
+
+    fn ids(record: &ErrorRecord) -> [Option<&str>; 3] {
+        [
+            record.request_id(),
+            record.correlation_id(),
+            record.trace_id(),
+        ]
+    }
+
+    /// An error for each text, each the source of the one before.
+    #[derive(Debug)]
+    struct Layers(Vec<String>, Option<Box<Layers>>);
+
+    impl Layers {
+        fn new(texts: &[String]) -> Option<Box<Layers>> {
+            let (_, sources) = texts.split_first()?;
+            Some(Box::new(Layers(texts.to_vec(), Layers::new(sources))))
+        }
+    }
+
+    impl std::fmt::Display for Layers {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(&self.0[0])
+        }
+    }
+
+    impl Error for Layers {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            let source = self.1.as_deref()?;
+            Some(source)
+        }
+    }
+
+    #[test]
+    fn causes_are_those_that_say_something_new_up_to_a_limit() {
+        let chain = |texts: &[String]| {
+            let error = Layers::new(texts).expect("an error");
+            let record = ErrorRecord::from_error(None, &*error);
+            assert_eq!(record.message(), texts[0]);
+            record.chain().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let repeated = ["a", "a", "b", "b", "c"].map(str::to_owned);
+        assert_eq!(chain(&repeated), ["b", "c"]);
+        let many: Vec<String> = (0..MAX_CAUSES + 3).map(|n| n.to_string()).collect();
+        assert_eq!(chain(&many), many[1..=MAX_CAUSES]);
+        let record = ErrorRecord::new("client", "lost");
+        let record = many
+            .iter()
+            .fold(record, |record, cause| record.with_cause(cause));
+        assert_eq!(record.chain().len(), MAX_CAUSES);
+    }
+
+    #[test]
     fn last_cause_and_location_divide_groups() {
         let plain = ErrorRecord::new("client", "error (Connect)");
         let refused = plain

@@ -162,3 +162,99 @@ pub(super) struct Facts {
     /// A stream that is meant to last.
     pub(super) lasting: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, StatusCode};
+
+    use super::*;
+    use crate::call::{Moment, Outcome};
+
+    #[test]
+    fn method_goes_by_its_name_if_conventions_know_it() {
+        for (method, name) in [
+            (&b"GET"[..], "GET"),
+            (b"HEAD", "HEAD"),
+            (b"QUERY", "QUERY"),
+            (b"BREW", "_OTHER"),
+            (b"get", "_OTHER"),
+        ] {
+            let method = Method::from_bytes(method).expect("a method");
+            assert_eq!(method_name(method_number(&method)), name);
+        }
+    }
+
+    #[test]
+    fn version_is_that_of_a_servers_request_or_of_the_connection() {
+        for (version, text) in [
+            (Version::HTTP_09, None),
+            (Version::HTTP_10, Some("1.0")),
+            (Version::HTTP_11, Some("1.1")),
+            (Version::HTTP_2, Some("2")),
+            (Version::HTTP_3, Some("3")),
+        ] {
+            let mut request = Request::new(());
+            *request.version_mut() = version;
+            let of = |side| Asked::of(side, &request, false, false);
+            assert_eq!(of(Side::Server).version(), text);
+            assert_eq!(of(Side::Client).version(), None);
+            let mut asked = of(Side::Client);
+            asked.set_version(version);
+            assert_eq!(asked.version(), text);
+        }
+    }
+
+    #[test]
+    fn side_and_scheme_have_names() {
+        assert_eq!(Side::Server.as_str(), "server");
+        assert_eq!(Side::Client.as_str(), "client");
+        for (https, name) in [(true, "https"), (false, "http")] {
+            let asked = Asked::of(Side::Server, &Request::new(()), https, false);
+            assert_eq!((asked.scheme(), scheme(https)), (name, name));
+        }
+    }
+
+    #[test]
+    fn resends_are_counted_by_clients_from_the_second_attempt() {
+        let context = Context::root();
+        for (attempt, count) in [(1, None), (2, Some(1)), (4, Some(3))] {
+            let context = context.with_attempt(attempt);
+            assert_eq!(resend_count(Side::Client, &context), count);
+            assert_eq!(resend_count(Side::Server, &context), None);
+        }
+    }
+
+    #[test]
+    fn host_and_port_are_divided_by_a_colon_outside_of_brackets() {
+        for (authority, parts) in [
+            ("stock", ("stock", None)),
+            ("stock:80", ("stock", Some("80"))),
+            ("[::1]", ("[::1]", None)),
+            ("[::1]:80", ("[::1]", Some("80"))),
+        ] {
+            assert_eq!(host_and_port(authority), parts);
+        }
+    }
+
+    #[test]
+    fn error_is_the_status_or_has_a_name() {
+        let (now, types) = (Moment::default(), Interner::new(2));
+        let label = |status: Option<u16>, code: Option<&[u8]>| {
+            let mut end = End::new(Outcome::Failure, &now);
+            end.status = status.map(|status| StatusCode::from_u16(status).expect("a status"));
+            end.grpc_code = code.map(GrpcCode::parse);
+            let fault = Fault::of(&end, Statuses::OfServer);
+            ErrorLabel::of(fault.as_ref(), &end, &types)
+        };
+        let named = ErrorLabel::Named(1);
+        assert_eq!(label(Some(500), None), ErrorLabel::Status);
+        assert_eq!(label(Some(200), Some(b"13")), ErrorLabel::Status);
+        // A classifier calls it a failure.
+        assert_eq!(label(Some(200), None), named);
+        assert_eq!(label(Some(200), Some(b"0")), named);
+        assert_eq!(label(None, None), named);
+        let good = End::new(Outcome::Success, &now);
+        assert_eq!(ErrorLabel::of(None, &good, &types), ErrorLabel::None);
+        assert_eq!(types.text(1), "failure");
+    }
+}

@@ -295,4 +295,137 @@ mod tests {
         assert_eq!(keys(404, None), 1);
         assert_eq!(keys(405, Some(1)), 1);
     }
+
+    const PLACES: [Option<u16>; 4] = [None, Some(0), Some(1), Some(u16::MAX)];
+
+    /// One key, and those that differ from it in one thing.
+    fn call_keys() -> Vec<CallKey> {
+        let asked = Asked {
+            method: 0,
+            version: 0,
+            https: false,
+            grpc: false,
+        };
+        let labels = CallLabels {
+            asked,
+            place: None,
+            status: None,
+            code: Some(GrpcCode::OK),
+            error: ErrorLabel::None,
+        };
+        let asked = [
+            Asked { method: 1, ..asked },
+            Asked {
+                method: 10,
+                ..asked
+            },
+            Asked {
+                version: 1,
+                ..asked
+            },
+            Asked {
+                version: 4,
+                ..asked
+            },
+            Asked {
+                https: true,
+                ..asked
+            },
+        ];
+        let places = PLACES[1..]
+            .iter()
+            .map(|&place| CallLabels { place, ..labels });
+        let statuses = [100, 599].map(|status| CallLabels {
+            status: Some(status),
+            ..labels
+        });
+        let codes = [None, Some(GrpcCode::UNAVAILABLE)].map(|code| CallLabels { code, ..labels });
+        let errors = [
+            ErrorLabel::Status,
+            ErrorLabel::Named(0),
+            ErrorLabel::Named(1),
+            ErrorLabel::Named(u16::MAX),
+        ];
+        let all = asked
+            .map(|asked| CallLabels { asked, ..labels })
+            .into_iter()
+            .chain(places)
+            .chain(statuses)
+            .chain(codes)
+            .chain(errors.map(|error| CallLabels { error, ..labels }));
+        let of = |kind, failed| CallKey::of(kind, failed, Some(labels));
+        let kinds = [Kind::Plain, Kind::Stream, Kind::Grpc].map(|kind| of(kind, false));
+        let labels = all.map(|labels| CallKey::of(Kind::Plain, false, Some(labels)));
+        labels.chain(kinds).chain([of(Kind::Plain, true)]).collect()
+    }
+
+    fn end_keys() -> Vec<EndKey> {
+        let of = |place, outcome| {
+            [true, false].map(|grpc| EndKey {
+                place,
+                grpc,
+                outcome,
+            })
+        };
+        let places = PLACES.into_iter();
+        let all = places.flat_map(|place| Outcome::ALL.map(|outcome| of(place, outcome)));
+        all.flatten().collect()
+    }
+
+    fn active_keys() -> Vec<ActiveKey> {
+        let of = |method| [true, false].map(|https| ActiveKey { method, https });
+        (0..11).flat_map(of).collect()
+    }
+
+    fn overflows<K: Labels>(keys: &[K]) -> HashSet<K> {
+        keys.iter().map(K::overflow).collect()
+    }
+
+    /// They are equal if all they have is, and what is hashed of them tells them apart.
+    fn are_told_apart<K: Labels + std::fmt::Debug>(keys: &[K]) {
+        let hash = |key: &K| {
+            let mut state = std::hash::DefaultHasher::new();
+            key.hash(&mut state);
+            state.finish()
+        };
+        for (at, a) in keys.iter().enumerate() {
+            for (other, b) in keys.iter().enumerate() {
+                assert_eq!(a == b, at == other, "{a:?} {b:?}");
+                assert_eq!(hash(a) == hash(b), at == other, "{a:?} {b:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn keys_are_told_apart_by_each_thing_they_have() {
+        let calls = call_keys().into_iter();
+        let calls: Vec<CallKey> = calls.chain(overflows(&call_keys())).collect();
+        are_told_apart(&calls);
+        are_told_apart(&end_keys());
+        are_told_apart(&active_keys());
+    }
+
+    #[test]
+    fn overflows_are_as_many_as_there_is_room_for() {
+        fn count<K: Labels>(keys: &[K]) -> usize {
+            overflows(keys).len()
+        }
+        let slow = |place| [Slow::Warning, Slow::Critical].map(|slow| SlowKey { place, slow });
+        let slow: Vec<SlowKey> = PLACES.into_iter().flat_map(slow).collect();
+        let of_kind =
+            |key: &CallKey| [true, false].map(|failed| CallKey::of(key.kind, failed, key.labels));
+        let calls: Vec<CallKey> = call_keys().iter().flat_map(of_kind).collect();
+        assert_eq!(count(&calls), CallKey::OVERFLOWS);
+        assert_eq!(count(&end_keys()), EndKey::OVERFLOWS);
+        assert_eq!(count(&active_keys()), ActiveKey::OVERFLOWS);
+        assert_eq!(count(&slow), SlowKey::OVERFLOWS);
+        assert_eq!(count(&[ErrorKey(1), ErrorKey(2)]), ErrorKey::OVERFLOWS);
+    }
+
+    #[test]
+    fn failures_have_a_reserve() {
+        for key in call_keys() {
+            assert_eq!(key.has_reserve(), key.failed);
+        }
+    }
 }

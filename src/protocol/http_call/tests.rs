@@ -160,6 +160,23 @@ fn attempt_after_one_that_spoke_grpc_web_is_judged_by_what_it_speaks() {
 }
 
 #[test]
+fn attempt_knows_nothing_of_the_one_before() {
+    let promised = ("content-length", "5");
+    let mut call = judged(client(grpc()), &head(200, &[SPEAKS_GRPC, promised]));
+    call.see_data(b"four");
+    call.judge_trailers(&trailers("13"), None);
+    call.note_fault(Fault::MissingGrpcStatus);
+    call.begin_again();
+    assert_eq!(call.judged(), Judged::SUCCESS);
+    assert_eq!((call.status, call.grpc_code()), (None, None));
+    assert!(call.fault().is_none());
+    assert_eq!((call.sent, call.declared), (0, false));
+    let mut plain = judged(client(grpc()), &head(503, &[]));
+    plain.begin_again();
+    assert_eq!(plain.wire(), Wire::Grpc);
+}
+
+#[test]
 fn body_that_is_not_as_long_as_it_said_is_a_failure() {
     let promised = head(200, &[("content-length", "5")]);
     for (data, judged_as) in [
@@ -276,6 +293,22 @@ fn rejection_and_caught_panic_of_a_layer_further_in_stay_what_they_are() {
         .extensions_mut()
         .insert(crate::protocol::CaughtPanic("oh".into()));
     assert_eq!(judged(server(get()), &panicked).judged(), Judged::PANICKED);
+}
+
+#[test]
+fn refusal_that_became_a_good_answer_is_history() {
+    let coded = |code| head(200, &[SPEAKS_GRPC, ("grpc-status", code)]);
+    for (request, mut answer, judged_as) in [
+        (get(), head(200, &[]), Judged::SUCCESS),
+        (get(), head(503, &[]), Judged::REJECTED),
+        (grpc(), coded("0"), Judged::SUCCESS),
+        (grpc(), coded("14"), Judged::REJECTED),
+    ] {
+        let refusal = crate::Rejection::overloaded("inner");
+        answer.extensions_mut().insert(refusal);
+        let call = judged(server(request), &answer);
+        assert_eq!(call.judged(), judged_as, "{answer:?}");
+    }
 }
 
 #[test]

@@ -197,7 +197,7 @@ mod tests {
         let longest = format!("{root};{}", "x".repeat(MAX_LEN - root.len() - 1));
         let good = Ok(Some(known(None, Sampling::Deferred)));
         assert_eq!(read(&headers(&[])), Ok(None));
-        assert_eq!(read(&headers(&[longest.clone()])), good);
+        assert_eq!(read(&headers(std::slice::from_ref(&longest))), good);
         assert_eq!(read(&headers(&[longest + "x"])), Err(NAME));
         assert_eq!(read(&headers(&[root.clone(), root])), Err(NAME));
     }

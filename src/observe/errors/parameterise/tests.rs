@@ -64,6 +64,7 @@ fn paths_are_replaced_and_routes_and_source_files_are_not() {
         ("a/b.1, a/b.c1, a/.c", "a/b.<num>, <path>, <path>"),
         ("src/main.rs:12:5", "src/main.rs:<num>:<num>"),
         ("db.local/dump.sql", "db.local/dump.sql"),
+        ("open /home/jörg/a=1", "open <path>"),
         ("C:\\data\\joe.txt: no", "<path>: no"),
         ("at D:\\x, not CD:\\x", "at <path>, not CD:\\x"),
     ]);
@@ -130,11 +131,16 @@ fn names_of_single_things_are_replaced() {
     each_becomes(&[
         ("mac 00:1b:44:11:3a:b7 off", "mac <mac> off"),
         ("00-1B-44-11-3A-B7.", "<mac>."),
+        ("00:1b:44:11:3a:b7: no", "<mac>: no"),
         ("0a:1b:4c:ad:3a:b7:66", "0a:<num>b:4c:ad:3a:b7:<num>"),
         ("redis-7d9f8b6c5-x2x4z:6379", "redis-<id>:<num>"),
         (
             "redis-7d9f8b6c5-x2x4, a7d9f8b6c5-x2x4z",
             "redis-<hex>-x2x4, <hex>-x2x4z",
+        ),
+        (
+            "order-payments-queue, job-12345678-abcde",
+            "order-payments-queue, job-<num>-abcde",
         ),
         (
             "order #A-1043-X, #12, #tag, c#7a",
@@ -220,7 +226,7 @@ fn addresses_are_replaced() {
         ("[2001:db8::1]:443 and ::1", "[<ip>]:<num> and <ip>"),
         ("fe80::1: unreachable", "<ip>: unreachable"),
         ("xyz::1, <T>::1, :::1", "xyz::<num>, <T>::<num>, :::<num>"),
-        ("a@b.co, s@b.co", "<email>, <email>"),
+        ("a@b.co, s@b.co, k@b.co", "<email>, <email>, <email>"),
         (
             "mail to Joe.Doe+x@example.co.uk, please",
             "mail to <email>, please",
@@ -274,6 +280,10 @@ fn urls_keep_scheme_and_host_only() {
             "http://<ip><path>, http://[<ip>]:<num><path>",
         ),
         ("http://node-17.eu", "http://node-<num>.eu"),
+        (
+            "http://stock:80/a/b.json, c/d.json",
+            "http://stock:<num><path>, <path>",
+        ),
         ("http://h?", "http://h?"),
     ]);
 }

@@ -283,6 +283,14 @@ fn grpc_web_is_read_of_those_who_answer_in_it_or_must() {
         call.judge_clean_end();
         assert_eq!(call.judged(), Judged::SUCCESS);
     }
+    // The status is in the head already, or in trailers.
+    let speaks_web = ("content-type", "application/grpc-web");
+    let status_first = head(200, &[speaks_web, ("grpc-status", "0")]);
+    let told = judged(client(web("application/grpc-web")), &status_first);
+    assert!(told.frames().is_none());
+    let mut insists = GrpcClient::new().read(&mut grpc());
+    insists.judge_head((&head(200, &[SPEAKS_GRPC])).into(), None, None);
+    assert!(insists.frames().is_none());
     // The status is its word that it speaks gRPC.
     let told = judged(client(grpc()), &head(200, &[("grpc-status", "0")]));
     assert_eq!(told.wire(), Wire::Grpc);
