@@ -1109,7 +1109,6 @@ async fn lines_on_a_pipe_that_does_not_block_are_whole_and_what_is_lost_is_count
     // The rest of a line that was begun comes with the next.
     let (more, so_far) = log(1);
     (written, lost) = (written + more, so_far);
-    drop(log);
     drop(orders);
     assert!(child.wait().expect("a child").success());
     assert_eq!(take(usize::MAX >> 1), None);
