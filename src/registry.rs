@@ -1,8 +1,9 @@
-//! What guards show of themselves: the state and the figures of every breaker, keyed set of breakers, retry, fallback and
+//! Lists the guards of the process: the state and the figures of every breaker, keyed set of breakers, retry, fallback and
 //! time limit of the process, and of guards of one's own that are [entered](enter).
 //!
-//! Trackers and operations are not among them: what they count is in metrics. Guards enter themselves when they are built, as weak references, so that a list for a health page or an
-//! operations console needs no wiring. With the feature `serde`, a [`Snapshot`] is JSON:
+//! Trackers and operations are not among them: what they count is in metrics. Guards enter themselves when they are built,
+//! as weak references, so that a list for a health page or an operations console needs no wiring. With the feature `serde`,
+//! a [`Snapshot`] is JSON:
 //!
 //! ```
 //! use tower_keep::{CircuitBreaker, registry};

@@ -57,7 +57,7 @@ pub(crate) fn bounded_cow(text: Cow<'static, str>, max: usize) -> Cow<'static, s
     }
 }
 
-/// What `value` writes, stopped as soon as it is too long.
+/// Returns the text that `value` writes, stopped as soon as it is too long.
 pub(crate) fn written(value: impl fmt::Display, max: usize) -> Box<str> {
     let mut text = String::new();
     write_up_to(&mut text, max, format_args!("{value}"));

@@ -1,4 +1,4 @@
-//! What of a call's context stays where it came in, and what goes on to the next hop.
+//! Checks which parts of a call's context stay where they came in, and which go on to the next hop.
 
 use std::{
     convert::Infallible,

@@ -1,4 +1,4 @@
-//! What went wrong has one name, in the metric's label, in the span, in the log line and in the error group.
+//! Checks that each fault has one name, in the metric's label, in the span, in the log line and in the error group.
 #![cfg(all(feature = "axum", feature = "tonic", feature = "tower"))]
 
 mod support;

@@ -1,4 +1,4 @@
-//! What a recorder sees that is installed for the whole process: what a tracker costs then, and that strangers cannot
+//! Checks metrics with a recorder for the whole process: what a tracker costs then, and that strangers cannot
 //! use up its series.
 #![cfg(feature = "axum")]
 

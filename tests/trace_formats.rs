@@ -62,7 +62,7 @@ const SPANS: [(TraceFormat, Lines); 4] = [
     ),
 ];
 
-/// What comes of a request at a proxy that hands all its headers on.
+/// Sends a request through a proxy that hands all its headers on.
 struct Proxied {
     call: Context,
     found: HeaderMap,
@@ -438,7 +438,7 @@ async fn request_id_and_trace_may_come_in_the_same_header() {
 
 /// The ID was taken away as if it were a stale correlation ID.
 #[tokio::test]
-async fn one_header_may_carry_both_ids() {
+async fn header_of_both_ids_may_be_the_same() {
     let correlate = Correlate::builder().correlation_id_headers(["x-request-id"]);
     let propagate = Propagate::builder().correlation_id_header("x-request-id");
     let proxied = proxied(correlate, propagate, &[("x-request-id", "mine")]).await;

@@ -43,13 +43,13 @@ fn ears() -> Ears {
 }
 
 impl Ears {
-    /// What observes a service of that name.
+    /// Makes a layer that observes a service of that name.
     fn observe(&self, name: &'static str) -> Observe {
         let track = Track::builder(name).errors(self.errors.clone());
         observe(name).track(track.build().expect("a tracker"))
     }
 
-    /// How often a call was timed, counted, logged, given a span and grouped.
+    /// Counts how often a call was timed, counted, logged, given a span and grouped.
     fn heard(&self, duration: &str) -> [f64; 5] {
         [
             self.meter.count(duration, &[]),
@@ -195,7 +195,7 @@ async fn client_of_a_proxy_counts_beside_the_server_of_its_name() {
 }
 
 #[tokio::test]
-async fn two_applications_of_one_process_are_told_apart_by_a_label() {
+async fn label_tells_two_applications_of_one_process_apart() {
     let ears = ears();
     for (name, labelled) in [("shop", true), ("till", true), ("old", false)] {
         let track = Track::builder(name)

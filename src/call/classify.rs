@@ -74,7 +74,8 @@ impl<'a> Ending<'a> {
 ///
 /// The closure is asked when there is something final to judge: the head of an HTTP response, the status of a gRPC call
 /// wherever it comes, an error, the value of a plain service. A body that fails after its head was judged is one more. It
-/// should depend on its argument only, since every layer of the stack that judges the call may ask it. One that panics makes the call a failure.
+/// should depend on its argument only, since every layer of the stack that judges the call may ask it. One that panics
+/// makes the call a failure.
 ///
 /// Several classifiers of one stack are asked in turn, the innermost first; each sees what those before it said.
 #[derive(Clone)]

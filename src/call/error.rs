@@ -52,7 +52,7 @@ pub(crate) fn view(error: &dyn Any) -> Option<&(dyn Error + 'static)> {
     error.downcast_ref::<super::Rejection>().map(|r| r as _)
 }
 
-/// Whether an error says that time ran out.
+/// Returns whether an error says that time ran out.
 pub(crate) fn is_timeout(error: &(dyn Error + 'static)) -> bool {
     chain(error).any(|error| {
         is_elapsed(error)
@@ -62,7 +62,7 @@ pub(crate) fn is_timeout(error: &(dyn Error + 'static)) -> bool {
     })
 }
 
-/// Whether it is the error of a limit, this crate's or another's.
+/// Returns whether it is the error of a limit, this crate's or another's.
 pub(crate) fn is_elapsed(error: &(dyn Error + 'static)) -> bool {
     error.is::<super::Elapsed>()
         || error.is::<tokio::time::error::Elapsed>()

@@ -11,8 +11,8 @@ pub enum Outcome {
     Failure,
     /// The peer says "less": 429, 503, `RESOURCE_EXHAUSTED`.
     Overload,
-    /// A client error: the caller's own fault, 4xx and their like (but for 429, and 408 to a client). An answer of this kind comes from a peer that is alive;
-    /// see [`Evidence`](super::Evidence).
+    /// A client error: the caller's own fault, 4xx and their like (but for 429, and 408 to a client). An answer of this kind
+    /// comes from a peer that is alive; see [`Evidence`](super::Evidence).
     Ignored,
     /// No time was left: a deadline passed, 504, `DEADLINE_EXCEEDED`, to a client also 408.
     TimedOut,

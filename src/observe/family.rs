@@ -18,7 +18,7 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// The key of a series: what its labels are made from.
 pub(crate) trait Labels: Copy + Eq + Hash {
-    /// How many keys [`overflow`](Self::overflow) can give.
+    /// Number of keys that [`overflow`](Self::overflow) can return.
     const OVERFLOWS: usize;
 
     /// Returns the key of the series that takes what found no room: of those of its kind alone, so that it can be named
@@ -31,7 +31,7 @@ pub(crate) trait Labels: Copy + Eq + Hash {
     }
 }
 
-/// How many keys may get a series of their own, and have.
+/// Counts the keys that have a series of their own, up to a limit.
 #[derive(Debug)]
 struct Room {
     limit: usize,
@@ -65,8 +65,8 @@ struct Series<K, V> {
 
 /// All series of a metric, or of some that have their labels in common.
 ///
-/// Which labels get a series of their own is decided once, for all recorders; `V` holds its handles. A series that was
-/// used before is found without a lock and without an allocation.
+/// Decides once, for all recorders, which labels get a series of their own; `V` holds its handles. Finds a series that was
+/// used before without a lock and without an allocation.
 #[derive(Debug)]
 pub(crate) struct Family<K, V> {
     series: Table<Series<K, V>>,

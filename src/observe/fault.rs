@@ -8,7 +8,7 @@ use crate::{
     errors::{ErrorRecord, kind_of, short_type_name},
 };
 
-/// What went wrong in a call: told once, and the same in the metric's label, the span, the log line and the error group.
+/// Names what went wrong in a call, once, for the metric's label, the span, the log line and the error group.
 ///
 /// The kind is named at once, since every call that did not go well has one. Message and causes are only written for
 /// who asks.

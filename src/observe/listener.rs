@@ -1,4 +1,4 @@
-//! Who listens to metrics at this moment.
+//! Tells which recorder receives metrics at this moment.
 
 use std::{
     ptr,
@@ -27,10 +27,10 @@ pub(crate) enum Listener {
 static GLOBAL: AtomicUsize = AtomicUsize::new(0);
 /// The address of what stands in for a recorder where there is none, once it is known.
 static NOBODY: AtomicUsize = AtomicUsize::new(0);
-/// How often a recorder was met that was neither.
+/// Number of times that a recorder was met that was neither.
 static UNKNOWN: AtomicUsize = AtomicUsize::new(0);
 
-/// What can be seen of a recorder.
+/// Holds all that can be seen of a recorder.
 #[derive(Clone, Copy)]
 struct Seen {
     address: usize,

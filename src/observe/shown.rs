@@ -5,7 +5,7 @@ use super::{
     listener::{Listener, address},
 };
 
-/// How many local recorders are told. Tests have some; a process has none.
+/// Number of local recorders that are told. Tests have some; a process has none.
 const LOCAL: usize = 8;
 
 /// Handles of gauges that are set, for each recorder that has shown them: what an earlier one shows must not stay so for

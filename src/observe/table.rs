@@ -13,14 +13,14 @@ use crate::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-/// How many slots there are at first. Two in models, so that they see it grow.
+/// Number of slots at first. Two in models, so that they see it grow.
 const FIRST: usize = if cfg!(all(test, tower_keep_loom)) {
     2
 } else {
     8
 };
 
-/// What was put in, with its hash, which says where it lies.
+/// Holds a value with its hash, which says where it lies.
 #[derive(Debug)]
 struct Entry<E> {
     hash: u64,
@@ -38,7 +38,7 @@ type Slots<E> = Box<[OnceLock<Arc<Entry<E>>>]>;
 pub(crate) struct Table<E> {
     /// Each twice as large as the one before; made when it is needed.
     sizes: Box<[OnceLock<Slots<E>>]>,
-    /// Which of them is the largest that there is.
+    /// Index of the largest of them so far.
     newest: AtomicUsize,
     used: AtomicUsize,
     limit: usize,

@@ -171,7 +171,7 @@ fn check_baggage(baggage: &Baggage) {
     assert_eq!((&again, again.dropped()), (baggage, 0));
 }
 
-/// What a request says of its trace, in text: trace ID, caller's span, decision to sample.
+/// Returns the trace that a request names, in text: trace ID, caller's span, decision to sample.
 #[derive(Debug, Default, PartialEq)]
 struct Told {
     trace: Option<String>,
@@ -318,7 +318,7 @@ fn amazon(bytes: &[u8]) -> Option<Told> {
     })
 }
 
-/// What is read is what the headers say, and what is then sent is read as the same trace.
+/// Reads what the headers say, and reads the same trace from what is then sent.
 fn check_trace(format: TraceFormat, sent: Vec<(&'static str, HeaderValue)>, expected: Told) {
     let mut headers = HeaderMap::new();
     for (name, value) in sent {

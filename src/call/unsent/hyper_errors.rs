@@ -137,7 +137,7 @@ async fn tunnel_with_a_body_never_left() {
 
 // ---- h2's streams
 
-/// What a peer does about a request.
+/// Names the reaction of a peer to a request.
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Reset(Reason),

@@ -203,8 +203,7 @@ impl CorrelateBuilder {
     /// Sets the formats in which a trace is looked for. The first that the request has in good form counts. Default: W3C's
     /// `traceparent` only.
     ///
-    /// What the format leaves to the receiver, such as the decision to sample where `x-b3-sampled` is absent, is decided
-    /// here.
+    /// Decides what a format leaves to the receiver, such as whether to sample where `x-b3-sampled` is absent.
     #[must_use]
     pub fn trace_formats(mut self, formats: impl IntoIterator<Item = TraceFormat>) -> Self {
         self.trace_formats = formats.into_iter().collect();

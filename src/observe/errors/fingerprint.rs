@@ -33,7 +33,7 @@ const MISSING: u8 = 0xfe;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint(u64);
 
-/// What records of one group have in common.
+/// Holds the fields that all records of a group have in common.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Key<'a> {
     pub(super) kind: &'a str,

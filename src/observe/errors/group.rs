@@ -157,7 +157,7 @@ impl Group {
         self.status
     }
 
-    /// How many records there were, since the group last had to go for want of room.
+    /// Returns the number of records since the group last had to go for want of room.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count

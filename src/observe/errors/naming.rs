@@ -1,16 +1,18 @@
-//! What an error is called and what it says: the same in metrics, spans, logs and groups.
+//! Names errors and writes their messages: the same in metrics, spans, logs and groups.
 
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::{self, Debug};
 
-use super::text::{kind_from_debug, written};
-use crate::call::{Rejection, chain, is_elapsed, quietly};
+use super::record::MAX_NAME;
+use super::text::kind_from_debug;
+use crate::{
+    call::{Rejection, chain, is_elapsed, quietly},
+    text::written,
+};
 
-/// The longest kind, in bytes.
-const MAX_KIND: usize = 256;
-
-const UNKNOWN_KIND: &str = "error";
+/// Kind of an error whose type is not known.
+pub(super) const UNKNOWN_KIND: &str = "error";
 
 /// The name of a type that tells nothing.
 const WRAPPER: &str = "Error";
@@ -41,12 +43,12 @@ fn own_kind(error: &(dyn Error + 'static)) -> Cow<'static, str> {
         return "timeout".into();
     }
     // Foreign code, which may panic.
-    let debug = quietly(|| written(ByDebug(error), MAX_KIND));
+    let debug = quietly(|| written(ByDebug(error), MAX_NAME));
     let Some(name) = debug.as_deref().and_then(kind_from_debug) else {
         return UNKNOWN_KIND.into();
     };
     // What says its bare name in both ways may be a text that was made an error, such as anyhow's.
-    match Some(name) == debug.as_deref() && *said(error, MAX_KIND) == *name {
+    match Some(name) == debug.as_deref() && *said(error, MAX_NAME) == *name {
         true => UNKNOWN_KIND.into(),
         false => name.to_owned().into(),
     }
@@ -62,7 +64,7 @@ fn io_kind(error: &std::io::Error) -> Cow<'static, str> {
     inner.unwrap_or_else(|| format!("io::{:?}", error.kind()).into())
 }
 
-/// What an error says, of a gRPC status without its code: that is its kind.
+/// Returns the message of an error; of a gRPC status without its code, which is its kind.
 pub(super) fn message_of(error: &(dyn Error + 'static), max: usize) -> Box<str> {
     match grpc_status(error) {
         Some((_, message)) if !message.is_empty() => written(message, max),
@@ -70,7 +72,7 @@ pub(super) fn message_of(error: &(dyn Error + 'static), max: usize) -> Box<str> 
     }
 }
 
-/// What a cause says, of a gRPC status with its code.
+/// Returns the message of a cause; of a gRPC status with its code.
 pub(super) fn cause_text(error: &(dyn Error + 'static), max: usize) -> Box<str> {
     match grpc_status(error) {
         Some((code, message)) => written(format_args!("{code}: {message}"), max),

@@ -6,8 +6,8 @@ mod pairs;
 mod tests;
 
 use super::quotes::{COUNT, DOUBLE, QUOTES, Quote, ends_with_word, is_telling};
-use super::text::head;
 use super::{paths, shapes};
+use crate::text::head;
 
 /// How much of a message [`parameterise`] reads, in bytes.
 pub const READ_LIMIT: usize = 1024;
@@ -76,7 +76,7 @@ pub fn parameterise(message: &str) -> String {
     scan.run()
 }
 
-/// Where a part ends that begins at an offset of a text.
+/// Returns where a part ends that begins at an offset of a text.
 type Shape = fn(&str, usize) -> Option<usize>;
 
 /// One pass over a text.
@@ -97,7 +97,8 @@ struct Scan<'a> {
     authority_end: Option<usize>,
 }
 
-/// What was read, and what is to be written for it: a placeholder, then text that is kept and what closes it.
+/// Holds where a part of the message ends and what to write for it: a placeholder, text that is kept, and a closing
+/// mark.
 struct Token<'a> {
     end: usize,
     placeholder: &'static str,
@@ -208,7 +209,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// What reaches beyond a word, or can be told by its shape alone.
+    /// Finds parts that are longer than a word, or that their shape alone identifies.
     fn shape(&mut self, at: usize) -> Option<(usize, &'static str)> {
         let text = self.text;
         if let Some(end) = self.email(at) {
@@ -245,7 +246,7 @@ impl<'a> Scan<'a> {
         may_begin.then(|| paths::relative(self.text, at)).flatten()
     }
 
-    /// Whether the number that comes is said to be a status.
+    /// Returns whether the words before the next number say that it is a status.
     fn follows_status(&self) -> bool {
         // Something stands between, or it were one word.
         let before = self.out.trim_end_matches([' ', ':', '=', '(']);
@@ -344,8 +345,8 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// What is kept gets marks that need nothing behind them, so that it is read again as it is, unless one of these was
-    /// left open before.
+    /// Keeps a telling quoted text in double quotes, so that reading the result again changes nothing; replaces it if a
+    /// double quote was left open before, and any other quoted text.
     fn close(&self, quoted: &'a str, end: usize) -> Token<'a> {
         match !self.unclosed[DOUBLE] && is_telling(&self.out, quoted, &self.text[end..]) {
             true => Token {

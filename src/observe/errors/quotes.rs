@@ -18,7 +18,7 @@ const fn quote(open: char, close: [char; 2]) -> Quote {
 
 pub(super) const COUNT: usize = 7;
 
-/// Where the double quote is among them.
+/// Index of the double quote.
 pub(super) const DOUBLE: usize = 0;
 
 pub(super) const QUOTES: [Quote; COUNT] = [

@@ -6,10 +6,11 @@ use std::error::Error;
 use std::sync::Arc;
 
 use super::fingerprint::{Fingerprint, Key};
-use super::naming::{cause_text, kind_of, message_of};
+use super::naming::{UNKNOWN_KIND, cause_text, kind_of, message_of};
 use super::parameterise::parameterise;
-use super::text::{bounded_arc, bounded_box, bounded_cow, panic_message};
+use super::text::panic_message;
 use crate::call::chain;
+use crate::text::{bounded_arc, bounded_box, bounded_cow};
 
 /// The longest kind, service, route or location, in bytes.
 pub const MAX_NAME: usize = 256;
@@ -25,8 +26,6 @@ pub const MAX_CAUSE: usize = 512;
 
 /// The longest request, correlation or trace ID, in bytes.
 pub const MAX_ID: usize = 128;
-
-const UNKNOWN_KIND: &str = "error";
 
 /// What is known of one call that went wrong: the input of an [`ErrorTracker`](super::ErrorTracker).
 ///
@@ -179,7 +178,7 @@ impl ErrorRecord {
         self
     }
 
-    /// Where it happened, such as the `file:line:column` of a panic. Divides groups.
+    /// Sets where it happened, such as the `file:line:column` of a panic. Divides groups.
     #[must_use]
     pub fn with_location(mut self, location: impl Into<String>) -> Self {
         self.location = Some(bounded_box(location.into(), MAX_NAME));

@@ -298,7 +298,7 @@ pub(super) fn mac(text: &str, at: usize) -> Option<usize> {
     (ends(text, end) && !goes_on).then_some(end)
 }
 
-/// What Kubernetes puts behind the name of a deployment, to name a pod: `7d9f8b6c5-x2x4z`.
+/// Finds the suffix that Kubernetes adds to the name of a deployment to name a pod: `7d9f8b6c5-x2x4z`.
 pub(super) fn pod_suffix(text: &str, at: usize) -> Option<usize> {
     let is_lower = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let hash = run(text, at, is_lower);
@@ -323,7 +323,7 @@ pub(super) fn web_token(text: &str, at: usize) -> Option<usize> {
     (token.len() >= SHORTEST_ID && ends(text, end)).then_some(at + token.len())
 }
 
-/// What stands behind a `#`, if it is a name with a number in it: `A-1043-X`. A number alone is one.
+/// Finds a name with a number in it behind a `#`: `A-1043-X`. A number alone is left to [`number`].
 pub(super) fn numbered(text: &str, at: usize) -> Option<usize> {
     let belongs = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     let end = run(text, at, belongs);

@@ -20,7 +20,7 @@ const DEFAULT_MAX_VARIANTS: usize = 64;
 
 const HIGHEST: usize = 65_536;
 
-/// How many groups that had to go are remembered, for each that there is room for: some fifty bytes each.
+/// Number of evicted groups that are remembered for each group that has room: some fifty bytes each.
 const GONE_PER_GROUP: usize = 8;
 
 /// The message of records that say [`OTHER`] themselves.

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 
-pub(super) use crate::text::{bounded, bounded_arc, bounded_box, bounded_cow, head, written};
+use crate::text::bounded;
 
 /// The longest name [`short_type_name`] returns, in bytes.
 pub const MAX_TYPE_NAME: usize = 128;

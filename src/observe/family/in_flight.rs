@@ -3,7 +3,8 @@ use metrics::Gauge;
 use super::{Family, Labels};
 use crate::observe::listener::Listener;
 
-/// Where a call in flight is counted: it is counted out of the same gauge, whichever recorder there is by then.
+/// Remembers the gauge that counts a call in flight: the call is counted out of the same gauge, whichever recorder there is
+/// by then.
 #[derive(Debug, Default)]
 pub(crate) enum InFlight {
     /// Nobody listened.

@@ -50,7 +50,7 @@ impl Hasher for Mix {
         self.add(word as u64);
     }
 
-    /// What says which variant of an enum it is.
+    /// Takes the discriminant of an enum.
     #[inline]
     fn write_isize(&mut self, word: isize) {
         self.add(word as u64);

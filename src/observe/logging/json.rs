@@ -16,7 +16,7 @@ use super::{
 
 /// Keys that are ours: a field of that name becomes `field.level` and so on.
 const RESERVED: [&str; 5] = ["timestamp", "level", "target", "spans", "dropped_fields"];
-/// What such a field's key begins with.
+/// Prefix of such a field's key.
 const PREFIX: &str = "field.";
 /// The shortest room that a text is worth writing in.
 const LEAST: usize = 8;

@@ -40,7 +40,7 @@ const MAX_SPAN_VALUE: usize = 1_024;
 pub struct LogLayer<W = Output> {
     look: Look,
     writer: W,
-    /// Whether the writer has failed, perhaps in the middle of a line.
+    /// True after the writer has failed, perhaps in the middle of a line.
     failed: Arc<AtomicBool>,
 }
 

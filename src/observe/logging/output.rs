@@ -27,8 +27,8 @@ impl Output {
 
 /// Writes a whole line at a time; see [`Output`].
 ///
-/// Where the stream takes no more for the moment, since another process has made it non-blocking, a line that was not
-/// begun is lost. One that was begun is completed before the next one.
+/// Loses a line that was not begun when the stream takes no more for the moment, because another process has made it
+/// non-blocking. Completes one that was begun before the next.
 #[derive(Debug)]
 pub struct OutputWriter(Output);
 
@@ -78,7 +78,7 @@ impl MakeWriter<'_> for Output {
     }
 }
 
-/// What a stream still has to get before the next line: the rest of a line that it took in part.
+/// Holds the rest of a line that a stream took in part; it must be written before the next line.
 #[derive(Debug)]
 struct Rest(Vec<u8>);
 
@@ -137,7 +137,7 @@ mod tests {
 
     use super::*;
 
-    /// What a stream does when it is written to.
+    /// Names the reaction of a stream to a write.
     #[derive(Clone, Copy, Debug)]
     enum Step {
         Takes(usize),

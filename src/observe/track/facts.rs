@@ -1,4 +1,4 @@
-//! What is known of a call in low-cardinality terms: small numbers that are cheap to keep and to compare.
+//! Describes a call in low-cardinality terms: small numbers that are cheap to keep and to compare.
 
 use http::{Method, Version};
 

@@ -541,7 +541,7 @@ impl<B> Admit<Request<B>> for Track {
 }
 
 impl TrackPermit {
-    /// What a tracker holds that has nothing to do.
+    /// Makes the permit of a tracker that has nothing to do.
     #[cold]
     fn repeated(asked: Asked) -> Self {
         TrackPermit {

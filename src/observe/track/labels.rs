@@ -1,4 +1,4 @@
-//! Which calls share a series: keys of low cardinality, whatever strangers send.
+//! Decides which calls share a series: keys of low cardinality, whatever strangers send.
 
 use std::hash::{Hash, Hasher};
 
@@ -34,7 +34,7 @@ impl Labels for ActiveKey {
     }
 }
 
-/// What a duration is the duration of; each kind has a metric of its own.
+/// Names the metric that a duration belongs to.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub(super) enum Kind {
     Plain,
@@ -43,7 +43,7 @@ pub(super) enum Kind {
     Grpc,
 }
 
-/// What the labels of a call are made from.
+/// Holds the values that the labels of a call are made from.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub(super) struct CallLabels {
     pub(super) asked: Asked,
@@ -66,11 +66,11 @@ pub(super) struct CallKey {
     word: u64,
 }
 
-/// What all calls of a tracker have in common.
+/// Holds what all calls of a tracker have in common.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
     pub(super) side: Side,
-    /// What the settings say of the scheme.
+    /// The scheme as the settings give it.
     pub(super) https: bool,
     pub(super) classic: bool,
 }
@@ -268,7 +268,7 @@ mod tests {
         }
     }
 
-    /// How many keys the requests of a stranger have.
+    /// Counts the keys of the requests of a stranger.
     fn keys(status: u16, place: Option<u16>) -> usize {
         let rules = Rules {
             side: Side::Server,

@@ -19,13 +19,13 @@ use tower_service::Service;
 use super::facts::Side;
 use crate::protocol::upload::{Upload, WatchedBody};
 
-/// How much of a request body has been read so far, for the trackers of the call.
+/// Counts the bytes of a request body that have been read so far, for the trackers of the call.
 #[derive(Clone, Debug)]
 pub(super) struct RequestBytes {
     read: BytesRead,
     /// Whose body it is: a proxy's server may pass its request on to a client with all that is in it.
     side: Side,
-    /// Whether somebody counts it already.
+    /// True once somebody counts it.
     counted: bool,
 }
 

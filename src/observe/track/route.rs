@@ -58,7 +58,7 @@ impl TrackerId {
     }
 }
 
-/// What a request that passes a tracker has passed already.
+/// Tells which trackers a request has passed before this one.
 #[derive(Debug)]
 pub(super) enum Passage {
     /// No tracker. With where the route will be, if that is not known.

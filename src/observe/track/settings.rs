@@ -323,7 +323,7 @@ impl TrackBuilder {
         self
     }
 
-    /// Whether bodies are measured in histograms of their own. Default: no.
+    /// Sets whether bodies are measured in histograms of their own. Default: no.
     ///
     /// The bytes of responses are in the access log anyway. Those of requests are there with this setting only, and only
     /// if a [`RequestBodyLayer`](super::RequestBodyLayer) inside counts them: that changes the type of the body.
@@ -348,7 +348,7 @@ impl TrackBuilder {
         self
     }
 
-    /// Whether the wait for readiness is measured, in full: from the first time that a handle of the service was polled
+    /// Sets whether the wait for readiness is measured, in full: from the first time that a handle of the service was polled
     /// and was not ready. Default: no.
     ///
     /// A handle does not learn that its caller has given up waiting. If it is used again, the next call has waited since
@@ -408,7 +408,7 @@ impl TrackBuilder {
         self
     }
 
-    /// How many series are kept for failures besides.
+    /// Returns the number of series that are reserved for failures.
     pub(super) fn failed_series(&self) -> usize {
         (self.max_series / 4).max(MIN_FAILED_SERIES)
     }

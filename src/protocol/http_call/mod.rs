@@ -36,7 +36,7 @@ pub struct HttpCall {
     judged: Judged,
     status: Option<StatusCode>,
     code: Option<GrpcCode>,
-    /// Whether whoever reads the body has found nothing there when it last looked.
+    /// True while the reader of the body waits: its last poll was pending.
     waiting: bool,
     /// Bytes of body handed on so far.
     sent: u64,
@@ -51,7 +51,7 @@ pub struct HttpCall {
 /// What most calls have none of: boxed, since calls are moved about.
 #[derive(Debug, Default)]
 struct Rare {
-    /// How long the caller waits, if its request says so.
+    /// Time that the caller waits, if its request says so.
     time_limit: Option<Duration>,
     /// The request's body, and when the call began; only of a body that can be watched.
     upload: Option<(Upload, Instant)>,

@@ -24,7 +24,7 @@ pub(super) struct Teller {
     /// Made for the first subscriber: most breakers have none, and there may be one for each key.
     subscribers: OnceLock<broadcast::Sender<Transition>>,
     meters: Meters,
-    /// Whether the state has been shown to the global recorder.
+    /// True once the state has been shown to the global recorder.
     is_shown: AtomicBool,
 }
 

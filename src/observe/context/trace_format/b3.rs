@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_several_headers_that_is_missing_or_bad_is_named() {
+    fn b3_header_that_is_missing_or_bad_is_named() {
         let table: [(&[(&str, &str)], &str); 6] = [
             (&[("x-b3-traceid", TRACE)], "x-b3-spanid"),
             (&[("x-b3-spanid", SPAN)], "x-b3-traceid"),
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn b3_headers_are_read_as_they_were_written() {
         for sampling in [Sampling::Denied, Sampling::Accepted, Sampling::Debug] {
             let is_debug = sampling == Sampling::Debug;
             let trace = Trace {

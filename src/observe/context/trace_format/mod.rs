@@ -112,7 +112,7 @@ mod tests {
     ];
 
     #[test]
-    fn each_format_reads_what_it_writes_and_no_other_kind() {
+    fn formats_read_what_they_write_and_no_other_kind() {
         let trace = Trace::root(true);
         for writes in ALL {
             let mut headers = HeaderMap::new();

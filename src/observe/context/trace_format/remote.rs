@@ -1,6 +1,6 @@
 use super::super::{SpanId, TraceFlags, TraceId, Traceparent};
 
-/// What the caller says of its trace.
+/// Holds the trace as the caller describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) struct RemoteTrace {
     /// None where the caller only says whether to sample.

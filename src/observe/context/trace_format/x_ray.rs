@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn x_ray_header_is_read_as_it_was_written() {
         for sampled in [true, false] {
             let trace = Trace::root(sampled);
             let mut headers = headers(&[filled("Root={R}")]);

@@ -71,7 +71,7 @@ fn paths_are_replaced_and_routes_and_source_files_are_not() {
 }
 
 #[test]
-fn what_says_which_fault_it_is_stays() {
+fn names_and_codes_that_say_which_fault_it_is_stay() {
     each_becomes(&[
         (
             "constraint \"users_pkey\", column 'a_b'",

@@ -1,4 +1,4 @@
-//! What a call tells of itself, and what it is judged by beside status and code.
+//! Checks the notes of a call, and how it is judged by more than status and code.
 
 use std::{error::Error, io, sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What went wrong, in short.
+/// Describes what went wrong, in short.
 fn cause(call: &HttpCall) -> Option<String> {
     let now = Moment::default();
     let mut end = End::new(call.verdict(), &now);

@@ -61,7 +61,7 @@ pub(super) struct Locked {
     pub(super) last_error: Option<Name>,
 }
 
-/// What a refusal tells of the breaker.
+/// Holds what a refusal tells of the breaker.
 struct Refusing {
     wait: Option<Duration>,
     generation: u64,

@@ -140,7 +140,7 @@ fn whoever_subscribes_and_then_looks_misses_no_transition() {
 }
 
 /// A circuit is asked without its lock before a call, and whoever then waits must be woken by what refuses.
-fn whoever_asks_without_the_lock_is_woken(world: fn() -> World, refuse: fn(World)) {
+fn signal_wakes_who_asked_without_the_lock(world: fn() -> World, refuse: fn(World)) {
     model(move || {
         let world = world();
         let refuses = world.spawn(refuse);
@@ -155,8 +155,8 @@ fn whoever_asks_without_the_lock_is_woken(world: fn() -> World, refuse: fn(World
 }
 
 #[test]
-fn whoever_asks_without_the_lock_is_woken_by_a_circuit_that_opens() {
-    whoever_asks_without_the_lock_is_woken(
+fn signal_wakes_who_asked_without_the_lock_when_the_circuit_opens() {
+    signal_wakes_who_asked_without_the_lock(
         || World::new(settings().consecutive_failures(1)),
         |world| {
             world.call(Outcome::Failure, 0);
@@ -165,8 +165,8 @@ fn whoever_asks_without_the_lock_is_woken_by_a_circuit_that_opens() {
 }
 
 #[test]
-fn whoever_asks_without_the_lock_is_woken_by_the_end_of_shadow_mode() {
-    whoever_asks_without_the_lock_is_woken(
+fn signal_wakes_who_asked_without_the_lock_when_shadow_mode_ends() {
+    signal_wakes_who_asked_without_the_lock(
         || {
             let world = World::new(settings().shadow(true).consecutive_failures(1));
             world.call(Outcome::Failure, 0);
@@ -177,8 +177,8 @@ fn whoever_asks_without_the_lock_is_woken_by_the_end_of_shadow_mode() {
 }
 
 #[test]
-fn whoever_asks_without_the_lock_is_woken_by_a_circuit_that_is_forced_open() {
-    whoever_asks_without_the_lock_is_woken(
+fn signal_wakes_who_asked_without_the_lock_when_the_circuit_is_forced_open() {
+    signal_wakes_who_asked_without_the_lock(
         || World::new(settings().shadow(true).consecutive_failures(1)),
         |world| world.change(Core::force_open),
     );
