@@ -63,34 +63,45 @@
 #![deny(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod breaker;
 pub mod call;
+pub mod context;
+pub mod errors;
+pub mod fallback;
 pub mod guard;
+#[cfg(feature = "logging")]
+pub mod logging;
 mod observe;
+pub mod operation;
 pub mod protocol;
 pub mod registry;
-mod resilience;
-mod sync;
+pub mod retry;
+mod retry_after;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod text;
+pub mod timeout;
+pub mod track;
+mod util;
 
+#[doc(inline)]
+pub use breaker::{CallError, CircuitBreaker, breaker};
+#[doc(inline)]
 pub use call::{BoxError, InvalidSetting, Outcome, Rejection, RejectionKind, hook_panics};
+#[doc(inline)]
 pub use context::Context;
+#[doc(inline)]
 pub use errors::ErrorTracker;
+#[doc(inline)]
+pub use fallback::FallbackLayer;
+#[doc(inline)]
 pub use guard::{Guard, GuardLayer, Guarded};
-#[cfg(feature = "logging")]
-pub use observe::logging;
-pub use observe::{
-    Observe, context, errors, observe,
-    operation::{self, operation},
-    track,
-};
-pub use resilience::{
-    breaker::{self, CallError, CircuitBreaker, breaker},
-    fallback::{self, FallbackLayer},
-    retry::{self, Retry},
-    timeout,
-};
+#[doc(inline)]
+pub use observe::{Observe, observe};
+#[doc(inline)]
+pub use operation::operation;
+#[doc(inline)]
+pub use retry::Retry;
+#[doc(inline)]
 pub use track::Track;
 
 /// The snippets of the README are tests.

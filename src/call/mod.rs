@@ -16,14 +16,13 @@ mod judged_error;
 mod late_trailers;
 mod moment;
 mod outcome;
-mod panics;
-mod quiet;
 mod rejection;
 mod setting;
 mod small;
 mod unsent;
 mod verdict;
 
+pub use crate::util::{panics::capture_panics, quiet::hook_panics};
 pub use classify::Ending;
 pub use elapsed::{Elapsed, TimeBound};
 pub use end::{Cause, End};
@@ -32,20 +31,20 @@ pub use evidence::Evidence;
 pub use grpc::GrpcCode;
 pub use moment::Moment;
 pub use outcome::Outcome;
-pub use panics::capture_panics;
-pub use quiet::hook_panics;
 pub use rejection::{Name, Rejection, RejectionKind};
 pub use setting::InvalidSetting;
 pub use verdict::Verdict;
 
+pub(crate) use crate::util::panics::{
+    Inside, Payload, Seen, Thrown, calls, caught, caught_service,
+};
+pub(crate) use crate::util::quiet::{hook_panicked, panic_message, quietly};
 pub(crate) use classify::Classifier;
 pub(crate) use end::Spent;
 pub(crate) use error::{chain, is_elapsed, is_overload, is_timeout, view};
 pub(crate) use given_up::{asking_whether_begun, given_up, giving_up, never_begun};
 pub(crate) use judged_error::JudgedError;
 pub(crate) use late_trailers::{judged_late, late_trailers};
-pub(crate) use panics::{Inside, Payload, Seen, Thrown, calls, caught, caught_service};
-pub(crate) use quiet::{hook_panicked, panic_message, quietly};
 pub(crate) use setting::fraction;
 pub(crate) use small::Small;
 pub(crate) use unsent::{Unsent, unsent};

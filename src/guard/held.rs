@@ -12,7 +12,7 @@ use crate::{
         Thrown, caught_service, given_up,
     },
     // All that is asked of a module further up: deadlines are part of a context.
-    observe::context::{TimeScope, callers_deadline},
+    context::{TimeScope, callers_deadline},
     protocol::{Notes, Protocol},
 };
 

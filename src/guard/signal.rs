@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     call::quietly,
-    sync::{Mutex, MutexGuard},
+    util::sync::{Mutex, MutexGuard},
 };
 
 /// Wakes the tasks that wait for readiness when a guard changes what it [refuses](super::Guard::refuses).
