@@ -52,7 +52,7 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `axum` | `MatchedPath` as the route label, the [`Context`] extractor, `RouteLayer::matched`, `IntoResponse` for `Rejection`; uploads of axum's body type are watched |
+//! | `axum` | `MatchedPath` as the route label, the [`Context`] extractor, `RouteLayer::matched_path`, `IntoResponse` for `Rejection`; uploads of axum's body type are watched |
 //! | `tonic` | a `tonic::Status` is judged by its code wherever it is an error, also by [`CircuitBreaker::call`] and [`Retry::run`]; its hints are read; it is in error records. `GrpcMethod` is the client's method label |
 //! | `hyper` | retries and breakers know by hyper's errors which requests were never sent, and whose fault an error is; uploads of hyper's own body type are watched inside of a `RequestBodyLayer` |
 //! | `tower` | tower's own timeouts are told from failures, its load shedding is a refusal of this process |
@@ -86,7 +86,7 @@ mod util;
 #[doc(inline)]
 pub use breaker::{CallError, CircuitBreaker, breaker};
 #[doc(inline)]
-pub use call::{BoxError, InvalidSetting, Outcome, Rejection, RejectionKind, hook_panics};
+pub use call::{BoxError, ConfigError, Outcome, Rejection, RejectionKind, hook_panics};
 #[doc(inline)]
 pub use context::Context;
 #[doc(inline)]

@@ -61,7 +61,7 @@ impl<E> CallError<E> {
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
     /// let breaker = CircuitBreaker::builder("quotes").build()?;
     /// breaker.force_open();
-    /// let quote = breaker.call_any(async { Ok::<_, BoxError>(42) }).await;
+    /// let quote = breaker.call_display(async { Ok::<_, BoxError>(42) }).await;
     /// let error: BoxError = quote.map_err(CallError::into_boxed).unwrap_err();
     /// assert_eq!(Rejection::find(&*error).unwrap().guard(), "quotes");
     /// # Ok(()) }

@@ -1,7 +1,7 @@
 use super::{BreakerPermit, CircuitBreaker};
 use crate::{
-    call::{End, Moment, Rejection},
-    guard::{Admit, Guard, Head, Refuses, Signal},
+    call::{CallClock, CallEnd, Rejection},
+    guard::{Admit, Guard, Head, ReadySignal, Rejects},
     protocol::upload::Upload,
 };
 
@@ -9,41 +9,41 @@ impl Guard for CircuitBreaker {
     type Permit = BreakerPermit;
 
     #[inline]
-    fn refuses(&self, now: &Moment) -> Refuses {
-        self.shared.refuses(now)
+    fn rejects(&self, now: &CallClock) -> Rejects {
+        self.shared.rejects(now)
     }
 
     #[inline]
-    fn refuses_any(&self, _: &Moment) -> bool {
-        self.shared.refuses_any()
+    fn rejects_any(&self, _: &CallClock) -> bool {
+        self.shared.rejects_any()
     }
 
-    fn signals(&self, add: &mut dyn FnMut(&Signal)) {
+    fn ready_signals(&self, add: &mut dyn FnMut(&ReadySignal)) {
         add(&self.shared.signal);
     }
 
     #[inline]
-    fn head(&self, permit: &mut BreakerPermit, head: &mut Head<'_>) {
-        self.shared.head(permit, head);
+    fn on_head(&self, permit: &mut BreakerPermit, head: &mut Head<'_>) {
+        self.shared.on_head(permit, head);
     }
 
     #[inline]
-    fn settle(&self, permit: BreakerPermit, end: &End<'_>) {
-        self.shared.settle(permit, end);
+    fn on_end(&self, permit: BreakerPermit, end: &CallEnd<'_>) {
+        self.shared.complete(permit, end);
     }
 
-    fn unready(&self) {
-        self.shared.unready();
+    fn on_not_ready(&self) {
+        self.shared.on_not_ready();
     }
 
-    fn watch_upload(&self, permit: &mut BreakerPermit, upload: &Upload) {
+    fn on_upload(&self, permit: &mut BreakerPermit, upload: &Upload) {
         self.shared.watch_upload(permit, upload);
     }
 }
 
 impl<Req> Admit<Req> for CircuitBreaker {
     #[inline]
-    fn admit(&self, _: &mut Req, now: &Moment) -> Result<BreakerPermit, Rejection> {
+    fn admit(&self, _: &mut Req, now: &CallClock) -> Result<BreakerPermit, Rejection> {
         self.shared.admit(now)
     }
 }
@@ -62,7 +62,7 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::{Outcome, breaker::CircuitBreakerBuilder, guard::WaitingFor};
+    use crate::{Outcome, breaker::CircuitBreakerBuilder, guard::SignalWaiter};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -71,57 +71,61 @@ mod tests {
             .consecutive_failures(1)
             .open_time(SECOND)
             .open_jitter(0.0)
-            .probe_limit(10 * SECOND)
+            .probe_timeout(10 * SECOND)
     }
 
     fn fail(breaker: &CircuitBreaker) {
         let permit = breaker.try_acquire().expect("it passes");
-        permit.settle(Outcome::Failure);
+        permit.complete(Outcome::Failure);
     }
 
     /// Returns what it refuses, and whether that needs the clock.
-    fn refuses(breaker: &CircuitBreaker) -> (Refuses, bool) {
-        let now = Moment::default();
-        let any = breaker.refuses_any(&now);
-        let refuses = breaker.refuses(&now);
-        assert_eq!(any, refuses != Refuses::No);
-        (refuses, now.known().is_some())
+    fn refuses(breaker: &CircuitBreaker) -> (Rejects, bool) {
+        let now = CallClock::default();
+        let any = breaker.rejects_any(&now);
+        let refuses = breaker.rejects(&now);
+        assert_eq!(any, refuses != Rejects::None);
+        (refuses, now.peek().is_some())
     }
 
     #[tokio::test(start_paused = true)]
     async fn refuses_says_until_when_and_reads_no_clock_while_closed() {
-        let breaker = builder().probes(2).probe_ratio(1.0).build().expect("sound");
+        let breaker = builder()
+            .probes(2)
+            .probe_success_ratio(1.0)
+            .build()
+            .expect("sound");
         let start = tokio::time::Instant::now();
-        assert_eq!(refuses(&breaker), (Refuses::No, false));
+        assert_eq!(refuses(&breaker), (Rejects::None, false));
         fail(&breaker);
-        assert_eq!(refuses(&breaker), (Refuses::Until(start + SECOND), true));
+        assert_eq!(refuses(&breaker), (Rejects::AllUntil(start + SECOND), true));
         advance(SECOND).await;
-        assert_eq!(refuses(&breaker).0, Refuses::Some);
+        assert_eq!(refuses(&breaker).0, Rejects::Some);
         let first = breaker.try_acquire().expect("a probe");
         advance(SECOND).await;
-        assert_eq!(refuses(&breaker).0, Refuses::Some);
+        assert_eq!(refuses(&breaker).0, Rejects::Some);
         let _second = breaker.try_acquire().expect("a probe");
         let limit = start + 11 * SECOND;
-        assert_eq!(refuses(&breaker).0, Refuses::Until(limit));
+        assert_eq!(refuses(&breaker).0, Rejects::AllUntil(limit));
         drop(first);
-        assert_eq!(refuses(&breaker).0, Refuses::Some);
+        assert_eq!(refuses(&breaker).0, Rejects::Some);
         let _third = breaker.try_acquire().expect("a probe");
         // The second is overdue, and one of two is too many: open for twice as long, from now on.
         advance(10 * SECOND).await;
-        assert_eq!(refuses(&breaker).0, Refuses::Until(start + 14 * SECOND));
+        assert_eq!(refuses(&breaker).0, Rejects::AllUntil(start + 14 * SECOND));
         breaker.force_open();
-        assert_eq!(refuses(&breaker), (Refuses::Yes, false));
+        assert_eq!(refuses(&breaker), (Rejects::All, false));
         breaker.disable();
-        assert_eq!(refuses(&breaker), (Refuses::No, false));
+        assert_eq!(refuses(&breaker), (Rejects::None, false));
     }
 
     #[tokio::test(start_paused = true)]
     async fn refuses_nothing_in_shadow_mode_but_what_is_forced() {
         let breaker = builder().shadow(true).build().expect("sound");
         fail(&breaker);
-        assert_eq!(refuses(&breaker), (Refuses::No, false));
+        assert_eq!(refuses(&breaker), (Rejects::None, false));
         breaker.force_open();
-        assert_eq!(refuses(&breaker), (Refuses::Yes, false));
+        assert_eq!(refuses(&breaker), (Rejects::All, false));
     }
 
     #[derive(Default)]
@@ -137,8 +141,8 @@ mod tests {
     async fn signal_wakes_at_transitions_free_places_and_the_end_of_a_shadow() {
         let breaker = builder().probes(1).build().expect("sound");
         let mut signals = Vec::new();
-        breaker.signals(&mut |signal| signals.push(signal.clone()));
-        let waiting = WaitingFor::new(&signals[0]);
+        breaker.ready_signals(&mut |signal| signals.push(signal.clone()));
+        let waiting = SignalWaiter::new(&signals[0]);
         let alarm = Arc::new(Alarm::default());
         let woken = |step: &dyn Fn()| {
             waiting.register(&alarm.clone().into());
@@ -147,7 +151,7 @@ mod tests {
         };
         let succeed = || {
             let permit = breaker.try_acquire().expect("it passes");
-            permit.settle(Outcome::Success);
+            permit.complete(Outcome::Success);
         };
         assert!(!woken(&succeed));
         assert!(woken(&|| fail(&breaker)), "it opens");

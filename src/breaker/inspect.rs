@@ -1,8 +1,8 @@
 use tokio::time::Instant;
 
-use super::{events::Reason, shared::Shared, state::State};
+use super::{shared::Shared, state::CircuitState, transition::TransitionReason};
 use crate::{
-    guard::Refuses,
+    guard::Rejects,
     registry::{Inspect, Stats},
 };
 
@@ -16,30 +16,35 @@ impl Inspect for Shared {
     }
 
     fn state(&self) -> &'static str {
-        self.expire();
+        self.expire_probes();
         Shared::state(self).as_str()
     }
 
     fn stats(&self, stats: &mut Stats) {
-        self.show();
-        self.expire();
+        self.report_state();
+        self.expire_probes();
         let now = Instant::now();
         let locked = self.lock();
-        let counts = locked.core.counts(now);
+        let counts = locked.machine.counts(now);
         stats.count("calls", counts.calls);
         stats.count("failures", counts.failures);
         stats.count("slow", counts.slow);
-        stats.count("consecutive_failures", locked.core.streak());
-        stats.count("probes_in_flight", locked.core.probes_in_flight());
-        stats.count("transitions", locked.core.transitions());
+        stats.count(
+            "consecutive_failures",
+            locked.machine.consecutive_failures(),
+        );
+        stats.count("probes_in_flight", locked.machine.probes_in_flight());
+        stats.count("transitions", locked.machine.transitions());
         stats.seconds(
             "open_for_seconds",
-            match (locked.core.state(), locked.core.refuses(now)) {
-                (State::Open, Refuses::Until(until)) => Some(until.saturating_duration_since(now)),
+            match (locked.machine.state(), locked.machine.rejects(now)) {
+                (CircuitState::Open, Rejects::AllUntil(until)) => {
+                    Some(until.saturating_duration_since(now))
+                }
                 _ => None,
             },
         );
-        stats.text("reason", locked.why.map(Reason::as_str));
+        stats.text("reason", locked.open_reason.map(TransitionReason::as_str));
         stats.text("last_error", locked.last_error.as_ref());
         let mode = if self.is_shadow() { "shadow" } else { "on" };
         stats.text("mode", Some(mode));

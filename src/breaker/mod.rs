@@ -10,12 +10,12 @@
 //! | state | calls | ends when |
 //! |---|---|---|
 //! | closed | pass and are counted | the failure rate, the slow rate or the failures in a row reach their limit |
-//! | open | are refused | its time is over and a call comes; the time doubles each time that the circuit opens again soon, see [`open_growth`](CircuitBreakerBuilder::open_growth) |
+//! | open | are refused | its time is over and a call comes; the time doubles each time that the circuit opens again soon, see [`open_growth`](CircuitBreakerBuilder::open_backoff) |
 //! | half open | at most so many [probes](CircuitBreakerBuilder::probes) are out at once, the rest is refused | enough probes were good, or too many were not |
 //! | forced open, disabled | are refused, or pass uncounted | [`reset`](CircuitBreaker::reset), or its [`Switch`] is back |
 //!
 //! Half open, the head of a response settles its probe: a body may take its time, and a probe that says nothing makes
-//! room for the next call. Each probe has a [limit](CircuitBreakerBuilder::probe_limit) of its own, from its own start
+//! room for the next call. Each probe has a [limit](CircuitBreakerBuilder::probe_timeout) of its own, from its own start
 //! to its head. One that is past it has failed, but a good answer that comes later still counts, as long as the circuit
 //! is half open. The phase itself has no limit: if nobody calls, nothing happens.
 //!
@@ -74,12 +74,12 @@
 //! | a balancer's endpoint, or where callers had better wait | [`back_pressure`](crate::GuardLayer::back_pressure) |
 //! | a service that is not `Clone` | [`pass_through`](crate::GuardLayer::pass_through) |
 //! | one of several guards in a tuple | the breaker itself |
-//! | a future, a closure | [`call`](CircuitBreaker::call), [`run`](CircuitBreaker::run); `_any` where the error is no `Error` |
+//! | a future, a closure | [`call`](CircuitBreaker::call), [`span_while`](CircuitBreaker::run); `_any` where the error is no `Error` |
 //! | anything else | [`try_acquire`](CircuitBreaker::try_acquire) |
-//! | names that the program knows | [`breaker`](breaker()), [`Breakers`] |
+//! | names that the program knows | [`breaker`](breaker()), [`BreakerRegistry`] |
 //! | keys that callers send: hosts, tenants | [`KeyedBreaker`] |
 //! | an operator, a feature flag | [`Switch`], [`force_open`](CircuitBreaker::force_open), [`disable`](CircuitBreaker::disable) |
-//! | a peer that says when to come back | [`heed_retry_after`](CircuitBreakerBuilder::heed_retry_after), [`open_for`](CircuitBreaker::open_for) |
+//! | a peer that says when to come back | [`heed_retry_after`](CircuitBreakerBuilder::open_on_retry_after), [`open_for`](CircuitBreaker::open_for) |
 //!
 //! Open before ready means that an open circuit refuses although the service is not ready - a service that is down
 //! hardly ever is - and that a task which waits for readiness is woken and refused when the circuit opens.
@@ -127,7 +127,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use tower_keep::{CircuitBreaker, Outcome, breaker::State};
+//! use tower_keep::{CircuitBreaker, Outcome, breaker::CircuitState};
 //!
 //! let breaker = CircuitBreaker::builder("payments")
 //!     .count_window(50)
@@ -136,12 +136,12 @@
 //!     .slow_rate(0.8)
 //!     .build()?;
 //! for _ in 0..2 {
-//!     breaker.try_acquire()?.settle(Outcome::Failure);
+//!     breaker.try_acquire()?.complete(Outcome::Failure);
 //! }
-//! assert_eq!(breaker.state(), State::Open);
+//! assert_eq!(breaker.state(), CircuitState::Open);
 //! let refused = breaker.try_acquire().unwrap_err();
-//! assert_eq!(refused.why(), Some("consecutive_failures"));
-//! assert!(refused.wait().is_some());
+//! assert_eq!(refused.reason(), Some("consecutive_failures"));
+//! assert!(refused.retry_after().is_some());
 //!
 //! let error = CircuitBreaker::builder("payments").failure_rate(50.0).build().unwrap_err();
 //! assert_eq!(
@@ -151,43 +151,44 @@
 //! # Ok::<_, tower_keep::BoxError>(())
 //! ```
 
+mod by_name;
+mod call;
 mod call_error;
-mod census;
-mod core;
-mod events;
+mod circuit_breaker;
+mod classify;
+mod error_text;
+mod fast_path;
 mod guard;
-mod handle;
-mod heed;
 mod inspect;
 mod keyed;
 mod layer;
-mod named;
-mod outlets;
 mod permit;
-mod run;
-mod said;
+mod retry_after;
 mod settings;
 mod shared;
+mod sinks;
 mod state;
+mod state_counts;
+mod state_machine;
 mod switch;
 #[cfg_attr(all(test, tower_keep_loom), path = "shared/models/teller.rs")]
 mod teller;
-mod weigh;
+mod transition;
 mod window;
-mod words;
 
+pub use by_name::{BreakerRegistry, BreakerRegistryBuilder, breaker};
+pub use call::BreakerFuture;
 pub use call_error::CallError;
-pub use events::{Reason, Transition};
-pub use handle::CircuitBreaker;
+pub use circuit_breaker::CircuitBreaker;
+pub use classify::{ClassifyResult, ErrorClass, ErrorClassifier, ResultClassifier};
 pub use keyed::{
-    ByAuthority, ByKey, ByRef, KeyedBreaker, KeyedBreakerBuilder, KeyedGuard, KeyedPermit, Pick,
+    AuthorityKey, KeyFn, KeyRefFn, KeySource, KeyedBreaker, KeyedBreakerBuilder, KeyedGuard,
+    KeyedPermit,
 };
-pub use named::{Breakers, BreakersBuilder, breaker};
-pub use permit::Permit;
-pub use run::BreakerCall;
+pub use permit::CallPermit;
 pub use settings::CircuitBreakerBuilder;
 pub use shared::BreakerPermit;
-pub use state::State;
-pub use switch::{Position, Switch};
-pub use weigh::{ByError, ByResult, Weigh, Weight};
-pub use window::Counts;
+pub use state::CircuitState;
+pub use switch::{Switch, SwitchMode};
+pub use transition::{Transition, TransitionReason};
+pub use window::CallCounts;

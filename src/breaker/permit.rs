@@ -4,53 +4,53 @@ use tokio::time::Instant;
 
 use super::{CircuitBreaker, shared::BreakerPermit};
 use crate::{
-    call::{Cause, End, Judged, Moment, Rejection, Verdict, given_up},
-    context::TimeScope,
+    call::{CallClock, CallEnd, Cause, Classification, ClassifyOutput, Rejection, current_timeout},
+    context::TimeBudget,
 };
 
 /// One call that may be made; to be settled once.
 #[must_use = "dropping it reports the call as cancelled"]
 #[derive(Debug)]
-pub struct Permit(Ticket<CircuitBreaker>);
+pub struct CallPermit(CallGuard<CircuitBreaker>);
 
-impl Permit {
+impl CallPermit {
     #[inline]
-    pub(super) fn ask(breaker: &CircuitBreaker) -> Result<Self, Rejection> {
-        let now = Moment::default();
+    pub(super) fn acquire(breaker: &CircuitBreaker) -> Result<Self, Rejection> {
+        let now = CallClock::default();
         let permit = breaker.shared.admit(&now)?;
-        Ok(Permit(Ticket {
+        Ok(CallPermit(CallGuard {
             breaker: breaker.clone(),
             permit: Some(permit),
-            began: TimeScope::began(&now),
+            admitted_at: TimeBudget::started_at(&now),
         }))
     }
 
-    /// Says how the call ended: an [`Outcome`](crate::Outcome), with [evidence](Verdict::with_evidence) of its own where
+    /// Says how the call ended: an [`Outcome`](crate::Outcome), with [evidence](ClassifyOutput::with_evidence) of its own where
     /// that does not follow from it.
     #[inline]
-    pub fn settle(mut self, verdict: impl Into<Verdict>) {
+    pub fn complete(mut self, verdict: impl Into<ClassifyOutput>) {
         let verdict = verdict.into();
         let judged = verdict.resolve(verdict.outcome().into(), false);
-        self.0.finish(judged, None, &|| None);
+        self.0.complete(judged, None, &|| None);
     }
 }
 
 /// What a direct call holds: a permit once it has been let pass, and the breaker. Borrowed where the call never leaves
 /// the function that makes it, since a reference counted is most of what a closed breaker costs.
 #[derive(Debug)]
-pub(super) struct Ticket<B: Borrow<CircuitBreaker>> {
+pub(super) struct CallGuard<B: Borrow<CircuitBreaker>> {
     breaker: B,
     permit: Option<BreakerPermit>,
-    began: Option<Instant>,
+    admitted_at: Option<Instant>,
 }
 
-impl<B: Borrow<CircuitBreaker>> Ticket<B> {
+impl<B: Borrow<CircuitBreaker>> CallGuard<B> {
     #[inline]
     pub(super) fn new(breaker: B) -> Self {
-        Ticket {
+        CallGuard {
             breaker,
             permit: None,
-            began: None,
+            admitted_at: None,
         }
     }
 
@@ -62,71 +62,71 @@ impl<B: Borrow<CircuitBreaker>> Ticket<B> {
     #[inline]
     pub(super) fn admit(&mut self) -> Result<(), Rejection> {
         if self.permit.is_none() {
-            let now = Moment::default();
+            let now = CallClock::default();
             self.permit = Some(self.breaker.borrow().shared.admit(&now)?);
-            self.began = TimeScope::began(&now);
+            self.admitted_at = TimeBudget::started_at(&now);
         }
         Ok(())
     }
 
     /// `text` is only asked for where the error has no other.
     #[inline]
-    pub(super) fn finish(
+    pub(super) fn complete(
         &mut self,
-        judged: Judged,
+        judged: Classification,
         cause: Option<Cause<'_>>,
         text: &dyn Fn() -> Option<Box<str>>,
     ) {
         let Some(permit) = &self.permit else {
             return;
         };
-        let now = Moment::default();
+        let now = CallClock::default();
         let shared = &self.breaker.borrow().shared;
-        if shared.passed(permit, judged.evidence, &now) {
+        if shared.try_record_success(permit, judged.evidence, &now) {
             self.permit = None;
         } else {
-            self.finish_told(judged, cause, text, &now);
+            self.complete_slow(judged, cause, text, &now);
         }
     }
 
     #[cold]
-    fn finish_told(
+    fn complete_slow(
         &mut self,
-        judged: Judged,
+        judged: Classification,
         cause: Option<Cause<'_>>,
         text: &dyn Fn() -> Option<Box<str>>,
-        now: &Moment,
+        now: &CallClock,
     ) {
         let Some(permit) = self.permit.take() else {
             return;
         };
-        let mut end = End::new(judged.outcome, now).with_evidence(judged.evidence);
-        if let Some(began) = self.began {
-            end = end.with_began(began);
+        let mut end = CallEnd::new(judged.outcome, now).with_evidence(judged.evidence);
+        if let Some(began) = self.admitted_at {
+            end = end.with_admitted_at(began);
         }
         if let Some(cause) = cause {
             end = end.with_cause(cause);
         }
         let shared = &self.breaker.borrow().shared;
-        shared.settle_told(permit, &end, text);
+        shared.complete_with_text(permit, &end, text);
     }
 
     #[cold]
-    fn abandon(&mut self) {
+    fn complete_abandoned(&mut self) {
         // A time limit around the call drops it, too, and says so.
-        let judged = match given_up() {
-            Some(why) => why.judge(self.began, Instant::now),
-            None => Judged::ABANDONED,
+        let judged = match current_timeout() {
+            Some(why) => why.classify(self.admitted_at, Instant::now),
+            None => Classification::CANCELLED,
         };
-        self.finish(judged, None, &|| None);
+        self.complete(judged, None, &|| None);
     }
 }
 
-impl<B: Borrow<CircuitBreaker>> Drop for Ticket<B> {
+impl<B: Borrow<CircuitBreaker>> Drop for CallGuard<B> {
     #[inline]
     fn drop(&mut self) {
         if self.permit.is_some() {
-            self.abandon();
+            self.complete_abandoned();
         }
     }
 }

@@ -5,14 +5,14 @@ use std::{
 
 use super::shared::Shared;
 use crate::{
-    call::quietly,
+    call::catch_hook,
     util::sync::{Mutex, MutexGuard},
 };
 
 /// What a [`Switch`] says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Position {
+pub enum SwitchMode {
     /// Each breaker decides by itself.
     #[default]
     Normal,
@@ -38,13 +38,13 @@ pub enum Position {
 /// # Clones
 ///
 /// Clones are the same switch. A builder that was told of it holds one, and so does whatever makes breakers from such a
-/// builder: a [`KeyedBreaker`](super::KeyedBreaker), [`Breakers`](super::Breakers). A breaker holds none.
+/// builder: a [`KeyedBreaker`](super::KeyedBreaker), [`BreakerRegistry`](super::BreakerRegistry). A breaker holds none.
 ///
 /// When the last clone is dropped while the switch is thrown, it is [released](Self::release): nobody could do so any
 /// more.
 ///
 /// ```
-/// use tower_keep::{CircuitBreaker, breaker::{State, Switch}};
+/// use tower_keep::{CircuitBreaker, breaker::{CircuitState, Switch}};
 ///
 /// let maintenance = Switch::new();
 /// let [a, b] = ["a", "b"].map(|name| CircuitBreaker::builder(name).switch(&maintenance));
@@ -52,33 +52,33 @@ pub enum Position {
 /// a.force_open();
 ///
 /// maintenance.disable();
-/// assert_eq!((a.state(), b.state()), (State::Disabled, State::Disabled));
+/// assert_eq!((a.state(), b.state()), (CircuitState::Disabled, CircuitState::Disabled));
 /// maintenance.release();
-/// assert_eq!((a.state(), b.state()), (State::ForcedOpen, State::Closed));
-/// # Ok::<_, tower_keep::InvalidSetting>(())
+/// assert_eq!((a.state(), b.state()), (CircuitState::ForcedOpen, CircuitState::Closed));
+/// # Ok::<_, tower_keep::ConfigError>(())
 /// ```
 #[derive(Clone, Default)]
 pub struct Switch {
-    wiring: Arc<Wiring>,
+    shared: Arc<SwitchShared>,
 }
 
 /// State that all handles share; gone with the last of them.
 #[derive(Default)]
-struct Wiring {
-    board: Mutex<Board>,
+struct SwitchShared {
+    inner: Mutex<SwitchInner>,
 }
 
 #[derive(Default)]
-struct Board {
-    now: Turn,
-    members: Vec<Weak<Shared>>,
+struct SwitchInner {
+    current: SwitchVersion,
+    breakers: Vec<Weak<Shared>>,
 }
 
 /// A position, and how often the switch had been turned by then: of two orders, the later holds.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Turn {
-    pub(super) number: u64,
-    pub(super) position: Position,
+pub(super) struct SwitchVersion {
+    pub(super) version: u64,
+    pub(super) mode: SwitchMode,
 }
 
 impl Switch {
@@ -89,89 +89,89 @@ impl Switch {
 
     /// Every breaker refuses everything until the switch is turned again.
     pub fn force_open(&self) {
-        self.turn(Position::ForcedOpen);
+        self.set_mode(SwitchMode::ForcedOpen);
     }
 
     /// Every breaker lets everything pass, and counts nothing, until the switch is turned again.
     pub fn disable(&self) {
-        self.turn(Position::Disabled);
+        self.set_mode(SwitchMode::Disabled);
     }
 
     /// Back to normal.
     pub fn release(&self) {
-        self.turn(Position::Normal);
+        self.set_mode(SwitchMode::Normal);
     }
 
     /// What it says now.
-    pub fn position(&self) -> Position {
-        self.now().position
+    pub fn mode(&self) -> SwitchMode {
+        self.current().mode
     }
 
     /// Turns it.
-    pub fn turn(&self, position: Position) {
-        self.wiring.turn(position);
+    pub fn set_mode(&self, position: SwitchMode) {
+        self.shared.set_mode(position);
     }
 
-    pub(super) fn now(&self) -> Turn {
-        self.lock().now
+    pub(super) fn current(&self) -> SwitchVersion {
+        self.lock().current
     }
 
     /// The breaker obeys from now on.
-    pub(super) fn join(&self, breaker: &Arc<Shared>) {
+    pub(super) fn register(&self, breaker: &Arc<Shared>) {
         let now = {
             let mut board = self.lock();
             // The dead are swept when the list would grow, so that it is at most twice as long as it must be.
-            if board.members.len() == board.members.capacity() {
-                board.members.retain(|member| member.strong_count() > 0);
-                let room = board.members.len().max(4);
-                board.members.reserve_exact(room);
+            if board.breakers.len() == board.breakers.capacity() {
+                board.breakers.retain(|member| member.strong_count() > 0);
+                let room = board.breakers.len().max(4);
+                board.breakers.reserve_exact(room);
             }
-            board.members.push(Arc::downgrade(breaker));
-            board.now
+            board.breakers.push(Arc::downgrade(breaker));
+            board.current
         };
         // It may have been turned since the breaker was made.
-        breaker.obey(now);
+        breaker.apply_switch(now);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Board> {
-        self.wiring.lock()
+    fn lock(&self) -> MutexGuard<'_, SwitchInner> {
+        self.shared.lock()
     }
 }
 
-impl Wiring {
-    fn turn(&self, position: Position) {
-        let (turn, members): (Turn, Vec<_>) = {
+impl SwitchShared {
+    fn set_mode(&self, position: SwitchMode) {
+        let (turn, members): (SwitchVersion, Vec<_>) = {
             let mut board = self.lock();
-            if board.now.position == position {
+            if board.current.mode == position {
                 return;
             }
-            board.now.position = position;
-            board.now.number += 1;
-            let alive = board.members.iter().filter_map(Weak::upgrade);
-            (board.now, alive.collect())
+            board.current.mode = position;
+            board.current.version += 1;
+            let alive = board.breakers.iter().filter_map(Weak::upgrade);
+            (board.current, alive.collect())
         };
         // Told without the lock: a subscriber may turn the switch itself, and a later turn may be faster.
         for breaker in members {
-            breaker.obey(turn);
+            breaker.apply_switch(turn);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Board> {
-        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, SwitchInner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Wiring {
+impl Drop for SwitchShared {
     fn drop(&mut self) {
         // Telling is others' code, and this may be the drop of a thread that panics.
-        quietly(|| self.turn(Position::Normal));
+        catch_hook(|| self.set_mode(SwitchMode::Normal));
     }
 }
 
 impl fmt::Debug for Switch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Switch")
-            .field("position", &self.position())
+            .field("position", &self.mode())
             .finish_non_exhaustive()
     }
 }
@@ -189,8 +189,8 @@ mod tests {
         for _ in 0..1_000 {
             build().expect("sound");
         }
-        assert!(switch.lock().members.len() <= 16);
+        assert!(switch.lock().breakers.len() <= 16);
         switch.force_open();
-        assert!(alive.would_refuse());
+        assert!(alive.is_rejecting());
     }
 }

@@ -9,63 +9,63 @@ use metrics::Counter;
 use tokio::sync::broadcast;
 
 use super::{
-    census::Membership,
-    events::Transition,
-    keyed::Seat,
-    outlets::{log, new_channel, refusals_of, send},
-    state::State,
+    keyed::KeyMember,
+    sinks::{log_transition, new_channel, rejection_counter, send_event},
+    state::CircuitState,
+    state_counts::StateCountGuard,
+    transition::Transition,
 };
 use crate::{
-    call::{Name, quietly},
-    util::{late::Late, listener::Listener},
+    call::{Label, catch_hook},
+    util::{per_recorder::PerRecorder, recorder::RecorderKind},
 };
 
-pub(super) struct Teller {
+pub(super) struct Reporter {
     /// Made for the first subscriber: most breakers have none, and there may be one for each key.
     subscribers: OnceLock<broadcast::Sender<Transition>>,
-    meters: Meters,
+    metrics: BreakerMetrics,
     /// True once the state has been shown to the global recorder.
-    is_shown: AtomicBool,
+    state_reported: AtomicBool,
 }
 
 /// Who keeps the metrics.
-enum Meters {
-    Own(Box<Own>),
+enum BreakerMetrics {
+    Own(Box<OwnMetrics>),
     /// One of the breakers of many keys, which are counted together.
-    Shared(Seat),
+    Keyed(KeyMember),
 }
 
-struct Own {
-    refusals: Late<Counter>,
+struct OwnMetrics {
+    rejections: PerRecorder<Counter>,
     /// Since the breaker was made.
-    membership: OnceLock<Membership>,
+    state_count: OnceLock<StateCountGuard>,
 }
 
-impl Teller {
+impl Reporter {
     pub(super) fn new() -> Self {
-        Teller::with(Meters::Own(Box::new(Own {
-            refusals: Late::new(),
-            membership: OnceLock::new(),
+        Reporter::with_metrics(BreakerMetrics::Own(Box::new(OwnMetrics {
+            rejections: PerRecorder::new(),
+            state_count: OnceLock::new(),
         })))
     }
 
-    pub(super) fn seated(seat: Seat) -> Self {
-        Teller::with(Meters::Shared(seat))
+    pub(super) fn new_keyed(seat: KeyMember) -> Self {
+        Reporter::with_metrics(BreakerMetrics::Keyed(seat))
     }
 
-    fn with(meters: Meters) -> Self {
-        Teller {
+    fn with_metrics(meters: BreakerMetrics) -> Self {
+        Reporter {
             subscribers: OnceLock::new(),
-            meters,
-            is_shown: AtomicBool::new(false),
+            metrics: meters,
+            state_reported: AtomicBool::new(false),
         }
     }
 
     /// The place among the breakers of many keys, if it is one of those.
-    pub(super) fn seat(&self) -> Option<&Seat> {
-        match &self.meters {
-            Meters::Own(_) => None,
-            Meters::Shared(seat) => Some(seat),
+    pub(super) fn member(&self) -> Option<&KeyMember> {
+        match &self.metrics {
+            BreakerMetrics::Own(_) => None,
+            BreakerMetrics::Keyed(seat) => Some(seat),
         }
     }
 
@@ -74,8 +74,8 @@ impl Teller {
     }
 
     /// A recorder or subscriber that panics is counted and changes nothing.
-    pub(super) fn tell(&self, event: &Transition) {
-        quietly(|| {
+    pub(super) fn report(&self, event: &Transition) {
+        catch_hook(|| {
             let name = event.breaker.to_string();
             metrics::counter!(
                 "tower_keep_breaker_transitions_total",
@@ -83,69 +83,74 @@ impl Teller {
             )
             .increment(1);
         });
-        match &self.meters {
-            Meters::Own(own) => {
-                if let Some(membership) = own.membership.get() {
-                    membership.turned(event.to);
+        match &self.metrics {
+            BreakerMetrics::Own(own) => {
+                if let Some(membership) = own.state_count.get() {
+                    membership.transition(event.to);
                 }
             }
-            Meters::Shared(seat) => seat.turned(event.to),
+            BreakerMetrics::Keyed(seat) => seat.transition(event.to),
         }
-        quietly(|| log(event));
+        catch_hook(|| log_transition(event));
         if let Some(subscribers) = self.subscribers.get() {
-            send(subscribers, event);
+            send_event(subscribers, event);
         }
-        if let Some(seat) = self.seat() {
-            seat.tell(event);
+        if let Some(seat) = self.member() {
+            seat.send_event(event);
         }
     }
 
     /// The breaker has been made, and is in this state. One of many keys is counted when its key is.
-    pub(super) fn begin(&self, breaker: &Name, state: State) {
-        match &self.meters {
-            Meters::Own(own) => {
-                own.membership
-                    .get_or_init(|| Membership::new(breaker, state));
+    pub(super) fn register(&self, breaker: &Label, state: CircuitState) {
+        match &self.metrics {
+            BreakerMetrics::Own(own) => {
+                own.state_count
+                    .get_or_init(|| StateCountGuard::new(breaker, state));
             }
-            Meters::Shared(seat) => seat.show(),
+            BreakerMetrics::Keyed(seat) => seat.report_state(),
         }
     }
 
     /// Shows the state to a recorder that has not seen it, because it was installed after the breaker was built. Cheap
     /// enough for every call.
     #[inline]
-    pub(super) fn show(&self) {
-        let listener = Listener::now();
+    pub(super) fn report_state(&self) {
+        let listener = RecorderKind::current();
         let is_known = match listener {
-            Listener::Nobody => true,
-            Listener::Global => self.is_shown.load(Ordering::Relaxed),
+            RecorderKind::None => true,
+            RecorderKind::Global => self.state_reported.load(Ordering::Relaxed),
             // Nothing tells it from another that was shown before.
-            Listener::Local => false,
+            RecorderKind::Local => false,
         };
         if !is_known {
-            self.show_to(listener);
+            self.report_state_to(listener);
         }
     }
 
     #[cold]
-    fn show_to(&self, listener: Listener) {
-        match &self.meters {
-            Meters::Own(own) => {
-                if let Some(membership) = own.membership.get() {
-                    membership.show();
+    fn report_state_to(&self, listener: RecorderKind) {
+        match &self.metrics {
+            BreakerMetrics::Own(own) => {
+                if let Some(membership) = own.state_count.get() {
+                    membership.report();
                 }
             }
-            Meters::Shared(seat) => seat.show(),
+            BreakerMetrics::Keyed(seat) => seat.report_state(),
         }
-        let is_shown = listener == Listener::Global;
-        self.is_shown.store(is_shown, Ordering::Relaxed);
+        let is_shown = listener == RecorderKind::Global;
+        self.state_reported.store(is_shown, Ordering::Relaxed);
     }
 
-    pub(super) fn refused(&self, breaker: &Name) {
-        let refusals = match &self.meters {
-            Meters::Own(own) => &own.refusals,
-            Meters::Shared(seat) => seat.refusals(),
+    pub(super) fn count_rejection(&self, breaker: &Label) {
+        let refusals = match &self.metrics {
+            BreakerMetrics::Own(own) => &own.rejections,
+            BreakerMetrics::Keyed(seat) => seat.rejections(),
         };
-        quietly(|| refusals.with(|| refusals_of(breaker), |counter| counter.increment(1)));
+        catch_hook(|| {
+            refusals.with(
+                || rejection_counter(breaker),
+                |counter| counter.increment(1),
+            )
+        });
     }
 }

@@ -13,7 +13,7 @@ use percent_encoding::{
     AsciiSet, CONTROLS, PercentEncode, percent_decode_str, utf8_percent_encode,
 };
 
-use super::traceparent::{Malformed, MalformedReason};
+use super::traceparent::{HeaderError, HeaderErrorKind};
 
 /// Checked baggage: members in the order they came, duplicates and properties included.
 ///
@@ -61,20 +61,20 @@ impl Baggage {
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let mut values = headers.get_all(Self::HEADER).iter();
         let first = values.next()?;
-        if values.next().is_none() && is_tidy(first.as_bytes()) {
+        if values.next().is_none() && is_well_formed(first.as_bytes()) {
             return Some(Self {
                 header: first.clone(),
                 dropped: 0,
             });
         }
-        let mut list = List::default();
+        let mut list = ListBuilder::default();
         for value in headers.get_all(Self::HEADER) {
-            list.read(value.as_bytes());
+            list.parse_header(value.as_bytes());
         }
         let something = list.members > 0 || list.dropped > 0;
         something.then(|| Self {
             dropped: list.dropped,
-            header: list.write(),
+            header: list.into_header_value(),
         })
     }
 
@@ -118,27 +118,27 @@ impl Baggage {
     /// # Errors
     /// A key that is no HTTP token, or baggage that would no longer fit its bounds. Nothing changes
     /// then.
-    pub fn insert(&mut self, key: &str, value: &str) -> Result<(), Malformed> {
+    pub fn insert(&mut self, key: &str, value: &str) -> Result<(), HeaderError> {
         if !is_token(key) {
-            return Err(fault(MalformedReason::Key));
+            return Err(error(HeaderErrorKind::Key));
         }
         // Encoding only adds bytes: do not start on what cannot fit.
         if value.len() > Self::MAX_BYTES {
-            return Err(fault(MalformedReason::Length));
+            return Err(error(HeaderErrorKind::Length));
         }
         let (fresh, mut placed) = (format!("{key}={}", encode(value)), false);
-        let mut list = List::default();
+        let mut list = ListBuilder::default();
         for member in self.iter() {
             if member.key() != key {
-                list.add(member.text)?;
+                list.try_push(member.text)?;
             } else if !mem::replace(&mut placed, true) {
-                list.add(&fresh)?;
+                list.try_push(&fresh)?;
             }
         }
         if !placed {
-            list.add(&fresh)?;
+            list.try_push(&fresh)?;
         }
-        self.header = list.write();
+        self.header = list.into_header_value();
         Ok(())
     }
 
@@ -147,11 +147,11 @@ impl Baggage {
         if self.iter().all(|member| member.key() != key) {
             return false;
         }
-        let mut list = List::default();
+        let mut list = ListBuilder::default();
         for member in self.iter().filter(|member| member.key() != key) {
-            list.append(member.text);
+            list.push(member.text);
         }
-        self.header = list.write();
+        self.header = list.into_header_value();
         true
     }
 
@@ -196,18 +196,18 @@ pub struct BaggageMember<'a> {
 impl<'a> BaggageMember<'a> {
     /// The name, as it came.
     pub fn key(&self) -> &'a str {
-        pair(self.head()).0
+        split_pair(self.head()).0
     }
 
     /// The value, percent-decoded. Octets that are not UTF-8 become U+FFFD, a `%` without two hex
     /// digits stays.
     pub fn value(&self) -> Cow<'a, str> {
-        pair(self.head()).1.map_or(Cow::Borrowed(""), decode)
+        split_pair(self.head()).1.map_or(Cow::Borrowed(""), decode)
     }
 
     /// The properties in order: names, and percent-decoded values of those that have one.
     pub fn properties(&self) -> impl Iterator<Item = (&'a str, Option<Cow<'a, str>>)> + use<'a> {
-        let properties = self.text.split(';').skip(1).map(pair);
+        let properties = self.text.split(';').skip(1).map(split_pair);
         properties.map(|(key, value)| (key, value.map(decode)))
     }
 
@@ -218,28 +218,28 @@ impl<'a> BaggageMember<'a> {
 
 /// A list under construction that stays within the bounds.
 #[derive(Default)]
-struct List {
+struct ListBuilder {
     text: String,
     members: usize,
     dropped: usize,
 }
 
-impl List {
-    fn read(&mut self, header: &[u8]) {
+impl ListBuilder {
+    fn parse_header(&mut self, header: &[u8]) {
         let members = header.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
         for member in members.filter(|member| !member.is_empty()) {
-            let kept = checked(member).is_some_and(|text| self.append(text));
+            let kept = parse_member(member).is_some_and(|text| self.push(text));
             self.dropped += usize::from(!kept);
         }
     }
 
-    fn add(&mut self, member: &str) -> Result<(), Malformed> {
-        let fits = self.append(member);
-        fits.then_some(()).ok_or(fault(MalformedReason::Length))
+    fn try_push(&mut self, member: &str) -> Result<(), HeaderError> {
+        let fits = self.push(member);
+        fits.then_some(()).ok_or(error(HeaderErrorKind::Length))
     }
 
     /// Adds a member that is known to be good; `false` if it does not fit.
-    fn append(&mut self, member: &str) -> bool {
+    fn push(&mut self, member: &str) -> bool {
         let comma = if self.members > 0 { "," } else { "" };
         let bytes = self.text.len() + comma.len() + member.len();
         if self.members == Baggage::MAX_MEMBERS || bytes > Baggage::MAX_BYTES {
@@ -250,25 +250,25 @@ impl List {
         true
     }
 
-    fn write(self) -> HeaderValue {
+    fn into_header_value(self) -> HeaderValue {
         HeaderValue::try_from(self.text).expect("checked members fit a header")
     }
 }
 
 /// Whether a header can be sent on as it came.
-fn is_tidy(header: &[u8]) -> bool {
+fn is_well_formed(header: &[u8]) -> bool {
     let commas = header.iter().filter(|byte| **byte == b',').count();
     header.len() <= Baggage::MAX_BYTES
         && commas < Baggage::MAX_MEMBERS
         && header
             .split(|byte| *byte == b',')
-            .all(|member| checked(member).is_some())
+            .all(|member| parse_member(member).is_some())
 }
 
 /// The member as text, if it is `key=value` with any number of `;key` and `;key=value`.
-fn checked(member: &[u8]) -> Option<&str> {
+fn parse_member(member: &[u8]) -> Option<&str> {
     let text = str::from_utf8(member).ok()?;
-    let mut parts = text.split(';').map(pair);
+    let mut parts = text.split(';').map(split_pair);
     let (key, value) = parts.next()?;
     let good = is_token(key)
         && value.is_some_and(is_value)
@@ -277,7 +277,7 @@ fn checked(member: &[u8]) -> Option<&str> {
 }
 
 /// Key and value without the white space round them.
-fn pair(text: &str) -> (&str, Option<&str>) {
+fn split_pair(text: &str) -> (&str, Option<&str>) {
     match text.split_once('=') {
         Some((key, value)) => (key.trim_ascii(), Some(value.trim_ascii())),
         None => (text.trim_ascii(), None),
@@ -291,16 +291,16 @@ fn is_token(key: &str) -> bool {
 }
 
 fn is_value(value: &str) -> bool {
-    value.bytes().all(is_octet)
+    value.bytes().all(is_baggage_octet)
 }
 
 /// The specification's `baggage-octet`.
-const fn is_octet(byte: u8) -> bool {
+const fn is_baggage_octet(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b';' | b'\\')
 }
 
 /// What must be percent-encoded: every ASCII character but `baggage-octet`, and `%` itself.
-const NOT_OCTETS: AsciiSet = CONTROLS
+const PERCENT_ENCODED: AsciiSet = CONTROLS
     .add(b' ')
     .add(b'"')
     .add(b',')
@@ -309,7 +309,7 @@ const NOT_OCTETS: AsciiSet = CONTROLS
     .add(b'%');
 
 fn encode(value: &str) -> PercentEncode<'_> {
-    utf8_percent_encode(value, &NOT_OCTETS)
+    utf8_percent_encode(value, &PERCENT_ENCODED)
 }
 
 /// Octets that are not UTF-8 become U+FFFD, a `%` without two hex digits stays.
@@ -317,8 +317,8 @@ fn decode(value: &str) -> Cow<'_, str> {
     percent_decode_str(value).decode_utf8_lossy()
 }
 
-const fn fault(reason: MalformedReason) -> Malformed {
-    Malformed::new("baggage", reason)
+const fn error(reason: HeaderErrorKind) -> HeaderError {
+    HeaderError::new("baggage", reason)
 }
 
 #[cfg(test)]
@@ -462,11 +462,11 @@ mod tests {
     #[test]
     fn what_would_not_fit_is_refused_and_changes_nothing() {
         let mut baggage = one("a=1");
-        assert_eq!(baggage.insert("b c", "1"), Err(fault(MalformedReason::Key)));
+        assert_eq!(baggage.insert("b c", "1"), Err(error(HeaderErrorKind::Key)));
         for value in ["é".repeat(1500), "0".repeat(8193)] {
             assert_eq!(
                 baggage.insert("b", &value),
-                Err(fault(MalformedReason::Length))
+                Err(error(HeaderErrorKind::Length))
             );
         }
         assert_eq!(printed(&baggage), "a=1");

@@ -3,7 +3,9 @@ use std::{cell::RefCell, future::Future, mem, pin::Pin, sync::Arc, task};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
-use super::{Baggage, Id, IdKind, SpanId, TimeScope, TraceFlags, TraceId, Traceparent, Tracestate};
+use super::{
+    Baggage, CallId, IdFormat, SpanId, TimeBudget, TraceFlags, TraceId, Traceparent, Tracestate,
+};
 
 thread_local! {
     static CURRENT: RefCell<Option<Context>> = const { RefCell::new(None) };
@@ -14,13 +16,13 @@ thread_local! {
 /// In a handler it is in the request's extensions (and, with the feature `axum`, an extractor); anywhere below
 /// the handler it is [`Context::current`]. A spawned task has none unless it is given one, see [`in_context`].
 #[derive(Clone, Debug)]
-pub struct Context(Arc<Inner>);
+pub struct Context(Arc<ContextInner>);
 
 #[derive(Clone, Debug)]
-pub(super) struct Inner {
-    pub(super) request_id: Id,
-    pub(super) correlation_id: Id,
-    pub(super) trace: Trace,
+pub(super) struct ContextInner {
+    pub(super) request_id: CallId,
+    pub(super) correlation_id: CallId,
+    pub(super) trace_context: TraceContext,
     pub(super) baggage: Option<Baggage>,
     pub(super) deadline: Option<Instant>,
     pub(super) attempt: u32,
@@ -28,7 +30,7 @@ pub(super) struct Inner {
 
 /// The trace context of a call.
 #[derive(Clone, Debug)]
-pub(super) struct Trace {
+pub(super) struct TraceContext {
     pub(super) trace_id: TraceId,
     pub(super) span_id: SpanId,
     pub(super) parent_id: Option<SpanId>,
@@ -36,29 +38,29 @@ pub(super) struct Trace {
     /// B3's flag, which nobody else knows.
     pub(super) is_debug: bool,
     pub(super) tracestate: Option<Tracestate>,
-    pub(super) link: Option<Traceparent>,
+    pub(super) linked_trace: Option<Traceparent>,
 }
 
-impl Trace {
+impl TraceContext {
     /// A trace that begins here.
-    pub(super) fn root(sampled: bool) -> Self {
-        Trace {
+    pub(super) fn new_root(sampled: bool) -> Self {
+        TraceContext {
             trace_id: TraceId::generate(),
             span_id: SpanId::generate(),
             parent_id: None,
             flags: TraceFlags::RANDOM.with_sampled(sampled),
             is_debug: false,
             tracestate: None,
-            link: None,
+            linked_trace: None,
         }
     }
 
     /// The next span of the same trace.
     pub(super) fn child(&self) -> Self {
-        Trace {
+        TraceContext {
             span_id: SpanId::generate(),
             parent_id: Some(self.span_id),
-            link: None,
+            linked_trace: None,
             ..self.clone()
         }
     }
@@ -74,23 +76,23 @@ impl Trace {
 }
 
 impl Context {
-    pub(super) fn new(inner: Inner) -> Self {
+    pub(super) fn new(inner: ContextInner) -> Self {
         Context(Arc::new(inner))
     }
 
     /// A context for work that no request has asked for: a job, a test, a start-up task.
     ///
     /// Its trace is marked as sampled.
-    pub fn root() -> Self {
-        Context::begin(IdKind::default(), true)
+    pub fn new_root() -> Self {
+        Context::new_root_with(IdFormat::default(), true)
     }
 
-    pub(super) fn begin(kind: IdKind, sampled: bool) -> Self {
+    pub(super) fn new_root_with(kind: IdFormat, sampled: bool) -> Self {
         let request_id = kind.generate();
-        Context::new(Inner {
+        Context::new(ContextInner {
             correlation_id: request_id.clone(),
             request_id,
-            trace: Trace::root(sampled),
+            trace_context: TraceContext::new_root(sampled),
             baggage: None,
             deadline: None,
             attempt: 1,
@@ -139,32 +141,32 @@ impl Context {
 
     /// The ID of the trace.
     pub fn trace_id(&self) -> TraceId {
-        self.0.trace.trace_id
+        self.0.trace_context.trace_id
     }
 
     /// The ID of this call's span.
     pub fn span_id(&self) -> SpanId {
-        self.0.trace.span_id
+        self.0.trace_context.span_id
     }
 
     /// The ID of the span that caused this call, if it came with the request.
     pub fn parent_id(&self) -> Option<SpanId> {
-        self.0.trace.parent_id
+        self.0.trace_context.parent_id
     }
 
     /// The flags of the trace.
     pub fn trace_flags(&self) -> TraceFlags {
-        self.0.trace.flags
+        self.0.trace_context.flags
     }
 
     /// What vendors keep about the trace.
     pub fn tracestate(&self) -> Option<&Tracestate> {
-        self.0.trace.tracestate.as_ref()
+        self.0.trace_context.tracestate.as_ref()
     }
 
     /// The caller's trace, where the edge policy began a new one instead of continuing it.
-    pub fn link(&self) -> Option<Traceparent> {
-        self.0.trace.link
+    pub fn linked_trace(&self) -> Option<Traceparent> {
+        self.0.trace_context.linked_trace
     }
 
     /// What came along as `baggage`.
@@ -186,7 +188,7 @@ impl Context {
     #[must_use]
     pub fn with_deadline(&self, deadline: Instant) -> Context {
         let known = self.0.deadline.filter(|known| *known <= deadline);
-        Context::new(Inner {
+        Context::new(ContextInner {
             deadline: known.or(Some(deadline)),
             ..(*self.0).clone()
         })
@@ -198,18 +200,18 @@ impl Context {
     /// ```
     /// use tower_keep::context::{Baggage, Context};
     ///
-    /// let call = Context::root();
+    /// let call = Context::new_root();
     /// let mut baggage = call.baggage().cloned().unwrap_or_default();
     /// baggage.insert("tenant", "acme")?;
     /// call.with_baggage(baggage).run(|| {
     ///     let tenant = Context::current().and_then(|call| Some(call.baggage()?.get("tenant")?.into_owned()));
     ///     assert_eq!(tenant.as_deref(), Some("acme"));
     /// });
-    /// # Ok::<(), tower_keep::context::Malformed>(())
+    /// # Ok::<(), tower_keep::context::HeaderError>(())
     /// ```
     #[must_use]
     pub fn with_baggage(&self, baggage: Baggage) -> Context {
-        Context::new(Inner {
+        Context::new(ContextInner {
             baggage: Some(baggage),
             ..(*self.0).clone()
         })
@@ -219,14 +221,14 @@ impl Context {
     #[must_use]
     pub fn with_tracestate(&self, tracestate: Tracestate) -> Context {
         let mut inner = (*self.0).clone();
-        inner.trace.tracestate = Some(tracestate);
+        inner.trace_context.tracestate = Some(tracestate);
         Context::new(inner)
     }
 
     /// The same call at another attempt.
     #[must_use]
     pub fn with_attempt(&self, attempt: u32) -> Context {
-        Context::new(Inner {
+        Context::new(ContextInner {
             attempt,
             ..(*self.0).clone()
         })
@@ -234,23 +236,23 @@ impl Context {
 
     /// This call's span as the header that names it.
     pub fn traceparent(&self) -> Traceparent {
-        self.0.trace.traceparent()
+        self.0.trace_context.traceparent()
     }
 
-    pub(super) fn trace(&self) -> &Trace {
-        &self.0.trace
+    pub(super) fn trace_context(&self) -> &TraceContext {
+        &self.0.trace_context
     }
 
-    pub(super) fn ids(&self) -> (&Id, &Id) {
+    pub(super) fn ids(&self) -> (&CallId, &CallId) {
         (&self.0.request_id, &self.0.correlation_id)
     }
 
     /// The context of a call that goes out from this one: the same journey, a span of its own.
-    pub(super) fn outgoing(&self, request_id: Option<Id>) -> Context {
-        Context::new(Inner {
+    pub(super) fn child_request(&self, request_id: Option<CallId>) -> Context {
+        Context::new(ContextInner {
             request_id: request_id.unwrap_or_else(|| self.0.request_id.clone()),
             correlation_id: self.0.correlation_id.clone(),
-            trace: self.0.trace.child(),
+            trace_context: self.0.trace_context.child(),
             baggage: self.0.baggage.clone(),
             ..*self.0
         })
@@ -258,7 +260,7 @@ impl Context {
 
     /// Runs a closure in this context.
     pub fn run<R>(&self, work: impl FnOnce() -> R) -> R {
-        entered(&mut Some(self.clone()), work)
+        with_context(&mut Some(self.clone()), work)
     }
 
     /// Runs a future in this context, whatever task or thread polls it.
@@ -266,7 +268,7 @@ impl Context {
         InContext {
             future: Some(future),
             context: Some(self.clone()),
-            scope: TimeScope::NONE,
+            scope: TimeBudget::NONE,
         }
     }
 }
@@ -281,22 +283,22 @@ impl Eq for Context {}
 
 /// Runs `work` with the slot's context as the current one. What was current waits in the slot.
 #[inline]
-pub(crate) fn entered<R>(slot: &mut Option<Context>, work: impl FnOnce() -> R) -> R {
+pub(crate) fn with_context<R>(slot: &mut Option<Context>, work: impl FnOnce() -> R) -> R {
     /// Swaps back, on unwinding too.
     struct Back<'a>(&'a mut Option<Context>);
     impl Drop for Back<'_> {
         #[inline]
         fn drop(&mut self) {
-            swap(self.0);
+            swap_current(self.0);
         }
     }
-    swap(slot);
+    swap_current(slot);
     let _back = Back(slot);
     work()
 }
 
 #[inline]
-fn swap(slot: &mut Option<Context>) {
+fn swap_current(slot: &mut Option<Context>) {
     let _ = CURRENT.try_with(|current| {
         if let Ok(mut current) = current.try_borrow_mut() {
             mem::swap(&mut *current, slot);
@@ -314,14 +316,14 @@ pin_project! {
         future: Option<F>,
         context: Option<Context>,
         // The time limits of whoever spawned it; none where the context was given by hand.
-        scope: TimeScope,
+        scope: TimeBudget,
     }
 
     impl<F> PinnedDrop for InContext<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
             let scope = *this.scope;
-            entered(this.context, || scope.enter(|| this.future.set(None)));
+            with_context(this.context, || scope.enter(|| this.future.set(None)));
         }
     }
 }
@@ -333,7 +335,7 @@ impl<F: Future> Future for InContext<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> task::Poll<F::Output> {
         let mut this = self.project();
         let scope = *this.scope;
-        entered(this.context, || {
+        with_context(this.context, || {
             scope.enter(|| {
                 let future = this.future.as_mut().as_pin_mut();
                 let polled = future.expect("polled after completion").poll(cx);
@@ -354,7 +356,7 @@ impl<F: Future> Future for InContext<F> {
 /// use tower_keep::context::{Context, in_context};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-/// let call = Context::root();
+/// let call = Context::new_root();
 /// call.scope(async {
 ///     let task = tokio::spawn(in_context(async { Context::current() }));
 ///     assert_eq!(task.await.unwrap(), Context::current());
@@ -366,7 +368,7 @@ pub fn in_context<F: Future>(future: F) -> InContext<F> {
     InContext {
         future: Some(future),
         context: Context::current(),
-        scope: TimeScope::current().fixed(),
+        scope: TimeBudget::current().to_absolute(),
     }
 }
 
@@ -378,7 +380,7 @@ mod tests {
 
     #[test]
     fn contexts_nest_and_come_back_after_a_panic() {
-        let (outer, inner) = (Context::root(), Context::root());
+        let (outer, inner) = (Context::new_root(), Context::new_root());
         assert_eq!(Context::current(), None);
         outer.run(|| {
             let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -396,7 +398,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_deadline_is_never_put_off_and_goes_along() {
         let (soon, late) = (Instant::now() + SECOND, Instant::now() + 2 * SECOND);
-        let call = Context::root();
+        let call = Context::new_root();
         assert_eq!((call.deadline(), call.attempt()), (None, 1));
         let hurried = call
             .with_deadline(late)
@@ -404,14 +406,14 @@ mod tests {
             .with_deadline(late);
         assert_eq!(hurried.deadline(), Some(soon));
         assert_eq!(hurried.request_id(), call.request_id());
-        let out = hurried.with_attempt(2).outgoing(None);
+        let out = hurried.with_attempt(2).child_request(None);
         assert_eq!((out.deadline(), out.attempt()), (Some(soon), 2));
     }
 
     #[test]
     fn a_call_that_goes_out_is_a_child_of_the_same_journey() {
-        let call = Context::root();
-        let out = call.outgoing(Some(IdKind::default().generate()));
+        let call = Context::new_root();
+        let out = call.child_request(Some(IdFormat::default().generate()));
         assert_eq!(out.correlation_id(), call.correlation_id());
         assert_ne!(out.request_id(), call.request_id());
         assert_eq!(out.trace_id(), call.trace_id());

@@ -27,7 +27,7 @@ impl IntoResponse for MissingContext {
     }
 }
 
-fn find(parts: &Parts) -> Option<Context> {
+fn find_context(parts: &Parts) -> Option<Context> {
     let found = parts.extensions.get::<Context>().cloned();
     found.or_else(Context::current)
 }
@@ -36,7 +36,7 @@ impl<S: Sync> FromRequestParts<S> for Context {
     type Rejection = MissingContext;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MissingContext> {
-        find(parts).ok_or(MissingContext)
+        find_context(parts).ok_or(MissingContext)
     }
 }
 
@@ -44,6 +44,6 @@ impl<S: Sync> OptionalFromRequestParts<S> for Context {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {
-        Ok(find(parts))
+        Ok(find_context(parts))
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! | | one per | header | when absent |
 //! |---|---|---|---|
-//! | request ID | request to the first service; it is sent on unless each hop is to have [one of its own](OutgoingId) | `x-request-id` | made here |
+//! | request ID | request to the first service; it is sent on unless each hop is to have [one of its own](RequestIdPolicy) | `x-request-id` | made here |
 //! | correlation ID | journey, through every service | `x-correlation-id` | the request ID |
 //! | trace | journey, with a span per hop | `traceparent`, `tracestate`, or [those of other systems](TraceFormat) | begun here |
 //!
@@ -45,19 +45,19 @@
 //!
 //! ```
 //! use std::net::{IpAddr, SocketAddr};
-//! use tower_keep::{GuardLayer, context::{Correlate, IdKind, TraceEdge, Trust}};
+//! use tower_keep::{GuardLayer, context::{Correlate, IdFormat, TracePolicy, Trust}};
 //!
 //! // At the edge: strangers' IDs are not believed, nor are their traces continued. Who is no stranger is told by what
 //! // nobody can make up, such as the address of the peer, which the server's loop has put into the extensions.
 //! let is_ours = |peer: &SocketAddr| matches!(peer.ip(), IpAddr::V4(ip) if ip.is_private());
 //! let correlate = Correlate::builder()
 //!     .trust(Trust::when(move |head| head.extensions.get().is_some_and(is_ours)))
-//!     .trace_edge(TraceEdge::RestartWithLink)
-//!     .id_kind(IdKind::UuidV7)
+//!     .trace_policy(TracePolicy::Restart)
+//!     .id_format(IdFormat::UuidV7)
 //!     .build()?;
 //! let layer = GuardLayer::server(correlate);
 //! # let _ = layer;
-//! # Ok::<_, tower_keep::InvalidSetting>(())
+//! # Ok::<_, tower_keep::ConfigError>(())
 //! ```
 //!
 //! ```
@@ -71,19 +71,19 @@
 //! let server = observe("orders").correlate(correlate).server();
 //! let client = observe("stock").propagate(propagate).client();
 //! # let _ = (server, client);
-//! # Ok::<_, tower_keep::InvalidSetting>(())
+//! # Ok::<_, tower_keep::ConfigError>(())
 //! ```
 
 mod baggage;
+mod call_id;
+mod correlate;
 mod current;
-mod deadline;
 #[cfg(feature = "axum")]
 mod extract;
-mod id;
-mod inbound;
-mod outbound;
+mod propagate;
 mod random;
 mod settings;
+mod time_budget;
 mod trace_format;
 mod traceparent;
 mod tracestate;
@@ -93,47 +93,51 @@ use std::sync::LazyLock;
 use metrics::Counter;
 
 use crate::{
-    call::quietly,
+    call::catch_hook,
     util::{
-        family::{Family, Labels},
-        listener::Listener,
-        table::OVERFLOW,
+        append_map::OVERFLOW_LABEL,
+        family::{Family, SeriesKey},
+        recorder::RecorderKind,
     },
 };
 
 pub use baggage::*;
-pub(crate) use current::entered;
+pub use call_id::*;
+pub use correlate::{Correlate, CorrelatePermit, InheritContext};
+pub(crate) use current::with_context;
 pub use current::{Context, InContext, in_context};
-pub use deadline::deadline;
-pub(crate) use deadline::{TimeScope, callers_deadline, earlier, known_deadline};
 #[cfg(feature = "axum")]
 pub use extract::MissingContext;
-pub use id::*;
-pub use inbound::{Correlate, CorrelatePermit, Inherit};
-pub use outbound::Propagate;
-pub(crate) use settings::Predicate;
-pub use settings::{CorrelateBuilder, OutgoingId, PropagateBuilder, RequestHead, TraceEdge, Trust};
+pub use propagate::Propagate;
+pub(crate) use settings::RequestPredicate;
+pub use settings::{
+    CorrelateBuilder, PropagateBuilder, RequestHead, RequestIdPolicy, TracePolicy, Trust,
+};
+pub use time_budget::deadline;
+pub(crate) use time_budget::{TimeBudget, cached_deadline, caller_deadline, min_some};
 pub use trace_format::TraceFormat;
 pub use traceparent::*;
 pub use tracestate::*;
 
 /// The name of a header.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
-struct Header(&'static str);
+struct HeaderLabel(&'static str);
 
-impl Labels for Header {
-    const OVERFLOWS: usize = 1;
+impl SeriesKey for HeaderLabel {
+    const OVERFLOW_KEYS: usize = 1;
 
-    fn overflow(&self) -> Self {
-        Header(OVERFLOW)
+    fn overflow_key(&self) -> Self {
+        HeaderLabel(OVERFLOW_LABEL)
     }
 }
 
 /// Counts a header that could not be read, by kind and never by value.
 #[cold]
 fn count_malformed(header: &'static str) {
-    static MALFORMED: LazyLock<Family<Header, Counter>> = LazyLock::new(|| Family::new(16));
-    let make = |header: &Header| metrics::counter!("tower_keep_malformed_headers_total", "header" => header.0);
+    static MALFORMED: LazyLock<Family<HeaderLabel, Counter>> = LazyLock::new(|| Family::new(16));
+    let make = |header: &HeaderLabel| metrics::counter!("tower_keep_malformed_headers_total", "header" => header.0);
     let count = |counter: &Counter| counter.increment(1);
-    quietly(|| MALFORMED.with(Listener::now(), &Header(header), make, count));
+    catch_hook(|| {
+        MALFORMED.with_handles(RecorderKind::current(), &HeaderLabel(header), make, count)
+    });
 }

@@ -8,21 +8,21 @@ use std::{
 use fastrand::Rng;
 
 thread_local! {
-    static GENERATOR: RefCell<Generator> = RefCell::new(Generator::seeded());
+    static GENERATOR: RefCell<IdRng> = RefCell::new(IdRng::from_os_seed());
 }
 
 /// Two generators side by side. One alone walks the same circle of 2^64 numbers in every process, so that a
 /// large fleet would meet itself; of two, each thread has a distance of its own.
-struct Generator {
+struct IdRng {
     high: Rng,
     low: Rng,
 }
 
-impl Generator {
+impl IdRng {
     /// The standard library's hash keys come from the operating system, which seeds these without a dependency.
-    fn seeded() -> Self {
+    fn from_os_seed() -> Self {
         let seed = |salt: u64| Rng::with_seed(RandomState::new().hash_one(salt));
-        Generator {
+        IdRng {
             high: seed(1),
             low: seed(2),
         }

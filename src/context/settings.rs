@@ -2,11 +2,11 @@ use std::{fmt, sync::Arc};
 
 use http::{Extensions, HeaderMap, HeaderName, Method, Request, Uri, header};
 
-use super::{Baggage, IdKind, TraceFormat, inbound::Correlate, outbound::Propagate};
-use crate::call::InvalidSetting;
+use super::{Baggage, IdFormat, TraceFormat, correlate::Correlate, propagate::Propagate};
+use crate::call::ConfigError;
 
 /// How many header names are looked at for one ID.
-const MAX_HEADERS: usize = 8;
+const MAX_ID_HEADERS: usize = 8;
 
 /// The parts of a request that a predicate may look at.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +23,7 @@ pub struct RequestHead<'a> {
 }
 
 impl<'a> RequestHead<'a> {
-    pub(crate) fn of<B>(request: &'a Request<B>) -> Self {
+    pub(crate) fn from_request<B>(request: &'a Request<B>) -> Self {
         RequestHead {
             method: request.method(),
             uri: request.uri(),
@@ -35,20 +35,20 @@ impl<'a> RequestHead<'a> {
 
 /// A question about a request.
 #[derive(Clone)]
-pub(crate) struct Predicate(Arc<dyn Fn(&RequestHead<'_>) -> bool + Send + Sync>);
+pub(crate) struct RequestPredicate(Arc<dyn Fn(&RequestHead<'_>) -> bool + Send + Sync>);
 
-impl Predicate {
+impl RequestPredicate {
     pub(crate) fn new(ask: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
-        Predicate(Arc::new(ask))
+        RequestPredicate(Arc::new(ask))
     }
 
     /// A predicate that panics says no.
-    pub(crate) fn holds<B>(&self, request: &Request<B>) -> bool {
-        crate::call::quietly(|| (self.0)(&RequestHead::of(request))).unwrap_or(false)
+    pub(crate) fn matches<B>(&self, request: &Request<B>) -> bool {
+        crate::call::catch_hook(|| (self.0)(&RequestHead::from_request(request))).unwrap_or(false)
     }
 }
 
-impl fmt::Debug for Predicate {
+impl fmt::Debug for RequestPredicate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Predicate")
     }
@@ -56,7 +56,7 @@ impl fmt::Debug for Predicate {
 
 /// Whose request and correlation IDs are believed, and whose baggage is read.
 ///
-/// Traces are a matter of their own, see [`TraceEdge`]; only [`Trust::when`] decides about them as well.
+/// Traces are a matter of their own, see [`TracePolicy`]; only [`Trust::when`] decides about them as well.
 #[derive(Clone, Debug, Default)]
 pub struct Trust(pub(super) TrustRule);
 
@@ -65,7 +65,7 @@ pub(super) enum TrustRule {
     #[default]
     Always,
     Never,
-    If(Predicate),
+    If(RequestPredicate),
 }
 
 impl Trust {
@@ -79,22 +79,22 @@ impl Trust {
         Trust(TrustRule::Never)
     }
 
-    /// Valid IDs are kept if the predicate holds, say for a peer address, and traces go on whatever [`TraceEdge`] says. A
+    /// Valid IDs are kept if the predicate holds, say for a peer address, and traces go on whatever [`TracePolicy`] says. A
     /// predicate that panics says no. Ask for what strangers cannot send: a header is no proof.
     pub fn when(ask: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
-        Trust(TrustRule::If(Predicate::new(ask)))
+        Trust(TrustRule::If(RequestPredicate::new(ask)))
     }
 
     /// Returns whether callers are told apart.
-    pub(super) fn is_selective(&self) -> bool {
+    pub(super) fn is_conditional(&self) -> bool {
         matches!(self.0, TrustRule::If(_))
     }
 
-    pub(super) fn holds<B>(&self, request: &Request<B>) -> bool {
+    pub(super) fn matches<B>(&self, request: &Request<B>) -> bool {
         match &self.0 {
             TrustRule::Always => true,
             TrustRule::Never => false,
-            TrustRule::If(predicate) => predicate.holds(request),
+            TrustRule::If(predicate) => predicate.matches(request),
         }
     }
 }
@@ -103,14 +103,14 @@ impl Trust {
 /// others and trusts: that one's goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum TraceEdge {
+pub enum TracePolicy {
     /// The trace goes on, and so does the caller's decision to sample it. The default.
     #[default]
     Continue,
     /// The trace goes on; whether it is sampled is decided here.
-    ContinueIgnoreSampled,
+    Resample,
     /// A trace of our own begins, which remembers the caller's as a link; its `tracestate` is dropped.
-    RestartWithLink,
+    Restart,
     /// What came in is not looked at.
     Ignore,
 }
@@ -118,38 +118,38 @@ pub enum TraceEdge {
 /// How inbound requests are correlated; made by [`Correlate::builder`].
 #[derive(Clone, Debug)]
 pub struct CorrelateBuilder {
-    request_id: Vec<String>,
-    correlation_id: Vec<String>,
+    request_id_headers: Vec<String>,
+    correlation_id_headers: Vec<String>,
     pub(super) trust: Trust,
-    pub(super) id_kind: IdKind,
-    pub(super) edge: TraceEdge,
+    pub(super) id_format: IdFormat,
+    pub(super) trace_policy: TracePolicy,
     pub(super) trace_formats: Vec<TraceFormat>,
-    pub(super) sample_new: bool,
+    pub(super) sample_new_traces: bool,
     pub(super) baggage: bool,
     pub(super) echo: bool,
     pub(super) echo_grpc: bool,
-    pub(super) traceparent: Option<Predicate>,
+    pub(super) respond_traceparent: Option<RequestPredicate>,
 }
 
 impl Default for CorrelateBuilder {
     fn default() -> Self {
         CorrelateBuilder {
-            request_id: vec!["x-request-id".to_owned()],
-            correlation_id: vec!["x-correlation-id".to_owned()],
+            request_id_headers: vec!["x-request-id".to_owned()],
+            correlation_id_headers: vec!["x-correlation-id".to_owned()],
             trust: Trust::default(),
-            id_kind: IdKind::default(),
-            edge: TraceEdge::default(),
+            id_format: IdFormat::default(),
+            trace_policy: TracePolicy::default(),
             trace_formats: vec![TraceFormat::W3c],
-            sample_new: true,
+            sample_new_traces: true,
             baggage: true,
             echo: true,
             echo_grpc: false,
-            traceparent: None,
+            respond_traceparent: None,
         }
     }
 }
 
-fn names<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Vec<String> {
+fn to_strings<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Vec<String> {
     names.into_iter().map(Into::into).collect()
 }
 
@@ -163,7 +163,7 @@ impl CorrelateBuilder {
         mut self,
         headers: impl IntoIterator<Item = N>,
     ) -> Self {
-        self.request_id = names(headers);
+        self.request_id_headers = to_strings(headers);
         self
     }
 
@@ -175,7 +175,7 @@ impl CorrelateBuilder {
         mut self,
         headers: impl IntoIterator<Item = N>,
     ) -> Self {
-        self.correlation_id = names(headers);
+        self.correlation_id_headers = to_strings(headers);
         self
     }
 
@@ -188,15 +188,15 @@ impl CorrelateBuilder {
 
     /// What IDs made here look like. Default: 128 random bits in hex, which need no clock reading.
     #[must_use]
-    pub fn id_kind(mut self, kind: IdKind) -> Self {
-        self.id_kind = kind;
+    pub fn id_format(mut self, kind: IdFormat) -> Self {
+        self.id_format = kind;
         self
     }
 
     /// Sets what becomes of traces that come in. Default: they go on. Those of callers whom [`Trust::when`] trusts always do.
     #[must_use]
-    pub fn trace_edge(mut self, edge: TraceEdge) -> Self {
-        self.edge = edge;
+    pub fn trace_policy(mut self, edge: TracePolicy) -> Self {
+        self.trace_policy = edge;
         self
     }
 
@@ -214,7 +214,7 @@ impl CorrelateBuilder {
     /// with no, parent-based samplers further on record nothing.
     #[must_use]
     pub fn sample_new_traces(mut self, sampled: bool) -> Self {
-        self.sample_new = sampled;
+        self.sample_new_traces = sampled;
         self
     }
 
@@ -247,7 +247,7 @@ impl CorrelateBuilder {
         mut self,
         ask: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.traceparent = Some(Predicate::new(ask));
+        self.respond_traceparent = Some(RequestPredicate::new(ask));
         self
     }
 
@@ -256,30 +256,37 @@ impl CorrelateBuilder {
     /// # Errors
     ///
     /// A header name that is none, or no name at all, by field.
-    pub fn build(self) -> Result<Correlate, InvalidSetting> {
-        let request_id = parse_names("request_id_headers", &self.request_id)?;
-        let correlation_id = parse_names("correlation_id_headers", &self.correlation_id)?;
-        Ok(Correlate::new(request_id, correlation_id, self))
+    pub fn build(self) -> Result<Correlate, ConfigError> {
+        let request_id = parse_header_names("request_id_headers", &self.request_id_headers)?;
+        let correlation_id =
+            parse_header_names("correlation_id_headers", &self.correlation_id_headers)?;
+        Ok(Correlate::from_builder(request_id, correlation_id, self))
     }
 }
 
-const OWNER: &str = "correlation";
+const COMPONENT: &str = "correlation";
 
-fn parse_names(field: &'static str, names: &[String]) -> Result<Vec<HeaderName>, InvalidSetting> {
-    if names.is_empty() || names.len() > MAX_HEADERS {
-        let must = format!("1 to {MAX_HEADERS} header names");
-        return Err(InvalidSetting::new(
-            OWNER,
+fn parse_header_names(
+    field: &'static str,
+    names: &[String],
+) -> Result<Vec<HeaderName>, ConfigError> {
+    if names.is_empty() || names.len() > MAX_ID_HEADERS {
+        let must = format!("1 to {MAX_ID_HEADERS} header names");
+        return Err(ConfigError::new(
+            COMPONENT,
             field,
             format!("{} names", names.len()),
             must,
         ));
     }
-    names.iter().map(|name| parse_name(field, name)).collect()
+    names
+        .iter()
+        .map(|name| parse_header_name(field, name))
+        .collect()
 }
 
-fn parse_name(field: &'static str, name: &str) -> Result<HeaderName, InvalidSetting> {
-    let error = |must| InvalidSetting::new(OWNER, field, format!("{name:?}"), must);
+fn parse_header_name(field: &'static str, name: &str) -> Result<HeaderName, ConfigError> {
+    let error = |must| ConfigError::new(COMPONENT, field, format!("{name:?}"), must);
     let name = HeaderName::try_from(name)
         .map_err(|_| error("a header name such as \"x-request-id\" (letters, digits, '-')"))?;
     if [header::AUTHORIZATION, header::COOKIE, header::HOST].contains(&name) {
@@ -293,21 +300,21 @@ fn parse_name(field: &'static str, name: &str) -> Result<HeaderName, InvalidSett
 /// What a call that goes out says about its request ID.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum OutgoingId {
+pub enum RequestIdPolicy {
     /// That of the call it is made for: the default, as Envoy, Istio and nginx do it.
     #[default]
-    Same,
+    Reuse,
     /// A new one for each attempt, where each hop has an ID of its own. The correlation ID is that of the journey then.
-    New,
+    Generate,
 }
 
 /// How outgoing requests are correlated; made by [`Propagate::builder`].
 #[derive(Clone, Debug)]
 pub struct PropagateBuilder {
-    request_id: String,
-    correlation_id: String,
-    pub(super) outgoing_id: OutgoingId,
-    pub(super) id_kind: IdKind,
+    request_id_header: String,
+    correlation_id_header: String,
+    pub(super) request_id_policy: RequestIdPolicy,
+    pub(super) id_format: IdFormat,
     pub(super) trace_formats: Vec<TraceFormat>,
     pub(super) baggage: bool,
 }
@@ -315,10 +322,10 @@ pub struct PropagateBuilder {
 impl Default for PropagateBuilder {
     fn default() -> Self {
         PropagateBuilder {
-            request_id: "x-request-id".to_owned(),
-            correlation_id: "x-correlation-id".to_owned(),
-            outgoing_id: OutgoingId::default(),
-            id_kind: IdKind::default(),
+            request_id_header: "x-request-id".to_owned(),
+            correlation_id_header: "x-correlation-id".to_owned(),
+            request_id_policy: RequestIdPolicy::default(),
+            id_format: IdFormat::default(),
             trace_formats: vec![TraceFormat::W3c],
             baggage: false,
         }
@@ -329,7 +336,7 @@ impl PropagateBuilder {
     /// The header the request ID is sent in. Default: `x-request-id`.
     #[must_use]
     pub fn request_id_header(mut self, name: impl Into<String>) -> Self {
-        self.request_id = name.into();
+        self.request_id_header = name.into();
         self
     }
 
@@ -337,21 +344,21 @@ impl PropagateBuilder {
     /// of that name, copied from another request, is removed. Default: `x-correlation-id`.
     #[must_use]
     pub fn correlation_id_header(mut self, name: impl Into<String>) -> Self {
-        self.correlation_id = name.into();
+        self.correlation_id_header = name.into();
         self
     }
 
     /// Chooses the request ID that is sent. Default: that of the call.
     #[must_use]
-    pub fn outgoing_id(mut self, which: OutgoingId) -> Self {
-        self.outgoing_id = which;
+    pub fn request_id_policy(mut self, which: RequestIdPolicy) -> Self {
+        self.request_id_policy = which;
         self
     }
 
     /// What IDs made here look like. Default: 128 random bits in hex.
     #[must_use]
-    pub fn id_kind(mut self, kind: IdKind) -> Self {
-        self.id_kind = kind;
+    pub fn id_format(mut self, kind: IdFormat) -> Self {
+        self.id_format = kind;
         self
     }
 
@@ -377,18 +384,24 @@ impl PropagateBuilder {
     /// # Errors
     ///
     /// A header name that is none, or one of a header that says something else, by field.
-    pub fn build(self) -> Result<Propagate, InvalidSetting> {
-        let request_id = self.id_header("request_id_header", &self.request_id)?;
-        let correlation_id = self.id_header("correlation_id_header", &self.correlation_id)?;
-        Ok(Propagate::new(request_id, correlation_id, self))
+    pub fn build(self) -> Result<Propagate, ConfigError> {
+        let request_id = self.parse_id_header("request_id_header", &self.request_id_header)?;
+        let correlation_id =
+            self.parse_id_header("correlation_id_header", &self.correlation_id_header)?;
+        Ok(Propagate::from_builder(request_id, correlation_id, self))
     }
 
-    fn id_header(&self, field: &'static str, name: &str) -> Result<HeaderName, InvalidSetting> {
-        let id = parse_name(field, name)?;
-        let of_trace = |format: &TraceFormat| format.headers().contains(&id.as_str());
+    fn parse_id_header(&self, field: &'static str, name: &str) -> Result<HeaderName, ConfigError> {
+        let id = parse_header_name(field, name)?;
+        let of_trace = |format: &TraceFormat| format.header_names().contains(&id.as_str());
         if id == Baggage::HEADER || self.trace_formats.iter().any(of_trace) {
             let must = "a header that carries neither the trace nor `baggage`";
-            return Err(InvalidSetting::new(OWNER, field, format!("{name:?}"), must));
+            return Err(ConfigError::new(
+                COMPONENT,
+                field,
+                format!("{name:?}"),
+                must,
+            ));
         }
         Ok(id)
     }

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::random::{bits64, bits128};
 
 /// Length in bytes of a version `00` header, and the least that a later version may have.
-const LEN: usize = 55;
+const HEADER_LEN: usize = 55;
 
 /// Declares a hex ID that is never zero; the two of them differ in width only.
 macro_rules! hex_id {
@@ -148,7 +148,7 @@ impl TraceFlags {
 ///
 /// let outgoing = incoming.child();
 /// assert_eq!(outgoing.trace_id, incoming.trace_id);
-/// # Ok::<(), tower_keep::context::Malformed>(())
+/// # Ok::<(), tower_keep::context::HeaderError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Traceparent {
@@ -165,7 +165,7 @@ impl Traceparent {
     pub const HEADER: HeaderName = HeaderName::from_static("traceparent");
 
     /// Starts a trace with new IDs and the [random](TraceFlags::RANDOM) flag.
-    pub fn start(sampled: bool) -> Self {
+    pub fn new_root(sampled: bool) -> Self {
         Self {
             trace_id: TraceId::generate(),
             parent_id: SpanId::generate(),
@@ -186,15 +186,15 @@ impl Traceparent {
     /// White space round the value is no part of it (RFC 9110 §5.5).
     ///
     /// # Errors
-    /// More than one header, or one that [`parse`](Self::parse) refuses. Start a new trace then,
+    /// More than one header, or one that [`parse_filter`](Self::parse) refuses. Start a new trace then,
     /// and do not read `tracestate`.
-    pub fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, Malformed> {
+    pub fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, HeaderError> {
         let mut values = headers.get_all(Self::HEADER).iter();
         let Some(value) = values.next() else {
             return Ok(None);
         };
         if values.next().is_some() {
-            return Err(fault(MalformedReason::Repeated));
+            return Err(error(HeaderErrorKind::Repeated));
         }
         Self::parse(value.as_bytes().trim_ascii()).map(Some)
     }
@@ -207,24 +207,26 @@ impl Traceparent {
     ///
     /// # Errors
     /// The first rule that the value breaks.
-    pub fn parse(value: &[u8]) -> Result<Self, Malformed> {
-        use MalformedReason::*;
-        let (head, more) = value.split_first_chunk::<LEN>().ok_or(fault(Length))?;
+    pub fn parse(value: &[u8]) -> Result<Self, HeaderError> {
+        use HeaderErrorKind::*;
+        let (head, more) = value
+            .split_first_chunk::<HEADER_LEN>()
+            .ok_or(error(Length))?;
         match (decode(&head[..2]), more.first()) {
-            (None | Some([0xff]), _) => return Err(fault(Version)),
-            (Some([0]), Some(_)) => return Err(fault(Length)),
-            (_, Some(next)) if *next != b'-' => return Err(fault(Separator)),
+            (None | Some([0xff]), _) => return Err(error(Version)),
+            (Some([0]), Some(_)) => return Err(error(Length)),
+            (_, Some(next)) if *next != b'-' => return Err(error(Separator)),
             _ => {}
         }
         if [head[2], head[35], head[52]] != *b"---" {
-            return Err(fault(Separator));
+            return Err(error(Separator));
         }
-        let trace_id = decode(&head[3..35]).ok_or(fault(Hex))?;
-        let parent_id = decode(&head[36..52]).ok_or(fault(Hex))?;
-        let [flags] = decode(&head[53..]).ok_or(fault(Hex))?;
+        let trace_id = decode(&head[3..35]).ok_or(error(Hex))?;
+        let parent_id = decode(&head[36..52]).ok_or(error(Hex))?;
+        let [flags] = decode(&head[53..]).ok_or(error(Hex))?;
         Ok(Self {
-            trace_id: TraceId::from_bytes(trace_id).ok_or(fault(ZeroId))?,
-            parent_id: SpanId::from_bytes(parent_id).ok_or(fault(ZeroId))?,
+            trace_id: TraceId::from_bytes(trace_id).ok_or(error(ZeroId))?,
+            parent_id: SpanId::from_bytes(parent_id).ok_or(error(ZeroId))?,
             flags: TraceFlags::from_bits(flags),
         })
     }
@@ -234,7 +236,7 @@ impl Traceparent {
         HeaderValue::from_bytes(&self.to_ascii()).expect("hex digits and dashes fit a header")
     }
 
-    fn to_ascii(self) -> [u8; LEN] {
+    fn to_ascii(self) -> [u8; HEADER_LEN] {
         let mut out = *b"00-00000000000000000000000000000000-0000000000000000-00";
         encode(&self.trace_id.to_bytes(), &mut out[3..35]);
         encode(&self.parent_id.to_bytes(), &mut out[36..52]);
@@ -254,14 +256,17 @@ impl fmt::Display for Traceparent {
 /// Names the header and the rule. Never holds the offending bytes, so it is safe to log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
-pub struct Malformed {
+pub struct HeaderError {
     header: &'static str,
-    reason: MalformedReason,
+    kind: HeaderErrorKind,
 }
 
-impl Malformed {
-    pub(super) const fn new(header: &'static str, reason: MalformedReason) -> Self {
-        Self { header, reason }
+impl HeaderError {
+    pub(super) const fn new(header: &'static str, reason: HeaderErrorKind) -> Self {
+        Self {
+            header,
+            kind: reason,
+        }
     }
 
     /// The header's name, in lower case.
@@ -270,23 +275,23 @@ impl Malformed {
     }
 
     /// The rule it breaks.
-    pub const fn reason(&self) -> MalformedReason {
-        self.reason
+    pub const fn kind(&self) -> HeaderErrorKind {
+        self.kind
     }
 }
 
-impl fmt::Display for Malformed {
+impl fmt::Display for HeaderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "malformed {}: {}", self.header, self.reason.text())
+        write!(f, "malformed {}: {}", self.header, self.kind.as_str())
     }
 }
 
-impl Error for Malformed {}
+impl Error for HeaderError {}
 
-/// The rule that a [`Malformed`] header breaks.
+/// The rule that a [`HeaderError`] header breaks.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
-pub enum MalformedReason {
+pub enum HeaderErrorKind {
     /// The header came more than once, and may come only once.
     Repeated,
     /// The whole value is too short or too long.
@@ -307,8 +312,8 @@ pub enum MalformedReason {
     Value,
 }
 
-impl MalformedReason {
-    const fn text(self) -> &'static str {
+impl HeaderErrorKind {
+    const fn as_str(self) -> &'static str {
         match self {
             Self::Repeated => "came more than once",
             Self::Length => "length out of bounds",
@@ -323,8 +328,8 @@ impl MalformedReason {
     }
 }
 
-const fn fault(reason: MalformedReason) -> Malformed {
-    Malformed::new("traceparent", reason)
+const fn error(reason: HeaderErrorKind) -> HeaderError {
+    HeaderError::new("traceparent", reason)
 }
 
 /// `N` bytes from exactly `2 * N` lower-case hex digits.
@@ -356,7 +361,7 @@ fn encode(bytes: &[u8], digits: &mut [u8]) {
 }
 
 /// Digits as text, without a formatter.
-pub(crate) fn hex(digits: &[u8]) -> &str {
+pub(crate) fn hex_str(digits: &[u8]) -> &str {
     str::from_utf8(digits).unwrap_or_default()
 }
 
@@ -367,14 +372,14 @@ fn pad_ascii(f: &mut fmt::Formatter<'_>, ascii: &[u8]) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use MalformedReason::*;
+    use HeaderErrorKind::*;
 
     const GOOD: &str = "00-12345678901234567890123456789012-1234567890123456-01";
 
     /// Reads `text` with a good trace ID for `T` and a good parent ID for `P`.
-    fn parse(text: &str) -> Result<Traceparent, MalformedReason> {
+    fn parse(text: &str) -> Result<Traceparent, HeaderErrorKind> {
         let text = text.replace('T', &GOOD[3..35]).replace('P', &GOOD[36..52]);
-        Traceparent::parse(text.as_bytes()).map_err(|error| error.reason())
+        Traceparent::parse(text.as_bytes()).map_err(|error| error.kind())
     }
 
     fn headers(values: &[&'static str]) -> HeaderMap {
@@ -416,7 +421,7 @@ mod tests {
 
     #[test]
     fn a_child_keeps_trace_and_flags_and_gets_its_own_span() {
-        let parent = Traceparent::start(true);
+        let parent = Traceparent::new_root(true);
         let child = parent.child();
         assert_eq!((child.trace_id, child.flags.bits()), (parent.trace_id, 3));
         assert_ne!(child.parent_id, parent.parent_id);
@@ -435,7 +440,7 @@ mod tests {
     #[test]
     fn digits_of_an_id_are_its_text() {
         let id = TraceId::generate();
-        assert_eq!(hex(&id.to_hex()), id.to_string());
+        assert_eq!(hex_str(&id.to_hex()), id.to_string());
     }
 
     #[test]

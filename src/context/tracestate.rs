@@ -10,7 +10,7 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::traceparent::{Malformed, MalformedReason};
+use super::traceparent::{HeaderError, HeaderErrorKind};
 
 /// A checked `tracestate`: up to 32 members of key and opaque value, the most recent leftmost.
 ///
@@ -25,7 +25,7 @@ use super::traceparent::{Malformed, MalformedReason};
 /// state.insert("rojo", "00f067aa0ba902b7")?;
 /// state.insert("congo", "t61rcWkgMzE")?;
 /// assert_eq!(state.to_header_value().unwrap(), "congo=t61rcWkgMzE,rojo=00f067aa0ba902b7");
-/// # Ok::<(), tower_keep::context::Malformed>(())
+/// # Ok::<(), tower_keep::context::HeaderError>(())
 /// ```
 #[derive(Clone)]
 pub struct Tracestate {
@@ -57,23 +57,23 @@ impl Tracestate {
     /// (the level 2 grammar, which contains the `tenant@system` keys of level 1) or a value other
     /// than 1 to 256 printable ASCII characters without `,` and `=`. Drop the whole state then;
     /// `traceparent` stands.
-    pub fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, Malformed> {
-        let mut members = Members::default();
+    pub fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, HeaderError> {
+        let mut members = MemberList::default();
         for value in headers.get_all(Self::HEADER) {
-            members.read(value)?;
+            members.parse_header(value)?;
         }
-        if members.list().is_empty() {
+        if members.as_slice().is_empty() {
             return Ok(None);
         }
         let mut values = headers.get_all(Self::HEADER).iter();
         let header = match (values.next(), values.next()) {
             // As long as its members and the commas between them: it is written as it should be.
             (Some(only), None)
-                if only.len() == members.bytes() && only.len() <= Self::MAX_BYTES =>
+                if only.len() == members.header_len() && only.len() <= Self::MAX_BYTES =>
             {
                 only.clone()
             }
-            _ => members.fit(0).write(),
+            _ => members.shrink_to_fit(0).to_header_value(),
         };
         Ok(Some(Self { header }))
     }
@@ -110,14 +110,14 @@ impl Tracestate {
     /// # Errors
     /// A key or value that the grammar forbids (see [`from_headers`](Self::from_headers)), a value
     /// that ends in a space included. Nothing changes then.
-    pub fn insert(&mut self, key: &str, value: &str) -> Result<(), Malformed> {
-        let mut members = Members::default();
+    pub fn insert(&mut self, key: &str, value: &str) -> Result<(), HeaderError> {
+        let mut members = MemberList::default();
         members.push(key, value)?;
         let others = self.iter().filter(|(found, _)| *found != key);
         for (key, value) in others.take(Self::MAX_MEMBERS - 1) {
             members.push(key, value)?;
         }
-        self.header = members.fit(1).write();
+        self.header = members.shrink_to_fit(1).to_header_value();
         Ok(())
     }
 
@@ -127,11 +127,11 @@ impl Tracestate {
         if self.get(key).is_none() {
             return false;
         }
-        let mut members = Members::default();
+        let mut members = MemberList::default();
         for member in self.iter().filter(|(found, _)| *found != key) {
-            members.append(member);
+            members.push_unchecked(member);
         }
-        self.header = members.write();
+        self.header = members.to_header_value();
         true
     }
 
@@ -165,23 +165,23 @@ impl fmt::Debug for Tracestate {
 }
 
 /// Members over this many bytes are the first to go.
-const LARGE: usize = 128;
+const LARGE_MEMBER_LEN: usize = 128;
 
 /// The members while they are checked: on the stack, so that passing a header through costs no
 /// allocation.
 #[derive(Default)]
-struct Members<'a> {
+struct MemberList<'a> {
     slots: [(&'a str, &'a str); Tracestate::MAX_MEMBERS],
     len: usize,
 }
 
-impl<'a> Members<'a> {
-    fn list(&self) -> &[(&'a str, &'a str)] {
+impl<'a> MemberList<'a> {
+    fn as_slice(&self) -> &[(&'a str, &'a str)] {
         &self.slots[..self.len]
     }
 
-    fn read(&mut self, header: &'a HeaderValue) -> Result<(), Malformed> {
-        let text = header.to_str().map_err(|_| fault(MalformedReason::Value))?;
+    fn parse_header(&mut self, header: &'a HeaderValue) -> Result<(), HeaderError> {
+        let text = header.to_str().map_err(|_| error(HeaderErrorKind::Value))?;
         for member in text
             .split(',')
             .map(str::trim_ascii)
@@ -189,29 +189,29 @@ impl<'a> Members<'a> {
         {
             let (key, value) = member
                 .split_once('=')
-                .ok_or(fault(MalformedReason::Separator))?;
+                .ok_or(error(HeaderErrorKind::Separator))?;
             self.push(key, value)?;
         }
         Ok(())
     }
 
-    fn push(&mut self, key: &'a str, value: &'a str) -> Result<(), Malformed> {
+    fn push(&mut self, key: &'a str, value: &'a str) -> Result<(), HeaderError> {
         let reason = match () {
-            () if !is_key(key) => MalformedReason::Key,
-            () if !is_value(value) => MalformedReason::Value,
+            () if !is_key(key) => HeaderErrorKind::Key,
+            () if !is_value(value) => HeaderErrorKind::Value,
             // The leftmost is the most recent. Whoever wrote the other is to blame, and nobody else's member is lost.
-            () if self.list().iter().any(|(found, _)| *found == key) => return Ok(()),
-            () if self.len == Tracestate::MAX_MEMBERS => MalformedReason::TooManyMembers,
+            () if self.as_slice().iter().any(|(found, _)| *found == key) => return Ok(()),
+            () if self.len == Tracestate::MAX_MEMBERS => HeaderErrorKind::TooManyMembers,
             () => {
-                self.append((key, value));
+                self.push_unchecked((key, value));
                 return Ok(());
             }
         };
-        Err(fault(reason))
+        Err(error(reason))
     }
 
     /// Adds a member that is known to be good; one too many is not added.
-    fn append(&mut self, member: (&'a str, &'a str)) {
+    fn push_unchecked(&mut self, member: (&'a str, &'a str)) {
         if let Some(slot) = self.slots.get_mut(self.len) {
             *slot = member;
             self.len += 1;
@@ -219,21 +219,21 @@ impl<'a> Members<'a> {
     }
 
     /// Bytes of the printed list.
-    fn bytes(&self) -> usize {
-        self.list()
+    fn header_len(&self) -> usize {
+        self.as_slice()
             .iter()
-            .map(|member| size(member) + 1)
+            .map(|member| member_len(member) + 1)
             .sum::<usize>()
             .saturating_sub(1)
     }
 
     /// Drops members until the list fits: large ones first, then any, from the right, the first
     /// `spared` never: one or none, which always fits.
-    fn fit(mut self, spared: usize) -> Self {
-        while self.bytes() > Tracestate::MAX_BYTES {
-            let large = self.list()[spared..]
+    fn shrink_to_fit(mut self, spared: usize) -> Self {
+        while self.header_len() > Tracestate::MAX_BYTES {
+            let large = self.as_slice()[spared..]
                 .iter()
-                .rposition(|member| size(member) > LARGE);
+                .rposition(|member| member_len(member) > LARGE_MEMBER_LEN);
             let gone = large.map_or(self.len - 1, |at| at + spared);
             self.slots.copy_within(gone + 1..self.len, gone);
             self.len -= 1;
@@ -241,9 +241,9 @@ impl<'a> Members<'a> {
         self
     }
 
-    fn write(&self) -> HeaderValue {
-        let mut text = String::with_capacity(self.bytes());
-        for (key, value) in self.list() {
+    fn to_header_value(&self) -> HeaderValue {
+        let mut text = String::with_capacity(self.header_len());
+        for (key, value) in self.as_slice() {
             if !text.is_empty() {
                 text.push(',');
             }
@@ -253,7 +253,7 @@ impl<'a> Members<'a> {
     }
 }
 
-fn size((key, value): &(&str, &str)) -> usize {
+fn member_len((key, value): &(&str, &str)) -> usize {
     key.len() + 1 + value.len()
 }
 
@@ -270,23 +270,23 @@ fn is_value(value: &str) -> bool {
     (1..=256).contains(&value.len()) && !value.ends_with(' ') && value.bytes().all(allowed)
 }
 
-const fn fault(reason: MalformedReason) -> Malformed {
-    Malformed::new("tracestate", reason)
+const fn error(reason: HeaderErrorKind) -> HeaderError {
+    HeaderError::new("tracestate", reason)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use MalformedReason::*;
+    use HeaderErrorKind::*;
 
-    fn read(values: &[&str]) -> Result<Option<Tracestate>, MalformedReason> {
+    fn read(values: &[&str]) -> Result<Option<Tracestate>, HeaderErrorKind> {
         let value = |text: &&str| {
             (
                 Tracestate::HEADER,
                 HeaderValue::from_bytes(text.as_bytes()).unwrap(),
             )
         };
-        Tracestate::from_headers(&values.iter().map(value).collect()).map_err(|e| e.reason())
+        Tracestate::from_headers(&values.iter().map(value).collect()).map_err(|e| e.kind())
     }
 
     fn printed(values: &[&str]) -> String {
@@ -404,7 +404,7 @@ mod tests {
     fn a_refused_member_changes_nothing() {
         let mut state = read(&["foo=1"]).unwrap().unwrap();
         let error = state.insert("foo", "ends in a space ").unwrap_err();
-        assert_eq!((error.header(), error.reason()), ("tracestate", Value));
+        assert_eq!((error.header(), error.kind()), ("tracestate", Value));
         assert_eq!(state.get("foo"), Some("1"));
     }
 

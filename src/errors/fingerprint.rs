@@ -3,17 +3,17 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The version of the way errors are grouped: of [`parameterise`](super::parameterise) and of the hash.
+/// The version of the way errors are grouped: of [`normalize_message`](super::normalize_message) and of the hash.
 ///
 /// It rises when either changes, so that groups of different versions never mix.
 pub const VERSION: u8 = 2;
 
-const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-const PRIME: u64 = 0x0000_0100_0000_01b3;
+const FNV_OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
 
 // Bytes that UTF-8 never has: no text can imitate the border between two fields, or a missing route.
-const BORDER: u8 = 0xff;
-const MISSING: u8 = 0xfe;
+const FIELD_SEP: u8 = 0xff;
+const NONE: u8 = 0xfe;
 
 /// The name of a group of errors: 64 bits over version, kind, route, parameterised message, parameterised last cause and
 /// location.
@@ -35,7 +35,7 @@ pub struct Fingerprint(u64);
 
 /// Holds the fields that all records of a group have in common.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Key<'a> {
+pub(super) struct FingerprintInput<'a> {
     pub(super) kind: &'a str,
     pub(super) route: Option<&'a str>,
     /// Parameterised.
@@ -46,8 +46,8 @@ pub(super) struct Key<'a> {
 }
 
 impl Fingerprint {
-    pub(super) fn of(key: Key<'_>) -> Self {
-        let Key {
+    pub(super) fn compute(key: FingerprintInput<'_>) -> Self {
+        let FingerprintInput {
             kind,
             route,
             message,
@@ -55,17 +55,17 @@ impl Fingerprint {
             location,
         } = key;
         let texts = [Some(kind), route, Some(message), cause, location];
-        let start = mix(mix(BASIS, &[VERSION]), &[BORDER]);
+        let start = fnv1a(fnv1a(FNV_OFFSET_BASIS, &[VERSION]), &[FIELD_SEP]);
         let hash = texts.into_iter().fold(start, |hash, text| {
-            let bytes = text.map_or(&[MISSING][..], str::as_bytes);
-            mix(mix(hash, bytes), &[BORDER])
+            let bytes = text.map_or(&[NONE][..], str::as_bytes);
+            fnv1a(fnv1a(hash, bytes), &[FIELD_SEP])
         });
         Self(hash)
     }
 
     /// The bare 64 bits.
     #[must_use]
-    pub fn value(self) -> u64 {
+    pub fn as_u64(self) -> u64 {
         self.0
     }
 
@@ -77,9 +77,9 @@ impl Fingerprint {
 }
 
 /// FNV-1a, written out: the hasher of the standard library may change with any release.
-fn mix(hash: u64, bytes: &[u8]) -> u64 {
+fn fnv1a(hash: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(hash, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(PRIME)
+        (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME)
     })
 }
 
@@ -99,25 +99,27 @@ impl FromStr for Fingerprint {
     type Err = ParseFingerprintError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let unreadable = ParseFingerprintError { version: None };
+        let invalid = ParseFingerprintError {
+            other_version: None,
+        };
         let (version, digits) = text
             .strip_prefix('v')
             .and_then(|rest| rest.split_once('-'))
-            .ok_or(unreadable)?;
-        let version = version.parse().map_err(|_| unreadable)?;
+            .ok_or(invalid)?;
+        let version = version.parse().map_err(|_| invalid)?;
         if version != VERSION {
             return Err(ParseFingerprintError {
-                version: Some(version),
+                other_version: Some(version),
             });
         }
         let fingerprint = u64::from_str_radix(digits, 16)
             .map(Self)
-            .map_err(|_| unreadable)?;
+            .map_err(|_| invalid)?;
         // One fingerprint has one text: no signs, no capitals, no missing or extra zeros.
         if fingerprint.to_string() == text {
             Ok(fingerprint)
         } else {
-            Err(unreadable)
+            Err(invalid)
         }
     }
 }
@@ -126,20 +128,20 @@ impl FromStr for Fingerprint {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ParseFingerprintError {
-    version: Option<u8>,
+    other_version: Option<u8>,
 }
 
 impl ParseFingerprintError {
     /// The version of the text, if it is a fingerprint of another version than [`VERSION`].
     #[must_use]
     pub fn other_version(&self) -> Option<u8> {
-        self.version
+        self.other_version
     }
 }
 
 impl fmt::Display for ParseFingerprintError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.version {
+        match self.other_version {
             Some(version) => write!(
                 f,
                 "fingerprint is of version {version}, this release makes version {VERSION}"
@@ -161,12 +163,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn key<'a>(kind: &'a str, route: Option<&'a str>, message: &'a str) -> Key<'a> {
-        Key {
+    fn input<'a>(kind: &'a str, route: Option<&'a str>, message: &'a str) -> FingerprintInput<'a> {
+        FingerprintInput {
             kind,
             route,
             message,
-            ..Key::default()
+            ..FingerprintInput::default()
         }
     }
 
@@ -174,10 +176,10 @@ mod tests {
     fn fingerprints_never_change() {
         let index = "index out of bounds: the len is <num> but the index is <num>";
         let golden = [
-            (key("", None, ""), "v2-f6cdc4ea07437ab9"),
-            (key("", Some(""), ""), "v2-33a0b0e1402e62f5"),
+            (input("", None, ""), "v2-f6cdc4ea07437ab9"),
+            (input("", Some(""), ""), "v2-33a0b0e1402e62f5"),
             (
-                key(
+                input(
                     "Timeout",
                     Some("/orders/{id}"),
                     "no answer after <duration>",
@@ -185,44 +187,47 @@ mod tests {
                 "v2-0dbbe25f734fe305",
             ),
             (
-                Key {
+                FingerprintInput {
                     location: Some("src/main.rs:12:5"),
-                    ..key("panic", None, index)
+                    ..input("panic", None, index)
                 },
                 "v2-a0ac3a4c4f42364d",
             ),
             (
-                Key {
+                FingerprintInput {
                     cause: Some("connection refused"),
-                    ..key("io::Error", Some("orders.v1.Orders/Get"), "用户<num>不存在")
+                    ..input("io::Error", Some("orders.v1.Orders/Get"), "用户<num>不存在")
                 },
                 "v2-5d5c70cff25d02db",
             ),
         ];
         for (key, text) in golden {
-            assert_eq!(Fingerprint::of(key).to_string(), text);
+            assert_eq!(Fingerprint::compute(key).to_string(), text);
         }
     }
 
     #[test]
     fn the_borders_between_the_fields_count() {
-        let with = |cause, location| Key {
+        let with = |cause, location| FingerprintInput {
             cause,
             location,
-            ..key("ab", Some("c"), "d")
+            ..input("ab", Some("c"), "d")
         };
         let all = [
-            key("ab", Some("c"), "d"),
-            key("a", Some("bc"), "d"),
-            key("ab", None, "cd"),
-            key("ab", Some(""), "cd"),
-            key("", Some("abc"), "d"),
+            input("ab", Some("c"), "d"),
+            input("a", Some("bc"), "d"),
+            input("ab", None, "cd"),
+            input("ab", Some(""), "cd"),
+            input("", Some("abc"), "d"),
             with(Some("e"), None),
             with(None, Some("e")),
             with(Some(""), None),
             with(Some("e"), Some("")),
         ];
-        assert_eq!(HashSet::from(all.map(Fingerprint::of)).len(), all.len());
+        assert_eq!(
+            HashSet::from(all.map(Fingerprint::compute)).len(),
+            all.len()
+        );
     }
 
     #[test]
@@ -248,8 +253,8 @@ mod tests {
 
     #[test]
     fn a_text_is_made_of_the_version_and_the_bits() {
-        let fingerprint = Fingerprint::of(key("Timeout", None, ""));
-        let (version, bits) = (fingerprint.version(), fingerprint.value());
+        let fingerprint = Fingerprint::compute(input("Timeout", None, ""));
+        let (version, bits) = (fingerprint.version(), fingerprint.as_u64());
         assert_eq!(fingerprint.to_string(), format!("v{version}-{bits:016x}"));
         assert_eq!(
             format!("{fingerprint:?}"),
@@ -260,7 +265,7 @@ mod tests {
     proptest! {
         #[test]
         fn fingerprints_are_read_back(kind in ".*", route in prop::option::of(".*"), message in ".*") {
-            let fingerprint = Fingerprint::of(key(&kind, route.as_deref(), &message));
+            let fingerprint = Fingerprint::compute(input(&kind, route.as_deref(), &message));
             prop_assert_eq!(fingerprint.to_string().parse(), Ok(fingerprint));
         }
     }

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::fingerprint::Fingerprint;
-use super::record::{ErrorRecord, portable};
-use super::store::Change;
+use super::record::{ErrorRecord, portable_location};
+use super::store::GroupChange;
 
-/// The message of the groups that take what exceeds [`Limits::max_variants`](super::Limits::max_variants).
-pub(super) const OTHER: &str = "<other>";
+/// The message of the groups that take what exceeds [`StoreLimits::max_variants`](super::StoreLimits::max_variants).
+pub(super) const OVERFLOW_MESSAGE: &str = "<other>";
 
 /// What people have said about a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Status {
+pub enum GroupStatus {
     /// Nobody has said anything, or it came back after it was resolved.
     Open,
     /// Said to be mended. Seen again, it is a regression.
@@ -23,19 +23,19 @@ pub enum Status {
     Ignored,
 }
 
-impl Status {
+impl GroupStatus {
     /// `open`, `resolved` or `ignored`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Status::Open => "open",
-            Status::Resolved => "resolved",
-            Status::Ignored => "ignored",
+            GroupStatus::Open => "open",
+            GroupStatus::Resolved => "resolved",
+            GroupStatus::Ignored => "ignored",
         }
     }
 }
 
-impl fmt::Display for Status {
+impl fmt::Display for GroupStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -43,16 +43,16 @@ impl fmt::Display for Status {
 
 /// One record of a group, and when it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sample {
-    pub(super) at: SystemTime,
+pub struct ErrorSample {
+    pub(super) timestamp: SystemTime,
     pub(super) record: ErrorRecord,
 }
 
-impl Sample {
+impl ErrorSample {
     /// When it was recorded.
     #[must_use]
-    pub fn at(&self) -> SystemTime {
-        self.at
+    pub fn timestamp(&self) -> SystemTime {
+        self.timestamp
     }
 
     /// The record with its IDs.
@@ -66,29 +66,29 @@ impl Sample {
 ///
 /// A clone is a snapshot: some counters and a few reference counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
+pub struct ErrorGroup {
     pub(super) fingerprint: Fingerprint,
     pub(super) message: Arc<str>,
     pub(super) cause: Option<Arc<str>>,
-    pub(super) status: Status,
+    pub(super) status: GroupStatus,
     pub(super) count: u64,
     pub(super) regressions: u64,
-    pub(super) first: Arc<Sample>,
-    pub(super) latest: Arc<Sample>,
+    pub(super) first: Arc<ErrorSample>,
+    pub(super) latest: Arc<ErrorSample>,
 }
 
-impl Group {
+impl ErrorGroup {
     pub(super) fn new(
         fingerprint: Fingerprint,
         message: Arc<str>,
         cause: Option<Arc<str>>,
-        sample: Arc<Sample>,
+        sample: Arc<ErrorSample>,
     ) -> Self {
-        Group {
+        ErrorGroup {
             fingerprint,
             message,
             cause,
-            status: Status::Open,
+            status: GroupStatus::Open,
             count: 1,
             regressions: 0,
             first: Arc::clone(&sample),
@@ -97,25 +97,25 @@ impl Group {
     }
 
     /// Takes in a record. It may be older than others that came before: one that was stored, or the clock went back.
-    pub(super) fn see(&mut self, sample: &Arc<Sample>) {
+    pub(super) fn add_sample(&mut self, sample: &Arc<ErrorSample>) {
         self.count += 1;
-        if sample.at < self.first.at {
+        if sample.timestamp < self.first.timestamp {
             self.first = Arc::clone(sample);
         }
-        if sample.at >= self.latest.at {
+        if sample.timestamp >= self.latest.timestamp {
             self.latest = Arc::clone(sample);
         }
     }
 
     /// Notes that a group is there that was there before. Returns what that changes, of a group that is open `known`.
-    pub(super) fn seen_again(&mut self, known: Change) -> Change {
+    pub(super) fn on_recurrence(&mut self, if_open: GroupChange) -> GroupChange {
         match self.status {
-            Status::Open => known,
-            Status::Ignored => Change::Ignored,
-            Status::Resolved => {
-                self.status = Status::Open;
+            GroupStatus::Open => if_open,
+            GroupStatus::Ignored => GroupChange::Ignored,
+            GroupStatus::Resolved => {
+                self.status = GroupStatus::Open;
                 self.regressions += 1;
-                Change::Regressed
+                GroupChange::Regressed
             }
         }
     }
@@ -139,7 +139,7 @@ impl Group {
     }
 
     /// The parameterised message that all its records have, or `<other>` if [they have none in
-    /// common](Why::overflow).
+    /// common](GroupingKey::overflow).
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
@@ -153,7 +153,7 @@ impl Group {
 
     /// What people have said about it.
     #[must_use]
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> GroupStatus {
         self.status
     }
 
@@ -172,40 +172,40 @@ impl Group {
     /// Returns when it was first seen: the earliest time of all its records.
     #[must_use]
     pub fn first_seen(&self) -> SystemTime {
-        self.first.at
+        self.first.timestamp
     }
 
     /// Returns when it was last seen: the latest time of all its records, in whatever order they came.
     #[must_use]
     pub fn last_seen(&self) -> SystemTime {
-        self.latest.at
+        self.latest.timestamp
     }
 
     /// Returns the oldest record by its time, as a rule the one that began the group.
     #[must_use]
-    pub fn first(&self) -> &Sample {
+    pub fn first(&self) -> &ErrorSample {
         &self.first
     }
 
     /// Returns the newest record by its time, as a rule the one that came last.
     #[must_use]
-    pub fn latest(&self) -> &Sample {
+    pub fn latest(&self) -> &ErrorSample {
         &self.latest
     }
 
     fn is_overflow(&self) -> bool {
-        &*self.message == OTHER
+        &*self.message == OVERFLOW_MESSAGE
     }
 
     fn location(&self) -> Option<&str> {
         let first = self.first.record.location();
-        first.filter(|_| !self.is_overflow()).map(portable)
+        first.filter(|_| !self.is_overflow()).map(portable_location)
     }
 
     /// Why its records are one group.
     #[must_use]
-    pub fn why(&self) -> Why<'_> {
-        Why {
+    pub fn grouping_key(&self) -> GroupingKey<'_> {
+        GroupingKey {
             kind: self.kind(),
             route: self.route(),
             message: self.message(),
@@ -220,7 +220,7 @@ impl Group {
 /// Why records are one group. `Display` says it in a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Why<'a> {
+pub struct GroupingKey<'a> {
     /// They have this kind,
     pub kind: &'a str,
     /// this route, if any,
@@ -234,11 +234,11 @@ pub struct Why<'a> {
     /// in the way of this version.
     pub version: u8,
     /// Only kind and route were compared, since these already had
-    /// [as many messages as allowed](super::Limits::max_variants).
+    /// [as many messages as allowed](super::StoreLimits::max_variants).
     pub overflow: bool,
 }
 
-impl fmt::Display for Why<'_> {
+impl fmt::Display for GroupingKey<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "same kind {:?}", self.kind)?;
         match self.route {

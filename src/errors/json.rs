@@ -9,26 +9,26 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Serialize, Serializer};
 
 use super::fingerprint::Fingerprint;
-use super::group::{Group, Sample, Status};
+use super::group::{ErrorGroup, ErrorSample, GroupStatus};
 use super::tracker::ErrorEvent;
 
 #[derive(Serialize)]
 struct GroupJson<'a> {
     fingerprint: Fingerprint,
-    status: Status,
+    status: GroupStatus,
     kind: &'a str,
     route: Option<&'a str>,
     message: &'a str,
     cause: Option<&'a str>,
     location: Option<&'a str>,
     overflow: bool,
-    why: Text<super::Why<'a>>,
+    why: DisplayAsStr<super::GroupingKey<'a>>,
     count: u64,
     regressions: u64,
     first_seen: Rfc3339,
     last_seen: Rfc3339,
-    first: &'a Sample,
-    latest: &'a Sample,
+    first: &'a ErrorSample,
+    latest: &'a ErrorSample,
 }
 
 #[derive(Serialize)]
@@ -49,14 +49,14 @@ struct SampleJson<'a> {
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum EventJson<'a> {
-    New { group: &'a Group },
-    Regressed { group: &'a Group },
+    New { group: &'a ErrorGroup },
+    Regressed { group: &'a ErrorGroup },
     Missed { count: u64 },
 }
 
-impl Serialize for Group {
+impl Serialize for ErrorGroup {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let why = self.why();
+        let why = self.grouping_key();
         let json = GroupJson {
             fingerprint: self.fingerprint(),
             status: self.status(),
@@ -66,7 +66,7 @@ impl Serialize for Group {
             cause: why.cause,
             location: why.location,
             overflow: why.overflow,
-            why: Text(why),
+            why: DisplayAsStr(why),
             count: self.count(),
             regressions: self.regressions(),
             first_seen: Rfc3339(self.first_seen()),
@@ -78,14 +78,14 @@ impl Serialize for Group {
     }
 }
 
-impl Serialize for Sample {
+impl Serialize for ErrorSample {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let record = self.record();
         let json = SampleJson {
-            at: Rfc3339(self.at()),
+            at: Rfc3339(self.timestamp()),
             kind: record.kind(),
             message: record.message(),
-            chain: record.chain().collect(),
+            chain: record.causes().collect(),
             outcome: record.outcome(),
             service: record.service(),
             route: record.route(),
@@ -103,7 +103,7 @@ impl Serialize for ErrorEvent {
         let json = match self {
             ErrorEvent::New(group) => EventJson::New { group },
             ErrorEvent::Regressed(group) => EventJson::Regressed { group },
-            ErrorEvent::Missed(count) => EventJson::Missed { count: *count },
+            ErrorEvent::Lagged(count) => EventJson::Missed { count: *count },
         };
         json.serialize(serializer)
     }
@@ -115,16 +115,16 @@ impl Serialize for Fingerprint {
     }
 }
 
-impl Serialize for Status {
+impl Serialize for GroupStatus {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
     }
 }
 
 /// Anything with a `Display`.
-struct Text<T>(T);
+struct DisplayAsStr<T>(T);
 
-impl<T: fmt::Display> Serialize for Text<T> {
+impl<T: fmt::Display> Serialize for DisplayAsStr<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
     }
@@ -141,21 +141,21 @@ impl Serialize for Rfc3339 {
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // RFC 3339 knows the years 0 to 9999 only.
-        const FIRST: i64 = -62_167_219_200_000;
-        const LAST: i64 = 253_402_300_799_999;
+        const MIN_MILLIS: i64 = -62_167_219_200_000;
+        const MAX_MILLIS: i64 = 253_402_300_799_999;
         let since_epoch = match self.0.duration_since(UNIX_EPOCH) {
-            Ok(after) => i64::try_from(after.as_millis()).unwrap_or(LAST),
+            Ok(after) => i64::try_from(after.as_millis()).unwrap_or(MAX_MILLIS),
             // Towards the past, or part of a millisecond would be rounded into the future.
             Err(before) => {
                 let millis = before.duration().as_nanos().div_ceil(1_000_000);
-                i64::try_from(millis).map_or(FIRST, |millis: i64| -millis)
+                i64::try_from(millis).map_or(MIN_MILLIS, |millis: i64| -millis)
             }
         };
-        let millis = since_epoch.clamp(FIRST, LAST);
-        let (year, month, day) = civil(millis.div_euclid(86_400_000));
-        let of_day = millis.rem_euclid(86_400_000);
-        let (hour, minute) = (of_day / 3_600_000, of_day / 60_000 % 60);
-        let (second, milli) = (of_day / 1000 % 60, of_day % 1000);
+        let millis = since_epoch.clamp(MIN_MILLIS, MAX_MILLIS);
+        let (year, month, day) = civil_from_days(millis.div_euclid(86_400_000));
+        let millis_of_day = millis.rem_euclid(86_400_000);
+        let (hour, minute) = (millis_of_day / 3_600_000, millis_of_day / 60_000 % 60);
+        let (second, milli) = (millis_of_day / 1000 % 60, millis_of_day % 1000);
         write!(
             f,
             "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z"
@@ -167,18 +167,19 @@ impl fmt::Display for Rfc3339 {
 ///
 /// Years are counted from March, so that the leap day is the last one; after Howard Hinnant,
 /// `civil_from_days`.
-fn civil(days: i64) -> (i64, i64, i64) {
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
-    let of_era = days.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 {
-        from_march + 3
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 {
+        month_from_march + 3
     } else {
-        from_march - 9
+        month_from_march - 9
     };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, month, day)

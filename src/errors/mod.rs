@@ -18,7 +18,7 @@
 //! | gone for want of room, and remembered | begins the group again, in the status that it had; subscribers hear nothing, or of a regression |
 //!
 //! Records are one group if kind, route, message, last cause and location are the same once the variable parts of the
-//! texts are taken out, see [`parameterise`]; [`Group::why`] says it for each group, and [`Fingerprint`] is the name
+//! texts are taken out, see [`normalize_message`]; [`ErrorGroup::grouping_key`] says it for each group, and [`Fingerprint`] is the name
 //! of the group, the same on every machine. Too much in one group? Make the kind more precise. Too many
 //! groups? Keep free text out of the message, or lower [`max_variants`](ErrorTrackerBuilder::max_variants).
 //!
@@ -33,7 +33,7 @@
 //!
 //! # Clones
 //!
-//! All clones of an [`ErrorTracker`] are one tracker. A [`Group`] is a snapshot.
+//! All clones of an [`ErrorTracker`] are one tracker. A [`ErrorGroup`] is a snapshot.
 //!
 //! # Cancellation
 //!
@@ -62,7 +62,7 @@
 //! With settings, and a subscriber:
 //!
 //! ```
-//! use tower_keep::errors::{ErrorEvent, ErrorTracker, Status};
+//! use tower_keep::errors::{ErrorEvent, ErrorTracker, GroupStatus};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -76,7 +76,7 @@
 //!
 //! assert!(matches!(events.next().await, Some(ErrorEvent::New(_))));
 //! let Some(ErrorEvent::Regressed(again)) = events.next().await else { panic!("it came back") };
-//! assert_eq!((again.fingerprint(), again.status(), again.regressions()), (group, Status::Open, 1));
+//! assert_eq!((again.fingerprint(), again.status(), again.regressions()), (group, GroupStatus::Open, 1));
 //! # Ok(())
 //! # }
 //! ```
@@ -84,26 +84,26 @@
 #[cfg(feature = "serde")]
 mod json;
 
-pub(crate) mod fault;
+mod describe;
+pub(crate) mod error_description;
+mod evicted;
 mod fingerprint;
-mod gone;
 mod group;
-mod naming;
-mod parameterise;
+mod normalize;
 mod paths;
+mod patterns;
 mod quotes;
 mod record;
-mod shapes;
 mod store;
-mod text;
 mod tracker;
+mod type_name;
 
 pub use crate::call::capture_panics;
+pub(crate) use describe::kind_of;
 pub use fingerprint::{Fingerprint, ParseFingerprintError, VERSION};
-pub use group::{Group, Sample, Status, Why};
-pub(crate) use naming::kind_of;
-pub use parameterise::{READ_LIMIT, RESULT_LIMIT, parameterise};
+pub use group::{ErrorGroup, ErrorSample, GroupStatus, GroupingKey};
+pub use normalize::{MAX_NORMALIZED, MAX_READ, normalize_message};
 pub use record::{ErrorRecord, MAX_CAUSE, MAX_CAUSES, MAX_ID, MAX_MESSAGE, MAX_NAME};
-pub use store::{Change, Limits, Recorded, Store};
-pub use text::{MAX_TYPE_NAME, panic_message, short_type_name};
+pub use store::{GroupChange, GroupStore, RecordResult, StoreLimits};
 pub use tracker::{ErrorEvent, ErrorEvents, ErrorTracker, ErrorTrackerBuilder};
+pub use type_name::{MAX_TYPE_NAME, panic_message, short_type_name};

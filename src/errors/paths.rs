@@ -1,12 +1,12 @@
 //! Paths of files and objects, recognised as [`shapes`](super::shapes) are.
 
-use super::shapes::run;
+use super::patterns::span_while;
 
 /// The longest extension of a file, `.jsonl` say, in letters.
-const LONGEST_EXTENSION: usize = 5;
+const MAX_EXTENSION: usize = 5;
 
 /// An absolute path of two segments or more: `/var/lib/orders.json`. Templates of routes are none.
-pub(super) fn absolute(text: &str, at: usize) -> Option<usize> {
+pub(super) fn absolute_path(text: &str, at: usize) -> Option<usize> {
     let path = path_at(text, at);
     let segments = || path.split('/').skip(1);
     let is_path = segments().count() >= 2 && segments().all(|segment| !segment.is_empty());
@@ -15,11 +15,11 @@ pub(super) fn absolute(text: &str, at: usize) -> Option<usize> {
 
 /// A relative path of a file with an extension: `uploads/2024/bill.pdf`. One of a source file stays, since it says which
 /// code failed, and so does what begins with a host.
-pub(super) fn relative(text: &str, at: usize) -> Option<usize> {
+pub(super) fn relative_path(text: &str, at: usize) -> Option<usize> {
     let path = path_at(text, at);
     let (first, rest) = path.split_once('/')?;
     let (_, extension) = rest.rsplit('/').next()?.rsplit_once('.')?;
-    let is_extension = extension.len() <= LONGEST_EXTENSION
+    let is_extension = extension.len() <= MAX_EXTENSION
         && extension.starts_with(|first: char| first.is_ascii_alphabetic())
         && extension.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let is_file = is_extension && extension != "rs" && !first.contains('.');
@@ -27,12 +27,13 @@ pub(super) fn relative(text: &str, at: usize) -> Option<usize> {
 }
 
 /// A path behind the letter of a drive: `C:\data\orders.txt`.
-pub(super) fn of_drive(text: &str, at: usize) -> Option<usize> {
+pub(super) fn drive_path(text: &str, at: usize) -> Option<usize> {
     let bytes = text.as_bytes().get(at..at + 3)?;
     if !bytes[0].is_ascii_alphabetic() || &bytes[1..] != b":\\" {
         return None;
     }
-    let ends_path = |next: char| is_blank(next) || "\"'`<>|*?:,;)]}…".contains(next);
+    let ends_path =
+        |next: char| is_whitespace_or_control(next) || "\"'`<>|*?:,;)]}…".contains(next);
     let rest = &text[at + 3..];
     let path = &rest[..rest.find(ends_path).unwrap_or(rest.len())];
     // A backslash in front of a quote belongs to the quote.
@@ -43,11 +44,13 @@ pub(super) fn of_drive(text: &str, at: usize) -> Option<usize> {
 fn path_at(text: &str, at: usize) -> &str {
     let end = match text.as_bytes().get(at) {
         Some(b'/') => {
-            let ends_path = |next: char| is_blank(next) || "\"'`<>()[]{}|\\…,:;?#*!".contains(next);
+            let ends_path = |next: char| {
+                is_whitespace_or_control(next) || "\"'`<>()[]{}|\\…,:;?#*!".contains(next)
+            };
             let rest = &text[at..];
             at + rest.find(ends_path).unwrap_or(rest.len())
         }
-        _ => run(text, at, in_relative),
+        _ => span_while(text, at, is_relative_path_byte),
     };
     // `<` and `…` may stand for more of it.
     let goes_on = text[end..].starts_with(['<', '…', '{']);
@@ -57,10 +60,10 @@ fn path_at(text: &str, at: usize) -> &str {
     }
 }
 
-fn in_relative(byte: u8) -> bool {
+fn is_relative_path_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'_' | b'-' | b'+' | b'%' | b'@')
 }
 
-fn is_blank(next: char) -> bool {
+fn is_whitespace_or_control(next: char) -> bool {
     next.is_whitespace() || next.is_control()
 }

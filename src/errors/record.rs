@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::sync::Arc;
 
-use super::fingerprint::{Fingerprint, Key};
-use super::naming::{UNKNOWN_KIND, cause_text, kind_of, message_of};
-use super::parameterise::parameterise;
-use super::text::panic_message;
-use crate::call::chain;
-use crate::util::text::{bounded_arc, bounded_box, bounded_cow};
+use super::describe::{UNKNOWN_KIND, cause_text, kind_of, message_of};
+use super::fingerprint::{Fingerprint, FingerprintInput};
+use super::normalize::normalize_message;
+use super::type_name::panic_message;
+use crate::call::sources;
+use crate::util::text::{truncated_arc, truncated_box, truncated_cow};
 
 /// The longest kind, service, route or location, in bytes.
 pub const MAX_NAME: usize = 256;
@@ -48,7 +48,7 @@ pub const MAX_ID: usize = 128;
 pub struct ErrorRecord {
     kind: Cow<'static, str>,
     message: Box<str>,
-    chain: Vec<Box<str>>,
+    causes: Vec<Box<str>>,
     outcome: &'static str,
     service: Option<Arc<str>>,
     route: Option<Arc<str>>,
@@ -65,7 +65,7 @@ impl ErrorRecord {
     /// empty one becomes `error`.
     #[must_use]
     pub fn new(kind: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self::assemble(kind.into(), bounded_box(message.into(), MAX_MESSAGE))
+        Self::from_parts(kind.into(), truncated_box(message.into(), MAX_MESSAGE))
     }
 
     /// A failure described by an error and its sources.
@@ -85,16 +85,16 @@ impl ErrorRecord {
     #[must_use]
     pub fn from_error(kind: Option<Cow<'static, str>>, error: &(dyn Error + 'static)) -> Self {
         let kind = kind.unwrap_or_else(|| kind_of(error));
-        let mut record = Self::assemble(kind, message_of(error, MAX_MESSAGE));
+        let mut record = Self::from_parts(kind, message_of(error, MAX_MESSAGE));
         let mut parent = cause_text(error, MAX_MESSAGE);
-        for source in chain(error).skip(1) {
+        for source in sources(error).skip(1) {
             // Read as far as the message was, so that a long text equals itself.
             let text = cause_text(source, MAX_MESSAGE);
             if text != parent {
                 record = record.with_cause(text.clone());
                 parent = text;
             }
-            if record.chain.len() == MAX_CAUSES {
+            if record.causes.len() == MAX_CAUSES {
                 break;
             }
         }
@@ -107,16 +107,16 @@ impl ErrorRecord {
         Self::new("panic", panic_message(payload)).with_outcome("panicked")
     }
 
-    fn assemble(kind: Cow<'static, str>, message: Box<str>) -> Self {
+    fn from_parts(kind: Cow<'static, str>, message: Box<str>) -> Self {
         let kind = if kind.is_empty() {
             UNKNOWN_KIND.into()
         } else {
             kind
         };
         Self {
-            kind: bounded_cow(kind, MAX_NAME),
+            kind: truncated_cow(kind, MAX_NAME),
             message,
-            chain: Vec::new(),
+            causes: Vec::new(),
             outcome: "failure",
             service: None,
             route: None,
@@ -130,8 +130,8 @@ impl ErrorRecord {
     /// Adds a cause below those there are. Those beyond [`MAX_CAUSES`] are dropped.
     #[must_use]
     pub fn with_cause(mut self, cause: impl Into<String>) -> Self {
-        if self.chain.len() < MAX_CAUSES {
-            self.chain.push(bounded_box(cause.into(), MAX_CAUSE));
+        if self.causes.len() < MAX_CAUSES {
+            self.causes.push(truncated_box(cause.into(), MAX_CAUSE));
         }
         self
     }
@@ -146,64 +146,67 @@ impl ErrorRecord {
     /// The service that answered, or was called.
     #[must_use]
     pub fn with_service(mut self, service: impl Into<Arc<str>>) -> Self {
-        self.service = Some(bounded_arc(service.into(), MAX_NAME));
+        self.service = Some(truncated_arc(service.into(), MAX_NAME));
         self
     }
 
     /// The route *template*, such as `/orders/{id}`. Divides groups, so never the raw path.
     #[must_use]
     pub fn with_route(mut self, route: impl Into<Arc<str>>) -> Self {
-        self.route = Some(bounded_arc(route.into(), MAX_NAME));
+        self.route = Some(truncated_arc(route.into(), MAX_NAME));
         self
     }
 
     /// The ID of this one request.
     #[must_use]
     pub fn with_request_id(mut self, id: impl Into<String>) -> Self {
-        self.request_id = Some(bounded_box(id.into(), MAX_ID));
+        self.request_id = Some(truncated_box(id.into(), MAX_ID));
         self
     }
 
     /// The ID that all calls made for one user action share.
     #[must_use]
     pub fn with_correlation_id(mut self, id: impl Into<String>) -> Self {
-        self.correlation_id = Some(bounded_box(id.into(), MAX_ID));
+        self.correlation_id = Some(truncated_box(id.into(), MAX_ID));
         self
     }
 
     /// The W3C trace ID.
     #[must_use]
     pub fn with_trace_id(mut self, id: impl Into<String>) -> Self {
-        self.trace_id = Some(bounded_box(id.into(), MAX_ID));
+        self.trace_id = Some(truncated_box(id.into(), MAX_ID));
         self
     }
 
     /// Sets where it happened, such as the `file:line:column` of a panic. Divides groups.
     #[must_use]
     pub fn with_location(mut self, location: impl Into<String>) -> Self {
-        self.location = Some(bounded_box(location.into(), MAX_NAME));
+        self.location = Some(truncated_box(location.into(), MAX_NAME));
         self
     }
 
     /// Returns the name of the group that it belongs to.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
-        self.key(&parameterise(&self.message), self.root_cause().as_deref())
+        self.fingerprint_with(
+            &normalize_message(&self.message),
+            self.normalized_root_cause().as_deref(),
+        )
     }
 
     /// The parameterised text of the last cause.
-    pub(super) fn root_cause(&self) -> Option<String> {
-        self.chain.last().map(|cause| parameterise(cause))
+    pub(super) fn normalized_root_cause(&self) -> Option<String> {
+        self.causes.last().map(|cause| normalize_message(cause))
     }
 
     /// The fingerprint, by texts that are parameterised already.
-    pub(super) fn key(&self, message: &str, cause: Option<&str>) -> Fingerprint {
-        Fingerprint::of(Key {
+    pub(super) fn fingerprint_with(&self, message: &str, cause: Option<&str>) -> Fingerprint {
+        Fingerprint::compute(FingerprintInput {
             kind: &self.kind,
             route: self.route(),
             message,
             cause,
-            location: self.location().map(portable),
+            location: self.location().map(portable_location),
         })
     }
 
@@ -220,8 +223,8 @@ impl ErrorRecord {
     }
 
     /// The messages of the causes, the nearest first.
-    pub fn chain(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.chain.iter().map(|cause| &**cause)
+    pub fn causes(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.causes.iter().map(|cause| &**cause)
     }
 
     /// How the call ended.
@@ -269,7 +272,7 @@ impl ErrorRecord {
 
 /// A location without what differs from one machine to the next: where cargo keeps the sources of crates, and the hash of
 /// a release of Rust.
-pub(super) fn portable(location: &str) -> &str {
+pub(super) fn portable_location(location: &str) -> &str {
     let behind = |parent: &str| {
         let (_, rest) = location.split_once(parent)?;
         Some(rest.split_once(['/', '\\'])?.1)
@@ -310,13 +313,13 @@ mod tests {
             ),
         ];
         for (location, expected) in table {
-            assert_eq!(portable(location), expected);
+            assert_eq!(portable_location(location), expected);
         }
     }
 
     #[test]
     fn record_has_what_it_was_told_and_no_more() {
-        let told = ErrorRecord::new("Timeout", "no answer")
+        let full = ErrorRecord::new("Timeout", "no answer")
             .with_outcome("timed_out")
             .with_service("stock")
             .with_route("/items")
@@ -324,20 +327,20 @@ mod tests {
             .with_correlation_id("c1")
             .with_trace_id("t1")
             .with_location("src/a.rs:1:2");
-        let names = (told.kind(), told.message(), told.outcome());
+        let names = (full.kind(), full.message(), full.outcome());
         assert_eq!(names, ("Timeout", "no answer", "timed_out"));
         assert_eq!(
-            of_call(&told),
+            call_fields(&full),
             [Some("stock"), Some("/items"), Some("src/a.rs:1:2")]
         );
-        assert_eq!(ids(&told), [Some("r1"), Some("c1"), Some("t1")]);
+        assert_eq!(ids(&full), [Some("r1"), Some("c1"), Some("t1")]);
         let bare = ErrorRecord::new("", "");
         let names = (bare.kind(), bare.message(), bare.outcome());
         assert_eq!(names, ("error", "", "failure"));
-        assert_eq!((of_call(&bare), ids(&bare)), ([None; 3], [None; 3]));
+        assert_eq!((call_fields(&bare), ids(&bare)), ([None; 3], [None; 3]));
     }
 
-    fn of_call(record: &ErrorRecord) -> [Option<&str>; 3] {
+    fn call_fields(record: &ErrorRecord) -> [Option<&str>; 3] {
         [record.service(), record.route(), record.location()]
     }
 
@@ -351,22 +354,25 @@ mod tests {
 
     /// An error for each text, each the source of the one before.
     #[derive(Debug)]
-    struct Layers(Vec<String>, Option<Box<Layers>>);
+    struct NestedError(Vec<String>, Option<Box<NestedError>>);
 
-    impl Layers {
-        fn new(texts: &[String]) -> Option<Box<Layers>> {
+    impl NestedError {
+        fn new(texts: &[String]) -> Option<Box<NestedError>> {
             let (_, sources) = texts.split_first()?;
-            Some(Box::new(Layers(texts.to_vec(), Layers::new(sources))))
+            Some(Box::new(NestedError(
+                texts.to_vec(),
+                NestedError::new(sources),
+            )))
         }
     }
 
-    impl std::fmt::Display for Layers {
+    impl std::fmt::Display for NestedError {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             f.write_str(&self.0[0])
         }
     }
 
-    impl Error for Layers {
+    impl Error for NestedError {
         fn source(&self) -> Option<&(dyn Error + 'static)> {
             let source = self.1.as_deref()?;
             Some(source)
@@ -376,10 +382,10 @@ mod tests {
     #[test]
     fn causes_are_those_that_say_something_new_up_to_a_limit() {
         let chain = |texts: &[String]| {
-            let error = Layers::new(texts).expect("an error");
+            let error = NestedError::new(texts).expect("an error");
             let record = ErrorRecord::from_error(None, &*error);
             assert_eq!(record.message(), texts[0]);
-            record.chain().map(str::to_owned).collect::<Vec<_>>()
+            record.causes().map(str::to_owned).collect::<Vec<_>>()
         };
         let repeated = ["a", "a", "b", "b", "c"].map(str::to_owned);
         assert_eq!(chain(&repeated), ["b", "c"]);
@@ -389,7 +395,7 @@ mod tests {
         let record = many
             .iter()
             .fold(record, |record, cause| record.with_cause(cause));
-        assert_eq!(record.chain().len(), MAX_CAUSES);
+        assert_eq!(record.causes().len(), MAX_CAUSES);
     }
 
     #[test]

@@ -4,12 +4,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::fingerprint::{Fingerprint, Key};
-use super::gone::Gone;
-use super::group::{Group, OTHER, Sample, Status};
-use super::parameterise::parameterise;
+use super::evicted::EvictedGroups;
+use super::fingerprint::{Fingerprint, FingerprintInput};
+use super::group::{ErrorGroup, ErrorSample, GroupStatus, OVERFLOW_MESSAGE};
+use super::normalize::normalize_message;
 use super::record::ErrorRecord;
-use crate::call::InvalidSetting;
+use crate::call::ConfigError;
 
 /// Enough for every fault a service of some fifty routes has at once; half a MiB with messages of the usual
 /// length.
@@ -18,18 +18,18 @@ const DEFAULT_MAX_GROUPS: usize = 512;
 /// An eighth of the groups: one endpoint that puts names into its messages cannot drive out the others.
 const DEFAULT_MAX_VARIANTS: usize = 64;
 
-const HIGHEST: usize = 65_536;
+const MAX_LIMIT: usize = 65_536;
 
 /// Number of evicted groups that are remembered for each group that has room: some fifty bytes each.
-const GONE_PER_GROUP: usize = 8;
+const EVICTED_PER_GROUP: usize = 8;
 
-/// The message of records that say [`OTHER`] themselves.
-const PASSES_FOR_OTHER: &str = "<str>";
+/// The message of records that say [`OVERFLOW_MESSAGE`] themselves.
+const ESCAPED_OVERFLOW_MESSAGE: &str = "<str>";
 
-/// How much a [`Store`] may keep.
+/// How much a [`GroupStore`] may keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Limits {
+pub struct StoreLimits {
     /// How many groups in all. 1 to 65536. Default: 512.
     pub max_groups: usize,
     /// How many messages one kind and route may have before all others become one group. 1 to 65536.
@@ -37,9 +37,9 @@ pub struct Limits {
     pub max_variants: usize,
 }
 
-impl Default for Limits {
+impl Default for StoreLimits {
     fn default() -> Self {
-        Limits {
+        StoreLimits {
             max_groups: DEFAULT_MAX_GROUPS,
             max_variants: DEFAULT_MAX_VARIANTS,
         }
@@ -49,7 +49,7 @@ impl Default for Limits {
 /// What a record did to its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Change {
+pub enum GroupChange {
     /// It began the group.
     New,
     /// The group was resolved, and is open again.
@@ -65,11 +65,11 @@ pub enum Change {
 /// What a record did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Recorded {
+pub struct RecordResult {
     /// The group it went to.
     pub fingerprint: Fingerprint,
     /// What it did to that group.
-    pub change: Change,
+    pub change: GroupChange,
     /// The group that had to go to make room.
     pub evicted: Option<Fingerprint>,
 }
@@ -81,105 +81,108 @@ pub struct Recorded {
 /// ones last. What had to go is remembered by name and status, eight names for each group that there is room for, so that
 /// it is no news when it comes back.
 #[derive(Clone, Debug, Default)]
-pub struct Store {
-    limits: Limits,
-    groups: HashMap<Fingerprint, Entry>,
+pub struct GroupStore {
+    limits: StoreLimits,
+    groups: HashMap<Fingerprint, GroupEntry>,
     /// Every group once, the next to go first.
-    order: BTreeSet<Place>,
+    eviction_order: BTreeSet<EvictionKey>,
     /// How many messages there are for a kind and route, under the fingerprint of their overflow group.
     variants: HashMap<Fingerprint, usize>,
     /// Groups that had to go, and will be no news if they come back.
-    gone: Gone,
-    seen: u64,
+    evicted_groups: EvictedGroups,
+    total: u64,
     evicted: u64,
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
-    group: Group,
+struct GroupEntry {
+    group: ErrorGroup,
     /// The number of its latest record: wall clocks go back, this does not.
-    seen: u64,
+    last_seen: u64,
 }
 
-type Place = (u8, u64, Fingerprint);
+type EvictionKey = (u8, u64, Fingerprint);
 
-impl Entry {
-    fn place(&self) -> Place {
+impl GroupEntry {
+    fn eviction_key(&self) -> EvictionKey {
         let rank = match self.group.status {
-            Status::Resolved => 0,
-            Status::Open => 1,
-            Status::Ignored => 2,
+            GroupStatus::Resolved => 0,
+            GroupStatus::Open => 1,
+            GroupStatus::Ignored => 2,
         };
-        (rank, self.seen, self.group.fingerprint)
+        (rank, self.last_seen, self.group.fingerprint)
     }
 }
 
 /// A record with the name of its group, which is worked out before anything is locked.
-pub(super) struct Named {
+pub(super) struct FingerprintedRecord {
     fingerprint: Fingerprint,
     message: Arc<str>,
     cause: Option<Arc<str>>,
-    sample: Arc<Sample>,
+    sample: Arc<ErrorSample>,
 }
 
-impl Named {
+impl FingerprintedRecord {
     pub(super) fn new(record: ErrorRecord, at: SystemTime) -> Self {
-        let cause = record.root_cause();
-        let mut message = parameterise(record.message());
-        if message == OTHER {
+        let cause = record.normalized_root_cause();
+        let mut message = normalize_message(record.message());
+        if message == OVERFLOW_MESSAGE {
             // Somebody's text must not pass for the group of what is too much.
-            message = PASSES_FOR_OTHER.into();
+            message = ESCAPED_OVERFLOW_MESSAGE.into();
         }
-        Named {
-            fingerprint: record.key(&message, cause.as_deref()),
+        FingerprintedRecord {
+            fingerprint: record.fingerprint_with(&message, cause.as_deref()),
             message: message.into(),
             cause: cause.map(Arc::from),
-            sample: Arc::new(Sample { at, record }),
+            sample: Arc::new(ErrorSample {
+                timestamp: at,
+                record,
+            }),
         }
     }
 }
 
-impl Store {
+impl GroupStore {
     /// An empty store.
     ///
     /// # Errors
     ///
     /// A limit that is zero or too high.
-    pub fn new(limits: Limits) -> Result<Self, InvalidSetting> {
-        check("max_groups", limits.max_groups)?;
-        check("max_variants", limits.max_variants)?;
-        Ok(Store {
+    pub fn new(limits: StoreLimits) -> Result<Self, ConfigError> {
+        check_limit("max_groups", limits.max_groups)?;
+        check_limit("max_variants", limits.max_variants)?;
+        Ok(GroupStore {
             limits,
-            ..Store::default()
+            ..GroupStore::default()
         })
     }
 
     /// Counts a record, and says what that changed.
-    pub fn record(&mut self, record: ErrorRecord, now: SystemTime) -> Recorded {
-        self.insert(Named::new(record, now))
+    pub fn record(&mut self, record: ErrorRecord, now: SystemTime) -> RecordResult {
+        self.insert(FingerprintedRecord::new(record, now))
     }
 
-    pub(super) fn insert(&mut self, named: Named) -> Recorded {
-        self.seen += 1;
-        let Named {
+    pub(super) fn insert(&mut self, named: FingerprintedRecord) -> RecordResult {
+        self.total += 1;
+        let FingerprintedRecord {
             mut fingerprint,
             mut message,
             mut cause,
             sample,
         } = named;
-        if let Some(change) = self.again(fingerprint, &sample) {
-            return Recorded {
+        if let Some(change) = self.record_existing(fingerprint, &sample) {
+            return RecordResult {
                 fingerprint,
                 change,
                 evicted: None,
             };
         }
-        let overflow = overflow(&sample.record);
+        let overflow = overflow_fingerprint(&sample.record);
         let variants = self.variants.get(&overflow).copied().unwrap_or(0);
-        if &*message != OTHER && variants >= self.limits.max_variants {
-            (fingerprint, message, cause) = (overflow, OTHER.into(), None);
-            if let Some(change) = self.again(fingerprint, &sample) {
-                return Recorded {
+        if &*message != OVERFLOW_MESSAGE && variants >= self.limits.max_variants {
+            (fingerprint, message, cause) = (overflow, OVERFLOW_MESSAGE.into(), None);
+            if let Some(change) = self.record_existing(fingerprint, &sample) {
+                return RecordResult {
                     fingerprint,
                     change,
                     evicted: None,
@@ -188,24 +191,24 @@ impl Store {
         }
         let full = self.groups.len() >= self.limits.max_groups;
         let evicted = if full { self.evict() } else { None };
-        if &*message != OTHER {
+        if &*message != OVERFLOW_MESSAGE {
             *self.variants.entry(overflow).or_default() += 1;
         }
-        let mut group = Group::new(fingerprint, message, cause, sample);
-        let change = match self.gone.take(fingerprint) {
-            None => Change::New,
+        let mut group = ErrorGroup::new(fingerprint, message, cause, sample);
+        let change = match self.evicted_groups.remove(fingerprint) {
+            None => GroupChange::New,
             Some(status) => {
                 group.status = status;
-                group.seen_again(Change::Returned)
+                group.on_recurrence(GroupChange::Returned)
             }
         };
-        let entry = Entry {
+        let entry = GroupEntry {
             group,
-            seen: self.seen,
+            last_seen: self.total,
         };
-        self.order.insert(entry.place());
+        self.eviction_order.insert(entry.eviction_key());
         self.groups.insert(fingerprint, entry);
-        Recorded {
+        RecordResult {
             fingerprint,
             change,
             evicted,
@@ -213,25 +216,30 @@ impl Store {
     }
 
     /// Counts a record of a group that may be there already.
-    fn again(&mut self, fingerprint: Fingerprint, sample: &Arc<Sample>) -> Option<Change> {
+    fn record_existing(
+        &mut self,
+        fingerprint: Fingerprint,
+        sample: &Arc<ErrorSample>,
+    ) -> Option<GroupChange> {
         let entry = self.groups.get_mut(&fingerprint)?;
-        self.order.remove(&entry.place());
-        entry.seen = self.seen;
+        self.eviction_order.remove(&entry.eviction_key());
+        entry.last_seen = self.total;
         let group = &mut entry.group;
-        group.see(sample);
-        let change = group.seen_again(Change::Known);
-        self.order.insert(entry.place());
+        group.add_sample(sample);
+        let change = group.on_recurrence(GroupChange::Known);
+        self.eviction_order.insert(entry.eviction_key());
         Some(change)
     }
 
     fn evict(&mut self) -> Option<Fingerprint> {
-        let (_, _, fingerprint) = self.order.pop_first()?;
+        let (_, _, fingerprint) = self.eviction_order.pop_first()?;
         let entry = self.groups.remove(&fingerprint)?;
         self.evicted += 1;
-        let most = GONE_PER_GROUP * self.limits.max_groups;
-        self.gone.put(fingerprint, entry.group.status, most);
-        if &*entry.group.message != OTHER {
-            let overflow = overflow(&entry.group.first.record);
+        let most = EVICTED_PER_GROUP * self.limits.max_groups;
+        self.evicted_groups
+            .insert(fingerprint, entry.group.status, most);
+        if &*entry.group.message != OVERFLOW_MESSAGE {
+            let overflow = overflow_fingerprint(&entry.group.first.record);
             if let Some(variants) = self.variants.get_mut(&overflow) {
                 *variants -= 1;
                 if *variants == 0 {
@@ -243,40 +251,40 @@ impl Store {
     }
 
     /// Says that a group is mended. Returns what it was before; `None` if there is no such group.
-    pub fn resolve(&mut self, fingerprint: Fingerprint) -> Option<Status> {
-        self.mark(fingerprint, Status::Resolved)
+    pub fn resolve(&mut self, fingerprint: Fingerprint) -> Option<GroupStatus> {
+        self.set_status(fingerprint, GroupStatus::Resolved)
     }
 
     /// Says that a group is to be counted, but not reported. Returns what it was before; `None` if there is
     /// no such group.
-    pub fn ignore(&mut self, fingerprint: Fingerprint) -> Option<Status> {
-        self.mark(fingerprint, Status::Ignored)
+    pub fn ignore(&mut self, fingerprint: Fingerprint) -> Option<GroupStatus> {
+        self.set_status(fingerprint, GroupStatus::Ignored)
     }
 
     /// Takes back what was said about a group. Returns what it was before; `None` if there is no such group.
-    pub fn reopen(&mut self, fingerprint: Fingerprint) -> Option<Status> {
-        self.mark(fingerprint, Status::Open)
+    pub fn reopen(&mut self, fingerprint: Fingerprint) -> Option<GroupStatus> {
+        self.set_status(fingerprint, GroupStatus::Open)
     }
 
-    fn mark(&mut self, fingerprint: Fingerprint, status: Status) -> Option<Status> {
+    fn set_status(&mut self, fingerprint: Fingerprint, status: GroupStatus) -> Option<GroupStatus> {
         let entry = self.groups.get_mut(&fingerprint)?;
-        self.order.remove(&entry.place());
+        self.eviction_order.remove(&entry.eviction_key());
         let before = std::mem::replace(&mut entry.group.status, status);
-        self.order.insert(entry.place());
+        self.eviction_order.insert(entry.eviction_key());
         Some(before)
     }
 
     /// One group.
     #[must_use]
-    pub fn group(&self, fingerprint: Fingerprint) -> Option<&Group> {
+    pub fn group(&self, fingerprint: Fingerprint) -> Option<&ErrorGroup> {
         self.groups.get(&fingerprint).map(|entry| &entry.group)
     }
 
     /// Every group, the one seen last first.
     #[must_use]
-    pub fn groups(&self) -> Vec<&Group> {
+    pub fn groups(&self) -> Vec<&ErrorGroup> {
         let mut entries: Vec<_> = self.groups.values().collect();
-        entries.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.seen));
+        entries.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.last_seen));
         entries.into_iter().map(|entry| &entry.group).collect()
     }
 
@@ -295,7 +303,7 @@ impl Store {
     /// How many records there were, those of groups that are gone included.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.seen
+        self.total
     }
 
     /// How many groups had to go because the store was full.
@@ -306,23 +314,23 @@ impl Store {
 }
 
 /// The group that takes the messages too many of this kind and route.
-fn overflow(record: &ErrorRecord) -> Fingerprint {
-    Fingerprint::of(Key {
+fn overflow_fingerprint(record: &ErrorRecord) -> Fingerprint {
+    Fingerprint::compute(FingerprintInput {
         kind: record.kind(),
         route: record.route(),
-        message: OTHER,
-        ..Key::default()
+        message: OVERFLOW_MESSAGE,
+        ..FingerprintInput::default()
     })
 }
 
-pub(super) fn check(field: &'static str, value: usize) -> Result<(), InvalidSetting> {
-    if (1..=HIGHEST).contains(&value) {
+pub(super) fn check_limit(field: &'static str, value: usize) -> Result<(), ConfigError> {
+    if (1..=MAX_LIMIT).contains(&value) {
         return Ok(());
     }
-    Err(InvalidSetting::new(
+    Err(ConfigError::new(
         "error tracker",
         field,
         value,
-        format!("1 to {HIGHEST}"),
+        format!("1 to {MAX_LIMIT}"),
     ))
 }

@@ -9,10 +9,10 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::fingerprint::Fingerprint;
-use super::group::Group;
+use super::group::ErrorGroup;
 use super::record::ErrorRecord;
-use super::store::{Change, Limits, Named, Store, check};
-use crate::call::{InvalidSetting, quietly};
+use super::store::{FingerprintedRecord, GroupChange, GroupStore, StoreLimits, check_limit};
+use crate::call::{ConfigError, catch_hook};
 
 /// A subscriber that waits for a slow webhook misses nothing unless this many groups are new meanwhile.
 const DEFAULT_EVENT_BUFFER: usize = 256;
@@ -26,13 +26,13 @@ pub struct ErrorTracker {
 }
 
 struct Shared {
-    store: Mutex<Store>,
+    store: Mutex<GroupStore>,
     events: broadcast::Sender<ErrorEvent>,
 }
 
 impl Default for ErrorTracker {
     fn default() -> Self {
-        ErrorTracker::assemble(Store::default(), DEFAULT_EVENT_BUFFER)
+        ErrorTracker::from_store(GroupStore::default(), DEFAULT_EVENT_BUFFER)
     }
 }
 
@@ -46,12 +46,12 @@ impl ErrorTracker {
     /// Settings for a tracker.
     pub fn builder() -> ErrorTrackerBuilder {
         ErrorTrackerBuilder {
-            limits: Limits::default(),
+            limits: StoreLimits::default(),
             event_buffer: DEFAULT_EVENT_BUFFER,
         }
     }
 
-    fn assemble(store: Store, event_buffer: usize) -> Self {
+    fn from_store(store: GroupStore, event_buffer: usize) -> Self {
         let shared = Shared {
             store: Mutex::new(store),
             events: broadcast::Sender::new(event_buffer),
@@ -70,20 +70,20 @@ impl ErrorTracker {
 
     /// Counts an error that happened at another time than now: one that was stored, say.
     pub fn record_at(&self, record: ErrorRecord, at: SystemTime) -> Fingerprint {
-        let named = Named::new(record, at);
-        let mut store = self.store();
+        let named = FingerprintedRecord::new(record, at);
+        let mut store = self.lock_store();
         let recorded = store.insert(named);
-        let event: Option<fn(Group) -> ErrorEvent> = match recorded.change {
-            Change::New => Some(ErrorEvent::New),
-            Change::Regressed => Some(ErrorEvent::Regressed),
-            Change::Known | Change::Ignored | Change::Returned => None,
+        let event: Option<fn(ErrorGroup) -> ErrorEvent> = match recorded.change {
+            GroupChange::New => Some(ErrorEvent::New),
+            GroupChange::Regressed => Some(ErrorEvent::Regressed),
+            GroupChange::Known | GroupChange::Ignored | GroupChange::Returned => None,
         };
         let event = event.and_then(|event| store.group(recorded.fingerprint).cloned().map(event));
         // A subscriber's waker must not run under the lock.
         drop(store);
         if let Some(event) = event {
             // Fails if nobody listens, which is no failure. Wakers are the executor's code.
-            quietly(|| self.shared.events.send(event).is_ok());
+            catch_hook(|| self.shared.events.send(event).is_ok());
         }
         recorded.fingerprint
     }
@@ -95,30 +95,30 @@ impl ErrorTracker {
 
     /// Every group as it is now, the one seen last first.
     #[must_use]
-    pub fn groups(&self) -> Vec<Group> {
-        self.store().groups().into_iter().cloned().collect()
+    pub fn groups(&self) -> Vec<ErrorGroup> {
+        self.lock_store().groups().into_iter().cloned().collect()
     }
 
     /// One group as it is now.
     #[must_use]
-    pub fn group(&self, fingerprint: Fingerprint) -> Option<Group> {
-        self.store().group(fingerprint).cloned()
+    pub fn group(&self, fingerprint: Fingerprint) -> Option<ErrorGroup> {
+        self.lock_store().group(fingerprint).cloned()
     }
 
     /// Says that a group is mended: seen again, it is reported as regressed. `false` if there is no such
     /// group.
     pub fn resolve(&self, fingerprint: Fingerprint) -> bool {
-        self.store().resolve(fingerprint).is_some()
+        self.lock_store().resolve(fingerprint).is_some()
     }
 
     /// Says that a group is to be counted, but not reported. `false` if there is no such group.
     pub fn ignore(&self, fingerprint: Fingerprint) -> bool {
-        self.store().ignore(fingerprint).is_some()
+        self.lock_store().ignore(fingerprint).is_some()
     }
 
     /// Takes back [`resolve`](Self::resolve) or [`ignore`](Self::ignore). `false` if there is no such group.
     pub fn reopen(&self, fingerprint: Fingerprint) -> bool {
-        self.store().reopen(fingerprint).is_some()
+        self.lock_store().reopen(fingerprint).is_some()
     }
 
     /// Tells of groups that are new or regressed from now on.
@@ -132,16 +132,16 @@ impl ErrorTracker {
     /// How many errors were recorded, those of groups that are gone included.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.store().total()
+        self.lock_store().total()
     }
 
     /// How many groups had to go because there was no more room.
     #[must_use]
     pub fn evicted(&self) -> u64 {
-        self.store().evicted()
+        self.lock_store().evicted()
     }
 
-    fn store(&self) -> MutexGuard<'_, Store> {
+    fn lock_store(&self) -> MutexGuard<'_, GroupStore> {
         // Nothing under the lock leaves the store half done.
         self.shared
             .store
@@ -152,7 +152,7 @@ impl ErrorTracker {
 
 impl fmt::Debug for ErrorTracker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let store = self.store();
+        let store = self.lock_store();
         f.debug_struct("ErrorTracker")
             .field("groups", &store.len())
             .field("total", &store.total())
@@ -165,7 +165,7 @@ impl fmt::Debug for ErrorTracker {
 #[derive(Clone, Debug)]
 #[must_use = "settings do nothing until `build` is called"]
 pub struct ErrorTrackerBuilder {
-    limits: Limits,
+    limits: StoreLimits,
     event_buffer: usize,
 }
 
@@ -200,10 +200,10 @@ impl ErrorTrackerBuilder {
     /// # Errors
     ///
     /// A setting out of its range.
-    pub fn build(self) -> Result<ErrorTracker, InvalidSetting> {
-        let store = Store::new(self.limits)?;
-        check("event_buffer", self.event_buffer)?;
-        Ok(ErrorTracker::assemble(store, self.event_buffer))
+    pub fn build(self) -> Result<ErrorTracker, ConfigError> {
+        let store = GroupStore::new(self.limits)?;
+        check_limit("event_buffer", self.event_buffer)?;
+        Ok(ErrorTracker::from_store(store, self.event_buffer))
     }
 }
 
@@ -212,12 +212,12 @@ impl ErrorTrackerBuilder {
 #[non_exhaustive]
 pub enum ErrorEvent {
     /// A group that was not there before, or had to go for want of room so long ago that it is forgotten.
-    New(Group),
+    New(ErrorGroup),
     /// A group that was resolved, and is open again.
-    Regressed(Group),
+    Regressed(ErrorGroup),
     /// This many events are lost, because the subscriber was too slow. The groups themselves are in
     /// [`ErrorTracker::groups`].
-    Missed(u64),
+    Lagged(u64),
 }
 
 /// The events of an [`ErrorTracker`].
@@ -235,7 +235,7 @@ impl ErrorEvents {
     pub async fn next(&mut self) -> Option<ErrorEvent> {
         match self.receiver.recv().await {
             Ok(event) => Some(event),
-            Err(RecvError::Lagged(missed)) => Some(ErrorEvent::Missed(missed)),
+            Err(RecvError::Lagged(missed)) => Some(ErrorEvent::Lagged(missed)),
             Err(RecvError::Closed) => None,
         }
     }

@@ -21,17 +21,17 @@ pin_project! {
 }
 
 impl<B, A> FallbackBody<B, A> {
-    pub(super) fn service(body: B) -> Self {
+    pub(super) fn from_service(body: B) -> Self {
         let whose = Either::Left(Either::Left(body));
         FallbackBody { whose }
     }
 
-    pub(super) fn fallback(body: A) -> Self {
+    pub(super) fn from_fallback(body: A) -> Self {
         let whose = Either::Left(Either::Right(body));
         FallbackBody { whose }
     }
 
-    pub(super) fn message(message: Bytes) -> Self {
+    pub(super) fn from_bytes(message: Bytes) -> Self {
         let whose = Either::Right(Full::new(message));
         FallbackBody { whose }
     }
@@ -64,6 +64,6 @@ where
 /// As the service's.
 impl<B: Default, A> Default for FallbackBody<B, A> {
     fn default() -> Self {
-        FallbackBody::service(B::default())
+        FallbackBody::from_service(B::default())
     }
 }

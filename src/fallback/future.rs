@@ -9,17 +9,17 @@ use std::{
 use pin_project_lite::pin_project;
 
 use super::{
-    Failed,
-    bounded::{Bounded, TooLate},
-    join::Join,
-    judge::judge,
-    layer::Shared,
-    settings::{Unserved, by_default},
-    source::{Lift, Made, Source},
+    FailedCall,
+    alternative::{Alternative, IntoLayerError, Produced},
+    classify::classify_failure,
+    layer::LayerShared,
+    merge::Merge,
+    settings::{FallbackError, is_failure_by_default},
+    until_deadline::{DeadlineElapsed, UntilDeadline},
 };
 use crate::{
-    call::{Outcome, giving_up},
-    protocol::{Instead, Notes, Protocol, Respond},
+    call::{Outcome, drop_on_timeout},
+    protocol::{CallState, LocalFailure, Protocol, Respond},
 };
 
 pin_project! {
@@ -28,14 +28,14 @@ pin_project! {
     pub struct FallbackFuture<F, Req, P, Src>
     where
         P: Protocol,
-        Src: Source<Req>,
+        Src: Alternative<Req>,
     {
         #[pin]
         state: State<F, Src::Future>,
         notes: P::Call,
         // For the other service, until it is known whether that is wanted.
         kept: Option<Src::Kept>,
-        shared: Arc<Shared<P, Src>>,
+        shared: Arc<LayerShared<P, Src>>,
     }
 }
 
@@ -43,7 +43,7 @@ pin_project! {
     #[project = StateProj]
     enum State<F, G> {
         Calling { #[pin] call: F },
-        Falling { #[pin] other: Bounded<G>, outcome: Outcome },
+        Falling { #[pin] other: UntilDeadline<G>, outcome: Outcome },
         Over,
     }
 }
@@ -51,13 +51,13 @@ pin_project! {
 impl<F, Req, P, Src> FallbackFuture<F, Req, P, Src>
 where
     P: Protocol,
-    Src: Source<Req>,
+    Src: Alternative<Req>,
 {
     pub(super) fn new(
         call: F,
         notes: P::Call,
         kept: Src::Kept,
-        shared: Arc<Shared<P, Src>>,
+        shared: Arc<LayerShared<P, Src>>,
     ) -> Self {
         FallbackFuture {
             state: State::Calling { call },
@@ -73,12 +73,12 @@ where
     // The call.
     F: Future<Output = Result<Res, E>>,
     // Where the other answer comes from.
-    Src: Source<Req>,
-    Src::Error: Lift<P::Error>,
+    Src: Alternative<Req>,
+    Src::Error: IntoLayerError<P::Error>,
     // How calls are judged, and the two answers become one.
-    P: Join<Res, E, Src::Response>,
+    P: Merge<Res, E, Src::Response>,
 {
-    type Output = Result<Joined<P, Res, E, Src::Response>, P::Error>;
+    type Output = Result<MergedResponse<P, Res, E, Src::Response>, P::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
@@ -86,29 +86,31 @@ where
         loop {
             match this.state.as_mut().project() {
                 StateProj::Calling { call } => {
-                    let mut result = ready!(call.poll(cx)).map_err(P::error);
-                    let answer = |failed: &Failed<'_>| shared.answer(failed, this.kept);
+                    let mut result = ready!(call.poll(cx)).map_err(P::convert_error);
+                    let answer = |failed: &FailedCall<'_>| shared.produce(failed, this.kept);
                     let protocol = &*shared.protocol;
-                    let answer = judge::<P, Res, E, _>(protocol, this.notes, &mut result, answer);
+                    let answer =
+                        classify_failure::<P, Res, E, _>(protocol, this.notes, &mut result, answer);
                     let Some((outcome, made)) = answer.flatten() else {
-                        return Poll::Ready(result.map(P::pass));
+                        return Poll::Ready(result.map(P::from_service));
                     };
                     match made {
-                        Made::Answer(answer) => {
+                        Produced::Ready(answer) => {
                             drop(result);
-                            let served = shared.served::<Res, E, _>(answer, outcome);
+                            let served = shared.finish_value::<Res, E, _>(answer, outcome);
                             return Poll::Ready(Ok(served));
                         }
-                        Made::Later(again, until) => {
+                        Produced::NeedsCall(again, until) => {
                             // Whatever the failed call holds is let go of before the other begins.
                             drop(result);
-                            let served = shared.fallback.shared.mark(outcome);
-                            let other = Bounded::new(shared.source.begin(again, served), until);
+                            let served = shared.fallback.shared.info(outcome);
+                            let other =
+                                UntilDeadline::new(shared.alternative.call(again, served), until);
                             this.state.set(State::Falling { other, outcome });
                         }
-                        Made::Not(why) => {
-                            shared.fallback.shared.count_unserved(outcome, why);
-                            return Poll::Ready(result.map(P::pass));
+                        Produced::Unavailable(why) => {
+                            shared.fallback.shared.report_failed(outcome, why);
+                            return Poll::Ready(result.map(P::from_service));
                         }
                     }
                 }
@@ -117,16 +119,16 @@ where
                     return Poll::Ready(match answer {
                         Ok(answer) => {
                             this.state.set(State::Over);
-                            shared.answered::<Res, E, _, _>(this.notes, answer, outcome)
+                            shared.finish_service::<Res, E, _, _>(this.notes, answer, outcome)
                         }
-                        Err(TooLate) => {
-                            let why = shared.fallback.shared.too_late(outcome);
+                        Err(DeadlineElapsed) => {
+                            let why = shared.fallback.shared.record_elapsed(outcome);
                             // Given up before it is answered for.
-                            let why = giving_up(why, || this.state.set(State::Over));
+                            let why = drop_on_timeout(why, || this.state.set(State::Over));
                             // Speaks as was asked, whatever the failed answer spoke.
-                            this.notes.begin_again();
-                            let answer = P::instead(this.notes, Instead::TimedOut(why));
-                            answer.map(P::say::<P::Bodies>)
+                            this.notes.reset();
+                            let answer = P::local_response(this.notes, LocalFailure::TimedOut(why));
+                            answer.map(P::message_response::<P::Bodies>)
                         }
                     });
                 }
@@ -137,83 +139,87 @@ where
 }
 
 /// The result of a service with a fallback.
-pub(super) type Joined<P, Res, E, Alt> =
-    <P as Respond<Res, E>>::Response<<P as Join<Res, E, Alt>>::Bodies>;
+pub(super) type MergedResponse<P, Res, E, Alt> =
+    <P as Respond<Res, E>>::Response<<P as Merge<Res, E, Alt>>::Bodies>;
 
 /// The alternative to a call, and how the call ended.
-type InPlaceOf<Src, Req> = (
+type ProducedFor<Src, Req> = (
     Outcome,
-    Made<<Src as Source<Req>>::Response, <Src as Source<Req>>::Again>,
+    Produced<<Src as Alternative<Req>>::Response, <Src as Alternative<Req>>::Again>,
 );
 
-impl<P, Src> Shared<P, Src> {
+impl<P, Src> LayerShared<P, Src> {
     /// The other answer, if there is to be one, and what it is in place of.
-    fn answer<Req>(
+    fn produce<Req>(
         &self,
-        failed: &Failed<'_>,
+        failed: &FailedCall<'_>,
         kept: &mut Option<Src::Kept>,
-    ) -> Option<InPlaceOf<Src, Req>>
+    ) -> Option<ProducedFor<Src, Req>>
     where
-        Src: Source<Req>,
+        Src: Alternative<Req>,
     {
-        if !self.fallback.shared.wants(failed) {
+        if !self.fallback.shared.applies_to(failed) {
             return None;
         }
         let kept = kept.take()?;
-        Some((failed.outcome(), self.source.make(failed, kept)))
+        Some((failed.outcome(), self.alternative.respond(failed, kept)))
     }
 
-    fn served<Res, E, Alt>(&self, answer: Alt, outcome: Outcome) -> Joined<P, Res, E, Alt>
+    fn finish_value<Res, E, Alt>(
+        &self,
+        answer: Alt,
+        outcome: Outcome,
+    ) -> MergedResponse<P, Res, E, Alt>
     where
-        P: Join<Res, E, Alt>,
+        P: Merge<Res, E, Alt>,
     {
         let fallback = &self.fallback.shared;
-        fallback.count_served(outcome);
-        self.marked::<Res, E, Alt>(answer, outcome)
+        fallback.report_served(outcome);
+        self.tag::<Res, E, Alt>(answer, outcome)
     }
 
     /// The other service has answered. Its answer is the answer, be it as bad.
-    fn answered<Res, E, Alt, X>(
+    fn finish_service<Res, E, Alt, X>(
         &self,
         notes: &mut P::Call,
-        answer: Result<Alt, (Unserved, X)>,
+        answer: Result<Alt, (FallbackError, X)>,
         outcome: Outcome,
-    ) -> Result<Joined<P, Res, E, Alt>, P::Error>
+    ) -> Result<MergedResponse<P, Res, E, Alt>, P::Error>
     where
-        P: Join<Res, E, Alt>,
-        X: Lift<P::Error>,
+        P: Merge<Res, E, Alt>,
+        X: IntoLayerError<P::Error>,
     {
         let fallback = &self.fallback.shared;
         match answer {
             Ok(mut answer) => {
-                self.protocol.judge_other(notes, &mut answer);
-                if by_default(notes.judged().outcome) {
-                    fallback.count_unserved(outcome, Unserved::Failed);
+                self.protocol.classify_fallback(notes, &mut answer);
+                if is_failure_by_default(notes.classification().outcome) {
+                    fallback.report_failed(outcome, FallbackError::Failed);
                 } else {
-                    fallback.count_served(outcome);
+                    fallback.report_served(outcome);
                 }
-                Ok(self.marked::<Res, E, Alt>(answer, outcome))
+                Ok(self.tag::<Res, E, Alt>(answer, outcome))
             }
             Err((why, error)) => {
-                fallback.count_unserved(outcome, why);
-                Err(error.lift())
+                fallback.report_failed(outcome, why);
+                Err(error.into_layer_error())
             }
         }
     }
 
-    fn marked<Res, E, Alt>(&self, answer: Alt, outcome: Outcome) -> Joined<P, Res, E, Alt>
+    fn tag<Res, E, Alt>(&self, answer: Alt, outcome: Outcome) -> MergedResponse<P, Res, E, Alt>
     where
-        P: Join<Res, E, Alt>,
+        P: Merge<Res, E, Alt>,
     {
         let fallback = &self.fallback.shared;
-        P::join(answer, fallback.mark(outcome), fallback.header.as_ref())
+        P::from_fallback(answer, fallback.info(outcome), fallback.header.as_ref())
     }
 }
 
 impl<F, Req, P, Src> fmt::Debug for FallbackFuture<F, Req, P, Src>
 where
     P: Protocol,
-    Src: Source<Req>,
+    Src: Alternative<Req>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FallbackFuture")

@@ -4,12 +4,12 @@ use http::Response;
 use tower_layer::Layer;
 
 use super::{
-    Failed, Fallback, Other, OtherHttp, WithFallback,
-    source::{Value, With},
+    FailedCall, Fallback, FallbackService, FromHttpService, FromService,
+    alternative::{FromFn, FromValue},
 };
 use crate::{
-    call::{Classifier, Ending, Verdict},
-    protocol::{Any, Client, GrpcClient, HttpProtocol, Protocol, Server},
+    call::{Classifier, ClassifyInput, ClassifyOutput},
+    protocol::{AnyService, Client, GrpcClient, HttpProtocol, Protocol, Server},
     retry::AsIs,
 };
 
@@ -23,58 +23,58 @@ use crate::{
 /// Every service it makes, and every clone of them, shares the [`Fallback`] and the source of its answers. Another
 /// service is cloned for each call that it is asked to answer.
 pub struct FallbackLayer<P, Src = ()> {
-    shared: Arc<Shared<P, Src>>,
+    shared: Arc<LayerShared<P, Src>>,
 }
 
 /// One reference for each call. What is in it is shared once more, so that a layer can be changed.
-pub(super) struct Shared<P, Src> {
+pub(super) struct LayerShared<P, Src> {
     pub(super) fallback: Fallback,
     pub(super) protocol: Arc<P>,
-    pub(super) source: Arc<Src>,
+    pub(super) alternative: Arc<Src>,
 }
 
 impl<P, Src> FallbackLayer<P, Src> {
     fn new(fallback: Fallback, protocol: Arc<P>, source: Arc<Src>) -> Self {
         FallbackLayer {
-            shared: Arc::new(Shared {
+            shared: Arc::new(LayerShared {
                 fallback,
                 protocol,
-                source,
+                alternative: source,
             }),
         }
     }
 
-    fn answered_by<N>(self, source: N) -> FallbackLayer<P, N> {
+    fn with_alternative<N>(self, source: N) -> FallbackLayer<P, N> {
         let (fallback, protocol) = (&self.shared.fallback, &self.shared.protocol);
         FallbackLayer::new(fallback.clone(), protocol.clone(), Arc::new(source))
     }
 }
 
 impl<P> FallbackLayer<P> {
-    fn over(protocol: P, fallback: Fallback) -> Self {
+    fn for_protocol(protocol: P, fallback: Fallback) -> Self {
         FallbackLayer::new(fallback, Arc::new(protocol), Arc::new(()))
     }
 }
 
-impl FallbackLayer<Any> {
+impl FallbackLayer<AnyService> {
     /// Over a service of any kind; its error becomes a `BoxError`.
     pub fn any(fallback: Fallback) -> Self {
-        FallbackLayer::over(Any::new(), fallback)
+        FallbackLayer::for_protocol(AnyService::new(), fallback)
     }
 
     /// Answers with clones of this value.
     #[must_use]
-    pub fn value<V: Clone>(self, value: V) -> FallbackLayer<Any, Value<V>> {
-        self.answered_by(Value(value))
+    pub fn value<V: Clone>(self, value: V) -> FallbackLayer<AnyService, FromValue<V>> {
+        self.with_alternative(FromValue(value))
     }
 
     /// Answers with what the closure makes of the failure. It must not block, and if it panics, the failure stands.
     #[must_use]
-    pub fn with<F, Res>(self, answer: F) -> FallbackLayer<Any, With<F>>
+    pub fn with<F, Res>(self, answer: F) -> FallbackLayer<AnyService, FromFn<F>>
     where
-        F: Fn(&Failed<'_>) -> Res,
+        F: Fn(&FailedCall<'_>) -> Res,
     {
-        self.answered_by(With(answer))
+        self.with_alternative(FromFn(answer))
     }
 
     /// Has another service answer a clone of the request; each request is cloned for it beforehand.
@@ -86,8 +86,8 @@ impl FallbackLayer<Any> {
     ///
     /// It is shared between calls, and so must be `Sync` where they are `Send`: tower's `BoxCloneSyncService` is.
     #[must_use]
-    pub fn service<T>(self, other: T) -> FallbackLayer<Any, Other<T>> {
-        self.answered_by(Other(other))
+    pub fn service<T>(self, other: T) -> FallbackLayer<AnyService, FromService<T>> {
+        self.with_alternative(FromService(other))
     }
 }
 
@@ -95,12 +95,12 @@ impl<P: Protocol + Clone, Src> FallbackLayer<P, Src> {
     /// Judges calls by a closure instead of by the protocol alone. Over HTTP every layer of the stack judges by it; see
     /// [`GuardLayer::classify`](crate::GuardLayer::classify).
     #[must_use]
-    pub fn classify<V: Into<Verdict>>(
+    pub fn classify<V: Into<ClassifyOutput>>(
         self,
-        classify: impl Fn(&Ending<'_>) -> V + Send + Sync + 'static,
+        classify: impl Fn(&ClassifyInput<'_>) -> V + Send + Sync + 'static,
     ) -> Self {
-        let (fallback, source) = (&self.shared.fallback, &self.shared.source);
-        let protocol = P::clone(&self.shared.protocol).classified(Classifier::new(classify));
+        let (fallback, source) = (&self.shared.fallback, &self.shared.alternative);
+        let protocol = P::clone(&self.shared.protocol).with_classifier(Classifier::new(classify));
         FallbackLayer::new(fallback.clone(), Arc::new(protocol), source.clone())
     }
 }
@@ -109,17 +109,17 @@ impl<K> FallbackLayer<HttpProtocol<K>> {
     /// Answers with the response that the closure makes of the failure. It must not block, and if it panics, the
     /// failure stands.
     #[must_use]
-    pub fn with<F, A>(self, answer: F) -> FallbackLayer<HttpProtocol<K>, With<F>>
+    pub fn with<F, A>(self, answer: F) -> FallbackLayer<HttpProtocol<K>, FromFn<F>>
     where
-        F: Fn(&Failed<'_>) -> Response<A>,
+        F: Fn(&FailedCall<'_>) -> Response<A>,
     {
-        self.answered_by(With(answer))
+        self.with_alternative(FromFn(answer))
     }
 
     /// Has another service answer the request, body included, if it was not begun or may be done twice: the
     /// [module](super#another-service) says which are. Any other request keeps its failure.
     ///
-    /// The other service finds [`Served`](super::Served) in the extensions of its request. Its answer is the answer, and so
+    /// The other service finds [`FallbackInfo`](super::FallbackInfo) in the extensions of its request. Its answer is the answer, and so
     /// is its error. What is to be awaited goes into one: `tower::service_fn(|request| async { .. })`. It is not begun after
     /// the caller's deadline, and ends with it; where there is none, it takes the time it takes: put a timeout around it.
     ///
@@ -129,32 +129,38 @@ impl<K> FallbackLayer<HttpProtocol<K>> {
     ///
     /// It is shared between calls, and so must be `Sync` where they are `Send`: tower's `BoxCloneSyncService` is.
     #[must_use]
-    pub fn service<T>(self, other: T) -> FallbackLayer<HttpProtocol<K>, OtherHttp<T>> {
-        self.answered_by(OtherHttp { other, map: AsIs })
+    pub fn service<T>(self, other: T) -> FallbackLayer<HttpProtocol<K>, FromHttpService<T>> {
+        self.with_alternative(FromHttpService {
+            service: other,
+            map: AsIs,
+        })
     }
 }
 
-impl<K, T: Clone, M> FallbackLayer<HttpProtocol<K>, OtherHttp<T, M>> {
+impl<K, T: Clone, M> FallbackLayer<HttpProtocol<K>, FromHttpService<T, M>> {
     /// Makes the body that both services take out of the one that can be sent again, where they take one type only:
     /// `tonic::body::Body::new`, `axum::body::Body::new`. Default: as it is.
     #[must_use]
-    pub fn request_body<N>(self, map: N) -> FallbackLayer<HttpProtocol<K>, OtherHttp<T, N>> {
-        let other = self.shared.source.other.clone();
-        self.answered_by(OtherHttp { other, map })
+    pub fn request_body<N>(self, map: N) -> FallbackLayer<HttpProtocol<K>, FromHttpService<T, N>> {
+        let other = self.shared.alternative.service.clone();
+        self.with_alternative(FromHttpService {
+            service: other,
+            map,
+        })
     }
 }
 
 impl FallbackLayer<Server> {
     /// Over an HTTP or gRPC server: the error type stays, `Infallible` too.
     pub fn server(fallback: Fallback) -> Self {
-        FallbackLayer::over(Server::new(), fallback)
+        FallbackLayer::for_protocol(Server::new(), fallback)
     }
 }
 
 impl FallbackLayer<Client> {
     /// Over an HTTP client such as hyper-util's; its error becomes a `BoxError`.
     pub fn client(fallback: Fallback) -> Self {
-        FallbackLayer::over(Client::new(), fallback)
+        FallbackLayer::for_protocol(Client::new(), fallback)
     }
 }
 
@@ -164,15 +170,15 @@ impl FallbackLayer<GrpcClient> {
     /// A call is judged by its headers: a status in the trailers, after messages or none, comes too late. Errors that
     /// are all there is arrive in headers, refusals too. [`grpc_message`](super::grpc_message) makes the answer.
     pub fn grpc_client(fallback: Fallback) -> Self {
-        FallbackLayer::over(GrpcClient::new(), fallback)
+        FallbackLayer::for_protocol(GrpcClient::new(), fallback)
     }
 }
 
 impl<S, P, Src> Layer<S> for FallbackLayer<P, Src> {
-    type Service = WithFallback<S, P, Src>;
+    type Service = FallbackService<S, P, Src>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        WithFallback::new(inner, self.shared.clone())
+        FallbackService::new(inner, self.shared.clone())
     }
 }
 

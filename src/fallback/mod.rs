@@ -20,7 +20,7 @@
 //!
 //! | the fallback | then |
 //! |---|---|
-//! | answers | that is the answer, marked with [`Served`] in its extensions, and in a [header](FallbackBuilder::header) if there is one |
+//! | answers | that is the answer, marked with [`FallbackInfo`] in its extensions, and in a [header](FallbackBuilder::header) if there is one |
 //! | is a closure, or a value's `clone`, and panics | the panic is [counted](crate::hook_panics), and the failure stands |
 //! | is a service, and fails or answers with a failure | its error or its answer is the answer: the failed one was let go of |
 //! | is a service, and the request [cannot be sent to it](#another-service) | the failure stands |
@@ -39,7 +39,7 @@
 //! |---|---|---|
 //! | was refused by a guard of this process: an open circuit, a limit; by tower's load shedding too | of any length, as long as nothing was read of it | it was never sent, so any method will do |
 //! | never reached the peer, by what the error proves: see [retries](crate::retry#what-was-never-sent) | likewise | likewise |
-//! | is of an idempotent method, or has an `Idempotency-Key` that is not empty | if it is not longer than 64 KiB, or nothing was read of it | it may be done twice |
+//! | is of an idempotent method, or has an `Idempotency-FingerprintInput` that is not empty | if it is not longer than 64 KiB, or nothing was read of it | it may be done twice |
 //!
 //! and no other. On a server, the first row holds for requests with a body only, and the second for none: a handler that has
 //! done half of its work can fail with a [`Rejection`](crate::Rejection), too, and what never reached a peer of its own was
@@ -78,7 +78,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
 //! let service = ServiceBuilder::new()
-//!     .layer(FallbackLayer::any(Fallback::named("recommendations")).value(Vec::new()))
+//!     .layer(FallbackLayer::any(Fallback::new("recommendations")).value(Vec::new()))
 //!     .service(service_fn(|_user: u32| async {
 //!         Err::<Vec<String>, _>(std::io::Error::other("reset"))
 //!     }));
@@ -97,7 +97,7 @@
 //! use tower::{ServiceBuilder, ServiceExt, service_fn};
 //! use tower_keep::{
 //!     BoxError, CircuitBreaker, Outcome,
-//!     fallback::{Fallback, FallbackLayer, Served},
+//!     fallback::{Fallback, FallbackLayer, FallbackInfo},
 //!     retry::ReplayBody,
 //! };
 //!
@@ -123,7 +123,7 @@
 //! let order = Request::post("/orders").body(Full::from("an order"))?;
 //! let answer = client.oneshot(order).await?;
 //! assert_eq!(answer.headers()["x-served-by"], "second_region");
-//! let served: &Served = answer.extensions().get().expect("served");
+//! let served: &FallbackInfo = answer.extensions().get().expect("served");
 //! assert_eq!(served.outcome(), Outcome::Rejected);
 //! assert_eq!(answer.into_body().collect().await?.to_bytes(), "an order in the second");
 //! # Ok(()) }
@@ -131,31 +131,31 @@
 //!
 //! A server's answer while it is overloaded, in axum: `.layer(FallbackLayer::server(fallback).with(|failed| ..))`, where
 //! the closure makes a response of any body: `"all is calm".into_response()` is one. Where gRPC is served as well,
-//! [`Failed::is_grpc`] tells which answer is understood.
+//! [`FailedCall::is_grpc`] tells which answer is understood.
 
+mod alternative;
 mod body;
-mod bounded;
-mod failed;
+mod classify;
+mod failed_call;
+mod from_http_service;
+mod from_service;
 mod future;
-mod join;
-mod judge;
-mod kept_request;
+mod grpc_message;
 mod layer;
-mod message;
-mod other;
-mod other_http;
+mod merge;
+mod retained_request;
 mod service;
 mod settings;
-mod source;
+mod until_deadline;
 
+pub use alternative::{Alternative, FromFn, FromValue};
 pub use body::FallbackBody;
-pub use failed::{Failed, Served};
+pub use failed_call::{FailedCall, FallbackInfo};
+pub use from_http_service::FromHttpService;
+pub use from_service::{FromService, FromServiceFuture};
 pub use future::FallbackFuture;
-pub use join::Join;
+pub use grpc_message::{GrpcMessage, grpc_message};
 pub use layer::FallbackLayer;
-pub use message::{GrpcMessage, grpc_message};
-pub use other::{Other, OtherFuture};
-pub use other_http::OtherHttp;
-pub use service::WithFallback;
+pub use merge::Merge;
+pub use service::FallbackService;
 pub use settings::{Fallback, FallbackBuilder};
-pub use source::{Source, Value, With};

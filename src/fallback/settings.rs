@@ -9,14 +9,14 @@ use std::{
 use http::{HeaderName, HeaderValue};
 use metrics::{Counter, Unit};
 
-use super::{Failed, Served};
+use super::{FailedCall, FallbackInfo};
 use crate::{
-    call::{Elapsed, InvalidSetting, Name, Outcome, TimeBound, quietly},
+    call::{ConfigError, Elapsed, Label, Outcome, TimeoutKind, catch_hook},
     registry::{self, Inspect, Stats},
-    util::late::Late,
+    util::per_recorder::PerRecorder,
 };
 
-type When = dyn Fn(&Failed<'_>) -> bool + Send + Sync;
+type WhenFn = dyn Fn(&FailedCall<'_>) -> bool + Send + Sync;
 
 /// For which failed calls there is another answer, and how it is marked: see the [module](super).
 ///
@@ -29,17 +29,17 @@ pub struct Fallback {
 }
 
 pub(super) struct Shared {
-    name: Name,
-    when: Option<Box<When>>,
+    name: Label,
+    when: Option<Box<WhenFn>>,
     pub(super) header: Option<(HeaderName, HeaderValue)>,
     served: AtomicU64,
     failed: AtomicU64,
-    meters: Late<Meters>,
+    metrics: PerRecorder<FallbackMetrics>,
 }
 
 /// Why a fallback that was wanted did not help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unserved {
+pub enum FallbackError {
     /// The other service failed to become ready.
     NotReady,
     /// The other service failed as well.
@@ -52,34 +52,34 @@ pub enum Unserved {
     Deadline,
 }
 
-impl Unserved {
-    const ALL: [Unserved; 5] = [
-        Unserved::NotReady,
-        Unserved::Failed,
-        Unserved::Panicked,
-        Unserved::NotRepeatable,
-        Unserved::Deadline,
+impl FallbackError {
+    const ALL: [FallbackError; 5] = [
+        FallbackError::NotReady,
+        FallbackError::Failed,
+        FallbackError::Panicked,
+        FallbackError::NotRepeatable,
+        FallbackError::Deadline,
     ];
 
     fn as_str(self) -> &'static str {
         match self {
-            Unserved::NotReady => "not_ready",
-            Unserved::Failed => "failed",
-            Unserved::Panicked => "panicked",
-            Unserved::NotRepeatable => "not_repeatable",
-            Unserved::Deadline => "deadline",
+            FallbackError::NotReady => "not_ready",
+            FallbackError::Failed => "failed",
+            FallbackError::Panicked => "panicked",
+            FallbackError::NotRepeatable => "not_repeatable",
+            FallbackError::Deadline => "deadline",
         }
     }
 }
 
 impl Fallback {
     /// All defaults, under a name of one's own.
-    pub fn named(name: impl Into<Name>) -> Self {
-        Fallback::builder(name).make(None)
+    pub fn new(name: impl Into<Label>) -> Self {
+        Fallback::builder(name).build_unchecked(None)
     }
 
-    /// Begins with the defaults; the name is what metrics, logs and [`Served`] show.
-    pub fn builder(name: impl Into<Name>) -> FallbackBuilder {
+    /// Begins with the defaults; the name is what metrics, logs and [`FallbackInfo`] show.
+    pub fn builder(name: impl Into<Label>) -> FallbackBuilder {
         FallbackBuilder {
             name: name.into(),
             when: None,
@@ -104,31 +104,31 @@ impl fmt::Debug for Fallback {
 
 impl Shared {
     /// Whether there is another answer for this call.
-    pub(super) fn wants(&self, failed: &Failed<'_>) -> bool {
+    pub(super) fn applies_to(&self, failed: &FailedCall<'_>) -> bool {
         match &self.when {
             // One that panics leaves the failure as it is.
-            Some(when) => quietly(|| when(failed)).unwrap_or(false),
-            None => by_default(failed.outcome()),
+            Some(when) => catch_hook(|| when(failed)).unwrap_or(false),
+            None => is_failure_by_default(failed.outcome()),
         }
     }
 
-    pub(super) fn mark(&self, outcome: Outcome) -> Served {
-        Served {
+    pub(super) fn info(&self, outcome: Outcome) -> FallbackInfo {
+        FallbackInfo {
             name: self.name.clone(),
             outcome,
         }
     }
 
     /// Says that the caller's deadline has come while another service answered.
-    pub(super) fn too_late(&self, outcome: Outcome) -> Elapsed {
-        self.count_unserved(outcome, Unserved::Deadline);
-        Elapsed::new(self.name.clone(), TimeBound::Deadline, None)
+    pub(super) fn record_elapsed(&self, outcome: Outcome) -> Elapsed {
+        self.report_failed(outcome, FallbackError::Deadline);
+        Elapsed::new(self.name.clone(), TimeoutKind::Deadline, None)
     }
 
-    pub(super) fn count_served(&self, outcome: Outcome) {
+    pub(super) fn report_served(&self, outcome: Outcome) {
         self.served.fetch_add(1, Relaxed);
-        quietly(|| {
-            self.metered(|meters| meters.served[outcome.index()].increment(1));
+        catch_hook(|| {
+            self.with_metrics(|meters| meters.served[outcome.index()].increment(1));
             tracing::debug!(
                 target: "tower_keep::fallback",
                 fallback = self.name.as_str(),
@@ -138,11 +138,11 @@ impl Shared {
         });
     }
 
-    pub(super) fn count_unserved(&self, outcome: Outcome, why: Unserved) {
+    pub(super) fn report_failed(&self, outcome: Outcome, why: FallbackError) {
         self.failed.fetch_add(1, Relaxed);
-        quietly(|| {
-            self.metered(|meters| {
-                let all = Unserved::ALL.iter().zip(&meters.unserved);
+        catch_hook(|| {
+            self.with_metrics(|meters| {
+                let all = FallbackError::ALL.iter().zip(&meters.failed);
                 all.filter(|(reason, _)| **reason == why)
                     .for_each(|(_, counter)| counter.increment(1));
             });
@@ -156,30 +156,31 @@ impl Shared {
         });
     }
 
-    fn metered(&self, count: impl FnOnce(&Meters)) {
-        self.meters.with(|| Meters::new(&self.name), count);
+    fn with_metrics(&self, count: impl FnOnce(&FallbackMetrics)) {
+        self.metrics
+            .with(|| FallbackMetrics::new(&self.name), count);
     }
 }
 
 /// Whatever another answer is better than; the caller's own fault deserves its own answer.
-pub(super) fn by_default(outcome: Outcome) -> bool {
+pub(super) fn is_failure_by_default(outcome: Outcome) -> bool {
     match outcome {
         Outcome::Failure
         | Outcome::Overload
         | Outcome::TimedOut
         | Outcome::Rejected
         | Outcome::Panicked => true,
-        Outcome::Success | Outcome::Ignored | Outcome::Cancelled => false,
+        Outcome::Success | Outcome::ClientError | Outcome::Cancelled => false,
     }
 }
 
-struct Meters {
+struct FallbackMetrics {
     served: [Counter; Outcome::ALL.len()],
-    unserved: [Counter; Unserved::ALL.len()],
+    failed: [Counter; FallbackError::ALL.len()],
 }
 
-impl Meters {
-    fn new(name: &Name) -> Self {
+impl FallbackMetrics {
+    fn new(name: &Label) -> Self {
         const SERVED: &str = "tower_keep_fallbacks_total";
         const UNSERVED: &str = "tower_keep_fallbacks_failed_total";
         let name = || name.to_string();
@@ -193,11 +194,11 @@ impl Meters {
             Unit::Count,
             "Failed calls whose fallback did not help."
         );
-        Meters {
+        FallbackMetrics {
             served: Outcome::ALL.map(|outcome| {
                 metrics::counter!(SERVED, "fallback" => name(), "outcome" => outcome.as_str())
             }),
-            unserved: Unserved::ALL.map(|why| {
+            failed: FallbackError::ALL.map(|why| {
                 metrics::counter!(UNSERVED, "fallback" => name(), "reason" => why.as_str())
             }),
         }
@@ -226,8 +227,8 @@ impl Inspect for Shared {
 /// Settings of a [`Fallback`]; made by [`Fallback::builder`].
 #[must_use]
 pub struct FallbackBuilder {
-    name: Name,
-    when: Option<Box<When>>,
+    name: Label,
+    when: Option<Box<WhenFn>>,
     header: Option<HeaderName>,
 }
 
@@ -244,15 +245,15 @@ impl FallbackBuilder {
     ///     .when(|failed| failed.rejection().is_some_and(|why| why.kind() == RejectionKind::CircuitOpen))
     ///     .build()?;
     /// # let _ = when_open;
-    /// # Ok::<_, tower_keep::InvalidSetting>(())
+    /// # Ok::<_, tower_keep::ConfigError>(())
     /// ```
-    pub fn when(mut self, which: impl Fn(&Failed<'_>) -> bool + Send + Sync + 'static) -> Self {
+    pub fn when(mut self, which: impl Fn(&FailedCall<'_>) -> bool + Send + Sync + 'static) -> Self {
         self.when = Some(Box::new(which));
         self
     }
 
     /// Names the fallback in this header of the HTTP responses that it gives. Default: in none, so that callers do not
-    /// learn what is behind; [`Served`] is in the extensions in any case.
+    /// learn what is behind; [`FallbackInfo`] is in the extensions in any case.
     pub fn header(mut self, name: HeaderName) -> Self {
         self.header = Some(name);
         self
@@ -262,31 +263,31 @@ impl FallbackBuilder {
     ///
     /// # Errors
     ///
-    /// [`InvalidSetting`] if there is a header that cannot hold the name.
-    pub fn build(self) -> Result<Fallback, InvalidSetting> {
+    /// [`ConfigError`] if there is a header that cannot hold the name.
+    pub fn build(self) -> Result<Fallback, ConfigError> {
         let Some(header) = self.header.clone() else {
-            return Ok(self.make(None));
+            return Ok(self.build_unchecked(None));
         };
         match HeaderValue::from_str(self.name.as_str()) {
-            Ok(value) => Ok(self.make(Some((header, value)))),
+            Ok(value) => Ok(self.build_unchecked(Some((header, value)))),
             Err(_) => {
                 let owner = format!("fallback {:?}", self.name);
                 let must = "off, or the name one that a header can hold";
-                Err(InvalidSetting::new(owner, "header", header, must))
+                Err(ConfigError::new(owner, "header", header, must))
             }
         }
     }
 
-    fn make(self, header: Option<(HeaderName, HeaderValue)>) -> Fallback {
+    fn build_unchecked(self, header: Option<(HeaderName, HeaderValue)>) -> Fallback {
         let shared = Arc::new(Shared {
             name: self.name,
             when: self.when,
             header,
             served: AtomicU64::new(0),
             failed: AtomicU64::new(0),
-            meters: Late::new(),
+            metrics: PerRecorder::new(),
         });
-        registry::enter(&shared);
+        registry::register(&shared);
         Fallback { shared }
     }
 }

@@ -6,7 +6,7 @@ use tracing_subscriber::{
     EnvFilter, filter::Directive, fmt::MakeWriter, layer::SubscriberExt, registry::Registry,
 };
 
-use super::{error::InitError, layer::LogLayer, line::Look, output::Output};
+use super::{error::InitError, layer::LogLayer, line_buffer::LineFormat, output::Output};
 use crate::call::capture_panics;
 
 /// What a log shows when nobody has said anything.
@@ -17,7 +17,7 @@ const CALL_SPAN: &str = "tower_keep::call";
 /// What lines look like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Format {
+pub enum LogFormat {
     /// What `LOG_FORMAT` says, `json` or `pretty`; where it is not set, pretty on a terminal and else JSON.
     #[default]
     Auto,
@@ -30,9 +30,9 @@ pub enum Format {
 /// How events are logged: see the [module](super). Made by [`builder`](super::builder).
 #[derive(Clone, Debug)]
 pub struct Logging<W = Output> {
-    format: Format,
+    format: LogFormat,
     level: String,
-    panics: bool,
+    capture_panics: bool,
     writer: W,
     is_terminal: bool,
 }
@@ -40,9 +40,9 @@ pub struct Logging<W = Output> {
 impl Default for Logging {
     fn default() -> Self {
         Logging {
-            format: Format::Auto,
+            format: LogFormat::Auto,
             level: DEFAULT_LEVEL.to_owned(),
-            panics: true,
+            capture_panics: true,
             writer: Output::Stdout,
             is_terminal: Output::Stdout.is_terminal(),
         }
@@ -50,9 +50,9 @@ impl Default for Logging {
 }
 
 impl<W> Logging<W> {
-    /// What lines look like. Default: [`Format::Auto`], which leaves it to the environment.
+    /// What lines look like. Default: [`LogFormat::Auto`], which leaves it to the environment.
     #[must_use]
-    pub fn format(mut self, format: Format) -> Self {
+    pub fn format(mut self, format: LogFormat) -> Self {
         self.format = format;
         self
     }
@@ -66,24 +66,24 @@ impl<W> Logging<W> {
 
     /// Whether [`init`](Logging::init) also calls [`capture_panics`]. Default: yes.
     #[must_use]
-    pub fn panics(mut self, capture: bool) -> Self {
-        self.panics = capture;
+    pub fn capture_panics(mut self, capture: bool) -> Self {
+        self.capture_panics = capture;
         self
     }
 
     /// Writes to standard output. The default: a service's log is what it has to say.
     #[must_use]
     pub fn stdout(self) -> Logging<Output> {
-        self.output(Output::Stdout)
+        self.with_output(Output::Stdout)
     }
 
     /// Writes to standard error: for programs whose output is data.
     #[must_use]
     pub fn stderr(self) -> Logging<Output> {
-        self.output(Output::Stderr)
+        self.with_output(Output::Stderr)
     }
 
-    fn output(self, output: Output) -> Logging<Output> {
+    fn with_output(self, output: Output) -> Logging<Output> {
         Logging {
             is_terminal: output.is_terminal(),
             ..self.writer(output)
@@ -97,7 +97,7 @@ impl<W> Logging<W> {
         Logging {
             format: self.format,
             level: self.level,
-            panics: self.panics,
+            capture_panics: self.capture_panics,
             writer,
             is_terminal: false,
         }
@@ -112,32 +112,32 @@ impl<W> Logging<W> {
     ///
     /// If `RUST_LOG`, or else [`level`](Logging::level), is not understood.
     pub fn filter(&self) -> Result<EnvFilter, InitError> {
-        match variable("RUST_LOG")? {
-            Some(directives) => parse("RUST_LOG", &directives),
-            None => parse("level", &self.level),
+        match env_var("RUST_LOG")? {
+            Some(directives) => parse_filter("RUST_LOG", &directives),
+            None => parse_filter("level", &self.level),
         }
     }
 
-    fn look(&self) -> Result<Look, InitError> {
+    fn line_format(&self) -> Result<LineFormat, InitError> {
         let is_pretty = match self.format {
-            Format::Json => false,
-            Format::Pretty => true,
-            Format::Auto => match variable("LOG_FORMAT")?.as_deref() {
+            LogFormat::Json => false,
+            LogFormat::Pretty => true,
+            LogFormat::Auto => match env_var("LOG_FORMAT")?.as_deref() {
                 None => self.is_terminal,
                 Some("json") => false,
                 Some("pretty") => true,
                 Some(other) => {
                     let got = format!("{other:?}");
-                    return Err(InitError::setting("LOG_FORMAT", got, "json or pretty"));
+                    return Err(InitError::config("LOG_FORMAT", got, "json or pretty"));
                 }
             },
         };
         if !is_pretty {
-            return Ok(Look::Json);
+            return Ok(LineFormat::Json);
         }
-        let no_colour = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Ok(Look::Pretty {
-            colours: self.is_terminal && !no_colour,
+        let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Ok(LineFormat::Pretty {
+            colors: self.is_terminal && !no_color,
         })
     }
 
@@ -158,9 +158,9 @@ impl<W> Logging<W> {
     ///
     /// # Errors
     ///
-    /// If the format is [`Format::Auto`] and `LOG_FORMAT` is neither `json` nor `pretty`.
+    /// If the format is [`LogFormat::Auto`] and `LOG_FORMAT` is neither `json` nor `pretty`.
     pub fn layer(self) -> Result<LogLayer<W>, InitError> {
-        Ok(LogLayer::new(self.look()?, self.writer))
+        Ok(LogLayer::new(self.line_format()?, self.writer))
     }
 
     /// Installs a subscriber for the whole process, takes in what is logged with the `log` crate (unless that
@@ -173,7 +173,7 @@ impl<W> Logging<W> {
     where
         W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
     {
-        let (filter, panics) = (self.filter()?, self.panics);
+        let (filter, panics) = (self.filter()?, self.capture_panics);
         let subscriber = Registry::default().with(filter).with(self.layer()?);
         tracing::subscriber::set_global_default(subscriber)?;
         let _ = LogTracer::builder()
@@ -187,18 +187,18 @@ impl<W> Logging<W> {
 }
 
 /// A variable of the environment; blank is as good as none.
-fn variable(name: &'static str) -> Result<Option<String>, InitError> {
+fn env_var(name: &'static str) -> Result<Option<String>, InitError> {
     match env::var(name) {
         Ok(value) if value.trim().is_empty() => Ok(None),
         Ok(value) => Ok(Some(value.trim().to_owned())),
         Err(VarError::NotPresent) => Ok(None),
         Err(VarError::NotUnicode(value)) => {
-            Err(InitError::setting(name, format!("{value:?}"), "UTF-8"))
+            Err(InitError::config(name, format!("{value:?}"), "UTF-8"))
         }
     }
 }
 
-fn parse(from: &'static str, directives: &str) -> Result<EnvFilter, InitError> {
+fn parse_filter(from: &'static str, directives: &str) -> Result<EnvFilter, InitError> {
     let Ok(filter) = EnvFilter::builder().parse(directives) else {
         let bad = directives
             .split(',')
@@ -210,7 +210,7 @@ fn parse(from: &'static str, directives: &str) -> Result<EnvFilter, InitError> {
             "directives such as info,my_app=debug{}",
             bad.unwrap_or_default()
         );
-        return Err(InitError::setting(from, format!("{directives:?}"), must));
+        return Err(InitError::config(from, format!("{directives:?}"), must));
     };
     let is_off = filter.max_level_hint() == Some(LevelFilter::OFF);
     let bare = directives

@@ -3,53 +3,53 @@
 use tracing::Subscriber;
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
-use super::values::Value;
+use super::values::FieldValue;
 use crate::{
-    context::{Context, hex},
-    util::text::write_up_to,
+    context::{Context, hex_str},
+    util::text::write_bounded,
 };
 
-const NAMES: [&str; 4] = ["request_id", "correlation_id", "trace_id", "span_id"];
+const ID_FIELDS: [&str; 4] = ["request_id", "correlation_id", "trace_id", "span_id"];
 /// An event's own IDs may be anything.
 const MAX_ID: usize = 128;
 
 /// The call that a span was opened in, kept in its extensions: a task that has the span has the IDs.
-pub(super) struct InCall(pub(super) Context);
+pub(super) struct SpanContext(pub(super) Context);
 
 /// What stands in the line. An empty text is an ID that is not known.
 #[derive(Debug, Default)]
-pub(super) struct Ids([String; 4]);
+pub(super) struct CallIds([String; 4]);
 
-pub(super) fn is_id(name: &str) -> bool {
-    NAMES.contains(&name)
+pub(super) fn is_id_field(name: &str) -> bool {
+    ID_FIELDS.contains(&name)
 }
 
-impl Ids {
+impl CallIds {
     pub(super) fn clear(&mut self) {
         self.0.iter_mut().for_each(String::clear);
     }
 
     /// Takes an ID that the event brings itself; `false` if it is another field.
-    pub(super) fn take_own(&mut self, name: &str, value: Value<'_>) -> bool {
+    pub(super) fn take_field(&mut self, name: &str, value: FieldValue<'_>) -> bool {
         // Most fields are none, and are told so by their end.
         if !name.ends_with("_id") {
             return false;
         }
-        let Some(at) = NAMES.iter().position(|known| *known == name) else {
+        let Some(at) = ID_FIELDS.iter().position(|known| *known == name) else {
             return false;
         };
         let text = &mut self.0[at];
         text.clear();
         match value {
-            Value::Text(id) if id.len() <= MAX_ID => text.push_str(id),
-            value => write_up_to(text, MAX_ID, format_args!("{value}")),
+            FieldValue::Text(id) if id.len() <= MAX_ID => text.push_str(id),
+            value => write_bounded(text, MAX_ID, format_args!("{value}")),
         }
         true
     }
 
     /// Fills in what the event has not brought: from the call that this thread works on, else from the nearest
     /// span that was opened in one.
-    pub(super) fn stamp<'a, S>(&mut self, scope: impl FnOnce() -> Option<Scope<'a, S>>)
+    pub(super) fn fill<'a, S>(&mut self, scope: impl FnOnce() -> Option<Scope<'a, S>>)
     where
         S: Subscriber + for<'lookup> LookupSpan<'lookup>,
     {
@@ -58,7 +58,7 @@ impl Ids {
         }
         let is_current = Context::with_current(|context| match context {
             Some(context) => {
-                self.fill(context);
+                self.copy_missing(context);
                 true
             }
             None => false,
@@ -67,16 +67,16 @@ impl Ids {
             return;
         }
         let mut spans = scope().into_iter().flatten();
-        spans.any(|span| match span.extensions().get::<InCall>() {
-            Some(InCall(context)) => {
-                self.fill(context);
+        spans.any(|span| match span.extensions().get::<SpanContext>() {
+            Some(SpanContext(context)) => {
+                self.copy_missing(context);
                 true
             }
             None => false,
         });
     }
 
-    fn fill(&mut self, context: &Context) {
+    fn copy_missing(&mut self, context: &Context) {
         let [request_id, correlation_id, trace_id, span_id] = &mut self.0;
         let copy = |text: &mut String, id: &str| {
             if text.is_empty() {
@@ -85,14 +85,14 @@ impl Ids {
         };
         copy(request_id, context.request_id());
         copy(correlation_id, context.correlation_id());
-        copy(trace_id, hex(&context.trace_id().to_hex()));
-        copy(span_id, hex(&context.span_id().to_hex()));
+        copy(trace_id, hex_str(&context.trace_id().to_hex()));
+        copy(span_id, hex_str(&context.span_id().to_hex()));
     }
 
     /// Names and texts of those that are known.
-    pub(super) fn known(&self) -> impl Iterator<Item = (&'static str, &str)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let texts = self.0.iter().map(String::as_str);
-        NAMES
+        ID_FIELDS
             .into_iter()
             .zip(texts)
             .filter(|(_, text)| !text.is_empty())

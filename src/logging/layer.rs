@@ -17,14 +17,14 @@ use tracing_subscriber::{
 };
 
 use super::{
-    ids::{InCall, is_id},
-    line::{Look, Noted, with_parts},
-    lost::count_lost_line,
+    ids::{SpanContext, is_id_field},
+    line_buffer::{LineFormat, SpanFields, with_line_buffer},
+    lost_lines::count_lost_line,
     output::Output,
-    values::{Kept, Value, Visitor},
+    values::{FieldValue, FieldVisitor, OwnedValue},
 };
 use crate::{
-    call::{Inside, quietly},
+    call::{CatchScope, catch_hook},
     context::Context,
 };
 
@@ -38,14 +38,14 @@ const MAX_SPAN_VALUE: usize = 1_024;
 /// Filters nothing: that is for the registry, or for a filter of its own.
 #[derive(Clone, Debug)]
 pub struct LogLayer<W = Output> {
-    look: Look,
+    look: LineFormat,
     writer: W,
     /// True after the writer has failed, perhaps in the middle of a line.
     failed: Arc<AtomicBool>,
 }
 
 impl<W> LogLayer<W> {
-    pub(super) fn new(look: Look, writer: W) -> Self {
+    pub(super) fn new(look: LineFormat, writer: W) -> Self {
         LogLayer {
             look,
             writer,
@@ -65,7 +65,7 @@ impl<W> LogLayer<W> {
             let mut writer = self.writer.make_writer_for(metadata);
             writer.write_all(line.as_bytes()).ok()
         };
-        if quietly(write).flatten().is_none() {
+        if catch_hook(write).flatten().is_none() {
             self.failed.store(true, Ordering::Relaxed);
             count_lost_line();
         }
@@ -80,14 +80,14 @@ where
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: LayerContext<'_, S>) {
         let Some(span) = ctx.span(id) else { return };
         let context = Context::current();
-        let is_ours = is_ours(span.metadata().target());
-        let noted = note(is_ours, context.is_some(), |visitor| {
+        let is_ours = is_own_target(span.metadata().target());
+        let noted = capture_fields(is_ours, context.is_some(), |visitor| {
             attributes.record(visitor);
         });
         let mut extensions = span.extensions_mut();
         // Another layer of ours may have been here before.
         if let Some(context) = context {
-            extensions.replace(InCall(context));
+            extensions.replace(SpanContext(context));
         }
         if noted.name.is_some() || !noted.fields.is_empty() {
             extensions.replace(noted);
@@ -96,11 +96,11 @@ where
 
     fn on_record(&self, id: &Id, values: &Record<'_>, ctx: LayerContext<'_, S>) {
         let Some(span) = ctx.span(id) else { return };
-        let is_ours = is_ours(span.metadata().target());
-        let in_call = span.extensions().get::<InCall>().is_some();
-        let new = note(is_ours, in_call, |visitor| values.record(visitor));
+        let is_ours = is_own_target(span.metadata().target());
+        let in_call = span.extensions().get::<SpanContext>().is_some();
+        let new = capture_fields(is_ours, in_call, |visitor| values.record(visitor));
         let mut extensions = span.extensions_mut();
-        match extensions.get_mut::<Noted>() {
+        match extensions.get_mut::<SpanFields>() {
             Some(noted) => noted.update(new),
             None => {
                 extensions.replace(new);
@@ -109,44 +109,44 @@ where
     }
 
     fn on_event(&self, event: &Event<'_>, ctx: LayerContext<'_, S>) {
-        let _inside = Inside::other();
-        with_parts(|parts| {
-            parts.write(self.look, event, &ctx);
+        let _inside = CatchScope::enter();
+        with_line_buffer(|parts| {
+            parts.write_line(self.look, event, &ctx);
             self.write(&mut parts.line, event.metadata());
         });
     }
 }
 
 /// Spans of this crate, whose fields the line of the call has anyway.
-fn is_ours(target: &str) -> bool {
+fn is_own_target(target: &str) -> bool {
     target.starts_with("tower_keep::")
 }
 
 /// What to remember of a span's fields.
-fn note(
+fn capture_fields(
     is_ours: bool,
     in_call: bool,
     record: impl FnOnce(&mut dyn tracing::field::Visit),
-) -> Noted {
-    let mut noted = Noted::default();
-    let _inside = Inside::other();
-    with_parts(|parts| {
-        record(&mut Visitor {
+) -> SpanFields {
+    let mut noted = SpanFields::default();
+    let _inside = CatchScope::enter();
+    with_line_buffer(|parts| {
+        record(&mut FieldVisitor {
             scratch: &mut parts.scratch,
-            wants: |name: &str| {
+            filter: |name: &str| {
                 name == "otel.name"
-                    || !(is_ours || name.starts_with("otel.") || in_call && is_id(name))
+                    || !(is_ours || name.starts_with("otel.") || in_call && is_id_field(name))
             },
-            see: |name: &'static str, value: Value<'_>| {
-                noted.set(name, Kept::new(value, MAX_SPAN_VALUE));
+            on_field: |name: &'static str, value: FieldValue<'_>| {
+                noted.set(name, OwnedValue::new(value, MAX_SPAN_VALUE));
             },
         });
     });
     noted
 }
 
-impl Noted {
-    fn set(&mut self, name: &'static str, value: Kept) {
+impl SpanFields {
+    fn set(&mut self, name: &'static str, value: OwnedValue) {
         if name == "otel.name" {
             self.name = Some(value);
         } else if let Some((_, known)) = self.fields.iter_mut().find(|(known, _)| *known == name) {
@@ -156,7 +156,7 @@ impl Noted {
         }
     }
 
-    fn update(&mut self, new: Noted) {
+    fn update(&mut self, new: SpanFields) {
         if new.name.is_some() {
             self.name = new.name;
         }

@@ -62,20 +62,20 @@
 
 mod builder;
 mod error;
+mod escape;
 mod ids;
 mod json;
 mod layer;
-mod line;
-mod lost;
+mod line_buffer;
+mod lost_lines;
 mod output;
 mod pretty;
-mod text;
 mod values;
 
-pub use builder::{Format, Logging};
+pub use builder::{LogFormat, Logging};
 pub use error::InitError;
 pub use layer::LogLayer;
-pub use lost::lost_lines;
+pub use lost_lines::lost_lines;
 pub use output::{Output, OutputWriter};
 
 /// Installs a subscriber with the defaults: see the [module](self).

@@ -32,21 +32,21 @@ impl Output {
 #[derive(Debug)]
 pub struct OutputWriter(Output);
 
-static STDOUT: Mutex<Rest> = Mutex::new(Rest::new());
-static STDERR: Mutex<Rest> = Mutex::new(Rest::new());
+static STDOUT_PARTIAL: Mutex<PartialLine> = Mutex::new(PartialLine::new());
+static STDERR_PARTIAL: Mutex<PartialLine> = Mutex::new(PartialLine::new());
 
 impl OutputWriter {
     /// Uses the stream and what it still has to get. Both are locked, or the lines of two threads could mix.
-    fn with(
+    fn with_stream(
         &self,
-        write: impl FnOnce(&mut dyn Write, &mut Rest) -> io::Result<()>,
+        write: impl FnOnce(&mut dyn Write, &mut PartialLine) -> io::Result<()>,
     ) -> io::Result<()> {
-        fn lock(rest: &'static Mutex<Rest>) -> MutexGuard<'static, Rest> {
+        fn lock(rest: &'static Mutex<PartialLine>) -> MutexGuard<'static, PartialLine> {
             rest.lock().unwrap_or_else(PoisonError::into_inner)
         }
         match self.0 {
-            Output::Stdout => write(&mut io::stdout().lock(), &mut lock(&STDOUT)),
-            Output::Stderr => write(&mut io::stderr().lock(), &mut lock(&STDERR)),
+            Output::Stdout => write(&mut io::stdout().lock(), &mut lock(&STDOUT_PARTIAL)),
+            Output::Stderr => write(&mut io::stderr().lock(), &mut lock(&STDERR_PARTIAL)),
         }
     }
 }
@@ -59,12 +59,12 @@ impl Write for OutputWriter {
     fn write_all(&mut self, line: &[u8]) -> io::Result<()> {
         // Put there by the layer after a failure, for writers that do not know how much of a line they have written.
         let line = line.strip_prefix(b"\n").unwrap_or(line);
-        self.with(|out, rest| rest.write_line(out, line))
+        self.with_stream(|out, rest| rest.write_line(out, line))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.with(|out, rest| {
-            rest.write(out)?;
+        self.with_stream(|out, rest| {
+            rest.write_rest(out)?;
             out.flush()
         })
     }
@@ -80,17 +80,17 @@ impl MakeWriter<'_> for Output {
 
 /// Holds the rest of a line that a stream took in part; it must be written before the next line.
 #[derive(Debug)]
-struct Rest(Vec<u8>);
+struct PartialLine(Vec<u8>);
 
-impl Rest {
+impl PartialLine {
     const fn new() -> Self {
-        Rest(Vec::new())
+        PartialLine(Vec::new())
     }
 
     /// Writes a line, whole or not at all as far as readers can tell. An error means that it is lost.
     fn write_line(&mut self, out: &mut dyn Write, line: &[u8]) -> io::Result<()> {
-        self.write(out)?;
-        let (taken, result) = write_some(out, line);
+        self.write_rest(out)?;
+        let (taken, result) = write_available(out, line);
         match result {
             Err(error) if taken > 0 && error.kind() == ErrorKind::WouldBlock => {
                 self.0.extend_from_slice(&line[taken..]);
@@ -105,8 +105,8 @@ impl Rest {
         }
     }
 
-    fn write(&mut self, out: &mut dyn Write) -> io::Result<()> {
-        let (taken, result) = write_some(out, &self.0);
+    fn write_rest(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        let (taken, result) = write_available(out, &self.0);
         self.0.drain(..taken);
         if self.0.is_empty() {
             self.0 = Vec::new();
@@ -116,7 +116,7 @@ impl Rest {
 }
 
 /// Writes as much as is taken. Returns how much that was, and why it was not all.
-fn write_some(out: &mut dyn Write, bytes: &[u8]) -> (usize, io::Result<()>) {
+fn write_available(out: &mut dyn Write, bytes: &[u8]) -> (usize, io::Result<()>) {
     let mut taken = 0;
     while taken < bytes.len() {
         match out.write(&bytes[taken..]) {
@@ -186,7 +186,7 @@ mod tests {
             lengths in prop::collection::vec(0..30_usize, 1..20),
         ) {
             let mut stream = Stream { steps: steps.into(), got: Vec::new() };
-            let (mut rest, mut kept) = (Rest::new(), Vec::new());
+            let (mut rest, mut kept) = (PartialLine::new(), Vec::new());
             for (at, length) in lengths.into_iter().enumerate() {
                 let line = format!("{at}:{}\n", "x".repeat(length));
                 if rest.write_line(&mut stream, line.as_bytes()).is_ok() {
@@ -194,7 +194,7 @@ mod tests {
                 }
             }
             stream.steps.clear();
-            rest.write(&mut stream).expect("takes all");
+            rest.write_rest(&mut stream).expect("takes all");
             prop_assert_eq!(String::from_utf8(stream.got), String::from_utf8(kept));
         }
     }
@@ -206,7 +206,7 @@ mod tests {
             steps: steps.into(),
             got: Vec::new(),
         };
-        let mut rest = Rest::new();
+        let mut rest = PartialLine::new();
         assert!(rest.write_line(&mut stream, b"first\n").is_err());
         assert!(rest.write_line(&mut stream, b"second\n").is_ok());
         assert_eq!(stream.got, b"fir\nsecond\n");
@@ -218,7 +218,11 @@ mod tests {
             steps: [Step::Takes(0)].into(),
             got: Vec::new(),
         };
-        assert!(Rest::new().write_line(&mut stream, b"lost\n").is_err());
+        assert!(
+            PartialLine::new()
+                .write_line(&mut stream, b"lost\n")
+                .is_err()
+        );
         assert!(stream.got.is_empty());
     }
 }

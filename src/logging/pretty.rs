@@ -9,20 +9,20 @@ use tracing_subscriber::fmt::{
 };
 
 use super::{
-    line::{MAX_TARGET, Parts},
-    text::{Escape, push},
-    values::{Kept, MAX_VALUE, Value},
+    escape::{Escape, push_escaped},
+    line_buffer::{LineBuffer, MAX_TARGET},
+    values::{FieldValue, MAX_VALUE, OwnedValue},
 };
 
 /// The shortest room that a text is worth writing in.
-const LEAST: usize = 8;
+const MIN_ROOM: usize = 8;
 /// How much of an ID is shown: its end, since the beginning of a UUIDv7 is a time.
-const SHORT_ID: usize = 8;
+const SHORT_ID_CHARS: usize = 8;
 
 const DIM: &str = "\u{1b}[2m";
 const RESET: &str = "\u{1b}[0m";
 
-fn colour(level: Level) -> &'static str {
+fn level_color(level: Level) -> &'static str {
     match level {
         Level::ERROR => "\u{1b}[31m",
         Level::WARN => "\u{1b}[33m",
@@ -32,10 +32,10 @@ fn colour(level: Level) -> &'static str {
     }
 }
 
-pub(super) fn line(parts: &mut Parts, metadata: &Metadata<'_>, colours: bool) {
+pub(super) fn write_line(parts: &mut LineBuffer, metadata: &Metadata<'_>, colors: bool) {
     let mut line = std::mem::take(&mut parts.line);
     let paint = |line: &mut String, colour: &str| {
-        if colours {
+        if colors {
             line.push_str(colour);
         }
     };
@@ -43,12 +43,12 @@ pub(super) fn line(parts: &mut Parts, metadata: &Metadata<'_>, colours: bool) {
     push_time(&mut line);
     paint(&mut line, RESET);
     line.push(' ');
-    paint(&mut line, colour(*metadata.level()));
+    paint(&mut line, level_color(*metadata.level()));
     let _ = write!(line, "{:>5}", metadata.level().as_str());
     paint(&mut line, RESET);
     line.push(' ');
     paint(&mut line, DIM);
-    push(&mut line, metadata.target(), MAX_TARGET, Escape::Bare);
+    push_escaped(&mut line, metadata.target(), MAX_TARGET, Escape::Bare);
     line.push(':');
     paint(&mut line, RESET);
     if !parts.message.is_empty() {
@@ -56,8 +56,8 @@ pub(super) fn line(parts: &mut Parts, metadata: &Metadata<'_>, colours: bool) {
         line.push_str(&parts.message);
     }
     line.push_str(&parts.fields);
-    if parts.dropped > 0 {
-        let _ = write!(line, " dropped_fields={}", parts.dropped);
+    if parts.dropped_fields > 0 {
+        let _ = write!(line, " dropped_fields={}", parts.dropped_fields);
     }
     paint(&mut line, DIM);
     for (at, span) in parts.spans().enumerate() {
@@ -80,9 +80,9 @@ fn push_time(line: &mut String) {
 }
 
 /// ` req=…1a2b3c4d cor=demo-1 trace=…5e6f7a8b`: what is needed to find the others of the same call.
-fn push_ids(line: &mut String, parts: &Parts) {
+fn push_ids(line: &mut String, parts: &LineBuffer) {
     let mut request_id = "";
-    for (name, id) in parts.ids.known() {
+    for (name, id) in parts.ids.iter() {
         let label = match name {
             "request_id" => "req",
             // A journey that begins here.
@@ -95,35 +95,40 @@ fn push_ids(line: &mut String, parts: &Parts) {
             request_id = id;
         }
         let _ = write!(line, " {label}=");
-        let short = id.char_indices().rev().nth(SHORT_ID - 1);
+        let short = id.char_indices().rev().nth(SHORT_ID_CHARS - 1);
         match short {
-            Some((at, _)) if at > SHORT_ID => {
+            Some((at, _)) if at > SHORT_ID_CHARS => {
                 line.push('…');
-                push(line, &id[at..], MAX_TARGET, Escape::Bare);
+                push_escaped(line, &id[at..], MAX_TARGET, Escape::Bare);
             }
-            _ => push(line, id, MAX_TARGET, Escape::Bare),
+            _ => push_escaped(line, id, MAX_TARGET, Escape::Bare),
         }
     }
 }
 
-pub(super) fn message(out: &mut String, text: &str, room: usize) {
-    push(out, text, room, Escape::Bare);
+pub(super) fn write_message(out: &mut String, text: &str, room: usize) {
+    push_escaped(out, text, room, Escape::Bare);
 }
 
 /// ` name=value`
-pub(super) fn field(out: &mut String, name: &str, value: Value<'_>, room: usize) -> bool {
+pub(super) fn write_field(
+    out: &mut String,
+    name: &str,
+    value: FieldValue<'_>,
+    room: usize,
+) -> bool {
     let (start, end) = (out.len(), out.len() + room);
     out.push(' ');
-    push(out, name, MAX_TARGET, Escape::Bare);
+    push_escaped(out, name, MAX_TARGET, Escape::Bare);
     out.push('=');
     let left = end.saturating_sub(out.len());
     match value {
-        Value::Text(text) if left >= LEAST => push_text(out, text, MAX_VALUE.min(left)),
+        FieldValue::Text(text) if left >= MIN_ROOM => push_value(out, text, MAX_VALUE.min(left)),
         value => {
             let _ = write!(out, "{value}");
         }
     }
-    let fits = out.len() <= end && left >= LEAST;
+    let fits = out.len() <= end && left >= MIN_ROOM;
     if !fits {
         out.truncate(start);
     }
@@ -131,34 +136,34 @@ pub(super) fn field(out: &mut String, name: &str, value: Value<'_>, room: usize)
 }
 
 /// A word as it is, anything else in quotes.
-fn push_text(out: &mut String, text: &str, room: usize) {
+fn push_value(out: &mut String, text: &str, room: usize) {
     let is_word = |byte: u8| byte.is_ascii_graphic() && !b"\"\\=".contains(&byte);
     if !text.is_empty() && text.len() <= room && text.bytes().all(is_word) {
         return out.push_str(text);
     }
     out.push('"');
-    push(out, text, room - 2, Escape::Quoted);
+    push_escaped(out, text, room - 2, Escape::Quoted);
     out.push('"');
 }
 
 /// `load_order{id=7 kind=big}`; fields that find no room are left out.
-pub(super) fn span(
+pub(super) fn write_span(
     out: &mut String,
-    name: Value<'_>,
-    fields: &[(&'static str, Kept)],
+    name: FieldValue<'_>,
+    fields: &[(&'static str, OwnedValue)],
     room: usize,
 ) -> bool {
     let start = out.len();
     // For brackets, and the arrow between spans.
-    let Some(room) = room.checked_sub(5).filter(|room| *room >= LEAST) else {
+    let Some(room) = room.checked_sub(5).filter(|room| *room >= MIN_ROOM) else {
         return false;
     };
     let end = start + room;
-    name.with_text(|text| push(out, text, room, Escape::Bare));
+    name.with_text(|text| push_escaped(out, text, room, Escape::Bare));
     let open = out.len();
     for (name, kept) in fields {
         let room = end.saturating_sub(out.len());
-        field(out, name, kept.value(), room);
+        write_field(out, name, kept.value(), room);
     }
     if out.len() > open {
         out.replace_range(open..=open, "{");

@@ -8,8 +8,8 @@ use std::{
 use tracing::field::{Field, Visit};
 
 use crate::{
-    call::quietly,
-    util::text::{write_error, write_up_to},
+    call::catch_hook,
+    util::text::{write_bounded, write_error_chain},
 };
 
 /// How much of one value is looked at, in bytes.
@@ -17,7 +17,7 @@ pub(super) const MAX_VALUE: usize = 16 << 10;
 
 /// The value of a field.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Value<'a> {
+pub(super) enum FieldValue<'a> {
     Bool(bool),
     Int(i64),
     Unsigned(u64),
@@ -25,32 +25,32 @@ pub(super) enum Value<'a> {
     Text(&'a str),
 }
 
-impl Value<'_> {
+impl FieldValue<'_> {
     /// As text, without escapes.
     pub(super) fn with_text<R>(self, look: impl FnOnce(&str) -> R) -> R {
         match self {
-            Value::Text(text) => look(text),
+            FieldValue::Text(text) => look(text),
             other => look(&other.to_string()),
         }
     }
 }
 
-impl fmt::Display for Value<'_> {
+impl fmt::Display for FieldValue<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Value::Bool(value) => fmt::Display::fmt(value, f),
-            Value::Int(value) => fmt::Display::fmt(value, f),
-            Value::Unsigned(value) => fmt::Display::fmt(value, f),
+            FieldValue::Bool(value) => fmt::Display::fmt(value, f),
+            FieldValue::Int(value) => fmt::Display::fmt(value, f),
+            FieldValue::Unsigned(value) => fmt::Display::fmt(value, f),
             // `Debug` has exponents; `Display` writes out 300 digits.
-            Value::Float(value) => Debug::fmt(value, f),
-            Value::Text(text) => f.write_str(text),
+            FieldValue::Float(value) => Debug::fmt(value, f),
+            FieldValue::Text(text) => f.write_str(text),
         }
     }
 }
 
 /// A value that outlives its event.
 #[derive(Debug)]
-pub(super) enum Kept {
+pub(super) enum OwnedValue {
     Bool(bool),
     Int(i64),
     Unsigned(u64),
@@ -58,84 +58,84 @@ pub(super) enum Kept {
     Text(Box<str>),
 }
 
-impl Kept {
+impl OwnedValue {
     /// Keeps at most `most` bytes of a text, and one character more, by which it is seen to be cut.
-    pub(super) fn new(value: Value<'_>, most: usize) -> Self {
+    pub(super) fn new(value: FieldValue<'_>, max: usize) -> Self {
         match value {
-            Value::Bool(value) => Kept::Bool(value),
-            Value::Int(value) => Kept::Int(value),
-            Value::Unsigned(value) => Kept::Unsigned(value),
-            Value::Float(value) => Kept::Float(value),
-            Value::Text(text) => {
+            FieldValue::Bool(value) => OwnedValue::Bool(value),
+            FieldValue::Int(value) => OwnedValue::Int(value),
+            FieldValue::Unsigned(value) => OwnedValue::Unsigned(value),
+            FieldValue::Float(value) => OwnedValue::Float(value),
+            FieldValue::Text(text) => {
                 let mut kept = String::new();
-                write_up_to(&mut kept, most, format_args!("{text}"));
-                Kept::Text(kept.into())
+                write_bounded(&mut kept, max, format_args!("{text}"));
+                OwnedValue::Text(kept.into())
             }
         }
     }
 
-    pub(super) fn value(&self) -> Value<'_> {
+    pub(super) fn value(&self) -> FieldValue<'_> {
         match self {
-            Kept::Bool(value) => Value::Bool(*value),
-            Kept::Int(value) => Value::Int(*value),
-            Kept::Unsigned(value) => Value::Unsigned(*value),
-            Kept::Float(value) => Value::Float(*value),
-            Kept::Text(text) => Value::Text(text),
+            OwnedValue::Bool(value) => FieldValue::Bool(*value),
+            OwnedValue::Int(value) => FieldValue::Int(*value),
+            OwnedValue::Unsigned(value) => FieldValue::Unsigned(*value),
+            OwnedValue::Float(value) => FieldValue::Float(*value),
+            OwnedValue::Text(text) => FieldValue::Text(text),
         }
     }
 }
 
 /// Shows each field that is wanted to a closure.
-pub(super) struct Visitor<'a, Wants, See> {
+pub(super) struct FieldVisitor<'a, Wants, See> {
     /// For values that are not text yet.
     pub(super) scratch: &'a mut String,
-    pub(super) wants: Wants,
-    pub(super) see: See,
+    pub(super) filter: Wants,
+    pub(super) on_field: See,
 }
 
-impl<Wants, See> Visitor<'_, Wants, See>
+impl<Wants, See> FieldVisitor<'_, Wants, See>
 where
     Wants: Fn(&str) -> bool,
-    See: FnMut(&'static str, Value<'_>),
+    See: FnMut(&'static str, FieldValue<'_>),
 {
-    fn see(&mut self, field: &Field, value: Value<'_>) {
+    fn visit(&mut self, field: &Field, value: FieldValue<'_>) {
         let name = field.name();
         let name = name.strip_prefix("r#").unwrap_or(name);
-        if (self.wants)(name) {
-            (self.see)(name, value);
+        if (self.filter)(name) {
+            (self.on_field)(name, value);
         }
     }
 
-    fn see_written(&mut self, field: &Field, write: impl FnOnce(&mut String)) {
-        if !(self.wants)(field.name()) {
+    fn visit_display(&mut self, field: &Field, write: impl FnOnce(&mut String)) {
+        if !(self.filter)(field.name()) {
             return;
         }
         let mut text = std::mem::take(self.scratch);
         text.clear();
         // Foreign code: a value that panics costs its own text, not the event, let alone the call.
-        if quietly(|| write(&mut text)).is_none() {
+        if catch_hook(|| write(&mut text)).is_none() {
             text.push_str("<panicked>");
         }
-        self.see(field, Value::Text(&text));
+        self.visit(field, FieldValue::Text(&text));
         *self.scratch = text;
     }
 }
 
-impl<Wants, See> Visit for Visitor<'_, Wants, See>
+impl<Wants, See> Visit for FieldVisitor<'_, Wants, See>
 where
     Wants: Fn(&str) -> bool,
-    See: FnMut(&'static str, Value<'_>),
+    See: FnMut(&'static str, FieldValue<'_>),
 {
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.see(field, Value::Bool(value));
+        self.visit(field, FieldValue::Bool(value));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.see(field, Value::Int(value));
+        self.visit(field, FieldValue::Int(value));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.see(field, Value::Unsigned(value));
+        self.visit(field, FieldValue::Unsigned(value));
     }
 
     // What has no room in 64 bits is no number to most who read JSON.
@@ -154,21 +154,21 @@ where
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.see(field, Value::Float(value));
+        self.visit(field, FieldValue::Float(value));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.see(field, Value::Text(value));
+        self.visit(field, FieldValue::Text(value));
     }
 
     /// The error and its sources in one text: `cannot load the order: connection reset`.
     fn record_error(&mut self, field: &Field, error: &(dyn Error + 'static)) {
-        self.see_written(field, |text| write_error(text, MAX_VALUE, error));
+        self.visit_display(field, |text| write_error_chain(text, MAX_VALUE, error));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.see_written(field, |text| {
-            write_up_to(text, MAX_VALUE, format_args!("{value:?}"));
+        self.visit_display(field, |text| {
+            write_bounded(text, MAX_VALUE, format_args!("{value:?}"));
         });
     }
 }

@@ -7,18 +7,18 @@ use tracing::{Level, Span, field::Empty};
 
 use super::Operation;
 use crate::{
-    call::{End, Moment, Outcome, Rejection, quietly},
+    call::{CallClock, CallEnd, Outcome, Rejection, catch_hook},
     context::Context,
     errors::{
         ErrorRecord,
-        fault::{Fault, Statuses},
+        error_description::{ErrorDescription, StatusRules},
     },
     guard::{Admit, Guard},
-    track::{Slow, Thresholds, millis},
+    track::{SlowLevel, SlowThresholds, as_millis_f64},
     util::{
-        family::{Family, InFlight, Labels},
-        listener::Listener,
-        table::Interner,
+        append_map::Interner,
+        family::{Family, InFlightGauge, SeriesKey},
+        recorder::RecorderKind,
     },
 };
 
@@ -39,13 +39,13 @@ macro_rules! emit {
                 operation = operation.name.as_str(),
                 kind = operation.kind.as_str(),
                 outcome = told.outcome.as_str(),
-                duration_ms = millis(told.elapsed),
-                slow = told.slow.map(Slow::as_str),
+                duration_ms = as_millis_f64(told.elapsed),
+                slow = told.slow.map(SlowLevel::as_str),
                 input = operation.input.as_deref(),
                 output = told.output,
                 error_type = told.error_type,
                 error = told.record.map(ErrorRecord::message),
-                root_cause = told.record.and_then(|record| record.chain().last()),
+                root_cause = told.record.and_then(|record| record.causes().last()),
                 error_location = told.record.and_then(ErrorRecord::location),
                 error_group = told.group.as_deref(),
                 request_id = context.map(Context::request_id),
@@ -58,10 +58,10 @@ macro_rules! emit {
 }
 
 /// What is told of the end.
-struct Told<'a> {
+struct EventFields<'a> {
     outcome: Outcome,
     elapsed: Duration,
-    slow: Option<Slow>,
+    slow: Option<SlowLevel>,
     error_type: Option<&'a str>,
     record: Option<&'a ErrorRecord>,
     group: Option<String>,
@@ -70,16 +70,16 @@ struct Told<'a> {
 
 /// What all operations of the process share.
 #[derive(Debug)]
-struct Common {
+struct OperationMetrics {
     names: Interner,
-    durations: Family<EndKey, Histogram>,
-    in_flight: Family<Numbers, Gauge>,
-    slow: Family<SlowKey, Counter>,
+    durations: Family<OperationOutcomeKey, Histogram>,
+    in_flight: Family<OperationKey, Gauge>,
+    slow: Family<OperationSlowKey, Counter>,
 }
 
-fn common() -> &'static Common {
-    static COMMON: OnceLock<Common> = OnceLock::new();
-    COMMON.get_or_init(|| Common {
+fn operation_metrics() -> &'static OperationMetrics {
+    static COMMON: OnceLock<OperationMetrics> = OnceLock::new();
+    COMMON.get_or_init(|| OperationMetrics {
         names: Interner::new(MAX_NAMES),
         durations: Family::new(MAX_SERIES),
         in_flight: Family::new(MAX_NAMES),
@@ -89,78 +89,78 @@ fn common() -> &'static Common {
 
 /// The name of an operation and its kind, by their numbers.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
-struct Numbers {
+struct OperationKey {
     name: u16,
     kind: u16,
 }
 
-impl Numbers {
-    const OTHER: Numbers = Numbers { name: 0, kind: 0 };
+impl OperationKey {
+    const OTHER: OperationKey = OperationKey { name: 0, kind: 0 };
 
     fn name(self) -> String {
-        common().names.text(self.name).to_owned()
+        operation_metrics().names.resolve(self.name).to_owned()
     }
 
     fn kind(self) -> String {
-        common().names.text(self.kind).to_owned()
+        operation_metrics().names.resolve(self.kind).to_owned()
     }
 }
 
-impl Labels for Numbers {
-    const OVERFLOWS: usize = 1;
+impl SeriesKey for OperationKey {
+    const OVERFLOW_KEYS: usize = 1;
 
-    fn overflow(&self) -> Self {
-        Numbers::OTHER
+    fn overflow_key(&self) -> Self {
+        OperationKey::OTHER
     }
 }
 
 /// Runs by how they ended.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
-struct EndKey(Numbers, Outcome);
+struct OperationOutcomeKey(OperationKey, Outcome);
 
-impl Labels for EndKey {
-    const OVERFLOWS: usize = Outcome::ALL.len();
+impl SeriesKey for OperationOutcomeKey {
+    const OVERFLOW_KEYS: usize = Outcome::ALL.len();
 
-    fn overflow(&self) -> Self {
-        EndKey(Numbers::OTHER, self.1)
+    fn overflow_key(&self) -> Self {
+        OperationOutcomeKey(OperationKey::OTHER, self.1)
     }
 }
 
 /// Slow runs.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
-struct SlowKey(Numbers, Slow);
+struct OperationSlowKey(OperationKey, SlowLevel);
 
-impl Labels for SlowKey {
-    const OVERFLOWS: usize = 2;
+impl SeriesKey for OperationSlowKey {
+    const OVERFLOW_KEYS: usize = 2;
 
-    fn overflow(&self) -> Self {
-        SlowKey(Numbers::OTHER, self.1)
+    fn overflow_key(&self) -> Self {
+        OperationSlowKey(OperationKey::OTHER, self.1)
     }
 }
 
 /// What a run of an operation holds.
 #[derive(Debug)]
 pub struct OperationPermit {
-    counted: InFlight,
-    numbers: Numbers,
+    in_flight: InFlightGauge,
+    key: OperationKey,
     span: Span,
     pub(super) output: Option<String>,
 }
 
 impl Operation {
-    fn numbers(&self) -> Numbers {
-        let names = &common().names;
-        Numbers {
-            name: names.number(self.name.as_str()),
-            kind: names.number(self.kind.as_str()),
+    fn key(&self) -> OperationKey {
+        let names = &operation_metrics().names;
+        OperationKey {
+            name: names.intern(self.name.as_str()),
+            kind: names.intern(self.kind.as_str()),
         }
     }
 
-    fn emit(&self, told: &Told<'_>, end: &End<'_>) {
+    fn emit(&self, told: &EventFields<'_>, end: &CallEnd<'_>) {
         match told.outcome {
-            outcome if outcome.is_error() && !end.is_inside_call() => {
+            outcome if outcome.is_error() && !end.is_nested() => {
                 emit!(Level::ERROR, self, told);
-                end.set_reported(
+                end.mark_panic_reported(
                     || tracing::enabled!(target: "tower_keep::operation", Level::ERROR),
                 );
             }
@@ -184,18 +184,20 @@ impl Operation {
     }
 }
 
-fn count_in(numbers: Numbers) -> InFlight {
-    common().in_flight.count_in(&numbers, |numbers| {
-        metrics::gauge!(
-            "operations_in_flight",
-            "operation" => numbers.name(),
-            "kind" => numbers.kind(),
-        )
-    })
+fn inc_in_flight(numbers: OperationKey) -> InFlightGauge {
+    operation_metrics()
+        .in_flight
+        .increment(&numbers, |numbers| {
+            metrics::gauge!(
+                "operations_in_flight",
+                "operation" => numbers.name(),
+                "kind" => numbers.kind(),
+            )
+        })
 }
 
-fn measure(numbers: Numbers, outcome: Outcome, elapsed: Duration) {
-    let make = |EndKey(numbers, outcome): &EndKey| {
+fn record_duration(numbers: OperationKey, outcome: Outcome, elapsed: Duration) {
+    let make = |OperationOutcomeKey(numbers, outcome): &OperationOutcomeKey| {
         metrics::histogram!(
             "operation_duration_seconds",
             "operation" => numbers.name(),
@@ -203,16 +205,16 @@ fn measure(numbers: Numbers, outcome: Outcome, elapsed: Duration) {
             "outcome" => outcome.as_str(),
         )
     };
-    let key = EndKey(numbers, outcome);
-    let durations = &common().durations;
-    durations.with(Listener::now(), &key, make, |histogram| {
+    let key = OperationOutcomeKey(numbers, outcome);
+    let durations = &operation_metrics().durations;
+    durations.with_handles(RecorderKind::current(), &key, make, |histogram| {
         histogram.record(elapsed.as_secs_f64());
     });
 }
 
 #[cold]
-fn count_slow(numbers: Numbers, slow: Slow) {
-    let make = |SlowKey(numbers, slow): &SlowKey| {
+fn count_slow(numbers: OperationKey, slow: SlowLevel) {
+    let make = |OperationSlowKey(numbers, slow): &OperationSlowKey| {
         metrics::counter!(
             "operation_slow_total",
             "operation" => numbers.name(),
@@ -221,8 +223,10 @@ fn count_slow(numbers: Numbers, slow: Slow) {
         )
     };
     let count = |counter: &Counter| counter.increment(1);
-    let key = SlowKey(numbers, slow);
-    common().slow.with(Listener::now(), &key, make, count);
+    let key = OperationSlowKey(numbers, slow);
+    operation_metrics()
+        .slow
+        .with_handles(RecorderKind::current(), &key, make, count);
 }
 
 impl Guard for Operation {
@@ -237,41 +241,49 @@ impl Guard for Operation {
         }
     }
 
-    fn settle(&self, mut permit: OperationPermit, end: &End<'_>) {
+    fn on_end(&self, mut permit: OperationPermit, end: &CallEnd<'_>) {
         let (outcome, elapsed) = (end.outcome(), end.elapsed().unwrap_or_default());
-        let counted = mem::take(&mut permit.counted);
-        quietly(|| common().in_flight.count_out(&permit.numbers, counted));
-        quietly(|| measure(permit.numbers, outcome, elapsed));
-        let slow = Thresholds {
+        let counted = mem::take(&mut permit.in_flight);
+        catch_hook(|| {
+            operation_metrics()
+                .in_flight
+                .decrement(&permit.key, counted)
+        });
+        catch_hook(|| record_duration(permit.key, outcome, elapsed));
+        let slow = SlowThresholds {
             warning: self.warning,
             critical: self.critical,
         };
-        let slow = slow.judge(elapsed);
+        let slow = slow.level(elapsed);
         if let Some(slow) = slow {
-            quietly(|| count_slow(permit.numbers, slow));
+            catch_hook(|| count_slow(permit.key, slow));
         }
-        let fault = Fault::of(end, Statuses::OfServer);
+        let fault = ErrorDescription::from_end(end, StatusRules::Server);
         let failed = fault.as_ref().filter(|_| outcome.is_error());
         let record = failed.map(|fault| {
-            let record = fault.record().with_route(self.name.as_str());
+            let record = fault.error_record().with_route(self.name.as_str());
             record.with_service(self.kind.as_str())
         });
         let group = self.errors.as_ref().zip(record.as_ref());
         let group = group
-            .and_then(|(errors, record)| quietly(|| errors.record(record.clone()).to_string()));
-        let told = Told {
+            .and_then(|(errors, record)| catch_hook(|| errors.record(record.clone()).to_string()));
+        let told = EventFields {
             outcome,
             elapsed,
             slow,
-            error_type: fault.as_ref().map(Fault::kind),
+            error_type: fault.as_ref().map(ErrorDescription::kind),
             record: record.as_ref(),
             group,
             output: permit.output.as_deref(),
         };
         // Caught inside of the span: a subscriber that panics again when it is left must not meet the first panic.
-        quietly(|| permit.span.in_scope(|| quietly(|| self.emit(&told, end))));
+        catch_hook(|| {
+            permit
+                .span
+                .in_scope(|| catch_hook(|| self.emit(&told, end)))
+        });
         let error_type = told.error_type;
-        quietly(move || {
+        catch_hook(move || {
             permit.span.record("outcome", outcome.as_str());
             if let Some(error_type) = error_type {
                 permit.span.record("error.type", error_type);
@@ -284,13 +296,13 @@ impl Guard for Operation {
 }
 
 impl<Req> Admit<Req> for Operation {
-    fn admit(&self, _: &mut Req, now: &Moment) -> Result<OperationPermit, Rejection> {
+    fn admit(&self, _: &mut Req, now: &CallClock) -> Result<OperationPermit, Rejection> {
         now.now();
-        let numbers = self.numbers();
+        let numbers = self.key();
         Ok(OperationPermit {
-            counted: quietly(|| count_in(numbers)).unwrap_or_default(),
-            numbers,
-            span: quietly(|| self.span()).unwrap_or_else(Span::none),
+            in_flight: catch_hook(|| inc_in_flight(numbers)).unwrap_or_default(),
+            key: numbers,
+            span: catch_hook(|| self.span()).unwrap_or_else(Span::none),
             output: None,
         })
     }

@@ -44,30 +44,30 @@
 //! # assert_eq!(rows, [7]); Ok(()) }
 //! ```
 
+mod future;
 mod guard;
-mod running;
 
 use std::{error::Error, fmt, future::Future, time::Duration};
 
 use crate::{
-    call::{Cause, Name, Outcome, quietly, view},
+    call::{Cause, Label, Outcome, as_std_error, catch_hook},
     errors::ErrorTracker,
-    protocol::error_verdict,
-    util::text::written,
+    protocol::error_outcome,
+    util::text::display_bounded,
 };
 
+pub use future::OperationFuture;
+use future::{ClassifyFn, OperationGuard};
 pub use guard::OperationPermit;
-pub use running::Running;
-use running::{Look, Ticket};
 
 /// How much of an input or an output is kept, in bytes.
-const MAX_SHOWN: usize = 1_024;
+const MAX_VALUE_LEN: usize = 1_024;
 
 /// Code that is tracked by name: see the [module](self). Made by [`operation`].
 #[derive(Clone, Debug)]
 pub struct Operation {
-    name: Name,
-    kind: Name,
+    name: Label,
+    kind: Label,
     warning: Duration,
     critical: Duration,
     errors: Option<ErrorTracker>,
@@ -75,10 +75,10 @@ pub struct Operation {
 }
 
 /// Names a piece of work that is to be tracked; see the [module](self).
-pub fn operation(name: impl Into<Name>) -> Operation {
+pub fn operation(name: impl Into<Label>) -> Operation {
     Operation {
         name: name.into(),
-        kind: Name::from("internal"),
+        kind: Label::from("internal"),
         warning: Duration::MAX,
         critical: Duration::MAX,
         errors: Some(ErrorTracker::global().clone()),
@@ -89,7 +89,7 @@ pub fn operation(name: impl Into<Name>) -> Operation {
 impl Operation {
     /// What kind of work it is: `db`, `tool`, `job`... Default: `internal`.
     #[must_use]
-    pub fn kind(mut self, kind: impl Into<Name>) -> Self {
+    pub fn kind(mut self, kind: impl Into<Label>) -> Self {
         self.kind = kind.into();
         self
     }
@@ -118,36 +118,36 @@ impl Operation {
     /// Shows what it works on in the event; at most 1 KiB. Default: nothing, since data may be private.
     #[must_use]
     pub fn input(mut self, input: impl fmt::Display) -> Self {
-        self.input = shown(input);
+        self.input = display_caught(input);
         self
     }
 
     /// Runs a future whose error is an `Error`, and tracks how it ends.
-    pub fn run<F, T, E>(self, future: F) -> Running<F>
+    pub fn run<F, T, E>(self, future: F) -> OperationFuture<F>
     where
         F: Future<Output = Result<T, E>>,
         E: Error + 'static,
     {
-        self.start(future, |output, tell| match output {
+        self.new_future(future, |output, tell| match output {
             Ok(_) => tell(Outcome::Success, None),
-            Err(error) => tell(error_verdict(error), Some(Cause::of(error))),
+            Err(error) => tell(error_outcome(error), Some(Cause::from_error(error))),
         })
     }
 
     /// Runs a future whose error is only text to us: anyhow's, a boxed one, a `String`.
-    pub fn run_any<F, T, E>(self, future: F) -> Running<F>
+    pub fn run_display<F, T, E>(self, future: F) -> OperationFuture<F>
     where
         F: Future<Output = Result<T, E>>,
         E: fmt::Display + 'static,
     {
-        self.start(future, |output, tell| match output {
+        self.new_future(future, |output, tell| match output {
             Ok(_) => tell(Outcome::Success, None),
-            Err(error) => match view(error) {
-                Some(error) => tell(error_verdict(error), Some(Cause::of(error))),
+            Err(error) => match as_std_error(error) {
+                Some(error) => tell(error_outcome(error), Some(Cause::from_error(error))),
                 None => {
                     let type_name = std::any::type_name::<E>();
                     // With its causes, where the type has them to show, as anyhow's has.
-                    let message = shown(format_args!("{error:#}"));
+                    let message = display_caught(format_args!("{error:#}"));
                     let message = message.as_deref();
                     tell(Outcome::Failure, Some(Cause::Opaque { type_name, message }));
                 }
@@ -156,8 +156,8 @@ impl Operation {
     }
 
     /// Runs a future that cannot fail.
-    pub fn time<F: Future>(self, future: F) -> Running<F> {
-        self.start(future, |_, tell| tell(Outcome::Success, None))
+    pub fn run_infallible<F: Future>(self, future: F) -> OperationFuture<F> {
+        self.new_future(future, |_, tell| tell(Outcome::Success, None))
     }
 
     /// Runs a closure that does not wait.
@@ -166,21 +166,21 @@ impl Operation {
     ///
     /// The closure's own.
     pub fn call<T, E: Error + 'static>(self, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-        let mut ticket = Ticket::new(self);
+        let mut ticket = OperationGuard::new(self);
         let result = ticket.poll(work);
         match &result {
-            Ok(_) => ticket.settle(Outcome::Success, None),
-            Err(error) => ticket.settle(error_verdict(error), Some(Cause::of(error))),
+            Ok(_) => ticket.complete(Outcome::Success, None),
+            Err(error) => ticket.complete(error_outcome(error), Some(Cause::from_error(error))),
         }
         result
     }
 
-    fn start<F: Future>(self, future: F, look: Look<F::Output>) -> Running<F> {
-        Running::new(self, future, look)
+    fn new_future<F: Future>(self, future: F, look: ClassifyFn<F::Output>) -> OperationFuture<F> {
+        OperationFuture::new(self, future, look)
     }
 }
 
 /// A text of bounded length; none if the value panics.
-fn shown(value: impl fmt::Display) -> Option<String> {
-    quietly(|| written(value, MAX_SHOWN).into())
+fn display_caught(value: impl fmt::Display) -> Option<String> {
+    catch_hook(|| display_bounded(value, MAX_VALUE_LEN).into())
 }

@@ -1,11 +1,11 @@
 use std::time::Duration;
 
-use super::Hint;
+use super::RetryAfter;
 
 /// Decision about an attempt that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Advice {
+pub enum RetryDecision {
     /// Another attempt would not help: the error is the answer.
     Stop,
     /// Another attempt, after the backoff.
@@ -15,24 +15,28 @@ pub enum Advice {
     /// Another attempt, neither before this time has passed nor before the backoff has.
     NotBefore(Duration),
     /// Another attempt might help, but the peer asks for none. Counted as refused.
-    ToldNotTo,
+    DeclinedByPeer,
     /// Another attempt might help, but the work must not be done twice. Counted as refused.
     NotRepeatable,
 }
 
-impl From<bool> for Advice {
+impl From<bool> for RetryDecision {
     /// Retries on `true`.
     fn from(again: bool) -> Self {
-        if again { Advice::Retry } else { Advice::Stop }
+        if again {
+            RetryDecision::Retry
+        } else {
+            RetryDecision::Stop
+        }
     }
 }
 
-impl From<Hint> for Advice {
-    fn from(hint: Hint) -> Self {
+impl From<RetryAfter> for RetryDecision {
+    fn from(hint: RetryAfter) -> Self {
         match hint {
-            Hint::After(wait) => Advice::After(wait),
-            Hint::NotBefore(wait) => Advice::NotBefore(wait),
-            Hint::Never => Advice::ToldNotTo,
+            RetryAfter::After(wait) => RetryDecision::After(wait),
+            RetryAfter::NotBefore(wait) => RetryDecision::NotBefore(wait),
+            RetryAfter::Never => RetryDecision::DeclinedByPeer,
         }
     }
 }

@@ -5,9 +5,9 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Advice, Attempt, Retry, state::OpenCall};
+use super::{Attempt, Retry, RetryDecision, state::CallCompletion};
 use crate::{
-    call::{Outcome, Unsent},
+    call::{NotSent, Outcome},
     context::Context,
 };
 
@@ -19,55 +19,55 @@ pub trait Attempts {
     type Future: Future;
     /// Result of an attempt, once it was looked at.
     #[doc(hidden)]
-    type Output;
+    type AttemptOutput;
     /// Result of the call.
-    type Answer;
+    type CallOutput;
 
     #[doc(hidden)]
     fn retry(&self) -> &Retry;
 
     /// The context that the request brings along.
     #[doc(hidden)]
-    fn context(&self) -> Option<&Context> {
+    fn request_context(&self) -> Option<&Context> {
         None
     }
 
     /// Waits until another attempt can be made.
     #[doc(hidden)]
-    fn poll_ready(&mut self, _: &mut Cx<'_>) -> Poll<Result<(), Self::Answer>> {
+    fn poll_ready(&mut self, _: &mut Cx<'_>) -> Poll<Result<(), Self::CallOutput>> {
         Poll::Ready(Ok(()))
     }
 
     /// Makes an attempt, within its context.
     #[doc(hidden)]
-    fn begin(&mut self, begin: Begin<'_>) -> Self::Future;
+    fn start(&mut self, begin: AttemptStart<'_>) -> Self::Future;
 
     /// Decides what the end of an attempt means.
     #[doc(hidden)]
-    fn decide(
+    fn classify(
         &mut self,
         output: <Self::Future as Future>::Output,
-        ended: Ended,
-    ) -> Decision<Self::Output>;
+        ended: AttemptEnd,
+    ) -> Classified<Self::AttemptOutput>;
 
     /// Lets go of what is left of the failed attempt, since another will follow. Returns whether one can.
     #[doc(hidden)]
-    fn prepare(&mut self) -> bool {
+    fn prepare_retry(&mut self) -> bool {
         true
     }
 
     /// Makes the answer. A good one may settle its call later, when it has come to its end.
     #[doc(hidden)]
-    fn answer(
+    fn complete(
         &mut self,
-        output: Self::Output,
-        ended: Ended,
-        open: Option<OpenCall>,
-    ) -> Self::Answer;
+        output: Self::AttemptOutput,
+        ended: AttemptEnd,
+        open: Option<CallCompletion>,
+    ) -> Self::CallOutput;
 
     /// Returns the answer where no attempt may begin any more. Without an answer, it begins all the same.
     #[doc(hidden)]
-    fn too_late(&self, _why: &'static str) -> Option<Self::Answer> {
+    fn deadline_exceeded(&self, _why: &'static str) -> Option<Self::CallOutput> {
         None
     }
 }
@@ -75,7 +75,7 @@ pub trait Attempts {
 /// An attempt that begins.
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct Begin<'a> {
+pub struct AttemptStart<'a> {
     pub(super) attempt: Attempt,
     pub(super) context: Option<&'a Context>,
     pub(super) is_last: bool,
@@ -85,7 +85,7 @@ pub struct Begin<'a> {
 /// An attempt that has ended.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
-pub struct Ended {
+pub struct AttemptEnd {
     pub(super) attempt: Attempt,
     pub(super) is_last: bool,
 }
@@ -93,17 +93,17 @@ pub struct Ended {
 /// Meaning of the end of an attempt.
 #[doc(hidden)]
 #[derive(Debug)]
-pub enum Decision<T> {
-    Succeeded(T),
-    Failed(Failed<T>),
+pub enum Classified<T> {
+    Success(T),
+    Failure(FailedAttempt<T>),
 }
 
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct Failed<T> {
+pub struct FailedAttempt<T> {
     pub(super) output: T,
     pub(super) outcome: Outcome,
-    pub(super) advice: Advice,
+    pub(super) decision: RetryDecision,
     /// Whether the peer never began it, as far as that may be acted upon.
-    pub(super) unsent: Option<Unsent>,
+    pub(super) not_sent: Option<NotSent>,
 }

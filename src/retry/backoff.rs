@@ -11,12 +11,12 @@ use std::{
 
 use fastrand::Rng;
 
-use crate::call::InvalidSetting;
+use crate::call::ConfigError;
 
 /// Waits a user still connects with the call.
 const DEFAULT_MAX: Duration = Duration::from_secs(1);
 /// The step from one number of Weyl's sequence to the next: the golden ratio, as SplitMix64 takes it.
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+const GOLDEN_GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// How long to wait before each retry: a curve, a cap, and jitter after the cap.
 ///
@@ -105,7 +105,7 @@ impl Backoff {
         self
     }
 
-    fn longest(&self) -> Duration {
+    fn max_delay(&self) -> Duration {
         match (self.max, self.curve) {
             (Some(max), _) => max,
             (None, Curve::Constant) => self.first,
@@ -125,50 +125,50 @@ impl Backoff {
         let delay = match self.curve {
             Curve::Constant => self.first,
             Curve::Linear { step } => self.first.saturating_add(step.saturating_mul(retry)),
-            Curve::Exponential { factor } => self.grown(factor, retry),
+            Curve::Exponential { factor } => self.exponential_delay(factor, retry),
         };
-        delay.min(self.longest())
+        delay.min(self.max_delay())
     }
 
-    fn grown(&self, factor: f64, retry: u32) -> Duration {
+    fn exponential_delay(&self, factor: f64, retry: u32) -> Duration {
         let exponent = i32::try_from(retry).unwrap_or(i32::MAX);
         let nanos = self.first.as_nanos() as f64 * factor.powi(exponent);
         if self.first.is_zero() {
             Duration::ZERO // not 0 times infinity, which is no number
-        } else if nanos < self.longest().as_nanos() as f64 {
+        } else if nanos < self.max_delay().as_nanos() as f64 {
             from_nanos(nanos as u128)
         } else {
-            self.longest() // infinity, and whatever is no number, too
+            self.max_delay() // infinity, and whatever is no number, too
         }
     }
 
     /// The delays of one call, spread by chance that no other call shares.
     pub fn delays(&self) -> Delays {
-        self.delays_from(&Chance::default())
+        self.delays_from(&JitterRng::default())
     }
 
     /// The delays of one call, with the next stream of this source.
-    pub fn delays_from(&self, chance: &Chance) -> Delays {
+    pub fn delays_from(&self, chance: &JitterRng) -> Delays {
         Delays {
             backoff: *self,
-            rng: chance.stream(),
+            rng: chance.next_stream(),
             retry: 0,
-            last: self.first,
+            previous: self.first,
         }
     }
 
-    pub(super) fn check(&self, owner: &str) -> Result<(), InvalidSetting> {
+    pub(super) fn validate(&self, owner: &str) -> Result<(), ConfigError> {
         let owner = format!("{owner}, backoff");
         if let Curve::Exponential { factor } = self.curve
             && !(factor.is_finite() && factor >= 1.0)
         {
             let must = "at least 1, and finite";
-            return Err(InvalidSetting::new(owner, "factor", factor, must));
+            return Err(ConfigError::new(owner, "factor", factor, must));
         }
-        if self.longest() < self.first {
+        if self.max_delay() < self.first {
             let must = format!("at least the first delay, {:?}", self.first);
-            let got = format!("{:?}", self.longest());
-            return Err(InvalidSetting::new(owner, "max", got, must));
+            let got = format!("{:?}", self.max_delay());
+            return Err(ConfigError::new(owner, "max", got, must));
         }
         Ok(())
     }
@@ -187,41 +187,41 @@ pub struct Delays {
     backoff: Backoff,
     rng: Rng,
     retry: u32,
-    last: Duration,
+    previous: Duration,
 }
 
 impl Delays {
     /// Begins at the first delay again; chance goes on where it was.
-    pub fn restart(&mut self) {
+    pub fn reset(&mut self) {
         self.retry = 0;
-        self.last = self.backoff.first;
+        self.previous = self.backoff.first;
     }
 
     pub(super) fn next_delay(&mut self) -> Duration {
-        let (first, max) = (self.backoff.first, self.backoff.longest());
+        let (first, max) = (self.backoff.first, self.backoff.max_delay());
         let delay = self.backoff.delay(self.retry);
         self.retry = self.retry.saturating_add(1);
         match self.backoff.jitter {
             Jitter::None => delay,
-            Jitter::Full => self.between(Duration::ZERO, delay),
-            Jitter::Equal => self.between(delay / 2, delay),
+            Jitter::Full => self.random_between(Duration::ZERO, delay),
+            Jitter::Equal => self.random_between(delay / 2, delay),
             Jitter::Decorrelated => {
-                let high = self.last.saturating_mul(3);
-                self.last = self.between(first, high.max(first)).min(max);
-                self.last
+                let high = self.previous.saturating_mul(3);
+                self.previous = self.random_between(first, high.max(first)).min(max);
+                self.previous
             }
         }
     }
 
     /// Returns what is added to a delay that somebody else has set: chance, if any is wanted.
-    pub(super) fn next_spread(&mut self) -> Duration {
+    pub(super) fn next_jitter(&mut self) -> Duration {
         match self.backoff.jitter {
             Jitter::None => Duration::ZERO,
-            _ => self.between(Duration::ZERO, self.backoff.delay(0)),
+            _ => self.random_between(Duration::ZERO, self.backoff.delay(0)),
         }
     }
 
-    fn between(&mut self, low: Duration, high: Duration) -> Duration {
+    fn random_between(&mut self, low: Duration, high: Duration) -> Duration {
         from_nanos(self.rng.u128(low.as_nanos()..=high.as_nanos()))
     }
 }
@@ -242,40 +242,40 @@ impl Iterator for Delays {
 /// or by hand where something has to be repeatable.
 ///
 /// ```
-/// use tower_keep::retry::{Backoff, Chance};
+/// use tower_keep::retry::{Backoff, JitterRng};
 ///
 /// let run = || {
-///     let chance = Chance::seeded(7);
+///     let chance = JitterRng::from_seed(7);
 ///     [chance.clone(), chance].map(|chance| Backoff::default().delays_from(&chance).next())
 /// };
 /// assert_eq!(run(), run());
 /// assert_ne!(run()[0], run()[1]);
 /// ```
 #[derive(Clone, Debug)]
-pub struct Chance(Arc<AtomicU64>);
+pub struct JitterRng(Arc<AtomicU64>);
 
-impl Chance {
+impl JitterRng {
     /// The same row of streams for the same seed.
-    pub fn seeded(seed: u64) -> Self {
-        Chance(Arc::new(AtomicU64::new(seed)))
+    pub fn from_seed(seed: u64) -> Self {
+        JitterRng(Arc::new(AtomicU64::new(seed)))
     }
 
-    fn stream(&self) -> Rng {
-        let number = self.0.fetch_add(GOLDEN, Ordering::Relaxed);
+    fn next_stream(&self) -> Rng {
+        let number = self.0.fetch_add(GOLDEN_GAMMA, Ordering::Relaxed);
         // The generator steps by adding, too: seeds have to be scattered, or neighbours walk in step.
-        Rng::with_seed(scattered(number))
+        Rng::with_seed(splitmix64(number))
     }
 }
 
-impl Default for Chance {
+impl Default for JitterRng {
     /// The standard library's hash keys come from the operating system.
     fn default() -> Self {
-        Chance::seeded(RandomState::new().hash_one(0))
+        JitterRng::from_seed(RandomState::new().hash_one(0))
     }
 }
 
 /// The finaliser of SplitMix64: one to one, so that different numbers stay different.
-fn scattered(mut x: u64) -> u64 {
+fn splitmix64(mut x: u64) -> u64 {
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)
@@ -310,7 +310,7 @@ mod tests {
         let backoff = Backoff::default().jitter(Jitter::None);
         let mut delays = backoff.delays();
         assert_eq!(delays.nth(3), Some(Duration::from_millis(400)));
-        delays.restart();
+        delays.reset();
         assert_eq!(delays.next(), Some(Duration::from_millis(50)));
     }
 
@@ -321,12 +321,12 @@ mod tests {
             Backoff::exponential(seconds(2)),
             Backoff::linear(seconds(2), seconds(1)),
         ] {
-            assert!(backoff.check("retry").is_ok());
+            assert!(backoff.validate("retry").is_ok());
             let delays = backoff.jitter(Jitter::None).delays().take(3);
             assert!(delays.eq([seconds(2); 3]));
         }
         let too_short = Backoff::exponential(seconds(2)).max(seconds(1));
-        assert_eq!(too_short.check("retry").unwrap_err().field(), "max");
+        assert_eq!(too_short.validate("retry").unwrap_err().field(), "max");
     }
 
     #[test]
@@ -338,7 +338,7 @@ mod tests {
 
     #[test]
     fn silly_settings_are_named() {
-        let field = |backoff: Backoff| backoff.check("retry").unwrap_err().to_string();
+        let field = |backoff: Backoff| backoff.validate("retry").unwrap_err().to_string();
         let shrinking = Backoff::default().factor(0.5);
         assert_eq!(
             field(shrinking),
@@ -349,16 +349,16 @@ mod tests {
             field(capped),
             "retry, backoff: max is 1ms, must be at least the first delay, 50ms"
         );
-        assert!(Backoff::default().check("retry").is_ok());
+        assert!(Backoff::default().validate("retry").is_ok());
     }
 
     /// Full jitter of two thousand pairs of neighbouring calls: their correlation is that of chance.
     #[test]
     fn the_jitter_of_two_clones_is_uncorrelated() {
         let backoff = Backoff::constant(Duration::from_secs(1)).jitter(Jitter::Full);
-        let one = Chance::seeded(1);
+        let one = JitterRng::from_seed(1);
         let other = one.clone();
-        let draw = |chance: &Chance| {
+        let draw = |chance: &JitterRng| {
             let delays = backoff.delays_from(chance).take(4);
             delays.map(|d| d.as_secs_f64() - 0.5).collect::<Vec<_>>()
         };
@@ -376,7 +376,7 @@ mod tests {
     #[test]
     fn full_jitter_spreads_evenly() {
         let backoff = Backoff::constant(Duration::from_secs(1)).jitter(Jitter::Full);
-        let chance = Chance::seeded(3);
+        let chance = JitterRng::from_seed(3);
         let mut tenths = [0; 10];
         for _ in 0..10_000 {
             let delay = backoff.delays_from(&chance).next().expect("endless");
@@ -412,14 +412,14 @@ mod tests {
         #[test]
         fn delays_never_fall_and_never_pass_the_cap(backoff in any_backoff(), retry: u32) {
             let delay = backoff.delay(retry);
-            prop_assert!(delay <= backoff.longest());
+            prop_assert!(delay <= backoff.max_delay());
             prop_assert!(delay <= backoff.delay(retry.saturating_add(1)));
             prop_assert!(backoff.delay(0) <= delay);
         }
 
         #[test]
         fn jitter_keeps_its_bounds(backoff in any_backoff(), seed: u64, count in 1_usize..40) {
-            let chance = Chance::seeded(seed);
+            let chance = JitterRng::from_seed(seed);
             let drawn = |jitter| {
                 let mut delays = backoff.jitter(jitter).delays_from(&chance);
                 (0..count).map(|_| delays.next().unwrap()).collect::<Vec<_>>()
@@ -433,7 +433,7 @@ mod tests {
             }
             let mut last = backoff.first;
             for delay in drawn(Jitter::Decorrelated) {
-                prop_assert!(backoff.first <= delay && delay <= backoff.longest());
+                prop_assert!(backoff.first <= delay && delay <= backoff.max_delay());
                 prop_assert!(delay <= last.saturating_mul(3));
                 last = delay;
             }
@@ -446,9 +446,9 @@ mod tests {
         ) {
             let line = Backoff::linear(first, step).max(max);
             for backoff in [line, line.factor(factor), Backoff::constant(first).max(max)] {
-                let _ = (backoff.delay(retry), backoff.check("any"));
+                let _ = (backoff.delay(retry), backoff.validate("any"));
                 for jitter in [Jitter::None, Jitter::Full, Jitter::Equal, Jitter::Decorrelated] {
-                    let mut delays = backoff.jitter(jitter).delays_from(&Chance::seeded(seed));
+                    let mut delays = backoff.jitter(jitter).delays_from(&JitterRng::from_seed(seed));
                     delays.retry = retry;
                     let drawn = (delays.next(), delays.next());
                     prop_assert!(drawn.0 <= Some(max) && drawn.1 <= Some(max));
@@ -458,8 +458,8 @@ mod tests {
 
         #[test]
         fn a_seed_repeats_itself_and_no_two_calls_share_a_stream(seed: u64) {
-            let draw = |chance: &Chance| -> Vec<_> { Backoff::default().delays_from(chance).take(5).collect() };
-            let (one, again) = (Chance::seeded(seed), Chance::seeded(seed));
+            let draw = |chance: &JitterRng| -> Vec<_> { Backoff::default().delays_from(chance).take(5).collect() };
+            let (one, again) = (JitterRng::from_seed(seed), JitterRng::from_seed(seed));
             let (first, second) = (draw(&one), draw(&one.clone()));
             prop_assert_eq!(&first, &draw(&again));
             prop_assert_ne!(first, second);

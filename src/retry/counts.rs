@@ -7,40 +7,40 @@ use std::{
 
 use metrics::{Counter, Unit};
 
-use super::Refusal;
+use super::NotRetried;
 use crate::{
-    call::{Name, quietly},
+    call::{Label, catch_hook},
     registry::Stats,
-    util::late::Late,
+    util::per_recorder::PerRecorder,
 };
 
-const REASONS: usize = Refusal::ALL.len();
+const REASON_COUNT: usize = NotRetried::ALL.len();
 
-pub(super) struct Counts {
-    name: Name,
+pub(super) struct RetryMetrics {
+    name: Label,
     retries: AtomicU64,
-    free: AtomicU64,
+    unsent_retries: AtomicU64,
     recovered: AtomicU64,
-    refused: [AtomicU64; REASONS],
-    meters: Late<Meters>,
+    not_retried: [AtomicU64; REASON_COUNT],
+    counters: PerRecorder<RetryCounters>,
 }
 
-struct Meters {
+struct RetryCounters {
     retries: Counter,
-    free: Counter,
+    unsent_retries: Counter,
     recovered: Counter,
-    refused: [Counter; REASONS],
+    not_retried: [Counter; REASON_COUNT],
 }
 
-impl Counts {
-    pub(super) fn new(name: Name) -> Self {
-        Counts {
+impl RetryMetrics {
+    pub(super) fn new(name: Label) -> Self {
+        RetryMetrics {
             name,
             retries: AtomicU64::new(0),
-            free: AtomicU64::new(0),
+            unsent_retries: AtomicU64::new(0),
             recovered: AtomicU64::new(0),
-            refused: [const { AtomicU64::new(0) }; REASONS],
-            meters: Late::new(),
+            not_retried: [const { AtomicU64::new(0) }; REASON_COUNT],
+            counters: PerRecorder::new(),
         }
     }
 
@@ -49,8 +49,8 @@ impl Counts {
     }
 
     /// An attempt has failed, and another will follow, unless the call is dropped before that.
-    pub(super) fn waits(&self, delay: Duration, attempt: u32) {
-        quietly(|| {
+    pub(super) fn report_retry(&self, delay: Duration, attempt: u32) {
+        catch_hook(|| {
             tracing::debug!(
                 target: "tower_keep::retry",
                 retry = self.name(),
@@ -62,14 +62,14 @@ impl Counts {
     }
 
     /// An attempt beyond the first begins.
-    pub(super) fn retry(&self) {
-        add(&self.retries);
-        quietly(|| self.metered(|meters| meters.retries.increment(1)));
+    pub(super) fn count_retry(&self) {
+        increment(&self.retries);
+        catch_hook(|| self.with_counters(|meters| meters.retries.increment(1)));
     }
 
     /// Nothing has come of a request, and it will be sent again, unless the call is dropped before that.
-    pub(super) fn waits_free(&self, delay: Duration, attempt: u32) {
-        quietly(|| {
+    pub(super) fn report_unsent_retry(&self, delay: Duration, attempt: u32) {
+        catch_hook(|| {
             tracing::debug!(
                 target: "tower_keep::retry",
                 retry = self.name(),
@@ -81,22 +81,22 @@ impl Counts {
     }
 
     /// An attempt is made again, for free.
-    pub(super) fn free(&self) {
-        add(&self.free);
-        quietly(|| self.metered(|meters| meters.free.increment(1)));
+    pub(super) fn count_unsent_retry(&self) {
+        increment(&self.unsent_retries);
+        catch_hook(|| self.with_counters(|meters| meters.unsent_retries.increment(1)));
     }
 
     /// A call has succeeded, though not at once.
-    pub(super) fn recovered(&self) {
-        add(&self.recovered);
-        quietly(|| self.metered(|meters| meters.recovered.increment(1)));
+    pub(super) fn count_recovered(&self) {
+        increment(&self.recovered);
+        catch_hook(|| self.with_counters(|meters| meters.recovered.increment(1)));
     }
 
     /// A call has failed for good.
-    pub(super) fn refused(&self, why: Refusal) {
-        add(&self.refused[why.index()]);
-        quietly(|| {
-            self.metered(|meters| meters.refused[why.index()].increment(1));
+    pub(super) fn count_not_retried(&self, why: NotRetried) {
+        increment(&self.not_retried[why.index()]);
+        catch_hook(|| {
+            self.with_counters(|meters| meters.not_retried[why.index()].increment(1));
             tracing::debug!(
                 target: "tower_keep::retry",
                 retry = self.name(),
@@ -106,27 +106,27 @@ impl Counts {
         });
     }
 
-    pub(super) fn show(&self, stats: &mut Stats) {
+    pub(super) fn write_stats(&self, stats: &mut Stats) {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         stats.count("retries", count(&self.retries));
-        stats.count("free", count(&self.free));
+        stats.count("free", count(&self.unsent_retries));
         stats.count("recovered", count(&self.recovered));
-        for (why, counter) in Refusal::ALL.iter().zip(&self.refused) {
-            stats.count(why.figure(), count(counter));
+        for (why, counter) in NotRetried::ALL.iter().zip(&self.not_retried) {
+            stats.count(why.stat_name(), count(counter));
         }
     }
 
-    fn metered(&self, count: impl FnOnce(&Meters)) {
-        self.meters.with(|| Meters::new(&self.name), count);
+    fn with_counters(&self, count: impl FnOnce(&RetryCounters)) {
+        self.counters.with(|| RetryCounters::new(&self.name), count);
     }
 }
 
-fn add(counter: &AtomicU64) {
+fn increment(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-impl Meters {
-    fn new(name: &Name) -> Self {
+impl RetryCounters {
+    fn new(name: &Label) -> Self {
         let name = || name.to_string();
         metrics::describe_counter!(
             "tower_keep_retries_total",
@@ -148,11 +148,11 @@ impl Meters {
             Unit::Count,
             "Calls that failed for good although another attempt might have helped."
         );
-        Meters {
+        RetryCounters {
             retries: metrics::counter!("tower_keep_retries_total", "retry" => name()),
-            free: metrics::counter!("tower_keep_retries_free_total", "retry" => name()),
+            unsent_retries: metrics::counter!("tower_keep_retries_free_total", "retry" => name()),
             recovered: metrics::counter!("tower_keep_retries_recovered_total", "retry" => name()),
-            refused: Refusal::ALL.map(|why| {
+            not_retried: NotRetried::ALL.map(|why| {
                 metrics::counter!(
                     "tower_keep_retries_refused_total",
                     "retry" => name(),
@@ -169,9 +169,9 @@ mod tests {
 
     #[test]
     fn each_reason_has_its_own_place() {
-        for (place, why) in Refusal::ALL.iter().enumerate() {
+        for (place, why) in NotRetried::ALL.iter().enumerate() {
             assert_eq!(why.index(), place);
-            assert_eq!(why.figure(), format!("refused_{}", why.as_str()));
+            assert_eq!(why.stat_name(), format!("refused_{}", why.as_str()));
         }
     }
 }

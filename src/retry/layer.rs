@@ -2,10 +2,10 @@ use std::fmt;
 
 use tower_layer::Layer;
 
-use super::{Retried, Retry, shared_retry::SharedRetry};
+use super::{Retry, RetryService, shared_retry::RetryLayerConfig};
 use crate::{
-    call::{Classifier, Ending, Verdict},
-    protocol::{Any, Protocol},
+    call::{Classifier, ClassifyInput, ClassifyOutput},
+    protocol::{AnyService, Protocol},
 };
 
 /// Tries requests again that failed: see the [module](super).
@@ -20,7 +20,7 @@ use crate::{
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), BoxError> {
 /// let calls = std::cell::Cell::new(0);
 /// let service = ServiceBuilder::new()
-///     .layer(RetryLayer::any(Retry::named("greeter")))
+///     .layer(RetryLayer::any(Retry::new("greeter")))
 ///     .service(service_fn(|name: String| {
 ///         calls.set(calls.get() + 1);
 ///         let away = calls.get() < 3;
@@ -39,44 +39,44 @@ use crate::{
 ///
 /// Every service it makes, and every clone of them, shares the [`Retry`].
 pub struct RetryLayer<P> {
-    shared: SharedRetry<P>,
+    shared: RetryLayerConfig<P>,
 }
 
 impl<P> RetryLayer<P> {
     pub(super) fn new(retry: Retry, protocol: P) -> Self {
         RetryLayer {
-            shared: SharedRetry::new(retry, protocol),
+            shared: RetryLayerConfig::new(retry, protocol),
         }
     }
 
-    pub(super) fn parts(&self) -> (Retry, &P) {
+    pub(super) fn to_parts(&self) -> (Retry, &P) {
         (self.shared.retry().clone(), self.shared.rules())
     }
 }
 
-impl RetryLayer<Any> {
+impl RetryLayer<AnyService> {
     /// Retries over a service of any kind whose requests can be cloned; its error becomes a `BoxError`.
     pub fn any(retry: Retry) -> Self {
-        RetryLayer::new(retry, Any::new())
+        RetryLayer::new(retry, AnyService::new())
     }
 
-    /// Judges attempts by the classifier, which sees [`Ending::response`](crate::call::Ending::response) and
-    /// [`Ending::error`](crate::call::Ending::error): failures, overload and timeouts are worth another attempt.
+    /// Judges attempts by the classifier, which sees [`ClassifyInput::response`](crate::call::ClassifyInput::response) and
+    /// [`ClassifyInput::error`](crate::call::ClassifyInput::error): failures, overload and timeouts are worth another attempt.
     #[must_use]
-    pub fn classify<V: Into<Verdict>>(
+    pub fn classify<V: Into<ClassifyOutput>>(
         self,
-        classify: impl Fn(&Ending<'_>) -> V + Send + Sync + 'static,
+        classify: impl Fn(&ClassifyInput<'_>) -> V + Send + Sync + 'static,
     ) -> Self {
-        let any = Any::new().classified(Classifier::new(classify));
-        RetryLayer::new(self.parts().0, any)
+        let any = AnyService::new().with_classifier(Classifier::new(classify));
+        RetryLayer::new(self.to_parts().0, any)
     }
 }
 
 impl<S, P> Layer<S> for RetryLayer<P> {
-    type Service = Retried<S, P>;
+    type Service = RetryService<S, P>;
 
-    fn layer(&self, inner: S) -> Retried<S, P> {
-        Retried::new(inner, self.shared.clone())
+    fn layer(&self, inner: S) -> RetryService<S, P> {
+        RetryService::new(inner, self.shared.clone())
     }
 }
 

@@ -11,7 +11,7 @@
 //! |---|---|
 //! | succeeds | that is the answer |
 //! | fails: `Failure`, `Overload`, `TimedOut` | a place in the budget is reserved, the failed attempt dropped, its wait slept, the next begun |
-//! | fails, and the peer says when to come back | `Retry-After` and gRPC's `RetryInfo`: neither before that time nor before the backoff. gRPC's pushback: after that time, whatever the backoff. Both with some jitter. No further attempt if the peer asks for none, or for more than [`max_hint`](RetryBuilder::max_hint) |
+//! | fails, and the peer says when to come back | `Retry-After` and gRPC's `RetryInfo`: neither before that time nor before the backoff. gRPC's pushback: after that time, whatever the backoff. Both with some jitter. No further attempt if the peer asks for none, or for more than [`max_hint`](RetryBuilder::max_retry_after) |
 //! | fails, and the wait would pass the deadline | its error is the answer, at once |
 //! | fails by the caller's own fault, cannot be sent at all, meets a peer that is not trusted, or is refused by a guard of this process | its error is the answer |
 //!
@@ -28,8 +28,8 @@
 //! A [`RetryPolicy`] decides from request, result and attempt, and makes the copies of requests that are not `Clone` or
 //! must not always be sent twice.
 //!
-//! Over HTTP, only what may be sent twice is: idempotent methods, what has an `Idempotency-Key` that is not empty, and
-//! what [`repeatable`](RetryLayer::repeatable) says; its body is streamed, and kept up to 64 KiB. Retries carry their
+//! Over HTTP, only what may be sent twice is: idempotent methods, what has an `Idempotency-FingerprintInput` that is not empty, and
+//! what [`repeatable`](RetryLayer::retry_if_request) says; its body is streamed, and kept up to 64 KiB. Retries carry their
 //! [`Attempt`] in the request's extensions, and their context if one was there; those of gRPC calls say
 //! `grpc-previous-rpc-attempts`, and their `grpc-timeout` is what is left of the caller's. A response that took more than
 //! one attempt has the last one's [`Attempt`] in its extensions: a 412 to a `PUT` with `If-None-Match` may then mean that
@@ -41,7 +41,7 @@
 //! # What was never sent
 //!
 //! Some errors prove that the peer never began an HTTP request. Where the layer stands right around a transport, and so
-//! is told to act upon them by [`free_repeats`](RetryLayer::free_repeats), such a request is sent again whatever its
+//! is told to act upon them by [`free_repeats`](RetryLayer::retry_unsent), such a request is sent again whatever its
 //! method:
 //!
 //! | proof | known by | sent again |
@@ -49,7 +49,7 @@
 //! | no connection came about | [`ConnectionRefused`](std::io::ErrorKind::ConnectionRefused); tonic's `ConnectError` (feature `tonic`); hyper-util's `is_connect` (feature `hyper`) | as an attempt like any other: after the backoff, and drawing on the budget |
 //! | the connection was closed before the request was begun | hyper's `is_canceled` (feature `hyper`) | at once, at most twice in a call |
 //! | the peer says so: `REFUSED_STREAM`, or a `GOAWAY` that leaves it out | h2's errors (feature `hyper`) | at once, and only once |
-//! | what you know better | [`never_sent`](RetryLayer::never_sent), which needs no `free_repeats` | as an attempt like any other |
+//! | what you know better | [`never_sent`](RetryLayer::unsent_if), which needs no `free_repeats` | as an attempt like any other |
 //!
 //! What is sent again at once counts against no limit of attempts. The first time in a call it takes nothing from the
 //! budget either; the second time it does. None of it passes the deadline.
@@ -69,7 +69,7 @@
 //!
 //! A future that waits between two attempts lives in the task that polls it: when that task is aborted or its runtime
 //! shuts down, the call ends in the wait and gives its reservation back. A shutdown that waits for calls under way waits
-//! for their retries, too: bound them by [`within`](RetryBuilder::within) or a deadline that is shorter than the time
+//! for their retries, too: bound them by [`check_range`](RetryBuilder::max_elapsed) or a deadline that is shorter than the time
 //! that is left.
 //!
 //! In an async block that is spawned, the compiler may say that `From` is not general enough for a service whose error is a
@@ -77,7 +77,7 @@
 //!
 //! # Metrics
 //!
-//! A failure that is not followed by another attempt is counted by its [reason](Refusal).
+//! A failure that is not followed by another attempt is counted by its [reason](NotRetried).
 //!
 //! | metric | labels |
 //! |---|---|
@@ -103,7 +103,7 @@
 //! use tower_keep::retry::Retry;
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> std::io::Result<()> {
-//! let retry = Retry::named("quotes");
+//! let retry = Retry::new("quotes");
 //! let quote = retry
 //!     .run(|attempt| async move {
 //!         // The peer is away for a moment.
@@ -120,14 +120,14 @@
 //! use std::{io::{Error, ErrorKind}, time::Duration};
 //! use tower_keep::retry::{Backoff, Budget, Jitter, Retry};
 //!
-//! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), tower_keep::InvalidSetting> {
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), tower_keep::ConfigError> {
 //! let budget = Budget::window().ratio(0.1).build()?;
 //! let retry = Retry::builder("inventory")
-//!     .api()
-//!     .attempts(5)
+//!     .preset_external()
+//!     .max_attempts(5)
 //!     .backoff(Backoff::exponential(Duration::from_millis(200)).jitter(Jitter::Equal))
 //!     .budget(budget.clone()) // and to others who talk to the same peer
-//!     .within(Duration::from_secs(10))
+//!     .max_elapsed(Duration::from_secs(10))
 //!     .build()?;
 //!
 //! let mut calls = 0;
@@ -136,12 +136,12 @@
 //!         calls += 1;
 //!         async { Err::<(), _>(Error::from(ErrorKind::NotFound)) }
 //!     })
-//!     .when(|error: &Error| error.kind() != ErrorKind::NotFound)
+//!     .classify_error(|error: &Error| error.kind() != ErrorKind::NotFound)
 //!     .await;
 //! assert!(missing.is_err());
 //! assert_eq!(calls, 1);
 //!
-//! let error = Retry::builder("inventory").attempts(0).build().unwrap_err();
+//! let error = Retry::builder("inventory").max_attempts(0).build().unwrap_err();
 //! assert_eq!(error.to_string(), r#"retry "inventory": attempts is 0, must be 1 to 100"#);
 //! # Ok(()) }
 //! ```
@@ -169,25 +169,25 @@ mod state;
 mod work;
 mod work_with;
 
-pub use advice::Advice;
+pub use advice::RetryDecision;
 pub use attempt::Attempt;
 #[doc(hidden)]
 pub use attempts::Attempts;
-pub use backoff::{Backoff, Chance, Delays, Jitter};
+pub use backoff::{Backoff, Delays, Jitter, JitterRng};
 pub use body::{ReplayBody, Superseded};
-pub use budget::{BucketBudget, Budget, Reservation, Spent, ThrottleBudget, WindowBudget};
+pub use budget::{BucketBudget, Budget, Reservation, SpentRetry, ThrottleBudget, WindowBudget};
 #[doc(hidden)]
 pub use client::HttpAttempts;
-pub use client::{AsIs, MapBody, Replay, RetryBody};
-pub use custom::{ByPolicy, RetryPolicy, Rules, Tried};
+pub use client::{AsIs, HttpRetry, MapBody, RetryBody};
+pub use custom::{AttemptResult, RetryPolicy, ServiceRules, WithPolicy};
 pub use future::RetryFuture;
 pub use layer::RetryLayer;
-pub use refusal::Refusal;
-pub use service::Retried;
+pub use refusal::NotRetried;
+pub use service::RetryService;
 #[doc(hidden)]
 pub use service_attempts::ServiceAttempts;
 pub use settings::{Retry, RetryBuilder};
-pub use work::{Advise, Work};
-pub use work_with::WorkWith;
+pub use work::{DecideError, RunAttempts};
+pub use work_with::RunWithAttempts;
 
-pub use crate::retry_after::Hint;
+pub use crate::retry_after::RetryAfter;

@@ -1,52 +1,52 @@
 /// Reason for no further attempt although one might have helped: the label `reason` of the metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Refusal {
+pub enum NotRetried {
     /// All attempts were made.
-    Limit,
+    MaxAttempts,
     /// The budget is used up.
     Budget,
     /// No time would be left for it.
     Deadline,
     /// The peer asks for none, or for a longer wait than is allowed.
-    Hint,
+    RetryAfter,
     /// The work must not be done twice.
     NotRepeatable,
     /// The service failed to become ready again.
     NotReady,
 }
 
-impl Refusal {
-    pub(super) const ALL: [Refusal; 6] = [
-        Refusal::Limit,
-        Refusal::Budget,
-        Refusal::Deadline,
-        Refusal::Hint,
-        Refusal::NotRepeatable,
-        Refusal::NotReady,
+impl NotRetried {
+    pub(super) const ALL: [NotRetried; 6] = [
+        NotRetried::MaxAttempts,
+        NotRetried::Budget,
+        NotRetried::Deadline,
+        NotRetried::RetryAfter,
+        NotRetried::NotRepeatable,
+        NotRetried::NotReady,
     ];
 
     /// In lower case, words joined by `_`.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Refusal::Limit => "limit",
-            Refusal::Budget => "budget",
-            Refusal::Deadline => "deadline",
-            Refusal::Hint => "hint",
-            Refusal::NotRepeatable => "not_repeatable",
-            Refusal::NotReady => "not_ready",
+            NotRetried::MaxAttempts => "limit",
+            NotRetried::Budget => "budget",
+            NotRetried::Deadline => "deadline",
+            NotRetried::RetryAfter => "hint",
+            NotRetried::NotRepeatable => "not_repeatable",
+            NotRetried::NotReady => "not_ready",
         }
     }
 
     /// Its name among the figures of a retry.
-    pub(super) const fn figure(self) -> &'static str {
+    pub(super) const fn stat_name(self) -> &'static str {
         match self {
-            Refusal::Limit => "refused_limit",
-            Refusal::Budget => "refused_budget",
-            Refusal::Deadline => "refused_deadline",
-            Refusal::Hint => "refused_hint",
-            Refusal::NotRepeatable => "refused_not_repeatable",
-            Refusal::NotReady => "refused_not_ready",
+            NotRetried::MaxAttempts => "refused_limit",
+            NotRetried::Budget => "refused_budget",
+            NotRetried::Deadline => "refused_deadline",
+            NotRetried::RetryAfter => "refused_hint",
+            NotRetried::NotRepeatable => "refused_not_repeatable",
+            NotRetried::NotReady => "refused_not_ready",
         }
     }
 

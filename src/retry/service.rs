@@ -7,20 +7,20 @@ use tower_service::Service;
 
 use super::{
     RetryFuture, ServiceAttempts,
-    custom::{OfAnyKind, Rules},
-    shared_retry::SharedRetry,
+    custom::{NonHttp, ServiceRules},
+    shared_retry::RetryLayerConfig,
 };
 use crate::call::BoxError;
 
 /// A service whose requests are tried again. Made by [`RetryLayer`](super::RetryLayer).
-pub struct Retried<S, P> {
+pub struct RetryService<S, P> {
     inner: S,
-    shared: SharedRetry<P>,
+    shared: RetryLayerConfig<P>,
 }
 
-impl<S, P> Retried<S, P> {
-    pub(super) fn new(inner: S, shared: SharedRetry<P>) -> Self {
-        Retried { inner, shared }
+impl<S, P> RetryService<S, P> {
+    pub(super) fn new(inner: S, shared: RetryLayerConfig<P>) -> Self {
+        RetryService { inner, shared }
     }
 
     /// The wrapped service.
@@ -28,7 +28,10 @@ impl<S, P> Retried<S, P> {
         &self.inner
     }
 
-    pub(super) fn poll_inner<Req>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>>
+    pub(super) fn poll_inner_ready<Req>(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), S::Error>>
     where
         S: Service<Req>,
     {
@@ -36,7 +39,7 @@ impl<S, P> Retried<S, P> {
     }
 
     /// The handle polled ready moves into the future; the spare stays and must be polled before use.
-    pub(super) fn take_ready(&mut self) -> (S, SharedRetry<P>)
+    pub(super) fn take_ready_service(&mut self) -> (S, RetryLayerConfig<P>)
     where
         S: Clone,
     {
@@ -46,35 +49,35 @@ impl<S, P> Retried<S, P> {
     }
 }
 
-impl<S, R, Req> Service<Req> for Retried<S, R>
+impl<S, R, Req> Service<Req> for RetryService<S, R>
 where
     // The wrapped service, and what is called again.
     S: Service<Req, Error: Into<BoxError>> + Clone,
     // How requests are copied, and attempts judged.
-    R: OfAnyKind + Rules<Req, S::Response>,
+    R: NonHttp + ServiceRules<Req, S::Response>,
 {
     type Response = S::Response;
     type Error = BoxError;
     type Future = RetryFuture<ServiceAttempts<S, Req, R>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.poll_inner(cx).map_err(Into::into)
+        self.poll_inner_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let (ready, shared) = self.take_ready();
-        ServiceAttempts::call(ready, request, shared)
+        let (ready, shared) = self.take_ready_service();
+        ServiceAttempts::start_call(ready, request, shared)
     }
 }
 
 /// A clone shares the retry's settings and budget, and keeps no readiness.
-impl<S: Clone, P> Clone for Retried<S, P> {
+impl<S: Clone, P> Clone for RetryService<S, P> {
     fn clone(&self) -> Self {
-        Retried::new(self.inner.clone(), self.shared.clone())
+        RetryService::new(self.inner.clone(), self.shared.clone())
     }
 }
 
-impl<S: fmt::Debug, P> fmt::Debug for Retried<S, P> {
+impl<S: fmt::Debug, P> fmt::Debug for RetryService<S, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Retried")
             .field("inner", &self.inner)

@@ -1,13 +1,13 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{Backoff, Budget, Chance, counts::Counts, policy::Policy};
+use super::{Backoff, Budget, JitterRng, counts::RetryMetrics, policy::RetryConfig};
 use crate::{
-    call::{InvalidSetting, Moment, Name},
+    call::{CallClock, ConfigError, Label},
     registry::{self, Inspect, Stats},
 };
 
 const MAX_ATTEMPTS: u32 = 100;
-const MAX_HINT: Duration = Duration::from_secs(24 * 3_600);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3_600);
 
 /// When and how often failed work is tried again: see the [module](super).
 ///
@@ -16,41 +16,41 @@ const MAX_HINT: Duration = Duration::from_secs(24 * 3_600);
 /// Clones share the budget, the metrics and the source of chance.
 #[derive(Clone)]
 pub struct Retry {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<RetryShared>,
 }
 
-pub(super) struct Shared {
-    pub(super) policy: Policy,
+pub(super) struct RetryShared {
+    pub(super) config: RetryConfig,
     pub(super) budget: Option<Budget>,
-    pub(super) chance: Chance,
-    pub(super) counts: Counts,
+    pub(super) jitter_rng: JitterRng,
+    pub(super) metrics: RetryMetrics,
 }
 
 impl Retry {
     /// All defaults, under a name of one's own.
-    pub fn named(name: impl Into<Name>) -> Self {
-        Retry::builder(name).unchecked()
+    pub fn new(name: impl Into<Label>) -> Self {
+        Retry::builder(name).build_unchecked()
     }
 
     /// Begins with the defaults; the name is what metrics and logs show.
-    pub fn builder(name: impl Into<Name>) -> RetryBuilder {
+    pub fn builder(name: impl Into<Label>) -> RetryBuilder {
         RetryBuilder {
             name: name.into(),
-            policy: Policy {
-                attempts: 3,
+            config: RetryConfig {
+                max_attempts: 3,
                 backoff: Backoff::default(),
-                max_hint: Duration::from_secs(30),
-                within: None,
-                rejections: false,
+                max_retry_after: Duration::from_secs(30),
+                max_elapsed: None,
+                retry_rejections: false,
             },
-            budget: BudgetSetting::Own,
-            chance: None,
+            budget: BudgetSetting::PerRetry,
+            jitter_rng: None,
         }
     }
 
     /// The name.
     pub fn name(&self) -> &str {
-        self.shared.counts.name()
+        self.shared.metrics.name()
     }
 
     /// The budget, to share with others who talk to the same peer.
@@ -62,7 +62,7 @@ impl Retry {
 impl Default for Retry {
     /// All defaults, under the name `retry`. Each has a budget of its own; clones share it.
     fn default() -> Self {
-        Retry::named("retry")
+        Retry::new("retry")
     }
 }
 
@@ -70,19 +70,19 @@ impl fmt::Debug for Retry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Retry")
             .field("name", &self.name())
-            .field("policy", &self.shared.policy)
+            .field("policy", &self.shared.config)
             .field("budget", &self.shared.budget)
             .finish_non_exhaustive()
     }
 }
 
-impl Inspect for Shared {
+impl Inspect for RetryShared {
     fn kind(&self) -> &'static str {
         "retry"
     }
 
     fn name(&self) -> &str {
-        self.counts.name()
+        self.metrics.name()
     }
 
     fn state(&self) -> &'static str {
@@ -90,8 +90,8 @@ impl Inspect for Shared {
     }
 
     fn stats(&self, stats: &mut Stats) {
-        self.counts.show(stats);
-        let available = |budget: &Budget| budget.available(&Moment::default());
+        self.metrics.write_stats(stats);
+        let available = |budget: &Budget| budget.available(&CallClock::default());
         if let Some(available) = self.budget.as_ref().and_then(available) {
             stats.count("budget_available", available);
         }
@@ -101,51 +101,51 @@ impl Inspect for Shared {
 /// Settings of a [`Retry`]; made by [`Retry::builder`].
 #[derive(Clone, Debug)]
 pub struct RetryBuilder {
-    name: Name,
-    policy: Policy,
+    name: Label,
+    config: RetryConfig,
     budget: BudgetSetting,
-    chance: Option<Chance>,
+    jitter_rng: Option<JitterRng>,
 }
 
 /// Clones of a builder share what they were given, but no default: one is made for each retry.
 #[derive(Clone, Debug)]
 enum BudgetSetting {
-    Own,
-    Given(Option<Budget>),
+    PerRetry,
+    Configured(Option<Budget>),
 }
 
 impl RetryBuilder {
     /// For a peer that is near: 4 attempts, 25 ms doubled up to 250 ms, full jitter.
     #[must_use]
-    pub fn network(self) -> Self {
+    pub fn preset_internal(self) -> Self {
         let backoff = Backoff::exponential(Duration::from_millis(25));
-        self.attempts(4)
+        self.max_attempts(4)
             .backoff(backoff.max(Duration::from_millis(250)))
     }
 
     /// For somebody else's API, where nobody waits on the line: 4 attempts, 500 ms doubled up to 20 s, full jitter,
     /// hints up to a minute.
     #[must_use]
-    pub fn api(self) -> Self {
+    pub fn preset_external(self) -> Self {
         let backoff = Backoff::exponential(Duration::from_millis(500));
-        self.attempts(4)
+        self.max_attempts(4)
             .backoff(backoff.max(Duration::from_secs(20)))
-            .max_hint(Duration::from_secs(60))
+            .max_retry_after(Duration::from_secs(60))
     }
 
     /// How many attempts there are, the first included.
     ///
     /// Retries in several layers multiply: keep it low. Must be 1 to 100. Default: 3.
     #[must_use]
-    pub fn attempts(mut self, attempts: u32) -> Self {
-        self.policy.attempts = attempts;
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.config.max_attempts = attempts;
         self
     }
 
     /// How long to wait before each retry. Default: 50 ms doubled up to 1 s, full jitter.
     #[must_use]
     pub fn backoff(mut self, backoff: Backoff) -> Self {
-        self.policy.backoff = backoff;
+        self.config.backoff = backoff;
         self
     }
 
@@ -153,7 +153,7 @@ impl RetryBuilder {
     /// last 10 s and 10 a second; each retry that is built, from a clone of this builder too, has another.
     #[must_use]
     pub fn budget(mut self, budget: impl Into<Option<Budget>>) -> Self {
-        self.budget = BudgetSetting::Given(budget.into());
+        self.budget = BudgetSetting::Configured(budget.into());
         self
     }
 
@@ -162,8 +162,8 @@ impl RetryBuilder {
     ///
     /// Must be at most a day. Default: 30 s.
     #[must_use]
-    pub fn max_hint(mut self, wait: Duration) -> Self {
-        self.policy.max_hint = wait;
+    pub fn max_retry_after(mut self, wait: Duration) -> Self {
+        self.config.max_retry_after = wait;
         self
     }
 
@@ -171,22 +171,22 @@ impl RetryBuilder {
     ///
     /// Must not be zero. Default: as long as there are attempts.
     #[must_use]
-    pub fn within(mut self, time: Duration) -> Self {
-        self.policy.within = Some(time);
+    pub fn max_elapsed(mut self, time: Duration) -> Self {
+        self.config.max_elapsed = Some(time);
         self
     }
 
     /// Whether refusals by guards of this process are tried again, too. Default: no, since they are meant.
     #[must_use]
-    pub fn rejections(mut self, again: bool) -> Self {
-        self.policy.rejections = again;
+    pub fn retry_rejections(mut self, again: bool) -> Self {
+        self.config.retry_rejections = again;
         self
     }
 
     /// Where jitter comes from. Default: the operating system's seed.
     #[must_use]
-    pub fn chance(mut self, chance: Chance) -> Self {
-        self.chance = Some(chance);
+    pub fn chance(mut self, chance: JitterRng) -> Self {
+        self.jitter_rng = Some(chance);
         self
     }
 
@@ -194,38 +194,38 @@ impl RetryBuilder {
     ///
     /// # Errors
     ///
-    /// [`InvalidSetting`] names the first setting that makes no sense.
-    pub fn build(self) -> Result<Retry, InvalidSetting> {
+    /// [`ConfigError`] names the first setting that makes no sense.
+    pub fn build(self) -> Result<Retry, ConfigError> {
         let owner = format!("retry {:?}", self.name);
-        let policy = &self.policy;
-        if !(1..=MAX_ATTEMPTS).contains(&policy.attempts) {
-            let got = policy.attempts;
-            return Err(InvalidSetting::new(owner, "attempts", got, "1 to 100"));
+        let policy = &self.config;
+        if !(1..=MAX_ATTEMPTS).contains(&policy.max_attempts) {
+            let got = policy.max_attempts;
+            return Err(ConfigError::new(owner, "attempts", got, "1 to 100"));
         }
-        policy.backoff.check(&owner)?;
-        if policy.max_hint > MAX_HINT {
-            let got = format!("{:?}", policy.max_hint);
+        policy.backoff.validate(&owner)?;
+        if policy.max_retry_after > MAX_RETRY_AFTER {
+            let got = format!("{:?}", policy.max_retry_after);
             let must = "at most a day";
-            return Err(InvalidSetting::new(owner, "max_hint", got, must));
+            return Err(ConfigError::new(owner, "max_hint", got, must));
         }
-        if policy.within.is_some_and(|time| time.is_zero()) {
+        if policy.max_elapsed.is_some_and(|time| time.is_zero()) {
             let must = "longer than nothing";
-            return Err(InvalidSetting::new(owner, "within", "0ns", must));
+            return Err(ConfigError::new(owner, "within", "0ns", must));
         }
-        Ok(self.unchecked())
+        Ok(self.build_unchecked())
     }
 
-    fn unchecked(self) -> Retry {
-        let shared = Arc::new(Shared {
-            policy: self.policy,
+    fn build_unchecked(self) -> Retry {
+        let shared = Arc::new(RetryShared {
+            config: self.config,
             budget: match self.budget {
-                BudgetSetting::Own => Some(Budget::default()),
-                BudgetSetting::Given(budget) => budget,
+                BudgetSetting::PerRetry => Some(Budget::default()),
+                BudgetSetting::Configured(budget) => budget,
             },
-            chance: self.chance.unwrap_or_default(),
-            counts: Counts::new(self.name),
+            jitter_rng: self.jitter_rng.unwrap_or_default(),
+            metrics: RetryMetrics::new(self.name),
         });
-        registry::enter(&shared);
+        registry::register(&shared);
         Retry { shared }
     }
 }

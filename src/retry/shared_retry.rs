@@ -4,11 +4,11 @@ use super::Retry;
 
 /// What all calls of a layer share: the retry, and how their requests are read. One thing, since a reference counted is
 /// a good part of what a call costs that succeeds at once.
-pub(super) struct SharedRetry<P>(Arc<(Retry, P)>);
+pub(super) struct RetryLayerConfig<P>(Arc<(Retry, P)>);
 
-impl<P> SharedRetry<P> {
+impl<P> RetryLayerConfig<P> {
     pub(super) fn new(retry: Retry, rules: P) -> Self {
-        SharedRetry(Arc::new((retry, rules)))
+        RetryLayerConfig(Arc::new((retry, rules)))
     }
 
     pub(super) fn retry(&self) -> &Retry {
@@ -20,13 +20,13 @@ impl<P> SharedRetry<P> {
     }
 }
 
-impl<P> Clone for SharedRetry<P> {
+impl<P> Clone for RetryLayerConfig<P> {
     fn clone(&self) -> Self {
-        SharedRetry(self.0.clone())
+        RetryLayerConfig(self.0.clone())
     }
 }
 
-impl<P> fmt::Debug for SharedRetry<P> {
+impl<P> fmt::Debug for RetryLayerConfig<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.retry().fmt(f)
     }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::state::PendingAttempt;
 use crate::context::Context;
 
-pub(super) const TWICE: &str = "polled after completion";
+pub(super) const POLLED_AFTER_COMPLETION: &str = "polled after completion";
 
 pin_project! {
     /// Where a call is.
@@ -31,38 +31,38 @@ pin_project! {
 /// What a call has come to.
 pub(super) enum StageEvent<T> {
     /// The first attempt is to begin.
-    Unbegun,
+    NotStarted,
     /// It came too late to begin.
-    Late,
+    DeadlinePassed,
     /// An attempt has ended.
-    Ended(T),
+    AttemptEnded(T),
     /// The next attempt is to begin.
-    Due,
+    AttemptDue,
 }
 
 /// What a service says to an attempt that is due.
-pub(super) enum Readiness<E> {
+pub(super) enum ReadyOutcome<E> {
     Ready,
     /// The service has failed.
     Failed(E),
     /// The deadline has passed.
-    Late,
+    DeadlinePassed,
 }
 
 impl<F> Stage<F> {
     /// Begins an attempt.
-    pub(super) fn running(
+    pub(super) fn start(
         context: Option<Context>,
         make: impl FnOnce(Option<&Context>) -> F,
     ) -> Self {
-        let future = Some(inside(&context, || make(context.as_ref())));
+        let future = Some(run_in_context(&context, || make(context.as_ref())));
         Stage::Running {
             attempt: AttemptFuture { future, context },
         }
     }
 
     /// Lets go of the attempt, and waits if there is anything to wait for.
-    pub(super) fn wait(mut self: Pin<&mut Self>, pending: PendingAttempt) {
+    pub(super) fn start_wait(mut self: Pin<&mut Self>, pending: PendingAttempt) {
         let (sleep, pending) = (pending.sleep(), Some(pending));
         self.set(match sleep {
             Some(sleep) => Stage::Waiting { sleep, pending },
@@ -76,26 +76,28 @@ impl<F> Stage<F> {
     }
 
     /// Waits for the service to be ready for the attempt that is due, up to the deadline.
-    pub(super) fn poll_due<E>(
+    pub(super) fn poll_service_ready<E>(
         self: Pin<&mut Self>,
         ready: Poll<Result<(), E>>,
         deadline: Option<Instant>,
         cx: &mut Cx<'_>,
-    ) -> Poll<Readiness<E>> {
+    ) -> Poll<ReadyOutcome<E>> {
         let StageProj::Due { mut limit, .. } = self.project() else {
             unreachable!("only what is due waits for readiness");
         };
         Poll::Ready(match (ready, deadline) {
-            (Poll::Ready(Err(error)), _) => Readiness::Failed(error),
-            (Poll::Ready(Ok(())), Some(end)) if Instant::now() >= end => Readiness::Late,
-            (Poll::Ready(Ok(())), _) => Readiness::Ready,
+            (Poll::Ready(Err(error)), _) => ReadyOutcome::Failed(error),
+            (Poll::Ready(Ok(())), Some(end)) if Instant::now() >= end => {
+                ReadyOutcome::DeadlinePassed
+            }
+            (Poll::Ready(Ok(())), _) => ReadyOutcome::Ready,
             (Poll::Pending, None) => return Poll::Pending,
             (Poll::Pending, Some(end)) => {
                 if limit.is_none() {
                     limit.set(Some(sleep_until(end)));
                 }
                 ready!(limit.as_pin_mut().expect("set above").poll(cx));
-                Readiness::Late
+                ReadyOutcome::DeadlinePassed
             }
         })
     }
@@ -113,15 +115,17 @@ impl<F: Future> Stage<F> {
     pub(super) fn poll(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<StageEvent<F::Output>> {
         loop {
             match self.as_mut().project() {
-                StageProj::Running { attempt } => return attempt.poll(cx).map(StageEvent::Ended),
+                StageProj::Running { attempt } => {
+                    return attempt.poll(cx).map(StageEvent::AttemptEnded);
+                }
                 StageProj::Waiting { sleep, pending } => {
                     ready!(sleep.poll(cx));
                     let pending = pending.take();
                     self.set(Stage::due(pending));
                 }
-                StageProj::Due { .. } => return Poll::Ready(StageEvent::Due),
-                StageProj::Unbegun => return Poll::Ready(StageEvent::Unbegun),
-                StageProj::Late => return Poll::Ready(StageEvent::Late),
+                StageProj::Due { .. } => return Poll::Ready(StageEvent::AttemptDue),
+                StageProj::Unbegun => return Poll::Ready(StageEvent::NotStarted),
+                StageProj::Late => return Poll::Ready(StageEvent::DeadlinePassed),
             }
         }
     }
@@ -138,7 +142,7 @@ pin_project! {
     impl<F> PinnedDrop for AttemptFuture<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            inside(this.context, || this.future.set(None));
+            run_in_context(this.context, || this.future.set(None));
         }
     }
 }
@@ -149,14 +153,17 @@ impl<F: Future> Future for AttemptFuture<F> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<F::Output> {
         let this = self.project();
-        inside(this.context, || {
-            this.future.as_pin_mut().expect(TWICE).poll(cx)
+        run_in_context(this.context, || {
+            this.future
+                .as_pin_mut()
+                .expect(POLLED_AFTER_COMPLETION)
+                .poll(cx)
         })
     }
 }
 
 #[inline]
-fn inside<R>(context: &Option<Context>, work: impl FnOnce() -> R) -> R {
+fn run_in_context<R>(context: &Option<Context>, work: impl FnOnce() -> R) -> R {
     match context {
         Some(context) => context.run(work),
         None => work(),

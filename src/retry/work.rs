@@ -3,12 +3,12 @@ use std::{error::Error, future::Future};
 use tokio::time::Instant;
 
 use super::{
-    Advice, Attempt, Attempts, Retry, RetryFuture,
-    attempts::{Begin, Decision, Ended, Failed},
-    policy::Policy,
-    state::OpenCall,
+    Attempt, Attempts, Retry, RetryDecision, RetryFuture,
+    attempts::{AttemptEnd, AttemptStart, Classified, FailedAttempt},
+    policy::RetryConfig,
+    state::CallCompletion,
 };
-use crate::call::{Outcome, quietly};
+use crate::call::{Outcome, catch_hook};
 
 impl Retry {
     /// Runs work until it succeeds or there is no further attempt; its last error is the error.
@@ -19,14 +19,14 @@ impl Retry {
     /// # Panics
     ///
     /// Outside of tokio's runtime, when the first attempt fails: the wait before the next needs its timer.
-    pub fn run<F, Fut, T, E>(&self, work: F) -> RetryFuture<Work<F, E>>
+    pub fn run<F, Fut, T, E>(&self, work: F) -> RetryFuture<RunAttempts<F, E>>
     where
         F: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
         E: Error + 'static,
     {
-        RetryFuture::lazy(Work::new(self, work, |policy, error| {
-            policy.judge_error(error)
+        RetryFuture::new(RunAttempts::new(self, work, |policy, error| {
+            policy.classify_error(error)
         }))
     }
 
@@ -35,136 +35,139 @@ impl Retry {
     ///
     /// # Panics
     ///
-    /// As [`run`](Self::run).
-    pub fn run_any<F, Fut, T, E>(&self, work: F) -> RetryFuture<Work<F, E>>
+    /// As [`span_while`](Self::run).
+    pub fn run_any_error<F, Fut, T, E>(&self, work: F) -> RetryFuture<RunAttempts<F, E>>
     where
         F: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
         E: 'static,
     {
-        RetryFuture::lazy(Work::new(self, work, |policy, error| {
-            policy.judge_any(error)
+        RetryFuture::new(RunAttempts::new(self, work, |policy, error| {
+            policy.classify_any_error(error)
         }))
     }
 }
 
 /// Decides what an error means for the next attempt. Closures implement it; `()` goes by the error itself.
-pub trait Advise<E> {
+pub trait DecideError<E> {
     #[doc(hidden)]
-    fn advise(&self, error: &E) -> Option<Advice>;
+    fn decide(&self, error: &E) -> Option<RetryDecision>;
 }
 
-impl<E> Advise<E> for () {
-    fn advise(&self, _: &E) -> Option<Advice> {
+impl<E> DecideError<E> for () {
+    fn decide(&self, _: &E) -> Option<RetryDecision> {
         None
     }
 }
 
-impl<E, F: Fn(&E) -> A, A: Into<Advice>> Advise<E> for F {
+impl<E, F: Fn(&E) -> A, A: Into<RetryDecision>> DecideError<E> for F {
     /// One that panics stops: its error is the answer.
-    fn advise(&self, error: &E) -> Option<Advice> {
-        Some(quietly(|| self(error).into()).unwrap_or(Advice::Stop))
+    fn decide(&self, error: &E) -> Option<RetryDecision> {
+        Some(catch_hook(|| self(error).into()).unwrap_or(RetryDecision::Stop))
     }
 }
 
 /// Work that is tried until it succeeds. Part of a [`RetryFuture`]'s type; see [`Retry::run`].
-pub struct Work<F, E, A = ()> {
+pub struct RunAttempts<F, E, A = ()> {
     retry: Retry,
     work: F,
-    judge: Judge<E>,
-    advise: A,
+    classify_error: ClassifyErrorFn<E>,
+    decide_error: A,
 }
 
-pub(super) type Judge<E> = fn(&Policy, &E) -> (Outcome, Advice);
+pub(super) type ClassifyErrorFn<E> = fn(&RetryConfig, &E) -> (Outcome, RetryDecision);
 
 /// Decides about an attempt by its error, which `advise` may know better.
 #[inline]
-pub(super) fn decide<T, E>(
+pub(super) fn classify<T, E>(
     retry: &Retry,
-    judge: Judge<E>,
-    advise: &impl Advise<E>,
+    judge: ClassifyErrorFn<E>,
+    advise: &impl DecideError<E>,
     output: Result<T, E>,
-) -> Decision<Result<T, E>> {
+) -> Classified<Result<T, E>> {
     let Err(error) = &output else {
-        return Decision::Succeeded(output);
+        return Classified::Success(output);
     };
-    let (outcome, usual) = judge(&retry.shared.policy, error);
-    let advice = advise.advise(error).unwrap_or(usual);
-    Decision::Failed(Failed {
+    let (outcome, usual) = judge(&retry.shared.config, error);
+    let advice = advise.decide(error).unwrap_or(usual);
+    Classified::Failure(FailedAttempt {
         output,
         outcome,
-        advice,
-        unsent: None,
+        decision: advice,
+        not_sent: None,
     })
 }
 
-impl<F, E> Work<F, E> {
-    fn new(retry: &Retry, work: F, judge: Judge<E>) -> Self {
-        Work {
+impl<F, E> RunAttempts<F, E> {
+    fn new(retry: &Retry, work: F, judge: ClassifyErrorFn<E>) -> Self {
+        RunAttempts {
             retry: retry.clone(),
             work,
-            judge,
-            advise: (),
+            classify_error: judge,
+            decide_error: (),
         }
     }
 }
 
-impl<F, Fut, T, E> RetryFuture<Work<F, E>>
+impl<F, Fut, T, E> RetryFuture<RunAttempts<F, E>>
 where
     F: FnMut(Attempt) -> Fut,
     Fut: Future<Output = Result<T, E>>,
 {
-    /// Sets which errors are worth another attempt: a closure that answers with `bool`, [`Hint`](super::Hint) or
-    /// [`Advice`].
+    /// Sets which errors are worth another attempt: a closure that answers with `bool`, [`RetryAfter`](super::RetryAfter) or
+    /// [`RetryDecision`].
     ///
     /// Default: failures, overload and timeouts, as the peer's hints allow; not what is the caller's own fault or can
     /// never be sent, nor refusals by guards of this process.
-    pub fn when<A, C>(self, advise: C) -> RetryFuture<Work<F, E, C>>
+    pub fn when<A, C>(self, advise: C) -> RetryFuture<RunAttempts<F, E, C>>
     where
-        A: Into<Advice>,
+        A: Into<RetryDecision>,
         C: Fn(&E) -> A,
     {
-        let Work {
-            retry, work, judge, ..
+        let RunAttempts {
+            retry,
+            work,
+            classify_error: judge,
+            ..
         } = self.attempts;
         RetryFuture {
             stage: self.stage,
             state: self.state,
-            attempts: Work {
+            attempts: RunAttempts {
                 retry,
                 work,
-                judge,
-                advise,
+                classify_error: judge,
+                decide_error: advise,
             },
         }
     }
 }
 
-impl<F, Fut, T, E, A> RetryFuture<Work<F, E, A>>
+impl<F, Fut, T, E, A> RetryFuture<RunAttempts<F, E, A>>
 where
     F: FnMut(Attempt) -> Fut,
     Fut: Future<Output = Result<T, E>>,
-    A: Advise<E>,
+    A: DecideError<E>,
 {
     /// Sets when the call has to be over: no further attempt begins later, and no wait begins that would end later.
     /// The first attempt is made in any case.
     pub fn deadline(mut self, deadline: Instant) -> Self {
-        self.state.until(deadline);
+        self.state.cap_deadline(deadline);
         self
     }
 }
 
-impl<F, Fut, T, E, A> Attempts for Work<F, E, A>
+impl<F, Fut, T, E, A> Attempts for RunAttempts<F, E, A>
 where
     // The work.
     F: FnMut(Attempt) -> Fut,
     Fut: Future<Output = Result<T, E>>,
     // What its errors mean.
-    A: Advise<E>,
+    A: DecideError<E>,
 {
     type Future = Fut;
-    type Output = Result<T, E>;
-    type Answer = Result<T, E>;
+    type AttemptOutput = Result<T, E>;
+    type CallOutput = Result<T, E>;
 
     #[inline]
     fn retry(&self) -> &Retry {
@@ -172,19 +175,24 @@ where
     }
 
     #[inline]
-    fn begin(&mut self, begin: Begin<'_>) -> Fut {
+    fn start(&mut self, begin: AttemptStart<'_>) -> Fut {
         (self.work)(begin.attempt)
     }
 
     #[inline]
-    fn decide(&mut self, output: Result<T, E>, _: Ended) -> Decision<Result<T, E>> {
-        decide(&self.retry, self.judge, &self.advise, output)
+    fn classify(&mut self, output: Result<T, E>, _: AttemptEnd) -> Classified<Result<T, E>> {
+        classify(&self.retry, self.classify_error, &self.decide_error, output)
     }
 
     #[inline]
-    fn answer(&mut self, output: Result<T, E>, _: Ended, open: Option<OpenCall>) -> Result<T, E> {
+    fn complete(
+        &mut self,
+        output: Result<T, E>,
+        _: AttemptEnd,
+        open: Option<CallCompletion>,
+    ) -> Result<T, E> {
         if let Some(open) = open {
-            open.settle(&self.retry, Outcome::Success);
+            open.complete(&self.retry, Outcome::Success);
         }
         output
     }

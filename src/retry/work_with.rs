@@ -3,17 +3,17 @@ use std::{error::Error, future::Future};
 use tokio::time::Instant;
 
 use super::{
-    Advice, Advise, Attempt, Attempts, Retry, RetryFuture,
-    attempts::{Begin, Decision, Ended},
-    stage::TWICE,
-    state::OpenCall,
-    work::{Judge, decide},
+    Attempt, Attempts, DecideError, Retry, RetryDecision, RetryFuture,
+    attempts::{AttemptEnd, AttemptStart, Classified},
+    stage::POLLED_AFTER_COMPLETION,
+    state::CallCompletion,
+    work::{ClassifyErrorFn, classify},
 };
 use crate::call::Outcome;
 
 impl Retry {
     /// Runs work that changes something on its way, such as a connection: each attempt is given it, and gives it back
-    /// with its result. [`run`](Self::run) cannot lend it, since its attempts outlive the call of the closure.
+    /// with its result. [`span_while`](Self::run) cannot lend it, since its attempts outlive the call of the closure.
     ///
     /// Lent as `&mut` to a closure within a task that is spawned, the compiler may not see that it is `Send`: give it
     /// by value, or to a function.
@@ -27,7 +27,7 @@ impl Retry {
     ///     if connection.len() < 2 { Err(std::io::Error::other("reset")) } else { Ok(connection.len()) }
     /// }
     ///
-    /// let (retry, mut connection) = (Retry::named("rows"), Vec::new());
+    /// let (retry, mut connection) = (Retry::new("rows"), Vec::new());
     /// let work = retry.run_with(&mut connection, |connection, _| async move {
     ///     let rows = query(connection).await;
     ///     (connection, rows)
@@ -39,102 +39,115 @@ impl Retry {
     ///
     /// # Panics
     ///
-    /// As [`run`](Self::run).
-    pub fn run_with<C, F, Fut, T, E>(&self, context: C, work: F) -> RetryFuture<WorkWith<C, F, E>>
+    /// As [`span_while`](Self::run).
+    pub fn run_with<C, F, Fut, T, E>(
+        &self,
+        context: C,
+        work: F,
+    ) -> RetryFuture<RunWithAttempts<C, F, E>>
     where
         F: FnMut(C, Attempt) -> Fut,
         Fut: Future<Output = (C, Result<T, E>)>,
         E: Error + 'static,
     {
-        RetryFuture::lazy(WorkWith {
+        RetryFuture::new(RunWithAttempts {
             retry: self.clone(),
-            context: Some(context),
+            state: Some(context),
             work,
-            judge: |policy, error| policy.judge_error(error),
-            advise: (),
+            classify_error: |policy, error| policy.classify_error(error),
+            decide_error: (),
         })
     }
 }
 
 /// Work that is given something to change. Part of a [`RetryFuture`]'s type; see [`Retry::run_with`].
-pub struct WorkWith<C, F, E, A = ()> {
+pub struct RunWithAttempts<C, F, E, A = ()> {
     retry: Retry,
     /// None while an attempt has it.
-    context: Option<C>,
+    state: Option<C>,
     work: F,
-    judge: Judge<E>,
-    advise: A,
+    classify_error: ClassifyErrorFn<E>,
+    decide_error: A,
 }
 
-impl<C, F, Fut, T, E> RetryFuture<WorkWith<C, F, E>>
+impl<C, F, Fut, T, E> RetryFuture<RunWithAttempts<C, F, E>>
 where
     F: FnMut(C, Attempt) -> Fut,
     Fut: Future<Output = (C, Result<T, E>)>,
 {
-    /// Sets which errors are worth another attempt, as for [`run`](Retry::run).
-    pub fn when<A, W>(self, advise: W) -> RetryFuture<WorkWith<C, F, E, W>>
+    /// Sets which errors are worth another attempt, as for [`span_while`](Retry::run).
+    pub fn when<A, W>(self, advise: W) -> RetryFuture<RunWithAttempts<C, F, E, W>>
     where
-        A: Into<Advice>,
+        A: Into<RetryDecision>,
         W: Fn(&E) -> A,
     {
         let work = self.attempts;
         RetryFuture {
             stage: self.stage,
             state: self.state,
-            attempts: WorkWith {
+            attempts: RunWithAttempts {
                 retry: work.retry,
-                context: work.context,
+                state: work.state,
                 work: work.work,
-                judge: work.judge,
-                advise,
+                classify_error: work.classify_error,
+                decide_error: advise,
             },
         }
     }
 }
 
-impl<C, F, Fut, T, E, A> RetryFuture<WorkWith<C, F, E, A>>
+impl<C, F, Fut, T, E, A> RetryFuture<RunWithAttempts<C, F, E, A>>
 where
     F: FnMut(C, Attempt) -> Fut,
     Fut: Future<Output = (C, Result<T, E>)>,
-    A: Advise<E>,
+    A: DecideError<E>,
 {
-    /// Sets when the call has to be over, as for [`run`](Retry::run).
+    /// Sets when the call has to be over, as for [`span_while`](Retry::run).
     pub fn deadline(mut self, deadline: Instant) -> Self {
-        self.state.until(deadline);
+        self.state.cap_deadline(deadline);
         self
     }
 }
 
-impl<C, F, Fut, T, E, A> Attempts for WorkWith<C, F, E, A>
+impl<C, F, Fut, T, E, A> Attempts for RunWithAttempts<C, F, E, A>
 where
     // The work.
     F: FnMut(C, Attempt) -> Fut,
     Fut: Future<Output = (C, Result<T, E>)>,
     // What its errors mean.
-    A: Advise<E>,
+    A: DecideError<E>,
 {
     type Future = Fut;
-    type Output = Result<T, E>;
-    type Answer = (C, Result<T, E>);
+    type AttemptOutput = Result<T, E>;
+    type CallOutput = (C, Result<T, E>);
 
     fn retry(&self) -> &Retry {
         &self.retry
     }
 
-    fn begin(&mut self, begin: Begin<'_>) -> Fut {
-        let context = self.context.take().expect(TWICE);
+    fn start(&mut self, begin: AttemptStart<'_>) -> Fut {
+        let context = self.state.take().expect(POLLED_AFTER_COMPLETION);
         (self.work)(context, begin.attempt)
     }
 
-    fn decide(&mut self, (context, output): (C, Result<T, E>), _: Ended) -> Decision<Result<T, E>> {
-        self.context = Some(context);
-        decide(&self.retry, self.judge, &self.advise, output)
+    fn classify(
+        &mut self,
+        (context, output): (C, Result<T, E>),
+        _: AttemptEnd,
+    ) -> Classified<Result<T, E>> {
+        self.state = Some(context);
+        classify(&self.retry, self.classify_error, &self.decide_error, output)
     }
 
-    fn answer(&mut self, output: Result<T, E>, _: Ended, open: Option<OpenCall>) -> Self::Answer {
+    fn complete(
+        &mut self,
+        output: Result<T, E>,
+        _: AttemptEnd,
+        open: Option<CallCompletion>,
+    ) -> Self::CallOutput {
         if let Some(open) = open {
-            open.settle(&self.retry, Outcome::Success);
+            open.complete(&self.retry, Outcome::Success);
         }
-        (self.context.take().expect(TWICE), output)
+        (self.state.take().expect(POLLED_AFTER_COMPLETION), output)
     }
 }

@@ -1,11 +1,11 @@
-//! The delay in gRPC's error details: a `google.rpc.RetryInfo` within a `google.rpc.Status`, read without a schema.
+//! The delay in gRPC's error details: a `google.rpc.RetryInfo` within a `google.rpc.GroupStatus`, read without a schema.
 //!
 //! Pure, and bounded by the length of what it reads. What cannot be read says nothing.
 
 use std::time::Duration;
 
 /// Longer than any server's headers: what is longer is not read.
-const MAX_LENGTH: usize = 16 * 1024;
+const MAX_DETAILS_LEN: usize = 16 * 1024;
 
 /// Reads the header `grpc-status-details-bin`.
 pub(super) fn delay_in_header(value: &[u8]) -> Option<Duration> {
@@ -13,67 +13,67 @@ pub(super) fn delay_in_header(value: &[u8]) -> Option<Duration> {
     delay_in_status(&decode_base64(first.trim_ascii())?)
 }
 
-/// Reads an encoded `google.rpc.Status`.
+/// Reads an encoded `google.rpc.GroupStatus`.
 pub(super) fn delay_in_status(status: &[u8]) -> Option<Duration> {
-    Fields(status).find_map(|field| match field {
-        (3, Value::Bytes(any)) => delay_in_any(any),
+    ProtoFields(status).find_map(|field| match field {
+        (3, ProtoValue::Bytes(any)) => delay_in_any(any),
         _ => None,
     })
 }
 
 fn delay_in_any(any: &[u8]) -> Option<Duration> {
-    let name = bytes_of(any, 1)?;
+    let name = bytes_field(any, 1)?;
     name.ends_with(b"/google.rpc.RetryInfo").then_some(())?;
-    let delay = bytes_of(bytes_of(any, 2)?, 1)?;
+    let delay = bytes_field(bytes_field(any, 2)?, 1)?;
     // Absent is 0; negative numbers have the highest of 64 bits.
-    let seconds = number_of(delay, 1).unwrap_or(0);
-    let nanos = number_of(delay, 2).unwrap_or(0);
+    let seconds = varint_field(delay, 1).unwrap_or(0);
+    let nanos = varint_field(delay, 2).unwrap_or(0);
     let valid = i64::try_from(seconds).is_ok() && nanos < 1_000_000_000;
     valid.then(|| Duration::new(seconds, nanos as u32))
 }
 
-fn bytes_of(message: &[u8], number: u64) -> Option<&[u8]> {
-    Fields(message).find_map(|(of, value)| match value {
-        Value::Bytes(bytes) if of == number => Some(bytes),
+fn bytes_field(message: &[u8], number: u64) -> Option<&[u8]> {
+    ProtoFields(message).find_map(|(of, value)| match value {
+        ProtoValue::Bytes(bytes) if of == number => Some(bytes),
         _ => None,
     })
 }
 
-fn number_of(message: &[u8], number: u64) -> Option<u64> {
-    Fields(message).find_map(|(of, value)| match value {
-        Value::Number(value) if of == number => Some(value),
+fn varint_field(message: &[u8], number: u64) -> Option<u64> {
+    ProtoFields(message).find_map(|(of, value)| match value {
+        ProtoValue::Varint(value) if of == number => Some(value),
         _ => None,
     })
 }
 
 /// The fields of a message by their numbers. Ends where it cannot be read.
-struct Fields<'a>(&'a [u8]);
+struct ProtoFields<'a>(&'a [u8]);
 
-enum Value<'a> {
-    Number(u64),
+enum ProtoValue<'a> {
+    Varint(u64),
     Bytes(&'a [u8]),
 }
 
-impl<'a> Iterator for Fields<'a> {
-    type Item = (u64, Value<'a>);
+impl<'a> Iterator for ProtoFields<'a> {
+    type Item = (u64, ProtoValue<'a>);
 
-    fn next(&mut self) -> Option<(u64, Value<'a>)> {
+    fn next(&mut self) -> Option<(u64, ProtoValue<'a>)> {
         let key = self.varint()?;
         let value = match key & 7 {
-            0 => Value::Number(self.varint()?),
-            1 => Value::Bytes(self.take(8)?),
+            0 => ProtoValue::Varint(self.varint()?),
+            1 => ProtoValue::Bytes(self.take(8)?),
             2 => {
                 let length = self.varint()?;
-                Value::Bytes(self.take(usize::try_from(length).ok()?)?)
+                ProtoValue::Bytes(self.take(usize::try_from(length).ok()?)?)
             }
-            5 => Value::Bytes(self.take(4)?),
+            5 => ProtoValue::Bytes(self.take(4)?),
             _ => return None,
         };
         Some((key >> 3, value))
     }
 }
 
-impl<'a> Fields<'a> {
+impl<'a> ProtoFields<'a> {
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
@@ -95,7 +95,7 @@ impl<'a> Fields<'a> {
 
 /// With padding or without, as gRPC allows it.
 fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
-    if text.len() > MAX_LENGTH {
+    if text.len() > MAX_DETAILS_LEN {
         return None;
     }
     let mut bytes = Vec::with_capacity(text.len() * 3 / 4);
@@ -185,7 +185,7 @@ pub(super) mod tests {
             );
         }
         assert_eq!(decode_base64(b"Zm 8"), None);
-        assert_eq!(decode_base64(&[b'A'; MAX_LENGTH + 1]), None);
+        assert_eq!(decode_base64(&[b'A'; MAX_DETAILS_LEN + 1]), None);
     }
 
     #[test]

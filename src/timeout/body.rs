@@ -9,8 +9,8 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Either, Full};
 use pin_project_lite::pin_project;
 
-use super::{asked::Asked, body_timer::BodyTimer, layer::Plan};
-use crate::call::{BoxError, Elapsed, giving_up, late_trailers};
+use super::{body_timer::BodyTimer, call_timeout::CallTimeout, layer::TimeoutConfig};
+use crate::call::{BoxError, Elapsed, drop_on_timeout, timeout_trailers};
 
 pin_project! {
     /// The body of a response with time limits. When one runs out, it fails; one of gRPC's ends with trailers that say
@@ -28,8 +28,8 @@ impl<B> TimeoutBody<B> {
     #[inline]
     pub(super) fn new<P>(
         body: B,
-        plan: &Plan<P>,
-        asked: &Asked,
+        plan: &TimeoutConfig<P>,
+        asked: &CallTimeout,
         in_trailers: impl FnOnce() -> bool,
     ) -> Self {
         TimeoutBody {
@@ -38,7 +38,7 @@ impl<B> TimeoutBody<B> {
         }
     }
 
-    pub(super) fn message(message: Bytes) -> Self {
+    pub(super) fn from_bytes(message: Bytes) -> Self {
         TimeoutBody {
             inner: Either::Right(Full::new(message)),
             timer: None,
@@ -47,9 +47,9 @@ impl<B> TimeoutBody<B> {
 }
 
 /// Returns the end of a body without time: its error, or the trailers that a gRPC reader waits for.
-fn ending(in_trailers: bool, why: Elapsed) -> Result<Frame<Bytes>, BoxError> {
+fn end_frame(in_trailers: bool, why: Elapsed) -> Result<Frame<Bytes>, BoxError> {
     if in_trailers {
-        Ok(Frame::trailers(late_trailers(&why)))
+        Ok(Frame::trailers(timeout_trailers(&why)))
     } else {
         Err(why.into())
     }
@@ -76,27 +76,27 @@ where
         let late = match this.inner.as_mut().poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 let late = match frame.trailers_ref() {
-                    Some(trailers) => timer.late_by_peer(Some(trailers)),
+                    Some(trailers) => timer.elapsed_at_peer(Some(trailers)),
                     None if this.inner.is_end_stream() => None,
-                    None => timer.progress(),
+                    None => timer.on_frame(),
                 };
                 match late {
                     Some(late) => late,
                     None => return Poll::Ready(Some(Ok(frame))),
                 }
             }
-            Poll::Ready(Some(Err(error))) => match timer.late_by_peer(None) {
+            Poll::Ready(Some(Err(error))) => match timer.elapsed_at_peer(None) {
                 Some(late) => late,
                 None => return Poll::Ready(Some(Err(error))),
             },
             Poll::Ready(None) => return Poll::Ready(None),
-            Poll::Pending => ready!(timer.poll_over(cx)),
+            Poll::Pending => ready!(timer.poll_elapsed(cx)),
         };
-        let in_trailers = timer.in_trailers();
+        let in_trailers = timer.expects_trailers();
         // Given up before its end is told.
-        let late = giving_up(late, || this.inner.set(Either::Right(Full::default())));
+        let late = drop_on_timeout(late, || this.inner.set(Either::Right(Full::default())));
         *this.timer = None;
-        Poll::Ready(Some(ending(in_trailers, late)))
+        Poll::Ready(Some(end_frame(in_trailers, late)))
     }
 
     fn is_end_stream(&self) -> bool {

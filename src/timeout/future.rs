@@ -9,14 +9,14 @@ use std::{
 use pin_project_lite::pin_project;
 
 use super::{
-    answer::{Answer, Exchange, instead},
-    asked::Asked,
-    layer::Plan,
+    call_timeout::CallTimeout,
+    layer::TimeoutConfig,
+    response::{ResponseContext, TimeoutResult, respond_locally},
     timer::Timer,
 };
 use crate::{
-    call::giving_up,
-    protocol::{Instead, Protocol, Respond},
+    call::drop_on_timeout,
+    protocol::{LocalFailure, Protocol, Respond},
 };
 
 pin_project! {
@@ -26,14 +26,14 @@ pin_project! {
         #[pin]
         state: State<F>,
         call: P::Call,
-        plan: Arc<Plan<P>>,
+        plan: Arc<TimeoutConfig<P>>,
     }
 }
 
 pin_project! {
     #[project = StateProj]
     enum State<F> {
-        Calling { #[pin] future: F, #[pin] timer: Timer, asked: Asked },
+        Calling { #[pin] future: F, #[pin] timer: Timer, asked: CallTimeout },
         Refused,
         Done,
     }
@@ -41,7 +41,12 @@ pin_project! {
 
 impl<F, P: Protocol> TimeoutFuture<F, P> {
     #[inline]
-    pub(super) fn calling(plan: Arc<Plan<P>>, call: P::Call, asked: Asked, future: F) -> Self {
+    pub(super) fn new(
+        plan: Arc<TimeoutConfig<P>>,
+        call: P::Call,
+        asked: CallTimeout,
+        future: F,
+    ) -> Self {
         let timer = Timer::default();
         TimeoutFuture {
             state: State::Calling {
@@ -54,7 +59,7 @@ impl<F, P: Protocol> TimeoutFuture<F, P> {
         }
     }
 
-    pub(super) fn refused(plan: Arc<Plan<P>>, call: P::Call) -> Self {
+    pub(super) fn rejected(plan: Arc<TimeoutConfig<P>>, call: P::Call) -> Self {
         TimeoutFuture {
             state: State::Refused,
             call,
@@ -68,7 +73,7 @@ where
     F: Future<Output = Result<Res, E>>,
     P: Respond<Res, E>,
 {
-    type Output = Answer<P, Res, E>;
+    type Output = TimeoutResult<P, Res, E>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -81,29 +86,32 @@ where
             } => (future, timer, asked),
             StateProj::Refused => {
                 this.state.set(State::Done);
-                let why = Instead::Refused(this.plan.limit.refuse().into());
-                return Poll::Ready(instead::<P, Res, E>(this.call, why));
+                let why = LocalFailure::Rejected(this.plan.limit.reject().into());
+                return Poll::Ready(respond_locally::<P, Res, E>(this.call, why));
             }
             StateProj::Done => panic!("polled after completion"),
         };
-        let scope = timer.scope(asked);
+        let scope = timer.time_budget(asked);
         // The answer before the clock: one that is there is not thrown away.
         if let Poll::Ready(result) = scope.enter(|| future.poll(cx)) {
-            let exchange = Exchange {
-                plan: this.plan,
+            let exchange = ResponseContext {
+                config: this.plan,
                 call: this.call,
-                over: timer.over(),
-                asked,
+                expiry: timer.expiry(),
+                timeout: asked,
             };
-            let answer = exchange.pass(result);
+            let answer = exchange.forward(result);
             this.state.set(State::Done);
             return Poll::Ready(answer);
         }
-        let over = ready!(timer.poll_over(asked, cx));
-        let why = over.elapsed(&this.plan.limit, asked);
+        let over = ready!(timer.poll_elapsed(asked, cx));
+        let why = over.record_elapsed(&this.plan.limit, asked);
         // Given up before it is answered for.
-        let why = giving_up(why, || scope.enter(|| this.state.set(State::Done)));
-        Poll::Ready(instead::<P, Res, E>(this.call, Instead::TimedOut(why)))
+        let why = drop_on_timeout(why, || scope.enter(|| this.state.set(State::Done)));
+        Poll::Ready(respond_locally::<P, Res, E>(
+            this.call,
+            LocalFailure::TimedOut(why),
+        ))
     }
 }
 

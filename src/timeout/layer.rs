@@ -3,8 +3,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::HeaderName;
 use tower_layer::Layer;
 
-use super::{TimeLimit, Timed, WaitInside};
-use crate::protocol::{Any, Client, GrpcClient, HttpProtocol, Server};
+use super::{LazyReady, TimeLimit, TimeoutService};
+use crate::protocol::{AnyService, Client, GrpcClient, HttpProtocol, Server};
 
 /// Gives up calls that take too long: see the [module](super).
 ///
@@ -31,52 +31,52 @@ use crate::protocol::{Any, Client, GrpcClient, HttpProtocol, Server};
 ///
 /// Every service it makes, and every clone of them, has the same [`TimeLimit`].
 pub struct TimeoutLayer<P> {
-    plan: Arc<Plan<P>>,
+    config: Arc<TimeoutConfig<P>>,
 }
 
 /// What calls go by.
 #[derive(Clone)]
-pub struct Plan<P> {
+pub struct TimeoutConfig<P> {
     pub(super) limit: TimeLimit,
     pub(super) protocol: P,
     pub(super) body_idle: Option<Duration>,
     pub(super) body_total: Option<Duration>,
-    pub(super) header: Option<HeaderName>,
+    pub(super) timeout_header: Option<HeaderName>,
     pub(super) send_limit: bool,
 }
 
 impl<P> TimeoutLayer<P> {
     fn new(limit: TimeLimit, protocol: P) -> Self {
-        let plan = Arc::new(Plan {
+        let plan = Arc::new(TimeoutConfig {
             limit,
             protocol,
             body_idle: None,
             body_total: None,
-            header: None,
+            timeout_header: None,
             send_limit: false,
         });
-        TimeoutLayer { plan }
+        TimeoutLayer { config: plan }
     }
 
     /// The time limit.
     pub fn limit(&self) -> &TimeLimit {
-        &self.plan.limit
+        &self.config.limit
     }
 
     /// Counts the time that the wrapped service needs to become ready, too.
     ///
     /// The wait then is part of the call: the layer is always ready and passes no back-pressure on, and calls that
     /// wait are bounded by nothing but their time. Needs a service that can be cloned.
-    pub fn including_readiness(self) -> IncludingReadiness<P> {
-        IncludingReadiness(self)
+    pub fn include_readiness(self) -> IncludeReadinessLayer<P> {
+        IncludeReadinessLayer(self)
     }
 }
 
-impl TimeoutLayer<Any> {
+impl TimeoutLayer<AnyService> {
     /// For a service of any kind: its error becomes a `BoxError`, which is an [`Elapsed`](crate::call::Elapsed)
     /// when time has run out.
     pub fn any(limit: impl Into<TimeLimit>) -> Self {
-        TimeoutLayer::new(limit.into(), Any::new())
+        TimeoutLayer::new(limit.into(), AnyService::new())
     }
 }
 
@@ -92,7 +92,7 @@ impl TimeoutLayer<Server> {
 impl TimeoutLayer<Client> {
     /// For an HTTP client: its error becomes a `BoxError`, which is an [`Elapsed`](crate::call::Elapsed) when time has
     /// run out. What is left of the caller's deadline goes along as `grpc-timeout` with gRPC requests, with others by
-    /// [option](Self::send_as).
+    /// [option](Self::timeout_header).
     ///
     /// Bounds the time to the response's head. For a peer that may stall in the middle of a body, set
     /// [`body_idle`](Self::body_idle) as well, as any client does that reads no streams of events:
@@ -121,7 +121,7 @@ impl<K> TimeoutLayer<HttpProtocol<K>> {
     /// away when the time ran out gives the body that long again.
     #[must_use]
     pub fn body_idle(self, time: impl Into<Option<Duration>>) -> Self {
-        self.changed(|plan| plan.body_idle = time.into())
+        self.with_config(|plan| plan.body_idle = time.into())
     }
 
     /// Sets how long the response's body may take from the head to its last frame, however slow the reader is;
@@ -133,14 +133,14 @@ impl<K> TimeoutLayer<HttpProtocol<K>> {
     /// to end. Costs a clock reading for each frame.
     #[must_use]
     pub fn body_total(self, time: impl Into<Option<Duration>>) -> Self {
-        self.changed(|plan| plan.body_total = time.into())
+        self.with_config(|plan| plan.body_total = time.into())
     }
 
-    fn changed(self, change: impl FnOnce(&mut Plan<HttpProtocol<K>>)) -> Self {
-        let mut plan = (*self.plan).clone();
+    fn with_config(self, change: impl FnOnce(&mut TimeoutConfig<HttpProtocol<K>>)) -> Self {
+        let mut plan = (*self.config).clone();
         change(&mut plan);
         TimeoutLayer {
-            plan: Arc::new(plan),
+            config: Arc::new(plan),
         }
     }
 }
@@ -150,8 +150,8 @@ impl TimeoutLayer<Client> {
     /// shorter stays. Default: not at all, since no such header is standard. Envoy's is
     /// `x-envoy-expected-rq-timeout-ms`; [`Deadline::header`](super::Deadline) reads it at the next hop.
     #[must_use]
-    pub fn send_as(self, header: HeaderName) -> Self {
-        self.changed(|plan| plan.header = Some(header))
+    pub fn timeout_header(self, header: HeaderName) -> Self {
+        self.with_config(|plan| plan.timeout_header = Some(header))
     }
 
     /// Sends the time limit on as well, where it is shorter than what is left of the caller's deadline: this
@@ -162,7 +162,7 @@ impl TimeoutLayer<Client> {
     /// itself ends at the head.
     #[must_use]
     pub fn send_limit(self) -> Self {
-        self.changed(|plan| plan.send_limit = true)
+        self.with_config(|plan| plan.send_limit = true)
     }
 }
 
@@ -175,22 +175,22 @@ impl TimeoutLayer<GrpcClient> {
     /// itself ends at the head.
     #[must_use]
     pub fn send_limit(self) -> Self {
-        self.changed(|plan| plan.send_limit = true)
+        self.with_config(|plan| plan.send_limit = true)
     }
 }
 
 impl<S, P> Layer<S> for TimeoutLayer<P> {
-    type Service = Timed<S, P>;
+    type Service = TimeoutService<S, P>;
 
-    fn layer(&self, inner: S) -> Timed<S, P> {
-        Timed::new(inner, self.plan.clone())
+    fn layer(&self, inner: S) -> TimeoutService<S, P> {
+        TimeoutService::new(inner, self.config.clone())
     }
 }
 
 impl<P> Clone for TimeoutLayer<P> {
     fn clone(&self) -> Self {
         TimeoutLayer {
-            plan: self.plan.clone(),
+            config: self.config.clone(),
         }
     }
 }
@@ -198,19 +198,19 @@ impl<P> Clone for TimeoutLayer<P> {
 impl<P> fmt::Debug for TimeoutLayer<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TimeoutLayer")
-            .field("limit", &self.plan.limit)
+            .field("limit", &self.config.limit)
             .finish_non_exhaustive()
     }
 }
 
 /// A [`TimeoutLayer`] that waits for readiness inside of the call.
 #[derive(Clone, Debug)]
-pub struct IncludingReadiness<P>(TimeoutLayer<P>);
+pub struct IncludeReadinessLayer<P>(TimeoutLayer<P>);
 
-impl<S, P> Layer<S> for IncludingReadiness<P> {
-    type Service = Timed<WaitInside<S>, P>;
+impl<S, P> Layer<S> for IncludeReadinessLayer<P> {
+    type Service = TimeoutService<LazyReady<S>, P>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        self.0.layer(WaitInside::new(inner))
+        self.0.layer(LazyReady::new(inner))
     }
 }

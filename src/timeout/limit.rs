@@ -2,12 +2,12 @@ use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use metrics::{Counter, Unit};
 
-use super::run::Limited;
+use super::run::TimeLimitFuture;
 use crate::{
-    call::{Elapsed, Name, Rejection, RejectionKind, TimeBound, quietly},
+    call::{Elapsed, Label, Rejection, RejectionKind, TimeoutKind, catch_hook},
     registry::{self, Inspect, Stats},
     util::{
-        late::Late,
+        per_recorder::PerRecorder,
         sync::atomic::{AtomicU64, Ordering},
     },
 };
@@ -39,65 +39,65 @@ pub struct TimeLimit {
 }
 
 struct Shared {
-    name: Name,
-    least: Duration,
-    most: Duration,
+    name: Label,
+    min: Duration,
+    max: Duration,
     /// Another limit that this one never exceeds, whatever becomes of the two.
-    within: Option<TimeLimit>,
+    cap: Option<TimeLimit>,
     nanos: AtomicU64,
-    timed_out: [AtomicU64; TimeBound::ALL.len()],
-    refused: AtomicU64,
-    meters: Late<Meters>,
+    timeouts: [AtomicU64; TimeoutKind::ALL.len()],
+    rejections: AtomicU64,
+    metrics: PerRecorder<LimitMetrics>,
 }
 
-struct Meters {
-    timed_out: [Counter; TimeBound::ALL.len()],
-    refused: Counter,
+struct LimitMetrics {
+    timeouts: [Counter; TimeoutKind::ALL.len()],
+    rejections: Counter,
 }
 
-fn nanos(time: Duration) -> u64 {
+fn saturating_nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl TimeLimit {
     /// A limit of its own.
-    pub fn new(name: impl Into<Name>, time: Duration) -> Self {
+    pub fn new(name: impl Into<Label>, time: Duration) -> Self {
         TimeLimit::bounded(name, time, Duration::ZERO, Duration::MAX)
     }
 
     /// A limit that is never less nor more than that.
     pub(super) fn bounded(
-        name: impl Into<Name>,
+        name: impl Into<Label>,
         time: Duration,
         least: Duration,
         most: Duration,
     ) -> Self {
-        TimeLimit::make(name.into(), time, (least, most), None)
+        TimeLimit::from_parts(name.into(), time, (least, most), None)
     }
 
     /// A limit that is never more than another one is at the time.
-    pub(super) fn within(name: impl Into<Name>, time: Duration, other: &TimeLimit) -> Self {
+    pub(super) fn capped_by(name: impl Into<Label>, time: Duration, other: &TimeLimit) -> Self {
         let bounds = (Duration::ZERO, Duration::MAX);
-        TimeLimit::make(name.into(), time, bounds, Some(other.clone()))
+        TimeLimit::from_parts(name.into(), time, bounds, Some(other.clone()))
     }
 
-    fn make(
-        name: Name,
+    fn from_parts(
+        name: Label,
         time: Duration,
         (least, most): (Duration, Duration),
         within: Option<TimeLimit>,
     ) -> Self {
         let shared = Arc::new(Shared {
             name,
-            least,
-            most,
-            within,
-            nanos: AtomicU64::new(nanos(time.clamp(least, most))),
-            timed_out: Default::default(),
-            refused: AtomicU64::new(0),
-            meters: Late::new(),
+            min: least,
+            max: most,
+            cap: within,
+            nanos: AtomicU64::new(saturating_nanos(time.clamp(least, most))),
+            timeouts: Default::default(),
+            rejections: AtomicU64::new(0),
+            metrics: PerRecorder::new(),
         });
-        registry::enter(&shared);
+        registry::register(&shared);
         TimeLimit { shared }
     }
 
@@ -116,25 +116,25 @@ impl TimeLimit {
     /// [pair](super::Timeouts). Returns what it has become.
     pub fn set(&self, time: Duration) -> Duration {
         let shared = &*self.shared;
-        let nanos = nanos(shared.at_most_within(self.clamp(time)));
+        let nanos = saturating_nanos(shared.apply_cap(self.clamp(time)));
         shared.nanos.store(nanos, Ordering::Relaxed);
         Duration::from_nanos(nanos)
     }
 
     /// Brings a time within the fixed bounds.
     pub(super) fn clamp(&self, time: Duration) -> Duration {
-        time.clamp(self.shared.least, self.shared.most)
+        time.clamp(self.shared.min, self.shared.max)
     }
 
     /// How often time has run out.
-    pub fn timed_out(&self) -> u64 {
-        let all = self.shared.timed_out.iter();
+    pub fn timeout_count(&self) -> u64 {
+        let all = self.shared.timeouts.iter();
         all.map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
     /// How often work was refused, since its deadline had passed before it began.
-    pub fn refused(&self) -> u64 {
-        self.shared.refused.load(Ordering::Relaxed)
+    pub fn rejected_count(&self) -> u64 {
+        self.shared.rejections.load(Ordering::Relaxed)
     }
 
     /// Gives a future so much time, and no more than is left until the [deadline](crate::context::deadline) of the
@@ -150,33 +150,33 @@ impl TimeLimit {
     /// # Panics
     ///
     /// If it has to wait outside of a tokio runtime that has a timer.
-    pub fn run<F: Future>(&self, future: F) -> Limited<F> {
-        Limited::new(self.clone(), future)
+    pub fn run<F: Future>(&self, future: F) -> TimeLimitFuture<F> {
+        TimeLimitFuture::new(self.clone(), future)
     }
 
     /// Counts that time has run out, and says so.
     #[cold]
-    pub(super) fn ran_out(&self, bound: TimeBound, after: Option<Duration>) -> Elapsed {
+    pub(super) fn record_elapsed(&self, bound: TimeoutKind, after: Option<Duration>) -> Elapsed {
         let shared = &*self.shared;
-        shared.timed_out[bound as usize].fetch_add(1, Ordering::Relaxed);
-        shared.count(|meters| &meters.timed_out[bound as usize]);
+        shared.timeouts[bound as usize].fetch_add(1, Ordering::Relaxed);
+        shared.increment(|meters| &meters.timeouts[bound as usize]);
         Elapsed::new(shared.name.clone(), bound, after)
     }
 
-    /// The refusal, as the error of [`run`](Self::run).
+    /// The refusal, as the error of [`span_while`](Self::run).
     #[cold]
-    pub(super) fn refused_to_begin(&self) -> Elapsed {
-        Elapsed::refused(self.shared.name.clone(), self.refuse())
+    pub(super) fn reject_run(&self) -> Elapsed {
+        Elapsed::rejected(self.shared.name.clone(), self.reject())
     }
 
     /// Counts that there was no time left to begin with.
     #[cold]
-    pub(super) fn refuse(&self) -> Rejection {
+    pub(super) fn reject(&self) -> Rejection {
         let shared = &*self.shared;
-        shared.refused.fetch_add(1, Ordering::Relaxed);
-        shared.count(|meters| &meters.refused);
+        shared.rejections.fetch_add(1, Ordering::Relaxed);
+        shared.increment(|meters| &meters.rejections);
         Rejection::new(RejectionKind::DeadlineExceeded, shared.name.clone())
-            .reason("the deadline has passed")
+            .with_reason("the deadline has passed")
     }
 }
 
@@ -198,25 +198,25 @@ impl fmt::Debug for TimeLimit {
 impl Shared {
     #[inline]
     fn get(&self) -> Duration {
-        self.at_most_within(Duration::from_nanos(self.nanos.load(Ordering::Relaxed)))
+        self.apply_cap(Duration::from_nanos(self.nanos.load(Ordering::Relaxed)))
     }
 
     #[inline]
-    fn at_most_within(&self, time: Duration) -> Duration {
-        match &self.within {
+    fn apply_cap(&self, time: Duration) -> Duration {
+        match &self.cap {
             None => time,
             Some(other) => time.min(other.get()),
         }
     }
 
-    fn count(&self, which: impl Fn(&Meters) -> &Counter) {
-        let make = || Meters::new(&self.name);
-        quietly(|| self.meters.with(make, |meters| which(meters).increment(1)));
+    fn increment(&self, which: impl Fn(&LimitMetrics) -> &Counter) {
+        let make = || LimitMetrics::new(&self.name);
+        catch_hook(|| self.metrics.with(make, |meters| which(meters).increment(1)));
     }
 }
 
-impl Meters {
-    fn new(name: &Name) -> Self {
+impl LimitMetrics {
+    fn new(name: &Label) -> Self {
         metrics::describe_counter!(
             "tower_keep_timeouts_total",
             Unit::Count,
@@ -228,12 +228,12 @@ impl Meters {
             "Work that was refused, since its deadline had passed."
         );
         let name = || name.to_string();
-        Meters {
-            timed_out: TimeBound::ALL.map(|bound| {
+        LimitMetrics {
+            timeouts: TimeoutKind::ALL.map(|bound| {
                 let bound = bound.as_str();
                 metrics::counter!("tower_keep_timeouts_total", "limit" => name(), "bound" => bound)
             }),
-            refused: metrics::counter!("tower_keep_expired_total", "limit" => name()),
+            rejections: metrics::counter!("tower_keep_expired_total", "limit" => name()),
         }
     }
 }
@@ -253,12 +253,12 @@ impl Inspect for Shared {
 
     fn stats(&self, stats: &mut Stats) {
         let time = self.get();
-        let time = (nanos(time) < u64::MAX).then_some(time);
+        let time = (saturating_nanos(time) < u64::MAX).then_some(time);
         stats.seconds("limit_seconds", time);
-        for (bound, count) in TimeBound::ALL.iter().zip(&self.timed_out) {
+        for (bound, count) in TimeoutKind::ALL.iter().zip(&self.timeouts) {
             stats.count(bound.as_str(), count.load(Ordering::Relaxed));
         }
-        stats.count("refused", self.refused.load(Ordering::Relaxed));
+        stats.count("refused", self.rejections.load(Ordering::Relaxed));
     }
 }
 
@@ -295,10 +295,10 @@ mod models {
             let limit = TimeLimit::new("model", Duration::ZERO);
             let other = limit.clone();
             let other = thread::spawn(move || {
-                other.ran_out(TimeBound::BodyIdle, None);
+                other.ran_out(TimeoutKind::BodyIdle, None);
                 other.refuse();
             });
-            limit.ran_out(TimeBound::Deadline, None);
+            limit.ran_out(TimeoutKind::Deadline, None);
             other.join().expect("no panic");
             assert_eq!((limit.timed_out(), limit.refused()), (2, 1));
         });

@@ -28,7 +28,7 @@
 //! | body | is not bounded, whether or not the call had to wait for its head | ends with it | ends when the reader has waited so long | ends with it |
 //! | frames that are ready | | are handed on, for a second more; the last one always | are handed on | as for a deadline |
 //! | upload still coming | bounds the time to the head all the same. If the caller stalls, the end is the caller's doing: 408 | as without | if the caller stalls, its doing | if the caller stalls, its doing |
-//! | next hop | is told by [option](TimeoutLayer::send_limit) only, since what it is told holds for the body too | is told: `grpc-timeout`, or a header of [choice](TimeoutLayer::send_as) | | |
+//! | next hop | is told by [option](TimeoutLayer::send_limit) only, since what it is told holds for the body too | is told: `grpc-timeout`, or a header of [choice](TimeoutLayer::timeout_header) | | |
 //! | within another | the shortest counts, whoever looks at the clock first; limits never bound the bodies of calls inside | the earliest counts | | |
 //! | says of the peer | unhealthy; of a call in it that began in the second half, nothing | nothing: callers choose it | unhealthy | unhealthy if at least half of the time was spent waiting for frames, else nothing |
 //!
@@ -36,15 +36,15 @@
 //! errors. Retries repeat what timed out at a limit, within the total limit and the deadline. What the end says of the
 //! peer is [evidence](crate::call::Evidence), which breakers count: a limit *outside* of a breaker is visible to it,
 //! since the calls that are dropped with the work are told why.
-//! [`Elapsed::is_callers`](crate::call::Elapsed::is_callers) tells the caller's doing apart.
+//! [`Elapsed::is_caller_fault`](crate::call::Elapsed::is_caller_fault) tells the caller's doing apart.
 //!
 //! | not begun | proves | and is used by |
 //! |---|---|---|
 //! | the deadline had passed before the layer, the guard or `run` began | nothing was sent | everybody: it is [`Rejected`](crate::Outcome::Rejected). Breakers do not count it, [retries](crate::retry) do not repeat it, [fallbacks](crate::fallback) may answer |
-//! | the limit was over while the service was not ready ([`including_readiness`](TimeoutLayer::including_readiness)) | nothing was sent | the limit itself: it is `TimedOut`, but says nothing of the peer |
+//! | the limit was over while the service was not ready ([`including_readiness`](TimeoutLayer::include_readiness)) | nothing was sent | the limit itself: it is `TimedOut`, but says nothing of the peer |
 //!
 //! A peer, or a transport such as tonic's `Channel`, may go by the time that it was sent. If it answers `CANCELLED`,
-//! `DEADLINE_EXCEEDED`, 504 (with [`send_as`](TimeoutLayer::send_as)) or a timeout error in the very moment in which the
+//! `DEADLINE_EXCEEDED`, 504 (with [`send_as`](TimeoutLayer::timeout_header)) or a timeout error in the very moment in which the
 //! time is up here, or at most 10 ms before, that is the layer's own late answer: counted, and judged by what ran out.
 //!
 //! One request that may take longer than the others carries a [`RequestLimit`]. Limits know of each other: within a
@@ -102,8 +102,8 @@
 //! let limits = TimeLimits::global();
 //! let layer = TimeoutLayer::client(limits.get("llm"))
 //!     .body_idle(Duration::from_secs(20))
-//!     .send_as(http::HeaderName::from_static("x-envoy-expected-rq-timeout-ms"))
-//!     .including_readiness();
+//!     .timeout_header(http::HeaderName::from_static("x-envoy-expected-rq-timeout-ms"))
+//!     .include_readiness();
 //! # let _ = layer;
 //!
 //! // No service at all.
@@ -117,32 +117,32 @@
 #[cfg(test)]
 mod tests;
 
-mod answer;
-mod asked;
 mod body;
 mod body_timer;
+mod call_timeout;
 mod deadline;
 mod future;
+mod header;
 mod layer;
+mod lazy_ready;
 mod limit;
-mod pair;
-mod ready;
+mod limits;
 mod request_limit;
+mod response;
 mod run;
-mod send;
 mod service;
-mod table;
+mod timeouts;
 mod timer;
 
 pub use body::TimeoutBody;
 pub use deadline::{Deadline, DeadlineBuilder};
 pub use future::TimeoutFuture;
-pub use layer::{IncludingReadiness, TimeoutLayer};
+pub use layer::{IncludeReadinessLayer, TimeoutLayer};
+pub use lazy_ready::{LazyReady, LazyReadyFuture};
 pub use limit::TimeLimit;
-pub use pair::{Timeouts, TimeoutsBuilder};
-pub use ready::{WaitInside, WaitInsideFuture};
+pub use limits::{TimeLimits, TimeLimitsBuilder};
 pub use request_limit::RequestLimit;
-pub use run::Limited;
-pub use service::Timed;
-pub use table::{TimeLimits, TimeLimitsBuilder};
-pub(super) use timer::poll_fired;
+pub use run::TimeLimitFuture;
+pub use service::TimeoutService;
+pub use timeouts::{Timeouts, TimeoutsBuilder};
+pub(super) use timer::poll_sleep;

@@ -6,16 +6,16 @@ use std::{
 
 use pin_project_lite::pin_project;
 
-use super::{TimeLimit, asked::Asked, timer::Timer};
-use crate::call::{Elapsed, Moment, giving_up};
+use super::{TimeLimit, call_timeout::CallTimeout, timer::Timer};
+use crate::call::{CallClock, Elapsed, drop_on_timeout};
 
 pin_project! {
     /// A future with a time limit; made by [`TimeLimit::run`].
     #[must_use = "futures do nothing unless polled"]
     #[derive(Debug)]
-    pub struct Limited<F> {
+    pub struct TimeLimitFuture<F> {
         limit: TimeLimit,
-        asked: Option<Asked>,
+        asked: Option<CallTimeout>,
         #[pin]
         future: Option<F>,
         #[pin]
@@ -23,9 +23,9 @@ pin_project! {
     }
 }
 
-impl<F> Limited<F> {
+impl<F> TimeLimitFuture<F> {
     pub(super) fn new(limit: TimeLimit, future: F) -> Self {
-        Limited {
+        TimeLimitFuture {
             limit,
             asked: None,
             future: Some(future),
@@ -34,7 +34,7 @@ impl<F> Limited<F> {
     }
 }
 
-impl<F: Future> Future for Limited<F> {
+impl<F: Future> Future for TimeLimitFuture<F> {
     type Output = Result<F::Output, Elapsed>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -42,15 +42,15 @@ impl<F: Future> Future for Limited<F> {
         let asked = match this.asked {
             Some(asked) => asked,
             None => {
-                let asked = Asked::here(this.limit.get());
-                if asked.is_over(&Moment::default()) {
+                let asked = CallTimeout::from_scope(this.limit.get());
+                if asked.is_elapsed(&CallClock::default()) {
                     this.future.set(None);
-                    return Poll::Ready(Err(this.limit.refused_to_begin()));
+                    return Poll::Ready(Err(this.limit.reject_run()));
                 }
                 this.asked.insert(asked)
             }
         };
-        let scope = this.timer.scope(asked);
+        let scope = this.timer.time_budget(asked);
         let future = this
             .future
             .as_mut()
@@ -61,9 +61,9 @@ impl<F: Future> Future for Limited<F> {
             this.future.set(None);
             return Poll::Ready(Ok(output));
         }
-        let over = ready!(this.timer.poll_over(asked, cx));
-        let why = over.elapsed(this.limit, asked);
-        let why = giving_up(why, || scope.enter(|| this.future.set(None)));
+        let over = ready!(this.timer.poll_elapsed(asked, cx));
+        let why = over.record_elapsed(this.limit, asked);
+        let why = drop_on_timeout(why, || scope.enter(|| this.future.set(None)));
         Poll::Ready(Err(why))
     }
 }

@@ -7,22 +7,26 @@ use std::{
 use tower_service::Service;
 
 use super::{
-    TimeoutFuture, answer::InTime, asked::Asked, layer::Plan, send::send_on, timer::Timer,
+    TimeoutFuture, call_timeout::CallTimeout, header::write_timeout_header, layer::TimeoutConfig,
+    response::WrapTimeoutBody, timer::Timer,
 };
 use crate::{
-    call::Moment,
-    protocol::{Read, Respond},
+    call::CallClock,
+    protocol::{ReadRequest, Respond},
 };
 
 /// A service with a time limit. Made by [`TimeoutLayer`](super::TimeoutLayer).
-pub struct Timed<S, P> {
+pub struct TimeoutService<S, P> {
     inner: S,
-    plan: Arc<Plan<P>>,
+    config: Arc<TimeoutConfig<P>>,
 }
 
-impl<S, P> Timed<S, P> {
-    pub(super) fn new(inner: S, plan: Arc<Plan<P>>) -> Self {
-        Timed { inner, plan }
+impl<S, P> TimeoutService<S, P> {
+    pub(super) fn new(inner: S, plan: Arc<TimeoutConfig<P>>) -> Self {
+        TimeoutService {
+            inner,
+            config: plan,
+        }
     }
 
     /// The wrapped service.
@@ -31,52 +35,52 @@ impl<S, P> Timed<S, P> {
     }
 }
 
-impl<S, P, Req> Service<Req> for Timed<S, P>
+impl<S, P, Req> Service<Req> for TimeoutService<S, P>
 where
     // The wrapped service.
     S: Service<Req>,
     // How the request is read, and how a late answer is replaced.
-    P: Read<Req> + Respond<S::Response, S::Error>,
+    P: ReadRequest<Req> + Respond<S::Response, S::Error>,
 {
-    type Response = P::Response<InTime<P>>;
+    type Response = P::Response<WrapTimeoutBody<P>>;
     type Error = P::Error;
     type Future = TimeoutFuture<S::Future, P>;
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), P::Error>> {
-        self.inner.poll_ready(cx).map_err(P::error)
+        self.inner.poll_ready(cx).map_err(P::convert_error)
     }
 
     #[inline]
     fn call(&mut self, mut request: Req) -> Self::Future {
-        let plan = self.plan.clone();
-        let now = Moment::default();
+        let plan = self.config.clone();
+        let now = CallClock::default();
         let call = plan.protocol.read(&mut request);
-        let asked = Asked::of(&plan, &call, &request, &now);
-        if asked.is_over(&now) {
-            return TimeoutFuture::refused(plan, call);
+        let asked = CallTimeout::for_request(&plan, &call, &request, &now);
+        if asked.is_elapsed(&now) {
+            return TimeoutFuture::rejected(plan, call);
         }
         if let Some(headers) = P::headers_mut(&mut request) {
-            send_on(&plan, &call, &asked, headers, &now);
+            write_timeout_header(&plan, &call, &asked, headers, &now);
         }
-        let scope = Timer::default().scope(&asked);
+        let scope = Timer::default().time_budget(&asked);
         let future = scope.enter(|| self.inner.call(request));
-        TimeoutFuture::calling(plan, call, asked, future)
+        TimeoutFuture::new(plan, call, asked, future)
     }
 }
 
 /// A clone shares the time limit and keeps no readiness.
-impl<S: Clone, P> Clone for Timed<S, P> {
+impl<S: Clone, P> Clone for TimeoutService<S, P> {
     fn clone(&self) -> Self {
-        Timed::new(self.inner.clone(), self.plan.clone())
+        TimeoutService::new(self.inner.clone(), self.config.clone())
     }
 }
 
-impl<S: fmt::Debug, P> fmt::Debug for Timed<S, P> {
+impl<S: fmt::Debug, P> fmt::Debug for TimeoutService<S, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Timed")
             .field("inner", &self.inner)
-            .field("limit", &self.plan.limit)
+            .field("limit", &self.config.limit)
             .finish_non_exhaustive()
     }
 }

@@ -18,42 +18,44 @@ use tower::{Layer, ServiceExt, service_fn};
 use super::{TimeLimit, TimeoutLayer};
 use crate::{
     BoxError,
-    call::{Elapsed, Evidence, Judged, Outcome, given_up, judged_late},
+    call::{
+        Classification, Elapsed, Evidence, Outcome, classify_timeout_trailers, current_timeout,
+    },
     context,
     protocol::upload::Upload,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
-const BLAMED: Judged = Judged::new(Outcome::TimedOut, Evidence::Unhealthy);
-const UNKNOWN: Judged = Judged::new(Outcome::TimedOut, Evidence::Inconclusive);
+const PEER_UNHEALTHY: Classification = Classification::new(Outcome::TimedOut, Evidence::Unhealthy);
+const INCONCLUSIVE: Classification = Classification::new(Outcome::TimedOut, Evidence::Inconclusive);
 
 /// Work that never ends, and notes why it is dropped.
 #[derive(Clone, Default)]
-struct Hung(Arc<Mutex<Option<Judged>>>);
+struct NeverReady(Arc<Mutex<Option<Classification>>>);
 
-impl Hung {
-    fn why(&self) -> Option<Judged> {
+impl NeverReady {
+    fn take_reason(&self) -> Option<Classification> {
         self.0.lock().expect("no panic").take()
     }
 }
 
-impl Drop for Hung {
+impl Drop for NeverReady {
     fn drop(&mut self) {
-        let why = given_up().map(|why| why.judge(None, Instant::now));
+        let why = current_timeout().map(|why| why.classify(None, Instant::now));
         if why.is_some() {
             *self.0.lock().expect("no panic") = why;
         }
     }
 }
 
-impl Future for Hung {
-    type Output = Result<Response<Hung>, BoxError>;
+impl Future for NeverReady {
+    type Output = Result<Response<NeverReady>, BoxError>;
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Pending
     }
 }
 
-impl Body for Hung {
+impl Body for NeverReady {
     type Data = Bytes;
     type Error = BoxError;
     fn poll_frame(
@@ -74,33 +76,33 @@ fn request(stalled: Option<bool>) -> Request<()> {
 
 #[tokio::test(start_paused = true)]
 async fn dropped_future_is_told_which_time_ran_out() {
-    let hung = Hung::default();
+    let hung = NeverReady::default();
     let work = || hung.clone();
     let layer = TimeoutLayer::client(SECOND);
     let service = || layer.layer(service_fn(|_| work()));
     assert!(service().oneshot(request(None)).await.is_err());
-    assert_eq!(hung.why(), Some(BLAMED));
+    assert_eq!(hung.take_reason(), Some(PEER_UNHEALTHY));
     assert!(service().oneshot(request(Some(true))).await.is_err());
-    assert_eq!(hung.why(), Some(Judged::CALLERS));
-    let hurried = || context::Context::root().with_deadline(Instant::now() + SECOND / 2);
+    assert_eq!(hung.take_reason(), Some(Classification::CALLER_FAULT));
+    let hurried = || context::Context::new_root().with_deadline(Instant::now() + SECOND / 2);
     let late = hurried().scope(service().oneshot(request(None))).await;
     assert!(late.is_err());
-    assert_eq!(hung.why(), Some(UNKNOWN));
+    assert_eq!(hung.take_reason(), Some(INCONCLUSIVE));
 
     let limit = TimeLimit::new("run", SECOND);
     assert!(limit.run(work()).await.is_err());
-    assert_eq!(hung.why(), Some(BLAMED));
+    assert_eq!(hung.take_reason(), Some(PEER_UNHEALTHY));
     assert!(hurried().scope(limit.run(work())).await.is_err());
-    assert_eq!(hung.why(), Some(UNKNOWN));
+    assert_eq!(hung.take_reason(), Some(INCONCLUSIVE));
     // Whoever hangs up says nothing.
     drop(limit.run(work()));
     drop(service().oneshot(request(None)));
-    assert_eq!(hung.why(), None);
+    assert_eq!(hung.take_reason(), None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn dropped_body_is_told_which_time_ran_out() {
-    let hung = Hung::default();
+    let hung = NeverReady::default();
     let answer = async |stalled: Option<bool>| {
         let body = hung.clone();
         let service = service_fn(move |_| {
@@ -112,21 +114,21 @@ async fn dropped_body_is_told_which_time_ran_out() {
         let error = response.expect("an answer").into_body().collect().await;
         let error = error.expect_err("too late");
         let why: &Elapsed = error.downcast_ref().expect("an Elapsed");
-        why.judged()
+        why.classification()
     };
     for (stalled, judged) in [
-        (None, BLAMED),
-        (Some(false), BLAMED),
-        (Some(true), Judged::CALLERS),
+        (None, PEER_UNHEALTHY),
+        (Some(false), PEER_UNHEALTHY),
+        (Some(true), Classification::CALLER_FAULT),
     ] {
         assert_eq!(answer(stalled).await, judged);
-        assert_eq!(hung.why(), Some(judged));
+        assert_eq!(hung.take_reason(), Some(judged));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn caller_that_stalls_is_told_so() {
-    type Hangs = Result<Response<Hung>, BoxError>;
+    type Hangs = Result<Response<NeverReady>, BoxError>;
     let service = || service_fn(|_| pending::<Hangs>());
     let server = || TimeoutLayer::server(SECOND).layer(service());
     for (stalled, status) in [(None, 504), (Some(false), 504), (Some(true), 408)] {
@@ -152,22 +154,25 @@ async fn late_trailers_say_whose_doing_it_is() {
     let trailers = async |stalled: bool, deadline: Option<Instant>| {
         let service = service_fn(async |_| {
             let response = Response::builder().header("content-type", "application/grpc");
-            Ok::<_, BoxError>(response.body(Hung::default()).expect("a response"))
+            Ok::<_, BoxError>(response.body(NeverReady::default()).expect("a response"))
         });
         let mut call = request(Some(stalled));
         let grpc = http::HeaderValue::from_static("application/grpc");
         call.headers_mut().insert("content-type", grpc);
-        let root = context::Context::root();
+        let root = context::Context::new_root();
         let root = deadline.map_or(root.clone(), |at| root.with_deadline(at));
         call.extensions_mut().insert(root);
         let layer = TimeoutLayer::grpc_client(SECOND).body_idle(SECOND);
         let response = layer.layer(service).oneshot(call).await;
         let body = response.expect("an answer").into_body().collect().await;
         let trailers = body.expect("no error").trailers().cloned();
-        judged_late(&trailers.expect("trailers"))
+        classify_timeout_trailers(&trailers.expect("trailers"))
     };
-    assert_eq!(trailers(false, None).await, Some(BLAMED));
-    assert_eq!(trailers(true, None).await, Some(Judged::CALLERS));
+    assert_eq!(trailers(false, None).await, Some(PEER_UNHEALTHY));
+    assert_eq!(
+        trailers(true, None).await,
+        Some(Classification::CALLER_FAULT)
+    );
     let soon = Some(Instant::now() + SECOND / 2);
-    assert_eq!(trailers(false, soon).await, Some(UNKNOWN));
+    assert_eq!(trailers(false, soon).await, Some(INCONCLUSIVE));
 }

@@ -1,431 +1,268 @@
-//! Decides which calls share a series: keys of low cardinality, whatever strangers send.
+//! Describes a call in low-cardinality terms: small numbers that are cheap to keep and to compare.
 
-use std::hash::{Hash, Hasher};
+use http::{Method, Version};
 
-use super::facts::{Asked, ErrorLabel, Facts, Side};
 use crate::{
-    call::{GrpcCode, Outcome},
-    track::Slow,
-    util::family::Labels,
+    call::{CallEnd, GrpcCode},
+    context::Context,
+    errors::error_description::{ErrorDescription, StatusRules},
+    util::append_map::Interner,
 };
 
-/// A place that found no room: see [`Interner`](crate::util::table::Interner).
-const OTHER_PLACE: Option<u16> = Some(0);
-
-/// Calls in flight.
+/// Which end of the wire this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ActiveKey {
+pub(super) enum CallSide {
+    Server,
+    Client,
+}
+
+impl CallSide {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            CallSide::Server => "server",
+            CallSide::Client => "client",
+        }
+    }
+
+    pub(super) fn status_rules(self) -> StatusRules {
+        match self {
+            CallSide::Server => StatusRules::Server,
+            CallSide::Client => StatusRules::Client,
+        }
+    }
+}
+
+/// The methods that semantic conventions know; every other one is `_OTHER`.
+const METHODS: [&str; 11] = [
+    "_OTHER", "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
+    "QUERY",
+];
+pub(super) const METHOD_COUNT: usize = METHODS.len();
+
+pub(super) fn method_index(method: &Method) -> u8 {
+    let known = METHODS[1..]
+        .iter()
+        .position(|known| *known == method.as_str());
+    known.map_or(0, |at| at as u8 + 1)
+}
+
+pub(super) fn method_name(number: u8) -> &'static str {
+    METHODS[usize::from(number)]
+}
+
+const VERSIONS: [&str; 5] = ["", "1.0", "1.1", "2", "3"];
+
+fn version_index(version: Version) -> u8 {
+    match version {
+        Version::HTTP_10 => 1,
+        Version::HTTP_11 => 2,
+        Version::HTTP_2 => 3,
+        Version::HTTP_3 => 4,
+        _ => 0,
+    }
+}
+
+/// Returns how many attempts at the call a client has made before, unless this is the first. It is that of the
+/// [retry](crate::retry) that the call is made in.
+pub(super) fn resend_count(side: CallSide, context: &Context) -> Option<i64> {
+    match (side, context.attempt()) {
+        (CallSide::Client, attempt @ 2..) => Some(i64::from(attempt) - 1),
+        _ => None,
+    }
+}
+
+/// The parts of `host:port`.
+pub(super) fn split_host_port(authority: &str) -> (&str, Option<&str>) {
+    // An IPv6 address has colons of its own, inside of brackets.
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (host, Some(port)),
+        _ => (authority, None),
+    }
+}
+
+/// What the request says.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub(super) struct RequestLabels {
     pub(super) method: u8,
+    pub(super) version: u8,
     pub(super) https: bool,
+    pub(super) is_grpc: bool,
 }
 
-impl Hash for ActiveKey {
-    #[inline]
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u8(self.method << 1 | u8::from(self.https));
+impl RequestLabels {
+    /// A client's request says nothing about the version: the connection decides.
+    pub(super) fn from_request<B>(
+        side: CallSide,
+        request: &http::Request<B>,
+        https: bool,
+        grpc: bool,
+    ) -> Self {
+        let version = match side {
+            CallSide::Server => version_index(request.version()),
+            CallSide::Client => 0,
+        };
+        RequestLabels {
+            method: method_index(request.method()),
+            version,
+            https,
+            is_grpc: grpc,
+        }
+    }
+
+    pub(super) fn set_version(&mut self, version: Version) {
+        self.version = version_index(version);
+    }
+
+    pub(super) fn version(self) -> Option<&'static str> {
+        Some(VERSIONS[usize::from(self.version)]).filter(|version| !version.is_empty())
+    }
+
+    pub(super) fn scheme(self) -> &'static str {
+        scheme_name(self.https)
     }
 }
 
-impl Labels for ActiveKey {
-    const OVERFLOWS: usize = 2;
+pub(super) fn scheme_name(https: bool) -> &'static str {
+    if https { "https" } else { "http" }
+}
 
-    fn overflow(&self) -> Self {
-        ActiveKey { method: 0, ..*self }
+/// The `error.type` of a call.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub(super) enum ErrorLabel {
+    None,
+    /// The status or the gRPC code says it all.
+    Status,
+    /// A text, by its number.
+    Named(u16),
+}
+
+impl ErrorLabel {
+    /// Texts that are not the status are few; what they are depends on the application alone.
+    pub(super) fn new(
+        fault: Option<&ErrorDescription<'_>>,
+        end: &CallEnd<'_>,
+        types: &Interner,
+    ) -> Self {
+        let Some(kind) = fault.map(ErrorDescription::kind) else {
+            return ErrorLabel::None;
+        };
+        let is_status = match (end.grpc_code(), end.status()) {
+            (Some(code), _) => code.as_str() == kind,
+            (None, Some(status)) => status.as_str() == kind,
+            (None, None) => false,
+        };
+        match is_status {
+            true => ErrorLabel::Status,
+            false => ErrorLabel::Named(types.intern(kind)),
+        }
     }
 }
 
-/// Names the metric that a duration belongs to.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
-pub(super) enum Kind {
-    Plain,
-    /// A stream that is meant to last.
-    Stream,
-    Grpc,
-}
-
-/// Holds the values that the labels of a call are made from.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
-pub(super) struct CallLabels {
-    pub(super) asked: Asked,
-    pub(super) place: Option<u16>,
-    pub(super) status: Option<u16>,
-    pub(super) code: Option<GrpcCode>,
-    pub(super) error: ErrorLabel,
-}
-
-/// The durations of calls, and what else is measured of them.
-#[derive(Clone, Copy, Debug, Eq)]
-pub(super) struct CallKey {
-    pub(super) kind: Kind,
-    /// 5xx and the like: failures that somebody has to see, however many other series there are.
-    pub(super) failed: bool,
-    /// None for those that found no room.
-    pub(super) labels: Option<CallLabels>,
-    /// All of it, each part in bits of its own: hashing and comparing field by field takes longer than all the rest of
-    /// finding the series.
-    word: u64,
-}
-
-/// Holds what all calls of a tracker have in common.
+/// Everything that labels a call's series.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rules {
-    pub(super) side: Side,
-    /// The scheme as the settings give it.
-    pub(super) https: bool,
-    pub(super) classic: bool,
-}
-
-impl CallKey {
-    pub(super) fn new(rules: Rules, facts: &Facts, failed: bool) -> Self {
-        let kind = match (facts.asked.grpc, facts.lasting) {
-            (true, _) => Kind::Grpc,
-            (false, true) => Kind::Stream,
-            (false, false) => Kind::Plain,
-        };
-        CallKey::of(kind, failed, Some(CallLabels::new(rules, facts)))
-    }
-
-    #[inline]
-    fn of(kind: Kind, failed: bool, labels: Option<CallLabels>) -> Self {
-        let word = labels.as_ref().map_or(0, CallLabels::word);
-        CallKey {
-            kind,
-            failed,
-            labels,
-            word: word | u64::from(failed) << 2 | kind as u64,
-        }
-    }
-}
-
-impl CallLabels {
-    /// Leaves out what is no label, and what callers choose freely: on a server the scheme and the version, and the
-    /// method and the route of what nobody serves.
-    fn new(rules: Rules, facts: &Facts) -> Self {
-        let (asked, grpc) = (facts.asked, facts.asked.grpc);
-        let is_server = rules.side == Side::Server;
-        let is_unserved = is_server && !grpc && is_unserved(facts);
-        let has_own = !is_server && !grpc && !rules.classic;
-        CallLabels {
-            asked: Asked {
-                method: if is_unserved { 0 } else { asked.method },
-                version: if has_own { asked.version } else { 0 },
-                https: if has_own { asked.https } else { rules.https },
-                grpc,
-            },
-            place: facts.place.filter(|_| !is_unserved),
-            status: facts.status.filter(|_| facts.code.is_none()),
-            code: facts.code,
-            error: if rules.classic {
-                ErrorLabel::None
-            } else {
-                facts.error
-            },
-        }
-    }
-}
-
-impl CallLabels {
-    #[inline]
-    fn word(&self) -> u64 {
-        let error = match self.error {
-            ErrorLabel::None => 0,
-            ErrorLabel::Status => 1,
-            ErrorLabel::Named(number) => u64::from(number) + 2,
-        };
-        let asked = self.asked;
-        let code = self.code.map_or(31, |code| u64::from(code.number()));
-        let place = self.place.map_or(0, |place| u64::from(place) + 1);
-        1 << 63
-            | place << 46
-            | u64::from(self.status.unwrap_or_default()) << 36
-            | error << 18
-            | code << 12
-            | u64::from(asked.method) << 8
-            | u64::from(asked.version) << 4
-            | u64::from(asked.https) << 3
-    }
-}
-
-impl PartialEq for CallKey {
-    #[inline]
-    fn eq(&self, other: &Self) -> bool {
-        self.word == other.word
-    }
-}
-
-impl Hash for CallKey {
-    #[inline]
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.word);
-    }
-}
-
-/// Returns whether there is no such route, or no such method of one.
-fn is_unserved(facts: &Facts) -> bool {
-    match facts.status {
-        Some(404) => facts.place.is_none(),
-        Some(405) => true,
-        _ => false,
-    }
-}
-
-impl Labels for CallKey {
-    const OVERFLOWS: usize = 6;
-
-    fn overflow(&self) -> Self {
-        CallKey::of(self.kind, self.failed, None)
-    }
-
-    fn has_reserve(&self) -> bool {
-        self.failed
-    }
-}
-
-/// Calls by how they ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct EndKey {
-    pub(super) place: Option<u16>,
-    pub(super) grpc: bool,
-    pub(super) outcome: Outcome,
-}
-
-impl Hash for EndKey {
-    #[inline]
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let place = self.place.map_or(0, |place| u64::from(place) + 1);
-        state.write_u64(place << 4 | u64::from(self.grpc) << 3 | self.outcome.index() as u64);
-    }
-}
-
-impl Labels for EndKey {
-    const OVERFLOWS: usize = 2 * Outcome::ALL.len();
-
-    fn overflow(&self) -> Self {
-        EndKey {
-            place: OTHER_PLACE,
-            ..*self
-        }
-    }
-}
-
-/// Slow calls.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
-pub(super) struct SlowKey {
-    pub(super) place: Option<u16>,
-    pub(super) slow: Slow,
-}
-
-impl Labels for SlowKey {
-    const OVERFLOWS: usize = 2;
-
-    fn overflow(&self) -> Self {
-        SlowKey {
-            place: OTHER_PLACE,
-            ..*self
-        }
-    }
-}
-
-/// Errors by the number of their type.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
-pub(super) struct ErrorKey(pub(super) u16);
-
-impl Labels for ErrorKey {
-    const OVERFLOWS: usize = 1;
-
-    fn overflow(&self) -> Self {
-        ErrorKey(0)
-    }
+pub(super) struct CallLabels {
+    pub(super) request: RequestLabels,
+    pub(super) target: Option<u16>,
+    pub(super) status: Option<u16>,
+    pub(super) grpc_code: Option<GrpcCode>,
+    pub(super) error: ErrorLabel,
+    /// A stream that is meant to last.
+    pub(super) long_lived: bool,
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
-    use http::{Method, Request, Version};
+    use http::{Request, StatusCode};
 
     use super::*;
-
-    fn facts(
-        method: &Method,
-        version: Version,
-        uri: &str,
-        status: u16,
-        place: Option<u16>,
-    ) -> Facts {
-        let mut request = Request::new(());
-        *request.method_mut() = method.clone();
-        *request.version_mut() = version;
-        *request.uri_mut() = uri.parse().expect("a URI");
-        let https = request.uri().scheme_str() == Some("https");
-        Facts {
-            asked: Asked::of(Side::Server, &request, https, false),
-            place,
-            status: Some(status),
-            code: None,
-            error: ErrorLabel::None,
-            lasting: false,
-        }
-    }
-
-    /// Counts the keys of the requests of a stranger.
-    fn keys(status: u16, place: Option<u16>) -> usize {
-        let rules = Rules {
-            side: Side::Server,
-            https: true,
-            classic: false,
-        };
-        let mut keys = HashSet::new();
-        for method in [Method::GET, Method::PUT, Method::DELETE] {
-            for version in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2] {
-                for uri in ["/", "http://a.test/", "https://b.test/"] {
-                    let facts = facts(&method, version, uri, status, place);
-                    keys.insert(CallKey::new(rules, &facts, false));
-                }
-            }
-        }
-        keys.len()
-    }
+    use crate::call::{CallClock, Outcome};
 
     #[test]
-    fn calls_of_a_server_are_told_apart_by_what_it_serves_alone() {
-        assert_eq!(keys(200, Some(1)), 3);
-        assert_eq!(keys(200, None), 3);
-        assert_eq!(keys(404, Some(1)), 3);
-        assert_eq!(keys(404, None), 1);
-        assert_eq!(keys(405, Some(1)), 1);
-    }
-
-    const PLACES: [Option<u16>; 4] = [None, Some(0), Some(1), Some(u16::MAX)];
-
-    /// One key, and those that differ from it in one thing.
-    fn call_keys() -> Vec<CallKey> {
-        let asked = Asked {
-            method: 0,
-            version: 0,
-            https: false,
-            grpc: false,
-        };
-        let labels = CallLabels {
-            asked,
-            place: None,
-            status: None,
-            code: Some(GrpcCode::OK),
-            error: ErrorLabel::None,
-        };
-        let asked = [
-            Asked { method: 1, ..asked },
-            Asked {
-                method: 10,
-                ..asked
-            },
-            Asked {
-                version: 1,
-                ..asked
-            },
-            Asked {
-                version: 4,
-                ..asked
-            },
-            Asked {
-                https: true,
-                ..asked
-            },
-        ];
-        let places = PLACES[1..]
-            .iter()
-            .map(|&place| CallLabels { place, ..labels });
-        let statuses = [100, 599].map(|status| CallLabels {
-            status: Some(status),
-            ..labels
-        });
-        let codes = [None, Some(GrpcCode::UNAVAILABLE)].map(|code| CallLabels { code, ..labels });
-        let errors = [
-            ErrorLabel::Status,
-            ErrorLabel::Named(0),
-            ErrorLabel::Named(1),
-            ErrorLabel::Named(u16::MAX),
-        ];
-        let all = asked
-            .map(|asked| CallLabels { asked, ..labels })
-            .into_iter()
-            .chain(places)
-            .chain(statuses)
-            .chain(codes)
-            .chain(errors.map(|error| CallLabels { error, ..labels }));
-        let of = |kind, failed| CallKey::of(kind, failed, Some(labels));
-        let kinds = [Kind::Plain, Kind::Stream, Kind::Grpc].map(|kind| of(kind, false));
-        let labels = all.map(|labels| CallKey::of(Kind::Plain, false, Some(labels)));
-        labels.chain(kinds).chain([of(Kind::Plain, true)]).collect()
-    }
-
-    fn end_keys() -> Vec<EndKey> {
-        let of = |place, outcome| {
-            [true, false].map(|grpc| EndKey {
-                place,
-                grpc,
-                outcome,
-            })
-        };
-        let places = PLACES.into_iter();
-        let all = places.flat_map(|place| Outcome::ALL.map(|outcome| of(place, outcome)));
-        all.flatten().collect()
-    }
-
-    fn active_keys() -> Vec<ActiveKey> {
-        let of = |method| [true, false].map(|https| ActiveKey { method, https });
-        (0..11).flat_map(of).collect()
-    }
-
-    fn overflows<K: Labels>(keys: &[K]) -> HashSet<K> {
-        keys.iter().map(K::overflow).collect()
-    }
-
-    /// They are equal if all they have is, and what is hashed of them tells them apart.
-    fn are_told_apart<K: Labels + std::fmt::Debug>(keys: &[K]) {
-        let hash = |key: &K| {
-            let mut state = std::hash::DefaultHasher::new();
-            key.hash(&mut state);
-            state.finish()
-        };
-        for (at, a) in keys.iter().enumerate() {
-            for (other, b) in keys.iter().enumerate() {
-                assert_eq!(a == b, at == other, "{a:?} {b:?}");
-                assert_eq!(hash(a) == hash(b), at == other, "{a:?} {b:?}");
-            }
+    fn method_goes_by_its_name_if_conventions_know_it() {
+        for (method, name) in [
+            (&b"GET"[..], "GET"),
+            (b"HEAD", "HEAD"),
+            (b"QUERY", "QUERY"),
+            (b"BREW", "_OTHER"),
+            (b"get", "_OTHER"),
+        ] {
+            let method = Method::from_bytes(method).expect("a method");
+            assert_eq!(method_name(method_index(&method)), name);
         }
     }
 
     #[test]
-    fn keys_are_told_apart_by_each_thing_they_have() {
-        let calls = call_keys().into_iter();
-        let calls: Vec<CallKey> = calls.chain(overflows(&call_keys())).collect();
-        are_told_apart(&calls);
-        are_told_apart(&end_keys());
-        are_told_apart(&active_keys());
+    fn version_is_that_of_a_servers_request_or_of_the_connection() {
+        for (version, text) in [
+            (Version::HTTP_09, None),
+            (Version::HTTP_10, Some("1.0")),
+            (Version::HTTP_11, Some("1.1")),
+            (Version::HTTP_2, Some("2")),
+            (Version::HTTP_3, Some("3")),
+        ] {
+            let mut request = Request::new(());
+            *request.version_mut() = version;
+            let of = |side| RequestLabels::from_request(side, &request, false, false);
+            assert_eq!(of(CallSide::Server).version(), text);
+            assert_eq!(of(CallSide::Client).version(), None);
+            let mut asked = of(CallSide::Client);
+            asked.set_version(version);
+            assert_eq!(asked.version(), text);
+        }
     }
 
     #[test]
-    fn overflows_are_as_many_as_there_is_room_for() {
-        fn count<K: Labels>(keys: &[K]) -> usize {
-            overflows(keys).len()
+    fn side_and_scheme_have_names() {
+        assert_eq!(CallSide::Server.as_str(), "server");
+        assert_eq!(CallSide::Client.as_str(), "client");
+        for (https, name) in [(true, "https"), (false, "http")] {
+            let asked =
+                RequestLabels::from_request(CallSide::Server, &Request::new(()), https, false);
+            assert_eq!((asked.scheme(), scheme_name(https)), (name, name));
         }
-        let slow = |place| [Slow::Warning, Slow::Critical].map(|slow| SlowKey { place, slow });
-        let slow: Vec<SlowKey> = PLACES.into_iter().flat_map(slow).collect();
-        let of_kind =
-            |key: &CallKey| [true, false].map(|failed| CallKey::of(key.kind, failed, key.labels));
-        let calls: Vec<CallKey> = call_keys().iter().flat_map(of_kind).collect();
-        assert_eq!(count(&calls), CallKey::OVERFLOWS);
-        assert_eq!(count(&end_keys()), EndKey::OVERFLOWS);
-        assert_eq!(count(&active_keys()), ActiveKey::OVERFLOWS);
-        assert_eq!(count(&slow), SlowKey::OVERFLOWS);
-        assert_eq!(count(&[ErrorKey(1), ErrorKey(2)]), ErrorKey::OVERFLOWS);
     }
 
     #[test]
-    fn failures_have_a_reserve() {
-        for key in call_keys() {
-            assert_eq!(key.has_reserve(), key.failed);
+    fn resends_are_counted_by_clients_from_the_second_attempt() {
+        let context = Context::new_root();
+        for (attempt, count) in [(1, None), (2, Some(1)), (4, Some(3))] {
+            let context = context.with_attempt(attempt);
+            assert_eq!(resend_count(CallSide::Client, &context), count);
+            assert_eq!(resend_count(CallSide::Server, &context), None);
         }
+    }
+
+    #[test]
+    fn host_and_port_are_divided_by_a_colon_outside_of_brackets() {
+        for (authority, parts) in [
+            ("stock", ("stock", None)),
+            ("stock:80", ("stock", Some("80"))),
+            ("[::1]", ("[::1]", None)),
+            ("[::1]:80", ("[::1]", Some("80"))),
+        ] {
+            assert_eq!(split_host_port(authority), parts);
+        }
+    }
+
+    #[test]
+    fn error_is_the_status_or_has_a_name() {
+        let (now, types) = (CallClock::default(), Interner::new(2));
+        let label = |status: Option<u16>, code: Option<&[u8]>| {
+            let mut end = CallEnd::new(Outcome::Failure, &now);
+            end.status = status.map(|status| StatusCode::from_u16(status).expect("a status"));
+            end.grpc_code = code.map(GrpcCode::parse);
+            let fault = ErrorDescription::from_end(&end, StatusRules::Server);
+            ErrorLabel::new(fault.as_ref(), &end, &types)
+        };
+        let named = ErrorLabel::Named(1);
+        assert_eq!(label(Some(500), None), ErrorLabel::Status);
+        assert_eq!(label(Some(200), Some(b"13")), ErrorLabel::Status);
+        // A classifier calls it a failure.
+        assert_eq!(label(Some(200), None), named);
+        assert_eq!(label(Some(200), Some(b"0")), named);
+        assert_eq!(label(None, None), named);
+        let good = CallEnd::new(Outcome::Success, &now);
+        assert_eq!(ErrorLabel::new(None, &good, &types), ErrorLabel::None);
+        assert_eq!(types.resolve(1), "failure");
     }
 }

@@ -16,7 +16,7 @@
 //!
 //! # Metrics
 //!
-//! Through the `metrics` facade, by semantic conventions (or [`Naming::Classic`]):
+//! Through the `metrics` facade, by semantic conventions (or [`MetricNaming::Classic`]):
 //!
 //! | metric | labels |
 //! |---|---|
@@ -40,7 +40,7 @@
 //! | what callers choose | label |
 //! |---|---|
 //! | method | `_OTHER` unless HTTP knows it |
-//! | path | none: routes are labels, at most [`max_places`](TrackBuilder::max_places) of them; the others share `_OTHER` |
+//! | path | none: routes are labels, at most [`max_places`](TrackBuilder::max_targets) of them; the others share `_OTHER` |
 //! | gRPC method | `_OTHER` until somebody was let in to it |
 //! | scheme | on a server what the [settings](TrackBuilder::https) say |
 //! | version | none on a server; the access log and the span have it |
@@ -105,28 +105,28 @@
 //!     error.to_string(),
 //!     r#"tracker "orders": sample is 50, must be 0 to 1 (a fraction; did you mean 0.5?)"#
 //! );
-//! # Ok::<_, tower_keep::InvalidSetting>(())
+//! # Ok::<_, tower_keep::ConfigError>(())
 //! ```
 
-mod access;
-mod facts;
-mod guard;
+mod access_log;
+mod builder;
 mod labels;
-mod lasting;
-mod meters;
-mod place;
-mod redaction;
+mod long_lived;
+mod metrics;
+mod redact;
 mod request_body;
 mod route;
 mod sampling;
-mod settings;
+mod series_key;
 mod span;
+mod target;
+mod tracker;
 
-pub use access::ACCESS_TARGET;
-pub(crate) use access::millis;
-pub use guard::{Track, TrackPermit};
-pub use meters::{DURATION_BUCKETS, SIZE_BUCKETS};
+pub use access_log::ACCESS_TARGET;
+pub(crate) use access_log::as_millis_f64;
+pub use builder::{MetricNaming, SpanLevel, TrackBuilder};
+pub(crate) use builder::{SlowLevel, SlowThresholds};
+pub use metrics::{DURATION_BUCKETS, SIZE_BUCKETS};
 pub use request_body::{CountedBody, RequestBodyLayer, RequestBodyService};
 pub use route::{RouteLayer, RouteService, RouteSlot};
-pub use settings::{Naming, SpanLevel, TrackBuilder};
-pub(crate) use settings::{Slow, Thresholds};
+pub use tracker::{Track, TrackPermit};

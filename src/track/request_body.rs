@@ -16,55 +16,55 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::facts::Side;
+use super::labels::CallSide;
 use crate::protocol::upload::{Upload, WatchedBody};
 
 /// Counts the bytes of a request body that have been read so far, for the trackers of the call.
 #[derive(Clone, Debug)]
-pub(super) struct RequestBytes {
-    read: BytesRead,
+pub(super) struct RequestByteCount {
+    counter: ByteCounter,
     /// Whose body it is: a proxy's server may pass its request on to a client with all that is in it.
-    side: Side,
+    side: CallSide,
     /// True once somebody counts it.
-    counted: bool,
+    is_counted: bool,
 }
 
 /// The number itself.
 #[derive(Clone, Debug)]
-pub(super) struct BytesRead(Arc<AtomicU64>);
+pub(super) struct ByteCounter(Arc<AtomicU64>);
 
 /// Nobody counts: there is no [`RequestBodyLayer`].
 const UNCOUNTED: u64 = u64::MAX;
 
-impl RequestBytes {
+impl RequestByteCount {
     /// Returns those of a tracker further out, or leaves some for whoever counts and for trackers further in.
-    pub(super) fn of(extensions: &mut Extensions, side: Side) -> BytesRead {
-        let found = extensions.get::<RequestBytes>();
+    pub(super) fn get_or_insert(extensions: &mut Extensions, side: CallSide) -> ByteCounter {
+        let found = extensions.get::<RequestByteCount>();
         if let Some(found) = found.filter(|found| found.side == side) {
-            return found.read.clone();
+            return found.counter.clone();
         }
-        let read = BytesRead(Arc::new(AtomicU64::new(UNCOUNTED)));
-        extensions.insert(RequestBytes {
-            read: read.clone(),
+        let read = ByteCounter(Arc::new(AtomicU64::new(UNCOUNTED)));
+        extensions.insert(RequestByteCount {
+            counter: read.clone(),
             side,
-            counted: false,
+            is_counted: false,
         });
         read
     }
 
     /// Begins to count, unless somebody does.
-    fn begin(extensions: &mut Extensions) -> Option<BytesRead> {
-        let bytes = extensions.get_mut::<RequestBytes>()?;
-        if std::mem::replace(&mut bytes.counted, true) {
+    fn start_counting(extensions: &mut Extensions) -> Option<ByteCounter> {
+        let bytes = extensions.get_mut::<RequestByteCount>()?;
+        if std::mem::replace(&mut bytes.is_counted, true) {
             return None;
         }
         // An attempt before this one may have been counted.
-        bytes.read.0.store(0, Ordering::Relaxed);
-        Some(bytes.read.clone())
+        bytes.counter.0.store(0, Ordering::Relaxed);
+        Some(bytes.counter.clone())
     }
 }
 
-impl BytesRead {
+impl ByteCounter {
     /// What was read, if it was counted.
     pub(super) fn get(&self) -> Option<u64> {
         Some(self.0.load(Ordering::Relaxed)).filter(|&bytes| bytes != UNCOUNTED)
@@ -122,11 +122,14 @@ where
 
     fn call(&mut self, request: Request<B>) -> S::Future {
         let (mut parts, inner) = request.into_parts();
-        let bytes = RequestBytes::begin(&mut parts.extensions);
+        let bytes = RequestByteCount::start_counting(&mut parts.extensions);
         let upload: Option<&Upload> = parts.extensions.get();
         let reporter = upload.and_then(|upload| upload.reporter(&inner.size_hint(), None));
         let inner = WatchedBody::new(inner, reporter);
-        let body = (self.map)(CountedBody { inner, bytes });
+        let body = (self.map)(CountedBody {
+            inner,
+            counter: bytes,
+        });
         self.inner.call(Request::from_parts(parts, body))
     }
 }
@@ -138,7 +141,7 @@ pin_project! {
         #[pin]
         inner: WatchedBody<B>,
         // None if nobody wants to know, or somebody else counts.
-        bytes: Option<BytesRead>,
+        counter: Option<ByteCounter>,
     }
 }
 
@@ -154,7 +157,7 @@ impl<B: Body> Body for CountedBody<B> {
         let frame = ready!(this.inner.poll_frame(cx));
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
-            && let Some(bytes) = this.bytes
+            && let Some(bytes) = this.counter
         {
             let read = data.remaining() as u64;
             bytes.0.fetch_add(read, Ordering::Relaxed);

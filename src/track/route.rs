@@ -10,8 +10,8 @@ use http::{Extensions, Request};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::facts::Side;
-use crate::call::Name;
+use super::labels::CallSide;
+use crate::call::Label;
 
 /// Where the inside of a service leaves the route for a tracker outside of it.
 ///
@@ -20,23 +20,23 @@ use crate::call::Name;
 #[derive(Clone, Debug)]
 pub struct RouteSlot {
     /// None where the route was known already.
-    route: Option<Slot>,
+    route: Option<RouteCell>,
     /// The trackers that the request has passed, the innermost first.
-    passed: Option<Passed>,
+    trackers: Option<TrackerChain>,
 }
 
 /// The route itself, once it is known.
-pub(super) type Slot = Arc<OnceLock<Box<str>>>;
+pub(super) type RouteCell = Arc<OnceLock<Box<str>>>;
 
 /// A tracker that a request has passed, by its [`TrackerId`].
 #[derive(Clone, Debug)]
-struct Passed {
+struct TrackerChain {
     tracker: TrackerId,
-    outer: Option<Arc<Passed>>,
+    outer: Option<Arc<TrackerChain>>,
 }
 
-impl Passed {
-    fn is_or_has(&self, tracker: TrackerId) -> bool {
+impl TrackerChain {
+    fn contains(&self, tracker: TrackerId) -> bool {
         let mut trackers = std::iter::successors(Some(self), |passed| passed.outer.as_deref());
         trackers.any(|passed| passed.tracker == tracker)
     }
@@ -48,32 +48,32 @@ impl Passed {
 pub(super) struct TrackerId(u64);
 
 impl TrackerId {
-    pub(super) fn new(name: &Name) -> Self {
+    pub(super) fn new(name: &Label) -> Self {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(name.as_str());
         TrackerId(hash << 1)
     }
 
-    pub(super) fn on(self, side: Side) -> Self {
-        TrackerId(self.0 | u64::from(side == Side::Client))
+    pub(super) fn with_side(self, side: CallSide) -> Self {
+        TrackerId(self.0 | u64::from(side == CallSide::Client))
     }
 }
 
 /// Tells which trackers a request has passed before this one.
 #[derive(Debug)]
-pub(super) enum Passage {
+pub(super) enum TrackerPosition {
     /// No tracker. With where the route will be, if that is not known.
-    First(Option<Slot>),
+    Outermost(Option<RouteCell>),
     /// Others, likewise.
-    Next(Option<Slot>),
+    Inner(Option<RouteCell>),
     /// One of the same name, on the same side.
-    Again,
+    Duplicate,
 }
 
 impl Default for RouteSlot {
     fn default() -> Self {
         RouteSlot {
-            route: Some(Slot::default()),
-            passed: None,
+            route: Some(RouteCell::default()),
+            trackers: None,
         }
     }
 }
@@ -82,7 +82,7 @@ impl RouteSlot {
     /// Leaves the route: a template such as `/orders/{id}`, never the path itself.
     ///
     /// Does nothing where no tracker asked, and where the route is known.
-    pub fn fill(extensions: &Extensions, route: &str) {
+    pub fn set(extensions: &Extensions, route: &str) {
         if let Some(slot) = extensions.get::<RouteSlot>()
             && let Some(slot) = &slot.route
         {
@@ -94,68 +94,68 @@ impl RouteSlot {
     ///
     /// Kept in the request, since nothing else tells a tracker further in from one around another call, which a handler
     /// makes in the same process.
-    pub(super) fn pass(
+    pub(super) fn register_tracker(
         extensions: &mut Extensions,
         tracker: TrackerId,
         wants_route: bool,
-    ) -> Passage {
+    ) -> TrackerPosition {
         let Some(found) = extensions.get_mut::<RouteSlot>() else {
-            let route = wants_route.then(Slot::default);
+            let route = wants_route.then(RouteCell::default);
             let outer = None;
             extensions.insert(RouteSlot {
                 route: route.clone(),
-                passed: Some(Passed { tracker, outer }),
+                trackers: Some(TrackerChain { tracker, outer }),
             });
-            return Passage::First(route);
+            return TrackerPosition::Outermost(route);
         };
-        let outer = found.passed.as_ref();
-        if outer.is_some_and(|outer| outer.is_or_has(tracker)) {
-            return Passage::Again;
+        let outer = found.trackers.as_ref();
+        if outer.is_some_and(|outer| outer.contains(tracker)) {
+            return TrackerPosition::Duplicate;
         }
-        let outer = found.passed.take().map(Arc::new);
-        found.passed = Some(Passed { tracker, outer });
+        let outer = found.trackers.take().map(Arc::new);
+        found.trackers = Some(TrackerChain { tracker, outer });
         let route = || found.route.get_or_insert_default().clone();
-        Passage::Next(wants_route.then(route))
+        TrackerPosition::Inner(wants_route.then(route))
     }
 }
 
 /// Tells a tracker outside of a router which route was taken.
 ///
-/// With axum: `Router::new().route(..).route_layer(RouteLayer::matched())`, and the tracker round the whole app.
-/// Elsewhere: `RouteLayer::named("orders")` round the service of one route.
+/// With axum: `Router::new().route(..).route_layer(RouteLayer::matched_path())`, and the tracker round the whole app.
+/// Elsewhere: `RouteLayer::new("orders")` round the service of one route.
 #[derive(Clone, Debug)]
-pub struct RouteLayer(Source);
+pub struct RouteLayer(RouteSource);
 
 #[derive(Clone, Debug)]
-enum Source {
+enum RouteSource {
     #[cfg(feature = "axum")]
-    Matched,
-    Named(Arc<str>),
+    MatchedPath,
+    Fixed(Arc<str>),
 }
 
 impl RouteLayer {
     /// Takes the route from axum's `MatchedPath`.
     #[cfg(feature = "axum")]
-    pub fn matched() -> Self {
-        RouteLayer(Source::Matched)
+    pub fn matched_path() -> Self {
+        RouteLayer(RouteSource::MatchedPath)
     }
 
     /// Every request that comes here is of this route.
-    pub fn named(route: impl Into<Arc<str>>) -> Self {
-        RouteLayer(Source::Named(route.into()))
+    pub fn new(route: impl Into<Arc<str>>) -> Self {
+        RouteLayer(RouteSource::Fixed(route.into()))
     }
 }
 
-impl Source {
-    fn fill(&self, extensions: &Extensions) {
+impl RouteSource {
+    fn set_route(&self, extensions: &Extensions) {
         match self {
             #[cfg(feature = "axum")]
-            Source::Matched => {
+            RouteSource::MatchedPath => {
                 if let Some(path) = extensions.get::<axum::extract::MatchedPath>() {
-                    RouteSlot::fill(extensions, path.as_str());
+                    RouteSlot::set(extensions, path.as_str());
                 }
             }
-            Source::Named(route) => RouteSlot::fill(extensions, route),
+            RouteSource::Fixed(route) => RouteSlot::set(extensions, route),
         }
     }
 }
@@ -175,7 +175,7 @@ impl<S> Layer<S> for RouteLayer {
 #[derive(Clone, Debug)]
 pub struct RouteService<S> {
     inner: S,
-    source: Source,
+    source: RouteSource,
 }
 
 impl<S: Service<Request<B>>, B> Service<Request<B>> for RouteService<S> {
@@ -188,7 +188,7 @@ impl<S: Service<Request<B>>, B> Service<Request<B>> for RouteService<S> {
     }
 
     fn call(&mut self, request: Request<B>) -> S::Future {
-        self.source.fill(request.extensions());
+        self.source.set_route(request.extensions());
         self.inner.call(request)
     }
 }

@@ -4,16 +4,16 @@
 ///
 /// The 64-bit FNV-1a hash of the ID, its bits mixed by MurmurHash3's `fmix64` since the upper ones of FNV depend on the
 /// last bytes only weakly, as a fraction of 2^53.
-pub(super) fn share(id: &str) -> f64 {
+pub(super) fn hash_fraction(id: &str) -> f64 {
     const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0100_0000_01b3;
     let hash = id.bytes().fold(OFFSET, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(PRIME)
     });
-    (mixed(hash) >> 11) as f64 / (1_u64 << 53) as f64
+    (fmix64(hash) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-fn mixed(mut bits: u64) -> u64 {
+fn fmix64(mut bits: u64) -> u64 {
     bits ^= bits >> 33;
     bits = bits.wrapping_mul(0xff51_afd7_ed55_8ccd);
     bits ^= bits >> 33;
@@ -27,7 +27,7 @@ mod tests {
 
     #[test]
     fn share_of_an_id_never_changes() {
-        let shares = ["", "a", "0123456789abcdef0123456789abcdef"].map(share);
+        let shares = ["", "a", "0123456789abcdef0123456789abcdef"].map(hash_fraction);
         // Told by another program: every version of this crate must agree.
         let told = [0.93676944839044, 0.5102945176565711, 0.15168960614676164];
         assert_eq!(shares, told);
@@ -43,7 +43,9 @@ mod tests {
         for kind in kinds {
             for tenth in 1..10 {
                 let limit = f64::from(tenth) / 10.0;
-                let under = (0..10_000).filter(|n| share(&kind(*n)) < limit).count();
+                let under = (0..10_000)
+                    .filter(|n| hash_fraction(&kind(*n)) < limit)
+                    .count();
                 let off = (under as f64 / 10_000.0 - limit).abs();
                 assert!(off < 0.02, "{under} of 10,000 under {limit}");
             }

@@ -6,37 +6,37 @@ use http::Request;
 use tracing::{Level, Span, field::Empty, level_filters::LevelFilter};
 
 use super::{
-    facts::{Asked, Facts, Side, host_and_port, method_name, resend_count},
-    settings::{SpanLevel, TrackBuilder},
+    builder::{SpanLevel, TrackBuilder},
+    labels::{CallLabels, CallSide, RequestLabels, method_name, resend_count, split_host_port},
 };
 use crate::{
-    call::{End, GrpcCode, Outcome},
+    call::{CallEnd, GrpcCode, Outcome},
     context::Context,
 };
 
 /// A span's name: the method and the route, never the path.
-struct Name<'a>(&'a str, Option<&'a str>);
+struct SpanName<'a>(&'a str, Option<&'a str>);
 
-impl fmt::Display for Name<'_> {
+impl fmt::Display for SpanName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Name("", Some(route)) => f.write_str(route),
-            Name(method, Some(route)) => write!(f, "{method} {route}"),
-            Name("", None) => f.write_str("grpc"),
-            Name(method, None) => f.write_str(method),
+            SpanName("", Some(route)) => f.write_str(route),
+            SpanName(method, Some(route)) => write!(f, "{method} {route}"),
+            SpanName("", None) => f.write_str("grpc"),
+            SpanName(method, None) => f.write_str(method),
         }
     }
 }
 
-fn name<'a>(asked: Asked, route: Option<&'a str>) -> Name<'a> {
-    match (asked.grpc, method_name(asked.method)) {
-        (true, _) => Name("", route),
-        (false, "_OTHER") => Name("HTTP", route),
-        (false, method) => Name(method, route),
+fn span_name<'a>(asked: RequestLabels, route: Option<&'a str>) -> SpanName<'a> {
+    match (asked.is_grpc, method_name(asked.method)) {
+        (true, _) => SpanName("", route),
+        (false, "_OTHER") => SpanName("HTTP", route),
+        (false, method) => SpanName(method, route),
     }
 }
 
-fn number(port: &str) -> Option<i64> {
+fn parse_port(port: &str) -> Option<i64> {
     port.parse().ok()
 }
 
@@ -48,7 +48,7 @@ macro_rules! open {
             target: "tower_keep::call",
             $level,
             "call",
-            otel.name = %name(asked, $route),
+            otel.name = %span_name(asked, $route),
             otel.kind = $side.as_str(),
             otel.status_code = Empty,
             http.request.method = method_name(asked.method),
@@ -56,8 +56,8 @@ macro_rules! open {
             http.route = $route,
             http.response.status_code = Empty,
             server.address = host,
-            server.port = port.flatten().and_then(number),
-            rpc.system.name = asked.grpc.then_some("grpc"),
+            server.port = port.flatten().and_then(parse_port),
+            rpc.system.name = asked.is_grpc.then_some("grpc"),
             rpc.method = Empty,
             rpc.response.status_code = Empty,
             url.path = $path,
@@ -80,14 +80,16 @@ macro_rules! open {
 #[inline]
 pub(super) fn open<B>(
     given: &TrackBuilder,
-    side: Side,
-    asked: Asked,
+    side: CallSide,
+    asked: RequestLabels,
     request: &Request<B>,
     route: Option<&str>,
 ) -> Option<Box<Span>> {
     let path = given.log_path.then(|| request.uri().path());
-    let server = given.told_server(side, asked.grpc).map(host_and_port);
-    let span = match given.span {
+    let server = given
+        .configured_server(side, asked.is_grpc)
+        .map(split_host_port);
+    let span = match given.span_level {
         SpanLevel::Debug if Level::DEBUG <= LevelFilter::current() => {
             Context::with_current(|context| {
                 open!(Level::DEBUG, side, asked, path, route, server, context)
@@ -107,30 +109,30 @@ pub(super) fn open<B>(
 /// not known when the span was opened: a route, a gRPC method, or the server that a client has called.
 pub(super) fn close(
     span: &Span,
-    side: Side,
-    facts: &Facts,
-    end: &End<'_>,
+    side: CallSide,
+    facts: &CallLabels,
+    end: &CallEnd<'_>,
     place: Option<&str>,
     error_type: Option<&str>,
 ) {
-    let grpc = facts.asked.grpc;
-    let server = place.filter(|_| side == Side::Client && !grpc);
+    let grpc = facts.request.is_grpc;
+    let server = place.filter(|_| side == CallSide::Client && !grpc);
     let route = place.filter(|_| server.is_none());
-    let server = server.map(host_and_port);
+    let server = server.map(split_host_port);
     // Giving up on a call is no error of the one who was called.
-    let gave_up = end.outcome() == Outcome::Cancelled && facts.code.is_none();
+    let gave_up = end.outcome() == Outcome::Cancelled && facts.grpc_code.is_none();
     let failed = error_type.is_some() && !gave_up;
     tracing::record_all!(
         span,
-        otel.name = route.map(|route| tracing::field::display(name(facts.asked, Some(route)))),
+        otel.name = route.map(|route| tracing::field::display(span_name(facts.request, Some(route)))),
         http.route = route.filter(|_| !grpc),
         rpc.method = route.filter(|_| grpc),
         server.address = server.map(|(host, _)| host),
-        server.port = server.and_then(|(_, port)| number(port?)),
+        server.port = server.and_then(|(_, port)| parse_port(port?)),
         // OpenTelemetry's bridge turns any other integer into a text.
         http.response.status_code = facts.status.map(i64::from),
-        rpc.response.status_code = facts.code.map(GrpcCode::as_str),
-        network.protocol.version = facts.asked.version().filter(|_| side == Side::Client),
+        rpc.response.status_code = facts.grpc_code.map(GrpcCode::as_str),
+        network.protocol.version = facts.request.version().filter(|_| side == CallSide::Client),
         outcome = end.outcome().as_str(),
         error.type = error_type,
         otel.status_code = failed.then_some("ERROR"),

@@ -19,8 +19,8 @@ use std::{
 
 use tracing::{Level, Span, dispatcher, subscriber::NoSubscriber};
 
-use super::quiet::{hook_panicked, panic_message};
-use crate::util::text::head;
+use super::hook::{panic_message, report_hook_panic};
+use crate::util::text::truncate;
 
 /// The target of the events that report panics.
 const TARGET: &str = "tower_keep::panic";
@@ -28,17 +28,17 @@ const TARGET: &str = "tower_keep::panic";
 const MAX_MESSAGE: usize = 4_096;
 
 /// One of us is there to catch what panics.
-const CATCHER: u32 = 1;
+const CATCH_UNIT: u32 = 1;
 /// A guarded call is being worked on.
-const CALL: u32 = 1 << 16;
+const CALL_UNIT: u32 = 1 << 16;
 
 thread_local! {
     /// How many catchers, and above them how many calls, this thread is inside of.
-    static INSIDE: Cell<u32> = const { Cell::new(0) };
+    static DEPTHS: Cell<u32> = const { Cell::new(0) };
     /// Whether `SEEN` holds something: cheaper to ask, since it needs no destructor.
-    static PENDING: Cell<bool> = const { Cell::new(false) };
-    static SEEN: Cell<Option<Box<Seen>>> = const { Cell::new(None) };
-    static TELLING: Cell<bool> = const { Cell::new(false) };
+    static HAS_LAST_PANIC: Cell<bool> = const { Cell::new(false) };
+    static LAST_PANIC: Cell<Option<Box<PanicDetails>>> = const { Cell::new(None) };
+    static REPORTING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Gives panics a place in the log and in error records. Once per process; further calls do nothing.
@@ -73,8 +73,8 @@ pub fn capture_panics() {
         panic::set_hook(Box::new(move |info| {
             if always {
                 found(info);
-                seen(info);
-            } else if !seen(info) {
+                on_panic(info);
+            } else if !on_panic(info) {
                 found(info);
             }
         }));
@@ -82,11 +82,11 @@ pub fn capture_panics() {
 }
 
 /// Keeps a panic for whoever catches it, or tells it at once. `false` if nobody heard.
-fn seen(info: &PanicHookInfo<'_>) -> bool {
+fn on_panic(info: &PanicHookInfo<'_>) -> bool {
     // Where panics abort, nobody comes after us.
-    let is_caught = cfg!(panic = "unwind") && catchers() > 0;
-    let seen = Box::new(Seen {
-        message: head(panic_message(info.payload()), MAX_MESSAGE).to_owned(),
+    let is_caught = cfg!(panic = "unwind") && catch_depth() > 0;
+    let seen = Box::new(PanicDetails {
+        message: truncate(panic_message(info.payload()), MAX_MESSAGE).to_owned(),
         location: info.location().map(ToString::to_string),
         span: if is_caught {
             Span::current()
@@ -96,185 +96,191 @@ fn seen(info: &PanicHookInfo<'_>) -> bool {
         reported: AtomicBool::new(!is_caught),
     });
     if is_caught {
-        keep(seen);
+        stash(seen);
         return true;
     }
-    tell(&seen, "panicked", Level::ERROR)
+    log_panic(&seen, "panicked", Level::ERROR)
 }
 
-fn keep(seen: Box<Seen>) {
-    let earlier = SEEN.try_with(|slot| slot.replace(Some(seen)));
-    PENDING.set(true);
+fn stash(seen: Box<PanicDetails>) {
+    let earlier = LAST_PANIC.try_with(|slot| slot.replace(Some(seen)));
+    HAS_LAST_PANIC.set(true);
     // Two panics at once: the process may be about to abort, and a subscriber may be why.
     if let Ok(Some(earlier)) = earlier
-        && !earlier.set_reported()
+        && !earlier.mark_reported()
     {
-        earlier.write();
+        earlier.write_to_stderr();
     }
 }
 
-fn take() -> Option<Box<Seen>> {
-    if !PENDING.replace(false) {
+fn take_stashed() -> Option<Box<PanicDetails>> {
+    if !HAS_LAST_PANIC.replace(false) {
         return None;
     }
-    SEEN.try_with(Cell::take).ok().flatten()
+    LAST_PANIC.try_with(Cell::take).ok().flatten()
 }
 
 /// Says that panics on this thread are ours to report, as long as it lives.
 #[derive(Debug)]
 #[must_use]
-pub struct Inside(u32);
+pub struct CatchScope(u32);
 
-impl Inside {
+impl CatchScope {
     /// Around all that a guarded call does on this thread: its service and its hooks.
     #[inline]
-    pub(crate) fn call() -> Self {
-        Inside::add(CATCHER + CALL)
+    pub(crate) fn enter_call() -> Self {
+        CatchScope::push(CATCH_UNIT + CALL_UNIT)
     }
 
     /// Around code of others that is no call.
     #[inline]
-    pub(crate) fn other() -> Self {
-        Inside::add(CATCHER)
+    pub(crate) fn enter() -> Self {
+        CatchScope::push(CATCH_UNIT)
     }
 
     // Put back in the end, not counted down: the two updates of a counter wait for each other.
     #[inline]
-    fn add(what: u32) -> Self {
-        let before = INSIDE.get();
-        INSIDE.set(before.wrapping_add(what));
-        Inside(before)
+    fn push(what: u32) -> Self {
+        let before = DEPTHS.get();
+        DEPTHS.set(before.wrapping_add(what));
+        CatchScope(before)
     }
 }
 
-impl Drop for Inside {
+impl Drop for CatchScope {
     #[inline]
     fn drop(&mut self) {
-        INSIDE.set(self.0);
-        if PENDING.get() {
-            left();
+        DEPTHS.set(self.0);
+        if HAS_LAST_PANIC.get() {
+            report_unclaimed();
         }
     }
 }
 
 /// A panic has passed through all of us, or somebody has caught it in a place where we do not look.
 #[cold]
-fn left() {
-    if catchers() > 0 {
+fn report_unclaimed() {
+    if catch_depth() > 0 {
         return;
     }
-    match take() {
+    match take_stashed() {
         Some(seen) if thread::panicking() => drop(seen),
         Some(seen) => seen.report_caught(),
         None => {}
     }
 }
 
-fn catchers() -> u32 {
-    INSIDE.get() % CALL
+fn catch_depth() -> u32 {
+    DEPTHS.get() % CALL_UNIT
 }
 
 /// How many guarded calls this thread is inside of.
-pub(crate) fn calls() -> u32 {
-    INSIDE.get() / CALL
+pub(crate) fn call_depth() -> u32 {
+    DEPTHS.get() / CALL_UNIT
 }
 
-/// What is thrown, to be made a [`Payload`] where it is dealt with: on the way, that would copy the result of
+/// What is thrown, to be made a [`CapturedPanic`] where it is dealt with: on the way, that would copy the result of
 /// every good call.
-pub(crate) type Thrown = Box<dyn Any + Send>;
+pub(crate) type PanicPayload = Box<dyn Any + Send>;
 
 /// Runs code that may panic.
 #[inline]
-pub(crate) fn caught<R>(work: impl FnOnce() -> R) -> Result<R, Thrown> {
+pub(crate) fn catch<R>(work: impl FnOnce() -> R) -> Result<R, PanicPayload> {
     catch_unwind(AssertUnwindSafe(work))
 }
 
 /// Runs a service, which may catch panics of its own.
 #[inline]
-pub(crate) fn caught_service<R>(work: impl FnOnce() -> R) -> Result<R, Thrown> {
+pub(crate) fn catch_service<R>(work: impl FnOnce() -> R) -> Result<R, PanicPayload> {
     /// In a drop, so that the result, which may be a large future, is not moved once more for it.
-    struct Then;
-    impl Drop for Then {
+    struct CheckOnReturn;
+    impl Drop for CheckOnReturn {
         #[inline]
         fn drop(&mut self) {
-            if PENDING.get() {
-                swallowed();
+            if HAS_LAST_PANIC.get() {
+                report_swallowed();
             }
         }
     }
-    caught(|| {
-        let _then = Then;
+    catch(|| {
+        let _then = CheckOnReturn;
         work()
     })
 }
 
 /// Somebody between the panic and us has caught it, unless we only run because of the unwinding.
 #[cold]
-fn swallowed() {
+fn report_swallowed() {
     if thread::panicking() {
         return;
     }
-    if let Some(seen) = take() {
+    if let Some(seen) = take_stashed() {
         seen.report_caught();
     }
 }
 
 /// What a panic leaves. A thin box, so that results are not larger for what hardly ever happens.
-pub struct Payload(Box<Kept>);
+pub struct CapturedPanic(Box<CapturedInner>);
 
-struct Kept {
-    thrown: Thrown,
-    seen: Option<Box<Seen>>,
+struct CapturedInner {
+    payload: PanicPayload,
+    details: Option<Box<PanicDetails>>,
 }
 
-impl Payload {
+impl CapturedPanic {
     #[cold]
-    pub(crate) fn new(thrown: Thrown) -> Self {
+    pub(crate) fn new(thrown: PanicPayload) -> Self {
         // One that was thrown without the hook must not be taken for an earlier one that somebody caught.
-        let message = head(panic_message(&*thrown), MAX_MESSAGE);
-        let seen = take().filter(|seen| {
+        let message = truncate(panic_message(&*thrown), MAX_MESSAGE);
+        let seen = take_stashed().filter(|seen| {
             let is_own = seen.message == message;
             if !is_own {
                 seen.report_caught();
             }
             is_own
         });
-        Payload(Box::new(Kept { thrown, seen }))
+        CapturedPanic(Box::new(CapturedInner {
+            payload: thrown,
+            details: seen,
+        }))
     }
 
     pub(crate) fn message(&self) -> &str {
-        panic_message(&*self.0.thrown)
+        panic_message(&*self.0.payload)
     }
 
-    pub(crate) fn seen(&self) -> Option<&Seen> {
-        self.0.seen.as_deref()
+    pub(crate) fn details(&self) -> Option<&PanicDetails> {
+        self.0.details.as_deref()
     }
 
     /// The panic of a hook: nobody else will tell it.
     pub(crate) fn report_hook(&self) {
-        if let Some(seen) = self.seen() {
+        if let Some(seen) = self.details() {
             seen.report("a hook panicked", Level::ERROR);
         }
     }
 
     /// The panic goes on.
     pub(crate) fn resume(self) -> ! {
-        let Kept { thrown, seen } = *self.0;
+        let CapturedInner {
+            payload: thrown,
+            details: seen,
+        } = *self.0;
         if let Some(seen) = seen {
-            keep(seen);
+            stash(seen);
         }
         resume_unwind(thrown)
     }
 }
 
-impl fmt::Debug for Payload {
+impl fmt::Debug for CapturedPanic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Payload").field(&self.message()).finish()
     }
 }
 
 /// What the hook has seen of a panic.
-pub(crate) struct Seen {
+pub(crate) struct PanicDetails {
     message: String,
     location: Option<String>,
     /// Where it happened, for the IDs of the event.
@@ -282,13 +288,13 @@ pub(crate) struct Seen {
     reported: AtomicBool,
 }
 
-impl Seen {
+impl PanicDetails {
     pub(crate) fn location(&self) -> Option<&str> {
         self.location.as_deref()
     }
 
     /// Somebody has told it; gives what was so before.
-    pub(crate) fn set_reported(&self) -> bool {
+    pub(crate) fn mark_reported(&self) -> bool {
         self.reported.swap(true, Ordering::Relaxed)
     }
 
@@ -299,16 +305,16 @@ impl Seen {
 
     #[cold]
     fn report(&self, what: &'static str, level: Level) {
-        if self.set_reported() {
+        if self.mark_reported() {
             return;
         }
-        if !self.span.in_scope(|| tell(self, what, level)) {
-            self.write();
+        if !self.span.in_scope(|| log_panic(self, what, level)) {
+            self.write_to_stderr();
         }
     }
 
     /// To stderr, as the last resort.
-    fn write(&self) {
+    fn write_to_stderr(&self) {
         let thread = thread::current();
         let name = thread.name().unwrap_or("<unnamed>");
         let location = self.location().unwrap_or("<unknown>");
@@ -321,13 +327,13 @@ impl Seen {
     }
 }
 
-impl Drop for Seen {
+impl Drop for PanicDetails {
     fn drop(&mut self) {
         self.report("panicked", Level::ERROR);
     }
 }
 
-impl fmt::Debug for Seen {
+impl fmt::Debug for PanicDetails {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Seen")
             .field("message", &self.message)
@@ -352,8 +358,8 @@ macro_rules! emit {
 }
 
 /// Logs a panic; `false` if nobody listens, or whoever listens panics too.
-fn tell(seen: &Seen, what: &'static str, level: Level) -> bool {
-    if TELLING.replace(true) {
+fn log_panic(seen: &PanicDetails, what: &'static str, level: Level) -> bool {
+    if REPORTING.replace(true) {
         return false;
     }
     let is_none = || dispatcher::get_default(|subscriber| subscriber.is::<NoSubscriber>());
@@ -369,10 +375,10 @@ fn tell(seen: &Seen, what: &'static str, level: Level) -> bool {
             heard
         }
     };
-    let heard = caught(emit).unwrap_or_else(|thrown| {
-        hook_panicked(thrown);
+    let heard = catch(emit).unwrap_or_else(|thrown| {
+        report_hook_panic(thrown);
         false
     });
-    TELLING.set(false);
+    REPORTING.set(false);
     heard
 }

@@ -13,7 +13,7 @@
 //! | whether a breaker has been shown to the global recorder, and which recorder that is | set once, and only saves doing it again |
 //! | the gauges of local recorders | one lock, for a list of handles |
 //! | whether a call that waits for its service has been made | set once, by the task that asks for it |
-//! | the streams of `Chance` | one `fetch_add` gives each call a number of its own |
+//! | the streams of `JitterRng` | one `fetch_add` gives each call a number of its own |
 //! | whether a panic has been reported | one `swap`, and only the first gets `false` |
 //! | whether a log's writer has failed | set after the failure; one `swap` takes it, and only puts a line break before a line |
 //! | problem bodies, route slots, the meters of a tracker, the global tables | std's `OnceLock` alone: whoever is first, it is full, and the same for all |
@@ -47,7 +47,7 @@ mod once {
         atomic::{AtomicBool, Ordering},
     };
 
-    use crate::call::caught;
+    use crate::call::catch;
 
     /// loom has none. This one keeps std's promises and no more: who sees the value sees all that came before it;
     /// who sees none may be behind the times, and knows nothing of whoever is filling it.

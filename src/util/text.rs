@@ -7,16 +7,16 @@ use std::{
     sync::Arc,
 };
 
-use crate::call::chain;
+use crate::call::sources;
 
 /// Stands where something was cut off.
-pub(crate) const MARK: char = '…';
+pub(crate) const ELLIPSIS: char = '…';
 
 /// In bytes of UTF-8.
-const LONGEST_CHAR: usize = 4;
+const MAX_CHAR_BYTES: usize = 4;
 
 /// As much of the beginning as fits, up to a whole character.
-pub(crate) fn head(text: &str, max: usize) -> &str {
+pub(crate) fn truncate(text: &str, max: usize) -> &str {
     let mut end = text.len().min(max);
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -25,54 +25,54 @@ pub(crate) fn head(text: &str, max: usize) -> &str {
 }
 
 /// The text, or as much of its beginning as fits with a mark that something is missing.
-pub(crate) fn bounded(text: &str, max: usize) -> Cow<'_, str> {
+pub(crate) fn truncated(text: &str, max: usize) -> Cow<'_, str> {
     if text.len() <= max {
         return Cow::Borrowed(text);
     }
-    let kept = head(text, max.saturating_sub(MARK.len_utf8()));
-    Cow::Owned(format!("{kept}{MARK}"))
+    let kept = truncate(text, max.saturating_sub(ELLIPSIS.len_utf8()));
+    Cow::Owned(format!("{kept}{ELLIPSIS}"))
 }
 
 /// Boxed, because a short `String` may hold on to a large buffer.
-pub(crate) fn bounded_box(text: String, max: usize) -> Box<str> {
+pub(crate) fn truncated_box(text: String, max: usize) -> Box<str> {
     if text.len() <= max {
         text.into_boxed_str()
     } else {
-        bounded(&text, max).into_owned().into_boxed_str()
+        truncated(&text, max).into_owned().into_boxed_str()
     }
 }
 
-pub(crate) fn bounded_arc(text: Arc<str>, max: usize) -> Arc<str> {
+pub(crate) fn truncated_arc(text: Arc<str>, max: usize) -> Arc<str> {
     if text.len() <= max {
         text
     } else {
-        bounded(&text, max).into()
+        truncated(&text, max).into()
     }
 }
 
-pub(crate) fn bounded_cow(text: Cow<'static, str>, max: usize) -> Cow<'static, str> {
+pub(crate) fn truncated_cow(text: Cow<'static, str>, max: usize) -> Cow<'static, str> {
     match text {
-        Cow::Borrowed(text) => bounded(text, max),
-        Cow::Owned(text) => Cow::Owned(bounded_box(text, max).into_string()),
+        Cow::Borrowed(text) => truncated(text, max),
+        Cow::Owned(text) => Cow::Owned(truncated_box(text, max).into_string()),
     }
 }
 
 /// Returns the text that `value` writes, stopped as soon as it is too long.
-pub(crate) fn written(value: impl fmt::Display, max: usize) -> Box<str> {
+pub(crate) fn display_bounded(value: impl fmt::Display, max: usize) -> Box<str> {
     let mut text = String::new();
-    write_up_to(&mut text, max, format_args!("{value}"));
-    bounded_box(text, max)
+    write_bounded(&mut text, max, format_args!("{value}"));
+    truncated_box(text, max)
 }
 
 /// Appends what a value writes until `out` is longer than `most`: a `Display` may be endless.
-pub(crate) fn write_up_to(out: &mut String, most: usize, value: fmt::Arguments<'_>) {
-    struct Sink<'a>(&'a mut String, usize);
-    impl Write for Sink<'_> {
+pub(crate) fn write_bounded(out: &mut String, most: usize, value: fmt::Arguments<'_>) {
+    struct BoundedWriter<'a>(&'a mut String, usize);
+    impl Write for BoundedWriter<'_> {
         fn write_str(&mut self, part: &str) -> fmt::Result {
-            let Sink(out, most) = self;
+            let BoundedWriter(out, most) = self;
             // One character more than fits gets in, or nobody could tell that something was cut off.
-            let room = (*most + LONGEST_CHAR).saturating_sub(out.len());
-            out.push_str(head(part, room));
+            let room = (*most + MAX_CHAR_BYTES).saturating_sub(out.len());
+            out.push_str(truncate(part, room));
             if out.len() > *most {
                 Err(fmt::Error)
             } else {
@@ -81,16 +81,16 @@ pub(crate) fn write_up_to(out: &mut String, most: usize, value: fmt::Arguments<'
         }
     }
     // An error means that it is full, or that the value cannot write itself: what there is will do.
-    let _ = Sink(out, most).write_fmt(value);
+    let _ = BoundedWriter(out, most).write_fmt(value);
 }
 
 /// Appends an error with its sources, since each says its own level only: `cannot load the order: connection reset`.
-pub(crate) fn write_error(out: &mut String, most: usize, error: &(dyn Error + 'static)) {
+pub(crate) fn write_error_chain(out: &mut String, most: usize, error: &(dyn Error + 'static)) {
     let (begin, mut from) = (out.len(), out.len());
-    for error in chain(error) {
+    for error in sources(error) {
         let start = out.len();
         let sep = if start == begin { "" } else { ": " };
-        write_up_to(out, most, format_args!("{sep}{error}"));
+        write_bounded(out, most, format_args!("{sep}{error}"));
         // A source that its parent has quoted already says nothing new.
         let said = start + sep.len();
         match out.get(said..) {
@@ -115,10 +115,10 @@ mod tests {
             }
         }
         let mut out = String::new();
-        write_up_to(&mut out, 100, format_args!("{Endless}"));
+        write_bounded(&mut out, 100, format_args!("{Endless}"));
         assert!((101..=104).contains(&out.len()), "{}", out.len());
-        let text = written(Endless, 100);
-        assert!(text.len() <= 100 && text.ends_with(MARK), "{text}");
+        let text = display_bounded(Endless, 100);
+        assert!(text.len() <= 100 && text.ends_with(ELLIPSIS), "{text}");
     }
 
     #[test]
@@ -139,7 +139,7 @@ mod tests {
         let quoted = Says("sending: reset", Some(reset.into()));
         let error = Says("cannot load", Some(quoted.into()));
         let mut out = String::from("error=");
-        write_error(&mut out, 99, &error);
+        write_error_chain(&mut out, 99, &error);
         assert_eq!(out, "error=cannot load: sending: reset");
     }
 }

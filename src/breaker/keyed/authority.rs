@@ -4,16 +4,16 @@ use std::{borrow::Cow, net::Ipv6Addr};
 
 use http::{Request, header, uri::Scheme};
 
-use crate::util::table::OVERFLOW;
+use crate::util::append_map::OVERFLOW_LABEL;
 
 /// As long as a DNS name can be.
-const LONGEST_HOST: usize = 255;
+const MAX_HOST_LEN: usize = 255;
 
 /// The key of what is no authority. It cannot be a host's, since those are in lower case.
-const INVALID: Cow<'static, str> = Cow::Borrowed(OVERFLOW);
+const INVALID_KEY: Cow<'static, str> = Cow::Borrowed(OVERFLOW_LABEL);
 
 /// The authority that a request names in its URI, else in its `Host` header.
-pub(super) fn of_request<B>(request: &Request<B>) -> Option<Cow<'_, str>> {
+pub(super) fn from_request<B>(request: &Request<B>) -> Option<Cow<'_, str>> {
     let uri = request.uri();
     if let Some(authority) = uri.authority() {
         return normalize(authority.as_str(), uri.scheme().and_then(default_port));
@@ -21,7 +21,7 @@ pub(super) fn of_request<B>(request: &Request<B>) -> Option<Cow<'_, str>> {
     let host = request.headers().get(header::HOST)?;
     // A request that says no scheme has no default port.
     host.to_str()
-        .map_or(Some(INVALID), |text| normalize(text, None))
+        .map_or(Some(INVALID_KEY), |text| normalize(text, None))
 }
 
 fn default_port(scheme: &Scheme) -> Option<u16> {
@@ -39,7 +39,7 @@ fn normalize(text: &str, default_port: Option<u16>) -> Option<Cow<'_, str>> {
     if text.is_empty() {
         return None;
     }
-    Some(parse(text, default_port).unwrap_or(INVALID))
+    Some(parse(text, default_port).unwrap_or(INVALID_KEY))
 }
 
 fn parse(text: &str, default_port: Option<u16>) -> Option<Cow<'_, str>> {
@@ -50,7 +50,7 @@ fn parse(text: &str, default_port: Option<u16>) -> Option<Cow<'_, str>> {
         None => text.find(':').unwrap_or(text.len()),
     };
     let (host, rest) = text.split_at(end);
-    if host.len() > LONGEST_HOST || !(is_ipv6(host) || is_name(host)) {
+    if host.len() > MAX_HOST_LEN || !(is_ipv6(host) || is_name(host)) {
         return None;
     }
     let digits = match rest {
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn authority_that_is_none_has_the_key_of_all_those() {
-        let (longest, too_long) = ("x".repeat(LONGEST_HOST), "x".repeat(LONGEST_HOST + 1));
+        let (longest, too_long) = ("x".repeat(MAX_HOST_LEN), "x".repeat(MAX_HOST_LEN + 1));
         assert_eq!(normalize(&longest, None).as_deref(), Some(&*longest));
         for text in [
             &*too_long,
@@ -161,10 +161,14 @@ mod tests {
             "a#b",
             "_OTHER:x",
         ] {
-            assert_eq!(normalize(text, None).as_deref(), Some(OVERFLOW), "{text}");
+            assert_eq!(
+                normalize(text, None).as_deref(),
+                Some(OVERFLOW_LABEL),
+                "{text}"
+            );
         }
         assert_eq!(
-            normalize(OVERFLOW, None).as_deref(),
+            normalize(OVERFLOW_LABEL, None).as_deref(),
             Some("_other"),
             "a host"
         );
@@ -190,9 +194,9 @@ mod tests {
         ) {
             let whole = format!("USER{user}@{text}");
             let key = normalize(&whole, port).expect("some text");
-            prop_assert!(key.len() <= LONGEST_HOST + ":65535".len());
+            prop_assert!(key.len() <= MAX_HOST_LEN + ":65535".len());
             prop_assert!(!key.contains('@') && !key.contains("USER"));
-            if key != OVERFLOW {
+            if key != OVERFLOW_LABEL {
                 prop_assert_eq!(&normalize(&key, port).expect("some text"), &key);
                 prop_assert_eq!(normalize(&text, port), Some(key.clone()));
             }

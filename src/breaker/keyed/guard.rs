@@ -2,29 +2,29 @@ use std::marker::PhantomData;
 
 use super::{
     super::{BreakerPermit, CircuitBreaker},
-    handle::KeyedBreaker,
-    pick::{ByAuthority, ByKey, ByRef, Pick},
+    key::{AuthorityKey, KeyFn, KeyRefFn, KeySource},
+    keyed_breaker::KeyedBreaker,
 };
 use crate::{
-    call::{End, Moment, Rejection},
+    call::{CallClock, CallEnd, Rejection},
     guard::{Admit, Guard, Head},
     protocol::upload::Upload,
 };
 
-/// The breakers of many keys as a guard; made by [`KeyedBreaker::by`] and its siblings.
+/// The breakers of many keys as a guard; made by [`KeyedBreaker::keyed_by`] and its siblings.
 ///
 /// A service that fails to become ready counts nowhere: there is no request yet, and so no key.
 #[derive(Debug)]
 pub struct KeyedGuard<K, P> {
     keyed: KeyedBreaker<K>,
-    pick: P,
+    key_source: P,
 }
 
 impl<K, P: Clone> Clone for KeyedGuard<K, P> {
     fn clone(&self) -> Self {
         KeyedGuard {
             keyed: self.keyed.clone(),
-            pick: self.pick.clone(),
+            key_source: self.key_source.clone(),
         }
     }
 }
@@ -37,7 +37,7 @@ impl<K> KeyedBreaker<K> {
     /// As a guard, with the key that the closure makes from a request. A request that has none passes uncounted.
     ///
     /// For keys that cost nothing to make: numbers, `http::uri::Authority`, `Arc<str>`; else see
-    /// [`by_ref`](Self::by_ref).
+    /// [`keyed_by_ref`](Self::keyed_by_ref).
     ///
     /// ```
     /// use tower_keep::{CircuitBreaker, GuardLayer, breaker::KeyedBreaker};
@@ -46,14 +46,14 @@ impl<K> KeyedBreaker<K> {
     /// struct Tenant(u32);
     ///
     /// let tenants: KeyedBreaker<u32> = KeyedBreaker::builder(CircuitBreaker::builder("tenants")).build()?;
-    /// let layer = GuardLayer::client(tenants.by(|request: &http::Request<String>| {
+    /// let layer = GuardLayer::client(tenants.keyed_by(|request: &http::Request<String>| {
     ///     request.extensions().get::<Tenant>().map(|tenant| tenant.0)
     /// }));
     /// # let _ = layer;
-    /// # Ok::<_, tower_keep::InvalidSetting>(())
+    /// # Ok::<_, tower_keep::ConfigError>(())
     /// ```
-    pub fn by<Req, F: Fn(&Req) -> Option<K>>(&self, key: F) -> KeyedGuard<K, ByKey<F>> {
-        self.picking(ByKey(key))
+    pub fn keyed_by<Req, F: Fn(&Req) -> Option<K>>(&self, key: F) -> KeyedGuard<K, KeyFn<F>> {
+        self.with_key(KeyFn(key))
     }
 
     /// As a guard, with the key that the closure finds in a request: it is copied only when it is new.
@@ -62,23 +62,23 @@ impl<K> KeyedBreaker<K> {
     /// use tower_keep::{CircuitBreaker, GuardLayer, breaker::KeyedBreaker};
     ///
     /// let hosts: KeyedBreaker<String> = KeyedBreaker::builder(CircuitBreaker::builder("hosts")).build()?;
-    /// let guard = hosts.by_ref(|request: &http::Request<String>| request.uri().host());
+    /// let guard = hosts.keyed_by_ref(|request: &http::Request<String>| request.uri().host());
     /// let layer = GuardLayer::client(guard);
     /// # let _ = layer;
-    /// # Ok::<_, tower_keep::InvalidSetting>(())
+    /// # Ok::<_, tower_keep::ConfigError>(())
     /// ```
-    pub fn by_ref<Req, Q, F>(&self, key: F) -> KeyedGuard<K, ByRef<F, Q>>
+    pub fn keyed_by_ref<Req, Q, F>(&self, key: F) -> KeyedGuard<K, KeyRefFn<F, Q>>
     where
         Q: ?Sized,
         F: for<'a> Fn(&'a Req) -> Option<&'a Q>,
     {
-        self.picking(ByRef(key, PhantomData))
+        self.with_key(KeyRefFn(key, PhantomData))
     }
 
-    fn picking<P>(&self, pick: P) -> KeyedGuard<K, P> {
+    fn with_key<P>(&self, pick: P) -> KeyedGuard<K, P> {
         KeyedGuard {
             keyed: self.clone(),
-            pick,
+            key_source: pick,
         }
     }
 }
@@ -94,36 +94,36 @@ impl KeyedBreaker<String> {
     /// A request that names no authority passes uncounted. All authorities that are invalid - a host of more than 255
     /// bytes, or with characters that no host has - share the key `_OTHER`, so that such requests take one place and
     /// not each its own.
-    pub fn by_authority(&self) -> KeyedGuard<String, ByAuthority> {
-        self.picking(ByAuthority(()))
+    pub fn keyed_by_authority(&self) -> KeyedGuard<String, AuthorityKey> {
+        self.with_key(AuthorityKey(()))
     }
 }
 
 impl<K, P> Guard for KeyedGuard<K, P> {
     type Permit = KeyedPermit;
 
-    fn head(&self, permit: &mut KeyedPermit, head: &mut Head<'_>) {
+    fn on_head(&self, permit: &mut KeyedPermit, head: &mut Head<'_>) {
         if let Some((breaker, permit)) = &mut permit.0 {
-            breaker.shared.head(permit, head);
+            breaker.shared.on_head(permit, head);
         }
     }
 
-    fn settle(&self, permit: KeyedPermit, end: &End<'_>) {
+    fn on_end(&self, permit: KeyedPermit, end: &CallEnd<'_>) {
         if let Some((breaker, permit)) = permit.0 {
-            breaker.shared.settle(permit, end);
+            breaker.shared.complete(permit, end);
         }
     }
 
-    fn watch_upload(&self, permit: &mut KeyedPermit, upload: &Upload) {
+    fn on_upload(&self, permit: &mut KeyedPermit, upload: &Upload) {
         if let Some((breaker, permit)) = &permit.0 {
             breaker.shared.watch_upload(permit, upload);
         }
     }
 }
 
-impl<Req, K, P: Pick<Req, K>> Admit<Req> for KeyedGuard<K, P> {
-    fn admit(&self, request: &mut Req, now: &Moment) -> Result<KeyedPermit, Rejection> {
-        let Some(breaker) = self.pick.pick(&self.keyed, request) else {
+impl<Req, K, P: KeySource<Req, K>> Admit<Req> for KeyedGuard<K, P> {
+    fn admit(&self, request: &mut Req, now: &CallClock) -> Result<KeyedPermit, Rejection> {
+        let Some(breaker) = self.key_source.breaker_for(&self.keyed, request) else {
             return Ok(KeyedPermit(None));
         };
         let permit = breaker.shared.admit(now)?;

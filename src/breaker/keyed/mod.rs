@@ -2,14 +2,14 @@
 
 mod authority;
 mod guard;
-mod handle;
+mod key;
+mod key_metrics;
+mod keyed_breaker;
+mod map;
 #[cfg(all(test, tower_keep_loom))]
 mod models;
-mod pick;
-mod seat;
-mod shelf;
 
 pub use guard::{KeyedGuard, KeyedPermit};
-pub use handle::{KeyedBreaker, KeyedBreakerBuilder};
-pub use pick::{ByAuthority, ByKey, ByRef, Pick};
-pub(super) use seat::Seat;
+pub use key::{AuthorityKey, KeyFn, KeyRefFn, KeySource};
+pub(super) use key_metrics::KeyMember;
+pub use keyed_breaker::{KeyedBreaker, KeyedBreakerBuilder};

@@ -2,126 +2,133 @@
 
 use std::{fmt, time::Duration};
 
-use super::{CircuitBreakerBuilder, MIN_CALLS, WindowKind};
-use crate::call::{InvalidSetting, fraction};
+use super::{CircuitBreakerBuilder, DEFAULT_MIN_CALLS, WindowKind};
+use crate::call::{ConfigError, check_fraction};
 
 /// Three probes may hold up a few callers; more than that is traffic.
 const MAX_PROBES: u32 = 1_000;
 const MAX_BUCKETS: usize = 1_000;
-const MAX_COUNT: usize = 10_000;
+const MAX_COUNT_WINDOW: usize = 10_000;
 
 impl CircuitBreakerBuilder {
     /// Finds the first setting that makes no sense, and fills in what depends on others.
-    pub(super) fn check(&mut self) -> Result<(), InvalidSetting> {
-        let owner = Owner(format!("breaker {:?}", self.name));
-        let room = self.check_window(&owner)?;
-        self.check_minimum(&owner, room)?;
-        self.check_limits(&owner)?;
-        self.check_times(&owner)?;
-        self.check_probes(&owner)
+    pub(super) fn validate(&mut self) -> Result<(), ConfigError> {
+        let owner = ConfigContext(format!("breaker {:?}", self.name));
+        let room = self.validate_window(&owner)?;
+        self.validate_min_calls(&owner, room)?;
+        self.validate_thresholds(&owner)?;
+        self.validate_times(&owner)?;
+        self.validate_probes(&owner)
     }
 
     /// How many calls the window holds.
-    fn check_window(&self, owner: &Owner) -> Result<u32, InvalidSetting> {
+    fn validate_window(&self, owner: &ConfigContext) -> Result<u32, ConfigError> {
         match self.settings.window {
             WindowKind::Time(_, buckets) if !(1..=MAX_BUCKETS).contains(&buckets) => {
                 let got = format!("in {buckets} buckets");
-                owner.wrong("time_window", got, "in 1 to 1000 buckets")
+                owner.error("time_window", got, "in 1 to 1000 buckets")
             }
             WindowKind::Time(window, buckets)
                 if window / (buckets as u32) < Duration::from_millis(1) =>
             {
                 let got = format!("{window:?} in {buckets} buckets");
-                owner.wrong("time_window", got, "at least a millisecond for each bucket")
+                owner.error("time_window", got, "at least a millisecond for each bucket")
             }
             WindowKind::Time(..) => Ok(u32::MAX),
-            WindowKind::Count(calls) if (1..=MAX_COUNT).contains(&calls) => Ok(calls as u32),
-            WindowKind::Count(calls) => owner.wrong("count_window", calls, "1 to 10000"),
+            WindowKind::Count(calls) if (1..=MAX_COUNT_WINDOW).contains(&calls) => Ok(calls as u32),
+            WindowKind::Count(calls) => owner.error("count_window", calls, "1 to 10000"),
         }
     }
 
-    fn check_minimum(&mut self, owner: &Owner, room: u32) -> Result<(), InvalidSetting> {
-        let calls = self.min_calls.unwrap_or(MIN_CALLS.min(room));
+    fn validate_min_calls(&mut self, owner: &ConfigContext, room: u32) -> Result<(), ConfigError> {
+        let calls = self.min_calls.unwrap_or(DEFAULT_MIN_CALLS.min(room));
         if !(1..=room).contains(&calls) {
             let must = format!("1 to {room}, which is all that the window holds");
-            return owner.wrong("minimum_calls", calls, must);
+            return owner.error("minimum_calls", calls, must);
         }
         self.settings.min_calls = calls;
         Ok(())
     }
 
-    fn check_limits(&self, owner: &Owner) -> Result<(), InvalidSetting> {
+    fn validate_thresholds(&self, owner: &ConfigContext) -> Result<(), ConfigError> {
         let s = &self.settings;
         for (field, rate) in [
             ("failure_rate", s.failure_rate),
             ("slow_rate", s.slow_rate),
-            ("probe_ratio", Some(s.probe_ratio)),
+            ("probe_ratio", Some(s.probe_success_ratio)),
         ] {
             if let Some(rate) = rate {
-                positive_fraction(owner, field, rate)?;
+                check_positive_fraction(owner, field, rate)?;
             }
         }
-        fraction(&owner.0, "open_jitter", s.open_jitter)?;
-        if s.consecutive == Some(0) {
-            return owner.wrong("consecutive_failures", 0, "at least 1");
+        check_fraction(&owner.0, "open_jitter", s.open_jitter)?;
+        if s.consecutive_failures == Some(0) {
+            return owner.error("consecutive_failures", 0, "at least 1");
         }
-        if s.slow_rate.is_some() && s.slow_limit.is_none() {
-            return owner.wrong("slow_call", "not set", "set, or slow_rate means nothing");
+        if s.slow_rate.is_some() && s.slow_call.is_none() {
+            return owner.error("slow_call", "not set", "set, or slow_rate means nothing");
         }
         Ok(())
     }
 
-    fn check_times(&mut self, owner: &Owner) -> Result<(), InvalidSetting> {
+    fn validate_times(&mut self, owner: &ConfigContext) -> Result<(), ConfigError> {
         let s = &mut self.settings;
         for (field, time) in [
-            ("slow_call", s.slow_limit),
+            ("slow_call", s.slow_call),
             ("open_time", Some(s.open_time)),
-            ("probe_limit", Some(s.probe_limit)),
-            ("heed_retry_after", self.heed.retry_after),
-            ("heed_head", self.heed.head.as_ref().map(|head| head.0)),
+            ("probe_limit", Some(s.probe_timeout)),
+            ("heed_retry_after", self.retry_after.max_retry_after),
+            (
+                "heed_head",
+                self.retry_after.head_fn.as_ref().map(|head| head.0),
+            ),
         ] {
             if time == Some(Duration::ZERO) {
-                return owner.wrong(field, "0s", "above zero");
+                return owner.error(field, "0s", "above zero");
             }
         }
         let longest = s.max_open_time.max(s.open_time);
         s.max_open_time = self.max_open_time.unwrap_or(longest);
         if s.max_open_time < s.open_time {
             let must = format!("at least open_time, {:?}", s.open_time);
-            return owner.wrong("max_open_time", format!("{:?}", s.max_open_time), must);
+            return owner.error("max_open_time", format!("{:?}", s.max_open_time), must);
         }
-        if !(s.open_growth >= 1.0 && s.open_growth.is_finite()) {
-            return owner.wrong("open_growth", s.open_growth, "at least 1");
+        if !(s.open_backoff >= 1.0 && s.open_backoff.is_finite()) {
+            return owner.error("open_growth", s.open_backoff, "at least 1");
         }
         Ok(())
     }
 
-    fn check_probes(&mut self, owner: &Owner) -> Result<(), InvalidSetting> {
+    fn validate_probes(&mut self, owner: &ConfigContext) -> Result<(), ConfigError> {
         let s = &mut self.settings;
         if !(1..=MAX_PROBES).contains(&s.probes) {
-            return owner.wrong("probes", s.probes, "1 to 1000");
+            return owner.error("probes", s.probes, "1 to 1000");
         }
-        let meets = |good: &u32| f64::from(*good) / f64::from(s.probes) >= s.probe_ratio;
-        s.probes_needed = (1..=s.probes).find(meets).unwrap_or(s.probes);
+        let meets = |good: &u32| f64::from(*good) / f64::from(s.probes) >= s.probe_success_ratio;
+        s.probes_required = (1..=s.probes).find(meets).unwrap_or(s.probes);
         Ok(())
     }
 }
 
 /// Whose settings they are.
-struct Owner(String);
+struct ConfigContext(String);
 
-impl Owner {
-    fn wrong<T>(
+impl ConfigContext {
+    fn error<T>(
         &self,
         field: &'static str,
         got: impl fmt::Display,
         must: impl Into<String>,
-    ) -> Result<T, InvalidSetting> {
-        Err(InvalidSetting::new(self.0.clone(), field, got, must))
+    ) -> Result<T, ConfigError> {
+        Err(ConfigError::new(self.0.clone(), field, got, must))
     }
 }
 
-fn positive_fraction(owner: &Owner, field: &'static str, rate: f64) -> Result<(), InvalidSetting> {
+fn check_positive_fraction(
+    owner: &ConfigContext,
+    field: &'static str,
+    rate: f64,
+) -> Result<(), ConfigError> {
     if rate > 0.0 && rate <= 1.0 {
         return Ok(());
     }
@@ -130,5 +137,5 @@ fn positive_fraction(owner: &Owner, field: &'static str, rate: f64) -> Result<()
     } else {
         " (a fraction)".to_owned()
     };
-    owner.wrong(field, rate, format!("above 0 and at most 1{hint}"))
+    owner.error(field, rate, format!("above 0 and at most 1{hint}"))
 }

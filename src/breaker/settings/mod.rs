@@ -4,21 +4,21 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     CircuitBreaker, Switch,
-    heed::Heed,
+    retry_after::RetryAfterRules,
     window::{CountRing, TimeRing, Window},
 };
 use crate::{
-    call::{InvalidSetting, Name},
+    call::{ConfigError, Label},
     guard::Head,
 };
 
 /// Polly's window: long enough to see ten calls a minute, short enough to forget yesterday's outage.
-const WINDOW: (Duration, usize) = (Duration::from_secs(30), 10);
+const DEFAULT_WINDOW: (Duration, usize) = (Duration::from_secs(30), 10);
 /// Hystrix' minimum: with fewer, a rate says little.
-const MIN_CALLS: u32 = 20;
-const PROBES: u32 = 3;
+const DEFAULT_MIN_CALLS: u32 = 20;
+const DEFAULT_PROBES: u32 = 3;
 /// Longer than most attempts' own limits: those end a probe that hangs, and a slow answer is not taken for none.
-const PROBE_LIMIT: Duration = Duration::from_secs(30);
+const DEFAULT_PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the latest calls are.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +28,7 @@ pub(super) enum WindowKind {
 }
 
 impl WindowKind {
-    pub(super) fn make(self) -> Window {
+    pub(super) fn build(self) -> Window {
         match self {
             WindowKind::Time(_, buckets) => Window::Time(TimeRing::new(buckets)),
             WindowKind::Count(calls) => Window::Count(CountRing::new(calls)),
@@ -42,28 +42,28 @@ pub(super) struct Settings {
     pub(super) window: WindowKind,
     pub(super) min_calls: u32,
     pub(super) failure_rate: Option<f64>,
-    pub(super) consecutive: Option<u32>,
-    pub(super) slow_limit: Option<Duration>,
+    pub(super) consecutive_failures: Option<u32>,
+    pub(super) slow_call: Option<Duration>,
     pub(super) slow_rate: Option<f64>,
     pub(super) open_time: Duration,
-    pub(super) open_growth: f64,
+    pub(super) open_backoff: f64,
     pub(super) max_open_time: Duration,
     pub(super) open_jitter: f64,
     pub(super) probes: u32,
-    pub(super) probe_ratio: f64,
+    pub(super) probe_success_ratio: f64,
     /// The fewest good probes that meet the ratio.
-    pub(super) probes_needed: u32,
-    pub(super) probe_limit: Duration,
+    pub(super) probes_required: u32,
+    pub(super) probe_timeout: Duration,
     pub(super) seed: Option<u64>,
 }
 
 /// What a breaker is made from, checked.
 #[derive(Clone, Debug)]
-pub(super) struct Plan {
-    pub(super) name: Name,
+pub(super) struct BreakerConfig {
+    pub(super) name: Label,
     pub(super) settings: Settings,
     pub(super) shadow: bool,
-    pub(super) heed: Heed,
+    pub(super) retry_after: RetryAfterRules,
     pub(super) switch: Option<Switch>,
 }
 
@@ -71,40 +71,40 @@ pub(super) struct Plan {
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct CircuitBreakerBuilder {
-    name: Name,
+    name: Label,
     settings: Settings,
     min_calls: Option<u32>,
     max_open_time: Option<Duration>,
     shadow: bool,
-    heed: Heed,
+    retry_after: RetryAfterRules,
     switch: Option<Switch>,
 }
 
 impl CircuitBreakerBuilder {
-    pub(super) fn new(name: Name) -> Self {
+    pub(super) fn new(name: Label) -> Self {
         CircuitBreakerBuilder {
             name,
             settings: Settings {
-                window: WindowKind::Time(WINDOW.0, WINDOW.1),
-                min_calls: MIN_CALLS,
+                window: WindowKind::Time(DEFAULT_WINDOW.0, DEFAULT_WINDOW.1),
+                min_calls: DEFAULT_MIN_CALLS,
                 failure_rate: Some(0.5),
-                consecutive: None,
-                slow_limit: None,
+                consecutive_failures: None,
+                slow_call: None,
                 slow_rate: None,
                 open_time: Duration::from_secs(5),
-                open_growth: 2.0,
+                open_backoff: 2.0,
                 max_open_time: Duration::from_secs(60),
                 open_jitter: 0.5,
-                probes: PROBES,
-                probe_ratio: 0.5,
-                probes_needed: 0,
-                probe_limit: PROBE_LIMIT,
+                probes: DEFAULT_PROBES,
+                probe_success_ratio: 0.5,
+                probes_required: 0,
+                probe_timeout: DEFAULT_PROBE_TIMEOUT,
                 seed: None,
             },
             min_calls: None,
             max_open_time: None,
             shadow: false,
-            heed: Heed::default(),
+            retry_after: RetryAfterRules::default(),
             switch: None,
         }
     }
@@ -115,13 +115,13 @@ impl CircuitBreakerBuilder {
             .failure_rate(None)
             .consecutive_failures(5)
             .open_time(Duration::from_secs(30))
-            .open_growth(1.0)
+            .open_backoff(1.0)
             .open_jitter(0.0)
             .probes(1)
     }
 
     /// Sets another name, for a builder that serves as a template.
-    pub fn named(mut self, name: impl Into<Name>) -> Self {
+    pub fn name(mut self, name: impl Into<Label>) -> Self {
         self.name = name.into();
         self
     }
@@ -144,7 +144,7 @@ impl CircuitBreakerBuilder {
     /// Sets how many calls the window must hold before a rate counts. Default: 20, or all of a smaller count window.
     ///
     /// Consecutive failures need no such minimum: their number is one.
-    pub fn minimum_calls(mut self, calls: u32) -> Self {
+    pub fn min_calls(mut self, calls: u32) -> Self {
         self.min_calls = Some(calls);
         self
     }
@@ -162,7 +162,7 @@ impl CircuitBreakerBuilder {
     /// Reacts at once to an outage, however few calls there are; leave the rate on for what fails in part. A good head
     /// ends the row, unless its body then breaks.
     pub fn consecutive_failures(mut self, failures: impl Into<Option<u32>>) -> Self {
-        self.settings.consecutive = failures.into();
+        self.settings.consecutive_failures = failures.into();
         self
     }
 
@@ -172,7 +172,7 @@ impl CircuitBreakerBuilder {
     /// Costs a clock reading at the start of a call and at its head. Without it, a call that is dropped before its head
     /// counts nothing, so a peer that hangs is only noticed by a time limit inside the breaker.
     pub fn slow_call(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.settings.slow_limit = limit.into();
+        self.settings.slow_call = limit.into();
         self
     }
 
@@ -194,8 +194,8 @@ impl CircuitBreakerBuilder {
     /// Multiplies the open time each time the circuit re-opens; 1 disables growth. Default: 2.
     ///
     /// The time shrinks a step for each such time that the circuit then stays closed.
-    pub fn open_growth(mut self, factor: f64) -> Self {
-        self.settings.open_growth = factor;
+    pub fn open_backoff(mut self, factor: f64) -> Self {
+        self.settings.open_backoff = factor;
         self
     }
 
@@ -222,8 +222,8 @@ impl CircuitBreakerBuilder {
     /// Sets which fraction of the probes must be good to close the circuit. Default: 0.5.
     ///
     /// It closes as soon as so many are, and opens as soon as that is out of reach.
-    pub fn probe_ratio(mut self, ratio: f64) -> Self {
-        self.settings.probe_ratio = ratio;
+    pub fn probe_success_ratio(mut self, ratio: f64) -> Self {
+        self.settings.probe_success_ratio = ratio;
         self
     }
 
@@ -238,8 +238,8 @@ impl CircuitBreakerBuilder {
     /// tenth of this, and says nothing unless it is answered in the end. From then on one upload in two is refused until
     /// the phase is over: strangers who come first do not take all places. That needs a body that is
     /// [watched](mod@crate::breaker#uploads).
-    pub fn probe_limit(mut self, limit: Duration) -> Self {
-        self.settings.probe_limit = limit;
+    pub fn probe_timeout(mut self, limit: Duration) -> Self {
+        self.settings.probe_timeout = limit;
         self
     }
 
@@ -258,15 +258,15 @@ impl CircuitBreakerBuilder {
     /// wrong, or that somebody speaks for, could keep everybody away. Switch it on for a peer that is one thing to all
     /// of its callers, or use a [breaker for each key](super::KeyedBreaker). gRPC trailers that follow a body are
     /// not seen.
-    pub fn heed_retry_after(mut self, most: Duration) -> Self {
-        self.heed.retry_after = Some(most);
+    pub fn open_on_retry_after(mut self, most: Duration) -> Self {
+        self.retry_after.max_retry_after = Some(most);
         self
     }
 
     /// Opens the circuit for as long as the closure says, at most for `most`; it sees the head of each response.
     /// Default: off. For quotas: a good answer may say that it was the last for now.
     ///
-    /// Reason `hinted`, as with [`heed_retry_after`](Self::heed_retry_after). One that panics says nothing.
+    /// Reason `hinted`, as with [`open_on_retry_after`](Self::open_on_retry_after). One that panics says nothing.
     ///
     /// ```
     /// use std::time::Duration;
@@ -276,20 +276,20 @@ impl CircuitBreakerBuilder {
     ///     head.headers.get(name)?.to_str().ok()?.parse().ok()
     /// };
     /// let breaker = CircuitBreaker::builder("quotes")
-    ///     .heed_head(Duration::from_secs(60), move |head| match number(head, "ratelimit-remaining")? {
+    ///     .open_on_head(Duration::from_secs(60), move |head| match number(head, "ratelimit-remaining")? {
     ///         0 => number(head, "ratelimit-reset").map(Duration::from_secs),
     ///         _ => None,
     ///     })
     ///     .build()?;
     /// # let _ = breaker;
-    /// # Ok::<_, tower_keep::InvalidSetting>(())
+    /// # Ok::<_, tower_keep::ConfigError>(())
     /// ```
-    pub fn heed_head(
+    pub fn open_on_head(
         mut self,
         most: Duration,
         read: impl Fn(&Head<'_>) -> Option<Duration> + Send + Sync + 'static,
     ) -> Self {
-        self.heed.head = Some((most, Arc::new(read)));
+        self.retry_after.head_fn = Some((most, Arc::new(read)));
         self
     }
 
@@ -311,17 +311,17 @@ impl CircuitBreakerBuilder {
     /// # Errors
     ///
     /// The first setting that makes no sense.
-    pub fn build(self) -> Result<CircuitBreaker, InvalidSetting> {
-        Ok(CircuitBreaker::make(self.plan()?))
+    pub fn build(self) -> Result<CircuitBreaker, ConfigError> {
+        Ok(CircuitBreaker::from_config(self.build_config()?))
     }
 
-    pub(super) fn plan(mut self) -> Result<Plan, InvalidSetting> {
-        self.check()?;
-        Ok(Plan {
+    pub(super) fn build_config(mut self) -> Result<BreakerConfig, ConfigError> {
+        self.validate()?;
+        Ok(BreakerConfig {
             name: self.name,
             settings: self.settings,
             shadow: self.shadow,
-            heed: self.heed,
+            retry_after: self.retry_after,
             switch: self.switch,
         })
     }

@@ -11,19 +11,19 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    core::{Answer, Core, Pass},
-    events::{Queue, Reason},
-    heed::Heed,
-    settings::{Plan, Settings, WindowKind},
-    state::State,
-    switch::{Position, Switch, Turn},
-    teller::Teller,
-    window::Ticks,
-    words::{Gate, Pending},
+    fast_path::{PackedState, PendingSuccesses},
+    retry_after::RetryAfterRules,
+    settings::{BreakerConfig, Settings, WindowKind},
+    state::CircuitState,
+    state_machine::{AdmissionDecision, RawPermit, StateMachine},
+    switch::{Switch, SwitchMode, SwitchVersion},
+    teller::Reporter,
+    transition::{EventQueue, TransitionReason},
+    window::BucketClock,
 };
 use crate::{
-    call::{Moment, Name, Rejection},
-    guard::{Refuses, Signal},
+    call::{CallClock, Label, Rejection},
+    guard::{ReadySignal, Rejects},
     protocol::upload::Upload,
     util::sync::{
         Mutex, MutexGuard,
@@ -33,53 +33,53 @@ use crate::{
 
 /// What all handles of a breaker share: the core behind a lock, and the two words that a closed circuit needs.
 pub(super) struct Shared {
-    pub(super) name: Name,
+    pub(super) name: Label,
     settings: Settings,
-    heed: Heed,
-    ticks: Ticks,
+    retry_after: RetryAfterRules,
+    bucket_clock: BucketClock,
     shadow: AtomicBool,
-    gate: Gate,
+    packed_state: PackedState,
     /// Successes since the lock was last held.
-    pending: Pending,
+    pending_successes: PendingSuccesses,
     /// The core's run of successes, for those who count one without the lock.
-    run: AtomicU32,
+    run_id: AtomicU32,
     locked: Mutex<Locked>,
-    pub(super) teller: Teller,
+    pub(super) reporter: Reporter,
     /// Wakes whenever what it refuses may have changed.
-    pub(super) signal: Signal,
+    pub(super) signal: ReadySignal,
 }
 
 pub(super) struct Locked {
-    pub(super) core: Core,
-    pending_tick: u64,
+    pub(super) machine: StateMachine,
+    pending_bucket: u64,
     /// The last turn of the switch that it has obeyed.
-    turn: u64,
-    queue: Queue,
+    switch_version: u64,
+    events: EventQueue,
     /// Why it is not closed; while probes are out, why it was opened.
-    pub(super) why: Option<Reason>,
+    pub(super) open_reason: Option<TransitionReason>,
     /// What the call said that last opened it.
-    pub(super) last_error: Option<Name>,
+    pub(super) last_error: Option<Label>,
 }
 
 /// Holds what a refusal tells of the breaker.
-struct Refusing {
-    wait: Option<Duration>,
+struct RejectionDetails {
+    retry_after: Option<Duration>,
     generation: u64,
-    state: State,
-    why: Option<Reason>,
-    last_error: Option<Name>,
+    state: CircuitState,
+    reason: Option<TransitionReason>,
+    last_error: Option<Label>,
 }
 
 impl Locked {
     #[inline]
-    fn decided(&self, answer: Answer) -> Result<Pass, Refusing> {
+    fn explain(&self, answer: AdmissionDecision) -> Result<RawPermit, RejectionDetails> {
         match answer {
-            Answer::Passes(pass) => Ok(pass),
-            Answer::Refused(wait) => Err(Refusing {
-                wait,
-                generation: self.core.generation(),
-                state: self.core.state(),
-                why: self.why,
+            AdmissionDecision::Admit(pass) => Ok(pass),
+            AdmissionDecision::Reject(wait) => Err(RejectionDetails {
+                retry_after: wait,
+                generation: self.machine.generation(),
+                state: self.machine.state(),
+                reason: self.open_reason,
                 last_error: self.last_error.clone(),
             }),
         }
@@ -88,70 +88,70 @@ impl Locked {
 
 /// What a call holds that a breaker let pass.
 #[derive(Debug)]
-pub struct BreakerPermit(Pass);
+pub struct BreakerPermit(RawPermit);
 
 impl Shared {
     /// Made, and entered where it obeys.
-    pub(super) fn entered(mut plan: Plan, teller: Teller) -> Arc<Self> {
+    pub(super) fn new_registered(mut plan: BreakerConfig, teller: Reporter) -> Arc<Self> {
         let switch = plan.switch.take();
-        let turn = switch.as_ref().map(Switch::now).unwrap_or_default();
+        let turn = switch.as_ref().map(Switch::current).unwrap_or_default();
         let shared = Arc::new(Shared::new(plan, turn, teller));
         if let Some(switch) = switch {
-            switch.join(&shared);
+            switch.register(&shared);
         }
         shared
     }
 
-    fn new(plan: Plan, turn: Turn, teller: Teller) -> Self {
-        let Plan {
+    fn new(plan: BreakerConfig, turn: SwitchVersion, teller: Reporter) -> Self {
+        let BreakerConfig {
             name,
             settings,
             shadow,
-            heed,
+            retry_after: heed,
             switch: _,
         } = plan;
         let now = Instant::now();
         let ticks = match settings.window {
-            WindowKind::Time(window, buckets) => Ticks::new(now, window, buckets),
+            WindowKind::Time(window, buckets) => BucketClock::new(now, window, buckets),
             // All calls fall into one bucket of a ring that has none.
-            WindowKind::Count(_) => Ticks::new(now, Duration::MAX, 1),
+            WindowKind::Count(_) => BucketClock::new(now, Duration::MAX, 1),
         };
         let shared = Shared {
             locked: Mutex::new(Locked {
-                turn: turn.number,
-                why: (turn.position != Position::Normal).then_some(Reason::Switched),
-                core: Core::new(settings, ticks, turn.position, now),
-                pending_tick: 1,
-                queue: Queue::default(),
+                switch_version: turn.version,
+                open_reason: (turn.mode != SwitchMode::Normal).then_some(TransitionReason::Switch),
+                machine: StateMachine::new(settings, ticks, turn.mode, now),
+                pending_bucket: 1,
+                events: EventQueue::default(),
                 last_error: None,
             }),
             name,
             settings,
-            heed,
-            ticks,
+            retry_after: heed,
+            bucket_clock: ticks,
             shadow: AtomicBool::new(shadow),
-            gate: Gate::new(match turn.position {
-                Position::Normal => State::Closed,
-                Position::ForcedOpen => State::ForcedOpen,
-                Position::Disabled => State::Disabled,
+            packed_state: PackedState::new(match turn.mode {
+                SwitchMode::Normal => CircuitState::Closed,
+                SwitchMode::ForcedOpen => CircuitState::ForcedOpen,
+                SwitchMode::Disabled => CircuitState::Disabled,
             }),
-            pending: Pending::new(),
-            run: AtomicU32::new(0),
-            teller,
-            signal: Signal::new(),
+            pending_successes: PendingSuccesses::new(),
+            run_id: AtomicU32::new(0),
+            reporter: teller,
+            signal: ReadySignal::new(),
         };
-        shared.teller.begin(&shared.name, shared.state());
+        shared.reporter.register(&shared.name, shared.state());
         shared
     }
 
     /// The state, without the lock.
-    pub(super) fn state(&self) -> State {
-        self.gate.see().state()
+    pub(super) fn state(&self) -> CircuitState {
+        self.packed_state.load().state()
     }
 
     /// Shows the state to a metrics recorder that has not seen it. Never under the lock.
-    pub(super) fn show(&self) {
-        self.teller.show();
+    pub(super) fn report_state(&self) {
+        self.reporter.report_state();
     }
 
     pub(super) fn is_shadow(&self) -> bool {
@@ -166,81 +166,83 @@ impl Shared {
     }
 
     /// Counts probes as failed whose time is over, without waiting for a call to notice.
-    pub(super) fn expire(&self) {
-        if self.gate.see().state() == State::HalfOpen {
-            self.change(|core| core.expire(Instant::now()));
+    pub(super) fn expire_probes(&self) {
+        if self.packed_state.load().state() == CircuitState::HalfOpen {
+            self.update(|core| core.expire(Instant::now()));
         }
     }
 
     /// Returns which of the calls that came now would be refused. A closed circuit needs neither lock nor clock.
     #[inline]
-    pub(super) fn refuses(&self, now: &Moment) -> Refuses {
-        let gate = self.gate.see();
-        if !gate.wants_lock() {
-            return Refuses::No;
+    pub(super) fn rejects(&self, now: &CallClock) -> Rejects {
+        let gate = self.packed_state.load();
+        if !gate.needs_lock() {
+            return Rejects::None;
         }
-        self.refuses_locked(now)
+        self.rejects_locked(now)
     }
 
     /// Returns whether some of the calls that came now would be refused: while the circuit is not closed, it is never
     /// none. Needs neither lock nor clock.
     #[inline]
-    pub(super) fn refuses_any(&self) -> bool {
-        let gate = self.gate.see();
-        gate.wants_lock() && (!self.is_shadow() || gate.state() == State::ForcedOpen)
+    pub(super) fn rejects_any(&self) -> bool {
+        let gate = self.packed_state.load();
+        gate.needs_lock() && (!self.is_shadow() || gate.state() == CircuitState::ForcedOpen)
     }
 
     #[cold]
-    fn refuses_locked(&self, now: &Moment) -> Refuses {
-        if self.gate.see().state() == State::ForcedOpen {
-            return Refuses::Yes;
+    fn rejects_locked(&self, now: &CallClock) -> Rejects {
+        if self.packed_state.load().state() == CircuitState::ForcedOpen {
+            return Rejects::All;
         }
         if self.is_shadow() {
-            return Refuses::No;
+            return Rejects::None;
         }
         let now = now.now();
-        self.with(&|| None, |locked| {
-            let change = locked.core.expire(now);
-            (locked.core.refuses(now), change)
+        self.with_locked(&|| None, |locked| {
+            let change = locked.machine.expire(now);
+            (locked.machine.rejects(now), change)
         })
     }
 
     /// Whether a call that came now would be refused.
-    pub(super) fn would_refuse(&self) -> bool {
-        self.refuses(&Moment::default()).all()
+    pub(super) fn is_rejecting(&self) -> bool {
+        self.rejects(&CallClock::default()).is_all()
     }
 
     /// The lock, and with it everything that is known.
     pub(super) fn lock(&self) -> MutexGuard<'_, Locked> {
         let mut locked = self.locked.lock().unwrap_or_else(PoisonError::into_inner);
         // Only then are there any that wait; the state changes under the lock alone.
-        if self.gate.see().is_closed() {
-            let tick = locked.pending_tick;
-            let times = self.pending.take(locked.core.generation(), tick);
-            locked.core.successes(tick, times);
+        if self.packed_state.load().is_closed() {
+            let tick = locked.pending_bucket;
+            let times = self
+                .pending_successes
+                .drain(locked.machine.generation(), tick);
+            locked.machine.record_successes(tick, times);
         }
         locked
     }
 
     #[inline]
-    pub(super) fn admit(&self, now: &Moment) -> Result<BreakerPermit, Rejection> {
-        if self.settings.slow_limit.is_some() {
+    pub(super) fn admit(&self, now: &CallClock) -> Result<BreakerPermit, Rejection> {
+        if self.settings.slow_call.is_some() {
             now.now();
         }
-        let gate = self.gate.see();
+        let gate = self.packed_state.load();
         if gate.is_closed() {
-            return Ok(BreakerPermit(Pass::passing(gate.generation())));
+            return Ok(BreakerPermit(RawPermit::admitted(gate.generation())));
         }
         self.admit_not_closed(now)
     }
 
     #[cold]
-    fn admit_not_closed(&self, now: &Moment) -> Result<BreakerPermit, Rejection> {
+    fn admit_not_closed(&self, now: &CallClock) -> Result<BreakerPermit, Rejection> {
         // Nothing that is counted later will show the state to a recorder that is new.
-        self.show();
-        let gate = self.gate.see();
+        self.report_state();
+        let gate = self.packed_state.load();
         if gate.is_disabled() {
-            return Ok(BreakerPermit(Pass::passing(gate.generation())));
+            return Ok(BreakerPermit(RawPermit::admitted(gate.generation())));
         }
         self.admit_locked(now.now(), now.has_upload())
     }
@@ -248,32 +250,35 @@ impl Shared {
     fn admit_locked(&self, now: Instant, has_upload: bool) -> Result<BreakerPermit, Rejection> {
         // Most of those that come here. A step that may be a transition takes more.
         let locked = self.lock();
-        if let Some(answer) = locked.core.refuses_outright(now) {
-            let decided = locked.decided(answer);
+        if let Some(answer) = locked.machine.reject_if_open(now) {
+            let decided = locked.explain(answer);
             drop(locked);
-            return self.carry_out(decided);
+            return self.finish_admission(decided);
         }
-        let decided = self.with_lock(locked, &|| None, |locked| {
-            let (answer, change) = locked.core.admit(now, has_upload);
-            (locked.decided(answer), change)
+        let decided = self.with_guard(locked, &|| None, |locked| {
+            let (answer, change) = locked.machine.admit(now, has_upload);
+            (locked.explain(answer), change)
         });
-        self.carry_out(decided)
+        self.finish_admission(decided)
     }
 
-    fn carry_out(&self, decided: Result<Pass, Refusing>) -> Result<BreakerPermit, Rejection> {
+    fn finish_admission(
+        &self,
+        decided: Result<RawPermit, RejectionDetails>,
+    ) -> Result<BreakerPermit, Rejection> {
         let refusing = match decided {
             Ok(pass) => return Ok(BreakerPermit(pass)),
             Err(refusing) => refusing,
         };
-        self.teller.refused(&self.name);
+        self.reporter.count_rejection(&self.name);
         // A shadow refuses nothing of its own accord; what it was told by hand or by a switch, it does.
-        if self.is_shadow() && refusing.state != State::ForcedOpen {
-            return Ok(BreakerPermit(Pass::void(refusing.generation)));
+        if self.is_shadow() && refusing.state != CircuitState::ForcedOpen {
+            return Ok(BreakerPermit(RawPermit::uncounted(refusing.generation)));
         }
         Err(Rejection::circuit_open(
             self.name.clone(),
-            refusing.why.map(Reason::as_str),
-            refusing.wait,
+            refusing.reason.map(TransitionReason::as_str),
+            refusing.retry_after,
             refusing.last_error,
         ))
     }
@@ -281,7 +286,7 @@ impl Shared {
     /// The call has a body that comes from a caller, who may stall it.
     pub(super) fn watch_upload(&self, permit: &BreakerPermit, upload: &Upload) {
         if permit.0.is_probe() {
-            self.change(|core| {
+            self.update(|core| {
                 core.watch_upload(permit.0, upload.clone());
                 None
             });
@@ -289,7 +294,7 @@ impl Shared {
     }
 
     /// The service could not become ready.
-    pub(super) fn unready(&self) {
-        self.change(|core| core.unready(Instant::now()));
+    pub(super) fn on_not_ready(&self) {
+        self.update(|core| core.on_not_ready(Instant::now()));
     }
 }

@@ -4,65 +4,75 @@ use tokio::time::Instant;
 
 use super::{
     super::{
-        core::{Change, Core},
-        events::Transition,
-        state::State,
-        switch::Turn,
+        state::CircuitState,
+        state_machine::{StateChange, StateMachine},
+        switch::SwitchVersion,
+        transition::Transition,
     },
     Locked, Shared,
 };
 use crate::{
-    call::{Name, quietly},
+    call::{Label, catch_hook},
     util::sync::{MutexGuard, atomic::Ordering},
 };
 
 impl Shared {
     /// A switch has been turned. Turns may arrive out of order.
-    pub(in super::super) fn obey(&self, turn: Turn) {
-        self.with(&|| None, |locked| {
-            if turn.number <= locked.turn {
+    pub(in super::super) fn apply_switch(&self, turn: SwitchVersion) {
+        self.with_locked(&|| None, |locked| {
+            if turn.version <= locked.switch_version {
                 return ((), None);
             }
-            locked.turn = turn.number;
-            ((), locked.core.switch(turn.position, Instant::now()))
+            locked.switch_version = turn.version;
+            (
+                (),
+                locked.machine.set_switch_mode(turn.mode, Instant::now()),
+            )
         });
     }
 
     /// Runs a step that may be a transition.
-    pub(in super::super) fn change(&self, step: impl FnOnce(&mut Core) -> Option<Change>) {
-        self.change_told(&|| None, step);
+    pub(in super::super) fn update(
+        &self,
+        step: impl FnOnce(&mut StateMachine) -> Option<StateChange>,
+    ) {
+        self.update_with_text(&|| None, step);
     }
 
-    pub(super) fn change_told(
+    pub(super) fn update_with_text(
         &self,
         text: &dyn Fn() -> Option<Box<str>>,
-        step: impl FnOnce(&mut Core) -> Option<Change>,
+        step: impl FnOnce(&mut StateMachine) -> Option<StateChange>,
     ) {
-        self.with(text, |locked| ((), step(&mut locked.core)));
+        self.with_locked(text, |locked| ((), step(&mut locked.machine)));
     }
 
     /// Runs a step that may be a transition, and tells of it after the lock is free. `text` is what the call says
     /// that makes the circuit open: formatting is user code, so it is done only then, and never under the lock.
-    pub(super) fn with<R>(
+    pub(super) fn with_locked<R>(
         &self,
         text: &dyn Fn() -> Option<Box<str>>,
-        step: impl FnOnce(&mut Locked) -> (R, Option<Change>),
+        step: impl FnOnce(&mut Locked) -> (R, Option<StateChange>),
     ) -> R {
-        self.with_lock(self.lock(), text, step)
+        self.with_guard(self.lock(), text, step)
     }
 
-    pub(super) fn with_lock<'a, R>(
+    pub(super) fn with_guard<'a, R>(
         &'a self,
         mut locked: MutexGuard<'a, Locked>,
         text: &dyn Fn() -> Option<Box<str>>,
-        step: impl FnOnce(&mut Locked) -> (R, Option<Change>),
+        step: impl FnOnce(&mut Locked) -> (R, Option<StateChange>),
     ) -> R {
-        let (before, was_full) = (locked.core.generation(), locked.core.is_full());
+        let (before, was_full) = (
+            locked.machine.generation(),
+            locked.machine.is_probing_at_limit(),
+        );
         let (result, change) = step(&mut locked);
-        let is_free = was_full && !locked.core.is_full();
-        self.run.store(locked.core.run(), Ordering::Release);
-        if locked.core.generation() != before {
-            self.publish(&locked);
+        let is_free = was_full && !locked.machine.is_probing_at_limit();
+        self.run_id
+            .store(locked.machine.run_id(), Ordering::Release);
+        if locked.machine.generation() != before {
+            self.store_state(&locked);
         }
         let Some(change) = change else {
             drop(locked);
@@ -71,57 +81,58 @@ impl Shared {
             }
             return result;
         };
-        let opened = matches!(change.to, State::Open | State::ForcedOpen);
-        let number = self.turn(&mut locked, change);
+        let opened = matches!(change.to, CircuitState::Open | CircuitState::ForcedOpen);
+        let number = self.queue_transition(&mut locked, change);
         drop(locked);
         self.signal.wake();
         let text = if opened {
-            quietly(text).flatten()
+            catch_hook(text).flatten()
         } else {
             None
         };
-        let last_error = text.map(|text| Name::from(String::from(text)));
+        let last_error = text.map(|text| Label::from(String::from(text)));
         let mut locked = self.lock();
-        if opened && locked.core.transitions() == number {
+        if opened && locked.machine.transitions() == number {
             locked.last_error.clone_from(&last_error);
         }
-        locked.queue.complete(number, last_error);
-        self.tell(locked);
+        locked.events.complete(number, last_error);
+        self.report_pending(locked);
         result
     }
 
     /// Shows the new state to everybody who looks without the lock.
-    fn publish(&self, locked: &Locked) {
-        let (generation, state) = (locked.core.generation(), locked.core.state());
+    fn store_state(&self, locked: &Locked) {
+        let (generation, state) = (locked.machine.generation(), locked.machine.state());
         // The word first: a success of the new generation must find it.
-        self.pending.take(generation, locked.pending_tick);
-        self.gate.show(generation, state);
+        self.pending_successes
+            .drain(generation, locked.pending_bucket);
+        self.packed_state.store(generation, state);
     }
 
     /// Notes a transition, to be told; its number.
-    fn turn(&self, locked: &mut Locked, change: Change) -> u64 {
+    fn queue_transition(&self, locked: &mut Locked, change: StateChange) -> u64 {
         match change.to {
-            State::Closed => locked.why = None,
-            State::HalfOpen => {}
-            State::Open | State::ForcedOpen | State::Disabled => {
-                locked.why = Some(change.reason);
+            CircuitState::Closed => locked.open_reason = None,
+            CircuitState::HalfOpen => {}
+            CircuitState::Open | CircuitState::ForcedOpen | CircuitState::Disabled => {
+                locked.open_reason = Some(change.reason);
                 locked.last_error = None;
             }
         }
         let number = change.number;
         let mut event = Transition::new(&self.name, change, self.is_shadow());
-        event.key = self.teller.seat().map(|seat| seat.key().clone());
-        locked.queue.push(event);
+        event.key = self.reporter.member().map(|seat| seat.key().clone());
+        locked.events.push(event);
         number
     }
 
-    fn tell<'a>(&'a self, mut locked: MutexGuard<'a, Locked>) {
-        if !locked.queue.begin() {
+    fn report_pending<'a>(&'a self, mut locked: MutexGuard<'a, Locked>) {
+        if !locked.events.try_begin() {
             return;
         }
-        while let Some(event) = locked.queue.next() {
+        while let Some(event) = locked.events.next() {
             drop(locked);
-            self.teller.tell(&event);
+            self.reporter.report(&event);
             locked = self.lock();
         }
     }

@@ -4,7 +4,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{
-    super::{SpanId, TraceId, current::Trace},
+    super::{SpanId, TraceId, current::TraceContext},
     RemoteTrace,
     remote::Sampling,
 };
@@ -33,15 +33,15 @@ fn parse(value: &[u8]) -> Option<RemoteTrace> {
     let mut fields = value.split(|byte| *byte == b'-');
     let first = fields.next()?;
     let Some(span_id) = fields.next() else {
-        return Some(decision(sampling_state(first)?));
+        return Some(without_ids(parse_sampling(first)?));
     };
-    let trace_id = trace_id(first)?;
+    let trace_id = parse_trace_id(first)?;
     let span_id = SpanId::from_hex(span_id)?;
     let mut next = fields.next();
     let sampling = match next {
         Some(field) if field.len() == 1 => {
             next = fields.next();
-            sampling_state(field)?
+            parse_sampling(field)?
         }
         _ => Sampling::Deferred,
     };
@@ -49,7 +49,7 @@ fn parse(value: &[u8]) -> Option<RemoteTrace> {
     if let Some(field) = next {
         SpanId::from_hex(field)?;
     }
-    let read = span(trace_id, span_id, sampling);
+    let read = with_ids(trace_id, span_id, sampling);
     fields.next().is_none().then_some(read)
 }
 
@@ -66,17 +66,17 @@ fn read_multi(headers: &HeaderMap) -> Result<Option<RemoteTrace>, &'static str> 
     };
     match (value(TRACE_ID), value(SPAN_ID)) {
         (None, None) if sampling == Sampling::Deferred => Ok(None),
-        (None, None) => Ok(Some(decision(sampling))),
+        (None, None) => Ok(Some(without_ids(sampling))),
         (trace, own) => {
-            let trace_id = trace.and_then(trace_id).ok_or("x-b3-traceid")?;
+            let trace_id = trace.and_then(parse_trace_id).ok_or("x-b3-traceid")?;
             let span_id = own.and_then(SpanId::from_hex).ok_or("x-b3-spanid")?;
-            Ok(Some(span(trace_id, span_id, sampling)))
+            Ok(Some(with_ids(trace_id, span_id, sampling)))
         }
     }
 }
 
 /// Reads 32 digits, or 16 as the lower half of an ID.
-fn trace_id(digits: &[u8]) -> Option<TraceId> {
+fn parse_trace_id(digits: &[u8]) -> Option<TraceId> {
     let Ok(half) = <&[u8; 16]>::try_from(digits) else {
         return TraceId::from_hex(digits);
     };
@@ -85,7 +85,7 @@ fn trace_id(digits: &[u8]) -> Option<TraceId> {
     TraceId::from_hex(&padded)
 }
 
-fn sampling_state(field: &[u8]) -> Option<Sampling> {
+fn parse_sampling(field: &[u8]) -> Option<Sampling> {
     match field {
         b"0" => Some(Sampling::Denied),
         b"1" => Some(Sampling::Accepted),
@@ -94,7 +94,7 @@ fn sampling_state(field: &[u8]) -> Option<Sampling> {
     }
 }
 
-fn decision(sampling: Sampling) -> RemoteTrace {
+fn without_ids(sampling: Sampling) -> RemoteTrace {
     RemoteTrace {
         trace_id: None,
         parent_id: None,
@@ -103,7 +103,7 @@ fn decision(sampling: Sampling) -> RemoteTrace {
     }
 }
 
-fn span(trace_id: TraceId, span_id: SpanId, sampling: Sampling) -> RemoteTrace {
+fn with_ids(trace_id: TraceId, span_id: SpanId, sampling: Sampling) -> RemoteTrace {
     RemoteTrace {
         trace_id: Some(trace_id),
         parent_id: Some(span_id),
@@ -112,7 +112,7 @@ fn span(trace_id: TraceId, span_id: SpanId, sampling: Sampling) -> RemoteTrace {
     }
 }
 
-pub(super) fn write_single(trace: &Trace, headers: &mut HeaderMap) {
+pub(super) fn write_single(trace: &TraceContext, headers: &mut HeaderMap) {
     let mut value = *b"00000000000000000000000000000000-0000000000000000-0";
     value[..32].copy_from_slice(&trace.trace_id.to_hex());
     value[33..49].copy_from_slice(&trace.span_id.to_hex());
@@ -124,7 +124,7 @@ pub(super) fn write_single(trace: &Trace, headers: &mut HeaderMap) {
     headers.insert(SINGLE, ascii(&value));
 }
 
-pub(super) fn write_multi(trace: &Trace, headers: &mut HeaderMap) {
+pub(super) fn write_multi(trace: &TraceContext, headers: &mut HeaderMap) {
     headers.insert(TRACE_ID, ascii(&trace.trace_id.to_hex()));
     headers.insert(SPAN_ID, ascii(&trace.span_id.to_hex()));
     // Debug implies accepted; only one of them is sent.
@@ -151,7 +151,7 @@ mod tests {
     fn known(sampling: Sampling) -> RemoteTrace {
         let trace_id = TraceId::from_hex(TRACE.as_bytes());
         let span_id = SpanId::from_hex(SPAN.as_bytes());
-        span(trace_id.expect("an ID"), span_id.expect("an ID"), sampling)
+        with_ids(trace_id.expect("an ID"), span_id.expect("an ID"), sampling)
     }
 
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -182,7 +182,11 @@ mod tests {
             ("1", Sampling::Accepted),
             ("d", Sampling::Debug),
         ] {
-            assert_eq!(parse(text.as_bytes()), Some(decision(sampling)), "{text}");
+            assert_eq!(
+                parse(text.as_bytes()),
+                Some(without_ids(sampling)),
+                "{text}"
+            );
         }
     }
 
@@ -250,7 +254,7 @@ mod tests {
         for (more, sampling) in table {
             let both = headers(&[&ids, more].concat());
             assert_eq!(read(&both), Ok(Some(known(sampling))), "{more:?}");
-            let alone = Some(decision(sampling)).filter(|_| sampling != Sampling::Deferred);
+            let alone = Some(without_ids(sampling)).filter(|_| sampling != Sampling::Deferred);
             assert_eq!(read(&headers(more)), Ok(alone), "{more:?}");
         }
         let parent = headers(&[("x-b3-parentspanid", PARENT)]);
@@ -260,9 +264,9 @@ mod tests {
     #[test]
     fn single_header_counts_before_the_others_and_the_first_of_those_that_are_repeated() {
         let lines = headers(&[("b3", "0"), ("x-b3-sampled", "1")]);
-        assert_eq!(read(&lines), Ok(Some(decision(Sampling::Denied))));
+        assert_eq!(read(&lines), Ok(Some(without_ids(Sampling::Denied))));
         let lines = headers(&[("x-b3-sampled", "1"), ("x-b3-sampled", "0")]);
-        assert_eq!(read(&lines), Ok(Some(decision(Sampling::Accepted))));
+        assert_eq!(read(&lines), Ok(Some(without_ids(Sampling::Accepted))));
     }
 
     #[test]
@@ -290,11 +294,11 @@ mod tests {
     fn b3_headers_are_read_as_they_were_written() {
         for sampling in [Sampling::Denied, Sampling::Accepted, Sampling::Debug] {
             let is_debug = sampling == Sampling::Debug;
-            let trace = Trace {
+            let trace = TraceContext {
                 is_debug,
-                ..Trace::root(sampling != Sampling::Denied)
+                ..TraceContext::new_root(sampling != Sampling::Denied)
             };
-            let expected = Ok(Some(span(trace.trace_id, trace.span_id, sampling)));
+            let expected = Ok(Some(with_ids(trace.trace_id, trace.span_id, sampling)));
             for write in [write_single, write_multi] {
                 let mut headers = HeaderMap::new();
                 write(&trace, &mut headers);

@@ -6,7 +6,7 @@ mod x_ray;
 
 use http::{HeaderMap, HeaderName};
 
-use super::{Traceparent, Tracestate, current::Trace, outbound::replace};
+use super::{Traceparent, Tracestate, current::TraceContext, propagate::set_or_remove_header};
 
 pub(super) use remote::{RemoteTrace, Sampling};
 pub(super) use x_ray::root_field;
@@ -55,13 +55,13 @@ impl TraceFormat {
     }
 
     /// Writes the span of a call that goes out.
-    pub(super) fn write(self, trace: &Trace, headers: &mut HeaderMap) {
+    pub(super) fn write(self, trace: &TraceContext, headers: &mut HeaderMap) {
         match self {
             TraceFormat::W3c => {
                 headers.insert(Traceparent::HEADER, trace.traceparent().to_header_value());
                 let state = trace.tracestate.as_ref();
                 let state = state.and_then(Tracestate::to_header_value);
-                replace(headers, Tracestate::HEADER, state);
+                set_or_remove_header(headers, Tracestate::HEADER, state);
             }
             TraceFormat::B3 => b3::write_single(trace, headers),
             TraceFormat::B3Multi => b3::write_multi(trace, headers),
@@ -70,7 +70,7 @@ impl TraceFormat {
     }
 
     /// Returns the names of the format's headers, and of those that a receiver of it reads as well.
-    pub(super) fn headers(self) -> &'static [&'static str] {
+    pub(super) fn header_names(self) -> &'static [&'static str] {
         match self {
             TraceFormat::W3c => &["traceparent", "tracestate"],
             TraceFormat::B3 | TraceFormat::B3Multi => &[
@@ -96,7 +96,7 @@ pub(super) fn stale_headers(formats: &[TraceFormat]) -> Vec<HeaderName> {
         .copied()
         .filter(|format| *format != TraceFormat::W3c);
     let stale = no_w3c.into_iter().chain(others);
-    let names = stale.flat_map(TraceFormat::headers);
+    let names = stale.flat_map(TraceFormat::header_names);
     names.map(|name| HeaderName::from_static(name)).collect()
 }
 
@@ -113,20 +113,20 @@ mod tests {
 
     #[test]
     fn formats_read_what_they_write_and_no_other_kind() {
-        let trace = Trace::root(true);
+        let trace = TraceContext::new_root(true);
         for writes in ALL {
             let mut headers = HeaderMap::new();
             writes.write(&trace, &mut headers);
             assert!(
                 headers
                     .keys()
-                    .all(|name| writes.headers().contains(&name.as_str()))
+                    .all(|name| writes.header_names().contains(&name.as_str()))
             );
             for reads in ALL {
                 let read = reads.read(&headers).expect("well formed");
                 let ids = read.map(|read| (read.trace_id, read.parent_id));
                 let own = (Some(trace.trace_id), Some(trace.span_id));
-                let is_known = reads.headers() == writes.headers();
+                let is_known = reads.header_names() == writes.header_names();
                 assert_eq!(ids, is_known.then_some(own), "{writes:?} by {reads:?}");
             }
         }
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn stale_headers_are_those_that_writing_does_not_replace() {
         let w3c = ["traceparent", "tracestate"];
-        let zipkin = TraceFormat::B3.headers();
+        let zipkin = TraceFormat::B3.header_names();
         let amazon = ["x-amzn-trace-id"];
         let table: [(&[TraceFormat], &[&[&str]]); 5] = [
             (&[TraceFormat::W3c], &[]),

@@ -76,7 +76,7 @@ mod tests {
         for bits in 0..=3 {
             let caller = Traceparent {
                 flags: TraceFlags::from_bits(bits),
-                ..Traceparent::start(false)
+                ..Traceparent::new_root(false)
             };
             let remote = RemoteTrace::from(caller);
             assert_eq!(remote.link(), Some(caller));
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn link_needs_a_trace_and_a_span_and_is_sampled_if_the_caller_has_decided_so() {
-        let caller = RemoteTrace::from(Traceparent::start(true));
+        let caller = RemoteTrace::from(Traceparent::new_root(true));
         for (sampling, decision) in [
             (Sampling::Deferred, None),
             (Sampling::Denied, Some(false)),

@@ -4,7 +4,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{
-    super::{SpanId, TraceId, current::Trace},
+    super::{SpanId, TraceId, current::TraceContext},
     RemoteTrace,
     remote::Sampling,
 };
@@ -90,7 +90,7 @@ pub(in super::super) fn root_field<'a>(
     str::from_utf8(root).ok()
 }
 
-pub(super) fn write(trace: &Trace, headers: &mut HeaderMap) {
+pub(super) fn write(trace: &TraceContext, headers: &mut HeaderMap) {
     let mut value = *b"Root=1-00000000-000000000000000000000000;Parent=0000000000000000;Sampled=0";
     let digits = trace.trace_id.to_hex();
     value[7..15].copy_from_slice(&digits[..8]);
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn x_ray_header_is_read_as_it_was_written() {
         for sampled in [true, false] {
-            let trace = Trace::root(sampled);
+            let trace = TraceContext::new_root(sampled);
             let mut headers = headers(&[filled("Root={R}")]);
             write(&trace, &mut headers);
             let read = read(&headers).expect("well formed").expect("a trace");

@@ -8,19 +8,19 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use super::Polled;
+use super::PolledBytes;
 use crate::{call::BoxError, protocol::upload::WatchedBody};
 
 /// Largest number of pieces that are kept: each costs some bytes of its own, even an empty one.
-const MOST_FRAMES: usize = 1_000;
+const MAX_FRAMES: usize = 1_000;
 
 /// The part of a body that was read, and the source of the rest. Shared by all readers of the body, of which only the
 /// latest may read.
 pub(super) struct ReplayBuffer<B> {
-    source: Source<B>,
+    source: BodySource<B>,
     /// Most bodies have one, which needs no list.
-    first: Option<Bytes>,
-    others: Vec<Bytes>,
+    first_frame: Option<Bytes>,
+    more_frames: Vec<Bytes>,
     trailers: Option<HeaderMap>,
     space: Space,
     /// Which reader is the latest. Only it reads the source, since a source wakes only one reader.
@@ -30,16 +30,16 @@ pub(super) struct ReplayBuffer<B> {
     /// Whether it has read the trailers, or the end.
     trailers_read: bool,
     /// Wakes it if it waits for the source.
-    reader: Option<Waker>,
+    reader_waker: Option<Waker>,
 }
 
-enum Source<B> {
+enum BodySource<B> {
     /// More may come.
     Open(WatchedBody<B>),
     /// Everything was read.
-    Over,
+    Ended,
     /// It failed, or panicked: it cannot be trusted to say the same again.
-    Broken,
+    Failed,
 }
 
 #[derive(Clone, Copy)]
@@ -57,9 +57,9 @@ impl<B: Body<Data = Bytes>> ReplayBuffer<B> {
         let length = usize::try_from(body.size_hint().lower());
         let fits = length.is_ok_and(|length| length <= cap);
         ReplayBuffer {
-            source: Source::Open(body),
-            first: None,
-            others: Vec::new(),
+            source: BodySource::Open(body),
+            first_frame: None,
+            more_frames: Vec::new(),
             trailers: None,
             space: if fits {
                 Space::Left(cap)
@@ -69,17 +69,17 @@ impl<B: Body<Data = Bytes>> ReplayBuffer<B> {
             generation: 0,
             position: 0,
             trailers_read: false,
-            reader: None,
+            reader_waker: None,
         }
     }
 
     /// The length of what the latest reader has not read.
     pub(super) fn size_hint(&self) -> SizeHint {
-        let unread = (self.position..self.frames()).filter_map(|at| self.frame(at));
+        let unread = (self.position..self.frame_count()).filter_map(|at| self.frame(at));
         let unread: u64 = unread.map(|data| data.len() as u64).sum();
         let rest = match &self.source {
-            Source::Open(body) => body.size_hint(),
-            Source::Over | Source::Broken => SizeHint::with_exact(0),
+            BodySource::Open(body) => body.size_hint(),
+            BodySource::Ended | BodySource::Failed => SizeHint::with_exact(0),
         };
         let mut hint = SizeHint::new();
         hint.set_lower(rest.lower().saturating_add(unread));
@@ -90,26 +90,26 @@ impl<B: Body<Data = Bytes>> ReplayBuffer<B> {
     }
 
     /// Returns whether nothing comes after what the latest reader has read.
-    pub(super) fn is_over(&self) -> bool {
-        if self.position < self.frames() {
+    pub(super) fn is_end_stream(&self) -> bool {
+        if self.position < self.frame_count() {
             return false;
         }
         match &self.source {
-            Source::Open(body) => body.is_end_stream(),
-            Source::Over => self.trailers_read || self.trailers.is_none(),
-            Source::Broken => true,
+            BodySource::Open(body) => body.is_end_stream(),
+            BodySource::Ended => self.trailers_read || self.trailers.is_none(),
+            BodySource::Failed => true,
         }
     }
 }
 
 impl<B> ReplayBuffer<B> {
     pub(super) fn is_replayable(&self) -> bool {
-        !matches!(self.space, Space::Discarded) && !matches!(self.source, Source::Broken)
+        !matches!(self.space, Space::Discarded) && !matches!(self.source, BodySource::Failed)
     }
 
-    pub(super) fn is_untouched(&self) -> bool {
-        let unread = self.frames() == 0 && !matches!(self.space, Space::Discarded);
-        unread && matches!(self.source, Source::Open(_))
+    pub(super) fn is_unread(&self) -> bool {
+        let unread = self.frame_count() == 0 && !matches!(self.space, Space::Discarded);
+        unread && matches!(self.source, BodySource::Open(_))
     }
 
     /// Begins again for a new reader: its generation, and what wakes the one before. That one has to be woken, since
@@ -121,16 +121,16 @@ impl<B> ReplayBuffer<B> {
         self.generation = self.generation.checked_add(1)?;
         self.position = 0;
         self.trailers_read = false;
-        if let Source::Open(body) = &mut self.source {
-            body.let_go();
+        if let BodySource::Open(body) = &mut self.source {
+            body.release();
         }
-        Some((self.generation, self.reader.take()))
+        Some((self.generation, self.reader_waker.take()))
     }
 
     /// Nobody will ask for it again: lets go of what was read, and keeps nothing from now on.
     pub(super) fn release(&mut self) {
         self.space = Space::Discarded;
-        let read = self.position.min(self.frames());
+        let read = self.position.min(self.frame_count());
         for at in 0..read {
             drop(self.take_frame(at));
         }
@@ -143,25 +143,25 @@ impl<B> ReplayBuffer<B> {
 
     fn frame(&self, at: usize) -> Option<&Bytes> {
         match at {
-            0 => self.first.as_ref(),
-            _ => self.others.get(at - 1),
+            0 => self.first_frame.as_ref(),
+            _ => self.more_frames.get(at - 1),
         }
     }
 
     fn take_frame(&mut self, at: usize) -> Option<Bytes> {
         let frame = match at {
-            0 => self.first.as_mut(),
-            _ => self.others.get_mut(at - 1),
+            0 => self.first_frame.as_mut(),
+            _ => self.more_frames.get_mut(at - 1),
         };
         frame.map(mem::take)
     }
 
-    fn frames(&self) -> usize {
-        usize::from(self.first.is_some()) + self.others.len()
+    fn frame_count(&self) -> usize {
+        usize::from(self.first_frame.is_some()) + self.more_frames.len()
     }
 
     /// The next of the kept frames; lets go of it if nobody will ask for it again.
-    fn next_kept(&mut self) -> Option<Bytes> {
+    fn next_buffered(&mut self) -> Option<Bytes> {
         let data = match self.space {
             Space::Discarded => self.take_frame(self.position)?,
             _ => self.frame(self.position)?.clone(),
@@ -174,31 +174,31 @@ impl<B> ReplayBuffer<B> {
     }
 
     fn discard_if_read(&mut self) {
-        if self.position >= self.frames() {
-            self.first = None;
-            self.others = Vec::new();
+        if self.position >= self.frame_count() {
+            self.first_frame = None;
+            self.more_frames = Vec::new();
             self.position = 0;
         }
     }
 
     /// Keeps a piece that was read from the source if there is space, else lets go of all.
-    fn keep(&mut self, data: &Bytes) {
+    fn buffer(&mut self, data: &Bytes) {
         let left = match self.space {
-            Space::Left(space) if self.frames() < MOST_FRAMES => space.checked_sub(data.len()),
+            Space::Left(space) if self.frame_count() < MAX_FRAMES => space.checked_sub(data.len()),
             _ => None,
         };
         match left {
             None => self.space = Space::Discarded,
             Some(left) => {
                 self.space = Space::Left(left);
-                match self.first {
-                    None => self.first = Some(data.clone()),
-                    Some(_) => self.others.push(data.clone()),
+                match self.first_frame {
+                    None => self.first_frame = Some(data.clone()),
+                    Some(_) => self.more_frames.push(data.clone()),
                 }
             }
         }
         // Whoever reads the source has read all that was kept.
-        self.position = self.frames();
+        self.position = self.frame_count();
         if left.is_none() {
             self.discard_if_read();
         }
@@ -210,11 +210,11 @@ where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
     /// Reads on, for the latest reader.
-    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Polled {
-        if let Some(data) = self.next_kept() {
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> PolledBytes {
+        if let Some(data) = self.next_buffered() {
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
-        if matches!(self.source, Source::Open(_)) {
+        if matches!(self.source, BodySource::Open(_)) {
             return self.poll_source(cx);
         }
         if mem::replace(&mut self.trailers_read, true) {
@@ -224,14 +224,14 @@ where
     }
 
     /// Keeps what comes if there is space. Only for a source that is open.
-    fn poll_source(&mut self, cx: &mut Context<'_>) -> Polled {
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> PolledBytes {
         // Put back below: a source that panics stays broken.
-        let Source::Open(mut body) = mem::replace(&mut self.source, Source::Broken) else {
+        let BodySource::Open(mut body) = mem::replace(&mut self.source, BodySource::Failed) else {
             unreachable!("only an open source is polled");
         };
         let Poll::Ready(read) = Pin::new(&mut body).poll_frame(cx) else {
-            self.source = Source::Open(body);
-            match &mut self.reader {
+            self.source = BodySource::Open(body);
+            match &mut self.reader_waker {
                 Some(reader) => reader.clone_from(cx.waker()),
                 none => *none = Some(cx.waker().clone()),
             }
@@ -241,19 +241,19 @@ where
             Some(Ok(frame)) => frame,
             Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
             None => {
-                self.source = Source::Over;
+                self.source = BodySource::Ended;
                 return Poll::Ready(None);
             }
         };
         if let Some(trailers) = frame.trailers_ref() {
             self.trailers = Some(trailers.clone());
             self.trailers_read = true;
-            self.source = Source::Over;
+            self.source = BodySource::Ended;
         } else {
-            self.source = Source::Open(body);
+            self.source = BodySource::Open(body);
         }
         if let Some(data) = frame.data_ref() {
-            self.keep(data);
+            self.buffer(data);
         }
         Poll::Ready(Some(Ok(frame)))
     }
@@ -262,7 +262,11 @@ where
 #[cfg(test)]
 impl<B> ReplayBuffer<B> {
     /// Returns how many bytes are kept.
-    pub(super) fn bytes(&self) -> usize {
-        self.first.iter().chain(&self.others).map(Bytes::len).sum()
+    pub(super) fn buffered_bytes(&self) -> usize {
+        self.first_frame
+            .iter()
+            .chain(&self.more_frames)
+            .map(Bytes::len)
+            .sum()
     }
 }

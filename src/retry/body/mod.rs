@@ -19,7 +19,7 @@ use crate::{
     protocol::upload::{Upload, WatchedBody},
 };
 
-/// A body that keeps what was read of it, so that it can be sent again: with [`again`](Self::again), as long as it is
+/// A body that keeps what was read of it, so that it can be sent again: with [`replay`](Self::replay), as long as it is
 /// no longer than its cap.
 ///
 /// It is read only as fast as it is sent, and streamed whatever its length: one that turns out longer than the cap, or
@@ -33,19 +33,19 @@ use crate::{
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_keep::BoxError> {
 /// let first = ReplayBody::new(Full::new(Bytes::from("an order")), 64 * 1024);
-/// let second = first.again().expect("short enough");
+/// let second = first.replay().expect("short enough");
 /// assert_eq!(second.collect().await?.to_bytes(), "an order");
 /// assert!(first.collect().await.is_err(), "only the latest may be read");
 /// # Ok(()) }
 /// ```
-pub struct ReplayBody<B>(Form<B>);
+pub struct ReplayBody<B>(ReplayKind<B>);
 
-enum Form<B> {
+enum ReplayKind<B> {
     /// Sent once: nothing is kept, and nothing allocated.
     Once(WatchedBody<B>),
     /// There is nothing in it, so that there is nothing to keep either.
     Empty,
-    Kept(ReplayReader<B>),
+    Buffered(ReplayReader<B>),
 }
 
 struct ReplayReader<B> {
@@ -70,17 +70,17 @@ impl Error for Superseded {}
 impl<B: Body<Data = Bytes>> ReplayBody<B> {
     /// Keeps at most `cap` bytes.
     pub fn new(body: B, cap: usize) -> Self {
-        ReplayBody::watched(body, cap, None)
+        ReplayBody::with_upload(body, cap, None)
     }
 
     /// Reports on the body, unless somebody does already.
-    pub(crate) fn watched(body: B, cap: usize, upload: Option<&Upload>) -> Self {
+    pub(crate) fn with_upload(body: B, cap: usize, upload: Option<&Upload>) -> Self {
         if body.is_end_stream() {
-            return ReplayBody(Form::Empty);
+            return ReplayBody(ReplayKind::Empty);
         }
         let buffer = Arc::new(Mutex::new(ReplayBuffer::new(watch(body, upload), cap)));
         let generation = 0;
-        ReplayBody(Form::Kept(ReplayReader { buffer, generation }))
+        ReplayBody(ReplayKind::Buffered(ReplayReader { buffer, generation }))
     }
 }
 
@@ -92,7 +92,7 @@ fn watch<B: Body>(body: B, upload: Option<&Upload>) -> WatchedBody<B> {
 impl<B: Body> ReplayBody<B> {
     /// Passes the body on as it is; it cannot be sent again.
     pub(super) fn once(body: B, upload: Option<&Upload>) -> Self {
-        ReplayBody(Form::Once(watch(body, upload)))
+        ReplayBody(ReplayKind::Once(watch(body, upload)))
     }
 }
 
@@ -102,49 +102,52 @@ impl<B> ReplayBody<B> {
     /// notices.
     ///
     /// `None` if it was too long to be kept, or has failed.
-    pub fn again(&self) -> Option<Self> {
+    pub fn replay(&self) -> Option<Self> {
         match &self.0 {
-            Form::Once(_) => None,
-            Form::Empty => Some(ReplayBody(Form::Empty)),
-            Form::Kept(reader) => {
-                let (generation, earlier) = reader.locked().start_replay()?;
+            ReplayKind::Once(_) => None,
+            ReplayKind::Empty => Some(ReplayBody(ReplayKind::Empty)),
+            ReplayKind::Buffered(reader) => {
+                let (generation, earlier) = reader.lock().start_replay()?;
                 // Not under the lock: what is woken may look at the body.
                 if let Some(earlier) = earlier {
                     earlier.wake();
                 }
                 let buffer = reader.buffer.clone();
-                Some(ReplayBody(Form::Kept(ReplayReader { buffer, generation })))
+                Some(ReplayBody(ReplayKind::Buffered(ReplayReader {
+                    buffer,
+                    generation,
+                })))
             }
         }
     }
 
     /// It will not be sent again: the latest sending goes on without keeping anything.
-    pub(crate) fn release(self) {
-        if let Form::Kept(reader) = &self.0 {
-            reader.locked().release();
+    pub(crate) fn release_buffer(self) {
+        if let ReplayKind::Buffered(reader) = &self.0 {
+            reader.lock().release();
         }
     }
 
     /// Returns whether nothing was read of it, by whomever.
-    pub(crate) fn is_untouched(&self) -> bool {
+    pub(crate) fn is_unread(&self) -> bool {
         match &self.0 {
-            Form::Once(_) => false,
-            Form::Empty => true,
-            Form::Kept(reader) => reader.locked().is_untouched(),
+            ReplayKind::Once(_) => false,
+            ReplayKind::Empty => true,
+            ReplayKind::Buffered(reader) => reader.lock().is_unread(),
         }
     }
 
     /// Returns whether it is known that there is nothing in it.
     pub(crate) fn is_empty(&self) -> bool {
-        matches!(self.0, Form::Empty)
+        matches!(self.0, ReplayKind::Empty)
     }
 
     /// Returns whether it could be sent again, without doing so.
-    pub fn can_go_again(&self) -> bool {
+    pub fn is_replayable(&self) -> bool {
         match &self.0 {
-            Form::Once(_) => false,
-            Form::Empty => true,
-            Form::Kept(reader) => reader.locked().is_replayable(),
+            ReplayKind::Once(_) => false,
+            ReplayKind::Empty => true,
+            ReplayKind::Buffered(reader) => reader.lock().is_replayable(),
         }
     }
 }
@@ -152,18 +155,18 @@ impl<B> ReplayBody<B> {
 impl<B> ReplayReader<B> {
     /// Held while the source is polled, too: nobody else may read it meanwhile, and an earlier reader only looks
     /// whether it may go on.
-    fn locked(&self) -> MutexGuard<'_, ReplayBuffer<B>> {
+    fn lock(&self) -> MutexGuard<'_, ReplayBuffer<B>> {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The buffer if this is the latest reader.
-    fn current(&self) -> Option<MutexGuard<'_, ReplayBuffer<B>>> {
-        let buffer = self.locked();
+    fn lock_if_current(&self) -> Option<MutexGuard<'_, ReplayBuffer<B>>> {
+        let buffer = self.lock();
         buffer.is_current(self.generation).then_some(buffer)
     }
 }
 
-type Polled = Poll<Option<Result<Frame<Bytes>, BoxError>>>;
+type PolledBytes = Poll<Option<Result<Frame<Bytes>, BoxError>>>;
 
 impl<B> Body for ReplayBody<B>
 where
@@ -173,13 +176,13 @@ where
     type Error = BoxError;
 
     #[inline]
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> PolledBytes {
         match &mut self.get_mut().0 {
-            Form::Once(body) => Pin::new(body)
+            ReplayKind::Once(body) => Pin::new(body)
                 .poll_frame(cx)
                 .map(|read| read.map(|frame| frame.map_err(Into::into))),
-            Form::Empty => Poll::Ready(None),
-            Form::Kept(reader) => match reader.current() {
+            ReplayKind::Empty => Poll::Ready(None),
+            ReplayKind::Buffered(reader) => match reader.lock_if_current() {
                 Some(mut buffer) => buffer.poll_frame(cx),
                 None => Poll::Ready(Some(Err(Superseded.into()))),
             },
@@ -188,18 +191,20 @@ where
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
-            Form::Once(body) => body.is_end_stream(),
-            Form::Empty => true,
-            Form::Kept(reader) => reader.current().is_some_and(|buffer| buffer.is_over()),
+            ReplayKind::Once(body) => body.is_end_stream(),
+            ReplayKind::Empty => true,
+            ReplayKind::Buffered(reader) => reader
+                .lock_if_current()
+                .is_some_and(|buffer| buffer.is_end_stream()),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Form::Once(body) => body.size_hint(),
-            Form::Empty => SizeHint::with_exact(0),
-            Form::Kept(reader) => reader
-                .current()
+            ReplayKind::Once(body) => body.size_hint(),
+            ReplayKind::Empty => SizeHint::with_exact(0),
+            ReplayKind::Buffered(reader) => reader
+                .lock_if_current()
                 .map_or_else(SizeHint::new, |buffer| buffer.size_hint()),
         }
     }
@@ -208,7 +213,7 @@ where
 impl<B> fmt::Debug for ReplayBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut f = f.debug_struct("ReplayBody");
-        if let Form::Kept(reader) = &self.0 {
+        if let ReplayKind::Buffered(reader) = &self.0 {
             f.field("generation", &reader.generation);
         }
         f.finish_non_exhaustive()

@@ -1,10 +1,10 @@
 use super::{Budget, Core};
 use crate::{
-    call::{InvalidSetting, Outcome},
+    call::{ConfigError, Outcome},
     util::sync::atomic::{AtomicU32, Ordering},
 };
 
-const OWNER: &str = "retry bucket";
+const COMPONENT: &str = "retry bucket";
 
 /// Settings of a bucket as in AWS' SDKs; made by [`Budget::bucket`].
 ///
@@ -17,8 +17,8 @@ pub struct BucketBudget {
     refill: u32,
 }
 
-const COST: u32 = 5;
-const TIMEOUT_COST: u32 = 10;
+const DEFAULT_COST: u32 = 5;
+const DEFAULT_TIMEOUT_COST: u32 = 10;
 
 impl Default for BucketBudget {
     fn default() -> Self {
@@ -64,34 +64,34 @@ impl BucketBudget {
     ///
     /// # Errors
     ///
-    /// [`InvalidSetting`] names the first setting that makes no sense.
-    pub fn build(self) -> Result<Budget, InvalidSetting> {
+    /// [`ConfigError`] names the first setting that makes no sense.
+    pub fn build(self) -> Result<Budget, ConfigError> {
         let costs = [
-            ("cost", self.cost, COST),
-            ("timeout_cost", self.timeout_cost, TIMEOUT_COST),
+            ("cost", self.cost, DEFAULT_COST),
+            ("timeout_cost", self.timeout_cost, DEFAULT_TIMEOUT_COST),
         ];
         for (field, set, default) in costs {
             match set {
                 Some(cost) if cost == 0 || cost > self.capacity => {
                     let must = format!("1 to the capacity, {}", self.capacity);
-                    return Err(InvalidSetting::new(OWNER, field, cost, must));
+                    return Err(ConfigError::new(COMPONENT, field, cost, must));
                 }
                 None if default > self.capacity => {
                     let must = format!("at least the {field}, {default}");
                     let got = self.capacity;
-                    return Err(InvalidSetting::new(OWNER, "capacity", got, must));
+                    return Err(ConfigError::new(COMPONENT, "capacity", got, must));
                 }
                 _ => {}
             }
         }
-        Ok(Budget::new(Core::Bucket(Bucket::new(self))))
+        Ok(Budget::new(Core::Bucket(TokenBucket::new(self))))
     }
 }
 
 pub(super) type Tokens = u32;
 
 #[derive(Debug)]
-pub(super) struct Bucket {
+pub(super) struct TokenBucket {
     capacity: Tokens,
     cost: Tokens,
     timeout_cost: Tokens,
@@ -99,12 +99,12 @@ pub(super) struct Bucket {
     tokens: AtomicU32,
 }
 
-impl Bucket {
+impl TokenBucket {
     fn new(settings: BucketBudget) -> Self {
-        Bucket {
+        TokenBucket {
             capacity: settings.capacity,
-            cost: settings.cost.unwrap_or(COST),
-            timeout_cost: settings.timeout_cost.unwrap_or(TIMEOUT_COST),
+            cost: settings.cost.unwrap_or(DEFAULT_COST),
+            timeout_cost: settings.timeout_cost.unwrap_or(DEFAULT_TIMEOUT_COST),
             refill: settings.refill,
             tokens: AtomicU32::new(settings.capacity),
         }
@@ -123,7 +123,7 @@ impl Bucket {
     }
 
     #[inline]
-    pub(super) fn give_back(&self, tokens: Tokens) {
+    pub(super) fn refund(&self, tokens: Tokens) {
         let capacity = self.capacity;
         let order = Ordering::Relaxed;
         // Full: the good path writes nothing.
@@ -133,9 +133,9 @@ impl Bucket {
     }
 
     #[inline]
-    pub(super) fn settle_first(&self, outcome: Outcome) {
+    pub(super) fn complete_first(&self, outcome: Outcome) {
         if outcome == Outcome::Success {
-            self.give_back(self.refill);
+            self.refund(self.refill);
         }
     }
 
@@ -147,19 +147,19 @@ impl Bucket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::call::Moment;
+    use crate::call::CallClock;
     use proptest::prelude::*;
 
     #[test]
     fn a_total_outage_gets_a_hundred_retries_and_no_more() {
         let budget = Budget::bucket().build().unwrap();
-        let now = Moment::default();
+        let now = CallClock::default();
         for _ in 0..100 {
             let reservation = budget.reserve(Outcome::Failure, &now).expect("tokens");
-            reservation.spend().settle(Outcome::Failure);
+            reservation.spend().complete(Outcome::Failure);
         }
         assert!(budget.reserve(Outcome::Failure, &now).is_none());
-        (0..5).for_each(|_| budget.settle(Outcome::Success));
+        (0..5).for_each(|_| budget.complete(Outcome::Success));
         assert_eq!(budget.available(&now), Some(1));
         assert!(
             budget.reserve(Outcome::TimedOut, &now).is_none(),
@@ -170,10 +170,10 @@ mod tests {
     #[test]
     fn what_succeeds_or_is_cancelled_in_time_costs_nothing() {
         let budget = Budget::bucket().capacity(10).build().unwrap();
-        let now = Moment::default();
+        let now = CallClock::default();
         for _ in 0..9 {
             let reservation = budget.reserve(Outcome::TimedOut, &now).expect("tokens");
-            reservation.spend().settle(Outcome::Success);
+            reservation.spend().complete(Outcome::Success);
             drop(budget.reserve(Outcome::TimedOut, &now).expect("tokens"));
         }
         drop(
@@ -193,15 +193,15 @@ mod tests {
     fn its_costs_and_its_refill_are_those_that_were_set() {
         let settings = Budget::bucket().capacity(20).cost(2).timeout_cost(7);
         let budget = settings.refill(4).build().unwrap();
-        let now = Moment::default();
+        let now = CallClock::default();
         let lost = |after| {
             let reservation = budget.reserve(after, &now).expect("tokens");
-            reservation.spend().settle(Outcome::Failure);
+            reservation.spend().complete(Outcome::Failure);
             budget.available(&now)
         };
         assert_eq!(lost(Outcome::Failure), Some(9));
         assert_eq!(lost(Outcome::TimedOut), Some(5), "11 tokens");
-        budget.settle(Outcome::Success);
+        budget.complete(Outcome::Success);
         assert_eq!(budget.available(&now), Some(7), "15 tokens");
     }
 
@@ -224,7 +224,7 @@ mod tests {
             capacity in 10_u32..100, ends in prop::collection::vec((any::<bool>(), any::<bool>()), 0..300),
         ) {
             let budget = Budget::bucket().capacity(capacity).build().unwrap();
-            let now = Moment::default();
+            let now = CallClock::default();
             let mut tokens = capacity;
             for (retry, good) in ends {
                 let outcome = if good { Outcome::Success } else { Outcome::Failure };
@@ -232,11 +232,11 @@ mod tests {
                     let reservation = budget.reserve(Outcome::Failure, &now);
                     prop_assert_eq!(reservation.is_some(), tokens >= 5);
                     if let Some(reservation) = reservation {
-                        reservation.spend().settle(outcome);
+                        reservation.spend().complete(outcome);
                         tokens -= if good { 0 } else { 5 };
                     }
                 } else {
-                    budget.settle(outcome);
+                    budget.complete(outcome);
                     tokens = (tokens + u32::from(good)).min(capacity);
                 }
                 prop_assert_eq!(budget.available(&now), Some(u64::from(tokens / 5)));
@@ -258,7 +258,7 @@ mod models {
     #[test]
     fn tokens_are_neither_lost_nor_made_by_those_who_take_and_bring_at_once() {
         loom::model(|| {
-            let bucket = Arc::new(Bucket::new(
+            let bucket = Arc::new(TokenBucket::new(
                 Budget::bucket().capacity(12).cost(4).timeout_cost(8),
             ));
             let take = |after| {

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::call::{Moment, Outcome};
+use crate::call::{CallClock, Outcome};
 
-use bucket::Bucket;
-use throttle::Throttle;
-use window::Window;
+use bucket::TokenBucket;
+use throttle::GrpcThrottle;
+use window::SlidingWindow;
 
 pub use bucket::BucketBudget;
 pub use throttle::ThrottleBudget;
@@ -29,12 +29,12 @@ pub use window::WindowBudget;
 /// It is reserved *before* the wait and given back if the call is cancelled during it; it never blocks.
 ///
 /// ```
-/// use tower_keep::{Outcome, call::Moment, retry::Budget};
+/// use tower_keep::{Outcome, call::CallClock, retry::Budget};
 ///
 /// let budget = Budget::window().ratio(0.5).per_second(0.0).build()?;
-/// let now = Moment::default();
-/// budget.request(&now);
-/// budget.request(&now);
+/// let now = CallClock::default();
+/// budget.deposit(&now);
+/// budget.deposit(&now);
 ///
 /// let reservation = budget.reserve(Outcome::Failure, &now).expect("half of two");
 /// assert!(budget.reserve(Outcome::Failure, &now).is_none());
@@ -42,7 +42,7 @@ pub use window::WindowBudget;
 /// let reservation = budget.reserve(Outcome::Failure, &now).expect("what was given back");
 /// reservation.spend().settle(Outcome::Success);
 /// assert_eq!(budget.available(&now), Some(0));
-/// # Ok::<_, tower_keep::InvalidSetting>(())
+/// # Ok::<_, tower_keep::ConfigError>(())
 /// ```
 ///
 /// # Clones
@@ -57,16 +57,16 @@ pub struct Budget(Arc<Core>);
     reason = "one for each budget, behind its Arc"
 )]
 enum Core {
-    Window(Window),
-    Throttle(Throttle),
-    Bucket(Bucket),
+    Window(SlidingWindow),
+    Throttle(GrpcThrottle),
+    Bucket(TokenBucket),
 }
 
 /// What was taken, and so what can be given back.
 #[derive(Clone, Copy, Debug)]
-enum Slip {
+enum Withdrawal {
     /// One retry, in this slice of time.
-    Window(window::Epoch),
+    Window(window::SliceIndex),
     /// Nothing: a throttle looks but does not take.
     Throttle,
     Bucket(bucket::Tokens),
@@ -94,7 +94,7 @@ impl Budget {
 
     /// A call begins: its first attempt, which is always allowed. Takes no lock.
     #[inline]
-    pub fn request(&self, now: &Moment) {
+    pub fn deposit(&self, now: &CallClock) {
         if let Core::Window(window) = &*self.0 {
             window.deposit(now.now());
         }
@@ -102,31 +102,31 @@ impl Budget {
 
     /// A first attempt has ended so. Takes no lock. One that a guard of this process has refused earns nothing.
     #[inline]
-    pub fn settle(&self, outcome: Outcome) {
+    pub fn complete(&self, outcome: Outcome) {
         match &*self.0 {
             Core::Window(window) if outcome == Outcome::Rejected => window.retract(Instant::now()),
             Core::Window(_) => {}
-            Core::Throttle(throttle) => throttle.settle(outcome),
-            Core::Bucket(bucket) => bucket.settle_first(outcome),
+            Core::Throttle(throttle) => throttle.complete(outcome),
+            Core::Bucket(bucket) => bucket.complete_first(outcome),
         }
     }
 
     /// Asks for one more attempt, after one that ended so (or that a hedge no longer waits for).
-    pub fn reserve(&self, after: Outcome, now: &Moment) -> Option<Reservation> {
+    pub fn reserve(&self, after: Outcome, now: &CallClock) -> Option<Reservation> {
         let slip = match &*self.0 {
-            Core::Window(window) => Slip::Window(window.withdraw(now.now())?),
-            Core::Throttle(throttle) => throttle.allows().then_some(Slip::Throttle)?,
-            Core::Bucket(bucket) => Slip::Bucket(bucket.withdraw(after)?),
+            Core::Window(window) => Withdrawal::Window(window.withdraw(now.now())?),
+            Core::Throttle(throttle) => throttle.allows_retry().then_some(Withdrawal::Throttle)?,
+            Core::Bucket(bucket) => Withdrawal::Bucket(bucket.withdraw(after)?),
         };
         Some(Reservation {
             budget: self.clone(),
-            slip: Some(slip),
+            withdrawal: Some(slip),
         })
     }
 
     /// Returns how many more attempts could be had now; `None` for a throttle, which takes nothing for an attempt: it
     /// allows any number of them or none.
-    pub fn available(&self, now: &Moment) -> Option<u64> {
+    pub fn available(&self, now: &CallClock) -> Option<u64> {
         match &*self.0 {
             Core::Window(window) => Some(window.available(now.now())),
             Core::Throttle(_) => None,
@@ -136,25 +136,25 @@ impl Budget {
 
     /// Returns whether it has to know how calls end that took one attempt.
     #[inline]
-    pub(super) fn counts_outcomes(&self) -> bool {
+    pub(super) fn needs_outcomes(&self) -> bool {
         !matches!(&*self.0, Core::Window(_))
     }
 
-    fn give_back(&self, slip: Slip) {
+    fn refund(&self, slip: Withdrawal) {
         match (&*self.0, slip) {
-            (Core::Window(window), Slip::Window(epoch)) => window.give_back(epoch),
-            (Core::Bucket(bucket), Slip::Bucket(tokens)) => bucket.give_back(tokens),
+            (Core::Window(window), Withdrawal::Window(epoch)) => window.refund(epoch),
+            (Core::Bucket(bucket), Withdrawal::Bucket(tokens)) => bucket.refund(tokens),
             _ => {}
         }
     }
 
-    fn settle_further(&self, slip: Slip, outcome: Outcome) {
+    fn complete_retry(&self, slip: Withdrawal, outcome: Outcome) {
         match (&*self.0, slip) {
             // Nothing has reached the peer.
-            (_, slip) if outcome == Outcome::Rejected => self.give_back(slip),
-            (Core::Throttle(throttle), _) => throttle.settle(outcome),
-            (Core::Bucket(bucket), Slip::Bucket(tokens)) if outcome == Outcome::Success => {
-                bucket.give_back(tokens);
+            (_, slip) if outcome == Outcome::Rejected => self.refund(slip),
+            (Core::Throttle(throttle), _) => throttle.complete(outcome),
+            (Core::Bucket(bucket), Withdrawal::Bucket(tokens)) if outcome == Outcome::Success => {
+                bucket.refund(tokens);
             }
             _ => {}
         }
@@ -164,7 +164,7 @@ impl Budget {
 /// 20 % of the calls of the last 10 s, and 10 a second.
 impl Default for Budget {
     fn default() -> Self {
-        WindowBudget::default().unchecked()
+        WindowBudget::default().build_unchecked()
     }
 }
 
@@ -173,45 +173,45 @@ impl Default for Budget {
 #[derive(Debug)]
 pub struct Reservation {
     budget: Budget,
-    slip: Option<Slip>,
+    withdrawal: Option<Withdrawal>,
 }
 
 impl Reservation {
     /// The attempt begins: from now on it is not given back.
-    pub fn spend(mut self) -> Spent {
-        Spent {
+    pub fn spend(mut self) -> SpentRetry {
+        SpentRetry {
             budget: self.budget.clone(),
-            slip: self.slip.take(),
+            withdrawal: self.withdrawal.take(),
         }
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if let Some(slip) = self.slip.take() {
-            self.budget.give_back(slip);
+        if let Some(slip) = self.withdrawal.take() {
+            self.budget.refund(slip);
         }
     }
 }
 
 /// One more attempt that has begun. Dropping it without a word, as a cancelled call does, leaves it spent.
 #[derive(Debug)]
-pub struct Spent {
+pub struct SpentRetry {
     budget: Budget,
-    slip: Option<Slip>,
+    withdrawal: Option<Withdrawal>,
 }
 
-impl Spent {
+impl SpentRetry {
     /// The attempt has ended so. One that a guard of this process has refused is given back.
-    pub fn settle(self, outcome: Outcome) {
-        if let Some(slip) = self.slip {
-            self.budget.settle_further(slip, outcome);
+    pub fn complete(self, outcome: Outcome) {
+        if let Some(slip) = self.withdrawal {
+            self.budget.complete_retry(slip, outcome);
         }
     }
 }
 
 /// Outcomes that speak against the peer.
-fn failed(outcome: Outcome) -> bool {
+fn is_peer_failure(outcome: Outcome) -> bool {
     outcome.is_error() || outcome == Outcome::Overload
 }
 
@@ -228,7 +228,7 @@ mod tests {
     }
 
     /// Returns how many attempts are to be had, up to a hundred.
-    fn left(budget: &Budget, now: &Moment) -> usize {
+    fn left(budget: &Budget, now: &CallClock) -> usize {
         let all: Vec<_> = (0..100)
             .map_while(|_| budget.reserve(Outcome::Failure, now))
             .collect();
@@ -238,28 +238,28 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn window_earns_nothing_of_calls_that_this_process_refused() {
         let budget = Budget::window().ratio(1.0).per_second(0.0).build();
-        let (budget, now) = (budget.expect("valid"), Moment::at(Instant::now()));
+        let (budget, now) = (budget.expect("valid"), CallClock::at(Instant::now()));
         for (outcome, earned) in [
             (Outcome::Success, 1),
             (Outcome::Failure, 2),
             (Outcome::Rejected, 2),
         ] {
-            budget.request(&now);
-            budget.settle(outcome);
+            budget.deposit(&now);
+            budget.complete(outcome);
             assert_eq!(budget.available(&now), Some(earned), "{outcome:?}");
         }
     }
 
     #[test]
     fn budget_counts_outcomes_if_it_fills_with_the_successes_of_first_attempts() {
-        let now = Moment::at(Instant::now());
+        let now = CallClock::at(Instant::now());
         for budget in budgets() {
             (0..100)
                 .map_while(|_| budget.reserve(Outcome::Failure, &now))
-                .for_each(|reservation| reservation.spend().settle(Outcome::Failure));
-            (0..100).for_each(|_| budget.settle(Outcome::Success));
+                .for_each(|reservation| reservation.spend().complete(Outcome::Failure));
+            (0..100).for_each(|_| budget.complete(Outcome::Success));
             let fills = left(&budget, &now) > 0;
-            assert_eq!(budget.counts_outcomes(), fills, "{budget:?}");
+            assert_eq!(budget.needs_outcomes(), fills, "{budget:?}");
         }
     }
 
@@ -269,20 +269,20 @@ mod tests {
         fn retry_that_this_process_refused_costs_no_budget_anything(
             events in prop::collection::vec((0_u8..4, any::<bool>()), 0..60),
         ) {
-            let now = Moment::at(Instant::now());
+            let now = CallClock::at(Instant::now());
             for (plain, refused) in budgets().into_iter().zip(budgets()) {
                 for &(event, also) in &events {
                     for budget in [&plain, &refused] {
                         match event {
-                            0 => budget.request(&now),
-                            1 => budget.settle(Outcome::Success),
-                            2 => budget.settle(Outcome::Failure),
+                            0 => budget.deposit(&now),
+                            1 => budget.complete(Outcome::Success),
+                            2 => budget.complete(Outcome::Failure),
                             _ => drop(budget.reserve(Outcome::Failure, &now).map(Reservation::spend)),
                         }
                     }
                     let after = if also { Outcome::TimedOut } else { Outcome::Failure };
                     if let Some(reservation) = refused.reserve(after, &now) {
-                        reservation.spend().settle(Outcome::Rejected);
+                        reservation.spend().complete(Outcome::Rejected);
                     }
                     prop_assert_eq!(plain.available(&now), refused.available(&now));
                 }

@@ -1,12 +1,12 @@
-use super::{Budget, Core, failed};
+use super::{Budget, Core, is_peer_failure};
 use crate::{
-    call::{InvalidSetting, Outcome},
+    call::{ConfigError, Outcome},
     util::sync::atomic::{AtomicU64, Ordering},
 };
 
-const OWNER: &str = "retry throttle";
+const COMPONENT: &str = "retry throttle";
 /// One token; A6 counts in thousandths.
-const TOKEN: u64 = 1_000;
+const UNITS_PER_TOKEN: u64 = 1_000;
 
 /// Settings of gRPC's throttle; made by [`Budget::throttle`].
 ///
@@ -50,40 +50,40 @@ impl ThrottleBudget {
     ///
     /// # Errors
     ///
-    /// [`InvalidSetting`] names the first setting that makes no sense.
-    pub fn build(self) -> Result<Budget, InvalidSetting> {
+    /// [`ConfigError`] names the first setting that makes no sense.
+    pub fn build(self) -> Result<Budget, ConfigError> {
         let fields = [
             ("max_tokens", self.max_tokens, 1.0, "1 to 1000"),
             ("token_ratio", self.token_ratio, 0.001, "0.001 to 1000"),
         ];
         for (field, value, least, must) in fields {
             if !(least..=1_000.0).contains(&value) {
-                return Err(InvalidSetting::new(OWNER, field, value, must));
+                return Err(ConfigError::new(COMPONENT, field, value, must));
             }
         }
-        Ok(Budget::new(Core::Throttle(Throttle::new(self))))
+        Ok(Budget::new(Core::Throttle(GrpcThrottle::new(self))))
     }
 }
 
 #[derive(Debug)]
-pub(super) struct Throttle {
+pub(super) struct GrpcThrottle {
     max: u64,
     gain: u64,
     tokens: AtomicU64,
 }
 
-impl Throttle {
+impl GrpcThrottle {
     fn new(settings: ThrottleBudget) -> Self {
-        let thousandths = |tokens: f64| (tokens * TOKEN as f64).round() as u64;
+        let thousandths = |tokens: f64| (tokens * UNITS_PER_TOKEN as f64).round() as u64;
         let max = thousandths(settings.max_tokens);
-        Throttle {
+        GrpcThrottle {
             max,
             gain: thousandths(settings.token_ratio),
             tokens: AtomicU64::new(max),
         }
     }
 
-    pub(super) fn allows(&self) -> bool {
+    pub(super) fn allows_retry(&self) -> bool {
         self.tokens.load(Ordering::Relaxed) * 2 > self.max
     }
 
@@ -91,15 +91,17 @@ impl Throttle {
     #[cfg(test)]
     pub(super) fn available(&self) -> u64 {
         let tokens = self.tokens.load(Ordering::Relaxed);
-        (tokens * 2).saturating_sub(self.max).div_ceil(TOKEN * 2)
+        (tokens * 2)
+            .saturating_sub(self.max)
+            .div_ceil(UNITS_PER_TOKEN * 2)
     }
 
     #[inline]
-    pub(super) fn settle(&self, outcome: Outcome) {
+    pub(super) fn complete(&self, outcome: Outcome) {
         let next = |tokens: u64| match outcome {
             // Full: the good path writes nothing.
             Outcome::Success => (tokens < self.max).then(|| (tokens + self.gain).min(self.max)),
-            _ if failed(outcome) => Some(tokens.saturating_sub(TOKEN)),
+            _ if is_peer_failure(outcome) => Some(tokens.saturating_sub(UNITS_PER_TOKEN)),
             _ => None,
         };
         let order = Ordering::Relaxed;
@@ -110,7 +112,7 @@ impl Throttle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::call::Moment;
+    use crate::call::CallClock;
     use proptest::prelude::*;
 
     fn left(budget: &Budget) -> u64 {
@@ -122,27 +124,30 @@ mod tests {
 
     #[test]
     fn half_of_its_tokens_in_failures_stop_retries_and_successes_bring_them_back() {
-        let throttle = Throttle::new(ThrottleBudget::default());
+        let throttle = GrpcThrottle::new(ThrottleBudget::default());
         for left in (0..5).rev() {
-            assert!(throttle.allows());
-            throttle.settle(Outcome::Failure);
+            assert!(throttle.allows_retry());
+            throttle.complete(Outcome::Failure);
             assert_eq!(throttle.available(), left);
         }
-        assert!(!throttle.allows());
-        throttle.settle(Outcome::Ignored);
-        assert!(!throttle.allows(), "the caller's own fault says nothing");
-        throttle.settle(Outcome::Success);
-        assert!(throttle.allows());
+        assert!(!throttle.allows_retry());
+        throttle.complete(Outcome::ClientError);
+        assert!(
+            !throttle.allows_retry(),
+            "the caller's own fault says nothing"
+        );
+        throttle.complete(Outcome::Success);
+        assert!(throttle.allows_retry());
         assert_eq!(throttle.available(), 1);
     }
 
     #[test]
     fn attempts_beyond_the_first_take_tokens_and_bring_them_back_like_any() {
         let budget = Budget::throttle().build().unwrap();
-        let now = Moment::default();
+        let now = CallClock::default();
         let retry = |outcome| {
             let reservation = budget.reserve(Outcome::Failure, &now).expect("tokens");
-            reservation.spend().settle(outcome);
+            reservation.spend().complete(outcome);
             left(&budget)
         };
         assert_eq!(retry(Outcome::Failure), 4);
@@ -172,14 +177,14 @@ mod tests {
             max in 1_u64..=1_000, gain in 1_u64..=2_000, ends: Vec<bool>,
         ) {
             let settings = ThrottleBudget { max_tokens: max as f64, token_ratio: gain as f64 / 1e3 };
-            let throttle = Throttle::new(settings);
+            let throttle = GrpcThrottle::new(settings);
             let (max, mut tokens) = (max as i64 * 1_000, max as i64 * 1_000);
             for good in ends {
                 let change = if good { gain as i64 } else { -1_000 };
                 tokens = (tokens + change).clamp(0, max);
-                throttle.settle(if good { Outcome::Success } else { Outcome::TimedOut });
-                prop_assert_eq!(throttle.allows(), tokens > max / 2);
-                prop_assert_eq!(throttle.allows(), throttle.available() > 0);
+                throttle.complete(if good { Outcome::Success } else { Outcome::TimedOut });
+                prop_assert_eq!(throttle.allows_retry(), tokens > max / 2);
+                prop_assert_eq!(throttle.allows_retry(), throttle.available() > 0);
             }
         }
     }
@@ -199,14 +204,14 @@ mod models {
     fn each_end_moves_the_tokens_once() {
         loom::model(|| {
             let settings = Budget::throttle().max_tokens(2.0).token_ratio(0.5);
-            let throttle = Arc::new(Throttle::new(settings));
+            let throttle = Arc::new(GrpcThrottle::new(settings));
             let ends = |outcomes: [Outcome; 2]| {
                 let throttle = throttle.clone();
                 thread::spawn(move || outcomes.map(|outcome| throttle.settle(outcome)))
             };
             let threads = [
                 ends([Outcome::Failure, Outcome::Success]),
-                ends([Outcome::Ignored, Outcome::Failure]),
+                ends([Outcome::ClientError, Outcome::Failure]),
             ];
             for thread in threads {
                 thread.join().expect("no panic");

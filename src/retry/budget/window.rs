@@ -4,18 +4,18 @@ use tokio::time::Instant;
 
 use super::{Budget, Core};
 use crate::{
-    call::InvalidSetting,
+    call::ConfigError,
     util::sync::{
         Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-const OWNER: &str = "retry budget";
+const COMPONENT: &str = "retry budget";
 /// Slices of the window: it slides by a tenth.
-const SLICES: usize = 10;
+const SLICE_COUNT: usize = 10;
 /// One retry, in the unit that is counted in: ratios are exact to a millionth.
-const RETRY: u128 = 1_000_000;
+const UNITS_PER_RETRY: u128 = 1_000_000;
 const MAX_RATIO: f64 = 10.0;
 const MAX_RATE: f64 = 1_000_000.0;
 const MIN_WINDOW: Duration = Duration::from_millis(100);
@@ -74,8 +74,8 @@ impl WindowBudget {
     ///
     /// # Errors
     ///
-    /// [`InvalidSetting`] names the first setting that makes no sense.
-    pub fn build(self) -> Result<Budget, InvalidSetting> {
+    /// [`ConfigError`] names the first setting that makes no sense.
+    pub fn build(self) -> Result<Budget, ConfigError> {
         if !(0.0..=MAX_RATIO).contains(&self.ratio) {
             let hint = if (MAX_RATIO..=100.0).contains(&self.ratio) {
                 // To a millionth, as it is counted: division alone makes 0.10099999999999999 of 10.1.
@@ -85,12 +85,12 @@ impl WindowBudget {
                 String::new()
             };
             let must = format!("0 to 10 (retries for each call{hint})");
-            return Err(InvalidSetting::new(OWNER, "ratio", self.ratio, must));
+            return Err(ConfigError::new(COMPONENT, "ratio", self.ratio, must));
         }
         if !(0.0..=MAX_RATE).contains(&self.per_second) {
             let must = "0 to 1000000";
-            return Err(InvalidSetting::new(
-                OWNER,
+            return Err(ConfigError::new(
+                COMPONENT,
                 "per_second",
                 self.per_second,
                 must,
@@ -98,48 +98,48 @@ impl WindowBudget {
         }
         if !(MIN_WINDOW..=MAX_WINDOW).contains(&self.window) {
             let got = format!("{:?}", self.window);
-            return Err(InvalidSetting::new(OWNER, "window", got, "100 ms to 1 h"));
+            return Err(ConfigError::new(COMPONENT, "window", got, "100 ms to 1 h"));
         }
-        Ok(self.unchecked())
+        Ok(self.build_unchecked())
     }
 
-    pub(super) fn unchecked(self) -> Budget {
-        Budget::new(Core::Window(Window::new(self, Instant::now())))
+    pub(super) fn build_unchecked(self) -> Budget {
+        Budget::new(Core::Window(SlidingWindow::new(self, Instant::now())))
     }
 }
 
 /// The number of a slice of time.
-pub(super) type Epoch = u32;
+pub(super) type SliceIndex = u32;
 
 /// Counts calls without a lock, since every call does, and retries under one, since they must not overdraw.
 #[derive(Debug)]
-pub(super) struct Window {
+pub(super) struct SlidingWindow {
     origin: Instant,
     slice: Duration,
     /// What one call allows, and what is allowed in any case.
-    per_call: u128,
-    floor: u128,
+    units_per_call: u128,
+    min_units: u128,
     /// Each slice's epoch and number of calls, packed into one word.
-    calls: [AtomicU64; SLICES],
-    retries: Mutex<Retries>,
+    calls: [AtomicU64; SLICE_COUNT],
+    retries: Mutex<RetrySlices>,
 }
 
 #[derive(Debug, Default)]
-struct Retries {
+struct RetrySlices {
     /// Time never runs back here: slices that somebody has seen expire stay expired for everybody.
-    latest: Epoch,
-    slices: [(Epoch, u32); SLICES],
+    latest_slice: SliceIndex,
+    slices: [(SliceIndex, u32); SLICE_COUNT],
 }
 
-impl Window {
+impl SlidingWindow {
     fn new(settings: WindowBudget, origin: Instant) -> Self {
-        let unit = RETRY as f64;
+        let unit = UNITS_PER_RETRY as f64;
         let floor = settings.per_second * settings.window.as_secs_f64() * unit;
-        Window {
+        SlidingWindow {
             origin,
-            slice: settings.window / SLICES as u32,
-            per_call: (settings.ratio * unit).round() as u128,
-            floor: floor.round() as u128,
+            slice: settings.window / SLICE_COUNT as u32,
+            units_per_call: (settings.ratio * unit).round() as u128,
+            min_units: floor.round() as u128,
             calls: Default::default(),
             retries: Mutex::default(),
         }
@@ -147,14 +147,14 @@ impl Window {
 
     #[inline]
     pub(super) fn deposit(&self, now: Instant) {
-        let epoch = self.epoch(now);
-        let slot = &self.calls[index(epoch)];
+        let epoch = self.slice_at(now);
+        let slot = &self.calls[slot_index(epoch)];
         // A slice that is already a later one's lies more than a window back: nobody would count it.
         let _ = slot.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| {
-            let (of, count) = unpacked(word);
+            let (of, count) = unpack(word);
             match of.cmp(&epoch) {
-                std::cmp::Ordering::Less => Some(packed(epoch, 1)),
-                std::cmp::Ordering::Equal => Some(packed(epoch, count.saturating_add(1))),
+                std::cmp::Ordering::Less => Some(pack(epoch, 1)),
+                std::cmp::Ordering::Equal => Some(pack(epoch, count.saturating_add(1))),
                 std::cmp::Ordering::Greater => None,
             }
         });
@@ -163,21 +163,21 @@ impl Window {
     /// A call has reached nobody, and earns nothing. One that has begun in an earlier slice is left alone.
     #[cold]
     pub(super) fn retract(&self, now: Instant) {
-        let epoch = self.epoch(now);
-        let slot = &self.calls[index(epoch)];
+        let epoch = self.slice_at(now);
+        let slot = &self.calls[slot_index(epoch)];
         let _ = slot.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| {
-            let (of, count) = unpacked(word);
-            (of == epoch && count > 0).then(|| packed(epoch, count - 1))
+            let (of, count) = unpack(word);
+            (of == epoch && count > 0).then(|| pack(epoch, count - 1))
         });
     }
 
-    pub(super) fn withdraw(&self, now: Instant) -> Option<Epoch> {
-        let mut retries = self.locked();
-        let epoch = retries.advance(self.epoch(now));
-        if self.balance(&retries) < RETRY {
+    pub(super) fn withdraw(&self, now: Instant) -> Option<SliceIndex> {
+        let mut retries = self.lock();
+        let epoch = retries.advance(self.slice_at(now));
+        if self.balance(&retries) < UNITS_PER_RETRY {
             return None;
         }
-        let slice = &mut retries.slices[index(epoch)];
+        let slice = &mut retries.slices[slot_index(epoch)];
         if slice.0 != epoch {
             *slice = (epoch, 0);
         }
@@ -185,62 +185,64 @@ impl Window {
         Some(epoch)
     }
 
-    pub(super) fn give_back(&self, epoch: Epoch) {
-        let mut retries = self.locked();
-        let slice = &mut retries.slices[index(epoch)];
+    pub(super) fn refund(&self, epoch: SliceIndex) {
+        let mut retries = self.lock();
+        let slice = &mut retries.slices[slot_index(epoch)];
         if slice.0 == epoch {
             slice.1 = slice.1.saturating_sub(1);
         }
     }
 
     pub(super) fn available(&self, now: Instant) -> u64 {
-        let mut retries = self.locked();
-        retries.advance(self.epoch(now));
-        u64::try_from(self.balance(&retries) / RETRY).unwrap_or(u64::MAX)
+        let mut retries = self.lock();
+        retries.advance(self.slice_at(now));
+        u64::try_from(self.balance(&retries) / UNITS_PER_RETRY).unwrap_or(u64::MAX)
     }
 
     /// What is left. Calls only ever grow while it is read, so that it is never too much.
-    fn balance(&self, retries: &Retries) -> u128 {
-        let counts = |epoch: Epoch| u64::from(epoch) + SLICES as u64 > u64::from(retries.latest);
+    fn balance(&self, retries: &RetrySlices) -> u128 {
+        let counts = |epoch: SliceIndex| {
+            u64::from(epoch) + SLICE_COUNT as u64 > u64::from(retries.latest_slice)
+        };
         let calls = self
             .calls
             .iter()
-            .map(|word| unpacked(word.load(Ordering::Relaxed)));
-        let sum = |slices: &mut dyn Iterator<Item = (Epoch, u32)>| -> u128 {
+            .map(|word| unpack(word.load(Ordering::Relaxed)));
+        let sum = |slices: &mut dyn Iterator<Item = (SliceIndex, u32)>| -> u128 {
             let live = slices.filter(|&(epoch, _)| counts(epoch));
             live.map(|(_, count)| u128::from(count)).sum()
         };
-        let earned = self.floor + sum(&mut { calls }) * self.per_call;
-        earned.saturating_sub(sum(&mut retries.slices.iter().copied()) * RETRY)
+        let earned = self.min_units + sum(&mut { calls }) * self.units_per_call;
+        earned.saturating_sub(sum(&mut retries.slices.iter().copied()) * UNITS_PER_RETRY)
     }
 
-    fn epoch(&self, now: Instant) -> Epoch {
+    fn slice_at(&self, now: Instant) -> SliceIndex {
         let slices = now.saturating_duration_since(self.origin).as_nanos() / self.slice.as_nanos();
         u32::try_from(slices).unwrap_or(u32::MAX)
     }
 
     /// Nothing in here panics under the lock; a poisoned one would be as good.
-    fn locked(&self) -> MutexGuard<'_, Retries> {
+    fn lock(&self) -> MutexGuard<'_, RetrySlices> {
         self.retries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Retries {
-    fn advance(&mut self, epoch: Epoch) -> Epoch {
-        self.latest = self.latest.max(epoch);
-        self.latest
+impl RetrySlices {
+    fn advance(&mut self, epoch: SliceIndex) -> SliceIndex {
+        self.latest_slice = self.latest_slice.max(epoch);
+        self.latest_slice
     }
 }
 
-fn index(epoch: Epoch) -> usize {
-    epoch as usize % SLICES
+fn slot_index(epoch: SliceIndex) -> usize {
+    epoch as usize % SLICE_COUNT
 }
 
-fn packed(epoch: Epoch, count: u32) -> u64 {
+fn pack(epoch: SliceIndex, count: u32) -> u64 {
     u64::from(epoch) << 32 | u64::from(count)
 }
 
-fn unpacked(word: u64) -> (Epoch, u32) {
+fn unpack(word: u64) -> (SliceIndex, u32) {
     ((word >> 32) as u32, word as u32)
 }
 
@@ -248,16 +250,16 @@ fn unpacked(word: u64) -> (Epoch, u32) {
 mod tests {
     use super::*;
     use crate::{
-        call::{Moment, Outcome},
+        call::{CallClock, Outcome},
         retry::Reservation,
     };
     use proptest::prelude::*;
 
     const SLICE: Duration = Duration::from_secs(1);
 
-    fn window(ratio: f64, per_second: f64, origin: Instant) -> Window {
+    fn window(ratio: f64, per_second: f64, origin: Instant) -> SlidingWindow {
         let settings = Budget::window().ratio(ratio).per_second(per_second);
-        Window::new(settings, origin)
+        SlidingWindow::new(settings, origin)
     }
 
     #[test]
@@ -313,13 +315,13 @@ mod tests {
     #[test]
     fn a_load_that_fails_once_and_then_succeeds_drains_it() {
         let budget = Budget::window().ratio(0.2).per_second(0.0).build().unwrap();
-        let now = Moment::at(Instant::now());
+        let now = CallClock::at(Instant::now());
         let mut retried = 0;
         for _ in 0..100 {
-            budget.request(&now);
-            budget.settle(Outcome::Failure);
+            budget.deposit(&now);
+            budget.complete(Outcome::Failure);
             if let Some(reservation) = budget.reserve(Outcome::Failure, &now) {
-                reservation.spend().settle(Outcome::Success);
+                reservation.spend().complete(Outcome::Success);
                 retried += 1;
             }
         }
@@ -331,10 +333,10 @@ mod tests {
         let budget = Budget::window().ratio(0.3).per_second(0.0).build().unwrap();
         let now = Instant::now();
         let work = || {
-            let now = Moment::at(now);
+            let now = CallClock::at(now);
             let mut kept: Vec<Reservation> = Vec::new();
             for n in 0..5_000 {
-                budget.request(&now);
+                budget.deposit(&now);
                 let reservation = budget.reserve(Outcome::Failure, &now);
                 if n % 3 == 0 {
                     drop(reservation); // cancelled
@@ -350,7 +352,7 @@ mod tests {
             joined.flat_map(|kept| kept.expect("kept")).collect()
         });
         // Not one was lost or made: 20,000 calls allow 6,000.
-        let available = || budget.available(&Moment::at(now)).expect("a window's");
+        let available = || budget.available(&CallClock::at(now)).expect("a window's");
         assert_eq!(kept.len() as u64 + available(), 6_000);
         drop(kept);
         assert_eq!(available(), 6_000);
@@ -444,7 +446,7 @@ mod tests {
                     }
                     Event::Cancel(which) if !held.is_empty() => {
                         let (epoch, at) = held.swap_remove(which % held.len());
-                        window.give_back(epoch);
+                        window.refund(epoch);
                         let mine = naive.retries.iter().position(|&time| time == at);
                         naive.retries.remove(mine.expect("reserved then"));
                     }
@@ -468,9 +470,9 @@ mod models {
 
     const SLICE: Duration = Duration::from_secs(1);
 
-    fn window(origin: Instant) -> Arc<Window> {
+    fn window(origin: Instant) -> Arc<SlidingWindow> {
         let settings = Budget::window().ratio(0.5).per_second(0.0);
-        Arc::new(Window::new(settings, origin))
+        Arc::new(SlidingWindow::new(settings, origin))
     }
 
     #[test]

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::super::{Retry, state::OpenCall};
-use crate::protocol::HttpCall;
+use super::super::{Retry, state::CallCompletion};
+use crate::protocol::HttpExchange;
 
 pin_project! {
     /// The body of a response that may have taken several attempts.
@@ -21,40 +21,44 @@ pin_project! {
     pub struct RetryBody<B> {
         #[pin]
         inner: B,
-        end: Option<BodyEnd>,
+        end: Option<BodyCompletion>,
     }
 }
 
 impl<B> RetryBody<B> {
-    pub(super) fn new(inner: B, end: Option<BodyEnd>) -> Self {
+    pub(super) fn new(inner: B, end: Option<BodyCompletion>) -> Self {
         RetryBody { inner, end }
     }
 }
 
 /// What settles a call at the end of its body.
-pub(super) struct BodyEnd {
+pub(super) struct BodyCompletion {
     retry: Retry,
-    open: Option<OpenCall>,
-    call: HttpCall,
+    completion: Option<CallCompletion>,
+    exchange: HttpExchange,
 }
 
-impl BodyEnd {
-    pub(super) fn new(retry: Retry, open: OpenCall, call: HttpCall) -> Self {
+impl BodyCompletion {
+    pub(super) fn new(retry: Retry, open: CallCompletion, call: HttpExchange) -> Self {
         let open = Some(open);
-        BodyEnd { retry, open, call }
+        BodyCompletion {
+            retry,
+            completion: open,
+            exchange: call,
+        }
     }
 
-    fn settle(&mut self) {
-        if let Some(open) = self.open.take() {
-            open.settle(&self.retry, self.call.verdict());
+    fn complete(&mut self) {
+        if let Some(open) = self.completion.take() {
+            open.complete(&self.retry, self.exchange.outcome());
         }
     }
 }
 
 /// Nothing bad was seen of the answer until its reader left.
-impl Drop for BodyEnd {
+impl Drop for BodyCompletion {
     fn drop(&mut self) {
-        self.settle();
+        self.complete();
     }
 }
 
@@ -72,12 +76,12 @@ impl<B: Body<Data = Bytes, Error: 'static>> Body for RetryBody<B> {
         if let Some(end) = this.end {
             let is_over = match &read {
                 Some(Err(error)) => {
-                    end.call.judge_any_error(error, None);
+                    end.exchange.on_any_error(error, None);
                     true
                 }
                 read => {
                     let ended = this.inner.is_end_stream();
-                    end.call.judge_frame(read.as_ref(), ended, None)
+                    end.exchange.on_frame(read.as_ref(), ended, None)
                 }
             };
             if is_over {

@@ -13,32 +13,32 @@ use tower_service::Service;
 
 use super::{
     super::{
-        Advice, Attempts, ReplayBody, Retry, RetryFuture,
-        attempts::{Begin, Decision, Ended, Failed},
-        shared_retry::SharedRetry,
-        state::{OpenCall, too_late},
+        Attempts, ReplayBody, Retry, RetryDecision, RetryFuture,
+        attempts::{AttemptEnd, AttemptStart, Classified, FailedAttempt},
+        shared_retry::RetryLayerConfig,
+        state::{CallCompletion, deadline_rejection},
     },
-    BodyEnd, MapBody, Replay, RetryBody, wire,
+    BodyCompletion, HttpRetry, MapBody, RetryBody, wire,
 };
 use crate::{
-    call::{BoxError, Outcome, Unsent},
+    call::{BoxError, NotSent, Outcome},
     context::Context,
-    protocol::{HttpCall, Notes, Protocol, Read, Respond, Step},
+    protocol::{BodyExpected, CallState, HttpExchange, Protocol, ReadRequest, Respond},
 };
 
 /// Attempts at an HTTP request. Part of a [`RetryFuture`]'s type.
 pub struct HttpAttempts<S, P, M, B> {
-    shared: SharedRetry<Replay<P, M>>,
+    shared: RetryLayerConfig<HttpRetry<P, M>>,
     inner: S,
-    call: HttpCall,
+    exchange: HttpExchange,
     /// Whether it may be done twice.
     repeatable: bool,
     /// Whether nothing follows the head of the answer.
-    is_over: bool,
+    is_end_stream: bool,
     /// The request's own, or one that all attempts share if there is none.
-    context: Option<Context>,
+    request_context: Option<Context>,
     /// For the attempts to come, if it can be sent again.
-    request: Option<(Parts, ReplayBody<B>)>,
+    replay_request: Option<(Parts, ReplayBody<B>)>,
 }
 
 impl<S, P, M, B, RB> HttpAttempts<S, P, M, B>
@@ -47,42 +47,45 @@ where
     M: MapBody<B>,
     S: Service<Request<M::Body>, Response = Response<RB>>,
     RB: Body<Data = Bytes, Error: 'static>,
-    P: Protocol<Call = HttpCall> + Read<Request<B>>,
+    P: Protocol<Call = HttpExchange> + ReadRequest<Request<B>>,
     P: Respond<Response<RB>, S::Error, Error = BoxError>,
 {
     #[inline]
-    pub(super) fn call(
+    pub(super) fn start_call(
         inner: S,
         mut request: Request<B>,
-        shared: SharedRetry<Replay<P, M>>,
+        shared: RetryLayerConfig<HttpRetry<P, M>>,
     ) -> RetryFuture<Self> {
         let call = shared.rules().protocol.read(&mut request);
         let (parts, body) = request.into_parts();
         let rules = &shared.rules().rules;
-        let (limit, repeats) = (call.time_limit(), shared.retry().shared.policy.attempts > 1);
-        let repeatable = repeats && rules.may_repeat(&parts);
-        let keeps = repeatable || (repeats && rules.repeats_unsent());
+        let (limit, repeats) = (
+            call.time_limit(),
+            shared.retry().shared.config.max_attempts > 1,
+        );
+        let repeatable = repeats && rules.is_repeatable(&parts);
+        let keeps = repeatable || (repeats && rules.may_retry_unsent());
         let mut context = parts.extensions.get::<Context>().cloned();
         if keeps && context.is_none() && Context::peek(|current| current.is_none()) {
             // Who sends a context on would begin one for each attempt.
-            context = Some(Context::root());
+            context = Some(Context::new_root());
         }
         let attempts = HttpAttempts {
             shared,
             inner,
-            call,
+            exchange: call,
             repeatable,
-            is_over: false,
-            context,
-            request: None,
+            is_end_stream: false,
+            request_context: context,
+            replay_request: None,
         };
-        RetryFuture::begun(attempts, limit, |attempts, begin| {
-            attempts.first(parts, body, keeps, begin.context)
+        RetryFuture::started(attempts, limit, |attempts, begin| {
+            attempts.start_first(parts, body, keeps, begin.context)
         })
     }
 
     #[inline]
-    fn first(
+    fn start_first(
         &mut self,
         mut parts: Parts,
         body: B,
@@ -90,12 +93,17 @@ where
         context: Option<&Context>,
     ) -> S::Future {
         let rules = &self.shared.rules().rules;
-        show(&mut parts, context);
-        wire::begin(&mut parts.headers, &self.call, rules.announce);
+        set_request_context(&mut parts, context);
+        wire::remove_previous_attempts(
+            &mut parts.headers,
+            &self.exchange,
+            rules.send_attempt_header,
+        );
         let sent = if keeps {
-            let kept = ReplayBody::watched(body, rules.cap, parts.extensions.get());
-            let sent = kept.again().expect("nothing was read of it");
-            self.request = Some((parts.clone(), kept));
+            let kept =
+                ReplayBody::with_upload(body, rules.max_replay_bytes, parts.extensions.get());
+            let sent = kept.replay().expect("nothing was read of it");
+            self.replay_request = Some((parts.clone(), kept));
             sent
         } else {
             ReplayBody::once(body, parts.extensions.get())
@@ -111,52 +119,54 @@ where
 
     /// Judges the head of a response; nothing of its body has been read yet.
     #[inline]
-    fn judge_head(&mut self, mut response: Response<RB>) -> (Response<RB>, Advice) {
+    fn classify_head(&mut self, mut response: Response<RB>) -> (Response<RB>, RetryDecision) {
         let replay = self.shared.rules();
-        let step = replay.protocol.judge(&mut self.call, &response, None);
-        P::leave(&self.call, &mut response);
-        self.is_over = step == Step::Over;
-        match self.call.verdict() {
-            Outcome::Success => (response, Advice::Stop),
+        let step = replay
+            .protocol
+            .classify_response(&mut self.exchange, &response, None);
+        P::share_classification(&self.exchange, &mut response);
+        self.is_end_stream = step == BodyExpected::No;
+        match self.exchange.outcome() {
+            Outcome::Success => (response, RetryDecision::Stop),
             outcome => {
                 let (parts, body) = response.into_parts();
-                let hint = replay.rules.hint(&parts, SystemTime::now());
-                let advice = self.retry().shared.policy.advise(outcome, None, hint);
+                let hint = replay.rules.retry_after(&parts, SystemTime::now());
+                let advice = self.retry().shared.config.decide(outcome, None, hint);
                 (Response::from_parts(parts, body), advice)
             }
         }
     }
 
-    fn judge_error(&mut self, error: &BoxError) -> (Advice, Option<Unsent>) {
+    fn classify_error(&mut self, error: &BoxError) -> (RetryDecision, Option<NotSent>) {
         let replay = self.shared.rules();
-        let error = replay.protocol.judge_error(&mut self.call, error);
-        let policy = &self.shared.retry().shared.policy;
-        let advice = policy.advise(self.call.verdict(), error, None);
+        let error = replay.protocol.classify_error(&mut self.exchange, error);
+        let policy = &self.shared.retry().shared.config;
+        let advice = policy.decide(self.exchange.outcome(), error, None);
         let unsent = match advice {
-            Advice::Stop => None,
-            _ => error.and_then(|error| replay.rules.unsent(error)),
+            RetryDecision::Stop => None,
+            _ => error.and_then(|error| replay.rules.not_sent(error)),
         };
         (advice, unsent)
     }
 
     /// Returns whether the request can be sent again as it is kept.
-    fn can_go_again(&self) -> bool {
-        let kept = self.request.as_ref();
-        kept.is_some_and(|(_, body)| body.can_go_again())
+    fn is_replayable(&self) -> bool {
+        let kept = self.replay_request.as_ref();
+        kept.is_some_and(|(_, body)| body.is_replayable())
     }
 
     /// Returns what settles the call when the body has come to its end, if there is anything to settle then.
     #[inline]
-    fn body_end(&mut self, open: OpenCall, body: &RB) -> Option<BodyEnd> {
+    fn body_completion(&mut self, open: CallCompletion, body: &RB) -> Option<BodyCompletion> {
         let retry = self.shared.retry();
-        if self.is_over || body.is_end_stream() || !open.has_to_settle(retry) {
-            self.call.judge_clean_end();
-            open.settle(retry, self.call.verdict());
+        if self.is_end_stream || body.is_end_stream() || !open.is_needed(retry) {
+            self.exchange.on_body_end();
+            open.complete(retry, self.exchange.outcome());
             return None;
         }
-        let nothing = HttpCall::read(&Method::GET, &HeaderMap::new());
-        let call = mem::replace(&mut self.call, nothing);
-        Some(BodyEnd::new(retry.clone(), open, call))
+        let nothing = HttpExchange::from_client_request(&Method::GET, &HeaderMap::new());
+        let call = mem::replace(&mut self.exchange, nothing);
+        Some(BodyCompletion::new(retry.clone(), open, call))
     }
 }
 
@@ -166,12 +176,12 @@ where
     M: MapBody<B>,
     S: Service<Request<M::Body>, Response = Response<RB>>,
     RB: Body<Data = Bytes, Error: 'static>,
-    P: Protocol<Call = HttpCall> + Read<Request<B>>,
+    P: Protocol<Call = HttpExchange> + ReadRequest<Request<B>>,
     P: Respond<Response<RB>, S::Error, Error = BoxError>,
 {
     type Future = S::Future;
-    type Output = Result<Response<RB>, BoxError>;
-    type Answer = Result<Response<RetryBody<RB>>, BoxError>;
+    type AttemptOutput = Result<Response<RB>, BoxError>;
+    type CallOutput = Result<Response<RetryBody<RB>>, BoxError>;
 
     #[inline]
     fn retry(&self) -> &Retry {
@@ -179,80 +189,80 @@ where
     }
 
     #[inline]
-    fn context(&self) -> Option<&Context> {
-        self.context.as_ref()
+    fn request_context(&self) -> Option<&Context> {
+        self.request_context.as_ref()
     }
 
-    fn poll_ready(&mut self, cx: &mut Cx<'_>) -> Poll<Result<(), Self::Answer>> {
+    fn poll_ready(&mut self, cx: &mut Cx<'_>) -> Poll<Result<(), Self::CallOutput>> {
         let ready = self.inner.poll_ready(cx);
-        ready.map_err(|error| Err(P::error(error)))
+        ready.map_err(|error| Err(P::convert_error(error)))
     }
 
-    fn begin(&mut self, begin: Begin<'_>) -> S::Future {
+    fn start(&mut self, begin: AttemptStart<'_>) -> S::Future {
         let rules = &self.shared.rules().rules;
-        let announce = rules.announce;
-        let next = if begin.is_last && !rules.repeats_unsent() {
-            self.request.take()
+        let announce = rules.send_attempt_header;
+        let next = if begin.is_last && !rules.may_retry_unsent() {
+            self.replay_request.take()
         } else {
-            let kept = self.request.as_ref();
-            kept.and_then(|(parts, body)| Some((parts.clone(), body.again()?)))
+            let kept = self.replay_request.as_ref();
+            kept.and_then(|(parts, body)| Some((parts.clone(), body.replay()?)))
         };
         let (mut parts, body) = next.expect("kept, and read by nobody in the wait");
-        self.call.begin_again();
+        self.exchange.reset();
         parts.extensions.insert(begin.attempt);
         if announce {
-            wire::number(&mut parts.headers, &self.call, &begin.attempt);
+            wire::set_previous_attempts(&mut parts.headers, &self.exchange, &begin.attempt);
         }
-        wire::hurry(&mut parts.headers, &self.call, begin.caller_deadline);
-        show(&mut parts, begin.context);
+        wire::shorten_timeout(&mut parts.headers, &self.exchange, begin.caller_deadline);
+        set_request_context(&mut parts, begin.context);
         self.send(parts, body)
     }
 
     #[inline]
-    fn decide(
+    fn classify(
         &mut self,
         output: Result<Response<RB>, S::Error>,
-        ended: Ended,
-    ) -> Decision<Self::Output> {
+        ended: AttemptEnd,
+    ) -> Classified<Self::AttemptOutput> {
         let (output, advice, unsent) = match output {
             Ok(response) => {
-                let (response, advice) = self.judge_head(response);
+                let (response, advice) = self.classify_head(response);
                 (Ok(response), advice, None)
             }
             Err(error) => {
-                let error = P::error(error);
-                let (advice, unsent) = self.judge_error(&error);
+                let error = P::convert_error(error);
+                let (advice, unsent) = self.classify_error(&error);
                 let protocol = &self.shared.rules().protocol;
-                let error = protocol.leave_with(&self.call, error);
+                let error = protocol.wrap_error(&self.exchange, error);
                 (Err(error), advice, unsent)
             }
         };
-        let outcome = self.call.verdict();
+        let outcome = self.exchange.outcome();
         if outcome == Outcome::Success {
-            return Decision::Succeeded(output);
+            return Classified::Success(output);
         }
-        let can = self.can_go_again();
+        let can = self.is_replayable();
         let unsent = unsent.filter(|_| can);
         let may = can && (self.repeatable || unsent.is_some());
-        Decision::Failed(Failed {
+        Classified::Failure(FailedAttempt {
             output,
             outcome,
             // The last attempt may have kept nothing; that there is none after it is said first.
-            advice: match advice {
-                Advice::Stop => Advice::Stop,
+            decision: match advice {
+                RetryDecision::Stop => RetryDecision::Stop,
                 advice if may || ended.is_last => advice,
-                _ => Advice::NotRepeatable,
+                _ => RetryDecision::NotRepeatable,
             },
-            unsent,
+            not_sent: unsent,
         })
     }
 
     /// Makes fail what is still being sent of the failed attempt.
-    fn prepare(&mut self) -> bool {
-        let Some((_, body)) = &mut self.request else {
+    fn prepare_retry(&mut self) -> bool {
+        let Some((_, body)) = &mut self.replay_request else {
             return false;
         };
-        let Some(next) = body.again() else {
+        let Some(next) = body.replay() else {
             return false; // Grew too long just now.
         };
         *body = next;
@@ -260,21 +270,21 @@ where
     }
 
     #[inline]
-    fn answer(
+    fn complete(
         &mut self,
-        output: Self::Output,
-        ended: Ended,
-        open: Option<OpenCall>,
-    ) -> Self::Answer {
+        output: Self::AttemptOutput,
+        ended: AttemptEnd,
+        open: Option<CallCompletion>,
+    ) -> Self::CallOutput {
         // An upload may run on for hours after it was answered.
-        if let Some((_, body)) = self.request.take() {
-            body.release();
+        if let Some((_, body)) = self.replay_request.take() {
+            body.release_buffer();
         }
         let mut response = match output {
             Ok(response) => response,
             Err(error) => {
                 if let Some(open) = open {
-                    open.settle(self.retry(), Outcome::Success);
+                    open.complete(self.retry(), Outcome::Success);
                 }
                 return Err(error);
             }
@@ -282,18 +292,18 @@ where
         if ended.attempt.is_retry() {
             response.extensions_mut().insert(ended.attempt);
         }
-        let end = open.and_then(|open| self.body_end(open, response.body()));
+        let end = open.and_then(|open| self.body_completion(open, response.body()));
         Ok(response.map(|body| RetryBody::new(body, end)))
     }
 
-    fn too_late(&self, why: &'static str) -> Option<Self::Answer> {
-        let why = too_late(self.retry(), why);
-        Some(Err(wire::too_late(&self.call, why)))
+    fn deadline_exceeded(&self, why: &'static str) -> Option<Self::CallOutput> {
+        let why = deadline_rejection(self.retry(), why);
+        Some(Err(wire::deadline_error(&self.exchange, why)))
     }
 }
 
 /// Puts the attempt's context into the request, for whoever looks there.
-fn show(parts: &mut Parts, context: Option<&Context>) {
+fn set_request_context(parts: &mut Parts, context: Option<&Context>) {
     let known = parts.extensions.get_mut::<Context>();
     if let (Some(known), Some(context)) = (known, context) {
         *known = context.clone();

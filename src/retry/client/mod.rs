@@ -17,23 +17,23 @@ use http::{Request, Response, request::Parts, response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{Hint, ReplayBody, Retried, Retry, RetryFuture, RetryLayer};
+use super::{ReplayBody, Retry, RetryAfter, RetryFuture, RetryLayer, RetryService};
 use crate::{
-    call::{BoxError, Classifier, Ending, Verdict},
-    protocol::{Client, GrpcClient, HttpCall, Protocol, Read as ReadRequest, Respond},
+    call::{BoxError, Classifier, ClassifyInput, ClassifyOutput},
+    protocol::{Client, GrpcClient, HttpExchange, Protocol, ReadRequest, Respond},
 };
 
-use body::BodyEnd;
+use body::BodyCompletion;
 pub use body::RetryBody;
 pub use http_attempts::HttpAttempts;
-use rules::Rules;
+use rules::HttpRules;
 
 /// Retries over a client: its protocol, and how requests are sent again. Part of a
 /// [`RetryLayer`]'s type.
-pub struct Replay<P, M = AsIs> {
+pub struct HttpRetry<P, M = AsIs> {
     protocol: Arc<P>,
     map: Arc<M>,
-    rules: Rules,
+    rules: HttpRules,
 }
 
 /// Gives the service the body it takes. Closures implement it.
@@ -62,30 +62,30 @@ impl<B, F: Fn(ReplayBody<B>) -> T, T> MapBody<B> for F {
     }
 }
 
-impl RetryLayer<Replay<Client>> {
+impl RetryLayer<HttpRetry<Client>> {
     /// Retries over an HTTP client such as hyper-util's; its error becomes a `BoxError`.
     pub fn client(retry: Retry) -> Self {
-        RetryLayer::new(retry, Replay::new(Client::new(), AsIs))
+        RetryLayer::new(retry, HttpRetry::new(Client::new(), AsIs))
     }
 }
 
-impl RetryLayer<Replay<GrpcClient>> {
+impl RetryLayer<HttpRetry<GrpcClient>> {
     /// Retries over a gRPC client such as tonic's `Channel`; its error becomes a `BoxError`. A channel takes
     /// one type of body only, so say [`request_body(tonic::body::Body::new)`](Self::request_body).
     ///
-    /// gRPC calls are posted, so none is tried again until [`repeatable`](Self::repeatable) says which may be. One is
+    /// gRPC calls are posted, so none is tried again until [`retry_if_request`](Self::retry_if_request) says which may be. One is
     /// judged by its headers: an answer that has begun is not taken back.
     pub fn grpc_client(retry: Retry) -> Self {
-        RetryLayer::new(retry, Replay::new(GrpcClient::new(), AsIs))
+        RetryLayer::new(retry, HttpRetry::new(GrpcClient::new(), AsIs))
     }
 }
 
-impl<P, M> RetryLayer<Replay<P, M>> {
+impl<P, M> RetryLayer<HttpRetry<P, M>> {
     /// Makes the body that the service takes out of the one that can be sent again.
     #[must_use]
-    pub fn request_body<N>(self, map: N) -> RetryLayer<Replay<P, N>> {
-        let (retry, replay) = self.parts();
-        let replay = Replay {
+    pub fn request_body<N>(self, map: N) -> RetryLayer<HttpRetry<P, N>> {
+        let (retry, replay) = self.to_parts();
+        let replay = HttpRetry {
             protocol: replay.protocol.clone(),
             map: Arc::new(map),
             rules: replay.rules.clone(),
@@ -95,30 +95,30 @@ impl<P, M> RetryLayer<Replay<P, M>> {
 
     /// How much of a request's body is kept; a longer one is sent once. Default: 64 KiB.
     #[must_use]
-    pub fn replay_at_most(self, bytes: usize) -> Self {
-        self.ruled(|rules| rules.cap = bytes)
+    pub fn max_replay_bytes(self, bytes: usize) -> Self {
+        self.update_rules(|rules| rules.max_replay_bytes = bytes)
     }
 
-    /// Which requests may be sent twice. Default: those of idempotent methods, and those with an `Idempotency-Key`.
+    /// Which requests may be sent twice. Default: those of idempotent methods, and those with an `Idempotency-FingerprintInput`.
     ///
     /// ```
     /// use tower_keep::retry::{Retry, RetryLayer};
     ///
     /// let layer = RetryLayer::grpc_client(Retry::default())
-    ///     .repeatable(|request| request.uri.path().ends_with("/Get"));
+    ///     .retry_if_request(|request| request.uri.path().ends_with("/Get"));
     /// # let _ = layer;
     /// ```
     #[must_use]
-    pub fn repeatable(self, which: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
-        self.ruled(|rules| rules.repeatable = Some(Arc::new(which)))
+    pub fn retry_if_request(self, which: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
+        self.update_rules(|rules| rules.retry_if_request = Some(Arc::new(which)))
     }
 
     /// Whether gRPC requests say how many attempts came before them, in `grpc-previous-rpc-attempts`.
     ///
     /// Default: yes, as gRPC's proposal A6 has it; servers that do not know it ignore it.
     #[must_use]
-    pub fn announce(self, announce: bool) -> Self {
-        self.ruled(|rules| rules.announce = announce)
+    pub fn send_attempt_header(self, announce: bool) -> Self {
+        self.update_rules(|rules| rules.send_attempt_header = announce)
     }
 
     /// Sets how to read what a peer says about another attempt from the head of a failed response, where it says it in
@@ -127,20 +127,20 @@ impl<P, M> RetryLayer<Replay<P, M>> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use tower_keep::retry::{Hint, Retry, RetryLayer};
+    /// use tower_keep::retry::{RetryAfter, Retry, RetryLayer};
     ///
-    /// let layer = RetryLayer::client(Retry::default()).hint(|head| {
+    /// let layer = RetryLayer::client(Retry::default()).read_retry_after(|head| {
     ///     let wait = head.headers.get("retry-after-ms")?.to_str().ok()?;
-    ///     Some(Hint::NotBefore(Duration::from_millis(wait.parse().ok()?)))
+    ///     Some(RetryAfter::NotBefore(Duration::from_millis(wait.parse().ok()?)))
     /// });
     /// # let _ = layer;
     /// ```
     #[must_use]
-    pub fn hint(
+    pub fn read_retry_after(
         self,
-        read: impl Fn(&response::Parts) -> Option<Hint> + Send + Sync + 'static,
+        read: impl Fn(&response::Parts) -> Option<RetryAfter> + Send + Sync + 'static,
     ) -> Self {
-        self.ruled(|rules| rules.hint = Some(Arc::new(read)))
+        self.update_rules(|rules| rules.read_retry_after = Some(Arc::new(read)))
     }
 
     /// Sets which errors of the service prove that the peer never began a request: it is then sent again whatever its
@@ -150,15 +150,15 @@ impl<P, M> RetryLayer<Replay<P, M>> {
     /// use tower_keep::retry::{Retry, RetryLayer};
     ///
     /// let layer = RetryLayer::client(Retry::default())
-    ///     .never_sent(|error| error.to_string() == "the pool has no connection left");
+    ///     .unsent_if(|error| error.to_string() == "the pool has no connection left");
     /// # let _ = layer;
     /// ```
     #[must_use]
-    pub fn never_sent(
+    pub fn unsent_if(
         self,
         proves: impl Fn(&(dyn Error + 'static)) -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.ruled(|rules| rules.never_sent = Some(Arc::new(proves)))
+        self.update_rules(|rules| rules.unsent_if = Some(Arc::new(proves)))
     }
 
     /// Sets whether a request that the peer provably never began is sent again, whatever its method: see
@@ -171,15 +171,15 @@ impl<P, M> RetryLayer<Replay<P, M>> {
     /// What may not be repeated is kept for that alone, which costs some allocations: its headers and what is read of
     /// its body. Default: no, since the layer cannot know what it stands around.
     #[must_use]
-    pub fn free_repeats(self, free: bool) -> Self {
-        self.ruled(|rules| rules.free_repeats = free)
+    pub fn retry_unsent(self, free: bool) -> Self {
+        self.update_rules(|rules| rules.retry_unsent = free)
     }
 
-    fn ruled(self, change: impl FnOnce(&mut Rules)) -> Self {
-        let (retry, replay) = self.parts();
+    fn update_rules(self, change: impl FnOnce(&mut HttpRules)) -> Self {
+        let (retry, replay) = self.to_parts();
         let mut rules = replay.rules.clone();
         change(&mut rules);
-        let replay = Replay {
+        let replay = HttpRetry {
             protocol: replay.protocol.clone(),
             map: replay.map.clone(),
             rules,
@@ -188,17 +188,17 @@ impl<P, M> RetryLayer<Replay<P, M>> {
     }
 }
 
-impl<P: Protocol + Clone, M> RetryLayer<Replay<P, M>> {
+impl<P: Protocol + Clone, M> RetryLayer<HttpRetry<P, M>> {
     /// Judges attempts by a closure instead of by the protocol alone: failures, overload and timeouts are worth another
     /// attempt. Every layer of the stack judges by it; see [`GuardLayer::classify`](crate::GuardLayer::classify).
     #[must_use]
-    pub fn classify<V: Into<Verdict>>(
+    pub fn classify<V: Into<ClassifyOutput>>(
         self,
-        classify: impl Fn(&Ending<'_>) -> V + Send + Sync + 'static,
+        classify: impl Fn(&ClassifyInput<'_>) -> V + Send + Sync + 'static,
     ) -> Self {
-        let (retry, replay) = self.parts();
-        let protocol = P::clone(&replay.protocol).classified(Classifier::new(classify));
-        let replay = Replay {
+        let (retry, replay) = self.to_parts();
+        let protocol = P::clone(&replay.protocol).with_classifier(Classifier::new(classify));
+        let replay = HttpRetry {
             protocol: Arc::new(protocol),
             map: replay.map.clone(),
             rules: replay.rules.clone(),
@@ -207,17 +207,17 @@ impl<P: Protocol + Clone, M> RetryLayer<Replay<P, M>> {
     }
 }
 
-impl<P, M> Replay<P, M> {
+impl<P, M> HttpRetry<P, M> {
     fn new(protocol: P, map: M) -> Self {
-        Replay {
+        HttpRetry {
             protocol: Arc::new(protocol),
             map: Arc::new(map),
-            rules: Rules::default(),
+            rules: HttpRules::default(),
         }
     }
 }
 
-impl<P, M> fmt::Debug for Replay<P, M> {
+impl<P, M> fmt::Debug for HttpRetry<P, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Replay")
             .field("rules", &self.rules)
@@ -225,7 +225,7 @@ impl<P, M> fmt::Debug for Replay<P, M> {
     }
 }
 
-impl<S, P, M, B, RB> Service<Request<B>> for Retried<S, Replay<P, M>>
+impl<S, P, M, B, RB> Service<Request<B>> for RetryService<S, HttpRetry<P, M>>
 where
     // The request's body, and what the service takes in its stead.
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
@@ -235,7 +235,7 @@ where
     // The response's body.
     RB: Body<Data = Bytes, Error: 'static>,
     // How an attempt is judged.
-    P: Protocol<Call = HttpCall> + ReadRequest<Request<B>>,
+    P: Protocol<Call = HttpExchange> + ReadRequest<Request<B>>,
     P: Respond<Response<RB>, S::Error, Error = BoxError>,
 {
     type Response = Response<RetryBody<RB>>;
@@ -243,11 +243,11 @@ where
     type Future = RetryFuture<HttpAttempts<S, P, M, B>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.poll_inner(cx).map_err(P::error)
+        self.poll_inner_ready(cx).map_err(P::convert_error)
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (ready, shared) = self.take_ready();
-        HttpAttempts::call(ready, request, shared)
+        let (ready, shared) = self.take_ready_service();
+        HttpAttempts::start_call(ready, request, shared)
     }
 }

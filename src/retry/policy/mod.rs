@@ -2,68 +2,68 @@
 
 use std::{error::Error, time::Duration};
 
-use super::{Advice, Backoff, Hint};
+use super::{Backoff, RetryAfter, RetryDecision};
 use crate::{
-    call::{Outcome, Unsent, unsent, view},
-    protocol::error_verdict,
-    retry_after::hint_of,
+    call::{NotSent, Outcome, as_std_error, not_sent},
+    protocol::error_outcome,
+    retry_after::retry_after_of,
 };
 
 /// What every call of a [`Retry`](super::Retry) goes by.
 #[derive(Clone, Debug)]
-pub struct Policy {
-    pub(super) attempts: u32,
+pub struct RetryConfig {
+    pub(super) max_attempts: u32,
     pub(super) backoff: Backoff,
-    pub(super) max_hint: Duration,
-    pub(super) within: Option<Duration>,
-    pub(super) rejections: bool,
+    pub(super) max_retry_after: Duration,
+    pub(super) max_elapsed: Option<Duration>,
+    pub(super) retry_rejections: bool,
 }
 
-impl Policy {
+impl RetryConfig {
     /// Returns what an outcome means for the next attempt, with the error that the attempt ended in and what was read
     /// of the response.
     #[inline]
-    pub(super) fn advise(
+    pub(super) fn decide(
         &self,
         outcome: Outcome,
         error: Option<&(dyn Error + 'static)>,
-        hint: Option<Hint>,
-    ) -> Advice {
+        hint: Option<RetryAfter>,
+    ) -> RetryDecision {
         match outcome {
-            Outcome::Success => Advice::Stop,
-            _ => self.advise_failed(outcome, error, hint),
+            Outcome::Success => RetryDecision::Stop,
+            _ => self.decide_after_failure(outcome, error, hint),
         }
     }
 
-    fn advise_failed(
+    fn decide_after_failure(
         &self,
         outcome: Outcome,
         error: Option<&(dyn Error + 'static)>,
-        hint: Option<Hint>,
-    ) -> Advice {
+        hint: Option<RetryAfter>,
+    ) -> RetryDecision {
         let again = match outcome {
             Outcome::Failure | Outcome::Overload | Outcome::TimedOut => true,
-            Outcome::Rejected => self.rejections,
+            Outcome::Rejected => self.retry_rejections,
             _ => false,
         };
-        let may_pass = |error| unsent(error).is_none_or(Unsent::may_pass_later);
+        let may_pass = |error| not_sent(error).is_none_or(NotSent::is_retryable);
         if !again || !error.is_none_or(may_pass) {
-            return Advice::Stop;
+            return RetryDecision::Stop;
         }
-        let hint = hint.or_else(|| error.and_then(hint_of));
-        hint.map_or(Advice::Retry, Advice::from)
+        let hint = hint.or_else(|| error.and_then(retry_after_of));
+        hint.map_or(RetryDecision::Retry, RetryDecision::from)
     }
 
-    pub(super) fn judge_error(&self, error: &(dyn Error + 'static)) -> (Outcome, Advice) {
-        let outcome = error_verdict(error);
-        (outcome, self.advise(outcome, Some(error), None))
+    pub(super) fn classify_error(&self, error: &(dyn Error + 'static)) -> (Outcome, RetryDecision) {
+        let outcome = error_outcome(error);
+        (outcome, self.decide(outcome, Some(error), None))
     }
 
     /// Judges an error of a type that may not be known.
-    pub(super) fn judge_any<E: 'static>(&self, error: &E) -> (Outcome, Advice) {
-        match view(error) {
-            Some(error) => self.judge_error(error),
-            None => (Outcome::Failure, self.advise(Outcome::Failure, None, None)),
+    pub(super) fn classify_any_error<E: 'static>(&self, error: &E) -> (Outcome, RetryDecision) {
+        match as_std_error(error) {
+            Some(error) => self.classify_error(error),
+            None => (Outcome::Failure, self.decide(Outcome::Failure, None, None)),
         }
     }
 }

@@ -3,12 +3,12 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::{
-    Advice, Attempt, Refusal, Reservation, Retry, Spent,
-    plan::{AttemptPlan, Repeat},
+    Attempt, NotRetried, Reservation, Retry, RetryDecision, SpentRetry,
+    plan::{AttemptPlan, UnsentRetry},
 };
 use crate::{
-    call::{Moment, Outcome, Rejection, RejectionKind, Unsent},
-    context::{self, Context, earlier, known_deadline},
+    call::{CallClock, NotSent, Outcome, Rejection, RejectionKind},
+    context::{self, Context, cached_deadline, min_some},
 };
 
 /// Where one call stands: which attempts it has made, and what it has taken from the budget.
@@ -17,7 +17,7 @@ pub(super) struct RetryState {
     plan: AttemptPlan,
     /// When whoever has made the call stops waiting for it, if that is known: no matter of settings.
     caller_deadline: Option<Instant>,
-    spent: Option<Spent>,
+    spent: Option<SpentRetry>,
 }
 
 /// An attempt that is to begin after a wait. Dropping it gives what was reserved back to the budget.
@@ -25,129 +25,129 @@ pub(super) struct RetryState {
 pub(super) struct PendingAttempt {
     delay: Duration,
     reservation: Option<Reservation>,
-    repeats: Option<Unsent>,
+    not_sent: Option<NotSent>,
 }
 
 impl PendingAttempt {
     /// None of a repeat, which is sent at once.
     pub(super) fn sleep(&self) -> Option<Sleep> {
-        self.repeats.is_none().then(|| sleep(self.delay))
+        self.not_sent.is_none().then(|| sleep(self.delay))
     }
 }
 
 /// A call that was answered well, but may not be over: its budget is settled when it is.
 #[derive(Debug)]
-pub struct OpenCall {
-    spent: Option<Spent>,
-    was_repeated: bool,
+pub struct CallCompletion {
+    spent: Option<SpentRetry>,
+    was_retried: bool,
 }
 
-impl OpenCall {
+impl CallCompletion {
     /// Returns whether its end makes a difference to anybody.
-    pub(super) fn has_to_settle(&self, retry: &Retry) -> bool {
-        let counts = |budget: &super::Budget| budget.counts_outcomes();
-        self.was_repeated || retry.budget().is_some_and(counts)
+    pub(super) fn is_needed(&self, retry: &Retry) -> bool {
+        let counts = |budget: &super::Budget| budget.needs_outcomes();
+        self.was_retried || retry.budget().is_some_and(counts)
     }
 
     /// The call is over, and this is how it has ended.
     #[inline]
-    pub(super) fn settle(self, retry: &Retry, outcome: Outcome) {
-        settle(self.spent, retry, outcome);
-        if self.was_repeated && outcome == Outcome::Success {
-            retry.shared.counts.recovered();
+    pub(super) fn complete(self, retry: &Retry, outcome: Outcome) {
+        complete_attempt(self.spent, retry, outcome);
+        if self.was_retried && outcome == Outcome::Success {
+            retry.shared.metrics.count_recovered();
         }
     }
 }
 
 impl RetryState {
-    pub(super) fn until(&mut self, deadline: Instant) {
-        self.plan.until(deadline);
+    pub(super) fn cap_deadline(&mut self, deadline: Instant) {
+        self.plan.cap_deadline(deadline);
     }
 
     /// A call begins that takes at most so long. A request may bring a context of its own.
     ///
     /// Returns whether it comes too late to begin at all.
     #[inline]
-    pub(super) fn open(
+    pub(super) fn start_call(
         &mut self,
         retry: &Retry,
         limit: Option<Duration>,
         own: Option<&Context>,
-        now: &Moment,
+        now: &CallClock,
     ) -> bool {
         let after = |time: Duration| now.now().checked_add(time);
-        if let Some(end) = retry.shared.policy.within.and_then(after) {
-            self.plan.until(end);
+        if let Some(end) = retry.shared.config.max_elapsed.and_then(after) {
+            self.plan.cap_deadline(end);
         }
         if let Some(end) = limit.and_then(after) {
-            self.note_deadline(Some(end));
+            self.cap_caller_deadline(Some(end));
         }
-        self.note_deadlines(own);
-        self.plan.is_late(|| now.now())
+        self.update_deadlines(own);
+        self.plan.is_past_deadline(|| now.now())
     }
 
     /// The first attempt begins: the context it has to run in if that is not the current one as it is.
     #[inline]
-    pub(super) fn first(
+    pub(super) fn start_first_attempt(
         &mut self,
         retry: &Retry,
         own: Option<&Context>,
-        now: &Moment,
+        now: &CallClock,
     ) -> Option<Context> {
         if let Some(budget) = retry.budget() {
-            budget.request(now);
+            budget.deposit(now);
         }
-        self.plan.begin();
-        attempt_context(own, self.plan.made())
+        self.plan.count_attempt();
+        attempt_context(own, self.plan.attempt_number())
     }
 
     /// The attempt that was waited for begins.
-    pub(super) fn resume(
+    pub(super) fn start_next_attempt(
         &mut self,
         retry: &Retry,
         pending: PendingAttempt,
         own: Option<&Context>,
     ) -> Option<Context> {
-        let counts = &retry.shared.counts;
+        let counts = &retry.shared.metrics;
         let spent = pending.reservation.map(Reservation::spend);
-        match pending.repeats {
+        match pending.not_sent {
             None => {
-                counts.retry();
+                counts.count_retry();
                 self.spent = spent;
-                self.plan.begin();
+                self.plan.count_attempt();
             }
             Some(how) => {
-                counts.free();
+                counts.count_unsent_retry();
                 // What the attempt has cost already is what its end is settled with.
                 self.spent = self.spent.take().or(spent);
-                self.plan.count_repeat(how);
+                self.plan.count_unsent_retry(how);
             }
         }
-        self.note_deadlines(own);
-        attempt_context(own, self.plan.made())
+        self.update_deadlines(own);
+        attempt_context(own, self.plan.attempt_number())
     }
 
     /// The attempt that has begun last.
     pub(super) fn attempt(&self) -> Attempt {
         Attempt {
-            number: self.plan.made(),
+            number: self.plan.attempt_number(),
             deadline: self.plan.deadline(),
         }
     }
 
     /// Looked at again and again: a call may be made in another context than it is polled in, as a buffer does it.
     #[inline]
-    fn note_deadlines(&mut self, own: Option<&Context>) {
-        self.note_deadline(own.and_then(Context::deadline));
-        self.note_deadline(known_deadline());
+    fn update_deadlines(&mut self, own: Option<&Context>) {
+        self.cap_caller_deadline(own.and_then(Context::deadline));
+        self.cap_caller_deadline(cached_deadline());
     }
 
     /// Notes when the caller is gone and needs no answer.
     #[inline]
-    fn note_deadline(&mut self, deadline: Option<Instant>) {
-        self.caller_deadline = earlier(self.caller_deadline, deadline);
+    fn cap_caller_deadline(&mut self, deadline: Option<Instant>) {
+        self.caller_deadline = min_some(self.caller_deadline, deadline);
         if let Some(end) = deadline {
-            self.plan.until(end);
+            self.plan.cap_deadline(end);
         }
     }
 
@@ -162,108 +162,120 @@ impl RetryState {
     }
 
     /// Returns whether the attempt that has begun is the last there can be.
-    pub(super) fn is_last(&self, retry: &Retry) -> bool {
-        self.plan.made() >= retry.shared.policy.attempts
+    pub(super) fn is_last_attempt(&self, retry: &Retry) -> bool {
+        self.plan.attempt_number() >= retry.shared.config.max_attempts
     }
 
     /// An attempt has succeeded.
     #[inline]
-    pub(super) fn succeeded(&mut self) -> OpenCall {
-        OpenCall {
+    pub(super) fn on_success(&mut self) -> CallCompletion {
+        CallCompletion {
             spent: self.spent.take(),
-            was_repeated: self.plan.was_repeated(),
+            was_retried: self.plan.was_retried(),
         }
     }
 
     /// An attempt has failed, maybe without having been begun by the peer: what comes next, if anything does.
-    pub(super) fn failed(
+    pub(super) fn on_failure(
         &mut self,
         retry: &Retry,
         outcome: Outcome,
-        advice: Advice,
-        unsent: Option<Unsent>,
+        advice: RetryDecision,
+        unsent: Option<NotSent>,
     ) -> Option<PendingAttempt> {
-        let now = Moment::default();
+        let now = CallClock::default();
         // Time limits that nobody has had to look at yet are moments from here on.
-        self.note_deadline(context::deadline());
-        if let Some(pending) = unsent.and_then(|how| self.repeat(retry, outcome, how, &now)) {
+        self.cap_caller_deadline(context::deadline());
+        if let Some(pending) =
+            unsent.and_then(|how| self.plan_unsent_retry(retry, outcome, how, &now))
+        {
             return Some(pending);
         }
-        settle(self.spent.take(), retry, outcome);
-        let counts = &retry.shared.counts;
-        match self.next(retry, outcome, advice, &now) {
+        complete_attempt(self.spent.take(), retry, outcome);
+        let counts = &retry.shared.metrics;
+        match self.plan_retry(retry, outcome, advice, &now) {
             Ok(pending) => {
-                counts.waits(pending.delay, self.plan.made());
+                counts.report_retry(pending.delay, self.plan.attempt_number());
                 Some(pending)
             }
             Err(refusal) => {
                 if let Some(why) = refusal {
-                    counts.refused(why);
+                    counts.count_not_retried(why);
                 }
                 None
             }
         }
     }
 
-    fn repeat(
+    fn plan_unsent_retry(
         &self,
         retry: &Retry,
         outcome: Outcome,
-        how: Unsent,
-        now: &Moment,
+        how: NotSent,
+        now: &CallClock,
     ) -> Option<PendingAttempt> {
-        let reservation = match (self.plan.repeat(how, || now.now())?, retry.budget()) {
-            (Repeat::Charged, Some(budget)) => Some(budget.reserve(outcome, now)?),
+        let reservation = match (
+            self.plan.plan_unsent_retry(how, || now.now())?,
+            retry.budget(),
+        ) {
+            (UnsentRetry::Charged, Some(budget)) => Some(budget.reserve(outcome, now)?),
             _ => None,
         };
         let delay = Duration::ZERO;
-        retry.shared.counts.waits_free(delay, self.plan.made());
+        retry
+            .shared
+            .metrics
+            .report_unsent_retry(delay, self.plan.attempt_number());
         Some(PendingAttempt {
             delay,
             reservation,
-            repeats: Some(how),
+            not_sent: Some(how),
         })
     }
 
-    fn next(
+    fn plan_retry(
         &mut self,
         retry: &Retry,
         outcome: Outcome,
-        advice: Advice,
-        now: &Moment,
-    ) -> Result<PendingAttempt, Option<Refusal>> {
+        advice: RetryDecision,
+        now: &CallClock,
+    ) -> Result<PendingAttempt, Option<NotRetried>> {
         let shared = &retry.shared;
         let clock = || now.now();
         let delay = self
             .plan
-            .next(advice, clock, &shared.policy, &shared.chance)?;
+            .plan_retry(advice, clock, &shared.config, &shared.jitter_rng)?;
         // Last, so that nothing is taken for an attempt that cannot be.
         let reservation = match &shared.budget {
-            Some(budget) => Some(budget.reserve(outcome, now).ok_or(Some(Refusal::Budget))?),
+            Some(budget) => Some(
+                budget
+                    .reserve(outcome, now)
+                    .ok_or(Some(NotRetried::Budget))?,
+            ),
             None => None,
         };
         Ok(PendingAttempt {
             delay,
             reservation,
-            repeats: None,
+            not_sent: None,
         })
     }
 }
 
 #[inline]
-fn settle(spent: Option<Spent>, retry: &Retry, outcome: Outcome) {
+fn complete_attempt(spent: Option<SpentRetry>, retry: &Retry, outcome: Outcome) {
     match (spent, retry.budget()) {
-        (Some(spent), _) => spent.settle(outcome),
-        (None, Some(budget)) => budget.settle(outcome),
+        (Some(spent), _) => spent.complete(outcome),
+        (None, Some(budget)) => budget.complete(outcome),
         (None, None) => {}
     }
 }
 
 /// The answer where the deadline has passed and nothing else is left to answer with.
-pub(super) fn too_late(retry: &Retry, why: &'static str) -> Rejection {
-    retry.shared.counts.refused(Refusal::Deadline);
+pub(super) fn deadline_rejection(retry: &Retry, why: &'static str) -> Rejection {
+    retry.shared.metrics.count_not_retried(NotRetried::Deadline);
     let name = retry.name().to_owned();
-    Rejection::new(RejectionKind::DeadlineExceeded, name).reason(why)
+    Rejection::new(RejectionKind::DeadlineExceeded, name).with_reason(why)
 }
 
 /// The call's context with the attempt's number: that of the request, else the current one. None is needed where that

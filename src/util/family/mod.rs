@@ -1,29 +1,29 @@
 //! Metrics with labels: a bounded number of series, whoever chooses the labels.
 
-mod in_flight;
-mod mix;
+mod hasher;
+mod in_flight_gauge;
 #[cfg(all(test, tower_keep_loom))]
-mod models;
+mod loom_tests;
 
 use std::{
     cell::Cell,
     hash::{Hash, Hasher},
 };
 
-pub(crate) use in_flight::InFlight;
+pub(crate) use in_flight_gauge::InFlightGauge;
 
-use self::mix::Mix;
-use super::{late::Late, listener::Listener, table::Table};
+use self::hasher::FieldHasher;
+use super::{append_map::AppendMap, per_recorder::PerRecorder, recorder::RecorderKind};
 use crate::util::sync::atomic::{AtomicUsize, Ordering};
 
 /// The key of a series: what its labels are made from.
-pub(crate) trait Labels: Copy + Eq + Hash {
-    /// Number of keys that [`overflow`](Self::overflow) can return.
-    const OVERFLOWS: usize;
+pub(crate) trait SeriesKey: Copy + Eq + Hash {
+    /// Number of keys that [`overflow_key`](Self::overflow_key) can return.
+    const OVERFLOW_KEYS: usize;
 
     /// Returns the key of the series that takes what found no room: of those of its kind alone, so that it can be named
     /// after what it holds. That key gives itself.
-    fn overflow(&self) -> Self;
+    fn overflow_key(&self) -> Self;
 
     /// Returns whether room is kept for it that others do not get.
     fn has_reserve(&self) -> bool {
@@ -33,24 +33,24 @@ pub(crate) trait Labels: Copy + Eq + Hash {
 
 /// Counts the keys that have a series of their own, up to a limit.
 #[derive(Debug)]
-struct Room {
-    limit: usize,
+struct Capacity {
+    max: usize,
     used: AtomicUsize,
 }
 
-impl Room {
+impl Capacity {
     fn new(limit: usize) -> Self {
         let used = AtomicUsize::new(0);
-        Room { limit, used }
+        Capacity { max: limit, used }
     }
 
     /// Whoever sees that none is left sees all series that have taken it.
-    fn is_left(&self) -> bool {
-        self.used.load(Ordering::Acquire) < self.limit
+    fn has_room(&self) -> bool {
+        self.used.load(Ordering::Acquire) < self.max
     }
 
     /// Takes a place for a series that all can see. The caller has its turn in the table.
-    fn take(&self) {
+    fn claim(&self) {
         let used = self.used.load(Ordering::Relaxed);
         self.used.store(used + 1, Ordering::Release);
     }
@@ -60,7 +60,7 @@ impl Room {
 #[derive(Debug)]
 struct Series<K, V> {
     key: K,
-    handles: Late<V>,
+    handles: PerRecorder<V>,
 }
 
 /// All series of a metric, or of some that have their labels in common.
@@ -69,13 +69,13 @@ struct Series<K, V> {
 /// used before without a lock and without an allocation.
 #[derive(Debug)]
 pub(crate) struct Family<K, V> {
-    series: Table<Series<K, V>>,
-    room: Room,
-    reserve: Room,
-    overflows: Room,
+    series: AppendMap<Series<K, V>>,
+    capacity: Capacity,
+    reserved: Capacity,
+    overflow: Capacity,
 }
 
-impl<K: Labels, V> Family<K, V> {
+impl<K: SeriesKey, V> Family<K, V> {
     /// At most `limit` series, and one for each overflow.
     pub(crate) fn new(limit: usize) -> Self {
         Family::with_reserve(limit, 0)
@@ -84,27 +84,27 @@ impl<K: Labels, V> Family<K, V> {
     /// As many series besides for keys that have a reserve.
     pub(crate) fn with_reserve(limit: usize, reserve: usize) -> Self {
         Family {
-            series: Table::new(limit + reserve + K::OVERFLOWS),
-            room: Room::new(limit),
-            reserve: Room::new(reserve),
-            overflows: Room::new(K::OVERFLOWS),
+            series: AppendMap::new(limit + reserve + K::OVERFLOW_KEYS),
+            capacity: Capacity::new(limit),
+            reserved: Capacity::new(reserve),
+            overflow: Capacity::new(K::OVERFLOW_KEYS),
         }
     }
 
     /// Uses the handles of the series that these labels belong to, and of its own key makes them where they are not
     /// there yet. `listener` is the recorder of this moment; nothing is used where there is none.
     #[inline]
-    pub(crate) fn with(
+    pub(crate) fn with_handles(
         &self,
-        listener: Listener,
+        listener: RecorderKind,
         key: &K,
         make: impl FnOnce(&K) -> V,
         then: impl FnOnce(&V),
     ) {
-        if listener != Listener::Nobody {
+        if listener != RecorderKind::None {
             let series = self.get(key);
             let make = || make(&series.key);
-            series.handles.with_for(listener, make, then);
+            series.handles.with_recorder(listener, make, then);
         }
     }
 
@@ -119,24 +119,24 @@ impl<K: Labels, V> Family<K, V> {
 
     #[inline]
     fn find(&self, key: &K) -> Option<&Series<K, V>> {
-        self.series.find(hash(key), |series| series.key == *key)
+        self.series.find(hash_key(key), |series| series.key == *key)
     }
 
     #[cold]
     fn admit(&self, key: &K) -> &Series<K, V> {
-        let reserve = key.has_reserve().then_some(&self.reserve);
+        let reserve = key.has_reserve().then_some(&self.reserved);
         let room = || {
-            let mut rooms = [Some(&self.room), reserve].into_iter().flatten();
-            rooms.find(|room| room.is_left())
+            let mut rooms = [Some(&self.capacity), reserve].into_iter().flatten();
+            rooms.find(|room| room.has_room())
         };
         // Without the lock, which those who find no room need not take one after another.
         let own = room().and_then(|_| self.insert(key, room));
         // Another thread may have put it in, and taken the last place with it.
         own.or_else(|| self.find(key)).unwrap_or_else(|| {
-            let overflow = key.overflow();
+            let overflow = key.overflow_key();
             let series = self.find(&overflow);
             series
-                .or_else(|| self.insert(&overflow, || Some(&self.overflows)))
+                .or_else(|| self.insert(&overflow, || Some(&self.overflow)))
                 .expect("room for every overflow")
         })
     }
@@ -144,26 +144,26 @@ impl<K: Labels, V> Family<K, V> {
     fn insert<'a>(
         &'a self,
         key: &K,
-        room: impl FnOnce() -> Option<&'a Room>,
+        room: impl FnOnce() -> Option<&'a Capacity>,
     ) -> Option<&'a Series<K, V>> {
         let found = Cell::new(None);
         let make = |_| {
             found.set(room());
             found.get().map(|_| Series {
                 key: *key,
-                handles: Late::new(),
+                handles: PerRecorder::new(),
             })
         };
-        let take = || found.get().into_iter().for_each(Room::take);
+        let take = || found.get().into_iter().for_each(Capacity::claim);
         let is = |series: &Series<K, V>| series.key == *key;
-        self.series.find_or_insert(hash(key), is, make, take)
+        self.series.find_or_insert(hash_key(key), is, make, take)
     }
 }
 
 /// Those who choose labels cannot make more of them than fit in: there is no need for a hash that nobody can foresee.
 #[inline]
-fn hash(key: &impl Hash) -> u64 {
-    let mut mix = Mix::default();
+fn hash_key(key: &impl Hash) -> u64 {
+    let mut mix = FieldHasher::default();
     key.hash(&mut mix);
     mix.finish()
 }
@@ -180,10 +180,10 @@ mod tests {
     #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
     struct Key(bool, Option<u8>);
 
-    impl Labels for Key {
-        const OVERFLOWS: usize = 2;
+    impl SeriesKey for Key {
+        const OVERFLOW_KEYS: usize = 2;
 
-        fn overflow(&self) -> Self {
+        fn overflow_key(&self) -> Self {
             Key(self.0, None)
         }
 
@@ -192,10 +192,10 @@ mod tests {
         }
     }
 
-    fn told(family: &Family<Key, Key>, key: Key) -> Key {
+    fn used_key(family: &Family<Key, Key>, key: Key) -> Key {
         let mut told = None;
-        family.with(
-            Listener::Global,
+        family.with_handles(
+            RecorderKind::Global,
             &key,
             |key| *key,
             |value| told = Some(*value),
@@ -207,7 +207,7 @@ mod tests {
     fn full_family_has_a_series_for_each_kind_of_overflow() {
         let family = Family::new(1);
         let told = [(false, 1), (true, 2), (false, 2), (false, 1)]
-            .map(|(kind, n)| told(&family, Key(kind, Some(n))));
+            .map(|(kind, n)| used_key(&family, Key(kind, Some(n))));
         let expected = [
             (false, Some(1)),
             (true, None),
@@ -222,21 +222,21 @@ mod tests {
         let family = Family::new(1);
         let mut made = Vec::new();
         for (listener, n) in [
-            (Listener::Nobody, 1),
-            (Listener::Local, 2),
-            (Listener::Local, 2),
-            (Listener::Local, 3),
-            (Listener::Global, 2),
-            (Listener::Global, 2),
+            (RecorderKind::None, 1),
+            (RecorderKind::Local, 2),
+            (RecorderKind::Local, 2),
+            (RecorderKind::Local, 3),
+            (RecorderKind::Global, 2),
+            (RecorderKind::Global, 2),
         ] {
             let key = Key(false, Some(n));
-            family.with(listener, &key, |key| made.push((listener, key.1)), |()| ());
+            family.with_handles(listener, &key, |key| made.push((listener, key.1)), |()| ());
         }
         let expected = [
-            (Listener::Local, Some(2)),
-            (Listener::Local, Some(2)),
-            (Listener::Local, None),
-            (Listener::Global, Some(2)),
+            (RecorderKind::Local, Some(2)),
+            (RecorderKind::Local, Some(2)),
+            (RecorderKind::Local, None),
+            (RecorderKind::Global, Some(2)),
         ];
         assert_eq!(made, expected);
     }
@@ -259,11 +259,11 @@ mod tests {
                         own.insert(key);
                     }
                 }
-                let expected = if own.contains(&key) { key } else { key.overflow() };
-                prop_assert_eq!(told(&family, key), expected);
+                let expected = if own.contains(&key) { key } else { key.overflow_key() };
+                prop_assert_eq!(used_key(&family, key), expected);
                 *totals.entry(expected).or_insert(0) += 1;
             }
-            prop_assert!(totals.len() <= limit + reserve + Key::OVERFLOWS);
+            prop_assert!(totals.len() <= limit + reserve + Key::OVERFLOW_KEYS);
         }
     }
 }
