@@ -296,7 +296,7 @@ fn time_limits_that_include_readiness_sign() {
 
 #[test]
 fn deadlines_sign() {
-    let bounded = || Deadline::builder().max(HOUR).build().unwrap();
+    let bounded = || Deadline::builder("deadline").max(HOUR).build().unwrap();
     contract::check_guard(Deadline::default);
     contract::check_guard(bounded);
     contract::check_guard(|| (Correlate::default(), bounded()));

@@ -48,7 +48,9 @@ pub fn inbound(
         track,
         demonstration.then_some(Routes),
         Watch(Arc::clone(window)),
-        Deadline::builder().timeout_header(TIME_LEFT).build()?,
+        Deadline::builder("deadline")
+            .timeout_header(TIME_LEFT)
+            .build()?,
         demonstration.then_some(Gate),
     )))
 }

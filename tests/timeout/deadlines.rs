@@ -26,15 +26,18 @@ fn request(headers: &[(&str, &str)]) -> Request<ScriptedBody> {
 }
 
 fn at_most(time: Duration) -> Deadline {
-    Deadline::builder().max(time).build().expect("settings")
+    Deadline::builder("deadline")
+        .max(time)
+        .build()
+        .expect("settings")
 }
 
 #[test]
 fn a_deadline_of_no_time_at_all_is_named() {
-    let wrong = Deadline::builder().max(Duration::ZERO).build();
+    let wrong = Deadline::builder("deadline").max(Duration::ZERO).build();
     assert_eq!(
         wrong.expect_err("no time").to_string(),
-        r#"deadline "deadline": at_most is 0ns, must be longer than nothing"#
+        r#"deadline "deadline": max is 0ns, must be greater than zero"#
     );
 }
 
@@ -71,7 +74,7 @@ async fn seen(guard: Deadline, request: Request<ScriptedBody>) -> Option<Duratio
 async fn a_deadline_is_read_from_the_request_and_capped() {
     let believing = Deadline::default;
     let capped = || {
-        Deadline::builder()
+        Deadline::builder("deadline")
             .timeout_header(ENVOY)
             .max(10 * SECOND)
             .build()

@@ -48,7 +48,7 @@ async fn each_hop_has_less_time_than_the_one_before() {
             let (client, told) = (client.clone(), told.clone());
             let guards = (
                 Correlate::default(),
-                Deadline::builder()
+                Deadline::builder("deadline")
                     .timeout_header(LEFT)
                     .build()
                     .expect("settings"),
