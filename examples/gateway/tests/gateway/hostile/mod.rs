@@ -4,15 +4,10 @@
 //! `TOWER_KEEP_HOSTILE_SECONDS` is how long it lasts (default: 12, half of it warm-up),
 //! `TOWER_KEEP_HOSTILE_UPSTREAM` is the gateway's `--upstream-protocol` (default: `auto`).
 
-#[path = "hostile/attack.rs"]
 mod attack;
-#[path = "hostile/attackers.rs"]
 mod attackers;
-#[path = "hostile/healthy.rs"]
 mod healthy;
-#[path = "hostile/honest.rs"]
 mod honest;
-#[path = "hostile/tally.rs"]
 mod tally;
 
 use std::time::Duration;

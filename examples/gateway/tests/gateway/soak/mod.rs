@@ -11,13 +11,9 @@
 //! `--upstream-protocol` (default: `auto`), `TOWER_KEEP_SOAK_SEED` repeats the choices of an earlier run, though not
 //! its timing.
 
-#[path = "soak/callers.rs"]
 pub mod callers;
-#[path = "soak/ledger.rs"]
 mod ledger;
-#[path = "soak/sick.rs"]
 mod sick;
-#[path = "soak/wire.rs"]
 mod wire;
 
 use std::net::SocketAddr;

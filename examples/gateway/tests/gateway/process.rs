@@ -1,10 +1,7 @@
 //! The gateway as a child process: started, asked, told to end, and killed whatever happens.
 
-use std::env::consts::EXE_SUFFIX;
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
@@ -47,7 +44,7 @@ pub struct Gateway {
 impl Gateway {
     /// On free ports; returns when it listens.
     pub async fn start(args: &[&str]) -> Self {
-        let mut child = Command::new(binary())
+        let mut child = Command::new(env!("CARGO_BIN_EXE_gateway"))
             .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(args)
             .env_remove("RUST_LOG")
@@ -191,36 +188,4 @@ impl Lines {
         let found = found.await.ok().flatten();
         found.unwrap_or_else(|| panic!("no such line, only: {others:#?}"))
     }
-}
-
-/// The example that was built with this test.
-fn binary() -> PathBuf {
-    const HINT: &str =
-        "run `cargo build --example gateway --all-features`, or `cargo test` without `--test`";
-    let test = std::env::current_exe().expect("a path");
-    let profile = test.ancestors().nth(2).expect("target/<profile>/deps/");
-    let binary = profile.join(format!("examples/gateway{EXE_SUFFIX}"));
-    assert!(binary.exists(), "{} is not there: {HINT}", binary.display());
-    if let Some(why) = stale(&binary) {
-        panic!("{} is stale ({why}): {HINT}", binary.display());
-    }
-    binary
-}
-
-/// An example from earlier, or from another checkout with the same target folder, would prove nothing.
-fn stale(binary: &Path) -> Option<String> {
-    let built = modified(binary)?;
-    // What cargo noted: `binary: source source ..`
-    let sources = fs::read_to_string(binary.with_extension("d")).ok()?;
-    let here = env!("CARGO_MANIFEST_DIR").replace(' ', "\\ ");
-    if !sources.contains(&format!(" {here}/examples/gateway.rs")) {
-        return Some(format!("not built from {here}"));
-    }
-    let newer = |source: &&str| modified(Path::new(source)).is_some_and(|time| time > built);
-    let newer = sources.split_whitespace().skip(1).find(newer)?;
-    Some(format!("{newer} is newer"))
-}
-
-fn modified(path: &Path) -> Option<SystemTime> {
-    fs::metadata(path).ok()?.modified().ok()
 }

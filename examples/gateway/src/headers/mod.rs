@@ -202,5 +202,4 @@ fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item =
 }
 
 #[cfg(test)]
-#[path = "headers_tests.rs"]
 mod tests;

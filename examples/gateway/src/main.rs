@@ -3,45 +3,25 @@
 //! Without any, it starts an upstream that is at times slow, failing or hanging, puts a small load on itself,
 //! and shows every kind of outcome within ten seconds.
 
-#[path = "gateway/admin.rs"]
 mod admin;
-#[path = "gateway/answers.rs"]
 mod answers;
-#[path = "gateway/args.rs"]
 mod args;
-#[path = "gateway/client.rs"]
 mod client;
-#[path = "gateway/drain.rs"]
 mod drain;
-#[path = "gateway/guards.rs"]
 mod guards;
-#[path = "gateway/headers.rs"]
 mod headers;
-#[path = "gateway/histogram.rs"]
 mod histogram;
-#[path = "gateway/load.rs"]
 mod load;
-#[path = "gateway/process.rs"]
 mod process;
-#[path = "gateway/protection.rs"]
 mod protection;
-#[path = "gateway/proxy.rs"]
 mod proxy;
-#[path = "gateway/replies.rs"]
 mod replies;
-#[path = "gateway/report.rs"]
 mod report;
-#[path = "gateway/server.rs"]
 mod server;
-#[path = "gateway/sorry.rs"]
 mod sorry;
-#[path = "gateway/stumble.rs"]
 mod stumble;
-#[path = "gateway/target.rs"]
 mod target;
-#[path = "gateway/unspoken.rs"]
 mod unspoken;
-#[path = "gateway/upstream.rs"]
 mod upstream;
 
 use std::convert::identity;

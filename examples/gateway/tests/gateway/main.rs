@@ -1,31 +1,17 @@
-//! The gateway as a process of its own, with real traffic over the loopback; and the tests in its own files.
+//! The gateway as a process of its own, with real traffic over the loopback.
 
-#[path = "gateway/bounded.rs"]
 mod bounded;
-#[path = "gateway/client.rs"]
 mod client;
 #[cfg(target_os = "linux")]
-#[path = "gateway/footprint.rs"]
 mod footprint;
 #[cfg(target_os = "linux")]
-#[path = "gateway/hostile.rs"]
 mod hostile;
-#[path = "gateway/metastable.rs"]
 mod metastable;
-#[path = "gateway/process.rs"]
 mod process;
-#[path = "gateway/protection.rs"]
 mod protection;
 #[cfg(target_os = "linux")]
-#[path = "gateway/soak.rs"]
 mod soak;
-#[path = "gateway/upstream.rs"]
 mod upstream;
-
-// An example with `test = true` would run its own tests, but then `cargo test` would not build it for these.
-#[allow(dead_code)]
-#[path = "../examples/gateway.rs"]
-mod example;
 
 use std::time::Duration;
 
