@@ -1,12 +1,12 @@
 //! Yardsticks, guards of HTTP calls on one thread and on two, calls that have to wait once, and a body of 100 MiB. Prints Markdown
 //! tables.
 //!
-//! `cargo bench --manifest-path benches/peers/Cargo.toml --bench calls`
+//! `cargo bench --manifest-path benches/comparison/Cargo.toml --bench calls`
 
-#[path = "../../support/counting.rs"]
-mod counting;
-#[path = "../../support/drive.rs"]
-mod drive;
+#[path = "../../support/allocations.rs"]
+mod allocations;
+#[path = "../../support/poll.rs"]
+mod poll;
 
 use std::{
     convert::Infallible,
@@ -28,11 +28,11 @@ use http_body_util::{Empty, StreamBody};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tower::{Layer, service_fn};
 use tower_keep::{CircuitBreaker, GuardLayer, Track, observe, timeout::TimeoutLayer};
-use tower_keep_peers::{Row, compare};
+use tower_keep_comparison::{Row, compare};
 use tower_service::Service;
 
 #[global_allocator]
-static ALLOCATOR: counting::Counting = counting::Counting;
+static ALLOCATOR: allocations::CountingAllocator = allocations::CountingAllocator;
 
 const SECOND: Duration = Duration::from_secs(1);
 const PIECE: usize = 64 * 1024;
@@ -83,14 +83,14 @@ where
     B: http_body::Body,
 {
     let call = |service: &mut S| {
-        black_box(drive::exchange(service, Request::new(Empty::new())));
+        black_box(poll::exchange(service, Request::new(Empty::new())));
     };
     let mut one = service.clone();
-    let counted = counting::per_call(|| call(&mut one));
+    let counted = allocations::per_call(|| call(&mut one));
     let thread = || {
         let mut service = service.clone();
         let calls = move |calls: u64| (0..calls).for_each(|_| call(&mut service));
-        Box::new(calls) as tower_keep_peers::Calls
+        Box::new(calls) as tower_keep_comparison::Calls
     };
     Row::new(name, (0..threads).map(|_| thread()).collect())
         .allocations(counted)
@@ -147,11 +147,11 @@ fn pending(wheel: &str) {
     let bare = service_fn(|_: u64| late());
     fn plain<S: Service<u64> + Clone + Send + 'static>(name: &'static str, service: S) -> Row {
         let mut one = service.clone();
-        let counted = counting::per_call(|| drop(black_box(drive::call(&mut one, 7))));
+        let counted = allocations::per_call(|| drop(black_box(poll::call(&mut one, 7))));
         let size = size_of::<S::Future>();
         let mut service = service;
         let calls = move |calls: u64| {
-            (0..calls).for_each(|_| drop(black_box(drive::call(&mut service, black_box(7)))));
+            (0..calls).for_each(|_| drop(black_box(poll::call(&mut service, black_box(7)))));
         };
         Row::new(name, vec![Box::new(calls)])
             .allocations(counted)

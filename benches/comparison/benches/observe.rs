@@ -1,14 +1,14 @@
-//! The observing stack on an axum route beside what people pick today: tower-http's `SetRequestId`, `Trace` and
+//! The observing stack on an axum route beside the baseline: tower-http's `SetRequestId`, `Trace` and
 //! `PropagateRequestId` with axum-prometheus. Same router, same recorder, one run. Prints Markdown tables.
 //!
-//! `cargo bench --manifest-path benches/peers/Cargo.toml --bench observe`
+//! `cargo bench --manifest-path benches/comparison/Cargo.toml --bench observe`
 //!
 //! All rows of a table are measured in turns, futures and bodies are polled by hand: no executor is measured.
 
-#[path = "../../support/counting.rs"]
-mod counting;
-#[path = "../../support/drive.rs"]
-mod drive;
+#[path = "../../support/allocations.rs"]
+mod allocations;
+#[path = "../../support/poll.rs"]
+mod poll;
 
 use std::{hint::black_box, io, sync::Arc};
 
@@ -24,12 +24,12 @@ use tower_http::{
     trace::{DefaultMakeSpan, DefaultOnResponse, TraceLayer},
 };
 use tower_keep::{CircuitBreaker, GuardLayer, Track, context::Correlate, logging::Format, observe};
-use tower_keep_peers::{Row, compare};
+use tower_keep_comparison::{Row, compare};
 use tracing::{Dispatch, Level, dispatcher};
 use tracing_subscriber::{filter::LevelFilter, layer::SubscriberExt};
 
 #[global_allocator]
-static ALLOCATOR: counting::Counting = counting::Counting;
+static ALLOCATOR: allocations::CountingAllocator = allocations::CountingAllocator;
 
 type Metrics = PrometheusMetricLayer<'static>;
 
@@ -57,7 +57,7 @@ macro_rules! tower_http {
     };
 }
 
-fn todays_pick(metrics: &Metrics) -> Router {
+fn baseline(metrics: &Metrics) -> Router {
     bare().layer(tower_http!().layer(metrics.clone()))
 }
 
@@ -85,7 +85,7 @@ impl Mode {
     fn row(&self, name: &'static str, mut router: Router) -> Row {
         let mut call = move || {
             let request = Request::get("/orders/7").body(Body::empty());
-            black_box(drive::exchange(&mut router, request.expect("a request")));
+            black_box(poll::exchange(&mut router, request.expect("a request")));
         };
         let (subscriber, handle) = (self.subscriber.clone(), self.handle.clone());
         let within = |work: &mut dyn FnMut()| match &subscriber {
@@ -93,7 +93,7 @@ impl Mode {
             None => work(),
         };
         let mut counted = (0.0, 0.0);
-        within(&mut || counted = counting::per_call(&mut call));
+        within(&mut || counted = allocations::per_call(&mut call));
         let (subscriber, mut call) = (self.subscriber.clone(), call);
         let calls = move |calls: u64| {
             let mut work = || (0..calls).for_each(|_| call());
@@ -156,7 +156,7 @@ fn main() {
                 bare().layer(tower_http!()),
             ),
             quiet.row("axum-prometheus", bare().layer(metrics.clone())),
-            quiet.row("today's pick: these two", todays_pick(&metrics)),
+            quiet.row("baseline: these two", baseline(&metrics)),
         ],
     );
 
@@ -168,8 +168,8 @@ fn main() {
             own.row("tower-keep, tower_keep::logging", ours()),
             theirs.row("tower-keep, tracing-subscriber's JSON", ours()),
             theirs.row(
-                "today's pick, tracing-subscriber's JSON",
-                todays_pick(&metrics),
+                "baseline, tracing-subscriber's JSON",
+                baseline(&metrics),
             ),
         ],
     );

@@ -9,7 +9,7 @@ thread_local! {
     static COUNTED: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
 }
 
-pub struct Counting;
+pub struct CountingAllocator;
 
 fn count(bytes: usize) {
     let _ = COUNTED.try_with(|counted| {
@@ -19,7 +19,7 @@ fn count(bytes: usize) {
 }
 
 // SAFETY: everything is handed to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
+unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
         unsafe { System.alloc(layout) }

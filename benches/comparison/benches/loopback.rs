@@ -1,6 +1,7 @@
-//! Hello-world in axum over the loopback: bare, with this crate's server stack, with today's pick. Prints a Markdown table.
+//! Hello-world in axum over the loopback: bare, with this crate's server stack, with the baseline (tower-http and
+//! axum-prometheus). Prints a Markdown table.
 //!
-//! `cargo bench --manifest-path benches/peers/Cargo.toml --bench loopback`
+//! `cargo bench --manifest-path benches/comparison/Cargo.toml --bench loopback`
 //!
 //! Each server is a process of its own, so that its processor time can be told from the load's; a closed loop of
 //! keep-alive connections asks them in turns, five rounds of some seconds. Linux only: it reads `/proc`.
@@ -31,7 +32,7 @@ const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(2);
 const CONNECTIONS: usize = 8;
 const REQUEST: &[u8] = b"GET /hello HTTP/1.1\r\nhost: localhost\r\n\r\n";
-const KINDS: [&str; 3] = ["bare", "tower-keep", "today's pick"];
+const KINDS: [&str; 3] = ["bare", "tower-keep", "baseline"];
 
 type AnyError = Box<dyn Error + Send + Sync>;
 

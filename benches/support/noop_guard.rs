@@ -9,15 +9,15 @@ use tower_keep::{
 };
 
 #[derive(Clone, Copy)]
-pub struct Nothing;
+pub struct NoopGuard;
 
-impl Guard for Nothing {
+impl Guard for NoopGuard {
     type Permit = ();
     fn settle(&self, _: (), end: &End<'_>) {
         black_box(end.outcome());
     }
 }
-impl<Req> Admit<Req> for Nothing {
+impl<Req> Admit<Req> for NoopGuard {
     fn admit(&self, _: &mut Req, _: &Moment) -> Result<(), Rejection> {
         Ok(())
     }

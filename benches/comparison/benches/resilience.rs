@@ -1,15 +1,15 @@
 //! Breakers, and the three of timeout, breaker and retry: what they add to a service that answers at once, beside the
 //! crates that people use for it today. Prints Markdown tables.
 //!
-//! `cargo bench --manifest-path benches/peers/Cargo.toml --bench resilience`
+//! `cargo bench --manifest-path benches/comparison/Cargo.toml --bench resilience`
 //!
 //! All rows of a table are measured in turns in one run. Services are built outside of the timed loops, and futures are
 //! polled by hand: no executor is measured.
 
-#[path = "../../support/counting.rs"]
-mod counting;
-#[path = "../../support/drive.rs"]
-mod drive;
+#[path = "../../support/allocations.rs"]
+mod allocations;
+#[path = "../../support/poll.rs"]
+mod poll;
 
 use std::{
     convert::Infallible, future::Ready, future::ready, hint::black_box, io, sync::Arc,
@@ -28,14 +28,14 @@ use tower_keep::{
     retry::{Retry, RetryLayer},
     timeout::TimeoutLayer,
 };
-use tower_keep_peers::{Calls, Row, compare};
+use tower_keep_comparison::{Calls, Row, compare};
 use tower_resilience_circuitbreaker::{CircuitBreakerLayer, SlidingWindowType};
 use tower_resilience_retry::RetryLayer as TheirRetryLayer;
 use tower_resilience_timelimiter::TimeLimiterLayer;
 use tower_service::Service;
 
 #[global_allocator]
-static ALLOCATOR: counting::Counting = counting::Counting;
+static ALLOCATOR: allocations::CountingAllocator = allocations::CountingAllocator;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -75,11 +75,11 @@ where
     S: Service<u64, Response: Send> + Clone + Send + 'static,
 {
     let mut one = service.clone();
-    let counted = counting::per_call(|| drop(black_box(drive::call(&mut one, 7))));
+    let counted = allocations::per_call(|| drop(black_box(poll::call(&mut one, 7))));
     let size = size_of::<S::Future>();
     let thread = || {
         let mut service = service.clone();
-        repeat(move || drop(black_box(drive::call(&mut service, black_box(7)))))
+        repeat(move || drop(black_box(poll::call(&mut service, black_box(7)))))
     };
     Row::new(name, (0..threads).map(|_| thread()).collect())
         .allocations(counted)
@@ -93,14 +93,14 @@ where
 {
     let thread = || {
         let service = service.clone();
-        repeat(move || drop(black_box(drive::call(&mut service.clone(), black_box(7)))))
+        repeat(move || drop(black_box(poll::call(&mut service.clone(), black_box(7)))))
     };
     Row::new(name, (0..threads).map(|_| thread()).collect())
 }
 
 /// One row of a function that is called directly.
 fn direct(name: &'static str, threads: usize, call: impl Fn() + Clone + Send + 'static) -> Row {
-    let counted = counting::per_call(&call);
+    let counted = allocations::per_call(&call);
     let thread = || repeat(call.clone());
     Row::new(name, (0..threads).map(|_| thread()).collect()).allocations(counted)
 }
