@@ -57,7 +57,7 @@ fn proxy(upstream: &str) -> Result<Router, BoxError> {
     // The outermost layer comes first.
     let client = ServiceBuilder::new()
         .layer(TimeoutLayer::client(timeouts.total()))
-        .layer(RetryLayer::client(Retry::named("upstream")))
+        .layer(RetryLayer::client(Retry::new("upstream")))
         .layer(breaker.layer().client())
         .layer(observe("upstream").client())
         .layer(TimeoutLayer::client(timeouts.attempt()))

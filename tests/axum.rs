@@ -196,10 +196,10 @@ async fn round_a_router_with_state_unknown_paths_have_no_route_and_wrong_methods
         2.0
     );
     assert_eq!(
-        meter.calls(&[("outcome", "ignored"), ("http_route", "/greeting")]),
+        meter.calls(&[("outcome", "client_error"), ("http_route", "/greeting")]),
         2.0
     );
-    assert_eq!(meter.calls(&[("outcome", "ignored")]), 4.0);
+    assert_eq!(meter.calls(&[("outcome", "client_error")]), 4.0);
     assert!(!meter.render().contains("made"));
 }
 
@@ -210,7 +210,7 @@ async fn round_the_whole_app_the_route_comes_through_the_slot_and_404s_are_track
         .route("/orders/{id}", on_get(order))
         .route("/untold", on_get(|| async { "no slot was filled" }))
         .route("/fails", on_get(fails))
-        .route_layer(RouteLayer::matched());
+        .route_layer(RouteLayer::matched_path());
     let app = ServiceBuilder::new()
         // `axum::serve` takes axum's own body only.
         .map_response(|response: http::Response<_>| response.map(Body::new))
@@ -463,7 +463,7 @@ async fn an_error_left_in_the_response_is_found_with_its_sources() {
     let record = group.latest().record();
     assert_eq!((group.kind(), group.count()), ("NoInvoice", 2));
     assert_eq!(record.message(), "no invoice was printed");
-    assert_eq!(record.chain().collect::<Vec<_>>(), ["page 7 is torn"]);
+    assert_eq!(record.causes().collect::<Vec<_>>(), ["page 7 is torn"]);
     assert_eq!(record.route(), Some("/invoices/{id}"));
     assert_eq!(record.service(), Some("shop"));
 }
@@ -703,7 +703,7 @@ async fn a_handler_can_refuse_with_a_rejection_of_its_own() {
     let (witness, mut ends) = witness();
     let (track, errors) = tracked("shop");
     let closed = async || {
-        let why = Rejection::rate_limited("till").retry_after(Duration::from_secs(3));
+        let why = Rejection::rate_limited("till").with_retry_after(Duration::from_secs(3));
         Err::<(), _>(why)
     };
     let app = Router::new()
@@ -829,7 +829,7 @@ async fn a_stranger_who_says_grpc_to_a_plain_route_makes_no_failure_of_it() {
     for (_, client) in both_versions() {
         for (path, outcome) in [
             ("/orders/7", Outcome::Success),
-            ("/nowhere", Outcome::Ignored),
+            ("/nowhere", Outcome::ClientError),
             ("/fails", Outcome::Failure),
         ] {
             let mut request = get(address, path);

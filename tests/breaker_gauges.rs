@@ -11,7 +11,7 @@ fn breaker(name: &'static str) -> CircuitBreaker {
 
 fn open(breaker: &CircuitBreaker) {
     let permit = breaker.try_acquire().expect("closed");
-    permit.settle(Outcome::Failure);
+    permit.complete(Outcome::Failure);
 }
 
 fn shown(recorder: &PrometheusRecorder, name: &str) -> [Option<u32>; 2] {
@@ -118,7 +118,7 @@ fn recorder_that_is_installed_late_sees_all_of_them() {
         second
             .try_acquire()
             .expect("closed")
-            .settle(Outcome::Success)
+            .complete(Outcome::Success)
     });
     assert_eq!(shown(&recorder, "late twins"), [Some(2), Some(1)]);
     with_local_recorder(&recorder, || drop(third));

@@ -16,7 +16,7 @@ use support::logs::logs;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_keep::{
     CircuitBreaker, GuardLayer, Outcome, Rejection,
-    breaker::{KeyedBreaker, State},
+    breaker::{CircuitState, KeyedBreaker},
     registry::{self, Stat},
 };
 
@@ -31,7 +31,7 @@ fn keyed(name: &'static str, max_keys: usize) -> KeyedBreaker<String> {
 
 fn fail(keyed: &KeyedBreaker<String>, key: &str) {
     let permit = keyed.get(key).try_acquire().expect("closed");
-    permit.settle(Outcome::Failure);
+    permit.complete(Outcome::Failure);
 }
 
 fn keys(keyed: &KeyedBreaker<String>) -> Vec<String> {
@@ -41,19 +41,19 @@ fn keys(keyed: &KeyedBreaker<String>) -> Vec<String> {
 }
 
 fn census(keyed: &KeyedBreaker<String>) -> [u64; 5] {
-    State::ALL.map(|state| keyed.keys_in(state))
+    CircuitState::ALL.map(|state| keyed.keys_in(state))
 }
 
 #[test]
 fn one_key_fails_without_the_others() {
     let hosts = keyed("apart", 10);
     fail(&hosts, "a");
-    assert!(hosts.get("a").would_refuse());
-    assert!(!hosts.get("b").would_refuse());
+    assert!(hosts.get("a").is_rejecting());
+    assert!(!hosts.get("b").is_rejecting());
     assert!(hosts.peek("c").is_none());
     assert_eq!(hosts.len(), 2);
     hosts.reset_all();
-    assert!(!hosts.clone().get_owned("a".to_owned()).would_refuse());
+    assert!(!hosts.clone().get_owned("a".to_owned()).is_rejecting());
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn an_open_circuit_outlives_closed_ones_and_one_in_use_outlives_an_idle_one() {
     fail(&hosts, "o5");
     assert!(hosts.peek("open").is_none(), "bounded all the same");
     assert_eq!(census(&hosts), [0, 4, 0, 0, 0]);
-    call.settle(Outcome::Success);
+    call.complete(Outcome::Success);
 }
 
 #[test]
@@ -97,10 +97,10 @@ fn a_call_in_flight_ends_in_the_breaker_that_let_it_pass() {
     let call = breaker.try_acquire().expect("closed");
     hosts.get("b");
     assert!(hosts.peek("a").is_none());
-    call.settle(Outcome::Failure);
-    assert_eq!(breaker.state(), State::Open);
+    call.complete(Outcome::Failure);
+    assert_eq!(breaker.state(), CircuitState::Open);
     assert_eq!(census(&hosts), [1, 0, 0, 0, 0], "the evicted do not count");
-    assert!(!hosts.get("a").would_refuse(), "it begins anew");
+    assert!(!hosts.get("a").is_rejecting(), "it begins anew");
 }
 
 #[tokio::test(start_paused = true)]
@@ -122,7 +122,7 @@ async fn keys_are_counted_by_state_and_are_no_labels() {
     tokio::time::advance(Duration::from_secs(5)).await;
     let probe = hosts.get("a").try_acquire().expect("a probe");
     assert_eq!((shown("half_open"), shown("open")), (1, 1));
-    probe.settle(Outcome::Success);
+    probe.complete(Outcome::Success);
     hosts.remove("b").expect("there").reset();
     assert_eq!((shown("closed"), shown("open")), (2, 0));
     for flood in 0..100 {
@@ -209,7 +209,7 @@ fn a_subscriber_to_all_keys_whose_waker_panics_harms_no_call_of_any() {
     assert!(first.is_pending());
     fail(&hosts, "a");
     hosts.get("a").reset();
-    for state in [State::Open, State::Closed] {
+    for state in [CircuitState::Open, CircuitState::Closed] {
         assert_eq!(good.try_recv().expect("an event").to, state);
     }
 }
@@ -223,7 +223,7 @@ async fn requests_go_by_the_breaker_of_their_key() {
             _ => Err(io::Error::other("no")),
         }
     });
-    let service = GuardLayer::client(hosts.by_authority()).layer(broken);
+    let service = GuardLayer::client(hosts.keyed_by_authority()).layer(broken);
     let ask = |uri: &'static str| {
         let request = Request::get(uri).body(String::new()).expect("a request");
         service.clone().oneshot(request)
@@ -254,7 +254,7 @@ async fn authority_keys_are_one_for_each_host_and_hold_no_credentials() {
     let broken = service_fn(|_: Request<String>| async {
         Err::<http::Response<String>, _>(io::Error::other("no"))
     });
-    let service = GuardLayer::client(hosts.by_authority()).layer(broken);
+    let service = GuardLayer::client(hosts.keyed_by_authority()).layer(broken);
     let ask = |uri: &str, host: Option<&[u8]>| {
         let mut request = Request::get(uri);
         if let Some(host) = host {
@@ -328,7 +328,7 @@ fn passed(hosts: &KeyedBreaker<String>, keys: &[&str], rounds: u32) -> u32 {
     for _ in 0..rounds {
         for key in keys {
             if let Ok(permit) = hosts.get(*key).try_acquire() {
-                permit.settle(Outcome::Failure);
+                permit.complete(Outcome::Failure);
                 passed += 1;
             }
         }
@@ -348,7 +348,7 @@ fn open_made_up(hosts: &KeyedBreaker<String>, numbers: std::ops::Range<u32>) {
 async fn keys_that_failed_long_ago_make_room_for_new_ones() {
     let hosts = opens_after("month", 5, 1_000);
     open_made_up(&hosts, 0..2_000);
-    assert_eq!(hosts.len() as u64, hosts.keys_in(State::Open));
+    assert_eq!(hosts.len() as u64, hosts.keys_in(CircuitState::Open));
     tokio::time::advance(Duration::from_secs(30 * 86_400)).await;
     let all: Vec<_> = (0..100).map(|number| format!("real-{number}")).collect();
     let all: Vec<_> = all.iter().map(String::as_str).collect();
@@ -398,18 +398,18 @@ fn keys_leave_the_gauge_with_the_last_handle_of_their_set() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _guard = metrics::set_default_local_recorder(&recorder);
     let hosts = keyed("leaves", 10);
-    let guard = hosts.by_authority();
+    let guard = hosts.keyed_by_authority();
     fail(&hosts, "a");
     let b = hosts.get("b");
     let in_flight = b.try_acquire().expect("closed");
     drop(hosts);
     assert_eq!(shown(&recorder, "leaves", "open"), 1, "a guard is left");
     drop(guard);
-    for state in State::ALL {
+    for state in CircuitState::ALL {
         assert_eq!(shown(&recorder, "leaves", state.as_str()), 0, "{state}");
     }
-    in_flight.settle(Outcome::Failure);
-    assert_eq!(b.state(), State::Open);
+    in_flight.complete(Outcome::Failure);
+    assert_eq!(b.state(), CircuitState::Open);
     assert_eq!(shown(&recorder, "leaves", "open"), 0, "it counts no more");
 }
 
@@ -468,7 +468,7 @@ fn threads_that_flood_it_stay_within_the_limit_and_are_counted_right() {
                         continue;
                     };
                     let failed = n % 97 == 0;
-                    permit.settle(match failed {
+                    permit.complete(match failed {
                         true => Outcome::Failure,
                         false => Outcome::Success,
                     });
@@ -478,8 +478,8 @@ fn threads_that_flood_it_stay_within_the_limit_and_are_counted_right() {
     });
     assert!(hosts.len() <= 64);
     let states = hosts.states();
-    let count = |state: State| states.iter().filter(|kept| kept.1 == state).count() as u64;
-    assert_eq!(census(&hosts), State::ALL.map(count));
+    let count = |state: CircuitState| states.iter().filter(|kept| kept.1 == state).count() as u64;
+    assert_eq!(census(&hosts), CircuitState::ALL.map(count));
 }
 
 #[test]
@@ -521,7 +521,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn settle(breaker: &CircuitBreaker, outcome: Outcome) {
     if let Ok(permit) = breaker.try_acquire() {
-        permit.settle(outcome);
+        permit.complete(outcome);
     }
 }
 
@@ -555,7 +555,7 @@ proptest! {
             let states = hosts.states();
             prop_assert!(states.len() <= most && states.len() == hosts.len());
             let counted = |state| states.iter().filter(|kept| kept.1 == state).count() as u64;
-            prop_assert_eq!(census(&hosts), State::ALL.map(counted));
+            prop_assert_eq!(census(&hosts), CircuitState::ALL.map(counted));
             let all = registry::snapshots();
             let shown = all.iter().find(|guard| guard.name() == "listed").expect("alive");
             let gone = made - removed - states.len() as u64;

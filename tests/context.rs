@@ -41,8 +41,8 @@ use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
     Context, GuardLayer, Outcome,
     context::{
-        Correlate, CorrelateBuilder, Id, IdKind, OutgoingId, Propagate, TraceEdge, Traceparent,
-        Trust, in_context,
+        CallId, Correlate, CorrelateBuilder, IdFormat, Propagate, RequestIdPolicy, TracePolicy,
+        Traceparent, Trust, in_context,
     },
     observe,
 };
@@ -77,7 +77,7 @@ fn told() -> String {
     if let Some(parent) = call.parent_id() {
         told += &format!(" parent={parent}");
     }
-    if let Some(link) = call.link() {
+    if let Some(link) = call.linked_trace() {
         told += &format!(" link={link}");
     }
     if let Some(state) = call.tracestate().and_then(|state| state.to_header_value()) {
@@ -452,7 +452,7 @@ async fn several_headers_are_accepted_and_the_first_is_answered() {
         Correlate::builder()
             .request_id_headers(["X-Trace", "x-amzn-trace-id", "x-request-id"])
             .correlation_id_headers(["x-journey"])
-            .id_kind(IdKind::UuidV7),
+            .id_format(IdFormat::UuidV7),
     )
     .await;
     for (sent, request_id) in [
@@ -500,7 +500,7 @@ async fn malformed_ids_are_replaced_and_counted_but_never_shown() {
         let odd = HeaderValue::from_bytes(b"caf\xe9").unwrap();
         request.headers_mut().insert("x-request-id", odd);
         let response = client.request(request).await.unwrap();
-        assert!(Id::accept(&response.headers()["x-request-id"]).is_some());
+        assert!(CallId::parse(&response.headers()["x-request-id"]).is_some());
     }
     let malformed = "tower_keep_malformed_headers_total";
     assert_eq!(meter.sum(malformed, &[("header", "id")]), Some(12.0));
@@ -577,17 +577,17 @@ proptest! {
         add("baggage", &baggage);
 
         let (echoed, call) = answered(headers);
-        let id = Id::accept(&echoed["x-request-id"]).unwrap();
+        let id = CallId::parse(&echoed["x-request-id"]).unwrap();
         prop_assert_eq!(id.as_str(), call.request_id());
         let correlation = echoed.get("x-correlation-id").unwrap_or(&echoed["x-request-id"]);
-        let correlation = Id::accept(correlation).unwrap();
+        let correlation = CallId::parse(correlation).unwrap();
         prop_assert_eq!(correlation.as_str(), call.correlation_id());
         // The first header is the one that counts: believed if it is good, replaced if not.
-        match request_ids.first().map(Id::accept) {
+        match request_ids.first().map(CallId::parse) {
             Some(Some(first)) => prop_assert_eq!(id, first),
             _ => prop_assert_eq!(id.as_str().len(), 32),
         }
-        if let Some(first) = correlation_ids.first().and_then(Id::accept) {
+        if let Some(first) = correlation_ids.first().and_then(CallId::parse) {
             prop_assert_eq!(correlation, first);
         }
     }
@@ -600,7 +600,7 @@ async fn a_trace_that_comes_in_goes_on_as_the_edge_says() {
     let unsampled = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
     let told_by = async |edge, sampled, traceparent: &str| {
         let correlate = Correlate::builder()
-            .trace_edge(edge)
+            .trace_policy(edge)
             .sample_new_traces(sampled);
         let headers = [("traceparent", traceparent), ("tracestate", "vendor=1")];
         let request = with(get(telling(correlate).await, "/"), headers);
@@ -608,15 +608,10 @@ async fn a_trace_that_comes_in_goes_on_as_the_edge_says() {
     };
 
     for (edge, sampled, traceparent, is_sampled) in [
-        (TraceEdge::Continue, false, TRACEPARENT, "true"),
-        (TraceEdge::Continue, true, unsampled, "false"),
-        (
-            TraceEdge::ContinueIgnoreSampled,
-            false,
-            TRACEPARENT,
-            "false",
-        ),
-        (TraceEdge::ContinueIgnoreSampled, true, unsampled, "true"),
+        (TracePolicy::Continue, false, TRACEPARENT, "true"),
+        (TracePolicy::Continue, true, unsampled, "false"),
+        (TracePolicy::Resample, false, TRACEPARENT, "false"),
+        (TracePolicy::Resample, true, unsampled, "true"),
     ] {
         let told = told_by(edge, sampled, traceparent).await;
         assert_eq!(word(&told, "trace"), Some(TRACE_ID), "{edge:?}");
@@ -627,13 +622,13 @@ async fn a_trace_that_comes_in_goes_on_as_the_edge_says() {
         assert_ne!(word(&told, "span"), Some(PARENT_ID), "a span of its own");
     }
 
-    for edge in [TraceEdge::RestartWithLink, TraceEdge::Ignore] {
+    for edge in [TracePolicy::Restart, TracePolicy::Ignore] {
         let told = told_by(edge, false, TRACEPARENT).await;
         assert_ne!(word(&told, "trace"), Some(TRACE_ID), "{edge:?}");
         assert_eq!(word(&told, "parent"), None, "{edge:?}");
         assert_eq!(word(&told, "state"), None, "{edge:?}");
         assert_eq!(word(&told, "sampled"), Some("false"), "{edge:?}");
-        let linked = (edge == TraceEdge::RestartWithLink).then_some(TRACEPARENT);
+        let linked = (edge == TracePolicy::Restart).then_some(TRACEPARENT);
         assert_eq!(word(&told, "link"), linked, "{edge:?}");
     }
 }
@@ -689,7 +684,7 @@ async fn a_client_sends_the_context_of_the_call_it_works_for() {
         let client = ServiceBuilder::new()
             .layer(observe("parrot").client())
             .service(client);
-        let call = Context::root();
+        let call = Context::new_root();
         // What a caller left in the request is stale, and replaced.
         let stale = [
             ("x-correlation-id", "stale"),
@@ -730,7 +725,7 @@ async fn what_the_extensions_say_comes_before_what_is_current() {
     let client = ServiceBuilder::new()
         .layer(observe("parrot").client())
         .service(http1());
-    let (given, current) = (Context::root(), Context::root());
+    let (given, current) = (Context::new_root(), Context::new_root());
     let mut request = get(address, "/");
     request.extensions_mut().insert(given.clone());
     current.scope(client.oneshot(request)).await.unwrap();
@@ -740,7 +735,9 @@ async fn what_the_extensions_say_comes_before_what_is_current() {
 
 /// Each hop has a request ID of its own.
 fn own_ids() -> Propagate {
-    let propagate = Propagate::builder().outgoing_id(OutgoingId::New).build();
+    let propagate = Propagate::builder()
+        .request_id_policy(RequestIdPolicy::Generate)
+        .build();
     propagate.expect("sound settings")
 }
 
@@ -752,7 +749,7 @@ async fn each_attempt_is_a_span_of_the_same_trace() {
         let attempts = ServiceBuilder::new()
             .layer(GuardLayer::client((witness, own_ids())))
             .service(client);
-        let call = Context::root();
+        let call = Context::new_root();
         let persist = async {
             loop {
                 let attempt = attempts.clone().oneshot(get(address, "/"));
@@ -833,7 +830,7 @@ async fn an_attempt_is_a_child_of_the_logical_call_wherever_that_has_its_context
             std::future::ready(Ok::<_, Infallible>(Response::new(Body::empty())))
         }));
 
-    let call = Context::root();
+    let call = Context::new_root();
     let by_extension = {
         let mut request = Request::new(Body::empty());
         request.extensions_mut().insert(call.clone());
@@ -857,7 +854,7 @@ async fn what_is_sent_on_can_be_named_and_chosen() {
     let propagate = Propagate::builder()
         .request_id_header("x-hop")
         .correlation_id_header("x-journey")
-        .outgoing_id(OutgoingId::New)
+        .request_id_policy(RequestIdPolicy::Generate)
         .baggage(true)
         .build()
         .unwrap();
@@ -938,7 +935,7 @@ async fn a_tonic_client_sends_the_context_and_a_tonic_service_finds_it() {
         .service(channel);
     let mut client = HealthClient::new(service);
 
-    let call = Context::root();
+    let call = Context::new_root();
     let mut spans = Vec::new();
     for _ in 0..2 {
         let request = HealthCheckRequest::default();

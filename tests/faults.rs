@@ -45,7 +45,7 @@ async fn call(end: impl Fn() -> Result<Response<Body>, BoxError>, name: &str, is
     let (meter, logs, errors) = (meter(), logs(), ErrorTracker::default());
     let track = Track::builder("stock")
         .errors(errors.clone())
-        .span(SpanLevel::Info)
+        .span_level(SpanLevel::Info)
         .build()
         .expect("a tracker");
     let service = ServiceBuilder::new()
@@ -104,7 +104,7 @@ async fn fault_of_a_server_has_one_name() {
         let (meter, logs, errors) = (meter(), logs(), ErrorTracker::default());
         let track = Track::builder("shop")
             .errors(errors.clone())
-            .span(SpanLevel::Info)
+            .span_level(SpanLevel::Info)
             .build()
             .expect("a tracker");
         let app = Router::new()
@@ -187,7 +187,7 @@ async fn panics_at_different_places_are_different_groups() {
     let groups = errors.groups();
     let locations: std::collections::BTreeSet<_> = groups
         .iter()
-        .map(|group| group.why().location.expect("where"))
+        .map(|group| group.grouping_key().location.expect("where"))
         .collect();
     assert_eq!((groups.len(), locations.len()), (2, 2), "{groups:#?}");
 }

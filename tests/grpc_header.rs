@@ -19,10 +19,10 @@ use tokio::sync::Notify;
 use tower::{ServiceBuilder, ServiceExt};
 use tower_keep::{
     CircuitBreaker, GuardLayer, Outcome, Track,
-    breaker::State,
+    breaker::CircuitState,
     call::Evidence,
     observe,
-    protocol::Wire,
+    protocol::WireFormat,
     retry::{ReplayBody, Retry, RetryLayer},
     timeout::TimeoutLayer,
 };
@@ -158,7 +158,7 @@ async fn circuit_stays_closed_whatever_strangers_say_they_speak() {
         let client = ServiceBuilder::new()
             .layer(GuardLayer::client(witness))
             .layer(TimeoutLayer::client(Duration::from_secs(30)))
-            .layer(RetryLayer::client(Retry::named("payments")))
+            .layer(RetryLayer::client(Retry::new("payments")))
             .layer(breaker.layer().client())
             .layer(observe("payments").client())
             .layer(TimeoutLayer::client(Duration::from_secs(10)))
@@ -175,9 +175,9 @@ async fn circuit_stays_closed_whatever_strangers_say_they_speak() {
             let told = ends.next().await;
             let good = (Outcome::Success, Evidence::Healthy);
             assert_eq!((told.outcome, told.evidence), good, "{version}");
-            assert_eq!((told.wire, told.code), (Wire::Plain, None));
+            assert_eq!((told.wire, told.code), (WireFormat::Plain, None));
         }
-        assert_eq!(breaker.state(), State::Closed, "{version}");
+        assert_eq!(breaker.state(), CircuitState::Closed, "{version}");
         assert_eq!((breaker.counts().calls, breaker.counts().failures), (40, 0));
     }
     assert_eq!(
@@ -226,7 +226,7 @@ async fn header_moves_no_request_out_of_its_metrics_its_route_or_its_slow_limit(
                 let request = if is_post { post(request) } else { request };
                 let response = client.request(request).await.unwrap();
                 text(response).await;
-                assert_eq!(ends.next().await.wire, Wire::Plain);
+                assert_eq!(ends.next().await.wire, WireFormat::Plain);
                 calls += 1.0;
             }
         }

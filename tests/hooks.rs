@@ -20,11 +20,11 @@ use metrics::{
 use tower::{Layer, Service};
 use tower_keep::{
     BoxError, ErrorTracker, Guard, GuardLayer, Outcome, Rejection, Track,
-    call::{End, Ending, Moment},
+    call::{CallClock, CallEnd, ClassifyInput},
     context::Correlate,
     guard::{Admit, Head},
     hook_panics, operation,
-    testing::{Reply, Script, ScriptedBody, Spy, Wakes},
+    testing::{CountingWaker, RecordingGuard, Reply, Script, ScriptedBody},
 };
 use tracing::{Event, Metadata as TracingMetadata, Subscriber, span};
 
@@ -59,18 +59,18 @@ impl Guard for Clumsy {
         self.reach(Hook::AfterPoll);
         result
     }
-    fn head(&self, (): &mut (), _: &mut Head<'_>) {
+    fn on_head(&self, (): &mut (), _: &mut Head<'_>) {
         self.reach(Hook::Head);
     }
-    fn settle(&self, (): (), _: &End<'_>) {
+    fn on_end(&self, (): (), _: &CallEnd<'_>) {
         self.reach(Hook::Settle);
     }
-    fn unready(&self) {
+    fn on_not_ready(&self) {
         self.reach(Hook::Unready);
     }
 }
 impl<Req> Admit<Req> for Clumsy {
-    fn admit(&self, _: &mut Req, _: &Moment) -> Result<(), Rejection> {
+    fn admit(&self, _: &mut Req, _: &CallClock) -> Result<(), Rejection> {
         self.reach(Hook::Admit);
         Ok(())
     }
@@ -85,13 +85,13 @@ fn a_hook_that_panics_changes_nothing_for_the_call_or_its_neighbours() {
         Hook::Head,
         Hook::Settle,
     ] {
-        let (outer, inner, script) = (Spy::new(), Spy::new(), good());
+        let (outer, inner, script) = (RecordingGuard::new(), RecordingGuard::new(), good());
         let guards = (outer.clone(), Clumsy(hook), inner.clone());
         let layer = GuardLayer::server(guards);
         let panics = counted(|| assert_eq!(play(layer.layer(script.clone())), "hello"));
         assert!(panics > 0, "{hook:?}");
-        assert_eq!(outer.only().outcome, Outcome::Success, "{hook:?}");
-        assert_eq!(inner.only().outcome, Outcome::Success, "{hook:?}");
+        assert_eq!(outer.single().outcome, Outcome::Success, "{hook:?}");
+        assert_eq!(inner.single().outcome, Outcome::Success, "{hook:?}");
         assert_eq!(
             (outer.heads().len(), inner.heads().len()),
             (1, 1),
@@ -128,7 +128,7 @@ fn a_clumsy_guard_alone_changes_nothing_either() {
 #[test]
 fn a_hook_that_panics_once_is_counted_once() {
     for hook in [Hook::Admit, Hook::Head, Hook::Settle] {
-        let layer = GuardLayer::server((Spy::new(), Clumsy(hook)));
+        let layer = GuardLayer::server((RecordingGuard::new(), Clumsy(hook)));
         assert_eq!(counted(|| drop(play(layer.layer(good())))), 1, "{hook:?}");
     }
 }
@@ -136,14 +136,14 @@ fn a_hook_that_panics_once_is_counted_once() {
 #[test]
 fn a_panic_of_the_service_is_told_from_one_of_a_hook_round_it() {
     for hook in [Hook::BeforePoll, Hook::AfterPoll, Hook::Head, Hook::Settle] {
-        let (outer, inner) = (Spy::new(), Spy::new());
+        let (outer, inner) = (RecordingGuard::new(), RecordingGuard::new());
         let script = Script::always(|| Reply::panic_in_poll("boom"));
         let layer = GuardLayer::server((outer.clone(), Clumsy(hook), inner.clone()));
         let panics = counted(|| drop(play(layer.layer(script.clone()))));
         assert!(panics > 0, "{hook:?}");
-        assert_eq!(outer.only().outcome, Outcome::Panicked, "{hook:?}");
+        assert_eq!(outer.single().outcome, Outcome::Panicked, "{hook:?}");
         assert_eq!(
-            inner.only().cause.as_deref(),
+            inner.single().cause.as_deref(),
             Some("panic: boom"),
             "{hook:?}"
         );
@@ -153,59 +153,68 @@ fn a_panic_of_the_service_is_told_from_one_of_a_hook_round_it() {
 #[test]
 fn a_hook_that_panics_in_a_call_that_is_dropped_or_refused_leaves_nothing_in_flight() {
     for hook in [Hook::BeforePoll, Hook::AfterPoll, Hook::Head, Hook::Settle] {
-        let (outer, inner) = (Spy::new(), Spy::new());
+        let (outer, inner) = (RecordingGuard::new(), RecordingGuard::new());
         let script = Script::<BoxError>::always(Reply::hang);
         let layer = GuardLayer::server((outer.clone(), Clumsy(hook), inner.clone()));
         let mut service = layer.layer(script.clone());
-        counted(|| drop(Wakes::new().call(&mut service, Request::new(ScriptedBody::new()))));
-        assert_eq!(outer.only().outcome, Outcome::Cancelled, "{hook:?}");
-        assert_eq!(inner.only().outcome, Outcome::Cancelled, "{hook:?}");
+        counted(|| {
+            drop(CountingWaker::new().call(&mut service, Request::new(ScriptedBody::new())))
+        });
+        assert_eq!(outer.single().outcome, Outcome::Cancelled, "{hook:?}");
+        assert_eq!(inner.single().outcome, Outcome::Cancelled, "{hook:?}");
         assert_eq!(script.in_flight(), 0, "{hook:?}");
 
-        let outer = Spy::new();
-        let refusing = Spy::refusing(Rejection::overloaded("shed"));
+        let outer = RecordingGuard::new();
+        let refusing = RecordingGuard::rejecting(Rejection::overloaded("shed"));
         let layer = GuardLayer::server((outer.clone(), Clumsy(hook), refusing));
         counted(|| drop(play(layer.layer(good()))));
-        assert_eq!(outer.only().outcome, Outcome::Rejected, "{hook:?}");
+        assert_eq!(outer.single().outcome, Outcome::Rejected, "{hook:?}");
     }
 }
 
 #[test]
 fn a_panic_about_an_unready_service_keeps_nobody_from_hearing_of_it() {
-    let (outer, inner) = (Spy::new(), Spy::new());
-    let script = Script::always(Reply::ok).broken(|| BoxError::from("gone"));
+    let (outer, inner) = (RecordingGuard::new(), RecordingGuard::new());
+    let script = Script::always(Reply::ok).fails_ready(|| BoxError::from("gone"));
     let guards = (outer.clone(), Clumsy(Hook::Unready), inner.clone());
     let mut service = GuardLayer::server(guards).layer(script);
     let panics = counted(|| {
-        let ready = Wakes::new().poll_ready::<Request<ScriptedBody>, _>(&mut service);
+        let ready = CountingWaker::new().poll_ready::<Request<ScriptedBody>, _>(&mut service);
         assert!(matches!(ready, Poll::Ready(Err(error)) if error.to_string() == "gone"));
     });
-    assert_eq!((outer.unready(), inner.unready(), panics), (1, 1, 1));
+    assert_eq!(
+        (
+            outer.readiness_failures(),
+            inner.readiness_failures(),
+            panics
+        ),
+        (1, 1, 1)
+    );
 }
 
 #[test]
 fn a_classifier_that_panics_makes_that_call_a_failure() {
-    fn clumsy(_: &Ending<'_>) -> Outcome {
+    fn clumsy(_: &ClassifyInput<'_>) -> Outcome {
         resume_unwind(Box::new("clumsy"))
     }
-    let spy = Spy::new();
+    let spy = RecordingGuard::new();
     let layer = GuardLayer::server(spy.clone()).classify(clumsy);
     assert_eq!(
         counted(|| assert_eq!(play(layer.layer(good())), "hello")),
         1
     );
-    assert_eq!(spy.only().outcome, Outcome::Failure);
+    assert_eq!(spy.single().outcome, Outcome::Failure);
 
-    let spy = Spy::new();
+    let spy = RecordingGuard::new();
     let layer = GuardLayer::any(spy.clone()).classify(clumsy);
     let mut service = layer.layer(good());
     let panics = counted(|| {
-        let wakes = Wakes::new();
+        let wakes = CountingWaker::new();
         let mut future = wakes.call(&mut service, "a request");
         assert!(wakes.poll(future.as_mut()).is_pending());
         assert!(matches!(wakes.poll(future.as_mut()), Poll::Ready(Ok(_))));
     });
-    assert_eq!((panics, spy.only().outcome), (1, Outcome::Failure));
+    assert_eq!((panics, spy.single().outcome), (1, Outcome::Failure));
 }
 
 // ---- a recorder that panics
@@ -274,7 +283,11 @@ impl Recorder for ClumsyRecorder {
 fn a_recorder_that_panics_harms_no_call() {
     for when_registered in [true, false] {
         let recorder = ClumsyRecorder { when_registered };
-        let (outer, inner, errors) = (Spy::new(), Spy::new(), ErrorTracker::default());
+        let (outer, inner, errors) = (
+            RecordingGuard::new(),
+            RecordingGuard::new(),
+            ErrorTracker::default(),
+        );
         let track = Track::builder("clumsy")
             .errors(errors.clone())
             .build()
@@ -288,8 +301,8 @@ fn a_recorder_that_panics_harms_no_call() {
             });
         });
         assert!(panics > 0, "registered: {when_registered}");
-        assert_eq!(outer.only().outcome, Outcome::Failure);
-        assert_eq!(inner.only().outcome, Outcome::Failure);
+        assert_eq!(outer.single().outcome, Outcome::Failure);
+        assert_eq!(inner.single().outcome, Outcome::Failure);
         assert_eq!(
             errors.total(),
             2,
@@ -371,7 +384,11 @@ fn a_subscriber_that_panics_harms_no_call() {
             on: on.clone(),
             spans: AtomicU64::new(0),
         };
-        let (outer, inner, errors) = (Spy::new(), Spy::new(), ErrorTracker::default());
+        let (outer, inner, errors) = (
+            RecordingGuard::new(),
+            RecordingGuard::new(),
+            ErrorTracker::default(),
+        );
         let track = Track::builder("clumsy")
             .errors(errors.clone())
             .build()
@@ -392,8 +409,8 @@ fn a_subscriber_that_panics_harms_no_call() {
             });
         });
         assert!(panics > 0, "{at:?}");
-        assert_eq!(outer.only().outcome, Outcome::Failure, "{at:?}");
-        assert_eq!(inner.only().outcome, Outcome::Failure, "{at:?}");
+        assert_eq!(outer.single().outcome, Outcome::Failure, "{at:?}");
+        assert_eq!(inner.single().outcome, Outcome::Failure, "{at:?}");
         assert_eq!(
             errors.total(),
             2,
@@ -405,13 +422,13 @@ fn a_subscriber_that_panics_harms_no_call() {
 /// It was entered once more at admission and at the end, with nothing to do inside.
 #[test]
 fn the_last_guard_is_entered_for_the_service_only() {
-    let (outer, inner) = (Spy::new(), Spy::new());
+    let (outer, inner) = (RecordingGuard::new(), RecordingGuard::new());
     let layer = GuardLayer::server((outer.clone(), inner.clone()));
     assert_eq!(play(layer.layer(good())), "hello");
     // The call, two polls of the future, two frames.
-    assert_eq!(inner.only().entered, 5);
+    assert_eq!(inner.single().times_entered, 5);
     // The other guard's admission, head and end as well.
-    assert_eq!(outer.only().entered, 8);
+    assert_eq!(outer.single().times_entered, 8);
 }
 
 // ---- helpers
@@ -435,7 +452,7 @@ where
     S: Service<Request<ScriptedBody>, Response = Response<B>, Error = BoxError>,
     B: Body<Data = Bytes, Error = BoxError>,
 {
-    let wakes = Wakes::new();
+    let wakes = CountingWaker::new();
     let mut future = wakes.call(&mut service, Request::new(ScriptedBody::new()));
     let response = loop {
         if let Poll::Ready(result) = wakes.poll(future.as_mut()) {

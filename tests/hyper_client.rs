@@ -39,7 +39,7 @@ use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
     BoxError, Context, ErrorTracker, GuardLayer, Outcome, Rejection, RejectionKind, Track,
-    call::Ending, context::Propagate, observe, operation,
+    call::ClassifyInput, context::Propagate, observe, operation,
 };
 
 fn tracked(name: &'static str) -> (Track, ErrorTracker) {
@@ -124,7 +124,7 @@ async fn a_status_is_judged_as_a_client_sees_it() {
             (200, Outcome::Success),
             (204, Outcome::Success),
             (302, Outcome::Success),
-            (404, Outcome::Ignored),
+            (404, Outcome::ClientError),
             (408, Outcome::TimedOut),
             (429, Outcome::Overload),
             (500, Outcome::Failure),
@@ -190,7 +190,7 @@ async fn a_refused_connection_is_a_failure_that_says_why() {
             group
                 .latest()
                 .record()
-                .chain()
+                .causes()
                 .any(|cause| cause.contains("refused"))
         );
     }
@@ -286,7 +286,7 @@ async fn a_refusal_is_an_error_that_carries_its_rejection_and_clones_share_the_g
         let rejection = Rejection::find(&*error).unwrap();
         assert_eq!(rejection.kind(), RejectionKind::CircuitOpen);
         assert_eq!(rejection.guard(), "fuse");
-        assert_eq!(rejection.wait(), Some(Duration::from_millis(1_500)));
+        assert_eq!(rejection.retry_after(), Some(Duration::from_millis(1_500)));
     }
     assert_eq!(fuse.admitted(), 2);
     assert_eq!(errors.total(), 2, "the two failures, and no refusal");
@@ -305,13 +305,14 @@ impl<L> CloneLayer for L {}
 #[tokio::test]
 async fn a_classifier_tells_a_client_what_its_peer_means() {
     let (witness, mut ends) = witness();
-    let layer = GuardLayer::client(witness).classify(|end: &Ending<'_>| match end.status() {
-        Some(StatusCode::NOT_FOUND) => Outcome::Failure,
-        _ => end.outcome(),
-    });
+    let layer =
+        GuardLayer::client(witness).classify(|end: &ClassifyInput<'_>| match end.status() {
+            Some(StatusCode::NOT_FOUND) => Outcome::Failure,
+            _ => end.outcome(),
+        });
     let client = ServiceBuilder::new().layer(layer).service(http1());
     let address = upstream().await;
-    for (code, outcome) in [(404, Outcome::Failure), (410, Outcome::Ignored)] {
+    for (code, outcome) in [(404, Outcome::Failure), (410, Outcome::ClientError)] {
         let request = get(address, &format!("/status/{code}"));
         text(client.clone().oneshot(request).await.unwrap()).await;
         assert_eq!(ends.next_outcome().await, outcome);
@@ -344,7 +345,7 @@ async fn a_hyper_server_is_guarded_like_any_other() {
     let meter = meter();
     let fuse = Fuse::blows_after(1);
     let (witness, mut ends) = witness();
-    let layer = GuardLayer::server((witness, Track::named("bare"), fuse.clone()));
+    let layer = GuardLayer::server((witness, Track::new("bare"), fuse.clone()));
     let service = ServiceBuilder::new().layer(layer).service(service_fn(
         async |request: Request<Incoming>| match request.uri().path() {
             "/panics" => panic!("the ink ran out"),
@@ -462,7 +463,7 @@ async fn calls_of_a_plain_service_belong_to_the_call_that_makes_them() {
         .service(service_fn(async |_: ()| {
             Ok::<_, Infallible>(Context::current())
         }));
-    let call = Context::root();
+    let call = Context::new_root();
     let seen = call.scope(whose.clone().oneshot(())).await.unwrap();
     assert_eq!(seen, Some(call.clone()));
     assert_ne!(whose.oneshot(()).await.unwrap(), Some(call));
@@ -491,15 +492,16 @@ async fn a_plain_service_that_panics_is_recorded_and_goes_on_panicking() {
 #[tokio::test]
 async fn a_plain_service_is_judged_by_its_answer_if_told_how() {
     let (witness, mut ends) = witness();
-    let layer =
-        GuardLayer::any(witness).classify(|end: &Ending<'_>| match end.response::<Option<u32>>() {
-            Some(None) => Outcome::Ignored,
+    let layer = GuardLayer::any(witness).classify(|end: &ClassifyInput<'_>| {
+        match end.response::<Option<u32>>() {
+            Some(None) => Outcome::ClientError,
             _ => end.outcome(),
-        });
+        }
+    });
     let service = ServiceBuilder::new()
         .layer(layer)
         .service(service_fn(async |n: Option<u32>| Ok::<_, Infallible>(n)));
-    for (answer, outcome) in [(Some(7), Outcome::Success), (None, Outcome::Ignored)] {
+    for (answer, outcome) in [(Some(7), Outcome::Success), (None, Outcome::ClientError)] {
         service.clone().oneshot(answer).await.unwrap();
         assert_eq!(ends.next_outcome().await, outcome);
     }

@@ -25,7 +25,7 @@ use tower::{ServiceBuilder, ServiceExt};
 use tower_keep::{
     BoxError, ErrorTracker, GuardLayer, Rejection, Track,
     context::{Correlate, Propagate},
-    errors::Group,
+    errors::ErrorGroup,
     observe, operation,
 };
 
@@ -172,7 +172,7 @@ fn span_of<'a>(spans: &'a [Span], line: &Event) -> &'a Span {
     spans.iter().find(of_line).expect("a span")
 }
 
-fn only_group(errors: &ErrorTracker) -> Group {
+fn only_group(errors: &ErrorTracker) -> ErrorGroup {
     let [group] = &errors.groups()[..] else {
         panic!("one group expected: {:#?}", errors.groups())
     };
@@ -292,7 +292,7 @@ async fn a_panic_upstream_is_known_as_one_there_and_as_a_failure_further_out() {
     assert_eq!(outcomes, ["panicked", "failure", "failure"]);
     assert_eq!(upstream.get("error"), "the shelf fell down");
     assert_eq!(only_group(&house.upstream_errors).kind(), "panic");
-    let known = |group: Group| group.latest().record().correlation_id().map(str::to_owned);
+    let known = |group: ErrorGroup| group.latest().record().correlation_id().map(str::to_owned);
     for errors in [
         &house.upstream_errors,
         &house.client_errors,
@@ -322,7 +322,7 @@ async fn an_upstream_that_is_gone_is_reported_with_its_cause_until_the_gateway_r
     let record = group.latest().record();
     assert_eq!(record.correlation_id(), Some("journey-7"));
     assert!(
-        record.chain().any(|cause| cause.contains("refused")),
+        record.causes().any(|cause| cause.contains("refused")),
         "{record:#?}"
     );
     logs.clear();

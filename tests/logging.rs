@@ -20,10 +20,10 @@ use serde_json::{Value, json};
 use tower::{Layer as _, ServiceExt, service_fn};
 use tower_keep::{
     Context, ErrorTracker, GuardLayer, Track,
-    context::{Correlate, Inherit, in_context},
+    context::{Correlate, InheritContext, in_context},
     errors::capture_panics,
     hook_panics,
-    logging::{self, Format, Logging},
+    logging::{self, LogFormat, Logging},
     observe, operation,
 };
 use tracing::{Instrument, subscriber::DefaultGuard};
@@ -106,11 +106,11 @@ fn log(settings: Logging, directives: &str) -> (Kept, DefaultGuard) {
 }
 
 fn json_log() -> (Kept, DefaultGuard) {
-    log(logging::builder().format(Format::Json), "debug")
+    log(logging::builder().format(LogFormat::Json), "debug")
 }
 
 fn pretty_log() -> (Kept, DefaultGuard) {
-    log(logging::builder().format(Format::Pretty), "debug")
+    log(logging::builder().format(LogFormat::Pretty), "debug")
 }
 
 fn stamps(event: &Value) -> [Option<&str>; 4] {
@@ -266,12 +266,12 @@ fn two_layers_of_one_registry_do_not_disturb_each_other() {
         layer.expect("a fixed format")
     };
     let subscriber = tracing_subscriber::registry()
-        .with(layer(&one, Format::Json))
-        .with(layer(&two, Format::Pretty));
+        .with(layer(&one, LogFormat::Json))
+        .with(layer(&two, LogFormat::Pretty));
     tracing::subscriber::with_default(subscriber, || {
         let span = tracing::info_span!("work", id = 1);
         span.record("id", 2);
-        Context::root().run(|| span.in_scope(|| tracing::info!("here")));
+        Context::new_root().run(|| span.in_scope(|| tracing::info!("here")));
     });
     assert_eq!(one.event()["spans"], json!([{"name": "work", "id": 2}]));
     assert!(
@@ -284,7 +284,7 @@ fn two_layers_of_one_registry_do_not_disturb_each_other() {
 #[test]
 fn a_pretty_line_can_be_read() {
     let (log, _guard) = pretty_log();
-    let context = Context::root();
+    let context = Context::new_root();
     context.run(|| {
         tracing::info_span!("load", id = 7).in_scope(|| {
             tracing::info!(target: "shop", rows = 3, name = "two words", empty = "", "loaded");
@@ -500,7 +500,7 @@ fn a_writer_that_panics_or_fails_harms_nobody() {
         }
     }
     for panics in [true, false] {
-        let settings = logging::builder().format(Format::Json);
+        let settings = logging::builder().format(LogFormat::Json);
         let layer = settings.writer(move || Broken(panics)).layer();
         let subscriber = tracing_subscriber::registry().with(layer.expect("a fixed format"));
         tracing::subscriber::with_default(subscriber, || tracing::info!("hello"));
@@ -531,7 +531,7 @@ fn line_after_one_that_was_cut_off_begins_on_a_line_of_its_own_and_the_lost_one_
             false => Box::new(writer.clone()),
         }
     };
-    let layer = logging::builder().format(Format::Json).writer(writer);
+    let layer = logging::builder().format(LogFormat::Json).writer(writer);
     let subscriber = tracing_subscriber::registry().with(layer.layer().expect("a fixed format"));
     let recorder = PrometheusBuilder::new().build_recorder();
     metrics::with_local_recorder(&recorder, || {
@@ -622,7 +622,7 @@ async fn every_event_of_a_call_carries_its_ids() {
 #[test]
 fn ids_that_an_event_brings_itself_stay() {
     let (log, _guard) = json_log();
-    let context = Context::root();
+    let context = Context::new_root();
     context.run(|| tracing::info!(request_id = "mine", trace_id = 7, "hello"));
     let event = log.event();
     assert_eq!(
@@ -635,7 +635,7 @@ fn ids_that_an_event_brings_itself_stay() {
 
 #[tokio::test]
 async fn a_good_call_is_one_line() {
-    let (log, _guard) = log(logging::builder().format(Format::Json), "info");
+    let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
     let app = Router::new()
         .route("/", get(async || "hello"))
         .layer(observe("front").server());
@@ -652,7 +652,7 @@ async fn a_good_call_is_one_line() {
 #[tokio::test]
 async fn a_panic_in_a_handler_is_one_line_with_its_place() {
     capture_panics();
-    let (log, _guard) = log(logging::builder().format(Format::Json), "info");
+    let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
     let errors = ErrorTracker::default();
     let track = Track::builder("orders").errors(errors.clone());
     let handler = async || {
@@ -683,7 +683,7 @@ async fn a_panic_in_a_handler_is_one_line_with_its_place() {
 #[tokio::test]
 async fn a_panic_that_a_handler_catches_itself_is_told_as_a_warning() {
     capture_panics();
-    let (log, _guard) = log(logging::builder().format(Format::Json), "info");
+    let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
     let handler = async || {
         let caught = catch_unwind(|| panic!("contained"));
         format!("{}", caught.is_err())
@@ -704,7 +704,7 @@ async fn a_panic_that_a_handler_catches_itself_is_told_as_a_warning() {
 #[tokio::test]
 async fn a_panic_of_a_call_without_a_line_of_its_own_is_still_told_once() {
     capture_panics();
-    let (log, _guard) = log(logging::builder().format(Format::Json), "info");
+    let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
     let quiet = Track::builder("front").access_log(false).errors(None);
     let quiet = quiet.build().expect("settings");
     let route = || {
@@ -732,7 +732,7 @@ async fn a_panic_of_a_call_without_a_line_of_its_own_is_still_told_once() {
     assert_eq!(log.events()[1]["correlation_id"], "a-journey");
 
     let service = service_fn(async |_: ()| -> Result<(), io::Error> { panic!("passed on") });
-    let service = GuardLayer::any(Inherit).layer(service);
+    let service = GuardLayer::any(InheritContext).layer(service);
     assert!(tokio::spawn(service.oneshot(())).await.is_err());
     assert_eq!(log.events().len(), 3, "{}", log.text());
     let event = &log.events()[2];
@@ -746,7 +746,7 @@ async fn a_panic_of_a_call_without_a_line_of_its_own_is_still_told_once() {
 #[tokio::test]
 async fn a_hook_that_panics_is_told_and_changes_nothing() {
     capture_panics();
-    let (log, _guard) = log(logging::builder().format(Format::Json), "info");
+    let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
     let track = Track::builder("front").skip(|_| panic!("a sour predicate"));
     let track = track.build().expect("settings");
     let app = Router::new()
@@ -762,7 +762,7 @@ async fn a_hook_that_panics_is_told_and_changes_nothing() {
 #[tokio::test]
 async fn a_panic_that_goes_on_is_one_line_too() {
     capture_panics();
-    let (log, _guard) = log(logging::builder().format(Format::Json), "info");
+    let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
     let service = service_fn(async |_: ()| -> Result<(), io::Error> { panic!("out of luck") });
     let service = observe("quotes").any().layer(service);
     let task = tokio::spawn(service.oneshot(()));
@@ -784,7 +784,7 @@ async fn a_panic_that_goes_on_is_one_line_too() {
 /// At the default level nothing was told of it, and the call succeeded.
 #[tokio::test]
 async fn operation_whose_failure_its_handler_deals_with_is_told_as_a_warning() {
-    let (log, _guard) = log(logging::builder().format(Format::Json), "info");
+    let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
     let handler = async || {
         let load = async { Err::<(), _>(io::Error::other("reset")) };
         let _ = operation("load").run(load).await;
@@ -807,10 +807,10 @@ async fn operation_whose_failure_its_handler_deals_with_is_told_as_a_warning() {
 #[tokio::test]
 async fn operation_that_panics_inside_of_a_call_leaves_the_line_to_the_call() {
     capture_panics();
-    let (log, _guard) = log(logging::builder().format(Format::Json), "info");
+    let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
     let handler = async || {
         operation("count")
-            .time(async {
+            .run_infallible(async {
                 if true {
                     panic!("deep")
                 }
@@ -833,7 +833,7 @@ async fn operation_that_panics_inside_of_a_call_leaves_the_line_to_the_call() {
 #[tokio::test]
 async fn line_of_an_operation_names_the_spans_around_it_at_every_level() {
     for level in ["info", "debug"] {
-        let (log, _guard) = log(logging::builder().format(Format::Json), level);
+        let (log, _guard) = log(logging::builder().format(LogFormat::Json), level);
         let job = tracing::info_span!("job", job_id = 42);
         let load = async { Err::<(), _>(io::Error::other("reset")) };
         let _ = operation("load").run(load).instrument(job).await;
@@ -846,7 +846,7 @@ async fn line_of_an_operation_names_the_spans_around_it_at_every_level() {
 
 #[tokio::test]
 async fn an_operation_of_a_task_that_nobody_waits_for_is_told() {
-    let (log, _guard) = log(logging::builder().format(Format::Json), "info");
+    let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
     let handler = async || {
         let load = async { Err::<(), _>(io::Error::other("reset")) };
         tokio::spawn(in_context(operation("load").run(load)));
@@ -867,8 +867,8 @@ async fn an_operation_of_a_task_that_nobody_waits_for_is_told() {
 #[tokio::test]
 async fn a_panic_outside_of_calls_is_one_event() {
     capture_panics();
-    let (log, _guard) = log(logging::builder().format(Format::Json), "info");
-    let context = Context::root();
+    let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
+    let context = Context::new_root();
     let task = tokio::spawn(context.scope(async { panic!("alone") }));
     assert!(task.await.is_err());
     let event = log.event();
@@ -883,7 +883,7 @@ async fn a_panic_outside_of_calls_is_one_event() {
 #[test]
 fn a_panic_thrown_without_the_hook_is_not_taken_for_another() {
     capture_panics();
-    let (log, _guard) = log(logging::builder().format(Format::Json), "info");
+    let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
     let thrown = catch_unwind(|| {
         operation("sums").call(|| -> Result<(), io::Error> {
             let _ = catch_unwind(|| panic!("first"));

@@ -96,14 +96,14 @@ async fn each_way_to_run_gives_back_what_came_out() {
         7
     );
     assert_eq!(
-        work.clone().run_any(async { Ok::<_, String>(7) }).await,
+        work.clone().run_display(async { Ok::<_, String>(7) }).await,
         Ok(7)
     );
     assert_eq!(
-        work.clone().run_any(async { Err::<(), _>("no") }).await,
+        work.clone().run_display(async { Err::<(), _>("no") }).await,
         Err("no")
     );
-    assert_eq!(work.clone().time(async { 7 }).await, 7);
+    assert_eq!(work.clone().run_infallible(async { 7 }).await, 7);
     assert_eq!(work.clone().call(|| Ok::<_, NoRow>(7)).unwrap(), 7);
     assert_eq!(work.call(|| Err::<(), _>(NoRow(8))).unwrap_err().0, 8);
 
@@ -151,10 +151,10 @@ async fn errors_are_grouped_by_what_they_are_with_their_sources() {
         .await;
     let _ = work
         .clone()
-        .run_any(async { Err::<(), BoxError>(Box::new(NoRow(1))) })
+        .run_display(async { Err::<(), BoxError>(Box::new(NoRow(1))) })
         .await;
     let _ = work
-        .run_any(async { Err::<(), _>("plain text".to_owned()) })
+        .run_display(async { Err::<(), _>("plain text".to_owned()) })
         .await;
 
     let groups = errors.groups();
@@ -169,7 +169,7 @@ async fn errors_are_grouped_by_what_they_are_with_their_sources() {
     );
     assert_eq!(rows.route(), Some("sources"));
     let index = find("Unreadable").latest().record();
-    assert_eq!(index.chain().collect::<Vec<_>>(), ["no entry"]);
+    assert_eq!(index.causes().collect::<Vec<_>>(), ["no entry"]);
     assert_eq!(find("String").message(), "plain text");
     assert_eq!(groups.len(), 3);
 }
@@ -177,7 +177,7 @@ async fn errors_are_grouped_by_what_they_are_with_their_sources() {
 #[tokio::test]
 async fn errors_of_a_call_and_of_its_operations_carry_the_same_ids() {
     let (work, errors) = tracked("ids");
-    let call = Context::root();
+    let call = Context::new_root();
     let _ = call.scope(work.run(async { Err::<(), _>(NoRow(7)) })).await;
     let group = &errors.groups()[0];
     let record = group.latest().record();
@@ -190,7 +190,7 @@ async fn errors_of_a_call_and_of_its_operations_carry_the_same_ids() {
 async fn a_run_that_is_never_polled_has_not_begun() {
     let logs = logs();
     let (work, _) = tracked("never polled");
-    drop(work.time(async { 7 }));
+    drop(work.run_infallible(async { 7 }));
     assert!(lines(&logs).is_empty());
 }
 
@@ -200,7 +200,7 @@ async fn a_run_that_is_dropped_was_cancelled() {
     let (work, errors) = tracked("dropped");
     let arrived = Arc::new(Notify::new());
     let arrives = arrived.clone();
-    let task = tokio::spawn(work.clone().time(async move {
+    let task = tokio::spawn(work.clone().run_infallible(async move {
         arrives.notify_one();
         pending::<()>().await
     }));
@@ -219,7 +219,10 @@ async fn a_run_that_is_dropped_was_cancelled() {
 async fn a_panic_is_recorded_and_goes_on() {
     let (meter, logs) = (meter(), logs());
     let (work, errors) = tracked("panics");
-    let task = tokio::spawn(work.clone().time(async { panic!("page {} is torn", 7) }));
+    let task = tokio::spawn(
+        work.clone()
+            .run_infallible(async { panic!("page {} is torn", 7) }),
+    );
     let panic = within(task).await.unwrap_err().into_panic();
     assert_eq!(panic_message(&*panic), "page 7 is torn");
     let call = catch_unwind(AssertUnwindSafe(|| {
@@ -259,7 +262,7 @@ async fn timeouts_and_refusals_are_told_from_failures() {
         .await;
     assert_eq!(only_line(&logs).get("outcome"), "timed_out");
     let _ = work
-        .run_any(async { Err::<(), BoxError>(Rejection::overloaded("shed").into()) })
+        .run_display(async { Err::<(), BoxError>(Rejection::overloaded("shed").into()) })
         .await;
     assert_eq!(only_line(&logs).get("outcome"), "rejected");
     assert_eq!(errors.total(), 2, "a refusal is no error");
@@ -281,7 +284,7 @@ async fn slow_runs_are_told_by_their_thresholds() {
         (2_000, "critical", Level::WARN),
     ] {
         work.clone()
-            .time(sleep(Duration::from_millis(millis)))
+            .run_infallible(sleep(Duration::from_millis(millis)))
             .await;
         let line = only_line(&logs);
         assert_eq!((line.get("slow"), line.level), (slow, level), "{millis}");
@@ -294,7 +297,7 @@ async fn slow_runs_are_told_by_their_thresholds() {
     }
     // Never slow unless somebody has said what slow is.
     operation("unhurried")
-        .time(sleep(Duration::from_secs(3_600)))
+        .run_infallible(sleep(Duration::from_secs(3_600)))
         .await;
     assert_eq!(only_line(&logs).get("slow"), "");
     assert_eq!(
@@ -328,7 +331,7 @@ async fn inputs_and_outputs_are_shown_only_on_request_and_only_so_much() {
     let too_long = long.clone();
     work.clone()
         .input(&long)
-        .time(async {})
+        .run_infallible(async {})
         .output(move |()| too_long.clone())
         .await;
     let line = only_line(&logs);
@@ -343,7 +346,7 @@ async fn inputs_and_outputs_are_shown_only_on_request_and_only_so_much() {
 
     // A description that panics is no description, and harms nobody.
     let result = work
-        .time(async { 7 })
+        .run_infallible(async { 7 })
         .output(|_| panic!("indescribable"))
         .await;
     assert_eq!((result, only_line(&logs).get("outcome")), (7, "success"));
@@ -369,10 +372,11 @@ async fn failures_are_errors_outside_of_calls_and_warnings_inside_where_the_call
     assert_eq!(line.get("correlation_id"), "");
 
     // A context alone reports nothing; a guarded call does.
-    let call = Context::root();
+    let call = Context::new_root();
     let _ = call.scope(fail()).await;
     assert_eq!(only_line(&logs).level, Level::ERROR);
-    let guarded = GuardLayer::any(tower_keep::context::Inherit).layer(service_fn(|()| fail()));
+    let guarded =
+        GuardLayer::any(tower_keep::context::InheritContext).layer(service_fn(|()| fail()));
     let _ = call.scope(guarded.oneshot(())).await;
     let line = only_line(&logs);
     assert_eq!(line.level, Level::WARN);
@@ -469,13 +473,13 @@ async fn a_failure_counts_although_its_error_tracker_is_off() {
 #[tokio::test]
 async fn a_recorder_that_is_installed_late_gets_handles_of_its_own() {
     let (work, _) = tracked("late");
-    work.clone().time(async {}).await;
+    work.clone().run_infallible(async {}).await;
     let first = meter();
-    work.clone().time(async {}).await;
-    let held = work.clone().time(pending::<()>());
+    work.clone().run_infallible(async {}).await;
+    let held = work.clone().run_infallible(pending::<()>());
     let second = meter();
     drop(held);
-    work.time(async {}).await;
+    work.run_infallible(async {}).await;
     let of = [("operation", "late"), ("outcome", "success")];
     assert_eq!(
         (first.count(DURATION, &of), second.count(DURATION, &of)),
@@ -492,7 +496,7 @@ async fn a_recorder_that_is_installed_while_a_run_begins_counts_it_neither_in_no
     let first: &Replaced = Box::leak(Box::new(Replaced(next.recorder())));
     let _first = metrics::set_default_local_recorder(first);
     let (work, _) = tracked("replaced");
-    work.time(async {}).await;
+    work.run_infallible(async {}).await;
     let of = [("operation", "replaced")];
     assert_eq!(next.sum(IN_FLIGHT, &of), None);
     assert_eq!(next.count(DURATION, &of), 1.0);
@@ -592,7 +596,8 @@ async fn slow_runs_of_made_up_names_share_a_series() {
     for n in 0..1_500 {
         let work = operation(format!("made-up-{n}"));
         let work = work.errors(None).slow(Duration::from_nanos(1));
-        work.time(async { tokio::task::yield_now().await }).await;
+        work.run_infallible(async { tokio::task::yield_now().await })
+            .await;
     }
     let slow = meter.series("operation_slow_total");
     assert!(slow.len() <= 1_000, "{}", slow.len());

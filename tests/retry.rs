@@ -15,9 +15,11 @@ use tokio::{
 };
 use tower_keep::{
     BoxError, Outcome, Rejection,
-    call::Moment,
+    call::CallClock,
     registry::{self, Stat},
-    retry::{Advice, Attempt, Backoff, Budget, Chance, Hint, Jitter, Retry, RetryBuilder},
+    retry::{
+        Attempt, Backoff, Budget, Jitter, JitterRng, Retry, RetryAfter, RetryBuilder, RetryDecision,
+    },
 };
 
 const fn millis(millis: u64) -> Duration {
@@ -26,8 +28,10 @@ const fn millis(millis: u64) -> Duration {
 
 #[tokio::test(start_paused = true)]
 async fn work_that_succeeds_is_done_once_and_without_a_wait() {
-    let (began, tries) = (Instant::now(), Tries::default());
-    let answer = steady(3).run(|attempt| tries.fail(attempt, 0)).await;
+    let (began, tries) = (Instant::now(), AttemptCounter::default());
+    let answer = constant_backoff(3)
+        .run(|attempt| tries.fail(attempt, 0))
+        .await;
     assert_eq!(answer.unwrap(), 1);
     assert_eq!((tries.count(), began.elapsed()), (1, Duration::ZERO));
 }
@@ -71,7 +75,7 @@ async fn what_is_left_undone_is_counted_by_its_reason() {
     };
     let down = |_: Attempt| async { Err::<(), _>(Error::other("down")) };
 
-    let _ = steady(3).run(down).await;
+    let _ = constant_backoff(3).run(down).await;
     assert_eq!(refused("limit"), 1);
 
     let empty = Budget::window().ratio(0.0).per_second(0.0).build().unwrap();
@@ -79,20 +83,23 @@ async fn what_is_left_undone_is_counted_by_its_reason() {
     assert_eq!(refused("budget"), 1);
 
     let late = Instant::now() + millis(10);
-    let _ = steady(3).run(down).deadline(late).await;
+    let _ = constant_backoff(3).run(down).deadline(late).await;
     assert_eq!(refused("deadline"), 1);
 
-    let _ = steady(3).run(down).when(|_: &Error| Hint::Never).await;
+    let _ = constant_backoff(3)
+        .run(down)
+        .when(|_: &Error| RetryAfter::Never)
+        .await;
     assert_eq!(refused("hint"), 1);
 
-    let _ = steady(3)
+    let _ = constant_backoff(3)
         .run(down)
-        .when(|_: &Error| Advice::NotRepeatable)
+        .when(|_: &Error| RetryDecision::NotRepeatable)
         .await;
     assert_eq!(refused("not_repeatable"), 1);
 
     // One that no attempt would have helped is not among them.
-    let _ = steady(3).run(down).when(|_: &Error| false).await;
+    let _ = constant_backoff(3).run(down).when(|_: &Error| false).await;
     let reasons = ["limit", "budget", "deadline", "hint", "not_repeatable"];
     assert!(reasons.iter().all(|reason| refused(reason) == 1));
 }
@@ -101,8 +108,10 @@ async fn what_is_left_undone_is_counted_by_its_reason() {
 async fn retries_and_what_they_saved_are_counted() {
     let recorder = recorder();
     let _listening = metrics::set_default_local_recorder(&recorder);
-    let tries = Tries::default();
-    let answer = steady(5).run(|attempt| tries.fail(attempt, 2)).await;
+    let tries = AttemptCounter::default();
+    let answer = constant_backoff(5)
+        .run(|attempt| tries.fail(attempt, 2))
+        .await;
     assert_eq!(answer.unwrap(), 3);
     let counted = |name: &str| count(&recorder, &format!(r#"{name}{{retry="peer"}}"#));
     assert_eq!(counted("tower_keep_retries_total"), 2);
@@ -119,7 +128,7 @@ async fn a_retry_is_listed_with_what_it_has_done_while_it_lives() {
     let budget = Budget::bucket().build().unwrap();
     let builder = Retry::builder("listed").backoff(Backoff::constant(millis(1)));
     let retry = builder.budget(budget).build().unwrap();
-    let tries = Tries::default();
+    let tries = AttemptCounter::default();
     retry.run(|attempt| tries.fail(attempt, 1)).await.unwrap();
     let _ = retry.run(down).await;
     let shown = listed().expect("alive");
@@ -152,8 +161,8 @@ async fn a_retry_is_listed_with_what_it_has_done_while_it_lives() {
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_would_pass_the_deadline_is_not_begun() {
     let began = Instant::now();
-    let retry = builder(10).within(millis(250)).build().unwrap();
-    let tries = Tries::default();
+    let retry = builder(10).max_elapsed(millis(250)).build().unwrap();
+    let tries = AttemptCounter::default();
     let answer = retry
         .run(|attempt| {
             assert_eq!(attempt.deadline(), Some(began + millis(250)));
@@ -168,7 +177,7 @@ async fn a_wait_that_would_pass_the_deadline_is_not_begun() {
 #[tokio::test(start_paused = true)]
 async fn of_two_deadlines_the_earlier_counts() {
     let began = Instant::now();
-    let retry = builder(10).within(millis(250)).build().unwrap();
+    let retry = builder(10).max_elapsed(millis(250)).build().unwrap();
     for (given, until) in [(120, 120), (900, 250)] {
         let began = Instant::now();
         let seen = Cell::new(None);
@@ -188,16 +197,16 @@ async fn of_two_deadlines_the_earlier_counts() {
 
 #[tokio::test(start_paused = true)]
 async fn refusals_of_our_own_guards_are_not_repeated_unless_told() {
-    let tries = Tries::default();
+    let tries = AttemptCounter::default();
     let refused = |_: Attempt| {
         tries.add();
-        async { Err::<(), _>(Rejection::overloaded("shed").retry_after(millis(700))) }
+        async { Err::<(), _>(Rejection::overloaded("shed").with_retry_after(millis(700))) }
     };
-    let _ = steady(3).run(refused).await;
+    let _ = constant_backoff(3).run(refused).await;
     assert_eq!(tries.count(), 1);
 
     let began = Instant::now();
-    let told = builder(3).rejections(true).build().unwrap();
+    let told = builder(3).retry_rejections(true).build().unwrap();
     let _ = told.run(refused).await;
     assert_eq!(tries.count(), 4);
     assert_eq!(began.elapsed(), millis(1_400), "as long as it asks for");
@@ -208,12 +217,12 @@ async fn a_hint_is_heeded_and_begins_the_backoff_anew() {
     let began = Instant::now();
     let doubling = Backoff::exponential(millis(50)).jitter(Jitter::None);
     let retry = builder(5).backoff(doubling).build().unwrap();
-    let tries = Tries::default();
+    let tries = AttemptCounter::default();
     let answer = retry
         .run(|attempt| tries.fail(attempt, 4))
         .when(|_: &Error| match tries.count() {
-            3 => Advice::After(millis(2_000)),
-            _ => Advice::Retry,
+            3 => RetryDecision::After(millis(2_000)),
+            _ => RetryDecision::Retry,
         })
         .await;
     assert!(answer.is_ok());
@@ -225,15 +234,15 @@ async fn those_told_to_come_back_at_one_moment_come_spread_after_it() {
     let full = Backoff::exponential(millis(100));
     let retry = builder(2)
         .backoff(full)
-        .chance(Chance::seeded(5))
+        .chance(JitterRng::from_seed(5))
         .build()
         .unwrap();
     let mut waits = std::collections::HashSet::new();
     for _ in 0..20 {
         let began = Instant::now();
-        let tries = Tries::default();
+        let tries = AttemptCounter::default();
         let work = retry.run(|attempt| tries.fail(attempt, 1));
-        work.when(|_: &Error| Hint::After(millis(500)))
+        work.when(|_: &Error| RetryAfter::After(millis(500)))
             .await
             .unwrap();
         assert!((millis(500)..=millis(601)).contains(&began.elapsed()));
@@ -244,9 +253,11 @@ async fn those_told_to_come_back_at_one_moment_come_spread_after_it() {
 
 #[tokio::test(start_paused = true)]
 async fn who_asks_for_too_long_a_wait_is_left_alone() {
-    let (began, tries) = (Instant::now(), Tries::default());
-    let work = steady(3).run(|attempt| tries.fail(attempt, 9));
-    let answer = work.when(|_: &Error| Hint::After(millis(30_001))).await;
+    let (began, tries) = (Instant::now(), AttemptCounter::default());
+    let work = constant_backoff(3).run(|attempt| tries.fail(attempt, 9));
+    let answer = work
+        .when(|_: &Error| RetryAfter::After(millis(30_001)))
+        .await;
     assert!(answer.is_err());
     assert_eq!((tries.count(), began.elapsed()), (1, Duration::ZERO));
 }
@@ -255,8 +266,8 @@ async fn who_asks_for_too_long_a_wait_is_left_alone() {
 #[tokio::test(start_paused = true)]
 async fn the_pushback_of_a_grpc_status_is_found() {
     let run = async |pushback: &'static str| {
-        let (began, tries) = (Instant::now(), Tries::default());
-        let answer = steady(2)
+        let (began, tries) = (Instant::now(), AttemptCounter::default());
+        let answer = constant_backoff(2)
             .run(|_| {
                 tries.add();
                 let mut status = tonic::Status::unavailable("down");
@@ -276,28 +287,31 @@ async fn the_pushback_of_a_grpc_status_is_found() {
 
 #[tokio::test(start_paused = true)]
 async fn errors_that_are_no_errors_can_be_retried_too() {
-    let tries = Tries::default();
+    let tries = AttemptCounter::default();
     let boxed = |attempt: Attempt| {
         let work = tries.fail(attempt, 1);
         async { Ok::<_, BoxError>(work.await?) }
     };
-    assert_eq!(steady(3).run_any(boxed).await.unwrap(), 2);
+    assert_eq!(constant_backoff(3).run_any_error(boxed).await.unwrap(), 2);
     let text = |_: Attempt| async { Err::<(), _>("down".to_owned()) };
-    assert_eq!(steady(3).run_any(text).await.unwrap_err(), "down");
+    assert_eq!(
+        constant_backoff(3).run_any_error(text).await.unwrap_err(),
+        "down"
+    );
     // What can be looked into, is.
-    let tries = Tries::default();
+    let tries = AttemptCounter::default();
     let shed = |_: Attempt| {
         tries.add();
         async { Err::<(), BoxError>(Rejection::overloaded("shed").into()) }
     };
-    let _ = steady(3).run_any(shed).await;
+    let _ = constant_backoff(3).run_any_error(shed).await;
     assert_eq!(tries.count(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn advice_that_panics_stops() {
-    let tries = Tries::default();
-    let work = steady(3).run(|attempt| tries.fail(attempt, 9));
+    let tries = AttemptCounter::default();
+    let work = constant_backoff(3).run(|attempt| tries.fail(attempt, 9));
     let answer = work.when(|_: &Error| -> bool { panic!("a bug") }).await;
     assert!(answer.is_err());
     assert_eq!(tries.count(), 1);
@@ -317,8 +331,8 @@ async fn a_failed_attempt_is_let_go_of_before_the_wait() {
             Err::<(), _>(Holding(error))
         }
     };
-    let retry = steady(2);
-    let mut work = Box::pin(retry.run_any(work));
+    let retry = constant_backoff(2);
+    let mut work = Box::pin(retry.run_any_error(work));
     assert!(timeout(millis(50), &mut work).await.is_err(), "in its wait");
     assert_eq!(Arc::strong_count(&held), 1);
     assert!(work.await.is_err());
@@ -327,7 +341,7 @@ async fn a_failed_attempt_is_let_go_of_before_the_wait() {
 #[tokio::test(start_paused = true)]
 async fn a_call_dropped_in_its_wait_gives_its_reservation_back() {
     let budget = Budget::window().ratio(0.0).per_second(0.1).build().unwrap();
-    let available = || budget.available(&Moment::default()).unwrap();
+    let available = || budget.available(&CallClock::default()).unwrap();
     let retry = builder(3).budget(budget.clone()).build().unwrap();
     let fails_then_hangs = |attempt: Attempt| async move {
         if attempt.is_retry() {
@@ -353,7 +367,7 @@ async fn a_call_dropped_in_its_wait_gives_its_reservation_back() {
 async fn a_dead_peer_gets_a_fifth_more_load_and_no_more() {
     let budget = Budget::window().per_second(0.0).build().unwrap();
     let retry = builder(5).budget(budget).build().unwrap();
-    let tries = Tries::default();
+    let tries = AttemptCounter::default();
     for _ in 0..1_000 {
         let _ = retry.clone().run(|attempt| tries.fail(attempt, 9)).await;
         // Not so fast that no window could pass.
@@ -367,21 +381,21 @@ async fn a_dead_peer_gets_a_fifth_more_load_and_no_more() {
 async fn outcomes_reach_a_throttle_and_a_bucket() {
     let throttle = Budget::throttle().build().unwrap();
     let retry = builder(9).budget(throttle.clone()).build().unwrap();
-    let tries = Tries::default();
+    let tries = AttemptCounter::default();
     let _ = retry.run(|attempt| tries.fail(attempt, 99)).await;
     assert_eq!(tries.count(), 5, "five failures take half of ten tokens");
     assert!(
         throttle
-            .reserve(Outcome::Failure, &Moment::default())
+            .reserve(Outcome::Failure, &CallClock::default())
             .is_none()
     );
-    steady_with(&throttle)
+    constant_backoff_with(&throttle)
         .run(|attempt| tries.fail(attempt, 0))
         .await
         .unwrap();
-    let allowed = throttle.reserve(Outcome::Failure, &Moment::default());
+    let allowed = throttle.reserve(Outcome::Failure, &CallClock::default());
     assert!(allowed.is_some(), "four failures of five");
-    assert_eq!(throttle.available(&Moment::default()), None);
+    assert_eq!(throttle.available(&CallClock::default()), None);
 
     let bucket = Budget::bucket()
         .capacity(20)
@@ -389,9 +403,9 @@ async fn outcomes_reach_a_throttle_and_a_bucket() {
         .build()
         .unwrap();
     let slow = |_: Attempt| async { Err::<(), _>(Error::from(ErrorKind::TimedOut)) };
-    let _ = steady_with(&bucket).run(slow).await;
+    let _ = constant_backoff_with(&bucket).run(slow).await;
     assert_eq!(
-        bucket.available(&Moment::default()),
+        bucket.available(&CallClock::default()),
         Some(0),
         "a timeout costs more"
     );
@@ -399,14 +413,14 @@ async fn outcomes_reach_a_throttle_and_a_bucket() {
 
 #[tokio::test(start_paused = true)]
 async fn no_two_calls_share_their_jitter() {
-    let chance = Chance::seeded(11);
+    let chance = JitterRng::from_seed(11);
     let retry = builder(2)
         .backoff(Backoff::exponential(Duration::from_secs(1)))
         .chance(chance);
     let retry = retry.build().unwrap();
     let mut waits = std::collections::HashSet::new();
     for _ in 0..50 {
-        let (began, tries) = (Instant::now(), Tries::default());
+        let (began, tries) = (Instant::now(), AttemptCounter::default());
         let clone = retry.clone();
         clone.run(|attempt| tries.fail(attempt, 1)).await.unwrap();
         waits.insert(began.elapsed());
@@ -420,15 +434,15 @@ fn silly_settings_are_named() {
     let begin = || Retry::builder("peer");
     let table = [
         (
-            begin().attempts(1_000),
+            begin().max_attempts(1_000),
             r#"retry "peer": attempts is 1000, must be 1 to 100"#,
         ),
         (
-            begin().within(Duration::ZERO),
+            begin().max_elapsed(Duration::ZERO),
             r#"retry "peer": within is 0ns, must be longer than nothing"#,
         ),
         (
-            begin().max_hint(Duration::MAX),
+            begin().max_retry_after(Duration::MAX),
             r#"retry "peer": max_hint is 18446744073709551615.999999999s, must be at most a day"#,
         ),
         (
@@ -439,7 +453,11 @@ fn silly_settings_are_named() {
     for (builder, expected) in table {
         assert_eq!(says(builder), expected);
     }
-    for preset in [begin(), begin().network(), begin().api()] {
+    for preset in [
+        begin(),
+        begin().preset_internal(),
+        begin().preset_external(),
+    ] {
         assert!(preset.build().is_ok());
     }
     assert_eq!(Retry::default().name(), "retry");
@@ -450,7 +468,7 @@ fn it_goes_wherever_its_work_goes() {
     fn check<T: Send + 'static>(_: T) {}
     fn shared<T: Send + Sync>() {}
     check(Retry::default().run(|_| async { Ok::<_, Error>(()) }));
-    shared::<(Retry, Budget, Chance)>();
+    shared::<(Retry, Budget, JitterRng)>();
 }
 
 proptest! {
@@ -468,15 +486,15 @@ proptest! {
             .unwrap();
         let backoff = Backoff::exponential(millis(first)).max(millis(max));
         let retry = Retry::builder("peer")
-            .attempts(attempts)
+            .max_attempts(attempts)
             .backoff(backoff)
-            .chance(Chance::seeded(seed))
+            .chance(JitterRng::from_seed(seed))
             .budget(None)
-            .within(millis(within))
+            .max_elapsed(millis(within))
             .build()
             .unwrap();
         let (latest, count, took) = runtime.block_on(async {
-            let (began, latest, tries) = (Instant::now(), Cell::new(millis(0)), Tries::default());
+            let (began, latest, tries) = (Instant::now(), Cell::new(millis(0)), AttemptCounter::default());
             let _ = retry
                 .run(|attempt| {
                     latest.set(began.elapsed());
@@ -494,9 +512,9 @@ proptest! {
 
 /// What was tried how often.
 #[derive(Default)]
-struct Tries(Cell<u32>);
+struct AttemptCounter(Cell<u32>);
 
-impl Tries {
+impl AttemptCounter {
     fn add(&self) {
         self.0.set(self.0.get() + 1);
     }
@@ -525,16 +543,16 @@ impl Tries {
 fn builder(attempts: u32) -> RetryBuilder {
     let steady = Backoff::constant(millis(100));
     Retry::builder("peer")
-        .attempts(attempts)
+        .max_attempts(attempts)
         .backoff(steady)
         .budget(None)
 }
 
-fn steady(attempts: u32) -> Retry {
+fn constant_backoff(attempts: u32) -> Retry {
     builder(attempts).build().unwrap()
 }
 
-fn steady_with(budget: &Budget) -> Retry {
+fn constant_backoff_with(budget: &Budget) -> Retry {
     builder(2).budget(budget.clone()).build().unwrap()
 }
 

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
     CircuitBreaker, Context, GuardLayer, Rejection, RejectionKind,
-    call::Moment,
+    call::CallClock,
     context::Propagate,
     observe,
     retry::{Attempt, Backoff, Budget, ReplayBody, Retry, RetryBuilder, RetryLayer},
@@ -42,32 +42,32 @@ const GRPC: &str = "application/grpc";
 fn whole() -> ScriptedBody {
     ScriptedBody::new().data("an answer")
 }
-fn breaks() -> ScriptedBody {
-    whole().without_size().error("reset")
+fn breaks_off() -> ScriptedBody {
+    whole().without_size_hint().error("reset")
 }
-fn breaks_later() -> ScriptedBody {
-    whole().without_size().pending(1).error("reset")
+fn breaks_off_later() -> ScriptedBody {
+    whole().without_size_hint().pending(1).error("reset")
 }
-fn says(code: &'static str) -> ScriptedBody {
+fn ends_with_code(code: &'static str) -> ScriptedBody {
     whole().trailers([("grpc-status", code)])
 }
 
 fn cases(grpc: bool) -> Vec<Case> {
     if grpc {
         return vec![
-            ("ok", || says("0"), true, true),
-            ("unavailable", || says("14"), true, false),
+            ("ok", || ends_with_code("0"), true, true),
+            ("unavailable", || ends_with_code("14"), true, false),
             ("no status", whole, true, false),
-            ("breaks", breaks, true, false),
-            ("left", || says("14"), false, true),
+            ("breaks", breaks_off, true, false),
+            ("left", || ends_with_code("14"), false, true),
         ];
     }
     vec![
         ("whole", whole, true, true),
         ("empty", ScriptedBody::new, true, true),
-        ("breaks", breaks, true, false),
-        ("breaks later", breaks_later, true, false),
-        ("left", breaks_later, false, true),
+        ("breaks", breaks_off, true, false),
+        ("breaks later", breaks_off_later, true, false),
+        ("left", breaks_off_later, false, true),
     ]
 }
 
@@ -106,7 +106,7 @@ async fn call(retry: &Retry, grpc: bool, fails: u32, case: Case) {
 /// 500 good heads whose bodies broke filled a bucket to the brim.
 #[tokio::test(start_paused = true)]
 async fn bucket_is_refilled_by_calls_that_end_well_and_by_no_others() {
-    let now = Moment::default();
+    let now = CallClock::default();
     for (grpc, case) in [false, true]
         .into_iter()
         .flat_map(|grpc| cases(grpc).into_iter().map(move |case| (grpc, case)))
@@ -126,7 +126,7 @@ async fn bucket_is_refilled_by_calls_that_end_well_and_by_no_others() {
                     .spend(),
             )
         });
-        let retry = steady().budget(bucket.clone()).build().unwrap();
+        let retry = constant_backoff().budget(bucket.clone()).build().unwrap();
         for _ in 0..5 {
             call(&retry, grpc, 0, case).await;
         }
@@ -147,12 +147,12 @@ async fn throttle_counts_calls_that_end_badly_as_failures() {
     {
         let (name, _, _, good) = case;
         let throttle = Budget::throttle().build().unwrap();
-        let retry = steady().budget(throttle.clone()).build().unwrap();
+        let retry = constant_backoff().budget(throttle.clone()).build().unwrap();
         for _ in 0..5 {
             call(&retry, grpc, 0, case).await;
         }
         let allows = throttle
-            .reserve(tower_keep::Outcome::Failure, &Moment::default())
+            .reserve(tower_keep::Outcome::Failure, &CallClock::default())
             .is_some();
         assert_eq!(allows, good, "{name}, gRPC {grpc}");
     }
@@ -166,7 +166,7 @@ async fn call_is_recovered_once_its_body_has_ended_well() {
     {
         let (name, _, _, good) = case;
         let meter = meter();
-        let retry = steady().budget(None).build().unwrap();
+        let retry = constant_backoff().budget(None).build().unwrap();
         call(&retry, grpc, 1, case).await;
         let recovered = meter.sum("tower_keep_retries_recovered_total", &[]);
         assert_eq!(
@@ -180,10 +180,10 @@ async fn call_is_recovered_once_its_body_has_ended_well() {
 /// A retry that succeeds costs a bucket nothing: one that breaks off later does.
 #[tokio::test(start_paused = true)]
 async fn retry_whose_answer_breaks_off_is_paid_for() {
-    let now = Moment::default();
-    for (body, left) in [(whole as fn() -> ScriptedBody, 100), (breaks, 99)] {
+    let now = CallClock::default();
+    for (body, left) in [(whole as fn() -> ScriptedBody, 100), (breaks_off, 99)] {
         let bucket = Budget::bucket().build().unwrap();
-        let retry = steady().budget(bucket.clone()).build().unwrap();
+        let retry = constant_backoff().budget(bucket.clone()).build().unwrap();
         call(&retry, false, 1, ("", body, true, true)).await;
         assert_eq!(bucket.available(&now), Some(left));
     }
@@ -200,7 +200,7 @@ async fn attempts_that_a_breaker_refuses_give_their_tokens_back() {
         .build()
         .unwrap();
     let reached = AtomicU32::new(0);
-    let retry = steady().budget(bucket.clone()).build().unwrap();
+    let retry = constant_backoff().budget(bucket.clone()).build().unwrap();
     let service = ServiceBuilder::new()
         .layer(RetryLayer::any(retry))
         .layer(breaker.layer().any())
@@ -212,7 +212,7 @@ async fn attempts_that_a_breaker_refuses_give_their_tokens_back() {
         assert!(service.clone().oneshot(()).await.is_err());
     }
     assert_eq!(reached.load(Ordering::Relaxed), 1);
-    assert_eq!(bucket.available(&Moment::default()), Some(100));
+    assert_eq!(bucket.available(&CallClock::default()), Some(100));
 }
 
 /// A minute behind an open circuit earned retries by the thousand, to be made when it closed.
@@ -220,7 +220,7 @@ async fn attempts_that_a_breaker_refuses_give_their_tokens_back() {
 async fn calls_that_a_breaker_refuses_earn_no_retries() {
     let breaker = CircuitBreaker::builder("peer").build().unwrap();
     breaker.force_open();
-    let retry = Retry::named("peer");
+    let retry = Retry::new("peer");
     let service = ServiceBuilder::new()
         .layer(RetryLayer::any(retry.clone()))
         .layer(breaker.layer().any())
@@ -228,7 +228,7 @@ async fn calls_that_a_breaker_refuses_earn_no_retries() {
     for _ in 0..1_000 {
         assert!(service.clone().oneshot(()).await.is_err());
     }
-    let left = || retry.budget().unwrap().available(&Moment::default());
+    let left = || retry.budget().unwrap().available(&CallClock::default());
     assert_eq!(left(), Some(100), "10 a second for 10 s");
     breaker.reset();
     for _ in 0..5 {
@@ -253,7 +253,7 @@ async fn answer_that_took_more_than_one_attempt_says_so() {
             .body(Full::<Bytes>::default());
         ready(Ok::<_, Error>(response.unwrap()))
     });
-    let retry = steady().build().unwrap();
+    let retry = constant_backoff().build().unwrap();
     let ask = async || {
         let request = Request::put("/").body(Full::default()).unwrap();
         let answer = RetryLayer::client(retry.clone())
@@ -271,7 +271,7 @@ async fn answer_that_took_more_than_one_attempt_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn first_attempt_after_the_deadline_is_refused_by_layers() {
-    let late = Context::root().with_deadline(Instant::now());
+    let late = Context::new_root().with_deadline(Instant::now());
     let calls = AtomicU32::new(0);
     let called = || {
         calls.fetch_add(1, Ordering::Relaxed);
@@ -281,11 +281,12 @@ async fn first_attempt_after_the_deadline_is_refused_by_layers() {
         let kind = Rejection::find(&*error).expect("a refusal").kind();
         assert_eq!(kind, RejectionKind::DeadlineExceeded);
     };
-    let service = RetryLayer::any(steady().build().unwrap()).layer(service_fn(|()| called()));
+    let service =
+        RetryLayer::any(constant_backoff().build().unwrap()).layer(service_fn(|()| called()));
     let answer = late.scope(async { service.oneshot(()).await }).await;
     refused(answer.map(drop).unwrap_err());
 
-    let client = || RetryLayer::client(steady().build().unwrap());
+    let client = || RetryLayer::client(constant_backoff().build().unwrap());
     let service = client().layer(service_fn(|_: Request<Sent>| called()));
     let request = Request::get("/").body(Full::default()).unwrap();
     let answer = late.scope(async { service.oneshot(request).await }).await;
@@ -302,7 +303,7 @@ async fn first_attempt_after_the_deadline_is_refused_by_layers() {
 #[tokio::test(start_paused = true)]
 async fn work_begins_whatever_the_deadline_and_is_not_tried_again() {
     let calls = AtomicU32::new(0);
-    let retry = steady().build().unwrap();
+    let retry = constant_backoff().build().unwrap();
     let work = retry.run(|_| {
         calls.fetch_add(1, Ordering::Relaxed);
         ready(Err::<(), _>(Error::other("down")))
@@ -329,7 +330,9 @@ async fn attempts_outside_of_any_context_share_one() {
         ready(Err::<Response<Full<Bytes>>, _>(Error::other("down")))
     });
     let client = ServiceBuilder::new()
-        .layer(RetryLayer::client(steady().attempts(3).build().unwrap()))
+        .layer(RetryLayer::client(
+            constant_backoff().max_attempts(3).build().unwrap(),
+        ))
         .layer(GuardLayer::client(Propagate::default()))
         .service(peer);
     let request = Request::get("/").body(Full::default()).unwrap();
@@ -365,7 +368,7 @@ async fn lines_and_spans_of_clients_say_how_often_a_request_was_sent_before() {
         assert_eq!(lines, spans);
         lines
     };
-    let retry = || steady().attempts(3).build().unwrap();
+    let retry = || constant_backoff().max_attempts(3).build().unwrap();
     let request = || Request::get("/").body(Full::default()).unwrap();
 
     let client = ServiceBuilder::new()
@@ -382,14 +385,14 @@ async fn lines_and_spans_of_clients_say_how_often_a_request_was_sent_before() {
         .layer(observe("peer").client())
         .service(service_fn(down));
     let any = logs();
-    let sent = Context::root().scope(client.oneshot(request())).await;
+    let sent = Context::new_root().scope(client.oneshot(request())).await;
     assert!(sent.is_err());
     assert_eq!(said(&any), ["", "1", "2"]);
 
     // What a service does for the attempt is not sent again.
     let server = observe("peer").server().layer(service_fn(down));
     let served = logs();
-    let second = Context::root().with_attempt(2);
+    let second = Context::new_root().with_attempt(2);
     let mut request = request();
     request.extensions_mut().insert(second);
     assert!(server.oneshot(request).await.is_err());
@@ -402,7 +405,7 @@ async fn request_that_is_sent_once_gets_no_context() {
         let none = Context::with_current(|context| context.is_none());
         ready(Ok::<_, Error>(Response::new(Full::from(none.to_string()))))
     });
-    let client = RetryLayer::client(steady().build().unwrap()).layer(peer);
+    let client = RetryLayer::client(constant_backoff().build().unwrap()).layer(peer);
     let request = Request::post("/").body(Full::default()).unwrap();
     assert_eq!(
         support::text(client.oneshot(request).await.unwrap()).await,
@@ -436,7 +439,7 @@ async fn query(
 #[tokio::test(start_paused = true)]
 async fn work_may_borrow_what_it_changes() {
     let (retry, mut connection) = (
-        steady().attempts(3).build().unwrap(),
+        constant_backoff().max_attempts(3).build().unwrap(),
         Connection(Vec::new()),
     );
     let began = Instant::now();
@@ -460,7 +463,7 @@ async fn work_may_borrow_what_it_changes() {
 #[tokio::test(start_paused = true)]
 async fn work_that_changes_something_can_be_spawned() {
     let task = tokio::spawn(async {
-        let retry = steady().attempts(3).build().unwrap();
+        let retry = constant_backoff().max_attempts(3).build().unwrap();
         let connection = Connection(Vec::new());
         let work = retry.run_with(connection, |mut connection, attempt| async move {
             let rows = connection.query(attempt).await;
@@ -481,7 +484,7 @@ async fn work_that_changes_something_can_be_spawned() {
 fn clones_of_a_builder_have_a_budget_of_their_own_each() {
     let template = Retry::builder("peer");
     let (one, other) = (template.clone().build().unwrap(), template.build().unwrap());
-    let now = Moment::default();
+    let now = CallClock::default();
     let taken = one
         .budget()
         .unwrap()
@@ -504,7 +507,7 @@ fn clones_of_a_builder_have_a_budget_of_their_own_each() {
 // ---- hints
 
 /// Waits until three attempts were made, each answered with this status and these headers.
-async fn waited<S>(
+async fn measure_wait<S>(
     layer: impl Layer<Peer, Service = S>,
     headers: &'static [(&'static str, &'static str)],
 ) -> Duration
@@ -549,44 +552,54 @@ impl Service<Request<Sent>> for Peer {
 /// `Retry-After: 0` made three attempts in no time, whatever the backoff.
 #[tokio::test(start_paused = true)]
 async fn retry_after_does_not_shorten_the_backoff() {
-    let layer = || RetryLayer::client(steady().attempts(3).build().unwrap());
-    assert_eq!(waited(layer(), &[("retry-after", "0")]).await, 2 * WAIT);
+    let layer = || RetryLayer::client(constant_backoff().max_attempts(3).build().unwrap());
+    assert_eq!(
+        measure_wait(layer(), &[("retry-after", "0")]).await,
+        2 * WAIT
+    );
     let past = &[("retry-after", "Sun, 06 Nov 1994 08:49:07 GMT")];
-    assert_eq!(waited(layer(), past).await, 2 * WAIT);
-    let longer = waited(layer(), &[("retry-after", "1")]).await;
+    assert_eq!(measure_wait(layer(), past).await, 2 * WAIT);
+    let longer = measure_wait(layer(), &[("retry-after", "1")]).await;
     assert_eq!(longer, Duration::from_secs(2));
     // gRPC's pushback takes its place.
     let pushback = &[("grpc-status", "14"), ("grpc-retry-pushback-ms", "0")];
-    assert_eq!(waited(layer(), pushback).await, Duration::ZERO);
+    assert_eq!(measure_wait(layer(), pushback).await, Duration::ZERO);
 }
 
 /// A peer that is asked to come back at once again and again does not keep its clients' backoff at its beginning.
 #[tokio::test(start_paused = true)]
 async fn backoff_grows_under_retry_after() {
     let doubling = Backoff::exponential(WAIT).jitter(tower_keep::retry::Jitter::None);
-    let retry = steady().attempts(4).backoff(doubling).build().unwrap();
-    let waits = waited(RetryLayer::client(retry), &[("retry-after", "0")]).await;
+    let retry = constant_backoff()
+        .max_attempts(4)
+        .backoff(doubling)
+        .build()
+        .unwrap();
+    let waits = measure_wait(RetryLayer::client(retry), &[("retry-after", "0")]).await;
     assert_eq!(waits, 7 * WAIT);
 }
 
 #[tokio::test(start_paused = true)]
 async fn hints_of_a_peers_own_are_read_where_the_layer_is_told_how() {
     let layer = || {
-        let retry = steady().attempts(2).build().unwrap();
-        RetryLayer::client(retry).hint(|head| {
+        let retry = constant_backoff().max_attempts(2).build().unwrap();
+        RetryLayer::client(retry).read_retry_after(|head| {
             let wait = head.headers.get("retry-after-ms")?.to_str().ok()?;
             let wait = Duration::from_millis(wait.parse().ok()?);
-            Some(tower_keep::retry::Hint::NotBefore(wait))
+            Some(tower_keep::retry::RetryAfter::NotBefore(wait))
         })
     };
     let both = &[("retry-after-ms", "700"), ("retry-after", "3")];
-    assert_eq!(waited(layer(), both).await, Duration::from_millis(700));
-    let other = &[("retry-after-ms", "soon"), ("retry-after", "3")];
-    assert_eq!(waited(layer(), other).await, Duration::from_secs(3));
-    let retry = steady().attempts(2).build().unwrap();
-    let panics = RetryLayer::client(retry).hint(|_| panic!("a bug"));
     assert_eq!(
-        waited(panics, &[("retry-after", "3")]).await,
+        measure_wait(layer(), both).await,
+        Duration::from_millis(700)
+    );
+    let other = &[("retry-after-ms", "soon"), ("retry-after", "3")];
+    assert_eq!(measure_wait(layer(), other).await, Duration::from_secs(3));
+    let retry = constant_backoff().max_attempts(2).build().unwrap();
+    let panics = RetryLayer::client(retry).read_retry_after(|_| panic!("a bug"));
+    assert_eq!(
+        measure_wait(panics, &[("retry-after", "3")]).await,
         Duration::from_secs(3)
     );
 }
@@ -594,10 +607,10 @@ async fn hints_of_a_peers_own_are_read_where_the_layer_is_told_how() {
 const WAIT: Duration = Duration::from_millis(70);
 
 /// Two attempts, 70 ms apart, no chance.
-fn steady() -> RetryBuilder {
+fn constant_backoff() -> RetryBuilder {
     let backoff = Backoff::constant(WAIT);
     Retry::builder("peer")
-        .attempts(2)
+        .max_attempts(2)
         .backoff(backoff)
         .budget(None)
 }

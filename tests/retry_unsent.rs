@@ -34,7 +34,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_keep::{
     BoxError, Context,
     protocol::Client as HttpClient,
-    retry::{Backoff, Budget, Replay, ReplayBody, Retry, RetryBuilder, RetryLayer},
+    retry::{Backoff, Budget, HttpRetry, ReplayBody, Retry, RetryBuilder, RetryLayer},
 };
 
 type Sent = ReplayBody<Full<Bytes>>;
@@ -76,7 +76,7 @@ async fn what_the_peer_may_have_begun_is_not_sent_again() {
 async fn a_refusal_is_free_once_and_counted_from_then_on() {
     let acts = || [Act::Refuse, Act::Refuse, Act::Refuse, Act::Answer];
     let (server, address) = Frames::serve(acts()).await;
-    let twice = RetryLayer::client(builder().attempts(2).build().unwrap()).free_repeats(true);
+    let twice = RetryLayer::client(builder().max_attempts(2).build().unwrap()).retry_unsent(true);
     assert!(post(twice, http2(), address).await.is_err());
     assert_eq!(
         server.bodies().len(),
@@ -91,7 +91,7 @@ async fn a_refusal_is_free_once_and_counted_from_then_on() {
 
     let empty = Budget::window().ratio(0.0).per_second(0.0).build().unwrap();
     let (server, address) = Frames::serve(acts()).await;
-    let poor = RetryLayer::client(builder().budget(empty).build().unwrap()).free_repeats(true);
+    let poor = RetryLayer::client(builder().budget(empty).build().unwrap()).retry_unsent(true);
     assert!(post(poor, http2(), address).await.is_err());
     assert_eq!(server.bodies().len(), 2, "what is free needs no budget");
 }
@@ -102,7 +102,7 @@ async fn free_repeat_is_off_by_default_and_for_one_attempt() {
     let standard = RetryLayer::client(builder().build().unwrap());
     let answer = post(standard, http2(), address).await;
     assert!(answer.is_err());
-    let once = RetryLayer::client(builder().attempts(1).build().unwrap()).free_repeats(true);
+    let once = RetryLayer::client(builder().max_attempts(1).build().unwrap()).retry_unsent(true);
     assert!(post(once, http2(), address).await.is_err());
     assert_eq!(server.bodies().len(), 2);
 }
@@ -115,7 +115,7 @@ async fn a_request_without_a_connection_is_sent_again_though_it_is_long() {
         "/",
         axum::routing::post(|body: Bytes| async move { body.len().to_string() }),
     );
-    let to = Flaky::new(2, serve(app).await).await;
+    let to = FlakyConnector::new(2, serve(app).await).await;
     let client: Hyper<_> = Client::builder(TokioExecutor::new()).build(to.clone().connector());
     let body = Bytes::from(vec![7; 300_000]);
     let request = Request::post("http://peer/").body(Full::new(body)).unwrap();
@@ -130,7 +130,7 @@ async fn a_request_without_a_connection_is_sent_again_though_it_is_long() {
 
 #[tokio::test]
 async fn peer_that_stays_away_gets_its_attempts_and_no_more() {
-    let to = Flaky::new(u32::MAX, nobody().await).await;
+    let to = FlakyConnector::new(u32::MAX, nobody().await).await;
     let client: Hyper<_> = Client::builder(TokioExecutor::new()).build(to.clone().connector());
     let request = Request::post("http://peer/")
         .body(Full::from("an order"))
@@ -228,12 +228,12 @@ async fn somebody_elses_errors_can_be_told_to_prove_it() {
         })
     });
     let request = || Request::post("/").body(Full::from("an order")).unwrap();
-    let told = layer().never_sent(|error| error.to_string() == "the pool is empty");
+    let told = layer().unsent_if(|error| error.to_string() == "the pool is empty");
     assert!(told.layer(peer).oneshot(request()).await.is_ok());
     assert_eq!(calls.swap(0, Ordering::Relaxed), 2);
     assert!(layer().layer(peer).oneshot(request()).await.is_err());
     calls.store(0, Ordering::Relaxed);
-    let bug = layer().never_sent(|_| panic!("a bug"));
+    let bug = layer().unsent_if(|_| panic!("a bug"));
     assert!(bug.layer(peer).oneshot(request()).await.is_err());
 }
 
@@ -250,10 +250,13 @@ async fn what_is_repeated_for_free_keeps_its_number() {
         client.request(request)
     });
     let layer = RetryLayer::grpc_client(builder().build().unwrap());
-    let layer = layer.repeatable(|_| true).free_repeats(true);
+    let layer = layer.retry_if_request(|_| true).retry_unsent(true);
     let mut request =
         Request::post(format!("http://{address}/")).header("content-type", "application/grpc");
-    request.extensions_mut().unwrap().insert(Context::root());
+    request
+        .extensions_mut()
+        .unwrap()
+        .insert(Context::new_root());
     let request = request.body(Full::from("an order")).unwrap();
     let answer = within(layer.layer(peer).oneshot(request)).await;
     assert_eq!(answer.unwrap().status(), 200);
@@ -286,7 +289,7 @@ async fn request_that_cannot_be_sent_is_not_repeated() {
             client.request(request)
         });
         let says = format!("{request:?}");
-        for layer in [layer(), layer().free_repeats(false)] {
+        for layer in [layer(), layer().retry_unsent(false)] {
             let answer = within(layer.layer(counted).oneshot(request.clone())).await;
             assert!(answer.is_err(), "{says}");
             assert_eq!(tries.swap(0, Ordering::Relaxed), 1, "{says}");
@@ -361,8 +364,8 @@ async fn outage_is_not_multiplied_by_what_was_never_sent() {
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
         ready(Err::<Response<Full<Bytes>>, _>(refused))
     });
-    let service = RetryLayer::client(Retry::named("peer"))
-        .free_repeats(true)
+    let service = RetryLayer::client(Retry::new("peer"))
+        .retry_unsent(true)
         .layer(nobody);
     let calls: Vec<_> = (0..2_000)
         .map(|_| {
@@ -391,7 +394,7 @@ async fn repeat_that_would_pass_a_time_limit_is_not_waited_for() {
         });
         let client = tower::ServiceBuilder::new()
             .layer(tower_keep::timeout::TimeoutLayer::client(limit))
-            .layer(RetryLayer::client(retry.build().unwrap()).free_repeats(true))
+            .layer(RetryLayer::client(retry.build().unwrap()).retry_unsent(true))
             .service(peer);
         let (started, request) = (tokio::time::Instant::now(), Request::get("/"));
         let error = client.oneshot(request.body(Full::default()).unwrap()).await;
@@ -410,7 +413,7 @@ async fn tonics_calls_that_were_refused_are_made_again() {
         let channel = Endpoint::new(format!("http://{address}"))
             .unwrap()
             .connect_lazy();
-        let layer = RetryLayer::grpc_client(builder().build().unwrap()).free_repeats(true);
+        let layer = RetryLayer::grpc_client(builder().build().unwrap()).retry_unsent(true);
         let client = layer.request_body(tonic::body::Body::new).layer(channel);
         let answer = within(HealthClient::new(client).check(HealthCheckRequest::default())).await;
         assert_eq!(answer.unwrap_err().code(), Code::NotFound, "{act:?}");
@@ -421,10 +424,10 @@ async fn tonics_calls_that_were_refused_are_made_again() {
 #[tokio::test]
 async fn tonics_calls_without_a_connection_are_made_again() {
     let (_server, address) = Frames::serve([Act::Grpc(5)]).await;
-    let to = Flaky::new(2, address).await;
+    let to = FlakyConnector::new(2, address).await;
     let endpoint = Endpoint::from_static("http://peer");
     let channel = endpoint.connect_with_connector_lazy(to.clone().connector());
-    let layer = RetryLayer::grpc_client(builder().build().unwrap()).free_repeats(true);
+    let layer = RetryLayer::grpc_client(builder().build().unwrap()).retry_unsent(true);
     let client = layer.request_body(tonic::body::Body::new).layer(channel);
     let answer = within(HealthClient::new(client).check(HealthCheckRequest::default())).await;
     assert_eq!(answer.unwrap_err().code(), Code::NotFound);
@@ -439,8 +442,8 @@ fn builder() -> RetryBuilder {
     Retry::builder("peer").backoff(at_once).budget(None)
 }
 
-fn layer() -> RetryLayer<Replay<HttpClient>> {
-    RetryLayer::client(builder().build().unwrap()).free_repeats(true)
+fn layer() -> RetryLayer<HttpRetry<HttpClient>> {
+    RetryLayer::client(builder().build().unwrap()).retry_unsent(true)
 }
 
 fn http1() -> Hyper {
@@ -453,7 +456,7 @@ fn http2() -> Hyper {
 }
 
 async fn post(
-    layer: RetryLayer<Replay<HttpClient>>,
+    layer: RetryLayer<HttpRetry<HttpClient>>,
     client: Hyper,
     to: SocketAddr,
 ) -> Result<StatusCode, BoxError> {
@@ -465,16 +468,16 @@ async fn post(
 
 /// Connects to nobody so many times, and then to somebody.
 #[derive(Clone)]
-struct Flaky {
+struct FlakyConnector {
     tries: Arc<AtomicU32>,
     fails: u32,
     nobody: SocketAddr,
     to: SocketAddr,
 }
 
-impl Flaky {
+impl FlakyConnector {
     async fn new(fails: u32, to: SocketAddr) -> Self {
-        Flaky {
+        FlakyConnector {
             tries: Arc::default(),
             fails,
             nobody: nobody().await,

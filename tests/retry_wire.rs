@@ -41,7 +41,7 @@ use tonic_health::pb::{
 use tower::{Layer, ServiceExt};
 use tower_keep::{
     protocol::GrpcClient,
-    retry::{Backoff, Replay, ReplayBody, Retry, RetryLayer},
+    retry::{Backoff, HttpRetry, ReplayBody, Retry, RetryLayer},
 };
 
 // ---- uploads
@@ -81,7 +81,7 @@ impl Upstream {
                 let served = served.clone();
                 let service = hyper::service::service_fn(move |request| {
                     let served = served.clone();
-                    async move { served.take(request).await }
+                    async move { served.handle(request).await }
                 });
                 // A connection that its service breaks ends with an error.
                 tokio::spawn(async move {
@@ -93,7 +93,7 @@ impl Upstream {
         (upstream, address)
     }
 
-    async fn take(&self, request: Request<Incoming>) -> io::Result<Response<Body>> {
+    async fn handle(&self, request: Request<Incoming>) -> io::Result<Response<Body>> {
         let mut body = request.into_body();
         if self.calls.fetch_add(1, Ordering::SeqCst) >= self.fails {
             let whole = body.collect().await.map_err(io::Error::other)?.to_bytes();
@@ -301,18 +301,18 @@ async fn check(layer: ToTonic, fails: usize, status: fn() -> Status) -> (Code, V
 }
 
 type TonicBody = tonic::body::Body;
-type ToTonic = RetryLayer<Replay<GrpcClient, fn(ReplayBody<TonicBody>) -> TonicBody>>;
+type ToTonic = RetryLayer<HttpRetry<GrpcClient, fn(ReplayBody<TonicBody>) -> TonicBody>>;
 
 fn grpc() -> ToTonic {
     RetryLayer::grpc_client(retry()).request_body(TonicBody::new)
 }
 
-fn away() -> Status {
+fn unavailable() -> Status {
     Status::unavailable("moving house")
 }
 
 fn pushed_back(wait: &'static str) -> Status {
-    let mut status = away();
+    let mut status = unavailable();
     let wait = wait.parse().expect("metadata");
     status.metadata_mut().insert("grpc-retry-pushback-ms", wait);
     status
@@ -320,7 +320,7 @@ fn pushed_back(wait: &'static str) -> Status {
 
 #[tokio::test]
 async fn a_unary_call_is_made_until_it_is_answered() {
-    let (code, seen) = check(grpc().repeatable(|_| true), 2, away).await;
+    let (code, seen) = check(grpc().retry_if_request(|_| true), 2, unavailable).await;
     assert_eq!((code, seen.len()), (Code::Ok, 3));
     let previous = |seen: &MetadataMap| {
         let value = seen.get("grpc-previous-rpc-attempts");
@@ -342,22 +342,25 @@ async fn a_unary_call_is_made_until_it_is_answered() {
 
 #[tokio::test]
 async fn a_unary_call_is_made_once_unless_somebody_says_that_it_is_repeatable() {
-    let (code, seen) = check(grpc(), 1, away).await;
+    let (code, seen) = check(grpc(), 1, unavailable).await;
     assert_eq!((code, seen.len()), (Code::Unavailable, 1));
-    let only = |path: &'static str| grpc().repeatable(move |call| call.uri.path() == path);
-    let (code, seen) = check(only("/grpc.health.v1.Health/Watch"), 1, away).await;
+    let only = |path: &'static str| grpc().retry_if_request(move |call| call.uri.path() == path);
+    let (code, seen) = check(only("/grpc.health.v1.Health/Watch"), 1, unavailable).await;
     assert_eq!((code, seen.len()), (Code::Unavailable, 1));
-    let (code, seen) = check(only("/grpc.health.v1.Health/Check"), 1, away).await;
+    let (code, seen) = check(only("/grpc.health.v1.Health/Check"), 1, unavailable).await;
     assert_eq!((code, seen.len()), (Code::Ok, 2));
 }
 
 #[tokio::test]
 async fn a_server_that_pushes_back_is_heeded() {
-    let (code, seen) = check(grpc().repeatable(|_| true), 1, || pushed_back("-1")).await;
+    let (code, seen) = check(grpc().retry_if_request(|_| true), 1, || pushed_back("-1")).await;
     assert_eq!((code, seen.len()), (Code::Unavailable, 1));
-    let (code, seen) = check(grpc().repeatable(|_| true), 1, || pushed_back("3")).await;
+    let (code, seen) = check(grpc().retry_if_request(|_| true), 1, || pushed_back("3")).await;
     assert_eq!((code, seen.len()), (Code::Ok, 2));
-    let (code, seen) = check(grpc().repeatable(|_| true), 1, || pushed_back("31000")).await;
+    let (code, seen) = check(grpc().retry_if_request(|_| true), 1, || {
+        pushed_back("31000")
+    })
+    .await;
     assert_eq!(
         (code, seen.len()),
         (Code::Unavailable, 1),
@@ -368,7 +371,7 @@ async fn a_server_that_pushes_back_is_heeded() {
 #[tokio::test]
 async fn a_call_that_is_at_fault_itself_is_made_once() {
     let refused = || Status::invalid_argument("no such order");
-    let (code, seen) = check(grpc().repeatable(|_| true), 1, refused).await;
+    let (code, seen) = check(grpc().retry_if_request(|_| true), 1, refused).await;
     assert_eq!((code, seen.len()), (Code::InvalidArgument, 1));
 }
 
@@ -379,6 +382,6 @@ fn retry() -> Retry {
     builder.build().expect("settings")
 }
 
-fn layer() -> RetryLayer<Replay<tower_keep::protocol::Client>> {
+fn layer() -> RetryLayer<HttpRetry<tower_keep::protocol::Client>> {
     RetryLayer::client(retry())
 }

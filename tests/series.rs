@@ -24,7 +24,7 @@ use support::{local, meter::meter, text};
 use tower::ServiceExt;
 use tower_keep::{
     ErrorTracker, Track, observe, operation,
-    track::{Naming, TrackBuilder},
+    track::{MetricNaming, TrackBuilder},
 };
 
 const DURATION: &str = "http_server_request_duration_seconds";
@@ -116,7 +116,7 @@ async fn failures_have_room_of_their_own_and_an_overflow_of_their_own() {
 async fn failures_that_find_no_room_are_told_apart_with_classic_names_too() {
     let meter = meter();
     let app = numbered(StatusCode::INTERNAL_SERVER_ERROR, 0..40);
-    let app = guarded(app, track().naming(Naming::Classic).max_series(1));
+    let app = guarded(app, track().naming(MetricNaming::Classic).max_series(1));
     for n in 0..40 {
         ask(&app, local(&format!("/500/{n}"))).await;
     }
@@ -165,7 +165,7 @@ async fn slow_route_holds_however_many_other_places_there_are() {
     let app = numbered(StatusCode::OK, 0..5).route("/export", on_get(slow));
     let second = Duration::from_secs(1);
     let track = track()
-        .max_places(1)
+        .max_targets(1)
         .slow_route("/export", second, 60 * second);
     let app = guarded(app, track);
     for n in 0..5 {

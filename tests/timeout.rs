@@ -25,10 +25,10 @@ use tokio::time::{Instant, advance, sleep};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_keep::{
     BoxError, CircuitBreaker, GuardLayer, Outcome,
-    call::{Elapsed, Evidence, TimeBound},
+    call::{Elapsed, Evidence, TimeoutKind},
     context::{deadline, in_context},
     registry,
-    testing::{Reply, Script, ScriptedBody, Spy, Wakes},
+    testing::{CountingWaker, RecordingGuard, Reply, Script, ScriptedBody},
     timeout::{TimeLimit, TimeLimits, TimeoutLayer, Timeouts},
 };
 
@@ -47,7 +47,7 @@ fn elapsed(error: &BoxError) -> &Elapsed {
 #[test]
 fn an_answer_that_is_there_needs_no_timer_and_no_runtime() {
     let mut service = TimeoutLayer::any(SECOND).layer(Script::<BoxError>::always(Reply::ok));
-    let wakes = Wakes::new();
+    let wakes = CountingWaker::new();
     let mut future = wakes.call(&mut service, "a request");
     assert!(wakes.poll(future.as_mut()).is_ready());
     let mut future = pin!(TimeLimit::from(SECOND).run(ready(7)));
@@ -81,8 +81,8 @@ async fn work_that_is_given_up_is_dropped_before_the_error_is_told() {
     assert_eq!((script.calls(), script.in_flight()), (1, 0));
     let elapsed = elapsed(&error);
     assert_eq!(
-        (elapsed.limit(), elapsed.bound(), elapsed.after()),
-        ("timeout", TimeBound::Limit, Some(SECOND))
+        (elapsed.name(), elapsed.kind(), elapsed.limit()),
+        ("timeout", TimeoutKind::Limit, Some(SECOND))
     );
 }
 
@@ -90,7 +90,7 @@ async fn work_that_is_given_up_is_dropped_before_the_error_is_told() {
 async fn a_call_that_is_dropped_leaves_nothing_behind() {
     let script: Script = Script::always(Reply::hang);
     let mut service = TimeoutLayer::any(SECOND).layer(script.clone());
-    let wakes = Wakes::new();
+    let wakes = CountingWaker::new();
     for polls in 0..3 {
         let mut future = wakes.call(&mut service, ());
         for _ in 0..polls {
@@ -106,17 +106,17 @@ async fn a_call_that_is_dropped_leaves_nothing_behind() {
 #[tokio::test(start_paused = true)]
 async fn a_breaker_counts_what_timed_out() {
     let breaker = CircuitBreaker::classic("slow").build().expect("settings");
-    let spy = Spy::new();
+    let spy = RecordingGuard::new();
     let service = TimeoutLayer::any(SECOND).layer(Script::<BoxError>::always(Reply::hang));
     let service = GuardLayer::any((spy.clone(), breaker.clone())).layer(service);
     assert!(service.oneshot(()).await.is_err());
-    assert_eq!(spy.only().outcome, Outcome::TimedOut);
+    assert_eq!(spy.single().outcome, Outcome::TimedOut);
     assert_eq!(breaker.counts().failures, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_server_answers_in_the_callers_language() {
-    let spy = Spy::new();
+    let spy = RecordingGuard::new();
     let service = TimeoutLayer::server(SECOND).layer(Script::<BoxError>::always(Reply::hang));
     let service = GuardLayer::server(spy.clone()).layer(service);
 
@@ -136,9 +136,9 @@ async fn a_server_answers_in_the_callers_language() {
         (200, &4.into())
     );
 
-    let outcomes: Vec<_> = spy.settled().iter().map(|end| end.outcome).collect();
+    let outcomes: Vec<_> = spy.completed().iter().map(|end| end.outcome).collect();
     assert_eq!(outcomes, [Outcome::TimedOut, Outcome::TimedOut]);
-    let cause = spy.settled()[0].cause.clone();
+    let cause = spy.completed()[0].cause.clone();
     assert!(cause.is_some_and(|cause| cause.contains("timed out after 1s")));
 }
 
@@ -151,8 +151,8 @@ async fn a_client_gets_an_error_and_a_grpc_client_a_status() {
         .oneshot(request())
         .await;
     assert_eq!(
-        elapsed(&answer.expect_err("too late")).bound(),
-        TimeBound::Limit
+        elapsed(&answer.expect_err("too late")).kind(),
+        TimeoutKind::Limit
     );
 
     let request = Request::post("/")
@@ -178,17 +178,17 @@ async fn the_time_to_become_ready_counts_only_where_it_is_asked_for() {
     assert_eq!(begun.elapsed(), 2 * SECOND);
 
     let service = TimeoutLayer::any(limit)
-        .including_readiness()
+        .include_readiness()
         .layer(one_at_a_time());
     let (first, second) = tokio::join!(service.clone().oneshot(()), service.oneshot(()));
     assert!(first.is_ok());
-    assert_eq!(elapsed(&second.expect_err("too late")).after(), Some(limit));
+    assert_eq!(elapsed(&second.expect_err("too late")).limit(), Some(limit));
     assert_eq!(begun.elapsed(), 2 * SECOND + limit);
 }
 
 #[tokio::test(start_paused = true)]
 async fn call_that_waited_for_readiness_only_blames_nobody() {
-    let layer = || TimeoutLayer::any(SECOND).including_readiness();
+    let layer = || TimeoutLayer::any(SECOND).include_readiness();
     let busy = tower::limit::ConcurrencyLimit::new(after(HOUR), 1);
     let service = layer().layer(busy);
     let (made, waited) = tokio::join!(service.clone().oneshot(()), service.oneshot(()));
@@ -208,7 +208,7 @@ async fn work_that_uses_up_the_tasks_budget_at_each_poll_is_given_up_too() {
     };
     let limit = TimeLimit::new("greedy", SECOND);
     let mut racing = pin!(limit.run(greedy));
-    let wakes = Wakes::new();
+    let wakes = CountingWaker::new();
     assert!(wakes.poll(racing.as_mut()).is_pending());
     advance(SECOND + MILLI).await;
     // In the very task whose budget the work eats up.
@@ -245,7 +245,7 @@ async fn a_retry_does_not_wait_beyond_the_limit_around_it() {
     use tower_keep::retry::{Backoff, Retry, RetryLayer};
     let retry = Retry::builder("patient")
         .backoff(Backoff::constant(2 * SECOND))
-        .attempts(9);
+        .max_attempts(9);
     let retry = retry.build().expect("settings");
     let begun = Instant::now();
     let failing: Script = Script::always(|| Reply::error("down"));
@@ -257,7 +257,7 @@ async fn a_retry_does_not_wait_beyond_the_limit_around_it() {
 
     let limit = TimeLimit::new("total", 5 * SECOND);
     let error = limit
-        .run(retry.run_any(|_| async { Err::<(), _>("down") }))
+        .run(retry.run_any_error(|_| async { Err::<(), _>("down") }))
         .await;
     assert_eq!(error.expect("in time"), Err("down"));
     assert_eq!(begun.elapsed(), 8 * SECOND);
@@ -282,7 +282,7 @@ async fn what_runs_out_is_counted_by_name_and_bound() {
     }
     let counted = [("limit", "counted"), ("bound", "limit")];
     assert_eq!(meter.sum("tower_keep_timeouts_total", &counted), Some(2.0));
-    assert_eq!((limit.timed_out(), limit.refused()), (2, 0));
+    assert_eq!((limit.timeout_count(), limit.rejected_count()), (2, 0));
     let all = registry::snapshots();
     let shown = all
         .iter()
@@ -315,7 +315,7 @@ async fn two_services_of_one_layer_do_not_share_a_clock() {
 
 #[test]
 fn silly_limits_are_named() {
-    let message = |error: tower_keep::InvalidSetting| error.to_string();
+    let message = |error: tower_keep::ConfigError| error.to_string();
     let wrong = Timeouts::builder("api")
         .total(SECOND)
         .attempt(2 * SECOND)
@@ -326,9 +326,9 @@ fn silly_limits_are_named() {
     );
     let wrong = Timeouts::builder("api").total(Duration::ZERO).build();
     assert_eq!(wrong.expect_err("no time").field(), "total");
-    let wrong = TimeLimits::builder().at_least(Duration::ZERO).build();
+    let wrong = TimeLimits::builder().min(Duration::ZERO).build();
     assert_eq!(wrong.expect_err("no time").field(), "at_least");
-    let wrong = TimeLimits::builder().at_least(HOUR).at_most(SECOND).build();
+    let wrong = TimeLimits::builder().min(HOUR).max(SECOND).build();
     assert_eq!(
         wrong.map_err(message).expect_err("upside down"),
         "time limits: at_most is 1s, must be at least 3600s, which is at_least"
@@ -352,7 +352,7 @@ fn an_attempt_cannot_be_given_more_than_the_total_later_either() {
 #[test]
 fn names_that_are_not_in_the_table_share_one_limit() {
     let limits = TimeLimits::builder()
-        .otherwise(SECOND)
+        .default_limit(SECOND)
         .build()
         .expect("settings");
     limits.get("one").set(2 * SECOND);

@@ -92,7 +92,7 @@ impl Health for Scripted {
             "late" => Err(Status::deadline_exceeded("no time left")),
             "closed" => {
                 let why = Rejection::rate_limited("till");
-                Err(why.retry_after(Duration::from_millis(1_200)).into())
+                Err(why.with_retry_after(Duration::from_millis(1_200)).into())
             }
             "gone" => Err(Status::unavailable("moved out")),
             "torn" => {
@@ -194,7 +194,11 @@ async fn a_unary_call_is_one_call_on_both_sides() {
         assert_eq!(meter.count(&duration, &of("OK")), 1.0, "{side}");
         assert_eq!(meter.count(&duration, &of("NOT_FOUND")), 1.0, "{side}");
         let calls = |outcome| meter.calls(&[method, ("kind", side), ("outcome", outcome)]);
-        assert_eq!((calls("success"), calls("ignored")), (1.0, 1.0), "{side}");
+        assert_eq!(
+            (calls("success"), calls("client_error")),
+            (1.0, 1.0),
+            "{side}"
+        );
         let active = format!("http_{side}_active_requests");
         assert_eq!(meter.sum(&active, &[]), Some(0.0), "{side}");
     }
@@ -222,7 +226,7 @@ async fn a_stream_is_one_call_until_its_trailers() {
     let (served, mut server_ends) = witness();
     let (called, mut client_ends) = witness();
     let (mut reporter, health) = health_reporter();
-    let track = Track::named("health");
+    let track = Track::new("health");
     let address = serve_tonic!(GuardLayer::server((served, track.clone())), health);
     let layer = GuardLayer::grpc_client((called, track.client_side()));
     let mut client =
@@ -272,9 +276,9 @@ async fn both_sides_judge_each_code_alike() {
 
     for (service, code, outcome) in [
         ("", Code::Ok, Outcome::Success),
-        ("missing", Code::NotFound, Outcome::Ignored),
-        ("forbidden", Code::PermissionDenied, Outcome::Ignored),
-        ("made up", Code::InvalidArgument, Outcome::Ignored),
+        ("missing", Code::NotFound, Outcome::ClientError),
+        ("forbidden", Code::PermissionDenied, Outcome::ClientError),
+        ("made up", Code::InvalidArgument, Outcome::ClientError),
         ("busy", Code::ResourceExhausted, Outcome::Overload),
         ("late", Code::DeadlineExceeded, Outcome::TimedOut),
         ("gone", Code::Unavailable, Outcome::Failure),
@@ -288,7 +292,7 @@ async fn both_sides_judge_each_code_alike() {
         for ends in [&mut server_ends, &mut client_ends] {
             let told = ends.next().await;
             assert_eq!(told.outcome, outcome, "{service}");
-            assert_eq!(told.code.unwrap().number(), code as u8, "{service}");
+            assert_eq!(told.code.unwrap().as_u8(), code as u8, "{service}");
         }
     }
     // The same in trailers, after a message.
@@ -329,7 +333,7 @@ async fn a_failed_status_is_grouped_with_its_source_on_the_server_and_with_its_m
         on_server.message().contains("cannot read order 7"),
         "{on_server:#?}"
     );
-    assert_eq!(on_server.chain().last(), Some("a page is torn"));
+    assert_eq!(on_server.causes().last(), Some("a page is torn"));
 
     let [group] = &client_errors.groups()[..] else {
         panic!("{:#?}", client_errors.groups())
@@ -391,7 +395,7 @@ async fn methods_are_not_learned_from_those_who_are_turned_away() {
     };
     let health = HealthServer::with_interceptor(Scripted::default(), keep_out);
     let guarded = serve_tonic!(observe("guarded").server(), health);
-    let guards = (Track::named("refused"), Fuse::blown());
+    let guards = (Track::new("refused"), Fuse::blown());
     let health = HealthServer::new(Scripted::default());
     let refused = serve_tonic!(GuardLayer::server(guards), health);
     let client = http2();
@@ -482,7 +486,7 @@ async fn client_that_drops_a_stream_has_what_it_wanted_and_is_gone_for_the_serve
     let meter = meter();
     let (served, mut server_ends) = witness();
     let (called, mut client_ends) = witness();
-    let guards = (served, Track::named("health"));
+    let guards = (served, Track::new("health"));
     let health = HealthServer::new(Scripted::default());
     let address = serve_tonic!(GuardLayer::server(guards), health);
     let layer = GuardLayer::grpc_client(called);
@@ -679,7 +683,7 @@ async fn a_connection_that_is_refused_is_a_failure_that_says_why() {
     assert!(told.cause.contains("refused"), "{}", told.cause);
     let group = &errors.groups()[0];
     assert_eq!(group.kind(), "tonic::transport::Error");
-    let chain = group.latest().record().chain();
+    let chain = group.latest().record().causes();
     assert!(chain.last().unwrap().contains("refused"), "{group:#?}");
 }
 
@@ -689,7 +693,7 @@ async fn a_connection_that_is_refused_is_a_failure_that_says_why() {
 async fn a_refusal_of_the_server_arrives_as_a_status_with_a_hint_and_the_ids_if_asked_for() {
     let echoes = Correlate::builder().echo_grpc(true).build();
     let correlate = echoes.expect("sound settings");
-    let guards = (correlate, Track::named("health"), Fuse::blown());
+    let guards = (correlate, Track::new("health"), Fuse::blown());
     let health = HealthServer::new(Scripted::default());
     let address = serve_tonic!(GuardLayer::server(guards), health);
     let status = HealthClient::new(channel(address))

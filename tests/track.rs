@@ -43,9 +43,10 @@ use tower_keep::{
     Context, ErrorTracker, GuardLayer, Outcome, Rejection, Track,
     context::Correlate,
     observe,
-    protocol::Wire,
+    protocol::WireFormat,
     track::{
-        DURATION_BUCKETS, Naming, RequestBodyLayer, RouteLayer, RouteSlot, SpanLevel, TrackBuilder,
+        DURATION_BUCKETS, MetricNaming, RequestBodyLayer, RouteLayer, RouteSlot, SpanLevel,
+        TrackBuilder,
     },
 };
 use tracing::Level;
@@ -143,7 +144,10 @@ async fn names_labels_and_buckets_are_those_of_the_semantic_conventions() {
                 r#"http_route="/status/{code}",kind="server",outcome="failure",service="shop""#,
                 1.0
             ),
-            (r#"kind="server",outcome="ignored",service="shop""#, 1.0),
+            (
+                r#"kind="server",outcome="client_error",service="shop""#,
+                1.0
+            ),
         ]
         .map(|(labels, value)| (labels.to_owned(), value))
     );
@@ -157,7 +161,7 @@ async fn names_labels_and_buckets_are_those_of_the_semantic_conventions() {
 #[tokio::test]
 async fn the_classic_names_are_had_by_option() {
     let meter = meter();
-    let address = serve(guarded(track().naming(Naming::Classic))).await;
+    let address = serve(guarded(track().naming(MetricNaming::Classic))).await;
     for path in ["/orders/7", "/status/500", "/panics"] {
         text(http1().request(get(address, path)).await.unwrap()).await;
     }
@@ -263,7 +267,7 @@ async fn the_gauge_of_calls_in_flight_is_right_after_every_end() {
     for (version, client) in both_versions() {
         for (path, outcome) in [
             ("/orders/7", Outcome::Success),
-            ("/nowhere", Outcome::Ignored),
+            ("/nowhere", Outcome::ClientError),
             ("/status/500", Outcome::Failure),
             ("/status/503", Outcome::Overload),
             ("/status/504", Outcome::TimedOut),
@@ -325,7 +329,7 @@ async fn places_beyond_the_limit_share_a_series() {
     for n in 0..10 {
         app = app.route(&format!("/page-{n}"), on_get(async || "a page"));
     }
-    let track = track().max_places(3).build().unwrap();
+    let track = track().max_targets(3).build().unwrap();
     let app = app.layer(observe("shop").track(track).server());
     for n in 0..10 {
         let response = app.clone().oneshot(local(&format!("/page-{n}"))).await;
@@ -367,17 +371,17 @@ async fn the_route_slot_is_filled_by_whoever_knows() {
     let layer = observe("shop").track(track().build().unwrap()).server();
     // A router of one's own, and a layer round the service of one route.
     let own = service_fn(async |request: Request<Body>| {
-        RouteSlot::fill(request.extensions(), "/made/by/{hand}");
-        RouteSlot::fill(request.extensions(), "/too/late");
+        RouteSlot::set(request.extensions(), "/made/by/{hand}");
+        RouteSlot::set(request.extensions(), "/too/late");
         Ok::<_, Infallible>(Response::new(Body::empty()))
     });
     layer.layer(own).oneshot(local("/a")).await.unwrap();
-    let named = RouteLayer::named("/named").layer(service_fn(async |_: Request<Body>| {
+    let named = RouteLayer::new("/named").layer(service_fn(async |_: Request<Body>| {
         Ok::<_, Infallible>(Response::new(Body::empty()))
     }));
     layer.layer(named).oneshot(local("/b")).await.unwrap();
     // Without a tracker nobody asked.
-    RouteSlot::fill(local("/c").extensions(), "/nobody");
+    RouteSlot::set(local("/c").extensions(), "/nobody");
     for route in ["/made/by/{hand}", "/named"] {
         assert_eq!(
             meter.count(DURATION, &[("http_route", route)]),
@@ -687,7 +691,7 @@ async fn grpc_web_calls_have_the_code_of_their_body_and_never_an_http_status() {
 async fn thresholds_of_a_route_hold_although_there_is_no_room_for_others() {
     let logs = logs();
     let limits = (Duration::from_millis(100), Duration::from_secs(9));
-    let track = track().max_places(1);
+    let track = track().max_targets(1);
     let app = sleepy(track.slow_route("/export/{millis}", limits.0, limits.1));
     for path in ["/sleep/500", "/body/500", "/export/500"] {
         text(app.clone().oneshot(local(path)).await.unwrap()).await;
@@ -735,7 +739,7 @@ async fn overload_that_an_error_tells_of_has_an_error_type() {
 async fn good_answer_made_of_the_parts_of_a_refusal_is_a_success() {
     let logs = logs();
     let reuses = async |_: Request<Body>| {
-        let refusal = Rejection::rate_limited("login").to_response(Wire::Plain);
+        let refusal = Rejection::rate_limited("login").to_response(WireFormat::Plain);
         let (mut parts, _) = refusal.into_parts();
         parts.status = StatusCode::OK;
         Ok::<_, Infallible>(Response::from_parts(parts, Body::from("from the cache")))
@@ -900,7 +904,7 @@ async fn access_log_has_what_somebody_must_look_at_whatever_is_skipped_or_sample
         // A classifier may call anything the caller's own fault.
         let forgiving = |track: TrackBuilder| {
             let layer = observe("shop").track(track.build().expect("a tracker"));
-            shop().layer(layer.server().classify(|_| Outcome::Ignored))
+            shop().layer(layer.server().classify(|_| Outcome::ClientError))
         };
         for (app, path) in [
             (guarded(track.clone()), "/status/429"),
@@ -1076,7 +1080,7 @@ async fn redaction_is_adjusted_by_name_and_all_values_are_shown() {
     let names = ["idempotency-key", "api-key", "x-account", "forwarded"];
     let track = track()
         .log_headers(names)
-        .show_headers(["idempotency-key"])
+        .unredact_headers(["idempotency-key"])
         .redact_headers(["x-account"]);
     let mut request = local("/livez");
     for (name, value) in [
@@ -1201,7 +1205,7 @@ async fn response_headers_tell_the_time_where_the_predicate_holds_and_nowhere_by
 async fn the_time_spent_working_is_told_from_the_time_spent_waiting() {
     const WORK: Duration = Duration::from_millis(5);
     let (meter, logs) = (meter(), logs());
-    let track = track().busy(true).build().unwrap();
+    let track = track().poll_time(true).build().unwrap();
     let service =
         observe("shop")
             .track(track)
@@ -1227,7 +1231,7 @@ async fn the_time_spent_working_is_told_from_the_time_spent_waiting() {
 #[tokio::test]
 async fn a_refused_call_was_busy_for_no_time() {
     let meter = meter();
-    let track = track().busy(true).build().unwrap();
+    let track = track().poll_time(true).build().unwrap();
     let guards = GuardLayer::server((track, Fuse::blown()));
     let app = shop().layer(guards);
     let refused = app.oneshot(local("/orders/7")).await.unwrap();
@@ -1261,7 +1265,7 @@ impl Service<Request<Body>> for Gate {
 async fn the_wait_for_readiness_is_measured_by_option() {
     let (meter, logs) = (meter(), logs());
     let open = Arc::new(Mutex::new(false));
-    let track = track().readiness(true).build().unwrap();
+    let track = track().readiness_wait(true).build().unwrap();
     let layer = observe("shop").track(track).server();
     let mut service = layer.layer(Gate(open.clone()));
     let not_yet = tokio::time::timeout(Duration::from_millis(300), service.ready()).await;
@@ -1365,7 +1369,7 @@ async fn spans_can_be_quieter_or_off_and_hooks_see_those_there_are() {
             span.record("outcome", "seen by the hook");
             *see.lock().unwrap() += 1;
         };
-        let app = guarded(track().span(level).on_span(hook));
+        let app = guarded(track().span_level(level).on_span(hook));
         let response = app.oneshot(local("/orders/7")).await.unwrap();
         assert_eq!(logs.call_spans().len(), expected.len());
         assert!(
@@ -1432,7 +1436,7 @@ async fn tracker_that_is_given_for_a_service_of_any_kind_has_its_say() {
 #[tokio::test]
 async fn one_tracker_in_several_layers_is_one_tracker() {
     let meter = meter();
-    let track = track().max_places(2).build().unwrap();
+    let track = track().max_targets(2).build().unwrap();
     let app = |route: &str| {
         let router = Router::new().route(route, on_get(async || ()));
         router.layer(GuardLayer::server((Correlate::default(), track.clone())))
@@ -1457,12 +1461,12 @@ fn settings_that_make_no_sense_are_named() {
         (track().slow(two, one), "slow"),
         (track().slow(Duration::ZERO, one), "slow"),
         (track().slow_route("/", two, one), "slow_route"),
-        (track().max_places(0), "max_places"),
+        (track().max_targets(0), "max_places"),
         (track().max_series(0), "max_series"),
         (track().log_headers(["not a name"]), "log_headers"),
         (track().log_headers(vec!["x"; 17]), "log_headers"),
         (track().redact_headers(["not a name"]), "redact_headers"),
-        (track().show_headers(vec!["x"; 17]), "show_headers"),
+        (track().unredact_headers(vec!["x"; 17]), "show_headers"),
     ] {
         assert_eq!(track.build().unwrap_err().field(), field);
     }

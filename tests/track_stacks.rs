@@ -136,7 +136,7 @@ async fn attempts_count_by_a_name_of_their_own_and_are_one_call_by_the_same() {
         let ears = ears();
         let backoff = Backoff::constant(Duration::from_millis(1));
         let retry = Retry::builder("peer")
-            .attempts(3)
+            .max_attempts(3)
             .budget(None)
             .backoff(backoff);
         let client = ServiceBuilder::new()

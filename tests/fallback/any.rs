@@ -15,13 +15,13 @@ use tower_keep::{
     BoxError, Outcome, Rejection,
     fallback::{Fallback, FallbackLayer},
     registry::{self, Stat},
-    testing::{ScriptedBody, Strict, Wakes},
+    testing::{CountingWaker, ReadyChecked, ScriptedBody},
 };
 
 use super::{Reply, Script, by_number, counted, hook_panics, support::meter::meter};
 
 fn fallback() -> Fallback {
-    Fallback::named("spare")
+    Fallback::new("spare")
 }
 
 /// Answers with the number of an outcome, which `by_number` reads.
@@ -114,7 +114,7 @@ async fn when_is_asked_about_everything_but_success_and_decides_alone() {
     let only_ignored = Fallback::builder("spare")
         .when(move |failed| {
             count.fetch_add(1, SeqCst);
-            failed.outcome() == Outcome::Ignored && failed.response::<usize>().is_some()
+            failed.outcome() == Outcome::ClientError && failed.response::<usize>().is_some()
         })
         .build()
         .unwrap();
@@ -122,7 +122,7 @@ async fn when_is_asked_about_everything_but_success_and_decides_alone() {
     let service = layer.classify(by_number).layer(numbers());
     for (number, outcome) in Outcome::ALL.into_iter().enumerate() {
         let answer = service.clone().oneshot(number).await.unwrap();
-        assert_eq!(answer == 99, outcome == Outcome::Ignored, "{outcome}");
+        assert_eq!(answer == 99, outcome == Outcome::ClientError, "{outcome}");
     }
     assert_eq!(asked.load(SeqCst), Outcome::ALL.len() - 1);
 }
@@ -152,7 +152,7 @@ async fn a_closure_that_panics_is_counted_and_the_failure_stands() {
 fn a_panic_of_the_service_goes_on() {
     let layer = FallbackLayer::any(fallback()).with(|_| http::Response::new(ScriptedBody::new()));
     let mut service = layer.layer(Script::new([Reply::panic_in_poll("ran dry")]));
-    let wakes = Wakes::new();
+    let wakes = CountingWaker::new();
     let mut call = wakes.call(&mut service, "ask");
     let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let _ = wakes.poll(call.as_mut());
@@ -162,10 +162,10 @@ fn a_panic_of_the_service_goes_on() {
 
 #[test]
 fn another_service_is_waited_for_on_the_handle_that_is_called() {
-    let other = Strict::new(Script::always(|| Reply::status(203).pending(1)).unready(2));
+    let other = ReadyChecked::new(Script::always(|| Reply::status(203).pending(1)).ready_after(2));
     let layer = FallbackLayer::any(fallback()).service(other.clone());
-    let mut service = layer.layer(Strict::new(Script::always(|| Reply::error("down"))));
-    let wakes = Wakes::new();
+    let mut service = layer.layer(ReadyChecked::new(Script::always(|| Reply::error("down"))));
+    let wakes = CountingWaker::new();
     for calls in [1, 2] {
         let mut call = wakes.call(&mut service, "ask");
         // Twice not ready, once at work.
@@ -189,9 +189,9 @@ fn what_failed_is_let_go_of_before_another_service_begins() {
     );
     let layer = FallbackLayer::any(fallback())
         .service(other.clone())
-        .classify(|_: &tower_keep::call::Ending<'_>| Outcome::Failure);
+        .classify(|_: &tower_keep::call::ClassifyInput<'_>| Outcome::Failure);
     let mut service = layer.layer(script.clone());
-    let wakes = Wakes::new();
+    let wakes = CountingWaker::new();
     let mut call = wakes.call(&mut service, "ask");
     assert!(wakes.poll(call.as_mut()).is_pending());
     // The service's future, its answer and the answer's body are gone.
@@ -205,7 +205,7 @@ fn a_call_that_is_given_up_while_another_service_answers_counts_nothing() {
     let meter = meter();
     let layer = FallbackLayer::any(fallback()).service(Script::new([Reply::hang()]));
     let mut service = layer.layer(Script::new([Reply::error("down")]));
-    let wakes = Wakes::new();
+    let wakes = CountingWaker::new();
     let mut call = wakes.call(&mut service, "ask");
     assert!(wakes.poll(call.as_mut()).is_pending());
     drop(call);
@@ -238,7 +238,7 @@ async fn another_service_that_answers_badly_has_answered_but_is_no_help() {
 #[tokio::test]
 async fn another_service_that_fails_to_become_ready_is_counted_and_its_error_is_the_error() {
     let meter = meter();
-    let other = Script::new([]).broken(|| "closed".into());
+    let other = Script::new([]).fails_ready(|| "closed".into());
     let layer = FallbackLayer::any(fallback()).service(other);
     let service = layer.layer(Script::new([Reply::error("down")]));
     let error = service.oneshot("ask").await.unwrap_err();
@@ -270,14 +270,14 @@ async fn requests_are_cloned_for_another_service_only() {
 #[tokio::test]
 async fn a_service_that_fails_to_become_ready_says_so() {
     let layer = FallbackLayer::any(fallback()).service(Script::new([]));
-    let mut service = layer.layer(Script::new([]).broken(|| "closed".into()));
+    let mut service = layer.layer(Script::new([]).fails_ready(|| "closed".into()));
     let error = ServiceExt::<()>::ready(&mut service).await.unwrap_err();
     assert_eq!(error.to_string(), "closed");
 }
 
 #[tokio::test]
 async fn a_fallback_is_listed_with_what_it_served_and_what_failed() {
-    let spare = Fallback::named("listed");
+    let spare = Fallback::new("listed");
     let service = FallbackLayer::any(spare.clone())
         .value("spare")
         .layer(broken());

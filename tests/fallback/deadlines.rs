@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_keep::{
     BoxError, Context,
-    call::{Elapsed, TimeBound, find},
-    fallback::{Fallback, FallbackLayer, Served},
+    call::{Elapsed, TimeoutKind, find},
+    fallback::{Fallback, FallbackInfo, FallbackLayer},
     retry::ReplayBody,
     testing::ScriptedBody,
     timeout::{TimeLimit, TimeoutLayer},
@@ -25,7 +25,7 @@ use super::{Reply, Script, counted, support::meter::meter};
 const SECOND: Duration = Duration::from_secs(1);
 
 fn fallback() -> Fallback {
-    Fallback::named("spare")
+    Fallback::new("spare")
 }
 
 /// Fails after two seconds.
@@ -38,7 +38,7 @@ fn hangs() -> Script {
 }
 
 fn in_a_second() -> Context {
-    Context::root().with_deadline(Instant::now() + SECOND)
+    Context::new_root().with_deadline(Instant::now() + SECOND)
 }
 
 fn request() -> Request<ScriptedBody> {
@@ -78,7 +78,7 @@ where
 
 fn deadline_came(error: &BoxError) -> bool {
     find::<Elapsed>(&**error)
-        .is_some_and(|elapsed| elapsed.bound() == TimeBound::Deadline && elapsed.limit() == "spare")
+        .is_some_and(|elapsed| elapsed.kind() == TimeoutKind::Deadline && elapsed.name() == "spare")
 }
 
 // ---- not begun
@@ -132,7 +132,7 @@ async fn failed_response_stands_whole_after_the_deadline() {
     let service = layer.layer(Script::always(failed));
     let answer = service.oneshot(with(in_a_second())).await.unwrap();
     assert_eq!((answer.status().as_u16(), other.calls()), (503, 0));
-    assert!(answer.extensions().get::<Served>().is_none());
+    assert!(answer.extensions().get::<FallbackInfo>().is_none());
     let body = http_body_util::BodyExt::collect(answer.into_body()).await;
     assert_eq!(body.unwrap().to_bytes(), "busy");
 }
@@ -152,7 +152,7 @@ async fn values_and_closures_answer_after_the_deadline() {
     assert_eq!(answer.unwrap(), 8);
     let layer = FallbackLayer::client(fallback()).with(|_| Response::new(ScriptedBody::new()));
     let answer = layer.layer(slow()).oneshot(with(in_a_second())).await;
-    assert!(answer.unwrap().extensions().get::<Served>().is_some());
+    assert!(answer.unwrap().extensions().get::<FallbackInfo>().is_some());
     assert_eq!(counted(&meter, "failure", "deadline"), (3.0, 0.0));
 }
 
@@ -204,7 +204,7 @@ async fn server_and_grpc_client_answer_for_a_service_that_ends_with_the_deadline
         .await
         .unwrap();
     assert_eq!(answer.status(), 504);
-    assert!(answer.extensions().get::<Served>().is_none());
+    assert!(answer.extensions().get::<FallbackInfo>().is_none());
 
     // The answer that failed was none of gRPC, but the question was.
     let answer = layer
@@ -240,7 +240,7 @@ async fn answer_that_is_there_at_the_deadline_passes() {
     let other = Script::always(|| Reply::ok().after(SECOND));
     let layer = FallbackLayer::client(fallback()).service(other);
     let answer = layer.layer(down()).oneshot(with(in_a_second())).await;
-    assert!(answer.unwrap().extensions().get::<Served>().is_some());
+    assert!(answer.unwrap().extensions().get::<FallbackInfo>().is_some());
     assert_eq!(counted(&meter, "failure", "deadline"), (1.0, 0.0));
 }
 

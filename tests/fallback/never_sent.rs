@@ -13,7 +13,7 @@ use http_body_util::BodyExt;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_keep::{
     BoxError, CircuitBreaker, GuardLayer, Rejection, RejectionKind,
-    fallback::{Fallback, FallbackLayer, Served},
+    fallback::{Fallback, FallbackInfo, FallbackLayer},
     retry::ReplayBody,
     testing::ScriptedBody,
 };
@@ -26,7 +26,7 @@ use super::{
 type Sent = Request<ReplayBody<ScriptedBody>>;
 
 fn fallback() -> Fallback {
-    Fallback::named("spare")
+    Fallback::new("spare")
 }
 
 /// Answers with what it is sent.
@@ -62,7 +62,7 @@ fn post() -> Request<ScriptedBody> {
 }
 
 fn is_served<B>(answer: &Response<B>) -> bool {
-    answer.extensions().get::<Served>().is_some()
+    answer.extensions().get::<FallbackInfo>().is_some()
 }
 
 async fn text<B: Body<Error = BoxError>>(answer: Response<B>) -> Bytes {
@@ -92,7 +92,7 @@ async fn post_that_an_open_circuit_refused_goes_to_another_service_whole() {
     let long = ScriptedBody::new().data(piece.clone()).pending(1);
     for body in [
         long.data(piece.clone()),
-        ScriptedBody::from("").without_size().data(piece),
+        ScriptedBody::from("").without_size_hint().data(piece),
     ] {
         let length = if body.size_hint().exact().is_some() {
             200_000

@@ -18,7 +18,7 @@ use tokio::{
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_keep::{
     BoxError, CircuitBreaker, Outcome,
-    breaker::{CircuitBreakerBuilder, Reason, State},
+    breaker::{CircuitBreakerBuilder, CircuitState, TransitionReason},
     testing::ScriptedBody,
 };
 
@@ -41,8 +41,8 @@ fn open(set: impl FnOnce(CircuitBreakerBuilder) -> CircuitBreakerBuilder) -> Cir
     breaker
         .try_acquire()
         .expect("closed")
-        .settle(Outcome::Failure);
-    assert_eq!(breaker.state(), State::Open);
+        .complete(Outcome::Failure);
+    assert_eq!(breaker.state(), CircuitState::Open);
     breaker
 }
 
@@ -89,7 +89,7 @@ async fn ten_failures_in_ten_hours_are_not_in_a_row_for_a_client_that_reads_no_b
         assert!(answered.is_ok(), "{:?}", breaker.state());
         sleep(secs(60)).await;
     }
-    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.state(), CircuitState::Closed);
     assert_eq!(breaker.consecutive_failures(), 1);
 }
 
@@ -99,7 +99,7 @@ async fn circuit_closes_after_a_few_good_answers_whether_bodies_are_read_or_not(
         let breaker = open(|builder| builder);
         let service = client(&breaker, || (200, "ok".into()));
         let (start, mut good) = (Instant::now(), 0);
-        while breaker.state() != State::Closed {
+        while breaker.state() != CircuitState::Closed {
             assert!(start.elapsed() < secs(15), "{good} good answers");
             if let Ok(response) = service.clone().oneshot(get()).await {
                 good += 1;
@@ -133,7 +133,7 @@ async fn circuit_closes_round_a_peer_that_has_404_for_everybody() {
         });
     }
     let refused: u32 = callers.join_all().await.iter().sum();
-    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.state(), CircuitState::Closed);
     // Each of the ten, ten times a second, for the open time at most.
     assert!(refused <= 10 * 80, "{refused}");
 }
@@ -143,8 +143,8 @@ async fn probe_that_begins_late_has_a_limit_of_its_own() {
     let breaker = open(|builder| {
         builder
             .open_jitter(0.0)
-            .probe_ratio(1.0)
-            .probe_limit(secs(5))
+            .probe_success_ratio(1.0)
+            .probe_timeout(secs(5))
     });
     let mut events = breaker.subscribe();
     sleep(secs(5)).await;
@@ -152,37 +152,40 @@ async fn probe_that_begins_late_has_a_limit_of_its_own() {
         breaker
             .try_acquire()
             .expect("a probe")
-            .settle(Outcome::Success);
+            .complete(Outcome::Success);
     }
     sleep(ms(4_990)).await;
     let third = breaker.try_acquire().expect("a probe");
     sleep(ms(20)).await;
-    third.settle(Outcome::Success);
-    assert_eq!(events.try_recv().expect("an event").to, State::HalfOpen);
+    third.complete(Outcome::Success);
+    assert_eq!(
+        events.try_recv().expect("an event").to,
+        CircuitState::HalfOpen
+    );
     let closed = events.try_recv().expect("an event");
     assert_eq!(
         (closed.to, closed.reason),
-        (State::Closed, Reason::ProbesSucceeded)
+        (CircuitState::Closed, TransitionReason::ProbesSucceeded)
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn probe_that_succeeds_after_its_limit_counts() {
     // One that is overdue does not decide yet, so there is still something to count for.
-    let breaker = open(|builder| builder.open_jitter(0.0).probe_limit(secs(1)));
+    let breaker = open(|builder| builder.open_jitter(0.0).probe_timeout(secs(1)));
     sleep(secs(5)).await;
     let late = breaker.try_acquire().expect("a probe");
     sleep(secs(2)).await;
     assert_eq!(
         (breaker.state(), breaker.probes_in_flight()),
-        (State::HalfOpen, 0)
+        (CircuitState::HalfOpen, 0)
     );
-    late.settle(Outcome::Success);
+    late.complete(Outcome::Success);
     breaker
         .try_acquire()
         .expect("a probe")
-        .settle(Outcome::Success);
-    assert_eq!(breaker.state(), State::Closed);
+        .complete(Outcome::Success);
+    assert_eq!(breaker.state(), CircuitState::Closed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -192,7 +195,7 @@ async fn streams_that_are_left_after_the_slow_limit_are_not_slow() {
         let event = |body: ScriptedBody, _| body.after(ms(100)).data("event");
         (
             200,
-            (0..100).fold(ScriptedBody::new().without_size(), event),
+            (0..100).fold(ScriptedBody::new().without_size_hint(), event),
         )
     };
     let service = client(&breaker, events);
@@ -206,7 +209,7 @@ async fn streams_that_are_left_after_the_slow_limit_are_not_slow() {
         });
     }
     readers.join_all().await;
-    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.state(), CircuitState::Closed);
     let counts = breaker.counts();
     assert_eq!((counts.calls, counts.failures, counts.slow), (20, 0, 0));
 }
@@ -230,7 +233,7 @@ async fn slow_readers_do_not_make_a_call_slow() {
         });
     }
     readers.join_all().await;
-    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.state(), CircuitState::Closed);
     let counts = breaker.counts();
     assert_eq!((counts.calls, counts.failures, counts.slow), (20, 0, 0));
 }

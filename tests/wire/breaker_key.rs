@@ -3,8 +3,8 @@
 use http::{HeaderValue, Request, Uri, header::HOST};
 use tower_keep::{
     CircuitBreaker,
-    breaker::{KeyedBreaker, State},
-    call::Moment,
+    breaker::{CircuitState, KeyedBreaker},
+    call::CallClock,
     guard::Admit,
 };
 
@@ -56,13 +56,15 @@ pub fn breaker_key(bytes: &[u8]) {
 fn key_of(request: &mut Request<()>) -> Option<String> {
     let template = CircuitBreaker::builder("peers");
     let peers = KeyedBreaker::builder(template).build().expect("settings");
-    let permit = peers.by_authority().admit(request, &Moment::default());
+    let permit = peers
+        .keyed_by_authority()
+        .admit(request, &CallClock::default());
     assert!(permit.is_ok(), "a closed circuit admits");
     let mut keys = peers.states();
     let found = keys.pop();
     assert!(keys.is_empty(), "a request has one key");
     found.map(|(key, state)| {
-        assert_eq!(state, State::Closed);
+        assert_eq!(state, CircuitState::Closed);
         key
     })
 }

@@ -13,9 +13,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use http_body::{Body, Frame, SizeHint};
 use tower_keep::{
     BoxError, Guard, GuardLayer, Outcome, Rejection,
-    call::{End, Moment},
+    call::{CallClock, CallEnd},
     guard::{Admit, Head},
-    protocol::Wire,
+    protocol::WireFormat,
 };
 use tower_layer::Layer;
 use tower_service::Service;
@@ -47,6 +47,8 @@ pub fn exchange(bytes: &[u8]) {
         }
     }
     let steps: VecDeque<Step> = lines.map(Step::of).collect();
+    // What has none ends at its head, whatever is said there.
+    let has_body = may_have_body(request.method(), response.as_ref());
     let says_its_end = flags & 4 != 0;
     let peer = Peer {
         response: response.map(|head| {
@@ -75,9 +77,17 @@ pub fn exchange(bytes: &[u8]) {
     };
     let [outer, inner] = [outer, inner].map(|recorder| recorder.check(&read));
     assert_eq!(outer, inner, "layers of one stack agree");
-    if flags & 3 == 2 && read.is_whole && !contains_status(bytes) {
+    if flags & 3 == 2 && has_body && read.is_whole && !contains_status(bytes) {
         assert_ne!(inner, Outcome::Success, "no grpc-status");
     }
+}
+
+fn may_have_body(method: &Method, response: Option<&Response<()>>) -> bool {
+    let is_bodiless = |response: &Response<()>| {
+        let status = response.status();
+        status.is_informational() || [204, 205, 304].contains(&status.as_u16())
+    };
+    ![Method::HEAD, Method::CONNECT].contains(method) && !response.is_some_and(is_bodiless)
 }
 
 fn contains_status(bytes: &[u8]) -> bool {
@@ -265,7 +275,7 @@ struct Recorder(Arc<Mutex<Record>>);
 
 #[derive(Debug, Default)]
 struct Record {
-    head: Option<(Wire, StatusCode, Outcome)>,
+    head: Option<(WireFormat, StatusCode, Outcome)>,
     ends: Vec<(Outcome, u64)>,
 }
 
@@ -287,7 +297,7 @@ impl Recorder {
         // A call may be over before its body is: with the status of gRPC-Web, say.
         assert!(bytes <= read.bytes, "bytes are counted once");
         if let Some((wire, status, at_head)) = record.head {
-            if wire == Wire::Plain {
+            if wire == WireFormat::Plain {
                 assert_eq!(
                     at_head == Outcome::Success,
                     status.as_u16() < 400,
@@ -304,19 +314,19 @@ impl Recorder {
 impl Guard for Recorder {
     type Permit = ();
 
-    fn head(&self, (): &mut (), head: &mut Head<'_>) {
+    fn on_head(&self, (): &mut (), head: &mut Head<'_>) {
         let mut record = self.lock();
         assert!(record.head.is_none() && record.ends.is_empty());
         record.head = Some((head.wire, head.status, head.outcome));
     }
 
-    fn settle(&self, (): (), end: &End<'_>) {
+    fn on_end(&self, (): (), end: &CallEnd<'_>) {
         self.lock().ends.push((end.outcome(), end.response_bytes()));
     }
 }
 
 impl<Req> Admit<Req> for Recorder {
-    fn admit(&self, _: &mut Req, _: &Moment) -> Result<(), Rejection> {
+    fn admit(&self, _: &mut Req, _: &CallClock) -> Result<(), Rejection> {
         Ok(())
     }
 }
