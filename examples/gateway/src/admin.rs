@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_every_page_it_lists() {
+    fn admin_answers_every_page_it_lists() {
         let admin = admin();
         let listed = PAGES.lines().filter_map(|line| line.split(' ').next());
         for path in listed.chain(["/"]) {
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn is_alive_but_not_ready_at_the_end() {
+    fn admin_is_alive_but_not_ready_during_shutdown() {
         let admin = admin();
         admin.ready.store(false, Ordering::SeqCst);
         assert_eq!(
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_reads() {
+    async fn admin_is_read_only() {
         let request = Request::post("/metrics").body(()).expect("a request");
         let Ok(response) = admin().call(request).await;
         assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);

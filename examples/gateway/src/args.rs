@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt};
 
-use super::target::{Protocol, Target};
+use super::upstream_url::{Protocol, UpstreamUrl};
 
 pub const HELP: &str = "\
 A reverse proxy for HTTP/1.1 and HTTP/2, guarded by tower-keep.
@@ -56,7 +56,7 @@ pub struct Args {
     pub listen: SocketAddr,
     pub admin: SocketAddr,
     /// `None`: the embedded one.
-    pub upstream: Option<Target>,
+    pub upstream: Option<UpstreamUrl>,
     pub protocol: Protocol,
     /// For the head of the upstream's answer to one attempt.
     pub timeout: Duration,
@@ -101,7 +101,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, String> 
             Arg::Long("listen") => args.listen = value(&mut parser, "--listen", address)?,
             Arg::Long("admin") => args.admin = value(&mut parser, "--admin", address)?,
             Arg::Long("upstream") => {
-                args.upstream = Some(value(&mut parser, "--upstream", Target::parse)?);
+                args.upstream = Some(value(&mut parser, "--upstream", UpstreamUrl::parse)?);
             }
             Arg::Long("upstream-protocol") => {
                 args.protocol = value(&mut parser, "--upstream-protocol", protocol)?;
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_defaults_need_nothing() {
+    fn args_have_defaults() {
         let args = run(&[]);
         assert_eq!(args.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(args.admin.to_string(), "127.0.0.1:9901");
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn who_gives_up_the_protection_keeps_the_time_limits() {
+    fn unprotected_keeps_the_time_limits() {
         let args = run(&["--unprotected", "--timeout", "0.4"]);
         assert!(args.unprotected);
         assert_eq!(
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn an_upstream_of_ones_own_gets_no_load() {
+    fn custom_upstream_gets_no_load() {
         let args = run(&["--upstream=http://up:81/base/", "--log", "json"]);
         assert_eq!(
             args.upstream.map(|up| up.to_string()).as_deref(),
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_the_option_and_what_it_takes() {
+    fn error_names_the_option_and_its_values() {
         let wrong = [
             (
                 &["--log", "xml"][..],

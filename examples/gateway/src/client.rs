@@ -17,7 +17,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower_service::Service;
 
 use super::BoxError;
-use super::unspoken::Unspoken;
+use super::http2_unsupported::Http2Unsupported;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// Shorter than what servers commonly use, so that the pool seldom hands out a connection that is being closed.
@@ -109,7 +109,7 @@ where
                 Err(error) if error.is_connect() || spoken.load(Ordering::Relaxed) => {
                     Err(error.into())
                 }
-                Err(error) => Err(Unspoken(error.into()).into()),
+                Err(error) => Err(Http2Unsupported(error.into()).into()),
             }
         })
     }

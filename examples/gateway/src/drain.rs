@@ -1,4 +1,4 @@
-//! Ending in good order: everything that must be finished holds a [`Ticket`].
+//! Ending in good order: everything that must be finished holds a [`DrainToken`].
 
 use std::future::Future;
 use std::time::Duration;
@@ -23,15 +23,15 @@ pub struct Drain {
 
 /// Held by whatever the end has to wait for; dropping it says "done".
 #[derive(Clone)]
-pub struct Ticket {
+pub struct DrainToken {
     phase: watch::Receiver<Phase>,
 }
 
 impl Drain {
     /// Nobody is told anything before [`Drain::finish`]; dropping it unfinished tells everybody to stop.
-    pub fn new() -> (Self, Ticket) {
+    pub fn new() -> (Self, DrainToken) {
         let (sender, receiver) = watch::channel(Phase::Running);
-        (Self { phase: sender }, Ticket { phase: receiver })
+        (Self { phase: sender }, DrainToken { phase: receiver })
     }
 
     /// Asks everybody to finish and waits for them until `limit` resolves; true if nobody had to be cut off.
@@ -49,7 +49,7 @@ impl Drain {
     }
 }
 
-impl Ticket {
+impl DrainToken {
     /// Resolves when it is time to take nothing new.
     pub async fn draining(&mut self) {
         self.reached(|phase| phase != Phase::Running).await;
@@ -72,7 +72,7 @@ mod tests {
     use std::future::{pending, ready};
 
     #[tokio::test]
-    async fn waits_for_the_last_ticket() {
+    async fn drain_waits_for_the_last_token() {
         let (drain, mut ticket) = Drain::new();
         let work = tokio::spawn(async move { ticket.draining().await });
         assert!(drain.finish(pending()).await);
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn cuts_off_who_does_not_finish() {
+    async fn drain_cuts_off_holders_that_do_not_finish() {
         let (drain, mut ticket) = Drain::new();
         let work = tokio::spawn(async move { ticket.cut().await });
         assert!(!drain.finish(ready(())).await);

@@ -12,9 +12,9 @@ use tower_keep::timeout::Deadline;
 use tower_keep::track::RouteSlot;
 use tower_keep::{ConfigError, Guard, GuardLayer, Rejection, Track};
 
-use super::protection::TIME_LEFT;
+use super::demo_upstream;
 use super::report::Window;
-use super::upstream;
+use super::resilience::TIME_LEFT;
 
 /// The path that [`PackedState`] refuses.
 pub const GATE: &str = "/gate";
@@ -87,7 +87,7 @@ impl Guard for Routes {
 
 impl<B> Admit<Request<B>> for Routes {
     fn admit(&self, request: &mut Request<B>, _: &CallClock) -> Result<(), Rejection> {
-        if let Some(route) = upstream::route(request.uri().path()) {
+        if let Some(route) = demo_upstream::route(request.uri().path()) {
             RouteSlot::set(request.extensions(), route);
         }
         Ok(())

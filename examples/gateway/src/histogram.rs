@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_value_is_counted_too() {
+    fn histogram_counts_the_longest_value() {
         let mut histogram = Histogram::default();
         histogram.record(Duration::MAX);
         assert!(histogram.quantile(0.5) > Some(Duration::from_secs(4000)));

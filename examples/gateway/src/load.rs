@@ -13,9 +13,9 @@ use tower_service::Service;
 
 use super::BoxError;
 use super::client::UpstreamClient;
+use super::demo_upstream::GRPC_PATH;
 use super::guards;
-use super::stumble;
-use super::upstream::GRPC_PATH;
+use super::panicking_handler;
 
 /// Calls under way at most; a tick that would exceed it is left out.
 const AT_ONCE: usize = 64;
@@ -64,7 +64,7 @@ const RARE: [Shot; 13] = [
     shot("/hang"),
     shot("/stream"),
     shot("/cut"),
-    shot(stumble::PATH),
+    shot(panicking_handler::PATH),
     shot(guards::GATE),
     shot("/echo"),
     Shot {
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_mix_has_everything_within_forty_calls() {
+    fn mix_has_everything_within_forty_calls() {
         let paths: Vec<_> = (0..40).map(|number| mix(number).path).collect();
         for shot in COMMON.iter().chain(&RARE) {
             assert!(paths.contains(&shot.path), "{}", shot.path);

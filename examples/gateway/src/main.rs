@@ -4,25 +4,25 @@
 //! and shows every kind of outcome within ten seconds.
 
 mod admin;
-mod answers;
 mod args;
 mod client;
+mod demo_replies;
+mod demo_upstream;
 mod drain;
+mod error_page;
 mod guards;
 mod headers;
 mod histogram;
+mod http2_unsupported;
 mod load;
+mod local_responses;
+mod panicking_handler;
 mod process;
-mod protection;
 mod proxy;
-mod replies;
 mod report;
+mod resilience;
 mod server;
-mod sorry;
-mod stumble;
-mod target;
-mod unspoken;
-mod upstream;
+mod upstream_url;
 
 use std::convert::identity;
 use std::net::SocketAddr;
@@ -41,13 +41,13 @@ use tower_layer::Layer;
 use admin::Admin;
 use args::{Args, Asked};
 use client::UpstreamClient;
-use drain::{Drain, Ticket};
+use drain::{Drain, DrainToken};
+use panicking_handler::PanickingHandler;
 use process::{Signals, complain, say};
-use protection::Protection;
 use proxy::Proxy;
 use report::Window;
-use stumble::Stumble;
-use target::Target;
+use resilience::Resilience;
+use upstream_url::UpstreamUrl;
 
 const CONNECTIONS: usize = 4096;
 const ADMIN_CONNECTIONS: usize = 64;
@@ -138,17 +138,25 @@ async fn bind(option: &str, address: SocketAddr) -> Result<(TcpListener, SocketA
 }
 
 /// The upstream that was asked for, or the embedded one.
-async fn upstream(args: &Args) -> Result<(Target, Option<Drain>), String> {
+async fn upstream(args: &Args) -> Result<(UpstreamUrl, Option<Drain>), String> {
     if let Some(target) = &args.upstream {
         return Ok((target.clone(), None));
     }
     let failed = |error| format!("cannot start the embedded upstream: {error}");
-    let (address, drain) = upstream::start().await.map_err(failed)?;
-    Ok((Target::parse(&format!("http://{address}"))?, Some(drain)))
+    let (address, drain) = demo_upstream::start().await.map_err(failed)?;
+    Ok((
+        UpstreamUrl::parse(&format!("http://{address}"))?,
+        Some(drain),
+    ))
 }
 
 /// The first lines, which tests and scripts read.
-fn announcement(gateway: SocketAddr, admin: SocketAddr, target: &Target, args: &Args) -> String {
+fn announcement(
+    gateway: SocketAddr,
+    admin: SocketAddr,
+    target: &UpstreamUrl,
+    args: &Args,
+) -> String {
     let how = match args.unprotected {
         true => ", unprotected",
         false => "",
@@ -170,17 +178,18 @@ fn announcement(gateway: SocketAddr, admin: SocketAddr, target: &Target, args: &
 
 fn serve_gateway(
     listener: TcpListener,
-    ticket: Ticket,
-    target: Target,
+    ticket: DrainToken,
+    target: UpstreamUrl,
     args: &Args,
     window: &Arc<Window>,
 ) -> Result<(), ConfigError> {
     let demonstration = args.upstream.is_none();
-    let protection = Protection::new(args)?;
-    tokio::spawn(report::transitions(protection.breaker.subscribe()));
-    let client = protection.layer(UpstreamClient::new());
-    let proxy = sorry::page()?.layer(Proxy::new(client, target, args.protocol));
-    let service = RequestBodyLayer::new(identity).layer(Stumble::new(proxy, demonstration));
+    let resilience = Resilience::new(args)?;
+    tokio::spawn(report::transitions(resilience.breaker.subscribe()));
+    let client = resilience.layer(UpstreamClient::new());
+    let proxy = error_page::page()?.layer(Proxy::new(client, target, args.protocol));
+    let service =
+        RequestBodyLayer::new(identity).layer(PanickingHandler::new(proxy, demonstration));
     let service = guards::inbound(window, demonstration)?.layer(service);
     tokio::spawn(server::serve(listener, service, ticket, CONNECTIONS));
     Ok(())
@@ -188,7 +197,7 @@ fn serve_gateway(
 
 fn serve_admin(
     listener: TcpListener,
-    ticket: Ticket,
+    ticket: DrainToken,
     prometheus: &PrometheusHandle,
     ready: &Arc<AtomicBool>,
 ) {

@@ -20,11 +20,11 @@ use tower_keep::protocol::WireFormat;
 use tower_service::Service;
 
 use super::BoxError;
-use super::answers;
+use super::error_page;
 use super::headers::{self, Hop};
+use super::local_responses;
 use super::server::Connection;
-use super::sorry;
-use super::target::{Protocol, Target};
+use super::upstream_url::{Protocol, UpstreamUrl};
 
 /// The upstream's body as it comes, or a short one of the gateway's own.
 ///
@@ -43,7 +43,7 @@ pub struct Proxy<C> {
 }
 
 struct Upstream {
-    target: Target,
+    target: UpstreamUrl,
     protocol: Protocol,
 }
 
@@ -54,7 +54,7 @@ struct Switch {
 }
 
 impl<C> Proxy<C> {
-    pub fn new(client: C, target: Target, protocol: Protocol) -> Self {
+    pub fn new(client: C, target: UpstreamUrl, protocol: Protocol) -> Self {
         let upstream = Arc::new(Upstream { target, protocol });
         Self { client, upstream }
     }
@@ -94,20 +94,20 @@ where
     C::Error: Into<BoxError>,
     R: Body<Data = Bytes>,
 {
-    if let Some(answer) = answers::without_upstream(&request) {
+    if let Some(answer) = local_responses::without_upstream(&request) {
         return answer.map(Either::Right);
     }
     // gRPC-Web does not count: it is HTTP with a body of its own.
     let grpc = WireFormat::from_request(&request) == WireFormat::Grpc;
-    let reader = sorry::Reader::of(request.headers());
+    let reader = error_page::Reader::of(request.headers());
     let Some(uri) = upstream.target.rewrite(request.uri()) else {
-        return answers::out_of_bounds().map(Either::Right);
+        return local_responses::out_of_bounds().map(Either::Right);
     };
     let switch = readdress(upstream, uri, grpc, &mut request);
     match client.oneshot(request).await {
         Ok(response) => back(response, switch, grpc),
         Err(error) => reader
-            .note(answers::failed(error.into(), grpc))
+            .note(local_responses::failed(error.into(), grpc))
             .map(Either::Right),
     }
 }
@@ -151,7 +151,7 @@ fn back<R: Body<Data = Bytes>>(
         Some(switch) if switched => {
             tokio::spawn(tunnel(switch, hyper::upgrade::on(&mut response)));
         }
-        None if switched => return answers::unasked_switch(grpc).map(Either::Right),
+        None if switched => return local_responses::unasked_switch(grpc).map(Either::Right),
         _ => {}
     }
     let received = response.version();

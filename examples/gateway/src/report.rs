@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_shows_rate_quantiles_and_what_happened() {
+    fn report_line_shows_rate_quantiles_and_outcomes() {
         let window = Window::default();
         (0..34).for_each(|_| window.began());
         for _ in 0..30 {
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn no_time_is_too_short_to_show() {
+    fn report_shows_times_however_short() {
         let shown = |micros| Millis(Duration::from_micros(micros)).to_string();
         assert_eq!(shown(40), "0.04ms");
         assert_eq!(shown(1_260), "1.3ms");
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn each_second_starts_anew_and_an_idle_one_is_quiet() {
+    fn report_starts_again_each_second_and_is_quiet_when_idle() {
         let window = Window::default();
         window.began();
         window.ended(Outcome::Failure, Duration::ZERO);
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_the_time() {
+    fn response_has_a_date() {
         let noon = UNIX_EPOCH + Duration::from_secs(86_400 * 3 + 12 * 3600 + 61);
         assert_eq!(time_of_day(noon), "12:01:01");
     }

@@ -19,7 +19,7 @@ use tower::util::ServiceExt;
 use tower_service::Service;
 
 use super::BoxError;
-use super::drain::Ticket;
+use super::drain::DrainToken;
 
 /// A client that is slower than this with its first request holds a place for nothing.
 const FIRST_LIMIT: Duration = Duration::from_secs(10);
@@ -37,12 +37,12 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 #[derive(Clone)]
 pub struct Connection {
     pub peer: SocketAddr,
-    pub ticket: Ticket,
+    pub ticket: DrainToken,
     _slot: Arc<OwnedSemaphorePermit>,
 }
 
 /// Accepts until the drain begins, at most `limit` connections at a time; the rest waits in the backlog.
-pub async fn serve<S, B>(listener: TcpListener, service: S, mut ticket: Ticket, limit: usize)
+pub async fn serve<S, B>(listener: TcpListener, service: S, mut ticket: DrainToken, limit: usize)
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Error: Into<BoxError>,

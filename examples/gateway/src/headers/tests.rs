@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn strips_connection_and_all_it_lists() {
+fn connection_and_the_fields_it_lists_are_stripped() {
     let mut headers = map(&[
         ("connection", "close, X-Private"),
         ("connection", "x-other,, ,not a name"),
@@ -14,7 +14,7 @@ fn strips_connection_and_all_it_lists() {
 }
 
 #[test]
-fn strips_hop_by_hop_fields_that_nobody_listed() {
+fn hop_by_hop_fields_are_stripped_even_if_unlisted() {
     let mut headers = map(&[
         ("transfer-encoding", "chunked"),
         ("keep-alive", "timeout=5"),
@@ -34,7 +34,7 @@ fn strips_hop_by_hop_fields_that_nobody_listed() {
 }
 
 #[test]
-fn a_client_cannot_strike_what_the_gateway_adds() {
+fn forwarded_headers_cannot_be_struck_by_the_client() {
     let mut headers = map(&[
         ("connection", "host, via, x-forwarded-for"),
         ("host", "public"),
@@ -48,7 +48,7 @@ fn a_client_cannot_strike_what_the_gateway_adds() {
 }
 
 #[test]
-fn appends_to_what_earlier_proxies_said() {
+fn forwarded_headers_append_to_those_of_earlier_proxies() {
     let mut headers = map(&[
         ("via", "1.0 first"),
         ("x-forwarded-for", "203.0.113.1"),
@@ -66,7 +66,7 @@ fn appends_to_what_earlier_proxies_said() {
 }
 
 #[test]
-fn of_te_only_trailers_passes() {
+fn te_passes_trailers_only() {
     let mut headers = map(&[("te", "gzip;q=0.5, Trailers"), ("connection", "te")]);
     toward_upstream(&mut headers, &hop(Version::HTTP_11));
     assert_eq!(
@@ -95,7 +95,7 @@ fn http2_has_no_host_and_http1_one_cookie() {
 }
 
 #[test]
-fn offers_an_upgrade_but_never_another_http() {
+fn upgrade_offer_never_names_another_http() {
     let offer = |protocols| {
         let headers = map(&[
             ("connection", "keep-alive, Upgrade"),
@@ -114,7 +114,7 @@ fn offers_an_upgrade_but_never_another_http() {
 }
 
 #[test]
-fn an_upgrade_is_asked_for_and_answered_hop_by_hop() {
+fn upgrade_is_requested_and_answered_hop_by_hop() {
     let websocket = value("websocket");
     let mut headers = map(&[("connection", "upgrade"), ("upgrade", "h2c, websocket")]);
     let hop = Hop {
@@ -140,7 +140,7 @@ fn an_upgrade_is_asked_for_and_answered_hop_by_hop() {
 }
 
 #[test]
-fn counts_max_forwards_down() {
+fn max_forwards_is_counted_down() {
     let mut headers = map(&[("max-forwards", "3")]);
     toward_upstream(&mut headers, &hop(Version::HTTP_11));
     assert_eq!(forwards_left(&headers), Some(2));
@@ -148,7 +148,7 @@ fn counts_max_forwards_down() {
 }
 
 #[test]
-fn the_uri_names_the_host_before_the_header_does() {
+fn host_of_the_uri_wins_over_the_header() {
     let headers = map(&[("host", "header")]);
     let host = |uri| requested_host(&Uri::from_static(uri), &headers);
     assert_eq!(host("http://uri:80/a"), Some(value("uri:80")));

@@ -8,7 +8,7 @@ mod footprint;
 mod hostile;
 mod metastable;
 mod process;
-mod protection;
+mod resilience;
 #[cfg(target_os = "linux")]
 mod soak;
 mod upstream;
@@ -61,7 +61,7 @@ async fn both_versions_of_http_pass_to_upstreams_of_both() {
 }
 
 #[tokio::test]
-async fn each_piece_of_a_body_is_there_and_back_before_the_next_is_sent() {
+async fn body_pieces_arrive_and_return_before_the_next_is_sent() {
     let upstream = Upstream::start().await;
     let gateway = Gateway::before(&upstream.url(), &[]).await;
     for (client, _) in clients() {
@@ -162,7 +162,7 @@ async fn trailers_arrive_as_they_were_sent() {
 }
 
 #[tokio::test]
-async fn an_upgraded_connection_carries_bytes_both_ways() {
+async fn upgraded_connection_carries_bytes_both_ways() {
     let gateway = Gateway::start(&["--load", "0"]).await;
     let request = get(
         &gateway.at("/upgrade"),
@@ -184,7 +184,7 @@ async fn an_upgraded_connection_carries_bytes_both_ways() {
 // --------------------------------------------------------------------------------------------------- journeys
 
 #[tokio::test]
-async fn a_failure_is_found_by_its_correlation_id_everywhere() {
+async fn correlation_id_finds_a_failure_everywhere() {
     let mut upstream = Upstream::start().await;
     let mut gateway = Gateway::before(&upstream.url(), &["--log", "json"]).await;
     let request = get(&gateway.at("/fail"), &[("x-correlation-id", "journey-1")]);
@@ -239,7 +239,7 @@ async fn valid_ids_are_kept_and_others_replaced() {
 }
 
 #[tokio::test]
-async fn a_trace_goes_on_with_a_span_for_each_hop() {
+async fn trace_continues_with_a_span_for_each_hop() {
     let mut upstream = Upstream::start().await;
     let gateway = Gateway::before(&upstream.url(), &[]).await;
     let parent = format!("00-{TRACE}-{SPAN}-01");
@@ -259,7 +259,7 @@ async fn a_trace_goes_on_with_a_span_for_each_hop() {
 // ------------------------------------------------------------------------------------------- what can go wrong
 
 #[tokio::test]
-async fn an_upstream_that_is_gone_is_a_502_with_the_true_cause_until_it_is_back() {
+async fn upstream_that_is_gone_is_a_502_with_the_true_cause_until_it_is_back() {
     let upstream = Upstream::start().await;
     let gateway = Gateway::before(&upstream.url(), &[]).await;
     let (client, address) = (Client::http1(), upstream.address);
@@ -289,7 +289,7 @@ async fn an_upstream_that_is_gone_is_a_502_with_the_true_cause_until_it_is_back(
 }
 
 #[tokio::test]
-async fn an_upstream_that_hangs_is_timed_out() {
+async fn upstream_that_hangs_is_timed_out() {
     let upstream = Upstream::start().await;
     let gateway = Gateway::before(&upstream.url(), &["--timeout", "0.2"]).await;
     let answer = Client::http1().get(&gateway.at("/hold")).await;
@@ -349,7 +349,7 @@ async fn every_outcome_shows_within_ten_seconds_of_a_start_without_options() {
 }
 
 #[tokio::test]
-async fn nothing_stays_in_flight_and_no_path_becomes_a_label() {
+async fn in_flight_returns_to_zero_and_paths_never_become_labels() {
     let mut upstream = Upstream::start().await;
     let mut gateway = Gateway::before(&upstream.url(), &[]).await;
     let mut held = Vec::new();
@@ -395,7 +395,7 @@ async fn nothing_stays_in_flight_and_no_path_becomes_a_label() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_signal_ends_it_when_calls_in_flight_are_done() {
+async fn signal_ends_the_gateway_when_calls_in_flight_are_done() {
     for signal in ["TERM", "INT"] {
         let mut upstream = Upstream::start().await;
         let gateway = Gateway::before(&upstream.url(), &["--grace", "60"]).await;
@@ -417,7 +417,7 @@ async fn a_signal_ends_it_when_calls_in_flight_are_done() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_call_that_does_not_end_is_cut_off_after_the_grace() {
+async fn shutdown_cuts_off_calls_after_the_grace() {
     let mut upstream = Upstream::start().await;
     let mut gateway = Gateway::before(&upstream.url(), &["--grace", "0.2"]).await;
     let url = gateway.at("/hold");

@@ -38,7 +38,7 @@ const FOR_GOOD: usize = 3;
 const LIMITS: [&str; 6] = ["--timeout", "0.5", "--total", "2", "--open", "1"];
 
 #[tokio::test]
-async fn a_protected_gateway_gets_its_upstream_up_again_after_a_dip() {
+async fn protected_gateway_recovers_after_a_dip() {
     let upstream = Bounded::start().await;
     let gateway = Gateway::before(&upstream.url, &LIMITS).await;
     let course = Course::of(&gateway, &upstream).await;
@@ -53,7 +53,7 @@ async fn a_protected_gateway_gets_its_upstream_up_again_after_a_dip() {
 }
 
 #[tokio::test]
-async fn an_unprotected_gateway_keeps_its_upstream_down_until_the_load_is_gone() {
+async fn unprotected_gateway_keeps_its_upstream_down_until_the_load_is_gone() {
     let upstream = Bounded::start().await;
     let args = [&LIMITS[..], &["--unprotected"]].concat();
     let gateway = Gateway::before(&upstream.url, &args).await;

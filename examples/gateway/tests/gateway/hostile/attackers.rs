@@ -15,8 +15,8 @@ use super::super::process::DEADLINE;
 use super::super::soak::callers::GARBAGE;
 use super::LIMIT;
 use super::attack::Attack;
-use super::healthy::GRPC;
-use super::tally::{Saw, Tally};
+use super::counters::{Counters, Saw};
+use super::healthy_upstream::GRPC;
 
 /// What no label may show: parts of the methods, paths and hosts that attackers think up.
 pub const MADE_UP: [&str; 7] = ["BREW", "PROPFIND", "XYZ", "made", "Made", "odd-", "example"];
@@ -55,23 +55,23 @@ struct Attacker {
     url: String,
     http1: Client,
     http2: Client,
-    tally: Tally,
+    counters: Counters,
     dice: fastrand::Rng,
     /// How many attacks it has begun, for names that were never seen before.
     number: u64,
 }
 
 /// All attacks at once until then, in tasks of their own.
-pub fn start(url: &str, tally: &Tally, until: Instant) -> JoinSet<()> {
+pub fn start(url: &str, counters: &Counters, until: Instant) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     for attack in Attack::ALL {
         for _ in 0..attack.at_once() {
-            let mut attacker = Attacker::new(url, tally.clone());
+            let mut attacker = Attacker::new(url, counters.clone());
             tasks.spawn(async move {
                 while Instant::now() < until {
                     attacker.number += 1;
                     let saw = attacker.attack(attack).await;
-                    attacker.tally.count(attack, saw);
+                    attacker.counters.count(attack, saw);
                     sleep(attack.rest()).await;
                 }
             });
@@ -121,13 +121,13 @@ async fn connect_narrow(address: &str) -> TcpStream {
 }
 
 impl Attacker {
-    fn new(url: &str, tally: Tally) -> Self {
+    fn new(url: &str, counters: Counters) -> Self {
         Attacker {
             address: url.trim_start_matches("http://").to_owned(),
             url: url.to_owned(),
             http1: Client::http1(),
             http2: Client::http2(),
-            tally,
+            counters,
             dice: fastrand::Rng::new(),
             number: fastrand::u64(..1 << 40) << 20,
         }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::super::client::{AnyBody, Client, full, text};
 use super::super::process::DEADLINE;
-use super::healthy::{GRPC, STREAM};
+use super::healthy_upstream::{GRPC, STREAM};
 
 /// Of each kind.
 const EVERY: Duration = Duration::from_millis(25);

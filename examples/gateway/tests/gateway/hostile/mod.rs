@@ -6,9 +6,9 @@
 
 mod attack;
 mod attackers;
-mod healthy;
+mod counters;
+mod healthy_upstream;
 mod honest;
-mod tally;
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ use tokio::time::{Instant, sleep};
 use super::footprint::Footprint;
 use super::process::{Gateway, eventually};
 use attack::Attack;
-use healthy::{Healthy, Speaks};
+use counters::{Counters, Saw};
+use healthy_upstream::{HealthyUpstream, Speaks};
 use honest::Service;
-use tally::{Saw, Tally};
 
 /// What an attempt may take.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -36,9 +36,9 @@ const NEW_SERIES: usize = 60;
 
 struct Siege {
     gateway: Gateway,
-    upstream: Healthy,
+    upstream: HealthyUpstream,
     footprint: Footprint,
-    tally: Tally,
+    counters: Counters,
     /// What the breaker has counted against the upstream, at most.
     held_against: u64,
 }
@@ -62,7 +62,7 @@ async fn hostile_clients_open_no_circuit_and_take_nothing_from_an_honest_one() {
     served.bad.extend(then.bad);
     siege.settle().await;
     let (series, memory) = (siege.series().await, siege.footprint.memory());
-    println!("{}", siege.tally);
+    println!("{}", siege.counters);
     let (good, total) = (served.good, served.good + served.bad.len() as u64);
     println!("honest: {good} of {total} {:#?}", served.bad);
     println!("series: {} warm, {} at the end", warm.len(), series.len());
@@ -90,7 +90,7 @@ async fn hostile_clients_open_no_circuit_and_take_nothing_from_an_honest_one() {
 /// One header on ten requests a second, before an upstream that has never heard of gRPC, nor of HTTP/2.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn grpc_header_opens_no_circuit_to_an_upstream_without_grpc() {
-    let upstream = Healthy::start(Speaks::Http1).await;
+    let upstream = HealthyUpstream::start(Speaks::Http1).await;
     let besieged = ["h1", "auto"].map(async |protocol| {
         let gateway = Gateway::before(&upstream.url(), &["--upstream-protocol", protocol]).await;
         let until = Instant::now() + Duration::from_secs(10);
@@ -127,7 +127,7 @@ async fn readers_that_stop_hold_up_nobody_else() {
 
 impl Siege {
     async fn begin(protocol: &str) -> Self {
-        let upstream = Healthy::start(Speaks::Both).await;
+        let upstream = HealthyUpstream::start(Speaks::Both).await;
         let limit = LIMIT.as_secs().to_string();
         let args = ["--timeout", &limit, "--upstream-protocol", protocol];
         let gateway = Gateway::before(&upstream.url(), &args).await;
@@ -136,7 +136,7 @@ impl Siege {
             gateway,
             upstream,
             footprint,
-            tally: Tally::default(),
+            counters: Counters::default(),
             held_against: 0,
         }
     }
@@ -144,7 +144,7 @@ impl Siege {
     /// All attacks at once, beside an honest client.
     async fn attack(&mut self, time: Duration) -> Service {
         let until = Instant::now() + time;
-        let attackers = attackers::start(&self.gateway.url, &self.tally, until);
+        let attackers = attackers::start(&self.gateway.url, &self.counters, until);
         let url = self.gateway.url.clone();
         let (served, ()) = tokio::join!(honest::run(&url, until), self.watch(until));
         attackers.join_all().await;
@@ -192,7 +192,7 @@ impl Siege {
             "failures of an upstream that had none"
         );
         // Of these the answer is lost, but they say nothing of the upstream.
-        let cut_off = self.tally.saw(Attack::UnwantedUpload, Saw::Status(502));
+        let cut_off = self.counters.saw(Attack::UnwantedUpload, Saw::Status(502));
         let labels = ["kind=\"client\"", "outcome=\"failure\""];
         let failures = self.gateway.metric("tower_keep_calls_total", &labels);
         assert_eq!(failures.await, cut_off as f64);
@@ -201,7 +201,7 @@ impl Siege {
     /// A siege in which something did not happen shows nothing of it.
     async fn everything_happened(&self) {
         for attack in Attack::ALL {
-            assert!(self.tally.of(attack) > 0, "{attack:?}");
+            assert!(self.counters.of(attack) > 0, "{attack:?}");
         }
         for (attack, status) in [
             (Attack::AbortedUpload, 400),
@@ -218,10 +218,10 @@ impl Siege {
             (Attack::OldVersion, 200),
             (Attack::Garbage, 400),
         ] {
-            let seen = self.tally.saw(attack, Saw::Status(status));
+            let seen = self.counters.saw(attack, Saw::Status(status));
             assert!(seen > 0, "{attack:?}: no {status}");
         }
-        assert!(self.tally.saw(Attack::ResetStream, Saw::Left) > 0);
+        assert!(self.counters.saw(Attack::ResetStream, Saw::Left) > 0);
         for outcome in ["cancelled", "client_error", "timed_out", "rejected"] {
             assert!(self.gateway.ended(outcome).await > 0.0, "{outcome}");
         }

@@ -18,8 +18,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::super::client::{AnyBody, Client, full, pieces};
 use super::super::process::DEADLINE;
-use super::ledger::{Ledger, Manner};
-use super::sick::{BAD, GOOD, GRPC_BAD, GRPC_GOOD};
+use super::call_log::{CallLog, Manner};
+use super::faulty_upstream::{BAD, GOOD, GRPC_BAD, GRPC_GOOD};
 
 const TIME_LEFT: &str = "x-envoy-expected-rq-timeout-ms";
 /// None of it is a request, so none of it is a call.
@@ -58,7 +58,7 @@ pub struct Caller {
     name: String,
     calls: u64,
     clients: [Client; 2],
-    ledger: Arc<Ledger>,
+    call_log: Arc<CallLog>,
     url: String,
     /// One task each, which ends when it is dropped.
     held: VecDeque<JoinSet<()>>,
@@ -76,26 +76,26 @@ struct Call {
 }
 
 impl Caller {
-    pub fn new(seed: u64, name: &str, url: &str, ledger: Arc<Ledger>) -> Self {
+    pub fn new(seed: u64, name: &str, url: &str, call_log: Arc<CallLog>) -> Self {
         Caller {
             dice: fastrand::Rng::with_seed(seed),
             name: name.to_owned(),
             calls: 0,
             clients: [Client::http1(), Client::http2()],
-            ledger,
+            call_log,
             url: url.to_owned(),
             held: VecDeque::new(),
         }
     }
 
-    /// Until then; `sick` is how many of a hundred calls ask for something that goes wrong.
-    pub async fn run(mut self, until: Instant, sick: u32) {
+    /// Until then; `faulty` is how many of a hundred calls ask for something that goes wrong.
+    pub async fn run(mut self, until: Instant, faulty: u32) {
         while Instant::now() < until {
             match self.dice.u32(..100) {
                 0..4 => self.garbage().await,
                 4..8 => self.half_open().await,
                 manner => {
-                    let call = self.call(sick);
+                    let call = self.call(faulty);
                     self.send(call, manner).await;
                 }
             }
@@ -116,11 +116,11 @@ impl Caller {
         self.polite(&call, full("")).await
     }
 
-    fn call(&mut self, sick: u32) -> Call {
+    fn call(&mut self, faulty: u32) -> Call {
         self.calls += 1;
         let dice = &mut self.dice;
-        let (sick, grpc) = (dice.u32(..100) < sick, dice.u32(..100) < 15);
-        let path = match (sick, grpc) {
+        let (faulty, grpc) = (dice.u32(..100) < faulty, dice.u32(..100) < 15);
+        let path = match (faulty, grpc) {
             (false, false) => dice.choice(GOOD),
             (true, false) => dice.choice(BAD),
             (false, true) => Some(GRPC_GOOD),
@@ -170,7 +170,7 @@ impl Caller {
 
     fn open(&self, call: &Call, manner: Manner) {
         let repeatable = !call.post || call.keyed;
-        self.ledger.open(&call.id, manner, call.path, repeatable);
+        self.call_log.open(&call.id, manner, call.path, repeatable);
     }
 
     /// The status, if there was one.
@@ -179,7 +179,7 @@ impl Caller {
         let status = answer.status().as_u16();
         let whole = timeout(DEADLINE, answer.into_body().collect()).await;
         let whole = whole.unwrap_or_else(|_| panic!("{}: no end of the body", call.id));
-        self.ledger.answered(&call.id, status, whole.is_ok());
+        self.call_log.answered(&call.id, status, whole.is_ok());
         Some(status)
     }
 
@@ -189,7 +189,7 @@ impl Caller {
         let sent = self.clients[usize::from(call.http2)].try_send(request);
         let answer = sent.await.ok()?;
         let status = answer.status().as_u16();
-        self.ledger.answered(&call.id, status, false);
+        self.call_log.answered(&call.id, status, false);
         Some(answer)
     }
 
@@ -224,7 +224,7 @@ impl Caller {
         loop {
             match timeout(DEADLINE, body.frame()).await.expect("a piece") {
                 Some(Ok(_)) => {}
-                end => return self.ledger.answered(&call.id, status, end.is_none()),
+                end => return self.call_log.answered(&call.id, status, end.is_none()),
             }
             if pauses > 0 {
                 pauses -= 1;
@@ -255,11 +255,11 @@ impl Caller {
             let _ = sender.send(Frame::data("few".into()));
         }
         let client = self.clients[usize::from(call.http2)].clone();
-        let (ledger, id) = (Arc::clone(&self.ledger), call.id.clone());
+        let (call_log, id) = (Arc::clone(&self.call_log), call.id.clone());
         self.hold_task(async move {
             let answer = client.try_send(request).await;
             if let Ok(answer) = &answer {
-                ledger.answered(&id, answer.status().as_u16(), false);
+                call_log.answered(&id, answer.status().as_u16(), false);
             }
             let () = pending().await;
             drop((sender, answer));
@@ -288,7 +288,7 @@ impl Caller {
             let status = answer.status().as_u16();
             let whole = timeout(DEADLINE, answer.into_body().collect()).await;
             let whole = whole.expect("an end of the body").is_ok();
-            self.ledger.answered(&call.id, status, whole);
+            self.call_log.answered(&call.id, status, whole);
         };
         let upload = async {
             feed(&sender, &pauses).await;

@@ -11,9 +11,9 @@
 //! `--upstream-protocol` (default: `auto`), `TOWER_KEEP_SOAK_SEED` repeats the choices of an earlier run, though not
 //! its timing.
 
+mod call_log;
 pub mod callers;
-mod ledger;
-mod sick;
+mod faulty_upstream;
 mod wire;
 
 use std::net::SocketAddr;
@@ -28,23 +28,23 @@ use tower_keep::Outcome;
 
 use super::footprint::Footprint;
 use super::process::{Gateway, eventually};
+use call_log::{CallLog, Entry, Fate, Manner, by_id};
 use callers::Caller;
-use ledger::{Entry, Fate, Ledger, Manner, by_id};
-use sick::{BAD, GRPC_BAD, Seen, Sick};
+use faulty_upstream::{BAD, FaultyUpstream, GRPC_BAD, Seen};
 
 const ARGS: [&str; 4] = ["--log", "json", "--timeout", "2"];
 const CALLERS: u64 = 12;
 /// The load in the normal run. Half of it is warm-up, with an upstream in good health.
 const LOAD: Duration = Duration::from_secs(16);
 const PANICS: Duration = Duration::from_secs(4);
-/// How many of a hundred calls ask a sick upstream for something that goes wrong.
+/// How many of a hundred calls ask a faulty upstream for something that goes wrong.
 ///
 /// Few enough that the circuit is closed for most of the time and what goes wrong gets to happen; that it opens, the
 /// kills see to.
-const SICK: u32 = 15;
+const FAULTY: u32 = 15;
 /// The same where a panic is what is wanted, of which no circuit knows.
 const VERY_SICK: u32 = 70;
-/// How long the upstream is sick before it is killed, and how long it then stays away.
+/// How long the upstream is faulty before it is killed, and how long it then stays away.
 const SPELL: Duration = Duration::from_millis(2500);
 const AWAY: Duration = Duration::from_millis(300);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -58,17 +58,17 @@ struct Soak {
     gateway: Gateway,
     footprint: Footprint,
     files_at_start: usize,
-    ledger: Arc<Ledger>,
+    call_log: Arc<CallLog>,
     seen: Seen,
     dice: fastrand::Rng,
     lines: Vec<Value>,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_rude_clients_and_a_sick_upstream_nothing_is_left_and_all_is_counted() {
+async fn soak_with_a_faulty_upstream_leaves_nothing_behind_and_counts_everything() {
     let load = from_env("TOWER_KEEP_SOAK_SECONDS").map_or(LOAD, Duration::from_secs);
     let seen = Seen::default();
-    let mut upstream = Sick::start(Arc::clone(&seen));
+    let mut upstream = FaultyUpstream::start(Arc::clone(&seen));
     let url = format!("http://{}", upstream.address);
     let upstream_speaks = std::env::var("TOWER_KEEP_SOAK_UPSTREAM").unwrap_or("auto".into());
     let args = ["--open", "0.1", "--upstream-protocol", &upstream_speaks];
@@ -83,12 +83,12 @@ async fn after_rude_clients_and_a_sick_upstream_nothing_is_left_and_all_is_count
     let warm = soak.footprint.memory();
 
     let end = Instant::now() + load / 2;
-    let mut good = Caller::new(0, "well", &soak.gateway.url, Arc::clone(&soak.ledger));
-    let bad = soak.load("sick", load / 2, SICK).await;
+    let mut good = Caller::new(0, "well", &soak.gateway.url, Arc::clone(&soak.call_log));
+    let bad = soak.load("faulty", load / 2, FAULTY).await;
     while Instant::now() < end {
-        upstream.sick.store(true, Ordering::Relaxed);
+        upstream.faulty.store(true, Ordering::Relaxed);
         let longest = soak.sick_spell().await;
-        upstream.sick.store(false, Ordering::Relaxed);
+        upstream.faulty.store(false, Ordering::Relaxed);
         upstream = upstream.restart(AWAY).await;
         // The circuit opens for twice as long each time, unless it has been closed for long enough in between: without
         // that the gateway soon refused all, and for up to a minute.
@@ -117,7 +117,7 @@ async fn after_rude_clients_and_a_sick_upstream_nothing_is_left_and_all_is_count
 
 /// Only the embedded upstream's gateway has a handler that panics.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_panics_among_rude_clients_nothing_is_left_and_all_is_counted() {
+async fn soak_with_panics_leaves_nothing_behind_and_counts_everything() {
     let gateway = Gateway::start(&[&ARGS[..], &["--load", "0"]].concat()).await;
     let mut soak = Soak::new(gateway, None, Seen::default());
     let load = soak.load("panics", PANICS, VERY_SICK).await;
@@ -141,21 +141,21 @@ impl Soak {
             gateway,
             footprint,
             files_at_start,
-            ledger: Arc::default(),
+            call_log: Arc::default(),
             seen,
             dice: fastrand::Rng::with_seed(seed),
             lines: Vec::new(),
         }
     }
 
-    async fn load(&mut self, name: &str, time: Duration, sick: u32) -> JoinSet<()> {
+    async fn load(&mut self, name: &str, time: Duration, faulty: u32) -> JoinSet<()> {
         let end = Instant::now() + time;
         let mut callers = JoinSet::new();
         for number in 0..CALLERS {
             let name = format!("{name}-{number}");
-            let ledger = Arc::clone(&self.ledger);
-            let caller = Caller::new(self.dice.u64(..), &name, &self.gateway.url, ledger);
-            callers.spawn(caller.run(end, sick));
+            let call_log = Arc::clone(&self.call_log);
+            let caller = Caller::new(self.dice.u64(..), &name, &self.gateway.url, call_log);
+            callers.spawn(caller.run(end, faulty));
         }
         callers
     }
@@ -181,11 +181,11 @@ impl Soak {
     }
 
     /// Good calls close the circuit, and in time the budget for retries is full again.
-    async fn recover(&mut self, upstream: &Sick, budget: u64) {
-        let ledger = Arc::clone(&self.ledger);
-        let mut caller = Caller::new(0, "good", &self.gateway.url, ledger);
+    async fn recover(&mut self, upstream: &FaultyUpstream, budget: u64) {
+        let call_log = Arc::clone(&self.call_log);
+        let mut caller = Caller::new(0, "good", &self.gateway.url, call_log);
         // If the circuit was open for so long that one of these never happened, it does so now.
-        upstream.sick.store(true, Ordering::Relaxed);
+        upstream.faulty.store(true, Ordering::Relaxed);
         for (path, outcome) in [
             ("/fail", "failure"),
             ("/busy", "overload"),
@@ -201,7 +201,7 @@ impl Soak {
             })
             .await;
         }
-        upstream.sick.store(false, Ordering::Relaxed);
+        upstream.faulty.store(false, Ordering::Relaxed);
         self.until_closed(&mut caller, async |_| {}).await;
         let breaker = self.gateway.guard("circuit_breaker").await;
         assert_eq!(breaker["stats"]["probes_in_flight"], 0, "{breaker}");
@@ -251,7 +251,7 @@ impl Soak {
     /// With an upstream in good health every call that its client lets be goes well, and no other is a failure.
     fn rude_clients_harm_nobody(&self) {
         let lines = by_id(&self.lines);
-        for (id, entry) in self.ledger.entries() {
+        for (id, entry) in self.call_log.entries() {
             let line = lines.get(&*id);
             let outcome = line.map(|line| line["outcome"].as_str().expect("an outcome"));
             let as_expected = match entry.manner {
@@ -274,7 +274,7 @@ impl Soak {
 
     /// A soak that leaves something out shows nothing of it.
     fn everything_happened(&self) {
-        let entries = self.ledger.entries();
+        let entries = self.call_log.entries();
         for manner in Manner::ALL {
             let calls = entries.values().filter(|entry| entry.manner == manner);
             println!("{manner:?}: {} calls", calls.clone().count());
@@ -300,7 +300,7 @@ impl Soak {
             let counted = self.gateway.ended(outcome).await;
             assert_eq!(counted, logged.count() as f64, "{outcome}");
         }
-        let entries = self.ledger.entries();
+        let entries = self.call_log.entries();
         for (id, line) in &lines {
             assert!(entries.contains_key(*id), "nobody asked: {line}");
         }
@@ -335,7 +335,7 @@ impl Soak {
     }
 
     fn nothing_unrepeatable_is_repeated(&self) {
-        let entries = self.ledger.entries();
+        let entries = self.call_log.entries();
         for (id, times) in self.seen.lock().expect("no panic").iter() {
             let entry = &entries[id];
             let most = if entry.repeatable { 2 } else { 1 };
@@ -349,7 +349,7 @@ impl Soak {
     /// An upstream in good health answers with no failure of its own, so a call of such a path is an error only
     /// if its connection was cut; and what a client breaks off is no error at all.
     fn errors_are_the_upstreams(&self) {
-        let entries = self.ledger.entries();
+        let entries = self.call_log.entries();
         for line in self.lines.iter().filter(|line| line["level"] == "ERROR") {
             let entry = &entries[line["correlation_id"].as_str().expect("an ID")];
             let asked_for = BAD.contains(&entry.path) || GRPC_BAD.contains(&entry.path);
@@ -361,7 +361,7 @@ impl Soak {
 
     /// Over a new connection: when it is answered, all earlier ones have been accepted.
     async fn last_call(&self) -> Option<u16> {
-        let mut caller = Caller::new(0, "last", &self.gateway.url, Arc::clone(&self.ledger));
+        let mut caller = Caller::new(0, "last", &self.gateway.url, Arc::clone(&self.call_log));
         caller.ask("/ok").await
     }
 

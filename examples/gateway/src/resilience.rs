@@ -14,17 +14,17 @@ use tower_keep::{ConfigError, GuardLayer, Track};
 use tower_layer::Layer;
 
 use super::args::Args;
-use super::unspoken;
+use super::http2_unsupported;
 
 /// How long the caller still waits, in milliseconds, as Envoy puts it. gRPC has a header of its own.
 pub const TIME_LEFT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
 
 /// Longer waits that an upstream asks for are left to the client.
 const PATIENCE: Duration = Duration::from_millis(250);
-/// Without protection. Each on its own seems reasonable.
+/// Attempts of an unprotected gateway. Each on its own seems reasonable.
 const TOO_MANY: u32 = 5;
 
-pub struct Protection {
+pub struct Resilience {
     pub breaker: CircuitBreaker,
     layers: Layers,
 }
@@ -36,7 +36,7 @@ type Retries = RetryLayer<HttpRetry<Client>>;
 type Outbound = GuardLayer<(Propagate, Track, CircuitBreaker), Client>;
 type Attempt = TimeoutLayer<Client>;
 
-impl Protection {
+impl Resilience {
     /// # Errors
     ///
     /// A setting that makes no sense.
@@ -56,7 +56,7 @@ impl Protection {
             .layer(RetryLayer::client(retries(args)?))
             .layer(
                 GuardLayer::client((Propagate::default(), track.client_side(), breaker.clone()))
-                    .classify(unspoken::judge),
+                    .classify(http2_unsupported::judge),
             )
             .layer(TimeoutLayer::client(timeouts.attempt()).timeout_header(TIME_LEFT));
         Ok(Self {
@@ -91,7 +91,7 @@ fn breaker(args: &Args) -> Result<CircuitBreaker, ConfigError> {
     Ok(breaker)
 }
 
-impl<S> Layer<S> for Protection
+impl<S> Layer<S> for Resilience
 where
     Layers: Layer<S>,
 {

@@ -41,7 +41,9 @@ type Answer = fn(&FailedCall<'_>) -> Response<Full<Bytes>>;
 ///
 /// A setting that makes no sense.
 pub fn page() -> Result<FallbackLayer<Server, FromFn<Answer>>, ConfigError> {
-    let fallback = Fallback::builder("sorry").when(is_for_people).build()?;
+    let fallback = Fallback::builder("error_page")
+        .when(is_for_people)
+        .build()?;
     Ok(FallbackLayer::server(fallback).with(answer as Answer))
 }
 
@@ -78,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn browsers_are_people_and_the_rest_is_not() {
+    fn browsers_get_pages_and_other_clients_do_not() {
         let reader = |accept| {
             let accept = HeaderValue::from_static(accept);
             Reader::of(&HeaderMap::from_iter([(ACCEPT, accept)]))

@@ -61,9 +61,9 @@ pub struct Entry {
 }
 
 #[derive(Default)]
-pub struct Ledger(Mutex<HashMap<String, Entry>>);
+pub struct CallLog(Mutex<HashMap<String, Entry>>);
 
-impl Ledger {
+impl CallLog {
     /// Before the first byte is sent: whatever happens then, the call is known.
     pub fn open(&self, id: &str, manner: Manner, path: &'static str, repeatable: bool) {
         let entry = Entry {

@@ -34,19 +34,19 @@ pub enum Speaks {
     Both,
 }
 
-pub struct Healthy {
+pub struct HealthyUpstream {
     pub address: SocketAddr,
     hang_up: Arc<Notify>,
     server: JoinHandle<()>,
 }
 
-impl Healthy {
+impl HealthyUpstream {
     pub async fn start(speaks: Speaks) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let hang_up = Arc::<Notify>::default();
         let server = tokio::spawn(serve(listener, speaks, Arc::clone(&hang_up)));
-        Healthy {
+        HealthyUpstream {
             address,
             hang_up,
             server,
@@ -63,7 +63,7 @@ impl Healthy {
     }
 }
 
-impl Drop for Healthy {
+impl Drop for HealthyUpstream {
     fn drop(&mut self) {
         self.server.abort();
     }

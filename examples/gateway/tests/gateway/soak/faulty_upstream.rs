@@ -51,35 +51,35 @@ pub const GRPC_BAD: [&str; 4] = ["/demo.Soak/Bad", "/demo.Soak/Bare", "/cut", "/
 
 /// More than any buffer on the way takes in.
 const BIG: usize = 1 << 20;
-/// Every so many connections is reset before its first request is read, if the upstream is sick.
+/// Every so many connections is reset before its first request is read, if the upstream is faulty.
 const MOOD: u64 = 10;
 
 /// How often each correlation ID came, whichever upstream of the test it came to.
 pub type Seen = Arc<Mutex<HashMap<String, u32>>>;
 
-pub struct Sick {
+pub struct FaultyUpstream {
     pub address: SocketAddr,
     /// Whether it does as its path says, and resets connections for no reason. If not, all is well.
-    pub sick: Arc<AtomicBool>,
+    pub faulty: Arc<AtomicBool>,
     seen: Seen,
     server: JoinHandle<()>,
     /// Never listens: keeps the port from everybody else while the upstream is away.
     place: TcpSocket,
 }
 
-impl Sick {
+impl FaultyUpstream {
     pub fn start(seen: Seen) -> Self {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        Sick::start_at(bind(any), seen, Arc::default())
+        FaultyUpstream::start_at(bind(any), seen, Arc::default())
     }
 
-    fn start_at(place: TcpSocket, seen: Seen, sick: Arc<AtomicBool>) -> Self {
+    fn start_at(place: TcpSocket, seen: Seen, faulty: Arc<AtomicBool>) -> Self {
         let address = place.local_addr().expect("an address");
         let listener = bind(address).listen(1024).expect("a port");
-        let server = tokio::spawn(serve(listener, Arc::clone(&seen), Arc::clone(&sick)));
-        Sick {
+        let server = tokio::spawn(serve(listener, Arc::clone(&seen), Arc::clone(&faulty)));
+        FaultyUpstream {
             address,
-            sick,
+            faulty,
             seen,
             server,
             place,
@@ -91,7 +91,7 @@ impl Sick {
         self.server.abort();
         let _ = self.server.await;
         sleep(away).await;
-        Sick::start_at(self.place, self.seen, self.sick)
+        FaultyUpstream::start_at(self.place, self.seen, self.faulty)
     }
 
     pub async fn kill(self) {
@@ -109,21 +109,21 @@ fn bind(address: SocketAddr) -> TcpSocket {
 }
 
 /// Ends, with all its connections, when its task is aborted.
-async fn serve(listener: TcpListener, seen: Seen, sick: Arc<AtomicBool>) {
+async fn serve(listener: TcpListener, seen: Seen, faulty: Arc<AtomicBool>) {
     let mut connections = JoinSet::new();
     let number = AtomicU64::new(0);
     while let Ok((stream, _)) = listener.accept().await {
         while connections.try_join_next().is_some() {}
         let nth = number.fetch_add(1, Ordering::Relaxed);
-        if sick.load(Ordering::Relaxed) && nth.is_multiple_of(MOOD) {
+        if faulty.load(Ordering::Relaxed) && nth.is_multiple_of(MOOD) {
             let _ = stream.set_zero_linger();
             continue;
         }
-        connections.spawn(converse(stream, Arc::clone(&seen), Arc::clone(&sick)));
+        connections.spawn(converse(stream, Arc::clone(&seen), Arc::clone(&faulty)));
     }
 }
 
-async fn converse(stream: TcpStream, seen: Seen, sick: Arc<AtomicBool>) {
+async fn converse(stream: TcpStream, seen: Seen, faulty: Arc<AtomicBool>) {
     let _ = stream.set_nodelay(true);
     let order = Order::default();
     let wire = Wire::new(stream, order.clone());
@@ -132,17 +132,17 @@ async fn converse(stream: TcpStream, seen: Seen, sick: Arc<AtomicBool>) {
             let id = id.to_str().expect("text").to_owned();
             *seen.lock().expect("no panic").entry(id).or_default() += 1;
         }
-        let (order, sick) = (order.clone(), sick.load(Ordering::Relaxed));
-        async move { Ok::<_, Infallible>(answer(request, sick, &order).await) }
+        let (order, faulty) = (order.clone(), faulty.load(Ordering::Relaxed));
+        async move { Ok::<_, Infallible>(answer(request, faulty, &order).await) }
     });
     let builder = auto::Builder::new(TokioExecutor::new());
     let _ = builder.serve_connection(TokioIo::new(wire), answer).await;
 }
 
-async fn answer(request: Request<Incoming>, sick: bool, order: &Order) -> Response<Body> {
+async fn answer(request: Request<Incoming>, faulty: bool, order: &Order) -> Response<Body> {
     let mut path = request.uri().path().to_owned();
     let good = GOOD.contains(&&*path) || path == GRPC_GOOD;
-    if !sick && !good {
+    if !faulty && !good {
         let grpc = request.headers().contains_key("content-type");
         path = if grpc { GRPC_GOOD } else { "/ok" }.to_owned();
     }

@@ -22,7 +22,7 @@ async fn break_upstream(gateway: &Gateway) {
 }
 
 #[tokio::test]
-async fn a_dead_upstream_opens_its_circuit_and_one_that_is_back_closes_it() {
+async fn circuit_opens_for_a_dead_upstream_and_closes_when_it_is_back() {
     let upstream = Upstream::start().await;
     let address = upstream.address;
     let mut gateway = Gateway::before(&upstream.url(), &["--open", "0.3"]).await;
@@ -62,7 +62,7 @@ async fn a_dead_upstream_opens_its_circuit_and_one_that_is_back_closes_it() {
 }
 
 #[tokio::test]
-async fn an_open_circuit_is_told_in_the_callers_language_and_touches_no_upstream() {
+async fn open_circuit_answers_in_the_wire_format_of_the_caller_and_calls_no_upstream() {
     let upstream = Upstream::start().await;
     let address = upstream.address;
     let gateway = Gateway::before(&upstream.url(), &["--open", "600"]).await;
@@ -102,7 +102,7 @@ async fn an_open_circuit_is_told_in_the_callers_language_and_touches_no_upstream
 }
 
 #[tokio::test]
-async fn what_may_be_repeated_is_and_nothing_else() {
+async fn retry_sends_only_repeatable_requests_again() {
     let mut upstream = Upstream::start().await;
     let gateway = Gateway::before(&upstream.url(), &[]).await;
     let post = |path: &str, key: Option<&str>| {
@@ -143,7 +143,7 @@ async fn what_may_be_repeated_is_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_callers_deadline_goes_along_and_expired_calls_are_refused() {
+async fn deadline_is_propagated_and_expired_calls_are_rejected() {
     let mut upstream = Upstream::start().await;
     let gateway = Gateway::before(&upstream.url(), &[]).await;
     let client = Client::http1();
@@ -192,7 +192,7 @@ async fn every_guard_is_listed_with_its_state_and_figures() {
 /// The soak found that a client could open the circuit for everybody: to the connection upstream an upload that
 /// is no body after a while looks like an upstream that breaks off.
 #[tokio::test]
-async fn an_upload_that_turns_into_garbage_is_the_clients_fault_and_not_the_upstreams() {
+async fn malformed_upload_is_the_fault_of_the_client_not_of_the_upstream() {
     let upstream = Upstream::start().await;
     for protocol in ["h1", "h2"] {
         let args = ["--upstream-protocol", protocol];
@@ -269,7 +269,7 @@ async fn answer_and_close() -> String {
 /// The soak found this one, too: whoever sends a head and then nothing, or not enough, runs into the limit of an
 /// attempt, for which the upstream was blamed.
 #[tokio::test]
-async fn an_upload_that_stalls_is_the_clients_fault_and_one_that_hangs_at_the_upstream_is_not() {
+async fn stalled_upload_is_the_fault_of_the_client_unless_the_upstream_hangs() {
     let upstream = Upstream::start().await;
     for protocol in ["h1", "h2"] {
         let args = ["--timeout", "1", "--upstream-protocol", protocol];
@@ -310,7 +310,7 @@ async fn an_upload_that_stalls_is_the_clients_fault_and_one_that_hangs_at_the_up
 /// And this one: whoever stalled while his call was a probe outlasted the probing, which then had failed, so that the
 /// circuit of an upstream in good health stayed open for twice as long each time.
 #[tokio::test]
-async fn a_client_that_stalls_as_a_probe_does_not_open_the_circuit_again() {
+async fn probe_with_a_stalled_upload_does_not_reopen_the_circuit() {
     let upstream = Upstream::start().await;
     let address = upstream.address;
     let args = ["--open", "0.1", "--timeout", "0.5"];

@@ -12,8 +12,8 @@ use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
+use super::demo_replies::{self, Reply, reply};
 use super::drain::Drain;
-use super::replies::{self, Reply, reply};
 use super::server;
 
 pub const GRPC_PATH: &str = "/demo.Shop/Buy";
@@ -76,39 +76,39 @@ pub async fn start() -> io::Result<(SocketAddr, Drain)> {
 /// `number` tells one call from the next, so that messages and choices vary.
 async fn answer(request: Request<Incoming>, number: u64, since_start: Duration) -> Reply {
     if is_out(since_start) {
-        return replies::failing(number);
+        return demo_replies::failing(number);
     }
     match request.uri().path() {
         "/" => reply(StatusCode::OK, PAGES),
         "/ok" => reply(StatusCode::OK, "fine\n"),
         "/work" => match weather(since_start) {
             Weather::Fine => reply(StatusCode::OK, "done\n"),
-            Weather::Failing => replies::failing(number),
-            Weather::Slow => replies::slow(number).await,
-            Weather::Hanging => replies::hanging().await,
+            Weather::Failing => demo_replies::failing(number),
+            Weather::Slow => demo_replies::slow(number).await,
+            Weather::Hanging => demo_replies::hanging().await,
         },
-        "/slow" => replies::slow(number).await,
-        "/fail" => replies::failing(number),
-        "/flaky" if number.is_multiple_of(2) => replies::failing(number),
+        "/slow" => demo_replies::slow(number).await,
+        "/fail" => demo_replies::failing(number),
+        "/flaky" if number.is_multiple_of(2) => demo_replies::failing(number),
         "/flaky" => reply(StatusCode::OK, "this time\n"),
-        "/busy" => replies::busy(number),
+        "/busy" => demo_replies::busy(number),
         "/late" => reply(
             StatusCode::GATEWAY_TIMEOUT,
             "the warehouse did not answer\n",
         ),
-        "/hang" => replies::hanging().await,
-        "/stream" => replies::streaming(),
-        "/cut" => replies::cut(),
-        "/echo" => replies::echo(request),
-        "/upgrade" => replies::upgrade(request),
-        GRPC_PATH => replies::grpc(number),
+        "/hang" => demo_replies::hanging().await,
+        "/stream" => demo_replies::streaming(),
+        "/cut" => demo_replies::cut(),
+        "/echo" => demo_replies::echo(request),
+        "/upgrade" => demo_replies::upgrade(request),
+        GRPC_PATH => demo_replies::grpc(number),
         _ => reply(StatusCode::NOT_FOUND, "no such page\n"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{guards, stumble};
+    use super::super::{guards, panicking_handler};
     use super::*;
 
     #[test]
@@ -117,14 +117,17 @@ mod tests {
             assert_eq!(route(path), Some(path));
         }
         assert_eq!(route(guards::GATE), Some(guards::GATE));
-        assert_eq!(route(stumble::PATH), Some(stumble::PATH));
+        assert_eq!(
+            route(panicking_handler::PATH),
+            Some(panicking_handler::PATH)
+        );
         for path in ["/", "/made/up", "/o", "(fine", ""] {
             assert_eq!(route(path), None, "{path}");
         }
     }
 
     #[test]
-    fn an_outage_is_followed_by_fine_weather() {
+    fn outage_is_followed_by_fine_weather() {
         let outage = (0..20).map(Duration::from_secs).find(|now| is_out(*now));
         let outage = outage.expect("one in twenty seconds");
         // The circuit is open for at most three seconds; then come the probes.

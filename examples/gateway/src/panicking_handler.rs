@@ -11,18 +11,18 @@ pub const PATH: &str = "/panic";
 
 /// Passes everything on but calls to [`PATH`], if it is switched on.
 #[derive(Clone)]
-pub struct Stumble<S> {
+pub struct PanickingHandler<S> {
     inner: S,
     on: bool,
 }
 
-impl<S> Stumble<S> {
+impl<S> PanickingHandler<S> {
     pub fn new(inner: S, on: bool) -> Self {
         Self { inner, on }
     }
 }
 
-impl<S, B> Service<Request<B>> for Stumble<S>
+impl<S, B> Service<Request<B>> for PanickingHandler<S>
 where
     S: Service<Request<B>>,
 {
@@ -36,7 +36,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         if self.on && request.uri().path() == PATH {
-            return Either::Right(lazy(stumble));
+            return Either::Right(lazy(panic_on_purpose));
         }
         Either::Left(self.inner.call(request))
     }
@@ -45,7 +45,7 @@ where
 type Panic<T, E> = fn(&mut Context<'_>) -> Result<T, E>;
 
 /// The numbers change from one panic to the next, as they do in life.
-fn stumble<T, E>(_: &mut Context<'_>) -> Result<T, E> {
+fn panic_on_purpose<T, E>(_: &mut Context<'_>) -> Result<T, E> {
     static ORDERS: AtomicU64 = AtomicU64::new(0);
     let number = ORDERS.fetch_add(1, Ordering::Relaxed);
     let message = format!(

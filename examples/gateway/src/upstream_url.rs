@@ -7,7 +7,7 @@ use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 
 /// `--upstream`: `http://host:port` with an optional base path.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub struct UpstreamUrl {
     authority: Authority,
     /// Without its last slash: empty, or `/base`.
     base: String,
@@ -32,7 +32,7 @@ impl Protocol {
     }
 }
 
-impl Target {
+impl UpstreamUrl {
     /// The error says what is wrong with `text`, to be put behind the option's name.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = || format!("{text:?} must be http://host:port, with an optional base path");
@@ -83,7 +83,7 @@ fn climbs(path: &str) -> bool {
     decoded.split(['/', '\\']).any(|segment| segment == "..")
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for UpstreamUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "http://{}{}", self.authority, self.base)
     }
@@ -94,19 +94,19 @@ mod tests {
     use super::*;
 
     fn rewritten(target: &str, uri: &str) -> Option<String> {
-        let target = Target::parse(target).expect("a target");
+        let target = UpstreamUrl::parse(target).expect("a target");
         let uri = uri.parse().expect("a URI");
         target.rewrite(&uri).map(|uri| uri.to_string())
     }
 
     #[test]
-    fn keeps_path_and_query_as_they_are() {
+    fn rewrite_keeps_path_and_query() {
         let uri = rewritten("http://up:81", "http://public/a//b%20c?d=%2F&e");
         assert_eq!(uri.as_deref(), Some("http://up:81/a//b%20c?d=%2F&e"));
     }
 
     #[test]
-    fn puts_the_base_path_in_front() {
+    fn rewrite_puts_the_base_path_in_front() {
         let uri = rewritten("http://up:81/base/", "/a?b");
         assert_eq!(uri.as_deref(), Some("http://up:81/base/a?b"));
         let uri = rewritten("http://up:81/base", "/");
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn stays_under_the_base_path() {
+    fn rewrite_stays_under_the_base_path() {
         for path in ["/../x", "/a/%2E%2e/x", "/..", "/a%2f..%2fx", "/..%5Cx"] {
             assert_eq!(rewritten("http://up/base", path), None, "{path}");
         }
@@ -123,14 +123,14 @@ mod tests {
     }
 
     #[test]
-    fn leaves_the_asterisk_alone() {
-        let target = Target::parse("http://up/base").expect("a target");
+    fn rewrite_keeps_the_asterisk() {
+        let target = UpstreamUrl::parse("http://up/base").expect("a target");
         let uri = target.rewrite(&Uri::from_static("*")).expect("a URI");
         assert_eq!(uri.path(), "*");
     }
 
     #[test]
-    fn says_what_is_wrong_with_a_target() {
+    fn url_error_says_what_is_wrong() {
         for text in [
             "up:81",
             "ftp://up",
@@ -140,10 +140,10 @@ mod tests {
             "",
             "/x",
         ] {
-            let error = Target::parse(text).expect_err(text);
+            let error = UpstreamUrl::parse(text).expect_err(text);
             assert!(error.contains("must be http://host:port"), "{error}");
         }
-        let error = Target::parse("https://up").expect_err("https");
+        let error = UpstreamUrl::parse("https://up").expect_err("https");
         assert!(error.contains("https is not supported"), "{error}");
     }
 

@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_speaks_the_callers_language_and_tells_the_guards_why() {
+    fn failure_is_answered_in_the_wire_format_of_the_caller_and_leaves_its_cause() {
         let broken = || BoxError::from(io::Error::from(io::ErrorKind::BrokenPipe));
         let plain = failed(broken(), false);
         assert_eq!(plain.status(), StatusCode::BAD_GATEWAY);
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_further_in_is_answered_as_one_of_our_own() {
+    fn rejection_of_an_inner_layer_is_answered_like_one_of_the_gateway() {
         let full = Rejection::new(RejectionKind::Full, "bulkhead");
         let full = full.with_retry_after(Duration::from_millis(1200));
         let plain = failed(full.clone().into(), false);
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_shows_no_secrets() {
+    fn trace_response_shows_no_secrets() {
         let request = Request::builder()
             .header(COOKIE, "secret")
             .header("a", "b")

@@ -18,9 +18,9 @@ pub enum Saw {
 
 /// Clones share the counts.
 #[derive(Clone, Default)]
-pub struct Tally(Arc<Mutex<BTreeMap<(Attack, Saw), u64>>>);
+pub struct Counters(Arc<Mutex<BTreeMap<(Attack, Saw), u64>>>);
 
-impl Tally {
+impl Counters {
     pub fn count(&self, attack: Attack, saw: Saw) {
         *self.lock().entry((attack, saw)).or_default() += 1;
     }
@@ -40,7 +40,7 @@ impl Tally {
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for attack in Attack::ALL {
             write!(f, "{attack:?}: {} (", self.of(attack))?;
