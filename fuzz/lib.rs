@@ -2,5 +2,5 @@
 
 #![forbid(unsafe_code)]
 
-#[path = "../tests/wire/laws.rs"]
+#[path = "../tests/it/parsers/laws.rs"]
 pub mod laws;

@@ -1,6 +1,9 @@
 //! Logging: one line per event, stamped, unforgeable; one line per failure, panics included.
+//!
+//! In a process of its own, whose panic hook `capture_panics` replaces.
 
 use std::{
+    collections::BTreeSet,
     error::Error,
     fmt,
     io::{self, Write},
@@ -12,7 +15,7 @@ use std::{
     },
 };
 
-use axum::{Router, body::Body, http::Request, routing::get};
+use axum::{Router, body::Body, extract::Path, http::Request, routing::get};
 use http_body_util::BodyExt;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use proptest::prelude::*;
@@ -899,6 +902,37 @@ fn a_panic_thrown_without_the_hook_is_not_taken_for_another() {
     let second = log.with_message("operation");
     assert_eq!(second["error"], "second");
     assert_eq!(second.get("error_location"), None);
+}
+
+/// By observe.md 17: an unwrap here is another fault than an unwrap there.
+#[tokio::test]
+async fn panics_at_different_places_are_different_groups() {
+    capture_panics();
+    let errors = ErrorTracker::default();
+    let track = Track::builder("shop").errors(errors.clone());
+    let nothing: fn() -> Option<u8> = || None;
+    let app = Router::new()
+        .route(
+            "/orders/{id}",
+            get(async move |Path(id): Path<u8>| match id {
+                7 => nothing().unwrap().to_string(),
+                _ => nothing().unwrap().to_string(),
+            }),
+        )
+        .layer(
+            observe("shop")
+                .track(track.build().expect("a tracker"))
+                .server(),
+        );
+    for path in ["/orders/7", "/orders/8", "/orders/9"] {
+        assert_eq!(ask(app.clone(), path).await.0, 500);
+    }
+    let groups = errors.groups();
+    let locations: BTreeSet<_> = groups
+        .iter()
+        .map(|group| group.why().location.expect("where"))
+        .collect();
+    assert_eq!((groups.len(), locations.len()), (2, 2), "{groups:#?}");
 }
 
 // ---- for the whole process: each in a process of its own

@@ -1,0 +1,161 @@
+//! `tower_keep_breaker_state`: how many breakers of a name are in each state.
+
+use crate::support::listing::listing;
+use metrics::with_local_recorder;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
+use tower_keep::{CircuitBreaker, Outcome, breaker::KeyedBreaker};
+
+fn breaker(name: &'static str) -> CircuitBreaker {
+    let builder = CircuitBreaker::builder(name).consecutive_failures(1);
+    builder.build().expect("sound")
+}
+
+fn open(breaker: &CircuitBreaker) {
+    let permit = breaker.try_acquire().expect("closed");
+    permit.settle(Outcome::Failure);
+}
+
+fn shown(recorder: &PrometheusRecorder, name: &str) -> [Option<u32>; 2] {
+    let text = recorder.handle().render();
+    ["closed", "open"].map(|state| {
+        let start = format!(r#"tower_keep_breaker_state{{breaker="{name}",state="{state}"}} "#);
+        let line = text.lines().find_map(|line| line.strip_prefix(&start))?;
+        Some(line.parse().expect("a number"))
+    })
+}
+
+/// The later one said `closed`, and that was all that there was to see.
+#[test]
+fn gauge_counts_all_breakers_of_a_name() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    with_local_recorder(&recorder, || {
+        let first = breaker("twins");
+        open(&first);
+        assert_eq!(shown(&recorder, "twins"), [Some(0), Some(1)]);
+        let second = breaker("twins");
+        assert_eq!(shown(&recorder, "twins"), [Some(1), Some(1)]);
+        open(&second);
+        first.reset();
+        assert_eq!(shown(&recorder, "twins"), [Some(1), Some(1)]);
+        second.reset();
+        assert_eq!(shown(&recorder, "twins"), [Some(2), Some(0)]);
+    });
+}
+
+/// Only a success that was counted showed it: a breaker that refuses, or counts nothing, stayed away.
+#[test]
+fn breaker_that_refuses_or_is_disabled_is_shown_to_a_recorder_that_comes_later() {
+    for (name, set) in [
+        (
+            "late_forced",
+            CircuitBreaker::force_open as fn(&CircuitBreaker),
+        ),
+        ("late_opened", open),
+        ("late_disabled", CircuitBreaker::disable),
+    ] {
+        let breaker = breaker(name);
+        set(&breaker);
+        let recorder = PrometheusBuilder::new().build_recorder();
+        with_local_recorder(&recorder, || drop(breaker.try_acquire()));
+        let states = recorder.handle().render();
+        assert!(states.contains(&format!(r#"breaker="{name}""#)), "{states}");
+    }
+}
+
+/// The last that was seen of it was `open`, for as long as the process lived.
+#[test]
+fn gauge_forgets_a_breaker_with_its_last_handle() {
+    let _listing = listing();
+    let recorder = PrometheusBuilder::new().build_recorder();
+    with_local_recorder(&recorder, || {
+        let handle = breaker("gone");
+        open(&handle);
+        let layer = handle.layer().any();
+        drop(handle);
+        assert_eq!(shown(&recorder, "gone"), [Some(0), Some(1)]);
+        drop(layer);
+        assert_eq!(shown(&recorder, "gone"), [Some(0), Some(0)]);
+        let _again = breaker("gone");
+        assert_eq!(shown(&recorder, "gone"), [Some(1), Some(0)]);
+    });
+}
+
+fn keyed(name: &'static str) -> KeyedBreaker<String> {
+    let template = CircuitBreaker::builder(name).consecutive_failures(1);
+    KeyedBreaker::builder(template).build().expect("sound")
+}
+
+/// Each wrote its own counts into the one series that they share.
+#[test]
+fn gauge_counts_single_breakers_and_the_keys_of_sets_together() {
+    let _listing = listing();
+    let recorder = PrometheusBuilder::new().build_recorder();
+    with_local_recorder(&recorder, || {
+        let single = breaker("mixed");
+        let [set, other] = ["mixed"; 2].map(keyed);
+        let one = set.get("a");
+        open(&one);
+        drop(other.get("b"));
+        assert_eq!(shown(&recorder, "mixed"), [Some(2), Some(1)]);
+        open(&single);
+        assert_eq!(shown(&recorder, "mixed"), [Some(1), Some(2)]);
+        drop(set);
+        assert_eq!(shown(&recorder, "mixed"), [Some(1), Some(1)]);
+        one.reset();
+        assert_eq!(shown(&recorder, "mixed"), [Some(1), Some(1)]);
+        drop(single);
+        assert_eq!(shown(&recorder, "mixed"), [Some(1), Some(0)]);
+        drop(other);
+        assert_eq!(shown(&recorder, "mixed"), [Some(0), Some(0)]);
+    });
+}
+
+#[test]
+fn recorder_that_is_installed_late_sees_all_of_them() {
+    let _listing = listing();
+    let [first, second, third] = ["late twins"; 3].map(breaker);
+    open(&first);
+    let recorder = PrometheusBuilder::new().build_recorder();
+    assert_eq!(shown(&recorder, "late twins"), [None, None]);
+    // One word is enough, whose it is.
+    with_local_recorder(&recorder, || {
+        second
+            .try_acquire()
+            .expect("closed")
+            .settle(Outcome::Success)
+    });
+    assert_eq!(shown(&recorder, "late twins"), [Some(2), Some(1)]);
+    with_local_recorder(&recorder, || drop(third));
+    assert_eq!(shown(&recorder, "late twins"), [Some(1), Some(1)]);
+}
+
+/// What an earlier recorder shows must not stay there for ever either.
+#[test]
+fn recorder_that_has_been_replaced_is_told_too() {
+    let _listing = listing();
+    let [earlier, later] = [(); 2].map(|()| PrometheusBuilder::new().build_recorder());
+    let handle = with_local_recorder(&earlier, || breaker("replaced"));
+    with_local_recorder(&later, || open(&handle));
+    for recorder in [&earlier, &later] {
+        assert_eq!(shown(recorder, "replaced"), [Some(0), Some(1)]);
+    }
+    drop(handle);
+    for recorder in [&earlier, &later] {
+        assert_eq!(shown(recorder, "replaced"), [Some(0), Some(0)]);
+    }
+}
+
+#[test]
+fn breaker_that_begins_forced_is_counted_so() {
+    let switch = tower_keep::breaker::Switch::new();
+    switch.force_open();
+    let recorder = PrometheusBuilder::new().build_recorder();
+    with_local_recorder(&recorder, || {
+        let builder = CircuitBreaker::builder("forced").switch(&switch);
+        let _breaker = builder.build().expect("sound");
+        let text = recorder.handle().render();
+        let line = r#"tower_keep_breaker_state{breaker="forced",state="forced_open"} 1"#;
+        assert!(text.contains(line), "{text}");
+        assert_eq!(shown(&recorder, "forced"), [Some(0), Some(0)]);
+    });
+}

@@ -1,0 +1,217 @@
+//! One switch for many breakers.
+
+use std::time::Duration;
+
+use crate::support::listing::listing;
+use tower_keep::{
+    CircuitBreaker, Outcome,
+    breaker::{KeyedBreaker, Position, Reason, State, Switch},
+};
+
+fn obeying(switch: &Switch) -> CircuitBreaker {
+    let builder = CircuitBreaker::builder("peer").consecutive_failures(1);
+    builder.switch(switch).build().expect("sound")
+}
+
+#[test]
+fn all_obey_and_are_back_to_normal_after_it() {
+    let switch = Switch::new();
+    let [a, b] = [(); 2].map(|()| obeying(&switch));
+    let mut events = a.subscribe();
+    switch.force_open();
+    assert_eq!(switch.clone().position(), Position::ForcedOpen);
+    assert_eq!(
+        (a.state(), b.state()),
+        (State::ForcedOpen, State::ForcedOpen)
+    );
+    assert_eq!(a.try_acquire().expect_err("forced").why(), Some("switched"));
+    switch.force_open();
+    switch.disable();
+    let permit = a.try_acquire().expect("passes");
+    permit.settle(Outcome::Failure);
+    assert_eq!(a.state(), State::Disabled);
+    switch.release();
+    assert_eq!((a.state(), b.state()), (State::Closed, State::Closed));
+    assert_eq!(a.counts().calls, 0);
+    for (number, to) in [
+        (1, State::ForcedOpen),
+        (2, State::Disabled),
+        (3, State::Closed),
+    ] {
+        let event = events.try_recv().expect("an event");
+        assert_eq!((event.number, event.to), (number, to));
+        assert_eq!(event.reason, Reason::Switched);
+    }
+    assert!(events.try_recv().is_err());
+}
+
+#[test]
+fn those_built_later_take_its_position_without_an_event() {
+    let switch = Switch::new();
+    switch.force_open();
+    let late = obeying(&switch);
+    let mut events = late.subscribe();
+    let why = late.try_acquire().expect_err("forced");
+    assert_eq!(
+        (late.state(), why.why()),
+        (State::ForcedOpen, Some("switched"))
+    );
+    switch.release();
+    let event = events.try_recv().expect("an event");
+    assert_eq!(
+        (event.number, event.from, event.to),
+        (1, State::ForcedOpen, State::Closed)
+    );
+    late.try_acquire().expect("passes").settle(Outcome::Failure);
+    assert_eq!(late.state(), State::Open, "and it works");
+}
+
+#[test]
+fn what_was_said_by_hand_holds_once_the_switch_is_back() {
+    let switch = Switch::new();
+    let breaker = obeying(&switch);
+    breaker.force_open();
+    switch.disable();
+    assert_eq!(breaker.state(), State::Disabled);
+    switch.release();
+    assert_eq!(breaker.state(), State::ForcedOpen);
+
+    switch.force_open();
+    breaker.disable();
+    assert_eq!(breaker.state(), State::ForcedOpen, "the switch is thrown");
+    switch.release();
+    assert_eq!(breaker.state(), State::Disabled);
+
+    switch.force_open();
+    breaker.reset();
+    breaker.open_for(Duration::from_secs(1));
+    assert_eq!(
+        breaker.state(),
+        State::ForcedOpen,
+        "a reset does not overrule it"
+    );
+    switch.release();
+    assert_eq!(breaker.state(), State::Closed);
+}
+
+/// The breaker was forced open for ever: a reset does not overrule a switch, and nobody had that any more.
+#[test]
+fn switch_whose_last_handle_is_dropped_while_thrown_is_released() {
+    let switch = Switch::new();
+    let [free, by_hand, gone] = [(); 3].map(|()| obeying(&switch));
+    by_hand.force_open();
+    drop(gone);
+    let mut events = free.subscribe();
+    let other = switch.clone();
+    switch.force_open();
+    drop(switch);
+    assert_eq!(free.state(), State::ForcedOpen, "a clone is left");
+    assert_eq!(events.try_recv().expect("an event").to, State::ForcedOpen);
+    drop(other);
+    assert_eq!(free.state(), State::Closed);
+    assert_eq!(by_hand.state(), State::ForcedOpen, "not the switch's doing");
+    let event = events.try_recv().expect("an event");
+    assert_eq!((event.from, event.to), (State::ForcedOpen, State::Closed));
+    assert_eq!((event.number, event.reason), (2, Reason::Switched));
+    assert!(events.try_recv().is_err());
+    free.try_acquire().expect("passes").settle(Outcome::Failure);
+    assert_eq!(free.state(), State::Open, "and it works");
+}
+
+#[test]
+fn switch_that_is_not_thrown_is_dropped_without_a_word() {
+    let switch = Switch::new();
+    let breaker = obeying(&switch);
+    switch.disable();
+    switch.release();
+    breaker.force_open();
+    let mut events = breaker.subscribe();
+    drop(switch);
+    assert_eq!(breaker.state(), State::ForcedOpen);
+    assert!(events.try_recv().is_err());
+}
+
+#[test]
+fn switch_is_kept_by_what_makes_breakers_and_not_by_breakers() {
+    let _listing = listing();
+    let switch = Switch::new();
+    let template = CircuitBreaker::builder("kept").switch(&switch);
+    let first = template.clone().build().expect("sound");
+    switch.force_open();
+    drop(switch);
+    assert_eq!(first.state(), State::ForcedOpen, "the builder has it");
+    let hosts: KeyedBreaker<String> = KeyedBreaker::builder(template).build().expect("sound");
+    let a = hosts.get("a");
+    assert_eq!(
+        (first.state(), a.state()),
+        (State::ForcedOpen, State::ForcedOpen)
+    );
+    drop(hosts);
+    assert_eq!((first.state(), a.state()), (State::Closed, State::Closed));
+
+    let switch = Switch::new();
+    switch.force_open();
+    let last = CircuitBreaker::builder("last").switch(&switch);
+    drop(switch);
+    let breaker = last.build().expect("sound");
+    assert_eq!(breaker.state(), State::Closed, "the builder was the last");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_switch_that_stands_still_changes_nothing() {
+    let switch = Switch::new();
+    let breaker = obeying(&switch);
+    breaker
+        .try_acquire()
+        .expect("closed")
+        .settle(Outcome::Failure);
+    switch.release();
+    assert_eq!(breaker.state(), State::Open);
+    let other = CircuitBreaker::builder("other").build().expect("sound");
+    switch.force_open();
+    assert_eq!(other.state(), State::Closed);
+}
+
+#[test]
+fn keys_obey_old_and_new() {
+    let switch = Switch::new();
+    let template = CircuitBreaker::builder("hosts").switch(&switch);
+    let hosts: KeyedBreaker<String> = KeyedBreaker::builder(template).build().expect("sound");
+    let mut events = hosts.subscribe();
+    hosts.get("a");
+    switch.force_open();
+    assert!(events.try_recv().is_ok());
+    for key in ["a", "b", "c"] {
+        assert!(hosts.get(key).would_refuse(), "{key}");
+    }
+    assert!(events.try_recv().is_err(), "new keys are no news");
+    assert_eq!(hosts.keys_in(State::ForcedOpen), 3);
+    switch.release();
+    assert_eq!(hosts.keys_in(State::Closed), 3);
+}
+
+#[test]
+fn threads_that_turn_it_at_once_leave_all_in_its_last_position() {
+    for _ in 0..50 {
+        let switch = Switch::new();
+        let breakers: Vec<_> = (0..8).map(|_| obeying(&switch)).collect();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                (0..20).for_each(|_| {
+                    switch.force_open();
+                    switch.release();
+                })
+            });
+            scope.spawn(|| {
+                (0..20).for_each(|_| {
+                    switch.disable();
+                    switch.release();
+                })
+            });
+            scope.spawn(|| (0..20).for_each(|_| drop(obeying(&switch))));
+        });
+        // Both threads end with a release.
+        let states: Vec<_> = breakers.iter().map(CircuitBreaker::state).collect();
+        assert_eq!(states, [State::Closed; 8]);
+    }
+}

@@ -1,0 +1,141 @@
+//! Policies of one's own: another attempt by request, result and attempt.
+
+use std::{sync::Mutex, time::Duration};
+
+use crate::support::meter::meter;
+use tower::{Layer, ServiceExt};
+use tower_keep::{
+    BoxError,
+    retry::{Advice, Backoff, Budget, Retry, RetryLayer, RetryPolicy, Tried},
+    testing::{Reply, Script, ScriptedBody},
+};
+
+/// Not `Clone`: copies are the policy's business.
+#[derive(Debug, PartialEq)]
+struct Order {
+    key: Option<u32>,
+}
+
+type Answer = http::Response<ScriptedBody>;
+type Decide = fn(&Tried<'_, Order, Answer>) -> Advice;
+
+struct Keyed(Decide);
+
+impl RetryPolicy<Order, Answer> for Keyed {
+    fn copy(&self, order: &Order) -> Option<Order> {
+        match order.key {
+            Some(13) => std::panic::resume_unwind(Box::new("unlucky")),
+            key => key.map(|key| Order { key: Some(key) }),
+        }
+    }
+    fn advise(&self, tried: &Tried<'_, Order, Answer>) -> Advice {
+        (self.0)(tried)
+    }
+}
+
+fn retry() -> Retry {
+    let backoff = Backoff::constant(Duration::from_secs(1));
+    let retry = Retry::builder("policy").attempts(4).backoff(backoff);
+    retry.build().expect("settings")
+}
+
+async fn ask(decide: Decide, script: &Script, key: Option<u32>) -> Result<u16, BoxError> {
+    let service = RetryLayer::with(retry(), Keyed(decide)).layer(script.clone());
+    let answer = service.oneshot(Order { key }).await?;
+    Ok(answer.status().as_u16())
+}
+
+fn until_ok(tried: &Tried<'_, Order, Answer>) -> Advice {
+    match tried.result {
+        Ok(answer) => Advice::from(answer.status() != 200),
+        Err(_) => tried.usual,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_may_be_worth_another_attempt() {
+    let script: Script = Script::new([Reply::status(202), Reply::error("reset"), Reply::ok()]);
+    assert_eq!(
+        ask(until_ok, &script, Some(1)).await.expect("an answer"),
+        200
+    );
+    assert_eq!(script.calls(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_refuses_is_sent_once() {
+    let meter = meter();
+    let script: Script = Script::always(|| Reply::status(202));
+    assert_eq!(ask(until_ok, &script, None).await.expect("an answer"), 202);
+    assert_eq!(script.calls(), 1);
+    let labels = [("retry", "policy"), ("reason", "not_repeatable")];
+    assert_eq!(
+        meter.sum("tower_keep_retries_refused_total", &labels),
+        Some(1.0)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_policy_sees_request_result_and_attempt_and_the_last_has_no_copy() {
+    type Seen = (Option<Option<u32>>, u32, Advice);
+    static SEEN: Mutex<Vec<Seen>> = Mutex::new(Vec::new());
+    fn look(tried: &Tried<'_, Order, Answer>) -> Advice {
+        let request = tried.request.map(|order| order.key);
+        let seen = (request, tried.attempt.number(), tried.usual);
+        SEEN.lock().expect("whole").push(seen);
+        tried.usual
+    }
+    let script: Script = Script::always(|| Reply::error("reset"));
+    assert!(ask(look, &script, Some(7)).await.is_err());
+    let seen = SEEN.lock().expect("whole");
+    let kept = Some(Some(7));
+    let retry = Advice::Retry;
+    let all = [
+        (kept, 1, retry),
+        (kept, 2, retry),
+        (kept, 3, retry),
+        (None, 4, retry),
+    ];
+    assert_eq!(seen[..], all);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_may_stop_what_would_be_tried_again() {
+    let script: Script = Script::always(|| Reply::error("reset"));
+    assert!(ask(|_| Advice::Stop, &script, Some(1)).await.is_err());
+    assert_eq!(script.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn limit_and_budget_hold_whatever_the_policy_says() {
+    let always: Decide = |_| Advice::Retry;
+    let script: Script = Script::always(Reply::ok);
+    assert_eq!(
+        ask(always, &script, Some(1))
+            .await
+            .expect("the last answer"),
+        200
+    );
+    assert_eq!(script.calls(), 4);
+
+    let budget = Budget::window().ratio(0.0).per_second(0.0).build();
+    let retry = Retry::builder("spent").budget(budget.expect("settings"));
+    let retry = retry.build().expect("settings");
+    let script: Script = Script::always(Reply::ok);
+    let service = RetryLayer::with(retry, Keyed(always)).layer(script.clone());
+    assert!(service.oneshot(Order { key: Some(1) }).await.is_ok());
+    assert_eq!(script.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_panics_changes_nothing_but_that_there_is_no_other_attempt() {
+    let script: Script = Script::always(|| Reply::status(202));
+    let panics: Decide = |_| std::panic::resume_unwind(Box::new("on purpose"));
+    assert_eq!(ask(panics, &script, Some(1)).await.expect("an answer"), 202);
+    assert_eq!(script.calls(), 1);
+    assert_eq!(
+        ask(until_ok, &script, Some(13)).await.expect("an answer"),
+        202
+    );
+    assert_eq!(script.calls(), 2);
+}
