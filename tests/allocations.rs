@@ -31,7 +31,7 @@ fn allocations(call: impl FnMut()) -> f64 {
 }
 
 #[test]
-fn work_that_succeeds_allocates_nothing() {
+fn retry_of_successful_work_does_not_allocate() {
     let retry = Retry::named("costs");
     let work = || {
         let run = retry.run(|_| ready(Ok::<_, std::io::Error>(7)));
@@ -45,7 +45,7 @@ fn work_that_succeeds_allocates_nothing() {
 }
 
 #[test]
-fn a_request_of_any_kind_allocates_nothing() {
+fn retry_of_any_request_does_not_allocate() {
     let inner = service_fn(|n: u64| ready(Ok::<_, Infallible>(n)));
     let mut service = RetryLayer::any(Retry::named("costs")).layer(inner);
     let call = || {
@@ -55,7 +55,7 @@ fn a_request_of_any_kind_allocates_nothing() {
 }
 
 #[test]
-fn an_http_request_that_is_sent_once_allocates_nothing() {
+fn retry_of_unrepeatable_request_does_not_allocate() {
     let layer = || RetryLayer::client(Retry::named("costs"));
     assert_eq!(http(layer(), Method::POST, "an order"), 0.0);
     let once = Retry::builder("costs").attempts(1).build().unwrap();
@@ -66,7 +66,7 @@ fn an_http_request_that_is_sent_once_allocates_nothing() {
 
 /// Its head goes to the service, and what is gone cannot be cloned later.
 #[test]
-fn an_http_request_that_may_be_sent_again_costs_a_copy_of_its_head() {
+fn retry_of_repeatable_request_copies_its_head() {
     let layer = || RetryLayer::client(Retry::named("costs"));
     let copy = |method: Method| {
         let head = || request(method.clone(), Bytes::new()).into_parts().0;
@@ -93,7 +93,7 @@ fn an_http_request_that_may_be_sent_again_costs_a_copy_of_its_head() {
 }
 
 #[test]
-fn a_breaker_allocates_nothing_whatever_its_window() {
+fn breaker_does_not_allocate_for_any_window() {
     let windows = [
         CircuitBreaker::builder("costs").count_window(100),
         CircuitBreaker::builder("costs").time_window(HOUR, 10),
@@ -130,7 +130,7 @@ fn a_breaker_allocates_nothing_whatever_its_window() {
 
 /// Failures are counted under the lock, but only a change of state allocates.
 #[test]
-fn a_breaker_allocates_nothing_for_failures_while_it_stays_closed() {
+fn breaker_failure_while_closed_does_not_allocate() {
     let builder = || CircuitBreaker::builder("costs").failure_rate(None);
     let windows = [
         builder().count_window(100),
@@ -151,20 +151,20 @@ fn a_breaker_allocates_nothing_for_failures_while_it_stays_closed() {
 }
 
 #[test]
-fn the_counter_counts() {
+fn allocation_counter_counts() {
     let counted = counting::per_call(|| drop(black_box(Box::new([7_u64; 4]))));
     assert_eq!(counted, (1.0, 32.0));
 }
 
 #[test]
-fn a_refusal_by_permit_allocates_nothing() {
+fn rejected_permit_does_not_allocate() {
     let breaker = CircuitBreaker::builder("costs").build().unwrap();
     breaker.force_open();
     assert_eq!(allocations(|| drop(black_box(breaker.try_acquire()))), 0.0);
 }
 
 #[test]
-fn a_refusal_allocates_once_as_an_error_and_five_times_as_an_http_answer() {
+fn rejection_allocates_once_and_five_times_over_http() {
     let breaker = CircuitBreaker::builder("costs").build().unwrap();
     // The values of `Retry-After` that most breakers give are kept ready.
     breaker.open_for(HOUR / 60);
@@ -182,7 +182,7 @@ fn a_refusal_allocates_once_as_an_error_and_five_times_as_an_http_answer() {
 }
 
 #[test]
-fn however_many_guards_there_are_a_call_allocates_nothing() {
+fn guards_of_any_number_do_not_allocate() {
     let breaker = || CircuitBreaker::builder("costs").build().unwrap();
     let mut one = GuardLayer::any((breaker(),)).layer(service_fn(seven));
     assert_eq!(allocations(|| ask(&mut one)), 0.0);
@@ -192,14 +192,14 @@ fn however_many_guards_there_are_a_call_allocates_nothing() {
 }
 
 #[test]
-fn a_key_that_is_known_allocates_nothing() {
+fn keyed_breaker_known_key_does_not_allocate() {
     let template = CircuitBreaker::builder("costs");
     let keyed = KeyedBreaker::<u32>::builder(template).build().unwrap();
     assert_eq!(allocations(|| drop(black_box(keyed.get(&7)))), 0.0);
 }
 
 #[test]
-fn key_of_an_authority_that_is_spelled_as_keys_are_allocates_nothing() {
+fn authority_key_in_normal_form_does_not_allocate() {
     let template = CircuitBreaker::builder("costs");
     let guard = KeyedBreaker::builder(template)
         .build()
@@ -220,7 +220,7 @@ fn key_of_an_authority_that_is_spelled_as_keys_are_allocates_nothing() {
 }
 
 #[test]
-fn retry_breaker_timeout_and_fallback_together_allocate_nothing() {
+fn stack_of_retry_breaker_timeout_does_not_allocate() {
     let breaker = CircuitBreaker::builder("costs").build().unwrap();
     let mut service = ServiceBuilder::new()
         .layer(FallbackLayer::any(Fallback::named("costs")).with(|_| 8))
@@ -233,7 +233,7 @@ fn retry_breaker_timeout_and_fallback_together_allocate_nothing() {
 }
 
 #[tokio::test]
-async fn a_call_that_waits_has_its_timer_in_its_future() {
+async fn timeout_timer_is_not_allocated() {
     let mut service = TimeoutLayer::any(HOUR).layer(service_fn(|_: u64| async {
         std::future::poll_fn(pending_once()).await;
         Ok::<_, Infallible>(7)
@@ -242,7 +242,7 @@ async fn a_call_that_waits_has_its_timer_in_its_future() {
 }
 
 #[test]
-fn an_http_answer_in_time_allocates_nothing() {
+fn timeout_over_http_does_not_allocate() {
     let bare = service_fn(answer::<Full<Bytes>>);
     let exchange = |mut service| allocations(move || exchange(&mut service, order()));
     let cost = exchange(bare);
@@ -254,7 +254,7 @@ fn an_http_answer_in_time_allocates_nothing() {
 }
 
 #[test]
-fn fallback_costs_nothing_over_http_unless_it_is_a_service() {
+fn fallback_over_http_does_not_allocate() {
     let fallback = || FallbackLayer::client(Fallback::named("costs"));
     let bare = || {
         let mut bare = service_fn(answer::<Full<Bytes>>);

@@ -130,7 +130,7 @@ fn descriptors() -> usize {
 
 /// The connection of a sending that was given up waited for more of its body for good: nobody woke it.
 #[tokio::test]
-async fn descriptors_stay_flat_over_uploads_that_are_answered_early() {
+async fn descriptors_stay_flat_over_early_answers() {
     for two in [false, true] {
         let (hasty, address) = Hasty::serve().await;
         let mut builder = Client::builder(TokioExecutor::new());

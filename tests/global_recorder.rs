@@ -129,7 +129,7 @@ fn tracker(name: &'static str) -> Track {
 
 /// It took 213 KiB from its first call on, for tables of thousands of places, nearly all of them empty.
 #[test]
-fn tracker_that_serves_one_route_costs_kilobytes() {
+fn tracker_of_one_route_costs_kilobytes() {
     let _turn = series();
     let route = || {
         let track = tracker("memory");
@@ -159,7 +159,7 @@ fn tracker_that_serves_one_route_costs_kilobytes() {
 }
 
 #[test]
-fn call_that_is_measured_allocates_nothing_for_it() {
+fn measured_call_does_not_allocate() {
     let (series, _turn) = series();
     let work = operation("hot").errors(None);
     let run = || drop(work.clone().call(|| Ok::<_, std::io::Error>(7)));
@@ -274,7 +274,7 @@ fn hostile() -> Request<Body> {
 }
 
 #[test]
-fn hostile_client_makes_few_series_and_the_next_honest_failure_has_its_own() {
+fn hostile_client_makes_few_series() {
     let (series, _turn) = series();
     fastrand::seed(7);
     let app = Router::new()
@@ -322,7 +322,7 @@ fn hostile_client_makes_few_series_and_the_next_honest_failure_has_its_own() {
 // ---- threads
 
 #[test]
-fn totals_are_right_when_threads_fill_all_there_is_and_more() {
+fn series_totals_are_exact_when_threads_overflow() {
     let (series, _turn) = series();
     let track = Track::builder("crowded")
         .errors(None)

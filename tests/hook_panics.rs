@@ -79,7 +79,7 @@ impl<Req> Admit<Req> for Clumsy {
 }
 
 #[test]
-fn a_hook_that_panics_changes_nothing_for_the_call_or_its_neighbours() {
+fn hook_panic_leaves_call_and_neighbors_unchanged() {
     for hook in [
         Hook::Admit,
         Hook::BeforePoll,
@@ -104,7 +104,7 @@ fn a_hook_that_panics_changes_nothing_for_the_call_or_its_neighbours() {
 }
 
 #[test]
-fn a_clumsy_guard_alone_changes_nothing_either() {
+fn hook_panic_of_single_guard_is_contained() {
     for hook in [
         Hook::Admit,
         Hook::BeforePoll,
@@ -128,7 +128,7 @@ fn a_clumsy_guard_alone_changes_nothing_either() {
 }
 
 #[test]
-fn a_hook_that_panics_once_is_counted_once() {
+fn hook_panic_is_counted_once() {
     for hook in [Hook::Admit, Hook::Head, Hook::Settle] {
         let layer = GuardLayer::server((Spy::new(), Clumsy(hook)));
         assert_eq!(counted(|| drop(play(layer.layer(good())))), 1, "{hook:?}");
@@ -136,7 +136,7 @@ fn a_hook_that_panics_once_is_counted_once() {
 }
 
 #[test]
-fn a_panic_of_the_service_is_told_from_one_of_a_hook_round_it() {
+fn service_panic_is_told_from_hook_panic() {
     for hook in [Hook::BeforePoll, Hook::AfterPoll, Hook::Head, Hook::Settle] {
         let (outer, inner) = (Spy::new(), Spy::new());
         let script = Script::always(|| Reply::panic_in_poll("boom"));
@@ -153,7 +153,7 @@ fn a_panic_of_the_service_is_told_from_one_of_a_hook_round_it() {
 }
 
 #[test]
-fn a_hook_that_panics_in_a_call_that_is_dropped_or_refused_leaves_nothing_in_flight() {
+fn hook_panic_in_dropped_call_leaves_none_in_flight() {
     for hook in [Hook::BeforePoll, Hook::AfterPoll, Hook::Head, Hook::Settle] {
         let (outer, inner) = (Spy::new(), Spy::new());
         let script = Script::<BoxError>::always(Reply::hang);
@@ -173,7 +173,7 @@ fn a_hook_that_panics_in_a_call_that_is_dropped_or_refused_leaves_nothing_in_fli
 }
 
 #[test]
-fn a_panic_about_an_unready_service_keeps_nobody_from_hearing_of_it() {
+fn hook_panic_in_on_not_ready_spares_other_guards() {
     let (outer, inner) = (Spy::new(), Spy::new());
     let script = Script::always(Reply::ok).broken(|| BoxError::from("gone"));
     let guards = (outer.clone(), Clumsy(Hook::Unready), inner.clone());
@@ -186,7 +186,7 @@ fn a_panic_about_an_unready_service_keeps_nobody_from_hearing_of_it() {
 }
 
 #[test]
-fn a_classifier_that_panics_makes_that_call_a_failure() {
+fn classifier_panic_is_a_failure() {
     fn clumsy(_: &Ending<'_>) -> Outcome {
         resume_unwind(Box::new("clumsy"))
     }
@@ -273,7 +273,7 @@ impl Recorder for ClumsyRecorder {
 }
 
 #[test]
-fn a_recorder_that_panics_harms_no_call() {
+fn recorder_panic_is_contained() {
     for when_registered in [true, false] {
         let recorder = ClumsyRecorder { when_registered };
         let (outer, inner, errors) = (Spy::new(), Spy::new(), ErrorTracker::default());
@@ -355,7 +355,7 @@ impl Subscriber for ClumsySubscriber {
 }
 
 #[test]
-fn a_subscriber_that_panics_harms_no_call() {
+fn subscriber_panic_is_contained() {
     let all: [&'static [Told]; 7] = [
         &[Told::NewSpan],
         &[Told::Record],
@@ -406,7 +406,7 @@ fn a_subscriber_that_panics_harms_no_call() {
 
 /// It was entered once more at admission and at the end, with nothing to do inside.
 #[test]
-fn the_last_guard_is_entered_for_the_service_only() {
+fn last_guard_is_entered_for_the_service_only() {
     let (outer, inner) = (Spy::new(), Spy::new());
     let layer = GuardLayer::server((outer.clone(), inner.clone()));
     assert_eq!(play(layer.layer(good())), "hello");

@@ -78,7 +78,7 @@ fn only_line(logs: &Logs) -> Event {
 // ---- how runs end
 
 #[tokio::test]
-async fn each_way_to_run_gives_back_what_came_out() {
+async fn run_call_and_time_return_the_result() {
     let (logs, meter) = (logs(), meter());
     let (work, errors) = tracked("each_way");
     let work = work.kind("db");
@@ -135,7 +135,7 @@ async fn each_way_to_run_gives_back_what_came_out() {
 }
 
 #[tokio::test]
-async fn errors_are_grouped_by_what_they_are_with_their_sources() {
+async fn errors_are_grouped_by_kind_with_sources() {
     let (work, errors) = tracked("sources");
     for order in [17, 4711] {
         let _ = work
@@ -174,7 +174,7 @@ async fn errors_are_grouped_by_what_they_are_with_their_sources() {
 }
 
 #[tokio::test]
-async fn errors_of_a_call_and_of_its_operations_carry_the_same_ids() {
+async fn errors_in_a_call_share_its_ids() {
     let (work, errors) = tracked("ids");
     let call = Context::root();
     let _ = call.scope(work.run(async { Err::<(), _>(NoRow(7)) })).await;
@@ -186,7 +186,7 @@ async fn errors_of_a_call_and_of_its_operations_carry_the_same_ids() {
 }
 
 #[tokio::test]
-async fn a_run_that_is_never_polled_has_not_begun() {
+async fn unpolled_run_has_not_begun() {
     let logs = logs();
     let (work, _) = tracked("never polled");
     drop(work.time(async { 7 }));
@@ -194,7 +194,7 @@ async fn a_run_that_is_never_polled_has_not_begun() {
 }
 
 #[tokio::test]
-async fn a_run_that_is_dropped_was_cancelled() {
+async fn dropped_run_is_cancelled() {
     let (meter, logs) = (meter(), logs());
     let (work, errors) = tracked("dropped");
     let arrived = Arc::new(Notify::new());
@@ -215,7 +215,7 @@ async fn a_run_that_is_dropped_was_cancelled() {
 }
 
 #[tokio::test]
-async fn a_panic_is_recorded_and_goes_on() {
+async fn panic_is_recorded_and_unwinds() {
     let (meter, logs) = (meter(), logs());
     let (work, errors) = tracked("panics");
     let task = tokio::spawn(work.clone().time(async { panic!("page {} is torn", 7) }));
@@ -242,7 +242,7 @@ async fn a_panic_is_recorded_and_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn timeouts_and_refusals_are_told_from_failures() {
+async fn timeout_and_rejection_have_their_outcome() {
     let (logs, (work, errors)) = (logs(), tracked("told_apart"));
     let late = timeout(Duration::from_secs(1), pending::<()>());
     let _ = work.clone().run(late).await;
@@ -267,7 +267,7 @@ async fn timeouts_and_refusals_are_told_from_failures() {
 // ---- what is told
 
 #[tokio::test(start_paused = true)]
-async fn slow_runs_are_told_by_their_thresholds() {
+async fn slow_thresholds_log_and_count() {
     let (meter, logs) = (meter(), logs());
     let (work, _) = tracked("slow");
     let work = work
@@ -303,7 +303,7 @@ async fn slow_runs_are_told_by_their_thresholds() {
 }
 
 #[tokio::test]
-async fn inputs_and_outputs_are_shown_only_on_request_and_only_so_much() {
+async fn input_and_output_are_opt_in_and_truncated() {
     let logs = logs();
     let (work, _) = tracked("shown");
     let secret = async || Ok::<_, NoRow>("a secret".to_owned());
@@ -349,8 +349,7 @@ async fn inputs_and_outputs_are_shown_only_on_request_and_only_so_much() {
 }
 
 #[tokio::test]
-async fn failures_are_errors_outside_of_calls_and_warnings_inside_where_the_call_may_deal_with_them()
- {
+async fn failure_is_warning_in_a_call_and_error_outside() {
     let logs = logs();
     let (work, errors) = tracked("loud");
     let fail = || work.clone().run(async { Err::<(), _>(NoRow(7)) });
@@ -381,7 +380,7 @@ async fn failures_are_errors_outside_of_calls_and_warnings_inside_where_the_call
 
 /// `the index cannot be read` was all that there was.
 #[tokio::test]
-async fn line_of_a_failure_has_its_root_cause() {
+async fn failure_log_has_root_cause() {
     let logs = logs();
     let (work, _) = tracked("deep");
     let error = Unreadable(io::Error::other("the disk is gone"));
@@ -392,7 +391,7 @@ async fn line_of_a_failure_has_its_root_cause() {
 }
 
 #[tokio::test]
-async fn work_runs_in_a_span_of_its_own() {
+async fn span_covers_the_work() {
     let logs = logs();
     let (work, _) = tracked("spanned");
     let say = async {
@@ -420,7 +419,7 @@ async fn work_runs_in_a_span_of_its_own() {
 }
 
 #[tokio::test]
-async fn operations_nest() {
+async fn nested_operations_are_child_spans() {
     let (meter, logs) = (meter(), logs());
     let (outer, errors) = tracked("outer");
     let inner = operation("inner").errors(errors.clone());
@@ -445,7 +444,7 @@ async fn operations_nest() {
 }
 
 #[tokio::test]
-async fn a_failure_counts_although_its_error_tracker_is_off() {
+async fn failure_counts_without_error_tracker() {
     let (meter, logs) = (meter(), logs());
     let _ = operation("untracked")
         .errors(None)
@@ -466,7 +465,7 @@ async fn a_failure_counts_although_its_error_tracker_is_off() {
 }
 
 #[tokio::test]
-async fn a_recorder_that_is_installed_late_gets_handles_of_its_own() {
+async fn late_recorder_gets_its_own_handles() {
     let (work, _) = tracked("late");
     work.clone().time(async {}).await;
     let first = meter();
@@ -486,7 +485,7 @@ async fn a_recorder_that_is_installed_late_gets_handles_of_its_own() {
 /// Runs were counted in with one recorder, and then the recorder was asked for once more, to be remembered: one that
 /// was installed in between was left with a run less than none.
 #[tokio::test]
-async fn a_recorder_that_is_installed_while_a_run_begins_counts_it_neither_in_nor_out() {
+async fn late_recorder_during_start_skips_in_flight() {
     let next = meter();
     let first: &Replaced = Box::leak(Box::new(Replaced(next.recorder())));
     let _first = metrics::set_default_local_recorder(first);
@@ -500,7 +499,7 @@ async fn a_recorder_that_is_installed_while_a_run_begins_counts_it_neither_in_no
 // ---- as a guard
 
 #[tokio::test]
-async fn an_operation_guards_a_service_of_any_kind() {
+async fn operation_guards_any_service() {
     let meter = meter();
     let (witness, mut ends) = witness();
     let (work, errors) = tracked("guarding");
@@ -538,7 +537,7 @@ impl Drop for Last {
 }
 
 #[tokio::test]
-async fn drop_of_a_run_is_inside_of_its_span_and_a_panic_there_is_the_runs() {
+async fn drop_of_run_is_in_span_and_may_panic() {
     let logs = logs();
     let (work, _) = tracked("dropped");
     for (panics, outcome) in [(false, "cancelled"), (true, "panicked")] {
@@ -561,7 +560,7 @@ async fn drop_of_a_run_is_inside_of_its_span_and_a_panic_there_is_the_runs() {
 }
 
 #[tokio::test]
-async fn run_that_panics_in_the_drop_after_its_end_has_panicked() {
+async fn panic_in_drop_after_end_is_panicked() {
     let logs = logs();
     let (work, _) = tracked("dropped_last");
 
@@ -587,21 +586,18 @@ async fn run_that_panics_in_the_drop_after_its_end_has_panicked() {
 
 /// In a process of its own, since they use up the names that there is room for.
 #[test]
-fn slow_runs_of_made_up_names_share_a_series() {
-    alone(
-        "operation::slow_runs_of_made_up_names_share_a_series",
-        || {
-            let runtime = tokio::runtime::Builder::new_current_thread().build();
-            runtime.expect("a runtime").block_on(async {
-                let meter = meter();
-                for n in 0..1_500 {
-                    let work = operation(format!("made-up-{n}"));
-                    let work = work.errors(None).slow(Duration::from_nanos(1));
-                    work.time(async { tokio::task::yield_now().await }).await;
-                }
-                let slow = meter.series("operation_slow_total");
-                assert!(slow.len() <= 1_000, "{}", slow.len());
-            });
-        },
-    );
+fn names_beyond_max_share_overflow_series() {
+    alone("operation::names_beyond_max_share_overflow_series", || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.expect("a runtime").block_on(async {
+            let meter = meter();
+            for n in 0..1_500 {
+                let work = operation(format!("made-up-{n}"));
+                let work = work.errors(None).slow(Duration::from_nanos(1));
+                work.time(async { tokio::task::yield_now().await }).await;
+            }
+            let slow = meter.series("operation_slow_total");
+            assert!(slow.len() <= 1_000, "{}", slow.len());
+        });
+    });
 }

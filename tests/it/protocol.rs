@@ -60,7 +60,7 @@ fn answering_for_the_service() -> [(&'static str, Router, u16); 3] {
 }
 
 #[tokio::test]
-async fn get_that_says_grpc_is_refused_times_out_and_panics_as_http() {
+async fn grpc_content_type_on_get_is_http() {
     for (name, app, status) in answering_for_the_service() {
         let address = serve(app).await;
         for (version, client) in both_versions() {
@@ -86,7 +86,7 @@ async fn get_that_says_grpc_is_refused_times_out_and_panics_as_http() {
 
 /// Nor is a `POST` gRPC over HTTP/1.1, nor anything over HTTP/1.0.
 #[tokio::test]
-async fn post_that_says_grpc_is_answered_as_http_over_http1() {
+async fn grpc_content_type_over_http1_is_http() {
     for (name, app, status) in answering_for_the_service() {
         let address = serve(app).await;
         for (version, kind) in [
@@ -117,7 +117,7 @@ async fn post_that_says_grpc_is_answered_as_http_over_http1() {
 }
 
 #[tokio::test]
-async fn answers_of_ours_to_grpc_are_not_to_be_kept_either() {
+async fn grpc_rejection_is_not_cacheable() {
     for ((name, app, _), code) in answering_for_the_service()
         .into_iter()
         .zip(["14", "4", "13"])
@@ -141,7 +141,7 @@ async fn answers_of_ours_to_grpc_are_not_to_be_kept_either() {
 /// Whoever sends the header to a peer that speaks no gRPC made a failure of each of its good answers, and opened the
 /// circuit for everybody else.
 #[tokio::test]
-async fn circuit_stays_closed_whatever_strangers_say_they_speak() {
+async fn grpc_content_type_opens_no_circuit() {
     let meter = meter();
     let page = || async { Html("<p>a page</p>") };
     let address = serve(Router::new().fallback(page)).await;
@@ -193,7 +193,7 @@ fn http_calls(meter: &Meter, labels: &[(&str, &str)]) -> f64 {
 
 #[cfg(feature = "axum")]
 #[tokio::test]
-async fn header_moves_no_request_out_of_its_metrics_its_route_or_its_slow_limit() {
+async fn grpc_content_type_keeps_route_and_metrics() {
     let meter = meter();
     let (witness, mut ends) = witness();
     let order = |Path(id): Path<u32>| async move {
@@ -242,7 +242,7 @@ async fn header_moves_no_request_out_of_its_metrics_its_route_or_its_slow_limit(
 
 /// A client that speaks nothing but gRPC is answered by a proxy, too.
 #[tokio::test]
-async fn http_status_is_no_grpc_code_in_metrics() {
+async fn grpc_code_metric_is_not_http_status() {
     let meter = meter();
     let status = |Path(status): Path<u16>| async move {
         (StatusCode::from_u16(status).unwrap(), Html("<p>a page</p>"))
@@ -285,7 +285,7 @@ async fn http_status_is_no_grpc_code_in_metrics() {
 
 /// Hanging up is hanging up, whatever deadline was sent along with it.
 #[tokio::test]
-async fn client_that_leaves_has_cancelled_whatever_deadline_it_sent() {
+async fn client_disconnect_is_cancelled_whatever_deadline() {
     let (witness, mut ends) = witness();
     let arrived = Arc::new(Notify::new());
     let arrives = arrived.clone();

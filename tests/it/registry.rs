@@ -190,7 +190,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn figures_are_what_a_list_of_calls_says_after_every_step(steps in vec(step(), 1..40)) {
+    fn stats_match_reference_model(steps in vec(step(), 1..40)) {
         agrees(&meter(), &steps)?;
     }
 }
@@ -275,7 +275,7 @@ fn ask() -> impl Strategy<Value = Ask> {
 
 proptest! {
     #[test]
-    fn what_runs_out_of_time_and_what_is_served_instead_is_what_a_list_says(
+    fn timeout_and_fallback_stats_match_model(
         asks in vec(ask(), 1..12), limit in 1..20_u64,
     ) {
         const PACE: u64 = 10;

@@ -23,7 +23,7 @@ fn calls_and_failures(breaker: &CircuitBreaker) -> (u64, u64) {
 }
 
 #[tokio::test]
-async fn errors_that_are_no_errors_count_and_are_remembered() {
+async fn call_any_counts_and_remembers_any_error_type() {
     let breaker = two_in_a_row();
     let text = breaker.call_any(ready(Err::<(), _>("no route".to_owned())));
     assert!(matches!(text.await, Err(CallError::Failed(text)) if text == "no route"));
@@ -37,7 +37,7 @@ async fn errors_that_are_no_errors_count_and_are_remembered() {
 }
 
 #[tokio::test]
-async fn text_is_remembered_where_nothing_else_is_known() {
+async fn call_any_remembers_text_errors() {
     let breaker = two_in_a_row();
     for _ in 0..2 {
         let failed = breaker.call_any(ready(Err::<(), _>("no route")));
@@ -48,7 +48,7 @@ async fn text_is_remembered_where_nothing_else_is_known() {
 }
 
 #[tokio::test]
-async fn an_error_in_a_box_is_judged_by_what_it_is() {
+async fn call_any_classifies_boxed_error_by_source() {
     let breaker = two_in_a_row();
     for _ in 0..3 {
         let inner: BoxError = Rejection::overloaded("inner").into();
@@ -59,7 +59,7 @@ async fn an_error_in_a_box_is_judged_by_what_it_is() {
 }
 
 #[tokio::test]
-async fn a_closure_says_which_errors_count_but_never_a_refusal() {
+async fn when_decides_which_errors_count() {
     let breaker = two_in_a_row();
     let missing = |error: &io::Error| error.kind() != io::ErrorKind::NotFound;
     for _ in 0..3 {
@@ -82,7 +82,7 @@ async fn a_closure_says_which_errors_count_but_never_a_refusal() {
 }
 
 #[tokio::test]
-async fn a_result_is_judged_and_a_judge_that_panics_says_failure() {
+async fn classify_closure_decides_and_panic_is_failure() {
     let breaker = two_in_a_row();
     let status = |status: u16| ready(Ok::<_, io::Error>(status));
     let by_status = |result: &io::Result<u16>| match result {
@@ -101,7 +101,7 @@ async fn a_result_is_judged_and_a_judge_that_panics_says_failure() {
 }
 
 #[tokio::test]
-async fn a_call_error_can_be_taken_apart() {
+async fn call_error_separates_failed_and_rejected() {
     let breaker = two_in_a_row();
     let fails = || ready(Err::<(), _>(io::Error::other("no")));
     let failed = breaker.call(fails()).await.expect_err("fails");
@@ -116,7 +116,7 @@ async fn a_call_error_can_be_taken_apart() {
 
 #[cfg(feature = "tonic")]
 #[tokio::test]
-async fn a_call_error_becomes_a_status() {
+async fn call_error_converts_to_tonic_status() {
     use tonic::{Code, Status};
     let breaker = two_in_a_row();
     let missing = || ready(Err::<(), _>(Status::not_found("no such thing")));

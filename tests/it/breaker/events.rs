@@ -31,7 +31,7 @@ fn fail(breaker: &CircuitBreaker, why: &'static str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_transition_carries_the_error_that_caused_it() {
+async fn transition_event_carries_last_error() {
     let breaker = two_in_a_row("told");
     let mut events = breaker.subscribe();
     fail(&breaker, "the first");
@@ -48,7 +48,7 @@ async fn a_transition_carries_the_error_that_caused_it() {
 }
 
 #[tokio::test]
-async fn a_response_is_an_error_by_its_status() {
+async fn rejection_last_error_names_response_status() {
     let breaker = two_in_a_row("status");
     let script: Script = Script::new([Reply::status(500), Reply::status(502)]);
     let service = tower::Layer::layer(&GuardLayer::client(breaker.clone()), script);
@@ -63,7 +63,7 @@ async fn a_response_is_an_error_by_its_status() {
 /// An error says its own level only. hyper-util's client was quoted as "client error (Connect)", which tells nobody
 /// whether the peer is gone or the name is wrong.
 #[tokio::test]
-async fn an_error_is_told_with_its_sources_each_text_once() {
+async fn last_error_lists_sources_without_repeats() {
     #[derive(Debug)]
     struct Layered(&'static str, Option<Box<Layered>>);
     impl std::fmt::Display for Layered {
@@ -101,7 +101,7 @@ async fn an_error_is_told_with_its_sources_each_text_once() {
 }
 
 #[tokio::test]
-async fn an_error_that_never_ends_is_cut() {
+async fn last_error_endless_text_is_truncated() {
     struct Endless;
     impl std::fmt::Display for Endless {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -120,7 +120,7 @@ async fn an_error_that_never_ends_is_cut() {
 }
 
 #[tokio::test]
-async fn an_error_that_uses_the_breaker_to_speak_keeps_the_order() {
+async fn last_error_display_may_use_the_breaker() {
     struct Meddler(CircuitBreaker);
     impl std::fmt::Display for Meddler {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -145,7 +145,7 @@ async fn an_error_that_uses_the_breaker_to_speak_keeps_the_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn opening_is_a_warning_and_recovery_is_not() {
+async fn transition_to_open_logs_warning() {
     let logs = logs();
     let breaker = two_in_a_row("levels");
     fail(&breaker, "no");
@@ -172,7 +172,7 @@ async fn opening_is_a_warning_and_recovery_is_not() {
 }
 
 #[test]
-fn a_recorder_that_is_installed_late_learns_the_state() {
+fn state_gauge_reaches_recorder_installed_late() {
     for count_window in [true, false] {
         let builder = CircuitBreaker::builder("late").minimum_calls(2);
         let breaker = match count_window {
@@ -200,7 +200,7 @@ fn a_recorder_that_is_installed_late_learns_the_state() {
 /// Calls that are further apart than the buckets of the window never share one: each took the lock, and looked for no
 /// recorder.
 #[tokio::test(start_paused = true)]
-async fn a_breaker_that_is_rarely_called_shows_itself_to_a_late_recorder() {
+async fn state_gauge_of_rarely_called_breaker_is_shown() {
     let breaker = two_in_a_row("rare");
     let recorder = PrometheusBuilder::new().build_recorder();
     tokio::time::advance(Duration::from_secs(10)).await;
@@ -210,7 +210,7 @@ async fn a_breaker_that_is_rarely_called_shows_itself_to_a_late_recorder() {
 }
 
 #[test]
-fn a_list_of_the_guards_shows_the_state_to_a_late_recorder() {
+fn registry_snapshot_shows_state_gauge() {
     let breaker = two_in_a_row("listed late");
     breaker.disable();
     let recorder = PrometheusBuilder::new().build_recorder();
@@ -221,7 +221,7 @@ fn a_list_of_the_guards_shows_the_state_to_a_late_recorder() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_reason_is_listed_only_while_it_is_not_closed() {
+async fn registry_lists_reason_unless_closed() {
     let breaker = two_in_a_row("reasons");
     let reason = || {
         let all = listing().snapshots();

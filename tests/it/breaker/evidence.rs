@@ -51,7 +51,7 @@ async fn opened(breaker: &CircuitBreaker) {
 
 /// Two reasons to open, and both were met by a caller who looks at the status only, for days.
 #[tokio::test(start_paused = true)]
-async fn answers_whose_bodies_nobody_reads_are_good() {
+async fn unread_bodies_count_as_healthy() {
     let breaker = built(builder().consecutive_failures(2));
     let good = guarded(&breaker, || Reply::ok().data("ok"));
     let bad = guarded(&breaker, || Reply::status(500).data("oh"));
@@ -66,7 +66,7 @@ async fn answers_whose_bodies_nobody_reads_are_good() {
 
 /// It was half open after a day of 86,000 good answers.
 #[tokio::test(start_paused = true)]
-async fn half_open_circuit_closes_by_answers_whose_bodies_nobody_reads() {
+async fn half_open_closes_on_unread_bodies() {
     let breaker = built(builder());
     let peer = guarded(&breaker, || Reply::ok().data("ok"));
     opened(&breaker).await;
@@ -78,7 +78,7 @@ async fn half_open_circuit_closes_by_answers_whose_bodies_nobody_reads() {
 
 /// A stream says that its peer is well when it begins, not when it ends.
 #[tokio::test(start_paused = true)]
-async fn half_open_circuit_closes_by_streams_that_never_end() {
+async fn half_open_closes_on_endless_streams() {
     let breaker = built(builder());
     let peer = guarded(&breaker, || {
         Reply::ok().body(ScriptedBody::new().data("one").hang())
@@ -91,7 +91,7 @@ async fn half_open_circuit_closes_by_streams_that_never_end() {
 
 /// The open time is 5 s, and the answer takes 6: all probes had failed before any could succeed, again and again.
 #[tokio::test(start_paused = true)]
-async fn half_open_circuit_closes_by_answers_that_take_longer_than_the_open_time() {
+async fn half_open_closes_on_heads_slower_than_open_time() {
     let breaker = built(builder());
     let peer = guarded(&breaker, || Reply::ok().after(6 * SECOND));
     opened(&breaker).await;
@@ -101,7 +101,7 @@ async fn half_open_circuit_closes_by_answers_that_take_longer_than_the_open_time
 }
 
 #[tokio::test(start_paused = true)]
-async fn half_open_circuit_closes_by_404s() {
+async fn half_open_closes_on_404() {
     let breaker = built(builder());
     let peer = guarded(&breaker, || Reply::status(404).data("lost"));
     opened(&breaker).await;
@@ -113,7 +113,7 @@ async fn half_open_circuit_closes_by_404s() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn half_open_circuit_is_not_closed_by_overload() {
+async fn half_open_does_not_close_on_overload() {
     let breaker = built(builder());
     let peer = guarded(&breaker, || Reply::status(429));
     opened(&breaker).await;
@@ -125,7 +125,7 @@ async fn half_open_circuit_is_not_closed_by_overload() {
 
 /// Anything may happen: whoever has probes out at any time, there are no more than three.
 #[tokio::test(start_paused = true)]
-async fn half_open_sends_at_most_n_probes_at_once() {
+async fn half_open_admits_at_most_max_probes() {
     let breaker = built(builder().probe_ratio(1.0));
     let script: Script = Script::numbered(|n| {
         let reply = Reply::ok().after(SECOND * (n as u32 % 40));
@@ -155,7 +155,7 @@ async fn half_open_sends_at_most_n_probes_at_once() {
 
 /// The peer answers at once; the reader takes three seconds for what it could have in no time.
 #[tokio::test(start_paused = true)]
-async fn slow_reader_is_not_held_against_the_peer() {
+async fn slow_reader_is_not_a_slow_call() {
     let slow = builder().slow_call(2 * SECOND).slow_rate(0.5);
     let breaker = built(slow.minimum_calls(5));
     let peer = guarded(&breaker, || Reply::ok().data("a").pending(0));
@@ -171,7 +171,7 @@ async fn slow_reader_is_not_held_against_the_peer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn slow_head_is_slow_and_opens_by_its_rate_before_its_body_ends() {
+async fn slow_head_opens_by_slow_rate_before_body_end() {
     let slow = builder().slow_call(2 * SECOND).slow_rate(1.0);
     let breaker = built(slow.minimum_calls(2));
     let mut events = breaker.subscribe();
@@ -188,7 +188,7 @@ async fn slow_head_is_slow_and_opens_by_its_rate_before_its_body_ends() {
 
 /// What hangs is given up by its callers, and that is all that is ever seen of it.
 #[tokio::test(start_paused = true)]
-async fn call_that_is_dropped_before_its_head_fails_once_it_was_slow() {
+async fn dropped_call_is_a_failure_once_slow() {
     for (patience, failures) in [(SECOND, 0), (2 * SECOND, 1)] {
         let breaker = built(builder().slow_call(2 * SECOND));
         let peer = guarded(&breaker, Reply::hang);
@@ -204,7 +204,7 @@ async fn call_that_is_dropped_before_its_head_fails_once_it_was_slow() {
 
 /// Whoever sends slowly and leaves a little later once made any peer slow that needs half of the limit.
 #[tokio::test(start_paused = true)]
-async fn slow_upload_of_a_call_that_is_dropped_is_not_held_against_the_peer() {
+async fn dropped_call_with_slow_upload_is_not_counted() {
     for (sends_for, failures) in [(0, 1), (900, 0)] {
         let limit = Duration::from_millis(1_500);
         let breaker = built(builder().consecutive_failures(9).slow_call(limit));
@@ -226,7 +226,7 @@ async fn slow_upload_of_a_call_that_is_dropped_is_not_held_against_the_peer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn peer_whose_every_body_breaks_fails_in_a_row() {
+async fn broken_bodies_are_consecutive_failures() {
     let breaker = built(builder().consecutive_failures(3));
     let peer = guarded(&breaker, || {
         let body = ScriptedBody::new().data("half").error("connection reset");
@@ -247,7 +247,7 @@ async fn peer_whose_every_body_breaks_fails_in_a_row() {
 
 /// Failures are counted at once, and the successes of ten-minute streams were ten minutes later.
 #[tokio::test(start_paused = true)]
-async fn streams_that_flow_stand_between_failures() {
+async fn flowing_streams_interrupt_consecutive_failures() {
     let breaker = built(builder().consecutive_failures(2).failure_rate(0.5));
     let stream = guarded(&breaker, || {
         Reply::ok().body(ScriptedBody::new().data("one").hang())
@@ -266,7 +266,7 @@ async fn streams_that_flow_stand_between_failures() {
 }
 
 #[test]
-fn permit_takes_evidence_of_its_own() {
+fn permit_complete_takes_evidence() {
     let breaker = built(builder().count_window(10));
     let settle = |verdict: Verdict| breaker.try_acquire().expect("closed").settle(verdict);
     settle(Verdict::from(Outcome::Failure).with_evidence(Evidence::Inconclusive));
@@ -283,7 +283,7 @@ fn permit_takes_evidence_of_its_own() {
 
 /// A handler that asks one peer, and then another that hangs: the limit round both dropped the first one's answer.
 #[tokio::test(start_paused = true)]
-async fn answer_in_hand_is_good_whatever_runs_out_of_time_afterwards() {
+async fn response_in_hand_is_healthy_when_time_runs_out() {
     let breaker = built(builder().consecutive_failures(5));
     let peer = guarded(&breaker, || Reply::ok().data("fine"));
     for _ in 0..12 {
@@ -302,7 +302,7 @@ async fn answer_in_hand_is_good_whatever_runs_out_of_time_afterwards() {
 
 /// Strangers who do not read what a proxy passes on opened the circuit to whoever had answered it.
 #[tokio::test(start_paused = true)]
-async fn reader_that_takes_its_time_within_a_limit_is_not_the_peers_fault() {
+async fn slow_reader_within_timeout_is_not_counted() {
     let ten_frames = || {
         let frames = (0..10).fold(ScriptedBody::new(), |body, _| body.data("0123456789"));
         Reply::ok().body(frames.without_size())
@@ -323,7 +323,7 @@ async fn reader_that_takes_its_time_within_a_limit_is_not_the_peers_fault() {
 
 /// What went before a direct call in the same limit was held against its peer.
 #[tokio::test(start_paused = true)]
-async fn direct_call_that_began_in_the_second_half_of_a_limit_says_nothing() {
+async fn call_begun_late_in_a_timeout_is_inconclusive() {
     let breaker = built(builder().consecutive_failures(5));
     let slow = async || {
         sleep(Duration::from_millis(200)).await;
@@ -356,7 +356,7 @@ async fn direct_call_that_began_in_the_second_half_of_a_limit_says_nothing() {
 
 /// A circuit that was half open gave its place to a call that waited for a slot, and the limit blamed the peer.
 #[tokio::test(start_paused = true)]
-async fn limit_that_includes_readiness_blames_no_peer_for_a_slot_that_a_neighbour_holds() {
+async fn timeout_with_readiness_spares_peer_behind_a_held_slot() {
     let limit = tower::limit::GlobalConcurrencyLimitLayer::new(1);
     let service = || {
         service_fn(async |_: Request<Full<bytes::Bytes>>| {
@@ -382,7 +382,7 @@ async fn limit_that_includes_readiness_blames_no_peer_for_a_slot_that_a_neighbou
 
 /// The extensions of a request said that its upload had broken, and so another peer was never at fault.
 #[tokio::test]
-async fn upload_that_broke_excuses_no_peer_that_is_sent_something_else() {
+async fn broken_upload_excuses_its_own_peer_only() {
     let breaker = built(builder().consecutive_failures(5));
     let failing = guarded(&breaker, || Reply::status(500));
     let handler = service_fn(move |request: Request<ScriptedBody>| {
@@ -429,7 +429,7 @@ async fn close_by_uploads(every: Duration, uploads: impl Fn() -> Vec<Upload>) {
 /// Three stalled uploads a second beside one honest call: they took all places of the probes, failed, and the circuit
 /// stayed open for as long as they went on.
 #[tokio::test(start_paused = true)]
-async fn stalled_uploads_do_not_keep_a_circuit_from_closing() {
+async fn half_open_closes_despite_stalled_uploads() {
     let stalled = || http_body_util::StreamBody::new(futures_util::stream::pending());
     let whole = || Full::from("whole").map_err(|never| match never {});
     close_by_uploads(SECOND, || {
@@ -442,7 +442,7 @@ async fn stalled_uploads_do_not_keep_a_circuit_from_closing() {
 
 /// Nothing but slow uploads: each takes a minute, and the peer is well.
 #[tokio::test(start_paused = true)]
-async fn slow_uploads_close_a_circuit_when_they_are_answered() {
+async fn half_open_closes_on_answered_slow_uploads() {
     close_by_uploads(10 * SECOND, || {
         let chunks = (0..60).fold(ScriptedBody::new(), |body, _| body.after(SECOND).data("x"));
         vec![chunks.without_size().boxed_unsync()]

@@ -26,7 +26,7 @@ fn shown(recorder: &PrometheusRecorder, name: &str) -> [Option<u32>; 2] {
 
 /// The later one said `closed`, and that was all that there was to see.
 #[test]
-fn gauge_counts_all_breakers_of_a_name() {
+fn state_gauge_sums_breakers_of_one_name() {
     let recorder = PrometheusBuilder::new().build_recorder();
     with_local_recorder(&recorder, || {
         let first = breaker("twins");
@@ -44,7 +44,7 @@ fn gauge_counts_all_breakers_of_a_name() {
 
 /// Only a success that was counted showed it: a breaker that refuses, or counts nothing, stayed away.
 #[test]
-fn breaker_that_refuses_or_is_disabled_is_shown_to_a_recorder_that_comes_later() {
+fn state_gauge_reaches_late_recorder_when_open_or_disabled() {
     for (name, set) in [
         (
             "late_forced",
@@ -64,7 +64,7 @@ fn breaker_that_refuses_or_is_disabled_is_shown_to_a_recorder_that_comes_later()
 
 /// The last that was seen of it was `open`, for as long as the process lived.
 #[test]
-fn gauge_forgets_a_breaker_with_its_last_handle() {
+fn state_gauge_forgets_dropped_breaker() {
     let _listing = listing();
     let recorder = PrometheusBuilder::new().build_recorder();
     with_local_recorder(&recorder, || {
@@ -87,7 +87,7 @@ fn keyed(name: &'static str) -> KeyedBreaker<String> {
 
 /// Each wrote its own counts into the one series that they share.
 #[test]
-fn gauge_counts_single_breakers_and_the_keys_of_sets_together() {
+fn state_gauge_sums_single_and_keyed_breakers() {
     let _listing = listing();
     let recorder = PrometheusBuilder::new().build_recorder();
     with_local_recorder(&recorder, || {
@@ -111,7 +111,7 @@ fn gauge_counts_single_breakers_and_the_keys_of_sets_together() {
 }
 
 #[test]
-fn recorder_that_is_installed_late_sees_all_of_them() {
+fn state_gauge_shows_all_to_late_recorder() {
     let _listing = listing();
     let [first, second, third] = ["late twins"; 3].map(breaker);
     open(&first);
@@ -131,7 +131,7 @@ fn recorder_that_is_installed_late_sees_all_of_them() {
 
 /// What an earlier recorder shows must not stay there for ever either.
 #[test]
-fn recorder_that_has_been_replaced_is_told_too() {
+fn state_gauge_updates_replaced_recorder() {
     let _listing = listing();
     let [earlier, later] = [(); 2].map(|()| PrometheusBuilder::new().build_recorder());
     let handle = with_local_recorder(&earlier, || breaker("replaced"));
@@ -146,7 +146,7 @@ fn recorder_that_has_been_replaced_is_told_too() {
 }
 
 #[test]
-fn breaker_that_begins_forced_is_counted_so() {
+fn state_gauge_counts_initially_forced_breaker() {
     let switch = tower_keep::breaker::Switch::new();
     switch.force_open();
     let recorder = PrometheusBuilder::new().build_recorder();

@@ -44,7 +44,7 @@ fn census(keyed: &KeyedBreaker<String>) -> [u64; 5] {
 }
 
 #[test]
-fn one_key_fails_without_the_others() {
+fn keyed_failure_is_isolated_to_its_key() {
     let hosts = keyed("apart", 10);
     fail(&hosts, "a");
     assert!(hosts.get("a").would_refuse());
@@ -56,7 +56,7 @@ fn one_key_fails_without_the_others() {
 }
 
 #[test]
-fn the_least_recently_used_makes_room() {
+fn evict_removes_least_recently_used() {
     let hosts = keyed("lru", 3);
     for key in ["a", "b", "c", "a", "d"] {
         hosts.get(key);
@@ -68,7 +68,7 @@ fn the_least_recently_used_makes_room() {
 }
 
 #[test]
-fn an_open_circuit_outlives_closed_ones_and_one_in_use_outlives_an_idle_one() {
+fn evict_spares_open_and_in_use_keys() {
     let hosts = keyed("worth", 4);
     fail(&hosts, "open");
     let call = hosts.get("busy").try_acquire().expect("closed");
@@ -90,7 +90,7 @@ fn an_open_circuit_outlives_closed_ones_and_one_in_use_outlives_an_idle_one() {
 }
 
 #[test]
-fn a_call_in_flight_ends_in_the_breaker_that_let_it_pass() {
+fn keyed_in_flight_call_completes_in_its_breaker() {
     let hosts = keyed("in flight", 1);
     let breaker = hosts.get("a");
     let call = breaker.try_acquire().expect("closed");
@@ -103,7 +103,7 @@ fn a_call_in_flight_ends_in_the_breaker_that_let_it_pass() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_are_counted_by_state_and_are_no_labels() {
+async fn keyed_gauge_counts_by_state_without_key_label() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _guard = metrics::set_default_local_recorder(&recorder);
     let hosts = keyed("counted keys", 16);
@@ -140,7 +140,7 @@ async fn keys_are_counted_by_state_and_are_no_labels() {
 }
 
 #[test]
-fn a_late_recorder_learns_the_counts() {
+fn keyed_gauge_reaches_late_recorder() {
     let hosts = keyed("late keys", 16);
     fail(&hosts, "a");
     hosts.get("b");
@@ -154,7 +154,7 @@ fn a_late_recorder_learns_the_counts() {
 }
 
 #[test]
-fn all_keys_are_one_entry_of_the_registry() {
+fn keyed_breaker_is_one_registry_entry() {
     let hosts = keyed("entry", 10);
     fail(&hosts, "a");
     hosts.get("b");
@@ -172,7 +172,7 @@ fn all_keys_are_one_entry_of_the_registry() {
 }
 
 #[test]
-fn transitions_name_the_key_and_a_hostile_one_breaks_no_line() {
+fn keyed_transition_logs_key_escaped() {
     let logs = logs();
     let hosts = keyed("named", 10);
     let mut events = hosts.subscribe();
@@ -200,7 +200,7 @@ impl Wake for BadWaker {
 /// The panic went to the caller, whose call had nothing to do with it, and nobody was told of any transition of the
 /// key any more.
 #[test]
-fn a_subscriber_to_all_keys_whose_waker_panics_harms_no_call_of_any() {
+fn keyed_subscriber_waker_panic_is_contained() {
     let hosts = keyed("waked", 10);
     let (mut bad, mut good) = (hosts.subscribe(), hosts.subscribe());
     let waker = Waker::from(Arc::new(BadWaker));
@@ -215,7 +215,7 @@ fn a_subscriber_to_all_keys_whose_waker_panics_harms_no_call_of_any() {
 }
 
 #[tokio::test]
-async fn requests_go_by_the_breaker_of_their_key() {
+async fn keyed_guard_uses_breaker_of_request_key() {
     let hosts = keyed("guard", 10);
     let broken = service_fn(|request: Request<String>| async move {
         match request.uri().host() {
@@ -245,7 +245,7 @@ async fn requests_go_by_the_breaker_of_their_key() {
 
 /// Keys had user info in them, which went to the log, and one host had a circuit for each spelling.
 #[tokio::test]
-async fn authority_keys_are_one_for_each_host_and_hold_no_credentials() {
+async fn authority_key_is_normalized_without_credentials() {
     let logs = logs();
     let recorder = PrometheusBuilder::new().build_recorder();
     let _guard = metrics::set_default_local_recorder(&recorder);
@@ -345,7 +345,7 @@ fn open_made_up(hosts: &KeyedBreaker<String>, numbers: std::ops::Range<u32>) {
 
 /// Open circuits were kept for ever, so that new keys drove each other out before they had failed often enough.
 #[tokio::test(start_paused = true)]
-async fn keys_that_failed_long_ago_make_room_for_new_ones() {
+async fn evict_removes_keys_opened_long_ago() {
     let hosts = opens_after("month", 5, 1_000);
     open_made_up(&hosts, 0..2_000);
     assert_eq!(hosts.len() as u64, hosts.keys_in(State::Open));
@@ -356,7 +356,7 @@ async fn keys_that_failed_long_ago_make_room_for_new_ones() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_in_use_are_protected_while_others_are_made_up_and_fail() {
+async fn evict_spares_used_keys_under_made_up_keys() {
     let hosts = opens_after("attack", 5, 1_000);
     open_made_up(&hosts, 0..1_000);
     let mut let_pass = [0; 2];
@@ -371,7 +371,7 @@ async fn keys_in_use_are_protected_while_others_are_made_up_and_fail() {
 
 /// Keys between two calls lost their place to any new one, as long as all others had calls in flight.
 #[tokio::test(start_paused = true)]
-async fn keys_in_use_are_protected_while_calls_to_others_hang() {
+async fn evict_spares_used_keys_while_others_hang() {
     let hosts = opens_after("hang", 20, 100);
     let mut hanging = Vec::new();
     let mut let_pass = 0;
@@ -394,7 +394,7 @@ fn shown(recorder: &PrometheusRecorder, name: &str, state: &str) -> u64 {
 
 /// The gauge said for ever that circuits were open which nobody had any more.
 #[test]
-fn keys_leave_the_gauge_with_the_last_handle_of_their_set() {
+fn keyed_gauge_forgets_dropped_set() {
     let _listing = listing();
     let recorder = PrometheusBuilder::new().build_recorder();
     let _guard = metrics::set_default_local_recorder(&recorder);
@@ -416,7 +416,7 @@ fn keys_leave_the_gauge_with_the_last_handle_of_their_set() {
 
 /// Each set showed its own numbers alone.
 #[test]
-fn sets_of_one_name_are_counted_together_and_leave_one_by_one() {
+fn keyed_gauge_sums_sets_of_one_name() {
     let _listing = listing();
     let recorder = PrometheusBuilder::new().build_recorder();
     let _guard = metrics::set_default_local_recorder(&recorder);
@@ -442,7 +442,7 @@ fn sets_of_one_name_are_counted_together_and_leave_one_by_one() {
 }
 
 #[test]
-fn keys_leave_the_gauge_of_every_recorder_that_has_shown_them() {
+fn keyed_gauge_clears_in_every_recorder() {
     let _listing = listing();
     let hosts = keyed("leaves all", 10);
     fail(&hosts, "a");
@@ -459,7 +459,7 @@ fn keys_leave_the_gauge_of_every_recorder_that_has_shown_them() {
 }
 
 #[test]
-fn threads_that_flood_it_stay_within_the_limit_and_are_counted_right() {
+fn keyed_flood_stays_within_max_keys() {
     let hosts = keyed("flood", 64);
     std::thread::scope(|scope| {
         for thread in 0..4_u32 {
@@ -486,7 +486,7 @@ fn threads_that_flood_it_stay_within_the_limit_and_are_counted_right() {
 }
 
 #[test]
-fn a_silly_limit_is_named() {
+fn keyed_invalid_max_keys_is_named() {
     let template = CircuitBreaker::builder("b");
     let built = KeyedBreaker::<u32>::builder(template).max_keys(0).build();
     assert_eq!(
@@ -530,7 +530,7 @@ fn settle(breaker: &CircuitBreaker, outcome: Outcome) {
 
 proptest! {
     #[test]
-    fn each_key_that_is_kept_is_counted_in_its_state_and_each_that_was_made_has_gone_or_is_kept(
+    fn keyed_counts_match_a_model(
         most in 1..5_usize, steps in prop::collection::vec(step(), 1..60),
     ) {
         let hosts = keyed("listed keys", most);

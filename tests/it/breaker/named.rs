@@ -27,7 +27,7 @@ fn one_in_a_row() -> Breakers {
 }
 
 #[tokio::test]
-async fn the_process_has_one_breaker_of_each_name() {
+async fn global_registry_has_one_breaker_per_name() {
     let quote = async { Err::<(), _>(io::Error::other("no")) };
     tower_keep::breaker("quotes")
         .call(quote)
@@ -40,7 +40,7 @@ async fn the_process_has_one_breaker_of_each_name() {
 }
 
 #[test]
-fn a_template_lends_its_settings_and_not_its_name() {
+fn registry_template_lends_settings_not_name() {
     let breakers = one_in_a_row();
     fail(&breakers.get_or_create("a"));
     let [a, b] = ["a", "b"].map(|name| breakers.get_or_create(name));
@@ -52,7 +52,7 @@ fn a_template_lends_its_settings_and_not_its_name() {
 }
 
 #[test]
-fn a_factory_is_told_the_name_and_a_broken_one_gives_the_defaults() {
+fn registry_factory_gets_name_and_falls_back() {
     let breakers = Breakers::builder().factory(|name| match name {
         "strict" => CircuitBreaker::builder("x").consecutive_failures(1),
         "silly" => CircuitBreaker::builder("x").probes(0),
@@ -73,7 +73,7 @@ fn a_factory_is_told_the_name_and_a_broken_one_gives_the_defaults() {
 
 /// The one for all others was made while everybody waited for it, the factory included.
 #[test]
-fn a_factory_that_asks_for_a_breaker_beyond_the_limit_does_not_wait_for_itself() {
+fn registry_factory_may_reenter_beyond_max() {
     static BREAKERS: OnceLock<Breakers> = OnceLock::new();
     let factory = |_: &str| {
         let parent = BREAKERS.get().expect("set").get_or_create("parent");
@@ -91,7 +91,7 @@ fn a_factory_that_asks_for_a_breaker_beyond_the_limit_does_not_wait_for_itself()
 }
 
 #[test]
-fn names_beyond_the_limit_share_a_breaker() {
+fn registry_names_beyond_max_share_a_breaker() {
     let template = CircuitBreaker::builder("any").consecutive_failures(1);
     let breakers = Breakers::builder().template(template).max_names(2);
     let breakers = breakers.build().expect("sound");
@@ -117,7 +117,7 @@ fn names_beyond_the_limit_share_a_breaker() {
 }
 
 #[test]
-fn breaker_of_names_beyond_the_limit_is_logged_listed_and_in_metrics() {
+fn registry_overflow_breaker_is_logged_and_listed() {
     let logs = logs();
     let recorder = PrometheusBuilder::new().build_recorder();
     let _guard = metrics::set_default_local_recorder(&recorder);
@@ -146,7 +146,7 @@ fn breaker_of_names_beyond_the_limit_is_logged_listed_and_in_metrics() {
 }
 
 #[test]
-fn breakers_are_inserted_listed_reset_and_removed() {
+fn registry_inserts_lists_resets_and_removes() {
     let breakers = one_in_a_row();
     let own = CircuitBreaker::builder("own").build().expect("sound");
     assert!(breakers.insert(own.clone()).is_none());
@@ -178,7 +178,7 @@ fn breakers_are_inserted_listed_reset_and_removed() {
 }
 
 #[test]
-fn threads_that_ask_at_once_get_the_same_breaker() {
+fn registry_concurrent_get_returns_same_breaker() {
     let breakers = Breakers::new();
     std::thread::scope(|scope| {
         for _ in 0..8 {

@@ -37,7 +37,7 @@ fn poll_ready<S: Service<Request<ScriptedBody>>>(wakes: &Wakes, service: &mut S)
 }
 
 #[tokio::test]
-async fn an_open_circuit_refuses_without_waiting_for_the_service() {
+async fn open_circuit_rejects_without_polling_service() {
     let (breaker, wakes) = (two_in_a_row(), Wakes::new());
     let mut service = breaker.layer().client().layer(never_ready());
     assert!(poll_ready(&wakes, &mut service).is_pending());
@@ -51,7 +51,7 @@ async fn an_open_circuit_refuses_without_waiting_for_the_service() {
 }
 
 #[tokio::test]
-async fn one_that_closes_between_readiness_and_call_lets_the_call_wait() {
+async fn call_waits_if_circuit_closed_after_poll_ready() {
     let (breaker, wakes) = (two_in_a_row(), Wakes::new());
     let mut service = breaker.layer().client().layer(never_ready());
     open(&breaker);
@@ -65,7 +65,7 @@ async fn one_that_closes_between_readiness_and_call_lets_the_call_wait() {
 }
 
 #[tokio::test]
-async fn whoever_waits_is_woken_when_the_circuit_opens_and_refused() {
+async fn open_transition_wakes_and_rejects_waiting_callers() {
     let breaker = two_in_a_row();
     let wakes = [(); 3].map(|()| Wakes::new());
     let layer = breaker.layer().client();
@@ -101,7 +101,7 @@ async fn whoever_waits_is_woken_when_the_circuit_opens_and_refused() {
 }
 
 #[tokio::test]
-async fn the_task_that_polled_last_is_woken_and_a_ready_one_is_not() {
+async fn open_transition_wakes_last_polling_task() {
     let (breaker, first, last) = (two_in_a_row(), Wakes::new(), Wakes::new());
     let mut service = breaker.layer().client().layer(never_ready());
     assert!(poll_ready(&first, &mut service).is_pending());
@@ -117,7 +117,7 @@ async fn the_task_that_polled_last_is_woken_and_a_ready_one_is_not() {
 }
 
 #[tokio::test]
-async fn a_forced_circuit_and_the_end_of_a_shadow_wake_too() {
+async fn force_open_and_shadow_end_wake_callers() {
     let (breaker, wakes) = (two_in_a_row(), Wakes::new());
     let mut service = breaker.layer().client().layer(never_ready());
     assert!(poll_ready(&wakes, &mut service).is_pending());
@@ -133,7 +133,7 @@ async fn a_forced_circuit_and_the_end_of_a_shadow_wake_too() {
 }
 
 #[tokio::test]
-async fn back_pressure_waits_for_the_circuit() {
+async fn back_pressure_is_pending_while_open() {
     #[derive(Clone)]
     struct Once(bool);
     impl Service<u32> for Once {
@@ -162,7 +162,7 @@ async fn back_pressure_waits_for_the_circuit() {
 }
 
 #[tokio::test]
-async fn readiness_is_passed_through_by_a_service_that_is_not_clone() {
+async fn readiness_passes_through_non_clone_service() {
     struct Only;
     impl Service<u32> for Only {
         type Response = u32;
@@ -185,7 +185,7 @@ async fn readiness_is_passed_through_by_a_service_that_is_not_clone() {
 }
 
 #[tokio::test]
-async fn a_ready_service_is_called_as_it_is_and_judged_as_one_likes() {
+async fn ready_service_is_called_itself_and_classified() {
     let breaker = two_in_a_row();
     let inner = service_fn(|n: u32| async move { Ok::<_, io::Error>(n) });
     let service = breaker.layer().any().layer(inner);

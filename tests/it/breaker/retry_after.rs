@@ -47,7 +47,7 @@ fn wait(breaker: &CircuitBreaker) -> Option<Duration> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bad_news_with_a_time_opens_it_for_that_time() {
+async fn retry_after_with_failure_opens_for_that_time() {
     for (status, header, seconds) in [
         (503, ("retry-after", "7"), 7),
         (429, ("retry-after", "3600"), 60),
@@ -70,7 +70,7 @@ async fn bad_news_with_a_time_opens_it_for_that_time() {
 }
 
 #[tokio::test]
-async fn it_stays_closed_without_bad_news_or_without_a_time_or_unless_told_to_heed() {
+async fn retry_after_needs_failure_and_opt_in() {
     let breaker = heeding();
     for (status, header) in [
         (200, ("retry-after", "7")),
@@ -89,7 +89,7 @@ async fn it_stays_closed_without_bad_news_or_without_a_time_or_unless_told_to_he
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_later_answer_prolongs_it_and_a_late_one_counts_nothing() {
+async fn retry_after_of_later_answer_extends_open_time() {
     let breaker = heeding();
     let now = Moment::default();
     let admit = |_| breaker.admit(&mut (), &now).expect("closed");
@@ -120,7 +120,7 @@ async fn a_later_answer_prolongs_it_and_a_late_one_counts_nothing() {
 }
 
 #[tokio::test]
-async fn a_quota_closes_the_door_after_a_good_answer() {
+async fn retry_after_of_quota_opens_after_success() {
     let quota = builder().heed_head(MINUTE, |head| {
         let left = head.headers.get("quota-left")?.to_str().ok()?;
         (left == "0").then_some(Duration::from_secs(30))
@@ -138,7 +138,7 @@ async fn a_quota_closes_the_door_after_a_good_answer() {
 }
 
 #[tokio::test]
-async fn a_breaker_of_a_key_heeds_for_that_key() {
+async fn retry_after_opens_keyed_breaker_of_that_key() {
     let template = builder().heed_retry_after(MINUTE);
     let hosts: KeyedBreaker<String> = KeyedBreaker::builder(template).build().expect("sound");
     let layer = GuardLayer::client(hosts.by_authority());
@@ -149,7 +149,7 @@ async fn a_breaker_of_a_key_heeds_for_that_key() {
 
 #[cfg(feature = "tonic")]
 #[tokio::test(start_paused = true)]
-async fn a_status_that_pushes_back_opens_it() {
+async fn retry_after_of_grpc_pushback_opens() {
     use tonic::{Code, Status};
     let breaker = heeding();
     let mut status = Status::new(Code::Unavailable, "full");
@@ -163,7 +163,7 @@ async fn a_status_that_pushes_back_opens_it() {
 }
 
 #[test]
-fn to_heed_for_no_time_is_silly() {
+fn retry_after_max_of_zero_is_invalid() {
     let error = builder().heed_retry_after(Duration::ZERO).build();
     assert_eq!(error.expect_err("silly").field(), "heed_retry_after");
 }

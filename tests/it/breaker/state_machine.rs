@@ -41,7 +41,7 @@ async fn fail() -> Result<(), io::Error> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_says_who_why_and_for_how_long() {
+async fn open_circuit_rejection_has_reason_and_retry_after() {
     let breaker = two_in_a_row().build().expect("sound");
     for _ in 0..2 {
         let error = breaker.call(fail()).await.expect_err("it fails");
@@ -58,7 +58,7 @@ async fn a_refusal_says_who_why_and_for_how_long() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_open_time_doubles_and_shrinks_while_all_is_well() {
+async fn open_time_doubles_and_decays_while_healthy() {
     let breaker = two_in_a_row().probes(1).build().expect("sound");
     let wait = || breaker.try_acquire().expect_err("open").wait();
     open(&breaker);
@@ -78,7 +78,7 @@ async fn the_open_time_doubles_and_shrinks_while_all_is_well() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_probe_makes_room_and_a_late_result_counts_nothing() {
+async fn half_open_dropped_probe_frees_its_slot() {
     let breaker = two_in_a_row().build().expect("sound");
     let late = breaker.try_acquire().expect("closed");
     open(&breaker);
@@ -99,7 +99,7 @@ async fn a_dropped_probe_makes_room_and_a_late_result_counts_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn overload_never_closes_and_a_hung_probe_does_not_hold_it_up() {
+async fn half_open_overload_reopens_and_hung_probe_expires() {
     let breaker = two_in_a_row().probes(1).build().expect("sound");
     open(&breaker);
     advance(5).await;
@@ -117,7 +117,7 @@ async fn overload_never_closes_and_a_hung_probe_does_not_hold_it_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hung_backend_opens_it_although_every_caller_gives_up() {
+async fn hung_backend_opens_circuit_when_callers_give_up() {
     let breaker = two_in_a_row()
         .slow_call(Duration::from_secs(1))
         .build()
@@ -132,7 +132,7 @@ async fn a_hung_backend_opens_it_although_every_caller_gives_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_is_a_failure() {
+async fn panic_counts_as_a_failure() {
     let breaker = two_in_a_row().build().expect("sound");
     for _ in 0..2 {
         let call = breaker.call(poll_fn(|_| -> Poll<Result<(), io::Error>> { panic!("oh") }));
@@ -143,7 +143,7 @@ async fn a_panic_is_a_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shadow_counts_and_reports_but_refuses_nothing() {
+async fn shadow_counts_and_reports_without_rejecting() {
     let breaker = two_in_a_row().shadow(true).build().expect("sound");
     let mut events = breaker.subscribe();
     open(&breaker);
@@ -157,7 +157,7 @@ async fn a_shadow_counts_and_reports_but_refuses_nothing() {
 
 /// "Refuses everything" was said by one, "refuses nothing" by the other, and the operator lost.
 #[test]
-fn forced_circuit_refuses_in_shadow_mode_too() {
+fn forced_open_rejects_in_shadow_mode() {
     let switch = Switch::new();
     let breaker = two_in_a_row().shadow(true).switch(&switch).build();
     let breaker = breaker.expect("sound");
@@ -182,7 +182,7 @@ fn forced_circuit_refuses_in_shadow_mode_too() {
 
 /// A hundred events, log lines and counts said that nothing had happened.
 #[test]
-fn reset_of_a_closed_breaker_forgets_and_tells_nobody() {
+fn reset_of_closed_circuit_clears_without_event() {
     let breaker = two_in_a_row().build().expect("sound");
     let mut events = breaker.subscribe();
     let permit = breaker.try_acquire().expect("closed");
@@ -196,7 +196,7 @@ fn reset_of_a_closed_breaker_forgets_and_tells_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_transition_is_told_once_and_in_order() {
+async fn transition_events_come_once_in_order() {
     let breaker = two_in_a_row().probes(1).build().expect("sound");
     let mut events = breaker.subscribe();
     open(&breaker);
@@ -226,7 +226,7 @@ async fn each_transition_is_told_once_and_in_order() {
 
 /// A time that no clock can name was taken for none at all.
 #[test]
-fn open_for_ever_is_open() {
+fn open_for_max_duration_stays_open() {
     let breaker = two_in_a_row().build().expect("sound");
     breaker.open_for(Duration::MAX);
     assert_eq!(breaker.state(), State::Open);
@@ -245,7 +245,7 @@ impl Wake for BadWaker {
 
 /// The panic went to the caller, whose call had nothing to do with it, and nobody was told of anything any more.
 #[test]
-fn a_subscriber_whose_waker_panics_harms_no_call_and_no_other_subscriber() {
+fn subscriber_waker_panic_is_contained() {
     let breaker = two_in_a_row().build().expect("sound");
     let (mut bad, mut good) = (breaker.subscribe(), breaker.subscribe());
     {
@@ -264,7 +264,7 @@ fn a_subscriber_whose_waker_panics_harms_no_call_and_no_other_subscriber() {
 }
 
 #[test]
-fn the_gauge_has_one_series_at_1() {
+fn state_gauge_has_one_series_at_1() {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let _breaker = metrics::with_local_recorder(&recorder, || {
         let breaker = two_in_a_row().named("alone").build().expect("sound");
@@ -283,7 +283,7 @@ fn the_gauge_has_one_series_at_1() {
 }
 
 #[tokio::test]
-async fn state_survives_being_layered_again_on_each_connection() {
+async fn breaker_state_is_shared_across_layers() {
     let breaker = two_in_a_row().build().expect("sound");
     let ask = async || {
         let fail = || async { StatusCode::INTERNAL_SERVER_ERROR };
@@ -306,7 +306,7 @@ async fn state_survives_being_layered_again_on_each_connection() {
 }
 
 #[test]
-fn threads_that_count_at_once_lose_nothing() {
+fn concurrent_calls_are_all_counted() {
     let breaker = CircuitBreaker::builder("threads")
         .failure_rate(None)
         .build()
@@ -331,7 +331,7 @@ fn threads_that_count_at_once_lose_nothing() {
 }
 
 #[test]
-fn silly_settings_are_named() {
+fn invalid_settings_are_named() {
     let of = |builder: CircuitBreakerBuilder| builder.build().expect_err("silly").to_string();
     let builder = || CircuitBreaker::builder("b");
     let zero = Duration::ZERO;

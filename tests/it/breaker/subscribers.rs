@@ -47,7 +47,7 @@ fn reasons(mut next: impl FnMut() -> Option<Transition>) -> Vec<(u64, Reason)> {
 }
 
 #[test]
-fn a_subscriber_that_blocks_holds_up_nobody_else() {
+fn subscriber_that_blocks_delays_no_call() {
     let breaker = touchy();
     let mut events = breaker.subscribe();
     let (inside, is_inside) = mpsc::channel();
@@ -81,7 +81,7 @@ fn a_subscriber_that_blocks_holds_up_nobody_else() {
 }
 
 #[test]
-fn a_subscriber_that_uses_the_breaker_hears_of_what_it_did_afterwards() {
+fn subscriber_may_reset_and_sees_event_in_order() {
     let breaker = touchy();
     let mut events = breaker.subscribe();
     let resets = breaker.clone();

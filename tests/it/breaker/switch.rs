@@ -14,7 +14,7 @@ fn obeying(switch: &Switch) -> CircuitBreaker {
 }
 
 #[test]
-fn all_obey_and_are_back_to_normal_after_it() {
+fn switch_forces_all_breakers_until_released() {
     let switch = Switch::new();
     let [a, b] = [(); 2].map(|()| obeying(&switch));
     let mut events = a.subscribe();
@@ -46,7 +46,7 @@ fn all_obey_and_are_back_to_normal_after_it() {
 }
 
 #[test]
-fn those_built_later_take_its_position_without_an_event() {
+fn switch_position_applies_to_later_breakers() {
     let switch = Switch::new();
     switch.force_open();
     let late = obeying(&switch);
@@ -67,7 +67,7 @@ fn those_built_later_take_its_position_without_an_event() {
 }
 
 #[test]
-fn what_was_said_by_hand_holds_once_the_switch_is_back() {
+fn switch_release_restores_manual_state() {
     let switch = Switch::new();
     let breaker = obeying(&switch);
     breaker.force_open();
@@ -96,7 +96,7 @@ fn what_was_said_by_hand_holds_once_the_switch_is_back() {
 
 /// The breaker was forced open for ever: a reset does not overrule a switch, and nobody had that any more.
 #[test]
-fn switch_whose_last_handle_is_dropped_while_thrown_is_released() {
+fn switch_last_handle_drop_releases() {
     let switch = Switch::new();
     let [free, by_hand, gone] = [(); 3].map(|()| obeying(&switch));
     by_hand.force_open();
@@ -119,7 +119,7 @@ fn switch_whose_last_handle_is_dropped_while_thrown_is_released() {
 }
 
 #[test]
-fn switch_that_is_not_thrown_is_dropped_without_a_word() {
+fn switch_drop_at_rest_sends_no_event() {
     let switch = Switch::new();
     let breaker = obeying(&switch);
     switch.disable();
@@ -132,7 +132,7 @@ fn switch_that_is_not_thrown_is_dropped_without_a_word() {
 }
 
 #[test]
-fn switch_is_kept_by_what_makes_breakers_and_not_by_breakers() {
+fn switch_is_kept_by_builders_not_by_breakers() {
     let _listing = listing();
     let switch = Switch::new();
     let template = CircuitBreaker::builder("kept").switch(&switch);
@@ -158,7 +158,7 @@ fn switch_is_kept_by_what_makes_breakers_and_not_by_breakers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_switch_that_stands_still_changes_nothing() {
+async fn switch_release_at_rest_changes_nothing() {
     let switch = Switch::new();
     let breaker = obeying(&switch);
     breaker
@@ -173,7 +173,7 @@ async fn a_switch_that_stands_still_changes_nothing() {
 }
 
 #[test]
-fn keys_obey_old_and_new() {
+fn switch_forces_existing_and_new_keys() {
     let switch = Switch::new();
     let template = CircuitBreaker::builder("hosts").switch(&switch);
     let hosts: KeyedBreaker<String> = KeyedBreaker::builder(template).build().expect("sound");
@@ -191,7 +191,7 @@ fn keys_obey_old_and_new() {
 }
 
 #[test]
-fn threads_that_turn_it_at_once_leave_all_in_its_last_position() {
+fn switch_concurrent_turns_end_in_last_position() {
     for _ in 0..50 {
         let switch = Switch::new();
         let breakers: Vec<_> = (0..8).map(|_| obeying(&switch)).collect();

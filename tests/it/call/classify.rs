@@ -135,44 +135,34 @@ fn lost_in_trailers() -> Reply {
     Reply::grpc(5)
 }
 
+stacks!(classifier_of_one_layer_decides_on_client, client, get, lost);
+stacks!(classifier_of_one_layer_decides_on_server, server, get, lost);
 stacks!(
-    classifier_of_one_layer_is_that_of_all_on_a_client,
-    client,
-    get,
-    lost
-);
-stacks!(
-    classifier_of_one_layer_is_that_of_all_on_a_server,
-    server,
-    get,
-    lost
-);
-stacks!(
-    classifier_of_one_layer_judges_grpc_trailers_on_a_client,
+    classifier_decides_grpc_trailers_on_client,
     client,
     grpc,
     lost_in_trailers
 );
 stacks!(
-    classifier_of_one_layer_judges_grpc_trailers_on_a_server,
+    classifier_decides_grpc_trailers_on_server,
     server,
     grpc,
     lost_in_trailers
 );
 stacks!(
-    classifier_of_one_layer_judges_grpc_trailers_on_a_grpc_client,
+    classifier_decides_grpc_trailers_on_grpc_client,
     grpc_client,
     grpc,
     lost_in_trailers
 );
 stacks!(
-    classifier_of_one_layer_judges_grpc_headers_on_a_grpc_client,
+    classifier_decides_grpc_headers_on_grpc_client,
     grpc_client,
     grpc,
     lost_in_headers
 );
 stacks!(
-    classifier_of_one_layer_judges_grpc_headers_on_a_server,
+    classifier_decides_grpc_headers_on_server,
     server,
     grpc,
     lost_in_headers
@@ -191,7 +181,7 @@ fn bad_input_is_the_callers(end: &Ending<'_>) -> Outcome {
 const BAD_INPUT: Judged = (Outcome::Ignored, Evidence::Inconclusive);
 
 #[tokio::test]
-async fn classifier_of_one_layer_judges_transport_errors_for_all() {
+async fn classifier_of_one_layer_decides_transport_errors() {
     let (breaker, outer, inner) = (breaker(), Spy::new(), Spy::new());
     let script = || Script::<BoxError>::always(|| Reply::error("bad input"));
     let judging = |spy: &Spy| GuardLayer::client(spy.clone()).classify(bad_input_is_the_callers);
@@ -215,7 +205,7 @@ async fn classifier_of_one_layer_judges_transport_errors_for_all() {
 }
 
 #[tokio::test]
-async fn classifier_of_one_layer_judges_errors_of_bodies_for_all() {
+async fn classifier_of_one_layer_decides_body_errors() {
     let (breaker, outer, inner) = (breaker(), Spy::new(), Spy::new());
     let body = || ScriptedBody::from("half").error("bad input");
     let script = || Script::<BoxError>::always(move || Reply::ok().body(body()));
@@ -242,7 +232,7 @@ async fn classifier_of_one_layer_judges_errors_of_bodies_for_all() {
 
 /// Nothing but the error travels there, from the inside out.
 #[tokio::test]
-async fn classifier_of_a_plain_service_judges_errors_for_the_layers_further_out() {
+async fn classifier_of_inner_service_decides_for_outer_layers() {
     let (breaker, outer) = (breaker(), Spy::new());
     let failing = service_fn(|()| async { Err::<(), _>(io::Error::other("bad input")) });
     let service = ServiceBuilder::new()
@@ -262,7 +252,7 @@ async fn classifier_of_a_plain_service_judges_errors_for_the_layers_further_out(
 // ---- several, and bad ones
 
 #[tokio::test]
-async fn classifiers_of_two_layers_are_asked_in_turn_from_the_inside_out() {
+async fn classifiers_run_from_inside_out() {
     let (breaker, outer, inner) = (breaker(), Spy::new(), Spy::new());
     let service = ServiceBuilder::new()
         .layer(
@@ -287,7 +277,7 @@ async fn classifiers_of_two_layers_are_asked_in_turn_from_the_inside_out() {
 }
 
 #[tokio::test]
-async fn classifier_that_knows_better_sets_the_evidence_for_all() {
+async fn classifier_sets_evidence_for_all_layers() {
     let (breaker, outer) = (breaker(), Spy::new());
     let service = ServiceBuilder::new()
         .layer(
@@ -302,7 +292,7 @@ async fn classifier_that_knows_better_sets_the_evidence_for_all() {
 }
 
 #[tokio::test]
-async fn classifier_that_panics_is_a_failure_for_all() {
+async fn classifier_panic_is_failure_for_all_layers() {
     let (breaker, outer) = (breaker(), Spy::new());
     let service = ServiceBuilder::new()
         .layer(GuardLayer::client(outer.clone()))
@@ -319,7 +309,7 @@ async fn classifier_that_panics_is_a_failure_for_all() {
 
 /// Layers that change the call pass the classifier on.
 #[tokio::test(start_paused = true)]
-async fn classifier_passes_through_retries_and_time_limits() {
+async fn classifier_passes_through_retry_and_timeout() {
     let limit = Duration::from_secs(5);
     for classifier_is_outside in [true, false] {
         let (breaker, outer, inner) = (breaker(), Spy::new(), Spy::new());
@@ -366,7 +356,7 @@ fn proxy(
 }
 
 #[tokio::test]
-async fn classifier_of_a_proxys_server_does_not_judge_its_client() {
+async fn classifier_of_proxy_server_spares_its_client() {
     let (served, called) = (Spy::new(), Spy::new());
     let server = GuardLayer::server(served.clone()).classify(not_found_fails);
     let client = GuardLayer::client(called.clone());
@@ -376,7 +366,7 @@ async fn classifier_of_a_proxys_server_does_not_judge_its_client() {
 }
 
 #[tokio::test]
-async fn classifier_of_a_proxys_client_does_not_judge_its_server() {
+async fn classifier_of_proxy_client_spares_its_server() {
     let (served, called) = (Spy::new(), Spy::new());
     let server = GuardLayer::server(served.clone());
     let client = GuardLayer::client(called.clone()).classify(not_found_fails);
@@ -386,7 +376,7 @@ async fn classifier_of_a_proxys_client_does_not_judge_its_server() {
 }
 
 #[tokio::test]
-async fn classifier_is_asked_once_for_each_layer_and_end() {
+async fn classifier_runs_once_per_layer_and_end() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = asked.clone();
     let judging = GuardLayer::client(Spy::new()).classify(move |end| {
@@ -409,7 +399,7 @@ async fn classifier_is_asked_once_for_each_layer_and_end() {
 
 /// Asked twice, it could say one thing of the measuring and another of the showing.
 #[test]
-fn guard_is_asked_once_what_it_wants_whatever_is_set_on_the_layer() {
+fn guard_measure_is_asked_once() {
     struct Counting(Arc<AtomicUsize>);
     impl Guard for Counting {
         type Permit = ();
@@ -426,7 +416,7 @@ fn guard_is_asked_once_what_it_wants_whatever_is_set_on_the_layer() {
 }
 
 #[tokio::test]
-async fn classifier_is_asked_again_when_a_body_fails_after_its_head_was_judged() {
+async fn classifier_runs_again_on_body_error() {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let seen = asked.clone();
     let layer = GuardLayer::client(Spy::new()).classify(move |end| {

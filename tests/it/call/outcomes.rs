@@ -21,7 +21,7 @@ use tower_keep::{
 use crate::guard::{ask::*, play::*};
 
 #[test]
-fn a_status_is_judged_by_who_is_at_fault() {
+fn outcome_of_http_status() {
     table(&[
         row("200", get, || Reply::ok().data("hello"), Success),
         row("302", get, || Reply::status(302), Success),
@@ -45,7 +45,7 @@ fn a_status_is_judged_by_who_is_at_fault() {
 }
 
 #[test]
-fn a_grpc_call_is_judged_by_its_status_wherever_that_is() {
+fn outcome_of_grpc_status_in_headers_or_trailers() {
     table(&[
         row("0 in trailers", grpc, || Reply::grpc(0), Success),
         row("14 in trailers", grpc, || Reply::grpc(14), Failure),
@@ -64,7 +64,7 @@ fn a_grpc_call_is_judged_by_its_status_wherever_that_is() {
 }
 
 #[test]
-fn a_grpc_call_that_ends_without_a_status_has_failed() {
+fn outcome_of_missing_grpc_status_is_failure() {
     let cause = "missing grpc-status";
     table(&[
         row("no body", grpc, ok_grpc, Failure).with_cause(cause),
@@ -87,7 +87,7 @@ fn a_grpc_call_that_ends_without_a_status_has_failed() {
 }
 
 #[test]
-fn what_a_grpc_status_says_is_the_cause() {
+fn cause_is_grpc_message() {
     let seen = on(Side::Client, &call(grpc, || Reply::grpc(14), Until::End));
     assert_eq!(seen.settled().grpc_code, Some(GrpcCode::UNAVAILABLE));
     assert_eq!(seen.settled().cause, None);
@@ -106,7 +106,7 @@ fn what_a_grpc_status_says_is_the_cause() {
 
 /// Its trailers are the last message of its body.
 #[test]
-fn grpc_web_call_is_judged_by_its_headers_or_its_last_message() {
+fn outcome_of_grpc_web_by_headers_or_last_message() {
     let cause = "missing grpc-status";
     table(&[
         row("0 at the end", grpc_web, || web(0), Success),
@@ -135,7 +135,7 @@ fn grpc_web_call_is_judged_by_its_headers_or_its_last_message() {
 
 /// None of these bodies is ever read to its end: servers and clients know that nothing is to come.
 #[test]
-fn a_response_that_has_no_body_ends_at_its_head() {
+fn outcome_of_bodyless_response_is_set_at_head() {
     table(&[
         row("HEAD", head, || Reply::ok().data("hello"), Success).dropped_unread(),
         row(
@@ -182,7 +182,7 @@ fn a_response_that_has_no_body_ends_at_its_head() {
 }
 
 #[test]
-fn an_error_is_judged_by_what_is_in_its_chain() {
+fn outcome_of_error_by_its_source_chain() {
     table(&[
         row("an error", get, || Reply::error("reset"), Failure).with_cause("reset"),
         row(
@@ -209,7 +209,7 @@ fn an_error_is_judged_by_what_is_in_its_chain() {
 }
 
 #[test]
-fn an_error_of_the_body_is_one_of_the_call() {
+fn outcome_of_body_error_is_that_of_the_call() {
     table(&[
         row(
             "an error",
@@ -262,7 +262,7 @@ fn an_error_of_the_body_is_one_of_the_call() {
 }
 
 #[test]
-fn an_error_left_in_the_extensions_is_the_cause() {
+fn cause_is_error_in_response_extensions() {
     table(&[
         row(
             "with a 500",
@@ -281,7 +281,7 @@ fn an_error_left_in_the_extensions_is_the_cause() {
 }
 
 #[test]
-fn a_classifier_has_the_last_word_and_is_asked_once() {
+fn classifier_decides_last_and_runs_once() {
     static ASKED: AtomicUsize = AtomicUsize::new(0);
     fn lost_index(end: &Ending<'_>) -> Outcome {
         ASKED.fetch_add(1, Relaxed);
@@ -309,7 +309,7 @@ fn a_classifier_has_the_last_word_and_is_asked_once() {
 }
 
 #[test]
-fn body_that_is_not_as_long_as_its_content_length_has_failed() {
+fn outcome_of_wrong_content_length_is_failure() {
     table(&[
         row(
             "shorter",
@@ -353,7 +353,7 @@ fn body_that_is_not_as_long_as_its_content_length_has_failed() {
 
 /// Anybody can say gRPC to a peer that does not speak it; only gRPC clients insist.
 #[test]
-fn answer_that_is_not_grpc_is_judged_as_http() {
+fn outcome_of_non_grpc_answer_is_by_http_status() {
     let cause = "missing grpc-status";
     let html = || {
         Reply::ok()
@@ -380,7 +380,7 @@ fn answer_that_is_not_grpc_is_judged_as_http() {
 
 /// An explicit gRPC client makes gRPC calls only, whatever a request says of itself.
 #[test]
-fn grpc_client_insists_on_a_status() {
+fn outcome_on_grpc_client_needs_grpc_status() {
     for reply in [Reply::ok, || Reply::ok().data("hello")] {
         let seen = on(Side::GrpcClient, &call(get, reply, Until::End));
         assert_eq!(seen.settled().outcome, Failure);
@@ -389,7 +389,7 @@ fn grpc_client_insists_on_a_status() {
 }
 
 #[test]
-fn request_that_cannot_be_grpc_is_judged_as_http() {
+fn outcome_of_impossible_grpc_request_is_by_http() {
     fn with(method: Method, version: Version, kind: &'static str) -> Request<ScriptedBody> {
         let mut request = of_type(kind);
         (*request.method_mut(), *request.version_mut()) = (method, version);
@@ -430,7 +430,7 @@ fn request_that_cannot_be_grpc_is_judged_as_http() {
 /// tower's own load shedding is a refusal of this process, as are ours.
 #[cfg(feature = "tower")]
 #[test]
-fn load_that_tower_sheds_is_rejected() {
+fn outcome_of_tower_load_shed_is_rejected() {
     let shed = || Reply::error(wrapped(tower::load_shed::error::Overloaded::new()));
     table(&[
         row("shed", get, shed, Rejected),
@@ -439,7 +439,7 @@ fn load_that_tower_sheds_is_rejected() {
 }
 
 #[test]
-fn a_plain_service_is_judged_by_its_result() {
+fn outcome_of_plain_service_is_by_result() {
     type Plain = (fn() -> Reply, usize, Outcome, Option<&'static str>);
     let table: [Plain; 8] = [
         (Reply::ok, LONG, Success, None),
@@ -497,7 +497,7 @@ fn a_plain_service_is_judged_by_its_result() {
 }
 
 #[test]
-fn a_service_that_fails_to_become_ready_is_no_call() {
+fn readiness_error_is_no_call() {
     let spy = Spy::new();
     let script = scripted(Reply::ok).broken(|| "gone".into());
     let mut service = GuardLayer::any((spy.clone(), None::<Spy>)).layer(script);
@@ -508,7 +508,7 @@ fn a_service_that_fails_to_become_ready_is_no_call() {
 
 /// `Router::layer` takes nothing else.
 #[test]
-fn the_error_of_a_server_stays_infallible() {
+fn server_error_type_stays_infallible() {
     fn infallible<S: Service<Request<ScriptedBody>, Error = Infallible>>(_: &S) {}
     let script = Script::<Infallible>::always(Reply::ok);
     let service = GuardLayer::server((Correlate::default(), Track::named("x"))).layer(script);

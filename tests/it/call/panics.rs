@@ -146,15 +146,12 @@ fn request(path: &str) -> Request<Full<Bytes>> {
 const CALLS: usize = 2_500;
 
 #[test]
-fn process_survives_whatever_panics_beside_its_calls() {
-    alone(
-        "call::panics::process_survives_whatever_panics_beside_its_calls",
-        || {
-            let mut runtime = tokio::runtime::Builder::new_current_thread();
-            let runtime = runtime.enable_all().start_paused(true).build();
-            runtime.expect("a runtime").block_on(everything_panics());
-        },
-    );
+fn process_survives_panics_beside_calls() {
+    alone("call::panics::process_survives_panics_beside_calls", || {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().start_paused(true).build();
+        runtime.expect("a runtime").block_on(everything_panics());
+    });
 }
 
 async fn everything_panics() {

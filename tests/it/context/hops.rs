@@ -20,7 +20,7 @@ const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-
 const TRACE_ID: &str = "0af7651916cd43dd8448eb211c80319c";
 
 #[test]
-fn context_is_entered_while_the_current_one_is_looked_at() {
+fn context_can_be_entered_inside_with_current() {
     let (outer, inner) = (Context::root(), Context::root());
     outer.run(|| {
         Context::with_current(|current| {
@@ -41,7 +41,7 @@ impl Drop for Witness {
 }
 
 #[tokio::test]
-async fn task_that_is_aborted_is_dropped_in_its_context() {
+async fn context_is_current_in_drop_of_aborted_task() {
     let (call, seen) = (Context::root(), Arc::default());
     let witness = Witness(Arc::clone(&seen));
     let task = call.run(|| {
@@ -93,7 +93,7 @@ async fn forwarded(
 }
 
 #[tokio::test]
-async fn baggage_goes_no_further_where_it_is_off() {
+async fn baggage_off_is_not_sent_on() {
     let headers = [("baggage", "userId=7,secret=1")];
     let correlate = || Correlate::builder().trust(Trust::never());
     let (_, sent) = forwarded(correlate(), &headers).await;
@@ -101,7 +101,7 @@ async fn baggage_goes_no_further_where_it_is_off() {
 }
 
 #[tokio::test]
-async fn request_id_that_was_rejected_does_not_stay_in_the_request() {
+async fn request_id_rejected_is_removed_from_request() {
     let headers = [
         ("x-request-id", "not an ID"),
         ("x-correlation-id", "a-good-one"),
@@ -119,7 +119,7 @@ async fn request_id_that_was_rejected_does_not_stay_in_the_request() {
 
 /// A header behind the good one was never looked at.
 #[tokio::test]
-async fn headers_of_the_request_id_all_say_the_one_that_counts() {
+async fn request_id_headers_are_all_rewritten() {
     let headers = [("x-first", "good"), ("x-second", "{evil}")];
     let correlate = Correlate::builder().request_id_headers(["x-first", "x-second"]);
     let (found, _) = forwarded(correlate, &headers).await;
@@ -133,7 +133,7 @@ async fn headers_of_the_request_id_all_say_the_one_that_counts() {
 }
 
 #[tokio::test]
-async fn baggage_and_trace_state_of_ones_own_reach_the_next_hop() {
+async fn baggage_and_tracestate_set_here_are_sent_on() {
     let sent = Arc::<Mutex<HeaderMap>>::default();
     let next = {
         let sent = sent.clone();
@@ -163,7 +163,7 @@ async fn baggage_and_trace_state_of_ones_own_reach_the_next_hop() {
 }
 
 #[tokio::test]
-async fn trace_of_a_trusted_caller_goes_on_at_an_edge_that_cuts_others() {
+async fn traceparent_of_trusted_caller_passes_edge() {
     for (tenant, goes_on) in [("ours", true), ("theirs", false)] {
         let ours = Trust::when(|head| head.headers.get("x-tenant").is_some_and(|it| it == "ours"));
         let edge = Correlate::builder()
@@ -186,7 +186,7 @@ async fn trace_of_a_trusted_caller_goes_on_at_an_edge_that_cuts_others() {
 }
 
 #[tokio::test]
-async fn trace_state_goes_on_with_a_good_traceparent_only() {
+async fn tracestate_needs_a_valid_traceparent() {
     let parent = ("traceparent", TRACEPARENT);
     let other = (
         "traceparent",
@@ -218,7 +218,7 @@ async fn trace_state_goes_on_with_a_good_traceparent_only() {
 }
 
 #[tokio::test]
-async fn flags_that_are_known_go_on_and_no_others() {
+async fn traceparent_known_flags_only_are_sent_on() {
     for (received, sent_on) in [
         (
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00",

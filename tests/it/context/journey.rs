@@ -177,7 +177,7 @@ fn only_group(errors: &ErrorTracker) -> Group {
 }
 
 #[tokio::test]
-async fn everything_that_is_written_about_a_good_journey_has_its_ids() {
+async fn correlation_id_is_in_every_log_of_a_success() {
     let house = House::build().await;
     for (version, client) in both_versions() {
         let logs = logs();
@@ -229,7 +229,7 @@ async fn everything_that_is_written_about_a_good_journey_has_its_ids() {
 }
 
 #[tokio::test]
-async fn a_failure_upstream_is_found_under_one_id_in_every_log_and_error_group() {
+async fn correlation_id_finds_upstream_failure_everywhere() {
     let house = House::build().await;
     for (version, client) in both_versions() {
         let logs = logs();
@@ -277,7 +277,7 @@ async fn a_failure_upstream_is_found_under_one_id_in_every_log_and_error_group()
 }
 
 #[tokio::test]
-async fn a_panic_upstream_is_known_as_one_there_and_as_a_failure_further_out() {
+async fn correlation_of_upstream_panic_is_failure_outside() {
     let (house, logs, meter) = (House::build().await, logs(), meter());
     let response = http1()
         .request(house.request("/shop/7/panics"))
@@ -308,7 +308,7 @@ async fn a_panic_upstream_is_known_as_one_there_and_as_a_failure_further_out() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_is_gone_is_reported_with_its_cause_until_the_gateway_refuses_itself() {
+async fn correlation_of_lost_upstream_until_open_circuit() {
     let (house, logs) = (House::before(nobody().await).await, logs());
     for _ in 0..3 {
         let response = http1().request(house.request("/shop/7")).await.unwrap();
@@ -343,7 +343,7 @@ async fn an_upstream_that_is_gone_is_reported_with_its_cause_until_the_gateway_r
 }
 
 #[tokio::test]
-async fn a_gateway_that_passes_requests_on_as_they_are_sends_its_own_context() {
+async fn correlation_of_gateway_replaces_forwarded_headers() {
     let upstream = Router::new()
         .fallback(async |request: axum::extract::Request| {
             let headers = request.headers();

@@ -14,7 +14,7 @@ const ALMOST_ID: &str = "[ -~]{0,3}|[A-Za-z0-9._~+/=:@-]{0,140}|\\PC{1,3}";
 
 proptest! {
     #[test]
-    fn no_bytes_make_a_parser_panic(raw in vec(wild(), 0..6)) {
+    fn parsers_never_panic(raw in vec(wild(), 0..6)) {
         let values = header_values(&raw);
         for bytes in &raw {
             let _ = (Traceparent::parse(bytes), TraceId::from_hex(bytes), SpanId::from_hex(bytes));
@@ -33,13 +33,13 @@ proptest! {
     }
 
     #[test]
-    fn any_text_can_be_offered_for_insertion(key in any::<String>(), value in any::<String>()) {
+    fn insert_accepts_any_text(key in any::<String>(), value in any::<String>()) {
         let _ = (Tracestate::default().insert(&key, &value), Id::try_from(&*value));
         let _ = Baggage::default().insert(&key, &value);
     }
 
     #[test]
-    fn a_traceparent_survives_being_printed_and_read(
+    fn traceparent_round_trips(
         trace in 1_u128.., parent in 1_u64.., bits in 0..=3_u8,
     ) {
         let sent = traceparent(trace, parent, bits);
@@ -52,7 +52,7 @@ proptest! {
     }
 
     #[test]
-    fn one_changed_byte_is_refused_or_read_as_it_stands(at in 0..55_usize, byte: u8) {
+    fn traceparent_with_changed_byte_is_exact_or_refused(at in 0..55_usize, byte: u8) {
         let mut text = traceparent(0x77 << 100, 0x99, 3).to_string().into_bytes();
         text[at] = byte;
         let dash = [2, 35, 52].contains(&at);
@@ -66,7 +66,7 @@ proptest! {
     }
 
     #[test]
-    fn flags_print_the_two_known_bits_only(bits: u8) {
+    fn traceparent_prints_known_flags_only(bits: u8) {
         let flags = TraceFlags::from_bits(bits);
         prop_assert_eq!((flags.is_sampled(), flags.is_random()), (bits & 1 != 0, bits & 2 != 0));
         let printed = traceparent(1, 1, bits).to_string();
@@ -76,7 +76,7 @@ proptest! {
     }
 
     #[test]
-    fn a_tracestate_stays_within_its_limits(
+    fn tracestate_stays_within_limits(
         members in vec((STATE_KEY, 0..257_usize, STATE_VALUE), 1..40),
     ) {
         let mut state = Tracestate::default();
@@ -93,7 +93,7 @@ proptest! {
     }
 
     #[test]
-    fn a_tracestate_is_read_alike_from_one_header_or_many(
+    fn tracestate_reads_alike_from_one_or_many_headers(
         count in 1..40_usize, size in 1..256_usize, cut in 0..40_usize,
     ) {
         let value = "v".repeat(size);
@@ -111,7 +111,7 @@ proptest! {
     }
 
     #[test]
-    fn baggage_gives_back_any_text_that_was_put_in(
+    fn baggage_round_trips_any_text(
         members in vec((BAGGAGE_KEY, any::<String>()), 1..20),
     ) {
         let mut baggage = Baggage::default();
@@ -125,7 +125,7 @@ proptest! {
     }
 
     #[test]
-    fn baggage_is_sent_on_within_its_limits_and_reads_the_same_again(raw in vec(wild(), 1..6)) {
+    fn baggage_stays_within_limits_and_reads_again(raw in vec(wild(), 1..6)) {
         let received = headers(Baggage::HEADER, &header_values(&raw));
         if let Some(first) = Baggage::from_headers(&received) {
             let Some(header) = first.to_header_value() else { return Ok(()) };
@@ -137,7 +137,7 @@ proptest! {
     }
 
     #[test]
-    fn an_id_is_accepted_if_and_only_if_alphabet_and_length_allow(text in ALMOST_ID) {
+    fn id_is_accepted_by_alphabet_and_length(text in ALMOST_ID) {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "._~+/=:@-".contains(c);
         let good = (1..=Id::MAX_LEN).contains(&text.len()) && text.chars().all(allowed);
         prop_assert_eq!(Id::try_from(&*text).is_ok(), good);
@@ -147,7 +147,7 @@ proptest! {
 }
 
 #[test]
-fn every_single_byte_is_an_id_if_and_only_if_it_is_in_the_alphabet() {
+fn id_alphabet_is_exact_for_each_byte() {
     for byte in 0..=u8::MAX {
         let Ok(value) = HeaderValue::from_bytes(&[byte]) else {
             continue;
@@ -158,7 +158,7 @@ fn every_single_byte_is_an_id_if_and_only_if_it_is_in_the_alphabet() {
 }
 
 #[test]
-fn generated_ids_are_acceptable_ids_and_differ() {
+fn id_generator_makes_distinct_valid_ids() {
     for kind in [IdKind::Random128, IdKind::UuidV7] {
         let ids: std::collections::HashSet<_> = (0..1000).map(|_| kind.generate()).collect();
         assert_eq!(ids.len(), 1000);
@@ -168,7 +168,7 @@ fn generated_ids_are_acceptable_ids_and_differ() {
 
 /// The tables of the specification's own test suite (`test/test.py`), one traceparent each.
 #[test]
-fn the_specifications_traceparents_are_told_apart() {
+fn traceparent_examples_of_specification() {
     let valid = [
         "00-{T}-1234567890123456-01",
         "cc-{T}-1234567890123456-01",
@@ -210,7 +210,7 @@ fn the_specifications_traceparents_are_told_apart() {
 
 /// The examples of the W3C Baggage specification.
 #[test]
-fn the_specifications_baggage_is_read() {
+fn baggage_examples_of_specification() {
     let values = [
         "userId =   Am%C3%A9lie",
         "serverNode = DF%2028, isProduction = false",
@@ -223,7 +223,7 @@ fn the_specifications_baggage_is_read() {
 }
 
 #[test]
-fn every_tracestate_key_and_value_that_the_specification_allows_is_sent_on_unchanged() {
+fn tracestate_allowed_entries_pass_unchanged() {
     let tenant = format!("{}@{}=1", "t".repeat(241), "v".repeat(14));
     let value: String = (' '..='~').filter(|c| !",=".contains(*c)).collect();
     let all = format!("abcdefghijklmnopqrstuvwxyz0123456789_-*/@a-z0-9_-*/={value}");
@@ -235,7 +235,7 @@ fn every_tracestate_key_and_value_that_the_specification_allows_is_sent_on_uncha
 }
 
 #[test]
-fn baggage_keys_values_and_properties_are_read_without_their_white_space() {
+fn baggage_is_read_without_white_space() {
     let text = "Key \t = \t Value \t ; \t Flag \t , \t Key2 = a=b%09 ; Prop \t = \t 1%2C2";
     let baggage = read_baggage(text);
     let members: Vec<_> = baggage.iter().map(|m| (m.key(), m.value())).collect();
@@ -246,7 +246,7 @@ fn baggage_keys_values_and_properties_are_read_without_their_white_space() {
 }
 
 #[test]
-fn all_baggage_that_the_specification_asks_for_is_sent_on_and_not_a_byte_more() {
+fn baggage_limits_are_those_of_specification() {
     let largest = format!("a={}", "0".repeat(8190));
     let too_large = format!("{largest}0,b=1");
     let members: Vec<_> = (0..182).map(|n| format!("k{n}=v")).collect();

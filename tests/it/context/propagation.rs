@@ -101,7 +101,7 @@ async fn telling(correlate: CorrelateBuilder) -> SocketAddr {
 // ---- known everywhere below
 
 #[tokio::test]
-async fn middleware_below_the_layer_is_in_the_context_too() {
+async fn context_is_current_in_inner_middleware() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let see = {
         let seen = seen.clone();
@@ -127,7 +127,7 @@ async fn middleware_below_the_layer_is_in_the_context_too() {
 }
 
 #[tokio::test]
-async fn spawned_tasks_have_the_context_if_it_is_handed_on_and_else_none() {
+async fn context_reaches_spawned_task_if_handed_on() {
     let app = Router::new()
         .route(
             "/",
@@ -157,7 +157,7 @@ async fn spawned_tasks_have_the_context_if_it_is_handed_on_and_else_none() {
 }
 
 #[tokio::test]
-async fn calls_that_take_turns_on_one_thread_keep_their_contexts_apart() {
+async fn context_is_separate_for_interleaved_calls() {
     const CALLS: usize = 8;
     let all_here = Arc::new(Barrier::new(CALLS));
     let app = Router::new()
@@ -196,7 +196,7 @@ async fn calls_that_take_turns_on_one_thread_keep_their_contexts_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn calls_that_move_from_thread_to_thread_take_their_contexts_along() {
+async fn context_moves_with_call_across_threads() {
     let app = Router::new()
         .route(
             "/",
@@ -231,7 +231,7 @@ async fn calls_that_move_from_thread_to_thread_take_their_contexts_along() {
 }
 
 #[tokio::test]
-async fn streamed_bodies_and_drops_run_in_the_context() {
+async fn context_is_current_in_body_poll_and_drop() {
     struct Stream(Option<oneshot::Sender<Option<Context>>>, u32);
     impl tokio_stream::Stream for Stream {
         type Item = Result<String, Infallible>;
@@ -276,7 +276,7 @@ async fn streamed_bodies_and_drops_run_in_the_context() {
 // ---- answered
 
 #[tokio::test]
-async fn responses_carry_the_ids_as_they_were_settled() {
+async fn response_echoes_request_and_correlation_id() {
     let address = telling(Correlate::builder()).await;
     for (_, client) in both_versions() {
         // None came: one is made for both, and said once.
@@ -303,7 +303,7 @@ async fn responses_carry_the_ids_as_they_were_settled() {
 }
 
 #[tokio::test]
-async fn refusals_panics_errors_and_unknown_paths_carry_the_ids_too() {
+async fn response_echoes_ids_on_rejection_and_panic() {
     let app = Router::new()
         .route("/panics", on_get(async || -> () { panic!("no") }))
         .route("/fails", on_get(async || StatusCode::BAD_GATEWAY))
@@ -334,7 +334,7 @@ async fn refusals_panics_errors_and_unknown_paths_carry_the_ids_too() {
 }
 
 #[tokio::test]
-async fn ids_that_a_handler_sets_itself_do_not_win() {
+async fn response_ids_override_those_of_handler() {
     let app = Router::new()
         .route(
             "/",
@@ -349,7 +349,7 @@ async fn ids_that_a_handler_sets_itself_do_not_win() {
 }
 
 #[tokio::test]
-async fn echoes_can_be_switched_off_and_the_traceparent_on() {
+async fn response_echo_is_configurable() {
     let asks = |head: &tower_keep::context::RequestHead<'_>| head.headers.contains_key("x-debug");
     let address = telling(Correlate::builder().echo(false).respond_traceparent(asks)).await;
     let response = http1().request(get(address, "/")).await.unwrap();
@@ -371,7 +371,7 @@ async fn echoes_can_be_switched_off_and_the_traceparent_on() {
 // ---- read from the request
 
 #[tokio::test]
-async fn ids_are_believed_always_never_or_by_predicate() {
+async fn trust_is_always_never_or_by_predicate() {
     let ids = [
         ("x-request-id", "theirs"),
         ("x-correlation-id", "theirs-too"),
@@ -399,7 +399,7 @@ async fn ids_are_believed_always_never_or_by_predicate() {
 }
 
 #[tokio::test]
-async fn the_baggage_of_strangers_is_not_read() {
+async fn trust_is_required_for_baggage() {
     for (trust, read) in [(Trust::always(), true), (Trust::never(), false)] {
         let correlate = Correlate::builder().trust(trust).build().unwrap();
         let carried = service_fn(|_: Request<()>| async {
@@ -416,7 +416,7 @@ async fn the_baggage_of_strangers_is_not_read() {
 }
 
 #[tokio::test]
-async fn ids_can_be_believed_by_peer_address() {
+async fn trust_by_peer_address() {
     let believed = Arc::new(Mutex::new(None));
     let who = believed.clone();
     let trust = Trust::when(move |head| {
@@ -445,7 +445,7 @@ async fn ids_can_be_believed_by_peer_address() {
 }
 
 #[tokio::test]
-async fn several_headers_are_accepted_and_the_first_is_answered() {
+async fn correlation_accepts_several_headers() {
     let address = telling(
         Correlate::builder()
             .request_id_headers(["X-Trace", "x-amzn-trace-id", "x-request-id"])
@@ -482,7 +482,7 @@ async fn several_headers_are_accepted_and_the_first_is_answered() {
 }
 
 #[tokio::test]
-async fn malformed_ids_are_replaced_and_counted_but_never_shown() {
+async fn malformed_ids_are_replaced_and_counted() {
     let meter = meter();
     let address = telling(Correlate::builder()).await;
     let long = "x".repeat(129);
@@ -557,7 +557,7 @@ fn any_header_value() -> impl Strategy<Value = HeaderValue> {
 
 proptest! {
     #[test]
-    fn whatever_comes_in_what_goes_out_is_an_id(
+    fn correlation_ids_sent_on_are_always_valid(
         request_ids in prop::collection::vec(any_header_value(), 0..3),
         correlation_ids in prop::collection::vec(any_header_value(), 0..3),
         traceparent in any_header_value(),
@@ -594,7 +594,7 @@ proptest! {
 // ---- traces
 
 #[tokio::test]
-async fn a_trace_that_comes_in_goes_on_as_the_edge_says() {
+async fn traceparent_continues_as_edge_configures() {
     let unsampled = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
     let told_by = async |edge, sampled, traceparent: &str| {
         let correlate = Correlate::builder()
@@ -637,7 +637,7 @@ async fn a_trace_that_comes_in_goes_on_as_the_edge_says() {
 }
 
 #[tokio::test]
-async fn a_layer_further_in_keeps_the_context_it_finds() {
+async fn correlate_keeps_existing_context() {
     let app = Router::new()
         .route("/", on_get(async || told()))
         .layer(observe("inner").server())
@@ -681,7 +681,7 @@ fn journey(headers: &HeaderMap) -> Option<&str> {
 }
 
 #[tokio::test]
-async fn a_client_sends_the_context_of_the_call_it_works_for() {
+async fn propagate_sends_context_of_current_call() {
     let (address, heard) = parrot(0).await;
     for (_, client) in both_versions() {
         let client = ServiceBuilder::new()
@@ -709,7 +709,7 @@ async fn a_client_sends_the_context_of_the_call_it_works_for() {
 }
 
 #[tokio::test]
-async fn a_client_that_works_for_no_call_begins_a_journey() {
+async fn propagate_without_context_begins_one() {
     let (address, heard) = parrot(0).await;
     let client = ServiceBuilder::new()
         .layer(observe("parrot").client())
@@ -723,7 +723,7 @@ async fn a_client_that_works_for_no_call_begins_a_journey() {
 }
 
 #[tokio::test]
-async fn what_the_extensions_say_comes_before_what_is_current() {
+async fn propagate_prefers_context_in_extensions() {
     let (address, heard) = parrot(0).await;
     let client = ServiceBuilder::new()
         .layer(observe("parrot").client())
@@ -743,7 +743,7 @@ fn own_ids() -> Propagate {
 }
 
 #[tokio::test]
-async fn each_attempt_is_a_span_of_the_same_trace() {
+async fn propagate_gives_each_attempt_a_span_id() {
     for (_, client) in both_versions() {
         let (witness, mut ends) = witness();
         let (address, heard) = parrot(2).await;
@@ -808,7 +808,7 @@ where
 /// A gateway that passes requests on as they came has the context of its own call in their extensions: each attempt
 /// was a child of that, and the logical call round the attempts had none.
 #[tokio::test]
-async fn an_attempt_is_a_child_of_the_logical_call_wherever_that_has_its_context_from() {
+async fn propagate_attempt_is_child_of_logical_call() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let see = |seen: &Arc<Mutex<Vec<_>>>| {
         let seen = seen.clone();
@@ -850,7 +850,7 @@ async fn an_attempt_is_a_child_of_the_logical_call_wherever_that_has_its_context
 }
 
 #[tokio::test]
-async fn what_is_sent_on_can_be_named_and_chosen() {
+async fn propagate_headers_are_configurable() {
     let (address, heard) = parrot(0).await;
     let propagate = Propagate::builder()
         .request_id_header("x-hop")
@@ -920,7 +920,7 @@ impl Health for Telling {
 }
 
 #[tokio::test]
-async fn a_tonic_client_sends_the_context_and_a_tonic_service_finds_it() {
+async fn propagate_reaches_tonic_service() {
     let (listener, address) = listen().await;
     let echoes = Correlate::builder().echo_grpc(true).build();
     let observe_and_echo = observe("health").correlate(echoes.expect("sound settings"));
@@ -967,7 +967,7 @@ async fn a_tonic_client_sends_the_context_and_a_tonic_service_finds_it() {
 // ---- settings
 
 #[test]
-fn settings_that_make_no_sense_are_named() {
+fn invalid_context_settings_are_named() {
     let error = Correlate::builder()
         .request_id_headers(["x request id"])
         .build();

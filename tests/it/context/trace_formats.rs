@@ -124,7 +124,7 @@ async fn read(formats: impl IntoIterator<Item = TraceFormat>, lines: Lines<'_>) 
 }
 
 #[tokio::test]
-async fn trace_is_read_in_each_format_and_sent_in_all() {
+async fn trace_formats_are_read_and_all_sent() {
     for (format, lines) in SPANS {
         let correlate = Correlate::builder().trace_formats([format]);
         let propagate = Propagate::builder().trace_formats(ALL);
@@ -153,7 +153,7 @@ async fn trace_is_read_in_each_format_and_sent_in_all() {
 }
 
 #[tokio::test]
-async fn other_formats_than_the_w3cs_are_neither_read_nor_written_nor_touched_by_default() {
+async fn trace_formats_other_than_w3c_are_off_by_default() {
     for (format, lines) in &SPANS[1..] {
         let proxied = proxied(Correlate::builder(), Propagate::builder(), lines).await;
         assert_ne!(proxied.call.trace_id().to_string(), TRACE, "{format:?}");
@@ -169,7 +169,7 @@ async fn other_formats_than_the_w3cs_are_neither_read_nor_written_nor_touched_by
 }
 
 #[tokio::test]
-async fn decision_that_is_deferred_is_made_here_and_any_other_goes_on() {
+async fn sampling_deferred_decision_is_made_here() {
     let b3 = |value: &'static str| ("b3", value);
     let deferred = "67891233abcdef012345678912345678-53995c3f42cd8ad8";
     let denied = "67891233abcdef012345678912345678-53995c3f42cd8ad8-0";
@@ -205,7 +205,7 @@ async fn decision_that_is_deferred_is_made_here_and_any_other_goes_on() {
 }
 
 #[tokio::test]
-async fn decision_that_comes_alone_begins_a_trace() {
+async fn sampling_decision_alone_begins_a_trace() {
     for (lines, sampled) in [
         (&[("b3", "0")], false),
         (&[("b3", "d")], true),
@@ -228,14 +228,14 @@ async fn decision_that_comes_alone_begins_a_trace() {
 }
 
 #[tokio::test]
-async fn trace_id_of_64_bits_is_padded_on_the_left() {
+async fn trace_id_of_64_bits_is_left_padded() {
     let line = [("b3", "53995c3f42cd8ad8-53995c3f42cd8ad8-1")];
     let call = read([TraceFormat::B3], &line).await;
     assert_eq!(call.trace_id().to_string(), format!("{SPAN:0>32}"));
 }
 
 #[tokio::test]
-async fn edges_and_trust_decide_as_they_do_for_traceparent() {
+async fn trust_and_edge_apply_to_trace_formats() {
     let debug = [("b3", "67891233abcdef012345678912345678-53995c3f42cd8ad8-d")];
     let b3 = || Correlate::builder().trace_formats([TraceFormat::B3]);
     let sent = async |correlate: CorrelateBuilder| {
@@ -278,7 +278,7 @@ async fn edges_and_trust_decide_as_they_do_for_traceparent() {
 }
 
 #[tokio::test]
-async fn trace_of_a_load_balancer_goes_on_without_a_parent() {
+async fn x_ray_root_without_parent_continues() {
     let balanced = [(
         "x-amzn-trace-id",
         "Self=1-67891234-12456789abcdef012345678;Root=1-67891233-abcdef012345678912345678",
@@ -293,7 +293,7 @@ async fn trace_of_a_load_balancer_goes_on_without_a_parent() {
 }
 
 #[tokio::test]
-async fn first_format_in_good_form_counts_and_bad_ones_are_counted() {
+async fn trace_formats_first_valid_wins() {
     let meter = meter();
     let other = (
         "traceparent",
@@ -337,7 +337,7 @@ async fn first_format_in_good_form_counts_and_bad_ones_are_counted() {
 
 /// Two traces disagreed at the next hop.
 #[tokio::test]
-async fn copied_headers_of_the_formats_that_are_sent_are_replaced() {
+async fn trace_headers_copied_from_request_are_replaced() {
     let copied = [
         ("traceparent", SPANS[0].1[0].1),
         ("tracestate", "a=1"),
@@ -387,7 +387,7 @@ async fn copied_headers_of_the_formats_that_are_sent_are_replaced() {
 
 /// The semicolon had it refused.
 #[tokio::test]
-async fn root_of_a_load_balancers_header_is_the_request_id_where_that_header_is_asked_for() {
+async fn request_id_from_x_ray_root() {
     let root = "Root=1-67891233-abcdef012345678912345678";
     let once = [("x-amzn-trace-id", root)];
     let twice = [(
@@ -410,7 +410,7 @@ async fn root_of_a_load_balancers_header_is_the_request_id_where_that_header_is_
 }
 
 #[tokio::test]
-async fn request_id_and_trace_may_come_in_the_same_header() {
+async fn request_id_and_trace_may_share_a_header() {
     let amazon = SPANS[3].1[0];
     let correlate = || {
         Correlate::builder()
@@ -436,7 +436,7 @@ async fn request_id_and_trace_may_come_in_the_same_header() {
 
 /// The ID was taken away as if it were a stale correlation ID.
 #[tokio::test]
-async fn header_of_both_ids_may_be_the_same() {
+async fn request_and_correlation_id_may_share_a_header() {
     let correlate = Correlate::builder().correlation_id_headers(["x-request-id"]);
     let propagate = Propagate::builder().correlation_id_header("x-request-id");
     let proxied = proxied(correlate, propagate, &[("x-request-id", "mine")]).await;
@@ -445,7 +445,7 @@ async fn header_of_both_ids_may_be_the_same() {
 }
 
 #[test]
-fn header_of_an_id_must_not_be_one_of_the_trace() {
+fn request_id_header_must_not_be_a_trace_header() {
     let error = Propagate::builder()
         .trace_formats([TraceFormat::XRay])
         .request_id_header("x-amzn-trace-id")

@@ -66,7 +66,7 @@ fn answer(status: u16) -> Result<Response<Body>, BoxError> {
 }
 
 #[tokio::test]
-async fn fault_of_a_client_has_one_name() {
+async fn error_type_of_client_is_the_same_everywhere() {
     let reset = || Err(io::Error::from(io::ErrorKind::ConnectionReset).into());
     call(reset, "io::ConnectionReset", true).await;
     let late = || Err(io::Error::from(io::ErrorKind::TimedOut).into());
@@ -82,7 +82,7 @@ async fn fault_of_a_client_has_one_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn elapsed_time_is_a_timeout_whoever_measured_it() {
+async fn timeout_of_any_source_has_error_type_timeout() {
     let never = || tokio::time::timeout(Duration::from_secs(1), std::future::pending::<()>());
     let elapsed = std::sync::Mutex::new(Some(never().await.expect_err("time runs out")));
     let take = move || Err(elapsed.lock().expect("one").take().expect("once").into());
@@ -96,7 +96,7 @@ async fn elapsed_time_is_a_timeout_whoever_measured_it() {
 }
 
 #[tokio::test]
-async fn fault_of_a_server_has_one_name() {
+async fn error_type_of_server_is_the_same_everywhere() {
     for (path, name) in [("/panics", "panic"), ("/fails", "500")] {
         let (meter, logs, errors) = (meter(), logs(), ErrorTracker::default());
         let track = Track::builder("shop")
@@ -123,7 +123,7 @@ async fn fault_of_a_server_has_one_name() {
 
 /// By observe.md 7: codes and messages of a `tonic::Status` divide groups.
 #[test]
-fn statuses_of_grpc_are_grouped_by_code_and_message() {
+fn grpc_status_is_grouped_by_code_and_message() {
     let errors = ErrorTracker::default();
     for status in [
         tonic::Status::internal("database is down"),

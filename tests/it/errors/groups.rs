@@ -77,7 +77,7 @@ fn chain(record: &ErrorRecord) -> Vec<&str> {
 }
 
 #[test]
-fn a_record_of_an_error_has_its_causes_without_repetitions() {
+fn record_lists_causes_without_repeats() {
     let error = nested(&[
         "no order",
         "no order",
@@ -92,7 +92,7 @@ fn a_record_of_an_error_has_its_causes_without_repetitions() {
 }
 
 #[test]
-fn a_chain_that_never_ends_is_cut() {
+fn record_endless_chain_is_truncated() {
     assert_eq!(chain(&ErrorRecord::from_error(None, &Ring)).len(), 0);
     let texts: Vec<String> = (0..20).map(|n| n.to_string()).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
@@ -103,14 +103,14 @@ fn a_chain_that_never_ends_is_cut() {
 }
 
 #[test]
-fn an_error_that_never_stops_talking_is_cut_short() {
+fn record_endless_text_is_truncated() {
     let record = ErrorRecord::from_error(None, &Endless);
     assert!(record.message().len() <= MAX_MESSAGE && record.message().len() > MAX_MESSAGE - 8);
     assert!(record.message().ends_with('…'));
 }
 
 #[test]
-fn every_text_of_a_record_is_bounded() {
+fn record_texts_are_bounded() {
     let long = "ü".repeat(5000);
     let record = ErrorRecord::new(long.clone(), long.clone())
         .with_cause(long.clone())
@@ -145,7 +145,7 @@ fn every_text_of_a_record_is_bounded() {
 }
 
 #[test]
-fn the_kind_of_an_unknown_error_is_the_name_its_debug_text_begins_with() {
+fn record_kind_is_first_word_of_debug_text() {
     #[derive(Debug)]
     struct Refused;
     let kind = |error: Box<dyn Error>| ErrorRecord::from_error(None, &*error).kind().to_owned();
@@ -184,7 +184,7 @@ impl fmt::Display for ByDebug {
 impl Error for ByDebug {}
 
 #[test]
-fn type_names_lose_their_modules_but_not_their_arguments() {
+fn record_kind_drops_module_paths() {
     for (full, short) in [
         ("my_app::orders::NotFound", "NotFound"),
         ("std::io::error::Error", "io::Error"),
@@ -209,7 +209,7 @@ fn type_names_lose_their_modules_but_not_their_arguments() {
 }
 
 #[test]
-fn a_panic_is_a_record_whatever_its_payload() {
+fn record_of_panic_for_any_payload() {
     let record = |panic: fn()| {
         let payload = std::panic::catch_unwind(panic).expect_err("panics");
         ErrorRecord::from_panic(&*payload)
@@ -253,7 +253,7 @@ fn letters(store: &Store) -> String {
 }
 
 #[test]
-fn records_that_differ_in_their_data_only_are_one_group_with_the_first_and_the_latest_sample() {
+fn group_merges_records_that_differ_in_data() {
     let mut store = Store::default();
     let record = |n: u32| {
         ErrorRecord::new("Timeout", format!("order {n} timed out"))
@@ -283,7 +283,7 @@ fn records_that_differ_in_their_data_only_are_one_group_with_the_first_and_the_l
 }
 
 #[test]
-fn kind_route_message_last_cause_and_location_divide_groups() {
+fn group_key_is_kind_route_message_cause_location() {
     let mut store = Store::default();
     for record in [
         ErrorRecord::new("A", "x"),
@@ -302,7 +302,7 @@ fn kind_route_message_last_cause_and_location_divide_groups() {
 }
 
 #[test]
-fn a_resolved_group_that_is_seen_again_is_regressed_once() {
+fn resolved_group_regresses_once() {
     let mut store = Store::default();
     let name = store.record(failure('a'), at(1)).fingerprint;
     assert_eq!(store.resolve(name), Some(Status::Open));
@@ -317,7 +317,7 @@ fn a_resolved_group_that_is_seen_again_is_regressed_once() {
 }
 
 #[test]
-fn an_ignored_group_counts_but_is_never_news() {
+fn ignored_group_counts_without_event() {
     let mut store = Store::default();
     let name = store.record(failure('a'), at(1)).fingerprint;
     assert_eq!(store.ignore(name), Some(Status::Open));
@@ -328,7 +328,7 @@ fn an_ignored_group_counts_but_is_never_news() {
 }
 
 #[test]
-fn a_group_that_is_not_there_cannot_be_marked() {
+fn unknown_group_cannot_be_marked() {
     let nothing = ErrorRecord::new("a", "b").fingerprint();
     let mut store = Store::default();
     assert_eq!(
@@ -342,7 +342,7 @@ fn a_group_that_is_not_there_cannot_be_marked() {
 }
 
 #[test]
-fn a_full_store_gives_up_the_group_that_was_not_seen_for_the_longest_time() {
+fn evict_removes_group_seen_longest_ago() {
     let mut store = store(3, 9);
     for letter in "abcab".chars() {
         store.record(failure(letter), at(1));
@@ -356,7 +356,7 @@ fn a_full_store_gives_up_the_group_that_was_not_seen_for_the_longest_time() {
 }
 
 #[test]
-fn resolved_groups_are_given_up_first_and_ignored_ones_last() {
+fn evict_removes_resolved_first_and_ignored_last() {
     let mut store = store(3, 9);
     let name = |store: &mut Store, letter| store.record(failure(letter), at(1)).fingerprint;
     let ignored = name(&mut store, 'a');
@@ -372,7 +372,7 @@ fn resolved_groups_are_given_up_first_and_ignored_ones_last() {
 }
 
 #[test]
-fn messages_too_many_of_one_route_are_one_group_and_leave_the_others_alone() {
+fn overflow_group_holds_extra_messages_of_route() {
     let mut store = store(100, 2);
     store.record(failure('z').with_route("/other"), at(0));
     for letter in 'a'..='y' {
@@ -393,7 +393,7 @@ fn messages_too_many_of_one_route_are_one_group_and_leave_the_others_alone() {
 }
 
 #[test]
-fn a_clock_that_goes_back_changes_no_order() {
+fn clock_going_back_keeps_group_order() {
     let mut store = Store::default();
     let name = store.record(failure('a'), at(9)).fingerprint;
     store.record(failure('b'), at(8));
@@ -404,7 +404,7 @@ fn a_clock_that_goes_back_changes_no_order() {
 
 /// A record that was stored, and came in later, was the latest one, and moved the last time back.
 #[test]
-fn older_record_is_neither_the_latest_nor_does_it_move_times_forward() {
+fn older_record_is_not_the_latest() {
     let mut store = Store::default();
     let record = |id: &str| failure('a').with_request_id(id);
     let name = store.record(record("now"), at(50)).fingerprint;
@@ -421,7 +421,7 @@ fn older_record_is_neither_the_latest_nor_does_it_move_times_forward() {
 
 /// Whoever sends such a text would have been taken for one message too many.
 #[test]
-fn message_that_reads_as_the_overflow_group_does_is_a_message() {
+fn overflow_group_text_as_message_is_a_message() {
     let mut store = store(100, 2);
     let name = store.record(ErrorRecord::new("Failure", "<other>"), at(1));
     let group = store.group(name.fingerprint).expect("is there");
@@ -437,7 +437,7 @@ fn message_that_reads_as_the_overflow_group_does_is_a_message() {
 
 /// Every single record was news: 3,000 alerts for 600 faults.
 #[tokio::test]
-async fn more_faults_than_there_is_room_for_are_news_once() {
+async fn evict_sends_one_event_per_fault() {
     let tracker = ErrorTracker::builder().max_groups(4).event_buffer(100);
     let tracker = tracker.build().expect("good settings");
     let mut events = tracker.subscribe();
@@ -459,7 +459,7 @@ async fn more_faults_than_there_is_room_for_are_news_once() {
 }
 
 #[test]
-fn group_that_had_to_go_comes_back_as_it_was_said_to_be() {
+fn evicted_group_keeps_its_mark() {
     let mut store = store(1, 9);
     for (mark, change) in [
         (Store::ignore as fn(&mut Store, _) -> _, Change::Ignored),
@@ -631,7 +631,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn the_store_does_what_a_plain_list_does(
+    fn store_matches_reference_model(
         max_groups in 1..8_usize,
         max_variants in 1..5_usize,
         steps in prop::collection::vec(step(), 0..80),
@@ -675,7 +675,7 @@ async fn next(events: &mut tower_keep::errors::ErrorEvents) -> ErrorEvent {
 }
 
 #[tokio::test]
-async fn subscribers_hear_of_new_and_regressed_groups_only() {
+async fn subscriber_gets_new_and_regressed_groups() {
     let tracker = ErrorTracker::default();
     let mut events = tracker.subscribe();
     let name = tracker.record(failure('a'));
@@ -698,7 +698,7 @@ async fn subscribers_hear_of_new_and_regressed_groups_only() {
 }
 
 #[tokio::test]
-async fn a_slow_subscriber_is_told_how_much_it_missed() {
+async fn subscriber_lag_is_counted() {
     let tracker = ErrorTracker::builder()
         .event_buffer(2)
         .build()
@@ -715,7 +715,7 @@ async fn a_slow_subscriber_is_told_how_much_it_missed() {
 }
 
 #[test]
-fn clones_of_a_tracker_are_one_tracker() {
+fn error_tracker_clones_share_groups() {
     let tracker = ErrorTracker::default();
     let name = tracker.clone().capture(&"7x".parse::<u32>().unwrap_err());
     let group = tracker.group(name).expect("is there");
@@ -731,7 +731,7 @@ fn clones_of_a_tracker_are_one_tracker() {
 }
 
 #[test]
-fn settings_out_of_range_are_named() {
+fn invalid_settings_are_named() {
     let message = |builder: tower_keep::errors::ErrorTrackerBuilder| {
         builder.build().expect_err("bad").to_string()
     };
@@ -750,7 +750,7 @@ fn settings_out_of_range_are_named() {
 }
 
 #[test]
-fn handles_can_be_shared_between_threads() {
+fn handles_are_send_and_sync() {
     fn shareable<T: Send + Sync + 'static>() {}
     shareable::<ErrorTracker>();
     shareable::<tower_keep::errors::ErrorEvents>();
@@ -759,7 +759,7 @@ fn handles_can_be_shared_between_threads() {
 
 #[cfg(feature = "serde")]
 #[test]
-fn groups_and_events_are_written_as_json() {
+fn serde_writes_groups_and_events() {
     let tracker = ErrorTracker::default();
     let record = ErrorRecord::new("Timeout", "<img src=x> 5")
         .with_cause("slow")

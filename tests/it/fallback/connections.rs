@@ -34,7 +34,7 @@ async fn fails() -> StatusCode {
 }
 
 #[tokio::test]
-async fn round_an_axum_router_failed_handlers_are_answered_for() {
+async fn axum_router_failure_is_replaced() {
     let calm = |_: &tower_keep::fallback::Failed<'_>| -> Response { "all is calm".into_response() };
     let app = Router::new()
         .route("/fails", on_get(fails))
@@ -58,7 +58,7 @@ async fn round_an_axum_router_failed_handlers_are_answered_for() {
 }
 
 #[tokio::test]
-async fn one_axum_route_can_be_answered_for_by_another_service() {
+async fn axum_route_failure_is_replaced_by_service() {
     let stale = service_fn(|request: Request| async move {
         let served: &Served = request.extensions().get().expect("told");
         let said = format!(
@@ -120,7 +120,7 @@ fn with_second_host(
 }
 
 #[tokio::test]
-async fn hyper_client_goes_to_a_second_host_when_the_first_is_gone_or_its_circuit_open() {
+async fn hyper_client_falls_back_when_host_is_gone_or_open() {
     let second = serve(Router::new().route("/", on_get(|| async { "second" }))).await;
     let first = nobody().await;
     let breaker = CircuitBreaker::builder("first").build().unwrap();
@@ -138,7 +138,7 @@ async fn hyper_client_goes_to_a_second_host_when_the_first_is_gone_or_its_circui
 }
 
 #[tokio::test]
-async fn order_that_was_never_sent_to_the_first_host_reaches_the_second_whole() {
+async fn post_never_sent_reaches_second_host() {
     let echo = |order: Bytes| async move { order };
     let second = serve(Router::new().route("/orders", on_post(echo))).await;
     let first = nobody().await;
@@ -162,7 +162,7 @@ async fn order_that_was_never_sent_to_the_first_host_reaches_the_second_whole() 
 }
 
 #[tokio::test]
-async fn order_that_has_reached_the_first_host_is_not_taken_to_the_second() {
+async fn post_received_by_first_host_is_not_repeated() {
     let second = serve(Router::new().route("/orders", on_post(|| async { "twice" }))).await;
     let first = serve(Router::new().route("/orders", on_post(fails))).await;
     let breaker = CircuitBreaker::builder("first").build().unwrap();
@@ -176,7 +176,7 @@ async fn order_that_has_reached_the_first_host_is_not_taken_to_the_second() {
 
 #[cfg(feature = "tonic")]
 #[tokio::test]
-async fn a_tonic_client_is_answered_with_a_message_of_ours() {
+async fn tonic_client_failure_is_replaced_by_message() {
     use tonic::transport::Endpoint;
     use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
     use tower_keep::fallback::grpc_message;

@@ -85,7 +85,7 @@ fn deadline_came(error: &BoxError) -> bool {
 // ---- not begun
 
 #[tokio::test(start_paused = true)]
-async fn service_of_any_kind_is_not_begun_after_the_deadline() {
+async fn deadline_passed_skips_fallback_service() {
     let (meter, other) = (meter(), hangs());
     let layer = FallbackLayer::any(fallback()).service(other.clone());
     let call = layer.layer(slow()).oneshot("ask");
@@ -95,7 +95,7 @@ async fn service_of_any_kind_is_not_begun_after_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn deadline_is_that_of_the_work_the_request_and_its_grpc_timeout() {
+async fn deadline_is_earliest_of_context_request_and_grpc() {
     let (meter, other) = (meter(), hangs());
     let layer = FallbackLayer::client(fallback()).service(other.clone());
     let service = || layer.layer(slow());
@@ -117,7 +117,7 @@ async fn deadline_is_that_of_the_work_the_request_and_its_grpc_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn deadline_that_comes_with_the_failure_has_passed() {
+async fn deadline_at_time_of_failure_has_passed() {
     let other = hangs();
     let failing = Script::always(|| Reply::error("down").after(SECOND));
     let layer = FallbackLayer::client(fallback()).service(other.clone());
@@ -126,7 +126,7 @@ async fn deadline_that_comes_with_the_failure_has_passed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn failed_response_stands_whole_after_the_deadline() {
+async fn deadline_passed_keeps_failed_response() {
     let other = hangs();
     let failed = || Reply::status(503).data("busy").after(2 * SECOND);
     let layer = FallbackLayer::server(fallback()).service(other.clone());
@@ -139,7 +139,7 @@ async fn failed_response_stands_whole_after_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn values_and_closures_answer_after_the_deadline() {
+async fn deadline_passed_still_uses_value_or_closure() {
     let meter = meter();
     let down = service_fn(|(): ()| async {
         tokio::time::sleep(2 * SECOND).await;
@@ -165,7 +165,7 @@ fn down() -> Script {
 }
 
 #[tokio::test(start_paused = true)]
-async fn service_that_has_begun_ends_with_the_deadline() {
+async fn deadline_ends_running_fallback_service() {
     let (meter, other, began) = (meter(), hangs(), Instant::now());
     let layer = FallbackLayer::any(fallback()).service(other.clone());
     let call = layer.layer(down()).oneshot("ask");
@@ -177,7 +177,7 @@ async fn service_that_has_begun_ends_with_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn service_that_has_begun_ends_with_the_deadline_of_its_request() {
+async fn deadline_of_request_ends_fallback_service() {
     let (other, began) = (hangs(), Instant::now());
     let layer = FallbackLayer::client(fallback()).service(other.clone());
     let service = || layer.layer(down());
@@ -189,7 +189,7 @@ async fn service_that_has_begun_ends_with_the_deadline_of_its_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn server_and_grpc_client_answer_for_a_service_that_ends_with_the_deadline() {
+async fn deadline_answers_504_or_grpc_status() {
     let broken = || {
         service_fn(|_: Request<ReplayBody<ScriptedBody>>| {
             let failed = Response::builder().status(500).body(ScriptedBody::new());
@@ -225,7 +225,7 @@ async fn server_and_grpc_client_answer_for_a_service_that_ends_with_the_deadline
 }
 
 #[tokio::test(start_paused = true)]
-async fn service_that_waits_to_be_ready_ends_with_the_deadline() {
+async fn deadline_ends_wait_for_readiness() {
     let (meter, other) = (meter(), hangs().never_ready());
     let layer = FallbackLayer::any(fallback()).service(other.clone());
     let call = layer.layer(down()).oneshot("ask");
@@ -236,7 +236,7 @@ async fn service_that_waits_to_be_ready_ends_with_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answer_that_is_there_at_the_deadline_passes() {
+async fn deadline_passes_answer_that_is_ready() {
     let meter = meter();
     let other = Script::always(|| Reply::ok().after(SECOND));
     let layer = FallbackLayer::client(fallback()).service(other);
@@ -246,7 +246,7 @@ async fn answer_that_is_there_at_the_deadline_passes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn service_knows_the_deadline_and_takes_its_time_where_there_is_none() {
+async fn deadline_is_visible_to_fallback_service() {
     let seen = |request: Request<ReplayBody<ScriptedBody>>| async move {
         let timeout = request.headers().get("grpc-timeout").cloned();
         let left = tower_keep::context::deadline().map(|at| at - Instant::now());
@@ -271,7 +271,7 @@ async fn service_knows_the_deadline_and_takes_its_time_where_there_is_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn time_limit_around_the_fallback_bounds_both_services() {
+async fn timeout_around_fallback_bounds_both_services() {
     let other = hangs();
     let failing = Script::always(|| Reply::error("down").after(SECOND / 2));
     let layer = FallbackLayer::client(fallback()).service(other.clone());

@@ -57,7 +57,7 @@ fn served<B>(response: &Response<B>) -> Option<(&str, Outcome)> {
 // ---- closures
 
 #[tokio::test]
-async fn a_failed_response_is_replaced_and_the_new_one_is_marked() {
+async fn failed_response_is_replaced_and_marked() {
     let meter = meter();
     let script = Script::new([Reply::status(500).data("oh"), Reply::ok().data("fine")]);
     let service = FallbackLayer::server(fallback())
@@ -82,7 +82,7 @@ async fn a_failed_response_is_replaced_and_the_new_one_is_marked() {
 }
 
 #[tokio::test]
-async fn a_header_names_the_fallback_where_it_is_wanted() {
+async fn header_names_the_fallback() {
     let header = HeaderName::from_static("x-served-by");
     let named = Fallback::builder("spare").header(header.clone()).build();
     let layer = FallbackLayer::server(named.unwrap()).with(|_| spare());
@@ -94,7 +94,7 @@ async fn a_header_names_the_fallback_where_it_is_wanted() {
 }
 
 #[test]
-fn a_header_that_cannot_hold_the_name_is_refused() {
+fn header_invalid_for_name_is_an_error() {
     let header = HeaderName::from_static("x-served-by");
     let error = Fallback::builder("two\nlines")
         .header(header)
@@ -107,7 +107,7 @@ fn a_header_that_cannot_hold_the_name_is_refused() {
 }
 
 #[tokio::test]
-async fn a_closure_sees_status_headers_extensions_and_the_rejection_of_a_head() {
+async fn closure_sees_head_and_rejection() {
     #[derive(Clone)]
     struct Note(u32);
     let seen = Arc::new(Mutex::new(Vec::new()));
@@ -157,7 +157,7 @@ async fn a_closure_sees_status_headers_extensions_and_the_rejection_of_a_head() 
 }
 
 #[tokio::test]
-async fn the_callers_own_fault_keeps_its_answer_unless_a_classifier_knows_better() {
+async fn client_error_is_kept_unless_classified() {
     let missing = || Script::new([Reply::status(404).data("nowhere")]);
     let layer = FallbackLayer::server(fallback()).with(|_| spare());
     let answer = layer.layer(missing()).oneshot(request()).await.unwrap();
@@ -173,7 +173,7 @@ async fn the_callers_own_fault_keeps_its_answer_unless_a_classifier_knows_better
 }
 
 #[tokio::test]
-async fn a_body_that_fails_after_a_good_head_is_not_taken_back() {
+async fn body_error_after_good_head_is_not_replaced() {
     let cut = || Reply::ok().body(ScriptedBody::from("one").error("reset"));
     let layer = FallbackLayer::client(fallback()).with(|_| spare());
     let answer = layer
@@ -187,7 +187,7 @@ async fn a_body_that_fails_after_a_good_head_is_not_taken_back() {
 }
 
 #[tokio::test]
-async fn errors_are_replaced_by_responses_and_those_of_a_server_keep_their_type() {
+async fn error_is_replaced_by_response() {
     let layer = FallbackLayer::client(fallback()).with(|failed| {
         assert_eq!(failed.error().unwrap().to_string(), "reset");
         spare()
@@ -214,7 +214,7 @@ async fn errors_are_replaced_by_responses_and_those_of_a_server_keep_their_type(
 }
 
 #[tokio::test]
-async fn the_error_stays_infallible_over_a_guard_that_refuses() {
+async fn error_type_stays_infallible_over_rejection() {
     let handler = service_fn(|_: Request<ScriptedBody>| {
         ready(Ok::<_, Infallible>(Response::new(ScriptedBody::new())))
     });
@@ -231,7 +231,7 @@ async fn the_error_stays_infallible_over_a_guard_that_refuses() {
 }
 
 #[tokio::test]
-async fn a_panic_that_was_answered_is_replaced() {
+async fn panic_answered_with_500_is_replaced() {
     let panics = Script::new([Reply::panic_in_poll("the ink ran out")]);
     let guarded = GuardLayer::server(Fuse::blows_after(9)).layer(panics);
     let layer = FallbackLayer::server(fallback()).with(|_| spare());
@@ -240,7 +240,7 @@ async fn a_panic_that_was_answered_is_replaced() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_the_last_attempt_there_is_the_fallback() {
+async fn retry_exhausted_is_replaced() {
     let meter = meter();
     let script = Script::always(|| Reply::status(503));
     let service = ServiceBuilder::new()
@@ -256,7 +256,7 @@ async fn after_the_last_attempt_there_is_the_fallback() {
 // ---- gRPC
 
 #[tokio::test]
-async fn a_grpc_call_is_judged_by_its_headers_and_answered_with_a_message() {
+async fn grpc_failure_in_headers_is_replaced_by_message() {
     let layer = FallbackLayer::grpc_client(fallback()).with(|failed| {
         assert_eq!(failed.grpc_code(), Some(GrpcCode::UNAVAILABLE));
         grpc_message("hi")
@@ -284,7 +284,7 @@ async fn a_grpc_call_is_judged_by_its_headers_and_answered_with_a_message() {
 }
 
 #[tokio::test]
-async fn a_closure_is_told_who_speaks_grpc_whatever_answered() {
+async fn closure_knows_whether_request_is_grpc() {
     let layer = FallbackLayer::server(fallback()).with(|failed| {
         let mut answer = spare();
         answer.extensions_mut().insert(failed.is_grpc());
@@ -324,7 +324,7 @@ fn noting(
 }
 
 #[tokio::test]
-async fn another_service_gets_the_head_of_the_request_and_is_told_why() {
+async fn fallback_service_gets_head_and_failure() {
     let (meter, notes) = (meter(), Arc::default());
     let layer = FallbackLayer::client(fallback()).service(noting(&notes, 200));
     let service = layer.layer(Script::new([Reply::status(503)]));
@@ -353,7 +353,7 @@ async fn another_service_gets_the_head_of_the_request_and_is_told_why() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_sent_twice_keeps_its_failure() {
+async fn unrepeatable_request_keeps_its_failure() {
     let (meter, notes) = (meter(), Arc::default());
     let layer = FallbackLayer::client(fallback()).service(noting(&notes, 200));
     let service = layer.layer(Script::always(|| Reply::status(500)));
@@ -380,7 +380,7 @@ async fn what_cannot_be_sent_twice_keeps_its_failure() {
 }
 
 #[tokio::test]
-async fn another_service_that_is_no_better_has_answered_all_the_same() {
+async fn fallback_service_failure_is_the_answer() {
     let (meter, notes) = (meter(), Arc::default());
     let layer = FallbackLayer::client(fallback()).service(noting(&notes, 502));
     let service = layer.layer(Script::new([Reply::status(503)]));
@@ -391,7 +391,7 @@ async fn another_service_that_is_no_better_has_answered_all_the_same() {
 }
 
 #[tokio::test]
-async fn grpc_answer_of_another_service_is_judged_by_its_status() {
+async fn fallback_service_grpc_status_is_classified() {
     let meter = meter();
     let unavailable = || {
         let reply = Reply::ok().header("content-type", "application/grpc");

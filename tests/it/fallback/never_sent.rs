@@ -71,7 +71,7 @@ async fn text<B: Body<Error = BoxError>>(answer: Response<B>) -> Bytes {
 // ---- refused
 
 #[tokio::test]
-async fn post_that_an_open_circuit_refused_goes_to_another_service_whole() {
+async fn unsent_post_after_open_circuit_falls_back_whole() {
     let meter = meter();
     let breaker = CircuitBreaker::builder("first").build().unwrap();
     breaker.force_open();
@@ -106,7 +106,7 @@ async fn post_that_an_open_circuit_refused_goes_to_another_service_whole() {
 }
 
 #[tokio::test]
-async fn refusals_of_every_kind_prove_that_nothing_was_sent() {
+async fn unsent_is_proven_by_rejections() {
     let refused: &[fn() -> BoxError] = &[
         || Rejection::rate_limited("login").into(),
         || Rejection::overloaded("shed").into(),
@@ -128,7 +128,7 @@ async fn refusals_of_every_kind_prove_that_nothing_was_sent() {
 }
 
 #[tokio::test]
-async fn refusal_of_a_request_that_was_read_proves_nothing() {
+async fn unsent_is_not_proven_if_request_was_read() {
     let meter = meter();
     let layer = FallbackLayer::client(fallback()).service(echo());
     let service = layer.layer(reads_and(|| Err(Rejection::overloaded("shed").into())));
@@ -138,7 +138,7 @@ async fn refusal_of_a_request_that_was_read_proves_nothing() {
 }
 
 #[tokio::test]
-async fn refusal_by_a_server_proves_nothing_where_there_is_nothing_to_read() {
+async fn unsent_is_not_proven_by_server_rejection() {
     let meter = meter();
     // By a guard, or by a handler that has done half of its work.
     let refused = Script::always(|| Reply::status(503).extension(Rejection::overloaded("shed")));
@@ -159,7 +159,7 @@ async fn refusal_by_a_server_proves_nothing_where_there_is_nothing_to_read() {
 // ---- never reached the peer
 
 #[tokio::test]
-async fn post_whose_connection_was_refused_goes_to_another_service() {
+async fn unsent_post_after_connection_refused_falls_back() {
     let layer = FallbackLayer::client(fallback()).service(echo());
     let fails = |kind: ErrorKind| Script::always(move || Reply::error(io::Error::from(kind)));
     let refused = layer.layer(fails(ErrorKind::ConnectionRefused));
@@ -174,7 +174,7 @@ async fn post_whose_connection_was_refused_goes_to_another_service() {
 }
 
 #[tokio::test]
-async fn peer_that_a_servers_handler_did_not_reach_proves_nothing() {
+async fn unsent_is_not_proven_by_handler_peer_error() {
     let layer = FallbackLayer::server(fallback()).service(echo());
     let error = || io::Error::from(ErrorKind::ConnectionRefused);
     let service = layer.layer(Script::always(move || Reply::error(error())));
@@ -182,7 +182,7 @@ async fn peer_that_a_servers_handler_did_not_reach_proves_nothing() {
 }
 
 #[tokio::test]
-async fn proof_of_the_last_attempt_says_nothing_of_one_that_read_the_request() {
+async fn unsent_last_attempt_does_not_cover_earlier() {
     let layer = FallbackLayer::client(fallback()).service(echo());
     let error = || io::Error::from(ErrorKind::ConnectionRefused).into();
     let service = layer.layer(reads_and(move || Err(error())));
@@ -192,7 +192,7 @@ async fn proof_of_the_last_attempt_says_nothing_of_one_that_read_the_request() {
 // ---- may be done twice
 
 #[tokio::test]
-async fn request_that_may_be_done_twice_goes_with_what_was_read_of_it() {
+async fn idempotent_request_falls_back_with_read_body() {
     let layer = FallbackLayer::client(fallback()).service(echo());
     let service = layer.layer(reads_and(|| Ok(StatusCode::INTERNAL_SERVER_ERROR)));
     let put = order(Method::PUT, ScriptedBody::from("an order"));
@@ -207,7 +207,7 @@ async fn request_that_may_be_done_twice_goes_with_what_was_read_of_it() {
 }
 
 #[tokio::test]
-async fn body_that_was_read_and_is_too_long_to_be_kept_keeps_its_failure() {
+async fn body_beyond_replay_max_keeps_its_failure() {
     let meter = meter();
     let layer = FallbackLayer::client(fallback()).service(echo());
     let service = layer.layer(reads_and(|| Ok(StatusCode::INTERNAL_SERVER_ERROR)));
@@ -226,7 +226,7 @@ async fn body_that_was_read_and_is_too_long_to_be_kept_keeps_its_failure() {
 }
 
 #[tokio::test]
-async fn empty_idempotency_key_counts_for_nothing() {
+async fn idempotency_key_empty_is_ignored() {
     let meter = meter();
     let layer = FallbackLayer::client(fallback()).service(echo());
     let service = layer.layer(Script::always(|| Reply::status(500)));
@@ -243,7 +243,7 @@ async fn empty_idempotency_key_counts_for_nothing() {
 // ---- what it costs
 
 #[tokio::test]
-async fn upload_that_runs_on_after_a_good_answer_is_not_kept() {
+async fn upload_after_success_is_not_buffered() {
     let uploads = Arc::new(Mutex::new(None));
     let put_away = uploads.clone();
     let early = service_fn(move |request: Sent| {
@@ -264,7 +264,7 @@ async fn upload_that_runs_on_after_a_good_answer_is_not_kept() {
 }
 
 #[tokio::test]
-async fn services_that_take_one_type_of_body_are_given_it() {
+async fn fallback_services_may_take_boxed_bodies() {
     let boxed = |body: ReplayBody<ScriptedBody>| body.boxed_unsync();
     let collect = service_fn(
         |request: Request<http_body_util::combinators::UnsyncBoxBody<Bytes, BoxError>>| async {

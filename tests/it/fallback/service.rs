@@ -36,7 +36,7 @@ fn broken() -> impl Service<&'static str, Response = &'static str, Error = Error
 }
 
 #[tokio::test]
-async fn an_answer_that_is_good_is_passed_on_and_nothing_is_counted() {
+async fn success_passes_and_is_not_counted() {
     let meter = meter();
     let layer = FallbackLayer::any(fallback()).value("spare");
     let service = layer.layer(service_fn(|said: &'static str| ready(Ok::<_, Error>(said))));
@@ -45,7 +45,7 @@ async fn an_answer_that_is_good_is_passed_on_and_nothing_is_counted() {
 }
 
 #[tokio::test]
-async fn a_call_that_fails_is_answered_with_the_value_each_time() {
+async fn value_replaces_each_failure() {
     let meter = meter();
     let service = FallbackLayer::any(fallback())
         .value("spare")
@@ -57,7 +57,7 @@ async fn a_call_that_fails_is_answered_with_the_value_each_time() {
 }
 
 #[tokio::test]
-async fn a_closure_answers_and_sees_what_failed() {
+async fn closure_sees_error_and_answers() {
     let layer = FallbackLayer::any(fallback()).with(|failed| {
         let error = failed.error().expect("an error").to_string();
         format!("{}: {error}", failed.outcome())
@@ -72,7 +72,7 @@ async fn a_closure_answers_and_sees_what_failed() {
 }
 
 #[tokio::test]
-async fn a_refusal_can_be_told_from_other_failures() {
+async fn closure_sees_rejection() {
     let layer = FallbackLayer::any(fallback()).with(|failed| {
         let rejection = failed.rejection().expect("a rejection");
         (failed.outcome(), rejection.guard().to_owned())
@@ -87,7 +87,7 @@ async fn a_refusal_can_be_told_from_other_failures() {
 }
 
 #[tokio::test]
-async fn by_default_whatever_another_answer_is_better_than_is_replaced() {
+async fn default_condition_replaces_failures() {
     let layer = FallbackLayer::any(fallback()).value(99).classify(by_number);
     let service = layer.layer(numbers());
     let mut replaced = Vec::new();
@@ -110,7 +110,7 @@ async fn by_default_whatever_another_answer_is_better_than_is_replaced() {
 }
 
 #[tokio::test]
-async fn when_is_asked_about_everything_but_success_and_decides_alone() {
+async fn when_decides_for_all_but_success() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = asked.clone();
     let only_ignored = Fallback::builder("spare")
@@ -130,7 +130,7 @@ async fn when_is_asked_about_everything_but_success_and_decides_alone() {
 }
 
 #[tokio::test]
-async fn a_condition_that_panics_is_counted_and_the_failure_stands() {
+async fn when_panic_keeps_the_failure() {
     let meter = meter();
     let fallback = Fallback::builder("spare").when(|_| panic!("a bad condition"));
     let layer = FallbackLayer::any(fallback.build().unwrap()).value("spare");
@@ -141,7 +141,7 @@ async fn a_condition_that_panics_is_counted_and_the_failure_stands() {
 }
 
 #[tokio::test]
-async fn a_closure_that_panics_is_counted_and_the_failure_stands() {
+async fn closure_panic_keeps_the_failure() {
     let meter = meter();
     let layer = FallbackLayer::any(fallback()).with(|_| -> &'static str { panic!("no idea") });
     let error = layer.layer(broken()).oneshot("ask").await.unwrap_err();
@@ -151,7 +151,7 @@ async fn a_closure_that_panics_is_counted_and_the_failure_stands() {
 }
 
 #[test]
-fn a_panic_of_the_service_goes_on() {
+fn panic_of_service_unwinds() {
     let layer = FallbackLayer::any(fallback()).with(|_| http::Response::new(ScriptedBody::new()));
     let mut service = layer.layer(Script::new([Reply::panic_in_poll("ran dry")]));
     let wakes = Wakes::new();
@@ -163,7 +163,7 @@ fn a_panic_of_the_service_goes_on() {
 }
 
 #[test]
-fn another_service_is_waited_for_on_the_handle_that_is_called() {
+fn fallback_service_is_polled_ready_on_called_handle() {
     let other = Strict::new(Script::always(|| Reply::status(203).pending(1)).unready(2));
     let layer = FallbackLayer::any(fallback()).service(other.clone());
     let mut service = layer.layer(Strict::new(Script::always(|| Reply::error("down"))));
@@ -184,7 +184,7 @@ fn another_service_is_waited_for_on_the_handle_that_is_called() {
 }
 
 #[test]
-fn what_failed_is_let_go_of_before_another_service_begins() {
+fn failed_call_is_dropped_before_fallback_service() {
     let (script, other) = (
         Script::new([Reply::status(500)]),
         Script::new([Reply::hang()]),
@@ -203,7 +203,7 @@ fn what_failed_is_let_go_of_before_another_service_begins() {
 }
 
 #[test]
-fn a_call_that_is_given_up_while_another_service_answers_counts_nothing() {
+fn dropped_call_in_fallback_service_counts_nothing() {
     let meter = meter();
     let layer = FallbackLayer::any(fallback()).service(Script::new([Reply::hang()]));
     let mut service = layer.layer(Script::new([Reply::error("down")]));
@@ -215,7 +215,7 @@ fn a_call_that_is_given_up_while_another_service_answers_counts_nothing() {
 }
 
 #[tokio::test]
-async fn the_error_of_another_service_is_the_error() {
+async fn fallback_service_error_is_the_error() {
     let meter = meter();
     let other = Script::new([Reply::error("down, too")]);
     let layer = FallbackLayer::any(fallback()).service(other);
@@ -226,7 +226,7 @@ async fn the_error_of_another_service_is_the_error() {
 }
 
 #[tokio::test]
-async fn another_service_that_answers_badly_has_answered_but_is_no_help() {
+async fn fallback_service_bad_answer_counts_as_failed() {
     let meter = meter();
     let layer = FallbackLayer::any(fallback()).service(service_fn(|_: usize| {
         ready(Ok::<_, BoxError>(Outcome::Overload.index()))
@@ -238,7 +238,7 @@ async fn another_service_that_answers_badly_has_answered_but_is_no_help() {
 }
 
 #[tokio::test]
-async fn another_service_that_fails_to_become_ready_is_counted_and_its_error_is_the_error() {
+async fn fallback_service_readiness_error_is_the_error() {
     let meter = meter();
     let other = Script::new([]).broken(|| "closed".into());
     let layer = FallbackLayer::any(fallback()).service(other);
@@ -249,7 +249,7 @@ async fn another_service_that_fails_to_become_ready_is_counted_and_its_error_is_
 }
 
 #[tokio::test]
-async fn requests_are_cloned_for_another_service_only() {
+async fn request_is_cloned_for_fallback_service_only() {
     struct Counted(Arc<AtomicUsize>);
     impl Clone for Counted {
         fn clone(&self) -> Self {
@@ -270,7 +270,7 @@ async fn requests_are_cloned_for_another_service_only() {
 }
 
 #[tokio::test]
-async fn a_service_that_fails_to_become_ready_says_so() {
+async fn readiness_error_of_primary_is_returned() {
     let layer = FallbackLayer::any(fallback()).service(Script::new([]));
     let mut service = layer.layer(Script::new([]).broken(|| "closed".into()));
     let error = ServiceExt::<()>::ready(&mut service).await.unwrap_err();
@@ -278,7 +278,7 @@ async fn a_service_that_fails_to_become_ready_says_so() {
 }
 
 #[tokio::test]
-async fn a_fallback_is_listed_with_what_it_served_and_what_failed() {
+async fn registry_lists_fallback_stats() {
     let spare = Fallback::named("listed spare");
     let service = FallbackLayer::any(spare.clone())
         .value("spare")

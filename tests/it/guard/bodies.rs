@@ -28,7 +28,7 @@ where
 }
 
 #[test]
-fn a_guarded_body_says_of_itself_what_the_inner_one_says() {
+fn body_keeps_size_hint_and_end_of_inner_one() {
     let bodies: [fn() -> ScriptedBody; 7] = [
         ScriptedBody::new,
         || ScriptedBody::from("hello"),
@@ -54,7 +54,7 @@ fn a_guarded_body_says_of_itself_what_the_inner_one_says() {
 
 /// HTTP/2 would close the stream at once, and the status would be lost.
 #[test]
-fn a_body_is_not_over_before_its_trailers() {
+fn body_is_not_end_stream_before_trailers() {
     let script = scripted(|| Reply::grpc(0));
     let mut service = GuardLayer::server(Spy::new()).layer(script);
     let wakes = Wakes::new();
@@ -75,7 +75,7 @@ fn a_body_is_not_over_before_its_trailers() {
 }
 
 #[test]
-fn the_answer_to_a_refusal_knows_its_size() {
+fn rejection_response_has_exact_size() {
     let refusing = Spy::refusing(Rejection::overloaded("shed"));
     let mut service = GuardLayer::server(refusing).layer(scripted(Reply::ok));
     let wakes = Wakes::new();

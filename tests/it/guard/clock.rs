@@ -45,7 +45,7 @@ impl<Req> Admit<Req> for Peek {
 }
 
 #[test]
-fn guards_that_do_not_ask_cost_no_reading_of_the_clock() {
+fn clock_is_not_read_unless_measured() {
     let (spy, peek) = (Spy::new(), Peek::default());
     // Heads are shown innermost first: one peek on each side.
     let guards = (
@@ -64,7 +64,7 @@ fn guards_that_do_not_ask_cost_no_reading_of_the_clock() {
 
 /// On the real clock, where two readings are two times.
 #[test]
-fn the_clock_is_read_once_at_each_end_for_all_guards() {
+fn clock_is_read_once_per_end_for_all_guards() {
     let (first, second, peek) = (Spy::timed(), Spy::timed(), Peek::default());
     let guards = (first.clone(), peek.clone(), second.clone());
     let service = GuardLayer::server(guards).layer(scripted(|| Reply::ok().data("hello")));
@@ -78,7 +78,7 @@ fn the_clock_is_read_once_at_each_end_for_all_guards() {
 }
 
 #[test]
-fn a_call_that_ends_at_its_head_reads_one_clock_for_both() {
+fn clock_is_read_once_if_call_ends_at_head() {
     let spy = Spy::timed();
     let service = GuardLayer::server(spy.clone()).layer(scripted(Reply::ok));
     play(service, &call(get, Reply::ok, Until::End));
@@ -86,7 +86,7 @@ fn a_call_that_ends_at_its_head_reads_one_clock_for_both() {
 }
 
 #[test]
-fn each_guard_asks_for_the_time_or_does_not() {
+fn clock_is_measured_as_each_guard_asks() {
     fn asks<G: Admit<Request<ScriptedBody>>>(guard: &G) -> (bool, bool) {
         let (began, ended) = (Moment::default(), Moment::default());
         let permit = guard.admit(&mut get(), &began).expect("admitted");

@@ -14,7 +14,7 @@ use tower_keep::{
 use super::{ask::*, play::*};
 
 #[test]
-fn a_call_that_is_dropped_before_its_head_is_cancelled() {
+fn dropped_future_before_head_is_cancelled() {
     table(&[
         row("unpolled", get, Reply::ok, Cancelled).dropped(Until::Polls(0)),
         row("pending", get, || Reply::ok().pending(3), Cancelled).dropped(Until::Polls(2)),
@@ -25,7 +25,7 @@ fn a_call_that_is_dropped_before_its_head_is_cancelled() {
 
 /// What a client's reader does not wait for it does not need. A server's body is dropped because the client has gone.
 #[test]
-fn reader_that_was_not_waiting_had_what_it_wanted_on_a_client_and_has_gone_on_a_server() {
+fn dropped_unread_body_is_success_on_client_only() {
     const GONE: (Outcome, Evidence) = (Cancelled, Healthy);
     table(&[
         row("unread", get, || Reply::ok().data("hello"), GONE)
@@ -63,7 +63,7 @@ fn reader_that_was_not_waiting_had_what_it_wanted_on_a_client_and_has_gone_on_a_
 }
 
 #[test]
-fn reader_that_gave_up_waiting_cancels_a_call_that_was_good_so_far() {
+fn dropped_body_while_waiting_is_cancelled() {
     const GONE: (Outcome, Evidence) = (Cancelled, Healthy);
     table(&[
         row("nothing came", get, || body(no_size("").hang()), GONE).dropped(Until::Frames(1)),
@@ -102,7 +102,7 @@ fn reader_that_gave_up_waiting_cancels_a_call_that_was_good_so_far() {
 }
 
 #[test]
-fn call_is_complete_when_every_promised_byte_was_taken() {
+fn dropped_body_after_last_byte_is_complete() {
     const GONE: (Outcome, Evidence) = (Cancelled, Healthy);
     table(&[
         row(
@@ -148,7 +148,7 @@ fn call_is_complete_when_every_promised_byte_was_taken() {
 
 /// Otherwise two 503s that a retry throws away count as nothing, and the breaker under it never opens.
 #[test]
-fn bad_news_survives_an_early_drop() {
+fn failed_head_decides_outcome_when_body_dropped() {
     table(&[
         row("503", get, || Reply::status(503).data("busy"), Overload).dropped_unread(),
         row("500", get, || Reply::status(500).data("oh"), Failure).dropped_unread(),
@@ -167,7 +167,7 @@ fn bad_news_survives_an_early_drop() {
 
 /// Who hangs up has cancelled: a deadline that it sent along does not make the peer slow.
 #[tokio::test(start_paused = true)]
-async fn call_that_is_dropped_is_cancelled_whatever_deadline_was_sent() {
+async fn dropped_call_is_cancelled_whatever_its_deadline() {
     let dropped_after = async |millis, reply: fn() -> Reply, polls_of_body| {
         let (spy, wakes) = (Spy::new(), Wakes::new());
         let script = scripted(reply);
@@ -197,7 +197,7 @@ async fn call_that_is_dropped_is_cancelled_whatever_deadline_was_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_grpc_calls_have_a_deadline_of_their_own() {
+async fn deadline_of_request_applies_to_grpc_only() {
     let (spy, wakes) = (Spy::new(), Wakes::new());
     let mut service = GuardLayer::server(spy.clone()).layer(scripted(Reply::hang));
     let mut request = grpc_within("1m");

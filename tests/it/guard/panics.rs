@@ -25,7 +25,7 @@ type Told = (&'static str, fn() -> Reply, Until);
 /// The response was there, but what was left of the future panicked when it was let go, outside of the guards: the
 /// call settled as cancelled, and a server's caller saw the panic instead of a 500.
 #[test]
-fn a_panic_in_the_drop_of_a_finished_future_is_a_panic_of_the_call() {
+fn panic_in_drop_of_finished_future_is_panicked() {
     let call = Call {
         request: Request::default,
         reply: || Reply::ok().data("hello").panic_in_drop("let go"),
@@ -42,7 +42,7 @@ fn a_panic_in_the_drop_of_a_finished_future_is_a_panic_of_the_call() {
 }
 
 #[test]
-fn a_panic_of_the_service_is_settled_and_then_answered_or_passed_on() {
+fn panic_of_service_completes_then_answers_or_unwinds() {
     let panics: [Told; 3] = [
         ("in `call`", || Reply::panic_in_call("boom"), Until::End),
         (
@@ -86,7 +86,7 @@ fn a_panic_of_the_service_is_settled_and_then_answered_or_passed_on() {
 
 /// Nobody may ever poll the future of a service that panicked in `call`: it settled as cancelled.
 #[test]
-fn a_panic_in_call_is_one_even_if_nobody_polls_the_future() {
+fn panic_in_call_counts_if_future_unpolled() {
     let unpolled = call(get, || Reply::panic_in_call("boom"), Until::Polls(0));
     on_each_side(unpolled, |side, seen| {
         assert_eq!(seen.settled().outcome, Panicked, "{side:?}");
@@ -95,7 +95,7 @@ fn a_panic_in_call_is_one_even_if_nobody_polls_the_future() {
 }
 
 #[test]
-fn a_panic_of_the_body_is_settled_and_passed_on() {
+fn panic_of_body_completes_then_unwinds() {
     let panics: [Told; 4] = [
         (
             "in a poll",
@@ -133,7 +133,7 @@ fn a_panic_of_the_body_is_settled_and_passed_on() {
 
 /// What a body says of itself may panic as well: the call settled as cancelled.
 #[test]
-fn a_body_that_panics_about_itself_is_a_panic_of_the_call() {
+fn panic_in_size_hint_is_panicked() {
     struct Moody(&'static str);
     impl Body for Moody {
         type Data = Bytes;
@@ -174,7 +174,7 @@ fn a_body_that_panics_about_itself_is_a_panic_of_the_call() {
 }
 
 #[test]
-fn a_panic_that_was_answered_further_in_is_still_a_panic() {
+fn panic_answered_further_in_is_panicked() {
     let (spy, script) = (Spy::new(), scripted(|| Reply::panic_in_poll("boom")));
     let inner = GuardLayer::server(Spy::new()).layer(script);
     let seen = play(

@@ -19,7 +19,7 @@ use tower_keep::{
 
 proptest! {
     #[test]
-    fn a_grpc_code_is_one_of_seventeen_whatever_the_bytes(bytes: Vec<u8>) {
+    fn grpc_code_parses_any_bytes(bytes: Vec<u8>) {
         let code = GrpcCode::parse(&bytes);
         prop_assert!(code.number() <= 16 && !code.as_str().is_empty());
         let exact = code.number().to_string().into_bytes() == bytes;
@@ -27,14 +27,14 @@ proptest! {
     }
 
     #[test]
-    fn a_grpc_code_is_read_as_it_is_written(number in 0..=u8::MAX) {
+    fn grpc_code_round_trips(number in 0..=u8::MAX) {
         let code = GrpcCode::parse(number.to_string().as_bytes());
         prop_assert_eq!(code.number(), if number <= 16 { number } else { 2 });
         prop_assert_eq!(GrpcCode::parse(code.number().to_string().as_bytes()), code);
     }
 
     #[test]
-    fn no_header_makes_a_call_panic_or_settle_twice(
+    fn call_completes_once_for_any_headers(
         asked in vec(header(), 0..8), answered in vec(header(), 0..8), trailers in vec(header(), 0..4),
     ) {
         let mut request = post();
@@ -66,7 +66,7 @@ proptest! {
     }
 
     #[test]
-    fn every_call_settles_once_and_as_it_should(call in call(), polls in 0..12_usize) {
+    fn call_completes_once_with_expected_outcome(call in call(), polls in 0..12_usize) {
         for server in [true, false] {
             let (outcome, evidence, bytes) = call.expected(polls, server);
             let settled = call.play(polls, server);

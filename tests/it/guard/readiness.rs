@@ -111,7 +111,7 @@ fn assert_that_the_well_one_serves(counts: &BTreeMap<&'static str, u32>) {
 /// An open circuit refused so fast that the balancer took its endpoint for the idlest: five times fewer calls were
 /// served than without any breaker.
 #[tokio::test(start_paused = true)]
-async fn balancer_leaves_an_endpoint_alone_whose_circuit_is_open() {
+async fn balancer_skips_endpoint_with_open_circuit() {
     let breakers = ["sick", "well"].map(breaker);
     let mut balance = balance(&breakers);
     let counts = calls_through(async |calls| {
@@ -125,7 +125,7 @@ async fn balancer_leaves_an_endpoint_alone_whose_circuit_is_open() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn balancer_in_a_buffer_leaves_an_endpoint_alone_whose_circuit_is_open() {
+async fn balancer_in_buffer_skips_open_endpoint() {
     let breakers = ["sick", "well"].map(breaker);
     let (buffer, worker) = Buffer::pair(balance(&breakers), 64);
     tokio::spawn(worker);
@@ -138,7 +138,7 @@ async fn balancer_in_a_buffer_leaves_an_endpoint_alone_whose_circuit_is_open() {
 
 /// It takes part again as soon as it may be probed.
 #[tokio::test(start_paused = true)]
-async fn balancer_returns_to_an_endpoint_that_has_recovered() {
+async fn balancer_returns_to_half_open_endpoint() {
     let breakers = ["first", "second"].map(breaker);
     let list = ServiceList::new(
         breakers
@@ -172,7 +172,7 @@ async fn balancer_returns_to_an_endpoint_that_has_recovered() {
 
 /// While all circuits are open there is nobody to pick: callers wait, and are woken.
 #[tokio::test(start_paused = true)]
-async fn balancer_waits_until_a_circuit_lets_calls_pass_again() {
+async fn balancer_waits_while_all_circuits_open() {
     let breakers = ["first", "second"].map(breaker);
     let mut balance = balance(&breakers);
     breakers.iter().for_each(open);
@@ -273,23 +273,23 @@ fn give_back<S: Clone>(service: &mut S) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn slot_of_a_concurrency_limit_is_not_held_by_a_refused_or_idle_handle() {
+async fn concurrency_limit_slot_not_held_by_rejected_handle() {
     refused_handle_holds_no_slot(ConcurrencyLimitLayer::new(1).layer(peer())).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn slot_of_a_global_concurrency_limit_is_not_held_by_a_refused_or_idle_handle() {
+async fn global_limit_slot_not_held_by_rejected_handle() {
     refused_handle_holds_no_slot(GlobalConcurrencyLimitLayer::new(1).layer(peer())).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn slot_of_a_buffer_is_not_held_by_a_refused_or_idle_handle() {
+async fn buffer_slot_not_held_by_rejected_handle() {
     refused_handle_holds_no_slot(Buffer::new(peer(), 1)).await;
 }
 
 /// Pending by its circuit: it has not asked the service yet.
 #[tokio::test(start_paused = true)]
-async fn slot_is_not_held_by_a_handle_that_waits_for_its_circuit() {
+async fn limit_slot_not_held_while_circuit_open() {
     let (breaker, wakes) = (breaker("peer"), Wakes::new());
     let limit = GlobalConcurrencyLimitLayer::new(1);
     let layer = breaker.layer().any().back_pressure();
@@ -310,7 +310,7 @@ async fn slot_is_not_held_by_a_handle_that_waits_for_its_circuit() {
 
 /// A handle with back pressure kept its place in the queue, and got the next slot, which nobody used.
 #[tokio::test(start_paused = true)]
-async fn place_in_a_queue_is_not_held_by_a_handle_that_waits_for_its_circuit() {
+async fn queue_place_not_held_while_circuit_open() {
     let (breaker, wakes) = (breaker("peer"), Wakes::new());
     let limit = GlobalConcurrencyLimitLayer::new(1);
     let mut holder = limit.layer(peer());
@@ -327,7 +327,7 @@ async fn place_in_a_queue_is_not_held_by_a_handle_that_waits_for_its_circuit() {
 
 /// One that was polled ready before the circuit opened, and is refused or polled again.
 #[tokio::test(start_paused = true)]
-async fn slot_is_given_back_by_a_handle_that_was_ready_before_its_circuit_opened() {
+async fn limit_slot_returned_when_circuit_opens() {
     for called in [false, true] {
         let (breaker, wakes) = (breaker("peer"), Wakes::new());
         let limit = GlobalConcurrencyLimitLayer::new(1);
@@ -346,7 +346,7 @@ async fn slot_is_given_back_by_a_handle_that_was_ready_before_its_circuit_opened
 
 /// The sick endpoint's handle kept the slot that both share: nothing was served any more.
 #[tokio::test(start_paused = true)]
-async fn balancer_serves_on_where_its_endpoints_share_a_limit() {
+async fn balancer_endpoints_may_share_a_limit() {
     for slots in [1, 2] {
         let (limit, breakers) = (
             GlobalConcurrencyLimitLayer::new(slots),
@@ -370,7 +370,7 @@ async fn balancer_serves_on_where_its_endpoints_share_a_limit() {
 /// A guard whose moments are always over decides when the call is made: a handle that had to wait for its service left the
 /// queue each time that it was polled, woke itself, and never got in.
 #[tokio::test(start_paused = true)]
-async fn handle_keeps_its_place_if_the_guards_only_seem_to_refuse() {
+async fn queue_place_kept_if_guard_only_may_reject() {
     struct Over(tower_keep::guard::Signal);
     impl tower_keep::Guard for Over {
         type Permit = ();
@@ -414,7 +414,7 @@ fn pending_of<F: Future + ?Sized>(calls: &mut [Pin<Box<F>>], wakes: &Wakes) -> u
 
 /// "An open circuit refuses at once": a hung call held the only slot, and a hundred callers waited for it.
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_for_an_unready_service_while_the_circuit_is_open() {
+async fn open_circuit_rejects_while_service_unready() {
     let (breaker, wakes) = (breaker("peer"), Wakes::new());
     let never = Strict::new(peer().never_ready());
     let service = breaker.layer().any().layer(never);
@@ -433,7 +433,7 @@ async fn nobody_waits_for_an_unready_service_while_the_circuit_is_open() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn half_open_circuit_has_no_more_callers_wait_than_it_has_probes() {
+async fn half_open_waiting_callers_at_most_probes() {
     for probes in [1, 3] {
         let builder = CircuitBreaker::builder("peer").consecutive_failures(3);
         let builder = builder
@@ -458,7 +458,7 @@ async fn half_open_circuit_has_no_more_callers_wait_than_it_has_probes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn hung_call_that_holds_the_only_slot_holds_up_probes_only() {
+async fn hung_call_with_only_slot_delays_probes_only() {
     let breaker = {
         let builder = CircuitBreaker::builder("peer").consecutive_failures(3);
         let builder = builder.open_time(Duration::from_secs(5)).open_jitter(0.0);

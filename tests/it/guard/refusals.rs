@@ -19,7 +19,7 @@ use tower_keep::{
 use super::{ask::*, play::*};
 
 #[test]
-fn a_refusal_is_shown_to_the_guards_that_had_granted() {
+fn rejection_is_reported_to_earlier_guards() {
     let (outer, never) = (Spy::new(), Spy::new());
     let refusal = Rejection::rate_limited("login").retry_after(Duration::from_millis(1200));
     let refusing = Spy::refusing(refusal);
@@ -66,7 +66,7 @@ fn a_refusal_is_shown_to_the_guards_that_had_granted() {
 }
 
 #[test]
-fn a_grpc_refusal_is_trailers_only() {
+fn rejection_over_grpc_is_trailers_only() {
     for server in [true, false] {
         let outer = Spy::new();
         let refusal = Rejection::overloaded("shed").retry_after(Duration::from_millis(1200));
@@ -87,7 +87,7 @@ fn a_grpc_refusal_is_trailers_only() {
 }
 
 #[test]
-fn a_refusal_of_a_client_is_an_error() {
+fn rejection_on_client_is_an_error() {
     let outer = Spy::new();
     let guards = (outer.clone(), Spy::refusing(Rejection::overloaded("shed")));
     let service = GuardLayer::client(guards).layer(scripted(Reply::ok));
@@ -100,7 +100,7 @@ fn a_refusal_of_a_client_is_an_error() {
 }
 
 #[test]
-fn a_refusal_by_the_outermost_guard_concerns_no_other() {
+fn rejection_by_outermost_guard_skips_inner() {
     let inner = Spy::new();
     let guards = (Spy::refusing(Rejection::overloaded("shed")), inner.clone());
     let service = GuardLayer::server(guards).layer(scripted(Reply::ok));
@@ -113,7 +113,7 @@ fn a_refusal_by_the_outermost_guard_concerns_no_other() {
 
 /// The guards that had granted knew that the call was rejected, but not by whom.
 #[test]
-fn a_refusal_has_its_cause_even_if_nobody_polls_the_future() {
+fn rejection_has_cause_if_future_unpolled() {
     let outer = Spy::new();
     let guards = (outer.clone(), Spy::refusing(refusal()));
     let service = GuardLayer::server(guards).layer(scripted(Reply::ok));
@@ -124,7 +124,7 @@ fn a_refusal_has_its_cause_even_if_nobody_polls_the_future() {
 
 /// What a guard logs about a head must carry the call's IDs, as in its other hooks.
 #[test]
-fn heads_are_shown_inside_of_the_earlier_guards() {
+fn on_head_runs_inside_earlier_guards() {
     #[derive(Clone, Default)]
     struct Seen(Arc<Mutex<Vec<(&'static str, bool)>>>);
     impl Seen {
@@ -164,7 +164,7 @@ fn heads_are_shown_inside_of_the_earlier_guards() {
 }
 
 #[test]
-fn refusals_of_each_kind_have_their_status() {
+fn rejection_kinds_have_their_status() {
     let kinds = [
         (RejectionKind::CircuitOpen, 503, "14"),
         (RejectionKind::RateLimited, 429, "8"),

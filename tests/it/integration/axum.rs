@@ -62,7 +62,7 @@ fn is_infallible<S: Service<Request<Body>, Error = Infallible>>(_: &S) {}
 // ---- where the layer may stand
 
 #[tokio::test]
-async fn round_a_router_every_version_is_served_and_tracked() {
+async fn router_is_tracked_in_every_http_version() {
     let (meter, logs) = (meter(), logs());
     let app = Router::new()
         .route("/orders/{id}", on_get(order))
@@ -93,7 +93,7 @@ async fn round_a_router_every_version_is_served_and_tracked() {
 }
 
 #[tokio::test]
-async fn the_error_stays_infallible_without_a_handle_error_layer() {
+async fn router_error_stays_infallible() {
     let layer = GuardLayer::server(Fuse::blown());
     let handler = layer.layer_of(service_fn(|_: Request<Body>| async {
         Ok::<_, Infallible>(Response::new(Body::empty()))
@@ -121,7 +121,7 @@ trait LayerOf<S>: tower::Layer<S> {
 impl<S, L: tower::Layer<S>> LayerOf<S> for L {}
 
 #[tokio::test]
-async fn round_one_route_only_that_route_is_tracked() {
+async fn route_layer_tracks_that_route_only() {
     let (meter, logs) = (meter(), logs());
     let app = Router::new()
         .route(
@@ -142,7 +142,7 @@ async fn round_one_route_only_that_route_is_tracked() {
 }
 
 #[tokio::test]
-async fn round_a_nested_router_the_route_is_the_whole_template() {
+async fn nested_router_route_is_the_whole_template() {
     let meter = meter();
     let order = async |Path((tenant, id)): Path<(String, u32)>| format!("order {id} of {tenant}");
     let shop = Router::new()
@@ -166,7 +166,7 @@ async fn round_a_nested_router_the_route_is_the_whole_template() {
 }
 
 #[tokio::test]
-async fn round_a_router_with_state_unknown_paths_have_no_route_and_wrong_methods_have_one() {
+async fn router_tracks_unknown_paths_and_wrong_methods() {
     let meter = meter();
     let app = Router::new()
         .route(
@@ -201,7 +201,7 @@ async fn round_a_router_with_state_unknown_paths_have_no_route_and_wrong_methods
 }
 
 #[tokio::test]
-async fn round_the_whole_app_the_route_comes_through_the_slot_and_404s_are_tracked() {
+async fn app_layer_learns_the_route_and_tracks_404() {
     let (meter, logs) = (meter(), logs());
     let app = Router::new()
         .route("/orders/{id}", on_get(order))
@@ -240,7 +240,7 @@ async fn round_the_whole_app_the_route_comes_through_the_slot_and_404s_are_track
 }
 
 #[tokio::test]
-async fn a_tracker_round_the_app_learns_the_route_from_one_round_the_routes() {
+async fn app_tracker_learns_the_route_of_an_inner_one() {
     let meter = meter();
     let app = Router::new()
         .route("/orders/{id}", on_get(order))
@@ -263,7 +263,7 @@ async fn a_tracker_round_the_app_learns_the_route_from_one_round_the_routes() {
 // ---- how calls end
 
 #[tokio::test]
-async fn bodies_end_with_their_last_frame_in_every_version() {
+async fn body_ends_with_its_last_frame() {
     let (witness, mut ends) = witness();
     let app = Router::new()
         .route("/known", on_get(|| async { "four" }))
@@ -309,7 +309,7 @@ async fn bodies_end_with_their_last_frame_in_every_version() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_before_the_answer_cancels_the_call() {
+async fn client_disconnect_before_head_cancels_call() {
     let (witness, mut ends) = witness();
     let arrived = Arc::new(Notify::new());
     let arrives = arrived.clone();
@@ -338,7 +338,7 @@ async fn a_client_that_leaves_before_the_answer_cancels_the_call() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_in_the_middle_of_a_body_cancels_the_call() {
+async fn client_disconnect_in_body_cancels_call() {
     let (witness, mut ends) = witness();
     let app = Router::new()
         .route(
@@ -370,7 +370,7 @@ async fn a_client_that_leaves_in_the_middle_of_a_body_cancels_the_call() {
 }
 
 #[tokio::test]
-async fn a_body_that_fails_is_a_failure_although_the_head_was_good() {
+async fn body_error_after_good_head_is_a_failure() {
     let (witness, mut ends) = witness();
     let (track, errors) = tracked("shop");
     let app = Router::new()
@@ -419,7 +419,7 @@ impl fmt::Display for TornPage {
 impl Error for TornPage {}
 
 #[tokio::test]
-async fn an_error_left_in_the_response_is_found_with_its_sources() {
+async fn response_error_extension_is_recorded_with_sources() {
     #[derive(Debug)]
     struct NoInvoice(TornPage);
     impl fmt::Display for NoInvoice {
@@ -466,7 +466,7 @@ async fn an_error_left_in_the_response_is_found_with_its_sources() {
 }
 
 #[tokio::test]
-async fn an_error_status_that_says_nothing_is_grouped_by_its_route_and_status() {
+async fn error_status_is_grouped_by_route_and_status() {
     let (track, errors) = tracked("shop");
     let app = Router::new()
         .route("/fails", on_get(fails))
@@ -485,7 +485,7 @@ async fn an_error_status_that_says_nothing_is_grouped_by_its_route_and_status() 
 // ---- panics
 
 #[tokio::test]
-async fn a_panic_is_answered_and_the_same_connection_lives_on() {
+async fn handler_panic_is_answered_and_connection_survives() {
     let (meter, logs) = (meter(), logs());
     let (track, errors) = tracked("shop");
     let app = Router::new()
@@ -550,7 +550,7 @@ async fn a_panic_is_answered_and_the_same_connection_lives_on() {
 }
 
 #[tokio::test]
-async fn a_panic_in_the_middle_of_a_body_ends_that_call_alone() {
+async fn body_panic_ends_that_call_alone() {
     let (witness, mut ends) = witness();
     let (track, errors) = tracked("shop");
     let app = Router::new()
@@ -583,7 +583,7 @@ async fn a_panic_in_the_middle_of_a_body_ends_that_call_alone() {
 // ---- refusals
 
 #[tokio::test]
-async fn a_refusal_is_a_response_with_both_ids_and_says_when_to_come_back() {
+async fn rejection_response_has_ids_and_retry_after() {
     let (meter, logs) = (meter(), logs());
     let (track, errors) = tracked("shop");
     let guards = (Correlate::default(), track, Fuse::blown());
@@ -624,7 +624,7 @@ async fn a_refusal_is_a_response_with_both_ids_and_says_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_guard_built_once_keeps_its_state_across_connections_and_oneshot_calls() {
+async fn guard_state_is_shared_across_connections() {
     let fuse = Fuse::blows_after(4);
     let sick = Arc::new(AtomicBool::new(true));
     let state = sick.clone();
@@ -696,7 +696,7 @@ async fn a_guard_built_once_keeps_its_state_across_connections_and_oneshot_calls
 }
 
 #[tokio::test]
-async fn a_handler_can_refuse_with_a_rejection_of_its_own() {
+async fn handler_can_return_a_rejection() {
     let (witness, mut ends) = witness();
     let (track, errors) = tracked("shop");
     let closed = async || {
@@ -720,7 +720,7 @@ async fn a_handler_can_refuse_with_a_rejection_of_its_own() {
 }
 
 #[tokio::test]
-async fn an_inner_refusal_counts_as_one_for_every_layer_round_it() {
+async fn inner_rejection_is_rejected_for_every_layer() {
     let (outer, mut outer_ends) = witness();
     let (inner, mut inner_ends) = witness();
     let app = Router::new()
@@ -744,7 +744,7 @@ async fn an_inner_refusal_counts_as_one_for_every_layer_round_it() {
 // ---- contexts
 
 #[tokio::test]
-async fn a_handler_finds_its_context_in_every_way_and_they_are_one() {
+async fn context_extractors_in_handler_agree() {
     async fn below() -> Option<Context> {
         tokio::task::yield_now().await;
         Context::current()
@@ -776,7 +776,7 @@ async fn a_handler_finds_its_context_in_every_way_and_they_are_one() {
 }
 
 #[tokio::test]
-async fn an_extractor_without_the_layer_says_what_is_missing() {
+async fn context_extractor_without_layer_names_the_layer() {
     let app = Router::new()
         .route("/must", on_get(async |_: Context| ()))
         .route(
@@ -794,7 +794,7 @@ async fn an_extractor_without_the_layer_says_what_is_missing() {
 // ---- requests
 
 #[tokio::test]
-async fn request_bodies_pass_through_as_they_are() {
+async fn request_body_passes_unchanged() {
     let app = Router::new()
         .route("/echo", on_post(|body: Bytes| async move { body }))
         .layer(observe("shop").server());
@@ -814,7 +814,7 @@ async fn request_bodies_pass_through_as_they_are() {
 /// The content type of a request is its sender's: with it, anybody could make a failure of every good answer, and
 /// open the server's breakers.
 #[tokio::test]
-async fn a_stranger_who_says_grpc_to_a_plain_route_makes_no_failure_of_it() {
+async fn grpc_content_type_on_plain_route_is_no_failure() {
     let meter = meter();
     let (witness, mut ends) = witness();
     let (track, errors) = tracked("shop");
@@ -847,7 +847,7 @@ async fn a_stranger_who_says_grpc_to_a_plain_route_makes_no_failure_of_it() {
 }
 
 #[tokio::test]
-async fn a_shutdown_waits_for_guarded_bodies() {
+async fn graceful_shutdown_waits_for_guarded_bodies() {
     let (witness, mut ends) = witness();
     let (sender, chunks) = mpsc::channel::<Result<&'static str, Infallible>>(1);
     let chunks = Arc::new(std::sync::Mutex::new(Some(chunks)));

@@ -63,7 +63,7 @@ async fn status(axum::extract::Path(code): axum::extract::Path<u16>) -> StatusCo
 // ---- hyper-util's client
 
 #[tokio::test]
-async fn each_call_of_a_client_is_measured_by_server_and_version() {
+async fn client_metrics_have_server_and_version() {
     let (meter, logs) = (meter(), logs());
     let address = upstream().await;
     for (version, client) in both_versions() {
@@ -111,7 +111,7 @@ async fn each_call_of_a_client_is_measured_by_server_and_version() {
 }
 
 #[tokio::test]
-async fn a_status_is_judged_as_a_client_sees_it() {
+async fn client_outcome_of_http_status() {
     let (witness, mut ends) = witness();
     let address = upstream().await;
     for (version, client) in both_versions() {
@@ -139,7 +139,7 @@ async fn a_status_is_judged_as_a_client_sees_it() {
 }
 
 #[tokio::test]
-async fn request_bodies_are_streamed_through_and_responses_with_them() {
+async fn bodies_are_streamed_both_ways() {
     let (witness, mut ends) = witness();
     let address = upstream().await;
     for (_, client) in both_versions() {
@@ -166,7 +166,7 @@ async fn request_bodies_are_streamed_through_and_responses_with_them() {
 }
 
 #[tokio::test]
-async fn a_refused_connection_is_a_failure_that_says_why() {
+async fn connection_refused_is_a_failure_with_cause() {
     let (meter, address) = (meter(), nobody().await);
     for (_, client) in both_versions() {
         let (witness, mut ends) = witness();
@@ -200,7 +200,7 @@ async fn a_refused_connection_is_a_failure_that_says_why() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_cut_short_is_a_failure_of_its_own() {
+async fn truncated_body_is_a_failure() {
     let (witness, mut ends) = witness();
     let (listener, address) = listen().await;
     // Promises ten bytes and goes after four.
@@ -223,7 +223,7 @@ async fn a_body_that_is_cut_short_is_a_failure_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_caller_that_drops_a_body_before_its_end_cancels_but_bad_news_stay() {
+async fn dropped_body_cancels_unless_head_failed() {
     let (witness, mut ends) = witness();
     let arrived = Arc::new(Notify::new());
     let arrives = arrived.clone();
@@ -267,7 +267,7 @@ async fn a_caller_that_drops_a_body_before_its_end_cancels_but_bad_news_stay() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_an_error_that_carries_its_rejection_and_clones_share_the_guard() {
+async fn rejection_error_carries_rejection_across_clones() {
     let fuse = Fuse::blows_after(2);
     let (track, errors) = tracked("stock");
     let layer = GuardLayer::client((Propagate::default(), track.client_side(), fuse.clone()));
@@ -301,7 +301,7 @@ trait CloneLayer {
 impl<L> CloneLayer for L {}
 
 #[tokio::test]
-async fn a_classifier_tells_a_client_what_its_peer_means() {
+async fn classifier_decides_client_outcome() {
     let (witness, mut ends) = witness();
     let layer = GuardLayer::client(witness).classify(|end: &Ending<'_>| match end.status() {
         Some(StatusCode::NOT_FOUND) => Outcome::Failure,
@@ -317,7 +317,7 @@ async fn a_classifier_tells_a_client_what_its_peer_means() {
 }
 
 #[tokio::test]
-async fn towers_own_timeout_is_a_timeout_on_both_sides_of_the_layer() {
+async fn timeout_of_tower_is_timed_out_on_both_sides() {
     let (outer, mut outer_ends) = witness();
     let (inner, mut inner_ends) = witness();
     let address = serve(Router::new().fallback(pending::<()>)).await;
@@ -338,7 +338,7 @@ async fn towers_own_timeout_is_a_timeout_on_both_sides_of_the_layer() {
 // ---- a hyper server without a framework
 
 #[tokio::test]
-async fn a_hyper_server_is_guarded_like_any_other() {
+async fn hyper_server_is_guarded() {
     let meter = meter();
     let fuse = Fuse::blows_after(1);
     let (witness, mut ends) = witness();
@@ -368,7 +368,7 @@ async fn a_hyper_server_is_guarded_like_any_other() {
 }
 
 #[tokio::test]
-async fn a_servers_own_error_stays_as_it_is_and_is_recorded() {
+async fn server_error_keeps_its_type_and_is_recorded() {
     let (track, errors) = tracked("bare");
     let (witness, mut ends) = witness();
     let layer = GuardLayer::server((witness, track));
@@ -407,7 +407,7 @@ impl fmt::Display for OutOfPaper {
 impl Error for OutOfPaper {}
 
 #[tokio::test]
-async fn a_plain_service_is_observed_as_an_operation() {
+async fn plain_service_is_observed_as_operation() {
     let (meter, logs) = (meter(), logs());
     let printed = Arc::new(AtomicU32::new(0));
     let count = printed.clone();
@@ -454,7 +454,7 @@ async fn a_plain_service_is_observed_as_an_operation() {
 }
 
 #[tokio::test]
-async fn calls_of_a_plain_service_belong_to_the_call_that_makes_them() {
+async fn plain_service_call_inherits_context() {
     let whose = ServiceBuilder::new()
         .layer(observe("whose").any())
         .service(service_fn(async |_: ()| {
@@ -467,7 +467,7 @@ async fn calls_of_a_plain_service_belong_to_the_call_that_makes_them() {
 }
 
 #[tokio::test]
-async fn a_plain_service_that_panics_is_recorded_and_goes_on_panicking() {
+async fn plain_service_panic_is_recorded_and_unwinds() {
     let errors = ErrorTracker::default();
     let guard = operation("printer").errors(errors.clone());
     let service = ServiceBuilder::new()
@@ -487,7 +487,7 @@ async fn a_plain_service_that_panics_is_recorded_and_goes_on_panicking() {
 }
 
 #[tokio::test]
-async fn a_plain_service_is_judged_by_its_answer_if_told_how() {
+async fn plain_service_classifier_decides_outcome() {
     let (witness, mut ends) = witness();
     let layer =
         GuardLayer::any(witness).classify(|end: &Ending<'_>| match end.response::<Option<u32>>() {
@@ -504,7 +504,7 @@ async fn a_plain_service_is_judged_by_its_answer_if_told_how() {
 }
 
 #[tokio::test]
-async fn a_plain_service_that_is_refused_says_so_through_other_layers() {
+async fn plain_service_rejection_passes_other_layers() {
     let service = ServiceBuilder::new()
         .layer(observe("outer").any())
         .timeout(Duration::from_secs(60))

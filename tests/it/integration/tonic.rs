@@ -159,7 +159,7 @@ fn tracked(name: &'static str) -> (Track, ErrorTracker) {
 // ---- unary calls and streams
 
 #[tokio::test]
-async fn a_unary_call_is_one_call_on_both_sides() {
+async fn unary_call_is_one_call_on_both_sides() {
     let (meter, logs) = (meter(), logs());
     let (_reporter, health) = health_reporter();
     let address = serve_tonic!(observe("health").server(), health);
@@ -214,7 +214,7 @@ async fn a_unary_call_is_one_call_on_both_sides() {
 }
 
 #[tokio::test]
-async fn a_stream_is_one_call_until_its_trailers() {
+async fn stream_is_one_call_until_its_trailers() {
     let meter = meter();
     let (served, mut server_ends) = witness();
     let (called, mut client_ends) = witness();
@@ -256,7 +256,7 @@ async fn a_stream_is_one_call_until_its_trailers() {
 }
 
 #[tokio::test]
-async fn both_sides_judge_each_code_alike() {
+async fn grpc_code_outcome_agrees_on_both_sides() {
     let (served, mut server_ends) = witness();
     let (called, mut client_ends) = witness();
     let address = serve_tonic!(
@@ -303,8 +303,7 @@ async fn both_sides_judge_each_code_alike() {
 }
 
 #[tokio::test]
-async fn a_failed_status_is_grouped_with_its_source_on_the_server_and_with_its_message_on_the_client()
- {
+async fn status_error_is_grouped_by_source_or_message() {
     let (served, server_errors) = tracked("health");
     let (called, client_errors) = tracked("health");
     let server = observe("health").track(served).server();
@@ -341,7 +340,7 @@ async fn a_failed_status_is_grouped_with_its_source_on_the_server_and_with_its_m
 }
 
 #[tokio::test]
-async fn methods_that_nobody_implements_share_one_series() {
+async fn unimplemented_methods_share_one_series() {
     let meter = meter();
     let address = serve_tonic!(
         observe("health").server(),
@@ -373,7 +372,7 @@ async fn methods_that_nobody_implements_share_one_series() {
 /// Whoever is turned away before the method is looked up says nothing about methods: guards and interceptors answer
 /// for made-up ones, too, and strangers could fill the table of those that get series of their own.
 #[tokio::test]
-async fn methods_are_not_learned_from_those_who_are_turned_away() {
+async fn rejected_calls_add_no_method_label() {
     let meter = meter();
     let stranger = |address, method: &str| {
         let mut request = get(address, &format!("/grpc.health.v1.Health/{method}"));
@@ -421,7 +420,7 @@ async fn methods_are_not_learned_from_those_who_are_turned_away() {
 
 /// Strangers could fill the table of those that get series of their own, and from then on nobody else would get one.
 #[tokio::test]
-async fn ten_thousand_made_up_methods_create_no_label() {
+async fn made_up_methods_add_no_label() {
     let made_up = |number: u32| {
         http::Request::post(format!("http://peer/grpc.health.v1.Health/MadeUp{number}"))
             .version(http::Version::HTTP_2)
@@ -475,7 +474,7 @@ async fn ten_thousand_made_up_methods_create_no_label() {
 // ---- endings
 
 #[tokio::test]
-async fn client_that_drops_a_stream_has_what_it_wanted_and_is_gone_for_the_server() {
+async fn dropped_stream_is_success_on_client_only() {
     let meter = meter();
     let (served, mut server_ends) = witness();
     let (called, mut client_ends) = witness();
@@ -498,7 +497,7 @@ async fn client_that_drops_a_stream_has_what_it_wanted_and_is_gone_for_the_serve
 }
 
 #[tokio::test]
-async fn a_client_that_gives_up_waiting_cancels_the_call_on_both_sides() {
+async fn dropped_wait_cancels_on_both_sides() {
     let (served, mut server_ends) = witness();
     let (called, mut client_ends) = witness();
     let health = Scripted::default();
@@ -516,7 +515,7 @@ async fn a_client_that_gives_up_waiting_cancels_the_call_on_both_sides() {
 }
 
 #[tokio::test]
-async fn call_that_tonic_drops_at_its_deadline_was_cancelled() {
+async fn deadline_drop_by_tonic_is_cancelled() {
     let (witness, mut ends) = witness();
     let health = HealthServer::new(Scripted::default());
     let address = serve_tonic!(GuardLayer::server(witness), health);
@@ -537,7 +536,7 @@ async fn call_that_tonic_drops_at_its_deadline_was_cancelled() {
 
 /// A stranger could send a tiny deadline and hang up: that would be a timeout of a peer that is well.
 #[tokio::test(start_paused = true)]
-async fn client_that_hangs_up_has_cancelled_whatever_deadline_it_sent() {
+async fn client_disconnect_is_cancelled_whatever_deadline() {
     let (witness, mut ends) = witness();
     let service = ServiceBuilder::new()
         .layer(GuardLayer::server(witness))
@@ -567,7 +566,7 @@ async fn client_that_hangs_up_has_cancelled_whatever_deadline_it_sent() {
 }
 
 #[tokio::test]
-async fn a_client_whose_time_is_up_has_timed_out() {
+async fn timeout_of_client_is_timed_out() {
     let (witness, mut ends) = witness();
     let address = serve(Router::new().fallback(pending::<()>)).await;
     let layer = GuardLayer::grpc_client(witness);
@@ -579,7 +578,7 @@ async fn a_client_whose_time_is_up_has_timed_out() {
 }
 
 #[tokio::test]
-async fn a_panic_is_an_internal_error_and_the_same_connection_lives_on() {
+async fn panic_is_internal_and_connection_survives() {
     let meter = meter();
     let (served, mut ends) = witness();
     let (track, errors) = tracked("health");
@@ -618,7 +617,7 @@ async fn a_panic_is_an_internal_error_and_the_same_connection_lives_on() {
 }
 
 #[tokio::test]
-async fn a_response_that_ends_without_a_status_is_a_failure() {
+async fn missing_grpc_status_is_a_failure() {
     let (witness, mut ends) = witness();
     let (track, errors) = tracked("health");
     let half = || async {
@@ -642,7 +641,7 @@ async fn a_response_that_ends_without_a_status_is_a_failure() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_answers_in_plain_http_is_judged_by_its_status() {
+async fn http_answer_of_proxy_is_by_http_status() {
     let (witness, mut ends) = witness();
     let app = Router::new().fallback(|| async { (http::StatusCode::SERVICE_UNAVAILABLE, "busy") });
     let layer = GuardLayer::grpc_client(witness);
@@ -659,7 +658,7 @@ async fn a_proxy_that_answers_in_plain_http_is_judged_by_its_status() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_refused_is_a_failure_that_says_why() {
+async fn connection_refused_is_a_failure_with_cause() {
     let (witness, mut ends) = witness();
     let (track, errors) = tracked("health");
     let layer = GuardLayer::grpc_client((witness, track.client_side()));
@@ -683,7 +682,7 @@ async fn a_connection_that_is_refused_is_a_failure_that_says_why() {
 // ---- refusals
 
 #[tokio::test]
-async fn a_refusal_of_the_server_arrives_as_a_status_with_a_hint_and_the_ids_if_asked_for() {
+async fn rejection_of_server_is_status_with_retry_after() {
     let echoes = Correlate::builder().echo_grpc(true).build();
     let correlate = echoes.expect("sound settings");
     let guards = (correlate, Track::named("health"), Fuse::blown());
@@ -702,7 +701,7 @@ async fn a_refusal_of_the_server_arrives_as_a_status_with_a_hint_and_the_ids_if_
 }
 
 #[tokio::test]
-async fn a_handler_can_refuse_with_a_rejection_of_its_own() {
+async fn handler_can_return_a_rejection() {
     let (witness, mut ends) = witness();
     let (track, errors) = tracked("health");
     let health = HealthServer::new(Scripted::default());
@@ -722,7 +721,7 @@ async fn a_handler_can_refuse_with_a_rejection_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_refusal_of_the_client_arrives_as_a_status_although_no_request_was_sent() {
+async fn rejection_of_client_is_a_status() {
     let fuse = Fuse::blows_after(2);
     let layer = GuardLayer::grpc_client((Propagate::default(), fuse.clone()));
     let channel = channel(nobody().await);
@@ -748,7 +747,7 @@ async fn a_refusal_of_the_client_arrives_as_a_status_although_no_request_was_sen
 // ---- where the layer may stand
 
 #[tokio::test]
-async fn one_service_of_a_server_can_be_guarded_alone() {
+async fn service_of_a_server_can_be_guarded_alone() {
     let fuse = Fuse::blown();
     let guarded = GuardLayer::server(fuse).named_layer(HealthServer::new(Scripted::default()));
     let (listener, address) = listen().await;
@@ -765,7 +764,7 @@ async fn one_service_of_a_server_can_be_guarded_alone() {
 }
 
 #[tokio::test]
-async fn a_client_with_an_interceptor_can_be_guarded_outside_and_inside() {
+async fn interceptor_client_is_guarded_outside_or_inside() {
     let (outer, mut outer_ends) = witness();
     let (inner, mut inner_ends) = witness();
     let (_reporter, health) = health_reporter();
@@ -793,7 +792,7 @@ async fn a_client_with_an_interceptor_can_be_guarded_outside_and_inside() {
 }
 
 #[tokio::test]
-async fn one_layer_serves_grpc_and_http_in_the_same_router() {
+async fn router_layer_serves_grpc_and_http() {
     let meter = meter();
     let grpc = Routes::new(HealthServer::new(Scripted::default())).into_axum_router();
     let app = grpc
@@ -929,7 +928,7 @@ where
 }
 
 #[tokio::test]
-async fn a_conversation_is_one_call_on_both_sides() {
+async fn bidi_stream_is_one_call_on_both_sides() {
     let meter = meter();
     let (served, mut server_ends) = witness();
     let (called, mut client_ends) = witness();
@@ -961,7 +960,7 @@ async fn a_conversation_is_one_call_on_both_sides() {
 }
 
 #[tokio::test]
-async fn client_that_stops_in_the_middle_of_a_conversation_is_gone_for_the_server() {
+async fn bidi_stream_client_disconnect_is_cancelled_on_server() {
     let (served, mut server_ends) = witness();
     let (called, mut client_ends) = witness();
     let address = serve_tonic!(GuardLayer::server(served), Chat);

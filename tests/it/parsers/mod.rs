@@ -10,19 +10,19 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn every_law_holds_for_anything(bytes: Vec<u8>) {
+    fn laws_hold_for_any_bytes(bytes: Vec<u8>) {
         hold(&bytes);
     }
 
     #[test]
-    fn every_law_holds_for_what_looks_almost_right(input in wild()) {
+    fn laws_hold_for_almost_valid_input(input in wild()) {
         hold(&input);
     }
 }
 
 /// Seeds are what each parser was made for, and what once broke it.
 #[test]
-fn every_law_holds_for_its_seeds() {
+fn laws_hold_for_fuzz_seeds() {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/parsers/seeds");
     for (name, law) in laws::LAWS {
         let files: Vec<_> = fs::read_dir(seeds.join(name)).unwrap().collect();

@@ -27,7 +27,7 @@ use tower_keep::{
 const WAIT: Duration = Duration::from_millis(100);
 
 #[tokio::test(start_paused = true)]
-async fn a_request_is_sent_again_with_its_whole_body() {
+async fn request_is_resent_with_whole_body() {
     let peer = Peer::answering([
         status(503),
         status(500),
@@ -48,7 +48,7 @@ async fn a_request_is_sent_again_with_its_whole_body() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broken_connection_is_tried_again_and_the_last_error_is_the_error() {
+async fn connection_error_is_retried_and_last_one_returned() {
     let peer = Peer::answering([Err("reset"), status(200), Err("1"), Err("2"), Err("3")]);
     let client = client(&peer);
     let answer = client.clone().oneshot(request(Method::GET, "")).await;
@@ -58,7 +58,7 @@ async fn a_broken_connection_is_tried_again_and_the_last_error_is_the_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_must_not_be_done_twice_is_sent_once_and_counted() {
+async fn non_idempotent_request_is_sent_once() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _listening = metrics::set_default_local_recorder(&recorder);
     let peer = Peer::answering([status(503), status(503), status(200)]);
@@ -80,7 +80,7 @@ async fn what_must_not_be_done_twice_is_sent_once_and_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_longer_than_the_cap_is_sent_once() {
+async fn body_beyond_replay_max_is_sent_once() {
     let peer = Peer::answering([status(503), status(503), status(200)]);
     let layer = RetryLayer::client(retry()).replay_at_most(8);
     let client = layer.layer(peer.clone());
@@ -94,7 +94,7 @@ async fn a_body_longer_than_the_cap_is_sent_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_callers_own_fault_is_an_answer() {
+async fn client_error_is_not_retried() {
     let peer = Peer::answering([status(404), status(404), status(200)]);
     let answer = client(&peer).oneshot(request(Method::GET, "")).await;
     assert_eq!(answer.unwrap().status(), 404);
@@ -108,7 +108,7 @@ async fn the_callers_own_fault_is_an_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn retry_after_is_heeded() {
+async fn retry_after_delays_next_attempt() {
     let began = Instant::now();
     let peer = Peer::answering([with(503, "retry-after", "7"), status(200)]);
     let answer = client(&peer).oneshot(request(Method::GET, "")).await;
@@ -122,7 +122,7 @@ async fn retry_after_is_heeded() {
 
 /// An empty body that is sent only once was superseded before it was sent.
 #[tokio::test(start_paused = true)]
-async fn an_empty_body_is_sent_where_nothing_is_kept_too() {
+async fn empty_body_is_sent_without_replay() {
     let peer = Peer::answering([status(200), status(200)]);
     let posted = client(&peer).oneshot(request(Method::POST, "")).await;
     assert_eq!(posted.unwrap().status(), 200);
@@ -134,7 +134,7 @@ async fn an_empty_body_is_sent_where_nothing_is_kept_too() {
 
 /// The connection of a failed attempt was in use all through the backoff.
 #[tokio::test(start_paused = true)]
-async fn the_failed_response_is_let_go_of_before_the_wait() {
+async fn failed_response_is_dropped_before_the_wait() {
     let peer = Peer::answering([status(503), status(200)]);
     let mut call = Box::pin(client(&peer).oneshot(request(Method::GET, "")));
     assert!(timeout(WAIT / 2, &mut call).await.is_err(), "in its wait");
@@ -147,7 +147,7 @@ async fn the_failed_response_is_let_go_of_before_the_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_grpc_call_is_repeatable_when_somebody_says_so() {
+async fn grpc_call_is_retried_if_repeatable() {
     let peer = || {
         let away = with(200, "grpc-status", "14");
         Peer::answering([away.clone(), away.clone(), away])
@@ -174,7 +174,7 @@ async fn a_grpc_call_is_repeatable_when_somebody_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_limit_of_a_grpc_call_is_its_deadline() {
+async fn grpc_timeout_is_the_deadline() {
     let began = Instant::now();
     let away = with(200, "grpc-status", "14");
     let peer = Peer::answering([away.clone(), away.clone(), away]);
@@ -188,7 +188,7 @@ async fn the_time_limit_of_a_grpc_call_is_its_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn grpc_attempts_say_how_many_came_before_and_how_much_time_is_left() {
+async fn grpc_attempts_send_previous_count_and_timeout() {
     let away = with(200, "grpc-status", "14");
     let run = async |announce: bool, request: Request<Full<Bytes>>| {
         let peer = Peer::answering([away.clone(), away.clone(), away.clone()]);
@@ -219,7 +219,7 @@ async fn grpc_attempts_say_how_many_came_before_and_how_much_time_is_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_context_that_ends_sooner_shortens_the_limit_of_a_retry() {
+async fn deadline_of_context_shortens_grpc_timeout() {
     let away = with(200, "grpc-status", "14");
     let peer = Peer::answering([away.clone(), away]);
     let layer = RetryLayer::grpc_client(retry()).repeatable(|_| true);
@@ -232,7 +232,7 @@ async fn a_context_that_ends_sooner_shortens_the_limit_of_a_retry() {
 
 #[cfg(feature = "tonic")]
 #[tokio::test(start_paused = true)]
-async fn a_grpc_call_whose_service_is_ready_too_late_gets_a_status_that_says_so() {
+async fn grpc_readiness_after_deadline_is_a_status() {
     let away = with(200, "grpc-status", "14");
     let peer = Peer::answering([away.clone(), away]);
     let layer = RetryLayer::grpc_client(retry()).repeatable(|_| true);
@@ -246,7 +246,7 @@ async fn a_grpc_call_whose_service_is_ready_too_late_gets_a_status_that_says_so(
 }
 
 #[tokio::test(start_paused = true)]
-async fn plain_requests_say_nothing_of_their_attempt() {
+async fn http_attempts_send_no_attempt_header() {
     let peer = Peer::answering([status(503), status(200)]);
     let answer = client(&peer).oneshot(request(Method::GET, "")).await;
     assert_eq!(answer.unwrap().status(), 200);
@@ -255,7 +255,7 @@ async fn plain_requests_say_nothing_of_their_attempt() {
 
 /// A stream that is answered at once and then lives for hours.
 #[tokio::test(start_paused = true)]
-async fn what_is_sent_after_the_answer_is_not_kept() {
+async fn upload_after_answer_is_not_buffered() {
     let upload = Arc::new(Mutex::new(None));
     let peer = tower::service_fn(|request: Request<ReplayBody<axum::body::Body>>| {
         *upload.lock().unwrap() = Some(request.into_body());
@@ -279,7 +279,7 @@ async fn what_is_sent_after_the_answer_is_not_kept() {
 
 /// The error of an upload is in the client's error, too: its source could not be reached, the peer could.
 #[tokio::test(start_paused = true)]
-async fn an_upload_whose_own_source_fails_proves_nothing_and_is_not_repeated() {
+async fn upload_source_error_is_not_retried() {
     let calls = Mutex::new(0);
     let peer = tower::service_fn(|request: Request<ReplayBody<axum::body::Body>>| {
         *calls.lock().unwrap() += 1;
@@ -301,7 +301,7 @@ async fn an_upload_whose_own_source_fails_proves_nothing_and_is_not_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_predicate_that_panics_sends_nothing_twice() {
+async fn repeatable_panic_is_not_retried() {
     let peer = Peer::answering([status(503)]);
     let layer = RetryLayer::client(retry()).repeatable(|_| panic!("a bug"));
     let answer = layer.layer(peer).oneshot(request(Method::GET, "")).await;
@@ -309,7 +309,7 @@ async fn a_predicate_that_panics_sends_nothing_twice() {
 }
 
 #[tokio::test]
-async fn it_fits_hyper_util_and_tonic_as_they_are() {
+async fn retry_layer_fits_hyper_util_and_tonic() {
     fn check<B, S: Service<Request<B>, Future: Send> + Clone + Send + 'static>(_: S) {}
     use hyper_util::{client::legacy::Client, rt::TokioExecutor};
     let hyper = Client::builder(TokioExecutor::new()).build_http();

@@ -103,7 +103,7 @@ async fn call(retry: &Retry, grpc: bool, fails: u32, case: Case) {
 
 /// 500 good heads whose bodies broke filled a bucket to the brim.
 #[tokio::test(start_paused = true)]
-async fn bucket_is_refilled_by_calls_that_end_well_and_by_no_others() {
+async fn budget_bucket_is_refilled_by_success_only() {
     let now = Moment::default();
     for (grpc, case) in [false, true]
         .into_iter()
@@ -138,7 +138,7 @@ async fn bucket_is_refilled_by_calls_that_end_well_and_by_no_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn throttle_counts_calls_that_end_badly_as_failures() {
+async fn budget_throttle_counts_body_failures() {
     for (grpc, case) in [false, true]
         .into_iter()
         .flat_map(|grpc| cases(grpc).into_iter().map(move |case| (grpc, case)))
@@ -157,7 +157,7 @@ async fn throttle_counts_calls_that_end_badly_as_failures() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn call_is_recovered_once_its_body_has_ended_well() {
+async fn recovered_is_counted_at_good_body_end() {
     for (grpc, case) in [false, true]
         .into_iter()
         .flat_map(|grpc| cases(grpc).into_iter().map(move |case| (grpc, case)))
@@ -177,7 +177,7 @@ async fn call_is_recovered_once_its_body_has_ended_well() {
 
 /// A retry that succeeds costs a bucket nothing: one that breaks off later does.
 #[tokio::test(start_paused = true)]
-async fn retry_whose_answer_breaks_off_is_paid_for() {
+async fn budget_keeps_token_if_body_breaks() {
     let now = Moment::default();
     for (body, left) in [(whole as fn() -> ScriptedBody, 100), (breaks, 99)] {
         let bucket = Budget::bucket().build().unwrap();
@@ -191,7 +191,7 @@ async fn retry_whose_answer_breaks_off_is_paid_for() {
 
 /// An open circuit emptied the bucket: 100 attempts that reached nobody cost 500 tokens.
 #[tokio::test(start_paused = true)]
-async fn attempts_that_a_breaker_refuses_give_their_tokens_back() {
+async fn budget_token_returned_on_breaker_rejection() {
     let bucket = Budget::bucket().build().unwrap();
     let breaker = CircuitBreaker::builder("peer")
         .consecutive_failures(1)
@@ -215,7 +215,7 @@ async fn attempts_that_a_breaker_refuses_give_their_tokens_back() {
 
 /// A minute behind an open circuit earned retries by the thousand, to be made when it closed.
 #[tokio::test(start_paused = true)]
-async fn calls_that_a_breaker_refuses_earn_no_retries() {
+async fn budget_earns_nothing_from_rejected_calls() {
     let breaker = CircuitBreaker::builder("peer").build().unwrap();
     breaker.force_open();
     let retry = Retry::named("peer");
@@ -238,7 +238,7 @@ async fn calls_that_a_breaker_refuses_earn_no_retries() {
 // ---- what the caller is told
 
 #[tokio::test(start_paused = true)]
-async fn answer_that_took_more_than_one_attempt_says_so() {
+async fn response_extension_has_attempt_number() {
     let calls = AtomicU32::new(0);
     let peer = service_fn(|_: Request<Sent>| {
         let status = match calls.fetch_add(1, Ordering::Relaxed) {
@@ -268,7 +268,7 @@ async fn answer_that_took_more_than_one_attempt_says_so() {
 // ---- deadlines that have passed
 
 #[tokio::test(start_paused = true)]
-async fn first_attempt_after_the_deadline_is_refused_by_layers() {
+async fn deadline_passed_rejects_first_attempt_of_layer() {
     let late = Context::root().with_deadline(Instant::now());
     let calls = AtomicU32::new(0);
     let called = || {
@@ -298,7 +298,7 @@ async fn first_attempt_after_the_deadline_is_refused_by_layers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn work_begins_whatever_the_deadline_and_is_not_tried_again() {
+async fn deadline_passed_still_runs_work_once() {
     let calls = AtomicU32::new(0);
     let retry = steady().build().unwrap();
     let work = retry.run(|_| {
@@ -314,7 +314,7 @@ async fn work_begins_whatever_the_deadline_and_is_not_tried_again() {
 
 /// Three attempts had three correlation IDs and three traces.
 #[tokio::test(start_paused = true)]
-async fn attempts_outside_of_any_context_share_one() {
+async fn context_is_shared_by_attempts_without_one() {
     let seen = Mutex::new(Vec::new());
     let peer = service_fn(|request: Request<Sent>| {
         let header = |name: &str| {
@@ -344,7 +344,7 @@ async fn attempts_outside_of_any_context_share_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lines_and_spans_of_clients_say_how_often_a_request_was_sent_before() {
+async fn resend_count_is_in_log_and_span() {
     const RESENT: &str = "http.request.resend_count";
     fn down<B>(_: Request<B>) -> impl Future<Output = Result<Response<Full<Bytes>>, Error>> {
         ready(Err(Error::other("down")))
@@ -395,7 +395,7 @@ async fn lines_and_spans_of_clients_say_how_often_a_request_was_sent_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn request_that_is_sent_once_gets_no_context() {
+async fn context_is_not_made_for_a_single_attempt() {
     let peer = service_fn(|_: Request<Sent>| {
         let none = Context::with_current(|context| context.is_none());
         ready(Ok::<_, Error>(Response::new(Full::from(none.to_string()))))
@@ -432,7 +432,7 @@ async fn query(
 }
 
 #[tokio::test(start_paused = true)]
-async fn work_may_borrow_what_it_changes() {
+async fn work_may_borrow_mutably() {
     let (retry, mut connection) = (
         steady().attempts(3).build().unwrap(),
         Connection(Vec::new()),
@@ -456,7 +456,7 @@ async fn work_may_borrow_what_it_changes() {
 
 /// As it is done in a handler.
 #[tokio::test(start_paused = true)]
-async fn work_that_changes_something_can_be_spawned() {
+async fn work_with_mutable_state_can_be_spawned() {
     let task = tokio::spawn(async {
         let retry = steady().attempts(3).build().unwrap();
         let connection = Connection(Vec::new());
@@ -476,7 +476,7 @@ async fn work_that_changes_something_can_be_spawned() {
 
 /// A template for ten peers gave them one allowance.
 #[test]
-fn clones_of_a_builder_have_a_budget_of_their_own_each() {
+fn budget_is_separate_for_cloned_builders() {
     let template = Retry::builder("peer");
     let (one, other) = (template.clone().build().unwrap(), template.build().unwrap());
     let now = Moment::default();
@@ -560,7 +560,7 @@ async fn retry_after_does_not_shorten_the_backoff() {
 
 /// A peer that is asked to come back at once again and again does not keep its clients' backoff at its beginning.
 #[tokio::test(start_paused = true)]
-async fn backoff_grows_under_retry_after() {
+async fn retry_after_lets_the_backoff_grow() {
     let doubling = Backoff::exponential(WAIT).jitter(tower_keep::retry::Jitter::None);
     let retry = steady().attempts(4).backoff(doubling).build().unwrap();
     let waits = waited(RetryLayer::client(retry), &[("retry-after", "0")]).await;
@@ -568,7 +568,7 @@ async fn backoff_grows_under_retry_after() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn hints_of_a_peers_own_are_read_where_the_layer_is_told_how() {
+async fn retry_after_reader_is_configurable() {
     let layer = || {
         let retry = steady().attempts(2).build().unwrap();
         RetryLayer::client(retry).hint(|head| {

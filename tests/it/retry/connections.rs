@@ -155,7 +155,7 @@ fn put(to: SocketAddr, body: Body) -> Request<Body> {
 }
 
 #[tokio::test]
-async fn an_upload_that_fails_half_way_is_sent_again_to_the_byte() {
+async fn upload_that_fails_midway_is_resent_exactly() {
     for failure in [Failure::Answers503, Failure::Breaks] {
         for client in both() {
             let (upstream, address) = Upstream::serve(failure, 2, 10_000).await;
@@ -174,7 +174,7 @@ async fn an_upload_that_fails_half_way_is_sent_again_to_the_byte() {
 }
 
 #[tokio::test]
-async fn an_upload_over_the_cap_is_sent_once_and_whole() {
+async fn upload_beyond_replay_max_is_sent_once() {
     for client in both() {
         let (upstream, address) = Upstream::serve(Failure::Answers503, 0, 0).await;
         let sent = pieces(300_000);
@@ -186,7 +186,7 @@ async fn an_upload_over_the_cap_is_sent_once_and_whole() {
 }
 
 #[tokio::test]
-async fn an_upload_over_the_cap_that_fails_is_answered_as_it_failed() {
+async fn upload_beyond_replay_max_keeps_its_failure() {
     for client in both() {
         // All of it is read: a server that closes on what is unread may take its answer back with it.
         let (upstream, address) = Upstream::serve(Failure::Answers503, 1, 300_000).await;
@@ -203,7 +203,7 @@ async fn an_upload_over_the_cap_that_fails_is_answered_as_it_failed() {
 
 /// The rest of the upload comes only after the second attempt has begun: it goes to that one, and to none before.
 #[tokio::test]
-async fn an_early_failure_ends_an_upload_that_still_runs_and_the_rest_goes_to_the_next() {
+async fn upload_continues_on_retry_after_early_failure() {
     for client in both() {
         let (upstream, address) = Upstream::serve(Failure::Answers503, 2, 5).await;
         let (pieces, stream) = mpsc::channel::<Result<Bytes, Infallible>>(1);
@@ -221,7 +221,7 @@ async fn an_early_failure_ends_an_upload_that_still_runs_and_the_rest_goes_to_th
 }
 
 #[tokio::test]
-async fn an_early_answer_lets_the_upload_run_on() {
+async fn upload_runs_on_after_early_answer() {
     for client in both() {
         let app =
             axum::Router::new().route("/", axum::routing::put(|body: Body| async move { body }));
@@ -320,7 +320,7 @@ fn pushed_back(wait: &'static str) -> Status {
 }
 
 #[tokio::test]
-async fn a_unary_call_is_made_until_it_is_answered() {
+async fn grpc_unary_call_is_retried_until_answered() {
     let (code, seen) = check(grpc().repeatable(|_| true), 2, away).await;
     assert_eq!((code, seen.len()), (Code::Ok, 3));
     let previous = |seen: &MetadataMap| {
@@ -342,7 +342,7 @@ async fn a_unary_call_is_made_until_it_is_answered() {
 }
 
 #[tokio::test]
-async fn a_unary_call_is_made_once_unless_somebody_says_that_it_is_repeatable() {
+async fn grpc_unary_call_is_sent_once_unless_repeatable() {
     let (code, seen) = check(grpc(), 1, away).await;
     assert_eq!((code, seen.len()), (Code::Unavailable, 1));
     let only = |path: &'static str| grpc().repeatable(move |call| call.uri.path() == path);
@@ -353,7 +353,7 @@ async fn a_unary_call_is_made_once_unless_somebody_says_that_it_is_repeatable() 
 }
 
 #[tokio::test]
-async fn a_server_that_pushes_back_is_heeded() {
+async fn retry_after_from_grpc_pushback_delays() {
     let (code, seen) = check(grpc().repeatable(|_| true), 1, || pushed_back("-1")).await;
     assert_eq!((code, seen.len()), (Code::Unavailable, 1));
     let (code, seen) = check(grpc().repeatable(|_| true), 1, || pushed_back("3")).await;
@@ -367,7 +367,7 @@ async fn a_server_that_pushes_back_is_heeded() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_at_fault_itself_is_made_once() {
+async fn grpc_client_error_is_not_retried() {
     let refused = || Status::invalid_argument("no such order");
     let (code, seen) = check(grpc().repeatable(|_| true), 1, refused).await;
     assert_eq!((code, seen.len()), (Code::InvalidArgument, 1));

@@ -68,7 +68,7 @@ fn expected(numbers: &[Option<u32>]) -> Vec<(&'static str, Option<u32>)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_attempt_is_made_polled_and_dropped_in_a_context_with_its_number() {
+async fn context_of_attempt_has_its_number() {
     let (log, call, retry) = (Log::default(), Context::root(), retry(3));
     let _ = call.scope(retry.run(|_| Watched::new(&log))).await;
     let numbers = expected(&[Some(1), Some(2), Some(3)]);
@@ -88,7 +88,7 @@ async fn each_attempt_is_made_polled_and_dropped_in_a_context_with_its_number() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_that_is_dropped_drops_its_attempt_in_the_attempts_context() {
+async fn context_of_attempt_is_current_in_its_drop() {
     let (log, call) = (Log::default(), Context::root());
     let mut work = Box::pin(retry(3).run(|attempt| {
         let watched = Watched::new(&log);
@@ -107,14 +107,14 @@ async fn a_retry_that_is_dropped_drops_its_attempt_in_the_attempts_context() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_there_is_no_context_none_is_made() {
+async fn context_is_not_created_if_absent() {
     let log = Log::default();
     let _ = retry(2).run(|_| Watched::new(&log)).await;
     assert_eq!(*log.lock().unwrap(), expected(&[None, None]));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_inside_of_another_begins_at_one_again() {
+async fn context_attempt_number_restarts_in_nested_retry() {
     let (log, call) = (Log::default(), Context::root());
     let (outer, inner) = (retry(2), retry(2));
     let work = outer.run(|_| inner.run(|_| Watched::new(&log)));
@@ -125,7 +125,7 @@ async fn a_retry_inside_of_another_begins_at_one_again() {
 
 /// Whoever sends the context on looks into the request first, and then at what is current.
 #[tokio::test(start_paused = true)]
-async fn the_context_that_a_request_brings_is_numbered_and_becomes_current() {
+async fn context_of_request_is_numbered_and_current() {
     let seen = Mutex::new(Vec::new());
     let peer = service_fn(|request: Request<ReplayBody<Full<Bytes>>>| {
         let own = request.extensions().get::<Context>();
@@ -146,7 +146,7 @@ async fn the_context_that_a_request_brings_is_numbered_and_becomes_current() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_attempt_begins_after_the_deadline_of_the_context() {
+async fn deadline_of_context_stops_attempts() {
     let call = Context::root().with_deadline(Instant::now() + WAIT * 5 / 2);
     let attempts = Mutex::new(Vec::new());
     let work = |attempt: tower_keep::retry::Attempt| {
@@ -171,7 +171,7 @@ async fn no_attempt_begins_after_the_deadline_of_the_context() {
 
 /// As behind a buffer: `call` runs in the buffer's task, the future in the caller's.
 #[tokio::test(start_paused = true)]
-async fn a_deadline_counts_that_is_known_only_where_the_call_is_polled() {
+async fn deadline_known_at_first_poll_counts() {
     let calls = Mutex::new(0);
     let mut service = RetryLayer::any(retry(9)).layer(service_fn(|()| {
         *calls.lock().unwrap() += 1;

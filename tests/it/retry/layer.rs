@@ -21,7 +21,7 @@ use tower_keep::{
 const WAIT: Duration = Duration::from_millis(100);
 
 #[tokio::test(start_paused = true)]
-async fn each_attempt_is_made_on_the_handle_that_became_ready_for_it() {
+async fn attempt_uses_the_handle_polled_ready() {
     let script = Script::new([Err("down"), Err("down"), Ok(1), Err("down"), Ok(2)]);
     let mut service = layered(&script, retry(3));
     for expected in [1, 2] {
@@ -34,14 +34,14 @@ async fn each_attempt_is_made_on_the_handle_that_became_ready_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_error_is_the_error() {
+async fn attempts_exhausted_return_last_error() {
     let script = Script::new([Err("first"), Err("second"), Ok(3)]);
     let error = layered(&script, retry(2)).oneshot("ask").await.unwrap_err();
     assert_eq!(error.to_string(), "second");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_under_other_errors_is_not_repeated() {
+async fn rejection_in_source_chain_is_not_retried() {
     #[derive(Debug)]
     struct Outer(Rejection);
     impl std::fmt::Display for Outer {
@@ -65,7 +65,7 @@ async fn a_refusal_under_other_errors_is_not_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_can_be_failures_and_are_let_go_of_before_the_wait() {
+async fn failed_answer_is_dropped_before_the_wait() {
     let script = Script::new([Ok(500), Ok(200), Ok(404)]);
     let layer =
         RetryLayer::any(retry(2)).classify(|end: &Ending<'_>| match end.response::<Answer>() {
@@ -87,7 +87,7 @@ async fn answers_can_be_failures_and_are_let_go_of_before_the_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_waits_for_readiness_and_holds_its_place_in_the_budget() {
+async fn attempt_waits_for_readiness_with_budget_token() {
     let script = Script::new([Err("down"), Ok(1)]);
     let (retry, budget) = budgeted();
     let mut call = Box::pin(layered(&script, retry).oneshot("ask"));
@@ -102,7 +102,7 @@ async fn an_attempt_waits_for_readiness_and_holds_its_place_in_the_budget() {
 
 /// It was waited for without end, and an attempt begun that nobody waited for any more.
 #[tokio::test(start_paused = true)]
-async fn readiness_is_awaited_up_to_the_deadline_and_no_longer() {
+async fn deadline_bounds_wait_for_readiness() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _listening = metrics::set_default_local_recorder(&recorder);
     let script = Script::new([Err("down"), Err("down"), Ok(1)]);
@@ -131,7 +131,7 @@ async fn readiness_is_awaited_up_to_the_deadline_and_no_longer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_breaks_in_between_ends_the_call_and_is_counted() {
+async fn readiness_error_ends_retrying() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _listening = metrics::set_default_local_recorder(&recorder);
     let script = Script::new([Err("down"), Ok(1)]);
@@ -146,7 +146,7 @@ async fn a_service_that_breaks_in_between_ends_the_call_and_is_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_dropped_after_it_was_ready_leaves_nothing_behind() {
+async fn dropped_ready_service_leaves_nothing() {
     let script = Script::new([Ok(1)]);
     let (retry, budget) = budgeted();
     let mut service = layered(&script, retry);
@@ -157,7 +157,7 @@ async fn a_service_dropped_after_it_was_ready_leaves_nothing_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn clones_share_the_budget_but_no_readiness() {
+async fn clones_share_budget_not_readiness() {
     let script = Script::new([Err("down"), Ok(1), Err("down"), Ok(2)]);
     let (retry, budget) = budgeted();
     let mut service = layered(&script, retry);
@@ -170,7 +170,7 @@ async fn clones_share_the_budget_but_no_readiness() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_are_cloned_only_for_attempts_to_come() {
+async fn request_is_cloned_for_later_attempts_only() {
     struct Counted(Arc<Mutex<u32>>);
     impl Clone for Counted {
         fn clone(&self) -> Self {
@@ -188,7 +188,7 @@ async fn requests_are_cloned_only_for_attempts_to_come() {
 }
 
 #[test]
-fn it_is_send_and_sync_and_can_be_boxed() {
+fn retry_layer_is_send_sync_and_boxable() {
     fn shared<T: Send + Sync>(value: T) -> T {
         value
     }
@@ -325,7 +325,7 @@ impl Service<&'static str> for Strict {
 
 /// Inside of an async block that is spawned the compiler does not follow: the module's docs say what to do instead.
 #[tokio::test(start_paused = true)]
-async fn service_with_a_boxed_error_can_be_spawned() {
+async fn retry_service_with_boxed_error_can_be_spawned() {
     let peer = tower::service_fn(|()| async { Err::<(), tower_keep::BoxError>("down".into()) });
     let service = RetryLayer::any(retry(2)).layer(peer);
     assert!(

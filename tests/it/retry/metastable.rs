@@ -64,7 +64,7 @@ const BACK: f64 = 0.95;
 const SEEDS: Range<u64> = 1..5;
 
 #[test]
-fn without_retries_the_queue_drains_by_itself() {
+fn metastable_queue_drains_without_retries() {
     let fleet = Fleet {
         attempts: 1,
         ..RETRIES
@@ -75,7 +75,7 @@ fn without_retries_the_queue_drains_by_itself() {
 }
 
 #[test]
-fn retries_without_a_bound_keep_a_server_down_that_is_well_again() {
+fn metastable_failure_under_unbounded_retries() {
     for course in RETRIES.play("retries only") {
         assert!(course.goodput(AFTER) < 0.05, "{course:?}");
         assert!(course.attempts_a_call(AFTER) > 2.5, "{course:?}");
@@ -84,7 +84,7 @@ fn retries_without_a_bound_keep_a_server_down_that_is_well_again() {
 }
 
 #[test]
-fn a_budget_gets_it_up_again() {
+fn metastable_recovery_with_budget() {
     let fleet = Fleet {
         budget: true,
         ..RETRIES
@@ -98,7 +98,7 @@ fn a_budget_gets_it_up_again() {
 }
 
 #[test]
-fn breakers_get_it_up_again() {
+fn metastable_recovery_with_breakers() {
     let fleet = Fleet {
         breaker: true,
         ..RETRIES
@@ -112,7 +112,7 @@ fn breakers_get_it_up_again() {
 }
 
 #[test]
-fn a_budget_and_breakers_get_it_up_again_and_spare_it_meanwhile() {
+fn metastable_recovery_with_budget_and_breakers() {
     for course in DEFAULTS.play("budget and breakers") {
         assert!(
             course.recovery().is_some_and(|seconds| seconds <= 20),
@@ -124,7 +124,7 @@ fn a_budget_and_breakers_get_it_up_again_and_spare_it_meanwhile() {
 
 /// A budget allows ten retries a second to those who make few calls: to a client of three calls a second, all of them.
 #[test]
-fn budgets_of_many_small_clients_bound_nothing_but_their_breakers_do() {
+fn metastable_small_clients_need_breakers() {
     let fleet = Fleet {
         clients: MANY,
         ..DEFAULTS
@@ -145,7 +145,7 @@ fn budgets_of_many_small_clients_bound_nothing_but_their_breakers_do() {
 }
 
 #[test]
-fn a_seed_is_a_course() {
+fn metastable_simulation_is_deterministic_by_seed() {
     let course = DEFAULTS.simulate(7);
     assert_eq!(course, DEFAULTS.simulate(7));
     assert_ne!(course, DEFAULTS.simulate(8));

@@ -53,7 +53,7 @@ fn until_ok(tried: &Tried<'_, Order, Answer>) -> Advice {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_may_be_worth_another_attempt() {
+async fn policy_may_retry_a_success() {
     let script: Script = Script::new([Reply::status(202), Reply::error("reset"), Reply::ok()]);
     assert_eq!(
         ask(until_ok, &script, Some(1)).await.expect("an answer"),
@@ -63,7 +63,7 @@ async fn an_answer_may_be_worth_another_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_refuses_is_sent_once() {
+async fn policy_without_clone_sends_once() {
     let meter = meter();
     let script: Script = Script::always(|| Reply::status(202));
     assert_eq!(ask(until_ok, &script, None).await.expect("an answer"), 202);
@@ -76,7 +76,7 @@ async fn a_request_that_refuses_is_sent_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_policy_sees_request_result_and_attempt_and_the_last_has_no_copy() {
+async fn policy_sees_request_result_and_attempt() {
     type Seen = (Option<Option<u32>>, u32, Advice);
     static SEEN: Mutex<Vec<Seen>> = Mutex::new(Vec::new());
     fn look(tried: &Tried<'_, Order, Answer>) -> Advice {
@@ -100,14 +100,14 @@ async fn the_policy_sees_request_result_and_attempt_and_the_last_has_no_copy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_may_stop_what_would_be_tried_again() {
+async fn policy_may_stop_a_retry() {
     let script: Script = Script::always(|| Reply::error("reset"));
     assert!(ask(|_| Advice::Stop, &script, Some(1)).await.is_err());
     assert_eq!(script.calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn limit_and_budget_hold_whatever_the_policy_says() {
+async fn policy_is_bounded_by_attempts_and_budget() {
     let always: Decide = |_| Advice::Retry;
     let script: Script = Script::always(Reply::ok);
     assert_eq!(
@@ -128,7 +128,7 @@ async fn limit_and_budget_hold_whatever_the_policy_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_that_panics_changes_nothing_but_that_there_is_no_other_attempt() {
+async fn policy_panic_stops_retrying() {
     let script: Script = Script::always(|| Reply::status(202));
     let panics: Decide = |_| std::panic::resume_unwind(Box::new("on purpose"));
     assert_eq!(ask(panics, &script, Some(1)).await.expect("an answer"), 202);

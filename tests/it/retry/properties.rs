@@ -234,7 +234,7 @@ proptest! {
 
     /// What was reserved and not begun is given back; what was begun and did not succeed is spent.
     #[test]
-    fn a_call_dropped_after_any_poll_has_paid_for_what_it_has_begun(
+    fn budget_is_paid_for_any_dropped_call(
         luck in prop::collection::vec(luck(), 1..6), polls in 0_usize..40, attempts in 1_u32..6,
         way in way(),
     ) {
@@ -260,7 +260,7 @@ proptest! {
 
     /// An attempt was counted before the wait for it, and so where the call was dropped during the wait, too.
     #[test]
-    fn its_figures_are_what_a_list_of_calls_comes_to(
+    fn registry_retry_stats_match_model(
         luck in prop::collection::vec(luck(), 1..6), attempts in 1_u32..5, capacity in 1_u32..6,
         calls in prop::collection::vec((way(), 0_usize..40), 1..8),
     ) {
@@ -281,7 +281,7 @@ proptest! {
     }
 
     #[test]
-    fn a_hint_is_heeded_with_some_chance_on_top_or_not_at_all(
+    fn retry_after_is_exact_plus_jitter_or_refused(
         hint in 0_u64..5_000, most in 0_u64..5_000, first in 0_u64..300, seed: u64,
     ) {
         let retry = Retry::builder("peer")
@@ -312,7 +312,7 @@ proptest! {
     }
 
     #[test]
-    fn all_attempts_together_take_no_longer_than_their_waits_and_their_work(
+    fn attempts_take_their_waits_and_work_only(
         attempts in 1_u32..8, first in 0_u64..100, work in 0_u64..50, seed: u64,
     ) {
         let max = 400;

@@ -26,7 +26,7 @@ const fn millis(millis: u64) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn work_that_succeeds_is_done_once_and_without_a_wait() {
+async fn success_runs_once_without_delay() {
     let (began, tries) = (Instant::now(), Tries::default());
     let answer = steady(3).run(|attempt| tries.fail(attempt, 0)).await;
     assert_eq!(answer.unwrap(), 1);
@@ -34,7 +34,7 @@ async fn work_that_succeeds_is_done_once_and_without_a_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn attempts_are_numbered_and_as_far_apart_as_the_backoff_says() {
+async fn backoff_spaces_numbered_attempts() {
     let began = Instant::now();
     let doubling = Backoff::exponential(millis(50)).jitter(Jitter::None);
     let retry = builder(4).backoff(doubling).build().unwrap();
@@ -62,7 +62,7 @@ async fn attempts_are_numbered_and_as_far_apart_as_the_backoff_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_left_undone_is_counted_by_its_reason() {
+async fn refused_retries_are_counted_by_reason() {
     let recorder = recorder();
     let _listening = metrics::set_default_local_recorder(&recorder);
     let refused = |reason: &str| {
@@ -99,7 +99,7 @@ async fn what_is_left_undone_is_counted_by_its_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn retries_and_what_they_saved_are_counted() {
+async fn retries_and_recoveries_are_counted() {
     let recorder = recorder();
     let _listening = metrics::set_default_local_recorder(&recorder);
     let tries = Tries::default();
@@ -111,7 +111,7 @@ async fn retries_and_what_they_saved_are_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_is_listed_with_what_it_has_done_while_it_lives() {
+async fn registry_lists_retry_stats() {
     let listing = listing();
     let listed = || {
         let all = listing.snapshots();
@@ -152,7 +152,7 @@ async fn a_retry_is_listed_with_what_it_has_done_while_it_lives() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_that_would_pass_the_deadline_is_not_begun() {
+async fn deadline_refuses_wait_beyond_it() {
     let began = Instant::now();
     let retry = builder(10).within(millis(250)).build().unwrap();
     let tries = Tries::default();
@@ -168,7 +168,7 @@ async fn a_wait_that_would_pass_the_deadline_is_not_begun() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_deadlines_the_earlier_counts() {
+async fn deadline_is_the_earlier_of_two() {
     let began = Instant::now();
     let retry = builder(10).within(millis(250)).build().unwrap();
     for (given, until) in [(120, 120), (900, 250)] {
@@ -189,7 +189,7 @@ async fn of_two_deadlines_the_earlier_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_of_our_own_guards_are_not_repeated_unless_told() {
+async fn rejection_is_not_retried_by_default() {
     let tries = Tries::default();
     let refused = |_: Attempt| {
         tries.add();
@@ -206,7 +206,7 @@ async fn refusals_of_our_own_guards_are_not_repeated_unless_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hint_is_heeded_and_begins_the_backoff_anew() {
+async fn retry_after_resets_the_backoff() {
     let began = Instant::now();
     let doubling = Backoff::exponential(millis(50)).jitter(Jitter::None);
     let retry = builder(5).backoff(doubling).build().unwrap();
@@ -223,7 +223,7 @@ async fn a_hint_is_heeded_and_begins_the_backoff_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_told_to_come_back_at_one_moment_come_spread_after_it() {
+async fn retry_after_is_spread_by_jitter() {
     let full = Backoff::exponential(millis(100));
     let retry = builder(2)
         .backoff(full)
@@ -245,7 +245,7 @@ async fn those_told_to_come_back_at_one_moment_come_spread_after_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_asks_for_too_long_a_wait_is_left_alone() {
+async fn retry_after_beyond_max_stops() {
     let (began, tries) = (Instant::now(), Tries::default());
     let work = steady(3).run(|attempt| tries.fail(attempt, 9));
     let answer = work.when(|_: &Error| Hint::After(millis(30_001))).await;
@@ -255,7 +255,7 @@ async fn who_asks_for_too_long_a_wait_is_left_alone() {
 
 #[cfg(feature = "tonic")]
 #[tokio::test(start_paused = true)]
-async fn the_pushback_of_a_grpc_status_is_found() {
+async fn retry_after_from_grpc_pushback() {
     let run = async |pushback: &'static str| {
         let (began, tries) = (Instant::now(), Tries::default());
         let answer = steady(2)
@@ -277,7 +277,7 @@ async fn the_pushback_of_a_grpc_status_is_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn errors_that_are_no_errors_can_be_retried_too() {
+async fn non_std_errors_can_be_retried() {
     let tries = Tries::default();
     let boxed = |attempt: Attempt| {
         let work = tries.fail(attempt, 1);
@@ -297,7 +297,7 @@ async fn errors_that_are_no_errors_can_be_retried_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn advice_that_panics_stops() {
+async fn when_panic_stops_retrying() {
     let tries = Tries::default();
     let work = steady(3).run(|attempt| tries.fail(attempt, 9));
     let answer = work.when(|_: &Error| -> bool { panic!("a bug") }).await;
@@ -307,7 +307,7 @@ async fn advice_that_panics_stops() {
 
 /// Connections and buffers of a failed attempt were held all through the backoff.
 #[tokio::test(start_paused = true)]
-async fn a_failed_attempt_is_let_go_of_before_the_wait() {
+async fn failed_attempt_is_dropped_before_the_wait() {
     #[derive(Debug)]
     struct Holding(#[allow(dead_code)] Arc<()>);
     let held = Arc::new(());
@@ -327,7 +327,7 @@ async fn a_failed_attempt_is_let_go_of_before_the_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_dropped_in_its_wait_gives_its_reservation_back() {
+async fn dropped_wait_returns_budget_reservation() {
     let budget = Budget::window().ratio(0.0).per_second(0.1).build().unwrap();
     let available = || budget.available(&Moment::default()).unwrap();
     let retry = builder(3).budget(budget.clone()).build().unwrap();
@@ -352,7 +352,7 @@ async fn a_call_dropped_in_its_wait_gives_its_reservation_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dead_peer_gets_a_fifth_more_load_and_no_more() {
+async fn budget_bounds_load_on_dead_peer() {
     let budget = Budget::window().per_second(0.0).build().unwrap();
     let retry = builder(5).budget(budget).build().unwrap();
     let tries = Tries::default();
@@ -366,7 +366,7 @@ async fn a_dead_peer_gets_a_fifth_more_load_and_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn outcomes_reach_a_throttle_and_a_bucket() {
+async fn budget_throttle_and_bucket_see_outcomes() {
     let throttle = Budget::throttle().build().unwrap();
     let retry = builder(9).budget(throttle.clone()).build().unwrap();
     let tries = Tries::default();
@@ -400,7 +400,7 @@ async fn outcomes_reach_a_throttle_and_a_bucket() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_two_calls_share_their_jitter() {
+async fn jitter_differs_between_calls() {
     let chance = Chance::seeded(11);
     let retry = builder(2)
         .backoff(Backoff::exponential(Duration::from_secs(1)))
@@ -417,7 +417,7 @@ async fn no_two_calls_share_their_jitter() {
 }
 
 #[test]
-fn silly_settings_are_named() {
+fn invalid_settings_are_named() {
     let says = |builder: RetryBuilder| builder.build().unwrap_err().to_string();
     let begin = || Retry::builder("peer");
     let table = [
@@ -448,7 +448,7 @@ fn silly_settings_are_named() {
 }
 
 #[test]
-fn it_goes_wherever_its_work_goes() {
+fn retry_future_is_send_as_its_work() {
     fn check<T: Send + 'static>(_: T) {}
     fn shared<T: Send + Sync>() {}
     check(Retry::default().run(|_| async { Ok::<_, Error>(()) }));
@@ -459,7 +459,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn whatever_the_settings_no_wait_passes_the_deadline(
+    fn deadline_bounds_waits_for_any_settings(
         attempts in 1_u32..20, first in 0_u64..200, max in 200_u64..2_000, within in 1_u64..3_000,
         work in 0_u64..100, seed: u64,
     ) {

@@ -40,7 +40,7 @@ type Hyper<C = HttpConnector> = Client<C, Sent>;
 // ---- what a peer refuses over HTTP/2
 
 #[tokio::test]
-async fn a_stream_that_the_peer_refuses_is_sent_again_whatever_its_method() {
+async fn unsent_refused_stream_is_retried_for_any_method() {
     let meter = meter();
     let (server, address) = Frames::serve([Act::Refuse, Act::Answer]).await;
     let answer = post(layer(), http2(), address).await;
@@ -51,7 +51,7 @@ async fn a_stream_that_the_peer_refuses_is_sent_again_whatever_its_method() {
 }
 
 #[tokio::test]
-async fn a_peer_that_goes_away_before_it_looks_at_a_request_gets_it_again() {
+async fn unsent_after_goaway_is_retried() {
     let (server, address) = Frames::serve([Act::GoAway, Act::Answer]).await;
     let answer = post(layer(), http2(), address).await;
     assert_eq!(answer.unwrap(), 200);
@@ -59,7 +59,7 @@ async fn a_peer_that_goes_away_before_it_looks_at_a_request_gets_it_again() {
 }
 
 #[tokio::test]
-async fn what_the_peer_may_have_begun_is_not_sent_again() {
+async fn unsent_is_not_assumed_if_peer_may_have_begun() {
     for act in [Act::Reset, Act::GoAwayLater] {
         let (server, address) = Frames::serve([act, Act::Answer]).await;
         let answer = post(layer(), http2(), address).await;
@@ -70,7 +70,7 @@ async fn what_the_peer_may_have_begun_is_not_sent_again() {
 
 /// The second refusal says something of the peer: it counts, and is paid for.
 #[tokio::test]
-async fn a_refusal_is_free_once_and_counted_from_then_on() {
+async fn unsent_free_retry_is_granted_once() {
     let acts = || [Act::Refuse, Act::Refuse, Act::Refuse, Act::Answer];
     let (server, address) = Frames::serve(acts()).await;
     let twice = RetryLayer::client(builder().attempts(2).build().unwrap()).free_repeats(true);
@@ -94,7 +94,7 @@ async fn a_refusal_is_free_once_and_counted_from_then_on() {
 }
 
 #[tokio::test]
-async fn free_repeat_is_off_by_default_and_for_one_attempt() {
+async fn unsent_free_retry_is_off_by_default() {
     let (server, address) = Frames::serve([Act::Refuse, Act::Refuse]).await;
     let standard = RetryLayer::client(builder().build().unwrap());
     let answer = post(standard, http2(), address).await;
@@ -107,7 +107,7 @@ async fn free_repeat_is_off_by_default_and_for_one_attempt() {
 // ---- connections that do not come about, or are gone
 
 #[tokio::test]
-async fn a_request_without_a_connection_is_sent_again_though_it_is_long() {
+async fn unsent_long_request_without_connection_is_retried() {
     let app = axum::Router::new().route(
         "/",
         axum::routing::post(|body: Bytes| async move { body.len().to_string() }),
@@ -126,7 +126,7 @@ async fn a_request_without_a_connection_is_sent_again_though_it_is_long() {
 }
 
 #[tokio::test]
-async fn peer_that_stays_away_gets_its_attempts_and_no_more() {
+async fn unsent_retries_are_bounded_by_attempts() {
     let to = Flaky::new(u32::MAX, nobody().await).await;
     let client: Hyper<_> = Client::builder(TokioExecutor::new()).build(to.clone().connector());
     let request = Request::post("http://peer/")
@@ -142,7 +142,7 @@ async fn peer_that_stays_away_gets_its_attempts_and_no_more() {
 
 /// Its own error was hidden from those who look for an `io::Error` only.
 #[tokio::test]
-async fn a_handshake_that_fails_has_sent_nothing() {
+async fn unsent_after_failed_handshake() {
     let tries = Arc::new(AtomicU32::new(0));
     let counted = tries.clone();
     let connector = service_fn(move |_: Uri| {
@@ -164,7 +164,7 @@ async fn a_handshake_that_fails_has_sent_nothing() {
 }
 
 #[tokio::test]
-async fn a_connection_that_was_closed_before_the_request_has_sent_nothing() {
+async fn unsent_on_connection_closed_before_request() {
     let app = axum::Router::new().route("/", axum::routing::post(|body: Bytes| async { body }));
     let address = serve(app).await;
     let (stale, connection) = hyper::client::conn::http1::handshake::<_, Sent>(TokioIo::new(
@@ -199,7 +199,7 @@ async fn a_connection_that_was_closed_before_the_request_has_sent_nothing() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_closed_in_the_midst_of_a_request_proves_nothing() {
+async fn unsent_not_proven_by_close_during_request() {
     let (listener, address) = listen().await;
     let seen = Arc::new(AtomicU32::new(0));
     let count = seen.clone();
@@ -215,7 +215,7 @@ async fn a_connection_that_is_closed_in_the_midst_of_a_request_proves_nothing() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn somebody_elses_errors_can_be_told_to_prove_it() {
+async fn unsent_predicate_for_foreign_errors() {
     let calls = AtomicU32::new(0);
     let peer = service_fn(|_: Request<Sent>| {
         let calls = calls.fetch_add(1, Ordering::Relaxed);
@@ -236,7 +236,7 @@ async fn somebody_elses_errors_can_be_told_to_prove_it() {
 
 /// It is the same attempt once more, and says so to everybody.
 #[tokio::test]
-async fn what_is_repeated_for_free_keeps_its_number() {
+async fn unsent_free_retry_keeps_attempt_number() {
     let (_server, address) = Frames::serve([Act::Refuse, Act::Refuse, Act::Answer]).await;
     let (seen, client) = (std::sync::Mutex::new(Vec::new()), http2());
     let peer = service_fn(|request: Request<Sent>| {
@@ -264,7 +264,7 @@ async fn what_is_repeated_for_free_keeps_its_number() {
 
 /// Each was sent three to five times.
 #[tokio::test]
-async fn request_that_cannot_be_sent_is_not_repeated() {
+async fn unsendable_request_is_not_retried() {
     let relative = Request::get("/orders");
     let ftp = Request::get("ftp://127.0.0.1/orders");
     let version = |version| Request::get("http://127.0.0.1:9/").version(version);
@@ -292,7 +292,7 @@ async fn request_that_cannot_be_sent_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn peer_whose_certificate_is_not_valid_is_asked_once() {
+async fn invalid_certificate_is_not_retried() {
     let tries = Arc::new(AtomicU32::new(0));
     let counted = tries.clone();
     // As rustls says it, and its connectors pass it on.
@@ -313,7 +313,7 @@ async fn peer_whose_certificate_is_not_valid_is_asked_once() {
 /// The proof is of the last thing that failed: a service that posts the order and then cannot reach another peer has
 /// posted it five times.
 #[tokio::test(start_paused = true)]
-async fn service_that_does_more_than_send_one_request_does_it_once() {
+async fn unsent_does_not_cover_composite_service() {
     let (posted, retry) = (AtomicU32::new(0), || {
         Retry::builder("peer").build().unwrap()
     });
@@ -338,7 +338,7 @@ async fn service_that_does_more_than_send_one_request_does_it_once() {
 
 /// It needs no leave, and is a retry like any other.
 #[tokio::test]
-async fn idempotent_request_that_was_refused_is_repeated_by_default() {
+async fn idempotent_refused_request_is_retried_by_default() {
     let (server, address) = Frames::serve([Act::Refuse, Act::Answer]).await;
     let standard = RetryLayer::client(builder().build().unwrap());
     let request = Request::put(format!("http://{address}/"));
@@ -350,7 +350,7 @@ async fn idempotent_request_that_was_refused_is_repeated_by_default() {
 
 /// 2,000 calls made 6,500 attempts to connect.
 #[tokio::test(start_paused = true)]
-async fn outage_is_not_multiplied_by_what_was_never_sent() {
+async fn unsent_retries_do_not_multiply_an_outage() {
     let tries = Arc::new(AtomicU32::new(0));
     let counted = tries.clone();
     let nobody = service_fn(move |_: Request<Sent>| {
@@ -376,7 +376,7 @@ async fn outage_is_not_multiplied_by_what_was_never_sent() {
 
 /// It waited in vain, and the time limit hid what was wrong.
 #[tokio::test(start_paused = true)]
-async fn repeat_that_would_pass_a_time_limit_is_not_waited_for() {
+async fn unsent_retry_beyond_timeout_is_not_begun() {
     let limit = Duration::from_millis(20);
     for kind in [
         io::ErrorKind::ConnectionReset,
@@ -401,7 +401,7 @@ async fn repeat_that_would_pass_a_time_limit_is_not_waited_for() {
 // ---- tonic
 
 #[tokio::test]
-async fn tonics_calls_that_were_refused_are_made_again() {
+async fn unsent_refused_tonic_call_is_retried() {
     for act in [Act::Refuse, Act::GoAway] {
         let (server, address) = Frames::serve([act, Act::Grpc(5)]).await;
         let channel = Endpoint::new(format!("http://{address}"))
@@ -416,7 +416,7 @@ async fn tonics_calls_that_were_refused_are_made_again() {
 }
 
 #[tokio::test]
-async fn tonics_calls_without_a_connection_are_made_again() {
+async fn unsent_tonic_call_without_connection_is_retried() {
     let (_server, address) = Frames::serve([Act::Grpc(5)]).await;
     let to = Flaky::new(2, address).await;
     let endpoint = Endpoint::from_static("http://peer");

@@ -51,7 +51,7 @@ const SIGNED: [&str; 19] = [
 ];
 
 #[test]
-fn nothing_that_is_a_layer_or_a_guard_is_forgotten() {
+fn contract_covers_every_layer_and_guard() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/public-api.txt");
     // A package goes without it.
     let Ok(api) = std::fs::read_to_string(file) else {
@@ -71,7 +71,7 @@ fn nothing_that_is_a_layer_or_a_guard_is_forgotten() {
 }
 
 #[test]
-fn a_guard_that_does_nothing_signs() {
+fn contract_unit_guard() {
     struct Nothing;
     impl Guard for Nothing {
         type Permit = ();
@@ -86,23 +86,23 @@ fn a_guard_that_does_nothing_signs() {
 }
 
 #[test]
-fn correlate_signs() {
+fn contract_correlate() {
     contract::guard(Correlate::default);
 }
 
 #[test]
-fn propagate_signs() {
+fn contract_propagate() {
     contract::guard(Propagate::default);
 }
 
 #[test]
-fn track_signs() {
+fn contract_track() {
     contract::guard(|| Track::named("signed"));
     contract::guard(|| Track::named("signed").client_side());
 }
 
 #[test]
-fn track_with_everything_on_signs() {
+fn contract_track_with_everything_on() {
     contract::guard(|| {
         Track::builder("signed")
             .busy(true)
@@ -117,19 +117,19 @@ fn track_with_everything_on_signs() {
 }
 
 #[test]
-fn inherit_signs() {
+fn contract_inherit() {
     contract::guard(|| Inherit);
     contract::any_guard(|| Inherit, || "a request");
 }
 
 #[test]
-fn operation_signs() {
+fn contract_operation() {
     contract::guard(|| operation("signed"));
     contract::any_guard(|| operation("signed"), || 7_u32);
 }
 
 #[test]
-fn a_circuit_breaker_signs() {
+fn contract_breaker() {
     let by_rate = || CircuitBreaker::builder("signed").build().unwrap();
     let in_a_row = || CircuitBreaker::classic("signed").build().unwrap();
     contract::guard(by_rate);
@@ -139,7 +139,7 @@ fn a_circuit_breaker_signs() {
 }
 
 #[test]
-fn a_circuit_breaker_signs_open_before_ready_and_with_back_pressure() {
+fn contract_breaker_readiness_and_back_pressure() {
     let breaker = || CircuitBreaker::builder("signed").build().unwrap();
     contract::http(|| breaker().layer().server());
     contract::http(|| breaker().layer().client());
@@ -150,7 +150,7 @@ fn a_circuit_breaker_signs_open_before_ready_and_with_back_pressure() {
 }
 
 #[test]
-fn a_breaker_that_heeds_its_peer_and_a_switch_signs() {
+fn contract_breaker_retry_after_and_switch() {
     contract::guard(|| {
         CircuitBreaker::builder("signed")
             .heed_retry_after(Duration::from_secs(60))
@@ -163,7 +163,7 @@ fn a_breaker_that_heeds_its_peer_and_a_switch_signs() {
 }
 
 #[test]
-fn a_breaker_for_each_key_signs() {
+fn contract_keyed_breaker() {
     let keyed = || -> KeyedBreaker<String> {
         let template = CircuitBreaker::builder("signed");
         KeyedBreaker::builder(template).build().unwrap()
@@ -174,14 +174,14 @@ fn a_breaker_for_each_key_signs() {
 }
 
 #[test]
-fn a_spy_signs() {
+fn contract_spy() {
     contract::guard(Spy::new);
     contract::guard(Spy::timed);
 }
 
 /// Tuples are pairs.
 #[test]
-fn tuples_options_and_references_sign() {
+fn contract_tuples_options_and_references() {
     contract::guard(|| (Correlate::default(), Track::named("signed")));
     contract::guard(|| (Propagate::default(), Track::named("signed").client_side()));
     contract::guard(|| ((Inherit, Some(operation("signed"))), None::<Track>));
@@ -192,7 +192,7 @@ fn tuples_options_and_references_sign() {
 }
 
 #[test]
-fn the_ready_made_layers_sign() {
+fn contract_observe_layers() {
     contract::http(|| observe("signed").server());
     contract::http(|| observe("signed").client());
     contract::http(|| observe("signed").grpc_client());
@@ -201,14 +201,14 @@ fn the_ready_made_layers_sign() {
 }
 
 #[test]
-fn layers_that_are_no_guards_sign() {
+fn contract_layers_that_are_no_guards() {
     contract::http(|| RouteLayer::named("/orders/{id}"));
     contract::http(RouteLayer::matched);
     contract::http(|| RequestBodyLayer::new(|body| body));
 }
 
 #[test]
-fn a_fallback_signs() {
+fn contract_fallback() {
     fn spare(_: &Failed<'_>) -> Response<ScriptedBody> {
         Response::new(ScriptedBody::from("spare").late_end())
     }
@@ -250,7 +250,7 @@ fn a_fallback_signs() {
 }
 
 #[test]
-fn retries_sign() {
+fn contract_retry() {
     let retry = || Retry::named("signed");
     contract::http(|| RetryLayer::client(retry()));
     contract::http(|| RetryLayer::grpc_client(retry()).repeatable(|_| true));
@@ -271,7 +271,7 @@ impl RetryPolicy<&'static str, Response<ScriptedBody>> for Copying {
 }
 
 #[test]
-fn time_limits_sign() {
+fn contract_timeout() {
     contract::any(|| TimeoutLayer::any(HOUR), || "a request");
     contract::http(|| TimeoutLayer::server(HOUR));
     contract::http(|| TimeoutLayer::client(HOUR));
@@ -281,7 +281,7 @@ fn time_limits_sign() {
 }
 
 #[test]
-fn time_limits_that_include_readiness_sign() {
+fn contract_timeout_with_readiness() {
     let any = || TimeoutLayer::any(HOUR).including_readiness();
     contract::any(any, || "a request");
     contract::http(|| TimeoutLayer::server(HOUR).including_readiness());
@@ -290,7 +290,7 @@ fn time_limits_that_include_readiness_sign() {
 }
 
 #[test]
-fn deadlines_sign() {
+fn contract_deadline() {
     let bounded = || Deadline::builder().at_most(HOUR).build().unwrap();
     contract::guard(Deadline::default);
     contract::guard(bounded);
@@ -298,7 +298,7 @@ fn deadlines_sign() {
 }
 
 #[test]
-fn limits_round_attempts_sign() {
+fn contract_timeout_inside_retry() {
     let timeouts = Timeouts::builder("signed").total(HOUR).build().unwrap();
     contract::http(|| {
         tower::ServiceBuilder::new()
@@ -310,7 +310,7 @@ fn limits_round_attempts_sign() {
 }
 
 #[test]
-fn layers_with_a_judge_of_ones_own_sign() {
+fn contract_layers_with_classifier() {
     let judge = |end: &Ending<'_>| end.outcome();
     let breaker = || CircuitBreaker::builder("signed").build().unwrap().layer();
     let (fallback, retry) = (|| Fallback::named("signed"), || Retry::named("signed"));
@@ -326,14 +326,14 @@ fn layers_with_a_judge_of_ones_own_sign() {
 }
 
 #[test]
-fn layers_sign_on_top_of_each_other() {
+fn contract_stacked_layers() {
     contract::http(|| {
         tower::layer::util::Stack::new(observe("inner").server(), observe("outer").server())
     });
 }
 
 #[test]
-fn every_server_layer_fits_axum_and_tonic() {
+fn server_layers_fit_axum_and_tonic() {
     fn fits<G>(guards: fn() -> G)
     where
         G: Admit<AxumRequest> + Admit<Request<tonic::body::Body>>,
@@ -361,7 +361,7 @@ fn every_server_layer_fits_axum_and_tonic() {
 }
 
 #[test]
-fn every_client_layer_fits_hyper_and_tonic() {
+fn client_layers_fit_hyper_and_tonic() {
     let limit = Duration::from_secs(1);
     let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
     let http = http.build_http::<ScriptedBody>();
@@ -466,7 +466,7 @@ where
 }
 
 #[test]
-fn a_guarded_service_can_be_an_object() {
+fn guarded_service_can_be_boxed() {
     type Object = dyn Service<
             Request<ScriptedBody>,
             Response = Response<GuardedBody<ScriptedBody, Spy, Server>>,
@@ -521,19 +521,19 @@ mod broken {
     }
 
     #[test]
-    fn a_layer_without_a_bug_signs() {
+    fn contract_accepts_correct_layer() {
         sign(|inner, request| Box::pin(inner.call(request)));
     }
 
     #[test]
     #[should_panic(expected = "not itself polled ready")]
-    fn a_layer_that_calls_a_clone_of_what_it_polled_ready() {
+    fn contract_rejects_call_on_unready_clone() {
         sign(|inner, request| Box::pin(inner.clone().call(request)));
     }
 
     #[test]
     #[should_panic(expected = "the layer has woken its own task")]
-    fn a_layer_that_wakes_itself_to_come_round_again() {
+    fn contract_rejects_self_waking_layer() {
         sign(|inner, request| {
             let mut call = inner.call(request);
             Box::pin(std::future::poll_fn(move |cx| {
@@ -546,7 +546,7 @@ mod broken {
 
     #[test]
     #[should_panic(expected = "outlives the call")]
-    fn a_layer_that_goes_on_with_a_call_that_nobody_wants() {
+    fn contract_rejects_work_after_drop() {
         sign(|inner, request| {
             let task = tokio::spawn(inner.call(request));
             Box::pin(async { task.await? })
@@ -555,7 +555,7 @@ mod broken {
 
     #[test]
     #[should_panic(expected = "nothing wakes its task")]
-    fn a_layer_that_is_pending_for_no_reason() {
+    fn contract_rejects_pending_without_wake() {
         sign(|inner, request| {
             let mut call = inner.call(request);
             let mut first = true;
@@ -570,7 +570,7 @@ mod broken {
 
     #[test]
     #[should_panic(expected = "the service does not become ready")]
-    fn a_layer_that_keeps_the_slot_of_a_handle_that_was_dropped() {
+    fn contract_rejects_slot_leaked_by_dropped_handle() {
         #[derive(Clone)]
         struct Slots(Inner, Arc<AtomicUsize>, bool);
         impl Service<Request<ScriptedBody>> for Slots {
@@ -600,7 +600,7 @@ mod broken {
 
     #[test]
     #[should_panic(expected = "over before its last frame")]
-    fn a_body_that_ends_before_its_trailers() {
+    fn contract_rejects_body_end_before_trailers() {
         struct Hasty(ScriptedBody);
         impl Body for Hasty {
             type Data = Bytes;
@@ -627,7 +627,7 @@ mod broken {
 
     #[test]
     #[should_panic(expected = "did not reach the service")]
-    fn a_guard_that_refuses_one_of_two_calls() {
+    fn contract_rejects_guard_that_rejects_second_call() {
         struct Once(AtomicUsize);
         impl Guard for Once {
             type Permit = ();

@@ -24,7 +24,7 @@ fn panic_of<R>(work: impl FnOnce() -> R) -> String {
 }
 
 #[tokio::test]
-async fn a_status_headers_and_extensions_arrive_as_they_are_told() {
+async fn script_sets_status_headers_and_extensions() {
     let reply = Reply::status(503)
         .header("retry-after", "1")
         .extension(7_u8);
@@ -42,7 +42,7 @@ async fn a_status_headers_and_extensions_arrive_as_they_are_told() {
 }
 
 #[tokio::test]
-async fn trailers_come_last() {
+async fn script_sends_trailers_last() {
     let script: Script = Script::new([Reply::grpc(14)]);
     let response = script.oneshot(()).await.expect("an answer");
     let body = response.into_body().collect().await.expect("whole");
@@ -53,7 +53,7 @@ async fn trailers_come_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn delays_of_the_head_and_in_the_body_take_their_time() {
+async fn script_delays_head_and_body() {
     let begun = Instant::now();
     let body = ScriptedBody::from("one").after(2 * SECOND).data("two");
     let script: Script = Script::new([Reply::ok().after(SECOND).body(body)]);
@@ -71,7 +71,7 @@ async fn delays_of_the_head_and_in_the_body_take_their_time() {
 }
 
 #[tokio::test]
-async fn errors_come_instead_of_an_answer_or_cut_it() {
+async fn script_fails_head_or_body() {
     let cut = ScriptedBody::from("half").error("reset");
     let script: Script = Script::new([Reply::error("refused"), Reply::ok().body(cut)]);
     let error = script.clone().oneshot(()).await.expect_err("refused");
@@ -89,7 +89,7 @@ async fn errors_come_instead_of_an_answer_or_cut_it() {
 }
 
 #[test]
-fn what_is_pending_wakes_its_task_and_what_hangs_does_not() {
+fn script_pending_wakes_and_hang_does_not() {
     let wakes = Wakes::new();
     let hanging = ScriptedBody::new().pending(1).hang();
     let replies = [Reply::ok().pending(2).body(hanging), Reply::hang()];
@@ -110,7 +110,7 @@ fn what_is_pending_wakes_its_task_and_what_hangs_does_not() {
 }
 
 #[test]
-fn panics_come_where_they_are_told_to() {
+fn script_panics_where_configured() {
     let wakes = Wakes::new();
     let replies = [
         Reply::panic_in_call("call"),
@@ -141,7 +141,7 @@ fn panics_come_where_they_are_told_to() {
 }
 
 #[test]
-fn readiness_comes_late_or_never_or_fails() {
+fn script_readiness_is_late_never_or_fails() {
     let wakes = Wakes::new();
     let script = || Script::always(Reply::<BoxError>::ok);
     let ready = |script: &mut Script| wakes.poll_ready::<(), _>(script);
@@ -160,7 +160,7 @@ fn readiness_comes_late_or_never_or_fails() {
 }
 
 #[test]
-fn a_strict_service_says_how_often_it_was_called_unready() {
+fn strict_counts_calls_without_readiness() {
     let wakes = Wakes::new();
     let mut strict = Strict::new(Script::always(Reply::<BoxError>::ok));
     drop(wakes.call(&mut strict, Request::new(())));

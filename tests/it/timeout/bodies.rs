@@ -67,7 +67,7 @@ fn plain() -> Request<ScriptedBody> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_rests_too_long_is_cut_and_a_slow_one_is_not() {
+async fn idle_timeout_ends_resting_body_not_slow_one() {
     let layer = TimeoutLayer::server(SECOND).body_idle(SECOND);
     let slow = vec![SECOND; 60];
     assert_eq!(
@@ -83,14 +83,14 @@ async fn a_body_that_rests_too_long_is_cut_and_a_slow_one_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_reader_is_not_the_services_fault() {
+async fn idle_timeout_spares_slow_reader() {
     let layer = TimeoutLayer::server(SECOND).body_idle(SECOND);
     let (frames, end, _) = read(&layer, plain(), vec![MILLI; 5], 10 * SECOND).await;
     assert_eq!((frames, end), (5, None));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_has_so_much_time_in_all_and_no_more() {
+async fn body_timeout_bounds_the_whole_body() {
     let layer = TimeoutLayer::server(SECOND)
         .body_total(3 * SECOND)
         .body_idle(2 * SECOND);
@@ -113,7 +113,7 @@ async fn a_body_has_so_much_time_in_all_and_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_covers_the_body_too() {
+async fn deadline_covers_the_body() {
     let layer = TimeoutLayer::server(60 * SECOND);
     let mut request = plain();
     let deadline = Instant::now() + 2 * SECOND + MILLI;
@@ -137,7 +137,7 @@ async fn a_deadline_covers_the_body_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn maximum_of_the_deadline_guard_ends_bodies_with_a_limit_inside_and_none_without() {
+async fn deadline_max_ends_body_inside_a_timeout() {
     async fn frames<S, B>(service: S) -> usize
     where
         S: tower::Service<Request<ScriptedBody>, Response = Response<B>, Error = Infallible>,
@@ -161,7 +161,7 @@ async fn maximum_of_the_deadline_guard_ends_bodies_with_a_limit_inside_and_none_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_is_cut_is_a_call_that_timed_out() {
+async fn body_timeout_is_timed_out() {
     let spy = Spy::new();
     let service =
         service_fn(|_| async { Ok::<_, Infallible>(Response::new(paced(&[SECOND, 60 * SECOND]))) });
@@ -179,7 +179,7 @@ async fn a_body_that_is_cut_is_a_call_that_timed_out() {
 
 /// A reader that had looked once, and came back after an absence, once got "no data" from a body that needed two polls.
 #[tokio::test(start_paused = true)]
-async fn idle_time_begins_again_when_a_reader_comes_back() {
+async fn idle_timeout_restarts_when_reader_returns() {
     let begin = || {
         let body = ScriptedBody::new().after(SECOND).after(SECOND).data("data");
         let mut body = Some(body.hang());
@@ -212,7 +212,7 @@ async fn idle_time_begins_again_when_a_reader_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn total_time_of_a_body_blames_the_peer_only_if_it_was_waited_for() {
+async fn body_timeout_blames_peer_only_if_awaited() {
     let layer = TimeoutLayer::server(SECOND).body_total(10 * SECOND);
     for (wait, reader, evidence) in [
         (SECOND, Duration::ZERO, Evidence::Unhealthy),

@@ -41,7 +41,7 @@ async fn hop(State(hop): State<Hop>) -> impl IntoResponse {
 }
 
 #[tokio::test]
-async fn each_hop_has_less_time_than_the_one_before() {
+async fn deadline_shrinks_from_hop_to_hop() {
     for (version, client) in [("1.1", http1()), ("2", http2())] {
         let (told, mut times) = mpsc::unbounded_channel();
         let server = |next| {
@@ -81,7 +81,7 @@ async fn each_hop_has_less_time_than_the_one_before() {
 }
 
 #[tokio::test]
-async fn a_handler_that_hangs_is_given_up_and_the_connection_lives_on() {
+async fn timeout_of_handler_keeps_connection() {
     let (witness, mut ends) = witness();
     let app = Router::new()
         .route("/hangs", get(std::future::pending::<StatusCode>))

@@ -30,7 +30,7 @@ fn at_most(time: Duration) -> Deadline {
 }
 
 #[test]
-fn a_deadline_of_no_time_at_all_is_named() {
+fn deadline_max_of_zero_is_invalid() {
     let wrong = Deadline::builder().at_most(Duration::ZERO).build();
     assert_eq!(
         wrong.expect_err("no time").to_string(),
@@ -68,7 +68,7 @@ async fn seen(guard: Deadline, request: Request<ScriptedBody>) -> Option<Duratio
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_is_read_from_the_request_and_capped() {
+async fn deadline_is_read_from_request_and_capped() {
     let believing = Deadline::default;
     let capped = || {
         Deadline::builder()
@@ -112,7 +112,7 @@ async fn a_deadline_is_read_from_the_request_and_capped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn context_begins_with_a_deadline_and_not_without_one() {
+async fn deadline_creates_a_context() {
     for (request, begins) in [(grpc("2S"), true), (request(&[]), false)] {
         let handler = service_fn(|request: Request<ScriptedBody>| {
             let extension = request.extensions().get::<Context>().cloned();
@@ -128,7 +128,7 @@ async fn context_begins_with_a_deadline_and_not_without_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn work_that_has_no_time_left_is_refused_at_once() {
+async fn deadline_passed_rejects_at_once() {
     let script: Script = Script::always(Reply::ok);
     let spy = Spy::new();
     let guard = Deadline::default();
@@ -205,7 +205,7 @@ fn envoy(millis: &str) -> Request<ScriptedBody> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn deadline_is_sent_on_and_a_limit_is_not() {
+async fn deadline_is_propagated_and_timeout_is_not() {
     let limit = 5 * SECOND;
     let grpc_client = || TimeoutLayer::grpc_client(limit);
     let client = || TimeoutLayer::client(limit).send_as(ENVOY);
@@ -237,7 +237,7 @@ async fn deadline_is_sent_on_and_a_limit_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn limit_goes_along_where_it_is_asked_for_and_only_ever_shrinks() {
+async fn timeout_is_propagated_by_option_and_shrinks() {
     let limit = 5 * SECOND;
     let grpc_client = || TimeoutLayer::grpc_client(limit).send_limit();
     for (request, left) in [
@@ -276,7 +276,7 @@ async fn limit_goes_along_where_it_is_asked_for_and_only_ever_shrinks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn limits_around_count_when_sending_on_whether_their_clocks_were_read_or_not() {
+async fn timeout_around_counts_when_propagated() {
     let total = TimeLimit::new("total", 2 * SECOND);
     let attempt = || {
         TimeoutLayer::client(10 * SECOND)
@@ -294,7 +294,7 @@ async fn limits_around_count_when_sending_on_whether_their_clocks_were_read_or_n
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_deadlines_the_earlier_counts() {
+async fn deadline_is_the_earlier_of_two() {
     let outer = at_most(SECOND);
     let handler = service_fn(|_: Request<ScriptedBody>| async move {
         let left = deadline().map(|deadline| deadline - Instant::now());

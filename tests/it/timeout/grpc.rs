@@ -57,7 +57,7 @@ where
 }
 
 #[tokio::test(start_paused = true)]
-async fn grpc_body_without_time_ends_with_trailers() {
+async fn timeout_ends_grpc_body_with_trailers() {
     let stream = || (0..9).fold(ScriptedBody::new(), |body, _| body.after(SECOND).data("m"));
     let limit = TimeLimit::new("streams", HOUR);
     let service = || service_fn(move |_| async move { Ok::<_, BoxError>(answer(ok(stream()))) });
@@ -82,7 +82,7 @@ async fn grpc_body_without_time_ends_with_trailers() {
 
 /// Whoever says gRPC to a service that does not speak it gets what everybody gets.
 #[tokio::test(start_paused = true)]
-async fn body_that_is_not_grpcs_fails() {
+async fn timeout_ends_non_grpc_body_with_error() {
     let plain = Response::new(ScriptedBody::new().hang());
     let mut web = answer(ScriptedBody::new().hang());
     let value = http::HeaderValue::from_static("application/grpc-web+proto");
@@ -102,7 +102,7 @@ async fn body_that_is_not_grpcs_fails() {
 
 /// A unary answer whose head was in time, and whose message and trailers were there, once ended as INTERNAL.
 #[tokio::test(start_paused = true)]
-async fn frames_that_are_ready_are_handed_on_after_the_deadline() {
+async fn deadline_delivers_ready_frames() {
     let unary = answer(ok(ScriptedBody::new()
         .data("message")
         .after(Duration::ZERO)));
@@ -126,7 +126,7 @@ fn endless() -> impl Body<Data = Bytes, Error = BoxError> + Unpin {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stream_that_never_rests_ends_a_second_after_its_time() {
+async fn deadline_ends_busy_stream_after_a_second() {
     let deadline = TimeoutLayer::server(HOUR);
     let total = TimeoutLayer::server(HOUR).body_total(SECOND);
     for (layer, request) in [(deadline, call("1S")), (total, call("1H"))] {
@@ -144,7 +144,7 @@ async fn stream_that_never_rests_ends_a_second_after_its_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn peers_cancelled_at_the_deadline_is_a_late_answer() {
+async fn deadline_with_peer_cancelled_is_timed_out() {
     let ended = |at, status| {
         let body = ScriptedBody::new().data("m").after(at);
         answer(body.trailers([("grpc-status", status)]))
@@ -204,7 +204,7 @@ async fn head(at: Duration, cancelled: bool) -> (Result<HeaderMap, BoxError>, u6
 }
 
 #[tokio::test(start_paused = true)]
-async fn transports_timeout_once_the_time_is_up_is_a_late_answer() {
+async fn deadline_with_transport_timeout_is_timed_out() {
     for (at, late) in [
         (SECOND, true),
         (SECOND - 5 * MILLI, true),
@@ -226,7 +226,7 @@ async fn transports_timeout_once_the_time_is_up_is_a_late_answer() {
 
 /// A peer that goes by a deadline that a stranger chose once counted as sick.
 #[tokio::test(start_paused = true)]
-async fn peers_deadline_exceeded_at_the_callers_deadline_says_nothing_of_it() {
+async fn deadline_exceeded_of_peer_is_inconclusive() {
     const LEFT: http::HeaderName = http::HeaderName::from_static("x-time-left-ms");
     let peer = service_fn(async |request: Request<ScriptedBody>| {
         sleep(SECOND / 2).await;
@@ -259,7 +259,7 @@ async fn peers_deadline_exceeded_at_the_callers_deadline_says_nothing_of_it() {
 
 /// Of two layers with the same deadline, only the one that ends the call counts it.
 #[tokio::test(start_paused = true)]
-async fn limit_further_in_has_its_own_word() {
+async fn timeout_further_in_has_its_own_message() {
     let (outer, inner) = (TimeLimit::new("out", HOUR), TimeLimit::new("in", HOUR));
     for (head, body) in [(HOUR, Duration::ZERO), (Duration::ZERO, HOUR)] {
         let peer = service_fn(move |_| async move {
@@ -283,7 +283,7 @@ async fn limit_further_in_has_its_own_word() {
 /// tonic's `Channel` obeys the limit that it is asked to send, and once always answered first, with CANCELLED.
 #[cfg(feature = "tonic")]
 #[tokio::test]
-async fn channel_that_obeys_the_limit_does_not_answer_in_its_place() {
+async fn timeout_is_not_answered_by_tonic_channel() {
     use crate::support::{serve, within};
     let app = axum::Router::new().fallback(std::future::pending::<()>);
     let address = serve(app).await;

@@ -23,7 +23,7 @@ use tower_keep::{
 use super::{HOUR, MILLI, SECOND, after, elapsed};
 
 #[test]
-fn an_answer_that_is_there_needs_no_timer_and_no_runtime() {
+fn timeout_needs_no_runtime_for_ready_answer() {
     let mut service = TimeoutLayer::any(SECOND).layer(Script::<BoxError>::always(Reply::ok));
     let wakes = Wakes::new();
     let mut future = wakes.call(&mut service, "a request");
@@ -36,7 +36,7 @@ fn an_answer_that_is_there_needs_no_timer_and_no_runtime() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_passes_until_the_very_limit_and_not_later() {
+async fn timeout_is_exact() {
     for (delay, in_time) in [(MILLI, true), (SECOND, true), (SECOND + MILLI, false)] {
         let begun = Instant::now();
         let answer = TimeoutLayer::any(SECOND)
@@ -49,7 +49,7 @@ async fn an_answer_passes_until_the_very_limit_and_not_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn work_that_is_given_up_is_dropped_before_the_error_is_told() {
+async fn timeout_drops_work_before_the_error() {
     let script: Script = Script::always(Reply::hang);
     let error = TimeoutLayer::any(SECOND)
         .layer(script.clone())
@@ -65,7 +65,7 @@ async fn work_that_is_given_up_is_dropped_before_the_error_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_is_dropped_leaves_nothing_behind() {
+async fn timeout_dropped_call_leaves_nothing() {
     let script: Script = Script::always(Reply::hang);
     let mut service = TimeoutLayer::any(SECOND).layer(script.clone());
     let wakes = Wakes::new();
@@ -82,7 +82,7 @@ async fn a_call_that_is_dropped_leaves_nothing_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_breaker_counts_what_timed_out() {
+async fn breaker_counts_timeouts() {
     let breaker = CircuitBreaker::classic("slow").build().expect("settings");
     let spy = Spy::new();
     let service = TimeoutLayer::any(SECOND).layer(Script::<BoxError>::always(Reply::hang));
@@ -93,7 +93,7 @@ async fn a_breaker_counts_what_timed_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_answers_in_the_callers_language() {
+async fn timeout_on_server_answers_in_protocol_of_caller() {
     let spy = Spy::new();
     let service = TimeoutLayer::server(SECOND).layer(Script::<BoxError>::always(Reply::hang));
     let service = GuardLayer::server(spy.clone()).layer(service);
@@ -125,7 +125,7 @@ async fn a_server_answers_in_the_callers_language() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_gets_an_error_and_a_grpc_client_a_status() {
+async fn timeout_on_client_is_error_or_grpc_status() {
     let hang = || Script::<BoxError>::always(Reply::hang);
     let request = || Request::new(ScriptedBody::new());
     let answer = TimeoutLayer::client(SECOND)
@@ -149,7 +149,7 @@ async fn a_client_gets_an_error_and_a_grpc_client_a_status() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_to_become_ready_counts_only_where_it_is_asked_for() {
+async fn timeout_covers_readiness_by_option() {
     // One at a time, each for a second; whoever comes second waits for the first.
     let one_at_a_time = || tower::limit::ConcurrencyLimit::new(after(SECOND), 1);
     let limit = 3 * SECOND / 2;
@@ -169,7 +169,7 @@ async fn the_time_to_become_ready_counts_only_where_it_is_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn call_that_waited_for_readiness_only_blames_nobody() {
+async fn timeout_in_readiness_is_inconclusive() {
     let layer = || TimeoutLayer::any(SECOND).including_readiness();
     let busy = tower::limit::ConcurrencyLimit::new(after(HOUR), 1);
     let service = layer().layer(busy);
@@ -180,7 +180,7 @@ async fn call_that_waited_for_readiness_only_blames_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn work_that_uses_up_the_tasks_budget_at_each_poll_is_given_up_too() {
+async fn timeout_ends_work_that_exhausts_coop_budget() {
     let greedy = async {
         let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
         // Always ready, until the budget is gone.
@@ -199,7 +199,7 @@ async fn work_that_uses_up_the_tasks_budget_at_each_poll_is_given_up_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn limits_know_of_the_limits_around_them() {
+async fn timeout_is_bounded_by_outer_timeout() {
     let (outer, inner) = (
         TimeLimit::new("outer", 3 * SECOND),
         TimeLimit::new("inner", HOUR),
@@ -223,7 +223,7 @@ async fn limits_know_of_the_limits_around_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_does_not_wait_beyond_the_limit_around_it() {
+async fn retry_does_not_wait_beyond_timeout() {
     use tower_keep::retry::{Backoff, Retry, RetryLayer};
     let retry = Retry::builder("patient")
         .backoff(Backoff::constant(2 * SECOND))
@@ -246,7 +246,7 @@ async fn a_retry_does_not_wait_beyond_the_limit_around_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_can_be_changed_while_it_is_in_use() {
+async fn timeout_can_be_changed_while_in_use() {
     let limit = TimeLimit::new("changing", HOUR);
     let service = TimeoutLayer::any(limit.clone()).layer(Script::<BoxError>::always(Reply::hang));
     assert_eq!(limit.set(SECOND), SECOND);
@@ -256,7 +256,7 @@ async fn a_limit_can_be_changed_while_it_is_in_use() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_runs_out_is_counted_by_name_and_bound() {
+async fn timeout_is_counted_by_name_and_kind() {
     let meter = meter();
     let limit = TimeLimit::new("counted limit", SECOND);
     for _ in 0..2 {
@@ -279,7 +279,7 @@ async fn what_runs_out_is_counted_by_name_and_bound() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_services_of_one_layer_do_not_share_a_clock() {
+async fn timeout_services_of_one_layer_are_independent() {
     let layer = TimeoutLayer::any(SECOND);
     let (early, late) = (layer.layer(after(HOUR)), layer.layer(after(HOUR)));
     let begun = Instant::now();
@@ -296,7 +296,7 @@ async fn two_services_of_one_layer_do_not_share_a_clock() {
 }
 
 #[test]
-fn silly_limits_are_named() {
+fn invalid_timeouts_are_named() {
     let message = |error: tower_keep::InvalidSetting| error.to_string();
     let wrong = Timeouts::builder("api")
         .total(SECOND)
@@ -318,7 +318,7 @@ fn silly_limits_are_named() {
 }
 
 #[test]
-fn an_attempt_cannot_be_given_more_than_the_total_later_either() {
+fn timeout_of_attempt_is_capped_by_total() {
     let timeouts = Timeouts::builder("api")
         .total(2 * SECOND)
         .attempt(SECOND)
@@ -332,7 +332,7 @@ fn an_attempt_cannot_be_given_more_than_the_total_later_either() {
 }
 
 #[test]
-fn names_that_are_not_in_the_table_share_one_limit() {
+fn timeout_table_unknown_names_share_default() {
     let limits = TimeLimits::builder()
         .otherwise(SECOND)
         .build()
@@ -349,7 +349,7 @@ fn names_that_are_not_in_the_table_share_one_limit() {
 }
 
 #[tokio::test]
-async fn requests_of_any_type_pass() {
+async fn timeout_accepts_any_request_type() {
     let service = service_fn(|n: &'static str| async move { Ok::<_, std::io::Error>(n.len()) });
     let answer = TimeoutLayer::any(SECOND)
         .layer(service)

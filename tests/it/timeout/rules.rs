@@ -41,7 +41,7 @@ async fn frames<B: Body<Error: std::fmt::Debug> + Unpin>(response: Response<B>) 
 
 /// README's client once cut a download after 30 s, but only if anything had been waited for before its head.
 #[tokio::test(start_paused = true)]
-async fn limits_never_bound_a_body_whether_or_not_its_head_was_waited_for() {
+async fn timeout_never_bounds_the_body() {
     for wait in [Duration::ZERO, MILLI] {
         let peer = service_fn(move |_: Request<ScriptedBody>| async move {
             if !wait.is_zero() {
@@ -72,7 +72,7 @@ async fn limits_never_bound_a_body_whether_or_not_its_head_was_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn deadline_that_came_with_a_request_bounds_the_bodies_of_calls_for_it() {
+async fn deadline_of_request_bounds_bodies_of_its_calls() {
     let peer =
         service_fn(async |_: Request<ScriptedBody>| Ok::<_, BoxError>(Response::new(minute())));
     let handler = service_fn(move |_: Request<ScriptedBody>| async move {
@@ -96,7 +96,7 @@ async fn deadline_that_came_with_a_request_bounds_the_bodies_of_calls_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn limit_blames_the_peer_and_a_deadline_blames_nobody() {
+async fn timeout_blames_peer_and_deadline_does_not() {
     let hung = || Script::<BoxError>::always(Reply::hang);
     let call = |limit| TimeoutLayer::any(limit).layer(hung()).oneshot(());
     let error = call(SECOND).await.expect_err("too late");
@@ -109,7 +109,7 @@ async fn limit_blames_the_peer_and_a_deadline_blames_nobody() {
 
 /// The outer limit is the one that ends the call, and is counted; a task of its own ends by itself.
 #[tokio::test(start_paused = true)]
-async fn shorter_limit_around_a_call_ends_it() {
+async fn timeout_around_ends_the_call_if_shorter() {
     let (outer, inner) = (
         TimeLimit::new("outer", SECOND),
         TimeLimit::new("inner", HOUR),
@@ -143,7 +143,7 @@ async fn shorter_limit_around_a_call_ends_it() {
 
 /// A caller in a hurry once opened the circuit for everybody, by a future that was not even polled.
 #[tokio::test(start_paused = true)]
-async fn run_whose_deadline_has_passed_is_a_refusal() {
+async fn deadline_passed_rejects_run() {
     let breaker = CircuitBreaker::builder("expired").consecutive_failures(1);
     let breaker = breaker.build().expect("settings");
     let limit = TimeLimit::new("expired", SECOND);
@@ -170,7 +170,7 @@ async fn run_whose_deadline_has_passed_is_a_refusal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn request_brings_its_own_limit() {
+async fn timeout_of_request_overrides() {
     let ends_after = async |layer: &TimeoutLayer<_>, own: Option<Duration>| {
         let mut request = plain();
         request
@@ -198,7 +198,7 @@ async fn request_brings_its_own_limit() {
 }
 
 #[test]
-fn attempt_is_never_more_than_the_total() {
+fn timeout_of_attempt_never_exceeds_total() {
     let timeouts = Timeouts::builder("short").total(5 * SECOND).build();
     let timeouts = timeouts.expect("settings");
     let attempt = timeouts.attempt();
@@ -221,7 +221,7 @@ fn attempt_is_never_more_than_the_total() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn limits_are_seen_by_the_work_in_them() {
+async fn timeout_is_visible_to_its_work() {
     let limit = TimeLimit::new("seen", SECOND);
     let begun = Instant::now();
     let seen = limit.run(async {

@@ -84,7 +84,7 @@ fn guarded(track: TrackBuilder) -> Router {
 // ---- metrics
 
 #[tokio::test]
-async fn names_labels_and_buckets_are_those_of_the_semantic_conventions() {
+async fn metrics_follow_semantic_conventions() {
     let meter = meter();
     let address = serve(guarded(track())).await;
     let client = http1();
@@ -152,7 +152,7 @@ async fn names_labels_and_buckets_are_those_of_the_semantic_conventions() {
 }
 
 #[tokio::test]
-async fn the_classic_names_are_had_by_option() {
+async fn metrics_classic_names_are_optional() {
     let meter = meter();
     let address = serve(guarded(track().naming(Naming::Classic))).await;
     for path in ["/orders/7", "/status/500", "/panics"] {
@@ -176,7 +176,7 @@ async fn the_classic_names_are_had_by_option() {
 }
 
 #[tokio::test]
-async fn a_recorder_that_is_installed_late_gets_handles_of_its_own() {
+async fn late_recorder_gets_its_own_handles() {
     let app = guarded(track());
     let call = async || {
         let response = app.clone().oneshot(local("/orders/7")).await.unwrap();
@@ -199,7 +199,7 @@ async fn a_recorder_that_is_installed_late_gets_handles_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_call_that_began_under_another_recorder_is_not_counted_out_of_this_one() {
+async fn in_flight_ignores_calls_of_earlier_recorder() {
     let app = guarded(track());
     let early = app.clone().oneshot(local("/orders/7")).await.unwrap();
     let first = meter();
@@ -217,7 +217,7 @@ async fn a_call_that_began_under_another_recorder_is_not_counted_out_of_this_one
 /// The recorder was asked for twice, once for the gauge and once to be remembered: one that was installed in between was
 /// left with a call less than none.
 #[tokio::test]
-async fn a_recorder_that_is_installed_while_a_call_begins_counts_it_neither_in_nor_out() {
+async fn in_flight_skips_call_begun_during_install() {
     let next = meter();
     let first: &Replaced = Box::leak(Box::new(Replaced(next.recorder())));
     let _first = metrics::set_default_local_recorder(first);
@@ -229,7 +229,7 @@ async fn a_recorder_that_is_installed_while_a_call_begins_counts_it_neither_in_n
 }
 
 #[tokio::test]
-async fn the_gauge_of_calls_in_flight_is_right_after_every_end() {
+async fn in_flight_gauge_is_zero_after_any_end() {
     let meter = meter();
     let (witness, mut ends) = witness();
     let arrived = Arc::new(Notify::new());
@@ -292,7 +292,7 @@ async fn the_gauge_of_calls_in_flight_is_right_after_every_end() {
 }
 
 #[tokio::test]
-async fn what_strangers_send_makes_no_series() {
+async fn unknown_input_makes_no_series() {
     let meter = meter();
     let address = serve(guarded(track())).await;
     for (_, client) in both_versions() {
@@ -316,7 +316,7 @@ async fn what_strangers_send_makes_no_series() {
 }
 
 #[tokio::test]
-async fn places_beyond_the_limit_share_a_series() {
+async fn targets_beyond_max_share_overflow_series() {
     let meter = meter();
     let mut app = Router::new();
     for n in 0..10 {
@@ -335,7 +335,7 @@ async fn places_beyond_the_limit_share_a_series() {
 }
 
 #[tokio::test]
-async fn series_beyond_the_limit_flow_over_into_one() {
+async fn series_beyond_max_share_overflow_series() {
     let meter = meter();
     let app = guarded(track().max_series(2));
     for code in 200..210 {
@@ -359,7 +359,7 @@ async fn series_beyond_the_limit_flow_over_into_one() {
 }
 
 #[tokio::test]
-async fn the_route_slot_is_filled_by_whoever_knows() {
+async fn route_slot_is_filled_by_inner_layer() {
     let meter = meter();
     let layer = observe("shop").track(track().build().unwrap()).server();
     // A router of one's own, and a layer round the service of one route.
@@ -386,7 +386,7 @@ async fn the_route_slot_is_filled_by_whoever_knows() {
 }
 
 #[tokio::test]
-async fn scheme_of_a_server_is_what_the_settings_say_and_in_the_span_what_the_request_says() {
+async fn scheme_label_is_configured_and_span_is_actual() {
     let (meter, logs) = (meter(), logs());
     let app = guarded(track().https(true));
     text(app.clone().oneshot(local("/livez")).await.unwrap()).await;
@@ -402,7 +402,7 @@ async fn scheme_of_a_server_is_what_the_settings_say_and_in_the_span_what_the_re
 // ---- bytes
 
 #[tokio::test]
-async fn bodies_are_measured_as_they_are_streamed_once_per_call() {
+async fn body_sizes_are_measured_once_per_call() {
     let (meter, logs) = (meter(), logs());
     let track = track().body_sizes(true).build().unwrap();
     let app = shop()
@@ -457,7 +457,7 @@ async fn bodies_are_measured_as_they_are_streamed_once_per_call() {
 }
 
 #[tokio::test]
-async fn clients_measure_bodies_too() {
+async fn body_sizes_are_measured_on_clients() {
     let meter = meter();
     let address = serve(shop()).await;
     let track = track().body_sizes(true).build().unwrap();
@@ -479,7 +479,7 @@ async fn clients_measure_bodies_too() {
 }
 
 #[tokio::test]
-async fn an_answer_to_head_has_no_bytes() {
+async fn body_size_of_head_response_is_zero() {
     let logs = logs();
     let address = serve(guarded(track())).await;
     for (_, client) in both_versions() {
@@ -499,7 +499,7 @@ async fn an_answer_to_head_has_no_bytes() {
 // ---- streams that are meant to last
 
 #[tokio::test]
-async fn upgrades_are_streams_and_not_requests() {
+async fn upgrade_is_a_stream_not_a_request() {
     let (meter, logs) = (meter(), logs());
     let app = Router::new()
         .route(
@@ -541,7 +541,7 @@ async fn upgrades_are_streams_and_not_requests() {
 }
 
 #[tokio::test]
-async fn tunnels_are_streams_and_not_requests() {
+async fn connect_tunnel_is_a_stream_not_a_request() {
     let meter = meter();
     let app = Router::new()
         .fallback(async |request: axum::extract::Request| {
@@ -571,7 +571,7 @@ async fn tunnels_are_streams_and_not_requests() {
 }
 
 #[tokio::test]
-async fn server_sent_events_are_streams_and_never_slow() {
+async fn server_sent_events_are_never_slow() {
     let (meter, logs) = (meter(), logs());
     let (witness, mut ends) = witness();
     let (say, said) = mpsc::channel(1);
@@ -614,7 +614,7 @@ async fn server_sent_events_are_streams_and_never_slow() {
 
 /// At its end every stream was `slow=critical`.
 #[tokio::test(start_paused = true)]
-async fn grpc_calls_are_slow_by_the_time_to_their_head() {
+async fn slow_grpc_is_by_time_to_head() {
     let (meter, logs) = (meter(), logs());
     let limits = (Duration::from_secs(1), Duration::from_secs(1));
     let track = track().slow(limits.0, limits.1).build().unwrap();
@@ -647,7 +647,7 @@ async fn grpc_calls_are_slow_by_the_time_to_their_head() {
 
 /// Outside of tonic's `GrpcWebLayer`, the HTTP status was the code.
 #[tokio::test]
-async fn grpc_web_calls_have_the_code_of_their_body_and_never_an_http_status() {
+async fn grpc_web_code_comes_from_body() {
     let meter = meter();
     let answer = async |request: Request<Body>| {
         let end: &[u8] = match request.uri().path() {
@@ -681,7 +681,7 @@ async fn grpc_web_calls_have_the_code_of_their_body_and_never_an_http_status() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn thresholds_of_a_route_hold_although_there_is_no_room_for_others() {
+async fn slow_route_thresholds_hold_without_room() {
     let logs = logs();
     let limits = (Duration::from_millis(100), Duration::from_secs(9));
     let track = track().max_places(1);
@@ -705,7 +705,7 @@ async fn thresholds_of_a_route_hold_although_there_is_no_room_for_others() {
 // ---- what says what went wrong
 
 #[tokio::test]
-async fn overload_that_an_error_tells_of_has_an_error_type() {
+async fn overload_error_has_error_type() {
     let (meter, logs) = (meter(), logs());
     let errors = ErrorTracker::default();
     let track = Track::builder("peer").errors(errors.clone());
@@ -729,7 +729,7 @@ async fn overload_that_an_error_tells_of_has_an_error_type() {
 
 /// It stayed a refusal, and a warning, with the status 200.
 #[tokio::test]
-async fn good_answer_made_of_the_parts_of_a_refusal_is_a_success() {
+async fn success_built_from_rejection_parts_is_success() {
     let logs = logs();
     let reuses = async |_: Request<Body>| {
         let refusal = Rejection::rate_limited("login").to_response(Wire::Plain);
@@ -745,7 +745,7 @@ async fn good_answer_made_of_the_parts_of_a_refusal_is_a_success() {
 }
 
 #[tokio::test]
-async fn refusal_of_a_head_request_has_no_bytes() {
+async fn rejection_of_head_request_has_no_bytes() {
     let logs = logs();
     let guards = GuardLayer::server((track().build().unwrap(), Fuse::blown()));
     let mut request = local("/");
@@ -757,7 +757,7 @@ async fn refusal_of_a_head_request_has_no_bytes() {
 }
 
 #[tokio::test]
-async fn server_address_is_for_requests_that_do_not_say_and_for_grpc() {
+async fn server_address_option_fills_missing_authority() {
     let (meter, logs) = (meter(), logs());
     let track = track().server_address("told.example:9").build().unwrap();
     let answer = async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty()));
@@ -796,7 +796,7 @@ async fn server_address_is_for_requests_that_do_not_say_and_for_grpc() {
 // ---- the access log
 
 #[tokio::test]
-async fn a_call_leaves_one_line_that_says_what_happened() {
+async fn access_log_has_one_line_per_call() {
     let logs = logs();
     let address = serve(guarded(track())).await;
     for (version, client) in both_versions() {
@@ -844,7 +844,7 @@ async fn a_call_leaves_one_line_that_says_what_happened() {
 }
 
 #[tokio::test]
-async fn lines_are_as_loud_as_their_outcome() {
+async fn access_log_level_follows_outcome() {
     let logs = logs();
     let app = guarded(track());
     for (path, level) in [
@@ -867,7 +867,7 @@ fn paths(lines: &[Event]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn what_is_left_out_comes_back_when_it_fails_or_is_slow() {
+async fn access_log_skipped_returns_on_failure_or_slow() {
     for track in [
         track().sample(0.0),
         track().skip(|head| head.uri.path() != "/nothing"),
@@ -891,7 +891,7 @@ async fn what_is_left_out_comes_back_when_it_fails_or_is_slow() {
 }
 
 #[tokio::test]
-async fn access_log_has_what_somebody_must_look_at_whatever_is_skipped_or_sampled() {
+async fn access_log_keeps_notable_calls_despite_sampling() {
     for track in [track().sample(0.0), track().skip(|_| true)] {
         let logs = logs();
         // A classifier may call anything the caller's own fault.
@@ -920,7 +920,7 @@ async fn access_log_has_what_somebody_must_look_at_whatever_is_skipped_or_sample
 }
 
 #[tokio::test]
-async fn lines_of_one_journey_are_sampled_together() {
+async fn access_log_samples_by_correlation_id() {
     let logs = logs();
     let hops = [guarded(track().sample(0.5)), guarded(track().sample(0.5))];
     for n in 0..100 {
@@ -942,7 +942,7 @@ async fn lines_of_one_journey_are_sampled_together() {
 }
 
 #[tokio::test]
-async fn path_is_kept_out_of_line_and_span_where_it_is_private() {
+async fn access_log_and_span_omit_private_path() {
     let logs = logs();
     let app = guarded(track().log_path(false));
     text(app.oneshot(local("/orders/7")).await.unwrap()).await;
@@ -952,7 +952,7 @@ async fn path_is_kept_out_of_line_and_span_where_it_is_private() {
 }
 
 #[tokio::test]
-async fn first_event_of_a_handler_arrives_in_every_filtered_layer() {
+async fn first_event_reaches_every_filtered_layer() {
     use tracing_subscriber::{
         EnvFilter, Layer as _, filter::LevelFilter, fmt, layer::SubscriberExt, registry,
     };
@@ -1000,7 +1000,7 @@ impl std::io::Write for Written {
 }
 
 #[tokio::test]
-async fn a_skip_filter_leaves_out_what_it_names_and_nothing_else() {
+async fn access_log_skip_omits_named_calls_only() {
     let (meter, logs) = (meter(), logs());
     let app = guarded(track().skip(|head| head.uri.path() == "/livez"));
     for path in ["/livez", "/orders/7", "/livez"] {
@@ -1015,7 +1015,7 @@ async fn a_skip_filter_leaves_out_what_it_names_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_sample_is_a_share_of_the_good_calls() {
+async fn access_log_sample_is_a_share_of_successes() {
     let logs = logs();
     let app = guarded(track().sample(0.5));
     for _ in 0..400 {
@@ -1027,7 +1027,7 @@ async fn a_sample_is_a_share_of_the_good_calls() {
 }
 
 #[tokio::test]
-async fn the_access_log_can_be_off() {
+async fn access_log_can_be_off() {
     let logs = logs();
     let app = guarded(track().access_log(false));
     text(app.oneshot(local("/status/500")).await.unwrap()).await;
@@ -1035,7 +1035,7 @@ async fn the_access_log_can_be_off() {
 }
 
 #[tokio::test]
-async fn headers_are_logged_by_name_and_credentials_never() {
+async fn access_log_redacts_credentials() {
     let logs = logs();
     let names = [
         "user-agent",
@@ -1068,7 +1068,7 @@ async fn headers_are_logged_by_name_and_credentials_never() {
 }
 
 #[tokio::test]
-async fn redaction_is_adjusted_by_name_and_all_values_are_shown() {
+async fn redact_adds_and_removes_header_names() {
     let logs = logs();
     let names = ["idempotency-key", "api-key", "x-account", "forwarded"];
     let track = track()
@@ -1116,7 +1116,7 @@ fn sleepy(track: TrackBuilder) -> Router {
 }
 
 #[tokio::test(start_paused = true)]
-async fn slow_calls_are_told_by_thresholds_of_their_route() {
+async fn slow_thresholds_are_per_route() {
     let (meter, logs) = (meter(), logs());
     let (warning, critical) = (Duration::from_millis(500), Duration::from_secs(2));
     let app = sleepy(track().slow(warning, critical).slow_route(
@@ -1157,7 +1157,7 @@ async fn slow_calls_are_told_by_thresholds_of_their_route() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn durations_end_with_the_body_and_the_time_to_the_head_is_had_by_option() {
+async fn duration_ends_with_body_and_head_time_is_optional() {
     let (meter, logs) = (meter(), logs());
     let app = sleepy(track().time_to_head(true));
     text(app.clone().oneshot(local("/sleep/40")).await.unwrap()).await;
@@ -1175,7 +1175,7 @@ async fn durations_end_with_the_body_and_the_time_to_the_head_is_had_by_option()
 }
 
 #[tokio::test(start_paused = true)]
-async fn response_headers_tell_the_time_where_the_predicate_holds_and_nowhere_by_default() {
+async fn server_timing_header_is_by_predicate() {
     let app = sleepy(track());
     let response = app.oneshot(local("/sleep/12")).await.unwrap();
     assert!(!response.headers().contains_key("server-timing"));
@@ -1195,7 +1195,7 @@ async fn response_headers_tell_the_time_where_the_predicate_holds_and_nowhere_by
 }
 
 #[tokio::test]
-async fn the_time_spent_working_is_told_from_the_time_spent_waiting() {
+async fn busy_time_excludes_waiting() {
     const WORK: Duration = Duration::from_millis(5);
     let (meter, logs) = (meter(), logs());
     let track = track().busy(true).build().unwrap();
@@ -1222,7 +1222,7 @@ async fn the_time_spent_working_is_told_from_the_time_spent_waiting() {
 
 /// Where the figure is kept apart, it was once missing for calls that no service was polled for.
 #[tokio::test]
-async fn a_refused_call_was_busy_for_no_time() {
+async fn busy_time_of_rejected_call_is_zero() {
     let meter = meter();
     let track = track().busy(true).build().unwrap();
     let guards = GuardLayer::server((track, Fuse::blown()));
@@ -1255,7 +1255,7 @@ impl Service<Request<Body>> for Gate {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_wait_for_readiness_is_measured_by_option() {
+async fn readiness_wait_is_measured_by_option() {
     let (meter, logs) = (meter(), logs());
     let open = Arc::new(Mutex::new(false));
     let track = track().readiness(true).build().unwrap();
@@ -1288,7 +1288,7 @@ async fn the_wait_for_readiness_is_measured_by_option() {
 // ---- spans
 
 #[tokio::test]
-async fn handlers_write_into_the_span_of_their_call() {
+async fn span_accepts_fields_of_handler() {
     let logs = logs();
     let app = Router::new()
         .route(
@@ -1331,7 +1331,7 @@ async fn handlers_write_into_the_span_of_their_call() {
 }
 
 #[tokio::test]
-async fn a_span_says_what_went_wrong() {
+async fn span_records_error() {
     let logs = logs();
     let address = serve(guarded(track())).await;
     for (path, error, status) in [
@@ -1348,7 +1348,7 @@ async fn a_span_says_what_went_wrong() {
 }
 
 #[tokio::test]
-async fn spans_can_be_quieter_or_off_and_hooks_see_those_there_are() {
+async fn span_level_is_configurable_with_hooks() {
     for (level, expected) in [
         (SpanLevel::Info, vec![Level::INFO]),
         (SpanLevel::Debug, vec![Level::DEBUG]),
@@ -1381,7 +1381,7 @@ async fn spans_can_be_quieter_or_off_and_hooks_see_those_there_are() {
 // ---- errors
 
 #[tokio::test]
-async fn failures_go_to_the_error_tracker_that_was_given_or_to_none() {
+async fn errors_go_to_configured_error_tracker() {
     let errors = ErrorTracker::default();
     let app = guarded(track().errors(errors.clone()));
     let logs = logs();
@@ -1413,7 +1413,7 @@ async fn failures_go_to_the_error_tracker_that_was_given_or_to_none() {
 }
 
 #[tokio::test]
-async fn tracker_that_is_given_for_a_service_of_any_kind_has_its_say() {
+async fn tracker_of_any_service_is_used() {
     let (meter, errors) = (meter(), ErrorTracker::default());
     let track = Track::builder("two").errors(errors.clone());
     let layer = observe("one").track(track.build().unwrap()).any();
@@ -1427,7 +1427,7 @@ async fn tracker_that_is_given_for_a_service_of_any_kind_has_its_say() {
 // ---- clones and settings
 
 #[tokio::test]
-async fn one_tracker_in_several_layers_is_one_tracker() {
+async fn tracker_is_shared_by_its_layers() {
     let meter = meter();
     let track = track().max_places(2).build().unwrap();
     let app = |route: &str| {
@@ -1441,7 +1441,7 @@ async fn one_tracker_in_several_layers_is_one_tracker() {
 }
 
 #[test]
-fn settings_that_make_no_sense_are_named() {
+fn invalid_track_settings_are_named() {
     let said = |track: TrackBuilder| track.build().unwrap_err().to_string();
     assert_eq!(
         said(track().sample(50.0)),
@@ -1490,7 +1490,7 @@ impl http_body::Body for Bomb {
 
 /// The future was left undropped, and the gauge up for ever.
 #[tokio::test]
-async fn refused_call_whose_request_panics_when_it_is_dropped_is_counted_out() {
+async fn in_flight_drops_rejected_call_with_panicking_request() {
     let meter = meter();
     let breaker = tower_keep::CircuitBreaker::builder("shut").build().unwrap();
     breaker.force_open();

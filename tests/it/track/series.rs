@@ -68,7 +68,7 @@ async fn events() -> Sse<impl futures_util::Stream<Item = Result<Event, std::con
 
 /// The series that takes what found no room had the name of whoever came first.
 #[tokio::test]
-async fn overflow_is_named_after_what_it_holds() {
+async fn overflow_series_is_named_by_its_content() {
     let meter = meter();
     let app = numbered(StatusCode::OK, 0..5).route("/events", on_get(events));
     let app = guarded(app, track().max_series(1));
@@ -84,7 +84,7 @@ async fn overflow_is_named_after_what_it_holds() {
 }
 
 #[tokio::test]
-async fn failures_have_room_of_their_own_and_an_overflow_of_their_own() {
+async fn overflow_of_failures_is_separate() {
     let meter = meter();
     let app =
         numbered(StatusCode::OK, 0..10).merge(numbered(StatusCode::INTERNAL_SERVER_ERROR, 0..40));
@@ -110,7 +110,7 @@ async fn failures_have_room_of_their_own_and_an_overflow_of_their_own() {
 }
 
 #[tokio::test]
-async fn failures_that_find_no_room_are_told_apart_with_classic_names_too() {
+async fn overflow_of_failures_with_classic_names() {
     let meter = meter();
     let app = numbered(StatusCode::INTERNAL_SERVER_ERROR, 0..40);
     let app = guarded(app, track().naming(Naming::Classic).max_series(1));
@@ -126,7 +126,7 @@ async fn failures_that_find_no_room_are_told_apart_with_classic_names_too() {
 
 /// 60 routes, 10 methods, 2 versions and 2 schemes filled the histogram until the restart.
 #[tokio::test]
-async fn scheme_version_and_methods_nobody_serves_multiply_no_series() {
+async fn scheme_version_and_unknown_method_add_no_series() {
     let meter = meter();
     let app = Router::new().route("/orders/{id}", on_get(async || "an order"));
     let app = guarded(app, track());
@@ -156,7 +156,7 @@ async fn scheme_version_and_methods_nobody_serves_multiply_no_series() {
 
 /// A place that found no room had lost its thresholds.
 #[tokio::test(start_paused = true)]
-async fn slow_route_holds_however_many_other_places_there_are() {
+async fn slow_route_threshold_holds_beyond_max_targets() {
     let meter = meter();
     let slow = async || tokio::time::sleep(Duration::from_secs(2)).await;
     let app = numbered(StatusCode::OK, 0..5).route("/export", on_get(slow));
@@ -178,7 +178,7 @@ async fn slow_route_holds_however_many_other_places_there_are() {
 
 /// Recorders were told apart by their address, which one that is dropped passes on.
 #[test]
-fn recorder_that_comes_after_another_at_the_same_place_gets_handles_of_its_own() {
+fn recorder_at_reused_address_gets_its_own_handles() {
     for round in 0..4 {
         let recorder = PrometheusBuilder::new().build_recorder();
         with_local_recorder(&recorder, || {
@@ -221,7 +221,7 @@ impl Recorder for Busy {
 
 /// That thread waited for itself.
 #[test]
-fn recorder_that_works_on_an_operation_of_the_same_name_does_not_hang() {
+fn recorder_may_run_operation_of_same_name() {
     let (done, waits) = mpsc::channel();
     thread::spawn(move || {
         with_local_recorder(&Busy, Busy::work);

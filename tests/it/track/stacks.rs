@@ -80,7 +80,7 @@ where
 
 /// Each call was two in the one series that both have, and two in its error group.
 #[tokio::test]
-async fn trackers_of_one_name_around_each_other_count_a_call_once() {
+async fn nested_trackers_of_one_name_count_once() {
     let ears = ears();
     let app = Router::new()
         .route("/", on_get(async || StatusCode::INTERNAL_SERVER_ERROR))
@@ -93,7 +93,7 @@ async fn trackers_of_one_name_around_each_other_count_a_call_once() {
 }
 
 #[tokio::test]
-async fn tracker_outside_of_a_router_learns_the_route_from_one_of_its_name_inside() {
+async fn outer_tracker_learns_route_of_inner_one() {
     let ears = ears();
     let app = Router::new()
         .route(
@@ -112,7 +112,7 @@ async fn tracker_outside_of_a_router_learns_the_route_from_one_of_its_name_insid
 }
 
 #[tokio::test]
-async fn trackers_of_different_names_count_a_call_separately() {
+async fn nested_trackers_of_two_names_count_twice() {
     let ears = ears();
     let service = ServiceBuilder::new()
         .map_response(|response: Response<_>| response.map(Body::new))
@@ -128,7 +128,7 @@ async fn trackers_of_different_names_count_a_call_separately() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn attempts_count_by_a_name_of_their_own_and_are_one_call_by_the_same() {
+async fn tracker_inside_retry_counts_attempts_by_name() {
     for (attempts, counted) in [("attempts", 3.0), ("peer", 0.0)] {
         let ears = ears();
         let backoff = Backoff::constant(Duration::from_millis(1));
@@ -149,7 +149,7 @@ async fn attempts_count_by_a_name_of_their_own_and_are_one_call_by_the_same() {
 }
 
 #[tokio::test]
-async fn call_that_a_handler_makes_in_the_same_process_counts_by_itself() {
+async fn in_process_call_of_handler_counts_itself() {
     let ears = ears();
     let inner = ears.observe("shop").server().layer(service_fn(broken));
     let handler = service_fn(move |_: Request<Body>| {
@@ -168,7 +168,7 @@ async fn call_that_a_handler_makes_in_the_same_process_counts_by_itself() {
 }
 
 #[tokio::test]
-async fn client_of_a_proxy_counts_beside_the_server_of_its_name() {
+async fn proxy_client_and_server_count_separately() {
     let ears = ears();
     let client = ears.observe("proxy").client().layer(service_fn(broken));
     // The request is handed on with all that is in its extensions.
@@ -192,7 +192,7 @@ async fn client_of_a_proxy_counts_beside_the_server_of_its_name() {
 }
 
 #[tokio::test]
-async fn label_tells_two_applications_of_one_process_apart() {
+async fn app_label_separates_applications() {
     let ears = ears();
     for (name, labelled) in [("shop", true), ("till", true), ("old", false)] {
         let track = Track::builder(name)
@@ -231,7 +231,7 @@ fn post(to: &str) -> Request<Body> {
 
 /// The second layer counted the same bytes once more, and the outer tracker got none.
 #[tokio::test]
-async fn bytes_of_a_request_are_counted_once_for_every_tracker_around() {
+async fn request_bytes_are_counted_once_per_tracker() {
     let ears = ears();
     let app = Router::new()
         .route("/echo", on_post(async |body: Bytes| body))
@@ -249,7 +249,7 @@ async fn bytes_of_a_request_are_counted_once_for_every_tracker_around() {
 }
 
 #[tokio::test]
-async fn bytes_of_a_proxys_request_are_counted_on_both_sides() {
+async fn request_bytes_of_proxy_count_on_both_sides() {
     let ears = ears();
     let client = ServiceBuilder::new()
         .map_response(|response: Response<_>| response.map(Body::new))

@@ -26,7 +26,7 @@ fn plain(in_a_row: Option<u32>, growth: u32, most_open: u64) -> Settings {
 
 /// Being told to open made it forget that all had been well.
 #[test]
-fn health_before_it_was_told_to_open_counts() {
+fn open_for_keeps_earlier_success() {
     let steps = vec![
         Unready,
         Advance(50),
@@ -43,7 +43,7 @@ fn health_before_it_was_told_to_open_counts() {
 }
 
 #[test]
-fn a_probe_that_is_given_back_makes_room_for_another() {
+fn half_open_released_probe_frees_its_slot() {
     let steps = vec![
         OpenFor(1),
         Advance(1),
@@ -56,7 +56,7 @@ fn a_probe_that_is_given_back_makes_room_for_another() {
 }
 
 #[test]
-fn a_service_that_is_not_ready_takes_no_probe_where_all_are_out() {
+fn half_open_not_ready_service_takes_no_probe() {
     let steps = vec![
         Admit,
         Settle(0, Outcome::Failure, None),
@@ -71,7 +71,7 @@ fn a_service_that_is_not_ready_takes_no_probe_where_all_are_out() {
 }
 
 #[test]
-fn a_success_leaves_the_window_with_its_bucket() {
+fn window_success_expires_with_its_bucket() {
     let steps = vec![
         Advance(27),
         Admit,

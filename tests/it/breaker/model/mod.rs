@@ -332,7 +332,7 @@ fn closes(settings: Settings, steps: Vec<Step>, pace: u64) {
 
 proptest! {
     #[test]
-    fn it_does_what_a_list_of_outcomes_says(
+    fn breaker_matches_reference_model(
         settings in settings(),
         steps in prop::collection::vec(step(), 1..200),
     ) {
@@ -340,7 +340,7 @@ proptest! {
     }
 
     #[test]
-    fn from_any_state_it_closes_if_calls_succeed_and_time_passes(
+    fn breaker_closes_from_any_state_on_success(
         settings in settings(),
         steps in prop::collection::vec(step(), 1..120),
         pace in 1..2_000_u64,

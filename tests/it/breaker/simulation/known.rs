@@ -77,7 +77,7 @@ fn get() -> Request<ScriptedBody> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_failures_in_ten_hours_are_not_in_a_row_for_a_client_that_reads_no_body() {
+async fn failures_hours_apart_are_not_consecutive() {
     let breaker = made(|builder| builder.consecutive_failures(10));
     let calls = Arc::new(AtomicUsize::new(0));
     let service = client(&breaker, move || {
@@ -94,7 +94,7 @@ async fn ten_failures_in_ten_hours_are_not_in_a_row_for_a_client_that_reads_no_b
 }
 
 #[tokio::test(start_paused = true)]
-async fn circuit_closes_after_a_few_good_answers_whether_bodies_are_read_or_not() {
+async fn half_open_closes_with_bodies_read_or_not() {
     for reads in [true, false] {
         let breaker = open(|builder| builder);
         let service = client(&breaker, || (200, "ok".into()));
@@ -114,7 +114,7 @@ async fn circuit_closes_after_a_few_good_answers_whether_bodies_are_read_or_not(
 }
 
 #[tokio::test(start_paused = true)]
-async fn circuit_closes_round_a_peer_that_has_404_for_everybody() {
+async fn half_open_closes_on_peer_that_answers_404() {
     let breaker = open(|builder| builder);
     let service = client(&breaker, || (404, "no".into()));
     let mut callers = JoinSet::new();
@@ -139,7 +139,7 @@ async fn circuit_closes_round_a_peer_that_has_404_for_everybody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn probe_that_begins_late_has_a_limit_of_its_own() {
+async fn half_open_late_probe_has_its_own_limit() {
     let breaker = open(|builder| {
         builder
             .open_jitter(0.0)
@@ -167,7 +167,7 @@ async fn probe_that_begins_late_has_a_limit_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn probe_that_succeeds_after_its_limit_counts() {
+async fn half_open_probe_success_after_limit_counts() {
     // One that is overdue does not decide yet, so there is still something to count for.
     let breaker = open(|builder| builder.open_jitter(0.0).probe_limit(secs(1)));
     sleep(secs(5)).await;
@@ -186,7 +186,7 @@ async fn probe_that_succeeds_after_its_limit_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn streams_that_are_left_after_the_slow_limit_are_not_slow() {
+async fn streams_left_after_slow_limit_are_not_slow() {
     let breaker = made(|builder| builder.slow_call(secs(2)));
     let events = || {
         let event = |body: ScriptedBody, _| body.after(ms(100)).data("event");
@@ -212,7 +212,7 @@ async fn streams_that_are_left_after_the_slow_limit_are_not_slow() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn slow_readers_do_not_make_a_call_slow() {
+async fn slow_readers_make_no_slow_call() {
     let breaker = made(|builder| builder.slow_call(secs(2)).slow_rate(0.5));
     let bulk = || {
         let kibibyte = |body: ScriptedBody, _| body.data(vec![0; 1024]);

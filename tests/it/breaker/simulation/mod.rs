@@ -20,7 +20,7 @@ use cells::{HEAD, faults_of};
 use rows::rows;
 
 #[test]
-fn ordinary_clients_open_circuits_in_outages_only_and_close_them_soon_after() {
+fn ordinary_clients_open_in_outages_only() {
     let cells = thread::scope(|scope| {
         let rows = rows().into_iter().enumerate();
         let running: Vec<_> = rows

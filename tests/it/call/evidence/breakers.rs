@@ -136,7 +136,7 @@ async fn behind_proxies(
 }
 
 #[tokio::test]
-async fn uploads_that_break_off_open_no_circuit() {
+async fn broken_uploads_open_no_circuit() {
     let arrived = Arc::new(Notify::new());
     let upstream = healthy(arrived.clone()).await;
     for (breaker, proxy) in behind_proxies(upstream, Duration::from_secs(10)).await {
@@ -186,7 +186,7 @@ async fn slow_uploads_open_no_circuit() {
 
 /// Whoever stalls, and leaves once he has been slow enough for the slow limit.
 #[tokio::test]
-async fn uploads_that_stall_and_are_given_up_are_not_slow_calls() {
+async fn stalled_uploads_are_no_slow_calls() {
     let arrived = Arc::new(Notify::new());
     let upstream = healthy(arrived.clone()).await;
     let breaker = CircuitBreaker::builder("payments")
@@ -266,7 +266,7 @@ fn tracked(errors: &ErrorTracker) -> Track {
 
 /// A stranger says gRPC and that he has no time, and hangs up.
 #[tokio::test]
-async fn hanging_up_is_a_cancellation_whatever_deadline_was_sent() {
+async fn client_disconnect_is_cancelled_whatever_its_deadline() {
     let (arrived, (witness, ends)) = (Arc::new(Notify::new()), witness());
     let (breaker, errors) = (opens_at_five(), ErrorTracker::default());
     let slow = async |State(arrived): State<Arc<Notify>>| {
@@ -306,7 +306,7 @@ async fn hanging_up_is_a_cancellation_whatever_deadline_was_sent() {
 
 /// The same through a proxy whose client has a breaker and no time limit.
 #[tokio::test]
-async fn hanging_up_on_a_proxy_says_nothing_of_the_next_hop() {
+async fn client_disconnect_from_proxy_spares_next_hop() {
     let arrived = Arc::new(Notify::new());
     let upstream = healthy(arrived.clone()).await;
     for client in [http1(), http2()] {
@@ -378,7 +378,7 @@ async fn assert_status(call: Call2, status: &str, what: &str) {
 
 /// tonic takes a request that was reset for one that has ended, and calls all of these INTERNAL.
 #[tokio::test]
-async fn requests_that_are_none_open_no_circuit_of_a_tonic_server() {
+async fn malformed_requests_open_no_tonic_circuit() {
     // Half of what was announced.
     const CUT: &[u8] = b"\0\0\0\0\x08\x0a\x02hi";
     // A field of a type that there is not.
@@ -419,7 +419,7 @@ async fn requests_that_are_none_open_no_circuit_of_a_tonic_server() {
 
 /// Clients that give up what they send: a megabyte over a slow line.
 #[tokio::test]
-async fn clients_that_give_up_their_uploads_open_no_circuit_of_a_tonic_server() {
+async fn abandoned_uploads_open_no_tonic_circuit() {
     let mut server = tonic_server().await;
     for _ in 0..TIMES {
         let never = tokio_stream::pending::<Result<axum::body::Bytes, std::io::Error>>();

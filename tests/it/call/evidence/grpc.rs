@@ -119,7 +119,7 @@ fn by_code(code: i32) -> Judged {
 }
 
 #[tokio::test]
-async fn evidence_of_every_code_in_headers_and_in_trailers() {
+async fn evidence_of_each_grpc_code_in_headers_and_trailers() {
     let (address, mut server_ends, _) = served().await;
     let clients = clients!(address);
     macro_rules! on {
@@ -149,7 +149,7 @@ async fn evidence_of_every_code_in_headers_and_in_trailers() {
 }
 
 #[tokio::test]
-async fn evidence_of_streams_that_are_left() {
+async fn evidence_of_abandoned_grpc_streams() {
     let (address, mut server_ends, arrived) = served().await;
     let clients = clients!(address);
     macro_rules! on {
@@ -183,7 +183,7 @@ async fn evidence_of_streams_that_are_left() {
 }
 
 #[tokio::test]
-async fn evidence_of_a_panic_and_of_a_method_that_nobody_implements() {
+async fn evidence_of_grpc_panic_and_unimplemented() {
     let (address, mut server_ends, _) = served().await;
     let ((mut client, mut ends), _) = clients!(address);
     within(client.check(named("panics"))).await.unwrap_err();
@@ -214,7 +214,7 @@ async fn evidence_of_a_panic_and_of_a_method_that_nobody_implements() {
 }
 
 #[tokio::test]
-async fn evidence_of_calls_that_were_refused_inside() {
+async fn evidence_of_grpc_calls_rejected_inside() {
     let ((witness, mut server_ends), health) = (witness(), Scripted::default());
     let (listener, address) = listen().await;
     let refusing = ServiceBuilder::new()
@@ -277,7 +277,7 @@ async fn impostor() -> SocketAddr {
 }
 
 #[tokio::test]
-async fn evidence_of_peers_that_speak_no_grpc_or_break_off() {
+async fn evidence_of_peers_without_grpc_or_broken_off() {
     let address = impostor().await;
     for (path, grpc_client, client) in [
         // Only an explicit gRPC client insists on a status.
@@ -313,7 +313,7 @@ async fn evidence_of_peers_that_speak_no_grpc_or_break_off() {
 }
 
 #[tokio::test]
-async fn evidence_of_a_channel_that_cannot_connect() {
+async fn evidence_of_grpc_channel_that_cannot_connect() {
     let ((mut one, mut ends_of_one), (mut two, mut ends_of_two)) = clients!(nobody().await);
     within(one.check(named(0))).await.unwrap_err();
     assert_eq!(ends_of_one.next_judged().await, FAILED);

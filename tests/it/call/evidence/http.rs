@@ -248,7 +248,7 @@ async fn evidence_of_http_calls_on_both_sides() {
 
 /// HTTP/1.1 sends no more than was promised: there, only the server knows.
 #[tokio::test]
-async fn body_that_is_longer_than_its_content_length_is_a_failure() {
+async fn evidence_of_body_longer_than_content_length() {
     for mut peer in peers().await {
         for (version, client) in both_versions() {
             let (witness, mut ends) = witness();
@@ -267,7 +267,7 @@ async fn body_that_is_longer_than_its_content_length_is_a_failure() {
 
 /// A stranger says gRPC, and gets a page.
 #[tokio::test]
-async fn evidence_of_an_answer_of_another_type_is_that_of_its_status() {
+async fn evidence_of_html_answer_is_that_of_its_status() {
     let (served, mut server_ends) = witness();
     let page = |Path(status): Path<u16>| async move { (code(status), Html("<p>a page</p>")) };
     let app = Router::new().route("/{status}", any(page));
@@ -294,7 +294,7 @@ async fn evidence_of_an_answer_of_another_type_is_that_of_its_status() {
 // ---- transports
 
 #[tokio::test]
-async fn evidence_of_a_connection_that_nobody_accepts() {
+async fn evidence_of_refused_connection() {
     let address = nobody().await;
     for (version, client) in both_versions() {
         let (witness, mut ends) = witness();
@@ -307,7 +307,7 @@ async fn evidence_of_a_connection_that_nobody_accepts() {
 }
 
 #[tokio::test]
-async fn evidence_of_a_connection_that_breaks_before_the_head() {
+async fn evidence_of_connection_broken_before_head() {
     let (listener, address) = listen().await;
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
@@ -326,7 +326,7 @@ async fn evidence_of_a_connection_that_breaks_before_the_head() {
 
 /// An error of a server's service: hyper drops the connection.
 #[tokio::test]
-async fn evidence_of_a_servers_own_error() {
+async fn evidence_of_server_service_error() {
     let (witness, mut ends) = witness();
     let failing = tower::service_fn(|_: http::Request<hyper::body::Incoming>| async {
         Err::<Response<Body>, _>(std::io::Error::other("no disk"))
@@ -346,7 +346,7 @@ async fn evidence_of_a_servers_own_error() {
 // ---- refused in this process
 
 #[tokio::test]
-async fn evidence_of_a_clients_call_that_was_refused_inside() {
+async fn evidence_of_client_call_rejected_inside() {
     let (outer, mut ends) = witness();
     let client = ServiceBuilder::new()
         .layer(GuardLayer::client(outer))
@@ -362,7 +362,7 @@ async fn evidence_of_a_clients_call_that_was_refused_inside() {
 
 /// tower's own load shedding is a refusal of this process, too.
 #[tokio::test]
-async fn evidence_of_load_that_tower_sheds() {
+async fn evidence_of_tower_load_shed() {
     let (arrived, (served, _ends)) = (Arc::new(Notify::new()), witness());
     let address = serve(app(arrived.clone()).layer(GuardLayer::server(served))).await;
     let (outer, mut ends) = witness();

@@ -64,7 +64,7 @@ async fn hung(limit: Duration) -> (SocketAddr, Both) {
 }
 
 #[tokio::test]
-async fn deadline_that_a_caller_sends_says_nothing_of_the_server() {
+async fn deadline_sent_by_caller_does_not_blame_server() {
     let (address, mut both) = hung(HOUR).await;
     for (version, client) in both_versions() {
         let mut request = get(address, "/");
@@ -86,7 +86,7 @@ async fn deadline_that_a_caller_sends_says_nothing_of_the_server() {
 
 /// It is a header of gRPC's, which is spoken over HTTP/2.
 #[tokio::test]
-async fn grpc_timeout_is_not_heeded_where_nobody_speaks_grpc() {
+async fn grpc_timeout_is_ignored_outside_of_grpc() {
     let (address, mut both) = hung(SOON).await;
     let rest = "content-type: application/grpc\r\ngrpc-timeout: 5m\r\ncontent-length: 0\r\n\r\n";
     let mut stream = post1(address, "/", rest).await;
@@ -99,7 +99,7 @@ async fn grpc_timeout_is_not_heeded_where_nobody_speaks_grpc() {
 }
 
 #[tokio::test]
-async fn limit_of_a_client_blames_the_peer_and_a_callers_deadline_does_not() {
+async fn timeout_of_client_blames_peer_deadline_does_not() {
     let (address, _server) = hung(HOUR).await;
     for (version, client) in both_versions() {
         for (limit, deadline, judged) in [(SOON, HOUR, LATE), (HOUR, SOON, DUE)] {
@@ -145,7 +145,7 @@ where
 }
 
 #[tokio::test(start_paused = true)]
-async fn thousand_calls_to_a_hung_peer_open_the_circuit_in_either_order_of_layers() {
+async fn timeout_around_or_inside_breaker_opens_circuit() {
     let hung = service_fn(|_: Req| pending::<Result<http::Response<Body>, BoxError>>());
     for (patience, state) in [(HOUR, State::Open), (SECOND / 2, State::Closed)] {
         let inside = breaker();
@@ -175,7 +175,7 @@ async fn thousand_calls_to_a_hung_peer_open_the_circuit_in_either_order_of_layer
 }
 
 #[tokio::test(start_paused = true)]
-async fn thousand_runs_that_hang_open_the_circuit_in_either_order() {
+async fn timeout_around_or_inside_run_opens_circuit() {
     let limit = TimeLimit::new("hung", SECOND);
     let hangs = || pending::<Result<(), std::io::Error>>();
     for (patience, state) in [(HOUR, State::Open), (SECOND / 2, State::Closed)] {
@@ -196,7 +196,7 @@ async fn thousand_runs_that_hang_open_the_circuit_in_either_order() {
 }
 
 #[tokio::test]
-async fn hung_server_opens_the_circuit_in_either_order_of_layers() {
+async fn timeout_on_hung_server_opens_in_either_order() {
     let (address, _server) = hung(HOUR).await;
     for (version, client) in both_versions() {
         let (inside, outside) = (breaker(), breaker());
@@ -249,7 +249,7 @@ fn within_time<T>(message: T, time: Duration) -> Request<T> {
 }
 
 #[tokio::test]
-async fn grpc_stream_without_time_ends_with_deadline_exceeded() {
+async fn timeout_of_grpc_stream_is_deadline_exceeded() {
     let (address, mut both) = served().await;
     let (called, mut ends) = witness();
     let client = GuardLayer::grpc_client(called).layer(channel(address));
@@ -266,7 +266,7 @@ async fn grpc_stream_without_time_ends_with_deadline_exceeded() {
 }
 
 #[tokio::test]
-async fn frames_that_came_in_time_are_delivered_after_it() {
+async fn timeout_delivers_frames_received_in_time() {
     let (address, mut both) = served().await;
     // The client keeps the time, too, and reads nothing until it is over.
     let client = TimeoutLayer::grpc_client(HOUR).layer(channel(address));
@@ -283,7 +283,7 @@ async fn frames_that_came_in_time_are_delivered_after_it() {
 }
 
 #[tokio::test]
-async fn grpc_client_ends_a_stream_of_a_server_that_knows_no_time() {
+async fn timeout_of_grpc_client_ends_endless_stream() {
     let (listener, address) = listen().await;
     let server = Server::builder().add_service(HealthServer::new(Scripted::default()));
     tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
@@ -317,7 +317,7 @@ async fn grpc_client_ends_a_stream_of_a_server_that_knows_no_time() {
 }
 
 #[tokio::test]
-async fn unary_grpc_call_that_hangs_ends_at_the_callers_deadline_or_our_limit() {
+async fn timeout_of_unary_grpc_is_deadline_or_limit() {
     let (address, mut server) = served().await;
     for (limit, patience, judged) in [(HOUR, SOON, DUE), (SOON, HOUR, LATE)] {
         let ((one, outer), (two, inner)) = (witness(), witness());
@@ -345,7 +345,7 @@ async fn unary_grpc_call_that_hangs_ends_at_the_callers_deadline_or_our_limit() 
 }
 
 #[tokio::test]
-async fn limit_of_a_tonic_server_blames_it_unless_the_upload_stalls() {
+async fn timeout_of_tonic_server_spares_stalled_upload() {
     let (address, mut both) = served_within(4 * SOON).await;
     let mut client = HealthClient::new(channel(address));
     let late = within(client.check(named("hangs"))).await;
@@ -366,7 +366,7 @@ async fn limit_of_a_tonic_server_blames_it_unless_the_upload_stalls() {
 
 /// A peer, or tonic's channel, that goes by the deadline that it was sent.
 #[tokio::test]
-async fn guards_on_both_sides_of_a_grpc_clients_limit_agree_about_a_deadline() {
+async fn timeout_of_grpc_client_is_one_outcome_for_all() {
     let (address, _server) = served().await;
     // The server says DEADLINE_EXCEEDED of its own accord, or the channel gives up.
     for (asks, patience, judged) in [("4", HOUR, LATE), ("hangs", SOON, DUE)] {

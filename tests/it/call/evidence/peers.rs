@@ -33,7 +33,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// An HTTP/2 server that shuts down, as politely as it can: of twenty calls under way it has looked at none.
 #[tokio::test]
-async fn server_that_shuts_down_politely_loses_no_call_and_opens_no_circuit() {
+async fn graceful_goaway_loses_no_call_and_opens_no_circuit() {
     const CALLS: usize = 20;
     let (server, address) = Frames::leave_politely(CALLS).await;
     let breaker = breaker();
@@ -62,7 +62,7 @@ async fn server_that_shuts_down_politely_loses_no_call_and_opens_no_circuit() {
 }
 
 #[tokio::test]
-async fn unsupported_request_is_sent_once_and_opens_no_circuit() {
+async fn unsupported_request_is_sent_once_without_opening() {
     let seen = Arc::new(AtomicU32::new(0));
     let counted = seen.clone();
     let app = Router::new().route(
@@ -93,7 +93,7 @@ async fn unsupported_request_is_sent_once_and_opens_no_circuit() {
 }
 
 #[tokio::test]
-async fn requests_that_cannot_be_sent_open_no_circuit() {
+async fn unsendable_requests_open_no_circuit() {
     let address = serve(Router::new().fallback(async || "well")).await;
     for two in [false, true] {
         for uri in ["/relative", "ftp://a.example/orders", "a.example:443"] {
@@ -115,7 +115,7 @@ async fn requests_that_cannot_be_sent_open_no_circuit() {
 
 /// Load that is shed in this process says nothing of the peer.
 #[tokio::test]
-async fn load_that_is_shed_here_opens_no_circuit() {
+async fn local_load_shed_opens_no_circuit() {
     let gate = Arc::new(Semaphore::new(0));
     let closed = gate.clone();
     let app = Router::new().fallback(async move || {
@@ -169,7 +169,7 @@ async fn load_that_is_shed_here_opens_no_circuit() {
 ///     .service(client);
 /// ```
 #[tokio::test]
-async fn dead_connection_is_found_by_pings_and_the_next_attempt_takes_another() {
+async fn dead_connection_is_replaced_after_missed_pings() {
     let (server, address) = Frames::serve([Act::AnswerAndVanish, Act::Answer]).await;
     let breaker = breaker();
     let client = Client::builder(TokioExecutor::new())

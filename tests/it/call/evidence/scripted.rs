@@ -28,7 +28,7 @@ const REFUSED_INSIDE: Judged = (Rejected, Inconclusive);
 const NEVER: Until = Until::Frames(0);
 
 #[test]
-fn evidence_of_a_good_head_and_what_became_of_its_body() {
+fn evidence_of_good_head_by_end_of_body() {
     table(&[
         row("read", get, || Reply::ok().data("hello"), GOOD),
         row(
@@ -67,7 +67,7 @@ fn evidence_of_a_good_head_and_what_became_of_its_body() {
 }
 
 #[test]
-fn evidence_of_answers_without_a_body_and_of_redirects() {
+fn evidence_of_empty_answers_and_redirects() {
     table(&[
         row("HEAD", head, || Reply::ok().data("hello"), GOOD).dropped(NEVER),
         row("204", get, || Reply::status(204).body(no_size("")), GOOD).dropped(NEVER),
@@ -82,7 +82,7 @@ fn evidence_of_answers_without_a_body_and_of_redirects() {
 }
 
 #[test]
-fn evidence_of_what_the_caller_has_done_wrong() {
+fn evidence_of_client_errors() {
     table(&[
         row("400", get, || Reply::status(400), CALLERS),
         row(
@@ -109,7 +109,7 @@ fn evidence_of_what_the_caller_has_done_wrong() {
 }
 
 #[test]
-fn evidence_of_bad_heads_and_of_bodies_that_break() {
+fn evidence_of_bad_heads_and_broken_bodies() {
     table(&[
         row("500", get, || Reply::status(500).data("oh"), FAILED),
         row("500, left", get, || Reply::status(500).data("oh"), FAILED).dropped(NEVER),
@@ -204,7 +204,7 @@ fn evidence_of_calls_without_an_answer() {
 // Rows about uploads, our own time limits and the caller's deadline belong here.
 
 #[test]
-fn evidence_of_a_plain_service() {
+fn evidence_of_plain_service() {
     type Plain = (&'static str, fn() -> Reply, usize, Judged);
     let table: &[Plain] = &[
         ("a value", Reply::ok, LONG, GOOD),
@@ -267,7 +267,7 @@ fn evidence_of_a_plain_service() {
 
 /// No call, and no outcome: the peer could not even be asked.
 #[test]
-fn evidence_of_a_service_that_fails_to_become_ready() {
+fn evidence_of_readiness_error() {
     let breaker = CircuitBreaker::builder("peer").minimum_calls(100);
     let breaker = breaker.build().expect("sound settings");
     let broken = || scripted(Reply::ok).broken(|| "gone".into());
@@ -301,7 +301,7 @@ fn evidence_of_a_service_that_fails_to_become_ready() {
 
 /// The head says it already; the end may know better.
 #[test]
-fn evidence_is_shown_with_the_head() {
+fn evidence_is_known_at_head() {
     for (reply, at_head, at_end) in [
         (Reply::ok as fn() -> Reply, GOOD, GOOD),
         (|| Reply::ok().data("hello"), GOOD, GOOD),

@@ -30,7 +30,7 @@ impl Service<Request<Body>> for Connection {
 }
 
 #[tokio::test]
-async fn evidence_of_a_connection_that_is_gone_before_the_call() {
+async fn evidence_of_connection_gone_before_call() {
     let (listener, address) = listen().await;
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {

@@ -144,7 +144,7 @@ async fn peers(limit: Duration) -> [Peer; 2] {
 }
 
 #[tokio::test]
-async fn upload_that_breaks_off_is_the_callers_whatever_the_server_answers() {
+async fn upload_broken_off_is_client_error() {
     let panicked = (Outcome::Panicked, Evidence::Inconclusive);
     for mut peer in peers(HOUR).await {
         for how in Break::ALL {
@@ -158,7 +158,7 @@ async fn upload_that_breaks_off_is_the_callers_whatever_the_server_answers() {
 
 /// Nobody has seen it break off: the caller is gone, and that is all.
 #[tokio::test]
-async fn upload_that_nobody_reads_breaks_off_without_a_trace() {
+async fn upload_nobody_reads_may_break_off() {
     for mut peer in peers(HOUR).await {
         for how in [Break::Cancels, Break::CancelsLater, Break::Leaves] {
             how.upload(peer.address, "/never_reads", &peer.arrived)
@@ -185,7 +185,7 @@ async fn stall(address: SocketAddr, status: u16) -> usize {
 }
 
 #[tokio::test]
-async fn upload_that_stalls_is_the_callers_until_our_own_limit() {
+async fn upload_stalled_is_client_error_until_timeout() {
     for mut peer in peers(SOON).await {
         for _ in 0..stall(peer.address, 408).await {
             peer.assert_ends(BROKE, "it stalled").await;
@@ -194,7 +194,7 @@ async fn upload_that_stalls_is_the_callers_until_our_own_limit() {
 }
 
 #[tokio::test]
-async fn server_that_hangs_is_to_blame_once_it_has_all_it_asked_for() {
+async fn upload_received_blames_hung_server() {
     for mut peer in peers(SOON).await {
         for (path, rest) in [
             ("/hangs", "content-length: 5\r\n\r\nhello"),
@@ -222,7 +222,7 @@ async fn server_that_hangs_is_to_blame_once_it_has_all_it_asked_for() {
 }
 
 #[tokio::test]
-async fn upload_that_stalls_does_no_harm_to_an_answer_that_needs_none_of_it() {
+async fn upload_stalled_spares_answer_without_it() {
     for mut peer in peers(SOON).await {
         let mut stream = post1(
             peer.address,
@@ -241,7 +241,7 @@ async fn upload_that_stalls_does_no_harm_to_an_answer_that_needs_none_of_it() {
 
 /// hyper drops the connection, but whose doing it was is known.
 #[tokio::test]
-async fn error_of_a_service_whose_upload_broke_off_is_the_callers() {
+async fn upload_broken_off_makes_error_the_clients() {
     let (arrived, (witness, mut ends)) = (Arc::new(Notify::new()), witness());
     let notify = arrived.clone();
     let passes_on = service_fn(move |request: http::Request<Counted>| {
@@ -365,7 +365,7 @@ async fn proxies(upstream: SocketAddr, limit: Duration) -> Vec<Proxy> {
 }
 
 #[tokio::test]
-async fn upload_that_breaks_off_on_its_way_through_says_nothing_of_the_next_hop() {
+async fn upload_broken_off_in_proxy_spares_next_hop() {
     let [mut peer, _] = peers(HOUR).await;
     for mut proxy in proxies(peer.address, HOUR).await {
         for how in Break::ALL {
@@ -380,7 +380,7 @@ async fn upload_that_breaks_off_on_its_way_through_says_nothing_of_the_next_hop(
 }
 
 #[tokio::test]
-async fn upload_that_stalls_on_its_way_through_says_nothing_of_the_next_hop() {
+async fn upload_stalled_in_proxy_spares_next_hop() {
     let [peer, _] = peers(HOUR).await;
     for mut proxy in proxies(peer.address, SOON).await {
         for _ in 0..stall(proxy.address, 502).await {
@@ -390,7 +390,7 @@ async fn upload_that_stalls_on_its_way_through_says_nothing_of_the_next_hop() {
 }
 
 #[tokio::test]
-async fn next_hop_that_hangs_is_to_blame_once_it_has_the_whole_upload() {
+async fn upload_received_blames_hung_next_hop() {
     let [peer, _] = peers(HOUR).await;
     for mut proxy in proxies(peer.address, SOON).await {
         for path in ["/hangs", "/never_reads"] {
@@ -406,7 +406,7 @@ async fn next_hop_that_hangs_is_to_blame_once_it_has_the_whole_upload() {
 }
 
 #[tokio::test]
-async fn whole_upload_is_good_on_every_way() {
+async fn upload_complete_is_healthy_on_every_path() {
     let [mut peer, mut other] = peers(HOUR).await;
     let whole = Bytes::from_static(&[b'1'; 1_000]);
     for (version, client) in both_versions() {
