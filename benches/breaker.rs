@@ -26,7 +26,8 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use nothing::Nothing;
 use tower::{Layer, Service, service_fn};
 use tower_keep::{
-    CircuitBreaker, GuardLayer, Outcome, breaker::CircuitBreakerBuilder, call::Moment, guard::Admit,
+    CircuitBreaker, GuardLayer, Outcome, breaker::CircuitBreakerBuilder, call::CallClock,
+    guard::Admit,
 };
 
 #[global_allocator]
@@ -114,7 +115,7 @@ fn closed(builder: CircuitBreakerBuilder, calls: u32) -> CircuitBreaker {
         breaker
             .try_acquire()
             .expect("closed")
-            .settle(Outcome::Success);
+            .complete(Outcome::Success);
     }
     assert_eq!(breaker.counts().calls, u64::from(calls));
     breaker
@@ -200,7 +201,7 @@ fn refusals() -> Vec<Row<'static>> {
     let service = breaker.layer().any().layer(service_fn(answer));
     let admit = move || {
         let breaker = breaker.clone();
-        let now = Moment::default();
+        let now = CallClock::default();
         now.now();
         move || {
             let refused = Admit::<()>::admit(&breaker, &mut (), &now);

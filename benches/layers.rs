@@ -20,7 +20,7 @@ use nothing::Nothing;
 use tower::{Layer, service_fn};
 use tower_keep::{
     GuardLayer, Track,
-    context::{Correlate, Inherit, Propagate},
+    context::{Correlate, InheritContext, Propagate},
     observe, operation,
     retry::{Retry, RetryLayer},
     track::DURATION_BUCKETS,
@@ -100,7 +100,7 @@ fn plain(bench: &mut Bench<'_>) {
         "any: two guards that do nothing",
         GuardLayer::any((Nothing, Nothing)).layer(inner)
     );
-    row!("any: context", GuardLayer::any(Inherit).layer(inner));
+    row!("any: context", GuardLayer::any(InheritContext).layer(inner));
     row!("any: observe", observe("bench").any().layer(inner));
     row!(
         "any: tower's own retry",
@@ -108,9 +108,9 @@ fn plain(bench: &mut Bench<'_>) {
     );
     row!(
         "any: retry",
-        RetryLayer::any(Retry::named("bench")).layer(inner)
+        RetryLayer::any(Retry::new("bench")).layer(inner)
     );
-    let retry = Retry::named("bench");
+    let retry = Retry::new("bench");
     bench.row("retry: run", || {
         let work = |_| async { Ok::<_, Infallible>(7) };
         black_box(drive::finish(retry.run(work))).ok();
@@ -144,7 +144,7 @@ fn http_service(bench: &mut Bench<'_>) {
     );
     row!(
         "http: track",
-        GuardLayer::server(Track::named("bench")).layer(inner)
+        GuardLayer::server(Track::new("bench")).layer(inner)
     );
     row!("http: observe", observe("bench").server().layer(inner));
     row!(
@@ -185,7 +185,7 @@ fn retried(bench: &mut Bench<'_>) {
             });
         };
     }
-    let layer = || RetryLayer::client(Retry::named("bench"));
+    let layer = || RetryLayer::client(Retry::new("bench"));
     row!("order: bare", PUT, service_fn(answer::<Order>));
     row!(
         "order: tower's own retry",
@@ -196,7 +196,7 @@ fn retried(bench: &mut Bench<'_>) {
     row!(
         "order: retry of what is sent once",
         POST,
-        layer().free_repeats(false).layer(service_fn(answer))
+        layer().retry_unsent(false).layer(service_fn(answer))
     );
 }
 

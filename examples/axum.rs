@@ -47,7 +47,7 @@ async fn errors() -> String {
         format!(
             "{:>4} x {} (last in {id}{place})\n",
             group.count(),
-            group.why()
+            group.grouping_key()
         )
     });
     lines.collect()

@@ -55,7 +55,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 use tower_keep::track::RequestBodyLayer;
-use tower_keep::{BoxError, ErrorTracker, InvalidSetting, registry};
+use tower_keep::{BoxError, ConfigError, ErrorTracker, registry};
 use tower_layer::Layer;
 
 use admin::Admin;
@@ -194,7 +194,7 @@ fn serve_gateway(
     target: Target,
     args: &Args,
     window: &Arc<Window>,
-) -> Result<(), InvalidSetting> {
+) -> Result<(), ConfigError> {
     let demonstration = args.upstream.is_none();
     let protection = Protection::new(args)?;
     tokio::spawn(report::transitions(protection.breaker.subscribe()));

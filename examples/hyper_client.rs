@@ -45,7 +45,7 @@ async fn main() -> Result<(), BoxError> {
         .service(client);
 
     // In a handler, the context is that of the call; here it is begun by hand.
-    let journey = Context::root();
+    let journey = Context::new_root();
     println!("journey {}", journey.correlation_id());
     for attempt in 1..=2 {
         let request = Request::get(format!("http://{address}/")).body(Empty::new())?;

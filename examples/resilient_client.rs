@@ -25,7 +25,7 @@ use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 use tower::{Service, ServiceBuilder, ServiceExt};
 use tower_keep::{
     BoxError, CircuitBreaker, FallbackLayer,
-    fallback::{Failed, Fallback, Served},
+    fallback::{FailedCall, Fallback, FallbackInfo},
     registry,
     retry::{Retry, RetryLayer},
     timeout::{TimeoutLayer, Timeouts},
@@ -53,7 +53,7 @@ async fn peer(listener: TcpListener, flaky: bool) -> Result<(), BoxError> {
 }
 
 /// Better than nothing.
-fn stale(_: &Failed<'_>) -> Response<Full<Bytes>> {
+fn stale(_: &FailedCall<'_>) -> Response<Full<Bytes>> {
     Response::new(Full::new(Bytes::from("this morning's")))
 }
 
@@ -66,7 +66,10 @@ where
     for _ in 0..times {
         let request = Request::get(format!("http://{address}/")).body(Empty::new())?;
         let response = client.ready().await?.call(request).await?;
-        let instead = response.extensions().get::<Served>().map(Served::outcome);
+        let instead = response
+            .extensions()
+            .get::<FallbackInfo>()
+            .map(FallbackInfo::outcome);
         let status = response.status();
         let body = response.into_body().collect().await?.to_bytes();
         let body = String::from_utf8_lossy(&body);
@@ -98,9 +101,9 @@ async fn main() -> Result<(), BoxError> {
         .build()?;
     // Outermost first.
     let mut client = ServiceBuilder::new()
-        .layer(FallbackLayer::client(Fallback::named("quotes")).with(stale))
+        .layer(FallbackLayer::client(Fallback::new("quotes")).with(stale))
         .layer(TimeoutLayer::client(timeouts.total()))
-        .layer(RetryLayer::client(Retry::named("quotes")))
+        .layer(RetryLayer::client(Retry::new("quotes")))
         .layer(breaker.layer().client())
         .layer(TimeoutLayer::client(timeouts.attempt()))
         .service(Client::builder(TokioExecutor::new()).build_http());

@@ -37,7 +37,7 @@ async fn main() -> Result<(), BoxError> {
         }
     }
     for group in ErrorTracker::global().groups() {
-        println!("{} x {}", group.count(), group.why());
+        println!("{} x {}", group.count(), group.grouping_key());
     }
     Ok(())
 }

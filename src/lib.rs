@@ -52,7 +52,7 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `axum` | `MatchedPath` as the route label, the [`Context`] extractor, `RouteLayer::matched`, `IntoResponse` for `Rejection`; uploads of axum's body type are watched |
+//! | `axum` | `MatchedPath` as the route label, the [`Context`] extractor, `RouteLayer::matched_path`, `IntoResponse` for `Rejection`; uploads of axum's body type are watched |
 //! | `tonic` | a `tonic::Status` is judged by its code wherever it is an error, also by [`CircuitBreaker::call`] and [`Retry::run`]; its hints are read; it is in error records. `GrpcMethod` is the client's method label |
 //! | `hyper` | retries and breakers know by hyper's errors which requests were never sent, and whose fault an error is; uploads of hyper's own body type are watched inside of a `RequestBodyLayer` |
 //! | `tower` | tower's own timeouts are told from failures, its load shedding is a refusal of this process |
@@ -63,34 +63,45 @@
 #![deny(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod breaker;
 pub mod call;
+pub mod context;
+pub mod errors;
+pub mod fallback;
 pub mod guard;
+#[cfg(feature = "logging")]
+pub mod logging;
 mod observe;
+pub mod operation;
 pub mod protocol;
 pub mod registry;
-mod resilience;
-mod sync;
+pub mod retry;
+mod retry_after;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod text;
+pub mod timeout;
+pub mod track;
+mod util;
 
-pub use call::{BoxError, InvalidSetting, Outcome, Rejection, RejectionKind, hook_panics};
+#[doc(inline)]
+pub use breaker::{CallError, CircuitBreaker, breaker};
+#[doc(inline)]
+pub use call::{BoxError, ConfigError, Outcome, Rejection, RejectionKind, hook_panics};
+#[doc(inline)]
 pub use context::Context;
+#[doc(inline)]
 pub use errors::ErrorTracker;
+#[doc(inline)]
+pub use fallback::FallbackLayer;
+#[doc(inline)]
 pub use guard::{Guard, GuardLayer, Guarded};
-#[cfg(feature = "logging")]
-pub use observe::logging;
-pub use observe::{
-    Observe, context, errors, observe,
-    operation::{self, operation},
-    track,
-};
-pub use resilience::{
-    breaker::{self, CallError, CircuitBreaker, breaker},
-    fallback::{self, FallbackLayer},
-    retry::{self, Retry},
-    timeout,
-};
+#[doc(inline)]
+pub use observe::{Observe, observe};
+#[doc(inline)]
+pub use operation::operation;
+#[doc(inline)]
+pub use retry::Retry;
+#[doc(inline)]
 pub use track::Track;
 
 /// The snippets of the README are tests.

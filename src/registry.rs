@@ -1,5 +1,5 @@
 //! Lists the guards of the process: the state and the figures of every breaker, keyed set of breakers, retry, fallback and
-//! time limit of the process, and of guards of one's own that are [entered](enter).
+//! time limit of the process, and of guards of one's own that are [entered](register).
 //!
 //! Trackers and operations are not among them: what they count is in metrics. Guards enter themselves when they are built,
 //! as weak references, so that a list for a health page or an operations console needs no wiring. With the feature `serde`,
@@ -14,7 +14,7 @@
 //! assert_eq!((shown.kind(), shown.state()), ("circuit_breaker", "closed"));
 //! assert!(shown.stat("calls").is_some());
 //! # drop(breaker);
-//! # Ok::<_, tower_keep::InvalidSetting>(())
+//! # Ok::<_, tower_keep::ConfigError>(())
 //! ```
 //!
 //! A guard leaves the list when the last of its handles, layers and services is dropped. Names are not keys: two
@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-use crate::call::quietly;
+use crate::call::catch_hook;
 
 /// Something that can be listed.
 pub trait Inspect: Send + Sync {
@@ -55,7 +55,7 @@ pub enum Stat {
     /// A word.
     Text(String),
     /// Known to be unknown.
-    None,
+    Unknown,
 }
 
 /// The figures of a guard, in the order that they were added in.
@@ -77,13 +77,13 @@ impl Stats {
     pub fn seconds(&mut self, name: &'static str, time: impl Into<Option<Duration>>) {
         let stat = time
             .into()
-            .map_or(Stat::None, |time| Stat::Number(time.as_secs_f64()));
+            .map_or(Stat::Unknown, |time| Stat::Number(time.as_secs_f64()));
         self.0.push((name, stat));
     }
 
     /// Adds a word, if there is one.
     pub fn text(&mut self, name: &'static str, text: Option<impl fmt::Display>) {
-        let stat = text.map_or(Stat::None, |text| Stat::Text(text.to_string()));
+        let stat = text.map_or(Stat::Unknown, |text| Stat::Text(text.to_string()));
         self.0.push((name, stat));
     }
 
@@ -113,7 +113,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// Asks a guard what it shows.
-    pub fn of(guard: &dyn Inspect) -> Self {
+    pub fn new(guard: &dyn Inspect) -> Self {
         let mut stats = Stats::default();
         guard.stats(&mut stats);
         Snapshot {
@@ -151,30 +151,30 @@ impl Snapshot {
     }
 }
 
-static GUARDS: Guards = Guards(Mutex::new(Vec::new()));
+static GUARDS: GuardList = GuardList(Mutex::new(Vec::new()));
 
 /// Every guard that is alive, by kind and name. One that panics when it is asked is left out.
 pub fn snapshots() -> Vec<Snapshot> {
     // Guards are asked without the lock: they have locks of their own.
-    let alive = GUARDS.alive();
+    let alive = GUARDS.live();
     let mut all: Vec<_> = alive
         .iter()
-        .filter_map(|guard| quietly(|| Snapshot::of(&**guard)))
+        .filter_map(|guard| catch_hook(|| Snapshot::new(&**guard)))
         .collect();
     all.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
     all
 }
 
 /// Enters a guard of one's own; it leaves the list when the last strong reference to it is dropped.
-pub fn enter<G: Inspect + 'static>(guard: &Arc<G>) {
+pub fn register<G: Inspect + 'static>(guard: &Arc<G>) {
     let weak: Weak<G> = Arc::downgrade(guard);
-    GUARDS.enter(weak);
+    GUARDS.register(weak);
 }
 
-struct Guards(Mutex<Vec<Weak<dyn Inspect>>>);
+struct GuardList(Mutex<Vec<Weak<dyn Inspect>>>);
 
-impl Guards {
-    fn enter(&self, guard: Weak<dyn Inspect>) {
+impl GuardList {
+    fn register(&self, guard: Weak<dyn Inspect>) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // The dead are swept whenever the list would grow, so that it is at most twice as long as it must be.
         if all.len() == all.capacity() {
@@ -185,7 +185,7 @@ impl Guards {
         all.push(guard);
     }
 
-    fn alive(&self) -> Vec<Arc<dyn Inspect>> {
+    fn live(&self) -> Vec<Arc<dyn Inspect>> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.iter().filter_map(Weak::upgrade).collect()
     }
@@ -195,9 +195,9 @@ impl Guards {
 mod tests {
     use super::*;
 
-    struct Bulb(&'static str);
+    struct FakeGuard(&'static str);
 
-    impl Inspect for Bulb {
+    impl Inspect for FakeGuard {
         fn kind(&self) -> &'static str {
             "bulb"
         }
@@ -220,7 +220,7 @@ mod tests {
         }
     }
 
-    fn bulbs() -> Vec<String> {
+    fn fake_guard_names() -> Vec<String> {
         let all = snapshots();
         let bulbs = all.iter().filter(|guard| guard.kind() == "bulb");
         bulbs.map(|guard| guard.name().to_owned()).collect()
@@ -228,35 +228,35 @@ mod tests {
 
     #[test]
     fn guards_are_listed_by_name_while_they_live_and_a_broken_one_is_left_out() {
-        let [b, a, broken] = ["b", "a", "broken"].map(|name| Arc::new(Bulb(name)));
+        let [b, a, broken] = ["b", "a", "broken"].map(|name| Arc::new(FakeGuard(name)));
         for bulb in [&b, &a, &broken] {
-            enter(bulb);
+            register(bulb);
         }
-        assert_eq!(bulbs(), ["a", "b"]);
+        assert_eq!(fake_guard_names(), ["a", "b"]);
         drop(a);
-        assert_eq!(bulbs(), ["b"]);
+        assert_eq!(fake_guard_names(), ["b"]);
     }
 
     #[test]
     fn the_dead_do_not_pile_up() {
-        let guards = Guards(Mutex::new(Vec::new()));
-        let alive = Arc::new(Bulb("alive"));
+        let guards = GuardList(Mutex::new(Vec::new()));
+        let alive = Arc::new(FakeGuard("alive"));
         for _ in 0..10_000 {
-            let weak: Weak<Bulb> = Arc::downgrade(&Arc::new(Bulb("dead")));
-            guards.enter(weak);
-            let weak: Weak<Bulb> = Arc::downgrade(&alive);
-            if guards.alive().is_empty() {
-                guards.enter(weak);
+            let weak: Weak<FakeGuard> = Arc::downgrade(&Arc::new(FakeGuard("dead")));
+            guards.register(weak);
+            let weak: Weak<FakeGuard> = Arc::downgrade(&alive);
+            if guards.live().is_empty() {
+                guards.register(weak);
             }
         }
-        assert_eq!(guards.alive().len(), 1);
+        assert_eq!(guards.live().len(), 1);
         assert!(guards.0.lock().expect("no panic").capacity() <= 64);
     }
 
     #[cfg(feature = "serde")]
     #[test]
     fn a_snapshot_is_an_object_of_plain_figures() {
-        let json = serde_json::to_string(&Snapshot::of(&Bulb("b"))).expect("json");
+        let json = serde_json::to_string(&Snapshot::new(&FakeGuard("b"))).expect("json");
         let figures =
             r#"{"switched":3,"load":0.5,"lit_seconds":1.5,"left_seconds":null,"colour":"red"}"#;
         assert_eq!(

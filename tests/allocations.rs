@@ -14,11 +14,11 @@ use tower::{Layer, Service, ServiceBuilder, service_fn};
 use tower_keep::{
     CircuitBreaker, Context, GuardLayer,
     breaker::KeyedBreaker,
-    call::Moment,
-    fallback::{Failed, Fallback, FallbackLayer},
+    call::CallClock,
+    fallback::{FailedCall, Fallback, FallbackLayer},
     guard::Admit,
     protocol::Client,
-    retry::{Replay, ReplayBody, Retry, RetryLayer},
+    retry::{HttpRetry, ReplayBody, Retry, RetryLayer},
     timeout::TimeoutLayer,
 };
 
@@ -32,7 +32,7 @@ fn allocations(call: impl FnMut()) -> f64 {
 
 #[test]
 fn retry_of_successful_work_does_not_allocate() {
-    let retry = Retry::named("costs");
+    let retry = Retry::new("costs");
     let work = || {
         let run = retry.run(|_| ready(Ok::<_, std::io::Error>(7)));
         black_box(drive::finish(run)).expect("an answer");
@@ -40,14 +40,14 @@ fn retry_of_successful_work_does_not_allocate() {
     assert_eq!(allocations(work), 0.0);
     // Nor does it where there is a context that has a deadline.
     let soon = std::time::Duration::from_secs(3_600);
-    let call = Context::root().with_deadline(tokio::time::Instant::now() + soon);
+    let call = Context::new_root().with_deadline(tokio::time::Instant::now() + soon);
     assert_eq!(call.run(|| allocations(work)), 0.0);
 }
 
 #[test]
 fn retry_of_any_request_does_not_allocate() {
     let inner = service_fn(|n: u64| ready(Ok::<_, Infallible>(n)));
-    let mut service = RetryLayer::any(Retry::named("costs")).layer(inner);
+    let mut service = RetryLayer::any(Retry::new("costs")).layer(inner);
     let call = || {
         black_box(drive::call(&mut service, black_box(7))).expect("an answer");
     };
@@ -56,9 +56,9 @@ fn retry_of_any_request_does_not_allocate() {
 
 #[test]
 fn retry_of_unrepeatable_request_does_not_allocate() {
-    let layer = || RetryLayer::client(Retry::named("costs"));
+    let layer = || RetryLayer::client(Retry::new("costs"));
     assert_eq!(http(layer(), Method::POST, "an order"), 0.0);
-    let once = Retry::builder("costs").attempts(1).build().unwrap();
+    let once = Retry::builder("costs").max_attempts(1).build().unwrap();
     let once = RetryLayer::client(once);
     assert_eq!(http(once.clone(), Method::POST, "an order"), 0.0);
     assert_eq!(http(once, Method::PUT, "an order"), 0.0);
@@ -67,12 +67,12 @@ fn retry_of_unrepeatable_request_does_not_allocate() {
 /// Its head goes to the service, and what is gone cannot be cloned later.
 #[test]
 fn retry_of_repeatable_request_copies_its_head() {
-    let layer = || RetryLayer::client(Retry::named("costs"));
+    let layer = || RetryLayer::client(Retry::new("costs"));
     let copy = |method: Method| {
         let head = || request(method.clone(), Bytes::new()).into_parts().0;
         let both = allocations(|| drop(black_box((head().clone(), head()))));
         // What its attempts have in common, where there is no context yet.
-        let context = allocations(|| drop(black_box(Context::root())));
+        let context = allocations(|| drop(black_box(Context::new_root())));
         both - 2.0 * allocations(|| drop(black_box(head()))) + context
     };
     assert_eq!(http(layer(), Method::GET, ""), copy(Method::GET));
@@ -81,15 +81,15 @@ fn retry_of_repeatable_request_copies_its_head() {
         http(layer(), Method::PUT, "an order"),
         copy(Method::PUT) + 1.0
     );
-    let free = layer().free_repeats(true);
+    let free = layer().retry_unsent(true);
     assert_eq!(
         http(free, Method::POST, "an order"),
         copy(Method::POST) + 1.0
     );
     // Within a call that has a context.
     let call = || http(layer(), Method::GET, "");
-    let context = allocations(|| drop(black_box(Context::root())));
-    assert_eq!(Context::root().run(call), copy(Method::GET) - context);
+    let context = allocations(|| drop(black_box(Context::new_root())));
+    assert_eq!(Context::new_root().run(call), copy(Method::GET) - context);
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn breaker_does_not_allocate_for_any_window() {
             breaker
                 .try_acquire()
                 .unwrap()
-                .settle(tower_keep::Outcome::Success)
+                .complete(tower_keep::Outcome::Success)
         };
         assert_eq!(allocations(permit), 0.0);
         let dropped = || drop(breaker.try_acquire().unwrap());
@@ -143,7 +143,7 @@ fn breaker_failure_while_closed_does_not_allocate() {
             breaker
                 .try_acquire()
                 .unwrap()
-                .settle(tower_keep::Outcome::Failure)
+                .complete(tower_keep::Outcome::Failure)
         };
         assert_eq!(allocations(failing), 0.0);
         assert!(breaker.counts().failures > 0);
@@ -204,7 +204,7 @@ fn authority_key_in_normal_form_does_not_allocate() {
     let guard = KeyedBreaker::builder(template)
         .build()
         .unwrap()
-        .by_authority();
+        .keyed_by_authority();
     for uri in [
         "http://api.example/",
         "http://joe@api.example:80/",
@@ -212,7 +212,7 @@ fn authority_key_in_normal_form_does_not_allocate() {
     ] {
         let mut request = Request::get(uri).body(()).unwrap();
         let admit = || {
-            let permit = guard.admit(&mut request, &Moment::default());
+            let permit = guard.admit(&mut request, &CallClock::default());
             drop(black_box(permit.unwrap()));
         };
         assert_eq!(allocations(admit), 0.0, "{uri}");
@@ -223,9 +223,9 @@ fn authority_key_in_normal_form_does_not_allocate() {
 fn stack_of_retry_breaker_timeout_does_not_allocate() {
     let breaker = CircuitBreaker::builder("costs").build().unwrap();
     let mut service = ServiceBuilder::new()
-        .layer(FallbackLayer::any(Fallback::named("costs")).with(|_| 8))
+        .layer(FallbackLayer::any(Fallback::new("costs")).with(|_| 8))
         .layer(TimeoutLayer::any(HOUR))
-        .layer(RetryLayer::any(Retry::named("costs")))
+        .layer(RetryLayer::any(Retry::new("costs")))
         .layer(breaker.layer().any())
         .layer(TimeoutLayer::any(HOUR))
         .service(service_fn(seven));
@@ -255,12 +255,12 @@ fn timeout_over_http_does_not_allocate() {
 
 #[test]
 fn fallback_over_http_does_not_allocate() {
-    let fallback = || FallbackLayer::client(Fallback::named("costs"));
+    let fallback = || FallbackLayer::client(Fallback::new("costs"));
     let bare = || {
         let mut bare = service_fn(answer::<Full<Bytes>>);
         allocations(|| exchange(&mut bare, order()))
     };
-    let spare = |_: &Failed<'_>| Response::new(Full::new(Bytes::new()));
+    let spare = |_: &FailedCall<'_>| Response::new(Full::new(Bytes::new()));
     let mut closure = fallback()
         .with(spare)
         .layer(service_fn(answer::<Full<Bytes>>));
@@ -275,9 +275,9 @@ fn fallback_over_http_does_not_allocate() {
         black_box(drive::exchange(&mut service, order()));
     });
     // Within a context: a retry begins one for all of its attempts where there is none.
-    let retried = Context::root().run(|| {
+    let retried = Context::new_root().run(|| {
         http(
-            RetryLayer::client(Retry::named("costs")),
+            RetryLayer::client(Retry::new("costs")),
             Method::PUT,
             "an order",
         )
@@ -314,7 +314,7 @@ fn request(method: Method, body: Bytes) -> Request<Full<Bytes>> {
 }
 
 /// How many allocations the layer adds to a request that a service reads and answers.
-fn http(layer: RetryLayer<Replay<Client>>, method: Method, body: &'static str) -> f64 {
+fn http(layer: RetryLayer<HttpRetry<Client>>, method: Method, body: &'static str) -> f64 {
     let request = || request(method.clone(), Bytes::from_static(body.as_bytes()));
     let mut bare = service_fn(answer::<Full<Bytes>>);
     let mut layered = layer.layer(service_fn(answer::<ReplayBody<Full<Bytes>>>));

@@ -36,16 +36,16 @@ const UPLOADS: usize = 1_000;
 
 /// Answers the first sending of each upload at once with 503, and reads on, as many servers do. Takes the second.
 #[derive(Default)]
-struct Hasty {
+struct EarlyAnswerServer {
     seen: Mutex<HashSet<String>>,
     second: Notify,
     open: AtomicUsize,
     ended: Notify,
 }
 
-impl Hasty {
+impl EarlyAnswerServer {
     async fn serve() -> (Arc<Self>, SocketAddr) {
-        let hasty = Arc::new(Hasty::default());
+        let hasty = Arc::new(EarlyAnswerServer::default());
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let served = hasty.clone();
@@ -98,7 +98,11 @@ impl Hasty {
 }
 
 /// Sends the second half of the body only once it is being sent again.
-async fn upload(client: Client<HttpConnector, ReplayBody<Body>>, uri: String, hasty: &Hasty) {
+async fn upload(
+    client: Client<HttpConnector, ReplayBody<Body>>,
+    uri: String,
+    hasty: &EarlyAnswerServer,
+) {
     let (pieces, body) = mpsc::channel(1);
     let body = Body::from_stream(ReceiverStream::new(body));
     let request = Request::put(uri).body(body).unwrap();
@@ -132,7 +136,7 @@ fn descriptors() -> usize {
 #[tokio::test]
 async fn descriptors_stay_flat_over_early_answers() {
     for two in [false, true] {
-        let (hasty, address) = Hasty::serve().await;
+        let (hasty, address) = EarlyAnswerServer::serve().await;
         let mut builder = Client::builder(TokioExecutor::new());
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);

@@ -149,7 +149,7 @@ async fn grpc_calls_streams_and_statuses_pass() {
     }
     drop(news);
 
-    for outcome in ["success", "ignored", "cancelled"] {
+    for outcome in ["success", "client_error", "cancelled"] {
         eventually(outcome, async || {
             (gateway.ended(outcome).await == 1.0).then_some(())
         })

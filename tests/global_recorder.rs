@@ -134,7 +134,7 @@ fn tracker_of_one_route_costs_kilobytes() {
     let route = || {
         let track = tracker("memory");
         GuardLayer::server(track).layer(service_fn(async |request: Request<Body>| {
-            RouteSlot::fill(request.extensions(), "/orders/{id}");
+            RouteSlot::set(request.extensions(), "/orders/{id}");
             Ok::<_, std::convert::Infallible>(http::Response::new(Body::from("an order")))
         }))
     };
@@ -327,11 +327,11 @@ fn series_totals_are_exact_when_threads_overflow() {
     let track = Track::builder("crowded")
         .errors(None)
         .max_series(8)
-        .max_places(200);
+        .max_targets(200);
     let track = track.access_log(false).build().expect("a tracker");
     let service = GuardLayer::server(track).layer(service_fn(async |request: Request<Body>| {
         let path = request.uri().path();
-        RouteSlot::fill(request.extensions(), path);
+        RouteSlot::set(request.extensions(), path);
         let status = match path.ends_with('7') {
             true => StatusCode::BAD_GATEWAY,
             false => StatusCode::ACCEPTED,

@@ -22,11 +22,11 @@ use metrics::{
 use tower::{Layer, Service};
 use tower_keep::{
     BoxError, ErrorTracker, Guard, GuardLayer, Outcome, Rejection, Track,
-    call::{End, Ending, Moment},
+    call::{CallClock, CallEnd, ClassifyInput},
     context::Correlate,
     guard::{Admit, Head},
     hook_panics, operation,
-    testing::{Reply, Script, ScriptedBody, Spy, Wakes},
+    testing::{CountingWaker, RecordingGuard, Reply, Script, ScriptedBody},
 };
 use tracing::{Event, Metadata as TracingMetadata, Subscriber, span};
 
@@ -61,18 +61,18 @@ impl Guard for Clumsy {
         self.reach(Hook::AfterPoll);
         result
     }
-    fn head(&self, (): &mut (), _: &mut Head<'_>) {
+    fn on_head(&self, (): &mut (), _: &mut Head<'_>) {
         self.reach(Hook::Head);
     }
-    fn settle(&self, (): (), _: &End<'_>) {
+    fn on_end(&self, (): (), _: &CallEnd<'_>) {
         self.reach(Hook::Settle);
     }
-    fn unready(&self) {
+    fn on_not_ready(&self) {
         self.reach(Hook::Unready);
     }
 }
 impl<Req> Admit<Req> for Clumsy {
-    fn admit(&self, _: &mut Req, _: &Moment) -> Result<(), Rejection> {
+    fn admit(&self, _: &mut Req, _: &CallClock) -> Result<(), Rejection> {
         self.reach(Hook::Admit);
         Ok(())
     }
@@ -87,13 +87,13 @@ fn hook_panic_leaves_call_and_neighbors_unchanged() {
         Hook::Head,
         Hook::Settle,
     ] {
-        let (outer, inner, script) = (Spy::new(), Spy::new(), good());
+        let (outer, inner, script) = (RecordingGuard::new(), RecordingGuard::new(), good());
         let guards = (outer.clone(), Clumsy(hook), inner.clone());
         let layer = GuardLayer::server(guards);
         let panics = counted(|| assert_eq!(play(layer.layer(script.clone())), "hello"));
         assert!(panics > 0, "{hook:?}");
-        assert_eq!(outer.only().outcome, Outcome::Success, "{hook:?}");
-        assert_eq!(inner.only().outcome, Outcome::Success, "{hook:?}");
+        assert_eq!(outer.single().outcome, Outcome::Success, "{hook:?}");
+        assert_eq!(inner.single().outcome, Outcome::Success, "{hook:?}");
         assert_eq!(
             (outer.heads().len(), inner.heads().len()),
             (1, 1),
@@ -130,7 +130,7 @@ fn hook_panic_of_single_guard_is_contained() {
 #[test]
 fn hook_panic_is_counted_once() {
     for hook in [Hook::Admit, Hook::Head, Hook::Settle] {
-        let layer = GuardLayer::server((Spy::new(), Clumsy(hook)));
+        let layer = GuardLayer::server((RecordingGuard::new(), Clumsy(hook)));
         assert_eq!(counted(|| drop(play(layer.layer(good())))), 1, "{hook:?}");
     }
 }
@@ -138,14 +138,14 @@ fn hook_panic_is_counted_once() {
 #[test]
 fn service_panic_is_told_from_hook_panic() {
     for hook in [Hook::BeforePoll, Hook::AfterPoll, Hook::Head, Hook::Settle] {
-        let (outer, inner) = (Spy::new(), Spy::new());
+        let (outer, inner) = (RecordingGuard::new(), RecordingGuard::new());
         let script = Script::always(|| Reply::panic_in_poll("boom"));
         let layer = GuardLayer::server((outer.clone(), Clumsy(hook), inner.clone()));
         let panics = counted(|| drop(play(layer.layer(script.clone()))));
         assert!(panics > 0, "{hook:?}");
-        assert_eq!(outer.only().outcome, Outcome::Panicked, "{hook:?}");
+        assert_eq!(outer.single().outcome, Outcome::Panicked, "{hook:?}");
         assert_eq!(
-            inner.only().cause.as_deref(),
+            inner.single().cause.as_deref(),
             Some("panic: boom"),
             "{hook:?}"
         );
@@ -155,59 +155,68 @@ fn service_panic_is_told_from_hook_panic() {
 #[test]
 fn hook_panic_in_dropped_call_leaves_none_in_flight() {
     for hook in [Hook::BeforePoll, Hook::AfterPoll, Hook::Head, Hook::Settle] {
-        let (outer, inner) = (Spy::new(), Spy::new());
+        let (outer, inner) = (RecordingGuard::new(), RecordingGuard::new());
         let script = Script::<BoxError>::always(Reply::hang);
         let layer = GuardLayer::server((outer.clone(), Clumsy(hook), inner.clone()));
         let mut service = layer.layer(script.clone());
-        counted(|| drop(Wakes::new().call(&mut service, Request::new(ScriptedBody::new()))));
-        assert_eq!(outer.only().outcome, Outcome::Cancelled, "{hook:?}");
-        assert_eq!(inner.only().outcome, Outcome::Cancelled, "{hook:?}");
+        counted(|| {
+            drop(CountingWaker::new().call(&mut service, Request::new(ScriptedBody::new())))
+        });
+        assert_eq!(outer.single().outcome, Outcome::Cancelled, "{hook:?}");
+        assert_eq!(inner.single().outcome, Outcome::Cancelled, "{hook:?}");
         assert_eq!(script.in_flight(), 0, "{hook:?}");
 
-        let outer = Spy::new();
-        let refusing = Spy::refusing(Rejection::overloaded("shed"));
+        let outer = RecordingGuard::new();
+        let refusing = RecordingGuard::rejecting(Rejection::overloaded("shed"));
         let layer = GuardLayer::server((outer.clone(), Clumsy(hook), refusing));
         counted(|| drop(play(layer.layer(good()))));
-        assert_eq!(outer.only().outcome, Outcome::Rejected, "{hook:?}");
+        assert_eq!(outer.single().outcome, Outcome::Rejected, "{hook:?}");
     }
 }
 
 #[test]
 fn hook_panic_in_on_not_ready_spares_other_guards() {
-    let (outer, inner) = (Spy::new(), Spy::new());
-    let script = Script::always(Reply::ok).broken(|| BoxError::from("gone"));
+    let (outer, inner) = (RecordingGuard::new(), RecordingGuard::new());
+    let script = Script::always(Reply::ok).fails_ready(|| BoxError::from("gone"));
     let guards = (outer.clone(), Clumsy(Hook::Unready), inner.clone());
     let mut service = GuardLayer::server(guards).layer(script);
     let panics = counted(|| {
-        let ready = Wakes::new().poll_ready::<Request<ScriptedBody>, _>(&mut service);
+        let ready = CountingWaker::new().poll_ready::<Request<ScriptedBody>, _>(&mut service);
         assert!(matches!(ready, Poll::Ready(Err(error)) if error.to_string() == "gone"));
     });
-    assert_eq!((outer.unready(), inner.unready(), panics), (1, 1, 1));
+    assert_eq!(
+        (
+            outer.readiness_failures(),
+            inner.readiness_failures(),
+            panics
+        ),
+        (1, 1, 1)
+    );
 }
 
 #[test]
 fn classifier_panic_is_a_failure() {
-    fn clumsy(_: &Ending<'_>) -> Outcome {
+    fn clumsy(_: &ClassifyInput<'_>) -> Outcome {
         resume_unwind(Box::new("clumsy"))
     }
-    let spy = Spy::new();
+    let spy = RecordingGuard::new();
     let layer = GuardLayer::server(spy.clone()).classify(clumsy);
     assert_eq!(
         counted(|| assert_eq!(play(layer.layer(good())), "hello")),
         1
     );
-    assert_eq!(spy.only().outcome, Outcome::Failure);
+    assert_eq!(spy.single().outcome, Outcome::Failure);
 
-    let spy = Spy::new();
+    let spy = RecordingGuard::new();
     let layer = GuardLayer::any(spy.clone()).classify(clumsy);
     let mut service = layer.layer(good());
     let panics = counted(|| {
-        let wakes = Wakes::new();
+        let wakes = CountingWaker::new();
         let mut future = wakes.call(&mut service, "a request");
         assert!(wakes.poll(future.as_mut()).is_pending());
         assert!(matches!(wakes.poll(future.as_mut()), Poll::Ready(Ok(_))));
     });
-    assert_eq!((panics, spy.only().outcome), (1, Outcome::Failure));
+    assert_eq!((panics, spy.single().outcome), (1, Outcome::Failure));
 }
 
 // ---- a recorder that panics
@@ -276,7 +285,11 @@ impl Recorder for ClumsyRecorder {
 fn recorder_panic_is_contained() {
     for when_registered in [true, false] {
         let recorder = ClumsyRecorder { when_registered };
-        let (outer, inner, errors) = (Spy::new(), Spy::new(), ErrorTracker::default());
+        let (outer, inner, errors) = (
+            RecordingGuard::new(),
+            RecordingGuard::new(),
+            ErrorTracker::default(),
+        );
         let track = Track::builder("clumsy")
             .errors(errors.clone())
             .build()
@@ -290,8 +303,8 @@ fn recorder_panic_is_contained() {
             });
         });
         assert!(panics > 0, "registered: {when_registered}");
-        assert_eq!(outer.only().outcome, Outcome::Failure);
-        assert_eq!(inner.only().outcome, Outcome::Failure);
+        assert_eq!(outer.single().outcome, Outcome::Failure);
+        assert_eq!(inner.single().outcome, Outcome::Failure);
         assert_eq!(
             errors.total(),
             2,
@@ -373,7 +386,11 @@ fn subscriber_panic_is_contained() {
             on: on.clone(),
             spans: AtomicU64::new(0),
         };
-        let (outer, inner, errors) = (Spy::new(), Spy::new(), ErrorTracker::default());
+        let (outer, inner, errors) = (
+            RecordingGuard::new(),
+            RecordingGuard::new(),
+            ErrorTracker::default(),
+        );
         let track = Track::builder("clumsy")
             .errors(errors.clone())
             .build()
@@ -394,8 +411,8 @@ fn subscriber_panic_is_contained() {
             });
         });
         assert!(panics > 0, "{at:?}");
-        assert_eq!(outer.only().outcome, Outcome::Failure, "{at:?}");
-        assert_eq!(inner.only().outcome, Outcome::Failure, "{at:?}");
+        assert_eq!(outer.single().outcome, Outcome::Failure, "{at:?}");
+        assert_eq!(inner.single().outcome, Outcome::Failure, "{at:?}");
         assert_eq!(
             errors.total(),
             2,
@@ -407,13 +424,13 @@ fn subscriber_panic_is_contained() {
 /// It was entered once more at admission and at the end, with nothing to do inside.
 #[test]
 fn last_guard_is_entered_for_the_service_only() {
-    let (outer, inner) = (Spy::new(), Spy::new());
+    let (outer, inner) = (RecordingGuard::new(), RecordingGuard::new());
     let layer = GuardLayer::server((outer.clone(), inner.clone()));
     assert_eq!(play(layer.layer(good())), "hello");
     // The call, two polls of the future, two frames.
-    assert_eq!(inner.only().entered, 5);
+    assert_eq!(inner.single().times_entered, 5);
     // The other guard's admission, head and end as well.
-    assert_eq!(outer.only().entered, 8);
+    assert_eq!(outer.single().times_entered, 8);
 }
 
 // ---- helpers
@@ -437,7 +454,7 @@ where
     S: Service<Request<ScriptedBody>, Response = Response<B>, Error = BoxError>,
     B: Body<Data = Bytes, Error = BoxError>,
 {
-    let wakes = Wakes::new();
+    let wakes = CountingWaker::new();
     let mut future = wakes.call(&mut service, Request::new(ScriptedBody::new()));
     let response = loop {
         if let Poll::Ready(result) = wakes.poll(future.as_mut()) {

@@ -23,10 +23,10 @@ use serde_json::{Value, json};
 use tower::{Layer as _, ServiceExt, service_fn};
 use tower_keep::{
     Context, ErrorTracker, GuardLayer, Track,
-    context::{Correlate, Inherit, in_context},
+    context::{Correlate, InheritContext, in_context},
     errors::capture_panics,
     hook_panics,
-    logging::{self, Format, Logging},
+    logging::{self, LogFormat, Logging},
     observe, operation,
 };
 use tracing::{Instrument, subscriber::DefaultGuard};
@@ -109,11 +109,11 @@ fn log(settings: Logging, directives: &str) -> (Kept, DefaultGuard) {
 }
 
 fn json_log() -> (Kept, DefaultGuard) {
-    log(logging::builder().format(Format::Json), "debug")
+    log(logging::builder().format(LogFormat::Json), "debug")
 }
 
 fn pretty_log() -> (Kept, DefaultGuard) {
-    log(logging::builder().format(Format::Pretty), "debug")
+    log(logging::builder().format(LogFormat::Pretty), "debug")
 }
 
 fn stamps(event: &Value) -> [Option<&str>; 4] {
@@ -269,12 +269,12 @@ fn two_layers_in_one_subscriber_are_independent() {
         layer.expect("a fixed format")
     };
     let subscriber = tracing_subscriber::registry()
-        .with(layer(&one, Format::Json))
-        .with(layer(&two, Format::Pretty));
+        .with(layer(&one, LogFormat::Json))
+        .with(layer(&two, LogFormat::Pretty));
     tracing::subscriber::with_default(subscriber, || {
         let span = tracing::info_span!("work", id = 1);
         span.record("id", 2);
-        Context::root().run(|| span.in_scope(|| tracing::info!("here")));
+        Context::new_root().run(|| span.in_scope(|| tracing::info!("here")));
     });
     assert_eq!(one.event()["spans"], json!([{"name": "work", "id": 2}]));
     assert!(
@@ -287,7 +287,7 @@ fn two_layers_in_one_subscriber_are_independent() {
 #[test]
 fn pretty_line_is_readable() {
     let (log, _guard) = pretty_log();
-    let context = Context::root();
+    let context = Context::new_root();
     context.run(|| {
         tracing::info_span!("load", id = 7).in_scope(|| {
             tracing::info!(target: "shop", rows = 3, name = "two words", empty = "", "loaded");
@@ -503,7 +503,7 @@ fn writer_panic_or_error_is_contained() {
         }
     }
     for panics in [true, false] {
-        let settings = logging::builder().format(Format::Json);
+        let settings = logging::builder().format(LogFormat::Json);
         let layer = settings.writer(move || Broken(panics)).layer();
         let subscriber = tracing_subscriber::registry().with(layer.expect("a fixed format"));
         tracing::subscriber::with_default(subscriber, || tracing::info!("hello"));
@@ -534,7 +534,7 @@ fn line_after_partial_write_starts_fresh() {
             false => Box::new(writer.clone()),
         }
     };
-    let layer = logging::builder().format(Format::Json).writer(writer);
+    let layer = logging::builder().format(LogFormat::Json).writer(writer);
     let subscriber = tracing_subscriber::registry().with(layer.layer().expect("a fixed format"));
     let recorder = PrometheusBuilder::new().build_recorder();
     metrics::with_local_recorder(&recorder, || {
@@ -625,7 +625,7 @@ async fn correlation_id_is_in_every_event_of_a_call() {
 #[test]
 fn correlation_fields_of_event_are_kept() {
     let (log, _guard) = json_log();
-    let context = Context::root();
+    let context = Context::new_root();
     context.run(|| tracing::info!(request_id = "mine", trace_id = 7, "hello"));
     let event = log.event();
     assert_eq!(
@@ -638,7 +638,7 @@ fn correlation_fields_of_event_are_kept() {
 
 #[tokio::test]
 async fn successful_call_is_one_line() {
-    let (log, _guard) = log(logging::builder().format(Format::Json), "info");
+    let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
     let app = Router::new()
         .route("/", get(async || "hello"))
         .layer(observe("front").server());
@@ -655,7 +655,7 @@ async fn successful_call_is_one_line() {
 #[tokio::test]
 async fn panic_in_handler_is_one_line_with_location() {
     capture_panics();
-    let (log, _guard) = log(logging::builder().format(Format::Json), "info");
+    let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
     let errors = ErrorTracker::default();
     let track = Track::builder("orders").errors(errors.clone());
     let handler = async || {
@@ -686,7 +686,7 @@ async fn panic_in_handler_is_one_line_with_location() {
 #[tokio::test]
 async fn panic_caught_by_handler_is_a_warning() {
     capture_panics();
-    let (log, _guard) = log(logging::builder().format(Format::Json), "info");
+    let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
     let handler = async || {
         let caught = catch_unwind(|| panic!("contained"));
         format!("{}", caught.is_err())
@@ -707,7 +707,7 @@ async fn panic_caught_by_handler_is_a_warning() {
 #[tokio::test]
 async fn panic_without_access_log_is_logged_once() {
     capture_panics();
-    let (log, _guard) = log(logging::builder().format(Format::Json), "info");
+    let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
     let quiet = Track::builder("front").access_log(false).errors(None);
     let quiet = quiet.build().expect("settings");
     let route = || {
@@ -735,7 +735,7 @@ async fn panic_without_access_log_is_logged_once() {
     assert_eq!(log.events()[1]["correlation_id"], "a-journey");
 
     let service = service_fn(async |_: ()| -> Result<(), io::Error> { panic!("passed on") });
-    let service = GuardLayer::any(Inherit).layer(service);
+    let service = GuardLayer::any(InheritContext).layer(service);
     assert!(tokio::spawn(service.oneshot(())).await.is_err());
     assert_eq!(log.events().len(), 3, "{}", log.text());
     let event = &log.events()[2];
@@ -749,7 +749,7 @@ async fn panic_without_access_log_is_logged_once() {
 #[tokio::test]
 async fn hook_panic_is_logged_and_contained() {
     capture_panics();
-    let (log, _guard) = log(logging::builder().format(Format::Json), "info");
+    let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
     let track = Track::builder("front").skip(|_| panic!("a sour predicate"));
     let track = track.build().expect("settings");
     let app = Router::new()
@@ -765,7 +765,7 @@ async fn hook_panic_is_logged_and_contained() {
 #[tokio::test]
 async fn panic_that_unwinds_is_one_line() {
     capture_panics();
-    let (log, _guard) = log(logging::builder().format(Format::Json), "info");
+    let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
     let service = service_fn(async |_: ()| -> Result<(), io::Error> { panic!("out of luck") });
     let service = observe("quotes").any().layer(service);
     let task = tokio::spawn(service.oneshot(()));
@@ -787,7 +787,7 @@ async fn panic_that_unwinds_is_one_line() {
 /// At the default level nothing was told of it, and the call succeeded.
 #[tokio::test]
 async fn operation_failure_handled_in_call_is_a_warning() {
-    let (log, _guard) = log(logging::builder().format(Format::Json), "info");
+    let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
     let handler = async || {
         let load = async { Err::<(), _>(io::Error::other("reset")) };
         let _ = operation("load").run(load).await;
@@ -810,10 +810,10 @@ async fn operation_failure_handled_in_call_is_a_warning() {
 #[tokio::test]
 async fn operation_panic_in_call_is_logged_by_the_call() {
     capture_panics();
-    let (log, _guard) = log(logging::builder().format(Format::Json), "info");
+    let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
     let handler = async || {
         operation("count")
-            .time(async {
+            .run_infallible(async {
                 if true {
                     panic!("deep")
                 }
@@ -836,7 +836,7 @@ async fn operation_panic_in_call_is_logged_by_the_call() {
 #[tokio::test]
 async fn operation_line_lists_spans_at_every_level() {
     for level in ["info", "debug"] {
-        let (log, _guard) = log(logging::builder().format(Format::Json), level);
+        let (log, _guard) = log(logging::builder().format(LogFormat::Json), level);
         let job = tracing::info_span!("job", job_id = 42);
         let load = async { Err::<(), _>(io::Error::other("reset")) };
         let _ = operation("load").run(load).instrument(job).await;
@@ -849,7 +849,7 @@ async fn operation_line_lists_spans_at_every_level() {
 
 #[tokio::test]
 async fn operation_failure_in_detached_task_is_logged() {
-    let (log, _guard) = log(logging::builder().format(Format::Json), "info");
+    let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
     let handler = async || {
         let load = async { Err::<(), _>(io::Error::other("reset")) };
         tokio::spawn(in_context(operation("load").run(load)));
@@ -870,8 +870,8 @@ async fn operation_failure_in_detached_task_is_logged() {
 #[tokio::test]
 async fn panic_outside_of_calls_is_one_event() {
     capture_panics();
-    let (log, _guard) = log(logging::builder().format(Format::Json), "info");
-    let context = Context::root();
+    let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
+    let context = Context::new_root();
     let task = tokio::spawn(context.scope(async { panic!("alone") }));
     assert!(task.await.is_err());
     let event = log.event();
@@ -886,7 +886,7 @@ async fn panic_outside_of_calls_is_one_event() {
 #[test]
 fn panic_resumed_is_not_taken_for_an_earlier_one() {
     capture_panics();
-    let (log, _guard) = log(logging::builder().format(Format::Json), "info");
+    let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
     let thrown = catch_unwind(|| {
         operation("sums").call(|| -> Result<(), io::Error> {
             let _ = catch_unwind(|| panic!("first"));
@@ -930,7 +930,7 @@ async fn panics_are_grouped_by_location() {
     let groups = errors.groups();
     let locations: BTreeSet<_> = groups
         .iter()
-        .map(|group| group.why().location.expect("where"))
+        .map(|group| group.grouping_key().location.expect("where"))
         .collect();
     assert_eq!((groups.len(), locations.len()), (2, 2), "{groups:#?}");
 }

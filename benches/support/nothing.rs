@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use tower_keep::{
     Rejection,
-    call::{End, Moment},
+    call::{CallClock, CallEnd},
     guard::{Admit, Guard},
 };
 
@@ -13,12 +13,12 @@ pub struct Nothing;
 
 impl Guard for Nothing {
     type Permit = ();
-    fn settle(&self, _: (), end: &End<'_>) {
+    fn on_end(&self, _: (), end: &CallEnd<'_>) {
         black_box(end.outcome());
     }
 }
 impl<Req> Admit<Req> for Nothing {
-    fn admit(&self, _: &mut Req, _: &Moment) -> Result<(), Rejection> {
+    fn admit(&self, _: &mut Req, _: &CallClock) -> Result<(), Rejection> {
         Ok(())
     }
 }

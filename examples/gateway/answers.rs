@@ -14,7 +14,7 @@ use http_body_util::Full;
 use hyper_util::client::legacy;
 use tower_keep::Rejection;
 use tower_keep::call::{Elapsed, GrpcCode, find};
-use tower_keep::protocol::Wire;
+use tower_keep::protocol::WireFormat;
 
 use super::BoxError;
 use super::headers;
@@ -66,7 +66,7 @@ fn broken(error: &(dyn Error + 'static), grpc: bool) -> Response<Full<Bytes>> {
     let slow_connect =
         find::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
     let late = slow_connect || find::<Elapsed>(error).is_some();
-    let (status, code, detail) = if find::<Elapsed>(error).is_some_and(Elapsed::is_callers) {
+    let (status, code, detail) = if find::<Elapsed>(error).is_some_and(Elapsed::is_caller_fault) {
         (
             StatusCode::REQUEST_TIMEOUT,
             GrpcCode::CANCELLED,
@@ -110,7 +110,11 @@ fn upload_broke(error: &(dyn Error + 'static)) -> bool {
 
 /// As the crate's own servers answer a refusal.
 fn refused(rejection: &Rejection, grpc: bool) -> Response<Full<Bytes>> {
-    let wire = if grpc { Wire::Grpc } else { Wire::Plain };
+    let wire = if grpc {
+        WireFormat::Grpc
+    } else {
+        WireFormat::Plain
+    };
     rejection.to_response(wire).map(Full::new)
 }
 
@@ -154,7 +158,7 @@ fn trailers_only(code: GrpcCode, message: &'static str) -> Response<Full<Bytes>>
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(CACHE_CONTROL, NO_STORE);
-    headers.insert("grpc-status", u16::from(code.number()).into());
+    headers.insert("grpc-status", u16::from(code.as_u8()).into());
     headers.insert("grpc-message", HeaderValue::from_static(message));
     response
 }
@@ -213,7 +217,7 @@ mod tests {
     #[test]
     fn a_refusal_further_in_is_answered_as_one_of_our_own() {
         let full = Rejection::new(RejectionKind::Full, "bulkhead");
-        let full = full.retry_after(Duration::from_millis(1200));
+        let full = full.with_retry_after(Duration::from_millis(1200));
         let plain = failed(full.clone().into(), false);
         assert_eq!(plain.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(plain.headers()[RETRY_AFTER], "2");

@@ -4,19 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
-use tower_keep::call::{End, Moment};
+use tower_keep::call::{CallClock, CallEnd};
 use tower_keep::context::Correlate;
 use tower_keep::guard::Admit;
 use tower_keep::protocol::Server;
 use tower_keep::timeout::Deadline;
 use tower_keep::track::RouteSlot;
-use tower_keep::{Guard, GuardLayer, InvalidSetting, Rejection, Track};
+use tower_keep::{ConfigError, Guard, GuardLayer, Rejection, Track};
 
 use super::protection::TIME_LEFT;
 use super::report::Window;
 use super::upstream;
 
-/// The path that [`Gate`] refuses.
+/// The path that [`PackedState`] refuses.
 pub const GATE: &str = "/gate";
 
 /// Outermost first. What only the demonstration needs may be missing.
@@ -37,7 +37,7 @@ type Inbound = (
 pub fn inbound(
     window: &Arc<Window>,
     demonstration: bool,
-) -> Result<GuardLayer<Inbound, Server>, InvalidSetting> {
+) -> Result<GuardLayer<Inbound, Server>, ConfigError> {
     let track = Track::builder("gateway")
         .body_sizes(true)
         .slow(Duration::from_millis(400), Duration::from_secs(1))
@@ -48,7 +48,7 @@ pub fn inbound(
         track,
         demonstration.then_some(Routes),
         Watch(Arc::clone(window)),
-        Deadline::builder().header(TIME_LEFT).build()?,
+        Deadline::builder().timeout_header(TIME_LEFT).build()?,
         demonstration.then_some(Gate),
     )))
 }
@@ -60,14 +60,14 @@ pub struct Watch(Arc<Window>);
 impl Guard for Watch {
     type Permit = ();
 
-    fn settle(&self, (): (), end: &End<'_>) {
+    fn on_end(&self, (): (), end: &CallEnd<'_>) {
         self.0
             .ended(end.outcome(), end.elapsed().unwrap_or_default());
     }
 }
 
 impl<Req> Admit<Req> for Watch {
-    fn admit(&self, _: &mut Req, now: &Moment) -> Result<(), Rejection> {
+    fn admit(&self, _: &mut Req, now: &CallClock) -> Result<(), Rejection> {
         // Asked for here, or there would be no `elapsed` at the end.
         now.now();
         self.0.began();
@@ -82,13 +82,13 @@ pub struct Routes;
 impl Guard for Routes {
     type Permit = ();
 
-    fn settle(&self, (): (), _: &End<'_>) {}
+    fn on_end(&self, (): (), _: &CallEnd<'_>) {}
 }
 
 impl<B> Admit<Request<B>> for Routes {
-    fn admit(&self, request: &mut Request<B>, _: &Moment) -> Result<(), Rejection> {
+    fn admit(&self, request: &mut Request<B>, _: &CallClock) -> Result<(), Rejection> {
         if let Some(route) = upstream::route(request.uri().path()) {
-            RouteSlot::fill(request.extensions(), route);
+            RouteSlot::set(request.extensions(), route);
         }
         Ok(())
     }
@@ -100,16 +100,16 @@ pub struct Gate;
 impl Guard for Gate {
     type Permit = ();
 
-    fn settle(&self, (): (), _: &End<'_>) {}
+    fn on_end(&self, (): (), _: &CallEnd<'_>) {}
 }
 
 impl<B> Admit<Request<B>> for Gate {
-    fn admit(&self, request: &mut Request<B>, _: &Moment) -> Result<(), Rejection> {
+    fn admit(&self, request: &mut Request<B>, _: &CallClock) -> Result<(), Rejection> {
         if request.uri().path() != GATE {
             return Ok(());
         }
         Err(Rejection::rate_limited("gate")
-            .reason("closed for the demonstration")
-            .retry_after(Duration::from_secs(1)))
+            .with_reason("closed for the demonstration")
+            .with_retry_after(Duration::from_secs(1)))
     }
 }

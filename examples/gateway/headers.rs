@@ -9,7 +9,7 @@ use http::header::{
 use http::uri::Authority;
 use http::{Uri, Version};
 
-/// Meant for one connection only, whether or not `Connection` lists them. `Trailer` is not among them: it is
+/// Meant for one connection only, whether or not `Connection` lists them. `WebTrailers` is not among them: it is
 /// end to end, and without it nobody may send trailers on HTTP/1.1.
 const HOP_BY_HOP: [HeaderName; 10] = [
     CONNECTION,

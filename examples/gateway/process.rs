@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::time::interval;
-use tower_keep::logging::{self, Format};
+use tower_keep::logging::{self, LogFormat};
 use tower_keep::track::{DURATION_BUCKETS, SIZE_BUCKETS};
 
 use super::args::Log;
@@ -75,8 +75,8 @@ pub async fn upkeep(prometheus: PrometheusHandle) {
 /// What is wrong with `RUST_LOG`.
 pub fn log_to_stderr(log: Log) -> Result<(), String> {
     let format = match log {
-        Log::Json => Format::Json,
-        Log::Pretty => Format::Pretty,
+        Log::Json => LogFormat::Json,
+        Log::Pretty => LogFormat::Pretty,
         Log::Off => return Ok(()),
     };
     let logging = logging::builder().format(format).stderr();

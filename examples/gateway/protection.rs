@@ -8,9 +8,9 @@ use tower::layer::util::{Identity, Stack};
 use tower_keep::breaker::CircuitBreaker;
 use tower_keep::context::Propagate;
 use tower_keep::protocol::Client;
-use tower_keep::retry::{Backoff, Budget, Replay, Retry, RetryLayer};
+use tower_keep::retry::{Backoff, Budget, HttpRetry, Retry, RetryLayer};
 use tower_keep::timeout::{TimeoutLayer, Timeouts};
-use tower_keep::{GuardLayer, InvalidSetting, Track};
+use tower_keep::{ConfigError, GuardLayer, Track};
 use tower_layer::Layer;
 
 use super::args::Args;
@@ -32,7 +32,7 @@ pub struct Protection {
 /// Outermost last, as tower stacks them.
 type Layers = Stack<Attempt, Stack<Outbound, Stack<Retries, Stack<Total, Identity>>>>;
 type Total = TimeoutLayer<Client>;
-type Retries = RetryLayer<Replay<Client>>;
+type Retries = RetryLayer<HttpRetry<Client>>;
 type Outbound = GuardLayer<(Propagate, Track, CircuitBreaker), Client>;
 type Attempt = TimeoutLayer<Client>;
 
@@ -40,7 +40,7 @@ impl Protection {
     /// # Errors
     ///
     /// A setting that makes no sense.
-    pub fn new(args: &Args) -> Result<Self, InvalidSetting> {
+    pub fn new(args: &Args) -> Result<Self, ConfigError> {
         let timeouts = Timeouts::builder("upstream")
             .attempt(args.timeout)
             .total(args.total)
@@ -58,7 +58,7 @@ impl Protection {
                 GuardLayer::client((Propagate::default(), track.client_side(), breaker.clone()))
                     .classify(unspoken::judge),
             )
-            .layer(TimeoutLayer::client(timeouts.attempt()).send_as(TIME_LEFT));
+            .layer(TimeoutLayer::client(timeouts.attempt()).timeout_header(TIME_LEFT));
         Ok(Self {
             breaker,
             layers: layers.into_inner(),
@@ -66,24 +66,24 @@ impl Protection {
     }
 }
 
-fn retries(args: &Args) -> Result<Retry, InvalidSetting> {
+fn retries(args: &Args) -> Result<Retry, ConfigError> {
     let retry = Retry::builder("upstream")
         .backoff(Backoff::exponential(Duration::from_millis(20)))
-        .max_hint(PATIENCE);
+        .max_retry_after(PATIENCE);
     if args.unprotected {
-        return retry.attempts(TOO_MANY).budget(None::<Budget>).build();
+        return retry.max_attempts(TOO_MANY).budget(None::<Budget>).build();
     }
     // One that hangs is not asked again: its client has waited long enough.
-    retry.attempts(2).within(args.timeout).build()
+    retry.max_attempts(2).max_elapsed(args.timeout).build()
 }
 
-fn breaker(args: &Args) -> Result<CircuitBreaker, InvalidSetting> {
+fn breaker(args: &Args) -> Result<CircuitBreaker, ConfigError> {
     let breaker = CircuitBreaker::builder("upstream")
         .time_window(Duration::from_secs(10), 10)
         .consecutive_failures(20)
         .open_time(args.open)
         // Longer than an attempt: what a client stalls has then ended as its own fault, and is no probe that failed.
-        .probe_limit(args.total)
+        .probe_timeout(args.total)
         .build()?;
     if args.unprotected {
         breaker.disable();

@@ -16,7 +16,7 @@ use http_body_util::{BodyExt, Either, Full};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tower::util::ServiceExt;
-use tower_keep::protocol::Wire;
+use tower_keep::protocol::WireFormat;
 use tower_service::Service;
 
 use super::BoxError;
@@ -98,7 +98,7 @@ where
         return answer.map(Either::Right);
     }
     // gRPC-Web does not count: it is HTTP with a body of its own.
-    let grpc = Wire::of_request(&request) == Wire::Grpc;
+    let grpc = WireFormat::from_request(&request) == WireFormat::Grpc;
     let reader = sorry::Reader::of(request.headers());
     let Some(uri) = upstream.target.rewrite(request.uri()) else {
         return answers::out_of_bounds().map(Either::Right);

@@ -158,14 +158,14 @@ pub fn grpc(number: u64) -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tower_keep::errors::parameterise;
+    use tower_keep::errors::normalize_message;
 
     #[test]
     fn complaints_differ_and_are_one_group_of_errors() {
-        let group = parameterise(&complaint(0));
+        let group = normalize_message(&complaint(0));
         for number in 1..1000 {
             assert_ne!(complaint(number - 1), complaint(number));
-            assert_eq!(parameterise(&complaint(number)), group);
+            assert_eq!(normalize_message(&complaint(number)), group);
         }
     }
 }

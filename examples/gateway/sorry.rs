@@ -4,9 +4,9 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use http_body_util::Full;
-use tower_keep::fallback::{Failed, Fallback, FallbackLayer, With};
+use tower_keep::fallback::{FailedCall, Fallback, FallbackLayer, FromFn};
 use tower_keep::protocol::Server;
-use tower_keep::{InvalidSetting, RejectionKind};
+use tower_keep::{ConfigError, RejectionKind};
 
 const PAGE: &str = "<!doctype html><html lang=en><meta charset=utf-8><title>Back soon</title>\
 <h1>Back soon</h1><p>The service behind this page is out of order, and is being given a rest.\n";
@@ -33,26 +33,26 @@ impl Reader {
     }
 }
 
-type Answer = fn(&Failed<'_>) -> Response<Full<Bytes>>;
+type Answer = fn(&FailedCall<'_>) -> Response<Full<Bytes>>;
 
 /// Answers for a circuit that is open.
 ///
 /// # Errors
 ///
 /// A setting that makes no sense.
-pub fn page() -> Result<FallbackLayer<Server, With<Answer>>, InvalidSetting> {
+pub fn page() -> Result<FallbackLayer<Server, FromFn<Answer>>, ConfigError> {
     let fallback = Fallback::builder("sorry").when(is_for_people).build()?;
     Ok(FallbackLayer::server(fallback).with(answer as Answer))
 }
 
-fn is_for_people(failed: &Failed<'_>) -> bool {
+fn is_for_people(failed: &FailedCall<'_>) -> bool {
     let open = |kind| kind == RejectionKind::CircuitOpen;
     failed.extension() == Some(&Reader::Person)
         && failed.rejection().is_some_and(|why| open(why.kind()))
 }
 
 /// The status and the time stay: it is still a failure, and programs that ask for pages must know.
-fn answer(failed: &Failed<'_>) -> Response<Full<Bytes>> {
+fn answer(failed: &FailedCall<'_>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(PAGE));
     *response.status_mut() = failed.status().unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
     let headers = response.headers_mut();

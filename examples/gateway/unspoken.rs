@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::fmt;
 
-use tower_keep::call::{Ending, Evidence, Verdict, find};
+use tower_keep::call::{ClassifyInput, ClassifyOutput, Evidence, find};
 
 use super::BoxError;
 
@@ -25,8 +25,8 @@ impl Error for Unspoken {
 }
 
 /// A failure all the same, but none that says anything of the upstream's health.
-pub fn judge(end: &Ending<'_>) -> Verdict {
-    let verdict = Verdict::from(end.outcome());
+pub fn judge(end: &ClassifyInput<'_>) -> ClassifyOutput {
+    let verdict = ClassifyOutput::from(end.outcome());
     match end.error().and_then(find::<Unspoken>) {
         Some(_) => verdict.with_evidence(Evidence::Inconclusive),
         None => verdict,

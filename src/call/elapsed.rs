@@ -1,11 +1,11 @@
 use std::{error::Error, fmt, io, time::Duration};
 
-use super::{Evidence, Judged, Name, Outcome, Rejection};
+use super::{Classification, Evidence, Label, Outcome, Rejection};
 
 /// The kind of time limit that ran out. The rules of each are in the docs of [`timeout`](crate::timeout#rules).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum TimeBound {
+pub enum TimeoutKind {
     /// The time limit itself.
     Limit,
     /// The deadline that came with the request, or that is set for the work around it.
@@ -16,21 +16,21 @@ pub enum TimeBound {
     BodyTotal,
 }
 
-impl TimeBound {
-    pub(crate) const ALL: [TimeBound; 4] = [
-        TimeBound::Limit,
-        TimeBound::Deadline,
-        TimeBound::BodyIdle,
-        TimeBound::BodyTotal,
+impl TimeoutKind {
+    pub(crate) const ALL: [TimeoutKind; 4] = [
+        TimeoutKind::Limit,
+        TimeoutKind::Deadline,
+        TimeoutKind::BodyIdle,
+        TimeoutKind::BodyTotal,
     ];
 
     /// In lower case, words joined by `_`, for labels and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
-            TimeBound::Limit => "limit",
-            TimeBound::Deadline => "deadline",
-            TimeBound::BodyIdle => "body_idle",
-            TimeBound::BodyTotal => "body_total",
+            TimeoutKind::Limit => "limit",
+            TimeoutKind::Deadline => "deadline",
+            TimeoutKind::BodyIdle => "body_idle",
+            TimeoutKind::BodyTotal => "body_total",
         }
     }
 }
@@ -44,109 +44,109 @@ impl TimeBound {
 /// [`TimeLimit::run`]: crate::timeout::TimeLimit::run
 #[derive(Clone, Debug)]
 pub struct Elapsed {
-    limit: Name,
-    bound: TimeBound,
-    after: Option<Duration>,
+    name: Label,
+    kind: TimeoutKind,
+    limit: Option<Duration>,
     blame: Blame,
     /// Apart, since hardly any has one.
-    refused: Option<Box<Rejection>>,
+    rejection: Option<Box<Rejection>>,
 }
 
 /// Whose doing it is that time ran out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Blame {
     Peer,
-    Nobody,
+    Unknown,
     Caller,
 }
 
 impl Elapsed {
     /// Blames the peer by default, unless whoever asked chose the moment.
-    pub(crate) fn new(limit: Name, bound: TimeBound, after: Option<Duration>) -> Self {
+    pub(crate) fn new(limit: Label, bound: TimeoutKind, after: Option<Duration>) -> Self {
         let blame = match bound {
-            TimeBound::Limit | TimeBound::BodyIdle | TimeBound::BodyTotal => Blame::Peer,
-            TimeBound::Deadline => Blame::Nobody,
+            TimeoutKind::Limit | TimeoutKind::BodyIdle | TimeoutKind::BodyTotal => Blame::Peer,
+            TimeoutKind::Deadline => Blame::Unknown,
         };
         Elapsed {
-            limit,
-            bound,
-            after,
+            name: limit,
+            kind: bound,
+            limit: after,
             blame,
-            refused: None,
+            rejection: None,
         }
     }
 
     /// The deadline had passed before the work began.
-    pub(crate) fn refused(limit: Name, why: Rejection) -> Self {
+    pub(crate) fn rejected(limit: Label, why: Rejection) -> Self {
         Elapsed {
-            refused: Some(Box::new(why)),
-            ..Elapsed::new(limit, TimeBound::Deadline, None)
+            rejection: Some(Box::new(why)),
+            ..Elapsed::new(limit, TimeoutKind::Deadline, None)
         }
     }
 
     /// Time ran out for another reason than the peer.
-    pub(crate) fn blaming_nobody(self) -> Self {
-        let blame = Blame::Nobody;
+    pub(crate) fn blame_unknown(self) -> Self {
+        let blame = Blame::Unknown;
         Elapsed { blame, ..self }
     }
 
     /// The caller stalled while it sent its request.
-    pub(crate) fn blaming_caller(self) -> Self {
+    pub(crate) fn blame_caller(self) -> Self {
         let blame = Blame::Caller;
         Elapsed { blame, ..self }
     }
 
     /// Returns the name of the time limit.
-    pub fn limit(&self) -> &str {
-        self.limit.as_str()
+    pub fn name(&self) -> &str {
+        self.name.as_str()
     }
 
     /// Returns what ran out.
-    pub fn bound(&self) -> TimeBound {
-        self.bound
+    pub fn kind(&self) -> TimeoutKind {
+        self.kind
     }
 
     /// Returns how long it was allowed to take; for a deadline, that depends on the caller.
-    pub fn after(&self) -> Option<Duration> {
-        self.after
+    pub fn limit(&self) -> Option<Duration> {
+        self.limit
     }
 
     /// Returns what it says about the peer's health: the table is in the docs of [`timeout`](crate::timeout#rules).
     pub fn evidence(&self) -> Evidence {
         match self.blame {
             Blame::Peer => Evidence::Unhealthy,
-            Blame::Nobody | Blame::Caller => Evidence::Inconclusive,
+            Blame::Unknown | Blame::Caller => Evidence::Inconclusive,
         }
     }
 
     /// Tells whether time ran out because the caller stalled while it sent its request.
-    pub fn is_callers(&self) -> bool {
+    pub fn is_caller_fault(&self) -> bool {
         self.blame == Blame::Caller
     }
 
     /// Returns how a call is judged that it ended.
-    pub(crate) fn judged(&self) -> Judged {
+    pub(crate) fn classification(&self) -> Classification {
         match self.blame {
-            _ if self.refused.is_some() => Judged::REJECTED,
-            Blame::Caller => Judged::CALLERS,
-            Blame::Peer | Blame::Nobody => Judged::new(Outcome::TimedOut, self.evidence()),
+            _ if self.rejection.is_some() => Classification::REJECTED,
+            Blame::Caller => Classification::CALLER_FAULT,
+            Blame::Peer | Blame::Unknown => Classification::new(Outcome::TimedOut, self.evidence()),
         }
     }
 }
 
 impl fmt::Display for Elapsed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let limit = &self.limit;
-        if self.refused.is_some() {
+        let limit = &self.name;
+        if self.rejection.is_some() {
             return write!(f, "not begun after its deadline (time limit {limit:?})");
         }
-        match (self.bound, self.after) {
-            (TimeBound::BodyIdle, Some(after)) => write!(f, "no data for {after:?}")?,
-            (TimeBound::BodyTotal, Some(after)) => write!(f, "body not over after {after:?}")?,
+        match (self.kind, self.limit) {
+            (TimeoutKind::BodyIdle, Some(after)) => write!(f, "no data for {after:?}")?,
+            (TimeoutKind::BodyTotal, Some(after)) => write!(f, "body not over after {after:?}")?,
             (_, Some(after)) => write!(f, "timed out after {after:?}")?,
             (_, None) => write!(f, "timed out at its deadline")?,
         }
-        if self.is_callers() {
+        if self.is_caller_fault() {
             write!(f, ", waiting for the caller's request")?;
         }
         write!(f, " (time limit {limit:?})")
@@ -155,7 +155,7 @@ impl fmt::Display for Elapsed {
 
 impl Error for Elapsed {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.refused.as_deref().map(|why| why as _)
+        self.rejection.as_deref().map(|why| why as _)
     }
 }
 
@@ -174,55 +174,58 @@ mod tests {
         let say = |bound, after| Elapsed::new("db".into(), bound, after).to_string();
         let two = Some(Duration::from_secs(2));
         assert_eq!(
-            say(TimeBound::Limit, two),
+            say(TimeoutKind::Limit, two),
             r#"timed out after 2s (time limit "db")"#
         );
         assert_eq!(
-            say(TimeBound::Deadline, None),
+            say(TimeoutKind::Deadline, None),
             r#"timed out at its deadline (time limit "db")"#
         );
         assert_eq!(
-            say(TimeBound::BodyIdle, two),
+            say(TimeoutKind::BodyIdle, two),
             r#"no data for 2s (time limit "db")"#
         );
         assert_eq!(
-            say(TimeBound::BodyTotal, two),
+            say(TimeoutKind::BodyTotal, two),
             r#"body not over after 2s (time limit "db")"#
         );
     }
 
     #[test]
     fn elapsed_names_its_limit_and_what_ran_out() {
-        let names = TimeBound::ALL.map(TimeBound::as_str);
+        let names = TimeoutKind::ALL.map(TimeoutKind::as_str);
         assert_eq!(names, ["limit", "deadline", "body_idle", "body_total"]);
-        let elapsed = Elapsed::new("db".into(), TimeBound::BodyIdle, None);
-        assert_eq!(elapsed.limit(), "db");
-        assert_eq!(elapsed.bound(), TimeBound::BodyIdle);
+        let elapsed = Elapsed::new("db".into(), TimeoutKind::BodyIdle, None);
+        assert_eq!(elapsed.name(), "db");
+        assert_eq!(elapsed.kind(), TimeoutKind::BodyIdle);
     }
 
     #[test]
     fn evidence_goes_by_who_is_to_blame() {
         let of = |bound| Elapsed::new("db".into(), bound, None);
-        let timed_out = |evidence| Judged::new(Outcome::TimedOut, evidence);
+        let timed_out = |evidence| Classification::new(Outcome::TimedOut, evidence);
         let (peer, nobody) = (
             timed_out(Evidence::Unhealthy),
             timed_out(Evidence::Inconclusive),
         );
-        assert_eq!(of(TimeBound::Limit).judged(), peer);
-        assert_eq!(of(TimeBound::BodyIdle).judged(), peer);
-        assert_eq!(of(TimeBound::BodyTotal).judged(), peer);
-        assert_eq!(of(TimeBound::Deadline).judged(), nobody);
-        assert_eq!(of(TimeBound::BodyTotal).blaming_nobody().judged(), nobody);
-        let callers = of(TimeBound::Limit).blaming_caller();
-        assert!(callers.is_callers() && !of(TimeBound::Limit).is_callers());
-        assert_eq!(callers.judged(), Judged::CALLERS);
+        assert_eq!(of(TimeoutKind::Limit).classification(), peer);
+        assert_eq!(of(TimeoutKind::BodyIdle).classification(), peer);
+        assert_eq!(of(TimeoutKind::BodyTotal).classification(), peer);
+        assert_eq!(of(TimeoutKind::Deadline).classification(), nobody);
+        assert_eq!(
+            of(TimeoutKind::BodyTotal).blame_unknown().classification(),
+            nobody
+        );
+        let callers = of(TimeoutKind::Limit).blame_caller();
+        assert!(callers.is_caller_fault() && !of(TimeoutKind::Limit).is_caller_fault());
+        assert_eq!(callers.classification(), Classification::CALLER_FAULT);
     }
 
     #[test]
     fn elapsed_without_a_beginning_is_a_refusal() {
         let why = Rejection::new(crate::RejectionKind::DeadlineExceeded, "db");
-        let elapsed = Elapsed::refused("db".into(), why);
-        assert_eq!(elapsed.judged(), Judged::REJECTED);
+        let elapsed = Elapsed::rejected("db".into(), why);
+        assert_eq!(elapsed.classification(), Classification::REJECTED);
         assert!(Rejection::find(&elapsed).is_some());
         let error = io::Error::from(elapsed);
         assert_eq!(Rejection::find(&error).map(Rejection::guard), Some("db"));
@@ -231,7 +234,7 @@ mod tests {
     #[test]
     fn elapsed_says_when_the_caller_was_waited_for() {
         let after = Some(Duration::from_secs(2));
-        let elapsed = Elapsed::new("api".into(), TimeBound::Limit, after).blaming_caller();
+        let elapsed = Elapsed::new("api".into(), TimeoutKind::Limit, after).blame_caller();
         assert_eq!(
             elapsed.to_string(),
             r#"timed out after 2s, waiting for the caller's request (time limit "api")"#

@@ -10,9 +10,9 @@ use std::{
 use http::StatusCode;
 use tokio::time::Instant;
 
-use crate::protocol::Wire;
+use crate::protocol::WireFormat;
 
-use super::{Evidence, GrpcCode, Moment, Outcome, Rejection, Seen, calls};
+use super::{CallClock, Evidence, GrpcCode, Outcome, PanicDetails, Rejection, call_depth};
 
 /// What went wrong, as far as it is known.
 #[derive(Clone, Copy, Debug)]
@@ -38,15 +38,15 @@ pub enum Cause<'a> {
     /// A body ended that was shorter or longer than its `content-length`.
     WrongLength {
         /// The `content-length`.
-        promised: u64,
+        content_length: u64,
         /// Bytes that came.
-        sent: u64,
+        bytes_sent: u64,
     },
 }
 
 impl<'a> Cause<'a> {
     /// An error as a cause: a rejection anywhere in its source chain is what counts.
-    pub(crate) fn of(error: &'a (dyn Error + 'static)) -> Self {
+    pub(crate) fn from_error(error: &'a (dyn Error + 'static)) -> Self {
         match Rejection::find(error) {
             Some(rejection) => Cause::Rejection(rejection),
             None => Cause::Error(error),
@@ -56,60 +56,60 @@ impl<'a> Cause<'a> {
 
 /// How a call ended: what a guard is told when its permit is settled.
 #[derive(Debug)]
-pub struct End<'a> {
+pub struct CallEnd<'a> {
     pub(crate) outcome: Outcome,
     pub(crate) evidence: Evidence,
-    pub(crate) wire: Wire,
-    pub(crate) now: &'a Moment,
-    pub(crate) began: Option<Instant>,
-    pub(crate) to_head: Option<Duration>,
+    pub(crate) wire: WireFormat,
+    pub(crate) clock: &'a CallClock,
+    pub(crate) admitted_at: Option<Instant>,
+    pub(crate) time_to_head: Option<Duration>,
     /// Time for which the caller's request was awaited, of a call without a head.
-    pub(crate) waited: Duration,
-    pub(crate) spent: Option<&'a Spent>,
+    pub(crate) upload_wait: Duration,
+    pub(crate) timings: Option<&'a Timings>,
     pub(crate) status: Option<StatusCode>,
     pub(crate) grpc_code: Option<GrpcCode>,
     pub(crate) response_bytes: u64,
     pub(crate) cause: Option<Cause<'a>>,
-    pub(crate) panic: Option<&'a Seen>,
+    pub(crate) panic: Option<&'a PanicDetails>,
     /// Whether it is the end of a guarded call, as opposed to an operation that is no service.
-    pub(crate) of_call: bool,
+    pub(crate) is_service_call: bool,
 }
 
-/// What is only measured where a guard [wants](crate::guard::Wants) it.
+/// What is only measured where a guard [wants](crate::guard::Measure) it.
 #[derive(Debug, Default)]
-pub(crate) struct Spent {
-    pub(crate) busy: Option<Duration>,
+pub(crate) struct Timings {
+    pub(crate) poll_time: Option<Duration>,
     pub(crate) readiness_wait: Option<Duration>,
     /// Of a call that waits inside for the service to be ready: whether it has been made.
-    pub(crate) made: Option<Arc<AtomicBool>>,
+    pub(crate) called: Option<Arc<AtomicBool>>,
 }
 
-impl Spent {
+impl Timings {
     /// Returns whether the service was never called.
-    pub(crate) fn was_never_begun(&self) -> bool {
-        let made = self.made.as_ref();
+    pub(crate) fn was_never_called(&self) -> bool {
+        let made = self.called.as_ref();
         made.is_some_and(|made| !made.load(Ordering::Relaxed))
     }
 }
 
-impl<'a> End<'a> {
+impl<'a> CallEnd<'a> {
     /// An end with nothing but an outcome, as a guard's own tests need it. The evidence follows from it.
-    pub fn new(outcome: Outcome, now: &'a Moment) -> Self {
-        End {
+    pub fn new(outcome: Outcome, now: &'a CallClock) -> Self {
+        CallEnd {
             outcome,
-            evidence: Evidence::of(outcome, false),
-            wire: Wire::Plain,
-            now,
-            began: None,
-            to_head: None,
-            waited: Duration::ZERO,
-            spent: None,
+            evidence: Evidence::from_outcome(outcome, false),
+            wire: WireFormat::Plain,
+            clock: now,
+            admitted_at: None,
+            time_to_head: None,
+            upload_wait: Duration::ZERO,
+            timings: None,
             status: None,
             grpc_code: None,
             response_bytes: 0,
             cause: None,
             panic: None,
-            of_call: false,
+            is_service_call: false,
         }
     }
 
@@ -122,8 +122,8 @@ impl<'a> End<'a> {
 
     /// Adds when the call was admitted.
     #[must_use]
-    pub fn with_began(mut self, began: Instant) -> Self {
-        self.began = Some(began);
+    pub fn with_admitted_at(mut self, began: Instant) -> Self {
+        self.admitted_at = Some(began);
         self
     }
 
@@ -147,42 +147,42 @@ impl<'a> End<'a> {
 
     /// Returns what the call spoke.
     #[inline]
-    pub fn wire(&self) -> Wire {
+    pub fn wire(&self) -> WireFormat {
         self.wire
     }
 
     /// The time of the end; reads the clock unless another guard of the call already has.
     #[inline]
     pub fn now(&self) -> Instant {
-        self.now.now()
+        self.clock.now()
     }
 
     /// When the call was admitted, if any of its guards asked for the time then.
     #[inline]
-    pub fn began(&self) -> Option<Instant> {
-        self.began
+    pub fn admitted_at(&self) -> Option<Instant> {
+        self.admitted_at
     }
 
     /// From admission to now, if any guard asked for the time at admission.
     #[inline]
     pub fn elapsed(&self) -> Option<Duration> {
-        let began = self.began?;
+        let began = self.admitted_at?;
         Some(self.now().saturating_duration_since(began))
     }
 
     /// From admission to the response's head, if any guard asked for the time then.
     pub fn time_to_head(&self) -> Option<Duration> {
-        self.to_head
+        self.time_to_head
     }
 
-    /// Time spent inside the service's own polls, if a guard [wants](crate::guard::Wants) it measured.
-    pub fn busy(&self) -> Option<Duration> {
-        self.spent?.busy
+    /// Time spent inside the service's own polls, if a guard [wants](crate::guard::Measure) it measured.
+    pub fn poll_time(&self) -> Option<Duration> {
+        self.timings?.poll_time
     }
 
-    /// Time that the caller waited for readiness, if a guard [wants](crate::guard::Wants) it measured.
+    /// Time that the caller waited for readiness, if a guard [wants](crate::guard::Measure) it measured.
     pub fn readiness_wait(&self) -> Option<Duration> {
-        self.spent?.readiness_wait
+        self.timings?.readiness_wait
     }
 
     /// The HTTP status, once there was one.
@@ -211,16 +211,16 @@ impl<'a> End<'a> {
     }
 
     /// Whether a guarded call around this one will say how things ended.
-    pub(crate) fn is_inside_call(&self) -> bool {
-        calls() > u32::from(self.of_call)
+    pub(crate) fn is_nested(&self) -> bool {
+        call_depth() > u32::from(self.is_service_call)
     }
 
     /// The log has a line about this end, if somebody has heard it: a panic needs no other.
-    pub(crate) fn set_reported(&self, heard: impl FnOnce() -> bool) {
+    pub(crate) fn mark_panic_reported(&self, heard: impl FnOnce() -> bool) {
         if let Some(panic) = self.panic
             && heard()
         {
-            panic.set_reported();
+            panic.mark_reported();
         }
     }
 
@@ -239,43 +239,46 @@ mod tests {
     use std::{io, time::Duration};
 
     use super::*;
-    use crate::{RejectionKind, call::Inside};
+    use crate::{RejectionKind, call::CatchScope};
 
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
     fn end_tells_what_it_was_given() {
         let began = Instant::now();
-        let now = Moment::at(began + 3 * SECOND);
-        let spent = Spent {
-            busy: Some(SECOND),
+        let now = CallClock::at(began + 3 * SECOND);
+        let spent = Timings {
+            poll_time: Some(SECOND),
             readiness_wait: Some(2 * SECOND),
-            made: None,
+            called: None,
         };
         let error = io::Error::other("torn");
-        let end = End {
-            wire: Wire::Grpc,
-            to_head: Some(SECOND),
-            spent: Some(&spent),
+        let end = CallEnd {
+            wire: WireFormat::Grpc,
+            time_to_head: Some(SECOND),
+            timings: Some(&spent),
             status: Some(StatusCode::OK),
             grpc_code: Some(GrpcCode::INTERNAL),
             response_bytes: 70,
-            ..End::new(Outcome::Failure, &now)
-                .with_began(began)
+            ..CallEnd::new(Outcome::Failure, &now)
+                .with_admitted_at(began)
                 .with_cause(Cause::Error(&error))
         };
         assert_eq!(
             (end.outcome(), end.evidence()),
             (Outcome::Failure, Evidence::Unhealthy)
         );
-        assert_eq!((end.wire(), end.now()), (Wire::Grpc, began + 3 * SECOND));
         assert_eq!(
-            (end.began(), end.elapsed()),
+            (end.wire(), end.now()),
+            (WireFormat::Grpc, began + 3 * SECOND)
+        );
+        assert_eq!(
+            (end.admitted_at(), end.elapsed()),
             (Some(began), Some(3 * SECOND))
         );
         assert_eq!(end.time_to_head(), Some(SECOND));
         assert_eq!(
-            (end.busy(), end.readiness_wait()),
+            (end.poll_time(), end.readiness_wait()),
             (Some(SECOND), Some(2 * SECOND))
         );
         assert_eq!(
@@ -295,38 +298,38 @@ mod tests {
 
     #[test]
     fn end_without_figures_has_none() {
-        let now = Moment::default();
-        let end = End::new(Outcome::Success, &now);
+        let now = CallClock::default();
+        let end = CallEnd::new(Outcome::Success, &now);
         assert_eq!(
-            (end.began(), end.elapsed(), end.time_to_head()),
+            (end.admitted_at(), end.elapsed(), end.time_to_head()),
             (None, None, None)
         );
-        assert_eq!((end.busy(), end.readiness_wait()), (None, None));
+        assert_eq!((end.poll_time(), end.readiness_wait()), (None, None));
         assert!(end.cause().is_none() && end.error().is_none());
     }
 
     #[test]
     fn cause_is_a_refusal_wherever_that_is_in_the_chain() {
-        let now = Moment::default();
+        let now = CallClock::default();
         let refusal = Rejection::new(RejectionKind::Overloaded, "api");
         let error = io::Error::other(refusal);
-        let end = End::new(Outcome::Rejected, &now).with_cause(Cause::of(&error));
+        let end = CallEnd::new(Outcome::Rejected, &now).with_cause(Cause::from_error(&error));
         assert!(matches!(end.cause(), Some(Cause::Rejection(_))));
         assert!(end.error().is_some_and(|error| error.is::<Rejection>()));
     }
 
     #[test]
     fn end_is_inside_a_call_if_there_is_one_around_it() {
-        let now = Moment::default();
+        let now = CallClock::default();
         let (operation, mut call) = (
-            End::new(Outcome::Success, &now),
-            End::new(Outcome::Success, &now),
+            CallEnd::new(Outcome::Success, &now),
+            CallEnd::new(Outcome::Success, &now),
         );
-        call.of_call = true;
-        assert!(!operation.is_inside_call() && !call.is_inside_call());
-        let _own = Inside::call();
-        assert!(operation.is_inside_call() && !call.is_inside_call());
-        let _around = Inside::call();
-        assert!(operation.is_inside_call() && call.is_inside_call());
+        call.is_service_call = true;
+        assert!(!operation.is_nested() && !call.is_nested());
+        let _own = CatchScope::enter_call();
+        assert!(operation.is_nested() && !call.is_nested());
+        let _around = CatchScope::enter_call();
+        assert!(operation.is_nested() && call.is_nested());
     }
 }

@@ -1,6 +1,6 @@
 use std::{any::Any, error::Error, io};
 
-use super::quietly;
+use super::catch_hook;
 
 /// What an error becomes where its type must be left behind.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -10,32 +10,32 @@ pub(crate) const MAX_CHAIN: usize = 16;
 
 /// Finds an error type in the source chain of an error, itself included. The chain is followed for 16 errors.
 pub fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    chain(error).find_map(|error| error.downcast_ref())
+    sources(error).find_map(|error| error.downcast_ref())
 }
 
 /// The error and its sources, outermost first.
-pub(crate) fn chain<'a>(
+pub(crate) fn sources<'a>(
     error: &'a (dyn Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&error| source(error)).take(MAX_CHAIN)
+    std::iter::successors(Some(error), |&error| next_source(error)).take(MAX_CHAIN)
 }
 
 /// The next error in. An `io::Error` gives its own error's source where one would expect that error. One whose `source`
 /// panics has none.
-fn source<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+fn next_source<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     match error
         .downcast_ref::<io::Error>()
         .and_then(io::Error::get_ref)
     {
         Some(inner) => Some(inner),
-        None => quietly(|| error.source()).flatten(),
+        None => catch_hook(|| error.source()).flatten(),
     }
 }
 
 /// Looks at an error of a type that is not known to be an `Error`.
 ///
 /// A service whose error type stays as it is has no bound on it, so only well-known types can be seen.
-pub(crate) fn view(error: &dyn Any) -> Option<&(dyn Error + 'static)> {
+pub(crate) fn as_std_error(error: &dyn Any) -> Option<&(dyn Error + 'static)> {
     if let Some(error) = error.downcast_ref::<BoxError>() {
         return Some(&**error);
     }
@@ -54,7 +54,7 @@ pub(crate) fn view(error: &dyn Any) -> Option<&(dyn Error + 'static)> {
 
 /// Returns whether an error says that time ran out.
 pub(crate) fn is_timeout(error: &(dyn Error + 'static)) -> bool {
-    chain(error).any(|error| {
+    sources(error).any(|error| {
         is_elapsed(error)
             || error
                 .downcast_ref::<io::Error>()

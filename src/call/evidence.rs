@@ -36,14 +36,14 @@ impl Evidence {
 
     /// Returns what an outcome means where nothing else is known. A client error that is an `error` never reached the
     /// peer's judgement; one that is a response came from a peer that is alive.
-    pub(crate) const fn of(outcome: Outcome, is_error: bool) -> Self {
+    pub(crate) const fn from_outcome(outcome: Outcome, is_error: bool) -> Self {
         match outcome {
             Outcome::Success => Evidence::Healthy,
-            Outcome::Ignored if !is_error => Evidence::Healthy,
+            Outcome::ClientError if !is_error => Evidence::Healthy,
             Outcome::Failure | Outcome::Overload | Outcome::TimedOut | Outcome::Panicked => {
                 Evidence::Unhealthy
             }
-            Outcome::Ignored | Outcome::Cancelled | Outcome::Rejected => Evidence::Inconclusive,
+            Outcome::ClientError | Outcome::Cancelled | Outcome::Rejected => Evidence::Inconclusive,
         }
     }
 }
@@ -63,7 +63,7 @@ mod tests {
         use Evidence::{Healthy, Inconclusive, Unhealthy};
         for (outcome, answer, error) in [
             (Outcome::Success, Healthy, Healthy),
-            (Outcome::Ignored, Healthy, Inconclusive),
+            (Outcome::ClientError, Healthy, Inconclusive),
             (Outcome::Failure, Unhealthy, Unhealthy),
             (Outcome::Overload, Unhealthy, Unhealthy),
             (Outcome::TimedOut, Unhealthy, Unhealthy),
@@ -71,8 +71,8 @@ mod tests {
             (Outcome::Cancelled, Inconclusive, Inconclusive),
             (Outcome::Rejected, Inconclusive, Inconclusive),
         ] {
-            assert_eq!(Evidence::of(outcome, false), answer, "{outcome}");
-            assert_eq!(Evidence::of(outcome, true), error, "{outcome}");
+            assert_eq!(Evidence::from_outcome(outcome, false), answer, "{outcome}");
+            assert_eq!(Evidence::from_outcome(outcome, true), error, "{outcome}");
         }
         let names = Evidence::ALL.map(|evidence| evidence.to_string());
         assert_eq!(names, ["healthy", "unhealthy", "inconclusive"]);

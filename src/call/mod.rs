@@ -5,48 +5,49 @@
 //!
 //! Nothing here knows about services; the arrows point from the guards to this module.
 
-mod classify;
+mod classification;
+mod classified_error;
+mod classifier;
+mod clock;
+mod config_error;
 mod elapsed;
 mod end;
 mod error;
 mod evidence;
-mod given_up;
-mod grpc;
-mod judged_error;
-mod late_trailers;
-mod moment;
+mod grpc_code;
+mod not_sent;
 mod outcome;
-mod panics;
-mod quiet;
+mod packed_option;
 mod rejection;
-mod setting;
-mod small;
-mod unsent;
-mod verdict;
+mod timeout_drop;
+mod timeout_trailers;
 
-pub use classify::Ending;
-pub use elapsed::{Elapsed, TimeBound};
-pub use end::{Cause, End};
+pub use crate::util::{hook::hook_panics, panics::capture_panics};
+pub use classification::ClassifyOutput;
+pub use classifier::ClassifyInput;
+pub use clock::CallClock;
+pub use config_error::ConfigError;
+pub use elapsed::{Elapsed, TimeoutKind};
+pub use end::{CallEnd, Cause};
 pub use error::{BoxError, find};
 pub use evidence::Evidence;
-pub use grpc::GrpcCode;
-pub use moment::Moment;
+pub use grpc_code::GrpcCode;
 pub use outcome::Outcome;
-pub use panics::capture_panics;
-pub use quiet::hook_panics;
-pub use rejection::{Name, Rejection, RejectionKind};
-pub use setting::InvalidSetting;
-pub use verdict::Verdict;
+pub use rejection::{Label, Rejection, RejectionKind};
 
-pub(crate) use classify::Classifier;
-pub(crate) use end::Spent;
-pub(crate) use error::{chain, is_elapsed, is_overload, is_timeout, view};
-pub(crate) use given_up::{asking_whether_begun, given_up, giving_up, never_begun};
-pub(crate) use judged_error::JudgedError;
-pub(crate) use late_trailers::{judged_late, late_trailers};
-pub(crate) use panics::{Inside, Payload, Seen, Thrown, calls, caught, caught_service};
-pub(crate) use quiet::{hook_panicked, panic_message, quietly};
-pub(crate) use setting::fraction;
-pub(crate) use small::Small;
-pub(crate) use unsent::{Unsent, unsent};
-pub(crate) use verdict::Judged;
+pub(crate) use crate::util::hook::{catch_hook, panic_message, report_hook_panic};
+pub(crate) use crate::util::panics::{
+    CapturedPanic, CatchScope, PanicDetails, PanicPayload, call_depth, catch, catch_service,
+};
+pub(crate) use classification::Classification;
+pub(crate) use classified_error::ClassifiedError;
+pub(crate) use classifier::Classifier;
+pub(crate) use config_error::check_fraction;
+pub(crate) use end::Timings;
+pub(crate) use error::{as_std_error, is_elapsed, is_overload, is_timeout, sources};
+pub(crate) use not_sent::{NotSent, not_sent};
+pub(crate) use packed_option::PackedOption;
+pub(crate) use timeout_drop::{
+    current_timeout, drop_on_timeout, mark_never_called, track_never_called,
+};
+pub(crate) use timeout_trailers::{classify_timeout_trailers, timeout_trailers};

@@ -13,7 +13,7 @@ pub enum Outcome {
     Overload,
     /// A client error: the caller's own fault, 4xx and their like (but for 429, and 408 to a client). An answer of this kind
     /// comes from a peer that is alive; see [`Evidence`](super::Evidence).
-    Ignored,
+    ClientError,
     /// No time was left: a deadline passed, 504, `DEADLINE_EXCEEDED`, to a client also 408.
     TimedOut,
     /// Given up by the caller: the future or the body was dropped before its end, or a peer says so with gRPC's
@@ -31,7 +31,7 @@ impl Outcome {
         Outcome::Success,
         Outcome::Failure,
         Outcome::Overload,
-        Outcome::Ignored,
+        Outcome::ClientError,
         Outcome::TimedOut,
         Outcome::Cancelled,
         Outcome::Panicked,
@@ -44,7 +44,7 @@ impl Outcome {
             Outcome::Success => "success",
             Outcome::Failure => "failure",
             Outcome::Overload => "overload",
-            Outcome::Ignored => "ignored",
+            Outcome::ClientError => "client_error",
             Outcome::TimedOut => "timed_out",
             Outcome::Cancelled => "cancelled",
             Outcome::Panicked => "panicked",

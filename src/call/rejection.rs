@@ -2,58 +2,58 @@ use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 /// The name of a guard or service: a literal costs nothing, a made-up one is shared.
 #[derive(Clone)]
-pub struct Name(Repr);
+pub struct Label(LabelRepr);
 
 #[derive(Clone)]
-enum Repr {
+enum LabelRepr {
     Static(&'static str),
     Shared(Arc<str>),
 }
 
-impl Name {
+impl Label {
     /// The text.
     pub fn as_str(&self) -> &str {
         match &self.0 {
-            Repr::Static(name) => name,
-            Repr::Shared(name) => name,
+            LabelRepr::Static(name) => name,
+            LabelRepr::Shared(name) => name,
         }
     }
 }
 
 // Equal by text, wherever it is kept.
-impl PartialEq for Name {
+impl PartialEq for Label {
     fn eq(&self, other: &Self) -> bool {
         self.as_str() == other.as_str()
     }
 }
-impl Eq for Name {}
-impl std::hash::Hash for Name {
+impl Eq for Label {}
+impl std::hash::Hash for Label {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         self.as_str().hash(state);
     }
 }
 
-impl From<&'static str> for Name {
+impl From<&'static str> for Label {
     fn from(name: &'static str) -> Self {
-        Name(Repr::Static(name))
+        Label(LabelRepr::Static(name))
     }
 }
-impl From<String> for Name {
+impl From<String> for Label {
     fn from(name: String) -> Self {
-        Name(Repr::Shared(name.into()))
+        Label(LabelRepr::Shared(name.into()))
     }
 }
-impl From<Arc<str>> for Name {
+impl From<Arc<str>> for Label {
     fn from(name: Arc<str>) -> Self {
-        Name(Repr::Shared(name))
+        Label(LabelRepr::Shared(name))
     }
 }
-impl fmt::Display for Name {
+impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
-impl fmt::Debug for Name {
+impl fmt::Debug for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self.as_str(), f)
     }
@@ -97,7 +97,7 @@ impl RejectionKind {
     }
 
     /// What the caller is told: says nothing about which guard it was.
-    pub(crate) const fn public_detail(self) -> &'static str {
+    pub(crate) const fn client_message(self) -> &'static str {
         match self {
             RejectionKind::CircuitOpen => "a dependency is unavailable",
             RejectionKind::RateLimited => "too many requests",
@@ -116,15 +116,15 @@ impl RejectionKind {
 #[derive(Clone, Debug)]
 pub struct Rejection {
     kind: RejectionKind,
-    guard: Name,
-    reason: Option<Name>,
+    guard: Label,
+    reason: Option<Label>,
     retry_after: Option<Duration>,
-    last_error: Option<Name>,
+    last_error: Option<Label>,
 }
 
 impl Rejection {
     /// A refusal of the given kind by the guard of that name.
-    pub fn new(kind: RejectionKind, guard: impl Into<Name>) -> Self {
+    pub fn new(kind: RejectionKind, guard: impl Into<Label>) -> Self {
         Rejection {
             kind,
             guard: guard.into(),
@@ -137,54 +137,54 @@ impl Rejection {
     /// All in one, since an open circuit says it often.
     #[inline]
     pub(crate) fn circuit_open(
-        guard: Name,
+        guard: Label,
         reason: Option<&'static str>,
         retry_after: Option<Duration>,
-        last_error: Option<Name>,
+        last_error: Option<Label>,
     ) -> Self {
         Rejection {
             kind: RejectionKind::CircuitOpen,
             guard,
-            reason: reason.map(Name::from),
+            reason: reason.map(Label::from),
             retry_after,
             last_error,
         }
     }
 
     /// Load is being shed: 503, `UNAVAILABLE`.
-    pub fn overloaded(guard: impl Into<Name>) -> Self {
+    pub fn overloaded(guard: impl Into<Label>) -> Self {
         Rejection::new(RejectionKind::Overloaded, guard)
     }
 
     /// Too many calls in a time: 429, `RESOURCE_EXHAUSTED`.
-    pub fn rate_limited(guard: impl Into<Name>) -> Self {
+    pub fn rate_limited(guard: impl Into<Label>) -> Self {
         Rejection::new(RejectionKind::RateLimited, guard)
     }
 
     /// Adds why, for logs and for whoever is on call; callers over the wire do not see it.
     #[must_use]
-    pub fn reason(mut self, reason: impl Into<Name>) -> Self {
+    pub fn with_reason(mut self, reason: impl Into<Label>) -> Self {
         self.reason = Some(reason.into());
         self
     }
 
     /// Adds how long the caller should stay away. Sent as `Retry-After`, rounded up to whole seconds.
     #[must_use]
-    pub fn retry_after(mut self, wait: Duration) -> Self {
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
     }
 
     /// Adds the error that made the guard refuse; callers over the wire do not see it.
     #[must_use]
-    pub fn last_error(mut self, error: impl Into<Name>) -> Self {
+    pub fn with_last_error(mut self, error: impl Into<Label>) -> Self {
         self.last_error = Some(error.into());
         self
     }
 
     /// The error that made the guard refuse, if it knows one.
-    pub fn caused_by(&self) -> Option<&str> {
-        self.last_error.as_ref().map(Name::as_str)
+    pub fn last_error(&self) -> Option<&str> {
+        self.last_error.as_ref().map(Label::as_str)
     }
 
     /// Why it was refused, as a kind.
@@ -198,12 +198,12 @@ impl Rejection {
     }
 
     /// Why it was refused, in words.
-    pub fn why(&self) -> Option<&str> {
-        self.reason.as_ref().map(Name::as_str)
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_ref().map(Label::as_str)
     }
 
     /// How long the caller should stay away, if the guard knows.
-    pub fn wait(&self) -> Option<Duration> {
+    pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 

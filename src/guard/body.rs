@@ -9,10 +9,10 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Either, Full};
 use pin_project_lite::pin_project;
 
-use super::{Guard, Held};
+use super::{Guard, InFlightCall};
 use crate::{
-    call::{BoxError, Cause, Inside, Moment, Outcome, Payload},
-    protocol::{HttpCall, Notes, Protocol},
+    call::{BoxError, CallClock, CapturedPanic, CatchScope, Cause, Outcome},
+    protocol::{CallState, HttpExchange, Protocol},
 };
 
 pin_project! {
@@ -24,7 +24,7 @@ pin_project! {
         // The service's, or the answer to a refusal or to a caught panic.
         #[pin]
         inner: Either<B, Full<Bytes>>,
-        held: Option<Held<G, P>>,
+        held: Option<InFlightCall<G, P>>,
     }
 
     impl<B, G: Guard, P: Protocol> PinnedDrop for GuardedBody<B, G, P> {
@@ -43,16 +43,16 @@ pin_project! {
 #[inline(never)]
 fn dropped<B, G: Guard, P: Protocol>(
     mut body: Pin<&mut Either<B, Full<Bytes>>>,
-    held: &mut Held<G, P>,
+    held: &mut InFlightCall<G, P>,
 ) {
-    held.drop_inside(&Inside::call(), || {
+    held.drop_inside(&CatchScope::enter_call(), || {
         body.set(Either::Right(Full::default()));
     });
 }
 
 impl<B, G: Guard, P: Protocol> GuardedBody<B, G, P> {
     #[inline]
-    pub(super) fn new(body: B, held: Option<Held<G, P>>) -> Self {
+    pub(super) fn new(body: B, held: Option<InFlightCall<G, P>>) -> Self {
         GuardedBody {
             inner: Either::Left(body),
             held,
@@ -72,7 +72,7 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
     G: Guard,
-    P: Protocol<Call = HttpCall>,
+    P: Protocol<Call = HttpExchange>,
 {
     type Data = Bytes;
     type Error = BoxError;
@@ -87,34 +87,34 @@ where
         let Some(held) = this.held else {
             return body.poll_frame(cx);
         };
-        let inside = &Inside::call();
+        let inside = &CatchScope::enter_call();
         let (mut polled, mut ended) = (Poll::Pending, false);
-        let ran = held.run(inside, || {
+        let ran = held.run_caught(inside, || {
             polled = body.as_mut().poll_frame(cx);
             ended = polled.is_ready() && body.is_end_stream();
         });
         if let Err(thrown) = ran {
-            let payload = Payload::new(thrown);
-            held.settle_panicked(inside, &payload, &Moment::default());
+            let payload = CapturedPanic::new(thrown);
+            held.complete_panicked(inside, &payload, &CallClock::default());
             *this.held = None;
             payload.resume();
         }
         // Looked at where it lies: frames are large.
-        let (call, protocol) = held.judge();
-        call.set_waiting(polled.is_pending());
+        let (call, protocol) = held.exchange_mut();
+        call.set_reader_waiting(polled.is_pending());
         let Poll::Ready(frame) = &polled else {
             return Poll::Pending;
         };
-        let over = call.judge_frame(frame.as_ref(), ended, protocol.classifier());
+        let over = call.on_frame(frame.as_ref(), ended, protocol.classifier());
         if let Poll::Ready(Some(Err(error))) = polled {
             let error = settle_failed(inside, held, error);
             *this.held = None;
             return Poll::Ready(Some(Err(error)));
         }
         if over {
-            held.excuse_lateness(inside);
-            let judged = held.notes().judged();
-            held.settle(inside, judged, None, &Moment::default());
+            held.excuse_timeout(inside);
+            let judged = held.exchange().classification();
+            held.complete(inside, judged, None, &CallClock::default());
             *this.held = None;
         }
         polled
@@ -131,22 +131,26 @@ where
 
 /// Settles a call whose body failed; the error goes on to the caller.
 #[cold]
-fn settle_failed<G, P>(inside: &Inside, held: &mut Held<G, P>, error: BoxError) -> BoxError
+fn settle_failed<G, P>(
+    inside: &CatchScope,
+    held: &mut InFlightCall<G, P>,
+    error: BoxError,
+) -> BoxError
 where
     G: Guard,
-    P: Protocol<Call = HttpCall>,
+    P: Protocol<Call = HttpExchange>,
 {
-    let (call, protocol) = held.judge();
-    let cause = match call.verdict() {
+    let (call, protocol) = held.exchange_mut();
+    let cause = match call.outcome() {
         // What was refused or has panicked stays so, whatever becomes of the answer.
         Outcome::Rejected | Outcome::Panicked => None,
         _ => {
-            call.judge_error(&*error, protocol.classifier());
-            Some(Cause::of(&*error))
+            call.on_error(&*error, protocol.classifier());
+            Some(Cause::from_error(&*error))
         }
     };
-    let judged = held.notes().judged();
-    held.settle(inside, judged, cause, &Moment::default());
+    let judged = held.exchange().classification();
+    held.complete(inside, judged, cause, &CallClock::default());
     error
 }
 

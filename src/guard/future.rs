@@ -10,12 +10,12 @@ use std::{
 use pin_project_lite::pin_project;
 
 use super::{
-    Guard, Held,
-    answer::{Answer, finish, panicked, refuse},
+    Guard, InFlightCall,
+    respond::{GuardedResult, finish, panicked, refuse},
 };
 use crate::{
-    call::{Inside, Moment, Payload, Rejection},
-    protocol::{Notes, Protocol, Respond},
+    call::{CallClock, CapturedPanic, CatchScope, Rejection},
+    protocol::{CallState, Protocol, Respond},
 };
 
 pin_project! {
@@ -24,7 +24,7 @@ pin_project! {
     pub struct GuardFuture<F, G: Guard, P: Protocol> {
         #[pin]
         state: State<F, P::Refusal>,
-        held: Option<Held<G, P>>,
+        held: Option<InFlightCall<G, P>>,
     }
 
     impl<F, G: Guard, P: Protocol> PinnedDrop for GuardFuture<F, G, P> {
@@ -42,17 +42,17 @@ pin_project! {
 /// Drops a call before its end.
 #[cold]
 #[inline(never)]
-fn dropped<F, G, P>(mut state: Pin<&mut State<F, P::Refusal>>, held: &mut Held<G, P>)
+fn dropped<F, G, P>(mut state: Pin<&mut State<F, P::Refusal>>, held: &mut InFlightCall<G, P>)
 where
     G: Guard,
     P: Protocol,
 {
-    let inside = &Inside::call();
+    let inside = &CatchScope::enter_call();
     match state.as_mut().project() {
-        StateProj::Refused { why: Some(why) } => held.settle_refused(inside, (*why).borrow()),
+        StateProj::Refused { why: Some(why) } => held.complete_rejected(inside, (*why).borrow()),
         StateProj::Panicked {
             payload: Some(payload),
-        } => held.settle_panicked(inside, payload, &Moment::default()),
+        } => held.complete_panicked(inside, payload, &CallClock::default()),
         _ => held.drop_inside(inside, || state.set(State::Done)),
     }
 }
@@ -62,18 +62,18 @@ pin_project! {
     enum State<F, W> {
         Calling { #[pin] future: F },
         Refused { why: Option<W> },
-        Panicked { payload: Option<Payload> },
+        Panicked { payload: Option<CapturedPanic> },
         Done,
     }
 }
 
-pub(super) const ONCE: &str = "a service is called once";
-pub(super) const TWICE: &str = "polled after completion";
+pub(super) const CALLED_ONCE: &str = "a service is called once";
+pub(super) const POLLED_AFTER_COMPLETION: &str = "polled after completion";
 
 impl<F, G: Guard, P: Protocol> GuardFuture<F, G, P> {
     /// A call that was asked for: it is made next, unless a guard has refused it.
     #[inline]
-    pub(super) fn new(held: Held<G, P>, refused: Option<Rejection>) -> Self {
+    pub(super) fn new(held: InFlightCall<G, P>, refused: Option<Rejection>) -> Self {
         GuardFuture {
             state: match refused {
                 Some(why) => State::Refused {
@@ -90,45 +90,45 @@ impl<F, G: Guard, P: Protocol> GuardFuture<F, G, P> {
     #[inline]
     pub(super) fn call<Req>(
         &mut self,
-        inside: &Inside,
+        inside: &CatchScope,
         request: &mut Option<Req>,
         mut call: impl FnMut(Req) -> F,
     ) {
         let state = &mut self.state;
         let make = || {
-            let future = call(request.take().expect(ONCE));
+            let future = call(request.take().expect(CALLED_ONCE));
             // There is nothing to drop yet, which the compiler does not know.
             forget(replace(state, State::Calling { future }));
         };
-        let made = self.held.as_mut().map(|held| held.run(inside, make));
+        let made = self.held.as_mut().map(|held| held.run_caught(inside, make));
         if let Some(Err(thrown)) = made {
-            self.panicked(inside, Payload::new(thrown));
+            self.panicked(inside, CapturedPanic::new(thrown));
         }
     }
 
     /// Shows the guards the request's body, which is watched.
     #[inline]
-    pub(super) fn show_upload(&mut self, inside: &Inside) {
+    pub(super) fn show_upload(&mut self, inside: &CatchScope) {
         if let Some(held) = &mut self.held
-            && held.notes().has_upload()
+            && held.exchange().has_upload()
         {
-            held.show_upload(inside);
+            held.on_upload(inside);
         }
     }
 
     /// The call waits for the service, and is made once this says so.
     pub(super) fn made_when(&mut self, made: Arc<AtomicBool>) {
         if let Some(held) = &mut self.held {
-            held.made_when(made);
+            held.set_called_flag(made);
         }
     }
 
     #[cold]
-    fn panicked(&mut self, inside: &Inside, payload: Payload) {
+    fn panicked(&mut self, inside: &CatchScope, payload: CapturedPanic) {
         if !P::CATCHES_PANICS
             && let Some(held) = &mut self.held
         {
-            held.settle_panicked(inside, &payload, &Moment::default());
+            held.complete_panicked(inside, &payload, &CallClock::default());
             payload.resume();
         }
         self.state = State::Panicked {
@@ -152,7 +152,7 @@ fn poll_to_the_last<F: Future, W>(
     polled: &mut Poll<F::Output>,
 ) {
     let StateProj::Calling { future } = state.as_mut().project() else {
-        panic!("{TWICE}");
+        panic!("{POLLED_AFTER_COMPLETION}");
     };
     *polled = future.poll(cx);
     if polled.is_ready() {
@@ -166,18 +166,18 @@ where
     G: Guard,
     P: Respond<Res, E>,
 {
-    type Output = Answer<G, P, Res, E>;
+    type Output = GuardedResult<G, P, Res, E>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let inside = &Inside::call();
+        let inside = &CatchScope::enter_call();
         let mut this = self.project();
         if !matches!(*this.state, State::Calling { .. }) {
             return Poll::Ready(answer_early(inside, this.state, Over(this.held)));
         }
-        let held = this.held.as_mut().expect(TWICE);
+        let held = this.held.as_mut().expect(POLLED_AFTER_COMPLETION);
         let mut polled = Poll::Pending;
-        match held.run(inside, || {
+        match held.run_caught(inside, || {
             poll_to_the_last(this.state.as_mut(), cx, &mut polled)
         }) {
             Ok(()) => {
@@ -186,10 +186,10 @@ where
                 Poll::Ready(finish::<G, P, Res, E>(inside, over.0, result))
             }
             Err(thrown) => {
-                let payload = Payload::new(thrown);
+                let payload = CapturedPanic::new(thrown);
                 // It has panicked, and may do so again when it is dropped.
-                if let Err(again) = held.run(inside, || this.state.set(State::Done)) {
-                    drop(Payload::new(again));
+                if let Err(again) = held.run_caught(inside, || this.state.set(State::Done)) {
+                    drop(CapturedPanic::new(again));
                 }
                 Poll::Ready(Over(this.held).panicked::<Res, E>(inside, payload))
             }
@@ -200,40 +200,48 @@ where
 /// Answers a call whose service was not asked, or has panicked when it was.
 #[inline(never)]
 fn answer_early<F, G, P, Res, E>(
-    inside: &Inside,
+    inside: &CatchScope,
     mut state: Pin<&mut State<F, P::Refusal>>,
     over: Over<'_, G, P>,
-) -> Answer<G, P, Res, E>
+) -> GuardedResult<G, P, Res, E>
 where
     G: Guard,
     P: Respond<Res, E>,
 {
     match state.as_mut().project() {
         StateProj::Refused { why } => {
-            let why = why.take().expect(TWICE);
+            let why = why.take().expect(POLLED_AFTER_COMPLETION);
             state.set(State::Done);
-            let held = over.0.as_mut().expect(TWICE);
+            let held = over.0.as_mut().expect(POLLED_AFTER_COMPLETION);
             refuse::<G, P, Res, E>(inside, held, why)
         }
         StateProj::Panicked { payload } => {
-            let payload = payload.take().expect(TWICE);
+            let payload = payload.take().expect(POLLED_AFTER_COMPLETION);
             state.set(State::Done);
             over.panicked::<Res, E>(inside, payload)
         }
-        StateProj::Calling { .. } | StateProj::Done => panic!("{TWICE}"),
+        StateProj::Calling { .. } | StateProj::Done => panic!("{POLLED_AFTER_COMPLETION}"),
     }
 }
 
 /// A call that is over once this is dropped: the answer would be copied if it were let go of before it is returned.
-struct Over<'a, G: Guard, P: Protocol>(&'a mut Option<Held<G, P>>);
+struct Over<'a, G: Guard, P: Protocol>(&'a mut Option<InFlightCall<G, P>>);
 
 impl<G: Guard, P: Protocol> Over<'_, G, P> {
     #[cold]
-    fn panicked<Res, E>(self, inside: &Inside, payload: Payload) -> Answer<G, P, Res, E>
+    fn panicked<Res, E>(
+        self,
+        inside: &CatchScope,
+        payload: CapturedPanic,
+    ) -> GuardedResult<G, P, Res, E>
     where
         P: Respond<Res, E>,
     {
-        panicked::<G, P, Res, E>(inside, self.0.as_mut().expect(TWICE), payload)
+        panicked::<G, P, Res, E>(
+            inside,
+            self.0.as_mut().expect(POLLED_AFTER_COMPLETION),
+            payload,
+        )
     }
 }
 

@@ -2,16 +2,16 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 
 use tower_layer::Layer;
 
-use super::{BackPressure, Guard, Guarded, OpenFirst, PassThrough, Wants, held::Shared};
+use super::{BackPressure, FailFast, Guard, Guarded, Measure, PassThrough, in_flight::GuardStack};
 use crate::{
-    call::{Classifier, Ending, Verdict},
-    protocol::{Any, Client, GrpcClient, Protocol, Server},
+    call::{Classifier, ClassifyInput, ClassifyOutput},
+    protocol::{AnyService, Client, GrpcClient, Protocol, Server},
 };
 
 /// Wraps services into guards. Every service it makes, and every clone of them, shares the same guards.
 ///
 /// The constructor says how calls are read and judged, see [`protocol`](crate::protocol). `M` says what becomes of
-/// callers while the guards refuse: [`OpenFirst`], [`BackPressure`] or [`PassThrough`].
+/// callers while the guards refuse: [`FailFast`], [`BackPressure`] or [`PassThrough`].
 ///
 /// ```
 /// use tower::{ServiceBuilder, service_fn};
@@ -30,33 +30,33 @@ use crate::{
 /// });
 /// # let _ = layer;
 /// ```
-pub struct GuardLayer<G, P, M = OpenFirst> {
-    shared: Arc<Shared<G, P>>,
+pub struct GuardLayer<G, P, M = FailFast> {
+    shared: Arc<GuardStack<G, P>>,
     mode: PhantomData<fn() -> M>,
 }
 
 impl<G: Guard, P, M> GuardLayer<G, P, M> {
     fn new(guards: Arc<G>, protocol: P) -> Self {
-        let wants = guards.wants();
+        let wants = guards.measure();
         GuardLayer::of(guards, protocol, wants)
     }
 
-    fn of(guards: Arc<G>, protocol: P, wants: Wants) -> Self {
+    fn of(guards: Arc<G>, protocol: P, wants: Measure) -> Self {
         GuardLayer {
-            shared: Arc::new(Shared {
+            shared: Arc::new(GuardStack {
                 guards,
                 protocol,
-                wants,
+                measure: wants,
             }),
             mode: PhantomData,
         }
     }
 }
 
-impl<G: Guard> GuardLayer<G, Any> {
+impl<G: Guard> GuardLayer<G, AnyService> {
     /// Guards a service of any kind; its error becomes a `BoxError`.
     pub fn any(guards: G) -> Self {
-        GuardLayer::new(Arc::new(guards), Any::new())
+        GuardLayer::new(Arc::new(guards), AnyService::new())
     }
 }
 
@@ -108,7 +108,7 @@ impl<G, P, M> GuardLayer<G, P, M> {
 }
 
 impl<G: Guard, P: Protocol + Clone, M> GuardLayer<G, P, M> {
-    /// Judges calls by a closure, which returns an [`Outcome`](crate::Outcome) or a [`Verdict`].
+    /// Judges calls by a closure, which returns an [`Outcome`](crate::Outcome) or a [`ClassifyOutput`].
     ///
     /// Over HTTP every layer of the stack judges by it, wherever it is set; see [`protocol`](crate::protocol). It is
     /// asked when there is something final to judge: the head of a response, the status of a gRPC call wherever it
@@ -118,13 +118,13 @@ impl<G: Guard, P: Protocol + Clone, M> GuardLayer<G, P, M> {
     ///
     /// Layers cloned before keep the guards and the old judgement.
     #[must_use]
-    pub fn classify<V: Into<Verdict>>(
+    pub fn classify<V: Into<ClassifyOutput>>(
         self,
-        classify: impl Fn(&Ending<'_>) -> V + Send + Sync + 'static,
+        classify: impl Fn(&ClassifyInput<'_>) -> V + Send + Sync + 'static,
     ) -> Self {
         let protocol = self.shared.protocol.clone();
-        let protocol = protocol.classified(Classifier::new(classify));
-        GuardLayer::of(self.shared.guards.clone(), protocol, self.shared.wants)
+        let protocol = protocol.with_classifier(Classifier::new(classify));
+        GuardLayer::of(self.shared.guards.clone(), protocol, self.shared.measure)
     }
 }
 
@@ -156,11 +156,11 @@ impl<G: fmt::Debug, P: fmt::Debug, M> fmt::Debug for GuardLayer<G, P, M> {
 
 /// A guard that is about to become a layer, for the protocol that is named next; made by a guard's own `layer`.
 #[derive(Clone, Copy, Debug)]
-pub struct Layers<G>(pub(crate) G);
+pub struct GuardLayerBuilder<G>(pub(crate) G);
 
-impl<G: Guard> Layers<G> {
+impl<G: Guard> GuardLayerBuilder<G> {
     /// Guards a service of any kind; see [`GuardLayer::any`].
-    pub fn any(self) -> GuardLayer<G, Any> {
+    pub fn any(self) -> GuardLayer<G, AnyService> {
         GuardLayer::any(self.0)
     }
 

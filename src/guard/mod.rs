@@ -4,21 +4,21 @@
 //! ended, exactly once. Writing one takes no future, no body and no `Service`:
 //!
 //! ```
-//! use tower_keep::{Guard, GuardLayer, Rejection, call::{End, Moment}, guard::Admit};
+//! use tower_keep::{Guard, GuardLayer, Rejection, call::{CallClock, CallEnd}, guard::Admit};
 //!
-//! /// Refuses everything after closing time.
+//! /// Rejects everything after closing time.
 //! struct Curfew { closes: tokio::time::Instant }
 //!
 //! impl Guard for Curfew {
 //!     type Permit = ();
-//!     fn settle(&self, _: (), _: &End<'_>) {}
+//!     fn on_end(&self, _: (), _: &CallEnd<'_>) {}
 //! }
 //! impl<Req> Admit<Req> for Curfew {
-//!     fn admit(&self, _: &mut Req, now: &Moment) -> Result<(), Rejection> {
+//!     fn admit(&self, _: &mut Req, now: &CallClock) -> Result<(), Rejection> {
 //!         if now.now() < self.closes {
 //!             Ok(())
 //!         } else {
-//!             Err(Rejection::overloaded("curfew").reason("after closing time"))
+//!             Err(Rejection::overloaded("curfew").with_reason("after closing time"))
 //!         }
 //!     }
 //! }
@@ -31,11 +31,11 @@
 //!
 //! | moment | what the guard sees |
 //! |---|---|
-//! | `Service::poll_ready`, before the wrapped service | [`refuses`](Guard::refuses): whether calls would be refused now |
+//! | `Service::poll_ready`, before the wrapped service | [`ask_rejects`](Guard::rejects): whether calls would be refused now |
 //! | `Service::call` | [`admit`](Admit::admit): the request, and a permit or a refusal |
-//! | each poll of the future and of the body, and their drops | [`enter`](Guard::enter) |
-//! | the response's head, a refusal's too | [`head`](Guard::head) |
-//! | the end of the body: its last frame, its trailers, an error, a drop, a panic | [`settle`](Guard::settle) |
+//! | each poll of the future and of the body, and their drops | [`register`](Guard::enter) |
+//! | the response's head, a refusal's too | [`truncate`](Guard::on_head) |
+//! | the end of the body: its last frame, its trailers, an error, a drop, a panic | [`settle`](Guard::on_end) |
 //!
 //! A tuple of guards is a guard, and so is `Option<G>`. Later guards are admitted, shown the head and settled
 //! *inside* `enter` of the earlier ones, so that their events carry the call's IDs. When a later guard refuses,
@@ -45,7 +45,7 @@
 //! # Readiness
 //!
 //! Guards are asked before the wrapped service is polled, so that a refused call takes no permit or buffer slot below.
-//! [`OpenFirst`], the default, is ready at once while the guards refuse; [`BackPressure`] is not ready until they let
+//! [`FailFast`], the default, is ready at once while the guards refuse; [`BackPressure`] is not ready until they let
 //! calls pass again. A guard that refuses in `admit` only, by what is in the request, does so after readiness was
 //! taken: both give that back. [`PassThrough`] asks nobody and gives nothing back: for guards that never refuse.
 //!
@@ -68,41 +68,43 @@
 //! A body that panics when it is dropped after its end does so after the call: that was a success, and the panic goes on to
 //! whoever drops it, which costs hyper the connection.
 
-mod answer;
 mod body;
 mod future;
-mod held;
+mod in_flight;
 mod layer;
 mod mode;
+mod oneshot;
 mod pair;
 mod readiness;
-mod refuses;
+mod rejects;
+mod respond;
 mod service;
 mod signal;
 mod tuple;
-mod when_ready;
 
 use std::{panic::resume_unwind, time::Duration};
 
 use http::{Extensions, HeaderMap, StatusCode, Version};
 
-use crate::call::{End, Evidence, Inside, Moment, Outcome, Rejection, caught, hook_panicked};
-use crate::protocol::{Wire, upload::Upload};
+use crate::call::{
+    CallClock, CallEnd, CatchScope, Evidence, Outcome, Rejection, catch, report_hook_panic,
+};
+use crate::protocol::{WireFormat, upload::Upload};
 
-use answer::InGuards;
 pub use body::GuardedBody;
 pub use future::GuardFuture;
-pub use held::Held;
-pub use layer::{GuardLayer, Layers};
-pub use mode::{BackPressure, OpenFirst, PassThrough};
+pub use in_flight::InFlightCall;
+pub use layer::{GuardLayer, GuardLayerBuilder};
+pub use mode::{BackPressure, FailFast, PassThrough};
+pub use oneshot::FailFastFuture;
+pub(crate) use oneshot::Oneshot;
 pub use pair::Pair;
-pub use refuses::Refuses;
-pub use service::{Guarded, checked};
-pub use signal::Signal;
+pub use rejects::Rejects;
+use respond::WrapGuarded;
+pub use service::{Guarded, assert_service};
+pub use signal::ReadySignal;
 #[cfg(test)]
-pub(crate) use signal::WaitingFor;
-pub use when_ready::OpenFirstFuture;
-pub(crate) use when_ready::WhenReady;
+pub(crate) use signal::SignalWaiter;
 
 /// Something that may refuse a call and learns how it ended.
 ///
@@ -113,29 +115,29 @@ pub trait Guard {
 
     /// Returns what the guard wants measured that costs extra clock readings. Asked when a layer is built, not for each
     /// call.
-    fn wants(&self) -> Wants {
-        Wants::default()
+    fn measure(&self) -> Measure {
+        Measure::default()
     }
 
     /// Tells whether a call that came now would be refused. Asked before the wrapped service is polled, so that a
     /// refused call takes no permit or buffer slot below.
     ///
-    /// Default: [`Refuses::No`]; a guard may still refuse in [`admit`](Admit::admit).
+    /// Default: [`Rejects::None`]; a guard may still refuse in [`admit`](Admit::admit).
     #[inline]
-    fn refuses(&self, now: &Moment) -> Refuses {
+    fn rejects(&self, now: &CallClock) -> Rejects {
         let _ = now;
-        Refuses::No
+        Rejects::None
     }
 
-    /// Returns whether [`refuses`](Self::refuses) would say anything but `No`: for guards that know so more cheaply.
+    /// Returns whether [`rejects`](Self::rejects) would say anything but `No`: for guards that know so more cheaply.
     #[doc(hidden)]
     #[inline]
-    fn refuses_any(&self, now: &Moment) -> bool {
-        self.refuses(now) != Refuses::No
+    fn rejects_any(&self, now: &CallClock) -> bool {
+        self.rejects(now) != Rejects::None
     }
 
-    /// Names the signals that wake when [`refuses`](Self::refuses) changes its answer.
-    fn signals(&self, add: &mut dyn FnMut(&Signal)) {
+    /// Names the signals that wake when [`rejects`](Self::rejects) changes its answer.
+    fn ready_signals(&self, add: &mut dyn FnMut(&ReadySignal)) {
         let _ = add;
     }
 
@@ -148,19 +150,19 @@ pub trait Guard {
 
     /// Sees the head of the response, and may add to it.
     #[inline]
-    fn head(&self, permit: &mut Self::Permit, head: &mut Head<'_>) {
+    fn on_head(&self, permit: &mut Self::Permit, head: &mut Head<'_>) {
         let _ = (permit, head);
     }
 
     /// The call is over.
-    fn settle(&self, permit: Self::Permit, end: &End<'_>);
+    fn on_end(&self, permit: Self::Permit, end: &CallEnd<'_>);
 
     /// The wrapped service failed to become ready: no call was made, and none can be.
-    fn unready(&self) {}
+    fn on_not_ready(&self) {}
 
     /// Gets the progress of the request's body, if that is watched: whoever measures time can tell whose doing it is.
     #[doc(hidden)]
-    fn watch_upload(&self, permit: &mut Self::Permit, upload: &Upload) {
+    fn on_upload(&self, permit: &mut Self::Permit, upload: &Upload) {
         let _ = (permit, upload);
     }
 }
@@ -178,51 +180,54 @@ pub trait Admit<Req>: Guard {
     /// # Errors
     ///
     /// The refusal; the protocol turns it into a response or an error.
-    fn admit(&self, request: &mut Req, now: &Moment) -> Result<Self::Permit, Rejection>;
+    fn admit(&self, request: &mut Req, now: &CallClock) -> Result<Self::Permit, Rejection>;
 
     /// Only tuples override it: what was granted before a refusal comes along, so that it sees the answer.
     #[doc(hidden)]
     #[inline]
-    fn admit_partly(
+    fn try_admit(
         &self,
         request: &mut Req,
-        now: &Moment,
-        inside: &Inside,
-    ) -> Admission<Self::Permit> {
+        now: &CallClock,
+        inside: &CatchScope,
+    ) -> Admitted<Self::Permit> {
         // Fails open: a guard that is broken must not take the service down with it.
         let (mut permit, mut refused) = (None, None);
-        inside.quietly(|| match self.admit(request, now) {
+        inside.catch_hook(|| match self.admit(request, now) {
             Ok(granted) => permit = Some(granted),
             Err(why) => refused = Some(why),
         });
-        Admission { permit, refused }
+        Admitted {
+            permit,
+            rejection: refused,
+        }
     }
 }
 
 /// What admission came to.
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct Admission<P> {
+pub struct Admitted<P> {
     pub permit: Option<P>,
-    pub refused: Option<Rejection>,
+    pub rejection: Option<Rejection>,
 }
 
 /// What a guard wants measured beyond the two ends of a call. Each costs clock readings, so all are off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Wants {
+pub struct Measure {
     /// The time inside the service's own polls: two readings at every poll.
-    pub busy: bool,
+    pub poll_time: bool,
     /// The time a caller waits for readiness: two readings where the service is not ready at once.
-    pub readiness: bool,
+    pub readiness_wait: bool,
 }
 
-impl Wants {
+impl Measure {
     #[inline]
-    fn or(self, other: Wants) -> Wants {
-        Wants {
-            busy: self.busy || other.busy,
-            readiness: self.readiness || other.readiness,
+    fn union(self, other: Measure) -> Measure {
+        Measure {
+            poll_time: self.poll_time || other.poll_time,
+            readiness_wait: self.readiness_wait || other.readiness_wait,
         }
     }
 }
@@ -231,7 +236,7 @@ impl Wants {
 #[derive(Debug)]
 pub struct Head<'a> {
     /// The protocol that the call speaks.
-    pub wire: Wire,
+    pub wire: WireFormat,
     /// The status.
     pub status: StatusCode,
     /// The version of the protocol that the response came in, or is made for.
@@ -245,33 +250,37 @@ pub struct Head<'a> {
     /// The evidence of the peer's health that the head gives.
     pub evidence: Evidence,
     /// The time, read when somebody asks.
-    pub now: &'a Moment,
+    pub clock: &'a CallClock,
     /// Time of admission, if any guard asked then; later by as long as the caller's request was awaited.
-    pub began: Option<tokio::time::Instant>,
+    pub admitted_at: Option<tokio::time::Instant>,
 }
 
 impl Head<'_> {
     /// Returns the time from admission to now, but for the time for which the caller's request was awaited, if any
     /// guard asked for the time at admission.
     pub fn elapsed(&self) -> Option<Duration> {
-        Some(self.now.now().saturating_duration_since(self.began?))
+        Some(
+            self.clock
+                .now()
+                .saturating_duration_since(self.admitted_at?),
+        )
     }
 }
 
 /// Runs `work` inside the guard's `enter`. Exactly once, whatever the hook does: one that panics or forgets to
-/// run it is only counted. What may unwind in `work` is wrapped in [`caught`] by the caller, or it unwinds here.
+/// run it is only counted. What may unwind in `work` is wrapped in [`catch`] by the caller, or it unwinds here.
 ///
 /// What `work` gives it leaves with the caller: a result that is handed up through all these closures would be copied
 /// by each of them, and futures and responses are large.
 #[inline]
-pub(crate) fn entered<G: Guard>(
-    _: &Inside,
+pub(crate) fn run_in_scope<G: Guard>(
+    _: &CatchScope,
     guard: &G,
     permit: &mut G::Permit,
     mut work: impl FnMut(),
 ) {
     let (mut begun, mut done) = (false, false);
-    let hook = caught(|| {
+    let hook = catch(|| {
         guard.enter(permit, || {
             begun = true;
             work();
@@ -282,16 +291,16 @@ pub(crate) fn entered<G: Guard>(
         if begun && !done {
             resume_unwind(thrown);
         }
-        hook_panicked(thrown);
+        report_hook_panic(thrown);
     }
     if !begun {
-        outside(work);
+        run_unscoped(work);
     }
 }
 
 /// Kept apart, or the work of nested guards would be inlined twice at each of them.
 #[cold]
 #[inline(never)]
-pub(crate) fn outside(mut work: impl FnMut()) {
+pub(crate) fn run_unscoped(mut work: impl FnMut()) {
     work();
 }

@@ -4,7 +4,7 @@
 /// such as the probes of a half-open circuit, those are admitted first and wait inside their futures. A handle that was
 /// polled ready and is refused all the same gives back what it held. All that needs a service that is `Clone`.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct OpenFirst(());
+pub struct FailFast(());
 
 /// Is not ready while the guards refuse, and wakes when they let calls pass again.
 ///

@@ -1,8 +1,10 @@
 //! Two guards are a guard: the first stands outside of the second.
 
-use super::{Admission, Admit, Guard, Head, Refuses, Signal, Wants, entered, outside};
+use super::{
+    Admit, Admitted, Guard, Head, Measure, ReadySignal, Rejects, run_in_scope, run_unscoped,
+};
 use crate::{
-    call::{End, Inside, Moment, Outcome, Rejection, quietly},
+    call::{CallClock, CallEnd, CatchScope, Outcome, Rejection, catch_hook},
     protocol::upload::Upload,
 };
 
@@ -15,10 +17,15 @@ pub struct Pair<A, B>(pub(super) A, pub(super) B);
 
 /// Runs `work` inside of the guard, if it holds a permit.
 #[inline]
-fn enter<G: Guard>(inside: &Inside, guard: &G, permit: &mut Option<G::Permit>, work: impl FnMut()) {
+fn enter<G: Guard>(
+    inside: &CatchScope,
+    guard: &G,
+    permit: &mut Option<G::Permit>,
+    work: impl FnMut(),
+) {
     match permit {
-        Some(permit) => entered(inside, guard, permit, work),
-        None => outside(work),
+        Some(permit) => run_in_scope(inside, guard, permit, work),
+        None => run_unscoped(work),
     }
 }
 
@@ -26,23 +33,23 @@ impl<A: Guard, B: Guard> Guard for Pair<A, B> {
     /// A guard whose `admit` panicked holds none.
     type Permit = (Option<A::Permit>, Option<B::Permit>);
 
-    fn wants(&self) -> Wants {
-        self.0.wants().or(self.1.wants())
+    fn measure(&self) -> Measure {
+        self.0.measure().union(self.1.measure())
     }
 
     #[inline]
-    fn refuses(&self, now: &Moment) -> Refuses {
-        self.0.refuses(now).or(self.1.refuses(now))
+    fn rejects(&self, now: &CallClock) -> Rejects {
+        self.0.rejects(now).stricter(self.1.rejects(now))
     }
 
     #[inline]
-    fn refuses_any(&self, now: &Moment) -> bool {
-        self.0.refuses_any(now) || self.1.refuses_any(now)
+    fn rejects_any(&self, now: &CallClock) -> bool {
+        self.0.rejects_any(now) || self.1.rejects_any(now)
     }
 
-    fn signals(&self, add: &mut dyn FnMut(&Signal)) {
-        self.0.signals(add);
-        self.1.signals(add);
+    fn ready_signals(&self, add: &mut dyn FnMut(&ReadySignal)) {
+        self.0.ready_signals(add);
+        self.1.ready_signals(add);
     }
 
     #[inline]
@@ -50,7 +57,7 @@ impl<A: Guard, B: Guard> Guard for Pair<A, B> {
         let (first, second) = permits;
         // The result leaves by a variable: handed up through the closures, it would be copied by each of them.
         let (mut poll, mut result) = (Some(poll), None);
-        let inside = &Inside::other();
+        let inside = &CatchScope::enter();
         enter(inside, &self.0, first, || {
             enter(inside, &self.1, second, || {
                 result = poll.take().map(|poll| poll());
@@ -60,88 +67,88 @@ impl<A: Guard, B: Guard> Guard for Pair<A, B> {
     }
 
     #[inline]
-    fn head(&self, permits: &mut Self::Permit, head: &mut Head<'_>) {
+    fn on_head(&self, permits: &mut Self::Permit, head: &mut Head<'_>) {
         let (first, second) = permits;
-        let inside = &Inside::other();
+        let inside = &CatchScope::enter();
         if let Some(second) = second {
             enter(inside, &self.0, first, || {
-                inside.quietly(|| self.1.head(second, head));
+                inside.catch_hook(|| self.1.on_head(second, head));
             });
         }
         if let Some(first) = first {
-            inside.quietly(|| self.0.head(first, head));
+            inside.catch_hook(|| self.0.on_head(first, head));
         }
     }
 
     #[inline]
-    fn settle(&self, permits: Self::Permit, end: &End<'_>) {
+    fn on_end(&self, permits: Self::Permit, end: &CallEnd<'_>) {
         let (mut first, mut second) = permits;
-        let inside = &Inside::other();
+        let inside = &CatchScope::enter();
         enter(inside, &self.0, &mut first, || {
-            inside.quietly(|| {
+            inside.catch_hook(|| {
                 // Taken here: a closure that owned the permit would copy it on its way.
                 if let Some(second) = second.take() {
-                    self.1.settle(second, end);
+                    self.1.on_end(second, end);
                 }
             });
         });
-        inside.quietly(|| {
+        inside.catch_hook(|| {
             if let Some(first) = first.take() {
-                self.0.settle(first, end);
+                self.0.on_end(first, end);
             }
         });
     }
 
-    fn unready(&self) {
-        quietly(|| self.0.unready());
-        quietly(|| self.1.unready());
+    fn on_not_ready(&self) {
+        catch_hook(|| self.0.on_not_ready());
+        catch_hook(|| self.1.on_not_ready());
     }
 
-    fn watch_upload(&self, permits: &mut Self::Permit, upload: &Upload) {
+    fn on_upload(&self, permits: &mut Self::Permit, upload: &Upload) {
         let (first, second) = permits;
         if let Some(first) = first {
-            quietly(|| self.0.watch_upload(first, upload));
+            catch_hook(|| self.0.on_upload(first, upload));
         }
         if let Some(second) = second {
-            quietly(|| self.1.watch_upload(second, upload));
+            catch_hook(|| self.1.on_upload(second, upload));
         }
     }
 }
 
 impl<Req, A: Admit<Req>, B: Admit<Req>> Admit<Req> for Pair<A, B> {
-    fn admit(&self, request: &mut Req, now: &Moment) -> Result<Self::Permit, Rejection> {
-        let admission = self.admit_partly(request, now, &Inside::other());
-        let Some(why) = admission.refused else {
+    fn admit(&self, request: &mut Req, now: &CallClock) -> Result<Self::Permit, Rejection> {
+        let admission = self.try_admit(request, now, &CatchScope::enter());
+        let Some(why) = admission.rejection else {
             return Ok(admission.permit.unwrap_or_default());
         };
         if let Some(permits) = admission.permit {
-            self.settle(permits, &End::new(Outcome::Rejected, now));
+            self.on_end(permits, &CallEnd::new(Outcome::Rejected, now));
         }
         Err(why)
     }
 
     #[inline]
-    fn admit_partly(
+    fn try_admit(
         &self,
         request: &mut Req,
-        now: &Moment,
-        inside: &Inside,
-    ) -> Admission<Self::Permit> {
-        let Admission {
+        now: &CallClock,
+        inside: &CatchScope,
+    ) -> Admitted<Self::Permit> {
+        let Admitted {
             permit: mut first,
-            mut refused,
-        } = self.0.admit_partly(request, now, inside);
+            rejection: mut refused,
+        } = self.0.try_admit(request, now, inside);
         let mut second = None;
         if refused.is_none() {
             enter(inside, &self.0, &mut first, || {
-                let admission = self.1.admit_partly(request, now, inside);
+                let admission = self.1.try_admit(request, now, inside);
                 second = admission.permit;
-                refused = admission.refused;
+                refused = admission.rejection;
             });
         }
-        Admission {
+        Admitted {
             permit: Some((first, second)),
-            refused,
+            rejection: refused,
         }
     }
 }

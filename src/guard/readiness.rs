@@ -9,42 +9,44 @@ use std::{
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{Guard, Refuses, signal::WaitingFor};
-use crate::call::{Moment, quietly};
+use super::{Guard, Rejects, signal::SignalWaiter};
+use crate::call::{CallClock, catch_hook};
 
 /// Asks the guards whether they refuse. Guards that panic refuse nothing: a broken one must not take the service down.
 #[inline]
-pub(super) fn refuses(guards: &impl Guard) -> Refuses {
-    quietly(|| guards.refuses(&Moment::default())).unwrap_or_default()
+pub(super) fn ask_rejects(guards: &impl Guard) -> Rejects {
+    catch_hook(|| guards.rejects(&CallClock::default())).unwrap_or_default()
 }
 
 /// Asks the guards whether they refuse any call.
 #[inline]
-pub(super) fn refuses_any(guards: &impl Guard) -> bool {
-    quietly(|| guards.refuses_any(&Moment::default())).unwrap_or(false)
+pub(super) fn ask_rejects_any(guards: &impl Guard) -> bool {
+    catch_hook(|| guards.rejects_any(&CallClock::default())).unwrap_or(false)
 }
 
 /// The places of one handle among those that wait for guards. Empty, and nothing allocated, while nobody waits.
 #[derive(Debug, Default)]
-pub(super) struct GuardWait(Option<Box<Places>>);
+pub(super) struct ReadyWaiter(Option<Box<ReadyWaiterInner>>);
 
 #[derive(Debug, Default)]
-struct Places {
-    signals: Vec<WaitingFor>,
+struct ReadyWaiterInner {
+    waiters: Vec<SignalWaiter>,
     /// When the guards asked to be asked again.
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-impl GuardWait {
+impl ReadyWaiter {
     /// Wakes the task when a guard changes what it refuses. Ask the guards again afterwards: they may have done so
     /// before anybody was there to be woken.
     pub(super) fn register(&mut self, guards: &impl Guard, cx: &mut Context<'_>) {
         let places = self.0.get_or_insert_default();
-        if places.signals.is_empty() {
-            let signals = &mut places.signals;
-            quietly(|| guards.signals(&mut |signal| signals.push(WaitingFor::new(signal))));
+        if places.waiters.is_empty() {
+            let signals = &mut places.waiters;
+            catch_hook(|| {
+                guards.ready_signals(&mut |signal| signals.push(SignalWaiter::new(signal)))
+            });
         }
-        for place in &places.signals {
+        for place in &places.waiters {
             place.register(cx.waker());
         }
     }
@@ -71,25 +73,25 @@ impl GuardWait {
 
 /// The time that a handle has waited to become ready; only kept if a guard wants it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) enum WaitTime {
+pub(super) enum ReadyWait {
     #[default]
-    No,
-    Since(Instant),
-    For(Duration),
+    None,
+    Pending(Instant),
+    Measured(Duration),
 }
 
-impl WaitTime {
-    pub(super) fn note(&mut self, ready: bool) {
+impl ReadyWait {
+    pub(super) fn on_poll_ready(&mut self, ready: bool) {
         *self = match (*self, ready) {
-            (WaitTime::No, false) => WaitTime::Since(Instant::now()),
-            (WaitTime::Since(start), true) => WaitTime::For(start.elapsed()),
+            (ReadyWait::None, false) => ReadyWait::Pending(Instant::now()),
+            (ReadyWait::Pending(start), true) => ReadyWait::Measured(start.elapsed()),
             (waiting, _) => waiting,
         };
     }
 
     pub(super) fn take(&mut self) -> Duration {
         match std::mem::take(self) {
-            WaitTime::For(wait) => wait,
+            ReadyWait::Measured(wait) => wait,
             _ => Duration::ZERO,
         }
     }
@@ -109,34 +111,34 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::{call::End, guard::Signal};
+    use crate::{call::CallEnd, guard::ReadySignal};
 
     const SECOND: Duration = Duration::from_secs(1);
 
     struct Says {
-        refuses: Cell<Option<Refuses>>,
-        signal: Signal,
+        refuses: Cell<Option<Rejects>>,
+        signal: ReadySignal,
     }
 
     impl Guard for Says {
         type Permit = ();
 
-        fn refuses(&self, _: &Moment) -> Refuses {
+        fn rejects(&self, _: &CallClock) -> Rejects {
             let says = self.refuses.get();
             says.unwrap_or_else(|| std::panic::resume_unwind(Box::new(())))
         }
 
-        fn signals(&self, add: &mut dyn FnMut(&Signal)) {
+        fn ready_signals(&self, add: &mut dyn FnMut(&ReadySignal)) {
             add(&self.signal);
         }
 
-        fn settle(&self, (): (), _: &End<'_>) {}
+        fn on_end(&self, (): (), _: &CallEnd<'_>) {}
     }
 
     fn guard() -> Says {
         Says {
             refuses: Cell::new(None),
-            signal: Signal::new(),
+            signal: ReadySignal::new(),
         }
     }
 
@@ -152,16 +154,16 @@ mod tests {
     #[test]
     fn guard_that_panics_refuses_nothing() {
         let guard = guard();
-        assert_eq!(refuses(&guard), Refuses::No);
-        guard.refuses.set(Some(Refuses::Yes));
-        assert_eq!(refuses(&guard), Refuses::Yes);
+        assert_eq!(ask_rejects(&guard), Rejects::None);
+        guard.refuses.set(Some(Rejects::All));
+        assert_eq!(ask_rejects(&guard), Rejects::All);
     }
 
     #[test]
     fn guard_wakes_the_task_that_registered_until_it_no_longer_waits() {
         let (guard, wakes) = (guard(), Arc::new(Wakes::default()));
-        let (waker, mut wait) = (wakes.clone().into(), GuardWait::default());
-        let woken = |wait: &mut GuardWait| {
+        let (waker, mut wait) = (wakes.clone().into(), ReadyWaiter::default());
+        let woken = |wait: &mut ReadyWaiter| {
             wait.register(&guard, &mut Context::from_waker(&waker));
             guard.signal.wake();
             wakes.0.swap(0, Ordering::Relaxed)
@@ -175,7 +177,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn moment_is_waited_for_and_may_change_meanwhile() {
-        let mut wait = GuardWait::default();
+        let mut wait = ReadyWaiter::default();
         let start = Instant::now();
         let mut comes = |until| {
             let mut cx = Context::from_waker(std::task::Waker::noop());
@@ -192,19 +194,19 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn wait_lasts_from_the_first_poll_that_was_not_ready_to_the_first_that_was() {
-        let mut wait = WaitTime::default();
-        wait.note(true);
+        let mut wait = ReadyWait::default();
+        wait.on_poll_ready(true);
         assert_eq!(wait.take(), Duration::ZERO);
-        wait.note(false);
+        wait.on_poll_ready(false);
         advance(SECOND).await;
-        wait.note(false);
+        wait.on_poll_ready(false);
         advance(SECOND).await;
-        wait.note(true);
+        wait.on_poll_ready(true);
         advance(SECOND).await;
-        wait.note(true);
+        wait.on_poll_ready(true);
         assert_eq!(wait.take(), 2 * SECOND);
         assert_eq!(wait.take(), Duration::ZERO, "told once");
-        wait.note(false);
+        wait.on_poll_ready(false);
         assert_eq!(wait.take(), Duration::ZERO, "not over");
     }
 }

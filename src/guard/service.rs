@@ -8,19 +8,20 @@ use std::{
 use tower_service::Service;
 
 use super::{
-    Admit, BackPressure, Guard, GuardFuture, Held, InGuards, OpenFirst, PassThrough, Refuses,
-    future::ONCE,
-    held::Shared,
-    readiness::{GuardWait, WaitTime, refuses, refuses_any},
-    when_ready::OpenFirstFuture,
+    Admit, BackPressure, FailFast, Guard, GuardFuture, InFlightCall, PassThrough, Rejects,
+    WrapGuarded,
+    future::CALLED_ONCE,
+    in_flight::GuardStack,
+    oneshot::FailFastFuture,
+    readiness::{ReadyWait, ReadyWaiter, ask_rejects, ask_rejects_any},
 };
 use crate::{
-    call::{Inside, quietly},
-    protocol::{Notes, Protocol, Read, Respond},
+    call::{CatchScope, catch_hook},
+    protocol::{CallState, Protocol, ReadRequest, Respond},
 };
 
 /// Number of times that guards are asked again whose moment has come.
-const ROUNDS: usize = 3;
+const MAX_RECHECKS: usize = 3;
 
 /// Says what the handle of the wrapped service holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,22 +36,22 @@ enum InnerState {
 }
 
 /// A service inside its guards. Made by [`GuardLayer`](super::GuardLayer).
-pub struct Guarded<S, G, P, M = OpenFirst> {
+pub struct Guarded<S, G, P, M = FailFast> {
     inner: S,
-    shared: Arc<Shared<G, P>>,
-    wait: GuardWait,
-    wait_time: WaitTime,
+    shared: Arc<GuardStack<G, P>>,
+    wait: ReadyWaiter,
+    wait_time: ReadyWait,
     inner_state: InnerState,
     mode: PhantomData<fn() -> M>,
 }
 
 impl<S, G, P, M> Guarded<S, G, P, M> {
-    pub(super) fn new(inner: S, shared: Arc<Shared<G, P>>) -> Self {
+    pub(super) fn new(inner: S, shared: Arc<GuardStack<G, P>>) -> Self {
         Guarded {
             inner,
             shared,
-            wait: GuardWait::default(),
-            wait_time: WaitTime::No,
+            wait: ReadyWaiter::default(),
+            wait_time: ReadyWait::None,
             inner_state: InnerState::Idle,
             mode: PhantomData,
         }
@@ -71,8 +72,8 @@ impl<S, G, P, M> Guarded<S, G, P, M> {
         P: Respond<S::Response, S::Error>,
     {
         let ready = self.inner.poll_ready(cx);
-        if self.shared.wants.readiness {
-            self.wait_time.note(ready.is_ready());
+        if self.shared.measure.readiness_wait {
+            self.wait_time.on_poll_ready(ready.is_ready());
         }
         self.inner_state = match ready {
             Poll::Pending => InnerState::Waiting,
@@ -80,52 +81,56 @@ impl<S, G, P, M> Guarded<S, G, P, M> {
             Poll::Ready(Err(_)) => InnerState::Idle,
         };
         ready.map_err(|error| {
-            quietly(|| self.shared.guards.unready());
-            P::error(error)
+            catch_hook(|| self.shared.guards.on_not_ready());
+            P::convert_error(error)
         })
     }
 
     /// Asks the guards. What comes of it lies in the future from the start: a call is large, and copies are felt.
     #[inline]
-    fn admit<F, Req>(&mut self, inside: &Inside, request: &mut Option<Req>) -> GuardFuture<F, G, P>
+    fn admit<F, Req>(
+        &mut self,
+        inside: &CatchScope,
+        request: &mut Option<Req>,
+    ) -> GuardFuture<F, G, P>
     where
         G: Admit<Req>,
-        P: Read<Req>,
+        P: ReadRequest<Req>,
     {
         let shared = &self.shared;
-        let request = request.as_mut().expect(ONCE);
+        let request = request.as_mut().expect(CALLED_ONCE);
         let notes = shared.protocol.read(request);
-        let now = notes.moment();
-        let admission = shared.guards.admit_partly(request, &now, inside);
-        let wait = shared.wants.readiness.then(|| self.wait_time.take());
-        let began = Held::<G, P>::began(&notes, &now);
-        let held = Held::new(self.shared.clone(), admission.permit, notes, began, wait);
-        GuardFuture::new(held, admission.refused)
+        let now = notes.clock();
+        let admission = shared.guards.try_admit(request, &now, inside);
+        let wait = shared.measure.readiness_wait.then(|| self.wait_time.take());
+        let began = InFlightCall::<G, P>::admission_time(&notes, &now);
+        let held = InFlightCall::new(self.shared.clone(), admission.permit, notes, began, wait);
+        GuardFuture::new(held, admission.rejection)
     }
 }
 
-impl<S, G, P, Req> Service<Req> for Guarded<S, G, P, OpenFirst>
+impl<S, G, P, Req> Service<Req> for Guarded<S, G, P, FailFast>
 where
     // The wrapped service.
     S: Service<Req> + Clone,
     // What may refuse the request.
     G: Admit<Req>,
     // How the request is read, and how its end is judged and answered.
-    P: Read<Req> + Respond<S::Response, S::Error>,
+    P: ReadRequest<Req> + Respond<S::Response, S::Error>,
 {
-    type Response = P::Response<InGuards<G, P>>;
+    type Response = P::Response<WrapGuarded<G, P>>;
     type Error = P::Error;
-    type Future = GuardFuture<OpenFirstFuture<S, Req>, G, P>;
+    type Future = GuardFuture<FailFastFuture<S, Req>, G, P>;
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        if self.steps_aside() {
+        if self.yield_if_rejecting() {
             return Poll::Ready(Ok(()));
         }
         let ready = self.poll_inner(cx);
         if ready.is_pending() {
             self.wait.register(&*self.shared.guards, cx);
-            if self.steps_aside() {
+            if self.yield_if_rejecting() {
                 return Poll::Ready(Ok(()));
             }
         } else {
@@ -136,45 +141,45 @@ where
 
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
-        let inside = &Inside::call();
+        let inside = &CatchScope::enter_call();
         let request = &mut Some(request);
         let mut future = self.admit(inside, request);
         future.show_upload(inside);
         if future.is_refused() {
-            drop_refused(inside, request);
+            drop_rejected(inside, request);
             self.wait.clear();
-            self.leave_inner();
+            self.release_inner();
         } else if std::mem::take(&mut self.inner_state) == InnerState::Ready {
             future.call(inside, request, |request| {
-                OpenFirstFuture::calling(self.inner.call(request))
+                FailFastFuture::called(self.inner.call(request))
             });
         } else {
-            self.call_later(inside, &mut future, request);
+            self.call_when_ready(inside, &mut future, request);
         }
         future
     }
 }
 
-impl<S: Clone, G: Guard, P> Guarded<S, G, P, OpenFirst> {
+impl<S: Clone, G: Guard, P> Guarded<S, G, P, FailFast> {
     /// Gives back what it holds if the guards refuse any call, and returns whether they do.
     #[inline]
-    fn steps_aside(&mut self) -> bool {
-        let refuses = refuses_any(&*self.shared.guards);
+    fn yield_if_rejecting(&mut self) -> bool {
+        let refuses = ask_rejects_any(&*self.shared.guards);
         if refuses {
             self.wait.clear();
-            self.leave_inner();
+            self.release_inner();
         }
         refuses
     }
 }
 
-impl<S: Clone, G: Guard, P: Protocol> Guarded<S, G, P, OpenFirst> {
+impl<S: Clone, G: Guard, P: Protocol> Guarded<S, G, P, FailFast> {
     /// Leaves the call to the future, which waits until the wrapped service is ready for it.
     #[cold]
-    fn call_later<Req>(
+    fn call_when_ready<Req>(
         &mut self,
-        inside: &Inside,
-        future: &mut GuardFuture<OpenFirstFuture<S, Req>, G, P>,
+        inside: &CatchScope,
+        future: &mut GuardFuture<FailFastFuture<S, Req>, G, P>,
         request: &mut Option<Req>,
     ) where
         S: Service<Req>,
@@ -185,7 +190,7 @@ impl<S: Clone, G: Guard, P: Protocol> Guarded<S, G, P, OpenFirst> {
             // The handle that was polled waits; the spare is polled before it is used.
             let spare = self.inner.clone();
             let waiting = std::mem::replace(&mut self.inner, spare);
-            OpenFirstFuture::waiting(waiting, request, made.clone())
+            FailFastFuture::waiting(waiting, request, made.clone())
         });
     }
 }
@@ -194,7 +199,7 @@ impl<S: Clone, G, P, M> Guarded<S, G, P, M> {
     /// Gives back what this handle has taken from the wrapped service, or its place in a queue there: nobody would poll
     /// it when its turn comes.
     #[inline]
-    fn leave_inner(&mut self) {
+    fn release_inner(&mut self) {
         if std::mem::take(&mut self.inner_state) != InnerState::Idle {
             let spare = self.inner.clone();
             self.inner = spare;
@@ -209,15 +214,15 @@ where
     // What may refuse the request.
     G: Admit<Req>,
     // How the request is read, and how its end is judged and answered.
-    P: Read<Req> + Respond<S::Response, S::Error>,
+    P: ReadRequest<Req> + Respond<S::Response, S::Error>,
 {
-    type Response = P::Response<InGuards<G, P>>;
+    type Response = P::Response<WrapGuarded<G, P>>;
     type Error = P::Error;
     type Future = GuardFuture<S::Future, G, P>;
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        if self.is_held_up(cx) {
+        if self.yield_if_rejecting_all(cx) {
             return Poll::Pending;
         }
         let ready = self.poll_inner(cx);
@@ -227,7 +232,7 @@ where
         }
         // The guards may begin to refuse while it waits, and its place in the queue must not wait with it.
         self.wait.register(&*self.shared.guards, cx);
-        self.is_held_up(cx);
+        self.yield_if_rejecting_all(cx);
         Poll::Pending
     }
 
@@ -235,7 +240,7 @@ where
     fn call(&mut self, request: Req) -> Self::Future {
         let future = self.call_inner(request);
         if future.is_refused() {
-            self.leave_inner();
+            self.release_inner();
         }
         self.inner_state = InnerState::Idle;
         future
@@ -245,10 +250,11 @@ where
 impl<S: Clone, G: Guard, P> Guarded<S, G, P, BackPressure> {
     /// Gives back what it holds if the guards refuse every call, and returns whether they do.
     #[inline]
-    fn is_held_up(&mut self, cx: &mut Context<'_>) -> bool {
-        let held_up = refuses(&*self.shared.guards).all() && self.poll_guards(cx).is_pending();
+    fn yield_if_rejecting_all(&mut self, cx: &mut Context<'_>) -> bool {
+        let held_up =
+            ask_rejects(&*self.shared.guards).is_all() && self.poll_guards(cx).is_pending();
         if held_up {
-            self.leave_inner();
+            self.release_inner();
         }
         held_up
     }
@@ -259,11 +265,11 @@ impl<S: Clone, G: Guard, P> Guarded<S, G, P, BackPressure> {
         self.wait.register(&*self.shared.guards, cx);
         // Asked after that: they may change their mind at any time. A guard whose moments are always over already
         // decides when the call is made.
-        for _ in 0..ROUNDS {
-            match refuses(&*self.shared.guards) {
-                Refuses::Until(until) => ready!(self.wait.poll_until(until, cx)),
-                Refuses::Yes => return Poll::Pending,
-                Refuses::No | Refuses::Some => break,
+        for _ in 0..MAX_RECHECKS {
+            match ask_rejects(&*self.shared.guards) {
+                Rejects::AllUntil(until) => ready!(self.wait.poll_until(until, cx)),
+                Rejects::All => return Poll::Pending,
+                Rejects::None | Rejects::Some => break,
             }
         }
         Poll::Ready(())
@@ -277,9 +283,9 @@ where
     // What may refuse the request.
     G: Admit<Req>,
     // How the request is read, and how its end is judged and answered.
-    P: Read<Req> + Respond<S::Response, S::Error>,
+    P: ReadRequest<Req> + Respond<S::Response, S::Error>,
 {
-    type Response = P::Response<InGuards<G, P>>;
+    type Response = P::Response<WrapGuarded<G, P>>;
     type Error = P::Error;
     type Future = GuardFuture<S::Future, G, P>;
 
@@ -296,8 +302,8 @@ where
 
 /// Drops a request that goes nowhere. One that panicked once the future lies where it is returned to would leave that one
 /// undropped, and with it what the guards hold.
-fn drop_refused<Req>(inside: &Inside, request: &mut Option<Req>) {
-    inside.quietly(|| *request = None);
+fn drop_rejected<Req>(inside: &CatchScope, request: &mut Option<Req>) {
+    inside.catch_hook(|| *request = None);
 }
 
 impl<S, G, P, M> Guarded<S, G, P, M> {
@@ -307,14 +313,14 @@ impl<S, G, P, M> Guarded<S, G, P, M> {
     where
         S: Service<Req>,
         G: Admit<Req>,
-        P: Read<Req>,
+        P: ReadRequest<Req>,
     {
-        let inside = &Inside::call();
+        let inside = &CatchScope::enter_call();
         let request = &mut Some(request);
         let mut future = self.admit(inside, request);
         future.show_upload(inside);
         if future.is_refused() {
-            drop_refused(inside, request);
+            drop_rejected(inside, request);
         } else {
             future.call(inside, request, |request| self.inner.call(request));
         }
@@ -345,9 +351,9 @@ impl<S: fmt::Debug, G, P: Protocol + fmt::Debug, M> fmt::Debug for Guarded<S, G,
 ///
 /// ```
 /// let service = tower::service_fn(|n: u32| async move { Ok::<_, std::io::Error>(n) });
-/// let service = tower_keep::guard::checked::<u32, _>(service);
+/// let service = tower_keep::guard::assert_service::<u32, _>(service);
 /// # let _ = service;
 /// ```
-pub fn checked<Req, S: Service<Req>>(service: S) -> S {
+pub fn assert_service<Req, S: Service<Req>>(service: S) -> S {
     service
 }

@@ -7,27 +7,27 @@ use std::{
 };
 
 use crate::{
-    call::quietly,
-    sync::{Mutex, MutexGuard},
+    call::catch_hook,
+    util::sync::{Mutex, MutexGuard},
 };
 
-/// Wakes the tasks that wait for readiness when a guard changes what it [refuses](super::Guard::refuses).
+/// Wakes the tasks that wait for readiness when a guard changes what it [refuses](super::Guard::rejects).
 ///
-/// A guard that refuses early keeps one, names it in [`Guard::signals`](super::Guard::signals), and calls
+/// A guard that refuses early keeps one, names it in [`Guard::ready_signals`](super::Guard::ready_signals), and calls
 /// [`wake`](Self::wake) after each change. Clones are the same signal.
 #[derive(Clone, Debug, Default)]
-pub struct Signal(Arc<Mutex<Waiting>>);
+pub struct ReadySignal(Arc<Mutex<SignalWakers>>);
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct SignalWakers {
     wakers: HashMap<u64, Waker>,
-    next: u64,
+    next_id: u64,
 }
 
-impl Signal {
+impl ReadySignal {
     /// Creates a signal that nobody waits for.
     pub fn new() -> Self {
-        Signal::default()
+        ReadySignal::default()
     }
 
     /// Wakes all tasks that wait. Each asks for itself whether it would be refused.
@@ -35,56 +35,50 @@ impl Signal {
         // Woken without the lock: a waker may poll at once.
         let wakers = std::mem::take(&mut self.lock().wakers);
         for waker in wakers.into_values() {
-            quietly(|| waker.wake());
+            catch_hook(|| waker.wake());
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, SignalWakers> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The place of one handle among the tasks that wait for a [`Signal`]; dropping it gives the place up.
+/// The place of one handle among the tasks that wait for a [`ReadySignal`]; dropping it gives the place up.
 #[derive(Debug)]
-pub(crate) struct WaitingFor {
-    signal: Signal,
-    ticket: u64,
+pub(crate) struct SignalWaiter {
+    signal: ReadySignal,
+    id: u64,
 }
 
-impl WaitingFor {
-    pub(crate) fn new(signal: &Signal) -> Self {
+impl SignalWaiter {
+    pub(crate) fn new(signal: &ReadySignal) -> Self {
         let mut waiting = signal.lock();
-        waiting.next += 1;
-        let ticket = waiting.next;
+        waiting.next_id += 1;
+        let ticket = waiting.next_id;
         drop(waiting);
-        WaitingFor {
+        SignalWaiter {
             signal: signal.clone(),
-            ticket,
+            id: ticket,
         }
     }
 
     /// Registers the task that polled last as the one to be woken.
     pub(crate) fn register(&self, waker: &Waker) {
         let known = |known: &Waker| known.will_wake(waker);
-        if self
-            .signal
-            .lock()
-            .wakers
-            .get(&self.ticket)
-            .is_some_and(known)
-        {
+        if self.signal.lock().wakers.get(&self.id).is_some_and(known) {
             return;
         }
         // Cloned, and the one before dropped, without the lock: both are the executor's code.
         let waker = waker.clone();
-        let replaced = self.signal.lock().wakers.insert(self.ticket, waker);
+        let replaced = self.signal.lock().wakers.insert(self.id, waker);
         drop(replaced);
     }
 }
 
-impl Drop for WaitingFor {
+impl Drop for SignalWaiter {
     fn drop(&mut self) {
-        let waker = self.signal.lock().wakers.remove(&self.ticket);
+        let waker = self.signal.lock().wakers.remove(&self.id);
         // Dropped without the lock: it is the executor's code.
         drop(waker);
     }
@@ -96,8 +90,8 @@ mod tests {
 
     #[test]
     fn signal_keeps_nothing_of_tasks_that_no_longer_wait() {
-        let signal = Signal::new();
-        let waiting: Vec<_> = (0..100).map(|_| WaitingFor::new(&signal)).collect();
+        let signal = ReadySignal::new();
+        let waiting: Vec<_> = (0..100).map(|_| SignalWaiter::new(&signal)).collect();
         for _ in 0..3 {
             waiting.iter().for_each(|one| one.register(Waker::noop()));
         }

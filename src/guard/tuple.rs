@@ -1,9 +1,9 @@
 //! A tuple of guards is a guard, the first outermost: it nests [`Pair`]s. A guard that may be left out is one, too, and
 //! so is a reference to one.
 
-use super::{Admission, Admit, Guard, Head, Pair, Refuses, Signal, Wants};
+use super::{Admit, Admitted, Guard, Head, Measure, Pair, ReadySignal, Rejects};
 use crate::{
-    call::{End, Inside, Moment, Rejection},
+    call::{CallClock, CallEnd, CatchScope, Rejection},
     protocol::upload::Upload,
 };
 
@@ -13,23 +13,23 @@ macro_rules! as_guard {
         impl<$($param: Guard),*> Guard for $guard {
             type Permit = $permit;
 
-            fn wants(&self) -> Wants {
+            fn measure(&self) -> Measure {
                 let $this = self;
-                $view.wants()
+                $view.measure()
             }
             #[inline]
-            fn refuses(&self, now: &Moment) -> Refuses {
+            fn rejects(&self, now: &CallClock) -> Rejects {
                 let $this = self;
-                $view.refuses(now)
+                $view.rejects(now)
             }
             #[inline]
-            fn refuses_any(&self, now: &Moment) -> bool {
+            fn rejects_any(&self, now: &CallClock) -> bool {
                 let $this = self;
-                $view.refuses_any(now)
+                $view.rejects_any(now)
             }
-            fn signals(&self, add: &mut dyn FnMut(&Signal)) {
+            fn ready_signals(&self, add: &mut dyn FnMut(&ReadySignal)) {
                 let $this = self;
-                $view.signals(add);
+                $view.ready_signals(add);
             }
             #[inline]
             fn enter<R>(&self, permit: &mut Self::Permit, poll: impl FnOnce() -> R) -> R {
@@ -37,40 +37,40 @@ macro_rules! as_guard {
                 $view.enter(permit, poll)
             }
             #[inline]
-            fn head(&self, permit: &mut Self::Permit, head: &mut Head<'_>) {
+            fn on_head(&self, permit: &mut Self::Permit, head: &mut Head<'_>) {
                 let $this = self;
-                $view.head(permit, head);
+                $view.on_head(permit, head);
             }
             #[inline]
-            fn settle(&self, permit: Self::Permit, end: &End<'_>) {
+            fn on_end(&self, permit: Self::Permit, end: &CallEnd<'_>) {
                 let $this = self;
-                $view.settle(permit, end);
+                $view.on_end(permit, end);
             }
-            fn unready(&self) {
+            fn on_not_ready(&self) {
                 let $this = self;
-                $view.unready();
+                $view.on_not_ready();
             }
-            fn watch_upload(&self, permit: &mut Self::Permit, upload: &Upload) {
+            fn on_upload(&self, permit: &mut Self::Permit, upload: &Upload) {
                 let $this = self;
-                $view.watch_upload(permit, upload);
+                $view.on_upload(permit, upload);
             }
         }
 
         impl<Req, $($param: Admit<Req>),*> Admit<Req> for $guard {
             #[inline]
-            fn admit(&self, request: &mut Req, now: &Moment) -> Result<Self::Permit, Rejection> {
+            fn admit(&self, request: &mut Req, now: &CallClock) -> Result<Self::Permit, Rejection> {
                 let $this = self;
                 $view.admit(request, now)
             }
             #[inline]
-            fn admit_partly(
+            fn try_admit(
                 &self,
                 request: &mut Req,
-                now: &Moment,
-                inside: &Inside,
-            ) -> Admission<Self::Permit> {
+                now: &CallClock,
+                inside: &CatchScope,
+            ) -> Admitted<Self::Permit> {
                 let $this = self;
-                $view.admit_partly(request, now, inside)
+                $view.try_admit(request, now, inside)
             }
         }
     };
@@ -93,26 +93,26 @@ as_guard!([A, B, C, D, E, F, G, H] (A, B, C, D, E, F, G, H), permit Both<A::Perm
 impl<G: Guard> Guard for Option<G> {
     type Permit = Option<G::Permit>;
 
-    fn wants(&self) -> Wants {
-        self.as_ref().map(G::wants).unwrap_or_default()
+    fn measure(&self) -> Measure {
+        self.as_ref().map(G::measure).unwrap_or_default()
     }
 
     #[inline]
-    fn refuses(&self, now: &Moment) -> Refuses {
+    fn rejects(&self, now: &CallClock) -> Rejects {
         match self {
-            Some(guard) => guard.refuses(now),
-            None => Refuses::No,
+            Some(guard) => guard.rejects(now),
+            None => Rejects::None,
         }
     }
 
     #[inline]
-    fn refuses_any(&self, now: &Moment) -> bool {
-        self.as_ref().is_some_and(|guard| guard.refuses_any(now))
+    fn rejects_any(&self, now: &CallClock) -> bool {
+        self.as_ref().is_some_and(|guard| guard.rejects_any(now))
     }
 
-    fn signals(&self, add: &mut dyn FnMut(&Signal)) {
+    fn ready_signals(&self, add: &mut dyn FnMut(&ReadySignal)) {
         if let Some(guard) = self {
-            guard.signals(add);
+            guard.ready_signals(add);
         }
     }
 
@@ -125,57 +125,57 @@ impl<G: Guard> Guard for Option<G> {
     }
 
     #[inline]
-    fn head(&self, permit: &mut Self::Permit, head: &mut Head<'_>) {
+    fn on_head(&self, permit: &mut Self::Permit, head: &mut Head<'_>) {
         if let (Some(guard), Some(permit)) = (self, permit) {
-            guard.head(permit, head);
+            guard.on_head(permit, head);
         }
     }
 
     #[inline]
-    fn settle(&self, permit: Self::Permit, end: &End<'_>) {
+    fn on_end(&self, permit: Self::Permit, end: &CallEnd<'_>) {
         if let (Some(guard), Some(permit)) = (self, permit) {
-            guard.settle(permit, end);
+            guard.on_end(permit, end);
         }
     }
 
-    fn unready(&self) {
+    fn on_not_ready(&self) {
         if let Some(guard) = self {
-            guard.unready();
+            guard.on_not_ready();
         }
     }
 
-    fn watch_upload(&self, permit: &mut Self::Permit, upload: &Upload) {
+    fn on_upload(&self, permit: &mut Self::Permit, upload: &Upload) {
         if let (Some(guard), Some(permit)) = (self, permit) {
-            guard.watch_upload(permit, upload);
+            guard.on_upload(permit, upload);
         }
     }
 }
 
 impl<Req, G: Admit<Req>> Admit<Req> for Option<G> {
     #[inline]
-    fn admit(&self, request: &mut Req, now: &Moment) -> Result<Self::Permit, Rejection> {
+    fn admit(&self, request: &mut Req, now: &CallClock) -> Result<Self::Permit, Rejection> {
         self.as_ref()
             .map(|guard| guard.admit(request, now))
             .transpose()
     }
 
     #[inline]
-    fn admit_partly(
+    fn try_admit(
         &self,
         request: &mut Req,
-        now: &Moment,
-        inside: &Inside,
-    ) -> Admission<Self::Permit> {
+        now: &CallClock,
+        inside: &CatchScope,
+    ) -> Admitted<Self::Permit> {
         let Some(guard) = self else {
-            return Admission {
+            return Admitted {
                 permit: Some(None),
-                refused: None,
+                rejection: None,
             };
         };
-        let admission = guard.admit_partly(request, now, inside);
-        Admission {
+        let admission = guard.try_admit(request, now, inside);
+        Admitted {
             permit: Some(admission.permit),
-            refused: admission.refused,
+            rejection: admission.rejection,
         }
     }
 }

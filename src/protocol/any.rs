@@ -3,145 +3,161 @@ use std::{convert::Infallible, error::Error};
 use http::response;
 
 use super::{
-    BodyInfo, Instead, Protocol, Read, Respond, ResponseHead, Side, Step, Wrap, judge_error, sealed,
+    BodyExpected, BodyInfo, LocalFailure, Protocol, ReadRequest, Respond, ResponseHead, Side,
+    WrapBody, classify_error, sealed,
 };
-use crate::call::{BoxError, Classifier, Ending, Judged, JudgedError, Rejection, Thrown};
+use crate::call::{
+    BoxError, Classification, ClassifiedError, Classifier, ClassifyInput, PanicPayload, Rejection,
+};
 
 /// Any service: see the [module](super).
 #[derive(Clone, Debug, Default)]
-pub struct Any(Option<Classifier>);
+pub struct AnyService(Option<Classifier>);
 
-impl Any {
+impl AnyService {
     pub(crate) const fn new() -> Self {
-        Any(None)
+        AnyService(None)
     }
 
     /// Judges a result.
     #[inline]
-    pub(crate) fn judged<T: 'static>(&self, result: Result<&T, &BoxError>) -> Judged {
+    pub(crate) fn classify<T: 'static>(&self, result: Result<&T, &BoxError>) -> Classification {
         match (&self.0, result) {
-            (None, Ok(_)) => Judged::SUCCESS,
-            _ => self.ending(result).judged,
+            (None, Ok(_)) => Classification::SUCCESS,
+            _ => self.classify_input(result).classification,
         }
     }
 
     /// Judges a result; returns what it was judged by as well.
     #[inline]
-    pub(crate) fn ending<'a, T: 'static>(&self, result: Result<&'a T, &'a BoxError>) -> Ending<'a> {
+    pub(crate) fn classify_input<'a, T: 'static>(
+        &self,
+        result: Result<&'a T, &'a BoxError>,
+    ) -> ClassifyInput<'a> {
         let mut ending = match result {
-            Ok(response) => Ending {
+            Ok(response) => ClassifyInput {
                 response: Some(response),
-                ..Ending::of(Judged::SUCCESS)
+                ..ClassifyInput::new(Classification::SUCCESS)
             },
-            Err(error) => Ending {
+            Err(error) => ClassifyInput {
                 error: Some(&**error),
-                ..Ending::of(judge_error(&**error))
+                ..ClassifyInput::new(classify_error(&**error))
             },
         };
         if let Some(classifier) = &self.0 {
-            classifier.judge(&mut ending);
+            classifier.classify(&mut ending);
         }
         ending
     }
 }
 
-impl sealed::Sealed for Any {}
+impl sealed::Sealed for AnyService {}
 
-impl Protocol for Any {
-    type Call = Judged;
+impl Protocol for AnyService {
+    type Call = Classification;
     type Refusal = Box<Rejection>;
     type Message = Infallible;
     const SIDE: Side = Side::Client;
-    const ANSWERS: bool = false;
+    const RESPONDS_LOCALLY: bool = false;
 
-    fn classified(self, classifier: Classifier) -> Self {
-        Any(Some(classifier))
+    fn with_classifier(self, classifier: Classifier) -> Self {
+        AnyService(Some(classifier))
     }
 
     fn classifier(&self) -> Option<&Classifier> {
         self.0.as_ref()
     }
 
-    fn head_of(never: &mut Infallible) -> (&mut response::Parts, u64) {
+    fn message_head(never: &mut Infallible) -> (&mut response::Parts, u64) {
         match *never {}
     }
 }
 
-impl<Req> Read<Req> for Any {
+impl<Req> ReadRequest<Req> for AnyService {
     #[inline]
-    fn read(&self, _: &mut Req) -> Judged {
-        Judged::SUCCESS
+    fn read(&self, _: &mut Req) -> Classification {
+        Classification::SUCCESS
     }
 }
 
-impl<Res: 'static, E: Into<BoxError>> Respond<Res, E> for Any {
-    type Response<W: Wrap> = Res;
+impl<Res: 'static, E: Into<BoxError>> Respond<Res, E> for AnyService {
+    type Response<W: WrapBody> = Res;
     type Error = BoxError;
 
     #[inline]
-    fn error(error: E) -> BoxError {
+    fn convert_error(error: E) -> BoxError {
         error.into()
     }
 
     #[inline]
-    fn body_info(_: &Res) -> Result<BodyInfo, Thrown> {
+    fn body_info(_: &Res) -> Result<BodyInfo, PanicPayload> {
         Ok(BodyInfo {
-            exact: None,
-            ended: true,
+            exact_len: None,
+            is_end: true,
         })
     }
 
     #[inline]
-    fn head(_: &Res) -> Option<ResponseHead<'_>> {
+    fn response_head(_: &Res) -> Option<ResponseHead<'_>> {
         None
     }
 
     #[inline]
-    fn judge(&self, call: &mut Judged, response: &Res, _: Option<u64>) -> Step {
-        *call = self.judged(Ok(response));
-        Step::Over
+    fn classify_response(
+        &self,
+        call: &mut Classification,
+        response: &Res,
+        _: Option<u64>,
+    ) -> BodyExpected {
+        *call = self.classify(Ok(response));
+        BodyExpected::No
     }
 
     #[inline]
-    fn judge_error<'a>(
+    fn classify_error<'a>(
         &self,
-        call: &mut Judged,
+        call: &mut Classification,
         error: &'a BoxError,
     ) -> Option<&'a (dyn Error + 'static)> {
-        let ending = self.ending::<Res>(Err(error));
-        *call = ending.judged;
+        let ending = self.classify_input::<Res>(Err(error));
+        *call = ending.classification;
         ending.error
     }
 
     /// There is no room for one.
     #[inline]
-    fn leave(_: &Judged, _: &mut Res) {}
+    fn share_classification(_: &Classification, _: &mut Res) {}
 
     #[inline]
-    fn leave_with(&self, call: &Judged, error: BoxError) -> BoxError {
+    fn wrap_error(&self, call: &Classification, error: BoxError) -> BoxError {
         match self.0 {
-            Some(_) if judge_error(&*error) != *call => JudgedError::new(*call, error).into(),
+            Some(_) if classify_error(&*error) != *call => {
+                ClassifiedError::new(*call, error).into()
+            }
             _ => error,
         }
     }
 
-    fn ending<'a>(call: &Judged, response: &'a Res) -> Ending<'a> {
-        Ending {
+    fn classify_input<'a>(call: &Classification, response: &'a Res) -> ClassifyInput<'a> {
+        ClassifyInput {
             response: Some(response),
-            ..Ending::of(*call)
+            ..ClassifyInput::new(*call)
         }
     }
 
     #[inline]
-    fn wrap<W: Wrap>(response: Res, _: W::With<'_>) -> Res {
+    fn wrap_response<W: WrapBody>(response: Res, _: W::With<'_>) -> Res {
         response
     }
 
-    fn instead(_: &Judged, why: Instead<'_, Box<Rejection>>) -> Result<Infallible, BoxError> {
+    fn local_response(
+        _: &Classification,
+        why: LocalFailure<'_, Box<Rejection>>,
+    ) -> Result<Infallible, BoxError> {
         Err(why.into_error())
     }
 
-    fn say<W: Wrap>(never: Infallible) -> Res {
+    fn message_response<W: WrapBody>(never: Infallible) -> Res {
         match never {}
     }
 }

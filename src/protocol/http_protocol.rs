@@ -5,10 +5,10 @@ use http::{Extensions, HeaderMap, Request, Response, response};
 use http_body::Body;
 
 use super::{
-    BodyInfo, ClientKind, GrpcClientKind, HttpCall, Instead, Kind, KindOver, Protocol, Read,
-    Respond, ResponseHead, ServerKind, Side, Step, Wrap, sealed,
+    BodyExpected, BodyInfo, ClientKind, GrpcClientKind, HttpExchange, HttpKind, HttpKindFor,
+    LocalFailure, Protocol, ReadRequest, Respond, ResponseHead, ServerKind, Side, WrapBody, sealed,
 };
-use crate::call::{Classifier, Ending, Thrown, caught};
+use crate::call::{Classifier, ClassifyInput, PanicPayload, catch};
 
 /// HTTP and gRPC: see the [module](super). `K` says on which side, and how a call is answered for.
 pub struct HttpProtocol<K> {
@@ -34,14 +34,14 @@ impl<K> HttpProtocol<K> {
 
 impl<K> sealed::Sealed for HttpProtocol<K> {}
 
-impl<K: Kind> Protocol for HttpProtocol<K> {
-    type Call = HttpCall;
+impl<K: HttpKind> Protocol for HttpProtocol<K> {
+    type Call = HttpExchange;
     type Refusal = K::Refusal;
     type Message = (response::Parts, Bytes);
     const SIDE: Side = K::SIDE;
-    const ANSWERS: bool = K::ANSWERS;
+    const RESPONDS_LOCALLY: bool = K::RESPONDS_LOCALLY;
 
-    fn classified(self, classifier: Classifier) -> Self {
+    fn with_classifier(self, classifier: Classifier) -> Self {
         HttpProtocol {
             classifier: Some(classifier),
             kind: PhantomData,
@@ -53,15 +53,15 @@ impl<K: Kind> Protocol for HttpProtocol<K> {
         self.classifier.as_ref()
     }
 
-    fn head_of((parts, message): &mut Self::Message) -> (&mut response::Parts, u64) {
+    fn message_head((parts, message): &mut Self::Message) -> (&mut response::Parts, u64) {
         (parts, message.len() as u64)
     }
 }
 
-impl<B: 'static, K: Kind> Read<Request<B>> for HttpProtocol<K> {
+impl<B: 'static, K: HttpKind> ReadRequest<Request<B>> for HttpProtocol<K> {
     #[inline]
-    fn read(&self, request: &mut Request<B>) -> HttpCall {
-        HttpCall::of::<K, B>(request, self.classifier.as_ref())
+    fn read(&self, request: &mut Request<B>) -> HttpExchange {
+        HttpExchange::from_request::<K, B>(request, self.classifier.as_ref())
     }
 
     #[inline]
@@ -78,69 +78,80 @@ impl<B: 'static, K: Kind> Read<Request<B>> for HttpProtocol<K> {
 impl<B, E, K> Respond<Response<B>, E> for HttpProtocol<K>
 where
     B: Body<Data = Bytes>,
-    K: KindOver<E>,
+    K: HttpKindFor<E>,
 {
-    type Response<W: Wrap> = Response<W::Body<B>>;
+    type Response<W: WrapBody> = Response<W::Body<B>>;
     type Error = K::Error;
 
     #[inline]
-    fn error(error: E) -> K::Error {
-        K::error(error)
+    fn convert_error(error: E) -> K::Error {
+        K::convert_error(error)
     }
 
     #[inline]
-    fn body_info(response: &Response<B>) -> Result<BodyInfo, Thrown> {
+    fn body_info(response: &Response<B>) -> Result<BodyInfo, PanicPayload> {
         let body = response.body();
-        caught(|| BodyInfo {
-            exact: body.size_hint().exact(),
-            ended: body.is_end_stream(),
+        catch(|| BodyInfo {
+            exact_len: body.size_hint().exact(),
+            is_end: body.is_end_stream(),
         })
     }
 
     #[inline]
-    fn head(response: &Response<B>) -> Option<ResponseHead<'_>> {
+    fn response_head(response: &Response<B>) -> Option<ResponseHead<'_>> {
         Some(response.into())
     }
 
     #[inline]
-    fn judge(&self, call: &mut HttpCall, response: &Response<B>, exact: Option<u64>) -> Step {
-        call.judge_head(response.into(), exact, self.classifier.as_ref())
+    fn classify_response(
+        &self,
+        call: &mut HttpExchange,
+        response: &Response<B>,
+        exact: Option<u64>,
+    ) -> BodyExpected {
+        call.on_head(response.into(), exact, self.classifier.as_ref())
     }
 
-    fn judge_error<'a>(
+    fn classify_error<'a>(
         &self,
-        call: &mut HttpCall,
+        call: &mut HttpExchange,
         error: &'a K::Error,
     ) -> Option<&'a (dyn Error + 'static)> {
-        call.judge_any_error(error, self.classifier.as_ref())
+        call.on_any_error(error, self.classifier.as_ref())
     }
 
     #[inline]
-    fn leave(call: &HttpCall, response: &mut Response<B>) {
-        call.leave_verdict(response.extensions_mut());
+    fn share_classification(call: &HttpExchange, response: &mut Response<B>) {
+        call.share_classification(response.extensions_mut());
     }
 
-    fn leave_with(&self, call: &HttpCall, error: K::Error) -> K::Error {
-        K::leave_with(call, error)
+    fn wrap_error(&self, call: &HttpExchange, error: K::Error) -> K::Error {
+        K::wrap_error(call, error)
     }
 
-    fn ending<'a>(call: &HttpCall, response: &'a Response<B>) -> Ending<'a> {
-        call.ending(response.into())
+    fn classify_input<'a>(call: &HttpExchange, response: &'a Response<B>) -> ClassifyInput<'a> {
+        call.classify_input(response.into())
     }
 
     #[inline]
-    fn wrap<W: Wrap>(response: Response<B>, with: W::With<'_>) -> Response<W::Body<B>> {
+    fn wrap_response<W: WrapBody>(
+        response: Response<B>,
+        with: W::With<'_>,
+    ) -> Response<W::Body<B>> {
         let (mut parts, body) = response.into_parts();
-        let body = W::wrap(with, &mut parts, body);
+        let body = W::wrap_body(with, &mut parts, body);
         Response::from_parts(parts, body)
     }
 
-    fn instead(call: &HttpCall, why: Instead<'_, K::Refusal>) -> Result<Self::Message, K::Error> {
-        K::instead(call, why).map(Response::into_parts)
+    fn local_response(
+        call: &HttpExchange,
+        why: LocalFailure<'_, K::Refusal>,
+    ) -> Result<Self::Message, K::Error> {
+        K::local_response(call, why).map(Response::into_parts)
     }
 
-    fn say<W: Wrap>((parts, message): Self::Message) -> Response<W::Body<B>> {
-        Response::from_parts(parts, W::message(message))
+    fn message_response<W: WrapBody>((parts, message): Self::Message) -> Response<W::Body<B>> {
+        Response::from_parts(parts, W::message_body(message))
     }
 }
 

@@ -3,18 +3,18 @@ use std::borrow::Borrow;
 use bytes::Bytes;
 use http::Response;
 
-use super::{HttpCall, Instead, Side, sealed};
+use super::{HttpExchange, LocalFailure, Side, sealed};
 use crate::call::{BoxError, Rejection};
 
 /// In what HTTP protocols differ. Implemented by the three kinds of this module and by no other type.
-pub trait Kind: sealed::Sealed {
+pub trait HttpKind: sealed::Sealed {
     #[doc(hidden)]
     const SIDE: Side;
     #[doc(hidden)]
-    const ANSWERS: bool;
+    const RESPONDS_LOCALLY: bool;
     /// Whether an answer that is not gRPC is a failure.
     #[doc(hidden)]
-    const ONLY_GRPC: bool;
+    const REQUIRES_GRPC: bool;
     #[doc(hidden)]
     type Refusal: From<Rejection> + Borrow<Rejection>;
 }
@@ -24,17 +24,17 @@ pub trait Kind: sealed::Sealed {
     message = "a client cannot answer for a service whose error is `{E}`",
     note = "clients need an error that converts into `BoxError`; that of a server must not borrow"
 )]
-pub trait KindOver<E>: Kind {
+pub trait HttpKindFor<E>: HttpKind {
     /// The error of the layered service.
     type Error: 'static;
     #[doc(hidden)]
-    fn error(error: E) -> Self::Error;
+    fn convert_error(error: E) -> Self::Error;
     #[doc(hidden)]
-    fn leave_with(call: &HttpCall, error: Self::Error) -> Self::Error;
+    fn wrap_error(call: &HttpExchange, error: Self::Error) -> Self::Error;
     #[doc(hidden)]
-    fn instead(
-        call: &HttpCall,
-        why: Instead<'_, Self::Refusal>,
+    fn local_response(
+        call: &HttpExchange,
+        why: LocalFailure<'_, Self::Refusal>,
     ) -> Result<Response<Bytes>, Self::Error>;
 }
 
@@ -43,27 +43,30 @@ pub trait KindOver<E>: Kind {
 pub struct ServerKind(());
 
 impl sealed::Sealed for ServerKind {}
-impl Kind for ServerKind {
+impl HttpKind for ServerKind {
     const SIDE: Side = Side::Server;
-    const ANSWERS: bool = true;
-    const ONLY_GRPC: bool = false;
+    const RESPONDS_LOCALLY: bool = true;
+    const REQUIRES_GRPC: bool = false;
     type Refusal = Rejection;
 }
 
 /// The error stays as it is, and has no room for a judgement.
-impl<E: 'static> KindOver<E> for ServerKind {
+impl<E: 'static> HttpKindFor<E> for ServerKind {
     type Error = E;
 
     #[inline]
-    fn error(error: E) -> E {
+    fn convert_error(error: E) -> E {
         error
     }
     #[inline]
-    fn leave_with(_: &HttpCall, error: E) -> E {
+    fn wrap_error(_: &HttpExchange, error: E) -> E {
         error
     }
-    fn instead(call: &HttpCall, why: Instead<'_, Rejection>) -> Result<Response<Bytes>, E> {
-        Ok(why.into_answer(call))
+    fn local_response(
+        call: &HttpExchange,
+        why: LocalFailure<'_, Rejection>,
+    ) -> Result<Response<Bytes>, E> {
+        Ok(why.into_response(call))
     }
 }
 
@@ -72,26 +75,26 @@ impl<E: 'static> KindOver<E> for ServerKind {
 pub struct ClientKind(());
 
 impl sealed::Sealed for ClientKind {}
-impl Kind for ClientKind {
+impl HttpKind for ClientKind {
     const SIDE: Side = Side::Client;
-    const ANSWERS: bool = false;
-    const ONLY_GRPC: bool = false;
+    const RESPONDS_LOCALLY: bool = false;
+    const REQUIRES_GRPC: bool = false;
     type Refusal = Box<Rejection>;
 }
 
-impl<E: Into<BoxError>> KindOver<E> for ClientKind {
+impl<E: Into<BoxError>> HttpKindFor<E> for ClientKind {
     type Error = BoxError;
 
     #[inline]
-    fn error(error: E) -> BoxError {
+    fn convert_error(error: E) -> BoxError {
         error.into()
     }
-    fn leave_with(call: &HttpCall, error: BoxError) -> BoxError {
-        call.leave_verdict_with(error)
+    fn wrap_error(call: &HttpExchange, error: BoxError) -> BoxError {
+        call.wrap_error(error)
     }
-    fn instead(
-        _: &HttpCall,
-        why: Instead<'_, Box<Rejection>>,
+    fn local_response(
+        _: &HttpExchange,
+        why: LocalFailure<'_, Box<Rejection>>,
     ) -> Result<Response<Bytes>, BoxError> {
         Err(why.into_error())
     }
@@ -102,24 +105,27 @@ impl<E: Into<BoxError>> KindOver<E> for ClientKind {
 pub struct GrpcClientKind(());
 
 impl sealed::Sealed for GrpcClientKind {}
-impl Kind for GrpcClientKind {
+impl HttpKind for GrpcClientKind {
     const SIDE: Side = Side::Client;
-    const ANSWERS: bool = true;
-    const ONLY_GRPC: bool = true;
+    const RESPONDS_LOCALLY: bool = true;
+    const REQUIRES_GRPC: bool = true;
     type Refusal = Rejection;
 }
 
-impl<E: Into<BoxError>> KindOver<E> for GrpcClientKind {
+impl<E: Into<BoxError>> HttpKindFor<E> for GrpcClientKind {
     type Error = BoxError;
 
     #[inline]
-    fn error(error: E) -> BoxError {
+    fn convert_error(error: E) -> BoxError {
         error.into()
     }
-    fn leave_with(call: &HttpCall, error: BoxError) -> BoxError {
-        call.leave_verdict_with(error)
+    fn wrap_error(call: &HttpExchange, error: BoxError) -> BoxError {
+        call.wrap_error(error)
     }
-    fn instead(call: &HttpCall, why: Instead<'_, Rejection>) -> Result<Response<Bytes>, BoxError> {
-        Ok(why.into_answer(call))
+    fn local_response(
+        call: &HttpExchange,
+        why: LocalFailure<'_, Rejection>,
+    ) -> Result<Response<Bytes>, BoxError> {
+        Ok(why.into_response(call))
     }
 }

@@ -1,6 +1,6 @@
 //! Hands a classifier on, so that all layers of a stack judge by it.
 
-use crate::call::{Classifier, Judged};
+use crate::call::{Classification, Classifier};
 
 use super::Side;
 
@@ -15,8 +15,8 @@ pub(super) struct OuterClassifier {
 /// Left in the extensions of a response, for layers further out: what the head was judged as, and by whom. As above,
 /// not for the other side: a proxy's server may pass on what its client was answered.
 #[derive(Clone, Debug)]
-pub(super) struct LeftVerdict {
+pub(super) struct SharedClassification {
     pub(super) side: Side,
-    pub(super) judged: Judged,
+    pub(super) classification: Classification,
     pub(super) classifier: Classifier,
 }

@@ -7,9 +7,9 @@ use super::Side;
 /// gRPC is always a `POST`; over HTTP/1.0 nothing is gRPC, and a server takes only gRPC-Web for it over HTTP/1.1. So
 /// one header cannot turn somebody's `GET` into gRPC. A client's request does not say which version its connection has,
 /// therefore HTTP/1.1, the default of `http::Request`, may be gRPC there. An answer that is not gRPC makes the call
-/// [`Plain`](Wire::Plain) again, unless the layer is for gRPC clients only.
+/// [`Plain`](WireFormat::Plain) again, unless the layer is for gRPC clients only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Wire {
+pub enum WireFormat {
     /// HTTP, or no protocol at all for a plain service.
     #[default]
     Plain,
@@ -19,10 +19,10 @@ pub enum Wire {
     GrpcWeb,
 }
 
-impl Wire {
+impl WireFormat {
     /// Returns what a request speaks that came to a server.
-    pub fn of_request<B>(request: &Request<B>) -> Self {
-        Wire::requested(
+    pub fn from_request<B>(request: &Request<B>) -> Self {
+        WireFormat::from_request_parts(
             Side::Server,
             request.method(),
             request.version(),
@@ -31,42 +31,44 @@ impl Wire {
     }
 
     #[inline]
-    pub(crate) fn requested(
+    pub(crate) fn from_request_parts(
         side: Side,
         method: &Method,
         version: Version,
         headers: &HeaderMap,
     ) -> Self {
         if *method != Method::POST {
-            return Wire::Plain;
+            return WireFormat::Plain;
         }
-        match (Wire::of_content_type(headers), version) {
-            (_, Version::HTTP_09 | Version::HTTP_10) => Wire::Plain,
-            (Wire::Grpc, Version::HTTP_11) if side == Side::Server => Wire::Plain,
+        match (WireFormat::from_headers(headers), version) {
+            (_, Version::HTTP_09 | Version::HTTP_10) => WireFormat::Plain,
+            (WireFormat::Grpc, Version::HTTP_11) if side == Side::Server => WireFormat::Plain,
             (wire, _) => wire,
         }
     }
 
     /// Returns what the content type of a request or a response names.
     #[inline]
-    pub(crate) fn of_content_type(headers: &HeaderMap) -> Self {
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Self {
         headers
             .get(header::CONTENT_TYPE)
-            .map_or(Wire::Plain, |value| Wire::named(value.as_bytes()))
+            .map_or(WireFormat::Plain, |value| {
+                WireFormat::from_content_type(value.as_bytes())
+            })
     }
 
-    fn named(content_type: &[u8]) -> Self {
+    fn from_content_type(content_type: &[u8]) -> Self {
         match content_type.strip_prefix(b"application/grpc") {
-            Some([] | [b'+' | b';' | b' ', ..]) => Wire::Grpc,
-            Some(rest) if rest.starts_with(b"-web") => Wire::GrpcWeb,
-            _ => Wire::Plain,
+            Some([] | [b'+' | b';' | b' ', ..]) => WireFormat::Grpc,
+            Some(rest) if rest.starts_with(b"-web") => WireFormat::GrpcWeb,
+            _ => WireFormat::Plain,
         }
     }
 
     /// Returns whether it is gRPC of either kind.
     #[inline]
     pub fn is_grpc(self) -> bool {
-        self != Wire::Plain
+        self != WireFormat::Plain
     }
 }
 
@@ -81,11 +83,22 @@ mod tests {
             "application/grpc+proto",
             "application/grpc; x",
         ] {
-            assert_eq!(Wire::named(grpc.as_bytes()), Wire::Grpc, "{grpc}");
+            assert_eq!(
+                WireFormat::from_content_type(grpc.as_bytes()),
+                WireFormat::Grpc,
+                "{grpc}"
+            );
         }
-        assert_eq!(Wire::named(b"application/grpc-web+proto"), Wire::GrpcWeb);
+        assert_eq!(
+            WireFormat::from_content_type(b"application/grpc-web+proto"),
+            WireFormat::GrpcWeb
+        );
         for plain in ["application/json", "application/grpcx", "text/plain", ""] {
-            assert_eq!(Wire::named(plain.as_bytes()), Wire::Plain, "{plain}");
+            assert_eq!(
+                WireFormat::from_content_type(plain.as_bytes()),
+                WireFormat::Plain,
+                "{plain}"
+            );
         }
     }
 
@@ -94,10 +107,10 @@ mod tests {
         let request = |version| {
             let request = Request::post("/").version(version);
             let request = request.header(header::CONTENT_TYPE, "application/grpc");
-            Wire::of_request(&request.body(()).expect("a request"))
+            WireFormat::from_request(&request.body(()).expect("a request"))
         };
-        assert_eq!(request(Version::HTTP_2), Wire::Grpc);
-        assert_eq!(request(Version::HTTP_11), Wire::Plain);
+        assert_eq!(request(Version::HTTP_2), WireFormat::Grpc);
+        assert_eq!(request(Version::HTTP_11), WireFormat::Plain);
     }
 
     #[test]
@@ -109,20 +122,74 @@ mod tests {
                 header::CONTENT_TYPE,
                 header::HeaderValue::from_static(content_type),
             );
-            Wire::requested(side, &method, version, &headers)
+            WireFormat::from_request_parts(side, &method, version, &headers)
         };
         let (grpc, web) = ("application/grpc", "application/grpc-web+proto");
         for (side, method, version, content_type, expected) in [
-            (Server, Method::POST, Version::HTTP_2, grpc, Wire::Grpc),
-            (Server, Method::POST, Version::HTTP_3, grpc, Wire::Grpc),
-            (Server, Method::POST, Version::HTTP_11, grpc, Wire::Plain),
-            (Server, Method::POST, Version::HTTP_11, web, Wire::GrpcWeb),
-            (Server, Method::POST, Version::HTTP_10, web, Wire::Plain),
-            (Server, Method::GET, Version::HTTP_2, grpc, Wire::Plain),
-            (Server, Method::PUT, Version::HTTP_2, web, Wire::Plain),
-            (Client, Method::POST, Version::HTTP_11, grpc, Wire::Grpc),
-            (Client, Method::POST, Version::HTTP_10, grpc, Wire::Plain),
-            (Client, Method::GET, Version::HTTP_11, grpc, Wire::Plain),
+            (
+                Server,
+                Method::POST,
+                Version::HTTP_2,
+                grpc,
+                WireFormat::Grpc,
+            ),
+            (
+                Server,
+                Method::POST,
+                Version::HTTP_3,
+                grpc,
+                WireFormat::Grpc,
+            ),
+            (
+                Server,
+                Method::POST,
+                Version::HTTP_11,
+                grpc,
+                WireFormat::Plain,
+            ),
+            (
+                Server,
+                Method::POST,
+                Version::HTTP_11,
+                web,
+                WireFormat::GrpcWeb,
+            ),
+            (
+                Server,
+                Method::POST,
+                Version::HTTP_10,
+                web,
+                WireFormat::Plain,
+            ),
+            (
+                Server,
+                Method::GET,
+                Version::HTTP_2,
+                grpc,
+                WireFormat::Plain,
+            ),
+            (Server, Method::PUT, Version::HTTP_2, web, WireFormat::Plain),
+            (
+                Client,
+                Method::POST,
+                Version::HTTP_11,
+                grpc,
+                WireFormat::Grpc,
+            ),
+            (
+                Client,
+                Method::POST,
+                Version::HTTP_10,
+                grpc,
+                WireFormat::Plain,
+            ),
+            (
+                Client,
+                Method::GET,
+                Version::HTTP_11,
+                grpc,
+                WireFormat::Plain,
+            ),
         ] {
             let got = wire(side, method.clone(), version, content_type);
             assert_eq!(

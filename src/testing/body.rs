@@ -10,13 +10,13 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
-use super::tally::{Alive, unwind, unwind_in_drop};
+use super::counters::{InFlightToken, panic_silently, panic_silently_in_drop};
 use crate::call::BoxError;
 
 /// A body that does what it is told, poll by poll, for responses and for requests.
 ///
 /// What it says of itself is true: `is_end_stream` holds as soon as nothing is left, and the size hint is exact
-/// unless told [otherwise](Self::without_size).
+/// unless told [otherwise](Self::without_size_hint).
 ///
 /// ```
 /// use http_body::Body;
@@ -27,37 +27,37 @@ use crate::call::BoxError;
 ///     .pending(2)
 ///     .data(" world")
 ///     .trailers([("grpc-status", "0")]);
-/// assert_eq!(body.size_hint().exact(), Some(11));
+/// assert_eq!(body.size_hint().exact_len(), Some(11));
 /// assert!(!body.is_end_stream());
 /// ```
 #[derive(Debug, Default)]
 pub struct ScriptedBody {
-    steps: VecDeque<Step>,
+    steps: VecDeque<BodyStep>,
     sleep: Option<Pin<Box<Sleep>>>,
-    size: Size,
+    size_mode: SizeMode,
     panic_in_drop: Option<&'static str>,
-    alive: Option<Alive>,
+    in_flight_token: Option<InFlightToken>,
 }
 
 #[derive(Debug)]
-enum Step {
+enum BodyStep {
     Frame(Frame<Bytes>),
     Pending(usize),
-    Time(Duration),
+    Delay(Duration),
     Error(BoxError),
     Panic(&'static str),
     Hang,
-    End,
+    ExtraEndPoll,
 }
 
 #[derive(Debug, Default)]
-enum Size {
+enum SizeMode {
     /// What the data frames come to.
     #[default]
     Exact,
     Unknown,
     /// What is left of a promise.
-    Promised(u64),
+    Declared(u64),
 }
 
 impl ScriptedBody {
@@ -66,7 +66,7 @@ impl ScriptedBody {
         ScriptedBody::default()
     }
 
-    fn then(mut self, step: Step) -> Self {
+    fn push_step(mut self, step: BodyStep) -> Self {
         self.steps.push_back(step);
         self
     }
@@ -74,7 +74,7 @@ impl ScriptedBody {
     /// Gives a frame of data.
     #[must_use]
     pub fn data(self, data: impl Into<Bytes>) -> Self {
-        self.then(Step::Frame(Frame::data(data.into())))
+        self.push_step(BodyStep::Frame(Frame::data(data.into())))
     }
 
     /// Gives trailers.
@@ -95,56 +95,56 @@ impl ScriptedBody {
             )
         };
         let trailers: HeaderMap = trailers.into_iter().map(field).collect();
-        self.then(Step::Frame(Frame::trailers(trailers)))
+        self.push_step(BodyStep::Frame(Frame::trailers(trailers)))
     }
 
     /// Is pending for so many polls, and wakes the task at each.
     #[must_use]
     pub fn pending(self, polls: usize) -> Self {
-        self.then(Step::Pending(polls))
+        self.push_step(BodyStep::Pending(polls))
     }
 
     /// Waits for so long, on tokio's clock.
     #[must_use]
     pub fn after(self, delay: Duration) -> Self {
-        self.then(Step::Time(delay))
+        self.push_step(BodyStep::Delay(delay))
     }
 
     /// Fails, as where a connection is cut.
     #[must_use]
     pub fn error(self, error: impl Into<BoxError>) -> Self {
-        self.then(Step::Error(error.into()))
+        self.push_step(BodyStep::Error(error.into()))
     }
 
     /// Panics with this message, without a word from the panic hook.
     #[must_use]
     pub fn panic(self, message: &'static str) -> Self {
-        self.then(Step::Panic(message))
+        self.push_step(BodyStep::Panic(message))
     }
 
     /// Stays pending for ever, and never wakes the task.
     #[must_use]
     pub fn hang(self) -> Self {
-        self.then(Step::Hang)
+        self.push_step(BodyStep::Hang)
     }
 
     /// Learns only at one more poll that nothing is left, as most bodies do.
     #[must_use]
-    pub fn late_end(self) -> Self {
-        self.then(Step::End)
+    pub fn end_after_extra_poll(self) -> Self {
+        self.push_step(BodyStep::ExtraEndPoll)
     }
 
     /// Does not know its size.
     #[must_use]
-    pub fn without_size(mut self) -> Self {
-        self.size = Size::Unknown;
+    pub fn without_size_hint(mut self) -> Self {
+        self.size_mode = SizeMode::Unknown;
         self
     }
 
     /// Says that this many bytes are to come, whatever comes: a body that ends before that was cut short.
     #[must_use]
-    pub fn promise(mut self, bytes: u64) -> Self {
-        self.size = Size::Promised(bytes);
+    pub fn declared_size(mut self, bytes: u64) -> Self {
+        self.size_mode = SizeMode::Declared(bytes);
         self
     }
 
@@ -156,8 +156,8 @@ impl ScriptedBody {
     }
 
     /// The body belongs to a call of a script.
-    pub(super) fn keep(&mut self, alive: Alive) {
-        self.alive = Some(alive);
+    pub(super) fn set_in_flight_token(&mut self, alive: InFlightToken) {
+        self.in_flight_token = Some(alive);
     }
 }
 
@@ -179,38 +179,40 @@ impl Body for ScriptedBody {
             return Poll::Ready(None);
         };
         match step {
-            Step::Frame(frame) => {
-                if let (Size::Promised(left), Some(data)) = (&mut self.size, frame.data_ref()) {
+            BodyStep::Frame(frame) => {
+                if let (SizeMode::Declared(left), Some(data)) =
+                    (&mut self.size_mode, frame.data_ref())
+                {
                     *left = left.saturating_sub(data.len() as u64);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Step::Pending(0) => self.poll_frame(cx),
-            Step::Pending(polls) => {
-                self.steps.push_front(Step::Pending(polls - 1));
-                if let Some(alive) = &self.alive {
+            BodyStep::Pending(0) => self.poll_frame(cx),
+            BodyStep::Pending(polls) => {
+                self.steps.push_front(BodyStep::Pending(polls - 1));
+                if let Some(alive) = &self.in_flight_token {
                     alive.wake(cx);
                 } else {
                     cx.waker().wake_by_ref();
                 }
                 Poll::Pending
             }
-            Step::Time(delay) => {
+            BodyStep::Delay(delay) => {
                 let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep(delay)));
                 if sleep.as_mut().poll(cx).is_pending() {
-                    self.steps.push_front(Step::Time(delay));
+                    self.steps.push_front(BodyStep::Delay(delay));
                     return Poll::Pending;
                 }
                 self.sleep = None;
                 self.poll_frame(cx)
             }
-            Step::Error(error) => Poll::Ready(Some(Err(error))),
-            Step::Panic(message) => unwind(message),
-            Step::Hang => {
-                self.steps.push_front(Step::Hang);
+            BodyStep::Error(error) => Poll::Ready(Some(Err(error))),
+            BodyStep::Panic(message) => panic_silently(message),
+            BodyStep::Hang => {
+                self.steps.push_front(BodyStep::Hang);
                 Poll::Pending
             }
-            Step::End => Poll::Ready(None),
+            BodyStep::ExtraEndPoll => Poll::Ready(None),
         }
     }
 
@@ -219,12 +221,12 @@ impl Body for ScriptedBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self.size {
-            Size::Unknown => SizeHint::default(),
-            Size::Promised(left) => SizeHint::with_exact(left),
-            Size::Exact => {
+        match self.size_mode {
+            SizeMode::Unknown => SizeHint::default(),
+            SizeMode::Declared(left) => SizeHint::with_exact(left),
+            SizeMode::Exact => {
                 let data = self.steps.iter().map(|step| match step {
-                    Step::Frame(frame) => frame.data_ref().map_or(0, |data| data.len() as u64),
+                    BodyStep::Frame(frame) => frame.data_ref().map_or(0, |data| data.len() as u64),
                     _ => 0,
                 });
                 SizeHint::with_exact(data.sum())
@@ -235,6 +237,6 @@ impl Body for ScriptedBody {
 
 impl Drop for ScriptedBody {
     fn drop(&mut self) {
-        unwind_in_drop(self.panic_in_drop);
+        panic_silently_in_drop(self.panic_in_drop);
     }
 }

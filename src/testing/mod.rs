@@ -6,10 +6,10 @@
 //! | | |
 //! |---|---|
 //! | [`contract`] | everything a layer must stand, in one call |
-//! | [`Strict`] | a service that panics when it is called on a handle that was not itself polled ready |
+//! | [`ReadyChecked`] | a service that panics when it is called on a handle that was not itself polled ready |
 //! | [`Script`], [`Reply`], [`ScriptedBody`] | a service that does what it is told: answer, wait, fail, hang, panic |
-//! | [`Spy`] | a guard that writes down what guards are told |
-//! | [`Wakes`] | polls by hand, and counts who wakes the task |
+//! | [`RecordingGuard`] | a guard that writes down what guards are told |
+//! | [`CountingWaker`] | polls by hand, and counts who wakes the task |
 //!
 //! # Place in the stack
 //!
@@ -35,7 +35,7 @@
 //! | an error instead of an answer | `Reply::error("connection refused")` |
 //! | a body that is cut, or ends short of its size | `ScriptedBody::from("half").error("reset")`, `ScriptedBody::from("half").promise(8)` |
 //! | a panic | `Reply::panic_in_call`, `panic_in_poll`, `panic_in_drop`, [`ScriptedBody::panic`], `panic_in_drop` |
-//! | a service that is not ready | [`Script::unready`], [`never_ready`](Script::never_ready), [`broken`](Script::broken) |
+//! | a service that is not ready | [`Script::ready_after`], [`never_ready`](Script::never_ready), [`violation`](Script::fails_ready) |
 //!
 //! # Clones
 //!
@@ -44,7 +44,7 @@
 //!
 //! # Cancellation
 //!
-//! [`Script::in_flight`] and [`Spy::in_flight`] go down when a call is over in whatever way: a test that drops
+//! [`Script::in_flight`] and [`RecordingGuard::in_flight`] go down when a call is over in whatever way: a test that drops
 //! something asserts that both are zero.
 //!
 //! # Example
@@ -53,7 +53,7 @@
 //!
 //! ```
 //! use std::sync::{Arc, atomic::{AtomicUsize, Ordering::Relaxed}};
-//! use tower_keep::{Guard, Rejection, call::{End, Moment}, guard::Admit, testing::contract};
+//! use tower_keep::{Guard, Rejection, call::{End, CallClock}, guard::Admit, testing::contract};
 //!
 //! /// Lets a few calls in at once.
 //! #[derive(Clone)]
@@ -66,7 +66,7 @@
 //!     }
 //! }
 //! impl<Req> Admit<Req> for AtMost {
-//!     fn admit(&self, _: &mut Req, _: &Moment) -> Result<(), Rejection> {
+//!     fn admit(&self, _: &mut Req, _: &CallClock) -> Result<(), Rejection> {
 //!         if self.inside.fetch_add(1, Relaxed) < self.most {
 //!             return Ok(());
 //!         }
@@ -88,10 +88,10 @@
 //! use std::time::Duration;
 //! use http_body_util::BodyExt;
 //! use tower::{Layer, ServiceExt};
-//! use tower_keep::{GuardLayer, Outcome, testing::{Reply, Script, ScriptedBody, Spy}};
+//! use tower_keep::{GuardLayer, Outcome, testing::{Reply, Script, ScriptedBody, RecordingGuard}};
 //!
 //! let second = Duration::from_secs(1);
-//! let half = || ScriptedBody::from("half").without_size();
+//! let half = || ScriptedBody::from("half").without_size_hint();
 //! let replies = [
 //!     (Reply::status(503).header("retry-after", "1"), Outcome::Overload),
 //!     (Reply::ok().data("hello").trailers([("checksum", "7")]), Outcome::Success),
@@ -103,14 +103,14 @@
 //!     (Reply::panic_in_poll("a bug"), Outcome::Panicked),
 //! ];
 //! for (reply, outcome) in replies {
-//!     let (spy, script): (_, Script) = (Spy::new(), Script::new([reply]));
+//!     let (spy, script): (_, Script) = (RecordingGuard::new(), Script::new([reply]));
 //!     let service = GuardLayer::server(spy.clone()).layer(script);
 //!     let call = async {
 //!         let response = service.oneshot(http::Request::new(ScriptedBody::new())).await?;
 //!         response.into_body().collect().await
 //!     };
 //!     let _ = tokio::time::timeout(10 * second, call).await;
-//!     assert_eq!(spy.only().outcome, outcome);
+//!     assert_eq!(spy.single().outcome, outcome);
 //! }
 //! # }
 //! ```
@@ -121,9 +121,9 @@
 //! use std::task::Poll;
 //! use http::Request;
 //! use tower::Layer;
-//! use tower_keep::{GuardLayer, Outcome, testing::{Reply, Script, ScriptedBody, Spy, Wakes}};
+//! use tower_keep::{GuardLayer, Outcome, testing::{Reply, Script, ScriptedBody, RecordingGuard, CountingWaker}};
 //!
-//! let (spy, wakes) = (Spy::new(), Wakes::new());
+//! let (spy, wakes) = (RecordingGuard::new(), CountingWaker::new());
 //! let script: Script = Script::new([Reply::ok().data("hel").data("lo")]);
 //! let mut service = GuardLayer::server(spy.clone()).layer(script.clone());
 //!
@@ -134,23 +134,23 @@
 //! let mut body = Box::pin(response.into_body());
 //! assert!(wakes.poll_frame(body.as_mut()).is_ready());
 //! drop(body);
-//! assert_eq!(spy.only().outcome, Outcome::Cancelled);
-//! assert_eq!(spy.only().response_bytes, 3);
+//! assert_eq!(spy.single().outcome, Outcome::Cancelled);
+//! assert_eq!(spy.single().response_bytes, 3);
 //! assert_eq!((spy.in_flight(), script.in_flight()), (0, 0));
 //! ```
 
 mod body;
 pub mod contract;
+mod counters;
+mod counting_waker;
+mod ready_checked;
+mod recording_guard;
 mod reply;
 mod script;
-mod spy;
-mod strict;
-mod tally;
-mod wakes;
 
 pub use body::ScriptedBody;
+pub use counting_waker::{CountingWaker, PolledFrame};
+pub use ready_checked::ReadyChecked;
+pub use recording_guard::{RecordedEnd, RecordedHead, RecordingGuard, RecordingPermit};
 pub use reply::Reply;
 pub use script::{Script, ScriptFuture};
-pub use spy::{SeenHead, Settlement, Spy, SpyPermit};
-pub use strict::Strict;
-pub use wakes::{PolledFrame, Wakes};

@@ -15,22 +15,22 @@ use crate::call::BoxError;
 /// let reply = Reply::<std::io::Error>::status(503)
 ///     .header("retry-after", "1")
 ///     .data("come back later")
-///     .after(Duration::from_secs(2));
+///     .limit(Duration::from_secs(2));
 /// # let _ = reply;
 /// ```
 pub struct Reply<E = BoxError> {
     pub(super) response: Response<ScriptedBody>,
-    pub(super) waits: VecDeque<Wait>,
-    pub(super) finish: Finish<E>,
+    pub(super) waits: VecDeque<ReplyWait>,
+    pub(super) action: ReplyAction<E>,
     pub(super) panic_in_drop: Option<&'static str>,
 }
 
-pub(super) enum Wait {
+pub(super) enum ReplyWait {
     Polls(usize),
-    Time(Duration),
+    Delay(Duration),
 }
 
-pub(super) enum Finish<E> {
+pub(super) enum ReplyAction<E> {
     Respond,
     Fail(E),
     PanicInCall(&'static str),
@@ -39,18 +39,18 @@ pub(super) enum Finish<E> {
 }
 
 impl<E> Reply<E> {
-    fn of(finish: Finish<E>) -> Self {
+    fn from_action(finish: ReplyAction<E>) -> Self {
         Reply {
             response: Response::new(ScriptedBody::new()),
             waits: VecDeque::new(),
-            finish,
+            action: finish,
             panic_in_drop: None,
         }
     }
 
     /// Answers 200 with an empty body.
     pub fn ok() -> Self {
-        Reply::of(Finish::Respond)
+        Reply::from_action(ReplyAction::Respond)
     }
 
     /// Answers with a status and an empty body.
@@ -74,22 +74,22 @@ impl<E> Reply<E> {
 
     /// Fails instead of answering.
     pub fn error(error: impl Into<E>) -> Self {
-        Reply::of(Finish::Fail(error.into()))
+        Reply::from_action(ReplyAction::Fail(error.into()))
     }
 
     /// Panics in `Service::call`, without a word from the panic hook.
     pub fn panic_in_call(message: &'static str) -> Self {
-        Reply::of(Finish::PanicInCall(message))
+        Reply::from_action(ReplyAction::PanicInCall(message))
     }
 
     /// Panics when the future is polled, without a word from the panic hook.
     pub fn panic_in_poll(message: &'static str) -> Self {
-        Reply::of(Finish::PanicInPoll(message))
+        Reply::from_action(ReplyAction::PanicInPoll(message))
     }
 
     /// Stays pending for ever, and never wakes the task.
     pub fn hang() -> Self {
-        Reply::of(Finish::Hang)
+        Reply::from_action(ReplyAction::Hang)
     }
 
     /// Adds a header to the answer.
@@ -146,14 +146,14 @@ impl<E> Reply<E> {
     /// Is pending for so many polls first, and wakes the task at each.
     #[must_use]
     pub fn pending(mut self, polls: usize) -> Self {
-        self.waits.push_back(Wait::Polls(polls));
+        self.waits.push_back(ReplyWait::Polls(polls));
         self
     }
 
     /// Waits for so long first, on tokio's clock.
     #[must_use]
     pub fn after(mut self, delay: Duration) -> Self {
-        self.waits.push_back(Wait::Time(delay));
+        self.waits.push_back(ReplyWait::Delay(delay));
         self
     }
 

@@ -13,8 +13,8 @@ use tower_service::Service;
 
 use super::{
     Reply, ScriptedBody,
-    reply::{Finish, Wait},
-    tally::{Alive, Tally, unwind, unwind_in_drop},
+    counters::{CallCounters, InFlightToken, panic_silently, panic_silently_in_drop},
+    reply::{ReplyAction, ReplyWait},
 };
 use crate::call::BoxError;
 
@@ -37,19 +37,19 @@ use crate::call::BoxError;
 pub struct Script<E = BoxError> {
     shared: Arc<Shared<E>>,
     /// How many polls this handle has been unready for.
-    waited: usize,
+    unready_polls: usize,
 }
 
 struct Shared<E> {
     reply: Box<dyn Fn(usize) -> Reply<E> + Send + Sync>,
-    readiness: Readiness<E>,
-    tally: Arc<Tally>,
+    readiness: ScriptReadiness<E>,
+    counters: Arc<CallCounters>,
 }
 
-enum Readiness<E> {
-    After(usize),
+enum ScriptReadiness<E> {
+    AfterPolls(usize),
     Never,
-    Broken(Box<dyn Fn() -> E + Send + Sync>),
+    Fails(Box<dyn Fn() -> E + Send + Sync>),
 }
 
 impl<E> Script<E> {
@@ -60,7 +60,7 @@ impl<E> Script<E> {
     {
         let replies: VecDeque<_> = replies.into_iter().collect();
         let replies = Mutex::new(replies);
-        Script::numbered(move |number| {
+        Script::from_fn(move |number| {
             let mut replies = replies.lock().unwrap_or_else(PoisonError::into_inner);
             let reply = replies.pop_front();
             reply.unwrap_or_else(|| panic!("no reply is left for request number {number}"))
@@ -69,29 +69,29 @@ impl<E> Script<E> {
 
     /// Makes the same reply for each request.
     pub fn always(reply: impl Fn() -> Reply<E> + Send + Sync + 'static) -> Self {
-        Script::numbered(move |_| reply())
+        Script::from_fn(move |_| reply())
     }
 
     /// Makes the reply for each request by its number, from 0.
-    pub fn numbered(reply: impl Fn(usize) -> Reply<E> + Send + Sync + 'static) -> Self {
+    pub fn from_fn(reply: impl Fn(usize) -> Reply<E> + Send + Sync + 'static) -> Self {
         Script {
             shared: Arc::new(Shared {
                 reply: Box::new(reply),
-                readiness: Readiness::After(0),
-                tally: Arc::default(),
+                readiness: ScriptReadiness::AfterPolls(0),
+                counters: Arc::default(),
             }),
-            waited: 0,
+            unready_polls: 0,
         }
     }
 
-    fn with_readiness(self, readiness: Readiness<E>) -> Self {
+    fn with_readiness(self, readiness: ScriptReadiness<E>) -> Self {
         let shared = Arc::into_inner(self.shared).expect("set up before it is cloned");
         Script {
             shared: Arc::new(Shared {
                 readiness,
                 ..shared
             }),
-            waited: 0,
+            unready_polls: 0,
         }
     }
 
@@ -101,35 +101,35 @@ impl<E> Script<E> {
     ///
     /// If the script has been cloned already: set it up first. So do the next two.
     #[must_use]
-    pub fn unready(self, polls: usize) -> Self {
-        self.with_readiness(Readiness::After(polls))
+    pub fn ready_after(self, polls: usize) -> Self {
+        self.with_readiness(ScriptReadiness::AfterPolls(polls))
     }
 
     /// Is never ready, and never wakes the task.
     #[must_use]
     pub fn never_ready(self) -> Self {
-        self.with_readiness(Readiness::Never)
+        self.with_readiness(ScriptReadiness::Never)
     }
 
     /// Fails to become ready.
     #[must_use]
-    pub fn broken(self, error: impl Fn() -> E + Send + Sync + 'static) -> Self {
-        self.with_readiness(Readiness::Broken(Box::new(error)))
+    pub fn fails_ready(self, error: impl Fn() -> E + Send + Sync + 'static) -> Self {
+        self.with_readiness(ScriptReadiness::Fails(Box::new(error)))
     }
 
     /// How many requests came, all clones together.
     pub fn calls(&self) -> usize {
-        self.shared.tally.calls()
+        self.shared.counters.calls()
     }
 
     /// How many calls are not over: their future or the body they gave is still there.
     pub fn in_flight(&self) -> usize {
-        self.shared.tally.alive()
+        self.shared.counters.in_flight()
     }
 
     /// How often the script itself has woken a task: by `pending` of replies, bodies and readiness.
     pub fn wakes(&self) -> usize {
-        self.shared.tally.wakes()
+        self.shared.counters.wakes()
     }
 }
 
@@ -138,7 +138,7 @@ impl<E> Clone for Script<E> {
     fn clone(&self) -> Self {
         Script {
             shared: self.shared.clone(),
-            waited: 0,
+            unready_polls: 0,
         }
     }
 }
@@ -146,7 +146,7 @@ impl<E> Clone for Script<E> {
 impl<E> fmt::Debug for Script<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Script")
-            .field("tally", &self.shared.tally)
+            .field("tally", &self.shared.counters)
             .finish_non_exhaustive()
     }
 }
@@ -158,29 +158,29 @@ impl<E, Req> Service<Req> for Script<E> {
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
         match &self.shared.readiness {
-            Readiness::After(polls) if self.waited < *polls => {
-                self.waited += 1;
-                self.shared.tally.wake(cx);
+            ScriptReadiness::AfterPolls(polls) if self.unready_polls < *polls => {
+                self.unready_polls += 1;
+                self.shared.counters.wake(cx);
                 Poll::Pending
             }
-            Readiness::After(_) => Poll::Ready(Ok(())),
-            Readiness::Never => Poll::Pending,
-            Readiness::Broken(error) => Poll::Ready(Err(error())),
+            ScriptReadiness::AfterPolls(_) => Poll::Ready(Ok(())),
+            ScriptReadiness::Never => Poll::Pending,
+            ScriptReadiness::Fails(error) => Poll::Ready(Err(error())),
         }
     }
 
     fn call(&mut self, _: Req) -> ScriptFuture<E> {
-        self.waited = 0;
-        let tally = &self.shared.tally;
-        let reply = (self.shared.reply)(tally.call());
-        if let Finish::PanicInCall(message) = reply.finish {
-            unwind(message);
+        self.unready_polls = 0;
+        let tally = &self.shared.counters;
+        let reply = (self.shared.reply)(tally.record_call());
+        if let ReplyAction::PanicInCall(message) = reply.action {
+            panic_silently(message);
         }
         ScriptFuture {
             panic_in_drop: reply.panic_in_drop,
             reply: Some(reply),
             sleep: None,
-            alive: Some(Alive::new(tally.clone())),
+            in_flight_token: Some(InFlightToken::new(tally.clone())),
         }
     }
 }
@@ -191,7 +191,7 @@ pub struct ScriptFuture<E> {
     reply: Option<Reply<E>>,
     sleep: Option<Pin<Box<Sleep>>>,
     panic_in_drop: Option<&'static str>,
-    alive: Option<Alive>,
+    in_flight_token: Option<InFlightToken>,
 }
 
 // Nothing in it is pinned in place.
@@ -205,15 +205,15 @@ impl<E> Future for ScriptFuture<E> {
         let reply = this.reply.as_mut().expect("polled after completion");
         while let Some(wait) = reply.waits.front_mut() {
             match wait {
-                Wait::Polls(0) => {}
-                Wait::Polls(polls) => {
+                ReplyWait::Polls(0) => {}
+                ReplyWait::Polls(polls) => {
                     *polls -= 1;
-                    if let Some(alive) = &this.alive {
+                    if let Some(alive) = &this.in_flight_token {
                         alive.wake(cx);
                     }
                     return Poll::Pending;
                 }
-                Wait::Time(delay) => {
+                ReplyWait::Delay(delay) => {
                     let delay = *delay;
                     let sleep = this.sleep.get_or_insert_with(|| Box::pin(sleep(delay)));
                     ready!(sleep.as_mut().poll(cx));
@@ -222,21 +222,21 @@ impl<E> Future for ScriptFuture<E> {
             }
             reply.waits.pop_front();
         }
-        if let Finish::Hang = reply.finish {
+        if let ReplyAction::Hang = reply.action {
             return Poll::Pending;
         }
         let Reply {
             mut response,
-            finish,
+            action: finish,
             ..
         } = this.reply.take().expect("polled after completion");
-        let alive = this.alive.take();
+        let alive = this.in_flight_token.take();
         Poll::Ready(match finish {
-            Finish::Fail(error) => Err(error),
-            Finish::PanicInPoll(message) => unwind(message),
+            ReplyAction::Fail(error) => Err(error),
+            ReplyAction::PanicInPoll(message) => panic_silently(message),
             _ => {
                 if let Some(alive) = alive {
-                    response.body_mut().keep(alive);
+                    response.body_mut().set_in_flight_token(alive);
                 }
                 Ok(response)
             }
@@ -246,7 +246,7 @@ impl<E> Future for ScriptFuture<E> {
 
 impl<E> Drop for ScriptFuture<E> {
     fn drop(&mut self) {
-        unwind_in_drop(self.panic_in_drop);
+        panic_silently_in_drop(self.panic_in_drop);
     }
 }
 

@@ -227,7 +227,7 @@ impl Siege {
             assert!(seen > 0, "{attack:?}: no {status}");
         }
         assert!(self.tally.saw(Attack::ResetStream, Saw::Left) > 0);
-        for outcome in ["cancelled", "ignored", "timed_out", "rejected"] {
+        for outcome in ["cancelled", "client_error", "timed_out", "rejected"] {
             assert!(self.gateway.ended(outcome).await > 0.0, "{outcome}");
         }
     }

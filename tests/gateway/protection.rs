@@ -298,7 +298,7 @@ async fn an_upload_that_stalls_is_the_clients_fault_and_one_that_hangs_at_the_up
             let labels = ["kind=\"client\"", &format!("outcome=\"{outcome}\"")];
             gateway.metric("tower_keep_calls_total", &labels).await
         };
-        assert_eq!(counted("ignored").await, 30.0, "{protocol}");
+        assert_eq!(counted("client_error").await, 30.0, "{protocol}");
 
         let whole = Request::post(gateway.at("/hold")).body(full("an order"));
         let hung = Client::http1().send(whole.expect("a request")).await;

@@ -290,7 +290,7 @@ impl Soak {
             // Without the embedded upstream there is no handler to panic.
             assert!(lines.count() > 0 || outcome == "panicked", "{outcome}");
         }
-        let stalled = |line: &&Value| line["status"] == 408 && line["outcome"] == "ignored";
+        let stalled = |line: &&Value| line["status"] == 408 && line["outcome"] == "client_error";
         let stalled = self.lines.iter().filter(stalled).count();
         println!("{stalled} uploads stalled for longer than an attempt may take");
         assert!(stalled > 0);

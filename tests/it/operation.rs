@@ -95,14 +95,14 @@ async fn run_call_and_time_return_the_result() {
         7
     );
     assert_eq!(
-        work.clone().run_any(async { Ok::<_, String>(7) }).await,
+        work.clone().run_display(async { Ok::<_, String>(7) }).await,
         Ok(7)
     );
     assert_eq!(
-        work.clone().run_any(async { Err::<(), _>("no") }).await,
+        work.clone().run_display(async { Err::<(), _>("no") }).await,
         Err("no")
     );
-    assert_eq!(work.clone().time(async { 7 }).await, 7);
+    assert_eq!(work.clone().run_infallible(async { 7 }).await, 7);
     assert_eq!(work.clone().call(|| Ok::<_, NoRow>(7)).unwrap(), 7);
     assert_eq!(work.call(|| Err::<(), _>(NoRow(8))).unwrap_err().0, 8);
 
@@ -150,10 +150,10 @@ async fn errors_are_grouped_by_kind_with_sources() {
         .await;
     let _ = work
         .clone()
-        .run_any(async { Err::<(), BoxError>(Box::new(NoRow(1))) })
+        .run_display(async { Err::<(), BoxError>(Box::new(NoRow(1))) })
         .await;
     let _ = work
-        .run_any(async { Err::<(), _>("plain text".to_owned()) })
+        .run_display(async { Err::<(), _>("plain text".to_owned()) })
         .await;
 
     let groups = errors.groups();
@@ -168,7 +168,7 @@ async fn errors_are_grouped_by_kind_with_sources() {
     );
     assert_eq!(rows.route(), Some("sources"));
     let index = find("Unreadable").latest().record();
-    assert_eq!(index.chain().collect::<Vec<_>>(), ["no entry"]);
+    assert_eq!(index.causes().collect::<Vec<_>>(), ["no entry"]);
     assert_eq!(find("String").message(), "plain text");
     assert_eq!(groups.len(), 3);
 }
@@ -176,7 +176,7 @@ async fn errors_are_grouped_by_kind_with_sources() {
 #[tokio::test]
 async fn errors_in_a_call_share_its_ids() {
     let (work, errors) = tracked("ids");
-    let call = Context::root();
+    let call = Context::new_root();
     let _ = call.scope(work.run(async { Err::<(), _>(NoRow(7)) })).await;
     let group = &errors.groups()[0];
     let record = group.latest().record();
@@ -189,7 +189,7 @@ async fn errors_in_a_call_share_its_ids() {
 async fn unpolled_run_has_not_begun() {
     let logs = logs();
     let (work, _) = tracked("never polled");
-    drop(work.time(async { 7 }));
+    drop(work.run_infallible(async { 7 }));
     assert!(lines(&logs).is_empty());
 }
 
@@ -199,7 +199,7 @@ async fn dropped_run_is_cancelled() {
     let (work, errors) = tracked("dropped");
     let arrived = Arc::new(Notify::new());
     let arrives = arrived.clone();
-    let task = tokio::spawn(work.clone().time(async move {
+    let task = tokio::spawn(work.clone().run_infallible(async move {
         arrives.notify_one();
         pending::<()>().await
     }));
@@ -218,7 +218,10 @@ async fn dropped_run_is_cancelled() {
 async fn panic_is_recorded_and_unwinds() {
     let (meter, logs) = (meter(), logs());
     let (work, errors) = tracked("panics");
-    let task = tokio::spawn(work.clone().time(async { panic!("page {} is torn", 7) }));
+    let task = tokio::spawn(
+        work.clone()
+            .run_infallible(async { panic!("page {} is torn", 7) }),
+    );
     let panic = within(task).await.unwrap_err().into_panic();
     assert_eq!(panic_message(&*panic), "page 7 is torn");
     let call = catch_unwind(AssertUnwindSafe(|| {
@@ -258,7 +261,7 @@ async fn timeout_and_rejection_have_their_outcome() {
         .await;
     assert_eq!(only_line(&logs).get("outcome"), "timed_out");
     let _ = work
-        .run_any(async { Err::<(), BoxError>(Rejection::overloaded("shed").into()) })
+        .run_display(async { Err::<(), BoxError>(Rejection::overloaded("shed").into()) })
         .await;
     assert_eq!(only_line(&logs).get("outcome"), "rejected");
     assert_eq!(errors.total(), 2, "a refusal is no error");
@@ -280,7 +283,7 @@ async fn slow_thresholds_log_and_count() {
         (2_000, "critical", Level::WARN),
     ] {
         work.clone()
-            .time(sleep(Duration::from_millis(millis)))
+            .run_infallible(sleep(Duration::from_millis(millis)))
             .await;
         let line = only_line(&logs);
         assert_eq!((line.get("slow"), line.level), (slow, level), "{millis}");
@@ -293,7 +296,7 @@ async fn slow_thresholds_log_and_count() {
     }
     // Never slow unless somebody has said what slow is.
     operation("unhurried")
-        .time(sleep(Duration::from_secs(3_600)))
+        .run_infallible(sleep(Duration::from_secs(3_600)))
         .await;
     assert_eq!(only_line(&logs).get("slow"), "");
     assert_eq!(
@@ -327,7 +330,7 @@ async fn input_and_output_are_opt_in_and_truncated() {
     let too_long = long.clone();
     work.clone()
         .input(&long)
-        .time(async {})
+        .run_infallible(async {})
         .output(move |()| too_long.clone())
         .await;
     let line = only_line(&logs);
@@ -342,7 +345,7 @@ async fn input_and_output_are_opt_in_and_truncated() {
 
     // A description that panics is no description, and harms nobody.
     let result = work
-        .time(async { 7 })
+        .run_infallible(async { 7 })
         .output(|_| panic!("indescribable"))
         .await;
     assert_eq!((result, only_line(&logs).get("outcome")), (7, "success"));
@@ -367,10 +370,11 @@ async fn failure_is_warning_in_a_call_and_error_outside() {
     assert_eq!(line.get("correlation_id"), "");
 
     // A context alone reports nothing; a guarded call does.
-    let call = Context::root();
+    let call = Context::new_root();
     let _ = call.scope(fail()).await;
     assert_eq!(only_line(&logs).level, Level::ERROR);
-    let guarded = GuardLayer::any(tower_keep::context::Inherit).layer(service_fn(|()| fail()));
+    let guarded =
+        GuardLayer::any(tower_keep::context::InheritContext).layer(service_fn(|()| fail()));
     let _ = call.scope(guarded.oneshot(())).await;
     let line = only_line(&logs);
     assert_eq!(line.level, Level::WARN);
@@ -467,13 +471,13 @@ async fn failure_counts_without_error_tracker() {
 #[tokio::test]
 async fn late_recorder_gets_its_own_handles() {
     let (work, _) = tracked("late");
-    work.clone().time(async {}).await;
+    work.clone().run_infallible(async {}).await;
     let first = meter();
-    work.clone().time(async {}).await;
-    let held = work.clone().time(pending::<()>());
+    work.clone().run_infallible(async {}).await;
+    let held = work.clone().run_infallible(pending::<()>());
     let second = meter();
     drop(held);
-    work.time(async {}).await;
+    work.run_infallible(async {}).await;
     let of = [("operation", "late"), ("outcome", "success")];
     assert_eq!(
         (first.count(DURATION, &of), second.count(DURATION, &of)),
@@ -490,7 +494,7 @@ async fn late_recorder_during_start_skips_in_flight() {
     let first: &Replaced = Box::leak(Box::new(Replaced(next.recorder())));
     let _first = metrics::set_default_local_recorder(first);
     let (work, _) = tracked("replaced");
-    work.time(async {}).await;
+    work.run_infallible(async {}).await;
     let of = [("operation", "replaced")];
     assert_eq!(next.sum(IN_FLIGHT, &of), None);
     assert_eq!(next.count(DURATION, &of), 1.0);
@@ -594,7 +598,8 @@ fn names_beyond_max_share_overflow_series() {
             for n in 0..1_500 {
                 let work = operation(format!("made-up-{n}"));
                 let work = work.errors(None).slow(Duration::from_nanos(1));
-                work.time(async { tokio::task::yield_now().await }).await;
+                work.run_infallible(async { tokio::task::yield_now().await })
+                    .await;
             }
             let slow = meter.series("operation_slow_total");
             assert!(slow.len() <= 1_000, "{}", slow.len());

@@ -17,10 +17,10 @@ use tokio::sync::Notify;
 use tower::{ServiceBuilder, ServiceExt};
 use tower_keep::{
     CircuitBreaker, GuardLayer, Outcome, Track,
-    breaker::State,
+    breaker::CircuitState,
     call::Evidence,
     observe,
-    protocol::Wire,
+    protocol::WireFormat,
     retry::{ReplayBody, Retry, RetryLayer},
     timeout::TimeoutLayer,
 };
@@ -156,7 +156,7 @@ async fn grpc_content_type_opens_no_circuit() {
         let client = ServiceBuilder::new()
             .layer(GuardLayer::client(witness))
             .layer(TimeoutLayer::client(Duration::from_secs(30)))
-            .layer(RetryLayer::client(Retry::named("payments")))
+            .layer(RetryLayer::client(Retry::new("payments")))
             .layer(breaker.layer().client())
             .layer(observe("payments").client())
             .layer(TimeoutLayer::client(Duration::from_secs(10)))
@@ -173,9 +173,9 @@ async fn grpc_content_type_opens_no_circuit() {
             let told = ends.next().await;
             let good = (Outcome::Success, Evidence::Healthy);
             assert_eq!((told.outcome, told.evidence), good, "{version}");
-            assert_eq!((told.wire, told.code), (Wire::Plain, None));
+            assert_eq!((told.wire, told.code), (WireFormat::Plain, None));
         }
-        assert_eq!(breaker.state(), State::Closed, "{version}");
+        assert_eq!(breaker.state(), CircuitState::Closed, "{version}");
         assert_eq!((breaker.counts().calls, breaker.counts().failures), (40, 0));
     }
     assert_eq!(
@@ -224,7 +224,7 @@ async fn grpc_content_type_keeps_route_and_metrics() {
                 let request = if is_post { post(request) } else { request };
                 let response = client.request(request).await.unwrap();
                 text(response).await;
-                assert_eq!(ends.next().await.wire, Wire::Plain);
+                assert_eq!(ends.next().await.wire, WireFormat::Plain);
                 calls += 1.0;
             }
         }

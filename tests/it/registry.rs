@@ -16,12 +16,12 @@ use tokio::time::timeout;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 use tower_keep::{
     BoxError, Guard, GuardLayer, Outcome, Rejection, Track,
-    call::{End, Moment},
+    call::{CallClock, CallEnd},
     fallback::{Fallback, FallbackLayer},
     guard::Admit,
     operation,
     registry::Stat,
-    testing::{Reply, Script, ScriptedBody, Spy, Wakes},
+    testing::{CountingWaker, RecordingGuard, Reply, Script, ScriptedBody},
     timeout::{TimeLimit, TimeoutLayer},
 };
 
@@ -65,7 +65,9 @@ impl Kind {
     fn reply(self) -> Reply {
         let body = || ScriptedBody::from("one").pending(1);
         match self {
-            Kind::Answer => Reply::ok().pending(1).body(body().data("two").late_end()),
+            Kind::Answer => Reply::ok()
+                .pending(1)
+                .body(body().data("two").end_after_extra_poll()),
             Kind::NoBody | Kind::Refused => Reply::status(204),
             Kind::Torn => Reply::ok().body(body().error("reset")),
             Kind::Error => Reply::error("down").pending(1),
@@ -100,11 +102,11 @@ struct Picky;
 
 impl Guard for Picky {
     type Permit = ();
-    fn settle(&self, (): (), _: &End<'_>) {}
+    fn on_end(&self, (): (), _: &CallEnd<'_>) {}
 }
 
 impl<B> Admit<Request<B>> for Picky {
-    fn admit(&self, request: &mut Request<B>, _: &Moment) -> Result<(), Rejection> {
+    fn admit(&self, request: &mut Request<B>, _: &CallClock) -> Result<(), Rejection> {
         match request.extensions().get() {
             Some(Kind::Refused) => Err(Rejection::overloaded("picky")),
             _ => Ok(()),
@@ -134,11 +136,11 @@ where
     {
         let mut request = Request::new(ScriptedBody::new());
         request.extensions_mut().insert(kind);
-        stumbling(|| Wakes::new().call(service, request)).map_or(Flight::Over, Flight::Call)
+        stumbling(|| CountingWaker::new().call(service, request)).map_or(Flight::Over, Flight::Call)
     }
 
     fn poll(&mut self) {
-        let wakes = Wakes::new();
+        let wakes = CountingWaker::new();
         let polled = stumbling(|| match self {
             Flight::Call(call) => wakes.poll(call.as_mut()).map(|result| match result {
                 Ok(response) => Flight::Body(Box::pin(response.into_body())),
@@ -206,11 +208,11 @@ fn agrees(meter: &Meter, steps: &[Step]) -> Result<(), TestCaseError> {
             _ => None,
         })
         .collect();
-    let script = Script::numbered(move |number| kinds[number].reply());
-    let spy = Spy::new();
+    let script = Script::from_fn(move |number| kinds[number].reply());
+    let spy = RecordingGuard::new();
     let guards = (
         spy.clone(),
-        Track::named("listed"),
+        Track::new("listed"),
         operation("listed"),
         Picky,
     );
@@ -240,14 +242,14 @@ fn agrees(meter: &Meter, steps: &[Step]) -> Result<(), TestCaseError> {
         flights.retain(|(_, flight)| !flight.is_over());
         prop_assert_eq!(spy.in_flight(), flights.len());
         prop_assert_eq!(in_flight(meter), [flights.len() as f64; 2]);
-        prop_assert_eq!(spy.settled().len(), begun - flights.len());
+        prop_assert_eq!(spy.completed().len(), begun - flights.len());
     }
     flights
         .into_iter()
         .for_each(|(_, mut flight)| flight.goes_on(Flight::Over));
     prop_assert_eq!(in_flight(meter), [0.0; 2]);
     prop_assert_eq!((spy.in_flight(), script.in_flight()), (0, 0));
-    let settled = spy.settled();
+    let settled = spy.completed();
     for now in ended(meter) {
         for (at, outcome) in Outcome::ALL.into_iter().enumerate() {
             let times = settled.iter().filter(|end| end.outcome == outcome).count();
@@ -280,7 +282,7 @@ proptest! {
     ) {
         const PACE: u64 = 10;
         let time = TimeLimit::new("listed limit", Duration::from_millis(PACE * limit));
-        let fallback = Fallback::named("listed fallback");
+        let fallback = Fallback::new("listed fallback");
         let replies = asks.clone().into_iter().map(|ask| {
             let reply = if ask.good { Reply::ok() } else { Reply::error("down") };
             reply.after(Duration::from_millis(PACE * ask.takes))
@@ -305,7 +307,7 @@ proptest! {
             prop_assert_eq!(answer.is_ok(), is_awaited);
             late += u64::from(is_awaited && is_late);
             served += u64::from(is_awaited && (is_late || !ask.good));
-            prop_assert_eq!((time.timed_out(), time.refused()), (late, 0));
+            prop_assert_eq!((time.timeout_count(), time.rejected_count()), (late, 0));
             let all = listing().snapshots();
             let shown = all.iter().find(|guard| guard.name() == "listed fallback");
             let shown = shown.and_then(|guard| guard.stat("served"));

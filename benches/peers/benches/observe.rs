@@ -1,4 +1,4 @@
-//! The observing stack on an axum route beside what people pick today: tower-http's `SetRequestId`, `Trace` and
+//! The observing stack on an axum route beside what people pick today: tower-http's `SetRequestId`, `TraceContext` and
 //! `PropagateRequestId` with axum-prometheus. Same router, same recorder, one run. Prints Markdown tables.
 //!
 //! `cargo bench --manifest-path benches/peers/Cargo.toml --bench observe`

@@ -6,7 +6,7 @@ use std::{
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::Reporter;
+use super::UploadReporter;
 
 pin_project! {
     /// The body of a request, watched. Forwards everything as it is, and changes nothing.
@@ -15,12 +15,12 @@ pin_project! {
         #[pin]
         inner: B,
         // None for a body that was made from nothing.
-        reporter: Option<Reporter>,
+        reporter: Option<UploadReporter>,
     }
 }
 
 impl<B> WatchedBody<B> {
-    pub(crate) fn new(inner: B, reporter: impl Into<Option<Reporter>>) -> Self {
+    pub(crate) fn new(inner: B, reporter: impl Into<Option<UploadReporter>>) -> Self {
         WatchedBody {
             inner,
             reporter: reporter.into(),
@@ -28,9 +28,9 @@ impl<B> WatchedBody<B> {
     }
 
     /// Notes that whoever has waited for it waits no longer.
-    pub(crate) fn let_go(&mut self) {
+    pub(crate) fn release(&mut self) {
         if let Some(reporter) = &mut self.reporter {
-            reporter.let_go();
+            reporter.release();
         }
     }
 }
@@ -48,7 +48,7 @@ impl<B: Body> Body for WatchedBody<B> {
         // A body that panics is not heard of: what was known of it stays.
         let polled = this.inner.as_mut().poll_frame(cx);
         if let Some(reporter) = this.reporter {
-            reporter.saw(&polled, || this.inner.is_end_stream());
+            reporter.on_poll(&polled, || this.inner.is_end_stream());
         }
         polled
     }

@@ -18,12 +18,12 @@
 //! the lock is taken then, and at the end. A frame that is there at once costs neither.
 
 mod body;
+mod handle;
 mod progress;
 mod reporter;
-mod shared;
 mod watch;
 
 pub(crate) use body::WatchedBody;
-pub(crate) use reporter::Reporter;
-pub(crate) use shared::Upload;
+pub(crate) use handle::Upload;
+pub(crate) use reporter::UploadReporter;
 pub(crate) use watch::watch_request;

@@ -2,89 +2,89 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::protocol::grpc_frames::Flaw;
+use crate::protocol::grpc_framing::FramingError;
 
 /// How far the body of a request has come, and how long it was waited for.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Progress {
-    stage: Stage,
+pub(super) struct UploadProgress {
+    stage: UploadStage,
     /// How long the consumer has waited for the caller, the present wait apart.
     waited: Duration,
-    flaw: Option<Flaw>,
+    framing_error: Option<FramingError>,
     /// Whether somebody reports on the body.
-    reported: bool,
+    has_reporter: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-enum Stage {
+enum UploadStage {
     /// The consumer takes what there is, or has not asked yet: if it is late, that is its own doing.
     #[default]
     Flowing,
     /// The consumer would take more, but the caller has not sent it.
     Waiting { since: Instant },
     /// The consumer has let go of the body while it waited.
-    Left { since: Instant, at: Instant },
+    Released { since: Instant, at: Instant },
     /// The caller has broken off.
     Broken,
     /// It has ended.
-    Whole,
+    Complete,
 }
 
-impl Progress {
+impl UploadProgress {
     /// Returns whether nobody has reported on the body so far; whoever asks does from now on.
-    pub(super) fn begin_reports(&mut self) -> bool {
-        !std::mem::replace(&mut self.reported, true)
+    pub(super) fn claim_reporter(&mut self) -> bool {
+        !std::mem::replace(&mut self.has_reporter, true)
     }
 
     /// Nothing was there when the consumer asked for more.
-    pub(super) fn wait(&mut self, now: Instant) {
-        if let Stage::Flowing | Stage::Left { .. } = self.stage {
-            self.stage = Stage::Waiting { since: now };
+    pub(super) fn start_wait(&mut self, now: Instant) {
+        if let UploadStage::Flowing | UploadStage::Released { .. } = self.stage {
+            self.stage = UploadStage::Waiting { since: now };
         }
     }
 
     /// Something came at last.
-    pub(super) fn go_on(&mut self, now: Instant) {
-        if let Stage::Waiting { since } = self.stage {
+    pub(super) fn end_wait(&mut self, now: Instant) {
+        if let UploadStage::Waiting { since } = self.stage {
             self.waited += now.saturating_duration_since(since);
-            self.stage = Stage::Flowing;
+            self.stage = UploadStage::Flowing;
         }
     }
 
     /// The consumer has let go of the body, or begins it anew.
-    pub(super) fn let_go(&mut self, now: Instant) {
-        if let Stage::Waiting { since } = self.stage {
-            self.go_on(now);
-            self.stage = Stage::Left { since, at: now };
+    pub(super) fn release(&mut self, now: Instant) {
+        if let UploadStage::Waiting { since } = self.stage {
+            self.end_wait(now);
+            self.stage = UploadStage::Released { since, at: now };
         }
     }
 
-    pub(super) fn broke(&mut self) {
-        if self.stage != Stage::Whole {
-            self.stage = Stage::Broken;
+    pub(super) fn set_broken(&mut self) {
+        if self.stage != UploadStage::Complete {
+            self.stage = UploadStage::Broken;
         }
     }
 
-    pub(super) fn ended(&mut self) {
-        if self.stage != Stage::Broken {
-            self.stage = Stage::Whole;
+    pub(super) fn set_complete(&mut self) {
+        if self.stage != UploadStage::Broken {
+            self.stage = UploadStage::Complete;
         }
     }
 
-    pub(super) fn found(&mut self, flaw: Flaw) {
-        self.flaw.get_or_insert(flaw);
+    pub(super) fn set_framing_error(&mut self, flaw: FramingError) {
+        self.framing_error.get_or_insert(flaw);
     }
 
     pub(super) fn is_broken(&self) -> bool {
-        self.stage == Stage::Broken
+        self.stage == UploadStage::Broken
     }
 
-    pub(super) fn is_whole(&self) -> bool {
-        self.stage == Stage::Whole
+    pub(super) fn is_complete(&self) -> bool {
+        self.stage == UploadStage::Complete
     }
 
-    pub(super) fn flaw(&self) -> Option<Flaw> {
-        self.flaw
+    pub(super) fn framing_error(&self) -> Option<FramingError> {
+        self.framing_error
     }
 
     pub(super) fn waited(&self) -> Duration {
@@ -92,9 +92,9 @@ impl Progress {
     }
 
     /// The same with the present wait.
-    pub(super) fn waited_by(&self, now: impl FnOnce() -> Instant) -> Duration {
+    pub(super) fn waited_until(&self, now: impl FnOnce() -> Instant) -> Duration {
         let present = match self.stage {
-            Stage::Waiting { since } => now().saturating_duration_since(since),
+            UploadStage::Waiting { since } => now().saturating_duration_since(since),
             _ => Duration::ZERO,
         };
         self.waited + present
@@ -104,14 +104,14 @@ impl Progress {
     /// when the call began.
     pub(super) fn blames_caller(&self, before: Duration, began: Instant, now: Instant) -> bool {
         let waits = match self.stage {
-            Stage::Broken | Stage::Waiting { .. } => true,
+            UploadStage::Broken | UploadStage::Waiting { .. } => true,
             // Whoever runs out of time lets go of the body, often before the call is judged. One that went on for
             // longer than it had waited did not run out of time for this wait.
-            Stage::Left { since, at } => {
+            UploadStage::Released { since, at } => {
                 let wait = at.saturating_duration_since(since.max(began));
                 wait >= now.saturating_duration_since(at)
             }
-            Stage::Flowing | Stage::Whole => false,
+            UploadStage::Flowing | UploadStage::Complete => false,
         };
         let waited = self.waited.saturating_sub(before);
         waits || waited.saturating_mul(2) > now.saturating_duration_since(began)
@@ -130,7 +130,7 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    fn blames(progress: &Progress, began: Instant, now: Instant) -> bool {
+    fn blames(progress: &UploadProgress, began: Instant, now: Instant) -> bool {
         progress.blames_caller(Duration::ZERO, began, now)
     }
 
@@ -138,13 +138,13 @@ mod tests {
     fn time_that_runs_out_is_the_callers_only_while_more_is_awaited() {
         let began = Instant::now();
         let at = |seconds| began + seconds * SECOND;
-        let mut progress = Progress::default();
+        let mut progress = UploadProgress::default();
         assert!(!blames(&progress, began, at(10)), "not asked yet");
-        progress.wait(at(10));
+        progress.start_wait(at(10));
         assert!(blames(&progress, began, at(11)), "waits");
-        progress.go_on(at(11));
+        progress.end_wait(at(11));
         assert!(!blames(&progress, began, at(12)), "flows");
-        progress.ended();
+        progress.set_complete();
         assert!(!blames(&progress, began, at(12)), "whole");
     }
 
@@ -152,10 +152,10 @@ mod tests {
     fn caller_that_ends_its_body_at_the_last_moment_is_late_itself() {
         let began = Instant::now();
         for (wait, callers) in [(900, true), (501, true), (500, false), (100, false)] {
-            let mut progress = Progress::default();
-            progress.wait(began);
-            progress.go_on(began + ms(wait));
-            progress.ended();
+            let mut progress = UploadProgress::default();
+            progress.start_wait(began);
+            progress.end_wait(began + ms(wait));
+            progress.set_complete();
             assert_eq!(blames(&progress, began, began + SECOND), callers, "{wait}");
         }
     }
@@ -163,33 +163,33 @@ mod tests {
     #[test]
     fn body_that_broke_is_the_callers_from_then_on() {
         let began = Instant::now();
-        let mut progress = Progress::default();
+        let mut progress = UploadProgress::default();
         assert!(!progress.is_broken());
-        progress.broke();
-        progress.ended();
-        progress.wait(began);
-        progress.go_on(began + SECOND);
+        progress.set_broken();
+        progress.set_complete();
+        progress.start_wait(began);
+        progress.end_wait(began + SECOND);
         assert!(progress.is_broken());
         assert!(blames(&progress, began, began + 9 * SECOND));
     }
 
     #[test]
     fn body_that_has_ended_cannot_break() {
-        let mut progress = Progress::default();
-        progress.ended();
-        progress.broke();
-        progress.wait(Instant::now());
+        let mut progress = UploadProgress::default();
+        progress.set_complete();
+        progress.set_broken();
+        progress.start_wait(Instant::now());
         assert!(!progress.is_broken());
-        assert!(progress.is_whole());
+        assert!(progress.is_complete());
     }
 
     #[test]
     fn body_that_is_let_go_of_while_it_is_awaited_blames_the_caller_for_no_longer_than_the_wait() {
         let began = Instant::now();
         let at = |seconds| began + seconds * SECOND;
-        let mut progress = Progress::default();
-        progress.wait(at(6));
-        progress.let_go(at(8));
+        let mut progress = UploadProgress::default();
+        progress.start_wait(at(6));
+        progress.release(at(8));
         for (judged, callers) in [(8, true), (10, true), (11, false), (60, false)] {
             assert_eq!(blames(&progress, began, at(judged)), callers, "{judged}");
         }
@@ -201,22 +201,22 @@ mod tests {
     #[test]
     fn body_that_is_let_go_of_while_it_flows_says_nothing() {
         let began = Instant::now();
-        let mut progress = Progress::default();
-        progress.let_go(began);
-        assert_eq!(progress, Progress::default());
+        let mut progress = UploadProgress::default();
+        progress.release(began);
+        assert_eq!(progress, UploadProgress::default());
     }
 
     #[test]
     fn body_that_is_read_again_is_awaited_again() {
         let began = Instant::now();
         let at = |seconds| began + seconds * SECOND;
-        let mut progress = Progress::default();
-        progress.wait(at(0));
-        progress.let_go(at(1));
-        progress.wait(at(2));
-        progress.wait(at(3));
+        let mut progress = UploadProgress::default();
+        progress.start_wait(at(0));
+        progress.release(at(1));
+        progress.start_wait(at(2));
+        progress.start_wait(at(3));
         assert!(blames(&progress, began, at(50)));
-        progress.go_on(at(4));
+        progress.end_wait(at(4));
         assert_eq!(progress.waited(), 3 * SECOND);
     }
 
@@ -224,10 +224,10 @@ mod tests {
     fn waits_before_a_call_are_not_counted_for_it() {
         let began = Instant::now();
         let at = |seconds| began + seconds * SECOND;
-        let mut progress = Progress::default();
-        progress.wait(began);
-        progress.go_on(at(60));
-        progress.ended();
+        let mut progress = UploadProgress::default();
+        progress.start_wait(began);
+        progress.end_wait(at(60));
+        progress.set_complete();
         let before = progress.waited();
         assert!(blames(&progress, began, at(70)));
         assert!(!progress.blames_caller(before, at(60), at(70)));
@@ -237,28 +237,28 @@ mod tests {
     fn present_wait_counts_as_far_as_it_has_lasted() {
         let began = Instant::now();
         let at = |seconds| began + seconds * SECOND;
-        let mut progress = Progress::default();
-        progress.wait(at(0));
-        progress.go_on(at(2));
-        assert_eq!(progress.waited_by(|| at(9)), 2 * SECOND);
-        progress.wait(at(3));
-        assert_eq!(progress.waited_by(|| at(7)), 6 * SECOND);
+        let mut progress = UploadProgress::default();
+        progress.start_wait(at(0));
+        progress.end_wait(at(2));
+        assert_eq!(progress.waited_until(|| at(9)), 2 * SECOND);
+        progress.start_wait(at(3));
+        assert_eq!(progress.waited_until(|| at(7)), 6 * SECOND);
         assert_eq!(progress.waited(), 2 * SECOND, "the present wait apart");
     }
 
     #[test]
     fn body_is_reported_on_once() {
-        let mut progress = Progress::default();
-        assert!(progress.begin_reports());
-        assert!(!progress.begin_reports());
+        let mut progress = UploadProgress::default();
+        assert!(progress.claim_reporter());
+        assert!(!progress.claim_reporter());
     }
 
     #[test]
     fn first_flaw_is_kept() {
-        let mut progress = Progress::default();
-        progress.found(Flaw::Broken);
-        progress.found(Flaw::CutShort);
-        assert_eq!(progress.flaw(), Some(Flaw::Broken));
+        let mut progress = UploadProgress::default();
+        progress.set_framing_error(FramingError::Invalid);
+        progress.set_framing_error(FramingError::Truncated);
+        assert_eq!(progress.framing_error(), Some(FramingError::Invalid));
     }
 
     #[derive(Clone, Copy, Debug)]
@@ -289,18 +289,18 @@ mod tests {
             rest in 0_u64..50,
         ) {
             let began = Instant::now();
-            let (mut progress, mut now) = (Progress::default(), began);
+            let (mut progress, mut now) = (UploadProgress::default(), began);
             // Told again, in the plainest way.
             let (mut over, mut broken, mut since, mut waited) = (false, false, None, Duration::ZERO);
             let mut left = None;
             for (event, after) in events {
                 now += ms(after);
                 match event {
-                    Event::Wait => progress.wait(now),
-                    Event::GoOn => progress.go_on(now),
-                    Event::LetGo => progress.let_go(now),
-                    Event::Broke => progress.broke(),
-                    Event::Ended => progress.ended(),
+                    Event::Wait => progress.start_wait(now),
+                    Event::GoOn => progress.end_wait(now),
+                    Event::LetGo => progress.release(now),
+                    Event::Broke => progress.set_broken(),
+                    Event::Ended => progress.set_complete(),
                 }
                 if over {
                     continue;

@@ -5,85 +5,85 @@ use http_body::{Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::Upload;
-use crate::protocol::grpc_frames::{Flaw, Frames};
+use crate::protocol::grpc_framing::{FrameScanner, FramingError};
 
 /// Tells an [`Upload`] what is read of its body. For bodies that are watched; dropped with them.
 #[derive(Debug)]
-pub(crate) struct Reporter {
+pub(crate) struct UploadReporter {
     upload: Upload,
-    at: At,
+    state: ReadState,
     /// How many bytes must come yet for the body to be as long as it said.
-    owed: u64,
+    bytes_expected: u64,
     /// Reads the body's gRPC messages, as long as they make sense.
-    frames: Option<Frames>,
+    frames: Option<FrameScanner>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum At {
-    Flowing,
+enum ReadState {
+    Reading,
     Waiting,
-    Over,
+    Ended,
 }
 
-impl Reporter {
+impl UploadReporter {
     /// Reports on a body that has not been read yet, and what `frames` finds in it.
-    pub(crate) fn new(upload: Upload, hint: &SizeHint, frames: Option<Frames>) -> Self {
-        Reporter {
+    pub(crate) fn new(upload: Upload, hint: &SizeHint, frames: Option<FrameScanner>) -> Self {
+        UploadReporter {
             upload,
-            at: At::Flowing,
-            owed: hint.lower(),
+            state: ReadState::Reading,
+            bytes_expected: hint.lower(),
             frames,
         }
     }
 
     /// The body was polled. `is_over` says whether it is at its end now.
     #[inline]
-    pub(crate) fn saw<D: Buf, E>(
+    pub(crate) fn on_poll<D: Buf, E>(
         &mut self,
         polled: &Poll<Option<Result<Frame<D>, E>>>,
         is_over: impl FnOnce() -> bool,
     ) {
-        match (polled, self.at) {
-            (_, At::Over) | (Poll::Pending, At::Waiting) => return,
-            (Poll::Pending, At::Flowing) => {
-                self.at = At::Waiting;
-                self.upload.locked().wait(Instant::now());
+        match (polled, self.state) {
+            (_, ReadState::Ended) | (Poll::Pending, ReadState::Waiting) => return,
+            (Poll::Pending, ReadState::Reading) => {
+                self.state = ReadState::Waiting;
+                self.upload.lock().start_wait(Instant::now());
                 return;
             }
-            (Poll::Ready(_), At::Waiting) => {
-                self.at = At::Flowing;
-                self.upload.locked().go_on(Instant::now());
+            (Poll::Ready(_), ReadState::Waiting) => {
+                self.state = ReadState::Reading;
+                self.upload.lock().end_wait(Instant::now());
             }
-            (Poll::Ready(_), At::Flowing) => {}
+            (Poll::Ready(_), ReadState::Reading) => {}
         }
         match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref() {
-                    self.read(data);
+                    self.on_data(data);
                 }
                 if frame.is_trailers() || is_over() {
-                    self.end();
+                    self.on_end();
                 }
             }
             Poll::Ready(Some(Err(_))) => {
-                self.at = At::Over;
-                self.upload.locked().broke();
+                self.state = ReadState::Ended;
+                self.upload.lock().set_broken();
             }
-            Poll::Ready(None) => self.end(),
+            Poll::Ready(None) => self.on_end(),
             Poll::Pending => {}
         }
     }
 
     /// The consumer has let go of the body, or begins it anew. Says nothing by itself: it may not want the rest.
-    pub(crate) fn let_go(&mut self) {
-        if self.at == At::Waiting {
-            self.at = At::Flowing;
-            self.upload.locked().let_go(Instant::now());
+    pub(crate) fn release(&mut self) {
+        if self.state == ReadState::Waiting {
+            self.state = ReadState::Reading;
+            self.upload.lock().release(Instant::now());
         }
     }
 
-    fn read<D: Buf>(&mut self, data: &D) {
-        self.owed = self.owed.saturating_sub(data.remaining() as u64);
+    fn on_data<D: Buf>(&mut self, data: &D) {
+        self.bytes_expected = self.bytes_expected.saturating_sub(data.remaining() as u64);
         let Some(frames) = &mut self.frames else {
             return;
         };
@@ -94,28 +94,28 @@ impl Reporter {
             return;
         }
         frames.feed(chunk);
-        if frames.is_broken() {
+        if frames.is_invalid() {
             self.frames = None;
-            self.upload.locked().found(Flaw::Broken);
+            self.upload.lock().set_framing_error(FramingError::Invalid);
         }
     }
 
-    fn end(&mut self) {
-        self.at = At::Over;
-        let flaw = self.frames.take().and_then(|frames| frames.flaw());
-        let mut progress = self.upload.locked();
+    fn on_end(&mut self) {
+        self.state = ReadState::Ended;
+        let flaw = self.frames.take().and_then(|frames| frames.framing_error());
+        let mut progress = self.upload.lock();
         if let Some(flaw) = flaw {
-            progress.found(flaw);
+            progress.set_framing_error(flaw);
         }
-        match self.owed {
-            0 => progress.ended(),
-            _ => progress.broke(),
+        match self.bytes_expected {
+            0 => progress.set_complete(),
+            _ => progress.set_broken(),
         }
     }
 }
 
-impl Drop for Reporter {
+impl Drop for UploadReporter {
     fn drop(&mut self) {
-        self.let_go();
+        self.release();
     }
 }

@@ -10,7 +10,7 @@ use http_body::Body;
 use http_body_util::combinators::{BoxBody, UnsyncBoxBody};
 
 use super::{Upload, WatchedBody};
-use crate::{call::BoxError, protocol::grpc_frames::Frames};
+use crate::{call::BoxError, protocol::grpc_framing::FrameScanner};
 
 macro_rules! try_each {
     ($request:ident, $frames:ident; $($(#[$cfg:meta])* $type:ty: $wrap:expr;)*) => {
@@ -21,7 +21,7 @@ macro_rules! try_each {
             if TypeId::of::<B>() == TypeId::of::<$type>()
                 && let Some(request) = any.downcast_mut::<Request<$type>>()
             {
-                return swap(request, $frames, $wrap);
+                return watch_in_place(request, $frames, $wrap);
             }
         )*
     };
@@ -33,7 +33,7 @@ macro_rules! try_each {
 /// `None` if there is nothing to watch, or if the body's type is none of those that can be changed in place.
 pub(crate) fn watch_request<B: 'static>(
     request: &mut Request<B>,
-    frames: Option<Frames>,
+    frames: Option<FrameScanner>,
 ) -> Option<Upload> {
     try_each!(request, frames;
         // Unwrapped, since it will be wrapped again: nobody looks for errors under two of these.
@@ -63,12 +63,12 @@ pub(crate) fn watch_request<B: 'static>(
         #[cfg(feature = "tonic")]
         BoxBody<Bytes, tonic::Status>: BoxBody::new;
     );
-    watch_inside(request)
+    watch_by_extension(request)
 }
 
 /// Watches a body whose type cannot be changed here: whoever wraps it further in reports on it.
-fn watch_inside<B: 'static>(request: &mut Request<B>) -> Option<Upload> {
-    known(request.extensions()).or_else(|| {
+fn watch_by_extension<B: 'static>(request: &mut Request<B>) -> Option<Upload> {
+    outer_upload(request.extensions()).or_else(|| {
         let upload = is_unread(request.body()).then(Upload::default)?;
         request.extensions_mut().insert(upload.clone());
         Some(upload)
@@ -77,7 +77,7 @@ fn watch_inside<B: 'static>(request: &mut Request<B>) -> Option<Upload> {
 
 /// Returns what a layer further out watches. A body that was over, well or badly, was another's: its request's extensions
 /// were used again.
-fn known(extensions: &Extensions) -> Option<Upload> {
+fn outer_upload(extensions: &Extensions) -> Option<Upload> {
     extensions.get().and_then(Upload::for_new_call)
 }
 
@@ -93,9 +93,9 @@ fn is_unread(_: &dyn Any) -> bool {
 }
 
 /// The defaults of these types are empty bodies, which are not allocated.
-fn swap<T: Body + Default>(
+fn watch_in_place<T: Body + Default>(
     request: &mut Request<T>,
-    frames: Option<Frames>,
+    frames: Option<FrameScanner>,
     wrap: impl FnOnce(WatchedBody<T>) -> T,
 ) -> Option<Upload> {
     // Where nothing will come of it, nothing can go wrong either.
@@ -106,7 +106,7 @@ fn swap<T: Body + Default>(
     if hint.exact() == Some(0) {
         return None;
     }
-    if let Some(upload) = known(request.extensions()) {
+    if let Some(upload) = outer_upload(request.extensions()) {
         return Some(upload);
     }
     let upload = Upload::default();

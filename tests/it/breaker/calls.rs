@@ -4,7 +4,7 @@ use std::{future::ready, io};
 
 use tower_keep::{
     BoxError, CallError, CircuitBreaker, Outcome, Rejection,
-    breaker::{Counts, State},
+    breaker::{CallCounts, CircuitState},
 };
 
 fn two_in_a_row() -> CircuitBreaker {
@@ -16,7 +16,7 @@ fn two_in_a_row() -> CircuitBreaker {
 }
 
 fn calls_and_failures(breaker: &CircuitBreaker) -> (u64, u64) {
-    let Counts {
+    let CallCounts {
         calls, failures, ..
     } = breaker.counts();
     (calls, failures)
@@ -25,14 +25,14 @@ fn calls_and_failures(breaker: &CircuitBreaker) -> (u64, u64) {
 #[tokio::test]
 async fn call_any_counts_and_remembers_any_error_type() {
     let breaker = two_in_a_row();
-    let text = breaker.call_any(ready(Err::<(), _>("no route".to_owned())));
+    let text = breaker.call_display(ready(Err::<(), _>("no route".to_owned())));
     assert!(matches!(text.await, Err(CallError::Failed(text)) if text == "no route"));
     let boxed = || Err::<(), BoxError>("the disk is on fire".into());
-    breaker.run_any(boxed).expect_err("it fails");
-    assert_eq!(breaker.state(), State::Open);
-    let refused = breaker.run_any(boxed).expect_err("open");
+    breaker.run_display(boxed).expect_err("it fails");
+    assert_eq!(breaker.state(), CircuitState::Open);
+    let refused = breaker.run_display(boxed).expect_err("open");
     let why = refused.rejection().expect("a refusal");
-    assert_eq!(why.caused_by(), Some("the disk is on fire"));
+    assert_eq!(why.last_error(), Some("the disk is on fire"));
     assert!(Rejection::find(&*refused.into_boxed()).is_some());
 }
 
@@ -40,11 +40,11 @@ async fn call_any_counts_and_remembers_any_error_type() {
 async fn call_any_remembers_text_errors() {
     let breaker = two_in_a_row();
     for _ in 0..2 {
-        let failed = breaker.call_any(ready(Err::<(), _>("no route")));
+        let failed = breaker.call_display(ready(Err::<(), _>("no route")));
         assert_eq!(failed.await.expect_err("fails").failed(), Some(&"no route"));
     }
     let refused = breaker.try_acquire().expect_err("open");
-    assert_eq!(refused.caused_by(), Some("no route"));
+    assert_eq!(refused.last_error(), Some("no route"));
 }
 
 #[tokio::test]
@@ -52,7 +52,7 @@ async fn call_any_classifies_boxed_error_by_source() {
     let breaker = two_in_a_row();
     for _ in 0..3 {
         let inner: BoxError = Rejection::overloaded("inner").into();
-        let call = breaker.call_any(ready(Err::<(), _>(inner)));
+        let call = breaker.call_display(ready(Err::<(), _>(inner)));
         call.await.expect_err("refused further in");
     }
     assert_eq!(calls_and_failures(&breaker), (0, 0));
@@ -64,18 +64,22 @@ async fn when_decides_which_errors_count() {
     let missing = |error: &io::Error| error.kind() != io::ErrorKind::NotFound;
     for _ in 0..3 {
         let error = io::Error::from(io::ErrorKind::NotFound);
-        let call = breaker.call(ready(Err::<(), _>(error))).when(missing);
+        let call = breaker
+            .call(ready(Err::<(), _>(error)))
+            .classify_error(missing);
         call.await.expect_err("missing");
     }
     assert_eq!(calls_and_failures(&breaker), (0, 0));
     let good = breaker
         .call(ready(Err::<(), _>(io::Error::other("stale"))))
-        .when(|_| Outcome::Success);
+        .classify_error(|_| Outcome::Success);
     good.await.expect_err("but healthy");
     assert_eq!(calls_and_failures(&breaker), (1, 0));
     for _ in 0..2 {
         let refusal = io::Error::other(Rejection::overloaded("inner"));
-        let call = breaker.call(ready(Err::<(), _>(refusal))).when(|_| true);
+        let call = breaker
+            .call(ready(Err::<(), _>(refusal)))
+            .classify_error(|_| true);
         call.await.expect_err("refused further in");
     }
     assert_eq!(calls_and_failures(&breaker), (1, 0));
@@ -90,12 +94,12 @@ async fn classify_closure_decides_and_panic_is_failure() {
         Ok(_) => Outcome::Success,
     };
     assert_eq!(
-        breaker.call(status(500)).judge(by_status).await.unwrap(),
+        breaker.call(status(500)).classify(by_status).await.unwrap(),
         500
     );
-    assert_eq!(breaker.run_judged(|| Ok(200), by_status).unwrap(), 200);
+    assert_eq!(breaker.run_classified(|| Ok(200), by_status).unwrap(), 200);
     assert_eq!(calls_and_failures(&breaker), (2, 1));
-    let broken = breaker.call(status(200)).judge(|_| panic!("a bug"));
+    let broken = breaker.call(status(200)).classify(|_| panic!("a bug"));
     assert_eq!(broken.await.expect("its answer"), 200);
     assert_eq!(calls_and_failures(&breaker), (3, 2));
 }

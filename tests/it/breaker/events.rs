@@ -7,7 +7,7 @@ use crate::support::logs::logs;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tower_keep::{
     CircuitBreaker, GuardLayer, Outcome,
-    breaker::State,
+    breaker::CircuitState,
     registry::{Snapshot, Stat},
     testing::{Reply, Script},
 };
@@ -22,7 +22,7 @@ fn two_in_a_row(name: &'static str) -> CircuitBreaker {
 }
 
 fn settle(breaker: &CircuitBreaker, outcome: Outcome) {
-    breaker.try_acquire().expect("passes").settle(outcome);
+    breaker.try_acquire().expect("passes").complete(outcome);
 }
 
 fn fail(breaker: &CircuitBreaker, why: &'static str) {
@@ -57,7 +57,7 @@ async fn rejection_last_error_names_response_status() {
         drop(call.await.expect("a response"));
     }
     let why = breaker.try_acquire().expect_err("open");
-    assert_eq!(why.caused_by(), Some("502 Bad Gateway"));
+    assert_eq!(why.last_error(), Some("502 Bad Gateway"));
 }
 
 /// An error says its own level only. hyper-util's client was quoted as "client error (Connect)", which tells nobody
@@ -96,7 +96,7 @@ async fn last_error_lists_sources_without_repeats() {
             failed.expect_err("fails");
         }
         let why = breaker.try_acquire().expect_err("open");
-        assert_eq!(why.caused_by(), Some(told));
+        assert_eq!(why.last_error(), Some(told));
     }
 }
 
@@ -112,10 +112,10 @@ async fn last_error_endless_text_is_truncated() {
     }
     let breaker = two_in_a_row("endless");
     for _ in 0..2 {
-        assert!(breaker.run_any(|| Err::<(), _>(Endless)).is_err());
+        assert!(breaker.run_display(|| Err::<(), _>(Endless)).is_err());
     }
     let why = breaker.try_acquire().expect_err("open");
-    let length = why.caused_by().expect("a text").len();
+    let length = why.last_error().expect("a text").len();
     assert!((1_000..=1_100).contains(&length), "{length}");
 }
 
@@ -133,15 +133,15 @@ async fn last_error_display_may_use_the_breaker() {
     for _ in 0..2 {
         assert!(
             breaker
-                .run_any(|| Err::<(), _>(Meddler(breaker.clone())))
+                .run_display(|| Err::<(), _>(Meddler(breaker.clone())))
                 .is_err()
         );
     }
-    for (number, to) in [(1, State::Open), (2, State::Closed)] {
+    for (number, to) in [(1, CircuitState::Open), (2, CircuitState::Closed)] {
         let event = events.try_recv().expect("an event");
         assert_eq!((event.number, event.to), (number, to));
     }
-    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.state(), CircuitState::Closed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -174,7 +174,7 @@ async fn transition_to_open_logs_warning() {
 #[test]
 fn state_gauge_reaches_recorder_installed_late() {
     for count_window in [true, false] {
-        let builder = CircuitBreaker::builder("late").minimum_calls(2);
+        let builder = CircuitBreaker::builder("late").min_calls(2);
         let breaker = match count_window {
             true => builder.count_window(2),
             false => builder,
@@ -229,15 +229,15 @@ async fn registry_lists_reason_unless_closed() {
         shown.and_then(|shown: &Snapshot| shown.stat("reason").cloned())
     };
     let text = |reason: &str| Some(Stat::Text(reason.to_owned()));
-    assert_eq!(reason(), Some(Stat::None));
+    assert_eq!(reason(), Some(Stat::Unknown));
     fail(&breaker, "no");
     fail(&breaker, "no");
     assert_eq!(reason(), text("consecutive_failures"));
     tokio::time::advance(Duration::from_secs(5)).await;
     let probe = breaker.try_acquire().expect("a probe");
     assert_eq!(reason(), text("consecutive_failures"));
-    probe.settle(Outcome::Success);
-    assert_eq!(reason(), Some(Stat::None));
+    probe.complete(Outcome::Success);
+    assert_eq!(reason(), Some(Stat::Unknown));
     breaker.disable();
     assert_eq!(reason(), text("disabled"));
 }

@@ -8,8 +8,8 @@ use tokio::time::{advance, sleep, timeout};
 use tower::{Layer, ServiceExt, service_fn, util::BoxCloneService};
 use tower_keep::{
     BoxError, CircuitBreaker, GuardLayer, Outcome,
-    breaker::{CircuitBreakerBuilder, Reason, State},
-    call::{Evidence, Verdict},
+    breaker::{CircuitBreakerBuilder, CircuitState, TransitionReason},
+    call::{ClassifyOutput, Evidence},
     testing::{Reply, Script, ScriptedBody},
     timeout::{TimeLimit, TimeoutLayer},
 };
@@ -59,7 +59,7 @@ async fn unread_bodies_count_as_healthy() {
         let peer = if n % 50 == 0 { &bad } else { &good };
         drop(ask(peer).await.expect("an answer"));
     }
-    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.state(), CircuitState::Closed);
     let counts = breaker.counts();
     assert_eq!((counts.calls, counts.failures), (1_000, 20));
 }
@@ -73,7 +73,7 @@ async fn half_open_closes_on_unread_bodies() {
     for _ in 0..2 {
         drop(ask(&peer).await.expect("an answer"));
     }
-    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.state(), CircuitState::Closed);
 }
 
 /// A stream says that its peer is well when it begins, not when it ends.
@@ -86,7 +86,7 @@ async fn half_open_closes_on_endless_streams() {
     opened(&breaker).await;
     let _first = ask(&peer).await.expect("a stream");
     let _second = ask(&peer).await.expect("a stream");
-    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.state(), CircuitState::Closed);
 }
 
 /// The open time is 5 s, and the answer takes 6: all probes had failed before any could succeed, again and again.
@@ -97,7 +97,7 @@ async fn half_open_closes_on_heads_slower_than_open_time() {
     opened(&breaker).await;
     let (one, other) = tokio::join!(ask(&peer), ask(&peer));
     assert!(one.is_ok() && other.is_ok());
-    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.state(), CircuitState::Closed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -109,7 +109,7 @@ async fn half_open_closes_on_404() {
         let answer = ask(&peer).await.expect("an answer");
         answer.into_body().collect().await.expect("a body");
     }
-    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.state(), CircuitState::Closed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -120,14 +120,14 @@ async fn half_open_does_not_close_on_overload() {
     for _ in 0..2 {
         drop(ask(&peer).await.expect("an answer"));
     }
-    assert_eq!(breaker.state(), State::Open);
+    assert_eq!(breaker.state(), CircuitState::Open);
 }
 
 /// Anything may happen: whoever has probes out at any time, there are no more than three.
 #[tokio::test(start_paused = true)]
 async fn half_open_admits_at_most_max_probes() {
-    let breaker = built(builder().probe_ratio(1.0));
-    let script: Script = Script::numbered(|n| {
+    let breaker = built(builder().probe_success_ratio(1.0));
+    let script: Script = Script::from_fn(|n| {
         let reply = Reply::ok().after(SECOND * (n as u32 % 40));
         if n % 3 == 0 {
             Reply::status(503)
@@ -138,14 +138,14 @@ async fn half_open_admits_at_most_max_probes() {
     let peer = GuardLayer::client(breaker.clone()).layer(script.clone());
     let mut most = 0;
     for n in 0..500_u64 {
-        if breaker.state() == State::Closed {
+        if breaker.state() == CircuitState::Closed {
             breaker.open_for(SECOND);
         }
         let call = peer.clone().oneshot(Request::new(ScriptedBody::new()));
         // Some give up, some wait.
         tokio::spawn(timeout(SECOND * (1 + n as u32 % 37), call));
         sleep(SECOND / 2).await;
-        if breaker.state() == State::HalfOpen {
+        if breaker.state() == CircuitState::HalfOpen {
             most = most.max(breaker.probes_in_flight());
             assert!(breaker.probes_in_flight() <= 3);
         }
@@ -157,7 +157,7 @@ async fn half_open_admits_at_most_max_probes() {
 #[tokio::test(start_paused = true)]
 async fn slow_reader_is_not_a_slow_call() {
     let slow = builder().slow_call(2 * SECOND).slow_rate(0.5);
-    let breaker = built(slow.minimum_calls(5));
+    let breaker = built(slow.min_calls(5));
     let peer = guarded(&breaker, || Reply::ok().data("a").pending(0));
     for n in 0..20 {
         let answer = ask(&peer).await.expect("an answer");
@@ -166,14 +166,14 @@ async fn slow_reader_is_not_a_slow_call() {
             answer.into_body().collect().await.expect("a body");
         }
     }
-    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.state(), CircuitState::Closed);
     assert_eq!((breaker.counts().slow, breaker.counts().failures), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn slow_head_opens_by_slow_rate_before_body_end() {
     let slow = builder().slow_call(2 * SECOND).slow_rate(1.0);
-    let breaker = built(slow.minimum_calls(2));
+    let breaker = built(slow.min_calls(2));
     let mut events = breaker.subscribe();
     let peer = guarded(&breaker, || {
         let body = ScriptedBody::new().data("a").hang();
@@ -181,7 +181,10 @@ async fn slow_head_opens_by_slow_rate_before_body_end() {
     });
     let _bodies = [ask(&peer).await, ask(&peer).await];
     let event = events.try_recv().expect("it opens");
-    assert_eq!((event.reason, event.counts.slow), (Reason::SlowRate, 2));
+    assert_eq!(
+        (event.reason, event.counts.slow),
+        (TransitionReason::SlowRate, 2)
+    );
     let said = event.last_error.expect("a text");
     assert_eq!(said.as_str(), "too slow: 200 OK");
 }
@@ -240,9 +243,9 @@ async fn broken_bodies_are_consecutive_failures() {
         let counts = breaker.counts();
         assert_eq!((counts.calls, counts.failures), (n.into(), n.into()));
     }
-    assert_eq!(breaker.state(), State::Open);
+    assert_eq!(breaker.state(), CircuitState::Open);
     let why = breaker.try_acquire().expect_err("open");
-    assert_eq!(why.caused_by(), Some("connection reset"));
+    assert_eq!(why.last_error(), Some("connection reset"));
 }
 
 /// Failures are counted at once, and the successes of ten-minute streams were ten minutes later.
@@ -259,7 +262,7 @@ async fn flowing_streams_interrupt_consecutive_failures() {
         streams.push(ask(&stream).await.expect("a stream"));
         drop(ask(&bad).await.expect("an answer"));
     }
-    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.state(), CircuitState::Closed);
     let counts = breaker.counts();
     drop(streams);
     assert_eq!(breaker.counts(), counts, "who leaves counts nothing more");
@@ -268,13 +271,13 @@ async fn flowing_streams_interrupt_consecutive_failures() {
 #[test]
 fn permit_complete_takes_evidence() {
     let breaker = built(builder().count_window(10));
-    let settle = |verdict: Verdict| breaker.try_acquire().expect("closed").settle(verdict);
-    settle(Verdict::from(Outcome::Failure).with_evidence(Evidence::Inconclusive));
+    let settle = |verdict: ClassifyOutput| breaker.try_acquire().expect("closed").complete(verdict);
+    settle(ClassifyOutput::from(Outcome::Failure).with_evidence(Evidence::Inconclusive));
     settle(Outcome::Rejected.into());
     assert_eq!(breaker.counts().calls, 0);
-    settle(Outcome::Ignored.into());
-    settle(Verdict::from(Outcome::Failure).with_evidence(Evidence::Healthy));
-    settle(Verdict::from(Outcome::Success).with_evidence(Evidence::Unhealthy));
+    settle(Outcome::ClientError.into());
+    settle(ClassifyOutput::from(Outcome::Failure).with_evidence(Evidence::Healthy));
+    settle(ClassifyOutput::from(Outcome::Success).with_evidence(Evidence::Unhealthy));
     let counts = breaker.counts();
     assert_eq!((counts.calls, counts.failures), (3, 1));
 }
@@ -295,7 +298,7 @@ async fn response_in_hand_is_healthy_when_time_runs_out() {
         let limited = TimeLimit::from(SECOND).run(work).await;
         assert!(limited.is_err());
     }
-    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.state(), CircuitState::Closed);
     assert_eq!(breaker.counts().calls, 12);
     assert_eq!(breaker.counts().failures, 0);
 }
@@ -305,7 +308,7 @@ async fn response_in_hand_is_healthy_when_time_runs_out() {
 async fn slow_reader_within_timeout_is_not_counted() {
     let ten_frames = || {
         let frames = (0..10).fold(ScriptedBody::new(), |body, _| body.data("0123456789"));
-        Reply::ok().body(frames.without_size())
+        Reply::ok().body(frames.without_size_hint())
     };
     let breaker = built(builder().consecutive_failures(5));
     let peer = guarded(&breaker, ten_frames);
@@ -318,7 +321,7 @@ async fn slow_reader_within_timeout_is_not_counted() {
         };
         assert!(TimeLimit::from(2 * SECOND).run(work).await.is_err());
     }
-    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.state(), CircuitState::Closed);
 }
 
 /// What went before a direct call in the same limit was held against its peer.
@@ -344,14 +347,14 @@ async fn call_begun_late_in_a_timeout_is_inconclusive() {
     }
     assert_eq!(
         (breaker.state(), breaker.counts().calls),
-        (State::Closed, 0)
+        (CircuitState::Closed, 0)
     );
     // One that had the whole of it is the peer's.
     for _ in 0..5 {
         let hung = breaker.call(std::future::pending::<Result<(), std::io::Error>>());
         assert!(TimeLimit::from(2 * SECOND).run(hung).await.is_err());
     }
-    assert_eq!(breaker.state(), State::Open);
+    assert_eq!(breaker.state(), CircuitState::Open);
 }
 
 /// A circuit that was half open gave its place to a call that waited for a slot, and the limit blamed the peer.
@@ -368,7 +371,7 @@ async fn timeout_with_readiness_spares_peer_behind_a_held_slot() {
     let breaker = built(builder().consecutive_failures(1));
     opened(&breaker).await;
     let stack = TimeoutLayer::client(SECOND)
-        .including_readiness()
+        .include_readiness()
         .layer(breaker.layer().client().layer(limit.layer(service())));
     for _ in 0..3 {
         let request = Request::new(Full::default());
@@ -376,7 +379,7 @@ async fn timeout_with_readiness_spares_peer_behind_a_held_slot() {
         let elapsed = tower_keep::call::find::<tower_keep::call::Elapsed>(&*error);
         let evidence = elapsed.expect("a time limit").evidence();
         assert_eq!(evidence, Evidence::Inconclusive);
-        assert_eq!(breaker.state(), State::HalfOpen);
+        assert_eq!(breaker.state(), CircuitState::HalfOpen);
     }
 }
 
@@ -396,11 +399,14 @@ async fn broken_upload_excuses_its_own_peer_only() {
     });
     let server = GuardLayer::server(None::<CircuitBreaker>).layer(handler);
     for _ in 0..5 {
-        let body = ScriptedBody::new().data("x").error("gone").without_size();
+        let body = ScriptedBody::new()
+            .data("x")
+            .error("gone")
+            .without_size_hint();
         let request = Request::post("http://a.example/").body(body);
         drop(server.clone().oneshot(request.expect("a request")).await);
     }
-    assert_eq!(breaker.state(), State::Open);
+    assert_eq!(breaker.state(), CircuitState::Open);
 }
 
 type Upload = http_body_util::combinators::UnsyncBoxBody<bytes::Bytes, BoxError>;
@@ -416,7 +422,7 @@ async fn close_by_uploads(every: Duration, uploads: impl Fn() -> Vec<Upload>) {
     opened(&breaker).await;
     let start = tokio::time::Instant::now();
     let mut calls = tokio::task::JoinSet::new();
-    while breaker.state() != State::Closed {
+    while breaker.state() != CircuitState::Closed {
         assert!(start.elapsed() < 600 * SECOND, "{:?}", breaker.state());
         for body in uploads() {
             let request = Request::post("http://a.example/").body(body);
@@ -445,7 +451,7 @@ async fn half_open_closes_despite_stalled_uploads() {
 async fn half_open_closes_on_answered_slow_uploads() {
     close_by_uploads(10 * SECOND, || {
         let chunks = (0..60).fold(ScriptedBody::new(), |body, _| body.after(SECOND).data("x"));
-        vec![chunks.without_size().boxed_unsync()]
+        vec![chunks.without_size_hint().boxed_unsync()]
     })
     .await;
 }

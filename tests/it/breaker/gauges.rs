@@ -12,7 +12,7 @@ fn breaker(name: &'static str) -> CircuitBreaker {
 
 fn open(breaker: &CircuitBreaker) {
     let permit = breaker.try_acquire().expect("closed");
-    permit.settle(Outcome::Failure);
+    permit.complete(Outcome::Failure);
 }
 
 fn shown(recorder: &PrometheusRecorder, name: &str) -> [Option<u32>; 2] {
@@ -122,7 +122,7 @@ fn state_gauge_shows_all_to_late_recorder() {
         second
             .try_acquire()
             .expect("closed")
-            .settle(Outcome::Success)
+            .complete(Outcome::Success)
     });
     assert_eq!(shown(&recorder, "late twins"), [Some(2), Some(1)]);
     with_local_recorder(&recorder, || drop(third));

@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_keep::{
     CircuitBreaker, GuardLayer, Outcome, Rejection,
-    breaker::{KeyedBreaker, State},
+    breaker::{CircuitState, KeyedBreaker},
     registry::Stat,
 };
 
@@ -30,7 +30,7 @@ fn keyed(name: &'static str, max_keys: usize) -> KeyedBreaker<String> {
 
 fn fail(keyed: &KeyedBreaker<String>, key: &str) {
     let permit = keyed.get(key).try_acquire().expect("closed");
-    permit.settle(Outcome::Failure);
+    permit.complete(Outcome::Failure);
 }
 
 fn keys(keyed: &KeyedBreaker<String>) -> Vec<String> {
@@ -40,19 +40,19 @@ fn keys(keyed: &KeyedBreaker<String>) -> Vec<String> {
 }
 
 fn census(keyed: &KeyedBreaker<String>) -> [u64; 5] {
-    State::ALL.map(|state| keyed.keys_in(state))
+    CircuitState::ALL.map(|state| keyed.keys_in(state))
 }
 
 #[test]
 fn keyed_failure_is_isolated_to_its_key() {
     let hosts = keyed("apart", 10);
     fail(&hosts, "a");
-    assert!(hosts.get("a").would_refuse());
-    assert!(!hosts.get("b").would_refuse());
+    assert!(hosts.get("a").is_rejecting());
+    assert!(!hosts.get("b").is_rejecting());
     assert!(hosts.peek("c").is_none());
     assert_eq!(hosts.len(), 2);
     hosts.reset_all();
-    assert!(!hosts.clone().get_owned("a".to_owned()).would_refuse());
+    assert!(!hosts.clone().get_owned("a".to_owned()).is_rejecting());
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn evict_spares_open_and_in_use_keys() {
     fail(&hosts, "o5");
     assert!(hosts.peek("open").is_none(), "bounded all the same");
     assert_eq!(census(&hosts), [0, 4, 0, 0, 0]);
-    call.settle(Outcome::Success);
+    call.complete(Outcome::Success);
 }
 
 #[test]
@@ -96,10 +96,10 @@ fn keyed_in_flight_call_completes_in_its_breaker() {
     let call = breaker.try_acquire().expect("closed");
     hosts.get("b");
     assert!(hosts.peek("a").is_none());
-    call.settle(Outcome::Failure);
-    assert_eq!(breaker.state(), State::Open);
+    call.complete(Outcome::Failure);
+    assert_eq!(breaker.state(), CircuitState::Open);
     assert_eq!(census(&hosts), [1, 0, 0, 0, 0], "the evicted do not count");
-    assert!(!hosts.get("a").would_refuse(), "it begins anew");
+    assert!(!hosts.get("a").is_rejecting(), "it begins anew");
 }
 
 #[tokio::test(start_paused = true)]
@@ -122,7 +122,7 @@ async fn keyed_gauge_counts_by_state_without_key_label() {
     tokio::time::advance(Duration::from_secs(5)).await;
     let probe = hosts.get("a").try_acquire().expect("a probe");
     assert_eq!((shown("half_open"), shown("open")), (1, 1));
-    probe.settle(Outcome::Success);
+    probe.complete(Outcome::Success);
     hosts.remove("b").expect("there").reset();
     assert_eq!((shown("closed"), shown("open")), (2, 0));
     for flood in 0..100 {
@@ -209,7 +209,7 @@ fn keyed_subscriber_waker_panic_is_contained() {
     assert!(first.is_pending());
     fail(&hosts, "a");
     hosts.get("a").reset();
-    for state in [State::Open, State::Closed] {
+    for state in [CircuitState::Open, CircuitState::Closed] {
         assert_eq!(good.try_recv().expect("an event").to, state);
     }
 }
@@ -223,7 +223,7 @@ async fn keyed_guard_uses_breaker_of_request_key() {
             _ => Err(io::Error::other("no")),
         }
     });
-    let service = GuardLayer::client(hosts.by_authority()).layer(broken);
+    let service = GuardLayer::client(hosts.keyed_by_authority()).layer(broken);
     let ask = |uri: &'static str| {
         let request = Request::get(uri).body(String::new()).expect("a request");
         service.clone().oneshot(request)
@@ -254,7 +254,7 @@ async fn authority_key_is_normalized_without_credentials() {
     let broken = service_fn(|_: Request<String>| async {
         Err::<http::Response<String>, _>(io::Error::other("no"))
     });
-    let service = GuardLayer::client(hosts.by_authority()).layer(broken);
+    let service = GuardLayer::client(hosts.keyed_by_authority()).layer(broken);
     let ask = |uri: &str, host: Option<&[u8]>| {
         let mut request = Request::get(uri);
         if let Some(host) = host {
@@ -328,7 +328,7 @@ fn passed(hosts: &KeyedBreaker<String>, keys: &[&str], rounds: u32) -> u32 {
     for _ in 0..rounds {
         for key in keys {
             if let Ok(permit) = hosts.get(*key).try_acquire() {
-                permit.settle(Outcome::Failure);
+                permit.complete(Outcome::Failure);
                 passed += 1;
             }
         }
@@ -348,7 +348,7 @@ fn open_made_up(hosts: &KeyedBreaker<String>, numbers: std::ops::Range<u32>) {
 async fn evict_removes_keys_opened_long_ago() {
     let hosts = opens_after("month", 5, 1_000);
     open_made_up(&hosts, 0..2_000);
-    assert_eq!(hosts.len() as u64, hosts.keys_in(State::Open));
+    assert_eq!(hosts.len() as u64, hosts.keys_in(CircuitState::Open));
     tokio::time::advance(Duration::from_secs(30 * 86_400)).await;
     let all: Vec<_> = (0..100).map(|number| format!("real-{number}")).collect();
     let all: Vec<_> = all.iter().map(String::as_str).collect();
@@ -399,18 +399,18 @@ fn keyed_gauge_forgets_dropped_set() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _guard = metrics::set_default_local_recorder(&recorder);
     let hosts = keyed("leaves", 10);
-    let guard = hosts.by_authority();
+    let guard = hosts.keyed_by_authority();
     fail(&hosts, "a");
     let b = hosts.get("b");
     let in_flight = b.try_acquire().expect("closed");
     drop(hosts);
     assert_eq!(shown(&recorder, "leaves", "open"), 1, "a guard is left");
     drop(guard);
-    for state in State::ALL {
+    for state in CircuitState::ALL {
         assert_eq!(shown(&recorder, "leaves", state.as_str()), 0, "{state}");
     }
-    in_flight.settle(Outcome::Failure);
-    assert_eq!(b.state(), State::Open);
+    in_flight.complete(Outcome::Failure);
+    assert_eq!(b.state(), CircuitState::Open);
     assert_eq!(shown(&recorder, "leaves", "open"), 0, "it counts no more");
 }
 
@@ -471,7 +471,7 @@ fn keyed_flood_stays_within_max_keys() {
                         continue;
                     };
                     let failed = n % 97 == 0;
-                    permit.settle(match failed {
+                    permit.complete(match failed {
                         true => Outcome::Failure,
                         false => Outcome::Success,
                     });
@@ -481,8 +481,8 @@ fn keyed_flood_stays_within_max_keys() {
     });
     assert!(hosts.len() <= 64);
     let states = hosts.states();
-    let count = |state: State| states.iter().filter(|kept| kept.1 == state).count() as u64;
-    assert_eq!(census(&hosts), State::ALL.map(count));
+    let count = |state: CircuitState| states.iter().filter(|kept| kept.1 == state).count() as u64;
+    assert_eq!(census(&hosts), CircuitState::ALL.map(count));
 }
 
 #[test]
@@ -524,7 +524,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn settle(breaker: &CircuitBreaker, outcome: Outcome) {
     if let Ok(permit) = breaker.try_acquire() {
-        permit.settle(outcome);
+        permit.complete(outcome);
     }
 }
 
@@ -558,7 +558,7 @@ proptest! {
             let states = hosts.states();
             prop_assert!(states.len() <= most && states.len() == hosts.len());
             let counted = |state| states.iter().filter(|kept| kept.1 == state).count() as u64;
-            prop_assert_eq!(census(&hosts), State::ALL.map(counted));
+            prop_assert_eq!(census(&hosts), CircuitState::ALL.map(counted));
             let all = listing().snapshots();
             let shown = all.iter().find(|guard| guard.name() == "listed keys").expect("alive");
             let gone = made - removed - states.len() as u64;

@@ -7,7 +7,7 @@ use crate::support::logs::logs;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tower_keep::{
     CircuitBreaker, Outcome,
-    breaker::{Breakers, State},
+    breaker::{BreakerRegistry, CircuitState},
     registry::Stat,
 };
 
@@ -15,12 +15,12 @@ fn fail(breaker: &CircuitBreaker) {
     breaker
         .try_acquire()
         .expect("closed")
-        .settle(Outcome::Failure);
+        .complete(Outcome::Failure);
 }
 
-fn one_in_a_row() -> Breakers {
+fn one_in_a_row() -> BreakerRegistry {
     let template = CircuitBreaker::builder("any").consecutive_failures(1);
-    Breakers::builder()
+    BreakerRegistry::builder()
         .template(template)
         .build()
         .expect("sound")
@@ -35,7 +35,7 @@ async fn global_registry_has_one_breaker_per_name() {
         .expect_err("fails");
     assert_eq!(tower_keep::breaker("quotes").counts().failures, 1);
     assert_eq!(tower_keep::breaker("other quotes").counts().failures, 0);
-    let late = Breakers::new().set_global();
+    let late = BreakerRegistry::new().set_global();
     assert!(late.is_err(), "somebody has asked already");
 }
 
@@ -44,25 +44,25 @@ fn registry_template_lends_settings_not_name() {
     let breakers = one_in_a_row();
     fail(&breakers.get_or_create("a"));
     let [a, b] = ["a", "b"].map(|name| breakers.get_or_create(name));
-    assert_eq!((a.name(), a.state()), ("a", State::Open));
-    assert_eq!((b.name(), b.state()), ("b", State::Closed));
+    assert_eq!((a.name(), a.state()), ("a", CircuitState::Open));
+    assert_eq!((b.name(), b.state()), ("b", CircuitState::Closed));
     let silly = CircuitBreaker::builder("any").probes(0);
-    let error = Breakers::builder().template(silly).build();
+    let error = BreakerRegistry::builder().template(silly).build();
     assert_eq!(error.expect_err("silly").field(), "probes");
 }
 
 #[test]
 fn registry_factory_gets_name_and_falls_back() {
-    let breakers = Breakers::builder().factory(|name| match name {
+    let breakers = BreakerRegistry::builder().factory(|name| match name {
         "strict" => CircuitBreaker::builder("x").consecutive_failures(1),
         "silly" => CircuitBreaker::builder("x").probes(0),
         _ => panic!("a bug"),
     });
     let breakers = breakers.build().expect("sound");
     for (name, state) in [
-        ("strict", State::Open),
-        ("silly", State::Closed),
-        ("unknown", State::Closed),
+        ("strict", CircuitState::Open),
+        ("silly", CircuitState::Closed),
+        ("unknown", CircuitState::Closed),
     ] {
         let breaker = breakers.get_or_create(name);
         fail(&breaker);
@@ -74,26 +74,26 @@ fn registry_factory_gets_name_and_falls_back() {
 /// The one for all others was made while everybody waited for it, the factory included.
 #[test]
 fn registry_factory_may_reenter_beyond_max() {
-    static BREAKERS: OnceLock<Breakers> = OnceLock::new();
+    static BREAKERS: OnceLock<BreakerRegistry> = OnceLock::new();
     let factory = |_: &str| {
         let parent = BREAKERS.get().expect("set").get_or_create("parent");
         assert_eq!(parent.name(), "_OTHER");
         CircuitBreaker::builder("x").consecutive_failures(1)
     };
-    let breakers = Breakers::builder().factory(factory).max_names(1);
+    let breakers = BreakerRegistry::builder().factory(factory).max_names(1);
     let breakers = BREAKERS.get_or_init(|| breakers.build().expect("sound"));
     let full = CircuitBreaker::builder("full").build().expect("sound");
     breakers.insert(full);
     let other = breakers.get_or_create("a");
     fail(&other);
-    assert_eq!(breakers.get_or_create("b").state(), State::Open);
+    assert_eq!(breakers.get_or_create("b").state(), CircuitState::Open);
     assert_eq!(breakers.names(), ["_OTHER", "full"]);
 }
 
 #[test]
 fn registry_names_beyond_max_share_a_breaker() {
     let template = CircuitBreaker::builder("any").consecutive_failures(1);
-    let breakers = Breakers::builder().template(template).max_names(2);
+    let breakers = BreakerRegistry::builder().template(template).max_names(2);
     let breakers = breakers.build().expect("sound");
     fail(&breakers.get_or_create("a"));
     breakers.get_or_create("b");
@@ -101,12 +101,18 @@ fn registry_names_beyond_max_share_a_breaker() {
         let other = breakers.get_or_create(&format!("wire-{wire}"));
         assert_eq!(other.name(), "_OTHER");
     }
-    assert_eq!(breakers.get_or_create("a").state(), State::Open);
+    assert_eq!(breakers.get_or_create("a").state(), CircuitState::Open);
     fail(&breakers.get_or_create("c"));
-    assert_eq!(breakers.get_or_create("d").state(), State::Open);
-    assert_eq!(breakers.get("_OTHER").expect("made").state(), State::Open);
+    assert_eq!(breakers.get_or_create("d").state(), CircuitState::Open);
+    assert_eq!(
+        breakers.get("_OTHER").expect("made").state(),
+        CircuitState::Open
+    );
     assert!(breakers.reset("_OTHER"));
-    assert_eq!(breakers.get_or_create("_OTHER").state(), State::Closed);
+    assert_eq!(
+        breakers.get_or_create("_OTHER").state(),
+        CircuitState::Closed
+    );
     breakers.insert(CircuitBreaker::builder("e").build().expect("sound"));
     assert_eq!(breakers.names(), ["_OTHER", "a", "b", "e"]);
     breakers.remove("a").expect("it was there");
@@ -122,7 +128,7 @@ fn registry_overflow_breaker_is_logged_and_listed() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _guard = metrics::set_default_local_recorder(&recorder);
     let template = CircuitBreaker::builder("any").consecutive_failures(1);
-    let breakers = Breakers::builder().template(template).max_names(1);
+    let breakers = BreakerRegistry::builder().template(template).max_names(1);
     let breakers = breakers.build().expect("sound");
     breakers.get_or_create("a");
     assert_eq!(logs.events("tower_keep::breaker").len(), 0);
@@ -152,7 +158,7 @@ fn registry_inserts_lists_resets_and_removes() {
     assert!(breakers.insert(own.clone()).is_none());
     own.force_open();
     fail(&breakers.get_or_create("made"));
-    let shown = |breakers: &Breakers| -> Vec<(String, &'static str)> {
+    let shown = |breakers: &BreakerRegistry| -> Vec<(String, &'static str)> {
         let all = breakers.snapshots();
         let shown = all
             .iter()
@@ -165,10 +171,10 @@ fn registry_inserts_lists_resets_and_removes() {
     ];
     assert_eq!(shown(&breakers), states);
     assert!(breakers.reset("made") && !breakers.reset("nobody"));
-    assert_eq!(breakers.get_or_create("made").state(), State::Closed);
-    assert_eq!(own.state(), State::ForcedOpen);
+    assert_eq!(breakers.get_or_create("made").state(), CircuitState::Closed);
+    assert_eq!(own.state(), CircuitState::ForcedOpen);
     breakers.clone().reset_all();
-    assert_eq!(own.state(), State::Closed);
+    assert_eq!(own.state(), CircuitState::Closed);
     let calls = breakers.snapshots()[0].stat("calls").cloned();
     assert_eq!(calls, Some(Stat::Count(0)));
     fail(&own);
@@ -179,7 +185,7 @@ fn registry_inserts_lists_resets_and_removes() {
 
 #[test]
 fn registry_concurrent_get_returns_same_breaker() {
-    let breakers = Breakers::new();
+    let breakers = BreakerRegistry::new();
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| (0..100).for_each(|n| fail(&breakers.get_or_create(&n.to_string()))));

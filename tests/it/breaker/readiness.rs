@@ -6,8 +6,8 @@ use http::Request;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_keep::{
     CircuitBreaker, Outcome, Rejection,
-    breaker::State,
-    testing::{Reply, Script, ScriptedBody, Strict, Wakes},
+    breaker::CircuitState,
+    testing::{CountingWaker, ReadyChecked, Reply, Script, ScriptedBody},
 };
 
 fn two_in_a_row() -> CircuitBreaker {
@@ -18,27 +18,30 @@ fn two_in_a_row() -> CircuitBreaker {
 fn open(breaker: &CircuitBreaker) {
     for _ in 0..2 {
         let permit = breaker.try_acquire().expect("closed");
-        permit.settle(Outcome::Failure);
+        permit.complete(Outcome::Failure);
     }
-    assert_eq!(breaker.state(), State::Open);
+    assert_eq!(breaker.state(), CircuitState::Open);
 }
 
 /// Never ready, and never called before it is.
-fn never_ready() -> Strict<Script> {
-    Strict::new(Script::new([Reply::ok()]).never_ready())
+fn never_ready() -> ReadyChecked<Script> {
+    ReadyChecked::new(Script::new([Reply::ok()]).never_ready())
 }
 
 fn request() -> Request<ScriptedBody> {
     Request::new(ScriptedBody::new())
 }
 
-fn poll_ready<S: Service<Request<ScriptedBody>>>(wakes: &Wakes, service: &mut S) -> Poll<bool> {
+fn poll_ready<S: Service<Request<ScriptedBody>>>(
+    wakes: &CountingWaker,
+    service: &mut S,
+) -> Poll<bool> {
     wakes.poll_ready(service).map(|ready| ready.is_ok())
 }
 
 #[tokio::test]
 async fn open_circuit_rejects_without_polling_service() {
-    let (breaker, wakes) = (two_in_a_row(), Wakes::new());
+    let (breaker, wakes) = (two_in_a_row(), CountingWaker::new());
     let mut service = breaker.layer().client().layer(never_ready());
     assert!(poll_ready(&wakes, &mut service).is_pending());
     open(&breaker);
@@ -52,7 +55,7 @@ async fn open_circuit_rejects_without_polling_service() {
 
 #[tokio::test]
 async fn call_waits_if_circuit_closed_after_poll_ready() {
-    let (breaker, wakes) = (two_in_a_row(), Wakes::new());
+    let (breaker, wakes) = (two_in_a_row(), CountingWaker::new());
     let mut service = breaker.layer().client().layer(never_ready());
     open(&breaker);
     assert!(poll_ready(&wakes, &mut service).is_ready());
@@ -67,7 +70,7 @@ async fn call_waits_if_circuit_closed_after_poll_ready() {
 #[tokio::test]
 async fn open_transition_wakes_and_rejects_waiting_callers() {
     let breaker = two_in_a_row();
-    let wakes = [(); 3].map(|()| Wakes::new());
+    let wakes = [(); 3].map(|()| CountingWaker::new());
     let layer = breaker.layer().client();
     let mut services = [(); 3].map(|()| layer.layer(never_ready()));
     for (wakes, service) in wakes.iter().zip(&mut services) {
@@ -78,13 +81,13 @@ async fn open_transition_wakes_and_rejects_waiting_callers() {
     breaker
         .try_acquire()
         .expect("closed")
-        .settle(Outcome::Success);
-    assert_eq!(wakes.each_ref().map(Wakes::count), [0, 0, 0]);
+        .complete(Outcome::Success);
+    assert_eq!(wakes.each_ref().map(CountingWaker::count), [0, 0, 0]);
     let [_, _, gone] = &mut services;
     *gone = layer.layer(never_ready());
     open(&breaker);
     assert_eq!(
-        wakes.each_ref().map(Wakes::count),
+        wakes.each_ref().map(CountingWaker::count),
         [1, 1, 0],
         "the third is gone"
     );
@@ -94,7 +97,7 @@ async fn open_transition_wakes_and_rejects_waiting_callers() {
     breaker.reset();
     open(&breaker);
     assert_eq!(
-        wakes.each_ref().map(Wakes::count),
+        wakes.each_ref().map(CountingWaker::count),
         [1, 1, 0],
         "nobody waits"
     );
@@ -102,13 +105,13 @@ async fn open_transition_wakes_and_rejects_waiting_callers() {
 
 #[tokio::test]
 async fn open_transition_wakes_last_polling_task() {
-    let (breaker, first, last) = (two_in_a_row(), Wakes::new(), Wakes::new());
+    let (breaker, first, last) = (two_in_a_row(), CountingWaker::new(), CountingWaker::new());
     let mut service = breaker.layer().client().layer(never_ready());
     assert!(poll_ready(&first, &mut service).is_pending());
     assert!(poll_ready(&last, &mut service).is_pending());
     let script: Script = Script::new([Reply::ok()]);
-    let mut late = breaker.layer().client().layer(script.unready(1));
-    let ready = Wakes::new();
+    let mut late = breaker.layer().client().layer(script.ready_after(1));
+    let ready = CountingWaker::new();
     assert!(poll_ready(&ready, &mut late).is_pending());
     assert!(poll_ready(&ready, &mut late).is_ready());
     let own = ready.count();
@@ -118,7 +121,7 @@ async fn open_transition_wakes_last_polling_task() {
 
 #[tokio::test]
 async fn force_open_and_shadow_end_wake_callers() {
-    let (breaker, wakes) = (two_in_a_row(), Wakes::new());
+    let (breaker, wakes) = (two_in_a_row(), CountingWaker::new());
     let mut service = breaker.layer().client().layer(never_ready());
     assert!(poll_ready(&wakes, &mut service).is_pending());
     breaker.force_open();
@@ -151,7 +154,7 @@ async fn back_pressure_is_pending_while_open() {
             std::future::ready(Ok(n))
         }
     }
-    let (breaker, wakes) = (two_in_a_row(), Wakes::new());
+    let (breaker, wakes) = (two_in_a_row(), CountingWaker::new());
     let layer = breaker.layer().any().back_pressure();
     assert_eq!(layer.layer(Once(true)).oneshot(7).await.expect("7"), 7);
     open(&breaker);
@@ -179,7 +182,7 @@ async fn readiness_passes_through_non_clone_service() {
     let layer = breaker.layer().any().pass_through();
     assert_eq!(layer.layer(Only).oneshot(7).await.expect("7"), 7);
     open(&breaker);
-    let (wakes, mut refused) = (Wakes::new(), layer.layer(Only));
+    let (wakes, mut refused) = (CountingWaker::new(), layer.layer(Only));
     assert!(wakes.poll_ready::<u32, _>(&mut refused).is_ready());
     assert!(refused.call(7).await.is_err());
 }
@@ -195,7 +198,7 @@ async fn ready_service_is_called_itself_and_classified() {
     let strict = breaker
         .layer()
         .any()
-        .classify(|_: &tower_keep::call::Ending<'_>| Outcome::Failure);
+        .classify(|_: &tower_keep::call::ClassifyInput<'_>| Outcome::Failure);
     assert_eq!(strict.layer(inner).oneshot(7).await.expect("7"), 7);
     let counts = breaker.counts();
     assert_eq!((counts.calls, counts.failures), (3, 1));

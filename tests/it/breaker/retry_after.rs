@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use tower::{Layer, ServiceExt};
 use tower_keep::{
     CircuitBreaker, Guard, GuardLayer, Outcome,
-    breaker::{CircuitBreakerBuilder, KeyedBreaker, Reason, State},
-    call::Moment,
+    breaker::{CircuitBreakerBuilder, CircuitState, KeyedBreaker, TransitionReason},
+    call::CallClock,
     guard::{Admit, Head},
     testing::{Reply, Script, ScriptedBody},
 };
@@ -19,7 +19,7 @@ fn builder() -> CircuitBreakerBuilder {
 }
 
 fn heeding() -> CircuitBreaker {
-    let built = builder().heed_retry_after(MINUTE).build();
+    let built = builder().open_on_retry_after(MINUTE).build();
     built.expect("sound")
 }
 
@@ -43,7 +43,7 @@ where
 }
 
 fn wait(breaker: &CircuitBreaker) -> Option<Duration> {
-    breaker.try_acquire().expect_err("open").wait()
+    breaker.try_acquire().expect_err("open").retry_after()
 }
 
 #[tokio::test(start_paused = true)]
@@ -58,14 +58,14 @@ async fn retry_after_with_failure_opens_for_that_time() {
         answered(&breaker, status, header).await;
         assert_eq!(wait(&breaker), Some(Duration::from_secs(seconds)));
         let event = events.try_recv().expect("an event");
-        assert_eq!(event.reason, Reason::Hinted);
+        assert_eq!(event.reason, TransitionReason::RetryAfter);
         let status = StatusCode::from_u16(status).expect("a status");
         let said = event.last_error.expect("the status");
         assert_eq!(said.as_str(), status.to_string());
         tokio::time::advance(Duration::from_secs(seconds)).await;
         let probe = breaker.try_acquire().expect("a probe");
-        probe.settle(Outcome::Success);
-        assert_eq!(breaker.state(), State::Closed);
+        probe.complete(Outcome::Success);
+        assert_eq!(breaker.state(), CircuitState::Closed);
     }
 }
 
@@ -81,17 +81,17 @@ async fn retry_after_needs_failure_and_opt_in() {
         (503, ("grpc-retry-pushback-ms", "-1")),
     ] {
         answered(&breaker, status, header).await;
-        assert_eq!(breaker.state(), State::Closed, "{status} {header:?}");
+        assert_eq!(breaker.state(), CircuitState::Closed, "{status} {header:?}");
     }
     let deaf = builder().build().expect("sound");
     answered(&deaf, 503, ("retry-after", "7")).await;
-    assert_eq!(deaf.state(), State::Closed);
+    assert_eq!(deaf.state(), CircuitState::Closed);
 }
 
 #[tokio::test(start_paused = true)]
 async fn retry_after_of_later_answer_extends_open_time() {
     let breaker = heeding();
-    let now = Moment::default();
+    let now = CallClock::default();
     let admit = |_| breaker.admit(&mut (), &now).expect("closed");
     let mut permits: Vec<_> = (0..3).map(admit).collect();
     let mut answer = |seconds: &'static str| {
@@ -105,33 +105,33 @@ async fn retry_after_of_later_answer_extends_open_time() {
             extensions: &mut http::Extensions::new(),
             outcome: Outcome::Overload,
             evidence: tower_keep::call::Evidence::Unhealthy,
-            wire: tower_keep::protocol::Wire::Plain,
-            now: &now,
-            began: None,
+            wire: tower_keep::protocol::WireFormat::Plain,
+            clock: &now,
+            admitted_at: None,
         };
-        breaker.head(&mut permit, &mut head);
+        breaker.on_head(&mut permit, &mut head);
     };
     answer("10");
     answer("20");
     assert_eq!(wait(&breaker), Some(Duration::from_secs(20)));
     breaker.reset();
     answer("20");
-    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.state(), CircuitState::Closed);
 }
 
 #[tokio::test]
 async fn retry_after_of_quota_opens_after_success() {
-    let quota = builder().heed_head(MINUTE, |head| {
+    let quota = builder().open_on_head(MINUTE, |head| {
         let left = head.headers.get("quota-left")?.to_str().ok()?;
         (left == "0").then_some(Duration::from_secs(30))
     });
     let breaker = quota.build().expect("sound");
     answered(&breaker, 200, ("quota-left", "1")).await;
-    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.state(), CircuitState::Closed);
     answered(&breaker, 200, ("quota-left", "0")).await;
-    assert_eq!(breaker.state(), State::Open);
+    assert_eq!(breaker.state(), CircuitState::Open);
 
-    let broken = builder().heed_head(MINUTE, |_| panic!("a bug"));
+    let broken = builder().open_on_head(MINUTE, |_| panic!("a bug"));
     let breaker = broken.build().expect("sound");
     answered(&breaker, 200, ("quota-left", "0")).await;
     assert_eq!(breaker.counts().calls, 1);
@@ -139,12 +139,12 @@ async fn retry_after_of_quota_opens_after_success() {
 
 #[tokio::test]
 async fn retry_after_opens_keyed_breaker_of_that_key() {
-    let template = builder().heed_retry_after(MINUTE);
+    let template = builder().open_on_retry_after(MINUTE);
     let hosts: KeyedBreaker<String> = KeyedBreaker::builder(template).build().expect("sound");
-    let layer = GuardLayer::client(hosts.by_authority());
+    let layer = GuardLayer::client(hosts.keyed_by_authority());
     answered_through(layer, 429, ("retry-after", "7")).await;
-    assert!(hosts.get("a.example").would_refuse());
-    assert!(!hosts.get("b.example").would_refuse());
+    assert!(hosts.get("a.example").is_rejecting());
+    assert!(!hosts.get("b.example").is_rejecting());
 }
 
 #[cfg(feature = "tonic")]
@@ -164,6 +164,6 @@ async fn retry_after_of_grpc_pushback_opens() {
 
 #[test]
 fn retry_after_max_of_zero_is_invalid() {
-    let error = builder().heed_retry_after(Duration::ZERO).build();
+    let error = builder().open_on_retry_after(Duration::ZERO).build();
     assert_eq!(error.expect_err("silly").field(), "heed_retry_after");
 }

@@ -14,7 +14,7 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tower::ServiceExt;
 use tower_keep::{
     CallError, CircuitBreaker, GuardLayer, Outcome,
-    breaker::{CircuitBreakerBuilder, Counts, Reason, State, Switch},
+    breaker::{CallCounts, CircuitBreakerBuilder, CircuitState, Switch, TransitionReason},
 };
 
 fn two_in_a_row() -> CircuitBreakerBuilder {
@@ -27,9 +27,9 @@ fn two_in_a_row() -> CircuitBreakerBuilder {
 fn open(breaker: &CircuitBreaker) {
     for _ in 0..2 {
         let permit = breaker.try_acquire().expect("closed");
-        permit.settle(Outcome::Failure);
+        permit.complete(Outcome::Failure);
     }
-    assert_eq!(breaker.state(), State::Open);
+    assert_eq!(breaker.state(), CircuitState::Open);
 }
 
 async fn advance(time: u64) {
@@ -52,26 +52,26 @@ async fn open_circuit_rejection_has_reason_and_retry_after() {
         panic!("the circuit is open");
     };
     assert_eq!(why.guard(), "peer");
-    assert_eq!(why.why(), Some("consecutive_failures"));
-    assert_eq!(why.caused_by(), Some("the disk is on fire"));
-    assert_eq!(why.wait(), Some(Duration::from_secs(3)));
+    assert_eq!(why.reason(), Some("consecutive_failures"));
+    assert_eq!(why.last_error(), Some("the disk is on fire"));
+    assert_eq!(why.retry_after(), Some(Duration::from_secs(3)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn open_time_doubles_and_decays_while_healthy() {
     let breaker = two_in_a_row().probes(1).build().expect("sound");
-    let wait = || breaker.try_acquire().expect_err("open").wait();
+    let wait = || breaker.try_acquire().expect_err("open").retry_after();
     open(&breaker);
     for expected in [5, 10, 20, 40, 60, 60] {
         assert_eq!(wait(), Some(Duration::from_secs(expected)));
         advance(expected).await;
         let probe = breaker.try_acquire().expect("a probe");
-        probe.settle(Outcome::Failure);
+        probe.complete(Outcome::Failure);
     }
     advance(60).await;
     let probe = breaker.try_acquire().expect("a probe");
-    probe.settle(Outcome::Success);
-    assert_eq!(breaker.state(), State::Closed);
+    probe.complete(Outcome::Success);
+    assert_eq!(breaker.state(), CircuitState::Closed);
     advance(3600).await;
     open(&breaker);
     assert_eq!(wait(), Some(Duration::from_secs(5)));
@@ -87,15 +87,15 @@ async fn half_open_dropped_probe_frees_its_slot() {
         .map(|_| breaker.try_acquire().expect("a probe"))
         .collect();
     breaker.try_acquire().expect_err("no fourth");
-    late.settle(Outcome::Success);
+    late.complete(Outcome::Success);
     drop(probes);
     assert_eq!(breaker.probes_in_flight(), 0);
-    assert_eq!(breaker.state(), State::HalfOpen);
+    assert_eq!(breaker.state(), CircuitState::HalfOpen);
     for _ in 0..2 {
         let probe = breaker.try_acquire().expect("room again");
-        probe.settle(Outcome::Success);
+        probe.complete(Outcome::Success);
     }
-    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.state(), CircuitState::Closed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -104,16 +104,16 @@ async fn half_open_overload_reopens_and_hung_probe_expires() {
     open(&breaker);
     advance(5).await;
     let probe = breaker.try_acquire().expect("a probe");
-    probe.settle(Outcome::Overload);
-    assert_eq!(breaker.state(), State::Open);
+    probe.complete(Outcome::Overload);
+    assert_eq!(breaker.state(), CircuitState::Open);
     advance(10).await;
     let _hung = breaker.try_acquire().expect("a probe");
     advance(29).await;
     let why = breaker.try_acquire().expect_err("the probe is out");
-    assert_eq!(why.wait(), Some(Duration::from_secs(1)));
-    assert_eq!(breaker.state(), State::HalfOpen);
+    assert_eq!(why.retry_after(), Some(Duration::from_secs(1)));
+    assert_eq!(breaker.state(), CircuitState::HalfOpen);
     advance(1).await;
-    assert_eq!(breaker.state(), State::Open, "it is overdue");
+    assert_eq!(breaker.state(), CircuitState::Open, "it is overdue");
 }
 
 #[tokio::test(start_paused = true)]
@@ -128,7 +128,7 @@ async fn hung_backend_opens_circuit_when_callers_give_up() {
             .await
             .expect_err("it hangs");
     }
-    assert_eq!(breaker.state(), State::Open);
+    assert_eq!(breaker.state(), CircuitState::Open);
 }
 
 #[tokio::test(start_paused = true)]
@@ -139,7 +139,7 @@ async fn panic_counts_as_a_failure() {
         let error = tokio::spawn(call).await.expect_err("it goes on");
         assert!(error.is_panic());
     }
-    assert_eq!(breaker.state(), State::Open);
+    assert_eq!(breaker.state(), CircuitState::Open);
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,9 +150,9 @@ async fn shadow_counts_and_reports_without_rejecting() {
     breaker
         .try_acquire()
         .expect("passes")
-        .settle(Outcome::Failure);
+        .complete(Outcome::Failure);
     let event = events.try_recv().expect("an event");
-    assert!(event.shadow && event.to == State::Open);
+    assert!(event.shadow && event.to == CircuitState::Open);
 }
 
 /// "Refuses everything" was said by one, "refuses nothing" by the other, and the operator lost.
@@ -162,8 +162,8 @@ fn forced_open_rejects_in_shadow_mode() {
     let breaker = two_in_a_row().shadow(true).switch(&switch).build();
     let breaker = breaker.expect("sound");
     let refuses = || {
-        assert_eq!(breaker.would_refuse(), breaker.try_acquire().is_err());
-        breaker.would_refuse()
+        assert_eq!(breaker.is_rejecting(), breaker.try_acquire().is_err());
+        breaker.is_rejecting()
     };
     open(&breaker);
     assert!(!refuses());
@@ -186,10 +186,10 @@ fn reset_of_closed_circuit_clears_without_event() {
     let breaker = two_in_a_row().build().expect("sound");
     let mut events = breaker.subscribe();
     let permit = breaker.try_acquire().expect("closed");
-    permit.settle(Outcome::Failure);
+    permit.complete(Outcome::Failure);
     breaker.reset();
     assert_eq!(breaker.consecutive_failures(), 0);
-    assert_eq!(breaker.counts(), Counts::default());
+    assert_eq!(breaker.counts(), CallCounts::default());
     assert!(events.try_recv().is_err());
     open(&breaker);
     assert_eq!(events.try_recv().expect("an event").number, 1);
@@ -202,13 +202,13 @@ async fn transition_events_come_once_in_order() {
     open(&breaker);
     advance(5).await;
     let probe = breaker.try_acquire().expect("a probe");
-    probe.settle(Outcome::Success);
+    probe.complete(Outcome::Success);
     breaker.force_open();
     for (number, reason) in [
-        Reason::ConsecutiveFailures,
-        Reason::OpenTimeOver,
-        Reason::ProbesSucceeded,
-        Reason::Forced,
+        TransitionReason::ConsecutiveFailures,
+        TransitionReason::OpenTimeElapsed,
+        TransitionReason::ProbesSucceeded,
+        TransitionReason::ForcedOpen,
     ]
     .into_iter()
     .enumerate()
@@ -229,10 +229,10 @@ async fn transition_events_come_once_in_order() {
 fn open_for_max_duration_stays_open() {
     let breaker = two_in_a_row().build().expect("sound");
     breaker.open_for(Duration::MAX);
-    assert_eq!(breaker.state(), State::Open);
+    assert_eq!(breaker.state(), CircuitState::Open);
     breaker.open_for(Duration::MAX);
     let refused = breaker.try_acquire().expect_err("open");
-    assert!(refused.wait() > Some(Duration::from_secs(365 * 86_400)));
+    assert!(refused.retry_after() > Some(Duration::from_secs(365 * 86_400)));
 }
 
 struct BadWaker;
@@ -258,7 +258,7 @@ fn subscriber_waker_panic_is_contained() {
         assert!(tower_keep::hook_panics() > panics);
     }
     breaker.reset();
-    for state in [State::Open, State::Closed] {
+    for state in [CircuitState::Open, CircuitState::Closed] {
         assert_eq!(good.try_recv().expect("an event").to, state);
     }
 }
@@ -267,7 +267,7 @@ fn subscriber_waker_panic_is_contained() {
 fn state_gauge_has_one_series_at_1() {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let _breaker = metrics::with_local_recorder(&recorder, || {
-        let breaker = two_in_a_row().named("alone").build().expect("sound");
+        let breaker = two_in_a_row().name("alone").build().expect("sound");
         open(&breaker);
         breaker
     });
@@ -321,7 +321,7 @@ fn concurrent_calls_are_all_counted() {
                     } else {
                         Outcome::Success
                     };
-                    breaker.try_acquire().expect("closed").settle(outcome);
+                    breaker.try_acquire().expect("closed").complete(outcome);
                 }
             });
         }
@@ -347,7 +347,7 @@ fn invalid_settings_are_named() {
         ),
         (of(builder().count_window(0)), "count_window is 0"),
         (
-            of(builder().count_window(5).minimum_calls(6)),
+            of(builder().count_window(5).min_calls(6)),
             "minimum_calls is 6",
         ),
         (
@@ -357,11 +357,11 @@ fn invalid_settings_are_named() {
         (of(builder().slow_rate(0.5)), "slow_call is not set"),
         (of(builder().open_time(zero)), "open_time is 0s"),
         (of(builder().max_open_time(zero)), "max_open_time is 0ns"),
-        (of(builder().open_growth(f64::NAN)), "open_growth is NaN"),
+        (of(builder().open_backoff(f64::NAN)), "open_growth is NaN"),
         (of(builder().open_jitter(2.0)), "open_jitter is 2"),
         (of(builder().probes(0)), "probes is 0"),
-        (of(builder().probe_ratio(1.5)), "probe_ratio is 1.5"),
-        (of(builder().probe_limit(zero)), "probe_limit is 0s"),
+        (of(builder().probe_success_ratio(1.5)), "probe_ratio is 1.5"),
+        (of(builder().probe_timeout(zero)), "probe_limit is 0s"),
     ] {
         assert!(
             built.starts_with(&format!(r#"breaker "b": {field}"#)),

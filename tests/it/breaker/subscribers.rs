@@ -7,7 +7,7 @@ use std::{
 
 use tower_keep::{
     CircuitBreaker, Outcome,
-    breaker::{Reason, State, Transition},
+    breaker::{CircuitState, Transition, TransitionReason},
 };
 use tracing::{Event, Subscriber, subscriber::with_default};
 use tracing_subscriber::{
@@ -28,7 +28,7 @@ fn touchy() -> CircuitBreaker {
 
 fn open(breaker: &CircuitBreaker) {
     let permit = breaker.try_acquire().expect("closed");
-    permit.settle(Outcome::Failure);
+    permit.complete(Outcome::Failure);
 }
 
 /// Runs a closure at each event of a breaker.
@@ -42,7 +42,7 @@ impl<S: Subscriber, F: Fn() + 'static> Layer<S> for Hears<F> {
     }
 }
 
-fn reasons(mut next: impl FnMut() -> Option<Transition>) -> Vec<(u64, Reason)> {
+fn reasons(mut next: impl FnMut() -> Option<Transition>) -> Vec<(u64, TransitionReason)> {
     std::iter::from_fn(|| next().map(|event| (event.number, event.reason))).collect()
 }
 
@@ -65,7 +65,7 @@ fn subscriber_that_blocks_delays_no_call() {
         breaker.try_acquire().expect_err("open");
         breaker.reset();
         open(&breaker);
-        assert_eq!(breaker.state(), State::Open);
+        assert_eq!(breaker.state(), CircuitState::Open);
         assert!(
             events.try_recv().is_err(),
             "in order: the first is not told yet"
@@ -73,9 +73,9 @@ fn subscriber_that_blocks_delays_no_call() {
         drop(leave);
     });
     let expected = [
-        (1, Reason::ConsecutiveFailures),
-        (2, Reason::Reset),
-        (3, Reason::ConsecutiveFailures),
+        (1, TransitionReason::ConsecutiveFailures),
+        (2, TransitionReason::Reset),
+        (3, TransitionReason::ConsecutiveFailures),
     ];
     assert_eq!(reasons(|| events.try_recv().ok()), expected);
 }
@@ -86,12 +86,15 @@ fn subscriber_may_reset_and_sees_event_in_order() {
     let mut events = breaker.subscribe();
     let resets = breaker.clone();
     let hears = Hears(move || {
-        if resets.state() == State::Open {
+        if resets.state() == CircuitState::Open {
             resets.reset();
         }
     });
     with_default(registry().with(hears), || open(&breaker));
-    let expected = [(1, Reason::ConsecutiveFailures), (2, Reason::Reset)];
+    let expected = [
+        (1, TransitionReason::ConsecutiveFailures),
+        (2, TransitionReason::Reset),
+    ];
     assert_eq!(reasons(|| events.try_recv().ok()), expected);
-    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.state(), CircuitState::Closed);
 }

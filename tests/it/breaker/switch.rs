@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::support::listing::listing;
 use tower_keep::{
     CircuitBreaker, Outcome,
-    breaker::{KeyedBreaker, Position, Reason, State, Switch},
+    breaker::{CircuitState, KeyedBreaker, Switch, SwitchMode, TransitionReason},
 };
 
 fn obeying(switch: &Switch) -> CircuitBreaker {
@@ -19,28 +19,34 @@ fn switch_forces_all_breakers_until_released() {
     let [a, b] = [(); 2].map(|()| obeying(&switch));
     let mut events = a.subscribe();
     switch.force_open();
-    assert_eq!(switch.clone().position(), Position::ForcedOpen);
+    assert_eq!(switch.clone().mode(), SwitchMode::ForcedOpen);
     assert_eq!(
         (a.state(), b.state()),
-        (State::ForcedOpen, State::ForcedOpen)
+        (CircuitState::ForcedOpen, CircuitState::ForcedOpen)
     );
-    assert_eq!(a.try_acquire().expect_err("forced").why(), Some("switched"));
+    assert_eq!(
+        a.try_acquire().expect_err("forced").reason(),
+        Some("switched")
+    );
     switch.force_open();
     switch.disable();
     let permit = a.try_acquire().expect("passes");
-    permit.settle(Outcome::Failure);
-    assert_eq!(a.state(), State::Disabled);
+    permit.complete(Outcome::Failure);
+    assert_eq!(a.state(), CircuitState::Disabled);
     switch.release();
-    assert_eq!((a.state(), b.state()), (State::Closed, State::Closed));
+    assert_eq!(
+        (a.state(), b.state()),
+        (CircuitState::Closed, CircuitState::Closed)
+    );
     assert_eq!(a.counts().calls, 0);
     for (number, to) in [
-        (1, State::ForcedOpen),
-        (2, State::Disabled),
-        (3, State::Closed),
+        (1, CircuitState::ForcedOpen),
+        (2, CircuitState::Disabled),
+        (3, CircuitState::Closed),
     ] {
         let event = events.try_recv().expect("an event");
         assert_eq!((event.number, event.to), (number, to));
-        assert_eq!(event.reason, Reason::Switched);
+        assert_eq!(event.reason, TransitionReason::Switch);
     }
     assert!(events.try_recv().is_err());
 }
@@ -53,17 +59,19 @@ fn switch_position_applies_to_later_breakers() {
     let mut events = late.subscribe();
     let why = late.try_acquire().expect_err("forced");
     assert_eq!(
-        (late.state(), why.why()),
-        (State::ForcedOpen, Some("switched"))
+        (late.state(), why.reason()),
+        (CircuitState::ForcedOpen, Some("switched"))
     );
     switch.release();
     let event = events.try_recv().expect("an event");
     assert_eq!(
         (event.number, event.from, event.to),
-        (1, State::ForcedOpen, State::Closed)
+        (1, CircuitState::ForcedOpen, CircuitState::Closed)
     );
-    late.try_acquire().expect("passes").settle(Outcome::Failure);
-    assert_eq!(late.state(), State::Open, "and it works");
+    late.try_acquire()
+        .expect("passes")
+        .complete(Outcome::Failure);
+    assert_eq!(late.state(), CircuitState::Open, "and it works");
 }
 
 #[test]
@@ -72,26 +80,30 @@ fn switch_release_restores_manual_state() {
     let breaker = obeying(&switch);
     breaker.force_open();
     switch.disable();
-    assert_eq!(breaker.state(), State::Disabled);
+    assert_eq!(breaker.state(), CircuitState::Disabled);
     switch.release();
-    assert_eq!(breaker.state(), State::ForcedOpen);
+    assert_eq!(breaker.state(), CircuitState::ForcedOpen);
 
     switch.force_open();
     breaker.disable();
-    assert_eq!(breaker.state(), State::ForcedOpen, "the switch is thrown");
+    assert_eq!(
+        breaker.state(),
+        CircuitState::ForcedOpen,
+        "the switch is thrown"
+    );
     switch.release();
-    assert_eq!(breaker.state(), State::Disabled);
+    assert_eq!(breaker.state(), CircuitState::Disabled);
 
     switch.force_open();
     breaker.reset();
     breaker.open_for(Duration::from_secs(1));
     assert_eq!(
         breaker.state(),
-        State::ForcedOpen,
+        CircuitState::ForcedOpen,
         "a reset does not overrule it"
     );
     switch.release();
-    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.state(), CircuitState::Closed);
 }
 
 /// The breaker was forced open for ever: a reset does not overrule a switch, and nobody had that any more.
@@ -105,17 +117,29 @@ fn switch_last_handle_drop_releases() {
     let other = switch.clone();
     switch.force_open();
     drop(switch);
-    assert_eq!(free.state(), State::ForcedOpen, "a clone is left");
-    assert_eq!(events.try_recv().expect("an event").to, State::ForcedOpen);
+    assert_eq!(free.state(), CircuitState::ForcedOpen, "a clone is left");
+    assert_eq!(
+        events.try_recv().expect("an event").to,
+        CircuitState::ForcedOpen
+    );
     drop(other);
-    assert_eq!(free.state(), State::Closed);
-    assert_eq!(by_hand.state(), State::ForcedOpen, "not the switch's doing");
+    assert_eq!(free.state(), CircuitState::Closed);
+    assert_eq!(
+        by_hand.state(),
+        CircuitState::ForcedOpen,
+        "not the switch's doing"
+    );
     let event = events.try_recv().expect("an event");
-    assert_eq!((event.from, event.to), (State::ForcedOpen, State::Closed));
-    assert_eq!((event.number, event.reason), (2, Reason::Switched));
+    assert_eq!(
+        (event.from, event.to),
+        (CircuitState::ForcedOpen, CircuitState::Closed)
+    );
+    assert_eq!((event.number, event.reason), (2, TransitionReason::Switch));
     assert!(events.try_recv().is_err());
-    free.try_acquire().expect("passes").settle(Outcome::Failure);
-    assert_eq!(free.state(), State::Open, "and it works");
+    free.try_acquire()
+        .expect("passes")
+        .complete(Outcome::Failure);
+    assert_eq!(free.state(), CircuitState::Open, "and it works");
 }
 
 #[test]
@@ -127,7 +151,7 @@ fn switch_drop_at_rest_sends_no_event() {
     breaker.force_open();
     let mut events = breaker.subscribe();
     drop(switch);
-    assert_eq!(breaker.state(), State::ForcedOpen);
+    assert_eq!(breaker.state(), CircuitState::ForcedOpen);
     assert!(events.try_recv().is_err());
 }
 
@@ -139,22 +163,33 @@ fn switch_is_kept_by_builders_not_by_breakers() {
     let first = template.clone().build().expect("sound");
     switch.force_open();
     drop(switch);
-    assert_eq!(first.state(), State::ForcedOpen, "the builder has it");
+    assert_eq!(
+        first.state(),
+        CircuitState::ForcedOpen,
+        "the builder has it"
+    );
     let hosts: KeyedBreaker<String> = KeyedBreaker::builder(template).build().expect("sound");
     let a = hosts.get("a");
     assert_eq!(
         (first.state(), a.state()),
-        (State::ForcedOpen, State::ForcedOpen)
+        (CircuitState::ForcedOpen, CircuitState::ForcedOpen)
     );
     drop(hosts);
-    assert_eq!((first.state(), a.state()), (State::Closed, State::Closed));
+    assert_eq!(
+        (first.state(), a.state()),
+        (CircuitState::Closed, CircuitState::Closed)
+    );
 
     let switch = Switch::new();
     switch.force_open();
     let last = CircuitBreaker::builder("last").switch(&switch);
     drop(switch);
     let breaker = last.build().expect("sound");
-    assert_eq!(breaker.state(), State::Closed, "the builder was the last");
+    assert_eq!(
+        breaker.state(),
+        CircuitState::Closed,
+        "the builder was the last"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -164,12 +199,12 @@ async fn switch_release_at_rest_changes_nothing() {
     breaker
         .try_acquire()
         .expect("closed")
-        .settle(Outcome::Failure);
+        .complete(Outcome::Failure);
     switch.release();
-    assert_eq!(breaker.state(), State::Open);
+    assert_eq!(breaker.state(), CircuitState::Open);
     let other = CircuitBreaker::builder("other").build().expect("sound");
     switch.force_open();
-    assert_eq!(other.state(), State::Closed);
+    assert_eq!(other.state(), CircuitState::Closed);
 }
 
 #[test]
@@ -182,12 +217,12 @@ fn switch_forces_existing_and_new_keys() {
     switch.force_open();
     assert!(events.try_recv().is_ok());
     for key in ["a", "b", "c"] {
-        assert!(hosts.get(key).would_refuse(), "{key}");
+        assert!(hosts.get(key).is_rejecting(), "{key}");
     }
     assert!(events.try_recv().is_err(), "new keys are no news");
-    assert_eq!(hosts.keys_in(State::ForcedOpen), 3);
+    assert_eq!(hosts.keys_in(CircuitState::ForcedOpen), 3);
     switch.release();
-    assert_eq!(hosts.keys_in(State::Closed), 3);
+    assert_eq!(hosts.keys_in(CircuitState::Closed), 3);
 }
 
 #[test]
@@ -212,6 +247,6 @@ fn switch_concurrent_turns_end_in_last_position() {
         });
         // Both threads end with a release.
         let states: Vec<_> = breakers.iter().map(CircuitBreaker::state).collect();
-        assert_eq!(states, [State::Closed; 8]);
+        assert_eq!(states, [CircuitState::Closed; 8]);
     }
 }

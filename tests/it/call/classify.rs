@@ -15,27 +15,27 @@ use http_body_util::BodyExt;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
     BoxError, CircuitBreaker, Guard, GuardLayer, Outcome,
-    breaker::Counts,
-    call::{End, Ending, Evidence, Verdict, find},
-    guard::Wants,
+    breaker::CallCounts,
+    call::{CallEnd, ClassifyInput, ClassifyOutput, Evidence, find},
+    guard::Measure,
     observe,
     retry::{Retry, RetryLayer},
-    testing::{Reply, Script, ScriptedBody, Spy},
+    testing::{RecordingGuard, Reply, Script, ScriptedBody},
     timeout::TimeoutLayer,
 };
 
 type Judged = (Outcome, Evidence);
 
 const FAILURE: Judged = (Outcome::Failure, Evidence::Unhealthy);
-const CALLERS: Judged = (Outcome::Ignored, Evidence::Healthy);
+const CALLERS: Judged = (Outcome::ClientError, Evidence::Healthy);
 
 fn breaker() -> CircuitBreaker {
-    let builder = CircuitBreaker::builder("shop").minimum_calls(100);
+    let builder = CircuitBreaker::builder("shop").min_calls(100);
     builder.build().expect("sound settings")
 }
 
 fn counted(breaker: &CircuitBreaker) -> (u64, u64) {
-    let Counts {
+    let CallCounts {
         calls, failures, ..
     } = breaker.counts();
     (calls, failures)
@@ -54,9 +54,9 @@ fn grpc() -> Request<ScriptedBody> {
 }
 
 /// For this peer, not to be found is a failure, whoever says it.
-fn not_found_fails(end: &Ending<'_>) -> Outcome {
+fn not_found_fails(end: &ClassifyInput<'_>) -> Outcome {
     let lost = end.status().is_some_and(|status| status == 404)
-        || end.grpc_code().is_some_and(|code| code.number() == 5);
+        || end.grpc_code().is_some_and(|code| code.as_u8() == 5);
     if lost {
         Outcome::Failure
     } else {
@@ -77,8 +77,8 @@ where
     }
 }
 
-fn all_are(spy: &Spy, expected: Judged) {
-    let settled = spy.settled();
+fn all_are(spy: &RecordingGuard, expected: Judged) {
+    let settled = spy.completed();
     assert!(!settled.is_empty());
     for settled in settled {
         assert_eq!((settled.outcome, settled.evidence), expected);
@@ -91,7 +91,8 @@ macro_rules! stacks {
         #[tokio::test]
         async fn $name() {
             // The classifier outside of the breaker, then inside of it, then between two.
-            let (breaker, meter, spies) = (breaker(), meter(), [(); 3].map(|()| Spy::new()));
+            let (breaker, meter, spies) =
+                (breaker(), meter(), [(); 3].map(|()| RecordingGuard::new()));
             let [outer, middle, inner] = spies.each_ref().map(|spy| GuardLayer::$side(spy.clone()));
             let observed = || observe("shop").$side().classify(not_found_fails);
             let script = || Script::<BoxError>::always($reply);
@@ -115,7 +116,7 @@ macro_rules! stacks {
             call(inside, $request).await;
             assert_eq!(counted(&breaker), (10, 10), "inside");
             for spy in &spies {
-                assert_eq!(spy.settled().len(), 10);
+                assert_eq!(spy.completed().len(), 10);
                 all_are(spy, FAILURE);
             }
             let failures = meter.calls(&[("service", "shop"), ("outcome", "failure")]);
@@ -171,20 +172,21 @@ stacks!(
 // ---- errors
 
 /// The caller's fault: says nothing of the peer.
-fn bad_input_is_the_callers(end: &Ending<'_>) -> Outcome {
+fn bad_input_is_the_callers(end: &ClassifyInput<'_>) -> Outcome {
     match end.error() {
-        Some(error) if error.to_string() == "bad input" => Outcome::Ignored,
+        Some(error) if error.to_string() == "bad input" => Outcome::ClientError,
         _ => end.outcome(),
     }
 }
 
-const BAD_INPUT: Judged = (Outcome::Ignored, Evidence::Inconclusive);
+const BAD_INPUT: Judged = (Outcome::ClientError, Evidence::Inconclusive);
 
 #[tokio::test]
 async fn classifier_of_one_layer_decides_transport_errors() {
-    let (breaker, outer, inner) = (breaker(), Spy::new(), Spy::new());
+    let (breaker, outer, inner) = (breaker(), RecordingGuard::new(), RecordingGuard::new());
     let script = || Script::<BoxError>::always(|| Reply::error("bad input"));
-    let judging = |spy: &Spy| GuardLayer::client(spy.clone()).classify(bad_input_is_the_callers);
+    let judging =
+        |spy: &RecordingGuard| GuardLayer::client(spy.clone()).classify(bad_input_is_the_callers);
     let outside = ServiceBuilder::new()
         .layer(judging(&outer))
         .layer(breaker.layer().client())
@@ -199,17 +201,18 @@ async fn classifier_of_one_layer_decides_transport_errors() {
     call(inside, get).await;
     assert_eq!(counted(&breaker), (0, 0));
     for spy in [&outer, &inner] {
-        assert_eq!(spy.settled().len(), 10);
+        assert_eq!(spy.completed().len(), 10);
         all_are(spy, BAD_INPUT);
     }
 }
 
 #[tokio::test]
 async fn classifier_of_one_layer_decides_body_errors() {
-    let (breaker, outer, inner) = (breaker(), Spy::new(), Spy::new());
+    let (breaker, outer, inner) = (breaker(), RecordingGuard::new(), RecordingGuard::new());
     let body = || ScriptedBody::from("half").error("bad input");
     let script = || Script::<BoxError>::always(move || Reply::ok().body(body()));
-    let judging = |spy: &Spy| GuardLayer::client(spy.clone()).classify(bad_input_is_the_callers);
+    let judging =
+        |spy: &RecordingGuard| GuardLayer::client(spy.clone()).classify(bad_input_is_the_callers);
     let outside = ServiceBuilder::new()
         .layer(judging(&outer))
         .layer(breaker.layer().client())
@@ -225,7 +228,7 @@ async fn classifier_of_one_layer_decides_body_errors() {
     // Good heads, and no failure at their ends.
     assert_eq!(breaker.counts().failures, 0);
     for spy in [&outer, &inner] {
-        assert_eq!(spy.settled().len(), 10);
+        assert_eq!(spy.completed().len(), 10);
         all_are(spy, BAD_INPUT);
     }
 }
@@ -233,12 +236,12 @@ async fn classifier_of_one_layer_decides_body_errors() {
 /// Nothing but the error travels there, from the inside out.
 #[tokio::test]
 async fn classifier_of_inner_service_decides_for_outer_layers() {
-    let (breaker, outer) = (breaker(), Spy::new());
+    let (breaker, outer) = (breaker(), RecordingGuard::new());
     let failing = service_fn(|()| async { Err::<(), _>(io::Error::other("bad input")) });
     let service = ServiceBuilder::new()
         .layer(GuardLayer::any(outer.clone()))
         .layer(breaker.layer().any())
-        .layer(GuardLayer::any(Spy::new()).classify(bad_input_is_the_callers))
+        .layer(GuardLayer::any(RecordingGuard::new()).classify(bad_input_is_the_callers))
         .service(failing);
     for _ in 0..5 {
         let error: BoxError = service.clone().oneshot(()).await.expect_err("it fails");
@@ -253,7 +256,7 @@ async fn classifier_of_inner_service_decides_for_outer_layers() {
 
 #[tokio::test]
 async fn classifiers_run_from_inside_out() {
-    let (breaker, outer, inner) = (breaker(), Spy::new(), Spy::new());
+    let (breaker, outer, inner) = (breaker(), RecordingGuard::new(), RecordingGuard::new());
     let service = ServiceBuilder::new()
         .layer(
             GuardLayer::client(outer.clone()).classify(|end| match end.outcome() {
@@ -278,12 +281,11 @@ async fn classifiers_run_from_inside_out() {
 
 #[tokio::test]
 async fn classifier_sets_evidence_for_all_layers() {
-    let (breaker, outer) = (breaker(), Spy::new());
+    let (breaker, outer) = (breaker(), RecordingGuard::new());
     let service = ServiceBuilder::new()
-        .layer(
-            GuardLayer::client(outer.clone())
-                .classify(|end| Verdict::from(end.outcome()).with_evidence(Evidence::Inconclusive)),
-        )
+        .layer(GuardLayer::client(outer.clone()).classify(|end| {
+            ClassifyOutput::from(end.outcome()).with_evidence(Evidence::Inconclusive)
+        }))
         .layer(breaker.layer().client())
         .service(Script::<BoxError>::always(|| Reply::status(500)));
     call(service, get).await;
@@ -293,12 +295,12 @@ async fn classifier_sets_evidence_for_all_layers() {
 
 #[tokio::test]
 async fn classifier_panic_is_failure_for_all_layers() {
-    let (breaker, outer) = (breaker(), Spy::new());
+    let (breaker, outer) = (breaker(), RecordingGuard::new());
     let service = ServiceBuilder::new()
         .layer(GuardLayer::client(outer.clone()))
         .layer(breaker.layer().client())
         .layer(
-            GuardLayer::client(Spy::new())
+            GuardLayer::client(RecordingGuard::new())
                 .classify(|_| -> Outcome { std::panic::resume_unwind(Box::new("boom")) }),
         )
         .service(Script::<BoxError>::always(Reply::ok));
@@ -312,7 +314,7 @@ async fn classifier_panic_is_failure_for_all_layers() {
 async fn classifier_passes_through_retry_and_timeout() {
     let limit = Duration::from_secs(5);
     for classifier_is_outside in [true, false] {
-        let (breaker, outer, inner) = (breaker(), Spy::new(), Spy::new());
+        let (breaker, outer, inner) = (breaker(), RecordingGuard::new(), RecordingGuard::new());
         let [mut outermost, mut innermost] =
             [&outer, &inner].map(|spy| GuardLayer::client(spy.clone()));
         match classifier_is_outside {
@@ -323,7 +325,7 @@ async fn classifier_passes_through_retry_and_timeout() {
         let service = ServiceBuilder::new()
             .layer(outermost)
             .layer(TimeoutLayer::client(limit))
-            .layer(RetryLayer::client(Retry::named("shop")))
+            .layer(RetryLayer::client(Retry::new("shop")))
             .layer(breaker.layer().client())
             .layer(TimeoutLayer::client(limit))
             .layer(innermost)
@@ -344,8 +346,8 @@ async fn classifier_passes_through_retry_and_timeout() {
 
 /// A proxy: what came to its server goes on to its client, with all that is in it, and back.
 fn proxy(
-    server: GuardLayer<Spy, tower_keep::protocol::Server>,
-    client: GuardLayer<Spy, tower_keep::protocol::Client>,
+    server: GuardLayer<RecordingGuard, tower_keep::protocol::Server>,
+    client: GuardLayer<RecordingGuard, tower_keep::protocol::Client>,
     upstream: fn() -> Reply,
 ) -> impl Service<Request<ScriptedBody>, Response = Response<impl http_body::Body>, Error = BoxError>
 + Clone {
@@ -357,7 +359,7 @@ fn proxy(
 
 #[tokio::test]
 async fn classifier_of_proxy_server_spares_its_client() {
-    let (served, called) = (Spy::new(), Spy::new());
+    let (served, called) = (RecordingGuard::new(), RecordingGuard::new());
     let server = GuardLayer::server(served.clone()).classify(not_found_fails);
     let client = GuardLayer::client(called.clone());
     call(proxy(server, client, lost), get).await;
@@ -367,7 +369,7 @@ async fn classifier_of_proxy_server_spares_its_client() {
 
 #[tokio::test]
 async fn classifier_of_proxy_client_spares_its_server() {
-    let (served, called) = (Spy::new(), Spy::new());
+    let (served, called) = (RecordingGuard::new(), RecordingGuard::new());
     let server = GuardLayer::server(served.clone());
     let client = GuardLayer::client(called.clone()).classify(not_found_fails);
     call(proxy(server, client, lost), get).await;
@@ -379,14 +381,14 @@ async fn classifier_of_proxy_client_spares_its_server() {
 async fn classifier_runs_once_per_layer_and_end() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = asked.clone();
-    let judging = GuardLayer::client(Spy::new()).classify(move |end| {
+    let judging = GuardLayer::client(RecordingGuard::new()).classify(move |end| {
         count.fetch_add(1, Relaxed);
         end.outcome()
     });
     let service = ServiceBuilder::new()
-        .layer(GuardLayer::client(Spy::new()))
+        .layer(GuardLayer::client(RecordingGuard::new()))
         .layer(judging)
-        .layer(GuardLayer::client(Spy::new()))
+        .layer(GuardLayer::client(RecordingGuard::new()))
         .service(Script::<BoxError>::always(lost));
     let response = service.oneshot(get()).await.expect("an answer");
     let _ = response.into_body().collect().await;
@@ -403,11 +405,11 @@ fn guard_measure_is_asked_once() {
     struct Counting(Arc<AtomicUsize>);
     impl Guard for Counting {
         type Permit = ();
-        fn wants(&self) -> Wants {
+        fn measure(&self) -> Measure {
             self.0.fetch_add(1, Relaxed);
-            Wants::default()
+            Measure::default()
         }
-        fn settle(&self, (): (), _: &End<'_>) {}
+        fn on_end(&self, (): (), _: &CallEnd<'_>) {}
     }
     let asked = Arc::new(AtomicUsize::new(0));
     let layer = GuardLayer::client(Counting(asked.clone()));
@@ -419,7 +421,7 @@ fn guard_measure_is_asked_once() {
 async fn classifier_runs_again_on_body_error() {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let seen = asked.clone();
-    let layer = GuardLayer::client(Spy::new()).classify(move |end| {
+    let layer = GuardLayer::client(RecordingGuard::new()).classify(move |end| {
         let told = (end.status().is_some(), end.error().is_some());
         seen.lock().expect("no panic").push(told);
         end.outcome()

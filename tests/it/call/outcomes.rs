@@ -13,9 +13,9 @@ use tower_keep::{
     GuardLayer,
     Outcome::{self, *},
     Track,
-    call::{Ending, Evidence::*, GrpcCode},
+    call::{ClassifyInput, Evidence::*, GrpcCode},
     context::Correlate,
-    testing::{Reply, Script, ScriptedBody, Spy, Wakes},
+    testing::{CountingWaker, RecordingGuard, Reply, Script, ScriptedBody},
 };
 
 use crate::guard::{ask::*, play::*};
@@ -25,22 +25,22 @@ fn outcome_of_http_status() {
     table(&[
         row("200", get, || Reply::ok().data("hello"), Success),
         row("302", get, || Reply::status(302), Success),
-        row("400", get, || Reply::status(400), Ignored),
-        row("404", get, || Reply::status(404).data("lost"), Ignored),
-        row("408", get, || Reply::status(408), Ignored).on_clients((TimedOut, Inconclusive)),
+        row("400", get, || Reply::status(400), ClientError),
+        row("404", get, || Reply::status(404).data("lost"), ClientError),
+        row("408", get, || Reply::status(408), ClientError).on_clients((TimedOut, Inconclusive)),
         row("429", get, || Reply::status(429), Overload),
         row("500", get, || Reply::status(500).data("oh"), Failure),
         row("502", get, || Reply::status(502), Failure),
         row("503", get, || Reply::status(503), Overload),
         row("504", get, || Reply::status(504), TimedOut),
         // A method, version or extension that the caller chose, and a login that it lacks.
-        row("501", get, || Reply::status(501), Ignored),
-        row("505", get, || Reply::status(505), Ignored),
-        row("506", get, || Reply::status(506), Ignored),
+        row("501", get, || Reply::status(501), ClientError),
+        row("505", get, || Reply::status(505), ClientError),
+        row("506", get, || Reply::status(506), ClientError),
         row("507", get, || Reply::status(507), Failure),
-        row("508", get, || Reply::status(508), Ignored),
-        row("510", get, || Reply::status(510), Ignored),
-        row("511", get, || Reply::status(511), Ignored),
+        row("508", get, || Reply::status(508), ClientError),
+        row("510", get, || Reply::status(510), ClientError),
+        row("511", get, || Reply::status(511), ClientError),
     ]);
 }
 
@@ -52,14 +52,14 @@ fn outcome_of_grpc_status_in_headers_or_trailers() {
         row("8 in trailers", grpc, || Reply::grpc(8), Overload),
         row("4 in trailers", grpc, || Reply::grpc(4), TimedOut),
         row("1 in trailers", grpc, || Reply::grpc(1), Cancelled),
-        row("5 in trailers", grpc, || Reply::grpc(5), Ignored),
-        row("12 in trailers", grpc, || Reply::grpc(12), Ignored),
+        row("5 in trailers", grpc, || Reply::grpc(5), ClientError),
+        row("12 in trailers", grpc, || Reply::grpc(12), ClientError),
         row("0 in headers", grpc, || in_headers("0"), Success),
         row("14 in headers", grpc, || in_headers("14"), Failure),
         row("8 in headers", grpc, || in_headers("8"), Overload),
         row("unreadable", grpc, || in_headers("fine"), Failure),
         row("a proxy's 503", grpc, || Reply::status(503), Overload),
-        row("a proxy's 404", grpc, || Reply::status(404), Ignored),
+        row("a proxy's 404", grpc, || Reply::status(404), ClientError),
     ]);
 }
 
@@ -72,7 +72,7 @@ fn outcome_of_missing_grpc_status_is_failure() {
         row(
             "a late end",
             grpc,
-            || ok_grpc().body(no_size("cut").late_end()),
+            || ok_grpc().body(no_size("cut").end_after_extra_poll()),
             Failure,
         )
         .with_cause(cause),
@@ -110,7 +110,7 @@ fn outcome_of_grpc_web_by_headers_or_last_message() {
     let cause = "missing grpc-status";
     table(&[
         row("0 at the end", grpc_web, || web(0), Success),
-        row("5 at the end", grpc_web, || web(5), Ignored),
+        row("5 at the end", grpc_web, || web(5), ClientError),
         row("14 at the end", grpc_web, || web(14), Failure),
         row(
             "cut",
@@ -142,7 +142,7 @@ fn outcome_of_bodyless_response_is_set_at_head() {
             "HEAD 404",
             head,
             || Reply::status(404).data("lost"),
-            Ignored,
+            ClientError,
         )
         .dropped_unread(),
         row(
@@ -169,12 +169,12 @@ fn outcome_of_bodyless_response_is_set_at_head() {
         )
         .dropped_unread(),
         row("CONNECT 200", connect, || body(no_size("").hang()), Success).dropped_unread(),
-        row("CONNECT 403", connect, || Reply::status(403), Ignored).dropped_unread(),
+        row("CONNECT 403", connect, || Reply::status(403), ClientError).dropped_unread(),
         row("an empty body", get, Reply::ok, Success).dropped_unread(),
         row(
             "length 0",
             get,
-            || body(ScriptedBody::new().late_end()),
+            || body(ScriptedBody::new().end_after_extra_poll()),
             Success,
         )
         .dropped_unread(),
@@ -283,10 +283,10 @@ fn cause_is_error_in_response_extensions() {
 #[test]
 fn classifier_decides_last_and_runs_once() {
     static ASKED: AtomicUsize = AtomicUsize::new(0);
-    fn lost_index(end: &Ending<'_>) -> Outcome {
+    fn lost_index(end: &ClassifyInput<'_>) -> Outcome {
         ASKED.fetch_add(1, Relaxed);
         let lost = end.status().is_some_and(|status| status == 404)
-            || end.grpc_code().is_some_and(|code| code.number() == 5)
+            || end.grpc_code().is_some_and(|code| code.as_u8() == 5)
             || end
                 .error()
                 .is_some_and(|error| error.to_string() == "reset");
@@ -299,11 +299,11 @@ fn classifier_decides_last_and_runs_once() {
         call(get, || Reply::error("reset"), Until::End),
     ];
     for played in calls {
-        let spy = Spy::new();
+        let spy = RecordingGuard::new();
         let layer = GuardLayer::client(spy.clone()).classify(lost_index);
         ASKED.store(0, Relaxed);
         play(layer.layer(scripted(played.reply)), &played);
-        assert_eq!(spy.only().outcome, Overload);
+        assert_eq!(spy.single().outcome, Overload);
         assert_eq!(ASKED.load(Relaxed), 1);
     }
 }
@@ -321,7 +321,7 @@ fn outcome_of_wrong_content_length_is_failure() {
         row(
             "shorter, with a late end",
             get,
-            || sized("6").body(no_size("hello").late_end()),
+            || sized("6").body(no_size("hello").end_after_extra_poll()),
             Failure,
         )
         .with_cause("5 of 6 bytes"),
@@ -345,7 +345,7 @@ fn outcome_of_wrong_content_length_is_failure() {
                     .header("content-length", "9")
                     .data("lost")
             },
-            Ignored,
+            ClientError,
         ),
         row("of a HEAD", head, || sized("9"), Success),
     ]);
@@ -363,9 +363,9 @@ fn outcome_of_non_grpc_answer_is_by_http_status() {
     table(&[
         row("200", grpc, html, Success).on_grpc_clients(Failure),
         row("no type", grpc, || Reply::ok().data("hello"), Success).on_grpc_clients(Failure),
-        row("404", grpc, || Reply::status(404).data("lost"), Ignored),
+        row("404", grpc, || Reply::status(404).data("lost"), ClientError),
         row("500", grpc, || Reply::status(500).data("oh"), Failure),
-        row("501", grpc, || Reply::status(501).data("what"), Ignored),
+        row("501", grpc, || Reply::status(501).data("what"), ClientError),
     ]);
     let seen = on(Side::GrpcClient, &call(grpc, html, Until::End));
     assert_eq!(seen.settled().cause.as_deref(), Some(cause));
@@ -412,7 +412,7 @@ fn outcome_of_impossible_grpc_request_is_by_http() {
         table(&[
             // A peer that answers in gRPC all the same is as good as its HTTP status.
             row(name, request, || ok_grpc().data("hello"), Success),
-            row(name, request, || Reply::status(404), Ignored),
+            row(name, request, || Reply::status(404), ClientError),
             row(name, request, || in_headers("14"), Success),
         ]);
     }
@@ -472,10 +472,11 @@ fn outcome_of_plain_service_is_by_result() {
         ),
     ];
     for (reply, polls, outcome, cause) in table {
-        let (spy, script) = (Spy::new(), scripted(reply));
-        let mut service = GuardLayer::any((spy.clone(), Spy::new())).layer(script.clone());
+        let (spy, script) = (RecordingGuard::new(), scripted(reply));
+        let mut service =
+            GuardLayer::any((spy.clone(), RecordingGuard::new())).layer(script.clone());
         let mut seen = Seen::default();
-        let wakes = Wakes::new();
+        let wakes = CountingWaker::new();
         let future = seen.attempt(|| wakes.call(&mut service, "a request"));
         if let Some(mut future) = future {
             for _ in 0..polls {
@@ -485,8 +486,8 @@ fn outcome_of_plain_service_is_by_result() {
                 }
             }
         }
-        assert_eq!(spy.only().outcome, outcome);
-        assert_eq!(spy.only().cause.as_deref(), cause);
+        assert_eq!(spy.single().outcome, outcome);
+        assert_eq!(spy.single().cause.as_deref(), cause);
         assert_eq!(
             seen.panic.is_some(),
             outcome == Panicked,
@@ -498,12 +499,12 @@ fn outcome_of_plain_service_is_by_result() {
 
 #[test]
 fn readiness_error_is_no_call() {
-    let spy = Spy::new();
-    let script = scripted(Reply::ok).broken(|| "gone".into());
-    let mut service = GuardLayer::any((spy.clone(), None::<Spy>)).layer(script);
-    let ready = Wakes::new().poll_ready::<(), _>(&mut service);
+    let spy = RecordingGuard::new();
+    let script = scripted(Reply::ok).fails_ready(|| "gone".into());
+    let mut service = GuardLayer::any((spy.clone(), None::<RecordingGuard>)).layer(script);
+    let ready = CountingWaker::new().poll_ready::<(), _>(&mut service);
     assert!(matches!(ready, Poll::Ready(Err(error)) if error.to_string() == "gone"));
-    assert_eq!((spy.unready(), spy.admitted()), (1, 0));
+    assert_eq!((spy.readiness_failures(), spy.admitted()), (1, 0));
 }
 
 /// `Router::layer` takes nothing else.
@@ -511,7 +512,7 @@ fn readiness_error_is_no_call() {
 fn server_error_type_stays_infallible() {
     fn infallible<S: Service<Request<ScriptedBody>, Error = Infallible>>(_: &S) {}
     let script = Script::<Infallible>::always(Reply::ok);
-    let service = GuardLayer::server((Correlate::default(), Track::named("x"))).layer(script);
+    let service = GuardLayer::server((Correlate::default(), Track::new("x"))).layer(script);
     infallible(&service);
-    infallible(&GuardLayer::server(Spy::new()).layer(service));
+    infallible(&GuardLayer::server(RecordingGuard::new()).layer(service));
 }

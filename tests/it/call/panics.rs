@@ -248,7 +248,7 @@ async fn everything_panics() {
         drop(
             breaker
                 .try_acquire()
-                .map(|permit| permit.settle(Outcome::Failure)),
+                .map(|permit| permit.complete(Outcome::Failure)),
         );
         assert!(!registry::snapshots().is_empty());
         // Whoever listens for errors may have an angry waker, too.

@@ -11,7 +11,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_keep::{
     Context, GuardLayer,
     context::{
-        Baggage, Correlate, CorrelateBuilder, Propagate, TraceEdge, Tracestate, Trust, in_context,
+        Baggage, Correlate, CorrelateBuilder, Propagate, TracePolicy, Tracestate, Trust, in_context,
     },
     observe,
 };
@@ -21,7 +21,7 @@ const TRACE_ID: &str = "0af7651916cd43dd8448eb211c80319c";
 
 #[test]
 fn context_can_be_entered_inside_with_current() {
-    let (outer, inner) = (Context::root(), Context::root());
+    let (outer, inner) = (Context::new_root(), Context::new_root());
     outer.run(|| {
         Context::with_current(|current| {
             assert_eq!(current, Some(&outer));
@@ -42,7 +42,7 @@ impl Drop for Witness {
 
 #[tokio::test]
 async fn context_is_current_in_drop_of_aborted_task() {
-    let (call, seen) = (Context::root(), Arc::default());
+    let (call, seen) = (Context::new_root(), Arc::default());
     let witness = Witness(Arc::clone(&seen));
     let task = call.run(|| {
         tokio::spawn(in_context(async move {
@@ -147,7 +147,9 @@ async fn baggage_and_tracestate_set_here_are_sent_on() {
     let (mut baggage, mut state) = (Baggage::default(), Tracestate::default());
     baggage.insert("tenant", "acme").expect("a member");
     state.insert("shop", "7").expect("a member");
-    let call = Context::root().with_baggage(baggage).with_tracestate(state);
+    let call = Context::new_root()
+        .with_baggage(baggage)
+        .with_tracestate(state);
     let request = Request::new(Body::empty());
     call.scope(async { client.oneshot(request).await })
         .await
@@ -168,14 +170,14 @@ async fn traceparent_of_trusted_caller_passes_edge() {
         let ours = Trust::when(|head| head.headers.get("x-tenant").is_some_and(|it| it == "ours"));
         let edge = Correlate::builder()
             .trust(ours)
-            .trace_edge(TraceEdge::RestartWithLink);
+            .trace_policy(TracePolicy::Restart);
         let headers = [("traceparent", TRACEPARENT), ("x-tenant", tenant)];
         let (_, sent) = forwarded(edge, &headers).await;
         let sent = sent["traceparent"].to_str().expect("text");
         assert_eq!(sent.contains(TRACE_ID), goes_on, "{tenant}: {sent}");
     }
     // Everybody is trusted, so nobody is told apart: the edge cuts.
-    let edge = Correlate::builder().trace_edge(TraceEdge::RestartWithLink);
+    let edge = Correlate::builder().trace_policy(TracePolicy::Restart);
     let (_, sent) = forwarded(edge, &[("traceparent", TRACEPARENT)]).await;
     assert!(
         !sent["traceparent"]

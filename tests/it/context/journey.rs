@@ -22,7 +22,7 @@ use tower::{ServiceBuilder, ServiceExt};
 use tower_keep::{
     BoxError, ErrorTracker, GuardLayer, Rejection, Track,
     context::{Correlate, Propagate},
-    errors::Group,
+    errors::ErrorGroup,
     observe, operation,
 };
 
@@ -169,7 +169,7 @@ fn span_of<'a>(spans: &'a [Span], line: &Event) -> &'a Span {
     spans.iter().find(of_line).expect("a span")
 }
 
-fn only_group(errors: &ErrorTracker) -> Group {
+fn only_group(errors: &ErrorTracker) -> ErrorGroup {
     let [group] = &errors.groups()[..] else {
         panic!("one group expected: {:#?}", errors.groups())
     };
@@ -289,7 +289,7 @@ async fn correlation_of_upstream_panic_is_failure_outside() {
     assert_eq!(outcomes, ["panicked", "failure", "failure"]);
     assert_eq!(upstream.get("error"), "the shelf fell down");
     assert_eq!(only_group(&house.upstream_errors).kind(), "panic");
-    let known = |group: Group| group.latest().record().correlation_id().map(str::to_owned);
+    let known = |group: ErrorGroup| group.latest().record().correlation_id().map(str::to_owned);
     for errors in [
         &house.upstream_errors,
         &house.client_errors,
@@ -319,7 +319,7 @@ async fn correlation_of_lost_upstream_until_open_circuit() {
     let record = group.latest().record();
     assert_eq!(record.correlation_id(), Some("journey-7"));
     assert!(
-        record.chain().any(|cause| cause.contains("refused")),
+        record.causes().any(|cause| cause.contains("refused")),
         "{record:#?}"
     );
     logs.clear();

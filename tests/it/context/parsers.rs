@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::{collection::vec, prelude::*, sample::select};
 use tower_keep::context::{
-    Baggage, Id, IdKind, Malformed, SpanId, TraceFlags, TraceId, Traceparent, Tracestate,
+    Baggage, CallId, HeaderError, IdFormat, SpanId, TraceFlags, TraceId, Traceparent, Tracestate,
 };
 
 const TRACE: &str = "12345678901234567890123456789012";
@@ -21,7 +21,7 @@ proptest! {
         }
         let _ = Traceparent::from_headers(&headers(Traceparent::HEADER, &values));
         for value in &values {
-            let _ = Id::accept(value);
+            let _ = CallId::parse(value);
         }
         if let Ok(Some(mut state)) = Tracestate::from_headers(&headers(Tracestate::HEADER, &values)) {
             let _ = (state.insert("k", "v"), state.remove("a"), state.to_header_value());
@@ -34,7 +34,7 @@ proptest! {
 
     #[test]
     fn insert_accepts_any_text(key in any::<String>(), value in any::<String>()) {
-        let _ = (Tracestate::default().insert(&key, &value), Id::try_from(&*value));
+        let _ = (Tracestate::default().insert(&key, &value), CallId::try_from(&*value));
         let _ = Baggage::default().insert(&key, &value);
     }
 
@@ -139,10 +139,10 @@ proptest! {
     #[test]
     fn id_is_accepted_by_alphabet_and_length(text in ALMOST_ID) {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "._~+/=:@-".contains(c);
-        let good = (1..=Id::MAX_LEN).contains(&text.len()) && text.chars().all(allowed);
-        prop_assert_eq!(Id::try_from(&*text).is_ok(), good);
+        let good = (1..=CallId::MAX_LEN).contains(&text.len()) && text.chars().all(allowed);
+        prop_assert_eq!(CallId::try_from(&*text).is_ok(), good);
         let value = HeaderValue::from_bytes(text.as_bytes()).unwrap();
-        prop_assert_eq!(Id::accept(&value).map(|id| id.to_string()), good.then_some(text));
+        prop_assert_eq!(CallId::parse(&value).map(|id| id.to_string()), good.then_some(text));
     }
 }
 
@@ -153,16 +153,19 @@ fn id_alphabet_is_exact_for_each_byte() {
             continue;
         };
         let allowed = byte.is_ascii_alphanumeric() || b"._~+/=:@-".contains(&byte);
-        assert_eq!(Id::accept(&value).is_some(), allowed, "{byte:#04x}");
+        assert_eq!(CallId::parse(&value).is_some(), allowed, "{byte:#04x}");
     }
 }
 
 #[test]
 fn id_generator_makes_distinct_valid_ids() {
-    for kind in [IdKind::Random128, IdKind::UuidV7] {
+    for kind in [IdFormat::Random128, IdFormat::UuidV7] {
         let ids: std::collections::HashSet<_> = (0..1000).map(|_| kind.generate()).collect();
         assert_eq!(ids.len(), 1000);
-        assert!(ids.iter().all(|id| Id::accept(id.header_value()).is_some()));
+        assert!(
+            ids.iter()
+                .all(|id| CallId::parse(id.header_value()).is_some())
+        );
     }
 }
 
@@ -300,7 +303,7 @@ fn header_values(raw: &[Vec<u8>]) -> Vec<HeaderValue> {
         .collect()
 }
 
-fn parse(text: &str) -> Result<Traceparent, Malformed> {
+fn parse(text: &str) -> Result<Traceparent, HeaderError> {
     Traceparent::parse(text.as_bytes())
 }
 
@@ -309,7 +312,7 @@ fn read_baggage(text: &str) -> Baggage {
     Baggage::from_headers(&headers(Baggage::HEADER, &[value])).unwrap()
 }
 
-fn read_state(values: &[String]) -> Result<Option<Tracestate>, Malformed> {
+fn read_state(values: &[String]) -> Result<Option<Tracestate>, HeaderError> {
     let values: Vec<_> = values
         .iter()
         .map(|text| HeaderValue::from_str(text).unwrap())

@@ -39,8 +39,8 @@ use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
     Context, GuardLayer, Outcome,
     context::{
-        Correlate, CorrelateBuilder, Id, IdKind, OutgoingId, Propagate, TraceEdge, Traceparent,
-        Trust, in_context,
+        CallId, Correlate, CorrelateBuilder, IdFormat, Propagate, RequestIdPolicy, TracePolicy,
+        Traceparent, Trust, in_context,
     },
     observe,
 };
@@ -75,7 +75,7 @@ fn told() -> String {
     if let Some(parent) = call.parent_id() {
         told += &format!(" parent={parent}");
     }
-    if let Some(link) = call.link() {
+    if let Some(link) = call.linked_trace() {
         told += &format!(" link={link}");
     }
     if let Some(state) = call.tracestate().and_then(|state| state.to_header_value()) {
@@ -450,7 +450,7 @@ async fn correlation_accepts_several_headers() {
         Correlate::builder()
             .request_id_headers(["X-Trace", "x-amzn-trace-id", "x-request-id"])
             .correlation_id_headers(["x-journey"])
-            .id_kind(IdKind::UuidV7),
+            .id_format(IdFormat::UuidV7),
     )
     .await;
     for (sent, request_id) in [
@@ -498,7 +498,7 @@ async fn malformed_ids_are_replaced_and_counted() {
         let odd = HeaderValue::from_bytes(b"caf\xe9").unwrap();
         request.headers_mut().insert("x-request-id", odd);
         let response = client.request(request).await.unwrap();
-        assert!(Id::accept(&response.headers()["x-request-id"]).is_some());
+        assert!(CallId::parse(&response.headers()["x-request-id"]).is_some());
     }
     let malformed = "tower_keep_malformed_headers_total";
     assert_eq!(meter.sum(malformed, &[("header", "id")]), Some(12.0));
@@ -575,17 +575,17 @@ proptest! {
         add("baggage", &baggage);
 
         let (echoed, call) = answered(headers);
-        let id = Id::accept(&echoed["x-request-id"]).unwrap();
+        let id = CallId::parse(&echoed["x-request-id"]).unwrap();
         prop_assert_eq!(id.as_str(), call.request_id());
         let correlation = echoed.get("x-correlation-id").unwrap_or(&echoed["x-request-id"]);
-        let correlation = Id::accept(correlation).unwrap();
+        let correlation = CallId::parse(correlation).unwrap();
         prop_assert_eq!(correlation.as_str(), call.correlation_id());
         // The first header is the one that counts: believed if it is good, replaced if not.
-        match request_ids.first().map(Id::accept) {
+        match request_ids.first().map(CallId::parse) {
             Some(Some(first)) => prop_assert_eq!(id, first),
             _ => prop_assert_eq!(id.as_str().len(), 32),
         }
-        if let Some(first) = correlation_ids.first().and_then(Id::accept) {
+        if let Some(first) = correlation_ids.first().and_then(CallId::parse) {
             prop_assert_eq!(correlation, first);
         }
     }
@@ -598,7 +598,7 @@ async fn traceparent_continues_as_edge_configures() {
     let unsampled = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
     let told_by = async |edge, sampled, traceparent: &str| {
         let correlate = Correlate::builder()
-            .trace_edge(edge)
+            .trace_policy(edge)
             .sample_new_traces(sampled);
         let headers = [("traceparent", traceparent), ("tracestate", "vendor=1")];
         let request = with(get(telling(correlate).await, "/"), headers);
@@ -606,15 +606,10 @@ async fn traceparent_continues_as_edge_configures() {
     };
 
     for (edge, sampled, traceparent, is_sampled) in [
-        (TraceEdge::Continue, false, TRACEPARENT, "true"),
-        (TraceEdge::Continue, true, unsampled, "false"),
-        (
-            TraceEdge::ContinueIgnoreSampled,
-            false,
-            TRACEPARENT,
-            "false",
-        ),
-        (TraceEdge::ContinueIgnoreSampled, true, unsampled, "true"),
+        (TracePolicy::Continue, false, TRACEPARENT, "true"),
+        (TracePolicy::Continue, true, unsampled, "false"),
+        (TracePolicy::Resample, false, TRACEPARENT, "false"),
+        (TracePolicy::Resample, true, unsampled, "true"),
     ] {
         let told = told_by(edge, sampled, traceparent).await;
         assert_eq!(word(&told, "trace"), Some(TRACE_ID), "{edge:?}");
@@ -625,13 +620,13 @@ async fn traceparent_continues_as_edge_configures() {
         assert_ne!(word(&told, "span"), Some(PARENT_ID), "a span of its own");
     }
 
-    for edge in [TraceEdge::RestartWithLink, TraceEdge::Ignore] {
+    for edge in [TracePolicy::Restart, TracePolicy::Ignore] {
         let told = told_by(edge, false, TRACEPARENT).await;
         assert_ne!(word(&told, "trace"), Some(TRACE_ID), "{edge:?}");
         assert_eq!(word(&told, "parent"), None, "{edge:?}");
         assert_eq!(word(&told, "state"), None, "{edge:?}");
         assert_eq!(word(&told, "sampled"), Some("false"), "{edge:?}");
-        let linked = (edge == TraceEdge::RestartWithLink).then_some(TRACEPARENT);
+        let linked = (edge == TracePolicy::Restart).then_some(TRACEPARENT);
         assert_eq!(word(&told, "link"), linked, "{edge:?}");
     }
 }
@@ -687,7 +682,7 @@ async fn propagate_sends_context_of_current_call() {
         let client = ServiceBuilder::new()
             .layer(observe("parrot").client())
             .service(client);
-        let call = Context::root();
+        let call = Context::new_root();
         // What a caller left in the request is stale, and replaced.
         let stale = [
             ("x-correlation-id", "stale"),
@@ -728,7 +723,7 @@ async fn propagate_prefers_context_in_extensions() {
     let client = ServiceBuilder::new()
         .layer(observe("parrot").client())
         .service(http1());
-    let (given, current) = (Context::root(), Context::root());
+    let (given, current) = (Context::new_root(), Context::new_root());
     let mut request = get(address, "/");
     request.extensions_mut().insert(given.clone());
     current.scope(client.oneshot(request)).await.unwrap();
@@ -738,7 +733,9 @@ async fn propagate_prefers_context_in_extensions() {
 
 /// Each hop has a request ID of its own.
 fn own_ids() -> Propagate {
-    let propagate = Propagate::builder().outgoing_id(OutgoingId::New).build();
+    let propagate = Propagate::builder()
+        .request_id_policy(RequestIdPolicy::Generate)
+        .build();
     propagate.expect("sound settings")
 }
 
@@ -750,7 +747,7 @@ async fn propagate_gives_each_attempt_a_span_id() {
         let attempts = ServiceBuilder::new()
             .layer(GuardLayer::client((witness, own_ids())))
             .service(client);
-        let call = Context::root();
+        let call = Context::new_root();
         let persist = async {
             loop {
                 let attempt = attempts.clone().oneshot(get(address, "/"));
@@ -831,7 +828,7 @@ async fn propagate_attempt_is_child_of_logical_call() {
             std::future::ready(Ok::<_, Infallible>(Response::new(Body::empty())))
         }));
 
-    let call = Context::root();
+    let call = Context::new_root();
     let by_extension = {
         let mut request = Request::new(Body::empty());
         request.extensions_mut().insert(call.clone());
@@ -855,7 +852,7 @@ async fn propagate_headers_are_configurable() {
     let propagate = Propagate::builder()
         .request_id_header("x-hop")
         .correlation_id_header("x-journey")
-        .outgoing_id(OutgoingId::New)
+        .request_id_policy(RequestIdPolicy::Generate)
         .baggage(true)
         .build()
         .unwrap();
@@ -936,7 +933,7 @@ async fn propagate_reaches_tonic_service() {
         .service(channel);
     let mut client = HealthClient::new(service);
 
-    let call = Context::root();
+    let call = Context::new_root();
     let mut spans = Vec::new();
     for _ in 0..2 {
         let request = HealthCheckRequest::default();

@@ -12,7 +12,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_keep::{
     Context, GuardLayer,
     context::{
-        Correlate, CorrelateBuilder, Propagate, PropagateBuilder, TraceEdge, TraceFormat,
+        Correlate, CorrelateBuilder, Propagate, PropagateBuilder, TraceFormat, TracePolicy,
         Traceparent, Trust,
     },
 };
@@ -242,7 +242,7 @@ async fn trust_and_edge_apply_to_trace_formats() {
         let propagate = Propagate::builder().trace_formats([TraceFormat::B3]);
         let proxied = proxied(correlate.sample_new_traces(false), propagate, &debug).await;
         let b3 = proxied.sent("b3").expect("sent").to_owned();
-        let link = proxied.call.link().map(|link| link.to_string());
+        let link = proxied.call.linked_trace().map(|link| link.to_string());
         (
             b3.starts_with(TRACE),
             b3.split('-').nth(2).map(str::to_owned),
@@ -252,16 +252,16 @@ async fn trust_and_edge_apply_to_trace_formats() {
     let accepted = "00-67891233abcdef012345678912345678-53995c3f42cd8ad8-01".to_owned();
     let state = |state: &str| Some(state.to_owned());
     assert_eq!(sent(b3()).await, (true, state("d"), None));
-    let edge = b3().trace_edge(TraceEdge::ContinueIgnoreSampled);
+    let edge = b3().trace_policy(TracePolicy::Resample);
     assert_eq!(sent(edge).await, (true, state("0"), None));
-    let edge = b3().trace_edge(TraceEdge::RestartWithLink);
+    let edge = b3().trace_policy(TracePolicy::Restart);
     assert_eq!(
         sent(edge.clone()).await,
         (false, state("0"), Some(accepted))
     );
     let trusted = edge.trust(Trust::when(|_| true));
     assert_eq!(sent(trusted).await, (true, state("d"), None));
-    let edge = b3().trace_edge(TraceEdge::Ignore);
+    let edge = b3().trace_policy(TracePolicy::Ignore);
     assert_eq!(sent(edge).await, (false, state("0"), None));
 
     // A load balancer has no span to link to.
@@ -271,9 +271,9 @@ async fn trust_and_edge_apply_to_trace_formats() {
     )];
     let edge = Correlate::builder()
         .trace_formats([TraceFormat::XRay])
-        .trace_edge(TraceEdge::RestartWithLink);
+        .trace_policy(TracePolicy::Restart);
     let proxied = proxied(edge, Propagate::builder(), &balanced).await;
-    assert_eq!(proxied.call.link(), None);
+    assert_eq!(proxied.call.linked_trace(), None);
     assert_ne!(proxied.call.trace_id().to_string(), TRACE);
 }
 
@@ -367,7 +367,7 @@ async fn trace_headers_copied_from_request_are_replaced() {
         (&[], &[], &both),
     ];
     for (formats, ours, theirs) in table {
-        let correlate = Correlate::builder().trace_edge(TraceEdge::Ignore);
+        let correlate = Correlate::builder().trace_policy(TracePolicy::Ignore);
         let propagate = Propagate::builder().trace_formats(formats.iter().copied());
         let proxied = proxied(correlate, propagate, &copied).await;
         let mut names: Vec<_> = proxied.sent.keys().map(|name| name.as_str()).collect();

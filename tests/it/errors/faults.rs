@@ -42,7 +42,7 @@ async fn call(end: impl Fn() -> Result<Response<Body>, BoxError>, name: &str, is
     let (meter, logs, errors) = (meter(), logs(), ErrorTracker::default());
     let track = Track::builder("stock")
         .errors(errors.clone())
-        .span(SpanLevel::Info)
+        .span_level(SpanLevel::Info)
         .build()
         .expect("a tracker");
     let service = ServiceBuilder::new()
@@ -101,7 +101,7 @@ async fn error_type_of_server_is_the_same_everywhere() {
         let (meter, logs, errors) = (meter(), logs(), ErrorTracker::default());
         let track = Track::builder("shop")
             .errors(errors.clone())
-            .span(SpanLevel::Info)
+            .span_level(SpanLevel::Info)
             .build()
             .expect("a tracker");
         let app = Router::new()

@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
 use tower_keep::errors::{
-    Change, ErrorEvent, ErrorRecord, ErrorTracker, Group, Limits, MAX_CAUSE, MAX_CAUSES, MAX_ID,
-    MAX_MESSAGE, MAX_NAME, MAX_TYPE_NAME, Recorded, Sample, Status, Store, panic_message,
-    short_type_name,
+    ErrorEvent, ErrorGroup, ErrorRecord, ErrorSample, ErrorTracker, GroupChange, GroupStatus,
+    GroupStore, MAX_CAUSE, MAX_CAUSES, MAX_ID, MAX_MESSAGE, MAX_NAME, MAX_TYPE_NAME, RecordResult,
+    StoreLimits, panic_message, short_type_name,
 };
 
 // ---- records
@@ -73,7 +73,7 @@ impl fmt::Display for Endless {
 impl Error for Endless {}
 
 fn chain(record: &ErrorRecord) -> Vec<&str> {
-    record.chain().collect()
+    record.causes().collect()
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn record_texts_are_bounded() {
     };
     bounded(Some(record.kind()), MAX_NAME);
     bounded(Some(record.message()), MAX_MESSAGE);
-    bounded(record.chain().next(), MAX_CAUSE);
+    bounded(record.causes().next(), MAX_CAUSE);
     bounded(record.service(), MAX_NAME);
     bounded(record.route(), MAX_NAME);
     bounded(record.location(), MAX_NAME);
@@ -141,7 +141,7 @@ fn record_texts_are_bounded() {
         bounded(id, MAX_ID);
     }
     let full = (0..20).fold(record, |record, n| record.with_cause(n.to_string()));
-    assert_eq!(full.chain().len(), MAX_CAUSES);
+    assert_eq!(full.causes().len(), MAX_CAUSES);
 }
 
 #[test]
@@ -236,11 +236,11 @@ fn at(second: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(second)
 }
 
-fn store(max_groups: usize, max_variants: usize) -> Store {
-    let mut limits = Limits::default();
+fn store(max_groups: usize, max_variants: usize) -> GroupStore {
+    let mut limits = StoreLimits::default();
     limits.max_groups = max_groups;
     limits.max_variants = max_variants;
-    Store::new(limits).expect("good limits")
+    GroupStore::new(limits).expect("good limits")
 }
 
 /// A message of its own for every letter.
@@ -248,13 +248,13 @@ fn failure(letter: char) -> ErrorRecord {
     ErrorRecord::new("Failure", letter.to_string())
 }
 
-fn letters(store: &Store) -> String {
+fn letters(store: &GroupStore) -> String {
     store.groups().iter().map(|group| group.message()).collect()
 }
 
 #[test]
 fn group_merges_records_that_differ_in_data() {
-    let mut store = Store::default();
+    let mut store = GroupStore::default();
     let record = |n: u32| {
         ErrorRecord::new("Timeout", format!("order {n} timed out"))
             .with_route("/orders/{id}")
@@ -265,7 +265,7 @@ fn group_merges_records_that_differ_in_data() {
     let third = store.record(record(3), at(3));
     assert_eq!(
         [first.change, second.change, third.change],
-        [Change::New, Change::Known, Change::Known]
+        [GroupChange::New, GroupChange::Known, GroupChange::Known]
     );
 
     let group = store.group(first.fingerprint).expect("is there");
@@ -277,14 +277,14 @@ fn group_merges_records_that_differ_in_data() {
     assert_eq!(group.latest().record().correlation_id(), Some("c-3"));
     assert_eq!(group.latest().record().message(), "order 3 timed out");
     assert_eq!(
-        group.why().to_string(),
+        group.grouping_key().to_string(),
         r#"same kind "Timeout", route "/orders/{id}" and message "order <num> timed out" (fingerprint version 2)"#
     );
 }
 
 #[test]
 fn group_key_is_kind_route_message_cause_location() {
-    let mut store = Store::default();
+    let mut store = GroupStore::default();
     for record in [
         ErrorRecord::new("A", "x"),
         ErrorRecord::new("B", "x"),
@@ -303,34 +303,40 @@ fn group_key_is_kind_route_message_cause_location() {
 
 #[test]
 fn resolved_group_regresses_once() {
-    let mut store = Store::default();
+    let mut store = GroupStore::default();
     let name = store.record(failure('a'), at(1)).fingerprint;
-    assert_eq!(store.resolve(name), Some(Status::Open));
-    assert_eq!(store.resolve(name), Some(Status::Resolved));
-    assert_eq!(store.record(failure('a'), at(2)).change, Change::Regressed);
-    assert_eq!(store.record(failure('a'), at(3)).change, Change::Known);
+    assert_eq!(store.resolve(name), Some(GroupStatus::Open));
+    assert_eq!(store.resolve(name), Some(GroupStatus::Resolved));
+    assert_eq!(
+        store.record(failure('a'), at(2)).change,
+        GroupChange::Regressed
+    );
+    assert_eq!(store.record(failure('a'), at(3)).change, GroupChange::Known);
     let group = store.group(name).expect("is there");
     assert_eq!(
         (group.status(), group.regressions(), group.count()),
-        (Status::Open, 1, 3)
+        (GroupStatus::Open, 1, 3)
     );
 }
 
 #[test]
 fn ignored_group_counts_without_event() {
-    let mut store = Store::default();
+    let mut store = GroupStore::default();
     let name = store.record(failure('a'), at(1)).fingerprint;
-    assert_eq!(store.ignore(name), Some(Status::Open));
-    assert_eq!(store.record(failure('a'), at(2)).change, Change::Ignored);
-    assert_eq!(store.group(name).map(Group::count), Some(2));
-    assert_eq!(store.reopen(name), Some(Status::Ignored));
-    assert_eq!(store.record(failure('a'), at(3)).change, Change::Known);
+    assert_eq!(store.ignore(name), Some(GroupStatus::Open));
+    assert_eq!(
+        store.record(failure('a'), at(2)).change,
+        GroupChange::Ignored
+    );
+    assert_eq!(store.group(name).map(ErrorGroup::count), Some(2));
+    assert_eq!(store.reopen(name), Some(GroupStatus::Ignored));
+    assert_eq!(store.record(failure('a'), at(3)).change, GroupChange::Known);
 }
 
 #[test]
 fn unknown_group_cannot_be_marked() {
     let nothing = ErrorRecord::new("a", "b").fingerprint();
-    let mut store = Store::default();
+    let mut store = GroupStore::default();
     assert_eq!(
         [
             store.resolve(nothing),
@@ -358,7 +364,7 @@ fn evict_removes_group_seen_longest_ago() {
 #[test]
 fn evict_removes_resolved_first_and_ignored_last() {
     let mut store = store(3, 9);
-    let name = |store: &mut Store, letter| store.record(failure(letter), at(1)).fingerprint;
+    let name = |store: &mut GroupStore, letter| store.record(failure(letter), at(1)).fingerprint;
     let ignored = name(&mut store, 'a');
     store.ignore(ignored);
     name(&mut store, 'b');
@@ -384,9 +390,9 @@ fn overflow_group_holds_extra_messages_of_route() {
         .map(|group| (group.message(), group.count()))
         .collect();
     assert_eq!(counts, [("<other>", 23), ("b", 1), ("a", 1), ("z", 1)]);
-    assert!(groups[0].why().overflow);
+    assert!(groups[0].grouping_key().overflow);
     assert_eq!(
-        groups[0].why().to_string(),
+        groups[0].grouping_key().to_string(),
         r#"same kind "Failure", no route and one message too many to be a group of its own (fingerprint version 2)"#
     );
     assert_eq!(groups[0].latest().record().message(), "y");
@@ -394,18 +400,18 @@ fn overflow_group_holds_extra_messages_of_route() {
 
 #[test]
 fn clock_going_back_keeps_group_order() {
-    let mut store = Store::default();
+    let mut store = GroupStore::default();
     let name = store.record(failure('a'), at(9)).fingerprint;
     store.record(failure('b'), at(8));
     store.record(failure('a'), at(1));
     assert_eq!(letters(&store), "ab");
-    assert_eq!(store.group(name).map(Group::last_seen), Some(at(9)));
+    assert_eq!(store.group(name).map(ErrorGroup::last_seen), Some(at(9)));
 }
 
 /// A record that was stored, and came in later, was the latest one, and moved the last time back.
 #[test]
 fn older_record_is_not_the_latest() {
-    let mut store = Store::default();
+    let mut store = GroupStore::default();
     let record = |id: &str| failure('a').with_request_id(id);
     let name = store.record(record("now"), at(50)).fingerprint;
     store.record(record("later"), at(60));
@@ -413,7 +419,7 @@ fn older_record_is_not_the_latest() {
     store.record(record("earlier"), at(40));
     let group = store.group(name).expect("is there");
     assert_eq!((group.first_seen(), group.last_seen()), (at(40), at(60)));
-    let id = |sample: &Sample| sample.record().request_id().map(str::to_owned);
+    let id = |sample: &ErrorSample| sample.record().request_id().map(str::to_owned);
     assert_eq!(id(group.latest()).as_deref(), Some("later"));
     assert_eq!(id(group.first()).as_deref(), Some("earlier"));
     assert_eq!(group.count(), 4);
@@ -425,7 +431,7 @@ fn overflow_group_text_as_message_is_a_message() {
     let mut store = store(100, 2);
     let name = store.record(ErrorRecord::new("Failure", "<other>"), at(1));
     let group = store.group(name.fingerprint).expect("is there");
-    assert!(!group.why().overflow);
+    assert!(!group.grouping_key().overflow);
     for letter in 'a'..='d' {
         store.record(failure(letter), at(2));
     }
@@ -462,9 +468,12 @@ async fn evict_sends_one_event_per_fault() {
 fn evicted_group_keeps_its_mark() {
     let mut store = store(1, 9);
     for (mark, change) in [
-        (Store::ignore as fn(&mut Store, _) -> _, Change::Ignored),
-        (Store::resolve, Change::Regressed),
-        (Store::reopen, Change::Returned),
+        (
+            GroupStore::ignore as fn(&mut GroupStore, _) -> _,
+            GroupChange::Ignored,
+        ),
+        (GroupStore::resolve, GroupChange::Regressed),
+        (GroupStore::reopen, GroupChange::Returned),
     ] {
         let name = store.record(failure('a'), at(1)).fingerprint;
         mark(&mut store, name);
@@ -476,7 +485,7 @@ fn evicted_group_keeps_its_mark() {
     for number in 0..9 {
         store.record(ErrorRecord::new(format!("kind{number}"), "x"), at(4));
     }
-    assert_eq!(store.record(failure('a'), at(5)).change, Change::New);
+    assert_eq!(store.record(failure('a'), at(5)).change, GroupChange::New);
 }
 
 // ---- the store against a plain list
@@ -490,12 +499,16 @@ enum Step {
     },
     Mark {
         group: usize,
-        status: Status,
+        status: GroupStatus,
     },
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let status = prop::sample::select(vec![Status::Open, Status::Resolved, Status::Ignored]);
+    let status = prop::sample::select(vec![
+        GroupStatus::Open,
+        GroupStatus::Resolved,
+        GroupStatus::Ignored,
+    ]);
     prop_oneof![
         4 => (0..3_usize, 0..7_usize, 0..50_u64)
             .prop_map(|(kind, message, second)| Step::Record { kind, message, second }),
@@ -510,7 +523,7 @@ const MESSAGES: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
 struct Seen {
     kind: &'static str,
     message: &'static str,
-    status: Status,
+    status: GroupStatus,
     count: u64,
     regressions: u64,
     first: (SystemTime, &'static str),
@@ -526,11 +539,11 @@ struct Model {
     /// Those that had to go, by kind and message.
     evicted: Vec<(&'static str, &'static str)>,
     /// The status that they had.
-    gone: HashMap<(&'static str, &'static str), Status>,
+    gone: HashMap<(&'static str, &'static str), GroupStatus>,
 }
 
 impl Model {
-    fn record(&mut self, kind: &'static str, text: &'static str, now: SystemTime) -> Change {
+    fn record(&mut self, kind: &'static str, text: &'static str, now: SystemTime) -> GroupChange {
         self.total += 1;
         let known = |groups: &[Seen], message| {
             groups
@@ -554,12 +567,12 @@ impl Model {
                 group.latest = (now, text);
             }
             let change = match group.status {
-                Status::Resolved => Change::Regressed,
-                Status::Ignored => Change::Ignored,
-                _ => Change::Known,
+                GroupStatus::Resolved => GroupChange::Regressed,
+                GroupStatus::Ignored => GroupChange::Ignored,
+                _ => GroupChange::Known,
             };
-            if change == Change::Regressed {
-                group.status = Status::Open;
+            if change == GroupChange::Regressed {
+                group.status = GroupStatus::Open;
                 group.regressions += 1;
             }
             self.groups.push(group);
@@ -567,9 +580,9 @@ impl Model {
         }
         if self.groups.len() == self.max_groups {
             let of = |status| self.groups.iter().position(|group| group.status == status);
-            let victim = of(Status::Resolved)
-                .or(of(Status::Open))
-                .or(of(Status::Ignored));
+            let victim = of(GroupStatus::Resolved)
+                .or(of(GroupStatus::Open))
+                .or(of(GroupStatus::Ignored));
             let victim = self.groups.remove(victim.expect("is full"));
             self.evicted.push((victim.kind, victim.message));
             self.gone
@@ -580,17 +593,17 @@ impl Model {
         let before = self.gone.remove(&(kind, message));
         let (sample, before) = ((now, text), before.filter(|_| is_remembered));
         let (change, status) = match before {
-            None => (Change::New, Status::Open),
-            Some(Status::Resolved) => (Change::Regressed, Status::Open),
-            Some(Status::Ignored) => (Change::Ignored, Status::Ignored),
-            Some(_) => (Change::Returned, Status::Open),
+            None => (GroupChange::New, GroupStatus::Open),
+            Some(GroupStatus::Resolved) => (GroupChange::Regressed, GroupStatus::Open),
+            Some(GroupStatus::Ignored) => (GroupChange::Ignored, GroupStatus::Ignored),
+            Some(_) => (GroupChange::Returned, GroupStatus::Open),
         };
         self.groups.push(Seen {
             kind,
             message,
             status,
             count: 1,
-            regressions: u64::from(change == Change::Regressed),
+            regressions: u64::from(change == GroupChange::Regressed),
             first: sample,
             latest: sample,
         });
@@ -606,7 +619,7 @@ fn text_of(message: &str) -> &'static str {
         .expect("one of ours")
 }
 
-fn seen(group: &Group) -> Seen {
+fn seen(group: &ErrorGroup) -> Seen {
     Seen {
         kind: KINDS
             .into_iter()
@@ -617,11 +630,11 @@ fn seen(group: &Group) -> Seen {
         count: group.count(),
         regressions: group.regressions(),
         first: (
-            group.first().at(),
+            group.first().timestamp(),
             text_of(group.first().record().message()),
         ),
         latest: (
-            group.latest().at(),
+            group.latest().timestamp(),
             text_of(group.latest().record().message()),
         ),
     }
@@ -642,7 +655,7 @@ proptest! {
             match step {
                 Step::Record { kind, message, second } => {
                     let (kind, text) = (KINDS[kind], MESSAGES[message]);
-                    let Recorded { fingerprint, change, evicted, .. } = store.record(ErrorRecord::new(kind, text), at(second));
+                    let RecordResult { fingerprint, change, evicted, .. } = store.record(ErrorRecord::new(kind, text), at(second));
                     let before = model.evicted.len();
                     prop_assert_eq!(change, model.record(kind, text, at(second)));
                     let gone = model.evicted.get(before);
@@ -654,8 +667,8 @@ proptest! {
                     let Some(expected) = model.groups.get_mut(group) else { continue };
                     let name = ErrorRecord::new(expected.kind, expected.message).fingerprint();
                     let before = match status {
-                        Status::Resolved => store.resolve(name),
-                        Status::Ignored => store.ignore(name),
+                        GroupStatus::Resolved => store.resolve(name),
+                        GroupStatus::Ignored => store.ignore(name),
                         _ => store.reopen(name),
                     };
                     prop_assert_eq!(before, Some(std::mem::replace(&mut expected.status, status)));
@@ -707,7 +720,7 @@ async fn subscriber_lag_is_counted() {
     for letter in 'a'..='e' {
         tracker.record(failure(letter));
     }
-    assert_eq!(next(&mut events).await, ErrorEvent::Missed(3));
+    assert_eq!(next(&mut events).await, ErrorEvent::Lagged(3));
     let ErrorEvent::New(group) = next(&mut events).await else {
         panic!("is new")
     };
@@ -773,7 +786,7 @@ fn serde_writes_groups_and_events() {
     });
     let expected = serde_json::json!({
         "fingerprint": name.to_string(), "status": "open", "kind": "Timeout", "route": null,
-        "message": "<img src=x> <num>", "cause": "slow", "location": null, "overflow": false, "why": group.why().to_string(),
+        "message": "<img src=x> <num>", "cause": "slow", "location": null, "overflow": false, "why": group.grouping_key().to_string(),
         "count": 1, "regressions": 0, "first_seen": "1970-01-01T00:00:01.000Z",
         "last_seen": "1970-01-01T00:00:01.000Z", "first": sample, "latest": sample,
     });
@@ -783,6 +796,6 @@ fn serde_writes_groups_and_events() {
         event,
         serde_json::json!({ "event": "new", "group": expected })
     );
-    let missed = serde_json::to_value(ErrorEvent::Missed(3)).expect("writes");
+    let missed = serde_json::to_value(ErrorEvent::Lagged(3)).expect("writes");
     assert_eq!(missed, serde_json::json!({ "event": "missed", "count": 3 }));
 }

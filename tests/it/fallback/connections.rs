@@ -17,7 +17,7 @@ use hyper_util::client::legacy::Error as ClientError;
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
     BoxError, CircuitBreaker, Outcome,
-    fallback::{Fallback, FallbackLayer, Served},
+    fallback::{Fallback, FallbackInfo, FallbackLayer},
     observe,
     testing::ScriptedBody,
 };
@@ -35,7 +35,8 @@ async fn fails() -> StatusCode {
 
 #[tokio::test]
 async fn axum_router_failure_is_replaced() {
-    let calm = |_: &tower_keep::fallback::Failed<'_>| -> Response { "all is calm".into_response() };
+    let calm =
+        |_: &tower_keep::fallback::FailedCall<'_>| -> Response { "all is calm".into_response() };
     let app = Router::new()
         .route("/fails", on_get(fails))
         .route("/fine", on_get(|| async { "fine" }))
@@ -60,7 +61,7 @@ async fn axum_router_failure_is_replaced() {
 #[tokio::test]
 async fn axum_route_failure_is_replaced_by_service() {
     let stale = service_fn(|request: Request| async move {
-        let served: &Served = request.extensions().get().expect("told");
+        let served: &FallbackInfo = request.extensions().get().expect("told");
         let said = format!(
             "{} from yesterday, {}",
             request.uri().path(),
@@ -129,7 +130,7 @@ async fn hyper_client_falls_back_when_host_is_gone_or_open() {
         let answer = within(client.clone().oneshot(get(first, "/")))
             .await
             .unwrap();
-        let served: &Served = answer.extensions().get().expect("served");
+        let served: &FallbackInfo = answer.extensions().get().expect("served");
         assert_eq!(served.outcome(), outcome);
         assert_eq!(header(&answer, "x-served-by"), Some("second"));
         assert_eq!(text(answer).await, "second");
@@ -154,7 +155,7 @@ async fn post_never_sent_reaches_second_host() {
     // Nobody is there to connect to, then the circuit is open.
     for outcome in [Outcome::Failure, Outcome::Rejected] {
         let answer = within(client.clone().oneshot(order())).await.unwrap();
-        let served: &Served = answer.extensions().get().expect("served");
+        let served: &FallbackInfo = answer.extensions().get().expect("served");
         assert_eq!(served.outcome(), outcome);
         assert_eq!(text(answer).await.len(), 100_000);
         breaker.force_open();
@@ -171,7 +172,7 @@ async fn post_received_by_first_host_is_not_repeated() {
     let order = order.body(Body::from("an order")).unwrap();
     let answer = within(client.oneshot(order)).await.unwrap();
     assert_eq!(answer.status(), 500);
-    assert!(answer.extensions().get::<Served>().is_none());
+    assert!(answer.extensions().get::<FallbackInfo>().is_none());
 }
 
 #[cfg(feature = "tonic")]

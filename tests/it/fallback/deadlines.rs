@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_keep::{
     BoxError, Context,
-    call::{Elapsed, TimeBound, find},
-    fallback::{Fallback, FallbackLayer, Served},
+    call::{Elapsed, TimeoutKind, find},
+    fallback::{Fallback, FallbackInfo, FallbackLayer},
     retry::ReplayBody,
     testing::ScriptedBody,
     timeout::{TimeLimit, TimeoutLayer},
@@ -26,7 +26,7 @@ use crate::support::meter::meter;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn fallback() -> Fallback {
-    Fallback::named("spare")
+    Fallback::new("spare")
 }
 
 /// Fails after two seconds.
@@ -39,7 +39,7 @@ fn hangs() -> Script {
 }
 
 fn in_a_second() -> Context {
-    Context::root().with_deadline(Instant::now() + SECOND)
+    Context::new_root().with_deadline(Instant::now() + SECOND)
 }
 
 fn request() -> Request<ScriptedBody> {
@@ -79,7 +79,7 @@ where
 
 fn deadline_came(error: &BoxError) -> bool {
     find::<Elapsed>(&**error)
-        .is_some_and(|elapsed| elapsed.bound() == TimeBound::Deadline && elapsed.limit() == "spare")
+        .is_some_and(|elapsed| elapsed.kind() == TimeoutKind::Deadline && elapsed.name() == "spare")
 }
 
 // ---- not begun
@@ -133,7 +133,7 @@ async fn deadline_passed_keeps_failed_response() {
     let service = layer.layer(Script::always(failed));
     let answer = service.oneshot(with(in_a_second())).await.unwrap();
     assert_eq!((answer.status().as_u16(), other.calls()), (503, 0));
-    assert!(answer.extensions().get::<Served>().is_none());
+    assert!(answer.extensions().get::<FallbackInfo>().is_none());
     let body = http_body_util::BodyExt::collect(answer.into_body()).await;
     assert_eq!(body.unwrap().to_bytes(), "busy");
 }
@@ -153,7 +153,7 @@ async fn deadline_passed_still_uses_value_or_closure() {
     assert_eq!(answer.unwrap(), 8);
     let layer = FallbackLayer::client(fallback()).with(|_| Response::new(ScriptedBody::new()));
     let answer = layer.layer(slow()).oneshot(with(in_a_second())).await;
-    assert!(answer.unwrap().extensions().get::<Served>().is_some());
+    assert!(answer.unwrap().extensions().get::<FallbackInfo>().is_some());
     assert_eq!(counted(&meter, "failure", "deadline"), (3.0, 0.0));
 }
 
@@ -205,7 +205,7 @@ async fn deadline_answers_504_or_grpc_status() {
         .await
         .unwrap();
     assert_eq!(answer.status(), 504);
-    assert!(answer.extensions().get::<Served>().is_none());
+    assert!(answer.extensions().get::<FallbackInfo>().is_none());
 
     // The answer that failed was none of gRPC, but the question was.
     let answer = layer
@@ -241,7 +241,7 @@ async fn deadline_passes_answer_that_is_ready() {
     let other = Script::always(|| Reply::ok().after(SECOND));
     let layer = FallbackLayer::client(fallback()).service(other);
     let answer = layer.layer(down()).oneshot(with(in_a_second())).await;
-    assert!(answer.unwrap().extensions().get::<Served>().is_some());
+    assert!(answer.unwrap().extensions().get::<FallbackInfo>().is_some());
     assert_eq!(counted(&meter, "failure", "deadline"), (1.0, 0.0));
 }
 

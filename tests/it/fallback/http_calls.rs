@@ -14,8 +14,8 @@ use http_body_util::{BodyExt, Full};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
     BoxError, GuardLayer, Outcome, Rejection, RejectionKind,
-    call::{Ending, GrpcCode},
-    fallback::{Fallback, FallbackLayer, Served, grpc_message},
+    call::{ClassifyInput, GrpcCode},
+    fallback::{Fallback, FallbackInfo, FallbackLayer, grpc_message},
     retry::{ReplayBody, Retry, RetryLayer},
     testing::ScriptedBody,
 };
@@ -24,7 +24,7 @@ use super::{Reply, Script, counted};
 use crate::support::{guards::Fuse, meter::meter};
 
 fn fallback() -> Fallback {
-    Fallback::named("spare")
+    Fallback::new("spare")
 }
 
 fn spare() -> Response<Full<Bytes>> {
@@ -50,7 +50,7 @@ async fn text<B: Body<Error = BoxError>>(response: Response<B>) -> String {
 }
 
 fn served<B>(response: &Response<B>) -> Option<(&str, Outcome)> {
-    let served: Option<&Served> = response.extensions().get();
+    let served: Option<&FallbackInfo> = response.extensions().get();
     served.map(|served| (served.name(), served.outcome()))
 }
 
@@ -164,7 +164,7 @@ async fn client_error_is_kept_unless_classified() {
     assert_eq!((answer.status().as_u16(), served(&answer)), (404, None));
     assert_eq!(text(answer).await, "nowhere");
 
-    let layer = layer.classify(|end: &Ending<'_>| match end.status() {
+    let layer = layer.classify(|end: &ClassifyInput<'_>| match end.status() {
         Some(status) if status == 404 => Outcome::Failure,
         _ => end.outcome(),
     });
@@ -245,7 +245,7 @@ async fn retry_exhausted_is_replaced() {
     let script = Script::always(|| Reply::status(503));
     let service = ServiceBuilder::new()
         .layer(FallbackLayer::client(fallback()).with(|_| spare()))
-        .layer(RetryLayer::client(Retry::named("peer")))
+        .layer(RetryLayer::client(Retry::new("peer")))
         .service(script.clone());
     let answer = service.oneshot(request()).await.unwrap();
     assert_eq!(served(&answer), Some(("spare", Outcome::Overload)));
@@ -347,7 +347,7 @@ async fn fallback_service_gets_head_and_failure() {
     assert_eq!(head.uri, "http://first.test/orders/7?now");
     assert_eq!(head.headers["x-request-id"], "7");
     assert_eq!(head.extensions.get(), Some(&"an extension"));
-    let told: &Served = head.extensions.get().expect("told");
+    let told: &FallbackInfo = head.extensions.get().expect("told");
     assert_eq!((told.name(), told.outcome()), ("spare", Outcome::Overload));
     assert_eq!(counted(&meter, "overload", "failed"), (1.0, 0.0));
 }

@@ -7,14 +7,14 @@ mod never_sent;
 mod service;
 
 use crate::support::meter::Meter;
-use tower_keep::{BoxError, Outcome, call::Ending, testing};
+use tower_keep::{BoxError, Outcome, call::ClassifyInput, testing};
 
 // With an error that nothing here gives a hint of.
 type Script = testing::Script<BoxError>;
 type Reply = testing::Reply<BoxError>;
 
 /// A classifier that reads the outcome off an answer: its number in [`Outcome::ALL`].
-fn by_number(end: &Ending<'_>) -> Outcome {
+fn by_number(end: &ClassifyInput<'_>) -> Outcome {
     match end.response::<usize>() {
         Some(number) => Outcome::ALL[*number],
         None => end.outcome(),

@@ -13,7 +13,7 @@ use http_body_util::BodyExt;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_keep::{
     BoxError, CircuitBreaker, GuardLayer, Rejection, RejectionKind,
-    fallback::{Fallback, FallbackLayer, Served},
+    fallback::{Fallback, FallbackInfo, FallbackLayer},
     retry::ReplayBody,
     testing::ScriptedBody,
 };
@@ -24,7 +24,7 @@ use crate::support::{guards::Fuse, meter::meter};
 type Sent = Request<ReplayBody<ScriptedBody>>;
 
 fn fallback() -> Fallback {
-    Fallback::named("spare")
+    Fallback::new("spare")
 }
 
 /// Answers with what it is sent.
@@ -60,7 +60,7 @@ fn post() -> Request<ScriptedBody> {
 }
 
 fn is_served<B>(answer: &Response<B>) -> bool {
-    answer.extensions().get::<Served>().is_some()
+    answer.extensions().get::<FallbackInfo>().is_some()
 }
 
 async fn text<B: Body<Error = BoxError>>(answer: Response<B>) -> Bytes {
@@ -90,7 +90,7 @@ async fn unsent_post_after_open_circuit_falls_back_whole() {
     let long = ScriptedBody::new().data(piece.clone()).pending(1);
     for body in [
         long.data(piece.clone()),
-        ScriptedBody::from("").without_size().data(piece),
+        ScriptedBody::from("").without_size_hint().data(piece),
     ] {
         let length = if body.size_hint().exact().is_some() {
             200_000

@@ -16,14 +16,14 @@ use tower_keep::{
     BoxError, Outcome, Rejection,
     fallback::{Fallback, FallbackLayer},
     registry::Stat,
-    testing::{ScriptedBody, Strict, Wakes},
+    testing::{CountingWaker, ReadyChecked, ScriptedBody},
 };
 
 use super::{Reply, Script, by_number, counted, hook_panics};
 use crate::support::meter::meter;
 
 fn fallback() -> Fallback {
-    Fallback::named("spare")
+    Fallback::new("spare")
 }
 
 /// Answers with the number of an outcome, which `by_number` reads.
@@ -116,7 +116,7 @@ async fn when_decides_for_all_but_success() {
     let only_ignored = Fallback::builder("spare")
         .when(move |failed| {
             count.fetch_add(1, SeqCst);
-            failed.outcome() == Outcome::Ignored && failed.response::<usize>().is_some()
+            failed.outcome() == Outcome::ClientError && failed.response::<usize>().is_some()
         })
         .build()
         .unwrap();
@@ -124,7 +124,7 @@ async fn when_decides_for_all_but_success() {
     let service = layer.classify(by_number).layer(numbers());
     for (number, outcome) in Outcome::ALL.into_iter().enumerate() {
         let answer = service.clone().oneshot(number).await.unwrap();
-        assert_eq!(answer == 99, outcome == Outcome::Ignored, "{outcome}");
+        assert_eq!(answer == 99, outcome == Outcome::ClientError, "{outcome}");
     }
     assert_eq!(asked.load(SeqCst), Outcome::ALL.len() - 1);
 }
@@ -154,7 +154,7 @@ async fn closure_panic_keeps_the_failure() {
 fn panic_of_service_unwinds() {
     let layer = FallbackLayer::any(fallback()).with(|_| http::Response::new(ScriptedBody::new()));
     let mut service = layer.layer(Script::new([Reply::panic_in_poll("ran dry")]));
-    let wakes = Wakes::new();
+    let wakes = CountingWaker::new();
     let mut call = wakes.call(&mut service, "ask");
     let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let _ = wakes.poll(call.as_mut());
@@ -164,10 +164,10 @@ fn panic_of_service_unwinds() {
 
 #[test]
 fn fallback_service_is_polled_ready_on_called_handle() {
-    let other = Strict::new(Script::always(|| Reply::status(203).pending(1)).unready(2));
+    let other = ReadyChecked::new(Script::always(|| Reply::status(203).pending(1)).ready_after(2));
     let layer = FallbackLayer::any(fallback()).service(other.clone());
-    let mut service = layer.layer(Strict::new(Script::always(|| Reply::error("down"))));
-    let wakes = Wakes::new();
+    let mut service = layer.layer(ReadyChecked::new(Script::always(|| Reply::error("down"))));
+    let wakes = CountingWaker::new();
     for calls in [1, 2] {
         let mut call = wakes.call(&mut service, "ask");
         // Twice not ready, once at work.
@@ -191,9 +191,9 @@ fn failed_call_is_dropped_before_fallback_service() {
     );
     let layer = FallbackLayer::any(fallback())
         .service(other.clone())
-        .classify(|_: &tower_keep::call::Ending<'_>| Outcome::Failure);
+        .classify(|_: &tower_keep::call::ClassifyInput<'_>| Outcome::Failure);
     let mut service = layer.layer(script.clone());
-    let wakes = Wakes::new();
+    let wakes = CountingWaker::new();
     let mut call = wakes.call(&mut service, "ask");
     assert!(wakes.poll(call.as_mut()).is_pending());
     // The service's future, its answer and the answer's body are gone.
@@ -207,7 +207,7 @@ fn dropped_call_in_fallback_service_counts_nothing() {
     let meter = meter();
     let layer = FallbackLayer::any(fallback()).service(Script::new([Reply::hang()]));
     let mut service = layer.layer(Script::new([Reply::error("down")]));
-    let wakes = Wakes::new();
+    let wakes = CountingWaker::new();
     let mut call = wakes.call(&mut service, "ask");
     assert!(wakes.poll(call.as_mut()).is_pending());
     drop(call);
@@ -240,7 +240,7 @@ async fn fallback_service_bad_answer_counts_as_failed() {
 #[tokio::test]
 async fn fallback_service_readiness_error_is_the_error() {
     let meter = meter();
-    let other = Script::new([]).broken(|| "closed".into());
+    let other = Script::new([]).fails_ready(|| "closed".into());
     let layer = FallbackLayer::any(fallback()).service(other);
     let service = layer.layer(Script::new([Reply::error("down")]));
     let error = service.oneshot("ask").await.unwrap_err();
@@ -272,14 +272,14 @@ async fn request_is_cloned_for_fallback_service_only() {
 #[tokio::test]
 async fn readiness_error_of_primary_is_returned() {
     let layer = FallbackLayer::any(fallback()).service(Script::new([]));
-    let mut service = layer.layer(Script::new([]).broken(|| "closed".into()));
+    let mut service = layer.layer(Script::new([]).fails_ready(|| "closed".into()));
     let error = ServiceExt::<()>::ready(&mut service).await.unwrap_err();
     assert_eq!(error.to_string(), "closed");
 }
 
 #[tokio::test]
 async fn registry_lists_fallback_stats() {
-    let spare = Fallback::named("listed spare");
+    let spare = Fallback::new("listed spare");
     let service = FallbackLayer::any(spare.clone())
         .value("spare")
         .layer(broken());

@@ -88,7 +88,7 @@ pub fn body(body: ScriptedBody) -> Reply {
 }
 
 pub fn no_size(data: &'static str) -> ScriptedBody {
-    let body = ScriptedBody::new().without_size();
+    let body = ScriptedBody::new().without_size_hint();
     if data.is_empty() {
         body
     } else {

@@ -7,7 +7,7 @@ use http_body::Body;
 use tower::Layer;
 use tower_keep::{
     GuardLayer, Rejection,
-    testing::{Reply, ScriptedBody, Spy, Wakes},
+    testing::{CountingWaker, RecordingGuard, Reply, ScriptedBody},
 };
 
 use super::{ask::*, play::*};
@@ -17,7 +17,7 @@ fn described<B>(body: B) -> Vec<(bool, u64, Option<u64>, bool)>
 where
     B: Body<Data = Bytes>,
 {
-    let (wakes, mut body) = (Wakes::new(), Box::pin(body));
+    let (wakes, mut body) = (CountingWaker::new(), Box::pin(body));
     let mut told = Vec::new();
     for _ in 0..LONG {
         let (ended, hint) = (body.is_end_stream(), body.size_hint());
@@ -32,17 +32,22 @@ fn body_keeps_size_hint_and_end_of_inner_one() {
     let bodies: [fn() -> ScriptedBody; 7] = [
         ScriptedBody::new,
         || ScriptedBody::from("hello"),
-        || ScriptedBody::from("hel").pending(2).data("lo").late_end(),
-        || no_size("hello").late_end(),
+        || {
+            ScriptedBody::from("hel")
+                .pending(2)
+                .data("lo")
+                .end_after_extra_poll()
+        },
+        || no_size("hello").end_after_extra_poll(),
         || ScriptedBody::from("hello").trailers([("grpc-status", "0")]),
         || ScriptedBody::from("hel").error("reset"),
-        || ScriptedBody::from("hel").promise(7),
+        || ScriptedBody::from("hel").declared_size(7),
     ];
     for make in bodies {
         for request in [get, head, grpc] {
             let script = scripted(move || Reply::ok().body(make()));
-            let mut service = GuardLayer::server(Spy::new()).layer(script);
-            let (wakes, request) = (Wakes::new(), request());
+            let mut service = GuardLayer::server(RecordingGuard::new()).layer(script);
+            let (wakes, request) = (CountingWaker::new(), request());
             let mut future = wakes.call(&mut service, request);
             let Poll::Ready(Ok(response)) = wakes.poll(future.as_mut()) else {
                 panic!("no answer");
@@ -56,8 +61,8 @@ fn body_keeps_size_hint_and_end_of_inner_one() {
 #[test]
 fn body_is_not_end_stream_before_trailers() {
     let script = scripted(|| Reply::grpc(0));
-    let mut service = GuardLayer::server(Spy::new()).layer(script);
-    let wakes = Wakes::new();
+    let mut service = GuardLayer::server(RecordingGuard::new()).layer(script);
+    let wakes = CountingWaker::new();
     let mut future = wakes.call(&mut service, grpc());
     let Poll::Ready(Ok(response)) = wakes.poll(future.as_mut()) else {
         panic!("no answer");
@@ -76,9 +81,9 @@ fn body_is_not_end_stream_before_trailers() {
 
 #[test]
 fn rejection_response_has_exact_size() {
-    let refusing = Spy::refusing(Rejection::overloaded("shed"));
+    let refusing = RecordingGuard::rejecting(Rejection::overloaded("shed"));
     let mut service = GuardLayer::server(refusing).layer(scripted(Reply::ok));
-    let wakes = Wakes::new();
+    let wakes = CountingWaker::new();
     let mut future = wakes.call(&mut service, get());
     let Poll::Ready(Ok(response)) = wakes.poll(future.as_mut()) else {
         panic!("no answer");

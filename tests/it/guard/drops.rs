@@ -8,7 +8,7 @@ use tower_keep::{
     GuardLayer,
     Outcome::{self, *},
     call::Evidence::{self, *},
-    testing::{Reply, ScriptedBody, Spy, Wakes},
+    testing::{CountingWaker, RecordingGuard, Reply, ScriptedBody},
 };
 
 use super::{ask::*, play::*};
@@ -36,14 +36,19 @@ fn dropped_unread_body_is_success_on_client_only() {
             .on_clients(Success)
             .dropped(Until::Frames(1))
             .with_bytes(3),
-        row("who knows", get, || body(no_size("hello").late_end()), GONE)
-            .on_clients(Success)
-            .dropped(Until::Frames(1))
-            .with_bytes(5),
+        row(
+            "who knows",
+            get,
+            || body(no_size("hello").end_after_extra_poll()),
+            GONE,
+        )
+        .on_clients(Success)
+        .dropped(Until::Frames(1))
+        .with_bytes(5),
         row(
             "less than promised",
             get,
-            || body(ScriptedBody::from("hel").promise(5)),
+            || body(ScriptedBody::from("hel").declared_size(5)),
             GONE,
         )
         .on_clients(Success)
@@ -108,7 +113,7 @@ fn dropped_body_after_last_byte_is_complete() {
         row(
             "by its size",
             get,
-            || body(ScriptedBody::from("hello").late_end()),
+            || body(ScriptedBody::from("hello").end_after_extra_poll()),
             Success,
         )
         .dropped(Until::Frames(1))
@@ -116,14 +121,14 @@ fn dropped_body_after_last_byte_is_complete() {
         row(
             "by its length",
             get,
-            || sized("5").body(no_size("hello").late_end()),
+            || sized("5").body(no_size("hello").end_after_extra_poll()),
             Success,
         )
         .dropped(Until::Frames(1)),
         row(
             "not quite",
             get,
-            || sized("6").body(no_size("hello").late_end()),
+            || sized("6").body(no_size("hello").end_after_extra_poll()),
             GONE,
         )
         .on_clients(Success)
@@ -131,14 +136,14 @@ fn dropped_body_after_last_byte_is_complete() {
         row(
             "more than that",
             get,
-            || sized("4").body(no_size("hello").late_end()),
+            || sized("4").body(no_size("hello").end_after_extra_poll()),
             Failure,
         )
         .dropped(Until::Frames(1)),
         row(
             "no number",
             get,
-            || sized("five").body(no_size("hello").late_end()),
+            || sized("five").body(no_size("hello").end_after_extra_poll()),
             GONE,
         )
         .on_clients(Success)
@@ -152,7 +157,7 @@ fn failed_head_decides_outcome_when_body_dropped() {
     table(&[
         row("503", get, || Reply::status(503).data("busy"), Overload).dropped_unread(),
         row("500", get, || Reply::status(500).data("oh"), Failure).dropped_unread(),
-        row("404", get, || Reply::status(404).data("lost"), Ignored).dropped_unread(),
+        row("404", get, || Reply::status(404).data("lost"), ClientError).dropped_unread(),
         row("14 in headers", grpc, || in_headers("14"), Failure).dropped_unread(),
         row(
             "a proxy's 502",
@@ -169,7 +174,7 @@ fn failed_head_decides_outcome_when_body_dropped() {
 #[tokio::test(start_paused = true)]
 async fn dropped_call_is_cancelled_whatever_its_deadline() {
     let dropped_after = async |millis, reply: fn() -> Reply, polls_of_body| {
-        let (spy, wakes) = (Spy::new(), Wakes::new());
+        let (spy, wakes) = (RecordingGuard::new(), CountingWaker::new());
         let script = scripted(reply);
         let mut service = GuardLayer::server(spy.clone()).layer(script);
         let mut future = wakes.call(&mut service, grpc_within("100m"));
@@ -182,7 +187,7 @@ async fn dropped_call_is_cancelled_whatever_its_deadline() {
             }
         }
         drop(future);
-        (spy.only().outcome, spy.only().evidence)
+        (spy.single().outcome, spy.single().evidence)
     };
     for millis in [94, 95, 200] {
         let before = dropped_after(millis, Reply::hang, 0).await;
@@ -198,13 +203,13 @@ async fn dropped_call_is_cancelled_whatever_its_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn deadline_of_request_applies_to_grpc_only() {
-    let (spy, wakes) = (Spy::new(), Wakes::new());
+    let (spy, wakes) = (RecordingGuard::new(), CountingWaker::new());
     let mut service = GuardLayer::server(spy.clone()).layer(scripted(Reply::hang));
     let mut request = grpc_within("1m");
     request.headers_mut().remove("content-type");
     let future = wakes.call(&mut service, request);
     advance(Duration::from_secs(1)).await;
     drop(future);
-    assert_eq!(spy.only().outcome, Cancelled);
-    assert_eq!(spy.only().began, None, "nobody asked for the time");
+    assert_eq!(spy.single().outcome, Cancelled);
+    assert_eq!(spy.single().admitted_at, None, "nobody asked for the time");
 }

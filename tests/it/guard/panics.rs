@@ -14,7 +14,7 @@ use tower_keep::{
     BoxError, GuardLayer,
     Outcome::{self, *},
     call::GrpcCode,
-    testing::{Reply, ScriptedBody, Spy},
+    testing::{RecordingGuard, Reply, ScriptedBody},
 };
 
 use super::{ask::*, play::*};
@@ -104,7 +104,7 @@ fn panic_of_body_completes_then_unwinds() {
         ),
         (
             "in its drop",
-            || body(no_size("hel").late_end().panic_in_drop("boom")),
+            || body(no_size("hel").end_after_extra_poll().panic_in_drop("boom")),
             Until::Frames(1),
         ),
         (
@@ -159,13 +159,17 @@ fn panic_in_size_hint_is_panicked() {
         }
     }
     for mood in ["fine", "size"] {
-        let spy = Spy::new();
+        let spy = RecordingGuard::new();
         let moody = move |response: Response<ScriptedBody>| response.map(|_| Moody(mood));
         let script = MapResponse::new(scripted(Reply::ok), moody);
         let service = GuardLayer::server(spy.clone()).layer(script);
         let seen = play(service, &call(get, Reply::ok, Until::End));
-        assert_eq!(spy.only().outcome, Panicked, "{mood}");
-        assert_eq!(spy.only().cause.as_deref(), Some("panic: moody"), "{mood}");
+        assert_eq!(spy.single().outcome, Panicked, "{mood}");
+        assert_eq!(
+            spy.single().cause.as_deref(),
+            Some("panic: moody"),
+            "{mood}"
+        );
         match mood {
             "size" => assert_eq!((seen.status(), seen.panic), (500, None)),
             _ => assert_eq!(seen.panic.as_deref(), Some("moody")),
@@ -175,13 +179,16 @@ fn panic_in_size_hint_is_panicked() {
 
 #[test]
 fn panic_answered_further_in_is_panicked() {
-    let (spy, script) = (Spy::new(), scripted(|| Reply::panic_in_poll("boom")));
-    let inner = GuardLayer::server(Spy::new()).layer(script);
+    let (spy, script) = (
+        RecordingGuard::new(),
+        scripted(|| Reply::panic_in_poll("boom")),
+    );
+    let inner = GuardLayer::server(RecordingGuard::new()).layer(script);
     let seen = play(
         GuardLayer::server(spy.clone()).layer(inner),
         &call(get, Reply::ok, Until::End),
     );
     assert_eq!(seen.status(), 500);
-    assert_eq!(spy.only().outcome, Panicked);
-    assert_eq!(spy.only().cause.as_deref(), Some("panic: boom"));
+    assert_eq!(spy.single().outcome, Panicked);
+    assert_eq!(spy.single().cause.as_deref(), Some("panic: boom"));
 }

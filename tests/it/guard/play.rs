@@ -13,8 +13,8 @@ use tower::{Layer, Service};
 use tower_keep::{
     BoxError, ErrorTracker, GuardLayer, Outcome, Track,
     call::Evidence,
-    protocol::Wire,
-    testing::{Reply, ScriptedBody, Settlement, Spy, Wakes},
+    protocol::WireFormat,
+    testing::{CountingWaker, RecordedEnd, RecordingGuard, Reply, ScriptedBody},
 };
 
 use super::ask::scripted;
@@ -41,7 +41,7 @@ pub struct Seen {
     pub trailers: Option<HeaderMap>,
     pub error: Option<String>,
     pub panic: Option<String>,
-    pub settled: Option<Settlement>,
+    pub settled: Option<RecordedEnd>,
 }
 
 impl Seen {
@@ -51,7 +51,7 @@ impl Seen {
     }
 
     #[track_caller]
-    pub fn settled(&self) -> &Settlement {
+    pub fn settled(&self) -> &RecordedEnd {
         self.settled.as_ref().expect("a settlement")
     }
 
@@ -78,7 +78,7 @@ pub enum Side {
 /// Plays the same call through a server's and a client's guards, and those of a gRPC client if it speaks gRPC.
 pub fn on_each_side(call: Call, check: impl Fn(Side, Seen)) {
     for side in [Side::Server, Side::Client, Side::GrpcClient] {
-        if side != Side::GrpcClient || Wire::of_request(&(call.request)()).is_grpc() {
+        if side != Side::GrpcClient || WireFormat::from_request(&(call.request)()).is_grpc() {
             check(side, on(side, &call));
         }
     }
@@ -103,7 +103,11 @@ pub fn call(request: fn() -> Request<ScriptedBody>, reply: fn() -> Reply, until:
 /// Plays a call through a tracker between two spies: all three must be told the same, exactly once.
 pub fn on(side: Side, call: &Call) -> Seen {
     let recorder = PrometheusBuilder::new().build_recorder();
-    let (outer, inner, errors) = (Spy::new(), Spy::new(), ErrorTracker::default());
+    let (outer, inner, errors) = (
+        RecordingGuard::new(),
+        RecordingGuard::new(),
+        ErrorTracker::default(),
+    );
     let script = scripted(call.reply);
     let track = Track::builder("it").errors(errors.clone()).build().unwrap();
     let (track, active) = match side {
@@ -116,8 +120,8 @@ pub fn on(side: Side, call: &Call) -> Seen {
         Side::Client => play(GuardLayer::client(guards).layer(script.clone()), call),
         Side::GrpcClient => play(GuardLayer::grpc_client(guards).layer(script.clone()), call),
     });
-    let settled = outer.only();
-    let inner = inner.only();
+    let settled = outer.single();
+    let inner = inner.single();
     assert_eq!(settled.outcome, inner.outcome, "{side:?}");
     assert_eq!(settled.evidence, inner.evidence, "{side:?}");
     assert_eq!(script.in_flight(), 0, "{side:?}");
@@ -164,7 +168,7 @@ fn play_head<S, B>(service: &mut S, call: &Call, seen: &mut Seen) -> Option<B>
 where
     S: Service<Request<ScriptedBody>, Response = Response<B>, Error = BoxError>,
 {
-    let wakes = Wakes::new();
+    let wakes = CountingWaker::new();
     let mut future = seen.attempt(|| wakes.call(service, (call.request)()))?;
     let polls = match call.until {
         Until::Polls(polls) => polls,
@@ -196,7 +200,7 @@ fn play_body<B>(body: B, until: Until, seen: &mut Seen)
 where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    let (wakes, mut body) = (Wakes::new(), Box::pin(body));
+    let (wakes, mut body) = (CountingWaker::new(), Box::pin(body));
     let polls = match until {
         Until::Frames(polls) => polls,
         _ => LONG,
@@ -226,7 +230,7 @@ pub struct Expected(pub Outcome, pub Evidence);
 impl From<Outcome> for Expected {
     fn from(outcome: Outcome) -> Self {
         let evidence = match outcome {
-            Outcome::Success | Outcome::Ignored => Evidence::Healthy,
+            Outcome::Success | Outcome::ClientError => Evidence::Healthy,
             Outcome::Failure | Outcome::Overload | Outcome::TimedOut | Outcome::Panicked => {
                 Evidence::Unhealthy
             }

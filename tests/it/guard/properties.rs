@@ -14,23 +14,23 @@ use tower_keep::{
     Outcome::{self, *},
     call::{Evidence, GrpcCode},
     observe,
-    testing::{Reply, Script, ScriptedBody, Settlement, Spy, Wakes},
+    testing::{CountingWaker, RecordedEnd, RecordingGuard, Reply, Script, ScriptedBody},
 };
 
 proptest! {
     #[test]
     fn grpc_code_parses_any_bytes(bytes: Vec<u8>) {
         let code = GrpcCode::parse(&bytes);
-        prop_assert!(code.number() <= 16 && !code.as_str().is_empty());
-        let exact = code.number().to_string().into_bytes() == bytes;
+        prop_assert!(code.as_u8() <= 16 && !code.as_str().is_empty());
+        let exact = code.as_u8().to_string().into_bytes() == bytes;
         prop_assert!(exact || code == GrpcCode::UNKNOWN);
     }
 
     #[test]
     fn grpc_code_round_trips(number in 0..=u8::MAX) {
         let code = GrpcCode::parse(number.to_string().as_bytes());
-        prop_assert_eq!(code.number(), if number <= 16 { number } else { 2 });
-        prop_assert_eq!(GrpcCode::parse(code.number().to_string().as_bytes()), code);
+        prop_assert_eq!(code.as_u8(), if number <= 16 { number } else { 2 });
+        prop_assert_eq!(GrpcCode::parse(code.as_u8().to_string().as_bytes()), code);
     }
 
     #[test]
@@ -45,10 +45,10 @@ proptest! {
                 reply.header(name, value)
             })
         };
-        let (spy, script) = (Spy::new(), Script::<BoxError>::always(reply));
+        let (spy, script) = (RecordingGuard::new(), Script::<BoxError>::always(reply));
         let service = observe("wild").server().layer(script.clone());
         let mut service = GuardLayer::server(spy.clone()).layer(service);
-        let wakes = Wakes::new();
+        let wakes = CountingWaker::new();
         let mut future = wakes.call(&mut service, request);
         let Poll::Ready(Ok(response)) = wakes.poll(future.as_mut()) else {
             return Err(TestCaseError::fail("no answer"));
@@ -58,7 +58,7 @@ proptest! {
             prop_assert!(frame.is_ok());
         }
         drop(body);
-        let settled = spy.only();
+        let settled = spy.single();
         prop_assert_ne!(settled.outcome, Panicked);
         // It was read to its end.
         prop_assert!(settled.outcome != Cancelled || settled.grpc_code == Some(GrpcCode::CANCELLED));
@@ -183,8 +183,8 @@ fn call() -> impl Strategy<Value = Call> {
 impl Call {
     fn body(&self) -> ScriptedBody {
         let body = match self.size {
-            Some(size) => ScriptedBody::new().promise(size),
-            None => ScriptedBody::new().without_size(),
+            Some(size) => ScriptedBody::new().declared_size(size),
+            None => ScriptedBody::new().without_size_hint(),
         };
         self.steps.iter().fold(body, |body, step| match step {
             Step::Data(bytes) => body.data(vec![b'x'; usize::from(*bytes)]),
@@ -194,7 +194,7 @@ impl Call {
             }
             Step::Error => body.error("reset"),
             Step::Panic => body.panic("boom"),
-            Step::End => body.late_end(),
+            Step::End => body.end_after_extra_poll(),
         })
     }
 
@@ -210,13 +210,17 @@ impl Call {
     }
 
     /// Polls the body so many times, and drops it.
-    fn play(&self, polls: usize, server: bool) -> Settlement {
-        let (call, spy) = (self.clone(), Spy::new());
+    fn play(&self, polls: usize, server: bool) -> RecordedEnd {
+        let (call, spy) = (self.clone(), RecordingGuard::new());
         let script = Script::always(move || call.reply());
         let mut request = post();
         let content_type = HeaderValue::from_static(self.content_type);
         request.headers_mut().insert("content-type", content_type);
-        let guards = (spy.clone(), None::<Spy>, (Spy::new(), Spy::new()));
+        let guards = (
+            spy.clone(),
+            None::<RecordingGuard>,
+            (RecordingGuard::new(), RecordingGuard::new()),
+        );
         match server {
             true => poll(
                 &mut GuardLayer::server(guards).layer(script.clone()),
@@ -230,7 +234,7 @@ impl Call {
             ),
         }
         assert_eq!(script.in_flight(), 0);
-        spy.only()
+        spy.single()
     }
 
     /// Outcome, evidence, and the bytes that are handed on, by the book.
@@ -294,7 +298,7 @@ impl Call {
 
 fn evidence(outcome: Outcome) -> Evidence {
     match outcome {
-        Success | Ignored => Evidence::Healthy,
+        Success | ClientError => Evidence::Healthy,
         Failure | Overload | TimedOut | Panicked => Evidence::Unhealthy,
         Cancelled | Rejected => Evidence::Inconclusive,
     }
@@ -302,7 +306,7 @@ fn evidence(outcome: Outcome) -> Evidence {
 
 fn by_status(status: u16) -> Outcome {
     match status {
-        404 => Ignored,
+        404 => ClientError,
         429 | 503 => Overload,
         500 => Failure,
         504 => TimedOut,
@@ -317,7 +321,7 @@ fn by_code(code: u8) -> Outcome {
         2 | 13 | 14 | 15 => Failure,
         4 => TimedOut,
         8 => Overload,
-        _ => Ignored,
+        _ => ClientError,
     }
 }
 
@@ -326,7 +330,7 @@ where
     S: tower::Service<Request<ScriptedBody>, Response = http::Response<B>, Error = BoxError>,
     B: Body,
 {
-    let wakes = Wakes::new();
+    let wakes = CountingWaker::new();
     let mut future = wakes.call(service, request);
     let Poll::Ready(Ok(response)) = wakes.poll(future.as_mut()) else {
         panic!("no answer");

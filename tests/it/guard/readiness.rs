@@ -20,8 +20,8 @@ use tower::{
 };
 use tower_keep::{
     BoxError, CircuitBreaker, Outcome, Rejection,
-    breaker::State,
-    testing::{Reply, Script, Strict, Wakes},
+    breaker::CircuitState,
+    testing::{CountingWaker, ReadyChecked, Reply, Script},
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -38,9 +38,9 @@ fn breaker(name: &'static str) -> CircuitBreaker {
 fn open(breaker: &CircuitBreaker) {
     for _ in 0..3 {
         let permit = breaker.try_acquire().expect("closed");
-        permit.settle(Outcome::Failure);
+        permit.complete(Outcome::Failure);
     }
-    assert_eq!(breaker.state(), State::Open);
+    assert_eq!(breaker.state(), CircuitState::Open);
 }
 
 fn is_refused(result: &Result<usize, BoxError>) -> bool {
@@ -121,7 +121,7 @@ async fn balancer_skips_endpoint_with_open_circuit() {
     .await;
     assert_that_the_well_one_serves(&counts);
     let states = breakers.each_ref().map(CircuitBreaker::state);
-    assert_eq!(states, [State::Open, State::Closed]);
+    assert_eq!(states, [CircuitState::Open, CircuitState::Closed]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -167,7 +167,7 @@ async fn balancer_returns_to_half_open_endpoint() {
         served[index.expect("both are well")] += 1;
     }
     assert!(served[0] > 20 && served[1] > 20, "{served:?}");
-    assert_eq!(breakers[0].state(), State::Closed);
+    assert_eq!(breakers[0].state(), CircuitState::Closed);
 }
 
 /// While all circuits are open there is nobody to pick: callers wait, and are woken.
@@ -176,7 +176,7 @@ async fn balancer_waits_while_all_circuits_open() {
     let breakers = ["first", "second"].map(breaker);
     let mut balance = balance(&breakers);
     breakers.iter().for_each(open);
-    let wakes = Wakes::new();
+    let wakes = CountingWaker::new();
     assert!(wakes.poll_ready::<(), _>(&mut balance).is_pending());
     breakers[1].reset();
     assert!(wakes.count() > 0, "woken by the one that closed");
@@ -211,7 +211,7 @@ where
     let breaker = breaker("peer");
     let [guarded, mut other] = two_handles(shared);
     let mut guarded = breaker.layer().any().layer(guarded);
-    let wakes = Wakes::new();
+    let wakes = CountingWaker::new();
 
     // Polled ready while the circuit is open: it has taken nothing.
     open(&breaker);
@@ -253,7 +253,10 @@ where
 }
 
 /// With a moment for the worker of a buffer.
-async fn is_ready<S: Service<(), Error: Into<BoxError>>>(wakes: &Wakes, service: &mut S) -> bool {
+async fn is_ready<S: Service<(), Error: Into<BoxError>>>(
+    wakes: &CountingWaker,
+    service: &mut S,
+) -> bool {
     for _ in 0..5 {
         if wakes
             .poll_ready(service)
@@ -290,7 +293,7 @@ async fn buffer_slot_not_held_by_rejected_handle() {
 /// Pending by its circuit: it has not asked the service yet.
 #[tokio::test(start_paused = true)]
 async fn limit_slot_not_held_while_circuit_open() {
-    let (breaker, wakes) = (breaker("peer"), Wakes::new());
+    let (breaker, wakes) = (breaker("peer"), CountingWaker::new());
     let limit = GlobalConcurrencyLimitLayer::new(1);
     let layer = breaker.layer().any().back_pressure();
     let mut guarded = layer.layer(limit.layer(peer()));
@@ -311,7 +314,7 @@ async fn limit_slot_not_held_while_circuit_open() {
 /// A handle with back pressure kept its place in the queue, and got the next slot, which nobody used.
 #[tokio::test(start_paused = true)]
 async fn queue_place_not_held_while_circuit_open() {
-    let (breaker, wakes) = (breaker("peer"), Wakes::new());
+    let (breaker, wakes) = (breaker("peer"), CountingWaker::new());
     let limit = GlobalConcurrencyLimitLayer::new(1);
     let mut holder = limit.layer(peer());
     assert!(is_ready(&wakes, &mut holder).await);
@@ -329,7 +332,7 @@ async fn queue_place_not_held_while_circuit_open() {
 #[tokio::test(start_paused = true)]
 async fn limit_slot_returned_when_circuit_opens() {
     for called in [false, true] {
-        let (breaker, wakes) = (breaker("peer"), Wakes::new());
+        let (breaker, wakes) = (breaker("peer"), CountingWaker::new());
         let limit = GlobalConcurrencyLimitLayer::new(1);
         let layer = breaker.layer().any().back_pressure();
         let mut guarded = layer.layer(limit.layer(peer()));
@@ -371,27 +374,27 @@ async fn balancer_endpoints_may_share_a_limit() {
 /// queue each time that it was polled, woke itself, and never got in.
 #[tokio::test(start_paused = true)]
 async fn queue_place_kept_if_guard_only_may_reject() {
-    struct Over(tower_keep::guard::Signal);
+    struct Over(tower_keep::guard::ReadySignal);
     impl tower_keep::Guard for Over {
         type Permit = ();
-        fn refuses(&self, now: &tower_keep::call::Moment) -> tower_keep::guard::Refuses {
-            tower_keep::guard::Refuses::Until(now.now())
+        fn rejects(&self, now: &tower_keep::call::CallClock) -> tower_keep::guard::Rejects {
+            tower_keep::guard::Rejects::AllUntil(now.now())
         }
-        fn signals(&self, add: &mut dyn FnMut(&tower_keep::guard::Signal)) {
+        fn ready_signals(&self, add: &mut dyn FnMut(&tower_keep::guard::ReadySignal)) {
             add(&self.0);
         }
-        fn settle(&self, (): (), _: &tower_keep::call::End<'_>) {}
+        fn on_end(&self, (): (), _: &tower_keep::call::CallEnd<'_>) {}
     }
     impl<Req> tower_keep::guard::Admit<Req> for Over {
-        fn admit(&self, _: &mut Req, _: &tower_keep::call::Moment) -> Result<(), Rejection> {
+        fn admit(&self, _: &mut Req, _: &tower_keep::call::CallClock) -> Result<(), Rejection> {
             Ok(())
         }
     }
-    let wakes = Wakes::new();
+    let wakes = CountingWaker::new();
     let limit = GlobalConcurrencyLimitLayer::new(1);
     let mut holder = limit.layer(peer());
     assert!(is_ready(&wakes, &mut holder).await);
-    let over = Over(tower_keep::guard::Signal::new());
+    let over = Over(tower_keep::guard::ReadySignal::new());
     let layer = tower_keep::GuardLayer::any(over).back_pressure();
     let mut guarded = layer.layer(limit.layer(peer()));
     assert!(wakes.poll_ready::<(), _>(&mut guarded).is_pending());
@@ -407,7 +410,7 @@ async fn queue_place_kept_if_guard_only_may_reject() {
 
 // ---- a service that is never ready
 
-fn pending_of<F: Future + ?Sized>(calls: &mut [Pin<Box<F>>], wakes: &Wakes) -> usize {
+fn pending_of<F: Future + ?Sized>(calls: &mut [Pin<Box<F>>], wakes: &CountingWaker) -> usize {
     let polled = calls.iter_mut().map(|call| wakes.poll(call.as_mut()));
     polled.filter(Poll::is_pending).count()
 }
@@ -415,8 +418,8 @@ fn pending_of<F: Future + ?Sized>(calls: &mut [Pin<Box<F>>], wakes: &Wakes) -> u
 /// "An open circuit refuses at once": a hung call held the only slot, and a hundred callers waited for it.
 #[tokio::test(start_paused = true)]
 async fn open_circuit_rejects_while_service_unready() {
-    let (breaker, wakes) = (breaker("peer"), Wakes::new());
-    let never = Strict::new(peer().never_ready());
+    let (breaker, wakes) = (breaker("peer"), CountingWaker::new());
+    let never = ReadyChecked::new(peer().never_ready());
     let service = breaker.layer().any().layer(never);
     // Those who wait already are woken, and refused.
     let mut early: Vec<_> = (0..10)
@@ -440,8 +443,8 @@ async fn half_open_waiting_callers_at_most_probes() {
             .open_time(Duration::from_secs(5))
             .open_jitter(0.0)
             .probes(probes);
-        let (breaker, wakes) = (builder.build().expect("sound"), Wakes::new());
-        let never = Strict::new(peer().never_ready());
+        let (breaker, wakes) = (builder.build().expect("sound"), CountingWaker::new());
+        let never = ReadyChecked::new(peer().never_ready());
         let service = breaker.layer().any().layer(never);
         open(&breaker);
         advance(Duration::from_secs(6)).await;
@@ -469,7 +472,7 @@ async fn hung_call_with_only_slot_delays_probes_only() {
         .layer()
         .any()
         .layer(ConcurrencyLimitLayer::new(1).layer(hung));
-    let wakes = Wakes::new();
+    let wakes = CountingWaker::new();
     let mut first = [Box::pin(service.clone().oneshot(()))];
     assert_eq!(pending_of(&mut first, &wakes), 1);
     open(&breaker);

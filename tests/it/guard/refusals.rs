@@ -10,19 +10,19 @@ use tower_keep::{
     Guard, GuardLayer,
     Outcome::*,
     Rejection, RejectionKind,
-    call::{End, GrpcCode, Moment},
+    call::{CallClock, CallEnd, GrpcCode},
     context::{Context, Correlate},
     guard::{Admit, Head},
-    testing::{Reply, Spy},
+    testing::{RecordingGuard, Reply},
 };
 
 use super::{ask::*, play::*};
 
 #[test]
 fn rejection_is_reported_to_earlier_guards() {
-    let (outer, never) = (Spy::new(), Spy::new());
-    let refusal = Rejection::rate_limited("login").retry_after(Duration::from_millis(1200));
-    let refusing = Spy::refusing(refusal);
+    let (outer, never) = (RecordingGuard::new(), RecordingGuard::new());
+    let refusal = Rejection::rate_limited("login").with_retry_after(Duration::from_millis(1200));
+    let refusing = RecordingGuard::rejecting(refusal);
     let guards = (
         Correlate::default(),
         outer.clone(),
@@ -50,7 +50,7 @@ fn rejection_is_reported_to_earlier_guards() {
         .map(|head| (head.status, head.outcome))
         .collect();
     assert_eq!(shown, [(head.status, Rejected)]);
-    let settled = outer.only();
+    let settled = outer.single();
     assert_eq!(settled.outcome, Rejected);
     assert_eq!(settled.status, Some(head.status));
     assert_eq!(settled.response_bytes, seen.data.len() as u64);
@@ -59,7 +59,7 @@ fn rejection_is_reported_to_earlier_guards() {
         Some(r#"refused by "login": rate_limited"#)
     );
     assert_eq!(
-        (refusing.admitted(), refusing.refused(), never.admitted()),
+        (refusing.admitted(), refusing.rejected(), never.admitted()),
         (0, 1, 0)
     );
     assert_eq!(script.calls(), 0, "the service is not asked");
@@ -68,9 +68,9 @@ fn rejection_is_reported_to_earlier_guards() {
 #[test]
 fn rejection_over_grpc_is_trailers_only() {
     for server in [true, false] {
-        let outer = Spy::new();
-        let refusal = Rejection::overloaded("shed").retry_after(Duration::from_millis(1200));
-        let guards = (outer.clone(), Spy::refusing(refusal));
+        let outer = RecordingGuard::new();
+        let refusal = Rejection::overloaded("shed").with_retry_after(Duration::from_millis(1200));
+        let guards = (outer.clone(), RecordingGuard::rejecting(refusal));
         let (script, unary) = (scripted(Reply::ok), call(grpc, Reply::ok, Until::End));
         let seen = match server {
             true => play(GuardLayer::server(guards).layer(script), &unary),
@@ -81,45 +81,51 @@ fn rejection_over_grpc_is_trailers_only() {
         assert_eq!(head.headers["grpc-status"], "14");
         assert_eq!(head.headers["grpc-retry-pushback-ms"], "1200");
         assert_eq!(head.headers["cache-control"], "no-store");
-        assert_eq!((outer.only().outcome, outer.heads().len()), (Rejected, 1));
-        assert_eq!(outer.only().grpc_code, Some(GrpcCode::UNAVAILABLE));
+        assert_eq!((outer.single().outcome, outer.heads().len()), (Rejected, 1));
+        assert_eq!(outer.single().grpc_code, Some(GrpcCode::UNAVAILABLE));
     }
 }
 
 #[test]
 fn rejection_on_client_is_an_error() {
-    let outer = Spy::new();
-    let guards = (outer.clone(), Spy::refusing(Rejection::overloaded("shed")));
+    let outer = RecordingGuard::new();
+    let guards = (
+        outer.clone(),
+        RecordingGuard::rejecting(Rejection::overloaded("shed")),
+    );
     let service = GuardLayer::client(guards).layer(scripted(Reply::ok));
     let seen = play(service, &call(get, Reply::ok, Until::End));
     assert_eq!(
         seen.error.as_deref(),
         Some(r#"refused by "shed": overloaded"#)
     );
-    assert_eq!((outer.only().outcome, outer.heads().len()), (Rejected, 0));
+    assert_eq!((outer.single().outcome, outer.heads().len()), (Rejected, 0));
 }
 
 #[test]
 fn rejection_by_outermost_guard_skips_inner() {
-    let inner = Spy::new();
-    let guards = (Spy::refusing(Rejection::overloaded("shed")), inner.clone());
+    let inner = RecordingGuard::new();
+    let guards = (
+        RecordingGuard::rejecting(Rejection::overloaded("shed")),
+        inner.clone(),
+    );
     let service = GuardLayer::server(guards).layer(scripted(Reply::ok));
     assert_eq!(
         play(service, &call(get, Reply::ok, Until::End)).status(),
         503
     );
-    assert_eq!((inner.admitted(), inner.settled().len()), (0, 0));
+    assert_eq!((inner.admitted(), inner.completed().len()), (0, 0));
 }
 
 /// The guards that had granted knew that the call was rejected, but not by whom.
 #[test]
 fn rejection_has_cause_if_future_unpolled() {
-    let outer = Spy::new();
-    let guards = (outer.clone(), Spy::refusing(refusal()));
+    let outer = RecordingGuard::new();
+    let guards = (outer.clone(), RecordingGuard::rejecting(refusal()));
     let service = GuardLayer::server(guards).layer(scripted(Reply::ok));
     play(service, &call(get, Reply::ok, Until::Polls(0)));
-    assert_eq!(outer.only().outcome, Rejected);
-    assert_eq!(outer.only().cause.as_deref(), Some(REFUSED));
+    assert_eq!(outer.single().outcome, Rejected);
+    assert_eq!(outer.single().cause.as_deref(), Some(REFUSED));
 }
 
 /// What a guard logs about a head must carry the call's IDs, as in its other hooks.
@@ -135,15 +141,15 @@ fn on_head_runs_inside_earlier_guards() {
     }
     impl Guard for Seen {
         type Permit = ();
-        fn head(&self, (): &mut (), _: &mut Head<'_>) {
+        fn on_head(&self, (): &mut (), _: &mut Head<'_>) {
             self.note("head");
         }
-        fn settle(&self, (): (), _: &End<'_>) {
+        fn on_end(&self, (): (), _: &CallEnd<'_>) {
             self.note("settle");
         }
     }
     impl<Req> Admit<Req> for Seen {
-        fn admit(&self, _: &mut Req, _: &Moment) -> Result<(), Rejection> {
+        fn admit(&self, _: &mut Req, _: &CallClock) -> Result<(), Rejection> {
             self.note("admit");
             Ok(())
         }
@@ -173,7 +179,7 @@ fn rejection_kinds_have_their_status() {
         (RejectionKind::DeadlineExceeded, 504, "4"),
     ];
     for (kind, status, code) in kinds {
-        let layer = GuardLayer::server(Spy::refusing(Rejection::new(kind, "it")));
+        let layer = GuardLayer::server(RecordingGuard::rejecting(Rejection::new(kind, "it")));
         let service = layer.layer(scripted(Reply::ok));
         assert_eq!(
             play(service.clone(), &call(get, Reply::ok, Until::End)).status(),

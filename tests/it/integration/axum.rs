@@ -193,10 +193,10 @@ async fn router_tracks_unknown_paths_and_wrong_methods() {
         2.0
     );
     assert_eq!(
-        meter.calls(&[("outcome", "ignored"), ("http_route", "/greeting")]),
+        meter.calls(&[("outcome", "client_error"), ("http_route", "/greeting")]),
         2.0
     );
-    assert_eq!(meter.calls(&[("outcome", "ignored")]), 4.0);
+    assert_eq!(meter.calls(&[("outcome", "client_error")]), 4.0);
     assert!(!meter.render().contains("made"));
 }
 
@@ -207,7 +207,7 @@ async fn app_layer_learns_the_route_and_tracks_404() {
         .route("/orders/{id}", on_get(order))
         .route("/untold", on_get(|| async { "no slot was filled" }))
         .route("/fails", on_get(fails))
-        .route_layer(RouteLayer::matched());
+        .route_layer(RouteLayer::matched_path());
     let app = ServiceBuilder::new()
         // `axum::serve` takes axum's own body only.
         .map_response(|response: http::Response<_>| response.map(Body::new))
@@ -460,7 +460,7 @@ async fn response_error_extension_is_recorded_with_sources() {
     let record = group.latest().record();
     assert_eq!((group.kind(), group.count()), ("NoInvoice", 2));
     assert_eq!(record.message(), "no invoice was printed");
-    assert_eq!(record.chain().collect::<Vec<_>>(), ["page 7 is torn"]);
+    assert_eq!(record.causes().collect::<Vec<_>>(), ["page 7 is torn"]);
     assert_eq!(record.route(), Some("/invoices/{id}"));
     assert_eq!(record.service(), Some("shop"));
 }
@@ -700,7 +700,7 @@ async fn handler_can_return_a_rejection() {
     let (witness, mut ends) = witness();
     let (track, errors) = tracked("shop");
     let closed = async || {
-        let why = Rejection::rate_limited("till").retry_after(Duration::from_secs(3));
+        let why = Rejection::rate_limited("till").with_retry_after(Duration::from_secs(3));
         Err::<(), _>(why)
     };
     let app = Router::new()
@@ -826,7 +826,7 @@ async fn grpc_content_type_on_plain_route_is_no_failure() {
     for (_, client) in both_versions() {
         for (path, outcome) in [
             ("/orders/7", Outcome::Success),
-            ("/nowhere", Outcome::Ignored),
+            ("/nowhere", Outcome::ClientError),
             ("/fails", Outcome::Failure),
         ] {
             let mut request = get(address, path);

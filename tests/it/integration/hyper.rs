@@ -37,7 +37,7 @@ use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
     BoxError, Context, ErrorTracker, GuardLayer, Outcome, Rejection, RejectionKind, Track,
-    call::Ending, context::Propagate, observe, operation,
+    call::ClassifyInput, context::Propagate, observe, operation,
 };
 
 fn tracked(name: &'static str) -> (Track, ErrorTracker) {
@@ -122,7 +122,7 @@ async fn client_outcome_of_http_status() {
             (200, Outcome::Success),
             (204, Outcome::Success),
             (302, Outcome::Success),
-            (404, Outcome::Ignored),
+            (404, Outcome::ClientError),
             (408, Outcome::TimedOut),
             (429, Outcome::Overload),
             (500, Outcome::Failure),
@@ -188,7 +188,7 @@ async fn connection_refused_is_a_failure_with_cause() {
             group
                 .latest()
                 .record()
-                .chain()
+                .causes()
                 .any(|cause| cause.contains("refused"))
         );
     }
@@ -284,7 +284,7 @@ async fn rejection_error_carries_rejection_across_clones() {
         let rejection = Rejection::find(&*error).unwrap();
         assert_eq!(rejection.kind(), RejectionKind::CircuitOpen);
         assert_eq!(rejection.guard(), "fuse");
-        assert_eq!(rejection.wait(), Some(Duration::from_millis(1_500)));
+        assert_eq!(rejection.retry_after(), Some(Duration::from_millis(1_500)));
     }
     assert_eq!(fuse.admitted(), 2);
     assert_eq!(errors.total(), 2, "the two failures, and no refusal");
@@ -303,13 +303,14 @@ impl<L> CloneLayer for L {}
 #[tokio::test]
 async fn classifier_decides_client_outcome() {
     let (witness, mut ends) = witness();
-    let layer = GuardLayer::client(witness).classify(|end: &Ending<'_>| match end.status() {
-        Some(StatusCode::NOT_FOUND) => Outcome::Failure,
-        _ => end.outcome(),
-    });
+    let layer =
+        GuardLayer::client(witness).classify(|end: &ClassifyInput<'_>| match end.status() {
+            Some(StatusCode::NOT_FOUND) => Outcome::Failure,
+            _ => end.outcome(),
+        });
     let client = ServiceBuilder::new().layer(layer).service(http1());
     let address = upstream().await;
-    for (code, outcome) in [(404, Outcome::Failure), (410, Outcome::Ignored)] {
+    for (code, outcome) in [(404, Outcome::Failure), (410, Outcome::ClientError)] {
         let request = get(address, &format!("/status/{code}"));
         text(client.clone().oneshot(request).await.unwrap()).await;
         assert_eq!(ends.next_outcome().await, outcome);
@@ -342,7 +343,7 @@ async fn hyper_server_is_guarded() {
     let meter = meter();
     let fuse = Fuse::blows_after(1);
     let (witness, mut ends) = witness();
-    let layer = GuardLayer::server((witness, Track::named("bare"), fuse.clone()));
+    let layer = GuardLayer::server((witness, Track::new("bare"), fuse.clone()));
     let service = ServiceBuilder::new().layer(layer).service(service_fn(
         async |request: Request<Incoming>| match request.uri().path() {
             "/panics" => panic!("the ink ran out"),
@@ -460,7 +461,7 @@ async fn plain_service_call_inherits_context() {
         .service(service_fn(async |_: ()| {
             Ok::<_, Infallible>(Context::current())
         }));
-    let call = Context::root();
+    let call = Context::new_root();
     let seen = call.scope(whose.clone().oneshot(())).await.unwrap();
     assert_eq!(seen, Some(call.clone()));
     assert_ne!(whose.oneshot(()).await.unwrap(), Some(call));
@@ -489,15 +490,16 @@ async fn plain_service_panic_is_recorded_and_unwinds() {
 #[tokio::test]
 async fn plain_service_classifier_decides_outcome() {
     let (witness, mut ends) = witness();
-    let layer =
-        GuardLayer::any(witness).classify(|end: &Ending<'_>| match end.response::<Option<u32>>() {
-            Some(None) => Outcome::Ignored,
+    let layer = GuardLayer::any(witness).classify(|end: &ClassifyInput<'_>| {
+        match end.response::<Option<u32>>() {
+            Some(None) => Outcome::ClientError,
             _ => end.outcome(),
-        });
+        }
+    });
     let service = ServiceBuilder::new()
         .layer(layer)
         .service(service_fn(async |n: Option<u32>| Ok::<_, Infallible>(n)));
-    for (answer, outcome) in [(Some(7), Outcome::Success), (None, Outcome::Ignored)] {
+    for (answer, outcome) in [(Some(7), Outcome::Success), (None, Outcome::ClientError)] {
         service.clone().oneshot(answer).await.unwrap();
         assert_eq!(ends.next_outcome().await, outcome);
     }

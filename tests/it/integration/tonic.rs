@@ -89,7 +89,7 @@ impl Health for Scripted {
             "late" => Err(Status::deadline_exceeded("no time left")),
             "closed" => {
                 let why = Rejection::rate_limited("till");
-                Err(why.retry_after(Duration::from_millis(1_200)).into())
+                Err(why.with_retry_after(Duration::from_millis(1_200)).into())
             }
             "gone" => Err(Status::unavailable("moved out")),
             "torn" => {
@@ -191,7 +191,11 @@ async fn unary_call_is_one_call_on_both_sides() {
         assert_eq!(meter.count(&duration, &of("OK")), 1.0, "{side}");
         assert_eq!(meter.count(&duration, &of("NOT_FOUND")), 1.0, "{side}");
         let calls = |outcome| meter.calls(&[method, ("kind", side), ("outcome", outcome)]);
-        assert_eq!((calls("success"), calls("ignored")), (1.0, 1.0), "{side}");
+        assert_eq!(
+            (calls("success"), calls("client_error")),
+            (1.0, 1.0),
+            "{side}"
+        );
         let active = format!("http_{side}_active_requests");
         assert_eq!(meter.sum(&active, &[]), Some(0.0), "{side}");
     }
@@ -219,7 +223,7 @@ async fn stream_is_one_call_until_its_trailers() {
     let (served, mut server_ends) = witness();
     let (called, mut client_ends) = witness();
     let (mut reporter, health) = health_reporter();
-    let track = Track::named("health");
+    let track = Track::new("health");
     let address = serve_tonic!(GuardLayer::server((served, track.clone())), health);
     let layer = GuardLayer::grpc_client((called, track.client_side()));
     let mut client =
@@ -269,9 +273,9 @@ async fn grpc_code_outcome_agrees_on_both_sides() {
 
     for (service, code, outcome) in [
         ("", Code::Ok, Outcome::Success),
-        ("missing", Code::NotFound, Outcome::Ignored),
-        ("forbidden", Code::PermissionDenied, Outcome::Ignored),
-        ("made up", Code::InvalidArgument, Outcome::Ignored),
+        ("missing", Code::NotFound, Outcome::ClientError),
+        ("forbidden", Code::PermissionDenied, Outcome::ClientError),
+        ("made up", Code::InvalidArgument, Outcome::ClientError),
         ("busy", Code::ResourceExhausted, Outcome::Overload),
         ("late", Code::DeadlineExceeded, Outcome::TimedOut),
         ("gone", Code::Unavailable, Outcome::Failure),
@@ -285,7 +289,7 @@ async fn grpc_code_outcome_agrees_on_both_sides() {
         for ends in [&mut server_ends, &mut client_ends] {
             let told = ends.next().await;
             assert_eq!(told.outcome, outcome, "{service}");
-            assert_eq!(told.code.unwrap().number(), code as u8, "{service}");
+            assert_eq!(told.code.unwrap().as_u8(), code as u8, "{service}");
         }
     }
     // The same in trailers, after a message.
@@ -325,7 +329,7 @@ async fn status_error_is_grouped_by_source_or_message() {
         on_server.message().contains("cannot read order 7"),
         "{on_server:#?}"
     );
-    assert_eq!(on_server.chain().last(), Some("a page is torn"));
+    assert_eq!(on_server.causes().last(), Some("a page is torn"));
 
     let [group] = &client_errors.groups()[..] else {
         panic!("{:#?}", client_errors.groups())
@@ -387,7 +391,7 @@ async fn rejected_calls_add_no_method_label() {
     };
     let health = HealthServer::with_interceptor(Scripted::default(), keep_out);
     let guarded = serve_tonic!(observe("guarded").server(), health);
-    let guards = (Track::named("refused"), Fuse::blown());
+    let guards = (Track::new("refused"), Fuse::blown());
     let health = HealthServer::new(Scripted::default());
     let refused = serve_tonic!(GuardLayer::server(guards), health);
     let client = http2();
@@ -478,7 +482,7 @@ async fn dropped_stream_is_success_on_client_only() {
     let meter = meter();
     let (served, mut server_ends) = witness();
     let (called, mut client_ends) = witness();
-    let guards = (served, Track::named("health"));
+    let guards = (served, Track::new("health"));
     let health = HealthServer::new(Scripted::default());
     let address = serve_tonic!(GuardLayer::server(guards), health);
     let layer = GuardLayer::grpc_client(called);
@@ -675,7 +679,7 @@ async fn connection_refused_is_a_failure_with_cause() {
     assert!(told.cause.contains("refused"), "{}", told.cause);
     let group = &errors.groups()[0];
     assert_eq!(group.kind(), "tonic::transport::Error");
-    let chain = group.latest().record().chain();
+    let chain = group.latest().record().causes();
     assert!(chain.last().unwrap().contains("refused"), "{group:#?}");
 }
 
@@ -685,7 +689,7 @@ async fn connection_refused_is_a_failure_with_cause() {
 async fn rejection_of_server_is_status_with_retry_after() {
     let echoes = Correlate::builder().echo_grpc(true).build();
     let correlate = echoes.expect("sound settings");
-    let guards = (correlate, Track::named("health"), Fuse::blown());
+    let guards = (correlate, Track::new("health"), Fuse::blown());
     let health = HealthServer::new(Scripted::default());
     let address = serve_tonic!(GuardLayer::server(guards), health);
     let status = HealthClient::new(channel(address))

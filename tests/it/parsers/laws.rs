@@ -12,15 +12,15 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version, header}
 use httpdate::fmt_http_date;
 use tokio::time::Instant;
 use tower_keep::{
-    call::Moment,
+    call::CallClock,
     context::{
-        Baggage, Context, Correlate, Id, MalformedReason, Propagate, TraceFormat, Traceparent,
+        Baggage, CallId, Context, Correlate, HeaderErrorKind, Propagate, TraceFormat, Traceparent,
         Tracestate,
     },
-    errors::{ErrorRecord, Fingerprint, READ_LIMIT, RESULT_LIMIT, parameterise},
+    errors::{ErrorRecord, Fingerprint, MAX_NORMALIZED, MAX_READ, normalize_message},
     guard::Admit,
-    protocol::Wire,
-    retry::Hint,
+    protocol::WireFormat,
+    retry::RetryAfter,
     timeout::Deadline,
 };
 
@@ -55,7 +55,7 @@ pub fn traceparent(bytes: &[u8]) {
             read,
             Traceparent::parse(only.as_bytes().trim_ascii()).map(Some)
         ),
-        _ => assert_eq!(read.unwrap_err().reason(), MalformedReason::Repeated),
+        _ => assert_eq!(read.unwrap_err().kind(), HeaderErrorKind::Repeated),
     }
     let read = Traceparent::parse(bytes);
     assert_eq!(read.is_ok(), is_traceparent(bytes));
@@ -103,8 +103,8 @@ pub fn tracestate(bytes: &[u8]) {
     check_state(&state);
 }
 
-fn read_state(values: &[HeaderValue]) -> Result<Option<Tracestate>, MalformedReason> {
-    Tracestate::from_headers(&headers(Tracestate::HEADER, values)).map_err(|why| why.reason())
+fn read_state(values: &[HeaderValue]) -> Result<Option<Tracestate>, HeaderErrorKind> {
+    Tracestate::from_headers(&headers(Tracestate::HEADER, values)).map_err(|why| why.kind())
 }
 
 fn check_state(state: &Tracestate) {
@@ -340,7 +340,7 @@ fn check_trace(format: TraceFormat, sent: Vec<(&'static str, HeaderValue)>, expe
     request.extensions_mut().insert(call.clone());
     *request.headers_mut() = headers;
     let propagate = Propagate::builder().trace_formats([format]).build();
-    let moment = Moment::at(Instant::now());
+    let moment = CallClock::at(Instant::now());
     let next = propagate.expect("settings").admit(&mut request, &moment);
     let next = next.expect("never refused").expect("a context");
     let again = read_trace(format, !sampled[0], request.headers());
@@ -356,7 +356,7 @@ fn read_trace(format: TraceFormat, sample_new: bool, headers: &HeaderMap) -> Con
         .trace_formats([format])
         .sample_new_traces(sample_new)
         .build();
-    let moment = Moment::at(Instant::now());
+    let moment = CallClock::at(Instant::now());
     let admitted = correlate.expect("settings").admit(&mut request, &moment);
     admitted.expect("never refused");
     let call = request.extensions().get::<Context>();
@@ -366,14 +366,14 @@ fn read_trace(format: TraceFormat, sample_new: bool, headers: &HeaderMap) -> Con
 /// An ID is accepted if and only if alphabet and length allow, and stays as it is.
 pub fn id(bytes: &[u8]) {
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"._~+/=:@-".contains(byte);
-    let good = (1..=Id::MAX_LEN).contains(&bytes.len()) && bytes.iter().all(allowed);
+    let good = (1..=CallId::MAX_LEN).contains(&bytes.len()) && bytes.iter().all(allowed);
     if let Ok(value) = HeaderValue::from_bytes(bytes) {
-        let id = Id::accept(&value);
+        let id = CallId::parse(&value);
         assert_eq!(id.is_some(), good);
         assert!(id.is_none_or(|id| id.header_value() == value && id.as_str().as_bytes() == bytes));
     }
     if let Ok(text) = std::str::from_utf8(bytes) {
-        let id = Id::try_from(text);
+        let id = CallId::try_from(text);
         assert_eq!(id.is_ok(), good);
         assert!(id.is_err() || id.is_ok_and(|id| id.to_string() == text));
     }
@@ -407,8 +407,8 @@ pub fn retry_after(bytes: &[u8]) {
         let date = date.filter(|_| sent.contains_key(header::DATE));
         let date =
             date.and_then(|date| httpdate::parse_http_date(std::str::from_utf8(date).ok()?).ok());
-        let expected = wait(value, date.unwrap_or(now)).map(Hint::NotBefore);
-        assert_eq!(Hint::from_headers(&sent, now), expected);
+        let expected = wait(value, date.unwrap_or(now)).map(RetryAfter::NotBefore);
+        assert_eq!(RetryAfter::from_headers(&sent, now), expected);
     }
 }
 
@@ -424,8 +424,8 @@ fn check_date(value: &[u8], now: SystemTime, read: Option<Duration>) {
 }
 
 fn wait(value: &[u8], now: SystemTime) -> Option<Duration> {
-    match Hint::parse_retry_after(value, now)? {
-        Hint::NotBefore(wait) => Some(wait),
+    match RetryAfter::parse_retry_after(value, now)? {
+        RetryAfter::NotBefore(wait) => Some(wait),
         other => panic!("Retry-After cannot say {other:?}"),
     }
 }
@@ -443,20 +443,23 @@ fn seconds(value: &[u8]) -> Option<u64> {
 
 /// `grpc-retry-pushback-ms` is a number of 32 bits or means never, and counts more than `Retry-After`.
 pub fn pushback(bytes: &[u8]) {
-    let hint = Hint::parse_pushback(bytes);
+    let hint = RetryAfter::parse_pushback(bytes);
     let text = std::str::from_utf8(bytes).unwrap_or_default().trim();
     // Minus nothing is nothing, as it is for gRPC's own implementations in Go and Java.
     let negative = text.starts_with('-');
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     let millis = seconds(digits.as_bytes()).filter(|_| digits == digits.trim());
     match millis.filter(|millis| *millis <= if negative { 0 } else { i32::MAX as u64 }) {
-        Some(millis) => assert_eq!(hint, Hint::After(Duration::from_millis(millis).min(DAY))),
-        None => assert_eq!(hint, Hint::Never),
+        Some(millis) => assert_eq!(
+            hint,
+            RetryAfter::After(Duration::from_millis(millis).min(DAY))
+        ),
+        None => assert_eq!(hint, RetryAfter::Never),
     }
     if let Ok(value) = HeaderValue::from_bytes(bytes) {
-        let mut sent = headers(Hint::PUSHBACK, &[value]);
+        let mut sent = headers(RetryAfter::PUSHBACK_HEADER, &[value]);
         sent.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        assert_eq!(Hint::from_headers(&sent, UNIX_EPOCH), Some(hint));
+        assert_eq!(RetryAfter::from_headers(&sent, UNIX_EPOCH), Some(hint));
     }
 }
 
@@ -464,7 +467,7 @@ const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const MILLIS: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
 static DEADLINE: LazyLock<Deadline> = LazyLock::new(|| {
     Deadline::builder()
-        .header(MILLIS)
+        .timeout_header(MILLIS)
         .build()
         .expect("settings")
 });
@@ -514,22 +517,26 @@ fn told(name: HeaderName, value: &HeaderValue, content_type: &'static str) -> Op
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(name, value.clone());
     let now = Instant::now();
-    let moment = Moment::at(now).with_wire(Wire::of_request(&request));
+    let moment = CallClock::at(now).with_wire(WireFormat::from_request(&request));
     match DEADLINE.admit(&mut request, &moment) {
         Ok(context) => Some(context?.deadline()? - now),
         Err(_) => Some(Duration::ZERO),
     }
 }
 
-/// What [`parameterise`] returns has a bound, is its own result, and names one group.
+/// What [`normalize_message`] returns has a bound, is its own result, and names one group.
 pub fn message(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    let once = parameterise(&text);
-    assert!(once.len() <= RESULT_LIMIT);
+    let once = normalize_message(&text);
+    assert!(once.len() <= MAX_NORMALIZED);
     assert!(!once.contains(char::is_control));
-    assert_eq!(parameterise(&once), once);
-    if text.len() > READ_LIMIT {
-        assert_eq!(parameterise(&format!("{text}!")), once, "more than is read");
+    assert_eq!(normalize_message(&once), once);
+    if text.len() > MAX_READ {
+        assert_eq!(
+            normalize_message(&format!("{text}!")),
+            once,
+            "more than is read"
+        );
     }
     let record = ErrorRecord::new("Error", once);
     let group = record.fingerprint();

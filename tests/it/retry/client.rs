@@ -19,9 +19,9 @@ use tokio::time::{Instant, timeout};
 use tower::{Layer, Service, ServiceExt};
 use tower_keep::{
     Outcome,
-    call::Ending,
+    call::ClassifyInput,
     protocol::Client,
-    retry::{Attempt, Backoff, Replay, ReplayBody, Retried, Retry, RetryLayer},
+    retry::{Attempt, Backoff, HttpRetry, ReplayBody, Retry, RetryLayer, RetryService},
 };
 
 const WAIT: Duration = Duration::from_millis(100);
@@ -82,7 +82,7 @@ async fn non_idempotent_request_is_sent_once() {
 #[tokio::test(start_paused = true)]
 async fn body_beyond_replay_max_is_sent_once() {
     let peer = Peer::answering([status(503), status(503), status(200)]);
-    let layer = RetryLayer::client(retry()).replay_at_most(8);
+    let layer = RetryLayer::client(retry()).max_replay_bytes(8);
     let client = layer.layer(peer.clone());
     let answer = client
         .clone()
@@ -99,10 +99,11 @@ async fn client_error_is_not_retried() {
     let answer = client(&peer).oneshot(request(Method::GET, "")).await;
     assert_eq!(answer.unwrap().status(), 404);
     // Unless a classifier knows better.
-    let layer = RetryLayer::client(retry()).classify(|end: &Ending<'_>| match end.status() {
-        Some(status) if status == 404 => Outcome::Failure,
-        _ => end.outcome(),
-    });
+    let layer =
+        RetryLayer::client(retry()).classify(|end: &ClassifyInput<'_>| match end.status() {
+            Some(status) if status == 404 => Outcome::Failure,
+            _ => end.outcome(),
+        });
     let answer = layer.layer(peer).oneshot(request(Method::GET, "")).await;
     assert_eq!(answer.unwrap().status(), 200);
 }
@@ -110,12 +111,12 @@ async fn client_error_is_not_retried() {
 #[tokio::test(start_paused = true)]
 async fn retry_after_delays_next_attempt() {
     let began = Instant::now();
-    let peer = Peer::answering([with(503, "retry-after", "7"), status(200)]);
+    let peer = Peer::answering([status_with_header(503, "retry-after", "7"), status(200)]);
     let answer = client(&peer).oneshot(request(Method::GET, "")).await;
     assert_eq!(answer.unwrap().status(), 200);
     assert_eq!(began.elapsed(), Duration::from_secs(7));
 
-    let peer = Peer::answering([with(503, "retry-after", "3600")]);
+    let peer = Peer::answering([status_with_header(503, "retry-after", "3600")]);
     let answer = client(&peer).oneshot(request(Method::GET, "")).await;
     assert_eq!(answer.unwrap().status(), 503, "nobody waits an hour");
 }
@@ -126,7 +127,7 @@ async fn empty_body_is_sent_without_replay() {
     let peer = Peer::answering([status(200), status(200)]);
     let posted = client(&peer).oneshot(request(Method::POST, "")).await;
     assert_eq!(posted.unwrap().status(), 200);
-    let once = Retry::builder("peer").attempts(1).build().unwrap();
+    let once = Retry::builder("peer").max_attempts(1).build().unwrap();
     let client = RetryLayer::client(once).layer(peer);
     let answer = client.oneshot(request(Method::GET, "")).await;
     assert_eq!(answer.unwrap().status(), 200);
@@ -149,11 +150,11 @@ async fn failed_response_is_dropped_before_the_wait() {
 #[tokio::test(start_paused = true)]
 async fn grpc_call_is_retried_if_repeatable() {
     let peer = || {
-        let away = with(200, "grpc-status", "14");
+        let away = status_with_header(200, "grpc-status", "14");
         Peer::answering([away.clone(), away.clone(), away])
     };
     let layer = RetryLayer::grpc_client(retry());
-    let run = async |layer: RetryLayer<Replay<_>>, peer: Peer| {
+    let run = async |layer: RetryLayer<HttpRetry<_>>, peer: Peer| {
         let answer = layer
             .layer(peer.clone())
             .oneshot(grpc("10S"))
@@ -163,7 +164,7 @@ async fn grpc_call_is_retried_if_repeatable() {
         peer.bodies().len()
     };
     assert_eq!(run(layer.clone(), peer()).await, 1);
-    let layer = layer.repeatable(|request| request.uri.path().ends_with("/Get"));
+    let layer = layer.retry_if_request(|request| request.uri.path().ends_with("/Get"));
     assert_eq!(run(layer.clone(), peer()).await, 3);
 
     let told_not_to = Peer::answering([Ok(vec![
@@ -176,9 +177,9 @@ async fn grpc_call_is_retried_if_repeatable() {
 #[tokio::test(start_paused = true)]
 async fn grpc_timeout_is_the_deadline() {
     let began = Instant::now();
-    let away = with(200, "grpc-status", "14");
+    let away = status_with_header(200, "grpc-status", "14");
     let peer = Peer::answering([away.clone(), away.clone(), away]);
-    let layer = RetryLayer::grpc_client(retry()).repeatable(|_| true);
+    let layer = RetryLayer::grpc_client(retry()).retry_if_request(|_| true);
     layer
         .layer(peer.clone())
         .oneshot(grpc("150m"))
@@ -189,11 +190,11 @@ async fn grpc_timeout_is_the_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn grpc_attempts_send_previous_count_and_timeout() {
-    let away = with(200, "grpc-status", "14");
+    let away = status_with_header(200, "grpc-status", "14");
     let run = async |announce: bool, request: Request<Full<Bytes>>| {
         let peer = Peer::answering([away.clone(), away.clone(), away.clone()]);
-        let layer = RetryLayer::grpc_client(retry()).repeatable(|_| true);
-        let service = layer.announce(announce).layer(peer.clone());
+        let layer = RetryLayer::grpc_client(retry()).retry_if_request(|_| true);
+        let service = layer.send_attempt_header(announce).layer(peer.clone());
         service.oneshot(request).await.unwrap();
         [
             peer.header("grpc-previous-rpc-attempts"),
@@ -220,11 +221,11 @@ async fn grpc_attempts_send_previous_count_and_timeout() {
 
 #[tokio::test(start_paused = true)]
 async fn deadline_of_context_shortens_grpc_timeout() {
-    let away = with(200, "grpc-status", "14");
+    let away = status_with_header(200, "grpc-status", "14");
     let peer = Peer::answering([away.clone(), away]);
-    let layer = RetryLayer::grpc_client(retry()).repeatable(|_| true);
+    let layer = RetryLayer::grpc_client(retry()).retry_if_request(|_| true);
     let soon = Instant::now() + Duration::from_millis(150);
-    let call = tower_keep::Context::root().with_deadline(soon);
+    let call = tower_keep::Context::new_root().with_deadline(soon);
     let service = layer.layer(peer.clone());
     call.scope(service.oneshot(grpc("10S"))).await.unwrap();
     assert_eq!(peer.header("grpc-timeout"), ["10S", "50000000n"]);
@@ -233,9 +234,9 @@ async fn deadline_of_context_shortens_grpc_timeout() {
 #[cfg(feature = "tonic")]
 #[tokio::test(start_paused = true)]
 async fn grpc_readiness_after_deadline_is_a_status() {
-    let away = with(200, "grpc-status", "14");
+    let away = status_with_header(200, "grpc-status", "14");
     let peer = Peer::answering([away.clone(), away]);
-    let layer = RetryLayer::grpc_client(retry()).repeatable(|_| true);
+    let layer = RetryLayer::grpc_client(retry()).retry_if_request(|_| true);
     let mut call = Box::pin(layer.layer(peer.clone()).oneshot(grpc("150m")));
     assert!(timeout(WAIT / 2, &mut call).await.is_err(), "in its wait");
     tokio::time::advance(WAIT).await;
@@ -303,7 +304,7 @@ async fn upload_source_error_is_not_retried() {
 #[tokio::test(start_paused = true)]
 async fn repeatable_panic_is_not_retried() {
     let peer = Peer::answering([status(503)]);
-    let layer = RetryLayer::client(retry()).repeatable(|_| panic!("a bug"));
+    let layer = RetryLayer::client(retry()).retry_if_request(|_| panic!("a bug"));
     let answer = layer.layer(peer).oneshot(request(Method::GET, "")).await;
     assert_eq!(answer.unwrap().status(), 503);
 }
@@ -324,7 +325,7 @@ fn retry() -> Retry {
     builder.budget(None).build().unwrap()
 }
 
-fn client(peer: &Peer) -> Retried<Peer, Replay<Client>> {
+fn client(peer: &Peer) -> RetryService<Peer, HttpRetry<Client>> {
     RetryLayer::client(retry()).layer(peer.clone())
 }
 
@@ -346,10 +347,10 @@ fn grpc(limit: &str) -> Request<Full<Bytes>> {
 type Scripted = Result<Vec<(&'static str, &'static str)>, &'static str>;
 
 fn status(status: u16) -> Scripted {
-    with(status, "x-peer", "scripted")
+    status_with_header(status, "x-peer", "scripted")
 }
 
-fn with(status: u16, name: &'static str, value: &'static str) -> Scripted {
+fn status_with_header(status: u16, name: &'static str, value: &'static str) -> Scripted {
     let status = match status {
         200 => "200",
         204 => "204",
@@ -420,9 +421,9 @@ impl Clone for Peer {
 }
 
 impl Service<Request<ReplayBody<Full<Bytes>>>> for Peer {
-    type Response = Response<Held>;
+    type Response = Response<TrackedBody>;
     type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Held>, Error>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<TrackedBody>, Error>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.ready = true;
@@ -444,7 +445,7 @@ impl Service<Request<ReplayBody<Full<Bytes>>>> for Peer {
             shared.attempts.push(attempt);
             shared.heads.push(head);
             let answer = shared.answers.pop_front().expect("an answer");
-            let mut response = Response::new(Held(held.upgrade()));
+            let mut response = Response::new(TrackedBody(held.upgrade()));
             for (name, value) in answer.map_err(Error::other)? {
                 match name {
                     ":status" => *response.status_mut() = value.parse().unwrap(),
@@ -458,9 +459,9 @@ impl Service<Request<ReplayBody<Full<Bytes>>>> for Peer {
 
 /// The body of an answer, which shows how long it is held.
 #[derive(Debug)]
-struct Held(#[allow(dead_code)] Option<Arc<()>>);
+struct TrackedBody(#[allow(dead_code)] Option<Arc<()>>);
 
-impl Body for Held {
+impl Body for TrackedBody {
     type Data = Bytes;
     type Error = Error;
 

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
     CircuitBreaker, Context, GuardLayer, Rejection, RejectionKind,
-    call::Moment,
+    call::CallClock,
     context::Propagate,
     observe,
     retry::{Attempt, Backoff, Budget, ReplayBody, Retry, RetryBuilder, RetryLayer},
@@ -40,32 +40,32 @@ const GRPC: &str = "application/grpc";
 fn whole() -> ScriptedBody {
     ScriptedBody::new().data("an answer")
 }
-fn breaks() -> ScriptedBody {
-    whole().without_size().error("reset")
+fn breaks_off() -> ScriptedBody {
+    whole().without_size_hint().error("reset")
 }
-fn breaks_later() -> ScriptedBody {
-    whole().without_size().pending(1).error("reset")
+fn breaks_off_later() -> ScriptedBody {
+    whole().without_size_hint().pending(1).error("reset")
 }
-fn says(code: &'static str) -> ScriptedBody {
+fn ends_with_code(code: &'static str) -> ScriptedBody {
     whole().trailers([("grpc-status", code)])
 }
 
 fn cases(grpc: bool) -> Vec<Case> {
     if grpc {
         return vec![
-            ("ok", || says("0"), true, true),
-            ("unavailable", || says("14"), true, false),
+            ("ok", || ends_with_code("0"), true, true),
+            ("unavailable", || ends_with_code("14"), true, false),
             ("no status", whole, true, false),
-            ("breaks", breaks, true, false),
-            ("left", || says("14"), false, true),
+            ("breaks", breaks_off, true, false),
+            ("left", || ends_with_code("14"), false, true),
         ];
     }
     vec![
         ("whole", whole, true, true),
         ("empty", ScriptedBody::new, true, true),
-        ("breaks", breaks, true, false),
-        ("breaks later", breaks_later, true, false),
-        ("left", breaks_later, false, true),
+        ("breaks", breaks_off, true, false),
+        ("breaks later", breaks_off_later, true, false),
+        ("left", breaks_off_later, false, true),
     ]
 }
 
@@ -104,7 +104,7 @@ async fn call(retry: &Retry, grpc: bool, fails: u32, case: Case) {
 /// 500 good heads whose bodies broke filled a bucket to the brim.
 #[tokio::test(start_paused = true)]
 async fn budget_bucket_is_refilled_by_success_only() {
-    let now = Moment::default();
+    let now = CallClock::default();
     for (grpc, case) in [false, true]
         .into_iter()
         .flat_map(|grpc| cases(grpc).into_iter().map(move |case| (grpc, case)))
@@ -124,7 +124,7 @@ async fn budget_bucket_is_refilled_by_success_only() {
                     .spend(),
             )
         });
-        let retry = steady().budget(bucket.clone()).build().unwrap();
+        let retry = constant_backoff().budget(bucket.clone()).build().unwrap();
         for _ in 0..5 {
             call(&retry, grpc, 0, case).await;
         }
@@ -145,12 +145,12 @@ async fn budget_throttle_counts_body_failures() {
     {
         let (name, _, _, good) = case;
         let throttle = Budget::throttle().build().unwrap();
-        let retry = steady().budget(throttle.clone()).build().unwrap();
+        let retry = constant_backoff().budget(throttle.clone()).build().unwrap();
         for _ in 0..5 {
             call(&retry, grpc, 0, case).await;
         }
         let allows = throttle
-            .reserve(tower_keep::Outcome::Failure, &Moment::default())
+            .reserve(tower_keep::Outcome::Failure, &CallClock::default())
             .is_some();
         assert_eq!(allows, good, "{name}, gRPC {grpc}");
     }
@@ -164,7 +164,7 @@ async fn recovered_is_counted_at_good_body_end() {
     {
         let (name, _, _, good) = case;
         let meter = meter();
-        let retry = steady().budget(None).build().unwrap();
+        let retry = constant_backoff().budget(None).build().unwrap();
         call(&retry, grpc, 1, case).await;
         let recovered = meter.sum("tower_keep_retries_recovered_total", &[]);
         assert_eq!(
@@ -178,10 +178,10 @@ async fn recovered_is_counted_at_good_body_end() {
 /// A retry that succeeds costs a bucket nothing: one that breaks off later does.
 #[tokio::test(start_paused = true)]
 async fn budget_keeps_token_if_body_breaks() {
-    let now = Moment::default();
-    for (body, left) in [(whole as fn() -> ScriptedBody, 100), (breaks, 99)] {
+    let now = CallClock::default();
+    for (body, left) in [(whole as fn() -> ScriptedBody, 100), (breaks_off, 99)] {
         let bucket = Budget::bucket().build().unwrap();
-        let retry = steady().budget(bucket.clone()).build().unwrap();
+        let retry = constant_backoff().budget(bucket.clone()).build().unwrap();
         call(&retry, false, 1, ("", body, true, true)).await;
         assert_eq!(bucket.available(&now), Some(left));
     }
@@ -198,7 +198,7 @@ async fn budget_token_returned_on_breaker_rejection() {
         .build()
         .unwrap();
     let reached = AtomicU32::new(0);
-    let retry = steady().budget(bucket.clone()).build().unwrap();
+    let retry = constant_backoff().budget(bucket.clone()).build().unwrap();
     let service = ServiceBuilder::new()
         .layer(RetryLayer::any(retry))
         .layer(breaker.layer().any())
@@ -210,7 +210,7 @@ async fn budget_token_returned_on_breaker_rejection() {
         assert!(service.clone().oneshot(()).await.is_err());
     }
     assert_eq!(reached.load(Ordering::Relaxed), 1);
-    assert_eq!(bucket.available(&Moment::default()), Some(100));
+    assert_eq!(bucket.available(&CallClock::default()), Some(100));
 }
 
 /// A minute behind an open circuit earned retries by the thousand, to be made when it closed.
@@ -218,7 +218,7 @@ async fn budget_token_returned_on_breaker_rejection() {
 async fn budget_earns_nothing_from_rejected_calls() {
     let breaker = CircuitBreaker::builder("peer").build().unwrap();
     breaker.force_open();
-    let retry = Retry::named("peer");
+    let retry = Retry::new("peer");
     let service = ServiceBuilder::new()
         .layer(RetryLayer::any(retry.clone()))
         .layer(breaker.layer().any())
@@ -226,7 +226,7 @@ async fn budget_earns_nothing_from_rejected_calls() {
     for _ in 0..1_000 {
         assert!(service.clone().oneshot(()).await.is_err());
     }
-    let left = || retry.budget().unwrap().available(&Moment::default());
+    let left = || retry.budget().unwrap().available(&CallClock::default());
     assert_eq!(left(), Some(100), "10 a second for 10 s");
     breaker.reset();
     for _ in 0..5 {
@@ -251,7 +251,7 @@ async fn response_extension_has_attempt_number() {
             .body(Full::<Bytes>::default());
         ready(Ok::<_, Error>(response.unwrap()))
     });
-    let retry = steady().build().unwrap();
+    let retry = constant_backoff().build().unwrap();
     let ask = async || {
         let request = Request::put("/").body(Full::default()).unwrap();
         let answer = RetryLayer::client(retry.clone())
@@ -269,7 +269,7 @@ async fn response_extension_has_attempt_number() {
 
 #[tokio::test(start_paused = true)]
 async fn deadline_passed_rejects_first_attempt_of_layer() {
-    let late = Context::root().with_deadline(Instant::now());
+    let late = Context::new_root().with_deadline(Instant::now());
     let calls = AtomicU32::new(0);
     let called = || {
         calls.fetch_add(1, Ordering::Relaxed);
@@ -279,11 +279,12 @@ async fn deadline_passed_rejects_first_attempt_of_layer() {
         let kind = Rejection::find(&*error).expect("a refusal").kind();
         assert_eq!(kind, RejectionKind::DeadlineExceeded);
     };
-    let service = RetryLayer::any(steady().build().unwrap()).layer(service_fn(|()| called()));
+    let service =
+        RetryLayer::any(constant_backoff().build().unwrap()).layer(service_fn(|()| called()));
     let answer = late.scope(async { service.oneshot(()).await }).await;
     refused(answer.map(drop).unwrap_err());
 
-    let client = || RetryLayer::client(steady().build().unwrap());
+    let client = || RetryLayer::client(constant_backoff().build().unwrap());
     let service = client().layer(service_fn(|_: Request<Sent>| called()));
     let request = Request::get("/").body(Full::default()).unwrap();
     let answer = late.scope(async { service.oneshot(request).await }).await;
@@ -300,7 +301,7 @@ async fn deadline_passed_rejects_first_attempt_of_layer() {
 #[tokio::test(start_paused = true)]
 async fn deadline_passed_still_runs_work_once() {
     let calls = AtomicU32::new(0);
-    let retry = steady().build().unwrap();
+    let retry = constant_backoff().build().unwrap();
     let work = retry.run(|_| {
         calls.fetch_add(1, Ordering::Relaxed);
         ready(Err::<(), _>(Error::other("down")))
@@ -327,7 +328,9 @@ async fn context_is_shared_by_attempts_without_one() {
         ready(Err::<Response<Full<Bytes>>, _>(Error::other("down")))
     });
     let client = ServiceBuilder::new()
-        .layer(RetryLayer::client(steady().attempts(3).build().unwrap()))
+        .layer(RetryLayer::client(
+            constant_backoff().max_attempts(3).build().unwrap(),
+        ))
         .layer(GuardLayer::client(Propagate::default()))
         .service(peer);
     let request = Request::get("/").body(Full::default()).unwrap();
@@ -363,7 +366,7 @@ async fn resend_count_is_in_log_and_span() {
         assert_eq!(lines, spans);
         lines
     };
-    let retry = || steady().attempts(3).build().unwrap();
+    let retry = || constant_backoff().max_attempts(3).build().unwrap();
     let request = || Request::get("/").body(Full::default()).unwrap();
 
     let client = ServiceBuilder::new()
@@ -380,14 +383,14 @@ async fn resend_count_is_in_log_and_span() {
         .layer(observe("peer").client())
         .service(service_fn(down));
     let any = logs();
-    let sent = Context::root().scope(client.oneshot(request())).await;
+    let sent = Context::new_root().scope(client.oneshot(request())).await;
     assert!(sent.is_err());
     assert_eq!(said(&any), ["", "1", "2"]);
 
     // What a service does for the attempt is not sent again.
     let server = observe("peer").server().layer(service_fn(down));
     let served = logs();
-    let second = Context::root().with_attempt(2);
+    let second = Context::new_root().with_attempt(2);
     let mut request = request();
     request.extensions_mut().insert(second);
     assert!(server.oneshot(request).await.is_err());
@@ -400,7 +403,7 @@ async fn context_is_not_made_for_a_single_attempt() {
         let none = Context::with_current(|context| context.is_none());
         ready(Ok::<_, Error>(Response::new(Full::from(none.to_string()))))
     });
-    let client = RetryLayer::client(steady().build().unwrap()).layer(peer);
+    let client = RetryLayer::client(constant_backoff().build().unwrap()).layer(peer);
     let request = Request::post("/").body(Full::default()).unwrap();
     assert_eq!(
         crate::support::text(client.oneshot(request).await.unwrap()).await,
@@ -434,7 +437,7 @@ async fn query(
 #[tokio::test(start_paused = true)]
 async fn work_may_borrow_mutably() {
     let (retry, mut connection) = (
-        steady().attempts(3).build().unwrap(),
+        constant_backoff().max_attempts(3).build().unwrap(),
         Connection(Vec::new()),
     );
     let began = Instant::now();
@@ -458,7 +461,7 @@ async fn work_may_borrow_mutably() {
 #[tokio::test(start_paused = true)]
 async fn work_with_mutable_state_can_be_spawned() {
     let task = tokio::spawn(async {
-        let retry = steady().attempts(3).build().unwrap();
+        let retry = constant_backoff().max_attempts(3).build().unwrap();
         let connection = Connection(Vec::new());
         let work = retry.run_with(connection, |mut connection, attempt| async move {
             let rows = connection.query(attempt).await;
@@ -479,7 +482,7 @@ async fn work_with_mutable_state_can_be_spawned() {
 fn budget_is_separate_for_cloned_builders() {
     let template = Retry::builder("peer");
     let (one, other) = (template.clone().build().unwrap(), template.build().unwrap());
-    let now = Moment::default();
+    let now = CallClock::default();
     let taken = one
         .budget()
         .unwrap()
@@ -502,7 +505,7 @@ fn budget_is_separate_for_cloned_builders() {
 // ---- hints
 
 /// Waits until three attempts were made, each answered with this status and these headers.
-async fn waited<S>(
+async fn measure_wait<S>(
     layer: impl Layer<Peer, Service = S>,
     headers: &'static [(&'static str, &'static str)],
 ) -> Duration
@@ -547,44 +550,54 @@ impl Service<Request<Sent>> for Peer {
 /// `Retry-After: 0` made three attempts in no time, whatever the backoff.
 #[tokio::test(start_paused = true)]
 async fn retry_after_does_not_shorten_the_backoff() {
-    let layer = || RetryLayer::client(steady().attempts(3).build().unwrap());
-    assert_eq!(waited(layer(), &[("retry-after", "0")]).await, 2 * WAIT);
+    let layer = || RetryLayer::client(constant_backoff().max_attempts(3).build().unwrap());
+    assert_eq!(
+        measure_wait(layer(), &[("retry-after", "0")]).await,
+        2 * WAIT
+    );
     let past = &[("retry-after", "Sun, 06 Nov 1994 08:49:07 GMT")];
-    assert_eq!(waited(layer(), past).await, 2 * WAIT);
-    let longer = waited(layer(), &[("retry-after", "1")]).await;
+    assert_eq!(measure_wait(layer(), past).await, 2 * WAIT);
+    let longer = measure_wait(layer(), &[("retry-after", "1")]).await;
     assert_eq!(longer, Duration::from_secs(2));
     // gRPC's pushback takes its place.
     let pushback = &[("grpc-status", "14"), ("grpc-retry-pushback-ms", "0")];
-    assert_eq!(waited(layer(), pushback).await, Duration::ZERO);
+    assert_eq!(measure_wait(layer(), pushback).await, Duration::ZERO);
 }
 
 /// A peer that is asked to come back at once again and again does not keep its clients' backoff at its beginning.
 #[tokio::test(start_paused = true)]
 async fn retry_after_lets_the_backoff_grow() {
     let doubling = Backoff::exponential(WAIT).jitter(tower_keep::retry::Jitter::None);
-    let retry = steady().attempts(4).backoff(doubling).build().unwrap();
-    let waits = waited(RetryLayer::client(retry), &[("retry-after", "0")]).await;
+    let retry = constant_backoff()
+        .max_attempts(4)
+        .backoff(doubling)
+        .build()
+        .unwrap();
+    let waits = measure_wait(RetryLayer::client(retry), &[("retry-after", "0")]).await;
     assert_eq!(waits, 7 * WAIT);
 }
 
 #[tokio::test(start_paused = true)]
 async fn retry_after_reader_is_configurable() {
     let layer = || {
-        let retry = steady().attempts(2).build().unwrap();
-        RetryLayer::client(retry).hint(|head| {
+        let retry = constant_backoff().max_attempts(2).build().unwrap();
+        RetryLayer::client(retry).read_retry_after(|head| {
             let wait = head.headers.get("retry-after-ms")?.to_str().ok()?;
             let wait = Duration::from_millis(wait.parse().ok()?);
-            Some(tower_keep::retry::Hint::NotBefore(wait))
+            Some(tower_keep::retry::RetryAfter::NotBefore(wait))
         })
     };
     let both = &[("retry-after-ms", "700"), ("retry-after", "3")];
-    assert_eq!(waited(layer(), both).await, Duration::from_millis(700));
-    let other = &[("retry-after-ms", "soon"), ("retry-after", "3")];
-    assert_eq!(waited(layer(), other).await, Duration::from_secs(3));
-    let retry = steady().attempts(2).build().unwrap();
-    let panics = RetryLayer::client(retry).hint(|_| panic!("a bug"));
     assert_eq!(
-        waited(panics, &[("retry-after", "3")]).await,
+        measure_wait(layer(), both).await,
+        Duration::from_millis(700)
+    );
+    let other = &[("retry-after-ms", "soon"), ("retry-after", "3")];
+    assert_eq!(measure_wait(layer(), other).await, Duration::from_secs(3));
+    let retry = constant_backoff().max_attempts(2).build().unwrap();
+    let panics = RetryLayer::client(retry).read_retry_after(|_| panic!("a bug"));
+    assert_eq!(
+        measure_wait(panics, &[("retry-after", "3")]).await,
         Duration::from_secs(3)
     );
 }
@@ -592,10 +605,10 @@ async fn retry_after_reader_is_configurable() {
 const WAIT: Duration = Duration::from_millis(70);
 
 /// Two attempts, 70 ms apart, no chance.
-fn steady() -> RetryBuilder {
+fn constant_backoff() -> RetryBuilder {
     let backoff = Backoff::constant(WAIT);
     Retry::builder("peer")
-        .attempts(2)
+        .max_attempts(2)
         .backoff(backoff)
         .budget(None)
 }

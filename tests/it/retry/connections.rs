@@ -38,7 +38,7 @@ use tonic_health::pb::{
 use tower::{Layer, ServiceExt};
 use tower_keep::{
     protocol::GrpcClient,
-    retry::{Backoff, Replay, ReplayBody, Retry, RetryLayer},
+    retry::{Backoff, HttpRetry, ReplayBody, Retry, RetryLayer},
 };
 
 // ---- uploads
@@ -78,7 +78,7 @@ impl Upstream {
                 let served = served.clone();
                 let service = hyper::service::service_fn(move |request| {
                     let served = served.clone();
-                    async move { served.take(request).await }
+                    async move { served.handle(request).await }
                 });
                 // A connection that its service breaks ends with an error.
                 tokio::spawn(async move {
@@ -90,7 +90,7 @@ impl Upstream {
         (upstream, address)
     }
 
-    async fn take(&self, request: Request<Incoming>) -> io::Result<Response<Body>> {
+    async fn handle(&self, request: Request<Incoming>) -> io::Result<Response<Body>> {
         let mut body = request.into_body();
         if self.calls.fetch_add(1, Ordering::SeqCst) >= self.fails {
             let whole = body.collect().await.map_err(io::Error::other)?.to_bytes();
@@ -302,18 +302,18 @@ async fn check(layer: ToTonic, fails: usize, status: fn() -> Status) -> (Code, V
 }
 
 type TonicBody = tonic::body::Body;
-type ToTonic = RetryLayer<Replay<GrpcClient, fn(ReplayBody<TonicBody>) -> TonicBody>>;
+type ToTonic = RetryLayer<HttpRetry<GrpcClient, fn(ReplayBody<TonicBody>) -> TonicBody>>;
 
 fn grpc() -> ToTonic {
     RetryLayer::grpc_client(retry()).request_body(TonicBody::new)
 }
 
-fn away() -> Status {
+fn unavailable() -> Status {
     Status::unavailable("moving house")
 }
 
 fn pushed_back(wait: &'static str) -> Status {
-    let mut status = away();
+    let mut status = unavailable();
     let wait = wait.parse().expect("metadata");
     status.metadata_mut().insert("grpc-retry-pushback-ms", wait);
     status
@@ -321,7 +321,7 @@ fn pushed_back(wait: &'static str) -> Status {
 
 #[tokio::test]
 async fn grpc_unary_call_is_retried_until_answered() {
-    let (code, seen) = check(grpc().repeatable(|_| true), 2, away).await;
+    let (code, seen) = check(grpc().retry_if_request(|_| true), 2, unavailable).await;
     assert_eq!((code, seen.len()), (Code::Ok, 3));
     let previous = |seen: &MetadataMap| {
         let value = seen.get("grpc-previous-rpc-attempts");
@@ -343,22 +343,25 @@ async fn grpc_unary_call_is_retried_until_answered() {
 
 #[tokio::test]
 async fn grpc_unary_call_is_sent_once_unless_repeatable() {
-    let (code, seen) = check(grpc(), 1, away).await;
+    let (code, seen) = check(grpc(), 1, unavailable).await;
     assert_eq!((code, seen.len()), (Code::Unavailable, 1));
-    let only = |path: &'static str| grpc().repeatable(move |call| call.uri.path() == path);
-    let (code, seen) = check(only("/grpc.health.v1.Health/Watch"), 1, away).await;
+    let only = |path: &'static str| grpc().retry_if_request(move |call| call.uri.path() == path);
+    let (code, seen) = check(only("/grpc.health.v1.Health/Watch"), 1, unavailable).await;
     assert_eq!((code, seen.len()), (Code::Unavailable, 1));
-    let (code, seen) = check(only("/grpc.health.v1.Health/Check"), 1, away).await;
+    let (code, seen) = check(only("/grpc.health.v1.Health/Check"), 1, unavailable).await;
     assert_eq!((code, seen.len()), (Code::Ok, 2));
 }
 
 #[tokio::test]
 async fn retry_after_from_grpc_pushback_delays() {
-    let (code, seen) = check(grpc().repeatable(|_| true), 1, || pushed_back("-1")).await;
+    let (code, seen) = check(grpc().retry_if_request(|_| true), 1, || pushed_back("-1")).await;
     assert_eq!((code, seen.len()), (Code::Unavailable, 1));
-    let (code, seen) = check(grpc().repeatable(|_| true), 1, || pushed_back("3")).await;
+    let (code, seen) = check(grpc().retry_if_request(|_| true), 1, || pushed_back("3")).await;
     assert_eq!((code, seen.len()), (Code::Ok, 2));
-    let (code, seen) = check(grpc().repeatable(|_| true), 1, || pushed_back("31000")).await;
+    let (code, seen) = check(grpc().retry_if_request(|_| true), 1, || {
+        pushed_back("31000")
+    })
+    .await;
     assert_eq!(
         (code, seen.len()),
         (Code::Unavailable, 1),
@@ -369,7 +372,7 @@ async fn retry_after_from_grpc_pushback_delays() {
 #[tokio::test]
 async fn grpc_client_error_is_not_retried() {
     let refused = || Status::invalid_argument("no such order");
-    let (code, seen) = check(grpc().repeatable(|_| true), 1, refused).await;
+    let (code, seen) = check(grpc().retry_if_request(|_| true), 1, refused).await;
     assert_eq!((code, seen.len()), (Code::InvalidArgument, 1));
 }
 
@@ -380,6 +383,6 @@ fn retry() -> Retry {
     builder.build().expect("settings")
 }
 
-fn layer() -> RetryLayer<Replay<tower_keep::protocol::Client>> {
+fn layer() -> RetryLayer<HttpRetry<tower_keep::protocol::Client>> {
     RetryLayer::client(retry())
 }

@@ -22,7 +22,7 @@ use tower_keep::{
 const WAIT: Duration = Duration::from_millis(100);
 
 /// Which attempt the current context speaks of.
-fn number() -> Option<u32> {
+fn attempt_number() -> Option<u32> {
     Context::with_current(|context| context.map(Context::attempt))
 }
 
@@ -30,20 +30,20 @@ fn number() -> Option<u32> {
 type Log = Arc<Mutex<Vec<(&'static str, Option<u32>)>>>;
 
 /// Pending once, then an error; tells the log in which attempt it was made, polled and dropped.
-struct Watched {
+struct RecordingFuture {
     log: Log,
     polled: bool,
 }
 
-impl Watched {
+impl RecordingFuture {
     fn new(log: &Log) -> Self {
         let log = log.clone();
-        log.lock().unwrap().push(("made", number()));
-        Watched { log, polled: false }
+        log.lock().unwrap().push(("made", attempt_number()));
+        RecordingFuture { log, polled: false }
     }
 }
 
-impl Future for Watched {
+impl Future for RecordingFuture {
     type Output = Result<(), Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<Result<(), Error>> {
@@ -51,14 +51,14 @@ impl Future for Watched {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        self.log.lock().unwrap().push(("polled", number()));
+        self.log.lock().unwrap().push(("polled", attempt_number()));
         Poll::Ready(Err(Error::other("down")))
     }
 }
 
-impl Drop for Watched {
+impl Drop for RecordingFuture {
     fn drop(&mut self) {
-        self.log.lock().unwrap().push(("dropped", number()));
+        self.log.lock().unwrap().push(("dropped", attempt_number()));
     }
 }
 
@@ -69,18 +69,18 @@ fn expected(numbers: &[Option<u32>]) -> Vec<(&'static str, Option<u32>)> {
 
 #[tokio::test(start_paused = true)]
 async fn context_of_attempt_has_its_number() {
-    let (log, call, retry) = (Log::default(), Context::root(), retry(3));
-    let _ = call.scope(retry.run(|_| Watched::new(&log))).await;
+    let (log, call, retry) = (Log::default(), Context::new_root(), retry(3));
+    let _ = call.scope(retry.run(|_| RecordingFuture::new(&log))).await;
     let numbers = expected(&[Some(1), Some(2), Some(3)]);
     assert_eq!(std::mem::take(&mut *log.lock().unwrap()), numbers);
 
     let layer = RetryLayer::any(retry.clone());
-    let service = layer.layer(service_fn(|()| Watched::new(&log)));
+    let service = layer.layer(service_fn(|()| RecordingFuture::new(&log)));
     let _ = call.scope(service.oneshot(())).await;
     assert_eq!(std::mem::take(&mut *log.lock().unwrap()), numbers);
 
     let service = RetryLayer::client(retry).layer(service_fn(|_: Request<ReplayBody<_>>| {
-        let failing = Watched::new(&log);
+        let failing = RecordingFuture::new(&log);
         async { failing.await.map(|()| Response::new(empty())) }
     }));
     let _ = call.scope(service.oneshot(Request::new(empty()))).await;
@@ -89,9 +89,9 @@ async fn context_of_attempt_has_its_number() {
 
 #[tokio::test(start_paused = true)]
 async fn context_of_attempt_is_current_in_its_drop() {
-    let (log, call) = (Log::default(), Context::root());
+    let (log, call) = (Log::default(), Context::new_root());
     let mut work = Box::pin(retry(3).run(|attempt| {
-        let watched = Watched::new(&log);
+        let watched = RecordingFuture::new(&log);
         async move {
             match attempt.is_retry() {
                 true => std::future::pending().await,
@@ -109,15 +109,15 @@ async fn context_of_attempt_is_current_in_its_drop() {
 #[tokio::test(start_paused = true)]
 async fn context_is_not_created_if_absent() {
     let log = Log::default();
-    let _ = retry(2).run(|_| Watched::new(&log)).await;
+    let _ = retry(2).run(|_| RecordingFuture::new(&log)).await;
     assert_eq!(*log.lock().unwrap(), expected(&[None, None]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn context_attempt_number_restarts_in_nested_retry() {
-    let (log, call) = (Log::default(), Context::root());
+    let (log, call) = (Log::default(), Context::new_root());
     let (outer, inner) = (retry(2), retry(2));
-    let work = outer.run(|_| inner.run(|_| Watched::new(&log)));
+    let work = outer.run(|_| inner.run(|_| RecordingFuture::new(&log)));
     let _ = call.scope(work).await;
     let numbers = [Some(1), Some(2), Some(1), Some(2)];
     assert_eq!(*log.lock().unwrap(), expected(&numbers));
@@ -136,7 +136,7 @@ async fn context_of_request_is_numbered_and_current() {
         seen.lock().unwrap().push((own, current));
         ready(Err::<Response<Full<Bytes>>, _>(Error::other("down")))
     });
-    let (brought, around) = (Context::root(), Context::root());
+    let (brought, around) = (Context::new_root(), Context::new_root());
     let mut request = Request::new(empty());
     request.extensions_mut().insert(brought.with_attempt(7));
     let client = RetryLayer::client(retry(2)).layer(peer);
@@ -147,7 +147,7 @@ async fn context_of_request_is_numbered_and_current() {
 
 #[tokio::test(start_paused = true)]
 async fn deadline_of_context_stops_attempts() {
-    let call = Context::root().with_deadline(Instant::now() + WAIT * 5 / 2);
+    let call = Context::new_root().with_deadline(Instant::now() + WAIT * 5 / 2);
     let attempts = Mutex::new(Vec::new());
     let work = |attempt: tower_keep::retry::Attempt| {
         attempts.lock().unwrap().push(attempt.deadline());
@@ -156,7 +156,7 @@ async fn deadline_of_context_stops_attempts() {
     let _ = call.scope(retry(9).run(work)).await;
     assert_eq!(*attempts.lock().unwrap(), [call.deadline(); 3]);
 
-    let call = Context::root().with_deadline(Instant::now() + WAIT * 5 / 2);
+    let call = Context::new_root().with_deadline(Instant::now() + WAIT * 5 / 2);
     let calls = Mutex::new(0);
     let peer = service_fn(|_: Request<ReplayBody<Full<Bytes>>>| {
         *calls.lock().unwrap() += 1;
@@ -178,7 +178,7 @@ async fn deadline_known_at_first_poll_counts() {
         ready(Err::<(), _>(Error::other("down")))
     }));
     let future = service.ready().await.unwrap().call(());
-    let call = Context::root().with_deadline(Instant::now() + WAIT * 3 / 2);
+    let call = Context::new_root().with_deadline(Instant::now() + WAIT * 3 / 2);
     let _ = call.scope(future).await;
     assert_eq!(*calls.lock().unwrap(), 2);
 }
@@ -189,7 +189,7 @@ fn empty() -> Full<Bytes> {
 
 /// 100 ms between attempts, no chance, no budget.
 fn retry(attempts: u32) -> Retry {
-    let builder = Retry::builder("peer").attempts(attempts);
+    let builder = Retry::builder("peer").max_attempts(attempts);
     let builder = builder.backoff(Backoff::constant(WAIT)).budget(None);
     builder.build().unwrap()
 }

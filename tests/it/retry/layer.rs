@@ -14,8 +14,8 @@ use tokio::time::{Instant, timeout};
 use tower::{Layer, Service, ServiceExt};
 use tower_keep::{
     BoxError, Outcome, Rejection, RejectionKind,
-    call::{Ending, Moment},
-    retry::{Backoff, Budget, Retried, Retry, RetryLayer},
+    call::{CallClock, ClassifyInput},
+    retry::{Backoff, Budget, Retry, RetryLayer, RetryService},
 };
 
 const WAIT: Duration = Duration::from_millis(100);
@@ -23,7 +23,7 @@ const WAIT: Duration = Duration::from_millis(100);
 #[tokio::test(start_paused = true)]
 async fn attempt_uses_the_handle_polled_ready() {
     let script = Script::new([Err("down"), Err("down"), Ok(1), Err("down"), Ok(2)]);
-    let mut service = layered(&script, retry(3));
+    let mut service = retry_service(&script, retry(3));
     for expected in [1, 2] {
         let began = Instant::now();
         let answer = service.ready().await.unwrap().call("ask").await.unwrap();
@@ -36,7 +36,10 @@ async fn attempt_uses_the_handle_polled_ready() {
 #[tokio::test(start_paused = true)]
 async fn attempts_exhausted_return_last_error() {
     let script = Script::new([Err("first"), Err("second"), Ok(3)]);
-    let error = layered(&script, retry(2)).oneshot("ask").await.unwrap_err();
+    let error = retry_service(&script, retry(2))
+        .oneshot("ask")
+        .await
+        .unwrap_err();
     assert_eq!(error.to_string(), "second");
 }
 
@@ -67,12 +70,13 @@ async fn rejection_in_source_chain_is_not_retried() {
 #[tokio::test(start_paused = true)]
 async fn failed_answer_is_dropped_before_the_wait() {
     let script = Script::new([Ok(500), Ok(200), Ok(404)]);
-    let layer =
-        RetryLayer::any(retry(2)).classify(|end: &Ending<'_>| match end.response::<Answer>() {
+    let layer = RetryLayer::any(retry(2)).classify(|end: &ClassifyInput<'_>| {
+        match end.response::<Answer>() {
             Some(answer) if answer.0 >= 500 => Outcome::Failure,
-            Some(answer) if answer.0 >= 400 => Outcome::Ignored,
+            Some(answer) if answer.0 >= 400 => Outcome::ClientError,
             _ => end.outcome(),
-        });
+        }
+    });
     let service = layer.layer(script.service());
     let mut call = Box::pin(service.clone().oneshot("ask"));
     assert!(timeout(WAIT / 2, &mut call).await.is_err(), "in its wait");
@@ -90,7 +94,7 @@ async fn failed_answer_is_dropped_before_the_wait() {
 async fn attempt_waits_for_readiness_with_budget_token() {
     let script = Script::new([Err("down"), Ok(1)]);
     let (retry, budget) = budgeted();
-    let mut call = Box::pin(layered(&script, retry).oneshot("ask"));
+    let mut call = Box::pin(retry_service(&script, retry).oneshot("ask"));
     assert!(timeout(WAIT / 2, &mut call).await.is_err());
     script.set_ready(Readiness::Busy);
     assert!(timeout(WAIT * 10, &mut call).await.is_err());
@@ -108,9 +112,9 @@ async fn deadline_bounds_wait_for_readiness() {
     let script = Script::new([Err("down"), Err("down"), Ok(1)]);
     let (began, budget) = (Instant::now(), budgeted().1);
     let builder = Retry::builder("peer").backoff(Backoff::constant(WAIT));
-    let retry = builder.budget(budget.clone()).within(WAIT * 3).build();
+    let retry = builder.budget(budget.clone()).max_elapsed(WAIT * 3).build();
     let retry = retry.unwrap();
-    let mut call = Box::pin(layered(&script, retry.clone()).oneshot("ask"));
+    let mut call = Box::pin(retry_service(&script, retry.clone()).oneshot("ask"));
     assert!(timeout(WAIT / 2, &mut call).await.is_err());
     script.set_ready(Readiness::Busy);
     let error = call.await.unwrap_err();
@@ -123,7 +127,7 @@ async fn deadline_bounds_wait_for_readiness() {
 
     // Ready too late, though nobody looked in between.
     script.set_ready(Readiness::Ready);
-    let mut call = Box::pin(layered(&script, retry).oneshot("ask"));
+    let mut call = Box::pin(retry_service(&script, retry).oneshot("ask"));
     assert!(timeout(WAIT / 2, &mut call).await.is_err());
     tokio::time::advance(WAIT * 3).await;
     assert!(Rejection::find(&*call.await.unwrap_err()).is_some());
@@ -136,7 +140,7 @@ async fn readiness_error_ends_retrying() {
     let _listening = metrics::set_default_local_recorder(&recorder);
     let script = Script::new([Err("down"), Ok(1)]);
     let (retry, budget) = budgeted();
-    let mut call = Box::pin(layered(&script, retry).oneshot("ask"));
+    let mut call = Box::pin(retry_service(&script, retry).oneshot("ask"));
     assert!(timeout(WAIT / 2, &mut call).await.is_err());
     script.set_ready(Readiness::Broken);
     assert_eq!(call.await.unwrap_err().to_string(), "broken");
@@ -149,7 +153,7 @@ async fn readiness_error_ends_retrying() {
 async fn dropped_ready_service_leaves_nothing() {
     let script = Script::new([Ok(1)]);
     let (retry, budget) = budgeted();
-    let mut service = layered(&script, retry);
+    let mut service = retry_service(&script, retry);
     service.ready().await.unwrap();
     drop(service);
     assert_eq!(available(&budget), 1);
@@ -160,7 +164,7 @@ async fn dropped_ready_service_leaves_nothing() {
 async fn clones_share_budget_not_readiness() {
     let script = Script::new([Err("down"), Ok(1), Err("down"), Ok(2)]);
     let (retry, budget) = budgeted();
-    let mut service = layered(&script, retry);
+    let mut service = retry_service(&script, retry);
     service.ready().await.unwrap();
     // Strict's clones start out not ready: one that took the readiness over would panic here.
     let clone = service.clone();
@@ -194,7 +198,7 @@ fn retry_layer_is_send_sync_and_boxable() {
     }
     fn sent<F: Future + Send>(_: F) {}
     let script = Script::new([]);
-    let mut service = shared(layered(&script, retry(2)));
+    let mut service = shared(retry_service(&script, retry(2)));
     let _ = service.poll_ready(&mut Context::from_waker(std::task::Waker::noop()));
     script.shared.lock().unwrap().answers.push_back(Ok(1));
     sent(service.call("ask"));
@@ -204,7 +208,9 @@ fn retry_layer_is_send_sync_and_boxable() {
 
 fn retry(attempts: u32) -> Retry {
     let steady = Backoff::constant(WAIT);
-    let builder = Retry::builder("peer").attempts(attempts).backoff(steady);
+    let builder = Retry::builder("peer")
+        .max_attempts(attempts)
+        .backoff(steady);
     builder.budget(None).build().unwrap()
 }
 
@@ -216,10 +222,13 @@ fn budgeted() -> (Retry, Budget) {
 }
 
 fn available(budget: &Budget) -> u64 {
-    budget.available(&Moment::default()).unwrap()
+    budget.available(&CallClock::default()).unwrap()
 }
 
-fn layered(script: &Script, retry: Retry) -> Retried<Strict, tower_keep::protocol::Any> {
+fn retry_service(
+    script: &Script,
+    retry: Retry,
+) -> RetryService<ReadyCheckedService, tower_keep::protocol::AnyService> {
     RetryLayer::any(retry).layer(script.service())
 }
 
@@ -260,8 +269,8 @@ impl Script {
         }
     }
 
-    fn service(&self) -> Strict {
-        Strict {
+    fn service(&self) -> ReadyCheckedService {
+        ReadyCheckedService {
             shared: self.shared.clone(),
             held: Arc::downgrade(&self.held),
             ready: false,
@@ -278,15 +287,15 @@ impl Script {
 }
 
 /// Panics when called on a handle that was not itself polled ready; clones start out not ready.
-struct Strict {
+struct ReadyCheckedService {
     shared: Arc<Mutex<Scripted>>,
     held: std::sync::Weak<()>,
     ready: bool,
 }
 
-impl Clone for Strict {
+impl Clone for ReadyCheckedService {
     fn clone(&self) -> Self {
-        Strict {
+        ReadyCheckedService {
             shared: self.shared.clone(),
             held: self.held.clone(),
             ready: false,
@@ -294,7 +303,7 @@ impl Clone for Strict {
     }
 }
 
-impl Service<&'static str> for Strict {
+impl Service<&'static str> for ReadyCheckedService {
     type Response = Answer;
     type Error = Error;
     type Future = Ready<Result<Answer, Error>>;

@@ -40,7 +40,7 @@ use tokio::{
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
     CircuitBreaker, GuardLayer,
-    retry::{Budget, Chance, Retry, RetryLayer},
+    retry::{Budget, JitterRng, Retry, RetryLayer},
 };
 
 /// Together 200 calls a second.
@@ -208,8 +208,8 @@ impl Fleet {
     /// Begins calls at random, and waits for none of them.
     async fn client(self, server: Arc<Server>, mut rng: Rng) {
         let mut retry = Retry::builder("fleet")
-            .attempts(self.attempts)
-            .chance(Chance::seeded(rng.u64(..)));
+            .max_attempts(self.attempts)
+            .chance(JitterRng::from_seed(rng.u64(..)));
         if !self.budget {
             retry = retry.budget(None::<Budget>);
         }

@@ -6,7 +6,7 @@ use crate::support::meter::meter;
 use tower::{Layer, ServiceExt};
 use tower_keep::{
     BoxError,
-    retry::{Advice, Backoff, Budget, Retry, RetryLayer, RetryPolicy, Tried},
+    retry::{AttemptResult, Backoff, Budget, Retry, RetryDecision, RetryLayer, RetryPolicy},
     testing::{Reply, Script, ScriptedBody},
 };
 
@@ -17,38 +17,38 @@ struct Order {
 }
 
 type Answer = http::Response<ScriptedBody>;
-type Decide = fn(&Tried<'_, Order, Answer>) -> Advice;
+type DecideFn = fn(&AttemptResult<'_, Order, Answer>) -> RetryDecision;
 
-struct Keyed(Decide);
+struct Keyed(DecideFn);
 
 impl RetryPolicy<Order, Answer> for Keyed {
-    fn copy(&self, order: &Order) -> Option<Order> {
+    fn clone_request(&self, order: &Order) -> Option<Order> {
         match order.key {
             Some(13) => std::panic::resume_unwind(Box::new("unlucky")),
             key => key.map(|key| Order { key: Some(key) }),
         }
     }
-    fn advise(&self, tried: &Tried<'_, Order, Answer>) -> Advice {
+    fn decide(&self, tried: &AttemptResult<'_, Order, Answer>) -> RetryDecision {
         (self.0)(tried)
     }
 }
 
 fn retry() -> Retry {
     let backoff = Backoff::constant(Duration::from_secs(1));
-    let retry = Retry::builder("policy").attempts(4).backoff(backoff);
+    let retry = Retry::builder("policy").max_attempts(4).backoff(backoff);
     retry.build().expect("settings")
 }
 
-async fn ask(decide: Decide, script: &Script, key: Option<u32>) -> Result<u16, BoxError> {
-    let service = RetryLayer::with(retry(), Keyed(decide)).layer(script.clone());
+async fn call(decide: DecideFn, script: &Script, key: Option<u32>) -> Result<u16, BoxError> {
+    let service = RetryLayer::with_policy(retry(), Keyed(decide)).layer(script.clone());
     let answer = service.oneshot(Order { key }).await?;
     Ok(answer.status().as_u16())
 }
 
-fn until_ok(tried: &Tried<'_, Order, Answer>) -> Advice {
+fn until_ok(tried: &AttemptResult<'_, Order, Answer>) -> RetryDecision {
     match tried.result {
-        Ok(answer) => Advice::from(answer.status() != 200),
-        Err(_) => tried.usual,
+        Ok(answer) => RetryDecision::from(answer.status() != 200),
+        Err(_) => tried.default_decision,
     }
 }
 
@@ -56,7 +56,7 @@ fn until_ok(tried: &Tried<'_, Order, Answer>) -> Advice {
 async fn policy_may_retry_a_success() {
     let script: Script = Script::new([Reply::status(202), Reply::error("reset"), Reply::ok()]);
     assert_eq!(
-        ask(until_ok, &script, Some(1)).await.expect("an answer"),
+        call(until_ok, &script, Some(1)).await.expect("an answer"),
         200
     );
     assert_eq!(script.calls(), 3);
@@ -66,7 +66,7 @@ async fn policy_may_retry_a_success() {
 async fn policy_without_clone_sends_once() {
     let meter = meter();
     let script: Script = Script::always(|| Reply::status(202));
-    assert_eq!(ask(until_ok, &script, None).await.expect("an answer"), 202);
+    assert_eq!(call(until_ok, &script, None).await.expect("an answer"), 202);
     assert_eq!(script.calls(), 1);
     let labels = [("retry", "policy"), ("reason", "not_repeatable")];
     assert_eq!(
@@ -77,19 +77,19 @@ async fn policy_without_clone_sends_once() {
 
 #[tokio::test(start_paused = true)]
 async fn policy_sees_request_result_and_attempt() {
-    type Seen = (Option<Option<u32>>, u32, Advice);
+    type Seen = (Option<Option<u32>>, u32, RetryDecision);
     static SEEN: Mutex<Vec<Seen>> = Mutex::new(Vec::new());
-    fn look(tried: &Tried<'_, Order, Answer>) -> Advice {
+    fn look(tried: &AttemptResult<'_, Order, Answer>) -> RetryDecision {
         let request = tried.request.map(|order| order.key);
-        let seen = (request, tried.attempt.number(), tried.usual);
+        let seen = (request, tried.attempt.number(), tried.default_decision);
         SEEN.lock().expect("whole").push(seen);
-        tried.usual
+        tried.default_decision
     }
     let script: Script = Script::always(|| Reply::error("reset"));
-    assert!(ask(look, &script, Some(7)).await.is_err());
+    assert!(call(look, &script, Some(7)).await.is_err());
     let seen = SEEN.lock().expect("whole");
     let kept = Some(Some(7));
-    let retry = Advice::Retry;
+    let retry = RetryDecision::Retry;
     let all = [
         (kept, 1, retry),
         (kept, 2, retry),
@@ -102,16 +102,20 @@ async fn policy_sees_request_result_and_attempt() {
 #[tokio::test(start_paused = true)]
 async fn policy_may_stop_a_retry() {
     let script: Script = Script::always(|| Reply::error("reset"));
-    assert!(ask(|_| Advice::Stop, &script, Some(1)).await.is_err());
+    assert!(
+        call(|_| RetryDecision::Stop, &script, Some(1))
+            .await
+            .is_err()
+    );
     assert_eq!(script.calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn policy_is_bounded_by_attempts_and_budget() {
-    let always: Decide = |_| Advice::Retry;
+    let always: DecideFn = |_| RetryDecision::Retry;
     let script: Script = Script::always(Reply::ok);
     assert_eq!(
-        ask(always, &script, Some(1))
+        call(always, &script, Some(1))
             .await
             .expect("the last answer"),
         200
@@ -122,7 +126,7 @@ async fn policy_is_bounded_by_attempts_and_budget() {
     let retry = Retry::builder("spent").budget(budget.expect("settings"));
     let retry = retry.build().expect("settings");
     let script: Script = Script::always(Reply::ok);
-    let service = RetryLayer::with(retry, Keyed(always)).layer(script.clone());
+    let service = RetryLayer::with_policy(retry, Keyed(always)).layer(script.clone());
     assert!(service.oneshot(Order { key: Some(1) }).await.is_ok());
     assert_eq!(script.calls(), 1);
 }
@@ -130,11 +134,14 @@ async fn policy_is_bounded_by_attempts_and_budget() {
 #[tokio::test(start_paused = true)]
 async fn policy_panic_stops_retrying() {
     let script: Script = Script::always(|| Reply::status(202));
-    let panics: Decide = |_| std::panic::resume_unwind(Box::new("on purpose"));
-    assert_eq!(ask(panics, &script, Some(1)).await.expect("an answer"), 202);
+    let panics: DecideFn = |_| std::panic::resume_unwind(Box::new("on purpose"));
+    assert_eq!(
+        call(panics, &script, Some(1)).await.expect("an answer"),
+        202
+    );
     assert_eq!(script.calls(), 1);
     assert_eq!(
-        ask(until_ok, &script, Some(13)).await.expect("an answer"),
+        call(until_ok, &script, Some(13)).await.expect("an answer"),
         202
     );
     assert_eq!(script.calls(), 2);

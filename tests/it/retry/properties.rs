@@ -21,9 +21,9 @@ use proptest::prelude::*;
 use tokio::time::{Instant, advance};
 use tower::{Layer, Service, ServiceExt};
 use tower_keep::{
-    call::Moment,
+    call::CallClock,
     registry::Stat,
-    retry::{Backoff, Budget, Chance, Hint, Retry, RetryLayer},
+    retry::{Backoff, Budget, JitterRng, Retry, RetryAfter, RetryLayer},
 };
 
 const TOKENS: u32 = 10;
@@ -34,31 +34,33 @@ const fn millis(millis: u64) -> Duration {
 
 /// How one attempt goes: so many polls without readiness, so many without an end, and then this end.
 #[derive(Clone, Copy, Debug)]
-struct Luck {
+struct AttemptScript {
     unready: u8,
     pending: u8,
     good: bool,
 }
 
-fn luck() -> impl Strategy<Value = Luck> {
-    (0_u8..3, 0_u8..3, prop::bool::weighted(0.3)).prop_map(|(unready, pending, good)| Luck {
-        unready,
-        pending,
-        good,
+fn any_attempt_script() -> impl Strategy<Value = AttemptScript> {
+    (0_u8..3, 0_u8..3, prop::bool::weighted(0.3)).prop_map(|(unready, pending, good)| {
+        AttemptScript {
+            unready,
+            pending,
+            good,
+        }
     })
 }
 
 /// A service that has this luck, attempt by attempt, and counts them.
 #[derive(Debug)]
 struct Peer {
-    luck: Arc<[Luck]>,
+    luck: Arc<[AttemptScript]>,
     begun: Arc<AtomicUsize>,
     unready: u8,
     ready: bool,
 }
 
 impl Peer {
-    fn new(luck: &[Luck]) -> Self {
+    fn new(luck: &[AttemptScript]) -> Self {
         Peer {
             luck: luck.into(),
             begun: Arc::default(),
@@ -71,12 +73,12 @@ impl Peer {
         self.begun.load(Ordering::Relaxed)
     }
 
-    fn luck(&self) -> Luck {
+    fn luck(&self) -> AttemptScript {
         self.luck[self.begun() % self.luck.len()]
     }
 
     fn begin(&self) -> Attempt {
-        let Luck { pending, good, .. } = self.luck();
+        let AttemptScript { pending, good, .. } = self.luck();
         self.begun.fetch_add(1, Ordering::Relaxed);
         Attempt { pending, good }
     }
@@ -162,27 +164,31 @@ fn on_paused_clock<F: Future>(future: F) -> F::Output {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Way {
+enum EntryPoint {
     Run,
     Any,
     Http,
 }
 
-fn way() -> impl Strategy<Value = Way> {
-    prop_oneof![Just(Way::Run), Just(Way::Any), Just(Way::Http)]
+fn any_entry_point() -> impl Strategy<Value = EntryPoint> {
+    prop_oneof![
+        Just(EntryPoint::Run),
+        Just(EntryPoint::Any),
+        Just(EntryPoint::Http)
+    ]
 }
 
 /// A call that is polled so often and then dropped; see [`poll_and_drop`].
-fn call(way: Way, retry: &Retry, peer: &Peer, polls: usize) -> Option<bool> {
+fn call(way: EntryPoint, retry: &Retry, peer: &Peer, polls: usize) -> Option<bool> {
     let retry = retry.clone();
     on_paused_clock(async {
         match way {
-            Way::Run => poll_and_drop(retry.run(|_| peer.begin()), polls).await,
-            Way::Any => {
+            EntryPoint::Run => poll_and_drop(retry.run(|_| peer.begin()), polls).await,
+            EntryPoint::Any => {
                 let service = RetryLayer::any(retry).layer(peer.clone());
                 poll_and_drop(service.oneshot(7), polls).await
             }
-            Way::Http => {
+            EntryPoint::Http => {
                 let service = RetryLayer::client(retry).layer(peer.clone());
                 let request = Request::new(Full::<Bytes>::from("an order"));
                 poll_and_drop(service.oneshot(request), polls).await
@@ -193,14 +199,14 @@ fn call(way: Way, retry: &Retry, peer: &Peer, polls: usize) -> Option<bool> {
 
 /// What a list of calls comes to, call by call.
 #[derive(Debug, Default, PartialEq)]
-struct Figures {
+struct ExpectedStats {
     retries: u64,
     recovered: u64,
     refused_limit: u64,
     refused_budget: u64,
 }
 
-impl Figures {
+impl ExpectedStats {
     fn count(&mut self, begun: usize, attempts: u32, end: Option<bool>) {
         self.retries += begun.saturating_sub(1) as u64;
         match end {
@@ -212,7 +218,7 @@ impl Figures {
     }
 
     /// As the only retry of that name shows them.
-    fn shown(name: &str) -> Figures {
+    fn of_registry(name: &str) -> ExpectedStats {
         let all = listing().snapshots();
         let shown = all.iter().find(|guard| guard.name() == name);
         let shown = shown.expect("alive");
@@ -220,7 +226,7 @@ impl Figures {
             Some(Stat::Count(count)) => *count,
             other => panic!("{name}: {other:?}"),
         };
-        Figures {
+        ExpectedStats {
             retries: figure("retries"),
             recovered: figure("recovered"),
             refused_limit: figure("refused_limit"),
@@ -235,12 +241,12 @@ proptest! {
     /// What was reserved and not begun is given back; what was begun and did not succeed is spent.
     #[test]
     fn budget_is_paid_for_any_dropped_call(
-        luck in prop::collection::vec(luck(), 1..6), polls in 0_usize..40, attempts in 1_u32..6,
-        way in way(),
+        luck in prop::collection::vec(any_attempt_script(), 1..6), polls in 0_usize..40, attempts in 1_u32..6,
+        way in any_entry_point(),
     ) {
         let budget = Budget::bucket().capacity(TOKENS).cost(1).timeout_cost(1).build().unwrap();
         let retry = Retry::builder("peer")
-            .attempts(attempts)
+            .max_attempts(attempts)
             .backoff(Backoff::constant(millis(20)))
             .budget(budget.clone())
             .build()
@@ -252,7 +258,7 @@ proptest! {
         let further = begun.saturating_sub(1);
         // What a retry costs comes back if it succeeds.
         let spent = further - usize::from(end == Some(true) && further > 0);
-        prop_assert_eq!(budget.available(&Moment::default()), Some(u64::from(TOKENS) - spent as u64));
+        prop_assert_eq!(budget.available(&CallClock::default()), Some(u64::from(TOKENS) - spent as u64));
         if end == Some(false) {
             prop_assert_eq!(begun, attempts as usize);
         }
@@ -261,22 +267,22 @@ proptest! {
     /// An attempt was counted before the wait for it, and so where the call was dropped during the wait, too.
     #[test]
     fn registry_retry_stats_match_model(
-        luck in prop::collection::vec(luck(), 1..6), attempts in 1_u32..5, capacity in 1_u32..6,
-        calls in prop::collection::vec((way(), 0_usize..40), 1..8),
+        luck in prop::collection::vec(any_attempt_script(), 1..6), attempts in 1_u32..5, capacity in 1_u32..6,
+        calls in prop::collection::vec((any_entry_point(), 0_usize..40), 1..8),
     ) {
         let budget = Budget::bucket().capacity(capacity).cost(1).timeout_cost(1).refill(1);
         let retry = Retry::builder("counted retry")
-            .attempts(attempts)
+            .max_attempts(attempts)
             .backoff(Backoff::constant(millis(20)))
             .budget(budget.build().unwrap())
             .build()
             .unwrap();
-        let (peer, mut expected) = (Peer::new(&luck), Figures::default());
+        let (peer, mut expected) = (Peer::new(&luck), ExpectedStats::default());
         for (way, polls) in calls {
             let before = peer.begun();
             let end = call(way, &retry, &peer, polls);
             expected.count(peer.begun() - before, attempts, end);
-            prop_assert_eq!(&Figures::shown("counted retry"), &expected);
+            prop_assert_eq!(&ExpectedStats::of_registry("counted retry"), &expected);
         }
     }
 
@@ -285,10 +291,10 @@ proptest! {
         hint in 0_u64..5_000, most in 0_u64..5_000, first in 0_u64..300, seed: u64,
     ) {
         let retry = Retry::builder("peer")
-            .attempts(2)
+            .max_attempts(2)
             .backoff(Backoff::exponential(millis(first)))
-            .chance(Chance::seeded(seed))
-            .max_hint(millis(most))
+            .chance(JitterRng::from_seed(seed))
+            .max_retry_after(millis(most))
             .budget(None)
             .build()
             .unwrap();
@@ -298,7 +304,7 @@ proptest! {
                 tries.set(tries.get() + 1);
                 async { Err::<(), _>(Error::other("down")) }
             });
-            let _ = work.when(|_: &Error| Hint::After(millis(hint))).await;
+            let _ = work.when(|_: &Error| RetryAfter::After(millis(hint))).await;
             (tries.get(), began.elapsed())
         });
         if hint > most {
@@ -317,9 +323,9 @@ proptest! {
     ) {
         let max = 400;
         let retry = Retry::builder("peer")
-            .attempts(attempts)
+            .max_attempts(attempts)
             .backoff(Backoff::exponential(millis(first)).max(millis(max)))
-            .chance(Chance::seeded(seed))
+            .chance(JitterRng::from_seed(seed))
             .budget(None)
             .build()
             .unwrap();

@@ -16,9 +16,11 @@ use tokio::{
 };
 use tower_keep::{
     BoxError, Outcome, Rejection,
-    call::Moment,
+    call::CallClock,
     registry::Stat,
-    retry::{Advice, Attempt, Backoff, Budget, Chance, Hint, Jitter, Retry, RetryBuilder},
+    retry::{
+        Attempt, Backoff, Budget, Jitter, JitterRng, Retry, RetryAfter, RetryBuilder, RetryDecision,
+    },
 };
 
 const fn millis(millis: u64) -> Duration {
@@ -27,8 +29,10 @@ const fn millis(millis: u64) -> Duration {
 
 #[tokio::test(start_paused = true)]
 async fn success_runs_once_without_delay() {
-    let (began, tries) = (Instant::now(), Tries::default());
-    let answer = steady(3).run(|attempt| tries.fail(attempt, 0)).await;
+    let (began, tries) = (Instant::now(), AttemptCounter::default());
+    let answer = constant_backoff(3)
+        .run(|attempt| tries.fail(attempt, 0))
+        .await;
     assert_eq!(answer.unwrap(), 1);
     assert_eq!((tries.count(), began.elapsed()), (1, Duration::ZERO));
 }
@@ -72,7 +76,7 @@ async fn refused_retries_are_counted_by_reason() {
     };
     let down = |_: Attempt| async { Err::<(), _>(Error::other("down")) };
 
-    let _ = steady(3).run(down).await;
+    let _ = constant_backoff(3).run(down).await;
     assert_eq!(refused("limit"), 1);
 
     let empty = Budget::window().ratio(0.0).per_second(0.0).build().unwrap();
@@ -80,20 +84,23 @@ async fn refused_retries_are_counted_by_reason() {
     assert_eq!(refused("budget"), 1);
 
     let late = Instant::now() + millis(10);
-    let _ = steady(3).run(down).deadline(late).await;
+    let _ = constant_backoff(3).run(down).deadline(late).await;
     assert_eq!(refused("deadline"), 1);
 
-    let _ = steady(3).run(down).when(|_: &Error| Hint::Never).await;
+    let _ = constant_backoff(3)
+        .run(down)
+        .when(|_: &Error| RetryAfter::Never)
+        .await;
     assert_eq!(refused("hint"), 1);
 
-    let _ = steady(3)
+    let _ = constant_backoff(3)
         .run(down)
-        .when(|_: &Error| Advice::NotRepeatable)
+        .when(|_: &Error| RetryDecision::NotRepeatable)
         .await;
     assert_eq!(refused("not_repeatable"), 1);
 
     // One that no attempt would have helped is not among them.
-    let _ = steady(3).run(down).when(|_: &Error| false).await;
+    let _ = constant_backoff(3).run(down).when(|_: &Error| false).await;
     let reasons = ["limit", "budget", "deadline", "hint", "not_repeatable"];
     assert!(reasons.iter().all(|reason| refused(reason) == 1));
 }
@@ -102,8 +109,10 @@ async fn refused_retries_are_counted_by_reason() {
 async fn retries_and_recoveries_are_counted() {
     let recorder = recorder();
     let _listening = metrics::set_default_local_recorder(&recorder);
-    let tries = Tries::default();
-    let answer = steady(5).run(|attempt| tries.fail(attempt, 2)).await;
+    let tries = AttemptCounter::default();
+    let answer = constant_backoff(5)
+        .run(|attempt| tries.fail(attempt, 2))
+        .await;
     assert_eq!(answer.unwrap(), 3);
     let counted = |name: &str| count(&recorder, &format!(r#"{name}{{retry="peer"}}"#));
     assert_eq!(counted("tower_keep_retries_total"), 2);
@@ -121,7 +130,7 @@ async fn registry_lists_retry_stats() {
     let budget = Budget::bucket().build().unwrap();
     let builder = Retry::builder("listed retry").backoff(Backoff::constant(millis(1)));
     let retry = builder.budget(budget).build().unwrap();
-    let tries = Tries::default();
+    let tries = AttemptCounter::default();
     retry.run(|attempt| tries.fail(attempt, 1)).await.unwrap();
     let _ = retry.run(down).await;
     let shown = listed().expect("alive");
@@ -154,8 +163,8 @@ async fn registry_lists_retry_stats() {
 #[tokio::test(start_paused = true)]
 async fn deadline_refuses_wait_beyond_it() {
     let began = Instant::now();
-    let retry = builder(10).within(millis(250)).build().unwrap();
-    let tries = Tries::default();
+    let retry = builder(10).max_elapsed(millis(250)).build().unwrap();
+    let tries = AttemptCounter::default();
     let answer = retry
         .run(|attempt| {
             assert_eq!(attempt.deadline(), Some(began + millis(250)));
@@ -170,7 +179,7 @@ async fn deadline_refuses_wait_beyond_it() {
 #[tokio::test(start_paused = true)]
 async fn deadline_is_the_earlier_of_two() {
     let began = Instant::now();
-    let retry = builder(10).within(millis(250)).build().unwrap();
+    let retry = builder(10).max_elapsed(millis(250)).build().unwrap();
     for (given, until) in [(120, 120), (900, 250)] {
         let began = Instant::now();
         let seen = Cell::new(None);
@@ -190,16 +199,16 @@ async fn deadline_is_the_earlier_of_two() {
 
 #[tokio::test(start_paused = true)]
 async fn rejection_is_not_retried_by_default() {
-    let tries = Tries::default();
+    let tries = AttemptCounter::default();
     let refused = |_: Attempt| {
         tries.add();
-        async { Err::<(), _>(Rejection::overloaded("shed").retry_after(millis(700))) }
+        async { Err::<(), _>(Rejection::overloaded("shed").with_retry_after(millis(700))) }
     };
-    let _ = steady(3).run(refused).await;
+    let _ = constant_backoff(3).run(refused).await;
     assert_eq!(tries.count(), 1);
 
     let began = Instant::now();
-    let told = builder(3).rejections(true).build().unwrap();
+    let told = builder(3).retry_rejections(true).build().unwrap();
     let _ = told.run(refused).await;
     assert_eq!(tries.count(), 4);
     assert_eq!(began.elapsed(), millis(1_400), "as long as it asks for");
@@ -210,12 +219,12 @@ async fn retry_after_resets_the_backoff() {
     let began = Instant::now();
     let doubling = Backoff::exponential(millis(50)).jitter(Jitter::None);
     let retry = builder(5).backoff(doubling).build().unwrap();
-    let tries = Tries::default();
+    let tries = AttemptCounter::default();
     let answer = retry
         .run(|attempt| tries.fail(attempt, 4))
         .when(|_: &Error| match tries.count() {
-            3 => Advice::After(millis(2_000)),
-            _ => Advice::Retry,
+            3 => RetryDecision::After(millis(2_000)),
+            _ => RetryDecision::Retry,
         })
         .await;
     assert!(answer.is_ok());
@@ -227,15 +236,15 @@ async fn retry_after_is_spread_by_jitter() {
     let full = Backoff::exponential(millis(100));
     let retry = builder(2)
         .backoff(full)
-        .chance(Chance::seeded(5))
+        .chance(JitterRng::from_seed(5))
         .build()
         .unwrap();
     let mut waits = std::collections::HashSet::new();
     for _ in 0..20 {
         let began = Instant::now();
-        let tries = Tries::default();
+        let tries = AttemptCounter::default();
         let work = retry.run(|attempt| tries.fail(attempt, 1));
-        work.when(|_: &Error| Hint::After(millis(500)))
+        work.when(|_: &Error| RetryAfter::After(millis(500)))
             .await
             .unwrap();
         assert!((millis(500)..=millis(601)).contains(&began.elapsed()));
@@ -246,9 +255,11 @@ async fn retry_after_is_spread_by_jitter() {
 
 #[tokio::test(start_paused = true)]
 async fn retry_after_beyond_max_stops() {
-    let (began, tries) = (Instant::now(), Tries::default());
-    let work = steady(3).run(|attempt| tries.fail(attempt, 9));
-    let answer = work.when(|_: &Error| Hint::After(millis(30_001))).await;
+    let (began, tries) = (Instant::now(), AttemptCounter::default());
+    let work = constant_backoff(3).run(|attempt| tries.fail(attempt, 9));
+    let answer = work
+        .when(|_: &Error| RetryAfter::After(millis(30_001)))
+        .await;
     assert!(answer.is_err());
     assert_eq!((tries.count(), began.elapsed()), (1, Duration::ZERO));
 }
@@ -257,8 +268,8 @@ async fn retry_after_beyond_max_stops() {
 #[tokio::test(start_paused = true)]
 async fn retry_after_from_grpc_pushback() {
     let run = async |pushback: &'static str| {
-        let (began, tries) = (Instant::now(), Tries::default());
-        let answer = steady(2)
+        let (began, tries) = (Instant::now(), AttemptCounter::default());
+        let answer = constant_backoff(2)
             .run(|_| {
                 tries.add();
                 let mut status = tonic::Status::unavailable("down");
@@ -278,28 +289,31 @@ async fn retry_after_from_grpc_pushback() {
 
 #[tokio::test(start_paused = true)]
 async fn non_std_errors_can_be_retried() {
-    let tries = Tries::default();
+    let tries = AttemptCounter::default();
     let boxed = |attempt: Attempt| {
         let work = tries.fail(attempt, 1);
         async { Ok::<_, BoxError>(work.await?) }
     };
-    assert_eq!(steady(3).run_any(boxed).await.unwrap(), 2);
+    assert_eq!(constant_backoff(3).run_any_error(boxed).await.unwrap(), 2);
     let text = |_: Attempt| async { Err::<(), _>("down".to_owned()) };
-    assert_eq!(steady(3).run_any(text).await.unwrap_err(), "down");
+    assert_eq!(
+        constant_backoff(3).run_any_error(text).await.unwrap_err(),
+        "down"
+    );
     // What can be looked into, is.
-    let tries = Tries::default();
+    let tries = AttemptCounter::default();
     let shed = |_: Attempt| {
         tries.add();
         async { Err::<(), BoxError>(Rejection::overloaded("shed").into()) }
     };
-    let _ = steady(3).run_any(shed).await;
+    let _ = constant_backoff(3).run_any_error(shed).await;
     assert_eq!(tries.count(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn when_panic_stops_retrying() {
-    let tries = Tries::default();
-    let work = steady(3).run(|attempt| tries.fail(attempt, 9));
+    let tries = AttemptCounter::default();
+    let work = constant_backoff(3).run(|attempt| tries.fail(attempt, 9));
     let answer = work.when(|_: &Error| -> bool { panic!("a bug") }).await;
     assert!(answer.is_err());
     assert_eq!(tries.count(), 1);
@@ -319,8 +333,8 @@ async fn failed_attempt_is_dropped_before_the_wait() {
             Err::<(), _>(Holding(error))
         }
     };
-    let retry = steady(2);
-    let mut work = Box::pin(retry.run_any(work));
+    let retry = constant_backoff(2);
+    let mut work = Box::pin(retry.run_any_error(work));
     assert!(timeout(millis(50), &mut work).await.is_err(), "in its wait");
     assert_eq!(Arc::strong_count(&held), 1);
     assert!(work.await.is_err());
@@ -329,7 +343,7 @@ async fn failed_attempt_is_dropped_before_the_wait() {
 #[tokio::test(start_paused = true)]
 async fn dropped_wait_returns_budget_reservation() {
     let budget = Budget::window().ratio(0.0).per_second(0.1).build().unwrap();
-    let available = || budget.available(&Moment::default()).unwrap();
+    let available = || budget.available(&CallClock::default()).unwrap();
     let retry = builder(3).budget(budget.clone()).build().unwrap();
     let fails_then_hangs = |attempt: Attempt| async move {
         if attempt.is_retry() {
@@ -355,7 +369,7 @@ async fn dropped_wait_returns_budget_reservation() {
 async fn budget_bounds_load_on_dead_peer() {
     let budget = Budget::window().per_second(0.0).build().unwrap();
     let retry = builder(5).budget(budget).build().unwrap();
-    let tries = Tries::default();
+    let tries = AttemptCounter::default();
     for _ in 0..1_000 {
         let _ = retry.clone().run(|attempt| tries.fail(attempt, 9)).await;
         // Not so fast that no window could pass.
@@ -369,21 +383,21 @@ async fn budget_bounds_load_on_dead_peer() {
 async fn budget_throttle_and_bucket_see_outcomes() {
     let throttle = Budget::throttle().build().unwrap();
     let retry = builder(9).budget(throttle.clone()).build().unwrap();
-    let tries = Tries::default();
+    let tries = AttemptCounter::default();
     let _ = retry.run(|attempt| tries.fail(attempt, 99)).await;
     assert_eq!(tries.count(), 5, "five failures take half of ten tokens");
     assert!(
         throttle
-            .reserve(Outcome::Failure, &Moment::default())
+            .reserve(Outcome::Failure, &CallClock::default())
             .is_none()
     );
-    steady_with(&throttle)
+    constant_backoff_with(&throttle)
         .run(|attempt| tries.fail(attempt, 0))
         .await
         .unwrap();
-    let allowed = throttle.reserve(Outcome::Failure, &Moment::default());
+    let allowed = throttle.reserve(Outcome::Failure, &CallClock::default());
     assert!(allowed.is_some(), "four failures of five");
-    assert_eq!(throttle.available(&Moment::default()), None);
+    assert_eq!(throttle.available(&CallClock::default()), None);
 
     let bucket = Budget::bucket()
         .capacity(20)
@@ -391,9 +405,9 @@ async fn budget_throttle_and_bucket_see_outcomes() {
         .build()
         .unwrap();
     let slow = |_: Attempt| async { Err::<(), _>(Error::from(ErrorKind::TimedOut)) };
-    let _ = steady_with(&bucket).run(slow).await;
+    let _ = constant_backoff_with(&bucket).run(slow).await;
     assert_eq!(
-        bucket.available(&Moment::default()),
+        bucket.available(&CallClock::default()),
         Some(0),
         "a timeout costs more"
     );
@@ -401,14 +415,14 @@ async fn budget_throttle_and_bucket_see_outcomes() {
 
 #[tokio::test(start_paused = true)]
 async fn jitter_differs_between_calls() {
-    let chance = Chance::seeded(11);
+    let chance = JitterRng::from_seed(11);
     let retry = builder(2)
         .backoff(Backoff::exponential(Duration::from_secs(1)))
         .chance(chance);
     let retry = retry.build().unwrap();
     let mut waits = std::collections::HashSet::new();
     for _ in 0..50 {
-        let (began, tries) = (Instant::now(), Tries::default());
+        let (began, tries) = (Instant::now(), AttemptCounter::default());
         let clone = retry.clone();
         clone.run(|attempt| tries.fail(attempt, 1)).await.unwrap();
         waits.insert(began.elapsed());
@@ -422,15 +436,15 @@ fn invalid_settings_are_named() {
     let begin = || Retry::builder("peer");
     let table = [
         (
-            begin().attempts(1_000),
+            begin().max_attempts(1_000),
             r#"retry "peer": attempts is 1000, must be 1 to 100"#,
         ),
         (
-            begin().within(Duration::ZERO),
+            begin().max_elapsed(Duration::ZERO),
             r#"retry "peer": within is 0ns, must be longer than nothing"#,
         ),
         (
-            begin().max_hint(Duration::MAX),
+            begin().max_retry_after(Duration::MAX),
             r#"retry "peer": max_hint is 18446744073709551615.999999999s, must be at most a day"#,
         ),
         (
@@ -441,7 +455,11 @@ fn invalid_settings_are_named() {
     for (builder, expected) in table {
         assert_eq!(says(builder), expected);
     }
-    for preset in [begin(), begin().network(), begin().api()] {
+    for preset in [
+        begin(),
+        begin().preset_internal(),
+        begin().preset_external(),
+    ] {
         assert!(preset.build().is_ok());
     }
     assert_eq!(Retry::default().name(), "retry");
@@ -452,7 +470,7 @@ fn retry_future_is_send_as_its_work() {
     fn check<T: Send + 'static>(_: T) {}
     fn shared<T: Send + Sync>() {}
     check(Retry::default().run(|_| async { Ok::<_, Error>(()) }));
-    shared::<(Retry, Budget, Chance)>();
+    shared::<(Retry, Budget, JitterRng)>();
 }
 
 proptest! {
@@ -470,15 +488,15 @@ proptest! {
             .unwrap();
         let backoff = Backoff::exponential(millis(first)).max(millis(max));
         let retry = Retry::builder("peer")
-            .attempts(attempts)
+            .max_attempts(attempts)
             .backoff(backoff)
-            .chance(Chance::seeded(seed))
+            .chance(JitterRng::from_seed(seed))
             .budget(None)
-            .within(millis(within))
+            .max_elapsed(millis(within))
             .build()
             .unwrap();
         let (latest, count, took) = runtime.block_on(async {
-            let (began, latest, tries) = (Instant::now(), Cell::new(millis(0)), Tries::default());
+            let (began, latest, tries) = (Instant::now(), Cell::new(millis(0)), AttemptCounter::default());
             let _ = retry
                 .run(|attempt| {
                     latest.set(began.elapsed());
@@ -496,9 +514,9 @@ proptest! {
 
 /// What was tried how often.
 #[derive(Default)]
-struct Tries(Cell<u32>);
+struct AttemptCounter(Cell<u32>);
 
-impl Tries {
+impl AttemptCounter {
     fn add(&self) {
         self.0.set(self.0.get() + 1);
     }
@@ -527,16 +545,16 @@ impl Tries {
 fn builder(attempts: u32) -> RetryBuilder {
     let steady = Backoff::constant(millis(100));
     Retry::builder("peer")
-        .attempts(attempts)
+        .max_attempts(attempts)
         .backoff(steady)
         .budget(None)
 }
 
-fn steady(attempts: u32) -> Retry {
+fn constant_backoff(attempts: u32) -> Retry {
     builder(attempts).build().unwrap()
 }
 
-fn steady_with(budget: &Budget) -> Retry {
+fn constant_backoff_with(budget: &Budget) -> Retry {
     builder(2).budget(budget.clone()).build().unwrap()
 }
 

@@ -31,7 +31,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_keep::{
     BoxError, Context,
     protocol::Client as HttpClient,
-    retry::{Backoff, Budget, Replay, ReplayBody, Retry, RetryBuilder, RetryLayer},
+    retry::{Backoff, Budget, HttpRetry, ReplayBody, Retry, RetryBuilder, RetryLayer},
 };
 
 type Sent = ReplayBody<Full<Bytes>>;
@@ -73,7 +73,7 @@ async fn unsent_is_not_assumed_if_peer_may_have_begun() {
 async fn unsent_free_retry_is_granted_once() {
     let acts = || [Act::Refuse, Act::Refuse, Act::Refuse, Act::Answer];
     let (server, address) = Frames::serve(acts()).await;
-    let twice = RetryLayer::client(builder().attempts(2).build().unwrap()).free_repeats(true);
+    let twice = RetryLayer::client(builder().max_attempts(2).build().unwrap()).retry_unsent(true);
     assert!(post(twice, http2(), address).await.is_err());
     assert_eq!(
         server.bodies().len(),
@@ -88,7 +88,7 @@ async fn unsent_free_retry_is_granted_once() {
 
     let empty = Budget::window().ratio(0.0).per_second(0.0).build().unwrap();
     let (server, address) = Frames::serve(acts()).await;
-    let poor = RetryLayer::client(builder().budget(empty).build().unwrap()).free_repeats(true);
+    let poor = RetryLayer::client(builder().budget(empty).build().unwrap()).retry_unsent(true);
     assert!(post(poor, http2(), address).await.is_err());
     assert_eq!(server.bodies().len(), 2, "what is free needs no budget");
 }
@@ -99,7 +99,7 @@ async fn unsent_free_retry_is_off_by_default() {
     let standard = RetryLayer::client(builder().build().unwrap());
     let answer = post(standard, http2(), address).await;
     assert!(answer.is_err());
-    let once = RetryLayer::client(builder().attempts(1).build().unwrap()).free_repeats(true);
+    let once = RetryLayer::client(builder().max_attempts(1).build().unwrap()).retry_unsent(true);
     assert!(post(once, http2(), address).await.is_err());
     assert_eq!(server.bodies().len(), 2);
 }
@@ -112,7 +112,7 @@ async fn unsent_long_request_without_connection_is_retried() {
         "/",
         axum::routing::post(|body: Bytes| async move { body.len().to_string() }),
     );
-    let to = Flaky::new(2, serve(app).await).await;
+    let to = FlakyConnector::new(2, serve(app).await).await;
     let client: Hyper<_> = Client::builder(TokioExecutor::new()).build(to.clone().connector());
     let body = Bytes::from(vec![7; 300_000]);
     let request = Request::post("http://peer/").body(Full::new(body)).unwrap();
@@ -127,7 +127,7 @@ async fn unsent_long_request_without_connection_is_retried() {
 
 #[tokio::test]
 async fn unsent_retries_are_bounded_by_attempts() {
-    let to = Flaky::new(u32::MAX, nobody().await).await;
+    let to = FlakyConnector::new(u32::MAX, nobody().await).await;
     let client: Hyper<_> = Client::builder(TokioExecutor::new()).build(to.clone().connector());
     let request = Request::post("http://peer/")
         .body(Full::from("an order"))
@@ -225,12 +225,12 @@ async fn unsent_predicate_for_foreign_errors() {
         })
     });
     let request = || Request::post("/").body(Full::from("an order")).unwrap();
-    let told = layer().never_sent(|error| error.to_string() == "the pool is empty");
+    let told = layer().unsent_if(|error| error.to_string() == "the pool is empty");
     assert!(told.layer(peer).oneshot(request()).await.is_ok());
     assert_eq!(calls.swap(0, Ordering::Relaxed), 2);
     assert!(layer().layer(peer).oneshot(request()).await.is_err());
     calls.store(0, Ordering::Relaxed);
-    let bug = layer().never_sent(|_| panic!("a bug"));
+    let bug = layer().unsent_if(|_| panic!("a bug"));
     assert!(bug.layer(peer).oneshot(request()).await.is_err());
 }
 
@@ -247,10 +247,13 @@ async fn unsent_free_retry_keeps_attempt_number() {
         client.request(request)
     });
     let layer = RetryLayer::grpc_client(builder().build().unwrap());
-    let layer = layer.repeatable(|_| true).free_repeats(true);
+    let layer = layer.retry_if_request(|_| true).retry_unsent(true);
     let mut request =
         Request::post(format!("http://{address}/")).header("content-type", "application/grpc");
-    request.extensions_mut().unwrap().insert(Context::root());
+    request
+        .extensions_mut()
+        .unwrap()
+        .insert(Context::new_root());
     let request = request.body(Full::from("an order")).unwrap();
     let answer = within(layer.layer(peer).oneshot(request)).await;
     assert_eq!(answer.unwrap().status(), 200);
@@ -283,7 +286,7 @@ async fn unsendable_request_is_not_retried() {
             client.request(request)
         });
         let says = format!("{request:?}");
-        for layer in [layer(), layer().free_repeats(false)] {
+        for layer in [layer(), layer().retry_unsent(false)] {
             let answer = within(layer.layer(counted).oneshot(request.clone())).await;
             assert!(answer.is_err(), "{says}");
             assert_eq!(tries.swap(0, Ordering::Relaxed), 1, "{says}");
@@ -358,8 +361,8 @@ async fn unsent_retries_do_not_multiply_an_outage() {
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
         ready(Err::<Response<Full<Bytes>>, _>(refused))
     });
-    let service = RetryLayer::client(Retry::named("peer"))
-        .free_repeats(true)
+    let service = RetryLayer::client(Retry::new("peer"))
+        .retry_unsent(true)
         .layer(nobody);
     let calls: Vec<_> = (0..2_000)
         .map(|_| {
@@ -388,7 +391,7 @@ async fn unsent_retry_beyond_timeout_is_not_begun() {
         });
         let client = tower::ServiceBuilder::new()
             .layer(tower_keep::timeout::TimeoutLayer::client(limit))
-            .layer(RetryLayer::client(retry.build().unwrap()).free_repeats(true))
+            .layer(RetryLayer::client(retry.build().unwrap()).retry_unsent(true))
             .service(peer);
         let (started, request) = (tokio::time::Instant::now(), Request::get("/"));
         let error = client.oneshot(request.body(Full::default()).unwrap()).await;
@@ -407,7 +410,7 @@ async fn unsent_refused_tonic_call_is_retried() {
         let channel = Endpoint::new(format!("http://{address}"))
             .unwrap()
             .connect_lazy();
-        let layer = RetryLayer::grpc_client(builder().build().unwrap()).free_repeats(true);
+        let layer = RetryLayer::grpc_client(builder().build().unwrap()).retry_unsent(true);
         let client = layer.request_body(tonic::body::Body::new).layer(channel);
         let answer = within(HealthClient::new(client).check(HealthCheckRequest::default())).await;
         assert_eq!(answer.unwrap_err().code(), Code::NotFound, "{act:?}");
@@ -418,10 +421,10 @@ async fn unsent_refused_tonic_call_is_retried() {
 #[tokio::test]
 async fn unsent_tonic_call_without_connection_is_retried() {
     let (_server, address) = Frames::serve([Act::Grpc(5)]).await;
-    let to = Flaky::new(2, address).await;
+    let to = FlakyConnector::new(2, address).await;
     let endpoint = Endpoint::from_static("http://peer");
     let channel = endpoint.connect_with_connector_lazy(to.clone().connector());
-    let layer = RetryLayer::grpc_client(builder().build().unwrap()).free_repeats(true);
+    let layer = RetryLayer::grpc_client(builder().build().unwrap()).retry_unsent(true);
     let client = layer.request_body(tonic::body::Body::new).layer(channel);
     let answer = within(HealthClient::new(client).check(HealthCheckRequest::default())).await;
     assert_eq!(answer.unwrap_err().code(), Code::NotFound);
@@ -436,8 +439,8 @@ fn builder() -> RetryBuilder {
     Retry::builder("peer").backoff(at_once).budget(None)
 }
 
-fn layer() -> RetryLayer<Replay<HttpClient>> {
-    RetryLayer::client(builder().build().unwrap()).free_repeats(true)
+fn layer() -> RetryLayer<HttpRetry<HttpClient>> {
+    RetryLayer::client(builder().build().unwrap()).retry_unsent(true)
 }
 
 fn http1() -> Hyper {
@@ -450,7 +453,7 @@ fn http2() -> Hyper {
 }
 
 async fn post(
-    layer: RetryLayer<Replay<HttpClient>>,
+    layer: RetryLayer<HttpRetry<HttpClient>>,
     client: Hyper,
     to: SocketAddr,
 ) -> Result<StatusCode, BoxError> {
@@ -462,16 +465,16 @@ async fn post(
 
 /// Connects to nobody so many times, and then to somebody.
 #[derive(Clone)]
-struct Flaky {
+struct FlakyConnector {
     tries: Arc<AtomicU32>,
     fails: u32,
     nobody: SocketAddr,
     to: SocketAddr,
 }
 
-impl Flaky {
+impl FlakyConnector {
     async fn new(fails: u32, to: SocketAddr) -> Self {
-        Flaky {
+        FlakyConnector {
             tries: Arc::default(),
             fails,
             nobody: nobody().await,

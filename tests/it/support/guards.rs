@@ -9,9 +9,9 @@ use http::StatusCode;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tower_keep::{
     Guard, Outcome, Rejection, RejectionKind,
-    call::{Cause, End, Evidence, GrpcCode, Moment},
+    call::{CallClock, CallEnd, Cause, Evidence, GrpcCode},
     guard::Admit,
-    protocol::Wire,
+    protocol::WireFormat,
 };
 
 use super::within;
@@ -25,7 +25,7 @@ pub struct Witness(UnboundedSender<Told>);
 pub struct Told {
     pub outcome: Outcome,
     pub evidence: Evidence,
-    pub wire: Wire,
+    pub wire: WireFormat,
     pub status: Option<StatusCode>,
     pub code: Option<GrpcCode>,
     pub response_bytes: u64,
@@ -63,7 +63,7 @@ impl Ends {
 impl Guard for Witness {
     type Permit = ();
 
-    fn settle(&self, _: (), end: &End<'_>) {
+    fn on_end(&self, _: (), end: &CallEnd<'_>) {
         let _ = self.0.send(Told {
             outcome: end.outcome(),
             evidence: end.evidence(),
@@ -77,7 +77,7 @@ impl Guard for Witness {
 }
 
 impl<Req> Admit<Req> for Witness {
-    fn admit(&self, _: &mut Req, _: &Moment) -> Result<(), Rejection> {
+    fn admit(&self, _: &mut Req, _: &CallClock) -> Result<(), Rejection> {
         Ok(())
     }
 }
@@ -135,7 +135,7 @@ impl Fuse {
 impl Guard for Fuse {
     type Permit = ();
 
-    fn settle(&self, _: (), end: &End<'_>) {
+    fn on_end(&self, _: (), end: &CallEnd<'_>) {
         match end.outcome() {
             Outcome::Success => self.0.failures.store(0, Ordering::SeqCst),
             outcome if outcome.is_error() => {
@@ -147,10 +147,10 @@ impl Guard for Fuse {
 }
 
 impl<Req> Admit<Req> for Fuse {
-    fn admit(&self, _: &mut Req, _: &Moment) -> Result<(), Rejection> {
+    fn admit(&self, _: &mut Req, _: &CallClock) -> Result<(), Rejection> {
         if self.is_blown() {
             let why = Rejection::new(RejectionKind::CircuitOpen, "fuse");
-            return Err(why.retry_after(std::time::Duration::from_millis(1_500)));
+            return Err(why.with_retry_after(std::time::Duration::from_millis(1_500)));
         }
         self.0.admitted.fetch_add(1, Ordering::SeqCst);
         Ok(())

@@ -12,14 +12,14 @@ use tower::{Layer, Service};
 use tower_keep::{
     BoxError, CircuitBreaker, Guard, GuardLayer, Rejection, Track,
     breaker::{KeyedBreaker, Switch},
-    call::{End, Ending, Moment},
-    context::{Correlate, Inherit, Propagate},
-    fallback::{Failed, Fallback, FallbackLayer, grpc_message},
+    call::{CallClock, CallEnd, ClassifyInput},
+    context::{Correlate, InheritContext, Propagate},
+    fallback::{FailedCall, Fallback, FallbackLayer, grpc_message},
     guard::{Admit, GuardFuture, GuardedBody},
     observe, operation,
     protocol::Server,
-    retry::{Advice, ReplayBody, Retry, RetryLayer, RetryPolicy, Tried},
-    testing::{Reply, Script, ScriptFuture, ScriptedBody, Spy, Strict, contract},
+    retry::{AttemptResult, ReplayBody, Retry, RetryDecision, RetryLayer, RetryPolicy},
+    testing::{ReadyChecked, RecordingGuard, Reply, Script, ScriptFuture, ScriptedBody, contract},
     timeout::{Deadline, TimeoutLayer, Timeouts},
     track::{RequestBodyLayer, RouteLayer},
 };
@@ -75,38 +75,38 @@ fn contract_unit_guard() {
     struct Nothing;
     impl Guard for Nothing {
         type Permit = ();
-        fn settle(&self, (): (), _: &End<'_>) {}
+        fn on_end(&self, (): (), _: &CallEnd<'_>) {}
     }
     impl<Req> Admit<Req> for Nothing {
-        fn admit(&self, _: &mut Req, _: &Moment) -> Result<(), Rejection> {
+        fn admit(&self, _: &mut Req, _: &CallClock) -> Result<(), Rejection> {
             Ok(())
         }
     }
-    contract::guard(|| Nothing);
+    contract::check_guard(|| Nothing);
 }
 
 #[test]
 fn contract_correlate() {
-    contract::guard(Correlate::default);
+    contract::check_guard(Correlate::default);
 }
 
 #[test]
 fn contract_propagate() {
-    contract::guard(Propagate::default);
+    contract::check_guard(Propagate::default);
 }
 
 #[test]
 fn contract_track() {
-    contract::guard(|| Track::named("signed"));
-    contract::guard(|| Track::named("signed").client_side());
+    contract::check_guard(|| Track::new("signed"));
+    contract::check_guard(|| Track::new("signed").client_side());
 }
 
 #[test]
 fn contract_track_with_everything_on() {
-    contract::guard(|| {
+    contract::check_guard(|| {
         Track::builder("signed")
-            .busy(true)
-            .readiness(true)
+            .poll_time(true)
+            .readiness_wait(true)
             .time_to_head(true)
             .body_sizes(true)
             .server_timing(|_| true)
@@ -118,43 +118,43 @@ fn contract_track_with_everything_on() {
 
 #[test]
 fn contract_inherit() {
-    contract::guard(|| Inherit);
-    contract::any_guard(|| Inherit, || "a request");
+    contract::check_guard(|| InheritContext);
+    contract::check_any_guard(|| InheritContext, || "a request");
 }
 
 #[test]
 fn contract_operation() {
-    contract::guard(|| operation("signed"));
-    contract::any_guard(|| operation("signed"), || 7_u32);
+    contract::check_guard(|| operation("signed"));
+    contract::check_any_guard(|| operation("signed"), || 7_u32);
 }
 
 #[test]
 fn contract_breaker() {
     let by_rate = || CircuitBreaker::builder("signed").build().unwrap();
     let in_a_row = || CircuitBreaker::classic("signed").build().unwrap();
-    contract::guard(by_rate);
-    contract::guard(in_a_row);
-    contract::guard(|| (Correlate::default(), Track::named("signed"), by_rate()));
-    contract::any_guard(by_rate, || 7_u32);
+    contract::check_guard(by_rate);
+    contract::check_guard(in_a_row);
+    contract::check_guard(|| (Correlate::default(), Track::new("signed"), by_rate()));
+    contract::check_any_guard(by_rate, || 7_u32);
 }
 
 #[test]
 fn contract_breaker_readiness_and_back_pressure() {
     let breaker = || CircuitBreaker::builder("signed").build().unwrap();
-    contract::http(|| breaker().layer().server());
-    contract::http(|| breaker().layer().client());
-    contract::http(|| breaker().layer().grpc_client());
-    contract::any(|| breaker().layer().any(), || 7_u32);
-    contract::http(|| breaker().layer().server().back_pressure());
-    contract::http(|| breaker().layer().server().pass_through());
+    contract::check_http(|| breaker().layer().server());
+    contract::check_http(|| breaker().layer().client());
+    contract::check_http(|| breaker().layer().grpc_client());
+    contract::check_any(|| breaker().layer().any(), || 7_u32);
+    contract::check_http(|| breaker().layer().server().back_pressure());
+    contract::check_http(|| breaker().layer().server().pass_through());
 }
 
 #[test]
 fn contract_breaker_retry_after_and_switch() {
-    contract::guard(|| {
+    contract::check_guard(|| {
         CircuitBreaker::builder("signed")
-            .heed_retry_after(Duration::from_secs(60))
-            .heed_head(Duration::from_secs(60), |_| None)
+            .open_on_retry_after(Duration::from_secs(60))
+            .open_on_head(Duration::from_secs(60), |_| None)
             .slow_call(Duration::from_secs(60))
             .switch(&Switch::new())
             .build()
@@ -168,49 +168,51 @@ fn contract_keyed_breaker() {
         let template = CircuitBreaker::builder("signed");
         KeyedBreaker::builder(template).build().unwrap()
     };
-    contract::guard(|| keyed().by_authority());
-    contract::any_guard(|| keyed().by(|n: &u32| Some(n.to_string())), || 7);
-    contract::any_guard(|| keyed().by_ref(|_: &u32| None::<&str>), || 7);
+    contract::check_guard(|| keyed().keyed_by_authority());
+    contract::check_any_guard(|| keyed().keyed_by(|n: &u32| Some(n.to_string())), || 7);
+    contract::check_any_guard(|| keyed().keyed_by_ref(|_: &u32| None::<&str>), || 7);
 }
 
 #[test]
 fn contract_spy() {
-    contract::guard(Spy::new);
-    contract::guard(Spy::timed);
+    contract::check_guard(RecordingGuard::new);
+    contract::check_guard(RecordingGuard::timed);
 }
 
 /// Tuples are pairs.
 #[test]
 fn contract_tuples_options_and_references() {
-    contract::guard(|| (Correlate::default(), Track::named("signed")));
-    contract::guard(|| (Propagate::default(), Track::named("signed").client_side()));
-    contract::guard(|| ((Inherit, Some(operation("signed"))), None::<Track>));
-    contract::guard(|| None::<Spy>);
-    contract::guard(|| Some((Spy::new(), Spy::timed())));
-    contract::any_guard(|| (Inherit, operation("signed")), || ());
-    contract::guard(|| -> &'static Spy { Box::leak(Box::new(Spy::new())) });
+    contract::check_guard(|| (Correlate::default(), Track::new("signed")));
+    contract::check_guard(|| (Propagate::default(), Track::new("signed").client_side()));
+    contract::check_guard(|| ((InheritContext, Some(operation("signed"))), None::<Track>));
+    contract::check_guard(|| None::<RecordingGuard>);
+    contract::check_guard(|| Some((RecordingGuard::new(), RecordingGuard::timed())));
+    contract::check_any_guard(|| (InheritContext, operation("signed")), || ());
+    contract::check_guard(|| -> &'static RecordingGuard {
+        Box::leak(Box::new(RecordingGuard::new()))
+    });
 }
 
 #[test]
 fn contract_observe_layers() {
-    contract::http(|| observe("signed").server());
-    contract::http(|| observe("signed").client());
-    contract::http(|| observe("signed").grpc_client());
-    contract::any(|| observe("signed").any(), || "a request");
-    contract::any(|| GuardLayer::any(None::<Inherit>), || "a request");
+    contract::check_http(|| observe("signed").server());
+    contract::check_http(|| observe("signed").client());
+    contract::check_http(|| observe("signed").grpc_client());
+    contract::check_any(|| observe("signed").any(), || "a request");
+    contract::check_any(|| GuardLayer::any(None::<InheritContext>), || "a request");
 }
 
 #[test]
 fn contract_layers_that_are_no_guards() {
-    contract::http(|| RouteLayer::named("/orders/{id}"));
-    contract::http(RouteLayer::matched);
-    contract::http(|| RequestBodyLayer::new(|body| body));
+    contract::check_http(|| RouteLayer::new("/orders/{id}"));
+    contract::check_http(RouteLayer::matched_path);
+    contract::check_http(|| RequestBodyLayer::new(|body| body));
 }
 
 #[test]
 fn contract_fallback() {
-    fn spare(_: &Failed<'_>) -> Response<ScriptedBody> {
-        Response::new(ScriptedBody::from("spare").late_end())
+    fn spare(_: &FailedCall<'_>) -> Response<ScriptedBody> {
+        Response::new(ScriptedBody::from("spare").end_after_extra_poll())
     }
     // Waits for the clock: whoever wakes the task himself is held to be the layer.
     let reply = || {
@@ -218,18 +220,18 @@ fn contract_fallback() {
             .after(Duration::from_millis(100))
             .data("spare")
     };
-    let other = Strict::new(Script::always(reply));
+    let other = ReadyChecked::new(Script::always(reply));
     let to = || other.clone();
-    let fallback = || Fallback::named("signed");
-    contract::http(|| FallbackLayer::server(fallback()).with(spare));
-    contract::http(|| FallbackLayer::client(fallback()).with(spare));
-    contract::http(|| FallbackLayer::grpc_client(fallback()).with(spare));
-    contract::http(|| FallbackLayer::server(fallback()).service(to()));
-    contract::http(|| FallbackLayer::client(fallback()).service(to()));
-    contract::http(|| FallbackLayer::grpc_client(fallback()).service(to()));
-    contract::any(|| FallbackLayer::any(fallback()).with(spare), || "ask");
-    contract::any(|| FallbackLayer::any(fallback()).service(to()), || "ask");
-    contract::any(
+    let fallback = || Fallback::new("signed");
+    contract::check_http(|| FallbackLayer::server(fallback()).with(spare));
+    contract::check_http(|| FallbackLayer::client(fallback()).with(spare));
+    contract::check_http(|| FallbackLayer::grpc_client(fallback()).with(spare));
+    contract::check_http(|| FallbackLayer::server(fallback()).service(to()));
+    contract::check_http(|| FallbackLayer::client(fallback()).service(to()));
+    contract::check_http(|| FallbackLayer::grpc_client(fallback()).service(to()));
+    contract::check_any(|| FallbackLayer::any(fallback()).with(spare), || "ask");
+    contract::check_any(|| FallbackLayer::any(fallback()).service(to()), || "ask");
+    contract::check_any(
         || {
             // A value is cloned, and a scripted response cannot be.
             tower::ServiceBuilder::new()
@@ -241,8 +243,8 @@ fn contract_fallback() {
     );
     // One for all runs, and for whatever fails.
     let fallback = Fallback::builder("signed").when(|_| true).build().unwrap();
-    contract::http(|| FallbackLayer::server(fallback.clone()).with(spare));
-    contract::http(|| FallbackLayer::client(fallback.clone()).service(to()));
+    contract::check_http(|| FallbackLayer::server(fallback.clone()).with(spare));
+    contract::check_http(|| FallbackLayer::client(fallback.clone()).service(to()));
     // The other service is under the same law.
     let script = other.get_ref();
     assert!(script.calls() > 0);
@@ -251,59 +253,62 @@ fn contract_fallback() {
 
 #[test]
 fn contract_retry() {
-    let retry = || Retry::named("signed");
-    contract::http(|| RetryLayer::client(retry()));
-    contract::http(|| RetryLayer::grpc_client(retry()).repeatable(|_| true));
-    contract::http(|| RetryLayer::grpc_client(retry()).free_repeats(false));
-    contract::any(|| RetryLayer::any(retry()), || "a request");
-    contract::any(|| RetryLayer::with(retry(), Copying), || "a request");
+    let retry = || Retry::new("signed");
+    contract::check_http(|| RetryLayer::client(retry()));
+    contract::check_http(|| RetryLayer::grpc_client(retry()).retry_if_request(|_| true));
+    contract::check_http(|| RetryLayer::grpc_client(retry()).retry_unsent(false));
+    contract::check_any(|| RetryLayer::any(retry()), || "a request");
+    contract::check_any(|| RetryLayer::with_policy(retry(), Copying), || "a request");
 }
 
 struct Copying;
 
 impl RetryPolicy<&'static str, Response<ScriptedBody>> for Copying {
-    fn copy(&self, request: &&'static str) -> Option<&'static str> {
+    fn clone_request(&self, request: &&'static str) -> Option<&'static str> {
         Some(request)
     }
-    fn advise(&self, tried: &Tried<'_, &'static str, Response<ScriptedBody>>) -> Advice {
-        tried.usual
+    fn decide(
+        &self,
+        tried: &AttemptResult<'_, &'static str, Response<ScriptedBody>>,
+    ) -> RetryDecision {
+        tried.default_decision
     }
 }
 
 #[test]
 fn contract_timeout() {
-    contract::any(|| TimeoutLayer::any(HOUR), || "a request");
-    contract::http(|| TimeoutLayer::server(HOUR));
-    contract::http(|| TimeoutLayer::client(HOUR));
-    contract::http(|| TimeoutLayer::grpc_client(HOUR));
-    contract::http(|| TimeoutLayer::server(HOUR).body_idle(HOUR));
-    contract::http(|| TimeoutLayer::client(HOUR).body_total(HOUR));
+    contract::check_any(|| TimeoutLayer::any(HOUR), || "a request");
+    contract::check_http(|| TimeoutLayer::server(HOUR));
+    contract::check_http(|| TimeoutLayer::client(HOUR));
+    contract::check_http(|| TimeoutLayer::grpc_client(HOUR));
+    contract::check_http(|| TimeoutLayer::server(HOUR).body_idle(HOUR));
+    contract::check_http(|| TimeoutLayer::client(HOUR).body_total(HOUR));
 }
 
 #[test]
 fn contract_timeout_with_readiness() {
-    let any = || TimeoutLayer::any(HOUR).including_readiness();
-    contract::any(any, || "a request");
-    contract::http(|| TimeoutLayer::server(HOUR).including_readiness());
-    contract::http(|| TimeoutLayer::client(HOUR).including_readiness());
-    contract::http(|| TimeoutLayer::grpc_client(HOUR).including_readiness());
+    let any = || TimeoutLayer::any(HOUR).include_readiness();
+    contract::check_any(any, || "a request");
+    contract::check_http(|| TimeoutLayer::server(HOUR).include_readiness());
+    contract::check_http(|| TimeoutLayer::client(HOUR).include_readiness());
+    contract::check_http(|| TimeoutLayer::grpc_client(HOUR).include_readiness());
 }
 
 #[test]
 fn contract_deadline() {
-    let bounded = || Deadline::builder().at_most(HOUR).build().unwrap();
-    contract::guard(Deadline::default);
-    contract::guard(bounded);
-    contract::guard(|| (Correlate::default(), bounded()));
+    let bounded = || Deadline::builder().max(HOUR).build().unwrap();
+    contract::check_guard(Deadline::default);
+    contract::check_guard(bounded);
+    contract::check_guard(|| (Correlate::default(), bounded()));
 }
 
 #[test]
 fn contract_timeout_inside_retry() {
     let timeouts = Timeouts::builder("signed").total(HOUR).build().unwrap();
-    contract::http(|| {
+    contract::check_http(|| {
         tower::ServiceBuilder::new()
             .layer(TimeoutLayer::client(timeouts.total()))
-            .layer(RetryLayer::client(Retry::named("signed")))
+            .layer(RetryLayer::client(Retry::new("signed")))
             .layer(TimeoutLayer::client(timeouts.attempt()))
             .into_inner()
     });
@@ -311,15 +316,18 @@ fn contract_timeout_inside_retry() {
 
 #[test]
 fn contract_layers_with_classifier() {
-    let judge = |end: &Ending<'_>| end.outcome();
+    let judge = |end: &ClassifyInput<'_>| end.outcome();
     let breaker = || CircuitBreaker::builder("signed").build().unwrap().layer();
-    let (fallback, retry) = (|| Fallback::named("signed"), || Retry::named("signed"));
-    contract::http(|| GuardLayer::server(Spy::new()).classify(judge));
-    contract::any(|| GuardLayer::any(Spy::new()).classify(judge), || 7);
-    contract::http(|| breaker().client().classify(judge));
-    contract::http(|| RetryLayer::client(retry()).classify(judge));
-    contract::any(|| RetryLayer::any(retry()).classify(judge), || 7);
-    contract::http(|| {
+    let (fallback, retry) = (|| Fallback::new("signed"), || Retry::new("signed"));
+    contract::check_http(|| GuardLayer::server(RecordingGuard::new()).classify(judge));
+    contract::check_any(
+        || GuardLayer::any(RecordingGuard::new()).classify(judge),
+        || 7,
+    );
+    contract::check_http(|| breaker().client().classify(judge));
+    contract::check_http(|| RetryLayer::client(retry()).classify(judge));
+    contract::check_any(|| RetryLayer::any(retry()).classify(judge), || 7);
+    contract::check_http(|| {
         let layer = FallbackLayer::client(fallback()).classify(judge);
         layer.with(|_| Response::new(ScriptedBody::new()))
     });
@@ -327,7 +335,7 @@ fn contract_layers_with_classifier() {
 
 #[test]
 fn contract_stacked_layers() {
-    contract::http(|| {
+    contract::check_http(|| {
         tower::layer::util::Stack::new(observe("inner").server(), observe("outer").server())
     });
 }
@@ -342,19 +350,19 @@ fn server_layers_fit_axum_and_tonic() {
         fits_axum(GuardLayer::server(guards()));
         fits_tonic_server(GuardLayer::server(guards()));
     }
-    fits(|| (Correlate::default(), Track::named("fits")));
-    fits(|| (Inherit, operation("fits")));
-    fits(|| (Some(Propagate::default()), None::<Spy>));
+    fits(|| (Correlate::default(), Track::new("fits")));
+    fits(|| (InheritContext, operation("fits")));
+    fits(|| (Some(Propagate::default()), None::<RecordingGuard>));
     fits_axum(observe("fits").server());
     let breaker = CircuitBreaker::builder("fits").build().unwrap();
     fits_axum(breaker.layer().server());
     fits_tonic_server(breaker.layer().server());
     fits_tonic_server(observe("fits").server());
-    fits_axum(RouteLayer::matched());
+    fits_axum(RouteLayer::matched_path());
     let limit = Duration::from_secs(1);
     fits_axum(TimeoutLayer::server(limit));
     fits_tonic_server(TimeoutLayer::server(limit).body_idle(limit));
-    let fallback = || FallbackLayer::server(Fallback::named("fits"));
+    let fallback = || FallbackLayer::server(Fallback::new("fits"));
     fits_axum(fallback().with(|_| Response::new(ScriptedBody::new())));
     fits_axum(fallback().service(Router::<()>::new()));
     fits_tonic_server(fallback().with(|_| Response::new(ScriptedBody::new())));
@@ -368,9 +376,9 @@ fn client_layers_fit_hyper_and_tonic() {
     is_client(observe("fits").client().layer(http.clone()));
     let breaker = CircuitBreaker::builder("fits").build().unwrap();
     is_client(breaker.layer().client().layer(http.clone()));
-    is_client(GuardLayer::client((Inherit, operation("fits"))).layer(http.clone()));
+    is_client(GuardLayer::client((InheritContext, operation("fits"))).layer(http.clone()));
     is_client(TimeoutLayer::client(limit).layer(http.clone()));
-    let fallback = || FallbackLayer::client(Fallback::named("fits"));
+    let fallback = || FallbackLayer::client(Fallback::new("fits"));
     let replays = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
     let replays = replays.build_http::<ReplayBody<ScriptedBody>>();
     is_client(fallback().service(replays.clone()).layer(replays));
@@ -390,15 +398,15 @@ fn client_layers_fit_hyper_and_tonic() {
     fits_tonic_client(TimeoutLayer::grpc_client(limit).layer(channel.clone()));
     // All of them at once, as a client would have them.
     let stack = tower::ServiceBuilder::new()
-        .layer(FallbackLayer::grpc_client(Fallback::named("fits")).with(|_| grpc_message("hi")))
+        .layer(FallbackLayer::grpc_client(Fallback::new("fits")).with(|_| grpc_message("hi")))
         .layer(TimeoutLayer::grpc_client(limit))
-        .layer(RetryLayer::grpc_client(Retry::named("fits")).request_body(tonic::body::Body::new))
+        .layer(RetryLayer::grpc_client(Retry::new("fits")).request_body(tonic::body::Body::new))
         .layer(breaker.layer().grpc_client())
         .layer(observe("fits").grpc_client())
         .layer(TimeoutLayer::grpc_client(limit))
         .service(channel.clone());
     fits_tonic_client(stack);
-    let fallback = FallbackLayer::grpc_client(Fallback::named("fits"));
+    let fallback = FallbackLayer::grpc_client(Fallback::new("fits"));
     fits_tonic_client(
         fallback
             .clone()
@@ -469,13 +477,17 @@ where
 fn guarded_service_can_be_boxed() {
     type Object = dyn Service<
             Request<ScriptedBody>,
-            Response = Response<GuardedBody<ScriptedBody, Spy, Server>>,
+            Response = Response<GuardedBody<ScriptedBody, RecordingGuard, Server>>,
             Error = BoxError,
-            Future = GuardFuture<ScriptFuture<BoxError>, Spy, Server>,
+            Future = GuardFuture<ScriptFuture<BoxError>, RecordingGuard, Server>,
         > + Send
         + Sync;
     let script = Script::new([Reply::ok()]);
-    let _: Box<Object> = Box::new(GuardLayer::server(Spy::new()).back_pressure().layer(script));
+    let _: Box<Object> = Box::new(
+        GuardLayer::server(RecordingGuard::new())
+            .back_pressure()
+            .layer(script),
+    );
 }
 
 /// Layers with the bugs that layers have, and what the contract says of them.
@@ -492,11 +504,11 @@ mod broken {
 
     use http_body::{Frame, SizeHint};
     use tower::layer::layer_fn;
-    use tower_keep::testing::Strict;
+    use tower_keep::testing::ReadyChecked;
 
     use super::*;
 
-    type Inner = Strict<Script>;
+    type Inner = ReadyChecked<Script>;
     type Answer = Result<Response<ScriptedBody>, BoxError>;
     type Boxed = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
@@ -517,7 +529,7 @@ mod broken {
     }
 
     fn sign(call: fn(&mut Inner, Request<ScriptedBody>) -> Boxed) {
-        contract::http(|| layer_fn(move |inner| Calls(inner, call)));
+        contract::check_http(|| layer_fn(move |inner| Calls(inner, call)));
     }
 
     #[test]
@@ -592,7 +604,7 @@ mod broken {
             }
         }
         let slots = Arc::new(AtomicUsize::new(0));
-        contract::http(|| {
+        contract::check_http(|| {
             let slots = slots.clone();
             layer_fn(move |inner| Slots(inner, slots.clone(), false))
         });
@@ -618,7 +630,7 @@ mod broken {
                 self.0.size_hint()
             }
         }
-        contract::http(|| {
+        contract::check_http(|| {
             tower::util::MapResponseLayer::new(|response: Response<ScriptedBody>| {
                 response.map(Hasty)
             })
@@ -631,16 +643,16 @@ mod broken {
         struct Once(AtomicUsize);
         impl Guard for Once {
             type Permit = ();
-            fn settle(&self, (): (), _: &End<'_>) {}
+            fn on_end(&self, (): (), _: &CallEnd<'_>) {}
         }
         impl<Req> Admit<Req> for Once {
-            fn admit(&self, _: &mut Req, _: &Moment) -> Result<(), Rejection> {
+            fn admit(&self, _: &mut Req, _: &CallClock) -> Result<(), Rejection> {
                 match self.0.fetch_add(1, SeqCst) {
                     0 => Ok(()),
                     _ => Err(Rejection::rate_limited("once")),
                 }
             }
         }
-        contract::guard(|| Once(AtomicUsize::new(0)));
+        contract::check_guard(|| Once(AtomicUsize::new(0)));
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tower::{Service, ServiceExt};
 use tower_keep::{
     BoxError,
-    testing::{Reply, Script, ScriptedBody, Strict, Wakes},
+    testing::{CountingWaker, ReadyChecked, Reply, Script, ScriptedBody},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -82,7 +82,7 @@ async fn script_fails_head_or_body() {
     let error = body.frame().await.expect("an end").expect_err("cut");
     assert_eq!(error.to_string(), "reset");
     // Short of what it has promised, without an error.
-    let mut short = ScriptedBody::from("half").promise(8);
+    let mut short = ScriptedBody::from("half").declared_size(8);
     short.frame().await.expect("half").expect("whole");
     assert_eq!(short.size_hint().exact(), Some(4));
     assert!(short.frame().await.is_none());
@@ -90,7 +90,7 @@ async fn script_fails_head_or_body() {
 
 #[test]
 fn script_pending_wakes_and_hang_does_not() {
-    let wakes = Wakes::new();
+    let wakes = CountingWaker::new();
     let hanging = ScriptedBody::new().pending(1).hang();
     let replies = [Reply::ok().pending(2).body(hanging), Reply::hang()];
     let mut script: Script = Script::new(replies);
@@ -111,7 +111,7 @@ fn script_pending_wakes_and_hang_does_not() {
 
 #[test]
 fn script_panics_where_configured() {
-    let wakes = Wakes::new();
+    let wakes = CountingWaker::new();
     let replies = [
         Reply::panic_in_call("call"),
         Reply::panic_in_poll("poll"),
@@ -142,10 +142,10 @@ fn script_panics_where_configured() {
 
 #[test]
 fn script_readiness_is_late_never_or_fails() {
-    let wakes = Wakes::new();
+    let wakes = CountingWaker::new();
     let script = || Script::always(Reply::<BoxError>::ok);
     let ready = |script: &mut Script| wakes.poll_ready::<(), _>(script);
-    let mut late = script().unready(1);
+    let mut late = script().ready_after(1);
     for _ in 0..2 {
         assert!(ready(&mut late).is_pending() && ready(&mut late).is_ready());
         drop(late.call(()));
@@ -153,7 +153,7 @@ fn script_readiness_is_late_never_or_fails() {
     assert_eq!((wakes.count(), late.wakes()), (2, 2));
     assert!(ready(&mut late.clone()).is_pending(), "a clone has yet to");
     assert!(ready(&mut script().never_ready()).is_pending());
-    let Poll::Ready(Err(error)) = ready(&mut script().broken(|| "closed".into())) else {
+    let Poll::Ready(Err(error)) = ready(&mut script().fails_ready(|| "closed".into())) else {
         panic!("no error");
     };
     assert_eq!(error.to_string(), "closed");
@@ -161,8 +161,8 @@ fn script_readiness_is_late_never_or_fails() {
 
 #[test]
 fn strict_counts_calls_without_readiness() {
-    let wakes = Wakes::new();
-    let mut strict = Strict::new(Script::always(Reply::<BoxError>::ok));
+    let wakes = CountingWaker::new();
+    let mut strict = ReadyChecked::new(Script::always(Reply::<BoxError>::ok));
     drop(wakes.call(&mut strict, Request::new(())));
     let mut clone = strict.clone();
     assert!(wakes.poll_ready::<(), _>(&mut strict).is_ready());

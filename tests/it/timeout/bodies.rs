@@ -10,9 +10,9 @@ use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_keep::{
     Context, GuardLayer, Outcome,
-    call::{Elapsed, Evidence, TimeBound},
+    call::{Elapsed, Evidence, TimeoutKind},
     protocol::Server,
-    testing::{ScriptedBody, Spy},
+    testing::{RecordingGuard, ScriptedBody},
     timeout::{Deadline, TimeoutLayer},
 };
 
@@ -26,7 +26,7 @@ fn paced(waits: &[Duration]) -> ScriptedBody {
     let body = frames.fold(ScriptedBody::new(), |body, wait| {
         body.after(*wait).data("data")
     });
-    body.without_size().late_end()
+    body.without_size_hint().end_after_extra_poll()
 }
 
 /// How many frames come, what ends them, and after how long.
@@ -35,7 +35,7 @@ async fn read(
     request: Request<ScriptedBody>,
     waits: Frames,
     reader: Duration,
-) -> (usize, Option<TimeBound>, Duration) {
+) -> (usize, Option<TimeoutKind>, Duration) {
     let service = service_fn(move |_| {
         let body = paced(&waits);
         async { Ok::<_, Infallible>(Response::new(body)) }
@@ -53,7 +53,7 @@ async fn read(
             Some(Err(error)) => {
                 assert!(body.is_end_stream() && body.frame().await.is_none());
                 let elapsed: &Elapsed = error.downcast_ref().expect("an Elapsed");
-                break Some(elapsed.bound());
+                break Some(elapsed.kind());
             }
             None => break None,
         }
@@ -75,7 +75,7 @@ async fn idle_timeout_ends_resting_body_not_slow_one() {
         (60, None, 60 * SECOND)
     );
     let resting = vec![SECOND, SECOND + MILLI];
-    let end = Some(TimeBound::BodyIdle);
+    let end = Some(TimeoutKind::BodyIdle);
     assert_eq!(
         read(&layer, plain(), resting, Duration::ZERO).await,
         (1, end, 2 * SECOND)
@@ -102,7 +102,7 @@ async fn body_timeout_bounds_the_whole_body() {
             .1,
         None
     );
-    let end = Some(TimeBound::BodyTotal);
+    let end = Some(TimeoutKind::BodyTotal);
     let (frames, bound, took) = read(&layer, plain(), three.repeat(2), Duration::ZERO).await;
     // One that is ready at the very end is handed on; the next wait is over at once.
     assert_eq!((frames, bound, took), (3, end, 3 * SECOND));
@@ -119,9 +119,9 @@ async fn deadline_covers_the_body() {
     let deadline = Instant::now() + 2 * SECOND + MILLI;
     request
         .extensions_mut()
-        .insert(Context::root().with_deadline(deadline));
+        .insert(Context::new_root().with_deadline(deadline));
     let (frames, bound, took) = read(&layer, request, vec![SECOND; 9], Duration::ZERO).await;
-    assert_eq!((frames, bound), (2, Some(TimeBound::Deadline)));
+    assert_eq!((frames, bound), (2, Some(TimeoutKind::Deadline)));
     assert_eq!(took, 2 * SECOND + MILLI);
 
     let request = Request::post("/")
@@ -132,7 +132,7 @@ async fn deadline_covers_the_body() {
         .body(ScriptedBody::new());
     let request = request.expect("a request");
     let (frames, bound, took) = read(&layer, request, vec![SECOND; 9], Duration::ZERO).await;
-    assert_eq!((frames, bound), (1, Some(TimeBound::Deadline)));
+    assert_eq!((frames, bound), (1, Some(TimeoutKind::Deadline)));
     assert_eq!(took, 3 * SECOND / 2);
 }
 
@@ -153,7 +153,7 @@ async fn deadline_max_ends_body_inside_a_timeout() {
     }
     let stream =
         || service_fn(|_| async { Ok::<_, Infallible>(Response::new(paced(&[SECOND; 9]))) });
-    let guard = Deadline::builder().at_most(2 * SECOND + MILLI).build();
+    let guard = Deadline::builder().max(2 * SECOND + MILLI).build();
     let guard = GuardLayer::server(guard.expect("settings"));
     assert_eq!(frames(guard.layer(stream())).await, 9);
     let limit = TimeoutLayer::server(60 * SECOND);
@@ -162,7 +162,7 @@ async fn deadline_max_ends_body_inside_a_timeout() {
 
 #[tokio::test(start_paused = true)]
 async fn body_timeout_is_timed_out() {
-    let spy = Spy::new();
+    let spy = RecordingGuard::new();
     let service =
         service_fn(|_| async { Ok::<_, Infallible>(Response::new(paced(&[SECOND, 60 * SECOND]))) });
     let service = TimeoutLayer::server(SECOND)
@@ -174,7 +174,7 @@ async fn body_timeout_is_timed_out() {
         .await
         .unwrap_or_else(|never| match never {});
     assert!(response.into_body().collect().await.is_err());
-    assert_eq!(spy.only().outcome, Outcome::TimedOut);
+    assert_eq!(spy.single().outcome, Outcome::TimedOut);
 }
 
 /// A reader that had looked once, and came back after an absence, once got "no data" from a body that needed two polls.
@@ -232,7 +232,7 @@ async fn body_timeout_blames_peer_only_if_awaited() {
             }
         };
         let elapsed: &Elapsed = error.downcast_ref().expect("an Elapsed");
-        assert_eq!(elapsed.bound(), TimeBound::BodyTotal);
+        assert_eq!(elapsed.kind(), TimeoutKind::BodyTotal);
         assert_eq!(elapsed.evidence(), evidence, "{wait:?} {reader:?}");
     }
 }

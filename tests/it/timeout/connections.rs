@@ -31,7 +31,7 @@ async fn hop(State(hop): State<Hop>) -> impl IntoResponse {
         return StatusCode::OK;
     };
     let client = TimeoutLayer::client(Duration::from_secs(60))
-        .send_as(LEFT)
+        .timeout_header(LEFT)
         .layer(hop.client);
     let client = GuardLayer::client(Propagate::default()).layer(client);
     match client.oneshot(request(next, "/")).await {
@@ -48,7 +48,10 @@ async fn deadline_shrinks_from_hop_to_hop() {
             let (client, told) = (client.clone(), told.clone());
             let guards = (
                 Correlate::default(),
-                Deadline::builder().header(LEFT).build().expect("settings"),
+                Deadline::builder()
+                    .timeout_header(LEFT)
+                    .build()
+                    .expect("settings"),
             );
             let app = Router::new()
                 .route("/", get(hop))
@@ -59,7 +62,7 @@ async fn deadline_shrinks_from_hop_to_hop() {
         let second = server(Some(third)).await;
         let first = server(Some(second)).await;
         let client = TimeoutLayer::client(Duration::from_secs(20))
-            .send_as(LEFT)
+            .timeout_header(LEFT)
             .send_limit()
             .send_limit()
             .layer(client.clone());

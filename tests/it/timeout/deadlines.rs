@@ -8,7 +8,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_keep::{
     BoxError, Context, GuardLayer, RejectionKind,
     context::{Correlate, deadline},
-    testing::{Reply, Script, ScriptedBody, Spy},
+    testing::{RecordingGuard, Reply, Script, ScriptedBody},
     timeout::{Deadline, TimeLimit, TimeoutLayer},
 };
 
@@ -26,12 +26,12 @@ fn request(headers: &[(&str, &str)]) -> Request<ScriptedBody> {
 }
 
 fn at_most(time: Duration) -> Deadline {
-    Deadline::builder().at_most(time).build().expect("settings")
+    Deadline::builder().max(time).build().expect("settings")
 }
 
 #[test]
 fn deadline_max_of_zero_is_invalid() {
-    let wrong = Deadline::builder().at_most(Duration::ZERO).build();
+    let wrong = Deadline::builder().max(Duration::ZERO).build();
     assert_eq!(
         wrong.expect_err("no time").to_string(),
         r#"deadline "deadline": at_most is 0ns, must be longer than nothing"#
@@ -72,8 +72,8 @@ async fn deadline_is_read_from_request_and_capped() {
     let believing = Deadline::default;
     let capped = || {
         Deadline::builder()
-            .header(ENVOY)
-            .at_most(10 * SECOND)
+            .timeout_header(ENVOY)
+            .max(10 * SECOND)
             .build()
             .expect("settings")
     };
@@ -130,16 +130,16 @@ async fn deadline_creates_a_context() {
 #[tokio::test(start_paused = true)]
 async fn deadline_passed_rejects_at_once() {
     let script: Script = Script::always(Reply::ok);
-    let spy = Spy::new();
+    let spy = RecordingGuard::new();
     let guard = Deadline::default();
     let service = GuardLayer::server((spy.clone(), guard.clone())).layer(script.clone());
     let answer = service.oneshot(grpc("0n")).await.expect("an answer");
     assert_eq!(answer.headers()["grpc-status"], "4");
-    assert_eq!((script.calls(), guard.limit().refused()), (0, 1));
+    assert_eq!((script.calls(), guard.limit().rejected_count()), (0, 1));
 
     // The same where the deadline passed on the way to a layer further in.
     let layer = TimeoutLayer::client(SECOND);
-    let context = Context::root().with_deadline(Instant::now() + MILLI);
+    let context = Context::new_root().with_deadline(Instant::now() + MILLI);
     advance(2 * MILLI).await;
     let mut late = request(&[]);
     late.extensions_mut().insert(context.clone());
@@ -208,7 +208,7 @@ fn envoy(millis: &str) -> Request<ScriptedBody> {
 async fn deadline_is_propagated_and_timeout_is_not() {
     let limit = 5 * SECOND;
     let grpc_client = || TimeoutLayer::grpc_client(limit);
-    let client = || TimeoutLayer::client(limit).send_as(ENVOY);
+    let client = || TimeoutLayer::client(limit).timeout_header(ENVOY);
     // A limit ends at the head: sent on, it would end streams.
     assert!(sent(grpc_client(), grpc_call()).await.is_empty());
     assert!(sent(client(), grpc_call()).await.is_empty());
@@ -224,7 +224,7 @@ async fn deadline_is_propagated_and_timeout_is_not() {
     );
 
     // What is left of the deadline of whoever asked, however long the limit.
-    let call = Context::root().with_deadline(Instant::now() + 8 * SECOND);
+    let call = Context::new_root().with_deadline(Instant::now() + 8 * SECOND);
     advance(SECOND).await;
     let (http, grpc) = call
         .scope(async {
@@ -250,7 +250,11 @@ async fn timeout_is_propagated_by_option_and_shrinks() {
         assert_eq!(sent, [format!("grpc-timeout: {left}")]);
     }
 
-    let client = || TimeoutLayer::client(limit).send_as(ENVOY).send_limit();
+    let client = || {
+        TimeoutLayer::client(limit)
+            .timeout_header(ENVOY)
+            .send_limit()
+    };
     for (request, left) in [
         (request(&[]), "5000"),
         (envoy("7"), "7"),
@@ -269,7 +273,7 @@ async fn timeout_is_propagated_by_option_and_shrinks() {
     }
 
     // Or less, as whoever asked says.
-    let call = Context::root().with_deadline(Instant::now() + 3 * SECOND);
+    let call = Context::new_root().with_deadline(Instant::now() + 3 * SECOND);
     advance(SECOND).await;
     let sent = call.scope(sent(client(), request(&[]))).await;
     assert_eq!(sent, [format!("{NAME}: 2000")]);
@@ -280,7 +284,7 @@ async fn timeout_around_counts_when_propagated() {
     let total = TimeLimit::new("total", 2 * SECOND);
     let attempt = || {
         TimeoutLayer::client(10 * SECOND)
-            .send_as(ENVOY)
+            .timeout_header(ENVOY)
             .send_limit()
     };
     let attempts = total.run(async {

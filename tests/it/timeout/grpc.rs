@@ -11,7 +11,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_keep::{
     BoxError, Context, GuardLayer, Outcome,
     call::{Elapsed, Evidence},
-    testing::{ScriptedBody, Spy},
+    testing::{RecordingGuard, ScriptedBody},
     timeout::{TimeLimit, TimeoutLayer},
 };
 
@@ -27,7 +27,7 @@ fn call(timeout: &'static str) -> Request<ScriptedBody> {
 
 fn answer(body: ScriptedBody) -> Response<ScriptedBody> {
     let response = Response::builder().header("content-type", "application/grpc");
-    response.body(body.without_size()).expect("a response")
+    response.body(body.without_size_hint()).expect("a response")
 }
 
 fn ok(body: ScriptedBody) -> ScriptedBody {
@@ -61,14 +61,14 @@ async fn timeout_ends_grpc_body_with_trailers() {
     let stream = || (0..9).fold(ScriptedBody::new(), |body, _| body.after(SECOND).data("m"));
     let limit = TimeLimit::new("streams", HOUR);
     let service = || service_fn(move |_| async move { Ok::<_, BoxError>(answer(ok(stream()))) });
-    let spy = Spy::new();
+    let spy = RecordingGuard::new();
     let server = TimeoutLayer::server(limit.clone()).layer(service());
     let server = GuardLayer::server(spy.clone()).layer(server);
     let response = server.oneshot(call("2500m")).await.expect("an answer");
     let four = || Some("4".to_owned());
     let end = (2, four(), 5 * SECOND / 2);
     assert_eq!(read(response.into_body(), Duration::ZERO).await, end);
-    assert_eq!(spy.only().outcome, Outcome::TimedOut);
+    assert_eq!(spy.single().outcome, Outcome::TimedOut);
 
     let client = TimeoutLayer::grpc_client(limit.clone()).layer(service());
     let response = client.oneshot(call("2500m")).await.expect("an answer");
@@ -77,7 +77,7 @@ async fn timeout_ends_grpc_body_with_trailers() {
     let response = client.layer(service()).oneshot(call("1H")).await;
     let body = response.expect("an answer").into_body();
     assert_eq!(read(body, Duration::ZERO).await, (0, four(), SECOND / 2));
-    assert_eq!(limit.timed_out(), 3);
+    assert_eq!(limit.timeout_count(), 3);
 }
 
 /// Whoever says gRPC to a service that does not speak it gets what everybody gets.
@@ -178,7 +178,7 @@ async fn deadline_with_peer_cancelled_is_timed_out() {
         let (messages, told, _) = read(response.into_body(), Duration::ZERO).await;
         assert_eq!((messages, told.as_deref()), (1, Some(status)));
     }
-    assert_eq!(limit.timed_out(), 4);
+    assert_eq!(limit.timeout_count(), 4);
 }
 
 /// Answers CANCELLED, or fails, after that time.
@@ -199,7 +199,7 @@ async fn head(at: Duration, cancelled: bool) -> (Result<HeaderMap, BoxError>, u6
     let response = client.oneshot(call("1H")).await;
     (
         response.map(|response| response.headers().clone()),
-        limit.timed_out(),
+        limit.timeout_count(),
     )
 }
 
@@ -243,9 +243,9 @@ async fn deadline_exceeded_of_peer_is_inconclusive() {
         let limit = TimeLimit::new("peers", HOUR);
         for request in [call("1H"), Request::new(ScriptedBody::new())] {
             let client = TimeoutLayer::client(limit.clone())
-                .send_as(LEFT)
+                .timeout_header(LEFT)
                 .layer(peer);
-            let deadline = Context::root().with_deadline(Instant::now() + left);
+            let deadline = Context::new_root().with_deadline(Instant::now() + left);
             let answer = deadline.scope(client.oneshot(request)).await;
             let why = answer
                 .err()
@@ -253,7 +253,7 @@ async fn deadline_exceeded_of_peer_is_inconclusive() {
             let evidence = why.map(|why| why.evidence());
             assert_eq!(evidence, late.then_some(Evidence::Inconclusive));
         }
-        assert_eq!(limit.timed_out(), if late { 2 } else { 0 });
+        assert_eq!(limit.timeout_count(), if late { 2 } else { 0 });
     }
 }
 
@@ -277,7 +277,7 @@ async fn timeout_further_in_has_its_own_message() {
             assert_eq!(response.headers()["grpc-status"], "4");
         }
     }
-    assert_eq!((outer.timed_out(), inner.timed_out()), (0, 2));
+    assert_eq!((outer.timeout_count(), inner.timeout_count()), (0, 2));
 }
 
 /// tonic's `Channel` obeys the limit that it is asked to send, and once always answered first, with CANCELLED.
@@ -299,5 +299,5 @@ async fn timeout_is_not_answered_by_tonic_channel() {
         let response = within(client.clone().oneshot(request.expect("a request"))).await;
         assert_eq!(response.expect("an answer").headers()["grpc-status"], "4");
     }
-    assert_eq!(limit.timed_out(), 10);
+    assert_eq!(limit.timeout_count(), 10);
 }

@@ -13,10 +13,10 @@ use tokio::time::{Instant, advance, sleep};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_keep::{
     BoxError, CircuitBreaker, GuardLayer, Outcome,
-    call::{Evidence, TimeBound},
+    call::{Evidence, TimeoutKind},
     context::{deadline, in_context},
     registry,
-    testing::{Reply, Script, ScriptedBody, Spy, Wakes},
+    testing::{CountingWaker, RecordingGuard, Reply, Script, ScriptedBody},
     timeout::{TimeLimit, TimeLimits, TimeoutLayer, Timeouts},
 };
 
@@ -25,7 +25,7 @@ use super::{HOUR, MILLI, SECOND, after, elapsed};
 #[test]
 fn timeout_needs_no_runtime_for_ready_answer() {
     let mut service = TimeoutLayer::any(SECOND).layer(Script::<BoxError>::always(Reply::ok));
-    let wakes = Wakes::new();
+    let wakes = CountingWaker::new();
     let mut future = wakes.call(&mut service, "a request");
     assert!(wakes.poll(future.as_mut()).is_ready());
     let mut future = pin!(TimeLimit::from(SECOND).run(ready(7)));
@@ -59,8 +59,8 @@ async fn timeout_drops_work_before_the_error() {
     assert_eq!((script.calls(), script.in_flight()), (1, 0));
     let elapsed = elapsed(&error);
     assert_eq!(
-        (elapsed.limit(), elapsed.bound(), elapsed.after()),
-        ("timeout", TimeBound::Limit, Some(SECOND))
+        (elapsed.name(), elapsed.kind(), elapsed.limit()),
+        ("timeout", TimeoutKind::Limit, Some(SECOND))
     );
 }
 
@@ -68,7 +68,7 @@ async fn timeout_drops_work_before_the_error() {
 async fn timeout_dropped_call_leaves_nothing() {
     let script: Script = Script::always(Reply::hang);
     let mut service = TimeoutLayer::any(SECOND).layer(script.clone());
-    let wakes = Wakes::new();
+    let wakes = CountingWaker::new();
     for polls in 0..3 {
         let mut future = wakes.call(&mut service, ());
         for _ in 0..polls {
@@ -84,17 +84,17 @@ async fn timeout_dropped_call_leaves_nothing() {
 #[tokio::test(start_paused = true)]
 async fn breaker_counts_timeouts() {
     let breaker = CircuitBreaker::classic("slow").build().expect("settings");
-    let spy = Spy::new();
+    let spy = RecordingGuard::new();
     let service = TimeoutLayer::any(SECOND).layer(Script::<BoxError>::always(Reply::hang));
     let service = GuardLayer::any((spy.clone(), breaker.clone())).layer(service);
     assert!(service.oneshot(()).await.is_err());
-    assert_eq!(spy.only().outcome, Outcome::TimedOut);
+    assert_eq!(spy.single().outcome, Outcome::TimedOut);
     assert_eq!(breaker.counts().failures, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn timeout_on_server_answers_in_protocol_of_caller() {
-    let spy = Spy::new();
+    let spy = RecordingGuard::new();
     let service = TimeoutLayer::server(SECOND).layer(Script::<BoxError>::always(Reply::hang));
     let service = GuardLayer::server(spy.clone()).layer(service);
 
@@ -118,9 +118,9 @@ async fn timeout_on_server_answers_in_protocol_of_caller() {
         (200, &4.into())
     );
 
-    let outcomes: Vec<_> = spy.settled().iter().map(|end| end.outcome).collect();
+    let outcomes: Vec<_> = spy.completed().iter().map(|end| end.outcome).collect();
     assert_eq!(outcomes, [Outcome::TimedOut, Outcome::TimedOut]);
-    let cause = spy.settled()[0].cause.clone();
+    let cause = spy.completed()[0].cause.clone();
     assert!(cause.is_some_and(|cause| cause.contains("timed out after 1s")));
 }
 
@@ -133,8 +133,8 @@ async fn timeout_on_client_is_error_or_grpc_status() {
         .oneshot(request())
         .await;
     assert_eq!(
-        elapsed(&answer.expect_err("too late")).bound(),
-        TimeBound::Limit
+        elapsed(&answer.expect_err("too late")).kind(),
+        TimeoutKind::Limit
     );
 
     let request = Request::post("/")
@@ -160,17 +160,17 @@ async fn timeout_covers_readiness_by_option() {
     assert_eq!(begun.elapsed(), 2 * SECOND);
 
     let service = TimeoutLayer::any(limit)
-        .including_readiness()
+        .include_readiness()
         .layer(one_at_a_time());
     let (first, second) = tokio::join!(service.clone().oneshot(()), service.oneshot(()));
     assert!(first.is_ok());
-    assert_eq!(elapsed(&second.expect_err("too late")).after(), Some(limit));
+    assert_eq!(elapsed(&second.expect_err("too late")).limit(), Some(limit));
     assert_eq!(begun.elapsed(), 2 * SECOND + limit);
 }
 
 #[tokio::test(start_paused = true)]
 async fn timeout_in_readiness_is_inconclusive() {
-    let layer = || TimeoutLayer::any(SECOND).including_readiness();
+    let layer = || TimeoutLayer::any(SECOND).include_readiness();
     let busy = tower::limit::ConcurrencyLimit::new(after(HOUR), 1);
     let service = layer().layer(busy);
     let (made, waited) = tokio::join!(service.clone().oneshot(()), service.oneshot(()));
@@ -190,7 +190,7 @@ async fn timeout_ends_work_that_exhausts_coop_budget() {
     };
     let limit = TimeLimit::new("greedy", SECOND);
     let mut racing = pin!(limit.run(greedy));
-    let wakes = Wakes::new();
+    let wakes = CountingWaker::new();
     assert!(wakes.poll(racing.as_mut()).is_pending());
     advance(SECOND + MILLI).await;
     // In the very task whose budget the work eats up.
@@ -227,7 +227,7 @@ async fn retry_does_not_wait_beyond_timeout() {
     use tower_keep::retry::{Backoff, Retry, RetryLayer};
     let retry = Retry::builder("patient")
         .backoff(Backoff::constant(2 * SECOND))
-        .attempts(9);
+        .max_attempts(9);
     let retry = retry.build().expect("settings");
     let begun = Instant::now();
     let failing: Script = Script::always(|| Reply::error("down"));
@@ -239,7 +239,7 @@ async fn retry_does_not_wait_beyond_timeout() {
 
     let limit = TimeLimit::new("total", 5 * SECOND);
     let error = limit
-        .run(retry.run_any(|_| async { Err::<(), _>("down") }))
+        .run(retry.run_any_error(|_| async { Err::<(), _>("down") }))
         .await;
     assert_eq!(error.expect("in time"), Err("down"));
     assert_eq!(begun.elapsed(), 8 * SECOND);
@@ -264,7 +264,7 @@ async fn timeout_is_counted_by_name_and_kind() {
     }
     let counted = [("limit", "counted limit"), ("bound", "limit")];
     assert_eq!(meter.sum("tower_keep_timeouts_total", &counted), Some(2.0));
-    assert_eq!((limit.timed_out(), limit.refused()), (2, 0));
+    assert_eq!((limit.timeout_count(), limit.rejected_count()), (2, 0));
     let all = listing().snapshots();
     let shown = all
         .iter()
@@ -297,7 +297,7 @@ async fn timeout_services_of_one_layer_are_independent() {
 
 #[test]
 fn invalid_timeouts_are_named() {
-    let message = |error: tower_keep::InvalidSetting| error.to_string();
+    let message = |error: tower_keep::ConfigError| error.to_string();
     let wrong = Timeouts::builder("api")
         .total(SECOND)
         .attempt(2 * SECOND)
@@ -308,9 +308,9 @@ fn invalid_timeouts_are_named() {
     );
     let wrong = Timeouts::builder("api").total(Duration::ZERO).build();
     assert_eq!(wrong.expect_err("no time").field(), "total");
-    let wrong = TimeLimits::builder().at_least(Duration::ZERO).build();
+    let wrong = TimeLimits::builder().min(Duration::ZERO).build();
     assert_eq!(wrong.expect_err("no time").field(), "at_least");
-    let wrong = TimeLimits::builder().at_least(HOUR).at_most(SECOND).build();
+    let wrong = TimeLimits::builder().min(HOUR).max(SECOND).build();
     assert_eq!(
         wrong.map_err(message).expect_err("upside down"),
         "time limits: at_most is 1s, must be at least 3600s, which is at_least"
@@ -334,7 +334,7 @@ fn timeout_of_attempt_is_capped_by_total() {
 #[test]
 fn timeout_table_unknown_names_share_default() {
     let limits = TimeLimits::builder()
-        .otherwise(SECOND)
+        .default_limit(SECOND)
         .build()
         .expect("settings");
     limits.get("one").set(2 * SECOND);

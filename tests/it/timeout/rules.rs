@@ -10,7 +10,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_keep::{
     BoxError, CircuitBreaker, Context, Rejection,
     breaker::CallError,
-    call::{Elapsed, Evidence, TimeBound},
+    call::{Elapsed, Evidence, TimeoutKind},
     context::deadline,
     testing::{Reply, Script, ScriptedBody},
     timeout::{RequestLimit, TimeLimit, TimeLimits, TimeoutLayer, Timeouts},
@@ -27,7 +27,7 @@ fn minute() -> ScriptedBody {
     let body = (0..60).fold(ScriptedBody::new(), |body, _| {
         body.after(SECOND).data("tick")
     });
-    body.without_size().late_end()
+    body.without_size_hint().end_after_extra_poll()
 }
 
 async fn frames<B: Body<Error: std::fmt::Debug> + Unpin>(response: Response<B>) -> usize {
@@ -81,7 +81,7 @@ async fn deadline_of_request_bounds_bodies_of_its_calls() {
         let response = client.oneshot(plain()).await?;
         let begun = Instant::now();
         let error = response.into_body().collect().await.expect_err("cut");
-        assert_eq!(elapsed(&error).bound(), TimeBound::Deadline);
+        assert_eq!(elapsed(&error).kind(), TimeoutKind::Deadline);
         assert_eq!(begun.elapsed(), 2 * SECOND);
         Ok::<_, BoxError>(Response::new(ScriptedBody::new()))
     });
@@ -101,10 +101,10 @@ async fn timeout_blames_peer_and_deadline_does_not() {
     let call = |limit| TimeoutLayer::any(limit).layer(hung()).oneshot(());
     let error = call(SECOND).await.expect_err("too late");
     assert_eq!(elapsed(&error).evidence(), Evidence::Unhealthy);
-    let hurried = Context::root().with_deadline(Instant::now() + MILLI);
+    let hurried = Context::new_root().with_deadline(Instant::now() + MILLI);
     let error = hurried.scope(call(SECOND)).await.expect_err("too late");
     assert_eq!(elapsed(&error).evidence(), Evidence::Inconclusive);
-    assert!(!elapsed(&error).is_callers());
+    assert!(!elapsed(&error).is_caller_fault());
 }
 
 /// The outer limit is the one that ends the call, and is counted; a task of its own ends by itself.
@@ -120,9 +120,9 @@ async fn timeout_around_ends_the_call_if_shorter() {
         late(()).await;
         inner.run(pending::<()>()).await
     });
-    assert_eq!(work.await.expect_err("too late").limit(), "outer");
+    assert_eq!(work.await.expect_err("too late").name(), "outer");
     assert_eq!(begun.elapsed(), SECOND);
-    assert_eq!((outer.timed_out(), inner.timed_out()), (1, 0));
+    assert_eq!((outer.timeout_count(), inner.timeout_count()), (1, 0));
 
     let (sender, receiver) = tokio::sync::oneshot::channel();
     let work = outer.run(async {
@@ -135,7 +135,7 @@ async fn timeout_around_ends_the_call_if_shorter() {
     assert!(work.await.is_err());
     let why = receiver.await.expect("an end").expect_err("too late");
     assert_eq!(
-        (why.limit(), why.evidence()),
+        (why.name(), why.evidence()),
         ("inner", Evidence::Inconclusive)
     );
     assert!(begun.elapsed() < 2 * SECOND + 10 * MILLI);
@@ -147,7 +147,7 @@ async fn deadline_passed_rejects_run() {
     let breaker = CircuitBreaker::builder("expired").consecutive_failures(1);
     let breaker = breaker.build().expect("settings");
     let limit = TimeLimit::new("expired", SECOND);
-    let past = Context::root().with_deadline(Instant::now());
+    let past = Context::new_root().with_deadline(Instant::now());
     let call = past.scope(async {
         let work = limit.run(async { unreachable!("is not polled") });
         breaker.call(work).await
@@ -166,7 +166,7 @@ async fn deadline_passed_rejects_run() {
     );
     let counts = breaker.counts();
     assert_eq!((counts.calls, counts.failures), (0, 0));
-    assert_eq!((limit.timed_out(), limit.refused()), (0, 1));
+    assert_eq!((limit.timeout_count(), limit.rejected_count()), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -185,14 +185,14 @@ async fn timeout_of_request_overrides() {
         let begun = Instant::now();
         let service = layer.layer(Script::<BoxError>::always(Reply::hang));
         let error = service.oneshot(request).await.expect_err("too late");
-        assert_eq!(elapsed(&error).after(), Some(begun.elapsed()));
+        assert_eq!(elapsed(&error).limit(), Some(begun.elapsed()));
         begun.elapsed()
     };
     let layer = TimeoutLayer::client(10 * SECOND);
     assert_eq!(ends_after(&layer, None).await, 10 * SECOND);
     assert_eq!(ends_after(&layer, Some(SECOND)).await, SECOND);
     assert_eq!(ends_after(&layer, Some(60 * SECOND)).await, 60 * SECOND);
-    let limits = TimeLimits::builder().at_most(30 * SECOND).build();
+    let limits = TimeLimits::builder().max(30 * SECOND).build();
     let layer = TimeoutLayer::client(limits.expect("settings").get("http"));
     assert_eq!(ends_after(&layer, Some(60 * SECOND)).await, 30 * SECOND);
 }

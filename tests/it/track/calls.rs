@@ -40,9 +40,10 @@ use tower_keep::{
     Context, ErrorTracker, GuardLayer, Outcome, Rejection, Track,
     context::Correlate,
     observe,
-    protocol::Wire,
+    protocol::WireFormat,
     track::{
-        DURATION_BUCKETS, Naming, RequestBodyLayer, RouteLayer, RouteSlot, SpanLevel, TrackBuilder,
+        DURATION_BUCKETS, MetricNaming, RequestBodyLayer, RouteLayer, RouteSlot, SpanLevel,
+        TrackBuilder,
     },
 };
 use tracing::Level;
@@ -140,7 +141,10 @@ async fn metrics_follow_semantic_conventions() {
                 r#"http_route="/status/{code}",kind="server",outcome="failure",service="shop""#,
                 1.0
             ),
-            (r#"kind="server",outcome="ignored",service="shop""#, 1.0),
+            (
+                r#"kind="server",outcome="client_error",service="shop""#,
+                1.0
+            ),
         ]
         .map(|(labels, value)| (labels.to_owned(), value))
     );
@@ -154,7 +158,7 @@ async fn metrics_follow_semantic_conventions() {
 #[tokio::test]
 async fn metrics_classic_names_are_optional() {
     let meter = meter();
-    let address = serve(guarded(track().naming(Naming::Classic))).await;
+    let address = serve(guarded(track().naming(MetricNaming::Classic))).await;
     for path in ["/orders/7", "/status/500", "/panics"] {
         text(http1().request(get(address, path)).await.unwrap()).await;
     }
@@ -260,7 +264,7 @@ async fn in_flight_gauge_is_zero_after_any_end() {
     for (version, client) in both_versions() {
         for (path, outcome) in [
             ("/orders/7", Outcome::Success),
-            ("/nowhere", Outcome::Ignored),
+            ("/nowhere", Outcome::ClientError),
             ("/status/500", Outcome::Failure),
             ("/status/503", Outcome::Overload),
             ("/status/504", Outcome::TimedOut),
@@ -322,7 +326,7 @@ async fn targets_beyond_max_share_overflow_series() {
     for n in 0..10 {
         app = app.route(&format!("/page-{n}"), on_get(async || "a page"));
     }
-    let track = track().max_places(3).build().unwrap();
+    let track = track().max_targets(3).build().unwrap();
     let app = app.layer(observe("shop").track(track).server());
     for n in 0..10 {
         let response = app.clone().oneshot(local(&format!("/page-{n}"))).await;
@@ -364,17 +368,17 @@ async fn route_slot_is_filled_by_inner_layer() {
     let layer = observe("shop").track(track().build().unwrap()).server();
     // A router of one's own, and a layer round the service of one route.
     let own = service_fn(async |request: Request<Body>| {
-        RouteSlot::fill(request.extensions(), "/made/by/{hand}");
-        RouteSlot::fill(request.extensions(), "/too/late");
+        RouteSlot::set(request.extensions(), "/made/by/{hand}");
+        RouteSlot::set(request.extensions(), "/too/late");
         Ok::<_, Infallible>(Response::new(Body::empty()))
     });
     layer.layer(own).oneshot(local("/a")).await.unwrap();
-    let named = RouteLayer::named("/named").layer(service_fn(async |_: Request<Body>| {
+    let named = RouteLayer::new("/named").layer(service_fn(async |_: Request<Body>| {
         Ok::<_, Infallible>(Response::new(Body::empty()))
     }));
     layer.layer(named).oneshot(local("/b")).await.unwrap();
     // Without a tracker nobody asked.
-    RouteSlot::fill(local("/c").extensions(), "/nobody");
+    RouteSlot::set(local("/c").extensions(), "/nobody");
     for route in ["/made/by/{hand}", "/named"] {
         assert_eq!(
             meter.count(DURATION, &[("http_route", route)]),
@@ -684,7 +688,7 @@ async fn grpc_web_code_comes_from_body() {
 async fn slow_route_thresholds_hold_without_room() {
     let logs = logs();
     let limits = (Duration::from_millis(100), Duration::from_secs(9));
-    let track = track().max_places(1);
+    let track = track().max_targets(1);
     let app = sleepy(track.slow_route("/export/{millis}", limits.0, limits.1));
     for path in ["/sleep/500", "/body/500", "/export/500"] {
         text(app.clone().oneshot(local(path)).await.unwrap()).await;
@@ -732,7 +736,7 @@ async fn overload_error_has_error_type() {
 async fn success_built_from_rejection_parts_is_success() {
     let logs = logs();
     let reuses = async |_: Request<Body>| {
-        let refusal = Rejection::rate_limited("login").to_response(Wire::Plain);
+        let refusal = Rejection::rate_limited("login").to_response(WireFormat::Plain);
         let (mut parts, _) = refusal.into_parts();
         parts.status = StatusCode::OK;
         Ok::<_, Infallible>(Response::from_parts(parts, Body::from("from the cache")))
@@ -897,7 +901,7 @@ async fn access_log_keeps_notable_calls_despite_sampling() {
         // A classifier may call anything the caller's own fault.
         let forgiving = |track: TrackBuilder| {
             let layer = observe("shop").track(track.build().expect("a tracker"));
-            shop().layer(layer.server().classify(|_| Outcome::Ignored))
+            shop().layer(layer.server().classify(|_| Outcome::ClientError))
         };
         for (app, path) in [
             (guarded(track.clone()), "/status/429"),
@@ -1073,7 +1077,7 @@ async fn redact_adds_and_removes_header_names() {
     let names = ["idempotency-key", "api-key", "x-account", "forwarded"];
     let track = track()
         .log_headers(names)
-        .show_headers(["idempotency-key"])
+        .unredact_headers(["idempotency-key"])
         .redact_headers(["x-account"]);
     let mut request = local("/livez");
     for (name, value) in [
@@ -1198,7 +1202,7 @@ async fn server_timing_header_is_by_predicate() {
 async fn busy_time_excludes_waiting() {
     const WORK: Duration = Duration::from_millis(5);
     let (meter, logs) = (meter(), logs());
-    let track = track().busy(true).build().unwrap();
+    let track = track().poll_time(true).build().unwrap();
     let service =
         observe("shop")
             .track(track)
@@ -1224,7 +1228,7 @@ async fn busy_time_excludes_waiting() {
 #[tokio::test]
 async fn busy_time_of_rejected_call_is_zero() {
     let meter = meter();
-    let track = track().busy(true).build().unwrap();
+    let track = track().poll_time(true).build().unwrap();
     let guards = GuardLayer::server((track, Fuse::blown()));
     let app = shop().layer(guards);
     let refused = app.oneshot(local("/orders/7")).await.unwrap();
@@ -1258,7 +1262,7 @@ impl Service<Request<Body>> for Gate {
 async fn readiness_wait_is_measured_by_option() {
     let (meter, logs) = (meter(), logs());
     let open = Arc::new(Mutex::new(false));
-    let track = track().readiness(true).build().unwrap();
+    let track = track().readiness_wait(true).build().unwrap();
     let layer = observe("shop").track(track).server();
     let mut service = layer.layer(Gate(open.clone()));
     let not_yet = tokio::time::timeout(Duration::from_millis(300), service.ready()).await;
@@ -1362,7 +1366,7 @@ async fn span_level_is_configurable_with_hooks() {
             span.record("outcome", "seen by the hook");
             *see.lock().unwrap() += 1;
         };
-        let app = guarded(track().span(level).on_span(hook));
+        let app = guarded(track().span_level(level).on_span(hook));
         let response = app.oneshot(local("/orders/7")).await.unwrap();
         assert_eq!(logs.call_spans().len(), expected.len());
         assert!(
@@ -1429,7 +1433,7 @@ async fn tracker_of_any_service_is_used() {
 #[tokio::test]
 async fn tracker_is_shared_by_its_layers() {
     let meter = meter();
-    let track = track().max_places(2).build().unwrap();
+    let track = track().max_targets(2).build().unwrap();
     let app = |route: &str| {
         let router = Router::new().route(route, on_get(async || ()));
         router.layer(GuardLayer::server((Correlate::default(), track.clone())))
@@ -1454,12 +1458,12 @@ fn invalid_track_settings_are_named() {
         (track().slow(two, one), "slow"),
         (track().slow(Duration::ZERO, one), "slow"),
         (track().slow_route("/", two, one), "slow_route"),
-        (track().max_places(0), "max_places"),
+        (track().max_targets(0), "max_places"),
         (track().max_series(0), "max_series"),
         (track().log_headers(["not a name"]), "log_headers"),
         (track().log_headers(vec!["x"; 17]), "log_headers"),
         (track().redact_headers(["not a name"]), "redact_headers"),
-        (track().show_headers(vec!["x"; 17]), "show_headers"),
+        (track().unredact_headers(vec!["x"; 17]), "show_headers"),
     ] {
         assert_eq!(track.build().unwrap_err().field(), field);
     }

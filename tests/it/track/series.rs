@@ -21,7 +21,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use tower::ServiceExt;
 use tower_keep::{
     ErrorTracker, Track, observe, operation,
-    track::{Naming, TrackBuilder},
+    track::{MetricNaming, TrackBuilder},
 };
 
 const DURATION: &str = "http_server_request_duration_seconds";
@@ -113,7 +113,7 @@ async fn overflow_of_failures_is_separate() {
 async fn overflow_of_failures_with_classic_names() {
     let meter = meter();
     let app = numbered(StatusCode::INTERNAL_SERVER_ERROR, 0..40);
-    let app = guarded(app, track().naming(Naming::Classic).max_series(1));
+    let app = guarded(app, track().naming(MetricNaming::Classic).max_series(1));
     for n in 0..40 {
         ask(&app, local(&format!("/500/{n}"))).await;
     }
@@ -162,7 +162,7 @@ async fn slow_route_threshold_holds_beyond_max_targets() {
     let app = numbered(StatusCode::OK, 0..5).route("/export", on_get(slow));
     let second = Duration::from_secs(1);
     let track = track()
-        .max_places(1)
+        .max_targets(1)
         .slow_route("/export", second, 60 * second);
     let app = guarded(app, track);
     for n in 0..5 {

@@ -133,7 +133,7 @@ async fn tracker_inside_retry_counts_attempts_by_name() {
         let ears = ears();
         let backoff = Backoff::constant(Duration::from_millis(1));
         let retry = Retry::builder("peer")
-            .attempts(3)
+            .max_attempts(3)
             .budget(None)
             .backoff(backoff);
         let client = ServiceBuilder::new()

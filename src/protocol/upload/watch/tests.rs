@@ -15,12 +15,12 @@ use tokio::{
 };
 
 use super::*;
-use crate::protocol::grpc_frames::Flaw;
+use crate::protocol::grpc_framing::FramingError;
 
 /// Watches a body where it is: a box round it takes its place. `frames` looks at its gRPC messages.
 ///
 /// `None` if there is nothing to watch, or if the body's type is none of those that can be changed in place.
-fn watch<B: 'static + Default>(body: &mut B, frames: Option<Frames>) -> Option<Upload> {
+fn watch<B: 'static + Default>(body: &mut B, frames: Option<FrameScanner>) -> Option<Upload> {
     let mut request = Request::new(mem::take(body));
     let upload = watch_request(&mut request, frames);
     *body = request.into_body();
@@ -65,7 +65,7 @@ fn read<B: Body<Data = Bytes> + Unpin>(body: &mut B) {
     while let Some(Ok(_)) = body.frame().now_or_never().expect("no wait") {}
 }
 
-fn upload_of(mut body: Boxed, frames: Option<Frames>) -> Upload {
+fn upload_of(mut body: Boxed, frames: Option<FrameScanner>) -> Upload {
     let upload = watch(&mut body, frames).expect("a stream");
     read(&mut body);
     upload
@@ -160,7 +160,7 @@ macro_rules! each_boxed_type_is_watched {
             $($(#[$cfg])* {
                 let frames = stream::iter([Ok(Frame::data(Bytes::from_static(b"order")))]);
                 let mut body: $type = $new(StreamBody::new(frames));
-                let upload = watch(&mut body, Some(Frames::new())).expect(stringify!($type));
+                let upload = watch(&mut body, Some(FrameScanner::new())).expect(stringify!($type));
                 let read = body.collect().now_or_never().expect("no wait");
                 assert_eq!(read.expect("whole").to_bytes(), "order", stringify!($type));
                 assert!(upload.is_malformed(), stringify!($type));
@@ -255,7 +255,7 @@ fn inner_layers_find_what_the_outermost_watches() {
     request.extensions_mut().insert("kept");
     let outer = watch_request(&mut request, None).expect("a stream");
     let inner = watch_request(&mut request, None).expect("watched");
-    assert!(outer.is(&inner));
+    assert!(outer.ptr_eq(&inner));
     assert_eq!(request.extensions().get(), Some(&"kept"));
     // A layer between them has given the body a type of its own.
     let mut mapped = request.map(Some);
@@ -274,7 +274,7 @@ fn another_body_with_the_extensions_of_one_that_has_ended_is_watched_itself() {
     read(onward.body_mut());
     assert!(outbound.is_broken() && !inbound.is_broken());
     let found = onward.extensions().get::<Upload>().expect("put there");
-    assert!(found.is(&outbound));
+    assert!(found.ptr_eq(&outbound));
 }
 
 #[test]
@@ -346,11 +346,15 @@ fn body_is_over_with_its_trailers_or_when_it_says_so() {
     ] {
         let says = Says::new(None, knows_its_end, vec![frame]);
         let mut body: Boxed = UnsyncBoxBody::new(says);
-        let upload = watch(&mut body, Some(Frames::new())).expect("watched");
+        let upload = watch(&mut body, Some(FrameScanner::new())).expect("watched");
         assert!(body.frame().now_or_never().expect("ready").is_some());
         // Known before anybody asks for more, or the body is dropped.
-        let flaw = (!knows_its_end).then_some(Flaw::NoMessage);
-        assert_eq!((upload.is_broken(), upload.flaw()), (false, flaw), "{what}");
+        let flaw = (!knows_its_end).then_some(FramingError::NoMessage);
+        assert_eq!(
+            (upload.is_broken(), upload.framing_error()),
+            (false, flaw),
+            "{what}"
+        );
     }
 }
 
@@ -364,16 +368,20 @@ fn flaws_of_grpc_messages_are_told() {
             vec![data(b"\0\0\0\0"), data(b"\x01x")],
             None,
         ),
-        ("nothing", vec![], Some(Flaw::NoMessage)),
+        ("nothing", vec![], Some(FramingError::NoMessage)),
         (
             "cut short",
             vec![whole(), data(b"\0\0\0\0\x02x")],
-            Some(Flaw::CutShort),
+            Some(FramingError::Truncated),
         ),
-        ("JSON", vec![data(b"{\"order\": 7}")], Some(Flaw::Broken)),
+        (
+            "JSON",
+            vec![data(b"{\"order\": 7}")],
+            Some(FramingError::Invalid),
+        ),
     ] {
-        let upload = upload_of(pieces(frames), Some(Frames::new()));
-        assert_eq!(upload.flaw(), flaw, "{what}");
+        let upload = upload_of(pieces(frames), Some(FrameScanner::new()));
+        assert_eq!(upload.framing_error(), flaw, "{what}");
         assert_eq!(upload.is_malformed(), flaw.is_some(), "{what}");
         assert!(!upload.is_broken(), "{what}");
     }
@@ -382,16 +390,16 @@ fn flaws_of_grpc_messages_are_told() {
 #[test]
 fn framing_that_cannot_be_right_is_told_at_once() {
     let (sender, mut body) = channel();
-    let upload = watch(&mut body, Some(Frames::new())).expect("a stream");
+    let upload = watch(&mut body, Some(FrameScanner::new())).expect("a stream");
     sender.send(data(b"\x07")).expect("a reader");
     assert!(body.frame().now_or_never().is_some());
-    assert_eq!(upload.flaw(), Some(Flaw::Broken));
+    assert_eq!(upload.framing_error(), Some(FramingError::Invalid));
 }
 
 #[test]
 fn body_that_is_dropped_says_nothing_of_the_rest() {
     let mut body = pieces(vec![data(b"\0\0\0\0\x02x"), reset()]);
-    let upload = watch(&mut body, Some(Frames::new())).expect("a stream");
+    let upload = watch(&mut body, Some(FrameScanner::new())).expect("a stream");
     assert!(body.frame().now_or_never().is_some());
     drop(body);
     assert!(!upload.is_broken() && !upload.is_malformed());
@@ -401,7 +409,7 @@ fn body_that_is_dropped_says_nothing_of_the_rest() {
 fn body_that_panics_leaves_what_was_known() {
     let panics = stream::poll_fn(|_| -> Poll<Option<Piece>> { panic!("the ink ran out") });
     let mut body: Boxed = UnsyncBoxBody::new(StreamBody::new(panics));
-    let upload = watch(&mut body, Some(Frames::new())).expect("a stream");
+    let upload = watch(&mut body, Some(FrameScanner::new())).expect("a stream");
     let polled = catch_unwind(AssertUnwindSafe(|| body.frame().now_or_never().is_none()));
     assert!(polled.is_err());
     drop(body);
@@ -459,7 +467,12 @@ mod wire {
     use super::*;
 
     /// Serves one connection; what was seen of each request comes out.
-    fn serve(two: bool) -> (DuplexStream, UnboundedReceiver<(bool, Option<Flaw>)>) {
+    fn serve(
+        two: bool,
+    ) -> (
+        DuplexStream,
+        UnboundedReceiver<(bool, Option<FramingError>)>,
+    ) {
         let (ours, theirs) = duplex(1 << 16);
         let (seen, found) = unbounded_channel();
         let service = service_fn(move |request: Request<Incoming>| {
@@ -468,10 +481,10 @@ mod wire {
             tokio::spawn(async move {
                 let mut body: UnsyncBoxBody<Bytes, hyper::Error> =
                     request.into_body().boxed_unsync();
-                let frames = two.then(Frames::new);
+                let frames = two.then(FrameScanner::new);
                 let upload = watch(&mut body, frames).expect("a body that is to come");
                 let _ = body.collect().await;
-                let _ = seen.send((upload.is_broken(), upload.flaw()));
+                let _ = seen.send((upload.is_broken(), upload.framing_error()));
             });
             std::future::pending::<Result<http::Response<String>, Infallible>>()
         });
@@ -495,12 +508,16 @@ mod wire {
         let half = &whole[..3];
         for (reason, sent, expected) in [
             (None, whole, (false, None)),
-            (None, half, (false, Some(Flaw::CutShort))),
+            (None, half, (false, Some(FramingError::Truncated))),
             (Some(Reason::CANCEL), half, (true, None)),
             (Some(Reason::CANCEL), whole, (true, None)),
             (Some(Reason::INTERNAL_ERROR), half, (true, None)),
             // hyper calls this one a quiet end.
-            (Some(Reason::NO_ERROR), half, (false, Some(Flaw::CutShort))),
+            (
+                Some(Reason::NO_ERROR),
+                half,
+                (false, Some(FramingError::Truncated)),
+            ),
         ] {
             let (io, mut found) = serve(true);
             let (mut client, connection) = client::handshake(io).await.expect("a server");

@@ -9,10 +9,10 @@ use proptest::prelude::*;
 use tokio::time::Instant;
 use tower_keep::{
     CircuitBreaker, Guard, Outcome,
-    breaker::{BreakerPermit, Position, State, Switch},
-    call::{End, Evidence, Moment},
+    breaker::{BreakerPermit, CircuitState, Switch, SwitchMode},
+    call::{CallClock, CallEnd, Evidence},
     guard::{Admit, Head},
-    protocol::Wire,
+    protocol::WireFormat,
 };
 
 use reference::{Call, Model, Phase, Ratio, Settings};
@@ -20,7 +20,11 @@ use reference::{Call, Model, Phase, Ratio, Settings};
 /// The longest that a peer tells it to stay open.
 const TOLD: u64 = 500;
 
-const POSITIONS: [Position; 3] = [Position::Normal, Position::ForcedOpen, Position::Disabled];
+const POSITIONS: [SwitchMode; 3] = [
+    SwitchMode::Normal,
+    SwitchMode::ForcedOpen,
+    SwitchMode::Disabled,
+];
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -34,8 +38,8 @@ enum Step {
     Unready,
     Advance(u64),
     /// Forced open, disabled or reset.
-    ByHand(Position),
-    Switch(Position),
+    ByHand(SwitchMode),
+    Switch(SwitchMode),
     OpenFor(u64),
     Shadow(bool),
 }
@@ -151,13 +155,13 @@ impl Pair {
         }
     }
 
-    fn moment(&self, at: Duration) -> Moment {
-        Moment::at(self.start + at)
+    fn moment(&self, at: Duration) -> CallClock {
+        CallClock::at(self.start + at)
     }
 
     /// Whether calls that are refused are refused in earnest.
     fn refuses(&self) -> bool {
-        !self.breaker.is_shadow() || self.model.state() == State::ForcedOpen
+        !self.breaker.is_shadow() || self.model.state() == CircuitState::ForcedOpen
     }
 
     fn admit(&mut self) -> bool {
@@ -188,31 +192,31 @@ impl Pair {
         }
         let (now, began) = (self.moment(self.now), self.moment(out.began).now());
         let mut head = Head {
-            wire: Wire::Plain,
+            wire: WireFormat::Plain,
             status: http::StatusCode::OK,
             version: http::Version::HTTP_11,
             headers: &mut http::HeaderMap::new(),
             extensions: &mut http::Extensions::new(),
             outcome: Outcome::Success,
             evidence,
-            now: &now,
-            began: Some(began),
+            clock: &now,
+            admitted_at: Some(began),
         };
-        self.breaker.head(&mut out.permit, &mut head);
+        self.breaker.on_head(&mut out.permit, &mut head);
         self.out.push(out);
     }
 
     fn settle(&mut self, which: usize, outcome: Outcome, evidence: Option<Evidence>) {
         let Some(out) = self.take(which) else { return };
         let (now, began) = (self.moment(self.now), self.moment(out.began).now());
-        let mut end = End::new(outcome, &now).with_began(began);
+        let mut end = CallEnd::new(outcome, &now).with_admitted_at(began);
         if let Some(evidence) = evidence {
             end = end.with_evidence(evidence);
         }
         if let Some(call) = out.call {
             self.model.settle(call, outcome, end.evidence(), self.now);
         }
-        self.breaker.settle(out.permit, &end);
+        self.breaker.on_end(out.permit, &end);
     }
 
     async fn advance(&mut self, by: Duration) {
@@ -227,20 +231,20 @@ impl Pair {
             Step::Settle(which, outcome, evidence) => self.settle(which, outcome, evidence),
             Step::Lose(which) => drop(self.take(which)),
             Step::Unready => {
-                Guard::unready(&self.breaker);
+                Guard::on_not_ready(&self.breaker);
                 self.model.unready(self.now);
             }
             Step::Advance(by) => self.advance(Duration::from_millis(by)).await,
             Step::ByHand(position) => {
                 match position {
-                    Position::ForcedOpen => self.breaker.force_open(),
-                    Position::Disabled => self.breaker.disable(),
+                    SwitchMode::ForcedOpen => self.breaker.force_open(),
+                    SwitchMode::Disabled => self.breaker.disable(),
                     _ => self.breaker.reset(),
                 }
                 self.model.by_hand(position, self.now);
             }
             Step::Switch(position) => {
-                self.switch.turn(position);
+                self.switch.set_mode(position);
                 self.model.by_switch(position, self.now);
             }
             Step::OpenFor(time) => {
@@ -256,7 +260,7 @@ impl Pair {
         self.model.expire(self.now);
         assert_eq!(self.breaker.state(), self.model.state());
         let refuses = self.model.clone().admit(self.now).is_none() && self.refuses();
-        assert_eq!(self.breaker.would_refuse(), refuses);
+        assert_eq!(self.breaker.is_rejecting(), refuses);
         match &self.model.phase {
             Phase::Closed { .. } => {
                 let (counts, window) = (self.breaker.counts(), self.model.window(self.now));
@@ -310,9 +314,12 @@ fn closes(settings: Settings, steps: Vec<Step>, pace: u64) {
             pair.run(step).await;
         }
         pair.check();
-        if matches!(pair.model.state(), State::ForcedOpen | State::Disabled) {
-            pair.run(Step::Switch(Position::Normal)).await;
-            pair.run(Step::ByHand(Position::Normal)).await;
+        if matches!(
+            pair.model.state(),
+            CircuitState::ForcedOpen | CircuitState::Disabled
+        ) {
+            pair.run(Step::Switch(SwitchMode::Normal)).await;
+            pair.run(Step::ByHand(SwitchMode::Normal)).await;
         }
         // Whatever is still out stays out: a hung call must not hold it up for ever.
         pair.out.clear();
@@ -326,7 +333,7 @@ fn closes(settings: Settings, steps: Vec<Step>, pace: u64) {
             pair.out.clear();
             pair.check();
         }
-        assert_eq!(pair.breaker.state(), State::Closed);
+        assert_eq!(pair.breaker.state(), CircuitState::Closed);
     });
 }
 

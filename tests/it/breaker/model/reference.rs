@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tower_keep::{
     CircuitBreaker, Outcome,
-    breaker::{CircuitBreakerBuilder, Position, State},
+    breaker::{CircuitBreakerBuilder, CircuitState, SwitchMode},
     call::Evidence,
 };
 
@@ -52,20 +52,20 @@ impl Settings {
             None => builder.time_window(BUCKET * BUCKETS as u32, BUCKETS),
         };
         if let Some(limit) = self.probe_limit {
-            builder = builder.probe_limit(Duration::from_millis(limit));
+            builder = builder.probe_timeout(Duration::from_millis(limit));
         }
         builder
-            .minimum_calls(self.min_calls as u32)
+            .min_calls(self.min_calls as u32)
             .failure_rate(self.failure_rate.map(Ratio::float))
             .consecutive_failures(self.in_a_row)
             .slow_call(self.slow_call.map(Duration::from_millis))
             .slow_rate(self.slow_rate.map(Ratio::float))
             .open_time(Duration::from_millis(self.open))
-            .open_growth(f64::from(self.growth))
+            .open_backoff(f64::from(self.growth))
             .max_open_time(Duration::from_millis(self.most_open))
             .open_jitter(self.jitter)
             .probes(self.probes)
-            .probe_ratio(self.probe_ratio.float())
+            .probe_success_ratio(self.probe_ratio.float())
             .seed(self.seed)
     }
 
@@ -146,8 +146,8 @@ pub struct Model {
     calls: u64,
     level: u32,
     /// What it was told by hand, and by the switch, which comes first.
-    by_hand: Position,
-    by_switch: Position,
+    by_hand: SwitchMode,
+    by_switch: SwitchMode,
     random: fastrand::Rng,
 }
 
@@ -164,19 +164,19 @@ impl Model {
             since: Vec::new(),
             calls: 0,
             level: 0,
-            by_hand: Position::Normal,
-            by_switch: Position::Normal,
+            by_hand: SwitchMode::Normal,
+            by_switch: SwitchMode::Normal,
             random: fastrand::Rng::with_seed(settings.seed),
         }
     }
 
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> CircuitState {
         match self.phase {
-            Phase::Closed { .. } => State::Closed,
-            Phase::Open { .. } => State::Open,
-            Phase::HalfOpen(_) => State::HalfOpen,
-            Phase::Forced => State::ForcedOpen,
-            Phase::Disabled => State::Disabled,
+            Phase::Closed { .. } => CircuitState::Closed,
+            Phase::Open { .. } => CircuitState::Open,
+            Phase::HalfOpen(_) => CircuitState::HalfOpen,
+            Phase::Forced => CircuitState::ForcedOpen,
+            Phase::Disabled => CircuitState::Disabled,
         }
     }
 
@@ -484,32 +484,32 @@ impl Model {
         }
     }
 
-    pub fn by_hand(&mut self, position: Position, now: Duration) {
+    pub fn by_hand(&mut self, position: SwitchMode, now: Duration) {
         self.by_hand = position;
-        if position != Position::Normal {
+        if position != SwitchMode::Normal {
             return self.obey(now);
         }
         self.level = 0;
-        if self.by_switch == Position::Normal {
+        if self.by_switch == SwitchMode::Normal {
             self.close(now);
         }
     }
 
-    pub fn by_switch(&mut self, position: Position, now: Duration) {
+    pub fn by_switch(&mut self, position: SwitchMode, now: Duration) {
         self.by_switch = position;
         self.obey(now);
     }
 
     fn obey(&mut self, now: Duration) {
         let told = match self.by_switch {
-            Position::Normal => self.by_hand,
+            SwitchMode::Normal => self.by_hand,
             thrown => thrown,
         };
         let held = matches!(self.phase, Phase::Forced | Phase::Disabled);
         match told {
-            Position::ForcedOpen if self.phase != Phase::Forced => self.turn(Phase::Forced),
-            Position::Disabled if self.phase != Phase::Disabled => self.turn(Phase::Disabled),
-            Position::Normal if held => {
+            SwitchMode::ForcedOpen if self.phase != Phase::Forced => self.turn(Phase::Forced),
+            SwitchMode::Disabled if self.phase != Phase::Disabled => self.turn(Phase::Disabled),
+            SwitchMode::Normal if held => {
                 self.level = 0;
                 self.close(now);
             }

@@ -16,7 +16,7 @@ use fastrand::Rng;
 use tokio::{sync::broadcast, time::sleep};
 use tower_keep::{
     CircuitBreaker,
-    breaker::{State, Transition},
+    breaker::{CircuitState, Transition},
 };
 
 use super::{
@@ -96,7 +96,7 @@ impl Hour {
     pub fn openings(&self) -> impl Iterator<Item = &Timed> {
         self.events
             .iter()
-            .filter(|(_, event)| event.to == State::Open)
+            .filter(|(_, event)| event.to == CircuitState::Open)
     }
 
     pub fn openings_in(&self, time: Range<Duration>) -> usize {
@@ -104,7 +104,7 @@ impl Hour {
     }
 
     pub fn recovery(&self, outage: &Range<Duration>) -> Option<Recovery> {
-        let closed = |(at, event): &&Timed| *at >= outage.end && event.to == State::Closed;
+        let closed = |(at, event): &&Timed| *at >= outage.end && event.to == CircuitState::Closed;
         let closed_at = self.events.iter().find(closed)?.0;
         let last = self
             .openings()

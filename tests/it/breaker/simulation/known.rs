@@ -18,7 +18,7 @@ use tokio::{
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_keep::{
     BoxError, CircuitBreaker, Outcome,
-    breaker::{CircuitBreakerBuilder, Reason, State},
+    breaker::{CircuitBreakerBuilder, CircuitState, TransitionReason},
     testing::ScriptedBody,
 };
 
@@ -41,8 +41,8 @@ fn open(set: impl FnOnce(CircuitBreakerBuilder) -> CircuitBreakerBuilder) -> Cir
     breaker
         .try_acquire()
         .expect("closed")
-        .settle(Outcome::Failure);
-    assert_eq!(breaker.state(), State::Open);
+        .complete(Outcome::Failure);
+    assert_eq!(breaker.state(), CircuitState::Open);
     breaker
 }
 
@@ -89,7 +89,7 @@ async fn failures_hours_apart_are_not_consecutive() {
         assert!(answered.is_ok(), "{:?}", breaker.state());
         sleep(secs(60)).await;
     }
-    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.state(), CircuitState::Closed);
     assert_eq!(breaker.consecutive_failures(), 1);
 }
 
@@ -99,7 +99,7 @@ async fn half_open_closes_with_bodies_read_or_not() {
         let breaker = open(|builder| builder);
         let service = client(&breaker, || (200, "ok".into()));
         let (start, mut good) = (Instant::now(), 0);
-        while breaker.state() != State::Closed {
+        while breaker.state() != CircuitState::Closed {
             assert!(start.elapsed() < secs(15), "{good} good answers");
             if let Ok(response) = service.clone().oneshot(get()).await {
                 good += 1;
@@ -133,7 +133,7 @@ async fn half_open_closes_on_peer_that_answers_404() {
         });
     }
     let refused: u32 = callers.join_all().await.iter().sum();
-    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.state(), CircuitState::Closed);
     // Each of the ten, ten times a second, for the open time at most.
     assert!(refused <= 10 * 80, "{refused}");
 }
@@ -143,8 +143,8 @@ async fn half_open_late_probe_has_its_own_limit() {
     let breaker = open(|builder| {
         builder
             .open_jitter(0.0)
-            .probe_ratio(1.0)
-            .probe_limit(secs(5))
+            .probe_success_ratio(1.0)
+            .probe_timeout(secs(5))
     });
     let mut events = breaker.subscribe();
     sleep(secs(5)).await;
@@ -152,37 +152,40 @@ async fn half_open_late_probe_has_its_own_limit() {
         breaker
             .try_acquire()
             .expect("a probe")
-            .settle(Outcome::Success);
+            .complete(Outcome::Success);
     }
     sleep(ms(4_990)).await;
     let third = breaker.try_acquire().expect("a probe");
     sleep(ms(20)).await;
-    third.settle(Outcome::Success);
-    assert_eq!(events.try_recv().expect("an event").to, State::HalfOpen);
+    third.complete(Outcome::Success);
+    assert_eq!(
+        events.try_recv().expect("an event").to,
+        CircuitState::HalfOpen
+    );
     let closed = events.try_recv().expect("an event");
     assert_eq!(
         (closed.to, closed.reason),
-        (State::Closed, Reason::ProbesSucceeded)
+        (CircuitState::Closed, TransitionReason::ProbesSucceeded)
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn half_open_probe_success_after_limit_counts() {
     // One that is overdue does not decide yet, so there is still something to count for.
-    let breaker = open(|builder| builder.open_jitter(0.0).probe_limit(secs(1)));
+    let breaker = open(|builder| builder.open_jitter(0.0).probe_timeout(secs(1)));
     sleep(secs(5)).await;
     let late = breaker.try_acquire().expect("a probe");
     sleep(secs(2)).await;
     assert_eq!(
         (breaker.state(), breaker.probes_in_flight()),
-        (State::HalfOpen, 0)
+        (CircuitState::HalfOpen, 0)
     );
-    late.settle(Outcome::Success);
+    late.complete(Outcome::Success);
     breaker
         .try_acquire()
         .expect("a probe")
-        .settle(Outcome::Success);
-    assert_eq!(breaker.state(), State::Closed);
+        .complete(Outcome::Success);
+    assert_eq!(breaker.state(), CircuitState::Closed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -192,7 +195,7 @@ async fn streams_left_after_slow_limit_are_not_slow() {
         let event = |body: ScriptedBody, _| body.after(ms(100)).data("event");
         (
             200,
-            (0..100).fold(ScriptedBody::new().without_size(), event),
+            (0..100).fold(ScriptedBody::new().without_size_hint(), event),
         )
     };
     let service = client(&breaker, events);
@@ -206,7 +209,7 @@ async fn streams_left_after_slow_limit_are_not_slow() {
         });
     }
     readers.join_all().await;
-    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.state(), CircuitState::Closed);
     let counts = breaker.counts();
     assert_eq!((counts.calls, counts.failures, counts.slow), (20, 0, 0));
 }
@@ -230,7 +233,7 @@ async fn slow_readers_make_no_slow_call() {
         });
     }
     readers.join_all().await;
-    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.state(), CircuitState::Closed);
     let counts = breaker.counts();
     assert_eq!((counts.calls, counts.failures, counts.slow), (20, 0, 0));
 }

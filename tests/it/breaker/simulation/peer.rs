@@ -192,7 +192,7 @@ impl Answer {
                 && at + self.every > left
             {
                 let rest = left.saturating_sub(at);
-                return body.after(rest).error("reset").without_size();
+                return body.after(rest).error("reset").without_size_hint();
             }
             at += self.every;
             if !self.every.is_zero() {
@@ -201,9 +201,9 @@ impl Answer {
             body = body.data("some data");
         }
         match self.wire {
-            Wire::Grpc => body.trailers([("grpc-status", "0")]).without_size(),
+            Wire::Grpc => body.trailers([("grpc-status", "0")]).without_size_hint(),
             Wire::Plain if self.every.is_zero() => body,
-            Wire::Plain => body.without_size(),
+            Wire::Plain => body.without_size_hint(),
         }
     }
 }

@@ -21,7 +21,7 @@ use tower::{
 };
 use tower_keep::{
     BoxError, CircuitBreaker, GuardLayer, Outcome,
-    breaker::State as Circuit,
+    breaker::CircuitState as Circuit,
     call::Evidence,
     context::Correlate,
     errors::ErrorTracker,
@@ -59,7 +59,7 @@ pub fn readme_client(breaker: &CircuitBreaker, two: bool, attempt: Duration) -> 
         .build_http::<ReplayBody<Body>>();
     let client = ServiceBuilder::new()
         .layer(TimeoutLayer::client(Duration::from_secs(30)))
-        .layer(RetryLayer::client(Retry::named("payments")))
+        .layer(RetryLayer::client(Retry::new("payments")))
         .layer(breaker.layer().client())
         .layer(observe("payments").client())
         .layer(TimeoutLayer::client(attempt).body_idle(Duration::from_secs(20)))
@@ -219,7 +219,7 @@ async fn slow_uploads_are_no_slow_calls() {
     let limit = Duration::from_millis(200);
     for two in [false, true] {
         let breaker = CircuitBreaker::builder("payments").slow_call(limit);
-        let breaker = breaker.slow_rate(0.5).minimum_calls(TIMES / 2).build();
+        let breaker = breaker.slow_rate(0.5).min_calls(TIMES / 2).build();
         let breaker = breaker.expect("sound settings");
         let client = readme_client(&breaker, two, Duration::from_secs(10));
         let proxy = proxy(upstream, client).await;

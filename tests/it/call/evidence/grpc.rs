@@ -162,7 +162,7 @@ async fn evidence_of_abandoned_grpc_streams() {
                 assert!(within(stream.message()).await.unwrap().is_some());
                 if waits {
                     let mut next = Box::pin(stream.message());
-                    let polled = tower_keep::testing::Wakes::new().poll(next.as_mut());
+                    let polled = tower_keep::testing::CountingWaker::new().poll(next.as_mut());
                     assert!(polled.is_pending());
                 }
                 drop(stream);

@@ -16,7 +16,7 @@ use tokio_stream::StreamExt;
 use tower::{
     Layer, ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer, load_shed::LoadShedLayer,
 };
-use tower_keep::{GuardLayer, Outcome, call::Evidence, testing::Wakes};
+use tower_keep::{GuardLayer, Outcome, call::Evidence, testing::CountingWaker};
 
 use super::{ABANDONED, BUSY, CALLERS, FAILED, GOOD, Judged, LATE, LEFT, PANICKED, REFUSED};
 use crate::support::{
@@ -220,7 +220,7 @@ async fn play(row: &Row, peer: &Peer, client: HyperClient, witness: Witness) {
             let frame = within(body.frame()).await.expect("a frame");
             assert_eq!(frame.expect("data").into_data().expect("data"), "tick");
             if let GivesUp = row.reader {
-                assert!(Wakes::new().poll_frame(body.as_mut()).is_pending());
+                assert!(CountingWaker::new().poll_frame(body.as_mut()).is_pending());
             }
         }
     }

@@ -13,7 +13,7 @@ use tonic_health::pb::{health_client::HealthClient, health_server::HealthServer}
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
     BoxError, CircuitBreaker, Context, GuardLayer, Outcome,
-    breaker::State,
+    breaker::CircuitState,
     call::{Evidence, GrpcCode},
     context::Correlate,
     timeout::{Deadline, TimeLimit, TimeoutLayer},
@@ -54,7 +54,10 @@ impl Both {
 /// A server that hangs, reads deadlines, and has a limit of its own.
 async fn hung(limit: Duration) -> (SocketAddr, Both) {
     let ((one, outer), (two, inner)) = (witness(), witness());
-    let deadline = Deadline::builder().header(LEFT).build().expect("settings");
+    let deadline = Deadline::builder()
+        .timeout_header(LEFT)
+        .build()
+        .expect("settings");
     let app = Router::new()
         .fallback(any(pending::<StatusCode>))
         .layer(GuardLayer::server(two))
@@ -110,7 +113,7 @@ async fn timeout_of_client_blames_peer_deadline_does_not() {
                 .layer(TimeoutLayer::client(limit))
                 .layer(GuardLayer::client(two))
                 .service(client.clone());
-            let context = Context::root().with_deadline(Instant::now() + deadline);
+            let context = Context::new_root().with_deadline(Instant::now() + deadline);
             let call = context.scope(client.oneshot(get(address, "/")));
             within(call).await.expect_err("it hangs");
             let what = format!("{judged:?} over {version}");
@@ -138,7 +141,7 @@ where
     S: Service<Req> + Clone,
 {
     for _ in 0..1_000 {
-        let context = Context::root().with_deadline(Instant::now() + patience);
+        let context = Context::new_root().with_deadline(Instant::now() + patience);
         let call = context.scope(service.clone().oneshot(request()));
         assert!(call.await.is_err());
     }
@@ -147,7 +150,10 @@ where
 #[tokio::test(start_paused = true)]
 async fn timeout_around_or_inside_breaker_opens_circuit() {
     let hung = service_fn(|_: Req| pending::<Result<http::Response<Body>, BoxError>>());
-    for (patience, state) in [(HOUR, State::Open), (SECOND / 2, State::Closed)] {
+    for (patience, state) in [
+        (HOUR, CircuitState::Open),
+        (SECOND / 2, CircuitState::Closed),
+    ] {
         let inside = breaker();
         let service = ServiceBuilder::new()
             .layer(TimeoutLayer::client(SECOND))
@@ -178,17 +184,20 @@ async fn timeout_around_or_inside_breaker_opens_circuit() {
 async fn timeout_around_or_inside_run_opens_circuit() {
     let limit = TimeLimit::new("hung", SECOND);
     let hangs = || pending::<Result<(), std::io::Error>>();
-    for (patience, state) in [(HOUR, State::Open), (SECOND / 2, State::Closed)] {
+    for (patience, state) in [
+        (HOUR, CircuitState::Open),
+        (SECOND / 2, CircuitState::Closed),
+    ] {
         let (inside, outside) = (breaker(), breaker());
         for _ in 0..1_000 {
-            let context = || Context::root().with_deadline(Instant::now() + patience);
+            let context = || Context::new_root().with_deadline(Instant::now() + patience);
             let run = limit.run(inside.call(hangs()));
             let _ = context().scope(run).await;
             let run = async {
                 let given_up = limit.run(hangs()).await;
                 given_up.map_err(BoxError::from)?.map_err(BoxError::from)
             };
-            let _ = context().scope(outside.call_any(run)).await;
+            let _ = context().scope(outside.call_display(run)).await;
         }
         assert_eq!(inside.state(), state, "the breaker inside");
         assert_eq!(outside.state(), state, "the breaker outside");
@@ -215,8 +224,8 @@ async fn timeout_on_hung_server_opens_in_either_order() {
             (one.expect_err("it hangs"), two.expect_err("it hangs"))
         });
         within(futures_util::future::join_all(calls)).await;
-        assert_eq!(inside.state(), State::Open, "inside, {version}");
-        assert_eq!(outside.state(), State::Open, "outside, {version}");
+        assert_eq!(inside.state(), CircuitState::Open, "inside, {version}");
+        assert_eq!(outside.state(), CircuitState::Open, "outside, {version}");
     }
 }
 
@@ -304,7 +313,7 @@ async fn timeout_of_grpc_client_ends_endless_stream() {
             .layer(GuardLayer::grpc_client(two))
             .service(channel(address));
         let mut client = HealthClient::new(client);
-        let context = Context::root().with_deadline(Instant::now() + patience);
+        let context = Context::new_root().with_deadline(Instant::now() + patience);
         let mut stream = within(context.scope(client.watch(named("endless"))))
             .await
             .unwrap()
@@ -328,7 +337,7 @@ async fn timeout_of_unary_grpc_is_deadline_or_limit() {
             .layer(GuardLayer::grpc_client(two))
             .service(channel(address));
         let mut client = HealthClient::new(client);
-        let context = Context::root().with_deadline(Instant::now() + patience);
+        let context = Context::new_root().with_deadline(Instant::now() + patience);
         let late = within(context.scope(client.check(named("hangs")))).await;
         assert_eq!(late.expect_err("late").code(), Code::DeadlineExceeded);
         assert_eq!(both.outer.next_judged().await, judged, "outside");
@@ -378,7 +387,7 @@ async fn timeout_of_grpc_client_is_one_outcome_for_all() {
             .layer(GuardLayer::grpc_client(two))
             .service(channel(address));
         let mut client = HealthClient::new(client);
-        let context = Context::root().with_deadline(Instant::now() + patience);
+        let context = Context::new_root().with_deadline(Instant::now() + patience);
         let late = within(context.scope(client.check(named(asks)))).await;
         assert_eq!(late.expect_err("late").code(), Code::DeadlineExceeded);
         both.assert_ends(judged, asks).await;

@@ -27,7 +27,7 @@ const LEFT: Judged = (Outcome::Cancelled, Evidence::Healthy);
 /// Dropped before anything was known.
 const ABANDONED: Judged = (Outcome::Cancelled, Evidence::Inconclusive);
 /// The caller's fault, as a peer says that is alive.
-const CALLERS: Judged = (Outcome::Ignored, Evidence::Healthy);
+const CALLERS: Judged = (Outcome::ClientError, Evidence::Healthy);
 const FAILED: Judged = (Outcome::Failure, Evidence::Unhealthy);
 const BUSY: Judged = (Outcome::Overload, Evidence::Unhealthy);
 const LATE: Judged = (Outcome::TimedOut, Evidence::Unhealthy);

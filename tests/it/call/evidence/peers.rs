@@ -17,7 +17,7 @@ use hyper_util::{
 use tokio::sync::Semaphore;
 use tower::{ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer, load_shed::LoadShedLayer};
 use tower_keep::{
-    breaker::State,
+    breaker::CircuitState,
     retry::{Backoff, ReplayBody, Retry, RetryLayer},
     timeout::TimeoutLayer,
 };
@@ -41,7 +41,7 @@ async fn graceful_goaway_loses_no_call_and_opens_no_circuit() {
         .http2_only(true)
         .build_http::<ReplayBody<Body>>();
     let retry = Retry::builder("peer").backoff(Backoff::constant(Duration::ZERO));
-    let retry = RetryLayer::client(retry.build().expect("sound settings")).free_repeats(true);
+    let retry = RetryLayer::client(retry.build().expect("sound settings")).retry_unsent(true);
     let client = ServiceBuilder::new()
         .layer(retry)
         .layer(breaker.layer().client())
@@ -56,7 +56,7 @@ async fn graceful_goaway_loses_no_call_and_opens_no_circuit() {
         assert_eq!(answer.expect("it was sent again").status(), 200);
     }
     assert_eq!(server.bodies(), vec![b"an order"; 2 * CALLS]);
-    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.state(), CircuitState::Closed);
     let counts = breaker.counts();
     assert_eq!((counts.calls, counts.failures), (CALLS as u64, 0));
 }
@@ -86,7 +86,7 @@ async fn unsupported_request_is_sent_once_without_opening() {
                 }
                 assert_eq!(seen.swap(0, Ordering::SeqCst), 10, "{method} {status}");
             }
-            assert_eq!(breaker.state(), State::Closed, "{status}");
+            assert_eq!(breaker.state(), CircuitState::Closed, "{status}");
             assert_eq!(breaker.counts().failures, 0, "{status}");
         }
     }
@@ -105,7 +105,11 @@ async fn unsendable_requests_open_no_circuit() {
                     .await
                     .expect_err("nowhere to go");
             }
-            assert_eq!(breaker.state(), State::Closed, "{uri}, HTTP/2: {two}");
+            assert_eq!(
+                breaker.state(),
+                CircuitState::Closed,
+                "{uri}, HTTP/2: {two}"
+            );
             assert_eq!(breaker.counts().calls, 0, "{uri}, HTTP/2: {two}");
             let answer = within(client.oneshot(get(address, "/"))).await;
             assert_eq!(answer.expect("an answer").status(), 200);
@@ -142,7 +146,7 @@ async fn local_load_shed_opens_no_circuit() {
         while let Some(answer) = within(calls.join_next()).await {
             assert_eq!(answer.expect("no panic").expect("an answer").status(), 200);
         }
-        assert_eq!(breaker.state(), State::Closed, "{version}");
+        assert_eq!(breaker.state(), CircuitState::Closed, "{version}");
         let answer = within(client.oneshot(get(address, "/"))).await;
         assert_eq!(answer.expect("an answer").status(), 200);
         let counts = breaker.counts();
@@ -163,7 +167,7 @@ async fn local_load_shed_opens_no_circuit() {
 ///     .build_http::<ReplayBody<_>>();
 /// let client = ServiceBuilder::new()
 ///     .layer(TimeoutLayer::client(Duration::from_secs(30)))
-///     .layer(RetryLayer::client(Retry::named("payments")))
+///     .layer(RetryLayer::client(Retry::new("payments")))
 ///     .layer(breaker.layer().client())
 ///     .layer(TimeoutLayer::client(Duration::from_secs(10)))
 ///     .service(client);

@@ -7,7 +7,7 @@ use tower_keep::{
     CircuitBreaker, GuardLayer,
     Outcome::{self, *},
     call::Evidence::{self, *},
-    testing::{Reply, ScriptedBody, Spy, Wakes},
+    testing::{CountingWaker, RecordingGuard, Reply, ScriptedBody},
 };
 
 use crate::guard::{ask::*, play::*};
@@ -16,7 +16,7 @@ type Judged = (Outcome, Evidence);
 
 const GOOD: Judged = (Success, Healthy);
 const LEFT: Judged = (Cancelled, Healthy);
-const CALLERS: Judged = (Ignored, Healthy);
+const CALLERS: Judged = (ClientError, Healthy);
 const FAILED: Judged = (Failure, Unhealthy);
 const BUSY: Judged = (Overload, Unhealthy);
 const LATE: Judged = (TimedOut, Unhealthy);
@@ -34,7 +34,7 @@ fn evidence_of_good_head_by_end_of_body() {
         row(
             "read to a late end",
             get,
-            || body(no_size("hello").late_end()),
+            || body(no_size("hello").end_after_extra_poll()),
             GOOD,
         ),
         row("empty", get, Reply::ok, GOOD),
@@ -134,7 +134,7 @@ fn evidence_of_bad_heads_and_broken_bodies() {
         row(
             "longer, left",
             get,
-            || sized("4").body(no_size("hello").late_end()),
+            || sized("4").body(no_size("hello").end_after_extra_poll()),
             FAILED,
         )
         .dropped(Until::Frames(1)),
@@ -244,10 +244,10 @@ fn evidence_of_plain_service() {
         ),
     ];
     for &(name, reply, polls, judged) in table {
-        let (outer, inner) = (Spy::new(), Spy::new());
+        let (outer, inner) = (RecordingGuard::new(), RecordingGuard::new());
         let guards = (outer.clone(), inner.clone());
         let mut service = GuardLayer::any(guards).layer(scripted(reply));
-        let (mut seen, wakes) = (Seen::default(), Wakes::new());
+        let (mut seen, wakes) = (Seen::default(), CountingWaker::new());
         let future = seen.attempt(|| wakes.call(&mut service, "a request"));
         if let Some(mut future) = future {
             for _ in 0..polls {
@@ -259,7 +259,7 @@ fn evidence_of_plain_service() {
             seen.attempt(|| drop(future));
         }
         for spy in [outer, inner] {
-            let settled = spy.only();
+            let settled = spy.single();
             assert_eq!((settled.outcome, settled.evidence), judged, "{name}");
         }
     }
@@ -268,10 +268,10 @@ fn evidence_of_plain_service() {
 /// No call, and no outcome: the peer could not even be asked.
 #[test]
 fn evidence_of_readiness_error() {
-    let breaker = CircuitBreaker::builder("peer").minimum_calls(100);
+    let breaker = CircuitBreaker::builder("peer").min_calls(100);
     let breaker = breaker.build().expect("sound settings");
-    let broken = || scripted(Reply::ok).broken(|| "gone".into());
-    let wakes = Wakes::new();
+    let broken = || scripted(Reply::ok).fails_ready(|| "gone".into());
+    let wakes = CountingWaker::new();
     let failed = |ready: Poll<bool>| assert_eq!(ready, Poll::Ready(false));
     let layer = breaker.layer();
     failed(
@@ -310,13 +310,13 @@ fn evidence_is_known_at_head() {
         (|| body(no_size("hel").error("reset")), GOOD, FAILED),
         (refused, REFUSED_INSIDE, REFUSED_INSIDE),
     ] {
-        let spy = Spy::new();
+        let spy = RecordingGuard::new();
         let layer = GuardLayer::client(spy.clone());
         play(layer.layer(scripted(reply)), &call(get, reply, Until::End));
         let [seen] = &spy.heads()[..] else {
             panic!("one head expected")
         };
         assert_eq!((seen.outcome, seen.evidence), at_head);
-        assert_eq!((spy.only().outcome, spy.only().evidence), at_end);
+        assert_eq!((spy.single().outcome, spy.single().evidence), at_end);
     }
 }

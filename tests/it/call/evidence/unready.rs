@@ -37,7 +37,7 @@ async fn evidence_of_connection_gone_before_call() {
             let _ = stream.read(&mut [0; 64]).await;
         }
     });
-    let breaker = CircuitBreaker::builder("peer").minimum_calls(100);
+    let breaker = CircuitBreaker::builder("peer").min_calls(100);
     let breaker = breaker.build().expect("sound settings");
     let connection = Connection(connect1(address).await);
     // It is not `Clone`, and need not be.

@@ -32,7 +32,7 @@ use crate::support::{
 };
 
 /// The caller's doing, which says nothing about the peer.
-pub const BROKE: Judged = (Outcome::Ignored, Evidence::Inconclusive);
+pub const BROKE: Judged = (Outcome::ClientError, Evidence::Inconclusive);
 const HOUR: Duration = Duration::from_secs(3_600);
 /// Ours to wait.
 const SOON: Duration = Duration::from_millis(400);

@@ -1,0 +1,194 @@
+//! Circuit breakers: stop calling a failing dependency and detect when it has recovered.
+//!
+//! Use one around each thing that can fail by itself: a host, a database, a peer service. Not round a service that
+//! many independent things stand behind: one of them would take the others down.
+//!
+//! Place in the stack: inside of retries, outside of the attempt's timeout.
+//!
+//! # What happens
+//!
+//! | state | calls | ends when |
+//! |---|---|---|
+//! | closed | pass and are counted | the failure rate, the slow rate or the failures in a row reach their limit |
+//! | open | are refused | its time is over and a call comes; the time doubles each time that the circuit opens again soon, see [`open_growth`](CircuitBreakerBuilder::open_backoff) |
+//! | half open | at most so many [probes](CircuitBreakerBuilder::probes) are out at once, the rest is refused | enough probes were good, or too many were not |
+//! | forced open, disabled | are refused, or pass uncounted | [`reset`](CircuitBreaker::reset), or its [`Switch`] is back |
+//!
+//! Half open, the head of a response settles its probe: a body may take its time, and a probe that says nothing makes
+//! room for the next call. Each probe has a [limit](CircuitBreakerBuilder::probe_timeout) of its own, from its own start
+//! to its head. One that is past it has failed, but a good answer that comes later still counts, as long as the circuit
+//! is half open. The phase itself has no limit: if nobody calls, nothing happens.
+//!
+//! # Evidence
+//!
+//! A breaker counts what a call says about the health of the peer, its [`Evidence`](crate::call::Evidence), and not its
+//! [`Outcome`](crate::Outcome), which is for people. An unhealthy answer is a failure, a healthy one a success, and what is
+//! inconclusive counts nothing.
+//!
+//! | how the call ended | outcome | evidence |
+//! |---|---|---|
+//! | good head; the body was read to its end, or on a client dropped by a reader that was not waiting for more | success | healthy |
+//! | good head; the reader gave up while it waited for more, or on a server before the end of the body | cancelled | healthy |
+//! | 4xx, or a gRPC code that blames the caller | client error | healthy: the peer is alive and answers |
+//! | an error that the classifier calls the caller's | client error | inconclusive |
+//! | bad head, whatever happens to its body; a body that was cut off, or is shorter or longer than promised | failure, overload | unhealthy |
+//! | the service failed to become ready, transport error, panic | failure, panicked | unhealthy |
+//! | a time limit of this process expired while the peer had the whole request | timed out | unhealthy |
+//! | the caller's request body failed, broke off or stalled | client error | inconclusive |
+//! | hyper: the peer closed the connection while it was still sent the request's body, as one does that does not want it | failure | inconclusive |
+//! | a deadline that the caller chose expired first | timed out | inconclusive |
+//! | dropped before the head | cancelled | inconclusive; unhealthy once it lasted the [slow limit](CircuitBreakerBuilder::slow_call) |
+//! | refused by a guard of this process, at any depth | rejected | inconclusive |
+//!
+//! Whatever a remote caller controls - its upload, deadline or patience - is never held against a peer that others share.
+//! An answer that a time limit drops while nobody waits for more of it is as good as one that its reader drops.
+//!
+//! # Uploads
+//!
+//! Whether a request's body failed, broke off or stalled is known of bodies that are watched:
+//!
+//! | body | watched |
+//! |---|---|
+//! | `axum::body::Body`, with the feature `axum` | by every layer of this crate |
+//! | `tonic::body::Body`, with the feature `tonic` | by every layer |
+//! | boxed bodies (`BoxBody`, `UnsyncBoxBody`) of `Bytes` whose error is `BoxError`, `Infallible`, `io::Error` or one of hyper, axum or tonic with their features | by every layer |
+//! | those that retries make | by the retry |
+//! | `hyper::body::Incoming`, with the feature `hyper`, and every other | only inside of a [`RequestBodyLayer`](crate::track::RequestBodyLayer) |
+//!
+//! Of other bodies, and without these features, a service that fails because its caller has broken off looks like one
+//! that has failed. Put a `RequestBodyLayer` inside of the breaker of a server whose bodies are not in the list.
+//!
+//! # Counting
+//!
+//! * Good answers count at their head. If the body then breaks, the success becomes a failure: there are as many calls as
+//!   before, and one failure more. Bad answers count at their end, when their cause is known.
+//! * Slowness is the time to the head, or to the end of a call that has none; a slow reader is not held against the peer.
+//! * A result that comes after the state has changed counts nothing.
+//! * Rates are evaluated when a failure or a slow call is counted, not at every success.
+//!
+//! # Which one
+//!
+//! | for | there is |
+//! |---|---|
+//! | a service: tower, axum, tonic, hyper | [`CircuitBreaker::layer`], open before ready |
+//! | a balancer's endpoint, or where callers had better wait | [`back_pressure`](crate::GuardLayer::back_pressure) |
+//! | a service that is not `Clone` | [`pass_through`](crate::GuardLayer::pass_through) |
+//! | one of several guards in a tuple | the breaker itself |
+//! | a future, a closure | [`call`](CircuitBreaker::call), [`span_while`](CircuitBreaker::run); `_any` where the error is no `Error` |
+//! | anything else | [`try_acquire`](CircuitBreaker::try_acquire) |
+//! | names that the program knows | [`breaker`](breaker()), [`BreakerRegistry`] |
+//! | keys that callers send: hosts, tenants | [`KeyedBreaker`] |
+//! | an operator, a feature flag | [`Switch`], [`force_open`](CircuitBreaker::force_open), [`disable`](CircuitBreaker::disable) |
+//! | a peer that says when to come back | [`heed_retry_after`](CircuitBreakerBuilder::open_on_retry_after), [`open_for`](CircuitBreaker::open_for) |
+//!
+//! Open before ready means that an open circuit refuses although the service is not ready - a service that is down
+//! hardly ever is - and that a task which waits for readiness is woken and refused when the circuit opens.
+//!
+//! # What it tells
+//!
+//! Each transition is an event of the target `tower_keep::breaker` - opening, forcing and disabling are warnings - and an
+//! item for [subscribers](CircuitBreaker::subscribe), in order, with what the failing call said. The
+//! [registry](crate::registry) lists every breaker with its figures.
+//!
+//! | metric | labels |
+//! |---|---|
+//! | `tower_keep_breaker_state` | `breaker`, `state`: how many breakers of the name are in the state, in this process |
+//! | `tower_keep_breaker_transitions_total` | `breaker`, `to`, `reason` |
+//! | `tower_keep_breaker_refusals_total` | `breaker` |
+//! | `tower_keep_breaker_evictions_total` | `breaker`: keys that made room for others |
+//!
+//! # Clones
+//!
+//! Clones of a breaker, of its layers and of their services are the same circuit. None carries a permit.
+//!
+//! # Cancellation
+//!
+//! A permit or future that is dropped settles as cancelled, and says nothing about the peer unless it was slow. A body
+//! that is dropped changes nothing: its head has been counted. A handle that is dropped while it waits is not woken.
+//!
+//! # Example
+//!
+//! ```
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//! use tower_keep::CircuitBreaker;
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_keep::BoxError> {
+//! let breaker = CircuitBreaker::builder("quotes").build()?;
+//! let service = ServiceBuilder::new()
+//!     .layer(breaker.layer().any())
+//!     .service(service_fn(|id: u32| async move { Ok::<_, std::io::Error>(id) }));
+//! assert_eq!(service.oneshot(7).await?, 7);
+//! assert_eq!(breaker.call(async { Ok::<_, std::io::Error>(8) }).await?, 8);
+//! assert_eq!(breaker.counts().calls, 2);
+//! # Ok(()) }
+//! ```
+//!
+//! # Example, customised
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower_keep::{CircuitBreaker, Outcome, breaker::CircuitState};
+//!
+//! let breaker = CircuitBreaker::builder("payments")
+//!     .count_window(50)
+//!     .consecutive_failures(2)
+//!     .slow_call(Duration::from_secs(2))
+//!     .slow_rate(0.8)
+//!     .build()?;
+//! for _ in 0..2 {
+//!     breaker.try_acquire()?.complete(Outcome::Failure);
+//! }
+//! assert_eq!(breaker.state(), CircuitState::Open);
+//! let refused = breaker.try_acquire().unwrap_err();
+//! assert_eq!(refused.reason(), Some("consecutive_failures"));
+//! assert!(refused.retry_after().is_some());
+//!
+//! let error = CircuitBreaker::builder("payments").failure_rate(50.0).build().unwrap_err();
+//! assert_eq!(
+//!     error.to_string(),
+//!     r#"breaker "payments": failure_rate is 50, must be above 0 and at most 1 (a fraction; did you mean 0.5?)"#
+//! );
+//! # Ok::<_, tower_keep::BoxError>(())
+//! ```
+
+mod by_name;
+mod call;
+mod call_error;
+mod circuit_breaker;
+mod classify;
+mod error_text;
+mod fast_path;
+mod guard;
+mod inspect;
+mod keyed;
+mod layer;
+mod permit;
+mod retry_after;
+mod settings;
+mod shared;
+mod sinks;
+mod state;
+mod state_counts;
+mod state_machine;
+mod switch;
+#[cfg_attr(all(test, tower_keep_loom), path = "shared/models/teller.rs")]
+mod teller;
+mod transition;
+mod window;
+
+pub use by_name::{BreakerRegistry, BreakerRegistryBuilder, breaker};
+pub use call::BreakerFuture;
+pub use call_error::CallError;
+pub use circuit_breaker::CircuitBreaker;
+pub use classify::{ClassifyResult, ErrorClass, ErrorClassifier, ResultClassifier};
+pub use keyed::{
+    AuthorityKey, KeyFn, KeyRefFn, KeySource, KeyedBreaker, KeyedBreakerBuilder, KeyedGuard,
+    KeyedPermit,
+};
+pub use permit::CallPermit;
+pub use settings::CircuitBreakerBuilder;
+pub use shared::BreakerPermit;
+pub use state::CircuitState;
+pub use switch::{Switch, SwitchMode};
+pub use transition::{Transition, TransitionReason};
+pub use window::CallCounts;

@@ -1,0 +1,231 @@
+use std::{any::Any, error::Error, fmt, sync::Arc};
+
+use http::{Extensions, HeaderMap, StatusCode};
+
+use super::{Classification, ClassifyOutput, Evidence, GrpcCode, Outcome, catch_hook};
+
+/// The end of a call as a classifier sees it, with the protocol's own judgement.
+#[derive(Debug)]
+pub struct ClassifyInput<'a> {
+    pub(crate) classification: Classification,
+    pub(crate) status: Option<StatusCode>,
+    pub(crate) grpc_code: Option<GrpcCode>,
+    pub(crate) headers: Option<&'a HeaderMap>,
+    pub(crate) extensions: Option<&'a Extensions>,
+    pub(crate) error: Option<&'a (dyn Error + 'static)>,
+    pub(crate) response: Option<&'a dyn Any>,
+}
+
+impl<'a> ClassifyInput<'a> {
+    pub(crate) fn new(judged: Classification) -> Self {
+        ClassifyInput {
+            classification: judged,
+            status: None,
+            grpc_code: None,
+            headers: None,
+            extensions: None,
+            error: None,
+            response: None,
+        }
+    }
+
+    /// Returns the protocol's own outcome, or that of a classifier further in.
+    pub fn outcome(&self) -> Outcome {
+        self.classification.outcome
+    }
+
+    /// Returns what the protocol takes the call to say about the peer's health.
+    pub fn evidence(&self) -> Evidence {
+        self.classification.evidence
+    }
+
+    /// Returns the HTTP status.
+    pub fn status(&self) -> Option<StatusCode> {
+        self.status
+    }
+
+    /// Returns the gRPC code, from headers or trailers.
+    pub fn grpc_code(&self) -> Option<GrpcCode> {
+        self.grpc_code
+    }
+
+    /// Returns the headers, or for a gRPC code in trailers the trailers.
+    pub fn headers(&self) -> Option<&'a HeaderMap> {
+        self.headers
+    }
+
+    /// Returns what the service left in the response's extensions.
+    pub fn extension<T: Clone + Send + Sync + 'static>(&self) -> Option<&'a T> {
+        self.extensions?.get()
+    }
+
+    /// Returns the error, where there was no response or its body failed.
+    pub fn error(&self) -> Option<&'a (dyn Error + 'static)> {
+        self.error
+    }
+
+    /// Returns the response of a plain service, if it is of this type.
+    pub fn response<T: 'static>(&self) -> Option<&'a T> {
+        self.response?.downcast_ref()
+    }
+}
+
+/// A user's judgement of how calls end. Set with `classify` on a layer.
+///
+/// The closure is asked when there is something final to judge: the head of an HTTP response, the status of a gRPC call
+/// wherever it comes, an error, the value of a plain service. A body that fails after its head was judged is one more. It
+/// should depend on its argument only, since every layer of the stack that judges the call may ask it. One that panics
+/// makes the call a failure.
+///
+/// Several classifiers of one stack are asked in turn, the innermost first; each sees what those before it said.
+#[derive(Clone)]
+pub struct Classifier(Arc<ClassifierNode>);
+
+type BoxClassifyFn = Box<dyn Fn(&ClassifyInput<'_>) -> ClassifyOutput + Send + Sync>;
+
+struct ClassifierNode {
+    classify_fn: BoxClassifyFn,
+    /// Asked afterwards: that of a layer further out.
+    outer: Option<Classifier>,
+}
+
+impl Classifier {
+    pub(crate) fn new<V: Into<ClassifyOutput>>(
+        classify: impl Fn(&ClassifyInput<'_>) -> V + Send + Sync + 'static,
+    ) -> Self {
+        let classify = Box::new(move |end: &ClassifyInput<'_>| classify(end).into());
+        Classifier(Arc::new(ClassifierNode {
+            classify_fn: classify,
+            outer: None,
+        }))
+    }
+
+    /// Returns one that asks this classifier first, and then that of a layer further out.
+    pub(crate) fn with_outer(&self, outer: Option<&Classifier>) -> Self {
+        let Some(outer) = outer else {
+            return self.clone();
+        };
+        let inner = self.clone();
+        Classifier(Arc::new(ClassifierNode {
+            classify_fn: Box::new(move |end| (inner.0.classify_fn)(end)),
+            outer: Some(outer.clone()),
+        }))
+    }
+
+    /// Judges an ending anew.
+    pub(crate) fn classify(&self, ending: &mut ClassifyInput<'_>) {
+        let mut next = Some(self);
+        while let Some(Classifier(link)) = next {
+            let verdict = catch_hook(|| (link.classify_fn)(ending));
+            ending.classification = match verdict {
+                Some(verdict) => verdict.resolve(ending.classification, ending.error.is_some()),
+                None => Classification::FAILURE,
+            };
+            next = link.outer.as_ref();
+        }
+    }
+}
+
+impl fmt::Debug for Classifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Classifier").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(classifier: &Classifier, judged: Classification) -> Classification {
+        let mut ending = ClassifyInput::new(judged);
+        classifier.classify(&mut ending);
+        ending.classification
+    }
+
+    #[test]
+    fn ending_shows_what_the_call_was_judged_by() {
+        let (error, mut headers) = (std::io::Error::other("torn"), HeaderMap::new());
+        headers.insert("grpc-status", http::HeaderValue::from_static("13"));
+        let mut extensions = Extensions::new();
+        extensions.insert(7_u8);
+        let ending = ClassifyInput {
+            classification: Classification::FAILURE,
+            status: Some(StatusCode::OK),
+            grpc_code: Some(GrpcCode::INTERNAL),
+            headers: Some(&headers),
+            extensions: Some(&extensions),
+            error: Some(&error),
+            response: Some(&"answer"),
+        };
+        assert_eq!(ending.outcome(), Outcome::Failure);
+        assert_eq!(ending.evidence(), Evidence::Unhealthy);
+        assert_eq!(ending.status(), Some(StatusCode::OK));
+        assert_eq!(ending.grpc_code(), Some(GrpcCode::INTERNAL));
+        assert_eq!(ending.headers(), Some(&headers));
+        assert_eq!(ending.extension::<u8>(), Some(&7));
+        assert_eq!(ending.extension::<u16>(), None);
+        assert_eq!(
+            ending.error().map(ToString::to_string).as_deref(),
+            Some("torn")
+        );
+        assert_eq!(ending.response::<&str>(), Some(&"answer"));
+        assert_eq!(ending.response::<u8>(), None);
+    }
+
+    #[test]
+    fn classifier_keeps_the_evidence_of_an_outcome_that_it_does_not_change() {
+        let same = Classifier::new(|end| end.outcome());
+        let odd = Classification::new(Outcome::Failure, Evidence::Inconclusive);
+        assert_eq!(judged(&same, odd), odd);
+        let failure = Classifier::new(|_| Outcome::Failure);
+        assert_eq!(
+            judged(&failure, Classification::SUCCESS),
+            Classification::FAILURE
+        );
+        let own = ClassifyOutput::from(Outcome::Success).with_evidence(Evidence::Unhealthy);
+        let own = Classifier::new(move |_| own);
+        let expected = Classification::new(Outcome::Success, Evidence::Unhealthy);
+        assert_eq!(judged(&own, Classification::FAILURE), expected);
+    }
+
+    #[test]
+    fn classifier_of_an_outer_layer_sees_what_the_inner_one_said() {
+        let inner = Classifier::new(|_| Outcome::Overload);
+        let outer = Classifier::new(|end| match end.outcome() {
+            Outcome::Overload => Outcome::ClientError,
+            outcome => outcome,
+        });
+        let both = inner.with_outer(Some(&outer));
+        assert_eq!(
+            judged(&both, Classification::SUCCESS).outcome,
+            Outcome::ClientError
+        );
+        assert_eq!(
+            judged(&outer, Classification::SUCCESS).outcome,
+            Outcome::Success
+        );
+    }
+
+    #[test]
+    fn classifier_that_panics_says_failure() {
+        let panics = Classifier::new(|_| -> Outcome { std::panic::resume_unwind(Box::new(())) });
+        assert_eq!(
+            judged(&panics, Classification::SUCCESS),
+            Classification::FAILURE
+        );
+    }
+
+    #[test]
+    fn client_error_is_healthy_as_an_answer_and_inconclusive_as_an_error() {
+        let callers = Classifier::new(|_| Outcome::ClientError);
+        assert_eq!(
+            judged(&callers, Classification::FAILURE).evidence,
+            Evidence::Healthy
+        );
+        let error = std::io::Error::other("bad input");
+        let mut ending = ClassifyInput::new(Classification::FAILURE);
+        ending.error = Some(&error);
+        callers.classify(&mut ending);
+        assert_eq!(ending.evidence(), Evidence::Inconclusive);
+    }
+}

@@ -1,0 +1,76 @@
+use std::fmt;
+
+/// A setting that makes no sense, as `build()` reports it.
+///
+/// Reads like `tracker "orders": sample is 50, must be 0 to 1 (a fraction; did you mean 0.5?)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConfigError {
+    component: String,
+    field: &'static str,
+    value: String,
+    expected: String,
+}
+
+impl ConfigError {
+    /// Says that `field` of `owner` is `got` although it `must` be something else.
+    pub fn new(
+        owner: impl Into<String>,
+        field: &'static str,
+        got: impl fmt::Display,
+        must: impl Into<String>,
+    ) -> Self {
+        ConfigError {
+            component: owner.into(),
+            field,
+            value: got.to_string(),
+            expected: must.into(),
+        }
+    }
+
+    /// The name of the setter that was given the value.
+    pub fn field(&self) -> &'static str {
+        self.field
+    }
+
+    /// What is allowed.
+    pub fn expected(&self) -> &str {
+        &self.expected
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ConfigError {
+            component: owner,
+            field,
+            value: got,
+            expected: must,
+        } = self;
+        write!(f, "{owner}: {field} is {got}, must be {must}")
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Checks a fraction; a number above 1 is most often a percentage, so the error offers what was meant.
+pub(crate) fn check_fraction(
+    owner: &str,
+    field: &'static str,
+    value: f64,
+) -> Result<f64, ConfigError> {
+    if (0.0..=1.0).contains(&value) {
+        return Ok(value);
+    }
+    let hint = if value > 1.0 && value <= 100.0 {
+        format!(" (a fraction; did you mean {}?)", value / 100.0)
+    } else {
+        " (a fraction)".to_owned()
+    };
+    Err(ConfigError::new(
+        owner,
+        field,
+        value,
+        format!("0 to 1{hint}"),
+    ))
+}

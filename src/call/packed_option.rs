@@ -1,0 +1,59 @@
+use std::{fmt, time::Duration};
+
+/// An optional number in the space of one: what every call carries along is copied with it, so it is kept small.
+///
+/// The largest number stands for none; no body has that many bytes, and no call lasts for as many nanoseconds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PackedOption(u64);
+
+impl PackedOption {
+    pub(crate) const NONE: PackedOption = PackedOption(u64::MAX);
+
+    #[inline]
+    pub(crate) fn new(number: Option<u64>) -> Self {
+        number.map_or(PackedOption::NONE, PackedOption)
+    }
+
+    #[inline]
+    pub(crate) fn get(self) -> Option<u64> {
+        (self != PackedOption::NONE).then_some(self.0)
+    }
+
+    /// A time in nanoseconds; five centuries are as good as more.
+    #[inline]
+    pub(crate) fn from_duration(time: Option<Duration>) -> Self {
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX - 1);
+        PackedOption::new(time.map(nanos))
+    }
+
+    #[inline]
+    pub(crate) fn as_duration(self) -> Option<Duration> {
+        self.get().map(Duration::from_nanos)
+    }
+}
+
+impl fmt::Debug for PackedOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.get().fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_comes_back_and_a_time_that_is_too_long_is_the_longest() {
+        for number in [None, Some(0), Some(7), Some(u64::MAX - 1)] {
+            assert_eq!(PackedOption::new(number).get(), number);
+        }
+        let minute = Some(Duration::from_secs(60));
+        assert_eq!(PackedOption::from_duration(minute).as_duration(), minute);
+        assert_eq!(PackedOption::from_duration(None).as_duration(), None);
+        let longest = Some(Duration::from_nanos(u64::MAX - 1));
+        assert_eq!(
+            PackedOption::from_duration(Some(Duration::MAX)).as_duration(),
+            longest
+        );
+    }
+}

@@ -1,0 +1,193 @@
+//! Tells work that is dropped early why it is dropped.
+
+use std::{cell::Cell, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{Classification, Elapsed, Evidence};
+
+thread_local! {
+    static TIMEOUT: Cell<Option<TimeoutDrop>> = const { Cell::new(None) };
+    static NEVER_CALLED: Cell<bool> = const { Cell::new(false) };
+    static TRACKED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A time limit gives up the work that is being dropped now. Calls in it did not end by themselves, and nobody has
+/// hung up on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimeoutDrop {
+    classification: Classification,
+    limit: Option<Duration>,
+}
+
+impl TimeoutDrop {
+    /// Returns how a call ends that is dropped with the work and that began at that moment, if somebody noted it.
+    ///
+    /// The limit blames the peer only for calls that lasted at least half of the limit. The rest of the time was
+    /// spent on something else, such as an upload that a stranger sends as slowly as he likes.
+    pub(crate) fn classify(
+        &self,
+        began: Option<Instant>,
+        now: impl FnOnce() -> Instant,
+    ) -> Classification {
+        let TimeoutDrop {
+            classification: judged,
+            limit: after,
+        } = *self;
+        let (Some(began), Some(after)) = (began, after) else {
+            return judged;
+        };
+        let lasted = now().saturating_duration_since(began);
+        if lasted >= after / 2 {
+            return judged;
+        }
+        Classification {
+            evidence: Evidence::Inconclusive,
+            ..judged
+        }
+    }
+}
+
+impl From<&Elapsed> for TimeoutDrop {
+    fn from(why: &Elapsed) -> Self {
+        TimeoutDrop {
+            classification: why.classification(),
+            limit: why.limit(),
+        }
+    }
+}
+
+/// Drops what is given up; whoever is dropped in it can ask [why](given_up). The innermost reason counts.
+///
+/// Work that says that it had [never begun](never_begun) does not blame the peer.
+pub(crate) fn drop_on_timeout(why: Elapsed, drop: impl FnOnce()) -> Elapsed {
+    /// Goes back, on unwinding too.
+    struct RestoreTimeout(Option<TimeoutDrop>, bool);
+    impl Drop for RestoreTimeout {
+        fn drop(&mut self) {
+            let _ = TIMEOUT.try_with(|current| current.set(self.0));
+            let _ = NEVER_CALLED.try_with(|never| never.set(self.1));
+        }
+    }
+    let _back = RestoreTimeout(
+        current_timeout(),
+        NEVER_CALLED.try_with(Cell::take).unwrap_or(false),
+    );
+    let _ = TIMEOUT.try_with(|current| current.set(Some((&why).into())));
+    drop();
+    if NEVER_CALLED.try_with(Cell::get).unwrap_or(false) && !why.is_caller_fault() {
+        return why.blame_unknown();
+    }
+    why
+}
+
+/// Says that what is being dropped still waited to be sent: no peer has seen it. For a time limit that
+/// [asks](asking_whether_begun).
+pub(crate) fn mark_never_called() {
+    if TRACKED.try_with(Cell::get).unwrap_or(false) {
+        let _ = NEVER_CALLED.try_with(|never| never.set(true));
+    }
+}
+
+/// Drops a call of a time limit that includes the wait for readiness.
+pub(crate) fn track_never_called(drop: impl FnOnce()) {
+    /// Goes back, on unwinding too.
+    struct RestoreTracking(bool);
+    impl Drop for RestoreTracking {
+        fn drop(&mut self) {
+            let _ = TRACKED.try_with(|asked| asked.set(self.0));
+        }
+    }
+    let _back = RestoreTracking(
+        TRACKED
+            .try_with(|asked| asked.replace(true))
+            .unwrap_or(false),
+    );
+    drop();
+}
+
+/// Returns why the work of this thread is being dropped, if a time limit does it.
+#[inline]
+pub(crate) fn current_timeout() -> Option<TimeoutDrop> {
+    TIMEOUT.try_with(Cell::get).ok().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::{Outcome, TimeoutKind};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn limit() -> Elapsed {
+        Elapsed::new("limit".into(), TimeoutKind::Limit, Some(2 * SECOND))
+    }
+
+    fn deadline() -> Elapsed {
+        Elapsed::new("deadline".into(), TimeoutKind::Deadline, None)
+    }
+
+    fn judged() -> Option<Classification> {
+        current_timeout().map(|why| why.classify(None, Instant::now))
+    }
+
+    const BLAMED: Classification = Classification::new(Outcome::TimedOut, Evidence::Unhealthy);
+    const UNKNOWN: Classification = Classification::new(Outcome::TimedOut, Evidence::Inconclusive);
+
+    #[test]
+    fn reason_is_known_for_as_long_as_work_is_dropped() {
+        assert_eq!(judged(), None);
+        drop_on_timeout(limit(), || {
+            assert_eq!(judged(), Some(BLAMED));
+            drop_on_timeout(deadline(), || assert_eq!(judged(), Some(UNKNOWN)));
+            let callers = limit().blame_caller();
+            drop_on_timeout(callers, || {
+                assert_eq!(judged(), Some(Classification::CALLER_FAULT))
+            });
+            assert_eq!(judged(), Some(BLAMED));
+        });
+        assert_eq!(judged(), None);
+    }
+
+    #[test]
+    fn reason_is_forgotten_when_the_drop_panics() {
+        let thrown = std::panic::catch_unwind(|| {
+            drop_on_timeout(limit(), || std::panic::resume_unwind(Box::new("thrown")));
+        });
+        assert!(thrown.is_err());
+        assert_eq!(judged(), None);
+    }
+
+    #[test]
+    fn limit_blames_only_calls_that_had_half_of_it() {
+        let began = Instant::now();
+        let why = TimeoutDrop::from(&limit());
+        let lasted = |time| why.classify(Some(began), || began + time);
+        assert_eq!(lasted(2 * SECOND), BLAMED);
+        assert_eq!(lasted(SECOND), BLAMED);
+        assert_eq!(lasted(SECOND - Duration::from_nanos(1)), UNKNOWN);
+        let callers = TimeoutDrop::from(&limit().blame_caller());
+        assert_eq!(
+            callers.classify(Some(began), || began),
+            Classification::CALLER_FAULT
+        );
+    }
+
+    #[test]
+    fn work_that_never_began_blames_nobody() {
+        let asked = || track_never_called(mark_never_called);
+        asked();
+        assert_eq!(drop_on_timeout(limit(), || ()).classification(), BLAMED);
+        let outer = drop_on_timeout(limit(), || {
+            assert_eq!(drop_on_timeout(limit(), asked).classification(), UNKNOWN);
+        });
+        assert_eq!(outer.classification(), BLAMED);
+        let callers = drop_on_timeout(limit().blame_caller(), asked);
+        assert_eq!(callers.classification(), Classification::CALLER_FAULT);
+        // Of several calls in one piece of work, one may well wait.
+        assert_eq!(
+            drop_on_timeout(limit(), mark_never_called).classification(),
+            BLAMED
+        );
+    }
+}

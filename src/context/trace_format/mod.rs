@@ -1,0 +1,168 @@
+//! Trace contexts in the formats of several systems.
+
+mod b3;
+mod remote;
+mod x_ray;
+
+use http::{HeaderMap, HeaderName};
+
+use super::{Traceparent, Tracestate, current::TraceContext, propagate::set_or_remove_header};
+
+pub(super) use remote::{RemoteTrace, Sampling};
+pub(super) use x_ray::root_field;
+
+/// A format that trace contexts have in headers.
+///
+/// Reading is strict and never allocates: IDs are lower-case hex, and not all zeros. A header that is not well formed is
+/// counted and not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TraceFormat {
+    /// `traceparent` and `tracestate`, as the [W3C](https://www.w3.org/TR/trace-context-2/) specifies them. The default.
+    W3c,
+    /// [Zipkin's](https://github.com/openzipkin/b3-propagation) single header `b3`.
+    ///
+    /// Reads `x-b3-*` as well where there is no `b3`, as OpenTelemetry asks for. A trace ID of 64 bits is padded with zeros
+    /// on the left. Each hop has a span ID of its own, and `x-b3-parentspanid` is never sent. A debug trace stays one.
+    B3,
+    /// Zipkin's several headers: `x-b3-traceid`, `x-b3-spanid` and `x-b3-sampled` or `x-b3-flags`. Reads what [`B3`](Self::B3)
+    /// does.
+    B3Multi,
+    /// The header `x-amzn-trace-id` of
+    /// [AWS X-Ray](https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader) and of
+    /// [load balancers](https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-request-tracing.html).
+    ///
+    /// Reads `Root`, `Parent` and `Sampled` in any order, and ignores other fields. Load balancers send no `Parent`: the
+    /// trace goes on without one. The first eight digits of a trace ID are a time for AWS; those of a trace that begins here
+    /// are random.
+    XRay,
+}
+
+impl TraceFormat {
+    /// Reads what a request says of its trace in this format; `Ok(None)` if it says nothing.
+    ///
+    /// # Errors
+    ///
+    /// The name of a header that is not well formed.
+    pub(super) fn read(self, headers: &HeaderMap) -> Result<Option<RemoteTrace>, &'static str> {
+        match self {
+            TraceFormat::W3c => Traceparent::from_headers(headers)
+                .map(|read| read.map(RemoteTrace::from))
+                .map_err(|malformed| malformed.header()),
+            TraceFormat::B3 | TraceFormat::B3Multi => b3::read(headers),
+            TraceFormat::XRay => x_ray::read(headers),
+        }
+    }
+
+    /// Writes the span of a call that goes out.
+    pub(super) fn write(self, trace: &TraceContext, headers: &mut HeaderMap) {
+        match self {
+            TraceFormat::W3c => {
+                headers.insert(Traceparent::HEADER, trace.traceparent().to_header_value());
+                let state = trace.tracestate.as_ref();
+                let state = state.and_then(Tracestate::to_header_value);
+                set_or_remove_header(headers, Tracestate::HEADER, state);
+            }
+            TraceFormat::B3 => b3::write_single(trace, headers),
+            TraceFormat::B3Multi => b3::write_multi(trace, headers),
+            TraceFormat::XRay => x_ray::write(trace, headers),
+        }
+    }
+
+    /// Returns the names of the format's headers, and of those that a receiver of it reads as well.
+    pub(super) fn header_names(self) -> &'static [&'static str] {
+        match self {
+            TraceFormat::W3c => &["traceparent", "tracestate"],
+            TraceFormat::B3 | TraceFormat::B3Multi => &[
+                "b3",
+                "x-b3-traceid",
+                "x-b3-spanid",
+                "x-b3-sampled",
+                "x-b3-flags",
+                "x-b3-parentspanid",
+            ],
+            TraceFormat::XRay => &["x-amzn-trace-id"],
+        }
+    }
+}
+
+/// Returns the headers to remove before the formats are written: a copied one would contradict what is written. Those of
+/// the W3C never stay as they came.
+pub(super) fn stale_headers(formats: &[TraceFormat]) -> Vec<HeaderName> {
+    let no_w3c = Some(TraceFormat::W3c).filter(|format| !formats.contains(format));
+    // Writing replaces both headers of the W3C.
+    let others = formats
+        .iter()
+        .copied()
+        .filter(|format| *format != TraceFormat::W3c);
+    let stale = no_w3c.into_iter().chain(others);
+    let names = stale.flat_map(TraceFormat::header_names);
+    names.map(|name| HeaderName::from_static(name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [TraceFormat; 4] = [
+        TraceFormat::W3c,
+        TraceFormat::B3,
+        TraceFormat::B3Multi,
+        TraceFormat::XRay,
+    ];
+
+    #[test]
+    fn formats_read_what_they_write_and_no_other_kind() {
+        let trace = TraceContext::new_root(true);
+        for writes in ALL {
+            let mut headers = HeaderMap::new();
+            writes.write(&trace, &mut headers);
+            assert!(
+                headers
+                    .keys()
+                    .all(|name| writes.header_names().contains(&name.as_str()))
+            );
+            for reads in ALL {
+                let read = reads.read(&headers).expect("well formed");
+                let ids = read.map(|read| (read.trace_id, read.parent_id));
+                let own = (Some(trace.trace_id), Some(trace.span_id));
+                let is_known = reads.header_names() == writes.header_names();
+                assert_eq!(ids, is_known.then_some(own), "{writes:?} by {reads:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn malformed_header_is_named() {
+        for (format, name) in [
+            (TraceFormat::W3c, "traceparent"),
+            (TraceFormat::B3, "b3"),
+            (TraceFormat::B3Multi, "x-b3-sampled"),
+            (TraceFormat::XRay, "x-amzn-trace-id"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, http::HeaderValue::from_static("Root=?"));
+            assert_eq!(format.read(&headers), Err(name));
+        }
+    }
+
+    #[test]
+    fn stale_headers_are_those_that_writing_does_not_replace() {
+        let w3c = ["traceparent", "tracestate"];
+        let zipkin = TraceFormat::B3.header_names();
+        let amazon = ["x-amzn-trace-id"];
+        let table: [(&[TraceFormat], &[&[&str]]); 5] = [
+            (&[TraceFormat::W3c], &[]),
+            (&[], &[&w3c]),
+            (&[TraceFormat::B3Multi], &[&w3c, zipkin]),
+            (&[TraceFormat::XRay, TraceFormat::W3c], &[&amazon]),
+            (
+                &[TraceFormat::B3, TraceFormat::XRay],
+                &[&w3c, zipkin, &amazon],
+            ),
+        ];
+        for (formats, expected) in table {
+            assert_eq!(stale_headers(formats), expected.concat(), "{formats:?}");
+        }
+    }
+}

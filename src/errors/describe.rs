@@ -1,0 +1,194 @@
+//! Names errors and writes their messages: the same in metrics, spans, logs and groups.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt::{self, Debug};
+
+use super::record::MAX_NAME;
+use super::type_name::type_name_from_debug;
+use crate::{
+    call::{Rejection, catch_hook, is_elapsed, sources},
+    util::text::display_bounded,
+};
+
+/// Kind of an error whose type is not known.
+pub(super) const UNKNOWN_KIND: &str = "error";
+
+/// The name of a type that tells nothing.
+const GENERIC_TYPE_NAME: &str = "Error";
+
+/// Names an error, in few words of which there are few.
+///
+/// A gRPC status goes by its code, an `io::Error` by its `ErrorKind`, time that ran out is a `timeout`, a refusal goes by
+/// its kind; every other error by its type, as far as `Debug` shows it. One that is called just `Error`, such as axum's
+/// round whatever a body failed with, goes by the first source with a name.
+pub(crate) fn kind_of(error: &(dyn Error + 'static)) -> Cow<'static, str> {
+    sources(error)
+        .map(own_kind)
+        .find(|kind| kind != GENERIC_TYPE_NAME)
+        .unwrap_or(GENERIC_TYPE_NAME.into())
+}
+
+fn own_kind(error: &(dyn Error + 'static)) -> Cow<'static, str> {
+    if let Some((code, _)) = grpc_status(error) {
+        return code.into();
+    }
+    if let Some(error) = error.downcast_ref::<std::io::Error>() {
+        return io_kind(error);
+    }
+    if let Some(rejection) = error.downcast_ref::<Rejection>() {
+        return rejection.kind().as_str().into();
+    }
+    if is_elapsed(error) {
+        return "timeout".into();
+    }
+    // Foreign code, which may panic.
+    let debug = catch_hook(|| display_bounded(DebugAsDisplay(error), MAX_NAME));
+    let Some(name) = debug.as_deref().and_then(type_name_from_debug) else {
+        return UNKNOWN_KIND.into();
+    };
+    // What says its bare name in both ways may be a text that was made an error, such as anyhow's.
+    match Some(name) == debug.as_deref() && *error_text(error, MAX_NAME) == *name {
+        true => UNKNOWN_KIND.into(),
+        false => name.to_owned().into(),
+    }
+}
+
+/// One of no kind of its own is called what it is made from, if that has a name.
+fn io_kind(error: &std::io::Error) -> Cow<'static, str> {
+    let inner = error
+        .get_ref()
+        .filter(|_| error.kind() == std::io::ErrorKind::Other)
+        .map(|inner| kind_of(inner))
+        .filter(|kind| kind != UNKNOWN_KIND && kind != GENERIC_TYPE_NAME);
+    inner.unwrap_or_else(|| format!("io::{:?}", error.kind()).into())
+}
+
+/// Returns the message of an error; of a gRPC status without its code, which is its kind.
+pub(super) fn message_of(error: &(dyn Error + 'static), max: usize) -> Box<str> {
+    match grpc_status(error) {
+        Some((_, message)) if !message.is_empty() => display_bounded(message, max),
+        _ => error_text(error, max),
+    }
+}
+
+/// Returns the message of a cause; of a gRPC status with its code.
+pub(super) fn cause_text(error: &(dyn Error + 'static), max: usize) -> Box<str> {
+    match grpc_status(error) {
+        Some((code, message)) => display_bounded(format_args!("{code}: {message}"), max),
+        None => error_text(error, max),
+    }
+}
+
+/// Foreign code, which may panic.
+fn error_text(error: &(dyn Error + 'static), max: usize) -> Box<str> {
+    catch_hook(|| display_bounded(error, max)).unwrap_or_else(|| "an error that panics".into())
+}
+
+#[cfg(feature = "tonic")]
+fn grpc_status<'a>(error: &'a (dyn Error + 'static)) -> Option<(&'static str, &'a str)> {
+    let status = error.downcast_ref::<tonic::Status>()?;
+    let code = crate::call::GrpcCode::from_tonic(status.code()).as_str();
+    Some((code, status.message()))
+}
+#[cfg(not(feature = "tonic"))]
+fn grpc_status<'a>(_: &'a (dyn Error + 'static)) -> Option<(&'static str, &'a str)> {
+    None
+}
+
+/// Lets the bounded writer take the `Debug` text, too.
+struct DebugAsDisplay<'a>(&'a dyn Error);
+
+impl fmt::Display for DebugAsDisplay<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Debug::fmt(self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::call::{Elapsed, TimeoutKind};
+
+    #[derive(Debug)]
+    struct Gone;
+    impl fmt::Display for Gone {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("it is gone")
+        }
+    }
+    impl Error for Gone {}
+
+    #[derive(Debug)]
+    struct Loud {
+        #[expect(dead_code, reason = "for its `Debug`")]
+        why: &'static str,
+    }
+    impl fmt::Display for Loud {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            panic!("loud")
+        }
+    }
+    impl Error for Loud {}
+
+    #[test]
+    fn kind_is_the_code_the_kind_or_the_name_of_the_type() {
+        let elapsed = Elapsed::new("api".into(), TimeoutKind::Limit, None);
+        let refused = Rejection::overloaded("shed");
+        let parse = "x".parse::<u32>().unwrap_err();
+        let boxed: Box<dyn Error + Send + Sync> = "plain text".into();
+        let wrapped = io::Error::other(Elapsed::new("api".into(), TimeoutKind::Limit, None));
+        let table: [(&(dyn Error + 'static), &str); 9] = [
+            (&wrapped, "timeout"),
+            (&io::Error::other("torn"), "io::Other"),
+            (&io::Error::from(io::ErrorKind::NotFound), "io::NotFound"),
+            (&elapsed, "timeout"),
+            (&refused, refused.kind().as_str()),
+            (&parse, "ParseIntError"),
+            (&Gone, "Gone"),
+            (&Loud { why: "" }, "Loud"),
+            (&*boxed, "error"),
+        ];
+        for (error, kind) in table {
+            assert_eq!(kind_of(error), kind, "{error:?}");
+        }
+    }
+
+    /// With a backtrace, which depends on the environment, `Debug` says more: the kind must not depend on it.
+    #[test]
+    fn kind_of_a_single_word_that_was_made_an_error_is_none() {
+        struct Word;
+        impl fmt::Debug for Word {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("Timeout")
+            }
+        }
+        impl fmt::Display for Word {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("Timeout")
+            }
+        }
+        impl Error for Word {}
+        assert_eq!(kind_of(&Word), "error");
+    }
+
+    #[test]
+    fn message_of_an_error_that_panics_says_so() {
+        let error = Loud { why: "" };
+        assert_eq!(&*message_of(&error, 100), "an error that panics");
+        assert_eq!(&*cause_text(&error, 100), "an error that panics");
+    }
+
+    #[cfg(feature = "tonic")]
+    #[test]
+    fn grpc_status_is_its_code_and_its_message() {
+        let status = tonic::Status::internal("the table is locked");
+        assert_eq!(kind_of(&status), "INTERNAL");
+        assert_eq!(&*message_of(&status, 100), "the table is locked");
+        assert_eq!(&*cause_text(&status, 100), "INTERNAL: the table is locked");
+        let empty = tonic::Status::unavailable("");
+        assert!(message_of(&empty, 200).contains("unavailable"));
+    }
+}

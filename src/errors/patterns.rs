@@ -1,0 +1,363 @@
+//! The shapes of variable parts: pure recognisers, each of which looks a bounded way ahead or at what it
+//! then takes.
+//!
+//! All of them work on byte offsets into one text, start at an ASCII letter or digit (or a colon), and
+//! answer where the part ends. Offsets they return always lie behind an ASCII byte, so slicing there is
+//! safe.
+
+use std::net::Ipv6Addr;
+
+/// The longest text of an IPv6 address, an embedded IPv4 address included.
+const MAX_IPV6: usize = 45;
+
+/// Generated identifiers are this long or longer: xid has 20 letters and digits, a nanoid 21, a Stripe key
+/// 24, a ULID 26.
+const MIN_ID: usize = 20;
+
+const UNITS: &[&str] = &[
+    "b", "kb", "mb", "gb", "tb", "kib", "mib", "gib", "tib", "k", "px", "hz", "khz", "mhz", "ghz",
+    "bps", "rps", "rpm",
+];
+
+/// The first two `\u{b5}` and `\u{3bc}`, which look the same.
+const TIME_UNITS: &[&str] = &[
+    "µs", "μs", "ns", "us", "ms", "s", "sec", "secs", "m", "min", "mins", "h", "hr", "hrs", "d",
+];
+
+fn byte_at(text: &str, at: usize) -> Option<u8> {
+    text.as_bytes().get(at).copied()
+}
+
+/// Where the run of bytes that `belongs` accepts, beginning at `at`, ends.
+pub(super) fn span_while(text: &str, at: usize, accepts: impl Fn(u8) -> bool) -> usize {
+    let tail = text.as_bytes().get(at..).unwrap_or_default();
+    at + tail.iter().take_while(|byte| accepts(**byte)).count()
+}
+
+/// A word is a run of ASCII letters and digits; underscores divide words, so that `user_17` has a number in
+/// it.
+pub(super) fn word_end(text: &str, at: usize) -> usize {
+    span_while(text, at, |byte| byte.is_ascii_alphanumeric())
+}
+
+/// Whether a part may end at `at`: the text does not run on there.
+///
+/// `<` counts as running on because a placeholder may stand there when a result is read again, and `…`
+/// because it stands for text that was cut off: what was no match with the rest in sight must not become
+/// one without it.
+pub(super) fn at_boundary(text: &str, at: usize) -> bool {
+    let next = text.get(at..).and_then(|rest| rest.chars().next());
+    !next.is_some_and(|next| next.is_alphanumeric() || matches!(next, '<' | '…'))
+}
+
+/// Whether the text at `at` looks like `pattern`, where `d` is a decimal digit, `x` a hex digit and all
+/// else itself.
+fn matches_pattern(text: &str, at: usize, pattern: &str) -> bool {
+    let Some(bytes) = text.as_bytes().get(at..at + pattern.len()) else {
+        return false;
+    };
+    bytes
+        .iter()
+        .zip(pattern.bytes())
+        .all(|(byte, wanted)| match wanted {
+            b'd' => byte.is_ascii_digit(),
+            b'x' => byte.is_ascii_hexdigit(),
+            other => *byte == other,
+        })
+}
+
+pub(super) fn uuid(text: &str, at: usize) -> Option<usize> {
+    const PATTERN: &str = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+    let end = at + PATTERN.len();
+    (matches_pattern(text, at, PATTERN) && at_boundary(text, end)).then_some(end)
+}
+
+/// An ISO 8601 date, with or without a time; or a time of day down to the second.
+pub(super) fn date(text: &str, at: usize) -> Option<usize> {
+    const BASIC: &str = "ddddddddTdddddd";
+    let end = if matches_pattern(text, at, "dddd-dd-dd") && is_valid_month_and_day(text, at) {
+        let day = at + "dddd-dd-dd".len();
+        let separated = matches!(byte_at(text, day), Some(b'T' | b't' | b' '));
+        separated
+            .then(|| time_of_day(text, day + 1))
+            .flatten()
+            .unwrap_or(day)
+    } else if matches_pattern(text, at, BASIC) {
+        zone_end(text, at + BASIC.len())
+    } else if matches_pattern(text, at, "dd:dd:dd") {
+        time_of_day(text, at)?
+    } else {
+        return None;
+    };
+    at_boundary(text, end).then_some(end)
+}
+
+fn is_valid_month_and_day(text: &str, at: usize) -> bool {
+    let part = |from: usize| {
+        text.get(at + from..at + from + 2)
+            .and_then(|digits| digits.parse::<u8>().ok())
+    };
+    part(5).is_some_and(|month| (1..=12).contains(&month))
+        && part(8).is_some_and(|day| (1..=31).contains(&day))
+}
+
+fn time_of_day(text: &str, at: usize) -> Option<usize> {
+    if !matches_pattern(text, at, "dd:dd") {
+        return None;
+    }
+    let minute = at + "dd:dd".len();
+    if !matches_pattern(text, minute, ":dd") {
+        return Some(zone_end(text, minute));
+    }
+    let second = minute + ":dd".len();
+    let fraction = match byte_at(text, second) {
+        Some(b'.' | b',') => span_while(text, second + 1, |byte| byte.is_ascii_digit()),
+        _ => second,
+    };
+    // A lone full stop ends the sentence, not the second.
+    Some(zone_end(
+        text,
+        if fraction == second + 1 {
+            second
+        } else {
+            fraction
+        },
+    ))
+}
+
+/// The end of a zone that may stand at `at`.
+fn zone_end(text: &str, at: usize) -> usize {
+    let zones = ["Z", "z", "+dd:dd", "-dd:dd", "+dddd", "-dddd", "+dd", "-dd"];
+    at + zones
+        .into_iter()
+        .find(|zone| matches_pattern(text, at, zone))
+        .map_or(0, str::len)
+}
+
+/// An IPv4 address, with or without a port.
+pub(super) fn ipv4(text: &str, at: usize) -> Option<usize> {
+    let mut end = octet(text, at)?;
+    for _ in 0..3 {
+        end = octet(text, (byte_at(text, end) == Some(b'.')).then_some(end + 1)?)?;
+    }
+    if byte_at(text, end) == Some(b'.')
+        && byte_at(text, end + 1).is_some_and(|next| next.is_ascii_digit())
+    {
+        return None;
+    }
+    let port = span_while(text, end + 1, |byte| byte.is_ascii_digit());
+    let has_port = byte_at(text, end) == Some(b':')
+        && (end + 2..=end + 6).contains(&port)
+        && at_boundary(text, port);
+    let end = if has_port { port } else { end };
+    at_boundary(text, end).then_some(end)
+}
+
+fn octet(text: &str, at: usize) -> Option<usize> {
+    let end = word_end(text, at);
+    (end <= at + 3 && text[at..end].parse::<u8>().is_ok()).then_some(end)
+}
+
+/// An IPv6 address. One without any digit (`abc::def`) is taken for the path of an item instead.
+pub(super) fn ipv6(text: &str, at: usize) -> Option<usize> {
+    // Most words end here: an address begins with up to four digits and a colon.
+    let first = span_while(text, at, |byte| byte.is_ascii_hexdigit());
+    if first > at + 4 || byte_at(text, first) != Some(b':') {
+        return None;
+    }
+    let window = text.as_bytes().get(at..)?.iter().take(MAX_IPV6);
+    let length = window
+        .take_while(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
+        .count();
+    if !at_boundary(text, at + length) {
+        return None;
+    }
+    let mut address = text[at..at + length].trim_end_matches('.');
+    if address.ends_with(':') && !address.ends_with("::") {
+        address = &address[..address.len() - 1];
+    }
+    let has_digit = address.bytes().any(|byte| byte.is_ascii_digit());
+    (has_digit && address.contains(':') && address.parse::<Ipv6Addr>().is_ok())
+        .then_some(at + address.len())
+}
+
+/// `0x` and hex digits, or eight and more hex digits. Decimal digits alone are a number.
+pub(super) fn is_hex(word: &str) -> bool {
+    let all_hex = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if let Some(digits) = word.strip_prefix("0x").or_else(|| word.strip_prefix("0X")) {
+        return !digits.is_empty() && all_hex(digits);
+    }
+    word.len() >= 8 && all_hex(word) && word.bytes().any(|byte| byte.is_ascii_alphabetic())
+}
+
+/// A long word with digits in two places or more: a generated identifier. (`Sha256DigestMismatch` has them
+/// in one.)
+pub(super) fn is_generated_id(word: &str) -> bool {
+    let starts_digits = |pair: &[u8]| !pair[0].is_ascii_digit() && pair[1].is_ascii_digit();
+    let first = usize::from(
+        word.bytes()
+            .next()
+            .is_some_and(|byte| byte.is_ascii_digit()),
+    );
+    word.len() >= MIN_ID
+        && first
+            + word
+                .as_bytes()
+                .windows(2)
+                .filter(|pair| starts_digits(pair))
+                .count()
+            >= 2
+}
+
+pub(super) fn is_unit(letters: &str) -> bool {
+    UNITS.iter().any(|unit| unit.eq_ignore_ascii_case(letters))
+}
+
+/// A number without its sign: where its digits end, and where its unit ends, which is kept.
+///
+/// Groups joined by single full stops or commas are one number, so that `1,234.5` and the version `1.2.3`
+/// are too.
+pub(super) fn number(text: &str, at: usize) -> Option<(usize, usize)> {
+    let (mut digits, mut end) = magnitude(text, at)?;
+    while digits == end && matches!(byte_at(text, end), Some(b'.' | b',')) {
+        let Some(next) = magnitude(text, end + 1) else {
+            break;
+        };
+        (digits, end) = next;
+    }
+    Some((digits, end))
+}
+
+fn magnitude(text: &str, at: usize) -> Option<(usize, usize)> {
+    let end = word_end(text, at);
+    let digits = span_while(text, at, |byte| byte.is_ascii_digit());
+    if digits == at {
+        return None;
+    }
+    let tail = &text[digits..end];
+    if tail.is_empty() || is_unit(tail) {
+        return Some((digits, end));
+    }
+    if let Some(exponent) = tail.strip_prefix(['e', 'E']) {
+        if !exponent.is_empty() && exponent.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Some((end, end));
+        }
+        let signed = exponent.is_empty() && matches!(byte_at(text, end), Some(b'+' | b'-'));
+        let power = word_end(text, end + 1);
+        if signed
+            && power > end + 1
+            && text[end + 1..power]
+                .bytes()
+                .all(|byte| byte.is_ascii_digit())
+        {
+            return Some((power, power));
+        }
+    }
+    None
+}
+
+/// Durations as people write them, one or more: `30ms`, `1.5s`, `1h30m`, `1m 30s`.
+pub(super) fn duration(text: &str, at: usize) -> Option<usize> {
+    let mut end = single_duration(text, at)?;
+    loop {
+        let space = usize::from(byte_at(text, end) == Some(b' '));
+        match single_duration(text, end + space) {
+            Some(next) => end = next,
+            None => return at_boundary(text, end).then_some(end),
+        }
+    }
+}
+
+fn single_duration(text: &str, at: usize) -> Option<usize> {
+    let is_digit = |byte: u8| byte.is_ascii_digit();
+    let mut digits = span_while(text, at, is_digit);
+    if digits == at {
+        return None;
+    }
+    if matches!(byte_at(text, digits), Some(b'.' | b',')) {
+        digits = span_while(text, digits + 1, is_digit);
+    }
+    let unit = &text[digits..];
+    let letters = unit.find(|next: char| !next.is_alphabetic());
+    let unit = &unit[..letters.unwrap_or(unit.len())];
+    let is_time = TIME_UNITS
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(unit));
+    is_time.then_some(digits + unit.len())
+}
+
+/// The address of a network card: six pairs of hex digits.
+pub(super) fn mac_address(text: &str, at: usize) -> Option<usize> {
+    let patterns = ["xx:xx:xx:xx:xx:xx", "xx-xx-xx-xx-xx-xx"];
+    let pattern = patterns
+        .into_iter()
+        .find(|pattern| matches_pattern(text, at, pattern))?;
+    let end = at + pattern.len();
+    // With more pairs it is something else.
+    let goes_on = byte_at(text, end) == pattern.as_bytes().get(2).copied()
+        && byte_at(text, end + 1).is_some_and(|next| next.is_ascii_hexdigit());
+    (at_boundary(text, end) && !goes_on).then_some(end)
+}
+
+/// Finds the suffix that Kubernetes adds to the name of a deployment to name a pod: `7d9f8b6c5-x2x4z`.
+pub(super) fn pod_suffix(text: &str, at: usize) -> Option<usize> {
+    let is_lower = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let hash = span_while(text, at, is_lower);
+    let end = span_while(text, hash + 1, is_lower);
+    let mixed = text[at..hash].bytes().any(|byte| byte.is_ascii_digit())
+        && text[at..hash].bytes().any(|byte| byte.is_ascii_lowercase());
+    let is_pod = (8..=10).contains(&(hash - at))
+        && mixed
+        && byte_at(text, hash) == Some(b'-')
+        && end == hash + 1 + "x2x4z".len();
+    (is_pod && at_boundary(text, end)).then_some(end)
+}
+
+/// A JSON web token, or the part of one that is there: base64 that begins with `{"`.
+pub(super) fn web_token(text: &str, at: usize) -> Option<usize> {
+    if !text[at..].starts_with("eyJ") {
+        return None;
+    }
+    let belongs = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let end = span_while(text, at, belongs);
+    let token = text[at..end].trim_end_matches('.');
+    (token.len() >= MIN_ID && at_boundary(text, end)).then_some(at + token.len())
+}
+
+/// Finds a name with a number in it behind a `#`: `A-1043-X`. A number alone is left to [`number`].
+pub(super) fn hash_id(text: &str, at: usize) -> Option<usize> {
+    let belongs = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let end = span_while(text, at, belongs);
+    let name = &text.as_bytes()[at..end];
+    let is_name = name.iter().any(u8::is_ascii_digit) && name.iter().any(u8::is_ascii_alphabetic);
+    (is_name && at_boundary(text, end)).then_some(end)
+}
+
+/// A status of HTTP: three digits, of which the first is 1 to 5. A quoted text, or its placeholder, may follow at once.
+pub(super) fn is_http_status(text: &str, at: usize, is_cut: bool) -> bool {
+    let is_one = matches_pattern(text, at, "ddd") && matches!(byte_at(text, at), Some(b'1'..=b'5'));
+    // `404.5` and `404,000` are other numbers.
+    let goes_on = matches!(byte_at(text, at + 3), Some(b'.' | b','))
+        && byte_at(text, at + 4).is_some_and(|next| next.is_ascii_digit());
+    let next = text.get(at + 3..).and_then(|rest| rest.chars().next());
+    let ends = match next {
+        Some(next) => !next.is_alphanumeric() && next != '…',
+        None => !is_cut,
+    };
+    is_one && !goes_on && ends
+}
+
+/// The domain of an e-mail address: labels joined by full stops, the last of them letters only.
+pub(super) fn email_domain(text: &str, at: usize) -> Option<usize> {
+    let end = span_while(text, at, |byte| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-')
+    });
+    if !at_boundary(text, end) {
+        return None;
+    }
+    let domain = text[at..end].trim_end_matches(['.', '-']);
+    let (name, top) = domain.rsplit_once('.')?;
+    let plausible =
+        !name.is_empty() && top.len() >= 2 && top.bytes().all(|byte| byte.is_ascii_alphabetic());
+    plausible.then_some(at + domain.len())
+}

@@ -1,0 +1,421 @@
+//! What is known of one call that went wrong.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::error::Error;
+use std::sync::Arc;
+
+use super::describe::{UNKNOWN_KIND, cause_text, kind_of, message_of};
+use super::fingerprint::{Fingerprint, FingerprintInput};
+use super::normalize::normalize_message;
+use super::type_name::panic_message;
+use crate::call::sources;
+use crate::util::text::{truncated_arc, truncated_box, truncated_cow};
+
+/// The longest kind, service, route or location, in bytes.
+pub const MAX_NAME: usize = 256;
+
+/// The longest message, in bytes.
+pub const MAX_MESSAGE: usize = 2048;
+
+/// How many causes a record keeps.
+pub const MAX_CAUSES: usize = 8;
+
+/// The longest text of one cause, in bytes.
+pub const MAX_CAUSE: usize = 512;
+
+/// The longest request, correlation or trace ID, in bytes.
+pub const MAX_ID: usize = 128;
+
+/// What is known of one call that went wrong: the input of an [`ErrorTracker`](super::ErrorTracker).
+///
+/// Every text is cut to its limit as it comes in, and then ends in `…`. Nothing else is changed: texts may
+/// hold whatever came over the wire, control characters and markup included, so escape them where they are
+/// shown.
+///
+/// ```
+/// use tower_keep::errors::ErrorRecord;
+///
+/// let record = ErrorRecord::new("Timeout", "no answer from stock after 2s")
+///     .with_outcome("timed_out")
+///     .with_route("/orders/{id}")
+///     .with_correlation_id("8f14e45f");
+/// assert_eq!(record.kind(), "Timeout");
+/// assert_eq!(record.route(), Some("/orders/{id}"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ErrorRecord {
+    kind: Cow<'static, str>,
+    message: Box<str>,
+    causes: Vec<Box<str>>,
+    outcome: &'static str,
+    service: Option<Arc<str>>,
+    route: Option<Arc<str>>,
+    request_id: Option<Box<str>>,
+    correlation_id: Option<Box<str>>,
+    trace_id: Option<Box<str>>,
+    location: Option<Box<str>>,
+}
+
+impl ErrorRecord {
+    /// A failure of this kind.
+    ///
+    /// The kind divides groups before anything else does: a type name or a code, of which there are few. An
+    /// empty one becomes `error`.
+    #[must_use]
+    pub fn new(kind: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self::from_parts(kind.into(), truncated_box(message.into(), MAX_MESSAGE))
+    }
+
+    /// A failure described by an error and its sources.
+    ///
+    /// A source that says the same as its parent is left out. Without a kind, a `tonic::Status` goes by its code, an
+    /// `io::Error` by its `ErrorKind`, time that ran out as `timeout`, and every other error by the name at the beginning
+    /// of its `Debug` text if that looks like the name of a type, else as `error`. Where the type is known, say
+    /// `Some(short_type_name(std::any::type_name::<E>()).into())`.
+    ///
+    /// ```
+    /// use tower_keep::errors::ErrorRecord;
+    ///
+    /// let error = "7x".parse::<u32>().unwrap_err();
+    /// let record = ErrorRecord::from_error(None, &error);
+    /// assert_eq!((record.kind(), record.message()), ("ParseIntError", "invalid digit found in string"));
+    /// ```
+    #[must_use]
+    pub fn from_error(kind: Option<Cow<'static, str>>, error: &(dyn Error + 'static)) -> Self {
+        let kind = kind.unwrap_or_else(|| kind_of(error));
+        let mut record = Self::from_parts(kind, message_of(error, MAX_MESSAGE));
+        let mut parent = cause_text(error, MAX_MESSAGE);
+        for source in sources(error).skip(1) {
+            // Read as far as the message was, so that a long text equals itself.
+            let text = cause_text(source, MAX_MESSAGE);
+            if text != parent {
+                record = record.with_cause(text.clone());
+                parent = text;
+            }
+            if record.causes.len() == MAX_CAUSES {
+                break;
+            }
+        }
+        record
+    }
+
+    /// A panic, from the payload that `catch_unwind` or a join error holds: kind `panic`, outcome `panicked`.
+    #[must_use]
+    pub fn from_panic(payload: &(dyn Any + Send)) -> Self {
+        Self::new("panic", panic_message(payload)).with_outcome("panicked")
+    }
+
+    fn from_parts(kind: Cow<'static, str>, message: Box<str>) -> Self {
+        let kind = if kind.is_empty() {
+            UNKNOWN_KIND.into()
+        } else {
+            kind
+        };
+        Self {
+            kind: truncated_cow(kind, MAX_NAME),
+            message,
+            causes: Vec::new(),
+            outcome: "failure",
+            service: None,
+            route: None,
+            request_id: None,
+            correlation_id: None,
+            trace_id: None,
+            location: None,
+        }
+    }
+
+    /// Adds a cause below those there are. Those beyond [`MAX_CAUSES`] are dropped.
+    #[must_use]
+    pub fn with_cause(mut self, cause: impl Into<String>) -> Self {
+        if self.causes.len() < MAX_CAUSES {
+            self.causes.push(truncated_box(cause.into(), MAX_CAUSE));
+        }
+        self
+    }
+
+    /// How the call ended. Default: `failure`.
+    #[must_use]
+    pub fn with_outcome(mut self, outcome: &'static str) -> Self {
+        self.outcome = outcome;
+        self
+    }
+
+    /// The service that answered, or was called.
+    #[must_use]
+    pub fn with_service(mut self, service: impl Into<Arc<str>>) -> Self {
+        self.service = Some(truncated_arc(service.into(), MAX_NAME));
+        self
+    }
+
+    /// The route *template*, such as `/orders/{id}`. Divides groups, so never the raw path.
+    #[must_use]
+    pub fn with_route(mut self, route: impl Into<Arc<str>>) -> Self {
+        self.route = Some(truncated_arc(route.into(), MAX_NAME));
+        self
+    }
+
+    /// The ID of this one request.
+    #[must_use]
+    pub fn with_request_id(mut self, id: impl Into<String>) -> Self {
+        self.request_id = Some(truncated_box(id.into(), MAX_ID));
+        self
+    }
+
+    /// The ID that all calls made for one user action share.
+    #[must_use]
+    pub fn with_correlation_id(mut self, id: impl Into<String>) -> Self {
+        self.correlation_id = Some(truncated_box(id.into(), MAX_ID));
+        self
+    }
+
+    /// The W3C trace ID.
+    #[must_use]
+    pub fn with_trace_id(mut self, id: impl Into<String>) -> Self {
+        self.trace_id = Some(truncated_box(id.into(), MAX_ID));
+        self
+    }
+
+    /// Sets where it happened, such as the `file:line:column` of a panic. Divides groups.
+    #[must_use]
+    pub fn with_location(mut self, location: impl Into<String>) -> Self {
+        self.location = Some(truncated_box(location.into(), MAX_NAME));
+        self
+    }
+
+    /// Returns the name of the group that it belongs to.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint_with(
+            &normalize_message(&self.message),
+            self.normalized_root_cause().as_deref(),
+        )
+    }
+
+    /// The parameterised text of the last cause.
+    pub(super) fn normalized_root_cause(&self) -> Option<String> {
+        self.causes.last().map(|cause| normalize_message(cause))
+    }
+
+    /// The fingerprint, by texts that are parameterised already.
+    pub(super) fn fingerprint_with(&self, message: &str, cause: Option<&str>) -> Fingerprint {
+        Fingerprint::compute(FingerprintInput {
+            kind: &self.kind,
+            route: self.route(),
+            message,
+            cause,
+            location: self.location().map(portable_location),
+        })
+    }
+
+    /// The kind of error.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// The message as it was, its variable parts included.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The messages of the causes, the nearest first.
+    pub fn causes(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.causes.iter().map(|cause| &**cause)
+    }
+
+    /// How the call ended.
+    #[must_use]
+    pub fn outcome(&self) -> &'static str {
+        self.outcome
+    }
+
+    /// The service that answered, or was called.
+    #[must_use]
+    pub fn service(&self) -> Option<&str> {
+        self.service.as_deref()
+    }
+
+    /// The route template.
+    #[must_use]
+    pub fn route(&self) -> Option<&str> {
+        self.route.as_deref()
+    }
+
+    /// The ID of this one request.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&str> {
+        self.request_id.as_deref()
+    }
+
+    /// The ID that all calls made for one user action share.
+    #[must_use]
+    pub fn correlation_id(&self) -> Option<&str> {
+        self.correlation_id.as_deref()
+    }
+
+    /// The W3C trace ID.
+    #[must_use]
+    pub fn trace_id(&self) -> Option<&str> {
+        self.trace_id.as_deref()
+    }
+
+    /// Where it happened.
+    #[must_use]
+    pub fn location(&self) -> Option<&str> {
+        self.location.as_deref()
+    }
+}
+
+/// A location without what differs from one machine to the next: where cargo keeps the sources of crates, and the hash of
+/// a release of Rust.
+pub(super) fn portable_location(location: &str) -> &str {
+    let behind = |parent: &str| {
+        let (_, rest) = location.split_once(parent)?;
+        Some(rest.split_once(['/', '\\'])?.1)
+    };
+    let parents = [
+        "/registry/src/",
+        "\\registry\\src\\",
+        "/git/checkouts/",
+        "\\git\\checkouts\\",
+        "/rustc/",
+    ];
+    parents.into_iter().find_map(behind).unwrap_or(location)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn location_is_the_same_on_every_machine() {
+        let table = [
+            ("src/main.rs:7:5", "src/main.rs:7:5"),
+            (
+                "/home/joe/.cargo/registry/src/index.crates.io-19/h2-0.4.1/src/lib.rs:1:2",
+                "h2-0.4.1/src/lib.rs:1:2",
+            ),
+            (
+                "C:\\joe\\registry\\src\\index.crates.io-19\\h2-0.4.1\\src\\lib.rs:1:2",
+                "h2-0.4.1\\src\\lib.rs:1:2",
+            ),
+            (
+                "/x/git/checkouts/h2-1f/3c/src/lib.rs:1:2",
+                "3c/src/lib.rs:1:2",
+            ),
+            (
+                "/rustc/5980/library/core/src/option.rs:1:2",
+                "library/core/src/option.rs:1:2",
+            ),
+        ];
+        for (location, expected) in table {
+            assert_eq!(portable_location(location), expected);
+        }
+    }
+
+    #[test]
+    fn record_has_what_it_was_told_and_no_more() {
+        let full = ErrorRecord::new("Timeout", "no answer")
+            .with_outcome("timed_out")
+            .with_service("stock")
+            .with_route("/items")
+            .with_request_id("r1")
+            .with_correlation_id("c1")
+            .with_trace_id("t1")
+            .with_location("src/a.rs:1:2");
+        let names = (full.kind(), full.message(), full.outcome());
+        assert_eq!(names, ("Timeout", "no answer", "timed_out"));
+        assert_eq!(
+            call_fields(&full),
+            [Some("stock"), Some("/items"), Some("src/a.rs:1:2")]
+        );
+        assert_eq!(ids(&full), [Some("r1"), Some("c1"), Some("t1")]);
+        let bare = ErrorRecord::new("", "");
+        let names = (bare.kind(), bare.message(), bare.outcome());
+        assert_eq!(names, ("error", "", "failure"));
+        assert_eq!((call_fields(&bare), ids(&bare)), ([None; 3], [None; 3]));
+    }
+
+    fn call_fields(record: &ErrorRecord) -> [Option<&str>; 3] {
+        [record.service(), record.route(), record.location()]
+    }
+
+    fn ids(record: &ErrorRecord) -> [Option<&str>; 3] {
+        [
+            record.request_id(),
+            record.correlation_id(),
+            record.trace_id(),
+        ]
+    }
+
+    /// An error for each text, each the source of the one before.
+    #[derive(Debug)]
+    struct NestedError(Vec<String>, Option<Box<NestedError>>);
+
+    impl NestedError {
+        fn new(texts: &[String]) -> Option<Box<NestedError>> {
+            let (_, sources) = texts.split_first()?;
+            Some(Box::new(NestedError(
+                texts.to_vec(),
+                NestedError::new(sources),
+            )))
+        }
+    }
+
+    impl std::fmt::Display for NestedError {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(&self.0[0])
+        }
+    }
+
+    impl Error for NestedError {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            let source = self.1.as_deref()?;
+            Some(source)
+        }
+    }
+
+    #[test]
+    fn causes_are_those_that_say_something_new_up_to_a_limit() {
+        let chain = |texts: &[String]| {
+            let error = NestedError::new(texts).expect("an error");
+            let record = ErrorRecord::from_error(None, &*error);
+            assert_eq!(record.message(), texts[0]);
+            record.causes().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let repeated = ["a", "a", "b", "b", "c"].map(str::to_owned);
+        assert_eq!(chain(&repeated), ["b", "c"]);
+        let many: Vec<String> = (0..MAX_CAUSES + 3).map(|n| n.to_string()).collect();
+        assert_eq!(chain(&many), many[1..=MAX_CAUSES]);
+        let record = ErrorRecord::new("client", "lost");
+        let record = many
+            .iter()
+            .fold(record, |record, cause| record.with_cause(cause));
+        assert_eq!(record.causes().len(), MAX_CAUSES);
+    }
+
+    #[test]
+    fn last_cause_and_location_divide_groups() {
+        let plain = ErrorRecord::new("client", "error (Connect)");
+        let refused = plain
+            .clone()
+            .with_cause("tcp")
+            .with_cause("refused after 3s");
+        let again = plain
+            .clone()
+            .with_cause("h2")
+            .with_cause("refused after 17s");
+        let unknown = plain.clone().with_cause("no such host");
+        assert_eq!(refused.fingerprint(), again.fingerprint());
+        let here = plain.clone().with_location("src/a.rs:1:2");
+        let there = plain.clone().with_location("src/a.rs:9:2");
+        let all = [plain, refused, unknown, here, there];
+        let names: std::collections::HashSet<_> =
+            all.iter().map(ErrorRecord::fingerprint).collect();
+        assert_eq!(names.len(), all.len());
+    }
+}

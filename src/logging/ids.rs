@@ -1,0 +1,100 @@
+//! The IDs that every event of a call is stamped with.
+
+use tracing::Subscriber;
+use tracing_subscriber::registry::{LookupSpan, Scope};
+
+use super::values::FieldValue;
+use crate::{
+    context::{Context, hex_str},
+    util::text::write_bounded,
+};
+
+const ID_FIELDS: [&str; 4] = ["request_id", "correlation_id", "trace_id", "span_id"];
+/// An event's own IDs may be anything.
+const MAX_ID: usize = 128;
+
+/// The call that a span was opened in, kept in its extensions: a task that has the span has the IDs.
+pub(super) struct SpanContext(pub(super) Context);
+
+/// What stands in the line. An empty text is an ID that is not known.
+#[derive(Debug, Default)]
+pub(super) struct CallIds([String; 4]);
+
+pub(super) fn is_id_field(name: &str) -> bool {
+    ID_FIELDS.contains(&name)
+}
+
+impl CallIds {
+    pub(super) fn clear(&mut self) {
+        self.0.iter_mut().for_each(String::clear);
+    }
+
+    /// Takes an ID that the event brings itself; `false` if it is another field.
+    pub(super) fn take_field(&mut self, name: &str, value: FieldValue<'_>) -> bool {
+        // Most fields are none, and are told so by their end.
+        if !name.ends_with("_id") {
+            return false;
+        }
+        let Some(at) = ID_FIELDS.iter().position(|known| *known == name) else {
+            return false;
+        };
+        let text = &mut self.0[at];
+        text.clear();
+        match value {
+            FieldValue::Text(id) if id.len() <= MAX_ID => text.push_str(id),
+            value => write_bounded(text, MAX_ID, format_args!("{value}")),
+        }
+        true
+    }
+
+    /// Fills in what the event has not brought: from the call that this thread works on, else from the nearest
+    /// span that was opened in one.
+    pub(super) fn fill<'a, S>(&mut self, scope: impl FnOnce() -> Option<Scope<'a, S>>)
+    where
+        S: Subscriber + for<'lookup> LookupSpan<'lookup>,
+    {
+        if self.0.iter().all(|text| !text.is_empty()) {
+            return;
+        }
+        let is_current = Context::with_current(|context| match context {
+            Some(context) => {
+                self.copy_missing(context);
+                true
+            }
+            None => false,
+        });
+        if is_current {
+            return;
+        }
+        let mut spans = scope().into_iter().flatten();
+        spans.any(|span| match span.extensions().get::<SpanContext>() {
+            Some(SpanContext(context)) => {
+                self.copy_missing(context);
+                true
+            }
+            None => false,
+        });
+    }
+
+    fn copy_missing(&mut self, context: &Context) {
+        let [request_id, correlation_id, trace_id, span_id] = &mut self.0;
+        let copy = |text: &mut String, id: &str| {
+            if text.is_empty() {
+                text.push_str(id);
+            }
+        };
+        copy(request_id, context.request_id());
+        copy(correlation_id, context.correlation_id());
+        copy(trace_id, hex_str(&context.trace_id().to_hex()));
+        copy(span_id, hex_str(&context.span_id().to_hex()));
+    }
+
+    /// Names and texts of those that are known.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let texts = self.0.iter().map(String::as_str);
+        ID_FIELDS
+            .into_iter()
+            .zip(texts)
+            .filter(|(_, text)| !text.is_empty())
+    }
+}

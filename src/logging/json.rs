@@ -1,0 +1,139 @@
+//! One flat JSON object per line.
+
+use std::fmt::Write;
+
+use tracing::Metadata;
+use tracing_subscriber::fmt::{
+    format::Writer,
+    time::{FormatTime, SystemTime},
+};
+
+use super::{
+    escape::{Escape, push_escaped},
+    line_buffer::{LineBuffer, MAX_TARGET},
+    values::{FieldValue, MAX_VALUE, OwnedValue},
+};
+
+/// Keys that are ours: a field of that name becomes `field.level` and so on.
+const RESERVED: [&str; 5] = ["timestamp", "level", "target", "spans", "dropped_fields"];
+/// Prefix of such a field's key.
+const FIELD_PREFIX: &str = "field.";
+/// The shortest room that a text is worth writing in.
+const MIN_ROOM: usize = 8;
+
+pub(super) fn write_line(parts: &mut LineBuffer, metadata: &Metadata<'_>) {
+    let mut line = std::mem::take(&mut parts.line);
+    line.push_str("{\"timestamp\":\"");
+    let _ = SystemTime.format_time(&mut Writer::new(&mut line));
+    line.push_str("\",\"level\":\"");
+    line.push_str(metadata.level().as_str());
+    line.push_str("\",\"target\":\"");
+    push_escaped(&mut line, metadata.target(), MAX_TARGET, Escape::Json);
+    line.push('"');
+    if !parts.message.is_empty() {
+        line.push_str(",\"message\":\"");
+        line.push_str(&parts.message);
+        line.push('"');
+    }
+    for (name, id) in parts.ids.iter() {
+        line.push_str(",\"");
+        line.push_str(name);
+        line.push_str("\":\"");
+        push_escaped(&mut line, id, MAX_TARGET, Escape::Json);
+        line.push('"');
+    }
+    line.push_str(&parts.fields);
+    if parts.dropped_fields > 0 {
+        let _ = write!(line, ",\"dropped_fields\":{}", parts.dropped_fields);
+    }
+    for (at, span) in parts.spans().enumerate() {
+        line.push_str(if at == 0 { ",\"spans\":[" } else { "," });
+        line.push_str(span);
+    }
+    line.push_str(if parts.has_spans() { "]}" } else { "}" });
+    parts.line = line;
+}
+
+/// The message, without its quotes.
+pub(super) fn write_message(out: &mut String, text: &str, room: usize) {
+    push_escaped(out, text, room, Escape::Json);
+}
+
+/// `,"name":value`
+pub(super) fn write_field(
+    out: &mut String,
+    name: &str,
+    value: FieldValue<'_>,
+    room: usize,
+) -> bool {
+    write_pair(out, name, &RESERVED, value, room)
+}
+
+/// Returns whether a key must be changed. One that looks as if it had been gets the prefix once more, or it would be there
+/// twice.
+fn is_reserved(name: &str, reserved: &[&str]) -> bool {
+    let mut bare = name;
+    while let Some(inner) = bare.strip_prefix(FIELD_PREFIX) {
+        bare = inner;
+    }
+    reserved.contains(&bare)
+}
+
+fn write_pair(
+    out: &mut String,
+    name: &str,
+    reserved: &[&str],
+    value: FieldValue<'_>,
+    room: usize,
+) -> bool {
+    let (start, end) = (out.len(), out.len() + room);
+    out.push_str(",\"");
+    if is_reserved(name, reserved) {
+        out.push_str(FIELD_PREFIX);
+    }
+    push_escaped(out, name, MAX_TARGET, Escape::Json);
+    out.push_str("\":");
+    let left = end.saturating_sub(out.len());
+    match value {
+        FieldValue::Text(text) if left >= MIN_ROOM => {
+            out.push('"');
+            push_escaped(out, text, MAX_VALUE.min(left - 2), Escape::Json);
+            out.push('"');
+        }
+        FieldValue::Float(number) if !number.is_finite() => {
+            let _ = write!(out, "\"{number}\"");
+        }
+        value => {
+            let _ = write!(out, "{value}");
+        }
+    }
+    let fits = out.len() <= end && left >= MIN_ROOM;
+    if !fits {
+        out.truncate(start);
+    }
+    fits
+}
+
+/// `{"name":"load_order","id":7}`; fields that find no room are left out.
+pub(super) fn write_span(
+    out: &mut String,
+    name: FieldValue<'_>,
+    fields: &[(&'static str, OwnedValue)],
+    room: usize,
+) -> bool {
+    // For the bracket that closes, and the comma between spans.
+    let Some(room) = room.checked_sub(2) else {
+        return false;
+    };
+    let (start, end) = (out.len(), out.len() + room);
+    if !write_pair(out, "name", &[], name, room) {
+        return false;
+    }
+    out.replace_range(start..=start, "{");
+    for (name, kept) in fields {
+        let room = end - out.len();
+        write_pair(out, name, &["name"], kept.value(), room);
+    }
+    out.push('}');
+    true
+}

@@ -1,0 +1,173 @@
+//! One readable line per event, for a terminal.
+
+use std::fmt::Write;
+
+use tracing::{Level, Metadata};
+use tracing_subscriber::fmt::{
+    format::Writer,
+    time::{FormatTime, SystemTime},
+};
+
+use super::{
+    escape::{Escape, push_escaped},
+    line_buffer::{LineBuffer, MAX_TARGET},
+    values::{FieldValue, MAX_VALUE, OwnedValue},
+};
+
+/// The shortest room that a text is worth writing in.
+const MIN_ROOM: usize = 8;
+/// How much of an ID is shown: its end, since the beginning of a UUIDv7 is a time.
+const SHORT_ID_CHARS: usize = 8;
+
+const DIM: &str = "\u{1b}[2m";
+const RESET: &str = "\u{1b}[0m";
+
+fn level_color(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "\u{1b}[31m",
+        Level::WARN => "\u{1b}[33m",
+        Level::INFO => "\u{1b}[32m",
+        Level::DEBUG => "\u{1b}[34m",
+        Level::TRACE => "\u{1b}[35m",
+    }
+}
+
+pub(super) fn write_line(parts: &mut LineBuffer, metadata: &Metadata<'_>, colors: bool) {
+    let mut line = std::mem::take(&mut parts.line);
+    let paint = |line: &mut String, colour: &str| {
+        if colors {
+            line.push_str(colour);
+        }
+    };
+    paint(&mut line, DIM);
+    push_time(&mut line);
+    paint(&mut line, RESET);
+    line.push(' ');
+    paint(&mut line, level_color(*metadata.level()));
+    let _ = write!(line, "{:>5}", metadata.level().as_str());
+    paint(&mut line, RESET);
+    line.push(' ');
+    paint(&mut line, DIM);
+    push_escaped(&mut line, metadata.target(), MAX_TARGET, Escape::Bare);
+    line.push(':');
+    paint(&mut line, RESET);
+    if !parts.message.is_empty() {
+        line.push(' ');
+        line.push_str(&parts.message);
+    }
+    line.push_str(&parts.fields);
+    if parts.dropped_fields > 0 {
+        let _ = write!(line, " dropped_fields={}", parts.dropped_fields);
+    }
+    paint(&mut line, DIM);
+    for (at, span) in parts.spans().enumerate() {
+        line.push_str(if at == 0 { " in " } else { " > " });
+        line.push_str(span);
+    }
+    push_ids(&mut line, parts);
+    paint(&mut line, RESET);
+    parts.line = line;
+}
+
+/// The time of the day, in UTC to the millisecond.
+fn push_time(line: &mut String) {
+    let start = line.len();
+    let _ = SystemTime.format_time(&mut Writer::new(line));
+    let text = line.split_off(start);
+    let time = text.split_once('T').map_or(&*text, |(_, time)| time);
+    line.push_str(time.get(..12).unwrap_or(time));
+    line.push('Z');
+}
+
+/// ` req=…1a2b3c4d cor=demo-1 trace=…5e6f7a8b`: what is needed to find the others of the same call.
+fn push_ids(line: &mut String, parts: &LineBuffer) {
+    let mut request_id = "";
+    for (name, id) in parts.ids.iter() {
+        let label = match name {
+            "request_id" => "req",
+            // A journey that begins here.
+            "correlation_id" if id == request_id => continue,
+            "correlation_id" => "cor",
+            "trace_id" => "trace",
+            _ => continue,
+        };
+        if name == "request_id" {
+            request_id = id;
+        }
+        let _ = write!(line, " {label}=");
+        let short = id.char_indices().rev().nth(SHORT_ID_CHARS - 1);
+        match short {
+            Some((at, _)) if at > SHORT_ID_CHARS => {
+                line.push('…');
+                push_escaped(line, &id[at..], MAX_TARGET, Escape::Bare);
+            }
+            _ => push_escaped(line, id, MAX_TARGET, Escape::Bare),
+        }
+    }
+}
+
+pub(super) fn write_message(out: &mut String, text: &str, room: usize) {
+    push_escaped(out, text, room, Escape::Bare);
+}
+
+/// ` name=value`
+pub(super) fn write_field(
+    out: &mut String,
+    name: &str,
+    value: FieldValue<'_>,
+    room: usize,
+) -> bool {
+    let (start, end) = (out.len(), out.len() + room);
+    out.push(' ');
+    push_escaped(out, name, MAX_TARGET, Escape::Bare);
+    out.push('=');
+    let left = end.saturating_sub(out.len());
+    match value {
+        FieldValue::Text(text) if left >= MIN_ROOM => push_value(out, text, MAX_VALUE.min(left)),
+        value => {
+            let _ = write!(out, "{value}");
+        }
+    }
+    let fits = out.len() <= end && left >= MIN_ROOM;
+    if !fits {
+        out.truncate(start);
+    }
+    fits
+}
+
+/// A word as it is, anything else in quotes.
+fn push_value(out: &mut String, text: &str, room: usize) {
+    let is_word = |byte: u8| byte.is_ascii_graphic() && !b"\"\\=".contains(&byte);
+    if !text.is_empty() && text.len() <= room && text.bytes().all(is_word) {
+        return out.push_str(text);
+    }
+    out.push('"');
+    push_escaped(out, text, room - 2, Escape::Quoted);
+    out.push('"');
+}
+
+/// `load_order{id=7 kind=big}`; fields that find no room are left out.
+pub(super) fn write_span(
+    out: &mut String,
+    name: FieldValue<'_>,
+    fields: &[(&'static str, OwnedValue)],
+    room: usize,
+) -> bool {
+    let start = out.len();
+    // For brackets, and the arrow between spans.
+    let Some(room) = room.checked_sub(5).filter(|room| *room >= MIN_ROOM) else {
+        return false;
+    };
+    let end = start + room;
+    name.with_text(|text| push_escaped(out, text, room, Escape::Bare));
+    let open = out.len();
+    for (name, kept) in fields {
+        let room = end.saturating_sub(out.len());
+        write_field(out, name, kept.value(), room);
+    }
+    if out.len() > open {
+        out.replace_range(open..=open, "{");
+        out.push('}');
+    }
+    true
+}

@@ -1,0 +1,216 @@
+//! The protocols' own judgement: what a status, a code or an error means, for people and for guards.
+
+use std::error::Error;
+#[cfg(feature = "hyper")]
+use std::io::{self, ErrorKind};
+
+use http::StatusCode;
+
+use crate::call::{
+    Classification, ClassifiedError, Elapsed, Evidence, GrpcCode, NotSent, Outcome, Rejection,
+    find, is_overload, is_timeout, not_sent,
+};
+
+/// Who looks at the status: some of them mean another thing to the one who sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Whoever answers.
+    Server,
+    /// Whoever asks.
+    Client,
+}
+
+pub(crate) fn classify_status(side: Side, status: StatusCode) -> Classification {
+    match status.as_u16() {
+        // The server gave up waiting for this client's request: to the server, the caller's own fault. To the client it
+        // may be a server that is slow, or its own caller's upload: nothing is known of the server's health.
+        408 if side == Side::Client => {
+            Classification::new(Outcome::TimedOut, Evidence::Inconclusive)
+        }
+        429 | 503 => Outcome::Overload.into(),
+        504 => Outcome::TimedOut.into(),
+        // About the request: its method, its version, its representation, a loop that it runs into, an extension or a
+        // login that it lacks. The caller chooses them, and the peer is alive enough to say so.
+        501 | 505 | 506 | 508 | 510 | 511 => Outcome::ClientError.into(),
+        500.. => Outcome::Failure.into(),
+        400..=499 => Outcome::ClientError.into(),
+        _ => Classification::SUCCESS,
+    }
+}
+
+/// The codes that semantic conventions call a server's errors are failures, but for `UNIMPLEMENTED`, which any
+/// caller can provoke with a made-up method.
+pub(crate) fn classify_grpc_code(code: GrpcCode) -> Classification {
+    match code {
+        GrpcCode::OK => Classification::SUCCESS,
+        GrpcCode::CANCELLED => Classification::CANCELLED,
+        GrpcCode::DEADLINE_EXCEEDED => Outcome::TimedOut.into(),
+        GrpcCode::RESOURCE_EXHAUSTED => Outcome::Overload.into(),
+        GrpcCode::UNKNOWN | GrpcCode::INTERNAL | GrpcCode::UNAVAILABLE | GrpcCode::DATA_LOSS => {
+            Classification::FAILURE
+        }
+        _ => Outcome::ClientError.into(),
+    }
+}
+
+pub(crate) fn classify_error(error: &(dyn Error + 'static)) -> Classification {
+    // tower's load shedding is a refusal of this process, too.
+    if Rejection::find(error).is_some() || is_overload(error) {
+        return Classification::REJECTED;
+    }
+    if let Some(judged) = ClassifiedError::find(error) {
+        return judged;
+    }
+    if let Some(elapsed) = find::<Elapsed>(error) {
+        return elapsed.classification();
+    }
+    #[cfg(feature = "tonic")]
+    if let Some(status) = find::<tonic::Status>(error) {
+        return classify_grpc_code(GrpcCode::parse(
+            (status.code() as u8).to_string().as_bytes(),
+        ));
+    }
+    match not_sent(error) {
+        // The peer never saw it, and was reached all the same, or nobody tried to reach it.
+        Some(NotSent::ClosedIdle | NotSent::RefusedByPeer | NotSent::Unsendable) => {
+            return Classification::new(Outcome::Failure, Evidence::Inconclusive);
+        }
+        Some(NotSent::NoConnection | NotSent::UntrustedPeer) => return Classification::FAILURE,
+        None => {}
+    }
+    if is_of_this_side(error) {
+        Classification::CALLER_FAULT
+    } else if is_closed_on_upload(error) {
+        Classification::new(Outcome::Failure, Evidence::Inconclusive)
+    } else if is_timeout(error) {
+        Outcome::TimedOut.into()
+    } else {
+        Classification::FAILURE
+    }
+}
+
+/// Returns whether hyper says that the request's body has failed, or that the request was none that can be sent.
+#[cfg(feature = "hyper")]
+fn is_of_this_side(error: &(dyn Error + 'static)) -> bool {
+    find::<hyper::Error>(error).is_some_and(hyper::Error::is_user)
+}
+#[cfg(not(feature = "hyper"))]
+fn is_of_this_side(_: &(dyn Error + 'static)) -> bool {
+    false
+}
+
+/// Returns whether the peer closed the connection while it was still sent the request's body. A healthy peer that does
+/// not want so much does that: it answers 413 and closes, and hyper does not look for the answer when it can write no
+/// more. The caller chooses how much it sends.
+#[cfg(feature = "hyper")]
+fn is_closed_on_upload(error: &(dyn Error + 'static)) -> bool {
+    // hyper has no accessor for it.
+    let writes = |error: &hyper::Error| error.to_string() == "error writing a body to connection";
+    let closed = |error: &io::Error| {
+        use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+        matches!(
+            error.kind(),
+            BrokenPipe | ConnectionAborted | ConnectionReset
+        )
+    };
+    find::<hyper::Error>(error).is_some_and(writes) && find::<io::Error>(error).is_some_and(closed)
+}
+#[cfg(not(feature = "hyper"))]
+fn is_closed_on_upload(_: &(dyn Error + 'static)) -> bool {
+    false
+}
+
+/// The outcome alone, for those who decide about another attempt.
+pub(crate) fn error_outcome(error: &(dyn Error + 'static)) -> Outcome {
+    classify_error(error).outcome
+}
+
+#[cfg(all(test, feature = "hyper"))]
+mod hyper_errors;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_is_judged_by_who_is_at_fault() {
+        use Evidence::{Healthy, Unhealthy};
+        let table = [
+            (200, Outcome::Success, Healthy),
+            (302, Outcome::Success, Healthy),
+            (404, Outcome::ClientError, Healthy),
+            (429, Outcome::Overload, Unhealthy),
+            (500, Outcome::Failure, Unhealthy),
+            (501, Outcome::ClientError, Healthy),
+            (502, Outcome::Failure, Unhealthy),
+            (503, Outcome::Overload, Unhealthy),
+            (504, Outcome::TimedOut, Unhealthy),
+            (505, Outcome::ClientError, Healthy),
+            (506, Outcome::ClientError, Healthy),
+            (507, Outcome::Failure, Unhealthy),
+            (508, Outcome::ClientError, Healthy),
+            (510, Outcome::ClientError, Healthy),
+            (511, Outcome::ClientError, Healthy),
+            (599, Outcome::Failure, Unhealthy),
+        ];
+        for (status, outcome, evidence) in table {
+            let status = StatusCode::from_u16(status).expect("a status");
+            let judged = Classification::new(outcome, evidence);
+            assert_eq!(classify_status(Side::Server, status), judged, "{status}");
+            assert_eq!(classify_status(Side::Client, status), judged, "{status}");
+        }
+        let timeout = StatusCode::REQUEST_TIMEOUT;
+        let server = classify_status(Side::Server, timeout);
+        assert_eq!(server, Classification::new(Outcome::ClientError, Healthy));
+        let client = classify_status(Side::Client, timeout);
+        let unknown = Classification::new(Outcome::TimedOut, Evidence::Inconclusive);
+        assert_eq!(client, unknown);
+    }
+
+    #[test]
+    fn code_is_judged_by_who_is_at_fault() {
+        for number in 0..=16_u8 {
+            let code = GrpcCode::parse(number.to_string().as_bytes());
+            let expected = match number {
+                0 => Classification::SUCCESS,
+                1 => Classification::CANCELLED,
+                2 | 13 | 14 | 15 => Classification::FAILURE,
+                4 => Classification::new(Outcome::TimedOut, Evidence::Unhealthy),
+                8 => Classification::new(Outcome::Overload, Evidence::Unhealthy),
+                _ => Classification::new(Outcome::ClientError, Evidence::Healthy),
+            };
+            assert_eq!(classify_grpc_code(code), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn request_that_was_never_begun_says_nothing_unless_there_was_no_connection() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        assert_eq!(classify_error(&refused), Classification::FAILURE);
+        #[cfg(feature = "tonic")]
+        {
+            let unconnected = tonic::ConnectError("no route".into());
+            assert_eq!(classify_error(&unconnected), Classification::FAILURE);
+        }
+    }
+
+    #[test]
+    fn rejection_is_found_under_other_errors() {
+        #[derive(Debug)]
+        struct Outer(Rejection);
+        impl std::fmt::Display for Outer {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("outer")
+            }
+        }
+        impl Error for Outer {
+            fn source(&self) -> Option<&(dyn Error + 'static)> {
+                Some(&self.0)
+            }
+        }
+        let error = Outer(Rejection::overloaded("shed"));
+        assert_eq!(classify_error(&error), Classification::REJECTED);
+        let error = std::io::Error::new(std::io::ErrorKind::TimedOut, "slow disk");
+        assert_eq!(classify_error(&error).outcome, Outcome::TimedOut);
+    }
+}

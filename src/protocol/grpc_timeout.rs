@@ -1,0 +1,108 @@
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+
+pub(crate) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+
+/// Reads `grpc-timeout`: at most eight digits and a unit, as the gRPC protocol over HTTP/2 writes it.
+pub(crate) fn parse_grpc_timeout(value: &HeaderValue) -> Option<Duration> {
+    let (unit, digits) = value.as_bytes().split_last()?;
+    if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number = digits
+        .iter()
+        .fold(0u64, |n, digit| n * 10 + u64::from(digit - b'0'));
+    Some(match unit {
+        b'H' => Duration::from_secs(number * 3600),
+        b'M' => Duration::from_secs(number * 60),
+        b'S' => Duration::from_secs(number),
+        b'm' => Duration::from_millis(number),
+        b'u' => Duration::from_micros(number),
+        b'n' => Duration::from_nanos(number),
+        _ => return None,
+    })
+}
+
+/// Writes `grpc-timeout` in the finest unit that eight digits are enough for, never longer than it is.
+///
+/// The protocol knows no zero: no time at all is a nanosecond.
+pub(crate) fn write_grpc_timeout(time: Duration) -> HeaderValue {
+    const MAX_VALUE: u128 = 99_999_999;
+    let units = [
+        (1, 'n'),
+        (1_000, 'u'),
+        (1_000_000, 'm'),
+        (1_000_000_000, 'S'),
+        (60_000_000_000, 'M'),
+        (3_600_000_000_000, 'H'),
+    ];
+    let nanos = time.as_nanos().max(1);
+    let written = |(unit, letter): &(u128, char)| {
+        let number = nanos / unit;
+        (number <= MAX_VALUE).then(|| format!("{number}{letter}"))
+    };
+    let text = units.iter().find_map(written);
+    let text = text.unwrap_or_else(|| format!("{MAX_VALUE}H"));
+    HeaderValue::try_from(text).expect("digits and a letter")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_finest_unit_is_written_that_has_room() {
+        let write = |time| write_grpc_timeout(time);
+        assert_eq!(write(Duration::ZERO), "1n");
+        assert_eq!(write(Duration::from_nanos(99_999_999)), "99999999n");
+        assert_eq!(write(Duration::from_millis(100)), "100000u");
+        assert_eq!(write(Duration::from_secs(100)), "100000m");
+        assert_eq!(write(Duration::from_secs(1_000_000_000)), "16666666M");
+        assert_eq!(write(Duration::MAX), "99999999H");
+    }
+
+    #[test]
+    fn units_are_read_and_everything_else_is_nothing() {
+        let read = |text: &'static str| parse_grpc_timeout(&HeaderValue::from_static(text));
+        assert_eq!(read("2H"), Some(Duration::from_secs(7200)));
+        assert_eq!(read("3M"), Some(Duration::from_secs(180)));
+        assert_eq!(read("100m"), Some(Duration::from_millis(100)));
+        assert_eq!(
+            read("99999999H"),
+            Some(Duration::from_secs(99_999_999 * 3600))
+        );
+        for bad in [
+            "",
+            "m",
+            "1",
+            "123456789m",
+            "-1m",
+            "1.5S",
+            "1s",
+            " 1S",
+            "1S ",
+        ] {
+            assert_eq!(read(bad), None, "{bad:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_written_is_read_as_no_longer_and_not_much_shorter(seconds in 0_u64..400_000_000, nanos in 1_u32..1_000_000_000) {
+            let time = Duration::new(seconds, nanos);
+            let value = write_grpc_timeout(time);
+            proptest::prop_assert!(value.len() <= 9);
+            let read = parse_grpc_timeout(&value).expect("as the format says");
+            proptest::prop_assert!(read <= time);
+            proptest::prop_assert!((time - read).as_secs_f64() <= time.as_secs_f64() * 1e-4);
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
+            if let Ok(value) = HeaderValue::from_bytes(&bytes) {
+                let _ = parse_grpc_timeout(&value);
+            }
+        }
+    }
+}

@@ -1,0 +1,40 @@
+use bytes::Bytes;
+use http::Response;
+
+use super::{
+    HttpExchange,
+    local_response::{panic_response, rejection_response, timeout_response},
+};
+use crate::call::{BoxError, Elapsed, Rejection};
+
+/// The reason for an answer in the service's place. `R` is a refusal as the protocol hands it on.
+#[derive(Debug)]
+pub enum LocalFailure<'a, R> {
+    /// A guard of this process has refused it.
+    Rejected(R),
+    /// It has taken too long.
+    TimedOut(Elapsed),
+    /// The service has panicked, with this message.
+    Panicked(&'a str),
+}
+
+impl LocalFailure<'_, Rejection> {
+    /// A response as the call's wire has it.
+    pub(super) fn into_response(self, call: &HttpExchange) -> Response<Bytes> {
+        match self {
+            LocalFailure::Rejected(why) => rejection_response(call, why),
+            LocalFailure::TimedOut(why) => timeout_response(call, why),
+            LocalFailure::Panicked(message) => panic_response(call, message),
+        }
+    }
+}
+
+impl LocalFailure<'_, Box<Rejection>> {
+    pub(super) fn into_error(self) -> BoxError {
+        match self {
+            LocalFailure::Rejected(why) => why,
+            LocalFailure::TimedOut(why) => why.into(),
+            LocalFailure::Panicked(message) => message.into(),
+        }
+    }
+}

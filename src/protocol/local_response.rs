@@ -1,0 +1,297 @@
+//! Answers that do not come from the service: refusals and caught panics.
+
+use std::{
+    error::Error,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+
+use super::{HttpExchange, WireFormat};
+use crate::call::{Elapsed, GrpcCode, Rejection, RejectionKind};
+
+/// Left in the extensions of the answer to a caught panic: its message, for whoever judges the response.
+#[derive(Clone, Debug)]
+pub struct CaughtPanic(pub(crate) Arc<str>);
+
+impl CaughtPanic {
+    /// The panic's message.
+    pub fn message(&self) -> &str {
+        &self.0
+    }
+}
+
+/// No answer of ours is worth keeping: it is about this moment, and a 200 is what gRPC says of failures, too.
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// gRFC A6: milliseconds until the next attempt is welcome.
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
+
+fn millis(wait: Duration) -> u32 {
+    u32::try_from(wait.as_millis()).unwrap_or(u32::MAX)
+}
+
+fn http_status(kind: RejectionKind) -> StatusCode {
+    match kind {
+        RejectionKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        RejectionKind::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        RejectionKind::CircuitOpen | RejectionKind::Full | RejectionKind::Overloaded => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+    }
+}
+
+fn grpc_code(kind: RejectionKind) -> GrpcCode {
+    match kind {
+        RejectionKind::RateLimited | RejectionKind::Full => GrpcCode::RESOURCE_EXHAUSTED,
+        RejectionKind::DeadlineExceeded => GrpcCode::DEADLINE_EXCEEDED,
+        RejectionKind::CircuitOpen | RejectionKind::Overloaded => GrpcCode::UNAVAILABLE,
+    }
+}
+
+/// The response to a refused call; the `Rejection` travels in its extensions.
+pub(crate) fn rejection_response(call: &HttpExchange, why: Rejection) -> Response<Bytes> {
+    let detail = why.kind().client_message();
+    let mut response = if call.is_grpc() {
+        let mut response = grpc_response(call, grpc_code(why.kind()), detail);
+        if let Some(wait) = why.retry_after() {
+            response.headers_mut().insert(PUSHBACK, millis(wait).into());
+        }
+        response
+    } else {
+        let body = Bytes::from_static(rejection_body(why.kind()).as_bytes());
+        let mut response = problem_with_body(http_status(why.kind()), body);
+        if let Some(wait) = why.retry_after() {
+            let seconds = small_int_header(whole_seconds(wait));
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        response
+    };
+    response.extensions_mut().insert(why);
+    response
+}
+
+impl Rejection {
+    /// The response that a guarded server would give, for a proxy or handler that finds a rejection in an error.
+    ///
+    /// A problem body, or a trailers-only gRPC answer: see [`WireFormat::from_request`]. The rejection stays in the extensions,
+    /// so that guards around it know.
+    ///
+    /// ```
+    /// use tower_keep::{Rejection, protocol::WireFormat};
+    ///
+    /// let answer = Rejection::rate_limited("login").to_response(WireFormat::Plain);
+    /// assert_eq!(answer.status(), 429);
+    /// ```
+    pub fn to_response(&self, wire: WireFormat) -> Response<Bytes> {
+        rejection_response(&HttpExchange::with_wire(wire), self.clone())
+    }
+}
+
+/// As an axum handler answers with it: status, `Retry-After` and a problem body. The tracker round it counts the
+/// call as [`Rejected`](crate::Outcome::Rejected).
+#[cfg(feature = "axum")]
+impl axum_core::response::IntoResponse for Rejection {
+    fn into_response(self) -> axum_core::response::Response {
+        self.to_response(WireFormat::Plain)
+            .map(axum_core::body::Body::from)
+    }
+}
+
+/// As a tonic handler fails with it: a code, a message and `grpc-retry-pushback-ms`. The rejection stays the status's
+/// source, where [`Rejection::find`] finds it.
+#[cfg(feature = "tonic")]
+impl From<Rejection> for tonic::Status {
+    fn from(why: Rejection) -> Self {
+        let code = tonic::Code::from(i32::from(grpc_code(why.kind()).as_u8()));
+        let mut status = tonic::Status::new(code, why.kind().client_message());
+        if let Some(wait) = why.retry_after() {
+            let wait = tonic::metadata::MetadataValue::from(millis(wait));
+            status.metadata_mut().insert(PUSHBACK, wait);
+        }
+        status.set_source(std::sync::Arc::new(why));
+        status
+    }
+}
+
+/// Rounded up: a caller that comes back a moment early would be refused again.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs()
+        .saturating_add(u64::from(wait.subsec_nanos() > 0))
+        .max(1)
+}
+
+/// The response of a service that panicked. Says nothing of the panic to the caller.
+pub(crate) fn panic_response(call: &HttpExchange, message: &str) -> Response<Bytes> {
+    let detail = "the request could not be handled";
+    let mut response = if call.is_grpc() {
+        grpc_response(call, GrpcCode::INTERNAL, detail)
+    } else {
+        problem_response(StatusCode::INTERNAL_SERVER_ERROR, detail)
+    };
+    response
+        .extensions_mut()
+        .insert(CaughtPanic(message.into()));
+    response
+}
+
+/// The response of a service that took too long. The error stays in the extensions, for whoever judges the response.
+pub(crate) fn timeout_response(call: &HttpExchange, why: Elapsed) -> Response<Bytes> {
+    let detail = "the request could not be answered in time";
+    let mut response = if call.is_grpc() {
+        grpc_response(call, GrpcCode::DEADLINE_EXCEEDED, detail)
+    } else if why.is_caller_fault() {
+        problem_response(
+            StatusCode::REQUEST_TIMEOUT,
+            "the request took too long to arrive",
+        )
+    } else {
+        problem_response(StatusCode::GATEWAY_TIMEOUT, detail)
+    };
+    let why: Arc<dyn Error + Send + Sync> = Arc::new(why);
+    response.extensions_mut().insert(why);
+    response
+}
+
+/// RFC 9457, with the status's own phrase as the title.
+fn problem_body(status: StatusCode, detail: &str) -> String {
+    let title = status.canonical_reason().unwrap_or("Error");
+    let code = status.as_u16();
+    format!("{{\"title\":\"{title}\",\"status\":{code},\"detail\":\"{detail}\"}}\n")
+}
+
+/// Made once for each kind: whoever refuses is short of time.
+fn rejection_body(kind: RejectionKind) -> &'static str {
+    static BODIES: [OnceLock<String>; RejectionKind::ALL.len()] =
+        [const { OnceLock::new() }; RejectionKind::ALL.len()];
+    BODIES[kind as usize].get_or_init(|| problem_body(http_status(kind), kind.client_message()))
+}
+
+fn problem_response(status: StatusCode, detail: &str) -> Response<Bytes> {
+    problem_with_body(status, problem_body(status, detail).into())
+}
+
+fn problem_with_body(status: StatusCode, body: Bytes) -> Response<Bytes> {
+    const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, PROBLEM);
+    headers.insert(header::CACHE_CONTROL, NO_STORE);
+    response
+}
+
+/// A number, without an allocation where it is small, as most are.
+fn small_int_header(value: u64) -> HeaderValue {
+    /// 00 to 99.
+    const TWO_DIGITS: &str = "\
+        00010203040506070809101112131415161718192021222324\
+        25262728293031323334353637383940414243444546474849\
+        50515253545556575859606162636465666768697071727374\
+        75767778798081828384858687888990919293949596979899";
+    match value {
+        0..100 => {
+            let (from, to) = (2 * value as usize, 2 * value as usize + 2);
+            let from = if value < 10 { from + 1 } else { from };
+            HeaderValue::from_static(&TWO_DIGITS[from..to])
+        }
+        _ => HeaderValue::from(value),
+    }
+}
+
+/// Trailers-only: the status stands in the headers, and there is no body.
+fn grpc_response(call: &HttpExchange, code: GrpcCode, detail: &'static str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    let headers = response.headers_mut();
+    insert_static(headers, header::CONTENT_TYPE, call.grpc_content_type());
+    headers.insert(header::CACHE_CONTROL, NO_STORE);
+    headers.insert("grpc-status", HeaderValue::from(u16::from(code.as_u8())));
+    headers.insert("grpc-message", HeaderValue::from_static(detail));
+    response
+}
+
+fn insert_static(headers: &mut HeaderMap, name: header::HeaderName, value: &'static str) {
+    headers.insert(name, HeaderValue::from_static(value));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(content_type: Option<&'static str>) -> HttpExchange {
+        let mut headers = HeaderMap::new();
+        if let Some(value) = content_type {
+            insert_static(&mut headers, header::CONTENT_TYPE, value);
+        }
+        HttpExchange::from_client_request(&http::Method::POST, &headers)
+    }
+
+    #[test]
+    fn an_http_refusal_has_a_status_a_problem_and_whole_seconds() {
+        let why = Rejection::rate_limited("login").with_retry_after(Duration::from_millis(1200));
+        let answer = rejection_response(&call(None), why);
+        assert_eq!(answer.status(), 429);
+        assert_eq!(answer.headers()["retry-after"], "2");
+        assert_eq!(answer.headers()["content-type"], "application/problem+json");
+        let body = std::str::from_utf8(answer.body()).expect("text");
+        assert!(body.contains(r#""status":429"#), "{body}");
+        assert!(!body.contains("login"), "guards are not named to strangers");
+        assert!(answer.extensions().get::<Rejection>().is_some());
+    }
+
+    #[test]
+    fn every_kind_has_a_problem_of_its_own() {
+        for kind in RejectionKind::ALL {
+            let answer = rejection_response(&call(None), Rejection::new(kind, "guard"));
+            assert_eq!(answer.status(), http_status(kind));
+            let body = problem_body(http_status(kind), kind.client_message());
+            assert_eq!(answer.body(), &body);
+        }
+    }
+
+    #[test]
+    fn numbers_from_the_table_are_as_others_are() {
+        for value in [0, 1, 9, 10, 11, 59, 60, 98, 99, 100, 101, u64::MAX] {
+            assert_eq!(small_int_header(value), HeaderValue::from(value));
+        }
+    }
+
+    #[test]
+    fn a_grpc_refusal_is_trailers_only() {
+        let why = Rejection::overloaded("shed").with_retry_after(Duration::from_millis(1200));
+        let answer = rejection_response(&call(Some("application/grpc+proto")), why);
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["grpc-status"], "14");
+        assert_eq!(answer.headers()["grpc-retry-pushback-ms"], "1200");
+        assert_eq!(answer.headers()["content-type"], "application/grpc");
+        assert!(answer.body().is_empty());
+    }
+
+    #[cfg(feature = "axum")]
+    #[test]
+    fn a_handler_can_answer_with_a_rejection() {
+        use axum_core::response::IntoResponse;
+        let answer = Rejection::rate_limited("login").into_response();
+        assert_eq!(answer.status(), 429);
+        assert!(answer.extensions().get::<Rejection>().is_some());
+    }
+
+    #[cfg(feature = "tonic")]
+    #[test]
+    fn a_rejection_becomes_a_status_that_remembers_it() {
+        let status = tonic::Status::from(Rejection::overloaded("shed"));
+        assert_eq!(status.code(), tonic::Code::Unavailable);
+        assert!(Rejection::find(&status).is_some());
+    }
+
+    #[test]
+    fn a_panic_is_answered_without_its_message() {
+        let answer = panic_response(&call(None), "secret");
+        assert_eq!(answer.status(), 500);
+        assert!(!String::from_utf8_lossy(answer.body()).contains("secret"));
+        let caught = answer.extensions().get::<CaughtPanic>();
+        assert_eq!(caught.map(CaughtPanic::message), Some("secret"));
+    }
+}

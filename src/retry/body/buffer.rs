@@ -1,0 +1,272 @@
+use std::{
+    mem,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+
+use super::PolledBytes;
+use crate::{call::BoxError, protocol::upload::WatchedBody};
+
+/// Largest number of pieces that are kept: each costs some bytes of its own, even an empty one.
+const MAX_FRAMES: usize = 1_000;
+
+/// The part of a body that was read, and the source of the rest. Shared by all readers of the body, of which only the
+/// latest may read.
+pub(super) struct ReplayBuffer<B> {
+    source: BodySource<B>,
+    /// Most bodies have one, which needs no list.
+    first_frame: Option<Bytes>,
+    more_frames: Vec<Bytes>,
+    trailers: Option<HeaderMap>,
+    space: Space,
+    /// Which reader is the latest. Only it reads the source, since a source wakes only one reader.
+    generation: u32,
+    /// How many of the kept frames it has read.
+    position: usize,
+    /// Whether it has read the trailers, or the end.
+    trailers_read: bool,
+    /// Wakes it if it waits for the source.
+    reader_waker: Option<Waker>,
+}
+
+enum BodySource<B> {
+    /// More may come.
+    Open(WatchedBody<B>),
+    /// Everything was read.
+    Ended,
+    /// It failed, or panicked: it cannot be trusted to say the same again.
+    Failed,
+}
+
+#[derive(Clone, Copy)]
+enum Space {
+    /// Number of bytes that may still be kept.
+    Left(usize),
+    /// The body will be too long, but nothing was read of it yet.
+    TooLarge,
+    /// Something was read that is gone.
+    Discarded,
+}
+
+impl<B: Body<Data = Bytes>> ReplayBuffer<B> {
+    pub(super) fn new(body: WatchedBody<B>, cap: usize) -> Self {
+        let length = usize::try_from(body.size_hint().lower());
+        let fits = length.is_ok_and(|length| length <= cap);
+        ReplayBuffer {
+            source: BodySource::Open(body),
+            first_frame: None,
+            more_frames: Vec::new(),
+            trailers: None,
+            space: if fits {
+                Space::Left(cap)
+            } else {
+                Space::TooLarge
+            },
+            generation: 0,
+            position: 0,
+            trailers_read: false,
+            reader_waker: None,
+        }
+    }
+
+    /// The length of what the latest reader has not read.
+    pub(super) fn size_hint(&self) -> SizeHint {
+        let unread = (self.position..self.frame_count()).filter_map(|at| self.frame(at));
+        let unread: u64 = unread.map(|data| data.len() as u64).sum();
+        let rest = match &self.source {
+            BodySource::Open(body) => body.size_hint(),
+            BodySource::Ended | BodySource::Failed => SizeHint::with_exact(0),
+        };
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(unread));
+        if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(unread)) {
+            hint.set_upper(upper);
+        }
+        hint
+    }
+
+    /// Returns whether nothing comes after what the latest reader has read.
+    pub(super) fn is_end_stream(&self) -> bool {
+        if self.position < self.frame_count() {
+            return false;
+        }
+        match &self.source {
+            BodySource::Open(body) => body.is_end_stream(),
+            BodySource::Ended => self.trailers_read || self.trailers.is_none(),
+            BodySource::Failed => true,
+        }
+    }
+}
+
+impl<B> ReplayBuffer<B> {
+    pub(super) fn is_replayable(&self) -> bool {
+        !matches!(self.space, Space::Discarded) && !matches!(self.source, BodySource::Failed)
+    }
+
+    pub(super) fn is_unread(&self) -> bool {
+        let unread = self.frame_count() == 0 && !matches!(self.space, Space::Discarded);
+        unread && matches!(self.source, BodySource::Open(_))
+    }
+
+    /// Begins again for a new reader: its generation, and what wakes the one before. That one has to be woken, since
+    /// the source never will: a connection that waits for more of its request would stay open for good.
+    pub(super) fn start_replay(&mut self) -> Option<(u32, Option<Waker>)> {
+        if !self.is_replayable() {
+            return None;
+        }
+        self.generation = self.generation.checked_add(1)?;
+        self.position = 0;
+        self.trailers_read = false;
+        if let BodySource::Open(body) = &mut self.source {
+            body.release();
+        }
+        Some((self.generation, self.reader_waker.take()))
+    }
+
+    /// Nobody will ask for it again: lets go of what was read, and keeps nothing from now on.
+    pub(super) fn release(&mut self) {
+        self.space = Space::Discarded;
+        let read = self.position.min(self.frame_count());
+        for at in 0..read {
+            drop(self.take_frame(at));
+        }
+        self.discard_if_read();
+    }
+
+    pub(super) fn is_current(&self, generation: u32) -> bool {
+        self.generation == generation
+    }
+
+    fn frame(&self, at: usize) -> Option<&Bytes> {
+        match at {
+            0 => self.first_frame.as_ref(),
+            _ => self.more_frames.get(at - 1),
+        }
+    }
+
+    fn take_frame(&mut self, at: usize) -> Option<Bytes> {
+        let frame = match at {
+            0 => self.first_frame.as_mut(),
+            _ => self.more_frames.get_mut(at - 1),
+        };
+        frame.map(mem::take)
+    }
+
+    fn frame_count(&self) -> usize {
+        usize::from(self.first_frame.is_some()) + self.more_frames.len()
+    }
+
+    /// The next of the kept frames; lets go of it if nobody will ask for it again.
+    fn next_buffered(&mut self) -> Option<Bytes> {
+        let data = match self.space {
+            Space::Discarded => self.take_frame(self.position)?,
+            _ => self.frame(self.position)?.clone(),
+        };
+        self.position += 1;
+        if matches!(self.space, Space::Discarded) {
+            self.discard_if_read();
+        }
+        Some(data)
+    }
+
+    fn discard_if_read(&mut self) {
+        if self.position >= self.frame_count() {
+            self.first_frame = None;
+            self.more_frames = Vec::new();
+            self.position = 0;
+        }
+    }
+
+    /// Keeps a piece that was read from the source if there is space, else lets go of all.
+    fn buffer(&mut self, data: &Bytes) {
+        let left = match self.space {
+            Space::Left(space) if self.frame_count() < MAX_FRAMES => space.checked_sub(data.len()),
+            _ => None,
+        };
+        match left {
+            None => self.space = Space::Discarded,
+            Some(left) => {
+                self.space = Space::Left(left);
+                match self.first_frame {
+                    None => self.first_frame = Some(data.clone()),
+                    Some(_) => self.more_frames.push(data.clone()),
+                }
+            }
+        }
+        // Whoever reads the source has read all that was kept.
+        self.position = self.frame_count();
+        if left.is_none() {
+            self.discard_if_read();
+        }
+    }
+}
+
+impl<B> ReplayBuffer<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
+    /// Reads on, for the latest reader.
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> PolledBytes {
+        if let Some(data) = self.next_buffered() {
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        if matches!(self.source, BodySource::Open(_)) {
+            return self.poll_source(cx);
+        }
+        if mem::replace(&mut self.trailers_read, true) {
+            return Poll::Ready(None);
+        }
+        Poll::Ready(self.trailers.clone().map(|map| Ok(Frame::trailers(map))))
+    }
+
+    /// Keeps what comes if there is space. Only for a source that is open.
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> PolledBytes {
+        // Put back below: a source that panics stays broken.
+        let BodySource::Open(mut body) = mem::replace(&mut self.source, BodySource::Failed) else {
+            unreachable!("only an open source is polled");
+        };
+        let Poll::Ready(read) = Pin::new(&mut body).poll_frame(cx) else {
+            self.source = BodySource::Open(body);
+            match &mut self.reader_waker {
+                Some(reader) => reader.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            }
+            return Poll::Pending;
+        };
+        let frame: Frame<Bytes> = match read {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+            None => {
+                self.source = BodySource::Ended;
+                return Poll::Ready(None);
+            }
+        };
+        if let Some(trailers) = frame.trailers_ref() {
+            self.trailers = Some(trailers.clone());
+            self.trailers_read = true;
+            self.source = BodySource::Ended;
+        } else {
+            self.source = BodySource::Open(body);
+        }
+        if let Some(data) = frame.data_ref() {
+            self.buffer(data);
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+}
+
+#[cfg(test)]
+impl<B> ReplayBuffer<B> {
+    /// Returns how many bytes are kept.
+    pub(super) fn buffered_bytes(&self) -> usize {
+        self.first_frame
+            .iter()
+            .chain(&self.more_frames)
+            .map(Bytes::len)
+            .sum()
+    }
+}

@@ -1,0 +1,255 @@
+use super::*;
+use crate::{
+    registry::{Snapshot, Stat},
+    retry::{Backoff, Budget, RetryBuilder},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const WAIT: Duration = Duration::from_millis(10);
+
+fn builder() -> RetryBuilder {
+    Retry::builder("state").backoff(Backoff::constant(WAIT))
+}
+
+fn unbounded() -> Retry {
+    builder().budget(None).build().expect("valid")
+}
+
+/// A budget for so many attempts beyond the first.
+fn small_budget(attempts: u32) -> Budget {
+    let bucket = Budget::bucket().capacity(10).cost(10 / attempts);
+    bucket.build().expect("valid")
+}
+
+fn available(budget: &Budget) -> Option<u64> {
+    budget.available(&CallClock::default())
+}
+
+fn stat(retry: &Retry, name: &str) -> Option<Stat> {
+    let snapshot = Snapshot::new(&*retry.shared);
+    let mut stats = snapshot.stats().iter();
+    let found = stats.find(|(known, _)| *known == name);
+    found.map(|(_, stat)| stat.clone())
+}
+
+/// A call whose first attempt has begun.
+fn started_call(retry: &Retry) -> RetryState {
+    let (mut state, now) = (RetryState::default(), CallClock::default());
+    assert!(!state.start_call(retry, None, None, &now));
+    assert_eq!(state.start_first_attempt(retry, None, &now), None);
+    state
+}
+
+fn fail_attempt(
+    state: &mut RetryState,
+    retry: &Retry,
+    unsent: Option<NotSent>,
+) -> Option<PendingAttempt> {
+    state.on_failure(retry, Outcome::Failure, RetryDecision::Retry, unsent)
+}
+
+/// The attempt fails, and the next one begins.
+fn retry_once(state: &mut RetryState, retry: &Retry, unsent: Option<NotSent>) {
+    let pending = fail_attempt(state, retry, unsent).expect("another attempt");
+    state.start_next_attempt(retry, pending, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempt_after_a_failure_waits_and_repeat_of_what_was_not_begun_does_not() {
+    let retry = unbounded();
+    let retried = fail_attempt(&mut started_call(&retry), &retry, None).expect("a retry");
+    let sleep = retried.sleep().expect("a wait");
+    assert_eq!(sleep.deadline(), Instant::now() + WAIT);
+    let repeated = fail_attempt(&mut started_call(&retry), &retry, Some(NotSent::ClosedIdle));
+    assert!(repeated.expect("a repeat").sleep().is_none());
+}
+
+#[tokio::test]
+async fn last_attempt_is_known_and_none_follows() {
+    let retry = builder()
+        .max_attempts(2)
+        .budget(None)
+        .build()
+        .expect("valid");
+    let mut state = started_call(&retry);
+    assert!(!state.is_last_attempt(&retry));
+    retry_once(&mut state, &retry, None);
+    assert!(state.is_last_attempt(&retry));
+    assert_eq!(state.attempt().number(), 2);
+    assert!(fail_attempt(&mut state, &retry, None).is_none());
+    assert_eq!(stat(&retry, "refused_limit"), Some(Stat::Count(1)));
+}
+
+#[tokio::test]
+async fn repeat_is_no_attempt_and_only_the_first_is_free() {
+    let budget = small_budget(1);
+    let retry = builder().budget(budget.clone()).build().expect("valid");
+    let mut state = started_call(&retry);
+    retry_once(&mut state, &retry, Some(NotSent::ClosedIdle));
+    assert_eq!(available(&budget), Some(1));
+    retry_once(&mut state, &retry, Some(NotSent::ClosedIdle));
+    assert_eq!(available(&budget), Some(0));
+    assert_eq!(state.attempt().number(), 1);
+    assert_eq!(stat(&retry, "free"), Some(Stat::Count(2)));
+    assert_eq!(stat(&retry, "retries"), Some(Stat::Count(0)));
+
+    let mut poor = started_call(&retry);
+    retry_once(&mut poor, &retry, Some(NotSent::ClosedIdle));
+    assert!(fail_attempt(&mut poor, &retry, Some(NotSent::ClosedIdle)).is_none());
+}
+
+#[tokio::test]
+async fn budget_is_asked_for_a_retry_and_gets_back_what_is_not_used() {
+    let budget = small_budget(1);
+    let retry = builder().budget(budget.clone()).build().expect("valid");
+    let mut state = started_call(&retry);
+    let pending = fail_attempt(&mut state, &retry, None).expect("a retry");
+    assert_eq!(available(&budget), Some(0));
+    drop(pending);
+    assert_eq!(available(&budget), Some(1), "given up in the wait");
+    retry_once(&mut state, &retry, None);
+    assert!(
+        fail_attempt(&mut state, &retry, None).is_none(),
+        "it failed"
+    );
+    assert_eq!(available(&budget), Some(0));
+    assert_eq!(stat(&retry, "refused_budget"), Some(Stat::Count(1)));
+}
+
+#[tokio::test]
+async fn success_settles_with_the_budget_and_counts_as_recovered_after_a_failure() {
+    for (outcome, left, recovered) in [(Outcome::Success, 1, 1), (Outcome::Failure, 0, 0)] {
+        let budget = small_budget(1);
+        let retry = builder().budget(budget.clone()).build().expect("valid");
+        let mut state = started_call(&retry);
+        retry_once(&mut state, &retry, None);
+        state.on_success().complete(&retry, outcome);
+        assert_eq!(available(&budget), Some(left), "{outcome:?}");
+        assert_eq!(stat(&retry, "recovered"), Some(Stat::Count(recovered)));
+    }
+    let retry = unbounded();
+    started_call(&retry)
+        .on_success()
+        .complete(&retry, Outcome::Success);
+    assert_eq!(stat(&retry, "recovered"), Some(Stat::Count(0)));
+}
+
+#[tokio::test]
+async fn end_of_a_first_attempt_is_told_to_a_budget_that_counts_it() {
+    let budget = Budget::throttle().build().expect("valid");
+    let retry = builder().budget(budget).build().expect("valid");
+    for _ in 0..100 {
+        let open = started_call(&retry).on_success();
+        assert!(open.is_needed(&retry));
+        open.complete(&retry, Outcome::Failure);
+    }
+    assert!(fail_attempt(&mut started_call(&retry), &retry, None).is_none());
+    assert_eq!(stat(&retry, "refused_budget"), Some(Stat::Count(1)));
+}
+
+#[tokio::test]
+async fn end_makes_a_difference_after_a_repeat_or_to_a_budget_that_counts_it() {
+    let standard = builder().build().expect("valid");
+    for retry in [unbounded(), standard] {
+        assert!(!started_call(&retry).on_success().is_needed(&retry));
+        for unsent in [None, Some(NotSent::ClosedIdle)] {
+            let mut state = started_call(&retry);
+            retry_once(&mut state, &retry, unsent);
+            assert!(state.on_success().is_needed(&retry), "{unsent:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn call_earns_retries_when_it_begins() {
+    let budget = Budget::window().ratio(1.0).per_second(0.0);
+    let budget = budget.build().expect("valid");
+    let retry = builder().budget(budget.clone()).build().expect("valid");
+    started_call(&retry);
+    assert_eq!(available(&budget), Some(1));
+}
+
+/// Opens a call, and returns whether it is too late, when no attempt begins any more, and when its caller is gone.
+fn open_call(
+    retry: &Retry,
+    limit: Option<Duration>,
+    own: Option<&Context>,
+) -> (bool, [Option<Duration>; 2]) {
+    let (mut state, now) = (RetryState::default(), CallClock::default());
+    let late = state.start_call(retry, limit, own, &now);
+    let ends = [state.deadline(), state.caller_deadline()];
+    (
+        late,
+        ends.map(|end| Some(end?.saturating_duration_since(now.now()))),
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn earliest_of_all_ends_counts_and_only_settings_are_not_the_callers() {
+    let (retry, due) = (unbounded(), |seconds: u32| {
+        Context::new_root().with_deadline(Instant::now() + seconds * SECOND)
+    });
+    let ends = |all: u32, callers: Option<u32>| {
+        let callers = callers.map(|seconds| seconds * SECOND);
+        (all == 0, [Some(all * SECOND), callers])
+    };
+    assert_eq!(open_call(&retry, None, None), (false, [None, None]));
+    assert_eq!(open_call(&retry, Some(2 * SECOND), None), ends(2, Some(2)));
+    assert_eq!(open_call(&retry, None, Some(&due(3))), ends(3, Some(3)));
+    let both = open_call(&retry, Some(4 * SECOND), Some(&due(3)));
+    assert_eq!(both, ends(3, Some(3)));
+    let around = due(1).run(|| open_call(&retry, Some(2 * SECOND), Some(&due(3))));
+    assert_eq!(around, ends(1, Some(1)));
+    assert_eq!(open_call(&retry, None, Some(&due(0))), ends(0, Some(0)));
+
+    let within = builder().max_elapsed(2 * SECOND).build().expect("valid");
+    assert_eq!(open_call(&within, None, None), ends(2, None));
+    assert_eq!(open_call(&within, None, Some(&due(3))), ends(2, Some(3)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn deadline_that_is_set_or_comes_to_be_known_later_holds_too() {
+    let (retry, soon) = (unbounded(), Instant::now() + WAIT);
+    let mut set = started_call(&retry);
+    set.cap_deadline(soon);
+    assert_eq!(set.attempt().deadline(), Some(soon));
+    assert!(fail_attempt(&mut set, &retry, None).is_none());
+    assert_eq!(stat(&retry, "refused_deadline"), Some(Stat::Count(1)));
+
+    let mut around = started_call(&retry);
+    let due = Context::new_root().with_deadline(soon);
+    assert!(
+        due.run(|| fail_attempt(&mut around, &retry, None))
+            .is_none()
+    );
+
+    let mut resumed = started_call(&retry);
+    let pending = fail_attempt(&mut resumed, &retry, None).expect("a retry");
+    resumed.start_next_attempt(&retry, pending, Some(&due));
+    assert_eq!(resumed.caller_deadline(), Some(soon));
+}
+
+#[tokio::test]
+async fn attempt_runs_in_the_calls_context_with_its_number() {
+    let (retry, now) = (unbounded(), CallClock::default());
+    let first =
+        |own: Option<&Context>| RetryState::default().start_first_attempt(&retry, own, &now);
+    let (own, other) = (Context::new_root(), Context::new_root());
+    assert_eq!(first(None), None, "there is none");
+    assert_eq!(first(Some(&own)), Some(own.clone()));
+    assert_eq!(other.run(|| first(Some(&own))), Some(own.clone()));
+    // The current one is the right one as it is.
+    assert_eq!(own.run(|| first(Some(&own))), None);
+    assert_eq!(own.run(|| first(None)), None);
+
+    let numbered = |call: Option<Context>| {
+        let call = call.expect("a context");
+        (call.attempt(), call.request_id() == own.request_id())
+    };
+    let third = own.with_attempt(3);
+    assert_eq!(numbered(third.run(|| first(None))), (1, true));
+    let mut state = started_call(&retry);
+    let pending = fail_attempt(&mut state, &retry, None).expect("a retry");
+    let second = own.run(|| state.start_next_attempt(&retry, pending, None));
+    assert_eq!(numbered(second), (2, true));
+}

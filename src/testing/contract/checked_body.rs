@@ -1,0 +1,52 @@
+//! Looks at a body while it is polled: what it says of itself must be true.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::Body;
+use pin_project_lite::pin_project;
+
+/// What is left of a response after its head.
+pub(super) trait PollBody {
+    /// Polls once; `true` means that it is over. An error is a law that was broken.
+    fn poll_checked(self: Pin<&mut Self>, cx: &mut Context<'_>)
+    -> Poll<Result<bool, &'static str>>;
+}
+
+pin_project! {
+    pub(super) struct Watched<B> {
+        #[pin]
+        body: B,
+    }
+}
+
+impl<B> Watched<B> {
+    pub(super) fn new(body: B) -> Self {
+        Watched { body }
+    }
+}
+
+impl<B: Body<Data = Bytes>> PollBody for Watched<B> {
+    fn poll_checked(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<bool, &'static str>> {
+        let mut body = self.project().body;
+        let (ended, hint) = (body.is_end_stream(), body.size_hint());
+        let polled = ready!(body.as_mut().poll_frame(cx));
+        Poll::Ready(match polled {
+            Some(Ok(_)) if ended => Err("the body said that it was over before its last frame"),
+            Some(Ok(frame)) => match frame.data_ref() {
+                Some(data) if hint.upper().is_some_and(|most| data.len() as u64 > most) => {
+                    Err("the body is longer than its size hint")
+                }
+                _ => Ok(false),
+            },
+            None if hint.lower() > 0 => Err("the body is shorter than its size hint"),
+            None | Some(Err(_)) => Ok(true),
+        })
+    }
+}

@@ -1,0 +1,84 @@
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
+
+use http_body::{Body, Frame};
+use tower_service::Service;
+
+/// What a poll of a body gives.
+pub type PolledFrame<B> = Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>;
+
+/// A waker that counts, and the polls that use it: for tests that poll by hand.
+///
+/// ```
+/// use std::{future::pending, pin::pin};
+/// use tower_keep::testing::CountingWaker;
+///
+/// let wakes = CountingWaker::new();
+/// let mut never = pin!(pending::<()>());
+/// assert!(wakes.poll(never.as_mut()).is_pending());
+/// assert_eq!(wakes.count(), 0);
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct CountingWaker(Arc<WakeCounter>);
+
+#[derive(Debug, Default)]
+struct WakeCounter(AtomicUsize);
+
+impl Wake for WakeCounter {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl CountingWaker {
+    /// A waker that was never woken.
+    pub fn new() -> Self {
+        CountingWaker::default()
+    }
+
+    /// How often it was woken.
+    pub fn count(&self) -> usize {
+        self.0.0.load(Ordering::SeqCst)
+    }
+
+    /// The waker, for a context of one's own.
+    pub fn waker(&self) -> Waker {
+        self.0.clone().into()
+    }
+
+    /// Polls a service for readiness once, and calls it.
+    ///
+    /// # Panics
+    ///
+    /// If it is not ready.
+    pub fn call<Req, S: Service<Req>>(&self, service: &mut S, request: Req) -> Pin<Box<S::Future>> {
+        let ready = matches!(self.poll_ready(service), Poll::Ready(Ok(())));
+        assert!(ready, "the service is not ready");
+        Box::pin(service.call(request))
+    }
+
+    /// Polls a future once.
+    pub fn poll<F: Future + ?Sized>(&self, future: Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(&self.waker()))
+    }
+
+    /// Polls a body once.
+    pub fn poll_frame<B: Body + ?Sized>(&self, body: Pin<&mut B>) -> Poll<PolledFrame<B>> {
+        body.poll_frame(&mut Context::from_waker(&self.waker()))
+    }
+
+    /// Polls a service for readiness once.
+    pub fn poll_ready<Req, S: Service<Req>>(&self, service: &mut S) -> Poll<Result<(), S::Error>> {
+        service.poll_ready(&mut Context::from_waker(&self.waker()))
+    }
+}

@@ -1,0 +1,68 @@
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use crate::{call::track_never_called, guard::Oneshot};
+
+/// A service that is always ready, and waits for the wrapped one inside of the call; part of
+/// [`IncludeReadinessLayer`](super::IncludeReadinessLayer).
+#[derive(Clone, Debug)]
+pub struct LazyReady<S> {
+    inner: S,
+}
+
+impl<S> LazyReady<S> {
+    pub(super) fn new(inner: S) -> Self {
+        LazyReady { inner }
+    }
+}
+
+impl<S: Service<Req> + Clone, Req> Service<Req> for LazyReady<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = LazyReadyFuture<S, Req>;
+
+    #[inline]
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Req) -> Self::Future {
+        LazyReadyFuture {
+            inner: Some(Oneshot::new(self.inner.clone(), request)),
+        }
+    }
+}
+
+pin_project! {
+    /// The call of a [`LazyReady`]. A time limit that drops it learns whether it was ever made.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct LazyReadyFuture<S, Req> where S: Service<Req> {
+        // None once it is dropped.
+        #[pin]
+        inner: Option<Oneshot<S, Req>>,
+    }
+
+    impl<S, Req> PinnedDrop for LazyReadyFuture<S, Req> where S: Service<Req> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            // A guard in there may wait as well, although it was ready itself.
+            track_never_called(|| this.inner.set(None));
+        }
+    }
+}
+
+impl<S: Service<Req>, Req> Future for LazyReadyFuture<S, Req> {
+    type Output = Result<S::Response, S::Error>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let inner = self.project().inner.as_pin_mut();
+        inner.expect("polled before it is dropped").poll(cx)
+    }
+}

@@ -1,0 +1,86 @@
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tower_service::Service;
+
+use super::{
+    TimeoutFuture, call_timeout::CallTimeout, header::write_timeout_header, layer::TimeoutConfig,
+    response::WrapTimeoutBody, timer::Timer,
+};
+use crate::{
+    call::CallClock,
+    protocol::{ReadRequest, Respond},
+};
+
+/// A service with a time limit. Made by [`TimeoutLayer`](super::TimeoutLayer).
+pub struct TimeoutService<S, P> {
+    inner: S,
+    config: Arc<TimeoutConfig<P>>,
+}
+
+impl<S, P> TimeoutService<S, P> {
+    pub(super) fn new(inner: S, plan: Arc<TimeoutConfig<P>>) -> Self {
+        TimeoutService {
+            inner,
+            config: plan,
+        }
+    }
+
+    /// The wrapped service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+}
+
+impl<S, P, Req> Service<Req> for TimeoutService<S, P>
+where
+    // The wrapped service.
+    S: Service<Req>,
+    // How the request is read, and how a late answer is replaced.
+    P: ReadRequest<Req> + Respond<S::Response, S::Error>,
+{
+    type Response = P::Response<WrapTimeoutBody<P>>;
+    type Error = P::Error;
+    type Future = TimeoutFuture<S::Future, P>;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), P::Error>> {
+        self.inner.poll_ready(cx).map_err(P::convert_error)
+    }
+
+    #[inline]
+    fn call(&mut self, mut request: Req) -> Self::Future {
+        let plan = self.config.clone();
+        let now = CallClock::default();
+        let call = plan.protocol.read(&mut request);
+        let asked = CallTimeout::for_request(&plan, &call, &request, &now);
+        if asked.is_elapsed(&now) {
+            return TimeoutFuture::rejected(plan, call);
+        }
+        if let Some(headers) = P::headers_mut(&mut request) {
+            write_timeout_header(&plan, &call, &asked, headers, &now);
+        }
+        let scope = Timer::default().time_budget(&asked);
+        let future = scope.enter(|| self.inner.call(request));
+        TimeoutFuture::new(plan, call, asked, future)
+    }
+}
+
+/// A clone shares the time limit and keeps no readiness.
+impl<S: Clone, P> Clone for TimeoutService<S, P> {
+    fn clone(&self) -> Self {
+        TimeoutService::new(self.inner.clone(), self.config.clone())
+    }
+}
+
+impl<S: fmt::Debug, P> fmt::Debug for TimeoutService<S, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timed")
+            .field("inner", &self.inner)
+            .field("limit", &self.config.limit)
+            .finish_non_exhaustive()
+    }
+}

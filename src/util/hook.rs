@@ -1,0 +1,63 @@
+//! Code that is not ours to trust - hooks, recorders, subscribers, sinks - may panic without harming a call.
+
+use std::{
+    any::Any,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use super::panics::{CapturedPanic, CatchScope, PanicPayload, catch};
+
+static HOOK_PANICS: AtomicU64 = AtomicU64::new(0);
+
+/// How many times a hook, subscriber, recorder, error sink or classifier has panicked in this process.
+///
+/// Such a panic never fails a call (a classifier's makes that one call a failure); this number is how one
+/// learns of it. Also sent as the counter `tower_keep_hook_panics_total`.
+pub fn hook_panics() -> u64 {
+    HOOK_PANICS.load(Ordering::Relaxed)
+}
+
+/// Runs a hook; a panic is counted and gives `None`. From anywhere: see [`CatchScope::catch_hook`] for where a call is worked
+/// on.
+#[inline(always)]
+pub(crate) fn catch_hook<R>(hook: impl FnOnce() -> R) -> Option<R> {
+    CatchScope::enter().catch_hook(hook)
+}
+
+impl CatchScope {
+    /// Runs a hook; a panic is counted and gives `None`.
+    ///
+    /// A hook that panics elsewhere would be told by the panic hook at once, and a subscriber that panics in there
+    /// aborts the process.
+    #[inline(always)]
+    pub(crate) fn catch_hook<R>(&self, hook: impl FnOnce() -> R) -> Option<R> {
+        match catch(hook) {
+            Ok(value) => Some(value),
+            Err(thrown) => {
+                report_hook_panic(thrown);
+                None
+            }
+        }
+    }
+}
+
+#[cold]
+pub(crate) fn report_hook_panic(thrown: PanicPayload) {
+    let payload = CapturedPanic::new(thrown);
+    HOOK_PANICS.fetch_add(1, Ordering::Relaxed);
+    // The recorder may be the one that panics, and so may the payload when it is dropped.
+    let _ = catch(|| metrics::counter!("tower_keep_hook_panics_total").increment(1));
+    payload.report_hook();
+    let _ = catch(|| drop(payload));
+}
+
+/// The message of a panic, as far as it has one.
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
+    if let Some(text) = payload.downcast_ref::<&'static str>() {
+        text
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text
+    } else {
+        "a panic without a message"
+    }
+}

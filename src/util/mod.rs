@@ -1,0 +1,11 @@
+//! Helpers that every module may use. Nothing here imports another module of the crate.
+
+pub(crate) mod append_map;
+pub(crate) mod family;
+pub(crate) mod hook;
+pub(crate) mod panics;
+pub(crate) mod per_recorder;
+pub(crate) mod recorder;
+pub(crate) mod shared_gauges;
+pub(crate) mod sync;
+pub(crate) mod text;

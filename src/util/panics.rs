@@ -1,0 +1,384 @@
+//! Where a panic happened: what a panic hook is told, and whoever catches the panic is not.
+//!
+//! What the hook has seen waits in the thread for the one who catches, travels with the payload, and reports
+//! itself when it is dropped unreported: a panic is never lost, and never told twice.
+
+use std::{
+    any::Any,
+    cell::Cell,
+    fmt,
+    io::{self, Write},
+    panic::{self, AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind},
+    ptr,
+    sync::{
+        Once,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use tracing::{Level, Span, dispatcher, subscriber::NoSubscriber};
+
+use super::hook::{panic_message, report_hook_panic};
+use crate::util::text::truncate;
+
+/// The target of the events that report panics.
+const TARGET: &str = "tower_keep::panic";
+/// How much of a message is kept, in bytes.
+const MAX_MESSAGE: usize = 4_096;
+
+/// One of us is there to catch what panics.
+const CATCH_UNIT: u32 = 1;
+/// A guarded call is being worked on.
+const CALL_UNIT: u32 = 1 << 16;
+
+thread_local! {
+    /// How many catchers, and above them how many calls, this thread is inside of.
+    static DEPTHS: Cell<u32> = const { Cell::new(0) };
+    /// Whether `SEEN` holds something: cheaper to ask, since it needs no destructor.
+    static HAS_LAST_PANIC: Cell<bool> = const { Cell::new(false) };
+    static LAST_PANIC: Cell<Option<Box<PanicDetails>>> = const { Cell::new(None) };
+    static REPORTING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Gives panics a place in the log and in error records. Once per process; further calls do nothing.
+///
+/// `logging::init` does it too.
+///
+/// | a panic | without | with |
+/// |---|---|---|
+/// | of a guarded call, or of an operation | std's report on stderr, and the call's line | the call's line and error record, both with `file:line:column` |
+/// | that a handler catches itself | std's report | one event at `WARN` |
+/// | of a hook, subscriber or recorder | std's report, and [`hook_panics`](crate::hook_panics) | one event at `ERROR`, and `hook_panics` |
+/// | anywhere else | std's report | one event at `ERROR` |
+///
+/// What no subscriber wants to hear goes to stderr. With `RUST_BACKTRACE` set, std reports as well: somebody
+/// asked for it. A hook that was there before is not std's: it always runs, too. One that is installed later
+/// should run the one it replaces.
+///
+/// A panic outside of calls is told from inside the panic hook: a subscriber that panics there aborts the process.
+///
+/// ```
+/// tower_keep::errors::capture_panics();
+/// ```
+pub fn capture_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let found = panic::take_hook();
+        // Taken twice, there is only std's own left. A wrong "no" would only report twice.
+        #[allow(ambiguous_wide_pointer_comparisons)]
+        let is_std = ptr::eq(&*found, &*panic::take_hook());
+        let wants_trace = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
+        let always = !is_std || wants_trace;
+        panic::set_hook(Box::new(move |info| {
+            if always {
+                found(info);
+                on_panic(info);
+            } else if !on_panic(info) {
+                found(info);
+            }
+        }));
+    });
+}
+
+/// Keeps a panic for whoever catches it, or tells it at once. `false` if nobody heard.
+fn on_panic(info: &PanicHookInfo<'_>) -> bool {
+    // Where panics abort, nobody comes after us.
+    let is_caught = cfg!(panic = "unwind") && catch_depth() > 0;
+    let seen = Box::new(PanicDetails {
+        message: truncate(panic_message(info.payload()), MAX_MESSAGE).to_owned(),
+        location: info.location().map(ToString::to_string),
+        span: if is_caught {
+            Span::current()
+        } else {
+            Span::none()
+        },
+        reported: AtomicBool::new(!is_caught),
+    });
+    if is_caught {
+        stash(seen);
+        return true;
+    }
+    log_panic(&seen, "panicked", Level::ERROR)
+}
+
+fn stash(seen: Box<PanicDetails>) {
+    let earlier = LAST_PANIC.try_with(|slot| slot.replace(Some(seen)));
+    HAS_LAST_PANIC.set(true);
+    // Two panics at once: the process may be about to abort, and a subscriber may be why.
+    if let Ok(Some(earlier)) = earlier
+        && !earlier.mark_reported()
+    {
+        earlier.write_to_stderr();
+    }
+}
+
+fn take_stashed() -> Option<Box<PanicDetails>> {
+    if !HAS_LAST_PANIC.replace(false) {
+        return None;
+    }
+    LAST_PANIC.try_with(Cell::take).ok().flatten()
+}
+
+/// Says that panics on this thread are ours to report, as long as it lives.
+#[derive(Debug)]
+#[must_use]
+pub struct CatchScope(u32);
+
+impl CatchScope {
+    /// Around all that a guarded call does on this thread: its service and its hooks.
+    #[inline]
+    pub(crate) fn enter_call() -> Self {
+        CatchScope::push(CATCH_UNIT + CALL_UNIT)
+    }
+
+    /// Around code of others that is no call.
+    #[inline]
+    pub(crate) fn enter() -> Self {
+        CatchScope::push(CATCH_UNIT)
+    }
+
+    // Put back in the end, not counted down: the two updates of a counter wait for each other.
+    #[inline]
+    fn push(what: u32) -> Self {
+        let before = DEPTHS.get();
+        DEPTHS.set(before.wrapping_add(what));
+        CatchScope(before)
+    }
+}
+
+impl Drop for CatchScope {
+    #[inline]
+    fn drop(&mut self) {
+        DEPTHS.set(self.0);
+        if HAS_LAST_PANIC.get() {
+            report_unclaimed();
+        }
+    }
+}
+
+/// A panic has passed through all of us, or somebody has caught it in a place where we do not look.
+#[cold]
+fn report_unclaimed() {
+    if catch_depth() > 0 {
+        return;
+    }
+    match take_stashed() {
+        Some(seen) if thread::panicking() => drop(seen),
+        Some(seen) => seen.report_caught(),
+        None => {}
+    }
+}
+
+fn catch_depth() -> u32 {
+    DEPTHS.get() % CALL_UNIT
+}
+
+/// How many guarded calls this thread is inside of.
+pub(crate) fn call_depth() -> u32 {
+    DEPTHS.get() / CALL_UNIT
+}
+
+/// What is thrown, to be made a [`CapturedPanic`] where it is dealt with: on the way, that would copy the result of
+/// every good call.
+pub(crate) type PanicPayload = Box<dyn Any + Send>;
+
+/// Runs code that may panic.
+#[inline]
+pub(crate) fn catch<R>(work: impl FnOnce() -> R) -> Result<R, PanicPayload> {
+    catch_unwind(AssertUnwindSafe(work))
+}
+
+/// Runs a service, which may catch panics of its own.
+#[inline]
+pub(crate) fn catch_service<R>(work: impl FnOnce() -> R) -> Result<R, PanicPayload> {
+    /// In a drop, so that the result, which may be a large future, is not moved once more for it.
+    struct CheckOnReturn;
+    impl Drop for CheckOnReturn {
+        #[inline]
+        fn drop(&mut self) {
+            if HAS_LAST_PANIC.get() {
+                report_swallowed();
+            }
+        }
+    }
+    catch(|| {
+        let _then = CheckOnReturn;
+        work()
+    })
+}
+
+/// Somebody between the panic and us has caught it, unless we only run because of the unwinding.
+#[cold]
+fn report_swallowed() {
+    if thread::panicking() {
+        return;
+    }
+    if let Some(seen) = take_stashed() {
+        seen.report_caught();
+    }
+}
+
+/// What a panic leaves. A thin box, so that results are not larger for what hardly ever happens.
+pub struct CapturedPanic(Box<CapturedInner>);
+
+struct CapturedInner {
+    payload: PanicPayload,
+    details: Option<Box<PanicDetails>>,
+}
+
+impl CapturedPanic {
+    #[cold]
+    pub(crate) fn new(thrown: PanicPayload) -> Self {
+        // One that was thrown without the hook must not be taken for an earlier one that somebody caught.
+        let message = truncate(panic_message(&*thrown), MAX_MESSAGE);
+        let seen = take_stashed().filter(|seen| {
+            let is_own = seen.message == message;
+            if !is_own {
+                seen.report_caught();
+            }
+            is_own
+        });
+        CapturedPanic(Box::new(CapturedInner {
+            payload: thrown,
+            details: seen,
+        }))
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        panic_message(&*self.0.payload)
+    }
+
+    pub(crate) fn details(&self) -> Option<&PanicDetails> {
+        self.0.details.as_deref()
+    }
+
+    /// The panic of a hook: nobody else will tell it.
+    pub(crate) fn report_hook(&self) {
+        if let Some(seen) = self.details() {
+            seen.report("a hook panicked", Level::ERROR);
+        }
+    }
+
+    /// The panic goes on.
+    pub(crate) fn resume(self) -> ! {
+        let CapturedInner {
+            payload: thrown,
+            details: seen,
+        } = *self.0;
+        if let Some(seen) = seen {
+            stash(seen);
+        }
+        resume_unwind(thrown)
+    }
+}
+
+impl fmt::Debug for CapturedPanic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Payload").field(&self.message()).finish()
+    }
+}
+
+/// What the hook has seen of a panic.
+pub(crate) struct PanicDetails {
+    message: String,
+    location: Option<String>,
+    /// Where it happened, for the IDs of the event.
+    span: Span,
+    reported: AtomicBool,
+}
+
+impl PanicDetails {
+    pub(crate) fn location(&self) -> Option<&str> {
+        self.location.as_deref()
+    }
+
+    /// Somebody has told it; gives what was so before.
+    pub(crate) fn mark_reported(&self) -> bool {
+        self.reported.swap(true, Ordering::Relaxed)
+    }
+
+    /// Somebody who is not one of us has caught it.
+    fn report_caught(&self) {
+        self.report("caught a panic", Level::WARN);
+    }
+
+    #[cold]
+    fn report(&self, what: &'static str, level: Level) {
+        if self.mark_reported() {
+            return;
+        }
+        if !self.span.in_scope(|| log_panic(self, what, level)) {
+            self.write_to_stderr();
+        }
+    }
+
+    /// To stderr, as the last resort.
+    fn write_to_stderr(&self) {
+        let thread = thread::current();
+        let name = thread.name().unwrap_or("<unnamed>");
+        let location = self.location().unwrap_or("<unknown>");
+        let message = &self.message;
+        // Escaped, so that no message can forge a line.
+        let _ = writeln!(
+            io::stderr(),
+            "thread '{name}' panicked at {location}: {message:?}"
+        );
+    }
+}
+
+impl Drop for PanicDetails {
+    fn drop(&mut self) {
+        self.report("panicked", Level::ERROR);
+    }
+}
+
+impl fmt::Debug for PanicDetails {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seen")
+            .field("message", &self.message)
+            .field("location", &self.location)
+            .finish_non_exhaustive()
+    }
+}
+
+macro_rules! emit {
+    ($level:expr, $seen:expr, $what:expr) => {
+        tracing::event!(
+            target: TARGET,
+            $level,
+            error_type = "panic",
+            error = $seen.message.as_str(),
+            error_location = $seen.location(),
+            thread = thread::current().name(),
+            "{}",
+            $what
+        )
+    };
+}
+
+/// Logs a panic; `false` if nobody listens, or whoever listens panics too.
+fn log_panic(seen: &PanicDetails, what: &'static str, level: Level) -> bool {
+    if REPORTING.replace(true) {
+        return false;
+    }
+    let is_none = || dispatcher::get_default(|subscriber| subscriber.is::<NoSubscriber>());
+    let emit = || match level {
+        Level::WARN => {
+            let heard = tracing::enabled!(target: TARGET, Level::WARN) && !is_none();
+            emit!(Level::WARN, seen, what);
+            heard
+        }
+        _ => {
+            let heard = tracing::enabled!(target: TARGET, Level::ERROR) && !is_none();
+            emit!(Level::ERROR, seen, what);
+            heard
+        }
+    };
+    let heard = catch(emit).unwrap_or_else(|thrown| {
+        report_hook_panic(thrown);
+        false
+    });
+    REPORTING.set(false);
+    heard
+}

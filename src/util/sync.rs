@@ -1,0 +1,86 @@
+//! The locks and atomics of what is checked by models: std's, or loom's where `.ci/models` builds the tests.
+//!
+//! A model is a few threads with a few steps each; loom plays every order of them that the memory model allows,
+//! stale reads included. Only what is made at run time can be imported from here: a `static` is no part of a model.
+//!
+//! There is a model wherever a step depends on what others have done: a compare-and-swap, an atomic beside a lock or
+//! beside another atomic, a value that whoever comes first decides. What uses std's needs none:
+//!
+//! | what | since |
+//! |---|---|
+//! | hook panics, lost lines of the log, the figures of retries and fallbacks, the tallies of `testing` | each is one number that is only added to, and nothing is decided by it |
+//! | the bytes of a request's body | set to 0 before the body is handed on, and then the same |
+//! | whether a breaker has been shown to the global recorder, and which recorder that is | set once, and only saves doing it again |
+//! | the gauges of local recorders | one lock, for a list of handles |
+//! | whether a call that waits for its service has been made | set once, by the task that asks for it |
+//! | the streams of `JitterRng` | one `fetch_add` gives each call a number of its own |
+//! | whether a panic has been reported | one `swap`, and only the first gets `false` |
+//! | whether a log's writer has failed | set after the failure; one `swap` takes it, and only puts a line break before a line |
+//! | problem bodies, route slots, the meters of a tracker, the global tables | std's `OnceLock` alone: whoever is first, it is full, and the same for all |
+//! | the registry, the error tracker, the names of breakers, what stdout still has to get, the progress of a request's body | one lock, and all of it under that |
+
+#[cfg(all(test, tower_keep_loom))]
+pub(crate) use self::once::OnceLock;
+#[cfg(all(test, tower_keep_loom))]
+pub(crate) use loom::{
+    sync::{Mutex, MutexGuard, atomic},
+    thread,
+};
+#[cfg(not(all(test, tower_keep_loom)))]
+pub(crate) use std::{
+    sync::{Mutex, MutexGuard, OnceLock, atomic},
+    thread,
+};
+
+/// The keys of hash maps. A model has to be the same each time it is played.
+#[cfg(not(all(test, tower_keep_loom)))]
+pub(crate) type HashKeys = std::hash::RandomState;
+#[cfg(all(test, tower_keep_loom))]
+pub(crate) type HashKeys = std::hash::BuildHasherDefault<std::hash::DefaultHasher>;
+
+#[cfg(all(test, tower_keep_loom))]
+mod once {
+    use std::panic::resume_unwind;
+
+    use loom::sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    };
+
+    use crate::call::catch;
+
+    /// loom has none. This one keeps std's promises and no more: who sees the value sees all that came before it;
+    /// who sees none may be behind the times, and knows nothing of whoever is filling it.
+    #[derive(Debug)]
+    pub(crate) struct OnceLock<T> {
+        turn: Mutex<()>,
+        full: AtomicBool,
+        value: std::sync::OnceLock<T>,
+    }
+
+    impl<T> OnceLock<T> {
+        pub(crate) fn new() -> Self {
+            OnceLock {
+                turn: Mutex::new(()),
+                full: AtomicBool::new(false),
+                value: std::sync::OnceLock::new(),
+            }
+        }
+
+        pub(crate) fn get(&self) -> Option<&T> {
+            let full = self.full.load(Ordering::Acquire);
+            full.then(|| self.value.get().expect("full"))
+        }
+
+        pub(crate) fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
+            self.get().unwrap_or_else(|| {
+                let turn = self.turn.lock();
+                let value = caught(|| self.value.get_or_init(make));
+                self.full.store(value.is_ok(), Ordering::Release);
+                // Before a panic goes on, or the lock would be poisoned.
+                drop(turn);
+                value.unwrap_or_else(|thrown| resume_unwind(thrown))
+            })
+        }
+    }
+}
