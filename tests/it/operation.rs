@@ -10,13 +10,6 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{
-    alone,
-    guards::witness,
-    logs::{Event, Logs, logs},
-    meter::{Replaced, meter},
-    within,
-};
 use tokio::{
     sync::Notify,
     time::{sleep, timeout},
@@ -28,6 +21,14 @@ use tower_keep::{
     operation::{Operation, operation},
 };
 use tracing::Level;
+
+use crate::support::{
+    alone,
+    guards::witness,
+    logs::{Event, Logs, logs},
+    meter::{Replaced, meter},
+    within,
+};
 
 const DURATION: &str = "operation_duration_seconds";
 const IN_FLIGHT: &str = "operations_in_flight";

@@ -3,13 +3,6 @@
 
 use std::{future::pending, sync::Arc, time::Duration};
 
-use crate::support::{
-    both_versions, connect1, get,
-    guards::{Fuse, witness},
-    header,
-    meter::{Meter, meter},
-    serve, text, within,
-};
 use axum::{Router, body::Body, extract::Path, response::Html, routing::any};
 use http::{HeaderValue, Method, Request, StatusCode, Version};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
@@ -23,6 +16,14 @@ use tower_keep::{
     protocol::WireFormat,
     retry::{ReplayBody, Retry, RetryLayer},
     timeout::TimeoutLayer,
+};
+
+use crate::support::{
+    both_versions, connect1, get,
+    guards::{Fuse, witness},
+    header,
+    meter::{Meter, meter},
+    serve, text, within,
 };
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");

@@ -7,8 +7,6 @@ use std::{
     time::Duration,
 };
 
-use crate::support::listing::listing;
-use crate::support::meter::{Meter, meter};
 use http::Request;
 use http_body::Body;
 use proptest::{collection::vec, prelude::*};
@@ -23,6 +21,11 @@ use tower_keep::{
     registry::Stat,
     testing::{CountingWaker, RecordingGuard, Reply, Script, ScriptedBody},
     timeout::{TimeLimit, TimeoutLayer},
+};
+
+use crate::support::{
+    listing::listing,
+    meter::{Meter, meter},
 };
 
 /// What becomes of a call, if it is let alone.

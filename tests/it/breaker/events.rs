@@ -2,8 +2,6 @@
 
 use std::{io, time::Duration};
 
-use crate::support::listing::listing;
-use crate::support::logs::logs;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tower_keep::{
     CircuitBreaker, GuardLayer, Outcome,
@@ -11,6 +9,8 @@ use tower_keep::{
     registry::{Snapshot, Stat},
     testing::{Reply, Script},
 };
+
+use crate::support::{listing::listing, logs::logs};
 
 fn two_in_a_row(name: &'static str) -> CircuitBreaker {
     CircuitBreaker::builder(name)

@@ -1,9 +1,10 @@
 //! `tower_keep_breaker_state`: how many breakers of a name are in each state.
 
-use crate::support::listing::listing;
 use metrics::with_local_recorder;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use tower_keep::{CircuitBreaker, Outcome, breaker::KeyedBreaker};
+
+use crate::support::listing::listing;
 
 fn breaker(name: &'static str) -> CircuitBreaker {
     let builder = CircuitBreaker::builder(name).consecutive_failures(1);

@@ -7,8 +7,6 @@ use std::{
     time::Duration,
 };
 
-use crate::support::listing::listing;
-use crate::support::logs::logs;
 use http::Request;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use proptest::prelude::*;
@@ -18,6 +16,8 @@ use tower_keep::{
     breaker::{CircuitState, KeyedBreaker},
     registry::Stat,
 };
+
+use crate::support::{listing::listing, logs::logs};
 
 fn keyed(name: &'static str, max_keys: usize) -> KeyedBreaker<String> {
     let template = CircuitBreaker::builder(name)

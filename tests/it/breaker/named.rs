@@ -2,14 +2,14 @@
 
 use std::{io, sync::OnceLock};
 
-use crate::support::listing::listing;
-use crate::support::logs::logs;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tower_keep::{
     CircuitBreaker, Outcome,
     breaker::{BreakerRegistry, CircuitState},
     registry::Stat,
 };
+
+use crate::support::{listing::listing, logs::logs};
 
 fn fail(breaker: &CircuitBreaker) {
     breaker

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use crate::support::listing::listing;
 use tower_keep::{
     CircuitBreaker, Outcome,
     breaker::{CircuitState, KeyedBreaker, Switch, SwitchMode, TransitionReason},
 };
+
+use crate::support::listing::listing;
 
 fn obeying(switch: &Switch) -> CircuitBreaker {
     let builder = CircuitBreaker::builder("peer").consecutive_failures(1);

@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use crate::support::meter::meter;
 use http::{Method, Request, Response, Version};
 use http_body_util::BodyExt;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
@@ -23,6 +22,8 @@ use tower_keep::{
     testing::{RecordingGuard, Reply, Script, ScriptedBody},
     timeout::TimeoutLayer,
 };
+
+use crate::support::meter::meter;
 
 type Judged = (Outcome, Evidence);
 

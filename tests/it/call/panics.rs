@@ -13,7 +13,6 @@ use std::{
     time::Duration,
 };
 
-use crate::support::alone;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Request, Response};
@@ -29,6 +28,8 @@ use tower_keep::{
     timeout::TimeoutLayer,
 };
 use tracing::{Event, Subscriber, span, subscriber::set_global_default};
+
+use crate::support::alone;
 
 /// How often something has panicked, the recorder apart: it does so again when it is to count a panic.
 static THROWN: AtomicU64 = AtomicU64::new(0);

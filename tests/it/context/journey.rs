@@ -2,14 +2,6 @@
 
 use std::{collections::BTreeSet, error::Error, fmt, net::SocketAddr, sync::Arc};
 
-use crate::support::{
-    both_versions, get,
-    guards::Fuse,
-    header, http1,
-    logs::{Event, Logs, Span, logs},
-    meter::meter,
-    nobody, serve, text,
-};
 use axum::{
     Router,
     body::Body,
@@ -24,6 +16,15 @@ use tower_keep::{
     context::{Correlate, Propagate},
     errors::ErrorGroup,
     observe, operation,
+};
+
+use crate::support::{
+    both_versions, get,
+    guards::Fuse,
+    header, http1,
+    logs::{Event, Logs, Span, logs},
+    meter::meter,
+    nobody, serve, text,
 };
 
 /// The errors of one service, and its tracker.

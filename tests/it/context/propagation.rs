@@ -11,13 +11,6 @@ use std::{
     task::{Context as Cx, Poll, Waker},
 };
 
-use crate::support::{
-    both_versions, get,
-    guards::{Fuse, witness},
-    header, http1, listen,
-    meter::meter,
-    serve, text, within,
-};
 use axum::{
     Router,
     body::Body,
@@ -43,6 +36,14 @@ use tower_keep::{
         Traceparent, Trust, in_context,
     },
     observe,
+};
+
+use crate::support::{
+    both_versions, get,
+    guards::{Fuse, witness},
+    header, http1, listen,
+    meter::meter,
+    serve, text, within,
 };
 
 const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";

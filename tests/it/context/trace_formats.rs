@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use crate::support::meter::meter;
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use tower::{Layer, ServiceExt, service_fn};
@@ -16,6 +15,8 @@ use tower_keep::{
         Traceparent, Trust,
     },
 };
+
+use crate::support::meter::meter;
 
 const TRACE: &str = "67891233abcdef012345678912345678";
 const SPAN: &str = "53995c3f42cd8ad8";

@@ -2,15 +2,16 @@
 
 use std::{io, time::Duration};
 
+use axum::{Router, body::Body, routing::get as on_get};
+use http::Response;
+use tower::{BoxError, ServiceBuilder, ServiceExt, load_shed::error::Overloaded, service_fn};
+use tower_keep::{ErrorTracker, Rejection, Track, observe, track::SpanLevel};
+
 use crate::support::{
     local,
     logs::{Logs, logs},
     meter::meter,
 };
-use axum::{Router, body::Body, routing::get as on_get};
-use http::Response;
-use tower::{BoxError, ServiceBuilder, ServiceExt, load_shed::error::Overloaded, service_fn};
-use tower_keep::{ErrorTracker, Rejection, Track, observe, track::SpanLevel};
 
 const CLIENT: &str = "http_client_request_duration_seconds_count";
 const SERVER: &str = "http_server_request_duration_seconds_count";

@@ -6,8 +6,9 @@ mod http_calls;
 mod never_sent;
 mod service;
 
-use crate::support::meter::Meter;
 use tower_keep::{BoxError, Outcome, call::ClassifyInput, testing};
+
+use crate::support::meter::Meter;
 
 // With an error that nothing here gives a hint of.
 type Script = testing::Script<BoxError>;

@@ -10,7 +10,6 @@ use std::{
     task::Poll,
 };
 
-use crate::support::listing::listing;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_keep::{
     BoxError, Outcome, Rejection,
@@ -20,7 +19,7 @@ use tower_keep::{
 };
 
 use super::{Reply, Script, by_number, counted, hook_panics};
-use crate::support::meter::meter;
+use crate::support::{listing::listing, meter::meter};
 
 fn fallback() -> Fallback {
     Fallback::new("spare")

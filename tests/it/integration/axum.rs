@@ -12,14 +12,6 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{
-    HyperClient, both_versions, connect1, connect2, get,
-    guards::{Fuse, Told, witness},
-    header, listen, local,
-    logs::logs,
-    meter::meter,
-    serve, text, within,
-};
 use axum::{
     Extension, Router,
     body::{Body, Bytes},
@@ -36,6 +28,15 @@ use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
     Context, ErrorTracker, GuardLayer, Outcome, Rejection, Track, context::Correlate, observe,
     track::RouteLayer,
+};
+
+use crate::support::{
+    HyperClient, both_versions, connect1, connect2, get,
+    guards::{Fuse, Told, witness},
+    header, listen, local,
+    logs::logs,
+    meter::meter,
+    serve, text, within,
 };
 
 /// A tracker with an error tracker of its own.

@@ -13,14 +13,6 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{
-    both_versions, get,
-    guards::{Fuse, witness},
-    header, http1, listen,
-    logs::logs,
-    meter::meter,
-    nobody, serve, serve_hyper, text, within,
-};
 use axum::{
     Router,
     body::Body,
@@ -38,6 +30,15 @@ use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
     BoxError, Context, ErrorTracker, GuardLayer, Outcome, Rejection, RejectionKind, Track,
     call::ClassifyInput, context::Propagate, observe, operation,
+};
+
+use crate::support::{
+    both_versions, get,
+    guards::{Fuse, witness},
+    header, http1, listen,
+    logs::logs,
+    meter::meter,
+    nobody, serve, serve_hyper, text, within,
 };
 
 fn tracked(name: &'static str) -> (Track, ErrorTracker) {

@@ -12,14 +12,6 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{
-    get,
-    guards::{Fuse, witness},
-    http2, listen,
-    logs::logs,
-    meter::meter,
-    nobody, serve, text, within,
-};
 use axum::{Router, body::Body as AxumBody, routing::get as on_get};
 use bytes::{Buf, BufMut, Bytes};
 use futures_util::future::BoxFuture;
@@ -49,6 +41,15 @@ use tower_keep::{
     context::{Correlate, Propagate},
     observe,
     track::RequestBodyLayer,
+};
+
+use crate::support::{
+    get,
+    guards::{Fuse, witness},
+    http2, listen,
+    logs::logs,
+    meter::meter,
+    nobody, serve, text, within,
 };
 
 // ---- a service that does as it is told

@@ -10,10 +10,6 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{
-    logs::{Logs, logs},
-    meter::meter,
-};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -26,6 +22,11 @@ use tower_keep::{
     observe,
     retry::{Attempt, Backoff, Budget, ReplayBody, Retry, RetryBuilder, RetryLayer},
     testing::ScriptedBody,
+};
+
+use crate::support::{
+    logs::{Logs, logs},
+    meter::meter,
 };
 
 type Sent = ReplayBody<Full<Bytes>>;

@@ -12,7 +12,6 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{listen, within};
 use axum::body::Body;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -40,6 +39,8 @@ use tower_keep::{
     protocol::GrpcClient,
     retry::{Backoff, HttpRetry, ReplayBody, Retry, RetryLayer},
 };
+
+use crate::support::{listen, within};
 
 // ---- uploads
 

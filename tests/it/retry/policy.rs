@@ -2,13 +2,14 @@
 
 use std::{sync::Mutex, time::Duration};
 
-use crate::support::meter::meter;
 use tower::{Layer, ServiceExt};
 use tower_keep::{
     BoxError,
     retry::{AttemptResult, Backoff, Budget, Retry, RetryDecision, RetryLayer, RetryPolicy},
     testing::{Reply, Script, ScriptedBody},
 };
+
+use crate::support::meter::meter;
 
 /// Not `Clone`: copies are the policy's business.
 #[derive(Debug, PartialEq)]

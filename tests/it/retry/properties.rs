@@ -13,7 +13,6 @@ use std::{
     time::Duration,
 };
 
-use crate::support::listing::listing;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
@@ -25,6 +24,8 @@ use tower_keep::{
     registry::Stat,
     retry::{Backoff, Budget, JitterRng, Retry, RetryAfter, RetryLayer},
 };
+
+use crate::support::listing::listing;
 
 const TOKENS: u32 = 10;
 

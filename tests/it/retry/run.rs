@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use crate::support::listing::listing;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use proptest::prelude::*;
 use tokio::{
@@ -22,6 +21,8 @@ use tower_keep::{
         Attempt, Backoff, Budget, Jitter, JitterRng, Retry, RetryAfter, RetryBuilder, RetryDecision,
     },
 };
+
+use crate::support::listing::listing;
 
 const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)

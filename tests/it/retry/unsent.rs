@@ -11,12 +11,6 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{
-    frames::{Act, Frames},
-    listen,
-    meter::meter,
-    nobody, serve, within,
-};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
@@ -32,6 +26,13 @@ use tower_keep::{
     BoxError, Context,
     protocol::Client as HttpClient,
     retry::{Backoff, Budget, HttpRetry, ReplayBody, Retry, RetryBuilder, RetryLayer},
+};
+
+use crate::support::{
+    frames::{Act, Frames},
+    listen,
+    meter::meter,
+    nobody, serve, within,
 };
 
 type Sent = ReplayBody<Full<Bytes>>;

@@ -6,8 +6,6 @@ use std::{
     time::Duration,
 };
 
-use crate::support::listing::listing;
-use crate::support::meter::meter;
 use http::Request;
 use tokio::time::{Instant, advance, sleep};
 use tower::{Layer, ServiceExt, service_fn};
@@ -21,6 +19,7 @@ use tower_keep::{
 };
 
 use super::{HOUR, MILLI, SECOND, after, elapsed};
+use crate::support::{listing::listing, meter::meter};
 
 #[test]
 fn timeout_needs_no_runtime_for_ready_answer() {

@@ -9,14 +9,6 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{
-    both_versions, connect1, get,
-    guards::{Fuse, witness},
-    header, http1, local,
-    logs::{Event, logs},
-    meter::{Replaced, meter},
-    serve, text, within,
-};
 use axum::{
     Router,
     body::Body,
@@ -47,6 +39,15 @@ use tower_keep::{
     },
 };
 use tracing::Level;
+
+use crate::support::{
+    both_versions, connect1, get,
+    guards::{Fuse, witness},
+    header, http1, local,
+    logs::{Event, logs},
+    meter::{Replaced, meter},
+    serve, text, within,
+};
 
 const DURATION: &str = "http_server_request_duration_seconds";
 const STREAM: &str = "http_server_stream_duration_seconds";

@@ -2,7 +2,6 @@
 
 use std::{sync::mpsc, thread, time::Duration};
 
-use crate::support::{local, meter::meter, text};
 use axum::{
     Router,
     body::Body,
@@ -23,6 +22,8 @@ use tower_keep::{
     ErrorTracker, Track, observe, operation,
     track::{MetricNaming, TrackBuilder},
 };
+
+use crate::support::{local, meter::meter, text};
 
 const DURATION: &str = "http_server_request_duration_seconds";
 const STREAM: &str = "http_server_stream_duration_seconds";

@@ -2,12 +2,6 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use crate::support::{
-    local,
-    logs::{Logs, logs},
-    meter::{Meter, meter},
-    text,
-};
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -19,6 +13,13 @@ use tower_keep::{
     BoxError, ErrorTracker, GuardLayer, Observe, Track, observe,
     retry::{Backoff, Retry, RetryLayer},
     track::RequestBodyLayer,
+};
+
+use crate::support::{
+    local,
+    logs::{Logs, logs},
+    meter::{Meter, meter},
+    text,
 };
 
 const SERVER: &str = "http_server_request_duration_seconds";
