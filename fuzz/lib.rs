@@ -4,3 +4,9 @@
 
 #[path = "../tests/it/parsers/laws.rs"]
 pub mod laws;
+
+#[path = "../tests/it/parsers/exchange.rs"]
+pub mod exchange;
+
+#[path = "../tests/it/parsers/breaker_key.rs"]
+pub mod breaker_key;
