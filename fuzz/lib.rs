@@ -2,11 +2,11 @@
 
 #![forbid(unsafe_code)]
 
-#[path = "../tests/wire/laws.rs"]
+#[path = "../tests/it/parsers/laws.rs"]
 pub mod laws;
 
-#[path = "../tests/wire/exchange.rs"]
+#[path = "../tests/it/parsers/exchange.rs"]
 pub mod exchange;
 
-#[path = "../tests/wire/breaker_key.rs"]
+#[path = "../tests/it/parsers/breaker_key.rs"]
 pub mod breaker_key;
