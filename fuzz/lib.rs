@@ -1,9 +1,9 @@
-//! The laws that the targets run, from the one place where they are written down.
+//! The invariants that the targets run, from the one place where they are written down.
 
 #![forbid(unsafe_code)]
 
-#[path = "../tests/it/parsers/laws.rs"]
-pub mod laws;
+#[path = "../tests/it/parsers/invariants.rs"]
+pub mod invariants;
 
 #[path = "../tests/it/parsers/exchange.rs"]
 pub mod exchange;

@@ -1,8 +1,8 @@
-//! The laws of everything that is read from the wire, for made-up input and for the seeds of the fuzzer.
+//! The invariants of everything that is read from the wire, for made-up input and for the seeds of the fuzzer.
 
 mod breaker_key;
 mod exchange;
-mod laws;
+mod invariants;
 
 use std::{fs, path::Path};
 
@@ -12,12 +12,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn laws_hold_for_any_bytes(bytes: Vec<u8>) {
+    fn invariants_hold_for_any_bytes(bytes: Vec<u8>) {
         hold(&bytes);
     }
 
     #[test]
-    fn laws_hold_for_almost_valid_input(input in wild()) {
+    fn invariants_hold_for_almost_valid_input(input in wild()) {
         hold(&input);
     }
 }
@@ -33,29 +33,29 @@ proptest! {
 
 /// Seeds are what each parser was made for, and what once broke it.
 #[test]
-fn laws_hold_for_fuzz_seeds() {
+fn invariants_hold_for_fuzz_seeds() {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/parsers/seeds");
-    for (name, law) in laws() {
+    for (name, check) in invariants() {
         let files: Vec<_> = fs::read_dir(seeds.join(name)).unwrap().collect();
         assert!(files.len() >= 3, "{name}");
         for file in files {
-            law(&fs::read(file.unwrap().path()).unwrap());
+            check(&fs::read(file.unwrap().path()).unwrap());
         }
     }
 }
 
 fn hold(bytes: &[u8]) {
-    for (_, law) in laws() {
-        law(bytes);
+    for (_, check) in invariants() {
+        check(bytes);
     }
 }
 
-fn laws() -> impl Iterator<Item = (&'static str, laws::Law)> {
-    let others: [(_, laws::Law); 2] = [
+fn invariants() -> impl Iterator<Item = (&'static str, invariants::Invariant)> {
+    let others: [(_, invariants::Invariant); 2] = [
         ("exchange", exchange::exchange),
         ("breaker_key", breaker_key::breaker_key),
     ];
-    laws::LAWS.into_iter().chain(others)
+    invariants::INVARIANTS.into_iter().chain(others)
 }
 
 /// Pieces of the real formats, repeated and cut, with any byte strewn in.

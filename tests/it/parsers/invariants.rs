@@ -1,4 +1,4 @@
-//! What holds for any bytes that a stranger may send, one law for each parser. A law panics where it is broken.
+//! What holds for any bytes that a stranger may send, one invariant for each parser. It panics where it is broken.
 //!
 //! The fuzz package (`fuzz/`) runs the same functions; they use the public API only.
 
@@ -24,21 +24,21 @@ use tower_keep::{
     timeout::Deadline,
 };
 
-pub type Law = fn(&[u8]);
+pub type Invariant = fn(&[u8]);
 
 /// Each with the name of its target and of its folder of seeds.
-pub const LAWS: [(&str, Law); 12] = [
+pub const INVARIANTS: [(&str, Invariant); 12] = [
     ("traceparent", traceparent),
     ("tracestate", tracestate),
     ("baggage", baggage),
     ("b3", b3),
     ("b3_multi", b3_multi),
     ("x_ray", x_ray),
-    ("id", id),
+    ("request_id", request_id),
     ("retry_after", retry_after),
     ("pushback", pushback),
     ("deadline", deadline),
-    ("message", message),
+    ("error_message", error_message),
     ("fingerprint", fingerprint),
 ];
 
@@ -364,7 +364,7 @@ fn read_trace(format: TraceFormat, sample_new: bool, headers: &HeaderMap) -> Con
 }
 
 /// An ID is accepted if and only if alphabet and length allow, and stays as it is.
-pub fn id(bytes: &[u8]) {
+pub fn request_id(bytes: &[u8]) {
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"._~+/=:@-".contains(byte);
     let good = (1..=CallId::MAX_LEN).contains(&bytes.len()) && bytes.iter().all(allowed);
     if let Ok(value) = HeaderValue::from_bytes(bytes) {
@@ -525,7 +525,7 @@ fn told(name: HeaderName, value: &HeaderValue, content_type: &'static str) -> Op
 }
 
 /// What [`normalize_message`] returns has a bound, is its own result, and names one group.
-pub fn message(bytes: &[u8]) {
+pub fn error_message(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let once = normalize_message(&text);
     assert!(once.len() <= MAX_NORMALIZED);
