@@ -237,7 +237,7 @@ async fn header_moves_no_request_out_of_its_metrics_its_route_or_its_slow_limit(
         let labels = [route[0], ("http_response_status_code", status)];
         assert_eq!(http_calls(&meter, &labels), calls / 3.0);
     }
-    let slow = [("place", "/orders/{id}"), ("level", "warning")];
+    let slow = [("target", "/orders/{id}"), ("level", "warning")];
     assert_eq!(meter.sum("tower_keep_slow_calls_total", &slow), Some(calls));
     assert!(!meter.render().contains("rpc_"), "{}", meter.render());
 }
