@@ -1150,7 +1150,7 @@ async fn slow_thresholds_are_per_route() {
         assert_eq!(line.level, level, "{path}");
         logs.clear();
     }
-    let count = |place, level| {
+    let count = |target, level| {
         let labels = [("service", "shop"), ("target", target), ("level", level)];
         meter.sum("tower_keep_slow_calls_total", &labels)
     };
@@ -1235,7 +1235,10 @@ async fn busy_time_of_rejected_call_is_zero() {
     let refused = app.oneshot(local("/orders/7")).await.unwrap();
     drop(refused);
     assert_eq!(meter.count("http_server_poll_time_seconds", &[]), 1.0);
-    assert_eq!(meter.sum("http_server_poll_time_seconds_sum", &[]), Some(0.0));
+    assert_eq!(
+        meter.sum("http_server_poll_time_seconds_sum", &[]),
+        Some(0.0)
+    );
 }
 
 /// Ready when it is told to be.
