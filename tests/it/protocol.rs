@@ -236,7 +236,7 @@ async fn grpc_content_type_keeps_route_and_metrics() {
         let labels = [route[0], ("http_response_status_code", status)];
         assert_eq!(http_calls(&meter, &labels), calls / 3.0);
     }
-    let slow = [("place", "/orders/{id}"), ("level", "warning")];
+    let slow = [("target", "/orders/{id}"), ("level", "warning")];
     assert_eq!(meter.sum("tower_keep_slow_calls_total", &slow), Some(calls));
     assert!(!meter.render().contains("rpc_"), "{}", meter.render());
 }

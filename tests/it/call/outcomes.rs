@@ -18,7 +18,7 @@ use tower_keep::{
     testing::{CountingWaker, RecordingGuard, Reply, Script, ScriptedBody},
 };
 
-use crate::guard::{ask::*, play::*};
+use crate::guard::{driver::*, requests::*};
 
 #[test]
 fn outcome_of_http_status() {

@@ -3,8 +3,8 @@
 mod connections;
 mod deadlines;
 mod http_calls;
-mod never_sent;
 mod service;
+mod unsent;
 
 use tower_keep::{BoxError, Outcome, call::ClassifyInput, testing};
 

@@ -10,7 +10,7 @@ use tower_keep::{
     testing::{CountingWaker, RecordingGuard, Reply, ScriptedBody},
 };
 
-use super::{ask::*, play::*};
+use super::{driver::*, requests::*};
 
 /// Says what there is to know of a body at each step.
 fn described<B>(body: B) -> Vec<(bool, u64, Option<u64>, bool)>

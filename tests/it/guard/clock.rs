@@ -16,7 +16,7 @@ use tower_keep::{
     testing::{RecordingGuard, Reply, ScriptedBody},
 };
 
-use super::{ask::*, play::*};
+use super::{driver::*, requests::*};
 
 /// Whether somebody further out has read the clock, at admission and at the head.
 #[derive(Clone, Default)]

@@ -11,7 +11,7 @@ use tower_keep::{
     testing::{CountingWaker, RecordingGuard, Reply, ScriptedBody},
 };
 
-use super::{ask::*, play::*};
+use super::{driver::*, requests::*};
 
 #[test]
 fn dropped_future_before_head_is_cancelled() {

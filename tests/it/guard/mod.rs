@@ -1,11 +1,11 @@
 //! Guards: when they are asked and told, and that each call ends exactly once with nothing left in flight.
 
-pub mod ask;
 mod bodies;
 mod clock;
+pub mod driver;
 mod drops;
 mod panics;
-pub mod play;
 mod properties;
 mod readiness;
-mod refusals;
+mod rejections;
+pub mod requests;

@@ -17,7 +17,7 @@ use tower_keep::{
     testing::{RecordingGuard, Reply, ScriptedBody},
 };
 
-use super::{ask::*, play::*};
+use super::{driver::*, requests::*};
 
 /// Where it panics, how, and how far the call is followed.
 type Told = (&'static str, fn() -> Reply, Until);

@@ -838,7 +838,7 @@ async fn access_log_has_one_line_per_call() {
             "error",
             "slow",
             "headers",
-            "busy_ms",
+            "poll_time_ms",
             "request_bytes",
             "grpc_code",
         ] {
@@ -1150,8 +1150,8 @@ async fn slow_thresholds_are_per_route() {
         assert_eq!(line.level, level, "{path}");
         logs.clear();
     }
-    let count = |place, level| {
-        let labels = [("service", "shop"), ("place", place), ("level", level)];
+    let count = |target, level| {
+        let labels = [("service", "shop"), ("target", target), ("level", level)];
         meter.sum("tower_keep_slow_calls_total", &labels)
     };
     assert_eq!(count("/sleep/{millis}", "warning"), Some(1.0));
@@ -1217,12 +1217,12 @@ async fn busy_time_excludes_waiting() {
     service.oneshot(local("/")).await.unwrap();
     let line = logs.only_call();
     let millis = |field| Duration::from_secs_f64(line.get(field).parse::<f64>().unwrap() / 1e3);
-    assert!(millis("busy_ms") >= WORK * 2, "{line:#?}");
+    assert!(millis("poll_time_ms") >= WORK * 2, "{line:#?}");
     assert!(
-        millis("duration_ms") - millis("busy_ms") >= WORK * 3,
+        millis("duration_ms") - millis("poll_time_ms") >= WORK * 3,
         "{line:#?}"
     );
-    assert_eq!(meter.count("http_server_busy_seconds", &[]), 1.0);
+    assert_eq!(meter.count("http_server_poll_time_seconds", &[]), 1.0);
 }
 
 /// Where the figure is kept apart, it was once missing for calls that no service was polled for.
@@ -1234,8 +1234,11 @@ async fn busy_time_of_rejected_call_is_zero() {
     let app = shop().layer(guards);
     let refused = app.oneshot(local("/orders/7")).await.unwrap();
     drop(refused);
-    assert_eq!(meter.count("http_server_busy_seconds", &[]), 1.0);
-    assert_eq!(meter.sum("http_server_busy_seconds_sum", &[]), Some(0.0));
+    assert_eq!(meter.count("http_server_poll_time_seconds", &[]), 1.0);
+    assert_eq!(
+        meter.sum("http_server_poll_time_seconds_sum", &[]),
+        Some(0.0)
+    );
 }
 
 /// Ready when it is told to be.

@@ -170,7 +170,7 @@ async fn slow_route_threshold_holds_beyond_max_targets() {
         ask(&app, local(&format!("/200/{n}"))).await;
     }
     ask(&app, local("/export")).await;
-    let slow = [("place", "/export"), ("level", "warning")];
+    let slow = [("target", "/export"), ("level", "warning")];
     assert_eq!(meter.sum("tower_keep_slow_calls_total", &slow), Some(1.0));
     assert_eq!(meter.count(DURATION, &[("http_route", "/200/0")]), 1.0);
 }

@@ -10,7 +10,7 @@ use tower_keep::{
     testing::{CountingWaker, RecordingGuard, Reply, ScriptedBody},
 };
 
-use crate::guard::{ask::*, play::*};
+use crate::guard::{driver::*, requests::*};
 
 type Judged = (Outcome, Evidence);
 

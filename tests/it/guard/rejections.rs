@@ -16,7 +16,7 @@ use tower_keep::{
     testing::{RecordingGuard, Reply},
 };
 
-use super::{ask::*, play::*};
+use super::{driver::*, requests::*};
 
 #[test]
 fn rejection_is_reported_to_earlier_guards() {

@@ -1,41 +1,20 @@
-use super::super::{SpanId, TraceFlags, TraceId, Traceparent};
+use super::Sampling;
+use crate::context::{SpanId, TraceFlags, TraceId, Traceparent};
 
-/// Holds the trace as the caller describes it.
+/// A trace as the caller describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) struct RemoteTrace {
-    /// None where the caller only says whether to sample.
-    pub(in super::super) trace_id: Option<TraceId>,
+pub(crate) struct RemoteTrace {
+    /// None if the caller only says whether to sample.
+    pub(crate) trace_id: Option<TraceId>,
     /// The caller's span. A load balancer has none.
-    pub(in super::super) parent_id: Option<SpanId>,
-    pub(in super::super) is_random: bool,
-    pub(in super::super) sampling: Sampling,
-}
-
-/// The caller's decision to sample a trace, in the terms of B3.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Sampling {
-    /// Left to the receiver.
-    Deferred,
-    Denied,
-    Accepted,
-    /// Accepted, and wanted whatever samplers further on say.
-    Debug,
-}
-
-impl Sampling {
-    /// Returns whether to sample, if that is decided.
-    pub(in super::super) fn decision(self) -> Option<bool> {
-        match self {
-            Sampling::Deferred => None,
-            Sampling::Denied => Some(false),
-            Sampling::Accepted | Sampling::Debug => Some(true),
-        }
-    }
+    pub(crate) parent_id: Option<SpanId>,
+    pub(crate) is_random: bool,
+    pub(crate) sampling: Sampling,
 }
 
 impl RemoteTrace {
-    /// Returns the flags of the trace where it is sampled or not.
-    pub(in super::super) fn flags(&self, sampled: bool) -> TraceFlags {
+    /// Returns the flags of the trace, with the decision to sample it.
+    pub(crate) fn flags(&self, sampled: bool) -> TraceFlags {
         let flags = match self.is_random {
             true => TraceFlags::RANDOM,
             false => TraceFlags::default(),
@@ -43,8 +22,8 @@ impl RemoteTrace {
         flags.with_sampled(sampled)
     }
 
-    /// Returns the caller's span, to be remembered where its trace does not go on.
-    pub(in super::super) fn link(&self) -> Option<Traceparent> {
+    /// Returns the caller's span as a link, for a trace that is not continued.
+    pub(crate) fn link(&self) -> Option<Traceparent> {
         Some(Traceparent {
             trace_id: self.trace_id?,
             parent_id: self.parent_id?,
@@ -72,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn caller_of_the_w3c_is_linked_as_it_came() {
+    fn w3c_caller_is_linked_unchanged() {
         for bits in 0..=3 {
             let caller = Traceparent {
                 flags: TraceFlags::from_bits(bits),

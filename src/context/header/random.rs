@@ -1,4 +1,4 @@
-//! Random bits for IDs: fast, and different in every thread of every process of a fleet.
+//! Generates random bits for IDs: fast, and different in every thread of every process of a fleet.
 
 use std::{
     cell::RefCell,
@@ -11,8 +11,8 @@ thread_local! {
     static GENERATOR: RefCell<IdRng> = RefCell::new(IdRng::from_os_seed());
 }
 
-/// Two generators side by side. One alone walks the same circle of 2^64 numbers in every process, so that a
-/// large fleet would meet itself; of two, each thread has a distance of its own.
+/// Two generators side by side. A single one runs through the same cycle of 2^64 numbers in every process, so that
+/// processes of a large fleet would repeat each other; two have another distance in each thread.
 struct IdRng {
     high: Rng,
     low: Rng,
@@ -29,13 +29,13 @@ impl IdRng {
     }
 }
 
-/// 64 bits.
-pub(super) fn bits64() -> u64 {
+/// Returns 64 random bits.
+pub(super) fn random_u64() -> u64 {
     GENERATOR.with_borrow_mut(|generator| generator.high.u64(..))
 }
 
-/// 128 bits.
-pub(super) fn bits128() -> u128 {
+/// Returns 128 random bits.
+pub(super) fn random_u128() -> u128 {
     GENERATOR.with_borrow_mut(|generator| {
         u128::from(generator.high.u64(..)) << 64 | u128::from(generator.low.u64(..))
     })
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn threads_draw_different_bits() {
-        let draw = || (0..1_000).map(|_| bits128()).collect::<Vec<_>>();
+        let draw = || (0..1_000).map(|_| random_u128()).collect::<Vec<_>>();
         let threads: Vec<_> = (0..8).map(|_| std::thread::spawn(draw)).collect();
         let drawn = threads
             .into_iter()

@@ -1,22 +1,19 @@
-//! The `tracestate` header of W3C Trace Context, levels 1 and 2: what each tracing system on the
-//! way wants to find again.
+//! The `tracestate` header of W3C Trace Context, levels 1 and 2: data of the tracing systems that a trace passes.
 //!
-//! Read it only after a good `traceparent`; drop it when a trace is restarted; leave it alone while
-//! `traceparent` is sent on unchanged.
-
-#![forbid(unsafe_code)]
+//! Read it only after a valid `traceparent`, drop it when a trace is restarted, and do not change it while `traceparent` is
+//! sent on unchanged.
 
 use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::traceparent::{HeaderError, HeaderErrorKind};
+use super::{HeaderError, HeaderErrorKind, tracestate_list::MemberList};
 
 /// A checked `tracestate`: up to 32 members of key and opaque value, the most recent leftmost.
 ///
-/// It is kept as a header value and split when read, so a clone is a reference count. One that came
-/// in a single header of at most [`MAX_BYTES`](Self::MAX_BYTES), written as it should be, is that header's own value:
-/// keeping it and sending it on copies nothing, but keeps the buffer alive that the server read it into.
+/// It is stored as a header value and split when it is read, so a clone is a reference count. The state of a single header
+/// of at most [`MAX_BYTES`](Self::MAX_BYTES) without redundant white space shares that header's value: storing it and
+/// sending it on copies nothing, but keeps the buffer alive that the server read it into.
 ///
 /// ```
 /// use tower_keep::context::Tracestate;
@@ -38,25 +35,23 @@ impl Tracestate {
     pub const HEADER: HeaderName = HeaderName::from_static("tracestate");
     /// Most members, empty ones not counted (Trace Context §3.3.1).
     pub const MAX_MEMBERS: usize = 32;
-    /// Most bytes that are sent on, commas included: four members of the largest size, four times
-    /// the 512 that the specification asks for, a quarter of what servers commonly allow for all
-    /// headers.
+    /// Most bytes that are sent on, commas included: four members of the largest size, four times the 512 that the
+    /// specification asks for, a quarter of what servers commonly allow for all headers.
     ///
-    /// A longer one loses whole members: first those over 128 bytes, then any, each time the
-    /// rightmost.
+    /// A longer list loses whole members: first those over 128 bytes, then any, each time the rightmost.
     pub const MAX_BYTES: usize = 2048;
 
-    /// The request's trace state, repeated headers joined in order; `Ok(None)` if it has no member.
+    /// Reads a request's trace state, repeated headers joined in order; `Ok(None)` if it has no member.
     ///
     /// Of members with the same key the leftmost is kept, as the specification allows since 2022. Empty members and white
-    /// space round members are left out, which some receivers do not understand. Allocates only if something has to be
+    /// space around members are left out, which some receivers do not understand. Allocates only if something has to be
     /// left out, or if there is more than one header.
     ///
     /// # Errors
-    /// More than 32 members, a key other than `[a-z0-9][a-z0-9_\-*/@]{0,255}`
-    /// (the level 2 grammar, which contains the `tenant@system` keys of level 1) or a value other
-    /// than 1 to 256 printable ASCII characters without `,` and `=`. Drop the whole state then;
-    /// `traceparent` stands.
+    ///
+    /// More than 32 members, a key other than `[a-z0-9][a-z0-9_\-*/@]{0,255}` (the level 2 grammar, which contains the
+    /// `tenant@system` keys of level 1) or a value other than 1 to 256 printable ASCII characters without `,` and `=`. Drop
+    /// the whole state then, and keep `traceparent`.
     pub fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, HeaderError> {
         let mut members = MemberList::default();
         for value in headers.get_all(Self::HEADER) {
@@ -67,7 +62,7 @@ impl Tracestate {
         }
         let mut values = headers.get_all(Self::HEADER).iter();
         let header = match (values.next(), values.next()) {
-            // As long as its members and the commas between them: it is written as it should be.
+            // As long as its members and the commas between them, so there is nothing to leave out.
             (Some(only), None)
                 if only.len() == members.header_len() && only.len() <= Self::MAX_BYTES =>
             {
@@ -78,38 +73,38 @@ impl Tracestate {
         Ok(Some(Self { header }))
     }
 
-    /// The value of `key`, leading spaces included.
+    /// Returns the value of `key`, leading spaces included.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.iter()
             .find_map(|(found, value)| (found == key).then_some(value))
     }
 
-    /// Keys and values, leftmost first.
+    /// Returns keys and values, leftmost first.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        let text = self.header.to_str().expect("checked when it was made");
+        let text = self.header.to_str().expect("tracestate is ASCII");
         text.split(',')
             .filter_map(|member| member.trim_ascii().split_once('='))
     }
 
-    /// How many members there are, at most [`MAX_MEMBERS`](Self::MAX_MEMBERS).
+    /// Returns the number of members, at most [`MAX_MEMBERS`](Self::MAX_MEMBERS).
     pub fn len(&self) -> usize {
         self.iter().count()
     }
 
-    /// Whether there is no member left.
+    /// Returns whether there is no member.
     pub fn is_empty(&self) -> bool {
         self.iter().next().is_none()
     }
 
     /// Sets `key` and moves it to the left, as the specification asks of a modified member.
     ///
-    /// Pushes out the rightmost of 32 members, and what no longer fits
-    /// [`MAX_BYTES`](Self::MAX_BYTES); never the member just set. Change `traceparent` as well: a
-    /// state must not be modified under an unchanged parent.
+    /// Drops the rightmost of 32 members, and what no longer fits [`MAX_BYTES`](Self::MAX_BYTES); never the member just
+    /// set. Change `traceparent` as well: a state must not be modified under an unchanged parent.
     ///
     /// # Errors
-    /// A key or value that the grammar forbids (see [`from_headers`](Self::from_headers)), a value
-    /// that ends in a space included. Nothing changes then.
+    ///
+    /// A key or value that the grammar forbids (see [`from_headers`](Self::from_headers)), a value that ends in a space
+    /// included. Nothing changes then.
     pub fn insert(&mut self, key: &str, value: &str) -> Result<(), HeaderError> {
         let mut members = MemberList::default();
         members.push(key, value)?;
@@ -121,8 +116,8 @@ impl Tracestate {
         Ok(())
     }
 
-    /// Removes `key`; `false` if it was not there. Meant for keys of one's own: removing another's
-    /// breaks its correlation.
+    /// Removes `key`. Returns `false` if it was absent. Remove only keys of your own system: removing another's breaks its
+    /// correlation.
     pub fn remove(&mut self, key: &str) -> bool {
         if self.get(key).is_none() {
             return false;
@@ -135,7 +130,7 @@ impl Tracestate {
         true
     }
 
-    /// The header to send, or `None` if it would be empty.
+    /// Returns the header to send; `None` if it would be empty.
     pub fn to_header_value(&self) -> Option<HeaderValue> {
         (!self.is_empty()).then(|| self.header.clone())
     }
@@ -149,7 +144,7 @@ impl Default for Tracestate {
     }
 }
 
-/// Same members in the same order; white space between them does not count.
+/// Compares the members in order; white space between them does not count.
 impl PartialEq for Tracestate {
     fn eq(&self, other: &Self) -> bool {
         self.iter().eq(other.iter())
@@ -164,114 +159,8 @@ impl fmt::Debug for Tracestate {
     }
 }
 
-/// Members over this many bytes are the first to go.
-const LARGE_MEMBER_LEN: usize = 128;
-
-/// The members while they are checked: on the stack, so that passing a header through costs no
-/// allocation.
-#[derive(Default)]
-struct MemberList<'a> {
-    slots: [(&'a str, &'a str); Tracestate::MAX_MEMBERS],
-    len: usize,
-}
-
-impl<'a> MemberList<'a> {
-    fn as_slice(&self) -> &[(&'a str, &'a str)] {
-        &self.slots[..self.len]
-    }
-
-    fn parse_header(&mut self, header: &'a HeaderValue) -> Result<(), HeaderError> {
-        let text = header.to_str().map_err(|_| error(HeaderErrorKind::Value))?;
-        for member in text
-            .split(',')
-            .map(str::trim_ascii)
-            .filter(|member| !member.is_empty())
-        {
-            let (key, value) = member
-                .split_once('=')
-                .ok_or(error(HeaderErrorKind::Separator))?;
-            self.push(key, value)?;
-        }
-        Ok(())
-    }
-
-    fn push(&mut self, key: &'a str, value: &'a str) -> Result<(), HeaderError> {
-        let reason = match () {
-            () if !is_key(key) => HeaderErrorKind::Key,
-            () if !is_value(value) => HeaderErrorKind::Value,
-            // The leftmost is the most recent. Whoever wrote the other is to blame, and nobody else's member is lost.
-            () if self.as_slice().iter().any(|(found, _)| *found == key) => return Ok(()),
-            () if self.len == Tracestate::MAX_MEMBERS => HeaderErrorKind::TooManyMembers,
-            () => {
-                self.push_unchecked((key, value));
-                return Ok(());
-            }
-        };
-        Err(error(reason))
-    }
-
-    /// Adds a member that is known to be good; one too many is not added.
-    fn push_unchecked(&mut self, member: (&'a str, &'a str)) {
-        if let Some(slot) = self.slots.get_mut(self.len) {
-            *slot = member;
-            self.len += 1;
-        }
-    }
-
-    /// Bytes of the printed list.
-    fn header_len(&self) -> usize {
-        self.as_slice()
-            .iter()
-            .map(|member| member_len(member) + 1)
-            .sum::<usize>()
-            .saturating_sub(1)
-    }
-
-    /// Drops members until the list fits: large ones first, then any, from the right, the first
-    /// `spared` never: one or none, which always fits.
-    fn shrink_to_fit(mut self, spared: usize) -> Self {
-        while self.header_len() > Tracestate::MAX_BYTES {
-            let large = self.as_slice()[spared..]
-                .iter()
-                .rposition(|member| member_len(member) > LARGE_MEMBER_LEN);
-            let gone = large.map_or(self.len - 1, |at| at + spared);
-            self.slots.copy_within(gone + 1..self.len, gone);
-            self.len -= 1;
-        }
-        self
-    }
-
-    fn to_header_value(&self) -> HeaderValue {
-        let mut text = String::with_capacity(self.header_len());
-        for (key, value) in self.as_slice() {
-            if !text.is_empty() {
-                text.push(',');
-            }
-            text.extend([key, "=", value]);
-        }
-        HeaderValue::try_from(text).expect("printable ASCII fits a header")
-    }
-}
-
-fn member_len((key, value): &(&str, &str)) -> usize {
-    key.len() + 1 + value.len()
-}
-
-fn is_key(key: &str) -> bool {
-    let starts = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let goes_on = |byte: &u8| starts(byte) || b"_-*/@".contains(byte);
-    key.len() <= 256
-        && key.as_bytes().first().is_some_and(starts)
-        && key.as_bytes().iter().all(goes_on)
-}
-
-fn is_value(value: &str) -> bool {
-    let allowed = |byte: u8| matches!(byte, b' '..=b'~') && byte != b',' && byte != b'=';
-    (1..=256).contains(&value.len()) && !value.ends_with(' ') && value.bytes().all(allowed)
-}
-
-const fn error(reason: HeaderErrorKind) -> HeaderError {
-    HeaderError::new("tracestate", reason)
+pub(super) const fn error(kind: HeaderErrorKind) -> HeaderError {
+    HeaderError::new("tracestate", kind)
 }
 
 #[cfg(test)]
@@ -307,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn repeated_headers_are_joined_in_order_and_empty_members_skipped() {
+    fn tracestate_joins_repeated_headers_and_skips_empty_members() {
         assert_eq!(
             printed(&["foo=1 \t , \t bar=2", "", " ,\t", "rojo= 1,,congo=2 "]),
             "foo=1,bar=2,rojo= 1,congo=2"
@@ -317,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_header_is_sent_on_without_what_some_receivers_reject() {
+    fn tracestate_is_sent_without_what_some_receivers_reject() {
         assert_eq!(printed(&["foo=1 ,, bar=2"]), "foo=1,bar=2");
         let commas = ",".repeat(40) + "foo=1";
         assert_eq!(printed(&[&commas]), "foo=1");
@@ -325,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn single_header_that_is_written_as_it_should_be_is_kept_and_no_copy_made() {
+    fn tracestate_of_a_single_normal_header_is_not_copied() {
         for (text, kept) in [("foo=1,bar=2", true), ("foo=1, bar=2", false)] {
             let value = HeaderValue::from_static(text);
             let headers = HeaderMap::from_iter([(Tracestate::HEADER, value)]);
@@ -336,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn states_of_the_same_members_in_the_same_order_are_equal() {
+    fn tracestates_of_the_same_members_in_order_are_equal() {
         let state = |text: &str| read(&[text]).unwrap().unwrap();
         assert_eq!(state("foo=1,bar=2"), state("foo=1 , bar=2"));
         assert_ne!(state("foo=1,bar=2"), state("bar=2,foo=1"));
@@ -345,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn leftmost_of_the_members_with_the_same_key_is_kept_and_no_other_is_lost() {
+    fn tracestate_keeps_the_leftmost_member_of_each_key() {
         assert_eq!(printed(&["foo=1,foo=2"]), "foo=1");
         assert_eq!(printed(&["a=1,foo=1", "b=2,foo=2,a=3"]), "a=1,foo=1,b=2");
         let mut state = read(&["foo=1,bar=1,foo=2"]).unwrap().unwrap();
@@ -354,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn each_broken_rule_is_named() {
+    fn tracestate_error_names_the_broken_rule() {
         let long_key = format!("{}=1", "z".repeat(257));
         let long_value = format!("z={}", "1".repeat(257));
         let table = [
@@ -379,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_too_long_loses_large_members_first_then_from_the_right() {
+    fn tracestate_too_long_drops_large_members_first_then_the_rightmost() {
         let large = |key: &str| format!("{key}={}", "1".repeat(256));
         let small = small(21).join(",");
         let kept = &small[..18 * 109 - 1];
@@ -389,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_member_moves_left_and_pushes_out_the_rightmost() {
+    fn tracestate_insert_moves_the_member_left_and_drops_the_rightmost() {
         let mut state = read(&[&numbered(32)]).unwrap().unwrap();
         state.insert("bar32", "new").unwrap();
         assert_eq!(
@@ -401,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_member_changes_nothing() {
+    fn tracestate_insert_of_an_invalid_member_changes_nothing() {
         let mut state = read(&["foo=1"]).unwrap().unwrap();
         let error = state.insert("foo", "ends in a space ").unwrap_err();
         assert_eq!((error.header(), error.kind()), ("tracestate", Value));
@@ -409,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_just_set_is_never_the_one_that_is_dropped() {
+    fn tracestate_insert_never_drops_the_new_member() {
         let mut state = read(&[&small(18).join(",")]).unwrap().unwrap();
         state.insert("mine", &"x".repeat(256)).unwrap();
         assert_eq!(
@@ -424,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn list_of_the_most_bytes_is_whole_and_one_byte_more_costs_a_member() {
+    fn tracestate_bound_is_exact_to_the_byte() {
         let most: Vec<_> = (0..15).map(|n| sized(n, 128)).collect();
         let joined = |last: usize| printed(&[&most.join(","), &sized(15, last)]);
         assert_eq!(joined(113).len(), Tracestate::MAX_BYTES);
@@ -432,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn members_over_128_bytes_are_the_first_to_go() {
+    fn tracestate_members_over_128_bytes_are_dropped_first() {
         let others: Vec<_> = (0..15).map(|n| sized(n, 128)).collect();
         assert_eq!(
             printed(&[&sized(99, 129), &others.join(",")]),
@@ -445,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn removing_the_last_member_leaves_nothing_to_send() {
+    fn tracestate_without_members_has_no_header() {
         let mut state = read(&["foo=1,bar=2"]).unwrap().unwrap();
         assert!(state.remove("foo") && !state.remove("foo") && state.remove("bar"));
         assert!(state.is_empty() && state.to_header_value().is_none());

@@ -17,7 +17,7 @@ use tower_keep::{
     testing::{CountingWaker, RecordedEnd, RecordingGuard, Reply, ScriptedBody},
 };
 
-use super::ask::scripted;
+use super::requests::scripted;
 
 /// More polls than any call here needs.
 pub const LONG: usize = 20;

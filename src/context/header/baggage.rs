@@ -1,26 +1,23 @@
-//! The `baggage` header of W3C Baggage: named values that the application sends along with a
-//! request.
+//! The `baggage` header of W3C Baggage: named values that the application sends along with a request.
 //!
-//! It is user data. Never forward it to third parties by default, and never make a metric label of
-//! it without a list of allowed keys.
+//! Baggage is user data. Never send it to third parties by default, and never use it as a metric label without a list of
+//! allowed keys.
 
-#![forbid(unsafe_code)]
-
-use std::{borrow::Cow, fmt, mem, str};
+use std::{borrow::Cow, fmt, mem};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use percent_encoding::{
-    AsciiSet, CONTROLS, PercentEncode, percent_decode_str, utf8_percent_encode,
+
+use super::{
+    BaggageMember, HeaderError, HeaderErrorKind,
+    baggage_list::ListBuilder,
+    baggage_member::{encode, is_token, parse_member},
 };
 
-use super::traceparent::{HeaderError, HeaderErrorKind};
-
-/// Checked baggage: members in the order they came, duplicates and properties included.
+/// Checked baggage: members in their order, duplicates and properties included.
 ///
-/// It is kept as a header value and decoded when read, so a clone is a reference count. Baggage
-/// that came in a single well-formed header is that header's own value: keeping it and sending it
-/// on copies nothing, but keeps the buffer alive that the server read it into. `Debug` shows how
-/// many members there are, never their content.
+/// It is stored as a header value and decoded when it is read, so a clone is a reference count. Baggage of a single
+/// well-formed header shares that header's value: storing it and sending it on copies nothing, but keeps the buffer alive
+/// that the server read it into. `Debug` shows the number of members, never their content.
 ///
 /// ```
 /// use http::{HeaderMap, HeaderValue};
@@ -44,15 +41,13 @@ pub struct Baggage {
 impl Baggage {
     /// The header's name.
     pub const HEADER: HeaderName = HeaderName::from_static("baggage");
-    /// Most members: what the grammar of the specification allows (`list-member 0*179(..)`); at
+    /// Most members: as many as the grammar of the specification allows (`list-member 0*179(..)`); at
     /// least 64 are required.
     pub const MAX_MEMBERS: usize = 180;
-    /// Most bytes of the whole list, commas included: the least that the specification requires to
-    /// be sent on.
+    /// Most bytes of the list, commas included: the minimum that the specification requires to be sent on.
     pub const MAX_BYTES: usize = 8192;
 
-    /// The request's baggage, repeated headers joined in order; `None` if there is nothing to keep
-    /// and nothing to tell.
+    /// Reads a request's baggage, repeated headers joined in order; `None` if there is no member, valid or dropped.
     ///
     /// A member that breaks the grammar, and one that no longer fits
     /// [`MAX_MEMBERS`](Self::MAX_MEMBERS) or [`MAX_BYTES`](Self::MAX_BYTES), is dropped whole and
@@ -71,28 +66,28 @@ impl Baggage {
         for value in headers.get_all(Self::HEADER) {
             list.parse_header(value.as_bytes());
         }
-        let something = list.members > 0 || list.dropped > 0;
-        something.then(|| Self {
+        let has_members = list.members > 0 || list.dropped > 0;
+        has_members.then(|| Self {
             dropped: list.dropped,
             header: list.into_header_value(),
         })
     }
 
-    /// How many members were dropped when the headers were read.
+    /// Returns the number of members that were dropped when the headers were read.
     pub fn dropped(&self) -> usize {
         self.dropped
     }
 
-    /// The decoded value of the first member called `key` (keys are case-sensitive).
+    /// Returns the decoded value of the first member with this key (keys are case-sensitive).
     pub fn get(&self, key: &str) -> Option<Cow<'_, str>> {
         self.iter()
             .find(|member| member.key() == key)
             .map(|member| member.value())
     }
 
-    /// The members in order, duplicates included.
+    /// Returns the members in order, duplicates included.
     pub fn iter(&self) -> impl Iterator<Item = BaggageMember<'_>> {
-        let text = self.header.to_str().expect("checked when it was made");
+        let text = self.header.to_str().expect("baggage is ASCII");
         let members = text
             .split(',')
             .map(str::trim_ascii)
@@ -100,49 +95,49 @@ impl Baggage {
         members.map(|text| BaggageMember { text })
     }
 
-    /// How many members there are, duplicates included, at most [`MAX_MEMBERS`](Self::MAX_MEMBERS).
+    /// Returns the number of members, duplicates included, at most [`MAX_MEMBERS`](Self::MAX_MEMBERS).
     pub fn len(&self) -> usize {
         self.iter().count()
     }
 
-    /// Whether there is no member.
+    /// Returns whether there is no member.
     pub fn is_empty(&self) -> bool {
         self.iter().next().is_none()
     }
 
     /// Sets `key` to `value`, percent-encoded as needed.
     ///
-    /// The first member of that key is replaced where it stands, its properties included, and its
-    /// duplicates are removed; a new key goes to the end.
+    /// The first member with this key is replaced in place, its properties included, and duplicates are removed; a new key
+    /// goes to the end.
     ///
     /// # Errors
-    /// A key that is no HTTP token, or baggage that would no longer fit its bounds. Nothing changes
-    /// then.
+    ///
+    /// A key that is not an HTTP token, or baggage that would exceed its bounds. Nothing changes then.
     pub fn insert(&mut self, key: &str, value: &str) -> Result<(), HeaderError> {
         if !is_token(key) {
             return Err(error(HeaderErrorKind::Key));
         }
-        // Encoding only adds bytes: do not start on what cannot fit.
+        // Encoding only adds bytes, so a value that is too long now cannot fit.
         if value.len() > Self::MAX_BYTES {
             return Err(error(HeaderErrorKind::Length));
         }
-        let (fresh, mut placed) = (format!("{key}={}", encode(value)), false);
+        let (new, mut is_placed) = (format!("{key}={}", encode(value)), false);
         let mut list = ListBuilder::default();
         for member in self.iter() {
             if member.key() != key {
                 list.try_push(member.text)?;
-            } else if !mem::replace(&mut placed, true) {
-                list.try_push(&fresh)?;
+            } else if !mem::replace(&mut is_placed, true) {
+                list.try_push(&new)?;
             }
         }
-        if !placed {
-            list.try_push(&fresh)?;
+        if !is_placed {
+            list.try_push(&new)?;
         }
         self.header = list.into_header_value();
         Ok(())
     }
 
-    /// Removes every member called `key`; `false` if there was none.
+    /// Removes every member with this key. Returns `false` if there was none.
     pub fn remove(&mut self, key: &str) -> bool {
         if self.iter().all(|member| member.key() != key) {
             return false;
@@ -155,7 +150,7 @@ impl Baggage {
         true
     }
 
-    /// The header to send, or `None` if it would be empty.
+    /// Returns the header to send; `None` if it would be empty.
     pub fn to_header_value(&self) -> Option<HeaderValue> {
         (!self.is_empty()).then(|| self.header.clone())
     }
@@ -170,8 +165,8 @@ impl Default for Baggage {
     }
 }
 
-/// Same members in the same order, properties and percent-encoding included; white space between
-/// members and the number of dropped ones do not count.
+/// Compares the members in order, with properties and percent-encoding, but without white space between members and the
+/// number of dropped ones.
 impl PartialEq for Baggage {
     fn eq(&self, other: &Self) -> bool {
         self.iter().eq(other.iter())
@@ -187,75 +182,7 @@ impl fmt::Debug for Baggage {
     }
 }
 
-/// One member of [`Baggage`], decoded when asked.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct BaggageMember<'a> {
-    text: &'a str,
-}
-
-impl<'a> BaggageMember<'a> {
-    /// The name, as it came.
-    pub fn key(&self) -> &'a str {
-        split_pair(self.head()).0
-    }
-
-    /// The value, percent-decoded. Octets that are not UTF-8 become U+FFFD, a `%` without two hex
-    /// digits stays.
-    pub fn value(&self) -> Cow<'a, str> {
-        split_pair(self.head()).1.map_or(Cow::Borrowed(""), decode)
-    }
-
-    /// The properties in order: names, and percent-decoded values of those that have one.
-    pub fn properties(&self) -> impl Iterator<Item = (&'a str, Option<Cow<'a, str>>)> + use<'a> {
-        let properties = self.text.split(';').skip(1).map(split_pair);
-        properties.map(|(key, value)| (key, value.map(decode)))
-    }
-
-    fn head(&self) -> &'a str {
-        self.text.split(';').next().unwrap_or_default()
-    }
-}
-
-/// A list under construction that stays within the bounds.
-#[derive(Default)]
-struct ListBuilder {
-    text: String,
-    members: usize,
-    dropped: usize,
-}
-
-impl ListBuilder {
-    fn parse_header(&mut self, header: &[u8]) {
-        let members = header.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-        for member in members.filter(|member| !member.is_empty()) {
-            let kept = parse_member(member).is_some_and(|text| self.push(text));
-            self.dropped += usize::from(!kept);
-        }
-    }
-
-    fn try_push(&mut self, member: &str) -> Result<(), HeaderError> {
-        let fits = self.push(member);
-        fits.then_some(()).ok_or(error(HeaderErrorKind::Length))
-    }
-
-    /// Adds a member that is known to be good; `false` if it does not fit.
-    fn push(&mut self, member: &str) -> bool {
-        let comma = if self.members > 0 { "," } else { "" };
-        let bytes = self.text.len() + comma.len() + member.len();
-        if self.members == Baggage::MAX_MEMBERS || bytes > Baggage::MAX_BYTES {
-            return false;
-        }
-        self.text.extend([comma, member]);
-        self.members += 1;
-        true
-    }
-
-    fn into_header_value(self) -> HeaderValue {
-        HeaderValue::try_from(self.text).expect("checked members fit a header")
-    }
-}
-
-/// Whether a header can be sent on as it came.
+/// Returns whether a header can be sent on as it came.
 fn is_well_formed(header: &[u8]) -> bool {
     let commas = header.iter().filter(|byte| **byte == b',').count();
     header.len() <= Baggage::MAX_BYTES
@@ -265,60 +192,8 @@ fn is_well_formed(header: &[u8]) -> bool {
             .all(|member| parse_member(member).is_some())
 }
 
-/// The member as text, if it is `key=value` with any number of `;key` and `;key=value`.
-fn parse_member(member: &[u8]) -> Option<&str> {
-    let text = str::from_utf8(member).ok()?;
-    let mut parts = text.split(';').map(split_pair);
-    let (key, value) = parts.next()?;
-    let good = is_token(key)
-        && value.is_some_and(is_value)
-        && parts.all(|(key, value)| is_token(key) && value.is_none_or(is_value));
-    good.then_some(text)
-}
-
-/// Key and value without the white space round them.
-fn split_pair(text: &str) -> (&str, Option<&str>) {
-    match text.split_once('=') {
-        Some((key, value)) => (key.trim_ascii(), Some(value.trim_ascii())),
-        None => (text.trim_ascii(), None),
-    }
-}
-
-/// RFC 7230 §3.2.6.
-fn is_token(key: &str) -> bool {
-    let tchar = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !key.is_empty() && key.bytes().all(tchar)
-}
-
-fn is_value(value: &str) -> bool {
-    value.bytes().all(is_baggage_octet)
-}
-
-/// The specification's `baggage-octet`.
-const fn is_baggage_octet(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b';' | b'\\')
-}
-
-/// What must be percent-encoded: every ASCII character but `baggage-octet`, and `%` itself.
-const PERCENT_ENCODED: AsciiSet = CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b',')
-    .add(b';')
-    .add(b'\\')
-    .add(b'%');
-
-fn encode(value: &str) -> PercentEncode<'_> {
-    utf8_percent_encode(value, &PERCENT_ENCODED)
-}
-
-/// Octets that are not UTF-8 become U+FFFD, a `%` without two hex digits stays.
-fn decode(value: &str) -> Cow<'_, str> {
-    percent_decode_str(value).decode_utf8_lossy()
-}
-
-const fn error(reason: HeaderErrorKind) -> HeaderError {
-    HeaderError::new("baggage", reason)
+pub(super) const fn error(kind: HeaderErrorKind) -> HeaderError {
+    HeaderError::new("baggage", kind)
 }
 
 #[cfg(test)]
@@ -348,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_member_is_dropped_whole_and_the_others_stay() {
+    fn baggage_drops_a_malformed_member_whole_and_keeps_the_others() {
         let values: [&[u8]; 2] = [
             b"a=1,b,=c,d=\"x\",,e=1;;f,g=\xff",
             b"a=2;ok=1, h =  3,i=a b",
@@ -360,12 +235,12 @@ mod tests {
     }
 
     #[test]
-    fn repeated_headers_are_joined_in_order() {
+    fn baggage_joins_repeated_headers_in_order() {
         check(&read(&[b"a=1", b"b=2"]).unwrap(), "a=1,b=2", 0);
     }
 
     #[test]
-    fn bounds_hold_to_the_member_and_to_the_byte() {
+    fn baggage_bounds_are_exact_to_the_member_and_the_byte() {
         let sized = |size: usize| format!("a={}", "0".repeat(size - 2));
         let numbered = |count: usize| {
             let members: Vec<_> = (0..count).map(|n| format!("k{n}=v")).collect();
@@ -386,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn single_header_in_good_form_is_kept_as_it_came() {
+    fn baggage_of_a_single_well_formed_header_is_not_copied() {
         let text = "a = 1 , b=2;c";
         let headers = HeaderMap::from_iter([(Baggage::HEADER, HeaderValue::from_static(text))]);
         let sent = Baggage::from_headers(&headers).unwrap().to_header_value();
@@ -402,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn properties_are_told_and_decoded() {
+    fn baggage_properties_are_decoded() {
         let baggage = one("k=v;a;b = %2C,other=1");
         let members: Vec<_> = baggage.iter().collect();
         let properties: Vec<_> = members[0].properties().collect();
@@ -419,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_tokens_and_values_have_no_separators() {
+    fn baggage_keys_are_tokens_and_values_have_no_separators() {
         let token = "!#$%&'*+-.^_`|~09azAZ";
         assert_eq!(one(&format!("{token}=1")).get(token).as_deref(), Some("1"));
         for bad in ["a b=1", "=1", "a=\"", "a=1;b c", "a=1;b=\\", "(=1"] {
@@ -430,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_keep_is_no_baggage_and_nothing_but_rubbish_is_counted() {
+    fn baggage_is_absent_without_members_and_counts_invalid_ones() {
         assert!(read(&[]).is_none() && read(&[b"", b" , "]).is_none());
         let rubbish = one("a");
         assert_eq!((rubbish.len(), rubbish.dropped()), (0, 1));
@@ -438,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_decode_is_replaced_or_left_alone() {
+    fn baggage_value_that_does_not_decode_is_replaced_or_unchanged() {
         for (raw, value) in [
             ("%FF%c3%A9", "\u{fffd}é"),
             ("1%", "1%"),
@@ -450,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn insert_encodes_replaces_in_place_and_removes_duplicates() {
+    fn baggage_insert_encodes_replaces_in_place_and_removes_duplicates() {
         let mut baggage = one("a=1;p,b=2,a=3");
         baggage.insert("a", "50% é\"\\,;=").unwrap();
         baggage.insert("c", "").unwrap();
@@ -460,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_not_fit_is_refused_and_changes_nothing() {
+    fn baggage_insert_that_exceeds_the_bounds_changes_nothing() {
         let mut baggage = one("a=1");
         assert_eq!(baggage.insert("b c", "1"), Err(error(HeaderErrorKind::Key)));
         for value in ["é".repeat(1500), "0".repeat(8193)] {
