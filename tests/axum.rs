@@ -589,7 +589,7 @@ async fn a_panic_in_the_middle_of_a_body_ends_that_call_alone() {
 async fn a_refusal_is_a_response_with_both_ids_and_says_when_to_come_back() {
     let (meter, logs) = (meter(), logs());
     let (track, errors) = tracked("shop");
-    let guards = (Correlate::default(), track, Fuse::blown());
+    let guards = (Correlate::default(), (track, Fuse::blown()));
     let app = Router::new()
         .route("/orders/{id}", on_get(order))
         .layer(GuardLayer::server(guards));

@@ -184,9 +184,9 @@ fn a_refusal_allocates_once_as_an_error_and_five_times_as_an_http_answer() {
 #[test]
 fn however_many_guards_there_are_a_call_allocates_nothing() {
     let breaker = || CircuitBreaker::builder("costs").build().unwrap();
-    let mut one = GuardLayer::any((breaker(),)).layer(service_fn(seven));
+    let mut one = GuardLayer::any(breaker()).layer(service_fn(seven));
     assert_eq!(allocations(|| ask(&mut one)), 0.0);
-    let three = (breaker(), breaker(), Some(breaker()));
+    let three = (breaker(), (breaker(), Some(breaker())));
     let mut three = GuardLayer::any(three).layer(service_fn(seven));
     assert_eq!(allocations(|| ask(&mut three)), 0.0);
 }

@@ -51,13 +51,20 @@ impl Clumsy {
     }
 }
 
+/// The open scope of a guard that may panic when it closes.
+struct Leave<'a>(&'a Clumsy);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.0.reach(Hook::AfterPoll);
+    }
+}
+
 impl Guard for Clumsy {
     type Permit = ();
-    fn enter<R>(&self, (): &mut (), poll: impl FnOnce() -> R) -> R {
+    fn enter(&self, (): &mut ()) -> impl Sized {
         self.reach(Hook::BeforePoll);
-        let result = poll();
-        self.reach(Hook::AfterPoll);
-        result
+        Leave(self)
     }
     fn on_head(&self, (): &mut (), _: &mut Head<'_>) {
         self.reach(Hook::Head);
@@ -86,7 +93,7 @@ fn a_hook_that_panics_changes_nothing_for_the_call_or_its_neighbours() {
         Hook::Settle,
     ] {
         let (outer, inner, script) = (RecordingGuard::new(), RecordingGuard::new(), good());
-        let guards = (outer.clone(), Clumsy(hook), inner.clone());
+        let guards = (outer.clone(), (Clumsy(hook), inner.clone()));
         let layer = GuardLayer::server(guards);
         let panics = counted(|| assert_eq!(play(layer.layer(script.clone())), "hello"));
         assert!(panics > 0, "{hook:?}");
@@ -138,7 +145,7 @@ fn a_panic_of_the_service_is_told_from_one_of_a_hook_round_it() {
     for hook in [Hook::BeforePoll, Hook::AfterPoll, Hook::Head, Hook::Settle] {
         let (outer, inner) = (RecordingGuard::new(), RecordingGuard::new());
         let script = Script::always(|| Reply::panic_in_poll("boom"));
-        let layer = GuardLayer::server((outer.clone(), Clumsy(hook), inner.clone()));
+        let layer = GuardLayer::server((outer.clone(), (Clumsy(hook), inner.clone())));
         let panics = counted(|| drop(play(layer.layer(script.clone()))));
         assert!(panics > 0, "{hook:?}");
         assert_eq!(outer.single().outcome, Outcome::Panicked, "{hook:?}");
@@ -155,7 +162,7 @@ fn a_hook_that_panics_in_a_call_that_is_dropped_or_refused_leaves_nothing_in_fli
     for hook in [Hook::BeforePoll, Hook::AfterPoll, Hook::Head, Hook::Settle] {
         let (outer, inner) = (RecordingGuard::new(), RecordingGuard::new());
         let script = Script::<BoxError>::always(Reply::hang);
-        let layer = GuardLayer::server((outer.clone(), Clumsy(hook), inner.clone()));
+        let layer = GuardLayer::server((outer.clone(), (Clumsy(hook), inner.clone())));
         let mut service = layer.layer(script.clone());
         counted(|| {
             drop(CountingWaker::new().call(&mut service, Request::new(ScriptedBody::new())))
@@ -166,7 +173,7 @@ fn a_hook_that_panics_in_a_call_that_is_dropped_or_refused_leaves_nothing_in_fli
 
         let outer = RecordingGuard::new();
         let refusing = RecordingGuard::rejecting(Rejection::overloaded("shed"));
-        let layer = GuardLayer::server((outer.clone(), Clumsy(hook), refusing));
+        let layer = GuardLayer::server((outer.clone(), (Clumsy(hook), refusing)));
         counted(|| drop(play(layer.layer(good()))));
         assert_eq!(outer.single().outcome, Outcome::Rejected, "{hook:?}");
     }
@@ -176,7 +183,7 @@ fn a_hook_that_panics_in_a_call_that_is_dropped_or_refused_leaves_nothing_in_fli
 fn a_panic_about_an_unready_service_keeps_nobody_from_hearing_of_it() {
     let (outer, inner) = (RecordingGuard::new(), RecordingGuard::new());
     let script = Script::always(Reply::ok).fails_ready(|| BoxError::from("gone"));
-    let guards = (outer.clone(), Clumsy(Hook::Unready), inner.clone());
+    let guards = (outer.clone(), (Clumsy(Hook::Unready), inner.clone()));
     let mut service = GuardLayer::server(guards).layer(script);
     let panics = counted(|| {
         let ready = CountingWaker::new().poll_ready::<Request<ScriptedBody>, _>(&mut service);
@@ -293,7 +300,7 @@ fn a_recorder_that_panics_harms_no_call() {
             .build()
             .unwrap();
         let operation = operation("clumsy").errors(errors.clone());
-        let guards = (outer.clone(), track, operation, inner.clone());
+        let guards = (outer.clone(), (track, (operation, inner.clone())));
         let script = Script::always(|| Reply::status(500).data("oh"));
         let panics = counted(|| {
             metrics::with_local_recorder(&recorder, || {
@@ -396,10 +403,7 @@ fn a_subscriber_that_panics_harms_no_call() {
         let operation = operation("clumsy").errors(errors.clone());
         let guards = (
             outer.clone(),
-            Correlate::default(),
-            track,
-            operation,
-            inner.clone(),
+            (Correlate::default(), (track, (operation, inner.clone()))),
         );
         let script = Script::always(|| Reply::status(500).data("oh"));
         let panics = counted(|| {

@@ -272,7 +272,7 @@ async fn a_caller_that_drops_a_body_before_its_end_cancels_but_bad_news_stay() {
 async fn a_refusal_is_an_error_that_carries_its_rejection_and_clones_share_the_guard() {
     let fuse = Fuse::blows_after(2);
     let (track, errors) = tracked("stock");
-    let layer = GuardLayer::client((Propagate::default(), track.client_side(), fuse.clone()));
+    let layer = GuardLayer::client((Propagate::default(), (track.client_side(), fuse.clone())));
     let address = upstream().await;
     // One failure through each of two clients.
     let clients = both_versions().map(|(_, client)| layer.clone_layer(client));
@@ -345,7 +345,7 @@ async fn a_hyper_server_is_guarded_like_any_other() {
     let meter = meter();
     let fuse = Fuse::blows_after(1);
     let (witness, mut ends) = witness();
-    let layer = GuardLayer::server((witness, Track::new("bare"), fuse.clone()));
+    let layer = GuardLayer::server((witness, (Track::new("bare"), fuse.clone())));
     let service = ServiceBuilder::new().layer(layer).service(service_fn(
         async |request: Request<Incoming>| match request.uri().path() {
             "/panics" => panic!("the ink ran out"),

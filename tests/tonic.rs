@@ -693,7 +693,7 @@ async fn a_connection_that_is_refused_is_a_failure_that_says_why() {
 async fn a_refusal_of_the_server_arrives_as_a_status_with_a_hint_and_the_ids_if_asked_for() {
     let echoes = Correlate::builder().echo_grpc(true).build();
     let correlate = echoes.expect("sound settings");
-    let guards = (correlate, Track::new("health"), Fuse::blown());
+    let guards = (correlate, (Track::new("health"), Fuse::blown()));
     let health = HealthServer::new(Scripted::default());
     let address = serve_tonic!(GuardLayer::server(guards), health);
     let status = HealthClient::new(channel(address))

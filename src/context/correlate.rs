@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use super::{
     Baggage, CallId, Context, CorrelateBuilder, IdFormat, TraceFormat, TracePolicy, Tracestate,
     Trust, count_malformed,
-    current::{self, ContextInner, TraceContext},
+    current::{ContextInner, ContextScope, TraceContext},
     propagate::set_or_remove_header,
     settings::RequestPredicate,
     trace_format::{RemoteTrace, Sampling, root_field},
@@ -216,8 +216,8 @@ impl Guard for Correlate {
     type Permit = CorrelatePermit;
 
     #[inline]
-    fn enter<R>(&self, permit: &mut CorrelatePermit, poll: impl FnOnce() -> R) -> R {
-        current::with_context(&mut permit.context, poll)
+    fn enter(&self, permit: &mut CorrelatePermit) -> impl Sized {
+        ContextScope::enter(&mut permit.context)
     }
 
     fn on_head(&self, permit: &mut CorrelatePermit, head: &mut Head<'_>) {
@@ -277,8 +277,8 @@ impl Guard for InheritContext {
     type Permit = Option<Context>;
 
     #[inline]
-    fn enter<R>(&self, permit: &mut Option<Context>, poll: impl FnOnce() -> R) -> R {
-        current::with_context(permit, poll)
+    fn enter(&self, permit: &mut Option<Context>) -> impl Sized {
+        ContextScope::enter(permit)
     }
 
     #[inline]

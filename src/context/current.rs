@@ -281,19 +281,29 @@ impl PartialEq for Context {
 }
 impl Eq for Context {}
 
-/// Runs `work` with the slot's context as the current one. What was current waits in the slot.
-#[inline]
-pub(crate) fn with_context<R>(slot: &mut Option<Context>, work: impl FnOnce() -> R) -> R {
-    /// Swaps back, on unwinding too.
-    struct Back<'a>(&'a mut Option<Context>);
-    impl Drop for Back<'_> {
-        #[inline]
-        fn drop(&mut self) {
-            swap_current(self.0);
-        }
+/// The scope in which a slot's context is the current one. What was current before waits in the slot.
+#[must_use = "dropping it leaves the context"]
+pub(crate) struct ContextScope<'a>(&'a mut Option<Context>);
+
+impl<'a> ContextScope<'a> {
+    #[inline]
+    pub(crate) fn enter(slot: &'a mut Option<Context>) -> Self {
+        swap_current(slot);
+        ContextScope(slot)
     }
-    swap_current(slot);
-    let _back = Back(slot);
+}
+
+impl Drop for ContextScope<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        swap_current(self.0);
+    }
+}
+
+/// Runs `work` with the slot's context as the current one.
+#[inline]
+fn with_context<R>(slot: &mut Option<Context>, work: impl FnOnce() -> R) -> R {
+    let _scope = ContextScope::enter(slot);
     work()
 }
 

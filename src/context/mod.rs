@@ -104,7 +104,7 @@ use crate::{
 pub use baggage::*;
 pub use call_id::*;
 pub use correlate::{Correlate, CorrelatePermit, InheritContext};
-pub(crate) use current::with_context;
+pub(crate) use current::ContextScope;
 pub use current::{Context, InContext, in_context};
 #[cfg(feature = "axum")]
 pub use extract::MissingContext;

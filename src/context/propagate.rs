@@ -6,7 +6,7 @@ use http::{
 };
 
 use super::{
-    Context, IdFormat, PropagateBuilder, RequestIdPolicy, TraceFormat, current,
+    Context, ContextScope, IdFormat, PropagateBuilder, RequestIdPolicy, TraceFormat,
     trace_format::stale_headers,
 };
 use crate::{
@@ -119,8 +119,8 @@ impl Guard for Propagate {
     type Permit = Option<Context>;
 
     #[inline]
-    fn enter<R>(&self, permit: &mut Option<Context>, poll: impl FnOnce() -> R) -> R {
-        current::with_context(permit, poll)
+    fn enter(&self, permit: &mut Option<Context>) -> impl Sized {
+        ContextScope::enter(permit)
     }
 
     #[inline]

@@ -14,7 +14,7 @@ use crate::{
         CallClock, CallEnd, CapturedPanic, CatchScope, Cause, Outcome, PanicDetails, PanicPayload,
         catch_hook, catch_service,
     },
-    guard::{Admit, Guard, run_in_scope},
+    guard::{Admit, Guard, enter_scope},
 };
 
 /// Tells how an output is to be judged.
@@ -142,15 +142,15 @@ impl OperationGuard {
     }
 
     pub(super) fn poll<R>(&mut self, work: impl FnOnce() -> R) -> R {
-        let inside = CatchScope::enter();
-        self.run_in_scope(&inside, work)
+        let _scope = CatchScope::enter();
+        self.run_in_scope(work)
             .unwrap_or_else(|thrown| self.complete_panicked(thrown).resume())
     }
 
     /// Drops what is left of the run. A panic settles it, and goes on unless another is under way.
     fn drop_in_scope(&mut self, drop: impl FnOnce()) {
-        let inside = CatchScope::enter();
-        if let Err(thrown) = self.run_in_scope(&inside, drop) {
+        let _scope = CatchScope::enter();
+        if let Err(thrown) = self.run_in_scope(drop) {
             let payload = self.complete_panicked(thrown);
             if !std::thread::panicking() {
                 payload.resume();
@@ -158,18 +158,10 @@ impl OperationGuard {
         }
     }
 
-    fn run_in_scope<R>(
-        &mut self,
-        inside: &CatchScope,
-        work: impl FnOnce() -> R,
-    ) -> Result<R, PanicPayload> {
-        let (mut work, mut result) = (Some(work), None);
-        let mut run = || result = work.take().map(catch_service);
-        match &mut self.permit {
-            Some((permit, _)) => run_in_scope(inside, &self.operation, permit, run),
-            None => run(),
-        }
-        result.expect("work is done once")
+    fn run_in_scope<R>(&mut self, work: impl FnOnce() -> R) -> Result<R, PanicPayload> {
+        let permit = self.permit.as_mut().map(|(permit, _)| permit);
+        let _scope = enter_scope(&self.operation, permit);
+        catch_service(work)
     }
 
     fn complete_panicked(&mut self, thrown: PanicPayload) -> CapturedPanic {

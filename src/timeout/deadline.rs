@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::{TimeLimit, header::parse_millis};
 use crate::{
     call::{CallClock, CallEnd, ConfigError, Label, Rejection},
-    context::{Context, with_context},
+    context::{Context, ContextScope},
     guard::{Admit, Guard},
     protocol::{WireFormat, parse_grpc_timeout},
 };
@@ -26,7 +26,7 @@ use crate::{
 /// use tower_keep::{GuardLayer, Track, context::Correlate, timeout::{Deadline, TimeoutLayer}};
 ///
 /// let deadline = Deadline::builder().max(Duration::from_secs(30)).build()?;
-/// let guards = (Correlate::default(), Track::new("orders"), deadline);
+/// let guards = (Correlate::default(), (Track::new("orders"), deadline));
 /// let layers = tower::ServiceBuilder::new()
 ///     .layer(GuardLayer::server(guards))
 ///     .layer(TimeoutLayer::server(Duration::from_secs(30)));
@@ -168,11 +168,8 @@ impl Guard for Deadline {
     type Permit = Option<Context>;
 
     #[inline]
-    fn enter<R>(&self, permit: &mut Option<Context>, poll: impl FnOnce() -> R) -> R {
-        match permit {
-            Some(_) => with_context(permit, poll),
-            None => poll(),
-        }
+    fn enter(&self, permit: &mut Option<Context>) -> impl Sized {
+        permit.is_some().then(|| ContextScope::enter(permit))
     }
 
     #[inline]

@@ -50,10 +50,10 @@ fn guards_that_do_not_ask_cost_no_reading_of_the_clock() {
     // Heads are shown innermost first: one peek on each side.
     let guards = (
         peek.clone(),
-        Correlate::default(),
-        Propagate::default(),
-        spy.clone(),
-        peek.clone(),
+        (
+            Correlate::default(),
+            (Propagate::default(), (spy.clone(), peek.clone())),
+        ),
     );
     let service = GuardLayer::server(guards).layer(scripted(|| Reply::ok().data("hello")));
     play(service, &call(get, Reply::ok, Until::End));
@@ -70,7 +70,7 @@ fn the_clock_is_read_once_at_each_end_for_all_guards() {
         RecordingGuard::timed(),
         Peek::default(),
     );
-    let guards = (first.clone(), peek.clone(), second.clone());
+    let guards = (first.clone(), (peek.clone(), second.clone()));
     let service = GuardLayer::server(guards).layer(scripted(|| Reply::ok().data("hello")));
     play(service, &call(get, Reply::ok, Until::End));
     let (first, second) = (first.single(), second.single());
