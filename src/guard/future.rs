@@ -4,7 +4,7 @@ use std::{
     mem::{forget, replace},
     pin::Pin,
     sync::{Arc, atomic::AtomicBool},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use pin_project_lite::pin_project;
@@ -14,7 +14,7 @@ use super::{
     respond::{GuardedResult, respond, respond_to_panic, respond_to_rejection},
 };
 use crate::{
-    call::{CapturedPanic, CatchScope, Rejection},
+    call::{CapturedPanic, CatchScope, PanicPayload, Rejection},
     protocol::{CallState, Protocol, Respond},
 };
 
@@ -155,19 +155,34 @@ where
         if !matches!(*this.state, State::Calling { .. }) {
             return Poll::Ready(respond_early::<F, G, P, Res, E>(this.state, call));
         }
-        match call.run_service(|| poll_and_drop(this.state.as_mut(), cx)) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(result)) => Poll::Ready(respond::<G, P, Res, E>(this.call, result)),
-            Err(payload) => {
-                let panic = CapturedPanic::new(payload);
-                // A future that panicked may do so again when it is dropped.
-                if let Err(again) = call.run_service(|| this.state.set(State::Done)) {
-                    drop(CapturedPanic::new(again));
-                }
-                Poll::Ready(respond_to_panic::<G, P, Res, E>(call, panic))
-            }
+        let mut polled = Poll::Pending;
+        // Responses are large: one that was handed up through `run_service` would be copied on its way.
+        let run = call.run_service(|| poll_and_drop(this.state.as_mut(), cx, &mut polled));
+        if let Err(payload) = run {
+            return Poll::Ready(drop_panicked::<F, G, P, Res, E>(this.state, call, payload));
         }
+        let result = ready!(polled);
+        Poll::Ready(respond::<G, P, Res, E>(this.call, result))
     }
+}
+
+/// Drops a future that has panicked, which may do so again, and responds to its panic.
+#[cold]
+#[inline(never)]
+fn drop_panicked<F, G, P, Res, E>(
+    mut state: Pin<&mut State<F, P::Refusal>>,
+    call: &mut InFlightCall<G, P>,
+    payload: PanicPayload,
+) -> GuardedResult<G, P, Res, E>
+where
+    G: Guard,
+    P: Respond<Res, E>,
+{
+    let panic = CapturedPanic::new(payload);
+    if let Err(again) = call.run_service(|| state.set(State::Done)) {
+        drop(CapturedPanic::new(again));
+    }
+    respond_to_panic::<G, P, Res, E>(call, panic)
 }
 
 /// Polls the service's future, and drops it when it is done: a panic in that drop is one of the call, too.
@@ -175,15 +190,15 @@ where
 fn poll_and_drop<F: Future, R>(
     mut state: Pin<&mut State<F, R>>,
     cx: &mut Context<'_>,
-) -> Poll<F::Output> {
+    polled: &mut Poll<F::Output>,
+) {
     let StateProj::Calling { future } = state.as_mut().project() else {
         panic!("{POLLED_AFTER_COMPLETION}");
     };
-    let polled = future.poll(cx);
+    *polled = future.poll(cx);
     if polled.is_ready() {
         state.set(State::Done);
     }
-    polled
 }
 
 /// Responds to a call whose service was not called, or panicked when it was.
