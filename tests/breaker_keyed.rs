@@ -134,7 +134,7 @@ async fn keys_are_counted_by_state_and_are_no_labels() {
     let text = recorder.handle().render();
     let evicted = r#"tower_keep_breaker_evictions_total{breaker="counted"} 86"#;
     assert!(text.contains(evicted), "{text}");
-    let refused = r#"tower_keep_breaker_refusals_total{breaker="counted"} 1"#;
+    let refused = r#"tower_keep_breaker_rejections_total{breaker="counted"} 1"#;
     assert!(text.contains(refused), "{text}");
     assert!(!text.contains("wire"), "{text}");
 }

@@ -25,7 +25,7 @@ fn all_obey_and_are_back_to_normal_after_it() {
     );
     assert_eq!(
         a.try_acquire().expect_err("forced").reason(),
-        Some("switched")
+        Some("switch")
     );
     switch.force_open();
     switch.disable();
@@ -59,7 +59,7 @@ fn those_built_later_take_its_position_without_an_event() {
     let why = late.try_acquire().expect_err("forced");
     assert_eq!(
         (late.state(), why.reason()),
-        (CircuitState::ForcedOpen, Some("switched"))
+        (CircuitState::ForcedOpen, Some("switch"))
     );
     switch.release();
     let event = events.try_recv().expect("an event");

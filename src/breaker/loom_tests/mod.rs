@@ -4,7 +4,7 @@
 mod counting;
 mod heads;
 mod probes;
-mod told;
+mod transitions;
 
 use std::{
     sync::Arc,
