@@ -3,134 +3,134 @@
 use super::*;
 
 #[test]
-fn each_success_is_counted_once_and_in_its_bucket_while_others_fail_and_look() {
+fn success_is_counted_once_and_in_its_bucket() {
     model(|| {
-        let world = World::new(settings());
-        let a = world.spawn(|world| {
-            world.call(Outcome::Success, 0);
-            world.call(Outcome::Success, BUCKET);
+        let breaker = TestBreaker::new(settings());
+        let a = breaker.spawn(|breaker| {
+            breaker.call(Outcome::Success, 0);
+            breaker.call(Outcome::Success, BUCKET);
         });
-        let b = world.spawn(|world| {
-            world.call(Outcome::Failure, BUCKET);
-            world.call(Outcome::Success, BUCKET);
+        let b = breaker.spawn(|breaker| {
+            breaker.call(Outcome::Failure, BUCKET);
+            breaker.call(Outcome::Success, BUCKET);
         });
-        assert!(world.calls_since(0) <= 4);
+        assert!(breaker.calls_since(0) <= 4);
         join([a, b]);
-        assert_eq!((world.calls_since(0), world.calls_since(1)), (4, 3));
-        world.check();
+        assert_eq!((breaker.calls_since(0), breaker.calls_since(1)), (4, 3));
+        breaker.check();
     });
 }
 
 #[test]
-fn whoever_is_late_counts_in_the_bucket_of_his_own_time() {
+fn late_success_is_counted_in_the_bucket_of_its_time() {
     model(|| {
-        let world = World::new(settings());
+        let breaker = TestBreaker::new(settings());
         let threads = [0, 1, 2].map(|bucket| {
-            world.spawn(move |world| {
-                world.call(Outcome::Success, bucket * BUCKET);
+            breaker.spawn(move |breaker| {
+                breaker.call(Outcome::Success, bucket * BUCKET);
             })
         });
         join(threads);
-        let since = [0, 1, 2, 3].map(|bucket| world.calls_since(bucket));
+        let since = [0, 1, 2, 3].map(|bucket| breaker.calls_since(bucket));
         assert_eq!(since, [3, 2, 1, 0]);
     });
 }
 
 #[test]
-fn a_reset_forgets_what_was_admitted_before_it_and_nothing_else() {
+fn reset_forgets_only_calls_admitted_before_it() {
     model(|| {
-        let world = World::new(settings());
+        let breaker = TestBreaker::new(settings());
         let kept = Arc::new(AtomicU32::new(0));
         let work = |calls: u32, kept: Arc<AtomicU32>| {
-            move |world: World| {
+            move |breaker: TestBreaker| {
                 for _ in 0..calls {
-                    let generation = world.call(Outcome::Success, 0);
+                    let generation = breaker.call(Outcome::Success, 0);
                     kept.fetch_add(u32::from(generation == 1), Ordering::Relaxed);
                 }
             }
         };
         let threads = [
-            world.spawn(work(2, kept.clone())),
-            world.spawn(work(1, kept.clone())),
+            breaker.spawn(work(2, kept.clone())),
+            breaker.spawn(work(1, kept.clone())),
         ];
-        world.change(Core::reset);
+        breaker.update(StateMachine::reset);
         join(threads);
         assert_eq!(
-            world.calls_since(0),
+            breaker.calls_since(0),
             u64::from(kept.load(Ordering::Relaxed))
         );
-        world.check();
+        breaker.check();
     });
 }
 
 #[test]
-fn a_full_ring_drops_the_oldest_and_the_failure_stays_for_as_long_as_it_should() {
+fn count_window_drops_the_oldest_call_first() {
     model(|| {
-        let world = World::new(settings().count_window(2).minimum_calls(2));
-        let a = world.spawn(|world| {
+        let breaker = TestBreaker::new(settings().count_window(2).min_calls(2));
+        let a = breaker.spawn(|breaker| {
             for _ in 0..3 {
-                world.call(Outcome::Success, 0);
+                breaker.call(Outcome::Success, 0);
             }
         });
-        world.call(Outcome::Failure, 0);
-        world.call(Outcome::Success, 0);
+        breaker.call(Outcome::Failure, 0);
+        breaker.call(Outcome::Success, 0);
         join([a]);
-        let counts = world.shared.lock().core.counts(world.at(0));
+        let counts = breaker.machine().counts(breaker.at(0));
         assert_eq!(counts.calls, 2);
         assert!(counts.failures <= 1);
         // One more success drives out the last of what came before the failure, a second the failure itself.
-        world.call(Outcome::Success, 0);
-        world.call(Outcome::Success, 0);
-        assert_eq!(world.shared.lock().core.counts(world.at(0)).failures, 0);
+        breaker.call(Outcome::Success, 0);
+        breaker.call(Outcome::Success, 0);
+        assert_eq!(breaker.machine().counts(breaker.at(0)).failures, 0);
     });
 }
 
 #[test]
-fn a_success_between_two_failures_breaks_their_row() {
+fn success_between_two_failures_ends_their_row() {
     model(|| {
-        let world = World::new(settings().consecutive_failures(2));
-        let a = world.spawn(|world| {
-            if let Some(permit) = world.admit(0) {
-                world.settle(permit, Outcome::Success, 0);
+        let breaker = TestBreaker::new(settings().consecutive_failures(2));
+        let a = breaker.spawn(|breaker| {
+            if let Some(permit) = breaker.admit(0) {
+                breaker.complete(permit, Outcome::Success, 0);
             }
         });
-        world.call(Outcome::Failure, 0);
-        world.call(Outcome::Success, 0);
-        world.call(Outcome::Failure, 0);
+        breaker.call(Outcome::Failure, 0);
+        breaker.call(Outcome::Success, 0);
+        breaker.call(Outcome::Failure, 0);
         join([a]);
-        assert_eq!(world.shared.lock().core.state(), State::Closed);
-        world.call(Outcome::Failure, 0);
-        assert_eq!(world.calls_since(0), 5);
+        assert_eq!(breaker.machine().state(), CircuitState::Closed);
+        breaker.call(Outcome::Failure, 0);
+        assert_eq!(breaker.calls_since(0), 5);
     });
 }
 
 #[test]
-fn two_who_fail_at_once_open_it_once() {
+fn failures_at_once_open_the_circuit_once() {
     model(|| {
-        let world = World::new(settings().consecutive_failures(2));
-        let failing = |world: World| {
-            if let Some(permit) = world.admit(0) {
-                world.settle(permit, Outcome::Failure, 0);
+        let breaker = TestBreaker::new(settings().consecutive_failures(2));
+        let failing = |breaker: TestBreaker| {
+            if let Some(permit) = breaker.admit(0) {
+                breaker.complete(permit, Outcome::Failure, 0);
             }
         };
-        let threads = [world.spawn(failing), world.spawn(failing)];
-        failing(world.clone());
+        let threads = [breaker.spawn(failing), breaker.spawn(failing)];
+        failing(breaker.clone());
         join(threads);
-        assert_eq!(world.shared.lock().core.generation(), 1);
-        assert!(world.admit(0).is_none());
-        world.check();
+        assert_eq!(breaker.machine().generation(), 1);
+        assert!(breaker.admit(0).is_none());
+        breaker.check();
     });
 }
 
 #[test]
-fn switches_that_are_thrown_at_once_are_told_in_the_order_in_which_they_took_effect() {
+fn transitions_are_reported_in_the_order_in_which_they_took_effect() {
     model(|| {
-        let world = World::new(settings());
-        let a = world.spawn(|world| world.change(Core::force_open));
-        let b = world.spawn(|world| world.change(Core::disable));
-        world.change(Core::reset);
+        let breaker = TestBreaker::new(settings());
+        let a = breaker.spawn(|breaker| breaker.update(StateMachine::force_open));
+        let b = breaker.spawn(|breaker| breaker.update(StateMachine::disable));
+        breaker.update(StateMachine::reset);
         join([a, b]);
-        assert_eq!(world.shared.lock().core.generation(), 3);
-        world.check();
+        assert_eq!(breaker.machine().generation(), 3);
+        breaker.check();
     });
 }

@@ -3,15 +3,15 @@
 use super::*;
 
 /// A good head whose body flows on, and counts nothing more.
-fn flows(world: &World) {
-    let mut permit = world.admit(0).expect("closed");
-    world.head(&mut permit, Evidence::Healthy, 0);
+fn flows(breaker: &TestBreaker) {
+    let mut permit = breaker.admit(0).expect("closed");
+    breaker.head(&mut permit, Evidence::Healthy, 0);
 }
 
-fn breaks(world: &World, at: u64) {
-    let mut permit = world.admit(0).expect("closed");
-    world.head(&mut permit, Evidence::Healthy, 0);
-    world.settle(permit, Outcome::Failure, at);
+fn breaks(breaker: &TestBreaker, at: u64) {
+    let mut permit = breaker.admit(0).expect("closed");
+    breaker.head(&mut permit, Evidence::Healthy, 0);
+    breaker.complete(permit, Outcome::Failure, at);
 }
 
 #[test]
@@ -23,47 +23,48 @@ fn head_is_one_call_whatever_becomes_of_its_body() {
             } else {
                 settings()
             };
-            let world = World::new(builder);
-            let a = world.spawn(|world| breaks(&world, 0));
-            let b = world.spawn(move |world| breaks(&world, if count_window { 0 } else { BUCKET }));
-            flows(&world);
+            let breaker = TestBreaker::new(builder);
+            let a = breaker.spawn(|breaker| breaks(&breaker, 0));
+            let b = breaker
+                .spawn(move |breaker| breaks(&breaker, if count_window { 0 } else { BUCKET }));
+            flows(&breaker);
             join([a, b]);
-            let counts = world.shared.lock().core.counts(world.at(BUCKET));
+            let counts = breaker.machine().counts(breaker.at(BUCKET));
             assert_eq!((counts.calls, counts.failures), (3, 2));
-            world.check();
+            breaker.check();
         });
     }
 }
 
 /// If a success could be taken out of a run that it was not counted in, the head between the failures would go missing.
 #[test]
-fn good_head_between_two_failures_is_not_taken_for_another_whose_body_breaks() {
+fn head_between_two_failures_is_not_replaced_by_another_whose_body_breaks() {
     model(|| {
-        let world = World::new(settings().consecutive_failures(3));
-        let a = world.spawn(|world| breaks(&world, 0));
-        world.call(Outcome::Failure, 0);
-        flows(&world);
-        world.call(Outcome::Failure, 0);
+        let breaker = TestBreaker::new(settings().consecutive_failures(3));
+        let a = breaker.spawn(|breaker| breaks(&breaker, 0));
+        breaker.call(Outcome::Failure, 0);
+        flows(&breaker);
+        breaker.call(Outcome::Failure, 0);
         join([a]);
-        assert_eq!(world.shared.lock().core.state(), State::Closed);
-        world.check();
+        assert_eq!(breaker.machine().state(), CircuitState::Closed);
+        breaker.check();
     });
 }
 
 #[test]
 fn reset_forgets_heads_whose_bodies_break_after_it() {
     model(|| {
-        let world = World::new(settings().consecutive_failures(1));
-        let mut permit = world.admit(0).expect("closed");
-        world.head(&mut permit, Evidence::Healthy, 0);
-        let a = world.spawn(move |world| world.change(Core::reset));
-        world.settle(permit, Outcome::Failure, 0);
+        let breaker = TestBreaker::new(settings().consecutive_failures(1));
+        let mut permit = breaker.admit(0).expect("closed");
+        breaker.head(&mut permit, Evidence::Healthy, 0);
+        let a = breaker.spawn(move |breaker| breaker.update(StateMachine::reset));
+        breaker.complete(permit, Outcome::Failure, 0);
         join([a]);
         // Whichever came first: it is closed, and forgotten.
-        let locked = world.shared.lock();
-        assert_eq!(locked.core.state(), State::Closed);
-        assert_eq!(locked.core.counts(world.at(0)).calls, 0);
+        let locked = breaker.shared.lock();
+        assert_eq!(locked.machine.state(), CircuitState::Closed);
+        assert_eq!(locked.machine.counts(breaker.at(0)).calls, 0);
         drop(locked);
-        world.check();
+        breaker.check();
     });
 }

@@ -1,27 +1,31 @@
-//! Every order of a few threads that the memory model allows, with up to three preemptions, played by loom:
-//! `.ci/models`. LOOM_MAX_PREEMPTIONS asks for more.
+//! Plays every order of a few threads that the memory model allows, with up to three preemptions: `.ci/models`.
+//! LOOM_MAX_PREEMPTIONS asks for more.
 
+mod by_name;
 mod counting;
 mod heads;
+mod keyed;
 mod probes;
 mod transitions;
 
 use std::{
-    sync::Arc,
     sync::atomic::{AtomicU32, Ordering},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use loom::thread::{self, JoinHandle};
-use tokio::time::Instant;
+use tokio::{sync::broadcast, time::Instant};
 
-use super::*;
+use super::{
+    CircuitBreaker, CircuitBreakerBuilder, locked::Locked, permit::BreakerPermit, report::Reporter,
+    shared::Shared, state::CircuitState, state_machine::StateMachine, transition::Transition,
+};
 use crate::{
-    breaker::core::Change,
-    breaker::{CircuitBreaker, CircuitBreakerBuilder},
-    call::{End, Evidence, Outcome},
+    call::{CallClock, CallEnd, Evidence, Outcome},
     guard::Head,
-    protocol::Wire,
+    protocol::WireFormat,
+    util::sync::MutexGuard,
 };
 
 const OPEN_TIME: u64 = 1_000;
@@ -29,10 +33,14 @@ const OPEN_TIME: u64 = 1_000;
 const BUCKET: u64 = 1_000_000;
 
 /// Three preemptions find nearly every fault there is, in seconds instead of hours.
-fn model(world: impl Fn() + Sync + Send + 'static) {
+///
+/// One model at a time: breakers of one name share their counts, and a model must not see those of another.
+fn model(test: impl Fn() + Sync + Send + 'static) {
+    static SERIAL: Mutex<()> = Mutex::new(());
+    let _serial = SERIAL.lock().unwrap_or_else(PoisonError::into_inner);
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound.get_or_insert(3);
-    builder.check(world);
+    builder.check(test);
 }
 
 fn settings() -> CircuitBreakerBuilder {
@@ -41,23 +49,36 @@ fn settings() -> CircuitBreakerBuilder {
         .failure_rate(None)
         .open_time(Duration::from_millis(OPEN_TIME))
         .open_jitter(0.0)
-        .probe_limit(Duration::from_millis(OPEN_TIME))
+        .probe_timeout(Duration::from_millis(OPEN_TIME))
         .seed(1)
 }
 
 #[derive(Clone)]
-struct World {
+struct TestBreaker {
     shared: Arc<Shared>,
+    /// Only read once all threads have ended, so that its lock need not be the checker's.
+    transitions: Arc<Mutex<broadcast::Receiver<Transition>>>,
     start: Instant,
 }
 
-impl World {
-    fn new(settings: CircuitBreakerBuilder) -> World {
+impl TestBreaker {
+    fn new(settings: CircuitBreakerBuilder) -> TestBreaker {
         let now = Instant::now();
-        let shared = Shared::entered(settings.plan().expect("sound"), Teller::new());
+        let config = settings.validated().expect("valid settings");
+        let reporter = Reporter::new(&config.name);
+        let transitions = reporter.subscribe();
+        let shared = Shared::new(config, reporter);
         // The middle of a bucket, so that it does not matter when exactly the ring began.
         let start = now + Duration::from_millis(BUCKET / 2);
-        World { shared, start }
+        TestBreaker {
+            shared,
+            transitions: Arc::new(Mutex::new(transitions)),
+            start,
+        }
+    }
+
+    fn machine(&self) -> MachineGuard<'_> {
+        MachineGuard(self.shared.lock())
     }
 
     fn at(&self, millis: u64) -> Instant {
@@ -65,69 +86,80 @@ impl World {
     }
 
     fn admit(&self, millis: u64) -> Option<BreakerPermit> {
-        self.shared.admit(&Moment::at(self.at(millis))).ok()
+        self.shared.admit(&CallClock::at(self.at(millis))).ok()
     }
 
     fn head(&self, permit: &mut BreakerPermit, evidence: Evidence, millis: u64) {
-        let mut head = Head {
-            wire: Wire::Plain,
+        let head = Head {
+            wire: WireFormat::Plain,
             status: http::StatusCode::OK,
             version: http::Version::HTTP_11,
             headers: &mut http::HeaderMap::new(),
             extensions: &mut http::Extensions::new(),
             outcome: Outcome::Success,
             evidence,
-            now: &Moment::at(self.at(millis)),
-            began: None,
+            clock: &CallClock::at(self.at(millis)),
+            admitted_at: None,
         };
-        self.shared.head(permit, &mut head);
+        self.shared.on_head(permit, &head);
     }
 
-    fn settle(&self, permit: BreakerPermit, outcome: Outcome, millis: u64) {
-        let now = Moment::at(self.at(millis));
-        self.shared.settle(permit, &End::new(outcome, &now));
+    fn complete(&self, permit: BreakerPermit, outcome: Outcome, millis: u64) {
+        let clock = CallClock::at(self.at(millis));
+        self.shared
+            .complete(permit, &CallEnd::new(outcome, &clock), None);
     }
 
-    /// A call that is admitted for certain, and its generation.
+    /// Makes a call that is admitted for certain. Returns its generation.
     fn call(&self, outcome: Outcome, millis: u64) -> u64 {
         let permit = self.admit(millis).expect("closed");
-        let generation = permit.0.generation;
-        self.settle(permit, outcome, millis);
+        let generation = permit.generation;
+        self.complete(permit, outcome, millis);
         generation
     }
 
-    fn change(&self, step: impl FnOnce(&mut Core, Instant) -> Option<Change>) {
+    fn update(&self, step: impl FnOnce(&mut StateMachine, Instant) -> Option<Transition>) {
         let now = self.at(0);
-        self.shared.change(|core| step(core, now));
+        self.shared.update(|machine| step(machine, now));
     }
 
-    fn spawn(&self, work: impl FnOnce(World) + 'static) -> JoinHandle<()> {
-        let world = self.clone();
-        thread::spawn(move || work(world))
+    fn spawn(&self, work: impl FnOnce(TestBreaker) + 'static) -> JoinHandle<()> {
+        let breaker = self.clone();
+        thread::spawn(move || work(breaker))
     }
 
-    /// What a circuit that is closed has counted in this bucket of time and the nine that follow.
+    /// Returns what a closed circuit has counted in this bucket of time and the nine that follow.
     fn calls_since(&self, bucket: u64) -> u64 {
         let last = self.at((bucket + 9) * BUCKET);
-        self.shared.lock().core.counts(last).calls
+        self.machine().counts(last).calls
     }
 
-    /// What everybody sees is what the lock holds, and each transition was told once, in order.
+    /// Checks that the packed state is that behind the lock, and that each transition was reported once, in order.
     fn check(&self) {
-        let gate = self.shared.gate.see();
+        let packed = self.shared.fast_path.load();
         let locked = self.shared.lock();
-        let (generation, state) = (locked.core.generation(), locked.core.state());
-        assert_eq!((gate.generation(), gate.state()), (generation, state));
-        let told = self.shared.teller.told.lock().expect("whole");
-        let numbers: Vec<u64> = told.iter().map(|event| event.number).collect();
-        let transitions = locked.core.transitions();
-        assert_eq!(numbers, (1..=transitions).collect::<Vec<_>>());
-        let mut present = State::Closed;
-        for event in told.iter() {
-            assert_eq!(event.from, present);
-            present = event.to;
+        let machine = &locked.machine;
+        assert_eq!(packed, (machine.generation(), machine.state()));
+        let mut transitions = self.transitions.lock().expect("no thread panicked");
+        let mut state = CircuitState::Closed;
+        for number in 1..=machine.transitions() {
+            let transition = transitions.try_recv().expect("reported");
+            assert_eq!((transition.number, transition.from), (number, state));
+            state = transition.to;
         }
-        assert_eq!(present, state);
+        assert!(transitions.try_recv().is_err());
+        assert_eq!(machine.state(), state);
+    }
+}
+
+/// The lock of a breaker, as its state machine.
+struct MachineGuard<'a>(MutexGuard<'a, Locked>);
+
+impl std::ops::Deref for MachineGuard<'_> {
+    type Target = StateMachine;
+
+    fn deref(&self) -> &StateMachine {
+        &self.0.machine
     }
 }
 

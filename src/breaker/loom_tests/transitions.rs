@@ -1,44 +1,44 @@
-//! A switch that is turned while others turn it or breakers are built, and those who wait for it to open.
+//! A switch that is set while other threads set it or build breakers, and callers that wait for the circuit.
 
 use std::{sync::atomic::AtomicBool, task::Wake};
 
 use super::*;
 use crate::{
-    breaker::{Position, Switch},
-    guard::WaitingFor,
+    breaker::{Switch, SwitchMode},
+    guard::SignalWaiter,
 };
 
-fn obeying(switch: &Switch) -> World {
-    World::new(settings().switch(switch))
+fn obeying(switch: &Switch) -> TestBreaker {
+    TestBreaker::new(settings().switch(switch))
 }
 
-fn state_at(position: Position) -> State {
-    match position {
-        Position::Normal => State::Closed,
-        Position::ForcedOpen => State::ForcedOpen,
-        Position::Disabled => State::Disabled,
+fn state_at(mode: SwitchMode) -> State {
+    match mode {
+        SwitchMode::Normal => CircuitState::Closed,
+        SwitchMode::ForcedOpen => CircuitState::ForcedOpen,
+        SwitchMode::Disabled => CircuitState::Disabled,
     }
 }
 
 #[test]
-fn a_switch_that_is_turned_by_many_ends_as_it_stands() {
+fn switch_set_by_many_threads_ends_in_its_mode() {
     model(|| {
         let switch = Switch::new();
-        let world = obeying(&switch);
-        let threads = [Position::ForcedOpen, Position::Disabled].map(|position| {
+        let breaker = obeying(&switch);
+        let threads = [SwitchMode::ForcedOpen, SwitchMode::Disabled].map(|mode| {
             let switch = switch.clone();
-            world.spawn(move |_| switch.turn(position))
+            breaker.spawn(move |_| switch.set_mode(mode))
         });
         switch.release();
         join(threads);
-        let state = world.shared.lock().core.state();
-        assert_eq!(state, state_at(switch.position()));
-        world.check();
+        let state = breaker.machine().state();
+        assert_eq!(state, state_at(switch.mode()));
+        breaker.check();
     });
 }
 
 #[test]
-fn a_breaker_that_is_built_while_the_switch_is_turned_obeys_it() {
+fn switch_set_while_a_breaker_is_built_is_applied() {
     model(|| {
         let switch = Switch::new();
         let turned = switch.clone();
@@ -46,14 +46,14 @@ fn a_breaker_that_is_built_while_the_switch_is_turned_obeys_it() {
             turned.force_open();
             turned.disable();
         });
-        let world = obeying(&switch);
+        let breaker = obeying(&switch);
         join([turns]);
-        assert_eq!(world.shared.lock().core.state(), State::Disabled);
-        assert_eq!(world.shared.gate.see().state(), State::Disabled);
+        assert_eq!(breaker.machine().state(), CircuitState::Disabled);
+        assert_eq!(breaker.shared.state(), CircuitState::Disabled);
     });
 }
 
-/// Says that it has been woken.
+/// Remembers that it was woken.
 #[derive(Default)]
 struct Alarm(AtomicBool);
 
@@ -63,123 +63,129 @@ impl Wake for Alarm {
     }
 }
 
-/// Whoever waits registers and asks once more; `refuse` makes the circuit refuse in the meantime.
-fn wakes(world: fn() -> World, refuse: fn(World)) {
+/// A waiter registers and checks once more; `reject` makes the circuit reject calls meanwhile.
+fn wakes(breaker: fn() -> TestBreaker, reject: fn(TestBreaker)) {
     model(move || {
-        let world = world();
-        let breaker = CircuitBreaker {
-            shared: world.shared.clone(),
-        };
-        let refuses = world.spawn(refuse);
+        let breaker = breaker();
+        let rejecting = breaker.spawn(reject);
         let alarm = Arc::new(Alarm::default());
-        let waiting = WaitingFor::new(&world.shared.signal);
+        let waiting = SignalWaiter::new(&breaker.shared.signal);
         waiting.register(&alarm.clone().into());
-        let seen = breaker.would_refuse();
-        join([refuses]);
-        assert!(breaker.would_refuse());
-        assert!(seen || alarm.0.load(Ordering::Relaxed), "asleep for ever");
+        let seen = breaker.shared.is_rejecting();
+        join([rejecting]);
+        assert!(breaker.shared.is_rejecting());
+        assert!(seen || alarm.0.load(Ordering::Relaxed), "asleep forever");
     });
 }
 
 #[test]
-fn whoever_waits_while_it_opens_sees_that_or_is_woken() {
+fn waiter_sees_the_circuit_open_or_is_woken() {
     wakes(
-        || World::new(settings().consecutive_failures(1)),
-        |world| {
-            world.call(Outcome::Failure, 0);
+        || TestBreaker::new(settings().consecutive_failures(1)),
+        |breaker| {
+            breaker.call(Outcome::Failure, 0);
         },
     );
 }
 
 #[test]
-fn whoever_waits_while_an_open_shadow_begins_to_refuse_sees_that_or_is_woken() {
+fn waiter_sees_shadow_mode_end_or_is_woken() {
     wakes(
         || {
-            let world = World::new(settings().shadow(true));
-            world.change(Core::force_open);
-            world
+            let breaker = TestBreaker::new(settings().shadow(true));
+            breaker.update(StateMachine::force_open);
+            breaker
         },
-        |world| world.shared.set_shadow(false),
+        |breaker| breaker.shared.set_shadow(false),
     );
 }
 
-/// All probes are out, and one says nothing.
+/// All slots are taken, and one probe gives its slot back.
 #[test]
-fn waiter_for_a_probe_place_sees_that_one_is_free_or_is_woken() {
+fn waiter_sees_a_free_probe_slot_or_is_woken() {
     model(|| {
-        let world = World::new(settings().consecutive_failures(1).probes(1));
-        world.call(Outcome::Failure, 0);
-        let probe = world.admit(OPEN_TIME).expect("a probe");
-        let gives_back = world.spawn(|world| world.settle(probe, Outcome::Cancelled, OPEN_TIME));
+        let breaker = TestBreaker::new(settings().consecutive_failures(1).probes(1));
+        breaker.call(Outcome::Failure, 0);
+        let probe = breaker.admit(OPEN_TIME).expect("a probe");
+        let gives_back =
+            breaker.spawn(|breaker| breaker.complete(probe, Outcome::Cancelled, OPEN_TIME));
         let alarm = Arc::new(Alarm::default());
-        let waiting = WaitingFor::new(&world.shared.signal);
+        let waiting = SignalWaiter::new(&breaker.shared.signal);
         waiting.register(&alarm.clone().into());
-        let refuses = |world: &World| world.shared.refuses(&Moment::at(world.at(OPEN_TIME))).all();
-        let free = !refuses(&world);
+        let rejecting = |breaker: &TestBreaker| {
+            breaker
+                .shared
+                .rejects(&CallClock::at(breaker.at(OPEN_TIME)))
+                .is_all()
+        };
+        let free = !rejecting(&breaker);
         join([gives_back]);
-        assert!(!refuses(&world));
-        assert!(free || alarm.0.load(Ordering::Relaxed), "asleep for ever");
+        assert!(!rejecting(&breaker));
+        assert!(free || alarm.0.load(Ordering::Relaxed), "asleep forever");
     });
 }
 
 #[test]
-fn whoever_subscribes_and_then_looks_misses_no_transition() {
+fn subscriber_misses_no_transition_after_the_state_it_reads() {
     model(|| {
-        let world = World::new(settings().consecutive_failures(1));
-        let breaker = CircuitBreaker {
-            shared: world.shared.clone(),
+        let breaker = TestBreaker::new(settings().consecutive_failures(1));
+        let handle = CircuitBreaker {
+            shared: breaker.shared.clone(),
         };
-        let opens = world.spawn(|world| {
-            world.call(Outcome::Failure, 0);
+        let opens = breaker.spawn(|breaker| {
+            breaker.call(Outcome::Failure, 0);
         });
-        let mut events = breaker.subscribe();
-        let seen = breaker.would_refuse();
+        let mut events = handle.subscribe();
+        let seen = breaker.shared.is_rejecting();
         join([opens]);
         assert!(seen || events.try_recv().is_ok(), "missed");
     });
 }
 
-/// A circuit is asked without its lock before a call, and whoever then waits must be woken by what refuses.
-fn signal_wakes_who_asked_without_the_lock(world: fn() -> World, refuse: fn(World)) {
+/// A caller checks without the lock before a call. If it then waits, it must be woken when the circuit rejects calls.
+fn rejects_any_without_the_lock_misses_no_wake(
+    breaker: fn() -> TestBreaker,
+    reject: fn(TestBreaker),
+) {
     model(move || {
-        let world = world();
-        let refuses = world.spawn(refuse);
+        let breaker = breaker();
+        let rejecting = breaker.spawn(reject);
         let alarm = Arc::new(Alarm::default());
-        let waiting = WaitingFor::new(&world.shared.signal);
+        let waiting = SignalWaiter::new(&breaker.shared.signal);
         waiting.register(&alarm.clone().into());
-        let seen = world.shared.refuses_any();
-        join([refuses]);
-        assert!(world.shared.refuses_any());
-        assert!(seen || alarm.0.load(Ordering::Relaxed), "asleep for ever");
+        let seen = breaker.shared.rejects_any();
+        join([rejecting]);
+        assert!(breaker.shared.rejects_any());
+        assert!(seen || alarm.0.load(Ordering::Relaxed), "asleep forever");
     });
 }
 
 #[test]
-fn signal_wakes_who_asked_without_the_lock_when_the_circuit_opens() {
-    signal_wakes_who_asked_without_the_lock(
-        || World::new(settings().consecutive_failures(1)),
-        |world| {
-            world.call(Outcome::Failure, 0);
+fn rejects_any_without_the_lock_misses_no_wake_when_the_circuit_opens() {
+    rejects_any_without_the_lock_misses_no_wake(
+        || TestBreaker::new(settings().consecutive_failures(1)),
+        |breaker| {
+            breaker.call(Outcome::Failure, 0);
         },
     );
 }
 
 #[test]
-fn signal_wakes_who_asked_without_the_lock_when_shadow_mode_ends() {
-    signal_wakes_who_asked_without_the_lock(
+fn rejects_any_without_the_lock_misses_no_wake_when_shadow_mode_ends() {
+    rejects_any_without_the_lock_misses_no_wake(
         || {
-            let world = World::new(settings().shadow(true).consecutive_failures(1));
-            world.call(Outcome::Failure, 0);
-            world
+            let breaker = TestBreaker::new(settings().shadow(true).consecutive_failures(1));
+            breaker.call(Outcome::Failure, 0);
+            breaker
         },
-        |world| world.shared.set_shadow(false),
+        |breaker| breaker.shared.set_shadow(false),
     );
 }
 
 #[test]
-fn signal_wakes_who_asked_without_the_lock_when_the_circuit_is_forced_open() {
-    signal_wakes_who_asked_without_the_lock(
-        || World::new(settings().shadow(true).consecutive_failures(1)),
-        |world| world.change(Core::force_open),
+fn rejects_any_without_the_lock_misses_no_wake_when_the_circuit_is_forced_open() {
+    rejects_any_without_the_lock_misses_no_wake(
+        || TestBreaker::new(settings().shadow(true).consecutive_failures(1)),
+        |breaker| breaker.update(StateMachine::force_open),
     );
 }
