@@ -14,8 +14,8 @@ use metrics::{
     with_local_recorder,
 };
 
-use super::{super::state::State, *};
-use crate::{CircuitBreaker, Outcome};
+use super::super::{CircuitBreaker, CircuitState, KeyedBreaker};
+use crate::Outcome;
 
 /// Keeps the gauges. Its own locks are never held while another thread can run, so they need not be the checker's.
 #[derive(Default)]
@@ -49,7 +49,7 @@ impl Recorder for Gauges {
 }
 
 impl Gauges {
-    fn shown(&self, state: State) -> u64 {
+    fn shown(&self, state: CircuitState) -> u64 {
         let by_state = self.by_state.lock().expect("whole");
         let gauge = by_state.get(state.as_str()).expect("shown");
         f64::from_bits(gauge.load(Ordering::Relaxed)) as u64
@@ -57,27 +57,25 @@ impl Gauges {
 }
 
 /// All threads of a model are one to the system, so a local recorder is everybody's.
-fn model(world: impl Fn(&Gauges) + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound.get_or_insert(3);
-    builder.check(move || {
+fn model(test: impl Fn(&Gauges) + Sync + Send + 'static) {
+    super::model(move || {
         let gauges = Gauges::default();
-        with_local_recorder(&gauges, || world(&gauges));
+        with_local_recorder(&gauges, || test(&gauges));
     });
 }
 
 fn keyed(max_keys: usize) -> KeyedBreaker<String> {
-    // Models are played side by side, and sets of one name are counted together.
+    // Sets of one name are counted together.
     static SETS: AtomicU64 = AtomicU64::new(0);
     let name = format!("model {}", SETS.fetch_add(1, Ordering::Relaxed));
     let template = CircuitBreaker::builder(name).consecutive_failures(1);
     let builder = KeyedBreaker::builder(template).max_keys(max_keys);
-    builder.build().expect("sound")
+    builder.build().expect("valid settings")
 }
 
 fn fail(breaker: &CircuitBreaker) {
     if let Ok(permit) = breaker.try_acquire() {
-        permit.settle(Outcome::Failure);
+        permit.complete(Outcome::Failure);
     }
 }
 
@@ -93,7 +91,7 @@ fn spawn<T: 'static>(
 fn check(keyed: &KeyedBreaker<String>, gauges: &Gauges) {
     let states = keyed.states();
     assert_eq!(states.len(), keyed.len());
-    for state in State::ALL {
+    for state in CircuitState::ALL {
         let keys = states.iter().filter(|kept| kept.1 == state).count() as u64;
         assert_eq!(keyed.keys_in(state), keys, "{state:?}");
         assert_eq!(gauges.shown(state), keys, "{state:?}");
@@ -101,33 +99,33 @@ fn check(keyed: &KeyedBreaker<String>, gauges: &Gauges) {
 }
 
 #[test]
-fn threads_that_want_one_key_at_once_get_one_breaker() {
+fn key_that_threads_use_at_once_gets_one_breaker() {
     model(|gauges| {
         let keyed = keyed(2);
         let other = spawn(&keyed, |keyed| keyed.get("a"));
         let mine = keyed.get("a");
         let other = other.join().expect("no panic");
         assert!(Arc::ptr_eq(&mine.shared, &other.shared));
-        assert_eq!(keyed.keys_in(State::Closed), 1);
+        assert_eq!(keyed.keys_in(CircuitState::Closed), 1);
         check(&keyed, gauges);
     });
 }
 
 #[test]
-fn a_key_that_fails_while_another_thread_makes_it_is_counted_in_its_state() {
+fn key_that_fails_while_another_thread_creates_it_is_counted_in_its_state() {
     model(|gauges| {
         let keyed = keyed(2);
         let fails = spawn(&keyed, |keyed| fail(&keyed.get("a")));
         let breaker = keyed.get("a");
         fails.join().expect("no panic");
-        assert_eq!(breaker.state(), State::Open);
-        assert_eq!(keyed.keys_in(State::Open), 1);
+        assert_eq!(breaker.state(), CircuitState::Open);
+        assert_eq!(keyed.keys_in(CircuitState::Open), 1);
         check(&keyed, gauges);
     });
 }
 
 #[test]
-fn keys_that_drive_each_other_out_are_counted_no_more() {
+fn evicted_keys_are_not_counted() {
     model(|gauges| {
         let keyed = keyed(1);
         let other = spawn(&keyed, |keyed| fail(&keyed.get("a")));
@@ -139,7 +137,7 @@ fn keys_that_drive_each_other_out_are_counted_no_more() {
 }
 
 #[test]
-fn a_key_that_fails_while_it_is_taken_out_is_counted_no_more() {
+fn key_that_fails_while_it_is_removed_is_not_counted() {
     model(|gauges| {
         let keyed = keyed(2);
         let breaker = keyed.get("a");
@@ -147,25 +145,25 @@ fn a_key_that_fails_while_it_is_taken_out_is_counted_no_more() {
         fail(&breaker);
         breaker.reset();
         assert!(removes.join().expect("no panic"));
-        assert_eq!(State::ALL.map(|state| keyed.keys_in(state)), [0; 5]);
+        assert_eq!(CircuitState::ALL.map(|state| keyed.keys_in(state)), [0; 5]);
         check(&keyed, gauges);
     });
 }
 
 #[test]
-fn key_that_fails_while_the_last_handle_is_dropped_is_counted_no_more() {
+fn key_that_fails_while_the_last_handle_is_dropped_is_not_counted() {
     model(|gauges| {
         let keyed = keyed(2);
         let breaker = keyed.get("a");
         let fails = thread::spawn(move || fail(&breaker));
         drop(keyed);
         fails.join().expect("no panic");
-        assert_eq!(State::ALL.map(|state| gauges.shown(state)), [0; 5]);
+        assert_eq!(CircuitState::ALL.map(|state| gauges.shown(state)), [0; 5]);
     });
 }
 
 #[test]
-fn a_recorder_that_fails_once_holds_nobody_up() {
+fn recorder_that_panics_once_blocks_no_thread() {
     model(|gauges| {
         gauges.broken.store(true, Ordering::Relaxed);
         let keyed = keyed(2);
@@ -180,7 +178,7 @@ fn a_recorder_that_fails_once_holds_nobody_up() {
 }
 
 #[test]
-fn whoever_subscribes_and_then_looks_misses_no_transition() {
+fn subscriber_misses_no_transition_after_the_states_it_reads() {
     model(|_| {
         let keyed = keyed(1);
         keyed.get("a");
@@ -189,7 +187,7 @@ fn whoever_subscribes_and_then_looks_misses_no_transition() {
         let seen = keyed.states();
         opens.join().expect("no panic");
         assert!(
-            seen[0].1 == State::Open || events.try_recv().is_ok(),
+            seen[0].1 == CircuitState::Open || events.try_recv().is_ok(),
             "missed"
         );
     });

@@ -6,20 +6,20 @@ use http::{Request, header, uri::Scheme};
 
 use crate::util::append_map::OVERFLOW_LABEL;
 
-/// As long as a DNS name can be.
+/// The maximum length of a DNS name.
 const MAX_HOST_LEN: usize = 255;
 
-/// The key of what is no authority. It cannot be a host's, since those are in lower case.
+/// The key of all authorities that are invalid. No host has it, since hosts are in lower case.
 const INVALID_KEY: Cow<'static, str> = Cow::Borrowed(OVERFLOW_LABEL);
 
-/// The authority that a request names in its URI, else in its `Host` header.
+/// Returns the authority that a request names in its URI, else in its `Host` header.
 pub(super) fn from_request<B>(request: &Request<B>) -> Option<Cow<'_, str>> {
     let uri = request.uri();
     if let Some(authority) = uri.authority() {
         return normalize(authority.as_str(), uri.scheme().and_then(default_port));
     }
     let host = request.headers().get(header::HOST)?;
-    // A request that says no scheme has no default port.
+    // A request without a scheme has no default port.
     host.to_str()
         .map_or(Some(INVALID_KEY), |text| normalize(text, None))
 }
@@ -34,7 +34,7 @@ fn default_port(scheme: &Scheme) -> Option<u16> {
     }
 }
 
-/// The one spelling, borrowed unless the text is spelled in another way. `None` if there is no text.
+/// Returns the normalized spelling, borrowed if the text has it already. `None` if there is no text.
 fn normalize(text: &str, default_port: Option<u16>) -> Option<Cow<'_, str>> {
     if text.is_empty() {
         return None;
@@ -79,7 +79,7 @@ fn lower_case(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// An address in brackets, with or without a zone.
+/// Returns whether it is an address in brackets, with or without a zone.
 fn is_ipv6(host: &str) -> bool {
     let inside = host
         .strip_prefix('[')
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn authority_has_one_spelling() {
+    fn authority_is_normalized() {
         for (text, default_port, key) in [
             ("api.example", Some(80), "api.example"),
             ("API.Example", Some(80), "api.example"),
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn authority_that_is_none_has_the_key_of_all_those() {
+    fn authority_that_is_invalid_gets_the_overflow_key() {
         let (longest, too_long) = ("x".repeat(MAX_HOST_LEN), "x".repeat(MAX_HOST_LEN + 1));
         assert_eq!(normalize(&longest, None).as_deref(), Some(&*longest));
         for text in [
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn authority_in_its_one_spelling_is_borrowed() {
+    fn authority_that_is_normalized_is_borrowed() {
         for text in [
             "api.example",
             "api.example:81",
