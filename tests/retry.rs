@@ -17,9 +17,7 @@ use tower_keep::{
     BoxError, Outcome, Rejection,
     call::CallClock,
     registry::{self, Stat},
-    retry::{
-        Attempt, Backoff, Budget, Jitter, JitterRng, Retry, RetryAfter, RetryBuilder, RetryDecision,
-    },
+    retry::{Attempt, Backoff, Budget, Jitter, Retry, RetryAfter, RetryBuilder, RetryDecision},
 };
 
 const fn millis(millis: u64) -> Duration {
@@ -68,40 +66,45 @@ async fn attempts_are_numbered_and_as_far_apart_as_the_backoff_says() {
 async fn what_is_left_undone_is_counted_by_its_reason() {
     let recorder = recorder();
     let _listening = metrics::set_default_local_recorder(&recorder);
-    let refused = |reason: &str| {
-        let label =
-            format!(r#"tower_keep_retries_refused_total{{retry="peer",reason="{reason}"}}"#);
+    let not_retried = |reason: &str| {
+        let label = format!(r#"tower_keep_not_retried_total{{retry="peer",reason="{reason}"}}"#);
         count(&recorder, &label)
     };
     let down = |_: Attempt| async { Err::<(), _>(Error::other("down")) };
 
     let _ = constant_backoff(3).run(down).await;
-    assert_eq!(refused("limit"), 1);
+    assert_eq!(not_retried("max_attempts"), 1);
 
     let empty = Budget::window().ratio(0.0).per_second(0.0).build().unwrap();
     let _ = builder(3).budget(empty).build().unwrap().run(down).await;
-    assert_eq!(refused("budget"), 1);
+    assert_eq!(not_retried("budget"), 1);
 
     let late = Instant::now() + millis(10);
     let _ = constant_backoff(3).run(down).deadline(late).await;
-    assert_eq!(refused("deadline"), 1);
+    assert_eq!(not_retried("deadline"), 1);
 
     let _ = constant_backoff(3)
         .run(down)
         .when(|_: &Error| RetryAfter::Never)
         .await;
-    assert_eq!(refused("hint"), 1);
+    assert_eq!(not_retried("retry_after"), 1);
 
     let _ = constant_backoff(3)
         .run(down)
         .when(|_: &Error| RetryDecision::NotRepeatable)
         .await;
-    assert_eq!(refused("not_repeatable"), 1);
+    assert_eq!(not_retried("not_repeatable"), 1);
 
     // One that no attempt would have helped is not among them.
     let _ = constant_backoff(3).run(down).when(|_: &Error| false).await;
-    let reasons = ["limit", "budget", "deadline", "hint", "not_repeatable"];
-    assert!(reasons.iter().all(|reason| refused(reason) == 1));
+    let reasons = [
+        "max_attempts",
+        "budget",
+        "deadline",
+        "retry_after",
+        "not_repeatable",
+    ];
+    assert!(reasons.iter().all(|reason| not_retried(reason) == 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -135,14 +138,14 @@ async fn a_retry_is_listed_with_what_it_has_done_while_it_lives() {
     assert_eq!((shown.kind(), shown.state()), ("retry", "on"));
     let expected = [
         ("retries", 3),
-        ("free", 0),
+        ("unsent_retries", 0),
         ("recovered", 1),
-        ("refused_limit", 1),
-        ("refused_budget", 0),
-        ("refused_deadline", 0),
-        ("refused_hint", 0),
-        ("refused_not_repeatable", 0),
-        ("refused_not_ready", 0),
+        ("not_retried_max_attempts", 1),
+        ("not_retried_budget", 0),
+        ("not_retried_deadline", 0),
+        ("not_retried_retry_after", 0),
+        ("not_retried_not_repeatable", 0),
+        ("not_retried_not_ready", 0),
         ("budget_available", 98),
     ];
     let stats: Vec<_> = shown.stats().iter().collect();
@@ -232,11 +235,7 @@ async fn a_hint_is_heeded_and_begins_the_backoff_anew() {
 #[tokio::test(start_paused = true)]
 async fn those_told_to_come_back_at_one_moment_come_spread_after_it() {
     let full = Backoff::exponential(millis(100));
-    let retry = builder(2)
-        .backoff(full)
-        .chance(JitterRng::from_seed(5))
-        .build()
-        .unwrap();
+    let retry = builder(2).backoff(full).seed(5).build().unwrap();
     let mut waits = std::collections::HashSet::new();
     for _ in 0..20 {
         let began = Instant::now();
@@ -413,10 +412,9 @@ async fn outcomes_reach_a_throttle_and_a_bucket() {
 
 #[tokio::test(start_paused = true)]
 async fn no_two_calls_share_their_jitter() {
-    let chance = JitterRng::from_seed(11);
     let retry = builder(2)
         .backoff(Backoff::exponential(Duration::from_secs(1)))
-        .chance(chance);
+        .seed(11);
     let retry = retry.build().unwrap();
     let mut waits = std::collections::HashSet::new();
     for _ in 0..50 {
@@ -468,7 +466,7 @@ fn it_goes_wherever_its_work_goes() {
     fn check<T: Send + 'static>(_: T) {}
     fn shared<T: Send + Sync>() {}
     check(Retry::default().run(|_| async { Ok::<_, Error>(()) }));
-    shared::<(Retry, Budget, JitterRng)>();
+    shared::<(Retry, Budget)>();
 }
 
 proptest! {
@@ -488,7 +486,7 @@ proptest! {
         let retry = Retry::builder("peer")
             .max_attempts(attempts)
             .backoff(backoff)
-            .chance(JitterRng::from_seed(seed))
+            .seed(seed)
             .budget(None)
             .max_elapsed(millis(within))
             .build()

@@ -122,7 +122,7 @@ async fn readiness_is_awaited_up_to_the_deadline_and_no_longer() {
     let why = Rejection::find(&*error).expect("a refusal of ours");
     assert_eq!(why.kind(), RejectionKind::DeadlineExceeded);
     assert_eq!((script.requests().len(), available(&budget)), (1, 1));
-    let counted = r#"tower_keep_retries_refused_total{retry="peer",reason="deadline"} 1"#;
+    let counted = r#"tower_keep_not_retried_total{retry="peer",reason="deadline"} 1"#;
     assert!(recorder.handle().render().contains(counted));
 
     // Ready too late, though nobody looked in between.
@@ -145,7 +145,7 @@ async fn a_service_that_breaks_in_between_ends_the_call_and_is_counted() {
     script.set_ready(Readiness::Broken);
     assert_eq!(call.await.unwrap_err().to_string(), "broken");
     assert_eq!(available(&budget), 1);
-    let counted = r#"tower_keep_retries_refused_total{retry="peer",reason="not_ready"} 1"#;
+    let counted = r#"tower_keep_not_retried_total{retry="peer",reason="not_ready"} 1"#;
     assert!(recorder.handle().render().contains(counted));
 }
 

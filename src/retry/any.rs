@@ -1,0 +1,141 @@
+use std::task::{Context as Cx, Poll};
+
+use tower_service::Service;
+
+use super::{
+    Attempt, AttemptResult, Attempts, Retry, RetryDecision, RetryFuture, RetryLayer,
+    attempts::FailedAttempt,
+    future::POLLED_AFTER_COMPLETION,
+    service_rules::ServiceRules,
+    state::{CallCompletion, deadline_rejection},
+};
+use crate::{
+    call::{BoxError, Outcome},
+    context::Context,
+};
+
+/// Attempts of a service of any kind. Part of a [`RetryFuture`]'s type.
+pub struct ServiceAttempts<S, Req, R> {
+    layer: RetryLayer<R>,
+    inner: S,
+    /// For the next attempt; `None` once the last has begun.
+    request: Option<Req>,
+}
+
+impl<S, Req, R> ServiceAttempts<S, Req, R>
+where
+    S: Service<Req, Error: Into<BoxError>>,
+    R: ServiceRules<Req, S::Response>,
+{
+    #[inline]
+    pub(super) fn start_call(inner: S, request: Req, layer: RetryLayer<R>) -> RetryFuture<Self> {
+        let attempts = ServiceAttempts {
+            layer,
+            inner,
+            request: None,
+        };
+        RetryFuture::started(attempts, None, |attempts, attempt, _| {
+            attempts.send(request, attempt)
+        })
+    }
+
+    #[inline]
+    fn send(&mut self, request: Req, attempt: Attempt) -> S::Future {
+        if !attempt.is_last {
+            self.request = self.layer.rules().clone_request(&request);
+        }
+        self.inner.call(request)
+    }
+
+    /// Classifies a result by the outcome that the rules see, and decides by them.
+    #[inline]
+    fn decide(
+        &self,
+        result: &Result<S::Response, BoxError>,
+        attempt: Attempt,
+    ) -> (Outcome, RetryDecision) {
+        let rules = self.layer.rules();
+        let outcome = rules.outcome(result);
+        let error = result.as_ref().err().map(|error| &**error as _);
+        let config = &self.retry().shared.config;
+        let decision = rules.decide(&AttemptResult {
+            request: self.request.as_ref(),
+            result,
+            attempt,
+            default_decision: config.decide(outcome, error, None),
+        });
+        match (outcome, decision) {
+            // A response that the policy retries is no success.
+            (Outcome::Success, RetryDecision::Stop) => (outcome, decision),
+            (Outcome::Success, _) => (Outcome::Failure, decision),
+            _ => (outcome, decision),
+        }
+    }
+}
+
+impl<S, Req, R> Attempts for ServiceAttempts<S, Req, R>
+where
+    S: Service<Req, Error: Into<BoxError>>,
+    R: ServiceRules<Req, S::Response>,
+{
+    type Future = S::Future;
+    type AttemptOutput = Result<S::Response, BoxError>;
+    type CallOutput = Result<S::Response, BoxError>;
+
+    #[inline]
+    fn retry(&self) -> &Retry {
+        self.layer.retry()
+    }
+
+    fn poll_ready(&mut self, cx: &mut Cx<'_>) -> Poll<Result<(), Self::CallOutput>> {
+        let ready = self.inner.poll_ready(cx);
+        ready.map_err(|error| Err(error.into()))
+    }
+
+    fn start(&mut self, attempt: Attempt, _: Option<&Context>) -> S::Future {
+        let request = self.request.take().expect(POLLED_AFTER_COMPLETION);
+        self.send(request, attempt)
+    }
+
+    #[inline]
+    fn classify(
+        &mut self,
+        output: Result<S::Response, S::Error>,
+        attempt: Attempt,
+    ) -> Result<Self::AttemptOutput, FailedAttempt<Self::AttemptOutput>> {
+        let output = output.map_err(Into::into);
+        let (outcome, decision) = self.decide(&output, attempt);
+        if outcome == Outcome::Success {
+            return Ok(output);
+        }
+        let decision = match (decision, &self.request) {
+            (RetryDecision::Stop, _) | (_, Some(_)) => decision,
+            // The last attempt keeps no clone: the reason is the number of attempts.
+            (_, None) if attempt.is_last => decision,
+            (_, None) => RetryDecision::NotRepeatable,
+        };
+        Err(FailedAttempt {
+            output,
+            outcome,
+            decision,
+            not_sent: None,
+        })
+    }
+
+    #[inline]
+    fn complete(
+        &mut self,
+        output: Self::AttemptOutput,
+        _: Attempt,
+        completion: Option<CallCompletion>,
+    ) -> Result<S::Response, BoxError> {
+        if let Some(completion) = completion {
+            completion.complete(self.retry(), Outcome::Success);
+        }
+        output
+    }
+
+    fn deadline_exceeded(&self, reason: &'static str) -> Option<Self::CallOutput> {
+        Some(Err(deadline_rejection(self.retry(), reason).into()))
+    }
+}
