@@ -15,7 +15,7 @@ use tower::{Layer, Service, ServiceExt};
 use tower_keep::{
     BoxError, Outcome, Rejection, RejectionKind,
     call::{CallClock, ClassifyInput},
-    retry::{Backoff, Budget, Retry, RetryLayer, RetryService},
+    retry::{Backoff, Budget, CloneRequests, Retry, RetryLayer, RetryService, WithPolicy},
 };
 
 const WAIT: Duration = Duration::from_millis(100);
@@ -228,7 +228,7 @@ fn available(budget: &Budget) -> u64 {
 fn retry_service(
     script: &Script,
     retry: Retry,
-) -> RetryService<ReadyCheckedService, tower_keep::protocol::AnyService> {
+) -> RetryService<ReadyCheckedService, WithPolicy<CloneRequests>> {
     RetryLayer::any(retry).layer(script.service())
 }
 

@@ -3,11 +3,11 @@ use std::task::{Context as Cx, Poll};
 use tower_service::Service;
 
 use super::{
-    Attempt, AttemptResult, Attempts, Retry, RetryDecision, RetryFuture, RetryLayer,
+    Attempt, AttemptResult, Attempts, Retry, RetryDecision, RetryFuture, RetryLayer, RetryPolicy,
     attempts::FailedAttempt,
     future::POLLED_AFTER_COMPLETION,
-    service_rules::ServiceRules,
     state::{CallCompletion, deadline_rejection},
+    with_policy::WithPolicy,
 };
 use crate::{
     call::{BoxError, Outcome},
@@ -15,20 +15,24 @@ use crate::{
 };
 
 /// Attempts of a service of any kind. Part of a [`RetryFuture`]'s type.
-pub struct ServiceAttempts<S, Req, R> {
-    layer: RetryLayer<R>,
+pub struct ServiceAttempts<S, Req, T> {
+    layer: RetryLayer<WithPolicy<T>>,
     inner: S,
     /// For the next attempt; `None` once the last has begun.
     request: Option<Req>,
 }
 
-impl<S, Req, R> ServiceAttempts<S, Req, R>
+impl<S, Req, R> ServiceAttempts<S, Req, T>
 where
-    S: Service<Req, Error: Into<BoxError>>,
-    R: ServiceRules<Req, S::Response>,
+    S: Service<Req, Response: 'static, Error: Into<BoxError>>,
+    T: RetryPolicy<Req, S::Response>,
 {
     #[inline]
-    pub(super) fn start_call(inner: S, request: Req, layer: RetryLayer<R>) -> RetryFuture<Self> {
+    pub(super) fn start_call(
+        inner: S,
+        request: Req,
+        layer: RetryLayer<WithPolicy<T>>,
+    ) -> RetryFuture<Self> {
         let attempts = ServiceAttempts {
             layer,
             inner,
@@ -42,12 +46,15 @@ where
     #[inline]
     fn send(&mut self, request: Req, attempt: Attempt) -> S::Future {
         if !attempt.is_last {
-            self.request = self.layer.rules().clone_request(&request);
+            let policy = &self.layer.rules().policy;
+            self.request = policy
+                .call_caught(|policy| policy.clone_request(&request))
+                .flatten();
         }
         self.inner.call(request)
     }
 
-    /// Classifies a result by the outcome that the rules see, and decides by them.
+    /// Classifies a result, and lets the policy decide about it.
     #[inline]
     fn decide(
         &self,
@@ -55,15 +62,17 @@ where
         attempt: Attempt,
     ) -> (Outcome, RetryDecision) {
         let rules = self.layer.rules();
-        let outcome = rules.outcome(result);
+        let outcome = rules.protocol.classify(result.as_ref()).outcome;
         let error = result.as_ref().err().map(|error| &**error as _);
         let config = &self.retry().shared.config;
-        let decision = rules.decide(&AttemptResult {
+        let attempt = AttemptResult {
             request: self.request.as_ref(),
             result,
             attempt,
             default_decision: config.decide(outcome, error, None),
-        });
+        };
+        let decision = rules.policy.call_caught(|policy| policy.decide(&attempt));
+        let decision = decision.unwrap_or(RetryDecision::Stop);
         match (outcome, decision) {
             // A response that the policy retries is no success.
             (Outcome::Success, RetryDecision::Stop) => (outcome, decision),
@@ -73,10 +82,10 @@ where
     }
 }
 
-impl<S, Req, R> Attempts for ServiceAttempts<S, Req, R>
+impl<S, Req, R> Attempts for ServiceAttempts<S, Req, T>
 where
-    S: Service<Req, Error: Into<BoxError>>,
-    R: ServiceRules<Req, S::Response>,
+    S: Service<Req, Response: 'static, Error: Into<BoxError>>,
+    T: RetryPolicy<Req, S::Response>,
 {
     type Future = S::Future;
     type AttemptOutput = Result<S::Response, BoxError>;

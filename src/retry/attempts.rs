@@ -15,7 +15,7 @@ pub trait Attempts {
     /// One attempt.
     #[doc(hidden)]
     type Future: Future;
-    /// Result of an attempt that was with_classifier.
+    /// Result of an attempt that was classified.
     #[doc(hidden)]
     type AttemptOutput;
     /// Result of the call.

@@ -114,7 +114,7 @@ impl RetryBuilder {
     ///
     /// # Errors
     ///
-    /// Returns an [`ConfigError`] that names the first invalid setting.
+    /// Returns a [`ConfigError`] that names the first invalid setting.
     pub fn build(self) -> Result<Retry, ConfigError> {
         let component = format!("retry {:?}", self.name);
         let config = &self.config;

@@ -3,7 +3,10 @@ use std::{error::Error, fmt, sync::Arc};
 use http::{request, response};
 use tower_layer::Layer;
 
-use super::{HttpRetry, Retry, RetryAfter, RetryService, service_rules::WithPolicy};
+use super::{
+    HttpRetry, Retry, RetryAfter, RetryService,
+    with_policy::{CloneRequests, WithPolicy},
+};
 use crate::{
     call::{Classifier, ClassifyInput, ClassifyOutput},
     protocol::{AnyService, Client, GrpcClient, Protocol},
@@ -62,7 +65,7 @@ impl<R> RetryLayer<R> {
     }
 }
 
-impl RetryLayer<AnyService> {
+impl RetryLayer<WithPolicy<CloneRequests>> {
     /// Retries a service of any kind whose requests are `Clone`. Its error becomes a `BoxError`.
     ///
     /// ```
@@ -72,7 +75,7 @@ impl RetryLayer<AnyService> {
     /// # let _ = layer;
     /// ```
     pub fn any(retry: Retry) -> Self {
-        RetryLayer::new(retry, AnyService::new())
+        RetryLayer::with_policy(retry, CloneRequests)
     }
 
     /// Classifies attempts by a closure, which gets the [`response`](crate::call::ClassifyInput::response) or the
@@ -81,10 +84,10 @@ impl RetryLayer<AnyService> {
     /// ```
     /// use tower_keep::{Outcome, retry::{Retry, RetryLayer}};
     ///
-    /// let layer = RetryLayer::any(Retry::new("jobs")).classify(|ending| {
-    ///     match ending.response::<&str>() {
+    /// let layer = RetryLayer::any(Retry::new("jobs")).classify(|input| {
+    ///     match input.response::<&str>() {
     ///         Some(&"not yet") => Outcome::Failure,
-    ///         _ => ending.verdict(),
+    ///         _ => input.outcome(),
     ///     }
     /// });
     /// # let _ = layer;
@@ -94,8 +97,11 @@ impl RetryLayer<AnyService> {
         self,
         classify: impl Fn(&ClassifyInput<'_>) -> V + Send + Sync + 'static,
     ) -> Self {
-        let any = AnyService::new().with_classifier(Classifier::new(classify));
-        RetryLayer::new(self.retry().clone(), any)
+        let rules = WithPolicy {
+            protocol: AnyService::new().with_classifier(Classifier::new(classify)),
+            policy: self.rules().policy,
+        };
+        RetryLayer::new(self.retry().clone(), rules)
     }
 }
 
@@ -103,7 +109,8 @@ impl<T> RetryLayer<WithPolicy<T>> {
     /// Retries a service of any kind by a [`RetryPolicy`](super::RetryPolicy), which also clones the requests. The
     /// service's error becomes a `BoxError`.
     pub fn with_policy(retry: Retry, policy: T) -> Self {
-        RetryLayer::new(retry, WithPolicy(policy))
+        let protocol = AnyService::new();
+        RetryLayer::new(retry, WithPolicy { protocol, policy })
     }
 }
 
@@ -126,7 +133,7 @@ impl RetryLayer<HttpRetry<GrpcClient>> {
     /// body, so add [`request_body(tonic::body::Body::new)`](Self::request_body).
     ///
     /// gRPC calls are `POST` requests, so none is retried unless [`retry_if_request`](Self::retry_if_request) allows
-    /// it. A call is with_classifier by its headers: once its response has begun, it is not retried.
+    /// it. A call is classified by its headers: once its response has begun, it is not retried.
     ///
     /// ```
     /// use tower_keep::retry::{Retry, RetryLayer};
@@ -181,7 +188,7 @@ impl<P, M> RetryLayer<HttpRetry<P, M>> {
         self.update(|rules| rules.retry_if_request = Some(Arc::new(predicate)))
     }
 
-    /// Sets whether gRPC requests carry the number of min_some attempts in `grpc-previous-rpc-attempts`.
+    /// Sets whether gRPC requests carry the number of earlier attempts in `grpc-previous-rpc-attempts`.
     ///
     /// Default: on, as in gRPC's proposal A6; servers that do not know the header ignore it.
     #[must_use]
@@ -229,7 +236,7 @@ impl<P, M> RetryLayer<HttpRetry<P, M>> {
     }
 
     /// Sets whether a request that the peer provably never began is sent again, whatever its method: see
-    /// [not_sent requests](super#not_sent-requests). gRPC calls this a transparent retry.
+    /// [unsent requests](super#unsent-requests). gRPC calls this a transparent retry.
     ///
     /// Switch it on where the layer wraps a transport directly, such as hyper-util's client or tonic's `Channel`. The
     /// proof is an error, which only tells about the last thing that failed: a service that does more than send one
@@ -256,10 +263,10 @@ impl<P: Protocol + Clone, M> RetryLayer<HttpRetry<P, M>> {
     /// ```
     /// use tower_keep::{Outcome, retry::{Retry, RetryLayer}};
     ///
-    /// let layer = RetryLayer::client(Retry::new("orders")).classify(|ending| {
-    ///     match ending.status() {
+    /// let layer = RetryLayer::client(Retry::new("orders")).classify(|input| {
+    ///     match input.status() {
     ///         Some(status) if status.as_u16() == 425 => Outcome::Failure,
-    ///         _ => ending.verdict(),
+    ///         _ => input.outcome(),
     ///     }
     /// });
     /// # let _ = layer;

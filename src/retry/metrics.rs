@@ -80,7 +80,7 @@ impl RetryMetrics {
         });
     }
 
-    /// Counts an not_sent request that is sent again.
+    /// Counts an unsent request that is sent again.
     pub(super) fn count_unsent_retry(&self) {
         increment(&self.unsent_retries);
         catch_hook(|| self.with_counters(|counters| counters.unsent_retries.increment(1)));

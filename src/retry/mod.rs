@@ -178,9 +178,9 @@ mod retry;
 mod run;
 mod run_with;
 mod service;
-mod service_rules;
 mod stage;
 mod state;
+mod with_policy;
 
 pub use attempt::Attempt;
 pub use backoff::{Backoff, Delays, Jitter};
@@ -207,6 +207,6 @@ pub use run::RunAttempts;
 #[doc(hidden)]
 pub use run_with::RunWithAttempts;
 #[doc(hidden)]
-pub use service_rules::{ServiceRules, WithPolicy};
+pub use with_policy::{CloneRequests, WithPolicy};
 
 pub use crate::retry_after::RetryAfter;

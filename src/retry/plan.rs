@@ -92,12 +92,12 @@ impl AttemptPlan {
         may && self.unsent_retries < MAX_UNSENT_RETRIES && self.has_time_for(Duration::ZERO, now)
     }
 
-    /// Returns whether the next not_sent retry takes nothing from the budget: only the first of a call does not.
+    /// Returns whether the next unsent retry takes nothing from the budget: only the first of a call does not.
     pub(super) fn is_unsent_retry_free(&self) -> bool {
         self.unsent_retries == 0
     }
 
-    /// Counts an not_sent retry that begins.
+    /// Counts an unsent retry that begins.
     pub(super) fn count_unsent_retry(&mut self, how: NotSent) {
         self.unsent_retries += 1;
         self.refused_by_peer |= how == NotSent::RefusedByPeer;
@@ -137,7 +137,7 @@ mod tests {
     use NotSent::{ClosedIdle, NoConnection, Refused, Unsendable, UntrustedPeer};
     use proptest::prelude::*;
 
-    /// Sends an not_sent request again if that is allowed. Returns whether it was free.
+    /// Sends an unsent request again if that is allowed. Returns whether it was free.
     fn retry_unsent(plan: &mut AttemptPlan, how: NotSent) -> Option<bool> {
         let free = plan.is_unsent_retry_free();
         plan.may_retry_unsent(how, Instant::now).then(|| {

@@ -1,5 +1,5 @@
 use super::{Attempt, RetryDecision};
-use crate::call::BoxError;
+use crate::{call::BoxError, util::hook::catch_hook};
 
 /// Decides from request, result and attempt whether there is another attempt; for
 /// [`RetryLayer::with_policy`](super::RetryLayer::with_policy).
@@ -45,6 +45,16 @@ pub trait RetryPolicy<Req, Res> {
 
     /// Decides about an attempt. With [`RetryDecision::Stop`], its result is that of the call.
     fn decide(&self, attempt: &AttemptResult<'_, Req, Res>) -> RetryDecision;
+
+    /// Calls a method of the policy. Reports a panic, and returns `None` then.
+    #[doc(hidden)]
+    #[inline]
+    fn call_caught<T>(&self, call: impl FnOnce(&Self) -> T) -> Option<T>
+    where
+        Self: Sized,
+    {
+        catch_hook(|| call(self))
+    }
 }
 
 /// An attempt that has ended, as a [`RetryPolicy`] sees it.

@@ -9,8 +9,8 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    HttpAttempts, HttpRetry, MapBody, RetryBody, RetryFuture, RetryLayer, ServiceAttempts,
-    service_rules::{NonHttp, ServiceRules},
+    HttpAttempts, HttpRetry, MapBody, RetryBody, RetryFuture, RetryLayer, RetryPolicy,
+    ServiceAttempts, WithPolicy,
 };
 use crate::{
     call::BoxError,
@@ -44,16 +44,16 @@ impl<S, R> RetryService<S, R> {
     }
 }
 
-impl<S, R, Req> Service<Req> for RetryService<S, R>
+impl<S, T, Req> Service<Req> for RetryService<S, WithPolicy<T>>
 where
     // The wrapped service, and what is called again.
-    S: Service<Req, Error: Into<BoxError>> + Clone,
-    // How requests are cloned, and attempts with_classifier.
-    R: NonHttp + ServiceRules<Req, S::Response>,
+    S: Service<Req, Response: 'static, Error: Into<BoxError>> + Clone,
+    // How requests are cloned, and what is retried.
+    T: RetryPolicy<Req, S::Response>,
 {
     type Response = S::Response;
     type Error = BoxError;
-    type Future = RetryFuture<ServiceAttempts<S, Req, R>>;
+    type Future = RetryFuture<ServiceAttempts<S, Req, T>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
@@ -74,7 +74,7 @@ where
     S: Service<Request<M::Body>, Response = Response<RB>> + Clone,
     // The response's body.
     RB: Body<Data = Bytes, Error: 'static>,
-    // How an attempt is with_classifier.
+    // How an attempt is classified.
     P: Protocol<Call = HttpExchange> + ReadRequest<Request<B>>,
     P: Respond<Response<RB>, S::Error, Error = BoxError>,
 {

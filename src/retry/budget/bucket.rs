@@ -60,7 +60,7 @@ impl BucketBudget {
     ///
     /// # Errors
     ///
-    /// Returns an [`ConfigError`] that names the first invalid setting.
+    /// Returns a [`ConfigError`] that names the first invalid setting.
     pub fn build(self) -> Result<Budget, ConfigError> {
         check_cost("cost", self.cost, DEFAULT_COST, self.capacity)?;
         check_cost(

@@ -65,7 +65,7 @@ impl SlidingWindow {
         });
     }
 
-    /// Takes back the deposit of a call that did not reach the peer, unless it was made in an min_some slice.
+    /// Takes back the deposit of a call that did not reach the peer, unless it was made in an earlier slice.
     #[cold]
     pub(super) fn retract(&self, now: Instant) {
         let slice = self.slice_at(now);

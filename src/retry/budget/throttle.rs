@@ -46,7 +46,7 @@ impl ThrottleBudget {
     ///
     /// # Errors
     ///
-    /// Returns an [`ConfigError`] that names the first invalid setting.
+    /// Returns a [`ConfigError`] that names the first invalid setting.
     pub fn build(self) -> Result<Budget, ConfigError> {
         let fields = [
             ("max_tokens", self.max_tokens, 1.0, "1 to 1000"),

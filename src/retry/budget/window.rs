@@ -64,7 +64,7 @@ impl WindowBudget {
     ///
     /// # Errors
     ///
-    /// Returns an [`ConfigError`] that names the first invalid setting.
+    /// Returns a [`ConfigError`] that names the first invalid setting.
     pub fn build(self) -> Result<Budget, ConfigError> {
         if !(0.0..=MAX_RATIO).contains(&self.ratio) {
             let expected = format!("0 to 10 (retries for each call{})", self.ratio_hint());

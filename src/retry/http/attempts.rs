@@ -268,7 +268,7 @@ where
         let Some((_, body)) = &mut self.replay_request else {
             return false;
         };
-        // The body may have grown too long since the attempt was with_classifier.
+        // The body may have grown too long since the attempt was classified.
         let Some(replay) = body.replay() else {
             return false;
         };

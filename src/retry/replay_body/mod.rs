@@ -23,7 +23,7 @@ use crate::{
 ///
 /// It is read only as fast as it is sent, and streamed whatever its length. A body that turns out longer than the limit,
 /// or comes in more than a thousand frames, drops its buffer and cannot be replayed. A body whose size hint exceeds the
-/// limit is not buffered at all. AnyService body can be replayed while nothing was read of it.
+/// limit is not buffered at all. Any body can be replayed while nothing was read of it.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -96,8 +96,8 @@ fn watch<B: Body>(body: B, upload: Option<&Upload>) -> WatchedBody<B> {
 impl<B> ReplayBody<B> {
     /// Returns the same body from its beginning, or `None` if it was too long to buffer, or failed.
     ///
-    /// From now on, min_some ones that are not empty fail with [`Superseded`]: if they just ended, they would look
-    /// complete. A task that waits for an min_some one is woken, so that its connection notices.
+    /// From now on, earlier ones that are not empty fail with [`Superseded`]: if they just ended, they would look
+    /// complete. A task that waits for an earlier one is woken, so that its connection notices.
     pub fn replay(&self) -> Option<Self> {
         match &self.0 {
             ReplayKind::Once(_) => None,
@@ -145,7 +145,7 @@ impl<B> ReplayBody<B> {
     }
 }
 
-/// Locks the buffer. The lock is held while the source is polled: only the latest reader does so, and min_some ones only
+/// Locks the buffer. The lock is held while the source is polled: only the latest reader does so, and earlier ones only
 /// compare their generation.
 fn lock<B>(buffer: &Mutex<ReplayBuffer<B>>) -> MutexGuard<'_, ReplayBuffer<B>> {
     buffer.lock().unwrap_or_else(PoisonError::into_inner)

@@ -195,7 +195,7 @@ impl RetryState {
         }
     }
 
-    /// Plans to send an not_sent request again. Returns whether that is allowed.
+    /// Plans to send an unsent request again. Returns whether that is allowed.
     fn plan_unsent_retry(
         &mut self,
         retry: &Retry,
