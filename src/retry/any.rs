@@ -22,7 +22,7 @@ pub struct ServiceAttempts<S, Req, T> {
     request: Option<Req>,
 }
 
-impl<S, Req, R> ServiceAttempts<S, Req, T>
+impl<S, Req, T> ServiceAttempts<S, Req, T>
 where
     S: Service<Req, Response: 'static, Error: Into<BoxError>>,
     T: RetryPolicy<Req, S::Response>,
@@ -82,7 +82,7 @@ where
     }
 }
 
-impl<S, Req, R> Attempts for ServiceAttempts<S, Req, T>
+impl<S, Req, T> Attempts for ServiceAttempts<S, Req, T>
 where
     S: Service<Req, Response: 'static, Error: Into<BoxError>>,
     T: RetryPolicy<Req, S::Response>,

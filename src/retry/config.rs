@@ -108,7 +108,8 @@ mod tests {
         let requested = Some(RetryAfter::After(SECOND));
         let decision = config.decide(Outcome::Failure, None, requested);
         assert_eq!(decision, RetryDecision::After(SECOND));
-        let rejection = Rejection::new(RejectionKind::Overloaded, "peer").retry_after(2 * SECOND);
+        let rejection =
+            Rejection::new(RejectionKind::Overloaded, "peer").with_retry_after(2 * SECOND);
         let of_error = config.classify_error(&rejection);
         assert_eq!(
             of_error,

@@ -134,7 +134,7 @@ fn next_delay(delays: &mut Delays, decision: RetryDecision) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use NotSent::{ClosedIdle, NoConnection, Refused, Unsendable, UntrustedPeer};
+    use NotSent::{ClosedIdle, NoConnection, RefusedByPeer, Unsendable, UntrustedPeer};
     use proptest::prelude::*;
 
     /// Sends an unsent request again if that is allowed. Returns whether it was free.
@@ -158,8 +158,8 @@ mod tests {
     #[test]
     fn unsent_retry_after_refusal_by_peer_happens_once() {
         let mut plan = AttemptPlan::default();
-        assert_eq!(retry_unsent(&mut plan, Refused), Some(true));
-        assert_eq!(retry_unsent(&mut plan, Refused), None);
+        assert_eq!(retry_unsent(&mut plan, RefusedByPeer), Some(true));
+        assert_eq!(retry_unsent(&mut plan, RefusedByPeer), None);
         assert_eq!(retry_unsent(&mut plan, ClosedIdle), Some(false));
     }
 

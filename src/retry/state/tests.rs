@@ -26,7 +26,7 @@ fn available(budget: &Budget) -> Option<u64> {
 }
 
 fn stat(retry: &Retry, name: &str) -> Option<Stat> {
-    let snapshot = Snapshot::of(&*retry.shared);
+    let snapshot = Snapshot::new(&*retry.shared);
     let mut stats = snapshot.stats().iter();
     let found = stats.find(|(known, _)| *known == name);
     found.map(|(_, stat)| stat.clone())
@@ -128,13 +128,13 @@ async fn budget_reservation_is_refunded_unless_spent() {
 
 #[tokio::test]
 async fn success_completes_with_the_budget_and_counts_as_recovered() {
-    for (outcome, available, recovered) in [(Outcome::Success, 1, 1), (Outcome::Failure, 0, 0)] {
+    for (outcome, left, recovered) in [(Outcome::Success, 1, 1), (Outcome::Failure, 0, 0)] {
         let budget = small_budget(1);
         let retry = builder().budget(budget.clone()).build().expect("valid");
         let mut state = started_call(&retry);
         retry_once(&mut state, &retry, None);
         state.on_success().complete(&retry, outcome);
-        assert_eq!(available(&budget), Some(available), "{outcome:?}");
+        assert_eq!(available(&budget), Some(left), "{outcome:?}");
         assert_eq!(stat(&retry, "recovered"), Some(Stat::Count(recovered)));
     }
     let retry = unbounded();
