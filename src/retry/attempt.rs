@@ -7,9 +7,9 @@ use tokio::time::Instant;
 pub struct Attempt {
     pub(super) number: u32,
     pub(super) deadline: Option<Instant>,
-    /// When the caller stops waiting, if that is known; settings do not count.
+    /// The time at which the caller stops waiting, if that is known; settings do not count.
     pub(super) caller_deadline: Option<Instant>,
-    /// Whether the number of attempts is reached.
+    /// `true` once the number of attempts is reached.
     pub(super) is_last: bool,
 }
 

@@ -9,10 +9,10 @@ use crate::{
     context::Context,
 };
 
-/// Starts the attempts of a [`RetryFuture`](super::RetryFuture), and classifies their results. Implemented here for
-/// closures, services and HTTP services only.
+/// A maker of the attempts of a [`RetryFuture`](super::RetryFuture), which also classifies their results. Implemented here
+/// for closures, services and HTTP services only.
 pub trait Attempts {
-    /// One attempt.
+    /// Future of an attempt.
     #[doc(hidden)]
     type Future: Future;
     /// Result of an attempt that was classified.

@@ -46,10 +46,12 @@ impl RetryConfig {
             Outcome::Rejected => self.retry_rejections,
             _ => false,
         };
+        // A bad certificate or an invalid URI fails the same way the next time.
         let may_pass = |error| not_sent(error).is_none_or(NotSent::is_retryable);
         if !is_retried || !error.is_none_or(may_pass) {
             return RetryDecision::Stop;
         }
+        // What was read from a response comes before what its error carries.
         let retry_after = retry_after.or_else(|| error.and_then(retry_after_of));
         retry_after.map_or(RetryDecision::Retry, RetryDecision::from)
     }

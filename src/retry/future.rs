@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Attempt, Attempts, NotRetried, RetryDecision,
+    attempts::FailedAttempt,
     config::{ClassifyError, RetryConfig},
     run::RunAttempts,
     run_with::RunWithAttempts,
@@ -58,6 +59,7 @@ impl<A: Attempts> RetryFuture<A> {
         time_limit: Option<Duration>,
         first: impl FnOnce(&mut A, Attempt, Option<&Context>) -> A::Future,
     ) -> Self {
+        // One reading of the clock serves the deadline and the budget.
         let (mut state, now) = (RetryState::default(), CallClock::default());
         let context = attempts.request_context();
         let stage = if state.start_call(attempts.retry(), time_limit, context, &now) {
@@ -83,42 +85,48 @@ impl<A: Attempts> RetryFuture<A> {
         this.stage.set(stage);
     }
 
-    /// Handles the end of an attempt. Returns the result of the call unless there is another attempt.
+    /// Classifies the result of an attempt. Returns the result of the call unless there is another attempt.
     #[inline]
     fn on_attempt_end(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         output: <A::Future as Future>::Output,
     ) -> Option<A::CallOutput> {
-        let mut this = self.project();
+        let this = self.as_mut().project();
         let attempt = this.state.attempt(this.attempts.retry());
-        let failed = match this.attempts.classify(output, attempt) {
-            Err(failed) => failed,
+        match this.attempts.classify(output, attempt) {
             Ok(output) => {
                 let completion = Some(this.state.on_success());
-                return Some(this.attempts.complete(output, attempt, completion));
+                Some(this.attempts.complete(output, attempt, completion))
             }
-        };
+            Err(failed) => self.on_attempt_failure(failed, attempt),
+        }
+    }
+
+    fn on_attempt_failure(
+        self: Pin<&mut Self>,
+        failed: FailedAttempt<A::AttemptOutput>,
+        attempt: Attempt,
+    ) -> Option<A::CallOutput> {
+        let mut this = self.project();
         let retry = this.attempts.retry();
+        let (outcome, decision) = (failed.outcome, failed.decision);
         let delay = this
             .state
-            .on_failure(retry, failed.outcome, failed.decision, failed.not_sent);
-        match delay.filter(|_| this.attempts.prepare_retry()) {
-            Some(delay) => {
-                // Before the wait, so that the failed response does not occupy its connection meanwhile.
-                drop(failed.output);
-                this.stage.set(if this.state.is_unsent_retry() {
-                    Stage::AwaitingReady { timer: None }
-                } else {
-                    let sleep = sleep(delay);
-                    Stage::Waiting { sleep }
-                });
-                None
-            }
-            None => {
-                this.state.cancel_retry();
-                Some(this.attempts.complete(failed.output, attempt, None))
-            }
-        }
+            .on_failure(retry, outcome, decision, failed.not_sent);
+        let Some(delay) = delay.filter(|_| this.attempts.prepare_retry()) else {
+            // The future may live on after its result, and the reservation with it.
+            this.state.cancel_retry();
+            return Some(this.attempts.complete(failed.output, attempt, None));
+        };
+        // Before the wait, so that the failed response does not occupy its connection meanwhile.
+        drop(failed.output);
+        this.stage.set(if this.state.is_unsent_retry() {
+            Stage::AwaitingReady { timer: None }
+        } else {
+            let sleep = sleep(delay);
+            Stage::Waiting { sleep }
+        });
+        None
     }
 
     /// Starts the next attempt if the service is ready. Returns the result of the call if it failed, or is too late.
@@ -140,6 +148,7 @@ impl<A: Attempts> RetryFuture<A> {
             this.state.cancel_retry();
             return output;
         }
+        // A deadline without a result is that of a closure, which has no error for it: the attempt starts.
         let context = this.attempts.request_context();
         let context = this.state.start_next_attempt(retry, context);
         let stage = start_attempt(this.attempts, this.state, context, A::start);
@@ -263,6 +272,7 @@ impl<A: Attempts> Future for RetryFuture<A> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<A::CallOutput> {
         loop {
             let mut this = self.as_mut().project();
+            // Each arm either returns `Pending`, or changes the stage, or has the result of the call.
             let completed = match this.stage.as_mut().project() {
                 StageProj::Running { future, context } => {
                     let future = future.as_pin_mut().expect(POLLED_AFTER_COMPLETION);
@@ -275,6 +285,7 @@ impl<A: Attempts> Future for RetryFuture<A> {
                     None
                 }
                 StageProj::AwaitingReady { timer } => {
+                    // The service before the timer: a service that is ready beats the deadline.
                     let ready = this.attempts.poll_ready(cx);
                     let ready = poll_ready_before(ready, this.state.deadline(), timer, cx);
                     self.as_mut().on_service_ready(ready!(ready))

@@ -21,6 +21,7 @@ pub(super) struct RetryMetrics {
     unsent_retries: AtomicU64,
     recovered: AtomicU64,
     not_retried: [AtomicU64; REASON_COUNT],
+    /// Made when the first is needed, so that calls without failures cost no series.
     counters: PerRecorder<RetryCounters>,
 }
 
@@ -63,6 +64,7 @@ impl RetryMetrics {
 
     /// Counts a retry that begins.
     pub(super) fn count_retry(&self) {
+        // The registry's counts first: the recorder may panic.
         increment(&self.retries);
         catch_hook(|| self.with_counters(|counters| counters.retries.increment(1)));
     }

@@ -57,13 +57,8 @@ impl AttemptPlan {
         config: &RetryConfig,
         seed: impl FnOnce() -> u64,
     ) -> Result<Duration, Option<NotRetried>> {
-        let requested = match decision {
-            RetryDecision::Stop => return Err(None),
-            RetryDecision::NotRepeatable => return Err(Some(NotRetried::NotRepeatable)),
-            RetryDecision::DeclinedByPeer => return Err(Some(NotRetried::RetryAfter)),
-            RetryDecision::Retry => None,
-            RetryDecision::After(wait) | RetryDecision::NotBefore(wait) => Some(wait),
-        };
+        let requested = requested_wait(decision)?;
+        // The deadline comes last: its check reads the clock.
         if self.attempts_started >= config.max_attempts {
             return Err(Some(NotRetried::MaxAttempts));
         }
@@ -112,7 +107,19 @@ impl AttemptPlan {
         let left = self
             .deadline
             .map(|end| end.saturating_duration_since(now()));
+        // A wait that ends at the deadline leaves no time for the attempt.
         left.is_none_or(|left| delay.saturating_add(TIMER_RESOLUTION) <= left)
+    }
+}
+
+/// Returns the wait that the peer asks for, if a retry is wanted at all.
+fn requested_wait(decision: RetryDecision) -> Result<Option<Duration>, Option<NotRetried>> {
+    match decision {
+        RetryDecision::Stop => Err(None),
+        RetryDecision::NotRepeatable => Err(Some(NotRetried::NotRepeatable)),
+        RetryDecision::DeclinedByPeer => Err(Some(NotRetried::RetryAfter)),
+        RetryDecision::Retry => Ok(None),
+        RetryDecision::After(wait) | RetryDecision::NotBefore(wait) => Ok(Some(wait)),
     }
 }
 
@@ -120,11 +127,13 @@ impl AttemptPlan {
 fn next_delay(delays: &mut Delays, decision: RetryDecision) -> Duration {
     match decision {
         RetryDecision::After(wait) => {
+            // The peer is in charge: if it stops asking, the backoff starts over (gRPC's proposal A6).
             delays.reset();
             wait.saturating_add(delays.next_jitter())
         }
         RetryDecision::NotBefore(wait) => {
             let wait = wait.saturating_add(delays.next_jitter());
+            // Taken in any case, so that the backoff grows while the peer asks for short waits.
             wait.max(delays.next_delay())
         }
         _ => delays.next_delay(),

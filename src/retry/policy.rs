@@ -1,7 +1,7 @@
 use super::{Attempt, RetryDecision};
 use crate::{call::BoxError, util::hook::catch_hook};
 
-/// Decides from request, result and attempt whether there is another attempt; for
+/// A policy that decides from request, result and attempt whether there is another attempt; for
 /// [`RetryLayer::with_policy`](super::RetryLayer::with_policy).
 ///
 /// Attempts, budget and deadline of the [`Retry`](super::Retry) still limit it. A policy that panics does not retry.

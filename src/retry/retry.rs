@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{call::Label, registry};
 
-/// How often and when failed work is retried: see the [module](super).
+/// A handle with the settings, the budget and the metrics of retries: see the [module](super).
 ///
 /// # Clones
 ///

@@ -87,6 +87,7 @@ pub(super) fn decide_by<E, D: Into<RetryDecision>>(
     decide: impl Fn(&E) -> D,
 ) -> impl Fn(&RetryConfig, &E) -> (Outcome, RetryDecision) {
     move |config, error| {
+        // The closure decides about retrying only: the budget still counts the outcome of the error itself.
         let (outcome, _) = classify_error(config, error);
         let decision = catch_hook(|| decide(error).into());
         (outcome, decision.unwrap_or(RetryDecision::Stop))

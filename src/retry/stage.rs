@@ -10,10 +10,10 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::context::Context;
 
 pin_project! {
-    /// What a call is doing.
+    /// The stage of a call.
     #[project = StageProj]
     pub(super) enum Stage<F> {
-        /// Nothing was started yet.
+        /// Before the first poll.
         NotStarted,
         /// The deadline passed before anything was started.
         PastDeadline,
@@ -27,6 +27,7 @@ pin_project! {
 
     impl<F> PinnedDrop for Stage<F> {
         fn drop(this: Pin<&mut Self>) {
+            // The attempt may look at its context while it is dropped.
             if let StageProj::Running { mut future, context } = this.project() {
                 run_in_context(context, || future.set(None));
             }
@@ -62,10 +63,12 @@ pub(super) fn poll_ready_before<E>(
     cx: &mut Cx<'_>,
 ) -> Poll<Option<Result<(), E>>> {
     match (ready, deadline) {
+        // The timer may be late, or not set yet.
         (Poll::Ready(Ok(())), Some(end)) if Instant::now() >= end => Poll::Ready(None),
         (Poll::Ready(ready), _) => Poll::Ready(Some(ready)),
         (Poll::Pending, None) => Poll::Pending,
         (Poll::Pending, Some(end)) => {
+            // Most services are ready at once, so the timer is set only if this one is not.
             if timer.is_none() {
                 timer.set(Some(sleep_until(end)));
             }

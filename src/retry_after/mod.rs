@@ -70,6 +70,7 @@ impl RetryAfter {
         if let Some(value) = headers.get(RetryAfter::PUSHBACK_HEADER) {
             return Some(RetryAfter::parse_pushback(value.as_bytes()));
         }
+        // Before `Retry-After`, which a proxy may have added.
         let details = headers.get("grpc-status-details-bin");
         if let Some(wait) = details.and_then(|details| delay_in_header(details.as_bytes())) {
             return Some(RetryAfter::NotBefore(wait.min(MAX_RETRY_AFTER)));

@@ -23,6 +23,7 @@ pub(super) fn delay_in_status(status: &[u8]) -> Option<Duration> {
 
 fn delay_in_any(any: &[u8]) -> Option<Duration> {
     let name = bytes_field(any, 1)?;
+    // The prefix may be any URL that ends in a slash.
     name.ends_with(b"/google.rpc.RetryInfo").then_some(())?;
     let delay = bytes_field(bytes_field(any, 2)?, 1)?;
     // Absent is 0; negative numbers have the highest of 64 bits.
@@ -82,6 +83,7 @@ impl<'a> ProtoFields<'a> {
 
     fn varint(&mut self) -> Option<u64> {
         let mut number = 0;
+        // At most ten bytes, or a hostile one would never end.
         for shift in (0..64).step_by(7) {
             let byte = self.take(1)?[0];
             number |= u64::from(byte & 0x7f) << shift;
@@ -95,6 +97,7 @@ impl<'a> ProtoFields<'a> {
 
 /// Decodes base64 with or without padding: gRPC allows both.
 fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
+    // Before anything is allocated.
     if text.len() > MAX_DETAILS_LEN {
         return None;
     }

@@ -32,6 +32,7 @@ impl GrpcThrottle {
 
     #[inline]
     pub(super) fn complete(&self, outcome: Outcome) {
+        // Client errors and cancelled calls tell nothing about the peer's load, so they change nothing.
         let next = |tokens: u64| match outcome {
             // Writes nothing while all tokens are there, as they are in normal operation.
             Outcome::Success => (tokens < self.max).then(|| (tokens + self.gain).min(self.max)),

@@ -118,6 +118,7 @@ impl Budget {
     #[inline]
     pub fn complete(&self, outcome: Outcome) {
         match &*self.0 {
+            // Its deposit was made when the call began, before anybody could know.
             BudgetKind::Window(window) if outcome == Outcome::Rejected => {
                 window.retract(Instant::now());
             }
@@ -171,6 +172,7 @@ impl Budget {
             _ if outcome == Outcome::Rejected => self.refund(receipt),
             BudgetKind::Throttle(throttle) => throttle.complete(outcome),
             BudgetKind::Bucket(bucket) if outcome == Outcome::Success => bucket.refund(receipt),
+            // A window counts retries whatever their outcome; a bucket keeps what a failed one has cost.
             BudgetKind::Window(_) | BudgetKind::Bucket(_) => {}
         }
     }

@@ -10,7 +10,7 @@ use crate::util::sync::{
 
 /// The window slides by a tenth of its length.
 const SLICE_COUNT: usize = 10;
-/// One retry in the unit of the window's balance: ratios are exact to a millionth.
+/// Units of the window's balance that a retry takes: ratios are exact to a millionth.
 const UNITS_PER_RETRY: u128 = 1_000_000;
 
 /// Calls and retries of the last seconds. Slices are numbered from `origin`, and stored in a ring.
@@ -54,6 +54,7 @@ impl SlidingWindow {
     pub(super) fn deposit(&self, now: Instant) {
         let slice = self.slice_at(now);
         let slot = &self.calls[slot_index(slice)];
+        // Relaxed: number and count share one word, and nothing else is published with it.
         let _ = slot.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| {
             let (stored, count) = unpack(word);
             match stored.cmp(&slice) {
@@ -78,6 +79,7 @@ impl SlidingWindow {
 
     /// Takes a retry; returns the number of its slice, for `refund`.
     pub(super) fn withdraw(&self, now: Instant) -> Option<u32> {
+        // Check and take under one lock, or two threads could take the last retry.
         let mut retries = self.lock();
         let slice = retries.advance(self.slice_at(now));
         if self.balance(&retries) < UNITS_PER_RETRY {
@@ -94,6 +96,7 @@ impl SlidingWindow {
     pub(super) fn refund(&self, slice: u32) {
         let mut retries = self.lock();
         let slot = &mut retries.slices[slot_index(slice)];
+        // A slice that expired counts no more, so there is nothing to refund.
         if slot.0 == slice {
             slot.1 = slot.1.saturating_sub(1);
         }

@@ -31,6 +31,7 @@ impl TokenBucket {
             Outcome::TimedOut => self.timeout_cost,
             _ => self.cost,
         };
+        // Relaxed: the number of tokens is all that threads share here.
         let order = Ordering::Relaxed;
         let paid = self
             .tokens

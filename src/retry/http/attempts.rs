@@ -29,11 +29,11 @@ pub struct HttpAttempts<S, P, M, B> {
     layer: RetryLayer<HttpRetry<P, M>>,
     inner: S,
     exchange: HttpExchange,
-    /// Whether the request may be sent twice.
+    /// `true` if the request may be sent twice.
     is_repeatable: bool,
-    /// Whether nothing follows the head of the response.
+    /// `true` if nothing follows the head of the response.
     is_end_stream: bool,
-    /// That of the request, or one that all attempts share if there is none.
+    /// Context of the request, or a new one that all attempts share if there is none.
     request_context: Option<Context>,
     /// For the next attempt, if the request can be sent again.
     replay_request: Option<(Parts, ReplayBody<B>)>,
@@ -61,11 +61,7 @@ where
         let retries = layer.retry().shared.config.max_attempts > 1;
         let is_repeatable = retries && rules.is_repeatable(&parts);
         let is_buffered = is_repeatable || (retries && rules.may_retry_unsent());
-        let mut request_context = parts.extensions.get::<Context>().cloned();
-        if is_buffered && request_context.is_none() && Context::peek(|current| current.is_none()) {
-            // Otherwise a layer inside would begin a trace for each attempt.
-            request_context = Some(Context::new_root());
-        }
+        let request_context = shared_context(&parts, is_buffered);
         let attempts = HttpAttempts {
             layer,
             inner,
@@ -97,6 +93,7 @@ where
         let body = if is_buffered {
             let replay = ReplayBody::with_upload(body, rules.max_replay_bytes, upload);
             let body = replay.replay().expect("an unread body is replayable");
+            // After the headers were changed: retries send the same ones.
             self.replay_request = Some((parts.clone(), replay));
             body
         } else {
@@ -118,6 +115,7 @@ where
         let step = rules
             .protocol
             .classify_response(&mut self.exchange, &response, None);
+        // On the response, so that layers outside come to the same outcome.
         P::share_classification(&self.exchange, &mut response);
         self.is_end_stream = step == BodyExpected::No;
         match self.exchange.outcome() {
@@ -137,6 +135,7 @@ where
         let error = rules.protocol.classify_error(&mut self.exchange, error);
         let config = &self.layer.retry().shared.config;
         let decision = config.decide(self.exchange.outcome(), error, None);
+        // An error that is not worth another attempt is not worth another connection either.
         let not_sent = match decision {
             RetryDecision::Stop => None,
             _ => error.and_then(|error| rules.not_sent(error)),
@@ -171,6 +170,7 @@ where
 
     /// Returns the request of the next attempt. Keeps a copy unless no other attempt can follow.
     fn next_request(&mut self, attempt: Attempt) -> Option<(Parts, ReplayBody<B>)> {
+        // An unsent retry may follow the last attempt, and needs the request, too.
         if attempt.is_last && !self.layer.rules().may_retry_unsent() {
             return self.replay_request.take();
         }
@@ -191,6 +191,7 @@ where
             completion.complete(retry, self.exchange.outcome());
             return None;
         }
+        // The future is complete, and its exchange is not used again.
         let unused = HttpExchange::from_client_request(&Method::GET, &HeaderMap::new());
         let exchange = mem::replace(&mut self.exchange, unused);
         Some(BodyCompletion::new(retry.clone(), completion, exchange))
@@ -233,6 +234,7 @@ where
         if self.layer.rules().send_attempt_header {
             set_previous_attempts(&mut parts.headers, &self.exchange, &attempt);
         }
+        // The exchange still has the limit that the caller asked for; the request gets what is left of it.
         shorten_timeout(&mut parts.headers, &self.exchange, attempt.caller_deadline);
         set_request_context(&mut parts, context);
         self.send(parts, body)
@@ -308,6 +310,17 @@ where
         let rejection = deadline_rejection(self.retry(), reason);
         Some(Err(deadline_error(&self.exchange, rejection)))
     }
+}
+
+/// Returns the context of the request. A request that may be retried gets a new one if there is none at all.
+#[inline]
+fn shared_context(parts: &Parts, is_buffered: bool) -> Option<Context> {
+    let context = parts.extensions.get::<Context>();
+    if is_buffered && context.is_none() && Context::peek(|current| current.is_none()) {
+        // Otherwise a layer inside would begin a trace for each attempt.
+        return Some(Context::new_root());
+    }
+    context.cloned()
 }
 
 /// Shows the context of the attempt to layers that look for it in the request.

@@ -74,11 +74,13 @@ impl<B: Body<Data = Bytes, Error: 'static>> Body for RetryBody<B> {
                     true
                 }
                 read => {
+                    // hyper does not poll a body again that says it has ended.
                     let ended = this.inner.is_end_stream();
                     completion.exchange.on_frame(read.as_ref(), ended, None)
                 }
             };
             if is_end {
+                // Its drop completes the call, as it does when the reader leaves early.
                 *this.completion = None;
             }
         }

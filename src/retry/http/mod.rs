@@ -22,7 +22,7 @@ type RequestPredicate = dyn Fn(&request::Parts) -> bool + Send + Sync;
 type ErrorPredicate = dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync;
 type RetryAfterReader = dyn Fn(&response::Parts) -> Option<RetryAfter> + Send + Sync;
 
-/// How requests of an HTTP client are retried. Part of a [`RetryLayer`](super::RetryLayer)'s type.
+/// The rules for retries of an HTTP client. Part of a [`RetryLayer`](super::RetryLayer)'s type.
 pub struct HttpRetry<P, M = ()> {
     pub(super) protocol: Arc<P>,
     map: Arc<M>,

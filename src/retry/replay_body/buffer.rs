@@ -26,7 +26,7 @@ pub(super) struct ReplayBuffer<B> {
     generation: u32,
     /// Number of the buffered frames that the latest reader has read.
     position: usize,
-    /// Whether the latest reader has read the trailers, or the end.
+    /// `true` once the latest reader has read the trailers, or the end.
     trailers_read: bool,
     /// Wakes the latest reader if it waits for the source.
     reader_waker: Option<Waker>,
@@ -35,9 +35,9 @@ pub(super) struct ReplayBuffer<B> {
 enum BodySource<B> {
     /// More may come.
     Open(WatchedBody<B>),
-    /// Everything was read.
+    /// The end was read.
     Ended,
-    /// It failed, or panicked: a replay would not be the same body.
+    /// The source failed, or panicked: a replay would not be the same body.
     Failed,
 }
 
@@ -47,7 +47,7 @@ enum Space {
     Left(usize),
     /// The body will be too long, but nothing was read of it yet.
     TooLarge,
-    /// Something was read that is not in the buffer.
+    /// Data was read that is not in the buffer.
     Discarded,
 }
 
@@ -107,6 +107,7 @@ impl<B> ReplayBuffer<B> {
     }
 
     pub(super) fn is_unread(&self) -> bool {
+        // An empty buffer may also mean that everything was discarded.
         let unread = self.frame_count() == 0 && !matches!(self.space, Space::Discarded);
         unread && matches!(self.source, BodySource::Open(_))
     }
@@ -117,9 +118,11 @@ impl<B> ReplayBuffer<B> {
         if !self.is_replayable() {
             return None;
         }
+        // Before anything else: from here on, earlier readers fail.
         self.generation = self.generation.checked_add(1)?;
         self.position = 0;
         self.trailers_read = false;
+        // The new reader may poll later: until then, an upload that rests is nobody's fault.
         if let BodySource::Open(body) = &mut self.source {
             body.release();
         }
@@ -175,6 +178,7 @@ impl<B> ReplayBuffer<B> {
     fn discard_if_read(&mut self) {
         if self.position >= self.frame_count() {
             self.first_frame = None;
+            // A new one, since `clear` would keep the allocation.
             self.more_frames = Vec::new();
             self.position = 0;
         }
@@ -182,6 +186,7 @@ impl<B> ReplayBuffer<B> {
 
     /// Buffers a frame that was read from the source if there is space, else discards the buffer.
     fn buffer(&mut self, data: &Bytes) {
+        // All or nothing: a replay from the middle would be another body.
         let left = match self.space {
             Space::Left(space) if self.frame_count() < MAX_FRAMES => space.checked_sub(data.len()),
             _ => None,
@@ -247,21 +252,28 @@ where
                 return Poll::Ready(None);
             }
         };
+        // Nothing may follow trailers, so the source is not needed any more.
+        self.source = match frame.trailers_ref() {
+            Some(_) => BodySource::Ended,
+            None => BodySource::Open(body),
+        };
+        self.record(&frame);
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn record(&mut self, frame: &Frame<Bytes>) {
         if let Some(trailers) = frame.trailers_ref() {
             self.trailers = Some(trailers.clone());
             self.trailers_read = true;
-            self.source = BodySource::Ended;
-        } else {
-            self.source = BodySource::Open(body);
         }
         if let Some(data) = frame.data_ref() {
             self.buffer(data);
         }
-        Poll::Ready(Some(Ok(frame)))
     }
 
     fn store_waker(&mut self, waker: &Waker) {
         match &mut self.reader_waker {
+            // Does not clone a waker that would wake the same task.
             Some(stored) => stored.clone_from(waker),
             none => *none = Some(waker.clone()),
         }

@@ -15,13 +15,13 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct RetryState {
     plan: AttemptPlan,
-    /// When the caller stops waiting, if that is known; settings do not count.
+    /// The time at which the caller stops waiting, if that is known; settings do not count.
     caller_deadline: Option<Instant>,
     /// Paid for the latest attempt.
     spent: Option<SpentRetry>,
     /// Reserved for the next attempt; refunded when the call is dropped before that.
     reservation: Option<Reservation>,
-    /// Why the next attempt is no new one, but sends again what the peer never began.
+    /// Proof that the peer never began the latest attempt, if the next one only sends it again.
     not_sent: Option<NotSent>,
 }
 
@@ -67,6 +67,7 @@ impl RetryState {
         if let Some(end) = retry.shared.config.max_elapsed.and_then(after) {
             self.plan.cap_deadline(end);
         }
+        // Unlike `max_elapsed`, a time limit also ends the caller's wait: attempts pass on what is left of it.
         if let Some(end) = time_limit.and_then(after) {
             self.cap_caller_deadline(Some(end));
         }
@@ -82,6 +83,7 @@ impl RetryState {
         request_context: Option<&Context>,
         now: &CallClock,
     ) -> Option<Context> {
+        // Unsent retries and retries do not deposit: the budget counts calls.
         if let Some(budget) = retry.budget() {
             budget.deposit(now);
         }
@@ -100,6 +102,7 @@ impl RetryState {
         match self.not_sent.take() {
             None => {
                 metrics.count_retry();
+                // What the attempt before has cost was completed with its failure.
                 self.spent = spent;
                 self.plan.count_attempt();
             }
@@ -156,7 +159,7 @@ impl RetryState {
         self.not_sent.is_some()
     }
 
-    /// Handles a success. Returns what is left to do when the call ends.
+    /// Ends the attempts with a success. Returns what is left to do when the call ends.
     #[inline]
     pub(super) fn on_success(&mut self) -> CallCompletion {
         CallCompletion {
@@ -165,7 +168,7 @@ impl RetryState {
         }
     }
 
-    /// Handles a failure. Returns the wait before the next attempt if there is one.
+    /// Plans what follows a failed attempt. Returns the wait before the next attempt if there is one.
     pub(super) fn on_failure(
         &mut self,
         retry: &Retry,
@@ -179,6 +182,7 @@ impl RetryState {
         if not_sent.is_some_and(|how| self.plan_unsent_retry(retry, outcome, how, &now)) {
             return Some(Duration::ZERO);
         }
+        // Completed before the next is reserved: a failure may empty a throttle.
         complete_attempt(self.spent.take(), retry, outcome);
         let metrics = &retry.shared.metrics;
         match self.plan_retry(retry, outcome, decision, &now) {
@@ -209,6 +213,7 @@ impl RetryState {
         if let Some(budget) = retry.budget()
             && !self.plan.is_unsent_retry_free()
         {
+            // Without a reservation it may still be retried as an attempt, which asks the budget again.
             self.reservation = budget.reserve(outcome, now);
             if self.reservation.is_none() {
                 return false;
@@ -244,6 +249,7 @@ impl RetryState {
 
 #[inline]
 fn complete_attempt(spent: Option<SpentRetry>, retry: &Retry, outcome: Outcome) {
+    // A budget tells first attempts from retries: only the latter can be refunded.
     match (spent, retry.budget()) {
         (Some(spent), _) => spent.complete(outcome),
         (None, Some(budget)) => budget.complete(outcome),
@@ -264,6 +270,7 @@ pub(super) fn deadline_rejection(retry: &Retry, reason: &'static str) -> Rejecti
 fn attempt_context(request_context: Option<&Context>, number: u32) -> Option<Context> {
     Context::peek(|current| {
         let call = request_context.or(current)?;
+        // Also for a first attempt inside another retry's attempt, which starts over at 1.
         if call.attempt() != number {
             return Some(call.with_attempt(number));
         }
