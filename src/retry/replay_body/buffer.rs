@@ -122,7 +122,7 @@ impl<B> ReplayBuffer<B> {
         self.generation = self.generation.checked_add(1)?;
         self.position = 0;
         self.trailers_read = false;
-        // The new reader may poll later: until then, an upload that rests is nobody's fault.
+        // Until the new reader polls, nobody waits for the caller's upload.
         if let BodySource::Open(body) = &mut self.source {
             body.release();
         }
