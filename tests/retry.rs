@@ -433,15 +433,15 @@ fn silly_settings_are_named() {
     let table = [
         (
             begin().max_attempts(1_000),
-            r#"retry "peer": attempts is 1000, must be 1 to 100"#,
+            r#"retry "peer": max_attempts is 1000, must be 1 to 100"#,
         ),
         (
             begin().max_elapsed(Duration::ZERO),
-            r#"retry "peer": within is 0ns, must be longer than nothing"#,
+            r#"retry "peer": max_elapsed is 0ns, must be longer than zero"#,
         ),
         (
             begin().max_retry_after(Duration::MAX),
-            r#"retry "peer": max_hint is 18446744073709551615.999999999s, must be at most a day"#,
+            r#"retry "peer": max_retry_after is 18446744073709551615.999999999s, must be at most a day"#,
         ),
         (
             begin().backoff(Backoff::default().factor(f64::NAN)),
