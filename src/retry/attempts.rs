@@ -9,8 +9,8 @@ use crate::{
     context::Context,
 };
 
-/// A maker of the attempts of a [`RetryFuture`](super::RetryFuture), which also classifies their results. Implemented here
-/// for closures, services and HTTP services only.
+/// A maker of the attempts of a [`RetryFuture`](super::RetryFuture), which also classifies their results. Implemented
+/// here for closures, services and HTTP services only.
 pub trait Attempts {
     /// Future of an attempt.
     #[doc(hidden)]

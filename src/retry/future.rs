@@ -165,8 +165,8 @@ where
     /// Sets which errors are retried. The closure returns a `bool`, a [`RetryAfter`](super::RetryAfter) or a
     /// [`RetryDecision`]; if it panics, the error is not retried.
     ///
-    /// Default: failures, overload and timeouts are retried, as the peer asks. Errors that are the caller's fault or can
-    /// never be sent are not, nor are rejections by guards of this process.
+    /// Default: failures, overload and timeouts are retried, as the peer asks. Errors that are the caller's fault or
+    /// can never be sent are not, nor are rejections by guards of this process.
     ///
     /// ```
     /// use std::io::{Error, ErrorKind};
@@ -198,8 +198,8 @@ where
     Fut: Future<Output = Result<T, E>>,
     C: Fn(&RetryConfig, &E) -> (Outcome, RetryDecision),
 {
-    /// Sets the deadline: no further attempt begins later, and no wait begins that would end later. The first attempt is
-    /// made in any case.
+    /// Sets the deadline: no further attempt begins later, and no wait begins that would end later. The first attempt
+    /// is made in any case.
     pub fn deadline(mut self, deadline: Instant) -> Self {
         self.state.cap_deadline(deadline);
         self

@@ -129,8 +129,8 @@ impl RetryLayer<HttpRetry<Client>> {
 }
 
 impl RetryLayer<HttpRetry<GrpcClient>> {
-    /// Retries a gRPC client such as tonic's `Channel`. Its error becomes a `BoxError`. A channel takes only one type of
-    /// body, so add [`request_body(tonic::body::Body::new)`](Self::request_body).
+    /// Retries a gRPC client such as tonic's `Channel`. Its error becomes a `BoxError`. A channel takes only one type
+    /// of body, so add [`request_body(tonic::body::Body::new)`](Self::request_body).
     ///
     /// gRPC calls are `POST` requests, so none is retried unless [`retry_if_request`](Self::retry_if_request) allows
     /// it. A call is classified by its headers: once its response has begun, it is not retried.

@@ -38,12 +38,12 @@
 //!
 //! # Repeatable requests
 //!
-//! Over HTTP, a request is sent twice only if it has an idempotent method or an `Idempotency-Key` that is not empty, or if
-//! [`retry_if_request`](RetryLayer::retry_if_request) allows it. Its body is streamed, and buffered up to 64 KiB.
-//! Retries carry their [`Attempt`] in the request's extensions, and their context if the request had one. Retries of gRPC
-//! calls carry `grpc-previous-rpc-attempts`, and a `grpc-timeout` reduced to what is left for the caller. A response that
-//! took more than one attempt has the last [`Attempt`] in its extensions: a 412 to a `PUT` with `If-None-Match` may then
-//! mean that an earlier attempt succeeded, and only its response was lost.
+//! Over HTTP, a request is sent twice only if it has an idempotent method or an `Idempotency-Key` that is not empty, or
+//! if [`retry_if_request`](RetryLayer::retry_if_request) allows it. Its body is streamed, and buffered up to 64 KiB.
+//! Retries carry their [`Attempt`] in the request's extensions, and their context if the request had one. Retries of
+//! gRPC calls carry `grpc-previous-rpc-attempts`, and a `grpc-timeout` reduced to what is left for the caller. A
+//! response that took more than one attempt has the last [`Attempt`] in its extensions: a 412 to a `PUT` with
+//! `If-None-Match` may then mean that an earlier attempt succeeded, and only its response was lost.
 //!
 //! An attempt is classified by the head of its response: once a response has begun, the call is not retried. The budget
 //! counts how the call ended when its body ends, and calls whose response breaks off refill none.
@@ -51,8 +51,8 @@
 //! # Unsent requests
 //!
 //! Some errors prove that the peer never began an HTTP request. If the layer wraps a transport directly, and
-//! [`retry_unsent`](RetryLayer::retry_unsent) is on, such a request is sent again whatever its method (gRPC: *transparent
-//! retry*):
+//! [`retry_unsent`](RetryLayer::retry_unsent) is on, such a request is sent again whatever its method (gRPC:
+//! *transparent retry*):
 //!
 //! | proof | recognized by | sent again |
 //! |---|---|---|
@@ -61,29 +61,30 @@
 //! | the peer refused it: `REFUSED_STREAM`, or a `GOAWAY` that excludes it | h2's errors (feature `hyper`) | at once, and only once |
 //! | your own knowledge | [`unsent_if`](RetryLayer::unsent_if), which does not need `retry_unsent` | as an attempt like any other |
 //!
-//! What is sent again at once does not count as an attempt. The first time in a call it takes nothing from the budget; the
-//! second time it does. None of it exceeds the deadline.
+//! What is sent again at once does not count as an attempt. The first time in a call it takes nothing from the budget;
+//! the second time it does. None of it exceeds the deadline.
 //!
-//! The proof only tells about the last thing that failed. A service that posts an order and then cannot reach another peer
-//! fails with the same error, so this is off by default: repeatable requests are then retried as usual, and all others
-//! are sent once. Clients do some of it themselves: hyper-util's takes another connection if a reused one turns out to be
-//! closed.
+//! The proof only tells about the last thing that failed. A service that posts an order and then cannot reach another
+//! peer fails with the same error, so this is off by default: repeatable requests are then retried as usual, and all
+//! others are sent once. Clients do some of it themselves: hyper-util's takes another connection if a reused one turns
+//! out to be closed.
 //!
 //! # What it costs
 //!
-//! A call that succeeds at once allocates nothing, neither for closures nor for requests that clone without. A repeatable
-//! HTTP request costs a copy of its head (the original is gone once it is sent), a context if there is none, and one more
-//! allocation if it has a body. A request that is sent once in any case costs none.
+//! A call that succeeds at once allocates nothing, neither for closures nor for requests that clone without. A
+//! repeatable HTTP request costs a copy of its head (the original is gone once it is sent), a context if there is none,
+//! and one more allocation if it has a body. A request that is sent once in any case costs none.
 //!
 //! # In spawned tasks, and during shutdown
 //!
 //! A call that waits between two attempts lives in the task that polls it. If the task is aborted or its runtime shuts
-//! down, the call ends in its wait, and its reservation is refunded. A graceful shutdown that waits for calls in progress
-//! waits for their retries, too: limit them by [`max_elapsed`](RetryBuilder::max_elapsed) or a deadline that is shorter
-//! than the grace period.
+//! down, the call ends in its wait, and its reservation is refunded. A graceful shutdown that waits for calls in
+//! progress waits for their retries, too: limit them by [`max_elapsed`](RetryBuilder::max_elapsed) or a deadline that
+//! is shorter than the grace period.
 //!
 //! If an async block that is spawned fails to compile with "`From` is not general enough", the service's error is a
-//! `BoxError` already: call it in an `async fn`, or spawn the call itself, as in `tokio::spawn(service.oneshot(request))`.
+//! `BoxError` already: call it in an `async fn`, or spawn the call itself, as in
+//! `tokio::spawn(service.oneshot(request))`.
 //!
 //! # Metrics
 //!

@@ -10,8 +10,8 @@ use crate::{call::NotSent, context::min_some};
 /// Resolution of timers: a sleep may end this much late.
 const TIMER_RESOLUTION: Duration = Duration::from_millis(1);
 
-/// Number of times that a call is sent again at once because the peer never began it. Two idle connections may have been
-/// closed at the same time; a call that fails on three is not just unlucky, and continues with normal retries.
+/// Number of times that a call is sent again at once because the peer never began it. Two idle connections may have
+/// been closed at the same time; a call that fails on three is not just unlucky, and continues with normal retries.
 const MAX_UNSENT_RETRIES: u32 = 2;
 
 /// The attempts that one call has made, and what it may still do.
@@ -142,7 +142,7 @@ fn next_delay(delays: &mut Delays, decision: RetryDecision) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Backoff, *};
     use NotSent::{ClosedIdle, NoConnection, RefusedByPeer, Unsendable, UntrustedPeer};
     use proptest::prelude::*;
 
@@ -205,7 +205,7 @@ mod tests {
     fn retry_after_up_to_max_is_honored() {
         let config = RetryConfig {
             max_attempts: 3,
-            backoff: super::super::Backoff::constant(TIMER_RESOLUTION),
+            backoff: Backoff::constant(TIMER_RESOLUTION),
             max_retry_after: Duration::from_secs(1),
             max_elapsed: None,
             retry_rejections: false,
@@ -236,7 +236,7 @@ mod tests {
             let millis = Duration::from_millis;
             let config = RetryConfig {
                 max_attempts: 3,
-                backoff: super::super::Backoff::constant(millis(first)),
+                backoff: Backoff::constant(millis(first)),
                 max_retry_after: millis(1_000),
                 max_elapsed: None,
                 retry_rejections: false,

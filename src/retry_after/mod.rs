@@ -1,5 +1,5 @@
-//! Reads when a peer wants to be called again: `Retry-After`, gRPC's pushback and `RetryInfo`. Pure: the time of day is an
-//! argument. Used by retries and by circuit breakers.
+//! Reads when a peer wants to be called again: `Retry-After`, gRPC's pushback and `RetryInfo`. Pure: the time of day is
+//! an argument. Used by retries and by circuit breakers.
 
 mod retry_info;
 

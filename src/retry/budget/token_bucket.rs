@@ -63,8 +63,10 @@ impl TokenBucket {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Budget;
-    use crate::call::{CallClock, Outcome};
+    use crate::{
+        call::{CallClock, Outcome},
+        retry::Budget,
+    };
     use proptest::prelude::*;
 
     #[test]

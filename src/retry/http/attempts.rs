@@ -9,11 +9,6 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    super::{
-        Attempt, Attempts, ReplayBody, Retry, RetryDecision, RetryFuture, RetryLayer,
-        attempts::FailedAttempt,
-        state::{CallCompletion, deadline_rejection},
-    },
     HttpRetry, MapBody, RetryBody,
     body::BodyCompletion,
     headers::{deadline_error, remove_previous_attempts, set_previous_attempts, shorten_timeout},
@@ -22,6 +17,11 @@ use crate::{
     call::{BoxError, NotSent, Outcome},
     context::Context,
     protocol::{BodyExpected, CallState, HttpExchange, Protocol, ReadRequest, Respond},
+    retry::{
+        Attempt, Attempts, ReplayBody, Retry, RetryDecision, RetryFuture, RetryLayer,
+        attempts::FailedAttempt,
+        state::{CallCompletion, deadline_rejection},
+    },
 };
 
 /// Attempts of an HTTP request. Part of a [`RetryFuture`]'s type.

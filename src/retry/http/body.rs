@@ -8,8 +8,10 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::super::{Retry, state::CallCompletion};
-use crate::protocol::HttpExchange;
+use crate::{
+    protocol::HttpExchange,
+    retry::{Retry, state::CallCompletion},
+};
 
 pin_project! {
     /// The body of a response that may have taken several attempts.

@@ -3,10 +3,10 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 
-use super::super::Attempt;
 use crate::{
     call::{BoxError, Rejection},
     protocol::{CallState, GRPC_TIMEOUT, HttpExchange, write_grpc_timeout},
+    retry::Attempt,
 };
 
 /// Number of attempts before this one; absent on the first (proposal A6).

@@ -21,9 +21,9 @@ use crate::{
 
 /// A body that buffers what was read of it, so that [`replay`](Self::replay) can send it again.
 ///
-/// It is read only as fast as it is sent, and streamed whatever its length. A body that turns out longer than the limit,
-/// or comes in more than a thousand frames, drops its buffer and cannot be replayed. A body whose size hint exceeds the
-/// limit is not buffered at all. Any body can be replayed while nothing was read of it.
+/// It is read only as fast as it is sent, and streamed whatever its length. A body that turns out longer than the
+/// limit, or comes in more than a thousand frames, drops its buffer and cannot be replayed. A body whose size hint
+/// exceeds the limit is not buffered at all. Any body can be replayed while nothing was read of it.
 ///
 /// ```
 /// use bytes::Bytes;
