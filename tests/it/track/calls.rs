@@ -1150,7 +1150,7 @@ async fn slow_thresholds_are_per_route() {
         assert_eq!(line.level, level, "{path}");
         logs.clear();
     }
-    let count = |place, level| {
+    let count = |target, level| {
         let labels = [("service", "shop"), ("target", target), ("level", level)];
         meter.sum("tower_keep_slow_calls_total", &labels)
     };
