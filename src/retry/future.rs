@@ -180,6 +180,7 @@ where
     /// assert!(result.is_err());
     /// # }
     /// ```
+    #[expect(clippy::type_complexity, reason = "a closure has no name")]
     pub fn when<D: Into<RetryDecision>>(
         self,
         decide: impl Fn(&E) -> D,
@@ -228,6 +229,7 @@ where
     /// assert_eq!(attempts, 1);
     /// # }
     /// ```
+    #[expect(clippy::type_complexity, reason = "a closure has no name")]
     pub fn when<D: Into<RetryDecision>>(
         self,
         decide: impl Fn(&E) -> D,
