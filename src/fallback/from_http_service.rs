@@ -14,16 +14,13 @@ use super::{
     produced::{Produced, remaining_deadline},
     retained_request::RetainedRequest,
 };
-use crate::{
-    call::BoxError,
-    retry::{AsIs, MapBody},
-};
+use crate::{call::BoxError, retry::MapBody};
 
 /// An alternative that sends requests which were not begun, or may be repeated, to another HTTP service. Made by
 /// [`FallbackLayer::service`](super::FallbackLayer::service).
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
-pub struct FromHttpService<T, M = AsIs> {
+pub struct FromHttpService<T, M = ()> {
     pub(super) service: T,
     pub(super) map: M,
 }

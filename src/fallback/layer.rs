@@ -10,7 +10,6 @@ use super::{
 use crate::{
     call::{Classifier, ClassifyInput, ClassifyOutput},
     protocol::{AnyService, Client, GrpcClient, HttpProtocol, Protocol, Server},
-    retry::AsIs,
 };
 
 /// A layer that responds in place of failed calls: see the [module](super).
@@ -217,7 +216,7 @@ impl<K> FallbackLayer<HttpProtocol<K>> {
     /// The service is shared between calls, and so must be `Sync` if they are `Send`: tower's `BoxCloneSyncService` is.
     #[must_use]
     pub fn service<T>(self, service: T) -> FallbackLayer<HttpProtocol<K>, FromHttpService<T>> {
-        self.with_alternative(FromHttpService { service, map: AsIs })
+        self.with_alternative(FromHttpService { service, map: () })
     }
 }
 

@@ -79,6 +79,19 @@ impl CallTimeout {
         );
         min_some(deadline, min_some(outer_limits, Some(self.limit)))
     }
+
+    /// A timeout that is this many seconds away.
+    #[cfg(test)]
+    pub(super) fn in_seconds(limit: u32, deadline: Option<u32>, outer_limit: Option<u32>) -> Self {
+        let seconds = |count: u32| count * Duration::from_secs(1);
+        let at = |count| Instant::now() + seconds(count);
+        CallTimeout {
+            limit: seconds(limit),
+            deadline: deadline.map(at),
+            outer_limit: outer_limit.map(at),
+            upload: None,
+        }
+    }
 }
 
 #[cfg(test)]

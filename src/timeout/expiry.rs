@@ -81,25 +81,27 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn call_timeout(limit: u32, deadline: Option<u32>, around: Option<u32>) -> CallTimeout {
-        let at = |seconds| Instant::now() + seconds * SECOND;
-        CallTimeout {
-            limit: limit * SECOND,
-            deadline: deadline.map(at),
-            outer_limit: around.map(at),
-            upload: None,
-        }
-    }
-
     #[tokio::test(start_paused = true)]
     async fn expiry_is_the_earliest_and_has_its_cause() {
         let table = [
-            (call_timeout(2, None, None), ExpiryCause::Limit),
-            (call_timeout(2, Some(2), Some(2)), ExpiryCause::Limit),
-            (call_timeout(2, Some(1), None), ExpiryCause::Deadline),
+            (CallTimeout::in_seconds(2, None, None), ExpiryCause::Limit),
+            (
+                CallTimeout::in_seconds(2, Some(2), Some(2)),
+                ExpiryCause::Limit,
+            ),
+            (
+                CallTimeout::in_seconds(2, Some(1), None),
+                ExpiryCause::Deadline,
+            ),
             // What is around ends at the deadline as well.
-            (call_timeout(2, Some(1), Some(1)), ExpiryCause::Deadline),
-            (call_timeout(2, Some(3), Some(1)), ExpiryCause::OuterLimit),
+            (
+                CallTimeout::in_seconds(2, Some(1), Some(1)),
+                ExpiryCause::Deadline,
+            ),
+            (
+                CallTimeout::in_seconds(2, Some(3), Some(1)),
+                ExpiryCause::OuterLimit,
+            ),
         ];
         for (timeout, ran) in table {
             assert_eq!(
@@ -108,7 +110,7 @@ mod tests {
                 "{timeout:?}"
             );
         }
-        let mut unlimited = call_timeout(0, None, None);
+        let mut unlimited = CallTimeout::in_seconds(0, None, None);
         unlimited.limit = Duration::MAX;
         assert_eq!(Expiry::earliest(&unlimited), None);
     }
@@ -116,7 +118,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn limit_blames_the_peer_unless_the_upload_stalls() {
         let limit = TimeLimit::new("blame", SECOND);
-        let mut slow = call_timeout(1, None, None);
+        let mut slow = CallTimeout::in_seconds(1, None, None);
         for (upload, is_caller) in [(None, false), (Some(false), false), (Some(true), true)] {
             slow.upload = upload.map(Upload::stalled);
             let elapsed = Expiry::earliest(&slow)
@@ -125,7 +127,7 @@ mod tests {
             assert_eq!(elapsed.is_caller_fault(), is_caller);
             assert_eq!(elapsed.evidence() == Evidence::Unhealthy, !is_caller);
         }
-        let with_deadline = call_timeout(2, Some(1), None);
+        let with_deadline = CallTimeout::in_seconds(2, Some(1), None);
         let elapsed = Expiry::earliest(&with_deadline)
             .expect("an end")
             .record_elapsed(&limit, &with_deadline);
@@ -137,7 +139,7 @@ mod tests {
         type Data = Result<Frame<Bytes>, ()>;
         let limit = TimeLimit::new("blame", SECOND);
         for (percent, is_caller) in [(60, true), (40, false)] {
-            let (mut slow, upload) = (call_timeout(1, None, None), Upload::default());
+            let (mut slow, upload) = (CallTimeout::in_seconds(1, None, None), Upload::default());
             let (expiry, waited) = (
                 Expiry::earliest(&slow).expect("an end"),
                 SECOND * percent / 100,
@@ -156,7 +158,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn expiry_is_near_ten_milliseconds_before_it() {
-        let expiry = Expiry::earliest(&call_timeout(1, None, None)).expect("an end");
+        let expiry = Expiry::earliest(&CallTimeout::in_seconds(1, None, None)).expect("an end");
         tokio::time::advance(SECOND - PEER_CLOCK_TOLERANCE - Duration::from_nanos(1)).await;
         assert!(!expiry.is_near());
         tokio::time::advance(Duration::from_nanos(1)).await;

@@ -17,7 +17,7 @@ const PRESETS: [(&str, Duration); 6] = [
 const DEFAULT_LIMIT: Duration = Duration::from_secs(30);
 /// The resolution of timers.
 const MIN_LIMIT: Duration = Duration::from_millis(1);
-/// Long enough for any call that somebody waits for.
+/// Longer than any caller waits.
 const MAX_LIMIT: Duration = Duration::from_secs(600);
 
 /// Builder of [`TimeLimits`]; made by [`TimeLimits::builder`].

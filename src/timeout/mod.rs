@@ -28,7 +28,7 @@
 //! | body | is not bounded, whether or not the call had to wait for its head | ends with it | ends when the reader has waited so long | ends with it |
 //! | frames that are ready | | are forwarded for one more second; the last one always | are forwarded | as for a deadline |
 //! | upload still running | bounds the time to the head all the same; if the caller stalls, the timeout is the caller's fault: 408 | as without | if the caller stalls, its fault | if the caller stalls, its fault |
-//! | next hop | is told by [option](TimeoutLayer::send_limit) only, since it applies what it is told to the body too | is told: `grpc-timeout`, or a [header](TimeoutLayer::timeout_header) | | |
+//! | next hop | gets it by [option](TimeoutLayer::send_limit) only, since it would apply it to the body too | gets it: in `grpc-timeout`, or a [header](TimeoutLayer::timeout_header) | | |
 //! | nested | the shortest counts, whichever reads the clock first; limits never bound the bodies of calls inside | the earliest counts | | |
 //! | evidence | unhealthy; for calls in it that began in the second half, inconclusive | inconclusive: callers choose it | unhealthy | unhealthy if at least half of the time was spent waiting for frames, else inconclusive |
 //!

@@ -111,7 +111,7 @@ impl<P: Protocol> ResponseContext<'_, P> {
     }
 }
 
-/// Returns whether a gRPC peer reports in these headers or trailers that its time was up, or that it was told to stop.
+/// Returns whether a gRPC peer reports in these headers or trailers that its time was up, or that it was cancelled.
 pub(super) fn reports_timeout(headers: &HeaderMap) -> bool {
     const CODES: [GrpcCode; 2] = [GrpcCode::CANCELLED, GrpcCode::DEADLINE_EXCEEDED];
     grpc_status_of(headers).is_some_and(|code| CODES.contains(&code))

@@ -76,37 +76,40 @@ fn request(stalled: Option<bool>) -> Request<()> {
 
 #[tokio::test(start_paused = true)]
 async fn timeout_tells_the_dropped_future_what_ran_out() {
-    let hung = NeverReady::default();
-    let work = || hung.clone();
+    let never_ready = NeverReady::default();
+    let work = || never_ready.clone();
     let layer = TimeoutLayer::client(SECOND);
     let service = || layer.layer(service_fn(|_| work()));
     assert!(service().oneshot(request(None)).await.is_err());
-    assert_eq!(hung.take_reason(), Some(PEER_UNHEALTHY));
+    assert_eq!(never_ready.take_reason(), Some(PEER_UNHEALTHY));
     assert!(service().oneshot(request(Some(true))).await.is_err());
-    assert_eq!(hung.take_reason(), Some(Classification::CALLER_FAULT));
+    assert_eq!(
+        never_ready.take_reason(),
+        Some(Classification::CALLER_FAULT)
+    );
     let with_deadline = || context::Context::new_root().with_deadline(Instant::now() + SECOND / 2);
     let late = with_deadline()
         .scope(service().oneshot(request(None)))
         .await;
     assert!(late.is_err());
-    assert_eq!(hung.take_reason(), Some(INCONCLUSIVE));
+    assert_eq!(never_ready.take_reason(), Some(INCONCLUSIVE));
 
     let limit = TimeLimit::new("run", SECOND);
     assert!(limit.run(work()).await.is_err());
-    assert_eq!(hung.take_reason(), Some(PEER_UNHEALTHY));
+    assert_eq!(never_ready.take_reason(), Some(PEER_UNHEALTHY));
     assert!(with_deadline().scope(limit.run(work())).await.is_err());
-    assert_eq!(hung.take_reason(), Some(INCONCLUSIVE));
+    assert_eq!(never_ready.take_reason(), Some(INCONCLUSIVE));
     // A caller that hangs up gives no reason.
     drop(limit.run(work()));
     drop(service().oneshot(request(None)));
-    assert_eq!(hung.take_reason(), None);
+    assert_eq!(never_ready.take_reason(), None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn timeout_tells_the_dropped_body_what_ran_out() {
-    let hung = NeverReady::default();
+    let never_ready = NeverReady::default();
     let answer = async |stalled: Option<bool>| {
-        let body = hung.clone();
+        let body = never_ready.clone();
         let service = service_fn(move |_| {
             let response = Response::new(body.clone());
             async { Ok::<_, BoxError>(response) }
@@ -118,13 +121,13 @@ async fn timeout_tells_the_dropped_body_what_ran_out() {
         let why: &Elapsed = error.downcast_ref().expect("an Elapsed");
         why.classification()
     };
-    for (stalled, judged) in [
+    for (stalled, classification) in [
         (None, PEER_UNHEALTHY),
         (Some(false), PEER_UNHEALTHY),
         (Some(true), Classification::CALLER_FAULT),
     ] {
-        assert_eq!(answer(stalled).await, judged);
-        assert_eq!(hung.take_reason(), Some(judged));
+        assert_eq!(answer(stalled).await, classification);
+        assert_eq!(never_ready.take_reason(), Some(classification));
     }
 }
 

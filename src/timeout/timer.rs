@@ -74,16 +74,6 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn call_timeout(limit: u32, deadline: Option<u32>, around: Option<u32>) -> CallTimeout {
-        let at = |seconds| Instant::now() + seconds * SECOND;
-        CallTimeout {
-            limit: limit * SECOND,
-            deadline: deadline.map(at),
-            outer_limit: around.map(at),
-            upload: None,
-        }
-    }
-
     /// Polls once.
     async fn poll_now<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
         poll_fn(|cx| Poll::Ready(poll(cx))).await
@@ -91,7 +81,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn timer_starts_at_the_first_poll_and_fixes_the_time_budget() {
-        let timeout = call_timeout(2, Some(3), None);
+        let timeout = CallTimeout::in_seconds(2, Some(3), None);
         let (mut timer, end) = (pin!(Timer::default()), Instant::now() + 3 * SECOND);
         let budget = TimeBudget::for_duration(2 * SECOND).with_deadline(timeout.deadline);
         assert_eq!(timer.time_budget(&timeout), budget);
@@ -117,14 +107,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn timer_fires_at_the_first_poll_after_the_deadline() {
-        let (timeout, mut timer) = (call_timeout(2, Some(0), None), pin!(Timer::default()));
+        let (timeout, mut timer) = (
+            CallTimeout::in_seconds(2, Some(0), None),
+            pin!(Timer::default()),
+        );
         let poll = poll_now(|cx| timer.as_mut().poll_elapsed(&timeout, cx)).await;
         assert!(poll.is_ready());
     }
 
     #[tokio::test(start_paused = true)]
     async fn timer_never_fires_without_an_expiry() {
-        let (mut timeout, mut timer) = (call_timeout(2, None, None), pin!(Timer::default()));
+        let (mut timeout, mut timer) = (
+            CallTimeout::in_seconds(2, None, None),
+            pin!(Timer::default()),
+        );
         timeout.limit = Duration::MAX;
         let poll = poll_now(|cx| timer.as_mut().poll_elapsed(&timeout, cx)).await;
         assert!(poll.is_pending());

@@ -152,7 +152,7 @@ async fn total_time_blames_the_peer_if_half_of_it_was_waited() {
 
 #[tokio::test(start_paused = true)]
 async fn body_timeout_blames_the_caller_if_the_upload_stalls() {
-    for (stalled, judged) in [
+    for (stalled, expected) in [
         (true, Classification::CALLER_FAULT),
         (false, PEER_UNHEALTHY),
     ] {
@@ -161,13 +161,13 @@ async fn body_timeout_blames_the_caller_if_the_upload_stalls() {
         assert!(poll(&mut timer).await.is_none());
         advance(SECOND).await;
         let elapsed = poll(&mut timer).await.expect("the end");
-        assert_eq!(elapsed.classification(), judged);
+        assert_eq!(elapsed.classification(), expected);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn reader_that_polls_after_the_grace_period_did_not_wait_for_the_peer() {
-    for (late, judged) in [
+    for (late, expected) in [
         (GRACE_PERIOD, PEER_UNHEALTHY),
         (GRACE_PERIOD + NANO, INCONCLUSIVE),
     ] {
@@ -175,7 +175,7 @@ async fn reader_that_polls_after_the_grace_period_did_not_wait_for_the_peer() {
         assert!(poll(&mut timer).await.is_none());
         advance(4 * SECOND + late).await;
         let elapsed = poll(&mut timer).await.expect("the end");
-        assert_eq!(elapsed.classification(), judged, "{late:?}");
+        assert_eq!(elapsed.classification(), expected, "{late:?}");
     }
 }
 
