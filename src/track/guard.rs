@@ -129,8 +129,8 @@ fn add_timing_headers(permit: &TrackPermit, head: &mut Head<'_>) {
     }
 }
 
-/// What happens when a call completes. Each recorder, subscriber and error sink may panic: that must not keep the others
-/// from being called.
+// The steps of a call that completes. Recorders, subscribers and error sinks may panic: each is caught by itself, so that
+// the others are still called.
 impl Track {
     fn leave_in_flight(&self, permit: &mut TrackPermit) {
         let in_flight = std::mem::take(&mut permit.in_flight);
