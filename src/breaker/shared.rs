@@ -36,9 +36,9 @@ type ErrorText<'a> = &'a dyn Fn() -> Option<Box<str>>;
 
 /// The breaker behind all of its handles: the state machine behind a lock, and the fast path beside it.
 ///
-/// The lock is never held while user code runs: recorders, subscribers, wakers, the formatting of errors. Locks are taken
-/// in the order `SwitchInner`, `KeyedShared::map`, `Shared::locked`, `StateCounts`; none is held while another of
-/// the same kind is taken.
+/// The lock is never held while user code runs: recorders, subscribers, wakers, the formatting of errors. The map of a
+/// keyed breaker is the only lock that may be held while it is taken, and while it is held only the progress of an upload
+/// is locked.
 pub(super) struct Shared {
     pub(super) name: Label,
     slow_call: Option<Duration>,
