@@ -160,7 +160,6 @@ mod call_permit;
 mod circuit_breaker;
 mod classify_result;
 mod error_text;
-mod event_queue;
 mod fast_path;
 mod guard;
 mod inspect;

@@ -4,6 +4,7 @@ mod heads;
 mod open_time;
 mod opening;
 mod probes;
+mod stalls;
 mod switches;
 
 use std::time::Duration;
