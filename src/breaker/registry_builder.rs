@@ -31,7 +31,7 @@ impl BreakerRegistryBuilder {
         self
     }
 
-    /// Sets a closure that returns the settings of a new breaker by its name.
+    /// Sets a closure that returns the settings of a new breaker by its name. The breaker gets that name, not the builder's.
     ///
     /// If the settings are invalid or the closure panics, that is logged, and the breaker gets the default settings.
     /// Default: the default settings.
@@ -41,8 +41,8 @@ impl BreakerRegistryBuilder {
     ///
     /// let breakers = BreakerRegistry::builder()
     ///     .factory(|name| match name {
-    ///         "payments" => CircuitBreaker::builder(name).failure_rate(0.2),
-    ///         _ => CircuitBreaker::builder(name),
+    ///         "payments" => CircuitBreaker::builder("").failure_rate(0.2),
+    ///         _ => CircuitBreaker::builder(""),
     ///     })
     ///     .build()?;
     /// assert_eq!(breakers.get_or_create("payments").name(), "payments");

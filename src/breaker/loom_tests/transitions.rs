@@ -12,7 +12,7 @@ fn obeying(switch: &Switch) -> TestBreaker {
     TestBreaker::new(settings().switch(switch))
 }
 
-fn state_at(mode: SwitchMode) -> State {
+fn state_at(mode: SwitchMode) -> CircuitState {
     match mode {
         SwitchMode::Normal => CircuitState::Closed,
         SwitchMode::ForcedOpen => CircuitState::ForcedOpen,
@@ -110,7 +110,7 @@ fn waiter_sees_a_free_probe_slot_or_is_woken() {
         breaker.call(Outcome::Failure, 0);
         let probe = breaker.admit(OPEN_TIME).expect("a probe");
         let gives_back =
-            breaker.spawn(|breaker| breaker.complete(probe, Outcome::Cancelled, OPEN_TIME));
+            breaker.spawn(move |breaker| breaker.complete(probe, Outcome::Cancelled, OPEN_TIME));
         let alarm = Arc::new(Alarm::default());
         let waiting = SignalWaiter::new(&breaker.shared.signal);
         waiting.register(&alarm.clone().into());
