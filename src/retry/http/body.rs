@@ -8,30 +8,32 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::super::{Retry, state::CallCompletion};
-use crate::protocol::HttpExchange;
+use crate::{
+    protocol::HttpExchange,
+    retry::{Retry, state::CallCompletion},
+};
 
 pin_project! {
     /// The body of a response that may have taken several attempts.
     ///
-    /// Passes everything on. Where somebody has to know how the call ends - a budget that counts outcomes, or a retry
-    /// that was worth it - that is settled when the body ends, fails or is dropped: an answer that breaks off was no
-    /// success. A reader that leaves early says nothing against it.
+    /// Passes everything on. If the budget counts outcomes, or the call was retried, the outcome of the call is counted
+    /// when the body ends, fails or is dropped: a response that breaks off is no success. A reader that drops the body
+    /// early does not make the call a failure.
     #[derive(Default)]
     pub struct RetryBody<B> {
         #[pin]
         inner: B,
-        end: Option<BodyCompletion>,
+        completion: Option<BodyCompletion>,
     }
 }
 
 impl<B> RetryBody<B> {
-    pub(super) fn new(inner: B, end: Option<BodyCompletion>) -> Self {
-        RetryBody { inner, end }
+    pub(super) fn new(inner: B, completion: Option<BodyCompletion>) -> Self {
+        RetryBody { inner, completion }
     }
 }
 
-/// What settles a call at the end of its body.
+/// Completes a call when it is dropped, at the latest with the body.
 pub(super) struct BodyCompletion {
     retry: Retry,
     completion: Option<CallCompletion>,
@@ -39,26 +41,20 @@ pub(super) struct BodyCompletion {
 }
 
 impl BodyCompletion {
-    pub(super) fn new(retry: Retry, open: CallCompletion, call: HttpExchange) -> Self {
-        let open = Some(open);
+    pub(super) fn new(retry: Retry, completion: CallCompletion, exchange: HttpExchange) -> Self {
         BodyCompletion {
             retry,
-            completion: open,
-            exchange: call,
-        }
-    }
-
-    fn complete(&mut self) {
-        if let Some(open) = self.completion.take() {
-            open.complete(&self.retry, self.exchange.outcome());
+            completion: Some(completion),
+            exchange,
         }
     }
 }
 
-/// Nothing bad was seen of the answer until its reader left.
 impl Drop for BodyCompletion {
     fn drop(&mut self) {
-        self.complete();
+        if let Some(completion) = self.completion.take() {
+            completion.complete(&self.retry, self.exchange.outcome());
+        }
     }
 }
 
@@ -73,19 +69,21 @@ impl<B: Body<Data = Bytes, Error: 'static>> Body for RetryBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let mut this = self.project();
         let read = ready!(this.inner.as_mut().poll_frame(cx));
-        if let Some(end) = this.end {
-            let is_over = match &read {
+        if let Some(completion) = this.completion {
+            let is_end = match &read {
                 Some(Err(error)) => {
-                    end.exchange.on_any_error(error, None);
+                    completion.exchange.on_any_error(error, None);
                     true
                 }
                 read => {
+                    // hyper does not poll a body again that says it has ended.
                     let ended = this.inner.is_end_stream();
-                    end.exchange.on_frame(read.as_ref(), ended, None)
+                    completion.exchange.on_frame(read.as_ref(), ended, None)
                 }
             };
-            if is_over {
-                *this.end = None;
+            if is_end {
+                // Its drop completes the call, as it does when the reader leaves early.
+                *this.completion = None;
             }
         }
         Poll::Ready(read)

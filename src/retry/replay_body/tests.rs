@@ -9,11 +9,11 @@ use std::{
     task::{Wake, Waker},
 };
 
-/// Gives these frames, after being pending once before each.
+/// A body of these frames, pending once before each.
 struct ScriptedSource {
     frames: VecDeque<Result<Frame<Bytes>, io::Error>>,
     was_pending: bool,
-    /// Whether it tells its length.
+    /// Whether it has_exact_size its length.
     has_exact_size: bool,
 }
 
@@ -41,7 +41,7 @@ impl Body for ScriptedSource {
     }
 }
 
-fn scripted_source(chunks: &[Vec<u8>], trailers: bool, tells: bool) -> ScriptedSource {
+fn scripted_source(chunks: &[Vec<u8>], trailers: bool, has_exact_size: bool) -> ScriptedSource {
     let data = chunks.iter().map(|chunk| Frame::data(chunk.clone().into()));
     let mut map = HeaderMap::new();
     map.insert("x-sum", "7".parse().expect("a value"));
@@ -49,11 +49,11 @@ fn scripted_source(chunks: &[Vec<u8>], trailers: bool, tells: bool) -> ScriptedS
     ScriptedSource {
         frames: data.chain(trailers).map(Ok).collect(),
         was_pending: false,
-        has_exact_size: tells,
+        has_exact_size,
     }
 }
 
-/// What one sending gave: its bytes, whether trailers came, and how it ended.
+/// What a reader got: bytes, whether trailers came, and how the body ended.
 #[derive(Debug, Default, PartialEq)]
 struct ReadResult {
     data: Vec<u8>,
@@ -62,8 +62,8 @@ struct ReadResult {
     failed: Option<String>,
 }
 
-/// Polls at most so many times.
-fn read_polls<B>(body: &mut ReplayBody<B>, polls: usize) -> ReadResult
+/// Polls at most this many times.
+fn poll_times<B>(body: &mut ReplayBody<B>, polls: usize) -> ReadResult
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
@@ -96,78 +96,85 @@ where
 }
 
 #[test]
-fn an_earlier_sending_fails_once_there_is_a_later_one() {
+fn earlier_reader_fails_once_superseded() {
     let mut first = ReplayBody::new(
         scripted_source(&[b"an".into(), b" order".into()], false, true),
         99,
     );
-    assert_eq!(read_polls(&mut first, 2).data, b"an");
+    assert_eq!(poll_times(&mut first, 2).data, b"an");
     let mut second = first.replay().expect("short enough");
-    let error = read_polls(&mut first, 9).failed;
-    assert_eq!(error.as_deref(), Some("the body is being sent again"));
+    let error = poll_times(&mut first, 9).failed;
+    assert_eq!(
+        error.as_deref(),
+        Some("request body superseded by a later attempt")
+    );
     assert!(!first.is_end_stream(), "it is not complete");
-    assert_eq!(read_polls(&mut second, 99).data, b"an order");
+    assert_eq!(poll_times(&mut second, 99).data, b"an order");
 }
 
 #[test]
-fn a_body_that_failed_is_not_sent_again() {
+fn failed_body_is_not_replayable() {
     let mut source = scripted_source(&[b"an".into()], false, false);
     source.frames.push_back(Err(io::Error::other("torn")));
     let mut first = ReplayBody::new(source, 99);
-    assert_eq!(read_polls(&mut first, 99).failed.as_deref(), Some("torn"));
+    assert_eq!(poll_times(&mut first, 99).failed.as_deref(), Some("torn"));
     assert!(first.replay().is_none());
-    assert!(read_polls(&mut first, 1).ended);
+    assert!(poll_times(&mut first, 1).ended);
 }
 
 #[test]
-fn one_that_says_that_it_is_too_long_is_not_kept_at_all() {
+fn body_with_too_large_size_hint_is_not_buffered() {
     let body = || scripted_source(&[vec![0; 50], vec![1; 50]], false, true);
-    for (cap, again) in [(99, false), (100, true)] {
-        let mut first = ReplayBody::new(body(), cap);
-        assert_eq!(read_polls(&mut first, 2).data.len(), 50);
-        assert_eq!(first.replay().is_some(), again);
-        assert_eq!(buffered_bytes(&first), if again { 50 } else { 0 });
+    for (max, replayable) in [(99, false), (100, true)] {
+        let mut first = ReplayBody::new(body(), max);
+        assert_eq!(poll_times(&mut first, 2).data.len(), 50);
+        assert_eq!(first.replay().is_some(), replayable);
+        assert_eq!(buffered_bytes(&first), if replayable { 50 } else { 0 });
     }
 }
 
 #[test]
-fn one_that_nothing_was_read_of_can_be_sent_again_whatever_its_length() {
+fn unread_body_is_replayable_whatever_its_length() {
     let chunks = [vec![1; 60], vec![2; 60]];
     let mut first = ReplayBody::new(scripted_source(&chunks, true, true), 0);
     assert_eq!(
-        read_polls(&mut first, 1),
+        poll_times(&mut first, 1),
         ReadResult::default(),
         "still pending"
     );
-    let mut second = first.replay().expect("untouched");
-    let sent = read_polls(&mut second, 99);
+    let mut second = first.replay().expect("unread");
+    let sent = poll_times(&mut second, 99);
     assert_eq!((sent.data, sent.trailers), (chunks.concat(), true));
     assert!(second.replay().is_none());
 }
 
-/// Pieces without bytes took no room, and so were kept without end.
+/// Empty frames took no space, and so were buffered without end.
 #[test]
-fn one_in_very_many_pieces_is_not_kept() {
+fn body_of_too_many_frames_is_not_buffered() {
     let mut first = ReplayBody::new(scripted_source(&vec![Vec::new(); 2_000], false, false), 100);
-    read_polls(&mut first, 2_000);
-    assert!(first.is_replayable(), "a thousand pieces");
-    read_polls(&mut first, 2);
+    poll_times(&mut first, 2_000);
+    assert!(first.is_replayable(), "a thousand frames");
+    poll_times(&mut first, 2);
     assert!(!first.is_replayable());
-    assert!(read_polls(&mut first, 9_000).ended);
+    assert!(poll_times(&mut first, 9_000).ended);
 }
 
-/// Streams that live for hours kept their first 64 KiB for as long.
+/// Streams that lived for hours kept their first 64 KiB buffered for as long.
 #[test]
-fn one_that_is_released_goes_on_and_keeps_nothing() {
+fn released_body_goes_on_without_buffering() {
     let chunks = [vec![1; 10], vec![2; 10], vec![3; 10]];
     let first = ReplayBody::new(scripted_source(&chunks, true, false), 99);
-    let mut second = first.replay().expect("untouched");
-    assert_eq!(read_polls(&mut second, 2).data.len(), 10);
+    let mut second = first.replay().expect("unread");
+    assert_eq!(poll_times(&mut second, 2).data.len(), 10);
     assert_eq!(buffered_bytes(&second), 10);
     let mut third = first.replay().expect("short");
     first.release_buffer();
-    assert_eq!(buffered_bytes(&third), 10, "not read by the latest yet");
-    let sent = read_polls(&mut third, 99);
+    assert_eq!(
+        buffered_bytes(&third),
+        10,
+        "not read by the latest reader yet"
+    );
+    let sent = poll_times(&mut third, 99);
     assert_eq!((sent.data, sent.trailers), (chunks.concat(), true));
     assert_eq!(buffered_bytes(&third), 0);
     assert!(third.replay().is_none());
@@ -175,14 +182,14 @@ fn one_that_is_released_goes_on_and_keeps_nothing() {
 
 /// A stream that rested after its head kept what was read of it until its next frame, an hour later.
 #[test]
-fn release_lets_go_of_what_was_read_at_once() {
+fn release_drops_read_frames_at_once() {
     let mut source = scripted_source(&[vec![1; 10], vec![2; 10], vec![3; 10]], false, false);
     source.was_pending = true;
     let first = ReplayBody::new(source, 99);
-    let mut second = first.replay().expect("untouched");
-    assert_eq!(read_polls(&mut second, 3).data.len(), 20);
+    let mut second = first.replay().expect("unread");
+    assert_eq!(poll_times(&mut second, 3).data.len(), 20);
     let mut third = first.replay().expect("short");
-    assert_eq!(read_polls(&mut third, 1).data, [1; 10]);
+    assert_eq!(poll_times(&mut third, 1).data, [1; 10]);
     assert_eq!(buffered_bytes(&third), 20);
     first.release_buffer();
     assert_eq!(
@@ -190,16 +197,16 @@ fn release_lets_go_of_what_was_read_at_once() {
         10,
         "what the latest has still to read"
     );
-    let rest = read_polls(&mut third, 99);
+    let rest = poll_times(&mut third, 99);
     assert_eq!(rest.data, [[2; 10], [3; 10]].concat());
     assert!(rest.ended && buffered_bytes(&third) == 0);
 
     let first = ReplayBody::new(scripted_source(&[vec![1; 10]], false, false), 99);
-    let mut second = first.replay().expect("untouched");
-    read_polls(&mut second, 2);
+    let mut second = first.replay().expect("unread");
+    poll_times(&mut second, 2);
     first.release_buffer();
     assert_eq!(buffered_bytes(&second), 0);
-    assert!(read_polls(&mut second, 9).ended);
+    assert!(poll_times(&mut second, 9).ended);
 }
 
 #[derive(Default)]
@@ -211,9 +218,9 @@ impl Wake for CountedWakes {
     }
 }
 
-/// A connection that waited for more of a superseded body was never woken, and stayed open for good.
+/// A connection that was_pending for more of a superseded body was never woken, and stayed open for good.
 #[test]
-fn reader_that_waits_is_woken_when_it_is_superseded() {
+fn superseded_reader_is_woken() {
     let mut first = ReplayBody::new(scripted_source(&[b"an".into()], false, true), 99);
     let woken = Arc::new(CountedWakes::default());
     let waker = Waker::from(woken.clone());
@@ -222,45 +229,48 @@ fn reader_that_waits_is_woken_when_it_is_superseded() {
     assert_eq!(woken.0.load(Ordering::Relaxed), 0);
     let second = first.replay().expect("short");
     assert_eq!(woken.0.load(Ordering::Relaxed), 1);
-    assert_eq!(Arc::strong_count(&woken), 2, "the waker is not kept");
-    let error = read_polls(&mut first, 1).failed;
-    assert_eq!(error.as_deref(), Some("the body is being sent again"));
+    assert_eq!(Arc::strong_count(&woken), 2, "the waker is dropped");
+    let error = poll_times(&mut first, 1).failed;
+    assert_eq!(
+        error.as_deref(),
+        Some("request body superseded by a later attempt")
+    );
     drop(second);
 }
 
 #[test]
-fn an_empty_one_is_sent_again_as_often_as_anybody_likes() {
+fn empty_body_is_replayable_any_number_of_times() {
     let first = ReplayBody::new(http_body_util::Full::<Bytes>::default(), 0);
     let mut second = first.replay().expect("empty");
     assert!(first.is_replayable() && second.is_end_stream());
-    assert!(read_polls(&mut second, 1).ended);
+    assert!(poll_times(&mut second, 1).ended);
 }
 
 #[test]
-fn one_that_is_sent_once_is_passed_on_as_it_is() {
+fn body_sent_once_is_passed_on_unchanged() {
     let chunks = [vec![1; 60], vec![2; 60]];
     let mut once = ReplayBody::once(scripted_source(&chunks, true, true), None);
     assert!(once.replay().is_none() && !once.is_replayable());
     assert_eq!(once.size_hint().exact(), Some(120));
-    let sent = read_polls(&mut once, 99);
+    let sent = poll_times(&mut once, 99);
     assert_eq!((sent.data, sent.trailers), (chunks.concat(), true));
 }
 
 #[test]
-fn one_that_turns_out_too_long_is_sent_to_its_end_once() {
+fn body_that_turns_out_too_long_is_sent_once() {
     let chunks = [vec![1; 60], vec![2; 60], vec![3; 60]];
     let mut first = ReplayBody::new(scripted_source(&chunks, true, false), 100);
-    assert_eq!(read_polls(&mut first, 2).data.len(), 60);
+    assert_eq!(poll_times(&mut first, 2).data.len(), 60);
     let mut second = first.replay().expect("still short");
-    let sent = read_polls(&mut second, 99);
+    let sent = poll_times(&mut second, 99);
     assert_eq!(sent.data, chunks.concat());
     assert!(sent.trailers && sent.ended);
     assert!(second.replay().is_none());
-    assert_eq!(buffered_bytes(&second), 0, "what was kept is let go of");
+    assert_eq!(buffered_bytes(&second), 0, "the buffer is dropped");
 }
 
 #[test]
-fn the_error_says_what_it_is() {
+fn superseded_error_can_be_found() {
     let first = ReplayBody::new(http_body_util::Full::<Bytes>::from("an"), 9);
     let _second = first.replay();
     let mut first = first;
@@ -273,38 +283,38 @@ fn the_error_says_what_it_is() {
 
 fn buffered_bytes<B>(body: &ReplayBody<B>) -> usize {
     match &body.0 {
-        ReplayKind::Buffered(reader) => reader.lock().buffered_bytes(),
+        ReplayKind::Buffered { buffer, .. } => lock(buffer).buffered_bytes(),
         _ => 0,
     }
 }
 
 proptest! {
     #[test]
-    fn every_sending_is_the_whole_body_however_far_the_ones_before_came(
+    fn replay_is_the_whole_body_however_far_earlier_readers_came(
         chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..9), 0..8),
-        trailers: bool, tells: bool, stops in prop::collection::vec(0_usize..24, 0..5),
+        trailers: bool, has_exact_size: bool, stops in prop::collection::vec(0_usize..24, 0..5),
     ) {
         let whole = ReadResult { data: chunks.concat(), trailers, ended: true, failed: None };
-        let mut body = ReplayBody::new(scripted_source(&chunks, trailers, tells), 100);
+        let mut body = ReplayBody::new(scripted_source(&chunks, trailers, has_exact_size), 100);
         for stop in stops {
-            let sent = read_polls(&mut body, stop);
+            let sent = poll_times(&mut body, stop);
             prop_assert!(whole.data.starts_with(&sent.data));
             body = body.replay().unwrap();
-            if tells {
+            if has_exact_size {
                 prop_assert_eq!(body.size_hint().exact(), Some(whole.data.len() as u64));
             }
         }
-        prop_assert_eq!(read_polls(&mut body, 99), whole);
+        prop_assert_eq!(poll_times(&mut body, 99), whole);
     }
 
     #[test]
-    fn no_more_than_the_cap_is_kept(
+    fn buffer_never_exceeds_max_bytes(
         chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..9), 0..12), cap in 0_usize..60,
     ) {
         let length = chunks.concat().len();
         let mut body = ReplayBody::new(scripted_source(&chunks, false, false), cap);
         for _ in 0..40 {
-            read_polls(&mut body, 1);
+            poll_times(&mut body, 1);
             prop_assert!(buffered_bytes(&body) <= cap);
         }
         prop_assert_eq!(body.replay().is_some(), length <= cap);
@@ -312,7 +322,7 @@ proptest! {
 }
 
 #[test]
-fn body_is_untouched_until_something_of_it_was_read() {
+fn body_is_unread_until_a_frame_was_read() {
     let mut cx = Context::from_waker(Waker::noop());
     for (cap, trailers) in [(10, false), (0, false), (10, true)] {
         let chunks = if trailers { vec![] } else { vec![vec![7; 3]] };

@@ -6,24 +6,24 @@ use super::RetryAfter;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RetryDecision {
-    /// Another attempt would not help: the error is the answer.
+    /// Returns the result to the caller: another attempt would not help.
     Stop,
-    /// Another attempt, after the backoff.
+    /// Retries after the backoff.
     Retry,
-    /// Another attempt after this time, and some jitter, whatever the backoff says; the backoff begins anew.
+    /// Retries after this time and some jitter, whatever the backoff says. The backoff starts over.
     After(Duration),
-    /// Another attempt, neither before this time has passed nor before the backoff has.
+    /// Retries after this time or the backoff, whichever is longer.
     NotBefore(Duration),
-    /// Another attempt might help, but the peer asks for none. Counted as refused.
+    /// Does not retry, since the peer asked for no other attempt. Counted as [not retried](super::NotRetried).
     DeclinedByPeer,
-    /// Another attempt might help, but the work must not be done twice. Counted as refused.
+    /// Does not retry, since the request must not be sent twice. Counted as [not retried](super::NotRetried).
     NotRepeatable,
 }
 
 impl From<bool> for RetryDecision {
     /// Retries on `true`.
-    fn from(again: bool) -> Self {
-        if again {
+    fn from(retry: bool) -> Self {
+        if retry {
             RetryDecision::Retry
         } else {
             RetryDecision::Stop
@@ -32,8 +32,8 @@ impl From<bool> for RetryDecision {
 }
 
 impl From<RetryAfter> for RetryDecision {
-    fn from(hint: RetryAfter) -> Self {
-        match hint {
+    fn from(retry_after: RetryAfter) -> Self {
+        match retry_after {
             RetryAfter::After(wait) => RetryDecision::After(wait),
             RetryAfter::NotBefore(wait) => RetryDecision::NotBefore(wait),
             RetryAfter::Never => RetryDecision::DeclinedByPeer,

@@ -8,61 +8,60 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use super::PolledBytes;
 use crate::{call::BoxError, protocol::upload::WatchedBody};
 
-/// Largest number of pieces that are kept: each costs some bytes of its own, even an empty one.
+/// Largest number of frames that are buffered: each costs some bytes of its own, even an empty one.
 const MAX_FRAMES: usize = 1_000;
 
 /// The part of a body that was read, and the source of the rest. Shared by all readers of the body, of which only the
 /// latest may read.
 pub(super) struct ReplayBuffer<B> {
     source: BodySource<B>,
-    /// Most bodies have one, which needs no list.
+    /// Most bodies have one frame, which needs no list.
     first_frame: Option<Bytes>,
     more_frames: Vec<Bytes>,
     trailers: Option<HeaderMap>,
     space: Space,
-    /// Which reader is the latest. Only it reads the source, since a source wakes only one reader.
+    /// Identifies the latest reader. Only it polls the source, since a source wakes only one task.
     generation: u32,
-    /// How many of the kept frames it has read.
+    /// Number of the buffered frames that the latest reader has read.
     position: usize,
-    /// Whether it has read the trailers, or the end.
+    /// `true` once the latest reader has read the trailers, or the end.
     trailers_read: bool,
-    /// Wakes it if it waits for the source.
+    /// Wakes the latest reader if it waits for the source.
     reader_waker: Option<Waker>,
 }
 
 enum BodySource<B> {
     /// More may come.
     Open(WatchedBody<B>),
-    /// Everything was read.
+    /// The end was read.
     Ended,
-    /// It failed, or panicked: it cannot be trusted to say the same again.
+    /// The source failed, or panicked: a replay would not be the same body.
     Failed,
 }
 
 #[derive(Clone, Copy)]
 enum Space {
-    /// Number of bytes that may still be kept.
+    /// Number of bytes that may still be buffered.
     Left(usize),
     /// The body will be too long, but nothing was read of it yet.
     TooLarge,
-    /// Something was read that is gone.
+    /// Data was read that is not in the buffer.
     Discarded,
 }
 
 impl<B: Body<Data = Bytes>> ReplayBuffer<B> {
-    pub(super) fn new(body: WatchedBody<B>, cap: usize) -> Self {
+    pub(super) fn new(body: WatchedBody<B>, max_bytes: usize) -> Self {
         let length = usize::try_from(body.size_hint().lower());
-        let fits = length.is_ok_and(|length| length <= cap);
+        let fits = length.is_ok_and(|length| length <= max_bytes);
         ReplayBuffer {
             source: BodySource::Open(body),
             first_frame: None,
             more_frames: Vec::new(),
             trailers: None,
             space: if fits {
-                Space::Left(cap)
+                Space::Left(max_bytes)
             } else {
                 Space::TooLarge
             },
@@ -73,9 +72,9 @@ impl<B: Body<Data = Bytes>> ReplayBuffer<B> {
         }
     }
 
-    /// The length of what the latest reader has not read.
+    /// Returns the length of what the latest reader has not read.
     pub(super) fn size_hint(&self) -> SizeHint {
-        let unread = (self.position..self.frame_count()).filter_map(|at| self.frame(at));
+        let unread = (self.position..self.frame_count()).filter_map(|index| self.frame(index));
         let unread: u64 = unread.map(|data| data.len() as u64).sum();
         let rest = match &self.source {
             BodySource::Open(body) => body.size_hint(),
@@ -89,7 +88,7 @@ impl<B: Body<Data = Bytes>> ReplayBuffer<B> {
         hint
     }
 
-    /// Returns whether nothing comes after what the latest reader has read.
+    /// Returns whether the latest reader has read everything.
     pub(super) fn is_end_stream(&self) -> bool {
         if self.position < self.frame_count() {
             return false;
@@ -108,31 +107,34 @@ impl<B> ReplayBuffer<B> {
     }
 
     pub(super) fn is_unread(&self) -> bool {
+        // An empty buffer may also mean that everything was discarded.
         let unread = self.frame_count() == 0 && !matches!(self.space, Space::Discarded);
         unread && matches!(self.source, BodySource::Open(_))
     }
 
-    /// Begins again for a new reader: its generation, and what wakes the one before. That one has to be woken, since
-    /// the source never will: a connection that waits for more of its request would stay open for good.
+    /// Starts over for a new reader. Returns its generation, and the waker of the reader before, which the source will
+    /// never wake again: a connection that waits for more of its request would stay open for good.
     pub(super) fn start_replay(&mut self) -> Option<(u32, Option<Waker>)> {
         if !self.is_replayable() {
             return None;
         }
+        // Before anything else: from here on, earlier readers fail.
         self.generation = self.generation.checked_add(1)?;
         self.position = 0;
         self.trailers_read = false;
+        // Until the new reader polls, nobody waits for the caller's upload.
         if let BodySource::Open(body) = &mut self.source {
             body.release();
         }
         Some((self.generation, self.reader_waker.take()))
     }
 
-    /// Nobody will ask for it again: lets go of what was read, and keeps nothing from now on.
+    /// Drops what the latest reader has read, and buffers nothing from now on.
     pub(super) fn release(&mut self) {
         self.space = Space::Discarded;
         let read = self.position.min(self.frame_count());
-        for at in 0..read {
-            drop(self.take_frame(at));
+        for index in 0..read {
+            drop(self.take_frame(index));
         }
         self.discard_if_read();
     }
@@ -141,17 +143,17 @@ impl<B> ReplayBuffer<B> {
         self.generation == generation
     }
 
-    fn frame(&self, at: usize) -> Option<&Bytes> {
-        match at {
+    fn frame(&self, index: usize) -> Option<&Bytes> {
+        match index {
             0 => self.first_frame.as_ref(),
-            _ => self.more_frames.get(at - 1),
+            _ => self.more_frames.get(index - 1),
         }
     }
 
-    fn take_frame(&mut self, at: usize) -> Option<Bytes> {
-        let frame = match at {
+    fn take_frame(&mut self, index: usize) -> Option<Bytes> {
+        let frame = match index {
             0 => self.first_frame.as_mut(),
-            _ => self.more_frames.get_mut(at - 1),
+            _ => self.more_frames.get_mut(index - 1),
         };
         frame.map(mem::take)
     }
@@ -160,7 +162,7 @@ impl<B> ReplayBuffer<B> {
         usize::from(self.first_frame.is_some()) + self.more_frames.len()
     }
 
-    /// The next of the kept frames; lets go of it if nobody will ask for it again.
+    /// Reads the next buffered frame; takes it out of the buffer if no replay can follow.
     fn next_buffered(&mut self) -> Option<Bytes> {
         let data = match self.space {
             Space::Discarded => self.take_frame(self.position)?,
@@ -176,13 +178,15 @@ impl<B> ReplayBuffer<B> {
     fn discard_if_read(&mut self) {
         if self.position >= self.frame_count() {
             self.first_frame = None;
+            // A new one, since `clear` would keep the allocation.
             self.more_frames = Vec::new();
             self.position = 0;
         }
     }
 
-    /// Keeps a piece that was read from the source if there is space, else lets go of all.
+    /// Buffers a frame that was read from the source if there is space, else discards the buffer.
     fn buffer(&mut self, data: &Bytes) {
+        // All or nothing: a replay from the middle would be another body.
         let left = match self.space {
             Space::Left(space) if self.frame_count() < MAX_FRAMES => space.checked_sub(data.len()),
             _ => None,
@@ -197,7 +201,7 @@ impl<B> ReplayBuffer<B> {
                 }
             }
         }
-        // Whoever reads the source has read all that was kept.
+        // The source is read only after all buffered frames.
         self.position = self.frame_count();
         if left.is_none() {
             self.discard_if_read();
@@ -209,8 +213,11 @@ impl<B> ReplayBuffer<B>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
-    /// Reads on, for the latest reader.
-    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> PolledBytes {
+    /// Polls the next frame for the latest reader.
+    pub(super) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if let Some(data) = self.next_buffered() {
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
@@ -223,18 +230,18 @@ where
         Poll::Ready(self.trailers.clone().map(|map| Ok(Frame::trailers(map))))
     }
 
-    /// Keeps what comes if there is space. Only for a source that is open.
-    fn poll_source(&mut self, cx: &mut Context<'_>) -> PolledBytes {
-        // Put back below: a source that panics stays broken.
+    /// Polls a source that is open, and buffers what it gives.
+    fn poll_source(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        // Put back below: a source that panics stays failed.
         let BodySource::Open(mut body) = mem::replace(&mut self.source, BodySource::Failed) else {
             unreachable!("only an open source is polled");
         };
         let Poll::Ready(read) = Pin::new(&mut body).poll_frame(cx) else {
             self.source = BodySource::Open(body);
-            match &mut self.reader_waker {
-                Some(reader) => reader.clone_from(cx.waker()),
-                none => *none = Some(cx.waker().clone()),
-            }
+            self.store_waker(cx.waker());
             return Poll::Pending;
         };
         let frame: Frame<Bytes> = match read {
@@ -245,28 +252,38 @@ where
                 return Poll::Ready(None);
             }
         };
+        // Nothing may follow trailers, so the source is not needed any more.
+        self.source = match frame.trailers_ref() {
+            Some(_) => BodySource::Ended,
+            None => BodySource::Open(body),
+        };
+        self.record(&frame);
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn record(&mut self, frame: &Frame<Bytes>) {
         if let Some(trailers) = frame.trailers_ref() {
             self.trailers = Some(trailers.clone());
             self.trailers_read = true;
-            self.source = BodySource::Ended;
-        } else {
-            self.source = BodySource::Open(body);
         }
         if let Some(data) = frame.data_ref() {
             self.buffer(data);
         }
-        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn store_waker(&mut self, waker: &Waker) {
+        match &mut self.reader_waker {
+            // Does not clone a waker that would wake the same task.
+            Some(stored) => stored.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
     }
 }
 
 #[cfg(test)]
 impl<B> ReplayBuffer<B> {
-    /// Returns how many bytes are kept.
     pub(super) fn buffered_bytes(&self) -> usize {
-        self.first_frame
-            .iter()
-            .chain(&self.more_frames)
-            .map(Bytes::len)
-            .sum()
+        let frames = self.first_frame.iter().chain(&self.more_frames);
+        frames.map(Bytes::len).sum()
     }
 }
