@@ -265,7 +265,7 @@ impl Shared {
     #[inline(never)]
     fn on_head_slow(&self, permit: &mut BreakerPermit, head: &Head<'_>) {
         if !self.retry_after.is_disabled()
-            && let Some(wait) = self.retry_after.from_head(head)
+            && let Some(wait) = self.retry_after.head_wait(head)
         {
             let status = || Some(bounded_text(head.status));
             let (generation, now) = (permit.generation, head.clock.now());
@@ -355,7 +355,7 @@ impl Shared {
     ) {
         let text = || end_error_text(end).or_else(|| error.map(bounded_text));
         if !self.retry_after.is_disabled()
-            && let Some(wait) = self.retry_after.from_end(end)
+            && let Some(wait) = self.retry_after.end_wait(end)
         {
             let (generation, now) = (permit.generation, end.now());
             self.update_with_text(&text, |it| it.open_on_retry_after(generation, wait, now));
