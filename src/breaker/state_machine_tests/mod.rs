@@ -144,7 +144,7 @@ impl Harness {
 }
 
 fn is_admitted(answer: Decision) -> bool {
-    matches!(answer, Ok(_))
+    answer.is_ok()
 }
 
 fn reason(change: Option<Transition>) -> Option<TransitionReason> {
