@@ -30,7 +30,7 @@ pub(super) struct BreakerMetrics {
     /// All breakers of the name. Its lock is also that of the counts below.
     name_counts: Arc<StateCounts>,
     counts: [AtomicU64; 5],
-    /// Whether the last handle has been dropped. Breakers of single keys that are still held do not count any more.
+    /// True once the last handle has been dropped. Breakers of single keys that are still held do not count any more.
     closed: AtomicBool,
     rejections: PerRecorder<Counter>,
     evictions: PerRecorder<Counter>,
@@ -111,7 +111,7 @@ impl BreakerMetrics {
         });
     }
 
-    /// Called under the lock. An index that is no state does not count.
+    /// Moves a breaker to another index; called under the lock. An index that is no state does not count.
     fn move_to(&self, all: &mut PerState, breaker: &AtomicUsize, to: usize) {
         let from = breaker.swap(to, Ordering::Relaxed);
         if self.closed.load(Ordering::Relaxed) {

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::call::{Label, Rejection};
 
-/// What a breaker keeps behind its lock.
+/// The part of a breaker that is behind its lock.
 pub(super) struct Locked {
     pub(super) machine: StateMachine,
     /// The bucket that the pending successes of the fast path belong to.
@@ -19,9 +19,9 @@ pub(super) struct Locked {
     queue: VecDeque<Transition>,
     /// The numbers of queued transitions whose error is not known yet: it is formatted without the lock.
     incomplete: Vec<u64>,
-    /// Whether a thread is reporting. It also reports the transitions that other threads queue meanwhile.
+    /// True while a thread is reporting, which also reports the transitions that other threads queue meanwhile.
     is_reporting: bool,
-    /// Why the circuit is not closed; half open, why it was opened.
+    /// The reason why the circuit is not closed; half open, why it was opened.
     pub(super) open_reason: Option<TransitionReason>,
     /// The error of the call that last opened it.
     pub(super) last_error: Option<Label>,

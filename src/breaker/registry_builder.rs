@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use super::{BreakerRegistry, CircuitBreaker, CircuitBreakerBuilder};
 use crate::call::ConfigError;
 
-/// As many series as a metrics backend can hold for one metric.
+/// A metrics backend can hold this many series for one metric.
 const DEFAULT_MAX_NAMES: usize = 1_000;
 
 pub(super) type BreakerFactory = Arc<dyn Fn(&str) -> CircuitBreakerBuilder + Send + Sync>;

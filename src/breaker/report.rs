@@ -48,7 +48,7 @@ pub(super) struct Reporter {
     /// The index of the state in which the metrics count the breaker. Changes under their lock.
     counted_state: AtomicUsize,
     subscribers: Subscribers,
-    /// Whether the global recorder has the state.
+    /// True once the global recorder has the state.
     is_state_reported: AtomicBool,
 }
 

@@ -46,7 +46,7 @@ impl RetryAfterRules {
         self.failure_wait(end.outcome(), || retry_after_of(end.error()?))
     }
 
-    /// A success is no reason to open, whatever it asks for. Nor is `Never`: that is about one call.
+    /// Returns what a failure asks for. A success is no reason to open, nor is `Never`: that is about one call.
     fn failure_wait(
         &self,
         outcome: Outcome,

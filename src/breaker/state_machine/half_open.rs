@@ -20,7 +20,7 @@ pub(super) struct HalfOpen {
     /// Failed probes, overdue ones included.
     failed: u32,
     last_ordinal: u32,
-    /// Whether a probe has lost its slot because its caller stalled.
+    /// True once a probe has lost its slot because its caller stalled.
     has_stalled: bool,
 }
 

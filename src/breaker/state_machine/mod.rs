@@ -41,7 +41,7 @@ pub(super) struct StateMachine {
     /// is too late to count.
     generation: u64,
     transitions: u64,
-    /// How many times the open time has been multiplied by the open backoff.
+    /// The number of times that the open time has been multiplied by the open backoff.
     backoff_level: u32,
     /// The override set on the breaker itself. The one set by its switch comes first.
     manual_mode: SwitchMode,
