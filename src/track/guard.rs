@@ -74,11 +74,8 @@ impl Guard for Track {
     }
 
     #[inline]
-    fn enter<R>(&self, permit: &mut TrackPermit, poll: impl FnOnce() -> R) -> R {
-        match &permit.span {
-            None => poll(),
-            Some(span) => span.in_scope(poll),
-        }
+    fn enter(&self, permit: &mut TrackPermit) -> impl Sized {
+        permit.span.as_ref().map(|span| span.enter())
     }
 
     fn on_head(&self, permit: &mut TrackPermit, head: &mut Head<'_>) {

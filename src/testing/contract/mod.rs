@@ -203,8 +203,8 @@ fn with_recording_guards(sign: impl FnOnce(&RecordingGuards)) {
 }
 
 impl RecordingGuards {
-    fn wrap<G: Guard>(&self, guard: G) -> (RecordingGuard, G, RecordingGuard) {
-        (self.outer.clone(), guard, self.inner.clone())
+    fn wrap<G: Guard>(&self, guard: G) -> (RecordingGuard, (G, RecordingGuard)) {
+        (self.outer.clone(), (guard, self.inner.clone()))
     }
 
     /// Compares the books of both spies with what was done.
