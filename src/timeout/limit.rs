@@ -290,17 +290,17 @@ mod models {
     }
 
     #[test]
-    fn each_call_that_runs_out_or_is_refused_is_counted_once() {
+    fn elapsed_and_rejected_runs_are_counted_once() {
         loom::model(|| {
             let limit = TimeLimit::new("model", Duration::ZERO);
             let other = limit.clone();
             let other = thread::spawn(move || {
-                other.ran_out(TimeoutKind::BodyIdle, None);
-                other.refuse();
+                other.record_elapsed(TimeoutKind::BodyIdle, None);
+                other.reject_run();
             });
-            limit.ran_out(TimeoutKind::Deadline, None);
+            limit.record_elapsed(TimeoutKind::Deadline, None);
             other.join().expect("no panic");
-            assert_eq!((limit.timed_out(), limit.refused()), (2, 1));
+            assert_eq!((limit.timeout_count(), limit.rejected_count()), (2, 1));
         });
     }
 }
