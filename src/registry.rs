@@ -1,9 +1,9 @@
-//! Lists the guards of the process: the state and the figures of every breaker, keyed set of breakers, retry, fallback and
-//! time limit of the process, and of guards of one's own that are [entered](register).
+//! Lists the guards of the process with their state and stats: every circuit breaker, keyed set of breakers, retry,
+//! fallback and time limit, and custom guards that are [registered](register).
 //!
-//! Trackers and operations are not among them: what they count is in metrics. Guards enter themselves when they are built,
-//! as weak references, so that a list for a health page or an operations console needs no wiring. With the feature `serde`,
-//! a [`Snapshot`] is JSON:
+//! Use it for a health page or an operations console. Guards register themselves when they are built, as weak references.
+//! Trackers and operations are not listed, because metrics have all that they count. With the feature `serde`, a
+//! [`Snapshot`] serializes to JSON.
 //!
 //! ```
 //! use tower_keep::{CircuitBreaker, registry};
@@ -17,8 +17,8 @@
 //! # Ok::<_, tower_keep::ConfigError>(())
 //! ```
 //!
-//! A guard leaves the list when the last of its handles, layers and services is dropped. Names are not keys: two
-//! guards of one name are two entries.
+//! A guard is removed from the list when the last of its handles, layers and services is dropped. Names need not be unique:
+//! two guards with the same name are two entries.
 
 use std::{
     fmt,
@@ -28,52 +28,54 @@ use std::{
 
 use crate::call::catch_hook;
 
-/// Something that can be listed.
+/// A guard that can be listed.
+///
+/// Implement it for a custom guard, and [`register`] it.
 pub trait Inspect: Send + Sync {
-    /// What it is, in lower case, words joined by `_`: `circuit_breaker`.
+    /// Returns the kind of guard in snake case, such as `circuit_breaker`.
     fn kind(&self) -> &'static str;
 
-    /// Its name.
+    /// Returns the name.
     fn name(&self) -> &str;
 
-    /// Its state in one word, as in metrics.
+    /// Returns the state in one word, as in metrics.
     fn state(&self) -> &'static str;
 
-    /// Its figures.
+    /// Adds the stats of the guard.
     fn stats(&self, stats: &mut Stats);
 }
 
-/// One figure.
+/// A value of [`Stats`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(untagged))]
 pub enum Stat {
-    /// A number of things.
+    /// A count.
     Count(u64),
     /// A fraction, or a time in seconds.
     Number(f64),
-    /// A word.
+    /// A text.
     Text(String),
-    /// Known to be unknown.
+    /// An unknown value; `null` in JSON.
     Unknown,
 }
 
-/// The figures of a guard, in the order that they were added in.
+/// The stats of a guard, in the order in which they were added.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stats(Vec<(&'static str, Stat)>);
 
 impl Stats {
-    /// Adds a number of things.
+    /// Adds a count.
     pub fn count(&mut self, name: &'static str, count: impl Into<u64>) {
         self.0.push((name, Stat::Count(count.into())));
     }
 
-    /// Adds a fraction or the like.
+    /// Adds a number, such as a fraction.
     pub fn number(&mut self, name: &'static str, number: f64) {
         self.0.push((name, Stat::Number(number)));
     }
 
-    /// Adds a time, in seconds; the name should end in `_seconds`.
+    /// Adds a time in seconds, or an unknown value for `None`. The name should end in `_seconds`.
     pub fn seconds(&mut self, name: &'static str, time: impl Into<Option<Duration>>) {
         let stat = time
             .into()
@@ -81,19 +83,19 @@ impl Stats {
         self.0.push((name, stat));
     }
 
-    /// Adds a word, if there is one.
+    /// Adds a text, or an unknown value for `None`.
     pub fn text(&mut self, name: &'static str, text: Option<impl fmt::Display>) {
         let stat = text.map_or(Stat::Unknown, |text| Stat::Text(text.to_string()));
         self.0.push((name, stat));
     }
 
-    /// The figures by their names.
+    /// Returns the names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Stat)> {
         self.0.iter().map(|(name, stat)| (*name, stat))
     }
 }
 
-/// As an object, in the order that the figures were added in.
+/// Serializes the stats as an object, in the order in which they were added.
 #[cfg(feature = "serde")]
 impl serde::Serialize for Stats {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -101,7 +103,7 @@ impl serde::Serialize for Stats {
     }
 }
 
-/// What a guard shows of itself at one moment.
+/// The state and stats of a guard at one moment.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Snapshot {
@@ -112,7 +114,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Asks a guard what it shows.
+    /// Creates a snapshot of a guard.
     pub fn new(guard: &dyn Inspect) -> Self {
         let mut stats = Stats::default();
         guard.stats(&mut stats);
@@ -124,27 +126,27 @@ impl Snapshot {
         }
     }
 
-    /// What it is.
+    /// Returns the kind of guard.
     pub fn kind(&self) -> &'static str {
         self.kind
     }
 
-    /// Its name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its state in one word.
+    /// Returns the state in one word.
     pub fn state(&self) -> &'static str {
         self.state
     }
 
-    /// All its figures.
+    /// Returns the stats.
     pub fn stats(&self) -> &Stats {
         &self.stats
     }
 
-    /// One of its figures.
+    /// Returns the value of a stat.
     pub fn stat(&self, name: &str) -> Option<&Stat> {
         let found = self.stats.iter().find(|(each, _)| *each == name);
         found.map(|(_, stat)| stat)
@@ -153,9 +155,9 @@ impl Snapshot {
 
 static GUARDS: GuardList = GuardList(Mutex::new(Vec::new()));
 
-/// Every guard that is alive, by kind and name. One that panics when it is asked is left out.
+/// Returns snapshots of all guards, sorted by kind and name. A guard whose `Inspect` panics is left out.
 pub fn snapshots() -> Vec<Snapshot> {
-    // Guards are asked without the lock: they have locks of their own.
+    // The list is unlocked before guards are inspected, because they take locks themselves.
     let alive = GUARDS.live();
     let mut all: Vec<_> = alive
         .iter()
@@ -165,7 +167,24 @@ pub fn snapshots() -> Vec<Snapshot> {
     all
 }
 
-/// Enters a guard of one's own; it leaves the list when the last strong reference to it is dropped.
+/// Registers a custom guard. It is removed when the last strong reference to it is dropped.
+///
+/// ```
+/// use std::sync::Arc;
+/// use tower_keep::registry::{self, Inspect, Stats};
+///
+/// struct Pool;
+/// impl Inspect for Pool {
+///     fn kind(&self) -> &'static str { "pool" }
+///     fn name(&self) -> &str { "orders-db" }
+///     fn state(&self) -> &'static str { "open" }
+///     fn stats(&self, stats: &mut Stats) { stats.count("connections", 5_u64); }
+/// }
+///
+/// let pool = Arc::new(Pool);
+/// registry::register(&pool);
+/// assert!(registry::snapshots().iter().any(|guard| guard.name() == "orders-db"));
+/// ```
 pub fn register<G: Inspect + 'static>(guard: &Arc<G>) {
     let weak: Weak<G> = Arc::downgrade(guard);
     GUARDS.register(weak);
@@ -176,7 +195,7 @@ struct GuardList(Mutex<Vec<Weak<dyn Inspect>>>);
 impl GuardList {
     fn register(&self, guard: Weak<dyn Inspect>) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // The dead are swept whenever the list would grow, so that it is at most twice as long as it must be.
+        // Dropped guards are removed whenever the list would grow, so that it is at most twice as long as needed.
         if all.len() == all.capacity() {
             all.retain(|guard| guard.strong_count() > 0);
             let room = all.len().max(16);
@@ -227,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn guards_are_listed_by_name_while_they_live_and_a_broken_one_is_left_out() {
+    fn snapshots_list_live_guards_by_name_without_panicking_ones() {
         let [b, a, broken] = ["b", "a", "broken"].map(|name| Arc::new(FakeGuard(name)));
         for bulb in [&b, &a, &broken] {
             register(bulb);
@@ -238,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn the_dead_do_not_pile_up() {
+    fn registry_removes_dropped_guards() {
         let guards = GuardList(Mutex::new(Vec::new()));
         let alive = Arc::new(FakeGuard("alive"));
         for _ in 0..10_000 {
@@ -255,7 +274,7 @@ mod tests {
 
     #[cfg(feature = "serde")]
     #[test]
-    fn a_snapshot_is_an_object_of_plain_figures() {
+    fn snapshot_serializes_to_flat_object() {
         let json = serde_json::to_string(&Snapshot::new(&FakeGuard("b"))).expect("json");
         let figures =
             r#"{"switched":3,"load":0.5,"lit_seconds":1.5,"left_seconds":null,"colour":"red"}"#;

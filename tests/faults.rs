@@ -187,7 +187,7 @@ async fn panics_at_different_places_are_different_groups() {
     let groups = errors.groups();
     let locations: std::collections::BTreeSet<_> = groups
         .iter()
-        .map(|group| group.grouping_key().location.expect("where"))
+        .map(|group| group.location().expect("where"))
         .collect();
     assert_eq!((groups.len(), locations.len()), (2, 2), "{groups:#?}");
 }

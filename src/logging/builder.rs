@@ -9,25 +9,25 @@ use tracing_subscriber::{
 use super::{error::InitError, layer::LogLayer, line_buffer::LineFormat, output::Output};
 use crate::call::capture_panics;
 
-/// What a log shows when nobody has said anything.
+/// The filter if neither `RUST_LOG` nor [`Logging::level`] is set.
 const DEFAULT_LEVEL: &str = "info";
-/// The span of a call, which carries the IDs into tasks.
+/// The target of the span of a call, which carries the IDs into tasks.
 const CALL_SPAN: &str = "tower_keep::call";
 
-/// What lines look like.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LogFormat {
-    /// What `LOG_FORMAT` says, `json` or `pretty`; where it is not set, pretty on a terminal and else JSON.
+    /// The format named by `LOG_FORMAT`, `json` or `pretty`. If it is not set, pretty on a terminal and JSON otherwise.
     #[default]
     Auto,
     /// One flat JSON object per line.
     Json,
-    /// One readable line, in colour on a terminal unless `NO_COLOR` is set.
+    /// One readable line, with colors on a terminal unless `NO_COLOR` is set.
     Pretty,
 }
 
-/// How events are logged: see the [module](super). Made by [`builder`](super::builder).
+/// A builder for logging; see the [module](super). Created by [`builder`](super::builder).
 #[derive(Clone, Debug)]
 pub struct Logging<W = Output> {
     format: LogFormat,
@@ -50,34 +50,34 @@ impl Default for Logging {
 }
 
 impl<W> Logging<W> {
-    /// What lines look like. Default: [`LogFormat::Auto`], which leaves it to the environment.
+    /// Sets the format of lines. Default: [`LogFormat::Auto`], so that the environment decides.
     #[must_use]
     pub fn format(mut self, format: LogFormat) -> Self {
         self.format = format;
         self
     }
 
-    /// What is logged where `RUST_LOG` is not set, as directives: `info,my_app=debug`. Default: `info`.
+    /// Sets the filter directives used when `RUST_LOG` is unset, such as `info,my_app=debug`. Default: `info`.
     #[must_use]
     pub fn level(mut self, directives: impl Into<String>) -> Self {
         self.level = directives.into();
         self
     }
 
-    /// Whether [`init`](Logging::init) also calls [`capture_panics`]. Default: yes.
+    /// Sets whether [`init`](Logging::init) also calls [`capture_panics`]. Default: yes, so that a panic is logged once.
     #[must_use]
     pub fn capture_panics(mut self, capture: bool) -> Self {
         self.capture_panics = capture;
         self
     }
 
-    /// Writes to standard output. The default: a service's log is what it has to say.
+    /// Writes to standard output, which is the default.
     #[must_use]
     pub fn stdout(self) -> Logging<Output> {
         self.with_output(Output::Stdout)
     }
 
-    /// Writes to standard error: for programs whose output is data.
+    /// Writes to standard error, for programs whose output is data.
     #[must_use]
     pub fn stderr(self) -> Logging<Output> {
         self.with_output(Output::Stderr)
@@ -90,8 +90,16 @@ impl<W> Logging<W> {
         }
     }
 
-    /// Writes to anything, one `write_all` per line: a file in a `Mutex`, a non-blocking appender. It counts as
-    /// no terminal.
+    /// Sets the writer, which gets one `write_all` per line: a file in a `Mutex`, or a non-blocking appender. It is not
+    /// treated as a terminal.
+    ///
+    /// ```
+    /// use std::{io::Cursor, sync::Mutex};
+    /// use tower_keep::logging;
+    ///
+    /// let logging = logging::builder().writer(Mutex::new(Cursor::new(Vec::new())));
+    /// # let _ = logging;
+    /// ```
     #[must_use]
     pub fn writer<N>(self, writer: N) -> Logging<N> {
         Logging {
@@ -103,14 +111,14 @@ impl<W> Logging<W> {
         }
     }
 
-    /// The filter that [`init`](Logging::init) would use, for a registry of one's own.
+    /// Returns the filter that [`init`](Logging::init) would use, for a custom registry.
     ///
-    /// The span of a call stays on where only warnings are logged, or events of tasks that have nothing but the
-    /// span would lose their IDs. Directives that name `tower_keep` are taken as they are.
+    /// It keeps the span of a call enabled even where only warnings are logged, because events of spawned tasks take their
+    /// IDs from it. Directives that name `tower_keep` are not changed.
     ///
     /// # Errors
     ///
-    /// If `RUST_LOG`, or else [`level`](Logging::level), is not understood.
+    /// Returns an error if `RUST_LOG`, or [`level`](Logging::level) if that is unset, cannot be parsed.
     pub fn filter(&self) -> Result<EnvFilter, InitError> {
         match env_var("RUST_LOG")? {
             Some(directives) => parse_filter("RUST_LOG", &directives),
@@ -141,7 +149,7 @@ impl<W> Logging<W> {
         })
     }
 
-    /// The layer alone, for a registry of one's own. It does not filter.
+    /// Builds the layer, for a custom registry. It does not filter.
     ///
     /// ```
     /// use tower_keep::logging;
@@ -158,17 +166,17 @@ impl<W> Logging<W> {
     ///
     /// # Errors
     ///
-    /// If the format is [`LogFormat::Auto`] and `LOG_FORMAT` is neither `json` nor `pretty`.
+    /// Returns an error if the format is [`LogFormat::Auto`] and `LOG_FORMAT` is neither `json` nor `pretty`.
     pub fn layer(self) -> Result<LogLayer<W>, InitError> {
         Ok(LogLayer::new(self.line_format()?, self.writer))
     }
 
-    /// Installs a subscriber for the whole process, takes in what is logged with the `log` crate (unless that
-    /// has a logger already), and [captures panics](capture_panics).
+    /// Installs the subscriber of the process, forwards records of the `log` crate to it (unless that has a logger
+    /// already), and [captures panics](capture_panics).
     ///
     /// # Errors
     ///
-    /// If `RUST_LOG`, `LOG_FORMAT` or the level is not understood, or there is a subscriber already.
+    /// Returns an error if `RUST_LOG`, `LOG_FORMAT` or the level is invalid, or if a subscriber is already installed.
     pub fn init(self) -> Result<(), InitError>
     where
         W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
@@ -186,7 +194,7 @@ impl<W> Logging<W> {
     }
 }
 
-/// A variable of the environment; blank is as good as none.
+/// Returns a variable of the environment, `None` if it is unset or blank.
 fn env_var(name: &'static str) -> Result<Option<String>, InitError> {
     match env::var(name) {
         Ok(value) if value.trim().is_empty() => Ok(None),
@@ -203,7 +211,7 @@ fn parse_filter(from: &'static str, directives: &str) -> Result<EnvFilter, InitE
         let bad = directives
             .split(',')
             .find(|part| part.parse::<Directive>().is_err())
-            // A comma inside of braces is part of the directive.
+            // A comma inside of brackets is part of a directive, so the parts are not directives.
             .filter(|_| !directives.contains('['));
         let bad = bad.map(|bad| format!(" ({bad:?} is none)"));
         let must = format!(

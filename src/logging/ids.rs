@@ -1,4 +1,4 @@
-//! The IDs that every event of a call is stamped with.
+//! The IDs of the call that are added to each of its events.
 
 use tracing::Subscriber;
 use tracing_subscriber::registry::{LookupSpan, Scope};
@@ -10,13 +10,14 @@ use crate::{
 };
 
 const ID_FIELDS: [&str; 4] = ["request_id", "correlation_id", "trace_id", "span_id"];
-/// An event's own IDs may be anything.
+/// The longest ID of an event's own field, in bytes.
 const MAX_ID: usize = 128;
 
-/// The call that a span was opened in, kept in its extensions: a task that has the span has the IDs.
+/// The context of the call that a span was created in. It is an extension of the span, so a task inside of the span has
+/// the IDs.
 pub(super) struct SpanContext(pub(super) Context);
 
-/// What stands in the line. An empty text is an ID that is not known.
+/// The IDs of a line. An unknown ID is empty.
 #[derive(Debug, Default)]
 pub(super) struct CallIds([String; 4]);
 
@@ -29,9 +30,9 @@ impl CallIds {
         self.0.iter_mut().for_each(String::clear);
     }
 
-    /// Takes an ID that the event brings itself; `false` if it is another field.
+    /// Takes the value of an event's own ID field. Returns `false` for any other field.
     pub(super) fn take_field(&mut self, name: &str, value: FieldValue<'_>) -> bool {
-        // Most fields are none, and are told so by their end.
+        // Rejects most fields early.
         if !name.ends_with("_id") {
             return false;
         }
@@ -47,8 +48,8 @@ impl CallIds {
         true
     }
 
-    /// Fills in what the event has not brought: from the call that this thread works on, else from the nearest
-    /// span that was opened in one.
+    /// Fills in the IDs that the event does not have: from the call that this thread works on, or else from the innermost
+    /// span that was created in a call.
     pub(super) fn fill<'a, S>(&mut self, scope: impl FnOnce() -> Option<Scope<'a, S>>)
     where
         S: Subscriber + for<'lookup> LookupSpan<'lookup>,
@@ -89,7 +90,7 @@ impl CallIds {
         copy(span_id, hex_str(&context.span_id().to_hex()));
     }
 
-    /// Names and texts of those that are known.
+    /// Returns the names and texts of the known IDs.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let texts = self.0.iter().map(String::as_str);
         ID_FIELDS

@@ -14,11 +14,11 @@ use super::{
     values::{FieldValue, MAX_VALUE, OwnedValue},
 };
 
-/// Keys that are ours: a field of that name becomes `field.level` and so on.
+/// The keys of a line itself. A field with such a name gets the prefix: `field.level`.
 const RESERVED: [&str; 5] = ["timestamp", "level", "target", "spans", "dropped_fields"];
-/// Prefix of such a field's key.
+/// The prefix of fields with a reserved name.
 const FIELD_PREFIX: &str = "field.";
-/// The shortest room that a text is worth writing in.
+/// The smallest room that a text is written into, in bytes.
 const MIN_ROOM: usize = 8;
 
 pub(super) fn write_line(parts: &mut LineBuffer, metadata: &Metadata<'_>) {
@@ -54,12 +54,12 @@ pub(super) fn write_line(parts: &mut LineBuffer, metadata: &Metadata<'_>) {
     parts.line = line;
 }
 
-/// The message, without its quotes.
+/// Writes a message without quotes.
 pub(super) fn write_message(out: &mut String, text: &str, room: usize) {
     push_escaped(out, text, room, Escape::Json);
 }
 
-/// `,"name":value`
+/// Writes `,"name":value`, or nothing if there is no room.
 pub(super) fn write_field(
     out: &mut String,
     name: &str,
@@ -69,8 +69,8 @@ pub(super) fn write_field(
     write_pair(out, name, &RESERVED, value, room)
 }
 
-/// Returns whether a key must be changed. One that looks as if it had been gets the prefix once more, or it would be there
-/// twice.
+/// Returns whether a key needs the prefix. One that begins with the prefix and a reserved name gets another one, or two
+/// fields could have the same key.
 fn is_reserved(name: &str, reserved: &[&str]) -> bool {
     let mut bare = name;
     while let Some(inner) = bare.strip_prefix(FIELD_PREFIX) {
@@ -114,14 +114,14 @@ fn write_pair(
     fits
 }
 
-/// `{"name":"load_order","id":7}`; fields that find no room are left out.
+/// Writes `{"name":"load_order","id":7}`, without the fields that there is no room for.
 pub(super) fn write_span(
     out: &mut String,
     name: FieldValue<'_>,
     fields: &[(&'static str, OwnedValue)],
     room: usize,
 ) -> bool {
-    // For the bracket that closes, and the comma between spans.
+    // Room for the closing brace and the comma between spans.
     let Some(room) = room.checked_sub(2) else {
         return false;
     };

@@ -28,19 +28,19 @@ use crate::{
     context::Context,
 };
 
-/// How many fields of a span are kept, and how much of each.
+/// The number of fields that are stored per span, and the bytes of each.
 const MAX_SPAN_FIELDS: usize = 32;
 const MAX_SPAN_VALUE: usize = 1_024;
 
-/// The layer that writes events as lines, stamped with the IDs of their call. Made by
+/// A `tracing` layer that writes events as lines with the IDs of their call. Created by
 /// [`Logging::layer`](super::Logging::layer).
 ///
-/// Filters nothing: that is for the registry, or for a filter of its own.
+/// It does not filter. Add a filter to the registry or to the layer.
 #[derive(Clone, Debug)]
 pub struct LogLayer<W = Output> {
     look: LineFormat,
     writer: W,
-    /// True after the writer has failed, perhaps in the middle of a line.
+    /// True after the writer failed, perhaps in the middle of a line.
     failed: Arc<AtomicBool>,
 }
 
@@ -53,7 +53,7 @@ impl<W> LogLayer<W> {
         }
     }
 
-    /// Writes the line of an event. A log that cannot be written is no reason to fail; nor is a writer that panics.
+    /// Writes the line of an event. A writer that fails or panics loses the line, and does not fail the caller.
     fn write(&self, line: &mut String, metadata: &Metadata<'_>)
     where
         W: for<'writer> MakeWriter<'writer>,
@@ -85,7 +85,7 @@ where
             attributes.record(visitor);
         });
         let mut extensions = span.extensions_mut();
-        // Another layer of ours may have been here before.
+        // Another `LogLayer` of the same registry may have set the extensions already.
         if let Some(context) = context {
             extensions.replace(SpanContext(context));
         }
@@ -117,12 +117,12 @@ where
     }
 }
 
-/// Spans of this crate, whose fields the line of the call has anyway.
+/// Returns whether a span is one of this crate, whose fields are in the line of the call already.
 fn is_own_target(target: &str) -> bool {
     target.starts_with("tower_keep::")
 }
 
-/// What to remember of a span's fields.
+/// Returns the fields of a span that its events show.
 fn capture_fields(
     is_ours: bool,
     in_call: bool,

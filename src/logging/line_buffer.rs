@@ -1,4 +1,4 @@
-//! One event, one line: what goes into it, whatever it looks like.
+//! The line of an event, whatever its format.
 
 use std::{cell::Cell, ops::Range};
 
@@ -15,41 +15,41 @@ use super::{
     values::{FieldValue, FieldVisitor, MAX_VALUE, OwnedValue},
 };
 
-// A line is never longer than 64 KiB: these, and 2 KiB for time, target, IDs and punctuation.
+// A line is never longer than 64 KiB: these limits, and 2 KiB for time, target, IDs and punctuation.
 const MAX_MESSAGE: usize = MAX_VALUE;
 const MAX_FIELDS: usize = 40 << 10;
 const MAX_SPANS: usize = 6 << 10;
 pub(super) const MAX_TARGET: usize = 256;
-/// The target of an operation's span and line.
+/// The target of the span and of the line of an operation.
 const OPERATION_TARGET: &str = "tower_keep::operation";
-/// What a thread keeps of its buffers.
+/// The capacity that each buffer of a thread keeps, in bytes.
 const MAX_RETAINED: usize = 8 << 10;
 
-/// What lines look like.
+/// The format of lines, resolved from settings and environment.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum LineFormat {
     Json,
     Pretty { colors: bool },
 }
 
-/// What is remembered of a span.
+/// The fields of a span, stored as one of its extensions.
 #[derive(Debug, Default)]
 pub(super) struct SpanFields {
-    /// The name that it gives itself, as `otel.name`.
+    /// The value of its field `otel.name`, which replaces its name.
     pub(super) name: Option<OwnedValue>,
     pub(super) fields: Vec<(&'static str, OwnedValue)>,
 }
 
-/// The parts of a line. Made once per thread and used again.
+/// The parts of a line, allocated once per thread.
 #[derive(Debug, Default)]
 pub(super) struct LineBuffer {
     pub(super) line: String,
     pub(super) message: String,
     pub(super) fields: String,
     pub(super) ids: CallIds,
-    /// How many fields found no room.
+    /// The number of fields that there was no room for.
     pub(super) dropped_fields: usize,
-    /// The spans, the innermost first.
+    /// The texts of the spans, the innermost first.
     spans: String,
     span_ranges: Vec<Range<usize>>,
     field_names: Vec<&'static str>,
@@ -60,7 +60,7 @@ thread_local! {
     static PARTS: Cell<Option<Box<LineBuffer>>> = const { Cell::new(None) };
 }
 
-/// Uses the thread's parts. A value that logs while it is being logged gets others.
+/// Runs `work` with the buffer of this thread. A value that logs while it is logged gets another one.
 pub(super) fn with_line_buffer<R>(work: impl FnOnce(&mut LineBuffer) -> R) -> R {
     let kept = PARTS.try_with(Cell::take).ok().flatten();
     let mut parts = kept.unwrap_or_default();
@@ -89,7 +89,7 @@ impl LineBuffer {
         self.field_names.clear();
     }
 
-    /// The spans from the outermost on; of too many, the innermost.
+    /// Returns the spans, the outermost first. If there is no room for all, the outer ones are missing.
     pub(super) fn spans(&self) -> impl Iterator<Item = &str> {
         let pieces = self.span_ranges.iter().rev();
         pieces.map(|piece| &self.spans[piece.clone()])
@@ -132,7 +132,7 @@ impl LineBuffer {
         } = self;
         event.record(&mut FieldVisitor {
             scratch,
-            // Where the `log` crate's events hide their metadata.
+            // Events of the `log` crate have their metadata in these fields.
             filter: |name: &str| !(from_log && name.starts_with("log.")),
             on_field: |name: &'static str, value: FieldValue<'_>| {
                 if name == "message" {
@@ -165,7 +165,7 @@ impl LineBuffer {
         let Some(scope) = ctx.event_scope(event) else {
             return;
         };
-        // The line of an operation says all that its own span does, where there is one; that of a call is in no span.
+        // The line of an operation has all fields of its own span. The line of a call is in no span.
         let is_operation_line = metadata.target() == OPERATION_TARGET;
         let mut scope = scope.peekable();
         if is_operation_line {
@@ -198,7 +198,7 @@ impl LineBuffer {
 }
 
 impl LineFormat {
-    /// Writes a field, or nothing if there is no room for it.
+    /// Writes a field, or nothing if there is no room.
     fn write_field(self, out: &mut String, name: &str, value: FieldValue<'_>, room: usize) -> bool {
         match self {
             LineFormat::Json => json::write_field(out, name, value, room),

@@ -5,11 +5,11 @@ use std::{
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Where lines go that are given no writer.
+/// The standard stream that lines are written to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Output {
-    /// Standard output, the default.
+    /// Standard output, which is the default.
     #[default]
     Stdout,
     /// Standard error.
@@ -25,10 +25,10 @@ impl Output {
     }
 }
 
-/// Writes a whole line at a time; see [`Output`].
+/// A writer of complete lines to an [`Output`].
 ///
-/// Loses a line that was not begun when the stream takes no more for the moment, because another process has made it
-/// non-blocking. Completes one that was begun before the next.
+/// If another process has made the stream non-blocking and it is full, a line is lost if nothing of it was written.
+/// Otherwise its rest is written before the next line.
 #[derive(Debug)]
 pub struct OutputWriter(Output);
 
@@ -36,7 +36,7 @@ static STDOUT_PARTIAL: Mutex<PartialLine> = Mutex::new(PartialLine::new());
 static STDERR_PARTIAL: Mutex<PartialLine> = Mutex::new(PartialLine::new());
 
 impl OutputWriter {
-    /// Uses the stream and what it still has to get. Both are locked, or the lines of two threads could mix.
+    /// Runs `write` with the stream and the rest of a partial line, both locked so that lines of two threads cannot mix.
     fn with_stream(
         &self,
         write: impl FnOnce(&mut dyn Write, &mut PartialLine) -> io::Result<()>,
@@ -57,7 +57,7 @@ impl Write for OutputWriter {
     }
 
     fn write_all(&mut self, line: &[u8]) -> io::Result<()> {
-        // Put there by the layer after a failure, for writers that do not know how much of a line they have written.
+        // The layer adds this after a failure, for writers that do not complete partial lines.
         let line = line.strip_prefix(b"\n").unwrap_or(line);
         self.with_stream(|out, rest| rest.write_line(out, line))
     }
@@ -78,7 +78,7 @@ impl MakeWriter<'_> for Output {
     }
 }
 
-/// Holds the rest of a line that a stream took in part; it must be written before the next line.
+/// The rest of a partially written line, which must be written before the next line.
 #[derive(Debug)]
 struct PartialLine(Vec<u8>);
 
@@ -87,7 +87,7 @@ impl PartialLine {
         PartialLine(Vec::new())
     }
 
-    /// Writes a line, whole or not at all as far as readers can tell. An error means that it is lost.
+    /// Writes a line, completely or not at all from the reader's point of view. On an error the line is lost.
     fn write_line(&mut self, out: &mut dyn Write, line: &[u8]) -> io::Result<()> {
         self.write_rest(out)?;
         let (taken, result) = write_available(out, line);
@@ -96,7 +96,7 @@ impl PartialLine {
                 self.0.extend_from_slice(&line[taken..]);
                 Ok(())
             }
-            // Cut off for good: the next one begins on a line of its own.
+            // The line stays incomplete: end it before the next one.
             Err(error) if taken > 0 => {
                 self.0.push(b'\n');
                 Err(error)
@@ -115,7 +115,7 @@ impl PartialLine {
     }
 }
 
-/// Writes as much as is taken. Returns how much that was, and why it was not all.
+/// Writes as much as possible. Returns the number of bytes written, and the error if that is not all.
 fn write_available(out: &mut dyn Write, bytes: &[u8]) -> (usize, io::Result<()>) {
     let mut taken = 0;
     while taken < bytes.len() {
@@ -137,7 +137,7 @@ mod tests {
 
     use super::*;
 
-    /// Names the reaction of a stream to a write.
+    /// The reaction of a stream to a write.
     #[derive(Clone, Copy, Debug)]
     enum Step {
         Takes(usize),
@@ -181,7 +181,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn lines_are_whole_or_lost_whatever_a_stream_takes_at_a_time(
+        fn lines_are_complete_or_lost_whatever_the_stream_accepts(
             steps in prop::collection::vec(step(), 0..60),
             lengths in prop::collection::vec(0..30_usize, 1..20),
         ) {
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn line_that_is_cut_off_for_good_is_lost_and_the_next_begins_on_a_line_of_its_own() {
+    fn incomplete_line_is_lost_and_next_starts_on_new_line() {
         let steps = [Step::Takes(3), Step::Fails(ErrorKind::StorageFull)];
         let mut stream = Stream {
             steps: steps.into(),
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn stream_that_takes_nothing_loses_the_line() {
+    fn line_is_lost_if_stream_accepts_nothing() {
         let mut stream = Stream {
             steps: [Step::Takes(0)].into(),
             got: Vec::new(),

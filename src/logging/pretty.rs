@@ -1,4 +1,4 @@
-//! One readable line per event, for a terminal.
+//! The readable format, for terminals.
 
 use std::fmt::Write;
 
@@ -14,9 +14,9 @@ use super::{
     values::{FieldValue, MAX_VALUE, OwnedValue},
 };
 
-/// The shortest room that a text is worth writing in.
+/// The smallest room that a text is written into, in bytes.
 const MIN_ROOM: usize = 8;
-/// How much of an ID is shown: its end, since the beginning of a UUIDv7 is a time.
+/// The number of characters of an ID that are shown: the last ones, because a UUIDv7 begins with a timestamp.
 const SHORT_ID_CHARS: usize = 8;
 
 const DIM: &str = "\u{1b}[2m";
@@ -69,7 +69,7 @@ pub(super) fn write_line(parts: &mut LineBuffer, metadata: &Metadata<'_>, colors
     parts.line = line;
 }
 
-/// The time of the day, in UTC to the millisecond.
+/// Writes the time of day in UTC, with milliseconds.
 fn push_time(line: &mut String) {
     let start = line.len();
     let _ = SystemTime.format_time(&mut Writer::new(line));
@@ -79,13 +79,13 @@ fn push_time(line: &mut String) {
     line.push('Z');
 }
 
-/// ` req=…1a2b3c4d cor=demo-1 trace=…5e6f7a8b`: what is needed to find the others of the same call.
+/// Writes ` req=…1a2b3c4d cor=demo-1 trace=…5e6f7a8b`, by which other lines of the same call can be found.
 fn push_ids(line: &mut String, parts: &LineBuffer) {
     let mut request_id = "";
     for (name, id) in parts.ids.iter() {
         let label = match name {
             "request_id" => "req",
-            // A journey that begins here.
+            // The request chain begins with this call.
             "correlation_id" if id == request_id => continue,
             "correlation_id" => "cor",
             "trace_id" => "trace",
@@ -110,7 +110,7 @@ pub(super) fn write_message(out: &mut String, text: &str, room: usize) {
     push_escaped(out, text, room, Escape::Bare);
 }
 
-/// ` name=value`
+/// Writes ` name=value`, or nothing if there is no room.
 pub(super) fn write_field(
     out: &mut String,
     name: &str,
@@ -135,7 +135,7 @@ pub(super) fn write_field(
     fits
 }
 
-/// A word as it is, anything else in quotes.
+/// Writes a word verbatim, and any other text in quotes.
 fn push_value(out: &mut String, text: &str, room: usize) {
     let is_word = |byte: u8| byte.is_ascii_graphic() && !b"\"\\=".contains(&byte);
     if !text.is_empty() && text.len() <= room && text.bytes().all(is_word) {
@@ -146,7 +146,7 @@ fn push_value(out: &mut String, text: &str, room: usize) {
     out.push('"');
 }
 
-/// `load_order{id=7 kind=big}`; fields that find no room are left out.
+/// Writes `load_order{id=7 kind=big}`, without the fields that there is no room for.
 pub(super) fn write_span(
     out: &mut String,
     name: FieldValue<'_>,
@@ -154,7 +154,7 @@ pub(super) fn write_span(
     room: usize,
 ) -> bool {
     let start = out.len();
-    // For brackets, and the arrow between spans.
+    // Room for the braces and the separator between spans.
     let Some(room) = room.checked_sub(5).filter(|room| *room >= MIN_ROOM) else {
         return false;
     };

@@ -1,4 +1,4 @@
-//! The fields of events and spans, in five shapes.
+//! The values of fields of events and spans.
 
 use std::{
     error::Error,
@@ -12,7 +12,7 @@ use crate::{
     util::text::{write_bounded, write_error_chain},
 };
 
-/// How much of one value is looked at, in bytes.
+/// The longest value, in bytes.
 pub(super) const MAX_VALUE: usize = 16 << 10;
 
 /// The value of a field.
@@ -26,7 +26,7 @@ pub(super) enum FieldValue<'a> {
 }
 
 impl FieldValue<'_> {
-    /// As text, without escapes.
+    /// Passes the value as text, without escapes, to a closure.
     pub(super) fn with_text<R>(self, look: impl FnOnce(&str) -> R) -> R {
         match self {
             FieldValue::Text(text) => look(text),
@@ -41,7 +41,7 @@ impl fmt::Display for FieldValue<'_> {
             FieldValue::Bool(value) => fmt::Display::fmt(value, f),
             FieldValue::Int(value) => fmt::Display::fmt(value, f),
             FieldValue::Unsigned(value) => fmt::Display::fmt(value, f),
-            // `Debug` has exponents; `Display` writes out 300 digits.
+            // `Debug` uses exponents. `Display` writes up to 300 digits.
             FieldValue::Float(value) => Debug::fmt(value, f),
             FieldValue::Text(text) => f.write_str(text),
         }
@@ -59,7 +59,7 @@ pub(super) enum OwnedValue {
 }
 
 impl OwnedValue {
-    /// Keeps at most `most` bytes of a text, and one character more, by which it is seen to be cut.
+    /// Copies a value; of a text at most `max` bytes and one more character, so that it is truncated with a mark later.
     pub(super) fn new(value: FieldValue<'_>, max: usize) -> Self {
         match value {
             FieldValue::Bool(value) => OwnedValue::Bool(value),
@@ -85,9 +85,9 @@ impl OwnedValue {
     }
 }
 
-/// Shows each field that is wanted to a closure.
+/// A visitor that passes each field that passes a filter to a closure.
 pub(super) struct FieldVisitor<'a, Wants, See> {
-    /// For values that are not text yet.
+    /// A buffer for values that are not text.
     pub(super) scratch: &'a mut String,
     pub(super) filter: Wants,
     pub(super) on_field: See,
@@ -112,7 +112,7 @@ where
         }
         let mut text = std::mem::take(self.scratch);
         text.clear();
-        // Foreign code: a value that panics costs its own text, not the event, let alone the call.
+        // Foreign code may panic. Only the text of this value is lost then.
         if catch_hook(|| write(&mut text)).is_none() {
             text.push_str("<panicked>");
         }
@@ -138,7 +138,7 @@ where
         self.visit(field, FieldValue::Unsigned(value));
     }
 
-    // What has no room in 64 bits is no number to most who read JSON.
+    // Most JSON parsers have no numbers beyond 64 bits, so these are text.
     fn record_i128(&mut self, field: &Field, value: i128) {
         match i64::try_from(value) {
             Ok(value) => self.record_i64(field, value),
@@ -161,7 +161,7 @@ where
         self.visit(field, FieldValue::Text(value));
     }
 
-    /// The error and its sources in one text: `cannot load the order: connection reset`.
+    /// Visits an error with its sources as one text: `cannot load the order: connection reset`.
     fn record_error(&mut self, field: &Field, error: &(dyn Error + 'static)) {
         self.visit_display(field, |text| write_error_chain(text, MAX_VALUE, error));
     }

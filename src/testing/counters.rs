@@ -1,4 +1,4 @@
-//! What a script knows of its calls, and how it panics.
+//! The counters of a script.
 
 use std::{
     panic::resume_unwind,
@@ -17,7 +17,7 @@ pub(super) struct CallCounters {
 }
 
 impl CallCounters {
-    /// Counts a call; the number is how many there were before.
+    /// Counts a call, and returns its index.
     pub(super) fn record_call(&self) -> usize {
         self.calls.fetch_add(1, Ordering::SeqCst)
     }
@@ -40,7 +40,7 @@ impl CallCounters {
     }
 }
 
-/// Held by the future of a call and then by its body.
+/// A token owned by the future of a call, and then by its body.
 #[derive(Debug)]
 pub(super) struct InFlightToken(Arc<CallCounters>);
 
@@ -61,12 +61,12 @@ impl Drop for InFlightToken {
     }
 }
 
-/// Panics without the panic hook, which would fill the test's output with panics that are meant to be.
+/// Panics without calling the panic hook, which would fill the output of tests with expected panics.
 pub(super) fn panic_silently(message: &'static str) -> ! {
     resume_unwind(Box::new(message))
 }
 
-/// Two panics at once would abort the process.
+/// Panics in a drop, unless the thread is already panicking: a second panic would abort the process.
 pub(super) fn panic_silently_in_drop(message: Option<&'static str>) {
     if let Some(message) = message
         && !std::thread::panicking()

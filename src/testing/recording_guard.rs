@@ -11,10 +11,10 @@ use crate::{
     guard::{Admit, Guard, Head},
 };
 
-/// A guard that writes down what guards are told: admissions, heads, settlements.
+/// A guard that records admissions, response heads and ends of calls.
 ///
-/// For tests of services and of guards of one's own: put it before or behind them in a tuple. Clones write into
-/// the same book. By itself it changes nothing, and reads no clock.
+/// Use it in tests of services and of custom guards: put it before or after them in a tuple. Clones share the records. It
+/// changes nothing about calls, and reads no clock unless it is [timed](Self::timed).
 ///
 /// ```
 /// use tower::{Layer, ServiceExt};
@@ -45,65 +45,65 @@ struct Records {
     completed: Vec<RecordedEnd>,
 }
 
-/// The head of a response, as a [`RecordingGuard`] was shown it.
+/// A response head recorded by a [`RecordingGuard`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecordedHead {
     /// The status.
     pub status: StatusCode,
-    /// What the head said about the call.
+    /// The outcome of the call according to the head.
     pub outcome: Outcome,
-    /// The evidence of the peer's health that the head gave.
+    /// The evidence of the peer's health according to the head.
     pub evidence: Evidence,
 }
 
-/// The end of a call, as a [`RecordingGuard`] was told it.
+/// The end of a call recorded by a [`RecordingGuard`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecordedEnd {
-    /// The one judgement on the call.
+    /// The outcome of the call.
     pub outcome: Outcome,
-    /// The evidence of the peer's health that the call gave.
+    /// The evidence of the peer's health.
     pub evidence: Evidence,
-    /// What went wrong: the error's or the rejection's text, `panic: ..`, `grpc-message: ..`, the type of an
-    /// error that could not be looked into, or `missing grpc-status`.
+    /// The cause of a failure: the text of the error or of the rejection, `panic: ..`, `grpc-message: ..`, the type name
+    /// of an opaque error, or `missing grpc-status`.
     pub cause: Option<String>,
-    /// The HTTP status, once there was one.
+    /// The HTTP status, if there was a response.
     pub status: Option<StatusCode>,
-    /// The gRPC code, once there was one.
+    /// The gRPC code, if there was one.
     pub grpc_code: Option<GrpcCode>,
-    /// Bytes of response body that were handed on.
+    /// The number of bytes of the response body that the caller received.
     pub response_bytes: u64,
-    /// When it was admitted, if any guard asked for the time then.
+    /// The time of admission, if any guard read the clock then.
     pub admitted_at: Option<Instant>,
-    /// When it was over, if the spy is [timed](RecordingGuard::timed).
+    /// The time of the end, if the guard is [timed](RecordingGuard::timed).
     pub completed_at: Option<Instant>,
-    /// From admission to the head, if any guard asked for the time at both.
+    /// The time from admission to the head, if any guard read the clock at both.
     pub time_to_head: Option<Duration>,
-    /// How often it was entered: for each poll and drop of the service, and round what later guards do.
+    /// The number of times the guard was entered: for each poll and drop of the service, and around later guards.
     pub times_entered: usize,
 }
 
-/// What a [`RecordingGuard`] holds of a call.
+/// The permit of a [`RecordingGuard`].
 #[derive(Debug)]
 pub struct RecordingPermit {
     times_entered: usize,
 }
 
 impl RecordedEnd {
-    /// From admission to the end, if both are known.
+    /// Returns the time from admission to the end, if both are known.
     pub fn elapsed(&self) -> Option<Duration> {
         Some(self.completed_at? - self.admitted_at?)
     }
 }
 
 impl RecordingGuard {
-    /// A spy that lets every call pass.
+    /// Creates a guard that admits every call.
     pub fn new() -> Self {
         RecordingGuard::default()
     }
 
-    /// A spy that asks for the time at admission, at the head and at the end.
+    /// Creates a guard that reads the clock at admission, at the response head and at the end.
     pub fn timed() -> Self {
         RecordingGuard {
             timed: true,
@@ -111,7 +111,7 @@ impl RecordingGuard {
         }
     }
 
-    /// A spy that refuses every call.
+    /// Creates a guard that rejects every call.
     pub fn rejecting(refusal: Rejection) -> Self {
         RecordingGuard {
             rejection: Some(refusal),
@@ -119,42 +119,42 @@ impl RecordingGuard {
         }
     }
 
-    /// How many calls it let pass.
+    /// Returns the number of admitted calls.
     pub fn admitted(&self) -> usize {
         self.records().admitted
     }
 
-    /// How many calls it refused itself.
+    /// Returns the number of calls that the guard itself rejected.
     pub fn rejected(&self) -> usize {
         self.records().rejected
     }
 
-    /// How many of its calls have not settled. One whose permit was lost stays in flight for ever.
+    /// Returns the number of admitted calls that have not ended. A call whose permit is leaked stays in flight forever.
     pub fn in_flight(&self) -> usize {
         let book = self.records();
         book.admitted - book.completed.len()
     }
 
-    /// How often the wrapped service failed to become ready.
+    /// Returns how often the wrapped service failed to become ready.
     pub fn readiness_failures(&self) -> usize {
         self.records().readiness_failures
     }
 
-    /// The heads it was shown, in order.
+    /// Returns the recorded response heads, in order.
     pub fn heads(&self) -> Vec<RecordedHead> {
         self.records().heads.clone()
     }
 
-    /// The ends it was told, in order.
+    /// Returns the recorded ends, in order.
     pub fn completed(&self) -> Vec<RecordedEnd> {
         self.records().completed.clone()
     }
 
-    /// The end of the one call there was.
+    /// Returns the end of the only call.
     ///
     /// # Panics
     ///
-    /// If there was not exactly one call, or if it did not settle exactly once.
+    /// Panics unless there was exactly one call and it ended exactly once.
     #[track_caller]
     pub fn single(&self) -> RecordedEnd {
         let book = self.records();
@@ -163,7 +163,7 @@ impl RecordingGuard {
         book.completed[0].clone()
     }
 
-    /// Forgets everything that has settled.
+    /// Removes all records of calls that have ended.
     pub fn clear(&self) {
         let mut book = self.records();
         let in_flight = book.admitted - book.completed.len();

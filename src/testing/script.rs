@@ -18,10 +18,10 @@ use super::{
 };
 use crate::call::BoxError;
 
-/// A service that answers requests of any kind from a script.
+/// A service with scripted replies to requests of any type.
 ///
-/// A clone goes on in the same script. Its [`in_flight`](Self::in_flight) is what layers are checked by: a call
-/// whose future and body are gone must have left nothing behind.
+/// Clones share the replies. [`in_flight`](Self::in_flight) counts the calls whose future or body still exists, by which a
+/// test detects a layer that leaks them.
 ///
 /// ```
 /// use tower::ServiceExt;
@@ -36,7 +36,7 @@ use crate::call::BoxError;
 /// ```
 pub struct Script<E = BoxError> {
     shared: Arc<Shared<E>>,
-    /// How many polls this handle has been unready for.
+    /// The number of polls for which this handle was not ready.
     unready_polls: usize,
 }
 
@@ -53,7 +53,7 @@ enum ScriptReadiness<E> {
 }
 
 impl<E> Script<E> {
-    /// Gives these replies, one per request. One request more is a panic.
+    /// Creates a service that takes one of these replies per request, and panics at one more request.
     pub fn new(replies: impl IntoIterator<Item = Reply<E>>) -> Self
     where
         E: Send + 'static,
@@ -67,12 +67,29 @@ impl<E> Script<E> {
         })
     }
 
-    /// Makes the same reply for each request.
+    /// Creates a service that gives the same reply to each request.
+    ///
+    /// ```
+    /// use tower_keep::testing::{Reply, Script};
+    ///
+    /// let script: Script = Script::always(|| Reply::status(503));
+    /// # let _ = script;
+    /// ```
     pub fn always(reply: impl Fn() -> Reply<E> + Send + Sync + 'static) -> Self {
         Script::from_fn(move |_| reply())
     }
 
-    /// Makes the reply for each request by its number, from 0.
+    /// Creates a service that makes the reply to each request from its index, from 0.
+    ///
+    /// ```
+    /// use tower_keep::testing::{Reply, Script};
+    ///
+    /// let script: Script = Script::from_fn(|index| match index {
+    ///     0 => Reply::status(503),
+    ///     _ => Reply::ok(),
+    /// });
+    /// # let _ = script;
+    /// ```
     pub fn from_fn(reply: impl Fn(usize) -> Reply<E> + Send + Sync + 'static) -> Self {
         Script {
             shared: Arc::new(Shared {
@@ -95,45 +112,60 @@ impl<E> Script<E> {
         }
     }
 
-    /// Each handle is unready for so many polls before each call, and wakes the task at each.
+    /// Makes each handle pending for a number of readiness polls before each call. Each of them wakes the task.
     ///
     /// # Panics
     ///
-    /// If the script has been cloned already: set it up first. So do the next two.
+    /// Panics if the script was cloned before.
     #[must_use]
     pub fn ready_after(self, polls: usize) -> Self {
         self.with_readiness(ScriptReadiness::AfterPolls(polls))
     }
 
-    /// Is never ready, and never wakes the task.
+    /// Makes the service never ready; it does not wake the task either.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the script was cloned before.
     #[must_use]
     pub fn never_ready(self) -> Self {
         self.with_readiness(ScriptReadiness::Never)
     }
 
-    /// Fails to become ready.
+    /// Makes `poll_ready` fail with an error.
+    ///
+    /// ```
+    /// use tower_keep::testing::{Reply, Script};
+    ///
+    /// let script: Script = Script::always(Reply::ok).fails_ready(|| "connection refused".into());
+    /// # let _ = script;
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if the script was cloned before.
     #[must_use]
     pub fn fails_ready(self, error: impl Fn() -> E + Send + Sync + 'static) -> Self {
         self.with_readiness(ScriptReadiness::Fails(Box::new(error)))
     }
 
-    /// How many requests came, all clones together.
+    /// Returns the number of calls of all clones.
     pub fn calls(&self) -> usize {
         self.shared.counters.calls()
     }
 
-    /// How many calls are not over: their future or the body they gave is still there.
+    /// Returns the number of calls whose future or response body still exists.
     pub fn in_flight(&self) -> usize {
         self.shared.counters.in_flight()
     }
 
-    /// How often the script itself has woken a task: by `pending` of replies, bodies and readiness.
+    /// Returns how often the script itself woke a task, in pending steps of replies, bodies and readiness.
     pub fn wakes(&self) -> usize {
         self.shared.counters.wakes()
     }
 }
 
-/// A clone goes on in the same script, and has yet to become ready.
+/// A clone shares the replies, but not the readiness.
 impl<E> Clone for Script<E> {
     fn clone(&self) -> Self {
         Script {

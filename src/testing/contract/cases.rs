@@ -1,4 +1,4 @@
-//! What a service may do to a layer.
+//! The cases: behaviors of a service.
 
 use std::time::Duration;
 
@@ -7,21 +7,21 @@ use crate::{
     testing::{Reply, ScriptedBody},
 };
 
-/// The only panic that may come out of a run.
+/// The message of the only panic that a run may raise.
 pub(super) const SCRIPTED_PANIC: &str = "a scripted panic";
 
-/// As long as good services take, which every layer waits for.
+/// The delay of a slow reply, which every layer must wait for.
 const REPLY_DELAY: Duration = Duration::from_millis(300);
 
-/// One thing that a service may do, and what it comes to.
+/// A behavior of a service, and the outcome of its calls.
 pub(super) struct Case {
     pub(super) name: &'static str,
     pub(super) reply: fn(usize) -> Reply,
-    /// How it ends when the response's head and body are judged.
+    /// The outcome for protocols that classify the response head and body.
     pub(super) outcome: Outcome,
-    /// The same for a client that takes nothing but gRPC, where that is something else: a 200 without a status has failed.
+    /// The outcome for a gRPC client, if it differs: a 200 without a gRPC status is a failure.
     pub(super) grpc_outcome: Option<Outcome>,
-    /// How it ends when the service's answer is all there is.
+    /// The outcome for protocols without a body.
     pub(super) any_protocol_outcome: Outcome,
     pub(super) is_grpc: bool,
     pub(super) hangs: bool,
@@ -39,7 +39,7 @@ const DEFAULT_CASE: Case = Case {
     panics: false,
 };
 
-/// Good answers, which every layer passes on.
+/// Successful responses, which every layer must pass on.
 pub(super) const SUCCESS_CASES: [Case; 6] = [
     Case {
         name: "an answer at once",
@@ -90,7 +90,7 @@ pub(super) const SUCCESS_CASES: [Case; 6] = [
     },
 ];
 
-/// Everything else that may happen.
+/// Failures, panics and calls without an end.
 pub(super) const FAILURE_CASES: [Case; 10] = [
     Case {
         name: "a 500",

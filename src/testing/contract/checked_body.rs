@@ -1,4 +1,4 @@
-//! Looks at a body while it is polled: what it says of itself must be true.
+//! Checks that `is_end_stream` and the size hint of a body are true.
 
 use std::{
     pin::Pin,
@@ -9,9 +9,9 @@ use bytes::Bytes;
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-/// What is left of a response after its head.
+/// A response body that can be polled without its type.
 pub(super) trait PollBody {
-    /// Polls once; `true` means that it is over. An error is a law that was broken.
+    /// Polls the body once. Returns `true` at its end, or the violation as an error.
     fn poll_checked(self: Pin<&mut Self>, cx: &mut Context<'_>)
     -> Poll<Result<bool, &'static str>>;
 }

@@ -1,21 +1,21 @@
-//! The contract that every layer signs.
+//! The contract that every layer and guard must fulfill.
 //!
-//! Each function runs all of it, and panics with what was broken and in which run. They make a runtime of their
-//! own, on a clock that stands still, so call them from a plain `#[test]`.
+//! Each function checks all of it, and panics with the violation and the run in which it occurred. It creates a runtime
+//! with a paused clock, so call it from a plain `#[test]`.
 //!
-//! | | |
+//! | subject | contract |
 //! |---|---|
-//! | strictness | two calls in a row and two at once through a [`ReadyChecked`] service, ready at once or late |
-//! | readiness | a service that is dropped when it is ready keeps no reservation; one that fails to become ready says so |
-//! | clones | share the layer's policy, but neither readiness nor reservations |
+//! | readiness of callers | sequential and concurrent calls work through a [`ReadyChecked`] service, ready at once or late |
+//! | readiness | a handle that is dropped while it is ready keeps no reservation; an error of `poll_ready` is passed on |
+//! | clones | share the policy of the layer, but neither readiness nor reservations |
 //! | drops | a call that is dropped after any number of polls, of its future or of its body, leaves nothing behind |
-//! | ends | so does one that fails, hangs, or panics: in `call`, in `poll`, in the body, in a drop |
-//! | wakes | while the service is pending, nobody but the service wakes the task |
-//! | bodies | a body is never said to be over before its last frame, and is as long as it says |
-//! | types | `Clone`, `Send` and `Sync` as [`Router::layer`] demands, futures and bodies `Send`: checked by compiling |
+//! | ends | nor does a call that fails, hangs, or panics: in `call`, in `poll`, in the body, in a drop |
+//! | wakes | while the service is pending, only the service wakes the task |
+//! | bodies | a body does not report its end before its last frame, and its size hint is true |
+//! | types | `Clone`, `Send` and `Sync` as [`Router::layer`] requires, futures and bodies `Send`: checked by the compiler |
 //!
-//! [`check_guard`] and [`check_any_guard`] look at the books besides: every call that was admitted settles exactly once, with
-//! the outcome that fits, whatever became of it.
+//! [`check_guard`] and [`check_any_guard`] also check that every admitted call ends exactly once, with the expected
+//! outcome.
 //!
 //! [`Router::layer`]: https://docs.rs/axum/0.8/axum/struct.Router.html#method.layer
 
@@ -40,7 +40,7 @@ use crate::{
     guard::{Admit, Guard, GuardLayer},
 };
 
-/// Has a layer for HTTP sign the contract. Each run takes a layer of its own.
+/// Checks an HTTP layer against the contract. Calls `layer` once per run.
 ///
 /// ```
 /// use tower_keep::{observe, testing::contract};
@@ -62,7 +62,7 @@ where
     run_http_checks(&layer, &|_| {});
 }
 
-/// Has a layer for services of any kind sign the contract: the answer is all there is, and has no body to watch.
+/// Checks a layer for any protocol against the contract, without response bodies. Calls `layer` once per run.
 ///
 /// ```
 /// use tower_keep::{observe, testing::contract};
@@ -82,9 +82,9 @@ where
     run_any_checks(&layer, &request, &|_| {});
 }
 
-/// Has a guard for HTTP sign the contract under every protocol, between two [spies](RecordingGuard).
+/// Checks an HTTP guard against the contract with every protocol, between two [recording guards](RecordingGuard).
 ///
-/// It must let every call pass; see the [module](super) for an example.
+/// The guard must admit every call. See the [module](super) for an example.
 ///
 /// # Panics
 ///
@@ -111,9 +111,9 @@ where
     check_any_guard(guard, || Request::new(ScriptedBody::new()));
 }
 
-/// Has a guard for requests of any kind sign the contract, between two [spies](RecordingGuard).
+/// Checks a guard for any protocol against the contract, between two [recording guards](RecordingGuard).
 ///
-/// It must let every call pass.
+/// The guard must admit every call.
 ///
 /// ```
 /// use tower_keep::{operation, testing::contract};
@@ -189,7 +189,7 @@ fn http_request(case: &Case) -> Request<ScriptedBody> {
     request
 }
 
-/// The spies on both sides of a guard.
+/// The recording guards before and after a guard.
 struct RecordingGuards {
     outer: RecordingGuard,
     inner: RecordingGuard,
@@ -207,7 +207,7 @@ impl RecordingGuards {
         (self.outer.clone(), guard, self.inner.clone())
     }
 
-    /// Compares the books of both spies with what was done.
+    /// Compares the records of both guards with the run.
     fn verify(&self, run: &CompletedRun<'_>, expected: impl Fn(&Case) -> Outcome) {
         let told = |spy: &RecordingGuard, side: &str| -> Vec<Outcome> {
             let told: Vec<_> = spy.completed().iter().map(|end| end.outcome).collect();

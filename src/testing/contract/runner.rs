@@ -1,4 +1,4 @@
-//! Polls services, futures and bodies by hand, and looks at each step.
+//! Polls services, futures and bodies manually, and checks each step.
 
 use std::{
     fmt::Display,
@@ -21,35 +21,35 @@ use crate::{
     testing::{CountingWaker, ReadyChecked, Script},
 };
 
-/// How often a call may be pending without being woken, so long apart, before it is held to be stuck.
+/// The number of idle polls, `CLOCK_STEP` apart, after which a call is considered stuck.
 const MAX_IDLE_POLLS: usize = 400;
 const CLOCK_STEP: Duration = Duration::from_millis(250);
-/// How often a handle may be unready in a row, and one call be polled.
+/// The maximum number of polls until a handle is ready, and of polls of a call.
 const MAX_POLLS: usize = 1_000;
-/// Uses up small limits, if a service that is dropped takes its reservation with it.
+/// The number of ready handles to drop. Exhausts small limits if dropped handles leak reservations.
 const DROPPED_HANDLES: usize = 64;
-/// How far a call that hangs is followed.
+/// The number of polls of a call that hangs.
 const MAX_HANGING_POLLS: usize = 5;
 
-/// What is left of a response after its head; for a plain service nothing.
+/// The body of a response; `None` for protocols without bodies.
 pub(super) type BodyUnderTest = Option<Pin<Box<dyn PollBody>>>;
 
-/// Who signs, and who looks at the books after each run.
+/// The layer under test, and the check after each run.
 pub(super) struct Checker<'a, L, Req, Res> {
     pub(super) layer: &'a dyn Fn() -> L,
     pub(super) request: &'a dyn Fn(&Case) -> Req,
     pub(super) body: fn(Res) -> BodyUnderTest,
-    /// Whether the request can be a gRPC call.
+    /// True if the request can be a gRPC call.
     pub(super) supports_grpc: bool,
     pub(super) verify: &'a dyn Fn(&CompletedRun<'_>),
 }
 
-/// What has just been done.
+/// A run that has just ended.
 pub(super) struct CompletedRun<'a> {
     pub(super) description: &'a str,
-    /// How many calls were made and are over.
+    /// The number of calls, which all have ended.
     pub(super) calls: usize,
-    /// The case, if all of its calls were followed to their end.
+    /// The case, if all of its calls were polled to their end.
     pub(super) completed_case: Option<&'a Case>,
 }
 
@@ -57,7 +57,7 @@ pub(super) fn violation(what: &str, why: impl Display) -> ! {
     panic!("the contract is broken ({what}): {why}")
 }
 
-/// A clock of one's own, which stands still unless it is moved.
+/// Runs a future on a separate runtime with a paused clock.
 pub(super) fn run_on_paused_clock(work: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -115,7 +115,7 @@ where
         self.verify_run(&stand, 2, true).await;
     }
 
-    /// A clone of a ready handle has to become ready itself, and takes nothing from the other.
+    /// A clone of a ready handle must become ready itself, and does not affect the original.
     async fn check_clones(&self, case: &Case) {
         let what = format!("{}, on clones of a ready service", case.name);
         let (stand, mut service) = self.new_run(case, &what);
@@ -189,7 +189,7 @@ where
         let (stand, mut service) = self.new_run_with(script, case, "a service that is never ready");
         let wakes = CountingWaker::new();
         if wakes.poll_ready(&mut service).is_ready() {
-            // It waits for readiness inside of the call, or refuses.
+            // The layer waits for readiness inside of the call, or rejects it.
             let mut flight = self.start_call(&stand, &mut service);
             self.poll_call(&stand, &mut flight);
             flight.drop_remaining(&stand);
@@ -325,9 +325,9 @@ where
         violation(stand.description, "the call does not come to an end");
     }
 
-    /// The run is over: nothing may be left of it.
+    /// Checks after a run that nothing is left of it.
     async fn verify_run(&self, stand: &TestRun<'_>, calls: usize, ended: bool) {
-        // Whatever was spawned has its turn, and tokio's cooperative budget begins anew.
+        // Spawned tasks get to run, and tokio's cooperative budget is reset.
         for _ in 0..3 {
             yield_now().await;
         }
@@ -357,7 +357,7 @@ where
     }
 }
 
-/// What one run stands on.
+/// The service and the case of a run.
 struct TestRun<'c> {
     script: Script,
     strict: ReadyChecked<Script>,
@@ -366,7 +366,7 @@ struct TestRun<'c> {
 }
 
 impl TestRun<'_> {
-    /// A panic that was scripted ends the call, any other one the contract.
+    /// Accepts a scripted panic, which ends the call. Any other is a violation.
     fn expect_scripted_panic<F>(&self, payload: &PanicPayload) -> CallPhase<F> {
         let message = panic_message(&**payload);
         if !(self.case.panics && message == SCRIPTED_PANIC) {
@@ -382,11 +382,11 @@ impl TestRun<'_> {
     }
 }
 
-/// One call, on its way.
+/// A call that is polled.
 struct CallUnderTest<F> {
     phase: CallPhase<F>,
     wakes: CountingWaker,
-    /// Pending, and not woken.
+    /// True if the last poll was pending and did not wake the task.
     is_idle: bool,
 }
 
@@ -408,7 +408,7 @@ impl<F> CallUnderTest<F> {
         }
     }
 
-    /// Drops what there is.
+    /// Drops the future or the body.
     fn drop_remaining(mut self, stand: &TestRun<'_>) {
         self.set_phase(stand, CallPhase::Done);
     }
