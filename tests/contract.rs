@@ -611,7 +611,7 @@ mod broken {
     }
 
     #[test]
-    #[should_panic(expected = "over before its last frame")]
+    #[should_panic(expected = "its end before its last frame")]
     fn a_body_that_ends_before_its_trailers() {
         struct Hasty(ScriptedBody);
         impl Body for Hasty {

@@ -1135,7 +1135,7 @@ fn a_setting_that_is_not_understood_is_named() {
     assert_eq!(
         said("init", &[("RUST_LOG", "info,my_app=lots")]),
         "Some(\"RUST_LOG\") false: logging: RUST_LOG is \"info,my_app=lots\", must be directives such as \
-         info,my_app=debug (\"my_app=lots\" is none)"
+         info,my_app=debug (\"my_app=lots\" is not a directive)"
     );
     assert_eq!(
         said("init", &[("LOG_FORMAT", "xml")]),

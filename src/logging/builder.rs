@@ -1,31 +1,21 @@
-use std::env::{self, VarError};
+use std::env;
 
 use tracing::level_filters::LevelFilter;
 use tracing_log::{AsLog, LogTracer};
-use tracing_subscriber::{
-    EnvFilter, filter::Directive, fmt::MakeWriter, layer::SubscriberExt, registry::Registry,
-};
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter, layer::SubscriberExt, registry::Registry};
 
-use super::{error::InitError, layer::LogLayer, line_buffer::LineFormat, output::Output};
+use super::{
+    error::InitError,
+    filter::{env_var, parse_filter},
+    format::LogFormat,
+    layer::LogLayer,
+    line_format::LineFormat,
+    output::Output,
+};
 use crate::call::capture_panics;
 
 /// The filter if neither `RUST_LOG` nor [`Logging::level`] is set.
 const DEFAULT_LEVEL: &str = "info";
-/// The target of the span of a call, which carries the IDs into tasks.
-const CALL_SPAN: &str = "tower_keep::call";
-
-/// The format of log lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LogFormat {
-    /// The format named by `LOG_FORMAT`, `json` or `pretty`. If it is not set, pretty on a terminal and JSON otherwise.
-    #[default]
-    Auto,
-    /// One flat JSON object per line.
-    Json,
-    /// One readable line, with colors on a terminal unless `NO_COLOR` is set.
-    Pretty,
-}
 
 /// A builder for logging; see the [module](super). Created by [`builder`](super::builder).
 #[derive(Clone, Debug)]
@@ -126,27 +116,31 @@ impl<W> Logging<W> {
         }
     }
 
+    /// Returns the format from the setting and the environment.
     fn line_format(&self) -> Result<LineFormat, InitError> {
-        let is_pretty = match self.format {
-            LogFormat::Json => false,
-            LogFormat::Pretty => true,
-            LogFormat::Auto => match env_var("LOG_FORMAT")?.as_deref() {
-                None => self.is_terminal,
-                Some("json") => false,
-                Some("pretty") => true,
-                Some(other) => {
-                    let got = format!("{other:?}");
-                    return Err(InitError::config("LOG_FORMAT", got, "json or pretty"));
-                }
-            },
-        };
-        if !is_pretty {
+        if !self.is_pretty()? {
             return Ok(LineFormat::Json);
         }
         let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Ok(LineFormat::Pretty {
             colors: self.is_terminal && !no_color,
         })
+    }
+
+    fn is_pretty(&self) -> Result<bool, InitError> {
+        match self.format {
+            LogFormat::Json => Ok(false),
+            LogFormat::Pretty => Ok(true),
+            LogFormat::Auto => match env_var("LOG_FORMAT")?.as_deref() {
+                None => Ok(self.is_terminal),
+                Some("json") => Ok(false),
+                Some("pretty") => Ok(true),
+                Some(other) => {
+                    let value = format!("{other:?}");
+                    Err(InitError::config("LOG_FORMAT", value, "json or pretty"))
+                }
+            },
+        }
     }
 
     /// Builds the layer, for a custom registry. It does not filter.
@@ -191,45 +185,5 @@ impl<W> Logging<W> {
             capture_panics();
         }
         Ok(())
-    }
-}
-
-/// Returns a variable of the environment, `None` if it is unset or blank.
-fn env_var(name: &'static str) -> Result<Option<String>, InitError> {
-    match env::var(name) {
-        Ok(value) if value.trim().is_empty() => Ok(None),
-        Ok(value) => Ok(Some(value.trim().to_owned())),
-        Err(VarError::NotPresent) => Ok(None),
-        Err(VarError::NotUnicode(value)) => {
-            Err(InitError::config(name, format!("{value:?}"), "UTF-8"))
-        }
-    }
-}
-
-fn parse_filter(from: &'static str, directives: &str) -> Result<EnvFilter, InitError> {
-    let Ok(filter) = EnvFilter::builder().parse(directives) else {
-        let bad = directives
-            .split(',')
-            .find(|part| part.parse::<Directive>().is_err())
-            // A comma inside of brackets is part of a directive, so the parts are not directives.
-            .filter(|_| !directives.contains('['));
-        let bad = bad.map(|bad| format!(" ({bad:?} is none)"));
-        let must = format!(
-            "directives such as info,my_app=debug{}",
-            bad.unwrap_or_default()
-        );
-        return Err(InitError::config(from, format!("{directives:?}"), must));
-    };
-    let is_off = filter.max_level_hint() == Some(LevelFilter::OFF);
-    let bare = directives
-        .split(',')
-        .find_map(|part| part.trim().parse::<LevelFilter>().ok());
-    let hides_calls = bare.is_none_or(|level| level < LevelFilter::INFO);
-    if is_off || !hides_calls || directives.contains("tower_keep") {
-        return Ok(filter);
-    }
-    match format!("{CALL_SPAN}=info").parse() {
-        Ok(directive) => Ok(filter.add_directive(directive)),
-        Err(_) => Ok(filter),
     }
 }

@@ -4,6 +4,9 @@ use std::fmt::Write;
 
 use crate::util::text::ELLIPSIS;
 
+/// The smallest room that a text is written into, in bytes.
+pub(super) const MIN_ROOM: usize = 8;
+
 /// The way a text is escaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Escape {

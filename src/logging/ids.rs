@@ -3,7 +3,7 @@
 use tracing::Subscriber;
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
-use super::values::FieldValue;
+use super::{field_value::FieldValue, span_context::SpanContext};
 use crate::{
     context::{Context, hex_str},
     util::text::write_bounded,
@@ -13,14 +13,11 @@ const ID_FIELDS: [&str; 4] = ["request_id", "correlation_id", "trace_id", "span_
 /// The longest ID of an event's own field, in bytes.
 const MAX_ID: usize = 128;
 
-/// The context of the call that a span was created in. It is an extension of the span, so a task inside of the span has
-/// the IDs.
-pub(super) struct SpanContext(pub(super) Context);
-
 /// The IDs of a line. An unknown ID is empty.
 #[derive(Debug, Default)]
 pub(super) struct CallIds([String; 4]);
 
+/// Returns whether a field is an ID of the call.
 pub(super) fn is_id_field(name: &str) -> bool {
     ID_FIELDS.contains(&name)
 }

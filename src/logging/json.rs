@@ -9,20 +9,20 @@ use tracing_subscriber::fmt::{
 };
 
 use super::{
-    escape::{Escape, push_escaped},
+    escape::{Escape, MIN_ROOM, push_escaped},
+    field_value::{FieldValue, MAX_VALUE},
     line_buffer::{LineBuffer, MAX_TARGET},
-    values::{FieldValue, MAX_VALUE, OwnedValue},
+    owned_value::OwnedValue,
 };
 
 /// The keys of a line itself. A field with such a name gets the prefix: `field.level`.
 const RESERVED: [&str; 5] = ["timestamp", "level", "target", "spans", "dropped_fields"];
 /// The prefix of fields with a reserved name.
 const FIELD_PREFIX: &str = "field.";
-/// The smallest room that a text is written into, in bytes.
-const MIN_ROOM: usize = 8;
 
-pub(super) fn write_line(parts: &mut LineBuffer, metadata: &Metadata<'_>) {
-    let mut line = std::mem::take(&mut parts.line);
+/// Writes the line from its parts.
+pub(super) fn write_line(buffer: &mut LineBuffer, metadata: &Metadata<'_>) {
+    let mut line = std::mem::take(&mut buffer.line);
     line.push_str("{\"timestamp\":\"");
     let _ = SystemTime.format_time(&mut Writer::new(&mut line));
     line.push_str("\",\"level\":\"");
@@ -30,28 +30,28 @@ pub(super) fn write_line(parts: &mut LineBuffer, metadata: &Metadata<'_>) {
     line.push_str("\",\"target\":\"");
     push_escaped(&mut line, metadata.target(), MAX_TARGET, Escape::Json);
     line.push('"');
-    if !parts.message.is_empty() {
+    if !buffer.message.is_empty() {
         line.push_str(",\"message\":\"");
-        line.push_str(&parts.message);
+        line.push_str(&buffer.message);
         line.push('"');
     }
-    for (name, id) in parts.ids.iter() {
+    for (name, id) in buffer.ids.iter() {
         line.push_str(",\"");
         line.push_str(name);
         line.push_str("\":\"");
         push_escaped(&mut line, id, MAX_TARGET, Escape::Json);
         line.push('"');
     }
-    line.push_str(&parts.fields);
-    if parts.dropped_fields > 0 {
-        let _ = write!(line, ",\"dropped_fields\":{}", parts.dropped_fields);
+    line.push_str(&buffer.fields);
+    if buffer.dropped_fields > 0 {
+        let _ = write!(line, ",\"dropped_fields\":{}", buffer.dropped_fields);
     }
-    for (at, span) in parts.spans().enumerate() {
+    for (at, span) in buffer.spans().enumerate() {
         line.push_str(if at == 0 { ",\"spans\":[" } else { "," });
         line.push_str(span);
     }
-    line.push_str(if parts.has_spans() { "]}" } else { "}" });
-    parts.line = line;
+    line.push_str(if buffer.has_spans() { "]}" } else { "}" });
+    buffer.line = line;
 }
 
 /// Writes a message without quotes.
@@ -59,7 +59,7 @@ pub(super) fn write_message(out: &mut String, text: &str, room: usize) {
     push_escaped(out, text, room, Escape::Json);
 }
 
-/// Writes `,"name":value`, or nothing if there is no room.
+/// Writes a field of an event. Returns `false` and writes nothing if there is no room.
 pub(super) fn write_field(
     out: &mut String,
     name: &str,
@@ -79,6 +79,7 @@ fn is_reserved(name: &str, reserved: &[&str]) -> bool {
     reserved.contains(&bare)
 }
 
+/// Writes `,"name":value` with the prefix for a reserved name. Returns `false` and writes nothing if there is no room.
 fn write_pair(
     out: &mut String,
     name: &str,
@@ -130,9 +131,9 @@ pub(super) fn write_span(
         return false;
     }
     out.replace_range(start..=start, "{");
-    for (name, kept) in fields {
+    for (name, value) in fields {
         let room = end - out.len();
-        write_pair(out, name, &["name"], kept.value(), room);
+        write_pair(out, name, &["name"], value.value(), room);
     }
     out.push('}');
     true

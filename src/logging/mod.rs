@@ -67,20 +67,28 @@
 mod builder;
 mod error;
 mod escape;
+mod field_value;
+mod field_visitor;
+mod filter;
+mod format;
 mod ids;
 mod json;
 mod layer;
 mod line_buffer;
+mod line_format;
 mod lost_lines;
 mod output;
+mod output_writer;
+mod owned_value;
+mod partial_line;
 mod pretty;
-mod values;
+mod span_context;
+mod span_fields;
 
-pub use builder::{LogFormat, Logging};
-pub use error::InitError;
-pub use layer::LogLayer;
-pub use lost_lines::lost_lines;
-pub use output::{Output, OutputWriter};
+pub use self::{
+    builder::Logging, error::InitError, format::LogFormat, layer::LogLayer, lost_lines::lost_lines,
+    output::Output,
+};
 
 /// Installs a subscriber with the default settings; see the [module](self).
 ///

@@ -9,19 +9,20 @@ use tracing_subscriber::fmt::{
 };
 
 use super::{
-    escape::{Escape, push_escaped},
+    escape::{Escape, MIN_ROOM, push_escaped},
+    field_value::{FieldValue, MAX_VALUE},
     line_buffer::{LineBuffer, MAX_TARGET},
-    values::{FieldValue, MAX_VALUE, OwnedValue},
+    owned_value::OwnedValue,
 };
+use crate::util::text::ELLIPSIS;
 
-/// The smallest room that a text is written into, in bytes.
-const MIN_ROOM: usize = 8;
 /// The number of characters of an ID that are shown: the last ones, because a UUIDv7 begins with a timestamp.
 const SHORT_ID_CHARS: usize = 8;
 
 const DIM: &str = "\u{1b}[2m";
 const RESET: &str = "\u{1b}[0m";
 
+/// Returns the escape sequence for the color of a level.
 fn level_color(level: Level) -> &'static str {
     match level {
         Level::ERROR => "\u{1b}[31m",
@@ -32,11 +33,12 @@ fn level_color(level: Level) -> &'static str {
     }
 }
 
-pub(super) fn write_line(parts: &mut LineBuffer, metadata: &Metadata<'_>, colors: bool) {
-    let mut line = std::mem::take(&mut parts.line);
-    let paint = |line: &mut String, colour: &str| {
+/// Writes the line from its parts.
+pub(super) fn write_line(buffer: &mut LineBuffer, metadata: &Metadata<'_>, colors: bool) {
+    let mut line = std::mem::take(&mut buffer.line);
+    let paint = |line: &mut String, color: &str| {
         if colors {
-            line.push_str(colour);
+            line.push_str(color);
         }
     };
     paint(&mut line, DIM);
@@ -51,22 +53,22 @@ pub(super) fn write_line(parts: &mut LineBuffer, metadata: &Metadata<'_>, colors
     push_escaped(&mut line, metadata.target(), MAX_TARGET, Escape::Bare);
     line.push(':');
     paint(&mut line, RESET);
-    if !parts.message.is_empty() {
+    if !buffer.message.is_empty() {
         line.push(' ');
-        line.push_str(&parts.message);
+        line.push_str(&buffer.message);
     }
-    line.push_str(&parts.fields);
-    if parts.dropped_fields > 0 {
-        let _ = write!(line, " dropped_fields={}", parts.dropped_fields);
+    line.push_str(&buffer.fields);
+    if buffer.dropped_fields > 0 {
+        let _ = write!(line, " dropped_fields={}", buffer.dropped_fields);
     }
     paint(&mut line, DIM);
-    for (at, span) in parts.spans().enumerate() {
+    for (at, span) in buffer.spans().enumerate() {
         line.push_str(if at == 0 { " in " } else { " > " });
         line.push_str(span);
     }
-    push_ids(&mut line, parts);
+    push_ids(&mut line, buffer);
     paint(&mut line, RESET);
-    parts.line = line;
+    buffer.line = line;
 }
 
 /// Writes the time of day in UTC, with milliseconds.
@@ -80,9 +82,9 @@ fn push_time(line: &mut String) {
 }
 
 /// Writes ` req=…1a2b3c4d cor=demo-1 trace=…5e6f7a8b`, by which other lines of the same call can be found.
-fn push_ids(line: &mut String, parts: &LineBuffer) {
+fn push_ids(line: &mut String, buffer: &LineBuffer) {
     let mut request_id = "";
-    for (name, id) in parts.ids.iter() {
+    for (name, id) in buffer.ids.iter() {
         let label = match name {
             "request_id" => "req",
             // The request chain begins with this call.
@@ -98,7 +100,7 @@ fn push_ids(line: &mut String, parts: &LineBuffer) {
         let short = id.char_indices().rev().nth(SHORT_ID_CHARS - 1);
         match short {
             Some((at, _)) if at > SHORT_ID_CHARS => {
-                line.push('…');
+                line.push(ELLIPSIS);
                 push_escaped(line, &id[at..], MAX_TARGET, Escape::Bare);
             }
             _ => push_escaped(line, id, MAX_TARGET, Escape::Bare),
@@ -106,11 +108,12 @@ fn push_ids(line: &mut String, parts: &LineBuffer) {
     }
 }
 
+/// Writes a message.
 pub(super) fn write_message(out: &mut String, text: &str, room: usize) {
     push_escaped(out, text, room, Escape::Bare);
 }
 
-/// Writes ` name=value`, or nothing if there is no room.
+/// Writes ` name=value`, or returns `false` and writes nothing if there is no room.
 pub(super) fn write_field(
     out: &mut String,
     name: &str,
@@ -161,9 +164,9 @@ pub(super) fn write_span(
     let end = start + room;
     name.with_text(|text| push_escaped(out, text, room, Escape::Bare));
     let open = out.len();
-    for (name, kept) in fields {
+    for (name, value) in fields {
         let room = end.saturating_sub(out.len());
-        write_field(out, name, kept.value(), room);
+        write_field(out, name, value.value(), room);
     }
     if out.len() > open {
         out.replace_range(open..=open, "{");

@@ -10,7 +10,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
-use super::counters::{InFlightToken, panic_silently, panic_silently_in_drop};
+use super::{
+    in_flight_token::InFlightToken,
+    silent_panic::{panic_silently, panic_silently_in_drop},
+};
 use crate::call::BoxError;
 
 /// A request or response body that performs scripted steps.
@@ -27,7 +30,7 @@ use crate::call::BoxError;
 ///     .pending(2)
 ///     .data(" world")
 ///     .trailers([("grpc-status", "0")]);
-/// assert_eq!(body.size_hint().exact_len(), Some(11));
+/// assert_eq!(body.size_hint().exact(), Some(11));
 /// assert!(!body.is_end_stream());
 /// ```
 #[derive(Debug, Default)]
@@ -39,6 +42,7 @@ pub struct ScriptedBody {
     in_flight_token: Option<InFlightToken>,
 }
 
+/// A step of a scripted body.
 #[derive(Debug)]
 enum BodyStep {
     Frame(Frame<Bytes>),
@@ -50,6 +54,7 @@ enum BodyStep {
     ExtraEndPoll,
 }
 
+/// The size hint of a scripted body.
 #[derive(Debug, Default)]
 enum SizeMode {
     /// The sum of the data frames.
@@ -90,8 +95,8 @@ impl ScriptedBody {
     {
         let field = |(name, value)| {
             (
-                HeaderName::try_from(name).expect("a trailer's name"),
-                HeaderValue::try_from(value).expect("a trailer's value"),
+                HeaderName::try_from(name).expect("the name of the trailer is valid in HTTP"),
+                HeaderValue::try_from(value).expect("the value of the trailer is valid in HTTP"),
             )
         };
         let trailers: HeaderMap = trailers.into_iter().map(field).collect();
@@ -156,8 +161,8 @@ impl ScriptedBody {
     }
 
     /// Makes the body part of a call of a script.
-    pub(super) fn set_in_flight_token(&mut self, alive: InFlightToken) {
-        self.in_flight_token = Some(alive);
+    pub(super) fn set_in_flight_token(&mut self, token: InFlightToken) {
+        self.in_flight_token = Some(token);
     }
 }
 
@@ -190,8 +195,8 @@ impl Body for ScriptedBody {
             BodyStep::Pending(0) => self.poll_frame(cx),
             BodyStep::Pending(polls) => {
                 self.steps.push_front(BodyStep::Pending(polls - 1));
-                if let Some(alive) = &self.in_flight_token {
-                    alive.wake(cx);
+                if let Some(token) = &self.in_flight_token {
+                    token.wake(cx);
                 } else {
                     cx.waker().wake_by_ref();
                 }

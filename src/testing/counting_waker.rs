@@ -20,10 +20,10 @@ pub type PolledFrame<B> = Option<Result<Frame<<B as Body>::Data>, <B as Body>::E
 /// use std::{future::pending, pin::pin};
 /// use tower_keep::testing::CountingWaker;
 ///
-/// let wakes = CountingWaker::new();
+/// let waker = CountingWaker::new();
 /// let mut never = pin!(pending::<()>());
-/// assert!(wakes.poll(never.as_mut()).is_pending());
-/// assert_eq!(wakes.count(), 0);
+/// assert!(waker.poll(never.as_mut()).is_pending());
+/// assert_eq!(waker.count(), 0);
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct CountingWaker(Arc<WakeCounter>);

@@ -54,32 +54,32 @@
 //!
 //! ```
 //! use std::sync::{Arc, atomic::{AtomicUsize, Ordering::Relaxed}};
-//! use tower_keep::{Guard, Rejection, call::{End, CallClock}, guard::Admit, testing::contract};
+//! use tower_keep::{Guard, Rejection, call::{CallClock, CallEnd}, guard::Admit, testing::contract};
 //!
 //! /// Limits the number of concurrent calls.
 //! #[derive(Clone)]
-//! struct AtMost { most: usize, inside: Arc<AtomicUsize> }
+//! struct MaxInFlight { max: usize, in_flight: Arc<AtomicUsize> }
 //!
-//! impl Guard for AtMost {
+//! impl Guard for MaxInFlight {
 //!     type Permit = ();
-//!     fn settle(&self, _: (), _: &End<'_>) {
-//!         self.inside.fetch_sub(1, Relaxed);
+//!     fn on_end(&self, _: (), _: &CallEnd<'_>) {
+//!         self.in_flight.fetch_sub(1, Relaxed);
 //!     }
 //! }
-//! impl<Req> Admit<Req> for AtMost {
+//! impl<Req> Admit<Req> for MaxInFlight {
 //!     fn admit(&self, _: &mut Req, _: &CallClock) -> Result<(), Rejection> {
-//!         if self.inside.fetch_add(1, Relaxed) < self.most {
+//!         if self.in_flight.fetch_add(1, Relaxed) < self.max {
 //!             return Ok(());
 //!         }
-//!         self.inside.fetch_sub(1, Relaxed);
-//!         Err(Rejection::overloaded("at_most"))
+//!         self.in_flight.fetch_sub(1, Relaxed);
+//!         Err(Rejection::overloaded("max_in_flight"))
 //!     }
 //! }
 //!
 //! // All cases share the counter, so that a leak in one of them fails a later one.
-//! let at_most = AtMost { most: 2, inside: Arc::default() };
-//! contract::guard(|| at_most.clone());
-//! assert_eq!(at_most.inside.load(Relaxed), 0);
+//! let max_in_flight = MaxInFlight { max: 2, in_flight: Arc::default() };
+//! contract::check_guard(|| max_in_flight.clone());
+//! assert_eq!(max_in_flight.in_flight.load(Relaxed), 0);
 //! ```
 //!
 //! # Example: scripted replies
@@ -104,14 +104,14 @@
 //!     (Reply::panic_in_poll("a bug"), Outcome::Panicked),
 //! ];
 //! for (reply, outcome) in replies {
-//!     let (spy, script): (_, Script) = (RecordingGuard::new(), Script::new([reply]));
-//!     let service = GuardLayer::server(spy.clone()).layer(script);
+//!     let (guard, script): (_, Script) = (RecordingGuard::new(), Script::new([reply]));
+//!     let service = GuardLayer::server(guard.clone()).layer(script);
 //!     let call = async {
 //!         let response = service.oneshot(http::Request::new(ScriptedBody::new())).await?;
 //!         response.into_body().collect().await
 //!     };
 //!     let _ = tokio::time::timeout(10 * second, call).await;
-//!     assert_eq!(spy.single().outcome, outcome);
+//!     assert_eq!(guard.single().outcome, outcome);
 //! }
 //! # }
 //! ```
@@ -124,34 +124,44 @@
 //! use tower::Layer;
 //! use tower_keep::{GuardLayer, Outcome, testing::{Reply, Script, ScriptedBody, RecordingGuard, CountingWaker}};
 //!
-//! let (spy, wakes) = (RecordingGuard::new(), CountingWaker::new());
+//! let (guard, wakes) = (RecordingGuard::new(), CountingWaker::new());
 //! let script: Script = Script::new([Reply::ok().data("hel").data("lo")]);
-//! let mut service = GuardLayer::server(spy.clone()).layer(script.clone());
+//! let mut service = GuardLayer::server(guard.clone()).layer(script.clone());
 //!
 //! let mut call = wakes.call(&mut service, Request::new(ScriptedBody::new()));
-//! let Poll::Ready(Ok(response)) = wakes.poll(call.as_mut()) else { panic!("no answer") };
+//! let Poll::Ready(Ok(response)) = wakes.poll(call.as_mut()) else { panic!("no response") };
 //!
 //! // The client disconnects in the middle of the body.
 //! let mut body = Box::pin(response.into_body());
 //! assert!(wakes.poll_frame(body.as_mut()).is_ready());
 //! drop(body);
-//! assert_eq!(spy.single().outcome, Outcome::Cancelled);
-//! assert_eq!(spy.single().response_bytes, 3);
-//! assert_eq!((spy.in_flight(), script.in_flight()), (0, 0));
+//! assert_eq!(guard.single().outcome, Outcome::Cancelled);
+//! assert_eq!(guard.single().response_bytes, 3);
+//! assert_eq!((guard.in_flight(), script.in_flight()), (0, 0));
 //! ```
 
 mod body;
 pub mod contract;
 mod counters;
 mod counting_waker;
+mod in_flight_token;
 mod ready_checked;
+mod recorded_end;
+mod recorded_head;
 mod recording_guard;
 mod reply;
 mod script;
+mod script_future;
+mod silent_panic;
 
-pub use body::ScriptedBody;
-pub use counting_waker::{CountingWaker, PolledFrame};
-pub use ready_checked::ReadyChecked;
-pub use recording_guard::{RecordedEnd, RecordedHead, RecordingGuard, RecordingPermit};
-pub use reply::Reply;
-pub use script::{Script, ScriptFuture};
+pub use self::{
+    body::ScriptedBody,
+    counting_waker::{CountingWaker, PolledFrame},
+    ready_checked::ReadyChecked,
+    recorded_end::RecordedEnd,
+    recorded_head::RecordedHead,
+    recording_guard::{RecordingGuard, RecordingPermit},
+    reply::Reply,
+    script::Script,
+    script_future::ScriptFuture,
+};

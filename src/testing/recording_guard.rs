@@ -1,13 +1,11 @@
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{
+    recorded_end::{RecordedEnd, cause_text},
+    recorded_head::RecordedHead,
 };
-
-use http::StatusCode;
-use tokio::time::Instant;
-
 use crate::{
-    call::{CallClock, CallEnd, Cause, Evidence, GrpcCode, Outcome, Rejection},
+    call::{CallClock, CallEnd, Rejection},
     guard::{Admit, Guard, Head},
 };
 
@@ -21,12 +19,12 @@ use crate::{
 /// use tower_keep::{GuardLayer, Outcome, testing::{Reply, Script, RecordingGuard}};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_keep::BoxError> {
-/// let spy = RecordingGuard::new();
+/// let guard = RecordingGuard::new();
 /// let script: Script = Script::new([Reply::status(404)]);
-/// let service = GuardLayer::client(spy.clone()).layer(script);
+/// let service = GuardLayer::client(guard.clone()).layer(script);
 ///
 /// service.oneshot(http::Request::new(String::new())).await?;
-/// assert_eq!(spy.single().outcome, Outcome::ClientError);
+/// assert_eq!(guard.single().outcome, Outcome::ClientError);
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -36,6 +34,7 @@ pub struct RecordingGuard {
     rejection: Option<Rejection>,
 }
 
+/// The records that all clones share.
 #[derive(Debug, Default)]
 struct Records {
     admitted: usize,
@@ -45,56 +44,10 @@ struct Records {
     completed: Vec<RecordedEnd>,
 }
 
-/// A response head recorded by a [`RecordingGuard`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RecordedHead {
-    /// The status.
-    pub status: StatusCode,
-    /// The outcome of the call according to the head.
-    pub outcome: Outcome,
-    /// The evidence of the peer's health according to the head.
-    pub evidence: Evidence,
-}
-
-/// The end of a call recorded by a [`RecordingGuard`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RecordedEnd {
-    /// The outcome of the call.
-    pub outcome: Outcome,
-    /// The evidence of the peer's health.
-    pub evidence: Evidence,
-    /// The cause of a failure: the text of the error or of the rejection, `panic: ..`, `grpc-message: ..`, the type name
-    /// of an opaque error, or `missing grpc-status`.
-    pub cause: Option<String>,
-    /// The HTTP status, if there was a response.
-    pub status: Option<StatusCode>,
-    /// The gRPC code, if there was one.
-    pub grpc_code: Option<GrpcCode>,
-    /// The number of bytes of the response body that the caller received.
-    pub response_bytes: u64,
-    /// The time of admission, if any guard read the clock then.
-    pub admitted_at: Option<Instant>,
-    /// The time of the end, if the guard is [timed](RecordingGuard::timed).
-    pub completed_at: Option<Instant>,
-    /// The time from admission to the head, if any guard read the clock at both.
-    pub time_to_head: Option<Duration>,
-    /// The number of times the guard was entered: for each poll and drop of the service, and around later guards.
-    pub times_entered: usize,
-}
-
 /// The permit of a [`RecordingGuard`].
 #[derive(Debug)]
 pub struct RecordingPermit {
     times_entered: usize,
-}
-
-impl RecordedEnd {
-    /// Returns the time from admission to the end, if both are known.
-    pub fn elapsed(&self) -> Option<Duration> {
-        Some(self.completed_at? - self.admitted_at?)
-    }
 }
 
 impl RecordingGuard {
@@ -231,20 +184,5 @@ impl<Req> Admit<Req> for RecordingGuard {
         }
         self.records().admitted += 1;
         Ok(RecordingPermit { times_entered: 0 })
-    }
-}
-
-fn cause_text(cause: &Cause<'_>) -> String {
-    match cause {
-        Cause::Error(error) => error.to_string(),
-        Cause::Opaque { type_name, .. } => (*type_name).to_owned(),
-        Cause::Rejection(rejection) => rejection.to_string(),
-        Cause::Panic(message) => format!("panic: {message}"),
-        Cause::GrpcMessage(message) => format!("grpc-message: {message}"),
-        Cause::MissingGrpcStatus => "missing grpc-status".to_owned(),
-        Cause::WrongLength {
-            content_length: promised,
-            bytes_sent: sent,
-        } => format!("{sent} of {promised} bytes"),
     }
 }

@@ -15,7 +15,7 @@ use crate::call::BoxError;
 /// let reply = Reply::<std::io::Error>::status(503)
 ///     .header("retry-after", "1")
 ///     .data("come back later")
-///     .limit(Duration::from_secs(2));
+///     .after(Duration::from_secs(2));
 /// # let _ = reply;
 /// ```
 pub struct Reply<E = BoxError> {
@@ -25,11 +25,13 @@ pub struct Reply<E = BoxError> {
     pub(super) panic_in_drop: Option<&'static str>,
 }
 
+/// A wait before the reply.
 pub(super) enum ReplyWait {
     Polls(usize),
     Delay(Duration),
 }
 
+/// The reply after all waits.
 pub(super) enum ReplyAction<E> {
     Respond,
     Fail(E),
@@ -39,11 +41,11 @@ pub(super) enum ReplyAction<E> {
 }
 
 impl<E> Reply<E> {
-    fn from_action(finish: ReplyAction<E>) -> Self {
+    fn from_action(action: ReplyAction<E>) -> Self {
         Reply {
             response: Response::new(ScriptedBody::new()),
             waits: VecDeque::new(),
-            action: finish,
+            action,
             panic_in_drop: None,
         }
     }
@@ -60,7 +62,8 @@ impl<E> Reply<E> {
     /// Panics if the status is invalid.
     pub fn status(status: u16) -> Self {
         let mut reply = Reply::ok();
-        *reply.response.status_mut() = StatusCode::from_u16(status).expect("a status");
+        *reply.response.status_mut() =
+            StatusCode::from_u16(status).expect("the status is valid in HTTP");
         reply
     }
 
@@ -87,7 +90,7 @@ impl<E> Reply<E> {
         Reply::from_action(ReplyAction::PanicInPoll(message))
     }
 
-    /// Stays pending forever, and never wakes the task.
+    /// Creates a reply that is pending forever and never wakes the task.
     pub fn hang() -> Self {
         Reply::from_action(ReplyAction::Hang)
     }
@@ -103,8 +106,8 @@ impl<E> Reply<E> {
         HeaderName: TryFrom<N, Error: fmt::Debug>,
         HeaderValue: TryFrom<V, Error: fmt::Debug>,
     {
-        let name = HeaderName::try_from(name).expect("a header's name");
-        let value = HeaderValue::try_from(value).expect("a header's value");
+        let name = HeaderName::try_from(name).expect("the name of the header is valid in HTTP");
+        let value = HeaderValue::try_from(value).expect("the value of the header is valid in HTTP");
         self.response.headers_mut().append(name, value);
         self
     }

@@ -1,20 +1,16 @@
 use std::{
     collections::VecDeque,
     fmt,
-    future::Future,
-    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use http::Response;
-use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
 use super::{
-    Reply, ScriptedBody,
-    counters::{CallCounters, InFlightToken, panic_silently, panic_silently_in_drop},
-    reply::{ReplyAction, ReplyWait},
+    Reply, ScriptedBody, counters::CallCounters, in_flight_token::InFlightToken,
+    reply::ReplyAction, script_future::ScriptFuture, silent_panic::panic_silently,
 };
 use crate::call::BoxError;
 
@@ -40,12 +36,14 @@ pub struct Script<E = BoxError> {
     unready_polls: usize,
 }
 
+/// The state that all clones share.
 struct Shared<E> {
     reply: Box<dyn Fn(usize) -> Reply<E> + Send + Sync>,
     readiness: ScriptReadiness<E>,
     counters: Arc<CallCounters>,
 }
 
+/// The readiness of a script.
 enum ScriptReadiness<E> {
     AfterPolls(usize),
     Never,
@@ -60,10 +58,10 @@ impl<E> Script<E> {
     {
         let replies: VecDeque<_> = replies.into_iter().collect();
         let replies = Mutex::new(replies);
-        Script::from_fn(move |number| {
+        Script::from_fn(move |index| {
             let mut replies = replies.lock().unwrap_or_else(PoisonError::into_inner);
             let reply = replies.pop_front();
-            reply.unwrap_or_else(|| panic!("no reply is left for request number {number}"))
+            reply.unwrap_or_else(|| panic!("no reply is left for request {index}"))
         })
     }
 
@@ -102,7 +100,8 @@ impl<E> Script<E> {
     }
 
     fn with_readiness(self, readiness: ScriptReadiness<E>) -> Self {
-        let shared = Arc::into_inner(self.shared).expect("set up before it is cloned");
+        let shared =
+            Arc::into_inner(self.shared).expect("readiness is set before the script is cloned");
         Script {
             shared: Arc::new(Shared {
                 readiness,
@@ -178,7 +177,7 @@ impl<E> Clone for Script<E> {
 impl<E> fmt::Debug for Script<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Script")
-            .field("tally", &self.shared.counters)
+            .field("counters", &self.shared.counters)
             .finish_non_exhaustive()
     }
 }
@@ -203,89 +202,11 @@ impl<E, Req> Service<Req> for Script<E> {
 
     fn call(&mut self, _: Req) -> ScriptFuture<E> {
         self.unready_polls = 0;
-        let tally = &self.shared.counters;
-        let reply = (self.shared.reply)(tally.record_call());
+        let counters = &self.shared.counters;
+        let reply = (self.shared.reply)(counters.record_call());
         if let ReplyAction::PanicInCall(message) = reply.action {
             panic_silently(message);
         }
-        ScriptFuture {
-            panic_in_drop: reply.panic_in_drop,
-            reply: Some(reply),
-            sleep: None,
-            in_flight_token: Some(InFlightToken::new(tally.clone())),
-        }
-    }
-}
-
-/// The future of a [`Script`].
-#[must_use = "futures do nothing unless polled"]
-pub struct ScriptFuture<E> {
-    reply: Option<Reply<E>>,
-    sleep: Option<Pin<Box<Sleep>>>,
-    panic_in_drop: Option<&'static str>,
-    in_flight_token: Option<InFlightToken>,
-}
-
-// Nothing in it is pinned in place.
-impl<E> Unpin for ScriptFuture<E> {}
-
-impl<E> Future for ScriptFuture<E> {
-    type Output = Result<Response<ScriptedBody>, E>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let reply = this.reply.as_mut().expect("polled after completion");
-        while let Some(wait) = reply.waits.front_mut() {
-            match wait {
-                ReplyWait::Polls(0) => {}
-                ReplyWait::Polls(polls) => {
-                    *polls -= 1;
-                    if let Some(alive) = &this.in_flight_token {
-                        alive.wake(cx);
-                    }
-                    return Poll::Pending;
-                }
-                ReplyWait::Delay(delay) => {
-                    let delay = *delay;
-                    let sleep = this.sleep.get_or_insert_with(|| Box::pin(sleep(delay)));
-                    ready!(sleep.as_mut().poll(cx));
-                    this.sleep = None;
-                }
-            }
-            reply.waits.pop_front();
-        }
-        if let ReplyAction::Hang = reply.action {
-            return Poll::Pending;
-        }
-        let Reply {
-            mut response,
-            action: finish,
-            ..
-        } = this.reply.take().expect("polled after completion");
-        let alive = this.in_flight_token.take();
-        Poll::Ready(match finish {
-            ReplyAction::Fail(error) => Err(error),
-            ReplyAction::PanicInPoll(message) => panic_silently(message),
-            _ => {
-                if let Some(alive) = alive {
-                    response.body_mut().set_in_flight_token(alive);
-                }
-                Ok(response)
-            }
-        })
-    }
-}
-
-impl<E> Drop for ScriptFuture<E> {
-    fn drop(&mut self) {
-        panic_silently_in_drop(self.panic_in_drop);
-    }
-}
-
-impl<E> fmt::Debug for ScriptFuture<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ScriptFuture")
-            .field("reply", &self.reply)
-            .finish_non_exhaustive()
+        ScriptFuture::new(reply, InFlightToken::new(counters.clone()))
     }
 }

@@ -42,13 +42,13 @@ const DEFAULT_CASE: Case = Case {
 /// Successful responses, which every layer must pass on.
 pub(super) const SUCCESS_CASES: [Case; 6] = [
     Case {
-        name: "an answer at once",
+        name: "an immediate response",
         reply: |_| Reply::ok().data("hello"),
         grpc_outcome: Some(Outcome::Failure),
         ..DEFAULT_CASE
     },
     Case {
-        name: "a slow answer in pieces",
+        name: "a slow response in several frames",
         reply: |_| {
             let body = ScriptedBody::new().data("one").pending(1).data("two");
             Reply::ok().pending(2).body(body.end_after_extra_poll())
@@ -57,7 +57,7 @@ pub(super) const SUCCESS_CASES: [Case; 6] = [
         ..DEFAULT_CASE
     },
     Case {
-        name: "an answer that takes its time",
+        name: "a delayed response",
         reply: |_| {
             let body = ScriptedBody::from("one").after(REPLY_DELAY).data("two");
             Reply::ok().after(REPLY_DELAY).body(body)
@@ -66,7 +66,7 @@ pub(super) const SUCCESS_CASES: [Case; 6] = [
         ..DEFAULT_CASE
     },
     Case {
-        name: "an answer of unknown size",
+        name: "a response of unknown size",
         reply: |_| {
             Reply::ok().body(
                 ScriptedBody::from("hello")
@@ -78,12 +78,12 @@ pub(super) const SUCCESS_CASES: [Case; 6] = [
         ..DEFAULT_CASE
     },
     Case {
-        name: "an answer without a body",
+        name: "a response without a body",
         reply: |_| Reply::status(204),
         ..DEFAULT_CASE
     },
     Case {
-        name: "a gRPC answer with trailers",
+        name: "a gRPC response with trailers",
         reply: |_| Reply::grpc(0).pending(1),
         is_grpc: true,
         ..DEFAULT_CASE
@@ -99,7 +99,7 @@ pub(super) const FAILURE_CASES: [Case; 10] = [
         ..DEFAULT_CASE
     },
     Case {
-        name: "a gRPC answer without a status",
+        name: "a gRPC response without a status",
         reply: |_| {
             Reply::ok()
                 .header("content-type", "application/grpc")
@@ -123,7 +123,7 @@ pub(super) const FAILURE_CASES: [Case; 10] = [
         ..DEFAULT_CASE
     },
     Case {
-        name: "no answer",
+        name: "no response",
         reply: |_| Reply::hang(),
         outcome: Outcome::Cancelled,
         any_protocol_outcome: Outcome::Cancelled,

@@ -19,9 +19,12 @@
 //!
 //! [`Router::layer`]: https://docs.rs/axum/0.8/axum/struct.Router.html#method.layer
 
+mod call_under_test;
 mod cases;
 mod checked_body;
+mod completed_run;
 mod runner;
+mod test_run;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -31,8 +34,9 @@ use tower_service::Service;
 
 use self::{
     cases::Case,
-    checked_body::Watched,
-    runner::{Checker, CompletedRun, run_on_paused_clock, violation},
+    checked_body::CheckedBody,
+    completed_run::CompletedRun,
+    runner::{Checker, run_on_paused_clock, violation},
 };
 use super::{ReadyChecked, RecordingGuard, Script, ScriptedBody};
 use crate::{
@@ -45,12 +49,12 @@ use crate::{
 /// ```
 /// use tower_keep::{observe, testing::contract};
 ///
-/// contract::http(|| observe("orders").server());
+/// contract::check_http(|| observe("orders").server());
 /// ```
 ///
 /// # Panics
 ///
-/// If the contract is broken.
+/// Panics if the contract is violated.
 pub fn check_http<L, B>(layer: impl Fn() -> L)
 where
     L: Layer<ReadyChecked<Script>> + Clone + Send + Sync + 'static,
@@ -67,12 +71,12 @@ where
 /// ```
 /// use tower_keep::{observe, testing::contract};
 ///
-/// contract::any(|| observe("jobs").any(), || "a job");
+/// contract::check_any(|| observe("jobs").any(), || "a job");
 /// ```
 ///
 /// # Panics
 ///
-/// If the contract is broken.
+/// Panics if the contract is violated.
 pub fn check_any<L, Req>(layer: impl Fn() -> L, request: impl Fn() -> Req)
 where
     L: Layer<ReadyChecked<Script>> + Clone + Send + Sync + 'static,
@@ -88,24 +92,24 @@ where
 ///
 /// # Panics
 ///
-/// If the contract is broken.
+/// Panics if the contract is violated.
 pub fn check_guard<G>(guard: impl Fn() -> G)
 where
     G: Admit<Request<ScriptedBody>> + Send + Sync + 'static,
     G::Permit: Send,
 {
-    with_recording_guards(|spies| {
-        let layer = || GuardLayer::server(spies.wrap(guard()));
-        run_http_checks(&layer, &|run| spies.verify(run, |case| case.outcome));
+    with_recording_guards(|guards| {
+        let layer = || GuardLayer::server(guards.wrap(guard()));
+        run_http_checks(&layer, &|run| guards.verify(run, |case| case.outcome));
     });
-    with_recording_guards(|spies| {
-        let layer = || GuardLayer::client(spies.wrap(guard()));
-        run_http_checks(&layer, &|run| spies.verify(run, |case| case.outcome));
+    with_recording_guards(|guards| {
+        let layer = || GuardLayer::client(guards.wrap(guard()));
+        run_http_checks(&layer, &|run| guards.verify(run, |case| case.outcome));
     });
-    with_recording_guards(|spies| {
-        let layer = || GuardLayer::grpc_client(spies.wrap(guard()));
+    with_recording_guards(|guards| {
+        let layer = || GuardLayer::grpc_client(guards.wrap(guard()));
         run_http_checks(&layer, &|run| {
-            spies.verify(run, |case| case.grpc_outcome.unwrap_or(case.outcome));
+            guards.verify(run, |case| case.grpc_outcome.unwrap_or(case.outcome));
         });
     });
     check_any_guard(guard, || Request::new(ScriptedBody::new()));
@@ -118,21 +122,21 @@ where
 /// ```
 /// use tower_keep::{operation, testing::contract};
 ///
-/// contract::any_guard(|| operation("load"), || 7_u32);
+/// contract::check_any_guard(|| operation("load"), || 7_u32);
 /// ```
 ///
 /// # Panics
 ///
-/// If the contract is broken.
+/// Panics if the contract is violated.
 pub fn check_any_guard<G, Req>(guard: impl Fn() -> G, request: impl Fn() -> Req)
 where
     G: Admit<Req> + Send + Sync + 'static,
     G::Permit: Send,
 {
-    with_recording_guards(|spies| {
-        let layer = || GuardLayer::any(spies.wrap(guard()));
+    with_recording_guards(|guards| {
+        let layer = || GuardLayer::any(guards.wrap(guard()));
         run_any_checks(&layer, &request, &|run| {
-            spies.verify(run, |case| case.any_protocol_outcome);
+            guards.verify(run, |case| case.any_protocol_outcome);
         });
     });
 }
@@ -147,7 +151,7 @@ where
         Checker {
             layer,
             request: &http_request,
-            body: |response: Response<B>| Some(Box::pin(Watched::new(response.into_body()))),
+            body: |response: Response<B>| Some(Box::pin(CheckedBody::new(response.into_body()))),
             supports_grpc: true,
             verify: audit,
         }
@@ -209,16 +213,16 @@ impl RecordingGuards {
 
     /// Compares the records of both guards with the run.
     fn verify(&self, run: &CompletedRun<'_>, expected: impl Fn(&Case) -> Outcome) {
-        let told = |spy: &RecordingGuard, side: &str| -> Vec<Outcome> {
-            let told: Vec<_> = spy.completed().iter().map(|end| end.outcome).collect();
-            let (admitted, settled) = (spy.admitted(), told.len());
+        let told = |guard: &RecordingGuard, side: &str| -> Vec<Outcome> {
+            let told: Vec<_> = guard.completed().iter().map(|end| end.outcome).collect();
+            let (admitted, settled) = (guard.admitted(), told.len());
             if (admitted, settled) != (run.calls, run.calls) {
                 let calls = run.calls;
                 let why =
                     format!("{admitted} admitted, {settled} settled {side}, of {calls} calls");
                 violation(run.description, why);
             }
-            spy.clear();
+            guard.clear();
             told
         };
         let (outer, inner) = (told(&self.outer, "outside"), told(&self.inner, "inside"));

@@ -13,11 +13,14 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    cases::{Case, FAILURE_CASES, SCRIPTED_PANIC, SUCCESS_CASES},
+    call_under_test::{CallPhase, CallUnderTest},
+    cases::{Case, FAILURE_CASES, SUCCESS_CASES},
     checked_body::PollBody,
+    completed_run::CompletedRun,
+    test_run::TestRun,
 };
 use crate::{
-    call::{PanicPayload, catch, panic_message},
+    call::catch,
     testing::{CountingWaker, ReadyChecked, Script},
 };
 
@@ -44,17 +47,9 @@ pub(super) struct Checker<'a, L, Req, Res> {
     pub(super) verify: &'a dyn Fn(&CompletedRun<'_>),
 }
 
-/// A run that has just ended.
-pub(super) struct CompletedRun<'a> {
-    pub(super) description: &'a str,
-    /// The number of calls, which all have ended.
-    pub(super) calls: usize,
-    /// The case, if all of its calls were polled to their end.
-    pub(super) completed_case: Option<&'a Case>,
-}
-
-pub(super) fn violation(what: &str, why: impl Display) -> ! {
-    panic!("the contract is broken ({what}): {why}")
+/// Panics with a violation of the contract.
+pub(super) fn violation(run: &str, violated: impl Display) -> ! {
+    panic!("the contract is violated ({run}): {violated}")
 }
 
 /// Runs a future on a separate runtime with a paused clock.
@@ -63,7 +58,9 @@ pub(super) fn run_on_paused_clock(work: impl Future<Output = ()>) {
         .enable_time()
         .start_paused(true)
         .build();
-    runtime.expect("a runtime").block_on(work);
+    runtime
+        .expect("a current-thread runtime needs no resources")
+        .block_on(work);
 }
 
 impl<L, S, Req> Checker<'_, L, Req, S::Response>
@@ -92,67 +89,67 @@ where
     }
 
     async fn check_sequential_calls(&self, case: &Case) {
-        let what = format!("{}, twice in a row", case.name);
-        let (stand, mut service) = self.new_run(case, &what);
+        let description = format!("{}, twice in a row", case.name);
+        let (run, mut service) = self.new_run(case, &description);
         for _ in 0..2 {
-            self.poll_until_ready(&stand, &mut service).await;
-            let mut flight = self.start_call(&stand, &mut service);
-            self.run_to_completion(&stand, &mut flight).await;
+            self.poll_until_ready(&run, &mut service).await;
+            let mut call = self.start_call(&run, &mut service);
+            self.run_to_completion(&run, &mut call).await;
         }
-        self.verify_run(&stand, 2, true).await;
+        self.verify_run(&run, 2, true).await;
     }
 
     async fn check_concurrent_calls(&self, case: &Case) {
-        let what = format!("{}, twice at once", case.name);
-        let (stand, mut service) = self.new_run(case, &what);
-        self.poll_until_ready(&stand, &mut service).await;
-        let mut first = self.start_call(&stand, &mut service);
-        self.poll_call(&stand, &mut first);
-        self.poll_until_ready(&stand, &mut service).await;
-        let mut second = self.start_call(&stand, &mut service);
-        self.run_to_completion(&stand, &mut second).await;
-        self.run_to_completion(&stand, &mut first).await;
-        self.verify_run(&stand, 2, true).await;
+        let description = format!("{}, twice at once", case.name);
+        let (run, mut service) = self.new_run(case, &description);
+        self.poll_until_ready(&run, &mut service).await;
+        let mut first = self.start_call(&run, &mut service);
+        self.poll_call(&run, &mut first);
+        self.poll_until_ready(&run, &mut service).await;
+        let mut second = self.start_call(&run, &mut service);
+        self.run_to_completion(&run, &mut second).await;
+        self.run_to_completion(&run, &mut first).await;
+        self.verify_run(&run, 2, true).await;
     }
 
     /// A clone of a ready handle must become ready itself, and does not affect the original.
     async fn check_clones(&self, case: &Case) {
-        let what = format!("{}, on clones of a ready service", case.name);
-        let (stand, mut service) = self.new_run(case, &what);
-        self.poll_until_ready(&stand, &mut service).await;
+        let description = format!("{}, on clones of a ready service", case.name);
+        let (run, mut service) = self.new_run(case, &description);
+        self.poll_until_ready(&run, &mut service).await;
         let mut clone = service.clone();
         let orphan = service.clone();
-        let mut first = self.start_call(&stand, &mut service);
-        self.run_to_completion(&stand, &mut first).await;
-        self.poll_until_ready(&stand, &mut clone).await;
-        let mut second = self.start_call(&stand, &mut clone);
-        self.run_to_completion(&stand, &mut second).await;
+        let mut first = self.start_call(&run, &mut service);
+        self.run_to_completion(&run, &mut first).await;
+        self.poll_until_ready(&run, &mut clone).await;
+        let mut second = self.start_call(&run, &mut clone);
+        self.run_to_completion(&run, &mut second).await;
         drop((service, clone));
         let mut orphan = orphan;
-        self.poll_until_ready(&stand, &mut orphan).await;
-        let mut third = self.start_call(&stand, &mut orphan);
-        self.run_to_completion(&stand, &mut third).await;
-        self.verify_run(&stand, 3, true).await;
+        self.poll_until_ready(&run, &mut orphan).await;
+        let mut third = self.start_call(&run, &mut orphan);
+        self.run_to_completion(&run, &mut third).await;
+        self.verify_run(&run, 3, true).await;
     }
 
     async fn check_drop_after_each_poll(&self, case: &Case) {
         for polls in 0..MAX_POLLS {
-            let what = format!("{}, dropped after {polls} polls", case.name);
-            let (stand, mut service) = self.new_run(case, &what);
-            self.poll_until_ready(&stand, &mut service).await;
-            let mut flight = self.start_call(&stand, &mut service);
+            let description = format!("{}, dropped after {polls} polls", case.name);
+            let (run, mut service) = self.new_run(case, &description);
+            self.poll_until_ready(&run, &mut service).await;
+            let mut call = self.start_call(&run, &mut service);
             let mut polled = 0;
-            while polled < polls && !flight.is_done() {
-                self.poll_call(&stand, &mut flight);
+            while polled < polls && !call.is_done() {
+                self.poll_call(&run, &mut call);
                 polled += 1;
-                if flight.is_idle {
+                if call.is_idle {
                     advance(CLOCK_STEP).await;
                 }
             }
-            let over = flight.is_done();
-            flight.drop_remaining(&stand);
-            let last = over || case.hangs && polls == MAX_HANGING_POLLS;
-            self.verify_run(&stand, 1, over).await;
+            let done = call.is_done();
+            call.drop_remaining(&run);
+            let last = done || case.hangs && polls == MAX_HANGING_POLLS;
+            self.verify_run(&run, 1, done).await;
             if last {
                 return;
             }
@@ -161,255 +158,202 @@ where
     }
 
     async fn check_drop_when_ready(&self, case: &Case) {
-        let (stand, service) = self.new_run(case, "a service that is dropped when it is ready");
+        let (run, service) = self.new_run(case, "a service that is dropped when it is ready");
         for _ in 0..DROPPED_HANDLES {
             let mut service = service.clone();
-            self.poll_until_ready(&stand, &mut service).await;
+            self.poll_until_ready(&run, &mut service).await;
         }
         let mut service = service;
-        self.poll_until_ready(&stand, &mut service).await;
-        let mut flight = self.start_call(&stand, &mut service);
-        self.run_to_completion(&stand, &mut flight).await;
-        self.verify_run(&stand, 1, true).await;
+        self.poll_until_ready(&run, &mut service).await;
+        let mut call = self.start_call(&run, &mut service);
+        self.run_to_completion(&run, &mut call).await;
+        self.verify_run(&run, 1, true).await;
     }
 
     async fn check_delayed_readiness(&self, case: &Case) {
         let script = Script::from_fn(case.reply).ready_after(2);
-        let (stand, mut service) = self.new_run_with(script, case, "a service that is ready late");
+        let (run, mut service) = self.new_run_with(script, case, "a service that is ready late");
         for _ in 0..2 {
-            self.poll_until_ready(&stand, &mut service).await;
-            let mut flight = self.start_call(&stand, &mut service);
-            self.run_to_completion(&stand, &mut flight).await;
+            self.poll_until_ready(&run, &mut service).await;
+            let mut call = self.start_call(&run, &mut service);
+            self.run_to_completion(&run, &mut call).await;
         }
-        self.verify_run(&stand, 2, true).await;
+        self.verify_run(&run, 2, true).await;
     }
 
     async fn check_never_ready(&self, case: &Case) {
         let script = Script::from_fn(case.reply).never_ready();
-        let (stand, mut service) = self.new_run_with(script, case, "a service that is never ready");
-        let wakes = CountingWaker::new();
-        if wakes.poll_ready(&mut service).is_ready() {
+        let (run, mut service) = self.new_run_with(script, case, "a service that is never ready");
+        let waker = CountingWaker::new();
+        if waker.poll_ready(&mut service).is_ready() {
             // The layer waits for readiness inside of the call, or rejects it.
-            let mut flight = self.start_call(&stand, &mut service);
-            self.poll_call(&stand, &mut flight);
-            flight.drop_remaining(&stand);
-            return self.verify_run(&stand, 1, false).await;
+            let mut call = self.start_call(&run, &mut service);
+            self.poll_call(&run, &mut call);
+            call.drop_remaining(&run);
+            return self.verify_run(&run, 1, false).await;
         }
-        if wakes.count() > 0 {
-            violation(stand.description, "the layer has woken its own task");
+        if waker.count() > 0 {
+            violation(run.description, "the layer has woken its own task");
         }
         drop(service);
-        self.verify_run(&stand, 0, false).await;
+        self.verify_run(&run, 0, false).await;
     }
 
     async fn check_readiness_error(&self, case: &Case) {
         let script = Script::from_fn(case.reply).fails_ready(|| "scripted".into());
-        let (stand, mut service) =
-            self.new_run_with(script, case, "a service that cannot be ready");
+        let (run, mut service) = self.new_run_with(script, case, "a service that cannot be ready");
         match CountingWaker::new().poll_ready(&mut service) {
-            Poll::Ready(Err(_)) => self.verify_run(&stand, 0, false).await,
+            Poll::Ready(Err(_)) => self.verify_run(&run, 0, false).await,
             Poll::Pending => violation(
-                stand.description,
+                run.description,
                 "the error of `poll_ready` was not passed on",
             ),
             Poll::Ready(Ok(())) => {
-                let mut flight = self.start_call(&stand, &mut service);
-                self.run_to_completion(&stand, &mut flight).await;
-                self.verify_run(&stand, 1, false).await;
+                let mut call = self.start_call(&run, &mut service);
+                self.run_to_completion(&run, &mut call).await;
+                self.verify_run(&run, 1, false).await;
             }
         }
     }
 
-    fn new_run<'c>(&self, case: &'c Case, what: &'c str) -> (TestRun<'c>, S) {
-        self.new_run_with(Script::from_fn(case.reply), case, what)
+    fn new_run<'c>(&self, case: &'c Case, description: &'c str) -> (TestRun<'c>, S) {
+        self.new_run_with(Script::from_fn(case.reply), case, description)
     }
 
-    fn new_run_with<'c>(&self, script: Script, case: &'c Case, what: &'c str) -> (TestRun<'c>, S) {
-        let strict = ReadyChecked::new(script.clone());
-        let stand = TestRun {
-            strict: strict.clone(),
+    fn new_run_with<'c>(
+        &self,
+        script: Script,
+        case: &'c Case,
+        description: &'c str,
+    ) -> (TestRun<'c>, S) {
+        let ready_checked = ReadyChecked::new(script.clone());
+        let run = TestRun {
+            ready_checked: ready_checked.clone(),
             script,
             case,
-            description: what,
+            description: description,
         };
-        (stand, (self.layer)().layer(strict))
+        (run, (self.layer)().layer(ready_checked))
     }
 
-    async fn poll_until_ready(&self, stand: &TestRun<'_>, service: &mut S) {
-        let wakes = CountingWaker::new();
+    async fn poll_until_ready(&self, run: &TestRun<'_>, service: &mut S) {
+        let waker = CountingWaker::new();
         for _ in 0..MAX_POLLS {
-            let (woken, given) = (wakes.count(), stand.script.wakes());
-            match wakes.poll_ready(service) {
+            let (wakes_before, script_wakes_before) = (waker.count(), run.script.wakes());
+            match waker.poll_ready(service) {
                 Poll::Ready(Ok(())) => return,
                 Poll::Ready(Err(_)) => {
-                    violation(stand.description, "the service failed to become ready")
+                    violation(run.description, "the service failed to become ready")
                 }
-                Poll::Pending => stand.check_no_self_wake(&wakes, woken, given),
+                Poll::Pending => run.check_no_self_wake(&waker, wakes_before, script_wakes_before),
             }
-            if wakes.count() == woken {
+            if waker.count() == wakes_before {
                 advance(CLOCK_STEP).await;
             }
         }
-        violation(stand.description, "the service does not become ready");
+        violation(run.description, "the service does not become ready");
     }
 
-    fn start_call(&self, stand: &TestRun<'_>, service: &mut S) -> CallUnderTest<S::Future> {
-        let request = (self.request)(stand.case);
+    fn start_call(&self, run: &TestRun<'_>, service: &mut S) -> CallUnderTest<S::Future> {
+        let request = (self.request)(run.case);
         CallUnderTest {
             phase: match catch(|| service.call(request)) {
                 Ok(future) => CallPhase::AwaitingHead(Box::pin(future)),
-                Err(payload) => stand.expect_scripted_panic(&payload),
+                Err(payload) => run.expect_scripted_panic(&payload),
             },
-            wakes: CountingWaker::new(),
+            waker: CountingWaker::new(),
             is_idle: false,
         }
     }
 
     /// Polls a call once.
-    fn poll_call(&self, stand: &TestRun<'_>, flight: &mut CallUnderTest<S::Future>) {
-        let (stage, wakes, tail) = (&mut flight.phase, &flight.wakes, self.body);
-        let (woken, given) = (wakes.count(), stand.script.wakes());
-        let waker = wakes.waker();
-        let mut cx = Context::from_waker(&waker);
-        let polled = catch(|| match stage {
+    fn poll_call(&self, run: &TestRun<'_>, call: &mut CallUnderTest<S::Future>) {
+        let (phase, waker, body_of) = (&mut call.phase, &call.waker, self.body);
+        let (wakes_before, script_wakes_before) = (waker.count(), run.script.wakes());
+        let task_waker = waker.waker();
+        let mut cx = Context::from_waker(&task_waker);
+        let polled = catch(|| match phase {
             CallPhase::AwaitingHead(future) => {
                 future.as_mut().poll(&mut cx).map(|result| match result {
                     Ok(response) => {
-                        Some(tail(response).map_or(CallPhase::Done, CallPhase::ReadingBody))
+                        Some(body_of(response).map_or(CallPhase::Done, CallPhase::ReadingBody))
                     }
                     Err(_) => Some(CallPhase::Done),
                 })
             }
             CallPhase::ReadingBody(body) => {
-                body.as_mut().poll_checked(&mut cx).map(|over| match over {
-                    Ok(over) => over.then_some(CallPhase::Done),
-                    Err(law) => violation(stand.description, law),
+                body.as_mut().poll_checked(&mut cx).map(|done| match done {
+                    Ok(done) => done.then_some(CallPhase::Done),
+                    Err(violated) => violation(run.description, violated),
                 })
             }
             CallPhase::Done => Poll::Ready(None),
         });
-        flight.is_idle = false;
+        call.is_idle = false;
         match polled {
             Ok(Poll::Ready(None)) => {}
-            Ok(Poll::Ready(Some(next))) => flight.set_phase(stand, next),
+            Ok(Poll::Ready(Some(next))) => call.set_phase(run, next),
             Ok(Poll::Pending) => {
-                stand.check_no_self_wake(wakes, woken, given);
-                flight.is_idle = wakes.count() == woken;
+                run.check_no_self_wake(waker, wakes_before, script_wakes_before);
+                call.is_idle = waker.count() == wakes_before;
             }
             Err(payload) => {
-                let over = stand.expect_scripted_panic(&payload);
-                flight.set_phase(stand, over);
+                let done = run.expect_scripted_panic(&payload);
+                call.set_phase(run, done);
             }
         }
     }
 
     /// Polls a call to its end.
-    async fn run_to_completion(&self, stand: &TestRun<'_>, flight: &mut CallUnderTest<S::Future>) {
+    async fn run_to_completion(&self, run: &TestRun<'_>, call: &mut CallUnderTest<S::Future>) {
         let mut waited = 0;
         for _ in 0..MAX_POLLS {
-            if flight.is_done() {
+            if call.is_done() {
                 return;
             }
-            self.poll_call(stand, flight);
-            if flight.is_idle {
+            self.poll_call(run, call);
+            if call.is_idle {
                 waited += 1;
                 advance(CLOCK_STEP).await;
             }
             if waited == MAX_IDLE_POLLS {
                 violation(
-                    stand.description,
+                    run.description,
                     "the call is pending, and nothing wakes its task",
                 );
             }
         }
-        violation(stand.description, "the call does not come to an end");
+        violation(run.description, "the call does not come to an end");
     }
 
     /// Checks after a run that nothing is left of it.
-    async fn verify_run(&self, stand: &TestRun<'_>, calls: usize, ended: bool) {
+    async fn verify_run(&self, run: &TestRun<'_>, calls: usize, ended: bool) {
         // Spawned tasks get to run, and tokio's cooperative budget is reset.
         for _ in 0..3 {
             yield_now().await;
         }
-        if stand.strict.violations() > 0 {
+        if run.ready_checked.violations() > 0 {
             violation(
-                stand.description,
+                run.description,
                 "a handle was called that was not itself polled ready",
             );
         }
-        if ended && stand.script.calls() < calls {
+        if ended && run.script.calls() < calls {
             violation(
-                stand.description,
+                run.description,
                 "a call did not reach the service: give the layer more room",
             );
         }
-        if stand.script.in_flight() > 0 {
+        if run.script.in_flight() > 0 {
             violation(
-                stand.description,
+                run.description,
                 "the service's future or body outlives the call",
             );
         }
         (self.verify)(&CompletedRun {
-            description: stand.description,
+            description: run.description,
             calls,
-            completed_case: ended.then_some(stand.case),
+            completed_case: ended.then_some(run.case),
         });
-    }
-}
-
-/// The service and the case of a run.
-struct TestRun<'c> {
-    script: Script,
-    strict: ReadyChecked<Script>,
-    case: &'c Case,
-    description: &'c str,
-}
-
-impl TestRun<'_> {
-    /// Accepts a scripted panic, which ends the call. Any other is a violation.
-    fn expect_scripted_panic<F>(&self, payload: &PanicPayload) -> CallPhase<F> {
-        let message = panic_message(&**payload);
-        if !(self.case.panics && message == SCRIPTED_PANIC) {
-            violation(self.description, format_args!("it panicked: {message}"));
-        }
-        CallPhase::Done
-    }
-
-    fn check_no_self_wake(&self, wakes: &CountingWaker, woken: usize, given: usize) {
-        if wakes.count() - woken > self.script.wakes() - given {
-            violation(self.description, "the layer has woken its own task");
-        }
-    }
-}
-
-/// A call that is polled.
-struct CallUnderTest<F> {
-    phase: CallPhase<F>,
-    wakes: CountingWaker,
-    /// True if the last poll was pending and did not wake the task.
-    is_idle: bool,
-}
-
-enum CallPhase<F> {
-    AwaitingHead(Pin<Box<F>>),
-    ReadingBody(Pin<Box<dyn PollBody>>),
-    Done,
-}
-
-impl<F> CallUnderTest<F> {
-    fn is_done(&self) -> bool {
-        matches!(self.phase, CallPhase::Done)
-    }
-
-    fn set_phase(&mut self, stand: &TestRun<'_>, next: CallPhase<F>) {
-        let last = std::mem::replace(&mut self.phase, next);
-        if let Err(payload) = catch(|| drop(last)) {
-            self.phase = stand.expect_scripted_panic(&payload);
-        }
-    }
-
-    /// Drops the future or the body.
-    fn drop_remaining(mut self, stand: &TestRun<'_>) {
-        self.set_phase(stand, CallPhase::Done);
     }
 }
