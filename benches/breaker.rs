@@ -3,12 +3,12 @@
 //! `cargo bench --bench breaker`. All rows of a block take turns, so that a busy machine slows them alike: look at
 //! what a row adds to the first of its block, and how many times that it is. Medians of many turns.
 
-#[path = "support/counting.rs"]
-mod counting;
-#[path = "support/drive.rs"]
-mod drive;
-#[path = "support/nothing.rs"]
-mod nothing;
+#[path = "support/allocations.rs"]
+mod allocations;
+#[path = "support/noop_guard.rs"]
+mod noop_guard;
+#[path = "support/poll.rs"]
+mod poll;
 
 use std::{
     convert::Infallible,
@@ -23,7 +23,7 @@ use std::{
 use http::{Request, Response};
 use http_body_util::Full;
 use metrics_exporter_prometheus::PrometheusBuilder;
-use nothing::Nothing;
+use noop_guard::NoopGuard;
 use tower::{Layer, Service, service_fn};
 use tower_keep::{
     CircuitBreaker, GuardLayer, Outcome, breaker::CircuitBreakerBuilder, call::CallClock,
@@ -31,7 +31,7 @@ use tower_keep::{
 };
 
 #[global_allocator]
-static ALLOCATOR: counting::Counting = counting::Counting;
+static ALLOCATOR: allocations::CountingAllocator = allocations::CountingAllocator;
 
 const TURNS: usize = 61;
 const CALLS: u32 = 20_000;
@@ -47,7 +47,7 @@ struct Row<'a> {
 
 /// A row of one thread.
 fn row<'a, F: FnMut() + 'a>(name: &str, make: impl Fn() -> F + 'a) -> Row<'a> {
-    let (allocations, _) = counting::per_call(make());
+    let (allocations, _) = allocations::per_call(make());
     let run = move |calls| {
         let mut call = make();
         let began = Instant::now();
@@ -63,7 +63,7 @@ fn row<'a, F: FnMut() + 'a>(name: &str, make: impl Fn() -> F + 'a) -> Row<'a> {
 
 /// The same by two threads at once.
 fn pair<'a, F: FnMut() + 'a>(name: &str, make: impl Fn() -> F + Sync + 'a) -> Row<'a> {
-    let (allocations, _) = counting::per_call(make());
+    let (allocations, _) = allocations::per_call(make());
     let run = move |calls| {
         let barrier = Barrier::new(2);
         let work = || {
@@ -137,7 +137,7 @@ async fn answer(n: u64) -> Result<u64, Infallible> {
 }
 
 fn one(service: &mut impl Service<u64, Response = u64>) {
-    let _ = black_box(drive::call(service, black_box(7)).ok());
+    let _ = black_box(poll::call(service, black_box(7)).ok());
 }
 
 /// The calls of one handle, and of a clone for each call, as servers do it.
@@ -164,7 +164,7 @@ macro_rules! closed_rows {
         let ten = || closed(builder().count_window(10), 10);
         vec![
             calls!($row, "bare", service_fn(answer)),
-            calls!($row, "a guard that does nothing", GuardLayer::any(Nothing).layer(service_fn(answer))),
+            calls!($row, "a guard that does nothing", GuardLayer::any(NoopGuard).layer(service_fn(answer))),
             calls!($row, "count window, 10 calls", any(ten())),
             calls!($row, "count window, 10,000 calls", any(closed(builder().count_window(10_000), 10_000))),
             calls!($row, "time window, 10 calls", any(closed(builder(), 10))),
@@ -225,7 +225,7 @@ fn http_refusals() -> Vec<Row<'static>> {
             row($name, move || {
                 let mut service = service.clone();
                 move || {
-                    black_box(drive::exchange(&mut service, Request::new(())));
+                    black_box(poll::exchange(&mut service, Request::new(())));
                 }
             })
         }};
@@ -235,7 +235,7 @@ fn http_refusals() -> Vec<Row<'static>> {
         http!("HTTP, bare", inner),
         http!(
             "a guard that does nothing",
-            GuardLayer::server(Nothing).layer(inner)
+            GuardLayer::server(NoopGuard).layer(inner)
         ),
         http!("closed", closed.layer().server().layer(inner)),
         http!(

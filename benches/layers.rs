@@ -1,14 +1,14 @@
 //! What each observing layer adds to a service that does nothing: time (criterion) and allocations.
 //!
 //! `cargo bench --bench layers --features axum`. Compare within one run only. The comparison with other crates is
-//! a package of its own: `benches/peers`.
+//! a package of its own: `benches/comparison`.
 
-#[path = "support/counting.rs"]
-mod counting;
-#[path = "support/drive.rs"]
-mod drive;
-#[path = "support/nothing.rs"]
-mod nothing;
+#[path = "support/allocations.rs"]
+mod allocations;
+#[path = "support/noop_guard.rs"]
+mod noop_guard;
+#[path = "support/poll.rs"]
+mod poll;
 
 use std::{convert::Infallible, hint::black_box};
 
@@ -16,7 +16,7 @@ use axum::{Router, body::Body, routing::get};
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{Request, Response};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use nothing::Nothing;
+use noop_guard::NoopGuard;
 use tower::{Layer, service_fn};
 use tower_keep::{
     GuardLayer, Track,
@@ -27,7 +27,7 @@ use tower_keep::{
 };
 
 #[global_allocator]
-static ALLOCATOR: counting::Counting = counting::Counting;
+static ALLOCATOR: allocations::CountingAllocator = allocations::CountingAllocator;
 
 /// What tower's own retry asks for: three attempts, no wait, no budget.
 #[derive(Clone)]
@@ -63,7 +63,7 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     fn row(&mut self, name: &str, mut call: impl FnMut()) {
-        let (allocations, bytes) = counting::per_call(&mut call);
+        let (allocations, bytes) = allocations::per_call(&mut call);
         self.rows.push((name.to_owned(), allocations, bytes));
         let handle = &self.handle;
         self.criterion.bench_function(name, |bencher| {
@@ -87,18 +87,18 @@ fn plain(bench: &mut Bench<'_>) {
         ($name:literal, $service:expr) => {
             let mut service = $service;
             bench.row($name, || {
-                black_box(drive::call(&mut service, black_box(7))).ok();
+                black_box(poll::call(&mut service, black_box(7))).ok();
             });
         };
     }
     row!("any: bare", inner);
     row!(
         "any: a guard that does nothing",
-        GuardLayer::any(Nothing).layer(inner)
+        GuardLayer::any(NoopGuard).layer(inner)
     );
     row!(
         "any: two guards that do nothing",
-        GuardLayer::any((Nothing, Nothing)).layer(inner)
+        GuardLayer::any((NoopGuard, NoopGuard)).layer(inner)
     );
     row!("any: context", GuardLayer::any(InheritContext).layer(inner));
     row!("any: observe", observe("bench").any().layer(inner));
@@ -113,11 +113,11 @@ fn plain(bench: &mut Bench<'_>) {
     let retry = Retry::new("bench");
     bench.row("retry: run", || {
         let work = |_| async { Ok::<_, Infallible>(7) };
-        black_box(drive::finish(retry.run(work))).ok();
+        black_box(poll::finish(retry.run(work))).ok();
     });
     bench.row("operation: run", || {
         let work = async { Ok::<_, Infallible>(7) };
-        black_box(drive::finish(operation("bench").run(work))).ok();
+        black_box(poll::finish(operation("bench").run(work))).ok();
     });
 }
 
@@ -129,14 +129,14 @@ fn http_service(bench: &mut Bench<'_>) {
         ($name:literal, $service:expr) => {
             let mut service = $service;
             bench.row($name, || {
-                black_box(drive::exchange(&mut service, Request::new(Body::empty())));
+                black_box(poll::exchange(&mut service, Request::new(Body::empty())));
             });
         };
     }
     row!("http: bare", inner);
     row!(
         "http: a guard that does nothing",
-        GuardLayer::server(Nothing).layer(inner)
+        GuardLayer::server(NoopGuard).layer(inner)
     );
     row!(
         "http: context",
@@ -181,7 +181,7 @@ fn retried(bench: &mut Bench<'_>) {
             let mut service = $service;
             bench.row($name, || {
                 let request = order(http::Method::$method);
-                black_box(drive::exchange(&mut service, request));
+                black_box(poll::exchange(&mut service, request));
             });
         };
     }
@@ -211,14 +211,14 @@ fn axum_route(bench: &mut Bench<'_>) {
         ($name:literal, $service:expr) => {
             let mut service = $service;
             bench.row($name, || {
-                black_box(drive::exchange(&mut service, request()));
+                black_box(poll::exchange(&mut service, request()));
             });
         };
     }
     row!("axum: bare", router());
     row!(
         "axum: a guard that does nothing",
-        router().layer(GuardLayer::server(Nothing))
+        router().layer(GuardLayer::server(NoopGuard))
     );
     row!("axum: observe", router().layer(observe("bench").server()));
 }

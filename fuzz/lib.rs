@@ -4,3 +4,9 @@
 
 #[path = "../tests/wire/laws.rs"]
 pub mod laws;
+
+#[path = "../tests/wire/exchange.rs"]
+pub mod exchange;
+
+#[path = "../tests/wire/breaker_key.rs"]
+pub mod breaker_key;

@@ -1,9 +1,9 @@
 //! What a call costs that succeeds at once: no allocation, as far as that is possible.
 
-#[path = "../benches/support/counting.rs"]
-mod counting;
-#[path = "../benches/support/drive.rs"]
-mod drive;
+#[path = "../benches/support/allocations.rs"]
+mod allocations;
+#[path = "../benches/support/poll.rs"]
+mod poll;
 
 use std::{convert::Infallible, future::ready, hint::black_box};
 
@@ -23,11 +23,11 @@ use tower_keep::{
 };
 
 #[global_allocator]
-static ALLOCATOR: counting::Counting = counting::Counting;
+static ALLOCATOR: allocations::CountingAllocator = allocations::CountingAllocator;
 
 /// Allocations of one call.
 fn allocations(call: impl FnMut()) -> f64 {
-    counting::per_call(call).0
+    allocations::per_call(call).0
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn work_that_succeeds_allocates_nothing() {
     let retry = Retry::new("costs");
     let work = || {
         let run = retry.run(|_| ready(Ok::<_, std::io::Error>(7)));
-        black_box(drive::finish(run)).expect("an answer");
+        black_box(poll::finish(run)).expect("an answer");
     };
     assert_eq!(allocations(work), 0.0);
     // Nor does it where there is a context that has a deadline.
@@ -49,7 +49,7 @@ fn a_request_of_any_kind_allocates_nothing() {
     let inner = service_fn(|n: u64| ready(Ok::<_, Infallible>(n)));
     let mut service = RetryLayer::any(Retry::new("costs")).layer(inner);
     let call = || {
-        black_box(drive::call(&mut service, black_box(7))).expect("an answer");
+        black_box(poll::call(&mut service, black_box(7))).expect("an answer");
     };
     assert_eq!(allocations(call), 0.0);
 }
@@ -109,7 +109,7 @@ fn a_breaker_allocates_nothing_whatever_its_window() {
         // As servers do it.
         assert_eq!(allocations(|| ask(&mut service.clone())), 0.0);
         let called = || {
-            let answer = drive::finish(breaker.call(seven(7)));
+            let answer = poll::finish(breaker.call(seven(7)));
             assert_eq!(answer.ok(), Some(7));
         };
         assert_eq!(allocations(called), 0.0);
@@ -152,7 +152,7 @@ fn a_breaker_allocates_nothing_for_failures_while_it_stays_closed() {
 
 #[test]
 fn the_counter_counts() {
-    let counted = counting::per_call(|| drop(black_box(Box::new([7_u64; 4]))));
+    let counted = allocations::per_call(|| drop(black_box(Box::new([7_u64; 4]))));
     assert_eq!(counted, (1.0, 32.0));
 }
 
@@ -169,13 +169,13 @@ fn a_refusal_allocates_once_as_an_error_and_five_times_as_an_http_answer() {
     // The values of `Retry-After` that most breakers give are kept ready.
     breaker.open_for(HOUR / 60);
     let mut service = breaker.layer().any().layer(service_fn(seven));
-    let refused = || assert!(drive::call(&mut service, 7).is_err());
+    let refused = || assert!(poll::call(&mut service, 7).is_err());
     assert_eq!(allocations(refused), 1.0);
     let inner = service_fn(answer::<Full<Bytes>>);
     let mut server = breaker.layer().server().layer(inner);
     let request = allocations(|| drop(black_box(order())));
     let refused = allocations(|| {
-        black_box(drive::exchange(&mut server, order()));
+        black_box(poll::exchange(&mut server, order()));
     });
     // The map of headers twice, that of extensions three times: the rejection goes along in it.
     assert_eq!(refused - request, 5.0);
@@ -248,7 +248,7 @@ fn an_http_answer_in_time_allocates_nothing() {
     let cost = exchange(bare);
     let mut timed = TimeoutLayer::server(HOUR).layer(bare);
     let timed = allocations(|| {
-        black_box(drive::exchange(&mut timed, order()));
+        black_box(poll::exchange(&mut timed, order()));
     });
     assert_eq!(timed, cost);
 }
@@ -265,14 +265,14 @@ fn fallback_costs_nothing_over_http_unless_it_is_a_service() {
         .with(spare)
         .layer(service_fn(answer::<Full<Bytes>>));
     let closure = allocations(|| {
-        black_box(drive::exchange(&mut closure, order()));
+        black_box(poll::exchange(&mut closure, order()));
     });
     assert_eq!(closure, bare());
     // A copy of the head, and what keeps the body.
     let replayed = || service_fn(answer::<ReplayBody<Full<Bytes>>>);
     let mut service = fallback().service(replayed()).layer(replayed());
     let service = allocations(|| {
-        black_box(drive::exchange(&mut service, order()));
+        black_box(poll::exchange(&mut service, order()));
     });
     // Within a context: a retry begins one for all of its attempts where there is none.
     let retried = Context::new_root().run(|| {
@@ -292,7 +292,7 @@ fn seven(_: u64) -> std::future::Ready<Result<u64, Infallible>> {
 }
 
 fn ask<S: Service<u64, Response = u64>>(service: &mut S) {
-    assert_eq!(drive::call(service, black_box(7)).ok(), Some(7));
+    assert_eq!(poll::call(service, black_box(7)).ok(), Some(7));
 }
 
 fn pending_once() -> impl FnMut(&mut std::task::Context<'_>) -> std::task::Poll<()> {
@@ -328,7 +328,7 @@ where
     B: http_body::Body + Unpin,
     S::Error: std::fmt::Debug,
 {
-    black_box(drive::exchange(service, request));
+    black_box(poll::exchange(service, request));
 }
 
 async fn answer<B>(request: Request<B>) -> Result<Response<Full<Bytes>>, Infallible>

@@ -2,10 +2,10 @@
 //! use up its series.
 #![cfg(feature = "axum")]
 
-#[path = "../benches/support/counting.rs"]
-mod counting;
-#[path = "../benches/support/drive.rs"]
-mod drive;
+#[path = "../benches/support/allocations.rs"]
+mod allocations;
+#[path = "../benches/support/poll.rs"]
+mod poll;
 
 use std::{
     collections::BTreeMap,
@@ -28,7 +28,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_keep::{GuardLayer, Track, observe, operation, track::RouteSlot};
 
 #[global_allocator]
-static ALLOCATOR: counting::Counting = counting::Counting;
+static ALLOCATOR: allocations::CountingAllocator = allocations::CountingAllocator;
 
 /// Counts what every series was told; the values are of no interest here.
 #[derive(Clone, Default)]
@@ -140,12 +140,12 @@ fn tracker_that_serves_one_route_costs_kilobytes() {
     };
     // What is asked for, be it given back or not.
     let costs = |calls: usize| {
-        let (_, before) = counting::so_far();
+        let (_, before) = allocations::so_far();
         let mut service = route();
         for _ in 0..calls {
-            drive::exchange(&mut service, Request::new(Body::empty()));
+            poll::exchange(&mut service, Request::new(Body::empty()));
         }
-        counting::so_far().1 - before
+        allocations::so_far().1 - before
     };
     // Whatever is made once for the process.
     costs(1);
@@ -163,7 +163,7 @@ fn call_that_is_measured_allocates_nothing_for_it() {
     let (series, _turn) = series();
     let work = operation("hot").errors(None);
     let run = || drop(work.clone().call(|| Ok::<_, std::io::Error>(7)));
-    assert_eq!(counting::per_call(run).0, 0.0);
+    assert_eq!(allocations::per_call(run).0, 0.0);
     assert_eq!(
         series.sum(&["operation_duration_seconds", "operation=hot"]),
         10_500
@@ -288,10 +288,10 @@ fn hostile_client_makes_few_series_and_the_next_honest_failure_has_its_own() {
         .layer(observe("hostile").track(tracker("hostile")).server());
     let before = series.with(&[]);
     for _ in 0..100_000 {
-        let response = drive::finish(app.clone().oneshot(hostile())).expect("an answer");
+        let response = poll::finish(app.clone().oneshot(hostile())).expect("an answer");
         // Every third hangs up.
         if fastrand::u8(..3) > 0 {
-            let _ = drive::finish(axum::body::to_bytes(response.into_body(), usize::MAX));
+            let _ = poll::finish(axum::body::to_bytes(response.into_body(), usize::MAX));
         }
     }
     let mut made = series.with(&[]);
@@ -310,7 +310,7 @@ fn hostile_client_makes_few_series_and_the_next_honest_failure_has_its_own() {
     let pay = Request::post("/pay")
         .body(Body::empty())
         .expect("a request");
-    drive::finish(app.clone().oneshot(pay)).expect("an answer");
+    poll::finish(app.clone().oneshot(pay)).expect("an answer");
     let own = [
         "http_server_request_duration_seconds",
         "http_route=/pay",
@@ -347,7 +347,7 @@ fn totals_are_right_when_threads_fill_all_there_is_and_more() {
                 for n in 0..500 {
                     let path = format!("/crowd/{}", (n * (thread + 1)) % 100);
                     let request = Request::get(path).body(Body::empty()).expect("a request");
-                    drive::exchange(&mut service, request);
+                    poll::exchange(&mut service, request);
                 }
             });
         }

@@ -3,10 +3,10 @@
 //! `.ci/instructions` runs it and compares with `benches/instructions.txt`. Each row makes so many calls after a
 //! warm-up that is not counted.
 
-#[path = "../../support/drive.rs"]
-mod drive;
-#[path = "../../support/nothing.rs"]
-mod nothing;
+#[path = "../../support/poll.rs"]
+mod poll;
+#[path = "../../support/noop_guard.rs"]
+mod noop_guard;
 
 use std::{convert::Infallible, future::Ready, future::ready, hint::black_box, time::Duration};
 
@@ -15,7 +15,7 @@ use gungraun::{library_benchmark, library_benchmark_group, main};
 use http::{Request, Response};
 use http_body_util::Full;
 use metrics_exporter_prometheus::PrometheusBuilder;
-use nothing::Nothing;
+use noop_guard::NoopGuard;
 use tower::{Layer, Service, ServiceBuilder, service_fn};
 use tower_keep::{
     CircuitBreaker, GuardLayer, Track,
@@ -54,19 +54,19 @@ fn bare() -> impl Service<u64, Response = u64, Error = Infallible, Future: Send>
 
 fn plain(service: impl Service<u64, Response = u64> + 'static) -> Call {
     let mut service = service;
-    Box::new(move || drop(black_box(drive::call(&mut service, black_box(7)))))
+    Box::new(move || drop(black_box(poll::call(&mut service, black_box(7)))))
 }
 
 fn cloned(service: impl Service<u64, Response = u64> + Clone + 'static) -> Call {
-    Box::new(move || drop(black_box(drive::call(&mut service.clone(), black_box(7)))))
+    Box::new(move || drop(black_box(poll::call(&mut service.clone(), black_box(7)))))
 }
 
 fn guarded() -> impl Service<u64, Response = u64> {
-    GuardLayer::any(Nothing).layer(bare())
+    GuardLayer::any(NoopGuard).layer(bare())
 }
 
 fn twice() -> impl Service<u64, Response = u64> {
-    GuardLayer::any((Nothing, Nothing)).layer(bare())
+    GuardLayer::any((NoopGuard, NoopGuard)).layer(bare())
 }
 
 fn count_window() -> CircuitBreakerBuilder {
@@ -119,7 +119,7 @@ fn breaker_and_track() -> Call {
 fn operated() -> Call {
     Box::new(|| {
         let work = async { Ok::<_, Infallible>(7) };
-        let _ = black_box(drive::finish(operation("bench").run(work)));
+        let _ = black_box(poll::finish(operation("bench").run(work)));
     })
 }
 
@@ -136,7 +136,7 @@ where
 {
     let mut service = service;
     Box::new(move || {
-        black_box(drive::exchange(&mut service, Request::new(Body::empty())));
+        black_box(poll::exchange(&mut service, Request::new(Body::empty())));
     })
 }
 
@@ -153,7 +153,7 @@ fn axum(router: Router) -> Call {
     Box::new(move || {
         let request = Request::get("/orders/7").body(Body::empty());
         let request = request.expect("a request");
-        black_box(drive::exchange(&mut router, request));
+        black_box(poll::exchange(&mut router, request));
     })
 }
 
@@ -186,14 +186,14 @@ fn logged(call: Call) -> Call {
 #[bench::operation(operated())]
 #[bench::any_observe(plain(observe("bench").any().layer(bare())))]
 #[bench::http_bare(http(hello()))]
-#[bench::http_nothing(http(GuardLayer::server(Nothing).layer(hello())))]
+#[bench::http_nothing(http(GuardLayer::server(NoopGuard).layer(hello())))]
 #[bench::http_context(http(GuardLayer::server(Correlate::default()).layer(hello())))]
 #[bench::http_track(http(GuardLayer::server(Track::named("bench")).layer(hello())))]
 #[bench::http_breaker(http(built(count_window()).layer().server().layer(hello())))]
 #[bench::http_track_and_breaker(breaker_and_track())]
 #[bench::http_observe(http(observe("bench").server().layer(hello())))]
 #[bench::axum_bare(axum(route()))]
-#[bench::axum_nothing(axum(route().layer(GuardLayer::server(Nothing))))]
+#[bench::axum_nothing(axum(route().layer(GuardLayer::server(NoopGuard))))]
 #[bench::axum_observe(axum(route().layer(observe("bench").server())))]
 #[bench::axum_observe_logged(logged(axum(route().layer(observe("bench").server()))))]
 fn calls(mut call: Call) -> Call {

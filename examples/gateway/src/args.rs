@@ -1,0 +1,301 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::str::FromStr;
+use std::time::Duration;
+
+use lexopt::{Arg, Parser, ValueExt};
+
+use super::upstream_url::{Protocol, UpstreamUrl};
+
+pub const HELP: &str = "\
+A reverse proxy for HTTP/1.1 and HTTP/2, guarded by tower-keep.
+
+Usage: gateway [OPTIONS]
+
+  --listen ADDR               where clients come in [default: 127.0.0.1:8080]
+  --upstream URL              http://host:port[/base], where requests go
+                              [default: an embedded upstream that is at times slow, failing or hanging]
+  --upstream-protocol P       auto (HTTP/2 for gRPC, HTTP/1.1 for the rest), h1 or h2 [default: auto]
+  --timeout SECONDS           how long one attempt may take to the head of the upstream's answer
+                              [default: 10, the embedded upstream: 2]
+  --total SECONDS             how long all attempts may take together [default: three times --timeout]
+  --open SECONDS              how long the circuit breaker stays open the first time, and at random up to half
+                              as long again; twice as long each time that it opens again soon, up to a minute
+                              [default: 5, the embedded upstream: 2]
+  --unprotected               many retries without a budget, and no circuit breaker: what not to do,
+                              for comparison; the time limits stay
+  --admin ADDR                /metrics, /livez, /readyz, /errors and /guards [default: 127.0.0.1:9901]
+  --log json|pretty|off       logs, on standard error, filtered by RUST_LOG [default: off]
+  --load N                    requests a second of the load that the gateway puts on itself, 0 to 1000;
+                              only with the embedded upstream [default: 40]
+  --grace SECONDS             how long calls in flight may take to finish at the end [default: 10]
+  --duration SECONDS          end after so long [default: run until SIGINT or SIGTERM]
+  --help                      this text
+
+Port 0 takes a free port; the first lines of the output name it.
+";
+
+const DEFAULT_LOAD: u32 = 40;
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+const DEFAULT_OPEN: Duration = Duration::from_secs(5);
+/// Of the embedded upstream, so that what hangs is soon seen to.
+const SHORT_TIMEOUT: Duration = Duration::from_secs(2);
+const SHORT_OPEN: Duration = Duration::from_secs(2);
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Log {
+    Json,
+    Pretty,
+    Off,
+}
+
+#[derive(Debug)]
+pub struct Args {
+    pub listen: SocketAddr,
+    pub admin: SocketAddr,
+    /// `None`: the embedded one.
+    pub upstream: Option<UpstreamUrl>,
+    pub protocol: Protocol,
+    /// For the head of the upstream's answer to one attempt.
+    pub timeout: Duration,
+    /// For all attempts.
+    pub total: Duration,
+    pub open: Duration,
+    /// Without what keeps an overload from outliving its cause.
+    pub unprotected: bool,
+    pub log: Log,
+    /// Requests a second.
+    pub load: u32,
+    pub grace: Duration,
+    pub duration: Option<Duration>,
+}
+
+/// What the command line asks for.
+pub enum Asked {
+    Run(Box<Args>),
+    Help,
+}
+
+/// The error is one line that names the option.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, String> {
+    let mut parser = Parser::from_args(args);
+    let (mut load, mut timeout, mut total, mut open) = (None, None, None, None);
+    let mut args = Args {
+        listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+        admin: SocketAddr::from(([127, 0, 0, 1], 9901)),
+        upstream: None,
+        protocol: Protocol::Auto,
+        timeout: DEFAULT_TIMEOUT,
+        total: 3 * DEFAULT_TIMEOUT,
+        open: DEFAULT_OPEN,
+        unprotected: false,
+        log: Log::Off,
+        load: 0,
+        grace: Duration::from_secs(10),
+        duration: None,
+    };
+    while let Some(arg) = parser.next().map_err(|error| error.to_string())? {
+        match arg {
+            Arg::Long("listen") => args.listen = value(&mut parser, "--listen", address)?,
+            Arg::Long("admin") => args.admin = value(&mut parser, "--admin", address)?,
+            Arg::Long("upstream") => {
+                args.upstream = Some(value(&mut parser, "--upstream", UpstreamUrl::parse)?);
+            }
+            Arg::Long("upstream-protocol") => {
+                args.protocol = value(&mut parser, "--upstream-protocol", protocol)?;
+            }
+            Arg::Long("timeout") => timeout = Some(value(&mut parser, "--timeout", limit)?),
+            Arg::Long("total") => total = Some(value(&mut parser, "--total", limit)?),
+            Arg::Long("open") => open = Some(value(&mut parser, "--open", limit)?),
+            Arg::Long("unprotected") => args.unprotected = true,
+            Arg::Long("log") => args.log = value(&mut parser, "--log", log)?,
+            Arg::Long("load") => load = Some(value(&mut parser, "--load", rate)?),
+            Arg::Long("grace") => args.grace = value(&mut parser, "--grace", seconds)?,
+            Arg::Long("duration") => {
+                args.duration = Some(value(&mut parser, "--duration", seconds)?);
+            }
+            Arg::Long("help") | Arg::Short('h') => return Ok(Asked::Help),
+            other => return Err(other.unexpected().to_string()),
+        }
+    }
+    if args.upstream.is_some() && load.is_some_and(|rate| rate > 0) {
+        return Err("--load: is for the embedded upstream only, not with --upstream".into());
+    }
+    let embedded = args.upstream.is_none();
+    if embedded {
+        args.load = load.unwrap_or(DEFAULT_LOAD);
+    }
+    let (usual_timeout, usual_open) = match embedded {
+        true => (SHORT_TIMEOUT, SHORT_OPEN),
+        false => (DEFAULT_TIMEOUT, DEFAULT_OPEN),
+    };
+    args.timeout = timeout.unwrap_or(usual_timeout);
+    args.open = open.unwrap_or(usual_open);
+    args.total = total.unwrap_or(args.timeout.saturating_mul(3));
+    if args.total < args.timeout {
+        let (total, timeout) = (args.total, args.timeout);
+        return Err(format!(
+            "--total: {total:?} must be at least --timeout, {timeout:?}"
+        ));
+    }
+    Ok(Asked::Run(Box::new(args)))
+}
+
+fn value<T>(
+    parser: &mut Parser,
+    option: &str,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Result<T, String> {
+    let text = parser
+        .value()
+        .and_then(ValueExt::string)
+        .map_err(|error| format!("{option}: {error}"))?;
+    read(&text).map_err(|error| format!("{option}: {error}"))
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let wrong = || format!("{text:?} must be host:port, as in 127.0.0.1:8080");
+    let mut found = text.to_socket_addrs().map_err(|_| wrong())?;
+    found.next().ok_or_else(wrong)
+}
+
+fn protocol(text: &str) -> Result<Protocol, String> {
+    match text {
+        "auto" => Ok(Protocol::Auto),
+        "h1" => Ok(Protocol::Http1),
+        "h2" => Ok(Protocol::Http2),
+        _ => Err(format!("{text:?} must be auto, h1 or h2")),
+    }
+}
+
+fn log(text: &str) -> Result<Log, String> {
+    match text {
+        "json" => Ok(Log::Json),
+        "pretty" => Ok(Log::Pretty),
+        "off" => Ok(Log::Off),
+        _ => Err(format!("{text:?} must be json, pretty or off")),
+    }
+}
+
+fn rate(text: &str) -> Result<u32, String> {
+    let rate = u32::from_str(text).ok().filter(|rate| *rate <= 1000);
+    rate.ok_or_else(|| format!("{text:?} must be a whole number from 0 to 1000"))
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = f64::from_str(text)
+        .ok()
+        .filter(|s| (0.0..=86_400.0).contains(s));
+    seconds
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| format!("{text:?} must be seconds from 0 to 86400"))
+}
+
+fn limit(text: &str) -> Result<Duration, String> {
+    let limit = seconds(text).ok().filter(|limit| !limit.is_zero());
+    limit.ok_or_else(|| format!("{text:?} must be seconds above 0, at most 86400"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn args_have_defaults() {
+        let args = run(&[]);
+        assert_eq!(args.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(args.admin.to_string(), "127.0.0.1:9901");
+        assert!(args.upstream.is_none());
+        assert_eq!((args.load, args.log), (40, Log::Off));
+        assert_eq!(args.timeout, Duration::from_secs(2));
+        assert!(!args.unprotected);
+    }
+
+    #[test]
+    fn unprotected_keeps_the_time_limits() {
+        let args = run(&["--unprotected", "--timeout", "0.4"]);
+        assert!(args.unprotected);
+        assert_eq!(
+            (args.timeout, args.total),
+            (Duration::from_millis(400), Duration::from_millis(1200))
+        );
+    }
+
+    #[test]
+    fn custom_upstream_gets_no_load() {
+        let args = run(&["--upstream=http://up:81/base/", "--log", "json"]);
+        assert_eq!(
+            args.upstream.map(|up| up.to_string()).as_deref(),
+            Some("http://up:81/base")
+        );
+        assert_eq!((args.load, args.log), (0, Log::Json));
+        assert_eq!(args.timeout, Duration::from_secs(10));
+    }
+
+    #[test]
+    fn error_names_the_option_and_its_values() {
+        let wrong = [
+            (
+                &["--log", "xml"][..],
+                "--log: \"xml\" must be json, pretty or off",
+            ),
+            (
+                &["--listen", "8080"],
+                "--listen: \"8080\" must be host:port",
+            ),
+            (
+                &["--upstream", "https://up"],
+                "--upstream: \"https://up\": https is not supported",
+            ),
+            (
+                &["--upstream-protocol", "h3"],
+                "--upstream-protocol: \"h3\" must be auto, h1 or h2",
+            ),
+            (
+                &["--grace", "-1"],
+                "--grace: \"-1\" must be seconds from 0 to 86400",
+            ),
+            (
+                &["--timeout", "0"],
+                "--timeout: \"0\" must be seconds above 0",
+            ),
+            (
+                &["--duration", "NaN"],
+                "--duration: \"NaN\" must be seconds",
+            ),
+            (
+                &["--load", "1001"],
+                "--load: \"1001\" must be a whole number from 0 to 1000",
+            ),
+            (
+                &["--load", "9", "--upstream", "http://up"],
+                "--load: is for the embedded upstream",
+            ),
+            (
+                &["--unprotected=no"],
+                "unexpected argument for option '--unprotected'",
+            ),
+            (&["--admin"], "--admin: missing argument"),
+            (&["--lisen"], "invalid option '--lisen'"),
+            (&["up"], "unexpected argument \"up\""),
+        ];
+        for (args, error) in wrong {
+            let found = asked(args).err().unwrap_or_default();
+            assert!(found.starts_with(error), "{args:?}: {found}");
+        }
+    }
+
+    fn run(args: &[&str]) -> Args {
+        match asked(args) {
+            Ok(Asked::Run(args)) => *args,
+            Ok(Asked::Help) => panic!("asked for help"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn asked(args: &[&str]) -> Result<Asked, String> {
+        parse(args.iter().map(OsString::from))
+    }
+}

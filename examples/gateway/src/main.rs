@@ -1,0 +1,234 @@
+//! A reverse proxy for HTTP/1.1 and HTTP/2, guarded by this crate: `gateway --help` lists the options.
+//!
+//! Without any, it starts an upstream that is at times slow, failing or hanging, puts a small load on itself,
+//! and shows every kind of outcome within ten seconds.
+
+mod admin;
+mod args;
+mod client;
+mod demo_replies;
+mod demo_upstream;
+mod drain;
+mod error_page;
+mod guards;
+mod headers;
+mod histogram;
+mod http2_unsupported;
+mod load;
+mod local_responses;
+mod panicking_handler;
+mod process;
+mod proxy;
+mod report;
+mod resilience;
+mod server;
+mod upstream_url;
+
+use std::convert::identity;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::time::sleep;
+use tower_keep::track::RequestBodyLayer;
+use tower_keep::{BoxError, ConfigError, ErrorTracker, registry};
+use tower_layer::Layer;
+
+use admin::Admin;
+use args::{Args, Asked};
+use client::UpstreamClient;
+use drain::{Drain, DrainToken};
+use panicking_handler::PanickingHandler;
+use process::{Signals, complain, say};
+use proxy::Proxy;
+use report::Window;
+use resilience::Resilience;
+use upstream_url::UpstreamUrl;
+
+const CONNECTIONS: usize = 4096;
+const ADMIN_CONNECTIONS: usize = 64;
+/// For the last scrape to come through.
+const ADMIN_GRACE: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    let args = match args::parse(std::env::args_os().skip(1)) {
+        Ok(Asked::Run(args)) => args,
+        Ok(Asked::Help) => {
+            say(args::HELP.trim_end());
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return complain(&format!("{error} (see --help)"), 2),
+    };
+    if let Err(error) = process::log_to_stderr(args.log) {
+        return complain(&error, 2);
+    }
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&format!("cannot start: {error}"), 1),
+    };
+    let ended = runtime.block_on(run(*args));
+    // A name look-up that hangs in a thread must not hold up the exit.
+    runtime.shutdown_background();
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(&error, 1),
+    }
+}
+
+/// From the first socket to the last; the error is one line.
+async fn run(args: Args) -> Result<(), String> {
+    // Before anything is announced, or an early signal would end the process the hard way.
+    let mut signals =
+        Signals::listen().map_err(|error| format!("cannot catch signals: {error}"))?;
+    let prometheus = process::record_metrics()?;
+    let (listener, gateway) = bind("--listen", args.listen).await?;
+    let (admin_listener, admin_address) = bind("--admin", args.admin).await?;
+    let (target, embedded) = upstream(&args).await?;
+    let lines = announcement(gateway, admin_address, &target, &args);
+
+    let window = Arc::new(Window::default());
+    let ready = Arc::new(AtomicBool::new(false));
+    let (gateway_drain, ticket) = Drain::new();
+    serve_gateway(listener, ticket, target, &args, &window).map_err(|error| error.to_string())?;
+    let (admin_drain, ticket) = Drain::new();
+    serve_admin(admin_listener, ticket, &prometheus, &ready);
+    tokio::spawn(process::upkeep(prometheus));
+    tokio::spawn(report::every_second(window));
+    let load = tokio::spawn(load::run(load::reachable(gateway), args.load));
+    ready.store(true, Ordering::SeqCst);
+    // After all else: whoever reads it may ask or end the gateway at once.
+    say(&lines);
+
+    let why = tokio::select! {
+        name = signals.next() => name,
+        () = after(args.duration) => "time is up",
+    };
+    ready.store(false, Ordering::SeqCst);
+    say(&format!("{why}: draining"));
+    load.abort();
+    let in_time = gateway_drain.finish(async {
+        tokio::select! {
+            // Whoever asks twice is in a hurry.
+            _ = signals.next() => {}
+            () = sleep(args.grace) => {}
+        }
+    });
+    let end = if in_time.await {
+        "all calls finished"
+    } else {
+        "out of time: what was left is cut off"
+    };
+    if let Some(embedded) = embedded {
+        embedded.finish(async {}).await;
+    }
+    admin_drain.finish(sleep(ADMIN_GRACE)).await;
+    say(end);
+    Ok(())
+}
+
+async fn bind(option: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), String> {
+    let failed = |error| format!("{option}: cannot listen on {address}: {error}");
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// The upstream that was asked for, or the embedded one.
+async fn upstream(args: &Args) -> Result<(UpstreamUrl, Option<Drain>), String> {
+    if let Some(target) = &args.upstream {
+        return Ok((target.clone(), None));
+    }
+    let failed = |error| format!("cannot start the embedded upstream: {error}");
+    let (address, drain) = demo_upstream::start().await.map_err(failed)?;
+    Ok((
+        UpstreamUrl::parse(&format!("http://{address}"))?,
+        Some(drain),
+    ))
+}
+
+/// The first lines, which tests and scripts read.
+fn announcement(
+    gateway: SocketAddr,
+    admin: SocketAddr,
+    target: &UpstreamUrl,
+    args: &Args,
+) -> String {
+    let how = match args.unprotected {
+        true => ", unprotected",
+        false => "",
+    };
+    let lines = format!(
+        "gateway listening on http://{gateway}\n\
+         admin on http://{admin}\n\
+         upstream {target}{how}"
+    );
+    if args.upstream.is_some() {
+        return lines;
+    }
+    let load = args.load;
+    format!(
+        "{lines} (embedded, with a load of {load} calls a second)\n\
+         curl http://{gateway}/ lists what to call, http://{admin}/ what to look at"
+    )
+}
+
+fn serve_gateway(
+    listener: TcpListener,
+    ticket: DrainToken,
+    target: UpstreamUrl,
+    args: &Args,
+    window: &Arc<Window>,
+) -> Result<(), ConfigError> {
+    let demonstration = args.upstream.is_none();
+    let resilience = Resilience::new(args)?;
+    tokio::spawn(report::transitions(resilience.breaker.subscribe()));
+    let client = resilience.layer(UpstreamClient::new());
+    let proxy = error_page::page()?.layer(Proxy::new(client, target, args.protocol));
+    let service =
+        RequestBodyLayer::new(identity).layer(PanickingHandler::new(proxy, demonstration));
+    let service = guards::inbound(window, demonstration)?.layer(service);
+    tokio::spawn(server::serve(listener, service, ticket, CONNECTIONS));
+    Ok(())
+}
+
+fn serve_admin(
+    listener: TcpListener,
+    ticket: DrainToken,
+    prometheus: &PrometheusHandle,
+    ready: &Arc<AtomicBool>,
+) {
+    let prometheus = prometheus.clone();
+    let admin = Admin {
+        ready: Arc::clone(ready),
+        metrics: Arc::new(move || prometheus.render()),
+        errors: Arc::new(errors),
+        guards: Arc::new(guards_page),
+    };
+    tokio::spawn(server::serve(listener, admin, ticket, ADMIN_CONNECTIONS));
+}
+
+/// What `/errors` shows: each group with its first and its latest sample.
+fn errors() -> String {
+    json(&ErrorTracker::global().groups())
+}
+
+/// What `/guards` shows.
+fn guards_page() -> String {
+    json(&registry::snapshots())
+}
+
+fn json(page: &impl serde::Serialize) -> String {
+    let text = serde_json::to_string_pretty(page);
+    text.unwrap_or_else(|error| format!("{{\"error\": {:?}}}", error.to_string())) + "\n"
+}
+
+async fn after(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}
