@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn kind_is_grpc_code_io_kind_rejection_kind_or_type_name() {
         let elapsed = Elapsed::new("api".into(), TimeoutKind::Limit, None);
-        let refused = Rejection::overloaded("shed");
+        let rejection = Rejection::overloaded("shed");
         let parse = "x".parse::<u32>().unwrap_err();
         let boxed: Box<dyn Error + Send + Sync> = "plain text".into();
         let wrapped = io::Error::other(Elapsed::new("api".into(), TimeoutKind::Limit, None));
@@ -137,7 +137,7 @@ mod tests {
             (&io::Error::other("torn"), "io::Other"),
             (&io::Error::from(io::ErrorKind::NotFound), "io::NotFound"),
             (&elapsed, "timeout"),
-            (&refused, refused.kind().as_str()),
+            (&rejection, rejection.kind().as_str()),
             (&parse, "ParseIntError"),
             (&Gone, "Gone"),
             (&Loud { why: "" }, "Loud"),

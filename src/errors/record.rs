@@ -100,6 +100,14 @@ impl ErrorRecord {
     }
 
     /// Creates a record from the panic payload of `catch_unwind` or of a `JoinError`: kind `panic`, outcome `panicked`.
+    ///
+    /// ```
+    /// use tower_keep::errors::ErrorRecord;
+    ///
+    /// let payload = std::panic::catch_unwind(|| panic!("out of {}", "luck")).unwrap_err();
+    /// let record = ErrorRecord::from_panic(&*payload);
+    /// assert_eq!((record.kind(), record.message()), ("panic", "out of luck"));
+    /// ```
     #[must_use]
     pub fn from_panic(payload: &(dyn Any + Send)) -> Self {
         Self::new("panic", panic_message(payload)).with_outcome("panicked")
@@ -141,7 +149,7 @@ impl ErrorRecord {
         self
     }
 
-    /// The service that answered, or was called.
+    /// Sets the name of the service that responded or was called.
     #[must_use]
     pub fn with_service(mut self, service: impl Into<Arc<str>>) -> Self {
         self.service = Some(truncated_arc(service.into(), MAX_NAME));
@@ -155,21 +163,21 @@ impl ErrorRecord {
         self
     }
 
-    /// The ID of this one request.
+    /// Sets the ID of the request.
     #[must_use]
     pub fn with_request_id(mut self, id: impl Into<String>) -> Self {
         self.request_id = Some(truncated_box(id.into(), MAX_ID));
         self
     }
 
-    /// The ID that all calls made for one user action share.
+    /// Sets the ID shared by all calls of a user action.
     #[must_use]
     pub fn with_correlation_id(mut self, id: impl Into<String>) -> Self {
         self.correlation_id = Some(truncated_box(id.into(), MAX_ID));
         self
     }
 
-    /// The W3C trace ID.
+    /// Sets the W3C trace ID.
     #[must_use]
     pub fn with_trace_id(mut self, id: impl Into<String>) -> Self {
         self.trace_id = Some(truncated_box(id.into(), MAX_ID));
@@ -225,13 +233,13 @@ impl ErrorRecord {
         self.causes.iter().map(|cause| &**cause)
     }
 
-    /// How the call ended.
+    /// Returns the outcome of the call.
     #[must_use]
     pub fn outcome(&self) -> &'static str {
         self.outcome
     }
 
-    /// The service that answered, or was called.
+    /// Returns the name of the service that responded or was called.
     #[must_use]
     pub fn service(&self) -> Option<&str> {
         self.service.as_deref()
@@ -243,19 +251,19 @@ impl ErrorRecord {
         self.route.as_deref()
     }
 
-    /// The ID of this one request.
+    /// Returns the ID of the request.
     #[must_use]
     pub fn request_id(&self) -> Option<&str> {
         self.request_id.as_deref()
     }
 
-    /// The ID that all calls made for one user action share.
+    /// Returns the ID shared by all calls of a user action.
     #[must_use]
     pub fn correlation_id(&self) -> Option<&str> {
         self.correlation_id.as_deref()
     }
 
-    /// The W3C trace ID.
+    /// Returns the W3C trace ID.
     #[must_use]
     pub fn trace_id(&self) -> Option<&str> {
         self.trace_id.as_deref()

@@ -35,13 +35,7 @@ pub(super) fn write_line(buffer: &mut LineBuffer, metadata: &Metadata<'_>) {
         line.push_str(&buffer.message);
         line.push('"');
     }
-    for (name, id) in buffer.ids.iter() {
-        line.push_str(",\"");
-        line.push_str(name);
-        line.push_str("\":\"");
-        push_escaped(&mut line, id, MAX_TARGET, Escape::Json);
-        line.push('"');
-    }
+    push_ids(&mut line, buffer);
     line.push_str(&buffer.fields);
     if buffer.dropped_fields > 0 {
         let _ = write!(line, ",\"dropped_fields\":{}", buffer.dropped_fields);
@@ -52,6 +46,17 @@ pub(super) fn write_line(buffer: &mut LineBuffer, metadata: &Metadata<'_>) {
     }
     line.push_str(if buffer.has_spans() { "]}" } else { "}" });
     buffer.line = line;
+}
+
+/// Writes the IDs of the call.
+fn push_ids(line: &mut String, buffer: &LineBuffer) {
+    for (name, id) in buffer.ids.iter() {
+        line.push_str(",\"");
+        line.push_str(name);
+        line.push_str("\":\"");
+        push_escaped(line, id, MAX_TARGET, Escape::Json);
+        line.push('"');
+    }
 }
 
 /// Writes a message without quotes.
@@ -95,12 +100,23 @@ fn write_pair(
     push_escaped(out, name, MAX_TARGET, Escape::Json);
     out.push_str("\":");
     let left = end.saturating_sub(out.len());
+    push_value(out, value, left);
+    let fits = out.len() <= end && left >= MIN_ROOM;
+    if !fits {
+        out.truncate(start);
+    }
+    fits
+}
+
+/// Writes a value, a text in quotes.
+fn push_value(out: &mut String, value: FieldValue<'_>, room: usize) {
     match value {
-        FieldValue::Text(text) if left >= MIN_ROOM => {
+        FieldValue::Text(text) if room >= MIN_ROOM => {
             out.push('"');
-            push_escaped(out, text, MAX_VALUE.min(left - 2), Escape::Json);
+            push_escaped(out, text, MAX_VALUE.min(room - 2), Escape::Json);
             out.push('"');
         }
+        // JSON has no infinity and no NaN.
         FieldValue::Float(number) if !number.is_finite() => {
             let _ = write!(out, "\"{number}\"");
         }
@@ -108,11 +124,6 @@ fn write_pair(
             let _ = write!(out, "{value}");
         }
     }
-    let fits = out.len() <= end && left >= MIN_ROOM;
-    if !fits {
-        out.truncate(start);
-    }
-    fits
 }
 
 /// Writes `{"name":"load_order","id":7}`, without the fields that there is no room for.

@@ -41,18 +41,7 @@ pub(super) fn write_line(buffer: &mut LineBuffer, metadata: &Metadata<'_>, color
             line.push_str(color);
         }
     };
-    paint(&mut line, DIM);
-    push_time(&mut line);
-    paint(&mut line, RESET);
-    line.push(' ');
-    paint(&mut line, level_color(*metadata.level()));
-    let _ = write!(line, "{:>5}", metadata.level().as_str());
-    paint(&mut line, RESET);
-    line.push(' ');
-    paint(&mut line, DIM);
-    push_escaped(&mut line, metadata.target(), MAX_TARGET, Escape::Bare);
-    line.push(':');
-    paint(&mut line, RESET);
+    push_prefix(&mut line, metadata, paint);
     if !buffer.message.is_empty() {
         line.push(' ');
         line.push_str(&buffer.message);
@@ -69,6 +58,22 @@ pub(super) fn write_line(buffer: &mut LineBuffer, metadata: &Metadata<'_>, color
     push_ids(&mut line, buffer);
     paint(&mut line, RESET);
     buffer.line = line;
+}
+
+/// Writes time, level and target.
+fn push_prefix(line: &mut String, metadata: &Metadata<'_>, paint: impl Fn(&mut String, &str)) {
+    paint(line, DIM);
+    push_time(line);
+    paint(line, RESET);
+    line.push(' ');
+    paint(line, level_color(*metadata.level()));
+    let _ = write!(line, "{:>5}", metadata.level().as_str());
+    paint(line, RESET);
+    line.push(' ');
+    paint(line, DIM);
+    push_escaped(line, metadata.target(), MAX_TARGET, Escape::Bare);
+    line.push(':');
+    paint(line, RESET);
 }
 
 /// Writes the time of day in UTC, with milliseconds.

@@ -96,7 +96,7 @@ mod tests {
             stats.number("load", 0.5);
             stats.seconds("lit_seconds", Duration::from_millis(1500));
             stats.seconds("left_seconds", None);
-            stats.text("colour", Some("red"));
+            stats.text("color", Some("red"));
         }
     }
 
@@ -138,7 +138,7 @@ mod tests {
     fn snapshot_serializes_to_flat_object() {
         let json = serde_json::to_string(&Snapshot::new(&FakeGuard("b"))).expect("json");
         let figures =
-            r#"{"switched":3,"load":0.5,"lit_seconds":1.5,"left_seconds":null,"colour":"red"}"#;
+            r#"{"switched":3,"load":0.5,"lit_seconds":1.5,"left_seconds":null,"color":"red"}"#;
         assert_eq!(
             json,
             format!(r#"{{"kind":"bulb","name":"b","state":"on","stats":{figures}}}"#)

@@ -160,6 +160,21 @@ impl ScriptedBody {
         self
     }
 
+    /// Subtracts a frame from the rest of a declared size.
+    fn subtract_declared(&mut self, frame: &Frame<Bytes>) {
+        if let (SizeMode::Declared(rest), Some(data)) = (&mut self.size_mode, frame.data_ref()) {
+            *rest = rest.saturating_sub(data.len() as u64);
+        }
+    }
+
+    /// Wakes the task, on behalf of the script if the body is part of a call.
+    fn wake(&self, cx: &Context<'_>) {
+        match &self.in_flight_token {
+            Some(token) => token.wake(cx),
+            None => cx.waker().wake_by_ref(),
+        }
+    }
+
     /// Makes the body part of a call of a script.
     pub(super) fn set_in_flight_token(&mut self, token: InFlightToken) {
         self.in_flight_token = Some(token);
@@ -185,21 +200,13 @@ impl Body for ScriptedBody {
         };
         match step {
             BodyStep::Frame(frame) => {
-                if let (SizeMode::Declared(left), Some(data)) =
-                    (&mut self.size_mode, frame.data_ref())
-                {
-                    *left = left.saturating_sub(data.len() as u64);
-                }
+                self.subtract_declared(&frame);
                 Poll::Ready(Some(Ok(frame)))
             }
             BodyStep::Pending(0) => self.poll_frame(cx),
             BodyStep::Pending(polls) => {
                 self.steps.push_front(BodyStep::Pending(polls - 1));
-                if let Some(token) = &self.in_flight_token {
-                    token.wake(cx);
-                } else {
-                    cx.waker().wake_by_ref();
-                }
+                self.wake(cx);
                 Poll::Pending
             }
             BodyStep::Delay(delay) => {

@@ -65,9 +65,9 @@ impl RecordingGuard {
     }
 
     /// Creates a guard that rejects every call.
-    pub fn rejecting(refusal: Rejection) -> Self {
+    pub fn rejecting(rejection: Rejection) -> Self {
         RecordingGuard {
-            rejection: Some(refusal),
+            rejection: Some(rejection),
             ..RecordingGuard::default()
         }
     }
@@ -178,9 +178,9 @@ impl Guard for RecordingGuard {
 impl<Req> Admit<Req> for RecordingGuard {
     fn admit(&self, _: &mut Req, now: &CallClock) -> Result<RecordingPermit, Rejection> {
         self.read_clock(now);
-        if let Some(refusal) = &self.rejection {
+        if let Some(rejection) = &self.rejection {
             self.records().rejected += 1;
-            return Err(refusal.clone());
+            return Err(rejection.clone());
         }
         self.records().admitted += 1;
         Ok(RecordingPermit { times_entered: 0 })

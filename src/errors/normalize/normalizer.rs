@@ -51,6 +51,7 @@ impl<'a> Normalizer<'a> {
         }
     }
 
+    /// Returns the normalized message.
     pub(super) fn normalize(mut self) -> String {
         while let Some(token) = self.next_token() {
             let room = MAX_NORMALIZED - ELLIPSIS.len_utf8() - self.output.len();
@@ -69,6 +70,7 @@ impl<'a> Normalizer<'a> {
         self.output
     }
 
+    /// Reads the next part of the message.
     fn next_token(&mut self) -> Option<Token<'a>> {
         let at = self.pos;
         let next = self.input[at..].chars().next()?;
@@ -87,14 +89,17 @@ impl<'a> Normalizer<'a> {
         })
     }
 
+    /// Keeps the text up to `end`.
     fn literal(&self, end: usize) -> Token<'a> {
         Token::verbatim(end, &self.input[self.pos..end])
     }
 
+    /// Returns the last character of the output.
     fn prev_char(&self) -> Option<char> {
         self.output.chars().next_back()
     }
 
+    /// Reads a run of whitespace and control characters as one space.
     fn whitespace(&self) -> Token<'a> {
         let rest = &self.input[self.pos..];
         let end = self.input.len()
@@ -104,6 +109,7 @@ impl<'a> Normalizer<'a> {
         Token::verbatim(end, if self.output.is_empty() { "" } else { " " })
     }
 
+    /// Reads a word, or a longer pattern that begins with it.
     fn word(&mut self, at: usize) -> Token<'a> {
         let text = self.input;
         let end = patterns::word_end(text, at);
@@ -118,22 +124,25 @@ impl<'a> Normalizer<'a> {
         if patterns::is_hex(word) {
             return Token::replace(end, "<hex>");
         }
-        let has_letters = word.bytes().any(|byte| byte.is_ascii_alphabetic());
-        if has_letters && (word.len() > MAX_WORD || patterns::is_generated_id(word)) {
+        if is_id(word) {
             return Token::replace(end, "<id>");
         }
         if patterns::is_http_status(text, at, self.is_truncated) && self.follows_status() {
             return Token::verbatim(end, word);
         }
-        match patterns::number(text, at) {
-            Some((digits, end)) => Token {
-                end,
-                placeholder: "<num>",
-                verbatim: &text[digits..end],
-                closing: "",
-            },
-            None => Token::verbatim(end, word),
-        }
+        self.number(at)
+            .unwrap_or_else(|| Token::verbatim(end, word))
+    }
+
+    /// Reads a number, and keeps its unit.
+    fn number(&self, at: usize) -> Option<Token<'a>> {
+        let (digits, end) = patterns::number(self.input, at)?;
+        Some(Token {
+            end,
+            placeholder: "<num>",
+            verbatim: &self.input[digits..end],
+            closing: "",
+        })
     }
 
     /// Matches the patterns that may be longer than a word.
@@ -183,6 +192,7 @@ impl<'a> Normalizer<'a> {
         words.iter().any(|word| ends_with_word(before, word))
     }
 
+    /// Reads an absolute path.
     fn file_path(&self) -> Token<'a> {
         let may_begin = |before: char| before == ' ' || "\"'`([=,:“„«‘".contains(before);
         let path = self
@@ -195,6 +205,7 @@ impl<'a> Normalizer<'a> {
         }
     }
 
+    /// Reads `#` and an identifier.
     fn hash_id(&self) -> Token<'a> {
         let after_word = self.prev_char().is_some_and(char::is_alphanumeric);
         match patterns::hash_id(self.input, self.pos + 1) {
@@ -224,6 +235,7 @@ impl<'a> Normalizer<'a> {
         self.literal(after)
     }
 
+    /// Returns the end of an e-mail address.
     fn email(&mut self, at: usize) -> Option<usize> {
         if at < self.no_email_before {
             return None;
@@ -242,35 +254,40 @@ impl<'a> Normalizer<'a> {
         end
     }
 
+    /// Reads quoted text, or the mark alone if it does not open a quotation.
     fn quoted_text(&mut self, kind: usize, quote: &QuotePair) -> Token<'a> {
-        let text = self.input;
-        let (open, inside) = (self.pos, self.pos + quote.open.len_utf8());
-        let single = quote.is_apostrophe;
-        let opens = !self.is_escaped(open) && (!single || self.opens_quote(inside));
+        let inside = self.pos + quote.open.len_utf8();
+        let opens =
+            !self.is_escaped(self.pos) && (!quote.is_apostrophe || self.opens_quote(inside));
         if !opens {
             return self.literal(inside);
         }
-        let closes = |at: usize, mark: &str| {
-            !self.is_escaped(at) && (!single || patterns::at_boundary(text, at + mark.len()))
+        let closing = match self.unclosed[kind] {
+            true => None,
+            false => self.closing_quote(inside, quote),
         };
-        let ahead = if self.unclosed[kind] {
-            ""
-        } else {
-            &text[inside..]
-        };
-        let close = ahead
-            .match_indices(|mark| quote.is_closed_by(mark))
-            .map(|(offset, mark)| (inside + offset, mark))
-            .find(|(at, mark)| closes(*at, mark));
-        match close {
-            Some((close, mark)) => self.quoted_token(&text[inside..close], close + mark.len()),
+        match closing {
+            Some((close, end)) => self.quoted_token(&self.input[inside..close], end),
             // The closing mark may be behind the cut: the rest may be data, so it is replaced as well.
-            None if self.is_truncated && !single => Token::replace(text.len(), "<str>"),
+            None if self.is_truncated && !quote.is_apostrophe => {
+                Token::replace(self.input.len(), "<str>")
+            }
             None => {
                 self.unclosed[kind] = true;
                 self.literal(inside)
             }
         }
+    }
+
+    /// Returns the start and the end of the mark that closes a quotation.
+    fn closing_quote(&self, inside: usize, quote: &QuotePair) -> Option<(usize, usize)> {
+        self.input[inside..]
+            .match_indices(|mark| quote.is_closed_by(mark))
+            .map(|(offset, mark)| (inside + offset, inside + offset + mark.len()))
+            .find(|(at, end)| {
+                let may_close = !quote.is_apostrophe || patterns::at_boundary(self.input, *end);
+                may_close && !self.is_escaped(*at)
+            })
     }
 
     /// Keeps quoted text that identifies the fault, in double quotes so that a second pass keeps it as well. Replaces any
@@ -289,6 +306,7 @@ impl<'a> Normalizer<'a> {
         }
     }
 
+    /// Returns whether an apostrophe opens a quotation, by the characters around it.
     fn opens_quote(&self, inside: usize) -> bool {
         let before = self
             .prev_char()
@@ -297,6 +315,7 @@ impl<'a> Normalizer<'a> {
         before && after.is_some_and(|after| !paths::is_whitespace_or_control(after))
     }
 
+    /// Returns whether there is an odd number of backslashes before an offset.
     fn is_escaped(&self, at: usize) -> bool {
         self.input.as_bytes()[..at]
             .iter()
@@ -307,6 +326,7 @@ impl<'a> Normalizer<'a> {
             == 1
     }
 
+    /// Reads a colon, which may begin an authority or an IPv6 address.
     fn colon(&mut self) -> Token<'a> {
         let at = self.pos;
         let before = self.prev_char();
@@ -333,6 +353,7 @@ impl<'a> Normalizer<'a> {
         Token::verbatim(from + host, "://")
     }
 
+    /// Reads path, query and fragment of a URL.
     fn url_path(&self) -> Token<'a> {
         let ends_path =
             |next: char| paths::is_whitespace_or_control(next) || "\"'`<>)]}|\\…".contains(next);
@@ -343,4 +364,10 @@ impl<'a> Normalizer<'a> {
             length => Token::replace(self.pos + length, "<path>"),
         }
     }
+}
+
+/// Returns whether a word with letters is data rather than a word of the message.
+fn is_id(word: &str) -> bool {
+    let has_letters = word.bytes().any(|byte| byte.is_ascii_alphabetic());
+    has_letters && (word.len() > MAX_WORD || patterns::is_generated_id(word))
 }

@@ -141,6 +141,7 @@ where
     });
 }
 
+/// Checks an HTTP layer, and calls `verify` after each run.
 fn run_http_checks<L, B>(layer: &dyn Fn() -> L, audit: &dyn Fn(&CompletedRun<'_>))
 where
     L: Layer<ReadyChecked<Script>>,
@@ -159,6 +160,7 @@ where
     );
 }
 
+/// Checks a layer for any protocol, and calls `verify` after each run.
 fn run_any_checks<L, Req>(
     layer: &dyn Fn() -> L,
     request: &dyn Fn() -> Req,
@@ -179,15 +181,18 @@ fn run_any_checks<L, Req>(
     );
 }
 
+/// Returns the request of a case.
 fn http_request(case: &Case) -> Request<ScriptedBody> {
     let mut request = Request::new(ScriptedBody::new());
     *request.uri_mut() = "http://contract.test/a.Service/Method"
         .parse()
-        .expect("a URI");
+        .expect("the URI is valid");
     if case.is_grpc {
         *request.method_mut() = http::Method::POST;
         *request.version_mut() = http::Version::HTTP_2;
-        let content_type = "application/grpc".parse().expect("a value");
+        let content_type = "application/grpc"
+            .parse()
+            .expect("the header value is valid");
         request.headers_mut().insert("content-type", content_type);
     }
     request
@@ -199,45 +204,45 @@ struct RecordingGuards {
     inner: RecordingGuard,
 }
 
-fn with_recording_guards(sign: impl FnOnce(&RecordingGuards)) {
-    sign(&RecordingGuards {
+/// Runs checks with new recording guards.
+fn with_recording_guards(check: impl FnOnce(&RecordingGuards)) {
+    check(&RecordingGuards {
         outer: RecordingGuard::new(),
         inner: RecordingGuard::new(),
     });
 }
 
 impl RecordingGuards {
+    /// Returns a tuple with the guard between both.
     fn wrap<G: Guard>(&self, guard: G) -> (RecordingGuard, G, RecordingGuard) {
         (self.outer.clone(), guard, self.inner.clone())
     }
 
     /// Compares the records of both guards with the run.
     fn verify(&self, run: &CompletedRun<'_>, expected: impl Fn(&Case) -> Outcome) {
-        let told = |guard: &RecordingGuard, side: &str| -> Vec<Outcome> {
-            let told: Vec<_> = guard.completed().iter().map(|end| end.outcome).collect();
-            let (admitted, settled) = (guard.admitted(), told.len());
-            if (admitted, settled) != (run.calls, run.calls) {
-                let calls = run.calls;
-                let why =
-                    format!("{admitted} admitted, {settled} settled {side}, of {calls} calls");
-                violation(run.description, why);
-            }
-            guard.clear();
-            told
-        };
-        let (outer, inner) = (told(&self.outer, "outside"), told(&self.inner, "inside"));
+        let outer = take_outcomes(&self.outer, "outside", run);
+        let inner = take_outcomes(&self.inner, "inside", run);
         if outer != inner {
-            violation(run.description, "the guards were told different outcomes");
+            violation(run.description, "the guards got different outcomes");
         }
-        let expected = run.completed_case.map(expected);
-        let wrong = outer
-            .iter()
-            .find(|told| expected.is_some_and(|expected| expected != **told));
-        if let Some(outcome) = wrong {
-            violation(
-                run.description,
-                format_args!("a call has settled as {outcome}"),
-            );
+        let Some(expected) = run.completed_case.map(expected) else {
+            return;
+        };
+        if let Some(outcome) = outer.iter().find(|outcome| **outcome != expected) {
+            let violated = format_args!("a call ended as {outcome}, expected {expected}");
+            violation(run.description, violated);
         }
     }
+}
+
+/// Removes the records of a guard, and returns the outcomes. All calls of the run must have ended exactly once.
+fn take_outcomes(guard: &RecordingGuard, side: &str, run: &CompletedRun<'_>) -> Vec<Outcome> {
+    let outcomes: Vec<_> = guard.completed().iter().map(|end| end.outcome).collect();
+    let (admitted, ended, calls) = (guard.admitted(), outcomes.len(), run.calls);
+    if (admitted, ended) != (calls, calls) {
+        let violated = format_args!("{admitted} admitted, {ended} ended {side}, of {calls} calls");
+        violation(run.description, violated);
+    }
+    guard.clear();
+    outcomes
 }

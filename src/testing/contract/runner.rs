@@ -3,7 +3,6 @@
 use std::{
     fmt::Display,
     future::Future,
-    pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
@@ -13,9 +12,8 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    call_under_test::{CallPhase, CallUnderTest},
+    call_under_test::{BodyUnderTest, CallPhase, CallUnderTest},
     cases::{Case, FAILURE_CASES, SUCCESS_CASES},
-    checked_body::PollBody,
     completed_run::CompletedRun,
     test_run::TestRun,
 };
@@ -33,9 +31,6 @@ const MAX_POLLS: usize = 1_000;
 const DROPPED_HANDLES: usize = 64;
 /// The number of polls of a call that hangs.
 const MAX_HANGING_POLLS: usize = 5;
-
-/// The body of a response; `None` for protocols without bodies.
-pub(super) type BodyUnderTest = Option<Pin<Box<dyn PollBody>>>;
 
 /// The layer under test, and the check after each run.
 pub(super) struct Checker<'a, L, Req, Res> {
@@ -268,27 +263,11 @@ where
 
     /// Polls a call once.
     fn poll_call(&self, run: &TestRun<'_>, call: &mut CallUnderTest<S::Future>) {
-        let (phase, waker, body_of) = (&mut call.phase, &call.waker, self.body);
+        let (phase, waker) = (&mut call.phase, &call.waker);
         let (wakes_before, script_wakes_before) = (waker.count(), run.script.wakes());
         let task_waker = waker.waker();
         let mut cx = Context::from_waker(&task_waker);
-        let polled = catch(|| match phase {
-            CallPhase::AwaitingHead(future) => {
-                future.as_mut().poll(&mut cx).map(|result| match result {
-                    Ok(response) => {
-                        Some(body_of(response).map_or(CallPhase::Done, CallPhase::ReadingBody))
-                    }
-                    Err(_) => Some(CallPhase::Done),
-                })
-            }
-            CallPhase::ReadingBody(body) => {
-                body.as_mut().poll_checked(&mut cx).map(|done| match done {
-                    Ok(done) => done.then_some(CallPhase::Done),
-                    Err(violated) => violation(run.description, violated),
-                })
-            }
-            CallPhase::Done => Poll::Ready(None),
-        });
+        let polled = catch(|| phase.poll(&mut cx, self.body, run));
         call.is_idle = false;
         match polled {
             Ok(Poll::Ready(None)) => {}
@@ -332,23 +311,17 @@ where
         for _ in 0..3 {
             yield_now().await;
         }
-        if run.ready_checked.violations() > 0 {
-            violation(
-                run.description,
-                "a handle was called that was not itself polled ready",
-            );
-        }
-        if ended && run.script.calls() < calls {
-            violation(
-                run.description,
-                "a call did not reach the service: give the layer more room",
-            );
-        }
-        if run.script.in_flight() > 0 {
-            violation(
-                run.description,
-                "the service's future or body outlives the call",
-            );
+        let violated = if run.ready_checked.violations() > 0 {
+            Some("a handle was called that was not itself polled ready")
+        } else if ended && run.script.calls() < calls {
+            Some("a call did not reach the service: give the layer more room")
+        } else if run.script.in_flight() > 0 {
+            Some("the service's future or body outlives the call")
+        } else {
+            None
+        };
+        if let Some(violated) = violated {
+            violation(run.description, violated);
         }
         (self.verify)(&CompletedRun {
             description: run.description,
