@@ -1,12 +1,12 @@
-//! The laws that the targets run, from the one place where they are written down.
+//! The invariants that the targets run, from the one place where they are written down.
 
 #![forbid(unsafe_code)]
 
-#[path = "../tests/wire/laws.rs"]
-pub mod laws;
+#[path = "../tests/it/parsers/invariants.rs"]
+pub mod invariants;
 
-#[path = "../tests/wire/exchange.rs"]
+#[path = "../tests/it/parsers/exchange.rs"]
 pub mod exchange;
 
-#[path = "../tests/wire/breaker_key.rs"]
+#[path = "../tests/it/parsers/breaker_key.rs"]
 pub mod breaker_key;

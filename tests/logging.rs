@@ -1,6 +1,9 @@
 //! Logging: one line per event, stamped, unforgeable; one line per failure, panics included.
+//!
+//! In a process of its own, whose panic hook `capture_panics` replaces.
 
 use std::{
+    collections::BTreeSet,
     error::Error,
     fmt,
     io::{self, Write},
@@ -12,7 +15,7 @@ use std::{
     },
 };
 
-use axum::{Router, body::Body, http::Request, routing::get};
+use axum::{Router, body::Body, extract::Path, http::Request, routing::get};
 use http_body_util::BodyExt;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use proptest::prelude::*;
@@ -142,7 +145,7 @@ async fn ask(app: Router, path: &str) -> (u16, String) {
 // ---- what a line looks like
 
 #[test]
-fn an_event_is_one_flat_object() {
+fn json_event_is_one_flat_object() {
     let (log, _guard) = json_log();
     tracing::warn!(
         target: "shop::orders",
@@ -167,7 +170,7 @@ fn an_event_is_one_flat_object() {
 }
 
 #[test]
-fn numbers_that_json_has_not_are_text() {
+fn json_unsupported_numbers_are_text() {
     let (log, _guard) = json_log();
     tracing::info!(
         nan = f64::NAN,
@@ -201,7 +204,7 @@ impl Error for Failed {
 }
 
 #[test]
-fn an_error_comes_with_its_sources_and_says_nothing_twice() {
+fn error_field_lists_sources_without_repeats() {
     let (log, _guard) = json_log();
     let cause = || Some(Box::new(Failed("reset", None)));
     let plain = Failed("cannot load", cause());
@@ -216,7 +219,7 @@ fn an_error_comes_with_its_sources_and_says_nothing_twice() {
 }
 
 #[test]
-fn a_field_never_takes_the_place_of_what_the_line_says_itself() {
+fn reserved_keys_are_not_overridden_by_fields() {
     let (log, _guard) = json_log();
     tracing::info!(
         level = "ERROR",
@@ -240,7 +243,7 @@ fn a_field_never_takes_the_place_of_what_the_line_says_itself() {
 }
 
 #[test]
-fn spans_are_named_from_the_outermost_on_with_their_latest_fields() {
+fn spans_are_listed_from_outermost_with_fields() {
     let (log, _guard) = json_log();
     let outer = tracing::info_span!("outer", id = 7, state = "new", name = "n");
     let inner = tracing::info_span!(parent: &outer, "inner", later = tracing::field::Empty);
@@ -257,7 +260,7 @@ fn spans_are_named_from_the_outermost_on_with_their_latest_fields() {
 }
 
 #[test]
-fn two_layers_of_one_registry_do_not_disturb_each_other() {
+fn two_layers_in_one_subscriber_are_independent() {
     let (one, two) = (Kept::default(), Kept::default());
     let layer = |kept: &Kept, format| {
         let kept = kept.clone();
@@ -282,7 +285,7 @@ fn two_layers_of_one_registry_do_not_disturb_each_other() {
 }
 
 #[test]
-fn a_pretty_line_can_be_read() {
+fn pretty_line_is_readable() {
     let (log, _guard) = pretty_log();
     let context = Context::new_root();
     context.run(|| {
@@ -305,7 +308,7 @@ fn a_pretty_line_can_be_read() {
 }
 
 #[test]
-fn no_colour_is_written_where_there_is_no_terminal() {
+fn color_is_off_without_terminal() {
     let (log, _guard) = pretty_log();
     tracing::error!("red");
     assert!(!log.text().contains('\u{1b}'));
@@ -348,7 +351,7 @@ fn say(message: &str, text: &str, error: &'static str) {
 
 proptest! {
     #[test]
-    fn any_text_makes_exactly_one_json_line_and_comes_back(message in any_text(), text in any_text()) {
+    fn json_line_round_trips_any_text(message in any_text(), text in any_text()) {
         let (log, _guard) = json_log();
         say(&message, &text, String::leak(text.clone()));
         let lines = log.lines();
@@ -367,7 +370,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_makes_exactly_one_pretty_line(message in any_text(), text in any_text()) {
+    fn pretty_line_is_one_line_for_any_text(message in any_text(), text in any_text()) {
         let (log, _guard) = pretty_log();
         say(&message, &text, String::leak(text.clone()));
         let lines = log.lines();
@@ -376,7 +379,7 @@ proptest! {
     }
 
     #[test]
-    fn no_line_is_longer_than_64_kib(
+    fn line_is_at_most_64_kib(
         unit in prop_oneof![Just("x"), Just("\u{1}"), Just("ä€"), Just("\"")],
         lengths in prop::array::uniform4(0usize..30_000),
     ) {
@@ -397,7 +400,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_cut_off_is_marked_and_what_found_no_room_is_counted() {
+fn truncation_is_marked_and_dropped_fields_counted() {
     let (log, _guard) = json_log();
     let long = "x".repeat(20_000);
     tracing::info!(
@@ -418,7 +421,7 @@ fn what_is_cut_off_is_marked_and_what_found_no_room_is_counted() {
 }
 
 #[test]
-fn of_too_many_spans_the_innermost_are_named() {
+fn spans_beyond_max_keep_the_innermost() {
     let (log, _guard) = json_log();
     let text = "x".repeat(500);
     let mut span = tracing::info_span!("span", number = 0, text);
@@ -433,7 +436,7 @@ fn of_too_many_spans_the_innermost_are_named() {
 }
 
 #[test]
-fn an_endless_value_is_cut_off() {
+fn endless_value_is_truncated() {
     struct Endless;
     impl fmt::Display for Endless {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -454,7 +457,7 @@ fn an_endless_value_is_cut_off() {
 }
 
 #[test]
-fn a_value_that_panics_costs_no_more_than_its_text() {
+fn panicking_value_loses_its_text_only() {
     struct Sour;
     impl fmt::Debug for Sour {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -472,7 +475,7 @@ fn a_value_that_panics_costs_no_more_than_its_text() {
 }
 
 #[test]
-fn a_value_that_logs_while_it_is_logged_spoils_nothing() {
+fn value_that_logs_while_formatted_is_safe() {
     struct Chatty;
     impl fmt::Display for Chatty {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -488,7 +491,7 @@ fn a_value_that_logs_while_it_is_logged_spoils_nothing() {
 }
 
 #[test]
-fn a_writer_that_panics_or_fails_harms_nobody() {
+fn writer_panic_or_error_is_contained() {
     struct Broken(bool);
     impl Write for Broken {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
@@ -509,7 +512,7 @@ fn a_writer_that_panics_or_fails_harms_nobody() {
 
 /// Half a line stayed there, and the next one was appended to it.
 #[test]
-fn line_after_one_that_was_cut_off_begins_on_a_line_of_its_own_and_the_lost_one_is_counted() {
+fn line_after_partial_write_starts_fresh() {
     struct Fails(Kept, bool);
     impl Write for Fails {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -560,7 +563,7 @@ fn below() {
 }
 
 #[tokio::test]
-async fn every_event_of_a_call_carries_its_ids() {
+async fn correlation_id_is_in_every_event_of_a_call() {
     let (log, _guard) = json_log();
     let handler = async |context: Context| {
         tracing::info!("in the handler");
@@ -620,7 +623,7 @@ async fn every_event_of_a_call_carries_its_ids() {
 }
 
 #[test]
-fn ids_that_an_event_brings_itself_stay() {
+fn correlation_fields_of_event_are_kept() {
     let (log, _guard) = json_log();
     let context = Context::new_root();
     context.run(|| tracing::info!(request_id = "mine", trace_id = 7, "hello"));
@@ -634,7 +637,7 @@ fn ids_that_an_event_brings_itself_stay() {
 }
 
 #[tokio::test]
-async fn a_good_call_is_one_line() {
+async fn successful_call_is_one_line() {
     let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
     let app = Router::new()
         .route("/", get(async || "hello"))
@@ -650,7 +653,7 @@ async fn a_good_call_is_one_line() {
 // ---- one line per failure
 
 #[tokio::test]
-async fn a_panic_in_a_handler_is_one_line_with_its_place() {
+async fn panic_in_handler_is_one_line_with_location() {
     capture_panics();
     let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
     let errors = ErrorTracker::default();
@@ -681,7 +684,7 @@ async fn a_panic_in_a_handler_is_one_line_with_its_place() {
 }
 
 #[tokio::test]
-async fn a_panic_that_a_handler_catches_itself_is_told_as_a_warning() {
+async fn panic_caught_by_handler_is_a_warning() {
     capture_panics();
     let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
     let handler = async || {
@@ -702,7 +705,7 @@ async fn a_panic_that_a_handler_catches_itself_is_told_as_a_warning() {
 }
 
 #[tokio::test]
-async fn a_panic_of_a_call_without_a_line_of_its_own_is_still_told_once() {
+async fn panic_without_access_log_is_logged_once() {
     capture_panics();
     let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
     let quiet = Track::builder("front").access_log(false).errors(None);
@@ -744,7 +747,7 @@ async fn a_panic_of_a_call_without_a_line_of_its_own_is_still_told_once() {
 }
 
 #[tokio::test]
-async fn a_hook_that_panics_is_told_and_changes_nothing() {
+async fn hook_panic_is_logged_and_contained() {
     capture_panics();
     let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
     let track = Track::builder("front").skip(|_| panic!("a sour predicate"));
@@ -760,7 +763,7 @@ async fn a_hook_that_panics_is_told_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_panic_that_goes_on_is_one_line_too() {
+async fn panic_that_unwinds_is_one_line() {
     capture_panics();
     let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
     let service = service_fn(async |_: ()| -> Result<(), io::Error> { panic!("out of luck") });
@@ -783,7 +786,7 @@ async fn a_panic_that_goes_on_is_one_line_too() {
 
 /// At the default level nothing was told of it, and the call succeeded.
 #[tokio::test]
-async fn operation_whose_failure_its_handler_deals_with_is_told_as_a_warning() {
+async fn operation_failure_handled_in_call_is_a_warning() {
     let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
     let handler = async || {
         let load = async { Err::<(), _>(io::Error::other("reset")) };
@@ -805,7 +808,7 @@ async fn operation_whose_failure_its_handler_deals_with_is_told_as_a_warning() {
 }
 
 #[tokio::test]
-async fn operation_that_panics_inside_of_a_call_leaves_the_line_to_the_call() {
+async fn operation_panic_in_call_is_logged_by_the_call() {
     capture_panics();
     let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
     let handler = async || {
@@ -831,7 +834,7 @@ async fn operation_that_panics_inside_of_a_call_leaves_the_line_to_the_call() {
 
 /// At `info` the operation has no span, and the user's was taken for it.
 #[tokio::test]
-async fn line_of_an_operation_names_the_spans_around_it_at_every_level() {
+async fn operation_line_lists_spans_at_every_level() {
     for level in ["info", "debug"] {
         let (log, _guard) = log(logging::builder().format(LogFormat::Json), level);
         let job = tracing::info_span!("job", job_id = 42);
@@ -845,7 +848,7 @@ async fn line_of_an_operation_names_the_spans_around_it_at_every_level() {
 }
 
 #[tokio::test]
-async fn an_operation_of_a_task_that_nobody_waits_for_is_told() {
+async fn operation_failure_in_detached_task_is_logged() {
     let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
     let handler = async || {
         let load = async { Err::<(), _>(io::Error::other("reset")) };
@@ -865,7 +868,7 @@ async fn an_operation_of_a_task_that_nobody_waits_for_is_told() {
 }
 
 #[tokio::test]
-async fn a_panic_outside_of_calls_is_one_event() {
+async fn panic_outside_of_calls_is_one_event() {
     capture_panics();
     let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
     let context = Context::new_root();
@@ -881,7 +884,7 @@ async fn a_panic_outside_of_calls_is_one_event() {
 }
 
 #[test]
-fn a_panic_thrown_without_the_hook_is_not_taken_for_another() {
+fn panic_resumed_is_not_taken_for_an_earlier_one() {
     capture_panics();
     let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
     let thrown = catch_unwind(|| {
@@ -901,11 +904,42 @@ fn a_panic_thrown_without_the_hook_is_not_taken_for_another() {
     assert_eq!(second.get("error_location"), None);
 }
 
+/// By observe.md 17: an unwrap here is another fault than an unwrap there.
+#[tokio::test]
+async fn panics_are_grouped_by_location() {
+    capture_panics();
+    let errors = ErrorTracker::default();
+    let track = Track::builder("shop").errors(errors.clone());
+    let nothing: fn() -> Option<u8> = || None;
+    let app = Router::new()
+        .route(
+            "/orders/{id}",
+            get(async move |Path(id): Path<u8>| match id {
+                7 => nothing().unwrap().to_string(),
+                _ => nothing().unwrap().to_string(),
+            }),
+        )
+        .layer(
+            observe("shop")
+                .track(track.build().expect("a tracker"))
+                .server(),
+        );
+    for path in ["/orders/7", "/orders/8", "/orders/9"] {
+        assert_eq!(ask(app.clone(), path).await.0, 500);
+    }
+    let groups = errors.groups();
+    let locations: BTreeSet<_> = groups
+        .iter()
+        .map(|group| group.location().expect("where"))
+        .collect();
+    assert_eq!((groups.len(), locations.len()), (2, 2), "{groups:#?}");
+}
+
 // ---- for the whole process: each in a process of its own
 
 const PART: &str = "TOWER_KEEP_PART";
 
-/// Runs one part of [`plays_its_part`] in a child process.
+/// Runs one part of [`child_process`] in a child process.
 fn play(part: &str, variables: &[(&str, &str)]) -> Output {
     let mut command = player(part);
     command.envs(variables.iter().copied());
@@ -916,7 +950,7 @@ fn player(part: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this test"));
     command.args([
         "--exact",
-        "plays_its_part",
+        "child_process",
         "--nocapture",
         "--test-threads=1",
     ]);
@@ -934,7 +968,7 @@ fn json_lines(output: &[u8]) -> Vec<Value> {
 }
 
 #[test]
-fn plays_its_part() {
+fn child_process() {
     let Ok(part) = std::env::var(PART) else {
         return;
     };
@@ -1020,7 +1054,7 @@ fn plays_its_part() {
 }
 
 #[test]
-fn one_call_sets_up_json_where_there_is_no_terminal() {
+fn init_writes_json_without_terminal() {
     let output = play("speak", &[]);
     let events = json_lines(&output.stdout);
     let told: Vec<_> = events
@@ -1038,7 +1072,7 @@ fn one_call_sets_up_json_where_there_is_no_terminal() {
 }
 
 #[test]
-fn the_environment_chooses_format_and_level() {
+fn init_reads_format_and_level_from_environment() {
     let variables = [
         ("LOG_FORMAT", "pretty"),
         ("RUST_LOG", "warn,shop::deep=debug"),
@@ -1059,7 +1093,7 @@ fn the_environment_chooses_format_and_level() {
 }
 
 #[test]
-fn stderr_is_there_for_programs_whose_output_is_data() {
+fn init_can_write_to_stderr() {
     let output = play("stderr", &[]);
     assert!(json_lines(&output.stdout).is_empty());
     assert_eq!(json_lines(&output.stderr)[0]["message"], "over here");
@@ -1068,7 +1102,7 @@ fn stderr_is_there_for_programs_whose_output_is_data() {
 /// One writer of the pipe was `node`, which makes it non-blocking: of 9 KB lines, 114 were corrupt.
 #[cfg(unix)]
 #[tokio::test]
-async fn lines_on_a_pipe_that_does_not_block_are_whole_and_what_is_lost_is_counted() {
+async fn nonblocking_pipe_gets_whole_lines_and_counts_lost() {
     use std::{
         fs::File,
         io::{BufRead, BufReader, Read},
@@ -1121,7 +1155,7 @@ async fn lines_on_a_pipe_that_does_not_block_are_whole_and_what_is_lost_is_count
 }
 
 #[test]
-fn a_setting_that_is_not_understood_is_named() {
+fn init_names_invalid_setting() {
     let said = |part: &str, variables: &[(&str, &str)]| {
         let output = play(part, variables);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -1147,7 +1181,7 @@ fn a_setting_that_is_not_understood_is_named() {
 }
 
 #[test]
-fn a_second_subscriber_is_refused_and_harms_nothing() {
+fn init_twice_is_an_error() {
     let output = play("twice", &[]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
@@ -1158,7 +1192,7 @@ fn a_second_subscriber_is_refused_and_harms_nothing() {
 }
 
 #[test]
-fn no_panic_is_told_on_stderr_as_well() {
+fn init_replaces_panic_output_on_stderr() {
     let output = play("panics", &[]);
     let events = json_lines(&output.stdout);
     assert_eq!(events.len(), 2, "{events:#?}");
@@ -1192,7 +1226,7 @@ fn no_panic_is_told_on_stderr_as_well() {
 }
 
 #[test]
-fn a_process_that_aborts_between_two_panics_has_told_both() {
+fn double_panic_is_logged_before_abort() {
     let output = play("two panics", &[]);
     assert!(!output.status.success());
     let text = String::from_utf8_lossy(&output.stderr).into_owned();

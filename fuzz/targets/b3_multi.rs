@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tower_keep_fuzz::laws::b3_multi(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tower_keep_fuzz::invariants::b3_multi(bytes));

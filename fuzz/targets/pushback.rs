@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tower_keep_fuzz::laws::pushback(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tower_keep_fuzz::invariants::pushback(bytes));

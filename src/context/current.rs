@@ -1,20 +1,18 @@
-use std::{cell::RefCell, future::Future, mem, pin::Pin, sync::Arc, task};
+use std::{future::Future, sync::Arc};
 
-use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
 use super::{
-    Baggage, CallId, IdFormat, SpanId, TimeBudget, TraceFlags, TraceId, Traceparent, Tracestate,
+    Baggage, CallId, IdFormat, InContext, SpanId, TimeBudget, TraceFlags, TraceId, Traceparent,
+    Tracestate,
+    scope::{self, ContextScope},
+    trace_context::TraceContext,
 };
 
-thread_local! {
-    static CURRENT: RefCell<Option<Context>> = const { RefCell::new(None) };
-}
-
-/// Who a call belongs to. A cheap clone.
+/// The IDs, trace, baggage and deadline of a call. A clone is a reference count.
 ///
-/// In a handler it is in the request's extensions (and, with the feature `axum`, an extractor); anywhere below
-/// the handler it is [`Context::current`]. A spawned task has none unless it is given one, see [`in_context`].
+/// Handlers find it in the request's extensions (and, with the feature `axum`, through an extractor), code below them
+/// with [`Context::current`]. A spawned task has none unless it is wrapped in [`in_context`](super::in_context).
 #[derive(Clone, Debug)]
 pub struct Context(Arc<ContextInner>);
 
@@ -28,67 +26,27 @@ pub(super) struct ContextInner {
     pub(super) attempt: u32,
 }
 
-/// The trace context of a call.
-#[derive(Clone, Debug)]
-pub(super) struct TraceContext {
-    pub(super) trace_id: TraceId,
-    pub(super) span_id: SpanId,
-    pub(super) parent_id: Option<SpanId>,
-    pub(super) flags: TraceFlags,
-    /// B3's flag, which nobody else knows.
-    pub(super) is_debug: bool,
-    pub(super) tracestate: Option<Tracestate>,
-    pub(super) linked_trace: Option<Traceparent>,
-}
-
-impl TraceContext {
-    /// A trace that begins here.
-    pub(super) fn new_root(sampled: bool) -> Self {
-        TraceContext {
-            trace_id: TraceId::generate(),
-            span_id: SpanId::generate(),
-            parent_id: None,
-            flags: TraceFlags::RANDOM.with_sampled(sampled),
-            is_debug: false,
-            tracestate: None,
-            linked_trace: None,
-        }
-    }
-
-    /// The next span of the same trace.
-    pub(super) fn child(&self) -> Self {
-        TraceContext {
-            span_id: SpanId::generate(),
-            parent_id: Some(self.span_id),
-            linked_trace: None,
-            ..self.clone()
-        }
-    }
-
-    /// The span as the header that names it.
-    pub(super) fn traceparent(&self) -> Traceparent {
-        Traceparent {
-            trace_id: self.trace_id,
-            parent_id: self.span_id,
-            flags: self.flags,
-        }
-    }
-}
-
 impl Context {
     pub(super) fn new(inner: ContextInner) -> Self {
         Context(Arc::new(inner))
     }
 
-    /// A context for work that no request has asked for: a job, a test, a start-up task.
+    /// Creates a context for work that belongs to no request: a job, a test, a start-up task.
     ///
     /// Its trace is marked as sampled.
+    ///
+    /// ```
+    /// use tower_keep::Context;
+    ///
+    /// let job = Context::new_root();
+    /// job.run(|| assert_eq!(Context::current(), Some(job.clone())));
+    /// ```
     pub fn new_root() -> Self {
         Context::new_root_with(IdFormat::default(), true)
     }
 
-    pub(super) fn new_root_with(kind: IdFormat, sampled: bool) -> Self {
-        let request_id = kind.generate();
+    pub(super) fn new_root_with(format: IdFormat, sampled: bool) -> Self {
+        let request_id = format.generate();
         Context::new(ContextInner {
             correlation_id: request_id.clone(),
             request_id,
@@ -99,92 +57,87 @@ impl Context {
         })
     }
 
-    /// The context of the call that this thread is working on.
+    /// Returns the context of the call that this thread works on.
     pub fn current() -> Option<Context> {
         Context::peek(|context| context.cloned())
     }
 
-    /// Looks at the current context. A context that is entered meanwhile is the current one within.
+    /// Calls a closure with the current context. A context that the closure enters becomes the current one inside of it.
+    ///
+    /// ```
+    /// use tower_keep::Context;
+    ///
+    /// let attempt = Context::with_current(|context| context.map(Context::attempt));
+    /// assert_eq!(attempt, None);
+    /// ```
     #[inline]
     pub fn with_current<R>(look: impl FnOnce(Option<&Context>) -> R) -> R {
         look(Context::current().as_ref())
     }
 
-    /// Looks at the current context where it is. For code of our own that enters no other and calls nobody else.
+    /// Calls a closure of this crate with the current context in place. The closure must neither enter a context nor call
+    /// code of others.
     #[inline]
     pub(crate) fn peek<R>(look: impl FnOnce(Option<&Context>) -> R) -> R {
-        // A drop of thread-locals at the end of a thread is no call's business.
-        let mut look = Some(look);
-        let seen = CURRENT.try_with(|current| {
-            let look = look.take()?;
-            current
-                .try_borrow()
-                .ok()
-                .map(|current| look(current.as_ref()))
-        });
-        match (seen, look) {
-            (Ok(Some(result)), _) => result,
-            (_, Some(look)) => look(None),
-            _ => unreachable!("the context is only ever borrowed for a look"),
-        }
+        scope::peek_context(look)
     }
 
-    /// The ID of this hop: one request to one service.
+    /// Returns the request ID: that of one request to one service, unless it is sent on.
     pub fn request_id(&self) -> &str {
         self.0.request_id.as_str()
     }
 
-    /// The ID of the whole journey, the same at every hop.
+    /// Returns the correlation ID, which is the same in every service of a request chain.
     pub fn correlation_id(&self) -> &str {
         self.0.correlation_id.as_str()
     }
 
-    /// The ID of the trace.
+    /// Returns the ID of the trace.
     pub fn trace_id(&self) -> TraceId {
         self.0.trace_context.trace_id
     }
 
-    /// The ID of this call's span.
+    /// Returns the ID of this call's span.
     pub fn span_id(&self) -> SpanId {
         self.0.trace_context.span_id
     }
 
-    /// The ID of the span that caused this call, if it came with the request.
+    /// Returns the ID of the span that caused this call, if it came with the request.
     pub fn parent_id(&self) -> Option<SpanId> {
         self.0.trace_context.parent_id
     }
 
-    /// The flags of the trace.
+    /// Returns the flags of the trace.
     pub fn trace_flags(&self) -> TraceFlags {
         self.0.trace_context.flags
     }
 
-    /// What vendors keep about the trace.
+    /// Returns the trace's vendor-specific members.
     pub fn tracestate(&self) -> Option<&Tracestate> {
         self.0.trace_context.tracestate.as_ref()
     }
 
-    /// The caller's trace, where the edge policy began a new one instead of continuing it.
+    /// Returns the caller's trace, if the [`TracePolicy`](super::TracePolicy) started a new one instead of continuing it.
     pub fn linked_trace(&self) -> Option<Traceparent> {
         self.0.trace_context.linked_trace
     }
 
-    /// What came along as `baggage`.
+    /// Returns the `baggage` that came with the request.
     pub fn baggage(&self) -> Option<&Baggage> {
         self.0.baggage.as_ref()
     }
 
-    /// When whoever asked for this work stops waiting for it, if that is known.
+    /// Returns the caller's deadline, if known.
     pub fn deadline(&self) -> Option<Instant> {
         self.0.deadline
     }
 
-    /// Which attempt at a call this is: 1, unless a [retry](crate::retry) has begun another.
+    /// Returns the number of the attempt: 1 for the first, more for each [retry](crate::retry).
     pub fn attempt(&self) -> u32 {
         self.0.attempt
     }
 
-    /// The same call with a deadline. It is never put off: of two, the earlier counts.
+    /// Returns the same call with a deadline. A deadline never moves back: of two, the earlier counts.
     #[must_use]
     pub fn with_deadline(&self, deadline: Instant) -> Context {
         let known = self.0.deadline.filter(|known| *known <= deadline);
@@ -194,8 +147,8 @@ impl Context {
         })
     }
 
-    /// The same call with this baggage, for the hops to come: read it, add to it, and run what comes next in the new
-    /// context. Sent on where [`Propagate`](super::Propagate) sends [baggage](super::PropagateBuilder::baggage).
+    /// Returns the same call with this baggage, for later hops: read it, add to it, and run the rest of the work in the
+    /// new context. Sent on where [`Propagate`](super::Propagate) sends [baggage](super::PropagateBuilder::baggage).
     ///
     /// ```
     /// use tower_keep::context::{Baggage, Context};
@@ -217,7 +170,7 @@ impl Context {
         })
     }
 
-    /// The same call with this trace state, which is sent on: for the member of a tracing system of one's own.
+    /// Returns the same call with this trace state, which is sent on: for members of a custom tracing system.
     #[must_use]
     pub fn with_tracestate(&self, tracestate: Tracestate) -> Context {
         let mut inner = (*self.0).clone();
@@ -225,7 +178,7 @@ impl Context {
         Context::new(inner)
     }
 
-    /// The same call at another attempt.
+    /// Returns the same call with another attempt number.
     #[must_use]
     pub fn with_attempt(&self, attempt: u32) -> Context {
         Context::new(ContextInner {
@@ -234,7 +187,7 @@ impl Context {
         })
     }
 
-    /// This call's span as the header that names it.
+    /// Returns this call's span as a `traceparent`.
     pub fn traceparent(&self) -> Traceparent {
         self.0.trace_context.traceparent()
     }
@@ -247,7 +200,7 @@ impl Context {
         (&self.0.request_id, &self.0.correlation_id)
     }
 
-    /// The context of a call that goes out from this one: the same journey, a span of its own.
+    /// Returns the context of an outgoing request: the same request chain and trace, another span.
     pub(super) fn child_request(&self, request_id: Option<CallId>) -> Context {
         Context::new(ContextInner {
             request_id: request_id.unwrap_or_else(|| self.0.request_id.clone()),
@@ -259,118 +212,42 @@ impl Context {
     }
 
     /// Runs a closure in this context.
+    ///
+    /// ```
+    /// use tower_keep::Context;
+    ///
+    /// let call = Context::new_root();
+    /// let id = call.run(|| Context::current().map(|current| current.request_id().to_owned()));
+    /// assert_eq!(id.as_deref(), Some(call.request_id()));
+    /// ```
     pub fn run<R>(&self, work: impl FnOnce() -> R) -> R {
-        with_context(&mut Some(self.clone()), work)
+        let mut context = Some(self.clone());
+        let _scope = ContextScope::enter(&mut context);
+        work()
     }
 
     /// Runs a future in this context, whatever task or thread polls it.
+    ///
+    /// ```
+    /// use tower_keep::Context;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let call = Context::new_root();
+    /// call.scope(async { assert!(Context::current().is_some()) }).await;
+    /// # }
+    /// ```
     pub fn scope<F: Future>(&self, future: F) -> InContext<F> {
-        InContext {
-            future: Some(future),
-            context: Some(self.clone()),
-            scope: TimeBudget::NONE,
-        }
+        InContext::new(future, Some(self.clone()), TimeBudget::NONE)
     }
 }
 
-/// Equal if they are one and the same.
+/// Two contexts are equal if one is a clone of the other.
 impl PartialEq for Context {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }
 impl Eq for Context {}
-
-/// Runs `work` with the slot's context as the current one. What was current waits in the slot.
-#[inline]
-pub(crate) fn with_context<R>(slot: &mut Option<Context>, work: impl FnOnce() -> R) -> R {
-    /// Swaps back, on unwinding too.
-    struct Back<'a>(&'a mut Option<Context>);
-    impl Drop for Back<'_> {
-        #[inline]
-        fn drop(&mut self) {
-            swap_current(self.0);
-        }
-    }
-    swap_current(slot);
-    let _back = Back(slot);
-    work()
-}
-
-#[inline]
-fn swap_current(slot: &mut Option<Context>) {
-    let _ = CURRENT.try_with(|current| {
-        if let Ok(mut current) = current.try_borrow_mut() {
-            mem::swap(&mut *current, slot);
-        }
-    });
-}
-
-pin_project! {
-    /// A future in a context: see [`Context::scope`].
-    #[derive(Debug)]
-    #[must_use = "futures do nothing unless polled"]
-    pub struct InContext<F> {
-        // None once it is over.
-        #[pin]
-        future: Option<F>,
-        context: Option<Context>,
-        // The time limits of whoever spawned it; none where the context was given by hand.
-        scope: TimeBudget,
-    }
-
-    impl<F> PinnedDrop for InContext<F> {
-        fn drop(this: Pin<&mut Self>) {
-            let mut this = this.project();
-            let scope = *this.scope;
-            with_context(this.context, || scope.enter(|| this.future.set(None)));
-        }
-    }
-}
-
-impl<F: Future> Future for InContext<F> {
-    type Output = F::Output;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> task::Poll<F::Output> {
-        let mut this = self.project();
-        let scope = *this.scope;
-        with_context(this.context, || {
-            scope.enter(|| {
-                let future = this.future.as_mut().as_pin_mut();
-                let polled = future.expect("polled after completion").poll(cx);
-                if polled.is_ready() {
-                    this.future.set(None);
-                }
-                polled
-            })
-        })
-    }
-}
-
-/// Wraps a future so that it keeps the current context, and its deadline, wherever it is polled: `tokio::spawn(in_context(work))`.
-///
-/// Tasks inherit nothing in tokio, so a context is handed on where a task is spawned, or it is lost.
-///
-/// ```
-/// use tower_keep::context::{Context, in_context};
-///
-/// # #[tokio::main(flavor = "current_thread")] async fn main() {
-/// let call = Context::new_root();
-/// call.scope(async {
-///     let task = tokio::spawn(in_context(async { Context::current() }));
-///     assert_eq!(task.await.unwrap(), Context::current());
-/// })
-/// .await;
-/// # }
-/// ```
-pub fn in_context<F: Future>(future: F) -> InContext<F> {
-    InContext {
-        future: Some(future),
-        context: Context::current(),
-        scope: TimeBudget::current().to_absolute(),
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -379,7 +256,7 @@ mod tests {
     const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
 
     #[test]
-    fn contexts_nest_and_come_back_after_a_panic() {
+    fn context_is_restored_after_nesting_and_after_a_panic() {
         let (outer, inner) = (Context::new_root(), Context::new_root());
         assert_eq!(Context::current(), None);
         outer.run(|| {
@@ -396,7 +273,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_deadline_is_never_put_off_and_goes_along() {
+    async fn deadline_never_moves_back_and_is_passed_on() {
         let (soon, late) = (Instant::now() + SECOND, Instant::now() + 2 * SECOND);
         let call = Context::new_root();
         assert_eq!((call.deadline(), call.attempt()), (None, 1));
@@ -411,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_goes_out_is_a_child_of_the_same_journey() {
+    fn child_request_has_a_child_span_of_the_same_trace() {
         let call = Context::new_root();
         let out = call.child_request(Some(IdFormat::default().generate()));
         assert_eq!(out.correlation_id(), call.correlation_id());

@@ -8,7 +8,7 @@ use http::{StatusCode, request::Parts};
 
 use super::Context;
 
-/// A handler asked for the [`Context`], but no layer of this crate is round it. Answers 500.
+/// The rejection of a handler that extracts a [`Context`] although no layer of this crate wraps it. Responds with 500.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct MissingContext;

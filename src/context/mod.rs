@@ -1,54 +1,62 @@
-//! Correlation: who a call belongs to, known everywhere the call goes.
+//! Request IDs, correlation IDs, trace contexts and baggage, available to everything that works for a call.
 //!
-//! Use it in every service; it is part of [`observe`](crate::observe()). There are two IDs and a trace:
+//! Use it in every service; it is part of [`observe`](crate::observe()). A call has two IDs and a trace:
 //!
-//! | | one per | header | when absent |
+//! | | one per | header | if absent |
 //! |---|---|---|---|
-//! | request ID | request to the first service; it is sent on unless each hop is to have [one of its own](RequestIdPolicy) | `x-request-id` | made here |
-//! | correlation ID | journey, through every service | `x-correlation-id` | the request ID |
-//! | trace | journey, with a span per hop | `traceparent`, `tracestate`, or [those of other systems](TraceFormat) | begun here |
+//! | request ID | request to the first service; sent on unchanged unless each hop has [its own](RequestIdPolicy) | `x-request-id` | generated |
+//! | correlation ID | request chain through all services | `x-correlation-id` | the request ID |
+//! | trace | request chain, with a span per hop | `traceparent`, `tracestate`, or [those of other systems](TraceFormat) | started here |
+//!
+//! Place in the stack: outermost on a server; on a client inside of the retry layer.
 //!
 //! # What happens
 //!
-//! [`Correlate`] reads the headers of an inbound request. An ID that is not `[A-Za-z0-9._~+/=:@-]{1,128}` is
-//! replaced, never cut and never logged; what is malformed is counted in
-//! `tower_keep_malformed_headers_total`. The [`Context`] is then in the request's extensions and
-//! [current](Context::current) during every poll. Responses carry the IDs as they were settled
-//! here: the correlation ID only where it is another than the request ID, and those of gRPC none unless asked for.
-//! [`Propagate`] writes them into requests that go out.
-//!
-//! A rejected ID does not stay in the headers of the request: the one that counts takes its place. What a handler adds by
-//! [`Context::with_baggage`] or [`Context::with_tracestate`] reaches the next hop.
-//!
-//! Place in the stack: outermost on a server; on a client inside of whatever retries.
+//! | | |
+//! |---|---|
+//! | a request arrives | [`Correlate`] reads its headers. An ID that is not `[A-Za-z0-9._~+/=:@-]{1,128}` is replaced, in the request's headers too; it is never truncated and never logged. Malformed headers are counted in `tower_keep_malformed_headers_total` |
+//! | the call is polled | the [`Context`] is in the request's extensions and [current](Context::current) |
+//! | the response is sent | it carries the IDs: the correlation ID only if it differs from the request ID, and in gRPC none unless asked for |
+//! | a request is sent | [`Propagate`] writes the context into its headers, with what a handler added by [`Context::with_baggage`] or [`Context::with_tracestate`] |
+//! | a task is spawned | it has no context, unless its future is wrapped in [`in_context`] |
 //!
 //! # Formats of other systems
 //!
 //! Traces are read and sent in the W3C's format. [`CorrelateBuilder::trace_formats`] and [`PropagateBuilder::trace_formats`]
-//! add Zipkin's [B3](TraceFormat::B3), in one header or several, and AWS [X-Ray](TraceFormat::XRay). Trust, edges and
-//! sampling are as for `traceparent`; where a format leaves the decision to sample open, it is
+//! add Zipkin's [B3](TraceFormat::B3), in one header or several, and AWS [X-Ray](TraceFormat::XRay). Trust, policy and
+//! sampling are as for `traceparent`. Where a format leaves the sampling decision open, it is
 //! [made here](CorrelateBuilder::sample_new_traces).
 //!
-//! Without them, `b3`, `x-b3-*` and `x-amzn-trace-id` are neither read nor written, as `uber-trace-id` and
-//! `x-cloud-trace-context` never are. A proxy that copies all headers passes those on beside `traceparent`, and two traces
-//! disagree then: remove them there. Copied headers of the formats that are sent are replaced.
+//! Without these settings, `b3`, `x-b3-*` and `x-amzn-trace-id` are neither read nor written; `uber-trace-id` and
+//! `x-cloud-trace-context` never are. A proxy that copies all headers sends them on beside `traceparent`, so that two traces
+//! disagree: remove them there. Copied headers of the formats that are sent are replaced.
 //!
 //! # Clones
 //!
-//! Guards share their settings; a context is shared by everything that works for the call.
+//! Clones of a guard share their settings. Clones of a context are the same context.
 //!
 //! # Cancellation
 //!
-//! Drops run in the context too, those of tasks that are aborted included, so that what they log carries the IDs.
+//! A call that is dropped, or whose task is aborted, is dropped in its context, so that what it logs then carries the IDs.
 //!
 //! # Example
+//!
+//! ```
+//! use tower_keep::{GuardLayer, context::{Correlate, Propagate}};
+//!
+//! let server = GuardLayer::server(Correlate::default());
+//! let client = GuardLayer::client(Propagate::default());
+//! # let _ = (server, client);
+//! ```
+//!
+//! # Example, customized
 //!
 //! ```
 //! use std::net::{IpAddr, SocketAddr};
 //! use tower_keep::{GuardLayer, context::{Correlate, IdFormat, TracePolicy, Trust}};
 //!
-//! // At the edge: strangers' IDs are not believed, nor are their traces continued. Who is no stranger is told by what
-//! // nobody can make up, such as the address of the peer, which the server's loop has put into the extensions.
+//! // At the edge: untrusted callers get new IDs and a new trace. Trust is based on what a caller cannot forge, such as the
+//! // address of the peer, which the accept loop has put into the extensions.
 //! let is_ours = |peer: &SocketAddr| matches!(peer.ip(), IpAddr::V4(ip) if ip.is_private());
 //! let correlate = Correlate::builder()
 //!     .trust(Trust::when(move |head| head.extensions.get().is_some_and(is_ours)))
@@ -63,7 +71,7 @@
 //! ```
 //! use tower_keep::{context::{Correlate, Propagate, TraceFormat}, observe};
 //!
-//! // Behind an AWS load balancer, calling services that know Zipkin only.
+//! // Behind an AWS load balancer, calling services that only know Zipkin.
 //! let correlate = Correlate::builder()
 //!     .trace_formats([TraceFormat::W3c, TraceFormat::XRay])
 //!     .build()?;
@@ -74,70 +82,41 @@
 //! # Ok::<_, tower_keep::ConfigError>(())
 //! ```
 
-mod baggage;
-mod call_id;
 mod correlate;
 mod current;
 #[cfg(feature = "axum")]
 mod extract;
+mod header;
+mod in_context;
+mod inherit;
+mod malformed;
 mod propagate;
-mod random;
-mod settings;
+mod request_head;
+mod request_predicate;
+mod scope;
 mod time_budget;
+mod trace_context;
 mod trace_format;
-mod traceparent;
-mod tracestate;
+mod trace_policy;
+mod trust;
 
-use std::sync::LazyLock;
-
-use metrics::Counter;
-
-use crate::{
-    call::catch_hook,
-    util::{
-        append_map::OVERFLOW_LABEL,
-        family::{Family, SeriesKey},
-        recorder::RecorderKind,
-    },
-};
-
-pub use baggage::*;
-pub use call_id::*;
-pub use correlate::{Correlate, CorrelatePermit, InheritContext};
-pub(crate) use current::with_context;
-pub use current::{Context, InContext, in_context};
+pub use correlate::{Correlate, CorrelateBuilder, CorrelatePermit};
+pub use current::Context;
 #[cfg(feature = "axum")]
 pub use extract::MissingContext;
-pub use propagate::Propagate;
-pub(crate) use settings::RequestPredicate;
-pub use settings::{
-    CorrelateBuilder, PropagateBuilder, RequestHead, RequestIdPolicy, TracePolicy, Trust,
+pub(crate) use header::hex_str;
+pub use header::{
+    Baggage, BaggageMember, CallId, HeaderError, HeaderErrorKind, IdFormat, InvalidCallId, SpanId,
+    TraceFlags, TraceId, Traceparent, Tracestate,
 };
+pub use in_context::{InContext, in_context};
+pub use inherit::InheritContext;
+pub use propagate::{Propagate, PropagateBuilder, RequestIdPolicy};
+pub use request_head::RequestHead;
+pub(crate) use request_predicate::RequestPredicate;
+pub(crate) use scope::ContextScope;
 pub use time_budget::deadline;
 pub(crate) use time_budget::{TimeBudget, cached_deadline, caller_deadline, min_some};
 pub use trace_format::TraceFormat;
-pub use traceparent::*;
-pub use tracestate::*;
-
-/// The name of a header.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
-struct HeaderLabel(&'static str);
-
-impl SeriesKey for HeaderLabel {
-    const OVERFLOW_KEYS: usize = 1;
-
-    fn overflow_key(&self) -> Self {
-        HeaderLabel(OVERFLOW_LABEL)
-    }
-}
-
-/// Counts a header that could not be read, by kind and never by value.
-#[cold]
-fn count_malformed(header: &'static str) {
-    static MALFORMED: LazyLock<Family<HeaderLabel, Counter>> = LazyLock::new(|| Family::new(16));
-    let make = |header: &HeaderLabel| metrics::counter!("tower_keep_malformed_headers_total", "header" => header.0);
-    let count = |counter: &Counter| counter.increment(1);
-    catch_hook(|| {
-        MALFORMED.with_handles(RecorderKind::current(), &HeaderLabel(header), make, count)
-    });
-}
+pub use trace_policy::TracePolicy;
+pub use trust::Trust;

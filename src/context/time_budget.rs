@@ -1,18 +1,14 @@
-//! Until when the work at hand has time.
+//! How much time the work of a thread has.
 
-use std::{cell::Cell, time::Duration};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Context;
+use super::scope::{self, BudgetScope};
 use crate::call::CallClock;
 
-thread_local! {
-    static SCOPE: Cell<TimeBudget> = const { Cell::new(TimeBudget::NONE) };
-}
-
-/// When the work at hand must be over, if that is known: the earliest of the deadline of the current
-/// [`Context`] and of the [time limits](crate::timeout) that it runs in.
+/// Returns when the current work must be over, if that is known: the earliest of the deadline of the current
+/// [`Context`](super::Context) and of the [time limits](crate::timeout) around the work.
 ///
 /// ```
 /// use std::time::Duration;
@@ -26,27 +22,26 @@ thread_local! {
 /// # }
 /// ```
 pub fn deadline() -> Option<Instant> {
-    let scope = TimeBudget::current();
-    let within = scope
-        .limit_duration
-        .and_then(|time| Instant::now().checked_add(time));
-    min_some(cached_deadline(), within)
+    let unread = TimeBudget::current().limit_duration;
+    let unread = unread.and_then(|time| Instant::now().checked_add(time));
+    min_some(cached_deadline(), unread)
 }
 
-/// The earliest of all, as far as it is known without reading the clock.
+/// Returns the earliest of all deadlines and limits that is known without reading the clock.
 #[inline]
 pub(crate) fn cached_deadline() -> Option<Instant> {
-    let scope = TimeBudget::current();
-    min_some(scope.caller_deadline(), scope.limit_expiry)
+    let budget = TimeBudget::of_caller();
+    min_some(budget.deadline, budget.limit_expiry)
 }
 
-/// Returns when whoever asked gives up: the deadline of the current [`Context`], or one that came with the request to a
-/// time limit around the work. Bounds bodies and is sent on, which limits are not.
+/// Returns when the caller gives up: the deadline of the current [`Context`](super::Context), or one that came with the
+/// request to a time limit around the work. Bounds bodies and is sent on, which limits are not.
 #[inline]
 pub(crate) fn caller_deadline() -> Option<Instant> {
-    TimeBudget::current().caller_deadline()
+    TimeBudget::of_caller().deadline
 }
 
+/// Returns the smaller of two values that may be absent.
 #[inline]
 pub(crate) fn min_some<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
     match (one, other) {
@@ -57,14 +52,14 @@ pub(crate) fn min_some<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
 
 /// The time limits that a poll runs in.
 ///
-/// A limit whose clock has not been read yet is kept as a span: where nothing waits, nobody has to ask the time. A
+/// A limit whose clock has not been read yet is kept as a duration: work that never waits needs no clock reading. A
 /// limit ends what waits for a value or the head of a response. A deadline is the caller's, and holds for what comes
 /// later too.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct TimeBudget {
-    deadline: Option<Instant>,
-    limit_expiry: Option<Instant>,
-    limit_duration: Option<Duration>,
+    pub(super) deadline: Option<Instant>,
+    pub(super) limit_expiry: Option<Instant>,
+    pub(super) limit_duration: Option<Duration>,
 }
 
 impl TimeBudget {
@@ -74,16 +69,16 @@ impl TimeBudget {
         limit_duration: None,
     };
 
-    /// A limit that is over at this moment.
+    /// A limit that ends at this instant.
     #[inline]
-    pub(crate) fn until(until: Instant) -> Self {
+    pub(crate) fn until(expiry: Instant) -> Self {
         TimeBudget {
-            limit_expiry: Some(until),
+            limit_expiry: Some(expiry),
             ..TimeBudget::NONE
         }
     }
 
-    /// A limit that is over so long after now, whenever that is.
+    /// A limit whose clock starts when it is first read.
     #[inline]
     pub(crate) fn for_duration(time: Duration) -> Self {
         TimeBudget {
@@ -92,7 +87,7 @@ impl TimeBudget {
         }
     }
 
-    /// The same limits, and the caller's deadline.
+    /// Adds the caller's deadline. The earlier of two counts.
     #[inline]
     pub(crate) fn with_deadline(self, deadline: Option<Instant>) -> Self {
         TimeBudget {
@@ -101,72 +96,68 @@ impl TimeBudget {
         }
     }
 
-    /// Returns what [`caller_deadline`] does.
+    /// Returns the budget that the thread runs in, without the deadline of the current context.
     #[inline]
-    pub(crate) fn caller_deadline(self) -> Option<Instant> {
-        let context = Context::peek(|context| context.and_then(Context::deadline));
-        min_some(context, self.deadline)
+    pub(crate) fn current() -> Self {
+        scope::time_budget()
     }
 
-    /// Returns when the first limit is over whose clock has been read. Work that begins while there is one began later
-    /// than it.
+    /// Returns the budget that the thread runs in, with the deadline of the current context.
+    #[inline]
+    pub(crate) fn of_caller() -> Self {
+        let (budget, deadline) = scope::time_budget_and_deadline();
+        budget.with_deadline(deadline)
+    }
+
+    /// Returns when the caller gives up.
+    #[inline]
+    pub(crate) fn deadline(self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Returns when the earliest limit ends whose clock has been read.
     #[inline]
     pub(crate) fn limit_expiry(self) -> Option<Instant> {
         self.limit_expiry
     }
 
-    /// Returns when work begins, if somebody has asked for the time or will: a limit whose clock has been read is older
-    /// than what begins in it now, and blames the peer by how long that has lasted.
-    #[inline]
-    pub(crate) fn started_at(now: &CallClock) -> Option<Instant> {
-        match TimeBudget::current().limit_expiry() {
-            Some(_) => Some(now.now()),
-            None => now.peek(),
-        }
-    }
-
-    /// Returns how much time the shortest limit gives whose clock has not been read.
+    /// Returns the shortest limit whose clock has not been read.
     #[inline]
     pub(crate) fn limit_duration(self) -> Option<Duration> {
         self.limit_duration
     }
 
-    /// For work that goes on elsewhere: spans become moments.
+    /// Returns when work begins, if somebody has read the clock or will: a limit whose clock has been read is older than
+    /// what begins in it now, and blames the peer by how long that has lasted.
+    #[inline]
+    pub(crate) fn started_at(clock: &CallClock) -> Option<Instant> {
+        match TimeBudget::current().limit_expiry {
+            Some(_) => Some(clock.now()),
+            None => clock.peek(),
+        }
+    }
+
+    /// Starts the clock of every limit, for work that goes on in another task.
     pub(crate) fn to_absolute(self) -> Self {
-        let within = self
+        let unread = self
             .limit_duration
             .and_then(|time| Instant::now().checked_add(time));
         TimeBudget {
-            limit_expiry: min_some(self.limit_expiry, within),
+            limit_expiry: min_some(self.limit_expiry, unread),
             limit_duration: None,
             ..self
         }
     }
 
+    /// Adds this budget to those around it until the scope is dropped.
     #[inline]
-    pub(crate) fn current() -> Self {
-        SCOPE.try_with(Cell::get).unwrap_or(TimeBudget::NONE)
+    pub(crate) fn enter(self) -> BudgetScope {
+        BudgetScope::enter(self)
     }
 
-    /// Runs `work` within this scope and those around it.
-    #[inline]
-    pub(crate) fn enter<R>(self, work: impl FnOnce() -> R) -> R {
-        /// Goes back, on unwinding too.
-        struct Back(TimeBudget);
-        impl Drop for Back {
-            #[inline]
-            fn drop(&mut self) {
-                let _ = SCOPE.try_with(|scope| scope.set(self.0));
-            }
-        }
-        let outer = TimeBudget::current();
-        let _back = Back(outer);
-        let both = TimeBudget {
-            deadline: min_some(outer.deadline, self.deadline),
-            limit_expiry: min_some(outer.limit_expiry, self.limit_expiry),
-            limit_duration: min_some(outer.limit_duration, self.limit_duration),
-        };
-        let _ = SCOPE.try_with(|scope| scope.set(both));
+    #[cfg(test)]
+    pub(crate) fn run<R>(self, work: impl FnOnce() -> R) -> R {
+        let _scope = self.enter();
         work()
     }
 }
@@ -174,27 +165,28 @@ impl TimeBudget {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::Context;
 
     const SECOND: Duration = Duration::from_secs(1);
 
     #[tokio::test(start_paused = true)]
-    async fn the_earliest_of_all_limits_counts_and_each_ends_with_its_scope() {
+    async fn earliest_limit_counts_and_ends_with_its_scope() {
         let now = Instant::now();
         assert_eq!(deadline(), None);
-        TimeBudget::for_duration(3 * SECOND).enter(|| {
+        TimeBudget::for_duration(3 * SECOND).run(|| {
             assert_eq!(cached_deadline(), None);
             assert_eq!(deadline(), Some(now + 3 * SECOND));
-            TimeBudget::until(now + 2 * SECOND).enter(|| {
+            TimeBudget::until(now + 2 * SECOND).run(|| {
                 assert_eq!(deadline(), Some(now + 2 * SECOND));
-                let hurried = Context::new_root().with_deadline(now + SECOND);
-                assert_eq!(hurried.run(deadline), Some(now + SECOND));
+                let context = Context::new_root().with_deadline(now + SECOND);
+                assert_eq!(context.run(deadline), Some(now + SECOND));
             });
-            TimeBudget::until(now + 9 * SECOND).enter(|| {
+            TimeBudget::until(now + 9 * SECOND).run(|| {
                 assert_eq!(deadline(), Some(now + 3 * SECOND));
             });
             let thrown = std::panic::catch_unwind(|| {
                 TimeBudget::for_duration(SECOND)
-                    .enter(|| std::panic::resume_unwind(Box::new("thrown")))
+                    .run(|| std::panic::resume_unwind(Box::new("thrown")))
             });
             assert!(thrown.is_err());
             assert_eq!(deadline(), Some(now + 3 * SECOND));
@@ -203,20 +195,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn limits_are_no_deadline_of_the_caller() {
+    async fn limits_do_not_change_the_deadline_of_the_caller() {
         let (soon, late) = (Instant::now() + SECOND, Instant::now() + 2 * SECOND);
-        TimeBudget::until(soon).enter(|| {
+        TimeBudget::until(soon).run(|| {
             assert_eq!((cached_deadline(), caller_deadline()), (Some(soon), None));
-            let told = TimeBudget::for_duration(SECOND).with_deadline(Some(late));
-            told.enter(|| {
+            let limit = TimeBudget::for_duration(SECOND).with_deadline(Some(late));
+            limit.run(|| {
                 assert_eq!(cached_deadline(), Some(soon));
                 assert_eq!(caller_deadline(), Some(late));
-                let scope = TimeBudget::current();
-                assert_eq!(scope.limit_expiry(), Some(soon));
-                assert_eq!(scope.limit_duration(), Some(SECOND));
-                assert_eq!(scope.to_absolute().with_deadline(None).deadline, Some(late));
-                let hurried = Context::new_root().with_deadline(soon);
-                assert_eq!(hurried.run(caller_deadline), Some(soon));
+                let budget = TimeBudget::current();
+                assert_eq!(budget.limit_expiry(), Some(soon));
+                assert_eq!(budget.limit_duration(), Some(SECOND));
+                assert_eq!(
+                    budget.to_absolute().with_deadline(None).deadline,
+                    Some(late)
+                );
+                let context = Context::new_root().with_deadline(soon);
+                assert_eq!(context.run(caller_deadline), Some(soon));
             });
             assert_eq!(caller_deadline(), None);
         });

@@ -33,6 +33,7 @@ fn own_kind(error: &(dyn Error + 'static)) -> Cow<'static, str> {
     if let Some((code, _)) = grpc_status(error) {
         return code.into();
     }
+    // Before the type name: the `ErrorKind` says more than `io::Error`.
     if let Some(error) = error.downcast_ref::<std::io::Error>() {
         return io_kind(error);
     }

@@ -1,4 +1,4 @@
-//! From the end of a call to what is told of it.
+//! The description of an error that metrics, spans, the log and error groups share.
 
 use std::borrow::Cow;
 
@@ -6,75 +6,44 @@ use crate::{
     call::{CallEnd, Cause, GrpcCode, Outcome},
     context::Context,
     errors::{ErrorRecord, kind_of, short_type_name},
+    protocol::Side,
 };
 
-/// Names what went wrong in a call, once, for the metric's label, the span, the log line and the error group.
+/// The kind, message and causes of what went wrong in a call.
 ///
-/// The kind is named at once, since every call that did not go well has one. Message and causes are only written for
-/// who asks.
+/// Every call that does not succeed has a kind, which labels metrics. Message and causes are only formatted for an error
+/// record.
 #[derive(Debug)]
 pub(crate) struct ErrorDescription<'a> {
     kind: Cow<'a, str>,
     end: &'a CallEnd<'a>,
 }
 
-/// Whose errors statuses are: by semantic conventions a server's are 5xx and six gRPC codes, a client's all but success.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StatusRules {
-    Server,
-    Client,
-}
-
-impl StatusRules {
-    fn is_error(self, end: &CallEnd<'_>) -> bool {
-        if let Some(code) = end.grpc_code() {
-            return match self {
-                StatusRules::Client => code != GrpcCode::OK,
-                StatusRules::Server => matches!(
-                    code,
-                    GrpcCode::UNKNOWN
-                        | GrpcCode::DEADLINE_EXCEEDED
-                        | GrpcCode::UNIMPLEMENTED
-                        | GrpcCode::INTERNAL
-                        | GrpcCode::UNAVAILABLE
-                        | GrpcCode::DATA_LOSS
-                ),
-            };
-        }
-        let least = if self == StatusRules::Client {
-            400
-        } else {
-            500
-        };
-        end.status().is_some_and(|status| status.as_u16() >= least)
-    }
-}
-
 impl<'a> ErrorDescription<'a> {
-    /// Returns what went wrong, if anything did.
-    pub(crate) fn from_end(end: &'a CallEnd<'a>, statuses: StatusRules) -> Option<Self> {
+    /// Describes what went wrong, if anything did. The side decides which statuses are errors.
+    pub(crate) fn from_end(end: &'a CallEnd<'a>, side: Side) -> Option<Self> {
         let kind = match end.outcome() {
             Outcome::Panicked => "panic".into(),
             Outcome::Rejected => rejection_kind(end).into(),
             Outcome::Cancelled if end.grpc_code().is_none() => "cancelled".into(),
             Outcome::Failure | Outcome::TimedOut => failure_kind(end),
             Outcome::Overload if end.error().is_some() => failure_kind(end),
-            _ if statuses.is_error(end) => status_kind(end)?,
+            _ if is_error_status(end, side) => status_kind(end)?,
             _ => return None,
         };
         Some(ErrorDescription { kind, end })
     }
 
-    /// Returns what it is called.
+    /// Returns the kind of the error, for labels and groups.
     pub(crate) fn kind(&self) -> &str {
         &self.kind
     }
 
-    /// Returns what it says.
+    /// Returns the message of the error.
     fn message(&self) -> Cow<'_, str> {
         match self.end.cause() {
             Some(Cause::Opaque { message, .. }) => {
-                message.unwrap_or("an error that says nothing").into()
+                message.unwrap_or("an error without a message").into()
             }
             Some(Cause::Rejection(rejection)) => rejection.to_string().into(),
             Some(Cause::Panic(message) | Cause::GrpcMessage(message)) => (*message).into(),
@@ -88,7 +57,7 @@ impl<'a> ErrorDescription<'a> {
         }
     }
 
-    /// Returns everything that is worth remembering; the IDs are those of the current context.
+    /// Returns an error record with the IDs of the current context.
     pub(crate) fn error_record(&self) -> ErrorRecord {
         let kind = Cow::from(self.kind().to_owned());
         let record = match self.end.cause() {
@@ -110,6 +79,30 @@ impl<'a> ErrorDescription<'a> {
     }
 }
 
+/// Returns whether the status is an error by semantic conventions: to a server 5xx and six gRPC codes, to a client
+/// everything but success.
+fn is_error_status(end: &CallEnd<'_>, side: Side) -> bool {
+    if let Some(code) = end.grpc_code() {
+        return match side {
+            Side::Client => code != GrpcCode::OK,
+            Side::Server => matches!(
+                code,
+                GrpcCode::UNKNOWN
+                    | GrpcCode::DEADLINE_EXCEEDED
+                    | GrpcCode::UNIMPLEMENTED
+                    | GrpcCode::INTERNAL
+                    | GrpcCode::UNAVAILABLE
+                    | GrpcCode::DATA_LOSS
+            ),
+        };
+    }
+    let min = match side {
+        Side::Client => 400,
+        Side::Server => 500,
+    };
+    end.status().is_some_and(|status| status.as_u16() >= min)
+}
+
 fn rejection_kind(end: &CallEnd<'_>) -> &'static str {
     match end.cause() {
         Some(Cause::Rejection(rejection)) => rejection.kind().as_str(),
@@ -117,7 +110,7 @@ fn rejection_kind(end: &CallEnd<'_>) -> &'static str {
     }
 }
 
-/// The cause says more than the status that it was answered with.
+/// Returns the kind of a failure: of its cause, which says more than the status of the response.
 fn failure_kind<'a>(end: &'a CallEnd<'a>) -> Cow<'a, str> {
     match end.cause() {
         Some(Cause::Error(error)) => kind_of(*error),
@@ -132,7 +125,7 @@ fn failure_kind<'a>(end: &'a CallEnd<'a>) -> Cow<'a, str> {
     }
 }
 
-/// The gRPC code or the status, if it is no good one.
+/// Returns the gRPC code or the status, if it is not a success.
 fn status_kind<'a>(end: &'a CallEnd<'a>) -> Option<Cow<'a, str>> {
     match (end.grpc_code(), &end.status) {
         (Some(code), _) => (code != GrpcCode::OK).then(|| code.as_str().into()),
@@ -141,7 +134,7 @@ fn status_kind<'a>(end: &'a CallEnd<'a>) -> Option<Cow<'a, str>> {
     }
 }
 
-/// Nobody said why; the status is all there is.
+/// Returns a message for an error whose only description is its status.
 fn status_reason(end: &CallEnd<'_>) -> &'static str {
     match (end.outcome(), end.status()) {
         (Outcome::TimedOut, None) => "no time was left",
@@ -159,43 +152,40 @@ mod tests {
     use super::*;
     use crate::call::{CallClock, Rejection};
 
-    fn kind(end: &CallEnd<'_>, statuses: StatusRules) -> Option<String> {
-        Some(ErrorDescription::from_end(end, statuses)?.kind().to_owned())
+    fn kind(end: &CallEnd<'_>, side: Side) -> Option<String> {
+        Some(ErrorDescription::from_end(end, side)?.kind().to_owned())
     }
 
-    fn with_status(outcome: Outcome, status: u16, now: &CallClock) -> CallEnd<'_> {
-        let mut end = CallEnd::new(outcome, now);
+    fn with_status(outcome: Outcome, status: u16, clock: &CallClock) -> CallEnd<'_> {
+        let mut end = CallEnd::new(outcome, clock);
         end.status = Some(StatusCode::from_u16(status).expect("a status"));
         end
     }
 
     #[test]
-    fn fault_of_a_status_depends_on_whose_it_is() {
-        let now = CallClock::default();
+    fn error_description_of_a_status_depends_on_the_side() {
+        let clock = CallClock::default();
         let table = [
             (Outcome::Success, 200, None, None),
             (Outcome::ClientError, 404, None, Some("404")),
             (Outcome::Overload, 429, None, Some("429")),
             (Outcome::Overload, 503, Some("503"), Some("503")),
             (Outcome::Failure, 500, Some("500"), Some("500")),
-            // A classifier says so.
+            // By a custom classifier.
             (Outcome::Failure, 200, Some("failure"), Some("failure")),
             (Outcome::Success, 500, Some("500"), Some("500")),
         ];
-        for (outcome, status, of_server, of_client) in table {
-            let end = with_status(outcome, status, &now);
-            let found = (
-                kind(&end, StatusRules::Server),
-                kind(&end, StatusRules::Client),
-            );
-            let expected = (of_server.map(str::to_owned), of_client.map(str::to_owned));
+        for (outcome, status, on_server, on_client) in table {
+            let end = with_status(outcome, status, &clock);
+            let found = (kind(&end, Side::Server), kind(&end, Side::Client));
+            let expected = (on_server.map(str::to_owned), on_client.map(str::to_owned));
             assert_eq!(found, expected, "{outcome:?} {status}");
         }
     }
 
     #[test]
-    fn fault_of_a_grpc_code_depends_on_whose_it_is() {
-        let now = CallClock::default();
+    fn error_description_of_a_grpc_code_depends_on_the_side() {
+        let clock = CallClock::default();
         let table = [
             ("0", Outcome::Success, None, None),
             ("5", Outcome::ClientError, None, Some("NOT_FOUND")),
@@ -208,23 +198,20 @@ mod tests {
             ),
             ("13", Outcome::Failure, Some("INTERNAL"), Some("INTERNAL")),
         ];
-        for (code, outcome, of_server, of_client) in table {
-            let mut end = with_status(outcome, 200, &now);
+        for (code, outcome, on_server, on_client) in table {
+            let mut end = with_status(outcome, 200, &clock);
             end.grpc_code = Some(GrpcCode::parse(code.as_bytes()));
-            let found = (
-                kind(&end, StatusRules::Server),
-                kind(&end, StatusRules::Client),
-            );
-            let expected = (of_server.map(str::to_owned), of_client.map(str::to_owned));
+            let found = (kind(&end, Side::Server), kind(&end, Side::Client));
+            let expected = (on_server.map(str::to_owned), on_client.map(str::to_owned));
             assert_eq!(found, expected, "{outcome:?} {code}");
         }
     }
 
     #[test]
-    fn fault_is_called_by_its_cause_rather_than_by_the_status() {
-        let now = CallClock::default();
+    fn error_description_prefers_the_cause_to_the_status() {
+        let clock = CallClock::default();
         let error = io::Error::from(io::ErrorKind::ConnectionReset);
-        let refused = Rejection::overloaded("shed");
+        let rejection = Rejection::overloaded("shed");
         let opaque = Cause::Opaque {
             type_name: "app::Trouble",
             message: Some("no luck"),
@@ -253,26 +240,26 @@ mod tests {
             (Outcome::Failure, wrong, "wrong_length"),
             (
                 Outcome::Rejected,
-                Cause::Rejection(&refused),
-                refused.kind().as_str(),
+                Cause::Rejection(&rejection),
+                rejection.kind().as_str(),
             ),
             (
                 Outcome::Failure,
-                Cause::Rejection(&refused),
-                refused.kind().as_str(),
+                Cause::Rejection(&rejection),
+                rejection.kind().as_str(),
             ),
             (Outcome::Panicked, Cause::Panic("ouch"), "panic"),
             (Outcome::Failure, Cause::GrpcMessage("no disk"), "500"),
         ];
         for (outcome, cause, expected) in table {
-            let end = with_status(outcome, 500, &now).with_cause(cause);
-            assert_eq!(kind(&end, StatusRules::Server).as_deref(), Some(expected));
+            let end = with_status(outcome, 500, &clock).with_cause(cause);
+            assert_eq!(kind(&end, Side::Server).as_deref(), Some(expected));
         }
     }
 
     #[test]
-    fn fault_without_a_cause_or_a_status_goes_by_its_outcome() {
-        let now = CallClock::default();
+    fn error_description_without_cause_or_status_is_the_outcome() {
+        let clock = CallClock::default();
         let table = [
             (Outcome::TimedOut, "timeout", "no time was left"),
             (Outcome::Failure, "failure", "no reason was given"),
@@ -280,9 +267,9 @@ mod tests {
             (Outcome::Cancelled, "cancelled", "no reason was given"),
         ];
         for (outcome, kind, message) in table {
-            let end = CallEnd::new(outcome, &now);
-            let record = ErrorDescription::from_end(&end, StatusRules::Server)
-                .expect("a fault")
+            let end = CallEnd::new(outcome, &clock);
+            let record = ErrorDescription::from_end(&end, Side::Server)
+                .expect("an error")
                 .error_record();
             assert_eq!((record.kind(), record.message()), (kind, message));
             assert_eq!(record.outcome(), outcome.as_str());
@@ -290,22 +277,22 @@ mod tests {
     }
 
     #[test]
-    fn record_says_what_the_fault_says_and_what_caused_it() {
-        let now = CallClock::default();
+    fn error_description_record_has_message_and_kind_of_the_cause() {
+        let clock = CallClock::default();
         let inner = io::Error::from(io::ErrorKind::ConnectionReset);
         let error = io::Error::other(inner);
-        let end = with_status(Outcome::Failure, 500, &now).with_cause(Cause::Error(&error));
-        let record = ErrorDescription::from_end(&end, StatusRules::Server)
-            .expect("a fault")
+        let end = with_status(Outcome::Failure, 500, &clock).with_cause(Cause::Error(&error));
+        let record = ErrorDescription::from_end(&end, Side::Server)
+            .expect("an error")
             .error_record();
         assert_eq!(record.kind(), "io::ConnectionReset");
         assert_eq!(record.message(), error.to_string());
-        let end = with_status(Outcome::Failure, 500, &now).with_cause(Cause::WrongLength {
+        let end = with_status(Outcome::Failure, 500, &clock).with_cause(Cause::WrongLength {
             content_length: 7,
             bytes_sent: 5,
         });
-        let record = ErrorDescription::from_end(&end, StatusRules::Server)
-            .expect("a fault")
+        let record = ErrorDescription::from_end(&end, Side::Server)
+            .expect("an error")
             .error_record();
         assert_eq!(
             record.message(),

@@ -31,7 +31,8 @@ impl ErrorEvents {
     pub async fn next(&mut self) -> Option<ErrorEvent> {
         match self.receiver.recv().await {
             Ok(event) => Some(event),
-            Err(RecvError::Lagged(missed)) => Some(ErrorEvent::Lagged(missed)),
+            // The receiver continues with the oldest event that is still in the buffer.
+            Err(RecvError::Lagged(lost)) => Some(ErrorEvent::Lagged(lost)),
             Err(RecvError::Closed) => None,
         }
     }

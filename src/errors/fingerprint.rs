@@ -56,6 +56,7 @@ impl Fingerprint {
             cause,
             location,
         } = key;
+        // The order is part of the version, as are the separators.
         let texts = [Some(kind), route, Some(message), cause, location];
         let start = fnv1a(fnv1a(FNV_OFFSET_BASIS, &[VERSION]), &[FIELD_SEP]);
         let hash = texts.into_iter().fold(start, |hash, text| {

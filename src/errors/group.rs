@@ -52,6 +52,7 @@ impl ErrorGroup {
         if sample.timestamp < self.first.timestamp {
             self.first = Arc::clone(sample);
         }
+        // Of two records with the same time, the one recorded later is the latest.
         if sample.timestamp >= self.latest.timestamp {
             self.latest = Arc::clone(sample);
         }

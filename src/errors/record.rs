@@ -92,6 +92,7 @@ impl ErrorRecord {
                 record = record.with_cause(text.clone());
                 parent = text;
             }
+            // The chain of sources may be endless.
             if record.causes.len() == MAX_CAUSES {
                 break;
             }

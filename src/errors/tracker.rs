@@ -70,6 +70,7 @@ impl ErrorTracker {
 
     /// Records an error that happened at another time, such as one read from a file.
     pub fn record_at(&self, record: ErrorRecord, at: SystemTime) -> Fingerprint {
+        // Normalization takes most of the time, so it is done before the lock.
         let record = FingerprintedRecord::new(record, at);
         let mut store = self.lock_store();
         let (fingerprint, change) = store.record(record);

@@ -41,7 +41,11 @@ impl<F: Future> Future for UntilDeadline<F> {
         };
         let scope = TimeBudget::NONE.with_deadline(Some(until));
         // The answer before the clock: one that is there is not thrown away.
-        if let Poll::Ready(answer) = scope.enter(|| this.call.poll(cx)) {
+        let polled = {
+            let _scope = scope.enter();
+            this.call.poll(cx)
+        };
+        if let Poll::Ready(answer) = polled {
             return Poll::Ready(Ok(answer));
         }
         if this.sleep.is_none() {

@@ -84,10 +84,10 @@ impl<W> Logging<W> {
     /// treated as a terminal.
     ///
     /// ```
-    /// use std::{io::Cursor, sync::Mutex};
+    /// use std::sync::Mutex;
     /// use tower_keep::logging;
     ///
-    /// let logging = logging::builder().writer(Mutex::new(Cursor::new(Vec::new())));
+    /// let logging = logging::builder().writer(Mutex::new(Vec::<u8>::new()));
     /// # let _ = logging;
     /// ```
     #[must_use]
@@ -178,6 +178,7 @@ impl<W> Logging<W> {
         let (filter, panics) = (self.filter()?, self.capture_panics);
         let subscriber = Registry::default().with(filter).with(self.layer()?);
         tracing::subscriber::set_global_default(subscriber)?;
+        // Fails if the program has another logger, which then stays.
         let _ = LogTracer::builder()
             .with_max_level(LevelFilter::current().as_log())
             .init();

@@ -33,6 +33,7 @@ where
         if !(self.filter)(field.name()) {
             return;
         }
+        // Taken out, because the closure borrows the visitor. Its capacity is kept for the next value.
         let mut text = std::mem::take(self.scratch);
         text.clear();
         // Foreign code may panic. Only the text of this value is lost then.

@@ -64,6 +64,7 @@ impl CallIds {
         if is_current {
             return;
         }
+        // A task outside of a call has the IDs of the innermost span that was created in one.
         let mut spans = scope().into_iter().flatten();
         spans.any(|span| match span.extensions().get::<SpanContext>() {
             Some(SpanContext(context)) => {
@@ -74,6 +75,7 @@ impl CallIds {
         });
     }
 
+    /// Copies the IDs that the event does not have.
     fn copy_missing(&mut self, context: &Context) {
         let [request_id, correlation_id, trace_id, span_id] = &mut self.0;
         let copy = |text: &mut String, id: &str| {

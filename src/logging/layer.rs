@@ -51,6 +51,7 @@ impl<W> LogLayer<W> {
     where
         W: for<'writer> MakeWriter<'writer>,
     {
+        // A load is cheaper than a swap, and the writer has rarely failed.
         if self.failed.load(Ordering::Relaxed) && self.failed.swap(false, Ordering::Relaxed) {
             line.insert(0, '\n');
         }

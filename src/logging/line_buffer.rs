@@ -123,6 +123,7 @@ impl LineBuffer {
                 if name == "message" {
                     message.clear();
                     value.with_text(|text| format.write_message(message, text, MAX_MESSAGE));
+                // The first value of a field counts, so that no key occurs twice.
                 } else if !ids.take_field(name, value) && !field_names.contains(&name) {
                     field_names.push(name);
                     let room = MAX_FIELDS - fields.len();
@@ -155,6 +156,7 @@ impl LineBuffer {
         }
         for span in scope {
             let start = self.spans.len();
+            // The innermost spans are written first, so the outer ones are missing if there is no room.
             if !self.write_span(format, &span, MAX_SPANS - start) {
                 self.spans.truncate(start);
                 break;

@@ -21,6 +21,7 @@ pub fn lost_lines() -> u64 {
     LOST_LINES.load(Ordering::Relaxed)
 }
 
+/// Counts a lost line.
 #[cold]
 pub(super) fn count_lost_line() {
     LOST_LINES.fetch_add(1, Ordering::Relaxed);

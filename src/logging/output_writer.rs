@@ -28,6 +28,7 @@ impl OutputWriter {
         fn lock(rest: &'static Mutex<PartialLine>) -> MutexGuard<'static, PartialLine> {
             rest.lock().unwrap_or_else(PoisonError::into_inner)
         }
+        // The stream first: a thread that holds its lock may write a line as well.
         match self.0 {
             Output::Stdout => write(&mut io::stdout().lock(), &mut lock(&STDOUT_PARTIAL)),
             Output::Stderr => write(&mut io::stderr().lock(), &mut lock(&STDERR_PARTIAL)),

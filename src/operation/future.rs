@@ -6,28 +6,21 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use tokio::time::Instant;
 
-use super::{Operation, OperationPermit, display_caught};
-use crate::{
-    call::{
-        CallClock, CallEnd, CapturedPanic, CatchScope, Cause, Outcome, PanicDetails, PanicPayload,
-        catch_hook, catch_service,
-    },
-    guard::{Admit, Guard, run_in_scope},
-};
+use super::{Operation, display_caught, run_guard::OperationGuard};
+use crate::call::{Cause, Outcome, catch_hook};
 
-/// Tells how an output is to be judged.
+/// Classifies an output: passes its outcome and its cause on to the callback.
 pub(super) type ClassifyFn<T> = fn(&T, &mut dyn FnMut(Outcome, Option<Cause<'_>>));
 
 pin_project! {
-    /// A tracked future; made by [`Operation::run`] and its siblings.
+    /// A tracked future; made by [`Operation::run`] and similar methods.
     #[must_use = "futures do nothing unless polled"]
     pub struct OperationFuture<F>
     where
         F: Future,
     {
-        // None once it is over.
+        // None once it has completed.
         #[pin]
         future: Option<F>,
         state: RunState,
@@ -36,17 +29,17 @@ pin_project! {
     }
 
     impl<F: Future> PinnedDrop for OperationFuture<F> {
-        // Dropped in the operation's span: what it still says belongs there, and a panic is one of the run.
+        // In the scope of the run: events of the drop belong to its span, and a panic is one of the run.
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            if let RunState::Running(ticket) = this.state {
-                ticket.drop_in_scope(|| this.future.set(None));
+            if let RunState::Running(run) = this.state {
+                run.drop_in_scope(|| this.future.set(None));
             }
         }
     }
 }
 
-/// Whether a run has begun: at the first poll, since a future that is never polled does nothing.
+/// The state of a run. It starts at the first poll: a future that is never polled does nothing.
 #[derive(Debug)]
 enum RunState {
     NotStarted(Option<Operation>),
@@ -54,14 +47,15 @@ enum RunState {
 }
 
 impl RunState {
+    /// Returns the run, which is started if necessary.
     fn start(&mut self) -> &mut OperationGuard {
         if let RunState::NotStarted(operation) = self {
-            let operation = operation.take().expect("begun once");
+            let operation = operation.take().expect("an operation starts once");
             *self = RunState::Running(OperationGuard::new(operation));
         }
         match self {
-            RunState::Running(ticket) => ticket,
-            RunState::NotStarted(_) => unreachable!("it has just begun"),
+            RunState::Running(run) => run,
+            RunState::NotStarted(_) => unreachable!("the operation has just been started"),
         }
     }
 }
@@ -69,29 +63,41 @@ impl RunState {
 type FormatFn<T> = Box<dyn Fn(&T) -> String + Send + Sync>;
 
 impl<F: Future> OperationFuture<F> {
-    pub(super) fn new(operation: Operation, future: F, look: ClassifyFn<F::Output>) -> Self {
+    pub(super) fn new(operation: Operation, future: F, classify: ClassifyFn<F::Output>) -> Self {
         OperationFuture {
             future: Some(future),
             state: RunState::NotStarted(Some(operation)),
-            classify: look,
+            classify,
             format_output: None,
         }
     }
 
-    /// Shows what came out in the event; at most 1 KiB. Default: nothing, since data may be private.
+    /// Adds the output to the event, formatted by the closure and truncated to 1 KiB. Default: none, since data may be
+    /// private.
+    ///
+    /// ```
+    /// use tower_keep::operation;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let rows = operation("count_orders")
+    ///     .run_infallible(async { 7 })
+    ///     .output(|rows| format!("{rows} rows"))
+    ///     .await;
+    /// # assert_eq!(rows, 7); }
+    /// ```
     pub fn output(
         mut self,
-        show: impl Fn(&F::Output) -> String + Send + Sync + 'static,
+        format: impl Fn(&F::Output) -> String + Send + Sync + 'static,
     ) -> OperationFuture<F> {
-        self.format_output = Some(Box::new(show));
+        self.format_output = Some(Box::new(format));
         self
     }
 }
 
 impl<F: Future> fmt::Debug for OperationFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running")
-            .field("start", &self.state)
+        f.debug_struct("OperationFuture")
+            .field("state", &self.state)
             .finish_non_exhaustive()
     }
 }
@@ -101,8 +107,8 @@ impl<F: Future> Future for OperationFuture<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();
-        let ticket = this.state.start();
-        let output = ready!(ticket.poll(|| {
+        let run = this.state.start();
+        let output = ready!(run.poll(|| {
             let future = this.future.as_mut().as_pin_mut();
             let polled = future.expect("polled after completion").poll(cx);
             if polled.is_ready() {
@@ -110,99 +116,12 @@ impl<F: Future> Future for OperationFuture<F> {
             }
             polled
         }));
-        if let Some(show) = this.format_output {
-            let text = catch_hook(|| display_caught(show(&output))).flatten();
-            if let Some((permit, _)) = &mut ticket.permit {
-                permit.output = text;
-            }
+        if let Some(format) = this.format_output {
+            run.set_output(catch_hook(|| display_caught(format(&output))).flatten());
         }
         (this.classify)(&output, &mut |outcome, cause| {
-            ticket.complete(outcome, cause);
+            run.complete(outcome, cause);
         });
         Poll::Ready(output)
-    }
-}
-
-/// A run that has begun: settles once, at the latest when it is dropped.
-#[derive(Debug)]
-pub(super) struct OperationGuard {
-    operation: Operation,
-    permit: Option<(OperationPermit, Instant)>,
-}
-
-impl OperationGuard {
-    pub(super) fn new(operation: Operation) -> Self {
-        let _inside = CatchScope::enter();
-        let now = CallClock::default();
-        let permit = operation.admit(&mut (), &now).ok();
-        OperationGuard {
-            permit: permit.map(|permit| (permit, now.now())),
-            operation,
-        }
-    }
-
-    pub(super) fn poll<R>(&mut self, work: impl FnOnce() -> R) -> R {
-        let inside = CatchScope::enter();
-        self.run_in_scope(&inside, work)
-            .unwrap_or_else(|thrown| self.complete_panicked(thrown).resume())
-    }
-
-    /// Drops what is left of the run. A panic settles it, and goes on unless another is under way.
-    fn drop_in_scope(&mut self, drop: impl FnOnce()) {
-        let inside = CatchScope::enter();
-        if let Err(thrown) = self.run_in_scope(&inside, drop) {
-            let payload = self.complete_panicked(thrown);
-            if !std::thread::panicking() {
-                payload.resume();
-            }
-        }
-    }
-
-    fn run_in_scope<R>(
-        &mut self,
-        inside: &CatchScope,
-        work: impl FnOnce() -> R,
-    ) -> Result<R, PanicPayload> {
-        let (mut work, mut result) = (Some(work), None);
-        let mut run = || result = work.take().map(catch_service);
-        match &mut self.permit {
-            Some((permit, _)) => run_in_scope(inside, &self.operation, permit, run),
-            None => run(),
-        }
-        result.expect("work is done once")
-    }
-
-    fn complete_panicked(&mut self, thrown: PanicPayload) -> CapturedPanic {
-        let payload = CapturedPanic::new(thrown);
-        let cause = Cause::Panic(payload.message());
-        self.complete_with(Outcome::Panicked, Some(cause), payload.details());
-        payload
-    }
-
-    pub(super) fn complete(&mut self, outcome: Outcome, cause: Option<Cause<'_>>) {
-        self.complete_with(outcome, cause, None);
-    }
-
-    fn complete_with(
-        &mut self,
-        outcome: Outcome,
-        cause: Option<Cause<'_>>,
-        panic: Option<&PanicDetails>,
-    ) {
-        let Some((permit, began)) = self.permit.take() else {
-            return;
-        };
-        let _inside = CatchScope::enter();
-        let now = CallClock::default();
-        let mut end = CallEnd::new(outcome, &now).with_admitted_at(began);
-        end.cause = cause;
-        end.panic = panic;
-        catch_hook(|| self.operation.on_end(permit, &end));
-    }
-}
-
-impl Drop for OperationGuard {
-    fn drop(&mut self) {
-        self.complete(Outcome::Cancelled, None);
     }
 }

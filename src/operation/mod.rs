@@ -1,29 +1,40 @@
-//! The same tracking for code that is no service: a query, a tool call, a job.
+//! Tracking of code that is not a service: a query, a tool call, a job.
 //!
-//! Use it where a name, a duration and an outcome are wanted below or outside of a request. Not for HTTP or gRPC
-//! calls: [`Track`](crate::Track) knows more of those.
+//! Use it to get a name, a duration and an outcome for work inside or outside of a request. Do not use it for HTTP or gRPC
+//! calls: [`Track`](crate::Track) reports more of those.
 //!
 //! # What happens
 //!
-//! | moment | what is kept |
+//! | when | what an [`Operation`] does |
 //! |---|---|
-//! | first poll | in flight, the clock, a span at `DEBUG` |
-//! | end | `operation_duration_seconds{operation, kind, outcome}`, `operations_in_flight{operation, kind}`, `operation_slow_total{operation, kind, level}`, an error record if it failed, one event of the target `tower_keep::operation` |
+//! | first poll | counts the run as in flight, reads the clock, opens a span at `DEBUG` |
+//! | end | records `operation_duration_seconds{operation, kind, outcome}`, `operations_in_flight{operation, kind}` and `operation_slow_total{operation, kind, level}`; adds an error record if the run failed; emits one event of the target `tower_keep::operation` |
 //!
-//! The event is at `DEBUG` when all is well and `WARN` when it was slow. A failure is `ERROR`. Inside of a guarded call,
-//! whose own line says how that ends, it is `WARN`: the handler may deal with it. (A panic there is told by the line of
-//! the call, or of whoever catches it, and is `DEBUG`.) Names and kinds are for code, not for data: of more
-//! than 1,000 the rest shares `_OTHER`, in all three metrics.
+//! The event is at `DEBUG` for successful runs, and at `WARN` for slow ones. A failure is at `ERROR`, but at `WARN` inside
+//! of a guarded call, since the handler may handle the error. (A panic in there is at `DEBUG`: the call, or whoever catches
+//! the panic, reports it.) Names and kinds must not contain data: beyond 1,000 of them, the rest shares `_OTHER` in all
+//! three metrics.
 //!
 //! # Clones
 //!
-//! A clone is the same operation; each run is counted by itself.
+//! A clone is the same operation. Each run is counted by itself.
 //!
 //! # Cancellation
 //!
-//! A future that is dropped ends as `cancelled`; one that panics ends as `panicked`, and the panic goes on.
+//! A future that is dropped ends as `cancelled`. One that panics ends as `panicked`, and the panic is resumed.
 //!
 //! # Example
+//!
+//! ```
+//! use tower_keep::operation;
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
+//! # let load = async |id: u32| Ok::<_, std::io::Error>(vec![id]);
+//! let rows = operation("load_orders").run(load(7)).await?;
+//! # assert_eq!(rows, [7]); Ok(()) }
+//! ```
+//!
+//! With settings:
 //!
 //! ```
 //! use std::time::Duration;
@@ -31,8 +42,6 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
 //! # let load = async |id: u32| Ok::<_, std::io::Error>(vec![id]);
-//! let rows = operation("load_orders").run(load(7)).await?;
-//!
 //! let rows = operation("load_orders")
 //!     .kind("db")
 //!     .slow(Duration::from_millis(200))
@@ -46,110 +55,152 @@
 
 mod future;
 mod guard;
+mod key;
+mod metrics;
+mod permit;
+mod run_guard;
 
 use std::{error::Error, fmt, future::Future, time::Duration};
+
+use tracing::{Span, field::Empty};
 
 use crate::{
     call::{Cause, Label, Outcome, as_std_error, catch_hook},
     errors::ErrorTracker,
     protocol::error_outcome,
+    track::SlowThresholds,
     util::text::display_bounded,
 };
 
+use future::ClassifyFn;
 pub use future::OperationFuture;
-use future::{ClassifyFn, OperationGuard};
-pub use guard::OperationPermit;
+#[doc(hidden)]
+pub use permit::OperationPermit;
+use run_guard::OperationGuard;
 
-/// How much of an input or an output is kept, in bytes.
+/// Maximum length of a logged input or output in bytes.
 const MAX_VALUE_LEN: usize = 1_024;
 
-/// Code that is tracked by name: see the [module](self). Made by [`operation`].
+/// A tracked operation: see the [module](self). Made by [`operation`].
 #[derive(Clone, Debug)]
 pub struct Operation {
     name: Label,
     kind: Label,
-    warning: Duration,
-    critical: Duration,
+    thresholds: SlowThresholds,
     errors: Option<ErrorTracker>,
     input: Option<String>,
 }
 
-/// Names a piece of work that is to be tracked; see the [module](self).
+/// Returns an operation of this name; see the [module](self).
+///
+/// ```
+/// use tower_keep::operation;
+///
+/// # fn read_config() -> std::io::Result<String> { Ok(String::new()) }
+/// let config = operation("read_config").kind("file").call(read_config)?;
+/// # let _ = config;
+/// # Ok::<_, std::io::Error>(())
+/// ```
 pub fn operation(name: impl Into<Label>) -> Operation {
-    Operation {
-        name: name.into(),
-        kind: Label::from("internal"),
-        warning: Duration::MAX,
-        critical: Duration::MAX,
-        errors: Some(ErrorTracker::global().clone()),
-        input: None,
-    }
+    Operation::new(name)
 }
 
 impl Operation {
-    /// What kind of work it is: `db`, `tool`, `job`... Default: `internal`.
+    /// Returns an operation of this name, as [`operation`] does.
+    ///
+    /// ```
+    /// use tower_keep::operation::Operation;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let answer = Operation::new("compute").run_infallible(async { 42 }).await;
+    /// # assert_eq!(answer, 42); }
+    /// ```
+    pub fn new(name: impl Into<Label>) -> Self {
+        Operation {
+            name: name.into(),
+            kind: Label::from("internal"),
+            thresholds: SlowThresholds {
+                warning: Duration::MAX,
+                critical: Duration::MAX,
+            },
+            errors: Some(ErrorTracker::global().clone()),
+            input: None,
+        }
+    }
+
+    /// Sets the kind of work, such as `db`, `tool` or `job`. Default: `internal`.
     #[must_use]
     pub fn kind(mut self, kind: impl Into<Label>) -> Self {
         self.kind = kind.into();
         self
     }
 
-    /// From which duration on a run is slow. Default: never.
+    /// Sets the duration from which a run is slow. Default: never.
     #[must_use]
     pub fn slow(mut self, warning: Duration) -> Self {
-        self.warning = warning;
+        self.thresholds.warning = warning;
         self
     }
 
-    /// From which duration on a run is critically slow. Default: never.
+    /// Sets the duration from which a run is critically slow. Default: never.
     #[must_use]
     pub fn critical(mut self, critical: Duration) -> Self {
-        self.critical = critical;
+        self.thresholds.critical = critical;
         self
     }
 
-    /// Where failures are grouped. Default: [`ErrorTracker::global`].
+    /// Sets the tracker that groups the errors of failed runs, or `None`. Default: [`ErrorTracker::global`].
     #[must_use]
     pub fn errors(mut self, tracker: impl Into<Option<ErrorTracker>>) -> Self {
         self.errors = tracker.into();
         self
     }
 
-    /// Shows what it works on in the event; at most 1 KiB. Default: nothing, since data may be private.
+    /// Adds the input to the event, truncated to 1 KiB. Default: none, since data may be private.
     #[must_use]
     pub fn input(mut self, input: impl fmt::Display) -> Self {
         self.input = display_caught(input);
         self
     }
 
-    /// Runs a future whose error is an `Error`, and tracks how it ends.
+    /// Runs a future whose error implements [`Error`].
     pub fn run<F, T, E>(self, future: F) -> OperationFuture<F>
     where
         F: Future<Output = Result<T, E>>,
         E: Error + 'static,
     {
-        self.new_future(future, |output, tell| match output {
-            Ok(_) => tell(Outcome::Success, None),
-            Err(error) => tell(error_outcome(error), Some(Cause::from_error(error))),
+        self.new_future(future, |output, complete| match output {
+            Ok(_) => complete(Outcome::Success, None),
+            Err(error) => complete(error_outcome(error), Some(Cause::from_error(error))),
         })
     }
 
-    /// Runs a future whose error is only text to us: anyhow's, a boxed one, a `String`.
+    /// Runs a future whose error only implements `Display`: anyhow's, a boxed error, a `String`.
+    ///
+    /// ```
+    /// use tower_keep::operation;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let refused = async { Err::<(), _>("no disk".to_owned()) };
+    /// let result = operation("save").run_display(refused).await;
+    /// assert_eq!(result, Err("no disk".to_owned()));
+    /// # }
+    /// ```
     pub fn run_display<F, T, E>(self, future: F) -> OperationFuture<F>
     where
         F: Future<Output = Result<T, E>>,
         E: fmt::Display + 'static,
     {
-        self.new_future(future, |output, tell| match output {
-            Ok(_) => tell(Outcome::Success, None),
+        self.new_future(future, |output, complete| match output {
+            Ok(_) => complete(Outcome::Success, None),
             Err(error) => match as_std_error(error) {
-                Some(error) => tell(error_outcome(error), Some(Cause::from_error(error))),
+                Some(error) => complete(error_outcome(error), Some(Cause::from_error(error))),
                 None => {
                     let type_name = std::any::type_name::<E>();
-                    // With its causes, where the type has them to show, as anyhow's has.
+                    // The alternate form contains the causes of errors such as anyhow's.
                     let message = display_caught(format_args!("{error:#}"));
                     let message = message.as_deref();
-                    tell(Outcome::Failure, Some(Cause::Opaque { type_name, message }));
+                    complete(Outcome::Failure, Some(Cause::Opaque { type_name, message }));
                 }
             },
         })
@@ -157,30 +208,54 @@ impl Operation {
 
     /// Runs a future that cannot fail.
     pub fn run_infallible<F: Future>(self, future: F) -> OperationFuture<F> {
-        self.new_future(future, |_, tell| tell(Outcome::Success, None))
+        self.new_future(future, |_, complete| complete(Outcome::Success, None))
     }
 
-    /// Runs a closure that does not wait.
+    /// Runs a synchronous closure.
     ///
     /// # Errors
     ///
-    /// The closure's own.
+    /// Returns the error of the closure.
+    ///
+    /// ```
+    /// use tower_keep::operation;
+    ///
+    /// let number = operation("parse").call(|| "7".parse::<u32>())?;
+    /// assert_eq!(number, 7);
+    /// # Ok::<_, std::num::ParseIntError>(())
+    /// ```
     pub fn call<T, E: Error + 'static>(self, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-        let mut ticket = OperationGuard::new(self);
-        let result = ticket.poll(work);
+        let mut run = OperationGuard::new(self);
+        let result = run.poll(work);
         match &result {
-            Ok(_) => ticket.complete(Outcome::Success, None),
-            Err(error) => ticket.complete(error_outcome(error), Some(Cause::from_error(error))),
+            Ok(_) => run.complete(Outcome::Success, None),
+            Err(error) => run.complete(error_outcome(error), Some(Cause::from_error(error))),
         }
         result
     }
 
-    fn new_future<F: Future>(self, future: F, look: ClassifyFn<F::Output>) -> OperationFuture<F> {
-        OperationFuture::new(self, future, look)
+    fn new_future<F: Future>(
+        self,
+        future: F,
+        classify: ClassifyFn<F::Output>,
+    ) -> OperationFuture<F> {
+        OperationFuture::new(self, future, classify)
+    }
+
+    fn span(&self) -> Span {
+        tracing::debug_span!(
+            target: "tower_keep::operation",
+            "operation",
+            otel.name = self.name.as_str(),
+            otel.status_code = Empty,
+            error.type = Empty,
+            kind = self.kind.as_str(),
+            outcome = Empty,
+        )
     }
 }
 
-/// A text of bounded length; none if the value panics.
+/// Returns the text of a value, truncated; `None` if its `Display` panics.
 fn display_caught(value: impl fmt::Display) -> Option<String> {
     catch_hook(|| display_bounded(value, MAX_VALUE_LEN).into())
 }

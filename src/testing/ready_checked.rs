@@ -17,10 +17,10 @@ use tower_service::Service;
 /// A layer may catch the panic, so [`violations`](Self::violations) counts them as well.
 ///
 /// ```should_panic
-/// use tower_keep::testing::{Reply, Script, Strict};
+/// use tower_keep::testing::{ReadyChecked, Reply, Script};
 /// use tower::Service;
 ///
-/// let mut service = Strict::new(Script::always(Reply::<()>::ok));
+/// let mut service = ReadyChecked::new(Script::always(Reply::<()>::ok));
 /// let _ = service.call("a request"); // was never polled ready
 /// ```
 #[derive(Debug)]
@@ -74,6 +74,7 @@ impl<S: Service<Req>, Req> Service<Req> for ReadyChecked<S> {
     }
 
     fn call(&mut self, request: Req) -> S::Future {
+        // A call uses the readiness up, also if it panics.
         if !mem::take(&mut self.ready) {
             self.violations.fetch_add(1, Ordering::SeqCst);
             panic!("called on a handle that was not itself polled ready");

@@ -84,8 +84,8 @@ impl RecordingGuard {
 
     /// Returns the number of admitted calls that have not ended. A call whose permit is leaked stays in flight forever.
     pub fn in_flight(&self) -> usize {
-        let book = self.records();
-        book.admitted - book.completed.len()
+        let records = self.records();
+        records.admitted - records.completed.len()
     }
 
     /// Returns how often the wrapped service failed to become ready.
@@ -110,17 +110,18 @@ impl RecordingGuard {
     /// Panics unless there was exactly one call and it ended exactly once.
     #[track_caller]
     pub fn single(&self) -> RecordedEnd {
-        let book = self.records();
-        assert_eq!(book.admitted, 1, "calls admitted");
-        assert_eq!(book.completed.len(), 1, "calls settled");
-        book.completed[0].clone()
+        let records = self.records();
+        assert_eq!(records.admitted, 1, "calls admitted");
+        assert_eq!(records.completed.len(), 1, "calls ended");
+        records.completed[0].clone()
     }
 
     /// Removes all records of calls that have ended.
     pub fn clear(&self) {
-        let mut book = self.records();
-        let in_flight = book.admitted - book.completed.len();
-        *book = Records {
+        let mut records = self.records();
+        // Calls in flight stay admitted, so that `in_flight` remains true.
+        let in_flight = records.admitted - records.completed.len();
+        *records = Records {
             admitted: in_flight,
             ..Records::default()
         };
@@ -130,6 +131,7 @@ impl RecordingGuard {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Reads the clock if the guard is timed.
     fn read_clock(&self, now: &CallClock) {
         if self.timed {
             now.now();
@@ -155,7 +157,7 @@ impl Guard for RecordingGuard {
     }
 
     fn on_end(&self, permit: RecordingPermit, end: &CallEnd<'_>) {
-        let settlement = RecordedEnd {
+        let recorded = RecordedEnd {
             outcome: end.outcome(),
             evidence: end.evidence(),
             cause: end.cause().map(cause_text),
@@ -167,7 +169,7 @@ impl Guard for RecordingGuard {
             time_to_head: end.time_to_head(),
             times_entered: permit.times_entered,
         };
-        self.records().completed.push(settlement);
+        self.records().completed.push(recorded);
     }
 
     fn on_not_ready(&self) {

@@ -204,6 +204,7 @@ impl<E, Req> Service<Req> for Script<E> {
         self.unready_polls = 0;
         let counters = &self.shared.counters;
         let reply = (self.shared.reply)(counters.record_call());
+        // The call is counted already, but is not in flight.
         if let ReplyAction::PanicInCall(message) = reply.action {
             panic_silently(message);
         }

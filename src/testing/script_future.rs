@@ -81,6 +81,7 @@ impl<E> Future for ScriptFuture<E> {
             ReplyAction::PanicInPoll(message) => panic_silently(message),
             _ => {
                 let mut response = reply.response;
+                // The call stays in flight until the body is dropped.
                 if let Some(token) = token {
                     response.body_mut().set_in_flight_token(token);
                 }

@@ -51,10 +51,10 @@ impl CallTimeout {
     /// As the work around it says.
     #[inline]
     pub(super) fn from_scope(limit: Duration) -> Self {
-        let scope = TimeBudget::current();
+        let scope = TimeBudget::of_caller();
         CallTimeout {
             limit,
-            deadline: scope.caller_deadline(),
+            deadline: scope.deadline(),
             outer_limit: scope.limit_expiry(),
             upload: None,
         }
@@ -99,7 +99,7 @@ mod tests {
             TimeBudget::for_duration(around),
             TimeBudget::for_duration(around).to_absolute(),
         ] {
-            let inside = scope.enter(|| (left(false), left(true)));
+            let inside = scope.run(|| (left(false), left(true)));
             assert_eq!(inside, (None, Some(2 * SECOND)));
         }
         let context = Context::new_root().with_deadline(Instant::now() + 3 * SECOND);
@@ -117,7 +117,7 @@ mod tests {
         let context = Context::new_root().with_deadline(soon);
         let asked = [
             context.run(|| CallTimeout::from_scope(10 * SECOND)),
-            TimeBudget::until(soon).enter(|| CallTimeout::from_scope(10 * SECOND)),
+            TimeBudget::until(soon).run(|| CallTimeout::from_scope(10 * SECOND)),
         ];
         for asked in asked {
             let over = |at: Instant| asked.is_elapsed(&CallClock::at(at));

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::{TimeLimit, header::parse_millis};
 use crate::{
     call::{CallClock, CallEnd, ConfigError, Label, Rejection},
-    context::{Context, with_context},
+    context::{Context, ContextScope},
     guard::{Admit, Guard},
     protocol::{WireFormat, parse_grpc_timeout},
 };
@@ -170,7 +170,10 @@ impl Guard for Deadline {
     #[inline]
     fn enter<R>(&self, permit: &mut Option<Context>, poll: impl FnOnce() -> R) -> R {
         match permit {
-            Some(_) => with_context(permit, poll),
+            Some(_) => {
+                let _scope = ContextScope::enter(permit);
+                poll()
+            }
             None => poll(),
         }
     }

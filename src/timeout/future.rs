@@ -93,7 +93,11 @@ where
         };
         let scope = timer.time_budget(asked);
         // The answer before the clock: one that is there is not thrown away.
-        if let Poll::Ready(result) = scope.enter(|| future.poll(cx)) {
+        let polled = {
+            let _scope = scope.enter();
+            future.poll(cx)
+        };
+        if let Poll::Ready(result) = polled {
             let exchange = ResponseContext {
                 config: this.plan,
                 call: this.call,
@@ -107,7 +111,10 @@ where
         let over = ready!(timer.poll_elapsed(asked, cx));
         let why = over.record_elapsed(&this.plan.limit, asked);
         // Given up before it is answered for.
-        let why = drop_on_timeout(why, || scope.enter(|| this.state.set(State::Done)));
+        let why = drop_on_timeout(why, || {
+            let _scope = scope.enter();
+            this.state.set(State::Done);
+        });
         Poll::Ready(respond_locally::<P, Res, E>(
             this.call,
             LocalFailure::TimedOut(why),

@@ -57,13 +57,20 @@ impl<F: Future> Future for TimeLimitFuture<F> {
             .as_pin_mut()
             .expect("polled after completion");
         // The answer before the clock: one that is there is not thrown away.
-        if let Poll::Ready(output) = scope.enter(|| future.poll(cx)) {
+        let polled = {
+            let _scope = scope.enter();
+            future.poll(cx)
+        };
+        if let Poll::Ready(output) = polled {
             this.future.set(None);
             return Poll::Ready(Ok(output));
         }
         let over = ready!(this.timer.poll_elapsed(asked, cx));
         let why = over.record_elapsed(this.limit, asked);
-        let why = drop_on_timeout(why, || scope.enter(|| this.future.set(None)));
+        let why = drop_on_timeout(why, || {
+            let _scope = scope.enter();
+            this.future.set(None);
+        });
         Poll::Ready(Err(why))
     }
 }

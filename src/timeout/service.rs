@@ -64,7 +64,10 @@ where
             write_timeout_header(&plan, &call, &asked, headers, &now);
         }
         let scope = Timer::default().time_budget(&asked);
-        let future = scope.enter(|| self.inner.call(request));
+        let future = {
+            let _scope = scope.enter();
+            self.inner.call(request)
+        };
         TimeoutFuture::new(plan, call, asked, future)
     }
 }

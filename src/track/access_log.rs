@@ -1,38 +1,39 @@
-//! The one line that each call may leave in the log.
+//! The access log: one event per call.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue, uri::PathAndQuery};
 use tracing::Level;
 
 use super::{
-    builder::SlowLevel,
-    labels::{CallSide, resend_count},
+    labels::{CallLabels, resend_count},
     redact::LoggedHeader,
+    report::{CallReport, as_millis_f64},
+    request_labels::side_name,
+    slow::SlowLevel,
 };
 use crate::{
-    call::Outcome,
+    call::{GrpcCode, Outcome},
     context::{Context, hex_str},
-    errors::{ErrorRecord, Fingerprint},
 };
 
 /// The target of access-log events, for filters: `RUST_LOG=tower_keep::access=info`.
 pub const ACCESS_TARGET: &str = "tower_keep::access";
 
-/// Values of one header that a line shows at most: a request may have any number.
+/// Maximum number of logged values of one header: a request may have any number.
 const MAX_HEADER_VALUES: usize = 16;
 
-/// What a line needs of a request, kept while the call lasts.
+/// What the access log needs of a request, stored until the call completes.
 #[derive(Debug)]
 pub(super) struct LogFields {
     pub(super) path: Option<PathAndQuery>,
     pub(super) headers: Vec<(HeaderName, Option<HeaderValue>)>,
-    /// Whether the line is left out if the call goes well.
+    /// Whether the event is left out if the call succeeds.
     pub(super) is_skipped: bool,
 }
 
 impl LogFields {
-    /// Returns all values of these headers; none in the place of one that is redacted.
+    /// Returns all values of these headers; `None` for values that are redacted.
     pub(super) fn select_headers(
         logged: &[LoggedHeader],
         headers: &HeaderMap,
@@ -42,21 +43,25 @@ impl LogFields {
             let name = name.clone();
             let values = headers.get_all(&name).iter().take(MAX_HEADER_VALUES);
             values.map(move |value| {
-                let shown = !redact && !value.is_sensitive();
-                (name.clone(), shown.then(|| value.clone()))
+                let is_visible = !redact && !value.is_sensitive();
+                (name.clone(), is_visible.then(|| value.clone()))
             })
         };
         logged.iter().flat_map(values).collect()
     }
+
+    fn headers_field(&self) -> Option<String> {
+        (!self.headers.is_empty()).then(|| HeadersField(&self.headers).to_string())
+    }
 }
 
-/// Headers as one field: `user-agent="curl/8.5.0" authorization=REDACTED`.
+/// A display of headers as one field: `user-agent="curl/8.5.0" authorization=REDACTED`.
 struct HeadersField<'a>(&'a [(HeaderName, Option<HeaderValue>)]);
 
 impl fmt::Display for HeadersField<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, (name, value)) in self.0.iter().enumerate() {
-            let space = if at == 0 { "" } else { " " };
+        for (index, (name, value)) in self.0.iter().enumerate() {
+            let space = if index == 0 { "" } else { " " };
             match value {
                 // `Debug` escapes quotes and bytes that are not text.
                 Some(value) => write!(f, "{space}{name}={value:?}")?,
@@ -67,73 +72,53 @@ impl fmt::Display for HeadersField<'_> {
     }
 }
 
-/// Everything a line says.
+/// Everything that the event of a call contains.
 pub(super) struct AccessLogEntry<'a> {
     pub(super) service: &'a str,
-    pub(super) side: CallSide,
-    pub(super) method: &'static str,
-    pub(super) version: Option<&'static str>,
-    pub(super) request: Option<&'a LogFields>,
-    pub(super) route: Option<&'a str>,
+    pub(super) call: &'a CallLabels<'a>,
     pub(super) server: Option<&'a str>,
-    pub(super) status: Option<u16>,
-    pub(super) grpc_code: Option<&'static str>,
-    pub(super) outcome: Outcome,
-    pub(super) elapsed: Duration,
-    pub(super) time_to_head: Option<Duration>,
-    pub(super) poll_time: Option<Duration>,
-    pub(super) readiness_wait: Option<Duration>,
-    pub(super) response_bytes: u64,
+    pub(super) fields: &'a LogFields,
     pub(super) request_bytes: Option<u64>,
-    pub(super) slow: Option<SlowLevel>,
-    pub(super) error_type: Option<&'a str>,
-    pub(super) record: Option<&'a ErrorRecord>,
-    pub(super) group: Option<Fingerprint>,
+    pub(super) report: &'a CallReport<'a>,
 }
 
-/// Milliseconds to three places.
-pub(crate) fn as_millis_f64(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1e6).round() / 1e3
-}
-
+// A macro, since the level of an event must be a constant.
 macro_rules! emit {
-    ($level:expr, $line:expr, $context:expr) => {{
-        let (line, context) = ($line, $context);
-        let shown = |value: &dyn fmt::Display| value.to_string();
+    ($level:expr, $entry:expr, $context:expr) => {{
+        let (entry, context): (&AccessLogEntry<'_>, Option<&Context>) = ($entry, $context);
+        let (call, report, end) = (entry.call, entry.report, entry.report.end);
         let trace_id = context.map(|context| context.trace_id().to_hex());
         let span_id = context.map(|context| context.span_id().to_hex());
         tracing::event!(
             target: ACCESS_TARGET,
-            // Says all that the span says; a formatter that repeats the span's fields would double the line.
+            // The event has all fields of the span; formatters would add those of the span to each line.
             parent: None,
             $level,
-            service = line.service,
-            kind = line.side.as_str(),
-            method = line.method,
-            path = line.request.and_then(|kept| kept.path.as_ref()).map(PathAndQuery::path),
-            route = line.route,
-            server = line.server,
-            version = line.version,
-            status = line.status,
-            grpc_code = line.grpc_code,
-            outcome = line.outcome.as_str(),
-            duration_ms = as_millis_f64(line.elapsed),
-            time_to_head_ms = line.time_to_head.map(as_millis_f64),
-            busy_ms = line.poll_time.map(as_millis_f64),
-            readiness_wait_ms = line.readiness_wait.map(as_millis_f64),
-            request_bytes = line.request_bytes,
-            response_bytes = line.response_bytes,
-            slow = line.slow.map(SlowLevel::as_str),
-            http.request.resend_count = context.and_then(|context| resend_count(line.side, context)),
-            error_type = line.error_type,
-            error = line.record.map(ErrorRecord::message),
-            root_cause = line.record.and_then(|record| record.causes().last()),
-            error_location = line.record.and_then(ErrorRecord::location),
-            error_group = line.group.as_ref().map(|group| shown(group)),
-            headers = line
-                .request
-                .filter(|kept| !kept.headers.is_empty())
-                .map(|kept| shown(&HeadersField(&kept.headers))),
+            service = entry.service,
+            kind = side_name(call.request.side),
+            method = call.request.method_name(),
+            path = entry.fields.path.as_ref().map(PathAndQuery::path),
+            route = call.route(),
+            server = entry.server,
+            version = call.request.version(),
+            status = call.status,
+            grpc_code = call.grpc_code.map(GrpcCode::as_str),
+            outcome = report.outcome().as_str(),
+            duration_ms = as_millis_f64(report.elapsed),
+            time_to_head_ms = end.time_to_head().map(as_millis_f64),
+            poll_time_ms = end.poll_time().map(as_millis_f64),
+            readiness_wait_ms = end.readiness_wait().map(as_millis_f64),
+            request_bytes = entry.request_bytes,
+            response_bytes = end.response_bytes(),
+            slow = report.slow.map(SlowLevel::as_str),
+            http.request.resend_count =
+                context.and_then(|context| resend_count(call.request.side, context)),
+            error_type = report.error_type(),
+            error = report.error_message(),
+            root_cause = report.root_cause(),
+            error_location = report.error_location(),
+            error_group = report.error_group(),
+            headers = entry.fields.headers_field(),
             request_id = context.map(Context::request_id),
             correlation_id = context.map(Context::correlation_id),
             trace_id = trace_id.as_ref().map(|id| hex_str(id)),
@@ -144,18 +129,19 @@ macro_rules! emit {
 }
 
 impl AccessLogEntry<'_> {
-    /// Errors are errors; what is slow, overloaded or refused is a warning.
-    pub(super) fn level(&self) -> Level {
-        match self.outcome {
+    /// Returns `ERROR` for errors, `WARN` for slow, rejected and overloaded calls, else `INFO`.
+    fn level(&self) -> Level {
+        match self.report.outcome() {
             outcome if outcome.is_error() => Level::ERROR,
             Outcome::Overload | Outcome::Rejected => Level::WARN,
-            _ if self.slow.is_some() => Level::WARN,
+            _ if self.report.slow.is_some() => Level::WARN,
             _ => Level::INFO,
         }
     }
 
+    /// Emits the event.
     pub(super) fn emit(&self) {
-        // No borrow is held while subscribers run: they may make calls of their own.
+        // The context is not borrowed while subscribers run: they may make calls themselves.
         Context::with_current(|context| match self.level() {
             Level::ERROR => emit!(Level::ERROR, self, context),
             Level::WARN => emit!(Level::WARN, self, context),
@@ -169,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_show_all_values_but_those_that_are_redacted() {
+    fn access_log_redacts_sensitive_headers() {
         let mut headers = HeaderMap::new();
         let mut secret = HeaderValue::from_static("hush");
         secret.set_sensitive(true);
@@ -180,15 +166,15 @@ mod tests {
             "x-odd",
             HeaderValue::from_bytes(b"a\"\xff").expect("a value"),
         );
-        headers.append("x-other", HeaderValue::from_static("not asked for"));
+        headers.append("x-other", HeaderValue::from_static("not logged"));
         let logged = [("authorization", true), ("x-odd", false), ("x-mine", false)];
         let logged = logged.map(|(name, redact)| LoggedHeader {
             name: HeaderName::from_static(name),
             redact,
         });
-        let kept = LogFields::select_headers(&logged, &headers);
+        let selected = LogFields::select_headers(&logged, &headers);
         assert_eq!(
-            HeadersField(&kept).to_string(),
+            HeadersField(&selected).to_string(),
             r#"authorization=REDACTED x-odd="a\"\xff" x-mine=REDACTED x-mine="open""#
         );
         for _ in 0..1_000 {

@@ -1,23 +1,27 @@
-//! Tells streams that are meant to last from calls that are slow.
+//! Tells long-lived streams from slow calls.
 
 use http::{StatusCode, header};
 
 use crate::guard::Head;
 
-/// Returns whether a stream is meant to last: an upgrade, a tunnel, server-sent events.
-pub(super) fn is_long_lived(connect: bool, head: &Head<'_>) -> bool {
-    let tunnel = connect && head.status.is_success();
-    let events = || {
+/// Returns whether a stream is long-lived: an upgrade, a tunnel or server-sent events.
+pub(super) fn is_long_lived(is_connect: bool, head: &Head<'_>) -> bool {
+    let is_tunnel = is_connect && head.status.is_success();
+    let is_events = || {
         let content_type = head.headers.get(header::CONTENT_TYPE);
         content_type.is_some_and(|value| is_event_stream(value.as_bytes()))
     };
-    head.status == StatusCode::SWITCHING_PROTOCOLS || tunnel || events()
+    head.status == StatusCode::SWITCHING_PROTOCOLS || is_tunnel || is_events()
 }
 
-/// Returns whether a content type is that of server-sent events, whatever its parameters.
+/// Returns whether a content type is that of server-sent events, with any parameters.
 fn is_event_stream(content_type: &[u8]) -> bool {
-    let kind = content_type.split(|byte| *byte == b';').next();
-    kind.is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream"))
+    let media_type = content_type.split(|byte| *byte == b';').next();
+    media_type.is_some_and(|media_type| {
+        media_type
+            .trim_ascii()
+            .eq_ignore_ascii_case(b"text/event-stream")
+    })
 }
 
 #[cfg(test)]
@@ -25,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn event_streams_are_known_by_their_content_type() {
+    fn event_stream_is_recognized_by_content_type() {
         for stream in [
             "text/event-stream",
             "Text/Event-Stream; charset=utf-8",

@@ -1,80 +1,82 @@
-//! Request tracking and timing: what is in flight, how long it took, how it ended, and one line about it.
+//! Tracking of HTTP and gRPC calls: metrics, spans, the access log and error groups.
 //!
-//! Use it round every server and client; it is part of [`observe`](crate::observe()). For code that is no
-//! service there is [`operation`](crate::operation()).
+//! Use it around every server and client; [`observe`](crate::observe()) includes it. For code that is not a service, use
+//! [`operation`](crate::operation()).
+//!
+//! Place it right inside of [`Correlate`](crate::context::Correlate), and outside of everything that rejects calls.
 //!
 //! # What happens
 //!
-//! | moment | what [`Track`] does |
+//! | when | what [`Track`] does |
 //! |---|---|
 //! | admission | counts the call as in flight, reads the clock, opens a span |
-//! | head | notes streams that are meant to last; adds `Server-Timing` and `x-response-time` where asked to |
-//! | end of the body | counts it out, records duration and outcome, groups errors, writes one line, closes the span |
+//! | head of the response | recognizes long-lived streams; adds `Server-Timing` and `x-response-time`, if configured |
+//! | end of the body | records metrics, groups errors, emits one access-log event, closes the span |
 //!
-//! Place in the stack: right inside of [`Correlate`](crate::context::Correlate), outside of everything that
-//! refuses. Durations end when the last frame was handed to the server or client, not when it was on the wire.
+//! A call ends when its last frame was handed to the server or client, not when it was on the wire.
 //!
 //! # Metrics
 //!
-//! Through the `metrics` facade, by semantic conventions (or [`MetricNaming::Classic`]):
+//! Recorded with the `metrics` crate, by semantic conventions (or [`MetricNaming::Classic`]):
 //!
 //! | metric | labels |
 //! |---|---|
 //! | `http_server_request_duration_seconds` | method, route, status, scheme, error type |
 //! | `http_client_request_duration_seconds` | method, server, status, scheme, version, error type |
-//! | `rpc_{server,client}_call_duration_seconds` | gRPC method, code, error type; of clients the server that they were told |
-//! | `http_{server,client}_stream_duration_seconds` | as the first two, for what is meant to last: server-sent events to their end, 101 and CONNECT to the head, since a tunnel has no body |
+//! | `rpc_{server,client}_call_duration_seconds` | gRPC method, code, error type; on clients the configured server |
+//! | `http_{server,client}_stream_duration_seconds` | as the first two, for long-lived streams: server-sent events to their end, 101 and CONNECT to the head, since a tunnel has no body |
 //! | `http_{server,client}_active_requests` | method, scheme |
-//! | `tower_keep_calls_total` | service, kind, route, server or gRPC method, [outcome](crate::Outcome) |
-//! | `tower_keep_slow_calls_total` | service, place, level |
-//! | by option: `.._time_to_head_seconds`, `.._busy_seconds`, `.._readiness_wait_seconds`, `.._{request,response}_body_size_bytes` | as the first two |
+//! | `tower_keep_calls_total` | service, kind, target, [outcome](crate::Outcome) |
+//! | `tower_keep_slow_calls_total` | service, target, level |
+//! | by option: `.._time_to_head_seconds`, `.._poll_time_seconds`, `.._readiness_wait_seconds`, `.._{request,response}_body_size_bytes` | as the first two |
 //!
-//! The route is axum's `MatchedPath`, or what somebody further in left in the [`RouteSlot`]; never the path. Recorders
-//! need to be told of [`DURATION_BUCKETS`], or they make summaries; Prometheus' needs its upkeep run, or histograms grow
-//! until they are scraped.
+//! The target of a call is its route (servers), its server (clients) or its gRPC method. The route is axum's
+//! `MatchedPath`, or what an inner service stores in the [`RouteSlot`]; never the path. Configure the recorder with
+//! [`DURATION_BUCKETS`], or it exports summaries. Run the upkeep of the Prometheus recorder, or histograms grow until they
+//! are scraped.
 //!
 //! # Bounds
 //!
-//! Nobody can use up the series of a tracker, whatever is sent:
+//! The number of series is bounded, whatever peers send:
 //!
 //! | what callers choose | label |
 //! |---|---|
-//! | method | `_OTHER` unless HTTP knows it |
-//! | path | none: routes are labels, at most [`max_places`](TrackBuilder::max_targets) of them; the others share `_OTHER` |
-//! | gRPC method | `_OTHER` until somebody was let in to it |
-//! | scheme | on a server what the [settings](TrackBuilder::https) say |
+//! | method | `_OTHER` unless HTTP defines it |
+//! | path | none: routes are labels, at most [`max_targets`](TrackBuilder::max_targets) of them; the others share `_OTHER` |
+//! | gRPC method | `_OTHER` until a call has shown that it exists |
+//! | scheme | on a server the [configured](TrackBuilder::https) one |
 //! | version | none on a server; the access log and the span have it |
-//! | a path that no route serves (404), a method that its route does not serve (405) | one series each: the method is `_OTHER`, and there is no route |
+//! | a path without a route (404), a method that its route does not serve (405) | one series each: the method is `_OTHER`, and there is no route |
 //!
-//! Calls that find no room among [`max_series`](TrackBuilder::max_series) sets of labels share one series for each of
-//! HTTP, streams and gRPC, with the label `otel_metric_overflow="true"`. Failures (5xx, failed gRPC calls, calls without
-//! an answer) have room for a quarter as many besides, and then a series of their own: it has `error_type="_OTHER"` too,
-//! or `status="5xx"` among the classic names. Outcomes of calls are always counted in full.
+//! Calls beyond [`max_series`](TrackBuilder::max_series) label sets share one series for each of HTTP, streams and gRPC,
+//! with the label `otel_metric_overflow="true"`. For failures (5xx, failed gRPC calls, calls without a response) a quarter
+//! as many series are reserved, and then one overflow series that also has `error_type="_OTHER"`, or `status="5xx"` with
+//! the classic names. Outcomes are always counted in full.
 //!
 //! # Recorders
 //!
-//! Nothing is made before a recorder is installed. The handles of the global recorder are made once and then used
-//! without a lock or an allocation. A local recorder (`metrics::with_local_recorder`) is asked for its handles by each
-//! call, since nothing tells it from the next one at its address: right for tests, slow for anything else. So is a global
-//! one without a size (`struct Statsd;`), which has no address of its own: give it a field. Which recorder
-//! is the global one is seen from a thread that lives for a moment, when the first call is measured.
+//! Metrics are not created before a recorder is installed. The handles of the global recorder are created once, and then
+//! used without a lock or an allocation. With a local recorder (`metrics::with_local_recorder`), each call creates its
+//! handles, since a recorder can only be identified by its address: fine for tests, slow otherwise. The same holds for a
+//! global recorder of zero size (`struct Statsd;`), which has no address of its own: give it a field. A short-lived thread
+//! identifies the global recorder when the first call is measured.
 //!
 //! # Several trackers
 //!
-//! A call that passes trackers of one name, on the same side, counts once: by the outermost, with its settings. So retries
-//! inside of `observe("payments")` are attempts of one call; a tracker of another name inside counts them. Trackers of
-//! different names count separately, as do a proxy's server and its client. What tells a call is its request, with its
-//! extensions: one that a handler makes anew, in the same process, is a call of its own.
+//! A call that passes several trackers of the same name and side counts once: for the outermost, with its settings. Retries
+//! inside of `observe("payments")` are thus attempts of one call; an inner tracker of another name counts them. Trackers
+//! of different names count separately, as do a proxy's server and its client. A call is recognized by the extensions of
+//! its request: a request that a handler creates is a new call.
 //!
-//! Two applications of one process share series, but for `tower_keep_..`:
+//! Two applications of one process share series, except `tower_keep_..`;
 //! [`service_label`](TrackBuilder::service_label) tells them apart.
 //!
 //! # The access log
 //!
-//! One event of the target [`ACCESS_TARGET`] per call: `ERROR` when it failed, `WARN` when it was slow, refused
-//! or overloaded, else `INFO`. The query is never in it, nor is a header that was not asked for. Line and span of a
-//! client's attempt after the first carry `http.request.resend_count`: how many attempts the [retry](crate::retry) around
-//! the call has made before.
+//! Each call emits one event of the target [`ACCESS_TARGET`]: at `ERROR` if it failed, at `WARN` if it was slow, rejected
+//! or overloaded, else at `INFO`. It never contains the query, nor headers that are not
+//! [configured](TrackBuilder::log_headers). In a [retry](crate::retry), event and span of a client's later attempts have
+//! `http.request.resend_count`, the number of earlier attempts.
 //!
 //! # Clones
 //!
@@ -82,9 +84,18 @@
 //!
 //! # Cancellation
 //!
-//! A dropped call is counted out, timed and logged as `cancelled` like any other.
+//! A call that is dropped is counted, timed and logged as `cancelled` like any other.
 //!
 //! # Example
+//!
+//! ```
+//! use tower_keep::{Track, observe};
+//!
+//! let layer = observe("orders").track(Track::new("orders")).server();
+//! # let _ = layer;
+//! ```
+//!
+//! With settings:
 //!
 //! ```
 //! use std::time::Duration;
@@ -110,23 +121,42 @@
 
 mod access_log;
 mod builder;
+mod byte_counter;
+mod call_key;
+mod call_metrics;
+mod config;
+mod guard;
+mod label_builder;
 mod labels;
 mod long_lived;
 mod metrics;
+mod naming;
+mod permit;
 mod redact;
+mod report;
 mod request_body;
+mod request_labels;
 mod route;
+mod route_slot;
 mod sampling;
 mod series_key;
+mod slow;
 mod span;
+mod span_options;
 mod target;
 mod tracker;
+mod tracker_id;
 
 pub use access_log::ACCESS_TARGET;
-pub(crate) use access_log::as_millis_f64;
-pub use builder::{MetricNaming, SpanLevel, TrackBuilder};
-pub(crate) use builder::{SlowLevel, SlowThresholds};
+pub use builder::TrackBuilder;
 pub use metrics::{DURATION_BUCKETS, SIZE_BUCKETS};
+pub use naming::MetricNaming;
+#[doc(hidden)]
+pub use permit::TrackPermit;
+pub(crate) use report::{CallReport, as_millis_f64};
 pub use request_body::{CountedBody, RequestBodyLayer, RequestBodyService};
-pub use route::{RouteLayer, RouteService, RouteSlot};
-pub use tracker::{Track, TrackPermit};
+pub use route::{RouteLayer, RouteService};
+pub use route_slot::RouteSlot;
+pub(crate) use slow::{SlowLevel, SlowThresholds};
+pub use span_options::SpanLevel;
+pub use tracker::Track;

@@ -1,4 +1,4 @@
-//! Decides which headers the log may show.
+//! Redaction of headers in the access log.
 
 use http::HeaderName;
 
@@ -6,12 +6,12 @@ use http::HeaderName;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LoggedHeader {
     pub(super) name: HeaderName,
-    /// Keeps its values out of the log.
+    /// Whether its values are redacted.
     pub(super) redact: bool,
 }
 
-/// What names of credentials have in common. Rather too many than too few: what is hidden without need can be
-/// [shown](super::TrackBuilder::unredact_headers), what is shown cannot be taken back.
+/// Parts of the names of credentials. Rather too many than too few: a header that is redacted without need can be
+/// [unredacted](super::TrackBuilder::unredact_headers), but a credential in a log cannot be removed.
 const CREDENTIAL_PARTS: [&str; 8] = [
     "auth",
     "token",
@@ -23,7 +23,7 @@ const CREDENTIAL_PARTS: [&str; 8] = [
     "credential",
 ];
 
-/// Returns whether a header looks by its name as if it held a credential.
+/// Returns whether the name of a header looks like that of a credential.
 pub(super) fn looks_like_credential(name: &HeaderName) -> bool {
     CREDENTIAL_PARTS
         .iter()
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_are_known_by_parts_of_their_names() {
+    fn redact_recognizes_names_of_credentials() {
         for name in [
             "authorization",
             "proxy-authorization",

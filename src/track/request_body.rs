@@ -1,88 +1,41 @@
-//! Counts request bodies as they are streamed.
+//! Counts the bytes of request bodies.
 
 use std::{
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
     task::{Context, Poll, ready},
 };
 
 use bytes::Buf;
-use http::{Extensions, Request};
+use http::Request;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::labels::CallSide;
+use super::byte_counter::{ByteCounter, RequestByteCount};
 use crate::protocol::upload::{Upload, WatchedBody};
 
-/// Counts the bytes of a request body that have been read so far, for the trackers of the call.
-#[derive(Clone, Debug)]
-pub(super) struct RequestByteCount {
-    counter: ByteCounter,
-    /// Whose body it is: a proxy's server may pass its request on to a client with all that is in it.
-    side: CallSide,
-    /// True once somebody counts it.
-    is_counted: bool,
-}
-
-/// The number itself.
-#[derive(Clone, Debug)]
-pub(super) struct ByteCounter(Arc<AtomicU64>);
-
-/// Nobody counts: there is no [`RequestBodyLayer`].
-const UNCOUNTED: u64 = u64::MAX;
-
-impl RequestByteCount {
-    /// Returns those of a tracker further out, or leaves some for whoever counts and for trackers further in.
-    pub(super) fn get_or_insert(extensions: &mut Extensions, side: CallSide) -> ByteCounter {
-        let found = extensions.get::<RequestByteCount>();
-        if let Some(found) = found.filter(|found| found.side == side) {
-            return found.counter.clone();
-        }
-        let read = ByteCounter(Arc::new(AtomicU64::new(UNCOUNTED)));
-        extensions.insert(RequestByteCount {
-            counter: read.clone(),
-            side,
-            is_counted: false,
-        });
-        read
-    }
-
-    /// Begins to count, unless somebody does.
-    fn start_counting(extensions: &mut Extensions) -> Option<ByteCounter> {
-        let bytes = extensions.get_mut::<RequestByteCount>()?;
-        if std::mem::replace(&mut bytes.is_counted, true) {
-            return None;
-        }
-        // An attempt before this one may have been counted.
-        bytes.counter.0.store(0, Ordering::Relaxed);
-        Some(bytes.counter.clone())
-    }
-}
-
-impl ByteCounter {
-    /// What was read, if it was counted.
-    pub(super) fn get(&self) -> Option<u64> {
-        Some(self.0.load(Ordering::Relaxed)).filter(|&bytes| bytes != UNCOUNTED)
-    }
-}
-
-/// Counts the bytes of request bodies as they are read, for the [trackers](super::Track) around it, and watches those that
-/// guards cannot watch by themselves: hyper's own `Incoming` (feature `hyper`). A body that breaks off or stalls is then
-/// put down to the caller; see [`breaker`](mod@crate::breaker#evidence).
+/// A layer that counts the bytes of request bodies for the [trackers](super::Track) around it.
 ///
-/// A layer of its own, since it changes the type of the body; the closure changes it back where the service
-/// takes one type only: `RequestBodyLayer::new(axum::body::Body::new)`. Put it inside of the trackers; one is enough for
-/// several of them, and a second one counts nothing.
+/// It also watches bodies that guards cannot watch by themselves: hyper's `Incoming` (feature `hyper`). A body that
+/// breaks off or stalls is then attributed to the caller; see [`breaker`](mod@crate::breaker#evidence).
+///
+/// It is a separate layer since it changes the type of the body. The closure converts the body back for services that
+/// accept one type only. Place it inside of the trackers: one layer serves all of them, and a second one has no effect.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestBodyLayer<F>(F);
 
 impl<F> RequestBodyLayer<F> {
-    /// Gives the counted body to the closure, and what comes back to the service.
+    /// Returns a layer that passes what the closure returns for the counted body to the service.
+    ///
+    /// ```
+    /// use tower_keep::track::RequestBodyLayer;
+    ///
+    /// # #[cfg(feature = "axum")] {
+    /// let layer = RequestBodyLayer::new(axum::body::Body::new);
+    /// # let _ = layer;
+    /// # }
+    /// ```
     pub fn new(map: F) -> Self {
         RequestBodyLayer(map)
     }
@@ -99,7 +52,7 @@ impl<S, F: Clone> Layer<S> for RequestBodyLayer<F> {
     }
 }
 
-/// Made by [`RequestBodyLayer`].
+/// A service whose request bodies are counted; made by [`RequestBodyLayer`].
 #[derive(Clone, Copy, Debug)]
 pub struct RequestBodyService<S, F> {
     inner: S,
@@ -122,25 +75,22 @@ where
 
     fn call(&mut self, request: Request<B>) -> S::Future {
         let (mut parts, inner) = request.into_parts();
-        let bytes = RequestByteCount::start_counting(&mut parts.extensions);
+        let counter = RequestByteCount::start_counting(&mut parts.extensions);
         let upload: Option<&Upload> = parts.extensions.get();
         let reporter = upload.and_then(|upload| upload.reporter(&inner.size_hint(), None));
         let inner = WatchedBody::new(inner, reporter);
-        let body = (self.map)(CountedBody {
-            inner,
-            counter: bytes,
-        });
+        let body = (self.map)(CountedBody { inner, counter });
         self.inner.call(Request::from_parts(parts, body))
     }
 }
 
 pin_project! {
-    /// A request body that is counted as it is read.
+    /// A request body whose bytes are counted as they are read.
     #[derive(Debug)]
     pub struct CountedBody<B> {
         #[pin]
         inner: WatchedBody<B>,
-        // None if nobody wants to know, or somebody else counts.
+        // None if no tracker needs the count, or another layer counts.
         counter: Option<ByteCounter>,
     }
 }
@@ -157,10 +107,10 @@ impl<B: Body> Body for CountedBody<B> {
         let frame = ready!(this.inner.poll_frame(cx));
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
-            && let Some(bytes) = this.counter
+            && let Some(counter) = this.counter
         {
             let read = data.remaining() as u64;
-            bytes.0.fetch_add(read, Ordering::Relaxed);
+            counter.add(read);
         }
         Poll::Ready(frame)
     }

@@ -1,9 +1,9 @@
-//! Decides which good calls are in the access log.
+//! Sampling of the access log.
 
-/// Returns where an ID lies between 0 and 1, the same on every machine and in every version of this crate.
+/// Returns a fraction between 0 and 1 for an ID, which is the same on every machine and in every version of this crate.
 ///
-/// The 64-bit FNV-1a hash of the ID, its bits mixed by MurmurHash3's `fmix64` since the upper ones of FNV depend on the
-/// last bytes only weakly, as a fraction of 2^53.
+/// It is the 64-bit FNV-1a hash of the ID as a fraction of 2^53. MurmurHash3's `fmix64` mixes the bits first, since the
+/// upper bits of FNV depend only weakly on the last bytes.
 pub(super) fn hash_fraction(id: &str) -> f64 {
     const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0100_0000_01b3;
@@ -26,15 +26,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn share_of_an_id_never_changes() {
-        let shares = ["", "a", "0123456789abcdef0123456789abcdef"].map(hash_fraction);
-        // Told by another program: every version of this crate must agree.
-        let told = [0.93676944839044, 0.5102945176565711, 0.15168960614676164];
-        assert_eq!(shares, told);
+    fn sampling_fraction_of_an_id_never_changes() {
+        let fractions = ["", "a", "0123456789abcdef0123456789abcdef"].map(hash_fraction);
+        // Computed by another program: every version of this crate must agree.
+        let expected = [0.93676944839044, 0.5102945176565711, 0.15168960614676164];
+        assert_eq!(fractions, expected);
     }
 
     #[test]
-    fn shares_are_spread_evenly_whatever_the_ids_look_like() {
+    fn sampling_fractions_are_uniform_for_ids_of_any_kind() {
         let kinds: [fn(u32) -> String; 3] = [
             |n| n.to_string(),
             |n| format!("{n:032x}"),

@@ -1,90 +1,101 @@
-//! Where a call goes: a route, a server or a gRPC method, each by its number.
+//! The target of a call: a route, a server or a gRPC method.
 
 use std::borrow::Cow;
 
 use http::{Extensions, Request, uri::PathAndQuery};
 
-use super::route::{RouteCell, RouteSlot, TrackerId, TrackerPosition};
+use super::{
+    route_slot::{RouteCell, RouteSlot, TrackerPosition},
+    tracker_id::TrackerId,
+};
 use crate::util::append_map::Interner;
 
-/// Where a call goes, as far as it is known.
+/// The route, server or gRPC method that a call is labeled with, as far as it is known.
 #[derive(Debug)]
 pub(super) enum Target {
+    /// The ID of a target.
     Known(u16),
-    /// Known when somebody further in has said it.
+    /// A route that an inner router will set.
     Pending(RouteCell),
-    /// A gRPC method that is new, and that anybody can make up. Boxed for its size; it is new only once.
+    /// A gRPC method that no call has verified yet: the caller may have made it up. Boxed for its size; each method takes
+    /// this way only until it is verified.
     UnverifiedMethod(Box<PathAndQuery>),
     Unknown,
-    /// A tracker of the same name is around this one, and does it all.
+    /// An outer tracker of the same name reports the call.
     AlreadyTracked,
 }
 
 impl Target {
-    /// Returns the server that a client calls: the authority of the request, else what it was told.
+    /// Returns the server that a client calls: the authority of the request, or else the configured address.
     pub(super) fn from_authority<B>(
         request: &Request<B>,
-        told: Option<&str>,
-        places: &Interner,
+        configured: Option<&str>,
+        targets: &Interner,
     ) -> Self {
         let authority = request.uri().authority();
-        let server = authority.map(|authority| authority.as_str()).or(told);
-        // Credentials before an `@` are nobody's to see.
+        let server = authority.map(|authority| authority.as_str()).or(configured);
+        // Strips the userinfo, which may contain credentials.
         let server = server.map(|server| server.rsplit('@').next().unwrap_or(server));
         server.map_or(Target::Unknown, |server| {
-            Target::Known(places.intern(&normalize_authority(server)))
+            Target::Known(targets.intern(&normalize_authority(server)))
         })
     }
 
-    pub(super) fn from_grpc_method<B>(request: &Request<B>, places: &Interner) -> Self {
+    /// Returns the gRPC method of a request.
+    pub(super) fn from_grpc_method<B>(request: &Request<B>, targets: &Interner) -> Self {
         #[cfg(feature = "tonic")]
         if let Some(method) = request.extensions().get::<tonic::GrpcMethod<'static>>() {
             let method = format!("{}/{}", method.service(), method.method());
-            return Target::Known(places.intern(&method));
+            return Target::Known(targets.intern(&method));
         }
         let Some(path) = request.uri().path_and_query() else {
             return Target::Unknown;
         };
-        match places.lookup(method_from_path(path)) {
-            Some(number) => Target::Known(number),
+        match targets.lookup(method_from_path(path)) {
+            Some(id) => Target::Known(id),
             None => Target::UnverifiedMethod(Box::new(path.clone())),
         }
     }
 
-    /// Returns the route that a server has matched, or will.
+    /// Returns the route of a request to a server, which may not be matched yet.
     pub(super) fn from_route<B>(
         request: &mut Request<B>,
         tracker: TrackerId,
-        places: &Interner,
+        targets: &Interner,
     ) -> Self {
-        let known = matched_path(request.extensions()).map(|path| places.intern(path));
-        let passage =
+        let known = matched_path(request.extensions()).map(|path| targets.intern(path));
+        let position =
             RouteSlot::register_tracker(request.extensions_mut(), tracker, known.is_none());
-        // Nobody waits for the route further out, unless there is a tracker.
-        if !matches!(passage, TrackerPosition::Outermost(_))
+        // Only an outer tracker can be waiting for the route.
+        if !matches!(position, TrackerPosition::Outermost(_))
             && let Some(path) = matched_path(request.extensions())
         {
             RouteSlot::set(request.extensions(), path);
         }
-        match (passage, known) {
+        match (position, known) {
             (TrackerPosition::Duplicate, _) => Target::AlreadyTracked,
-            (_, Some(number)) => Target::Known(number),
-            (TrackerPosition::Outermost(slot) | TrackerPosition::Inner(slot), None) => {
-                slot.map_or(Target::Unknown, Target::Pending)
+            (_, Some(id)) => Target::Known(id),
+            (TrackerPosition::Outermost(route) | TrackerPosition::Inner(route), None) => {
+                route.map_or(Target::Unknown, Target::Pending)
             }
         }
     }
 
-    /// Its number, now that the call is over; `is_real` says whether it has shown that there is such a method.
-    pub(super) fn resolve(&self, places: &Interner, is_real: impl FnOnce() -> bool) -> Option<u16> {
+    /// Returns the ID of the target of a completed call. `method_exists` tells whether the call has verified its gRPC
+    /// method: only then may that take a label of its own.
+    pub(super) fn resolve(
+        &self,
+        targets: &Interner,
+        method_exists: impl FnOnce() -> bool,
+    ) -> Option<u16> {
         match self {
-            Target::Known(number) => Some(*number),
-            Target::Pending(slot) => slot.get().map(|route| places.intern(route)),
+            Target::Known(id) => Some(*id),
+            Target::Pending(route) => route.get().map(|route| targets.intern(route)),
             Target::UnverifiedMethod(path) => {
                 let method = method_from_path(path);
-                Some(match is_real() {
-                    true => places.intern(method),
-                    false => places.lookup(method).unwrap_or(0),
+                Some(match method_exists() {
+                    true => targets.intern(method),
+                    false => targets.lookup(method).unwrap_or(0),
                 })
             }
             Target::Unknown | Target::AlreadyTracked => None,
@@ -92,7 +103,7 @@ impl Target {
     }
 }
 
-/// A server as it is written: in lower case, and without the colon of a port that is not there.
+/// Returns an authority in lower case, without the colon of an empty port.
 fn normalize_authority(server: &str) -> Cow<'_, str> {
     let server = server.strip_suffix(':').unwrap_or(server);
     match server.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -101,7 +112,7 @@ fn normalize_authority(server: &str) -> Cow<'_, str> {
     }
 }
 
-/// The route that axum has matched.
+/// Returns the route that axum has matched.
 fn matched_path(extensions: &Extensions) -> Option<&str> {
     #[cfg(feature = "axum")]
     if let Some(path) = extensions.get::<axum::extract::MatchedPath>() {
@@ -111,8 +122,18 @@ fn matched_path(extensions: &Extensions) -> Option<&str> {
     None
 }
 
+/// Returns the `package.Service/Method` of a path.
 fn method_from_path(path: &PathAndQuery) -> &str {
     path.path().trim_start_matches('/')
+}
+
+/// Splits `host:port`.
+pub(super) fn split_host_port(authority: &str) -> (&str, Option<&str>) {
+    // The colons of an IPv6 address are inside of brackets.
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (host, Some(port)),
+        _ => (authority, None),
+    }
 }
 
 #[cfg(test)]
@@ -120,21 +141,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn servers_are_one_however_they_are_written() {
-        let places = Interner::new(8);
-        let number = |uri: &str| {
+    fn target_of_a_server_ignores_case_userinfo_and_empty_port() {
+        let targets = Interner::new(8);
+        let id = |uri: &str| {
             let request = Request::get(uri).body(()).expect("a request");
-            Target::from_authority(&request, None, &places).resolve(&places, || true)
+            Target::from_authority(&request, None, &targets).resolve(&targets, || true)
         };
-        let one = number("http://example.com/");
+        let example = id("http://example.com/");
         for other in [
             "http://EXAMPLE.com/",
             "http://example.com:/",
             "http://user:secret@Example.Com/",
         ] {
-            assert_eq!(number(other), one, "{other}");
+            assert_eq!(id(other), example, "{other}");
         }
-        assert_ne!(number("http://example.com:8080/"), one);
-        assert_eq!(places.resolve(one.expect("a number")), "example.com");
+        assert_ne!(id("http://example.com:8080/"), example);
+        assert_eq!(targets.resolve(example.expect("an ID")), "example.com");
+    }
+
+    #[test]
+    fn authority_is_split_at_a_colon_outside_of_brackets() {
+        for (authority, parts) in [
+            ("stock", ("stock", None)),
+            ("stock:80", ("stock", Some("80"))),
+            ("[::1]", ("[::1]", None)),
+            ("[::1]:80", ("[::1]", Some("80"))),
+        ] {
+            assert_eq!(split_host_port(authority), parts);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Tells which recorder receives metrics at this moment.
+//! Finds out which kind of recorder receives metrics on the current thread.
 
 use std::{
     ptr,
@@ -9,28 +9,29 @@ use std::{
     thread,
 };
 
-/// The recorder that metrics go to at this moment.
+/// The kind of recorder that metrics of the current thread go to.
 ///
-/// Recorders have no name but their address, and a local one that is dropped passes its own on to the next: handles that
-/// were kept for it would go on counting for the dead. So nothing is kept for local ones.
+/// A recorder can only be identified by its address. The address of a local recorder is reused after it is dropped, so
+/// handles cached by that address would record into a dropped recorder. Handles of local recorders are therefore never
+/// cached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RecorderKind {
-    /// Nobody: no recorder is installed.
+    /// No recorder is installed.
     None,
-    /// The recorder of the process. It is never dropped, so what was made for it holds for ever.
+    /// The recorder of the process. It is never dropped, so its handles stay valid forever.
     Global,
-    /// A recorder of this thread alone, or one that is not known yet.
+    /// A recorder of this thread only, or one that has not been identified yet.
     Local,
 }
 
-/// The address of the global recorder, once it is known; no recorder has the address 0.
+/// The address of the global recorder; 0 until it is identified, since no recorder has that address.
 static GLOBAL_ADDRESS: AtomicUsize = AtomicUsize::new(0);
-/// The address of what stands in for a recorder where there is none, once it is known.
+/// The address of the no-op recorder that `metrics` uses when none is installed; 0 until it is identified.
 static NOOP_ADDRESS: AtomicUsize = AtomicUsize::new(0);
-/// Number of times that a recorder was met that was neither.
+/// Number of times that a recorder was found that is neither of the two.
 static UNKNOWN_RECORDERS: AtomicUsize = AtomicUsize::new(0);
 
-/// Holds all that can be seen of a recorder.
+/// Everything that identifies a recorder.
 #[derive(Clone, Copy)]
 struct RecorderIdentity {
     address: usize,
@@ -45,15 +46,18 @@ impl RecorderIdentity {
         })
     }
 
-    /// Values without a size may be anywhere: only what has one has an address of its own, and boxes of nothing are
-    /// dangling pointers near 0.
+    /// Returns whether this can be the no-op recorder, which is zero-sized.
+    ///
+    /// Zero-sized values have no unique address, and a box of one is a dangling pointer close to 0.
     fn is_noop(self) -> bool {
         self.is_zero_sized && self.address >= 4_096
     }
 }
 
 impl RecorderKind {
-    /// Returns who listens now. Takes no lock and allocates nothing, but for the first times that a recorder is met.
+    /// Returns the kind of the current recorder.
+    ///
+    /// Takes no lock and does not allocate, except the first times that a new recorder is found.
     #[inline]
     pub(crate) fn current() -> Self {
         if current_address() == GLOBAL_ADDRESS.load(Ordering::Relaxed) {
@@ -65,27 +69,27 @@ impl RecorderKind {
 
     #[inline(never)]
     fn current_unless_global() -> Self {
-        let seen = RecorderIdentity::current();
-        match find_known(seen) {
-            Some(listener) => listener,
-            // There is only one.
+        let recorder = RecorderIdentity::current();
+        match find_known(recorder) {
+            Some(kind) => kind,
+            // A process has one global recorder, and that one is identified already.
             None if GLOBAL_ADDRESS.load(Ordering::Relaxed) != 0 => RecorderKind::Local,
-            None => identify(seen),
+            None => identify(recorder),
         }
     }
 }
 
-fn find_known(seen: RecorderIdentity) -> Option<RecorderKind> {
-    if seen.address == GLOBAL_ADDRESS.load(Ordering::Relaxed) {
+fn find_known(recorder: RecorderIdentity) -> Option<RecorderKind> {
+    if recorder.address == GLOBAL_ADDRESS.load(Ordering::Relaxed) {
         Some(RecorderKind::Global)
-    } else if seen.is_noop() && seen.address == NOOP_ADDRESS.load(Ordering::Relaxed) {
+    } else if recorder.is_noop() && recorder.address == NOOP_ADDRESS.load(Ordering::Relaxed) {
         Some(RecorderKind::None)
     } else {
         None
     }
 }
 
-/// Returns the address of the recorder of this moment: that of another one as soon as this one is gone.
+/// Returns the address of the current recorder. Another recorder may have it once this one is dropped.
 #[inline]
 pub(crate) fn current_address() -> usize {
     metrics::with_recorder(address_of)
@@ -96,36 +100,40 @@ fn address_of(recorder: &dyn metrics::Recorder) -> usize {
     ptr::from_ref(recorder).cast::<()>() as usize
 }
 
-/// A local recorder, or a global one that was installed just now: looks at the 1st, 2nd, 4th, 8th... such meeting, so
-/// that neither many local recorders cost much nor a late global one stays unknown for long.
+/// Identifies a recorder that is either local, or global and just installed.
+///
+/// Runs the detection for the 1st, 2nd, 4th, 8th... unknown recorder, so that many local recorders cost little and a
+/// global one that is installed late is found soon.
 #[cold]
-fn identify(seen: RecorderIdentity) -> RecorderKind {
-    static FIRST: Once = Once::new();
-    FIRST.call_once(detect_global);
-    if let Some(listener) = find_known(seen) {
-        return listener;
+fn identify(recorder: RecorderIdentity) -> RecorderKind {
+    static FIRST_DETECTION: Once = Once::new();
+    FIRST_DETECTION.call_once(detect_global);
+    if let Some(kind) = find_known(recorder) {
+        return kind;
     }
-    let times = UNKNOWN_RECORDERS.fetch_add(1, Ordering::Relaxed) + 1;
-    if times.is_power_of_two() {
+    let unknown = UNKNOWN_RECORDERS.fetch_add(1, Ordering::Relaxed) + 1;
+    if unknown.is_power_of_two() {
         detect_global();
     }
-    find_known(seen).unwrap_or(RecorderKind::Local)
+    find_known(recorder).unwrap_or(RecorderKind::Local)
 }
 
-/// Looks what recorder there is where none is local: `metrics` tells nobody, but in a thread that has just begun it can
-/// only be the global one. Where there are no threads nothing becomes known, and nothing is kept.
+/// Stores the address of the global or no-op recorder.
+///
+/// `metrics` has no function for this, but a thread that has just started cannot have a local recorder. On platforms
+/// without threads no recorder is identified, and no handle is cached.
 fn detect_global() {
-    let looks = thread::Builder::new()
+    let thread = thread::Builder::new()
         .name("tower-keep".to_owned())
         .stack_size(64 * 1024)
         .spawn(RecorderIdentity::current);
-    let Some(Ok(seen)) = looks.ok().map(thread::JoinHandle::join) else {
+    let Some(Ok(recorder)) = thread.ok().map(thread::JoinHandle::join) else {
         return;
     };
-    if !seen.is_zero_sized {
-        GLOBAL_ADDRESS.store(seen.address, Ordering::Relaxed);
-    } else if seen.is_noop() {
-        NOOP_ADDRESS.store(seen.address, Ordering::Relaxed);
+    if !recorder.is_zero_sized {
+        GLOBAL_ADDRESS.store(recorder.address, Ordering::Relaxed);
+    } else if recorder.is_noop() {
+        NOOP_ADDRESS.store(recorder.address, Ordering::Relaxed);
     }
 }
 
@@ -134,9 +142,9 @@ mod tests {
     use super::*;
     use metrics_exporter_prometheus::PrometheusBuilder;
 
-    /// No unit test installs a global recorder, so that there is none in this process.
+    /// Relies on no unit test of this process installing a global recorder.
     #[test]
-    fn listener_is_nobody_without_a_recorder_and_local_with_one_of_the_thread() {
+    fn recorder_kind_is_none_or_local_in_tests() {
         for _ in 0..10 {
             assert_eq!(RecorderKind::current(), RecorderKind::None);
             let recorder = PrometheusBuilder::new().build_recorder();

@@ -5,16 +5,16 @@ use super::{
     recorder::{RecorderKind, current_address},
 };
 
-/// Number of local recorders that are told. Tests have some; a process has none.
+/// Number of local recorders whose gauges are set. Tests have some, applications none.
 const MAX_LOCAL_RECORDERS: usize = 8;
 
-/// Handles of gauges that are set, for each recorder that has shown them: what an earlier one shows must not stay so for
-/// ever.
+/// Handles of gauges for each recorder that has shown them.
 ///
-/// Handles of a recorder that is gone are harmless here: nobody looks at what is set.
+/// A gauge that is set must be set in all of these recorders, or an earlier one would show an old value forever. Handles
+/// of a dropped recorder are harmless: nothing reads their values.
 pub(crate) struct SharedGauges<T> {
     global: PerRecorder<T>,
-    /// With the recorder's address: the next one there takes the place of one that is gone.
+    /// With the address of the recorder: a new recorder at the address of a dropped one replaces its handles.
     local: Mutex<Vec<(usize, T)>>,
 }
 
@@ -26,7 +26,7 @@ impl<T: Clone> SharedGauges<T> {
         }
     }
 
-    /// Returns whether the recorder of this moment is known to have been met. Cheap enough for every call.
+    /// Returns whether the current recorder is known to have handles. Cheap enough for every call.
     #[inline]
     pub(crate) fn is_registered(&self) -> bool {
         match RecorderKind::current() {
@@ -36,14 +36,14 @@ impl<T: Clone> SharedGauges<T> {
         }
     }
 
-    /// Makes the handles for the recorder of this moment.
+    /// Creates the handles for the current recorder.
     pub(crate) fn register(&self, make: impl FnOnce() -> T) {
-        let listener = RecorderKind::current();
-        if listener != RecorderKind::Local {
-            return self.global.with_recorder(listener, make, |_| ());
+        let recorder = RecorderKind::current();
+        if recorder != RecorderKind::Local {
+            return self.global.with_recorder(recorder, make, |_| ());
         }
         let address = current_address();
-        let Some(made) = create_handles(make) else {
+        let Some(handles) = create_handles(make) else {
             return;
         };
         let mut local = self.local.lock().unwrap_or_else(PoisonError::into_inner);
@@ -51,19 +51,19 @@ impl<T: Clone> SharedGauges<T> {
         if local.len() == MAX_LOCAL_RECORDERS {
             local.remove(0);
         }
-        local.push((address, made));
+        local.push((address, handles));
     }
 
-    /// Uses the handles of all recorders that have been met. No lock is held meanwhile.
-    pub(crate) fn for_each(&self, mut then: impl FnMut(&T)) {
+    /// Runs `f` with the handles of each recorder, without holding the lock.
+    pub(crate) fn for_each(&self, mut f: impl FnMut(&T)) {
         if let Some(global) = self.global.get_global() {
-            then(global);
+            f(global);
         }
         let local: Vec<T> = {
             let local = self.local.lock().unwrap_or_else(PoisonError::into_inner);
-            local.iter().map(|(_, made)| made.clone()).collect()
+            local.iter().map(|(_, handles)| handles.clone()).collect()
         };
-        local.iter().for_each(then);
+        local.iter().for_each(f);
     }
 }
 
@@ -73,21 +73,21 @@ mod tests {
     use metrics_exporter_prometheus::PrometheusBuilder;
 
     #[test]
-    fn recorders_that_have_been_met_are_told_and_those_that_are_gone_take_no_place() {
-        let shown = SharedGauges::new();
-        let meet = || shown.register(|| metrics::gauge!("shown"));
+    fn shared_gauges_are_set_in_all_recorders_and_forget_dropped_ones() {
+        let gauges = SharedGauges::new();
+        let register = || gauges.register(|| metrics::gauge!("shown"));
         let stays = PrometheusBuilder::new().build_recorder();
-        metrics::with_local_recorder(&stays, meet);
+        metrics::with_local_recorder(&stays, register);
         for n in 0..MAX_LOCAL_RECORDERS {
             let recorder = PrometheusBuilder::new().build_recorder();
-            metrics::with_local_recorder(&recorder, meet);
-            metrics::with_local_recorder(&recorder, meet);
-            shown.for_each(|gauge| gauge.set(n as f64));
+            metrics::with_local_recorder(&recorder, register);
+            metrics::with_local_recorder(&recorder, register);
+            gauges.for_each(|gauge| gauge.set(n as f64));
             let line = format!("shown {n}");
             assert!(recorder.handle().render().contains(&line));
             assert!(stays.handle().render().contains(&line), "{line}");
         }
-        meet(); // nobody
-        assert_eq!(shown.local.lock().expect("whole").len(), 2);
+        register(); // no recorder
+        assert_eq!(gauges.local.lock().expect("whole").len(), 2);
     }
 }

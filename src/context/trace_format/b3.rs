@@ -1,13 +1,10 @@
-//! B3, by <https://github.com/openzipkin/b3-propagation> and
+//! The headers of B3, as specified by <https://github.com/openzipkin/b3-propagation> and
 //! [OpenTelemetry's requirements](https://opentelemetry.io/docs/specs/otel/context/api-propagators/#b3-requirements).
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{
-    super::{SpanId, TraceId, current::TraceContext},
-    RemoteTrace,
-    remote::Sampling,
-};
+use super::{RemoteTrace, Sampling};
+use crate::context::{SpanId, TraceId, trace_context::TraceContext};
 
 const SINGLE: HeaderName = HeaderName::from_static("b3");
 const TRACE_ID: HeaderName = HeaderName::from_static("x-b3-traceid");
@@ -15,7 +12,7 @@ const SPAN_ID: HeaderName = HeaderName::from_static("x-b3-spanid");
 const SAMPLED: HeaderName = HeaderName::from_static("x-b3-sampled");
 const FLAGS: HeaderName = HeaderName::from_static("x-b3-flags");
 
-/// Reads the single header, or the several ones where there is none.
+/// Reads the single header; without it, the several ones.
 pub(super) fn read(headers: &HeaderMap) -> Result<Option<RemoteTrace>, &'static str> {
     let mut values = headers.get_all(SINGLE).iter();
     match (values.next(), values.next()) {
@@ -45,7 +42,7 @@ fn parse(value: &[u8]) -> Option<RemoteTrace> {
         }
         _ => Sampling::Deferred,
     };
-    // The caller's parent is no concern of ours, but must be one.
+    // The caller's parent is not used, but must be valid.
     if let Some(field) = next {
         SpanId::from_hex(field)?;
     }
@@ -53,7 +50,7 @@ fn parse(value: &[u8]) -> Option<RemoteTrace> {
     fields.next().is_none().then_some(read)
 }
 
-/// Reads the several headers. Of repeated ones the first counts, as the specification says.
+/// Reads the several headers. The first of a repeated header counts, as the specification says.
 fn read_multi(headers: &HeaderMap) -> Result<Option<RemoteTrace>, &'static str> {
     let value = |name: HeaderName| Some(headers.get(name)?.as_bytes().trim_ascii());
     let sampling = match (value(FLAGS), value(SAMPLED)) {
@@ -75,7 +72,7 @@ fn read_multi(headers: &HeaderMap) -> Result<Option<RemoteTrace>, &'static str> 
     }
 }
 
-/// Reads 32 digits, or 16 as the lower half of an ID.
+/// Reads 32 digits, or 16 digits as the lower half of an ID.
 fn parse_trace_id(digits: &[u8]) -> Option<TraceId> {
     let Ok(half) = <&[u8; 16]>::try_from(digits) else {
         return TraceId::from_hex(digits);
@@ -163,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn single_header_says_trace_span_and_decision() {
+    fn b3_single_header_has_trace_span_and_decision() {
         let table = [
             (String::new(), Sampling::Deferred),
             ("-0".to_owned(), Sampling::Denied),
@@ -191,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn single_header_that_is_not_well_formed_is_refused() {
+    fn b3_single_header_that_is_malformed_is_rejected() {
         let table = [
             "",
             "-",
@@ -226,14 +223,14 @@ mod tests {
     }
 
     #[test]
-    fn trace_id_of_64_bits_is_padded_on_the_left() {
+    fn b3_trace_id_of_64_bits_is_padded_on_the_left() {
         let read = parse(format!("{SPAN}-{SPAN}").as_bytes()).expect("well formed");
         let id = read.trace_id.expect("an ID").to_string();
         assert_eq!(id, format!("{:0>32}", SPAN));
     }
 
     #[test]
-    fn several_headers_say_what_the_single_one_does() {
+    fn b3_multi_headers_read_like_the_single_one() {
         let ids = [("x-b3-traceid", TRACE), ("x-b3-spanid", SPAN)];
         let table: [(&[(&str, &str)], Sampling); 8] = [
             (&[], Sampling::Deferred),
@@ -262,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn single_header_counts_before_the_others_and_the_first_of_those_that_are_repeated() {
+    fn b3_single_header_counts_first_then_the_first_of_repeated_ones() {
         let lines = headers(&[("b3", "0"), ("x-b3-sampled", "1")]);
         assert_eq!(read(&lines), Ok(Some(without_ids(Sampling::Denied))));
         let lines = headers(&[("x-b3-sampled", "1"), ("x-b3-sampled", "0")]);

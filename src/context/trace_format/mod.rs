@@ -1,20 +1,22 @@
-//! Trace contexts in the formats of several systems.
+//! Reads and writes trace contexts in the formats of several systems.
 
 mod b3;
-mod remote;
+mod remote_trace;
+mod sampling;
 mod x_ray;
 
 use http::{HeaderMap, HeaderName};
 
-use super::{Traceparent, Tracestate, current::TraceContext, propagate::set_or_remove_header};
+use super::{Traceparent, Tracestate, header::set_or_remove_header, trace_context::TraceContext};
 
-pub(super) use remote::{RemoteTrace, Sampling};
+pub(super) use remote_trace::RemoteTrace;
+pub(super) use sampling::Sampling;
 pub(super) use x_ray::root_field;
 
-/// A format that trace contexts have in headers.
+/// A header format of trace contexts.
 ///
-/// Reading is strict and never allocates: IDs are lower-case hex, and not all zeros. A header that is not well formed is
-/// counted and not read.
+/// Reading is strict and never allocates: IDs are lower-case hex, and not all zeros. A malformed header is counted and
+/// ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TraceFormat {
@@ -39,11 +41,11 @@ pub enum TraceFormat {
 }
 
 impl TraceFormat {
-    /// Reads what a request says of its trace in this format; `Ok(None)` if it says nothing.
+    /// Reads the trace that a request carries in this format; `Ok(None)` if it has none.
     ///
     /// # Errors
     ///
-    /// The name of a header that is not well formed.
+    /// The name of the malformed header.
     pub(super) fn read(self, headers: &HeaderMap) -> Result<Option<RemoteTrace>, &'static str> {
         match self {
             TraceFormat::W3c => Traceparent::from_headers(headers)
@@ -54,7 +56,7 @@ impl TraceFormat {
         }
     }
 
-    /// Writes the span of a call that goes out.
+    /// Writes the span of an outgoing request.
     pub(super) fn write(self, trace: &TraceContext, headers: &mut HeaderMap) {
         match self {
             TraceFormat::W3c => {
@@ -69,7 +71,7 @@ impl TraceFormat {
         }
     }
 
-    /// Returns the names of the format's headers, and of those that a receiver of it reads as well.
+    /// Returns the names of the format's headers, and of others that its receivers read.
     pub(super) fn header_names(self) -> &'static [&'static str] {
         match self {
             TraceFormat::W3c => &["traceparent", "tracestate"],
@@ -86,16 +88,16 @@ impl TraceFormat {
     }
 }
 
-/// Returns the headers to remove before the formats are written: a copied one would contradict what is written. Those of
-/// the W3C never stay as they came.
+/// Returns the headers to remove before the formats are written, since copied ones would contradict them. Those of the W3C
+/// are always removed or replaced.
 pub(super) fn stale_headers(formats: &[TraceFormat]) -> Vec<HeaderName> {
-    let no_w3c = Some(TraceFormat::W3c).filter(|format| !formats.contains(format));
+    let unsent_w3c = Some(TraceFormat::W3c).filter(|format| !formats.contains(format));
     // Writing replaces both headers of the W3C.
     let others = formats
         .iter()
         .copied()
         .filter(|format| *format != TraceFormat::W3c);
-    let stale = no_w3c.into_iter().chain(others);
+    let stale = unsent_w3c.into_iter().chain(others);
     let names = stale.flat_map(TraceFormat::header_names);
     names.map(|name| HeaderName::from_static(name)).collect()
 }
@@ -112,7 +114,7 @@ mod tests {
     ];
 
     #[test]
-    fn formats_read_what_they_write_and_no_other_kind() {
+    fn trace_formats_read_what_they_write_and_no_other() {
         let trace = TraceContext::new_root(true);
         for writes in ALL {
             let mut headers = HeaderMap::new();
@@ -133,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_header_is_named() {
+    fn trace_format_error_names_the_malformed_header() {
         for (format, name) in [
             (TraceFormat::W3c, "traceparent"),
             (TraceFormat::B3, "b3"),

@@ -1,18 +1,15 @@
-//! The header of AWS X-Ray, by
+//! The header of AWS X-Ray, as specified by
 //! <https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader>.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{
-    super::{SpanId, TraceId, current::TraceContext},
-    RemoteTrace,
-    remote::Sampling,
-};
+use super::{RemoteTrace, Sampling};
+use crate::context::{SpanId, TraceId, trace_context::TraceContext};
 
 const NAME: &str = "x-amzn-trace-id";
 const HEADER: HeaderName = HeaderName::from_static(NAME);
 const ROOT: &[u8] = b"Root=";
-/// Most bytes that are looked at: load balancers replace longer headers.
+/// Most bytes that are read: load balancers replace longer headers.
 const MAX_LEN: usize = 7_168;
 
 pub(super) fn read(headers: &HeaderMap) -> Result<Option<RemoteTrace>, &'static str> {
@@ -25,7 +22,7 @@ pub(super) fn read(headers: &HeaderMap) -> Result<Option<RemoteTrace>, &'static 
 }
 
 /// Parses `Root=1-{8 digits}-{24 digits};Parent={16 digits};Sampled={0 or 1}` in any order, among fields of other names.
-/// Without a `Root` it says nothing.
+/// A header without a `Root` has no trace.
 fn parse(value: &[u8]) -> Result<Option<RemoteTrace>, &'static str> {
     let (mut trace_id, mut parent_id, mut sampling) = (None, None, Sampling::Deferred);
     for field in fields(value) {
@@ -54,7 +51,7 @@ fn fields(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii)
 }
 
-/// Keeps the only value there may be.
+/// Stores a value that may come only once.
 fn set_once<T>(slot: &mut Option<T>, value: Option<T>) -> Result<(), &'static str> {
     match (slot.is_some(), value) {
         (false, Some(value)) => {
@@ -65,7 +62,7 @@ fn set_once<T>(slot: &mut Option<T>, value: Option<T>) -> Result<(), &'static st
     }
 }
 
-/// Parses `1-{8 digits}-{24 digits}`: together the digits of a trace ID.
+/// Parses `1-{8 digits}-{24 digits}`, together the digits of a trace ID.
 fn parse_root(root: &[u8]) -> Option<TraceId> {
     let (time, random) = root.strip_prefix(b"1-")?.split_first_chunk::<8>()?;
     let random: &[u8; 24] = random.strip_prefix(b"-")?.try_into().ok()?;
@@ -75,12 +72,8 @@ fn parse_root(root: &[u8]) -> Option<TraceId> {
     TraceId::from_hex(&digits)
 }
 
-/// Returns the first `Root=..` of a header that has other fields too, if it is well formed: for those who take it for a
-/// request ID.
-pub(in super::super) fn root_field<'a>(
-    name: &HeaderName,
-    value: &'a HeaderValue,
-) -> Option<&'a str> {
+/// Returns the first `Root=..` field of the header, if it is well formed: for services that use it as a request ID.
+pub(crate) fn root_field<'a>(name: &HeaderName, value: &'a HeaderValue) -> Option<&'a str> {
     if *name != HEADER || value.len() > MAX_LEN {
         return None;
     }
@@ -129,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_read_in_any_order_and_others_are_ignored() {
+    fn x_ray_fields_are_read_in_any_order_and_others_are_ignored() {
         let table = [
             ("Root={R}", None, Sampling::Deferred),
             ("Root={R};Sampled=1", None, Sampling::Accepted),
@@ -157,14 +150,14 @@ mod tests {
     }
 
     #[test]
-    fn header_without_a_root_says_nothing() {
+    fn x_ray_header_without_a_root_has_no_trace() {
         for text in ["", ";", "Self={R}", "Parent={P};Sampled=1", "root={R}"] {
             assert_eq!(parsed(text), Ok(None), "{text}");
         }
     }
 
     #[test]
-    fn header_that_is_not_well_formed_is_refused() {
+    fn x_ray_header_that_is_malformed_is_rejected() {
         let table = [
             "Root=",
             "Root=1",
@@ -192,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn header_counts_once_and_up_to_the_length_that_load_balancers_keep() {
+    fn x_ray_header_is_bounded_and_not_repeated() {
         let root = filled("Root={R}");
         let longest = format!("{root};{}", "x".repeat(MAX_LEN - root.len() - 1));
         let good = Ok(Some(known(None, Sampling::Deferred)));
@@ -203,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn root_is_found_among_other_fields_of_this_header_only() {
+    fn x_ray_root_is_found_among_other_fields() {
         let root = filled("Root={R}");
         let longest = format!("{root};{}", "x".repeat(MAX_LEN - root.len() - 1));
         let too_long = format!("{longest}x");

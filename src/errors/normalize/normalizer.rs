@@ -55,6 +55,7 @@ impl<'a> Normalizer<'a> {
     pub(super) fn normalize(mut self) -> String {
         while let Some(token) = self.next_token() {
             let room = MAX_NORMALIZED - ELLIPSIS.len_utf8() - self.output.len();
+            // A token is written completely or not at all, or a second pass would read half of a placeholder.
             let parts = [token.placeholder, token.verbatim, token.closing];
             if parts.iter().map(|part| part.len()).sum::<usize>() > room {
                 self.is_truncated = true;
@@ -63,6 +64,7 @@ impl<'a> Normalizer<'a> {
             self.output.extend(parts);
             self.pos = token.end;
         }
+        // A trailing space would be removed by a second pass.
         self.output.truncate(self.output.trim_end().len());
         if self.is_truncated {
             self.output.push(ELLIPSIS);
@@ -151,6 +153,7 @@ impl<'a> Normalizer<'a> {
         if let Some(end) = self.email(at) {
             return Some((end, "<email>"));
         }
+        // Longer patterns come first: a MAC address may begin like a time of day.
         let before = self.prev_char();
         let pod = || (before == Some('-')).then(|| patterns::pod_suffix(text, at));
         if let Some(end) = patterns::web_token(text, at).or_else(|| pod()?) {

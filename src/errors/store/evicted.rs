@@ -24,6 +24,7 @@ impl EvictedGroups {
             let Some((oldest, went)) = self.eviction_order.pop_front() else {
                 return;
             };
+            // A later eviction of the same group has another number, and keeps its entry.
             if self
                 .groups
                 .get(&oldest)

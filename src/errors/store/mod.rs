@@ -81,6 +81,7 @@ impl GroupStore {
             *self.variants.entry(overflow).or_default() += 1;
             return self.insert_group(record);
         }
+        // The overflow group itself is not one of the variants, so it is always allowed.
         let record = record.into_overflow(overflow);
         match self.record_existing(&record) {
             Some(change) => (overflow, change),
@@ -95,6 +96,7 @@ impl GroupStore {
     fn record_existing(&mut self, record: &FingerprintedRecord) -> Option<GroupChange> {
         let total = self.total;
         let entry = self.groups.get_mut(&record.fingerprint)?;
+        // The key depends on the entry: remove it before, and insert it after the change.
         self.eviction_order.remove(&entry.eviction_key());
         entry.last_seen = total;
         entry.group.add_sample(&record.sample);
@@ -109,6 +111,7 @@ impl GroupStore {
         let mut group = ErrorGroup::new(fingerprint, record.message, record.cause, record.sample);
         let change = match self.evicted_groups.remove(fingerprint) {
             None => GroupChange::New,
+            // A resolved group regresses, although its earlier errors are no longer counted.
             Some(status) => {
                 group.status = status;
                 group.on_recurrence(GroupChange::Returned)
@@ -160,6 +163,7 @@ impl GroupStore {
         status: GroupStatus,
     ) -> Option<GroupStatus> {
         let entry = self.groups.get_mut(&fingerprint)?;
+        // As in `record_existing`: the key depends on the status.
         self.eviction_order.remove(&entry.eviction_key());
         let before = mem::replace(&mut entry.group.status, status);
         self.eviction_order.insert(entry.eviction_key());

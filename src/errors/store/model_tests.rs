@@ -163,7 +163,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn store_matches_list_model(
+    fn store_matches_reference_model(
         max_groups in 1..8_usize,
         max_variants in 1..5_usize,
         steps in prop::collection::vec(step(), 0..80),

@@ -34,7 +34,7 @@ fn letters(store: &GroupStore) -> String {
 }
 
 #[test]
-fn records_that_differ_only_in_data_share_group_with_first_and_latest_sample() {
+fn group_merges_records_that_differ_in_data() {
     let mut store = GroupStore::default();
     let record = |n: u32| {
         ErrorRecord::new("Timeout", format!("order {n} timed out"))
@@ -64,7 +64,7 @@ fn records_that_differ_only_in_data_share_group_with_first_and_latest_sample() {
 }
 
 #[test]
-fn grouping_depends_on_kind_route_message_last_cause_and_location() {
+fn group_key_is_kind_route_message_cause_location() {
     let mut store = GroupStore::default();
     for record in [
         ErrorRecord::new("A", "x"),
@@ -110,7 +110,7 @@ fn resolved_group_regresses_once() {
 }
 
 #[test]
-fn ignored_group_counts_without_change() {
+fn ignored_group_counts_without_event() {
     let mut store = GroupStore::default();
     let name = insert(&mut store, failure('a'), at(1)).0;
     assert_eq!(
@@ -133,7 +133,7 @@ fn ignored_group_counts_without_change() {
 }
 
 #[test]
-fn status_of_unknown_group_cannot_be_set() {
+fn unknown_group_cannot_be_marked() {
     let unknown = ErrorRecord::new("a", "b").fingerprint();
     let mut store = GroupStore::default();
     assert_eq!(
@@ -147,7 +147,7 @@ fn status_of_unknown_group_cannot_be_set() {
 }
 
 #[test]
-fn evicts_group_with_oldest_record() {
+fn evict_removes_group_seen_longest_ago() {
     let mut store = store(3, 9);
     for letter in "abcab".chars() {
         insert(&mut store, failure(letter), at(1));
@@ -160,7 +160,7 @@ fn evicts_group_with_oldest_record() {
 }
 
 #[test]
-fn evicts_resolved_groups_first_and_ignored_groups_last() {
+fn evict_removes_resolved_first_and_ignored_last() {
     let mut store = store(3, 9);
     let name = |store: &mut GroupStore, letter| insert(store, failure(letter), at(1)).0;
     let ignored = name(&mut store, 'a');
@@ -176,7 +176,7 @@ fn evicts_resolved_groups_first_and_ignored_groups_last() {
 }
 
 #[test]
-fn messages_beyond_max_variants_share_overflow_group() {
+fn overflow_group_holds_extra_messages_of_route() {
     let mut store = store(100, 2);
     insert(&mut store, failure('z').with_route("/other"), at(0));
     for letter in 'a'..='y' {
@@ -197,7 +197,7 @@ fn messages_beyond_max_variants_share_overflow_group() {
 }
 
 #[test]
-fn clock_that_goes_back_does_not_change_order() {
+fn clock_going_back_keeps_group_order() {
     let mut store = GroupStore::default();
     let name = insert(&mut store, failure('a'), at(9)).0;
     insert(&mut store, failure('b'), at(8));
@@ -208,7 +208,7 @@ fn clock_that_goes_back_does_not_change_order() {
 
 /// Before, an older record that was recorded later became the latest one, and moved the last time back.
 #[test]
-fn older_record_does_not_replace_latest_sample() {
+fn older_record_is_not_the_latest() {
     let mut store = GroupStore::default();
     let record = |id: &str| failure('a').with_request_id(id);
     let name = insert(&mut store, record("now"), at(50)).0;
@@ -225,7 +225,7 @@ fn older_record_does_not_replace_latest_sample() {
 
 /// Before, a peer that sent this text got its errors into the overflow group.
 #[test]
-fn message_equal_to_overflow_message_is_not_overflow_group() {
+fn overflow_group_text_as_message_is_a_message() {
     let mut store = store(100, 2);
     let name = insert(&mut store, ErrorRecord::new("Failure", "<other>"), at(1));
     let group = store.group(name.0).expect("group exists");
@@ -240,7 +240,7 @@ fn message_equal_to_overflow_message_is_not_overflow_group() {
 }
 
 #[test]
-fn evicted_group_returns_with_former_status() {
+fn evicted_group_keeps_its_mark() {
     let mut store = store(1, 9);
     for (status, change) in [
         (GroupStatus::Ignored, GroupChange::Ignored),

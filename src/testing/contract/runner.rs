@@ -102,6 +102,7 @@ where
         self.poll_call(&run, &mut first);
         self.poll_until_ready(&run, &mut service).await;
         let mut second = self.start_call(&run, &mut service);
+        // The later call completes first: neither may wait for the other.
         self.run_to_completion(&run, &mut second).await;
         self.run_to_completion(&run, &mut first).await;
         self.verify_run(&run, 2, true).await;
@@ -113,6 +114,7 @@ where
         let (run, mut service) = self.new_run(case, &description);
         self.poll_until_ready(&run, &mut service).await;
         let mut clone = service.clone();
+        // Called after the other handles are dropped.
         let orphan = service.clone();
         let mut first = self.start_call(&run, &mut service);
         self.run_to_completion(&run, &mut first).await;
@@ -154,6 +156,7 @@ where
 
     async fn check_drop_when_ready(&self, case: &Case) {
         let (run, service) = self.new_run(case, "a service that is dropped when it is ready");
+        // If a dropped handle kept its reservation, the last one would never become ready.
         for _ in 0..DROPPED_HANDLES {
             let mut service = service.clone();
             self.poll_until_ready(&run, &mut service).await;

@@ -3,17 +3,17 @@ use std::{hash::BuildHasher, sync::Arc};
 use super::AppendMap;
 use crate::util::sync::HashKeys;
 
-/// Stands for every text that found no room.
+/// The label value of all texts that did not fit.
 pub(crate) const OVERFLOW_LABEL: &str = "_OTHER";
 
-/// A text and its number.
+/// A text and its ID.
 #[derive(Clone, Debug)]
 struct InternedText {
     text: Arc<str>,
     id: u16,
 }
 
-/// Gives each text a small number, and the number's text back. Holds at most `limit` texts, for ever.
+/// A bidirectional map of at most `max` texts to small IDs. Texts are never removed.
 #[derive(Debug)]
 pub(crate) struct Interner {
     hasher: HashKeys,
@@ -22,50 +22,50 @@ pub(crate) struct Interner {
 }
 
 impl Interner {
-    /// `limit` is at most 32,767: there are numbers for no more, and one that no text has.
-    pub(crate) fn new(limit: usize) -> Self {
-        let limit = limit.min(usize::from(u16::MAX >> 1));
+    /// Returns an empty interner for at most `max` texts; at most 32,767, so that label keys can pack their IDs.
+    pub(crate) fn new(max: usize) -> Self {
+        let max = max.min(usize::from(u16::MAX >> 1));
         Interner {
             hasher: HashKeys::default(),
-            by_text: AppendMap::new(limit),
-            by_id: AppendMap::new(limit),
+            by_text: AppendMap::new(max),
+            by_id: AppendMap::new(max),
         }
     }
 
-    /// The number of a text, from 1; 0 where there was no room.
+    /// Returns the ID of a text, which starts at 1. Adds the text if necessary; returns 0 if the interner is full.
     pub(crate) fn intern(&self, text: &str) -> u16 {
         let hash = self.hasher.hash_one(text);
-        let is = |it: &InternedText| *it.text == *text;
-        let found = self.by_text.find(hash, is);
+        let matches = |it: &InternedText| *it.text == *text;
+        let found = self.by_text.find(hash, matches);
         let found = found.or_else(|| {
             let make = |used| self.insert(text, used as u16 + 1);
-            self.by_text.find_or_insert(hash, is, make, || ())
+            self.by_text.find_or_insert(hash, matches, make, || ())
         });
         found.map_or(0, |it| it.id)
     }
 
-    /// First by its number, so that whoever has one finds its text.
-    fn insert(&self, text: &str, number: u16) -> Option<InternedText> {
+    /// Adds a text to `by_id`. This comes before `by_text`, so that a thread that has an ID can resolve it.
+    fn insert(&self, text: &str, id: u16) -> Option<InternedText> {
         let text = InternedText {
             text: text.into(),
-            id: number,
+            id,
         };
         let make = |_| Some(text.clone());
         self.by_id
-            .find_or_insert(number.into(), |_| false, make, || ())?;
+            .find_or_insert(id.into(), |_| false, make, || ())?;
         Some(text)
     }
 
-    /// The number of a text that has been seen before.
+    /// Returns the ID of a text that has been interned before.
     pub(crate) fn lookup(&self, text: &str) -> Option<u16> {
         let hash = self.hasher.hash_one(text);
         let found = self.by_text.find(hash, |it| *it.text == *text);
         found.map(|it| it.id)
     }
 
-    /// The text of a number that this interner has given.
-    pub(crate) fn resolve(&self, number: u16) -> &str {
-        let found = self.by_id.find(number.into(), |it| it.id == number);
+    /// Returns the text of an ID, or [`OVERFLOW_LABEL`] for 0.
+    pub(crate) fn resolve(&self, id: u16) -> &str {
+        let found = self.by_id.find(id.into(), |it| it.id == id);
         found.map_or(OVERFLOW_LABEL, |it| &it.text)
     }
 }
@@ -79,24 +79,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn full_interner_says_other_and_keeps_what_it_has() {
+    fn interner_returns_overflow_label_when_full() {
         let interner = Interner::new(3);
-        let numbers: Vec<u16> = ["a", "b", "c"].map(|text| interner.intern(text)).into();
-        assert_eq!(numbers, [1, 2, 3]);
+        let ids: Vec<u16> = ["a", "b", "c"].map(|text| interner.intern(text)).into();
+        assert_eq!(ids, [1, 2, 3]);
         assert_eq!(interner.intern("d"), 0);
         assert_eq!(interner.resolve(0), OVERFLOW_LABEL);
-        assert_eq!(interner.intern("b"), numbers[1]);
-        assert_eq!(interner.resolve(numbers[1]), "b");
+        assert_eq!(interner.intern("b"), ids[1]);
+        assert_eq!(interner.resolve(ids[1]), "b");
         assert_eq!(interner.lookup("e"), None);
     }
 
     #[test]
-    fn threads_that_add_at_once_agree() {
+    fn interner_gives_racing_threads_the_same_ids() {
         let interner = Interner::new(100);
         let texts: Vec<String> = (0..50).map(|n| n.to_string()).collect();
-        let number = || texts.iter().map(|text| interner.intern(text)).collect();
+        let id = || texts.iter().map(|text| interner.intern(text)).collect();
         let (a, b): (Vec<u16>, Vec<u16>) = std::thread::scope(|scope| {
-            let (a, b) = (scope.spawn(number), scope.spawn(number));
+            let (a, b) = (scope.spawn(id), scope.spawn(id));
             (a.join().expect("a"), b.join().expect("b"))
         });
         assert_eq!(a, b);
@@ -107,21 +107,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn interner_is_a_map_that_takes_no_more_than_its_limit(
-            limit in 0..9_usize, texts in prop::collection::vec(0..12_u8, 0..60),
+        fn interner_is_a_bounded_map(
+            max in 0..9_usize, texts in prop::collection::vec(0..12_u8, 0..60),
         ) {
-            let interner = Interner::new(limit);
+            let interner = Interner::new(max);
             let mut map = HashMap::new();
             for text in texts {
                 let text = text.to_string();
-                if map.len() < limit {
+                if map.len() < max {
                     let next = map.len() as u16 + 1;
                     map.entry(text.clone()).or_insert(next);
                 }
-                let number = interner.intern(&text);
-                prop_assert_eq!(number, map.get(&text).copied().unwrap_or(0));
-                prop_assert_eq!(interner.lookup(&text).unwrap_or(0), number);
-                prop_assert_eq!(interner.resolve(number), if number > 0 { &text } else { OVERFLOW_LABEL });
+                let id = interner.intern(&text);
+                prop_assert_eq!(id, map.get(&text).copied().unwrap_or(0));
+                prop_assert_eq!(interner.lookup(&text).unwrap_or(0), id);
+                prop_assert_eq!(interner.resolve(id), if id > 0 { &text } else { OVERFLOW_LABEL });
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Sets that only grow, up to a limit, and are read without a lock.
+//! Append-only collections of bounded size that are read without a lock.
 
 mod interner;
 #[cfg(all(test, tower_keep_loom))]
@@ -13,91 +13,94 @@ use crate::util::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-/// Number of slots at first. Two in models, so that they see it grow.
+/// Initial number of slots. Two in loom tests, so that they cover growth.
 const INITIAL_SLOTS: usize = if cfg!(all(test, tower_keep_loom)) {
     2
 } else {
     8
 };
 
-/// Holds a value with its hash, which says where it lies.
+/// A value with its hash, which determines its slot.
 #[derive(Debug)]
 struct Hashed<E> {
     hash: u64,
     value: E,
 }
 
-/// Half empty at the least, so that a probe is short and comes to an end.
+/// At most half full, so that probes are short and terminate.
 type SlotArray<E> = Box<[OnceLock<Arc<Hashed<E>>>]>;
 
-/// A set of entries that are found by their hash. They stay where they are for ever.
+/// A set of at most `max` entries that are found by their hash and never removed.
 ///
-/// It begins with a few slots. When they are half full, all entries are put into twice as many, and whoever looks in the
-/// old ones meanwhile finds what was there.
+/// Starts with a few slots. When half of them are full, all entries are copied to an array of twice the size. Threads
+/// that still probe the old array find the entries that were added before.
 #[derive(Debug)]
 pub(crate) struct AppendMap<E> {
-    /// Each twice as large as the one before; made when it is needed.
+    /// Each twice as large as the one before, allocated when needed.
     slot_arrays: Box<[OnceLock<SlotArray<E>>]>,
-    /// Index of the largest of them so far.
+    /// Index of the largest array in use.
     newest: AtomicUsize,
     len: AtomicUsize,
     max: usize,
-    /// Whose turn it is to add.
+    /// Held while an entry is added.
     writer: Mutex<()>,
 }
 
 impl<E> AppendMap<E> {
-    pub(crate) fn new(limit: usize) -> Self {
-        let most = (limit.max(1) * 2).next_power_of_two().max(INITIAL_SLOTS);
-        let sizes = (most / INITIAL_SLOTS).trailing_zeros() as usize + 1;
+    /// Returns an empty set for at most `max` entries.
+    pub(crate) fn new(max: usize) -> Self {
+        let max_slots = (max.max(1) * 2).next_power_of_two().max(INITIAL_SLOTS);
+        let arrays = (max_slots / INITIAL_SLOTS).trailing_zeros() as usize + 1;
         AppendMap {
-            slot_arrays: std::iter::repeat_with(OnceLock::new).take(sizes).collect(),
+            slot_arrays: std::iter::repeat_with(OnceLock::new).take(arrays).collect(),
             newest: AtomicUsize::new(0),
             len: AtomicUsize::new(0),
-            max: limit,
+            max,
             writer: Mutex::new(()),
         }
     }
 
-    /// Finds the entry of that hash for which `is` holds.
+    /// Returns the entry with this hash that matches.
     #[inline]
-    pub(crate) fn find(&self, hash: u64, is: impl Fn(&E) -> bool) -> Option<&E> {
+    pub(crate) fn find(&self, hash: u64, matches: impl Fn(&E) -> bool) -> Option<&E> {
         let newest = self.newest.load(Ordering::Acquire);
         let slots = self.slot_arrays.get(newest)?.get()?;
-        probe(slots, hash, is).ok()
+        probe(slots, hash, matches).ok()
     }
 
-    /// Finds that entry, or makes it, unless there is no room or `make` makes none. `make` is told how many there are;
-    /// `then` runs when all can see it, before anybody else has a turn.
+    /// Returns the entry with this hash that matches, or adds the one that `make` returns for the current length.
+    ///
+    /// Returns `None` if the set is full or `make` returns `None`. `on_added` runs when all threads can see the new entry,
+    /// before another thread can add one.
     #[cold]
     pub(crate) fn find_or_insert(
         &self,
         hash: u64,
-        is: impl Fn(&E) -> bool,
+        matches: impl Fn(&E) -> bool,
         make: impl FnOnce(usize) -> Option<E>,
-        then: impl FnOnce(),
+        on_added: impl FnOnce(),
     ) -> Option<&E> {
-        // Whoever sees that it is full sees all that is in it.
+        // Pairs with the release store below: a thread that sees the full length sees all entries.
         if self.len.load(Ordering::Acquire) == self.max {
-            return self.find(hash, is);
+            return self.find(hash, matches);
         }
-        let _turn = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        // Another thread may have been faster.
-        if let Some(found) = self.find(hash, &is) {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have added it before this one got the lock.
+        if let Some(found) = self.find(hash, &matches) {
             return Some(found);
         }
-        let used = self.len.load(Ordering::Relaxed);
-        if used == self.max {
+        let len = self.len.load(Ordering::Relaxed);
+        if len == self.max {
             return None;
         }
-        let value = make(used)?;
-        let entry = insert_into(self.slots_for(used + 1)?, Arc::new(Hashed { hash, value }));
-        self.len.store(used + 1, Ordering::Release);
-        then();
+        let value = make(len)?;
+        let entry = insert_into(self.slots_for(len + 1)?, Arc::new(Hashed { hash, value }));
+        self.len.store(len + 1, Ordering::Release);
+        on_added();
         Some(&entry.value)
     }
 
-    /// Returns slots of which that many entries fill half at the most. The caller has its turn.
+    /// Returns the array that is at most half full with this many entries. The caller holds `writer`.
     fn slots_for(&self, entries: usize) -> Option<&SlotArray<E>> {
         let newest = self.newest.load(Ordering::Relaxed);
         let slots = self
@@ -111,6 +114,7 @@ impl<E> AppendMap<E> {
             .slot_arrays
             .get(newest + 1)?
             .get_or_init(|| grow(slots));
+        // Only now, when the larger array has all entries, may readers switch to it.
         self.newest.store(newest + 1, Ordering::Release);
         Some(larger)
     }
@@ -120,12 +124,12 @@ fn empty_slots<E>(slots: usize) -> SlotArray<E> {
     std::iter::repeat_with(OnceLock::new).take(slots).collect()
 }
 
-/// Goes from the slot that the hash says to the first that is empty: finds the entry for which `is` holds, or that slot.
+/// Probes from the slot of the hash: returns the entry that matches, or the first empty slot.
 #[inline]
 fn probe<E>(
     slots: &[OnceLock<Arc<Hashed<E>>>],
     hash: u64,
-    is: impl Fn(&E) -> bool,
+    matches: impl Fn(&E) -> bool,
 ) -> Result<&E, &OnceLock<Arc<Hashed<E>>>> {
     let mask = slots.len() - 1;
     let mut at = hash as usize & mask;
@@ -133,17 +137,18 @@ fn probe<E>(
         let slot = &slots[at];
         match slot.get() {
             None => return Err(slot),
-            Some(entry) if entry.hash == hash && is(&entry.value) => return Ok(&entry.value),
+            Some(entry) if entry.hash == hash && matches(&entry.value) => return Ok(&entry.value),
             Some(_) => at = (at + 1) & mask,
         }
     }
 }
 
-/// Puts an entry into the first empty slot on its way. Whoever does has its turn, so that nobody else does meanwhile.
+/// Stores an entry in the first empty slot of its probe sequence. The caller holds `writer`, so the slot stays empty
+/// until then.
 fn insert_into<E>(slots: &[OnceLock<Arc<Hashed<E>>>], entry: Arc<Hashed<E>>) -> &Hashed<E> {
     match probe(slots, entry.hash, |_| false) {
         Err(slot) => slot.get_or_init(|| entry),
-        Ok(_) => unreachable!("no entry is the one"),
+        Ok(_) => unreachable!("no entry matches"),
     }
 }
 
@@ -164,43 +169,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn table_grows_with_what_is_in_it() {
-        let table = AppendMap::new(1_000);
-        let slots = |table: &AppendMap<u64>| {
-            let sizes = table.slot_arrays.iter().filter_map(OnceLock::get);
+    fn append_map_grows_with_its_entries() {
+        let map = AppendMap::new(1_000);
+        let slots = |map: &AppendMap<u64>| {
+            let sizes = map.slot_arrays.iter().filter_map(OnceLock::get);
             sizes.map(|slots| slots.len()).last()
         };
-        assert_eq!(slots(&table), None);
+        assert_eq!(slots(&map), None);
         for (entries, expected) in [(4, 8), (5, 16), (8, 16), (9, 32), (1_000, 2_048)] {
             for n in 0..entries {
-                table.find_or_insert(n, |it| *it == n, |_| Some(n), || ());
+                map.find_or_insert(n, |it| *it == n, |_| Some(n), || ());
             }
-            assert_eq!(slots(&table), Some(expected), "{entries} entries");
+            assert_eq!(slots(&map), Some(expected), "{entries} entries");
         }
-        assert!((0..1_000).all(|n| table.find(n, |it| *it == n) == Some(&n)));
-        let none = table.find_or_insert(1_000, |it| *it == 1_000, |_| Some(1_000), || ());
+        assert!((0..1_000).all(|n| map.find(n, |it| *it == n) == Some(&n)));
+        let none = map.find_or_insert(1_000, |it| *it == 1_000, |_| Some(1_000), || ());
         assert_eq!(none, None);
     }
 
     proptest! {
         #[test]
-        fn table_is_a_set_that_takes_no_more_than_its_limit(
-            limit in 0..20_usize, keys in prop::collection::vec(0..30_u64, 0..100), same_hash: bool,
+        fn append_map_is_a_bounded_set(
+            max in 0..20_usize, keys in prop::collection::vec(0..30_u64, 0..100), same_hash: bool,
         ) {
-            let table = AppendMap::new(limit);
+            let map = AppendMap::new(max);
             let mut set = HashSet::new();
             for key in keys {
-                let used = set.len();
-                if used < limit {
+                let len = set.len();
+                if len < max {
                     set.insert(key);
                 }
                 let hash = if same_hash { 7 } else { key };
-                let found = table.find_or_insert(hash, |it| *it == key, |there| {
-                    assert_eq!(there, used);
+                let found = map.find_or_insert(hash, |it| *it == key, |added| {
+                    assert_eq!(added, len);
                     Some(key)
                 }, || ());
                 prop_assert_eq!(found, set.get(&key));
-                prop_assert_eq!(table.find(hash, |it| *it == key), set.get(&key));
+                prop_assert_eq!(map.find(hash, |it| *it == key), set.get(&key));
             }
         }
     }

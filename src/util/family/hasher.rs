@@ -1,6 +1,6 @@
 use std::hash::Hasher;
 
-/// A hash of a few small fields in a few instructions.
+/// A hasher for a few small fields that takes a few instructions.
 #[derive(Default)]
 pub(super) struct FieldHasher(u64);
 
@@ -50,7 +50,7 @@ impl Hasher for FieldHasher {
         self.mix(word as u64);
     }
 
-    /// Takes the discriminant of an enum.
+    /// Hashes the discriminant of an enum.
     #[inline]
     fn write_isize(&mut self, word: isize) {
         self.mix(word as u64);

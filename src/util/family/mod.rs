@@ -1,5 +1,6 @@
-//! Metrics with labels: a bounded number of series, whoever chooses the labels.
+//! Metrics with labels whose number of series is bounded, whatever label values peers send.
 
+mod capacity;
 mod hasher;
 mod in_flight_gauge;
 #[cfg(all(test, tower_keep_loom))]
@@ -12,61 +13,37 @@ use std::{
 
 pub(crate) use in_flight_gauge::InFlightGauge;
 
-use self::hasher::FieldHasher;
+use self::{capacity::Capacity, hasher::FieldHasher};
 use super::{append_map::AppendMap, per_recorder::PerRecorder, recorder::RecorderKind};
-use crate::util::sync::atomic::{AtomicUsize, Ordering};
 
-/// The key of a series: what its labels are made from.
+/// The key of a series, from which its labels are made.
 pub(crate) trait SeriesKey: Copy + Eq + Hash {
     /// Number of keys that [`overflow_key`](Self::overflow_key) can return.
     const OVERFLOW_KEYS: usize;
 
-    /// Returns the key of the series that takes what found no room: of those of its kind alone, so that it can be named
-    /// after what it holds. That key gives itself.
+    /// Returns the key of the overflow series that records this key when the family is full.
+    ///
+    /// Keys of different kinds have different overflow keys, so that the series can have the labels that its keys share.
+    /// An overflow key returns itself.
     fn overflow_key(&self) -> Self;
 
-    /// Returns whether room is kept for it that others do not get.
+    /// Returns whether the key may use the reserved series.
     fn has_reserve(&self) -> bool {
         false
     }
 }
 
-/// Counts the keys that have a series of their own, up to a limit.
-#[derive(Debug)]
-struct Capacity {
-    max: usize,
-    used: AtomicUsize,
-}
-
-impl Capacity {
-    fn new(limit: usize) -> Self {
-        let used = AtomicUsize::new(0);
-        Capacity { max: limit, used }
-    }
-
-    /// Whoever sees that none is left sees all series that have taken it.
-    fn has_room(&self) -> bool {
-        self.used.load(Ordering::Acquire) < self.max
-    }
-
-    /// Takes a place for a series that all can see. The caller has its turn in the table.
-    fn claim(&self) {
-        let used = self.used.load(Ordering::Relaxed);
-        self.used.store(used + 1, Ordering::Release);
-    }
-}
-
-/// A series that there is for ever, whichever recorder has it.
+/// A series with its handles. It is never removed, and does not depend on the recorder.
 #[derive(Debug)]
 struct Series<K, V> {
     key: K,
     handles: PerRecorder<V>,
 }
 
-/// All series of a metric, or of some that have their labels in common.
+/// All series of a metric, or of several metrics with the same labels. `V` holds the handles of one series.
 ///
-/// Decides once, for all recorders, which labels get a series of their own; `V` holds its handles. Finds a series that was
-/// used before without a lock and without an allocation.
+/// Decides once, for all recorders, which keys get a series of their own. A series that has been used before is found
+/// without a lock and without an allocation.
 #[derive(Debug)]
 pub(crate) struct Family<K, V> {
     series: AppendMap<Series<K, V>>,
@@ -76,44 +53,46 @@ pub(crate) struct Family<K, V> {
 }
 
 impl<K: SeriesKey, V> Family<K, V> {
-    /// At most `limit` series, and one for each overflow.
-    pub(crate) fn new(limit: usize) -> Self {
-        Family::with_reserve(limit, 0)
+    /// Returns a family of at most `max` series, and one for each overflow key.
+    pub(crate) fn new(max: usize) -> Self {
+        Family::with_reserve(max, 0)
     }
 
-    /// As many series besides for keys that have a reserve.
-    pub(crate) fn with_reserve(limit: usize, reserve: usize) -> Self {
+    /// Returns a family with `reserve` more series for keys that may use the reserve.
+    pub(crate) fn with_reserve(max: usize, reserve: usize) -> Self {
         Family {
-            series: AppendMap::new(limit + reserve + K::OVERFLOW_KEYS),
-            capacity: Capacity::new(limit),
+            series: AppendMap::new(max + reserve + K::OVERFLOW_KEYS),
+            capacity: Capacity::new(max),
             reserved: Capacity::new(reserve),
             overflow: Capacity::new(K::OVERFLOW_KEYS),
         }
     }
 
-    /// Uses the handles of the series that these labels belong to, and of its own key makes them where they are not
-    /// there yet. `listener` is the recorder of this moment; nothing is used where there is none.
+    /// Runs `f` with the handles of the series of this key, or of its overflow series.
+    ///
+    /// Handles that do not exist yet are made by `make` from the key of that series. `recorder` is the kind of the current
+    /// recorder; without one, nothing runs.
     #[inline]
     pub(crate) fn with_handles(
         &self,
-        listener: RecorderKind,
+        recorder: RecorderKind,
         key: &K,
         make: impl FnOnce(&K) -> V,
-        then: impl FnOnce(&V),
+        f: impl FnOnce(&V),
     ) {
-        if listener != RecorderKind::None {
+        if recorder != RecorderKind::None {
             let series = self.get(key);
             let make = || make(&series.key);
-            series.handles.with_recorder(listener, make, then);
+            series.handles.with_recorder(recorder, make, f);
         }
     }
 
-    /// Returns the series of a key, or the one that takes what finds no room.
+    /// Returns the series of a key, or its overflow series.
     #[inline]
     fn get(&self, key: &K) -> &Series<K, V> {
         match self.find(key) {
             Some(series) => series,
-            None => self.admit(key),
+            None => self.add(key),
         }
     }
 
@@ -123,49 +102,52 @@ impl<K: SeriesKey, V> Family<K, V> {
     }
 
     #[cold]
-    fn admit(&self, key: &K) -> &Series<K, V> {
+    fn add(&self, key: &K) -> &Series<K, V> {
         let reserve = key.has_reserve().then_some(&self.reserved);
-        let room = || {
-            let mut rooms = [Some(&self.capacity), reserve].into_iter().flatten();
-            rooms.find(|room| room.has_room())
+        let free = || {
+            let mut capacities = [Some(&self.capacity), reserve].into_iter().flatten();
+            capacities.find(|capacity| capacity.has_room())
         };
-        // Without the lock, which those who find no room need not take one after another.
-        let own = room().and_then(|_| self.insert(key, room));
-        // Another thread may have put it in, and taken the last place with it.
+        // Checked without the lock first: when the family is full, threads must not queue for it.
+        let own = free().and_then(|_| self.insert(key, free));
+        // Another thread may have added the key in between, and used the last capacity for it.
         own.or_else(|| self.find(key)).unwrap_or_else(|| {
             let overflow = key.overflow_key();
             let series = self.find(&overflow);
             series
                 .or_else(|| self.insert(&overflow, || Some(&self.overflow)))
-                .expect("room for every overflow")
+                .expect("there is capacity for every overflow key")
         })
     }
 
     fn insert<'a>(
         &'a self,
         key: &K,
-        room: impl FnOnce() -> Option<&'a Capacity>,
+        free: impl FnOnce() -> Option<&'a Capacity>,
     ) -> Option<&'a Series<K, V>> {
-        let found = Cell::new(None);
+        let capacity = Cell::new(None);
         let make = |_| {
-            found.set(room());
-            found.get().map(|_| Series {
+            capacity.set(free());
+            capacity.get().map(|_| Series {
                 key: *key,
                 handles: PerRecorder::new(),
             })
         };
-        let take = || found.get().into_iter().for_each(Capacity::claim);
-        let is = |series: &Series<K, V>| series.key == *key;
-        self.series.find_or_insert(hash_key(key), is, make, take)
+        let claim = || capacity.get().into_iter().for_each(Capacity::claim);
+        let matches = |series: &Series<K, V>| series.key == *key;
+        self.series
+            .find_or_insert(hash_key(key), matches, make, claim)
     }
 }
 
-/// Those who choose labels cannot make more of them than fit in: there is no need for a hash that nobody can foresee.
+/// Returns the hash of a key.
+///
+/// It is predictable, but peers cannot use that: the number of keys is bounded, whatever they send.
 #[inline]
 fn hash_key(key: &impl Hash) -> u64 {
-    let mut mix = FieldHasher::default();
-    key.hash(&mut mix);
-    mix.finish()
+    let mut hasher = FieldHasher::default();
+    key.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -176,7 +158,7 @@ mod tests {
 
     use super::*;
 
-    /// A number, of one of two kinds; kind `true` has a reserve.
+    /// A number of one of two kinds, of which `true` may use the reserve.
     #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
     struct Key(bool, Option<u8>);
 
@@ -193,20 +175,20 @@ mod tests {
     }
 
     fn used_key(family: &Family<Key, Key>, key: Key) -> Key {
-        let mut told = None;
+        let mut used = None;
         family.with_handles(
             RecorderKind::Global,
             &key,
             |key| *key,
-            |value| told = Some(*value),
+            |value| used = Some(*value),
         );
-        told.expect("a series, whatever happens")
+        used.expect("every key has a series")
     }
 
     #[test]
-    fn full_family_has_a_series_for_each_kind_of_overflow() {
+    fn family_has_one_overflow_series_per_kind() {
         let family = Family::new(1);
-        let told = [(false, 1), (true, 2), (false, 2), (false, 1)]
+        let used = [(false, 1), (true, 2), (false, 2), (false, 1)]
             .map(|(kind, n)| used_key(&family, Key(kind, Some(n))));
         let expected = [
             (false, Some(1)),
@@ -214,14 +196,14 @@ mod tests {
             (false, None),
             (false, Some(1)),
         ];
-        assert_eq!(told, expected.map(|(kind, n)| Key(kind, n)));
+        assert_eq!(used, expected.map(|(kind, n)| Key(kind, n)));
     }
 
     #[test]
-    fn handles_of_a_local_recorder_are_not_kept_but_its_series_is() {
+    fn family_caches_series_but_no_handles_of_local_recorders() {
         let family = Family::new(1);
         let mut made = Vec::new();
-        for (listener, n) in [
+        for (recorder, n) in [
             (RecorderKind::None, 1),
             (RecorderKind::Local, 2),
             (RecorderKind::Local, 2),
@@ -230,7 +212,7 @@ mod tests {
             (RecorderKind::Global, 2),
         ] {
             let key = Key(false, Some(n));
-            family.with_handles(listener, &key, |key| made.push((listener, key.1)), |()| ());
+            family.with_handles(recorder, &key, |key| made.push((recorder, key.1)), |()| ());
         }
         let expected = [
             (RecorderKind::Local, Some(2)),
@@ -243,12 +225,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn family_is_a_map_with_a_limit_a_reserve_and_an_overflow_of_each_kind(
-            limit in 0..9_usize, reserve in 0..4_usize,
+        fn family_matches_reference_model(
+            max in 0..9_usize, reserve in 0..4_usize,
             keys in prop::collection::vec((any::<bool>(), 0..12_u8), 0..80),
         ) {
-            let family = Family::with_reserve(limit, reserve);
-            let (mut own, mut left) = (HashSet::new(), (limit, reserve));
+            let family = Family::with_reserve(max, reserve);
+            let (mut own, mut left) = (HashSet::new(), (max, reserve));
             let mut totals = HashMap::new();
             for (kind, n) in keys {
                 let key = Key(kind, Some(n));
@@ -263,7 +245,7 @@ mod tests {
                 prop_assert_eq!(used_key(&family, key), expected);
                 *totals.entry(expected).or_insert(0) += 1;
             }
-            prop_assert!(totals.len() <= limit + reserve + Key::OVERFLOW_KEYS);
+            prop_assert!(totals.len() <= max + reserve + Key::OVERFLOW_KEYS);
         }
     }
 }

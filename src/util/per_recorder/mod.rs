@@ -6,11 +6,11 @@ use std::cell::Cell;
 use super::recorder::RecorderKind;
 use crate::util::sync::OnceLock;
 
-/// Something made from metric handles when they are first needed.
+/// A value made of metric handles, created when it is first needed.
 ///
-/// A handle that was resolved before the recorder was installed stays dead for ever, and one of a recorder that is gone
-/// counts for nobody. So what is made for the global recorder is kept, what is made for a local one is used once, and
-/// where nobody listens nothing is made. Reading takes no lock.
+/// A handle that is created before the recorder is installed never records, nor does one of a dropped recorder. The value
+/// for the global recorder is therefore cached, the value for a local recorder is used once, and without a recorder no
+/// value is created. Reading takes no lock.
 #[derive(Debug)]
 pub(crate) struct PerRecorder<T>(OnceLock<T>);
 
@@ -19,53 +19,55 @@ impl<T> PerRecorder<T> {
         PerRecorder(OnceLock::new())
     }
 
-    /// Uses the value that belongs to the recorder of this moment.
+    /// Runs `f` with the value for the current recorder, if there is a recorder.
     #[inline]
-    pub(crate) fn with(&self, make: impl FnOnce() -> T, then: impl FnOnce(&T)) {
-        self.with_recorder(RecorderKind::current(), make, then);
+    pub(crate) fn with(&self, make: impl FnOnce() -> T, f: impl FnOnce(&T)) {
+        self.with_recorder(RecorderKind::current(), make, f);
     }
 
-    /// Uses the value that belongs to that recorder, which is the one of this moment.
+    /// Runs `f` with the value for the current recorder, which is of the kind `recorder`.
     #[inline]
     pub(crate) fn with_recorder(
         &self,
-        listener: RecorderKind,
+        recorder: RecorderKind,
         make: impl FnOnce() -> T,
-        then: impl FnOnce(&T),
+        f: impl FnOnce(&T),
     ) {
-        match (listener, self.get_global()) {
-            (RecorderKind::Global, Some(kept)) => then(kept),
+        match (recorder, self.get_global()) {
+            (RecorderKind::Global, Some(value)) => f(value),
             (RecorderKind::Global, None) => {
-                if let Some(made) = self.init_global(make) {
-                    then(made);
+                if let Some(value) = self.init_global(make) {
+                    f(value);
                 }
             }
             (RecorderKind::Local, _) => {
-                if let Some(made) = create_handles(make) {
-                    then(&made);
+                if let Some(value) = create_handles(make) {
+                    f(&value);
                 }
             }
             (RecorderKind::None, _) => {}
         }
     }
 
-    /// Returns what was made for the global recorder.
+    /// Returns the value for the global recorder, if it has been created.
     #[inline]
     pub(crate) fn get_global(&self) -> Option<&T> {
         self.0.get()
     }
 
-    /// Threads that are here at once each make one, and use the same. Recorders are asked before the place is taken: one
-    /// that makes a call of ours meanwhile would wait for itself.
     #[cold]
     fn init_global(&self, make: impl FnOnce() -> T) -> Option<&T> {
-        let made = create_handles(make)?;
-        Some(self.0.get_or_init(|| made))
+        // Outside of `get_or_init`: a recorder that makes a tracked call in here would deadlock. Threads that race each
+        // create a value, and all use the first one that is stored.
+        let value = create_handles(make)?;
+        Some(self.0.get_or_init(|| value))
     }
 }
 
-/// Asks the recorder for handles. A recorder that makes a call of ours whenever it is asked would never come to an end:
-/// while this thread is asking, that call is counted only where its handles are there already.
+/// Creates handles with the current recorder, unless this thread is already creating some.
+///
+/// A recorder that makes a tracked call whenever it creates a handle would recurse forever. Such a call is recorded only
+/// by handles that exist already.
 pub(crate) fn create_handles<T>(make: impl FnOnce() -> T) -> Option<T> {
     thread_local! {
         static CREATING: Cell<bool> = const { Cell::new(false) };
@@ -79,7 +81,7 @@ pub(crate) fn create_handles<T>(make: impl FnOnce() -> T) -> Option<T> {
     if CREATING.replace(true) {
         return None;
     }
-    let _asking = ResetOnDrop;
+    let _reset = ResetOnDrop;
     Some(make())
 }
 
@@ -89,10 +91,10 @@ mod tests {
     use metrics_exporter_prometheus::PrometheusBuilder;
 
     #[test]
-    fn each_recorder_gets_handles_of_its_own() {
-        let late = PerRecorder::new();
-        let count = || late.with(|| metrics::counter!("calls"), |it| it.increment(1));
-        count(); // nobody listens yet
+    fn per_recorder_creates_handles_for_each_local_recorder() {
+        let counters = PerRecorder::new();
+        let count = || counters.with(|| metrics::counter!("calls"), |it| it.increment(1));
+        count(); // no recorder yet
         for _ in 0..10 {
             let recorder = PrometheusBuilder::new().build_recorder();
             metrics::with_local_recorder(&recorder, || {
@@ -101,54 +103,54 @@ mod tests {
             });
             assert!(recorder.handle().render().contains("calls 2"));
         }
-        assert!(late.get_global().is_none());
+        assert!(counters.get_global().is_none());
     }
 
     #[test]
-    fn value_for_the_global_recorder_is_made_once_and_none_for_nobody() {
-        let late = PerRecorder::new();
+    fn per_recorder_value_is_created_once_for_global_and_never_without_recorder() {
+        let values = PerRecorder::new();
         let mut seen = Vec::new();
         for n in 0..3 {
-            late.with_recorder(RecorderKind::None, || n, |_| unreachable!("nobody listens"));
-            late.with_recorder(RecorderKind::Global, || n, |value| seen.push(*value));
+            values.with_recorder(RecorderKind::None, || n, |_| unreachable!("no recorder"));
+            values.with_recorder(RecorderKind::Global, || n, |value| seen.push(*value));
         }
         assert_eq!(seen, [0, 0, 0]);
     }
 
     #[test]
-    fn value_that_is_needed_to_make_itself_is_done_without() {
-        let late = PerRecorder::new();
+    fn per_recorder_skips_values_needed_while_creating_one() {
+        let values = PerRecorder::new();
         let mut seen = Vec::new();
         let make = || {
-            late.with_recorder(
+            values.with_recorder(
                 RecorderKind::Global,
                 || 1,
-                |_| unreachable!("made in itself"),
+                |_| unreachable!("created while creating"),
             );
-            late.with_recorder(
+            values.with_recorder(
                 RecorderKind::Local,
                 || 1,
-                |_| unreachable!("made in itself"),
+                |_| unreachable!("created while creating"),
             );
             2
         };
-        late.with_recorder(RecorderKind::Global, make, |value| seen.push(*value));
+        values.with_recorder(RecorderKind::Global, make, |value| seen.push(*value));
         assert_eq!(seen, [2]);
     }
 
     #[test]
-    fn value_whose_making_panics_is_made_by_the_next() {
-        let late = PerRecorder::new();
+    fn per_recorder_value_is_created_again_after_a_panic() {
+        let values = PerRecorder::new();
         crate::call::catch_hook(|| {
-            late.with_recorder(
+            values.with_recorder(
                 RecorderKind::Global,
                 || -> u8 { panic!("scripted") },
                 |_| (),
             );
         });
-        assert_eq!(late.get_global(), None);
+        assert_eq!(values.get_global(), None);
         let mut seen = 0;
-        late.with_recorder(RecorderKind::Global, || 7, |value| seen = *value);
+        values.with_recorder(RecorderKind::Global, || 7, |value| seen = *value);
         assert_eq!(seen, 7);
     }
 }

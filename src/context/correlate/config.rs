@@ -1,0 +1,139 @@
+use http::{HeaderMap, HeaderName, Request};
+
+use super::inbound_id::resolve_id;
+use crate::context::{
+    Baggage, Context, IdFormat, TraceFormat, TracePolicy, Tracestate, Trust,
+    current::ContextInner,
+    malformed::count_malformed,
+    request_predicate::RequestPredicate,
+    trace_context::TraceContext,
+    trace_format::{RemoteTrace, Sampling},
+};
+
+/// Checked settings of a [`Correlate`](super::Correlate).
+#[derive(Clone, Debug)]
+pub(super) struct CorrelateConfig {
+    pub(super) request_id_headers: Vec<HeaderName>,
+    pub(super) correlation_id_headers: Vec<HeaderName>,
+    pub(super) trust: Trust,
+    pub(super) id_format: IdFormat,
+    pub(super) trace_policy: TracePolicy,
+    pub(super) trace_formats: Vec<TraceFormat>,
+    pub(super) sample_new_traces: bool,
+    pub(super) baggage: bool,
+    pub(super) echo: bool,
+    pub(super) echo_grpc: bool,
+    pub(super) respond_traceparent: Option<RequestPredicate>,
+}
+
+impl Default for CorrelateConfig {
+    fn default() -> Self {
+        CorrelateConfig {
+            request_id_headers: vec![HeaderName::from_static("x-request-id")],
+            correlation_id_headers: vec![HeaderName::from_static("x-correlation-id")],
+            trust: Trust::default(),
+            id_format: IdFormat::default(),
+            trace_policy: TracePolicy::default(),
+            trace_formats: vec![TraceFormat::W3c],
+            sample_new_traces: true,
+            baggage: true,
+            echo: true,
+            echo_grpc: false,
+            respond_traceparent: None,
+        }
+    }
+}
+
+impl CorrelateConfig {
+    pub(super) fn create_context<B>(&self, request: &mut Request<B>) -> Context {
+        let is_trusted = self.trust.matches(request);
+        let trace_policy = match is_trusted && self.trust.is_conditional() {
+            true => TracePolicy::Continue,
+            false => self.trace_policy,
+        };
+        let headers = request.headers_mut();
+        // Before the IDs are resolved, which may replace headers: an ID header may be that of the trace.
+        let trace_context = self.inbound_trace(headers, trace_policy);
+        let request_id = resolve_id(headers, &self.request_id_headers, is_trusted, || {
+            self.id_format.generate()
+        });
+        let correlation_id = resolve_id(headers, &self.correlation_id_headers, is_trusted, || {
+            request_id.clone()
+        });
+        Context::new(ContextInner {
+            request_id,
+            correlation_id,
+            trace_context,
+            baggage: is_trusted.then(|| self.inbound_baggage(headers)).flatten(),
+            deadline: None,
+            attempt: 1,
+        })
+    }
+
+    fn inbound_trace(&self, headers: &HeaderMap, policy: TracePolicy) -> TraceContext {
+        let inbound = match policy {
+            TracePolicy::Ignore => None,
+            _ => self.remote_trace(headers),
+        };
+        let Some((format, remote)) = inbound else {
+            return TraceContext::new_root(self.sample_new_traces);
+        };
+        let decision = match policy {
+            TracePolicy::Continue => remote.sampling.decision(),
+            _ => None,
+        };
+        let sampled = decision.unwrap_or(self.sample_new_traces);
+        let root = TraceContext {
+            is_debug: decision.is_some() && remote.sampling == Sampling::Debug,
+            ..TraceContext::new_root(sampled)
+        };
+        match (policy, remote.trace_id) {
+            (TracePolicy::Restart, _) => TraceContext {
+                linked_trace: remote.link(),
+                ..root
+            },
+            // The caller only says whether to sample.
+            (_, None) => root,
+            (_, Some(trace_id)) => TraceContext {
+                trace_id,
+                parent_id: remote.parent_id,
+                flags: remote.flags(sampled),
+                tracestate: match format {
+                    TraceFormat::W3c => read_tracestate(headers),
+                    _ => None,
+                },
+                ..root
+            },
+        }
+    }
+
+    /// Reads the trace in the first format that the request has well formed.
+    fn remote_trace(&self, headers: &HeaderMap) -> Option<(TraceFormat, RemoteTrace)> {
+        self.trace_formats.iter().find_map(|format| {
+            let remote = format.read(headers).unwrap_or_else(|malformed| {
+                count_malformed(malformed);
+                None
+            });
+            Some((*format, remote?))
+        })
+    }
+
+    fn inbound_baggage(&self, headers: &HeaderMap) -> Option<Baggage> {
+        if !self.baggage {
+            return None;
+        }
+        let baggage = Baggage::from_headers(headers)?;
+        if baggage.dropped() > 0 {
+            count_malformed("baggage");
+        }
+        Some(baggage)
+    }
+}
+
+/// Reads `tracestate`. A malformed one is dropped, and the trace is continued without.
+fn read_tracestate(headers: &HeaderMap) -> Option<Tracestate> {
+    Tracestate::from_headers(headers).unwrap_or_else(|_| {
+        count_malformed("tracestate");
+        None
+    })
+}

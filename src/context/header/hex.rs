@@ -1,0 +1,40 @@
+//! Lower-case hex digits.
+
+use std::{fmt, str};
+
+/// Reads `N` bytes from exactly `2 * N` lower-case hex digits.
+pub(super) fn decode_hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    let (pairs, rest) = digits.as_chunks::<2>();
+    if pairs.len() != N || !rest.is_empty() {
+        return None;
+    }
+    for (byte, &[high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = nibble(high)? << 4 | nibble(low)?;
+    }
+    Some(bytes)
+}
+
+const fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+pub(super) fn encode_hex(bytes: &[u8], digits: &mut [u8]) {
+    const HEX: [u8; 16] = *b"0123456789abcdef";
+    for (byte, pair) in bytes.iter().zip(digits.as_chunks_mut::<2>().0) {
+        *pair = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+    }
+}
+
+/// Returns hex digits as text, without a formatter.
+pub(crate) fn hex_str(digits: &[u8]) -> &str {
+    str::from_utf8(digits).unwrap_or_default()
+}
+
+pub(super) fn pad_ascii(f: &mut fmt::Formatter<'_>, ascii: &[u8]) -> fmt::Result {
+    f.pad(str::from_utf8(ascii).map_err(|_| fmt::Error)?)
+}

@@ -1,0 +1,45 @@
+//! Parses and writes the headers that carry a context.
+
+mod baggage;
+mod baggage_list;
+mod baggage_member;
+mod call_id;
+mod error;
+mod hex;
+mod id_format;
+mod name;
+mod random;
+mod trace_flags;
+mod trace_id;
+mod traceparent;
+mod tracestate;
+mod tracestate_list;
+
+use http::{
+    HeaderMap, HeaderValue,
+    header::{AsHeaderName, IntoHeaderName},
+};
+
+pub use baggage::Baggage;
+pub use baggage_member::BaggageMember;
+pub use call_id::{CallId, InvalidCallId};
+pub use error::{HeaderError, HeaderErrorKind};
+pub(crate) use hex::hex_str;
+pub use id_format::IdFormat;
+pub(super) use name::{COMPONENT, parse_header_name, parse_header_names, to_strings};
+pub use trace_flags::TraceFlags;
+pub use trace_id::{SpanId, TraceId};
+pub use traceparent::Traceparent;
+pub use tracestate::Tracestate;
+
+/// Sets a header, or removes a stale one where there is no value to send.
+pub(super) fn set_or_remove_header(
+    headers: &mut HeaderMap,
+    name: impl IntoHeaderName + AsHeaderName,
+    value: Option<HeaderValue>,
+) {
+    match value {
+        Some(value) => headers.insert(name, value),
+        None => headers.remove(name),
+    };
+}

@@ -1,0 +1,37 @@
+//! Counts malformed headers.
+
+use std::sync::LazyLock;
+
+use metrics::Counter;
+
+use crate::{
+    call::catch_hook,
+    util::{
+        append_map::OVERFLOW_LABEL,
+        family::{Family, SeriesKey},
+        recorder::RecorderKind,
+    },
+};
+
+/// The name of a header.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+struct HeaderLabel(&'static str);
+
+impl SeriesKey for HeaderLabel {
+    const OVERFLOW_KEYS: usize = 1;
+
+    fn overflow_key(&self) -> Self {
+        HeaderLabel(OVERFLOW_LABEL)
+    }
+}
+
+/// Counts a header that breaks its specification, by its name and never by its value.
+#[cold]
+pub(super) fn count_malformed(header: &'static str) {
+    static MALFORMED: LazyLock<Family<HeaderLabel, Counter>> = LazyLock::new(|| Family::new(16));
+    let make = |header: &HeaderLabel| metrics::counter!("tower_keep_malformed_headers_total", "header" => header.0);
+    let count = |counter: &Counter| counter.increment(1);
+    catch_hook(|| {
+        MALFORMED.with_handles(RecorderKind::current(), &HeaderLabel(header), make, count)
+    });
+}

@@ -1,0 +1,143 @@
+use std::collections::HashMap;
+
+use http::HeaderName;
+
+use super::{
+    MetricNaming, SlowThresholds, TrackBuilder,
+    redact::{LoggedHeader, looks_like_credential},
+    request_labels::RequestLabels,
+};
+use crate::call::{ConfigError, check_fraction};
+
+/// Upper bound of [`TrackBuilder::max_targets`]. Leaves IDs for targets of the settings: an interner has 32,767.
+const MAX_TARGETS: usize = 1 << 14;
+/// Upper bound of [`TrackBuilder::max_series`].
+const MAX_SERIES: usize = 100_000;
+/// Maximum number of headers that an access-log line may carry.
+const MAX_LOG_HEADERS: usize = 16;
+
+const HEADER_NAME: &str = "a header name such as \"user-agent\" (letters, digits, '-')";
+
+/// The validated settings of a tracker.
+#[derive(Debug)]
+pub(super) struct TrackConfig {
+    pub(super) options: TrackBuilder,
+    pub(super) slow_routes: HashMap<String, SlowThresholds>,
+    pub(super) log_headers: Vec<LoggedHeader>,
+}
+
+impl TrackConfig {
+    /// Takes default settings, which need no validation.
+    pub(super) fn from_defaults(options: TrackBuilder) -> Self {
+        TrackConfig {
+            slow_routes: HashMap::new(),
+            log_headers: Vec::new(),
+            options,
+        }
+    }
+
+    /// Validates the settings.
+    pub(super) fn new(options: TrackBuilder) -> Result<Self, ConfigError> {
+        let component = format!("tracker {:?}", options.name);
+        check_fraction(&component, "sample", options.sample)?;
+        if let Some(slow) = options.slow {
+            slow.check(&component, "slow")?;
+        }
+        let slow_routes = slow_routes(&component, &options.slow_routes)?;
+        check_range(&component, "max_targets", options.max_targets, MAX_TARGETS)?;
+        check_range(&component, "max_series", options.max_series, MAX_SERIES)?;
+        Ok(TrackConfig {
+            slow_routes,
+            log_headers: logged_headers(&component, &options)?,
+            options,
+        })
+    }
+
+    /// Returns the number of targets that have labels of their own. Those of the settings do not count against
+    /// [`TrackBuilder::max_targets`].
+    pub(super) fn max_targets(&self) -> usize {
+        self.options.max_targets + self.options.slow_routes.len()
+    }
+
+    /// Returns whether a call can be slow at all.
+    pub(super) fn has_slow_thresholds(&self) -> bool {
+        self.options.slow.is_some() || !self.slow_routes.is_empty()
+    }
+
+    /// Returns the thresholds for calls of this target.
+    pub(super) fn slow_thresholds(&self, target: Option<&str>) -> Option<SlowThresholds> {
+        let own = target.and_then(|target| self.slow_routes.get(target));
+        own.copied().or(self.options.slow)
+    }
+
+    /// Returns the server that a gRPC client was configured with. The target of such a call is its method.
+    pub(super) fn configured_server(&self, request: RequestLabels) -> Option<&str> {
+        let server = self.options.server_address.as_deref();
+        server.filter(|_| request.is_grpc && request.is_client())
+    }
+
+    pub(super) fn is_classic(&self) -> bool {
+        self.options.naming == MetricNaming::Classic
+    }
+}
+
+fn slow_routes(
+    component: &str,
+    routes: &[(String, SlowThresholds)],
+) -> Result<HashMap<String, SlowThresholds>, ConfigError> {
+    let mut slow_routes = HashMap::new();
+    for (route, thresholds) in routes {
+        let thresholds = thresholds.check(component, "slow_route")?;
+        slow_routes.insert(route.clone(), thresholds);
+        // A gRPC method is labeled without the slash that its path begins with.
+        if let Some(method) = route.strip_prefix('/') {
+            slow_routes.insert(method.to_owned(), thresholds);
+        }
+    }
+    Ok(slow_routes)
+}
+
+fn logged_headers(
+    component: &str,
+    options: &TrackBuilder,
+) -> Result<Vec<LoggedHeader>, ConfigError> {
+    let logged = parse_header_names(component, "log_headers", &options.log_headers)?;
+    let redacted = parse_header_names(component, "redact_headers", &options.redact_headers)?;
+    let unredacted = parse_header_names(component, "unredact_headers", &options.unredact_headers)?;
+    let logged = logged.into_iter().map(|name| {
+        let redact = redacted.contains(&name)
+            || (looks_like_credential(&name) && !unredacted.contains(&name));
+        LoggedHeader { name, redact }
+    });
+    Ok(logged.collect())
+}
+
+fn parse_header_names(
+    component: &str,
+    field: &'static str,
+    names: &[String],
+) -> Result<Vec<HeaderName>, ConfigError> {
+    if names.len() > MAX_LOG_HEADERS {
+        let value = format!("{} names", names.len());
+        let expected = format!("at most {MAX_LOG_HEADERS} names");
+        return Err(ConfigError::new(component, field, value, expected));
+    }
+    let names = names.iter().map(|name| {
+        HeaderName::try_from(name)
+            .map_err(|_| ConfigError::new(component, field, format!("{name:?}"), HEADER_NAME))
+    });
+    names.collect()
+}
+
+fn check_range(
+    component: &str,
+    field: &'static str,
+    value: usize,
+    max: usize,
+) -> Result<(), ConfigError> {
+    if (1..=max).contains(&value) {
+        return Ok(());
+    }
+    let expected = format!("1 to {max}");
+    Err(ConfigError::new(component, field, value, expected))
+}

@@ -1,0 +1,211 @@
+//! The hooks of a [`Track`].
+
+use http::{HeaderValue, Method, Request};
+use tracing::Level;
+
+use super::{
+    ACCESS_TARGET, Track, TrackPermit,
+    access_log::AccessLogEntry,
+    byte_counter::{ByteCounter, RequestByteCount},
+    labels::CallLabels,
+    report::CallReport,
+    span,
+    target::Target,
+};
+use crate::{
+    call::{CallClock, CallEnd, Rejection, catch_hook},
+    context::RequestPredicate,
+    errors::error_description::ErrorDescription,
+    guard::{Admit, Guard, Head, Measure},
+};
+
+impl<B> Admit<Request<B>> for Track {
+    fn admit(&self, request: &mut Request<B>, clock: &CallClock) -> Result<TrackPermit, Rejection> {
+        clock.now();
+        let (options, targets) = (self.options(), &self.core.targets);
+        let labels = self.request_labels(request, clock.wire());
+        let target = self.http_target(request);
+        if matches!(target, Target::AlreadyTracked) {
+            return Ok(TrackPermit::already_tracked(labels));
+        }
+        let grpc_method = labels
+            .is_grpc
+            .then(|| Target::from_grpc_method(request, targets));
+        let server_timing = matches(options.server_timing.as_ref(), request);
+        let response_time = matches(options.response_time.as_ref(), request);
+        let route = self.initial_route(grpc_method.as_ref().unwrap_or(&target));
+        let config = &self.core.config;
+        let span = catch_hook(|| span::open(config, labels, request, route)).flatten();
+        if let (Some(span), Some(hook)) = (&span, &options.on_span) {
+            catch_hook(|| hook.call(span));
+        }
+        let in_flight = || self.metrics().inc_in_flight(&self.label_builder(), labels);
+        Ok(TrackPermit {
+            in_flight: catch_hook(in_flight).unwrap_or_default(),
+            span,
+            log_fields: catch_hook(|| self.capture_log_fields(request)).flatten(),
+            request_bytes: options
+                .body_sizes
+                .then(|| RequestByteCount::get_or_insert(request.extensions_mut(), self.side)),
+            is_connect: request.method() == Method::CONNECT,
+            request: labels,
+            target,
+            grpc_method,
+            server_timing,
+            response_time,
+            long_lived: false,
+            method_exists: false,
+        })
+    }
+}
+
+fn matches<B>(predicate: Option<&RequestPredicate>, request: &Request<B>) -> bool {
+    predicate.is_some_and(|predicate| predicate.matches(request))
+}
+
+impl Guard for Track {
+    type Permit = TrackPermit;
+
+    fn measure(&self) -> Measure {
+        Measure {
+            poll_time: self.options().poll_time,
+            readiness_wait: self.options().readiness_wait,
+        }
+    }
+
+    #[inline]
+    fn enter<R>(&self, permit: &mut TrackPermit, poll: impl FnOnce() -> R) -> R {
+        match &permit.span {
+            None => poll(),
+            Some(span) => span.in_scope(poll),
+        }
+    }
+
+    fn on_head(&self, permit: &mut TrackPermit, head: &mut Head<'_>) {
+        if permit.is_already_tracked() {
+            return;
+        }
+        permit.read_head(head);
+        // The time to the head is known at the end only if the clock is read now.
+        let limits_head = permit.request.is_grpc && self.core.config.has_slow_thresholds();
+        if permit.log_fields.is_some() || self.options().time_to_head || limits_head {
+            head.clock.now();
+        }
+        if permit.server_timing || permit.response_time {
+            add_timing_headers(permit, head);
+        }
+    }
+
+    fn on_end(&self, mut permit: TrackPermit, end: &CallEnd<'_>) {
+        if permit.is_already_tracked() {
+            return;
+        }
+        self.leave_in_flight(&mut permit);
+        permit.request.is_grpc = end.wire().is_grpc();
+        let error = ErrorDescription::from_end(end, self.side);
+        let mut report = CallReport::new(end, error);
+        let call = self.call_labels(&permit, &report);
+        report.slow = self.slow_level(&call, &report);
+        self.complete_metrics(&permit, &call, &report);
+        self.complete_error(&call, &mut report);
+        self.complete_log(&permit, &call, &report);
+        self.complete_span(permit, &call, &report);
+    }
+}
+
+/// Adds the time to the head of the response to its headers.
+fn add_timing_headers(permit: &TrackPermit, head: &mut Head<'_>) {
+    let Some(elapsed) = head.elapsed() else {
+        return;
+    };
+    let millis = elapsed.as_secs_f64() * 1e3;
+    let mut add = |name: &'static str, value: String| {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            head.headers.append(name, value);
+        }
+    };
+    if permit.server_timing {
+        add("server-timing", format!("total;dur={millis:.1}"));
+    }
+    if permit.response_time {
+        add("x-response-time", format!("{millis:.1}ms"));
+    }
+}
+
+/// What happens when a call completes. Each recorder, subscriber and error sink may panic: that must not keep the others
+/// from being called.
+impl Track {
+    fn leave_in_flight(&self, permit: &mut TrackPermit) {
+        let in_flight = std::mem::take(&mut permit.in_flight);
+        let config = &self.core.config;
+        catch_hook(|| {
+            self.metrics()
+                .dec_in_flight(config, permit.request, in_flight)
+        });
+    }
+
+    fn complete_metrics(
+        &self,
+        permit: &TrackPermit,
+        call: &CallLabels<'_>,
+        report: &CallReport<'_>,
+    ) {
+        let (metrics, builder) = (self.metrics(), self.label_builder());
+        let request_bytes = || permit.request_bytes.as_ref().and_then(ByteCounter::get);
+        catch_hook(|| metrics.record_call(&builder, call, report, request_bytes));
+        if let Some(level) = report.slow {
+            catch_hook(|| metrics.count_slow(&builder, call.target, level));
+        }
+    }
+
+    fn complete_error(&self, call: &CallLabels<'_>, report: &mut CallReport<'_>) {
+        let is_error = report.outcome().is_error();
+        // An overload without a status has no other explanation in the log.
+        if is_error || report.is_overload_error() {
+            report.describe(|error| self.error_record(error, call));
+        }
+        if !is_error {
+            return;
+        }
+        if let Some(record) = report.record().filter(|_| self.core.config.is_classic()) {
+            let (metrics, builder) = (self.metrics(), self.label_builder());
+            catch_hook(|| metrics.count_error(&builder, record.kind()));
+        }
+        report.group_error(self.options().errors.as_ref());
+    }
+
+    fn complete_log(&self, permit: &TrackPermit, call: &CallLabels<'_>, report: &CallReport<'_>) {
+        let Some(fields) = permit.log_fields.as_deref() else {
+            return;
+        };
+        if !self.should_log(fields, report) {
+            return;
+        }
+        let entry = AccessLogEntry {
+            service: self.options().name.as_str(),
+            call,
+            server: call
+                .server()
+                .or(self.core.config.configured_server(call.request)),
+            fields,
+            request_bytes: permit.request_bytes.as_ref().and_then(ByteCounter::get),
+            report,
+        };
+        if catch_hook(|| entry.emit()).is_some() {
+            let is_enabled = || tracing::enabled!(target: ACCESS_TARGET, Level::ERROR);
+            report.end.mark_panic_reported(is_enabled);
+        }
+    }
+
+    fn complete_span(&self, permit: TrackPermit, call: &CallLabels<'_>, report: &CallReport<'_>) {
+        let is_known = self.initial_route(permit.initial_target()).is_some()
+            && permit.grpc_method.is_some() == call.request.is_grpc;
+        // The permit is dropped in here as well: closing the span calls subscribers.
+        catch_hook(move || {
+            if let Some(span) = &permit.span {
+                span::close(span, call, report, is_known);
+            }
+            drop(permit);
+        });
+    }
+}

@@ -1,0 +1,212 @@
+//! Creates the metric handles of a series from its key.
+
+use metrics::{Counter, Gauge, Histogram, Label, Unit};
+
+use super::{
+    call_key::{CallKey, MetricKind, SeriesLabels},
+    call_metrics::CallMetrics,
+    config::TrackConfig,
+    labels::ErrorLabel,
+    request_labels::{method_name, scheme_name, side_name},
+    series_key::{ActiveKey, ErrorTypeKey, OutcomeKey, SlowKey},
+    target::split_host_port,
+};
+use crate::{
+    call::GrpcCode,
+    protocol::Side,
+    util::append_map::{Interner, OVERFLOW_LABEL},
+};
+
+/// Everything that handles are created from, besides the key of their series.
+pub(super) struct LabelBuilder<'a> {
+    pub(super) side: Side,
+    pub(super) config: &'a TrackConfig,
+    pub(super) targets: &'a Interner,
+    pub(super) error_types: &'a Interner,
+}
+
+impl LabelBuilder<'_> {
+    fn prefix(&self, is_grpc: bool) -> &'static str {
+        match (self.side, is_grpc) {
+            (Side::Server, _) if self.config.is_classic() => "http",
+            (Side::Client, _) if self.config.is_classic() => "http_client",
+            (Side::Server, false) => "http_server",
+            (Side::Server, true) => "rpc_server",
+            (Side::Client, false) => "http_client",
+            (Side::Client, true) => "rpc_client",
+        }
+    }
+
+    fn duration_histogram(&self, kind: MetricKind, labels: Vec<Label>) -> Histogram {
+        let (prefix, side) = (self.prefix(kind == MetricKind::Grpc), side_name(self.side));
+        let name = match kind {
+            MetricKind::Stream => format!("{prefix}_stream_duration_seconds"),
+            MetricKind::Grpc if !self.config.is_classic() => {
+                format!("{prefix}_call_duration_seconds")
+            }
+            MetricKind::Grpc | MetricKind::Http => format!("{prefix}_request_duration_seconds"),
+        };
+        let what = match kind {
+            MetricKind::Stream => "Long-lived streams: upgrades, tunnels, server-sent events",
+            MetricKind::Grpc | MetricKind::Http => "From admission to the end of the response body",
+        };
+        metrics::describe_histogram!(name.clone(), Unit::Seconds, format!("{what}, {side}."));
+        metrics::histogram!(name, labels)
+    }
+
+    fn active_name(&self) -> String {
+        match (self.config.is_classic(), self.side) {
+            (true, Side::Server) => "active_connections".to_owned(),
+            _ => format!("{}_active_requests", self.prefix(false)),
+        }
+    }
+
+    /// Adds the label that all series of the tracker have, if configured.
+    fn push_service(&self, labels: &mut Vec<Label>) {
+        let options = &self.config.options;
+        if options.service_label {
+            labels.push(Label::new("service", options.name.to_string()));
+        }
+    }
+
+    pub(super) fn active_gauge(&self, key: &ActiveKey) -> Gauge {
+        let method = || Label::new("http_request_method", method_name(key.method));
+        let mut labels = match (self.config.is_classic(), self.side) {
+            (true, Side::Server) => Vec::new(),
+            (true, Side::Client) => vec![Label::new("method", method_name(key.method))],
+            (false, _) => vec![method(), Label::new("url_scheme", scheme_name(key.https))],
+        };
+        let what = format!("Calls in flight, {}.", side_name(self.side));
+        metrics::describe_gauge!(self.active_name(), what);
+        self.push_service(&mut labels);
+        metrics::gauge!(self.active_name(), labels)
+    }
+
+    /// Adds the label of the target: a route, a server or a gRPC method.
+    fn push_target(&self, target: Option<u16>, is_grpc: bool, labels: &mut Vec<Label>) {
+        let name = target.map(|id| self.targets.resolve(id).to_owned());
+        let Some(name) = name else { return };
+        if self.config.is_classic() {
+            labels.push(Label::new("route", name));
+        } else if is_grpc {
+            labels.push(Label::new("rpc_method", name));
+        } else if self.side == Side::Server {
+            labels.push(Label::new("http_route", name));
+        } else {
+            push_server(labels, &name);
+        }
+    }
+
+    fn call_labels(&self, series: &SeriesLabels) -> Vec<Label> {
+        let mut labels = Vec::with_capacity(8);
+        self.push_service(&mut labels);
+        self.push_target(series.target, series.request.is_grpc, &mut labels);
+        match (self.config.is_classic(), series.request.is_grpc) {
+            (true, _) => push_classic(&mut labels, series),
+            (false, true) => self.push_grpc(&mut labels, series),
+            (false, false) => push_http(&mut labels, series),
+        }
+        let error = match series.error {
+            ErrorLabel::None => None,
+            ErrorLabel::Status => series.status_text(),
+            ErrorLabel::Named(id) => Some(self.error_types.resolve(id).to_owned()),
+        };
+        labels.extend(error.map(|error| Label::new("error_type", error)));
+        labels
+    }
+
+    fn push_grpc(&self, labels: &mut Vec<Label>, series: &SeriesLabels) {
+        if let Some(server) = self.config.configured_server(series.request) {
+            push_server(labels, server);
+        }
+        labels.push(Label::new("rpc_system_name", "grpc"));
+        // Without a gRPC code there is only an HTTP status, which must not appear as one.
+        let code = series.grpc_code.map(GrpcCode::as_str);
+        labels.extend(code.map(|code| Label::new("rpc_response_status_code", code)));
+    }
+
+    /// Returns the labels of the overflow series.
+    fn overflow_labels(&self, is_failure: bool) -> Vec<Label> {
+        // The OpenTelemetry SDKs mark overflow series like this.
+        let mut labels = vec![Label::new("otel_metric_overflow", "true")];
+        labels.extend(is_failure.then(|| match self.config.is_classic() {
+            true => Label::new("status", "5xx"),
+            false => Label::new("error_type", OVERFLOW_LABEL),
+        }));
+        self.push_service(&mut labels);
+        labels
+    }
+
+    pub(super) fn call_metrics(&self, key: &CallKey) -> CallMetrics {
+        let labels = match &key.labels {
+            Some(labels) => self.call_labels(labels),
+            None => self.overflow_labels(key.is_failure),
+        };
+        let options = &self.config.options;
+        let prefix = self.prefix(key.kind == MetricKind::Grpc);
+        let histogram = |on: bool, name: &str| {
+            on.then(|| metrics::histogram!(format!("{prefix}_{name}"), labels.clone()))
+        };
+        CallMetrics {
+            total: self
+                .config
+                .is_classic()
+                .then(|| metrics::counter!(format!("{prefix}_requests_total"), labels.clone())),
+            time_to_head: histogram(options.time_to_head, "time_to_head_seconds"),
+            poll_time: histogram(options.poll_time, "poll_time_seconds"),
+            readiness_wait: histogram(options.readiness_wait, "readiness_wait_seconds"),
+            request_size: histogram(options.body_sizes, "request_body_size_bytes"),
+            response_size: histogram(options.body_sizes, "response_body_size_bytes"),
+            duration: self.duration_histogram(key.kind, labels),
+        }
+    }
+
+    pub(super) fn outcome_counter(&self, key: &OutcomeKey) -> Counter {
+        let mut labels = vec![
+            Label::new("service", self.config.options.name.to_string()),
+            Label::new("kind", side_name(self.side)),
+            Label::new("outcome", key.outcome.as_str()),
+        ];
+        self.push_target(key.target, key.is_grpc, &mut labels);
+        metrics::describe_counter!("tower_keep_calls_total", "Calls by outcome.");
+        metrics::counter!("tower_keep_calls_total", labels)
+    }
+
+    pub(super) fn slow_counter(&self, key: &SlowKey) -> Counter {
+        let target = key.target.map(|id| self.targets.resolve(id));
+        metrics::counter!(
+            "tower_keep_slow_calls_total",
+            "service" => self.config.options.name.to_string(),
+            "target" => target.unwrap_or_default().to_owned(),
+            "level" => key.level.as_str(),
+        )
+    }
+
+    pub(super) fn error_counter(&self, key: &ErrorTypeKey) -> Counter {
+        let error_type = self.error_types.resolve(key.0).to_owned();
+        metrics::counter!("errors_total", "type" => error_type)
+    }
+}
+
+fn push_classic(labels: &mut Vec<Label>, series: &SeriesLabels) {
+    labels.push(Label::new("method", series.request.method_name()));
+    let status = series.status_text();
+    labels.extend(status.map(|status| Label::new("status", status)));
+}
+
+fn push_http(labels: &mut Vec<Label>, series: &SeriesLabels) {
+    let request = series.request;
+    labels.push(Label::new("http_request_method", request.method_name()));
+    let status = series.status_text();
+    labels.extend(status.map(|status| Label::new("http_response_status_code", status)));
+    labels.push(Label::new("url_scheme", request.scheme()));
+    let version = request.version();
+    labels.extend(version.map(|version| Label::new("network_protocol_version", version)));
+}
+
+/// Adds `host:port` as two labels.
+fn push_server(labels: &mut Vec<Label>, authority: &str) {
+    let (host, port) = split_host_port(authority);
+    labels.push(Label::new("server_address", host.to_owned()));
+    labels.extend(port.map(|port| Label::new("server_port", port.to_owned())));
+}

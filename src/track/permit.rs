@@ -1,0 +1,81 @@
+use http::StatusCode;
+use tracing::Span;
+
+use super::{
+    access_log::LogFields, byte_counter::ByteCounter, long_lived::is_long_lived,
+    request_labels::RequestLabels, target::Target,
+};
+use crate::{call::Outcome, guard::Head, protocol::WireFormat, util::family::InFlightGauge};
+
+/// What [`Track`](super::Track) stores of a call.
+#[derive(Debug)]
+pub struct TrackPermit {
+    pub(super) request: RequestLabels,
+    pub(super) target: Target,
+    /// The gRPC method, if the request claims to be gRPC. The response decides whether it is.
+    pub(super) grpc_method: Option<Target>,
+    pub(super) in_flight: InFlightGauge,
+    /// `None` without a subscriber that is interested. Boxed, since permits are moved along with their calls.
+    pub(super) span: Option<Box<Span>>,
+    pub(super) log_fields: Option<Box<LogFields>>,
+    pub(super) request_bytes: Option<ByteCounter>,
+    pub(super) server_timing: bool,
+    pub(super) response_time: bool,
+    pub(super) is_connect: bool,
+    pub(super) long_lived: bool,
+    /// The head of the response shows that the server implements the gRPC method.
+    pub(super) method_exists: bool,
+}
+
+impl TrackPermit {
+    /// Returns the permit of a call that an outer tracker of the same name reports.
+    #[cold]
+    pub(super) fn already_tracked(request: RequestLabels) -> Self {
+        TrackPermit {
+            request,
+            target: Target::AlreadyTracked,
+            grpc_method: None,
+            in_flight: InFlightGauge::default(),
+            span: None,
+            log_fields: None,
+            request_bytes: None,
+            server_timing: false,
+            response_time: false,
+            is_connect: false,
+            long_lived: false,
+            method_exists: false,
+        }
+    }
+
+    pub(super) fn is_already_tracked(&self) -> bool {
+        matches!(self.target, Target::AlreadyTracked)
+    }
+
+    /// Updates what the head of the response reveals.
+    pub(super) fn read_head(&mut self, head: &Head<'_>) {
+        self.request.is_grpc = head.wire.is_grpc();
+        self.long_lived = !self.request.is_grpc && is_long_lived(self.is_connect, head);
+        // A response to an unknown method has its code in the head, or is not gRPC at all.
+        self.method_exists = self.request.is_grpc
+            && head.status == StatusCode::OK
+            && WireFormat::from_headers(head.headers).is_grpc()
+            && !head.headers.contains_key("grpc-status");
+        // A rejection has not come over a connection, so its version means nothing.
+        if self.request.is_client() && head.outcome != Outcome::Rejected {
+            self.request.set_version(head.version);
+        }
+    }
+
+    /// Returns the target that the request is known to have from its start.
+    pub(super) fn initial_target(&self) -> &Target {
+        self.grpc_method.as_ref().unwrap_or(&self.target)
+    }
+
+    /// Returns the target of the completed call: the method only if the call really was gRPC.
+    pub(super) fn final_target(&self) -> &Target {
+        match &self.grpc_method {
+            Some(method) if self.request.is_grpc => method,
+            _ => &self.target,
+        }
+    }
+}

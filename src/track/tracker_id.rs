@@ -1,0 +1,37 @@
+use std::{
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
+    sync::Arc,
+};
+
+use crate::{call::Label, protocol::Side};
+
+/// The name and the side of a tracker in one number.
+///
+/// The name is hashed to 63 bits, which are as unique as the name in practice and are cheap to store in every request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TrackerId(u64);
+
+impl TrackerId {
+    pub(super) fn new(name: &Label) -> Self {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(name.as_str());
+        TrackerId(hash << 1)
+    }
+
+    pub(super) fn with_side(self, side: Side) -> Self {
+        TrackerId(self.0 | u64::from(side == Side::Client))
+    }
+}
+
+/// The trackers that a request has passed, the innermost first.
+#[derive(Clone, Debug)]
+pub(super) struct TrackerChain {
+    pub(super) tracker: TrackerId,
+    pub(super) outer: Option<Arc<TrackerChain>>,
+}
+
+impl TrackerChain {
+    pub(super) fn contains(&self, tracker: TrackerId) -> bool {
+        let mut trackers = std::iter::successors(Some(self), |chain| chain.outer.as_deref());
+        trackers.any(|chain| chain.tracker == tracker)
+    }
+}

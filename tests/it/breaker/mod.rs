@@ -1,0 +1,15 @@
+//! Circuit breakers: single, by key and by name, by hand and in ordinary use.
+
+mod calls;
+mod events;
+mod evidence;
+mod gauges;
+mod keyed;
+mod model;
+mod named;
+mod readiness;
+mod retry_after;
+mod simulation;
+mod state_machine;
+mod subscribers;
+mod switch;

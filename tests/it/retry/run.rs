@@ -1,0 +1,571 @@
+//! Work that is tried again, on a paused clock.
+
+use std::{
+    cell::Cell,
+    io::{Error, ErrorKind},
+    sync::Arc,
+    time::Duration,
+};
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
+use proptest::prelude::*;
+use tokio::{
+    task::yield_now,
+    time::{Instant, sleep, timeout},
+};
+use tower_keep::{
+    BoxError, Outcome, Rejection,
+    call::CallClock,
+    registry::Stat,
+    retry::{
+        Attempt, Backoff, Budget, Jitter, JitterRng, Retry, RetryAfter, RetryBuilder, RetryDecision,
+    },
+};
+
+use crate::support::listing::listing;
+
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+#[tokio::test(start_paused = true)]
+async fn success_runs_once_without_delay() {
+    let (began, tries) = (Instant::now(), AttemptCounter::default());
+    let answer = constant_backoff(3)
+        .run(|attempt| tries.fail(attempt, 0))
+        .await;
+    assert_eq!(answer.unwrap(), 1);
+    assert_eq!((tries.count(), began.elapsed()), (1, Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn backoff_spaces_numbered_attempts() {
+    let began = Instant::now();
+    let doubling = Backoff::exponential(millis(50)).jitter(Jitter::None);
+    let retry = builder(4).backoff(doubling).build().unwrap();
+    let times = std::cell::RefCell::new(Vec::new());
+    let answer = retry
+        .run(|attempt| {
+            let seen = (attempt.number(), attempt.is_retry(), began.elapsed());
+            times.borrow_mut().push(seen);
+            async { Err::<(), _>(Error::other("down")) }
+        })
+        .await;
+    assert_eq!(answer.unwrap_err().to_string(), "down");
+    let expected = [
+        (1, false, millis(0)),
+        (2, true, millis(50)),
+        (3, true, millis(150)),
+        (4, true, millis(350)),
+    ];
+    assert_eq!(*times.borrow(), expected);
+    assert_eq!(
+        began.elapsed(),
+        millis(350),
+        "nothing is slept after the last"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_retries_are_counted_by_reason() {
+    let recorder = recorder();
+    let _listening = metrics::set_default_local_recorder(&recorder);
+    let refused = |reason: &str| {
+        let label =
+            format!(r#"tower_keep_retries_refused_total{{retry="peer",reason="{reason}"}}"#);
+        count(&recorder, &label)
+    };
+    let down = |_: Attempt| async { Err::<(), _>(Error::other("down")) };
+
+    let _ = constant_backoff(3).run(down).await;
+    assert_eq!(refused("limit"), 1);
+
+    let empty = Budget::window().ratio(0.0).per_second(0.0).build().unwrap();
+    let _ = builder(3).budget(empty).build().unwrap().run(down).await;
+    assert_eq!(refused("budget"), 1);
+
+    let late = Instant::now() + millis(10);
+    let _ = constant_backoff(3).run(down).deadline(late).await;
+    assert_eq!(refused("deadline"), 1);
+
+    let _ = constant_backoff(3)
+        .run(down)
+        .when(|_: &Error| RetryAfter::Never)
+        .await;
+    assert_eq!(refused("hint"), 1);
+
+    let _ = constant_backoff(3)
+        .run(down)
+        .when(|_: &Error| RetryDecision::NotRepeatable)
+        .await;
+    assert_eq!(refused("not_repeatable"), 1);
+
+    // One that no attempt would have helped is not among them.
+    let _ = constant_backoff(3).run(down).when(|_: &Error| false).await;
+    let reasons = ["limit", "budget", "deadline", "hint", "not_repeatable"];
+    assert!(reasons.iter().all(|reason| refused(reason) == 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_and_recoveries_are_counted() {
+    let recorder = recorder();
+    let _listening = metrics::set_default_local_recorder(&recorder);
+    let tries = AttemptCounter::default();
+    let answer = constant_backoff(5)
+        .run(|attempt| tries.fail(attempt, 2))
+        .await;
+    assert_eq!(answer.unwrap(), 3);
+    let counted = |name: &str| count(&recorder, &format!(r#"{name}{{retry="peer"}}"#));
+    assert_eq!(counted("tower_keep_retries_total"), 2);
+    assert_eq!(counted("tower_keep_retries_recovered_total"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn registry_lists_retry_stats() {
+    let listing = listing();
+    let listed = || {
+        let all = listing.snapshots();
+        all.into_iter().find(|guard| guard.name() == "listed retry")
+    };
+    let down = |_: Attempt| async { Err::<(), _>(Error::other("down")) };
+    let budget = Budget::bucket().build().unwrap();
+    let builder = Retry::builder("listed retry").backoff(Backoff::constant(millis(1)));
+    let retry = builder.budget(budget).build().unwrap();
+    let tries = AttemptCounter::default();
+    retry.run(|attempt| tries.fail(attempt, 1)).await.unwrap();
+    let _ = retry.run(down).await;
+    let shown = listed().expect("alive");
+    assert_eq!((shown.kind(), shown.state()), ("retry", "on"));
+    let expected = [
+        ("retries", 3),
+        ("free", 0),
+        ("recovered", 1),
+        ("refused_limit", 1),
+        ("refused_budget", 0),
+        ("refused_deadline", 0),
+        ("refused_hint", 0),
+        ("refused_not_repeatable", 0),
+        ("refused_not_ready", 0),
+        ("budget_available", 98),
+    ];
+    let stats: Vec<_> = shown.stats().iter().collect();
+    let expected: Vec<_> = expected.map(|(name, n)| (name, Stat::Count(n))).into();
+    assert!(
+        stats
+            .iter()
+            .copied()
+            .eq(expected.iter().map(|(name, stat)| (*name, stat))),
+        "{stats:?}"
+    );
+    drop(retry);
+    assert!(listed().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn deadline_refuses_wait_beyond_it() {
+    let began = Instant::now();
+    let retry = builder(10).max_elapsed(millis(250)).build().unwrap();
+    let tries = AttemptCounter::default();
+    let answer = retry
+        .run(|attempt| {
+            assert_eq!(attempt.deadline(), Some(began + millis(250)));
+            tries.fail(attempt, 9)
+        })
+        .await;
+    assert!(answer.is_err());
+    // At 0, 100 and 200 ms; the next would be at 300 ms, and nobody waits for that.
+    assert_eq!((tries.count(), began.elapsed()), (3, millis(200)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn deadline_is_the_earlier_of_two() {
+    let began = Instant::now();
+    let retry = builder(10).max_elapsed(millis(250)).build().unwrap();
+    for (given, until) in [(120, 120), (900, 250)] {
+        let began = Instant::now();
+        let seen = Cell::new(None);
+        let work = |attempt: Attempt| {
+            seen.set(attempt.deadline());
+            async { Ok::<_, Error>(()) }
+        };
+        retry
+            .run(work)
+            .deadline(began + millis(given))
+            .await
+            .unwrap();
+        assert_eq!(seen.get(), Some(began + millis(until)));
+    }
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rejection_is_not_retried_by_default() {
+    let tries = AttemptCounter::default();
+    let refused = |_: Attempt| {
+        tries.add();
+        async { Err::<(), _>(Rejection::overloaded("shed").with_retry_after(millis(700))) }
+    };
+    let _ = constant_backoff(3).run(refused).await;
+    assert_eq!(tries.count(), 1);
+
+    let began = Instant::now();
+    let told = builder(3).retry_rejections(true).build().unwrap();
+    let _ = told.run(refused).await;
+    assert_eq!(tries.count(), 4);
+    assert_eq!(began.elapsed(), millis(1_400), "as long as it asks for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_resets_the_backoff() {
+    let began = Instant::now();
+    let doubling = Backoff::exponential(millis(50)).jitter(Jitter::None);
+    let retry = builder(5).backoff(doubling).build().unwrap();
+    let tries = AttemptCounter::default();
+    let answer = retry
+        .run(|attempt| tries.fail(attempt, 4))
+        .when(|_: &Error| match tries.count() {
+            3 => RetryDecision::After(millis(2_000)),
+            _ => RetryDecision::Retry,
+        })
+        .await;
+    assert!(answer.is_ok());
+    assert_eq!(began.elapsed(), millis(50 + 100 + 2_000 + 50));
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_is_spread_by_jitter() {
+    let full = Backoff::exponential(millis(100));
+    let retry = builder(2)
+        .backoff(full)
+        .chance(JitterRng::from_seed(5))
+        .build()
+        .unwrap();
+    let mut waits = std::collections::HashSet::new();
+    for _ in 0..20 {
+        let began = Instant::now();
+        let tries = AttemptCounter::default();
+        let work = retry.run(|attempt| tries.fail(attempt, 1));
+        work.when(|_: &Error| RetryAfter::After(millis(500)))
+            .await
+            .unwrap();
+        assert!((millis(500)..=millis(601)).contains(&began.elapsed()));
+        waits.insert(began.elapsed());
+    }
+    assert!(waits.len() > 10, "{waits:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_beyond_max_stops() {
+    let (began, tries) = (Instant::now(), AttemptCounter::default());
+    let work = constant_backoff(3).run(|attempt| tries.fail(attempt, 9));
+    let answer = work
+        .when(|_: &Error| RetryAfter::After(millis(30_001)))
+        .await;
+    assert!(answer.is_err());
+    assert_eq!((tries.count(), began.elapsed()), (1, Duration::ZERO));
+}
+
+#[cfg(feature = "tonic")]
+#[tokio::test(start_paused = true)]
+async fn retry_after_from_grpc_pushback() {
+    let run = async |pushback: &'static str| {
+        let (began, tries) = (Instant::now(), AttemptCounter::default());
+        let answer = constant_backoff(2)
+            .run(|_| {
+                tries.add();
+                let mut status = tonic::Status::unavailable("down");
+                let value = pushback.parse().unwrap();
+                status
+                    .metadata_mut()
+                    .insert("grpc-retry-pushback-ms", value);
+                async { Err::<(), _>(status) }
+            })
+            .await;
+        assert!(answer.is_err());
+        (tries.count(), began.elapsed())
+    };
+    assert_eq!(run("1500").await, (2, millis(1_500)));
+    assert_eq!(run("-1").await, (1, millis(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn non_std_errors_can_be_retried() {
+    let tries = AttemptCounter::default();
+    let boxed = |attempt: Attempt| {
+        let work = tries.fail(attempt, 1);
+        async { Ok::<_, BoxError>(work.await?) }
+    };
+    assert_eq!(constant_backoff(3).run_any_error(boxed).await.unwrap(), 2);
+    let text = |_: Attempt| async { Err::<(), _>("down".to_owned()) };
+    assert_eq!(
+        constant_backoff(3).run_any_error(text).await.unwrap_err(),
+        "down"
+    );
+    // What can be looked into, is.
+    let tries = AttemptCounter::default();
+    let shed = |_: Attempt| {
+        tries.add();
+        async { Err::<(), BoxError>(Rejection::overloaded("shed").into()) }
+    };
+    let _ = constant_backoff(3).run_any_error(shed).await;
+    assert_eq!(tries.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_panic_stops_retrying() {
+    let tries = AttemptCounter::default();
+    let work = constant_backoff(3).run(|attempt| tries.fail(attempt, 9));
+    let answer = work.when(|_: &Error| -> bool { panic!("a bug") }).await;
+    assert!(answer.is_err());
+    assert_eq!(tries.count(), 1);
+}
+
+/// Connections and buffers of a failed attempt were held all through the backoff.
+#[tokio::test(start_paused = true)]
+async fn failed_attempt_is_dropped_before_the_wait() {
+    #[derive(Debug)]
+    struct Holding(#[allow(dead_code)] Arc<()>);
+    let held = Arc::new(());
+    let work = |_: Attempt| {
+        let (future, error) = (held.clone(), held.clone());
+        async move {
+            yield_now().await;
+            drop(future);
+            Err::<(), _>(Holding(error))
+        }
+    };
+    let retry = constant_backoff(2);
+    let mut work = Box::pin(retry.run_any_error(work));
+    assert!(timeout(millis(50), &mut work).await.is_err(), "in its wait");
+    assert_eq!(Arc::strong_count(&held), 1);
+    assert!(work.await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropped_wait_returns_budget_reservation() {
+    let budget = Budget::window().ratio(0.0).per_second(0.1).build().unwrap();
+    let available = || budget.available(&CallClock::default()).unwrap();
+    let retry = builder(3).budget(budget.clone()).build().unwrap();
+    let fails_then_hangs = |attempt: Attempt| async move {
+        if attempt.is_retry() {
+            std::future::pending::<()>().await;
+        }
+        Err::<(), _>(Error::other("down"))
+    };
+    assert_eq!(available(), 1);
+
+    let mut waiting = Box::pin(retry.run(fails_then_hangs));
+    assert!(timeout(millis(50), &mut waiting).await.is_err());
+    assert_eq!(available(), 0, "reserved before the wait");
+    drop(waiting);
+    assert_eq!(available(), 1);
+
+    let mut trying = Box::pin(retry.run(fails_then_hangs));
+    assert!(timeout(millis(150), &mut trying).await.is_err());
+    drop(trying);
+    assert_eq!(available(), 0, "spent");
+}
+
+#[tokio::test(start_paused = true)]
+async fn budget_bounds_load_on_dead_peer() {
+    let budget = Budget::window().per_second(0.0).build().unwrap();
+    let retry = builder(5).budget(budget).build().unwrap();
+    let tries = AttemptCounter::default();
+    for _ in 0..1_000 {
+        let _ = retry.clone().run(|attempt| tries.fail(attempt, 9)).await;
+        // Not so fast that no window could pass.
+        sleep(millis(5)).await;
+    }
+    assert!(tries.count() <= 1_200, "{}", tries.count());
+    assert!(tries.count() >= 1_150, "{}", tries.count());
+}
+
+#[tokio::test(start_paused = true)]
+async fn budget_throttle_and_bucket_see_outcomes() {
+    let throttle = Budget::throttle().build().unwrap();
+    let retry = builder(9).budget(throttle.clone()).build().unwrap();
+    let tries = AttemptCounter::default();
+    let _ = retry.run(|attempt| tries.fail(attempt, 99)).await;
+    assert_eq!(tries.count(), 5, "five failures take half of ten tokens");
+    assert!(
+        throttle
+            .reserve(Outcome::Failure, &CallClock::default())
+            .is_none()
+    );
+    constant_backoff_with(&throttle)
+        .run(|attempt| tries.fail(attempt, 0))
+        .await
+        .unwrap();
+    let allowed = throttle.reserve(Outcome::Failure, &CallClock::default());
+    assert!(allowed.is_some(), "four failures of five");
+    assert_eq!(throttle.available(&CallClock::default()), None);
+
+    let bucket = Budget::bucket()
+        .capacity(20)
+        .timeout_cost(20)
+        .build()
+        .unwrap();
+    let slow = |_: Attempt| async { Err::<(), _>(Error::from(ErrorKind::TimedOut)) };
+    let _ = constant_backoff_with(&bucket).run(slow).await;
+    assert_eq!(
+        bucket.available(&CallClock::default()),
+        Some(0),
+        "a timeout costs more"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn jitter_differs_between_calls() {
+    let chance = JitterRng::from_seed(11);
+    let retry = builder(2)
+        .backoff(Backoff::exponential(Duration::from_secs(1)))
+        .chance(chance);
+    let retry = retry.build().unwrap();
+    let mut waits = std::collections::HashSet::new();
+    for _ in 0..50 {
+        let (began, tries) = (Instant::now(), AttemptCounter::default());
+        let clone = retry.clone();
+        clone.run(|attempt| tries.fail(attempt, 1)).await.unwrap();
+        waits.insert(began.elapsed());
+    }
+    assert!(waits.len() > 40, "{}", waits.len());
+}
+
+#[test]
+fn invalid_settings_are_named() {
+    let says = |builder: RetryBuilder| builder.build().unwrap_err().to_string();
+    let begin = || Retry::builder("peer");
+    let table = [
+        (
+            begin().max_attempts(1_000),
+            r#"retry "peer": attempts is 1000, must be 1 to 100"#,
+        ),
+        (
+            begin().max_elapsed(Duration::ZERO),
+            r#"retry "peer": within is 0ns, must be longer than nothing"#,
+        ),
+        (
+            begin().max_retry_after(Duration::MAX),
+            r#"retry "peer": max_hint is 18446744073709551615.999999999s, must be at most a day"#,
+        ),
+        (
+            begin().backoff(Backoff::default().factor(f64::NAN)),
+            r#"retry "peer", backoff: factor is NaN, must be at least 1, and finite"#,
+        ),
+    ];
+    for (builder, expected) in table {
+        assert_eq!(says(builder), expected);
+    }
+    for preset in [
+        begin(),
+        begin().preset_internal(),
+        begin().preset_external(),
+    ] {
+        assert!(preset.build().is_ok());
+    }
+    assert_eq!(Retry::default().name(), "retry");
+}
+
+#[test]
+fn retry_future_is_send_as_its_work() {
+    fn check<T: Send + 'static>(_: T) {}
+    fn shared<T: Send + Sync>() {}
+    check(Retry::default().run(|_| async { Ok::<_, Error>(()) }));
+    shared::<(Retry, Budget, JitterRng)>();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn deadline_bounds_waits_for_any_settings(
+        attempts in 1_u32..20, first in 0_u64..200, max in 200_u64..2_000, within in 1_u64..3_000,
+        work in 0_u64..100, seed: u64,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        let backoff = Backoff::exponential(millis(first)).max(millis(max));
+        let retry = Retry::builder("peer")
+            .max_attempts(attempts)
+            .backoff(backoff)
+            .chance(JitterRng::from_seed(seed))
+            .budget(None)
+            .max_elapsed(millis(within))
+            .build()
+            .unwrap();
+        let (latest, count, took) = runtime.block_on(async {
+            let (began, latest, tries) = (Instant::now(), Cell::new(millis(0)), AttemptCounter::default());
+            let _ = retry
+                .run(|attempt| {
+                    latest.set(began.elapsed());
+                    let work_ = tries.fail(attempt, u32::MAX);
+                    async move { sleep(millis(work)).await; work_.await }
+                })
+                .await;
+            (latest.get(), tries.count(), began.elapsed())
+        });
+        prop_assert!(latest <= millis(within), "an attempt began after {latest:?}");
+        prop_assert!(1 <= count && count <= attempts);
+        prop_assert!(took <= latest + millis(work + 1), "nothing is slept after the last");
+    }
+}
+
+/// What was tried how often.
+#[derive(Default)]
+struct AttemptCounter(Cell<u32>);
+
+impl AttemptCounter {
+    fn add(&self) {
+        self.0.set(self.0.get() + 1);
+    }
+
+    fn count(&self) -> u32 {
+        self.0.get()
+    }
+
+    /// Fails so many times, then gives the attempt's number.
+    fn fail(
+        &self,
+        attempt: Attempt,
+        times: u32,
+    ) -> impl Future<Output = Result<u32, Error>> + use<> {
+        self.add();
+        async move {
+            match attempt.number() > times {
+                true => Ok(attempt.number()),
+                false => Err(Error::other("down")),
+            }
+        }
+    }
+}
+
+/// 100 ms between attempts, no chance, no budget.
+fn builder(attempts: u32) -> RetryBuilder {
+    let steady = Backoff::constant(millis(100));
+    Retry::builder("peer")
+        .max_attempts(attempts)
+        .backoff(steady)
+        .budget(None)
+}
+
+fn constant_backoff(attempts: u32) -> Retry {
+    builder(attempts).build().unwrap()
+}
+
+fn constant_backoff_with(budget: &Budget) -> Retry {
+    builder(2).budget(budget.clone()).build().unwrap()
+}
+
+fn recorder() -> PrometheusRecorder {
+    PrometheusBuilder::new().build_recorder()
+}
+
+fn count(recorder: &PrometheusRecorder, series: &str) -> u64 {
+    let text = recorder.handle().render();
+    let mut lines = text.lines();
+    let value = lines.find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
+    value.unwrap_or_default()
+}
