@@ -9,11 +9,11 @@ use crate::{
     track::Track,
 };
 
-/// Observes a service in one layer: correlates, tracks, times and logs its calls, groups its errors and records its
-/// panics. A server answers panics; elsewhere they go on to the caller.
+/// Returns a builder of a layer that observes a service: it correlates, tracks, times and logs calls, groups errors and
+/// records panics. A server responds to panics; elsewhere they are resumed in the caller.
 ///
-/// The name is the service's, as metrics and logs show it. These guards never refuse, so readiness is passed on as it
-/// is: in the type that is [`PassThrough`].
+/// Metrics and logs contain the name of the service. The layer never rejects calls and passes on the readiness of the
+/// service, hence [`PassThrough`] in its type.
 ///
 /// ```
 /// # #[cfg(feature = "axum")] {
@@ -33,7 +33,7 @@ pub fn observe(name: impl Into<Label>) -> Observe {
     }
 }
 
-/// What is to be put round a service; made by [`observe`]. Parts that are not given have their defaults.
+/// A builder of a layer that observes a service; made by [`observe`]. Parts that are not set have their defaults.
 #[derive(Clone, Debug)]
 pub struct Observe {
     name: Label,
@@ -43,22 +43,22 @@ pub struct Observe {
 }
 
 impl Observe {
-    /// Sets how inbound calls are correlated. Only a [`server`](Self::server) has any.
+    /// Sets how inbound calls are correlated. Used by a [`server`](Self::server) only.
     #[must_use]
     pub fn correlate(mut self, correlate: Correlate) -> Self {
         self.correlate = Some(correlate);
         self
     }
 
-    /// Sets how the context is sent on: by a [`client`](Self::client) or [`grpc_client`](Self::grpc_client).
+    /// Sets how the context is propagated. Used by a [`client`](Self::client) and a [`grpc_client`](Self::grpc_client).
     #[must_use]
     pub fn propagate(mut self, propagate: Propagate) -> Self {
         self.propagate = Some(propagate);
         self
     }
 
-    /// Sets how calls are tracked; the tracker's own name counts. Of a service of [`check_any`](Self::any) kind, its name, error
-    /// tracker and slow thresholds count.
+    /// Sets how calls are tracked. The name of the tracker replaces that of the builder. A service of [any](Self::any)
+    /// kind uses only its name, error tracker and slow thresholds.
     #[must_use]
     pub fn track(mut self, track: Track) -> Self {
         self.track = Some(track);
@@ -70,35 +70,37 @@ impl Observe {
         self.track.unwrap_or_else(|| Track::new(name))
     }
 
-    /// Wraps an HTTP or gRPC server: an axum router, a tonic server, a hyper service.
+    /// Returns a layer for an HTTP or gRPC server: an axum router, a tonic server, a hyper service.
     ///
-    /// Under `Router::layer` it fits as it is, and observes what was added before: routes and a `.fallback(..)` that are
-    /// added later are not observed. Wrapping a whole app that goes to `axum::serve`, which takes one type of body only,
-    /// add `.map_response(|response| response.map(axum::body::Body::new))` outside of it, and
-    /// [`RouteLayer::matched_path`](crate::track::RouteLayer) as a `route_layer` inside, so that routes are known out here.
+    /// With `Router::layer`, it observes what was added before: not routes or a `.fallback(..)` that are added later. To
+    /// wrap a whole app for `axum::serve`, which accepts one type of body only, add
+    /// `.map_response(|response| response.map(axum::body::Body::new))` outside of the layer, and
+    /// [`RouteLayer::matched_path`](crate::track::RouteLayer) as a `route_layer` inside of it, which reports the routes.
     ///
-    /// A time limit inside of it should answer 504, as [`timeout`](crate::timeout) does. `tower-http`'s answers 408, which
-    /// says that the caller was too slow: such calls are nobody's failure. Tell it
+    /// A time limit inside of the layer should respond with 504, as [`timeout`](crate::timeout) does. `tower-http`'s
+    /// responds with 408 by default, which blames the caller, so that such calls do not count as failures. Use
     /// `TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, ..)`.
     pub fn server(self) -> GuardLayer<(Correlate, Track), Server, PassThrough> {
         let correlate = self.correlate.clone().unwrap_or_default();
         GuardLayer::server((correlate, self.into_track())).pass_through()
     }
 
-    /// Wraps an HTTP client such as hyper-util's.
+    /// Returns a layer for an HTTP client such as hyper-util's.
     pub fn client(self) -> GuardLayer<(Propagate, Track), Client, PassThrough> {
         let propagate = self.propagate.clone().unwrap_or_default();
         GuardLayer::client((propagate, self.into_track().client_side())).pass_through()
     }
 
-    /// Wraps a gRPC client such as tonic's `Channel`.
+    /// Returns a layer for a gRPC client such as tonic's `Channel`.
     pub fn grpc_client(self) -> GuardLayer<(Propagate, Track), GrpcClient, PassThrough> {
         let propagate = self.propagate.clone().unwrap_or_default();
         GuardLayer::grpc_client((propagate, self.into_track().client_side())).pass_through()
     }
 
-    /// Wraps a service of any kind, tracked as an [operation](mod@operation) of the kind `service`: its metrics are those of
-    /// operations, and a call that ends well leaves a line at `DEBUG` only (`RUST_LOG=info,tower_keep::operation=debug`).
+    /// Returns a layer for a service of any kind.
+    ///
+    /// Calls are tracked as [operations](mod@operation) of the kind `service`, with the metrics of operations. Successful
+    /// calls are logged at `DEBUG` (`RUST_LOG=info,tower_keep::operation=debug`).
     pub fn any(self) -> GuardLayer<(InheritContext, Operation), AnyService, PassThrough> {
         let operation = match &self.track {
             Some(track) => track.operation(),

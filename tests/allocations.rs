@@ -184,9 +184,9 @@ fn rejection_allocates_once_and_five_times_over_http() {
 #[test]
 fn guards_of_any_number_do_not_allocate() {
     let breaker = || CircuitBreaker::builder("costs").build().unwrap();
-    let mut one = GuardLayer::any((breaker(),)).layer(service_fn(seven));
+    let mut one = GuardLayer::any(breaker()).layer(service_fn(seven));
     assert_eq!(allocations(|| ask(&mut one)), 0.0);
-    let three = (breaker(), breaker(), Some(breaker()));
+    let three = (breaker(), (breaker(), Some(breaker())));
     let mut three = GuardLayer::any(three).layer(service_fn(seven));
     assert_eq!(allocations(|| ask(&mut three)), 0.0);
 }

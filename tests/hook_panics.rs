@@ -53,13 +53,20 @@ impl Clumsy {
     }
 }
 
+/// The open scope of a guard that may panic when it closes.
+struct Leave<'a>(&'a Clumsy);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.0.reach(Hook::AfterPoll);
+    }
+}
+
 impl Guard for Clumsy {
     type Permit = ();
-    fn enter<R>(&self, (): &mut (), poll: impl FnOnce() -> R) -> R {
+    fn enter(&self, (): &mut ()) -> impl Sized {
         self.reach(Hook::BeforePoll);
-        let result = poll();
-        self.reach(Hook::AfterPoll);
-        result
+        Leave(self)
     }
     fn on_head(&self, (): &mut (), _: &mut Head<'_>) {
         self.reach(Hook::Head);
@@ -88,7 +95,7 @@ fn hook_panic_leaves_call_and_neighbors_unchanged() {
         Hook::Settle,
     ] {
         let (outer, inner, script) = (RecordingGuard::new(), RecordingGuard::new(), good());
-        let guards = (outer.clone(), Clumsy(hook), inner.clone());
+        let guards = (outer.clone(), (Clumsy(hook), inner.clone()));
         let layer = GuardLayer::server(guards);
         let panics = counted(|| assert_eq!(play(layer.layer(script.clone())), "hello"));
         assert!(panics > 0, "{hook:?}");
@@ -140,7 +147,7 @@ fn service_panic_is_told_from_hook_panic() {
     for hook in [Hook::BeforePoll, Hook::AfterPoll, Hook::Head, Hook::Settle] {
         let (outer, inner) = (RecordingGuard::new(), RecordingGuard::new());
         let script = Script::always(|| Reply::panic_in_poll("boom"));
-        let layer = GuardLayer::server((outer.clone(), Clumsy(hook), inner.clone()));
+        let layer = GuardLayer::server((outer.clone(), (Clumsy(hook), inner.clone())));
         let panics = counted(|| drop(play(layer.layer(script.clone()))));
         assert!(panics > 0, "{hook:?}");
         assert_eq!(outer.single().outcome, Outcome::Panicked, "{hook:?}");
@@ -157,7 +164,7 @@ fn hook_panic_in_dropped_call_leaves_none_in_flight() {
     for hook in [Hook::BeforePoll, Hook::AfterPoll, Hook::Head, Hook::Settle] {
         let (outer, inner) = (RecordingGuard::new(), RecordingGuard::new());
         let script = Script::<BoxError>::always(Reply::hang);
-        let layer = GuardLayer::server((outer.clone(), Clumsy(hook), inner.clone()));
+        let layer = GuardLayer::server((outer.clone(), (Clumsy(hook), inner.clone())));
         let mut service = layer.layer(script.clone());
         counted(|| {
             drop(CountingWaker::new().call(&mut service, Request::new(ScriptedBody::new())))
@@ -168,7 +175,7 @@ fn hook_panic_in_dropped_call_leaves_none_in_flight() {
 
         let outer = RecordingGuard::new();
         let refusing = RecordingGuard::rejecting(Rejection::overloaded("shed"));
-        let layer = GuardLayer::server((outer.clone(), Clumsy(hook), refusing));
+        let layer = GuardLayer::server((outer.clone(), (Clumsy(hook), refusing)));
         counted(|| drop(play(layer.layer(good()))));
         assert_eq!(outer.single().outcome, Outcome::Rejected, "{hook:?}");
     }
@@ -178,7 +185,7 @@ fn hook_panic_in_dropped_call_leaves_none_in_flight() {
 fn hook_panic_in_on_not_ready_spares_other_guards() {
     let (outer, inner) = (RecordingGuard::new(), RecordingGuard::new());
     let script = Script::always(Reply::ok).fails_ready(|| BoxError::from("gone"));
-    let guards = (outer.clone(), Clumsy(Hook::Unready), inner.clone());
+    let guards = (outer.clone(), (Clumsy(Hook::Unready), inner.clone()));
     let mut service = GuardLayer::server(guards).layer(script);
     let panics = counted(|| {
         let ready = CountingWaker::new().poll_ready::<Request<ScriptedBody>, _>(&mut service);
@@ -295,7 +302,7 @@ fn recorder_panic_is_contained() {
             .build()
             .unwrap();
         let operation = operation("clumsy").errors(errors.clone());
-        let guards = (outer.clone(), track, operation, inner.clone());
+        let guards = (outer.clone(), (track, (operation, inner.clone())));
         let script = Script::always(|| Reply::status(500).data("oh"));
         let panics = counted(|| {
             metrics::with_local_recorder(&recorder, || {
@@ -398,10 +405,7 @@ fn subscriber_panic_is_contained() {
         let operation = operation("clumsy").errors(errors.clone());
         let guards = (
             outer.clone(),
-            Correlate::default(),
-            track,
-            operation,
-            inner.clone(),
+            (Correlate::default(), (track, (operation, inner.clone()))),
         );
         let script = Script::always(|| Reply::status(500).data("oh"));
         let panics = counted(|| {

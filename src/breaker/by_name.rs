@@ -4,9 +4,9 @@ use std::{
     sync::{self, Arc, PoisonError},
 };
 
-use super::{CircuitBreaker, CircuitBreakerBuilder};
+use super::{BreakerRegistryBuilder, CircuitBreaker, registry_builder::BreakerFactory};
 use crate::{
-    call::{ConfigError, Label, catch_hook},
+    call::catch_hook,
     registry::Snapshot,
     util::{
         append_map::OVERFLOW_LABEL,
@@ -17,14 +17,13 @@ use crate::{
     },
 };
 
-/// As many series as a metrics backend bears for one metric.
-const DEFAULT_MAX_NAMES: usize = 1_000;
-/// Longer is no name that anybody has given.
+/// A longer name is no name that a program gives, and would be a costly label.
 const MAX_NAME_LEN: usize = 256;
 
-/// The circuit breaker of that name in this process, made with the default settings if there is none.
+/// Returns the circuit breaker of that name in this process, created with the default settings if there is none.
 ///
-/// The same as [`BreakerRegistry::global`]`().get_or_create(name)`; set those up with [`BreakerRegistry::set_global`].
+/// The same as [`BreakerRegistry::global`]`().get_or_create(name)`. To configure those breakers, use
+/// [`BreakerRegistry::set_global`].
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_keep::BoxError> {
@@ -38,13 +37,13 @@ pub fn breaker(name: &str) -> CircuitBreaker {
     BreakerRegistry::global().get_or_create(name)
 }
 
-/// Circuit breakers by name, each made when it is first asked for. For names that the program knows; for what
-/// callers send - hosts, tenants - there is [`KeyedBreaker`](super::KeyedBreaker).
+/// Circuit breakers by name, each created when it is first needed. For names that the program knows; for what callers send
+/// - hosts, tenants - there is [`KeyedBreaker`](super::KeyedBreaker).
 ///
-/// A name is a label of metrics, so their number has a limit, and none makes room for another. Past the limit, and
-/// for names of more than 256 bytes, [`get_or_create`](Self::get_or_create) gives one breaker for all, of the name
-/// `_OTHER`: what they call fails together. The first time is logged as a warning; the breaker is in the registry and
-/// in metrics like any other. What is [inserted](Self::insert) is always taken.
+/// A name is a label of metrics, so the number of names is limited, and no name is evicted. Past the limit, and for names of
+/// more than 256 bytes, [`get_or_create`](Self::get_or_create) returns one breaker for all, of the name `_OTHER`:
+/// the calls to all these peers then fail together. The first time is logged as a warning; the breaker is in the registry and
+/// in metrics like any other. A breaker that is [inserted](Self::insert) is always taken.
 ///
 /// # Clones
 ///
@@ -61,7 +60,7 @@ pub fn breaker(name: &str) -> CircuitBreaker {
 ///
 /// let quotes = breakers.get_or_create("quotes");
 /// quotes.force_open();
-/// assert!(breakers.get("quotes").expect("made above").is_rejecting());
+/// assert!(breakers.get("quotes").expect("created above").is_rejecting());
 /// assert_eq!(breakers.names(), ["payments", "quotes"]);
 /// breakers.reset_all();
 /// assert!(!quotes.is_rejecting());
@@ -72,157 +71,117 @@ pub struct BreakerRegistry {
     shared: Arc<RegistryShared>,
 }
 
-type BreakerFactory = Arc<dyn Fn(&str) -> CircuitBreakerBuilder + Send + Sync>;
-
 struct RegistryShared {
     factory: BreakerFactory,
     max_names: usize,
     breakers: Mutex<HashMap<Arc<str>, CircuitBreaker>>,
+    /// The breaker of all names past the limit.
     overflow: OnceLock<CircuitBreaker>,
-    /// Who is making the one for all others.
+    /// The thread that creates the overflow breaker.
     overflow_maker: Mutex<Option<ThreadId>>,
-}
-
-/// How new breakers are made, and how many; made by [`BreakerRegistry::builder`].
-#[must_use]
-pub struct BreakerRegistryBuilder {
-    factory: BreakerFactory,
-    template: Option<CircuitBreakerBuilder>,
-    max_names: usize,
-}
-
-impl BreakerRegistryBuilder {
-    /// New breakers are made from this, under names of their own. Default: the defaults.
-    pub fn template(mut self, template: CircuitBreakerBuilder) -> Self {
-        self.template = Some(template);
-        self
-    }
-
-    /// New breakers are made by this closure, which is told the name. Settings that make no sense, and a panic, are
-    /// logged, and that breaker has the defaults.
-    pub fn factory(
-        mut self,
-        factory: impl Fn(&str) -> CircuitBreakerBuilder + Send + Sync + 'static,
-    ) -> Self {
-        self.template = None;
-        self.factory = Arc::new(factory);
-        self
-    }
-
-    /// How many are made at the most. Default: 1,000; each is a handful of metric series.
-    pub fn max_names(mut self, names: usize) -> Self {
-        self.max_names = names;
-        self
-    }
-
-    /// Checks the template.
-    ///
-    /// # Errors
-    ///
-    /// Its first setting that makes no sense, or a limit of 0.
-    pub fn build(self) -> Result<BreakerRegistry, ConfigError> {
-        if self.max_names == 0 {
-            return Err(ConfigError::new("breakers", "max_names", 0, "at least 1"));
-        }
-        let factory = match self.template {
-            None => self.factory,
-            Some(template) => {
-                template.clone().build_config()?;
-                Arc::new(move |_: &str| template.clone())
-            }
-        };
-        Ok(BreakerRegistry {
-            shared: Arc::new(RegistryShared {
-                factory,
-                max_names: self.max_names,
-                breakers: Mutex::default(),
-                overflow: OnceLock::new(),
-                overflow_maker: Mutex::new(None),
-            }),
-        })
-    }
 }
 
 static GLOBAL: sync::OnceLock<BreakerRegistry> = sync::OnceLock::new();
 
 impl BreakerRegistry {
-    /// A set to be set up.
+    /// Creates a registry whose breakers have the default settings.
+    ///
+    /// ```
+    /// use tower_keep::breaker::BreakerRegistry;
+    ///
+    /// let breakers = BreakerRegistry::new();
+    /// assert_eq!(breakers.get_or_create("quotes").name(), "quotes");
+    /// ```
+    pub fn new() -> Self {
+        let built = BreakerRegistry::builder().build();
+        built.expect("default settings are valid")
+    }
+
+    /// Returns a builder with the default settings.
+    ///
+    /// ```
+    /// use tower_keep::{CircuitBreaker, breaker::BreakerRegistry};
+    ///
+    /// let breakers = BreakerRegistry::builder()
+    ///     .template(CircuitBreaker::builder("").consecutive_failures(5))
+    ///     .build()?;
+    /// # let _ = breakers;
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
     pub fn builder() -> BreakerRegistryBuilder {
-        BreakerRegistryBuilder {
-            factory: Arc::new(|_| CircuitBreaker::builder("")),
-            template: None,
-            max_names: DEFAULT_MAX_NAMES,
+        BreakerRegistryBuilder::new()
+    }
+
+    pub(super) fn from_config(factory: BreakerFactory, max_names: usize) -> Self {
+        BreakerRegistry {
+            shared: Arc::new(RegistryShared {
+                factory,
+                max_names,
+                breakers: Mutex::default(),
+                overflow: OnceLock::new(),
+                overflow_maker: Mutex::new(None),
+            }),
         }
     }
 
-    /// A set whose breakers have the default settings.
-    pub fn new() -> Self {
-        BreakerRegistry::builder()
-            .build()
-            .expect("the defaults are sound")
-    }
-
-    /// The set of this process, which [`breaker`] asks.
+    /// Returns the registry of this process, which [`breaker`] uses.
     pub fn global() -> &'static BreakerRegistry {
         GLOBAL.get_or_init(BreakerRegistry::new)
     }
 
-    /// Makes this the set of the process.
+    /// Makes this the registry of the process. Must be called before [`global`](Self::global) is first used.
     ///
     /// # Errors
     ///
-    /// The set itself, if there is one already: call it before anybody asks.
+    /// Returns the registry itself if the process has one already.
     pub fn set_global(self) -> Result<(), Self> {
         GLOBAL.set(self)
     }
 
-    /// The breaker of that name, made if there is none; past the limit, the one for all others.
+    /// Returns the breaker of that name, created if there is none. Past the limit, returns that of all other names.
     pub fn get_or_create(&self, name: &str) -> CircuitBreaker {
         {
-            let named = self.lock_breakers();
-            if let Some(breaker) = named.get(name) {
+            let breakers = self.lock_breakers();
+            if let Some(breaker) = breakers.get(name) {
                 return breaker.clone();
             }
-            let full = named.len() >= self.shared.max_names;
-            if full || name.len() > MAX_NAME_LEN || name == OVERFLOW_LABEL {
-                drop(named);
+            let is_full = breakers.len() >= self.shared.max_names;
+            if is_full || name.len() > MAX_NAME_LEN || name == OVERFLOW_LABEL {
+                drop(breakers);
                 return self.get_or_create_overflow();
             }
         }
-        // Made without the lock: the factory may ask for breakers itself.
-        let made = self.create(name);
-        let mut named = self.lock_breakers();
-        if named.len() >= self.shared.max_names && !named.contains_key(name) {
-            drop(named);
+        // Without the lock: the factory may use the registry itself. So another thread may have been faster.
+        let created = self.create(name);
+        let mut breakers = self.lock_breakers();
+        if breakers.len() >= self.shared.max_names && !breakers.contains_key(name) {
+            drop(breakers);
             return self.get_or_create_overflow();
         }
-        named.entry(name.into()).or_insert(made).clone()
+        breakers.entry(name.into()).or_insert(created).clone()
     }
 
-    /// The breaker of that name, if there is one.
+    /// Returns the breaker of that name, if there is one.
     pub fn get(&self, name: &str) -> Option<CircuitBreaker> {
-        let found = self.lock_breakers().get(name).cloned();
-        let overflow = || {
-            self.shared
-                .overflow
-                .get()
-                .filter(|_| name == OVERFLOW_LABEL)
-        };
-        found.or_else(|| overflow().cloned())
+        if let Some(found) = self.lock_breakers().get(name) {
+            return Some(found.clone());
+        }
+        let overflow = self.shared.overflow.get();
+        overflow.filter(|_| name == OVERFLOW_LABEL).cloned()
     }
 
-    /// Adds a breaker that was built elsewhere, under its own name; gives back the one that had it.
+    /// Inserts a breaker that was built elsewhere, under its own name. Returns the one that had the name.
     pub fn insert(&self, breaker: CircuitBreaker) -> Option<CircuitBreaker> {
         let name = breaker.name().into();
         self.lock_breakers().insert(name, breaker)
     }
 
-    /// Takes a breaker out. Whoever has a handle keeps it; who asks again gets a new one.
+    /// Removes a breaker. Handles of it stay valid; the next use of the name creates a new one.
     pub fn remove(&self, name: &str) -> Option<CircuitBreaker> {
         self.lock_breakers().remove(name)
     }
 
-    /// All of them, by name.
+    /// Returns all breakers, ordered by name.
     pub fn list(&self) -> Vec<CircuitBreaker> {
         let mut all: Vec<_> = self.lock_breakers().values().cloned().collect();
         all.extend(self.shared.overflow.get().cloned());
@@ -230,7 +189,7 @@ impl BreakerRegistry {
         all
     }
 
-    /// The names, in order.
+    /// Returns the names in order.
     pub fn names(&self) -> Vec<String> {
         let all = self.list();
         all.iter()
@@ -238,7 +197,7 @@ impl BreakerRegistry {
             .collect()
     }
 
-    /// What each shows of itself, by name.
+    /// Returns a snapshot of each breaker, ordered by name.
     pub fn snapshots(&self) -> Vec<Snapshot> {
         let all = self.list();
         all.iter()
@@ -246,87 +205,80 @@ impl BreakerRegistry {
             .collect()
     }
 
-    /// Resets the breaker of that name; whether there is one.
+    /// Resets the breaker of that name. Returns `false` if there is none.
     pub fn reset(&self, name: &str) -> bool {
         let found = self.get(name);
         found.inspect(CircuitBreaker::reset).is_some()
     }
 
-    /// Resets all of them.
+    /// Resets all breakers.
     pub fn reset_all(&self) {
         self.list().iter().for_each(CircuitBreaker::reset);
     }
 
-    fn lock_breakers(&self) -> MutexGuard<'_, HashMap<Arc<str>, CircuitBreaker>> {
-        let named = self.shared.breakers.lock();
-        named.unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn lock_breakers(&self) -> MutexGuard<'_, HashMap<Arc<str>, CircuitBreaker>> {
+        let breakers = self.shared.breakers.lock();
+        breakers.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn get_or_create_overflow(&self) -> CircuitBreaker {
         if let Some(overflow) = self.shared.overflow.get() {
             return overflow.clone();
         }
-        let making = || {
-            let making = self.shared.overflow_maker.lock();
-            making.unwrap_or_else(PoisonError::into_inner)
+        let maker = || {
+            let maker = self.shared.overflow_maker.lock();
+            maker.unwrap_or_else(PoisonError::into_inner)
         };
-        let me = thread::current().id();
-        // The factory may ask for a name that finds no room, and so for the very one that it is making.
-        if *making() == Some(me) {
-            return default_breaker(Label::from(OVERFLOW_LABEL));
+        let this_thread = thread::current().id();
+        // The factory of the overflow breaker may use a name past the limit itself, and must not wait for its own result.
+        if *maker() == Some(this_thread) {
+            return CircuitBreaker::new(OVERFLOW_LABEL);
         }
         let mut is_first = false;
-        let make = || {
+        let create = || {
             is_first = true;
-            *making() = Some(me);
-            let made = self.create(OVERFLOW_LABEL);
-            *making() = None;
-            made
+            *maker() = Some(this_thread);
+            let created = self.create(OVERFLOW_LABEL);
+            *maker() = None;
+            created
         };
-        let overflow = self.shared.overflow.get_or_init(make).clone();
+        let overflow = self.shared.overflow.get_or_init(create).clone();
         if is_first {
             self.log_overflow();
         }
         overflow
     }
 
-    /// Once for each set: from now on, what fails under one of the names takes the others with it.
+    /// Warns once: from now on, the failures of one of these peers open the circuit of the others.
     fn log_overflow(&self) {
         catch_hook(|| {
             tracing::warn!(
                 target: "tower_keep::breaker",
                 breaker = OVERFLOW_LABEL,
                 max_names = self.shared.max_names,
-                "no room for another circuit breaker name, further names share one breaker"
+                "too many circuit breaker names, further names share one breaker"
             );
         });
     }
 
     fn create(&self, name: &str) -> CircuitBreaker {
-        let name_of = || Label::from(name.to_owned());
+        let owned = || name.to_owned();
         let builder = catch_hook(|| (self.shared.factory)(name));
-        let built = builder.map(|builder| builder.name(name_of()).build());
+        let built = builder.map(|builder| builder.name(owned()).build());
         match built {
-            Some(Ok(breaker)) => breaker,
-            Some(Err(error)) => {
-                catch_hook(|| {
-                    tracing::error!(
-                        target: "tower_keep::breaker",
-                        breaker = name,
-                        error = %error,
-                        "circuit breaker has settings that make no sense, and gets the defaults"
-                    );
-                });
-                default_breaker(name_of())
-            }
-            None => default_breaker(name_of()),
-        }
+            Some(Ok(breaker)) => return breaker,
+            Some(Err(error)) => catch_hook(|| {
+                tracing::error!(
+                    target: "tower_keep::breaker",
+                    breaker = name,
+                    error = %error,
+                    "invalid circuit breaker settings, using defaults"
+                );
+            }),
+            None => None,
+        };
+        CircuitBreaker::new(owned())
     }
-}
-
-fn default_breaker(name: Label) -> CircuitBreaker {
-    let built = CircuitBreaker::builder(name).build();
-    built.expect("the defaults are sound")
 }
 
 impl Default for BreakerRegistry {
@@ -338,84 +290,5 @@ impl Default for BreakerRegistry {
 impl fmt::Debug for BreakerRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.list()).finish()
-    }
-}
-
-impl fmt::Debug for BreakerRegistryBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BreakersBuilder")
-            .field("template", &self.template)
-            .field("max_names", &self.max_names)
-            .finish_non_exhaustive()
-    }
-}
-
-#[cfg(all(test, tower_keep_loom))]
-mod models {
-    //! Every order of a few threads, with up to three preemptions, played by loom: `.ci/models`.
-
-    use loom::thread::JoinHandle;
-
-    use super::*;
-
-    fn model(world: impl Fn() + Sync + Send + 'static) {
-        let mut builder = loom::model::Builder::new();
-        builder.preemption_bound.get_or_insert(3);
-        builder.check(world);
-    }
-
-    fn asks(breakers: &BreakerRegistry, name: &'static str) -> JoinHandle<CircuitBreaker> {
-        let breakers = breakers.clone();
-        thread::spawn(move || breakers.get_or_create(name))
-    }
-
-    fn is_same(a: &CircuitBreaker, b: &CircuitBreaker) -> bool {
-        Arc::ptr_eq(&a.shared, &b.shared)
-    }
-
-    #[test]
-    fn threads_that_ask_for_one_name_at_once_get_one_breaker() {
-        model(|| {
-            let breakers = BreakerRegistry::builder()
-                .max_names(1)
-                .build()
-                .expect("sound");
-            let other = asks(&breakers, "a");
-            let mine = breakers.get_or_create("a");
-            let other = other.join().expect("no panic");
-            assert!(is_same(&mine, &other));
-            assert_eq!(breakers.names(), ["a"]);
-        });
-    }
-
-    #[test]
-    fn names_that_find_no_room_at_once_share_one_breaker() {
-        model(|| {
-            let breakers = BreakerRegistry::builder()
-                .max_names(1)
-                .build()
-                .expect("sound");
-            breakers.get_or_create("full");
-            let other = asks(&breakers, "a");
-            let mine = breakers.get_or_create("b");
-            let other = other.join().expect("no panic");
-            assert!(is_same(&mine, &other));
-            assert_eq!(breakers.names(), [OVERFLOW, "full"]);
-        });
-    }
-
-    #[test]
-    fn threads_that_ask_for_the_last_place_fill_it_once() {
-        model(|| {
-            let breakers = BreakerRegistry::builder()
-                .max_names(1)
-                .build()
-                .expect("sound");
-            let other = asks(&breakers, "a");
-            let mine = breakers.get_or_create("b");
-            let other = other.join().expect("no panic");
-            assert!((mine.name() == "b") != (other.name() == "a"));
-            assert_eq!(breakers.named().len(), 1);
-        });
     }
 }

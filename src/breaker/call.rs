@@ -1,5 +1,4 @@
 use std::{
-    borrow::Borrow,
     error::Error,
     fmt,
     future::Future,
@@ -11,135 +10,59 @@ use std::{
 use pin_project_lite::pin_project;
 
 use super::{
-    CallError, CircuitBreaker,
-    classify::{
-        ClassifyResult, ErrorClass, ErrorClassifier, ErrorView, ResultClassifier, classify_result,
+    CallError, CallPermit, CircuitBreaker,
+    classify_result::{
+        ClassifyError, classify_display, classify_result, classify_std, failure_if,
+        output_or_failure,
     },
-    permit::CallGuard,
 };
-use crate::call::{Classification, Outcome, catch};
+use crate::call::{Classification, ClassifyOutput, Outcome, catch};
 
 pin_project! {
-    /// A future inside a breaker; made by [`CircuitBreaker::call`] and [`CircuitBreaker::call_display`].
+    /// The future of a call through a breaker; made by [`CircuitBreaker::call`] and [`CircuitBreaker::call_display`].
     #[must_use = "futures do nothing unless polled"]
-    pub struct BreakerFuture<F, E, W = ()> {
-        // Before the ticket: what the future does when it is dropped still belongs to the call.
+    pub struct BreakerFuture<F, E, C = ()> {
+        // Declared before the permit, so that it is dropped first: its drop still belongs to the call.
         #[pin]
         future: F,
-        ticket: CallGuard<CircuitBreaker>,
-        looks: ErrorView<E>,
-        weigh: W,
+        permit: CallPermit,
+        classify_error: ClassifyError<E>,
+        classify: C,
     }
-}
-
-impl CircuitBreaker {
-    /// Polls the future if the circuit lets it pass; asks when it is first polled.
-    pub fn call<F, T, E>(&self, future: F) -> BreakerFuture<F, E>
-    where
-        F: Future<Output = Result<T, E>>,
-        E: Error + 'static,
-    {
-        BreakerFuture::new(self, future, ErrorView::of_error())
-    }
-
-    /// Polls a future whose error is no `Error`: a boxed one, anyhow's, a `String`. What cannot be looked into
-    /// is a failure, unless [`when`](BreakerFuture::classify_error) says otherwise.
-    pub fn call_display<F, T, E>(&self, future: F) -> BreakerFuture<F, E>
-    where
-        F: Future<Output = Result<T, E>>,
-        E: fmt::Display + 'static,
-    {
-        BreakerFuture::new(self, future, ErrorView::of_display())
-    }
-
-    /// Runs a closure that does not wait, if the circuit lets it pass.
-    ///
-    /// # Errors
-    ///
-    /// The refusal, or the closure's own error.
-    pub fn run<T, E: Error + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T, E>,
-    ) -> Result<T, CallError<E>> {
-        self.run_with_classifier(work, ErrorView::of_error(), &())
-    }
-
-    /// Runs a closure whose error is no `Error`; see [`call_display`](Self::call_display).
-    ///
-    /// # Errors
-    ///
-    /// The refusal, or the closure's own error.
-    pub fn run_display<T, E: fmt::Display + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T, E>,
-    ) -> Result<T, CallError<E>> {
-        self.run_with_classifier(work, ErrorView::of_display(), &())
-    }
-
-    /// Runs a closure, and judges its result as [`BreakerFuture::classify`] does.
-    ///
-    /// # Errors
-    ///
-    /// The refusal, or the closure's own error.
-    pub fn run_classified<T, E: fmt::Display + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T, E>,
-        judge: impl Fn(&Result<T, E>) -> Outcome,
-    ) -> Result<T, CallError<E>> {
-        self.run_with_classifier(work, ErrorView::of_display(), &ResultClassifier(judge))
-    }
-
-    #[inline]
-    fn run_with_classifier<T, E>(
-        &self,
-        work: impl FnOnce() -> Result<T, E>,
-        looks: ErrorView<E>,
-        weigh: &impl ClassifyResult<T, E>,
-    ) -> Result<T, CallError<E>> {
-        let mut ticket = CallGuard::new(self);
-        ticket.admit().map_err(CallError::Rejected)?;
-        match catch(work) {
-            Ok(result) => {
-                complete(&mut ticket, &result, looks, weigh);
-                result.map_err(CallError::Failed)
-            }
-            Err(payload) => {
-                ticket.complete(Classification::PANICKED, None, &|| None);
-                resume_unwind(payload)
-            }
-        }
-    }
-}
-
-#[inline]
-fn complete<T, E>(
-    ticket: &mut CallGuard<impl Borrow<CircuitBreaker>>,
-    result: &Result<T, E>,
-    looks: ErrorView<E>,
-    weigh: &impl ClassifyResult<T, E>,
-) {
-    let (judged, cause) = classify_result(result, looks, weigh);
-    let text = || result.as_ref().err().and_then(looks.text);
-    ticket.complete(judged, cause, &text);
 }
 
 impl<F, E> BreakerFuture<F, E> {
-    fn new(breaker: &CircuitBreaker, future: F, looks: ErrorView<E>) -> Self {
+    pub(super) fn new(breaker: &CircuitBreaker, future: F) -> Self
+    where
+        E: Error + 'static,
+    {
+        BreakerFuture::with_classify_error(breaker, future, classify_std)
+    }
+
+    pub(super) fn new_display(breaker: &CircuitBreaker, future: F) -> Self
+    where
+        E: fmt::Display + 'static,
+    {
+        BreakerFuture::with_classify_error(breaker, future, classify_display)
+    }
+
+    fn with_classify_error(
+        breaker: &CircuitBreaker,
+        future: F,
+        classify_error: ClassifyError<E>,
+    ) -> Self {
         BreakerFuture {
             future,
-            ticket: CallGuard::new(breaker.clone()),
-            looks,
-            weigh: (),
+            permit: CallPermit::new(breaker.clone()),
+            classify_error,
+            classify: (),
         }
     }
 
-    /// Judges errors by a closure that answers with `bool` (`true`: a failure; `false`: counts nothing), with an
-    /// [`Outcome`] or with a [`ClassifyOutput`](crate::call::ClassifyOutput). An error that it calls the caller's is inconclusive and
-    /// counts nothing either. Where a peer that says no is a peer that works, return a verdict whose evidence is
-    /// [`Healthy`](crate::call::Evidence::Healthy), so that its answers count and close a circuit.
+    /// Sets which errors are failures of the peer. Every other error does not count.
     ///
-    /// Default: an error is judged by what it is; most are failures. One that panics says failure. A refusal by
-    /// a guard of this process never counts.
+    /// A predicate that panics says failure. A rejection by a guard of this process never counts. Default: an error is
+    /// classified by its type; most are failures.
     ///
     /// ```
     /// use std::io::{Error, ErrorKind};
@@ -149,21 +72,67 @@ impl<F, E> BreakerFuture<F, E> {
     /// let breaker = CircuitBreaker::builder("files").build()?;
     /// let missing = breaker
     ///     .call(async { Err::<(), _>(Error::from(ErrorKind::NotFound)) })
-    ///     .classify_error(|error: &Error| error.kind() != ErrorKind::NotFound)
+    ///     .failure_if(|error| error.kind() != ErrorKind::NotFound)
     ///     .await;
     /// assert!(missing.is_err());
     /// assert_eq!(breaker.counts().calls, 0);
     /// # Ok(()) }
     /// ```
-    pub fn classify_error<A, C>(self, errors: C) -> BreakerFuture<F, E, ErrorClassifier<C>>
+    pub fn failure_if<T, C>(
+        self,
+        is_failure: C,
+    ) -> BreakerFuture<F, E, impl Fn(&Result<T, E>) -> Option<ClassifyOutput>>
     where
-        A: Into<ErrorClass>,
-        C: Fn(&E) -> A,
+        F: Future<Output = Result<T, E>>,
+        C: Fn(&E) -> bool,
     {
-        self.with_classifier(ErrorClassifier(errors))
+        self.with_classify(move |result: &Result<T, E>| {
+            let error = result.as_ref().err()?;
+            Some(failure_if(&is_failure, error))
+        })
     }
 
-    /// Judges the result: for calls that succeed although the peer has failed, such as an HTTP response of 500.
+    /// Sets a closure that classifies errors by an [`Outcome`] or a [`ClassifyOutput`].
+    ///
+    /// An error that it calls the caller's is no evidence and does not count. For a peer that answers by errors, return an
+    /// output whose evidence is [`Healthy`](crate::call::Evidence::Healthy), so that they count and close a circuit. A
+    /// closure that panics says failure. A rejection by a guard of this process never counts. Default: an error is
+    /// classified by its type; most are failures.
+    ///
+    /// ```
+    /// use std::io::{Error, ErrorKind};
+    /// use tower_keep::{CircuitBreaker, Outcome};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_keep::ConfigError> {
+    /// let breaker = CircuitBreaker::builder("files").build()?;
+    /// let missing = breaker
+    ///     .call(async { Err::<(), _>(Error::from(ErrorKind::NotFound)) })
+    ///     .classify_error(|error| match error.kind() {
+    ///         ErrorKind::NotFound => Outcome::Success,
+    ///         _ => Outcome::Failure,
+    ///     })
+    ///     .await;
+    /// assert!(missing.is_err());
+    /// assert_eq!((breaker.counts().calls, breaker.counts().failures), (1, 0));
+    /// # Ok(()) }
+    /// ```
+    pub fn classify_error<T, O, C>(
+        self,
+        classify: C,
+    ) -> BreakerFuture<F, E, impl Fn(&Result<T, E>) -> Option<ClassifyOutput>>
+    where
+        F: Future<Output = Result<T, E>>,
+        O: Into<ClassifyOutput>,
+        C: Fn(&E) -> O,
+    {
+        self.with_classify(move |result: &Result<T, E>| {
+            let error = result.as_ref().err()?;
+            Some(output_or_failure(|| classify(error)))
+        })
+    }
+
+    /// Sets a closure that classifies the result: for calls that succeed although the peer has failed, such as an HTTP
+    /// response of 500.
     ///
     /// ```
     /// use tower_keep::{CircuitBreaker, Outcome};
@@ -181,56 +150,89 @@ impl<F, E> BreakerFuture<F, E> {
     /// assert_eq!(breaker.counts().failures, 1);
     /// # Ok(()) }
     /// ```
-    pub fn classify<T, C>(self, result: C) -> BreakerFuture<F, E, ResultClassifier<C>>
+    pub fn classify<T, C>(
+        self,
+        classify: C,
+    ) -> BreakerFuture<F, E, impl Fn(&Result<T, E>) -> Option<ClassifyOutput>>
     where
         F: Future<Output = Result<T, E>>,
         C: Fn(&Result<T, E>) -> Outcome,
     {
-        self.with_classifier(ResultClassifier(result))
+        self.with_classify(move |result: &Result<T, E>| {
+            Some(output_or_failure(|| classify(result)))
+        })
     }
 
-    fn with_classifier<W>(self, weigh: W) -> BreakerFuture<F, E, W> {
+    fn with_classify<C>(self, classify: C) -> BreakerFuture<F, E, C> {
         BreakerFuture {
             future: self.future,
-            ticket: self.ticket,
-            looks: self.looks,
-            weigh,
+            permit: self.permit,
+            classify_error: self.classify_error,
+            classify,
         }
     }
 }
 
-impl<F, T, E, W> Future for BreakerFuture<F, E, W>
-where
-    // The call.
-    F: Future<Output = Result<T, E>>,
-    // What its result comes to.
-    W: ClassifyResult<T, E>,
-{
-    type Output = Result<T, CallError<E>>;
-
+impl<F, E, C> BreakerFuture<F, E, C> {
     #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll_call<T>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        classify: impl FnOnce(&C, &Result<T, E>) -> Option<ClassifyOutput>,
+    ) -> Poll<Result<T, CallError<E>>>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
         let this = self.project();
-        this.ticket.admit().map_err(CallError::Rejected)?;
+        this.permit.admit().map_err(CallError::Rejected)?;
         match catch(|| this.future.poll(cx)) {
             Ok(polled) => {
                 let result = ready!(polled);
-                complete(this.ticket, &result, *this.looks, this.weigh);
+                let custom = classify(this.classify, &result);
+                let (classification, cause, error) =
+                    classify_result(&result, *this.classify_error, custom);
+                this.permit.record(classification, cause, error);
                 Poll::Ready(result.map_err(CallError::Failed))
             }
             Err(payload) => {
-                this.ticket
-                    .complete(Classification::PANICKED, None, &|| None);
+                this.permit.record(Classification::PANICKED, None, None);
                 resume_unwind(payload)
             }
         }
     }
 }
 
-impl<F, E, W> fmt::Debug for BreakerFuture<F, E, W> {
+impl<F, T, E> Future for BreakerFuture<F, E>
+where
+    F: Future<Output = Result<T, E>>,
+{
+    type Output = Result<T, CallError<E>>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_call(cx, |_, _| None)
+    }
+}
+
+impl<F, T, E, C> Future for BreakerFuture<F, E, C>
+where
+    // The call.
+    F: Future<Output = Result<T, E>>,
+    // Classifies its result.
+    C: Fn(&Result<T, E>) -> Option<ClassifyOutput>,
+{
+    type Output = Result<T, CallError<E>>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_call(cx, |classify, result| classify(result))
+    }
+}
+
+impl<F, E, C> fmt::Debug for BreakerFuture<F, E, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BreakerCall")
-            .field("breaker", self.ticket.breaker())
+        f.debug_struct("BreakerFuture")
+            .field("breaker", self.permit.breaker())
             .finish_non_exhaustive()
     }
 }

@@ -1,44 +1,87 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{error::Error, fmt, future::Future, panic::resume_unwind, sync::Arc, time::Duration};
 
 use tokio::{sync::broadcast, time::Instant};
 
 use super::{
-    CallPermit, CircuitBreakerBuilder, keyed::KeyMember, settings::BreakerConfig, shared::Shared,
-    state::CircuitState, state_machine::saturating_add, teller::Reporter, transition::Transition,
+    BreakerFuture, CallError, CallPermit, CircuitBreakerBuilder,
+    classify_result::{
+        ClassifyError, classify_display, classify_result, classify_std, output_or_failure,
+    },
+    report::Reporter,
+    shared::Shared,
+    state::CircuitState,
+    state_machine::saturating_add,
+    transition::Transition,
     window::CallCounts,
 };
 use crate::{
-    call::{Label, Rejection},
+    call::{Classification, ClassifyOutput, Label, Outcome, Rejection, catch},
+    guard::GuardLayerBuilder,
     registry,
 };
 
-/// Stops calling what fails: see the [module](super). Clones are the same breaker.
+/// A circuit breaker, which stops calls to a failing peer; see the [module](super). Clones are the same breaker.
 #[derive(Clone)]
 pub struct CircuitBreaker {
     pub(super) shared: Arc<Shared>,
 }
 
 impl CircuitBreaker {
+    /// Creates a breaker with the default settings.
+    ///
+    /// ```
+    /// use tower_keep::{CircuitBreaker, breaker::CircuitState};
+    ///
+    /// let breaker = CircuitBreaker::new("quotes");
+    /// assert_eq!(breaker.state(), CircuitState::Closed);
+    /// ```
+    pub fn new(name: impl Into<Label>) -> Self {
+        let built = CircuitBreaker::builder(name).build();
+        built.expect("default settings are valid")
+    }
+
     /// Returns a builder with the default settings.
+    ///
+    /// ```
+    /// use tower_keep::CircuitBreaker;
+    ///
+    /// let breaker = CircuitBreaker::builder("quotes").failure_rate(0.2).build()?;
+    /// assert_eq!(breaker.name(), "quotes");
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
     pub fn builder(name: impl Into<Label>) -> CircuitBreakerBuilder {
         CircuitBreakerBuilder::new(name.into())
     }
 
-    /// Returns a builder for what textbooks draw: opens after five failures in a row, for 30 seconds, then one probe decides.
+    /// Returns a builder with the settings of textbooks: opens after five failures in a row, for 30 seconds, then one probe
+    /// decides.
+    ///
+    /// ```
+    /// use tower_keep::{CircuitBreaker, Outcome, breaker::CircuitState};
+    ///
+    /// let breaker = CircuitBreaker::classic("quotes").build()?;
+    /// for _ in 0..5 {
+    ///     breaker.try_acquire()?.complete(Outcome::Failure);
+    /// }
+    /// assert_eq!(breaker.state(), CircuitState::Open);
+    /// # Ok::<_, tower_keep::BoxError>(())
+    /// ```
     pub fn classic(name: impl Into<Label>) -> CircuitBreakerBuilder {
         CircuitBreakerBuilder::new(name.into()).classic()
     }
 
-    pub(super) fn from_config(plan: BreakerConfig) -> Self {
-        let shared = Shared::new_registered(plan, Reporter::new());
+    /// Creates a breaker from validated settings.
+    pub(super) fn from_config(config: CircuitBreakerBuilder) -> Self {
+        let reporter = Reporter::new(&config.name);
+        let shared = Shared::new(config, reporter);
         registry::register(&shared);
         CircuitBreaker { shared }
     }
 
-    /// One of the breakers of many keys: it is listed with them, not by itself.
-    pub(super) fn new_keyed(plan: BreakerConfig, seat: KeyMember) -> Self {
+    /// Creates the breaker of one key. The registry lists it with the others of its set, not by itself.
+    pub(super) fn new_keyed(config: CircuitBreakerBuilder, reporter: Reporter) -> Self {
         CircuitBreaker {
-            shared: Shared::new_registered(plan, Reporter::new_keyed(seat)),
+            shared: Shared::new(config, reporter),
         }
     }
 
@@ -47,14 +90,14 @@ impl CircuitBreaker {
         self.shared.name.as_str()
     }
 
-    /// Returns the state. An open circuit stays so until a call comes after its time; a half-open one whose probes are
-    /// overdue opens when somebody asks.
+    /// Returns the state. An open circuit stays open until a call comes after its open time. A half-open one whose probes
+    /// have timed out opens when this is called.
     pub fn state(&self) -> CircuitState {
         self.shared.expire_probes();
         self.shared.state()
     }
 
-    /// Returns what the window holds now.
+    /// Returns the counts of the window.
     pub fn counts(&self) -> CallCounts {
         self.shared.lock().machine.counts(Instant::now())
     }
@@ -64,19 +107,19 @@ impl CircuitBreaker {
         self.shared.lock().machine.consecutive_failures()
     }
 
-    /// Returns how many probes are on their way to the head of their response, and within their limit.
+    /// Returns how many probes wait for the head of their response, and have not timed out.
     pub fn probes_in_flight(&self) -> u32 {
         self.shared.expire_probes();
         self.shared.lock().machine.probes_in_flight()
     }
 
-    /// Tells whether every call that came now would be refused.
+    /// Returns whether every call would be rejected now.
     pub fn is_rejecting(&self) -> bool {
         self.shared.is_rejecting()
     }
 
-    /// Opens the circuit for this time; one that is open already stays so for at least as long. For a peer that
-    /// says when to come back. A forced or disabled breaker does not listen.
+    /// Opens the circuit for this time, or prolongs the open time to it. Does nothing to a forced or disabled breaker. For
+    /// peers that say how long to wait.
     pub fn open_for(&self, time: Duration) {
         self.open_until(saturating_add(Instant::now(), time));
     }
@@ -84,53 +127,214 @@ impl CircuitBreaker {
     /// Opens the circuit until then; see [`open_for`](Self::open_for).
     pub fn open_until(&self, until: Instant) {
         let now = Instant::now();
-        self.shared.update(|core| core.open_until(until, now));
+        self.shared.update(|machine| machine.open_until(until, now));
     }
 
-    /// Refuses everything until [`reset`](Self::reset), in [shadow](Self::set_shadow) mode too.
+    /// Rejects every call until [`reset`](Self::reset), in [shadow mode](Self::set_shadow) too.
     pub fn force_open(&self) {
-        self.shared.update(|core| core.force_open(Instant::now()));
+        self.shared
+            .update(|machine| machine.force_open(Instant::now()));
     }
 
-    /// Lets everything pass, and counts nothing, until [`reset`](Self::reset).
+    /// Admits every call, and counts none, until [`reset`](Self::reset).
     pub fn disable(&self) {
-        self.shared.update(|core| core.disable(Instant::now()));
+        self.shared
+            .update(|machine| machine.disable(Instant::now()));
     }
 
-    /// Closes the circuit and forgets all it has counted, whatever the state. If it is closed already, that is no
-    /// transition. While a [`Switch`](super::Switch) is
-    /// thrown, that comes into force when it is back.
+    /// Closes the circuit and forgets all that it has counted, whatever its state. Of a circuit that is closed already, that
+    /// is no transition. While a [`Switch`](super::Switch) overrides the state, it takes effect once the switch is released.
     pub fn reset(&self) {
-        self.shared.update(|core| core.reset(Instant::now()));
+        self.shared.update(|machine| machine.reset(Instant::now()));
     }
 
-    /// Switches shadow mode: the breaker counts and reports as ever, but refuses nothing of its own accord. What it is
-    /// told [by hand](Self::force_open) or by a [`Switch`](super::Switch), it refuses all the same.
+    /// Sets shadow mode: the breaker counts and reports as ever, but rejects only what
+    /// [`force_open`](Self::force_open) or a [`Switch`](super::Switch) tells it to reject.
     pub fn set_shadow(&self, on: bool) {
         self.shared.set_shadow(on);
     }
 
-    /// Tells whether shadow mode is on.
+    /// Returns whether shadow mode is on.
     pub fn is_shadow(&self) -> bool {
         self.shared.is_shadow()
     }
 
-    /// Subscribes to every transition from now on, in order. One who lags behind by more than 64 is told how many are lost.
+    /// Subscribes to all later transitions, in order. A receiver that lags by more than 64 gets `Lagged`.
     pub fn subscribe(&self) -> broadcast::Receiver<Transition> {
-        let events = self.shared.reporter.subscribe();
-        // What was told before that, and so not here, is seen by whoever looks at the state after it.
+        let receiver = self.shared.reporter.subscribe();
+        // A transition that was sent before, and so is missing here, is in the state that the caller reads next.
         drop(self.shared.lock());
-        events
+        receiver
     }
 
-    /// Lets one call pass, to be settled by hand; dropping the permit cancels.
+    /// Returns the breaker as a layer, for the protocol that is named next.
+    ///
+    /// An open circuit rejects at once, whether the wrapped service is ready or not; for that, the service must be
+    /// `Clone`. [`back_pressure`](crate::GuardLayer::back_pressure) makes callers wait instead, as a balancer wants it.
+    ///
+    /// ```
+    /// use tower::{Layer, service_fn};
+    /// use tower_keep::CircuitBreaker;
+    ///
+    /// let layer = CircuitBreaker::new("quotes").layer().any();
+    /// let service = layer.layer(service_fn(|id: u32| async move { Ok::<_, std::io::Error>(id) }));
+    /// # let _ = service;
+    /// ```
+    pub fn layer(&self) -> GuardLayerBuilder<CircuitBreaker> {
+        GuardLayerBuilder(self.clone())
+    }
+
+    /// Attempts to acquire a permit for one call, which the program completes. Dropping the permit cancels the call.
     ///
     /// # Errors
     ///
-    /// The refusal, if the circuit is open.
+    /// Returns the rejection if the circuit is open.
+    ///
+    /// ```
+    /// use tower_keep::{CircuitBreaker, Outcome};
+    ///
+    /// let breaker = CircuitBreaker::new("quotes");
+    /// let permit = breaker.try_acquire()?;
+    /// permit.complete(Outcome::Success);
+    /// assert_eq!(breaker.counts().calls, 1);
+    /// # Ok::<_, tower_keep::Rejection>(())
+    /// ```
     #[inline]
     pub fn try_acquire(&self) -> Result<CallPermit, Rejection> {
         CallPermit::acquire(self)
+    }
+
+    /// Calls a future if the circuit admits it, which is decided when it is first polled.
+    ///
+    /// ```
+    /// use tower_keep::CircuitBreaker;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_keep::BoxError> {
+    /// let breaker = CircuitBreaker::new("quotes");
+    /// let quote = breaker.call(async { Ok::<_, std::io::Error>(42) }).await?;
+    /// assert_eq!(quote, 42);
+    /// # Ok(()) }
+    /// ```
+    pub fn call<F, T, E>(&self, future: F) -> BreakerFuture<F, E>
+    where
+        F: Future<Output = Result<T, E>>,
+        E: Error + 'static,
+    {
+        BreakerFuture::new(self, future)
+    }
+
+    /// Calls a future whose error does not implement `Error`: a boxed one, anyhow's, a `String`.
+    ///
+    /// An error of an unknown type is a failure, unless [`failure_if`](BreakerFuture::failure_if) or
+    /// [`classify_error`](BreakerFuture::classify_error) says otherwise.
+    ///
+    /// ```
+    /// use tower_keep::CircuitBreaker;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let breaker = CircuitBreaker::new("quotes");
+    /// let quote = breaker.call_display(async { Err::<u32, _>("no quote") }).await;
+    /// assert_eq!(quote.unwrap_err().to_string(), "no quote");
+    /// # }
+    /// ```
+    pub fn call_display<F, T, E>(&self, future: F) -> BreakerFuture<F, E>
+    where
+        F: Future<Output = Result<T, E>>,
+        E: fmt::Display + 'static,
+    {
+        BreakerFuture::new_display(self, future)
+    }
+
+    /// Runs a closure that does not wait, if the circuit admits it.
+    ///
+    /// # Errors
+    ///
+    /// Returns the rejection, or the closure's own error.
+    ///
+    /// ```
+    /// use tower_keep::CircuitBreaker;
+    ///
+    /// let breaker = CircuitBreaker::new("quotes");
+    /// let quote = breaker.run(|| "42".parse::<u32>())?;
+    /// assert_eq!(quote, 42);
+    /// # Ok::<_, tower_keep::BoxError>(())
+    /// ```
+    pub fn run<T, E: Error + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, CallError<E>> {
+        self.run_with(work, classify_std, |_| None)
+    }
+
+    /// Runs a closure whose error does not implement `Error`; see [`call_display`](Self::call_display).
+    ///
+    /// # Errors
+    ///
+    /// Returns the rejection, or the closure's own error.
+    ///
+    /// ```
+    /// use tower_keep::CircuitBreaker;
+    ///
+    /// let breaker = CircuitBreaker::new("quotes");
+    /// let quote = breaker.run_display(|| Err::<u32, _>("no quote"));
+    /// assert_eq!(quote.unwrap_err().to_string(), "no quote");
+    /// ```
+    pub fn run_display<T, E: fmt::Display + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, CallError<E>> {
+        self.run_with(work, classify_display, |_| None)
+    }
+
+    /// Runs a closure, and classifies its result as [`BreakerFuture::classify`] does.
+    ///
+    /// # Errors
+    ///
+    /// Returns the rejection, or the closure's own error.
+    ///
+    /// ```
+    /// use tower_keep::{CircuitBreaker, Outcome};
+    ///
+    /// let breaker = CircuitBreaker::new("quotes");
+    /// let status = breaker.run_classified(|| Ok::<u16, String>(500), |result| match result {
+    ///     Ok(status) if *status < 500 => Outcome::Success,
+    ///     _ => Outcome::Failure,
+    /// });
+    /// assert_eq!(status.unwrap(), 500);
+    /// assert_eq!(breaker.counts().failures, 1);
+    /// ```
+    pub fn run_classified<T, E: fmt::Display + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, E>,
+        classify: impl Fn(&Result<T, E>) -> Outcome,
+    ) -> Result<T, CallError<E>> {
+        self.run_with(work, classify_display, |result| {
+            Some(output_or_failure(|| classify(result)))
+        })
+    }
+
+    #[inline]
+    fn run_with<T, E>(
+        &self,
+        work: impl FnOnce() -> Result<T, E>,
+        classify_error: ClassifyError<E>,
+        classify: impl FnOnce(&Result<T, E>) -> Option<ClassifyOutput>,
+    ) -> Result<T, CallError<E>> {
+        let mut permit = CallPermit::new(self);
+        permit.admit().map_err(CallError::Rejected)?;
+        match catch(work) {
+            Ok(result) => {
+                let custom = classify(&result);
+                let (classification, cause, error) =
+                    classify_result(&result, classify_error, custom);
+                permit.record(classification, cause, error);
+                result.map_err(CallError::Failed)
+            }
+            Err(payload) => {
+                permit.record(Classification::PANICKED, None, None);
+                resume_unwind(payload)
+            }
+        }
     }
 }
 

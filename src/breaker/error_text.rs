@@ -5,14 +5,14 @@ use crate::{
     util::text::{display_bounded, write_error_chain},
 };
 
-/// The most that is kept of what a call said: an error's text may be endless.
+/// The maximum length of an error text, in bytes: `Display` may write without end.
 const MAX_ERROR_TEXT: usize = 1_024;
 
 pub(super) fn bounded_text(value: impl fmt::Display) -> Box<str> {
     display_bounded(value, MAX_ERROR_TEXT)
 }
 
-/// What a call said that failed: its error, or its status.
+/// Returns the text of the error of a call, or else of its status.
 pub(super) fn end_error_text(end: &CallEnd<'_>) -> Option<Box<str>> {
     Some(match end.cause() {
         Some(Cause::Error(error)) => error_with_sources(*error),
@@ -22,19 +22,19 @@ pub(super) fn end_error_text(end: &CallEnd<'_>) -> Option<Box<str>> {
         Some(Cause::GrpcMessage(message)) => bounded_text(message),
         Some(Cause::MissingGrpcStatus) => bounded_text("the response ended without a gRPC status"),
         Some(Cause::WrongLength {
-            content_length: promised,
-            bytes_sent: sent,
+            content_length,
+            bytes_sent,
         }) => bounded_text(format_args!(
-            "the body ended after {sent} bytes, its content-length is {promised}"
+            "the body ended after {bytes_sent} bytes, its content-length is {content_length}"
         )),
         None => return status_text(end),
     })
 }
 
 fn error_with_sources(error: &(dyn Error + 'static)) -> Box<str> {
-    let mut whole = String::new();
-    write_error_chain(&mut whole, MAX_ERROR_TEXT, error);
-    bounded_text(whole)
+    let mut text = String::new();
+    write_error_chain(&mut text, MAX_ERROR_TEXT, error);
+    bounded_text(text)
 }
 
 fn status_text(end: &CallEnd<'_>) -> Option<Box<str>> {
@@ -42,7 +42,9 @@ fn status_text(end: &CallEnd<'_>) -> Option<Box<str>> {
         (Some(code), ..) => Some(bounded_text(format_args!("grpc {code}"))),
         (None, Some(status), _) => Some(bounded_text(status)),
         (None, None, Outcome::TimedOut) => Some(bounded_text("no time was left")),
-        (None, None, Outcome::Cancelled) => Some(bounded_text("given up by its caller, too slow")),
+        (None, None, Outcome::Cancelled) => {
+            Some(bounded_text("dropped by its caller after the slow limit"))
+        }
         (None, None, _) => None,
     }
 }

@@ -1,200 +1,270 @@
-//! The two words that a closed circuit gets by with, instead of the lock.
+//! The path of a success through a closed circuit, without the lock.
 
-use super::state::CircuitState;
-use crate::util::sync::atomic::{AtomicU64, Ordering};
-
-/// The generation, and the state that it is in.
-#[derive(Debug)]
-pub(super) struct PackedState(AtomicU64);
-
-/// What the gate said at one moment.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct StateSnapshot(u64);
+use super::{permit::PermitState, settings::Settings, state::CircuitState, window::BucketClock};
+use crate::{
+    call::CallClock,
+    util::sync::atomic::{AtomicU32, AtomicU64, Ordering},
+};
 
 const STATE_BITS: u32 = 3;
+const STATE_MASK: u64 = (1 << STATE_BITS) - 1;
+const COUNT_BITS: u32 = 16;
+const BUCKET_BITS: u32 = 28;
+/// The maximum number of pending successes, and the mask of their count.
+const MAX_PENDING: u64 = (1 << COUNT_BITS) - 1;
 
-impl PackedState {
-    pub(super) fn new(state: CircuitState) -> Self {
-        PackedState(AtomicU64::new(StateSnapshot::pack(0, state).0))
-    }
-
-    #[inline]
-    pub(super) fn load(&self) -> StateSnapshot {
-        StateSnapshot(self.0.load(Ordering::Acquire))
-    }
-
-    pub(super) fn store(&self, generation: u64, state: CircuitState) {
-        self.0
-            .store(StateSnapshot::pack(generation, state).0, Ordering::Release);
-    }
-}
-
-impl StateSnapshot {
-    fn pack(generation: u64, state: CircuitState) -> Self {
-        StateSnapshot(generation << STATE_BITS | state as u64)
-    }
-
-    #[inline]
-    pub(super) fn generation(self) -> u64 {
-        self.0 >> STATE_BITS
-    }
-
-    #[inline]
-    fn is_in(self, state: CircuitState) -> bool {
-        self.0 & ((1 << STATE_BITS) - 1) == state as u64
-    }
-
-    pub(super) fn state(self) -> CircuitState {
-        let state = CircuitState::ALL
-            .into_iter()
-            .find(|state| self.is_in(*state));
-        state.expect("only states are shown")
-    }
-
-    /// Calls pass without the lock, and successes are counted without it.
-    #[inline]
-    pub(super) fn is_closed(self) -> bool {
-        self.is_in(CircuitState::Closed)
-    }
-
-    /// Nothing is counted.
-    #[inline]
-    pub(super) fn is_disabled(self) -> bool {
-        self.is_in(CircuitState::Disabled)
-    }
-
-    /// Whoever holds the lock decides whether a call passes.
-    #[inline]
-    pub(super) fn needs_lock(self) -> bool {
-        !self.is_closed() && !self.is_disabled()
-    }
-}
-
-/// Successes of one generation and bucket: the last 20 bits of generation, 28 of tick, 16 of count.
-///
-/// A success is added only if the word still bears its generation and bucket, by one compare-and-swap; so
-/// whoever holds the lock and swaps the word gets each success once, and all in the bucket where they belong.
-/// They are successes in a row: a failure empties the word first. That keeps streaks and count rings exact.
+/// The packed words that threads read and write without the lock. Only the thread that holds the lock changes the
+/// generation, the state and the run.
 #[derive(Debug)]
-pub(super) struct PendingSuccesses(AtomicU64);
-
-/// Whether a success found its place in the word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PushResult {
-    /// Into an empty word.
-    First,
-    Counted,
-    /// The word holds all that it can, or that is wanted.
-    Full,
-    /// The word bears another generation or bucket.
-    Stale,
+pub(super) struct FastPath {
+    /// 61 bits of generation, 3 bits of state.
+    state: AtomicU64,
+    /// Successes since the lock was last held, all of one generation and bucket: the last 20 bits of the generation, 28 of
+    /// the bucket, 16 of count.
+    ///
+    /// A success is added only to a word of its own generation and bucket, by one compare-and-swap. So the thread that
+    /// holds the lock and swaps the word gets each success once, and in its bucket. They are successes in a row, because
+    /// a failure takes the lock and empties the word first. That keeps the failure streak and count windows exact.
+    pending: AtomicU64,
+    /// The state machine's run of successes, for successes that are counted without the lock.
+    run_id: AtomicU32,
+    bucket_clock: BucketClock,
+    /// The number of pending successes from which another one changes nothing in a count window.
+    count_window: Option<u64>,
 }
 
-impl PendingSuccesses {
-    /// The most successes that a word holds.
-    pub(super) const MAX: u64 = 0xffff;
+impl FastPath {
+    pub(super) fn new(state: CircuitState, settings: &Settings, bucket_clock: BucketClock) -> Self {
+        FastPath {
+            state: AtomicU64::new(pack_state(0, state)),
+            pending: AtomicU64::new(pending_tag(0, 1)),
+            run_id: AtomicU32::new(0),
+            bucket_clock,
+            // A window full of successes does not change by another. Two tell that there is another success besides one
+            // that becomes a failure.
+            count_window: settings.count_window.map(|calls| (calls as u64).max(2)),
+        }
+    }
 
-    pub(super) fn new() -> Self {
-        PendingSuccesses(AtomicU64::new(PendingSuccesses::tag(0, 1)))
+    /// Returns the generation and the state.
+    #[inline]
+    pub(super) fn load(&self) -> (u64, CircuitState) {
+        let word = self.state.load(Ordering::Acquire);
+        let state = match word & STATE_MASK {
+            0 => CircuitState::Closed,
+            1 => CircuitState::Open,
+            2 => CircuitState::HalfOpen,
+            3 => CircuitState::ForcedOpen,
+            _ => CircuitState::Disabled,
+        };
+        (word >> STATE_BITS, state)
     }
 
     #[inline]
-    fn tag(generation: u64, tick: u64) -> u64 {
-        generation << 44 | (tick & 0xfff_ffff) << 16
+    pub(super) fn state(&self) -> CircuitState {
+        self.load().1
     }
 
-    /// The successes that were waiting; the word is for this generation and bucket from now on.
-    pub(super) fn drain(&self, generation: u64, tick: u64) -> u64 {
-        let word = PendingSuccesses::tag(generation, tick);
-        self.0.swap(word, Ordering::AcqRel) & PendingSuccesses::MAX
+    /// Publishes a new state. Called under the lock.
+    pub(super) fn store(&self, generation: u64, state: CircuitState) {
+        self.state
+            .store(pack_state(generation, state), Ordering::Release);
+    }
+
+    /// Publishes the present run of successes. Called under the lock.
+    pub(super) fn store_run_id(&self, run_id: u32) {
+        self.run_id.store(run_id, Ordering::Release);
     }
 
     #[inline]
-    pub(super) fn push(&self, generation: u64, tick: u64, most: u64) -> PushResult {
-        let wanted = PendingSuccesses::tag(generation, tick);
-        let mut word = self.0.load(Ordering::Relaxed);
-        while word & !PendingSuccesses::MAX == wanted {
-            if word & PendingSuccesses::MAX >= most {
-                return PushResult::Full;
+    pub(super) fn bucket(&self, clock: &CallClock) -> u64 {
+        match self.count_window {
+            Some(_) => 1,
+            None => self.bucket_clock.bucket_at(clock.now()),
+        }
+    }
+
+    /// Counts a success of a closed circuit: the only thing that most calls do. Returns where it was counted.
+    ///
+    /// Calls `report_state` now and then: often enough to find a new metrics recorder. Calls `count_locked` with the
+    /// bucket if the word is full or belongs to another generation or bucket.
+    #[inline]
+    pub(super) fn record_success(
+        &self,
+        generation: u64,
+        clock: &CallClock,
+        report_state: impl FnOnce(),
+        count_locked: impl FnOnce(u64),
+    ) -> PermitState {
+        // Read first. If the success then falls into a later run, it is never taken out of one that does not have it.
+        let run_id = self.run_id.load(Ordering::Acquire);
+        let bucket = self.bucket(clock);
+        let tag = pending_tag(generation, bucket);
+        let mut word = self.pending.load(Ordering::Relaxed);
+        loop {
+            let count = word & MAX_PENDING;
+            if word != tag | count {
+                count_locked(bucket);
+                break;
             }
-            let swapped =
-                self.0
-                    .compare_exchange_weak(word, word + 1, Ordering::AcqRel, Ordering::Relaxed);
-            match swapped {
-                Ok(_) if word & PendingSuccesses::MAX == 0 => return PushResult::First,
-                Ok(_) => return PushResult::Counted,
-                Err(now) => word = now,
+            match self.count_window {
+                Some(max) if count >= max => {
+                    report_state();
+                    break;
+                }
+                None if count == MAX_PENDING => {
+                    count_locked(bucket);
+                    break;
+                }
+                _ => {}
+            }
+            let added = self.pending.compare_exchange_weak(
+                word,
+                word + 1,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            );
+            match added {
+                Ok(_) if count == 0 => {
+                    report_state();
+                    break;
+                }
+                Ok(_) => break,
+                Err(present) => word = present,
             }
         }
-        PushResult::Stale
+        PermitState::Success {
+            bucket: bucket as u32,
+            run_id,
+            slow: false,
+        }
     }
+
+    /// Takes the pending successes, and makes the word one for this generation and bucket. Called under the lock.
+    pub(super) fn drain(&self, generation: u64, bucket: u64) -> u64 {
+        let tag = pending_tag(generation, bucket);
+        self.pending.swap(tag, Ordering::AcqRel) & MAX_PENDING
+    }
+}
+
+fn pack_state(generation: u64, state: CircuitState) -> u64 {
+    generation << STATE_BITS | state as u64
+}
+
+#[inline]
+fn pending_tag(generation: u64, bucket: u64) -> u64 {
+    let bucket = bucket & ((1 << BUCKET_BITS) - 1);
+    generation << (BUCKET_BITS + COUNT_BITS) | bucket << COUNT_BITS
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{cell::Cell, time::Duration};
+
+    use tokio::time::Instant;
+
     use super::*;
+    use crate::CircuitBreaker;
+
+    const WIDTH: Duration = Duration::from_secs(1);
+
+    struct Harness {
+        fast_path: FastPath,
+        start: Instant,
+    }
+
+    impl Harness {
+        fn new(count_window: Option<usize>) -> Self {
+            let start = Instant::now();
+            let builder = CircuitBreaker::builder("fast path").time_window(10 * WIDTH, 10);
+            let builder = match count_window {
+                Some(calls) => builder.count_window(calls),
+                None => builder,
+            };
+            let settings = builder.validated().expect("valid settings").settings;
+            let bucket_clock = settings.bucket_clock(start);
+            let fast_path = FastPath::new(CircuitState::Closed, &settings, bucket_clock);
+            Harness { fast_path, start }
+        }
+
+        /// Records a success. Returns whether it was counted without the lock, and whether the state was reported.
+        fn record(&self, generation: u64, bucket: u32) -> (bool, bool) {
+            let clock = CallClock::at(self.start + WIDTH * (bucket - 1));
+            let (reported, locked) = (Cell::new(false), Cell::new(false));
+            self.fast_path.record_success(
+                generation,
+                &clock,
+                || reported.set(true),
+                |_| locked.set(true),
+            );
+            (!locked.get(), reported.get())
+        }
+    }
 
     #[test]
-    fn a_gate_shows_the_generation_and_the_state_that_it_was_told() {
+    fn state_is_loaded_with_its_generation() {
+        let fast_path = Harness::new(None).fast_path;
         for state in CircuitState::ALL {
-            assert_eq!(PackedState::new(state).load().state(), state);
-            let gate = PackedState::new(CircuitState::Closed);
             for generation in [0, 1, 7, 8, 1 << 40] {
-                gate.store(generation, state);
-                let seen = gate.load();
-                assert_eq!((seen.generation(), seen.state()), (generation, state));
-                assert_eq!(seen.is_closed(), state == CircuitState::Closed);
-                assert_eq!(seen.is_disabled(), state == CircuitState::Disabled);
-                let decided = matches!(state, CircuitState::Closed | CircuitState::Disabled);
-                assert_eq!(seen.needs_lock(), !decided, "{state}");
+                fast_path.store(generation, state);
+                assert_eq!(fast_path.load(), (generation, state));
             }
         }
     }
 
     #[test]
-    fn successes_wait_for_whoever_takes_them_and_are_taken_once() {
-        let pending = PendingSuccesses::new();
+    fn pending_successes_are_drained_once() {
+        let harness = Harness::new(None);
         assert_eq!(
-            pending.push(0, 1, 9),
-            PushResult::First,
-            "of the first bucket"
+            harness.record(0, 1),
+            (true, true),
+            "first of the first bucket"
         );
-        assert_eq!(pending.drain(3, 5), 1);
-        assert_eq!(pending.push(3, 5, 9), PushResult::First);
-        assert_eq!(pending.push(3, 5, 9), PushResult::Counted);
-        assert_eq!(pending.push(3, 5, 9), PushResult::Counted);
-        assert_eq!(pending.drain(3, 6), 3);
-        assert_eq!(pending.drain(3, 7), 0);
+        assert_eq!(harness.fast_path.drain(3, 5), 1);
+        assert_eq!(harness.record(3, 5), (true, true), "first");
+        assert_eq!(harness.record(3, 5), (true, false));
+        assert_eq!(harness.record(3, 5), (true, false));
+        assert_eq!(harness.fast_path.drain(3, 6), 3);
+        assert_eq!(harness.fast_path.drain(3, 7), 0);
     }
 
     #[test]
-    fn a_success_of_another_generation_or_bucket_finds_no_place() {
-        let pending = PendingSuccesses::new();
-        pending.drain(3, 5);
-        for (generation, tick) in [(2, 5), (4, 5), (3, 4), (3, 6), (5, 3), (0, 1)] {
-            assert_eq!(pending.push(generation, tick, 9), PushResult::Stale);
+    fn success_of_another_generation_or_bucket_is_counted_under_the_lock() {
+        let harness = Harness::new(None);
+        harness.fast_path.drain(3, 5);
+        for (generation, bucket) in [(2, 5), (4, 5), (3, 4), (3, 6), (5, 3), (0, 1)] {
+            assert_eq!(harness.record(generation, bucket), (false, false));
         }
-        assert_eq!(pending.drain(3, 5), 0);
+        assert_eq!(harness.fast_path.drain(3, 5), 0);
     }
 
     #[test]
-    fn a_word_holds_what_is_wanted_and_no_more() {
-        let pending = PendingSuccesses::new();
-        for most in [1, 2, PendingSuccesses::MAX] {
-            pending.drain(3, 5);
-            for _ in 0..most {
-                assert_ne!(pending.push(3, 5, most), PushResult::Full);
+    fn pending_successes_are_counted_under_the_lock_when_the_word_is_full() {
+        let harness = Harness::new(None);
+        harness.fast_path.drain(3, 5);
+        for _ in 0..MAX_PENDING {
+            assert!(harness.record(3, 5).0);
+        }
+        assert_eq!(harness.record(3, 5), (false, false));
+        assert_eq!(harness.fast_path.drain(0, 1), MAX_PENDING);
+    }
+
+    #[test]
+    fn pending_successes_of_a_count_window_stop_at_its_capacity() {
+        for (calls, max) in [(1, 2), (2, 2), (7, 7)] {
+            let harness = Harness::new(Some(calls));
+            harness.fast_path.drain(3, 1);
+            for count in 0..max {
+                assert_eq!(harness.record(3, 1), (true, count == 0));
             }
-            assert_eq!(pending.push(3, 5, most), PushResult::Full);
-            assert_eq!(pending.drain(0, 1), most);
+            assert_eq!(harness.record(3, 9), (true, true));
+            assert_eq!(harness.fast_path.drain(0, 1), max);
         }
     }
 
     #[test]
-    fn a_bucket_whose_number_has_outgrown_its_bits_is_not_taken_for_another_generation() {
-        let pending = PendingSuccesses::new();
-        pending.drain(0, 1 << 28);
-        assert_eq!(pending.push(1, 0, 9), PushResult::Stale);
-        assert_eq!(pending.push(0, 1 << 28, 9), PushResult::First);
+    fn bucket_that_outgrows_its_bits_does_not_change_the_generation() {
+        assert_eq!(pending_tag(0, 1 << BUCKET_BITS), pending_tag(0, 0));
+        assert_ne!(pending_tag(1, 0), pending_tag(0, 1 << BUCKET_BITS));
     }
 }

@@ -9,8 +9,8 @@ impl Guard for CircuitBreaker {
     type Permit = BreakerPermit;
 
     #[inline]
-    fn rejects(&self, now: &CallClock) -> Rejects {
-        self.shared.rejects(now)
+    fn rejects(&self, clock: &CallClock) -> Rejects {
+        self.shared.rejects(clock)
     }
 
     #[inline]
@@ -29,7 +29,7 @@ impl Guard for CircuitBreaker {
 
     #[inline]
     fn on_end(&self, permit: BreakerPermit, end: &CallEnd<'_>) {
-        self.shared.complete(permit, end);
+        self.shared.complete(permit, end, None);
     }
 
     fn on_not_ready(&self) {
@@ -43,8 +43,8 @@ impl Guard for CircuitBreaker {
 
 impl<Req> Admit<Req> for CircuitBreaker {
     #[inline]
-    fn admit(&self, _: &mut Req, now: &CallClock) -> Result<BreakerPermit, Rejection> {
-        self.shared.admit(now)
+    fn admit(&self, _: &mut Req, clock: &CallClock) -> Result<BreakerPermit, Rejection> {
+        self.shared.admit(clock)
     }
 }
 
@@ -67,7 +67,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn builder() -> CircuitBreakerBuilder {
-        CircuitBreaker::builder("refusing")
+        CircuitBreaker::builder("rejecting")
             .consecutive_failures(1)
             .open_time(SECOND)
             .open_jitter(0.0)
@@ -75,57 +75,57 @@ mod tests {
     }
 
     fn fail(breaker: &CircuitBreaker) {
-        let permit = breaker.try_acquire().expect("it passes");
+        let permit = breaker.try_acquire().expect("admitted");
         permit.complete(Outcome::Failure);
     }
 
-    /// Returns what it refuses, and whether that needs the clock.
-    fn refuses(breaker: &CircuitBreaker) -> (Rejects, bool) {
+    /// Returns what the breaker rejects, and whether that reads the clock.
+    fn rejects(breaker: &CircuitBreaker) -> (Rejects, bool) {
         let now = CallClock::default();
         let any = breaker.rejects_any(&now);
-        let refuses = breaker.rejects(&now);
-        assert_eq!(any, refuses != Rejects::None);
-        (refuses, now.peek().is_some())
+        let rejects = breaker.rejects(&now);
+        assert_eq!(any, rejects != Rejects::None);
+        (rejects, now.peek().is_some())
     }
 
     #[tokio::test(start_paused = true)]
-    async fn refuses_says_until_when_and_reads_no_clock_while_closed() {
+    async fn rejects_until_the_open_time_and_reads_no_clock_while_closed() {
         let breaker = builder()
             .probes(2)
             .probe_success_ratio(1.0)
             .build()
-            .expect("sound");
+            .expect("valid settings");
         let start = tokio::time::Instant::now();
-        assert_eq!(refuses(&breaker), (Rejects::None, false));
+        assert_eq!(rejects(&breaker), (Rejects::None, false));
         fail(&breaker);
-        assert_eq!(refuses(&breaker), (Rejects::AllUntil(start + SECOND), true));
+        assert_eq!(rejects(&breaker), (Rejects::AllUntil(start + SECOND), true));
         advance(SECOND).await;
-        assert_eq!(refuses(&breaker).0, Rejects::Some);
+        assert_eq!(rejects(&breaker).0, Rejects::Some);
         let first = breaker.try_acquire().expect("a probe");
         advance(SECOND).await;
-        assert_eq!(refuses(&breaker).0, Rejects::Some);
+        assert_eq!(rejects(&breaker).0, Rejects::Some);
         let _second = breaker.try_acquire().expect("a probe");
         let limit = start + 11 * SECOND;
-        assert_eq!(refuses(&breaker).0, Rejects::AllUntil(limit));
+        assert_eq!(rejects(&breaker).0, Rejects::AllUntil(limit));
         drop(first);
-        assert_eq!(refuses(&breaker).0, Rejects::Some);
+        assert_eq!(rejects(&breaker).0, Rejects::Some);
         let _third = breaker.try_acquire().expect("a probe");
         // The second is overdue, and one of two is too many: open for twice as long, from now on.
         advance(10 * SECOND).await;
-        assert_eq!(refuses(&breaker).0, Rejects::AllUntil(start + 14 * SECOND));
+        assert_eq!(rejects(&breaker).0, Rejects::AllUntil(start + 14 * SECOND));
         breaker.force_open();
-        assert_eq!(refuses(&breaker), (Rejects::All, false));
+        assert_eq!(rejects(&breaker), (Rejects::All, false));
         breaker.disable();
-        assert_eq!(refuses(&breaker), (Rejects::None, false));
+        assert_eq!(rejects(&breaker), (Rejects::None, false));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn refuses_nothing_in_shadow_mode_but_what_is_forced() {
-        let breaker = builder().shadow(true).build().expect("sound");
+    async fn rejects_in_shadow_mode_only_when_forced_open() {
+        let breaker = builder().shadow(true).build().expect("valid settings");
         fail(&breaker);
-        assert_eq!(refuses(&breaker), (Rejects::None, false));
+        assert_eq!(rejects(&breaker), (Rejects::None, false));
         breaker.force_open();
-        assert_eq!(refuses(&breaker), (Rejects::All, false));
+        assert_eq!(rejects(&breaker), (Rejects::All, false));
     }
 
     #[derive(Default)]
@@ -138,8 +138,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn signal_wakes_at_transitions_free_places_and_the_end_of_a_shadow() {
-        let breaker = builder().probes(1).build().expect("sound");
+    async fn ready_signal_wakes_at_transitions_free_slots_and_the_end_of_shadow_mode() {
+        let breaker = builder().probes(1).build().expect("valid settings");
         let mut signals = Vec::new();
         breaker.ready_signals(&mut |signal| signals.push(signal.clone()));
         let waiting = SignalWaiter::new(&signals[0]);
@@ -150,7 +150,7 @@ mod tests {
             alarm.0.swap(0, Ordering::Relaxed) == 1
         };
         let succeed = || {
-            let permit = breaker.try_acquire().expect("it passes");
+            let permit = breaker.try_acquire().expect("admitted");
             permit.complete(Outcome::Success);
         };
         assert!(!woken(&succeed));
@@ -162,7 +162,7 @@ mod tests {
             "it half-opens"
         );
         assert!(!woken(&|| assert!(breaker.try_acquire().is_err())));
-        assert!(woken(&|| drop(permit.take())), "a place is free");
+        assert!(woken(&|| drop(permit.take())), "a slot is free");
         assert!(woken(&succeed), "it closes");
         assert!(!woken(&|| breaker.set_shadow(true)));
         assert!(woken(&|| breaker.set_shadow(false)));

@@ -94,7 +94,7 @@
 //! |---|---|
 //! | `tower_keep_breaker_state` | `breaker`, `state`: how many breakers of the name are in the state, in this process |
 //! | `tower_keep_breaker_transitions_total` | `breaker`, `to`, `reason` |
-//! | `tower_keep_breaker_refusals_total` | `breaker` |
+//! | `tower_keep_breaker_rejections_total` | `breaker` |
 //! | `tower_keep_breaker_evictions_total` | `breaker`: keys that made room for others |
 //!
 //! # Clones
@@ -151,43 +151,48 @@
 //! # Ok::<_, tower_keep::BoxError>(())
 //! ```
 
+mod breaker_metrics;
+mod builder;
 mod by_name;
 mod call;
 mod call_error;
+mod call_permit;
 mod circuit_breaker;
-mod classify;
+mod classify_result;
 mod error_text;
+mod event_queue;
 mod fast_path;
 mod guard;
 mod inspect;
 mod keyed;
-mod layer;
+mod locked;
+#[cfg(all(test, tower_keep_loom))]
+mod loom_tests;
 mod permit;
+mod registry_builder;
+mod report;
 mod retry_after;
 mod settings;
 mod shared;
-mod sinks;
 mod state;
 mod state_counts;
 mod state_machine;
+#[cfg(test)]
+mod state_machine_tests;
 mod switch;
-#[cfg_attr(all(test, tower_keep_loom), path = "shared/models/teller.rs")]
-mod teller;
 mod transition;
+mod validate;
 mod window;
 
-pub use by_name::{BreakerRegistry, BreakerRegistryBuilder, breaker};
+pub use builder::CircuitBreakerBuilder;
+pub use by_name::{BreakerRegistry, breaker};
 pub use call::BreakerFuture;
 pub use call_error::CallError;
+pub use call_permit::CallPermit;
 pub use circuit_breaker::CircuitBreaker;
-pub use classify::{ClassifyResult, ErrorClass, ErrorClassifier, ResultClassifier};
-pub use keyed::{
-    AuthorityKey, KeyFn, KeyRefFn, KeySource, KeyedBreaker, KeyedBreakerBuilder, KeyedGuard,
-    KeyedPermit,
-};
-pub use permit::CallPermit;
-pub use settings::CircuitBreakerBuilder;
-pub use shared::BreakerPermit;
+pub use keyed::{KeyedBreaker, KeyedBreakerBuilder, KeyedGuard};
+pub use permit::BreakerPermit;
+pub use registry_builder::BreakerRegistryBuilder;
 pub use state::CircuitState;
 pub use switch::{Switch, SwitchMode};
 pub use transition::{Transition, TransitionReason};

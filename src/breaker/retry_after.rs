@@ -1,5 +1,3 @@
-//! What a peer says about how long to stay away, and how far it is believed.
-
 use std::{
     fmt,
     sync::Arc,
@@ -14,7 +12,7 @@ use crate::{
 
 type HeadFn = Arc<dyn Fn(&Head<'_>) -> Option<Duration> + Send + Sync>;
 
-/// Each with the most that is believed.
+/// The answers of a peer that open the circuit, each with the longest time for which it may.
 #[derive(Clone, Default)]
 pub(super) struct RetryAfterRules {
     pub(super) max_retry_after: Option<Duration>,
@@ -22,46 +20,45 @@ pub(super) struct RetryAfterRules {
 }
 
 impl RetryAfterRules {
-    /// Most breakers heed nothing.
     #[inline]
     pub(super) fn is_disabled(&self) -> bool {
         self.max_retry_after.is_none() && self.head_fn.is_none()
     }
 
-    /// How long to stay away, by the head of a response.
+    /// Returns for how long to open the circuit by the head of a response.
     pub(super) fn from_head(&self, head: &Head<'_>) -> Option<Duration> {
-        // Not the peer's own: another guard of the call has answered, or a caught panic has.
+        // The peer has not sent these: another guard of the call has, or the handler of a panic.
         if matches!(head.outcome, Outcome::Rejected | Outcome::Panicked) {
             return None;
         }
-        let hinted = self.from_peer(head.outcome, || {
+        let retry_after = self.from_failure(head.outcome, || {
             RetryAfter::from_headers(head.headers, SystemTime::now())
         });
-        let read = self.head_fn.as_ref().and_then(|(most, read)| {
+        let custom = self.head_fn.as_ref().and_then(|(max, read)| {
             let wait = catch_hook(|| read(head)).flatten()?;
-            Some(wait.min(*most))
+            Some(wait.min(*max))
         });
-        hinted.max(read)
+        retry_after.max(custom)
     }
 
-    /// How long to stay away, by the error of a call.
+    /// Returns for how long to open the circuit by the error of a call.
     pub(super) fn from_end(&self, end: &CallEnd<'_>) -> Option<Duration> {
-        self.from_peer(end.outcome(), || retry_after_of(end.error()?))
+        self.from_failure(end.outcome(), || retry_after_of(end.error()?))
     }
 
-    /// Good news with a hint are no reason to stay away, nor is "never again": that is about the one call.
-    fn from_peer(
+    /// A success is no reason to open, whatever it asks for. Nor is `Never`: that is about one call.
+    fn from_failure(
         &self,
         outcome: Outcome,
-        hint: impl FnOnce() -> Option<RetryAfter>,
+        read: impl FnOnce() -> Option<RetryAfter>,
     ) -> Option<Duration> {
-        let most = self.max_retry_after?;
-        let bad = matches!(
+        let max = self.max_retry_after?;
+        let is_failure = matches!(
             outcome,
             Outcome::Overload | Outcome::Failure | Outcome::TimedOut
         );
-        match bad.then(hint).flatten()? {
-            RetryAfter::After(wait) | RetryAfter::NotBefore(wait) => Some(wait.min(most)),
+        match is_failure.then(read).flatten()? {
+            RetryAfter::After(wait) | RetryAfter::NotBefore(wait) => Some(wait.min(max)),
             RetryAfter::Never => None,
         }
     }
@@ -69,9 +66,9 @@ impl RetryAfterRules {
 
 impl fmt::Debug for RetryAfterRules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Heed")
-            .field("retry_after", &self.max_retry_after)
-            .field("head", &self.head_fn.as_ref().map(|(most, _)| most))
+        f.debug_struct("RetryAfterRules")
+            .field("max_retry_after", &self.max_retry_after)
+            .field("head_fn", &self.head_fn.as_ref().map(|(max, _)| max))
             .finish()
     }
 }

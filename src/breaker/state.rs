@@ -1,18 +1,18 @@
 use std::fmt;
 
-/// What a breaker does with calls.
+/// The state of a circuit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CircuitState {
-    /// Calls pass and are counted.
+    /// Calls are admitted and counted.
     Closed,
-    /// Calls are refused until a time has passed.
+    /// Calls are rejected until the open time has elapsed.
     Open,
-    /// A few calls pass, and decide.
+    /// A few calls are admitted as probes, and decide whether the circuit closes.
     HalfOpen,
-    /// Calls are refused until somebody says otherwise.
+    /// Calls are rejected until the override is taken back.
     ForcedOpen,
-    /// Calls pass and nothing is counted.
+    /// Calls are admitted, and none is counted.
     Disabled,
 }
 
@@ -26,7 +26,7 @@ impl CircuitState {
         CircuitState::Disabled,
     ];
 
-    /// In lower case, words joined by `_`, for labels and logs.
+    /// Returns the state in lower case, words joined by `_`, for labels and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             CircuitState::Closed => "closed",

@@ -1,25 +1,16 @@
-//! Counts the breakers of a name in each state, in this process, for `tower_keep_breaker_state`: single ones, and those of
-//! all keys of all keyed sets.
-//!
-//! A gauge for each breaker, or for each set, would be one series for all of a name, and show the state of whichever
-//! changed last.
-
 use std::{
     collections::HashMap,
     sync::{self, Arc, LazyLock, PoisonError, Weak},
 };
 
-use metrics::Gauge;
+use metrics::{Gauge, Unit};
 
-use super::{sinks::state_gauges, state::CircuitState};
+use super::state::CircuitState;
 use crate::{
     call::{Label, catch_hook},
     util::{
         shared_gauges::SharedGauges,
-        sync::{
-            Mutex, MutexGuard,
-            atomic::{AtomicUsize, Ordering},
-        },
+        sync::{Mutex, MutexGuard},
     },
 };
 
@@ -28,15 +19,18 @@ pub(super) type PerState = [u64; 5];
 
 type NameMap = HashMap<Label, Weak<StateCounts>>;
 
-/// The names of breakers that are alive, each with its counts. Locked when a breaker or a set is made, and when the last
-/// of a name is dropped.
+/// The names of all breakers that are alive. Locked when a breaker or a keyed set is created, and when the last of a name
+/// is dropped.
 static NAMES: LazyLock<sync::Mutex<NameMap>> = LazyLock::new(sync::Mutex::default);
 
 fn lock_names() -> sync::MutexGuard<'static, NameMap> {
     NAMES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The breakers of one name.
+/// The number of breakers of one name in each state, in this process, for `tower_keep_breaker_state`: single ones, and
+/// those of all keys of all keyed sets.
+///
+/// A gauge for each breaker would be one series for all of a name, and show the state of the one that changed last.
 pub(super) struct StateCounts {
     name: Label,
     counts: Mutex<PerState>,
@@ -44,19 +38,19 @@ pub(super) struct StateCounts {
 }
 
 impl StateCounts {
-    /// Returns the one of that name, as long as anybody holds it.
+    /// Returns the counts of that name, which live as long as they are held.
     pub(super) fn get_or_create(name: &Label) -> Arc<Self> {
         let mut names = lock_names();
-        if let Some(census) = names.get(name).and_then(Weak::upgrade) {
-            return census;
+        if let Some(counts) = names.get(name).and_then(Weak::upgrade) {
+            return counts;
         }
-        let census = Arc::new(StateCounts {
+        let counts = Arc::new(StateCounts {
             name: name.clone(),
             counts: Mutex::default(),
             gauges: SharedGauges::new(),
         });
-        names.insert(name.clone(), Arc::downgrade(&census));
-        census
+        names.insert(name.clone(), Arc::downgrade(&counts));
+        counts
     }
 
     pub(super) fn name(&self) -> &Label {
@@ -67,21 +61,21 @@ impl StateCounts {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Shows the counts to a recorder that has not seen them.
+    /// Reports the counts to a recorder that does not have them.
     pub(super) fn report(&self) {
         if !self.gauges.is_registered() {
             self.update(|_| ());
         }
     }
 
-    /// Changes the counts, and shows them in the order of the changes.
+    /// Changes the counts, and reports them in the order of the changes.
     pub(super) fn update(&self, change: impl FnOnce(&mut PerState)) {
         let make = || state_gauges(&self.name);
-        // First, and without the lock: whoever makes the gauges must not wait for one who waits for them.
+        // Before the lock is taken: a thread that creates the gauges must not wait for one that waits for them.
         catch_hook(|| self.gauges.register(make));
         let mut counts = self.lock();
         change(&mut counts);
-        // A recorder that has been replaced meanwhile is told as well: what it shows must not stay for ever.
+        // Reports to a recorder that has been replaced as well, so that it does not keep an old value forever.
         catch_hook(|| self.gauges.for_each(|gauges| set_gauges(gauges, &counts)));
     }
 }
@@ -89,14 +83,32 @@ impl StateCounts {
 impl Drop for StateCounts {
     fn drop(&mut self) {
         let mut names = lock_names();
-        // The name may have a new one already.
+        // Another thread may have created new counts of the name since the last reference was dropped.
         if names
             .get(&self.name)
-            .is_some_and(|it| it.strong_count() == 0)
+            .is_some_and(|counts| counts.strong_count() == 0)
         {
             names.remove(&self.name);
         }
     }
+}
+
+/// Creates a gauge for each state.
+fn state_gauges(breaker: &Label) -> [Gauge; 5] {
+    metrics::describe_counter!(
+        "tower_keep_breaker_transitions_total",
+        Unit::Count,
+        "Changes of a circuit breaker's state."
+    );
+    metrics::describe_gauge!(
+        "tower_keep_breaker_state",
+        Unit::Count,
+        "How many circuit breakers of the name are in the state, in this process."
+    );
+    CircuitState::ALL.map(|state| {
+        let name = breaker.to_string();
+        metrics::gauge!("tower_keep_breaker_state", "breaker" => name, "state" => state.as_str())
+    })
 }
 
 fn set_gauges(gauges: &[Gauge; 5], counts: &PerState) {
@@ -105,62 +117,29 @@ fn set_gauges(gauges: &[Gauge; 5], counts: &PerState) {
     }
 }
 
-/// One breaker in the counts of its name; dropping it takes it out.
-pub(super) struct StateCountGuard {
-    counts: Arc<StateCounts>,
-    /// Changed under the lock of the counts.
-    state: AtomicUsize,
-}
-
-impl StateCountGuard {
-    pub(super) fn new(name: &Label, state: CircuitState) -> Self {
-        let census = StateCounts::get_or_create(name);
-        census.update(|counts| counts[state as usize] += 1);
-        StateCountGuard {
-            counts: census,
-            state: AtomicUsize::new(state as usize),
-        }
-    }
-
-    /// The breaker is in another state now.
-    pub(super) fn transition(&self, to: CircuitState) {
-        self.counts.update(|counts| {
-            counts[self.state.swap(to as usize, Ordering::Relaxed)] -= 1;
-            counts[to as usize] += 1;
-        });
-    }
-
-    /// Shows the counts to a recorder that has not seen them.
-    pub(super) fn report(&self) {
-        self.counts.report();
-    }
-}
-
-impl Drop for StateCountGuard {
-    fn drop(&mut self) {
-        let state = self.state.load(Ordering::Relaxed);
-        self.counts.update(|counts| counts[state] -= 1);
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::report::Reporter, *};
 
     fn counts(name: &Label) -> Option<PerState> {
-        let census = lock_names().get(name).and_then(Weak::upgrade)?;
-        let counts = *census.lock();
-        Some(counts)
+        let counts = lock_names().get(name).and_then(Weak::upgrade)?;
+        let locked = *counts.lock();
+        Some(locked)
+    }
+
+    fn closed(name: &Label) -> Reporter {
+        let reporter = Reporter::new(name);
+        reporter.register(CircuitState::Closed);
+        reporter
     }
 
     #[test]
-    fn census_counts_the_breakers_of_a_name_by_state_and_forgets_the_name_with_the_last() {
-        let name = Label::from("census");
-        let one = StateCountGuard::new(&name, CircuitState::Closed);
-        let other = StateCountGuard::new(&name, CircuitState::Closed);
+    fn state_counts_of_a_name_are_dropped_with_its_last_breaker() {
+        let name = Label::from("state counts");
+        let [one, other] = [closed(&name), closed(&name)];
         assert_eq!(counts(&name), Some([2, 0, 0, 0, 0]));
-        one.transition(CircuitState::Open);
-        other.transition(CircuitState::Disabled);
+        one.set_counted_state(CircuitState::Open);
+        other.set_counted_state(CircuitState::Disabled);
         assert_eq!(counts(&name), Some([0, 1, 0, 0, 1]));
         drop(one);
         assert_eq!(counts(&name), Some([0, 0, 0, 0, 1]));
@@ -169,20 +148,19 @@ mod tests {
     }
 
     #[test]
-    fn census_loses_nothing_while_threads_make_and_drop_breakers_of_one_name() {
-        let name = Label::from("busy census");
+    fn state_counts_are_exact_while_threads_create_and_drop_breakers_of_one_name() {
+        let name = Label::from("busy state counts");
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..500 {
-                        let member = StateCountGuard::new(&name, CircuitState::Closed);
-                        member.transition(CircuitState::Open);
+                        closed(&name).set_counted_state(CircuitState::Open);
                     }
                 });
             }
         });
         assert!(!lock_names().contains_key(&name));
-        let last = StateCountGuard::new(&name, CircuitState::Closed);
+        let last = closed(&name);
         assert_eq!(counts(&name), Some([1, 0, 0, 0, 0]));
         drop(last);
     }

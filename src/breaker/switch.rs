@@ -9,38 +9,38 @@ use crate::{
     util::sync::{Mutex, MutexGuard},
 };
 
-/// What a [`Switch`] says.
+/// The mode of a [`Switch`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SwitchMode {
     /// Each breaker decides by itself.
     #[default]
     Normal,
-    /// All refuse.
+    /// Every breaker rejects all calls.
     ForcedOpen,
-    /// All let everything pass, and count nothing.
+    /// Every breaker admits all calls, and counts none.
     Disabled,
 }
 
 /// One handle for many breakers: forces them all open, or disables them, and back.
 ///
-/// For operators, feature flags, a whole region that is drained. Breakers obey it that are built with
-/// [`switch`](super::CircuitBreakerBuilder::switch); those built later take its present position, without an event.
-/// Calls never look at it: it holds weak references to its breakers and tells them, so it costs nothing while it
-/// stands still.
+/// For operators, feature flags, a whole region that is drained. It overrides breakers that are built with
+/// [`switch`](super::CircuitBreakerBuilder::switch); those that are built later take its present mode, without a transition.
+/// It holds weak references to its breakers and notifies them, so calls never read it.
 ///
-/// # Which order wins
+/// # Which override wins
 ///
-/// While it is thrown, the switch. What a breaker is told [by hand](super::CircuitBreaker::force_open) before or in
-/// the meantime is remembered, and holds once the switch is back: a breaker forced open by hand stays so, the others
-/// are closed and begin anew. [`reset`](super::CircuitBreaker::reset) takes back what was said by hand, not the switch.
+/// While a mode is set, the switch. What a breaker is told [by itself](super::CircuitBreaker::force_open) before or
+/// meanwhile is remembered, and holds once the switch is released: a breaker that was forced open itself stays so, the
+/// others are closed and start again. [`reset`](super::CircuitBreaker::reset) takes back the override of the breaker, not that
+/// of the switch.
 ///
 /// # Clones
 ///
-/// Clones are the same switch. A builder that was told of it holds one, and so does whatever makes breakers from such a
-/// builder: a [`KeyedBreaker`](super::KeyedBreaker), [`BreakerRegistry`](super::BreakerRegistry). A breaker holds none.
+/// Clones are the same switch. A builder that got the switch holds one, and so does what builds breakers from such a
+/// builder: a [`KeyedBreaker`](super::KeyedBreaker), a [`BreakerRegistry`](super::BreakerRegistry). A breaker holds none.
 ///
-/// When the last clone is dropped while the switch is thrown, it is [released](Self::release): nobody could do so any
+/// When the last clone is dropped while a mode is set, the switch is [released](Self::release): no one could do so any
 /// more.
 ///
 /// ```
@@ -58,120 +58,122 @@ pub enum SwitchMode {
 /// # Ok::<_, tower_keep::ConfigError>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct Switch {
-    shared: Arc<SwitchShared>,
-}
+pub struct Switch(Arc<Mutex<SwitchInner>>);
 
-/// State that all handles share; gone with the last of them.
-#[derive(Default)]
-struct SwitchShared {
-    inner: Mutex<SwitchInner>,
-}
-
+/// The switch behind all of its handles; dropped with the last of them.
 #[derive(Default)]
 struct SwitchInner {
-    current: SwitchVersion,
+    mode: SwitchMode,
+    /// How often the mode has changed. A breaker applies the highest version that it has seen.
+    version: u64,
     breakers: Vec<Weak<Shared>>,
 }
 
-/// A position, and how often the switch had been turned by then: of two orders, the later holds.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct SwitchVersion {
-    pub(super) version: u64,
-    pub(super) mode: SwitchMode,
-}
-
 impl Switch {
-    /// A switch that lets each breaker decide.
+    /// Creates a switch in the mode [`Normal`](SwitchMode::Normal).
+    ///
+    /// ```
+    /// use tower_keep::breaker::{Switch, SwitchMode};
+    ///
+    /// assert_eq!(Switch::new().mode(), SwitchMode::Normal);
+    /// ```
     pub fn new() -> Self {
         Switch::default()
     }
 
-    /// Every breaker refuses everything until the switch is turned again.
+    /// Makes every breaker reject all calls, until another mode is set.
     pub fn force_open(&self) {
         self.set_mode(SwitchMode::ForcedOpen);
     }
 
-    /// Every breaker lets everything pass, and counts nothing, until the switch is turned again.
+    /// Makes every breaker admit all calls and count none, until another mode is set.
     pub fn disable(&self) {
         self.set_mode(SwitchMode::Disabled);
     }
 
-    /// Back to normal.
+    /// Lets each breaker decide by itself again.
     pub fn release(&self) {
         self.set_mode(SwitchMode::Normal);
     }
 
-    /// What it says now.
+    /// Returns the mode.
     pub fn mode(&self) -> SwitchMode {
-        self.current().mode
+        self.current().1
     }
 
-    /// Turns it.
-    pub fn set_mode(&self, position: SwitchMode) {
-        self.shared.set_mode(position);
-    }
-
-    pub(super) fn current(&self) -> SwitchVersion {
-        self.lock().current
-    }
-
-    /// The breaker obeys from now on.
-    pub(super) fn register(&self, breaker: &Arc<Shared>) {
-        let now = {
-            let mut board = self.lock();
-            // The dead are swept when the list would grow, so that it is at most twice as long as it must be.
-            if board.breakers.len() == board.breakers.capacity() {
-                board.breakers.retain(|member| member.strong_count() > 0);
-                let room = board.breakers.len().max(4);
-                board.breakers.reserve_exact(room);
-            }
-            board.breakers.push(Arc::downgrade(breaker));
-            board.current
-        };
-        // It may have been turned since the breaker was made.
-        breaker.apply_switch(now);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, SwitchInner> {
-        self.shared.lock()
-    }
-}
-
-impl SwitchShared {
-    fn set_mode(&self, position: SwitchMode) {
-        let (turn, members): (SwitchVersion, Vec<_>) = {
-            let mut board = self.lock();
-            if board.current.mode == position {
-                return;
-            }
-            board.current.mode = position;
-            board.current.version += 1;
-            let alive = board.breakers.iter().filter_map(Weak::upgrade);
-            (board.current, alive.collect())
-        };
-        // Told without the lock: a subscriber may turn the switch itself, and a later turn may be faster.
-        for breaker in members {
-            breaker.apply_switch(turn);
+    /// Sets the mode.
+    pub fn set_mode(&self, mode: SwitchMode) {
+        let change = self.lock().set_mode(mode);
+        // Without the lock: a subscriber may set the switch itself. Its version is higher, and wins.
+        if let Some((version, breakers)) = change {
+            notify(breakers, version, mode);
         }
     }
 
+    /// Returns the version and the mode.
+    pub(super) fn current(&self) -> (u64, SwitchMode) {
+        let inner = self.lock();
+        (inner.version, inner.mode)
+    }
+
+    /// Adds a breaker, which applies the mode from now on.
+    pub(super) fn register(&self, breaker: &Arc<Shared>) {
+        let (version, mode) = {
+            let mut inner = self.lock();
+            inner.add(breaker);
+            (inner.version, inner.mode)
+        };
+        // The mode may have changed since the breaker was created.
+        breaker.apply_switch(version, mode);
+    }
+
     fn lock(&self) -> MutexGuard<'_, SwitchInner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for SwitchShared {
+impl SwitchInner {
+    /// Returns the new version and the breakers to notify, or `None` if the mode is set already.
+    fn set_mode(&mut self, mode: SwitchMode) -> Option<(u64, Vec<Arc<Shared>>)> {
+        if self.mode == mode {
+            return None;
+        }
+        self.mode = mode;
+        self.version += 1;
+        let breakers = self.breakers.iter().filter_map(Weak::upgrade);
+        Some((self.version, breakers.collect()))
+    }
+
+    fn add(&mut self, breaker: &Arc<Shared>) {
+        // References to dropped breakers are removed when the list would grow, so that at most half of it is unused.
+        if self.breakers.len() == self.breakers.capacity() {
+            self.breakers.retain(|breaker| breaker.strong_count() > 0);
+            let additional = self.breakers.len().max(4);
+            self.breakers.reserve_exact(additional);
+        }
+        self.breakers.push(Arc::downgrade(breaker));
+    }
+}
+
+impl Drop for SwitchInner {
     fn drop(&mut self) {
-        // Telling is others' code, and this may be the drop of a thread that panics.
-        catch_hook(|| self.set_mode(SwitchMode::Normal));
+        if let Some((version, breakers)) = self.set_mode(SwitchMode::Normal) {
+            // Reporting runs user code, and the thread may be panicking.
+            catch_hook(|| notify(breakers, version, SwitchMode::Normal));
+        }
+    }
+}
+
+fn notify(breakers: Vec<Arc<Shared>>, version: u64, mode: SwitchMode) {
+    for breaker in breakers {
+        breaker.apply_switch(version, mode);
     }
 }
 
 impl fmt::Debug for Switch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Switch")
-            .field("position", &self.mode())
+            .field("mode", &self.mode())
             .finish_non_exhaustive()
     }
 }
@@ -182,12 +184,12 @@ mod tests {
     use crate::CircuitBreaker;
 
     #[test]
-    fn breakers_that_are_gone_do_not_pile_up() {
+    fn switch_forgets_dropped_breakers() {
         let switch = Switch::new();
         let build = || CircuitBreaker::builder("gone").switch(&switch).build();
-        let alive = build().expect("sound");
+        let alive = build().expect("valid settings");
         for _ in 0..1_000 {
-            build().expect("sound");
+            build().expect("valid settings");
         }
         assert!(switch.lock().breakers.len() <= 16);
         switch.force_open();

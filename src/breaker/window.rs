@@ -1,10 +1,12 @@
-//! The latest calls, counted: over a time, or a number of them.
+//! The latest calls, counted: those of a time, or a number of them.
 
 use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-/// One call, as the window counts it.
+use crate::call::{CallEnd, Evidence, Outcome};
+
+/// A call as the window counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CallSample {
     Success,
@@ -14,6 +16,31 @@ pub(super) enum CallSample {
 }
 
 impl CallSample {
+    /// Returns the sample of a call, or `None` if it is no evidence.
+    pub(super) fn new(evidence: Evidence, slow: bool) -> Option<Self> {
+        match (evidence, slow) {
+            (Evidence::Healthy, false) => Some(CallSample::Success),
+            (Evidence::Healthy, true) => Some(CallSample::SlowSuccess),
+            (Evidence::Unhealthy, false) => Some(CallSample::Failure),
+            (Evidence::Unhealthy, true) => Some(CallSample::SlowFailure),
+            (Evidence::Inconclusive, _) => None,
+        }
+    }
+
+    /// Returns the sample of a call that has ended. `slow_call` is the time to the head from which a call is slow.
+    pub(super) fn from_end(end: &CallEnd<'_>, slow_call: Option<Duration>) -> Option<Self> {
+        // The time to the head does not include the upload, so neither does that of a call without a head.
+        let without_upload = || Some(end.elapsed()?.saturating_sub(end.upload_wait));
+        let took = || end.time_to_head().or_else(without_upload);
+        let slow = slow_call.is_some_and(|limit| took().is_some_and(|took| took >= limit));
+        let evidence = match end.evidence() {
+            // A caller that gives up after so long was not impatient: the peer is slow, or hangs.
+            Evidence::Inconclusive if slow && is_dropped_before_head(end) => Evidence::Unhealthy,
+            evidence => evidence,
+        };
+        CallSample::new(evidence, slow)
+    }
+
     pub(super) fn is_failure(self) -> bool {
         matches!(self, CallSample::Failure | CallSample::SlowFailure)
     }
@@ -31,15 +58,19 @@ impl CallSample {
     }
 }
 
-/// How many calls there were, and how many of each kind.
+fn is_dropped_before_head(end: &CallEnd<'_>) -> bool {
+    end.outcome() == Outcome::Cancelled && end.status().is_none() && end.time_to_head().is_none()
+}
+
+/// The number of calls in a window, in all and of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CallCounts {
     /// All calls that count.
     pub calls: u64,
-    /// Those that failed.
+    /// Calls that have failed.
     pub failures: u64,
-    /// Those that took at least the slow limit to their head, failed or not.
+    /// Calls that took at least the slow limit to their head, failed or not.
     pub slow: u64,
 }
 
@@ -51,7 +82,7 @@ impl CallCounts {
     }
 }
 
-/// Cuts time into the buckets of a ring. Shared with the path that takes no lock.
+/// The clock that cuts time into the buckets of a window. The fast path and the state machine have the same.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BucketClock {
     start: Instant,
@@ -61,173 +92,145 @@ pub(super) struct BucketClock {
 impl BucketClock {
     pub(super) fn new(start: Instant, window: Duration, buckets: usize) -> Self {
         let width = window.as_nanos() / buckets.max(1) as u128;
-        let width = u64::try_from(width).unwrap_or(u64::MAX).max(1);
+        let bucket_width = u64::try_from(width).unwrap_or(u64::MAX).max(1);
         BucketClock {
             start,
-            bucket_width: width,
+            bucket_width,
         }
     }
 
-    /// The number of the bucket, from 1.
+    /// Returns the index of the bucket, counted from 1.
     #[inline]
     pub(super) fn bucket_at(&self, now: Instant) -> u64 {
         now.saturating_duration_since(self.start).as_nanos() as u64 / self.bucket_width + 1
     }
 }
 
+/// The latest calls.
 #[derive(Debug)]
 pub(super) enum Window {
-    Time(TimeRing),
-    Count(CountRing),
+    /// Exact counts of the latest buckets of time.
+    Time {
+        /// A ring: each bucket with its index.
+        buckets: Box<[(u64, CallCounts)]>,
+        /// The highest index that has been recorded.
+        latest: u64,
+    },
+    /// A number of calls, the oldest first.
+    Count {
+        samples: VecDeque<CallSample>,
+        capacity: usize,
+        counts: CallCounts,
+    },
 }
 
 impl Window {
-    /// `tick` is only looked at by a time ring.
-    pub(super) fn record(&mut self, tick: u64, sample: CallSample, times: u64) {
-        match self {
-            Window::Time(ring) => ring.record(tick, sample, times),
-            Window::Count(ring) => ring.record(sample, times),
+    pub(super) fn of_time(buckets: usize) -> Self {
+        Window::Time {
+            buckets: vec![(0, CallCounts::default()); buckets].into(),
+            latest: 0,
         }
     }
 
-    /// Counts a failure in the place of a success that was recorded in the bucket with these last bits: if that
-    /// is still in the window, there are as many calls as before. `tick` is the present bucket.
-    pub(super) fn success_to_failure(&mut self, recorded: u32, failure: CallSample, tick: u64) {
+    pub(super) fn of_calls(capacity: usize) -> Self {
+        Window::Count {
+            samples: VecDeque::with_capacity(capacity),
+            capacity,
+            counts: CallCounts::default(),
+        }
+    }
+
+    /// Records calls. A count window ignores the bucket.
+    pub(super) fn record(&mut self, bucket: u64, sample: CallSample, times: u64) {
         match self {
-            Window::Time(ring) => {
-                ring.remove_success(recorded, failure.is_slow());
-                ring.record(tick, failure, 1);
+            Window::Time { buckets, latest } => {
+                let (index, counts) = &mut buckets[(bucket % buckets.len() as u64) as usize];
+                // The thread is late: the slot has moved on, and must not be turned back.
+                if *index > bucket {
+                    return;
+                }
+                if *index < bucket {
+                    (*index, *counts) = (bucket, CallCounts::default());
+                }
+                counts.record(sample, times);
+                *latest = bucket.max(*latest);
             }
-            Window::Count(ring) => ring.success_to_failure(failure),
+            Window::Count {
+                samples,
+                capacity,
+                counts,
+            } => {
+                for _ in 0..times.min(*capacity as u64) {
+                    if samples.len() == *capacity {
+                        let oldest = samples.pop_front().expect("the capacity is at least 1");
+                        counts.calls -= 1;
+                        counts.failures -= u64::from(oldest.is_failure());
+                        counts.slow -= u64::from(oldest.is_slow());
+                    }
+                    samples.push_back(sample);
+                    counts.record(sample, 1);
+                }
+            }
         }
     }
 
-    pub(super) fn counts(&self, tick: u64) -> CallCounts {
+    /// Records a failure in the place of a success, whose bucket has these last bits. If the success is still in the
+    /// window, the number of calls stays. `bucket` is the present one.
+    pub(super) fn success_to_failure(&mut self, recorded: u32, failure: CallSample, bucket: u64) {
         match self {
-            Window::Time(ring) => ring.counts(tick),
-            Window::Count(ring) => ring.counts,
+            Window::Time { buckets, .. } => {
+                let mut slots = buckets.iter_mut();
+                // One that has left the window does not count, with or without the success.
+                let found = slots.find(|(index, _)| *index as u32 == recorded);
+                if let Some((_, counts)) = found
+                    && counts.calls > counts.failures
+                {
+                    counts.calls -= 1;
+                    counts.slow = counts.slow.saturating_sub(u64::from(failure.is_slow()));
+                }
+                self.record(bucket, failure, 1);
+            }
+            Window::Count {
+                samples, counts, ..
+            } => {
+                // The latest success becomes the failure, and stays as slow as it was.
+                let mut latest = samples.iter_mut().rev();
+                let Some(success) = latest.find(|sample| !sample.is_failure()) else {
+                    return self.record(bucket, failure, 1);
+                };
+                *success = success.to_failure();
+                counts.failures += 1;
+            }
+        }
+    }
+
+    pub(super) fn counts(&self, bucket: u64) -> CallCounts {
+        match self {
+            Window::Time { buckets, latest } => {
+                // A clock that was read earlier does not bring back what has left the window.
+                let newest_expired = bucket.max(*latest).saturating_sub(buckets.len() as u64);
+                let mut sum = CallCounts::default();
+                for (_, counts) in buckets.iter().filter(|slot| slot.0 > newest_expired) {
+                    sum.calls += counts.calls;
+                    sum.failures += counts.failures;
+                    sum.slow += counts.slow;
+                }
+                sum
+            }
+            Window::Count { counts, .. } => *counts,
         }
     }
 
     pub(super) fn clear(&mut self) {
         match self {
-            Window::Time(ring) => ring.buckets.fill(Bucket::default()),
-            Window::Count(ring) => {
-                ring.samples.clear();
-                ring.counts = CallCounts::default();
+            Window::Time { buckets, .. } => buckets.fill((0, CallCounts::default())),
+            Window::Count {
+                samples, counts, ..
+            } => {
+                samples.clear();
+                *counts = CallCounts::default();
             }
         }
-    }
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Bucket {
-    index: u64,
-    counts: CallCounts,
-}
-
-/// Exact counts of the last few buckets of time.
-#[derive(Debug)]
-pub(super) struct TimeRing {
-    buckets: Box<[Bucket]>,
-    latest: u64,
-}
-
-impl TimeRing {
-    pub(super) fn new(buckets: usize) -> Self {
-        TimeRing {
-            buckets: vec![Bucket::default(); buckets].into(),
-            latest: 0,
-        }
-    }
-
-    fn record(&mut self, tick: u64, sample: CallSample, times: u64) {
-        let at = (tick % self.buckets.len() as u64) as usize;
-        let bucket = &mut self.buckets[at];
-        // Somebody late: the bucket has moved on, and must not be turned back.
-        if bucket.index > tick {
-            return;
-        }
-        if bucket.index < tick {
-            *bucket = Bucket {
-                index: tick,
-                counts: CallCounts::default(),
-            };
-        }
-        bucket.counts.record(sample, times);
-        self.latest = self.latest.max(tick);
-    }
-
-    /// Takes a success out of its bucket. One that has left the window counts for nothing, with or without it.
-    fn remove_success(&mut self, recorded: u32, slow: bool) {
-        let mut buckets = self.buckets.iter_mut();
-        let found = buckets.find(|bucket| bucket.index as u32 == recorded);
-        if let Some(Bucket { counts, .. }) = found
-            && counts.calls > counts.failures
-        {
-            counts.calls -= 1;
-            counts.slow = counts.slow.saturating_sub(u64::from(slow));
-        }
-    }
-
-    /// The last bucket that has left the window. Time does not run backwards: what was seen last is the least that is
-    /// now.
-    fn newest_expired(&self, tick: u64) -> u64 {
-        tick.max(self.latest)
-            .saturating_sub(self.buckets.len() as u64)
-    }
-
-    fn counts(&self, tick: u64) -> CallCounts {
-        let after = self.newest_expired(tick);
-        let mut sum = CallCounts::default();
-        for bucket in self.buckets.iter().filter(|bucket| bucket.index > after) {
-            sum.calls += bucket.counts.calls;
-            sum.failures += bucket.counts.failures;
-            sum.slow += bucket.counts.slow;
-        }
-        sum
-    }
-}
-
-/// The last few calls, one by one.
-#[derive(Debug)]
-pub(super) struct CountRing {
-    samples: VecDeque<CallSample>,
-    capacity: usize,
-    counts: CallCounts,
-}
-
-impl CountRing {
-    pub(super) fn new(limit: usize) -> Self {
-        CountRing {
-            samples: VecDeque::with_capacity(limit),
-            capacity: limit,
-            counts: CallCounts::default(),
-        }
-    }
-
-    fn record(&mut self, sample: CallSample, times: u64) {
-        for _ in 0..times.min(self.capacity as u64) {
-            if self.samples.len() == self.capacity {
-                let oldest = self.samples.pop_front().expect("a limit is at least 1");
-                self.counts.calls -= 1;
-                self.counts.failures -= u64::from(oldest.is_failure());
-                self.counts.slow -= u64::from(oldest.is_slow());
-            }
-            self.samples.push_back(sample);
-            self.counts.record(sample, 1);
-        }
-    }
-
-    /// Turns the most recent success into a failure, which was as slow as it was; if none is left, the failure is one
-    /// call more.
-    fn success_to_failure(&mut self, failure: CallSample) {
-        let mut latest = self.samples.iter_mut().rev();
-        let Some(success) = latest.find(|sample| !sample.is_failure()) else {
-            return self.record(failure, 1);
-        };
-        *success = success.to_failure();
-        self.counts.failures += 1;
     }
 }
 
@@ -248,14 +251,14 @@ mod tests {
     }
 
     proptest! {
-        /// Threads read the clock, and then wait for their turn: ticks come in any order.
+        /// Threads read the clock and then wait for the lock, so buckets come in any order.
         #[test]
-        fn a_late_recorder_turns_no_bucket_back(
+        fn window_of_time_ignores_late_records_of_replaced_buckets(
             buckets in 1..8_usize,
             seen in prop::collection::vec((1..40_u64, any_sample(), 1..5_u64), 1..100),
             asked in 1..45_u64,
         ) {
-            let mut ring = TimeRing::new(buckets);
+            let mut ring = Window::of_time(buckets);
             for (n, &(tick, sample, times)) in seen.iter().enumerate() {
                 ring.record(tick, sample, times);
                 let so_far = &seen[..=n];
@@ -266,25 +269,25 @@ mod tests {
         }
 
         #[test]
-        fn a_count_ring_holds_the_last_calls_and_no_others(
+        fn window_of_calls_holds_the_latest_calls_only(
             limit in 1..20_usize,
             seen in prop::collection::vec((Just(0_u64), any_sample(), 1..30_u64), 1..100),
         ) {
-            let mut ring = CountRing::new(limit);
+            let mut ring = Window::of_calls(limit);
             let mut list = Vec::new();
             for &(_, sample, times) in &seen {
-                ring.record(sample, times);
+                ring.record(0, sample, times);
                 list.extend((0..times).map(|_| (0, sample, 1)));
                 let last = list.len().saturating_sub(limit);
-                prop_assert_eq!(ring.counts, added(list[last..].iter()));
+                prop_assert_eq!(ring.counts(0), added(list[last..].iter()));
             }
         }
     }
 
     #[test]
-    fn converted_success_leaves_its_bucket_while_that_is_in_the_window() {
+    fn success_to_failure_takes_the_success_out_of_a_bucket_in_the_window() {
         for (now, calls) in [(5, 2), (7, 2), (8, 1)] {
-            let mut window = Window::Time(TimeRing::new(3));
+            let mut window = Window::of_time(3);
             window.record(5, CallSample::Success, 2);
             window.success_to_failure(5, CallSample::Failure, now);
             let counts = window.counts(now);
@@ -294,7 +297,7 @@ mod tests {
                 "in bucket {now}"
             );
         }
-        let mut window = Window::Time(TimeRing::new(3));
+        let mut window = Window::of_time(3);
         window.record(5, CallSample::SlowSuccess, 1);
         window.success_to_failure(5, CallSample::SlowFailure, 6);
         let counts = window.counts(6);
@@ -303,8 +306,8 @@ mod tests {
     }
 
     #[test]
-    fn bucket_of_failures_only_gives_up_no_success() {
-        let mut window = Window::Time(TimeRing::new(3));
+    fn success_to_failure_takes_nothing_out_of_a_bucket_of_failures() {
+        let mut window = Window::of_time(3);
         window.record(5, CallSample::Failure, 1);
         window.success_to_failure(5, CallSample::Failure, 5);
         let counts = window.counts(5);
@@ -312,8 +315,8 @@ mod tests {
     }
 
     #[test]
-    fn converted_success_of_a_count_ring_is_the_latest_and_if_none_is_left_a_call_more() {
-        let mut window = Window::Count(CountRing::new(3));
+    fn success_to_failure_replaces_the_latest_success_of_a_count_window_or_adds_a_call() {
+        let mut window = Window::of_calls(3);
         window.record(1, CallSample::SlowSuccess, 1);
         window.record(1, CallSample::Success, 1);
         for (calls, failures, slow) in [(2, 1, 1), (2, 2, 1), (3, 3, 1), (3, 3, 0)] {
@@ -325,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_begins_with_its_first_nanosecond() {
+    fn bucket_begins_with_its_first_nanosecond() {
         let start = Instant::now();
         let ticks = BucketClock::new(start, Duration::from_secs(30), 10);
         let nano = Duration::from_nanos(1);

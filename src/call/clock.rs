@@ -55,6 +55,12 @@ impl CallClock {
         })
     }
 
+    /// Forgets the time, so that it is read again when it is asked for.
+    #[inline]
+    pub(crate) fn tick(&mut self) {
+        self.now.set(None);
+    }
+
     /// The time if anybody has asked for it, without reading the clock.
     #[inline]
     pub fn peek(&self) -> Option<Instant> {

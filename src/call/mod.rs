@@ -35,7 +35,7 @@ pub use grpc_code::GrpcCode;
 pub use outcome::Outcome;
 pub use rejection::{Label, Rejection, RejectionKind};
 
-pub(crate) use crate::util::hook::{catch_hook, panic_message, report_hook_panic};
+pub(crate) use crate::util::hook::{catch_hook, catch_nested_hook, panic_message};
 pub(crate) use crate::util::panics::{
     CapturedPanic, CatchScope, PanicDetails, PanicPayload, call_depth, catch, catch_service,
 };

@@ -14,9 +14,8 @@ impl Guard for InheritContext {
     type Permit = Option<Context>;
 
     #[inline]
-    fn enter<R>(&self, permit: &mut Option<Context>, poll: impl FnOnce() -> R) -> R {
-        let _scope = ContextScope::enter(permit);
-        poll()
+    fn enter(&self, permit: &mut Option<Context>) -> impl Sized {
+        ContextScope::enter(permit)
     }
 
     #[inline]

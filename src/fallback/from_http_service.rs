@@ -12,15 +12,12 @@ use super::{
     retained_request::RetainedRequest,
     settings::FallbackError,
 };
-use crate::{
-    call::BoxError,
-    retry::{AsIs, MapBody},
-};
+use crate::{call::BoxError, retry::MapBody};
 
 /// Another HTTP service, which is sent what was not begun, or may be done twice. Made by
 /// [`FallbackLayer::service`](super::FallbackLayer::service).
 #[derive(Clone, Copy, Debug)]
-pub struct FromHttpService<T, M = AsIs> {
+pub struct FromHttpService<T, M = ()> {
     pub(super) service: T,
     pub(super) map: M,
 }

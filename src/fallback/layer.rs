@@ -10,7 +10,6 @@ use super::{
 use crate::{
     call::{Classifier, ClassifyInput, ClassifyOutput},
     protocol::{AnyService, Client, GrpcClient, HttpProtocol, Protocol, Server},
-    retry::AsIs,
 };
 
 /// Gives another answer where a call fails: see the [module](super).
@@ -132,7 +131,7 @@ impl<K> FallbackLayer<HttpProtocol<K>> {
     pub fn service<T>(self, other: T) -> FallbackLayer<HttpProtocol<K>, FromHttpService<T>> {
         self.with_alternative(FromHttpService {
             service: other,
-            map: AsIs,
+            map: (),
         })
     }
 }

@@ -9,30 +9,31 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Either, Full};
 use pin_project_lite::pin_project;
 
-use super::{Guard, InFlightCall};
+use super::{Completion, Guard, InFlightCall};
 use crate::{
-    call::{BoxError, CallClock, CapturedPanic, CatchScope, Cause, Outcome},
-    protocol::{CallState, HttpExchange, Protocol},
+    call::{BoxError, CapturedPanic, CatchScope, Cause, Outcome},
+    protocol::{HttpExchange, Protocol},
 };
 
 pin_project! {
-    /// The body of a guarded response: the call ends with it.
+    /// The body of a guarded response: the call completes with it.
     ///
-    /// The end is whatever comes first: trailers, a frame after which the inner body says it is over, the end
-    /// of the stream, an error, a panic, or the drop. Forwards `size_hint` and `is_end_stream` as they are.
+    /// It ends with whatever comes first: trailers, a frame after which the inner body says that it has ended, the end of
+    /// the stream, an error, a panic, or the drop. Forwards `size_hint` and `is_end_stream` as they are.
     pub struct GuardedBody<B, G: Guard, P: Protocol> {
-        // The service's, or the answer to a refusal or to a caught panic.
+        // The service's, or that of a response in its place.
         #[pin]
         inner: Either<B, Full<Bytes>>,
-        held: Option<InFlightCall<G, P>>,
+        // None once the call is complete.
+        call: Option<InFlightCall<G, P>>,
     }
 
     impl<B, G: Guard, P: Protocol> PinnedDrop for GuardedBody<B, G, P> {
-        // As for the future: inside the guards, and settled after it.
+        // The service's body is dropped in the scopes of the guards; the call completes after it.
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            if let Some(held) = this.held {
-                dropped(this.inner, held);
+            if let Some(call) = this.call {
+                drop_early(this.inner, call);
             }
         }
     }
@@ -41,28 +42,28 @@ pin_project! {
 /// Drops a body before its end.
 #[cold]
 #[inline(never)]
-fn dropped<B, G: Guard, P: Protocol>(
+fn drop_early<B, G: Guard, P: Protocol>(
     mut body: Pin<&mut Either<B, Full<Bytes>>>,
-    held: &mut InFlightCall<G, P>,
+    call: &mut InFlightCall<G, P>,
 ) {
-    held.drop_inside(&CatchScope::enter_call(), || {
-        body.set(Either::Right(Full::default()));
-    });
+    let _scope = CatchScope::enter_call();
+    call.tick();
+    call.drop_service(|| body.set(Either::Right(Full::default())));
 }
 
 impl<B, G: Guard, P: Protocol> GuardedBody<B, G, P> {
     #[inline]
-    pub(super) fn new(body: B, held: Option<InFlightCall<G, P>>) -> Self {
+    pub(super) fn new(body: B, call: Option<InFlightCall<G, P>>) -> Self {
         GuardedBody {
             inner: Either::Left(body),
-            held,
+            call,
         }
     }
 
     pub(super) fn message(message: Bytes) -> Self {
         GuardedBody {
             inner: Either::Right(Full::new(message)),
-            held: None,
+            call: None,
         }
     }
 }
@@ -84,38 +85,40 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
         let mut body = this.inner;
-        let Some(held) = this.held else {
+        let Some(call) = this.call else {
             return body.poll_frame(cx);
         };
-        let inside = &CatchScope::enter_call();
-        let (mut polled, mut ended) = (Poll::Pending, false);
-        let ran = held.run_caught(inside, || {
-            polled = body.as_mut().poll_frame(cx);
-            ended = polled.is_ready() && body.is_end_stream();
+        let _scope = CatchScope::enter_call();
+        call.tick();
+        let polled = call.run_service(|| {
+            let polled = body.as_mut().poll_frame(cx);
+            let is_end = polled.is_ready() && body.is_end_stream();
+            (polled, is_end)
         });
-        if let Err(thrown) = ran {
-            let payload = CapturedPanic::new(thrown);
-            held.complete_panicked(inside, &payload, &CallClock::default());
-            *this.held = None;
-            payload.resume();
-        }
-        // Looked at where it lies: frames are large.
-        let (call, protocol) = held.exchange_mut();
-        call.set_reader_waiting(polled.is_pending());
+        let (polled, is_end) = match polled {
+            Ok(polled) => polled,
+            Err(payload) => {
+                let panic = CapturedPanic::new(payload);
+                call.complete(Completion::Panicked(&panic));
+                *this.call = None;
+                panic.resume();
+            }
+        };
+        let (exchange, protocol) = call.exchange_mut();
+        exchange.set_reader_waiting(polled.is_pending());
         let Poll::Ready(frame) = &polled else {
             return Poll::Pending;
         };
-        let over = call.on_frame(frame.as_ref(), ended, protocol.classifier());
+        let is_end = exchange.on_frame(frame.as_ref(), is_end, protocol.classifier());
         if let Poll::Ready(Some(Err(error))) = polled {
-            let error = settle_failed(inside, held, error);
-            *this.held = None;
+            let error = complete_failed(call, error);
+            *this.call = None;
             return Poll::Ready(Some(Err(error)));
         }
-        if over {
-            held.excuse_timeout(inside);
-            let judged = held.exchange().classification();
-            held.complete(inside, judged, None, &CallClock::default());
-            *this.held = None;
+        if is_end {
+            call.excuse_timeout();
+            call.complete(Completion::Response);
+            *this.call = None;
         }
         polled
     }
@@ -129,28 +132,22 @@ where
     }
 }
 
-/// Settles a call whose body failed; the error goes on to the caller.
+/// Completes a call whose body failed; the error goes on to the caller.
 #[cold]
-fn settle_failed<G, P>(
-    inside: &CatchScope,
-    held: &mut InFlightCall<G, P>,
-    error: BoxError,
-) -> BoxError
+fn complete_failed<G, P>(call: &mut InFlightCall<G, P>, error: BoxError) -> BoxError
 where
     G: Guard,
     P: Protocol<Call = HttpExchange>,
 {
-    let (call, protocol) = held.exchange_mut();
-    let cause = match call.outcome() {
-        // What was refused or has panicked stays so, whatever becomes of the answer.
-        Outcome::Rejected | Outcome::Panicked => None,
+    let (exchange, protocol) = call.exchange_mut();
+    match exchange.outcome() {
+        // A rejection and a panic stay what they are, whatever becomes of the response.
+        Outcome::Rejected | Outcome::Panicked => call.complete(Completion::Response),
         _ => {
-            call.on_error(&*error, protocol.classifier());
-            Some(Cause::from_error(&*error))
+            exchange.on_error(&*error, protocol.classifier());
+            call.complete(Completion::Error(Cause::from_error(&*error)));
         }
-    };
-    let judged = held.exchange().classification();
-    held.complete(inside, judged, cause, &CallClock::default());
+    }
     error
 }
 

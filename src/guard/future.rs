@@ -10,11 +10,11 @@ use std::{
 use pin_project_lite::pin_project;
 
 use super::{
-    Guard, InFlightCall,
-    respond::{GuardedResult, finish, panicked, refuse},
+    Completion, Guard, InFlightCall,
+    respond::{GuardedResult, respond, respond_to_panic, respond_to_rejection},
 };
 use crate::{
-    call::{CallClock, CapturedPanic, CatchScope, Rejection},
+    call::{CapturedPanic, CatchScope, PanicPayload, Rejection},
     protocol::{CallState, Protocol, Respond},
 };
 
@@ -24,16 +24,19 @@ pin_project! {
     pub struct GuardFuture<F, G: Guard, P: Protocol> {
         #[pin]
         state: State<F, P::Refusal>,
-        held: Option<InFlightCall<G, P>>,
+        // None once the body owns it.
+        call: Option<InFlightCall<G, P>>,
     }
 
     impl<F, G: Guard, P: Protocol> PinnedDrop for GuardFuture<F, G, P> {
-        // The service's future is dropped inside the guards, so that what it still says carries the call's
-        // IDs; the call settles after it.
+        // The service's future is dropped in the scopes of the guards, so that its last events carry the call's IDs; the
+        // call completes after it.
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            if let Some(held) = this.held {
-                dropped(this.state, held);
+            if let Some(call) = this.call
+                && call.is_in_flight()
+            {
+                drop_early(this.state, call);
             }
         }
     }
@@ -42,121 +45,96 @@ pin_project! {
 /// Drops a call before its end.
 #[cold]
 #[inline(never)]
-fn dropped<F, G, P>(mut state: Pin<&mut State<F, P::Refusal>>, held: &mut InFlightCall<G, P>)
+fn drop_early<F, G, P>(mut state: Pin<&mut State<F, P::Refusal>>, call: &mut InFlightCall<G, P>)
 where
     G: Guard,
     P: Protocol,
 {
-    let inside = &CatchScope::enter_call();
+    let _scope = CatchScope::enter_call();
+    call.tick();
     match state.as_mut().project() {
-        StateProj::Refused { why: Some(why) } => held.complete_rejected(inside, (*why).borrow()),
-        StateProj::Panicked {
-            payload: Some(payload),
-        } => held.complete_panicked(inside, payload, &CallClock::default()),
-        _ => held.drop_inside(inside, || state.set(State::Done)),
+        StateProj::Rejected {
+            rejection: Some(rejection),
+        } => call.complete(Completion::Rejected((*rejection).borrow())),
+        StateProj::Panicked { panic: Some(panic) } => call.complete(Completion::Panicked(panic)),
+        _ => call.drop_service(|| state.set(State::Done)),
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<F, W> {
+    enum State<F, R> {
         Calling { #[pin] future: F },
-        Refused { why: Option<W> },
-        Panicked { payload: Option<CapturedPanic> },
+        Rejected { rejection: Option<R> },
+        Panicked { panic: Option<CapturedPanic> },
         Done,
     }
 }
 
-pub(super) const CALLED_ONCE: &str = "a service is called once";
 pub(super) const POLLED_AFTER_COMPLETION: &str = "polled after completion";
 
 impl<F, G: Guard, P: Protocol> GuardFuture<F, G, P> {
-    /// A call that was asked for: it is made next, unless a guard has refused it.
+    /// Creates the future of a call that is made next, unless a guard has rejected it.
     #[inline]
-    pub(super) fn new(held: InFlightCall<G, P>, refused: Option<Rejection>) -> Self {
+    pub(super) fn new(call: InFlightCall<G, P>, rejection: Option<Rejection>) -> Self {
         GuardFuture {
-            state: match refused {
-                Some(why) => State::Refused {
-                    why: Some(why.into()),
+            state: match rejection {
+                Some(rejection) => State::Rejected {
+                    rejection: Some(rejection.into()),
                 },
                 None => State::Done,
             },
-            held: Some(held),
+            call: Some(call),
         }
     }
 
-    /// Makes the service's future where it stays: large values are not moved about. One that panics in `call` is answered
-    /// when polled, or passed on at once.
+    /// Calls the service. If it panics in its `call`, the protocol decides: the panic is passed on at once, or the future
+    /// responds to it when it is polled.
     #[inline]
-    pub(super) fn call<Req>(
-        &mut self,
-        inside: &CatchScope,
-        request: &mut Option<Req>,
-        mut call: impl FnMut(Req) -> F,
-    ) {
-        let state = &mut self.state;
-        let make = || {
-            let future = call(request.take().expect(CALLED_ONCE));
-            // There is nothing to drop yet, which the compiler does not know.
-            forget(replace(state, State::Calling { future }));
+    pub(super) fn call_service(&mut self, call_service: impl FnOnce() -> F) {
+        let Some(call) = &mut self.call else {
+            return;
         };
-        let made = self.held.as_mut().map(|held| held.run_caught(inside, make));
-        if let Some(Err(thrown)) = made {
-            self.panicked(inside, CapturedPanic::new(thrown));
+        match call.run_service(call_service) {
+            // The state before has nothing to drop, which the compiler does not know.
+            Ok(future) => forget(replace(&mut self.state, State::Calling { future })),
+            Err(payload) => self.on_panic(CapturedPanic::new(payload)),
         }
     }
 
-    /// Shows the guards the request's body, which is watched.
+    /// Shows the guards the request's body, if it is watched.
     #[inline]
-    pub(super) fn show_upload(&mut self, inside: &CatchScope) {
-        if let Some(held) = &mut self.held
-            && held.exchange().has_upload()
+    pub(super) fn on_upload(&mut self) {
+        if let Some(call) = &mut self.call
+            && call.exchange().has_upload()
         {
-            held.on_upload(inside);
+            call.on_upload();
         }
     }
 
-    /// The call waits for the service, and is made once this says so.
-    pub(super) fn made_when(&mut self, made: Arc<AtomicBool>) {
-        if let Some(held) = &mut self.held {
-            held.set_called_flag(made);
+    /// Sets the flag that tells when the service is called, for a call that waits for its readiness.
+    pub(super) fn set_called_flag(&mut self, called: Arc<AtomicBool>) {
+        if let Some(call) = &mut self.call {
+            call.set_called_flag(called);
         }
     }
 
     #[cold]
-    fn panicked(&mut self, inside: &CatchScope, payload: CapturedPanic) {
+    fn on_panic(&mut self, panic: CapturedPanic) {
         if !P::CATCHES_PANICS
-            && let Some(held) = &mut self.held
+            && let Some(call) = &mut self.call
         {
-            held.complete_panicked(inside, &payload, &CallClock::default());
-            payload.resume();
+            call.tick();
+            call.complete(Completion::Panicked(&panic));
+            panic.resume();
         }
-        self.state = State::Panicked {
-            payload: Some(payload),
-        };
+        self.state = State::Panicked { panic: Some(panic) };
     }
 
-    /// Returns whether a guard has refused the call.
+    /// Returns whether a guard has rejected the call.
     #[inline]
-    pub(super) fn is_refused(&self) -> bool {
-        matches!(self.state, State::Refused { .. })
-    }
-}
-
-/// Polls the service's future, and drops it when it is done: a panic in the drop is one of the call, too. Puts the
-/// result where it is handed on from: responses are large, and each copy of one is felt.
-#[inline(always)]
-fn poll_to_the_last<F: Future, W>(
-    mut state: Pin<&mut State<F, W>>,
-    cx: &mut Context<'_>,
-    polled: &mut Poll<F::Output>,
-) {
-    let StateProj::Calling { future } = state.as_mut().project() else {
-        panic!("{POLLED_AFTER_COMPLETION}");
-    };
-    *polled = future.poll(cx);
-    if polled.is_ready() {
-        state.set(State::Done);
+    pub(super) fn is_rejected(&self) -> bool {
+        matches!(self.state, State::Rejected { .. })
     }
 }
 
@@ -170,87 +148,80 @@ where
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let inside = &CatchScope::enter_call();
+        let _scope = CatchScope::enter_call();
         let mut this = self.project();
+        let call = this.call.as_mut().expect(POLLED_AFTER_COMPLETION);
+        call.tick();
         if !matches!(*this.state, State::Calling { .. }) {
-            return Poll::Ready(answer_early(inside, this.state, Over(this.held)));
+            return Poll::Ready(respond_early::<F, G, P, Res, E>(this.state, call));
         }
-        let held = this.held.as_mut().expect(POLLED_AFTER_COMPLETION);
         let mut polled = Poll::Pending;
-        match held.run_caught(inside, || {
-            poll_to_the_last(this.state.as_mut(), cx, &mut polled)
-        }) {
-            Ok(()) => {
-                let result = ready!(polled);
-                let over = Over(this.held);
-                Poll::Ready(finish::<G, P, Res, E>(inside, over.0, result))
-            }
-            Err(thrown) => {
-                let payload = CapturedPanic::new(thrown);
-                // It has panicked, and may do so again when it is dropped.
-                if let Err(again) = held.run_caught(inside, || this.state.set(State::Done)) {
-                    drop(CapturedPanic::new(again));
-                }
-                Poll::Ready(Over(this.held).panicked::<Res, E>(inside, payload))
-            }
+        // Responses are large: one that was handed up through `run_service` would be copied on its way.
+        let run = call.run_service(|| poll_and_drop(this.state.as_mut(), cx, &mut polled));
+        if let Err(payload) = run {
+            return Poll::Ready(drop_panicked::<F, G, P, Res, E>(this.state, call, payload));
         }
+        let result = ready!(polled);
+        Poll::Ready(respond::<G, P, Res, E>(this.call, result))
     }
 }
 
-/// Answers a call whose service was not asked, or has panicked when it was.
+/// Drops a future that has panicked, which may do so again, and responds to its panic.
+#[cold]
 #[inline(never)]
-fn answer_early<F, G, P, Res, E>(
-    inside: &CatchScope,
+fn drop_panicked<F, G, P, Res, E>(
     mut state: Pin<&mut State<F, P::Refusal>>,
-    over: Over<'_, G, P>,
+    call: &mut InFlightCall<G, P>,
+    payload: PanicPayload,
+) -> GuardedResult<G, P, Res, E>
+where
+    G: Guard,
+    P: Respond<Res, E>,
+{
+    let panic = CapturedPanic::new(payload);
+    if let Err(again) = call.run_service(|| state.set(State::Done)) {
+        drop(CapturedPanic::new(again));
+    }
+    respond_to_panic::<G, P, Res, E>(call, panic)
+}
+
+/// Polls the service's future, and drops it when it is done: a panic in that drop is one of the call, too.
+#[inline(always)]
+fn poll_and_drop<F: Future, R>(
+    mut state: Pin<&mut State<F, R>>,
+    cx: &mut Context<'_>,
+    polled: &mut Poll<F::Output>,
+) {
+    let StateProj::Calling { future } = state.as_mut().project() else {
+        panic!("{POLLED_AFTER_COMPLETION}");
+    };
+    *polled = future.poll(cx);
+    if polled.is_ready() {
+        state.set(State::Done);
+    }
+}
+
+/// Responds to a call whose service was not called, or panicked when it was.
+#[inline(never)]
+fn respond_early<F, G, P, Res, E>(
+    mut state: Pin<&mut State<F, P::Refusal>>,
+    call: &mut InFlightCall<G, P>,
 ) -> GuardedResult<G, P, Res, E>
 where
     G: Guard,
     P: Respond<Res, E>,
 {
     match state.as_mut().project() {
-        StateProj::Refused { why } => {
-            let why = why.take().expect(POLLED_AFTER_COMPLETION);
+        StateProj::Rejected { rejection } => {
+            let rejection = rejection.take().expect(POLLED_AFTER_COMPLETION);
             state.set(State::Done);
-            let held = over.0.as_mut().expect(POLLED_AFTER_COMPLETION);
-            refuse::<G, P, Res, E>(inside, held, why)
+            respond_to_rejection::<G, P, Res, E>(call, rejection)
         }
-        StateProj::Panicked { payload } => {
-            let payload = payload.take().expect(POLLED_AFTER_COMPLETION);
+        StateProj::Panicked { panic } => {
+            let panic = panic.take().expect(POLLED_AFTER_COMPLETION);
             state.set(State::Done);
-            over.panicked::<Res, E>(inside, payload)
+            respond_to_panic::<G, P, Res, E>(call, panic)
         }
         StateProj::Calling { .. } | StateProj::Done => panic!("{POLLED_AFTER_COMPLETION}"),
-    }
-}
-
-/// A call that is over once this is dropped: the answer would be copied if it were let go of before it is returned.
-struct Over<'a, G: Guard, P: Protocol>(&'a mut Option<InFlightCall<G, P>>);
-
-impl<G: Guard, P: Protocol> Over<'_, G, P> {
-    #[cold]
-    fn panicked<Res, E>(
-        self,
-        inside: &CatchScope,
-        payload: CapturedPanic,
-    ) -> GuardedResult<G, P, Res, E>
-    where
-        P: Respond<Res, E>,
-    {
-        panicked::<G, P, Res, E>(
-            inside,
-            self.0.as_mut().expect(POLLED_AFTER_COMPLETION),
-            payload,
-        )
-    }
-}
-
-impl<G: Guard, P: Protocol> Drop for Over<'_, G, P> {
-    #[inline]
-    fn drop(&mut self) {
-        // Most often the body has taken it along.
-        if self.0.is_some() {
-            *self.0 = None;
-        }
     }
 }

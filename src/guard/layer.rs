@@ -2,7 +2,7 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 
 use tower_layer::Layer;
 
-use super::{BackPressure, FailFast, Guard, Guarded, Measure, PassThrough, in_flight::GuardStack};
+use super::{BackPressure, FailFast, Guard, GuardStack, Guarded, Measure, PassThrough};
 use crate::{
     call::{Classifier, ClassifyInput, ClassifyOutput},
     protocol::{AnyService, Client, GrpcClient, Protocol, Server},
@@ -31,7 +31,7 @@ use crate::{
 /// # let _ = layer;
 /// ```
 pub struct GuardLayer<G, P, M = FailFast> {
-    shared: Arc<GuardStack<G, P>>,
+    stack: Arc<GuardStack<G, P>>,
     mode: PhantomData<fn() -> M>,
 }
 
@@ -43,7 +43,7 @@ impl<G: Guard, P, M> GuardLayer<G, P, M> {
 
     fn of(guards: Arc<G>, protocol: P, wants: Measure) -> Self {
         GuardLayer {
-            shared: Arc::new(GuardStack {
+            stack: Arc::new(GuardStack {
                 guards,
                 protocol,
                 measure: wants,
@@ -87,7 +87,7 @@ impl<G, P, M> GuardLayer<G, P, M> {
     #[must_use]
     pub fn back_pressure(self) -> GuardLayer<G, P, BackPressure> {
         GuardLayer {
-            shared: self.shared,
+            stack: self.stack,
             mode: PhantomData,
         }
     }
@@ -96,14 +96,14 @@ impl<G, P, M> GuardLayer<G, P, M> {
     #[must_use]
     pub fn pass_through(self) -> GuardLayer<G, P, PassThrough> {
         GuardLayer {
-            shared: self.shared,
+            stack: self.stack,
             mode: PhantomData,
         }
     }
 
     /// The guards.
     pub fn guards(&self) -> &G {
-        &self.shared.guards
+        &self.stack.guards
     }
 }
 
@@ -122,9 +122,9 @@ impl<G: Guard, P: Protocol + Clone, M> GuardLayer<G, P, M> {
         self,
         classify: impl Fn(&ClassifyInput<'_>) -> V + Send + Sync + 'static,
     ) -> Self {
-        let protocol = self.shared.protocol.clone();
+        let protocol = self.stack.protocol.clone();
         let protocol = protocol.with_classifier(Classifier::new(classify));
-        GuardLayer::of(self.shared.guards.clone(), protocol, self.shared.measure)
+        GuardLayer::of(self.stack.guards.clone(), protocol, self.stack.measure)
     }
 }
 
@@ -132,14 +132,14 @@ impl<S, G, P, M> Layer<S> for GuardLayer<G, P, M> {
     type Service = Guarded<S, G, P, M>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Guarded::new(inner, self.shared.clone())
+        Guarded::new(inner, self.stack.clone())
     }
 }
 
 impl<G, P, M> Clone for GuardLayer<G, P, M> {
     fn clone(&self) -> Self {
         GuardLayer {
-            shared: self.shared.clone(),
+            stack: self.stack.clone(),
             mode: PhantomData,
         }
     }
@@ -148,8 +148,8 @@ impl<G, P, M> Clone for GuardLayer<G, P, M> {
 impl<G: fmt::Debug, P: fmt::Debug, M> fmt::Debug for GuardLayer<G, P, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GuardLayer")
-            .field("guards", &self.shared.guards)
-            .field("protocol", &self.shared.protocol)
+            .field("guards", &self.stack.guards)
+            .field("protocol", &self.stack.protocol)
             .finish()
     }
 }

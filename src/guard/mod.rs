@@ -69,46 +69,55 @@
 //! whoever drops it, which costs hyper the connection.
 
 mod body;
+mod completion;
 mod future;
 mod in_flight;
+mod inner_state;
 mod layer;
 mod mode;
 mod oneshot;
+mod optional;
 mod pair;
 mod readiness;
 mod rejects;
 mod respond;
+mod scope;
 mod service;
 mod signal;
-mod tuple;
+mod stack;
 
-use std::{panic::resume_unwind, time::Duration};
+use std::time::Duration;
 
 use http::{Extensions, HeaderMap, StatusCode, Version};
 
-use crate::call::{
-    CallClock, CallEnd, CatchScope, Evidence, Outcome, Rejection, catch, report_hook_panic,
-};
+use crate::call::{CallClock, CallEnd, Evidence, Outcome, Rejection, catch_nested_hook};
 use crate::protocol::{WireFormat, upload::Upload};
 
 pub use body::GuardedBody;
+use completion::Completion;
 pub use future::GuardFuture;
 pub use in_flight::InFlightCall;
+use inner_state::InnerState;
 pub use layer::{GuardLayer, GuardLayerBuilder};
 pub use mode::{BackPressure, FailFast, PassThrough};
 pub use oneshot::FailFastFuture;
 pub(crate) use oneshot::Oneshot;
-pub use pair::Pair;
 pub use rejects::Rejects;
 use respond::WrapGuarded;
+pub(crate) use scope::enter_scope;
 pub use service::{Guarded, assert_service};
 pub use signal::ReadySignal;
 #[cfg(test)]
 pub(crate) use signal::SignalWaiter;
+use stack::GuardStack;
 
-/// Something that may refuse a call and learns how it ended.
+/// Something that may reject a call and learns how it ended.
 ///
 /// Not generic over the request, so that futures and bodies can name it; see [`Admit`] for what is.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a guard",
+    note = "guards combine in pairs: `(a, (b, c))` instead of `(a, b, c)`"
+)]
 pub trait Guard {
     /// What an admitted call holds: plain data, settled exactly once.
     type Permit;
@@ -141,11 +150,30 @@ pub trait Guard {
         let _ = add;
     }
 
-    /// Runs round each poll of the call, its drop, and everything later guards do. Must run `poll` once.
+    /// Opens a scope around each poll of the call, its drop, and all that later guards do.
+    ///
+    /// Dropping what it returns closes the scope, such as the guard of a span that was entered.
+    ///
+    /// ```
+    /// use tower_keep::{Guard, call::CallEnd};
+    ///
+    /// /// Runs each call in a span.
+    /// struct Spans;
+    ///
+    /// impl Guard for Spans {
+    ///     type Permit = tracing::Span;
+    ///
+    ///     fn enter(&self, span: &mut tracing::Span) -> impl Sized {
+    ///         span.enter()
+    ///     }
+    ///
+    ///     fn on_end(&self, _: tracing::Span, _: &CallEnd<'_>) {}
+    /// }
+    /// ```
     #[inline]
-    fn enter<R>(&self, permit: &mut Self::Permit, poll: impl FnOnce() -> R) -> R {
+    #[must_use = "dropping it closes the scope"]
+    fn enter(&self, permit: &mut Self::Permit) -> impl Sized {
         let _ = permit;
-        poll()
     }
 
     /// Sees the head of the response, and may add to it.
@@ -172,7 +200,7 @@ pub trait Guard {
     message = "`{Self}` does not guard requests of type `{Req}`",
     label = "not a guard for this request type",
     note = "HTTP guards read headers: they guard `http::Request<_>` only",
-    note = "`tower_keep::guard::checked::<Req, _>(service)` shows which service does not fit which request"
+    note = "`tower_keep::guard::assert_service::<Req, _>(service)` shows which service does not fit which request"
 )]
 pub trait Admit<Req>: Guard {
     /// Lets the call pass, or refuses it.
@@ -185,22 +213,14 @@ pub trait Admit<Req>: Guard {
     /// Only tuples override it: what was granted before a refusal comes along, so that it sees the answer.
     #[doc(hidden)]
     #[inline]
-    fn try_admit(
-        &self,
-        request: &mut Req,
-        now: &CallClock,
-        inside: &CatchScope,
-    ) -> Admitted<Self::Permit> {
+    fn try_admit(&self, request: &mut Req, clock: &CallClock) -> Admitted<Self::Permit> {
         // Fails open: a guard that is broken must not take the service down with it.
-        let (mut permit, mut refused) = (None, None);
-        inside.catch_hook(|| match self.admit(request, now) {
+        let (mut permit, mut rejection) = (None, None);
+        catch_nested_hook(|| match self.admit(request, clock) {
             Ok(granted) => permit = Some(granted),
-            Err(why) => refused = Some(why),
+            Err(rejected) => rejection = Some(rejected),
         });
-        Admitted {
-            permit,
-            rejection: refused,
-        }
+        Admitted { permit, rejection }
     }
 }
 
@@ -265,42 +285,4 @@ impl Head<'_> {
                 .saturating_duration_since(self.admitted_at?),
         )
     }
-}
-
-/// Runs `work` inside the guard's `enter`. Exactly once, whatever the hook does: one that panics or forgets to
-/// run it is only counted. What may unwind in `work` is wrapped in [`catch`] by the caller, or it unwinds here.
-///
-/// What `work` gives it leaves with the caller: a result that is handed up through all these closures would be copied
-/// by each of them, and futures and responses are large.
-#[inline]
-pub(crate) fn run_in_scope<G: Guard>(
-    _: &CatchScope,
-    guard: &G,
-    permit: &mut G::Permit,
-    mut work: impl FnMut(),
-) {
-    let (mut begun, mut done) = (false, false);
-    let hook = catch(|| {
-        guard.enter(permit, || {
-            begun = true;
-            work();
-            done = true;
-        })
-    });
-    if let Err(thrown) = hook {
-        if begun && !done {
-            resume_unwind(thrown);
-        }
-        report_hook_panic(thrown);
-    }
-    if !begun {
-        run_unscoped(work);
-    }
-}
-
-/// Kept apart, or the work of nested guards would be inlined twice at each of them.
-#[cold]
-#[inline(never)]
-pub(crate) fn run_unscoped(mut work: impl FnMut()) {
-    work();
 }

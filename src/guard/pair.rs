@@ -1,36 +1,17 @@
-//! Two guards are a guard: the first stands outside of the second.
+//! A pair of guards is a guard: the first stands outside of the second.
 
-use super::{
-    Admit, Admitted, Guard, Head, Measure, ReadySignal, Rejects, run_in_scope, run_unscoped,
-};
+use super::{Admit, Admitted, Guard, Head, Measure, ReadySignal, Rejects, enter_scope};
 use crate::{
-    call::{CallClock, CallEnd, CatchScope, Outcome, Rejection, catch_hook},
+    call::{CallClock, CallEnd, Outcome, Rejection, catch_hook, catch_nested_hook},
     protocol::upload::Upload,
 };
 
-/// Two guards as one. Tuples nest it: `(A, B, C)` is a pair of `A` and a pair of `B` and `C`.
+/// Two guards as one; more of them nest, as in `(a, (b, c))`.
 ///
-/// Whatever the second guard does runs inside `enter` of the first, each hook caught by itself: one that panics must not
-/// unwind through the other, which may panic again.
-#[derive(Clone, Copy, Debug)]
-pub struct Pair<A, B>(pub(super) A, pub(super) B);
-
-/// Runs `work` inside of the guard, if it holds a permit.
-#[inline]
-fn enter<G: Guard>(
-    inside: &CatchScope,
-    guard: &G,
-    permit: &mut Option<G::Permit>,
-    work: impl FnMut(),
-) {
-    match permit {
-        Some(permit) => run_in_scope(inside, guard, permit, work),
-        None => run_unscoped(work),
-    }
-}
-
-impl<A: Guard, B: Guard> Guard for Pair<A, B> {
-    /// A guard whose `admit` panicked holds none.
+/// Whatever the second guard does happens in the scope of the first, so that its events carry the IDs of the call. Each
+/// hook is caught on its own: a panic must not unwind through the other guard, which may panic again.
+impl<A: Guard, B: Guard> Guard for (A, B) {
+    /// A guard whose `admit` panicked holds no permit.
     type Permit = (Option<A::Permit>, Option<B::Permit>);
 
     fn measure(&self) -> Measure {
@@ -38,13 +19,13 @@ impl<A: Guard, B: Guard> Guard for Pair<A, B> {
     }
 
     #[inline]
-    fn rejects(&self, now: &CallClock) -> Rejects {
-        self.0.rejects(now).stricter(self.1.rejects(now))
+    fn rejects(&self, clock: &CallClock) -> Rejects {
+        self.0.rejects(clock).stricter(self.1.rejects(clock))
     }
 
     #[inline]
-    fn rejects_any(&self, now: &CallClock) -> bool {
-        self.0.rejects_any(now) || self.1.rejects_any(now)
+    fn rejects_any(&self, clock: &CallClock) -> bool {
+        self.0.rejects_any(clock) || self.1.rejects_any(clock)
     }
 
     fn ready_signals(&self, add: &mut dyn FnMut(&ReadySignal)) {
@@ -53,50 +34,33 @@ impl<A: Guard, B: Guard> Guard for Pair<A, B> {
     }
 
     #[inline]
-    fn enter<R>(&self, permits: &mut Self::Permit, poll: impl FnOnce() -> R) -> R {
-        let (first, second) = permits;
-        // The result leaves by a variable: handed up through the closures, it would be copied by each of them.
-        let (mut poll, mut result) = (Some(poll), None);
-        let inside = &CatchScope::enter();
-        enter(inside, &self.0, first, || {
-            enter(inside, &self.1, second, || {
-                result = poll.take().map(|poll| poll());
-            });
-        });
-        result.expect("guards are entered once")
+    fn enter(&self, (first, second): &mut Self::Permit) -> impl Sized {
+        let outer = enter_scope(&self.0, first.as_mut());
+        let inner = enter_scope(&self.1, second.as_mut());
+        // Dropped in this order: the inner scope closes first.
+        (inner, outer)
     }
 
     #[inline]
-    fn on_head(&self, permits: &mut Self::Permit, head: &mut Head<'_>) {
-        let (first, second) = permits;
-        let inside = &CatchScope::enter();
+    fn on_head(&self, (first, second): &mut Self::Permit, head: &mut Head<'_>) {
         if let Some(second) = second {
-            enter(inside, &self.0, first, || {
-                inside.catch_hook(|| self.1.on_head(second, head));
-            });
+            let _scope = enter_scope(&self.0, first.as_mut());
+            catch_nested_hook(|| self.1.on_head(second, head));
         }
         if let Some(first) = first {
-            inside.catch_hook(|| self.0.on_head(first, head));
+            catch_nested_hook(|| self.0.on_head(first, head));
         }
     }
 
     #[inline]
-    fn on_end(&self, permits: Self::Permit, end: &CallEnd<'_>) {
-        let (mut first, mut second) = permits;
-        let inside = &CatchScope::enter();
-        enter(inside, &self.0, &mut first, || {
-            inside.catch_hook(|| {
-                // Taken here: a closure that owned the permit would copy it on its way.
-                if let Some(second) = second.take() {
-                    self.1.on_end(second, end);
-                }
-            });
-        });
-        inside.catch_hook(|| {
-            if let Some(first) = first.take() {
-                self.0.on_end(first, end);
-            }
-        });
+    fn on_end(&self, (mut first, second): Self::Permit, end: &CallEnd<'_>) {
+        if let Some(second) = second {
+            let _scope = enter_scope(&self.0, first.as_mut());
+            catch_nested_hook(|| self.1.on_end(second, end));
+        }
+        if let Some(first) = first {
+            catch_nested_hook(|| self.0.on_end(first, end));
+        }
     }
 
     fn on_not_ready(&self) {
@@ -104,8 +68,7 @@ impl<A: Guard, B: Guard> Guard for Pair<A, B> {
         catch_hook(|| self.1.on_not_ready());
     }
 
-    fn on_upload(&self, permits: &mut Self::Permit, upload: &Upload) {
-        let (first, second) = permits;
+    fn on_upload(&self, (first, second): &mut Self::Permit, upload: &Upload) {
         if let Some(first) = first {
             catch_hook(|| self.0.on_upload(first, upload));
         }
@@ -115,40 +78,35 @@ impl<A: Guard, B: Guard> Guard for Pair<A, B> {
     }
 }
 
-impl<Req, A: Admit<Req>, B: Admit<Req>> Admit<Req> for Pair<A, B> {
-    fn admit(&self, request: &mut Req, now: &CallClock) -> Result<Self::Permit, Rejection> {
-        let admission = self.try_admit(request, now, &CatchScope::enter());
-        let Some(why) = admission.rejection else {
-            return Ok(admission.permit.unwrap_or_default());
+impl<Req, A: Admit<Req>, B: Admit<Req>> Admit<Req> for (A, B) {
+    fn admit(&self, request: &mut Req, clock: &CallClock) -> Result<Self::Permit, Rejection> {
+        let admitted = self.try_admit(request, clock);
+        let Some(rejection) = admitted.rejection else {
+            return Ok(admitted.permit.unwrap_or_default());
         };
-        if let Some(permits) = admission.permit {
-            self.on_end(permits, &CallEnd::new(Outcome::Rejected, now));
+        if let Some(permits) = admitted.permit {
+            self.on_end(permits, &CallEnd::new(Outcome::Rejected, clock));
         }
-        Err(why)
+        Err(rejection)
     }
 
     #[inline]
-    fn try_admit(
-        &self,
-        request: &mut Req,
-        now: &CallClock,
-        inside: &CatchScope,
-    ) -> Admitted<Self::Permit> {
+    fn try_admit(&self, request: &mut Req, clock: &CallClock) -> Admitted<Self::Permit> {
         let Admitted {
             permit: mut first,
-            rejection: mut refused,
-        } = self.0.try_admit(request, now, inside);
+            mut rejection,
+        } = self.0.try_admit(request, clock);
         let mut second = None;
-        if refused.is_none() {
-            enter(inside, &self.0, &mut first, || {
-                let admission = self.1.try_admit(request, now, inside);
-                second = admission.permit;
-                refused = admission.rejection;
-            });
+        if rejection.is_none() {
+            let _scope = enter_scope(&self.0, first.as_mut());
+            Admitted {
+                permit: second,
+                rejection,
+            } = self.1.try_admit(request, clock);
         }
         Admitted {
             permit: Some((first, second)),
-            rejection: refused,
+            rejection,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Carries out what the protocol has judged: settles the call and hands on the response.
+//! Answers for a guarded service: hands on what it gave, or responds in its place, and completes the call.
 
 use std::{borrow::Borrow, marker::PhantomData};
 
@@ -6,9 +6,9 @@ use bytes::Bytes;
 use http::response;
 use http_body::Body;
 
-use super::{Guard, GuardedBody, InFlightCall, future::POLLED_AFTER_COMPLETION};
+use super::{Completion, Guard, GuardedBody, InFlightCall, future::POLLED_AFTER_COMPLETION};
 use crate::{
-    call::{CallClock, CapturedPanic, CatchScope, Cause, Classification, Rejection},
+    call::{CapturedPanic, Cause, Classification, Rejection},
     protocol::{BodyExpected, BodyInfo, CallState, LocalFailure, Protocol, Respond, WrapBody},
 };
 
@@ -20,12 +20,10 @@ pub(super) type GuardedResult<G, P, Res, E> =
 #[derive(Debug)]
 pub struct WrapGuarded<G, P>(PhantomData<fn() -> (G, P)>);
 
-/// A call whose head was judged, and whether nothing is still to come.
+/// A call whose head was classified, and whether its response is complete with it.
 pub struct WrapContext<'a, G: Guard, P: Protocol> {
-    inside: &'a CatchScope,
-    held: &'a mut Option<InFlightCall<G, P>>,
-    now: &'a CallClock,
-    is_over: bool,
+    call: &'a mut Option<InFlightCall<G, P>>,
+    is_complete: bool,
 }
 
 impl<G: Guard, P: Protocol> WrapBody for WrapGuarded<G, P> {
@@ -35,21 +33,21 @@ impl<G: Guard, P: Protocol> WrapBody for WrapGuarded<G, P> {
     where
         Self: 'a;
 
-    /// Shows the head to the guards. The body holds the call, unless that is over.
+    /// Shows the head to the guards. The body takes the call, unless there is nothing to come.
     #[inline]
     fn wrap_body<B: Body<Data = Bytes>>(
         with: WrapContext<'_, G, P>,
         parts: &mut response::Parts,
         body: B,
     ) -> GuardedBody<B, G, P> {
-        let held = with.held.as_mut().expect(POLLED_AFTER_COMPLETION);
-        let judged = held.exchange().classification();
-        held.on_head(with.inside, parts, judged, with.now);
-        let held = match with.is_over {
+        let call = with.call.as_mut().expect(POLLED_AFTER_COMPLETION);
+        let classification = call.exchange().classification();
+        call.on_head(parts, classification);
+        let call = match with.is_complete {
             true => None,
-            false => with.held.take(),
+            false => with.call.take(),
         };
-        GuardedBody::new(body, held)
+        GuardedBody::new(body, call)
     }
 
     fn message_body<B>(message: Bytes) -> GuardedBody<B, G, P> {
@@ -57,39 +55,30 @@ impl<G: Guard, P: Protocol> WrapBody for WrapGuarded<G, P> {
     }
 }
 
-/// The service has answered.
+/// Hands on the result of the service.
 #[inline]
-pub(super) fn finish<G, P, Res, E>(
-    inside: &CatchScope,
-    held: &mut Option<InFlightCall<G, P>>,
+pub(super) fn respond<G, P, Res, E>(
+    slot: &mut Option<InFlightCall<G, P>>,
     result: Result<Res, E>,
 ) -> GuardedResult<G, P, Res, E>
 where
     G: Guard,
     P: Respond<Res, E>,
 {
+    let call = slot.as_mut().expect(POLLED_AFTER_COMPLETION);
     match result {
         Ok(response) => match P::body_info(&response) {
-            Ok(info) => Ok(respond::<G, P, Res, E>(inside, held, response, info)),
-            Err(thrown) => panicked::<G, P, Res, E>(
-                inside,
-                held.as_mut().expect(POLLED_AFTER_COMPLETION),
-                CapturedPanic::new(thrown),
-            ),
+            Ok(info) => Ok(respond_with::<G, P, Res, E>(slot, response, info)),
+            Err(payload) => respond_to_panic::<G, P, Res, E>(call, CapturedPanic::new(payload)),
         },
-        Err(error) => Err(failed::<G, P, Res, E>(
-            inside,
-            held.as_mut().expect(POLLED_AFTER_COMPLETION),
-            error,
-        )),
+        Err(error) => Err(respond_to_error::<G, P, Res, E>(call, error)),
     }
 }
 
-/// Judges the response, shows its head to the guards, and ends the call if there is nothing to come.
+/// Classifies the response, shows its head to the guards, and completes the call if there is nothing to come.
 #[inline]
-fn respond<G, P, Res, E>(
-    inside: &CatchScope,
-    all: &mut Option<InFlightCall<G, P>>,
+fn respond_with<G, P, Res, E>(
+    slot: &mut Option<InFlightCall<G, P>>,
     mut response: Res,
     info: BodyInfo,
 ) -> P::Response<WrapGuarded<G, P>>
@@ -97,122 +86,108 @@ where
     G: Guard,
     P: Respond<Res, E>,
 {
-    let held = all.as_mut().expect(POLLED_AFTER_COMPLETION);
-    let (call, protocol) = held.exchange_mut();
-    let step = protocol.classify_response(call, &response, info.exact_len);
-    held.excuse_timeout(inside);
-    P::share_classification(held.exchange(), &mut response);
-    let now = CallClock::default();
-    let is_over = step == BodyExpected::No || info.is_end;
-    let at_head = WrapContext {
-        inside,
-        held: all,
-        now: &now,
-        is_over,
+    let call = slot.as_mut().expect(POLLED_AFTER_COMPLETION);
+    let (exchange, protocol) = call.exchange_mut();
+    let body = protocol.classify_response(exchange, &response, info.exact_len);
+    call.excuse_timeout();
+    P::share_classification(call.exchange(), &mut response);
+    let is_complete = body == BodyExpected::No || info.is_end;
+    let with = WrapContext {
+        call: slot,
+        is_complete,
     };
-    if !is_over {
-        return P::wrap_response::<WrapGuarded<G, P>>(response, at_head);
+    // Returned at once: a response that is looked at again first would be copied.
+    if !is_complete {
+        return P::wrap_response::<WrapGuarded<G, P>>(response, with);
     }
-    let response = P::wrap_response::<WrapGuarded<G, P>>(response, at_head);
-    if let Some(held) = all {
-        if step == BodyExpected::Yes {
-            held.exchange_mut().0.on_body_end();
+    let response = P::wrap_response::<WrapGuarded<G, P>>(response, with);
+    if let Some(call) = slot {
+        if body == BodyExpected::Yes {
+            call.exchange_mut().0.on_body_end();
         }
-        let judged = held.exchange().classification();
-        held.complete(inside, judged, None, &now);
+        call.complete(Completion::Response);
     }
     response
 }
 
-/// The service has failed, and there is no response.
-fn failed<G, P, Res, E>(inside: &CatchScope, held: &mut InFlightCall<G, P>, error: E) -> P::Error
+/// Completes a call whose service failed without a response.
+fn respond_to_error<G, P, Res, E>(call: &mut InFlightCall<G, P>, error: E) -> P::Error
 where
     G: Guard,
     P: Respond<Res, E>,
 {
     let error = P::convert_error(error);
-    let (call, protocol) = held.exchange_mut();
-    let cause = match protocol.classify_error(call, &error) {
+    let (exchange, protocol) = call.exchange_mut();
+    let cause = match protocol.classify_error(exchange, &error) {
         Some(error) => Cause::from_error(error),
         None => Cause::Opaque {
             type_name: std::any::type_name::<P::Error>(),
             message: None,
         },
     };
-    held.excuse_timeout(inside);
-    let judged = held.exchange().classification();
-    held.complete(inside, judged, Some(cause), &CallClock::default());
-    let (call, protocol) = held.exchange_mut();
-    protocol.wrap_error(call, error)
+    call.excuse_timeout();
+    call.complete(Completion::Error(cause));
+    let (exchange, protocol) = call.exchange_mut();
+    protocol.wrap_error(exchange, error)
 }
 
-/// The service has panicked.
-pub(super) fn panicked<G, P, Res, E>(
-    inside: &CatchScope,
-    held: &mut InFlightCall<G, P>,
-    payload: CapturedPanic,
+/// Responds in the place of a service that panicked, or passes the panic on, as the protocol has it.
+#[cold]
+pub(super) fn respond_to_panic<G, P, Res, E>(
+    call: &mut InFlightCall<G, P>,
+    panic: CapturedPanic,
 ) -> GuardedResult<G, P, Res, E>
 where
     G: Guard,
     P: Respond<Res, E>,
 {
     if !P::CATCHES_PANICS {
-        held.complete_panicked(inside, &payload, &CallClock::default());
-        payload.resume();
+        call.complete(Completion::Panicked(&panic));
+        panic.resume();
     }
-    let why = LocalFailure::Panicked(payload.message());
-    instead::<G, P, Res, E>(inside, held, why, Classification::PANICKED, |held, now| {
-        held.complete_panicked(inside, &payload, now);
-    })
+    let failure = LocalFailure::Panicked(panic.message());
+    let result = respond_locally::<G, P, Res, E>(call, failure, Classification::PANICKED);
+    call.complete(Completion::Panicked(&panic));
+    result
 }
 
-/// A guard of this very call has refused it.
-pub(super) fn refuse<G, P, Res, E>(
-    inside: &CatchScope,
-    held: &mut InFlightCall<G, P>,
-    why: P::Refusal,
+/// Responds to a call that a guard of its own has rejected.
+pub(super) fn respond_to_rejection<G, P, Res, E>(
+    call: &mut InFlightCall<G, P>,
+    rejection: P::Refusal,
 ) -> GuardedResult<G, P, Res, E>
 where
     G: Guard,
     P: Respond<Res, E>,
 {
     if !P::RESPONDS_LOCALLY {
-        // Nobody sees a head, and the refusal itself becomes the error.
-        held.complete_rejected(inside, why.borrow());
-        let answer = P::local_response(held.exchange(), LocalFailure::Rejected(why));
-        return answer.map(P::message_response::<WrapGuarded<G, P>>);
+        // There is no head to show, and the rejection becomes the error without a copy.
+        call.complete(Completion::Rejected(rejection.borrow()));
+        let failure = LocalFailure::Rejected(rejection);
+        return respond_locally::<G, P, Res, E>(call, failure, Classification::REJECTED);
     }
-    let known: Rejection = why.borrow().clone();
-    let why = LocalFailure::Rejected(why);
-    instead::<G, P, Res, E>(inside, held, why, Classification::REJECTED, |held, now| {
-        held.complete(
-            inside,
-            Classification::REJECTED,
-            Some(Cause::Rejection(&known)),
-            now,
-        );
-    })
+    let cause: Rejection = rejection.borrow().clone();
+    let failure = LocalFailure::Rejected(rejection);
+    let result = respond_locally::<G, P, Res, E>(call, failure, Classification::REJECTED);
+    call.complete(Completion::Rejected(&cause));
+    result
 }
 
-/// Answers in the service's place. The guards see the head of what is said.
-fn instead<G, P, Res, E>(
-    inside: &CatchScope,
-    held: &mut InFlightCall<G, P>,
-    why: LocalFailure<'_, P::Refusal>,
-    judged: Classification,
-    settle: impl FnOnce(&mut InFlightCall<G, P>, &CallClock),
+/// Responds in the service's place, and shows the head of that response to the guards.
+fn respond_locally<G, P, Res, E>(
+    call: &mut InFlightCall<G, P>,
+    failure: LocalFailure<'_, P::Refusal>,
+    classification: Classification,
 ) -> GuardedResult<G, P, Res, E>
 where
     G: Guard,
     P: Respond<Res, E>,
 {
-    let mut answer = P::local_response(held.exchange(), why);
-    let now = CallClock::default();
-    if let Ok(message) = &mut answer {
+    let mut result = P::local_response(call.exchange(), failure);
+    if let Ok(message) = &mut result {
         let (head, length) = P::message_head(message);
-        held.exchange_mut().0.set_local_response(head, length);
-        held.on_head(inside, head, judged, &now);
+        call.exchange_mut().0.set_local_response(head, length);
+        call.on_head(head, classification);
     }
-    settle(held, &now);
-    answer.map(P::message_response::<WrapGuarded<G, P>>)
+    result.map(P::message_response::<WrapGuarded<G, P>>)
 }

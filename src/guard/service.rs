@@ -8,62 +8,48 @@ use std::{
 use tower_service::Service;
 
 use super::{
-    Admit, BackPressure, FailFast, Guard, GuardFuture, InFlightCall, PassThrough, Rejects,
-    WrapGuarded,
-    future::CALLED_ONCE,
-    in_flight::GuardStack,
+    Admit, BackPressure, FailFast, Guard, GuardFuture, GuardStack, InFlightCall, InnerState,
+    PassThrough, Rejects, WrapGuarded,
     oneshot::FailFastFuture,
     readiness::{ReadyWait, ReadyWaiter, ask_rejects, ask_rejects_any},
 };
 use crate::{
-    call::{CatchScope, catch_hook},
+    call::{CatchScope, catch_hook, catch_nested_hook},
     protocol::{CallState, Protocol, ReadRequest, Respond},
 };
 
-/// Number of times that guards are asked again whose moment has come.
+/// The number of times that guards are asked again whose time has come.
 const MAX_RECHECKS: usize = 3;
 
-/// Says what the handle of the wrapped service holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum InnerState {
-    /// Nothing.
-    #[default]
-    Idle,
-    /// Perhaps a place in a queue: it was polled, and was not ready.
-    Waiting,
-    /// A slot: it was polled ready, and is still to be called.
-    Ready,
-}
+const CALLED_ONCE: &str = "a request is sent once";
 
 /// A service inside its guards. Made by [`GuardLayer`](super::GuardLayer).
 pub struct Guarded<S, G, P, M = FailFast> {
     inner: S,
-    shared: Arc<GuardStack<G, P>>,
-    wait: ReadyWaiter,
-    wait_time: ReadyWait,
+    stack: Arc<GuardStack<G, P>>,
+    ready_waiter: ReadyWaiter,
+    ready_wait: ReadyWait,
     inner_state: InnerState,
     mode: PhantomData<fn() -> M>,
 }
 
 impl<S, G, P, M> Guarded<S, G, P, M> {
-    pub(super) fn new(inner: S, shared: Arc<GuardStack<G, P>>) -> Self {
+    pub(super) fn new(inner: S, stack: Arc<GuardStack<G, P>>) -> Self {
         Guarded {
             inner,
-            shared,
-            wait: ReadyWaiter::default(),
-            wait_time: ReadyWait::None,
+            stack,
+            ready_waiter: ReadyWaiter::default(),
+            ready_wait: ReadyWait::None,
             inner_state: InnerState::Idle,
             mode: PhantomData,
         }
     }
 
-    /// The wrapped service.
+    /// Returns the wrapped service.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
-}
 
-impl<S, G, P, M> Guarded<S, G, P, M> {
     #[inline]
     fn poll_inner<Req>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), P::Error>>
     where
@@ -72,8 +58,8 @@ impl<S, G, P, M> Guarded<S, G, P, M> {
         P: Respond<S::Response, S::Error>,
     {
         let ready = self.inner.poll_ready(cx);
-        if self.shared.measure.readiness_wait {
-            self.wait_time.on_poll_ready(ready.is_ready());
+        if self.stack.measure.readiness_wait {
+            self.ready_wait.on_poll_ready(ready.is_ready());
         }
         self.inner_state = match ready {
             Poll::Pending => InnerState::Waiting,
@@ -81,41 +67,75 @@ impl<S, G, P, M> Guarded<S, G, P, M> {
             Poll::Ready(Err(_)) => InnerState::Idle,
         };
         ready.map_err(|error| {
-            catch_hook(|| self.shared.guards.on_not_ready());
+            catch_hook(|| self.stack.guards.on_not_ready());
             P::convert_error(error)
         })
     }
 
-    /// Asks the guards. What comes of it lies in the future from the start: a call is large, and copies are felt.
+    /// Asks the guards, and begins the call.
     #[inline]
-    fn admit<F, Req>(
-        &mut self,
-        inside: &CatchScope,
-        request: &mut Option<Req>,
-    ) -> GuardFuture<F, G, P>
+    fn admit<F, Req>(&mut self, request: &mut Req) -> GuardFuture<F, G, P>
     where
         G: Admit<Req>,
         P: ReadRequest<Req>,
     {
-        let shared = &self.shared;
-        let request = request.as_mut().expect(CALLED_ONCE);
-        let notes = shared.protocol.read(request);
-        let now = notes.clock();
-        let admission = shared.guards.try_admit(request, &now, inside);
-        let wait = shared.measure.readiness_wait.then(|| self.wait_time.take());
-        let began = InFlightCall::<G, P>::admission_time(&notes, &now);
-        let held = InFlightCall::new(self.shared.clone(), admission.permit, notes, began, wait);
-        GuardFuture::new(held, admission.rejection)
+        let stack = &self.stack;
+        let exchange = stack.protocol.read(request);
+        let clock = exchange.clock();
+        let admitted = stack.guards.try_admit(request, &clock);
+        let wait = stack.measure.readiness_wait.then(|| self.ready_wait.take());
+        let call = InFlightCall::new(stack.clone(), admitted.permit, exchange, clock, wait);
+        GuardFuture::new(call, admitted.rejection)
     }
+
+    /// Calls the wrapped service, which is ready, unless the guards reject.
+    #[inline]
+    fn call_inner<Req>(&mut self, mut request: Req) -> GuardFuture<S::Future, G, P>
+    where
+        S: Service<Req>,
+        G: Admit<Req>,
+        P: ReadRequest<Req>,
+    {
+        let _scope = CatchScope::enter_call();
+        let mut future = self.admit(&mut request);
+        future.on_upload();
+        // Taken where it is sent: a closure that owned the request would copy it on its way.
+        let request = &mut Some(request);
+        if future.is_rejected() {
+            drop_rejected(request);
+        } else {
+            future.call_service(|| self.inner.call(request.take().expect(CALLED_ONCE)));
+        }
+        future
+    }
+
+    /// Gives back what this handle has taken from the wrapped service, or its place in a queue there: nobody would poll
+    /// it when its turn comes.
+    #[inline]
+    fn release_inner(&mut self)
+    where
+        S: Clone,
+    {
+        if std::mem::take(&mut self.inner_state) != InnerState::Idle {
+            let spare = self.inner.clone();
+            self.inner = spare;
+        }
+    }
+}
+
+/// Drops a request that goes nowhere. A panic of that drop is counted: passed on, it would leave the future undropped, and
+/// with it the permits of the guards.
+fn drop_rejected<Req>(request: &mut Option<Req>) {
+    catch_nested_hook(|| *request = None);
 }
 
 impl<S, G, P, Req> Service<Req> for Guarded<S, G, P, FailFast>
 where
     // The wrapped service.
     S: Service<Req> + Clone,
-    // What may refuse the request.
+    // What may reject the request.
     G: Admit<Req>,
-    // How the request is read, and how its end is judged and answered.
+    // How the request is read, the end classified, and a response made.
     P: ReadRequest<Req> + Respond<S::Response, S::Error>,
 {
     type Response = P::Response<WrapGuarded<G, P>>;
@@ -129,32 +149,34 @@ where
         }
         let ready = self.poll_inner(cx);
         if ready.is_pending() {
-            self.wait.register(&*self.shared.guards, cx);
+            self.ready_waiter.register(&*self.stack.guards, cx);
             if self.yield_if_rejecting() {
                 return Poll::Ready(Ok(()));
             }
         } else {
-            self.wait.clear();
+            self.ready_waiter.clear();
         }
         ready
     }
 
     #[inline]
-    fn call(&mut self, request: Req) -> Self::Future {
-        let inside = &CatchScope::enter_call();
+    fn call(&mut self, mut request: Req) -> Self::Future {
+        let _scope = CatchScope::enter_call();
+        let mut future = self.admit(&mut request);
+        future.on_upload();
+        // Taken where it is sent: a closure that owned the request would copy it on its way.
         let request = &mut Some(request);
-        let mut future = self.admit(inside, request);
-        future.show_upload(inside);
-        if future.is_refused() {
-            drop_rejected(inside, request);
-            self.wait.clear();
+        if future.is_rejected() {
+            drop_rejected(request);
+            self.ready_waiter.clear();
             self.release_inner();
         } else if std::mem::take(&mut self.inner_state) == InnerState::Ready {
-            future.call(inside, request, |request| {
+            future.call_service(|| {
+                let request = request.take().expect(CALLED_ONCE);
                 FailFastFuture::called(self.inner.call(request))
             });
         } else {
-            self.call_when_ready(inside, &mut future, request);
+            self.call_when_ready(&mut future, request);
         }
         future
     }
@@ -164,9 +186,9 @@ impl<S: Clone, G: Guard, P> Guarded<S, G, P, FailFast> {
     /// Gives back what it holds if the guards refuse any call, and returns whether they do.
     #[inline]
     fn yield_if_rejecting(&mut self) -> bool {
-        let refuses = ask_rejects_any(&*self.shared.guards);
+        let refuses = ask_rejects_any(&*self.stack.guards);
         if refuses {
-            self.wait.clear();
+            self.ready_waiter.clear();
             self.release_inner();
         }
         refuses
@@ -178,32 +200,20 @@ impl<S: Clone, G: Guard, P: Protocol> Guarded<S, G, P, FailFast> {
     #[cold]
     fn call_when_ready<Req>(
         &mut self,
-        inside: &CatchScope,
         future: &mut GuardFuture<FailFastFuture<S, Req>, G, P>,
         request: &mut Option<Req>,
     ) where
         S: Service<Req>,
     {
-        let made = Arc::<AtomicBool>::default();
-        future.made_when(made.clone());
-        future.call(inside, request, |request| {
+        let called = Arc::<AtomicBool>::default();
+        future.set_called_flag(called.clone());
+        future.call_service(|| {
             // The handle that was polled waits; the spare is polled before it is used.
             let spare = self.inner.clone();
             let waiting = std::mem::replace(&mut self.inner, spare);
-            FailFastFuture::waiting(waiting, request, made.clone())
+            let request = request.take().expect(CALLED_ONCE);
+            FailFastFuture::waiting(waiting, request, called)
         });
-    }
-}
-
-impl<S: Clone, G, P, M> Guarded<S, G, P, M> {
-    /// Gives back what this handle has taken from the wrapped service, or its place in a queue there: nobody would poll
-    /// it when its turn comes.
-    #[inline]
-    fn release_inner(&mut self) {
-        if std::mem::take(&mut self.inner_state) != InnerState::Idle {
-            let spare = self.inner.clone();
-            self.inner = spare;
-        }
     }
 }
 
@@ -211,9 +221,9 @@ impl<S, G, P, Req> Service<Req> for Guarded<S, G, P, BackPressure>
 where
     // The wrapped service.
     S: Service<Req> + Clone,
-    // What may refuse the request.
+    // What may reject the request.
     G: Admit<Req>,
-    // How the request is read, and how its end is judged and answered.
+    // How the request is read, the end classified, and a response made.
     P: ReadRequest<Req> + Respond<S::Response, S::Error>,
 {
     type Response = P::Response<WrapGuarded<G, P>>;
@@ -227,11 +237,11 @@ where
         }
         let ready = self.poll_inner(cx);
         if ready.is_ready() {
-            self.wait.clear();
+            self.ready_waiter.clear();
             return ready;
         }
         // The guards may begin to refuse while it waits, and its place in the queue must not wait with it.
-        self.wait.register(&*self.shared.guards, cx);
+        self.ready_waiter.register(&*self.stack.guards, cx);
         self.yield_if_rejecting_all(cx);
         Poll::Pending
     }
@@ -239,7 +249,7 @@ where
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
         let future = self.call_inner(request);
-        if future.is_refused() {
+        if future.is_rejected() {
             self.release_inner();
         }
         self.inner_state = InnerState::Idle;
@@ -252,7 +262,7 @@ impl<S: Clone, G: Guard, P> Guarded<S, G, P, BackPressure> {
     #[inline]
     fn yield_if_rejecting_all(&mut self, cx: &mut Context<'_>) -> bool {
         let held_up =
-            ask_rejects(&*self.shared.guards).is_all() && self.poll_guards(cx).is_pending();
+            ask_rejects(&*self.stack.guards).is_all() && self.poll_guards(cx).is_pending();
         if held_up {
             self.release_inner();
         }
@@ -262,12 +272,12 @@ impl<S: Clone, G: Guard, P> Guarded<S, G, P, BackPressure> {
     /// Ready once the guards do not refuse every call any more.
     #[cold]
     fn poll_guards(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.wait.register(&*self.shared.guards, cx);
+        self.ready_waiter.register(&*self.stack.guards, cx);
         // Asked after that: they may change their mind at any time. A guard whose moments are always over already
         // decides when the call is made.
         for _ in 0..MAX_RECHECKS {
-            match ask_rejects(&*self.shared.guards) {
-                Rejects::AllUntil(until) => ready!(self.wait.poll_until(until, cx)),
+            match ask_rejects(&*self.stack.guards) {
+                Rejects::AllUntil(until) => ready!(self.ready_waiter.poll_until(until, cx)),
                 Rejects::All => return Poll::Pending,
                 Rejects::None | Rejects::Some => break,
             }
@@ -280,9 +290,9 @@ impl<S, G, P, Req> Service<Req> for Guarded<S, G, P, PassThrough>
 where
     // The wrapped service.
     S: Service<Req>,
-    // What may refuse the request.
+    // What may reject the request.
     G: Admit<Req>,
-    // How the request is read, and how its end is judged and answered.
+    // How the request is read, the end classified, and a response made.
     P: ReadRequest<Req> + Respond<S::Response, S::Error>,
 {
     type Response = P::Response<WrapGuarded<G, P>>;
@@ -300,39 +310,11 @@ where
     }
 }
 
-/// Drops a request that goes nowhere. One that panicked once the future lies where it is returned to would leave that one
-/// undropped, and with it what the guards hold.
-fn drop_rejected<Req>(inside: &CatchScope, request: &mut Option<Req>) {
-    inside.catch_hook(|| *request = None);
-}
-
-impl<S, G, P, M> Guarded<S, G, P, M> {
-    /// Calls the wrapped service, which is ready, unless the guards refuse.
-    #[inline]
-    fn call_inner<Req>(&mut self, request: Req) -> GuardFuture<S::Future, G, P>
-    where
-        S: Service<Req>,
-        G: Admit<Req>,
-        P: ReadRequest<Req>,
-    {
-        let inside = &CatchScope::enter_call();
-        let request = &mut Some(request);
-        let mut future = self.admit(inside, request);
-        future.show_upload(inside);
-        if future.is_refused() {
-            drop_rejected(inside, request);
-        } else {
-            future.call(inside, request, |request| self.inner.call(request));
-        }
-        future
-    }
-}
-
 /// A clone shares the guards and keeps no readiness: that belongs to the handle that was polled.
 impl<S: Clone, G, P, M> Clone for Guarded<S, G, P, M> {
     #[inline]
     fn clone(&self) -> Self {
-        Guarded::new(self.inner.clone(), self.shared.clone())
+        Guarded::new(self.inner.clone(), self.stack.clone())
     }
 }
 
@@ -340,7 +322,7 @@ impl<S: fmt::Debug, G, P: Protocol + fmt::Debug, M> fmt::Debug for Guarded<S, G,
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guarded")
             .field("inner", &self.inner)
-            .field("protocol", &self.shared.protocol)
+            .field("protocol", &self.stack.protocol)
             .finish_non_exhaustive()
     }
 }

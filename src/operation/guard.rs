@@ -59,12 +59,9 @@ impl Guard for Operation {
     type Permit = OperationPermit;
 
     #[inline]
-    fn enter<R>(&self, permit: &mut OperationPermit, poll: impl FnOnce() -> R) -> R {
-        if permit.span.is_disabled() {
-            poll()
-        } else {
-            permit.span.in_scope(poll)
-        }
+    fn enter(&self, permit: &mut OperationPermit) -> impl Sized {
+        let span = &permit.span;
+        (!span.is_disabled()).then(|| span.enter())
     }
 
     fn on_end(&self, mut permit: OperationPermit, end: &CallEnd<'_>) {

@@ -3,7 +3,7 @@ use tracing::Span;
 use super::key::OperationKey;
 use crate::util::family::InFlightGauge;
 
-/// What an [`Operation`](super::Operation) stores of a run.
+/// The state of a run that an [`Operation`](super::Operation) stores.
 #[derive(Debug)]
 pub struct OperationPermit {
     pub(super) in_flight: InFlightGauge,

@@ -6,7 +6,7 @@ use crate::{
         CallClock, CallEnd, CapturedPanic, CatchScope, Cause, Outcome, PanicDetails, PanicPayload,
         catch_hook, catch_service,
     },
-    guard::{Admit, Guard, run_in_scope},
+    guard::{Admit, Guard, enter_scope},
 };
 
 /// A run of an operation in progress. Completes once, at the latest when it is dropped.
@@ -30,15 +30,15 @@ impl OperationGuard {
 
     /// Runs `work` in the scope of the run, and completes the run if it panics.
     pub(super) fn poll<R>(&mut self, work: impl FnOnce() -> R) -> R {
-        let scope = CatchScope::enter();
-        self.run_in_scope(&scope, work)
+        let _scope = CatchScope::enter();
+        self.run_in_scope(work)
             .unwrap_or_else(|panic| self.complete_panicked(panic).resume())
     }
 
     /// Runs `drop` in the scope of the run. A panic completes the run, and is resumed unless the thread is panicking.
     pub(super) fn drop_in_scope(&mut self, drop: impl FnOnce()) {
-        let scope = CatchScope::enter();
-        if let Err(panic) = self.run_in_scope(&scope, drop) {
+        let _scope = CatchScope::enter();
+        if let Err(panic) = self.run_in_scope(drop) {
             let panic = self.complete_panicked(panic);
             if !std::thread::panicking() {
                 panic.resume();
@@ -46,18 +46,10 @@ impl OperationGuard {
         }
     }
 
-    fn run_in_scope<R>(
-        &mut self,
-        scope: &CatchScope,
-        work: impl FnOnce() -> R,
-    ) -> Result<R, PanicPayload> {
-        let (mut work, mut result) = (Some(work), None);
-        let mut run = || result = work.take().map(catch_service);
-        match &mut self.permit {
-            Some((permit, _)) => run_in_scope(scope, &self.operation, permit, run),
-            None => run(),
-        }
-        result.expect("`work` runs exactly once")
+    fn run_in_scope<R>(&mut self, work: impl FnOnce() -> R) -> Result<R, PanicPayload> {
+        let permit = self.permit.as_mut().map(|(permit, _)| permit);
+        let _scope = enter_scope(&self.operation, permit);
+        catch_service(work)
     }
 
     fn complete_panicked(&mut self, panic: PanicPayload) -> CapturedPanic {

@@ -1,12 +1,16 @@
 use tokio::time::Instant;
 
-/// Number of an attempt, and when no further one begins.
+/// Number and deadline of an attempt.
 ///
 /// An HTTP response that took more than one attempt has it in its extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
     pub(super) number: u32,
     pub(super) deadline: Option<Instant>,
+    /// The time at which the caller stops waiting, if that is known; settings do not count.
+    pub(super) caller_deadline: Option<Instant>,
+    /// `true` once the number of attempts is reached.
+    pub(super) is_last: bool,
 }
 
 impl Attempt {
@@ -15,12 +19,12 @@ impl Attempt {
         self.number
     }
 
-    /// Returns whether there was one before.
+    /// Returns whether there was an attempt before.
     pub fn is_retry(&self) -> bool {
         self.number > 1
     }
 
-    /// Returns when no further attempt will begin, if that is known; as good a time to give this one up.
+    /// Returns the time after which no further attempt begins, if there is one. An attempt may as well end then.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
     }

@@ -7,60 +7,252 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
+use tokio::time::{Instant, sleep};
 
 use super::{
-    Attempts, NotRetried,
-    attempts::{AttemptEnd, AttemptStart, Classified},
-    stage::{POLLED_AFTER_COMPLETION, ReadyOutcome, Stage, StageEvent},
+    Attempt, Attempts, NotRetried, RetryDecision,
+    attempts::FailedAttempt,
+    config::{ClassifyError, RetryConfig},
+    run::RunAttempts,
+    run_with::RunWithAttempts,
+    stage::{Stage, StageProj, poll_ready_before, run_in_context},
     state::RetryState,
 };
-use crate::{call::CallClock, context::Context};
+use crate::{
+    call::{CallClock, Outcome},
+    context::Context,
+};
+
+const LATE_CALL: &str = "the deadline had passed before the call began";
+const LATE_READINESS: &str = "the service was not ready in time";
+pub(super) const POLLED_AFTER_COMPLETION: &str = "polled after completion";
 
 pin_project! {
-    /// The future of a call that is tried again. Named and unboxed.
+    /// The future of a call with retries. Named and unboxed.
     #[must_use = "futures do nothing unless polled"]
     pub struct RetryFuture<A>
     where
         A: Attempts,
     {
-        // Before what settles the attempt: it is dropped first.
+        // Dropped first: a running attempt may still use what the others hold.
         #[pin]
-        pub(super) stage: Stage<A::Future>,
-        pub(super) state: RetryState,
-        pub(super) attempts: A,
+        stage: Stage<A::Future>,
+        state: RetryState,
+        attempts: A,
     }
 }
 
 impl<A: Attempts> RetryFuture<A> {
-    /// Begins when it is polled first.
+    /// Starts the first attempt when it is polled first.
     pub(super) fn new(attempts: A) -> Self {
         RetryFuture {
-            stage: Stage::Unbegun,
+            stage: Stage::NotStarted,
             state: RetryState::default(),
             attempts,
         }
     }
 
-    /// Begins at once, unless it is too late. The call takes at most so long.
+    /// Starts the first attempt at once, unless the deadline has passed. The caller waits at most for `time_limit`.
     #[inline]
     pub(super) fn started(
         mut attempts: A,
-        limit: Option<Duration>,
-        first: impl FnOnce(&mut A, AttemptStart<'_>) -> A::Future,
+        time_limit: Option<Duration>,
+        first: impl FnOnce(&mut A, Attempt, Option<&Context>) -> A::Future,
     ) -> Self {
+        // One reading of the clock serves the deadline and the budget.
         let (mut state, now) = (RetryState::default(), CallClock::default());
-        let stage = if state.start_call(attempts.retry(), limit, attempts.request_context(), &now) {
-            Stage::Late
-        } else {
-            let context =
-                state.start_first_attempt(attempts.retry(), attempts.request_context(), &now);
+        let context = attempts.request_context();
+        let stage = if state.start_call(attempts.retry(), time_limit, context, &now) {
+            let context = state.start_first_attempt(attempts.retry(), context, &now);
             start_attempt(&mut attempts, &state, context, first)
+        } else {
+            Stage::PastDeadline
         };
         RetryFuture {
             stage,
             state,
             attempts,
         }
+    }
+
+    fn start_first(self: Pin<&mut Self>) {
+        let (mut this, now) = (self.project(), CallClock::default());
+        let retry = this.attempts.retry();
+        // A closure has no error for a deadline that has passed: it always makes one attempt.
+        this.state.start_call(retry, None, None, &now);
+        let context = this.state.start_first_attempt(retry, None, &now);
+        let stage = start_attempt(this.attempts, this.state, context, A::start);
+        this.stage.set(stage);
+    }
+
+    /// Classifies the result of an attempt. Returns the result of the call unless there is another attempt.
+    #[inline]
+    fn on_attempt_end(
+        mut self: Pin<&mut Self>,
+        output: <A::Future as Future>::Output,
+    ) -> Option<A::CallOutput> {
+        let this = self.as_mut().project();
+        let attempt = this.state.attempt(this.attempts.retry());
+        match this.attempts.classify(output, attempt) {
+            Ok(output) => {
+                let completion = Some(this.state.on_success());
+                Some(this.attempts.complete(output, attempt, completion))
+            }
+            Err(failed) => self.on_attempt_failure(failed, attempt),
+        }
+    }
+
+    fn on_attempt_failure(
+        self: Pin<&mut Self>,
+        failed: FailedAttempt<A::AttemptOutput>,
+        attempt: Attempt,
+    ) -> Option<A::CallOutput> {
+        let mut this = self.project();
+        let retry = this.attempts.retry();
+        let (outcome, decision) = (failed.outcome, failed.decision);
+        let delay = this
+            .state
+            .on_failure(retry, outcome, decision, failed.not_sent);
+        let Some(delay) = delay.filter(|_| this.attempts.prepare_retry()) else {
+            // The future may live on after its result, and the reservation with it.
+            this.state.cancel_retry();
+            return Some(this.attempts.complete(failed.output, attempt, None));
+        };
+        // Before the wait, so that the failed response does not occupy its connection meanwhile.
+        drop(failed.output);
+        this.stage.set(if this.state.is_unsent_retry() {
+            Stage::AwaitingReady { timer: None }
+        } else {
+            let sleep = sleep(delay);
+            Stage::Waiting { sleep }
+        });
+        None
+    }
+
+    /// Starts the next attempt if the service is ready. Returns the result of the call if it failed, or is too late.
+    fn on_service_ready(
+        self: Pin<&mut Self>,
+        ready: Option<Result<(), A::CallOutput>>,
+    ) -> Option<A::CallOutput> {
+        let mut this = self.project();
+        let retry = this.attempts.retry();
+        let output = match ready {
+            Some(Ok(())) => None,
+            Some(Err(output)) => {
+                retry.shared.metrics.count_not_retried(NotRetried::NotReady);
+                Some(output)
+            }
+            None => this.attempts.deadline_exceeded(LATE_READINESS),
+        };
+        if output.is_some() {
+            this.state.cancel_retry();
+            return output;
+        }
+        // A deadline without a result is that of a closure, which has no error for it: the attempt starts.
+        let context = this.attempts.request_context();
+        let context = this.state.start_next_attempt(retry, context);
+        let stage = start_attempt(this.attempts, this.state, context, A::start);
+        this.stage.set(stage);
+        None
+    }
+}
+
+impl<F, Fut, T, E> RetryFuture<RunAttempts<F, ClassifyError<E>>>
+where
+    F: FnMut(Attempt) -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+{
+    /// Sets which errors are retried. The closure returns a `bool`, a [`RetryAfter`](super::RetryAfter) or a
+    /// [`RetryDecision`]; if it panics, the error is not retried.
+    ///
+    /// Default: failures, overload and timeouts are retried, as the peer asks. Errors that are the caller's fault or
+    /// can never be sent are not, nor are rejections by guards of this process.
+    ///
+    /// ```
+    /// use std::io::{Error, ErrorKind};
+    /// use tower_keep::retry::Retry;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let result = Retry::new("files")
+    ///     .run(|_| async { Err::<(), _>(Error::from(ErrorKind::NotFound)) })
+    ///     .when(|error: &Error| error.kind() != ErrorKind::NotFound)
+    ///     .await;
+    /// assert!(result.is_err());
+    /// # }
+    /// ```
+    #[expect(clippy::type_complexity, reason = "a closure has no name")]
+    pub fn when<D: Into<RetryDecision>>(
+        self,
+        decide: impl Fn(&E) -> D,
+    ) -> RetryFuture<RunAttempts<F, impl Fn(&RetryConfig, &E) -> (Outcome, RetryDecision)>> {
+        RetryFuture {
+            stage: self.stage,
+            state: self.state,
+            attempts: self.attempts.when(decide),
+        }
+    }
+}
+
+impl<F, Fut, T, E, C> RetryFuture<RunAttempts<F, C>>
+where
+    F: FnMut(Attempt) -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+    C: Fn(&RetryConfig, &E) -> (Outcome, RetryDecision),
+{
+    /// Sets the deadline: no further attempt begins later, and no wait begins that would end later. The first attempt
+    /// is made in any case.
+    pub fn deadline(mut self, deadline: Instant) -> Self {
+        self.state.cap_deadline(deadline);
+        self
+    }
+}
+
+impl<S, F, Fut, T, E> RetryFuture<RunWithAttempts<S, F, ClassifyError<E>>>
+where
+    F: FnMut(S, Attempt) -> Fut,
+    Fut: Future<Output = (S, Result<T, E>)>,
+{
+    /// Sets which errors are retried, as for [`run`](super::Retry::run).
+    ///
+    /// ```
+    /// use std::io::{Error, ErrorKind};
+    /// use tower_keep::retry::Retry;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let (attempts, result) = Retry::new("files")
+    ///     .run_with(0, |attempts, _| async move {
+    ///         (attempts + 1, Err::<(), _>(Error::from(ErrorKind::NotFound)))
+    ///     })
+    ///     .when(|error: &Error| error.kind() != ErrorKind::NotFound)
+    ///     .await;
+    /// assert!(result.is_err());
+    /// assert_eq!(attempts, 1);
+    /// # }
+    /// ```
+    #[expect(clippy::type_complexity, reason = "a closure has no name")]
+    pub fn when<D: Into<RetryDecision>>(
+        self,
+        decide: impl Fn(&E) -> D,
+    ) -> RetryFuture<RunWithAttempts<S, F, impl Fn(&RetryConfig, &E) -> (Outcome, RetryDecision)>>
+    {
+        RetryFuture {
+            stage: self.stage,
+            state: self.state,
+            attempts: self.attempts.when(decide),
+        }
+    }
+}
+
+impl<S, F, Fut, T, E, C> RetryFuture<RunWithAttempts<S, F, C>>
+where
+    F: FnMut(S, Attempt) -> Fut,
+    Fut: Future<Output = (S, Result<T, E>)>,
+    C: Fn(&RetryConfig, &E) -> (Outcome, RetryDecision),
+{
+    /// Sets the deadline, as for [`run`](super::Retry::run).
+    pub fn deadline(mut self, deadline: Instant) -> Self {
+        self.state.cap_deadline(deadline);
+        self
     }
 }
 
@@ -69,18 +261,10 @@ fn start_attempt<A: Attempts>(
     attempts: &mut A,
     state: &RetryState,
     context: Option<Context>,
-    make: impl FnOnce(&mut A, AttemptStart<'_>) -> A::Future,
+    start: impl FnOnce(&mut A, Attempt, Option<&Context>) -> A::Future,
 ) -> Stage<A::Future> {
-    let is_last = state.is_last_attempt(attempts.retry());
-    Stage::start(context, |context| {
-        let begin = AttemptStart {
-            attempt: state.attempt(),
-            context,
-            is_last,
-            caller_deadline: state.caller_deadline(),
-        };
-        make(attempts, begin)
-    })
+    let attempt = state.attempt(attempts.retry());
+    Stage::start(context, |context| start(attempts, attempt, context))
 }
 
 impl<A: Attempts> Future for RetryFuture<A> {
@@ -90,113 +274,37 @@ impl<A: Attempts> Future for RetryFuture<A> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<A::CallOutput> {
         loop {
             let mut this = self.as_mut().project();
-            match ready!(this.stage.as_mut().poll(cx)) {
-                StageEvent::AttemptEnded(output) => {
-                    if let Some(answer) = self.as_mut().on_attempt_end(output) {
-                        return Poll::Ready(answer);
-                    }
+            // Each arm either returns `Pending`, or changes the stage, or has the result of the call.
+            let completed = match this.stage.as_mut().project() {
+                StageProj::Running { future, context } => {
+                    let future = future.as_pin_mut().expect(POLLED_AFTER_COMPLETION);
+                    let output = ready!(run_in_context(context, || future.poll(cx)));
+                    self.as_mut().on_attempt_end(output)
                 }
-                StageEvent::AttemptDue => {
+                StageProj::Waiting { sleep } => {
+                    ready!(sleep.poll(cx));
+                    this.stage.set(Stage::AwaitingReady { timer: None });
+                    None
+                }
+                StageProj::AwaitingReady { timer } => {
+                    // The service before the timer: a service that is ready beats the deadline.
                     let ready = this.attempts.poll_ready(cx);
-                    let due =
-                        this.stage
-                            .as_mut()
-                            .poll_service_ready(ready, this.state.deadline(), cx);
-                    if let Some(answer) = self.as_mut().on_service_ready(ready!(due)) {
-                        return Poll::Ready(answer);
-                    }
+                    let ready = poll_ready_before(ready, this.state.deadline(), timer, cx);
+                    self.as_mut().on_service_ready(ready!(ready))
                 }
-                StageEvent::NotStarted => self.as_mut().start_first(),
-                StageEvent::DeadlinePassed => {
-                    let answer = this.attempts.deadline_exceeded(LATE_CALL);
-                    return Poll::Ready(answer.expect("only services are called too late"));
+                StageProj::NotStarted => {
+                    self.as_mut().start_first();
+                    None
                 }
+                StageProj::PastDeadline => {
+                    let output = this.attempts.deadline_exceeded(LATE_CALL);
+                    Some(output.expect("only calls of services can be too late"))
+                }
+            };
+            if let Some(output) = completed {
+                return Poll::Ready(output);
             }
         }
-    }
-}
-
-const LATE_CALL: &str = "the deadline had passed before the call began";
-const LATE_READINESS: &str = "the service was not ready in time";
-
-impl<A: Attempts> RetryFuture<A> {
-    /// The first attempt begins.
-    fn start_first(self: Pin<&mut Self>) {
-        let (mut this, now) = (self.project(), CallClock::default());
-        let retry = this.attempts.retry();
-        // Who begins late cannot be answered in the work's place: it makes one attempt.
-        this.state.start_call(retry, None, None, &now);
-        let context = this.state.start_first_attempt(retry, None, &now);
-        let stage = start_attempt(this.attempts, this.state, context, A::start);
-        this.stage.set(stage);
-    }
-
-    /// An attempt has ended: the answer, unless there is another attempt.
-    #[inline]
-    fn on_attempt_end(
-        self: Pin<&mut Self>,
-        output: <A::Future as Future>::Output,
-    ) -> Option<A::CallOutput> {
-        let this = self.project();
-        let ended = AttemptEnd {
-            attempt: this.state.attempt(),
-            is_last: this.state.is_last_attempt(this.attempts.retry()),
-        };
-        let failed = match this.attempts.classify(output, ended) {
-            Classified::Failure(failed) => failed,
-            Classified::Success(output) => {
-                let open = this.state.on_success();
-                return Some(this.attempts.complete(output, ended, Some(open)));
-            }
-        };
-        let retry = this.attempts.retry();
-        let (outcome, advice) = (failed.outcome, failed.decision);
-        let next = this
-            .state
-            .on_failure(retry, outcome, advice, failed.not_sent);
-        match next.filter(|_| this.attempts.prepare_retry()) {
-            Some(pending) => {
-                // Whatever the failed attempt holds is let go of before the wait, its response included.
-                drop(failed.output);
-                this.stage.start_wait(pending);
-                None
-            }
-            None => Some(this.attempts.complete(failed.output, ended, None)),
-        }
-    }
-
-    /// The next attempt begins if the service is ready, else that is the answer.
-    fn on_service_ready(
-        self: Pin<&mut Self>,
-        ready: ReadyOutcome<A::CallOutput>,
-    ) -> Option<A::CallOutput> {
-        let mut this = self.project();
-        // What was reserved is given back if no attempt is made.
-        let pending = this
-            .stage
-            .as_mut()
-            .take_pending()
-            .expect(POLLED_AFTER_COMPLETION);
-        let retry = this.attempts.retry();
-        match ready {
-            ReadyOutcome::Ready => {}
-            ReadyOutcome::Failed(answer) => {
-                retry.shared.metrics.count_not_retried(NotRetried::NotReady);
-                return Some(answer);
-            }
-            ReadyOutcome::DeadlinePassed => {
-                let answer = this.attempts.deadline_exceeded(LATE_READINESS);
-                if answer.is_some() {
-                    return answer;
-                }
-            }
-        }
-        let context =
-            this.state
-                .start_next_attempt(retry, pending, this.attempts.request_context());
-        let stage = start_attempt(this.attempts, this.state, context, A::start);
-        this.stage.set(stage);
-        None
     }
 }
 

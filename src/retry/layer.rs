@@ -1,17 +1,21 @@
-use std::fmt;
+use std::{error::Error, fmt, sync::Arc};
 
+use http::{request, response};
 use tower_layer::Layer;
 
-use super::{Retry, RetryService, shared_retry::RetryLayerConfig};
+use super::{
+    HttpRetry, Retry, RetryAfter, RetryService,
+    with_policy::{CloneRequests, WithPolicy},
+};
 use crate::{
     call::{Classifier, ClassifyInput, ClassifyOutput},
-    protocol::{AnyService, Protocol},
+    protocol::{AnyService, Client, GrpcClient, Protocol},
 };
 
-/// Tries requests again that failed: see the [module](super).
+/// Retries failed requests: see the [module](super).
 ///
-/// Requests are cloned, one for each attempt but the last, and the service too: what it gives away in `poll_ready` is
-/// used by the very handle that it gave it to.
+/// Requests are cloned for each attempt but the last. The service is cloned once per call: what it reserves in
+/// `poll_ready` is used by the clone that reserved it.
 ///
 /// ```
 /// use tower::{ServiceBuilder, ServiceExt, service_fn};
@@ -23,8 +27,8 @@ use crate::{
 ///     .layer(RetryLayer::any(Retry::new("greeter")))
 ///     .service(service_fn(|name: String| {
 ///         calls.set(calls.get() + 1);
-///         let away = calls.get() < 3;
-///         async move { if away { Err(std::io::Error::other("reset")) } else { Ok(format!("hello {name}")) } }
+///         let down = calls.get() < 3;
+///         async move { if down { Err(std::io::Error::other("reset")) } else { Ok(format!("hello {name}")) } }
 ///     }));
 /// assert_eq!(service.oneshot("you".to_owned()).await?, "hello you");
 /// assert_eq!(calls.get(), 3);
@@ -33,54 +37,261 @@ use crate::{
 ///
 /// # Panics
 ///
-/// Calls panic outside of tokio's runtime when an attempt fails: the wait before the next needs its timer.
+/// Calls panic outside of a tokio runtime when an attempt fails: the backoff needs a timer.
 ///
 /// # Clones
 ///
-/// Every service it makes, and every clone of them, shares the [`Retry`].
-pub struct RetryLayer<P> {
-    shared: RetryLayerConfig<P>,
+/// All services it makes, and their clones, share the [`Retry`].
+pub struct RetryLayer<R> {
+    // One allocation: a reference count is a good part of what a call costs that succeeds at once.
+    shared: Arc<(Retry, R)>,
 }
 
-impl<P> RetryLayer<P> {
-    pub(super) fn new(retry: Retry, protocol: P) -> Self {
+impl<R> RetryLayer<R> {
+    fn new(retry: Retry, rules: R) -> Self {
         RetryLayer {
-            shared: RetryLayerConfig::new(retry, protocol),
+            shared: Arc::new((retry, rules)),
         }
     }
 
-    pub(super) fn to_parts(&self) -> (Retry, &P) {
-        (self.shared.retry().clone(), self.shared.rules())
+    #[inline]
+    pub(super) fn retry(&self) -> &Retry {
+        &self.shared.0
+    }
+
+    #[inline]
+    pub(super) fn rules(&self) -> &R {
+        &self.shared.1
     }
 }
 
-impl RetryLayer<AnyService> {
-    /// Retries over a service of any kind whose requests can be cloned; its error becomes a `BoxError`.
+impl RetryLayer<WithPolicy<CloneRequests>> {
+    /// Retries a service of any kind whose requests are `Clone`. Its error becomes a `BoxError`.
+    ///
+    /// ```
+    /// use tower_keep::retry::{Retry, RetryLayer};
+    ///
+    /// let layer = RetryLayer::any(Retry::new("greeter"));
+    /// # let _ = layer;
+    /// ```
     pub fn any(retry: Retry) -> Self {
-        RetryLayer::new(retry, AnyService::new())
+        RetryLayer::with_policy(retry, CloneRequests)
     }
 
-    /// Judges attempts by the classifier, which sees [`ClassifyInput::response`](crate::call::ClassifyInput::response) and
-    /// [`ClassifyInput::error`](crate::call::ClassifyInput::error): failures, overload and timeouts are worth another attempt.
+    /// Classifies attempts by a closure, which gets the [`response`](crate::call::ClassifyInput::response) or the
+    /// [`error`](crate::call::ClassifyInput::error): failures, overload and timeouts are retried.
+    ///
+    /// ```
+    /// use tower_keep::{Outcome, retry::{Retry, RetryLayer}};
+    ///
+    /// let layer = RetryLayer::any(Retry::new("jobs")).classify(|input| {
+    ///     match input.response::<&str>() {
+    ///         Some(&"not yet") => Outcome::Failure,
+    ///         _ => input.outcome(),
+    ///     }
+    /// });
+    /// # let _ = layer;
+    /// ```
     #[must_use]
     pub fn classify<V: Into<ClassifyOutput>>(
         self,
         classify: impl Fn(&ClassifyInput<'_>) -> V + Send + Sync + 'static,
     ) -> Self {
-        let any = AnyService::new().with_classifier(Classifier::new(classify));
-        RetryLayer::new(self.to_parts().0, any)
+        let rules = WithPolicy {
+            protocol: AnyService::new().with_classifier(Classifier::new(classify)),
+            policy: self.rules().policy,
+        };
+        RetryLayer::new(self.retry().clone(), rules)
     }
 }
 
-impl<S, P> Layer<S> for RetryLayer<P> {
-    type Service = RetryService<S, P>;
-
-    fn layer(&self, inner: S) -> RetryService<S, P> {
-        RetryService::new(inner, self.shared.clone())
+impl<T> RetryLayer<WithPolicy<T>> {
+    /// Retries a service of any kind by a [`RetryPolicy`](super::RetryPolicy), which also clones the requests. The
+    /// service's error becomes a `BoxError`.
+    pub fn with_policy(retry: Retry, policy: T) -> Self {
+        let protocol = AnyService::new();
+        RetryLayer::new(retry, WithPolicy { protocol, policy })
     }
 }
 
-impl<P> Clone for RetryLayer<P> {
+impl RetryLayer<HttpRetry<Client>> {
+    /// Retries an HTTP client such as hyper-util's. Its error becomes a `BoxError`.
+    ///
+    /// ```
+    /// use tower_keep::retry::{Retry, RetryLayer};
+    ///
+    /// let layer = RetryLayer::client(Retry::new("orders")).max_replay_bytes(1 << 20);
+    /// # let _ = layer;
+    /// ```
+    pub fn client(retry: Retry) -> Self {
+        RetryLayer::new(retry, HttpRetry::new(Client::new()))
+    }
+}
+
+impl RetryLayer<HttpRetry<GrpcClient>> {
+    /// Retries a gRPC client such as tonic's `Channel`. Its error becomes a `BoxError`. A channel takes only one type
+    /// of body, so add [`request_body(tonic::body::Body::new)`](Self::request_body).
+    ///
+    /// gRPC calls are `POST` requests, so none is retried unless [`retry_if_request`](Self::retry_if_request) allows
+    /// it. A call is classified by its headers: once its response has begun, it is not retried.
+    ///
+    /// ```
+    /// use tower_keep::retry::{Retry, RetryLayer};
+    ///
+    /// let layer = RetryLayer::grpc_client(Retry::new("orders"))
+    ///     .retry_if_request(|request| request.uri.path().ends_with("/Get"));
+    /// # let _ = layer;
+    /// ```
+    pub fn grpc_client(retry: Retry) -> Self {
+        RetryLayer::new(retry, HttpRetry::new(GrpcClient::new()))
+    }
+}
+
+impl<P, M> RetryLayer<HttpRetry<P, M>> {
+    /// Converts the replayable request body into the body that the service takes.
+    ///
+    /// ```
+    /// use http_body_util::BodyExt;
+    /// use tower_keep::retry::{ReplayBody, Retry, RetryLayer};
+    ///
+    /// let layer = RetryLayer::client(Retry::new("orders"))
+    ///     .request_body(|body: ReplayBody<String>| body.boxed());
+    /// # let _ = layer;
+    /// ```
+    #[must_use]
+    pub fn request_body<N>(self, map: N) -> RetryLayer<HttpRetry<P, N>> {
+        RetryLayer::new(self.retry().clone(), self.rules().with_map(map))
+    }
+
+    /// Sets how much of a request body is buffered; a request with a longer one is sent once. Default: 64 KiB.
+    #[must_use]
+    pub fn max_replay_bytes(self, bytes: usize) -> Self {
+        self.update(|rules| rules.max_replay_bytes = bytes)
+    }
+
+    /// Sets which requests may be sent twice; a closure that panics allows none.
+    ///
+    /// Default: requests with an idempotent method, and those with an `Idempotency-Key`.
+    ///
+    /// ```
+    /// use tower_keep::retry::{Retry, RetryLayer};
+    ///
+    /// let layer = RetryLayer::grpc_client(Retry::default())
+    ///     .retry_if_request(|request| request.uri.path().ends_with("/Get"));
+    /// # let _ = layer;
+    /// ```
+    #[must_use]
+    pub fn retry_if_request(
+        self,
+        predicate: impl Fn(&request::Parts) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.update(|rules| rules.retry_if_request = Some(Arc::new(predicate)))
+    }
+
+    /// Sets whether gRPC requests carry the number of earlier attempts in `grpc-previous-rpc-attempts`.
+    ///
+    /// Default: on, as in gRPC's proposal A6; servers that do not know the header ignore it.
+    #[must_use]
+    pub fn send_attempt_header(self, send: bool) -> Self {
+        self.update(|rules| rules.send_attempt_header = send)
+    }
+
+    /// Sets how to read a peer's own retry-after from the head of a failed response. If the closure returns `None`, the
+    /// usual headers count: `grpc-retry-pushback-ms`, `Retry-After`, and gRPC's `RetryInfo`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep::retry::{Retry, RetryAfter, RetryLayer};
+    ///
+    /// let layer = RetryLayer::client(Retry::default()).read_retry_after(|head| {
+    ///     let wait = head.headers.get("retry-after-ms")?.to_str().ok()?;
+    ///     Some(RetryAfter::NotBefore(Duration::from_millis(wait.parse().ok()?)))
+    /// });
+    /// # let _ = layer;
+    /// ```
+    #[must_use]
+    pub fn read_retry_after(
+        self,
+        read: impl Fn(&response::Parts) -> Option<RetryAfter> + Send + Sync + 'static,
+    ) -> Self {
+        self.update(|rules| rules.read_retry_after = Some(Arc::new(read)))
+    }
+
+    /// Sets which errors of the service prove that the peer never began a request. Such a request is retried whatever
+    /// its method, as an attempt like any other. A closure that panics proves nothing.
+    ///
+    /// ```
+    /// use tower_keep::retry::{Retry, RetryLayer};
+    ///
+    /// let layer = RetryLayer::client(Retry::default())
+    ///     .unsent_if(|error| error.to_string() == "the pool has no connection left");
+    /// # let _ = layer;
+    /// ```
+    #[must_use]
+    pub fn unsent_if(
+        self,
+        predicate: impl Fn(&(dyn Error + 'static)) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.update(|rules| rules.unsent_if = Some(Arc::new(predicate)))
+    }
+
+    /// Sets whether a request that the peer provably never began is sent again, whatever its method: see
+    /// [unsent requests](super#unsent-requests). gRPC calls this a transparent retry.
+    ///
+    /// Switch it on where the layer wraps a transport directly, such as hyper-util's client or tonic's `Channel`. The
+    /// proof is an error, which only tells about the last thing that failed: a service that does more than send one
+    /// request may have done some of it.
+    ///
+    /// Requests that are not repeatable are buffered for this alone, which costs some allocations: their headers and
+    /// what is read of their body. Default: off, since the layer cannot know what it wraps.
+    #[must_use]
+    pub fn retry_unsent(self, retry: bool) -> Self {
+        self.update(|rules| rules.retry_unsent = retry)
+    }
+
+    fn update(self, change: impl FnOnce(&mut HttpRetry<P, M>)) -> Self {
+        let mut rules = self.rules().clone();
+        change(&mut rules);
+        RetryLayer::new(self.retry().clone(), rules)
+    }
+}
+
+impl<P: Protocol + Clone, M> RetryLayer<HttpRetry<P, M>> {
+    /// Classifies attempts by a closure: failures, overload and timeouts are retried. Every layer of the stack uses its
+    /// outcome; see [`GuardLayer::classify`](crate::GuardLayer::classify).
+    ///
+    /// ```
+    /// use tower_keep::{Outcome, retry::{Retry, RetryLayer}};
+    ///
+    /// let layer = RetryLayer::client(Retry::new("orders")).classify(|input| {
+    ///     match input.status() {
+    ///         Some(status) if status.as_u16() == 425 => Outcome::Failure,
+    ///         _ => input.outcome(),
+    ///     }
+    /// });
+    /// # let _ = layer;
+    /// ```
+    #[must_use]
+    pub fn classify<V: Into<ClassifyOutput>>(
+        self,
+        classify: impl Fn(&ClassifyInput<'_>) -> V + Send + Sync + 'static,
+    ) -> Self {
+        self.update(|rules| {
+            let protocol = P::clone(&rules.protocol);
+            rules.protocol = Arc::new(protocol.with_classifier(Classifier::new(classify)));
+        })
+    }
+}
+
+impl<S, R> Layer<S> for RetryLayer<R> {
+    type Service = RetryService<S, R>;
+
+    fn layer(&self, inner: S) -> RetryService<S, R> {
+        RetryService::new(inner, self.clone())
+    }
+}
+
+impl<R> Clone for RetryLayer<R> {
     fn clone(&self) -> Self {
         RetryLayer {
             shared: self.shared.clone(),
@@ -88,10 +299,10 @@ impl<P> Clone for RetryLayer<P> {
     }
 }
 
-impl<P> fmt::Debug for RetryLayer<P> {
+impl<R> fmt::Debug for RetryLayer<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RetryLayer")
-            .field("retry", &self.shared)
+            .field("retry", self.retry())
             .finish_non_exhaustive()
     }
 }

@@ -1,38 +1,28 @@
-//! Decides only: whether there is another attempt, and when.
+//! Decides whether there is another attempt, and when. Pure: no clock, no budget, no metrics.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Delays, JitterRng, NotRetried, RetryDecision, policy::RetryConfig};
+use super::{Delays, NotRetried, RetryDecision, config::RetryConfig};
 use crate::{call::NotSent, context::min_some};
 
-/// Timers run by the millisecond: a sleep may end this much late.
+/// Resolution of timers: a sleep may end this much late.
 const TIMER_RESOLUTION: Duration = Duration::from_millis(1);
 
-/// Number of times that a request that was never begun is sent again without counting as an attempt. Two connections
-/// may have been stale at once; who cannot get one request through three is no longer unlucky, and goes by attempts and
-/// budget like everybody else.
+/// Number of times that a call is sent again at once because the peer never began it. Two idle connections may have
+/// been closed at the same time; a call that fails on three is not just unlucky, and continues with normal retries.
 const MAX_UNSENT_RETRIES: u32 = 2;
 
-/// Which attempts one call has made, and which it may still make.
+/// The attempts that one call has made, and what it may still do.
 #[derive(Debug, Default)]
 pub(super) struct AttemptPlan {
     attempts_started: u32,
     unsent_retries: u32,
     refused_by_peer: bool,
     deadline: Option<Instant>,
-    /// Made at the first failure; most calls need none.
+    /// Made at the first failure, since most calls need none.
     delays: Option<Delays>,
-}
-
-/// How a request that was never begun is sent again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum UnsentRetry {
-    /// The first repeat of a call takes nothing from the budget.
-    Free,
-    /// Others do.
-    Charged,
 }
 
 impl AttemptPlan {
@@ -44,56 +34,39 @@ impl AttemptPlan {
         self.deadline
     }
 
-    /// Returns whether the deadline has passed. Does not ask for the time if there is none.
+    /// Returns whether the deadline has passed. Reads the clock only if there is a deadline.
     pub(super) fn is_past_deadline(&self, now: impl FnOnce() -> Instant) -> bool {
         self.deadline.is_some_and(|deadline| deadline <= now())
     }
 
-    /// Counts an attempt that begins; the first is 1.
+    /// Counts an attempt that begins.
     pub(super) fn count_attempt(&mut self) {
         self.attempts_started = self.attempts_started.saturating_add(1);
     }
 
+    /// Returns the number of the latest attempt; 1 for the first.
     pub(super) fn attempt_number(&self) -> u32 {
         self.attempts_started
     }
 
-    /// Returns how long to wait before another attempt, or why there is none; `None` if none was wanted.
+    /// Returns the wait before another attempt, or why there is none; `None` if none was wanted.
     pub(super) fn plan_retry(
         &mut self,
-        advice: RetryDecision,
+        decision: RetryDecision,
         now: impl FnOnce() -> Instant,
-        policy: &RetryConfig,
-        chance: &JitterRng,
+        config: &RetryConfig,
+        seed: impl FnOnce() -> u64,
     ) -> Result<Duration, Option<NotRetried>> {
-        let hint = match advice {
-            RetryDecision::Stop => return Err(None),
-            RetryDecision::NotRepeatable => return Err(Some(NotRetried::NotRepeatable)),
-            RetryDecision::DeclinedByPeer => return Err(Some(NotRetried::RetryAfter)),
-            RetryDecision::Retry => None,
-            RetryDecision::After(wait) | RetryDecision::NotBefore(wait) => Some(wait),
-        };
-        if self.attempts_started >= policy.max_attempts {
+        let requested = requested_wait(decision)?;
+        // The deadline comes last: its check reads the clock.
+        if self.attempts_started >= config.max_attempts {
             return Err(Some(NotRetried::MaxAttempts));
         }
-        if hint.is_some_and(|wait| wait > policy.max_retry_after) {
+        if requested.is_some_and(|wait| wait > config.max_retry_after) {
             return Err(Some(NotRetried::RetryAfter));
         }
-        let delays = self
-            .delays
-            .get_or_insert_with(|| policy.backoff.delays_from(chance));
-        // Those who were told the same moment do not come all at once.
-        let delay = match advice {
-            RetryDecision::After(wait) => {
-                delays.reset();
-                wait.saturating_add(delays.next_jitter())
-            }
-            RetryDecision::NotBefore(wait) => {
-                let spread = wait.saturating_add(delays.next_jitter());
-                spread.max(delays.next_delay())
-            }
-            _ => delays.next_delay(),
-        };
+        let new_delays = || config.backoff.delays_with_seed(seed());
+        let delay = next_delay(self.delays.get_or_insert_with(new_delays), decision);
         if self.has_time_for(delay, now) {
             Ok(delay)
         } else {
@@ -101,39 +74,31 @@ impl AttemptPlan {
         }
     }
 
-    /// Returns whether the attempt may be repeated at once, as the peer never began it.
+    /// Returns whether the request may be sent again at once, since the peer never began it.
     ///
-    /// A peer that cannot be reached is not reached a moment later either: that is an attempt like any other.
-    pub(super) fn plan_unsent_retry(
-        &self,
-        how: NotSent,
-        now: impl FnOnce() -> Instant,
-    ) -> Option<UnsentRetry> {
+    /// A peer that cannot be reached now cannot be reached a moment later either: such a request needs a normal retry.
+    pub(super) fn may_retry_unsent(&self, how: NotSent, now: impl FnOnce() -> Instant) -> bool {
         let may = match how {
             NotSent::ClosedIdle => true,
-            // It may have seen the request: gRPC's proposal A6 allows one such repetition.
+            // The peer may have seen the request: gRPC's proposal A6 allows one such retry.
             NotSent::RefusedByPeer => !self.refused_by_peer,
             NotSent::NoConnection | NotSent::UntrustedPeer | NotSent::Unsendable => false,
         };
-        if !may
-            || self.unsent_retries >= MAX_UNSENT_RETRIES
-            || !self.has_time_for(Duration::ZERO, now)
-        {
-            return None;
-        }
-        Some(match self.unsent_retries {
-            0 => UnsentRetry::Free,
-            _ => UnsentRetry::Charged,
-        })
+        may && self.unsent_retries < MAX_UNSENT_RETRIES && self.has_time_for(Duration::ZERO, now)
     }
 
-    /// Counts a repeat that is to begin.
+    /// Returns whether the next unsent retry takes nothing from the budget: only the first of a call does not.
+    pub(super) fn is_unsent_retry_free(&self) -> bool {
+        self.unsent_retries == 0
+    }
+
+    /// Counts an unsent retry that begins.
     pub(super) fn count_unsent_retry(&mut self, how: NotSent) {
         self.unsent_retries += 1;
         self.refused_by_peer |= how == NotSent::RefusedByPeer;
     }
 
-    /// Returns whether it took more than one sending.
+    /// Returns whether the request was sent more than once.
     pub(super) fn was_retried(&self) -> bool {
         self.attempts_started > 1 || self.unsent_retries > 0
     }
@@ -142,62 +107,92 @@ impl AttemptPlan {
         let left = self
             .deadline
             .map(|end| end.saturating_duration_since(now()));
+        // A wait that ends at the deadline leaves no time for the attempt.
         left.is_none_or(|left| delay.saturating_add(TIMER_RESOLUTION) <= left)
+    }
+}
+
+/// Returns the wait that the peer asks for, if a retry is wanted at all.
+fn requested_wait(decision: RetryDecision) -> Result<Option<Duration>, Option<NotRetried>> {
+    match decision {
+        RetryDecision::Stop => Err(None),
+        RetryDecision::NotRepeatable => Err(Some(NotRetried::NotRepeatable)),
+        RetryDecision::DeclinedByPeer => Err(Some(NotRetried::RetryAfter)),
+        RetryDecision::Retry => Ok(None),
+        RetryDecision::After(wait) | RetryDecision::NotBefore(wait) => Ok(Some(wait)),
+    }
+}
+
+/// Returns the next delay. Jitter is added to waits that a peer asks for, since it asks many callers at once.
+fn next_delay(delays: &mut Delays, decision: RetryDecision) -> Duration {
+    match decision {
+        RetryDecision::After(wait) => {
+            // The peer is in charge: if it stops asking, the backoff starts over (gRPC's proposal A6).
+            delays.reset();
+            wait.saturating_add(delays.next_jitter())
+        }
+        RetryDecision::NotBefore(wait) => {
+            let wait = wait.saturating_add(delays.next_jitter());
+            // Taken in any case, so that the backoff grows while the peer asks for short waits.
+            wait.max(delays.next_delay())
+        }
+        _ => delays.next_delay(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Backoff, *};
     use NotSent::{ClosedIdle, NoConnection, RefusedByPeer, Unsendable, UntrustedPeer};
     use proptest::prelude::*;
 
-    fn repeats(plan: &mut AttemptPlan, how: NotSent) -> Option<UnsentRetry> {
-        let repeat = plan.plan_unsent_retry(how, Instant::now);
-        if repeat.is_some() {
+    /// Sends an unsent request again if that is allowed. Returns whether it was free.
+    fn retry_unsent(plan: &mut AttemptPlan, how: NotSent) -> Option<bool> {
+        let free = plan.is_unsent_retry_free();
+        plan.may_retry_unsent(how, Instant::now).then(|| {
             plan.count_unsent_retry(how);
-        }
-        repeat
+            free
+        })
     }
 
     #[test]
-    fn repeats_are_free_once_charged_once_and_then_no_more() {
+    fn unsent_retry_is_free_once_then_charged_once() {
         let mut plan = AttemptPlan::default();
-        assert_eq!(repeats(&mut plan, ClosedIdle), Some(UnsentRetry::Free));
-        assert_eq!(repeats(&mut plan, ClosedIdle), Some(UnsentRetry::Charged));
-        assert_eq!(repeats(&mut plan, ClosedIdle), None);
+        assert_eq!(retry_unsent(&mut plan, ClosedIdle), Some(true));
+        assert_eq!(retry_unsent(&mut plan, ClosedIdle), Some(false));
+        assert_eq!(retry_unsent(&mut plan, ClosedIdle), None);
         assert!(plan.was_retried());
     }
 
     #[test]
-    fn refusal_of_the_peer_is_repeated_once() {
+    fn unsent_retry_after_refusal_by_peer_happens_once() {
         let mut plan = AttemptPlan::default();
-        assert_eq!(repeats(&mut plan, RefusedByPeer), Some(UnsentRetry::Free));
-        assert_eq!(repeats(&mut plan, RefusedByPeer), None);
-        assert_eq!(repeats(&mut plan, ClosedIdle), Some(UnsentRetry::Charged));
+        assert_eq!(retry_unsent(&mut plan, RefusedByPeer), Some(true));
+        assert_eq!(retry_unsent(&mut plan, RefusedByPeer), None);
+        assert_eq!(retry_unsent(&mut plan, ClosedIdle), Some(false));
     }
 
     #[test]
-    fn request_that_met_nobody_is_no_free_repeat() {
+    fn unsent_retry_needs_a_reachable_peer() {
         for how in [NoConnection, UntrustedPeer, Unsendable] {
             let mut plan = AttemptPlan::default();
-            assert_eq!(repeats(&mut plan, how), None, "{how:?}");
+            assert_eq!(retry_unsent(&mut plan, how), None, "{how:?}");
             assert!(!plan.was_retried());
         }
     }
 
     #[test]
-    fn repeat_begins_before_the_deadline_or_not_at_all() {
+    fn unsent_retry_begins_before_the_deadline() {
         let now = Instant::now();
         for (left, may) in [(TIMER_RESOLUTION / 2, false), (TIMER_RESOLUTION, true)] {
             let mut plan = AttemptPlan::default();
             plan.cap_deadline(now + left);
-            assert_eq!(plan.plan_unsent_retry(ClosedIdle, || now).is_some(), may);
+            assert_eq!(plan.may_retry_unsent(ClosedIdle, || now), may);
         }
     }
 
     #[test]
-    fn call_was_repeated_once_it_has_taken_more_than_one_sending() {
+    fn call_was_retried_after_a_second_attempt() {
         let mut plan = AttemptPlan::default();
         plan.count_attempt();
         assert!(!plan.was_retried());
@@ -207,28 +202,23 @@ mod tests {
     }
 
     #[test]
-    fn hint_of_just_as_long_as_is_allowed_is_heeded() {
-        let policy = RetryConfig {
+    fn retry_after_up_to_max_is_honored() {
+        let config = RetryConfig {
             max_attempts: 3,
-            backoff: super::super::Backoff::constant(TIMER_RESOLUTION),
+            backoff: Backoff::constant(TIMER_RESOLUTION),
             max_retry_after: Duration::from_secs(1),
             max_elapsed: None,
             retry_rejections: false,
         };
-        for (wait, heeded) in [
-            (policy.max_retry_after, true),
-            (policy.max_retry_after + TIMER_RESOLUTION, false),
+        for (wait, honored) in [
+            (config.max_retry_after, true),
+            (config.max_retry_after + TIMER_RESOLUTION, false),
         ] {
             let mut plan = AttemptPlan::default();
-            let next = plan.plan_retry(
-                RetryDecision::After(wait),
-                Instant::now,
-                &policy,
-                &JitterRng::from_seed(7),
-            );
+            let next = plan.plan_retry(RetryDecision::After(wait), Instant::now, &config, || 7);
             assert_eq!(
                 next,
-                if heeded {
+                if honored {
                     Ok(wait)
                 } else {
                     Err(Some(NotRetried::RetryAfter))
@@ -240,13 +230,13 @@ mod tests {
     proptest! {
         /// Never sooner than the peer asks for, and never later than the deadline.
         #[test]
-        fn wait_keeps_to_hint_backoff_and_deadline(
+        fn delay_respects_retry_after_backoff_and_deadline(
             wait in 0_u64..2_000, first in 0_u64..500, left in 0_u64..3_000, seed: u64, exactly: bool,
         ) {
             let millis = Duration::from_millis;
-            let policy = RetryConfig {
+            let config = RetryConfig {
                 max_attempts: 3,
-                backoff: super::super::Backoff::constant(millis(first)),
+                backoff: Backoff::constant(millis(first)),
                 max_retry_after: millis(1_000),
                 max_elapsed: None,
                 retry_rejections: false,
@@ -254,10 +244,10 @@ mod tests {
             let (mut plan, now) = (AttemptPlan::default(), Instant::now());
             plan.cap_deadline(now + millis(left));
             plan.count_attempt();
-            let hint = millis(wait);
-            let advice = if exactly { RetryDecision::After(hint) } else { RetryDecision::NotBefore(hint) };
-            let expected = if exactly { hint } else { hint.max(millis(first)) };
-            let next = plan.plan_retry(advice, || now, &policy, &JitterRng::from_seed(seed));
+            let requested = millis(wait);
+            let decision = if exactly { RetryDecision::After(requested) } else { RetryDecision::NotBefore(requested) };
+            let expected = if exactly { requested } else { requested.max(millis(first)) };
+            let next = plan.plan_retry(decision, || now, &config, || seed);
             if wait > 1_000 {
                 prop_assert_eq!(next, Err(Some(NotRetried::RetryAfter)));
             } else if expected + TIMER_RESOLUTION > millis(left) {

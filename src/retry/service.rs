@@ -3,85 +3,107 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    RetryFuture, ServiceAttempts,
-    custom::{NonHttp, ServiceRules},
-    shared_retry::RetryLayerConfig,
+    HttpAttempts, HttpRetry, MapBody, RetryBody, RetryFuture, RetryLayer, RetryPolicy,
+    ServiceAttempts, WithPolicy,
 };
-use crate::call::BoxError;
+use crate::{
+    call::BoxError,
+    protocol::{HttpExchange, Protocol, ReadRequest, Respond},
+};
 
-/// A service whose requests are tried again. Made by [`RetryLayer`](super::RetryLayer).
-pub struct RetryService<S, P> {
+/// A service with retries. Made by [`RetryLayer`].
+pub struct RetryService<S, R> {
     inner: S,
-    shared: RetryLayerConfig<P>,
+    layer: RetryLayer<R>,
 }
 
-impl<S, P> RetryService<S, P> {
-    pub(super) fn new(inner: S, shared: RetryLayerConfig<P>) -> Self {
-        RetryService { inner, shared }
+impl<S, R> RetryService<S, R> {
+    pub(super) fn new(inner: S, layer: RetryLayer<R>) -> Self {
+        RetryService { inner, layer }
     }
 
-    /// The wrapped service.
+    /// Returns the wrapped service.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    pub(super) fn poll_inner_ready<Req>(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), S::Error>>
-    where
-        S: Service<Req>,
-    {
-        self.inner.poll_ready(cx)
-    }
-
-    /// The handle polled ready moves into the future; the spare stays and must be polled before use.
-    pub(super) fn take_ready_service(&mut self) -> (S, RetryLayerConfig<P>)
+    /// Moves the service that was polled ready into the call. The clone that stays must be polled before it is used.
+    fn take_ready_service(&mut self) -> (S, RetryLayer<R>)
     where
         S: Clone,
     {
-        let spare = self.inner.clone();
-        let ready = std::mem::replace(&mut self.inner, spare);
-        (ready, self.shared.clone())
+        let clone = self.inner.clone();
+        let ready = std::mem::replace(&mut self.inner, clone);
+        (ready, self.layer.clone())
     }
 }
 
-impl<S, R, Req> Service<Req> for RetryService<S, R>
+impl<S, T, Req> Service<Req> for RetryService<S, WithPolicy<T>>
 where
     // The wrapped service, and what is called again.
-    S: Service<Req, Error: Into<BoxError>> + Clone,
-    // How requests are copied, and attempts judged.
-    R: NonHttp + ServiceRules<Req, S::Response>,
+    S: Service<Req, Response: 'static, Error: Into<BoxError>> + Clone,
+    // How requests are cloned, and what is retried.
+    T: RetryPolicy<Req, S::Response>,
 {
     type Response = S::Response;
     type Error = BoxError;
-    type Future = RetryFuture<ServiceAttempts<S, Req, R>>;
+    type Future = RetryFuture<ServiceAttempts<S, Req, T>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.poll_inner_ready(cx).map_err(Into::into)
+        self.inner.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let (ready, shared) = self.take_ready_service();
-        ServiceAttempts::start_call(ready, request, shared)
+        let (ready, layer) = self.take_ready_service();
+        ServiceAttempts::start_call(ready, request, layer)
     }
 }
 
-/// A clone shares the retry's settings and budget, and keeps no readiness.
-impl<S: Clone, P> Clone for RetryService<S, P> {
+impl<S, P, M, B, RB> Service<Request<B>> for RetryService<S, HttpRetry<P, M>>
+where
+    // The request's body, and what the service takes in its stead.
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+    M: MapBody<B>,
+    // The wrapped service, and what is called again.
+    S: Service<Request<M::Body>, Response = Response<RB>> + Clone,
+    // The response's body.
+    RB: Body<Data = Bytes, Error: 'static>,
+    // How an attempt is classified.
+    P: Protocol<Call = HttpExchange> + ReadRequest<Request<B>>,
+    P: Respond<Response<RB>, S::Error, Error = BoxError>,
+{
+    type Response = Response<RetryBody<RB>>;
+    type Error = BoxError;
+    type Future = RetryFuture<HttpAttempts<S, P, M, B>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx).map_err(P::convert_error)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (ready, layer) = self.take_ready_service();
+        HttpAttempts::start_call(ready, request, layer)
+    }
+}
+
+/// A clone shares settings and budget; it is not ready.
+impl<S: Clone, R> Clone for RetryService<S, R> {
     fn clone(&self) -> Self {
-        RetryService::new(self.inner.clone(), self.shared.clone())
+        RetryService::new(self.inner.clone(), self.layer.clone())
     }
 }
 
-impl<S: fmt::Debug, P> fmt::Debug for RetryService<S, P> {
+impl<S: fmt::Debug, R> fmt::Debug for RetryService<S, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Retried")
+        f.debug_struct("RetryService")
             .field("inner", &self.inner)
-            .field("retry", &self.shared)
+            .field("retry", self.layer.retry())
             .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,5 @@
-//! What a peer says about when to come back. Pure: the time of day is given.
+//! Reads when a peer wants to be called again: `Retry-After`, gRPC's pushback and `RetryInfo`. Pure: the time of day is
+//! an argument. Used by retries and by circuit breakers.
 
 mod retry_info;
 
@@ -15,10 +16,10 @@ use self::retry_info::delay_in_header;
 use self::retry_info::delay_in_status;
 use crate::call::{Rejection, find};
 
-/// Longer is read as this, so that a time can always be added to.
+/// The longest wait that is read: longer ones are cut, so that adding it to a time never overflows.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3_600);
 
-/// What a peer says about another attempt.
+/// The wait that a peer asks for before another attempt.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -26,38 +27,50 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3_600);
 ///
 /// let mut headers = http::HeaderMap::new();
 /// headers.insert("retry-after", "2".parse()?);
-/// let hint = RetryAfter::from_headers(&headers, SystemTime::now());
-/// assert_eq!(hint, Some(RetryAfter::NotBefore(Duration::from_secs(2))));
+/// let retry_after = RetryAfter::from_headers(&headers, SystemTime::now());
+/// assert_eq!(retry_after, Some(RetryAfter::NotBefore(Duration::from_secs(2))));
 ///
 /// headers.insert("grpc-retry-pushback-ms", "-1".parse()?);
-/// let hint = RetryAfter::from_headers(&headers, SystemTime::now());
-/// assert_eq!(hint, Some(RetryAfter::Never));
+/// let retry_after = RetryAfter::from_headers(&headers, SystemTime::now());
+/// assert_eq!(retry_after, Some(RetryAfter::Never));
 /// # Ok::<_, http::header::InvalidHeaderValue>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RetryAfter {
-    /// After this time, at most a day, whatever one's own backoff says: what gRPC's pushback means.
+    /// Retry after this time, at most a day, whatever the caller's backoff: gRPC's pushback.
     After(Duration),
-    /// Neither before this time has passed, at most a day, nor before one's own backoff has: what `Retry-After` means,
-    /// so that no peer shortens the backoff of its clients.
+    /// Retry after this time, at most a day, or the caller's backoff, whichever is longer: `Retry-After`. A peer cannot
+    /// shorten the backoff of its clients.
     NotBefore(Duration),
-    /// Not at all.
+    /// Do not retry.
     Never,
 }
 
 impl RetryAfter {
-    /// gRPC's header or trailer (proposal A6).
+    /// Name of gRPC's header or trailer (proposal A6).
     pub const PUSHBACK_HEADER: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
     /// Reads `grpc-retry-pushback-ms`, else the `RetryInfo` of `grpc-status-details-bin`, else `Retry-After`, from
     /// headers or trailers.
     ///
-    /// A date is understood by the peer's own clock if it sent its `Date` along, else by `now`; clocks differ.
-    /// Of several values, the first counts.
+    /// A date is compared with the peer's own `Date` if it sent one, since clocks differ, else with `now`. Of several
+    /// values, the first counts.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use tower_keep::retry::RetryAfter;
+    ///
+    /// let mut headers = http::HeaderMap::new();
+    /// headers.insert("retry-after", "2".parse()?);
+    /// let retry_after = RetryAfter::from_headers(&headers, SystemTime::now());
+    /// assert_eq!(retry_after, Some(RetryAfter::NotBefore(Duration::from_secs(2))));
+    /// # Ok::<_, http::header::InvalidHeaderValue>(())
+    /// ```
     pub fn from_headers(headers: &HeaderMap, now: SystemTime) -> Option<Self> {
         if let Some(value) = headers.get(RetryAfter::PUSHBACK_HEADER) {
             return Some(RetryAfter::parse_pushback(value.as_bytes()));
         }
+        // Before `Retry-After`, which a proxy may have added.
         let details = headers.get("grpc-status-details-bin");
         if let Some(wait) = details.and_then(|details| delay_in_header(details.as_bytes())) {
             return Some(RetryAfter::NotBefore(wait.min(MAX_RETRY_AFTER)));
@@ -69,17 +82,16 @@ impl RetryAfter {
         Some(RetryAfter::NotBefore(wait))
     }
 
-    /// Reads the value of `Retry-After`: seconds, or a date, of which one in the past means at once.
-    ///
-    /// What cannot be read says nothing.
+    /// Reads the value of `Retry-After`: seconds, or a date. A date in the past is a wait of zero. Returns `None` for a
+    /// value that cannot be parsed.
     pub fn parse_retry_after(value: &[u8], now: SystemTime) -> Option<Self> {
         parse_delay(value, now).map(RetryAfter::NotBefore)
     }
 
-    /// Reads the value of `grpc-retry-pushback-ms`: what is negative or cannot be read means never.
+    /// Reads the value of `grpc-retry-pushback-ms`. A value that is negative or cannot be parsed means never.
     pub fn parse_pushback(value: &[u8]) -> Self {
         let text = std::str::from_utf8(value).ok();
-        // 32 bits with a sign, as the proposal has it.
+        // A signed 32-bit number, as in the proposal.
         let millis = text.and_then(|text| text.trim().parse::<i32>().ok());
         match millis.and_then(|millis| u64::try_from(millis).ok()) {
             Some(millis) => RetryAfter::After(Duration::from_millis(millis).min(MAX_RETRY_AFTER)),
@@ -88,7 +100,7 @@ impl RetryAfter {
     }
 }
 
-/// What an error says: a refusal of this process, or a `tonic::Status` with its metadata.
+/// Reads the retry-after of an error: a rejection by this process, or a `tonic::Status` with its metadata.
 pub(crate) fn retry_after_of(error: &(dyn Error + 'static)) -> Option<RetryAfter> {
     if let Some(rejection) = find::<Rejection>(error) {
         return rejection.retry_after().map(RetryAfter::NotBefore);
@@ -108,7 +120,7 @@ fn parse_delay(value: &[u8], now: SystemTime) -> Option<Duration> {
     let value = value.trim_ascii();
     let wait = if !value.is_empty() && value.iter().all(u8::is_ascii_digit) {
         let digits = std::str::from_utf8(value).ok()?;
-        // Nothing but digits fails only by being too large.
+        // A number of digits fails to parse only if it is too large.
         digits.parse().map_or(MAX_RETRY_AFTER, Duration::from_secs)
     } else {
         let at = parse_date(value)?;
@@ -138,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn seconds_and_dates_of_all_three_kinds_are_read() {
+    fn retry_after_header_reads_seconds_and_all_date_formats() {
         let now = parse_date(b"Sun, 06 Nov 1994 08:49:07 GMT").expect("a date");
         let read = |text: &str| RetryAfter::parse_retry_after(text.as_bytes(), now);
         for ten in [
@@ -183,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_is_understood_by_the_peers_own_clock() {
+    fn retry_after_date_uses_the_clock_of_the_peer() {
         let mut headers = HeaderMap::new();
         let put = |headers: &mut HeaderMap, name, text| {
             headers.insert(name, HeaderValue::from_static(text));
@@ -213,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_info_is_read_before_retry_after_and_after_pushback() {
+    fn retry_info_precedes_retry_after_and_follows_pushback() {
         let mut headers = HeaderMap::new();
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("9"));
         // Status { code: 14, details: [RetryInfo { retry_delay: 2 s }] }
@@ -227,7 +239,7 @@ mod tests {
 
     #[cfg(feature = "tonic")]
     #[test]
-    fn retry_info_of_a_grpc_status_is_found() {
+    fn retry_info_of_tonic_status_is_found() {
         let details = crate::retry_after::retry_info::tests::status(3, 0);
         let code = tonic::Code::Unavailable;
         let status = tonic::Status::with_details(code, "down", details.into());
@@ -242,7 +254,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_a_parser_panic(
+        fn retry_after_parsers_never_panic(
             bytes: Vec<u8>, text in "[0-9+-]{0,24}|\\PC{0,40}|[SunMoDecGT0-9 :,-]{0,40}", now: u32,
         ) {
             let now = UNIX_EPOCH + Duration::from_secs(u64::from(now));
@@ -256,7 +268,7 @@ mod tests {
         }
 
         #[test]
-        fn numbers_mean_what_they_say(seconds in 0_u32..86_400, millis in 0_i32..86_400_000) {
+        fn retry_after_numbers_are_exact(seconds in 0_u32..86_400, millis in 0_i32..86_400_000) {
             let read = RetryAfter::parse_retry_after(seconds.to_string().as_bytes(), UNIX_EPOCH);
             prop_assert_eq!(read, Some(not_before(u64::from(seconds) * 1_000)));
             let read = RetryAfter::parse_pushback(millis.to_string().as_bytes());
@@ -264,7 +276,7 @@ mod tests {
         }
 
         #[test]
-        fn dates_mean_the_time_until_then(now: u32, ahead in 0_u32..86_400) {
+        fn retry_after_date_is_the_time_until_then(now: u32, ahead in 0_u32..86_400) {
             let now = UNIX_EPOCH + Duration::from_secs(u64::from(now));
             let date = fmt_http_date(now + Duration::from_secs(u64::from(ahead)));
             let read = RetryAfter::parse_retry_after(date.as_bytes(), now);

@@ -1,10 +1,10 @@
-//! The delay in gRPC's error details: a `google.rpc.RetryInfo` within a `google.rpc.GroupStatus`, read without a schema.
+//! The delay in gRPC's error details: a `google.rpc.RetryInfo` within a `google.rpc.Status`, read without a schema.
 //!
-//! Pure, and bounded by the length of what it reads. What cannot be read says nothing.
+//! Pure, and bounded by the length of its input. Returns `None` for what cannot be parsed.
 
 use std::time::Duration;
 
-/// Longer than any server's headers: what is longer is not read.
+/// More than any server sends in headers: a longer value is not read.
 const MAX_DETAILS_LEN: usize = 16 * 1024;
 
 /// Reads the header `grpc-status-details-bin`.
@@ -13,7 +13,7 @@ pub(super) fn delay_in_header(value: &[u8]) -> Option<Duration> {
     delay_in_status(&decode_base64(first.trim_ascii())?)
 }
 
-/// Reads an encoded `google.rpc.GroupStatus`.
+/// Reads an encoded `google.rpc.Status`.
 pub(super) fn delay_in_status(status: &[u8]) -> Option<Duration> {
     ProtoFields(status).find_map(|field| match field {
         (3, ProtoValue::Bytes(any)) => delay_in_any(any),
@@ -23,6 +23,7 @@ pub(super) fn delay_in_status(status: &[u8]) -> Option<Duration> {
 
 fn delay_in_any(any: &[u8]) -> Option<Duration> {
     let name = bytes_field(any, 1)?;
+    // The prefix may be any URL that ends in a slash.
     name.ends_with(b"/google.rpc.RetryInfo").then_some(())?;
     let delay = bytes_field(bytes_field(any, 2)?, 1)?;
     // Absent is 0; negative numbers have the highest of 64 bits.
@@ -33,20 +34,20 @@ fn delay_in_any(any: &[u8]) -> Option<Duration> {
 }
 
 fn bytes_field(message: &[u8], number: u64) -> Option<&[u8]> {
-    ProtoFields(message).find_map(|(of, value)| match value {
-        ProtoValue::Bytes(bytes) if of == number => Some(bytes),
+    ProtoFields(message).find_map(|(field, value)| match value {
+        ProtoValue::Bytes(bytes) if field == number => Some(bytes),
         _ => None,
     })
 }
 
 fn varint_field(message: &[u8], number: u64) -> Option<u64> {
-    ProtoFields(message).find_map(|(of, value)| match value {
-        ProtoValue::Varint(value) if of == number => Some(value),
+    ProtoFields(message).find_map(|(field, value)| match value {
+        ProtoValue::Varint(value) if field == number => Some(value),
         _ => None,
     })
 }
 
-/// The fields of a message by their numbers. Ends where it cannot be read.
+/// Iterates over the fields of a message with their numbers. Ends at what cannot be parsed.
 struct ProtoFields<'a>(&'a [u8]);
 
 enum ProtoValue<'a> {
@@ -82,6 +83,7 @@ impl<'a> ProtoFields<'a> {
 
     fn varint(&mut self) -> Option<u64> {
         let mut number = 0;
+        // At most ten bytes, or a hostile one would never end.
         for shift in (0..64).step_by(7) {
             let byte = self.take(1)?[0];
             number |= u64::from(byte & 0x7f) << shift;
@@ -93,13 +95,14 @@ impl<'a> ProtoFields<'a> {
     }
 }
 
-/// With padding or without, as gRPC allows it.
+/// Decodes base64 with or without padding: gRPC allows both.
 fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
+    // Before anything is allocated.
     if text.len() > MAX_DETAILS_LEN {
         return None;
     }
     let mut bytes = Vec::with_capacity(text.len() * 3 / 4);
-    let (mut bits, mut held) = (0_u32, 0);
+    let (mut bits, mut bit_count) = (0_u32, 0);
     for byte in text.iter().take_while(|byte| **byte != b'=') {
         let six = match byte {
             b'A'..=b'Z' => byte - b'A',
@@ -110,10 +113,10 @@ fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
             _ => return None,
         };
         bits = (bits << 6 | u32::from(six)) & 0x3fff;
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            bytes.push((bits >> held) as u8);
+        bit_count += 6;
+        if bit_count >= 8 {
+            bit_count -= 8;
+            bytes.push((bits >> bit_count) as u8);
         }
     }
     Some(bytes)
@@ -152,8 +155,8 @@ pub(super) mod tests {
         bytes(3, &[bytes(1, name.as_bytes()), bytes(2, value)].concat())
     }
 
-    /// A status with a detail that is no `RetryInfo`, and one that is.
-    pub(in super::super) fn status(seconds: u64, nanos: u64) -> Vec<u8> {
+    /// Encodes a status with a `RetryInfo` behind another detail.
+    pub(crate) fn status(seconds: u64, nanos: u64) -> Vec<u8> {
         let delay = [number(1, seconds), number(2, nanos)].concat();
         let info = any("RetryInfo", &bytes(1, &delay));
         let other = any("DebugInfo", &bytes(1, b"main.rs"));
@@ -172,8 +175,8 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn base64_is_read_with_padding_and_without() {
-        for (text, says) in [
+    fn retry_info_base64_may_have_padding() {
+        for (text, decoded) in [
             ("Zm8", "fo"),
             ("Zm8=", "fo"),
             ("Zm9vYg==", "foob"),
@@ -181,7 +184,7 @@ pub(super) mod tests {
         ] {
             assert_eq!(
                 decode_base64(text.as_bytes()).as_deref(),
-                Some(says.as_bytes())
+                Some(decoded.as_bytes())
             );
         }
         assert_eq!(decode_base64(b"Zm 8"), None);
@@ -189,7 +192,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn negative_or_odd_delay_says_nothing() {
+    fn retry_info_with_invalid_delay_is_ignored() {
         assert_eq!(delay_in_status(&status(u64::MAX, 0)), None, "-1 s");
         assert_eq!(delay_in_status(&status(0, u64::MAX)), None);
         assert_eq!(delay_in_status(&status(0, 1_000_000_000)), None);
@@ -200,14 +203,14 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
-        fn delay_is_found_in_header_and_status(seconds in 0..i64::MAX as u64, nanos in 0_u64..1_000_000_000) {
+        fn retry_info_is_found_in_header_and_status(seconds in 0..i64::MAX as u64, nanos in 0_u64..1_000_000_000) {
             let (status, delay) = (status(seconds, nanos), Duration::new(seconds, nanos as u32));
             prop_assert_eq!(delay_in_status(&status), Some(delay));
             prop_assert_eq!(delay_in_header(encode_base64(&status).as_bytes()), Some(delay));
         }
 
         #[test]
-        fn decoder_panics_on_no_bytes(
+        fn retry_info_decoder_never_panics(
             noise: Vec<u8>, text in "[A-Za-z0-9+/=, ]{0,80}", cut in 0_usize..90, flip in 0_usize..90, to: u8,
         ) {
             let mut near = status(7, 5);

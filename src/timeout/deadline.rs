@@ -26,7 +26,7 @@ use crate::{
 /// use tower_keep::{GuardLayer, Track, context::Correlate, timeout::{Deadline, TimeoutLayer}};
 ///
 /// let deadline = Deadline::builder().max(Duration::from_secs(30)).build()?;
-/// let guards = (Correlate::default(), Track::new("orders"), deadline);
+/// let guards = (Correlate::default(), (Track::new("orders"), deadline));
 /// let layers = tower::ServiceBuilder::new()
 ///     .layer(GuardLayer::server(guards))
 ///     .layer(TimeoutLayer::server(Duration::from_secs(30)));
@@ -168,14 +168,8 @@ impl Guard for Deadline {
     type Permit = Option<Context>;
 
     #[inline]
-    fn enter<R>(&self, permit: &mut Option<Context>, poll: impl FnOnce() -> R) -> R {
-        match permit {
-            Some(_) => {
-                let _scope = ContextScope::enter(permit);
-                poll()
-            }
-            None => poll(),
-        }
+    fn enter(&self, permit: &mut Option<Context>) -> impl Sized {
+        permit.is_some().then(|| ContextScope::enter(permit))
     }
 
     #[inline]

@@ -23,12 +23,12 @@ pub const ACCESS_TARGET: &str = "tower_keep::access";
 /// Maximum number of logged values of one header: a request may have any number.
 const MAX_HEADER_VALUES: usize = 16;
 
-/// What the access log needs of a request, stored until the call completes.
+/// The fields of a request that the access log needs when the call completes.
 #[derive(Debug)]
 pub(super) struct LogFields {
     pub(super) path: Option<PathAndQuery>,
     pub(super) headers: Vec<(HeaderName, Option<HeaderValue>)>,
-    /// Whether the event is left out if the call succeeds.
+    /// The event is left out if the call succeeds.
     pub(super) is_skipped: bool,
 }
 
@@ -72,7 +72,7 @@ impl fmt::Display for HeadersField<'_> {
     }
 }
 
-/// Everything that the event of a call contains.
+/// The content of the event of a call.
 pub(super) struct AccessLogEntry<'a> {
     pub(super) service: &'a str,
     pub(super) call: &'a CallLabels<'a>,

@@ -31,7 +31,7 @@ pub(super) struct RequestByteCount {
     counter: ByteCounter,
     /// The side of the trackers: a proxy may pass the extensions of a server's request on to its client.
     side: Side,
-    /// Whether a layer counts the body already.
+    /// A layer counts the body already.
     is_counted: bool,
 }
 

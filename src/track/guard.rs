@@ -74,11 +74,8 @@ impl Guard for Track {
     }
 
     #[inline]
-    fn enter<R>(&self, permit: &mut TrackPermit, poll: impl FnOnce() -> R) -> R {
-        match &permit.span {
-            None => poll(),
-            Some(span) => span.in_scope(poll),
-        }
+    fn enter(&self, permit: &mut TrackPermit) -> impl Sized {
+        permit.span.as_ref().map(|span| span.enter())
     }
 
     fn on_head(&self, permit: &mut TrackPermit, head: &mut Head<'_>) {
@@ -132,8 +129,8 @@ fn add_timing_headers(permit: &TrackPermit, head: &mut Head<'_>) {
     }
 }
 
-/// What happens when a call completes. Each recorder, subscriber and error sink may panic: that must not keep the others
-/// from being called.
+// The steps of a call that completes. Recorders, subscribers and error sinks may panic: each is caught by itself, so that
+// the others are still called.
 impl Track {
     fn leave_in_flight(&self, permit: &mut TrackPermit) {
         let in_flight = std::mem::take(&mut permit.in_flight);

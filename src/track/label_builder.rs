@@ -17,7 +17,7 @@ use crate::{
     util::append_map::{Interner, OVERFLOW_LABEL},
 };
 
-/// Everything that handles are created from, besides the key of their series.
+/// The context that handles are created in, besides the key of their series.
 pub(super) struct LabelBuilder<'a> {
     pub(super) side: Side,
     pub(super) config: &'a TrackConfig,

@@ -9,7 +9,7 @@ use crate::{
     util::append_map::Interner,
 };
 
-/// Everything that labels a completed call in metrics, the access log and the span.
+/// The labels of a completed call in metrics, the access log and the span.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CallLabels<'a> {
     pub(super) request: RequestLabels,

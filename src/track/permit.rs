@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{call::Outcome, guard::Head, protocol::WireFormat, util::family::InFlightGauge};
 
-/// What [`Track`](super::Track) stores of a call.
+/// The state of a call that [`Track`](super::Track) stores.
 #[derive(Debug)]
 pub struct TrackPermit {
     pub(super) request: RequestLabels,

@@ -6,7 +6,7 @@ use http::HeaderName;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LoggedHeader {
     pub(super) name: HeaderName,
-    /// Whether its values are redacted.
+    /// The values are redacted.
     pub(super) redact: bool,
 }
 

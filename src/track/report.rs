@@ -8,7 +8,7 @@ use crate::{
     errors::{ErrorRecord, ErrorTracker, Fingerprint, error_description::ErrorDescription},
 };
 
-/// What is reported about a completed call or operation: by metrics, the log, the span and error groups.
+/// A report of a completed call or operation, for metrics, the log, the span and error groups.
 pub(crate) struct CallReport<'a> {
     pub(crate) end: &'a CallEnd<'a>,
     pub(crate) elapsed: Duration,

@@ -16,7 +16,7 @@ use super::RouteSlot;
 #[derive(Clone, Debug)]
 pub struct RouteLayer(RouteSource);
 
-/// Where a [`RouteLayer`] takes the route from.
+/// The source of the route of a [`RouteLayer`].
 #[derive(Clone, Debug)]
 enum RouteSource {
     #[cfg(feature = "axum")]

@@ -22,7 +22,7 @@ pub(super) type RouteCell = Arc<OnceLock<Box<str>>>;
 /// needs it.
 #[derive(Debug)]
 pub(super) enum TrackerPosition {
-    /// There is no outer tracker.
+    /// The request has no outer tracker.
     Outermost(Option<RouteCell>),
     /// All outer trackers have other names or the other side.
     Inner(Option<RouteCell>),

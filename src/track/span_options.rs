@@ -6,7 +6,7 @@ use tracing::Span;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SpanLevel {
-    /// No span.
+    /// Disables the span.
     Off,
     /// A span at `DEBUG`.
     Debug,

@@ -17,26 +17,23 @@ pub fn hook_panics() -> u64 {
     HOOK_PANICS.load(Ordering::Relaxed)
 }
 
-/// Runs a hook; a panic is counted and gives `None`. From anywhere: see [`CatchScope::catch_hook`] for where a call is worked
-/// on.
+/// Runs a hook; a panic is counted and gives `None`.
 #[inline(always)]
 pub(crate) fn catch_hook<R>(hook: impl FnOnce() -> R) -> Option<R> {
-    CatchScope::enter().catch_hook(hook)
+    let _scope = CatchScope::enter();
+    catch_nested_hook(hook)
 }
 
-impl CatchScope {
-    /// Runs a hook; a panic is counted and gives `None`.
-    ///
-    /// A hook that panics elsewhere would be told by the panic hook at once, and a subscriber that panics in there
-    /// aborts the process.
-    #[inline(always)]
-    pub(crate) fn catch_hook<R>(&self, hook: impl FnOnce() -> R) -> Option<R> {
-        match catch(hook) {
-            Ok(value) => Some(value),
-            Err(thrown) => {
-                report_hook_panic(thrown);
-                None
-            }
+/// Runs a hook where a [`CatchScope`] is open already; a panic is counted and gives `None`.
+///
+/// Elsewhere the panic hook would report the panic at once, and a subscriber that panics in there aborts the process.
+#[inline(always)]
+pub(crate) fn catch_nested_hook<R>(hook: impl FnOnce() -> R) -> Option<R> {
+    match catch(hook) {
+        Ok(value) => Some(value),
+        Err(payload) => {
+            report_hook_panic(payload);
+            None
         }
     }
 }

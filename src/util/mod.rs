@@ -5,6 +5,7 @@ pub(crate) mod family;
 pub(crate) mod hook;
 pub(crate) mod panics;
 pub(crate) mod per_recorder;
+pub(crate) mod ranked_lru;
 pub(crate) mod recorder;
 pub(crate) mod shared_gauges;
 pub(crate) mod sync;

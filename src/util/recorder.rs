@@ -31,7 +31,7 @@ static NOOP_ADDRESS: AtomicUsize = AtomicUsize::new(0);
 /// Number of times that a recorder was found that is neither of the two.
 static UNKNOWN_RECORDERS: AtomicUsize = AtomicUsize::new(0);
 
-/// Everything that identifies a recorder.
+/// The address and size of a recorder, which identify it.
 #[derive(Clone, Copy)]
 struct RecorderIdentity {
     address: usize,

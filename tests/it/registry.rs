@@ -215,9 +215,7 @@ fn agrees(meter: &Meter, steps: &[Step]) -> Result<(), TestCaseError> {
     let spy = RecordingGuard::new();
     let guards = (
         spy.clone(),
-        Track::new("listed"),
-        operation("listed"),
-        Picky,
+        (Track::new("listed"), (operation("listed"), Picky)),
     );
     let mut service = GuardLayer::server(guards).layer(script.clone());
     let (mut flights, mut begun) = (Vec::new(), 0);

@@ -21,12 +21,8 @@ pub const GATE: &str = "/gate";
 
 /// Outermost first. What only the demonstration needs may be missing.
 type Inbound = (
-    Correlate,
-    Track,
-    Option<Routes>,
-    Watch,
-    Deadline,
-    Option<Gate>,
+    (Correlate, Track),
+    ((Option<Routes>, Watch), (Deadline, Option<Gate>)),
 );
 
 /// Round every call that comes in, up to the last frame of its response.
@@ -43,14 +39,11 @@ pub fn inbound(
         .slow(Duration::from_millis(400), Duration::from_secs(1))
         .log_headers(["user-agent"])
         .build()?;
-    Ok(GuardLayer::server((
-        Correlate::default(),
-        track,
-        demonstration.then_some(Routes),
-        Watch(Arc::clone(window)),
-        Deadline::builder().timeout_header(TIME_LEFT).build()?,
-        demonstration.then_some(Gate),
-    )))
+    let observe = (Correlate::default(), track);
+    let deadline = Deadline::builder().timeout_header(TIME_LEFT).build()?;
+    let admission = (deadline, demonstration.then_some(Gate));
+    let routes = (demonstration.then_some(Routes), Watch(Arc::clone(window)));
+    Ok(GuardLayer::server((observe, (routes, admission))))
 }
 
 /// Tells the line a second of each call.

@@ -33,7 +33,7 @@ pub struct Resilience {
 type Layers = Stack<Attempt, Stack<Outbound, Stack<Retries, Stack<Total, Identity>>>>;
 type Total = TimeoutLayer<Client>;
 type Retries = RetryLayer<HttpRetry<Client>>;
-type Outbound = GuardLayer<(Propagate, Track, CircuitBreaker), Client>;
+type Outbound = GuardLayer<(Propagate, (Track, CircuitBreaker)), Client>;
 type Attempt = TimeoutLayer<Client>;
 
 impl Resilience {
@@ -55,7 +55,7 @@ impl Resilience {
             .layer(TimeoutLayer::client(timeouts.total()))
             .layer(RetryLayer::client(retries(args)?))
             .layer(
-                GuardLayer::client((Propagate::default(), track.client_side(), breaker.clone()))
+                GuardLayer::client((Propagate::default(), (track.client_side(), breaker.clone())))
                     .classify(http2_unsupported::judge),
             )
             .layer(TimeoutLayer::client(timeouts.attempt()).timeout_header(TIME_LEFT));

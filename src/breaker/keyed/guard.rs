@@ -1,9 +1,10 @@
-use std::marker::PhantomData;
+use std::{fmt, sync::Arc};
+
+use http::Request;
 
 use super::{
     super::{BreakerPermit, CircuitBreaker},
-    key::{AuthorityKey, KeyFn, KeyRefFn, KeySource},
-    keyed_breaker::KeyedBreaker,
+    KeyedBreaker, authority_key,
 };
 use crate::{
     call::{CallClock, CallEnd, Rejection},
@@ -13,120 +14,89 @@ use crate::{
 
 /// The breakers of many keys as a guard; made by [`KeyedBreaker::keyed_by`] and its siblings.
 ///
-/// A service that fails to become ready counts nowhere: there is no request yet, and so no key.
-#[derive(Debug)]
-pub struct KeyedGuard<K, P> {
-    keyed: KeyedBreaker<K>,
-    key_source: P,
+/// `F` finds the breaker of a request; `()` takes that of its authority. A service that fails to become ready does not count:
+/// there is no request yet, and so no key.
+pub struct KeyedGuard<K, F = ()> {
+    breakers: KeyedBreaker<K>,
+    find: Arc<F>,
 }
 
-impl<K, P: Clone> Clone for KeyedGuard<K, P> {
+impl<K, F> KeyedGuard<K, F> {
+    pub(super) fn new(breakers: &KeyedBreaker<K>, find: F) -> Self {
+        KeyedGuard {
+            breakers: breakers.clone(),
+            find: Arc::new(find),
+        }
+    }
+}
+
+impl<K, F> Clone for KeyedGuard<K, F> {
     fn clone(&self) -> Self {
         KeyedGuard {
-            keyed: self.keyed.clone(),
-            key_source: self.key_source.clone(),
+            breakers: self.breakers.clone(),
+            find: self.find.clone(),
         }
     }
 }
 
-/// What a call holds that a keyed breaker let pass: the breaker too, so that it ends in the one that it began in.
-#[derive(Debug)]
-pub struct KeyedPermit(Option<(CircuitBreaker, BreakerPermit)>);
-
-impl<K> KeyedBreaker<K> {
-    /// As a guard, with the key that the closure makes from a request. A request that has none passes uncounted.
-    ///
-    /// For keys that cost nothing to make: numbers, `http::uri::Authority`, `Arc<str>`; else see
-    /// [`keyed_by_ref`](Self::keyed_by_ref).
-    ///
-    /// ```
-    /// use tower_keep::{CircuitBreaker, GuardLayer, breaker::KeyedBreaker};
-    ///
-    /// #[derive(Clone)]
-    /// struct Tenant(u32);
-    ///
-    /// let tenants: KeyedBreaker<u32> = KeyedBreaker::builder(CircuitBreaker::builder("tenants")).build()?;
-    /// let layer = GuardLayer::client(tenants.keyed_by(|request: &http::Request<String>| {
-    ///     request.extensions().get::<Tenant>().map(|tenant| tenant.0)
-    /// }));
-    /// # let _ = layer;
-    /// # Ok::<_, tower_keep::ConfigError>(())
-    /// ```
-    pub fn keyed_by<Req, F: Fn(&Req) -> Option<K>>(&self, key: F) -> KeyedGuard<K, KeyFn<F>> {
-        self.with_key(KeyFn(key))
-    }
-
-    /// As a guard, with the key that the closure finds in a request: it is copied only when it is new.
-    ///
-    /// ```
-    /// use tower_keep::{CircuitBreaker, GuardLayer, breaker::KeyedBreaker};
-    ///
-    /// let hosts: KeyedBreaker<String> = KeyedBreaker::builder(CircuitBreaker::builder("hosts")).build()?;
-    /// let guard = hosts.keyed_by_ref(|request: &http::Request<String>| request.uri().host());
-    /// let layer = GuardLayer::client(guard);
-    /// # let _ = layer;
-    /// # Ok::<_, tower_keep::ConfigError>(())
-    /// ```
-    pub fn keyed_by_ref<Req, Q, F>(&self, key: F) -> KeyedGuard<K, KeyRefFn<F, Q>>
-    where
-        Q: ?Sized,
-        F: for<'a> Fn(&'a Req) -> Option<&'a Q>,
-    {
-        self.with_key(KeyRefFn(key, PhantomData))
-    }
-
-    fn with_key<P>(&self, pick: P) -> KeyedGuard<K, P> {
-        KeyedGuard {
-            keyed: self.clone(),
-            key_source: pick,
-        }
+impl<K, F> fmt::Debug for KeyedGuard<K, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedGuard")
+            .field("breakers", &self.breakers)
+            .finish_non_exhaustive()
     }
 }
 
-impl KeyedBreaker<String> {
-    /// Returns a guard that uses the authority of a request as its key: `host:port` in its URI, else in its `Host`
-    /// header.
-    ///
-    /// The host is in lower case, and the port left out if it is the default of the URI's scheme: 80 for `http`, 443
-    /// for `https`. User info (`user:password@`) is never part of a key. Looking up an authority that is spelled like
-    /// this allocates nothing.
-    ///
-    /// A request that names no authority passes uncounted. All authorities that are invalid - a host of more than 255
-    /// bytes, or with characters that no host has - share the key `_OTHER`, so that such requests take one place and
-    /// not each its own.
-    pub fn keyed_by_authority(&self) -> KeyedGuard<String, AuthorityKey> {
-        self.with_key(AuthorityKey(()))
-    }
-}
+impl<K, F> Guard for KeyedGuard<K, F> {
+    /// Holds the breaker as well, so that a call completes in the one that admitted it. `None` for a request without key.
+    type Permit = Option<(CircuitBreaker, BreakerPermit)>;
 
-impl<K, P> Guard for KeyedGuard<K, P> {
-    type Permit = KeyedPermit;
-
-    fn on_head(&self, permit: &mut KeyedPermit, head: &mut Head<'_>) {
-        if let Some((breaker, permit)) = &mut permit.0 {
+    fn on_head(&self, permit: &mut Self::Permit, head: &mut Head<'_>) {
+        if let Some((breaker, permit)) = permit {
             breaker.shared.on_head(permit, head);
         }
     }
 
-    fn on_end(&self, permit: KeyedPermit, end: &CallEnd<'_>) {
-        if let Some((breaker, permit)) = permit.0 {
-            breaker.shared.complete(permit, end);
+    fn on_end(&self, permit: Self::Permit, end: &CallEnd<'_>) {
+        if let Some((breaker, permit)) = permit {
+            breaker.shared.complete(permit, end, None);
         }
     }
 
-    fn on_upload(&self, permit: &mut KeyedPermit, upload: &Upload) {
-        if let Some((breaker, permit)) = &permit.0 {
+    fn on_upload(&self, permit: &mut Self::Permit, upload: &Upload) {
+        if let Some((breaker, permit)) = permit {
             breaker.shared.watch_upload(permit, upload);
         }
     }
 }
 
-impl<Req, K, P: KeySource<Req, K>> Admit<Req> for KeyedGuard<K, P> {
-    fn admit(&self, request: &mut Req, now: &CallClock) -> Result<KeyedPermit, Rejection> {
-        let Some(breaker) = self.key_source.breaker_for(&self.keyed, request) else {
-            return Ok(KeyedPermit(None));
-        };
-        let permit = breaker.shared.admit(now)?;
-        Ok(KeyedPermit(Some((breaker, permit))))
+impl<Req, K, F> Admit<Req> for KeyedGuard<K, F>
+where
+    F: Fn(&KeyedBreaker<K>, &Req) -> Option<CircuitBreaker>,
+{
+    fn admit(&self, request: &mut Req, clock: &CallClock) -> Result<Self::Permit, Rejection> {
+        admit((self.find)(&self.breakers, request), clock)
     }
+}
+
+impl<B> Admit<Request<B>> for KeyedGuard<String> {
+    fn admit(
+        &self,
+        request: &mut Request<B>,
+        clock: &CallClock,
+    ) -> Result<Self::Permit, Rejection> {
+        let authority = authority_key::from_request(request);
+        admit(authority.map(|key| self.breakers.get(&*key)), clock)
+    }
+}
+
+fn admit(
+    breaker: Option<CircuitBreaker>,
+    clock: &CallClock,
+) -> Result<Option<(CircuitBreaker, BreakerPermit)>, Rejection> {
+    let Some(breaker) = breaker else {
+        return Ok(None);
+    };
+    let permit = breaker.shared.admit(clock)?;
+    Ok(Some((breaker, permit)))
 }

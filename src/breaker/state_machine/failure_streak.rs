@@ -1,15 +1,15 @@
-/// Counts how many calls have failed in a row, where successes are counted at the heads of responses whose bodies may
+/// The number of calls that have failed in a row, where successes are counted at the heads of responses whose bodies may
 /// still break.
 ///
-/// A run is what lies between two failures. A success that turns out to be none is taken out of its run if that is the
-/// present one; an older run is over, and what it says about the failures after it is settled. Each generation of the
-/// circuit has a streak of its own.
+/// A run is the successes between two failures. A success that becomes a failure leaves its run if that is the present
+/// one. An earlier run has ended: its failures in a row are settled. Each generation of the circuit has a streak of its
+/// own.
 #[derive(Debug, Default)]
 pub(super) struct FailureStreak {
     failures: u32,
     /// Successes since the last failure.
     successes: u64,
-    /// Failures so far, the number of the present run; wraps.
+    /// The number of failures so far, which identifies the present run. Wraps.
     run_id: u32,
 }
 
@@ -18,7 +18,7 @@ impl FailureStreak {
         self.run_id
     }
 
-    /// Returns how many calls have failed in a row, up to now.
+    /// Returns how many calls have failed in a row up to now.
     pub(super) fn len(&self) -> u32 {
         if self.successes > 0 { 0 } else { self.failures }
     }
@@ -33,9 +33,9 @@ impl FailureStreak {
         self.run_id = self.run_id.wrapping_add(1);
     }
 
-    /// A success of this run was none.
-    pub(super) fn success_to_failure(&mut self, run: u32) {
-        if run == self.run_id {
+    /// Takes a success out of its run, and records a failure instead.
+    pub(super) fn success_to_failure(&mut self, run_id: u32) {
+        if run_id == self.run_id {
             self.successes = self.successes.saturating_sub(1);
         }
         self.record_failure();

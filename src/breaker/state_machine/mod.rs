@@ -2,30 +2,28 @@
 
 mod failure_streak;
 mod half_open;
-mod overrides;
-mod raw_permit;
-#[cfg(test)]
-mod tests;
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::{
+    permit::{BreakerPermit, PermitState},
     settings::Settings,
     state::CircuitState,
     switch::SwitchMode,
-    transition::TransitionReason,
+    transition::{Transition, TransitionReason},
     window::{BucketClock, CallCounts, CallSample, Window},
 };
-use crate::guard::Rejects;
+use crate::{call::Label, guard::Rejects, protocol::upload::Upload};
 
 use failure_streak::FailureStreak;
 use half_open::HalfOpen;
-pub(super) use raw_permit::{CountedSuccess, PermitState, ProbeId, RawPermit};
 
-/// How far the open time has grown; beyond, every factor has met its limit.
+/// Bounds the exponent of the open backoff; beyond it every factor has reached its maximum.
 const MAX_BACKOFF_LEVEL: u32 = 64;
+/// A probe whose caller stalls its upload keeps its slot for this part of the probe timeout.
+const STALL_DIVISOR: u32 = 10;
 
 #[derive(Debug)]
 enum Phase {
@@ -36,37 +34,24 @@ enum Phase {
     Disabled,
 }
 
-/// A transition, to be reported exactly once.
-#[derive(Debug)]
-pub(super) struct StateChange {
-    /// Counts the transitions, from 1.
-    pub(super) number: u64,
-    pub(super) from: CircuitState,
-    pub(super) to: CircuitState,
-    pub(super) reason: TransitionReason,
-    pub(super) counts: CallCounts,
-    pub(super) open_for: Option<Duration>,
-}
-
-/// Whether a call passes; `Refused` says for how long to stay away, where that is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AdmissionDecision {
-    Admit(RawPermit),
-    Reject(Option<Duration>),
-}
-
+/// The state of one circuit. Steps that may change the state return the transition, to be reported exactly once.
 #[derive(Debug)]
 pub(super) struct StateMachine {
+    /// The name and the key of the breaker, for transitions.
+    name: Label,
+    key: Option<Label>,
     settings: Settings,
     bucket_clock: BucketClock,
     window: Window,
+    streak: FailureStreak,
     phase: Phase,
-    /// Grows with every transition, and when a closed circuit is reset; a result that bears another number is too late.
+    /// Grows with every transition, and with every reset of a closed circuit. A result that bears another generation
+    /// is too late to count.
     generation: u64,
     transitions: u64,
-    streak: FailureStreak,
+    /// How many times the open time has been multiplied by the open backoff.
     backoff_level: u32,
-    /// What it was told by hand, and by a switch. The switch comes first.
+    /// The override set on the breaker itself. The one set by its switch comes first.
     manual_mode: SwitchMode,
     switch_mode: SwitchMode,
     random: fastrand::Rng,
@@ -74,35 +59,41 @@ pub(super) struct StateMachine {
 
 impl StateMachine {
     pub(super) fn new(
+        (name, key): (Label, Option<Label>),
         settings: Settings,
-        ticks: BucketClock,
-        by_switch: SwitchMode,
+        switch_mode: SwitchMode,
         now: Instant,
     ) -> Self {
         let random = settings
             .seed
             .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         StateMachine {
-            window: settings.window.build(),
+            name,
+            key,
+            window: settings.new_window(),
+            streak: FailureStreak::default(),
+            bucket_clock: settings.bucket_clock(now),
             settings,
-            bucket_clock: ticks,
-            phase: match by_switch {
+            phase: match switch_mode {
                 SwitchMode::Normal => Phase::Closed { since: now },
                 SwitchMode::ForcedOpen => Phase::ForcedOpen,
                 SwitchMode::Disabled => Phase::Disabled,
             },
-            manual_mode: SwitchMode::Normal,
-            switch_mode: by_switch,
             generation: 0,
             transitions: 0,
-            streak: FailureStreak::default(),
             backoff_level: 0,
+            manual_mode: SwitchMode::Normal,
+            switch_mode,
             random,
         }
     }
 
     pub(super) fn generation(&self) -> u64 {
         self.generation
+    }
+
+    pub(super) fn bucket_clock(&self) -> BucketClock {
+        self.bucket_clock
     }
 
     pub(super) fn state(&self) -> CircuitState {
@@ -129,7 +120,7 @@ impl StateMachine {
         self.streak.len()
     }
 
-    /// Returns which run of successes it is; see [`FailureStreak`].
+    /// Returns the ID of the present run of successes; see [`FailureStreak`].
     pub(super) fn run_id(&self) -> u32 {
         self.streak.run_id()
     }
@@ -141,13 +132,12 @@ impl StateMachine {
         }
     }
 
-    /// Returns whether all places of a half-open phase are taken.
+    /// Returns whether the circuit is half open and all slots for probes are taken.
     pub(super) fn is_probing_at_limit(&self) -> bool {
         matches!(&self.phase, Phase::HalfOpen(half_open) if half_open.is_full())
     }
 
-    /// Returns which of the calls that came now would be refused. Right where probes that are overdue have
-    /// [expired](Self::expire).
+    /// Returns which calls would be rejected now. Overdue probes must have been [expired](Self::expire) before.
     pub(super) fn rejects(&self, now: Instant) -> Rejects {
         match &self.phase {
             Phase::Closed { .. } | Phase::Disabled => Rejects::None,
@@ -163,211 +153,419 @@ impl StateMachine {
         }
     }
 
-    /// Refuses a call of a circuit that is open for longer: that changes nothing.
+    /// Checks that the circuit is not open for some time to come, without changing it.
+    ///
+    /// # Errors
+    ///
+    /// The time until a call may be admitted, if it is known.
     #[inline]
-    pub(super) fn reject_if_open(&self, now: Instant) -> Option<AdmissionDecision> {
+    pub(super) fn check_not_open(&self, now: Instant) -> Result<(), Option<Duration>> {
         match self.phase {
-            Phase::Open { until } if now < until => {
-                Some(AdmissionDecision::Reject(Some(until - now)))
-            }
-            Phase::ForcedOpen => Some(AdmissionDecision::Reject(None)),
-            _ => None,
+            Phase::Open { until } if now < until => Err(Some(until - now)),
+            Phase::ForcedOpen => Err(None),
+            _ => Ok(()),
         }
     }
 
-    /// Lets a call pass, which may begin or end a half-open phase, or refuses it. `has_upload` says that its request has a
-    /// body which its caller may stall.
+    /// Admits or rejects a call, which may begin or end a half-open phase. `has_upload` says that the request has a body
+    /// which its caller may stall. The error is the time after which to retry, if it is known.
     pub(super) fn admit(
         &mut self,
         now: Instant,
         has_upload: bool,
-    ) -> (AdmissionDecision, Option<StateChange>) {
-        let mut change = self.expire(now);
+    ) -> (Result<BreakerPermit, Option<Duration>>, Option<Transition>) {
+        let mut transition = self.expire(now);
         if let Phase::Open { until } = self.phase
             && now >= until
         {
-            change = Some(self.start_probing(now));
+            transition = Some(self.start_probing(now));
         }
-        (self.decide(now, has_upload), change)
+        (self.decide(now, has_upload), transition)
     }
 
-    fn decide(&mut self, now: Instant, has_upload: bool) -> AdmissionDecision {
-        let until = self.probe_deadline(now);
-        // Whoever comes first would always be one of those who stall, if they are many.
-        let is_unlucky = has_upload && self.has_stalled() && self.random.bool();
-        let (generation, standing) = match &mut self.phase {
-            Phase::Closed { .. } | Phase::Disabled => (self.generation, PermitState::Admitted),
-            Phase::HalfOpen(_) if is_unlucky => return self.reject(now),
-            Phase::HalfOpen(half_open) => match half_open.admit(now, until) {
-                Some(probe) => (self.generation, PermitState::Probe(probe)),
-                None => return self.reject(now),
-            },
-            Phase::Open { .. } | Phase::ForcedOpen => return self.reject(now),
-        };
-        AdmissionDecision::Admit(RawPermit {
-            generation,
-            state: standing,
-        })
-    }
-
-    fn reject(&self, now: Instant) -> AdmissionDecision {
-        AdmissionDecision::Reject(match (self.rejects(now), &self.phase) {
-            (Rejects::AllUntil(until), Phase::HalfOpen(_)) => {
-                Some(self.probe_retry_after(until, now))
+    fn decide(
+        &mut self,
+        now: Instant,
+        has_upload: bool,
+    ) -> Result<BreakerPermit, Option<Duration>> {
+        let deadline = saturating_add(now, self.settings.probe_timeout);
+        let state = match &mut self.phase {
+            Phase::Closed { .. } | Phase::Disabled => Some(PermitState::Admitted),
+            // Once a caller has stalled, half of the uploads are rejected: the first to come could all be stalling.
+            Phase::HalfOpen(half_open)
+                if has_upload && half_open.has_stalled() && self.random.bool() =>
+            {
+                None
             }
-            (Rejects::AllUntil(until), _) => Some(until.saturating_duration_since(now)),
-            _ => None,
+            Phase::HalfOpen(half_open) => half_open.admit(now, deadline),
+            Phase::Open { .. } | Phase::ForcedOpen => None,
+        };
+        let generation = self.generation;
+        state
+            .map(|state| BreakerPermit { generation, state })
+            .ok_or_else(|| self.retry_after(now))
+    }
+
+    /// Returns how long a rejected caller should wait. While probes are in flight, that is until the first of them times
+    /// out, but not longer than the circuit opens for: it is a hint, and probes are usually fast.
+    fn retry_after(&self, now: Instant) -> Option<Duration> {
+        let Rejects::AllUntil(until) = self.rejects(now) else {
+            return None;
+        };
+        let wait = until.saturating_duration_since(now);
+        Some(match self.phase {
+            Phase::HalfOpen(_) => wait.min(self.settings.open_time),
+            _ => wait,
         })
     }
 
-    /// Successes that were counted elsewhere since the last failure.
-    pub(super) fn record_successes(&mut self, tick: u64, times: u64) {
+    /// Records successes that the fast path has counted since the last failure.
+    pub(super) fn record_successes(&mut self, bucket: u64, times: u64) {
         if matches!(self.phase, Phase::Closed { .. }) {
             self.streak.record_successes(times);
-            self.window.record(tick, CallSample::Success, times);
+            self.window.record(bucket, CallSample::Success, times);
         }
     }
 
-    /// Counts the head of a response: a probe is settled by it, a call of a closed circuit only by a good one, since
-    /// the cause of a bad one is better known at its end.
+    /// Records the head of a response. It decides a probe. In a closed circuit only a good head counts: the cause of
+    /// a failure is better known at the end of the call.
     pub(super) fn on_head(
         &mut self,
-        pass: &mut RawPermit,
+        permit: &mut BreakerPermit,
         sample: Option<CallSample>,
         now: Instant,
-    ) -> Option<StateChange> {
-        if pass.generation != self.generation {
+    ) -> Option<Transition> {
+        if permit.generation != self.generation {
             return None;
         }
-        match (pass.state, sample) {
-            (PermitState::Probe(probe), _) => {
-                // One that has no place any more is counted for good.
-                pass.state = match sample {
-                    Some(_) if self.is_tracked(probe) => PermitState::ProbeCounted(probe),
-                    _ => PermitState::Uncounted,
-                };
-                self.record_probe(probe, sample, now)
+        match (permit.state, sample) {
+            (state @ PermitState::Probe { .. }, _) => {
+                permit.state = self.probe_state_after_head(state, sample);
+                self.record_probe(state, sample, now)
             }
-            (PermitState::Admitted, Some(good)) if !good.is_failure() => {
-                pass.state = PermitState::Counted(CountedSuccess {
+            (PermitState::Admitted, Some(success)) if !success.is_failure() => {
+                permit.state = PermitState::Success {
                     bucket: self.bucket_clock.bucket_at(now) as u32,
                     run_id: self.streak.run_id(),
-                    slow: good.is_slow(),
-                });
-                self.record(good, now)
+                    slow: success.is_slow(),
+                };
+                self.record(success, now)
             }
             _ => None,
         }
     }
 
-    /// Counts the end of a call; `None` says nothing, and gives a probe back.
+    /// A probe that has lost its slot is counted for good by its head: its body can no longer change that.
+    fn probe_state_after_head(
+        &self,
+        probe: PermitState,
+        sample: Option<CallSample>,
+    ) -> PermitState {
+        match (sample, &self.phase) {
+            (Some(sample), Phase::HalfOpen(half_open)) if half_open.is_tracked(probe) => {
+                PermitState::ProbeCounted {
+                    succeeded: self.is_probe_success(sample),
+                }
+            }
+            _ => PermitState::Uncounted,
+        }
+    }
+
+    /// Records the end of a call. `None` is no evidence, and gives the slot of a probe back.
     pub(super) fn on_end(
         &mut self,
-        pass: RawPermit,
+        permit: &BreakerPermit,
         sample: Option<CallSample>,
         now: Instant,
-    ) -> Option<StateChange> {
-        if pass.generation != self.generation {
+    ) -> Option<Transition> {
+        if permit.generation != self.generation {
             return None;
         }
-        match pass.state {
+        match permit.state {
             PermitState::Uncounted => None,
-            PermitState::Probe(probe) | PermitState::ProbeCounted(probe) => {
-                self.record_probe(probe, sample, now)
+            state @ (PermitState::Probe { .. } | PermitState::ProbeCounted { .. }) => {
+                self.record_probe(state, sample, now)
             }
             PermitState::Admitted => self.record(sample?, now),
-            PermitState::Counted(counted) if sample?.is_failure() => {
-                self.success_to_failure(counted, now)
+            success @ PermitState::Success { .. } if sample?.is_failure() => {
+                self.success_to_failure(success, now)
             }
-            PermitState::Counted(_) => None,
+            PermitState::Success { .. } => None,
         }
     }
 
-    /// The service could not even become ready: a failure that had no permit.
-    pub(super) fn on_not_ready(&mut self, now: Instant) -> Option<StateChange> {
+    /// Records that the service failed to become ready: a failure without a permit. Half open, it takes a free slot.
+    pub(super) fn on_not_ready(&mut self, now: Instant) -> Option<Transition> {
         match self.phase {
             Phase::Closed { .. } => self.record(CallSample::Failure, now),
-            Phase::HalfOpen(_) => self.record_not_ready_probe(now),
+            Phase::HalfOpen(_) => {
+                if let transition @ Some(_) = self.expire(now) {
+                    return transition;
+                }
+                if let Phase::HalfOpen(half_open) = &mut self.phase {
+                    half_open.record_unready();
+                }
+                self.evaluate_probes(TransitionReason::ProbesFailed, now)
+            }
             _ => None,
         }
     }
 
-    fn record(&mut self, sample: CallSample, now: Instant) -> Option<StateChange> {
+    fn record(&mut self, sample: CallSample, now: Instant) -> Option<Transition> {
         if !matches!(self.phase, Phase::Closed { .. }) {
             return None;
         }
-        let tick = self.bucket_clock.bucket_at(now);
-        self.window.record(tick, sample, 1);
+        let bucket = self.bucket_clock.bucket_at(now);
+        self.window.record(bucket, sample, 1);
         if sample.is_failure() {
             self.streak.record_failure();
         } else {
             self.streak.record_successes(1);
         }
-        self.trip_if_threshold_reached(sample, tick, now)
+        self.trip_if_threshold_reached(sample, bucket, now)
     }
 
-    /// A success that was counted at its head has turned out to be a failure.
-    fn success_to_failure(&mut self, counted: CountedSuccess, now: Instant) -> Option<StateChange> {
+    /// Turns a success that was counted at its head into a failure: its body has broken.
+    fn success_to_failure(&mut self, success: PermitState, now: Instant) -> Option<Transition> {
+        let PermitState::Success {
+            bucket,
+            run_id,
+            slow,
+        } = success
+        else {
+            return None;
+        };
         if !matches!(self.phase, Phase::Closed { .. }) {
             return None;
         }
-        let tick = self.bucket_clock.bucket_at(now);
-        let sample = if counted.slow {
+        let failure = if slow {
             CallSample::SlowFailure
         } else {
             CallSample::Failure
         };
-        self.window.success_to_failure(counted.bucket, sample, tick);
-        self.streak.success_to_failure(counted.run_id);
-        self.trip_if_threshold_reached(sample, tick, now)
+        let present = self.bucket_clock.bucket_at(now);
+        self.window.success_to_failure(bucket, failure, present);
+        self.streak.success_to_failure(run_id);
+        self.trip_if_threshold_reached(failure, present, now)
     }
 
     fn trip_if_threshold_reached(
         &mut self,
         sample: CallSample,
-        tick: u64,
+        bucket: u64,
         now: Instant,
-    ) -> Option<StateChange> {
-        let reason = self.reason_to_open(sample, tick)?;
+    ) -> Option<Transition> {
+        let reason = self.reason_to_open(sample, bucket)?;
         Some(self.trip(reason, now))
     }
 
-    /// Rates are looked at when something failed or was slow, not at every success.
-    fn reason_to_open(&self, sample: CallSample, tick: u64) -> Option<TransitionReason> {
+    /// Evaluates the rates after a failure or a slow call, not after every success.
+    fn reason_to_open(&self, sample: CallSample, bucket: u64) -> Option<TransitionReason> {
         if !sample.is_failure() && !sample.is_slow() {
             return None;
         }
-        let Settings {
-            consecutive_failures: consecutive,
-            failure_rate,
-            slow_rate,
-            min_calls,
-            ..
-        } = self.settings;
-        if consecutive.is_some_and(|limit| self.streak.len() >= limit) {
+        let settings = &self.settings;
+        let max_failures = settings.consecutive_failures;
+        if max_failures.is_some_and(|max| self.streak.len() >= max) {
             return Some(TransitionReason::ConsecutiveFailures);
         }
-        let counts = self.window.counts(tick);
-        if counts.calls < u64::from(min_calls) {
+        let counts = self.window.counts(bucket);
+        if counts.calls < u64::from(settings.min_calls) {
             return None;
         }
-        // Dividing gives the very number that was written down: 3 of 30 are 0.1.
-        let reached = |part: u64, limit: Option<f64>| {
-            limit.is_some_and(|limit| part as f64 / counts.calls as f64 >= limit)
+        // A quotient equals the fraction as it was configured: 3 of 30 are exactly 0.1.
+        let reached = |part: u64, threshold: Option<f64>| {
+            threshold.is_some_and(|threshold| part as f64 / counts.calls as f64 >= threshold)
         };
-        if reached(counts.failures, failure_rate) {
+        if reached(counts.failures, settings.failure_rate) {
             Some(TransitionReason::FailureRate)
-        } else if reached(counts.slow, slow_rate) {
+        } else if reached(counts.slow, settings.slow_rate) {
             Some(TransitionReason::SlowRate)
         } else {
             None
         }
     }
 
-    fn close(&mut self, reason: TransitionReason, now: Instant) -> StateChange {
-        let change = self.transition(Phase::Closed { since: now }, reason, now);
+    fn start_probing(&mut self, now: Instant) -> Transition {
+        let phase = Phase::HalfOpen(HalfOpen::new(self.settings.probes));
+        self.transition(phase, TransitionReason::OpenTimeElapsed, now)
+    }
+
+    /// Counts overdue probes as failed, which may end the half-open phase.
+    #[inline]
+    pub(super) fn expire(&mut self, now: Instant) -> Option<Transition> {
+        match self.phase {
+            Phase::HalfOpen(_) => self.expire_probes(now),
+            _ => None,
+        }
+    }
+
+    fn expire_probes(&mut self, now: Instant) -> Option<Transition> {
+        let stall_timeout = self.stall_timeout();
+        let Phase::HalfOpen(half_open) = &mut self.phase else {
+            return None;
+        };
+        half_open.expire(now, stall_timeout);
+        self.evaluate_probes(TransitionReason::ProbeTimeout, now)
+    }
+
+    /// Watches the upload of a probe, which its caller may stall.
+    pub(super) fn watch_upload(&mut self, permit: &BreakerPermit, upload: Upload) {
+        if let Phase::HalfOpen(half_open) = &mut self.phase
+            && permit.generation == self.generation
+        {
+            half_open.watch_upload(permit.state, upload);
+        }
+    }
+
+    /// Returns for how long a probe keeps its slot although its caller stalls the upload.
+    fn stall_timeout(&self) -> Duration {
+        self.settings.probe_timeout / STALL_DIVISOR
+    }
+
+    /// Records the result of a probe, at its head or its end; `None` gives its slot back. The caller has checked the
+    /// generation.
+    fn record_probe(
+        &mut self,
+        probe: PermitState,
+        sample: Option<CallSample>,
+        now: Instant,
+    ) -> Option<Transition> {
+        let succeeded = sample.map(|sample| self.is_probe_success(sample));
+        // A success counts however late it is, so it is recorded before overdue probes expire. Every other result is
+        // too late once its probe is overdue.
+        if succeeded == Some(true) {
+            self.store_probe_result(probe, succeeded);
+            let transition = self.evaluate_probes(TransitionReason::ProbesFailed, now);
+            return transition.or_else(|| self.expire(now));
+        }
+        if let transition @ Some(_) = self.expire(now) {
+            return transition;
+        }
+        self.store_probe_result(probe, succeeded);
+        self.evaluate_probes(TransitionReason::ProbesFailed, now)
+    }
+
+    fn store_probe_result(&mut self, probe: PermitState, succeeded: Option<bool>) {
+        if let Phase::HalfOpen(half_open) = &mut self.phase {
+            half_open.record(probe, succeeded);
+        }
+    }
+
+    fn is_probe_success(&self, sample: CallSample) -> bool {
+        let is_too_slow = sample.is_slow() && self.settings.slow_rate.is_some();
+        !sample.is_failure() && !is_too_slow
+    }
+
+    /// Closes as soon as enough probes have succeeded, opens as soon as that is out of reach.
+    fn evaluate_probes(&mut self, failed: TransitionReason, now: Instant) -> Option<Transition> {
+        let Phase::HalfOpen(half_open) = &self.phase else {
+            return None;
+        };
+        let required = self.settings.probes_required;
+        if half_open.succeeded() >= required {
+            Some(self.close(TransitionReason::ProbesSucceeded, now))
+        } else if half_open.failed() > self.settings.probes - required {
+            Some(self.trip(failed, now))
+        } else {
+            None
+        }
+    }
+
+    /// Opens the circuit until then, if that is later than it would be open anyway. Overrides stay.
+    pub(super) fn open_until(&mut self, until: Instant, now: Instant) -> Option<Transition> {
+        self.open_with_reason(TransitionReason::Manual, until, now)
+    }
+
+    /// Opens the circuit for as long as a peer asks for in its answer to a call of this generation. While the circuit
+    /// is open, any answer may prolong that; otherwise an answer of an earlier generation does not count.
+    pub(super) fn open_on_retry_after(
+        &mut self,
+        generation: u64,
+        wait: Duration,
+        now: Instant,
+    ) -> Option<Transition> {
+        let is_late = generation != self.generation && !matches!(self.phase, Phase::Open { .. });
+        if is_late {
+            return None;
+        }
+        self.open_with_reason(TransitionReason::RetryAfter, saturating_add(now, wait), now)
+    }
+
+    fn open_with_reason(
+        &mut self,
+        reason: TransitionReason,
+        until: Instant,
+        now: Instant,
+    ) -> Option<Transition> {
+        match &mut self.phase {
+            Phase::ForcedOpen | Phase::Disabled => None,
+            Phase::Open { until: present } => {
+                *present = until.max(*present);
+                None
+            }
+            Phase::Closed { .. } | Phase::HalfOpen(_) if until <= now => None,
+            _ => {
+                self.decay_backoff(now);
+                Some(self.open_for(until - now, reason, now))
+            }
+        }
+    }
+
+    pub(super) fn force_open(&mut self, now: Instant) -> Option<Transition> {
+        self.manual_mode = SwitchMode::ForcedOpen;
+        self.apply_override(TransitionReason::ForcedOpen, now)
+    }
+
+    pub(super) fn disable(&mut self, now: Instant) -> Option<Transition> {
+        self.manual_mode = SwitchMode::Disabled;
+        self.apply_override(TransitionReason::Disabled, now)
+    }
+
+    pub(super) fn set_switch_mode(&mut self, mode: SwitchMode, now: Instant) -> Option<Transition> {
+        self.switch_mode = mode;
+        self.apply_override(TransitionReason::Switch, now)
+    }
+
+    /// Closes the circuit and forgets everything, unless its switch overrides that. A closed circuit changes no state,
+    /// but its generation grows, so that late results do not count.
+    pub(super) fn reset(&mut self, now: Instant) -> Option<Transition> {
+        self.manual_mode = SwitchMode::Normal;
+        self.backoff_level = 0;
+        if self.switch_mode != SwitchMode::Normal {
+            return None;
+        }
+        if let Phase::Closed { since } = &mut self.phase {
+            *since = now;
+            self.generation += 1;
+            self.clear_counts();
+            return None;
+        }
+        Some(self.close(TransitionReason::Reset, now))
+    }
+
+    fn apply_override(&mut self, reason: TransitionReason, now: Instant) -> Option<Transition> {
+        let mode = match self.switch_mode {
+            SwitchMode::Normal => self.manual_mode,
+            set => set,
+        };
+        match (mode, self.state()) {
+            (SwitchMode::ForcedOpen, CircuitState::ForcedOpen)
+            | (SwitchMode::Disabled, CircuitState::Disabled) => None,
+            (SwitchMode::ForcedOpen, _) => Some(self.transition(Phase::ForcedOpen, reason, now)),
+            (SwitchMode::Disabled, _) => Some(self.transition(Phase::Disabled, reason, now)),
+            (SwitchMode::Normal, CircuitState::ForcedOpen | CircuitState::Disabled) => {
+                self.backoff_level = 0;
+                Some(self.close(reason, now))
+            }
+            (SwitchMode::Normal, _) => None,
+        }
+    }
+
+    fn close(&mut self, reason: TransitionReason, now: Instant) -> Transition {
+        let transition = self.transition(Phase::Closed { since: now }, reason, now);
         self.clear_counts();
-        change
+        transition
     }
 
     fn clear_counts(&mut self) {
@@ -375,41 +573,38 @@ impl StateMachine {
         self.streak = FailureStreak::default();
     }
 
-    fn trip(&mut self, reason: TransitionReason, now: Instant) -> StateChange {
+    /// Opens the circuit for the open time with backoff and jitter.
+    fn trip(&mut self, reason: TransitionReason, now: Instant) -> Transition {
         self.decay_backoff(now);
         let jitter = 1.0 + self.settings.open_jitter * self.random.f64();
-        let wait = Duration::try_from_secs_f64(self.current_open_time().as_secs_f64() * jitter);
+        let wait = Duration::try_from_secs_f64(self.open_time().as_secs_f64() * jitter);
         self.backoff_level = (self.backoff_level + 1).min(MAX_BACKOFF_LEVEL);
         self.open_for(wait.unwrap_or(self.settings.max_open_time), reason, now)
     }
 
-    fn open_for(&mut self, wait: Duration, reason: TransitionReason, now: Instant) -> StateChange {
+    fn open_for(&mut self, wait: Duration, reason: TransitionReason, now: Instant) -> Transition {
         let until = saturating_add(now, wait);
-        let mut change = self.transition(Phase::Open { until }, reason, now);
-        change.open_for = Some(until - now);
-        change
+        let mut transition = self.transition(Phase::Open { until }, reason, now);
+        transition.open_for = Some(until - now);
+        transition
     }
 
-    /// How long the circuit opens at the present level, before jitter.
-    fn current_open_time(&self) -> Duration {
-        let Settings {
-            open_time,
-            open_backoff: open_growth,
-            max_open_time,
-            ..
-        } = self.settings;
-        let grown = open_time.as_secs_f64() * open_growth.powi(self.backoff_level as i32);
-        Duration::try_from_secs_f64(grown).map_or(max_open_time, |grown| grown.min(max_open_time))
+    /// Returns how long the circuit opens at the present backoff level, before jitter.
+    fn open_time(&self) -> Duration {
+        let max = self.settings.max_open_time;
+        let factor = self.settings.open_backoff.powi(self.backoff_level as i32);
+        Duration::try_from_secs_f64(self.settings.open_time.as_secs_f64() * factor)
+            .map_or(max, |time| time.min(max))
     }
 
-    /// A step back for each open time that the circuit has stayed closed; to be done before it opens.
+    /// Lowers the backoff by a level for each open time that the circuit has stayed closed. Must come before it opens.
     fn decay_backoff(&mut self, now: Instant) {
         let Phase::Closed { since } = self.phase else {
             return;
         };
         let mut healthy = now.saturating_duration_since(since);
         while self.backoff_level > 0 {
-            let Some(rest) = healthy.checked_sub(self.current_open_time()) else {
+            let Some(rest) = healthy.checked_sub(self.open_time()) else {
                 return;
             };
             healthy = rest;
@@ -417,23 +612,28 @@ impl StateMachine {
         }
     }
 
-    fn transition(&mut self, phase: Phase, reason: TransitionReason, now: Instant) -> StateChange {
+    fn transition(&mut self, phase: Phase, reason: TransitionReason, now: Instant) -> Transition {
+        // Counted before the phase changes: closing clears the window.
         let (from, counts) = (self.state(), self.counts(now));
         self.phase = phase;
         self.generation += 1;
         self.transitions += 1;
-        StateChange {
+        Transition {
+            breaker: self.name.clone(),
+            key: self.key.clone(),
             number: self.transitions,
             from,
             to: self.state(),
             reason,
             counts,
             open_for: None,
+            last_error: None,
+            shadow: false,
         }
     }
 }
 
-/// A time so far off that no clock can name it is a century away.
+/// Returns a time a century away where the clock cannot represent the sum.
 pub(super) fn saturating_add(now: Instant, wait: Duration) -> Instant {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
     now.checked_add(wait).unwrap_or_else(|| now + CENTURY)

@@ -67,9 +67,8 @@ impl Guard for Correlate {
     type Permit = CorrelatePermit;
 
     #[inline]
-    fn enter<R>(&self, permit: &mut CorrelatePermit, poll: impl FnOnce() -> R) -> R {
-        let _scope = ContextScope::enter(&mut permit.context);
-        poll()
+    fn enter(&self, permit: &mut CorrelatePermit) -> impl Sized {
+        ContextScope::enter(&mut permit.context)
     }
 
     fn on_head(&self, permit: &mut CorrelatePermit, head: &mut Head<'_>) {

@@ -1,7 +1,11 @@
-//! What keeps retries from making an outage worse: however many callers there are, they share one allowance.
+//! What keeps retries from making an outage worse: all callers share one budget, however many there are.
 
 mod bucket;
+mod grpc_throttle;
+mod reservation;
+mod sliding_window;
 mod throttle;
+mod token_bucket;
 mod window;
 
 use std::sync::Arc;
@@ -10,23 +14,24 @@ use tokio::time::Instant;
 
 use crate::call::{CallClock, Outcome};
 
-use bucket::TokenBucket;
-use throttle::GrpcThrottle;
-use window::SlidingWindow;
+use grpc_throttle::GrpcThrottle;
+use sliding_window::SlidingWindow;
+use token_bucket::TokenBucket;
 
 pub use bucket::BucketBudget;
+pub use reservation::{Reservation, SpentRetry};
 pub use throttle::ThrottleBudget;
 pub use window::WindowBudget;
 
-/// An allowance of attempts beyond the first, shared by any number of retries and hedges.
+/// A limit for retries, shared by any number of callers and hedges.
 ///
-/// | made by | an attempt beyond the first is allowed | in a total outage |
+/// | made by | a retry is allowed | in a total outage |
 /// |---|---|---|
-/// | [`window`](Self::window), the default | as 20 % of the calls of the last 10 s, and 10 a second | 20 % more load |
-/// | [`throttle`](Self::throttle), as in gRPC | while successes outnumber failures 10 to 1 | no more load, soon |
-/// | [`bucket`](Self::bucket), as in AWS' SDKs | as long as a bucket lasts that successes fill | no more load, soon |
+/// | [`window`](Self::window), the default | for 20 % of the calls of the last 10 s, and 10 times a second | 20 % more load |
+/// | [`throttle`](Self::throttle), as in gRPC | while successes outnumber failures 10 to 1 | soon no more load |
+/// | [`bucket`](Self::bucket), as in AWS' SDKs | while a bucket lasts that successes fill | soon no more load |
 ///
-/// It is reserved *before* the wait and given back if the call is cancelled during it; it never blocks.
+/// A retry is reserved *before* its backoff, and refunded if the call is cancelled meanwhile. The budget never blocks.
 ///
 /// ```
 /// use tower_keep::{Outcome, call::CallClock, retry::Budget};
@@ -38,181 +43,146 @@ pub use window::WindowBudget;
 ///
 /// let reservation = budget.reserve(Outcome::Failure, &now).expect("half of two");
 /// assert!(budget.reserve(Outcome::Failure, &now).is_none());
-/// drop(reservation); // given up before it was begun
-/// let reservation = budget.reserve(Outcome::Failure, &now).expect("what was given back");
-/// reservation.spend().settle(Outcome::Success);
+/// drop(reservation); // refunds it
+/// let reservation = budget.reserve(Outcome::Failure, &now).expect("refunded");
+/// reservation.spend().complete(Outcome::Success);
 /// assert_eq!(budget.available(&now), Some(0));
 /// # Ok::<_, tower_keep::ConfigError>(())
 /// ```
 ///
 /// # Clones
 ///
-/// Clones share the allowance: give one to everything that talks to the same peer.
+/// Clones share the budget: give one to everything that calls the same peer.
 #[derive(Clone, Debug)]
-pub struct Budget(Arc<Core>);
+pub struct Budget(Arc<BudgetKind>);
 
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
     reason = "one for each budget, behind its Arc"
 )]
-enum Core {
+enum BudgetKind {
     Window(SlidingWindow),
     Throttle(GrpcThrottle),
     Bucket(TokenBucket),
 }
 
-/// What was taken, and so what can be given back.
-#[derive(Clone, Copy, Debug)]
-enum Withdrawal {
-    /// One retry, in this slice of time.
-    Window(window::SliceIndex),
-    /// Nothing: a throttle looks but does not take.
-    Throttle,
-    Bucket(bucket::Tokens),
-}
-
 impl Budget {
-    /// A share of the calls of the last seconds, and some a second for those who make few.
+    fn new(kind: BudgetKind) -> Self {
+        Budget(Arc::new(kind))
+    }
+
+    /// Allows retries for a fraction of the calls of the last seconds, and some a second for callers with few calls.
+    ///
+    /// ```
+    /// let budget = tower_keep::retry::Budget::window().ratio(0.1).build()?;
+    /// # let _ = budget;
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
     pub fn window() -> WindowBudget {
         WindowBudget::default()
     }
 
-    /// gRPC's throttle (proposal A6): tokens that failures take and successes bring back slowly.
+    /// Throttles as gRPC does (proposal A6): failures take tokens, successes slowly bring them back.
+    ///
+    /// ```
+    /// let budget = tower_keep::retry::Budget::throttle().max_tokens(20.0).build()?;
+    /// # let _ = budget;
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
     pub fn throttle() -> ThrottleBudget {
         ThrottleBudget::default()
     }
 
-    /// The bucket of AWS' SDKs: retries cost tokens, and get them back only if they succeed.
+    /// Limits retries as AWS' SDKs do: a retry costs tokens, and gets them back only if it succeeds.
+    ///
+    /// ```
+    /// let budget = tower_keep::retry::Budget::bucket().capacity(100).build()?;
+    /// # let _ = budget;
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
     pub fn bucket() -> BucketBudget {
         BucketBudget::default()
     }
 
-    fn new(core: Core) -> Self {
-        Budget(Arc::new(core))
-    }
-
-    /// A call begins: its first attempt, which is always allowed. Takes no lock.
+    /// Counts a call whose first attempt begins, which is always allowed. Takes no lock.
     #[inline]
     pub fn deposit(&self, now: &CallClock) {
-        if let Core::Window(window) = &*self.0 {
+        if let BudgetKind::Window(window) = &*self.0 {
             window.deposit(now.now());
         }
     }
 
-    /// A first attempt has ended so. Takes no lock. One that a guard of this process has refused earns nothing.
+    /// Counts the outcome of a first attempt. Takes no lock. An attempt that a guard of this process rejected earns
+    /// nothing.
     #[inline]
     pub fn complete(&self, outcome: Outcome) {
         match &*self.0 {
-            Core::Window(window) if outcome == Outcome::Rejected => window.retract(Instant::now()),
-            Core::Window(_) => {}
-            Core::Throttle(throttle) => throttle.complete(outcome),
-            Core::Bucket(bucket) => bucket.complete_first(outcome),
+            // Its deposit was made when the call began, before anybody could know.
+            BudgetKind::Window(window) if outcome == Outcome::Rejected => {
+                window.retract(Instant::now());
+            }
+            BudgetKind::Window(_) => {}
+            BudgetKind::Throttle(throttle) => throttle.complete(outcome),
+            BudgetKind::Bucket(bucket) => bucket.complete_first(outcome),
         }
     }
 
-    /// Asks for one more attempt, after one that ended so (or that a hedge no longer waits for).
+    /// Reserves a retry after an attempt with this outcome (or a hedge beside it). Returns `None` if the budget is used
+    /// up.
     pub fn reserve(&self, after: Outcome, now: &CallClock) -> Option<Reservation> {
-        let slip = match &*self.0 {
-            Core::Window(window) => Withdrawal::Window(window.withdraw(now.now())?),
-            Core::Throttle(throttle) => throttle.allows_retry().then_some(Withdrawal::Throttle)?,
-            Core::Bucket(bucket) => Withdrawal::Bucket(bucket.withdraw(after)?),
+        let receipt = match &*self.0 {
+            BudgetKind::Window(window) => window.withdraw(now.now())?,
+            // A throttle takes nothing for a retry, so there is nothing to refund.
+            BudgetKind::Throttle(throttle) => throttle.allows_retry().then_some(0)?,
+            BudgetKind::Bucket(bucket) => bucket.withdraw(after)?,
         };
-        Some(Reservation {
-            budget: self.clone(),
-            withdrawal: Some(slip),
-        })
+        Some(Reservation::new(self.clone(), receipt))
     }
 
-    /// Returns how many more attempts could be had now; `None` for a throttle, which takes nothing for an attempt: it
+    /// Returns how many retries could be reserved now. `None` for a throttle, which takes nothing for a retry: it
     /// allows any number of them or none.
     pub fn available(&self, now: &CallClock) -> Option<u64> {
         match &*self.0 {
-            Core::Window(window) => Some(window.available(now.now())),
-            Core::Throttle(_) => None,
-            Core::Bucket(bucket) => Some(bucket.available()),
+            BudgetKind::Window(window) => Some(window.available(now.now())),
+            BudgetKind::Throttle(_) => None,
+            BudgetKind::Bucket(bucket) => Some(bucket.available()),
         }
     }
 
-    /// Returns whether it has to know how calls end that took one attempt.
+    /// Returns whether the outcomes of calls that took one attempt change it.
     #[inline]
     pub(super) fn needs_outcomes(&self) -> bool {
-        !matches!(&*self.0, Core::Window(_))
+        !matches!(&*self.0, BudgetKind::Window(_))
     }
 
-    fn refund(&self, slip: Withdrawal) {
-        match (&*self.0, slip) {
-            (Core::Window(window), Withdrawal::Window(epoch)) => window.refund(epoch),
-            (Core::Bucket(bucket), Withdrawal::Bucket(tokens)) => bucket.refund(tokens),
-            _ => {}
+    /// Refunds a retry. The receipt is what `reserve` took: the slice of a window, or the tokens of a bucket.
+    fn refund(&self, receipt: u32) {
+        match &*self.0 {
+            BudgetKind::Window(window) => window.refund(receipt),
+            BudgetKind::Throttle(_) => {}
+            BudgetKind::Bucket(bucket) => bucket.refund(receipt),
         }
     }
 
-    fn complete_retry(&self, slip: Withdrawal, outcome: Outcome) {
-        match (&*self.0, slip) {
+    /// Counts the outcome of a retry.
+    fn complete_retry(&self, receipt: u32, outcome: Outcome) {
+        match &*self.0 {
             // Nothing has reached the peer.
-            (_, slip) if outcome == Outcome::Rejected => self.refund(slip),
-            (Core::Throttle(throttle), _) => throttle.complete(outcome),
-            (Core::Bucket(bucket), Withdrawal::Bucket(tokens)) if outcome == Outcome::Success => {
-                bucket.refund(tokens);
-            }
-            _ => {}
+            _ if outcome == Outcome::Rejected => self.refund(receipt),
+            BudgetKind::Throttle(throttle) => throttle.complete(outcome),
+            BudgetKind::Bucket(bucket) if outcome == Outcome::Success => bucket.refund(receipt),
+            // A window counts retries whatever their outcome; a bucket keeps what a failed one has cost.
+            BudgetKind::Window(_) | BudgetKind::Bucket(_) => {}
         }
     }
 }
 
-/// 20 % of the calls of the last 10 s, and 10 a second.
+/// Allows retries for 20 % of the calls of the last 10 s, and 10 a second.
 impl Default for Budget {
     fn default() -> Self {
         WindowBudget::default().build_unchecked()
     }
-}
-
-/// One more attempt, reserved but not begun.
-#[must_use = "dropping it gives the attempt back"]
-#[derive(Debug)]
-pub struct Reservation {
-    budget: Budget,
-    withdrawal: Option<Withdrawal>,
-}
-
-impl Reservation {
-    /// The attempt begins: from now on it is not given back.
-    pub fn spend(mut self) -> SpentRetry {
-        SpentRetry {
-            budget: self.budget.clone(),
-            withdrawal: self.withdrawal.take(),
-        }
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        if let Some(slip) = self.withdrawal.take() {
-            self.budget.refund(slip);
-        }
-    }
-}
-
-/// One more attempt that has begun. Dropping it without a word, as a cancelled call does, leaves it spent.
-#[derive(Debug)]
-pub struct SpentRetry {
-    budget: Budget,
-    withdrawal: Option<Withdrawal>,
-}
-
-impl SpentRetry {
-    /// The attempt has ended so. One that a guard of this process has refused is given back.
-    pub fn complete(self, outcome: Outcome) {
-        if let Some(slip) = self.withdrawal {
-            self.budget.complete_retry(slip, outcome);
-        }
-    }
-}
-
-/// Outcomes that speak against the peer.
-fn is_peer_failure(outcome: Outcome) -> bool {
-    outcome.is_error() || outcome == Outcome::Overload
 }
 
 #[cfg(test)]
@@ -227,8 +197,8 @@ mod tests {
         [window.build(), throttle.build(), bucket.build()].map(|budget| budget.expect("valid"))
     }
 
-    /// Returns how many attempts are to be had, up to a hundred.
-    fn left(budget: &Budget, now: &CallClock) -> usize {
+    /// Returns how many retries can be reserved, up to a hundred.
+    fn reservable(budget: &Budget, now: &CallClock) -> usize {
         let all: Vec<_> = (0..100)
             .map_while(|_| budget.reserve(Outcome::Failure, now))
             .collect();
@@ -236,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn window_earns_nothing_of_calls_that_this_process_refused() {
+    async fn rejected_call_earns_nothing_in_the_window() {
         let budget = Budget::window().ratio(1.0).per_second(0.0).build();
         let (budget, now) = (budget.expect("valid"), CallClock::at(Instant::now()));
         for (outcome, earned) in [
@@ -251,28 +221,28 @@ mod tests {
     }
 
     #[test]
-    fn budget_counts_outcomes_if_it_fills_with_the_successes_of_first_attempts() {
+    fn budget_needs_outcomes_if_successes_of_first_attempts_fill_it() {
         let now = CallClock::at(Instant::now());
         for budget in budgets() {
             (0..100)
                 .map_while(|_| budget.reserve(Outcome::Failure, &now))
                 .for_each(|reservation| reservation.spend().complete(Outcome::Failure));
             (0..100).for_each(|_| budget.complete(Outcome::Success));
-            let fills = left(&budget, &now) > 0;
+            let fills = reservable(&budget, &now) > 0;
             assert_eq!(budget.needs_outcomes(), fills, "{budget:?}");
         }
     }
 
     proptest! {
-        /// An open circuit emptied the budgets of those who called through it.
+        /// An open circuit emptied the budgets of its callers.
         #[test]
-        fn retry_that_this_process_refused_costs_no_budget_anything(
+        fn rejected_retry_costs_no_budget(
             events in prop::collection::vec((0_u8..4, any::<bool>()), 0..60),
         ) {
             let now = CallClock::at(Instant::now());
-            for (plain, refused) in budgets().into_iter().zip(budgets()) {
+            for (plain, rejected) in budgets().into_iter().zip(budgets()) {
                 for &(event, also) in &events {
-                    for budget in [&plain, &refused] {
+                    for budget in [&plain, &rejected] {
                         match event {
                             0 => budget.deposit(&now),
                             1 => budget.complete(Outcome::Success),
@@ -281,12 +251,12 @@ mod tests {
                         }
                     }
                     let after = if also { Outcome::TimedOut } else { Outcome::Failure };
-                    if let Some(reservation) = refused.reserve(after, &now) {
+                    if let Some(reservation) = rejected.reserve(after, &now) {
                         reservation.spend().complete(Outcome::Rejected);
                     }
-                    prop_assert_eq!(plain.available(&now), refused.available(&now));
+                    prop_assert_eq!(plain.available(&now), rejected.available(&now));
                 }
-                prop_assert_eq!(left(&plain, &now), left(&refused, &now));
+                prop_assert_eq!(reservable(&plain, &now), reservable(&rejected, &now));
             }
         }
     }

@@ -1,41 +1,31 @@
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::Instant;
 
 use super::{
-    Attempt, NotRetried, Reservation, Retry, RetryDecision, SpentRetry,
-    plan::{AttemptPlan, UnsentRetry},
+    Attempt, NotRetried, Reservation, Retry, RetryDecision, SpentRetry, backoff::next_seed,
+    plan::AttemptPlan,
 };
 use crate::{
     call::{CallClock, NotSent, Outcome, Rejection, RejectionKind},
     context::{self, Context, cached_deadline, min_some},
 };
 
-/// Where one call stands: which attempts it has made, and what it has taken from the budget.
+/// State of one call: its attempts, and what it has taken from the budget.
 #[derive(Debug, Default)]
 pub(super) struct RetryState {
     plan: AttemptPlan,
-    /// When whoever has made the call stops waiting for it, if that is known: no matter of settings.
+    /// The time at which the caller stops waiting, if that is known; settings do not count.
     caller_deadline: Option<Instant>,
+    /// Paid for the latest attempt.
     spent: Option<SpentRetry>,
-}
-
-/// An attempt that is to begin after a wait. Dropping it gives what was reserved back to the budget.
-#[derive(Debug)]
-pub(super) struct PendingAttempt {
-    delay: Duration,
+    /// Reserved for the next attempt; refunded when the call is dropped before that.
     reservation: Option<Reservation>,
+    /// Proof that the peer never began the latest attempt, if the next one only sends it again.
     not_sent: Option<NotSent>,
 }
 
-impl PendingAttempt {
-    /// None of a repeat, which is sent at once.
-    pub(super) fn sleep(&self) -> Option<Sleep> {
-        self.not_sent.is_none().then(|| sleep(self.delay))
-    }
-}
-
-/// A call that was answered well, but may not be over: its budget is settled when it is.
+/// A successful call whose end is not counted yet.
 #[derive(Debug)]
 pub struct CallCompletion {
     spent: Option<SpentRetry>,
@@ -43,13 +33,13 @@ pub struct CallCompletion {
 }
 
 impl CallCompletion {
-    /// Returns whether its end makes a difference to anybody.
+    /// Returns whether the outcome changes the budget or the metrics.
     pub(super) fn is_needed(&self, retry: &Retry) -> bool {
         let counts = |budget: &super::Budget| budget.needs_outcomes();
         self.was_retried || retry.budget().is_some_and(counts)
     }
 
-    /// The call is over, and this is how it has ended.
+    /// Counts the outcome of the call.
     #[inline]
     pub(super) fn complete(self, retry: &Retry, outcome: Outcome) {
         complete_attempt(self.spent, retry, outcome);
@@ -64,85 +54,93 @@ impl RetryState {
         self.plan.cap_deadline(deadline);
     }
 
-    /// A call begins that takes at most so long. A request may bring a context of its own.
-    ///
-    /// Returns whether it comes too late to begin at all.
+    /// Begins a call whose caller waits at most for `time_limit`. Returns whether there is time for an attempt.
     #[inline]
     pub(super) fn start_call(
         &mut self,
         retry: &Retry,
-        limit: Option<Duration>,
-        own: Option<&Context>,
+        time_limit: Option<Duration>,
+        request_context: Option<&Context>,
         now: &CallClock,
     ) -> bool {
         let after = |time: Duration| now.now().checked_add(time);
         if let Some(end) = retry.shared.config.max_elapsed.and_then(after) {
             self.plan.cap_deadline(end);
         }
-        if let Some(end) = limit.and_then(after) {
+        // Unlike `max_elapsed`, a time limit also ends the caller's wait: attempts pass on what is left of it.
+        if let Some(end) = time_limit.and_then(after) {
             self.cap_caller_deadline(Some(end));
         }
-        self.update_deadlines(own);
-        self.plan.is_past_deadline(|| now.now())
+        self.update_deadlines(request_context);
+        !self.plan.is_past_deadline(|| now.now())
     }
 
-    /// The first attempt begins: the context it has to run in if that is not the current one as it is.
+    /// Begins the first attempt. Returns the context to run it in, unless that is the current one.
     #[inline]
     pub(super) fn start_first_attempt(
         &mut self,
         retry: &Retry,
-        own: Option<&Context>,
+        request_context: Option<&Context>,
         now: &CallClock,
     ) -> Option<Context> {
+        // Unsent retries and retries do not deposit: the budget counts calls.
         if let Some(budget) = retry.budget() {
             budget.deposit(now);
         }
         self.plan.count_attempt();
-        attempt_context(own, self.plan.attempt_number())
+        attempt_context(request_context, self.plan.attempt_number())
     }
 
-    /// The attempt that was waited for begins.
+    /// Begins the attempt that was waited for. Returns the context to run it in, unless that is the current one.
     pub(super) fn start_next_attempt(
         &mut self,
         retry: &Retry,
-        pending: PendingAttempt,
-        own: Option<&Context>,
+        request_context: Option<&Context>,
     ) -> Option<Context> {
-        let counts = &retry.shared.metrics;
-        let spent = pending.reservation.map(Reservation::spend);
-        match pending.not_sent {
+        let metrics = &retry.shared.metrics;
+        let spent = self.reservation.take().map(Reservation::spend);
+        match self.not_sent.take() {
             None => {
-                counts.count_retry();
+                metrics.count_retry();
+                // What the attempt before has cost was completed with its failure.
                 self.spent = spent;
                 self.plan.count_attempt();
             }
             Some(how) => {
-                counts.count_unsent_retry();
-                // What the attempt has cost already is what its end is settled with.
+                metrics.count_unsent_retry();
+                // The attempt goes on, so its outcome still decides about what it has cost before.
                 self.spent = self.spent.take().or(spent);
                 self.plan.count_unsent_retry(how);
             }
         }
-        self.update_deadlines(own);
-        attempt_context(own, self.plan.attempt_number())
+        self.update_deadlines(request_context);
+        attempt_context(request_context, self.plan.attempt_number())
     }
 
-    /// The attempt that has begun last.
-    pub(super) fn attempt(&self) -> Attempt {
+    /// Refunds what was reserved for an attempt that will not begin.
+    pub(super) fn cancel_retry(&mut self) {
+        self.reservation = None;
+        self.not_sent = None;
+    }
+
+    /// Returns the latest attempt.
+    pub(super) fn attempt(&self, retry: &Retry) -> Attempt {
         Attempt {
             number: self.plan.attempt_number(),
             deadline: self.plan.deadline(),
+            caller_deadline: self.caller_deadline,
+            is_last: self.plan.attempt_number() >= retry.shared.config.max_attempts,
         }
     }
 
-    /// Looked at again and again: a call may be made in another context than it is polled in, as a buffer does it.
+    /// Looks for deadlines before each attempt: a call may be made in another context than it is polled in, for example
+    /// by a buffer.
     #[inline]
-    fn update_deadlines(&mut self, own: Option<&Context>) {
-        self.cap_caller_deadline(own.and_then(Context::deadline));
+    fn update_deadlines(&mut self, request_context: Option<&Context>) {
+        self.cap_caller_deadline(request_context.and_then(Context::deadline));
         self.cap_caller_deadline(cached_deadline());
     }
 
-    /// Notes when the caller is gone and needs no answer.
     #[inline]
     fn cap_caller_deadline(&mut self, deadline: Option<Instant>) {
         self.caller_deadline = min_some(self.caller_deadline, deadline);
@@ -151,22 +149,17 @@ impl RetryState {
         }
     }
 
-    /// Returns when the caller stops waiting, if that is known.
-    pub(super) fn caller_deadline(&self) -> Option<Instant> {
-        self.caller_deadline
-    }
-
-    /// No attempt begins after it.
+    /// Returns the time after which no attempt begins.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.plan.deadline()
     }
 
-    /// Returns whether the attempt that has begun is the last there can be.
-    pub(super) fn is_last_attempt(&self, retry: &Retry) -> bool {
-        self.plan.attempt_number() >= retry.shared.config.max_attempts
+    /// Returns whether the next attempt sends again at once what the peer never began.
+    pub(super) fn is_unsent_retry(&self) -> bool {
+        self.not_sent.is_some()
     }
 
-    /// An attempt has succeeded.
+    /// Ends the attempts with a success. Returns what is left to do when the call ends.
     #[inline]
     pub(super) fn on_success(&mut self) -> CallCompletion {
         CallCompletion {
@@ -175,95 +168,88 @@ impl RetryState {
         }
     }
 
-    /// An attempt has failed, maybe without having been begun by the peer: what comes next, if anything does.
+    /// Plans what follows a failed attempt. Returns the wait before the next attempt if there is one.
     pub(super) fn on_failure(
         &mut self,
         retry: &Retry,
         outcome: Outcome,
-        advice: RetryDecision,
-        unsent: Option<NotSent>,
-    ) -> Option<PendingAttempt> {
+        decision: RetryDecision,
+        not_sent: Option<NotSent>,
+    ) -> Option<Duration> {
         let now = CallClock::default();
-        // Time limits that nobody has had to look at yet are moments from here on.
+        // A time limit without a timer becomes a deadline only here, since it has to be read.
         self.cap_caller_deadline(context::deadline());
-        if let Some(pending) =
-            unsent.and_then(|how| self.plan_unsent_retry(retry, outcome, how, &now))
-        {
-            return Some(pending);
+        if not_sent.is_some_and(|how| self.plan_unsent_retry(retry, outcome, how, &now)) {
+            return Some(Duration::ZERO);
         }
+        // Completed before the next is reserved: a failure may empty a throttle.
         complete_attempt(self.spent.take(), retry, outcome);
-        let counts = &retry.shared.metrics;
-        match self.plan_retry(retry, outcome, advice, &now) {
-            Ok(pending) => {
-                counts.report_retry(pending.delay, self.plan.attempt_number());
-                Some(pending)
+        let metrics = &retry.shared.metrics;
+        match self.plan_retry(retry, outcome, decision, &now) {
+            Ok(delay) => {
+                metrics.report_retry(delay, self.plan.attempt_number());
+                Some(delay)
             }
-            Err(refusal) => {
-                if let Some(why) = refusal {
-                    counts.count_not_retried(why);
+            Err(reason) => {
+                if let Some(reason) = reason {
+                    metrics.count_not_retried(reason);
                 }
                 None
             }
         }
     }
 
+    /// Plans to send an unsent request again. Returns whether that is allowed.
     fn plan_unsent_retry(
-        &self,
+        &mut self,
         retry: &Retry,
         outcome: Outcome,
         how: NotSent,
         now: &CallClock,
-    ) -> Option<PendingAttempt> {
-        let reservation = match (
-            self.plan.plan_unsent_retry(how, || now.now())?,
-            retry.budget(),
-        ) {
-            (UnsentRetry::Charged, Some(budget)) => Some(budget.reserve(outcome, now)?),
-            _ => None,
-        };
-        let delay = Duration::ZERO;
-        retry
-            .shared
-            .metrics
-            .report_unsent_retry(delay, self.plan.attempt_number());
-        Some(PendingAttempt {
-            delay,
-            reservation,
-            not_sent: Some(how),
-        })
+    ) -> bool {
+        if !self.plan.may_retry_unsent(how, || now.now()) {
+            return false;
+        }
+        if let Some(budget) = retry.budget()
+            && !self.plan.is_unsent_retry_free()
+        {
+            // Without a reservation it may still be retried as an attempt, which asks the budget again.
+            self.reservation = budget.reserve(outcome, now);
+            if self.reservation.is_none() {
+                return false;
+            }
+        }
+        let metrics = &retry.shared.metrics;
+        metrics.report_unsent_retry(self.plan.attempt_number());
+        self.not_sent = Some(how);
+        true
     }
 
+    /// Plans another attempt. Returns the wait before it, or why there is none.
     fn plan_retry(
         &mut self,
         retry: &Retry,
         outcome: Outcome,
-        advice: RetryDecision,
+        decision: RetryDecision,
         now: &CallClock,
-    ) -> Result<PendingAttempt, Option<NotRetried>> {
+    ) -> Result<Duration, Option<NotRetried>> {
         let shared = &retry.shared;
-        let clock = || now.now();
+        let seed = || next_seed(&shared.jitter_seeds);
         let delay = self
             .plan
-            .plan_retry(advice, clock, &shared.config, &shared.jitter_rng)?;
-        // Last, so that nothing is taken for an attempt that cannot be.
-        let reservation = match &shared.budget {
-            Some(budget) => Some(
-                budget
-                    .reserve(outcome, now)
-                    .ok_or(Some(NotRetried::Budget))?,
-            ),
-            None => None,
-        };
-        Ok(PendingAttempt {
-            delay,
-            reservation,
-            not_sent: None,
-        })
+            .plan_retry(decision, || now.now(), &shared.config, seed)?;
+        // Last, so that nothing is taken for an attempt that cannot be made.
+        if let Some(budget) = &shared.budget {
+            let reservation = budget.reserve(outcome, now);
+            self.reservation = Some(reservation.ok_or(Some(NotRetried::Budget))?);
+        }
+        Ok(delay)
     }
 }
 
 #[inline]
 fn complete_attempt(spent: Option<SpentRetry>, retry: &Retry, outcome: Outcome) {
+    // A budget tells first attempts from retries: only the latter can be refunded.
     match (spent, retry.budget()) {
         (Some(spent), _) => spent.complete(outcome),
         (None, Some(budget)) => budget.complete(outcome),
@@ -271,19 +257,20 @@ fn complete_attempt(spent: Option<SpentRetry>, retry: &Retry, outcome: Outcome) 
     }
 }
 
-/// The answer where the deadline has passed and nothing else is left to answer with.
-pub(super) fn deadline_rejection(retry: &Retry, why: &'static str) -> Rejection {
+/// Makes the error of a call whose deadline has passed, and that has no other result.
+pub(super) fn deadline_rejection(retry: &Retry, reason: &'static str) -> Rejection {
     retry.shared.metrics.count_not_retried(NotRetried::Deadline);
     let name = retry.name().to_owned();
-    Rejection::new(RejectionKind::DeadlineExceeded, name).with_reason(why)
+    Rejection::new(RejectionKind::DeadlineExceeded, name).with_reason(reason)
 }
 
-/// The call's context with the attempt's number: that of the request, else the current one. None is needed where that
-/// is the current one as it is, as it is for most first attempts.
+/// Returns the context of the request, else the current one, with the number of the attempt. Returns `None` where that
+/// is the current one as it is, as for most first attempts.
 #[inline]
-fn attempt_context(own: Option<&Context>, number: u32) -> Option<Context> {
+fn attempt_context(request_context: Option<&Context>, number: u32) -> Option<Context> {
     Context::peek(|current| {
-        let call = own.or(current)?;
+        let call = request_context.or(current)?;
+        // Also for a first attempt inside another retry's attempt, which starts over at 1.
         if call.attempt() != number {
             return Some(call.with_attempt(number));
         }

@@ -15,7 +15,7 @@ fn unbounded() -> Retry {
     builder().budget(None).build().expect("valid")
 }
 
-/// A budget for so many attempts beyond the first.
+/// A budget for this many retries.
 fn small_budget(attempts: u32) -> Budget {
     let bucket = Budget::bucket().capacity(10).cost(10 / attempts);
     bucket.build().expect("valid")
@@ -35,7 +35,7 @@ fn stat(retry: &Retry, name: &str) -> Option<Stat> {
 /// A call whose first attempt has begun.
 fn started_call(retry: &Retry) -> RetryState {
     let (mut state, now) = (RetryState::default(), CallClock::default());
-    assert!(!state.start_call(retry, None, None, &now));
+    assert!(state.start_call(retry, None, None, &now));
     assert_eq!(state.start_first_attempt(retry, None, &now), None);
     state
 }
@@ -43,45 +43,50 @@ fn started_call(retry: &Retry) -> RetryState {
 fn fail_attempt(
     state: &mut RetryState,
     retry: &Retry,
-    unsent: Option<NotSent>,
-) -> Option<PendingAttempt> {
-    state.on_failure(retry, Outcome::Failure, RetryDecision::Retry, unsent)
+    not_sent: Option<NotSent>,
+) -> Option<Duration> {
+    state.on_failure(retry, Outcome::Failure, RetryDecision::Retry, not_sent)
 }
 
-/// The attempt fails, and the next one begins.
-fn retry_once(state: &mut RetryState, retry: &Retry, unsent: Option<NotSent>) {
-    let pending = fail_attempt(state, retry, unsent).expect("another attempt");
-    state.start_next_attempt(retry, pending, None);
+/// Fails the attempt, and begins the next.
+fn retry_once(state: &mut RetryState, retry: &Retry, not_sent: Option<NotSent>) {
+    fail_attempt(state, retry, not_sent).expect("another attempt");
+    state.start_next_attempt(retry, None);
 }
 
 #[tokio::test(start_paused = true)]
-async fn attempt_after_a_failure_waits_and_repeat_of_what_was_not_begun_does_not() {
+async fn unsent_retry_does_not_wait() {
     let retry = unbounded();
-    let retried = fail_attempt(&mut started_call(&retry), &retry, None).expect("a retry");
-    let sleep = retried.sleep().expect("a wait");
-    assert_eq!(sleep.deadline(), Instant::now() + WAIT);
-    let repeated = fail_attempt(&mut started_call(&retry), &retry, Some(NotSent::ClosedIdle));
-    assert!(repeated.expect("a repeat").sleep().is_none());
+    let mut failed = started_call(&retry);
+    assert_eq!(fail_attempt(&mut failed, &retry, None), Some(WAIT));
+    assert!(!failed.is_unsent_retry());
+    let mut not_sent = started_call(&retry);
+    let delay = fail_attempt(&mut not_sent, &retry, Some(NotSent::ClosedIdle));
+    assert_eq!(delay, Some(Duration::ZERO));
+    assert!(not_sent.is_unsent_retry());
 }
 
 #[tokio::test]
-async fn last_attempt_is_known_and_none_follows() {
+async fn last_attempt_is_not_retried() {
     let retry = builder()
         .max_attempts(2)
         .budget(None)
         .build()
         .expect("valid");
     let mut state = started_call(&retry);
-    assert!(!state.is_last_attempt(&retry));
+    assert!(!state.attempt(&retry).is_last);
     retry_once(&mut state, &retry, None);
-    assert!(state.is_last_attempt(&retry));
-    assert_eq!(state.attempt().number(), 2);
+    assert!(state.attempt(&retry).is_last);
+    assert_eq!(state.attempt(&retry).number(), 2);
     assert!(fail_attempt(&mut state, &retry, None).is_none());
-    assert_eq!(stat(&retry, "refused_limit"), Some(Stat::Count(1)));
+    assert_eq!(
+        stat(&retry, "not_retried_max_attempts"),
+        Some(Stat::Count(1))
+    );
 }
 
 #[tokio::test]
-async fn repeat_is_no_attempt_and_only_the_first_is_free() {
+async fn unsent_retry_is_no_attempt_and_only_the_first_is_free() {
     let budget = small_budget(1);
     let retry = builder().budget(budget.clone()).build().expect("valid");
     let mut state = started_call(&retry);
@@ -89,35 +94,40 @@ async fn repeat_is_no_attempt_and_only_the_first_is_free() {
     assert_eq!(available(&budget), Some(1));
     retry_once(&mut state, &retry, Some(NotSent::ClosedIdle));
     assert_eq!(available(&budget), Some(0));
-    assert_eq!(state.attempt().number(), 1);
-    assert_eq!(stat(&retry, "free"), Some(Stat::Count(2)));
+    assert_eq!(state.attempt(&retry).number(), 1);
+    assert_eq!(stat(&retry, "unsent_retries"), Some(Stat::Count(2)));
     assert_eq!(stat(&retry, "retries"), Some(Stat::Count(0)));
 
-    let mut poor = started_call(&retry);
-    retry_once(&mut poor, &retry, Some(NotSent::ClosedIdle));
-    assert!(fail_attempt(&mut poor, &retry, Some(NotSent::ClosedIdle)).is_none());
+    let mut charged = started_call(&retry);
+    retry_once(&mut charged, &retry, Some(NotSent::ClosedIdle));
+    assert!(fail_attempt(&mut charged, &retry, Some(NotSent::ClosedIdle)).is_none());
 }
 
 #[tokio::test]
-async fn budget_is_asked_for_a_retry_and_gets_back_what_is_not_used() {
+async fn budget_reservation_is_refunded_unless_spent() {
     let budget = small_budget(1);
     let retry = builder().budget(budget.clone()).build().expect("valid");
     let mut state = started_call(&retry);
-    let pending = fail_attempt(&mut state, &retry, None).expect("a retry");
+    fail_attempt(&mut state, &retry, None).expect("a retry");
     assert_eq!(available(&budget), Some(0));
-    drop(pending);
-    assert_eq!(available(&budget), Some(1), "given up in the wait");
+    state.cancel_retry();
+    assert_eq!(available(&budget), Some(1), "cancelled");
+    fail_attempt(&mut state, &retry, None).expect("a retry");
+    assert_eq!(available(&budget), Some(0));
+    drop(state);
+    assert_eq!(available(&budget), Some(1), "dropped in the wait");
+    let mut state = started_call(&retry);
     retry_once(&mut state, &retry, None);
     assert!(
         fail_attempt(&mut state, &retry, None).is_none(),
-        "it failed"
+        "the retry failed, too"
     );
     assert_eq!(available(&budget), Some(0));
-    assert_eq!(stat(&retry, "refused_budget"), Some(Stat::Count(1)));
+    assert_eq!(stat(&retry, "not_retried_budget"), Some(Stat::Count(1)));
 }
 
 #[tokio::test]
-async fn success_settles_with_the_budget_and_counts_as_recovered_after_a_failure() {
+async fn success_completes_with_the_budget_and_counts_as_recovered() {
     for (outcome, left, recovered) in [(Outcome::Success, 1, 1), (Outcome::Failure, 0, 0)] {
         let budget = small_budget(1);
         let retry = builder().budget(budget.clone()).build().expect("valid");
@@ -135,33 +145,33 @@ async fn success_settles_with_the_budget_and_counts_as_recovered_after_a_failure
 }
 
 #[tokio::test]
-async fn end_of_a_first_attempt_is_told_to_a_budget_that_counts_it() {
+async fn first_attempt_outcome_reaches_throttle() {
     let budget = Budget::throttle().build().expect("valid");
     let retry = builder().budget(budget).build().expect("valid");
     for _ in 0..100 {
-        let open = started_call(&retry).on_success();
-        assert!(open.is_needed(&retry));
-        open.complete(&retry, Outcome::Failure);
+        let completion = started_call(&retry).on_success();
+        assert!(completion.is_needed(&retry));
+        completion.complete(&retry, Outcome::Failure);
     }
     assert!(fail_attempt(&mut started_call(&retry), &retry, None).is_none());
-    assert_eq!(stat(&retry, "refused_budget"), Some(Stat::Count(1)));
+    assert_eq!(stat(&retry, "not_retried_budget"), Some(Stat::Count(1)));
 }
 
 #[tokio::test]
-async fn end_makes_a_difference_after_a_repeat_or_to_a_budget_that_counts_it() {
+async fn completion_is_needed_after_a_retry_or_by_the_budget() {
     let standard = builder().build().expect("valid");
     for retry in [unbounded(), standard] {
         assert!(!started_call(&retry).on_success().is_needed(&retry));
-        for unsent in [None, Some(NotSent::ClosedIdle)] {
+        for not_sent in [None, Some(NotSent::ClosedIdle)] {
             let mut state = started_call(&retry);
-            retry_once(&mut state, &retry, unsent);
-            assert!(state.on_success().is_needed(&retry), "{unsent:?}");
+            retry_once(&mut state, &retry, not_sent);
+            assert!(state.on_success().is_needed(&retry), "{not_sent:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn call_earns_retries_when_it_begins() {
+async fn call_deposits_when_it_begins() {
     let budget = Budget::window().ratio(1.0).per_second(0.0);
     let budget = budget.build().expect("valid");
     let retry = builder().budget(budget.clone()).build().expect("valid");
@@ -169,15 +179,15 @@ async fn call_earns_retries_when_it_begins() {
     assert_eq!(available(&budget), Some(1));
 }
 
-/// Opens a call, and returns whether it is too late, when no attempt begins any more, and when its caller is gone.
+/// Starts a call. Returns whether it is too late, its deadline, and that of its caller.
 fn open_call(
     retry: &Retry,
     limit: Option<Duration>,
     own: Option<&Context>,
 ) -> (bool, [Option<Duration>; 2]) {
     let (mut state, now) = (RetryState::default(), CallClock::default());
-    let late = state.start_call(retry, limit, own, &now);
-    let ends = [state.deadline(), state.caller_deadline()];
+    let late = !state.start_call(retry, limit, own, &now);
+    let ends = [state.deadline(), state.caller_deadline];
     (
         late,
         ends.map(|end| Some(end?.saturating_duration_since(now.now()))),
@@ -185,7 +195,7 @@ fn open_call(
 }
 
 #[tokio::test(start_paused = true)]
-async fn earliest_of_all_ends_counts_and_only_settings_are_not_the_callers() {
+async fn deadline_is_the_earliest_and_max_elapsed_is_not_the_callers() {
     let (retry, due) = (unbounded(), |seconds: u32| {
         Context::new_root().with_deadline(Instant::now() + seconds * SECOND)
     });
@@ -202,19 +212,19 @@ async fn earliest_of_all_ends_counts_and_only_settings_are_not_the_callers() {
     assert_eq!(around, ends(1, Some(1)));
     assert_eq!(open_call(&retry, None, Some(&due(0))), ends(0, Some(0)));
 
-    let within = builder().max_elapsed(2 * SECOND).build().expect("valid");
-    assert_eq!(open_call(&within, None, None), ends(2, None));
-    assert_eq!(open_call(&within, None, Some(&due(3))), ends(2, Some(3)));
+    let limited = builder().max_elapsed(2 * SECOND).build().expect("valid");
+    assert_eq!(open_call(&limited, None, None), ends(2, None));
+    assert_eq!(open_call(&limited, None, Some(&due(3))), ends(2, Some(3)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn deadline_that_is_set_or_comes_to_be_known_later_holds_too() {
+async fn deadline_that_becomes_known_later_is_kept() {
     let (retry, soon) = (unbounded(), Instant::now() + WAIT);
     let mut set = started_call(&retry);
     set.cap_deadline(soon);
-    assert_eq!(set.attempt().deadline(), Some(soon));
+    assert_eq!(set.attempt(&retry).deadline(), Some(soon));
     assert!(fail_attempt(&mut set, &retry, None).is_none());
-    assert_eq!(stat(&retry, "refused_deadline"), Some(Stat::Count(1)));
+    assert_eq!(stat(&retry, "not_retried_deadline"), Some(Stat::Count(1)));
 
     let mut around = started_call(&retry);
     let due = Context::new_root().with_deadline(soon);
@@ -224,13 +234,13 @@ async fn deadline_that_is_set_or_comes_to_be_known_later_holds_too() {
     );
 
     let mut resumed = started_call(&retry);
-    let pending = fail_attempt(&mut resumed, &retry, None).expect("a retry");
-    resumed.start_next_attempt(&retry, pending, Some(&due));
-    assert_eq!(resumed.caller_deadline(), Some(soon));
+    fail_attempt(&mut resumed, &retry, None).expect("a retry");
+    resumed.start_next_attempt(&retry, Some(&due));
+    assert_eq!(resumed.caller_deadline, Some(soon));
 }
 
 #[tokio::test]
-async fn attempt_runs_in_the_calls_context_with_its_number() {
+async fn attempt_runs_in_the_context_of_the_call_with_its_number() {
     let (retry, now) = (unbounded(), CallClock::default());
     let first =
         |own: Option<&Context>| RetryState::default().start_first_attempt(&retry, own, &now);
@@ -249,7 +259,7 @@ async fn attempt_runs_in_the_calls_context_with_its_number() {
     let third = own.with_attempt(3);
     assert_eq!(numbered(third.run(|| first(None))), (1, true));
     let mut state = started_call(&retry);
-    let pending = fail_attempt(&mut state, &retry, None).expect("a retry");
-    let second = own.run(|| state.start_next_attempt(&retry, pending, None));
+    fail_attempt(&mut state, &retry, None).expect("a retry");
+    let second = own.run(|| state.start_next_attempt(&retry, None));
     assert_eq!(numbered(second), (2, true));
 }

@@ -213,9 +213,9 @@ fn with_recording_guards(check: impl FnOnce(&RecordingGuards)) {
 }
 
 impl RecordingGuards {
-    /// Returns a tuple with the guard between both.
-    fn wrap<G: Guard>(&self, guard: G) -> (RecordingGuard, G, RecordingGuard) {
-        (self.outer.clone(), guard, self.inner.clone())
+    /// Returns a stack with the guard between both.
+    fn wrap<G: Guard>(&self, guard: G) -> (RecordingGuard, (G, RecordingGuard)) {
+        (self.outer.clone(), (guard, self.inner.clone()))
     }
 
     /// Compares the records of both guards with the run.

@@ -8,7 +8,7 @@ use crate::util::recorder::RecorderKind;
 /// A call must decrement the gauge that it has incremented, even if the recorder has changed since.
 #[derive(Debug, Default)]
 pub(crate) enum InFlightGauge {
-    /// There was no recorder.
+    /// The process had no recorder.
     #[default]
     NotCounted,
     Global,

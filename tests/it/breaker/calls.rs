@@ -64,9 +64,7 @@ async fn when_decides_which_errors_count() {
     let missing = |error: &io::Error| error.kind() != io::ErrorKind::NotFound;
     for _ in 0..3 {
         let error = io::Error::from(io::ErrorKind::NotFound);
-        let call = breaker
-            .call(ready(Err::<(), _>(error)))
-            .classify_error(missing);
+        let call = breaker.call(ready(Err::<(), _>(error))).failure_if(missing);
         call.await.expect_err("missing");
     }
     assert_eq!(calls_and_failures(&breaker), (0, 0));
@@ -79,7 +77,7 @@ async fn when_decides_which_errors_count() {
         let refusal = io::Error::other(Rejection::overloaded("inner"));
         let call = breaker
             .call(ready(Err::<(), _>(refusal)))
-            .classify_error(|_| true);
+            .failure_if(|_| true);
         call.await.expect_err("refused further in");
     }
     assert_eq!(calls_and_failures(&breaker), (1, 0));

@@ -134,7 +134,7 @@ async fn keyed_gauge_counts_by_state_without_key_label() {
     let text = recorder.handle().render();
     let evicted = r#"tower_keep_breaker_evictions_total{breaker="counted keys"} 86"#;
     assert!(text.contains(evicted), "{text}");
-    let refused = r#"tower_keep_breaker_refusals_total{breaker="counted keys"} 1"#;
+    let refused = r#"tower_keep_breaker_rejections_total{breaker="counted keys"} 1"#;
     assert!(text.contains(refused), "{text}");
     assert!(!text.contains("wire"), "{text}");
 }

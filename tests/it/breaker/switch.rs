@@ -27,7 +27,7 @@ fn switch_forces_all_breakers_until_released() {
     );
     assert_eq!(
         a.try_acquire().expect_err("forced").reason(),
-        Some("switched")
+        Some("switch")
     );
     switch.force_open();
     switch.disable();
@@ -61,7 +61,7 @@ fn switch_position_applies_to_later_breakers() {
     let why = late.try_acquire().expect_err("forced");
     assert_eq!(
         (late.state(), why.reason()),
-        (CircuitState::ForcedOpen, Some("switched"))
+        (CircuitState::ForcedOpen, Some("switch"))
     );
     switch.release();
     let event = events.try_recv().expect("an event");

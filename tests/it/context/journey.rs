@@ -94,8 +94,7 @@ impl House {
         let (track, client_errors) = tracked("stock");
         let guards = (
             Propagate::default(),
-            track.client_side(),
-            Fuse::blows_after(3),
+            (track.client_side(), Fuse::blows_after(3)),
         );
         let client = ServiceBuilder::new()
             .layer(GuardLayer::client(guards))

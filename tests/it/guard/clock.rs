@@ -50,10 +50,10 @@ fn clock_is_not_read_unless_measured() {
     // Heads are shown innermost first: one peek on each side.
     let guards = (
         peek.clone(),
-        Correlate::default(),
-        Propagate::default(),
-        spy.clone(),
-        peek.clone(),
+        (
+            Correlate::default(),
+            (Propagate::default(), (spy.clone(), peek.clone())),
+        ),
     );
     let service = GuardLayer::server(guards).layer(scripted(|| Reply::ok().data("hello")));
     play(service, &call(get, Reply::ok, Until::End));
@@ -70,7 +70,7 @@ fn clock_is_read_once_per_end_for_all_guards() {
         RecordingGuard::timed(),
         Peek::default(),
     );
-    let guards = (first.clone(), peek.clone(), second.clone());
+    let guards = (first.clone(), (peek.clone(), second.clone()));
     let service = GuardLayer::server(guards).layer(scripted(|| Reply::ok().data("hello")));
     play(service, &call(get, Reply::ok, Until::End));
     let (first, second) = (first.single(), second.single());

@@ -114,7 +114,7 @@ pub fn on(side: Side, call: &Call) -> Seen {
         Side::Server => (track, "http_server_active_requests{"),
         _ => (track.client_side(), "http_client_active_requests{"),
     };
-    let guards = (outer.clone(), track, inner.clone());
+    let guards = (outer.clone(), (track, inner.clone()));
     let mut seen = metrics::with_local_recorder(&recorder, || match side {
         Side::Server => play(GuardLayer::server(guards).layer(script.clone()), call),
         Side::Client => play(GuardLayer::client(guards).layer(script.clone()), call),

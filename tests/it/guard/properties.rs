@@ -218,8 +218,10 @@ impl Call {
         request.headers_mut().insert("content-type", content_type);
         let guards = (
             spy.clone(),
-            None::<RecordingGuard>,
-            (RecordingGuard::new(), RecordingGuard::new()),
+            (
+                None::<RecordingGuard>,
+                (RecordingGuard::new(), RecordingGuard::new()),
+            ),
         );
         match server {
             true => poll(

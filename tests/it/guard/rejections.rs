@@ -25,9 +25,7 @@ fn rejection_is_reported_to_earlier_guards() {
     let refusing = RecordingGuard::rejecting(refusal);
     let guards = (
         Correlate::default(),
-        outer.clone(),
-        refusing.clone(),
-        never.clone(),
+        (outer.clone(), (refusing.clone(), never.clone())),
     );
     let script = scripted(Reply::ok);
     let service = GuardLayer::server(guards).layer(script.clone());
@@ -155,7 +153,7 @@ fn on_head_runs_inside_earlier_guards() {
         }
     }
     let seen = Seen::default();
-    let guards = (seen.clone(), Correlate::default(), seen.clone());
+    let guards = (seen.clone(), (Correlate::default(), seen.clone()));
     let service = GuardLayer::server(guards).layer(scripted(Reply::ok));
     play(service, &call(get, Reply::ok, Until::End));
     // Admitted from the outside in, the rest from the inside out.

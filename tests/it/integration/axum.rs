@@ -587,7 +587,7 @@ async fn body_panic_ends_that_call_alone() {
 async fn rejection_response_has_ids_and_retry_after() {
     let (meter, logs) = (meter(), logs());
     let (track, errors) = tracked("shop");
-    let guards = (Correlate::default(), track, Fuse::blown());
+    let guards = (Correlate::default(), (track, Fuse::blown()));
     let app = Router::new()
         .route("/orders/{id}", on_get(order))
         .layer(GuardLayer::server(guards));

@@ -271,7 +271,7 @@ async fn dropped_body_cancels_unless_head_failed() {
 async fn rejection_error_carries_rejection_across_clones() {
     let fuse = Fuse::blows_after(2);
     let (track, errors) = tracked("stock");
-    let layer = GuardLayer::client((Propagate::default(), track.client_side(), fuse.clone()));
+    let layer = GuardLayer::client((Propagate::default(), (track.client_side(), fuse.clone())));
     let address = upstream().await;
     // One failure through each of two clients.
     let clients = both_versions().map(|(_, client)| layer.clone_layer(client));
@@ -344,7 +344,7 @@ async fn hyper_server_is_guarded() {
     let meter = meter();
     let fuse = Fuse::blows_after(1);
     let (witness, mut ends) = witness();
-    let layer = GuardLayer::server((witness, Track::new("bare"), fuse.clone()));
+    let layer = GuardLayer::server((witness, (Track::new("bare"), fuse.clone())));
     let service = ServiceBuilder::new().layer(layer).service(service_fn(
         async |request: Request<Incoming>| match request.uri().path() {
             "/panics" => panic!("the ink ran out"),

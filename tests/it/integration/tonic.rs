@@ -690,7 +690,7 @@ async fn connection_refused_is_a_failure_with_cause() {
 async fn rejection_of_server_is_status_with_retry_after() {
     let echoes = Correlate::builder().echo_grpc(true).build();
     let correlate = echoes.expect("sound settings");
-    let guards = (correlate, Track::new("health"), Fuse::blown());
+    let guards = (correlate, (Track::new("health"), Fuse::blown()));
     let health = HealthServer::new(Scripted::default());
     let address = serve_tonic!(GuardLayer::server(guards), health);
     let status = HealthClient::new(channel(address))

@@ -69,7 +69,7 @@ async fn non_idempotent_request_is_sent_once() {
         .await;
     assert_eq!(answer.unwrap().status(), 503);
     assert_eq!(peer.bodies(), ["an order"]);
-    let counted = r#"tower_keep_retries_refused_total{retry="peer",reason="not_repeatable"} 1"#;
+    let counted = r#"tower_keep_not_retried_total{retry="peer",reason="not_repeatable"} 1"#;
     assert!(recorder.handle().render().contains(counted));
 
     let mut request = request(Method::POST, "an order");

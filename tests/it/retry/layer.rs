@@ -15,7 +15,7 @@ use tower::{Layer, Service, ServiceExt};
 use tower_keep::{
     BoxError, Outcome, Rejection, RejectionKind,
     call::{CallClock, ClassifyInput},
-    retry::{Backoff, Budget, Retry, RetryLayer, RetryService},
+    retry::{Backoff, Budget, CloneRequests, Retry, RetryLayer, RetryService, WithPolicy},
 };
 
 const WAIT: Duration = Duration::from_millis(100);
@@ -122,7 +122,7 @@ async fn deadline_bounds_wait_for_readiness() {
     let why = Rejection::find(&*error).expect("a refusal of ours");
     assert_eq!(why.kind(), RejectionKind::DeadlineExceeded);
     assert_eq!((script.requests().len(), available(&budget)), (1, 1));
-    let counted = r#"tower_keep_retries_refused_total{retry="peer",reason="deadline"} 1"#;
+    let counted = r#"tower_keep_not_retried_total{retry="peer",reason="deadline"} 1"#;
     assert!(recorder.handle().render().contains(counted));
 
     // Ready too late, though nobody looked in between.
@@ -145,7 +145,7 @@ async fn readiness_error_ends_retrying() {
     script.set_ready(Readiness::Broken);
     assert_eq!(call.await.unwrap_err().to_string(), "broken");
     assert_eq!(available(&budget), 1);
-    let counted = r#"tower_keep_retries_refused_total{retry="peer",reason="not_ready"} 1"#;
+    let counted = r#"tower_keep_not_retried_total{retry="peer",reason="not_ready"} 1"#;
     assert!(recorder.handle().render().contains(counted));
 }
 
@@ -228,7 +228,7 @@ fn available(budget: &Budget) -> u64 {
 fn retry_service(
     script: &Script,
     retry: Retry,
-) -> RetryService<ReadyCheckedService, tower_keep::protocol::AnyService> {
+) -> RetryService<ReadyCheckedService, WithPolicy<CloneRequests>> {
     RetryLayer::any(retry).layer(script.service())
 }
 

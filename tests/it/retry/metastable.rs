@@ -40,7 +40,7 @@ use tokio::{
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
     CircuitBreaker, GuardLayer,
-    retry::{Budget, JitterRng, Retry, RetryLayer},
+    retry::{Budget, Retry, RetryLayer},
 };
 
 /// Together 200 calls a second.
@@ -209,7 +209,7 @@ impl Fleet {
     async fn client(self, server: Arc<Server>, mut rng: Rng) {
         let mut retry = Retry::builder("fleet")
             .max_attempts(self.attempts)
-            .chance(JitterRng::from_seed(rng.u64(..)));
+            .seed(rng.u64(..));
         if !self.budget {
             retry = retry.budget(None::<Budget>);
         }

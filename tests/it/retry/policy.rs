@@ -71,7 +71,7 @@ async fn policy_without_clone_sends_once() {
     assert_eq!(script.calls(), 1);
     let labels = [("retry", "policy"), ("reason", "not_repeatable")];
     assert_eq!(
-        meter.sum("tower_keep_retries_refused_total", &labels),
+        meter.sum("tower_keep_not_retried_total", &labels),
         Some(1.0)
     );
 }

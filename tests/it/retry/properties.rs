@@ -22,7 +22,7 @@ use tower::{Layer, Service, ServiceExt};
 use tower_keep::{
     call::CallClock,
     registry::Stat,
-    retry::{Backoff, Budget, JitterRng, Retry, RetryAfter, RetryLayer},
+    retry::{Backoff, Budget, Retry, RetryAfter, RetryLayer},
 };
 
 use crate::support::listing::listing;
@@ -203,8 +203,8 @@ fn call(way: EntryPoint, retry: &Retry, peer: &Peer, polls: usize) -> Option<boo
 struct ExpectedStats {
     retries: u64,
     recovered: u64,
-    refused_limit: u64,
-    refused_budget: u64,
+    not_retried_max_attempts: u64,
+    not_retried_budget: u64,
 }
 
 impl ExpectedStats {
@@ -212,8 +212,8 @@ impl ExpectedStats {
         self.retries += begun.saturating_sub(1) as u64;
         match end {
             Some(true) => self.recovered += u64::from(begun > 1),
-            Some(false) if begun == attempts as usize => self.refused_limit += 1,
-            Some(false) => self.refused_budget += 1,
+            Some(false) if begun == attempts as usize => self.not_retried_max_attempts += 1,
+            Some(false) => self.not_retried_budget += 1,
             None => {}
         }
     }
@@ -230,8 +230,8 @@ impl ExpectedStats {
         ExpectedStats {
             retries: figure("retries"),
             recovered: figure("recovered"),
-            refused_limit: figure("refused_limit"),
-            refused_budget: figure("refused_budget"),
+            not_retried_max_attempts: figure("not_retried_max_attempts"),
+            not_retried_budget: figure("not_retried_budget"),
         }
     }
 }
@@ -294,7 +294,7 @@ proptest! {
         let retry = Retry::builder("peer")
             .max_attempts(2)
             .backoff(Backoff::exponential(millis(first)))
-            .chance(JitterRng::from_seed(seed))
+            .seed(seed)
             .max_retry_after(millis(most))
             .budget(None)
             .build()
@@ -326,7 +326,7 @@ proptest! {
         let retry = Retry::builder("peer")
             .max_attempts(attempts)
             .backoff(Backoff::exponential(millis(first)).max(millis(max)))
-            .chance(JitterRng::from_seed(seed))
+            .seed(seed)
             .budget(None)
             .build()
             .unwrap();

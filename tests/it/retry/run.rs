@@ -17,9 +17,7 @@ use tower_keep::{
     BoxError, Outcome, Rejection,
     call::CallClock,
     registry::Stat,
-    retry::{
-        Attempt, Backoff, Budget, Jitter, JitterRng, Retry, RetryAfter, RetryBuilder, RetryDecision,
-    },
+    retry::{Attempt, Backoff, Budget, Jitter, Retry, RetryAfter, RetryBuilder, RetryDecision},
 };
 
 use crate::support::listing::listing;
@@ -67,43 +65,48 @@ async fn backoff_spaces_numbered_attempts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refused_retries_are_counted_by_reason() {
+async fn not_retried_is_counted_by_reason() {
     let recorder = recorder();
     let _listening = metrics::set_default_local_recorder(&recorder);
-    let refused = |reason: &str| {
-        let label =
-            format!(r#"tower_keep_retries_refused_total{{retry="peer",reason="{reason}"}}"#);
+    let not_retried = |reason: &str| {
+        let label = format!(r#"tower_keep_not_retried_total{{retry="peer",reason="{reason}"}}"#);
         count(&recorder, &label)
     };
     let down = |_: Attempt| async { Err::<(), _>(Error::other("down")) };
 
     let _ = constant_backoff(3).run(down).await;
-    assert_eq!(refused("limit"), 1);
+    assert_eq!(not_retried("max_attempts"), 1);
 
     let empty = Budget::window().ratio(0.0).per_second(0.0).build().unwrap();
     let _ = builder(3).budget(empty).build().unwrap().run(down).await;
-    assert_eq!(refused("budget"), 1);
+    assert_eq!(not_retried("budget"), 1);
 
     let late = Instant::now() + millis(10);
     let _ = constant_backoff(3).run(down).deadline(late).await;
-    assert_eq!(refused("deadline"), 1);
+    assert_eq!(not_retried("deadline"), 1);
 
     let _ = constant_backoff(3)
         .run(down)
         .when(|_: &Error| RetryAfter::Never)
         .await;
-    assert_eq!(refused("hint"), 1);
+    assert_eq!(not_retried("retry_after"), 1);
 
     let _ = constant_backoff(3)
         .run(down)
         .when(|_: &Error| RetryDecision::NotRepeatable)
         .await;
-    assert_eq!(refused("not_repeatable"), 1);
+    assert_eq!(not_retried("not_repeatable"), 1);
 
     // One that no attempt would have helped is not among them.
     let _ = constant_backoff(3).run(down).when(|_: &Error| false).await;
-    let reasons = ["limit", "budget", "deadline", "hint", "not_repeatable"];
-    assert!(reasons.iter().all(|reason| refused(reason) == 1));
+    let reasons = [
+        "max_attempts",
+        "budget",
+        "deadline",
+        "retry_after",
+        "not_repeatable",
+    ];
+    assert!(reasons.iter().all(|reason| not_retried(reason) == 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -138,14 +141,14 @@ async fn registry_lists_retry_stats() {
     assert_eq!((shown.kind(), shown.state()), ("retry", "on"));
     let expected = [
         ("retries", 3),
-        ("free", 0),
+        ("unsent_retries", 0),
         ("recovered", 1),
-        ("refused_limit", 1),
-        ("refused_budget", 0),
-        ("refused_deadline", 0),
-        ("refused_hint", 0),
-        ("refused_not_repeatable", 0),
-        ("refused_not_ready", 0),
+        ("not_retried_max_attempts", 1),
+        ("not_retried_budget", 0),
+        ("not_retried_deadline", 0),
+        ("not_retried_retry_after", 0),
+        ("not_retried_not_repeatable", 0),
+        ("not_retried_not_ready", 0),
         ("budget_available", 98),
     ];
     let stats: Vec<_> = shown.stats().iter().collect();
@@ -235,11 +238,7 @@ async fn retry_after_resets_the_backoff() {
 #[tokio::test(start_paused = true)]
 async fn retry_after_is_spread_by_jitter() {
     let full = Backoff::exponential(millis(100));
-    let retry = builder(2)
-        .backoff(full)
-        .chance(JitterRng::from_seed(5))
-        .build()
-        .unwrap();
+    let retry = builder(2).backoff(full).seed(5).build().unwrap();
     let mut waits = std::collections::HashSet::new();
     for _ in 0..20 {
         let began = Instant::now();
@@ -416,10 +415,9 @@ async fn budget_throttle_and_bucket_see_outcomes() {
 
 #[tokio::test(start_paused = true)]
 async fn jitter_differs_between_calls() {
-    let chance = JitterRng::from_seed(11);
     let retry = builder(2)
         .backoff(Backoff::exponential(Duration::from_secs(1)))
-        .chance(chance);
+        .seed(11);
     let retry = retry.build().unwrap();
     let mut waits = std::collections::HashSet::new();
     for _ in 0..50 {
@@ -438,15 +436,15 @@ fn invalid_settings_are_named() {
     let table = [
         (
             begin().max_attempts(1_000),
-            r#"retry "peer": attempts is 1000, must be 1 to 100"#,
+            r#"retry "peer": max_attempts is 1000, must be 1 to 100"#,
         ),
         (
             begin().max_elapsed(Duration::ZERO),
-            r#"retry "peer": within is 0ns, must be longer than nothing"#,
+            r#"retry "peer": max_elapsed is 0ns, must be longer than zero"#,
         ),
         (
             begin().max_retry_after(Duration::MAX),
-            r#"retry "peer": max_hint is 18446744073709551615.999999999s, must be at most a day"#,
+            r#"retry "peer": max_retry_after is 18446744073709551615.999999999s, must be at most a day"#,
         ),
         (
             begin().backoff(Backoff::default().factor(f64::NAN)),
@@ -471,7 +469,7 @@ fn retry_future_is_send_as_its_work() {
     fn check<T: Send + 'static>(_: T) {}
     fn shared<T: Send + Sync>() {}
     check(Retry::default().run(|_| async { Ok::<_, Error>(()) }));
-    shared::<(Retry, Budget, JitterRng)>();
+    shared::<(Retry, Budget)>();
 }
 
 proptest! {
@@ -491,7 +489,7 @@ proptest! {
         let retry = Retry::builder("peer")
             .max_attempts(attempts)
             .backoff(backoff)
-            .chance(JitterRng::from_seed(seed))
+            .seed(seed)
             .budget(None)
             .max_elapsed(millis(within))
             .build()

@@ -47,7 +47,7 @@ async fn unsent_refused_stream_is_retried_for_any_method() {
     let answer = post(layer(), http2(), address).await;
     assert_eq!(answer.unwrap(), 200);
     assert_eq!(server.bodies(), [b"an order"; 2]);
-    assert_eq!(meter.sum("tower_keep_retries_free_total", &[]), Some(1.0));
+    assert_eq!(meter.sum("tower_keep_retries_unsent_total", &[]), Some(1.0));
     assert_eq!(meter.sum("tower_keep_retries_total", &[]), Some(0.0));
 }
 

@@ -305,7 +305,7 @@ async fn deadline_is_the_earlier_of_two() {
         assert_eq!(left, Some(SECOND));
         Ok::<_, BoxError>(Response::new(ScriptedBody::new()))
     });
-    let guards = (Correlate::default(), outer, at_most(60 * SECOND));
+    let guards = (Correlate::default(), (outer, at_most(60 * SECOND)));
     let service = GuardLayer::server(guards).layer(handler);
     service.oneshot(grpc("30S")).await.expect("an answer");
 }

@@ -1150,7 +1150,7 @@ async fn slow_thresholds_are_per_route() {
         assert_eq!(line.level, level, "{path}");
         logs.clear();
     }
-    let count = |place, level| {
+    let count = |target, level| {
         let labels = [("service", "shop"), ("target", target), ("level", level)];
         meter.sum("tower_keep_slow_calls_total", &labels)
     };
@@ -1462,12 +1462,12 @@ fn invalid_track_settings_are_named() {
         (track().slow(two, one), "slow"),
         (track().slow(Duration::ZERO, one), "slow"),
         (track().slow_route("/", two, one), "slow_route"),
-        (track().max_targets(0), "max_places"),
+        (track().max_targets(0), "max_targets"),
         (track().max_series(0), "max_series"),
         (track().log_headers(["not a name"]), "log_headers"),
         (track().log_headers(vec!["x"; 17]), "log_headers"),
         (track().redact_headers(["not a name"]), "redact_headers"),
-        (track().unredact_headers(vec!["x"; 17]), "show_headers"),
+        (track().unredact_headers(vec!["x"; 17]), "unredact_headers"),
     ] {
         assert_eq!(track.build().unwrap_err().field(), field);
     }

@@ -221,7 +221,7 @@ pub fn error_for_status(takes: Duration) -> impl Fn(&CircuitBreaker, &Peer) -> C
             };
             Box::pin(async move {
                 let at_fault = |error: &BadStatus| error.0.is_server_error();
-                drop(breaker.call(work).classify_error(at_fault).await);
+                drop(breaker.call(work).failure_if(at_fault).await);
             })
         })
     }

@@ -62,7 +62,7 @@ async fn hung(limit: Duration) -> (SocketAddr, Both) {
         .fallback(any(pending::<StatusCode>))
         .layer(GuardLayer::server(two))
         .layer(TimeoutLayer::server(limit))
-        .layer(GuardLayer::server((one, Correlate::default(), deadline)));
+        .layer(GuardLayer::server((one, (Correlate::default(), deadline))));
     (serve(app).await, Both { outer, inner })
 }
 

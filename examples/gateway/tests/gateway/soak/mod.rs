@@ -325,7 +325,7 @@ impl Soak {
         let late = async |limit| count("tower_keep_expired_total", &[limit]).await;
         let late = late("limit=\"deadline\"").await + late("limit=\"upstream.total\"").await;
         let retries = count("tower_keep_retries_total", &[]).await;
-        let retries = retries + count("tower_keep_retries_free_total", &[]).await;
+        let retries = retries + count("tower_keep_retries_unsent_total", &[]).await;
         let cancelled = self.gateway.ended("cancelled").await;
         let most = calls - panicked - late + retries;
         println!("{attempts} attempts: {calls} calls, {late} of them late, and {retries} retries");

@@ -1,0 +1,199 @@
+use std::sync::Arc;
+
+use metrics::{Counter, Unit};
+use tokio::sync::broadcast;
+
+use super::{
+    report::{Subscribers, subscribe},
+    state::CircuitState,
+    state_counts::{PerState, StateCounts},
+    transition::Transition,
+};
+use crate::{
+    call::{Label, catch_hook},
+    util::{
+        per_recorder::PerRecorder,
+        sync::{
+            OnceLock,
+            atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        },
+    },
+};
+
+/// The metrics of one breaker, or of the breakers of many keys: no key is a label.
+pub(super) struct BreakerMetrics {
+    /// All breakers of the name. Its lock is also that of the counts below.
+    name_counts: Arc<StateCounts>,
+    counts: [AtomicU64; 5],
+    /// Whether the last handle has been dropped. Breakers of single keys that are still held do not count any more.
+    closed: AtomicBool,
+    rejections: PerRecorder<Counter>,
+    evictions: PerRecorder<Counter>,
+    evicted: AtomicU64,
+    subscribers: Subscribers,
+}
+
+impl BreakerMetrics {
+    pub(super) fn new(name: &Label) -> Arc<Self> {
+        Arc::new(BreakerMetrics {
+            name_counts: StateCounts::get_or_create(name),
+            counts: std::array::from_fn(|_| AtomicU64::new(0)),
+            closed: AtomicBool::new(false),
+            rejections: PerRecorder::new(),
+            evictions: PerRecorder::new(),
+            evicted: AtomicU64::new(0),
+            subscribers: OnceLock::new(),
+        })
+    }
+
+    pub(super) fn name(&self) -> &Label {
+        self.name_counts.name()
+    }
+
+    /// Returns how many of these breakers are in each state.
+    pub(super) fn counts(&self) -> PerState {
+        let _locked = self.name_counts.lock();
+        self.counts
+            .each_ref()
+            .map(|count| count.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
+    }
+
+    /// Returns the subscribers to the transitions of all keys.
+    pub(super) fn subscribers(&self) -> &Subscribers {
+        &self.subscribers
+    }
+
+    pub(super) fn subscribe(&self) -> broadcast::Receiver<Transition> {
+        let receiver = subscribe(&self.subscribers);
+        // A transition that was sent before, and so is missing here, is in the counts that the caller reads next.
+        drop(self.name_counts.lock());
+        receiver
+    }
+
+    /// Reports the counts to a recorder that does not have them.
+    pub(super) fn report_state(&self) {
+        self.name_counts.report();
+    }
+
+    /// Counts a breaker in its state, unless it has been removed meanwhile.
+    pub(super) fn add(&self, breaker: &CountedState, state: impl FnOnce() -> CircuitState) {
+        self.name_counts.update(|all| {
+            if breaker.get() == CountedState::UNCOUNTED {
+                self.move_to(all, breaker, state() as usize);
+            }
+        });
+    }
+
+    /// Counts a breaker in another state, if it is counted at all.
+    pub(super) fn transition(&self, breaker: &CountedState, to: CircuitState) {
+        self.name_counts.update(|all| {
+            if breaker.is_counted() {
+                self.move_to(all, breaker, to as usize);
+            }
+        });
+    }
+
+    /// Counts these breakers no more, whatever their calls in flight do. One step for all: there may be thousands.
+    pub(super) fn remove_all<'a>(&self, breakers: impl Iterator<Item = &'a CountedState>) {
+        self.name_counts.update(|all| {
+            for breaker in breakers {
+                self.move_to(all, breaker, CountedState::REMOVED);
+            }
+        });
+    }
+
+    /// Called under the lock. An index that is no state does not count.
+    fn move_to(&self, all: &mut PerState, breaker: &CountedState, to: usize) {
+        let from = breaker.replace(to);
+        if self.closed.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some(count) = self.counts.get(from) {
+            count.fetch_sub(1, Ordering::Relaxed);
+            all[from] -= 1;
+        }
+        if let Some(count) = self.counts.get(to) {
+            count.fetch_add(1, Ordering::Relaxed);
+            all[to] += 1;
+        }
+    }
+
+    /// Takes these breakers out of the counts of their name.
+    pub(super) fn close(&self) {
+        self.name_counts.update(|all| {
+            self.closed.store(true, Ordering::Relaxed);
+            for (all, count) in all.iter_mut().zip(&self.counts) {
+                *all -= count.swap(0, Ordering::Relaxed);
+            }
+        });
+    }
+
+    pub(super) fn count_rejection(&self, breaker: &Label) {
+        let make = || {
+            metrics::describe_counter!(
+                "tower_keep_breaker_rejections_total",
+                Unit::Count,
+                "Calls that a circuit breaker rejected, or would have in shadow mode."
+            );
+            metrics::counter!("tower_keep_breaker_rejections_total", "breaker" => breaker.to_string())
+        };
+        catch_hook(|| self.rejections.with(make, |counter| counter.increment(1)));
+    }
+
+    pub(super) fn count_evictions(&self, evicted: usize) {
+        let evicted = evicted as u64;
+        self.evicted.fetch_add(evicted, Ordering::Relaxed);
+        let make = || {
+            metrics::describe_counter!(
+                "tower_keep_breaker_evictions_total",
+                Unit::Count,
+                "Keys whose circuit breaker was removed to make room for that of another key."
+            );
+            metrics::counter!("tower_keep_breaker_evictions_total", "breaker" => self.name().to_string())
+        };
+        catch_hook(|| {
+            self.evictions
+                .with(make, |counter| counter.increment(evicted))
+        });
+    }
+}
+
+impl Drop for BreakerMetrics {
+    fn drop(&mut self) {
+        if !self.closed.load(Ordering::Relaxed) {
+            self.close();
+        }
+    }
+}
+
+/// The state that a breaker is counted in, by its index in [`CircuitState::ALL`]. Changes under the lock of the counts.
+pub(super) struct CountedState(AtomicUsize);
+
+impl CountedState {
+    /// Not counted yet.
+    const UNCOUNTED: usize = usize::MAX;
+    /// Not counted any more.
+    const REMOVED: usize = usize::MAX - 1;
+
+    fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn is_counted(&self) -> bool {
+        self.get() < CountedState::REMOVED
+    }
+
+    fn replace(&self, index: usize) -> usize {
+        self.0.swap(index, Ordering::Relaxed)
+    }
+}
+
+impl Default for CountedState {
+    fn default() -> Self {
+        CountedState(AtomicUsize::new(CountedState::UNCOUNTED))
+    }
+}

@@ -1,0 +1,275 @@
+use std::{sync::Arc, time::Duration};
+
+use super::{CircuitBreaker, Switch, retry_after::RetryAfterRules, settings::Settings, validate};
+use crate::{
+    call::{ConfigError, Label},
+    guard::Head,
+};
+
+/// As in Polly: long enough to see ten calls a minute, short enough to forget yesterday's outage.
+const DEFAULT_WINDOW: (Duration, usize) = (Duration::from_secs(30), 10);
+/// As in Hystrix: a rate of fewer calls says little.
+pub(super) const DEFAULT_MIN_CALLS: u32 = 20;
+const DEFAULT_PROBES: u32 = 3;
+/// Longer than most attempts' own time limits. Those end a probe that hangs, and a slow answer is not taken for none.
+const DEFAULT_PROBE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A builder of circuit breakers; made by [`CircuitBreaker::builder`]. A clone is a template for another breaker.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct CircuitBreakerBuilder {
+    pub(super) name: Label,
+    pub(super) settings: Settings,
+    /// The setting as configured; its default depends on others.
+    pub(super) min_calls: Option<u32>,
+    /// The setting as configured; its default depends on others.
+    pub(super) max_open_time: Option<Duration>,
+    pub(super) shadow: bool,
+    pub(super) retry_after: RetryAfterRules,
+    pub(super) switch: Option<Switch>,
+}
+
+impl CircuitBreakerBuilder {
+    pub(super) fn new(name: Label) -> Self {
+        CircuitBreakerBuilder {
+            name,
+            settings: Settings {
+                time_window: DEFAULT_WINDOW,
+                count_window: None,
+                min_calls: DEFAULT_MIN_CALLS,
+                failure_rate: Some(0.5),
+                consecutive_failures: None,
+                slow_call: None,
+                slow_rate: None,
+                open_time: Duration::from_secs(5),
+                open_backoff: 2.0,
+                max_open_time: Duration::from_secs(60),
+                open_jitter: 0.5,
+                probes: DEFAULT_PROBES,
+                probe_success_ratio: 0.5,
+                probes_required: 0,
+                probe_timeout: DEFAULT_PROBE_TIMEOUT,
+                seed: None,
+            },
+            min_calls: None,
+            max_open_time: None,
+            shadow: false,
+            retry_after: RetryAfterRules::default(),
+            switch: None,
+        }
+    }
+
+    pub(super) fn classic(self) -> Self {
+        self.count_window(100)
+            .failure_rate(None)
+            .consecutive_failures(5)
+            .open_time(Duration::from_secs(30))
+            .open_backoff(1.0)
+            .open_jitter(0.0)
+            .probes(1)
+    }
+
+    /// Sets another name, for a builder that serves as a template.
+    pub fn name(mut self, name: impl Into<Label>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Counts the calls of this time, in this number of buckets.
+    ///
+    /// A longer window notices a rare failure, but an outage later. Each bucket is at least a millisecond.
+    /// Default: 30 s in 10 buckets.
+    pub fn time_window(mut self, window: Duration, buckets: usize) -> Self {
+        self.settings.time_window = (window, buckets);
+        self.settings.count_window = None;
+        self
+    }
+
+    /// Counts this number of calls instead, whenever they were; at most 10,000.
+    ///
+    /// A closed circuit with a count window and without a slow limit does not read the clock. Default: a time window.
+    pub fn count_window(mut self, calls: usize) -> Self {
+        self.settings.count_window = Some(calls);
+        self
+    }
+
+    /// Sets how many calls the window must hold before a rate is evaluated.
+    ///
+    /// Consecutive failures are evaluated without it. Default: 20, or all of a smaller count window.
+    pub fn min_calls(mut self, calls: u32) -> Self {
+        self.min_calls = Some(calls);
+        self
+    }
+
+    /// Opens when at least this fraction of the calls has failed; `None` turns that off.
+    ///
+    /// The [table](super#evidence) says which calls fail. Default: 0.5.
+    pub fn failure_rate(mut self, rate: impl Into<Option<f64>>) -> Self {
+        self.settings.failure_rate = rate.into();
+        self
+    }
+
+    /// Opens after this number of failures in a row; `None` turns that off.
+    ///
+    /// Reacts at once to an outage, however few calls there are. Keep the failure rate on as well, for a peer that fails in
+    /// part. A good head ends the row, unless its body then breaks. Default: off.
+    pub fn consecutive_failures(mut self, failures: impl Into<Option<u32>>) -> Self {
+        self.settings.consecutive_failures = failures.into();
+        self
+    }
+
+    /// Counts calls as slow that take at least this long to their head, and calls as failures that are dropped before it
+    /// after so long; `None` turns that off.
+    ///
+    /// Costs a clock reading at the start of a call and at its head. Without it, a call that is dropped before its head
+    /// does not count, so only a time limit inside the breaker notices a peer that hangs. Default: off.
+    pub fn slow_call(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.settings.slow_call = limit.into();
+        self
+    }
+
+    /// Opens when at least this fraction of the calls was slow; slow probes then fail. Requires
+    /// [`slow_call`](Self::slow_call). Default: off.
+    pub fn slow_rate(mut self, rate: impl Into<Option<f64>>) -> Self {
+        self.settings.slow_rate = rate.into();
+        self
+    }
+
+    /// Sets how long the circuit is open the first time.
+    ///
+    /// A shorter time notices recovery sooner, but probes a failing service more often. Default: 5 s.
+    pub fn open_time(mut self, time: Duration) -> Self {
+        self.settings.open_time = time;
+        self
+    }
+
+    /// Multiplies the open time by this factor each time the circuit re-opens; 1 turns that off.
+    ///
+    /// The time shrinks a step for each open time that the circuit then stays closed. Default: 2.
+    pub fn open_backoff(mut self, factor: f64) -> Self {
+        self.settings.open_backoff = factor;
+        self
+    }
+
+    /// Sets the maximum of the open time, before jitter. Default: 60 s, or the open time if that is longer.
+    pub fn max_open_time(mut self, time: Duration) -> Self {
+        self.max_open_time = Some(time);
+        self
+    }
+
+    /// Extends the open time randomly by up to this fraction, so that clients do not return together. Default: 0.5.
+    pub fn open_jitter(mut self, fraction: f64) -> Self {
+        self.settings.open_jitter = fraction;
+        self
+    }
+
+    /// Sets how many calls probe the service after the open time, and how many of them are in flight at once.
+    ///
+    /// Default: 3, so that one probe that meets a bad moment does not decide alone.
+    pub fn probes(mut self, calls: u32) -> Self {
+        self.settings.probes = calls;
+        self
+    }
+
+    /// Sets which fraction of the probes must succeed to close the circuit.
+    ///
+    /// The circuit closes as soon as enough have succeeded, and opens as soon as that is out of reach. Default: 0.5.
+    pub fn probe_success_ratio(mut self, ratio: f64) -> Self {
+        self.settings.probe_success_ratio = ratio;
+        self
+    }
+
+    /// Sets how long a probe may take from its own start to the head of its response. One that takes longer has failed,
+    /// but its success still counts while the circuit is half open.
+    ///
+    /// Without a time limit of its own, a call that hangs holds the slot of a probe for so long.
+    ///
+    /// A probe whose caller stalls its upload for most of the time loses its slot after a tenth of this, and does not count
+    /// unless it is answered in the end. From then on one upload in two is rejected until the phase ends, so that
+    /// the first callers do not take all slots. That needs a body that is [watched](mod@crate::breaker#uploads).
+    ///
+    /// Default: 30 s, whatever the open time. That is longer than the time limits of most attempts, which end a probe that
+    /// hangs, so that slow answers are not taken for none.
+    pub fn probe_timeout(mut self, limit: Duration) -> Self {
+        self.settings.probe_timeout = limit;
+        self
+    }
+
+    /// Sets shadow mode: the breaker counts and reports as ever, but rejects only what an override tells it to reject.
+    /// Default: off.
+    pub fn shadow(mut self, on: bool) -> Self {
+        self.shadow = on;
+        self
+    }
+
+    /// Opens the circuit at once for as long as the peer asks, at most for `max`: when a failure, an overload or a timeout
+    /// comes with `Retry-After` or `grpc-retry-pushback-ms`, in the head of a response or in the metadata of a
+    /// `tonic::Status` that is an error.
+    ///
+    /// Turn it on for a peer that is one thing to all of its callers, or in a [breaker for each key](super::KeyedBreaker).
+    /// gRPC trailers that follow a body are not seen. Default: off, since one answer then decides for all callers: a 429
+    /// may be about one tenant only, and a faulty peer could keep everybody away.
+    pub fn open_on_retry_after(mut self, max: Duration) -> Self {
+        self.retry_after.max_retry_after = Some(max);
+        self
+    }
+
+    /// Opens the circuit for as long as the closure returns, at most for `max`. The closure gets the head of each response.
+    ///
+    /// For quotas: a successful answer may say that it was the last for now. The reason is `retry_after`, as with
+    /// [`open_on_retry_after`](Self::open_on_retry_after). A closure that panics opens nothing. Default: none.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep::{CircuitBreaker, guard::Head};
+    ///
+    /// let number = |head: &Head<'_>, name: &str| -> Option<u64> {
+    ///     head.headers.get(name)?.to_str().ok()?.parse().ok()
+    /// };
+    /// let breaker = CircuitBreaker::builder("quotes")
+    ///     .open_on_head(Duration::from_secs(60), move |head| match number(head, "ratelimit-remaining")? {
+    ///         0 => number(head, "ratelimit-reset").map(Duration::from_secs),
+    ///         _ => None,
+    ///     })
+    ///     .build()?;
+    /// # let _ = breaker;
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    pub fn open_on_head(
+        mut self,
+        max: Duration,
+        read: impl Fn(&Head<'_>) -> Option<Duration> + Send + Sync + 'static,
+    ) -> Self {
+        self.retry_after.head_fn = Some((max, Arc::new(read)));
+        self
+    }
+
+    /// Lets this switch override the state, in shadow mode too.
+    ///
+    /// Costs nothing while the switch is not set. The builder keeps the switch alive, the breaker does not. Default: none.
+    pub fn switch(mut self, switch: &Switch) -> Self {
+        self.switch = Some(switch.clone());
+        self
+    }
+
+    /// Makes the jitter repeatable, for tests. Default: random.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.settings.seed = Some(seed);
+        self
+    }
+
+    /// Checks the settings, and creates the breaker.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the first setting that is invalid.
+    pub fn build(self) -> Result<CircuitBreaker, ConfigError> {
+        Ok(CircuitBreaker::from_config(self.validated()?))
+    }
+
+    /// Checks the settings, and fills in those that depend on others.
+    pub(super) fn validated(mut self) -> Result<Self, ConfigError> {
+        validate::validate(&mut self)?;
+        Ok(self)
+    }
+}

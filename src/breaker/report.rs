@@ -1,0 +1,179 @@
+//! Where transitions go: metrics, the log, subscribers.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use tokio::sync::broadcast;
+
+use super::{
+    breaker_metrics::{BreakerMetrics, CountedState},
+    state::CircuitState,
+    transition::Transition,
+};
+use crate::{
+    call::{Label, catch_hook},
+    util::{recorder::RecorderKind, sync::OnceLock},
+};
+
+/// The number of transitions that a subscriber may lag behind.
+const CHANNEL_CAPACITY: usize = 64;
+
+/// The subscribers to transitions. The channel is created for the first one: most breakers have none, and there may be a
+/// breaker for each key.
+pub(super) type Subscribers = OnceLock<broadcast::Sender<Transition>>;
+
+pub(super) fn subscribe(subscribers: &Subscribers) -> broadcast::Receiver<Transition> {
+    subscribers
+        .get_or_init(|| broadcast::Sender::new(CHANNEL_CAPACITY))
+        .subscribe()
+}
+
+/// Sends a transition to subscribers. Sending wakes them, and a waker is user code.
+pub(super) fn send(subscribers: &Subscribers, transition: &Transition) {
+    if let Some(subscribers) = subscribers.get() {
+        catch_hook(|| subscribers.send(transition.clone()).is_ok());
+    }
+}
+
+/// Reports the transitions of one breaker.
+pub(super) struct Reporter {
+    /// The key, if the breaker is that of one key: it then shares its metrics with those of other keys.
+    key: Option<Label>,
+    metrics: Arc<BreakerMetrics>,
+    counted_state: CountedState,
+    subscribers: Subscribers,
+    /// Whether the global recorder has the state.
+    is_state_reported: AtomicBool,
+}
+
+impl Reporter {
+    pub(super) fn new(name: &Label) -> Self {
+        Reporter::with_metrics(BreakerMetrics::new(name), None)
+    }
+
+    pub(super) fn new_keyed(metrics: &Arc<BreakerMetrics>, key: Label) -> Self {
+        Reporter::with_metrics(metrics.clone(), Some(key))
+    }
+
+    fn with_metrics(metrics: Arc<BreakerMetrics>, key: Option<Label>) -> Self {
+        Reporter {
+            key,
+            metrics,
+            counted_state: CountedState::default(),
+            subscribers: OnceLock::new(),
+            is_state_reported: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn key(&self) -> Option<&Label> {
+        self.key.as_ref()
+    }
+
+    pub(super) fn counted_state(&self) -> &CountedState {
+        &self.counted_state
+    }
+
+    pub(super) fn subscribe(&self) -> broadcast::Receiver<Transition> {
+        subscribe(&self.subscribers)
+    }
+
+    /// Reports a transition to everything that follows the breaker. A recorder or subscriber that panics is counted, and
+    /// changes nothing.
+    pub(super) fn report(&self, transition: &Transition) {
+        catch_hook(|| count_transition(transition));
+        self.set_counted_state(transition.to);
+        catch_hook(|| log_transition(transition));
+        send(&self.subscribers, transition);
+        send(self.metrics.subscribers(), transition);
+    }
+
+    pub(super) fn set_counted_state(&self, state: CircuitState) {
+        self.metrics.transition(&self.counted_state, state);
+    }
+
+    /// Counts a new breaker in its state. That of a key is counted once the key is [inserted](Self::add).
+    pub(super) fn register(&self, state: CircuitState) {
+        match self.key {
+            None => self.metrics.add(&self.counted_state, || state),
+            Some(_) => self.metrics.report_state(),
+        }
+    }
+
+    /// Counts the breaker of a key from now on.
+    pub(super) fn add(&self, state: impl FnOnce() -> CircuitState) {
+        self.metrics.add(&self.counted_state, state);
+    }
+
+    /// Reports the state to a recorder that was installed after the breaker was built. Cheap enough for every call.
+    #[inline]
+    pub(super) fn report_state(&self) {
+        let recorder = RecorderKind::current();
+        let is_reported = match recorder {
+            RecorderKind::None => true,
+            RecorderKind::Global => self.is_state_reported.load(Ordering::Relaxed),
+            // It may be another one than the last, at the same address.
+            RecorderKind::Local => false,
+        };
+        if !is_reported {
+            self.report_state_to(recorder);
+        }
+    }
+
+    #[cold]
+    fn report_state_to(&self, recorder: RecorderKind) {
+        self.metrics.report_state();
+        let is_global = recorder == RecorderKind::Global;
+        self.is_state_reported.store(is_global, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_rejection(&self, breaker: &Label) {
+        self.metrics.count_rejection(breaker);
+    }
+}
+
+fn count_transition(transition: &Transition) {
+    metrics::counter!(
+        "tower_keep_breaker_transitions_total",
+        "breaker" => transition.breaker.to_string(),
+        "to" => transition.to.as_str(),
+        "reason" => transition.reason.as_str(),
+    )
+    .increment(1);
+}
+
+/// Logs one line; a macro since the level of an event is part of its static description.
+macro_rules! log_at {
+    ($level:expr, $transition:ident) => {
+        tracing::event!(
+            target: "tower_keep::breaker",
+            $level,
+            breaker = $transition.breaker.as_str(),
+            key = $transition.key.as_ref().map(Label::as_str),
+            number = $transition.number,
+            from = $transition.from.as_str(),
+            to = $transition.to.as_str(),
+            reason = $transition.reason.as_str(),
+            last_error = $transition.last_error.as_ref().map(Label::as_str),
+            open_for_ms = $transition.open_for.map(|time| time.as_millis() as u64),
+            calls = $transition.counts.calls,
+            failures = $transition.counts.failures,
+            slow = $transition.counts.slow,
+            shadow = $transition.shadow,
+            "circuit breaker changed its state"
+        )
+    };
+}
+
+/// Logs as a warning what needs attention: calls are rejected, or the peer is not protected any more.
+fn log_transition(transition: &Transition) {
+    match transition.to {
+        CircuitState::Open | CircuitState::ForcedOpen | CircuitState::Disabled => {
+            log_at!(tracing::Level::WARN, transition);
+        }
+        CircuitState::Closed | CircuitState::HalfOpen => {
+            log_at!(tracing::Level::INFO, transition);
+        }
+    }
+}

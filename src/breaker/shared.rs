@@ -1,0 +1,516 @@
+use std::{
+    fmt,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{
+    CircuitBreakerBuilder,
+    error_text::{bounded_text, end_error_text},
+    event_queue::EventQueue,
+    fast_path::FastPath,
+    locked::Locked,
+    permit::{BreakerPermit, PermitState},
+    report::Reporter,
+    retry_after::RetryAfterRules,
+    state::CircuitState,
+    state_machine::StateMachine,
+    switch::SwitchMode,
+    transition::{Transition, TransitionReason},
+    window::CallSample,
+};
+use crate::{
+    call::{CallClock, CallEnd, Evidence, Label, Rejection, catch_hook},
+    guard::{Head, ReadySignal, Rejects},
+    protocol::upload::Upload,
+    util::sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+/// Formats the error of a call; only called if the call opens the circuit.
+type ErrorText<'a> = &'a dyn Fn() -> Option<Box<str>>;
+
+/// The breaker behind all of its handles: the state machine behind a lock, and the fast path beside it.
+///
+/// The lock is never held while user code runs: recorders, subscribers, wakers, the formatting of errors. Locks are taken
+/// in the order `SwitchInner`, `KeyedShared::map`, `Shared::locked`, `StateCounts`; none is held while another of
+/// the same kind is taken.
+pub(super) struct Shared {
+    pub(super) name: Label,
+    slow_call: Option<Duration>,
+    retry_after: RetryAfterRules,
+    shadow: AtomicBool,
+    pub(super) fast_path: FastPath,
+    locked: Mutex<Locked>,
+    pub(super) reporter: Reporter,
+    /// Wakes callers that wait for readiness whenever the calls that are rejected may have changed.
+    pub(super) signal: ReadySignal,
+}
+
+impl Shared {
+    /// Creates the breaker, and registers it with its switch.
+    pub(super) fn new(mut config: CircuitBreakerBuilder, reporter: Reporter) -> Arc<Self> {
+        let switch = config.switch.take();
+        let (version, mode) = switch
+            .as_ref()
+            .map_or_else(Default::default, |switch| switch.current());
+        let shared = Arc::new(Shared::with_switch_mode(config, reporter, version, mode));
+        shared.reporter.register(shared.state());
+        if let Some(switch) = switch {
+            switch.register(&shared);
+        }
+        shared
+    }
+
+    fn with_switch_mode(
+        config: CircuitBreakerBuilder,
+        reporter: Reporter,
+        switch_version: u64,
+        mode: SwitchMode,
+    ) -> Self {
+        let CircuitBreakerBuilder {
+            name,
+            settings,
+            shadow,
+            retry_after,
+            ..
+        } = config;
+        let labels = (name.clone(), reporter.key().cloned());
+        let machine = StateMachine::new(labels, settings, mode, Instant::now());
+        Shared {
+            name,
+            slow_call: settings.slow_call,
+            shadow: AtomicBool::new(shadow),
+            retry_after,
+            fast_path: FastPath::new(machine.state(), &settings, machine.bucket_clock()),
+            locked: Mutex::new(Locked {
+                machine,
+                pending_bucket: 1,
+                switch_version,
+                events: EventQueue::default(),
+                open_reason: (mode != SwitchMode::Normal).then_some(TransitionReason::Switch),
+                last_error: None,
+            }),
+            reporter,
+            signal: ReadySignal::new(),
+        }
+    }
+
+    /// Returns the state, without the lock.
+    pub(super) fn state(&self) -> CircuitState {
+        self.fast_path.state()
+    }
+
+    /// Reports the state to a metrics recorder that does not have it. Must not be called under the lock.
+    #[inline]
+    pub(super) fn report_state(&self) {
+        self.reporter.report_state();
+    }
+
+    pub(super) fn is_shadow(&self) -> bool {
+        self.shadow.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_shadow(&self, on: bool) {
+        self.shadow.store(on, Ordering::Relaxed);
+        if !on {
+            self.signal.wake();
+        }
+    }
+
+    /// Counts overdue probes as failed, without waiting for a call to notice.
+    pub(super) fn expire_probes(&self) {
+        if self.state() == CircuitState::HalfOpen {
+            self.update(|machine| machine.expire(Instant::now()));
+        }
+    }
+
+    /// Returns which calls would be rejected now. A closed circuit needs neither the lock nor the clock.
+    #[inline]
+    pub(super) fn rejects(&self, clock: &CallClock) -> Rejects {
+        match self.state() {
+            CircuitState::Closed | CircuitState::Disabled => Rejects::None,
+            CircuitState::ForcedOpen => Rejects::All,
+            CircuitState::Open | CircuitState::HalfOpen => self.rejects_locked(clock),
+        }
+    }
+
+    #[cold]
+    fn rejects_locked(&self, clock: &CallClock) -> Rejects {
+        if self.is_shadow() {
+            return Rejects::None;
+        }
+        let now = clock.now();
+        self.update_locked(self.lock(), &|| None, |locked| {
+            let transition = locked.machine.expire(now);
+            (locked.machine.rejects(now), transition)
+        })
+    }
+
+    /// Returns whether some calls would be rejected now. Needs neither the lock nor the clock.
+    #[inline]
+    pub(super) fn rejects_any(&self) -> bool {
+        match self.state() {
+            CircuitState::Closed | CircuitState::Disabled => false,
+            CircuitState::ForcedOpen => true,
+            CircuitState::Open | CircuitState::HalfOpen => !self.is_shadow(),
+        }
+    }
+
+    /// Returns whether every call would be rejected now.
+    pub(super) fn is_rejecting(&self) -> bool {
+        self.rejects(&CallClock::default()).is_all()
+    }
+
+    /// Takes the lock, and counts the pending successes of the fast path.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Locked> {
+        let mut locked = self.locked.lock().unwrap_or_else(PoisonError::into_inner);
+        // Only a closed circuit has any. The state cannot change meanwhile: it changes under the lock alone.
+        if self.state() == CircuitState::Closed {
+            let bucket = locked.pending_bucket;
+            let successes = self.fast_path.drain(locked.machine.generation(), bucket);
+            locked.machine.record_successes(bucket, successes);
+        }
+        locked
+    }
+
+    #[inline]
+    pub(super) fn admit(&self, clock: &CallClock) -> Result<BreakerPermit, Rejection> {
+        if self.slow_call.is_some() {
+            clock.now();
+        }
+        let (generation, state) = self.fast_path.load();
+        if state == CircuitState::Closed {
+            let state = PermitState::Admitted;
+            return Ok(BreakerPermit { generation, state });
+        }
+        self.admit_not_closed(clock)
+    }
+
+    #[cold]
+    fn admit_not_closed(&self, clock: &CallClock) -> Result<BreakerPermit, Rejection> {
+        // No success that is counted later reports the state to a new recorder.
+        self.report_state();
+        let (generation, state) = self.fast_path.load();
+        if state == CircuitState::Disabled {
+            let state = PermitState::Admitted;
+            return Ok(BreakerPermit { generation, state });
+        }
+        let admitted = self.admit_locked(clock.now(), clock.has_upload());
+        // Counted without the lock. A shadow counts what it would have rejected.
+        let would_reject = |permit: &BreakerPermit| permit.state == PermitState::Uncounted;
+        if admitted.as_ref().map_or(true, would_reject) {
+            self.reporter.count_rejection(&self.name);
+        }
+        admitted
+    }
+
+    fn admit_locked(&self, now: Instant, has_upload: bool) -> Result<BreakerPermit, Rejection> {
+        let locked = self.lock();
+        // Most calls that come here are rejected by a circuit that stays open, which changes nothing.
+        if let Err(retry_after) = locked.machine.check_not_open(now) {
+            return self.reject(&locked, retry_after);
+        }
+        self.update_locked(locked, &|| None, |locked| {
+            let (admitted, transition) = locked.machine.admit(now, has_upload);
+            let admitted = admitted.or_else(|retry_after| self.reject(locked, retry_after));
+            (admitted, transition)
+        })
+    }
+
+    /// Rejects a call, unless the breaker is a shadow. A shadow rejects only what an override tells it to.
+    fn reject(
+        &self,
+        locked: &Locked,
+        retry_after: Option<Duration>,
+    ) -> Result<BreakerPermit, Rejection> {
+        if self.is_shadow() && locked.machine.state() != CircuitState::ForcedOpen {
+            return Ok(BreakerPermit {
+                generation: locked.machine.generation(),
+                state: PermitState::Uncounted,
+            });
+        }
+        Err(locked.rejection(&self.name, retry_after))
+    }
+
+    /// Watches the upload of a call, which its caller may stall. Only that of a probe matters.
+    pub(super) fn watch_upload(&self, permit: &BreakerPermit, upload: &Upload) {
+        if matches!(permit.state, PermitState::Probe { .. }) {
+            self.update(|machine| {
+                machine.watch_upload(permit, upload.clone());
+                None
+            });
+        }
+    }
+
+    /// Records that the service failed to become ready.
+    pub(super) fn on_not_ready(&self) {
+        self.update(|machine| machine.on_not_ready(Instant::now()));
+    }
+
+    /// Records the head of a response. A good one counts at once, since its body may take its time, and it decides a
+    /// probe.
+    #[inline]
+    pub(super) fn on_head(&self, permit: &mut BreakerPermit, head: &Head<'_>) {
+        let (generation, state) = self.fast_path.load();
+        // True of most heads.
+        let is_plain_success = head.evidence == Evidence::Healthy
+            && permit.state == PermitState::Admitted
+            && self.slow_call.is_none()
+            && self.retry_after.is_disabled();
+        if is_plain_success && state == CircuitState::Closed && generation == permit.generation {
+            permit.state = self.record_success(generation, head.clock);
+        } else {
+            self.on_head_slow(permit, head);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn on_head_slow(&self, permit: &mut BreakerPermit, head: &Head<'_>) {
+        if !self.retry_after.is_disabled()
+            && let Some(wait) = self.retry_after.from_head(head)
+        {
+            let status = || Some(bounded_text(head.status));
+            self.open_on_retry_after(permit, wait, head.clock.now(), &status);
+        }
+        // The clock is read here, so that the end of the call sees the time to the head.
+        let slow = self
+            .slow_call
+            .is_some_and(|limit| head.elapsed().is_some_and(|took| took >= limit));
+        let (generation, state) = self.fast_path.load();
+        if generation != permit.generation {
+            return;
+        }
+        match permit.state {
+            PermitState::Admitted
+                if state == CircuitState::Closed && head.evidence == Evidence::Healthy =>
+            {
+                if slow {
+                    self.on_head_locked(permit, head, slow);
+                } else {
+                    permit.state = self.record_success(generation, head.clock);
+                }
+            }
+            PermitState::Probe { .. } => self.on_head_locked(permit, head, slow),
+            _ => {}
+        }
+    }
+
+    #[cold]
+    fn on_head_locked(&self, permit: &mut BreakerPermit, head: &Head<'_>, slow: bool) {
+        let sample = CallSample::new(head.evidence, slow);
+        let text = || {
+            Some(match sample {
+                Some(CallSample::SlowSuccess) => {
+                    bounded_text(format_args!("too slow: {}", head.status))
+                }
+                _ => bounded_text(head.status),
+            })
+        };
+        let now = head.clock.now();
+        self.update_with_text(&text, |machine| machine.on_head(permit, sample, now));
+    }
+
+    /// Records the end of a call. `error` is its error, if the end itself cannot show one.
+    #[inline]
+    pub(super) fn complete(
+        &self,
+        permit: BreakerPermit,
+        end: &CallEnd<'_>,
+        error: Option<&dyn fmt::Display>,
+    ) {
+        if !self.try_complete_success(&permit, end.evidence(), end.clock) {
+            self.complete_slow(&permit, end, error);
+        }
+    }
+
+    /// Completes what most calls are, without the lock and without a [`CallEnd`]: a success that was counted at its head,
+    /// or one of a closed circuit where no call is slow. Returns `false` for every other.
+    #[inline]
+    pub(super) fn try_complete_success(
+        &self,
+        permit: &BreakerPermit,
+        evidence: Evidence,
+        clock: &CallClock,
+    ) -> bool {
+        match permit.state {
+            _ if evidence != Evidence::Healthy => return false,
+            PermitState::Success { .. } | PermitState::ProbeCounted { .. } => return true,
+            PermitState::Admitted if self.slow_call.is_none() => {}
+            _ => return false,
+        }
+        let (generation, state) = self.fast_path.load();
+        if generation != permit.generation || state != CircuitState::Closed {
+            return false;
+        }
+        self.record_success(generation, clock);
+        true
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn complete_slow(
+        &self,
+        permit: &BreakerPermit,
+        end: &CallEnd<'_>,
+        error: Option<&dyn fmt::Display>,
+    ) {
+        let text = || end_error_text(end).or_else(|| error.map(bounded_text));
+        if !self.retry_after.is_disabled()
+            && let Some(wait) = self.retry_after.from_end(end)
+        {
+            self.open_on_retry_after(permit, wait, end.now(), &text);
+        }
+        let (generation, state) = self.fast_path.load();
+        if generation != permit.generation {
+            return;
+        }
+        let is_counted = matches!(
+            permit.state,
+            PermitState::Success { .. } | PermitState::ProbeCounted { .. }
+        );
+        // What was counted at its head stays so, unless its body has broken.
+        if is_counted && end.evidence() == Evidence::Inconclusive {
+            return;
+        }
+        let sample = CallSample::from_end(end, self.slow_call);
+        match (permit.state, sample) {
+            (PermitState::Uncounted, _) | (PermitState::Admitted, None) => {}
+            (PermitState::Admitted | PermitState::Success { .. }, _)
+                if state != CircuitState::Closed => {}
+            (PermitState::Admitted, Some(CallSample::Success)) => {
+                self.record_success(generation, end.clock);
+            }
+            _ => self.update_with_text(&text, |machine| machine.on_end(permit, sample, end.now())),
+        }
+    }
+
+    #[cold]
+    fn open_on_retry_after(
+        &self,
+        permit: &BreakerPermit,
+        wait: Duration,
+        now: Instant,
+        text: ErrorText<'_>,
+    ) {
+        self.update_with_text(text, |machine| {
+            machine.open_on_retry_after(permit.generation, wait, now)
+        });
+    }
+
+    #[inline]
+    fn record_success(&self, generation: u64, clock: &CallClock) -> PermitState {
+        self.fast_path.record_success(
+            generation,
+            clock,
+            || self.report_state(),
+            |bucket| self.rotate_bucket(generation, bucket),
+        )
+    }
+
+    /// Counts the first success of a bucket under the lock, and moves the fast path on to that bucket unless it is ahead
+    /// already.
+    #[cold]
+    fn rotate_bucket(&self, generation: u64, bucket: u64) {
+        let mut locked = self.lock();
+        if locked.machine.generation() != generation {
+            return;
+        }
+        locked.machine.record_successes(bucket, 1);
+        let before = locked.pending_bucket;
+        if bucket > before {
+            locked.pending_bucket = bucket;
+            // Holds only the successes that other threads have added to the old bucket since the lock was taken.
+            let late = self.fast_path.drain(generation, bucket);
+            locked.machine.record_successes(before, late);
+        }
+        drop(locked);
+        self.report_state();
+    }
+
+    /// Applies a mode of the switch. Versions may arrive out of order; the highest one wins.
+    pub(super) fn apply_switch(&self, version: u64, mode: SwitchMode) {
+        self.update_locked(self.lock(), &|| None, |locked| {
+            if version <= locked.switch_version {
+                return ((), None);
+            }
+            locked.switch_version = version;
+            let transition = locked.machine.set_switch_mode(mode, Instant::now());
+            ((), transition)
+        });
+    }
+
+    /// Runs a step that may be a transition.
+    pub(super) fn update(&self, step: impl FnOnce(&mut StateMachine) -> Option<Transition>) {
+        self.update_with_text(&|| None, step);
+    }
+
+    fn update_with_text(
+        &self,
+        text: ErrorText<'_>,
+        step: impl FnOnce(&mut StateMachine) -> Option<Transition>,
+    ) {
+        self.update_locked(self.lock(), text, |locked| ((), step(&mut locked.machine)));
+    }
+
+    /// Runs a step that may be a transition, publishes the new state, and reports it once the lock is free.
+    fn update_locked<'a, R>(
+        &'a self,
+        mut locked: MutexGuard<'a, Locked>,
+        text: ErrorText<'_>,
+        step: impl FnOnce(&mut Locked) -> (R, Option<Transition>),
+    ) -> R {
+        let before = locked.machine.generation();
+        let was_full = locked.machine.is_probing_at_limit();
+        let (result, transition) = step(&mut locked);
+        let has_free_slot = was_full && !locked.machine.is_probing_at_limit();
+        self.fast_path.store_run_id(locked.machine.run_id());
+        let generation = locked.machine.generation();
+        if generation != before {
+            // The pending word first: a success of the new generation must find it.
+            self.fast_path.drain(generation, locked.pending_bucket);
+            self.fast_path.store(generation, locked.machine.state());
+        }
+        match transition {
+            Some(transition) => self.report(locked, transition, text),
+            None => {
+                drop(locked);
+                if has_free_slot {
+                    self.signal.wake();
+                }
+            }
+        }
+        result
+    }
+
+    /// Reports a transition, after those that other threads have queued before.
+    fn report<'a>(
+        &'a self,
+        mut locked: MutexGuard<'a, Locked>,
+        mut transition: Transition,
+        text: ErrorText<'_>,
+    ) {
+        let is_open = matches!(transition.to, CircuitState::Open | CircuitState::ForcedOpen);
+        transition.shadow = self.is_shadow();
+        let number = locked.queue(transition);
+        drop(locked);
+        self.signal.wake();
+        let text = is_open.then(|| catch_hook(text)).flatten().flatten();
+        let last_error = text.map(|text| Label::from(String::from(text)));
+        let mut locked = self.lock();
+        locked.complete(number, last_error);
+        if !locked.events.begin_reporting() {
+            return;
+        }
+        while let Some(transition) = locked.events.next() {
+            drop(locked);
+            self.reporter.report(&transition);
+            locked = self.lock();
+        }
+    }
+}

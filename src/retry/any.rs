@@ -1,0 +1,150 @@
+use std::task::{Context as Cx, Poll};
+
+use tower_service::Service;
+
+use super::{
+    Attempt, AttemptResult, Attempts, Retry, RetryDecision, RetryFuture, RetryLayer, RetryPolicy,
+    attempts::FailedAttempt,
+    future::POLLED_AFTER_COMPLETION,
+    state::{CallCompletion, deadline_rejection},
+    with_policy::WithPolicy,
+};
+use crate::{
+    call::{BoxError, Outcome},
+    context::Context,
+};
+
+/// Attempts of a service of any kind. Part of a [`RetryFuture`]'s type.
+pub struct ServiceAttempts<S, Req, T> {
+    layer: RetryLayer<WithPolicy<T>>,
+    inner: S,
+    /// For the next attempt; `None` once the last has begun.
+    request: Option<Req>,
+}
+
+impl<S, Req, T> ServiceAttempts<S, Req, T>
+where
+    S: Service<Req, Response: 'static, Error: Into<BoxError>>,
+    T: RetryPolicy<Req, S::Response>,
+{
+    #[inline]
+    pub(super) fn start_call(
+        inner: S,
+        request: Req,
+        layer: RetryLayer<WithPolicy<T>>,
+    ) -> RetryFuture<Self> {
+        let attempts = ServiceAttempts {
+            layer,
+            inner,
+            request: None,
+        };
+        RetryFuture::started(attempts, None, |attempts, attempt, _| {
+            attempts.send(request, attempt)
+        })
+    }
+
+    #[inline]
+    fn send(&mut self, request: Req, attempt: Attempt) -> S::Future {
+        if !attempt.is_last {
+            let policy = &self.layer.rules().policy;
+            self.request = policy
+                .call_caught(|policy| policy.clone_request(&request))
+                .flatten();
+        }
+        self.inner.call(request)
+    }
+
+    /// Classifies a result, and lets the policy decide about it.
+    #[inline]
+    fn decide(
+        &self,
+        result: &Result<S::Response, BoxError>,
+        attempt: Attempt,
+    ) -> (Outcome, RetryDecision) {
+        let rules = self.layer.rules();
+        let outcome = rules.protocol.classify(result.as_ref()).outcome;
+        let error = result.as_ref().err().map(|error| &**error as _);
+        let config = &self.retry().shared.config;
+        let attempt = AttemptResult {
+            request: self.request.as_ref(),
+            result,
+            attempt,
+            default_decision: config.decide(outcome, error, None),
+        };
+        let decision = rules.policy.call_caught(|policy| policy.decide(&attempt));
+        let decision = decision.unwrap_or(RetryDecision::Stop);
+        match (outcome, decision) {
+            // A response that the policy retries is no success.
+            (Outcome::Success, RetryDecision::Stop) => (outcome, decision),
+            (Outcome::Success, _) => (Outcome::Failure, decision),
+            _ => (outcome, decision),
+        }
+    }
+}
+
+impl<S, Req, T> Attempts for ServiceAttempts<S, Req, T>
+where
+    S: Service<Req, Response: 'static, Error: Into<BoxError>>,
+    T: RetryPolicy<Req, S::Response>,
+{
+    type Future = S::Future;
+    type AttemptOutput = Result<S::Response, BoxError>;
+    type CallOutput = Result<S::Response, BoxError>;
+
+    #[inline]
+    fn retry(&self) -> &Retry {
+        self.layer.retry()
+    }
+
+    fn poll_ready(&mut self, cx: &mut Cx<'_>) -> Poll<Result<(), Self::CallOutput>> {
+        let ready = self.inner.poll_ready(cx);
+        ready.map_err(|error| Err(error.into()))
+    }
+
+    fn start(&mut self, attempt: Attempt, _: Option<&Context>) -> S::Future {
+        let request = self.request.take().expect(POLLED_AFTER_COMPLETION);
+        self.send(request, attempt)
+    }
+
+    #[inline]
+    fn classify(
+        &mut self,
+        output: Result<S::Response, S::Error>,
+        attempt: Attempt,
+    ) -> Result<Self::AttemptOutput, FailedAttempt<Self::AttemptOutput>> {
+        let output = output.map_err(Into::into);
+        let (outcome, decision) = self.decide(&output, attempt);
+        if outcome == Outcome::Success {
+            return Ok(output);
+        }
+        let decision = match (decision, &self.request) {
+            (RetryDecision::Stop, _) | (_, Some(_)) => decision,
+            // The last attempt keeps no clone: the reason is the number of attempts.
+            (_, None) if attempt.is_last => decision,
+            (_, None) => RetryDecision::NotRepeatable,
+        };
+        Err(FailedAttempt {
+            output,
+            outcome,
+            decision,
+            not_sent: None,
+        })
+    }
+
+    #[inline]
+    fn complete(
+        &mut self,
+        output: Self::AttemptOutput,
+        _: Attempt,
+        completion: Option<CallCompletion>,
+    ) -> Result<S::Response, BoxError> {
+        if let Some(completion) = completion {
+            completion.complete(self.retry(), Outcome::Success);
+        }
+        output
+    }
+
+    fn deadline_exceeded(&self, reason: &'static str) -> Option<Self::CallOutput> {
+        Some(Err(deadline_rejection(self.retry(), reason).into()))
+    }
+}

@@ -1,0 +1,332 @@
+use std::{
+    mem,
+    task::{Context as Cx, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, request::Parts};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{
+    HttpRetry, MapBody, RetryBody,
+    body::BodyCompletion,
+    headers::{deadline_error, remove_previous_attempts, set_previous_attempts, shorten_timeout},
+};
+use crate::{
+    call::{BoxError, NotSent, Outcome},
+    context::Context,
+    protocol::{BodyExpected, CallState, HttpExchange, Protocol, ReadRequest, Respond},
+    retry::{
+        Attempt, Attempts, ReplayBody, Retry, RetryDecision, RetryFuture, RetryLayer,
+        attempts::FailedAttempt,
+        state::{CallCompletion, deadline_rejection},
+    },
+};
+
+/// Attempts of an HTTP request. Part of a [`RetryFuture`]'s type.
+pub struct HttpAttempts<S, P, M, B> {
+    layer: RetryLayer<HttpRetry<P, M>>,
+    inner: S,
+    exchange: HttpExchange,
+    /// `true` if the request may be sent twice.
+    is_repeatable: bool,
+    /// `true` if nothing follows the head of the response.
+    is_end_stream: bool,
+    /// Context of the request, or a new one that all attempts share if there is none.
+    request_context: Option<Context>,
+    /// For the next attempt, if the request can be sent again.
+    replay_request: Option<(Parts, ReplayBody<B>)>,
+}
+
+impl<S, P, M, B, RB> HttpAttempts<S, P, M, B>
+where
+    B: Body<Data = Bytes>,
+    M: MapBody<B>,
+    S: Service<Request<M::Body>, Response = Response<RB>>,
+    RB: Body<Data = Bytes, Error: 'static>,
+    P: Protocol<Call = HttpExchange> + ReadRequest<Request<B>>,
+    P: Respond<Response<RB>, S::Error, Error = BoxError>,
+{
+    #[inline]
+    pub(crate) fn start_call(
+        inner: S,
+        mut request: Request<B>,
+        layer: RetryLayer<HttpRetry<P, M>>,
+    ) -> RetryFuture<Self> {
+        let rules = layer.rules();
+        let exchange = rules.protocol.read(&mut request);
+        let (parts, body) = request.into_parts();
+        let time_limit = exchange.time_limit();
+        let retries = layer.retry().shared.config.max_attempts > 1;
+        let is_repeatable = retries && rules.is_repeatable(&parts);
+        let is_buffered = is_repeatable || (retries && rules.may_retry_unsent());
+        let request_context = shared_context(&parts, is_buffered);
+        let attempts = HttpAttempts {
+            layer,
+            inner,
+            exchange,
+            is_repeatable,
+            is_end_stream: false,
+            request_context,
+            replay_request: None,
+        };
+        RetryFuture::started(attempts, time_limit, |attempts, _, context| {
+            attempts.start_first(parts, body, is_buffered, context)
+        })
+    }
+
+    #[inline]
+    fn start_first(
+        &mut self,
+        mut parts: Parts,
+        body: B,
+        is_buffered: bool,
+        context: Option<&Context>,
+    ) -> S::Future {
+        let rules = self.layer.rules();
+        set_request_context(&mut parts, context);
+        if rules.send_attempt_header {
+            remove_previous_attempts(&mut parts.headers, &self.exchange);
+        }
+        let upload = parts.extensions.get();
+        let body = if is_buffered {
+            let replay = ReplayBody::with_upload(body, rules.max_replay_bytes, upload);
+            let body = replay.replay().expect("an unread body is replayable");
+            // After the headers were changed: retries send the same ones.
+            self.replay_request = Some((parts.clone(), replay));
+            body
+        } else {
+            ReplayBody::once(body, upload)
+        };
+        self.send(parts, body)
+    }
+
+    #[inline]
+    fn send(&mut self, parts: Parts, body: ReplayBody<B>) -> S::Future {
+        let body = self.layer.rules().map.map_body(body);
+        self.inner.call(Request::from_parts(parts, body))
+    }
+
+    /// Classifies the head of a response, before its body is read.
+    #[inline]
+    fn classify_head(&mut self, mut response: Response<RB>) -> (Response<RB>, RetryDecision) {
+        let rules = self.layer.rules();
+        let step = rules
+            .protocol
+            .classify_response(&mut self.exchange, &response, None);
+        // On the response, so that layers outside come to the same outcome.
+        P::share_classification(&self.exchange, &mut response);
+        self.is_end_stream = step == BodyExpected::No;
+        match self.exchange.outcome() {
+            Outcome::Success => (response, RetryDecision::Stop),
+            outcome => {
+                let (parts, body) = response.into_parts();
+                let retry_after = rules.retry_after(&parts);
+                let config = &self.layer.retry().shared.config;
+                let decision = config.decide(outcome, None, retry_after);
+                (Response::from_parts(parts, body), decision)
+            }
+        }
+    }
+
+    fn classify_error(&mut self, error: &BoxError) -> (RetryDecision, Option<NotSent>) {
+        let rules = self.layer.rules();
+        let error = rules.protocol.classify_error(&mut self.exchange, error);
+        let config = &self.layer.retry().shared.config;
+        let decision = config.decide(self.exchange.outcome(), error, None);
+        // An error that is not worth another attempt is not worth another connection either.
+        let not_sent = match decision {
+            RetryDecision::Stop => None,
+            _ => error.and_then(|error| rules.not_sent(error)),
+        };
+        (decision, not_sent)
+    }
+
+    /// Decides about a failed attempt by whether its request can be sent again.
+    fn failed(
+        &self,
+        output: Result<Response<RB>, BoxError>,
+        decision: RetryDecision,
+        not_sent: Option<NotSent>,
+        attempt: Attempt,
+    ) -> FailedAttempt<Result<Response<RB>, BoxError>> {
+        let replay_request = self.replay_request.as_ref();
+        let is_replayable = replay_request.is_some_and(|(_, body)| body.is_replayable());
+        let not_sent = not_sent.filter(|_| is_replayable);
+        let may_retry = is_replayable && (self.is_repeatable || not_sent.is_some());
+        FailedAttempt {
+            output,
+            outcome: self.exchange.outcome(),
+            decision: match decision {
+                RetryDecision::Stop => RetryDecision::Stop,
+                // The last attempt may have buffered nothing: the reason is the number of attempts.
+                decision if may_retry || attempt.is_last => decision,
+                _ => RetryDecision::NotRepeatable,
+            },
+            not_sent,
+        }
+    }
+
+    /// Returns the request of the next attempt. Keeps a copy unless no other attempt can follow.
+    fn next_request(&mut self, attempt: Attempt) -> Option<(Parts, ReplayBody<B>)> {
+        // An unsent retry may follow the last attempt, and needs the request, too.
+        if attempt.is_last && !self.layer.rules().may_retry_unsent() {
+            return self.replay_request.take();
+        }
+        let (parts, body) = self.replay_request.as_ref()?;
+        Some((parts.clone(), body.replay()?))
+    }
+
+    /// Completes the call, or returns what completes it at the end of the body.
+    #[inline]
+    fn complete_or_defer(
+        &mut self,
+        completion: CallCompletion,
+        body: &RB,
+    ) -> Option<BodyCompletion> {
+        let retry = self.layer.retry();
+        if self.is_end_stream || body.is_end_stream() || !completion.is_needed(retry) {
+            self.exchange.on_body_end();
+            completion.complete(retry, self.exchange.outcome());
+            return None;
+        }
+        // The future is complete, and its exchange is not used again.
+        let unused = HttpExchange::from_client_request(&Method::GET, &HeaderMap::new());
+        let exchange = mem::replace(&mut self.exchange, unused);
+        Some(BodyCompletion::new(retry.clone(), completion, exchange))
+    }
+}
+
+impl<S, P, M, B, RB> Attempts for HttpAttempts<S, P, M, B>
+where
+    B: Body<Data = Bytes>,
+    M: MapBody<B>,
+    S: Service<Request<M::Body>, Response = Response<RB>>,
+    RB: Body<Data = Bytes, Error: 'static>,
+    P: Protocol<Call = HttpExchange> + ReadRequest<Request<B>>,
+    P: Respond<Response<RB>, S::Error, Error = BoxError>,
+{
+    type Future = S::Future;
+    type AttemptOutput = Result<Response<RB>, BoxError>;
+    type CallOutput = Result<Response<RetryBody<RB>>, BoxError>;
+
+    #[inline]
+    fn retry(&self) -> &Retry {
+        self.layer.retry()
+    }
+
+    #[inline]
+    fn request_context(&self) -> Option<&Context> {
+        self.request_context.as_ref()
+    }
+
+    fn poll_ready(&mut self, cx: &mut Cx<'_>) -> Poll<Result<(), Self::CallOutput>> {
+        let ready = self.inner.poll_ready(cx);
+        ready.map_err(|error| Err(P::convert_error(error)))
+    }
+
+    fn start(&mut self, attempt: Attempt, context: Option<&Context>) -> S::Future {
+        let request = self.next_request(attempt);
+        let (mut parts, body) = request.expect("no task reads the body during the wait");
+        self.exchange.reset();
+        parts.extensions.insert(attempt);
+        if self.layer.rules().send_attempt_header {
+            set_previous_attempts(&mut parts.headers, &self.exchange, &attempt);
+        }
+        // The exchange still has the limit that the caller asked for; the request gets what is left of it.
+        shorten_timeout(&mut parts.headers, &self.exchange, attempt.caller_deadline);
+        set_request_context(&mut parts, context);
+        self.send(parts, body)
+    }
+
+    #[inline]
+    fn classify(
+        &mut self,
+        output: Result<Response<RB>, S::Error>,
+        attempt: Attempt,
+    ) -> Result<Self::AttemptOutput, FailedAttempt<Self::AttemptOutput>> {
+        let (output, decision, not_sent) = match output {
+            Ok(response) => {
+                let (response, decision) = self.classify_head(response);
+                (Ok(response), decision, None)
+            }
+            Err(error) => {
+                let error = P::convert_error(error);
+                let (decision, not_sent) = self.classify_error(&error);
+                let protocol = &self.layer.rules().protocol;
+                let error = protocol.wrap_error(&self.exchange, error);
+                (Err(error), decision, not_sent)
+            }
+        };
+        match self.exchange.outcome() {
+            Outcome::Success => Ok(output),
+            _ => Err(self.failed(output, decision, not_sent, attempt)),
+        }
+    }
+
+    /// Replays the body, so that what still sends it for the failed attempt stops.
+    fn prepare_retry(&mut self) -> bool {
+        let Some((_, body)) = &mut self.replay_request else {
+            return false;
+        };
+        // The body may have grown too long since the attempt was classified.
+        let Some(replay) = body.replay() else {
+            return false;
+        };
+        *body = replay;
+        true
+    }
+
+    #[inline]
+    fn complete(
+        &mut self,
+        output: Self::AttemptOutput,
+        attempt: Attempt,
+        completion: Option<CallCompletion>,
+    ) -> Self::CallOutput {
+        // The upload may go on for hours after its response.
+        if let Some((_, body)) = self.replay_request.take() {
+            body.release_buffer();
+        }
+        let mut response = match output {
+            Ok(response) => response,
+            Err(error) => {
+                if let Some(completion) = completion {
+                    completion.complete(self.retry(), Outcome::Success);
+                }
+                return Err(error);
+            }
+        };
+        if attempt.is_retry() {
+            response.extensions_mut().insert(attempt);
+        }
+        let deferred =
+            completion.and_then(|completion| self.complete_or_defer(completion, response.body()));
+        Ok(response.map(|body| RetryBody::new(body, deferred)))
+    }
+
+    fn deadline_exceeded(&self, reason: &'static str) -> Option<Self::CallOutput> {
+        let rejection = deadline_rejection(self.retry(), reason);
+        Some(Err(deadline_error(&self.exchange, rejection)))
+    }
+}
+
+/// Returns the context of the request. A request that may be retried gets a new one if there is none at all.
+#[inline]
+fn shared_context(parts: &Parts, is_buffered: bool) -> Option<Context> {
+    let context = parts.extensions.get::<Context>();
+    if is_buffered && context.is_none() && Context::peek(|current| current.is_none()) {
+        // Otherwise a layer inside would begin a trace for each attempt.
+        return Some(Context::new_root());
+    }
+    context.cloned()
+}
+
+/// Shows the context of the attempt to layers that look for it in the request.
+fn set_request_context(parts: &mut Parts, context: Option<&Context>) {
+    let stored = parts.extensions.get_mut::<Context>();
+    if let (Some(stored), Some(context)) = (stored, context) {
+        *stored = context.clone();
+    }
+}

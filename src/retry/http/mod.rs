@@ -1,0 +1,138 @@
+//! Retries over HTTP and gRPC clients: which requests may be sent twice, and what a response says about retrying.
+
+mod attempts;
+mod body;
+mod headers;
+
+use std::{error::Error, fmt, sync::Arc, time::SystemTime};
+
+use http::{request, response};
+
+use super::{ReplayBody, RetryAfter};
+use crate::{
+    call::{NotSent, not_sent},
+    protocol::{REPLAY_CAP, may_be_done_twice},
+    util::hook::catch_hook,
+};
+
+pub use attempts::HttpAttempts;
+pub use body::RetryBody;
+
+type RequestPredicate = dyn Fn(&request::Parts) -> bool + Send + Sync;
+type ErrorPredicate = dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync;
+type RetryAfterReader = dyn Fn(&response::Parts) -> Option<RetryAfter> + Send + Sync;
+
+/// The rules for retries of an HTTP client. Part of a [`RetryLayer`](super::RetryLayer)'s type.
+pub struct HttpRetry<P, M = ()> {
+    pub(super) protocol: Arc<P>,
+    map: Arc<M>,
+    pub(super) max_replay_bytes: usize,
+    pub(super) retry_if_request: Option<Arc<RequestPredicate>>,
+    pub(super) send_attempt_header: bool,
+    pub(super) retry_unsent: bool,
+    pub(super) unsent_if: Option<Arc<ErrorPredicate>>,
+    pub(super) read_retry_after: Option<Arc<RetryAfterReader>>,
+}
+
+impl<P> HttpRetry<P> {
+    pub(super) fn new(protocol: P) -> Self {
+        HttpRetry {
+            protocol: Arc::new(protocol),
+            map: Arc::new(()),
+            max_replay_bytes: REPLAY_CAP,
+            retry_if_request: None,
+            send_attempt_header: true,
+            retry_unsent: false,
+            unsent_if: None,
+            read_retry_after: None,
+        }
+    }
+}
+
+impl<P, M> HttpRetry<P, M> {
+    pub(super) fn with_map<N>(&self, map: N) -> HttpRetry<P, N> {
+        self.with_shared_map(Arc::new(map))
+    }
+
+    fn with_shared_map<N>(&self, map: Arc<N>) -> HttpRetry<P, N> {
+        HttpRetry {
+            protocol: self.protocol.clone(),
+            map,
+            max_replay_bytes: self.max_replay_bytes,
+            retry_if_request: self.retry_if_request.clone(),
+            send_attempt_header: self.send_attempt_header,
+            retry_unsent: self.retry_unsent,
+            unsent_if: self.unsent_if.clone(),
+            read_retry_after: self.read_retry_after.clone(),
+        }
+    }
+
+    /// Returns whether the request may be sent twice.
+    fn is_repeatable(&self, request: &request::Parts) -> bool {
+        match &self.retry_if_request {
+            Some(predicate) => catch_hook(|| predicate(request)).unwrap_or(false),
+            None => may_be_done_twice(&request.method, &request.headers),
+        }
+    }
+
+    /// Returns whether there are errors after which any request is sent again.
+    fn may_retry_unsent(&self) -> bool {
+        self.retry_unsent || self.unsent_if.is_some()
+    }
+
+    /// Returns the proof that the peer never began the request, if such requests are to be sent again.
+    fn not_sent(&self, error: &(dyn Error + 'static)) -> Option<NotSent> {
+        let proof = || not_sent(error).filter(|_| self.retry_unsent);
+        let configured = || {
+            let predicate = self.unsent_if.as_ref()?;
+            let is_unsent = catch_hook(|| predicate(error)).unwrap_or(false);
+            is_unsent.then_some(NotSent::NoConnection)
+        };
+        proof().or_else(configured)
+    }
+
+    /// Returns what the head of a failed response says about another attempt.
+    fn retry_after(&self, head: &response::Parts) -> Option<RetryAfter> {
+        let configured = || catch_hook(|| self.read_retry_after.as_ref()?(head)).flatten();
+        configured().or_else(|| RetryAfter::from_headers(&head.headers, SystemTime::now()))
+    }
+}
+
+impl<P, M> Clone for HttpRetry<P, M> {
+    fn clone(&self) -> Self {
+        self.with_shared_map(self.map.clone())
+    }
+}
+
+impl<P, M> fmt::Debug for HttpRetry<P, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpRetry")
+            .field("max_replay_bytes", &self.max_replay_bytes)
+            .field("send_attempt_header", &self.send_attempt_header)
+            .field("retry_unsent", &self.retry_unsent)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Converts the replayable request body into the body that the service takes. Closures implement it; `()` converts
+/// nothing.
+pub trait MapBody<B> {
+    /// The body that the service takes.
+    type Body;
+    #[doc(hidden)]
+    fn map_body(&self, body: ReplayBody<B>) -> Self::Body;
+}
+
+impl<B> MapBody<B> for () {
+    type Body = ReplayBody<B>;
+    fn map_body(&self, body: ReplayBody<B>) -> ReplayBody<B> {
+        body
+    }
+}
+
+impl<B, F: Fn(ReplayBody<B>) -> T, T> MapBody<B> for F {
+    type Body = T;
+    fn map_body(&self, body: ReplayBody<B>) -> T {
+        self(body)
+    }
+}

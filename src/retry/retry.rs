@@ -1,0 +1,210 @@
+use std::{
+    error::Error,
+    fmt,
+    future::Future,
+    sync::{Arc, atomic::AtomicU64},
+};
+
+use super::{
+    Attempt, Budget, RetryBuilder, RetryFuture,
+    backoff::random_seed,
+    config::{ClassifyError, RetryConfig},
+    metrics::RetryMetrics,
+    run::RunAttempts,
+    run_with::RunWithAttempts,
+};
+use crate::{call::Label, registry};
+
+/// A handle with the settings, the budget and the metrics of retries: see the [module](super).
+///
+/// # Clones
+///
+/// Clones share the budget, the metrics and the sequence of jitter.
+#[derive(Clone)]
+pub struct Retry {
+    pub(super) shared: Arc<RetryShared>,
+}
+
+pub(super) struct RetryShared {
+    pub(super) config: RetryConfig,
+    pub(super) budget: Option<Budget>,
+    /// Each call takes the next seed of the sequence.
+    pub(super) jitter_seeds: AtomicU64,
+    pub(super) metrics: RetryMetrics,
+}
+
+impl Retry {
+    /// Makes a retry with the default settings. The name appears in metrics and logs.
+    ///
+    /// ```
+    /// use tower_keep::retry::Retry;
+    ///
+    /// assert_eq!(Retry::new("quotes").name(), "quotes");
+    /// ```
+    pub fn new(name: impl Into<Label>) -> Self {
+        Retry::builder(name).build_unchecked()
+    }
+
+    /// Makes a builder, which starts with the default settings. The name appears in metrics and logs.
+    ///
+    /// ```
+    /// use tower_keep::retry::Retry;
+    ///
+    /// let retry = Retry::builder("quotes").max_attempts(5).build()?;
+    /// assert_eq!(retry.name(), "quotes");
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    pub fn builder(name: impl Into<Label>) -> RetryBuilder {
+        RetryBuilder::new(name.into())
+    }
+
+    pub(super) fn from_parts(
+        name: Label,
+        config: RetryConfig,
+        budget: Option<Budget>,
+        seed: Option<u64>,
+    ) -> Self {
+        let shared = Arc::new(RetryShared {
+            config,
+            budget,
+            jitter_seeds: AtomicU64::new(seed.unwrap_or_else(random_seed)),
+            metrics: RetryMetrics::new(name),
+        });
+        registry::register(&shared);
+        Retry { shared }
+    }
+
+    /// Returns the name.
+    pub fn name(&self) -> &str {
+        self.shared.metrics.name()
+    }
+
+    /// Returns the budget, to share with other callers of the same peer.
+    pub fn budget(&self) -> Option<&Budget> {
+        self.shared.budget.as_ref()
+    }
+
+    /// Runs work until it succeeds or there is no further attempt; returns its last result.
+    ///
+    /// The work is a closure that makes a future for each [`Attempt`]. The first attempt is made whatever the deadline.
+    /// For work that borrows mutable state, use [`run_with`](Self::run_with).
+    ///
+    /// ```
+    /// use tower_keep::retry::Retry;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> std::io::Result<()> {
+    /// let retry = Retry::new("quotes");
+    /// let quote = retry
+    ///     .run(|attempt| async move {
+    ///         if attempt.is_retry() { Ok(42) } else { Err(std::io::Error::other("reset")) }
+    ///     })
+    ///     .await?;
+    /// assert_eq!(quote, 42);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics outside of a tokio runtime when the first attempt fails: the backoff needs a timer.
+    pub fn run<F, Fut, T, E>(&self, work: F) -> RetryFuture<RunAttempts<F, ClassifyError<E>>>
+    where
+        F: FnMut(Attempt) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+        E: Error + 'static,
+    {
+        RetryFuture::new(RunAttempts::new(self.clone(), work, |config, error| {
+            config.classify_error(error)
+        }))
+    }
+
+    /// Runs work whose error does not implement `Error`: a boxed one, anyhow's, a `String`. An error that cannot be
+    /// inspected is a failure.
+    ///
+    /// ```
+    /// use tower_keep::retry::Retry;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), String> {
+    /// let retry = Retry::new("quotes");
+    /// let quote = retry.run_any_error(|_| async { Ok::<_, String>(42) }).await?;
+    /// assert_eq!(quote, 42);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`run`](Self::run) does.
+    pub fn run_any_error<F, Fut, T, E>(
+        &self,
+        work: F,
+    ) -> RetryFuture<RunAttempts<F, ClassifyError<E>>>
+    where
+        F: FnMut(Attempt) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+        E: 'static,
+    {
+        RetryFuture::new(RunAttempts::new(self.clone(), work, |config, error| {
+            config.classify_any_error(error)
+        }))
+    }
+
+    /// Runs work that changes some state, such as a connection: each attempt takes the state, and returns it with its
+    /// result. [`run`](Self::run) cannot lend it, since its futures outlive the call of the closure.
+    ///
+    /// In a task that is spawned, pass `&mut` state by value or to a function: the compiler may not see that a closure
+    /// which borrows it is `Send`.
+    ///
+    /// ```
+    /// use tower_keep::retry::Retry;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> std::io::Result<()> {
+    /// async fn query(connection: &mut Vec<u32>) -> std::io::Result<usize> {
+    ///     connection.push(7);
+    ///     if connection.len() < 2 { Err(std::io::Error::other("reset")) } else { Ok(connection.len()) }
+    /// }
+    ///
+    /// let (retry, mut connection) = (Retry::new("rows"), Vec::new());
+    /// let work = retry.run_with(&mut connection, |connection, _| async move {
+    ///     let rows = query(connection).await;
+    ///     (connection, rows)
+    /// });
+    /// let (_, rows) = work.await;
+    /// assert_eq!(rows?, 2);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`run`](Self::run) does.
+    pub fn run_with<S, F, Fut, T, E>(
+        &self,
+        state: S,
+        work: F,
+    ) -> RetryFuture<RunWithAttempts<S, F, ClassifyError<E>>>
+    where
+        F: FnMut(S, Attempt) -> Fut,
+        Fut: Future<Output = (S, Result<T, E>)>,
+        E: Error + 'static,
+    {
+        let retry = self.clone();
+        RetryFuture::new(RunWithAttempts::new(retry, state, work, |config, error| {
+            config.classify_error(error)
+        }))
+    }
+}
+
+/// Has the default settings and the name `retry`. Each default has its own budget; clones share it.
+impl Default for Retry {
+    fn default() -> Self {
+        Retry::new("retry")
+    }
+}
+
+impl fmt::Debug for Retry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Retry")
+            .field("name", &self.name())
+            .field("config", &self.shared.config)
+            .field("budget", &self.shared.budget)
+            .finish_non_exhaustive()
+    }
+}
