@@ -23,7 +23,7 @@ use tower_http::{
     request_id::MakeRequestUuid,
     trace::{DefaultMakeSpan, DefaultOnResponse, TraceLayer},
 };
-use tower_keep::{CircuitBreaker, GuardLayer, Track, context::Correlate, logging::Format, observe};
+use tower_keep::{CircuitBreaker, GuardLayer, Track, context::Correlate, logging::LogFormat, observe};
 use tower_keep_comparison::{Row, compare};
 use tracing::{Dispatch, Level, dispatcher};
 use tracing_subscriber::{filter::LevelFilter, layer::SubscriberExt};
@@ -116,7 +116,7 @@ fn json() -> Dispatch {
 /// The lines of this crate's own logging, which do not work through the fields of spans.
 fn own_json() -> Dispatch {
     let logging = tower_keep::logging::builder()
-        .format(Format::Json)
+        .format(LogFormat::Json)
         .level("info")
         .writer(io::sink);
     let layer = logging.layer().expect("a layer");

@@ -607,7 +607,7 @@ mod broken {
     }
 
     #[test]
-    #[should_panic(expected = "over before its last frame")]
+    #[should_panic(expected = "its end before its last frame")]
     fn contract_rejects_body_end_before_trailers() {
         struct Hasty(ScriptedBody);
         impl Body for Hasty {
