@@ -9,9 +9,9 @@ pub(crate) struct ClassifiedError {
 }
 
 impl ClassifiedError {
-    pub(crate) fn new(judged: Classification, error: BoxError) -> Self {
+    pub(crate) fn new(classification: Classification, error: BoxError) -> Self {
         ClassifiedError {
-            classification: judged,
+            classification,
             error,
         }
     }

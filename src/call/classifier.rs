@@ -17,9 +17,9 @@ pub struct ClassifyInput<'a> {
 }
 
 impl<'a> ClassifyInput<'a> {
-    pub(crate) fn new(judged: Classification) -> Self {
+    pub(crate) fn new(classification: Classification) -> Self {
         ClassifyInput {
-            classification: judged,
+            classification,
             status: None,
             grpc_code: None,
             headers: None,
@@ -112,12 +112,12 @@ impl Classifier {
     }
 
     /// Replaces the classification of the input.
-    pub(crate) fn classify(&self, ending: &mut ClassifyInput<'_>) {
+    pub(crate) fn classify(&self, input: &mut ClassifyInput<'_>) {
         let mut next = Some(self);
         while let Some(Classifier(link)) = next {
-            let verdict = catch_hook(|| (link.classify_fn)(ending));
-            ending.classification = match verdict {
-                Some(verdict) => verdict.resolve(ending.classification, ending.error.is_some()),
+            let output = catch_hook(|| (link.classify_fn)(input));
+            input.classification = match output {
+                Some(output) => output.resolve(input.classification, input.error.is_some()),
                 None => Classification::FAILURE,
             };
             next = link.outer.as_ref();
@@ -135,10 +135,10 @@ impl fmt::Debug for Classifier {
 mod tests {
     use super::*;
 
-    fn judged(classifier: &Classifier, judged: Classification) -> Classification {
-        let mut ending = ClassifyInput::new(judged);
-        classifier.classify(&mut ending);
-        ending.classification
+    fn classification(classifier: &Classifier, classification: Classification) -> Classification {
+        let mut input = ClassifyInput::new(classification);
+        classifier.classify(&mut input);
+        input.classification
     }
 
     #[test]
@@ -147,7 +147,7 @@ mod tests {
         headers.insert("grpc-status", http::HeaderValue::from_static("13"));
         let mut extensions = Extensions::new();
         extensions.insert(7_u8);
-        let ending = ClassifyInput {
+        let input = ClassifyInput {
             classification: Classification::FAILURE,
             status: Some(StatusCode::OK),
             grpc_code: Some(GrpcCode::INTERNAL),
@@ -156,35 +156,35 @@ mod tests {
             error: Some(&error),
             response: Some(&"answer"),
         };
-        assert_eq!(ending.outcome(), Outcome::Failure);
-        assert_eq!(ending.evidence(), Evidence::Unhealthy);
-        assert_eq!(ending.status(), Some(StatusCode::OK));
-        assert_eq!(ending.grpc_code(), Some(GrpcCode::INTERNAL));
-        assert_eq!(ending.headers(), Some(&headers));
-        assert_eq!(ending.extension::<u8>(), Some(&7));
-        assert_eq!(ending.extension::<u16>(), None);
+        assert_eq!(input.outcome(), Outcome::Failure);
+        assert_eq!(input.evidence(), Evidence::Unhealthy);
+        assert_eq!(input.status(), Some(StatusCode::OK));
+        assert_eq!(input.grpc_code(), Some(GrpcCode::INTERNAL));
+        assert_eq!(input.headers(), Some(&headers));
+        assert_eq!(input.extension::<u8>(), Some(&7));
+        assert_eq!(input.extension::<u16>(), None);
         assert_eq!(
-            ending.error().map(ToString::to_string).as_deref(),
+            input.error().map(ToString::to_string).as_deref(),
             Some("torn")
         );
-        assert_eq!(ending.response::<&str>(), Some(&"answer"));
-        assert_eq!(ending.response::<u8>(), None);
+        assert_eq!(input.response::<&str>(), Some(&"answer"));
+        assert_eq!(input.response::<u8>(), None);
     }
 
     #[test]
     fn classifier_keeps_the_evidence_of_an_outcome_that_it_does_not_change() {
         let same = Classifier::new(|end| end.outcome());
         let odd = Classification::new(Outcome::Failure, Evidence::Inconclusive);
-        assert_eq!(judged(&same, odd), odd);
+        assert_eq!(classification(&same, odd), odd);
         let failure = Classifier::new(|_| Outcome::Failure);
         assert_eq!(
-            judged(&failure, Classification::SUCCESS),
+            classification(&failure, Classification::SUCCESS),
             Classification::FAILURE
         );
         let own = ClassifyOutput::from(Outcome::Success).with_evidence(Evidence::Unhealthy);
         let own = Classifier::new(move |_| own);
         let expected = Classification::new(Outcome::Success, Evidence::Unhealthy);
-        assert_eq!(judged(&own, Classification::FAILURE), expected);
+        assert_eq!(classification(&own, Classification::FAILURE), expected);
     }
 
     #[test]
@@ -196,11 +196,11 @@ mod tests {
         });
         let both = inner.with_outer(Some(&outer));
         assert_eq!(
-            judged(&both, Classification::SUCCESS).outcome,
+            classification(&both, Classification::SUCCESS).outcome,
             Outcome::ClientError
         );
         assert_eq!(
-            judged(&outer, Classification::SUCCESS).outcome,
+            classification(&outer, Classification::SUCCESS).outcome,
             Outcome::Success
         );
     }
@@ -209,7 +209,7 @@ mod tests {
     fn classifier_that_panics_says_failure() {
         let panics = Classifier::new(|_| -> Outcome { std::panic::resume_unwind(Box::new(())) });
         assert_eq!(
-            judged(&panics, Classification::SUCCESS),
+            classification(&panics, Classification::SUCCESS),
             Classification::FAILURE
         );
     }
@@ -218,13 +218,13 @@ mod tests {
     fn client_error_is_healthy_as_an_answer_and_inconclusive_as_an_error() {
         let callers = Classifier::new(|_| Outcome::ClientError);
         assert_eq!(
-            judged(&callers, Classification::FAILURE).evidence,
+            classification(&callers, Classification::FAILURE).evidence,
             Evidence::Healthy
         );
         let error = std::io::Error::other("bad input");
-        let mut ending = ClassifyInput::new(Classification::FAILURE);
-        ending.error = Some(&error);
-        callers.classify(&mut ending);
-        assert_eq!(ending.evidence(), Evidence::Inconclusive);
+        let mut input = ClassifyInput::new(Classification::FAILURE);
+        input.error = Some(&error);
+        callers.classify(&mut input);
+        assert_eq!(input.evidence(), Evidence::Inconclusive);
     }
 }

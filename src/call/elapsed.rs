@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_says_what_ran_out() {
+    fn elapsed_says_what_ran_out() {
         let say = |bound, after| Elapsed::new("db".into(), bound, after).to_string();
         let two = Some(Duration::from_secs(2));
         assert_eq!(

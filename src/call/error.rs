@@ -104,7 +104,7 @@ mod tests {
     use crate::call::Rejection;
 
     #[test]
-    fn an_error_inside_of_an_io_error_is_found() {
+    fn error_inside_of_an_io_error_is_found() {
         let error = io::Error::other(Rejection::overloaded("shed"));
         assert_eq!(
             find::<Rejection>(&error).map(Rejection::guard),

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_number_has_its_name_and_the_rest_is_unknown() {
+    fn grpc_code_has_a_name_for_each_number_and_the_rest_is_unknown() {
         for n in 0..=16u8 {
             assert_eq!(GrpcCode::parse(n.to_string().as_bytes()).as_u8(), n);
         }

@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_comes_back_and_a_time_that_is_too_long_is_the_longest() {
+    fn packed_option_returns_its_number_and_caps_a_duration() {
         for number in [None, Some(0), Some(7), Some(u64::MAX - 1)] {
             assert_eq!(PackedOption::new(number).get(), number);
         }

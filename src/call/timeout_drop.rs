@@ -31,19 +31,19 @@ impl TimeoutDrop {
         now: impl FnOnce() -> Instant,
     ) -> Classification {
         let TimeoutDrop {
-            classification: judged,
+            classification,
             limit: after,
         } = *self;
         let (Some(began), Some(after)) = (began, after) else {
-            return judged;
+            return classification;
         };
         let lasted = now().saturating_duration_since(began);
         if lasted >= after / 2 {
-            return judged;
+            return classification;
         }
         Classification {
             evidence: Evidence::Inconclusive,
-            ..judged
+            ..classification
         }
     }
 }
@@ -127,7 +127,7 @@ mod tests {
         Elapsed::new("deadline".into(), TimeoutKind::Deadline, None)
     }
 
-    fn judged() -> Option<Classification> {
+    fn classification() -> Option<Classification> {
         current_timeout().map(|why| why.classify(None, Instant::now))
     }
 
@@ -136,17 +136,17 @@ mod tests {
 
     #[test]
     fn reason_is_known_for_as_long_as_work_is_dropped() {
-        assert_eq!(judged(), None);
+        assert_eq!(classification(), None);
         drop_on_timeout(limit(), || {
-            assert_eq!(judged(), Some(BLAMED));
-            drop_on_timeout(deadline(), || assert_eq!(judged(), Some(UNKNOWN)));
+            assert_eq!(classification(), Some(BLAMED));
+            drop_on_timeout(deadline(), || assert_eq!(classification(), Some(UNKNOWN)));
             let callers = limit().blame_caller();
             drop_on_timeout(callers, || {
-                assert_eq!(judged(), Some(Classification::CALLER_FAULT))
+                assert_eq!(classification(), Some(Classification::CALLER_FAULT))
             });
-            assert_eq!(judged(), Some(BLAMED));
+            assert_eq!(classification(), Some(BLAMED));
         });
-        assert_eq!(judged(), None);
+        assert_eq!(classification(), None);
     }
 
     #[test]
@@ -155,7 +155,7 @@ mod tests {
             drop_on_timeout(limit(), || std::panic::resume_unwind(Box::new("thrown")));
         });
         assert!(thrown.is_err());
-        assert_eq!(judged(), None);
+        assert_eq!(classification(), None);
     }
 
     #[test]

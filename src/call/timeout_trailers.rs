@@ -17,7 +17,7 @@ static CALLER_TIMEOUT: &str = "the request took too long";
 pub(crate) fn timeout_trailers(why: &Elapsed) -> HeaderMap {
     let message = match why.classification() {
         Classification::CALLER_FAULT => CALLER_TIMEOUT,
-        judged if judged.evidence == Evidence::Unhealthy => PEER_TIMEOUT,
+        classification if classification.evidence == Evidence::Unhealthy => PEER_TIMEOUT,
         _ => DEADLINE_TIMEOUT,
     };
     let mut trailers = HeaderMap::with_capacity(2);

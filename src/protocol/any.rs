@@ -34,7 +34,7 @@ impl AnyService {
         &self,
         result: Result<&'a T, &'a BoxError>,
     ) -> ClassifyInput<'a> {
-        let mut ending = match result {
+        let mut input = match result {
             Ok(response) => ClassifyInput {
                 response: Some(response),
                 ..ClassifyInput::new(Classification::SUCCESS)
@@ -45,9 +45,9 @@ impl AnyService {
             },
         };
         if let Some(classifier) = &self.0 {
-            classifier.classify(&mut ending);
+            classifier.classify(&mut input);
         }
-        ending
+        input
     }
 }
 
@@ -119,9 +119,9 @@ impl<Res: 'static, E: Into<BoxError>> Respond<Res, E> for AnyService {
         call: &mut Classification,
         error: &'a BoxError,
     ) -> Option<&'a (dyn Error + 'static)> {
-        let ending = self.classify_input::<Res>(Err(error));
-        *call = ending.classification;
-        ending.error
+        let input = self.classify_input::<Res>(Err(error));
+        *call = input.classification;
+        input.error
     }
 
     /// A plain response has no extensions to leave a classification in.

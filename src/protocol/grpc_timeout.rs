@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_finest_unit_is_written_that_has_room() {
+    fn grpc_timeout_is_written_in_the_finest_unit_that_fits() {
         let write = |time| write_grpc_timeout(time);
         assert_eq!(write(Duration::ZERO), "1n");
         assert_eq!(write(Duration::from_nanos(99_999_999)), "99999999n");
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn units_are_read_and_everything_else_is_nothing() {
+    fn grpc_timeout_parses_units_and_nothing_else() {
         let read = |text: &'static str| parse_grpc_timeout(&HeaderValue::from_static(text));
         assert_eq!(read("2H"), Some(Duration::from_secs(7200)));
         assert_eq!(read("3M"), Some(Duration::from_secs(180)));
@@ -89,7 +89,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_is_written_is_read_as_no_longer_and_not_much_shorter(seconds in 0_u64..400_000_000, nanos in 1_u32..1_000_000_000) {
+        fn grpc_timeout_roundtrip_is_no_longer_and_hardly_shorter(seconds in 0_u64..400_000_000, nanos in 1_u32..1_000_000_000) {
             let time = Duration::new(seconds, nanos);
             let value = write_grpc_timeout(time);
             proptest::prop_assert!(value.len() <= 9);
@@ -99,7 +99,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
+        fn grpc_timeout_parses_any_bytes_without_a_panic(bytes: Vec<u8>) {
             if let Ok(value) = HeaderValue::from_bytes(&bytes) {
                 let _ = parse_grpc_timeout(&value);
             }

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn an_http_refusal_has_a_status_a_problem_and_whole_seconds() {
+    fn rejection_response_has_a_status_a_problem_and_whole_seconds() {
         let why = Rejection::rate_limited("login").with_retry_after(Duration::from_millis(1200));
         let answer = rejection_response(&call(None), why);
         assert_eq!(answer.status(), 429);
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_has_a_problem_of_its_own() {
+    fn rejection_response_has_a_problem_body_for_each_kind() {
         for kind in RejectionKind::ALL {
             let answer = rejection_response(&call(None), Rejection::new(kind, "guard"));
             assert_eq!(answer.status(), http_status(kind));
@@ -252,14 +252,14 @@ mod tests {
     }
 
     #[test]
-    fn numbers_from_the_table_are_as_others_are() {
+    fn small_int_header_equals_a_formatted_number() {
         for value in [0, 1, 9, 10, 11, 59, 60, 98, 99, 100, 101, u64::MAX] {
             assert_eq!(small_int_header(value), HeaderValue::from(value));
         }
     }
 
     #[test]
-    fn a_grpc_refusal_is_trailers_only() {
+    fn rejection_response_of_grpc_is_trailers_only() {
         let why = Rejection::overloaded("shed").with_retry_after(Duration::from_millis(1200));
         let answer = rejection_response(&call(Some("application/grpc+proto")), why);
         assert_eq!(answer.status(), 200);
@@ -271,7 +271,7 @@ mod tests {
 
     #[cfg(feature = "axum")]
     #[test]
-    fn a_handler_can_answer_with_a_rejection() {
+    fn rejection_is_a_response_of_an_axum_handler() {
         use axum_core::response::IntoResponse;
         let answer = Rejection::rate_limited("login").into_response();
         assert_eq!(answer.status(), 429);
@@ -280,14 +280,14 @@ mod tests {
 
     #[cfg(feature = "tonic")]
     #[test]
-    fn a_rejection_becomes_a_status_that_remembers_it() {
+    fn rejection_becomes_a_tonic_status_with_itself_as_source() {
         let status = tonic::Status::from(Rejection::overloaded("shed"));
         assert_eq!(status.code(), tonic::Code::Unavailable);
         assert!(Rejection::find(&status).is_some());
     }
 
     #[test]
-    fn a_panic_is_answered_without_its_message() {
+    fn panic_response_hides_the_message() {
         let answer = panic_response(&call(None), "secret");
         assert_eq!(answer.status(), 500);
         assert!(!String::from_utf8_lossy(answer.body()).contains("secret"));

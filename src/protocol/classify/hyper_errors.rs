@@ -72,7 +72,7 @@ async fn body_of_a_request_that_fails_is_the_callers_doing() {
 
 #[tokio::test]
 async fn peer_that_closes_on_an_upload_may_be_well_and_other_trouble_is_its_own() {
-    for (kind, judged) in [
+    for (kind, classification) in [
         (ErrorKind::BrokenPipe, UNKNOWN),
         (ErrorKind::ConnectionReset, UNKNOWN),
         (ErrorKind::ConnectionAborted, UNKNOWN),
@@ -83,7 +83,7 @@ async fn peer_that_closes_on_an_upload_may_be_well_and_other_trouble_is_its_own(
         ),
     ] {
         let error = failed(Silent(Some(kind)), Full::<Bytes>::from("an order")).await;
-        assert_eq!(classify_error(&error), judged, "{kind}: {error}");
+        assert_eq!(classify_error(&error), classification, "{kind}: {error}");
     }
     // Of an answer that is awaited, the same says something of the peer.
     let reset = io::Error::from(ErrorKind::ConnectionReset);

@@ -58,8 +58,8 @@ pub(crate) fn classify_error(error: &(dyn Error + 'static)) -> Classification {
     if Rejection::find(error).is_some() || is_overload(error) {
         return Classification::REJECTED;
     }
-    if let Some(judged) = ClassifiedError::find(error) {
-        return judged;
+    if let Some(classification) = ClassifiedError::find(error) {
+        return classification;
     }
     if let Some(elapsed) = find::<Elapsed>(error) {
         return elapsed.classification();
@@ -155,9 +155,17 @@ mod tests {
         ];
         for (status, outcome, evidence) in table {
             let status = StatusCode::from_u16(status).expect("a status");
-            let judged = Classification::new(outcome, evidence);
-            assert_eq!(classify_status(Side::Server, status), judged, "{status}");
-            assert_eq!(classify_status(Side::Client, status), judged, "{status}");
+            let classification = Classification::new(outcome, evidence);
+            assert_eq!(
+                classify_status(Side::Server, status),
+                classification,
+                "{status}"
+            );
+            assert_eq!(
+                classify_status(Side::Client, status),
+                classification,
+                "{status}"
+            );
         }
         let timeout = StatusCode::REQUEST_TIMEOUT;
         let server = classify_status(Side::Server, timeout);

@@ -96,7 +96,7 @@ impl CallState for HttpExchange {
         }
         if self.status.is_none() {
             return match given_up {
-                Some(judged) => self.blame_caller_for_error(judged),
+                Some(classification) => self.blame_caller_for_error(classification),
                 // The request broke off with the call: a server's future is dropped before any reader sees that.
                 None if self.blames_caller_for_timeout() => Classification::CALLER_FAULT,
                 None => Classification::CANCELLED,
@@ -107,8 +107,8 @@ impl CallState for HttpExchange {
             return Classification::FAILURE;
         }
         let complete = !self.expects_grpc_status() && promised == Some(self.bytes_sent);
-        if let Some(judged) = given_up.filter(|_| self.reader_waiting && !complete) {
-            return judged;
+        if let Some(classification) = given_up.filter(|_| self.reader_waiting && !complete) {
+            return classification;
         }
         if complete || (self.side == Side::Client && !self.reader_waiting) {
             Classification::SUCCESS

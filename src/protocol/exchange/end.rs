@@ -94,16 +94,16 @@ impl HttpExchange {
     ) {
         let made_here = classify_timeout_trailers(trailers);
         self.is_local_timeout = made_here.is_some();
-        let judged =
+        let classification =
             made_here.unwrap_or_else(|| self.blame_caller(classify_grpc_code(code), trailers));
-        let mut ending = ClassifyInput::new(judged);
-        ending.status = self.status;
-        ending.grpc_code = self.grpc_code;
-        ending.headers = Some(trailers);
+        let mut input = ClassifyInput::new(classification);
+        input.status = self.status;
+        input.grpc_code = self.grpc_code;
+        input.headers = Some(trailers);
         if let Some(classifier) = self.classifier.as_ref().or(own) {
-            classifier.classify(&mut ending);
+            classifier.classify(&mut input);
         }
-        self.classification = ending.classification;
+        self.classification = input.classification;
         if self.classification.outcome != Outcome::Success {
             self.set_failure_detail(grpc_message(trailers));
         }
@@ -144,28 +144,28 @@ impl HttpExchange {
 
     /// Classifies an error of the service or of its body.
     pub(crate) fn on_error(&mut self, error: &(dyn Error + 'static), own: Option<&Classifier>) {
-        let mut ending = ClassifyInput::new(self.blame_caller_for_error(classify_error(error)));
+        let mut input = ClassifyInput::new(self.blame_caller_for_error(classify_error(error)));
         self.is_local_timeout =
             find::<Elapsed>(error).is_some() || ClassifiedError::find(error).is_some();
-        ending.status = self.status;
-        ending.error = Some(error);
+        input.status = self.status;
+        input.error = Some(error);
         // A classifier of an inner layer has run all classifiers.
         if ClassifiedError::find(error).is_none()
             && let Some(classifier) = self.classifier.as_ref().or(own)
         {
-            classifier.classify(&mut ending);
+            classifier.classify(&mut input);
         }
-        self.classification = ending.classification;
+        self.classification = input.classification;
     }
 
     /// Blames the caller for an error if its request broke off, or took the time that ran out.
-    pub(super) fn blame_caller_for_error(&self, judged: Classification) -> Classification {
-        if judged.outcome == Outcome::TimedOut && self.blames_caller_for_timeout() {
+    pub(super) fn blame_caller_for_error(&self, classification: Classification) -> Classification {
+        if classification.outcome == Outcome::TimedOut && self.blames_caller_for_timeout() {
             return Classification::CALLER_FAULT;
         }
-        match judged.outcome {
-            Outcome::Rejected => judged,
-            _ => self.blame_caller(judged, &HeaderMap::new()),
+        match classification.outcome {
+            Outcome::Rejected => classification,
+            _ => self.blame_caller(classification, &HeaderMap::new()),
         }
     }
 
@@ -179,12 +179,12 @@ impl HttpExchange {
         match error {
             Some(error) => self.on_error(error, own),
             None => {
-                let mut ending =
+                let mut input =
                     ClassifyInput::new(self.blame_caller_for_error(Classification::FAILURE));
                 if let Some(classifier) = self.classifier.as_ref().or(own) {
-                    classifier.classify(&mut ending);
+                    classifier.classify(&mut input);
                 }
-                self.classification = ending.classification;
+                self.classification = input.classification;
             }
         }
         error

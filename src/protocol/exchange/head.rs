@@ -36,7 +36,7 @@ impl HttpExchange {
     ) -> BodyExpected {
         self.record_head(head);
         match inner_outcome(head.extensions).filter(|_| !self.is_successful_head(head.status)) {
-            Some((judged, fault)) => self.adopt_inner_outcome(judged, fault),
+            Some((classification, fault)) => self.adopt_inner_outcome(classification, fault),
             None => self.classify_head(head, classifier),
         }
         if self.classification.outcome != Outcome::Success {
@@ -53,10 +53,10 @@ impl HttpExchange {
 
     /// Adopts what an inner guard has decided.
     #[cold]
-    fn adopt_inner_outcome(&mut self, judged: Classification, fault: FailureDetail) {
-        self.classification = judged;
+    fn adopt_inner_outcome(&mut self, classification: Classification, fault: FailureDetail) {
+        self.classification = classification;
         self.set_failure_detail(fault);
-        if judged.outcome == Outcome::Panicked {
+        if classification.outcome == Outcome::Panicked {
             self.classify_panic();
         }
     }
@@ -116,17 +116,17 @@ impl HttpExchange {
         if self.expects_grpc_status() {
             return;
         }
-        let judged = match self.grpc_code {
+        let classification = match self.grpc_code {
             Some(code) => classify_grpc_code(code),
             None => classify_status(self.side, head.status),
         };
-        let judged = match judged.outcome {
-            Outcome::Success => judged,
-            _ => self.classify_failed_head(judged, head),
+        let classification = match classification.outcome {
+            Outcome::Success => classification,
+            _ => self.classify_failed_head(classification, head),
         };
         self.classification = match self.classifier.as_ref().or(own) {
-            None => judged,
-            Some(classifier) => self.apply_classifier(judged, head, classifier),
+            None => classification,
+            Some(classifier) => self.apply_classifier(classification, head, classifier),
         };
     }
 
@@ -134,24 +134,24 @@ impl HttpExchange {
     #[cold]
     fn classify_failed_head(
         &mut self,
-        judged: Classification,
+        classification: Classification,
         head: ResponseHead<'_>,
     ) -> Classification {
-        let judged = self.classify_timeout(judged, head.extensions);
-        self.blame_caller(judged, head.headers)
+        let classification = self.classify_timeout(classification, head.extensions);
+        self.blame_caller(classification, head.headers)
     }
 
     #[inline(never)]
     fn apply_classifier(
         &self,
-        judged: Classification,
+        classification: Classification,
         head: ResponseHead<'_>,
         classifier: &Classifier,
     ) -> Classification {
-        let mut ending = self.classify_input(head);
-        ending.classification = judged;
-        classifier.classify(&mut ending);
-        ending.classification
+        let mut input = self.classify_input(head);
+        input.classification = classification;
+        classifier.classify(&mut input);
+        input.classification
     }
 
     /// Returns whether the head is a success. Then a layer has reused the parts of a rejection for it, and what is in its
@@ -162,29 +162,29 @@ impl HttpExchange {
 
     /// Returns the input by which the head is classified.
     pub(crate) fn classify_input<'a>(&self, head: ResponseHead<'a>) -> ClassifyInput<'a> {
-        let mut ending = ClassifyInput::new(self.classification);
-        ending.status = Some(head.status);
-        ending.grpc_code = self.grpc_code;
-        ending.headers = Some(head.headers);
-        ending.extensions = Some(head.extensions);
-        ending
+        let mut input = ClassifyInput::new(self.classification);
+        input.status = Some(head.status);
+        input.grpc_code = self.grpc_code;
+        input.headers = Some(head.headers);
+        input.extensions = Some(head.extensions);
+        input
     }
 
     /// Classifies the response of an inner timeout by the error that it left.
     fn classify_timeout(
         &mut self,
-        judged: Classification,
+        classification: Classification,
         extensions: &Extensions,
     ) -> Classification {
         if extensions.is_empty() {
-            return judged;
+            return classification;
         }
         match attached_elapsed(extensions) {
             Some(elapsed) => {
                 self.is_local_timeout = true;
                 elapsed.classification()
             }
-            None => judged,
+            None => classification,
         }
     }
 
@@ -193,16 +193,16 @@ impl HttpExchange {
     #[inline]
     pub(super) fn blame_caller(
         &self,
-        judged: Classification,
+        classification: Classification,
         status: &HeaderMap,
     ) -> Classification {
-        if judged.outcome == Outcome::Success {
-            return judged;
+        if classification.outcome == Outcome::Success {
+            return classification;
         }
-        if self.is_request_broken() || self.is_undecodable(judged, status) {
+        if self.is_request_broken() || self.is_undecodable(classification, status) {
             Classification::CALLER_FAULT
         } else {
-            judged
+            classification
         }
     }
 
@@ -213,10 +213,10 @@ impl HttpExchange {
     }
 
     /// Returns whether a gRPC server reports that it could not decode the request, before it did anything about it.
-    fn is_undecodable(&self, judged: Classification, status: &HeaderMap) -> bool {
+    fn is_undecodable(&self, classification: Classification, status: &HeaderMap) -> bool {
         let may_be = self.side == Side::Server
             && self.grpc_code.is_some()
-            && judged.evidence == Evidence::Unhealthy;
+            && classification.evidence == Evidence::Unhealthy;
         let message = || {
             status
                 .get("grpc-message")

@@ -61,7 +61,7 @@ fn client(mut request: Req) -> HttpExchange {
     Client::new().read(&mut request)
 }
 
-fn judged(mut call: HttpExchange, head: &Response<()>) -> HttpExchange {
+fn after_head(mut call: HttpExchange, head: &Response<()>) -> HttpExchange {
     call.on_head(head.into(), None, None);
     call
 }
@@ -71,7 +71,7 @@ fn call_is_plain_again_if_the_peer_does_not_answer_in_grpc() {
     let html = head(200, &[("content-type", "text/html")]);
     for call in [server(grpc()), client(grpc())] {
         assert_eq!(call.wire(), WireFormat::Grpc);
-        let mut call = judged(call, &html);
+        let mut call = after_head(call, &html);
         assert_eq!(
             (call.wire(), call.classification()),
             (WireFormat::Plain, Classification::SUCCESS)
@@ -86,23 +86,23 @@ fn call_is_plain_again_if_the_peer_does_not_answer_in_grpc() {
         (insists.wire(), insists.classification()),
         (WireFormat::Grpc, Classification::FAILURE)
     );
-    let refused = judged(client(grpc()), &head(503, &[]));
+    let refused = after_head(client(grpc()), &head(503, &[]));
     assert_eq!(refused.wire(), WireFormat::Plain);
 }
 
 #[test]
 fn grpc_status_counts_wherever_it_is() {
-    let in_head = judged(
+    let in_head = after_head(
         server(grpc()),
         &head(200, &[SPEAKS_GRPC, ("grpc-status", "14")]),
     );
     assert_eq!(in_head.classification(), Classification::FAILURE);
     assert_eq!(in_head.grpc_code(), Some(GrpcCode::UNAVAILABLE));
-    let mut in_trailers = judged(server(grpc()), &head(200, &[SPEAKS_GRPC]));
+    let mut in_trailers = after_head(server(grpc()), &head(200, &[SPEAKS_GRPC]));
     assert_eq!(in_trailers.classification(), Classification::SUCCESS);
     in_trailers.on_trailers(&trailers("5"), None);
     assert_eq!(in_trailers.classification(), CLIENT_ERROR);
-    let mut missing = judged(server(grpc()), &head(200, &[SPEAKS_GRPC]));
+    let mut missing = after_head(server(grpc()), &head(200, &[SPEAKS_GRPC]));
     missing.on_trailers(&HeaderMap::new(), None);
     assert_eq!(missing.classification(), Classification::FAILURE);
 }
@@ -118,7 +118,7 @@ fn grpc_web_status_is_read_from_the_body() {
     };
     let answer = head(200, &[("content-type", "application/grpc-web+proto")]);
     let frame = b"\x80\x00\x00\x00\x11grpc-status: 13\r\n";
-    let mut failed = judged(client(web()), &answer);
+    let mut failed = after_head(client(web()), &answer);
     failed.on_data(b"\x00\x00\x00\x00\x02hi");
     for byte in frame {
         failed.on_data(&[*byte]);
@@ -126,7 +126,7 @@ fn grpc_web_status_is_read_from_the_body() {
     failed.on_body_end();
     assert_eq!(failed.classification(), Classification::FAILURE);
     assert_eq!(failed.grpc_code(), Some(GrpcCode::parse(b"13")));
-    let mut missing = judged(client(web()), &answer);
+    let mut missing = after_head(client(web()), &answer);
     missing.on_data(b"\x00\x00\x00\x00\x02hi");
     missing.on_body_end();
     assert_eq!(missing.classification(), Classification::FAILURE);
@@ -137,7 +137,7 @@ fn grpc_web_status_is_read_from_the_body() {
 #[test]
 fn grpc_web_call_is_over_with_its_trailers_whether_the_stream_ends_or_not() {
     let asked = request(Method::POST, Version::HTTP_11, Some("application/grpc-web"));
-    let mut call = judged(
+    let mut call = after_head(
         client(asked),
         &head(200, &[("content-type", "application/grpc-web")]),
     );
@@ -155,9 +155,9 @@ fn grpc_web_call_is_over_with_its_trailers_whether_the_stream_ends_or_not() {
 #[test]
 fn attempt_after_one_that_spoke_grpc_web_is_judged_by_what_it_speaks() {
     let web = head(503, &[("content-type", "application/grpc-web")]);
-    let mut call = judged(client(get()), &web);
+    let mut call = after_head(client(get()), &web);
     call.reset();
-    let mut call = judged(call, &head(200, &[("content-type", "text/html")]));
+    let mut call = after_head(call, &head(200, &[("content-type", "text/html")]));
     call.on_body_end();
     assert_eq!(call.classification(), Classification::SUCCESS);
 }
@@ -165,7 +165,7 @@ fn attempt_after_one_that_spoke_grpc_web_is_judged_by_what_it_speaks() {
 #[test]
 fn attempt_knows_nothing_of_the_one_before() {
     let promised = ("content-length", "5");
-    let mut call = judged(client(grpc()), &head(200, &[SPEAKS_GRPC, promised]));
+    let mut call = after_head(client(grpc()), &head(200, &[SPEAKS_GRPC, promised]));
     call.on_data(b"four");
     call.on_trailers(&trailers("13"), None);
     call.set_failure_detail(FailureDetail::MissingGrpcStatus);
@@ -174,7 +174,7 @@ fn attempt_knows_nothing_of_the_one_before() {
     assert_eq!((call.status, call.grpc_code()), (None, None));
     assert!(call.failure_detail().is_none());
     assert_eq!((call.bytes_sent, call.has_content_length), (0, false));
-    let mut plain = judged(client(grpc()), &head(503, &[]));
+    let mut plain = after_head(client(grpc()), &head(503, &[]));
     plain.reset();
     assert_eq!(plain.wire(), WireFormat::Grpc);
 }
@@ -182,18 +182,18 @@ fn attempt_knows_nothing_of_the_one_before() {
 #[test]
 fn body_that_is_not_as_long_as_it_said_is_a_failure() {
     let promised = head(200, &[("content-length", "5")]);
-    for (data, judged_as) in [
+    for (data, expected) in [
         ("hello", Classification::SUCCESS),
         ("hell", Classification::FAILURE),
         ("hello!", Classification::FAILURE),
     ] {
-        let mut call = judged(server(get()), &promised);
+        let mut call = after_head(server(get()), &promised);
         call.on_data(data.as_bytes());
         call.on_body_end();
-        assert_eq!(call.classification(), judged_as, "{data}");
+        assert_eq!(call.classification(), expected, "{data}");
     }
     // A bad head stays what it is.
-    let mut lost = judged(server(get()), &head(404, &[("content-length", "5")]));
+    let mut lost = after_head(server(get()), &head(404, &[("content-length", "5")]));
     lost.on_body_end();
     assert_eq!(lost.classification(), CLIENT_ERROR);
     // Only what a header says is a promise.
@@ -245,35 +245,44 @@ fn dropped_call_is_judged_by_who_has_gone() {
     );
     let good = head(200, &[]);
     assert_eq!(
-        judged(client(get()), &good).classify_drop(None),
+        after_head(client(get()), &good).classify_drop(None),
         Classification::SUCCESS
     );
     assert_eq!(
-        judged(client(get()), &good).awaited().classify_drop(None),
+        after_head(client(get()), &good)
+            .awaited()
+            .classify_drop(None),
         CANCELLED
     );
-    assert_eq!(judged(server(get()), &good).classify_drop(None), CANCELLED);
     assert_eq!(
-        judged(server(get()), &good).awaited().classify_drop(None),
+        after_head(server(get()), &good).classify_drop(None),
+        CANCELLED
+    );
+    assert_eq!(
+        after_head(server(get()), &good)
+            .awaited()
+            .classify_drop(None),
         CANCELLED
     );
     let bad = head(500, &[]);
     assert_eq!(
-        judged(client(get()), &bad).awaited().classify_drop(None),
+        after_head(client(get()), &bad)
+            .awaited()
+            .classify_drop(None),
         Classification::FAILURE
     );
     assert_eq!(
-        judged(server(get()), &bad).classify_drop(None),
+        after_head(server(get()), &bad).classify_drop(None),
         Classification::FAILURE
     );
     // A watcher has what it wanted; a server's stream lacks its status.
     let flowing = head(200, &[SPEAKS_GRPC]);
     assert_eq!(
-        judged(client(grpc()), &flowing).classify_drop(None),
+        after_head(client(grpc()), &flowing).classify_drop(None),
         Classification::SUCCESS
     );
     assert_eq!(
-        judged(server(grpc()), &flowing).classify_drop(None),
+        after_head(server(grpc()), &flowing).classify_drop(None),
         CANCELLED
     );
 }
@@ -281,14 +290,14 @@ fn dropped_call_is_judged_by_who_has_gone() {
 #[test]
 fn dropped_body_is_complete_when_every_promised_byte_was_taken() {
     let promised = head(200, &[("content-length", "5")]);
-    for (data, judged_as) in [
+    for (data, expected) in [
         ("hello", Classification::SUCCESS),
         ("hell", CANCELLED),
         ("hello!", Classification::FAILURE),
     ] {
-        let mut call = judged(server(get()), &promised);
+        let mut call = after_head(server(get()), &promised);
         call.on_data(data.as_bytes());
-        assert_eq!(call.awaited().classify_drop(None), judged_as, "{data}");
+        assert_eq!(call.awaited().classify_drop(None), expected, "{data}");
     }
     let mut exact = server(get());
     exact.on_head((&head(200, &[])).into(), Some(5), None);
@@ -303,7 +312,7 @@ fn rejection_and_caught_panic_of_a_layer_further_in_stay_what_they_are() {
         .extensions_mut()
         .insert(crate::Rejection::overloaded("inner"));
     assert_eq!(
-        judged(client(get()), &refused).classification(),
+        after_head(client(get()), &refused).classification(),
         Classification::REJECTED
     );
     let mut panicked = head(500, &[]);
@@ -311,7 +320,7 @@ fn rejection_and_caught_panic_of_a_layer_further_in_stay_what_they_are() {
         .extensions_mut()
         .insert(crate::protocol::CaughtPanic("oh".into()));
     assert_eq!(
-        judged(server(get()), &panicked).classification(),
+        after_head(server(get()), &panicked).classification(),
         Classification::PANICKED
     );
 }
@@ -319,7 +328,7 @@ fn rejection_and_caught_panic_of_a_layer_further_in_stay_what_they_are() {
 #[test]
 fn refusal_that_became_a_good_answer_is_history() {
     let coded = |code| head(200, &[SPEAKS_GRPC, ("grpc-status", code)]);
-    for (request, mut answer, judged_as) in [
+    for (request, mut answer, expected) in [
         (get(), head(200, &[]), Classification::SUCCESS),
         (get(), head(503, &[]), Classification::REJECTED),
         (grpc(), coded("0"), Classification::SUCCESS),
@@ -327,20 +336,20 @@ fn refusal_that_became_a_good_answer_is_history() {
     ] {
         let refusal = crate::Rejection::overloaded("inner");
         answer.extensions_mut().insert(refusal);
-        let call = judged(server(request), &answer);
-        assert_eq!(call.classification(), judged_as, "{answer:?}");
+        let call = after_head(server(request), &answer);
+        assert_eq!(call.classification(), expected, "{answer:?}");
     }
 }
 
 #[test]
 fn late_answer_is_known_as_one_of_which_nothing_else_is_known() {
-    let mut late = judged(client(get()), &head(504, &[]));
+    let mut late = after_head(client(get()), &head(504, &[]));
     assert!(late.is_unexplained_timeout() && late.classification() == LATE);
     late.excuse_timeout();
     assert!(!late.is_unexplained_timeout());
     assert_eq!(late.classification().evidence, Evidence::Inconclusive);
-    assert!(!judged(client(get()), &head(503, &[])).is_unexplained_timeout());
-    assert!(!judged(client(get()), &head(408, &[])).is_unexplained_timeout());
+    assert!(!after_head(client(get()), &head(503, &[])).is_unexplained_timeout());
+    assert!(!after_head(client(get()), &head(408, &[])).is_unexplained_timeout());
 }
 
 #[test]
@@ -356,11 +365,11 @@ fn undecodable_request_is_the_callers_on_a_server_only() {
         )
     };
     assert_eq!(
-        judged(server(grpc()), &answer()).classification(),
+        after_head(server(grpc()), &answer()).classification(),
         Classification::CALLER_FAULT
     );
     assert_eq!(
-        judged(client(grpc()), &answer()).classification(),
+        after_head(client(grpc()), &answer()).classification(),
         Classification::FAILURE
     );
     let other = head(
@@ -372,7 +381,7 @@ fn undecodable_request_is_the_callers_on_a_server_only() {
         ],
     );
     assert_eq!(
-        judged(server(grpc()), &other).classification(),
+        after_head(server(grpc()), &other).classification(),
         Classification::FAILURE
     );
 }
@@ -402,7 +411,7 @@ fn classifier_travels_to_layers_further_in_on_its_own_side() {
     ] {
         let mut request = get();
         of(outer, &mut request, Some(&strict()));
-        let call = judged(of(inner, &mut request, None), &lost);
+        let call = after_head(of(inner, &mut request, None), &lost);
         let failed = call.classification() == Classification::FAILURE;
         assert_eq!(failed, shared, "{outer:?} {inner:?}");
     }
@@ -411,14 +420,14 @@ fn classifier_travels_to_layers_further_in_on_its_own_side() {
 #[test]
 fn classifier_travels_to_layers_further_out_with_the_response() {
     let mut lost = head(404, &[]);
-    let inner = judged(of(Side::Client, &mut get(), Some(&strict())), &lost);
+    let inner = after_head(of(Side::Client, &mut get(), Some(&strict())), &lost);
     assert_eq!(inner.classification(), Classification::FAILURE);
     inner.share_classification(lost.extensions_mut());
-    let outer = judged(client(get()), &lost);
+    let outer = after_head(client(get()), &lost);
     assert_eq!(outer.classification(), Classification::FAILURE);
     // Nothing is left by those who go by the protocol alone.
     let mut plain = head(404, &[]);
-    judged(client(get()), &plain).share_classification(plain.extensions_mut());
+    after_head(client(get()), &plain).share_classification(plain.extensions_mut());
     assert!(plain.extensions().is_empty());
 }
 
@@ -460,7 +469,7 @@ fn call_that_is_dropped_while_its_upload_is_awaited_broke_off() {
             assert_eq!(call.classify_drop(Some(LATE)), Classification::CALLER_FAULT);
         }
     }
-    let good = judged(uploading(client(get()), false), &head(200, &[]));
+    let good = after_head(uploading(client(get()), false), &head(200, &[]));
     assert_eq!(good.classify_drop(None), Classification::SUCCESS);
 }
 
@@ -471,7 +480,7 @@ fn panic_that_a_broken_upload_led_to_is_the_callers_at_every_depth() {
     let caught = crate::protocol::CaughtPanic("a whole body".into());
     panicked.extensions_mut().insert(caught);
     let excused = Classification::new(Outcome::Panicked, Evidence::Inconclusive);
-    let seen = |broken| judged(uploading(server(get()), broken), &panicked).classification();
+    let seen = |broken| after_head(uploading(server(get()), broken), &panicked).classification();
     assert_eq!(
         (seen(true), seen(false)),
         (excused, Classification::PANICKED)
@@ -481,13 +490,13 @@ fn panic_that_a_broken_upload_led_to_is_the_callers_at_every_depth() {
 #[test]
 fn error_of_a_type_that_says_nothing_is_the_callers_once_its_upload_broke() {
     struct Opaque;
-    for (broken, judged) in [
+    for (broken, expected) in [
         (true, Classification::CALLER_FAULT),
         (false, Classification::FAILURE),
     ] {
         let mut call = uploading(server(get()), broken);
         assert!(call.on_any_error(&Opaque, None).is_none());
-        assert_eq!(call.classification(), judged);
+        assert_eq!(call.classification(), expected);
     }
 }
 
@@ -521,7 +530,7 @@ fn answer_of_our_own_has_the_content_type_that_was_asked_for() {
 #[test]
 fn grpc_web_status_is_read_from_base64_where_the_answer_is_text() {
     let text = "application/grpc-web-text";
-    let mut failed = judged(client(web(text)), &head(200, &[("content-type", text)]));
+    let mut failed = after_head(client(web(text)), &head(200, &[("content-type", text)]));
     // A trailer of 15 bytes: `grpc-status: 5` and a line feed.
     failed.on_data(b"gAAAAA9ncnBjLXN0YXR1czogNQo=");
     failed.on_body_end();
@@ -529,4 +538,5 @@ fn grpc_web_status_is_read_from_base64_where_the_answer_is_text() {
     assert_eq!(failed.grpc_code(), Some(GrpcCode::parse(b"5")));
 }
 
-mod notes;
+#[path = "call_state_tests.rs"]
+mod call_state;

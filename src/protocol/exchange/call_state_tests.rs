@@ -1,4 +1,4 @@
-//! Checks the notes of a call, and how it is judged by more than status and code.
+//! Checks the state of a call, and how it is classified by more than status and code.
 
 use std::{error::Error, io, sync::Arc, time::Duration};
 
@@ -73,19 +73,19 @@ fn cause_is_what_the_answer_says_of_it() {
         // Nothing went wrong.
         (get(), with(head(200, &[]), error()), None),
     ] {
-        let call = judged(server(request), &head);
+        let call = after_head(server(request), &head);
         assert_eq!(cause(&call).as_deref(), says, "{head:?}");
     }
 }
 
 #[test]
 fn cause_of_a_bad_end_is_what_came_of_the_body() {
-    let mut short = judged(server(get()), &head(200, &[("content-length", "5")]));
+    let mut short = after_head(server(get()), &head(200, &[("content-length", "5")]));
     short.on_data(b"hell");
     short.on_body_end();
     assert_eq!(cause(&short).as_deref(), Some("4 of 5 bytes"));
 
-    let begun = || judged(server(grpc()), &head(200, &[SPEAKS_GRPC]));
+    let begun = || after_head(server(grpc()), &head(200, &[SPEAKS_GRPC]));
     let mut cut = begun();
     cut.on_body_end();
     assert_eq!(cause(&cut).as_deref(), Some("no status"));
@@ -101,7 +101,7 @@ fn cause_of_a_bad_end_is_what_came_of_the_body() {
 fn end_has_what_was_seen_of_the_answer() {
     let now = CallClock::default();
     let mut end = CallEnd::new(Outcome::Success, &now);
-    let mut call = judged(server(grpc()), &head(200, &[SPEAKS_GRPC]));
+    let mut call = after_head(server(grpc()), &head(200, &[SPEAKS_GRPC]));
     call.on_data(b"four");
     call.on_trailers(&trailers("5"), None);
     call.write_end(&mut end);
@@ -174,7 +174,7 @@ fn elapsed(bound: TimeoutKind) -> Elapsed {
 #[test]
 fn time_limit_of_this_process_knows_why_it_ran_out() {
     let late = |elapsed: Elapsed| with(head(504, &[]), left_error(elapsed));
-    for (why, judged_as) in [
+    for (why, expected) in [
         (elapsed(TimeoutKind::Limit), LATE),
         (
             elapsed(TimeoutKind::Limit).blame_caller(),
@@ -185,27 +185,27 @@ fn time_limit_of_this_process_knows_why_it_ran_out() {
             Classification::new(Outcome::TimedOut, Evidence::Inconclusive),
         ),
     ] {
-        let by_head = judged(client(get()), &late(why.clone()));
+        let by_head = after_head(client(get()), &late(why.clone()));
         assert_eq!(
             (by_head.classification(), by_head.is_unexplained_timeout()),
-            (judged_as, false)
+            (expected, false)
         );
         let mut by_error = client(get());
         by_error.on_error(&why, None);
         assert_eq!(
             (by_error.classification(), by_error.is_unexplained_timeout()),
-            (judged_as, false)
+            (expected, false)
         );
     }
     let good = with(head(200, &[]), left_error(elapsed(TimeoutKind::Limit)));
     assert_eq!(
-        judged(client(get()), &good).classification(),
+        after_head(client(get()), &good).classification(),
         Classification::SUCCESS
     );
-    // An answer that is not a time limit's is judged by its status.
+    // An answer that is not a time limit's is expected by its status.
     let other = with(head(500, &[]), left_error(io::Error::other("disk full")));
     assert_eq!(
-        judged(client(get()), &other).classification(),
+        after_head(client(get()), &other).classification(),
         Classification::FAILURE
     );
 
@@ -273,11 +273,11 @@ fn undecodable_request_is_known_by_code_and_message() {
             ("grpc-message", MESSAGE),
         ]
     };
-    let not_found = judged(server(grpc()), &head(200, &headers("5")));
+    let not_found = after_head(server(grpc()), &head(200, &headers("5")));
     assert_eq!(not_found.classification(), CLIENT_ERROR);
-    let plain = judged(server(get()), &head(500, &[("grpc-message", MESSAGE)]));
+    let plain = after_head(server(get()), &head(500, &[("grpc-message", MESSAGE)]));
     assert_eq!(plain.classification(), Classification::FAILURE);
-    let good = judged(server(grpc()), &head(200, &headers("0")));
+    let good = after_head(server(grpc()), &head(200, &headers("0")));
     assert_eq!(good.classification(), Classification::SUCCESS);
 }
 
@@ -305,7 +305,7 @@ fn grpc_web_is_read_of_those_who_answer_in_it_or_must() {
     insists.on_body_end();
     assert_eq!(insists.classification(), Classification::FAILURE);
     for head in [page, only_status] {
-        let mut call = judged(client(web("application/grpc-web")), &head);
+        let mut call = after_head(client(web("application/grpc-web")), &head);
         assert!(call.frames().is_none());
         call.on_body_end();
         assert_eq!(call.classification(), Classification::SUCCESS);
@@ -313,13 +313,13 @@ fn grpc_web_is_read_of_those_who_answer_in_it_or_must() {
     // The status is in the head already, or in trailers.
     let speaks_web = ("content-type", "application/grpc-web");
     let status_first = head(200, &[speaks_web, ("grpc-status", "0")]);
-    let told = judged(client(web("application/grpc-web")), &status_first);
+    let told = after_head(client(web("application/grpc-web")), &status_first);
     assert!(told.frames().is_none());
     let mut insists = GrpcClient::new().read(&mut grpc());
     insists.on_head((&head(200, &[SPEAKS_GRPC])).into(), None, None);
     assert!(insists.frames().is_none());
     // The status is its word that it speaks gRPC.
-    let told = judged(client(grpc()), &head(200, &[("grpc-status", "0")]));
+    let told = after_head(client(grpc()), &head(200, &[("grpc-status", "0")]));
     assert_eq!(told.wire(), WireFormat::Grpc);
 }
 
@@ -330,8 +330,8 @@ fn frame_ends_the_call_if_the_body_says_so_or_nothing_can_follow() {
     let ends = |call: &mut HttpExchange, piece: &Piece, ended: bool| {
         call.on_frame(piece.as_ref(), ended, None)
     };
-    let promised = || judged(server(get()), &head(200, &[("content-length", "6")]));
-    for (piece, ended, over, judged_as) in [
+    let promised = || after_head(server(get()), &head(200, &[("content-length", "6")]));
+    for (piece, ended, over, expected) in [
         (data(), false, false, Classification::SUCCESS),
         (data(), true, true, Classification::FAILURE),
         (None, true, true, Classification::FAILURE),
@@ -344,9 +344,9 @@ fn frame_ends_the_call_if_the_body_says_so_or_nothing_can_follow() {
     ] {
         let mut call = promised();
         assert_eq!(ends(&mut call, &piece, ended), over, "{piece:?}");
-        assert_eq!(call.classification(), judged_as, "{piece:?}");
+        assert_eq!(call.classification(), expected, "{piece:?}");
     }
-    let mut call = judged(server(grpc()), &head(200, &[SPEAKS_GRPC]));
+    let mut call = after_head(server(grpc()), &head(200, &[SPEAKS_GRPC]));
     assert!(!ends(&mut call, &data(), false));
     let end = Some(Ok(Frame::trailers(trailers("5"))));
     assert!(ends(&mut call, &end, false));
@@ -356,16 +356,16 @@ fn frame_ends_the_call_if_the_body_says_so_or_nothing_can_follow() {
 #[test]
 fn body_that_a_time_limit_gave_up_is_judged_by_that_if_its_reader_waited() {
     let promised = || head(200, &[("content-length", "5")]);
-    for (data, waiting, judged_as) in [
+    for (data, waiting, expected) in [
         ("hell", true, LATE),
         ("hell", false, CANCELLED),
         ("hello", true, Classification::SUCCESS),
         ("hello!", true, Classification::FAILURE),
     ] {
-        let mut call = judged(server(get()), &promised());
+        let mut call = after_head(server(get()), &promised());
         call.on_data(data.as_bytes());
         call.set_reader_waiting(waiting);
-        assert_eq!(call.classify_drop(Some(LATE)), judged_as, "{data}");
+        assert_eq!(call.classify_drop(Some(LATE)), expected, "{data}");
     }
     // What is only known of the body is no promise.
     let mut long = server(get());
@@ -373,7 +373,7 @@ fn body_that_a_time_limit_gave_up_is_judged_by_that_if_its_reader_waited() {
     long.on_data(b"hello!");
     long.set_reader_waiting(true);
     assert_eq!(long.classify_drop(None), CANCELLED);
-    let mut grpc = judged(
+    let mut grpc = after_head(
         server(grpc()),
         &head(200, &[SPEAKS_GRPC, ("content-length", "5")]),
     );
