@@ -930,7 +930,7 @@ async fn panics_are_grouped_by_location() {
     let groups = errors.groups();
     let locations: BTreeSet<_> = groups
         .iter()
-        .map(|group| group.grouping_key().location.expect("where"))
+        .map(|group| group.location().expect("where"))
         .collect();
     assert_eq!((groups.len(), locations.len()), (2, 2), "{groups:#?}");
 }
@@ -1169,7 +1169,7 @@ fn init_names_invalid_setting() {
     assert_eq!(
         said("init", &[("RUST_LOG", "info,my_app=lots")]),
         "Some(\"RUST_LOG\") false: logging: RUST_LOG is \"info,my_app=lots\", must be directives such as \
-         info,my_app=debug (\"my_app=lots\" is none)"
+         info,my_app=debug (\"my_app=lots\" is not a directive)"
     );
     assert_eq!(
         said("init", &[("LOG_FORMAT", "xml")]),

@@ -99,44 +99,42 @@ impl FastPath {
         // Read first. If the success then falls into a later run, it is never taken out of one that does not have it.
         let run_id = self.run_id.load(Ordering::Acquire);
         let bucket = self.bucket(clock);
-        let tag = pending_tag(generation, bucket);
-        let mut word = self.pending.load(Ordering::Relaxed);
-        loop {
-            let count = word & MAX_PENDING;
-            if word != tag | count {
-                count_locked(bucket);
-                break;
-            }
-            match self.count_window {
-                Some(max) if count >= max => {
-                    report_state();
-                    break;
-                }
-                None if count == MAX_PENDING => {
-                    count_locked(bucket);
-                    break;
-                }
-                _ => {}
-            }
-            let added = self.pending.compare_exchange_weak(
-                word,
-                word + 1,
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            );
-            match added {
-                Ok(_) if count == 0 => {
-                    report_state();
-                    break;
-                }
-                Ok(_) => break,
-                Err(present) => word = present,
-            }
+        match self.push(pending_tag(generation, bucket)) {
+            None => count_locked(bucket),
+            Some(0) => report_state(),
+            Some(count) if Some(count) == self.count_window => report_state(),
+            Some(_) => {}
         }
         PermitState::Success {
             bucket: bucket as u32,
             run_id,
             slow: false,
+        }
+    }
+
+    /// Adds a success to the word. Returns how many it held before, or `None` if it is full or has another tag.
+    #[inline]
+    fn push(&self, tag: u64) -> Option<u64> {
+        let max = self.count_window.unwrap_or(MAX_PENDING);
+        let mut word = self.pending.load(Ordering::Relaxed);
+        loop {
+            let count = word & MAX_PENDING;
+            if word != tag | count {
+                return None;
+            }
+            if count >= max {
+                // A count window that is full of successes does not change by another.
+                return self.count_window;
+            }
+            match self.pending.compare_exchange_weak(
+                word,
+                word + 1,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Some(count),
+                Err(present) => word = present,
+            }
         }
     }
 

@@ -1,8 +1,7 @@
-//! Names errors and writes their messages: the same in metrics, spans, logs and groups.
+//! Kinds and messages of errors: the same in metrics, spans, logs and groups.
 
 use std::borrow::Cow;
 use std::error::Error;
-use std::fmt::{self, Debug};
 
 use super::record::MAX_NAME;
 use super::type_name::type_name_from_debug;
@@ -11,17 +10,17 @@ use crate::{
     util::text::display_bounded,
 };
 
-/// Kind of an error whose type is not known.
+/// The kind of an error whose type is unknown.
 pub(super) const UNKNOWN_KIND: &str = "error";
 
-/// The name of a type that tells nothing.
+/// A type name that does not identify the error.
 const GENERIC_TYPE_NAME: &str = "Error";
 
-/// Names an error, in few words of which there are few.
+/// Returns the kind of an error, a label of low cardinality.
 ///
-/// A gRPC status goes by its code, an `io::Error` by its `ErrorKind`, time that ran out is a `timeout`, a refusal goes by
-/// its kind; every other error by its type, as far as `Debug` shows it. One that is called just `Error`, such as axum's
-/// round whatever a body failed with, goes by the first source with a name.
+/// The kind of a gRPC status is its code, of an `io::Error` its `ErrorKind`, of an elapsed timeout `timeout`, of a
+/// rejection its kind, and of every other error its type name as far as `Debug` shows it. For a type called just
+/// `Error`, such as the one axum wraps around errors of bodies, it is that of the first source with a name.
 pub(crate) fn kind_of(error: &(dyn Error + 'static)) -> Cow<'static, str> {
     sources(error)
         .map(own_kind)
@@ -29,10 +28,12 @@ pub(crate) fn kind_of(error: &(dyn Error + 'static)) -> Cow<'static, str> {
         .unwrap_or(GENERIC_TYPE_NAME.into())
 }
 
+/// Returns the kind of an error without its sources.
 fn own_kind(error: &(dyn Error + 'static)) -> Cow<'static, str> {
     if let Some((code, _)) = grpc_status(error) {
         return code.into();
     }
+    // Before the type name: the `ErrorKind` says more than `io::Error`.
     if let Some(error) = error.downcast_ref::<std::io::Error>() {
         return io_kind(error);
     }
@@ -42,19 +43,19 @@ fn own_kind(error: &(dyn Error + 'static)) -> Cow<'static, str> {
     if is_elapsed(error) {
         return "timeout".into();
     }
-    // Foreign code, which may panic.
-    let debug = catch_hook(|| display_bounded(DebugAsDisplay(error), MAX_NAME));
+    // `Debug` of a foreign type may panic.
+    let debug = catch_hook(|| display_bounded(format_args!("{error:?}"), MAX_NAME));
     let Some(name) = debug.as_deref().and_then(type_name_from_debug) else {
         return UNKNOWN_KIND.into();
     };
-    // What says its bare name in both ways may be a text that was made an error, such as anyhow's.
+    // If `Debug` and `Display` both write just this word, it may be a message turned into an error, such as anyhow's.
     match Some(name) == debug.as_deref() && *error_text(error, MAX_NAME) == *name {
         true => UNKNOWN_KIND.into(),
         false => name.to_owned().into(),
     }
 }
 
-/// One of no kind of its own is called what it is made from, if that has a name.
+/// Returns the kind of the wrapped error for `ErrorKind::Other`, if that has one, else the `ErrorKind`.
 fn io_kind(error: &std::io::Error) -> Cow<'static, str> {
     let inner = error
         .get_ref()
@@ -64,7 +65,7 @@ fn io_kind(error: &std::io::Error) -> Cow<'static, str> {
     inner.unwrap_or_else(|| format!("io::{:?}", error.kind()).into())
 }
 
-/// Returns the message of an error; of a gRPC status without its code, which is its kind.
+/// Returns the message of an error. That of a gRPC status is without the code, which is its kind.
 pub(super) fn message_of(error: &(dyn Error + 'static), max: usize) -> Box<str> {
     match grpc_status(error) {
         Some((_, message)) if !message.is_empty() => display_bounded(message, max),
@@ -72,7 +73,7 @@ pub(super) fn message_of(error: &(dyn Error + 'static), max: usize) -> Box<str> 
     }
 }
 
-/// Returns the message of a cause; of a gRPC status with its code.
+/// Returns the message of a cause. That of a gRPC status starts with the code.
 pub(super) fn cause_text(error: &(dyn Error + 'static), max: usize) -> Box<str> {
     match grpc_status(error) {
         Some((code, message)) => display_bounded(format_args!("{code}: {message}"), max),
@@ -80,11 +81,12 @@ pub(super) fn cause_text(error: &(dyn Error + 'static), max: usize) -> Box<str> 
     }
 }
 
-/// Foreign code, which may panic.
+/// Returns the `Display` text of an error, which may panic.
 fn error_text(error: &(dyn Error + 'static), max: usize) -> Box<str> {
     catch_hook(|| display_bounded(error, max)).unwrap_or_else(|| "an error that panics".into())
 }
 
+/// Returns the code and message of a gRPC status.
 #[cfg(feature = "tonic")]
 fn grpc_status<'a>(error: &'a (dyn Error + 'static)) -> Option<(&'static str, &'a str)> {
     let status = error.downcast_ref::<tonic::Status>()?;
@@ -96,18 +98,9 @@ fn grpc_status<'a>(_: &'a (dyn Error + 'static)) -> Option<(&'static str, &'a st
     None
 }
 
-/// Lets the bounded writer take the `Debug` text, too.
-struct DebugAsDisplay<'a>(&'a dyn Error);
-
-impl fmt::Display for DebugAsDisplay<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Debug::fmt(self.0, f)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io;
+    use std::{fmt, io};
 
     use super::*;
     use crate::call::{Elapsed, TimeoutKind};
@@ -134,9 +127,9 @@ mod tests {
     impl Error for Loud {}
 
     #[test]
-    fn kind_is_the_code_the_kind_or_the_name_of_the_type() {
+    fn kind_is_grpc_code_io_kind_rejection_kind_or_type_name() {
         let elapsed = Elapsed::new("api".into(), TimeoutKind::Limit, None);
-        let refused = Rejection::overloaded("shed");
+        let rejection = Rejection::overloaded("shed");
         let parse = "x".parse::<u32>().unwrap_err();
         let boxed: Box<dyn Error + Send + Sync> = "plain text".into();
         let wrapped = io::Error::other(Elapsed::new("api".into(), TimeoutKind::Limit, None));
@@ -145,7 +138,7 @@ mod tests {
             (&io::Error::other("torn"), "io::Other"),
             (&io::Error::from(io::ErrorKind::NotFound), "io::NotFound"),
             (&elapsed, "timeout"),
-            (&refused, refused.kind().as_str()),
+            (&rejection, rejection.kind().as_str()),
             (&parse, "ParseIntError"),
             (&Gone, "Gone"),
             (&Loud { why: "" }, "Loud"),
@@ -156,9 +149,9 @@ mod tests {
         }
     }
 
-    /// With a backtrace, which depends on the environment, `Debug` says more: the kind must not depend on it.
+    /// With a backtrace, which depends on the environment, `Debug` writes more. The kind must not depend on that.
     #[test]
-    fn kind_of_a_single_word_that_was_made_an_error_is_none() {
+    fn kind_of_error_made_from_single_word_is_error() {
         struct Word;
         impl fmt::Debug for Word {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -175,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn message_of_an_error_that_panics_says_so() {
+    fn message_of_panicking_error_is_replaced() {
         let error = Loud { why: "" };
         assert_eq!(&*message_of(&error, 100), "an error that panics");
         assert_eq!(&*cause_text(&error, 100), "an error that panics");
@@ -183,7 +176,7 @@ mod tests {
 
     #[cfg(feature = "tonic")]
     #[test]
-    fn grpc_status_is_its_code_and_its_message() {
+    fn grpc_status_has_code_as_kind_and_message_without_code() {
         let status = tonic::Status::internal("the table is locked");
         assert_eq!(kind_of(&status), "INTERNAL");
         assert_eq!(&*message_of(&status, 100), "the table is locked");

@@ -1,26 +1,28 @@
-//! The name of a group: a hash that stays the same on every machine and in every release.
+//! The fingerprint of an error group: a hash that is the same on every machine and in every release.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The version of the way errors are grouped: of [`normalize_message`](super::normalize_message) and of the hash.
+use super::parse_fingerprint_error::ParseFingerprintError;
+
+/// The version of the grouping: of [`normalize_message`](super::normalize_message) and of the hash.
 ///
-/// It rises when either changes, so that groups of different versions never mix.
-pub const VERSION: u8 = 2;
+/// It is raised when either changes, so that groups of different versions never mix.
+pub(super) const VERSION: u8 = 2;
 
 const FNV_OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
 
-// Bytes that UTF-8 never has: no text can imitate the border between two fields, or a missing route.
+// Bytes that never occur in UTF-8, so that no text can imitate a field separator or a missing field.
 const FIELD_SEP: u8 = 0xff;
 const NONE: u8 = 0xfe;
 
-/// The name of a group of errors: 64 bits over version, kind, route, parameterised message, parameterised last cause and
+/// Identifies a group of errors: a 64-bit hash of version, kind, route, normalized message, normalized last cause and
 /// location.
 ///
-/// It is written `v2-` and 16 hex digits, and read back from that text. It may be stored and compared
-/// across restarts, machines and releases. It is no secret and no seal: whoever may choose messages may
-/// find two with one fingerprint.
+/// `Display` writes `v2-` and 16 hex digits, and `FromStr` parses them. It may be stored and compared across restarts,
+/// machines and releases. The hash is not cryptographic: a caller who chooses messages can find two with the same
+/// fingerprint.
 ///
 /// ```
 /// use tower_keep::errors::ErrorRecord;
@@ -33,14 +35,14 @@ const NONE: u8 = 0xfe;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint(u64);
 
-/// Holds the fields that all records of a group have in common.
+/// The fields that all records of a group have in common.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FingerprintInput<'a> {
     pub(super) kind: &'a str,
     pub(super) route: Option<&'a str>,
-    /// Parameterised.
+    /// The normalized message.
     pub(super) message: &'a str,
-    /// The last cause, parameterised.
+    /// The normalized last cause.
     pub(super) cause: Option<&'a str>,
     pub(super) location: Option<&'a str>,
 }
@@ -54,6 +56,7 @@ impl Fingerprint {
             cause,
             location,
         } = key;
+        // The order is part of the version, as are the separators.
         let texts = [Some(kind), route, Some(message), cause, location];
         let start = fnv1a(fnv1a(FNV_OFFSET_BASIS, &[VERSION]), &[FIELD_SEP]);
         let hash = texts.into_iter().fold(start, |hash, text| {
@@ -63,20 +66,22 @@ impl Fingerprint {
         Self(hash)
     }
 
-    /// The bare 64 bits.
+    /// Returns the hash without its version.
     #[must_use]
     pub fn as_u64(self) -> u64 {
         self.0
     }
 
-    /// The version of the grouping that made it.
+    /// Returns the version of the grouping that computed it.
     #[must_use]
     pub fn version(self) -> u8 {
         VERSION
     }
 }
 
-/// FNV-1a, written out: the hasher of the standard library may change with any release.
+/// Adds bytes to an FNV-1a hash.
+///
+/// Written out because the hasher of the standard library may change with any release.
 fn fnv1a(hash: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(hash, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME)
@@ -115,7 +120,7 @@ impl FromStr for Fingerprint {
         let fingerprint = u64::from_str_radix(digits, 16)
             .map(Self)
             .map_err(|_| invalid)?;
-        // One fingerprint has one text: no signs, no capitals, no missing or extra zeros.
+        // Each fingerprint has exactly one text: no signs, no capitals, no missing or extra zeros.
         if fingerprint.to_string() == text {
             Ok(fingerprint)
         } else {
@@ -123,38 +128,6 @@ impl FromStr for Fingerprint {
         }
     }
 }
-
-/// A text that is no [`Fingerprint`] of this release.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ParseFingerprintError {
-    other_version: Option<u8>,
-}
-
-impl ParseFingerprintError {
-    /// The version of the text, if it is a fingerprint of another version than [`VERSION`].
-    #[must_use]
-    pub fn other_version(&self) -> Option<u8> {
-        self.other_version
-    }
-}
-
-impl fmt::Display for ParseFingerprintError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.other_version {
-            Some(version) => write!(
-                f,
-                "fingerprint is of version {version}, this release makes version {VERSION}"
-            ),
-            None => write!(
-                f,
-                "not a fingerprint, which reads like v{VERSION}-0123456789abcdef"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for ParseFingerprintError {}
 
 #[cfg(test)]
 mod tests {
@@ -173,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn fingerprints_never_change() {
+    fn fingerprint_is_stable() {
         let index = "index out of bounds: the len is <num> but the index is <num>";
         let golden = [
             (input("", None, ""), "v2-f6cdc4ea07437ab9"),
@@ -207,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_borders_between_the_fields_count() {
+    fn fingerprint_separates_fields() {
         let with = |cause, location| FingerprintInput {
             cause,
             location,
@@ -231,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_are_no_fingerprint_say_so() {
+    fn fingerprint_parse_rejects_invalid_text() {
         let error = |text: &str| text.parse::<Fingerprint>().unwrap_err();
         assert_eq!(error("v1-2855ceea486fcd28").other_version(), Some(1));
         for text in [
@@ -252,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_made_of_the_version_and_the_bits() {
+    fn fingerprint_display_has_version_and_bits() {
         let fingerprint = Fingerprint::compute(input("Timeout", None, ""));
         let (version, bits) = (fingerprint.version(), fingerprint.as_u64());
         assert_eq!(fingerprint.to_string(), format!("v{version}-{bits:016x}"));
@@ -264,7 +237,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn fingerprints_are_read_back(kind in ".*", route in prop::option::of(".*"), message in ".*") {
+        fn fingerprint_round_trips_through_text(kind in ".*", route in prop::option::of(".*"), message in ".*") {
             let fingerprint = Fingerprint::compute(input(&kind, route.as_deref(), &message));
             prop_assert_eq!(fingerprint.to_string().parse(), Ok(fingerprint));
         }

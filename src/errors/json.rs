@@ -1,7 +1,7 @@
 //! JSON for consoles and webhooks. Times are RFC 3339 in UTC to the millisecond: `2026-01-02T03:04:05.678Z`.
 //!
-//! Fields that have no value are `null`, so that the shape is always the same. Texts are as they came:
-//! escape them for HTML.
+//! Fields without a value are `null`, so that all objects have the same fields. Texts are not escaped: escape them for
+//! HTML.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,8 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Serialize, Serializer};
 
 use super::fingerprint::Fingerprint;
-use super::group::{ErrorGroup, ErrorSample, GroupStatus};
-use super::tracker::ErrorEvent;
+use super::{event::ErrorEvent, group::ErrorGroup, group_status::GroupStatus, sample::ErrorSample};
 
 #[derive(Serialize)]
 struct GroupJson<'a> {
@@ -22,7 +21,7 @@ struct GroupJson<'a> {
     cause: Option<&'a str>,
     location: Option<&'a str>,
     overflow: bool,
-    why: DisplayAsStr<super::GroupingKey<'a>>,
+    why: String,
     count: u64,
     regressions: u64,
     first_seen: Rfc3339,
@@ -56,17 +55,16 @@ enum EventJson<'a> {
 
 impl Serialize for ErrorGroup {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let why = self.grouping_key();
         let json = GroupJson {
             fingerprint: self.fingerprint(),
             status: self.status(),
-            kind: why.kind,
-            route: why.route,
-            message: why.message,
-            cause: why.cause,
-            location: why.location,
-            overflow: why.overflow,
-            why: DisplayAsStr(why),
+            kind: self.kind(),
+            route: self.route(),
+            message: self.message(),
+            cause: self.cause(),
+            location: self.location(),
+            overflow: self.is_overflow(),
+            why: self.grouping_key().to_string(),
             count: self.count(),
             regressions: self.regressions(),
             first_seen: Rfc3339(self.first_seen()),
@@ -121,15 +119,6 @@ impl Serialize for GroupStatus {
     }
 }
 
-/// Anything with a `Display`.
-struct DisplayAsStr<T>(T);
-
-impl<T: fmt::Display> Serialize for DisplayAsStr<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
-}
-
 struct Rfc3339(SystemTime);
 
 impl Serialize for Rfc3339 {
@@ -140,12 +129,12 @@ impl Serialize for Rfc3339 {
 
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // RFC 3339 knows the years 0 to 9999 only.
+        // RFC 3339 has the years 0 to 9999 only.
         const MIN_MILLIS: i64 = -62_167_219_200_000;
         const MAX_MILLIS: i64 = 253_402_300_799_999;
         let since_epoch = match self.0.duration_since(UNIX_EPOCH) {
             Ok(after) => i64::try_from(after.as_millis()).unwrap_or(MAX_MILLIS),
-            // Towards the past, or part of a millisecond would be rounded into the future.
+            // Round towards the past, as for times after the epoch.
             Err(before) => {
                 let millis = before.duration().as_nanos().div_ceil(1_000_000);
                 i64::try_from(millis).map_or(MIN_MILLIS, |millis: i64| -millis)
@@ -163,9 +152,9 @@ impl fmt::Display for Rfc3339 {
     }
 }
 
-/// Year, month and day of a number of days since 1970-01-01, in the proleptic Gregorian calendar.
+/// Returns year, month and day of a number of days since 1970-01-01, in the proleptic Gregorian calendar.
 ///
-/// Years are counted from March, so that the leap day is the last one; after Howard Hinnant,
+/// Years are counted from March, so that the leap day is the last day. The algorithm is Howard Hinnant's
 /// `civil_from_days`.
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
@@ -192,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_written_in_utc_to_the_millisecond() {
+    fn rfc3339_is_utc_with_milliseconds() {
         let text = |seconds: u64, millis: u64| {
             Rfc3339(UNIX_EPOCH + Duration::from_millis(seconds * 1000 + millis)).to_string()
         };
@@ -204,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn times_before_the_epoch_and_beyond_the_calendar_are_written_too() {
+    fn rfc3339_handles_times_before_epoch_and_beyond_calendar() {
         let before = UNIX_EPOCH - Duration::from_nanos(1);
         assert_eq!(Rfc3339(before).to_string(), "1969-12-31T23:59:59.999Z");
         let far = UNIX_EPOCH + Duration::from_secs(1 << 40);

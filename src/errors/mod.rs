@@ -1,39 +1,74 @@
-//! Errors, gathered into groups: one line for each fault instead of one for each call that met it.
+//! Groups errors by fault: one group for each fault instead of one log line for each call that failed.
 //!
-//! Use it to see in the process itself what goes wrong, since when, how often, and the IDs of a call to
-//! look at; and to be told of faults that are new or have come back. It is no log: of each group it keeps
-//! the first and the latest record, and a restart forgets all. Nor does it redact: keep secrets and
-//! personal data out of error messages, or out of records.
+//! Use it to see in the process itself which errors occur, since when, how often, and the IDs of an affected call; and to
+//! get events for faults that are new or have regressed. It is not a log: each group keeps only its first and its latest
+//! record, and a restart loses all of them. It does not redact either: keep secrets and personal data out of error
+//! messages.
 //!
-//! Place in the stack: none of its own. Whoever judges how a call ended - once, outside of everything that
-//! may panic, time out or fail - hands an [`ErrorRecord`] to the [`ErrorTracker`]; code that is no service
-//! may do so, too.
+//! # Place in the stack
 //!
-//! | a record whose group is | does |
+//! It is not a layer. A layer that classifies the end of calls, outside of everything that may panic, time out or fail,
+//! passes an [`ErrorRecord`] to the [`ErrorTracker`]; [`Track`](crate::Track) does so. Other code can record errors as
+//! well.
+//!
+//! # What happens
+//!
+//! | group of the record | effect |
 //! |---|---|
-//! | not known | begins a group; subscribers get [`ErrorEvent::New`] |
-//! | open | counts, and becomes the group's latest sample |
-//! | resolved | opens the group again; subscribers get [`ErrorEvent::Regressed`] |
-//! | ignored | counts, and nobody is told |
-//! | gone for want of room, and remembered | begins the group again, in the status that it had; subscribers hear nothing, or of a regression |
+//! | does not exist | creates the group; subscribers get [`ErrorEvent::New`] |
+//! | open | counts the record, and stores it as the latest one |
+//! | resolved | reopens the group; subscribers get [`ErrorEvent::Regressed`] |
+//! | ignored | counts the record; subscribers get no event |
+//! | was evicted, and its fingerprint is still known | creates the group again with its former status; subscribers get no event, or a regression |
 //!
-//! Records are one group if kind, route, message, last cause and location are the same once the variable parts of the
-//! texts are taken out, see [`normalize_message`]; [`ErrorGroup::grouping_key`] says it for each group, and [`Fingerprint`] is the name
-//! of the group, the same on every machine. Too much in one group? Make the kind more precise. Too many
-//! groups? Keep free text out of the message, or lower [`max_variants`](ErrorTrackerBuilder::max_variants).
+//! Records belong to the same group if their kind, route, message, last cause and location are equal after
+//! [normalization](#normalization). [`ErrorGroup::grouping_key`] describes these for a group, and [`Fingerprint`]
+//! identifies it on every machine. If errors of different faults share a group, make the kind
+//! more precise. If there are too many groups, keep free text out of messages, or lower
+//! [`max_variants`](ErrorTrackerBuilder::max_variants).
 //!
-//! Everything is bounded, whatever comes over the wire: texts when a [record](ErrorRecord) is made,
-//! messages per kind and route, groups in all, events per subscriber. What had to go is counted, and remembered by name
-//! for a while (eight names for each group that there is room for), so that more faults than there is room for are no
-//! storm of news.
+//! Everything is bounded, whatever peers send: texts when a [record](ErrorRecord) is created, messages per kind and route,
+//! groups in total, events per subscriber. Evictions are counted. The fingerprints of evicted groups are known for a while
+//! (eight per group of the limit), so that more faults than the store has room for do not cause a flood of events.
 //!
-//! With the feature `serde`, groups, samples, events, statuses and fingerprints are `Serialize`: times are
-//! RFC 3339 in UTC to the millisecond (`2026-01-02T03:04:05.678Z`), and what is not known is `null`. Texts
-//! are as they came, so escape them where they are shown.
+//! With the feature `serde`, groups, samples, events, statuses and fingerprints implement `Serialize`. Times are RFC 3339
+//! in UTC with milliseconds (`2026-01-02T03:04:05.678Z`), and unknown values are `null`. Texts are not escaped: escape
+//! them where they are displayed.
+//!
+//! # Normalization
+//!
+//! Messages and last causes are compared after their variable parts are replaced by placeholders:
+//!
+//! | placeholder | replaces |
+//! |---|---|
+//! | `<str>` | text in `"double"`, `'single'` or `“typographic”` quotes or `` `backticks` ``; the apostrophe of "can't" is not a quote |
+//! | `<num>` | whole and decimal numbers, versions, with their sign; a unit stays: `3GiB` is `<num>GiB` |
+//! | `<duration>` | numbers with a unit of time, one or more: `30ms`, `1m 30s` |
+//! | `<hex>` | `0x…`, and eight or more hex digits with at least one letter |
+//! | `<uuid>` | a UUID with its hyphens |
+//! | `<id>` | words of 20 or more characters with digits in two places (ULIDs, nanoids, keys), any longer than 64, JSON web tokens, the suffix of a pod's name, `#A-1043` |
+//! | `<ip>` | an IPv4 address with or without a port, an IPv6 address |
+//! | `<mac>` | a MAC address |
+//! | `<date>` | an ISO 8601 date, date and time, or time of day down to the second |
+//! | `<email>` | an e-mail address |
+//! | `<path>` | path, query and fragment of a URL; paths of files: absolute ones of two segments or more, relative ones with an extension |
+//!
+//! The scheme and host of a URL are kept, because they identify the peer that failed; user name and password are removed.
+//! Numbers inside a host are replaced like any others. The path of `src/main.rs:12:5` is kept, because it identifies the
+//! code that failed; the line numbers are replaced. Words that mix letters and digits, such as `utf8`, `E0308` or `4xx`,
+//! are kept. A run of whitespace and control characters becomes one space.
+//!
+//! Three more things are kept because they identify the fault: a quoted name without digits after `constraint`,
+//! `relation`, `column`, `table` or `missing field`, and the description of a gRPC code as tonic writes it
+//! (`code: '..', message: `), both in double quotes in the result; and an HTTP status after `status`, `status code` or
+//! `HTTP`. All other numbers are replaced, error codes included: put such a code into the kind of the record.
+//!
+//! The first 1,024 bytes of a message are read, in linear time. The result has at most 512 bytes, and ends in `…` if it is
+//! truncated.
 //!
 //! # Clones
 //!
-//! All clones of an [`ErrorTracker`] are one tracker. A [`ErrorGroup`] is a snapshot.
+//! All clones of an [`ErrorTracker`] share the groups. An [`ErrorGroup`] is a snapshot.
 //!
 //! # Cancellation
 //!
@@ -59,7 +94,7 @@
 //! assert_eq!(groups[0].latest().record().correlation_id(), Some("call-for-4711"));
 //! ```
 //!
-//! With settings, and a subscriber:
+//! With settings and a subscriber:
 //!
 //! ```
 //! use tower_keep::errors::{ErrorEvent, ErrorTracker, GroupStatus};
@@ -75,35 +110,38 @@
 //! errors.capture(&error);
 //!
 //! assert!(matches!(events.next().await, Some(ErrorEvent::New(_))));
-//! let Some(ErrorEvent::Regressed(again)) = events.next().await else { panic!("it came back") };
-//! assert_eq!((again.fingerprint(), again.status(), again.regressions()), (group, GroupStatus::Open, 1));
+//! let Some(ErrorEvent::Regressed(regressed)) = events.next().await else { panic!("not a regression") };
+//! assert_eq!((regressed.fingerprint(), regressed.status(), regressed.regressions()), (group, GroupStatus::Open, 1));
 //! # Ok(())
 //! # }
 //! ```
 
-#[cfg(feature = "serde")]
-mod json;
-
+mod builder;
 mod describe;
 pub(crate) mod error_description;
-mod evicted;
+mod event;
+mod events;
 mod fingerprint;
 mod group;
+mod group_status;
+mod grouping_key;
+#[cfg(feature = "serde")]
+mod json;
 mod normalize;
-mod paths;
-mod patterns;
-mod quotes;
+mod parse_fingerprint_error;
 mod record;
+mod sample;
 mod store;
 mod tracker;
 mod type_name;
 
+pub use self::{
+    builder::ErrorTrackerBuilder, event::ErrorEvent, events::ErrorEvents, fingerprint::Fingerprint,
+    group::ErrorGroup, group_status::GroupStatus, parse_fingerprint_error::ParseFingerprintError,
+    record::ErrorRecord, sample::ErrorSample, tracker::ErrorTracker,
+};
+pub(crate) use self::{describe::kind_of, type_name::short_type_name};
 pub use crate::call::capture_panics;
-pub(crate) use describe::kind_of;
-pub use fingerprint::{Fingerprint, ParseFingerprintError, VERSION};
-pub use group::{ErrorGroup, ErrorSample, GroupStatus, GroupingKey};
-pub use normalize::{MAX_NORMALIZED, MAX_READ, normalize_message};
-pub use record::{ErrorRecord, MAX_CAUSE, MAX_CAUSES, MAX_ID, MAX_MESSAGE, MAX_NAME};
-pub use store::{GroupChange, GroupStore, RecordResult, StoreLimits};
-pub use tracker::{ErrorEvent, ErrorEvents, ErrorTracker, ErrorTrackerBuilder};
-pub use type_name::{MAX_TYPE_NAME, panic_message, short_type_name};
+// For the fuzz targets.
+#[doc(hidden)]
+pub use self::normalize::normalize_message;

@@ -1,4 +1,4 @@
-//! What is known of one call that went wrong.
+//! The description of a failed call.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -8,30 +8,29 @@ use std::sync::Arc;
 use super::describe::{UNKNOWN_KIND, cause_text, kind_of, message_of};
 use super::fingerprint::{Fingerprint, FingerprintInput};
 use super::normalize::normalize_message;
-use super::type_name::panic_message;
-use crate::call::sources;
+use crate::call::{panic_message, sources};
 use crate::util::text::{truncated_arc, truncated_box, truncated_cow};
 
 /// The longest kind, service, route or location, in bytes.
-pub const MAX_NAME: usize = 256;
+pub(super) const MAX_NAME: usize = 256;
 
 /// The longest message, in bytes.
-pub const MAX_MESSAGE: usize = 2048;
+const MAX_MESSAGE: usize = 2048;
 
-/// How many causes a record keeps.
-pub const MAX_CAUSES: usize = 8;
+/// The number of causes that a record keeps.
+const MAX_CAUSES: usize = 8;
 
 /// The longest text of one cause, in bytes.
-pub const MAX_CAUSE: usize = 512;
+const MAX_CAUSE: usize = 512;
 
 /// The longest request, correlation or trace ID, in bytes.
-pub const MAX_ID: usize = 128;
+const MAX_ID: usize = 128;
 
-/// What is known of one call that went wrong: the input of an [`ErrorTracker`](super::ErrorTracker).
+/// The description of a failed call: the input of an [`ErrorTracker`](super::ErrorTracker).
 ///
-/// Every text is cut to its limit as it comes in, and then ends in `…`. Nothing else is changed: texts may
-/// hold whatever came over the wire, control characters and markup included, so escape them where they are
-/// shown.
+/// Every text is truncated to a limit, and then ends in `…`: names at 256 bytes, the message at 2,048, causes at 512, IDs
+/// at 128. Nothing else is changed: texts may contain whatever a peer sent, control characters and markup included, so
+/// escape them where they are displayed.
 ///
 /// ```
 /// use tower_keep::errors::ErrorRecord;
@@ -59,21 +58,20 @@ pub struct ErrorRecord {
 }
 
 impl ErrorRecord {
-    /// A failure of this kind.
+    /// Creates a record of a failure.
     ///
-    /// The kind divides groups before anything else does: a type name or a code, of which there are few. An
-    /// empty one becomes `error`.
+    /// The kind is a type name or a code of low cardinality: errors of different kinds are never in the same group. An empty
+    /// kind becomes `error`.
     #[must_use]
     pub fn new(kind: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self::from_parts(kind.into(), truncated_box(message.into(), MAX_MESSAGE))
     }
 
-    /// A failure described by an error and its sources.
+    /// Creates a record from an error and its sources.
     ///
-    /// A source that says the same as its parent is left out. Without a kind, a `tonic::Status` goes by its code, an
-    /// `io::Error` by its `ErrorKind`, time that ran out as `timeout`, and every other error by the name at the beginning
-    /// of its `Debug` text if that looks like the name of a type, else as `error`. Where the type is known, say
-    /// `Some(short_type_name(std::any::type_name::<E>()).into())`.
+    /// A source with the same message as its parent is left out. Without a kind, that of a `tonic::Status` is its code, of
+    /// an `io::Error` its `ErrorKind`, of an elapsed timeout `timeout`, and of every other error the type name at the
+    /// beginning of its `Debug` text, or `error` if there is none. If you know the type, pass its name.
     ///
     /// ```
     /// use tower_keep::errors::ErrorRecord;
@@ -88,12 +86,13 @@ impl ErrorRecord {
         let mut record = Self::from_parts(kind, message_of(error, MAX_MESSAGE));
         let mut parent = cause_text(error, MAX_MESSAGE);
         for source in sources(error).skip(1) {
-            // Read as far as the message was, so that a long text equals itself.
+            // With the limit of the message, so that the same long text compares equal.
             let text = cause_text(source, MAX_MESSAGE);
             if text != parent {
                 record = record.with_cause(text.clone());
                 parent = text;
             }
+            // The chain of sources may be endless.
             if record.causes.len() == MAX_CAUSES {
                 break;
             }
@@ -101,7 +100,15 @@ impl ErrorRecord {
         record
     }
 
-    /// A panic, from the payload that `catch_unwind` or a join error holds: kind `panic`, outcome `panicked`.
+    /// Creates a record from the panic payload of `catch_unwind` or of a `JoinError`: kind `panic`, outcome `panicked`.
+    ///
+    /// ```
+    /// use tower_keep::errors::ErrorRecord;
+    ///
+    /// let payload = std::panic::catch_unwind(|| panic!("out of {}", "luck")).unwrap_err();
+    /// let record = ErrorRecord::from_panic(&*payload);
+    /// assert_eq!((record.kind(), record.message()), ("panic", "out of luck"));
+    /// ```
     #[must_use]
     pub fn from_panic(payload: &(dyn Any + Send)) -> Self {
         Self::new("panic", panic_message(payload)).with_outcome("panicked")
@@ -127,7 +134,7 @@ impl ErrorRecord {
         }
     }
 
-    /// Adds a cause below those there are. Those beyond [`MAX_CAUSES`] are dropped.
+    /// Adds a cause of the last one. Causes beyond the eighth are dropped.
     #[must_use]
     pub fn with_cause(mut self, cause: impl Into<String>) -> Self {
         if self.causes.len() < MAX_CAUSES {
@@ -136,56 +143,56 @@ impl ErrorRecord {
         self
     }
 
-    /// How the call ended. Default: `failure`.
+    /// Sets the outcome of the call. Default: `failure`.
     #[must_use]
     pub fn with_outcome(mut self, outcome: &'static str) -> Self {
         self.outcome = outcome;
         self
     }
 
-    /// The service that answered, or was called.
+    /// Sets the name of the service that responded or was called.
     #[must_use]
     pub fn with_service(mut self, service: impl Into<Arc<str>>) -> Self {
         self.service = Some(truncated_arc(service.into(), MAX_NAME));
         self
     }
 
-    /// The route *template*, such as `/orders/{id}`. Divides groups, so never the raw path.
+    /// Sets the route *template*, such as `/orders/{id}`. Each route has groups of its own, so never pass the raw path.
     #[must_use]
     pub fn with_route(mut self, route: impl Into<Arc<str>>) -> Self {
         self.route = Some(truncated_arc(route.into(), MAX_NAME));
         self
     }
 
-    /// The ID of this one request.
+    /// Sets the ID of the request.
     #[must_use]
     pub fn with_request_id(mut self, id: impl Into<String>) -> Self {
         self.request_id = Some(truncated_box(id.into(), MAX_ID));
         self
     }
 
-    /// The ID that all calls made for one user action share.
+    /// Sets the ID shared by all calls of a user action.
     #[must_use]
     pub fn with_correlation_id(mut self, id: impl Into<String>) -> Self {
         self.correlation_id = Some(truncated_box(id.into(), MAX_ID));
         self
     }
 
-    /// The W3C trace ID.
+    /// Sets the W3C trace ID.
     #[must_use]
     pub fn with_trace_id(mut self, id: impl Into<String>) -> Self {
         self.trace_id = Some(truncated_box(id.into(), MAX_ID));
         self
     }
 
-    /// Sets where it happened, such as the `file:line:column` of a panic. Divides groups.
+    /// Sets the place in the code, such as the `file:line:column` of a panic. Each location has groups of its own.
     #[must_use]
     pub fn with_location(mut self, location: impl Into<String>) -> Self {
         self.location = Some(truncated_box(location.into(), MAX_NAME));
         self
     }
 
-    /// Returns the name of the group that it belongs to.
+    /// Returns the fingerprint of its group.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint_with(
@@ -194,12 +201,12 @@ impl ErrorRecord {
         )
     }
 
-    /// The parameterised text of the last cause.
+    /// Returns the normalized text of the last cause.
     pub(super) fn normalized_root_cause(&self) -> Option<String> {
         self.causes.last().map(|cause| normalize_message(cause))
     }
 
-    /// The fingerprint, by texts that are parameterised already.
+    /// Returns the fingerprint for texts that are already normalized.
     pub(super) fn fingerprint_with(&self, message: &str, cause: Option<&str>) -> Fingerprint {
         Fingerprint::compute(FingerprintInput {
             kind: &self.kind,
@@ -210,68 +217,68 @@ impl ErrorRecord {
         })
     }
 
-    /// The kind of error.
+    /// Returns the kind of error.
     #[must_use]
     pub fn kind(&self) -> &str {
         &self.kind
     }
 
-    /// The message as it was, its variable parts included.
+    /// Returns the message, not normalized.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The messages of the causes, the nearest first.
+    /// Returns the messages of the causes, the direct cause first.
     pub fn causes(&self) -> impl ExactSizeIterator<Item = &str> {
         self.causes.iter().map(|cause| &**cause)
     }
 
-    /// How the call ended.
+    /// Returns the outcome of the call.
     #[must_use]
     pub fn outcome(&self) -> &'static str {
         self.outcome
     }
 
-    /// The service that answered, or was called.
+    /// Returns the name of the service that responded or was called.
     #[must_use]
     pub fn service(&self) -> Option<&str> {
         self.service.as_deref()
     }
 
-    /// The route template.
+    /// Returns the route template.
     #[must_use]
     pub fn route(&self) -> Option<&str> {
         self.route.as_deref()
     }
 
-    /// The ID of this one request.
+    /// Returns the ID of the request.
     #[must_use]
     pub fn request_id(&self) -> Option<&str> {
         self.request_id.as_deref()
     }
 
-    /// The ID that all calls made for one user action share.
+    /// Returns the ID shared by all calls of a user action.
     #[must_use]
     pub fn correlation_id(&self) -> Option<&str> {
         self.correlation_id.as_deref()
     }
 
-    /// The W3C trace ID.
+    /// Returns the W3C trace ID.
     #[must_use]
     pub fn trace_id(&self) -> Option<&str> {
         self.trace_id.as_deref()
     }
 
-    /// Where it happened.
+    /// Returns the place in the code.
     #[must_use]
     pub fn location(&self) -> Option<&str> {
         self.location.as_deref()
     }
 }
 
-/// A location without what differs from one machine to the next: where cargo keeps the sources of crates, and the hash of
-/// a release of Rust.
+/// Removes the part of a location that differs between machines: the directory of cargo's sources, and the commit of the
+/// Rust release.
 pub(super) fn portable_location(location: &str) -> &str {
     let behind = |parent: &str| {
         let (_, rest) = location.split_once(parent)?;
@@ -292,7 +299,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn location_is_the_same_on_every_machine() {
+    fn location_is_equal_on_all_machines() {
         let table = [
             ("src/main.rs:7:5", "src/main.rs:7:5"),
             (
@@ -318,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn record_has_what_it_was_told_and_no_more() {
+    fn record_returns_configured_fields_and_defaults() {
         let full = ErrorRecord::new("Timeout", "no answer")
             .with_outcome("timed_out")
             .with_service("stock")
@@ -352,7 +359,7 @@ mod tests {
         ]
     }
 
-    /// An error for each text, each the source of the one before.
+    /// An error for the first text, whose source is the error for the next.
     #[derive(Debug)]
     struct NestedError(Vec<String>, Option<Box<NestedError>>);
 
@@ -380,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn causes_are_those_that_say_something_new_up_to_a_limit() {
+    fn causes_are_bounded_and_skip_repeated_messages() {
         let chain = |texts: &[String]| {
             let error = NestedError::new(texts).expect("an error");
             let record = ErrorRecord::from_error(None, &*error);
@@ -399,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn last_cause_and_location_divide_groups() {
+    fn fingerprint_depends_on_last_cause_and_location() {
         let plain = ErrorRecord::new("client", "error (Connect)");
         let refused = plain
             .clone()

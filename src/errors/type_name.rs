@@ -1,16 +1,14 @@
-//! Names of types, and what panics say.
-
-use std::any::Any;
+//! Names of types.
 
 use crate::util::text::truncated;
 
 /// The longest name [`short_type_name`] returns, in bytes.
-pub const MAX_TYPE_NAME: usize = 128;
+const MAX_TYPE_NAME: usize = 128;
 
-/// The kind of an error whose type is no longer known, read off the beginning of its `Debug` text.
+/// Returns the type name at the beginning of a `Debug` text.
 ///
-/// Derived and hand-written `Debug` mostly begins with the name of the type (`Os { code: 2, .. }`,
-/// `hyper::Error(..)`). What does not look exactly like that may be a message, and a message is no kind.
+/// Derived and manual `Debug` implementations mostly begin with it: `Os { code: 2, .. }`, `hyper::Error(..)`. Any other
+/// text may be a message, and returns `None`.
 pub(super) fn type_name_from_debug(debug: &str) -> Option<&str> {
     let belongs = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':';
     let end = debug
@@ -24,19 +22,12 @@ pub(super) fn type_name_from_debug(debug: &str) -> Option<&str> {
     (named && closed && name.len() <= MAX_TYPE_NAME).then_some(name)
 }
 
-/// A type name as people say it: `alloc::vec::Vec<my_app::Order>` becomes `Vec<Order>`.
+/// Returns a type name without its modules: `alloc::vec::Vec<my_app::Order>` becomes `Vec<Order>`.
 ///
-/// A type called just `Error` keeps the module it belongs to, or half of all errors were of one kind:
-/// `std::io::error::Error` becomes `io::Error`, `reqwest::error::Error` becomes `reqwest::Error`. Generic
-/// arguments stay, up to [`MAX_TYPE_NAME`] bytes in all.
-///
-/// ```
-/// use tower_keep::errors::short_type_name;
-///
-/// assert_eq!(short_type_name(std::any::type_name::<std::io::Error>()), "io::Error");
-/// ```
-#[must_use]
-pub fn short_type_name(full: &str) -> String {
+/// A type called just `Error` keeps its module, so that errors of different crates stay different kinds:
+/// `std::io::error::Error` becomes `io::Error`, `reqwest::error::Error` becomes `reqwest::Error`. Generic arguments are
+/// kept. The result has at most [`MAX_TYPE_NAME`] bytes.
+pub(crate) fn short_type_name(full: &str) -> String {
     let mut short = String::new();
     let mut rest = full;
     while let Some(next) = rest.chars().next() {
@@ -54,6 +45,7 @@ pub fn short_type_name(full: &str) -> String {
     truncated(&short, MAX_TYPE_NAME).into_owned()
 }
 
+/// Appends the name of a path, with its module if the name is `Error`.
 fn push_last_segments(short: &mut String, path: &str) {
     let (modules, name) = path.rsplit_once("::").unwrap_or(("", path));
     if modules.is_empty() {
@@ -61,9 +53,9 @@ fn push_last_segments(short: &mut String, path: &str) {
         return short.push_str(path);
     }
     if name == "Error" {
-        let says_something =
+        let is_specific =
             |module: &&str| !matches!(*module, "" | "error" | "errors" | "std" | "core" | "alloc");
-        if let Some(module) = modules.rsplit("::").find(says_something) {
+        if let Some(module) = modules.rsplit("::").find(is_specific) {
             short.push_str(module);
             short.push_str("::");
         }
@@ -71,15 +63,32 @@ fn push_last_segments(short: &mut String, path: &str) {
     short.push_str(name);
 }
 
-/// The message of a panic, from what `catch_unwind` or a join error holds.
-///
-/// ```
-/// use tower_keep::errors::panic_message;
-///
-/// let payload = std::panic::catch_unwind(|| panic!("out of {}", "luck")).unwrap_err();
-/// assert_eq!(panic_message(&*payload), "out of luck");
-/// ```
-#[must_use]
-pub fn panic_message(payload: &(dyn Any + Send)) -> &str {
-    crate::call::panic_message(payload)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_type_name_drops_modules_and_keeps_arguments() {
+        for (full, short) in [
+            ("my_app::orders::NotFound", "NotFound"),
+            ("std::io::error::Error", "io::Error"),
+            ("reqwest::error::Error", "reqwest::Error"),
+            ("hyper_util::client::legacy::client::Error", "client::Error"),
+            (
+                "alloc::vec::Vec<(my_app::Order, &str)>",
+                "Vec<(Order, &str)>",
+            ),
+            (
+                "alloc::boxed::Box<dyn core::error::Error + core::marker::Send>",
+                "Box<dyn Error + Send>",
+            ),
+            ("<a::B as c::D>::E", "<B as D>::E"),
+            ("u32", "u32"),
+            ("", ""),
+        ] {
+            assert_eq!(short_type_name(full), short);
+        }
+        let deep = format!("{}u8{}", "a::Vec<".repeat(500), ">".repeat(500));
+        assert!(short_type_name(&deep).len() <= MAX_TYPE_NAME);
+    }
 }

@@ -1,33 +1,23 @@
-use std::env::{self, VarError};
+use std::env;
 
 use tracing::level_filters::LevelFilter;
 use tracing_log::{AsLog, LogTracer};
-use tracing_subscriber::{
-    EnvFilter, filter::Directive, fmt::MakeWriter, layer::SubscriberExt, registry::Registry,
-};
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter, layer::SubscriberExt, registry::Registry};
 
-use super::{error::InitError, layer::LogLayer, line_buffer::LineFormat, output::Output};
+use super::{
+    error::InitError,
+    filter::{env_var, parse_filter},
+    format::LogFormat,
+    layer::LogLayer,
+    line_format::LineFormat,
+    output::Output,
+};
 use crate::call::capture_panics;
 
-/// What a log shows when nobody has said anything.
+/// The filter if neither `RUST_LOG` nor [`Logging::level`] is set.
 const DEFAULT_LEVEL: &str = "info";
-/// The span of a call, which carries the IDs into tasks.
-const CALL_SPAN: &str = "tower_keep::call";
 
-/// What lines look like.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LogFormat {
-    /// What `LOG_FORMAT` says, `json` or `pretty`; where it is not set, pretty on a terminal and else JSON.
-    #[default]
-    Auto,
-    /// One flat JSON object per line.
-    Json,
-    /// One readable line, in colour on a terminal unless `NO_COLOR` is set.
-    Pretty,
-}
-
-/// How events are logged: see the [module](super). Made by [`builder`](super::builder).
+/// A builder for logging; see the [module](super). Created by [`builder`](super::builder).
 #[derive(Clone, Debug)]
 pub struct Logging<W = Output> {
     format: LogFormat,
@@ -50,34 +40,34 @@ impl Default for Logging {
 }
 
 impl<W> Logging<W> {
-    /// What lines look like. Default: [`LogFormat::Auto`], which leaves it to the environment.
+    /// Sets the format of lines. Default: [`LogFormat::Auto`], so that the environment decides.
     #[must_use]
     pub fn format(mut self, format: LogFormat) -> Self {
         self.format = format;
         self
     }
 
-    /// What is logged where `RUST_LOG` is not set, as directives: `info,my_app=debug`. Default: `info`.
+    /// Sets the filter directives used when `RUST_LOG` is unset, such as `info,my_app=debug`. Default: `info`.
     #[must_use]
     pub fn level(mut self, directives: impl Into<String>) -> Self {
         self.level = directives.into();
         self
     }
 
-    /// Whether [`init`](Logging::init) also calls [`capture_panics`]. Default: yes.
+    /// Sets whether [`init`](Logging::init) also calls [`capture_panics`]. Default: yes, so that a panic is logged once.
     #[must_use]
     pub fn capture_panics(mut self, capture: bool) -> Self {
         self.capture_panics = capture;
         self
     }
 
-    /// Writes to standard output. The default: a service's log is what it has to say.
+    /// Writes to standard output, which is the default.
     #[must_use]
     pub fn stdout(self) -> Logging<Output> {
         self.with_output(Output::Stdout)
     }
 
-    /// Writes to standard error: for programs whose output is data.
+    /// Writes to standard error, for programs whose output is data.
     #[must_use]
     pub fn stderr(self) -> Logging<Output> {
         self.with_output(Output::Stderr)
@@ -90,8 +80,16 @@ impl<W> Logging<W> {
         }
     }
 
-    /// Writes to anything, one `write_all` per line: a file in a `Mutex`, a non-blocking appender. It counts as
-    /// no terminal.
+    /// Sets the writer, which gets one `write_all` per line: a file in a `Mutex`, or a non-blocking appender. It is not
+    /// treated as a terminal.
+    ///
+    /// ```
+    /// use std::sync::Mutex;
+    /// use tower_keep::logging;
+    ///
+    /// let logging = logging::builder().writer(Mutex::new(Vec::<u8>::new()));
+    /// # let _ = logging;
+    /// ```
     #[must_use]
     pub fn writer<N>(self, writer: N) -> Logging<N> {
         Logging {
@@ -103,14 +101,14 @@ impl<W> Logging<W> {
         }
     }
 
-    /// The filter that [`init`](Logging::init) would use, for a registry of one's own.
+    /// Returns the filter that [`init`](Logging::init) would use, for a custom registry.
     ///
-    /// The span of a call stays on where only warnings are logged, or events of tasks that have nothing but the
-    /// span would lose their IDs. Directives that name `tower_keep` are taken as they are.
+    /// It keeps the span of a call enabled even where only warnings are logged, because events of spawned tasks take their
+    /// IDs from it. Directives that name `tower_keep` are not changed.
     ///
     /// # Errors
     ///
-    /// If `RUST_LOG`, or else [`level`](Logging::level), is not understood.
+    /// Returns an error if `RUST_LOG`, or [`level`](Logging::level) if that is unset, cannot be parsed.
     pub fn filter(&self) -> Result<EnvFilter, InitError> {
         match env_var("RUST_LOG")? {
             Some(directives) => parse_filter("RUST_LOG", &directives),
@@ -118,21 +116,9 @@ impl<W> Logging<W> {
         }
     }
 
+    /// Returns the format from the setting and the environment.
     fn line_format(&self) -> Result<LineFormat, InitError> {
-        let is_pretty = match self.format {
-            LogFormat::Json => false,
-            LogFormat::Pretty => true,
-            LogFormat::Auto => match env_var("LOG_FORMAT")?.as_deref() {
-                None => self.is_terminal,
-                Some("json") => false,
-                Some("pretty") => true,
-                Some(other) => {
-                    let got = format!("{other:?}");
-                    return Err(InitError::config("LOG_FORMAT", got, "json or pretty"));
-                }
-            },
-        };
-        if !is_pretty {
+        if !self.is_pretty()? {
             return Ok(LineFormat::Json);
         }
         let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -141,7 +127,23 @@ impl<W> Logging<W> {
         })
     }
 
-    /// The layer alone, for a registry of one's own. It does not filter.
+    fn is_pretty(&self) -> Result<bool, InitError> {
+        match self.format {
+            LogFormat::Json => Ok(false),
+            LogFormat::Pretty => Ok(true),
+            LogFormat::Auto => match env_var("LOG_FORMAT")?.as_deref() {
+                None => Ok(self.is_terminal),
+                Some("json") => Ok(false),
+                Some("pretty") => Ok(true),
+                Some(other) => {
+                    let value = format!("{other:?}");
+                    Err(InitError::config("LOG_FORMAT", value, "json or pretty"))
+                }
+            },
+        }
+    }
+
+    /// Builds the layer, for a custom registry. It does not filter.
     ///
     /// ```
     /// use tower_keep::logging;
@@ -158,17 +160,17 @@ impl<W> Logging<W> {
     ///
     /// # Errors
     ///
-    /// If the format is [`LogFormat::Auto`] and `LOG_FORMAT` is neither `json` nor `pretty`.
+    /// Returns an error if the format is [`LogFormat::Auto`] and `LOG_FORMAT` is neither `json` nor `pretty`.
     pub fn layer(self) -> Result<LogLayer<W>, InitError> {
         Ok(LogLayer::new(self.line_format()?, self.writer))
     }
 
-    /// Installs a subscriber for the whole process, takes in what is logged with the `log` crate (unless that
-    /// has a logger already), and [captures panics](capture_panics).
+    /// Installs the subscriber of the process, forwards records of the `log` crate to it (unless that has a logger
+    /// already), and [captures panics](capture_panics).
     ///
     /// # Errors
     ///
-    /// If `RUST_LOG`, `LOG_FORMAT` or the level is not understood, or there is a subscriber already.
+    /// Returns an error if `RUST_LOG`, `LOG_FORMAT` or the level is invalid, or if a subscriber is already installed.
     pub fn init(self) -> Result<(), InitError>
     where
         W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
@@ -176,6 +178,7 @@ impl<W> Logging<W> {
         let (filter, panics) = (self.filter()?, self.capture_panics);
         let subscriber = Registry::default().with(filter).with(self.layer()?);
         tracing::subscriber::set_global_default(subscriber)?;
+        // Fails if the program has another logger, which then stays.
         let _ = LogTracer::builder()
             .with_max_level(LevelFilter::current().as_log())
             .init();
@@ -183,45 +186,5 @@ impl<W> Logging<W> {
             capture_panics();
         }
         Ok(())
-    }
-}
-
-/// A variable of the environment; blank is as good as none.
-fn env_var(name: &'static str) -> Result<Option<String>, InitError> {
-    match env::var(name) {
-        Ok(value) if value.trim().is_empty() => Ok(None),
-        Ok(value) => Ok(Some(value.trim().to_owned())),
-        Err(VarError::NotPresent) => Ok(None),
-        Err(VarError::NotUnicode(value)) => {
-            Err(InitError::config(name, format!("{value:?}"), "UTF-8"))
-        }
-    }
-}
-
-fn parse_filter(from: &'static str, directives: &str) -> Result<EnvFilter, InitError> {
-    let Ok(filter) = EnvFilter::builder().parse(directives) else {
-        let bad = directives
-            .split(',')
-            .find(|part| part.parse::<Directive>().is_err())
-            // A comma inside of braces is part of the directive.
-            .filter(|_| !directives.contains('['));
-        let bad = bad.map(|bad| format!(" ({bad:?} is none)"));
-        let must = format!(
-            "directives such as info,my_app=debug{}",
-            bad.unwrap_or_default()
-        );
-        return Err(InitError::config(from, format!("{directives:?}"), must));
-    };
-    let is_off = filter.max_level_hint() == Some(LevelFilter::OFF);
-    let bare = directives
-        .split(',')
-        .find_map(|part| part.trim().parse::<LevelFilter>().ok());
-    let hides_calls = bare.is_none_or(|level| level < LevelFilter::INFO);
-    if is_off || !hides_calls || directives.contains("tower_keep") {
-        return Ok(filter);
-    }
-    match format!("{CALL_SPAN}=info").parse() {
-        Ok(directive) => Ok(filter.add_directive(directive)),
-        Err(_) => Ok(filter),
     }
 }

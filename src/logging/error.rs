@@ -4,7 +4,7 @@ use tracing::subscriber::SetGlobalDefaultError;
 
 use crate::call::ConfigError;
 
-/// Why logging was not set up. Nothing has been installed then.
+/// An error returned when logging could not be set up. Nothing was installed.
 #[derive(Debug)]
 pub struct InitError(InitErrorKind);
 
@@ -25,12 +25,12 @@ impl InitError {
         )))
     }
 
-    /// Whether there is a subscriber already: [`Logging::layer`](super::Logging::layer) would add to it.
+    /// Returns whether a subscriber is already installed. Add [`Logging::layer`](super::Logging::layer) to that instead.
     pub fn is_already_installed(&self) -> bool {
         matches!(self.0, InitErrorKind::AlreadyInstalled)
     }
 
-    /// The setting that makes no sense, if that is why: `RUST_LOG`, `LOG_FORMAT` or `level`.
+    /// Returns the name of the invalid setting, if there is one: `RUST_LOG`, `LOG_FORMAT` or `level`.
     pub fn setting_name(&self) -> Option<&'static str> {
         match &self.0 {
             InitErrorKind::Config(setting) => Some(setting.field()),

@@ -1,21 +1,24 @@
-//! Texts in a line: escaped, so that none can forge a line, and never longer than there is room.
+//! Escaping of texts, so that none can forge a line or exceed its room.
 
 use std::fmt::Write;
 
 use crate::util::text::ELLIPSIS;
 
-/// How a text is written.
+/// The smallest room that a text is written into, in bytes.
+pub(super) const MIN_ROOM: usize = 8;
+
+/// The way a text is escaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Escape {
     /// Inside the quotes of a JSON string.
     Json,
-    /// Inside quotes, as Rust writes it.
+    /// Inside quotes, as a Rust string.
     Quoted,
-    /// Without quotes: only what could forge a line.
+    /// Without quotes: only characters that could forge a line.
     Bare,
 }
 
-/// What ends a line, steers a terminal, or turns the order of what follows.
+/// Returns whether a character can break a line, control a terminal, or change the direction of text.
 fn needs_escape(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -33,7 +36,7 @@ fn needs_escape(c: char) -> bool {
 impl Escape {
     fn is_plain(self, byte: u8) -> bool {
         let is_quoting = (byte == b'"') | (byte == b'\\');
-        // Whether the rest of Unicode is harmless takes a closer look.
+        // Other characters than ASCII are checked one by one.
         (b' '..0x7f).contains(&byte) & (!is_quoting | (self == Escape::Bare))
     }
 
@@ -52,9 +55,9 @@ impl Escape {
     }
 }
 
-/// Appends the text in at most `room` bytes. What does not fit is cut off and leaves a mark.
+/// Appends the escaped text in at most `room` bytes. A truncated text ends in `…`.
 pub(super) fn push_escaped(out: &mut String, text: &str, room: usize, escape: Escape) {
-    // All of it is looked at: that goes many bytes at a time, where stopping at the first goes one by one.
+    // Reads all bytes without an early exit, so that the loop is vectorized.
     let is_plain = || (text.bytes()).fold(true, |plain, byte| plain & escape.is_plain(byte));
     if text.len() <= room && is_plain() {
         return out.push_str(text);
@@ -84,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_forge_a_line_is_escaped() {
+    fn escape_covers_characters_that_could_forge_a_line() {
         let text = "a\"b\\c\n\r\t\u{1b}[2J\u{7f}\u{85}\u{2028}\u{202e}é";
         assert_eq!(
             pushed(text, 99, Escape::Json),
@@ -101,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_cut_between_characters_and_marked() {
+    fn escape_truncates_between_characters_with_ellipsis() {
         for escape in [Escape::Json, Escape::Quoted, Escape::Bare] {
             assert_eq!(pushed("abcdef", 6, escape), "abcdef");
             assert_eq!(pushed("abcdefg", 6, escape), "abc…");

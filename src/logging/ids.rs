@@ -1,25 +1,23 @@
-//! The IDs that every event of a call is stamped with.
+//! The IDs of the call that are added to each of its events.
 
 use tracing::Subscriber;
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
-use super::values::FieldValue;
+use super::{field_value::FieldValue, span_context::SpanContext};
 use crate::{
     context::{Context, hex_str},
     util::text::write_bounded,
 };
 
 const ID_FIELDS: [&str; 4] = ["request_id", "correlation_id", "trace_id", "span_id"];
-/// An event's own IDs may be anything.
+/// The longest ID of an event's own field, in bytes.
 const MAX_ID: usize = 128;
 
-/// The call that a span was opened in, kept in its extensions: a task that has the span has the IDs.
-pub(super) struct SpanContext(pub(super) Context);
-
-/// What stands in the line. An empty text is an ID that is not known.
+/// The IDs of a line. An unknown ID is empty.
 #[derive(Debug, Default)]
 pub(super) struct CallIds([String; 4]);
 
+/// Returns whether a field is an ID of the call.
 pub(super) fn is_id_field(name: &str) -> bool {
     ID_FIELDS.contains(&name)
 }
@@ -29,9 +27,9 @@ impl CallIds {
         self.0.iter_mut().for_each(String::clear);
     }
 
-    /// Takes an ID that the event brings itself; `false` if it is another field.
+    /// Takes the value of an event's own ID field. Returns `false` for any other field.
     pub(super) fn take_field(&mut self, name: &str, value: FieldValue<'_>) -> bool {
-        // Most fields are none, and are told so by their end.
+        // Rejects most fields early.
         if !name.ends_with("_id") {
             return false;
         }
@@ -47,8 +45,8 @@ impl CallIds {
         true
     }
 
-    /// Fills in what the event has not brought: from the call that this thread works on, else from the nearest
-    /// span that was opened in one.
+    /// Fills in the IDs that the event does not have: from the call that this thread works on, or else from the innermost
+    /// span that was created in a call.
     pub(super) fn fill<'a, S>(&mut self, scope: impl FnOnce() -> Option<Scope<'a, S>>)
     where
         S: Subscriber + for<'lookup> LookupSpan<'lookup>,
@@ -66,6 +64,7 @@ impl CallIds {
         if is_current {
             return;
         }
+        // A task outside of a call has the IDs of the innermost span that was created in one.
         let mut spans = scope().into_iter().flatten();
         spans.any(|span| match span.extensions().get::<SpanContext>() {
             Some(SpanContext(context)) => {
@@ -76,6 +75,7 @@ impl CallIds {
         });
     }
 
+    /// Copies the IDs that the event does not have.
     fn copy_missing(&mut self, context: &Context) {
         let [request_id, correlation_id, trace_id, span_id] = &mut self.0;
         let copy = |text: &mut String, id: &str| {
@@ -89,7 +89,7 @@ impl CallIds {
         copy(span_id, hex_str(&context.span_id().to_hex()));
     }
 
-    /// Names and texts of those that are known.
+    /// Returns the names and texts of the known IDs.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let texts = self.0.iter().map(String::as_str);
         ID_FIELDS

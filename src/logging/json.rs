@@ -9,20 +9,20 @@ use tracing_subscriber::fmt::{
 };
 
 use super::{
-    escape::{Escape, push_escaped},
+    escape::{Escape, MIN_ROOM, push_escaped},
+    field_value::{FieldValue, MAX_VALUE},
     line_buffer::{LineBuffer, MAX_TARGET},
-    values::{FieldValue, MAX_VALUE, OwnedValue},
+    owned_value::OwnedValue,
 };
 
-/// Keys that are ours: a field of that name becomes `field.level` and so on.
+/// The keys of a line itself. A field with such a name gets the prefix: `field.level`.
 const RESERVED: [&str; 5] = ["timestamp", "level", "target", "spans", "dropped_fields"];
-/// Prefix of such a field's key.
+/// The prefix of fields with a reserved name.
 const FIELD_PREFIX: &str = "field.";
-/// The shortest room that a text is worth writing in.
-const MIN_ROOM: usize = 8;
 
-pub(super) fn write_line(parts: &mut LineBuffer, metadata: &Metadata<'_>) {
-    let mut line = std::mem::take(&mut parts.line);
+/// Writes the line from its parts.
+pub(super) fn write_line(buffer: &mut LineBuffer, metadata: &Metadata<'_>) {
+    let mut line = std::mem::take(&mut buffer.line);
     line.push_str("{\"timestamp\":\"");
     let _ = SystemTime.format_time(&mut Writer::new(&mut line));
     line.push_str("\",\"level\":\"");
@@ -30,36 +30,41 @@ pub(super) fn write_line(parts: &mut LineBuffer, metadata: &Metadata<'_>) {
     line.push_str("\",\"target\":\"");
     push_escaped(&mut line, metadata.target(), MAX_TARGET, Escape::Json);
     line.push('"');
-    if !parts.message.is_empty() {
+    if !buffer.message.is_empty() {
         line.push_str(",\"message\":\"");
-        line.push_str(&parts.message);
+        line.push_str(&buffer.message);
         line.push('"');
     }
-    for (name, id) in parts.ids.iter() {
-        line.push_str(",\"");
-        line.push_str(name);
-        line.push_str("\":\"");
-        push_escaped(&mut line, id, MAX_TARGET, Escape::Json);
-        line.push('"');
+    push_ids(&mut line, buffer);
+    line.push_str(&buffer.fields);
+    if buffer.dropped_fields > 0 {
+        let _ = write!(line, ",\"dropped_fields\":{}", buffer.dropped_fields);
     }
-    line.push_str(&parts.fields);
-    if parts.dropped_fields > 0 {
-        let _ = write!(line, ",\"dropped_fields\":{}", parts.dropped_fields);
-    }
-    for (at, span) in parts.spans().enumerate() {
+    for (at, span) in buffer.spans().enumerate() {
         line.push_str(if at == 0 { ",\"spans\":[" } else { "," });
         line.push_str(span);
     }
-    line.push_str(if parts.has_spans() { "]}" } else { "}" });
-    parts.line = line;
+    line.push_str(if buffer.has_spans() { "]}" } else { "}" });
+    buffer.line = line;
 }
 
-/// The message, without its quotes.
+/// Writes the IDs of the call.
+fn push_ids(line: &mut String, buffer: &LineBuffer) {
+    for (name, id) in buffer.ids.iter() {
+        line.push_str(",\"");
+        line.push_str(name);
+        line.push_str("\":\"");
+        push_escaped(line, id, MAX_TARGET, Escape::Json);
+        line.push('"');
+    }
+}
+
+/// Writes a message without quotes.
 pub(super) fn write_message(out: &mut String, text: &str, room: usize) {
     push_escaped(out, text, room, Escape::Json);
 }
 
-/// `,"name":value`
+/// Writes a field of an event. Returns `false` and writes nothing if there is no room.
 pub(super) fn write_field(
     out: &mut String,
     name: &str,
@@ -69,8 +74,8 @@ pub(super) fn write_field(
     write_pair(out, name, &RESERVED, value, room)
 }
 
-/// Returns whether a key must be changed. One that looks as if it had been gets the prefix once more, or it would be there
-/// twice.
+/// Returns whether a key needs the prefix. One that begins with the prefix and a reserved name gets another one, or two
+/// fields could have the same key.
 fn is_reserved(name: &str, reserved: &[&str]) -> bool {
     let mut bare = name;
     while let Some(inner) = bare.strip_prefix(FIELD_PREFIX) {
@@ -79,6 +84,7 @@ fn is_reserved(name: &str, reserved: &[&str]) -> bool {
     reserved.contains(&bare)
 }
 
+/// Writes `,"name":value` with the prefix for a reserved name. Returns `false` and writes nothing if there is no room.
 fn write_pair(
     out: &mut String,
     name: &str,
@@ -94,19 +100,7 @@ fn write_pair(
     push_escaped(out, name, MAX_TARGET, Escape::Json);
     out.push_str("\":");
     let left = end.saturating_sub(out.len());
-    match value {
-        FieldValue::Text(text) if left >= MIN_ROOM => {
-            out.push('"');
-            push_escaped(out, text, MAX_VALUE.min(left - 2), Escape::Json);
-            out.push('"');
-        }
-        FieldValue::Float(number) if !number.is_finite() => {
-            let _ = write!(out, "\"{number}\"");
-        }
-        value => {
-            let _ = write!(out, "{value}");
-        }
-    }
+    push_value(out, value, left);
     let fits = out.len() <= end && left >= MIN_ROOM;
     if !fits {
         out.truncate(start);
@@ -114,14 +108,32 @@ fn write_pair(
     fits
 }
 
-/// `{"name":"load_order","id":7}`; fields that find no room are left out.
+/// Writes a value, a text in quotes.
+fn push_value(out: &mut String, value: FieldValue<'_>, room: usize) {
+    match value {
+        FieldValue::Text(text) if room >= MIN_ROOM => {
+            out.push('"');
+            push_escaped(out, text, MAX_VALUE.min(room - 2), Escape::Json);
+            out.push('"');
+        }
+        // JSON has no infinity and no NaN.
+        FieldValue::Float(number) if !number.is_finite() => {
+            let _ = write!(out, "\"{number}\"");
+        }
+        value => {
+            let _ = write!(out, "{value}");
+        }
+    }
+}
+
+/// Writes `{"name":"load_order","id":7}`, without the fields that there is no room for.
 pub(super) fn write_span(
     out: &mut String,
     name: FieldValue<'_>,
     fields: &[(&'static str, OwnedValue)],
     room: usize,
 ) -> bool {
-    // For the bracket that closes, and the comma between spans.
+    // Room for the closing brace and the comma between spans.
     let Some(room) = room.checked_sub(2) else {
         return false;
     };
@@ -130,9 +142,9 @@ pub(super) fn write_span(
         return false;
     }
     out.replace_range(start..=start, "{");
-    for (name, kept) in fields {
+    for (name, value) in fields {
         let room = end - out.len();
-        write_pair(out, name, &["name"], kept.value(), room);
+        write_pair(out, name, &["name"], value.value(), room);
     }
     out.push('}');
     true

@@ -17,47 +17,41 @@ use tracing_subscriber::{
 };
 
 use super::{
-    ids::{SpanContext, is_id_field},
-    line_buffer::{LineFormat, SpanFields, with_line_buffer},
-    lost_lines::count_lost_line,
-    output::Output,
-    values::{FieldValue, FieldVisitor, OwnedValue},
+    line_buffer::with_line_buffer, line_format::LineFormat, lost_lines::count_lost_line,
+    output::Output, span_context::SpanContext, span_fields::SpanFields,
 };
 use crate::{
     call::{CatchScope, catch_hook},
     context::Context,
 };
 
-/// How many fields of a span are kept, and how much of each.
-const MAX_SPAN_FIELDS: usize = 32;
-const MAX_SPAN_VALUE: usize = 1_024;
-
-/// The layer that writes events as lines, stamped with the IDs of their call. Made by
+/// A `tracing` layer that writes events as lines with the IDs of their call. Created by
 /// [`Logging::layer`](super::Logging::layer).
 ///
-/// Filters nothing: that is for the registry, or for a filter of its own.
+/// It does not filter. Add a filter to the registry or to the layer.
 #[derive(Clone, Debug)]
 pub struct LogLayer<W = Output> {
-    look: LineFormat,
+    format: LineFormat,
     writer: W,
-    /// True after the writer has failed, perhaps in the middle of a line.
+    /// True after the writer failed, perhaps in the middle of a line.
     failed: Arc<AtomicBool>,
 }
 
 impl<W> LogLayer<W> {
-    pub(super) fn new(look: LineFormat, writer: W) -> Self {
+    pub(super) fn new(format: LineFormat, writer: W) -> Self {
         LogLayer {
-            look,
+            format,
             writer,
             failed: Arc::default(),
         }
     }
 
-    /// Writes the line of an event. A log that cannot be written is no reason to fail; nor is a writer that panics.
+    /// Writes the line of an event. A writer that fails or panics loses the line, and does not fail the caller.
     fn write(&self, line: &mut String, metadata: &Metadata<'_>)
     where
         W: for<'writer> MakeWriter<'writer>,
     {
+        // A load is cheaper than a swap, and the writer has rarely failed.
         if self.failed.load(Ordering::Relaxed) && self.failed.swap(false, Ordering::Relaxed) {
             line.insert(0, '\n');
         }
@@ -74,34 +68,32 @@ impl<W> LogLayer<W> {
 
 impl<S, W> Layer<S> for LogLayer<W>
 where
-    S: Subscriber + for<'lookup> LookupSpan<'lookup>,
+    S: Subscriber + for<'formatup> LookupSpan<'formatup>,
     W: for<'writer> MakeWriter<'writer> + 'static,
 {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: LayerContext<'_, S>) {
         let Some(span) = ctx.span(id) else { return };
         let context = Context::current();
-        let is_ours = is_own_target(span.metadata().target());
-        let noted = capture_fields(is_ours, context.is_some(), |visitor| {
+        let fields = SpanFields::capture(span.metadata(), context.is_some(), |visitor| {
             attributes.record(visitor);
         });
         let mut extensions = span.extensions_mut();
-        // Another layer of ours may have been here before.
+        // Another `LogLayer` of the same registry may have set the extensions already.
         if let Some(context) = context {
             extensions.replace(SpanContext(context));
         }
-        if noted.name.is_some() || !noted.fields.is_empty() {
-            extensions.replace(noted);
+        if !fields.is_empty() {
+            extensions.replace(fields);
         }
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, ctx: LayerContext<'_, S>) {
         let Some(span) = ctx.span(id) else { return };
-        let is_ours = is_own_target(span.metadata().target());
         let in_call = span.extensions().get::<SpanContext>().is_some();
-        let new = capture_fields(is_ours, in_call, |visitor| values.record(visitor));
+        let new = SpanFields::capture(span.metadata(), in_call, |visitor| values.record(visitor));
         let mut extensions = span.extensions_mut();
         match extensions.get_mut::<SpanFields>() {
-            Some(noted) => noted.update(new),
+            Some(fields) => fields.update(new),
             None => {
                 extensions.replace(new);
             }
@@ -109,59 +101,11 @@ where
     }
 
     fn on_event(&self, event: &Event<'_>, ctx: LayerContext<'_, S>) {
-        let _inside = CatchScope::enter();
-        with_line_buffer(|parts| {
-            parts.write_line(self.look, event, &ctx);
-            self.write(&mut parts.line, event.metadata());
+        // Values and writers are foreign code. Their panics are caught, and reported by this crate.
+        let _scope = CatchScope::enter();
+        with_line_buffer(|buffer| {
+            buffer.write_line(self.format, event, &ctx);
+            self.write(&mut buffer.line, event.metadata());
         });
-    }
-}
-
-/// Spans of this crate, whose fields the line of the call has anyway.
-fn is_own_target(target: &str) -> bool {
-    target.starts_with("tower_keep::")
-}
-
-/// What to remember of a span's fields.
-fn capture_fields(
-    is_ours: bool,
-    in_call: bool,
-    record: impl FnOnce(&mut dyn tracing::field::Visit),
-) -> SpanFields {
-    let mut noted = SpanFields::default();
-    let _inside = CatchScope::enter();
-    with_line_buffer(|parts| {
-        record(&mut FieldVisitor {
-            scratch: &mut parts.scratch,
-            filter: |name: &str| {
-                name == "otel.name"
-                    || !(is_ours || name.starts_with("otel.") || in_call && is_id_field(name))
-            },
-            on_field: |name: &'static str, value: FieldValue<'_>| {
-                noted.set(name, OwnedValue::new(value, MAX_SPAN_VALUE));
-            },
-        });
-    });
-    noted
-}
-
-impl SpanFields {
-    fn set(&mut self, name: &'static str, value: OwnedValue) {
-        if name == "otel.name" {
-            self.name = Some(value);
-        } else if let Some((_, known)) = self.fields.iter_mut().find(|(known, _)| *known == name) {
-            *known = value;
-        } else if self.fields.len() < MAX_SPAN_FIELDS {
-            self.fields.push((name, value));
-        }
-    }
-
-    fn update(&mut self, new: SpanFields) {
-        if new.name.is_some() {
-            self.name = new.name;
-        }
-        for (name, value) in new.fields {
-            self.set(name, value);
-        }
     }
 }

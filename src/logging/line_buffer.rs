@@ -1,5 +1,3 @@
-//! One event, one line: what goes into it, whatever it looks like.
-
 use std::{cell::Cell, ops::Range};
 
 use tracing::{Event, Metadata, Subscriber};
@@ -10,46 +8,34 @@ use tracing_subscriber::{
 };
 
 use super::{
+    field_value::{FieldValue, MAX_VALUE},
+    field_visitor::FieldVisitor,
     ids::CallIds,
-    json, pretty,
-    values::{FieldValue, FieldVisitor, MAX_VALUE, OwnedValue},
+    line_format::LineFormat,
+    owned_value::OwnedValue,
+    span_fields::SpanFields,
 };
 
-// A line is never longer than 64 KiB: these, and 2 KiB for time, target, IDs and punctuation.
+// A line is never longer than 64 KiB: these limits, and 2 KiB for time, target, IDs and punctuation.
 const MAX_MESSAGE: usize = MAX_VALUE;
 const MAX_FIELDS: usize = 40 << 10;
 const MAX_SPANS: usize = 6 << 10;
 pub(super) const MAX_TARGET: usize = 256;
-/// The target of an operation's span and line.
+/// The target of the span and of the line of an operation.
 const OPERATION_TARGET: &str = "tower_keep::operation";
-/// What a thread keeps of its buffers.
+/// The capacity that each buffer of a thread keeps, in bytes.
 const MAX_RETAINED: usize = 8 << 10;
 
-/// What lines look like.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum LineFormat {
-    Json,
-    Pretty { colors: bool },
-}
-
-/// What is remembered of a span.
-#[derive(Debug, Default)]
-pub(super) struct SpanFields {
-    /// The name that it gives itself, as `otel.name`.
-    pub(super) name: Option<OwnedValue>,
-    pub(super) fields: Vec<(&'static str, OwnedValue)>,
-}
-
-/// The parts of a line. Made once per thread and used again.
+/// The parts of a line, allocated once per thread.
 #[derive(Debug, Default)]
 pub(super) struct LineBuffer {
     pub(super) line: String,
     pub(super) message: String,
     pub(super) fields: String,
     pub(super) ids: CallIds,
-    /// How many fields found no room.
+    /// The number of fields that there was no room for.
     pub(super) dropped_fields: usize,
-    /// The spans, the innermost first.
+    /// The texts of the spans, the innermost first.
     spans: String,
     span_ranges: Vec<Range<usize>>,
     field_names: Vec<&'static str>,
@@ -57,16 +43,17 @@ pub(super) struct LineBuffer {
 }
 
 thread_local! {
-    static PARTS: Cell<Option<Box<LineBuffer>>> = const { Cell::new(None) };
+    static LINE_BUFFER: Cell<Option<Box<LineBuffer>>> = const { Cell::new(None) };
 }
 
-/// Uses the thread's parts. A value that logs while it is being logged gets others.
+/// Runs `work` with the buffer of this thread. A value that logs while it is logged gets another one.
 pub(super) fn with_line_buffer<R>(work: impl FnOnce(&mut LineBuffer) -> R) -> R {
-    let kept = PARTS.try_with(Cell::take).ok().flatten();
-    let mut parts = kept.unwrap_or_default();
-    let result = work(&mut parts);
-    parts.clear();
-    let _ = PARTS.try_with(|slot| slot.set(Some(parts)));
+    // Taken out while in use: a value that logs finds no buffer.
+    let buffer = LINE_BUFFER.try_with(Cell::take).ok().flatten();
+    let mut buffer = buffer.unwrap_or_default();
+    let result = work(&mut buffer);
+    buffer.clear();
+    let _ = LINE_BUFFER.try_with(|slot| slot.set(Some(buffer)));
     result
 }
 
@@ -89,10 +76,10 @@ impl LineBuffer {
         self.field_names.clear();
     }
 
-    /// The spans from the outermost on; of too many, the innermost.
+    /// Returns the spans, the outermost first. If there is no room for all, the outer ones are missing.
     pub(super) fn spans(&self) -> impl Iterator<Item = &str> {
-        let pieces = self.span_ranges.iter().rev();
-        pieces.map(|piece| &self.spans[piece.clone()])
+        let ranges = self.span_ranges.iter().rev();
+        ranges.map(|range| &self.spans[range.clone()])
     }
 
     pub(super) fn has_spans(&self) -> bool {
@@ -102,60 +89,56 @@ impl LineBuffer {
     /// Writes the event into `line`.
     pub(super) fn write_line<S>(
         &mut self,
-        look: LineFormat,
+        format: LineFormat,
         event: &Event<'_>,
         ctx: &Context<'_, S>,
     ) where
         S: Subscriber + for<'lookup> LookupSpan<'lookup>,
     {
-        let normal = event.normalized_metadata();
-        let metadata = normal.as_ref().unwrap_or_else(|| event.metadata());
-        self.read_fields(look, event, normal.is_some());
+        let normalized = event.normalized_metadata();
+        let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
+        self.read_fields(format, event, normalized.is_some());
         self.ids.fill(|| ctx.event_scope(event));
-        self.write_spans(look, metadata, event, ctx);
-        match look {
-            LineFormat::Json => json::write_line(self, metadata),
-            LineFormat::Pretty { colors: colours } => pretty::write_line(self, metadata, colours),
-        }
+        self.write_spans(format, metadata, event, ctx);
+        format.write_line(self, metadata);
         self.line.push('\n');
     }
 
-    fn read_fields(&mut self, look: LineFormat, event: &Event<'_>, from_log: bool) {
+    /// Writes the message and the fields of the event into their buffers, and takes its IDs.
+    fn read_fields(&mut self, format: LineFormat, event: &Event<'_>, from_log: bool) {
         let LineBuffer {
             message,
             fields,
             ids,
-            dropped_fields: dropped,
-            field_names: names,
+            dropped_fields,
+            field_names,
             scratch,
             ..
         } = self;
         event.record(&mut FieldVisitor {
             scratch,
-            // Where the `log` crate's events hide their metadata.
+            // Events of the `log` crate have their metadata in these fields.
             filter: |name: &str| !(from_log && name.starts_with("log.")),
             on_field: |name: &'static str, value: FieldValue<'_>| {
                 if name == "message" {
                     message.clear();
-                    let push = match look {
-                        LineFormat::Json => json::write_message,
-                        LineFormat::Pretty { .. } => pretty::write_message,
-                    };
-                    value.with_text(|text| push(message, text, MAX_MESSAGE));
-                } else if !ids.take_field(name, value) && !names.contains(&name) {
-                    names.push(name);
+                    value.with_text(|text| format.write_message(message, text, MAX_MESSAGE));
+                // The first value of a field counts, so that no key occurs twice.
+                } else if !ids.take_field(name, value) && !field_names.contains(&name) {
+                    field_names.push(name);
                     let room = MAX_FIELDS - fields.len();
-                    if !look.write_field(fields, name, value, room) {
-                        *dropped += 1;
+                    if !format.write_field(fields, name, value, room) {
+                        *dropped_fields += 1;
                     }
                 }
             },
         });
     }
 
+    /// Writes the spans, the innermost first, as far as there is room.
     fn write_spans<S>(
         &mut self,
-        look: LineFormat,
+        format: LineFormat,
         metadata: &Metadata<'_>,
         event: &Event<'_>,
         ctx: &Context<'_, S>,
@@ -165,7 +148,7 @@ impl LineBuffer {
         let Some(scope) = ctx.event_scope(event) else {
             return;
         };
-        // The line of an operation says all that its own span does, where there is one; that of a call is in no span.
+        // The line of an operation has all fields of its own span. The line of a call is in no span.
         let is_operation_line = metadata.target() == OPERATION_TARGET;
         let mut scope = scope.peekable();
         if is_operation_line {
@@ -173,7 +156,8 @@ impl LineBuffer {
         }
         for span in scope {
             let start = self.spans.len();
-            if !self.write_span(look, &span, MAX_SPANS - start) {
+            // The innermost spans are written first, so the outer ones are missing if there is no room.
+            if !self.write_span(format, &span, MAX_SPANS - start) {
                 self.spans.truncate(start);
                 break;
             }
@@ -181,28 +165,15 @@ impl LineBuffer {
         }
     }
 
-    fn write_span<'a, S>(&mut self, look: LineFormat, span: &SpanRef<'a, S>, room: usize) -> bool
+    fn write_span<'a, S>(&mut self, format: LineFormat, span: &SpanRef<'a, S>, room: usize) -> bool
     where
         S: LookupSpan<'a>,
     {
         let extensions = span.extensions();
-        let noted = extensions.get::<SpanFields>();
-        let own_name = noted.and_then(|noted| noted.name.as_ref());
+        let stored = extensions.get::<SpanFields>();
+        let own_name = stored.and_then(|stored| stored.name.as_ref());
         let name = own_name.map_or(FieldValue::Text(span.name()), OwnedValue::value);
-        let fields = noted.map_or(&[][..], |noted| &noted.fields);
-        match look {
-            LineFormat::Json => json::write_span(&mut self.spans, name, fields, room),
-            LineFormat::Pretty { .. } => pretty::write_span(&mut self.spans, name, fields, room),
-        }
-    }
-}
-
-impl LineFormat {
-    /// Writes a field, or nothing if there is no room for it.
-    fn write_field(self, out: &mut String, name: &str, value: FieldValue<'_>, room: usize) -> bool {
-        match self {
-            LineFormat::Json => json::write_field(out, name, value, room),
-            LineFormat::Pretty { .. } => pretty::write_field(out, name, value, room),
-        }
+        let fields = stored.map_or(&[][..], |stored| &stored.fields);
+        format.write_span(&mut self.spans, name, fields, room)
     }
 }

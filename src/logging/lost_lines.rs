@@ -1,4 +1,4 @@
-//! Counts lines that could not be written.
+//! The number of lines that could not be written.
 
 use std::{
     cell::Cell,
@@ -13,18 +13,19 @@ thread_local! {
     static COUNTING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Returns how many lines of the log were lost in this process, because their writer gave an error or panicked.
+/// Returns the number of log lines that this process lost because their writer failed or panicked.
 ///
-/// Also sent as the counter `tower_keep_log_lines_lost_total`. Lines that a non-blocking appender drops by itself are
-/// not among them.
+/// It is also exported as the counter `tower_keep_log_lines_lost_total`. Lines that a non-blocking appender drops are not
+/// included.
 pub fn lost_lines() -> u64 {
     LOST_LINES.load(Ordering::Relaxed)
 }
 
+/// Counts a lost line.
 #[cold]
 pub(super) fn count_lost_line() {
     LOST_LINES.fetch_add(1, Ordering::Relaxed);
-    // A recorder may log, and that line may be lost as well.
+    // A metrics recorder may log, and lose that line as well: count without the metric then.
     if COUNTING.replace(true) {
         return;
     }

@@ -1,7 +1,7 @@
-//! Logging in one call: readable for development, JSON for production, every event of a call with its IDs.
+//! Sets up logging: readable lines in development, JSON in production, and the IDs of the call in every event.
 //!
-//! Use it in `main` of a program that has no `tracing` subscriber yet. With one of your own, take the
-//! [layer](Logging::layer): it stamps the same.
+//! Use it in `main` of a program that has no `tracing` subscriber. If it has one, add the [layer](Logging::layer), which
+//! adds the same IDs.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), tower_keep::logging::InitError> {
@@ -12,77 +12,89 @@
 //!
 //! # What happens
 //!
-//! | | from | default |
+//! | setting | source | default |
 //! |---|---|---|
 //! | level | `RUST_LOG`, else [`level`](Logging::level) | `info` |
 //! | format | [`format`](Logging::format), else `LOG_FORMAT=json\|pretty` | pretty on a terminal, else JSON |
 //! | output | [`stderr`](Logging::stderr), [`writer`](Logging::writer) | stdout |
-//! | colours | a terminal, and no `NO_COLOR` | |
+//! | colors | `NO_COLOR` turns them off | on for a terminal |
 //!
-//! Each event is one line, and no text in it can forge another: what ends lines or steers terminals is escaped
-//! in both formats. A line has at most 64 KiB: the message and each value at most 16 KiB, all fields 40 KiB, the spans
-//! 6 KiB, with up to 32 fields each and 1 KiB for each of those. What is cut off ends in `…`, and fields that found no
-//! room at all are counted in `dropped_fields`.
+//! Each event is one line, and no text in it can forge another one: line breaks and terminal control characters are
+//! escaped in both formats. A line has at most 64 KiB: the message and each value at most 16 KiB, all fields 40 KiB, the
+//! spans 6 KiB, with up to 32 fields each and 1 KiB per field. A truncated text ends in `…`, and fields that there is no
+//! room for are counted in `dropped_fields`.
 //!
 //! ```json
 //! {"timestamp":"2026-01-02T03:04:05.678901Z","level":"INFO","target":"orders","message":"loaded","request_id":"…","correlation_id":"…","trace_id":"…","span_id":"…","rows":3,"spans":[{"name":"GET /orders/{id}"},{"name":"load","id":7}]}
 //! ```
 //!
-//! Fields stay flat: numbers and booleans as such, errors with their sources (`cannot load: connection reset`),
-//! everything else as text. In JSON, fields called `timestamp`, `level`, `target`, `spans` or `dropped_fields` get the
-//! prefix `field.`: `level` becomes `field.level`, and `field.level` becomes `field.field.level`.
-//! `spans` names the spans from the outermost on, with their fields. The readable format shows the last eight
-//! characters of request ID and trace ID, and of the correlation ID where it is another than the request ID.
+//! Fields are flat: numbers and booleans keep their type, errors include their sources (`cannot load: connection reset`),
+//! and everything else is text. In JSON, fields called `timestamp`, `level`, `target`, `spans` or `dropped_fields` get the
+//! prefix `field.`: `level` becomes `field.level`, and `field.level` becomes `field.field.level`. `spans` lists the spans
+//! with their fields, the outermost first. The readable format shows the last eight characters of request ID and trace ID,
+//! and of the correlation ID if it differs from the request ID.
 //!
 //! # IDs
 //!
-//! `request_id`, `correlation_id`, `trace_id` and `span_id` are those of the call that the thread works on, or of
-//! the nearest span that was opened inside of one. So a task has them if it was spawned with
-//! [`in_context`](crate::context::in_context), and with tracing's `in_current_span` as well. An ID that an event
-//! brings itself stays, and is never there twice.
+//! `request_id`, `correlation_id`, `trace_id` and `span_id` are those of the call that the thread works on, or of the
+//! innermost span that was created inside of a call. So the events of a spawned task have them if you spawn it with
+//! [`in_context`](crate::context::in_context) or with tracing's `in_current_span`. An ID field of the event itself takes
+//! precedence.
 //!
 //! # One line per failure
 //!
-//! A call that fails has its line in the access log. A panic inside of it adds none: [`init`] calls
-//! [`capture_panics`](crate::errors::capture_panics), so that std's report on stderr becomes the field
-//! `error_location` of that line. An [operation](mod@crate::operation) that fails inside of a call has a line of its own,
-//! at `WARN`: the call may deal with it and end well.
+//! A failed call has one line in the access log. A panic inside of it adds no other: [`init`] calls
+//! [`capture_panics`](crate::errors::capture_panics), which replaces std's report on stderr by the field `error_location`
+//! of that line. An [operation](mod@crate::operation) that fails inside of a call has a separate line at `WARN`, because
+//! the call may handle the error and succeed.
 //!
 //! # Lost lines
 //!
-//! A line is written whole or not at all, also where the output is a pipe that somebody else has made non-blocking (`node`
-//! and `ssh` do so): what it does not take is lost, and [`lost_lines`] counts it, as does the metric
-//! `tower_keep_log_lines_lost_total`. A line that was begun is completed before the next one, so that only the very last
-//! line of a process may be cut off. After a writer of one's own has failed, the next line begins with a line break, since
-//! nobody knows how much of the failed one was written; it may leave an empty line.
+//! A line is written completely or not at all, even if the output is a pipe that another process has made non-blocking
+//! (`node` and `ssh` do so). Lines that a full pipe rejects are lost; [`lost_lines`] and the metric
+//! `tower_keep_log_lines_lost_total` count them. A partially written line is completed before the next one, so only the
+//! last line of a process may be incomplete. After a custom writer fails, the next line begins with a line break, because
+//! part of the failed line may have been written; that may leave an empty line.
 //!
 //! # Clones
 //!
-//! A clone of a layer writes to a clone of its writer.
+//! A clone of a [`LogLayer`] writes to a clone of its writer.
+//!
+//! # Cancellation
+//!
+//! Logging does not wait for anything but the writer.
 
 mod builder;
 mod error;
 mod escape;
+mod field_value;
+mod field_visitor;
+mod filter;
+mod format;
 mod ids;
 mod json;
 mod layer;
 mod line_buffer;
+mod line_format;
 mod lost_lines;
 mod output;
+mod output_writer;
+mod owned_value;
+mod partial_line;
 mod pretty;
-mod values;
+mod span_context;
+mod span_fields;
 
-pub use builder::{LogFormat, Logging};
-pub use error::InitError;
-pub use layer::LogLayer;
-pub use lost_lines::lost_lines;
-pub use output::{Output, OutputWriter};
+pub use self::{
+    builder::Logging, error::InitError, format::LogFormat, layer::LogLayer, lost_lines::lost_lines,
+    output::Output,
+};
 
-/// Installs a subscriber with the defaults: see the [module](self).
+/// Installs a subscriber with the default settings; see the [module](self).
 ///
-/// Lines are written by whoever logs, as they are with any synchronous writer: a pipe that nobody reads fills up, and then
-/// every call that logs waits for it. Where that must not be, give [`writer`](Logging::writer) a non-blocking one, such as
-/// `tracing-appender`'s, and keep its guard until the program ends:
+/// The thread that logs also writes the line. If the output is a pipe that is full, every call that logs blocks. To avoid
+/// that, pass a non-blocking [`writer`](Logging::writer) such as `tracing-appender`'s, and keep its guard until the
+/// program ends:
 ///
 /// ```ignore
 /// let (writer, _guard) = tracing_appender::non_blocking(std::io::stdout());
@@ -91,12 +103,12 @@ pub use output::{Output, OutputWriter};
 ///
 /// # Errors
 ///
-/// If `RUST_LOG` or `LOG_FORMAT` is not understood, or there is a subscriber already.
+/// Returns an error if `RUST_LOG` or `LOG_FORMAT` is invalid, or if a subscriber is already installed.
 pub fn init() -> Result<(), InitError> {
     builder().init()
 }
 
-/// Settings to start from.
+/// Returns a builder with the default settings.
 pub fn builder() -> Logging {
     Logging::default()
 }

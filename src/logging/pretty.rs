@@ -1,4 +1,4 @@
-//! One readable line per event, for a terminal.
+//! The readable format, for terminals.
 
 use std::fmt::Write;
 
@@ -9,19 +9,20 @@ use tracing_subscriber::fmt::{
 };
 
 use super::{
-    escape::{Escape, push_escaped},
+    escape::{Escape, MIN_ROOM, push_escaped},
+    field_value::{FieldValue, MAX_VALUE},
     line_buffer::{LineBuffer, MAX_TARGET},
-    values::{FieldValue, MAX_VALUE, OwnedValue},
+    owned_value::OwnedValue,
 };
+use crate::util::text::ELLIPSIS;
 
-/// The shortest room that a text is worth writing in.
-const MIN_ROOM: usize = 8;
-/// How much of an ID is shown: its end, since the beginning of a UUIDv7 is a time.
+/// The number of characters of an ID that are shown: the last ones, because a UUIDv7 begins with a timestamp.
 const SHORT_ID_CHARS: usize = 8;
 
 const DIM: &str = "\u{1b}[2m";
 const RESET: &str = "\u{1b}[0m";
 
+/// Returns the escape sequence for the color of a level.
 fn level_color(level: Level) -> &'static str {
     match level {
         Level::ERROR => "\u{1b}[31m",
@@ -32,44 +33,50 @@ fn level_color(level: Level) -> &'static str {
     }
 }
 
-pub(super) fn write_line(parts: &mut LineBuffer, metadata: &Metadata<'_>, colors: bool) {
-    let mut line = std::mem::take(&mut parts.line);
-    let paint = |line: &mut String, colour: &str| {
+/// Writes the line from its parts.
+pub(super) fn write_line(buffer: &mut LineBuffer, metadata: &Metadata<'_>, colors: bool) {
+    let mut line = std::mem::take(&mut buffer.line);
+    let paint = |line: &mut String, color: &str| {
         if colors {
-            line.push_str(colour);
+            line.push_str(color);
         }
     };
-    paint(&mut line, DIM);
-    push_time(&mut line);
-    paint(&mut line, RESET);
-    line.push(' ');
-    paint(&mut line, level_color(*metadata.level()));
-    let _ = write!(line, "{:>5}", metadata.level().as_str());
-    paint(&mut line, RESET);
-    line.push(' ');
-    paint(&mut line, DIM);
-    push_escaped(&mut line, metadata.target(), MAX_TARGET, Escape::Bare);
-    line.push(':');
-    paint(&mut line, RESET);
-    if !parts.message.is_empty() {
+    push_prefix(&mut line, metadata, paint);
+    if !buffer.message.is_empty() {
         line.push(' ');
-        line.push_str(&parts.message);
+        line.push_str(&buffer.message);
     }
-    line.push_str(&parts.fields);
-    if parts.dropped_fields > 0 {
-        let _ = write!(line, " dropped_fields={}", parts.dropped_fields);
+    line.push_str(&buffer.fields);
+    if buffer.dropped_fields > 0 {
+        let _ = write!(line, " dropped_fields={}", buffer.dropped_fields);
     }
     paint(&mut line, DIM);
-    for (at, span) in parts.spans().enumerate() {
+    for (at, span) in buffer.spans().enumerate() {
         line.push_str(if at == 0 { " in " } else { " > " });
         line.push_str(span);
     }
-    push_ids(&mut line, parts);
+    push_ids(&mut line, buffer);
     paint(&mut line, RESET);
-    parts.line = line;
+    buffer.line = line;
 }
 
-/// The time of the day, in UTC to the millisecond.
+/// Writes time, level and target.
+fn push_prefix(line: &mut String, metadata: &Metadata<'_>, paint: impl Fn(&mut String, &str)) {
+    paint(line, DIM);
+    push_time(line);
+    paint(line, RESET);
+    line.push(' ');
+    paint(line, level_color(*metadata.level()));
+    let _ = write!(line, "{:>5}", metadata.level().as_str());
+    paint(line, RESET);
+    line.push(' ');
+    paint(line, DIM);
+    push_escaped(line, metadata.target(), MAX_TARGET, Escape::Bare);
+    line.push(':');
+    paint(line, RESET);
+}
+
+/// Writes the time of day in UTC, with milliseconds.
 fn push_time(line: &mut String) {
     let start = line.len();
     let _ = SystemTime.format_time(&mut Writer::new(line));
@@ -79,13 +86,13 @@ fn push_time(line: &mut String) {
     line.push('Z');
 }
 
-/// ` req=…1a2b3c4d cor=demo-1 trace=…5e6f7a8b`: what is needed to find the others of the same call.
-fn push_ids(line: &mut String, parts: &LineBuffer) {
+/// Writes ` req=…1a2b3c4d cor=demo-1 trace=…5e6f7a8b`, by which other lines of the same call can be found.
+fn push_ids(line: &mut String, buffer: &LineBuffer) {
     let mut request_id = "";
-    for (name, id) in parts.ids.iter() {
+    for (name, id) in buffer.ids.iter() {
         let label = match name {
             "request_id" => "req",
-            // A journey that begins here.
+            // The request chain begins with this call.
             "correlation_id" if id == request_id => continue,
             "correlation_id" => "cor",
             "trace_id" => "trace",
@@ -98,7 +105,7 @@ fn push_ids(line: &mut String, parts: &LineBuffer) {
         let short = id.char_indices().rev().nth(SHORT_ID_CHARS - 1);
         match short {
             Some((at, _)) if at > SHORT_ID_CHARS => {
-                line.push('…');
+                line.push(ELLIPSIS);
                 push_escaped(line, &id[at..], MAX_TARGET, Escape::Bare);
             }
             _ => push_escaped(line, id, MAX_TARGET, Escape::Bare),
@@ -106,11 +113,12 @@ fn push_ids(line: &mut String, parts: &LineBuffer) {
     }
 }
 
+/// Writes a message.
 pub(super) fn write_message(out: &mut String, text: &str, room: usize) {
     push_escaped(out, text, room, Escape::Bare);
 }
 
-/// ` name=value`
+/// Writes ` name=value`, or returns `false` and writes nothing if there is no room.
 pub(super) fn write_field(
     out: &mut String,
     name: &str,
@@ -135,7 +143,7 @@ pub(super) fn write_field(
     fits
 }
 
-/// A word as it is, anything else in quotes.
+/// Writes a word verbatim, and any other text in quotes.
 fn push_value(out: &mut String, text: &str, room: usize) {
     let is_word = |byte: u8| byte.is_ascii_graphic() && !b"\"\\=".contains(&byte);
     if !text.is_empty() && text.len() <= room && text.bytes().all(is_word) {
@@ -146,7 +154,7 @@ fn push_value(out: &mut String, text: &str, room: usize) {
     out.push('"');
 }
 
-/// `load_order{id=7 kind=big}`; fields that find no room are left out.
+/// Writes `load_order{id=7 kind=big}`, without the fields that there is no room for.
 pub(super) fn write_span(
     out: &mut String,
     name: FieldValue<'_>,
@@ -154,16 +162,16 @@ pub(super) fn write_span(
     room: usize,
 ) -> bool {
     let start = out.len();
-    // For brackets, and the arrow between spans.
+    // Room for the braces and the separator between spans.
     let Some(room) = room.checked_sub(5).filter(|room| *room >= MIN_ROOM) else {
         return false;
     };
     let end = start + room;
     name.with_text(|text| push_escaped(out, text, room, Escape::Bare));
     let open = out.len();
-    for (name, kept) in fields {
+    for (name, value) in fields {
         let room = end.saturating_sub(out.len());
-        write_field(out, name, kept.value(), room);
+        write_field(out, name, value.value(), room);
     }
     if out.len() > open {
         out.replace_range(open..=open, "{");

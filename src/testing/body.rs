@@ -10,13 +10,16 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
-use super::counters::{InFlightToken, panic_silently, panic_silently_in_drop};
+use super::{
+    in_flight_token::InFlightToken,
+    silent_panic::{panic_silently, panic_silently_in_drop},
+};
 use crate::call::BoxError;
 
-/// A body that does what it is told, poll by poll, for responses and for requests.
+/// A request or response body that performs scripted steps.
 ///
-/// What it says of itself is true: `is_end_stream` holds as soon as nothing is left, and the size hint is exact
-/// unless told [otherwise](Self::without_size_hint).
+/// `is_end_stream` is true as soon as no step is left, and the size hint is exact unless you
+/// [remove it](Self::without_size_hint).
 ///
 /// ```
 /// use http_body::Body;
@@ -27,7 +30,7 @@ use crate::call::BoxError;
 ///     .pending(2)
 ///     .data(" world")
 ///     .trailers([("grpc-status", "0")]);
-/// assert_eq!(body.size_hint().exact_len(), Some(11));
+/// assert_eq!(body.size_hint().exact(), Some(11));
 /// assert!(!body.is_end_stream());
 /// ```
 #[derive(Debug, Default)]
@@ -39,6 +42,7 @@ pub struct ScriptedBody {
     in_flight_token: Option<InFlightToken>,
 }
 
+/// A step of a scripted body.
 #[derive(Debug)]
 enum BodyStep {
     Frame(Frame<Bytes>),
@@ -50,18 +54,19 @@ enum BodyStep {
     ExtraEndPoll,
 }
 
+/// The size hint of a scripted body.
 #[derive(Debug, Default)]
 enum SizeMode {
-    /// What the data frames come to.
+    /// The sum of the data frames.
     #[default]
     Exact,
     Unknown,
-    /// What is left of a promise.
+    /// The rest of a declared size.
     Declared(u64),
 }
 
 impl ScriptedBody {
-    /// A body without frames.
+    /// Creates a body without frames.
     pub fn new() -> Self {
         ScriptedBody::default()
     }
@@ -71,17 +76,17 @@ impl ScriptedBody {
         self
     }
 
-    /// Gives a frame of data.
+    /// Adds a data frame.
     #[must_use]
     pub fn data(self, data: impl Into<Bytes>) -> Self {
         self.push_step(BodyStep::Frame(Frame::data(data.into())))
     }
 
-    /// Gives trailers.
+    /// Adds trailers.
     ///
     /// # Panics
     ///
-    /// If a name or a value is none that HTTP allows.
+    /// Panics if a name or a value is invalid in HTTP.
     #[must_use]
     pub fn trailers<N, V>(self, trailers: impl IntoIterator<Item = (N, V)>) -> Self
     where
@@ -90,74 +95,89 @@ impl ScriptedBody {
     {
         let field = |(name, value)| {
             (
-                HeaderName::try_from(name).expect("a trailer's name"),
-                HeaderValue::try_from(value).expect("a trailer's value"),
+                HeaderName::try_from(name).expect("the name of the trailer is valid in HTTP"),
+                HeaderValue::try_from(value).expect("the value of the trailer is valid in HTTP"),
             )
         };
         let trailers: HeaderMap = trailers.into_iter().map(field).collect();
         self.push_step(BodyStep::Frame(Frame::trailers(trailers)))
     }
 
-    /// Is pending for so many polls, and wakes the task at each.
+    /// Adds a number of pending polls, each of which wakes the task.
     #[must_use]
     pub fn pending(self, polls: usize) -> Self {
         self.push_step(BodyStep::Pending(polls))
     }
 
-    /// Waits for so long, on tokio's clock.
+    /// Adds a delay on tokio's clock.
     #[must_use]
     pub fn after(self, delay: Duration) -> Self {
         self.push_step(BodyStep::Delay(delay))
     }
 
-    /// Fails, as where a connection is cut.
+    /// Adds an error, such as that of a closed connection.
     #[must_use]
     pub fn error(self, error: impl Into<BoxError>) -> Self {
         self.push_step(BodyStep::Error(error.into()))
     }
 
-    /// Panics with this message, without a word from the panic hook.
+    /// Adds a panic with this message, which does not call the panic hook.
     #[must_use]
     pub fn panic(self, message: &'static str) -> Self {
         self.push_step(BodyStep::Panic(message))
     }
 
-    /// Stays pending for ever, and never wakes the task.
+    /// Stays pending forever, and never wakes the task.
     #[must_use]
     pub fn hang(self) -> Self {
         self.push_step(BodyStep::Hang)
     }
 
-    /// Learns only at one more poll that nothing is left, as most bodies do.
+    /// Reports the end only at one more poll, as most bodies do, instead of by `is_end_stream`.
     #[must_use]
     pub fn end_after_extra_poll(self) -> Self {
         self.push_step(BodyStep::ExtraEndPoll)
     }
 
-    /// Does not know its size.
+    /// Removes the size hint.
     #[must_use]
     pub fn without_size_hint(mut self) -> Self {
         self.size_mode = SizeMode::Unknown;
         self
     }
 
-    /// Says that this many bytes are to come, whatever comes: a body that ends before that was cut short.
+    /// Sets the size hint, whatever the frames are. A body that ends earlier was truncated.
     #[must_use]
     pub fn declared_size(mut self, bytes: u64) -> Self {
         self.size_mode = SizeMode::Declared(bytes);
         self
     }
 
-    /// Panics with this message when it is dropped, unless the thread is panicking already.
+    /// Makes the body panic with this message when it is dropped, unless the thread is already panicking.
     #[must_use]
     pub fn panic_in_drop(mut self, message: &'static str) -> Self {
         self.panic_in_drop = Some(message);
         self
     }
 
-    /// The body belongs to a call of a script.
-    pub(super) fn set_in_flight_token(&mut self, alive: InFlightToken) {
-        self.in_flight_token = Some(alive);
+    /// Subtracts a frame from the rest of a declared size.
+    fn subtract_declared(&mut self, frame: &Frame<Bytes>) {
+        if let (SizeMode::Declared(rest), Some(data)) = (&mut self.size_mode, frame.data_ref()) {
+            *rest = rest.saturating_sub(data.len() as u64);
+        }
+    }
+
+    /// Wakes the task, on behalf of the script if the body is part of a call.
+    fn wake(&self, cx: &Context<'_>) {
+        match &self.in_flight_token {
+            Some(token) => token.wake(cx),
+            None => cx.waker().wake_by_ref(),
+        }
+    }
+
+    /// Makes the body part of a call of a script.
+    pub(super) fn set_in_flight_token(&mut self, token: InFlightToken) {
+        self.in_flight_token = Some(token);
     }
 }
 
@@ -180,21 +200,13 @@ impl Body for ScriptedBody {
         };
         match step {
             BodyStep::Frame(frame) => {
-                if let (SizeMode::Declared(left), Some(data)) =
-                    (&mut self.size_mode, frame.data_ref())
-                {
-                    *left = left.saturating_sub(data.len() as u64);
-                }
+                self.subtract_declared(&frame);
                 Poll::Ready(Some(Ok(frame)))
             }
             BodyStep::Pending(0) => self.poll_frame(cx),
             BodyStep::Pending(polls) => {
                 self.steps.push_front(BodyStep::Pending(polls - 1));
-                if let Some(alive) = &self.in_flight_token {
-                    alive.wake(cx);
-                } else {
-                    cx.waker().wake_by_ref();
-                }
+                self.wake(cx);
                 Poll::Pending
             }
             BodyStep::Delay(delay) => {

@@ -11,19 +11,19 @@ use std::{
 use http_body::{Body, Frame};
 use tower_service::Service;
 
-/// What a poll of a body gives.
+/// The result of a poll of a body.
 pub type PolledFrame<B> = Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>;
 
-/// A waker that counts, and the polls that use it: for tests that poll by hand.
+/// A waker that counts wakes, with methods to poll manually.
 ///
 /// ```
 /// use std::{future::pending, pin::pin};
 /// use tower_keep::testing::CountingWaker;
 ///
-/// let wakes = CountingWaker::new();
+/// let waker = CountingWaker::new();
 /// let mut never = pin!(pending::<()>());
-/// assert!(wakes.poll(never.as_mut()).is_pending());
-/// assert_eq!(wakes.count(), 0);
+/// assert!(waker.poll(never.as_mut()).is_pending());
+/// assert_eq!(waker.count(), 0);
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct CountingWaker(Arc<WakeCounter>);
@@ -41,17 +41,17 @@ impl Wake for WakeCounter {
 }
 
 impl CountingWaker {
-    /// A waker that was never woken.
+    /// Creates a waker whose count is zero.
     pub fn new() -> Self {
         CountingWaker::default()
     }
 
-    /// How often it was woken.
+    /// Returns the number of wakes.
     pub fn count(&self) -> usize {
         self.0.0.load(Ordering::SeqCst)
     }
 
-    /// The waker, for a context of one's own.
+    /// Returns the waker, for a custom `Context`.
     pub fn waker(&self) -> Waker {
         self.0.clone().into()
     }
@@ -60,7 +60,7 @@ impl CountingWaker {
     ///
     /// # Panics
     ///
-    /// If it is not ready.
+    /// Panics if the service is not ready.
     pub fn call<Req, S: Service<Req>>(&self, service: &mut S, request: Req) -> Pin<Box<S::Future>> {
         let ready = matches!(self.poll_ready(service), Poll::Ready(Ok(())));
         assert!(ready, "the service is not ready");

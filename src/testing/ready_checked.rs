@@ -9,19 +9,18 @@ use std::{
 
 use tower_service::Service;
 
-/// The strict probe: panics when it is called on a handle that was not itself polled ready.
+/// A service that panics if it is called on a handle that was not itself polled ready.
 ///
-/// A clone starts out unready, whatever the readiness of what it was cloned from. That is what `tower` allows
-/// services to be, and what most of them are too kind to show.
+/// A clone is not ready, even if the original is. `tower` allows services to behave so, but most do not, and hide the bug
+/// of the caller.
 ///
-/// The panic may be caught on its way out, by a server's layer for instance, so each is counted as well:
-/// [`violations`](Self::violations).
+/// A layer may catch the panic, so [`violations`](Self::violations) counts them as well.
 ///
 /// ```should_panic
-/// use tower_keep::testing::{Reply, Script, Strict};
+/// use tower_keep::testing::{ReadyChecked, Reply, Script};
 /// use tower::Service;
 ///
-/// let mut service = Strict::new(Script::always(Reply::<()>::ok));
+/// let mut service = ReadyChecked::new(Script::always(Reply::<()>::ok));
 /// let _ = service.call("a request"); // was never polled ready
 /// ```
 #[derive(Debug)]
@@ -32,7 +31,7 @@ pub struct ReadyChecked<S> {
 }
 
 impl<S> ReadyChecked<S> {
-    /// Watches how the service is called.
+    /// Wraps a service.
     pub fn new(inner: S) -> Self {
         ReadyChecked {
             inner,
@@ -41,12 +40,12 @@ impl<S> ReadyChecked<S> {
         }
     }
 
-    /// How often it was called unready, all clones together.
+    /// Returns the number of calls without readiness, of all clones.
     pub fn violations(&self) -> usize {
         self.violations.load(Ordering::SeqCst)
     }
 
-    /// The wrapped service.
+    /// Returns the wrapped service.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
@@ -75,6 +74,7 @@ impl<S: Service<Req>, Req> Service<Req> for ReadyChecked<S> {
     }
 
     fn call(&mut self, request: Req) -> S::Future {
+        // A call uses the readiness up, also if it panics.
         if !mem::take(&mut self.ready) {
             self.violations.fetch_add(1, Ordering::SeqCst);
             panic!("called on a handle that was not itself polled ready");

@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use super::ScriptedBody;
 use crate::call::BoxError;
 
-/// What a [`Script`](super::Script) does with one request.
+/// The reply of a [`Script`](super::Script) to a request.
 ///
 /// ```
 /// use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::call::BoxError;
 /// let reply = Reply::<std::io::Error>::status(503)
 ///     .header("retry-after", "1")
 ///     .data("come back later")
-///     .limit(Duration::from_secs(2));
+///     .after(Duration::from_secs(2));
 /// # let _ = reply;
 /// ```
 pub struct Reply<E = BoxError> {
@@ -25,11 +25,13 @@ pub struct Reply<E = BoxError> {
     pub(super) panic_in_drop: Option<&'static str>,
 }
 
+/// A wait before the reply.
 pub(super) enum ReplyWait {
     Polls(usize),
     Delay(Duration),
 }
 
+/// The reply after all waits.
 pub(super) enum ReplyAction<E> {
     Respond,
     Fail(E),
@@ -39,32 +41,33 @@ pub(super) enum ReplyAction<E> {
 }
 
 impl<E> Reply<E> {
-    fn from_action(finish: ReplyAction<E>) -> Self {
+    fn from_action(action: ReplyAction<E>) -> Self {
         Reply {
             response: Response::new(ScriptedBody::new()),
             waits: VecDeque::new(),
-            action: finish,
+            action,
             panic_in_drop: None,
         }
     }
 
-    /// Answers 200 with an empty body.
+    /// Creates a response with status 200 and an empty body.
     pub fn ok() -> Self {
         Reply::from_action(ReplyAction::Respond)
     }
 
-    /// Answers with a status and an empty body.
+    /// Creates a response with a status and an empty body.
     ///
     /// # Panics
     ///
-    /// If it is no status.
+    /// Panics if the status is invalid.
     pub fn status(status: u16) -> Self {
         let mut reply = Reply::ok();
-        *reply.response.status_mut() = StatusCode::from_u16(status).expect("a status");
+        *reply.response.status_mut() =
+            StatusCode::from_u16(status).expect("the status is valid in HTTP");
         reply
     }
 
-    /// Answers a gRPC call: 200, one message, and the code in trailers.
+    /// Creates a gRPC response: status 200, one message, and the code in the trailers.
     pub fn grpc(code: u8) -> Self {
         Reply::ok()
             .header("content-type", "application/grpc")
@@ -72,57 +75,57 @@ impl<E> Reply<E> {
             .trailers([("grpc-status", HeaderValue::from(u16::from(code)))])
     }
 
-    /// Fails instead of answering.
+    /// Creates an error instead of a response.
     pub fn error(error: impl Into<E>) -> Self {
         Reply::from_action(ReplyAction::Fail(error.into()))
     }
 
-    /// Panics in `Service::call`, without a word from the panic hook.
+    /// Creates a panic in `Service::call`, which does not call the panic hook.
     pub fn panic_in_call(message: &'static str) -> Self {
         Reply::from_action(ReplyAction::PanicInCall(message))
     }
 
-    /// Panics when the future is polled, without a word from the panic hook.
+    /// Creates a panic in the poll of the future, which does not call the panic hook.
     pub fn panic_in_poll(message: &'static str) -> Self {
         Reply::from_action(ReplyAction::PanicInPoll(message))
     }
 
-    /// Stays pending for ever, and never wakes the task.
+    /// Creates a reply that is pending forever and never wakes the task.
     pub fn hang() -> Self {
         Reply::from_action(ReplyAction::Hang)
     }
 
-    /// Adds a header to the answer.
+    /// Adds a header to the response.
     ///
     /// # Panics
     ///
-    /// If HTTP does not allow it.
+    /// Panics if the name or the value is invalid in HTTP.
     #[must_use]
     pub fn header<N, V>(mut self, name: N, value: V) -> Self
     where
         HeaderName: TryFrom<N, Error: fmt::Debug>,
         HeaderValue: TryFrom<V, Error: fmt::Debug>,
     {
-        let name = HeaderName::try_from(name).expect("a header's name");
-        let value = HeaderValue::try_from(value).expect("a header's value");
+        let name = HeaderName::try_from(name).expect("the name of the header is valid in HTTP");
+        let value = HeaderValue::try_from(value).expect("the value of the header is valid in HTTP");
         self.response.headers_mut().append(name, value);
         self
     }
 
-    /// Adds an extension to the answer.
+    /// Adds an extension to the response.
     #[must_use]
     pub fn extension<T: Clone + Send + Sync + 'static>(mut self, extension: T) -> Self {
         self.response.extensions_mut().insert(extension);
         self
     }
 
-    /// Answers with this body.
+    /// Sets the body.
     #[must_use]
     pub fn body(self, body: ScriptedBody) -> Self {
         self.map_body(|_| body)
     }
 
-    /// Adds a frame of data to the body.
+    /// Adds a data frame to the body.
     #[must_use]
     pub fn data(self, data: impl Into<Bytes>) -> Self {
         self.map_body(|body| body.data(data))
@@ -143,22 +146,22 @@ impl<E> Reply<E> {
         self
     }
 
-    /// Is pending for so many polls first, and wakes the task at each.
+    /// Adds a number of pending polls before the reply, each of which wakes the task.
     #[must_use]
     pub fn pending(mut self, polls: usize) -> Self {
         self.waits.push_back(ReplyWait::Polls(polls));
         self
     }
 
-    /// Waits for so long first, on tokio's clock.
+    /// Adds a delay before the reply, on tokio's clock.
     #[must_use]
     pub fn after(mut self, delay: Duration) -> Self {
         self.waits.push_back(ReplyWait::Delay(delay));
         self
     }
 
-    /// The future panics with this message when it is dropped, be it done or not; unless the thread is panicking
-    /// already.
+    /// Makes the future panic with this message when it is dropped, completed or not, unless the thread is already
+    /// panicking.
     #[must_use]
     pub fn panic_in_drop(mut self, message: &'static str) -> Self {
         self.panic_in_drop = Some(message);

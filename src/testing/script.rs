@@ -1,27 +1,23 @@
 use std::{
     collections::VecDeque,
     fmt,
-    future::Future,
-    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use http::Response;
-use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
 use super::{
-    Reply, ScriptedBody,
-    counters::{CallCounters, InFlightToken, panic_silently, panic_silently_in_drop},
-    reply::{ReplyAction, ReplyWait},
+    Reply, ScriptedBody, counters::CallCounters, in_flight_token::InFlightToken,
+    reply::ReplyAction, script_future::ScriptFuture, silent_panic::panic_silently,
 };
 use crate::call::BoxError;
 
-/// A service that answers requests of any kind from a script.
+/// A service with scripted replies to requests of any type.
 ///
-/// A clone goes on in the same script. Its [`in_flight`](Self::in_flight) is what layers are checked by: a call
-/// whose future and body are gone must have left nothing behind.
+/// Clones share the replies. [`in_flight`](Self::in_flight) counts the calls whose future or body still exists, by which a
+/// test detects a layer that leaks them.
 ///
 /// ```
 /// use tower::ServiceExt;
@@ -36,16 +32,18 @@ use crate::call::BoxError;
 /// ```
 pub struct Script<E = BoxError> {
     shared: Arc<Shared<E>>,
-    /// How many polls this handle has been unready for.
+    /// The number of polls for which this handle was not ready.
     unready_polls: usize,
 }
 
+/// The state that all clones share.
 struct Shared<E> {
     reply: Box<dyn Fn(usize) -> Reply<E> + Send + Sync>,
     readiness: ScriptReadiness<E>,
     counters: Arc<CallCounters>,
 }
 
+/// The readiness of a script.
 enum ScriptReadiness<E> {
     AfterPolls(usize),
     Never,
@@ -53,26 +51,43 @@ enum ScriptReadiness<E> {
 }
 
 impl<E> Script<E> {
-    /// Gives these replies, one per request. One request more is a panic.
+    /// Creates a service that takes one of these replies per request, and panics at one more request.
     pub fn new(replies: impl IntoIterator<Item = Reply<E>>) -> Self
     where
         E: Send + 'static,
     {
         let replies: VecDeque<_> = replies.into_iter().collect();
         let replies = Mutex::new(replies);
-        Script::from_fn(move |number| {
+        Script::from_fn(move |index| {
             let mut replies = replies.lock().unwrap_or_else(PoisonError::into_inner);
             let reply = replies.pop_front();
-            reply.unwrap_or_else(|| panic!("no reply is left for request number {number}"))
+            reply.unwrap_or_else(|| panic!("no reply is left for request {index}"))
         })
     }
 
-    /// Makes the same reply for each request.
+    /// Creates a service that gives the same reply to each request.
+    ///
+    /// ```
+    /// use tower_keep::testing::{Reply, Script};
+    ///
+    /// let script: Script = Script::always(|| Reply::status(503));
+    /// # let _ = script;
+    /// ```
     pub fn always(reply: impl Fn() -> Reply<E> + Send + Sync + 'static) -> Self {
         Script::from_fn(move |_| reply())
     }
 
-    /// Makes the reply for each request by its number, from 0.
+    /// Creates a service that makes the reply to each request from its index, from 0.
+    ///
+    /// ```
+    /// use tower_keep::testing::{Reply, Script};
+    ///
+    /// let script: Script = Script::from_fn(|index| match index {
+    ///     0 => Reply::status(503),
+    ///     _ => Reply::ok(),
+    /// });
+    /// # let _ = script;
+    /// ```
     pub fn from_fn(reply: impl Fn(usize) -> Reply<E> + Send + Sync + 'static) -> Self {
         Script {
             shared: Arc::new(Shared {
@@ -85,7 +100,8 @@ impl<E> Script<E> {
     }
 
     fn with_readiness(self, readiness: ScriptReadiness<E>) -> Self {
-        let shared = Arc::into_inner(self.shared).expect("set up before it is cloned");
+        let shared =
+            Arc::into_inner(self.shared).expect("readiness is set before the script is cloned");
         Script {
             shared: Arc::new(Shared {
                 readiness,
@@ -95,45 +111,60 @@ impl<E> Script<E> {
         }
     }
 
-    /// Each handle is unready for so many polls before each call, and wakes the task at each.
+    /// Makes each handle pending for a number of readiness polls before each call. Each of them wakes the task.
     ///
     /// # Panics
     ///
-    /// If the script has been cloned already: set it up first. So do the next two.
+    /// Panics if the script was cloned before.
     #[must_use]
     pub fn ready_after(self, polls: usize) -> Self {
         self.with_readiness(ScriptReadiness::AfterPolls(polls))
     }
 
-    /// Is never ready, and never wakes the task.
+    /// Makes the service never ready; it does not wake the task either.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the script was cloned before.
     #[must_use]
     pub fn never_ready(self) -> Self {
         self.with_readiness(ScriptReadiness::Never)
     }
 
-    /// Fails to become ready.
+    /// Makes `poll_ready` fail with an error.
+    ///
+    /// ```
+    /// use tower_keep::testing::{Reply, Script};
+    ///
+    /// let script: Script = Script::always(Reply::ok).fails_ready(|| "connection refused".into());
+    /// # let _ = script;
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if the script was cloned before.
     #[must_use]
     pub fn fails_ready(self, error: impl Fn() -> E + Send + Sync + 'static) -> Self {
         self.with_readiness(ScriptReadiness::Fails(Box::new(error)))
     }
 
-    /// How many requests came, all clones together.
+    /// Returns the number of calls of all clones.
     pub fn calls(&self) -> usize {
         self.shared.counters.calls()
     }
 
-    /// How many calls are not over: their future or the body they gave is still there.
+    /// Returns the number of calls whose future or response body still exists.
     pub fn in_flight(&self) -> usize {
         self.shared.counters.in_flight()
     }
 
-    /// How often the script itself has woken a task: by `pending` of replies, bodies and readiness.
+    /// Returns how often the script itself woke a task, in pending steps of replies, bodies and readiness.
     pub fn wakes(&self) -> usize {
         self.shared.counters.wakes()
     }
 }
 
-/// A clone goes on in the same script, and has yet to become ready.
+/// A clone shares the replies, but not the readiness.
 impl<E> Clone for Script<E> {
     fn clone(&self) -> Self {
         Script {
@@ -146,7 +177,7 @@ impl<E> Clone for Script<E> {
 impl<E> fmt::Debug for Script<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Script")
-            .field("tally", &self.shared.counters)
+            .field("counters", &self.shared.counters)
             .finish_non_exhaustive()
     }
 }
@@ -171,89 +202,12 @@ impl<E, Req> Service<Req> for Script<E> {
 
     fn call(&mut self, _: Req) -> ScriptFuture<E> {
         self.unready_polls = 0;
-        let tally = &self.shared.counters;
-        let reply = (self.shared.reply)(tally.record_call());
+        let counters = &self.shared.counters;
+        let reply = (self.shared.reply)(counters.record_call());
+        // The call is counted already, but is not in flight.
         if let ReplyAction::PanicInCall(message) = reply.action {
             panic_silently(message);
         }
-        ScriptFuture {
-            panic_in_drop: reply.panic_in_drop,
-            reply: Some(reply),
-            sleep: None,
-            in_flight_token: Some(InFlightToken::new(tally.clone())),
-        }
-    }
-}
-
-/// The future of a [`Script`].
-#[must_use = "futures do nothing unless polled"]
-pub struct ScriptFuture<E> {
-    reply: Option<Reply<E>>,
-    sleep: Option<Pin<Box<Sleep>>>,
-    panic_in_drop: Option<&'static str>,
-    in_flight_token: Option<InFlightToken>,
-}
-
-// Nothing in it is pinned in place.
-impl<E> Unpin for ScriptFuture<E> {}
-
-impl<E> Future for ScriptFuture<E> {
-    type Output = Result<Response<ScriptedBody>, E>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let reply = this.reply.as_mut().expect("polled after completion");
-        while let Some(wait) = reply.waits.front_mut() {
-            match wait {
-                ReplyWait::Polls(0) => {}
-                ReplyWait::Polls(polls) => {
-                    *polls -= 1;
-                    if let Some(alive) = &this.in_flight_token {
-                        alive.wake(cx);
-                    }
-                    return Poll::Pending;
-                }
-                ReplyWait::Delay(delay) => {
-                    let delay = *delay;
-                    let sleep = this.sleep.get_or_insert_with(|| Box::pin(sleep(delay)));
-                    ready!(sleep.as_mut().poll(cx));
-                    this.sleep = None;
-                }
-            }
-            reply.waits.pop_front();
-        }
-        if let ReplyAction::Hang = reply.action {
-            return Poll::Pending;
-        }
-        let Reply {
-            mut response,
-            action: finish,
-            ..
-        } = this.reply.take().expect("polled after completion");
-        let alive = this.in_flight_token.take();
-        Poll::Ready(match finish {
-            ReplyAction::Fail(error) => Err(error),
-            ReplyAction::PanicInPoll(message) => panic_silently(message),
-            _ => {
-                if let Some(alive) = alive {
-                    response.body_mut().set_in_flight_token(alive);
-                }
-                Ok(response)
-            }
-        })
-    }
-}
-
-impl<E> Drop for ScriptFuture<E> {
-    fn drop(&mut self) {
-        panic_silently_in_drop(self.panic_in_drop);
-    }
-}
-
-impl<E> fmt::Debug for ScriptFuture<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ScriptFuture")
-            .field("reply", &self.reply)
-            .finish_non_exhaustive()
+        ScriptFuture::new(reply, InFlightToken::new(counters.clone()))
     }
 }

@@ -75,7 +75,7 @@ mod once {
         pub(crate) fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
             self.get().unwrap_or_else(|| {
                 let turn = self.turn.lock();
-                let value = caught(|| self.value.get_or_init(make));
+                let value = catch(|| self.value.get_or_init(make));
                 self.full.store(value.is_ok(), Ordering::Release);
                 // Before a panic goes on, or the lock would be poisoned.
                 drop(turn);

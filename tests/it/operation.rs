@@ -17,7 +17,7 @@ use tokio::{
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
     BoxError, Context, ErrorTracker, GuardLayer, Rejection,
-    errors::panic_message,
+    errors::ErrorRecord,
     operation::{Operation, operation},
 };
 use tracing::Level;
@@ -224,7 +224,7 @@ async fn panic_is_recorded_and_unwinds() {
             .run_infallible(async { panic!("page {} is torn", 7) }),
     );
     let panic = within(task).await.unwrap_err().into_panic();
-    assert_eq!(panic_message(&*panic), "page 7 is torn");
+    assert_eq!(ErrorRecord::from_panic(&*panic).message(), "page 7 is torn");
     let call = catch_unwind(AssertUnwindSafe(|| {
         work.call(|| -> Result<(), NoRow> { panic!("page 8 is torn") })
     }));

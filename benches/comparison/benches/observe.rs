@@ -23,7 +23,7 @@ use tower_http::{
     request_id::MakeRequestUuid,
     trace::{DefaultMakeSpan, DefaultOnResponse, TraceLayer},
 };
-use tower_keep::{CircuitBreaker, GuardLayer, Track, context::Correlate, logging::Format, observe};
+use tower_keep::{CircuitBreaker, GuardLayer, Track, context::Correlate, logging::LogFormat, observe};
 use tower_keep_comparison::{Row, compare};
 use tracing::{Dispatch, Level, dispatcher};
 use tracing_subscriber::{filter::LevelFilter, layer::SubscriberExt};
@@ -67,7 +67,7 @@ fn ours() -> Router {
 
 fn with_breaker() -> Router {
     let breaker = CircuitBreaker::builder("orders").count_window(100).build();
-    let guards = (Correlate::default(), (Track::named("orders"), breaker.expect("sound settings")));
+    let guards = (Correlate::default(), (Track::new("orders"), breaker.expect("sound settings")));
     bare().layer(GuardLayer::server(guards))
 }
 
@@ -116,7 +116,7 @@ fn json() -> Dispatch {
 /// The lines of this crate's own logging, which do not work through the fields of spans.
 fn own_json() -> Dispatch {
     let logging = tower_keep::logging::builder()
-        .format(Format::Json)
+        .format(LogFormat::Json)
         .level("info")
         .writer(io::sink);
     let layer = logging.layer().expect("a layer");

@@ -1,8 +1,8 @@
-//! Messages as databases, parsers, clients and programs write them, in pairs: one fault, or two?
+//! Pairs of messages of databases, parsers, clients and programs: the same fault, or not?
 
 use super::normalize_message;
 
-/// Two messages, and whether who has to mend it wants them in one group.
+/// Two messages, and whether they belong to the same group.
 const MESSAGE_PAIRS: &[(&str, &str, bool)] = &[
     // sqlx / postgres
     (
@@ -268,14 +268,14 @@ const MESSAGE_PAIRS: &[(&str, &str, bool)] = &[
     ("took 12.5µs", "took 3ms", true),
 ];
 
-/// Free words that name somebody, without quotes: nothing tells them from the words of the message.
+/// Names without quotes, which no pattern can distinguish from the words of the message.
 const EXCEPTIONS: &[&str] = &[
     "user joe_smith not found",
     "tenant acme-gmbh: quota exceeded",
 ];
 
 #[test]
-fn pairs_of_messages_are_grouped_as_people_would() {
+fn normalize_groups_pairs_of_real_messages() {
     let mut wrong = Vec::new();
     for (one, other, same) in MESSAGE_PAIRS {
         let (one_text, other_text) = (normalize_message(one), normalize_message(other));

@@ -1,4 +1,8 @@
-use super::*;
+use super::{
+    normalize_message,
+    normalizer::{MAX_NORMALIZED, MAX_READ},
+};
+use crate::util::text::ELLIPSIS;
 use proptest::prelude::*;
 
 fn assert_each_normalizes(table: &[(&str, &str)]) {
@@ -13,7 +17,7 @@ fn assert_each_normalizes(table: &[(&str, &str)]) {
 }
 
 #[test]
-fn numbers_lose_their_value_but_keep_their_unit() {
+fn normalize_replaces_numbers_and_keeps_units() {
     assert_each_normalizes(&[
         ("order 4711 not found", "order <num> not found"),
         ("5% of 3.2GiB", "<num>% of <num>GiB"),
@@ -33,7 +37,7 @@ fn numbers_lose_their_value_but_keep_their_unit() {
 }
 
 #[test]
-fn durations_are_one_whatever_their_units() {
+fn normalize_replaces_durations_with_any_unit() {
     assert_each_normalizes(&[
         ("took 30ms, limit 1.5s", "took <duration>, limit <duration>"),
         ("after 1h30m", "after <duration>"),
@@ -50,7 +54,7 @@ fn durations_are_one_whatever_their_units() {
 }
 
 #[test]
-fn paths_are_replaced_and_routes_and_source_files_are_not() {
+fn normalize_replaces_paths_but_not_routes_and_source_files() {
     assert_each_normalizes(&[
         ("open /var/lib/a-1.json: no", "open <path>: no"),
         ("open /etc/app.conf.", "open <path>."),
@@ -75,7 +79,7 @@ fn paths_are_replaced_and_routes_and_source_files_are_not() {
 }
 
 #[test]
-fn names_and_codes_that_say_which_fault_it_is_stay() {
+fn normalize_keeps_names_and_codes_that_identify_the_fault() {
     assert_each_normalizes(&[
         (
             "constraint \"users_pkey\", column 'a_b'",
@@ -131,7 +135,7 @@ fn names_and_codes_that_say_which_fault_it_is_stay() {
 }
 
 #[test]
-fn names_of_single_things_are_replaced() {
+fn normalize_replaces_names_of_single_objects() {
     assert_each_normalizes(&[
         ("mac 00:1b:44:11:3a:b7 off", "mac <mac> off"),
         ("00-1B-44-11-3A-B7.", "<mac>."),
@@ -157,7 +161,7 @@ fn names_of_single_things_are_replaced() {
 }
 
 #[test]
-fn words_that_only_contain_digits_stay() {
+fn normalize_keeps_words_that_contain_digits() {
     assert_each_normalizes(&[
         (
             "invalid utf8 in h2 frame, E0308, 4xx",
@@ -172,7 +176,7 @@ fn words_that_only_contain_digits_stay() {
 }
 
 #[test]
-fn identifiers_are_replaced() {
+fn normalize_replaces_generated_ids() {
     assert_each_normalizes(&[
         (
             "job 550e8400-e29b-41d4-a716-446655440000 lost",
@@ -193,7 +197,7 @@ fn identifiers_are_replaced() {
 }
 
 #[test]
-fn quoted_text_is_replaced_and_apostrophes_are_not_quotes() {
+fn normalize_replaces_quoted_text_but_keeps_apostrophes() {
     assert_each_normalizes(&[
         (r#"no field "na\"me" here"#, "no field <str> here"),
         (
@@ -219,7 +223,7 @@ fn quoted_text_is_replaced_and_apostrophes_are_not_quotes() {
 }
 
 #[test]
-fn addresses_are_replaced() {
+fn normalize_replaces_addresses() {
     assert_each_normalizes(&[
         ("connect to 10.0.0.1:8080 failed", "connect to <ip> failed"),
         ("peer 192.168.1.254.", "peer <ip>."),
@@ -245,7 +249,7 @@ fn addresses_are_replaced() {
 
 /// The longest was taken for one that is too long if a sentence went on behind it.
 #[test]
-fn the_longest_address_is_replaced_whatever_follows() {
+fn normalize_replaces_longest_ipv6_whatever_follows() {
     let longest = "0000:0000:0000:0000:0000:ffff:255.255.255.255";
     for rest in ["", ".", ": refused", "]:80"] {
         let expected = format!("<ip>{}", rest.replace("80", "<num>"));
@@ -255,7 +259,7 @@ fn the_longest_address_is_replaced_whatever_follows() {
 }
 
 #[test]
-fn dates_are_replaced() {
+fn normalize_replaces_dates() {
     assert_each_normalizes(&[
         ("at 2026-01-02T03:04:05.678Z", "at <date>"),
         ("2026-01-02 03:04:05,678 +0200 x", "<date> <num> x"),
@@ -268,7 +272,7 @@ fn dates_are_replaced() {
 }
 
 #[test]
-fn urls_keep_scheme_and_host_only() {
+fn normalize_keeps_only_scheme_and_host_of_urls() {
     assert_each_normalizes(&[
         ("url (http://stock/items/7?k=v)", "url (http://stock<path>)"),
         (
@@ -293,12 +297,12 @@ fn urls_keep_scheme_and_host_only() {
 }
 
 #[test]
-fn blanks_and_control_characters_become_one_space() {
+fn normalize_replaces_whitespace_and_control_characters_by_one_space() {
     assert_each_normalizes(&[("  a\r\n\tb \u{1b}[31mc\u{0} ", "a b [31mc")]);
 }
 
 #[test]
-fn a_long_message_is_cut_at_the_same_place_whatever_its_numbers_were() {
+fn normalize_truncates_at_same_place_whatever_the_numbers() {
     let message = |n: u64| format!("row {n}: {}", "no such thing ".repeat(100));
     let short = normalize_message(&message(1));
     assert_eq!(short, normalize_message(&message(u64::MAX)));
@@ -306,9 +310,9 @@ fn a_long_message_is_cut_at_the_same_place_whatever_its_numbers_were() {
 }
 
 #[test]
-fn as_much_of_a_message_is_kept_as_there_is_room_for() {
+fn normalize_keeps_as_much_as_fits() {
     let words = "ab ".repeat(MAX_NORMALIZED);
-    let room = MAX_NORMALIZED - CUT.len_utf8();
+    let room = MAX_NORMALIZED - ELLIPSIS.len_utf8();
     assert_eq!(normalize_message(&words), format!("{}…", &words[..room]));
     // Not one letter of a word for which there is none.
     let words = "abc ".repeat(MAX_NORMALIZED);
@@ -319,7 +323,7 @@ fn as_much_of_a_message_is_kept_as_there_is_room_for() {
 }
 
 #[test]
-fn a_word_is_data_from_its_sixty_fifth_letter() {
+fn normalize_replaces_words_longer_than_64() {
     let word = "x".repeat(64);
     assert_eq!(normalize_message(&word), word);
     for more in ["x", "xx"] {
@@ -328,7 +332,7 @@ fn a_word_is_data_from_its_sixty_fifth_letter() {
 }
 
 #[test]
-fn a_quote_that_is_closed_behind_the_cut_hides_what_it_has() {
+fn normalize_replaces_quoted_text_that_closes_after_truncation() {
     let message = |body: &str| format!("bad body \"{} and more", body.repeat(MAX_READ));
     assert_eq!(normalize_message(&message("a ")), "bad body <str>…");
     assert_eq!(normalize_message(&message("ü")), "bad body <str>…");
@@ -432,20 +436,20 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn a_result_is_its_own_result(text in prop_oneof![near_valid(), long_near_valid(), any::<String>()]) {
+    fn normalize_is_idempotent(text in prop_oneof![near_valid(), long_near_valid(), any::<String>()]) {
         let once = normalize_message(&text);
         prop_assert_eq!(normalize_message(&once), once);
     }
 
     #[test]
-    fn a_result_is_bounded_and_has_no_control_characters(text in prop_oneof![long_near_valid(), any::<String>()]) {
+    fn normalize_result_is_bounded_and_has_no_control_characters(text in prop_oneof![long_near_valid(), any::<String>()]) {
         let result = normalize_message(&text);
         prop_assert!(result.len() <= MAX_NORMALIZED);
         prop_assert!(!result.contains(char::is_control));
     }
 
     #[test]
-    fn messages_that_differ_in_their_data_only_are_one(a in variable_part(), b in variable_part()) {
+    fn normalize_maps_messages_with_different_data_to_same_result(a in variable_part(), b in variable_part()) {
         prop_assert_eq!(normalize_message(&a), normalize_message(&b));
     }
 }

@@ -1,4 +1,4 @@
-//! What a service may do to a layer.
+//! The cases: behaviors of a service.
 
 use std::time::Duration;
 
@@ -7,21 +7,21 @@ use crate::{
     testing::{Reply, ScriptedBody},
 };
 
-/// The only panic that may come out of a run.
+/// The message of the only panic that a run may raise.
 pub(super) const SCRIPTED_PANIC: &str = "a scripted panic";
 
-/// As long as good services take, which every layer waits for.
+/// The delay of a slow reply, which every layer must wait for.
 const REPLY_DELAY: Duration = Duration::from_millis(300);
 
-/// One thing that a service may do, and what it comes to.
+/// A behavior of a service, and the outcome of its calls.
 pub(super) struct Case {
     pub(super) name: &'static str,
     pub(super) reply: fn(usize) -> Reply,
-    /// How it ends when the response's head and body are judged.
+    /// The outcome for protocols that classify the response head and body.
     pub(super) outcome: Outcome,
-    /// The same for a client that takes nothing but gRPC, where that is something else: a 200 without a status has failed.
+    /// The outcome for a gRPC client, if it differs: a 200 without a gRPC status is a failure.
     pub(super) grpc_outcome: Option<Outcome>,
-    /// How it ends when the service's answer is all there is.
+    /// The outcome for protocols without a body.
     pub(super) any_protocol_outcome: Outcome,
     pub(super) is_grpc: bool,
     pub(super) hangs: bool,
@@ -39,16 +39,16 @@ const DEFAULT_CASE: Case = Case {
     panics: false,
 };
 
-/// Good answers, which every layer passes on.
+/// Successful responses, which every layer must pass on.
 pub(super) const SUCCESS_CASES: [Case; 6] = [
     Case {
-        name: "an answer at once",
+        name: "an immediate response",
         reply: |_| Reply::ok().data("hello"),
         grpc_outcome: Some(Outcome::Failure),
         ..DEFAULT_CASE
     },
     Case {
-        name: "a slow answer in pieces",
+        name: "a slow response in several frames",
         reply: |_| {
             let body = ScriptedBody::new().data("one").pending(1).data("two");
             Reply::ok().pending(2).body(body.end_after_extra_poll())
@@ -57,7 +57,7 @@ pub(super) const SUCCESS_CASES: [Case; 6] = [
         ..DEFAULT_CASE
     },
     Case {
-        name: "an answer that takes its time",
+        name: "a delayed response",
         reply: |_| {
             let body = ScriptedBody::from("one").after(REPLY_DELAY).data("two");
             Reply::ok().after(REPLY_DELAY).body(body)
@@ -66,7 +66,7 @@ pub(super) const SUCCESS_CASES: [Case; 6] = [
         ..DEFAULT_CASE
     },
     Case {
-        name: "an answer of unknown size",
+        name: "a response of unknown size",
         reply: |_| {
             Reply::ok().body(
                 ScriptedBody::from("hello")
@@ -78,19 +78,19 @@ pub(super) const SUCCESS_CASES: [Case; 6] = [
         ..DEFAULT_CASE
     },
     Case {
-        name: "an answer without a body",
+        name: "a response without a body",
         reply: |_| Reply::status(204),
         ..DEFAULT_CASE
     },
     Case {
-        name: "a gRPC answer with trailers",
+        name: "a gRPC response with trailers",
         reply: |_| Reply::grpc(0).pending(1),
         is_grpc: true,
         ..DEFAULT_CASE
     },
 ];
 
-/// Everything else that may happen.
+/// Failures, panics and calls without an end.
 pub(super) const FAILURE_CASES: [Case; 10] = [
     Case {
         name: "a 500",
@@ -99,7 +99,7 @@ pub(super) const FAILURE_CASES: [Case; 10] = [
         ..DEFAULT_CASE
     },
     Case {
-        name: "a gRPC answer without a status",
+        name: "a gRPC response without a status",
         reply: |_| {
             Reply::ok()
                 .header("content-type", "application/grpc")
@@ -123,7 +123,7 @@ pub(super) const FAILURE_CASES: [Case; 10] = [
         ..DEFAULT_CASE
     },
     Case {
-        name: "no answer",
+        name: "no response",
         reply: |_| Reply::hang(),
         outcome: Outcome::Cancelled,
         any_protocol_outcome: Outcome::Cancelled,

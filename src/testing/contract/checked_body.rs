@@ -1,4 +1,4 @@
-//! Looks at a body while it is polled: what it says of itself must be true.
+//! Checks that `is_end_stream` and the size hint of a body are true.
 
 use std::{
     pin::Pin,
@@ -9,38 +9,39 @@ use bytes::Bytes;
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-/// What is left of a response after its head.
+/// A response body that can be polled without its type.
 pub(super) trait PollBody {
-    /// Polls once; `true` means that it is over. An error is a law that was broken.
+    /// Polls the body once. Returns `true` at its end, or the violation as an error.
     fn poll_checked(self: Pin<&mut Self>, cx: &mut Context<'_>)
     -> Poll<Result<bool, &'static str>>;
 }
 
 pin_project! {
-    pub(super) struct Watched<B> {
+    /// A body whose `is_end_stream` and size hint are checked at each poll.
+    pub(super) struct CheckedBody<B> {
         #[pin]
         body: B,
     }
 }
 
-impl<B> Watched<B> {
+impl<B> CheckedBody<B> {
     pub(super) fn new(body: B) -> Self {
-        Watched { body }
+        CheckedBody { body }
     }
 }
 
-impl<B: Body<Data = Bytes>> PollBody for Watched<B> {
+impl<B: Body<Data = Bytes>> PollBody for CheckedBody<B> {
     fn poll_checked(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<bool, &'static str>> {
         let mut body = self.project().body;
-        let (ended, hint) = (body.is_end_stream(), body.size_hint());
+        let (is_end_stream, hint) = (body.is_end_stream(), body.size_hint());
         let polled = ready!(body.as_mut().poll_frame(cx));
         Poll::Ready(match polled {
-            Some(Ok(_)) if ended => Err("the body said that it was over before its last frame"),
+            Some(Ok(_)) if is_end_stream => Err("the body reported its end before its last frame"),
             Some(Ok(frame)) => match frame.data_ref() {
-                Some(data) if hint.upper().is_some_and(|most| data.len() as u64 > most) => {
+                Some(data) if hint.upper().is_some_and(|max| data.len() as u64 > max) => {
                     Err("the body is longer than its size hint")
                 }
                 _ => Ok(false),

@@ -1,27 +1,30 @@
-//! The contract that every layer signs.
+//! The contract that every layer and guard must fulfill.
 //!
-//! Each function runs all of it, and panics with what was broken and in which run. They make a runtime of their
-//! own, on a clock that stands still, so call them from a plain `#[test]`.
+//! Each function checks all of it, and panics with the violation and the run in which it occurred. It creates a runtime
+//! with a paused clock, so call it from a plain `#[test]`.
 //!
-//! | | |
+//! | subject | contract |
 //! |---|---|
-//! | strictness | two calls in a row and two at once through a [`ReadyChecked`] service, ready at once or late |
-//! | readiness | a service that is dropped when it is ready keeps no reservation; one that fails to become ready says so |
-//! | clones | share the layer's policy, but neither readiness nor reservations |
+//! | readiness of callers | sequential and concurrent calls work through a [`ReadyChecked`] service, ready at once or late |
+//! | readiness | a handle that is dropped while it is ready keeps no reservation; an error of `poll_ready` is passed on |
+//! | clones | share the policy of the layer, but neither readiness nor reservations |
 //! | drops | a call that is dropped after any number of polls, of its future or of its body, leaves nothing behind |
-//! | ends | so does one that fails, hangs, or panics: in `call`, in `poll`, in the body, in a drop |
-//! | wakes | while the service is pending, nobody but the service wakes the task |
-//! | bodies | a body is never said to be over before its last frame, and is as long as it says |
-//! | types | `Clone`, `Send` and `Sync` as [`Router::layer`] demands, futures and bodies `Send`: checked by compiling |
+//! | ends | nor does a call that fails, hangs, or panics: in `call`, in `poll`, in the body, in a drop |
+//! | wakes | while the service is pending, only the service wakes the task |
+//! | bodies | a body does not report its end before its last frame, and its size hint is true |
+//! | types | `Clone`, `Send` and `Sync` as [`Router::layer`] requires, futures and bodies `Send`: checked by the compiler |
 //!
-//! [`check_guard`] and [`check_any_guard`] look at the books besides: every call that was admitted settles exactly once, with
-//! the outcome that fits, whatever became of it.
+//! [`check_guard`] and [`check_any_guard`] also check that every admitted call ends exactly once, with the expected
+//! outcome.
 //!
 //! [`Router::layer`]: https://docs.rs/axum/0.8/axum/struct.Router.html#method.layer
 
+mod call_under_test;
 mod cases;
 mod checked_body;
+mod completed_run;
 mod runner;
+mod test_run;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -31,8 +34,9 @@ use tower_service::Service;
 
 use self::{
     cases::Case,
-    checked_body::Watched,
-    runner::{Checker, CompletedRun, run_on_paused_clock, violation},
+    checked_body::CheckedBody,
+    completed_run::CompletedRun,
+    runner::{Checker, run_on_paused_clock, violation},
 };
 use super::{ReadyChecked, RecordingGuard, Script, ScriptedBody};
 use crate::{
@@ -40,17 +44,17 @@ use crate::{
     guard::{Admit, Guard, GuardLayer},
 };
 
-/// Has a layer for HTTP sign the contract. Each run takes a layer of its own.
+/// Checks an HTTP layer against the contract. Calls `layer` once per run.
 ///
 /// ```
 /// use tower_keep::{observe, testing::contract};
 ///
-/// contract::http(|| observe("orders").server());
+/// contract::check_http(|| observe("orders").server());
 /// ```
 ///
 /// # Panics
 ///
-/// If the contract is broken.
+/// Panics if the contract is violated.
 pub fn check_http<L, B>(layer: impl Fn() -> L)
 where
     L: Layer<ReadyChecked<Script>> + Clone + Send + Sync + 'static,
@@ -62,17 +66,17 @@ where
     run_http_checks(&layer, &|_| {});
 }
 
-/// Has a layer for services of any kind sign the contract: the answer is all there is, and has no body to watch.
+/// Checks a layer for any protocol against the contract, without response bodies. Calls `layer` once per run.
 ///
 /// ```
 /// use tower_keep::{observe, testing::contract};
 ///
-/// contract::any(|| observe("jobs").any(), || "a job");
+/// contract::check_any(|| observe("jobs").any(), || "a job");
 /// ```
 ///
 /// # Panics
 ///
-/// If the contract is broken.
+/// Panics if the contract is violated.
 pub fn check_any<L, Req>(layer: impl Fn() -> L, request: impl Fn() -> Req)
 where
     L: Layer<ReadyChecked<Script>> + Clone + Send + Sync + 'static,
@@ -82,61 +86,62 @@ where
     run_any_checks(&layer, &request, &|_| {});
 }
 
-/// Has a guard for HTTP sign the contract under every protocol, between two [spies](RecordingGuard).
+/// Checks an HTTP guard against the contract with every protocol, between two [recording guards](RecordingGuard).
 ///
-/// It must let every call pass; see the [module](super) for an example.
+/// The guard must admit every call. See the [module](super) for an example.
 ///
 /// # Panics
 ///
-/// If the contract is broken.
+/// Panics if the contract is violated.
 pub fn check_guard<G>(guard: impl Fn() -> G)
 where
     G: Admit<Request<ScriptedBody>> + Send + Sync + 'static,
     G::Permit: Send,
 {
-    with_recording_guards(|spies| {
-        let layer = || GuardLayer::server(spies.wrap(guard()));
-        run_http_checks(&layer, &|run| spies.verify(run, |case| case.outcome));
+    with_recording_guards(|guards| {
+        let layer = || GuardLayer::server(guards.wrap(guard()));
+        run_http_checks(&layer, &|run| guards.verify(run, |case| case.outcome));
     });
-    with_recording_guards(|spies| {
-        let layer = || GuardLayer::client(spies.wrap(guard()));
-        run_http_checks(&layer, &|run| spies.verify(run, |case| case.outcome));
+    with_recording_guards(|guards| {
+        let layer = || GuardLayer::client(guards.wrap(guard()));
+        run_http_checks(&layer, &|run| guards.verify(run, |case| case.outcome));
     });
-    with_recording_guards(|spies| {
-        let layer = || GuardLayer::grpc_client(spies.wrap(guard()));
+    with_recording_guards(|guards| {
+        let layer = || GuardLayer::grpc_client(guards.wrap(guard()));
         run_http_checks(&layer, &|run| {
-            spies.verify(run, |case| case.grpc_outcome.unwrap_or(case.outcome));
+            guards.verify(run, |case| case.grpc_outcome.unwrap_or(case.outcome));
         });
     });
     check_any_guard(guard, || Request::new(ScriptedBody::new()));
 }
 
-/// Has a guard for requests of any kind sign the contract, between two [spies](RecordingGuard).
+/// Checks a guard for any protocol against the contract, between two [recording guards](RecordingGuard).
 ///
-/// It must let every call pass.
+/// The guard must admit every call.
 ///
 /// ```
 /// use tower_keep::{operation, testing::contract};
 ///
-/// contract::any_guard(|| operation("load"), || 7_u32);
+/// contract::check_any_guard(|| operation("load"), || 7_u32);
 /// ```
 ///
 /// # Panics
 ///
-/// If the contract is broken.
+/// Panics if the contract is violated.
 pub fn check_any_guard<G, Req>(guard: impl Fn() -> G, request: impl Fn() -> Req)
 where
     G: Admit<Req> + Send + Sync + 'static,
     G::Permit: Send,
 {
-    with_recording_guards(|spies| {
-        let layer = || GuardLayer::any(spies.wrap(guard()));
+    with_recording_guards(|guards| {
+        let layer = || GuardLayer::any(guards.wrap(guard()));
         run_any_checks(&layer, &request, &|run| {
-            spies.verify(run, |case| case.any_protocol_outcome);
+            guards.verify(run, |case| case.any_protocol_outcome);
         });
     });
 }
 
+/// Checks an HTTP layer, and calls `verify` after each run.
 fn run_http_checks<L, B>(layer: &dyn Fn() -> L, audit: &dyn Fn(&CompletedRun<'_>))
 where
     L: Layer<ReadyChecked<Script>>,
@@ -147,7 +152,7 @@ where
         Checker {
             layer,
             request: &http_request,
-            body: |response: Response<B>| Some(Box::pin(Watched::new(response.into_body()))),
+            body: |response: Response<B>| Some(Box::pin(CheckedBody::new(response.into_body()))),
             supports_grpc: true,
             verify: audit,
         }
@@ -155,6 +160,7 @@ where
     );
 }
 
+/// Checks a layer for any protocol, and calls `verify` after each run.
 fn run_any_checks<L, Req>(
     layer: &dyn Fn() -> L,
     request: &dyn Fn() -> Req,
@@ -175,65 +181,68 @@ fn run_any_checks<L, Req>(
     );
 }
 
+/// Returns the request of a case.
 fn http_request(case: &Case) -> Request<ScriptedBody> {
     let mut request = Request::new(ScriptedBody::new());
     *request.uri_mut() = "http://contract.test/a.Service/Method"
         .parse()
-        .expect("a URI");
+        .expect("the URI is valid");
     if case.is_grpc {
         *request.method_mut() = http::Method::POST;
         *request.version_mut() = http::Version::HTTP_2;
-        let content_type = "application/grpc".parse().expect("a value");
+        let content_type = "application/grpc"
+            .parse()
+            .expect("the header value is valid");
         request.headers_mut().insert("content-type", content_type);
     }
     request
 }
 
-/// The spies on both sides of a guard.
+/// The recording guards before and after a guard.
 struct RecordingGuards {
     outer: RecordingGuard,
     inner: RecordingGuard,
 }
 
-fn with_recording_guards(sign: impl FnOnce(&RecordingGuards)) {
-    sign(&RecordingGuards {
+/// Runs checks with new recording guards.
+fn with_recording_guards(check: impl FnOnce(&RecordingGuards)) {
+    check(&RecordingGuards {
         outer: RecordingGuard::new(),
         inner: RecordingGuard::new(),
     });
 }
 
 impl RecordingGuards {
+    /// Returns a stack with the guard between both.
     fn wrap<G: Guard>(&self, guard: G) -> (RecordingGuard, (G, RecordingGuard)) {
         (self.outer.clone(), (guard, self.inner.clone()))
     }
 
-    /// Compares the books of both spies with what was done.
+    /// Compares the records of both guards with the run.
     fn verify(&self, run: &CompletedRun<'_>, expected: impl Fn(&Case) -> Outcome) {
-        let told = |spy: &RecordingGuard, side: &str| -> Vec<Outcome> {
-            let told: Vec<_> = spy.completed().iter().map(|end| end.outcome).collect();
-            let (admitted, settled) = (spy.admitted(), told.len());
-            if (admitted, settled) != (run.calls, run.calls) {
-                let calls = run.calls;
-                let why =
-                    format!("{admitted} admitted, {settled} settled {side}, of {calls} calls");
-                violation(run.description, why);
-            }
-            spy.clear();
-            told
-        };
-        let (outer, inner) = (told(&self.outer, "outside"), told(&self.inner, "inside"));
+        let outer = take_outcomes(&self.outer, "outside", run);
+        let inner = take_outcomes(&self.inner, "inside", run);
         if outer != inner {
-            violation(run.description, "the guards were told different outcomes");
+            violation(run.description, "the guards got different outcomes");
         }
-        let expected = run.completed_case.map(expected);
-        let wrong = outer
-            .iter()
-            .find(|told| expected.is_some_and(|expected| expected != **told));
-        if let Some(outcome) = wrong {
-            violation(
-                run.description,
-                format_args!("a call has settled as {outcome}"),
-            );
+        let Some(expected) = run.completed_case.map(expected) else {
+            return;
+        };
+        if let Some(outcome) = outer.iter().find(|outcome| **outcome != expected) {
+            let violated = format_args!("a call ended as {outcome}, expected {expected}");
+            violation(run.description, violated);
         }
     }
+}
+
+/// Removes the records of a guard, and returns the outcomes. All calls of the run must have ended exactly once.
+fn take_outcomes(guard: &RecordingGuard, side: &str, run: &CompletedRun<'_>) -> Vec<Outcome> {
+    let outcomes: Vec<_> = guard.completed().iter().map(|end| end.outcome).collect();
+    let (admitted, ended, calls) = (guard.admitted(), outcomes.len(), run.calls);
+    if (admitted, ended) != (calls, calls) {
+        let violated = format_args!("{admitted} admitted, {ended} ended {side}, of {calls} calls");
+        violation(run.description, violated);
+    }
+    guard.clear();
+    outcomes
 }

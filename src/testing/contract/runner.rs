@@ -1,9 +1,8 @@
-//! Polls services, futures and bodies by hand, and looks at each step.
+//! Polls services, futures and bodies manually, and checks each step.
 
 use std::{
     fmt::Display,
     future::Future,
-    pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
@@ -13,57 +12,50 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    cases::{Case, FAILURE_CASES, SCRIPTED_PANIC, SUCCESS_CASES},
-    checked_body::PollBody,
+    call_under_test::{BodyUnderTest, CallPhase, CallUnderTest},
+    cases::{Case, FAILURE_CASES, SUCCESS_CASES},
+    completed_run::CompletedRun,
+    test_run::TestRun,
 };
 use crate::{
-    call::{PanicPayload, catch, panic_message},
+    call::catch,
     testing::{CountingWaker, ReadyChecked, Script},
 };
 
-/// How often a call may be pending without being woken, so long apart, before it is held to be stuck.
+/// The number of idle polls, `CLOCK_STEP` apart, after which a call is considered stuck.
 const MAX_IDLE_POLLS: usize = 400;
 const CLOCK_STEP: Duration = Duration::from_millis(250);
-/// How often a handle may be unready in a row, and one call be polled.
+/// The maximum number of polls until a handle is ready, and of polls of a call.
 const MAX_POLLS: usize = 1_000;
-/// Uses up small limits, if a service that is dropped takes its reservation with it.
+/// The number of ready handles to drop. Exhausts small limits if dropped handles leak reservations.
 const DROPPED_HANDLES: usize = 64;
-/// How far a call that hangs is followed.
+/// The number of polls of a call that hangs.
 const MAX_HANGING_POLLS: usize = 5;
 
-/// What is left of a response after its head; for a plain service nothing.
-pub(super) type BodyUnderTest = Option<Pin<Box<dyn PollBody>>>;
-
-/// Who signs, and who looks at the books after each run.
+/// The layer under test, and the check after each run.
 pub(super) struct Checker<'a, L, Req, Res> {
     pub(super) layer: &'a dyn Fn() -> L,
     pub(super) request: &'a dyn Fn(&Case) -> Req,
     pub(super) body: fn(Res) -> BodyUnderTest,
-    /// Whether the request can be a gRPC call.
+    /// True if the request can be a gRPC call.
     pub(super) supports_grpc: bool,
     pub(super) verify: &'a dyn Fn(&CompletedRun<'_>),
 }
 
-/// What has just been done.
-pub(super) struct CompletedRun<'a> {
-    pub(super) description: &'a str,
-    /// How many calls were made and are over.
-    pub(super) calls: usize,
-    /// The case, if all of its calls were followed to their end.
-    pub(super) completed_case: Option<&'a Case>,
+/// Panics with a violation of the contract.
+pub(super) fn violation(run: &str, violated: impl Display) -> ! {
+    panic!("the contract is violated ({run}): {violated}")
 }
 
-pub(super) fn violation(what: &str, why: impl Display) -> ! {
-    panic!("the contract is broken ({what}): {why}")
-}
-
-/// A clock of one's own, which stands still unless it is moved.
+/// Runs a future on a separate runtime with a paused clock.
 pub(super) fn run_on_paused_clock(work: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build();
-    runtime.expect("a runtime").block_on(work);
+    runtime
+        .expect("a current-thread runtime needs no resources")
+        .block_on(work);
 }
 
 impl<L, S, Req> Checker<'_, L, Req, S::Response>
@@ -92,67 +84,69 @@ where
     }
 
     async fn check_sequential_calls(&self, case: &Case) {
-        let what = format!("{}, twice in a row", case.name);
-        let (stand, mut service) = self.new_run(case, &what);
+        let description = format!("{}, twice in a row", case.name);
+        let (run, mut service) = self.new_run(case, &description);
         for _ in 0..2 {
-            self.poll_until_ready(&stand, &mut service).await;
-            let mut flight = self.start_call(&stand, &mut service);
-            self.run_to_completion(&stand, &mut flight).await;
+            self.poll_until_ready(&run, &mut service).await;
+            let mut call = self.start_call(&run, &mut service);
+            self.run_to_completion(&run, &mut call).await;
         }
-        self.verify_run(&stand, 2, true).await;
+        self.verify_run(&run, 2, true).await;
     }
 
     async fn check_concurrent_calls(&self, case: &Case) {
-        let what = format!("{}, twice at once", case.name);
-        let (stand, mut service) = self.new_run(case, &what);
-        self.poll_until_ready(&stand, &mut service).await;
-        let mut first = self.start_call(&stand, &mut service);
-        self.poll_call(&stand, &mut first);
-        self.poll_until_ready(&stand, &mut service).await;
-        let mut second = self.start_call(&stand, &mut service);
-        self.run_to_completion(&stand, &mut second).await;
-        self.run_to_completion(&stand, &mut first).await;
-        self.verify_run(&stand, 2, true).await;
+        let description = format!("{}, twice at once", case.name);
+        let (run, mut service) = self.new_run(case, &description);
+        self.poll_until_ready(&run, &mut service).await;
+        let mut first = self.start_call(&run, &mut service);
+        self.poll_call(&run, &mut first);
+        self.poll_until_ready(&run, &mut service).await;
+        let mut second = self.start_call(&run, &mut service);
+        // The later call completes first: neither may wait for the other.
+        self.run_to_completion(&run, &mut second).await;
+        self.run_to_completion(&run, &mut first).await;
+        self.verify_run(&run, 2, true).await;
     }
 
-    /// A clone of a ready handle has to become ready itself, and takes nothing from the other.
+    /// A clone of a ready handle must become ready itself, and does not affect the original.
     async fn check_clones(&self, case: &Case) {
-        let what = format!("{}, on clones of a ready service", case.name);
-        let (stand, mut service) = self.new_run(case, &what);
-        self.poll_until_ready(&stand, &mut service).await;
+        let description = format!("{}, on clones of a ready service", case.name);
+        let (run, mut service) = self.new_run(case, &description);
+        self.poll_until_ready(&run, &mut service).await;
         let mut clone = service.clone();
+        // Called after the other handles are dropped.
         let orphan = service.clone();
-        let mut first = self.start_call(&stand, &mut service);
-        self.run_to_completion(&stand, &mut first).await;
-        self.poll_until_ready(&stand, &mut clone).await;
-        let mut second = self.start_call(&stand, &mut clone);
-        self.run_to_completion(&stand, &mut second).await;
+        let mut first = self.start_call(&run, &mut service);
+        self.run_to_completion(&run, &mut first).await;
+        self.poll_until_ready(&run, &mut clone).await;
+        let mut second = self.start_call(&run, &mut clone);
+        self.run_to_completion(&run, &mut second).await;
         drop((service, clone));
         let mut orphan = orphan;
-        self.poll_until_ready(&stand, &mut orphan).await;
-        let mut third = self.start_call(&stand, &mut orphan);
-        self.run_to_completion(&stand, &mut third).await;
-        self.verify_run(&stand, 3, true).await;
+        self.poll_until_ready(&run, &mut orphan).await;
+        let mut third = self.start_call(&run, &mut orphan);
+        self.run_to_completion(&run, &mut third).await;
+        self.verify_run(&run, 3, true).await;
     }
 
     async fn check_drop_after_each_poll(&self, case: &Case) {
         for polls in 0..MAX_POLLS {
-            let what = format!("{}, dropped after {polls} polls", case.name);
-            let (stand, mut service) = self.new_run(case, &what);
-            self.poll_until_ready(&stand, &mut service).await;
-            let mut flight = self.start_call(&stand, &mut service);
+            let description = format!("{}, dropped after {polls} polls", case.name);
+            let (run, mut service) = self.new_run(case, &description);
+            self.poll_until_ready(&run, &mut service).await;
+            let mut call = self.start_call(&run, &mut service);
             let mut polled = 0;
-            while polled < polls && !flight.is_done() {
-                self.poll_call(&stand, &mut flight);
+            while polled < polls && !call.is_done() {
+                self.poll_call(&run, &mut call);
                 polled += 1;
-                if flight.is_idle {
+                if call.is_idle {
                     advance(CLOCK_STEP).await;
                 }
             }
-            let over = flight.is_done();
-            flight.drop_remaining(&stand);
-            let last = over || case.hangs && polls == MAX_HANGING_POLLS;
-            self.verify_run(&stand, 1, over).await;
+            let done = call.is_done();
+            call.drop_remaining(&run);
+            let last = done || case.hangs && polls == MAX_HANGING_POLLS;
+            self.verify_run(&run, 1, done).await;
             if last {
                 return;
             }
@@ -161,255 +155,181 @@ where
     }
 
     async fn check_drop_when_ready(&self, case: &Case) {
-        let (stand, service) = self.new_run(case, "a service that is dropped when it is ready");
+        let (run, service) = self.new_run(case, "a service that is dropped when it is ready");
+        // If a dropped handle kept its reservation, the last one would never become ready.
         for _ in 0..DROPPED_HANDLES {
             let mut service = service.clone();
-            self.poll_until_ready(&stand, &mut service).await;
+            self.poll_until_ready(&run, &mut service).await;
         }
         let mut service = service;
-        self.poll_until_ready(&stand, &mut service).await;
-        let mut flight = self.start_call(&stand, &mut service);
-        self.run_to_completion(&stand, &mut flight).await;
-        self.verify_run(&stand, 1, true).await;
+        self.poll_until_ready(&run, &mut service).await;
+        let mut call = self.start_call(&run, &mut service);
+        self.run_to_completion(&run, &mut call).await;
+        self.verify_run(&run, 1, true).await;
     }
 
     async fn check_delayed_readiness(&self, case: &Case) {
         let script = Script::from_fn(case.reply).ready_after(2);
-        let (stand, mut service) = self.new_run_with(script, case, "a service that is ready late");
+        let (run, mut service) = self.new_run_with(script, case, "a service that is ready late");
         for _ in 0..2 {
-            self.poll_until_ready(&stand, &mut service).await;
-            let mut flight = self.start_call(&stand, &mut service);
-            self.run_to_completion(&stand, &mut flight).await;
+            self.poll_until_ready(&run, &mut service).await;
+            let mut call = self.start_call(&run, &mut service);
+            self.run_to_completion(&run, &mut call).await;
         }
-        self.verify_run(&stand, 2, true).await;
+        self.verify_run(&run, 2, true).await;
     }
 
     async fn check_never_ready(&self, case: &Case) {
         let script = Script::from_fn(case.reply).never_ready();
-        let (stand, mut service) = self.new_run_with(script, case, "a service that is never ready");
-        let wakes = CountingWaker::new();
-        if wakes.poll_ready(&mut service).is_ready() {
-            // It waits for readiness inside of the call, or refuses.
-            let mut flight = self.start_call(&stand, &mut service);
-            self.poll_call(&stand, &mut flight);
-            flight.drop_remaining(&stand);
-            return self.verify_run(&stand, 1, false).await;
+        let (run, mut service) = self.new_run_with(script, case, "a service that is never ready");
+        let waker = CountingWaker::new();
+        if waker.poll_ready(&mut service).is_ready() {
+            // The layer waits for readiness inside of the call, or rejects it.
+            let mut call = self.start_call(&run, &mut service);
+            self.poll_call(&run, &mut call);
+            call.drop_remaining(&run);
+            return self.verify_run(&run, 1, false).await;
         }
-        if wakes.count() > 0 {
-            violation(stand.description, "the layer has woken its own task");
+        if waker.count() > 0 {
+            violation(run.description, "the layer has woken its own task");
         }
         drop(service);
-        self.verify_run(&stand, 0, false).await;
+        self.verify_run(&run, 0, false).await;
     }
 
     async fn check_readiness_error(&self, case: &Case) {
         let script = Script::from_fn(case.reply).fails_ready(|| "scripted".into());
-        let (stand, mut service) =
-            self.new_run_with(script, case, "a service that cannot be ready");
+        let (run, mut service) = self.new_run_with(script, case, "a service that cannot be ready");
         match CountingWaker::new().poll_ready(&mut service) {
-            Poll::Ready(Err(_)) => self.verify_run(&stand, 0, false).await,
+            Poll::Ready(Err(_)) => self.verify_run(&run, 0, false).await,
             Poll::Pending => violation(
-                stand.description,
+                run.description,
                 "the error of `poll_ready` was not passed on",
             ),
             Poll::Ready(Ok(())) => {
-                let mut flight = self.start_call(&stand, &mut service);
-                self.run_to_completion(&stand, &mut flight).await;
-                self.verify_run(&stand, 1, false).await;
+                let mut call = self.start_call(&run, &mut service);
+                self.run_to_completion(&run, &mut call).await;
+                self.verify_run(&run, 1, false).await;
             }
         }
     }
 
-    fn new_run<'c>(&self, case: &'c Case, what: &'c str) -> (TestRun<'c>, S) {
-        self.new_run_with(Script::from_fn(case.reply), case, what)
+    fn new_run<'c>(&self, case: &'c Case, description: &'c str) -> (TestRun<'c>, S) {
+        self.new_run_with(Script::from_fn(case.reply), case, description)
     }
 
-    fn new_run_with<'c>(&self, script: Script, case: &'c Case, what: &'c str) -> (TestRun<'c>, S) {
-        let strict = ReadyChecked::new(script.clone());
-        let stand = TestRun {
-            strict: strict.clone(),
+    fn new_run_with<'c>(
+        &self,
+        script: Script,
+        case: &'c Case,
+        description: &'c str,
+    ) -> (TestRun<'c>, S) {
+        let ready_checked = ReadyChecked::new(script.clone());
+        let run = TestRun {
+            ready_checked: ready_checked.clone(),
             script,
             case,
-            description: what,
+            description: description,
         };
-        (stand, (self.layer)().layer(strict))
+        (run, (self.layer)().layer(ready_checked))
     }
 
-    async fn poll_until_ready(&self, stand: &TestRun<'_>, service: &mut S) {
-        let wakes = CountingWaker::new();
+    async fn poll_until_ready(&self, run: &TestRun<'_>, service: &mut S) {
+        let waker = CountingWaker::new();
         for _ in 0..MAX_POLLS {
-            let (woken, given) = (wakes.count(), stand.script.wakes());
-            match wakes.poll_ready(service) {
+            let (wakes_before, script_wakes_before) = (waker.count(), run.script.wakes());
+            match waker.poll_ready(service) {
                 Poll::Ready(Ok(())) => return,
                 Poll::Ready(Err(_)) => {
-                    violation(stand.description, "the service failed to become ready")
+                    violation(run.description, "the service failed to become ready")
                 }
-                Poll::Pending => stand.check_no_self_wake(&wakes, woken, given),
+                Poll::Pending => run.check_no_self_wake(&waker, wakes_before, script_wakes_before),
             }
-            if wakes.count() == woken {
+            if waker.count() == wakes_before {
                 advance(CLOCK_STEP).await;
             }
         }
-        violation(stand.description, "the service does not become ready");
+        violation(run.description, "the service does not become ready");
     }
 
-    fn start_call(&self, stand: &TestRun<'_>, service: &mut S) -> CallUnderTest<S::Future> {
-        let request = (self.request)(stand.case);
+    fn start_call(&self, run: &TestRun<'_>, service: &mut S) -> CallUnderTest<S::Future> {
+        let request = (self.request)(run.case);
         CallUnderTest {
             phase: match catch(|| service.call(request)) {
                 Ok(future) => CallPhase::AwaitingHead(Box::pin(future)),
-                Err(payload) => stand.expect_scripted_panic(&payload),
+                Err(payload) => run.expect_scripted_panic(&payload),
             },
-            wakes: CountingWaker::new(),
+            waker: CountingWaker::new(),
             is_idle: false,
         }
     }
 
     /// Polls a call once.
-    fn poll_call(&self, stand: &TestRun<'_>, flight: &mut CallUnderTest<S::Future>) {
-        let (stage, wakes, tail) = (&mut flight.phase, &flight.wakes, self.body);
-        let (woken, given) = (wakes.count(), stand.script.wakes());
-        let waker = wakes.waker();
-        let mut cx = Context::from_waker(&waker);
-        let polled = catch(|| match stage {
-            CallPhase::AwaitingHead(future) => {
-                future.as_mut().poll(&mut cx).map(|result| match result {
-                    Ok(response) => {
-                        Some(tail(response).map_or(CallPhase::Done, CallPhase::ReadingBody))
-                    }
-                    Err(_) => Some(CallPhase::Done),
-                })
-            }
-            CallPhase::ReadingBody(body) => {
-                body.as_mut().poll_checked(&mut cx).map(|over| match over {
-                    Ok(over) => over.then_some(CallPhase::Done),
-                    Err(law) => violation(stand.description, law),
-                })
-            }
-            CallPhase::Done => Poll::Ready(None),
-        });
-        flight.is_idle = false;
+    fn poll_call(&self, run: &TestRun<'_>, call: &mut CallUnderTest<S::Future>) {
+        let (phase, waker) = (&mut call.phase, &call.waker);
+        let (wakes_before, script_wakes_before) = (waker.count(), run.script.wakes());
+        let task_waker = waker.waker();
+        let mut cx = Context::from_waker(&task_waker);
+        let polled = catch(|| phase.poll(&mut cx, self.body, run));
+        call.is_idle = false;
         match polled {
             Ok(Poll::Ready(None)) => {}
-            Ok(Poll::Ready(Some(next))) => flight.set_phase(stand, next),
+            Ok(Poll::Ready(Some(next))) => call.set_phase(run, next),
             Ok(Poll::Pending) => {
-                stand.check_no_self_wake(wakes, woken, given);
-                flight.is_idle = wakes.count() == woken;
+                run.check_no_self_wake(waker, wakes_before, script_wakes_before);
+                call.is_idle = waker.count() == wakes_before;
             }
             Err(payload) => {
-                let over = stand.expect_scripted_panic(&payload);
-                flight.set_phase(stand, over);
+                let done = run.expect_scripted_panic(&payload);
+                call.set_phase(run, done);
             }
         }
     }
 
     /// Polls a call to its end.
-    async fn run_to_completion(&self, stand: &TestRun<'_>, flight: &mut CallUnderTest<S::Future>) {
+    async fn run_to_completion(&self, run: &TestRun<'_>, call: &mut CallUnderTest<S::Future>) {
         let mut waited = 0;
         for _ in 0..MAX_POLLS {
-            if flight.is_done() {
+            if call.is_done() {
                 return;
             }
-            self.poll_call(stand, flight);
-            if flight.is_idle {
+            self.poll_call(run, call);
+            if call.is_idle {
                 waited += 1;
                 advance(CLOCK_STEP).await;
             }
             if waited == MAX_IDLE_POLLS {
                 violation(
-                    stand.description,
+                    run.description,
                     "the call is pending, and nothing wakes its task",
                 );
             }
         }
-        violation(stand.description, "the call does not come to an end");
+        violation(run.description, "the call does not come to an end");
     }
 
-    /// The run is over: nothing may be left of it.
-    async fn verify_run(&self, stand: &TestRun<'_>, calls: usize, ended: bool) {
-        // Whatever was spawned has its turn, and tokio's cooperative budget begins anew.
+    /// Checks after a run that nothing is left of it.
+    async fn verify_run(&self, run: &TestRun<'_>, calls: usize, ended: bool) {
+        // Spawned tasks get to run, and tokio's cooperative budget is reset.
         for _ in 0..3 {
             yield_now().await;
         }
-        if stand.strict.violations() > 0 {
-            violation(
-                stand.description,
-                "a handle was called that was not itself polled ready",
-            );
-        }
-        if ended && stand.script.calls() < calls {
-            violation(
-                stand.description,
-                "a call did not reach the service: give the layer more room",
-            );
-        }
-        if stand.script.in_flight() > 0 {
-            violation(
-                stand.description,
-                "the service's future or body outlives the call",
-            );
+        let violated = if run.ready_checked.violations() > 0 {
+            Some("a handle was called that was not itself polled ready")
+        } else if ended && run.script.calls() < calls {
+            Some("a call did not reach the service: give the layer more room")
+        } else if run.script.in_flight() > 0 {
+            Some("the service's future or body outlives the call")
+        } else {
+            None
+        };
+        if let Some(violated) = violated {
+            violation(run.description, violated);
         }
         (self.verify)(&CompletedRun {
-            description: stand.description,
+            description: run.description,
             calls,
-            completed_case: ended.then_some(stand.case),
+            completed_case: ended.then_some(run.case),
         });
-    }
-}
-
-/// What one run stands on.
-struct TestRun<'c> {
-    script: Script,
-    strict: ReadyChecked<Script>,
-    case: &'c Case,
-    description: &'c str,
-}
-
-impl TestRun<'_> {
-    /// A panic that was scripted ends the call, any other one the contract.
-    fn expect_scripted_panic<F>(&self, payload: &PanicPayload) -> CallPhase<F> {
-        let message = panic_message(&**payload);
-        if !(self.case.panics && message == SCRIPTED_PANIC) {
-            violation(self.description, format_args!("it panicked: {message}"));
-        }
-        CallPhase::Done
-    }
-
-    fn check_no_self_wake(&self, wakes: &CountingWaker, woken: usize, given: usize) {
-        if wakes.count() - woken > self.script.wakes() - given {
-            violation(self.description, "the layer has woken its own task");
-        }
-    }
-}
-
-/// One call, on its way.
-struct CallUnderTest<F> {
-    phase: CallPhase<F>,
-    wakes: CountingWaker,
-    /// Pending, and not woken.
-    is_idle: bool,
-}
-
-enum CallPhase<F> {
-    AwaitingHead(Pin<Box<F>>),
-    ReadingBody(Pin<Box<dyn PollBody>>),
-    Done,
-}
-
-impl<F> CallUnderTest<F> {
-    fn is_done(&self) -> bool {
-        matches!(self.phase, CallPhase::Done)
-    }
-
-    fn set_phase(&mut self, stand: &TestRun<'_>, next: CallPhase<F>) {
-        let last = std::mem::replace(&mut self.phase, next);
-        if let Err(payload) = catch(|| drop(last)) {
-            self.phase = stand.expect_scripted_panic(&payload);
-        }
-    }
-
-    /// Drops what there is.
-    fn drop_remaining(mut self, stand: &TestRun<'_>) {
-        self.set_phase(stand, CallPhase::Done);
     }
 }

@@ -292,7 +292,7 @@ fn contract_timeout_with_readiness() {
 
 #[test]
 fn contract_deadline() {
-    let bounded = || Deadline::builder().max(HOUR).build().unwrap();
+    let bounded = || Deadline::builder("deadline").max(HOUR).build().unwrap();
     contract::check_guard(Deadline::default);
     contract::check_guard(bounded);
     contract::check_guard(|| (Correlate::default(), bounded()));
@@ -607,7 +607,7 @@ mod broken {
     }
 
     #[test]
-    #[should_panic(expected = "over before its last frame")]
+    #[should_panic(expected = "its end before its last frame")]
     fn contract_rejects_body_end_before_trailers() {
         struct Hasty(ScriptedBody);
         impl Body for Hasty {

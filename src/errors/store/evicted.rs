@@ -1,21 +1,21 @@
-//! Remembers the groups that had to go, by name, in a bounded space.
+//! The fingerprints and statuses of evicted groups, in bounded space.
 
 use std::collections::{HashMap, VecDeque};
 
-use super::fingerprint::Fingerprint;
-use super::group::GroupStatus;
+use crate::errors::{fingerprint::Fingerprint, group_status::GroupStatus};
 
+/// The fingerprints and statuses of the groups that were evicted last.
 #[derive(Clone, Debug, Default)]
 pub(super) struct EvictedGroups {
-    /// With the number of the time that each went.
+    /// The status of each group, and the number of its latest eviction.
     groups: HashMap<Fingerprint, (GroupStatus, u64)>,
-    /// In the order that they went; one that is back, or went again, is there in vain.
+    /// Oldest eviction first. Entries of groups that came back or were evicted again are stale.
     eviction_order: VecDeque<(Fingerprint, u64)>,
     evictions: u64,
 }
 
 impl EvictedGroups {
-    /// Remembers a group. Of more than `most`, the one that went first is forgotten.
+    /// Adds a group, and removes the oldest ones beyond `max`.
     pub(super) fn insert(&mut self, fingerprint: Fingerprint, status: GroupStatus, max: usize) {
         self.evictions += 1;
         self.groups.insert(fingerprint, (status, self.evictions));
@@ -24,6 +24,7 @@ impl EvictedGroups {
             let Some((oldest, went)) = self.eviction_order.pop_front() else {
                 return;
             };
+            // A later eviction of the same group has another number, and keeps its entry.
             if self
                 .groups
                 .get(&oldest)
@@ -34,7 +35,7 @@ impl EvictedGroups {
         }
     }
 
-    /// Takes back the status of a group, if it is remembered.
+    /// Removes a group and returns its status, if it is known.
     pub(super) fn remove(&mut self, fingerprint: Fingerprint) -> Option<GroupStatus> {
         self.groups.remove(&fingerprint).map(|(status, _)| status)
     }
@@ -42,8 +43,8 @@ impl EvictedGroups {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fingerprint::FingerprintInput;
     use super::*;
+    use crate::errors::fingerprint::FingerprintInput;
 
     fn name(number: u32) -> Fingerprint {
         let number = number.to_string();
@@ -54,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_are_remembered_once_with_their_status_and_the_first_to_go_are_forgotten() {
+    fn evicted_groups_keep_latest_status_and_drop_oldest() {
         let mut gone = EvictedGroups::default();
         for number in 0..4 {
             gone.insert(name(number), GroupStatus::Ignored, 3);
@@ -62,7 +63,7 @@ mod tests {
         assert_eq!(gone.remove(name(0)), None);
         assert_eq!(gone.remove(name(1)), Some(GroupStatus::Ignored));
         assert_eq!(gone.remove(name(1)), None);
-        // Went again: what is known of the first time does not count.
+        // Evicted again: the entry of the first eviction is stale.
         gone.insert(name(2), GroupStatus::Open, 3);
         gone.insert(name(4), GroupStatus::Open, 3);
         assert_eq!(gone.remove(name(2)), Some(GroupStatus::Open));

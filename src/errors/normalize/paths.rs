@@ -1,11 +1,11 @@
-//! Paths of files and objects, recognised as [`shapes`](super::shapes) are.
+//! Patterns of file and object paths; see [`patterns`](super::patterns).
 
 use super::patterns::span_while;
 
-/// The longest extension of a file, `.jsonl` say, in letters.
+/// The longest file extension, such as `jsonl`, in bytes.
 const MAX_EXTENSION: usize = 5;
 
-/// An absolute path of two segments or more: `/var/lib/orders.json`. Templates of routes are none.
+/// Matches an absolute path of two or more segments: `/var/lib/orders.json`. Route templates do not match.
 pub(super) fn absolute_path(text: &str, at: usize) -> Option<usize> {
     let path = path_at(text, at);
     let segments = || path.split('/').skip(1);
@@ -13,8 +13,8 @@ pub(super) fn absolute_path(text: &str, at: usize) -> Option<usize> {
     is_path.then_some(at + path.len())
 }
 
-/// A relative path of a file with an extension: `uploads/2024/bill.pdf`. One of a source file stays, since it says which
-/// code failed, and so does what begins with a host.
+/// Matches a relative path of a file with an extension: `uploads/2024/bill.pdf`. Rust source files do not match, because
+/// they identify the code that failed, nor do paths that begin with a host.
 pub(super) fn relative_path(text: &str, at: usize) -> Option<usize> {
     let path = path_at(text, at);
     let (first, rest) = path.split_once('/')?;
@@ -26,7 +26,7 @@ pub(super) fn relative_path(text: &str, at: usize) -> Option<usize> {
     is_file.then_some(at + path.len())
 }
 
-/// A path behind the letter of a drive: `C:\data\orders.txt`.
+/// Matches a path that begins with a drive letter: `C:\data\orders.txt`.
 pub(super) fn drive_path(text: &str, at: usize) -> Option<usize> {
     let bytes = text.as_bytes().get(at..at + 3)?;
     if !bytes[0].is_ascii_alphabetic() || &bytes[1..] != b":\\" {
@@ -36,7 +36,7 @@ pub(super) fn drive_path(text: &str, at: usize) -> Option<usize> {
         |next: char| is_whitespace_or_control(next) || "\"'`<>|*?:,;)]}…".contains(next);
     let rest = &text[at + 3..];
     let path = &rest[..rest.find(ends_path).unwrap_or(rest.len())];
-    // A backslash in front of a quote belongs to the quote.
+    // A backslash before a quote belongs to the quote.
     let path = path.trim_end_matches(['.', '\\']);
     (!path.is_empty()).then_some(at + 3 + path.len())
 }
@@ -52,7 +52,7 @@ fn path_at(text: &str, at: usize) -> &str {
         }
         _ => span_while(text, at, is_relative_path_byte),
     };
-    // `<` and `…` may stand for more of it.
+    // `<` and `…` may stand for more of the path.
     let goes_on = text[end..].starts_with(['<', '…', '{']);
     match goes_on {
         true => "",
@@ -64,6 +64,6 @@ fn is_relative_path_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'_' | b'-' | b'+' | b'%' | b'@')
 }
 
-fn is_whitespace_or_control(next: char) -> bool {
+pub(super) fn is_whitespace_or_control(next: char) -> bool {
     next.is_whitespace() || next.is_control()
 }

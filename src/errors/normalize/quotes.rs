@@ -1,10 +1,11 @@
-//! Quoted text: where it ends, and when it says which fault it is.
+//! Quoted text: where it ends, and whether it identifies the fault.
 
-/// A pair of marks. Some open with one and close with either of two.
+/// A pair of quotation marks. Some have two closing marks.
 pub(super) struct QuotePair {
     pub(super) open: char,
     close: [char; 2],
-    /// Also an apostrophe: opens behind a blank or a bracket only, and closes where a word may end.
+    /// True for marks that are also apostrophes: they open only after whitespace or a bracket, and close only at the end of
+    /// a word.
     pub(super) is_apostrophe: bool,
 }
 
@@ -18,7 +19,7 @@ const fn quote_pair(open: char, close: [char; 2]) -> QuotePair {
 
 pub(super) const QUOTE_COUNT: usize = 7;
 
-/// Index of the double quote.
+/// The index of the double quote in [`QUOTES`].
 pub(super) const DOUBLE_QUOTE: usize = 0;
 
 pub(super) const QUOTES: [QuotePair; QUOTE_COUNT] = [
@@ -37,16 +38,18 @@ impl QuotePair {
     }
 }
 
-/// The longest name that is kept, in bytes.
+/// The longest quoted text that is kept, in bytes.
 const MAX_IDENTIFIER: usize = 64;
 
-/// Words in front of a name that programs choose, not its users: a fault of another column is another fault. Of fields
-/// only those that are missing: which ones are unknown, whoever calls decides.
+/// Words before an identifier that is part of the program: an error about another column is another fault. Of fields only
+/// missing ones, because callers choose the names of unknown ones.
 const IDENTIFIER_PREFIXES: [&str; 5] =
     ["constraint", "relation", "column", "table", "missing field"];
 
-/// Returns whether a quoted text says which fault it is, by what stands before and behind it. Nothing is kept that may be
-/// data: names with digits in them (tenants, keys, dates), and any words but those that tonic describes a code with.
+/// Returns whether a quoted text identifies the fault, by the text before and after it.
+///
+/// Text that may be data is never kept: names with digits (tenants, keys, dates), and words other than tonic's description
+/// of a gRPC code.
 pub(super) fn identifies_fault(before: &str, quoted: &str, after: &str) -> bool {
     let named = before.strip_suffix(' ').is_some_and(|before| {
         IDENTIFIER_PREFIXES
@@ -61,7 +64,7 @@ pub(super) fn identifies_fault(before: &str, quoted: &str, after: &str) -> bool 
         && (named && is_identifier(quoted) || code && is_plain_words(quoted))
 }
 
-/// Returns whether a text ends with these words, in letters of any case.
+/// Returns whether a text ends with the given words, ignoring ASCII case.
 pub(super) fn ends_with_word(text: &str, word: &str) -> bool {
     let start = text.len().checked_sub(word.len());
     let Some((before, end)) = start.and_then(|start| text.split_at_checked(start)) else {
@@ -77,7 +80,7 @@ fn is_identifier(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic()) && text.split('_').all(is_word)
 }
 
-/// As the codes of gRPC are described: `The service is currently unavailable`.
+/// Returns whether a text is made of words only, as descriptions of gRPC codes are: `The service is currently unavailable`.
 fn is_plain_words(text: &str) -> bool {
     !text.is_empty()
         && text

@@ -1,17 +1,14 @@
-//! The shapes of variable parts: pure recognisers, each of which looks a bounded way ahead or at what it
-//! then takes.
+//! Patterns of variable parts. Each looks ahead a bounded distance, or only at bytes that it then matches.
 //!
-//! All of them work on byte offsets into one text, start at an ASCII letter or digit (or a colon), and
-//! answer where the part ends. Offsets they return always lie behind an ASCII byte, so slicing there is
-//! safe.
+//! All of them take a text and a byte offset at an ASCII letter, digit or colon, and return the offset where the match
+//! ends. That is always after an ASCII byte, so slicing there is safe.
 
 use std::net::Ipv6Addr;
 
-/// The longest text of an IPv6 address, an embedded IPv4 address included.
+/// The longest IPv6 address, with an embedded IPv4 address, in bytes.
 const MAX_IPV6: usize = 45;
 
-/// Generated identifiers are this long or longer: xid has 20 letters and digits, a nanoid 21, a Stripe key
-/// 24, a ULID 26.
+/// The shortest generated identifier, in bytes: an xid has 20, a nanoid 21, a Stripe key 24, a ULID 26.
 const MIN_ID: usize = 20;
 
 const UNITS: &[&str] = &[
@@ -19,7 +16,7 @@ const UNITS: &[&str] = &[
     "bps", "rps", "rpm",
 ];
 
-/// The first two `\u{b5}` and `\u{3bc}`, which look the same.
+/// The first two are `\u{b5}` and `\u{3bc}`, which look the same.
 const TIME_UNITS: &[&str] = &[
     "µs", "μs", "ns", "us", "ms", "s", "sec", "secs", "m", "min", "mins", "h", "hr", "hrs", "d",
 ];
@@ -28,30 +25,28 @@ fn byte_at(text: &str, at: usize) -> Option<u8> {
     text.as_bytes().get(at).copied()
 }
 
-/// Where the run of bytes that `belongs` accepts, beginning at `at`, ends.
+/// Returns the end of the run of bytes from `at` on that `accepts` is true for.
 pub(super) fn span_while(text: &str, at: usize, accepts: impl Fn(u8) -> bool) -> usize {
     let tail = text.as_bytes().get(at..).unwrap_or_default();
     at + tail.iter().take_while(|byte| accepts(**byte)).count()
 }
 
-/// A word is a run of ASCII letters and digits; underscores divide words, so that `user_17` has a number in
-/// it.
+/// Returns the end of a word, a run of ASCII letters and digits. An underscore ends it, so that `user_17` contains a
+/// number.
 pub(super) fn word_end(text: &str, at: usize) -> usize {
     span_while(text, at, |byte| byte.is_ascii_alphanumeric())
 }
 
-/// Whether a part may end at `at`: the text does not run on there.
+/// Returns whether a match may end at `at`.
 ///
-/// `<` counts as running on because a placeholder may stand there when a result is read again, and `…`
-/// because it stands for text that was cut off: what was no match with the rest in sight must not become
-/// one without it.
+/// It may not before `<`, which begins a placeholder when a result is read again, nor before `…`, which stands for text
+/// that was cut off: a text that does not match must not match after it was cut.
 pub(super) fn at_boundary(text: &str, at: usize) -> bool {
     let next = text.get(at..).and_then(|rest| rest.chars().next());
     !next.is_some_and(|next| next.is_alphanumeric() || matches!(next, '<' | '…'))
 }
 
-/// Whether the text at `at` looks like `pattern`, where `d` is a decimal digit, `x` a hex digit and all
-/// else itself.
+/// Returns whether the text at `at` matches `pattern`: `d` is a decimal digit, `x` a hex digit, any other byte itself.
 fn matches_pattern(text: &str, at: usize, pattern: &str) -> bool {
     let Some(bytes) = text.as_bytes().get(at..at + pattern.len()) else {
         return false;
@@ -72,7 +67,7 @@ pub(super) fn uuid(text: &str, at: usize) -> Option<usize> {
     (matches_pattern(text, at, PATTERN) && at_boundary(text, end)).then_some(end)
 }
 
-/// An ISO 8601 date, with or without a time; or a time of day down to the second.
+/// Matches an ISO 8601 date with or without a time, or a time of day with seconds.
 pub(super) fn date(text: &str, at: usize) -> Option<usize> {
     const BASIC: &str = "ddddddddTdddddd";
     let end = if matches_pattern(text, at, "dddd-dd-dd") && is_valid_month_and_day(text, at) {
@@ -114,7 +109,7 @@ fn time_of_day(text: &str, at: usize) -> Option<usize> {
         Some(b'.' | b',') => span_while(text, second + 1, |byte| byte.is_ascii_digit()),
         _ => second,
     };
-    // A lone full stop ends the sentence, not the second.
+    // A full stop without digits after it ends the sentence.
     Some(zone_end(
         text,
         if fraction == second + 1 {
@@ -125,7 +120,7 @@ fn time_of_day(text: &str, at: usize) -> Option<usize> {
     ))
 }
 
-/// The end of a zone that may stand at `at`.
+/// Returns the end of an optional time zone at `at`.
 fn zone_end(text: &str, at: usize) -> usize {
     let zones = ["Z", "z", "+dd:dd", "-dd:dd", "+dddd", "-dddd", "+dd", "-dd"];
     at + zones
@@ -134,7 +129,7 @@ fn zone_end(text: &str, at: usize) -> usize {
         .map_or(0, str::len)
 }
 
-/// An IPv4 address, with or without a port.
+/// Matches an IPv4 address with or without a port.
 pub(super) fn ipv4(text: &str, at: usize) -> Option<usize> {
     let mut end = octet(text, at)?;
     for _ in 0..3 {
@@ -158,9 +153,9 @@ fn octet(text: &str, at: usize) -> Option<usize> {
     (end <= at + 3 && text[at..end].parse::<u8>().is_ok()).then_some(end)
 }
 
-/// An IPv6 address. One without any digit (`abc::def`) is taken for the path of an item instead.
+/// Matches an IPv6 address with at least one digit: `abc::def` is more likely the path of a Rust item.
 pub(super) fn ipv6(text: &str, at: usize) -> Option<usize> {
-    // Most words end here: an address begins with up to four digits and a colon.
+    // Rejects most words early: an address begins with up to four hex digits and a colon.
     let first = span_while(text, at, |byte| byte.is_ascii_hexdigit());
     if first > at + 4 || byte_at(text, first) != Some(b':') {
         return None;
@@ -181,7 +176,7 @@ pub(super) fn ipv6(text: &str, at: usize) -> Option<usize> {
         .then_some(at + address.len())
 }
 
-/// `0x` and hex digits, or eight and more hex digits. Decimal digits alone are a number.
+/// Returns whether a word is `0x` and hex digits, or eight or more hex digits with at least one letter.
 pub(super) fn is_hex(word: &str) -> bool {
     let all_hex = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     if let Some(digits) = word.strip_prefix("0x").or_else(|| word.strip_prefix("0X")) {
@@ -190,8 +185,8 @@ pub(super) fn is_hex(word: &str) -> bool {
     word.len() >= 8 && all_hex(word) && word.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
-/// A long word with digits in two places or more: a generated identifier. (`Sha256DigestMismatch` has them
-/// in one.)
+/// Returns whether a word is a generated identifier: long, with digits in two or more places. `Sha256DigestMismatch` has
+/// them in one.
 pub(super) fn is_generated_id(word: &str) -> bool {
     let starts_digits = |pair: &[u8]| !pair[0].is_ascii_digit() && pair[1].is_ascii_digit();
     let first = usize::from(
@@ -213,10 +208,9 @@ pub(super) fn is_unit(letters: &str) -> bool {
     UNITS.iter().any(|unit| unit.eq_ignore_ascii_case(letters))
 }
 
-/// A number without its sign: where its digits end, and where its unit ends, which is kept.
+/// Matches a number without its sign, and returns the end of its digits and the end of its unit.
 ///
-/// Groups joined by single full stops or commas are one number, so that `1,234.5` and the version `1.2.3`
-/// are too.
+/// Groups of digits joined by single full stops or commas are one number, such as `1,234.5` and the version `1.2.3`.
 pub(super) fn number(text: &str, at: usize) -> Option<(usize, usize)> {
     let (mut digits, mut end) = magnitude(text, at)?;
     while digits == end && matches!(byte_at(text, end), Some(b'.' | b',')) {
@@ -256,7 +250,7 @@ fn magnitude(text: &str, at: usize) -> Option<(usize, usize)> {
     None
 }
 
-/// Durations as people write them, one or more: `30ms`, `1.5s`, `1h30m`, `1m 30s`.
+/// Matches one or more durations in a row: `30ms`, `1.5s`, `1h30m`, `1m 30s`.
 pub(super) fn duration(text: &str, at: usize) -> Option<usize> {
     let mut end = single_duration(text, at)?;
     loop {
@@ -286,20 +280,20 @@ fn single_duration(text: &str, at: usize) -> Option<usize> {
     is_time.then_some(digits + unit.len())
 }
 
-/// The address of a network card: six pairs of hex digits.
+/// Matches a MAC address: six pairs of hex digits.
 pub(super) fn mac_address(text: &str, at: usize) -> Option<usize> {
     let patterns = ["xx:xx:xx:xx:xx:xx", "xx-xx-xx-xx-xx-xx"];
     let pattern = patterns
         .into_iter()
         .find(|pattern| matches_pattern(text, at, pattern))?;
     let end = at + pattern.len();
-    // With more pairs it is something else.
+    // More pairs are not a MAC address.
     let goes_on = byte_at(text, end) == pattern.as_bytes().get(2).copied()
         && byte_at(text, end + 1).is_some_and(|next| next.is_ascii_hexdigit());
     (at_boundary(text, end) && !goes_on).then_some(end)
 }
 
-/// Finds the suffix that Kubernetes adds to the name of a deployment to name a pod: `7d9f8b6c5-x2x4z`.
+/// Matches the suffix that Kubernetes adds to the name of a deployment for a pod: `7d9f8b6c5-x2x4z`.
 pub(super) fn pod_suffix(text: &str, at: usize) -> Option<usize> {
     let is_lower = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let hash = span_while(text, at, is_lower);
@@ -313,7 +307,7 @@ pub(super) fn pod_suffix(text: &str, at: usize) -> Option<usize> {
     (is_pod && at_boundary(text, end)).then_some(end)
 }
 
-/// A JSON web token, or the part of one that is there: base64 that begins with `{"`.
+/// Matches a JSON web token or its beginning: base64 that decodes to `{"…`.
 pub(super) fn web_token(text: &str, at: usize) -> Option<usize> {
     if !text[at..].starts_with("eyJ") {
         return None;
@@ -324,7 +318,7 @@ pub(super) fn web_token(text: &str, at: usize) -> Option<usize> {
     (token.len() >= MIN_ID && at_boundary(text, end)).then_some(at + token.len())
 }
 
-/// Finds a name with a number in it behind a `#`: `A-1043-X`. A number alone is left to [`number`].
+/// Matches an identifier after a `#` that has letters and digits: `A-1043-X`. A plain number is left to [`number`].
 pub(super) fn hash_id(text: &str, at: usize) -> Option<usize> {
     let belongs = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     let end = span_while(text, at, belongs);
@@ -333,10 +327,11 @@ pub(super) fn hash_id(text: &str, at: usize) -> Option<usize> {
     (is_name && at_boundary(text, end)).then_some(end)
 }
 
-/// A status of HTTP: three digits, of which the first is 1 to 5. A quoted text, or its placeholder, may follow at once.
+/// Returns whether there is an HTTP status: three digits, the first 1 to 5. Quoted text or its placeholder may follow
+/// directly.
 pub(super) fn is_http_status(text: &str, at: usize, is_cut: bool) -> bool {
     let is_one = matches_pattern(text, at, "ddd") && matches!(byte_at(text, at), Some(b'1'..=b'5'));
-    // `404.5` and `404,000` are other numbers.
+    // `404.5` and `404,000` are not statuses.
     let goes_on = matches!(byte_at(text, at + 3), Some(b'.' | b','))
         && byte_at(text, at + 4).is_some_and(|next| next.is_ascii_digit());
     let next = text.get(at + 3..).and_then(|rest| rest.chars().next());
@@ -347,7 +342,7 @@ pub(super) fn is_http_status(text: &str, at: usize, is_cut: bool) -> bool {
     is_one && !goes_on && ends
 }
 
-/// The domain of an e-mail address: labels joined by full stops, the last of them letters only.
+/// Matches the domain of an e-mail address: labels joined by full stops, the last one of letters only.
 pub(super) fn email_domain(text: &str, at: usize) -> Option<usize> {
     let end = span_while(text, at, |byte| {
         byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-')

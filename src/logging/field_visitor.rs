@@ -1,0 +1,98 @@
+use std::{error::Error, fmt::Debug};
+
+use tracing::field::{Field, Visit};
+
+use super::field_value::{FieldValue, MAX_VALUE};
+use crate::{
+    call::catch_hook,
+    util::text::{write_bounded, write_error_chain},
+};
+
+/// A visitor that calls a closure with each field that a filter accepts.
+pub(super) struct FieldVisitor<'a, Filter, OnField> {
+    /// A buffer for values that are not text.
+    pub(super) scratch: &'a mut String,
+    pub(super) filter: Filter,
+    pub(super) on_field: OnField,
+}
+
+impl<Filter, OnField> FieldVisitor<'_, Filter, OnField>
+where
+    Filter: Fn(&str) -> bool,
+    OnField: FnMut(&'static str, FieldValue<'_>),
+{
+    fn visit(&mut self, field: &Field, value: FieldValue<'_>) {
+        let name = field.name();
+        let name = name.strip_prefix("r#").unwrap_or(name);
+        if (self.filter)(name) {
+            (self.on_field)(name, value);
+        }
+    }
+
+    fn visit_display(&mut self, field: &Field, write: impl FnOnce(&mut String)) {
+        if !(self.filter)(field.name()) {
+            return;
+        }
+        // Taken out, because the closure borrows the visitor. Its capacity is kept for the next value.
+        let mut text = std::mem::take(self.scratch);
+        text.clear();
+        // Foreign code may panic. Only the text of this value is lost then.
+        if catch_hook(|| write(&mut text)).is_none() {
+            text.push_str("<panicked>");
+        }
+        self.visit(field, FieldValue::Text(&text));
+        *self.scratch = text;
+    }
+}
+
+impl<Filter, OnField> Visit for FieldVisitor<'_, Filter, OnField>
+where
+    Filter: Fn(&str) -> bool,
+    OnField: FnMut(&'static str, FieldValue<'_>),
+{
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.visit(field, FieldValue::Bool(value));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.visit(field, FieldValue::Int(value));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.visit(field, FieldValue::Unsigned(value));
+    }
+
+    // Most JSON parsers have no numbers beyond 64 bits, so these are text.
+    fn record_i128(&mut self, field: &Field, value: i128) {
+        match i64::try_from(value) {
+            Ok(value) => self.record_i64(field, value),
+            Err(_) => self.record_debug(field, &value),
+        }
+    }
+
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        match u64::try_from(value) {
+            Ok(value) => self.record_u64(field, value),
+            Err(_) => self.record_debug(field, &value),
+        }
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.visit(field, FieldValue::Float(value));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.visit(field, FieldValue::Text(value));
+    }
+
+    /// Visits an error with its sources as one text: `cannot load the order: connection reset`.
+    fn record_error(&mut self, field: &Field, error: &(dyn Error + 'static)) {
+        self.visit_display(field, |text| write_error_chain(text, MAX_VALUE, error));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.visit_display(field, |text| {
+            write_bounded(text, MAX_VALUE, format_args!("{value:?}"));
+        });
+    }
+}

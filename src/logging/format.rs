@@ -1,0 +1,12 @@
+/// The format of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LogFormat {
+    /// The format named by `LOG_FORMAT`, `json` or `pretty`. If it is not set, pretty on a terminal and JSON otherwise.
+    #[default]
+    Auto,
+    /// One flat JSON object per line.
+    Json,
+    /// One readable line, with colors on a terminal unless `NO_COLOR` is set.
+    Pretty,
+}

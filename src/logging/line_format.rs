@@ -1,0 +1,58 @@
+use tracing::Metadata;
+
+use super::{
+    field_value::FieldValue, json, line_buffer::LineBuffer, owned_value::OwnedValue, pretty,
+};
+
+/// The format of lines, resolved from settings and environment.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum LineFormat {
+    Json,
+    Pretty { colors: bool },
+}
+
+impl LineFormat {
+    /// Writes the line from its parts.
+    pub(super) fn write_line(self, buffer: &mut LineBuffer, metadata: &Metadata<'_>) {
+        match self {
+            LineFormat::Json => json::write_line(buffer, metadata),
+            LineFormat::Pretty { colors } => pretty::write_line(buffer, metadata, colors),
+        }
+    }
+
+    /// Writes the message in at most `room` bytes.
+    pub(super) fn write_message(self, out: &mut String, text: &str, room: usize) {
+        match self {
+            LineFormat::Json => json::write_message(out, text, room),
+            LineFormat::Pretty { .. } => pretty::write_message(out, text, room),
+        }
+    }
+
+    /// Writes a field. Returns `false` and writes nothing if there is no room.
+    pub(super) fn write_field(
+        self,
+        out: &mut String,
+        name: &str,
+        value: FieldValue<'_>,
+        room: usize,
+    ) -> bool {
+        match self {
+            LineFormat::Json => json::write_field(out, name, value, room),
+            LineFormat::Pretty { .. } => pretty::write_field(out, name, value, room),
+        }
+    }
+
+    /// Writes a span with its fields. Returns `false` if there is no room.
+    pub(super) fn write_span(
+        self,
+        out: &mut String,
+        name: FieldValue<'_>,
+        fields: &[(&'static str, OwnedValue)],
+        room: usize,
+    ) -> bool {
+        match self {
+            LineFormat::Json => json::write_span(out, name, fields, room),
+            LineFormat::Pretty { .. } => pretty::write_span(out, name, fields, room),
+        }
+    }
+}

@@ -1,0 +1,18 @@
+use super::Stats;
+
+/// A guard that can be listed.
+///
+/// Implement it for a custom guard, and [`register`](super::register) it.
+pub trait Inspect: Send + Sync {
+    /// Returns the kind of guard in snake case, such as `circuit_breaker`.
+    fn kind(&self) -> &'static str;
+
+    /// Returns the name.
+    fn name(&self) -> &str;
+
+    /// Returns the state in one word, as in metrics.
+    fn state(&self) -> &'static str;
+
+    /// Adds the stats of the guard.
+    fn stats(&self, stats: &mut Stats);
+}

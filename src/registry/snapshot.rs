@@ -1,0 +1,51 @@
+use super::{Inspect, Stat, Stats};
+
+/// The state and stats of a guard at one moment.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Snapshot {
+    kind: &'static str,
+    name: String,
+    state: &'static str,
+    stats: Stats,
+}
+
+impl Snapshot {
+    /// Creates a snapshot of a guard.
+    pub fn new(guard: &dyn Inspect) -> Self {
+        let mut stats = Stats::default();
+        guard.stats(&mut stats);
+        Snapshot {
+            kind: guard.kind(),
+            name: guard.name().to_owned(),
+            state: guard.state(),
+            stats,
+        }
+    }
+
+    /// Returns the kind of guard.
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// Returns the name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the state in one word.
+    pub fn state(&self) -> &'static str {
+        self.state
+    }
+
+    /// Returns the stats.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Returns the value of a stat.
+    pub fn stat(&self, name: &str) -> Option<&Stat> {
+        let found = self.stats.iter().find(|(each, _)| *each == name);
+        found.map(|(_, stat)| stat)
+    }
+}
