@@ -109,7 +109,7 @@ impl TrackBuilder {
     /// use tower_keep::Track;
     ///
     /// let track = Track::builder("orders")
-    ///     .on_span(|span| span.follows_from(tracing::Span::current()))
+    ///     .on_span(|span| span.in_scope(|| tracing::debug!("a new call")))
     ///     .build()?;
     /// # let _ = track;
     /// # Ok::<_, tower_keep::ConfigError>(())

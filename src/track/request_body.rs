@@ -29,11 +29,15 @@ impl<F> RequestBodyLayer<F> {
     /// Returns a layer that passes what the closure returns for the counted body to the service.
     ///
     /// ```
-    /// use tower_keep::track::RequestBodyLayer;
-    ///
     /// # #[cfg(feature = "axum")] {
-    /// let layer = RequestBodyLayer::new(axum::body::Body::new);
-    /// # let _ = layer;
+    /// use axum::{Router, body::Body, routing::post};
+    /// use tower_keep::{observe, track::RequestBodyLayer};
+    ///
+    /// let app: Router = Router::new()
+    ///     .route("/echo", post(|body: String| async { body }))
+    ///     .layer(RequestBodyLayer::new(Body::new))
+    ///     .layer(observe("echo").server());
+    /// # let _ = app;
     /// # }
     /// ```
     pub fn new(map: F) -> Self {
