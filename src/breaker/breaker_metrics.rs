@@ -20,12 +20,17 @@ use crate::{
     },
 };
 
+/// The index of a breaker that is not counted yet. That of one that is counted is its state's in [`CircuitState::ALL`].
+pub(super) const UNCOUNTED: usize = usize::MAX;
+/// The index of a breaker that is not counted any more.
+const REMOVED: usize = usize::MAX - 1;
+
 /// The metrics of one breaker, or of the breakers of many keys: no key is a label.
 pub(super) struct BreakerMetrics {
     /// All breakers of the name. Its lock is also that of the counts below.
     name_counts: Arc<StateCounts>,
     counts: [AtomicU64; 5],
-    /// Whether the last handle has been dropped. Breakers of single keys that are still held do not count any more.
+    /// True once the last handle has been dropped. Breakers of single keys that are still held do not count any more.
     closed: AtomicBool,
     rejections: PerRecorder<Counter>,
     evictions: PerRecorder<Counter>,
@@ -80,35 +85,35 @@ impl BreakerMetrics {
     }
 
     /// Counts a breaker in its state, unless it has been removed meanwhile.
-    pub(super) fn add(&self, breaker: &CountedState, state: impl FnOnce() -> CircuitState) {
+    pub(super) fn add(&self, breaker: &AtomicUsize, state: impl FnOnce() -> CircuitState) {
         self.name_counts.update(|all| {
-            if breaker.get() == CountedState::UNCOUNTED {
+            if breaker.load(Ordering::Relaxed) == UNCOUNTED {
                 self.move_to(all, breaker, state() as usize);
             }
         });
     }
 
     /// Counts a breaker in another state, if it is counted at all.
-    pub(super) fn transition(&self, breaker: &CountedState, to: CircuitState) {
+    pub(super) fn transition(&self, breaker: &AtomicUsize, to: CircuitState) {
         self.name_counts.update(|all| {
-            if breaker.is_counted() {
+            if breaker.load(Ordering::Relaxed) < REMOVED {
                 self.move_to(all, breaker, to as usize);
             }
         });
     }
 
     /// Counts these breakers no more, whatever their calls in flight do. One step for all: there may be thousands.
-    pub(super) fn remove_all<'a>(&self, breakers: impl Iterator<Item = &'a CountedState>) {
+    pub(super) fn remove_all<'a>(&self, breakers: impl Iterator<Item = &'a AtomicUsize>) {
         self.name_counts.update(|all| {
             for breaker in breakers {
-                self.move_to(all, breaker, CountedState::REMOVED);
+                self.move_to(all, breaker, REMOVED);
             }
         });
     }
 
-    /// Called under the lock. An index that is no state does not count.
-    fn move_to(&self, all: &mut PerState, breaker: &CountedState, to: usize) {
-        let from = breaker.replace(to);
+    /// Moves a breaker to another index; called under the lock. An index that is no state does not count.
+    fn move_to(&self, all: &mut PerState, breaker: &AtomicUsize, to: usize) {
+        let from = breaker.swap(to, Ordering::Relaxed);
         if self.closed.load(Ordering::Relaxed) {
             return;
         }
@@ -167,33 +172,5 @@ impl Drop for BreakerMetrics {
         if !self.closed.load(Ordering::Relaxed) {
             self.close();
         }
-    }
-}
-
-/// The state that a breaker is counted in, by its index in [`CircuitState::ALL`]. Changes under the lock of the counts.
-pub(super) struct CountedState(AtomicUsize);
-
-impl CountedState {
-    /// Not counted yet.
-    const UNCOUNTED: usize = usize::MAX;
-    /// Not counted any more.
-    const REMOVED: usize = usize::MAX - 1;
-
-    fn get(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn is_counted(&self) -> bool {
-        self.get() < CountedState::REMOVED
-    }
-
-    fn replace(&self, index: usize) -> usize {
-        self.0.swap(index, Ordering::Relaxed)
-    }
-}
-
-impl Default for CountedState {
-    fn default() -> Self {
-        CountedState(AtomicUsize::new(CountedState::UNCOUNTED))
     }
 }

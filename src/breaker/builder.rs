@@ -6,9 +6,9 @@ use crate::{
     guard::Head,
 };
 
-/// As in Polly: long enough to see ten calls a minute, short enough to forget yesterday's outage.
+/// The window of Polly: long enough to see ten calls a minute, short enough to forget yesterday's outage.
 const DEFAULT_WINDOW: (Duration, usize) = (Duration::from_secs(30), 10);
-/// As in Hystrix: a rate of fewer calls says little.
+/// The minimum of Hystrix: a rate of fewer calls says little.
 pub(super) const DEFAULT_MIN_CALLS: u32 = 20;
 const DEFAULT_PROBES: u32 = 3;
 /// Longer than most attempts' own time limits. Those end a probe that hangs, and a slow answer is not taken for none.

@@ -2,30 +2,30 @@ use std::{error::Error, fmt};
 
 use crate::call::{BoxError, Rejection};
 
-/// A call that was refused, or failed.
+/// The error of a call through a breaker: a rejection, or the call's own error.
 #[derive(Clone, Debug)]
 pub enum CallError<E> {
-    /// The breaker refused; the call was not made.
+    /// The breaker has rejected the call, which was not made.
     Rejected(Rejection),
     /// The call's own error.
     Failed(E),
 }
 
 impl<E> CallError<E> {
-    /// The refusal, if it was one.
+    /// Returns the rejection, if the call was not made.
     pub fn rejection(&self) -> Option<&Rejection> {
         match self {
-            CallError::Rejected(why) => Some(why),
+            CallError::Rejected(rejection) => Some(rejection),
             CallError::Failed(_) => None,
         }
     }
 
-    /// Whether the breaker refused.
+    /// Returns whether the breaker has rejected the call.
     pub fn is_rejected(&self) -> bool {
         self.rejection().is_some()
     }
 
-    /// The call's own error, if it was made.
+    /// Returns the call's own error, if the call was made.
     pub fn failed(&self) -> Option<&E> {
         match self {
             CallError::Rejected(_) => None,
@@ -33,27 +33,35 @@ impl<E> CallError<E> {
         }
     }
 
-    /// The call's own error.
+    /// Returns the call's own error.
     ///
     /// # Errors
     ///
-    /// The refusal, if the call was not made.
+    /// Returns the rejection if the call was not made.
     pub fn into_failed(self) -> Result<E, Rejection> {
         match self {
-            CallError::Rejected(why) => Err(why),
+            CallError::Rejected(rejection) => Err(rejection),
             CallError::Failed(error) => Ok(error),
         }
     }
 
-    /// Another error in the place of the call's own.
+    /// Maps the call's own error to another.
+    ///
+    /// ```
+    /// use tower_keep::CircuitBreaker;
+    ///
+    /// let failed = CircuitBreaker::new("quotes").run_display(|| Err::<u32, _>("no quote"));
+    /// let length = failed.map_err(|error| error.map_failed(str::len)).unwrap_err();
+    /// assert_eq!(length.failed(), Some(&8));
+    /// ```
     pub fn map_failed<F>(self, map: impl FnOnce(E) -> F) -> CallError<F> {
         match self {
-            CallError::Rejected(why) => CallError::Rejected(why),
+            CallError::Rejected(rejection) => CallError::Rejected(rejection),
             CallError::Failed(error) => CallError::Failed(map(error)),
         }
     }
 
-    /// One error for both, where the call's own is no `Error` itself: a boxed one, anyhow's, a `String`.
+    /// Boxes either error, where the call's own does not implement `Error`: a boxed one, anyhow's, a `String`.
     ///
     /// ```
     /// use tower_keep::{BoxError, CallError, CircuitBreaker, Rejection};
@@ -71,7 +79,7 @@ impl<E> CallError<E> {
         E: Into<BoxError>,
     {
         match self {
-            CallError::Rejected(why) => why.into(),
+            CallError::Rejected(rejection) => rejection.into(),
             CallError::Failed(error) => error.into(),
         }
     }
@@ -95,13 +103,13 @@ impl<E: Error + 'static> Error for CallError<E> {
     }
 }
 
-/// As a tonic handler fails with it: a refusal as `UNAVAILABLE` with a hint when to come back, a failure as the
-/// status that its error becomes.
+/// Converts it for a tonic handler: a rejection to `UNAVAILABLE` with a retry-after, a failure to the status that its error
+/// converts to.
 #[cfg(feature = "tonic")]
 impl<E: Into<tonic::Status>> From<CallError<E>> for tonic::Status {
     fn from(error: CallError<E>) -> Self {
         match error {
-            CallError::Rejected(why) => why.into(),
+            CallError::Rejected(rejection) => rejection.into(),
             CallError::Failed(error) => error.into(),
         }
     }

@@ -10,9 +10,8 @@ use super::{
     report::Reporter,
     shared::Shared,
     state::CircuitState,
-    state_machine::saturating_add,
     transition::Transition,
-    window::CallCounts,
+    window::{CallCounts, saturating_add},
 };
 use crate::{
     call::{Classification, ClassifyOutput, Label, Outcome, Rejection, catch},

@@ -1,29 +1,47 @@
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use super::{
-    event_queue::EventQueue,
     state::CircuitState,
     state_machine::StateMachine,
+    switch::SwitchMode,
     transition::{Transition, TransitionReason},
 };
 use crate::call::{Label, Rejection};
 
-/// What a breaker keeps behind its lock.
+/// The part of a breaker that is behind its lock.
 pub(super) struct Locked {
     pub(super) machine: StateMachine,
     /// The bucket that the pending successes of the fast path belong to.
     pub(super) pending_bucket: u64,
     /// The version of the switch that has been applied.
     pub(super) switch_version: u64,
-    pub(super) events: EventQueue,
-    /// Why the circuit is not closed; half open, why it was opened.
+    /// Transitions that are still to be reported, in order.
+    queue: VecDeque<Transition>,
+    /// The numbers of queued transitions whose error is not known yet: it is formatted without the lock.
+    incomplete: Vec<u64>,
+    /// True while a thread is reporting, which also reports the transitions that other threads queue meanwhile.
+    is_reporting: bool,
+    /// The reason why the circuit is not closed; half open, why it was opened.
     pub(super) open_reason: Option<TransitionReason>,
     /// The error of the call that last opened it.
     pub(super) last_error: Option<Label>,
 }
 
 impl Locked {
-    /// Queues a transition, to be reported once it is complete. Returns its number.
+    pub(super) fn new(machine: StateMachine, switch_version: u64, mode: SwitchMode) -> Self {
+        Locked {
+            machine,
+            pending_bucket: 1,
+            switch_version,
+            queue: VecDeque::new(),
+            incomplete: Vec::new(),
+            is_reporting: false,
+            open_reason: (mode != SwitchMode::Normal).then_some(TransitionReason::Switch),
+            last_error: None,
+        }
+    }
+
+    /// Queues a transition, to be reported once it is [complete](Self::complete). Returns its number.
     pub(super) fn queue(&mut self, transition: Transition) -> u64 {
         match transition.to {
             CircuitState::Closed => self.open_reason = None,
@@ -34,7 +52,8 @@ impl Locked {
             }
         }
         let number = transition.number;
-        self.events.push(transition);
+        self.incomplete.push(number);
+        self.queue.push_back(transition);
         number
     }
 
@@ -44,7 +63,27 @@ impl Locked {
         if last_error.is_some() && self.machine.transitions() == number {
             self.last_error.clone_from(&last_error);
         }
-        self.events.complete(number, last_error);
+        self.incomplete.retain(|incomplete| *incomplete != number);
+        let mut queued = self.queue.iter_mut();
+        if let Some(transition) = queued.find(|transition| transition.number == number) {
+            transition.last_error = last_error;
+        }
+    }
+
+    /// Returns `true` if no other thread is reporting. The caller then has to report until
+    /// [`next_transition`](Self::next_transition) returns `None`.
+    pub(super) fn begin_reporting(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_reporting, true)
+    }
+
+    /// Returns the next transition to report, or ends the reporting.
+    pub(super) fn next_transition(&mut self) -> Option<Transition> {
+        let first = self.queue.front();
+        if first.is_some_and(|first| !self.incomplete.contains(&first.number)) {
+            return self.queue.pop_front();
+        }
+        self.is_reporting = false;
+        None
     }
 
     pub(super) fn rejection(&self, breaker: &Label, retry_after: Option<Duration>) -> Rejection {

@@ -1,7 +1,7 @@
 //! Circuit breakers: stop calling a failing dependency and detect when it has recovered.
 //!
-//! Use one around each thing that can fail by itself: a host, a database, a peer service. Not round a service that
-//! many independent things stand behind: one of them would take the others down.
+//! Use one around each thing that can fail by itself: a host, a database, a peer service. Not around a service that
+//! stands for many independent things: one of them would take the others down.
 //!
 //! Place in the stack: inside of retries, outside of the attempt's timeout.
 //!
@@ -9,36 +9,36 @@
 //!
 //! | state | calls | ends when |
 //! |---|---|---|
-//! | closed | pass and are counted | the failure rate, the slow rate or the failures in a row reach their limit |
-//! | open | are refused | its time is over and a call comes; the time doubles each time that the circuit opens again soon, see [`open_growth`](CircuitBreakerBuilder::open_backoff) |
-//! | half open | at most so many [probes](CircuitBreakerBuilder::probes) are out at once, the rest is refused | enough probes were good, or too many were not |
-//! | forced open, disabled | are refused, or pass uncounted | [`reset`](CircuitBreaker::reset), or its [`Switch`] is back |
+//! | closed | are admitted and counted | the failure rate, the slow rate or the failures in a row reach their threshold |
+//! | open | are rejected | the open time has elapsed and a call comes; the time doubles each time that the circuit re-opens soon, see [`open_backoff`](CircuitBreakerBuilder::open_backoff) |
+//! | half open | are admitted as [probes](CircuitBreakerBuilder::probes), a few at once; the others are rejected | enough probes have succeeded, or too many have failed |
+//! | forced open, disabled | are rejected, or admitted uncounted | [`reset`](CircuitBreaker::reset), or its [`Switch`] is released |
 //!
-//! Half open, the head of a response settles its probe: a body may take its time, and a probe that says nothing makes
-//! room for the next call. Each probe has a [limit](CircuitBreakerBuilder::probe_timeout) of its own, from its own start
-//! to its head. One that is past it has failed, but a good answer that comes later still counts, as long as the circuit
-//! is half open. The phase itself has no limit: if nobody calls, nothing happens.
+//! Half open, the head of a response decides its probe, since a body may take its time. A probe without evidence gives its
+//! slot to the next call. Each probe has a [timeout](CircuitBreakerBuilder::probe_timeout) of its own, from its own start
+//! to its head. One that has timed out has failed, but its success still counts as long as the circuit is half open. The
+//! phase itself has no timeout: while no call comes, nothing happens.
 //!
 //! # Evidence
 //!
 //! A breaker counts what a call says about the health of the peer, its [`Evidence`](crate::call::Evidence), and not its
 //! [`Outcome`](crate::Outcome), which is for people. An unhealthy answer is a failure, a healthy one a success, and what is
-//! inconclusive counts nothing.
+//! inconclusive does not count.
 //!
 //! | how the call ended | outcome | evidence |
 //! |---|---|---|
-//! | good head; the body was read to its end, or on a client dropped by a reader that was not waiting for more | success | healthy |
-//! | good head; the reader gave up while it waited for more, or on a server before the end of the body | cancelled | healthy |
+//! | successful head; the body was read to its end, or on a client dropped by a reader that was not waiting for more | success | healthy |
+//! | successful head; the reader gave up while it waited for more, or on a server before the end of the body | cancelled | healthy |
 //! | 4xx, or a gRPC code that blames the caller | client error | healthy: the peer is alive and answers |
 //! | an error that the classifier calls the caller's | client error | inconclusive |
-//! | bad head, whatever happens to its body; a body that was cut off, or is shorter or longer than promised | failure, overload | unhealthy |
+//! | failed head, whatever happens to its body; a body that was cut off, or is shorter or longer than its content length | failure, overload | unhealthy |
 //! | the service failed to become ready, transport error, panic | failure, panicked | unhealthy |
 //! | a time limit of this process expired while the peer had the whole request | timed out | unhealthy |
 //! | the caller's request body failed, broke off or stalled | client error | inconclusive |
 //! | hyper: the peer closed the connection while it was still sent the request's body, as one does that does not want it | failure | inconclusive |
 //! | a deadline that the caller chose expired first | timed out | inconclusive |
 //! | dropped before the head | cancelled | inconclusive; unhealthy once it lasted the [slow limit](CircuitBreakerBuilder::slow_call) |
-//! | refused by a guard of this process, at any depth | rejected | inconclusive |
+//! | rejected by a guard of this process, at any depth | rejected | inconclusive |
 //!
 //! Whatever a remote caller controls - its upload, deadline or patience - is never held against a peer that others share.
 //! An answer that a time limit drops while nobody waits for more of it is as good as one that its reader drops.
@@ -60,42 +60,42 @@
 //!
 //! # Counting
 //!
-//! * Good answers count at their head. If the body then breaks, the success becomes a failure: there are as many calls as
-//!   before, and one failure more. Bad answers count at their end, when their cause is known.
+//! * A successful answer counts at its head. If the body then breaks, the success becomes a failure: there are as many calls
+//!   as before, and one failure more. A failed answer counts at its end, when its cause is known.
 //! * Slowness is the time to the head, or to the end of a call that has none; a slow reader is not held against the peer.
-//! * A result that comes after the state has changed counts nothing.
+//! * A result that comes after the state has changed does not count.
 //! * Rates are evaluated when a failure or a slow call is counted, not at every success.
 //!
-//! # Which one
+//! # Which to use
 //!
-//! | for | there is |
+//! | for | use |
 //! |---|---|
 //! | a service: tower, axum, tonic, hyper | [`CircuitBreaker::layer`], open before ready |
-//! | a balancer's endpoint, or where callers had better wait | [`back_pressure`](crate::GuardLayer::back_pressure) |
+//! | a balancer's endpoint, or where callers should wait | [`back_pressure`](crate::GuardLayer::back_pressure) |
 //! | a service that is not `Clone` | [`pass_through`](crate::GuardLayer::pass_through) |
 //! | one of several guards in a tuple | the breaker itself |
-//! | a future, a closure | [`call`](CircuitBreaker::call), [`span_while`](CircuitBreaker::run); `_any` where the error is no `Error` |
+//! | a future, a closure | [`call`](CircuitBreaker::call), [`run`](CircuitBreaker::run); `_display` where the error does not implement `Error` |
 //! | anything else | [`try_acquire`](CircuitBreaker::try_acquire) |
 //! | names that the program knows | [`breaker`](breaker()), [`BreakerRegistry`] |
 //! | keys that callers send: hosts, tenants | [`KeyedBreaker`] |
 //! | an operator, a feature flag | [`Switch`], [`force_open`](CircuitBreaker::force_open), [`disable`](CircuitBreaker::disable) |
-//! | a peer that says when to come back | [`heed_retry_after`](CircuitBreakerBuilder::open_on_retry_after), [`open_for`](CircuitBreaker::open_for) |
+//! | a peer that says how long to wait | [`open_on_retry_after`](CircuitBreakerBuilder::open_on_retry_after), [`open_for`](CircuitBreaker::open_for) |
 //!
-//! Open before ready means that an open circuit refuses although the service is not ready - a service that is down
-//! hardly ever is - and that a task which waits for readiness is woken and refused when the circuit opens.
+//! Open before ready means that an open circuit rejects although the service is not ready - a service that is down
+//! hardly ever is - and that a task which waits for readiness is woken and rejected when the circuit opens.
 //!
-//! # What it tells
+//! # What it reports
 //!
 //! Each transition is an event of the target `tower_keep::breaker` - opening, forcing and disabling are warnings - and an
-//! item for [subscribers](CircuitBreaker::subscribe), in order, with what the failing call said. The
-//! [registry](crate::registry) lists every breaker with its figures.
+//! item for [subscribers](CircuitBreaker::subscribe), in order, with the error of the failing call. The
+//! [registry](crate::registry) lists every breaker with its stats.
 //!
 //! | metric | labels |
 //! |---|---|
 //! | `tower_keep_breaker_state` | `breaker`, `state`: how many breakers of the name are in the state, in this process |
 //! | `tower_keep_breaker_transitions_total` | `breaker`, `to`, `reason` |
 //! | `tower_keep_breaker_rejections_total` | `breaker` |
-//! | `tower_keep_breaker_evictions_total` | `breaker`: keys that made room for others |
+//! | `tower_keep_breaker_evictions_total` | `breaker`: keys that were removed to make room for others |
 //!
 //! # Clones
 //!
@@ -103,7 +103,7 @@
 //!
 //! # Cancellation
 //!
-//! A permit or future that is dropped settles as cancelled, and says nothing about the peer unless it was slow. A body
+//! A permit or future that is dropped completes as cancelled, which is no evidence about the peer unless it was slow. A body
 //! that is dropped changes nothing: its head has been counted. A handle that is dropped while it waits is not woken.
 //!
 //! # Example
@@ -123,7 +123,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! # Example, customised
+//! # Example, customized
 //!
 //! ```
 //! use std::time::Duration;
@@ -139,9 +139,9 @@
 //!     breaker.try_acquire()?.complete(Outcome::Failure);
 //! }
 //! assert_eq!(breaker.state(), CircuitState::Open);
-//! let refused = breaker.try_acquire().unwrap_err();
-//! assert_eq!(refused.reason(), Some("consecutive_failures"));
-//! assert!(refused.retry_after().is_some());
+//! let rejection = breaker.try_acquire().unwrap_err();
+//! assert_eq!(rejection.reason(), Some("consecutive_failures"));
+//! assert!(rejection.retry_after().is_some());
 //!
 //! let error = CircuitBreaker::builder("payments").failure_rate(50.0).build().unwrap_err();
 //! assert_eq!(
@@ -160,7 +160,6 @@ mod call_permit;
 mod circuit_breaker;
 mod classify_result;
 mod error_text;
-mod event_queue;
 mod fast_path;
 mod guard;
 mod inspect;

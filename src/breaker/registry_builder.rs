@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use super::{BreakerRegistry, CircuitBreaker, CircuitBreakerBuilder};
 use crate::call::ConfigError;
 
-/// As many series as a metrics backend can hold for one metric.
+/// A metrics backend can hold this many series for one metric.
 const DEFAULT_MAX_NAMES: usize = 1_000;
 
 pub(super) type BreakerFactory = Arc<dyn Fn(&str) -> CircuitBreakerBuilder + Send + Sync>;
@@ -31,7 +31,7 @@ impl BreakerRegistryBuilder {
         self
     }
 
-    /// Sets a closure that returns the settings of a new breaker by its name.
+    /// Sets a closure that returns the settings of a new breaker by its name. The breaker gets that name, not the builder's.
     ///
     /// If the settings are invalid or the closure panics, that is logged, and the breaker gets the default settings.
     /// Default: the default settings.
@@ -41,8 +41,8 @@ impl BreakerRegistryBuilder {
     ///
     /// let breakers = BreakerRegistry::builder()
     ///     .factory(|name| match name {
-    ///         "payments" => CircuitBreaker::builder(name).failure_rate(0.2),
-    ///         _ => CircuitBreaker::builder(name),
+    ///         "payments" => CircuitBreaker::builder("").failure_rate(0.2),
+    ///         _ => CircuitBreaker::builder(""),
     ///     })
     ///     .build()?;
     /// assert_eq!(breakers.get_or_create("payments").name(), "payments");

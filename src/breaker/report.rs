@@ -8,13 +8,16 @@ use std::sync::{
 use tokio::sync::broadcast;
 
 use super::{
-    breaker_metrics::{BreakerMetrics, CountedState},
+    breaker_metrics::{BreakerMetrics, UNCOUNTED},
     state::CircuitState,
     transition::Transition,
 };
 use crate::{
     call::{Label, catch_hook},
-    util::{recorder::RecorderKind, sync::OnceLock},
+    util::{
+        recorder::RecorderKind,
+        sync::{OnceLock, atomic::AtomicUsize},
+    },
 };
 
 /// The number of transitions that a subscriber may lag behind.
@@ -42,9 +45,10 @@ pub(super) struct Reporter {
     /// The key, if the breaker is that of one key: it then shares its metrics with those of other keys.
     key: Option<Label>,
     metrics: Arc<BreakerMetrics>,
-    counted_state: CountedState,
+    /// The index of the state in which the metrics count the breaker. Changes under their lock.
+    counted_state: AtomicUsize,
     subscribers: Subscribers,
-    /// Whether the global recorder has the state.
+    /// True once the global recorder has the state.
     is_state_reported: AtomicBool,
 }
 
@@ -61,7 +65,7 @@ impl Reporter {
         Reporter {
             key,
             metrics,
-            counted_state: CountedState::default(),
+            counted_state: AtomicUsize::new(UNCOUNTED),
             subscribers: OnceLock::new(),
             is_state_reported: AtomicBool::new(false),
         }
@@ -71,7 +75,7 @@ impl Reporter {
         self.key.as_ref()
     }
 
-    pub(super) fn counted_state(&self) -> &CountedState {
+    pub(super) fn counted_state(&self) -> &AtomicUsize {
         &self.counted_state
     }
 

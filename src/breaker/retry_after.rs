@@ -26,12 +26,12 @@ impl RetryAfterRules {
     }
 
     /// Returns for how long to open the circuit by the head of a response.
-    pub(super) fn from_head(&self, head: &Head<'_>) -> Option<Duration> {
+    pub(super) fn head_wait(&self, head: &Head<'_>) -> Option<Duration> {
         // The peer has not sent these: another guard of the call has, or the handler of a panic.
         if matches!(head.outcome, Outcome::Rejected | Outcome::Panicked) {
             return None;
         }
-        let retry_after = self.from_failure(head.outcome, || {
+        let retry_after = self.failure_wait(head.outcome, || {
             RetryAfter::from_headers(head.headers, SystemTime::now())
         });
         let custom = self.head_fn.as_ref().and_then(|(max, read)| {
@@ -42,12 +42,12 @@ impl RetryAfterRules {
     }
 
     /// Returns for how long to open the circuit by the error of a call.
-    pub(super) fn from_end(&self, end: &CallEnd<'_>) -> Option<Duration> {
-        self.from_failure(end.outcome(), || retry_after_of(end.error()?))
+    pub(super) fn end_wait(&self, end: &CallEnd<'_>) -> Option<Duration> {
+        self.failure_wait(end.outcome(), || retry_after_of(end.error()?))
     }
 
-    /// A success is no reason to open, whatever it asks for. Nor is `Never`: that is about one call.
-    fn from_failure(
+    /// Returns what a failure asks for. A success is no reason to open, nor is `Never`: that is about one call.
+    fn failure_wait(
         &self,
         outcome: Outcome,
         read: impl FnOnce() -> Option<RetryAfter>,

@@ -2,7 +2,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::window::{BucketClock, Window};
+use super::{
+    transition::TransitionReason,
+    window::{BucketClock, CallCounts, CallSample, Window},
+};
 
 /// The validated settings that decide about calls.
 #[derive(Clone, Copy, Debug)]
@@ -42,5 +45,43 @@ impl Settings {
             Some(_) => BucketClock::new(start, Duration::MAX, 1),
             None => BucketClock::new(start, self.time_window.0, self.time_window.1),
         }
+    }
+
+    /// Returns the reason to open a closed circuit with these counts, if any.
+    pub(super) fn threshold_reached(
+        &self,
+        counts: CallCounts,
+        consecutive_failures: u32,
+    ) -> Option<TransitionReason> {
+        let max_failures = self.consecutive_failures;
+        if max_failures.is_some_and(|max| consecutive_failures >= max) {
+            return Some(TransitionReason::ConsecutiveFailures);
+        }
+        if counts.calls < u64::from(self.min_calls) {
+            return None;
+        }
+        // A quotient equals the fraction as it was configured: 3 of 30 are exactly 0.1.
+        let reached = |part: u64, threshold: Option<f64>| {
+            threshold.is_some_and(|threshold| part as f64 / counts.calls as f64 >= threshold)
+        };
+        if reached(counts.failures, self.failure_rate) {
+            Some(TransitionReason::FailureRate)
+        } else if reached(counts.slow, self.slow_rate) {
+            Some(TransitionReason::SlowRate)
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn is_probe_success(&self, sample: CallSample) -> bool {
+        let is_too_slow = sample.is_slow() && self.slow_rate.is_some();
+        !sample.is_failure() && !is_too_slow
+    }
+
+    /// Returns how long the circuit opens at this level of the backoff, before jitter.
+    pub(super) fn open_time_at(&self, backoff_level: u32) -> Duration {
+        let factor = self.open_backoff.powi(backoff_level as i32);
+        Duration::try_from_secs_f64(self.open_time.as_secs_f64() * factor)
+            .map_or(self.max_open_time, |time| time.min(self.max_open_time))
     }
 }

@@ -9,7 +9,6 @@ use tokio::time::Instant;
 use super::{
     CircuitBreakerBuilder,
     error_text::{bounded_text, end_error_text},
-    event_queue::EventQueue,
     fast_path::FastPath,
     locked::Locked,
     permit::{BreakerPermit, PermitState},
@@ -18,7 +17,7 @@ use super::{
     state::CircuitState,
     state_machine::StateMachine,
     switch::SwitchMode,
-    transition::{Transition, TransitionReason},
+    transition::Transition,
     window::CallSample,
 };
 use crate::{
@@ -36,9 +35,9 @@ type ErrorText<'a> = &'a dyn Fn() -> Option<Box<str>>;
 
 /// The breaker behind all of its handles: the state machine behind a lock, and the fast path beside it.
 ///
-/// The lock is never held while user code runs: recorders, subscribers, wakers, the formatting of errors. Locks are taken
-/// in the order `SwitchInner`, `KeyedShared::map`, `Shared::locked`, `StateCounts`; none is held while another of
-/// the same kind is taken.
+/// The lock is never held while user code runs: recorders, subscribers, wakers, the formatting of errors. The map of a
+/// keyed breaker is the only lock that may be held while it is taken, and while it is held only the progress of an upload
+/// is locked.
 pub(super) struct Shared {
     pub(super) name: Label,
     slow_call: Option<Duration>,
@@ -87,14 +86,7 @@ impl Shared {
             shadow: AtomicBool::new(shadow),
             retry_after,
             fast_path: FastPath::new(machine.state(), &settings, machine.bucket_clock()),
-            locked: Mutex::new(Locked {
-                machine,
-                pending_bucket: 1,
-                switch_version,
-                events: EventQueue::default(),
-                open_reason: (mode != SwitchMode::Normal).then_some(TransitionReason::Switch),
-                last_error: None,
-            }),
+            locked: Mutex::new(Locked::new(machine, switch_version, mode)),
             reporter,
             signal: ReadySignal::new(),
         }
@@ -273,10 +265,11 @@ impl Shared {
     #[inline(never)]
     fn on_head_slow(&self, permit: &mut BreakerPermit, head: &Head<'_>) {
         if !self.retry_after.is_disabled()
-            && let Some(wait) = self.retry_after.from_head(head)
+            && let Some(wait) = self.retry_after.head_wait(head)
         {
             let status = || Some(bounded_text(head.status));
-            self.open_on_retry_after(permit, wait, head.clock.now(), &status);
+            let (generation, now) = (permit.generation, head.clock.now());
+            self.update_with_text(&status, |it| it.open_on_retry_after(generation, wait, now));
         }
         // The clock is read here, so that the end of the call sees the time to the head.
         let slow = self
@@ -362,9 +355,10 @@ impl Shared {
     ) {
         let text = || end_error_text(end).or_else(|| error.map(bounded_text));
         if !self.retry_after.is_disabled()
-            && let Some(wait) = self.retry_after.from_end(end)
+            && let Some(wait) = self.retry_after.end_wait(end)
         {
-            self.open_on_retry_after(permit, wait, end.now(), &text);
+            let (generation, now) = (permit.generation, end.now());
+            self.update_with_text(&text, |it| it.open_on_retry_after(generation, wait, now));
         }
         let (generation, state) = self.fast_path.load();
         if generation != permit.generation {
@@ -388,19 +382,6 @@ impl Shared {
             }
             _ => self.update_with_text(&text, |machine| machine.on_end(permit, sample, end.now())),
         }
-    }
-
-    #[cold]
-    fn open_on_retry_after(
-        &self,
-        permit: &BreakerPermit,
-        wait: Duration,
-        now: Instant,
-        text: ErrorText<'_>,
-    ) {
-        self.update_with_text(text, |machine| {
-            machine.open_on_retry_after(permit.generation, wait, now)
-        });
     }
 
     #[inline]
@@ -504,10 +485,10 @@ impl Shared {
         let last_error = text.map(|text| Label::from(String::from(text)));
         let mut locked = self.lock();
         locked.complete(number, last_error);
-        if !locked.events.begin_reporting() {
+        if !locked.begin_reporting() {
             return;
         }
-        while let Some(transition) = locked.events.next() {
+        while let Some(transition) = locked.next_transition() {
             drop(locked);
             self.reporter.report(&transition);
             locked = self.lock();

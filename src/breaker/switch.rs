@@ -22,7 +22,7 @@ pub enum SwitchMode {
     Disabled,
 }
 
-/// One handle for many breakers: forces them all open, or disables them, and back.
+/// A handle for many breakers, which forces them all open, or disables them, and back.
 ///
 /// For operators, feature flags, a whole region that is drained. It overrides breakers that are built with
 /// [`switch`](super::CircuitBreakerBuilder::switch); those that are built later take its present mode, without a transition.
@@ -64,7 +64,7 @@ pub struct Switch(Arc<Mutex<SwitchInner>>);
 #[derive(Default)]
 struct SwitchInner {
     mode: SwitchMode,
-    /// How often the mode has changed. A breaker applies the highest version that it has seen.
+    /// The number of changes of the mode. A breaker applies the highest version that it has seen.
     version: u64,
     breakers: Vec<Weak<Shared>>,
 }

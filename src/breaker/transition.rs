@@ -78,6 +78,6 @@ pub struct Transition {
     pub open_for: Option<Duration>,
     /// The error of the call that opened the circuit, at most 1 KiB: its text with those of its sources, or its status.
     pub last_error: Option<Label>,
-    /// Whether the breaker was in shadow mode.
+    /// True if the breaker was in shadow mode.
     pub shadow: bool,
 }

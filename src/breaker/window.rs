@@ -106,6 +106,12 @@ impl BucketClock {
     }
 }
 
+/// Returns a time a century away where the clock cannot represent the sum.
+pub(super) fn saturating_add(now: Instant, wait: Duration) -> Instant {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
+    now.checked_add(wait).unwrap_or_else(|| now + CENTURY)
+}
+
 /// The latest calls.
 #[derive(Debug)]
 pub(super) enum Window {

@@ -1,16 +1,16 @@
 use super::{Evidence, Outcome};
 
-/// A classifier's decision about a call: its outcome and, where it knows better, the evidence.
+/// The decision of a classifier about a call: an outcome and, optionally, the evidence.
 ///
-/// An [`Outcome`] converts into one. Without evidence of its own, the protocol's stays as long as the outcome is the
-/// protocol's, too; otherwise it follows from the outcome.
+/// An [`Outcome`] converts into one. Evidence that is not set stays the protocol's as long as the outcome is the
+/// protocol's, and follows from the outcome otherwise.
 ///
 /// ```
 /// use tower_keep::{Outcome, call::{Evidence, ClassifyOutput}};
 ///
-/// // A failure for people, but no reason to stop calling the peer.
-/// let verdict = ClassifyOutput::from(Outcome::Failure).with_evidence(Evidence::Inconclusive);
-/// assert_eq!(verdict.outcome(), Outcome::Failure);
+/// // A failure in metrics and logs, but no reason to stop calling the peer.
+/// let output = ClassifyOutput::from(Outcome::Failure).with_evidence(Evidence::Inconclusive);
+/// assert_eq!(output.outcome(), Outcome::Failure);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClassifyOutput {
@@ -36,7 +36,7 @@ impl ClassifyOutput {
         self.evidence
     }
 
-    /// Fills in the evidence that was not set, from what the protocol said.
+    /// Fills in evidence that was not set, from the protocol's classification.
     pub(crate) fn resolve(self, protocol: Classification, is_error: bool) -> Classification {
         let evidence = match self.evidence {
             Some(evidence) => evidence,
@@ -59,7 +59,7 @@ impl From<Outcome> for ClassifyOutput {
     }
 }
 
-/// Outcome and evidence, both decided.
+/// The outcome of a call and the evidence that it gives, both decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Classification {
     pub(crate) outcome: Outcome,
@@ -75,10 +75,10 @@ impl Classification {
         Classification::new(Outcome::Rejected, Evidence::Inconclusive);
     pub(crate) const PANICKED: Classification =
         Classification::new(Outcome::Panicked, Evidence::Unhealthy);
-    /// Dropped before the peer had said anything.
+    /// The call was dropped before the peer had answered.
     pub(crate) const CANCELLED: Classification =
         Classification::new(Outcome::Cancelled, Evidence::Inconclusive);
-    /// The caller's own fault, known from something else than the peer's answer.
+    /// The caller is at fault, and the peer had no part in saying so.
     pub(crate) const CALLER_FAULT: Classification =
         Classification::new(Outcome::ClientError, Evidence::Inconclusive);
 
@@ -87,7 +87,7 @@ impl Classification {
     }
 }
 
-/// By the outcome alone, as that of a response.
+/// Derives the evidence from the outcome, as for a response.
 impl From<Outcome> for Classification {
     fn from(outcome: Outcome) -> Self {
         Classification::new(outcome, Evidence::from_outcome(outcome, false))

@@ -2,7 +2,7 @@ use std::{error::Error, fmt};
 
 use super::{BoxError, Classification, find};
 
-/// An error together with what a classifier made of it, so that layers further out agree with it.
+/// An error with the classification that a classifier gave it, so that outer layers agree.
 pub(crate) struct ClassifiedError {
     classification: Classification,
     error: BoxError,
@@ -16,7 +16,7 @@ impl ClassifiedError {
         }
     }
 
-    /// Finds what a classifier further in has made of an error.
+    /// Finds the classification that an inner layer left with an error.
     pub(crate) fn find(error: &(dyn Error + 'static)) -> Option<Classification> {
         find::<ClassifiedError>(error).map(|error| error.classification)
     }

@@ -4,7 +4,7 @@ use http::{Extensions, HeaderMap, StatusCode};
 
 use super::{Classification, ClassifyOutput, Evidence, GrpcCode, Outcome, catch_hook};
 
-/// The end of a call as a classifier sees it, with the protocol's own judgement.
+/// Input for classifying a call, with the protocol's default outcome.
 #[derive(Debug)]
 pub struct ClassifyInput<'a> {
     pub(crate) classification: Classification,
@@ -29,12 +29,12 @@ impl<'a> ClassifyInput<'a> {
         }
     }
 
-    /// Returns the protocol's own outcome, or that of a classifier further in.
+    /// Returns the default outcome: the protocol's, or that of an inner classifier.
     pub fn outcome(&self) -> Outcome {
         self.classification.outcome
     }
 
-    /// Returns what the protocol takes the call to say about the peer's health.
+    /// Returns the default evidence of the peer's health.
     pub fn evidence(&self) -> Evidence {
         self.classification.evidence
     }
@@ -49,17 +49,17 @@ impl<'a> ClassifyInput<'a> {
         self.grpc_code
     }
 
-    /// Returns the headers, or for a gRPC code in trailers the trailers.
+    /// Returns the headers; the trailers, if the gRPC code came in those.
     pub fn headers(&self) -> Option<&'a HeaderMap> {
         self.headers
     }
 
-    /// Returns what the service left in the response's extensions.
+    /// Returns a value that the service left in the extensions of the response.
     pub fn extension<T: Clone + Send + Sync + 'static>(&self) -> Option<&'a T> {
         self.extensions?.get()
     }
 
-    /// Returns the error, where there was no response or its body failed.
+    /// Returns the error, if there was no response or its body failed.
     pub fn error(&self) -> Option<&'a (dyn Error + 'static)> {
         self.error
     }
@@ -70,14 +70,13 @@ impl<'a> ClassifyInput<'a> {
     }
 }
 
-/// A user's judgement of how calls end. Set with `classify` on a layer.
+/// A closure of the user that classifies calls; set with `classify` on a layer.
 ///
-/// The closure is asked when there is something final to judge: the head of an HTTP response, the status of a gRPC call
-/// wherever it comes, an error, the value of a plain service. A body that fails after its head was judged is one more. It
-/// should depend on its argument only, since every layer of the stack that judges the call may ask it. One that panics
-/// makes the call a failure.
+/// It runs when something final is known: the head of an HTTP response, the status of a gRPC call wherever it comes, an
+/// error, the response of a plain service; and again for a body that fails after its head. It should depend on its argument
+/// only, since every layer of the stack may call it. A panic makes the call a failure.
 ///
-/// Several classifiers of one stack are asked in turn, the innermost first; each sees what those before it said.
+/// The classifiers of one stack run in turn, the innermost first; each sees the result of the one before.
 #[derive(Clone)]
 pub struct Classifier(Arc<ClassifierNode>);
 
@@ -85,7 +84,7 @@ type BoxClassifyFn = Box<dyn Fn(&ClassifyInput<'_>) -> ClassifyOutput + Send + S
 
 struct ClassifierNode {
     classify_fn: BoxClassifyFn,
-    /// Asked afterwards: that of a layer further out.
+    /// The classifier of an outer layer, which runs afterwards.
     outer: Option<Classifier>,
 }
 
@@ -100,7 +99,7 @@ impl Classifier {
         }))
     }
 
-    /// Returns one that asks this classifier first, and then that of a layer further out.
+    /// Returns a classifier that runs this one first, and then that of an outer layer.
     pub(crate) fn with_outer(&self, outer: Option<&Classifier>) -> Self {
         let Some(outer) = outer else {
             return self.clone();
@@ -112,7 +111,7 @@ impl Classifier {
         }))
     }
 
-    /// Judges an ending anew.
+    /// Replaces the classification of the input.
     pub(crate) fn classify(&self, ending: &mut ClassifyInput<'_>) {
         let mut next = Some(self);
         while let Some(Classifier(link)) = next {

@@ -4,10 +4,10 @@ use tokio::time::Instant;
 
 use crate::protocol::WireFormat;
 
-/// The clock, read when somebody first asks and shared by all guards of the call; and what the call speaks.
+/// A timestamp that is read lazily and shared by all guards of a call, with the wire format of the call.
 ///
-/// A clock reading costs as much as everything else that a closed breaker does. A guard that does not
-/// ask costs none; however many ask, it is read once. Obeys tokio's paused clock.
+/// Reading the clock costs as much as everything else that a closed breaker does. It is read once, when the first guard asks,
+/// and not at all if none does. Follows tokio's paused clock.
 #[derive(Clone, Debug, Default)]
 pub struct CallClock {
     now: Cell<Option<Instant>>,
@@ -16,7 +16,7 @@ pub struct CallClock {
 }
 
 impl CallClock {
-    /// A moment that is already known.
+    /// Creates a clock whose time is known already.
     pub fn at(now: Instant) -> Self {
         CallClock {
             now: Cell::new(Some(now)),
@@ -25,7 +25,7 @@ impl CallClock {
         }
     }
 
-    /// Sets what the call speaks.
+    /// Sets the wire format of the call.
     #[must_use]
     pub fn with_wire(mut self, wire: WireFormat) -> Self {
         self.wire = wire;
@@ -39,13 +39,13 @@ impl CallClock {
         self
     }
 
-    /// Returns whether the request has a body that is still to come, for whose delay its caller is to blame.
+    /// Returns whether the request has a body that is still to come, whose delay is the caller's fault.
     #[inline]
     pub(crate) fn has_upload(&self) -> bool {
         self.has_upload
     }
 
-    /// The time, the same at every call.
+    /// Returns the time, which stays the same until the next phase of the call.
     #[inline]
     pub fn now(&self) -> Instant {
         self.now.get().unwrap_or_else(|| {
@@ -61,13 +61,13 @@ impl CallClock {
         self.now.set(None);
     }
 
-    /// The time if anybody has asked for it, without reading the clock.
+    /// Returns the time if it was read already, without reading the clock.
     #[inline]
     pub fn peek(&self) -> Option<Instant> {
         self.now.get()
     }
 
-    /// Returns what the call speaks, as the layer's protocol has read it from the request.
+    /// Returns the wire format of the call, as the protocol has read it from the request.
     #[inline]
     pub fn wire(&self) -> WireFormat {
         self.wire

@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// A setting that makes no sense, as `build()` reports it.
+/// An invalid setting, as returned by `build()`.
 ///
 /// Reads like `tracker "orders": sample is 50, must be 0 to 1 (a fraction; did you mean 0.5?)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// Says that `field` of `owner` is `got` although it `must` be something else.
+    /// Creates the error of a `field` of a component that has a value other than expected.
     pub fn new(
         owner: impl Into<String>,
         field: &'static str,
@@ -28,12 +28,12 @@ impl ConfigError {
         }
     }
 
-    /// The name of the setter that was given the value.
+    /// Returns the name of the setter that got the value.
     pub fn field(&self) -> &'static str {
         self.field
     }
 
-    /// What is allowed.
+    /// Returns the allowed values.
     pub fn expected(&self) -> &str {
         &self.expected
     }
@@ -53,7 +53,7 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Checks a fraction; a number above 1 is most often a percentage, so the error offers what was meant.
+/// Checks that a value is a fraction. A number above 1 is most often a percentage, so the error suggests the fraction.
 pub(crate) fn check_fraction(
     owner: &str,
     field: &'static str,

@@ -24,7 +24,7 @@ impl TimeoutKind {
         TimeoutKind::BodyTotal,
     ];
 
-    /// In lower case, words joined by `_`, for labels and logs.
+    /// Returns the name in lower case, words joined by `_`, for labels and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             TimeoutKind::Limit => "limit",
@@ -35,11 +35,11 @@ impl TimeoutKind {
     }
 }
 
-/// Work was given up because its time ran out: what [timeouts](crate::timeout) say.
+/// The error of work that ran out of time, as returned by [timeouts](crate::timeout).
 ///
-/// Judged as [`TimedOut`](crate::Outcome::TimedOut), in a source chain too. Work that [`TimeLimit::run`] did not even
-/// begin, since its deadline had passed, is [`Rejected`](crate::Outcome::Rejected): the
-/// [`Rejection`](crate::Rejection) is this error's source.
+/// Classified as [`TimedOut`](crate::Outcome::TimedOut), in a source chain too. Work that [`TimeLimit::run`] did not begin,
+/// since its deadline had passed, is [`Rejected`](crate::Outcome::Rejected): the [`Rejection`](crate::Rejection) is the source
+/// of this error.
 ///
 /// [`TimeLimit::run`]: crate::timeout::TimeLimit::run
 #[derive(Clone, Debug)]
@@ -48,11 +48,11 @@ pub struct Elapsed {
     kind: TimeoutKind,
     limit: Option<Duration>,
     blame: Blame,
-    /// Apart, since hardly any has one.
+    /// Boxed, since hardly any error has one.
     rejection: Option<Box<Rejection>>,
 }
 
-/// Whose doing it is that time ran out.
+/// The party that let the time run out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Blame {
     Peer,
@@ -61,7 +61,7 @@ enum Blame {
 }
 
 impl Elapsed {
-    /// Blames the peer by default, unless whoever asked chose the moment.
+    /// Creates the error. The peer is at fault, unless the time ran out at the caller's own deadline.
     pub(crate) fn new(limit: Label, bound: TimeoutKind, after: Option<Duration>) -> Self {
         let blame = match bound {
             TimeoutKind::Limit | TimeoutKind::BodyIdle | TimeoutKind::BodyTotal => Blame::Peer,
@@ -76,7 +76,7 @@ impl Elapsed {
         }
     }
 
-    /// The deadline had passed before the work began.
+    /// Creates the error of work whose deadline had passed before it began.
     pub(crate) fn rejected(limit: Label, why: Rejection) -> Self {
         Elapsed {
             rejection: Some(Box::new(why)),
@@ -84,13 +84,13 @@ impl Elapsed {
         }
     }
 
-    /// Time ran out for another reason than the peer.
+    /// Clears the peer: it is unknown who let the time run out.
     pub(crate) fn blame_unknown(self) -> Self {
         let blame = Blame::Unknown;
         Elapsed { blame, ..self }
     }
 
-    /// The caller stalled while it sent its request.
+    /// Blames the caller, which stalled while it sent its request.
     pub(crate) fn blame_caller(self) -> Self {
         let blame = Blame::Caller;
         Elapsed { blame, ..self }
@@ -101,17 +101,17 @@ impl Elapsed {
         self.name.as_str()
     }
 
-    /// Returns what ran out.
+    /// Returns the kind of time limit.
     pub fn kind(&self) -> TimeoutKind {
         self.kind
     }
 
-    /// Returns how long it was allowed to take; for a deadline, that depends on the caller.
+    /// Returns the time limit; `None` for a deadline, which depends on the caller.
     pub fn limit(&self) -> Option<Duration> {
         self.limit
     }
 
-    /// Returns what it says about the peer's health: the table is in the docs of [`timeout`](crate::timeout#rules).
+    /// Returns the evidence of the peer's health; see the table in the docs of [`timeout`](crate::timeout#rules).
     pub fn evidence(&self) -> Evidence {
         match self.blame {
             Blame::Peer => Evidence::Unhealthy,
@@ -119,12 +119,12 @@ impl Elapsed {
         }
     }
 
-    /// Tells whether time ran out because the caller stalled while it sent its request.
+    /// Returns whether time ran out because the caller stalled while it sent its request.
     pub fn is_caller_fault(&self) -> bool {
         self.blame == Blame::Caller
     }
 
-    /// Returns how a call is judged that it ended.
+    /// Returns the classification of a call that ends with this error.
     pub(crate) fn classification(&self) -> Classification {
         match self.blame {
             _ if self.rejection.is_some() => Classification::REJECTED,

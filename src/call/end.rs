@@ -14,20 +14,20 @@ use crate::protocol::WireFormat;
 
 use super::{CallClock, Evidence, GrpcCode, Outcome, PanicDetails, Rejection, call_depth};
 
-/// What went wrong, as far as it is known.
+/// The cause of a failed call, as far as it is known.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Cause<'a> {
     /// The service, its transport or its body gave an error.
     Error(&'a (dyn Error + 'static)),
-    /// The service gave an error of a type that cannot be looked into.
+    /// The service gave an error of a type that does not implement `Error`.
     Opaque {
         /// The type's full name.
         type_name: &'static str,
-        /// What it says, if it says anything.
+        /// Its message, if it has one.
         message: Option<&'a str>,
     },
-    /// A guard refused: one of this call, or one further in.
+    /// A guard rejected the call: one of this layer, or one further in.
     Rejection(&'a Rejection),
     /// The service panicked, with this message.
     Panic(&'a str),
@@ -39,13 +39,13 @@ pub enum Cause<'a> {
     WrongLength {
         /// The `content-length`.
         content_length: u64,
-        /// Bytes that came.
+        /// The bytes that came.
         bytes_sent: u64,
     },
 }
 
 impl<'a> Cause<'a> {
-    /// An error as a cause: a rejection anywhere in its source chain is what counts.
+    /// Returns the cause for an error. A rejection anywhere in its source chain takes precedence.
     pub(crate) fn from_error(error: &'a (dyn Error + 'static)) -> Self {
         match Rejection::find(error) {
             Some(rejection) => Cause::Rejection(rejection),
@@ -54,7 +54,7 @@ impl<'a> Cause<'a> {
     }
 }
 
-/// How a call ended: what a guard is told when its permit is settled.
+/// The end of a call, as shown to [`Guard::on_end`](crate::guard::Guard::on_end).
 #[derive(Debug)]
 pub struct CallEnd<'a> {
     pub(crate) outcome: Outcome,
@@ -63,7 +63,7 @@ pub struct CallEnd<'a> {
     pub(crate) clock: &'a CallClock,
     pub(crate) admitted_at: Option<Instant>,
     pub(crate) time_to_head: Option<Duration>,
-    /// Time for which the caller's request was awaited, of a call without a head.
+    /// The time spent waiting for the caller's request, of a call without a head.
     pub(crate) upload_wait: Duration,
     pub(crate) timings: Option<&'a Timings>,
     pub(crate) status: Option<StatusCode>,
@@ -71,16 +71,16 @@ pub struct CallEnd<'a> {
     pub(crate) response_bytes: u64,
     pub(crate) cause: Option<Cause<'a>>,
     pub(crate) panic: Option<&'a PanicDetails>,
-    /// Whether it is the end of a guarded call, as opposed to an operation that is no service.
+    /// Whether it is the end of a guarded call, as opposed to an operation.
     pub(crate) is_service_call: bool,
 }
 
-/// What is only measured where a guard [wants](crate::guard::Measure) it.
+/// Times that are only [measured](crate::guard::Measure) if a guard asks for them.
 #[derive(Debug, Default)]
 pub(crate) struct Timings {
     pub(crate) poll_time: Option<Duration>,
     pub(crate) readiness_wait: Option<Duration>,
-    /// Of a call that waits inside for the service to be ready: whether it has been made.
+    /// Whether the service was called, for a call that waits in its future for readiness.
     pub(crate) called: Option<Arc<AtomicBool>>,
 }
 
@@ -93,7 +93,7 @@ impl Timings {
 }
 
 impl<'a> CallEnd<'a> {
-    /// An end with nothing but an outcome, as a guard's own tests need it. The evidence follows from it.
+    /// Creates an end with an outcome alone, for tests of a guard. The evidence follows from it.
     pub fn new(outcome: Outcome, now: &'a CallClock) -> Self {
         CallEnd {
             outcome,
@@ -113,109 +113,109 @@ impl<'a> CallEnd<'a> {
         }
     }
 
-    /// Sets what the call says about the peer.
+    /// Sets the evidence of the peer's health.
     #[must_use]
     pub fn with_evidence(mut self, evidence: Evidence) -> Self {
         self.evidence = evidence;
         self
     }
 
-    /// Adds when the call was admitted.
+    /// Sets the time of admission.
     #[must_use]
     pub fn with_admitted_at(mut self, began: Instant) -> Self {
         self.admitted_at = Some(began);
         self
     }
 
-    /// Adds what went wrong.
+    /// Sets the cause of the failure.
     #[must_use]
     pub fn with_cause(mut self, cause: Cause<'a>) -> Self {
         self.cause = Some(cause);
         self
     }
 
-    /// The one judgement on this call.
+    /// Returns the outcome of the call.
     pub fn outcome(&self) -> Outcome {
         self.outcome
     }
 
-    /// Returns what the call says about the peer's health, decided together with the outcome.
+    /// Returns the evidence of the peer's health, decided together with the outcome.
     #[inline]
     pub fn evidence(&self) -> Evidence {
         self.evidence
     }
 
-    /// Returns what the call spoke.
+    /// Returns the wire format of the call.
     #[inline]
     pub fn wire(&self) -> WireFormat {
         self.wire
     }
 
-    /// The time of the end; reads the clock unless another guard of the call already has.
+    /// Returns the time of the end. Reads the clock unless another guard of the call has done so.
     #[inline]
     pub fn now(&self) -> Instant {
         self.clock.now()
     }
 
-    /// When the call was admitted, if any of its guards asked for the time then.
+    /// Returns the time of admission, if any guard asked for the time then.
     #[inline]
     pub fn admitted_at(&self) -> Option<Instant> {
         self.admitted_at
     }
 
-    /// From admission to now, if any guard asked for the time at admission.
+    /// Returns the time from admission to the end, if any guard asked for the time at admission.
     #[inline]
     pub fn elapsed(&self) -> Option<Duration> {
         let began = self.admitted_at?;
         Some(self.now().saturating_duration_since(began))
     }
 
-    /// From admission to the response's head, if any guard asked for the time then.
+    /// Returns the time from admission to the head of the response, if any guard asked for the time at both.
     pub fn time_to_head(&self) -> Option<Duration> {
         self.time_to_head
     }
 
-    /// Time spent inside the service's own polls, if a guard [wants](crate::guard::Measure) it measured.
+    /// Returns the time spent in polls of the service, if a guard has it [measured](crate::guard::Measure).
     pub fn poll_time(&self) -> Option<Duration> {
         self.timings?.poll_time
     }
 
-    /// Time that the caller waited for readiness, if a guard [wants](crate::guard::Measure) it measured.
+    /// Returns the time spent waiting for readiness, if a guard has it [measured](crate::guard::Measure).
     pub fn readiness_wait(&self) -> Option<Duration> {
         self.timings?.readiness_wait
     }
 
-    /// The HTTP status, once there was one.
+    /// Returns the HTTP status, if there was a head.
     pub fn status(&self) -> Option<StatusCode> {
         self.status
     }
 
-    /// The gRPC code of a gRPC call, once there was one, in headers or in trailers.
+    /// Returns the gRPC code, from headers or trailers, if there was one.
     pub fn grpc_code(&self) -> Option<GrpcCode> {
         self.grpc_code
     }
 
-    /// Bytes of response body that were handed on, without trailers and framing.
+    /// Returns the bytes of response body that were handed on, without trailers and framing.
     pub fn response_bytes(&self) -> u64 {
         self.response_bytes
     }
 
-    /// What went wrong, if anything did and it is known.
+    /// Returns the cause of the failure, if it is known.
     pub fn cause(&self) -> Option<&Cause<'a>> {
         self.cause.as_ref()
     }
 
-    /// Where the service panicked, as `file:line:column`, if [`capture_panics`](super::capture_panics) is on.
+    /// Returns where the service panicked, as `file:line:column`, if [`capture_panics`](super::capture_panics) is on.
     pub fn panic_location(&self) -> Option<&'a str> {
         self.panic?.location()
     }
 
-    /// Whether a guarded call around this one will say how things ended.
+    /// Returns whether there is a guarded call around this one, which reports the end as well.
     pub(crate) fn is_nested(&self) -> bool {
         call_depth() > u32::from(self.is_service_call)
     }
 
-    /// The log has a line about this end, if somebody has heard it: a panic needs no other.
+    /// Marks the panic of this call as reported, if `heard` says that a subscriber has taken the event of this end.
     pub(crate) fn mark_panic_reported(&self, heard: impl FnOnce() -> bool) {
         if let Some(panic) = self.panic
             && heard()
@@ -224,7 +224,7 @@ impl<'a> CallEnd<'a> {
         }
     }
 
-    /// The error, if the cause is one.
+    /// Returns the error, if the cause is one.
     pub fn error(&self) -> Option<&'a (dyn Error + 'static)> {
         match self.cause {
             Some(Cause::Error(error)) => Some(error),

@@ -2,10 +2,10 @@ use std::{any::Any, error::Error, io};
 
 use super::catch_hook;
 
-/// What an error becomes where its type must be left behind.
+/// A boxed error of any type.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// How far a source chain is followed; a longer one is most likely a ring.
+/// The maximum length of a source chain; a longer one is most likely a cycle.
 pub(crate) const MAX_CHAIN: usize = 16;
 
 /// Finds an error type in the source chain of an error, itself included. The chain is followed for 16 errors.
@@ -13,15 +13,15 @@ pub fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<
     sources(error).find_map(|error| error.downcast_ref())
 }
 
-/// The error and its sources, outermost first.
+/// Iterates over the error and its sources, outermost first.
 pub(crate) fn sources<'a>(
     error: &'a (dyn Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| next_source(error)).take(MAX_CHAIN)
 }
 
-/// The next error in. An `io::Error` gives its own error's source where one would expect that error. One whose `source`
-/// panics has none.
+/// Returns the source of an error; `None` if its `source` panics. `io::Error::source` skips the error that it wraps, so that one
+/// is returned here.
 fn next_source<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     match error
         .downcast_ref::<io::Error>()
@@ -32,9 +32,9 @@ fn next_source<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 
     }
 }
 
-/// Looks at an error of a type that is not known to be an `Error`.
+/// Returns an error of a type without an `Error` bound as a std error.
 ///
-/// A service whose error type stays as it is has no bound on it, so only well-known types can be seen.
+/// Only well-known types can be recognized.
 pub(crate) fn as_std_error(error: &dyn Any) -> Option<&(dyn Error + 'static)> {
     if let Some(error) = error.downcast_ref::<BoxError>() {
         return Some(&**error);
@@ -52,7 +52,7 @@ pub(crate) fn as_std_error(error: &dyn Any) -> Option<&(dyn Error + 'static)> {
     error.downcast_ref::<super::Rejection>().map(|r| r as _)
 }
 
-/// Returns whether an error says that time ran out.
+/// Returns whether an error is a timeout.
 pub(crate) fn is_timeout(error: &(dyn Error + 'static)) -> bool {
     sources(error).any(|error| {
         is_elapsed(error)
@@ -62,7 +62,7 @@ pub(crate) fn is_timeout(error: &(dyn Error + 'static)) -> bool {
     })
 }
 
-/// Returns whether it is the error of a limit, this crate's or another's.
+/// Returns whether it is the error of a time limit, this crate's or another's.
 pub(crate) fn is_elapsed(error: &(dyn Error + 'static)) -> bool {
     error.is::<super::Elapsed>()
         || error.is::<tokio::time::error::Elapsed>()
@@ -88,7 +88,7 @@ fn is_tonic_timeout(_: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// Whether an error is tower's way to say "less".
+/// Returns whether an error comes from tower's load shedding.
 #[cfg(feature = "tower")]
 pub(crate) fn is_overload(error: &(dyn Error + 'static)) -> bool {
     find::<tower::load_shed::error::Overloaded>(error).is_some()

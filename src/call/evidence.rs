@@ -2,23 +2,23 @@ use std::fmt;
 
 use super::Outcome;
 
-/// Evidence of the peer's health that a call gives: the only thing that circuit breakers count.
+/// The evidence of the peer's health that a call gives: the only thing that circuit breakers count.
 ///
-/// Decided once, together with the [`Outcome`], which is for people. The two differ on purpose: a 404 is a client error
-/// and yet shows that the peer is alive, and whatever a remote caller controls (its upload, deadline or patience) is
-/// never held against a peer that others share. The table is in the docs of [`breaker`](mod@crate::breaker#evidence).
+/// Decided together with the [`Outcome`], which is for metrics and logs. The two differ on purpose: a 404 is a client error and
+/// yet shows that the peer is alive, and what a remote caller controls (its upload, deadline or patience) is never held
+/// against a peer that others share. See the table in the docs of [`breaker`](mod@crate::breaker#evidence).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Evidence {
-    /// The peer answered, as a healthy peer does.
+    /// The peer answered as a healthy peer does.
     Healthy,
-    /// The peer, or the way to it, is at fault.
+    /// The peer or the connection to it is at fault.
     Unhealthy,
-    /// Says nothing about the peer.
+    /// The call says nothing about the peer.
     Inconclusive,
 }
 
 impl Evidence {
-    /// Every kind, in the order of the enum.
+    /// All kinds, in the order of the enum.
     pub const ALL: [Evidence; 3] = [
         Evidence::Healthy,
         Evidence::Unhealthy,
@@ -34,8 +34,8 @@ impl Evidence {
         }
     }
 
-    /// Returns what an outcome means where nothing else is known. A client error that is an `error` never reached the
-    /// peer's judgement; one that is a response came from a peer that is alive.
+    /// Returns the evidence that follows from an outcome alone. A client error that is an `Err` never reached the peer; one that is
+    /// a response came from a peer that is alive.
     pub(crate) const fn from_outcome(outcome: Outcome, is_error: bool) -> Self {
         match outcome {
             Outcome::Success => Evidence::Healthy,

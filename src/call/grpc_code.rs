@@ -1,8 +1,8 @@
 use std::fmt;
 
-/// A gRPC status code, 0 to 16. Numbers beyond are read as [`UNKNOWN`](Self::UNKNOWN).
+/// A gRPC status code, 0 to 16. Larger numbers are read as [`UNKNOWN`](Self::UNKNOWN).
 ///
-/// Source: <https://grpc.io/docs/guides/status-codes/>. Needs no tonic.
+/// See <https://grpc.io/docs/guides/status-codes/>. Does not need tonic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct GrpcCode(u8);
 
@@ -42,7 +42,7 @@ impl GrpcCode {
 }
 
 impl GrpcCode {
-    /// Reads the value of a `grpc-status` header or trailer; anything unreadable is `UNKNOWN`, as gRPC demands.
+    /// Parses the value of a `grpc-status` header or trailer. Anything else is `UNKNOWN`, as the gRPC protocol demands.
     pub fn parse(value: &[u8]) -> Self {
         match *value {
             [digit @ b'0'..=b'9'] => GrpcCode(digit - b'0'),
@@ -51,12 +51,12 @@ impl GrpcCode {
         }
     }
 
-    /// The number on the wire.
+    /// Returns the number on the wire.
     pub const fn as_u8(self) -> u8 {
         self.0
     }
 
-    /// The name in upper case, as semantic conventions spell it.
+    /// Returns the name in upper case, as semantic conventions spell it.
     pub fn as_str(self) -> &'static str {
         NAMES[usize::from(self.0)]
     }

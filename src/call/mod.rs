@@ -1,4 +1,4 @@
-//! Shared types: how a call ended and what that says about the peer, who refused it, what time it is.
+//! Shared types: outcomes, rejections, how a call ended.
 //!
 //! A *call* is one request through a guarded service until its response **body** ends, fails or is dropped.
 //! It has exactly one [`Outcome`], which metrics, logs, error groups and every guard share.

@@ -1,32 +1,31 @@
 use std::fmt;
 
-/// How a call ended, judged once and the same for everybody who wants to know.
+/// The outcome of a call: how it ended, the same for metrics, logs and every guard.
 ///
 /// The spelling of [`as_str`](Self::as_str) is what metrics, logs and error records show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Outcome {
-    /// The peer did what it was asked to.
+    /// The peer did what was asked.
     Success,
-    /// The peer's fault, or the transport's: 5xx, a broken connection, a body cut short.
+    /// The peer or the transport failed: 5xx, a broken connection, a body cut short.
     Failure,
-    /// The peer says "less": 429, 503, `RESOURCE_EXHAUSTED`.
+    /// The peer is overloaded: 429, 503 or `RESOURCE_EXHAUSTED`.
     Overload,
-    /// A client error: the caller's own fault, 4xx and their like (but for 429, and 408 to a client). An answer of this kind
-    /// comes from a peer that is alive; see [`Evidence`](super::Evidence).
+    /// The caller is at fault: 4xx and the like (but for 429, and 408 on a client). A response of this kind comes from a peer that
+    /// is alive; see [`Evidence`](super::Evidence).
     ClientError,
-    /// No time was left: a deadline passed, 504, `DEADLINE_EXCEEDED`, to a client also 408.
+    /// Time ran out: a deadline passed, 504 or `DEADLINE_EXCEEDED`; on a client also 408.
     TimedOut,
-    /// Given up by the caller: the future or the body was dropped before its end, or a peer says so with gRPC's
-    /// `CANCELLED`.
+    /// The caller gave up: the future or the body was dropped before its end, or the peer reports gRPC's `CANCELLED`.
     Cancelled,
     /// The service panicked.
     Panicked,
-    /// Refused by a guard of this process, see [`Rejection`](super::Rejection).
+    /// A guard of this process rejected the call, see [`Rejection`](super::Rejection).
     Rejected,
 }
 
 impl Outcome {
-    /// Every outcome, in the order of the enum.
+    /// All outcomes, in the order of the enum.
     pub const ALL: [Outcome; 8] = [
         Outcome::Success,
         Outcome::Failure,
@@ -38,7 +37,7 @@ impl Outcome {
         Outcome::Rejected,
     ];
 
-    /// The outcome in lower case, words joined by `_`.
+    /// Returns the name in lower case, words joined by `_`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Outcome::Success => "success",
@@ -52,7 +51,7 @@ impl Outcome {
         }
     }
 
-    /// Whether somebody should look into it: `Failure`, `TimedOut` or `Panicked`.
+    /// Returns whether the call needs attention: `Failure`, `TimedOut` or `Panicked`.
     ///
     /// These become error records and are always in the access log.
     pub const fn is_error(self) -> bool {
@@ -62,7 +61,7 @@ impl Outcome {
         )
     }
 
-    /// Position in [`ALL`](Self::ALL), for tables indexed by outcome.
+    /// Returns the position in [`ALL`](Self::ALL), for tables indexed by outcome.
     pub const fn index(self) -> usize {
         self as usize
     }

@@ -1,8 +1,8 @@
 use std::{fmt, time::Duration};
 
-/// An optional number in the space of one: what every call carries along is copied with it, so it is kept small.
+/// An optional number in eight bytes, since every call carries it along and is copied with it.
 ///
-/// The largest number stands for none; no body has that many bytes, and no call lasts for as many nanoseconds.
+/// The largest number stands for `None`: no body has as many bytes, and no call lasts for as many nanoseconds.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PackedOption(u64);
 
@@ -19,7 +19,7 @@ impl PackedOption {
         (self != PackedOption::NONE).then_some(self.0)
     }
 
-    /// A time in nanoseconds; five centuries are as good as more.
+    /// Stores a time in nanoseconds, capped at five centuries.
     #[inline]
     pub(crate) fn from_duration(time: Option<Duration>) -> Self {
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX - 1);

@@ -1,6 +1,6 @@
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
-/// The name of a guard or service: a literal costs nothing, a made-up one is shared.
+/// The name of a guard or service. A literal is not allocated, and other names are shared.
 #[derive(Clone)]
 pub struct Label(LabelRepr);
 
@@ -11,7 +11,7 @@ enum LabelRepr {
 }
 
 impl Label {
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         match &self.0 {
             LabelRepr::Static(name) => name,
@@ -20,7 +20,7 @@ impl Label {
     }
 }
 
-// Equal by text, wherever it is kept.
+// Compared by text, however it is stored.
 impl PartialEq for Label {
     fn eq(&self, other: &Self) -> bool {
         self.as_str() == other.as_str()
@@ -59,7 +59,7 @@ impl fmt::Debug for Label {
     }
 }
 
-/// Why a guard refuses; decides the status that the caller gets.
+/// The kind of a rejection, which decides the status of the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RejectionKind {
@@ -76,7 +76,7 @@ pub enum RejectionKind {
 }
 
 impl RejectionKind {
-    /// In their order.
+    /// All kinds, in the order of the enum.
     pub(crate) const ALL: [RejectionKind; 5] = [
         RejectionKind::CircuitOpen,
         RejectionKind::RateLimited,
@@ -85,7 +85,7 @@ impl RejectionKind {
         RejectionKind::DeadlineExceeded,
     ];
 
-    /// In lower case, words joined by `_`, for labels and logs.
+    /// Returns the name in lower case, words joined by `_`, for labels and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             RejectionKind::CircuitOpen => "circuit_open",
@@ -96,7 +96,7 @@ impl RejectionKind {
         }
     }
 
-    /// What the caller is told: says nothing about which guard it was.
+    /// Returns the message for the caller, which does not name the guard.
     pub(crate) const fn client_message(self) -> &'static str {
         match self {
             RejectionKind::CircuitOpen => "a dependency is unavailable",
@@ -108,11 +108,11 @@ impl RejectionKind {
     }
 }
 
-/// A call refused by a guard of this process: the one error family of local refusals.
+/// The error of a call that a guard of this process rejected.
 ///
-/// It says nothing about the peer: breakers count nothing, retries do not repeat it unless told, and get back what the
-/// attempt cost. [`Rejection::find`] finds one anywhere in a source chain; a
-/// refusal that left as a response carries its `Rejection` in the response's extensions.
+/// It says nothing about the peer: breakers do not count it; retries do not repeat it unless configured, and get back what the
+/// attempt cost. [`Rejection::find`] finds it anywhere in a source chain; a rejection that left as a response is in the
+/// extensions of that response.
 #[derive(Clone, Debug)]
 pub struct Rejection {
     kind: RejectionKind,
@@ -123,7 +123,7 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// A refusal of the given kind by the guard of that name.
+    /// Creates a rejection of the given kind by the guard of that name.
     pub fn new(kind: RejectionKind, guard: impl Into<Label>) -> Self {
         Rejection {
             kind,
@@ -134,7 +134,7 @@ impl Rejection {
         }
     }
 
-    /// All in one, since an open circuit says it often.
+    /// Creates the rejection of an open circuit in one step, since that happens often.
     #[inline]
     pub(crate) fn circuit_open(
         guard: Label,
@@ -151,58 +151,58 @@ impl Rejection {
         }
     }
 
-    /// Load is being shed: 503, `UNAVAILABLE`.
+    /// Creates a rejection of a call while load is shed: 503, `UNAVAILABLE`.
     pub fn overloaded(guard: impl Into<Label>) -> Self {
         Rejection::new(RejectionKind::Overloaded, guard)
     }
 
-    /// Too many calls in a time: 429, `RESOURCE_EXHAUSTED`.
+    /// Creates a rejection of a call beyond a rate limit: 429, `RESOURCE_EXHAUSTED`.
     pub fn rate_limited(guard: impl Into<Label>) -> Self {
         Rejection::new(RejectionKind::RateLimited, guard)
     }
 
-    /// Adds why, for logs and for whoever is on call; callers over the wire do not see it.
+    /// Sets the reason, for logs. Callers over the wire do not see it.
     #[must_use]
     pub fn with_reason(mut self, reason: impl Into<Label>) -> Self {
         self.reason = Some(reason.into());
         self
     }
 
-    /// Adds how long the caller should stay away. Sent as `Retry-After`, rounded up to whole seconds.
+    /// Sets how long the caller should wait before retrying. Sent as `Retry-After`, rounded up to whole seconds.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
     }
 
-    /// Adds the error that made the guard refuse; callers over the wire do not see it.
+    /// Sets the error for which the guard rejects. Callers over the wire do not see it.
     #[must_use]
     pub fn with_last_error(mut self, error: impl Into<Label>) -> Self {
         self.last_error = Some(error.into());
         self
     }
 
-    /// The error that made the guard refuse, if it knows one.
+    /// Returns the error for which the guard rejects, if known.
     pub fn last_error(&self) -> Option<&str> {
         self.last_error.as_ref().map(Label::as_str)
     }
 
-    /// Why it was refused, as a kind.
+    /// Returns the kind.
     pub fn kind(&self) -> RejectionKind {
         self.kind
     }
 
-    /// Which guard refused.
+    /// Returns the name of the guard.
     pub fn guard(&self) -> &str {
         self.guard.as_str()
     }
 
-    /// Why it was refused, in words.
+    /// Returns the reason, if known.
     pub fn reason(&self) -> Option<&str> {
         self.reason.as_ref().map(Label::as_str)
     }
 
-    /// How long the caller should stay away, if the guard knows.
+    /// Returns how long the caller should wait before retrying, if known.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }

@@ -1,4 +1,4 @@
-//! Tells work that is dropped early why it is dropped.
+//! Tells work that is dropped on a timeout why it is dropped.
 
 use std::{cell::Cell, time::Duration};
 
@@ -12,8 +12,8 @@ thread_local! {
     static TRACKED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A time limit gives up the work that is being dropped now. Calls in it did not end by themselves, and nobody has
-/// hung up on them.
+/// The timeout for which this thread drops work. Calls in that work did not end on their own, and no caller has cancelled
+/// them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimeoutDrop {
     classification: Classification,
@@ -21,10 +21,10 @@ pub(crate) struct TimeoutDrop {
 }
 
 impl TimeoutDrop {
-    /// Returns how a call ends that is dropped with the work and that began at that moment, if somebody noted it.
+    /// Classifies a call that is dropped with the work. `began` is when it was admitted, if known.
     ///
-    /// The limit blames the peer only for calls that lasted at least half of the limit. The rest of the time was
-    /// spent on something else, such as an upload that a stranger sends as slowly as he likes.
+    /// The timeout blames the peer only for calls that lasted at least half of the limit. The rest of the time was spent on
+    /// something else, such as an upload that a caller sends slowly.
     pub(crate) fn classify(
         &self,
         began: Option<Instant>,
@@ -57,11 +57,11 @@ impl From<&Elapsed> for TimeoutDrop {
     }
 }
 
-/// Drops what is given up; whoever is dropped in it can ask [why](given_up). The innermost reason counts.
+/// Drops work on a timeout; calls in it can ask for the [timeout](current_timeout). The innermost one counts.
 ///
-/// Work that says that it had [never begun](never_begun) does not blame the peer.
+/// Work that was [never called](mark_never_called) does not blame the peer.
 pub(crate) fn drop_on_timeout(why: Elapsed, drop: impl FnOnce()) -> Elapsed {
-    /// Goes back, on unwinding too.
+    /// Restores what was set before, on unwinding too.
     struct RestoreTimeout(Option<TimeoutDrop>, bool);
     impl Drop for RestoreTimeout {
         fn drop(&mut self) {
@@ -81,17 +81,17 @@ pub(crate) fn drop_on_timeout(why: Elapsed, drop: impl FnOnce()) -> Elapsed {
     why
 }
 
-/// Says that what is being dropped still waited to be sent: no peer has seen it. For a time limit that
-/// [asks](asking_whether_begun).
+/// Reports that the work being dropped still waited for readiness: no peer has seen it. Read by a timeout that
+/// [tracks](track_never_called) it.
 pub(crate) fn mark_never_called() {
     if TRACKED.try_with(Cell::get).unwrap_or(false) {
         let _ = NEVER_CALLED.try_with(|never| never.set(true));
     }
 }
 
-/// Drops a call of a time limit that includes the wait for readiness.
+/// Drops a call of a timeout that includes the wait for readiness.
 pub(crate) fn track_never_called(drop: impl FnOnce()) {
-    /// Goes back, on unwinding too.
+    /// Restores what was set before, on unwinding too.
     struct RestoreTracking(bool);
     impl Drop for RestoreTracking {
         fn drop(&mut self) {
@@ -106,7 +106,7 @@ pub(crate) fn track_never_called(drop: impl FnOnce()) {
     drop();
 }
 
-/// Returns why the work of this thread is being dropped, if a time limit does it.
+/// Returns the timeout for which this thread drops work, if it does.
 #[inline]
 pub(crate) fn current_timeout() -> Option<TimeoutDrop> {
     TIMEOUT.try_with(Cell::get).ok().flatten()

@@ -7,13 +7,13 @@ use super::{Classification, Elapsed, Evidence, GrpcCode, Outcome};
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
-// Trailers carry no extensions, so the message is the mark as well: by its address, which no peer can send. Layers may
-// hold trailers back or copy their values, and the mark stays.
+// Trailers carry no extensions, so the message is recognized by its address, which no peer can send. The address stays the
+// same when a layer holds trailers back or copies their values.
 static PEER_TIMEOUT: &str = "the response took too long";
 static DEADLINE_TIMEOUT: &str = "the response was not over at its deadline";
 static CALLER_TIMEOUT: &str = "the request took too long";
 
-/// Returns the trailers that end a gRPC body in the place of those that did not come in time.
+/// Returns the trailers that end a gRPC body on a timeout.
 pub(crate) fn timeout_trailers(why: &Elapsed) -> HeaderMap {
     let message = match why.classification() {
         Classification::CALLER_FAULT => CALLER_TIMEOUT,
@@ -27,7 +27,7 @@ pub(crate) fn timeout_trailers(why: &Elapsed) -> HeaderMap {
     trailers
 }
 
-/// Returns how a call ends with these trailers, if this process made them because time ran out.
+/// Classifies a call by its trailers, if this process made them on a timeout.
 pub(crate) fn classify_timeout_trailers(trailers: &HeaderMap) -> Option<Classification> {
     let message = trailers.get(GRPC_MESSAGE)?.as_bytes();
     let made_here = |known: &&(&str, Classification)| std::ptr::eq(message, known.0.as_bytes());

@@ -127,7 +127,7 @@ impl TimeBudget {
         self.limit_duration
     }
 
-    /// Returns when work begins, if somebody has read the clock or will: a limit whose clock has been read is older than
+    /// Returns when work begins, if the clock has been read or will be: a limit whose clock has been read is older than
     /// what begins in it now, and blames the peer by how long that has lasted.
     #[inline]
     pub(crate) fn started_at(clock: &CallClock) -> Option<Instant> {

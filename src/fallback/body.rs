@@ -11,29 +11,28 @@ use pin_project_lite::pin_project;
 use crate::call::BoxError;
 
 pin_project! {
-    /// The body of a response that may be a fallback's: `B`, the service's own, or `A`, the fallback's. A server's may also
-    /// be the message that time has run out.
+    /// The body of a response of the service (`B`) or of the fallback (`A`). A server's may also be that of a timeout.
     #[derive(Debug)]
     pub struct FallbackBody<B, A> {
         #[pin]
-        whose: Either<Either<B, A>, Full<Bytes>>,
+        inner: Either<Either<B, A>, Full<Bytes>>,
     }
 }
 
 impl<B, A> FallbackBody<B, A> {
     pub(super) fn from_service(body: B) -> Self {
-        let whose = Either::Left(Either::Left(body));
-        FallbackBody { whose }
+        let inner = Either::Left(Either::Left(body));
+        FallbackBody { inner }
     }
 
     pub(super) fn from_fallback(body: A) -> Self {
-        let whose = Either::Left(Either::Right(body));
-        FallbackBody { whose }
+        let inner = Either::Left(Either::Right(body));
+        FallbackBody { inner }
     }
 
     pub(super) fn from_bytes(message: Bytes) -> Self {
-        let whose = Either::Right(Full::new(message));
-        FallbackBody { whose }
+        let inner = Either::Right(Full::new(message));
+        FallbackBody { inner }
     }
 }
 
@@ -49,19 +48,19 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.project().whose.poll_frame(cx)
+        self.project().inner.poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.whose.is_end_stream()
+        self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.whose.size_hint()
+        self.inner.size_hint()
     }
 }
 
-/// As the service's.
+/// The default body of the service.
 impl<B: Default, A> Default for FallbackBody<B, A> {
     fn default() -> Self {
         FallbackBody::from_service(B::default())

@@ -1,4 +1,4 @@
-//! Reads the end of a call for those who decide about another answer.
+//! Classifies the result of a call by what is known at its head.
 
 use std::error::Error;
 
@@ -8,65 +8,65 @@ use crate::{
     protocol::{CallState, Respond, Side},
 };
 
-/// Judges a result by what is known at its head, and gives what `then` makes of it if it is a failure.
+/// Classifies a result. Returns what `on_failure` makes of it, if it is a failure.
 pub(super) fn classify_failure<P, Res, E, R>(
     protocol: &P,
-    notes: &mut P::Call,
+    call: &mut P::Call,
     result: &mut Result<Res, P::Error>,
-    then: impl FnOnce(&FailedCall<'_>) -> R,
+    on_failure: impl FnOnce(&FailedCall<'_>) -> R,
 ) -> Option<R>
 where
     P: Respond<Res, E>,
 {
-    // What was asked for: the answer may be another thing, and is judged as that.
-    let grpc = notes.wire().is_grpc();
-    let ending = match result {
+    // Read before the response is classified, which may speak something else than the request.
+    let is_grpc = call.wire().is_grpc();
+    let input = match result {
         Ok(response) => {
-            classify_response::<P, Res, E>(protocol, notes, response);
-            P::classify_input(notes, response)
+            classify_response::<P, Res, E>(protocol, call, response);
+            P::classify_input(call, response)
         }
         Err(error) => {
-            let error = protocol.classify_error(notes, error);
+            let error = protocol.classify_error(call, error);
             ClassifyInput {
                 error,
-                ..ClassifyInput::new(notes.classification())
+                ..ClassifyInput::new(call.classification())
             }
         }
     };
-    if ending.outcome() == Outcome::Success {
+    if input.outcome() == Outcome::Success {
         return None;
     }
-    with_rejection(notes, ending.error, |rejection| {
-        Some(then(&FailedCall {
-            input: ending,
+    with_rejection(call, input.error, |rejection| {
+        Some(on_failure(&FailedCall {
+            input,
             rejection,
-            is_grpc: grpc,
+            is_grpc,
             is_server: P::SIDE == Side::Server,
         }))
     })
 }
 
-/// Judges a response by its head.
-pub(super) fn classify_response<P, Res, E>(protocol: &P, notes: &mut P::Call, response: &mut Res)
+/// Classifies a response by its head, and shares the classification with outer layers.
+pub(super) fn classify_response<P, Res, E>(protocol: &P, call: &mut P::Call, response: &mut Res)
 where
     P: Respond<Res, E>,
 {
-    protocol.classify_response(notes, response, None);
-    P::share_classification(notes, response);
+    protocol.classify_response(call, response, None);
+    P::share_classification(call, response);
 }
 
-/// The refusal that an error or a head says it is, wherever it was left.
+/// Calls `then` with the rejection that an error or a response head carries, if any.
 fn with_rejection<R>(
-    notes: &impl CallState,
+    call: &impl CallState,
     error: Option<&(dyn Error + 'static)>,
     then: impl FnOnce(Option<&Rejection>) -> R,
 ) -> R {
     if error.is_some() {
         return then(error.and_then(Rejection::find));
     }
-    let now = CallClock::default();
-    let mut end = CallEnd::new(notes.classification().outcome, &now);
-    notes.write_end(&mut end);
+    let clock = CallClock::default();
+    let mut end = CallEnd::new(call.classification().outcome, &clock);
+    call.write_end(&mut end);
     match end.cause() {
         Some(Cause::Rejection(rejection)) => then(Some(rejection)),
         _ => then(None),

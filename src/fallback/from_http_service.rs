@@ -6,16 +6,19 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    FailedCall, FallbackInfo, FromServiceFuture,
-    alternative::{Alternative, Produced, remaining_deadline},
-    from_service::ServiceError,
+    FailedCall, FallbackInfo,
+    alternative::Alternative,
+    error::FallbackError,
+    from_service_future::FromServiceFuture,
+    layer_error::ServiceError,
+    produced::{Produced, remaining_deadline},
     retained_request::RetainedRequest,
-    settings::FallbackError,
 };
 use crate::{call::BoxError, retry::MapBody};
 
-/// Another HTTP service, which is sent what was not begun, or may be done twice. Made by
+/// An alternative that sends requests which were not begun, or may be repeated, to another HTTP service. Made by
 /// [`FallbackLayer::service`](super::FallbackLayer::service).
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub struct FromHttpService<T, M = ()> {
     pub(super) service: T,
@@ -27,45 +30,47 @@ where
     // The request's body, and what both services take in its stead.
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
     M: MapBody<B>,
-    // The other service.
+    // The fallback service.
     T: Service<Request<M::Body>> + Clone,
 {
     type Response = T::Response;
-    type Sent = Request<M::Body>;
+    type InnerRequest = Request<M::Body>;
     type Error = ServiceError<T::Error>;
-    type Kept = RetainedRequest<B>;
-    type Again = Request<M::Body>;
+    type Retained = RetainedRequest<B>;
+    type FallbackRequest = Request<M::Body>;
     type Future = FromServiceFuture<T, Request<M::Body>>;
 
     fn retain_request(
         &self,
         request: Request<B>,
         time_limit: Option<Duration>,
-    ) -> (Self::Sent, RetainedRequest<B>) {
-        let (sent, kept) = RetainedRequest::retain(request, time_limit);
-        (sent.map(|body| self.map.map_body(body)), kept)
+    ) -> (Self::InnerRequest, RetainedRequest<B>) {
+        let (request, retained) = RetainedRequest::retain(request, time_limit);
+        (request.map(|body| self.map.map_body(body)), retained)
     }
 
     fn respond(
         &self,
         failed: &FailedCall<'_>,
-        kept: RetainedRequest<B>,
-    ) -> Produced<T::Response, Self::Again> {
-        if !kept.may_resend(failed) {
+        retained: RetainedRequest<B>,
+    ) -> Produced<T::Response, Self::FallbackRequest> {
+        if !retained.may_resend(failed) {
             return Produced::Unavailable(FallbackError::NotRepeatable);
         }
-        let Some(until) = remaining_deadline(kept.caller_deadline()) else {
+        let Some(deadline) = remaining_deadline(retained.caller_deadline()) else {
             return Produced::Unavailable(FallbackError::Deadline);
         };
-        match kept.into_request() {
-            Some(again) => Produced::NeedsCall(again.map(|body| self.map.map_body(body)), until),
-            // Grew too long just now.
+        match retained.into_request() {
+            Some(request) => {
+                Produced::NeedsCall(request.map(|body| self.map.map_body(body)), deadline)
+            }
+            // The body outgrew its buffer in the meantime.
             None => Produced::Unavailable(FallbackError::NotRepeatable),
         }
     }
 
-    fn call(&self, mut again: Self::Again, served: FallbackInfo) -> Self::Future {
-        again.extensions_mut().insert(served);
-        FromServiceFuture::new(self.service.clone(), again)
+    fn call(&self, mut request: Self::FallbackRequest, info: FallbackInfo) -> Self::Future {
+        request.extensions_mut().insert(info);
+        FromServiceFuture::new(self.service.clone(), request)
     }
 }

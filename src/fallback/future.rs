@@ -10,216 +10,140 @@ use pin_project_lite::pin_project;
 
 use super::{
     FailedCall,
-    alternative::{Alternative, IntoLayerError, Produced},
+    alternative::Alternative,
     classify::classify_failure,
-    layer::LayerShared,
+    layer_error::IntoLayerError,
+    layer_shared::{LayerShared, MergedResponse},
     merge::Merge,
-    settings::{FallbackError, is_failure_by_default},
+    produced::Produced,
     until_deadline::{DeadlineElapsed, UntilDeadline},
 };
 use crate::{
     call::{Outcome, drop_on_timeout},
-    protocol::{CallState, LocalFailure, Protocol, Respond},
+    protocol::{CallState, LocalFailure, Protocol},
 };
 
 pin_project! {
     /// The future of a call with a fallback. Named and unboxed.
     #[must_use = "futures do nothing unless polled"]
-    pub struct FallbackFuture<F, Req, P, Src>
+    pub struct FallbackFuture<F, Req, P, A>
     where
         P: Protocol,
-        Src: Alternative<Req>,
+        A: Alternative<Req>,
     {
         #[pin]
-        state: State<F, Src::Future>,
-        notes: P::Call,
-        // For the other service, until it is known whether that is wanted.
-        kept: Option<Src::Kept>,
-        shared: Arc<LayerShared<P, Src>>,
+        state: State<F, A::Future>,
+        call: P::Call,
+        // What the alternative needs of the request; dropped once the call has succeeded.
+        retained: Option<A::Retained>,
+        shared: Arc<LayerShared<P, A>>,
     }
 }
 
 pin_project! {
     #[project = StateProj]
     enum State<F, G> {
-        Calling { #[pin] call: F },
-        Falling { #[pin] other: UntilDeadline<G>, outcome: Outcome },
-        Over,
+        Calling { #[pin] future: F },
+        CallingFallback { #[pin] future: UntilDeadline<G>, outcome: Outcome },
+        Done,
     }
 }
 
-impl<F, Req, P, Src> FallbackFuture<F, Req, P, Src>
+impl<F, Req, P, A> FallbackFuture<F, Req, P, A>
 where
     P: Protocol,
-    Src: Alternative<Req>,
+    A: Alternative<Req>,
 {
     pub(super) fn new(
-        call: F,
-        notes: P::Call,
-        kept: Src::Kept,
-        shared: Arc<LayerShared<P, Src>>,
+        future: F,
+        call: P::Call,
+        retained: A::Retained,
+        shared: Arc<LayerShared<P, A>>,
     ) -> Self {
         FallbackFuture {
-            state: State::Calling { call },
-            notes,
-            kept: Some(kept),
+            state: State::Calling { future },
+            call,
+            retained: Some(retained),
             shared,
         }
     }
 }
 
-impl<F, Req, P, Src, Res, E> Future for FallbackFuture<F, Req, P, Src>
+impl<F, Req, P, A, Res, E> Future for FallbackFuture<F, Req, P, A>
 where
     // The call.
     F: Future<Output = Result<Res, E>>,
-    // Where the other answer comes from.
-    Src: Alternative<Req>,
-    Src::Error: IntoLayerError<P::Error>,
-    // How calls are judged, and the two answers become one.
-    P: Merge<Res, E, Src::Response>,
+    // What responds if it fails.
+    A: Alternative<Req>,
+    A::Error: IntoLayerError<P::Error>,
+    // How calls are classified, and the two responses become one.
+    P: Merge<Res, E, A::Response>,
 {
-    type Output = Result<MergedResponse<P, Res, E, Src::Response>, P::Error>;
+    type Output = Result<MergedResponse<P, Res, E, A::Response>, P::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let shared = &**this.shared;
+        let fallback = &*shared.fallback.shared;
         loop {
             match this.state.as_mut().project() {
-                StateProj::Calling { call } => {
-                    let mut result = ready!(call.poll(cx)).map_err(P::convert_error);
-                    let answer = |failed: &FailedCall<'_>| shared.produce(failed, this.kept);
+                StateProj::Calling { future } => {
+                    let mut result = ready!(future.poll(cx)).map_err(P::convert_error);
+                    let produce = |failed: &FailedCall<'_>| shared.produce(failed, this.retained);
                     let protocol = &*shared.protocol;
-                    let answer =
-                        classify_failure::<P, Res, E, _>(protocol, this.notes, &mut result, answer);
-                    let Some((outcome, made)) = answer.flatten() else {
+                    let produced =
+                        classify_failure::<P, Res, E, _>(protocol, this.call, &mut result, produce);
+                    let Some((outcome, produced)) = produced.flatten() else {
                         return Poll::Ready(result.map(P::from_service));
                     };
-                    match made {
-                        Produced::Ready(answer) => {
+                    match produced {
+                        Produced::Ready(response) => {
                             drop(result);
-                            let served = shared.finish_value::<Res, E, _>(answer, outcome);
-                            return Poll::Ready(Ok(served));
+                            let response = shared.finish_value::<Res, E, _>(response, outcome);
+                            return Poll::Ready(Ok(response));
                         }
-                        Produced::NeedsCall(again, until) => {
-                            // Whatever the failed call holds is let go of before the other begins.
+                        Produced::NeedsCall(request, deadline) => {
+                            // Before the fallback service is called, so that nothing is held meanwhile.
                             drop(result);
-                            let served = shared.fallback.shared.info(outcome);
-                            let other =
-                                UntilDeadline::new(shared.alternative.call(again, served), until);
-                            this.state.set(State::Falling { other, outcome });
+                            let future = shared.alternative.call(request, fallback.info(outcome));
+                            let future = UntilDeadline::new(future, deadline);
+                            this.state.set(State::CallingFallback { future, outcome });
                         }
-                        Produced::Unavailable(why) => {
-                            shared.fallback.shared.report_failed(outcome, why);
+                        Produced::Unavailable(reason) => {
+                            fallback.report_failed(outcome, reason);
                             return Poll::Ready(result.map(P::from_service));
                         }
                     }
                 }
-                StateProj::Falling { other, outcome } => {
-                    let (answer, outcome) = (ready!(other.poll(cx)), *outcome);
-                    return Poll::Ready(match answer {
-                        Ok(answer) => {
-                            this.state.set(State::Over);
-                            shared.finish_service::<Res, E, _, _>(this.notes, answer, outcome)
+                StateProj::CallingFallback { future, outcome } => {
+                    let (result, outcome) = (ready!(future.poll(cx)), *outcome);
+                    return Poll::Ready(match result {
+                        Ok(result) => {
+                            this.state.set(State::Done);
+                            shared.finish_service::<Res, E, _, _>(this.call, result, outcome)
                         }
                         Err(DeadlineElapsed) => {
-                            let why = shared.fallback.shared.record_elapsed(outcome);
-                            // Given up before it is answered for.
-                            let why = drop_on_timeout(why, || this.state.set(State::Over));
-                            // Speaks as was asked, whatever the failed answer spoke.
-                            this.notes.reset();
-                            let answer = P::local_response(this.notes, LocalFailure::TimedOut(why));
-                            answer.map(P::message_response::<P::Bodies>)
+                            let elapsed = fallback.record_elapsed(outcome);
+                            // The call is dropped before its timeout is reported.
+                            let elapsed = drop_on_timeout(elapsed, || this.state.set(State::Done));
+                            // Responds to the request, whatever the failed response was.
+                            this.call.reset();
+                            let failure = LocalFailure::TimedOut(elapsed);
+                            let response = P::local_response(this.call, failure);
+                            response.map(P::message_response::<P::BodyWrapper>)
                         }
                     });
                 }
-                StateProj::Over => panic!("polled after completion"),
+                StateProj::Done => panic!("polled after completion"),
             }
         }
     }
 }
 
-/// The result of a service with a fallback.
-pub(super) type MergedResponse<P, Res, E, Alt> =
-    <P as Respond<Res, E>>::Response<<P as Merge<Res, E, Alt>>::Bodies>;
-
-/// The alternative to a call, and how the call ended.
-type ProducedFor<Src, Req> = (
-    Outcome,
-    Produced<<Src as Alternative<Req>>::Response, <Src as Alternative<Req>>::Again>,
-);
-
-impl<P, Src> LayerShared<P, Src> {
-    /// The other answer, if there is to be one, and what it is in place of.
-    fn produce<Req>(
-        &self,
-        failed: &FailedCall<'_>,
-        kept: &mut Option<Src::Kept>,
-    ) -> Option<ProducedFor<Src, Req>>
-    where
-        Src: Alternative<Req>,
-    {
-        if !self.fallback.shared.applies_to(failed) {
-            return None;
-        }
-        let kept = kept.take()?;
-        Some((failed.outcome(), self.alternative.respond(failed, kept)))
-    }
-
-    fn finish_value<Res, E, Alt>(
-        &self,
-        answer: Alt,
-        outcome: Outcome,
-    ) -> MergedResponse<P, Res, E, Alt>
-    where
-        P: Merge<Res, E, Alt>,
-    {
-        let fallback = &self.fallback.shared;
-        fallback.report_served(outcome);
-        self.tag::<Res, E, Alt>(answer, outcome)
-    }
-
-    /// The other service has answered. Its answer is the answer, be it as bad.
-    fn finish_service<Res, E, Alt, X>(
-        &self,
-        notes: &mut P::Call,
-        answer: Result<Alt, (FallbackError, X)>,
-        outcome: Outcome,
-    ) -> Result<MergedResponse<P, Res, E, Alt>, P::Error>
-    where
-        P: Merge<Res, E, Alt>,
-        X: IntoLayerError<P::Error>,
-    {
-        let fallback = &self.fallback.shared;
-        match answer {
-            Ok(mut answer) => {
-                self.protocol.classify_fallback(notes, &mut answer);
-                if is_failure_by_default(notes.classification().outcome) {
-                    fallback.report_failed(outcome, FallbackError::Failed);
-                } else {
-                    fallback.report_served(outcome);
-                }
-                Ok(self.tag::<Res, E, Alt>(answer, outcome))
-            }
-            Err((why, error)) => {
-                fallback.report_failed(outcome, why);
-                Err(error.into_layer_error())
-            }
-        }
-    }
-
-    fn tag<Res, E, Alt>(&self, answer: Alt, outcome: Outcome) -> MergedResponse<P, Res, E, Alt>
-    where
-        P: Merge<Res, E, Alt>,
-    {
-        let fallback = &self.fallback.shared;
-        P::from_fallback(answer, fallback.info(outcome), fallback.header.as_ref())
-    }
-}
-
-impl<F, Req, P, Src> fmt::Debug for FallbackFuture<F, Req, P, Src>
+impl<F, Req, P, A> fmt::Debug for FallbackFuture<F, Req, P, A>
 where
     P: Protocol,
-    Src: Alternative<Req>,
+    A: Alternative<Req>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FallbackFuture")

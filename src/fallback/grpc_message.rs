@@ -8,12 +8,12 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Response, header};
 use http_body::{Body, Frame, SizeHint};
 
-/// Flag and length: what precedes each message.
+/// Length of the flag and the length that precede each message.
 const PREFIX_LEN: usize = 5;
 
-/// A gRPC response of one message, as a fallback answers a unary call.
+/// Creates a gRPC response with one message, for a fallback of a unary call.
 ///
-/// The message comes encoded: `prost::Message::encode_to_vec`, or whatever the call's codec is.
+/// Pass the message encoded: by `prost::Message::encode_to_vec`, or by the call's codec.
 ///
 /// ```
 /// use tower_keep::fallback::{Fallback, FallbackLayer, grpc_message};
@@ -26,11 +26,10 @@ const PREFIX_LEN: usize = 5;
 ///
 /// # Panics
 ///
-/// If the message is longer than 4 GiB, which gRPC cannot send. In a fallback's closure this leaves the failure as it
-/// is.
+/// If the message is longer than 4 GiB, which gRPC cannot send. In a fallback's closure this leaves the failure as it is.
 pub fn grpc_message(encoded: impl Into<Bytes>) -> Response<GrpcMessage> {
     let encoded = encoded.into();
-    let length = u32::try_from(encoded.len()).expect("a message that fits into 4 GiB");
+    let length = u32::try_from(encoded.len()).expect("a gRPC message is at most 4 GiB long");
     let mut framed = BytesMut::with_capacity(PREFIX_LEN + encoded.len());
     framed.put_u8(0); // not compressed
     framed.put_u32(length);
@@ -43,7 +42,7 @@ pub fn grpc_message(encoded: impl Into<Bytes>) -> Response<GrpcMessage> {
     response
 }
 
-/// The body of a [`grpc_message`]: the message, then a status of `OK` in the trailers.
+/// The body of a [`grpc_message`]: the message, then the status `OK` in the trailers.
 #[derive(Debug)]
 pub struct GrpcMessage {
     remaining: Remaining,

@@ -4,48 +4,41 @@ use http::Response;
 use tower_layer::Layer;
 
 use super::{
-    FailedCall, Fallback, FallbackService, FromHttpService, FromService,
-    alternative::{FromFn, FromValue},
+    FailedCall, Fallback, FallbackService, FromFn, FromHttpService, FromService, FromValue,
+    layer_shared::LayerShared,
 };
 use crate::{
     call::{Classifier, ClassifyInput, ClassifyOutput},
     protocol::{AnyService, Client, GrpcClient, HttpProtocol, Protocol, Server},
 };
 
-/// Gives another answer where a call fails: see the [module](super).
+/// A layer that responds in place of failed calls: see the [module](super).
 ///
-/// The constructor says how calls are read and judged, see [`protocol`](crate::protocol); the next word says where the
-/// other answer comes from.
+/// The constructor chooses the [`protocol`](crate::protocol), by which calls are read and classified; the next method
+/// chooses what responds.
 ///
 /// # Clones
 ///
-/// Every service it makes, and every clone of them, shares the [`Fallback`] and the source of its answers. Another
-/// service is cloned for each call that it is asked to answer.
-pub struct FallbackLayer<P, Src = ()> {
-    shared: Arc<LayerShared<P, Src>>,
+/// Its services, and their clones, share the [`Fallback`] and what responds. A fallback service is cloned for each call that
+/// it responds to.
+pub struct FallbackLayer<P, A = ()> {
+    shared: Arc<LayerShared<P, A>>,
 }
 
-/// One reference for each call. What is in it is shared once more, so that a layer can be changed.
-pub(super) struct LayerShared<P, Src> {
-    pub(super) fallback: Fallback,
-    pub(super) protocol: Arc<P>,
-    pub(super) alternative: Arc<Src>,
-}
-
-impl<P, Src> FallbackLayer<P, Src> {
-    fn new(fallback: Fallback, protocol: Arc<P>, source: Arc<Src>) -> Self {
+impl<P, A> FallbackLayer<P, A> {
+    fn new(fallback: Fallback, protocol: Arc<P>, alternative: Arc<A>) -> Self {
         FallbackLayer {
             shared: Arc::new(LayerShared {
                 fallback,
                 protocol,
-                alternative: source,
+                alternative,
             }),
         }
     }
 
-    fn with_alternative<N>(self, source: N) -> FallbackLayer<P, N> {
+    fn with_alternative<N>(self, alternative: N) -> FallbackLayer<P, N> {
         let (fallback, protocol) = (&self.shared.fallback, &self.shared.protocol);
-        FallbackLayer::new(fallback.clone(), protocol.clone(), Arc::new(source))
+        FallbackLayer::new(fallback.clone(), protocol.clone(), Arc::new(alternative))
     }
 }
 
@@ -55,133 +48,197 @@ impl<P> FallbackLayer<P> {
     }
 }
 
-impl FallbackLayer<AnyService> {
-    /// Over a service of any kind; its error becomes a `BoxError`.
-    pub fn any(fallback: Fallback) -> Self {
-        FallbackLayer::for_protocol(AnyService::new(), fallback)
-    }
-
-    /// Answers with clones of this value.
-    #[must_use]
-    pub fn value<V: Clone>(self, value: V) -> FallbackLayer<AnyService, FromValue<V>> {
-        self.with_alternative(FromValue(value))
-    }
-
-    /// Answers with what the closure makes of the failure. It must not block, and if it panics, the failure stands.
-    #[must_use]
-    pub fn with<F, Res>(self, answer: F) -> FallbackLayer<AnyService, FromFn<F>>
-    where
-        F: Fn(&FailedCall<'_>) -> Res,
-    {
-        self.with_alternative(FromFn(answer))
-    }
-
-    /// Has another service answer a clone of the request; each request is cloned for it beforehand.
-    ///
-    /// Its answer is the answer, and its error, whichever type it has, becomes a `BoxError`. What is to be awaited
-    /// goes into one: `tower::service_fn(|request| async { .. })`. It is not begun after the
-    /// [deadline](crate::context::deadline), and ends with it; where there is none, it takes the time it takes: put a
-    /// timeout around it.
-    ///
-    /// It is shared between calls, and so must be `Sync` where they are `Send`: tower's `BoxCloneSyncService` is.
-    #[must_use]
-    pub fn service<T>(self, other: T) -> FallbackLayer<AnyService, FromService<T>> {
-        self.with_alternative(FromService(other))
-    }
-}
-
-impl<P: Protocol + Clone, Src> FallbackLayer<P, Src> {
-    /// Judges calls by a closure instead of by the protocol alone. Over HTTP every layer of the stack judges by it; see
+impl<P: Protocol + Clone, A> FallbackLayer<P, A> {
+    /// Classifies calls by a closure instead of by the protocol alone. Over HTTP every layer of the stack uses it; see
     /// [`GuardLayer::classify`](crate::GuardLayer::classify).
+    ///
+    /// ```
+    /// use tower_keep::{Outcome, fallback::{Fallback, FallbackLayer}};
+    ///
+    /// let layer = FallbackLayer::any(Fallback::new("quotes"))
+    ///     .value(vec!["no quotes today"])
+    ///     .classify(|call| match call.response::<Vec<&str>>() {
+    ///         Some(quotes) if quotes.is_empty() => Outcome::Failure,
+    ///         _ => call.outcome(),
+    ///     });
+    /// # let _ = layer;
+    /// ```
     #[must_use]
     pub fn classify<V: Into<ClassifyOutput>>(
         self,
         classify: impl Fn(&ClassifyInput<'_>) -> V + Send + Sync + 'static,
     ) -> Self {
-        let (fallback, source) = (&self.shared.fallback, &self.shared.alternative);
+        let (fallback, alternative) = (&self.shared.fallback, &self.shared.alternative);
         let protocol = P::clone(&self.shared.protocol).with_classifier(Classifier::new(classify));
-        FallbackLayer::new(fallback.clone(), Arc::new(protocol), source.clone())
+        FallbackLayer::new(fallback.clone(), Arc::new(protocol), alternative.clone())
     }
 }
 
-impl<K> FallbackLayer<HttpProtocol<K>> {
-    /// Answers with the response that the closure makes of the failure. It must not block, and if it panics, the
-    /// failure stands.
+impl FallbackLayer<AnyService> {
+    /// Wraps a service of any kind. Its error becomes a `BoxError`.
+    ///
+    /// ```
+    /// use tower_keep::fallback::{Fallback, FallbackLayer};
+    ///
+    /// let layer = FallbackLayer::any(Fallback::new("quotes")).value("no quotes today");
+    /// # let _ = layer;
+    /// ```
+    pub fn any(fallback: Fallback) -> Self {
+        FallbackLayer::for_protocol(AnyService::new(), fallback)
+    }
+
+    /// Responds with clones of this value.
     #[must_use]
-    pub fn with<F, A>(self, answer: F) -> FallbackLayer<HttpProtocol<K>, FromFn<F>>
+    pub fn value<V: Clone>(self, value: V) -> FallbackLayer<AnyService, FromValue<V>> {
+        self.with_alternative(FromValue(value))
+    }
+
+    /// Responds with what the closure makes of the failed call. The closure must not block. If it panics, the call keeps its
+    /// failure.
+    ///
+    /// ```
+    /// use tower_keep::fallback::{Fallback, FallbackLayer};
+    ///
+    /// let layer = FallbackLayer::any(Fallback::new("quotes"))
+    ///     .with(|failed| format!("no quotes: {}", failed.outcome().as_str()));
+    /// # let _ = layer;
+    /// ```
+    #[must_use]
+    pub fn with<F, Res>(self, respond: F) -> FallbackLayer<AnyService, FromFn<F>>
     where
-        F: Fn(&FailedCall<'_>) -> Response<A>,
+        F: Fn(&FailedCall<'_>) -> Res,
     {
-        self.with_alternative(FromFn(answer))
+        self.with_alternative(FromFn(respond))
     }
 
-    /// Has another service answer the request, body included, if it was not begun or may be done twice: the
-    /// [module](super#another-service) says which are. Any other request keeps its failure.
+    /// Sends a clone of the request to another service. Each request is cloned in advance.
     ///
-    /// The other service finds [`FallbackInfo`](super::FallbackInfo) in the extensions of its request. Its answer is the answer, and so
-    /// is its error. What is to be awaited goes into one: `tower::service_fn(|request| async { .. })`. It is not begun after
-    /// the caller's deadline, and ends with it; where there is none, it takes the time it takes: put a timeout around it.
+    /// The call ends with that service's response, or with its error, which becomes a `BoxError`. The service is not called
+    /// after the [deadline](crate::context::deadline), and is dropped at it; without a deadline, put a timeout around it. An
+    /// async closure is a service, too: `tower::service_fn(|request| async { .. })`.
     ///
-    /// Requests are copied beforehand, since they are gone once they are sent. That costs the good path some allocations,
-    /// for the head and, if there is a body, for what keeps it. Both services are sent a
-    /// [`ReplayBody`](crate::retry::ReplayBody), or what [`request_body`](Self::request_body) makes of it.
-    ///
-    /// It is shared between calls, and so must be `Sync` where they are `Send`: tower's `BoxCloneSyncService` is.
+    /// The service is shared between calls, and so must be `Sync` if they are `Send`: tower's `BoxCloneSyncService` is.
     #[must_use]
-    pub fn service<T>(self, other: T) -> FallbackLayer<HttpProtocol<K>, FromHttpService<T>> {
-        self.with_alternative(FromHttpService {
-            service: other,
-            map: (),
-        })
-    }
-}
-
-impl<K, T: Clone, M> FallbackLayer<HttpProtocol<K>, FromHttpService<T, M>> {
-    /// Makes the body that both services take out of the one that can be sent again, where they take one type only:
-    /// `tonic::body::Body::new`, `axum::body::Body::new`. Default: as it is.
-    #[must_use]
-    pub fn request_body<N>(self, map: N) -> FallbackLayer<HttpProtocol<K>, FromHttpService<T, N>> {
-        let other = self.shared.alternative.service.clone();
-        self.with_alternative(FromHttpService {
-            service: other,
-            map,
-        })
+    pub fn service<T>(self, service: T) -> FallbackLayer<AnyService, FromService<T>> {
+        self.with_alternative(FromService(service))
     }
 }
 
 impl FallbackLayer<Server> {
-    /// Over an HTTP or gRPC server: the error type stays, `Infallible` too.
+    /// Wraps an HTTP or gRPC server. The error type is unchanged, `Infallible` included.
+    ///
+    /// ```
+    /// use http::Response;
+    /// use http_body_util::Full;
+    /// use bytes::Bytes;
+    /// use tower_keep::fallback::{Fallback, FallbackLayer};
+    ///
+    /// let layer = FallbackLayer::server(Fallback::new("home"))
+    ///     .with(|_| Response::new(Full::<Bytes>::from("back soon")));
+    /// # let _ = layer;
+    /// ```
     pub fn server(fallback: Fallback) -> Self {
         FallbackLayer::for_protocol(Server::new(), fallback)
     }
 }
 
 impl FallbackLayer<Client> {
-    /// Over an HTTP client such as hyper-util's; its error becomes a `BoxError`.
+    /// Wraps an HTTP client such as hyper-util's. Its error becomes a `BoxError`.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use http::Response;
+    /// use http_body_util::Full;
+    /// use tower_keep::fallback::{Fallback, FallbackLayer};
+    ///
+    /// let layer = FallbackLayer::client(Fallback::new("prices"))
+    ///     .with(|_| Response::new(Full::<Bytes>::from("{}")));
+    /// # let _ = layer;
+    /// ```
     pub fn client(fallback: Fallback) -> Self {
         FallbackLayer::for_protocol(Client::new(), fallback)
     }
 }
 
 impl FallbackLayer<GrpcClient> {
-    /// Over a gRPC client such as tonic's `Channel`; its error becomes a `BoxError`.
+    /// Wraps a gRPC client such as tonic's `Channel`. Its error becomes a `BoxError`.
     ///
-    /// A call is judged by its headers: a status in the trailers, after messages or none, comes too late. Errors that
-    /// are all there is arrive in headers, refusals too. [`grpc_message`](super::grpc_message) makes the answer.
+    /// A call is classified by its headers: a status in the trailers, after messages or none, comes too late. Errors without
+    /// messages, rejections included, come in headers. Use [`grpc_message`](super::grpc_message()) to respond.
+    ///
+    /// ```
+    /// use tower_keep::fallback::{Fallback, FallbackLayer, grpc_message};
+    ///
+    /// let layer = FallbackLayer::grpc_client(Fallback::new("health"))
+    ///     .with(|_| grpc_message(vec![0x08, 0x01]));
+    /// # let _ = layer;
+    /// ```
     pub fn grpc_client(fallback: Fallback) -> Self {
         FallbackLayer::for_protocol(GrpcClient::new(), fallback)
     }
 }
 
-impl<S, P, Src> Layer<S> for FallbackLayer<P, Src> {
-    type Service = FallbackService<S, P, Src>;
+impl<K> FallbackLayer<HttpProtocol<K>> {
+    /// Responds with what the closure makes of the failed call. The closure must not block. If it panics, the call keeps its
+    /// failure.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use http::{Response, StatusCode};
+    /// use http_body_util::Full;
+    /// use tower_keep::fallback::{Fallback, FallbackLayer};
+    ///
+    /// let layer = FallbackLayer::client(Fallback::new("prices")).with(|failed| {
+    ///     let status = failed.status().unwrap_or(StatusCode::BAD_GATEWAY);
+    ///     Response::new(Full::<Bytes>::from(format!("no prices: {status}")))
+    /// });
+    /// # let _ = layer;
+    /// ```
+    #[must_use]
+    pub fn with<F, B>(self, respond: F) -> FallbackLayer<HttpProtocol<K>, FromFn<F>>
+    where
+        F: Fn(&FailedCall<'_>) -> Response<B>,
+    {
+        self.with_alternative(FromFn(respond))
+    }
+
+    /// Sends the request, its body included, to another service, if it was not begun or may be repeated: the
+    /// [module](super#another-service) says which requests are. Any other request keeps its failure.
+    ///
+    /// The service finds [`FallbackInfo`](super::FallbackInfo) in the extensions of its request. The call ends with its
+    /// response or its error. It is not called after the caller's deadline, and is dropped at it; without a deadline, put a
+    /// timeout around it. An async closure is a service, too: `tower::service_fn(|request| async { .. })`.
+    ///
+    /// Requests are copied in advance, which costs every call some allocations: for the head and, if there is a body, for its
+    /// buffer. Both services are sent a [`ReplayBody`](crate::retry::ReplayBody), or what
+    /// [`request_body`](Self::request_body) makes of it.
+    ///
+    /// The service is shared between calls, and so must be `Sync` if they are `Send`: tower's `BoxCloneSyncService` is.
+    #[must_use]
+    pub fn service<T>(self, service: T) -> FallbackLayer<HttpProtocol<K>, FromHttpService<T>> {
+        self.with_alternative(FromHttpService { service, map: () })
+    }
+}
+
+impl<K, T: Clone, M> FallbackLayer<HttpProtocol<K>, FromHttpService<T, M>> {
+    /// Converts the replay body into the body type of both services, such as by `tonic::body::Body::new` or
+    /// `axum::body::Body::new`. Default: no conversion, since many clients take any body.
+    #[must_use]
+    pub fn request_body<N>(self, map: N) -> FallbackLayer<HttpProtocol<K>, FromHttpService<T, N>> {
+        let service = self.shared.alternative.service.clone();
+        self.with_alternative(FromHttpService { service, map })
+    }
+}
+
+impl<S, P, A> Layer<S> for FallbackLayer<P, A> {
+    type Service = FallbackService<S, P, A>;
 
     fn layer(&self, inner: S) -> Self::Service {
         FallbackService::new(inner, self.shared.clone())
     }
 }
 
-impl<P, Src> Clone for FallbackLayer<P, Src> {
+impl<P, A> Clone for FallbackLayer<P, A> {
     fn clone(&self) -> Self {
         FallbackLayer {
             shared: self.shared.clone(),
@@ -189,7 +246,7 @@ impl<P, Src> Clone for FallbackLayer<P, Src> {
     }
 }
 
-impl<P, Src> fmt::Debug for FallbackLayer<P, Src> {
+impl<P, A> fmt::Debug for FallbackLayer<P, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FallbackLayer")
             .field("fallback", &self.shared.fallback)

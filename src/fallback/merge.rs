@@ -1,77 +1,51 @@
-use std::marker::PhantomData;
-
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, response};
+use http::{HeaderName, HeaderValue, Response};
 use http_body::Body;
 
-use super::{FallbackBody, FallbackInfo, classify::classify_response};
+use super::{FallbackBody, FallbackInfo, classify::classify_response, wrap_body::WrapFallbackBody};
 use crate::{
     call::{BoxError, Classification},
     protocol::{AnyService, CallState, HttpExchange, HttpKindFor, HttpProtocol, Respond, WrapBody},
 };
 
-/// Makes one type of the service's answer and the fallback's. Not meant to be implemented elsewhere.
+/// Makes one response type of the service's and the fallback's. Implemented by the protocols only.
+#[doc(hidden)]
 #[diagnostic::on_unimplemented(
-    message = "a fallback that answers with `{Alt}` cannot stand in for a service that answers with `{Res}`",
+    message = "a fallback that responds with `{Alt}` cannot stand in for a service that responds with `{Res}`",
     note = "for any service they must be of one type; over HTTP, both must be an `http::Response`"
 )]
 pub trait Merge<Res, E, Alt>: Respond<Res, E> {
-    /// Wrapper of the bodies of responses.
-    #[doc(hidden)]
-    type Bodies: WrapBody;
-    #[doc(hidden)]
-    fn from_service(response: Res) -> Self::Response<Self::Bodies>;
-    /// The fallback's answer.
-    #[doc(hidden)]
+    /// The wrapper of the bodies of responses.
+    type BodyWrapper: WrapBody;
+
+    fn from_service(response: Res) -> Self::Response<Self::BodyWrapper>;
+
+    /// Marks the fallback's response with the info, and with the header if there is one.
     fn from_fallback(
-        alternative: Alt,
-        served: FallbackInfo,
+        response: Alt,
+        info: FallbackInfo,
         header: Option<&Header>,
-    ) -> Self::Response<Self::Bodies>;
-    /// Judges how the other service's answer ends.
-    #[doc(hidden)]
-    fn classify_fallback(&self, notes: &mut Self::Call, alternative: &mut Alt);
+    ) -> Self::Response<Self::BodyWrapper>;
+
+    /// Classifies the response of a fallback service by its head.
+    fn classify_fallback(&self, call: &mut Self::Call, response: &mut Alt);
 }
 
 type Header = (HeaderName, HeaderValue);
 
-/// Wraps the service's bodies in a [`FallbackBody`] whose other kind is `A`.
-#[derive(Debug)]
-pub struct WrapFallbackBody<A>(PhantomData<fn() -> A>);
-
-impl<A> WrapBody for WrapFallbackBody<A> {
-    type Body<B> = FallbackBody<B, A>;
-    type With<'a>
-        = ()
-    where
-        Self: 'a;
-
-    fn wrap_body<B: Body<Data = Bytes>>(
-        (): (),
-        _: &mut response::Parts,
-        body: B,
-    ) -> FallbackBody<B, A> {
-        FallbackBody::from_service(body)
-    }
-
-    fn message_body<B>(message: Bytes) -> FallbackBody<B, A> {
-        FallbackBody::from_bytes(message)
-    }
-}
-
 impl<Res: 'static, E: Into<BoxError>> Merge<Res, E, Res> for AnyService {
-    type Bodies = WrapFallbackBody<()>;
+    type BodyWrapper = WrapFallbackBody<()>;
 
     fn from_service(response: Res) -> Res {
         response
     }
 
-    fn from_fallback(alternative: Res, _: FallbackInfo, _: Option<&Header>) -> Res {
-        alternative
+    fn from_fallback(response: Res, _: FallbackInfo, _: Option<&Header>) -> Res {
+        response
     }
 
-    fn classify_fallback(&self, notes: &mut Classification, alternative: &mut Res) {
-        classify_response::<Self, Res, E>(self, notes, alternative);
+    fn classify_fallback(&self, call: &mut Classification, response: &mut Res) {
+        classify_response::<Self, Res, E>(self, call, response);
     }
 }
 
@@ -81,28 +55,27 @@ where
     A: Body<Data = Bytes>,
     K: HttpKindFor<E>,
 {
-    type Bodies = WrapFallbackBody<A>;
+    type BodyWrapper = WrapFallbackBody<A>;
 
     fn from_service(response: Response<B>) -> Response<FallbackBody<B, A>> {
         response.map(FallbackBody::from_service)
     }
 
     fn from_fallback(
-        mut alternative: Response<A>,
-        served: FallbackInfo,
+        mut response: Response<A>,
+        info: FallbackInfo,
         header: Option<&Header>,
     ) -> Response<FallbackBody<B, A>> {
         if let Some((name, value)) = header {
-            let headers = alternative.headers_mut();
-            headers.insert(name.clone(), value.clone());
+            response.headers_mut().insert(name.clone(), value.clone());
         }
-        alternative.extensions_mut().insert(served);
-        alternative.map(FallbackBody::from_fallback)
+        response.extensions_mut().insert(info);
+        response.map(FallbackBody::from_fallback)
     }
 
-    fn classify_fallback(&self, notes: &mut HttpExchange, alternative: &mut Response<A>) {
-        // The same question, another answer.
-        notes.reset();
-        classify_response::<Self, Response<A>, E>(self, notes, alternative);
+    fn classify_fallback(&self, call: &mut HttpExchange, response: &mut Response<A>) {
+        // The same request, another response.
+        call.reset();
+        classify_response::<Self, Response<A>, E>(self, call, response);
     }
 }

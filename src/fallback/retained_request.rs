@@ -12,44 +12,46 @@ use crate::{
     retry::ReplayBody,
 };
 
-/// A request that may have to go to another service.
+/// What is retained of a request that may have to be sent to another service.
+#[doc(hidden)]
 pub struct RetainedRequest<B> {
     parts: Parts,
     body: RetainedBody<B>,
     is_idempotent: bool,
-    /// When the deadline of the request's context is.
+    /// The deadline of the request's context.
     deadline: Option<Instant>,
-    /// When its `grpc-timeout` is over.
+    /// The end of the request's `grpc-timeout`.
     grpc_deadline: Option<Instant>,
 }
 
-/// Nobody wants it again once this is dropped: an upload may run on for hours after it was answered.
+/// The body of a retained request. Releases the buffer when dropped, since an upload may go on for hours after the call has
+/// been responded to.
 struct RetainedBody<B>(Option<ReplayBody<B>>);
 
 impl<B: Body<Data = Bytes>> RetainedRequest<B> {
-    /// Returns what is to be sent, and what is kept of it.
+    /// Splits a request into what is sent and what is retained of it.
     pub(super) fn retain(
         request: Request<B>,
         time_limit: Option<Duration>,
     ) -> (Request<ReplayBody<B>>, Self) {
         let (parts, body) = request.into_parts();
-        let repeatable = may_be_done_twice(&parts.method, &parts.headers);
-        // One that must not be done twice only goes to another service as long as nothing was read of it.
-        let body = ReplayBody::new(body, if repeatable { REPLAY_CAP } else { 0 });
-        let sent = body.replay().expect("nothing was read of it");
-        let kept = RetainedRequest {
+        let is_idempotent = may_be_done_twice(&parts.method, &parts.headers);
+        // A request that must not be repeated is only sent to another service if nothing of it was read.
+        let body = ReplayBody::new(body, if is_idempotent { REPLAY_CAP } else { 0 });
+        let sent = body.replay().expect("a new body is unread");
+        let retained = RetainedRequest {
             deadline: parts.extensions.get().and_then(Context::deadline),
             grpc_deadline: time_limit.and_then(|time| Instant::now().checked_add(time)),
             parts: parts.clone(),
             body: RetainedBody(Some(body)),
-            is_idempotent: repeatable,
+            is_idempotent,
         };
-        (Request::from_parts(parts, sent), kept)
+        (Request::from_parts(parts, sent), retained)
     }
 }
 
 impl<B> RetainedRequest<B> {
-    /// Returns whether another service may be sent it, after this failure.
+    /// Returns whether the request may be sent to another service after this failure.
     pub(super) fn may_resend(&self, failed: &FailedCall<'_>) -> bool {
         let Some(body) = &self.body.0 else {
             return false;
@@ -57,25 +59,26 @@ impl<B> RetainedRequest<B> {
         if self.is_idempotent {
             return body.is_replayable();
         }
-        // A handler that has done half of its work can answer with a refusal, too. That it has read nothing tells nothing
-        // where there is nothing to read.
-        let telling = !(failed.is_server && body.is_empty());
-        let was_refused = telling && failed.was_rejected();
-        body.is_unread() && (was_refused || failed.was_not_sent())
+        // A handler that has done half of its work can respond with a rejection, too. An unread body proves that it has
+        // not begun, but an empty one proves nothing.
+        let is_proof = !(failed.is_server && body.is_empty());
+        let was_rejected = is_proof && failed.was_rejected();
+        body.is_unread() && (was_rejected || failed.was_not_sent())
     }
 
-    /// Until when it is waited for, as far as it says so itself.
+    /// Returns when the caller stops waiting, if the request says so.
     pub(super) fn caller_deadline(&self) -> Option<Instant> {
         min_some(self.deadline, self.grpc_deadline)
     }
 
-    /// The request once more, of which any earlier sending ends. None if its body was read, and is gone.
+    /// Returns the request for another service, which ends reading the body for the first. None if the body is no longer
+    /// replayable.
     pub(super) fn into_request(self) -> Option<Request<ReplayBody<B>>> {
         let body = self.body.0.as_ref()?.replay()?;
         let mut parts = self.parts;
-        // The time that has passed is gone for the other service, too.
-        if let Some(told) = self.grpc_deadline {
-            let left = write_grpc_timeout(told.saturating_duration_since(Instant::now()));
+        // The other service only has the time that is left.
+        if let Some(deadline) = self.grpc_deadline {
+            let left = write_grpc_timeout(deadline.saturating_duration_since(Instant::now()));
             parts.headers.insert(GRPC_TIMEOUT, left);
         }
         Some(Request::from_parts(parts, body))
@@ -92,8 +95,8 @@ impl<B> Drop for RetainedBody<B> {
 
 impl<B> fmt::Debug for RetainedRequest<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeptRequest")
-            .field("repeatable", &self.is_idempotent)
+        f.debug_struct("RetainedRequest")
+            .field("is_idempotent", &self.is_idempotent)
             .finish_non_exhaustive()
     }
 }

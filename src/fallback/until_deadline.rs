@@ -10,24 +10,27 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::{context::TimeBudget, timeout::poll_sleep};
 
 pin_project! {
-    /// Another service's call, which ends with the caller's deadline if there is one. Its timer is made when it is first
-    /// waited for.
+    /// A call of a fallback service that ends at the caller's deadline, if there is one. Its timer is created at the first
+    /// wait.
     pub(super) struct UntilDeadline<F> {
         #[pin]
-        call: F,
-        until: Option<Instant>,
+        future: F,
+        deadline: Option<Instant>,
         #[pin]
         sleep: Option<Sleep>,
     }
 }
 
-/// The deadline has come.
+/// The error of a call that did not complete before the deadline.
 pub(super) struct DeadlineElapsed;
 
 impl<F> UntilDeadline<F> {
-    pub(super) fn new(call: F, until: Option<Instant>) -> Self {
-        let sleep = None;
-        UntilDeadline { call, until, sleep }
+    pub(super) fn new(future: F, deadline: Option<Instant>) -> Self {
+        UntilDeadline {
+            future,
+            deadline,
+            sleep: None,
+        }
     }
 }
 
@@ -36,22 +39,21 @@ impl<F: Future> Future for UntilDeadline<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let Some(until) = *this.until else {
-            return this.call.poll(cx).map(Ok);
+        let Some(deadline) = *this.deadline else {
+            return this.future.poll(cx).map(Ok);
         };
-        let scope = TimeBudget::NONE.with_deadline(Some(until));
-        // The answer before the clock: one that is there is not thrown away.
+        // The result before the clock: one that is ready beats the deadline.
         let polled = {
-            let _scope = scope.enter();
-            this.call.poll(cx)
+            let _scope = TimeBudget::NONE.with_deadline(Some(deadline)).enter();
+            this.future.poll(cx)
         };
-        if let Poll::Ready(answer) = polled {
-            return Poll::Ready(Ok(answer));
+        if let Poll::Ready(output) = polled {
+            return Poll::Ready(Ok(output));
         }
         if this.sleep.is_none() {
-            this.sleep.set(Some(sleep_until(until)));
+            this.sleep.set(Some(sleep_until(deadline)));
         }
-        let sleep = this.sleep.as_pin_mut().expect("made just now");
+        let sleep = this.sleep.as_pin_mut().expect("the timer was just set");
         ready!(poll_sleep(sleep, cx));
         Poll::Ready(Err(DeadlineElapsed))
     }

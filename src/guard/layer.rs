@@ -8,10 +8,10 @@ use crate::{
     protocol::{AnyService, Client, GrpcClient, Protocol, Server},
 };
 
-/// Wraps services into guards. Every service it makes, and every clone of them, shares the same guards.
+/// A layer that wraps services in guards. All services of the layer and their clones share the same guards.
 ///
-/// The constructor says how calls are read and judged, see [`protocol`](crate::protocol). `M` says what becomes of
-/// callers while the guards refuse: [`FailFast`], [`BackPressure`] or [`PassThrough`].
+/// The constructor chooses how calls are read and classified, see [`protocol`](crate::protocol). `M` decides about readiness
+/// while the guards reject: [`FailFast`], [`BackPressure`] or [`PassThrough`].
 ///
 /// ```
 /// use tower::{ServiceBuilder, service_fn};
@@ -22,7 +22,7 @@ use crate::{
 ///     .service(service_fn(|name: String| async move { Ok::<_, std::io::Error>(format!("hello {name}")) }));
 /// # let _ = service;
 ///
-/// // A guard of one's own, and a judgement of one's own.
+/// // A custom guard, and a custom classifier.
 /// let none: Option<tower_keep::Track> = None;
 /// let layer = GuardLayer::server(none).classify(|end| match end.status() {
 ///     Some(status) if status == 404 => Outcome::Failure,
@@ -61,29 +61,29 @@ impl<G: Guard> GuardLayer<G, AnyService> {
 }
 
 impl<G: Guard> GuardLayer<G, Server> {
-    /// Guards an HTTP or gRPC server: refusals are responses, the error type stays, panics are answered.
+    /// Guards an HTTP or gRPC server: rejections and panics become responses, the error type stays.
     pub fn server(guards: G) -> Self {
         GuardLayer::new(Arc::new(guards), Server::new())
     }
 }
 
 impl<G: Guard> GuardLayer<G, Client> {
-    /// Guards an HTTP client: refusals are errors, so the error becomes a `BoxError`.
+    /// Guards an HTTP client: rejections are errors, so the error becomes a `BoxError`.
     pub fn client(guards: G) -> Self {
         GuardLayer::new(Arc::new(guards), Client::new())
     }
 }
 
 impl<G: Guard> GuardLayer<G, GrpcClient> {
-    /// Guards a gRPC client such as tonic's `Channel`: refusals arrive as a `tonic::Status`. Other errors become a
-    /// `BoxError`, which tonic's clients look into.
+    /// Guards a gRPC client such as tonic's `Channel`: rejections arrive as a `tonic::Status`. Other errors become a `BoxError`,
+    /// whose source chain tonic's clients search.
     pub fn grpc_client(guards: G) -> Self {
         GuardLayer::new(Arc::new(guards), GrpcClient::new())
     }
 }
 
 impl<G, P, M> GuardLayer<G, P, M> {
-    /// Passes on that the guards refuse, as readiness that is pending; see [`BackPressure`].
+    /// Stays pending in `poll_ready` while the guards reject; see [`BackPressure`].
     #[must_use]
     pub fn back_pressure(self) -> GuardLayer<G, P, BackPressure> {
         GuardLayer {
@@ -101,22 +101,33 @@ impl<G, P, M> GuardLayer<G, P, M> {
         }
     }
 
-    /// The guards.
+    /// Returns the guards.
     pub fn guards(&self) -> &G {
         &self.stack.guards
     }
 }
 
 impl<G: Guard, P: Protocol + Clone, M> GuardLayer<G, P, M> {
-    /// Judges calls by a closure, which returns an [`Outcome`](crate::Outcome) or a [`ClassifyOutput`].
+    /// Classifies calls by a closure, which returns an [`Outcome`](crate::Outcome) or a [`ClassifyOutput`].
     ///
-    /// Over HTTP every layer of the stack judges by it, wherever it is set; see [`protocol`](crate::protocol). It is
-    /// asked when there is something final to judge: the head of a response, the status of a gRPC call wherever it
-    /// comes, an error, the value of a plain service. It is asked again where a head was judged already and then the body
-    /// fails. It should depend on its argument only, since each layer may ask it. One that panics makes the call a failure. An error that it judges otherwise than the protocol is wrapped, so
-    /// that layers further out agree: find it with [`call::find`](crate::call::find).
+    /// Over HTTP all layers of the stack use the classifier, wherever it is set; see [`protocol`](crate::protocol). It runs when
+    /// something final is known: the head of a response, the status of a gRPC call wherever it comes, an error, the response of
+    /// a plain service; and again if the body fails after its head. It should depend on its argument only, since each layer may
+    /// call it. A panic makes the call a failure. An error that it classifies otherwise than the protocol is wrapped, so that
+    /// outer layers agree: find the original with [`call::find`](crate::call::find).
     ///
-    /// Layers cloned before keep the guards and the old judgement.
+    /// Clones made before keep the old classifier.
+    ///
+    /// ```
+    /// use tower_keep::{GuardLayer, Outcome, Track};
+    ///
+    /// // A missing page is a failure here, such as of a static site.
+    /// let layer = GuardLayer::server(Track::new("site")).classify(|input| match input.status() {
+    ///     Some(status) if status == 404 => Outcome::Failure,
+    ///     _ => input.outcome(),
+    /// });
+    /// # let _ = layer;
+    /// ```
     #[must_use]
     pub fn classify<V: Into<ClassifyOutput>>(
         self,
@@ -154,7 +165,7 @@ impl<G: fmt::Debug, P: fmt::Debug, M> fmt::Debug for GuardLayer<G, P, M> {
     }
 }
 
-/// A guard that is about to become a layer, for the protocol that is named next; made by a guard's own `layer`.
+/// A builder that makes a guard a layer of the chosen protocol; returned by the `layer` method of a guard.
 #[derive(Clone, Copy, Debug)]
 pub struct GuardLayerBuilder<G>(pub(crate) G);
 

@@ -1,7 +1,8 @@
 //! The [`Guard`] trait and the one [`Guarded`] service, future and body that serve every guard.
 //!
-//! A guard may refuse a call, runs around its polls, sees the head of the response, and learns how the call
-//! ended, exactly once. Writing one takes no future, no body and no `Service`:
+//! A guard may reject a call, opens a scope around its polls, sees the head of the response, and learns exactly once how
+//! the call ended. Writing one takes no future, no body and no `Service`. To wrap services whose readiness or requests must
+//! change, write a tower `Layer` instead.
 //!
 //! ```
 //! use tower_keep::{Guard, GuardLayer, Rejection, call::{CallClock, CallEnd}, guard::Admit};
@@ -14,8 +15,8 @@
 //!     fn on_end(&self, _: (), _: &CallEnd<'_>) {}
 //! }
 //! impl<Req> Admit<Req> for Curfew {
-//!     fn admit(&self, _: &mut Req, now: &CallClock) -> Result<(), Rejection> {
-//!         if now.now() < self.closes {
+//!     fn admit(&self, _: &mut Req, clock: &CallClock) -> Result<(), Rejection> {
+//!         if clock.now() < self.closes {
 //!             Ok(())
 //!         } else {
 //!             Err(Rejection::overloaded("curfew").with_reason("after closing time"))
@@ -29,44 +30,48 @@
 //!
 //! # What happens
 //!
-//! | moment | what the guard sees |
+//! | phase | what the guard sees |
 //! |---|---|
-//! | `Service::poll_ready`, before the wrapped service | [`ask_rejects`](Guard::rejects): whether calls would be refused now |
-//! | `Service::call` | [`admit`](Admit::admit): the request, and a permit or a refusal |
-//! | each poll of the future and of the body, and their drops | [`register`](Guard::enter) |
-//! | the response's head, a refusal's too | [`truncate`](Guard::on_head) |
-//! | the end of the body: its last frame, its trailers, an error, a drop, a panic | [`settle`](Guard::on_end) |
+//! | `Service::poll_ready`, before the wrapped service | [`rejects`](Guard::rejects): whether calls would be rejected now |
+//! | `Service::call` | [`admit`](Admit::admit): the request; it returns a permit or a rejection |
+//! | each poll of the future and of the body, and their drops | [`enter`](Guard::enter): its scope opens, and closes afterwards |
+//! | the head of the response, a rejection's too | [`on_head`](Guard::on_head) |
+//! | the end of the body: its last frame, its trailers, an error, a drop, a panic | [`on_end`](Guard::on_end) |
 //!
-//! A tuple of guards is a guard, and so is `Option<G>`. Later guards are admitted, shown the head and settled
-//! *inside* `enter` of the earlier ones, so that their events carry the call's IDs. When a later guard refuses,
-//! the refusal's head is shown to those that had already granted, and they settle as
-//! [`Rejected`](crate::Outcome::Rejected).
+//! A pair of guards is a guard, and so is `Option<G>`; more guards nest, as in `(a, (b, c))`. What the second guard does
+//! happens in the scope of the first, so that its events carry the IDs of the call. When the second guard rejects, the
+//! first sees the head of the rejection, and its call ends as [`Rejected`](crate::Outcome::Rejected).
 //!
 //! # Readiness
 //!
-//! Guards are asked before the wrapped service is polled, so that a refused call takes no permit or buffer slot below.
-//! [`FailFast`], the default, is ready at once while the guards refuse; [`BackPressure`] is not ready until they let
-//! calls pass again. A guard that refuses in `admit` only, by what is in the request, does so after readiness was
-//! taken: both give that back. [`PassThrough`] asks nobody and gives nothing back: for guards that never refuse.
+//! Guards are asked before the wrapped service is polled, so that a rejected call takes no permit or buffer slot below.
+//! [`FailFast`], the default, is ready at once while the guards reject; [`BackPressure`] is not ready until they admit calls
+//! again. A guard that rejects in `admit` only, by what is in the request, does so after readiness was taken: both modes
+//! give that back. [`PassThrough`] asks no guard and gives nothing back: for guards that never reject.
 //!
 //! # Clones
 //!
-//! A clone of [`Guarded`] shares guards and protocol behind one `Arc`; it starts without any readiness of the
-//! service it wraps. State that must outlive a service lives in the guard.
+//! A clone of [`Guarded`] shares guards and protocol behind one `Arc`; it starts without any readiness of the wrapped
+//! service. State that must outlive a service lives in the guard.
 //!
 //! # Cancellation
 //!
-//! A call that is dropped settles at once: with what the head said if that was bad news; as a success if every promised
-//! byte had been taken, or if a client's reader was not waiting for more; as timed out if a [time
-//! limit](crate::timeout) around it gave it up; else as cancelled, whatever deadline came with the request.
+//! A call that is dropped completes at once:
+//!
+//! | the call | outcome |
+//! |---|---|
+//! | had a head that was a failure | that of the head |
+//! | had handed on every promised byte, or its client was not waiting for more | success |
+//! | was dropped on a [timeout](crate::timeout) around it | timed out |
+//! | anything else, whatever deadline came with the request | cancelled |
 //!
 //! # Panics
 //!
-//! A panic of the service settles the call as panicked; then a [`Server`](crate::protocol::Server) answers
-//! 500 or `INTERNAL`, the other protocols pass it on. A hook that panics is counted
-//! ([`hook_panics`](crate::hook_panics)) and changes nothing: a guard whose `admit` panics lets the call pass.
+//! A panic of the service completes the call as panicked; then a [`Server`](crate::protocol::Server) responds with 500 or
+//! `INTERNAL`, and the other protocols pass the panic on. A hook that panics is counted
+//! ([`hook_panics`](crate::hook_panics)) and changes nothing else: a guard whose `admit` panics admits the call.
 //! A body that panics when it is dropped after its end does so after the call: that was a success, and the panic goes on to
-//! whoever drops it, which costs hyper the connection.
+//! the caller that drops it, which costs hyper the connection.
 
 mod body;
 mod completion;
@@ -111,7 +116,7 @@ pub use signal::ReadySignal;
 pub(crate) use signal::SignalWaiter;
 use stack::GuardStack;
 
-/// Something that may reject a call and learns how it ended.
+/// A guard of calls, which may reject a call and learns how it ended.
 ///
 /// Not generic over the request, so that futures and bodies can name it; see [`Admit`] for what is.
 #[diagnostic::on_unimplemented(
@@ -119,33 +124,32 @@ use stack::GuardStack;
     note = "guards combine in pairs: `(a, (b, c))` instead of `(a, b, c)`"
 )]
 pub trait Guard {
-    /// What an admitted call holds: plain data, settled exactly once.
+    /// What an admitted call holds: plain data, which comes back in [`on_end`](Self::on_end) exactly once.
     type Permit;
 
-    /// Returns what the guard wants measured that costs extra clock readings. Asked when a layer is built, not for each
-    /// call.
+    /// Returns what to measure that costs extra readings of the clock. Called when a layer is built, not for each call.
     fn measure(&self) -> Measure {
         Measure::default()
     }
 
-    /// Tells whether a call that came now would be refused. Asked before the wrapped service is polled, so that a
-    /// refused call takes no permit or buffer slot below.
+    /// Returns whether a call that came now would be rejected. Called before the wrapped service is polled, so that a rejected
+    /// call takes no permit or buffer slot below.
     ///
-    /// Default: [`Rejects::None`]; a guard may still refuse in [`admit`](Admit::admit).
+    /// Default: [`Rejects::None`]; a guard may still reject in [`admit`](Admit::admit).
     #[inline]
     fn rejects(&self, now: &CallClock) -> Rejects {
         let _ = now;
         Rejects::None
     }
 
-    /// Returns whether [`rejects`](Self::rejects) would say anything but `No`: for guards that know so more cheaply.
+    /// Returns whether [`rejects`](Self::rejects) is anything but `None`, for guards that know so more cheaply.
     #[doc(hidden)]
     #[inline]
     fn rejects_any(&self, now: &CallClock) -> bool {
         self.rejects(now) != Rejects::None
     }
 
-    /// Names the signals that wake when [`rejects`](Self::rejects) changes its answer.
+    /// Adds the signals that wake when the answer of [`rejects`](Self::rejects) changes.
     fn ready_signals(&self, add: &mut dyn FnMut(&ReadySignal)) {
         let _ = add;
     }
@@ -176,19 +180,19 @@ pub trait Guard {
         let _ = permit;
     }
 
-    /// Sees the head of the response, and may add to it.
+    /// Handles the head of the response, and may add to it.
     #[inline]
     fn on_head(&self, permit: &mut Self::Permit, head: &mut Head<'_>) {
         let _ = (permit, head);
     }
 
-    /// The call is over.
+    /// Handles the end of the call.
     fn on_end(&self, permit: Self::Permit, end: &CallEnd<'_>);
 
-    /// The wrapped service failed to become ready: no call was made, and none can be.
+    /// Handles that the wrapped service failed to become ready: no call was made, and none can be.
     fn on_not_ready(&self) {}
 
-    /// Gets the progress of the request's body, if that is watched: whoever measures time can tell whose doing it is.
+    /// Handles the progress of the request's body, if that is watched: it tells who took the time.
     #[doc(hidden)]
     fn on_upload(&self, permit: &mut Self::Permit, upload: &Upload) {
         let _ = (permit, upload);
@@ -203,14 +207,15 @@ pub trait Guard {
     note = "`tower_keep::guard::assert_service::<Req, _>(service)` shows which service does not fit which request"
 )]
 pub trait Admit<Req>: Guard {
-    /// Lets the call pass, or refuses it.
+    /// Admits the call, or rejects it.
     ///
     /// # Errors
     ///
-    /// The refusal; the protocol turns it into a response or an error.
-    fn admit(&self, request: &mut Req, now: &CallClock) -> Result<Self::Permit, Rejection>;
+    /// Returns the rejection; the protocol makes it a response or an error.
+    fn admit(&self, request: &mut Req, clock: &CallClock) -> Result<Self::Permit, Rejection>;
 
-    /// Only tuples override it: what was granted before a refusal comes along, so that it sees the answer.
+    /// Admits the call, or rejects it with the permits that were granted before: those guards see the response. Overridden by
+    /// pairs alone.
     #[doc(hidden)]
     #[inline]
     fn try_admit(&self, request: &mut Req, clock: &CallClock) -> Admitted<Self::Permit> {
@@ -224,7 +229,7 @@ pub trait Admit<Req>: Guard {
     }
 }
 
-/// What admission came to.
+/// The result of an admission.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Admitted<P> {
@@ -232,13 +237,13 @@ pub struct Admitted<P> {
     pub rejection: Option<Rejection>,
 }
 
-/// What a guard wants measured beyond the two ends of a call. Each costs clock readings, so all are off.
+/// What to measure beyond the start and the end of a call. Each costs readings of the clock, so all are off by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Measure {
-    /// The time inside the service's own polls: two readings at every poll.
+    /// The time inside the polls of the service: two readings at every poll.
     pub poll_time: bool,
-    /// The time a caller waits for readiness: two readings where the service is not ready at once.
+    /// The time that a caller waits for readiness: two readings where the service is not ready at once.
     pub readiness_wait: bool,
 }
 
@@ -255,7 +260,7 @@ impl Measure {
 /// The head of a response, on its way out.
 #[derive(Debug)]
 pub struct Head<'a> {
-    /// The protocol that the call speaks.
+    /// The wire format of the call.
     pub wire: WireFormat,
     /// The status.
     pub status: StatusCode,
@@ -265,19 +270,19 @@ pub struct Head<'a> {
     pub headers: &'a mut HeaderMap,
     /// The extensions, to read and to add to.
     pub extensions: &'a mut Extensions,
-    /// The outcome as far as the head tells it; the body may still bring worse.
+    /// The outcome as far as the head tells it; the body may still fail.
     pub outcome: Outcome,
     /// The evidence of the peer's health that the head gives.
     pub evidence: Evidence,
-    /// The time, read when somebody asks.
+    /// The clock of the call.
     pub clock: &'a CallClock,
-    /// Time of admission, if any guard asked then; later by as long as the caller's request was awaited.
+    /// The time of admission, if a guard asked for the time then; later by the time spent waiting for the request.
     pub admitted_at: Option<tokio::time::Instant>,
 }
 
 impl Head<'_> {
-    /// Returns the time from admission to now, but for the time for which the caller's request was awaited, if any
-    /// guard asked for the time at admission.
+    /// Returns the time from admission to now, without the time spent waiting for the caller's request, if a guard asked for the
+    /// time at admission.
     pub fn elapsed(&self) -> Option<Duration> {
         Some(
             self.clock

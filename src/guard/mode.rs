@@ -1,24 +1,24 @@
-/// Refuses at once while the guards refuse, whether the wrapped service is ready or not: the default.
+/// The mode that rejects at once while the guards reject, whether the wrapped service is ready or not: the default.
 ///
-/// A handle is ready at once then, and takes nothing from the wrapped service. While the guards let some calls pass,
-/// such as the probes of a half-open circuit, those are admitted first and wait inside their futures. A handle that was
-/// polled ready and is refused all the same gives back what it held. All that needs a service that is `Clone`.
+/// The handle is ready at once then, and takes nothing from the wrapped service. While the guards admit some calls, such as
+/// the probes of a half-open circuit, those are admitted first and wait inside their futures. A handle that was polled ready
+/// and is rejected all the same gives back what it held. That needs a service that is `Clone`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FailFast(());
 
-/// Is not ready while the guards refuse, and wakes when they let calls pass again.
+/// The mode that is not ready while the guards reject, and wakes when they admit calls again.
 ///
-/// A handle that is polled while they refuse, or whose call they refuse, gives back what it held of the wrapped service,
-/// its place in a queue included. That needs a service that is `Clone`.
+/// A handle that is polled while they reject, or whose call they reject, gives back what it held of the wrapped service, its
+/// place in a queue included. That needs a service that is `Clone`.
 ///
-/// For a balancer, which then picks another endpoint, and for callers that had better wait.
+/// For a balancer, which then picks another endpoint, and for callers that should wait.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BackPressure(());
 
-/// Passes on the readiness of the wrapped service as it is.
+/// The mode that passes on the readiness of the wrapped service as it is.
 ///
-/// For guards that never refuse, such as those that observe, and for services that are not `Clone`. A guard that refuses
-/// does so when the call is made, after the wrapped service was ready for it: what that holds for the call is held until
+/// For guards that never reject, such as those that observe, and for services that are not `Clone`. A guard that rejects does
+/// so when the call is made, after the wrapped service was ready for it: what that service holds for the call is held until
 /// the handle is used again or dropped.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PassThrough(());

@@ -14,7 +14,7 @@ use tower_service::Service;
 use crate::call::mark_never_called;
 
 pin_project! {
-    /// A call that waits inside of its future until the service is ready, and is made on the very handle that became so.
+    /// A call that waits in its future until the service is ready, and is made on the very handle that became so.
     #[must_use = "futures do nothing unless polled"]
     pub struct Oneshot<S, Req> where S: Service<Req> {
         #[pin]
@@ -22,7 +22,7 @@ pin_project! {
     }
 
     impl<S, Req> PinnedDrop for Oneshot<S, Req> where S: Service<Req> {
-        // A time limit that drops it may include the wait, and must not blame the peer then.
+        // A timeout that drops it may include the wait, and must not blame the peer then.
         fn drop(this: Pin<&mut Self>) {
             if !this.is_called() {
                 mark_never_called();
@@ -32,7 +32,7 @@ pin_project! {
 }
 
 pin_project! {
-    /// The call of a service that is [open first](super::FailFast): of one that was ready, or one that waits for it.
+    /// The call of a service in the mode [`FailFast`](super::FailFast): one that was ready, or one that waits for readiness.
     #[must_use = "futures do nothing unless polled"]
     pub struct FailFastFuture<S, Req> where S: Service<Req> {
         #[pin]
@@ -44,7 +44,7 @@ pin_project! {
     #[project = KindProj]
     enum FailFastState<F, W> {
         Calling { #[pin] future: F },
-        // Boxed, or every call had room for a service and a request.
+        // Boxed, or every call would have room for a service and a request.
         Waiting { call: Pin<Box<W>>, made: Arc<AtomicBool> },
     }
 }
@@ -57,7 +57,7 @@ impl<S: Service<Req>, Req> FailFastFuture<S, Req> {
         }
     }
 
-    /// Says when the call is made.
+    /// Creates a call that waits for readiness, and sets the flag when it is made.
     pub(super) fn waiting(inner: S, request: Req, made: Arc<AtomicBool>) -> Self {
         let call = Box::pin(Oneshot::new(inner, request));
         FailFastFuture {
@@ -100,7 +100,7 @@ impl<S: Service<Req>, Req> Oneshot<S, Req> {
         }
     }
 
-    /// Whether the call has been made.
+    /// Returns whether the service was called.
     pub(crate) fn is_called(&self) -> bool {
         matches!(self.state, State::Calling { .. })
     }

@@ -1,4 +1,4 @@
-//! A guard that may be left out is a guard.
+//! An optional guard is a guard.
 
 use super::{Admit, Admitted, Guard, Head, Measure, ReadySignal, Rejects};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     protocol::upload::Upload,
 };
 
-/// A guard that may be left out.
+/// `None` admits every call and does nothing.
 impl<G: Guard> Guard for Option<G> {
     type Permit = Option<G::Permit>;
 

@@ -12,32 +12,32 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::{Guard, Rejects, signal::SignalWaiter};
 use crate::call::{CallClock, catch_hook};
 
-/// Asks the guards whether they refuse. Guards that panic refuse nothing: a broken one must not take the service down.
+/// Returns what the guards reject. Guards that panic reject nothing: a broken one must not take the service down.
 #[inline]
 pub(super) fn ask_rejects(guards: &impl Guard) -> Rejects {
     catch_hook(|| guards.rejects(&CallClock::default())).unwrap_or_default()
 }
 
-/// Asks the guards whether they refuse any call.
+/// Returns whether the guards reject any call.
 #[inline]
 pub(super) fn ask_rejects_any(guards: &impl Guard) -> bool {
     catch_hook(|| guards.rejects_any(&CallClock::default())).unwrap_or(false)
 }
 
-/// The places of one handle among those that wait for guards. Empty, and nothing allocated, while nobody waits.
+/// The wakers of one handle that waits for guards. Empty, and nothing is allocated, while it does not wait.
 #[derive(Debug, Default)]
 pub(super) struct ReadyWaiter(Option<Box<ReadyWaiterInner>>);
 
 #[derive(Debug, Default)]
 struct ReadyWaiterInner {
     waiters: Vec<SignalWaiter>,
-    /// When the guards asked to be asked again.
+    /// The time at which to ask the guards again.
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl ReadyWaiter {
-    /// Wakes the task when a guard changes what it refuses. Ask the guards again afterwards: they may have done so
-    /// before anybody was there to be woken.
+    /// Wakes the task when a guard changes what it rejects. Ask the guards again afterwards: they may have changed before the
+    /// task was registered.
     pub(super) fn register(&mut self, guards: &impl Guard, cx: &mut Context<'_>) {
         let places = self.0.get_or_insert_default();
         if places.waiters.is_empty() {
@@ -51,7 +51,7 @@ impl ReadyWaiter {
         }
     }
 
-    /// Waits until this moment; ready when it has come.
+    /// Waits until this time; ready when it has come.
     pub(super) fn poll_until(&mut self, until: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let places = self.0.get_or_insert_default();
         let sleep = places
@@ -71,7 +71,7 @@ impl ReadyWaiter {
     }
 }
 
-/// The time that a handle has waited to become ready; only kept if a guard wants it.
+/// The time that a handle has waited to become ready; only tracked if a guard has it measured.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) enum ReadyWait {
     #[default]

@@ -1,23 +1,23 @@
 use tokio::time::Instant;
 
-/// A guard's answer to whether it would refuse a call that came now; asked before the wrapped service is polled.
+/// What a guard would reject if a call came now; asked before the wrapped service is polled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rejects {
-    /// No call is refused.
+    /// No call is rejected.
     #[default]
     None,
-    /// Some calls pass and the others are refused, such as probes of a half-open circuit. Decided when the call is
-    /// made, so that no more callers wait for the wrapped service than may call it.
+    /// Some calls are admitted, such as probes of a half-open circuit. Decided when the call is made, so that no more callers
+    /// wait for the wrapped service than may call it.
     Some,
-    /// Every call is refused until this moment, or until the guard's [`ReadySignal`](super::ReadySignal) wakes.
+    /// Every call is rejected until this time, or until the guard's [`ReadySignal`](super::ReadySignal) wakes.
     AllUntil(Instant),
-    /// Every call is refused until the guard's [`ReadySignal`](super::ReadySignal) wakes.
+    /// Every call is rejected until the guard's [`ReadySignal`](super::ReadySignal) wakes.
     All,
 }
 
 impl Rejects {
-    /// Combines the answers of two guards: the stricter counts.
+    /// Combines the answers of two guards: the stricter one counts.
     pub(crate) fn stricter(self, other: Rejects) -> Rejects {
         match (self, other) {
             (Rejects::All, _) | (_, Rejects::All) => Rejects::All,
@@ -30,7 +30,7 @@ impl Rejects {
         }
     }
 
-    /// Returns whether every call is refused.
+    /// Returns whether every call is rejected.
     pub fn is_all(self) -> bool {
         matches!(self, Rejects::AllUntil(_) | Rejects::All)
     }
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refuses_combines_to_the_stricter_answer() {
+    fn rejects_combines_to_the_stricter_answer() {
         let soon = Instant::now();
         let later = soon + std::time::Duration::from_secs(1);
         let order = [

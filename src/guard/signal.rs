@@ -1,4 +1,4 @@
-//! Wakes tasks that wait for readiness when a guard begins or stops to refuse.
+//! Wakes tasks that wait for readiness when a guard begins or stops to reject.
 
 use std::{
     collections::HashMap,
@@ -11,9 +11,9 @@ use crate::{
     util::sync::{Mutex, MutexGuard},
 };
 
-/// Wakes the tasks that wait for readiness when a guard changes what it [refuses](super::Guard::rejects).
+/// A signal that wakes the tasks that wait for readiness when a guard changes what it [rejects](super::Guard::rejects).
 ///
-/// A guard that refuses early keeps one, names it in [`Guard::ready_signals`](super::Guard::ready_signals), and calls
+/// A guard that rejects early keeps one, adds it in [`Guard::ready_signals`](super::Guard::ready_signals), and calls
 /// [`wake`](Self::wake) after each change. Clones are the same signal.
 #[derive(Clone, Debug, Default)]
 pub struct ReadySignal(Arc<Mutex<SignalWakers>>);
@@ -25,12 +25,12 @@ struct SignalWakers {
 }
 
 impl ReadySignal {
-    /// Creates a signal that nobody waits for.
+    /// Creates a signal that no task waits for.
     pub fn new() -> Self {
         ReadySignal::default()
     }
 
-    /// Wakes all tasks that wait. Each asks for itself whether it would be refused.
+    /// Wakes all tasks that wait. Each asks the guard again.
     pub fn wake(&self) {
         // Woken without the lock: a waker may poll at once.
         let wakers = std::mem::take(&mut self.lock().wakers);
@@ -44,7 +44,7 @@ impl ReadySignal {
     }
 }
 
-/// The place of one handle among the tasks that wait for a [`ReadySignal`]; dropping it gives the place up.
+/// The registration of one handle with a [`ReadySignal`]; dropping it removes the waker.
 #[derive(Debug)]
 pub(crate) struct SignalWaiter {
     signal: ReadySignal,
@@ -63,7 +63,7 @@ impl SignalWaiter {
         }
     }
 
-    /// Registers the task that polled last as the one to be woken.
+    /// Registers the task that polled last as the one to wake.
     pub(crate) fn register(&self, waker: &Waker) {
         let known = |known: &Waker| known.will_wake(waker);
         if self.signal.lock().wakers.get(&self.id).is_some_and(known) {

@@ -10,7 +10,7 @@ use crate::call::{
     BoxError, Classification, ClassifiedError, Classifier, ClassifyInput, PanicPayload, Rejection,
 };
 
-/// Any service: see the [module](super).
+/// The protocol of any service: see the [module](super).
 #[derive(Clone, Debug, Default)]
 pub struct AnyService(Option<Classifier>);
 
@@ -19,7 +19,7 @@ impl AnyService {
         AnyService(None)
     }
 
-    /// Judges a result.
+    /// Classifies a result.
     #[inline]
     pub(crate) fn classify<T: 'static>(&self, result: Result<&T, &BoxError>) -> Classification {
         match (&self.0, result) {
@@ -28,7 +28,7 @@ impl AnyService {
         }
     }
 
-    /// Judges a result; returns what it was judged by as well.
+    /// Classifies a result; returns what it was classified by as well.
     #[inline]
     pub(crate) fn classify_input<'a, T: 'static>(
         &self,
@@ -124,7 +124,7 @@ impl<Res: 'static, E: Into<BoxError>> Respond<Res, E> for AnyService {
         ending.error
     }
 
-    /// There is no room for one.
+    /// A plain response has no extensions to leave a classification in.
     #[inline]
     fn share_classification(_: &Classification, _: &mut Res) {}
 

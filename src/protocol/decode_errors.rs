@@ -1,8 +1,8 @@
-//! Tells by its message the status of a server that could not decode the request.
+//! Recognizes the status of a server that could not decode the request by its message.
 
-/// Beginnings of tonic's messages when it cannot decode. All are INTERNAL, the sixth RESOURCE_EXHAUSTED apart; a
-/// request that is too long is OUT_OF_RANGE and an unknown compression UNIMPLEMENTED, which blame the caller by their
-/// codes.
+/// The beginnings of tonic's messages when it cannot decode. All are INTERNAL, except the sixth, which may be
+/// RESOURCE_EXHAUSTED; a request that is too long is OUT_OF_RANGE and an unknown compression UNIMPLEMENTED, which blame the
+/// caller by their codes.
 const DECODE_ERROR_PREFIXES: [&str; 7] = [
     "Missing request message.",
     "Unexpected EOF decoding stream.",
@@ -11,21 +11,19 @@ const DECODE_ERROR_PREFIXES: [&str; 7] = [
     "protocol error: received message with compressed-flag but no grpc-encoding was specified",
     "protocol error: received message with invalid compression flag: ",
     "Error decompressing: ",
-    // tonic-web's, of a request that is no base64 or whose content type it does not know.
+    // tonic-web's, of a request that is not base64 or has an unknown content type.
     "tonic-web: ",
 ];
 
-/// Part of such a message where it was a response that could not be decoded, by a client inside of the server.
+/// The part of such a message that tells that a client inside of the server could not decode a response.
 const RESPONSE_MARKER: &str = "while receiving response";
 
-/// Returns whether a status with this message, decoded, is what a tonic server answers to a request that it cannot
-/// decode.
+/// Returns whether a tonic server sends a status with this (decoded) message for a request that it cannot decode.
 ///
-/// Whoever sends such a request is to blame for it, although the code says INTERNAL: strangers must not be able to make
-/// a server look ill. What a request's framing gives away is told by
-/// [`Upload::is_malformed`](crate::protocol::upload::Upload::is_malformed), of any server; this is for the rest. A
-/// handler that passes on the status of a call of its own may say the same of a response: such a failure is not held
-/// against it.
+/// The sender of such a request is to blame, although the code says INTERNAL: strangers must not be able to make a server look
+/// unhealthy. Framing errors are found by [`Upload::is_malformed`](crate::protocol::upload::Upload::is_malformed), for any
+/// server; this is for the rest. A handler that passes on the status of a call of its own may report the same of a response:
+/// such a failure is not held against it.
 pub(crate) fn is_undecodable_request(message: &str) -> bool {
     DECODE_ERROR_PREFIXES
         .iter()

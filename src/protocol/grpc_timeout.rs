@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue};
 
 pub(crate) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
-/// Reads `grpc-timeout`: at most eight digits and a unit, as the gRPC protocol over HTTP/2 writes it.
+/// Parses `grpc-timeout`: at most eight digits and a unit, as the gRPC protocol over HTTP/2 has it.
 pub(crate) fn parse_grpc_timeout(value: &HeaderValue) -> Option<Duration> {
     let (unit, digits) = value.as_bytes().split_last()?;
     if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
@@ -24,9 +24,9 @@ pub(crate) fn parse_grpc_timeout(value: &HeaderValue) -> Option<Duration> {
     })
 }
 
-/// Writes `grpc-timeout` in the finest unit that eight digits are enough for, never longer than it is.
+/// Formats `grpc-timeout` in the finest unit for which eight digits suffice, never longer than the time.
 ///
-/// The protocol knows no zero: no time at all is a nanosecond.
+/// The protocol has no zero: no time at all becomes a nanosecond.
 pub(crate) fn write_grpc_timeout(time: Duration) -> HeaderValue {
     const MAX_VALUE: u128 = 99_999_999;
     let units = [
@@ -44,7 +44,7 @@ pub(crate) fn write_grpc_timeout(time: Duration) -> HeaderValue {
     };
     let text = units.iter().find_map(written);
     let text = text.unwrap_or_else(|| format!("{MAX_VALUE}H"));
-    HeaderValue::try_from(text).expect("digits and a letter")
+    HeaderValue::try_from(text).expect("digits and a letter are a header value")
 }
 
 #[cfg(test)]

@@ -10,17 +10,17 @@ use super::{
 };
 use crate::call::{Classifier, ClassifyInput, PanicPayload, catch};
 
-/// HTTP and gRPC: see the [module](super). `K` says on which side, and how a call is answered for.
+/// The protocol of HTTP and gRPC: see the [module](super). `K` chooses the side, and how local failures are reported.
 pub struct HttpProtocol<K> {
     classifier: Option<Classifier>,
     kind: PhantomData<fn() -> K>,
 }
 
-/// HTTP and gRPC servers: see the [module](super).
+/// The protocol of HTTP and gRPC servers: see the [module](super).
 pub type Server = HttpProtocol<ServerKind>;
-/// HTTP clients: see the [module](super).
+/// The protocol of HTTP clients: see the [module](super).
 pub type Client = HttpProtocol<ClientKind>;
-/// gRPC clients: see the [module](super).
+/// The protocol of gRPC clients: see the [module](super).
 pub type GrpcClient = HttpProtocol<GrpcClientKind>;
 
 impl<K> HttpProtocol<K> {

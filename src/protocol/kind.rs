@@ -6,20 +6,20 @@ use http::Response;
 use super::{HttpExchange, LocalFailure, Side, sealed};
 use crate::call::{BoxError, Rejection};
 
-/// In what HTTP protocols differ. Implemented by the three kinds of this module and by no other type.
+/// The differences of the HTTP protocols. Implemented by the three kinds of this module and by no other type.
 pub trait HttpKind: sealed::Sealed {
     #[doc(hidden)]
     const SIDE: Side;
     #[doc(hidden)]
     const RESPONDS_LOCALLY: bool;
-    /// Whether an answer that is not gRPC is a failure.
+    /// Whether a response that is not gRPC is a failure.
     #[doc(hidden)]
     const REQUIRES_GRPC: bool;
     #[doc(hidden)]
     type Refusal: From<Rejection> + Borrow<Rejection>;
 }
 
-/// In what they differ over a service whose error is `E`.
+/// The differences of the HTTP protocols over a service whose error is `E`.
 #[diagnostic::on_unimplemented(
     message = "a client cannot answer for a service whose error is `{E}`",
     note = "clients need an error that converts into `BoxError`; that of a server must not borrow"
@@ -38,7 +38,7 @@ pub trait HttpKindFor<E>: HttpKind {
     ) -> Result<Response<Bytes>, Self::Error>;
 }
 
-/// Makes an [`HttpProtocol`](super::HttpProtocol) a [`Server`](super::Server).
+/// The kind that makes an [`HttpProtocol`](super::HttpProtocol) a [`Server`](super::Server).
 #[derive(Clone, Copy, Debug)]
 pub struct ServerKind(());
 
@@ -50,7 +50,7 @@ impl HttpKind for ServerKind {
     type Refusal = Rejection;
 }
 
-/// The error stays as it is, and has no room for a judgement.
+/// The error stays as it is, and has no room for a classification.
 impl<E: 'static> HttpKindFor<E> for ServerKind {
     type Error = E;
 
@@ -70,7 +70,7 @@ impl<E: 'static> HttpKindFor<E> for ServerKind {
     }
 }
 
-/// Makes an [`HttpProtocol`](super::HttpProtocol) a [`Client`](super::Client).
+/// The kind that makes an [`HttpProtocol`](super::HttpProtocol) a [`Client`](super::Client).
 #[derive(Clone, Copy, Debug)]
 pub struct ClientKind(());
 
@@ -100,7 +100,7 @@ impl<E: Into<BoxError>> HttpKindFor<E> for ClientKind {
     }
 }
 
-/// Makes an [`HttpProtocol`](super::HttpProtocol) a [`GrpcClient`](super::GrpcClient).
+/// The kind that makes an [`HttpProtocol`](super::HttpProtocol) a [`GrpcClient`](super::GrpcClient).
 #[derive(Clone, Copy, Debug)]
 pub struct GrpcClientKind(());
 

@@ -7,19 +7,19 @@ use super::{
 };
 use crate::call::{BoxError, Elapsed, Rejection};
 
-/// The reason for an answer in the service's place. `R` is a refusal as the protocol hands it on.
+/// A failure of this process, to which it responds in the service's place. `R` is a rejection as the protocol hands it on.
 #[derive(Debug)]
 pub enum LocalFailure<'a, R> {
-    /// A guard of this process has refused it.
+    /// A guard of this process rejected the call.
     Rejected(R),
-    /// It has taken too long.
+    /// The call took too long.
     TimedOut(Elapsed),
-    /// The service has panicked, with this message.
+    /// The service panicked, with this message.
     Panicked(&'a str),
 }
 
 impl LocalFailure<'_, Rejection> {
-    /// A response as the call's wire has it.
+    /// Returns the response in the wire format of the call.
     pub(super) fn into_response(self, call: &HttpExchange) -> Response<Bytes> {
         match self {
             LocalFailure::Rejected(why) => rejection_response(call, why),

@@ -1,4 +1,4 @@
-//! Answers that do not come from the service: refusals and caught panics.
+//! Responses in the service's place: to rejections, timeouts and caught panics.
 
 use std::{
     error::Error,
@@ -12,21 +12,21 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use super::{HttpExchange, WireFormat};
 use crate::call::{Elapsed, GrpcCode, Rejection, RejectionKind};
 
-/// Left in the extensions of the answer to a caught panic: its message, for whoever judges the response.
+/// The message of a caught panic, left in the extensions of its response for outer layers.
 #[derive(Clone, Debug)]
 pub struct CaughtPanic(pub(crate) Arc<str>);
 
 impl CaughtPanic {
-    /// The panic's message.
+    /// Returns the message of the panic.
     pub fn message(&self) -> &str {
         &self.0
     }
 }
 
-/// No answer of ours is worth keeping: it is about this moment, and a 200 is what gRPC says of failures, too.
+/// No local response may be cached: it is about this moment, and gRPC sends 200 for failures, too.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
-/// gRFC A6: milliseconds until the next attempt is welcome.
+/// The header of gRFC A6: milliseconds until the next attempt.
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 fn millis(wait: Duration) -> u32 {
@@ -51,7 +51,7 @@ fn grpc_code(kind: RejectionKind) -> GrpcCode {
     }
 }
 
-/// The response to a refused call; the `Rejection` travels in its extensions.
+/// Returns the response to a rejected call; the `Rejection` travels in its extensions.
 pub(crate) fn rejection_response(call: &HttpExchange, why: Rejection) -> Response<Bytes> {
     let detail = why.kind().client_message();
     let mut response = if call.is_grpc() {
@@ -74,24 +74,24 @@ pub(crate) fn rejection_response(call: &HttpExchange, why: Rejection) -> Respons
 }
 
 impl Rejection {
-    /// The response that a guarded server would give, for a proxy or handler that finds a rejection in an error.
+    /// Returns the response of a guarded server, for a proxy or handler that finds a rejection in an error.
     ///
-    /// A problem body, or a trailers-only gRPC answer: see [`WireFormat::from_request`]. The rejection stays in the extensions,
-    /// so that guards around it know.
+    /// A problem body, or a trailers-only gRPC response: see [`WireFormat::from_request`]. The rejection stays in the extensions,
+    /// for guards further out.
     ///
     /// ```
     /// use tower_keep::{Rejection, protocol::WireFormat};
     ///
-    /// let answer = Rejection::rate_limited("login").to_response(WireFormat::Plain);
-    /// assert_eq!(answer.status(), 429);
+    /// let response = Rejection::rate_limited("login").to_response(WireFormat::Plain);
+    /// assert_eq!(response.status(), 429);
     /// ```
     pub fn to_response(&self, wire: WireFormat) -> Response<Bytes> {
         rejection_response(&HttpExchange::with_wire(wire), self.clone())
     }
 }
 
-/// As an axum handler answers with it: status, `Retry-After` and a problem body. The tracker round it counts the
-/// call as [`Rejected`](crate::Outcome::Rejected).
+/// Responds from an axum handler: status, `Retry-After` and a problem body. A tracker around it counts the call as
+/// [`Rejected`](crate::Outcome::Rejected).
 #[cfg(feature = "axum")]
 impl axum_core::response::IntoResponse for Rejection {
     fn into_response(self) -> axum_core::response::Response {
@@ -100,8 +100,8 @@ impl axum_core::response::IntoResponse for Rejection {
     }
 }
 
-/// As a tonic handler fails with it: a code, a message and `grpc-retry-pushback-ms`. The rejection stays the status's
-/// source, where [`Rejection::find`] finds it.
+/// Converts for a tonic handler: a code, a message and `grpc-retry-pushback-ms`. The rejection is the source of the status,
+/// where [`Rejection::find`] finds it.
 #[cfg(feature = "tonic")]
 impl From<Rejection> for tonic::Status {
     fn from(why: Rejection) -> Self {
@@ -116,14 +116,14 @@ impl From<Rejection> for tonic::Status {
     }
 }
 
-/// Rounded up: a caller that comes back a moment early would be refused again.
+/// Rounds up: a caller that retries a moment early would be rejected again.
 fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs()
         .saturating_add(u64::from(wait.subsec_nanos() > 0))
         .max(1)
 }
 
-/// The response of a service that panicked. Says nothing of the panic to the caller.
+/// Returns the response to a panic of the service. The caller learns nothing of the panic.
 pub(crate) fn panic_response(call: &HttpExchange, message: &str) -> Response<Bytes> {
     let detail = "the request could not be handled";
     let mut response = if call.is_grpc() {
@@ -137,7 +137,7 @@ pub(crate) fn panic_response(call: &HttpExchange, message: &str) -> Response<Byt
     response
 }
 
-/// The response of a service that took too long. The error stays in the extensions, for whoever judges the response.
+/// Returns the response of a service that took too long. The error stays in the extensions, for outer layers.
 pub(crate) fn timeout_response(call: &HttpExchange, why: Elapsed) -> Response<Bytes> {
     let detail = "the request could not be answered in time";
     let mut response = if call.is_grpc() {
@@ -155,14 +155,14 @@ pub(crate) fn timeout_response(call: &HttpExchange, why: Elapsed) -> Response<By
     response
 }
 
-/// RFC 9457, with the status's own phrase as the title.
+/// Formats a problem body (RFC 9457), with the phrase of the status as the title.
 fn problem_body(status: StatusCode, detail: &str) -> String {
     let title = status.canonical_reason().unwrap_or("Error");
     let code = status.as_u16();
     format!("{{\"title\":\"{title}\",\"status\":{code},\"detail\":\"{detail}\"}}\n")
 }
 
-/// Made once for each kind: whoever refuses is short of time.
+/// Returns the cached body of a kind, since rejections happen under load.
 fn rejection_body(kind: RejectionKind) -> &'static str {
     static BODIES: [OnceLock<String>; RejectionKind::ALL.len()] =
         [const { OnceLock::new() }; RejectionKind::ALL.len()];
@@ -183,7 +183,7 @@ fn problem_with_body(status: StatusCode, body: Bytes) -> Response<Bytes> {
     response
 }
 
-/// A number, without an allocation where it is small, as most are.
+/// Returns a number as a header value, without an allocation if it is below 100, as most are.
 fn small_int_header(value: u64) -> HeaderValue {
     /// 00 to 99.
     const TWO_DIGITS: &str = "\
@@ -201,7 +201,7 @@ fn small_int_header(value: u64) -> HeaderValue {
     }
 }
 
-/// Trailers-only: the status stands in the headers, and there is no body.
+/// Returns a trailers-only response: the status is in the headers, and there is no body.
 fn grpc_response(call: &HttpExchange, code: GrpcCode, detail: &'static str) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     let headers = response.headers_mut();

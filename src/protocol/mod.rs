@@ -1,29 +1,33 @@
-//! How to read a request, judge its end, and answer a refusal.
+//! Reads requests, classifies how calls end, and responds to rejections.
 //!
-//! | protocol | for | a refusal is | the service's error |
+//! | protocol | for | a rejection is | the service's error |
 //! |---|---|---|---|
 //! | [`AnyService`] | any service at all | an error | becomes [`BoxError`](crate::BoxError) |
 //! | [`Server`] | axum, tonic and hyper servers | 503, 429 or 504 with a problem body, or trailers-only gRPC | stays, `Infallible` too |
 //! | [`Client`] | HTTP clients such as hyper-util's | an error | becomes `BoxError` |
 //! | [`GrpcClient`] | tonic channels | a trailers-only response, which arrives as a proper `tonic::Status` | becomes `BoxError` |
 //!
-//! HTTP and gRPC are told apart per request, so that one layer serves both: see [`WireFormat`]. A gRPC call is judged by its
-//! status wherever that is, in headers, in trailers, or in the last message of a gRPC-Web body; one that ends without
-//! is a failure. An answer that is not gRPC is judged by its HTTP status, except by [`GrpcClient`].
+//! HTTP and gRPC are told apart per request, so that one layer serves both: see [`WireFormat`]. A gRPC call is classified by
+//! its status wherever that is, in headers, in trailers, or in the last message of a gRPC-Web body; a call without status is a
+//! failure. A response that is not gRPC is classified by its HTTP status, except by [`GrpcClient`].
 //!
-//! Protocols are chosen through [`GuardLayer`](crate::guard::GuardLayer)'s constructors, never by default. This
-//! module only reads, judges and speaks in a service's place ([`ReadRequest`], [`Respond`]): what it decides is carried out by
-//! [`check_guard`](crate::guard), [`timeout`](crate::timeout), [`retry`](crate::retry) and [`fallback`](crate::fallback).
+//! Protocols are chosen through the constructors of layers, such as [`GuardLayer::server`](crate::GuardLayer::server), never by
+//! default. This module reads, classifies and responds locally ([`ReadRequest`], [`Respond`]); its decisions are carried out by
+//! [`guard`](crate::guard), [`timeout`](crate::timeout), [`retry`](crate::retry) and [`fallback`](crate::fallback).
 //!
 //! A stack whose type was boxed, such as tower's `BoxCloneSyncService<_, _, BoxError>`, does not compile inside of an
 //! `#[async_trait]` method: keep it in a field and clone it there.
 //!
-//! # One judgement
+//! # One classification
 //!
-//! Layers of one stack agree. A classifier that is set on one of them travels with the request and its response, so
-//! that all of them judge by it: [`GuardLayer::classify`](crate::GuardLayer::classify). What a guard further in has
-//! refused, or caught as a panic, stays refused or panicked. Over a plain service there is nothing to travel with but
-//! an error: there, set a classifier on the innermost layer.
+//! The layers of one stack agree. A classifier that is set on one of them travels with the request and its response, so that
+//! all of them use it: [`GuardLayer::classify`](crate::GuardLayer::classify). A call that an inner guard has rejected, or whose
+//! panic it has caught, stays rejected or panicked. Over a plain service only an error can carry a classification: there, set
+//! the classifier on the innermost layer.
+//!
+//! Without a classifier each layer classifies the head on its own, by the same tables: sharing the result through the
+//! extensions would cost every call an allocation, which is more than the classification. For the same reason each layer reads
+//! the wire format: a request that is not a `POST` is plain by its method alone.
 
 mod any;
 mod classify;
@@ -71,28 +75,28 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// A way to read, judge and answer calls; see [`ReadRequest`] and [`Respond`]. Implemented by the four protocols of this
-/// module and by no other type.
+/// A protocol: how calls are read, classified and answered; see [`ReadRequest`] and [`Respond`]. Implemented by the four
+/// protocols of this module and by no other type.
 pub trait Protocol: sealed::Sealed {
-    /// What is remembered of a request for the length of its call.
+    /// The state that is kept for the length of a call.
     type Call: CallState;
 
-    /// A refusal until it is handed on: in the box that an error needs, or bare where it becomes a response.
+    /// A rejection until it is handed on: in the box that an error needs, or bare where it becomes a response.
     #[doc(hidden)]
     type Refusal: From<Rejection> + Borrow<Rejection>;
 
-    /// A response that is made in the service's place.
+    /// A response in the service's place.
     #[doc(hidden)]
     type Message;
 
     #[doc(hidden)]
     const SIDE: Side;
 
-    /// Whether a refusal is a response, and no error.
+    /// Whether a rejection is a response, and not an error.
     #[doc(hidden)]
     const RESPONDS_LOCALLY: bool;
 
-    /// Whether a panic of the service is answered instead of passed on: by servers.
+    /// Whether a panic of the service becomes a response: on servers. Otherwise it is passed on.
     const CATCHES_PANICS: bool = matches!(Self::SIDE, Side::Server);
 
     #[doc(hidden)]
@@ -101,17 +105,17 @@ pub trait Protocol: sealed::Sealed {
     #[doc(hidden)]
     fn classifier(&self) -> Option<&Classifier>;
 
-    /// Head and length of a message.
+    /// Returns the head and the length of a message.
     #[doc(hidden)]
     fn message_head(message: &mut Self::Message) -> (&mut response::Parts, u64);
 }
 
 /// A protocol that can read this kind of request.
 pub trait ReadRequest<Req>: Protocol {
-    /// Notes what the end of the call will be judged by.
+    /// Reads the state by which the call is classified.
     fn read(&self, request: &mut Req) -> Self::Call;
 
-    /// The request's extensions, if it is one of HTTP.
+    /// Returns the request's extensions, if it is an HTTP request.
     #[doc(hidden)]
     #[inline]
     fn extensions(request: &Req) -> Option<&Extensions> {
@@ -119,7 +123,7 @@ pub trait ReadRequest<Req>: Protocol {
         None
     }
 
-    /// The request's headers, if it is one of HTTP.
+    /// Returns the request's headers, if it is an HTTP request.
     #[doc(hidden)]
     #[inline]
     fn headers_mut(request: &mut Req) -> Option<&mut HeaderMap> {
@@ -128,22 +132,22 @@ pub trait ReadRequest<Req>: Protocol {
     }
 }
 
-/// What a protocol remembers of a call.
+/// The state of a call, as its protocol keeps it.
 pub trait CallState {
-    /// The time limit that came with the request, if it had one.
+    /// Returns the time limit that came with the request, if any.
     #[inline]
     fn time_limit(&self) -> Option<Duration> {
         None
     }
 
-    /// Returns how long the caller was waited for so far, while it sent its request.
+    /// Returns the time spent waiting for the caller's request so far.
     #[doc(hidden)]
     #[inline]
     fn upload_wait(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// Returns the protocol that the call speaks.
+    /// Returns the wire format of the call.
     #[inline]
     fn wire(&self) -> WireFormat {
         WireFormat::Plain
@@ -156,7 +160,7 @@ pub trait CallState {
         false
     }
 
-    /// Makes what the guards are told when the call begins.
+    /// Creates the clock of the call.
     #[doc(hidden)]
     #[inline]
     fn clock(&self) -> CallClock {
@@ -172,32 +176,32 @@ pub trait CallState {
         None
     }
 
-    /// As what it has been judged so far.
+    /// Returns the classification so far.
     #[doc(hidden)]
     fn classification(&self) -> Classification;
 
-    /// Forgets the answer: another one follows, to the same request.
+    /// Resets the state for another response to the same request.
     #[doc(hidden)]
     fn reset(&mut self);
 
-    /// Returns whether a peer says that time ran out, and nothing else is known about why.
+    /// Returns whether the peer reports a timeout, and nothing else is known about the reason.
     #[doc(hidden)]
     #[inline]
     fn is_unexplained_timeout(&self) -> bool {
         false
     }
 
-    /// A peer that gave up at its caller's own deadline says nothing about its health.
+    /// Clears the peer of a timeout at its caller's own deadline.
     #[doc(hidden)]
     #[inline]
     fn excuse_timeout(&mut self) {}
 
-    /// Judges a body that ended without trailers, or with trailers that say nothing of the call.
+    /// Handles the end of a body without trailers, or with trailers that carry no status.
     #[doc(hidden)]
     #[inline]
     fn on_body_end(&mut self) {}
 
-    /// Notes a response that the service did not give.
+    /// Records a response in the service's place.
     #[doc(hidden)]
     #[inline]
     fn set_local_response(&mut self, head: &response::Parts, bytes: u64) {
@@ -216,11 +220,11 @@ pub trait CallState {
         Classification::PANICKED
     }
 
-    /// Adds to the end what is known of it.
+    /// Fills in the end of the call.
     fn write_end<'a>(&'a self, end: &mut CallEnd<'a>);
 }
 
-/// Of a call of any kind nothing is remembered but its end.
+/// The state of a call to a plain service is its classification alone.
 impl CallState for Classification {
     #[inline]
     fn classification(&self) -> Classification {

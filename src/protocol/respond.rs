@@ -7,8 +7,8 @@ use http_body::Body;
 use super::{BodyExpected, LocalFailure, Protocol, ResponseHead};
 use crate::call::{ClassifyInput, PanicPayload};
 
-/// Judges what a service gives, hands it on, and answers in the service's place. `Res` and `E` are the
-/// service's own.
+/// A protocol that can classify and hand on what a service returns, and respond in its place. `Res` and `E` are the response
+/// and the error of the service.
 ///
 /// Implemented for the four [protocols](super); not meant to be called.
 #[diagnostic::on_unimplemented(
@@ -25,15 +25,15 @@ pub trait Respond<Res, E>: Protocol {
     #[doc(hidden)]
     fn convert_error(error: E) -> Self::Error;
 
-    /// Returns what the body of a response says before it is polled. It is the service's own, and may panic.
+    /// Returns length and end of a body before it is polled. The body is the service's own, and may panic.
     #[doc(hidden)]
     fn body_info(response: &Res) -> Result<BodyInfo, PanicPayload>;
 
-    /// The head, if it has one.
+    /// Returns the head, if the response has one.
     #[doc(hidden)]
     fn response_head(response: &Res) -> Option<ResponseHead<'_>>;
 
-    /// Judges a response, or its head. `exact` is the length of its body if it is known.
+    /// Classifies a response by its head. `exact` is the length of its body if it is known.
     #[doc(hidden)]
     fn classify_response(
         &self,
@@ -42,7 +42,7 @@ pub trait Respond<Res, E>: Protocol {
         exact: Option<u64>,
     ) -> BodyExpected;
 
-    /// Judges an error, and looks into it if it can be looked into.
+    /// Classifies an error, and returns it as a std error if its type is known.
     #[doc(hidden)]
     fn classify_error<'a>(
         &self,
@@ -50,15 +50,15 @@ pub trait Respond<Res, E>: Protocol {
         error: &'a Self::Error,
     ) -> Option<&'a (dyn Error + 'static)>;
 
-    /// Leaves a classifier's judgement with the response, for the layers further out.
+    /// Leaves the classification of a classifier with the response, for outer layers.
     #[doc(hidden)]
     fn share_classification(call: &Self::Call, response: &mut Res);
 
-    /// Leaves a classifier's judgement with the error, for the layers further out.
+    /// Leaves the classification of a classifier with the error, for outer layers.
     #[doc(hidden)]
     fn wrap_error(&self, call: &Self::Call, error: Self::Error) -> Self::Error;
 
-    /// Returns what a response was judged by.
+    /// Returns what a response was classified by.
     #[doc(hidden)]
     fn classify_input<'a>(call: &Self::Call, response: &'a Res) -> ClassifyInput<'a>;
 
@@ -66,43 +66,43 @@ pub trait Respond<Res, E>: Protocol {
     #[doc(hidden)]
     fn wrap_response<W: WrapBody>(response: Res, with: W::With<'_>) -> Self::Response<W>;
 
-    /// Returns the answer in the service's place: a message if the protocol has any, else an error.
+    /// Returns the response in the service's place: a message, or an error if the protocol has no messages.
     #[doc(hidden)]
     fn local_response(
         call: &Self::Call,
         why: LocalFailure<'_, Self::Refusal>,
     ) -> Result<Self::Message, Self::Error>;
 
-    /// Hands on what is said in the service's place.
+    /// Hands on the response in the service's place.
     #[doc(hidden)]
     fn message_response<W: WrapBody>(message: Self::Message) -> Self::Response<W>;
 }
 
-/// A body's length and end, as known before it is polled.
+/// The length and the end of a body, as known before it is polled.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyInfo {
-    /// Length in bytes, if that is known.
+    /// The length in bytes, if known.
     pub(crate) exact_len: Option<u64>,
-    /// `true` if nothing of it is still to come.
+    /// Whether nothing of it is still to come.
     pub(crate) is_end: bool,
 }
 
-/// Wraps the bodies of responses for a layer. Over services of other kinds there are none, and it is not asked.
+/// The wrapper of a layer for bodies of responses. Not used over plain services, whose responses have no body.
 pub trait WrapBody {
-    /// A body as it is handed on.
+    /// The body as it is handed on.
     type Body<B>;
-    /// Input that makes one.
+    /// The input that makes one.
     type With<'a>
     where
         Self: 'a;
 
-    /// The service's body. Heads may be added to.
+    /// Wraps the service's body. The head may be added to.
     fn wrap_body<B: Body<Data = Bytes>>(
         with: Self::With<'_>,
         parts: &mut response::Parts,
         body: B,
     ) -> Self::Body<B>;
 
-    /// The body of what is said in the service's place.
+    /// Returns the body of a response in the service's place.
     fn message_body<B>(message: Bytes) -> Self::Body<B>;
 }

@@ -1,6 +1,6 @@
 use http::{Extensions, HeaderMap, Response, StatusCode};
 
-/// The head of a response, as it lies in it: responses are large, and not taken apart to be looked at.
+/// The head of a response, borrowed: responses are large, and splitting them would copy them.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseHead<'a> {
     pub(crate) status: StatusCode,

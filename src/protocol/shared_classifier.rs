@@ -1,19 +1,19 @@
-//! Hands a classifier on, so that all layers of a stack judge by it.
+//! Shares a classifier among all layers of a stack.
 
 use crate::call::{Classification, Classifier};
 
 use super::Side;
 
-/// Left in the extensions of a request, for layers further in. Those of the other side are not meant: a proxy's server
-/// may pass its request on to a client with all that is in it.
+/// The classifier of outer layers, left in the extensions of a request. Ignored on the other side: a proxy's server may pass
+/// its request on to a client with all that is in it.
 #[derive(Clone, Debug)]
 pub(super) struct OuterClassifier {
     pub(super) side: Side,
     pub(super) classifier: Classifier,
 }
 
-/// Left in the extensions of a response, for layers further out: what the head was judged as, and by whom. As above,
-/// not for the other side: a proxy's server may pass on what its client was answered.
+/// The classification of the head and its classifier, left in the extensions of a response for outer layers. Ignored on the
+/// other side: a proxy's server may pass on the response of its client.
 #[derive(Clone, Debug)]
 pub(super) struct SharedClassification {
     pub(super) side: Side,

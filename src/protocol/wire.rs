@@ -2,15 +2,15 @@ use http::{HeaderMap, Method, Request, Version, header};
 
 use super::Side;
 
-/// The protocol that a call speaks: decided once from the request, and revised once by what the peer answers.
+/// The wire format of a call: decided once from the request, and revised once by the response.
 ///
-/// gRPC is always a `POST`; over HTTP/1.0 nothing is gRPC, and a server takes only gRPC-Web for it over HTTP/1.1. So
-/// one header cannot turn somebody's `GET` into gRPC. A client's request does not say which version its connection has,
-/// therefore HTTP/1.1, the default of `http::Request`, may be gRPC there. An answer that is not gRPC makes the call
-/// [`Plain`](WireFormat::Plain) again, unless the layer is for gRPC clients only.
+/// gRPC is always a `POST`; over HTTP/1.0 nothing is gRPC, and on a server only gRPC-Web is over HTTP/1.1. So one header cannot
+/// turn a `GET` into gRPC. A client's request does not tell the version of its connection, so HTTP/1.1, the default of
+/// `http::Request`, may be gRPC there. A response that is not gRPC makes the call [`Plain`](WireFormat::Plain) again, unless the
+/// layer is for gRPC clients only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum WireFormat {
-    /// HTTP, or no protocol at all for a plain service.
+    /// Plain HTTP, or a plain service.
     #[default]
     Plain,
     /// gRPC over HTTP/2 or HTTP/3: its status is in the trailers.
@@ -20,7 +20,7 @@ pub enum WireFormat {
 }
 
 impl WireFormat {
-    /// Returns what a request speaks that came to a server.
+    /// Returns the wire format of a request that came to a server.
     pub fn from_request<B>(request: &Request<B>) -> Self {
         WireFormat::from_request_parts(
             Side::Server,
@@ -47,7 +47,7 @@ impl WireFormat {
         }
     }
 
-    /// Returns what the content type of a request or a response names.
+    /// Returns the wire format that the content type of a request or a response names.
     #[inline]
     pub(crate) fn from_headers(headers: &HeaderMap) -> Self {
         headers

@@ -1,7 +1,7 @@
 //! Retries failed calls: with backoff and jitter, within a budget that all callers share.
 //!
 //! Use it where failures are short and work may be done twice. Do not use it where the peer is down for minutes (use a
-//! [circuit breaker](crate::breaker)), nor in more than one layer of a system: three attempts in each of three layers
+//! [circuit breaker](mod@crate::breaker)), nor in more than one layer of a system: three attempts in each of three layers
 //! are 27.
 //!
 //! Place in the stack: inside the layer that limits the whole call, outside of layers that guard or limit one attempt.

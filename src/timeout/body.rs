@@ -9,17 +9,17 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Either, Full};
 use pin_project_lite::pin_project;
 
-use super::{body_timer::BodyTimer, call_timeout::CallTimeout, layer::TimeoutConfig};
+use super::{body_timer::BodyTimer, call_timeout::CallTimeout, config::TimeoutConfig};
 use crate::call::{BoxError, Elapsed, drop_on_timeout, timeout_trailers};
 
 pin_project! {
-    /// The body of a response with time limits. When one runs out, it fails; one of gRPC's ends with trailers that say
-    /// `DEADLINE_EXCEEDED`. Forwards `size_hint` and `is_end_stream`.
+    /// A response body with time limits. At a timeout it fails; a gRPC body ends with `DEADLINE_EXCEEDED` in its trailers
+    /// instead. Forwards `size_hint` and `is_end_stream`.
     pub struct TimeoutBody<B> {
-        // The service's, or the answer in place of one that did not come in time. Nothing, when it was given up.
+        // The service's body, or that of a local response. Empty after a timeout.
         #[pin]
         inner: Either<B, Full<Bytes>>,
-        // Apart, since most bodies have no limits.
+        // Boxed, since most bodies have no limits.
         timer: Option<Box<BodyTimer>>,
     }
 }
@@ -28,13 +28,13 @@ impl<B> TimeoutBody<B> {
     #[inline]
     pub(super) fn new<P>(
         body: B,
-        plan: &TimeoutConfig<P>,
-        asked: &CallTimeout,
-        in_trailers: impl FnOnce() -> bool,
+        config: &TimeoutConfig<P>,
+        timeout: &CallTimeout,
+        expects_trailers: impl FnOnce() -> bool,
     ) -> Self {
         TimeoutBody {
             inner: Either::Left(body),
-            timer: BodyTimer::new(plan, asked, in_trailers),
+            timer: BodyTimer::new(config, timeout, expects_trailers),
         }
     }
 
@@ -46,12 +46,12 @@ impl<B> TimeoutBody<B> {
     }
 }
 
-/// Returns the end of a body without time: its error, or the trailers that a gRPC reader waits for.
-fn end_frame(in_trailers: bool, why: Elapsed) -> Result<Frame<Bytes>, BoxError> {
-    if in_trailers {
-        Ok(Frame::trailers(timeout_trailers(&why)))
+/// Returns the end of a body whose time is over: an error, or the trailers that a gRPC reader expects.
+fn end_frame(expects_trailers: bool, elapsed: Elapsed) -> Result<Frame<Bytes>, BoxError> {
+    if expects_trailers {
+        Ok(Frame::trailers(timeout_trailers(&elapsed)))
     } else {
-        Err(why.into())
+        Err(elapsed.into())
     }
 }
 
@@ -73,30 +73,30 @@ where
             return this.inner.poll_frame(cx);
         };
         // The frame before the clock, as for the head.
-        let late = match this.inner.as_mut().poll_frame(cx) {
+        let elapsed = match this.inner.as_mut().poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                let late = match frame.trailers_ref() {
+                let elapsed = match frame.trailers_ref() {
                     Some(trailers) => timer.elapsed_at_peer(Some(trailers)),
                     None if this.inner.is_end_stream() => None,
                     None => timer.on_frame(),
                 };
-                match late {
-                    Some(late) => late,
+                match elapsed {
+                    Some(elapsed) => elapsed,
                     None => return Poll::Ready(Some(Ok(frame))),
                 }
             }
             Poll::Ready(Some(Err(error))) => match timer.elapsed_at_peer(None) {
-                Some(late) => late,
+                Some(elapsed) => elapsed,
                 None => return Poll::Ready(Some(Err(error))),
             },
             Poll::Ready(None) => return Poll::Ready(None),
             Poll::Pending => ready!(timer.poll_elapsed(cx)),
         };
-        let in_trailers = timer.expects_trailers();
-        // Given up before its end is told.
-        let late = drop_on_timeout(late, || this.inner.set(Either::Right(Full::default())));
+        let expects_trailers = timer.expects_trailers();
+        // The body is dropped before its end is reported: guards in it learn why.
+        let elapsed = drop_on_timeout(elapsed, || this.inner.set(Either::Right(Full::default())));
         *this.timer = None;
-        Poll::Ready(Some(end_frame(in_trailers, late)))
+        Poll::Ready(Some(end_frame(expects_trailers, elapsed)))
     }
 
     fn is_end_stream(&self) -> bool {

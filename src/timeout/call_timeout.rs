@@ -2,83 +2,95 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{RequestLimit, layer::TimeoutConfig};
+use super::{RequestLimit, config::TimeoutConfig};
 use crate::{
     call::CallClock,
     context::{Context, TimeBudget, min_some},
     protocol::{CallState, ReadRequest, upload::Upload},
 };
 
-/// Time that one call may take.
+/// The time that a call may take.
 #[derive(Clone, Debug)]
 pub struct CallTimeout {
     /// The time until its head. Bounds nothing that comes later.
     pub(super) limit: Duration,
-    /// When whoever asked gives up. Bounds the body too, and is sent on.
+    /// When the caller gives up. Bounds the body too, and is sent on.
     pub(super) deadline: Option<Instant>,
-    /// When a limit around the call is over, as far as its clock has been read.
+    /// When the earliest limit around the call ends whose clock has been read.
     pub(super) outer_limit: Option<Instant>,
-    /// What is still sent of the request.
+    /// The progress of the request's body.
     pub(super) upload: Option<Upload>,
 }
 
 impl CallTimeout {
-    /// Of a request: the layer's limit or its own, and the earliest deadline that is known of.
+    /// Returns the timeout of a request: the layer's limit or its own, and the earliest known deadline.
     #[inline]
     pub(super) fn for_request<P: ReadRequest<Req>, Req>(
-        plan: &TimeoutConfig<P>,
+        config: &TimeoutConfig<P>,
         call: &P::Call,
         request: &Req,
-        now: &CallClock,
+        clock: &CallClock,
     ) -> Self {
         let Some(extensions) = P::extensions(request) else {
-            return CallTimeout::from_scope(plan.limit.get());
+            return CallTimeout::from_scope(config.limit.get());
         };
         let limit = match extensions.get::<RequestLimit>() {
-            Some(own) => plan.limit.clamp(own.0),
-            None => plan.limit.get(),
+            Some(requested) => config.limit.clamp(requested.0),
+            None => config.limit.get(),
         };
-        let mut asked = CallTimeout::from_scope(limit);
-        let own = extensions.get::<Context>();
-        let told = call.time_limit();
-        let told = told.and_then(|time| now.now().checked_add(time));
-        let own = min_some(own.and_then(Context::deadline), told);
-        asked.deadline = min_some(asked.deadline, own);
-        asked.upload = call.upload();
-        asked
+        let mut timeout = CallTimeout::from_scope(limit);
+        let context_deadline = extensions.get::<Context>().and_then(Context::deadline);
+        let requested = call.time_limit();
+        let requested = requested.and_then(|time| clock.now().checked_add(time));
+        timeout.deadline = min_some(timeout.deadline, min_some(context_deadline, requested));
+        timeout.upload = call.upload();
+        timeout
     }
 
-    /// As the work around it says.
+    /// Returns the timeout of work in the current time budget.
     #[inline]
     pub(super) fn from_scope(limit: Duration) -> Self {
-        let scope = TimeBudget::of_caller();
+        let budget = TimeBudget::of_caller();
         CallTimeout {
             limit,
-            deadline: scope.deadline(),
-            outer_limit: scope.limit_expiry(),
+            deadline: budget.deadline(),
+            outer_limit: budget.limit_expiry(),
             upload: None,
         }
     }
 
-    /// Returns whether nothing is left of it. Without a deadline, nobody asks for the time.
+    /// Returns whether no time is left. Reads the clock only if there is a deadline or an outer limit.
     #[inline]
-    pub(super) fn is_elapsed(&self, now: &CallClock) -> bool {
-        min_some(self.deadline, self.outer_limit).is_some_and(|end| end <= now.now())
+    pub(super) fn is_elapsed(&self, clock: &CallClock) -> bool {
+        min_some(self.deadline, self.outer_limit).is_some_and(|end| end <= clock.now())
     }
 
-    /// Returns how much time the next hop is told that it has: what is left of the deadline and, if wanted, of every
-    /// limit, those around this call included.
-    pub(super) fn time_left(&self, limits: bool, now: &CallClock) -> Option<Duration> {
-        let left = |end: Instant| end.saturating_duration_since(now.now());
+    /// Returns how much time the next hop has: what is left until the deadline and, with `limits`, of every limit, those
+    /// around this call included.
+    pub(super) fn time_left(&self, limits: bool, clock: &CallClock) -> Option<Duration> {
+        let left = |end: Instant| end.saturating_duration_since(clock.now());
         let deadline = self.deadline.map(left);
         if !limits {
             return deadline;
         }
-        let around = min_some(
+        let outer_limits = min_some(
             self.outer_limit.map(left),
             TimeBudget::current().limit_duration(),
         );
-        min_some(deadline, min_some(around, Some(self.limit)))
+        min_some(deadline, min_some(outer_limits, Some(self.limit)))
+    }
+
+    /// A timeout that is this many seconds away.
+    #[cfg(test)]
+    pub(super) fn in_seconds(limit: u32, deadline: Option<u32>, outer_limit: Option<u32>) -> Self {
+        let seconds = |count: u32| count * Duration::from_secs(1);
+        let at = |count| Instant::now() + seconds(count);
+        CallTimeout {
+            limit: seconds(limit),
+            deadline: deadline.map(at),
+            outer_limit: outer_limit.map(at),
+            upload: None,
+        }
     }
 }
 
@@ -89,17 +101,17 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[tokio::test(start_paused = true)]
-    async fn time_left_is_the_deadlines_and_on_request_that_of_all_limits() {
-        let now = CallClock::default();
-        let left = |limits| CallTimeout::from_scope(10 * SECOND).time_left(limits, &now);
+    async fn time_left_is_that_of_the_deadline_and_optionally_of_all_limits() {
+        let clock = CallClock::default();
+        let left = |limits| CallTimeout::from_scope(10 * SECOND).time_left(limits, &clock);
         assert_eq!((left(false), left(true)), (None, Some(10 * SECOND)));
-        // Whether its clock has been read or not.
-        let around = 2 * SECOND;
-        for scope in [
-            TimeBudget::for_duration(around),
-            TimeBudget::for_duration(around).to_absolute(),
+        // With its clock read or not.
+        let outer_limit = 2 * SECOND;
+        for budget in [
+            TimeBudget::for_duration(outer_limit),
+            TimeBudget::for_duration(outer_limit).to_absolute(),
         ] {
-            let inside = scope.run(|| (left(false), left(true)));
+            let inside = budget.run(|| (left(false), left(true)));
             assert_eq!(inside, (None, Some(2 * SECOND)));
         }
         let context = Context::new_root().with_deadline(Instant::now() + 3 * SECOND);
@@ -108,21 +120,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn call_is_over_at_the_deadline_or_the_end_of_a_limit_around_it() {
-        let (now, soon) = (CallClock::default(), Instant::now() + SECOND);
+    async fn call_timeout_elapses_at_the_deadline_or_an_outer_limit() {
+        let (clock, soon) = (CallClock::default(), Instant::now() + SECOND);
         assert!(
-            !CallTimeout::from_scope(Duration::ZERO).is_elapsed(&now),
+            !CallTimeout::from_scope(Duration::ZERO).is_elapsed(&clock),
             "its own limit"
         );
         let context = Context::new_root().with_deadline(soon);
-        let asked = [
+        let timeouts = [
             context.run(|| CallTimeout::from_scope(10 * SECOND)),
             TimeBudget::until(soon).run(|| CallTimeout::from_scope(10 * SECOND)),
         ];
-        for asked in asked {
-            let over = |at: Instant| asked.is_elapsed(&CallClock::at(at));
-            assert!(!over(soon - Duration::from_nanos(1)));
-            assert!(over(soon) && over(soon + SECOND), "{asked:?}");
+        for timeout in timeouts {
+            let is_elapsed = |at: Instant| timeout.is_elapsed(&CallClock::at(at));
+            assert!(!is_elapsed(soon - Duration::from_nanos(1)));
+            assert!(is_elapsed(soon) && is_elapsed(soon + SECOND), "{timeout:?}");
         }
     }
 }

@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::{
     call_timeout::CallTimeout,
-    layer::TimeoutConfig,
+    config::TimeoutConfig,
     response::{ResponseContext, TimeoutResult, respond_locally},
     timer::Timer,
 };
@@ -26,15 +26,15 @@ pin_project! {
         #[pin]
         state: State<F>,
         call: P::Call,
-        plan: Arc<TimeoutConfig<P>>,
+        config: Arc<TimeoutConfig<P>>,
     }
 }
 
 pin_project! {
     #[project = StateProj]
     enum State<F> {
-        Calling { #[pin] future: F, #[pin] timer: Timer, asked: CallTimeout },
-        Refused,
+        Calling { #[pin] future: F, #[pin] timer: Timer, timeout: CallTimeout },
+        Rejected,
         Done,
     }
 }
@@ -42,9 +42,9 @@ pin_project! {
 impl<F, P: Protocol> TimeoutFuture<F, P> {
     #[inline]
     pub(super) fn new(
-        plan: Arc<TimeoutConfig<P>>,
+        config: Arc<TimeoutConfig<P>>,
         call: P::Call,
-        asked: CallTimeout,
+        timeout: CallTimeout,
         future: F,
     ) -> Self {
         let timer = Timer::default();
@@ -52,18 +52,18 @@ impl<F, P: Protocol> TimeoutFuture<F, P> {
             state: State::Calling {
                 future,
                 timer,
-                asked,
+                timeout,
             },
             call,
-            plan,
+            config,
         }
     }
 
-    pub(super) fn rejected(plan: Arc<TimeoutConfig<P>>, call: P::Call) -> Self {
+    pub(super) fn rejected(config: Arc<TimeoutConfig<P>>, call: P::Call) -> Self {
         TimeoutFuture {
-            state: State::Refused,
+            state: State::Rejected,
             call,
-            plan,
+            config,
         }
     }
 }
@@ -78,54 +78,52 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let (future, timer, asked) = match this.state.as_mut().project() {
+        let (future, timer, timeout) = match this.state.as_mut().project() {
             StateProj::Calling {
                 future,
                 timer,
-                asked,
-            } => (future, timer, asked),
-            StateProj::Refused => {
+                timeout,
+            } => (future, timer, timeout),
+            StateProj::Rejected => {
                 this.state.set(State::Done);
-                let why = LocalFailure::Rejected(this.plan.limit.reject().into());
-                return Poll::Ready(respond_locally::<P, Res, E>(this.call, why));
+                let rejection = LocalFailure::Rejected(this.config.limit.reject().into());
+                return Poll::Ready(respond_locally::<P, Res, E>(this.call, rejection));
             }
             StateProj::Done => panic!("polled after completion"),
         };
-        let scope = timer.time_budget(asked);
-        // The answer before the clock: one that is there is not thrown away.
+        let budget = timer.time_budget(timeout);
+        // The response before the clock: one that is ready beats the limit.
         let polled = {
-            let _scope = scope.enter();
+            let _scope = budget.enter();
             future.poll(cx)
         };
         if let Poll::Ready(result) = polled {
-            let exchange = ResponseContext {
-                config: this.plan,
+            let response = ResponseContext {
+                config: this.config,
                 call: this.call,
+                timeout,
                 expiry: timer.expiry(),
-                timeout: asked,
             };
-            let answer = exchange.forward(result);
+            let result = response.forward(result);
             this.state.set(State::Done);
-            return Poll::Ready(answer);
+            return Poll::Ready(result);
         }
-        let over = ready!(timer.poll_elapsed(asked, cx));
-        let why = over.record_elapsed(&this.plan.limit, asked);
-        // Given up before it is answered for.
-        let why = drop_on_timeout(why, || {
-            let _scope = scope.enter();
+        let expiry = ready!(timer.poll_elapsed(timeout, cx));
+        let elapsed = expiry.record_elapsed(&this.config.limit, timeout);
+        // The call is dropped before its timeout is reported: the drop may tell that no peer has seen it.
+        let elapsed = drop_on_timeout(elapsed, || {
+            let _scope = budget.enter();
             this.state.set(State::Done);
         });
-        Poll::Ready(respond_locally::<P, Res, E>(
-            this.call,
-            LocalFailure::TimedOut(why),
-        ))
+        let failure = LocalFailure::TimedOut(elapsed);
+        Poll::Ready(respond_locally::<P, Res, E>(this.call, failure))
     }
 }
 
 impl<F, P: Protocol> fmt::Debug for TimeoutFuture<F, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TimeoutFuture")
-            .field("limit", &self.plan.limit)
+            .field("limit", &self.config.limit)
             .finish_non_exhaustive()
     }
 }

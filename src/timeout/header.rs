@@ -1,33 +1,33 @@
-//! Tells a request how much time is left.
+//! Sends the time left to the next hop.
 
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{call_timeout::CallTimeout, layer::TimeoutConfig};
+use super::{call_timeout::CallTimeout, config::TimeoutConfig};
 use crate::{
     call::CallClock,
     protocol::{CallState, GRPC_TIMEOUT, Protocol, Side, write_grpc_timeout},
 };
 
-/// Tells a client's request how much time is left: a gRPC call always, others in the header that was chosen.
+/// Writes the time left into a client's request: in `grpc-timeout` for gRPC, else in the configured header.
 #[inline]
 pub(super) fn write_timeout_header<P: Protocol>(
-    plan: &TimeoutConfig<P>,
+    config: &TimeoutConfig<P>,
     call: &P::Call,
-    asked: &CallTimeout,
+    timeout: &CallTimeout,
     headers: &mut HeaderMap,
-    now: &CallClock,
+    clock: &CallClock,
 ) {
     if P::SIDE == Side::Server {
         return;
     }
     let is_grpc = call.wire().is_grpc();
-    let header = plan.timeout_header.as_ref().filter(|_| !is_grpc);
+    let header = config.timeout_header.as_ref().filter(|_| !is_grpc);
     if !is_grpc && header.is_none() {
         return;
     }
-    let Some(left) = asked.time_left(plan.send_limit, now) else {
+    let Some(left) = timeout.time_left(config.send_limit, clock) else {
         return;
     };
     match header {
@@ -38,7 +38,7 @@ pub(super) fn write_timeout_header<P: Protocol>(
     }
 }
 
-/// One that is there and shorter stays: its writer knows better.
+/// Sets the header, unless it holds a shorter time already, whose writer knows better.
 fn write_millis_if_shorter(headers: &mut HeaderMap, header: &HeaderName, left: Duration) {
     let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
     let known = headers.get(header).and_then(parse_millis);
@@ -47,10 +47,10 @@ fn write_millis_if_shorter(headers: &mut HeaderMap, header: &HeaderName, left: D
     }
 }
 
-/// Reads whole milliseconds.
+/// Parses whole milliseconds.
 pub(super) fn parse_millis(value: &HeaderValue) -> Option<Duration> {
     let text = value.to_str().ok()?.trim();
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    // Nothing but digits fails only by being too large.
-    digits.then(|| Duration::from_millis(text.parse().unwrap_or(u64::MAX)))
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    // Digits alone only fail to parse if the number is too large.
+    is_number.then(|| Duration::from_millis(text.parse().unwrap_or(u64::MAX)))
 }

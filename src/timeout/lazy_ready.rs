@@ -9,8 +9,9 @@ use tower_service::Service;
 
 use crate::{call::track_never_called, guard::Oneshot};
 
-/// A service that is always ready, and waits for the wrapped one inside of the call; part of
+/// A service that is always ready, and waits for the wrapped one inside of the call. Part of
 /// [`IncludeReadinessLayer`](super::IncludeReadinessLayer).
+#[doc(hidden)]
 #[derive(Clone, Debug)]
 pub struct LazyReady<S> {
     inner: S,
@@ -40,10 +41,11 @@ impl<S: Service<Req> + Clone, Req> Service<Req> for LazyReady<S> {
 }
 
 pin_project! {
-    /// The call of a [`LazyReady`]. A time limit that drops it learns whether it was ever made.
+    /// The future of a [`LazyReady`]. A time limit that drops it learns whether the service was called.
+    #[doc(hidden)]
     #[must_use = "futures do nothing unless polled"]
     pub struct LazyReadyFuture<S, Req> where S: Service<Req> {
-        // None once it is dropped.
+        // None while and after it is dropped.
         #[pin]
         inner: Option<Oneshot<S, Req>>,
     }
@@ -51,7 +53,7 @@ pin_project! {
     impl<S, Req> PinnedDrop for LazyReadyFuture<S, Req> where S: Service<Req> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            // A guard in there may wait as well, although it was ready itself.
+            // A guard in it may be waiting as well, although this service was ready.
             track_never_called(|| this.inner.set(None));
         }
     }
@@ -63,6 +65,6 @@ impl<S: Service<Req>, Req> Future for LazyReadyFuture<S, Req> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let inner = self.project().inner.as_pin_mut();
-        inner.expect("polled before it is dropped").poll(cx)
+        inner.expect("a call exists until it is dropped").poll(cx)
     }
 }

@@ -1,20 +1,19 @@
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
-use metrics::{Counter, Unit};
-
-use super::run::TimeLimitFuture;
+use super::{limit_metrics::LimitMetrics, run::TimeLimitFuture};
 use crate::{
     call::{Elapsed, Label, Rejection, RejectionKind, TimeoutKind, catch_hook},
-    registry::{self, Inspect, Stats},
+    registry,
     util::{
         per_recorder::PerRecorder,
         sync::atomic::{AtomicU64, Ordering},
     },
 };
 
-/// How long something may take: one setting with a name, which can be changed while it is in use.
+/// A named time limit, which can be changed while it is in use.
 ///
-/// A `Duration` becomes one of the name `timeout`. Of no time at all, what is ready at once still comes through.
+/// A `Duration` converts into a limit with the name `timeout`. With a limit of zero, work that is ready at once still
+/// completes.
 ///
 /// ```
 /// use std::time::Duration;
@@ -32,67 +31,71 @@ use crate::{
 ///
 /// # Clones
 ///
-/// Clones are the same limit: a change counts for all calls that begin later.
+/// Clones are the same limit: a change applies to all calls that begin later.
 #[derive(Clone)]
 pub struct TimeLimit {
     shared: Arc<Shared>,
 }
 
-struct Shared {
-    name: Label,
+pub(super) struct Shared {
+    pub(super) name: Label,
     min: Duration,
     max: Duration,
-    /// Another limit that this one never exceeds, whatever becomes of the two.
+    /// Another limit that this one never exceeds, even if either is changed.
     cap: Option<TimeLimit>,
-    nanos: AtomicU64,
-    timeouts: [AtomicU64; TimeoutKind::ALL.len()],
-    rejections: AtomicU64,
+    pub(super) nanos: AtomicU64,
+    pub(super) timeouts: [AtomicU64; TimeoutKind::ALL.len()],
+    pub(super) rejections: AtomicU64,
     metrics: PerRecorder<LimitMetrics>,
 }
 
-struct LimitMetrics {
-    timeouts: [Counter; TimeoutKind::ALL.len()],
-    rejections: Counter,
-}
-
-fn saturating_nanos(time: Duration) -> u64 {
+/// Returns the nanoseconds of a duration; some 584 years stand for anything longer.
+pub(super) fn saturating_nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl TimeLimit {
-    /// A limit of its own.
+    /// Creates a limit.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep::timeout::TimeLimit;
+    ///
+    /// let limit = TimeLimit::new("reports", Duration::from_secs(2));
+    /// assert_eq!((limit.name(), limit.get()), ("reports", Duration::from_secs(2)));
+    /// ```
     pub fn new(name: impl Into<Label>, time: Duration) -> Self {
         TimeLimit::bounded(name, time, Duration::ZERO, Duration::MAX)
     }
 
-    /// A limit that is never less nor more than that.
+    /// Creates a limit with bounds for what it is set to.
     pub(super) fn bounded(
         name: impl Into<Label>,
         time: Duration,
-        least: Duration,
-        most: Duration,
+        min: Duration,
+        max: Duration,
     ) -> Self {
-        TimeLimit::from_parts(name.into(), time, (least, most), None)
+        TimeLimit::from_parts(name.into(), time, (min, max), None)
     }
 
-    /// A limit that is never more than another one is at the time.
-    pub(super) fn capped_by(name: impl Into<Label>, time: Duration, other: &TimeLimit) -> Self {
+    /// Creates a limit that is never longer than another one is at the time.
+    pub(super) fn capped_by(name: impl Into<Label>, time: Duration, cap: &TimeLimit) -> Self {
         let bounds = (Duration::ZERO, Duration::MAX);
-        TimeLimit::from_parts(name.into(), time, bounds, Some(other.clone()))
+        TimeLimit::from_parts(name.into(), time, bounds, Some(cap.clone()))
     }
 
     fn from_parts(
         name: Label,
         time: Duration,
-        (least, most): (Duration, Duration),
-        within: Option<TimeLimit>,
+        (min, max): (Duration, Duration),
+        cap: Option<TimeLimit>,
     ) -> Self {
         let shared = Arc::new(Shared {
             name,
-            min: least,
-            max: most,
-            cap: within,
-            nanos: AtomicU64::new(saturating_nanos(time.clamp(least, most))),
+            min,
+            max,
+            cap,
+            nanos: AtomicU64::new(saturating_nanos(time.clamp(min, max))),
             timeouts: Default::default(),
             rejections: AtomicU64::new(0),
             metrics: PerRecorder::new(),
@@ -101,19 +104,19 @@ impl TimeLimit {
         TimeLimit { shared }
     }
 
-    /// The name.
+    /// Returns the name, as metrics and errors show it.
     pub fn name(&self) -> &str {
         self.shared.name.as_str()
     }
 
-    /// How long it is now.
+    /// Returns the limit of calls that begin now.
     #[inline]
     pub fn get(&self) -> Duration {
         self.shared.get()
     }
 
-    /// Sets the limit of calls that begin from now on, within the bounds of its [table](super::TimeLimits) or
-    /// [pair](super::Timeouts). Returns what it has become.
+    /// Sets the limit of calls that begin from now on, clamped to the bounds of its [`TimeLimits`](super::TimeLimits) or
+    /// [`Timeouts`](super::Timeouts). Returns the effective limit.
     pub fn set(&self, time: Duration) -> Duration {
         let shared = &*self.shared;
         let nanos = saturating_nanos(shared.apply_cap(self.clamp(time)));
@@ -121,31 +124,41 @@ impl TimeLimit {
         Duration::from_nanos(nanos)
     }
 
-    /// Brings a time within the fixed bounds.
+    /// Clamps a time to the fixed bounds.
     pub(super) fn clamp(&self, time: Duration) -> Duration {
         time.clamp(self.shared.min, self.shared.max)
     }
 
-    /// How often time has run out.
+    /// Returns the number of timeouts of any kind.
     pub fn timeout_count(&self) -> u64 {
-        let all = self.shared.timeouts.iter();
-        all.map(|count| count.load(Ordering::Relaxed)).sum()
+        let counts = self.shared.timeouts.iter();
+        counts.map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
-    /// How often work was refused, since its deadline had passed before it began.
+    /// Returns the number of rejections: of work whose deadline had passed before it began.
     pub fn rejected_count(&self) -> u64 {
         self.shared.rejections.load(Ordering::Relaxed)
     }
 
-    /// Gives a future so much time, and no more than is left until the [deadline](crate::context::deadline) of the
-    /// work around it. Where that has passed, the future is not polled at all: that is a refusal, with a
-    /// [`Rejection`] as the error's source, and counts for no breaker.
+    /// Runs a future within this limit, counted from the first poll, and within the
+    /// [deadline](crate::context::deadline) of the work around it.
     ///
-    /// The time counts from the first poll.
+    /// If the deadline has passed, the future is not polled: it is rejected, with a [`Rejection`] as the error's source,
+    /// and breakers do not count it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep::timeout::TimeLimit;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let limit = TimeLimit::new("reports", Duration::from_secs(2));
+    /// assert_eq!(limit.run(async { 7 }).await.unwrap(), 7);
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`Elapsed`] when time has run out, or if none was left to begin with.
+    /// [`Elapsed`] if the time ran out, or if none was left at the first poll.
     ///
     /// # Panics
     ///
@@ -154,27 +167,27 @@ impl TimeLimit {
         TimeLimitFuture::new(self.clone(), future)
     }
 
-    /// Counts that time has run out, and says so.
+    /// Counts a timeout, and returns it as an error.
     #[cold]
-    pub(super) fn record_elapsed(&self, bound: TimeoutKind, after: Option<Duration>) -> Elapsed {
+    pub(super) fn record_elapsed(&self, kind: TimeoutKind, limit: Option<Duration>) -> Elapsed {
         let shared = &*self.shared;
-        shared.timeouts[bound as usize].fetch_add(1, Ordering::Relaxed);
-        shared.increment(|meters| &meters.timeouts[bound as usize]);
-        Elapsed::new(shared.name.clone(), bound, after)
+        shared.timeouts[kind as usize].fetch_add(1, Ordering::Relaxed);
+        shared.with_metrics(|metrics| metrics.timeouts[kind as usize].increment(1));
+        Elapsed::new(shared.name.clone(), kind, limit)
     }
 
-    /// The refusal, as the error of [`span_while`](Self::run).
+    /// Counts a rejection, and returns it as the error of [`run`](Self::run).
     #[cold]
     pub(super) fn reject_run(&self) -> Elapsed {
         Elapsed::rejected(self.shared.name.clone(), self.reject())
     }
 
-    /// Counts that there was no time left to begin with.
+    /// Counts a rejection of work that has no time left.
     #[cold]
     pub(super) fn reject(&self) -> Rejection {
         let shared = &*self.shared;
         shared.rejections.fetch_add(1, Ordering::Relaxed);
-        shared.increment(|meters| &meters.rejections);
+        shared.with_metrics(|metrics| metrics.rejections.increment(1));
         Rejection::new(RejectionKind::DeadlineExceeded, shared.name.clone())
             .with_reason("the deadline has passed")
     }
@@ -197,7 +210,7 @@ impl fmt::Debug for TimeLimit {
 
 impl Shared {
     #[inline]
-    fn get(&self) -> Duration {
+    pub(super) fn get(&self) -> Duration {
         self.apply_cap(Duration::from_nanos(self.nanos.load(Ordering::Relaxed)))
     }
 
@@ -205,73 +218,25 @@ impl Shared {
     fn apply_cap(&self, time: Duration) -> Duration {
         match &self.cap {
             None => time,
-            Some(other) => time.min(other.get()),
+            Some(cap) => time.min(cap.get()),
         }
     }
 
-    fn increment(&self, which: impl Fn(&LimitMetrics) -> &Counter) {
-        let make = || LimitMetrics::new(&self.name);
-        catch_hook(|| self.metrics.with(make, |meters| which(meters).increment(1)));
-    }
-}
-
-impl LimitMetrics {
-    fn new(name: &Label) -> Self {
-        metrics::describe_counter!(
-            "tower_keep_timeouts_total",
-            Unit::Count,
-            "Work that was given up, by what ran out."
-        );
-        metrics::describe_counter!(
-            "tower_keep_expired_total",
-            Unit::Count,
-            "Work that was refused, since its deadline had passed."
-        );
-        let name = || name.to_string();
-        LimitMetrics {
-            timeouts: TimeoutKind::ALL.map(|bound| {
-                let bound = bound.as_str();
-                metrics::counter!("tower_keep_timeouts_total", "limit" => name(), "bound" => bound)
-            }),
-            rejections: metrics::counter!("tower_keep_expired_total", "limit" => name()),
-        }
-    }
-}
-
-impl Inspect for Shared {
-    fn kind(&self) -> &'static str {
-        "timeout"
-    }
-
-    fn name(&self) -> &str {
-        self.name.as_str()
-    }
-
-    fn state(&self) -> &'static str {
-        "on"
-    }
-
-    fn stats(&self, stats: &mut Stats) {
-        let time = self.get();
-        let time = (saturating_nanos(time) < u64::MAX).then_some(time);
-        stats.seconds("limit_seconds", time);
-        for (bound, count) in TimeoutKind::ALL.iter().zip(&self.timeouts) {
-            stats.count(bound.as_str(), count.load(Ordering::Relaxed));
-        }
-        stats.count("refused", self.rejections.load(Ordering::Relaxed));
+    fn with_metrics(&self, count: impl FnOnce(&LimitMetrics)) {
+        catch_hook(|| self.metrics.with(|| LimitMetrics::new(&self.name), count));
     }
 }
 
 #[cfg(all(test, tower_keep_loom))]
-mod models {
-    //! Every order of a few threads that the memory model allows, played by loom: `.ci/models`.
+mod loom_tests {
+    //! Every interleaving of a few threads that the memory model allows, run by loom: `.ci/models`.
 
     use loom::thread;
 
     use super::*;
 
     #[test]
-    fn whoever_sets_it_is_told_what_he_has_set_and_all_see_one_of_the_two() {
+    fn limit_set_by_two_threads_returns_each_value_and_keeps_one() {
         loom::model(|| {
             let [short, long, most] = [1, 2, 3].map(Duration::from_secs);
             let limit = TimeLimit::bounded("model", most, short, most);
@@ -290,17 +255,17 @@ mod models {
     }
 
     #[test]
-    fn each_call_that_runs_out_or_is_refused_is_counted_once() {
+    fn timeout_and_rejection_of_two_threads_are_counted_once_each() {
         loom::model(|| {
             let limit = TimeLimit::new("model", Duration::ZERO);
             let other = limit.clone();
             let other = thread::spawn(move || {
-                other.ran_out(TimeoutKind::BodyIdle, None);
-                other.refuse();
+                other.record_elapsed(TimeoutKind::BodyIdle, None);
+                other.reject();
             });
-            limit.ran_out(TimeoutKind::Deadline, None);
+            limit.record_elapsed(TimeoutKind::Deadline, None);
             other.join().expect("no panic");
-            assert_eq!((limit.timed_out(), limit.refused()), (2, 1));
+            assert_eq!((limit.timeout_count(), limit.rejected_count()), (2, 1));
         });
     }
 }

@@ -4,24 +4,9 @@ use std::{
     time::Duration,
 };
 
-use super::TimeLimit;
-use crate::call::{ConfigError, Label};
+use super::{TimeLimit, TimeLimitsBuilder};
 
-/// What most services wait for, and for how long. A database that has not answered in 5 s holds up a pool; a
-/// language model may think for two minutes.
-const PRESETS: [(&str, Duration); 6] = [
-    ("cache", Duration::from_secs(1)),
-    ("db", Duration::from_secs(5)),
-    ("file", Duration::from_secs(30)),
-    ("http", Duration::from_secs(10)),
-    ("llm", Duration::from_secs(120)),
-    ("queue", Duration::from_secs(10)),
-];
-const DEFAULT_LIMIT: Duration = Duration::from_secs(30);
-const MIN_LIMIT: Duration = Duration::from_millis(1);
-const MAX_LIMIT: Duration = Duration::from_secs(600);
-
-/// A table of named time limits, with a default for names that are not in it, and bounds for all.
+/// Named time limits, with a default for other names and bounds for all.
 ///
 /// ```
 /// use std::time::Duration;
@@ -37,143 +22,72 @@ const MAX_LIMIT: Duration = Duration::from_secs(600);
 /// assert_eq!(limits.get("unheard of").get(), Duration::from_secs(30));
 ///
 /// let layer = TimeoutLayer::any(limits.get("llm"));
-/// limits.get("llm").set(Duration::from_secs(60)); // the layer goes by it at once
+/// limits.get("llm").set(Duration::from_secs(60)); // applies to the layer at once
 /// assert_eq!(layer.limit().get(), Duration::from_secs(60));
 /// # Ok::<_, tower_keep::ConfigError>(())
 /// ```
 ///
 /// # Clones
 ///
-/// Clones are the same table.
+/// Clones are the same limits.
 #[derive(Clone, Debug)]
 pub struct TimeLimits {
-    table: Arc<LimitTable>,
+    pub(super) table: Arc<LimitTable>,
 }
 
 #[derive(Debug)]
-struct LimitTable {
-    limits: BTreeMap<String, TimeLimit>,
-    default_limit: TimeLimit,
-    min: Duration,
-    max: Duration,
+pub(super) struct LimitTable {
+    pub(super) limits: BTreeMap<String, TimeLimit>,
+    pub(super) default_limit: TimeLimit,
+    pub(super) min: Duration,
+    pub(super) max: Duration,
 }
 
 static GLOBAL: OnceLock<TimeLimits> = OnceLock::new();
 
 impl TimeLimits {
-    /// Begins with the standard limits: `cache` 1 s, `db` 5 s, `http` 10 s, `queue` 10 s, `file` 30 s, `llm` 120 s.
+    /// Returns a builder with the presets: `cache` 1 s, `db` 5 s, `http` 10 s, `queue` 10 s, `file` 30 s, `llm` 120 s.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep::timeout::TimeLimits;
+    ///
+    /// let limits = TimeLimits::builder().set("db", Duration::from_secs(2)).build()?;
+    /// # let _ = limits;
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
     pub fn builder() -> TimeLimitsBuilder {
-        let limits = PRESETS.map(|(name, time)| (name.to_owned(), time));
-        TimeLimitsBuilder {
-            limits: limits.into(),
-            default_limit: DEFAULT_LIMIT,
-            min: MIN_LIMIT,
-            max: MAX_LIMIT,
-        }
+        TimeLimitsBuilder::new()
     }
 
-    /// The table of the process: the one that was [installed](Self::set_global), else the standard limits.
+    /// Returns the limits of the process: those that were [set](Self::set_global), else the presets.
     pub fn global() -> &'static TimeLimits {
         GLOBAL.get_or_init(|| TimeLimits::builder().build_unchecked())
     }
 
-    /// Makes this the table of the process, once, before anybody has asked for it.
+    /// Makes these the limits of the process. Works once, before the first call of [`global`](Self::global).
     ///
     /// # Errors
     ///
-    /// Gives the table back if there is one already.
+    /// Returns the limits if the process has some already.
     pub fn set_global(self) -> Result<(), TimeLimits> {
         GLOBAL.set(self)
     }
 
-    /// The limit of that name. All names that are not in the table share one, called `otherwise`.
+    /// Returns the limit with this name. All names without a limit of their own share one, called `otherwise`.
     pub fn get(&self, name: &str) -> TimeLimit {
         let found = self.table.limits.get(name);
         found.unwrap_or(&self.table.default_limit).clone()
     }
 
-    /// Every limit, by name; the one for other names is the last.
+    /// Returns every limit by name, and the one for other names last.
     pub fn iter(&self) -> impl Iterator<Item = &TimeLimit> {
         let table = &*self.table;
         table.limits.values().chain([&table.default_limit])
     }
 
-    /// Brings a time within the bounds of the table.
+    /// Clamps a time to the bounds.
     pub fn clamp(&self, time: Duration) -> Duration {
         time.clamp(self.table.min, self.table.max)
-    }
-}
-
-/// Settings of [`TimeLimits`].
-#[derive(Clone, Debug)]
-pub struct TimeLimitsBuilder {
-    limits: BTreeMap<String, Duration>,
-    default_limit: Duration,
-    min: Duration,
-    max: Duration,
-}
-
-impl TimeLimitsBuilder {
-    /// Adds or changes a limit.
-    #[must_use]
-    pub fn set(mut self, name: impl Into<String>, time: Duration) -> Self {
-        self.limits.insert(name.into(), time);
-        self
-    }
-
-    /// The limit for names that are not in the table. Default: 30 s.
-    #[must_use]
-    pub fn default_limit(mut self, time: Duration) -> Self {
-        self.default_limit = time;
-        self
-    }
-
-    /// No limit is shorter; one that is set so becomes this. Must not be zero. Default: 1 ms, the resolution of timers.
-    #[must_use]
-    pub fn min(mut self, time: Duration) -> Self {
-        self.min = time;
-        self
-    }
-
-    /// No limit is longer; one that is set so becomes this. Default: 10 minutes, so that a slip in a configuration
-    /// does not hold calls for ever.
-    #[must_use]
-    pub fn max(mut self, time: Duration) -> Self {
-        self.max = time;
-        self
-    }
-
-    /// Makes the table.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError`] if the bounds make no sense. Limits beyond them are clamped, not refused.
-    pub fn build(self) -> Result<TimeLimits, ConfigError> {
-        if self.min.is_zero() {
-            let must = "longer than nothing";
-            return Err(ConfigError::new("time limits", "at_least", "0ns", must));
-        }
-        if self.max < self.min {
-            let (got, must) = (
-                format!("{:?}", self.max),
-                format!("at least {:?}, which is at_least", self.min),
-            );
-            return Err(ConfigError::new("time limits", "at_most", got, must));
-        }
-        Ok(self.build_unchecked())
-    }
-
-    fn build_unchecked(self) -> TimeLimits {
-        let (least, most) = (self.min, self.max);
-        let limit = |name: Label, time| TimeLimit::bounded(name, time, least, most);
-        let named = |(name, time): (String, Duration)| (name.clone(), limit(name.into(), time));
-        TimeLimits {
-            table: Arc::new(LimitTable {
-                default_limit: limit("otherwise".into(), self.default_limit),
-                limits: self.limits.into_iter().map(named).collect(),
-                min: least,
-                max: most,
-            }),
-        }
     }
 }

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
-/// Limits the time of one request until its head, in the place of the limit of each [`TimeoutLayer`] that it passes.
+/// A time limit of one HTTP request until its head, which replaces the limit of each [`TimeoutLayer`] that it passes.
 ///
-/// Goes into the request's extensions, where only this process can put it. May be longer or shorter than the layer's
-/// limit, but stays within the bounds of a [table](super::TimeLimits). Deadlines hold all the same. HTTP only.
+/// Put it into the request's extensions, which only this process can set. It may be longer or shorter than the layer's
+/// limit, within the bounds of [`TimeLimits`](super::TimeLimits). Deadlines still apply.
 ///
 /// ```
 /// use std::time::Duration;

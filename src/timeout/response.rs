@@ -1,75 +1,69 @@
-//! Hands on what comes in time, and answers in the place of what does not.
+//! Forwards responses that come in time, and responds in place of those that do not.
 
-use std::{error::Error, marker::PhantomData, sync::Arc};
+use std::{error::Error, sync::Arc};
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, StatusCode, response};
-use http_body::Body;
+use http::{HeaderMap, StatusCode};
 
-use super::{TimeoutBody, call_timeout::CallTimeout, layer::TimeoutConfig, timer::Expiry};
+use super::{
+    call_timeout::CallTimeout, config::TimeoutConfig, expiry::Expiry, wrap_body::WrapTimeoutBody,
+};
 use crate::{
     call::{Elapsed, GrpcCode, Rejection, as_std_error, find, is_timeout},
-    protocol::{
-        CallState, LocalFailure, Protocol, Respond, ResponseHead, Side, WireFormat, WrapBody,
-        grpc_status_of,
-    },
+    protocol::{CallState, LocalFailure, Protocol, Respond, ResponseHead, Side, grpc_status_of},
 };
-
-/// Wraps bodies in a [`TimeoutBody`].
-#[derive(Debug)]
-pub struct WrapTimeoutBody<P>(PhantomData<fn() -> P>);
 
 /// The result of a service with a time limit whose own response is `Res` and whose own error is `E`.
 pub(super) type TimeoutResult<P, Res, E> =
     Result<<P as Respond<Res, E>>::Response<WrapTimeoutBody<P>>, <P as Respond<Res, E>>::Error>;
 
-/// Answers in the service's place.
+/// Responds in the service's place.
 pub(super) fn respond_locally<P, Res, E>(
     call: &P::Call,
-    why: LocalFailure<'_, P::Refusal>,
+    failure: LocalFailure<'_, P::Refusal>,
 ) -> TimeoutResult<P, Res, E>
 where
     P: Respond<Res, E>,
 {
-    P::local_response(call, why).map(P::message_response::<WrapTimeoutBody<P>>)
+    P::local_response(call, failure).map(P::message_response::<WrapTimeoutBody<P>>)
 }
 
-/// A call that has come to its head, or failed.
+/// What is known of a call when its service has responded or failed.
 pub struct ResponseContext<'a, P: Protocol> {
     pub(super) config: &'a TimeoutConfig<P>,
     pub(super) call: &'a P::Call,
     pub(super) timeout: &'a CallTimeout,
+    /// When the time of the call is over; None if it never waited.
     pub(super) expiry: Option<Expiry>,
 }
 
 impl<P: Protocol> ResponseContext<'_, P> {
-    /// Hands the answer on, unless it is a client's that says no more than that the time was up.
+    /// Forwards the result, unless it is a client's that only reports that the time was up.
     #[inline]
     pub(super) fn forward<Res, E>(self, result: Result<Res, E>) -> TimeoutResult<P, Res, E>
     where
         P: Respond<Res, E>,
     {
-        match result {
+        let elapsed = match result {
             Ok(response) => match self.elapsed_by_head(P::response_head(&response)) {
-                None => Ok(P::wrap_response::<WrapTimeoutBody<P>>(response, self)),
-                Some(why) => respond_locally::<P, Res, E>(self.call, LocalFailure::TimedOut(why)),
+                None => return Ok(P::wrap_response::<WrapTimeoutBody<P>>(response, self)),
+                Some(elapsed) => elapsed,
             },
             Err(error) => {
                 let error = P::convert_error(error);
                 match self.elapsed_by_error(&error) {
-                    None => Err(error),
-                    Some(why) => {
-                        respond_locally::<P, Res, E>(self.call, LocalFailure::TimedOut(why))
-                    }
+                    None => return Err(error),
+                    Some(elapsed) => elapsed,
                 }
             }
-        }
+        };
+        respond_locally::<P, Res, E>(self.call, LocalFailure::TimedOut(elapsed))
     }
 
-    /// Returns the end of a call just when its time is up: the peer or the transport goes by the time that it was sent.
+    /// Returns the timeout of a call that ends just when its time is up: the peer or the transport obeys the time that it
+    /// was sent.
     fn elapsed_at_peer(&self) -> Option<Elapsed> {
-        let over = self.expiry.filter(Expiry::is_near)?;
-        Some(over.record_elapsed(&self.config.limit, self.timeout))
+        let expiry = self.expiry.filter(Expiry::is_near)?;
+        Some(expiry.record_elapsed(&self.config.limit, self.timeout))
     }
 
     #[inline]
@@ -78,28 +72,32 @@ impl<P: Protocol> ResponseContext<'_, P> {
             return None;
         }
         let head = head?;
-        let late = if self.call.wire().is_grpc() {
+        let is_timeout = if self.call.wire().is_grpc() {
             reports_timeout(head.headers)
         } else {
             self.config.timeout_header.is_some() && head.status == StatusCode::GATEWAY_TIMEOUT
         };
-        if late {
+        if is_timeout {
             self.elapsed_by_peer_response(head)
         } else {
             None
         }
     }
 
-    /// An answer of this process, by a limit or a guard further in, has its own word.
+    /// A response of this process, by a limit or a guard further in, is classified already and stays.
     #[cold]
     fn elapsed_by_peer_response(&self, head: ResponseHead<'_>) -> Option<Elapsed> {
         let extensions = head.extensions;
-        let ours = extensions.get::<Rejection>().is_some()
+        let is_local = extensions.get::<Rejection>().is_some()
             || extensions.get::<Arc<dyn Error + Send + Sync>>().is_some();
-        if ours { None } else { self.elapsed_at_peer() }
+        if is_local {
+            None
+        } else {
+            self.elapsed_at_peer()
+        }
     }
 
-    /// A limit further in has its own word.
+    /// The error of a limit further in is classified already and stays.
     fn elapsed_by_error<E: 'static>(&self, error: &E) -> Option<Elapsed> {
         if P::SIDE == Side::Server || !self.call.wire().is_grpc() {
             return None;
@@ -113,39 +111,8 @@ impl<P: Protocol> ResponseContext<'_, P> {
     }
 }
 
-/// The body has the caller's deadline, and limits of its own.
-impl<P: Protocol> WrapBody for WrapTimeoutBody<P> {
-    type Body<B> = TimeoutBody<B>;
-    type With<'a>
-        = ResponseContext<'a, P>
-    where
-        Self: 'a;
-
-    #[inline]
-    fn wrap_body<B: Body<Data = Bytes>>(
-        with: ResponseContext<'_, P>,
-        parts: &mut response::Parts,
-        body: B,
-    ) -> TimeoutBody<B> {
-        let in_trailers = || with.call.wire().is_grpc() && expects_grpc_trailers(&parts.headers);
-        TimeoutBody::new(body, with.config, with.timeout, in_trailers)
-    }
-
-    fn message_body<B>(message: Bytes) -> TimeoutBody<B> {
-        TimeoutBody::from_bytes(message)
-    }
-}
-
-/// Returns whether a body ends with a gRPC status in trailers. gRPC-Web has it in the body's last message, where
-/// nothing can be put once a message has begun.
-fn expects_grpc_trailers(headers: &HeaderMap) -> bool {
-    WireFormat::from_headers(headers) == WireFormat::Grpc && !headers.contains_key(GRPC_STATUS)
-}
-
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-
-/// Returns whether a gRPC peer says in these headers or trailers that its time was up, or that it was told to stop.
+/// Returns whether a gRPC peer reports in these headers or trailers that its time was up, or that it was cancelled.
 pub(super) fn reports_timeout(headers: &HeaderMap) -> bool {
-    const LATE: [GrpcCode; 2] = [GrpcCode::CANCELLED, GrpcCode::DEADLINE_EXCEEDED];
-    grpc_status_of(headers).is_some_and(|code| LATE.contains(&code))
+    const CODES: [GrpcCode; 2] = [GrpcCode::CANCELLED, GrpcCode::DEADLINE_EXCEEDED];
+    grpc_status_of(headers).is_some_and(|code| CODES.contains(&code))
 }

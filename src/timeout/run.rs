@@ -10,12 +10,13 @@ use super::{TimeLimit, call_timeout::CallTimeout, timer::Timer};
 use crate::call::{CallClock, Elapsed, drop_on_timeout};
 
 pin_project! {
-    /// A future with a time limit; made by [`TimeLimit::run`].
+    /// The future of work with a time limit; made by [`TimeLimit::run`].
     #[must_use = "futures do nothing unless polled"]
     #[derive(Debug)]
     pub struct TimeLimitFuture<F> {
         limit: TimeLimit,
-        asked: Option<CallTimeout>,
+        // None before the first poll, from which the time counts.
+        timeout: Option<CallTimeout>,
         #[pin]
         future: Option<F>,
         #[pin]
@@ -27,7 +28,7 @@ impl<F> TimeLimitFuture<F> {
     pub(super) fn new(limit: TimeLimit, future: F) -> Self {
         TimeLimitFuture {
             limit,
-            asked: None,
+            timeout: None,
             future: Some(future),
             timer: Timer::default(),
         }
@@ -39,38 +40,38 @@ impl<F: Future> Future for TimeLimitFuture<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let asked = match this.asked {
-            Some(asked) => asked,
+        let timeout = match this.timeout {
+            Some(timeout) => timeout,
             None => {
-                let asked = CallTimeout::from_scope(this.limit.get());
-                if asked.is_elapsed(&CallClock::default()) {
+                let timeout = CallTimeout::from_scope(this.limit.get());
+                if timeout.is_elapsed(&CallClock::default()) {
                     this.future.set(None);
                     return Poll::Ready(Err(this.limit.reject_run()));
                 }
-                this.asked.insert(asked)
+                this.timeout.insert(timeout)
             }
         };
-        let scope = this.timer.time_budget(asked);
+        let budget = this.timer.time_budget(timeout);
         let future = this
             .future
             .as_mut()
             .as_pin_mut()
             .expect("polled after completion");
-        // The answer before the clock: one that is there is not thrown away.
+        // The output before the clock: one that is ready beats the limit.
         let polled = {
-            let _scope = scope.enter();
+            let _scope = budget.enter();
             future.poll(cx)
         };
         if let Poll::Ready(output) = polled {
             this.future.set(None);
             return Poll::Ready(Ok(output));
         }
-        let over = ready!(this.timer.poll_elapsed(asked, cx));
-        let why = over.record_elapsed(this.limit, asked);
-        let why = drop_on_timeout(why, || {
-            let _scope = scope.enter();
+        let expiry = ready!(this.timer.poll_elapsed(timeout, cx));
+        let elapsed = expiry.record_elapsed(this.limit, timeout);
+        let elapsed = drop_on_timeout(elapsed, || {
+            let _scope = budget.enter();
             this.future.set(None);
         });
-        Poll::Ready(Err(why))
+        Poll::Ready(Err(elapsed))
     }
 }

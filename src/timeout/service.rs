@@ -7,8 +7,8 @@ use std::{
 use tower_service::Service;
 
 use super::{
-    TimeoutFuture, call_timeout::CallTimeout, header::write_timeout_header, layer::TimeoutConfig,
-    response::WrapTimeoutBody, timer::Timer,
+    TimeoutFuture, call_timeout::CallTimeout, config::TimeoutConfig, header::write_timeout_header,
+    timer::Timer, wrap_body::WrapTimeoutBody,
 };
 use crate::{
     call::CallClock,
@@ -22,14 +22,11 @@ pub struct TimeoutService<S, P> {
 }
 
 impl<S, P> TimeoutService<S, P> {
-    pub(super) fn new(inner: S, plan: Arc<TimeoutConfig<P>>) -> Self {
-        TimeoutService {
-            inner,
-            config: plan,
-        }
+    pub(super) fn new(inner: S, config: Arc<TimeoutConfig<P>>) -> Self {
+        TimeoutService { inner, config }
     }
 
-    /// The wrapped service.
+    /// Returns the wrapped service.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
@@ -39,7 +36,7 @@ impl<S, P, Req> Service<Req> for TimeoutService<S, P>
 where
     // The wrapped service.
     S: Service<Req>,
-    // How the request is read, and how a late answer is replaced.
+    // How the request is read, and how a late response is replaced.
     P: ReadRequest<Req> + Respond<S::Response, S::Error>,
 {
     type Response = P::Response<WrapTimeoutBody<P>>;
@@ -53,26 +50,25 @@ where
 
     #[inline]
     fn call(&mut self, mut request: Req) -> Self::Future {
-        let plan = self.config.clone();
-        let now = CallClock::default();
-        let call = plan.protocol.read(&mut request);
-        let asked = CallTimeout::for_request(&plan, &call, &request, &now);
-        if asked.is_elapsed(&now) {
-            return TimeoutFuture::rejected(plan, call);
+        let config = self.config.clone();
+        let clock = CallClock::default();
+        let call = config.protocol.read(&mut request);
+        let timeout = CallTimeout::for_request(&config, &call, &request, &clock);
+        if timeout.is_elapsed(&clock) {
+            return TimeoutFuture::rejected(config, call);
         }
         if let Some(headers) = P::headers_mut(&mut request) {
-            write_timeout_header(&plan, &call, &asked, headers, &now);
+            write_timeout_header(&config, &call, &timeout, headers, &clock);
         }
-        let scope = Timer::default().time_budget(&asked);
         let future = {
-            let _scope = scope.enter();
+            let _scope = Timer::default().time_budget(&timeout).enter();
             self.inner.call(request)
         };
-        TimeoutFuture::new(plan, call, asked, future)
+        TimeoutFuture::new(config, call, timeout, future)
     }
 }
 
-/// A clone shares the time limit and keeps no readiness.
+/// A clone shares the time limit, but not the readiness.
 impl<S: Clone, P> Clone for TimeoutService<S, P> {
     fn clone(&self) -> Self {
         TimeoutService::new(self.inner.clone(), self.config.clone())
@@ -81,7 +77,7 @@ impl<S: Clone, P> Clone for TimeoutService<S, P> {
 
 impl<S: fmt::Debug, P> fmt::Debug for TimeoutService<S, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Timed")
+        f.debug_struct("TimeoutService")
             .field("inner", &self.inner)
             .field("limit", &self.config.limit)
             .finish_non_exhaustive()

@@ -1,4 +1,4 @@
-//! Tests what the public API does not show: why work is dropped, and uploads that stall.
+//! Tests what the public API does not show: the reason why work is dropped, and uploads that stall.
 
 use std::{
     future::{Future, pending},
@@ -29,7 +29,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const PEER_UNHEALTHY: Classification = Classification::new(Outcome::TimedOut, Evidence::Unhealthy);
 const INCONCLUSIVE: Classification = Classification::new(Outcome::TimedOut, Evidence::Inconclusive);
 
-/// Work that never ends, and notes why it is dropped.
+/// Work that never ends, and records why it is dropped.
 #[derive(Clone, Default)]
 struct NeverReady(Arc<Mutex<Option<Classification>>>);
 
@@ -75,36 +75,41 @@ fn request(stalled: Option<bool>) -> Request<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropped_future_is_told_which_time_ran_out() {
-    let hung = NeverReady::default();
-    let work = || hung.clone();
+async fn timeout_tells_the_dropped_future_what_ran_out() {
+    let never_ready = NeverReady::default();
+    let work = || never_ready.clone();
     let layer = TimeoutLayer::client(SECOND);
     let service = || layer.layer(service_fn(|_| work()));
     assert!(service().oneshot(request(None)).await.is_err());
-    assert_eq!(hung.take_reason(), Some(PEER_UNHEALTHY));
+    assert_eq!(never_ready.take_reason(), Some(PEER_UNHEALTHY));
     assert!(service().oneshot(request(Some(true))).await.is_err());
-    assert_eq!(hung.take_reason(), Some(Classification::CALLER_FAULT));
-    let hurried = || context::Context::new_root().with_deadline(Instant::now() + SECOND / 2);
-    let late = hurried().scope(service().oneshot(request(None))).await;
+    assert_eq!(
+        never_ready.take_reason(),
+        Some(Classification::CALLER_FAULT)
+    );
+    let with_deadline = || context::Context::new_root().with_deadline(Instant::now() + SECOND / 2);
+    let late = with_deadline()
+        .scope(service().oneshot(request(None)))
+        .await;
     assert!(late.is_err());
-    assert_eq!(hung.take_reason(), Some(INCONCLUSIVE));
+    assert_eq!(never_ready.take_reason(), Some(INCONCLUSIVE));
 
     let limit = TimeLimit::new("run", SECOND);
     assert!(limit.run(work()).await.is_err());
-    assert_eq!(hung.take_reason(), Some(PEER_UNHEALTHY));
-    assert!(hurried().scope(limit.run(work())).await.is_err());
-    assert_eq!(hung.take_reason(), Some(INCONCLUSIVE));
-    // Whoever hangs up says nothing.
+    assert_eq!(never_ready.take_reason(), Some(PEER_UNHEALTHY));
+    assert!(with_deadline().scope(limit.run(work())).await.is_err());
+    assert_eq!(never_ready.take_reason(), Some(INCONCLUSIVE));
+    // A caller that hangs up gives no reason.
     drop(limit.run(work()));
     drop(service().oneshot(request(None)));
-    assert_eq!(hung.take_reason(), None);
+    assert_eq!(never_ready.take_reason(), None);
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropped_body_is_told_which_time_ran_out() {
-    let hung = NeverReady::default();
+async fn timeout_tells_the_dropped_body_what_ran_out() {
+    let never_ready = NeverReady::default();
     let answer = async |stalled: Option<bool>| {
-        let body = hung.clone();
+        let body = never_ready.clone();
         let service = service_fn(move |_| {
             let response = Response::new(body.clone());
             async { Ok::<_, BoxError>(response) }
@@ -116,18 +121,18 @@ async fn dropped_body_is_told_which_time_ran_out() {
         let why: &Elapsed = error.downcast_ref().expect("an Elapsed");
         why.classification()
     };
-    for (stalled, judged) in [
+    for (stalled, classification) in [
         (None, PEER_UNHEALTHY),
         (Some(false), PEER_UNHEALTHY),
         (Some(true), Classification::CALLER_FAULT),
     ] {
-        assert_eq!(answer(stalled).await, judged);
-        assert_eq!(hung.take_reason(), Some(judged));
+        assert_eq!(answer(stalled).await, classification);
+        assert_eq!(never_ready.take_reason(), Some(classification));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn caller_that_stalls_is_told_so() {
+async fn timeout_of_a_stalled_caller_responds_with_408() {
     type Hangs = Result<Response<NeverReady>, BoxError>;
     let service = || service_fn(|_| pending::<Hangs>());
     let server = || TimeoutLayer::server(SECOND).layer(service());
@@ -150,7 +155,7 @@ async fn caller_that_stalls_is_told_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn late_trailers_say_whose_doing_it_is() {
+async fn timeout_trailers_say_whose_fault_it_is() {
     let trailers = async |stalled: bool, deadline: Option<Instant>| {
         let service = service_fn(async |_| {
             let response = Response::builder().header("content-type", "application/grpc");

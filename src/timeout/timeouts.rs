@@ -1,14 +1,7 @@
-use std::time::Duration;
+use super::{TimeLimit, TimeoutsBuilder};
+use crate::call::Label;
 
-use super::TimeLimit;
-use crate::call::{ConfigError, Label};
-
-/// Long enough for a slow answer, short enough that three attempts fit into the total.
-const DEFAULT_ATTEMPT: Duration = Duration::from_secs(10);
-/// What people and load balancers wait for.
-const DEFAULT_TOTAL: Duration = Duration::from_secs(30);
-
-/// The two time limits of calls that are tried again: for each attempt, and for all of them together.
+/// The two time limits of calls that are retried: for each attempt, and for all attempts together.
 ///
 /// ```
 /// use std::time::Duration;
@@ -28,81 +21,49 @@ const DEFAULT_TOTAL: Duration = Duration::from_secs(30);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Timeouts {
-    attempt: TimeLimit,
-    total: TimeLimit,
+    pub(super) attempt: TimeLimit,
+    pub(super) total: TimeLimit,
 }
 
 impl Timeouts {
-    /// Returns settings to start from: 10 s for an attempt, 30 s in all.
-    pub fn builder(name: impl Into<Label>) -> TimeoutsBuilder {
-        TimeoutsBuilder {
-            name: name.into(),
-            attempt: None,
-            total: DEFAULT_TOTAL,
-        }
+    /// Creates limits with the defaults: 10 s for an attempt, 30 s in total.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep::timeout::Timeouts;
+    ///
+    /// let timeouts = Timeouts::new("payments");
+    /// assert_eq!(timeouts.attempt().get(), Duration::from_secs(10));
+    /// ```
+    pub fn new(name: impl Into<Label>) -> Self {
+        let defaults = Timeouts::builder(name).build();
+        defaults.expect("default timeouts are valid")
     }
 
-    /// Returns the limit of one attempt: goes inside of what retries. Its name is that of the pair and `.attempt`.
+    /// Returns a builder with the defaults: 10 s for an attempt, 30 s in total.
     ///
-    /// Never exceeds the total: a total that is lowered later lowers it for as long as it stays so.
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep::timeout::Timeouts;
+    ///
+    /// let timeouts = Timeouts::builder("payments").total(Duration::from_secs(5)).build()?;
+    /// assert_eq!(timeouts.attempt().get(), Duration::from_secs(5));
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    pub fn builder(name: impl Into<Label>) -> TimeoutsBuilder {
+        TimeoutsBuilder::new(name.into())
+    }
+
+    /// Returns the limit of one attempt, for a layer inside of the retry. Its name is that of the timeouts and `.attempt`.
+    ///
+    /// Never exceeds the total, even if that is lowered later.
     pub fn attempt(&self) -> TimeLimit {
         self.attempt.clone()
     }
 
-    /// Returns the limit of all attempts and the waits between them: goes outside of what retries. Its name is that of the pair and
-    /// `.total`.
+    /// Returns the limit of all attempts and the waits between them, for a layer outside of the retry. Its name is that of
+    /// the timeouts and `.total`.
     pub fn total(&self) -> TimeLimit {
         self.total.clone()
-    }
-}
-
-/// Settings of [`Timeouts`].
-#[derive(Clone, Debug)]
-pub struct TimeoutsBuilder {
-    name: Label,
-    attempt: Option<Duration>,
-    total: Duration,
-}
-
-impl TimeoutsBuilder {
-    /// Sets the limit of one attempt. Must be above zero and at most the total. Default: 10 s, or the total if that is
-    /// shorter.
-    #[must_use]
-    pub fn attempt(mut self, time: Duration) -> Self {
-        self.attempt = Some(time);
-        self
-    }
-
-    /// Sets the limit of all attempts together. Must be above zero. Default: 30 s.
-    #[must_use]
-    pub fn total(mut self, time: Duration) -> Self {
-        self.total = time;
-        self
-    }
-
-    /// Makes them.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError`] names the limit that makes no sense.
-    pub fn build(self) -> Result<Timeouts, ConfigError> {
-        let total = self.total;
-        let attempt = self.attempt.unwrap_or(DEFAULT_ATTEMPT.min(total));
-        let wrong = |field, got: Duration, must: String| {
-            let owner = format!("timeouts {:?}", self.name);
-            Err(ConfigError::new(owner, field, format!("{got:?}"), must))
-        };
-        if total.is_zero() {
-            return wrong("total", total, "above 0".to_owned());
-        }
-        if attempt.is_zero() || attempt > total {
-            let must = format!("above 0 and at most total, {total:?}");
-            return wrong("attempt", attempt, must);
-        }
-        let total = TimeLimit::new(format!("{}.total", self.name), total);
-        Ok(Timeouts {
-            attempt: TimeLimit::capped_by(format!("{}.attempt", self.name), attempt, &total),
-            total,
-        })
     }
 }

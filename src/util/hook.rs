@@ -1,4 +1,4 @@
-//! Code that is not ours to trust - hooks, recorders, subscribers, sinks - may panic without harming a call.
+//! Catches panics of hooks, recorders, subscribers and sinks, which must not harm a call.
 
 use std::{
     any::Any,
@@ -9,10 +9,14 @@ use super::panics::{CapturedPanic, CatchScope, PanicPayload, catch};
 
 static HOOK_PANICS: AtomicU64 = AtomicU64::new(0);
 
-/// How many times a hook, subscriber, recorder, error sink or classifier has panicked in this process.
+/// Returns how many times a hook, subscriber, recorder, error sink or classifier has panicked in this process.
 ///
-/// Such a panic never fails a call (a classifier's makes that one call a failure); this number is how one
-/// learns of it. Also sent as the counter `tower_keep_hook_panics_total`.
+/// Such a panic does not fail a call, except that a classifier's makes that one call a failure. Also recorded as the counter
+/// `tower_keep_hook_panics_total`.
+///
+/// ```
+/// assert_eq!(tower_keep::hook_panics(), 0);
+/// ```
 pub fn hook_panics() -> u64 {
     HOOK_PANICS.load(Ordering::Relaxed)
 }
@@ -48,7 +52,7 @@ pub(crate) fn report_hook_panic(thrown: PanicPayload) {
     let _ = catch(|| drop(payload));
 }
 
-/// The message of a panic, as far as it has one.
+/// Returns the message of a panic, if it is a text.
 pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
     if let Some(text) = payload.downcast_ref::<&'static str>() {
         text

@@ -1,7 +1,7 @@
-//! Where a panic happened: what a panic hook is told, and whoever catches the panic is not.
+//! The location of a panic, which the panic hook knows and the code that catches the panic does not.
 //!
-//! What the hook has seen waits in the thread for the one who catches, travels with the payload, and reports
-//! itself when it is dropped unreported: a panic is never lost, and never told twice.
+//! The details wait in the thread for the code that catches the panic, travel with the payload, and report themselves when they
+//! are dropped unreported: a panic is never lost, and never reported twice.
 
 use std::{
     any::Any,
@@ -24,26 +24,25 @@ use crate::util::text::truncate;
 
 /// The target of the events that report panics.
 const TARGET: &str = "tower_keep::panic";
-/// How much of a message is kept, in bytes.
+/// The maximum length of a message, in bytes.
 const MAX_MESSAGE: usize = 4_096;
 
-/// One of us is there to catch what panics.
+/// Added to the depths for code that catches panics.
 const CATCH_UNIT: u32 = 1;
-/// A guarded call is being worked on.
+/// Added to the depths for a guarded call.
 const CALL_UNIT: u32 = 1 << 16;
 
 thread_local! {
-    /// How many catchers, and above them how many calls, this thread is inside of.
+    /// The number of catch scopes, and above 16 bits the number of calls, that this thread is inside of.
     static DEPTHS: Cell<u32> = const { Cell::new(0) };
-    /// Whether `SEEN` holds something: cheaper to ask, since it needs no destructor.
+    /// Whether `LAST_PANIC` holds something: cheaper to read, since it needs no destructor.
     static HAS_LAST_PANIC: Cell<bool> = const { Cell::new(false) };
     static LAST_PANIC: Cell<Option<Box<PanicDetails>>> = const { Cell::new(None) };
     static REPORTING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Gives panics a place in the log and in error records. Once per process; further calls do nothing.
-///
-/// `logging::init` does it too.
+/// Installs a panic hook that adds the location of panics to the log and to error records. Once per process; further calls do
+/// nothing. `logging::init` calls it too.
 ///
 /// | a panic | without | with |
 /// |---|---|---|
@@ -52,11 +51,10 @@ thread_local! {
 /// | of a hook, subscriber or recorder | std's report, and [`hook_panics`](crate::hook_panics) | one event at `ERROR`, and `hook_panics` |
 /// | anywhere else | std's report | one event at `ERROR` |
 ///
-/// What no subscriber wants to hear goes to stderr. With `RUST_BACKTRACE` set, std reports as well: somebody
-/// asked for it. A hook that was there before is not std's: it always runs, too. One that is installed later
-/// should run the one it replaces.
+/// What no subscriber takes goes to stderr. With `RUST_BACKTRACE` set, std reports as well. A custom hook that was installed
+/// before always runs, too; one that is installed later should run the one that it replaces.
 ///
-/// A panic outside of calls is told from inside the panic hook: a subscriber that panics there aborts the process.
+/// A panic outside of calls is reported from inside the panic hook: a subscriber that panics there aborts the process.
 ///
 /// ```
 /// tower_keep::errors::capture_panics();
@@ -65,7 +63,7 @@ pub fn capture_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let found = panic::take_hook();
-        // Taken twice, there is only std's own left. A wrong "no" would only report twice.
+        // Taken twice, there is only std's own left. A wrong `false` would only report twice.
         #[allow(ambiguous_wide_pointer_comparisons)]
         let is_std = ptr::eq(&*found, &*panic::take_hook());
         let wants_trace = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
@@ -81,9 +79,10 @@ pub fn capture_panics() {
     });
 }
 
-/// Keeps a panic for whoever catches it, or tells it at once. `false` if nobody heard.
+/// Stashes the details of a panic for the code that catches it, or reports them at once. Returns `false` if no subscriber took
+/// them.
 fn on_panic(info: &PanicHookInfo<'_>) -> bool {
-    // Where panics abort, nobody comes after us.
+    // Where panics abort, no code runs after the hook.
     let is_caught = cfg!(panic = "unwind") && catch_depth() > 0;
     let seen = Box::new(PanicDetails {
         message: truncate(panic_message(info.payload()), MAX_MESSAGE).to_owned(),
@@ -120,25 +119,25 @@ fn take_stashed() -> Option<Box<PanicDetails>> {
     LAST_PANIC.try_with(Cell::take).ok().flatten()
 }
 
-/// Says that panics on this thread are ours to report, as long as it lives.
+/// The scope in which panics of this thread are caught and reported by this crate.
 #[derive(Debug)]
 #[must_use]
 pub struct CatchScope(u32);
 
 impl CatchScope {
-    /// Around all that a guarded call does on this thread: its service and its hooks.
+    /// Opens a scope around all that a guarded call does on this thread: its service and its hooks.
     #[inline]
     pub(crate) fn enter_call() -> Self {
         CatchScope::push(CATCH_UNIT + CALL_UNIT)
     }
 
-    /// Around code of others that is no call.
+    /// Opens a scope around custom code that is not a call.
     #[inline]
     pub(crate) fn enter() -> Self {
         CatchScope::push(CATCH_UNIT)
     }
 
-    // Put back in the end, not counted down: the two updates of a counter wait for each other.
+    // Restored in the end, not counted down: the second update of a counter would wait for the first.
     #[inline]
     fn push(what: u32) -> Self {
         let before = DEPTHS.get();
@@ -157,7 +156,7 @@ impl Drop for CatchScope {
     }
 }
 
-/// A panic has passed through all of us, or somebody has caught it in a place where we do not look.
+/// Reports a panic that has passed through all scopes, or that other code has caught.
 #[cold]
 fn report_unclaimed() {
     if catch_depth() > 0 {
@@ -174,25 +173,25 @@ fn catch_depth() -> u32 {
     DEPTHS.get() % CALL_UNIT
 }
 
-/// How many guarded calls this thread is inside of.
+/// Returns the number of guarded calls that this thread is inside of.
 pub(crate) fn call_depth() -> u32 {
     DEPTHS.get() / CALL_UNIT
 }
 
-/// What is thrown, to be made a [`CapturedPanic`] where it is dealt with: on the way, that would copy the result of
-/// every good call.
+/// The payload of a panic, made a [`CapturedPanic`] where it is handled: earlier, that would copy the result of every
+/// successful call.
 pub(crate) type PanicPayload = Box<dyn Any + Send>;
 
-/// Runs code that may panic.
+/// Runs code that may panic, and catches the panic.
 #[inline]
 pub(crate) fn catch<R>(work: impl FnOnce() -> R) -> Result<R, PanicPayload> {
     catch_unwind(AssertUnwindSafe(work))
 }
 
-/// Runs a service, which may catch panics of its own.
+/// Runs a service, which may catch panics itself: those are reported.
 #[inline]
 pub(crate) fn catch_service<R>(work: impl FnOnce() -> R) -> Result<R, PanicPayload> {
-    /// In a drop, so that the result, which may be a large future, is not moved once more for it.
+    /// A guard, so that the result, which may be a large future, is not moved once more.
     struct CheckOnReturn;
     impl Drop for CheckOnReturn {
         #[inline]
@@ -208,7 +207,7 @@ pub(crate) fn catch_service<R>(work: impl FnOnce() -> R) -> Result<R, PanicPaylo
     })
 }
 
-/// Somebody between the panic and us has caught it, unless we only run because of the unwinding.
+/// Reports a panic that the service has caught itself, unless the thread unwinds right now.
 #[cold]
 fn report_swallowed() {
     if thread::panicking() {
@@ -219,7 +218,7 @@ fn report_swallowed() {
     }
 }
 
-/// What a panic leaves. A thin box, so that results are not larger for what hardly ever happens.
+/// A panic that was caught, with its details. Boxed, so that results do not grow for what hardly ever happens.
 pub struct CapturedPanic(Box<CapturedInner>);
 
 struct CapturedInner {
@@ -230,7 +229,7 @@ struct CapturedInner {
 impl CapturedPanic {
     #[cold]
     pub(crate) fn new(thrown: PanicPayload) -> Self {
-        // One that was thrown without the hook must not be taken for an earlier one that somebody caught.
+        // A panic that bypassed the hook must not get the details of an earlier one that other code caught.
         let message = truncate(panic_message(&*thrown), MAX_MESSAGE);
         let seen = take_stashed().filter(|seen| {
             let is_own = seen.message == message;
@@ -253,14 +252,14 @@ impl CapturedPanic {
         self.0.details.as_deref()
     }
 
-    /// The panic of a hook: nobody else will tell it.
+    /// Reports the panic of a hook, which no call reports.
     pub(crate) fn report_hook(&self) {
         if let Some(seen) = self.details() {
             seen.report("a hook panicked", Level::ERROR);
         }
     }
 
-    /// The panic goes on.
+    /// Resumes the panic.
     pub(crate) fn resume(self) -> ! {
         let CapturedInner {
             payload: thrown,
@@ -279,11 +278,11 @@ impl fmt::Debug for CapturedPanic {
     }
 }
 
-/// What the hook has seen of a panic.
+/// The details of a panic, as the panic hook has seen them.
 pub(crate) struct PanicDetails {
     message: String,
     location: Option<String>,
-    /// Where it happened, for the IDs of the event.
+    /// The span in which it happened, for the IDs of the event.
     span: Span,
     reported: AtomicBool,
 }
@@ -293,12 +292,12 @@ impl PanicDetails {
         self.location.as_deref()
     }
 
-    /// Somebody has told it; gives what was so before.
+    /// Marks the panic as reported. Returns whether it was before.
     pub(crate) fn mark_reported(&self) -> bool {
         self.reported.swap(true, Ordering::Relaxed)
     }
 
-    /// Somebody who is not one of us has caught it.
+    /// Reports a panic that other code has caught.
     fn report_caught(&self) {
         self.report("caught a panic", Level::WARN);
     }
@@ -313,7 +312,7 @@ impl PanicDetails {
         }
     }
 
-    /// To stderr, as the last resort.
+    /// Writes the panic to stderr, as the last resort.
     fn write_to_stderr(&self) {
         let thread = thread::current();
         let name = thread.name().unwrap_or("<unnamed>");
@@ -357,7 +356,7 @@ macro_rules! emit {
     };
 }
 
-/// Logs a panic; `false` if nobody listens, or whoever listens panics too.
+/// Logs a panic. Returns `false` if no subscriber takes it, or if the subscriber panics.
 fn log_panic(seen: &PanicDetails, what: &'static str, level: Level) -> bool {
     if REPORTING.replace(true) {
         return false;

@@ -16,7 +16,7 @@ use std::{
 /// cached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RecorderKind {
-    /// No recorder is installed.
+    /// The process has no recorder.
     None,
     /// The recorder of the process. It is never dropped, so its handles stay valid forever.
     Global,

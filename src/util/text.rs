@@ -1,4 +1,4 @@
-//! Bounded texts.
+//! Truncates texts from outside.
 
 use std::{
     borrow::Cow,
@@ -9,13 +9,13 @@ use std::{
 
 use crate::call::sources;
 
-/// The end of a truncated text.
+/// Marks where a text was cut off.
 pub(crate) const ELLIPSIS: char = '…';
 
-/// The longest character, in bytes of UTF-8.
+/// The maximum length of a character, in bytes of UTF-8.
 const MAX_CHAR_BYTES: usize = 4;
 
-/// Returns the beginning of a text, at most `max` bytes of whole characters.
+/// Returns as much of the beginning as fits, up to a whole character.
 pub(crate) fn truncate(text: &str, max: usize) -> &str {
     let mut end = text.len().min(max);
     while !text.is_char_boundary(end) {
@@ -24,7 +24,7 @@ pub(crate) fn truncate(text: &str, max: usize) -> &str {
     &text[..end]
 }
 
-/// Returns the text, or its beginning with an ellipsis, at most `max` bytes.
+/// Returns the text, or as much of its beginning as fits with an ellipsis.
 pub(crate) fn truncated(text: &str, max: usize) -> Cow<'_, str> {
     if text.len() <= max {
         return Cow::Borrowed(text);
@@ -33,7 +33,7 @@ pub(crate) fn truncated(text: &str, max: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{kept}{ELLIPSIS}"))
 }
 
-/// Truncates a text into a box, because a short `String` may own a large buffer.
+/// Returns a boxed text, since a short `String` may own a large buffer.
 pub(crate) fn truncated_box(text: String, max: usize) -> Box<str> {
     if text.len() <= max {
         text.into_boxed_str()
@@ -57,41 +57,41 @@ pub(crate) fn truncated_cow(text: Cow<'static, str>, max: usize) -> Cow<'static,
     }
 }
 
-/// Returns the `Display` text of a value, truncated. Stops the value as soon as it is too long.
+/// Returns the text that `value` writes, which is stopped as soon as it is too long.
 pub(crate) fn display_bounded(value: impl fmt::Display, max: usize) -> Box<str> {
     let mut text = String::new();
     write_bounded(&mut text, max, format_args!("{value}"));
     truncated_box(text, max)
 }
 
-/// Appends a formatted value until `out` is longer than `most`. A `Display` may be endless.
-pub(crate) fn write_bounded(out: &mut String, most: usize, value: fmt::Arguments<'_>) {
+/// Appends what a value writes until `out` is longer than `max`: a `Display` may be endless.
+pub(crate) fn write_bounded(out: &mut String, max: usize, value: fmt::Arguments<'_>) {
     struct BoundedWriter<'a>(&'a mut String, usize);
     impl Write for BoundedWriter<'_> {
         fn write_str(&mut self, part: &str) -> fmt::Result {
-            let BoundedWriter(out, most) = self;
-            // Accepts one more character than fits, by which the caller recognizes that the text is truncated.
-            let room = (*most + MAX_CHAR_BYTES).saturating_sub(out.len());
+            let BoundedWriter(out, max) = self;
+            // One character more than fits is written, to tell that something was cut off.
+            let room = (*max + MAX_CHAR_BYTES).saturating_sub(out.len());
             out.push_str(truncate(part, room));
-            if out.len() > *most {
+            if out.len() > *max {
                 Err(fmt::Error)
             } else {
                 Ok(())
             }
         }
     }
-    // An error means that the buffer is full or that the value failed. What was written before is kept.
-    let _ = BoundedWriter(out, most).write_fmt(value);
+    // An error means that `out` is full, or that the value cannot write itself: the text so far is used.
+    let _ = BoundedWriter(out, max).write_fmt(value);
 }
 
-/// Appends an error with its sources: `cannot load the order: connection reset`.
-pub(crate) fn write_error_chain(out: &mut String, most: usize, error: &(dyn Error + 'static)) {
+/// Appends an error with its sources, since each says its own level only: `cannot load the order: connection reset`.
+pub(crate) fn write_error_chain(out: &mut String, max: usize, error: &(dyn Error + 'static)) {
     let (begin, mut from) = (out.len(), out.len());
     for error in sources(error) {
         let start = out.len();
         let sep = if start == begin { "" } else { ": " };
-        write_bounded(out, most, format_args!("{sep}{error}"));
-        // The parent may already end with the text of its source.
+        write_bounded(out, max, format_args!("{sep}{error}"));
+        // A source that its parent has quoted already adds nothing.
         let said = start + sep.len();
         match out.get(said..) {
             Some(own) if start > begin && out[from..start].ends_with(own) => out.truncate(start),
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn display_bounded_stops_endless_value() {
+    fn endless_value_is_stopped() {
         struct Endless;
         impl fmt::Display for Endless {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn error_chain_has_each_source_once() {
+    fn error_is_written_with_its_sources_each_of_them_once() {
         #[derive(Debug)]
         struct Says(&'static str, Option<Box<Says>>);
         impl fmt::Display for Says {

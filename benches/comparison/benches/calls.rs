@@ -105,7 +105,7 @@ fn fused(threads: usize) {
         let builder = CircuitBreaker::builder(name).count_window(100);
         builder.build().expect("sound settings")
     };
-    let both = (Track::named("both"), breaker("both"));
+    let both = (Track::new("both"), breaker("both"));
     compare(
         &format!("Guards of an HTTP call, {threads} thread(s) on one instance"),
         vec![
@@ -118,7 +118,7 @@ fn fused(threads: usize) {
             row(
                 "a tracker",
                 threads,
-                GuardLayer::server(Track::named("one")).layer(hello),
+                GuardLayer::server(Track::new("one")).layer(hello),
             ),
             row(
                 "breaker and tracker in one",

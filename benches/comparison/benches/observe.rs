@@ -67,7 +67,7 @@ fn ours() -> Router {
 
 fn with_breaker() -> Router {
     let breaker = CircuitBreaker::builder("orders").count_window(100).build();
-    let guards = (Correlate::default(), (Track::named("orders"), breaker.expect("sound settings")));
+    let guards = (Correlate::default(), (Track::new("orders"), breaker.expect("sound settings")));
     bare().layer(GuardLayer::server(guards))
 }
 

@@ -21,7 +21,7 @@ use tower_keep::{
     CircuitBreaker, GuardLayer, Track,
     breaker::CircuitBreakerBuilder,
     context::Correlate,
-    logging::{self, Format},
+    logging::{self, LogFormat},
     observe, operation,
     retry::{Retry, RetryLayer},
     timeout::TimeoutLayer,
@@ -112,7 +112,7 @@ fn three() -> Call {
 }
 
 fn breaker_and_track() -> Call {
-    let guards = (Track::named("bench"), built(count_window()));
+    let guards = (Track::new("bench"), built(count_window()));
     http(GuardLayer::server(guards).layer(hello()))
 }
 
@@ -159,7 +159,7 @@ fn axum(router: Router) -> Call {
 
 fn logged(call: Call) -> Call {
     let logging = logging::builder()
-        .format(Format::Json)
+        .format(LogFormat::Json)
         .level("info")
         .writer(std::io::sink);
     tracing_subscriber::registry()
@@ -188,7 +188,7 @@ fn logged(call: Call) -> Call {
 #[bench::http_bare(http(hello()))]
 #[bench::http_nothing(http(GuardLayer::server(NoopGuard).layer(hello())))]
 #[bench::http_context(http(GuardLayer::server(Correlate::default()).layer(hello())))]
-#[bench::http_track(http(GuardLayer::server(Track::named("bench")).layer(hello())))]
+#[bench::http_track(http(GuardLayer::server(Track::new("bench")).layer(hello())))]
 #[bench::http_breaker(http(built(count_window()).layer().server().layer(hello())))]
 #[bench::http_track_and_breaker(breaker_and_track())]
 #[bench::http_observe(http(observe("bench").server().layer(hello())))]

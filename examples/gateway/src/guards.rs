@@ -40,7 +40,9 @@ pub fn inbound(
         .log_headers(["user-agent"])
         .build()?;
     let observe = (Correlate::default(), track);
-    let deadline = Deadline::builder().timeout_header(TIME_LEFT).build()?;
+    let deadline = Deadline::builder("deadline")
+        .timeout_header(TIME_LEFT)
+        .build()?;
     let admission = (deadline, demonstration.then_some(Gate));
     let routes = (demonstration.then_some(Routes), Watch(Arc::clone(window)));
     Ok(GuardLayer::server((observe, (routes, admission))))

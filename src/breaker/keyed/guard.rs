@@ -48,7 +48,7 @@ impl<K, F> fmt::Debug for KeyedGuard<K, F> {
 }
 
 impl<K, F> Guard for KeyedGuard<K, F> {
-    /// Holds the breaker as well, so that a call completes in the one that admitted it. `None` for a request without key.
+    /// The permit with its breaker, so that a call completes in the one that admitted it. `None` for a request without key.
     type Permit = Option<(CircuitBreaker, BreakerPermit)>;
 
     fn on_head(&self, permit: &mut Self::Permit, head: &mut Head<'_>) {

@@ -34,11 +34,11 @@ pub(in crate::breaker) struct KeyedShared<K> {
 /// The reason to keep a breaker, the weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum EvictionRank {
-    /// It has a call in flight, or a handle.
+    /// A breaker with a call in flight, or a handle.
     InUse,
-    /// It keeps calls away from a failing peer.
+    /// A breaker that keeps calls away from a failing peer.
     Rejecting,
-    /// Its state has been overridden.
+    /// A breaker whose state has been overridden.
     Overridden,
 }
 

@@ -12,7 +12,7 @@ fn obeying(switch: &Switch) -> TestBreaker {
     TestBreaker::new(settings().switch(switch))
 }
 
-fn state_at(mode: SwitchMode) -> State {
+fn state_at(mode: SwitchMode) -> CircuitState {
     match mode {
         SwitchMode::Normal => CircuitState::Closed,
         SwitchMode::ForcedOpen => CircuitState::ForcedOpen,
@@ -64,16 +64,16 @@ impl Wake for Alarm {
 }
 
 /// A waiter registers and checks once more; `reject` makes the circuit reject calls meanwhile.
-fn wakes(breaker: fn() -> TestBreaker, reject: fn(TestBreaker)) {
+fn wakes(breaker: fn() -> TestBreaker, reject: fn(TestBreaker), is_rejecting: fn(&Shared) -> bool) {
     model(move || {
         let breaker = breaker();
         let rejecting = breaker.spawn(reject);
         let alarm = Arc::new(Alarm::default());
         let waiting = SignalWaiter::new(&breaker.shared.signal);
         waiting.register(&alarm.clone().into());
-        let seen = breaker.shared.is_rejecting();
+        let seen = is_rejecting(&breaker.shared);
         join([rejecting]);
-        assert!(breaker.shared.is_rejecting());
+        assert!(is_rejecting(&breaker.shared));
         assert!(seen || alarm.0.load(Ordering::Relaxed), "asleep forever");
     });
 }
@@ -85,6 +85,7 @@ fn waiter_sees_the_circuit_open_or_is_woken() {
         |breaker| {
             breaker.call(Outcome::Failure, 0);
         },
+        Shared::is_rejecting,
     );
 }
 
@@ -97,6 +98,7 @@ fn waiter_sees_shadow_mode_end_or_is_woken() {
             breaker
         },
         |breaker| breaker.shared.set_shadow(false),
+        Shared::is_rejecting,
     );
 }
 
@@ -108,7 +110,7 @@ fn waiter_sees_a_free_probe_slot_or_is_woken() {
         breaker.call(Outcome::Failure, 0);
         let probe = breaker.admit(OPEN_TIME).expect("a probe");
         let gives_back =
-            breaker.spawn(|breaker| breaker.complete(probe, Outcome::Cancelled, OPEN_TIME));
+            breaker.spawn(move |breaker| breaker.complete(probe, Outcome::Cancelled, OPEN_TIME));
         let alarm = Arc::new(Alarm::default());
         let waiting = SignalWaiter::new(&breaker.shared.signal);
         waiting.register(&alarm.clone().into());
@@ -142,50 +144,35 @@ fn subscriber_misses_no_transition_after_the_state_it_reads() {
     });
 }
 
-/// A caller checks without the lock before a call. If it then waits, it must be woken when the circuit rejects calls.
-fn rejects_any_without_the_lock_misses_no_wake(
-    breaker: fn() -> TestBreaker,
-    reject: fn(TestBreaker),
-) {
-    model(move || {
-        let breaker = breaker();
-        let rejecting = breaker.spawn(reject);
-        let alarm = Arc::new(Alarm::default());
-        let waiting = SignalWaiter::new(&breaker.shared.signal);
-        waiting.register(&alarm.clone().into());
-        let seen = breaker.shared.rejects_any();
-        join([rejecting]);
-        assert!(breaker.shared.rejects_any());
-        assert!(seen || alarm.0.load(Ordering::Relaxed), "asleep forever");
-    });
-}
-
 #[test]
 fn rejects_any_without_the_lock_misses_no_wake_when_the_circuit_opens() {
-    rejects_any_without_the_lock_misses_no_wake(
+    wakes(
         || TestBreaker::new(settings().consecutive_failures(1)),
         |breaker| {
             breaker.call(Outcome::Failure, 0);
         },
+        Shared::rejects_any,
     );
 }
 
 #[test]
 fn rejects_any_without_the_lock_misses_no_wake_when_shadow_mode_ends() {
-    rejects_any_without_the_lock_misses_no_wake(
+    wakes(
         || {
             let breaker = TestBreaker::new(settings().shadow(true).consecutive_failures(1));
             breaker.call(Outcome::Failure, 0);
             breaker
         },
         |breaker| breaker.shared.set_shadow(false),
+        Shared::rejects_any,
     );
 }
 
 #[test]
 fn rejects_any_without_the_lock_misses_no_wake_when_the_circuit_is_forced_open() {
-    rejects_any_without_the_lock_misses_no_wake(
+    wakes(
         || TestBreaker::new(settings().shadow(true).consecutive_failures(1)),
         |breaker| breaker.update(StateMachine::force_open),
+        Shared::rejects_any,
     );
 }

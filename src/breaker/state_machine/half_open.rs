@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{super::permit::PermitState, saturating_add};
+use super::super::{permit::PermitState, window::saturating_add};
 use crate::protocol::upload::Upload;
 
 /// The probes of one half-open phase.
@@ -20,7 +20,7 @@ pub(super) struct HalfOpen {
     /// Failed probes, overdue ones included.
     failed: u32,
     last_ordinal: u32,
-    /// Whether a probe has lost its slot because its caller stalled.
+    /// True once a probe has lost its slot because its caller stalled.
     has_stalled: bool,
 }
 
@@ -121,8 +121,21 @@ impl HalfOpen {
         }
     }
 
+    /// Returns the state of the permit of a probe after its head. A probe that has lost its slot is counted for good by its
+    /// head: its body can no longer change that.
+    pub(super) fn state_after_head(
+        &self,
+        probe: PermitState,
+        succeeded: Option<bool>,
+    ) -> PermitState {
+        match succeeded {
+            Some(succeeded) if self.is_tracked(probe) => PermitState::ProbeCounted { succeeded },
+            _ => PermitState::Uncounted,
+        }
+    }
+
     /// Returns whether the probe has not lost its slot.
-    pub(super) fn is_tracked(&self, probe: PermitState) -> bool {
+    fn is_tracked(&self, probe: PermitState) -> bool {
         self.index_in_flight(probe).is_some() || self.index_overdue(probe).is_some()
     }
 

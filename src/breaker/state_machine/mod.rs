@@ -1,7 +1,9 @@
 //! When a circuit opens, lets probes through and closes. Decides only: no clock, no lock, no await, no log.
 
+mod call_stats;
 mod failure_streak;
 mod half_open;
+mod phase;
 
 use std::time::Duration;
 
@@ -13,26 +15,18 @@ use super::{
     state::CircuitState,
     switch::SwitchMode,
     transition::{Transition, TransitionReason},
-    window::{BucketClock, CallCounts, CallSample, Window},
+    window::{BucketClock, CallCounts, CallSample, saturating_add},
 };
 use crate::{call::Label, guard::Rejects, protocol::upload::Upload};
 
-use failure_streak::FailureStreak;
+use call_stats::CallStats;
 use half_open::HalfOpen;
+use phase::Phase;
 
 /// Bounds the exponent of the open backoff; beyond it every factor has reached its maximum.
 const MAX_BACKOFF_LEVEL: u32 = 64;
 /// A probe whose caller stalls its upload keeps its slot for this part of the probe timeout.
 const STALL_DIVISOR: u32 = 10;
-
-#[derive(Debug)]
-enum Phase {
-    Closed { since: Instant },
-    Open { until: Instant },
-    HalfOpen(HalfOpen),
-    ForcedOpen,
-    Disabled,
-}
 
 /// The state of one circuit. Steps that may change the state return the transition, to be reported exactly once.
 #[derive(Debug)]
@@ -41,15 +35,13 @@ pub(super) struct StateMachine {
     name: Label,
     key: Option<Label>,
     settings: Settings,
-    bucket_clock: BucketClock,
-    window: Window,
-    streak: FailureStreak,
+    stats: CallStats,
     phase: Phase,
     /// Grows with every transition, and with every reset of a closed circuit. A result that bears another generation
     /// is too late to count.
     generation: u64,
     transitions: u64,
-    /// How many times the open time has been multiplied by the open backoff.
+    /// The number of times that the open time has been multiplied by the open backoff.
     backoff_level: u32,
     /// The override set on the breaker itself. The one set by its switch comes first.
     manual_mode: SwitchMode,
@@ -70,9 +62,7 @@ impl StateMachine {
         StateMachine {
             name,
             key,
-            window: settings.new_window(),
-            streak: FailureStreak::default(),
-            bucket_clock: settings.bucket_clock(now),
+            stats: CallStats::new(&settings, now),
             settings,
             phase: match switch_mode {
                 SwitchMode::Normal => Phase::Closed { since: now },
@@ -93,21 +83,15 @@ impl StateMachine {
     }
 
     pub(super) fn bucket_clock(&self) -> BucketClock {
-        self.bucket_clock
+        self.stats.clock()
     }
 
     pub(super) fn state(&self) -> CircuitState {
-        match self.phase {
-            Phase::Closed { .. } => CircuitState::Closed,
-            Phase::Open { .. } => CircuitState::Open,
-            Phase::HalfOpen(_) => CircuitState::HalfOpen,
-            Phase::ForcedOpen => CircuitState::ForcedOpen,
-            Phase::Disabled => CircuitState::Disabled,
-        }
+        self.phase.state()
     }
 
     pub(super) fn counts(&self, now: Instant) -> CallCounts {
-        self.window.counts(self.bucket_clock.bucket_at(now))
+        self.stats.counts(now)
     }
 
     /// Returns how many transitions there have been.
@@ -117,40 +101,26 @@ impl StateMachine {
 
     /// Returns how many calls have failed in a row.
     pub(super) fn consecutive_failures(&self) -> u32 {
-        self.streak.len()
+        self.stats.consecutive_failures()
     }
 
-    /// Returns the ID of the present run of successes; see [`FailureStreak`].
+    /// Returns the ID of the present run of successes.
     pub(super) fn run_id(&self) -> u32 {
-        self.streak.run_id()
+        self.stats.run_id()
     }
 
     pub(super) fn probes_in_flight(&self) -> u32 {
-        match &self.phase {
-            Phase::HalfOpen(half_open) => half_open.in_flight(),
-            _ => 0,
-        }
+        self.phase.half_open().map_or(0, HalfOpen::in_flight)
     }
 
     /// Returns whether the circuit is half open and all slots for probes are taken.
     pub(super) fn is_probing_at_limit(&self) -> bool {
-        matches!(&self.phase, Phase::HalfOpen(half_open) if half_open.is_full())
+        self.phase.half_open().is_some_and(HalfOpen::is_full)
     }
 
     /// Returns which calls would be rejected now. Overdue probes must have been [expired](Self::expire) before.
     pub(super) fn rejects(&self, now: Instant) -> Rejects {
-        match &self.phase {
-            Phase::Closed { .. } | Phase::Disabled => Rejects::None,
-            Phase::ForcedOpen => Rejects::All,
-            Phase::Open { until } if now < *until => Rejects::AllUntil(*until),
-            Phase::Open { .. } => Rejects::Some,
-            Phase::HalfOpen(half_open) => {
-                match half_open.next_deadline(now, self.stall_timeout()) {
-                    Some(until) if half_open.is_full() => Rejects::AllUntil(until),
-                    _ => Rejects::Some,
-                }
-            }
-        }
+        self.phase.rejects(now, self.stall_timeout())
     }
 
     /// Checks that the circuit is not open for some time to come, without changing it.
@@ -160,11 +130,7 @@ impl StateMachine {
     /// The time until a call may be admitted, if it is known.
     #[inline]
     pub(super) fn check_not_open(&self, now: Instant) -> Result<(), Option<Duration>> {
-        match self.phase {
-            Phase::Open { until } if now < until => Err(Some(until - now)),
-            Phase::ForcedOpen => Err(None),
-            _ => Ok(()),
-        }
+        self.phase.check_not_open(now)
     }
 
     /// Admits or rejects a call, which may begin or end a half-open phase. `has_upload` says that the request has a body
@@ -203,27 +169,16 @@ impl StateMachine {
         let generation = self.generation;
         state
             .map(|state| BreakerPermit { generation, state })
-            .ok_or_else(|| self.retry_after(now))
-    }
-
-    /// Returns how long a rejected caller should wait. While probes are in flight, that is until the first of them times
-    /// out, but not longer than the circuit opens for: it is a hint, and probes are usually fast.
-    fn retry_after(&self, now: Instant) -> Option<Duration> {
-        let Rejects::AllUntil(until) = self.rejects(now) else {
-            return None;
-        };
-        let wait = until.saturating_duration_since(now);
-        Some(match self.phase {
-            Phase::HalfOpen(_) => wait.min(self.settings.open_time),
-            _ => wait,
-        })
+            .ok_or_else(|| {
+                self.phase
+                    .retry_after(now, self.stall_timeout(), self.settings.open_time)
+            })
     }
 
     /// Records successes that the fast path has counted since the last failure.
     pub(super) fn record_successes(&mut self, bucket: u64, times: u64) {
-        if matches!(self.phase, Phase::Closed { .. }) {
-            self.streak.record_successes(times);
-            self.window.record(bucket, CallSample::Success, times);
+        if self.phase.is_closed() {
+            self.stats.record_successes(bucket, times);
         }
     }
 
@@ -240,34 +195,15 @@ impl StateMachine {
         }
         match (permit.state, sample) {
             (state @ PermitState::Probe { .. }, _) => {
-                permit.state = self.probe_state_after_head(state, sample);
+                let succeeded = sample.map(|sample| self.settings.is_probe_success(sample));
+                permit.state = self.phase.half_open()?.state_after_head(state, succeeded);
                 self.record_probe(state, sample, now)
             }
             (PermitState::Admitted, Some(success)) if !success.is_failure() => {
-                permit.state = PermitState::Success {
-                    bucket: self.bucket_clock.bucket_at(now) as u32,
-                    run_id: self.streak.run_id(),
-                    slow: success.is_slow(),
-                };
+                permit.state = self.stats.success_at(now, success.is_slow());
                 self.record(success, now)
             }
             _ => None,
-        }
-    }
-
-    /// A probe that has lost its slot is counted for good by its head: its body can no longer change that.
-    fn probe_state_after_head(
-        &self,
-        probe: PermitState,
-        sample: Option<CallSample>,
-    ) -> PermitState {
-        match (sample, &self.phase) {
-            (Some(sample), Phase::HalfOpen(half_open)) if half_open.is_tracked(probe) => {
-                PermitState::ProbeCounted {
-                    succeeded: self.is_probe_success(sample),
-                }
-            }
-            _ => PermitState::Uncounted,
         }
     }
 
@@ -302,9 +238,7 @@ impl StateMachine {
                 if let transition @ Some(_) = self.expire(now) {
                     return transition;
                 }
-                if let Phase::HalfOpen(half_open) = &mut self.phase {
-                    half_open.record_unready();
-                }
+                self.phase.half_open_mut()?.record_unready();
                 self.evaluate_probes(TransitionReason::ProbesFailed, now)
             }
             _ => None,
@@ -312,78 +246,34 @@ impl StateMachine {
     }
 
     fn record(&mut self, sample: CallSample, now: Instant) -> Option<Transition> {
-        if !matches!(self.phase, Phase::Closed { .. }) {
+        if !self.phase.is_closed() {
             return None;
         }
-        let bucket = self.bucket_clock.bucket_at(now);
-        self.window.record(bucket, sample, 1);
-        if sample.is_failure() {
-            self.streak.record_failure();
-        } else {
-            self.streak.record_successes(1);
-        }
-        self.trip_if_threshold_reached(sample, bucket, now)
+        self.stats.record(sample, now);
+        self.trip_if_threshold_reached(sample, now)
     }
 
     /// Turns a success that was counted at its head into a failure: its body has broken.
     fn success_to_failure(&mut self, success: PermitState, now: Instant) -> Option<Transition> {
-        let PermitState::Success {
-            bucket,
-            run_id,
-            slow,
-        } = success
-        else {
-            return None;
-        };
-        if !matches!(self.phase, Phase::Closed { .. }) {
+        if !self.phase.is_closed() {
             return None;
         }
-        let failure = if slow {
-            CallSample::SlowFailure
-        } else {
-            CallSample::Failure
-        };
-        let present = self.bucket_clock.bucket_at(now);
-        self.window.success_to_failure(bucket, failure, present);
-        self.streak.success_to_failure(run_id);
-        self.trip_if_threshold_reached(failure, present, now)
+        let failure = self.stats.success_to_failure(success, now)?;
+        self.trip_if_threshold_reached(failure, now)
     }
 
     fn trip_if_threshold_reached(
         &mut self,
         sample: CallSample,
-        bucket: u64,
         now: Instant,
     ) -> Option<Transition> {
-        let reason = self.reason_to_open(sample, bucket)?;
-        Some(self.trip(reason, now))
-    }
-
-    /// Evaluates the rates after a failure or a slow call, not after every success.
-    fn reason_to_open(&self, sample: CallSample, bucket: u64) -> Option<TransitionReason> {
+        // Not after every success: only a failure or a slow call can reach a threshold.
         if !sample.is_failure() && !sample.is_slow() {
             return None;
         }
-        let settings = &self.settings;
-        let max_failures = settings.consecutive_failures;
-        if max_failures.is_some_and(|max| self.streak.len() >= max) {
-            return Some(TransitionReason::ConsecutiveFailures);
-        }
-        let counts = self.window.counts(bucket);
-        if counts.calls < u64::from(settings.min_calls) {
-            return None;
-        }
-        // A quotient equals the fraction as it was configured: 3 of 30 are exactly 0.1.
-        let reached = |part: u64, threshold: Option<f64>| {
-            threshold.is_some_and(|threshold| part as f64 / counts.calls as f64 >= threshold)
-        };
-        if reached(counts.failures, settings.failure_rate) {
-            Some(TransitionReason::FailureRate)
-        } else if reached(counts.slow, settings.slow_rate) {
-            Some(TransitionReason::SlowRate)
-        } else {
-            None
-        }
+        let (counts, failures) = (self.stats.counts(now), self.stats.consecutive_failures());
+        let reason = self.settings.threshold_reached(counts, failures)?;
+        Some(self.trip(reason, now))
     }
 
     fn start_probing(&mut self, now: Instant) -> Transition {
@@ -402,10 +292,7 @@ impl StateMachine {
 
     fn expire_probes(&mut self, now: Instant) -> Option<Transition> {
         let stall_timeout = self.stall_timeout();
-        let Phase::HalfOpen(half_open) = &mut self.phase else {
-            return None;
-        };
-        half_open.expire(now, stall_timeout);
+        self.phase.half_open_mut()?.expire(now, stall_timeout);
         self.evaluate_probes(TransitionReason::ProbeTimeout, now)
     }
 
@@ -431,37 +318,24 @@ impl StateMachine {
         sample: Option<CallSample>,
         now: Instant,
     ) -> Option<Transition> {
-        let succeeded = sample.map(|sample| self.is_probe_success(sample));
+        let succeeded = sample.map(|sample| self.settings.is_probe_success(sample));
         // A success counts however late it is, so it is recorded before overdue probes expire. Every other result is
         // too late once its probe is overdue.
         if succeeded == Some(true) {
-            self.store_probe_result(probe, succeeded);
+            self.phase.half_open_mut()?.record(probe, succeeded);
             let transition = self.evaluate_probes(TransitionReason::ProbesFailed, now);
             return transition.or_else(|| self.expire(now));
         }
         if let transition @ Some(_) = self.expire(now) {
             return transition;
         }
-        self.store_probe_result(probe, succeeded);
+        self.phase.half_open_mut()?.record(probe, succeeded);
         self.evaluate_probes(TransitionReason::ProbesFailed, now)
-    }
-
-    fn store_probe_result(&mut self, probe: PermitState, succeeded: Option<bool>) {
-        if let Phase::HalfOpen(half_open) = &mut self.phase {
-            half_open.record(probe, succeeded);
-        }
-    }
-
-    fn is_probe_success(&self, sample: CallSample) -> bool {
-        let is_too_slow = sample.is_slow() && self.settings.slow_rate.is_some();
-        !sample.is_failure() && !is_too_slow
     }
 
     /// Closes as soon as enough probes have succeeded, opens as soon as that is out of reach.
     fn evaluate_probes(&mut self, failed: TransitionReason, now: Instant) -> Option<Transition> {
-        let Phase::HalfOpen(half_open) = &self.phase else {
-            return None;
-        };
+        let half_open = self.phase.half_open()?;
         let required = self.settings.probes_required;
         if half_open.succeeded() >= required {
             Some(self.close(TransitionReason::ProbesSucceeded, now))
@@ -538,7 +412,7 @@ impl StateMachine {
         if let Phase::Closed { since } = &mut self.phase {
             *since = now;
             self.generation += 1;
-            self.clear_counts();
+            self.stats.clear();
             return None;
         }
         Some(self.close(TransitionReason::Reset, now))
@@ -564,20 +438,17 @@ impl StateMachine {
 
     fn close(&mut self, reason: TransitionReason, now: Instant) -> Transition {
         let transition = self.transition(Phase::Closed { since: now }, reason, now);
-        self.clear_counts();
+        self.stats.clear();
         transition
-    }
-
-    fn clear_counts(&mut self) {
-        self.window.clear();
-        self.streak = FailureStreak::default();
     }
 
     /// Opens the circuit for the open time with backoff and jitter.
     fn trip(&mut self, reason: TransitionReason, now: Instant) -> Transition {
         self.decay_backoff(now);
         let jitter = 1.0 + self.settings.open_jitter * self.random.f64();
-        let wait = Duration::try_from_secs_f64(self.open_time().as_secs_f64() * jitter);
+        let wait = Duration::try_from_secs_f64(
+            self.settings.open_time_at(self.backoff_level).as_secs_f64() * jitter,
+        );
         self.backoff_level = (self.backoff_level + 1).min(MAX_BACKOFF_LEVEL);
         self.open_for(wait.unwrap_or(self.settings.max_open_time), reason, now)
     }
@@ -589,14 +460,6 @@ impl StateMachine {
         transition
     }
 
-    /// Returns how long the circuit opens at the present backoff level, before jitter.
-    fn open_time(&self) -> Duration {
-        let max = self.settings.max_open_time;
-        let factor = self.settings.open_backoff.powi(self.backoff_level as i32);
-        Duration::try_from_secs_f64(self.settings.open_time.as_secs_f64() * factor)
-            .map_or(max, |time| time.min(max))
-    }
-
     /// Lowers the backoff by a level for each open time that the circuit has stayed closed. Must come before it opens.
     fn decay_backoff(&mut self, now: Instant) {
         let Phase::Closed { since } = self.phase else {
@@ -604,7 +467,8 @@ impl StateMachine {
         };
         let mut healthy = now.saturating_duration_since(since);
         while self.backoff_level > 0 {
-            let Some(rest) = healthy.checked_sub(self.open_time()) else {
+            let Some(rest) = healthy.checked_sub(self.settings.open_time_at(self.backoff_level))
+            else {
                 return;
             };
             healthy = rest;
@@ -631,10 +495,4 @@ impl StateMachine {
             shadow: false,
         }
     }
-}
-
-/// Returns a time a century away where the clock cannot represent the sum.
-pub(super) fn saturating_add(now: Instant, wait: Duration) -> Instant {
-    const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
-    now.checked_add(wait).unwrap_or_else(|| now + CENTURY)
 }

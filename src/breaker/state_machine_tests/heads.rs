@@ -13,7 +13,7 @@ fn settings_of(window: bool) -> CircuitBreakerBuilder {
 /// Ten-minute streams: failures were counted at once, successes ten minutes later, and the rate of what was counted
 /// opened it.
 #[test]
-fn good_heads_count_at_once() {
+fn successful_head_counts_at_once() {
     for window in [true, false] {
         let mut harness = Harness::new(settings_of(window).min_calls(10));
         let streams: Vec<_> = (0..99).map(|_| harness.successful_head()).collect();
@@ -45,7 +45,7 @@ fn body_that_breaks_turns_its_success_into_a_failure() {
 }
 
 #[test]
-fn body_that_breaks_when_its_head_has_left_the_window_is_a_call_of_its_own() {
+fn body_that_breaks_after_its_head_left_the_window_adds_a_call() {
     let mut harness = Harness::new(settings_of(true));
     let stream = harness.successful_head();
     harness.wait(Duration::from_secs(10));
@@ -69,17 +69,17 @@ fn slow_head_stays_slow_if_its_body_breaks() {
 }
 
 #[test]
-fn rate_is_looked_at_when_a_body_breaks() {
+fn failure_rate_is_evaluated_when_a_body_breaks() {
     let mut harness = Harness::new(settings().min_calls(4));
     let mut streams: Vec<_> = (0..4).map(|_| harness.successful_head()).collect();
     let mut broken = streams.split_off(2).into_iter();
     assert!(harness.end(broken.next().expect("two"), Failure).is_none());
-    let change = harness.end(broken.next().expect("two"), Failure);
-    assert_eq!(reason(change), Some(TransitionReason::FailureRate));
+    let transition = harness.end(broken.next().expect("two"), Failure);
+    assert_eq!(reason(transition), Some(TransitionReason::FailureRate));
 }
 
 #[test]
-fn bad_head_counts_at_its_end() {
+fn failed_head_counts_at_its_end() {
     let mut harness = Harness::new(trips_at_first_failure());
     let mut call = harness.admitted();
     assert!(harness.head(&mut call, Failure).is_none());
@@ -88,7 +88,7 @@ fn bad_head_counts_at_its_end() {
 }
 
 #[test]
-fn bodies_that_all_break_are_failures_in_a_row() {
+fn consecutive_failures_include_bodies_that_break() {
     for window in [true, false] {
         let mut harness = Harness::new(settings_of(window).consecutive_failures(3));
         for n in 1..3 {
@@ -102,13 +102,16 @@ fn bodies_that_all_break_are_failures_in_a_row() {
             assert_eq!(harness.machine.consecutive_failures(), n);
         }
         let stream = harness.successful_head();
-        let change = harness.end(stream, Failure);
-        assert_eq!(reason(change), Some(TransitionReason::ConsecutiveFailures));
+        let transition = harness.end(stream, Failure);
+        assert_eq!(
+            reason(transition),
+            Some(TransitionReason::ConsecutiveFailures)
+        );
     }
 }
 
 #[test]
-fn good_heads_between_failures_break_the_row_while_their_bodies_flow() {
+fn consecutive_failures_end_at_a_successful_head() {
     let mut harness = Harness::new(settings().consecutive_failures(2).min_calls(1_000));
     let mut flowing = Vec::new();
     for _ in 0..20 {
@@ -122,7 +125,7 @@ fn good_heads_between_failures_break_the_row_while_their_bodies_flow() {
 }
 
 #[test]
-fn streams_that_break_together_are_failures_in_a_row() {
+fn consecutive_failures_include_streams_that_break_together() {
     let mut harness = Harness::new(settings().consecutive_failures(3).min_calls(1_000));
     let mut streams: Vec<_> = (0..10).map(|_| harness.successful_head()).collect();
     let mut next = || streams.pop().expect("another");
@@ -136,7 +139,7 @@ fn streams_that_break_together_are_failures_in_a_row() {
 }
 
 #[test]
-fn body_that_breaks_after_the_state_has_changed_counts_nothing() {
+fn body_that_breaks_after_a_transition_does_not_count() {
     for state in [
         CircuitState::Open,
         CircuitState::HalfOpen,

@@ -4,6 +4,7 @@ mod heads;
 mod open_time;
 mod opening;
 mod probes;
+mod stalls;
 mod switches;
 
 use std::time::Duration;
@@ -143,7 +144,7 @@ impl Harness {
 }
 
 fn is_admitted(answer: Decision) -> bool {
-    matches!(answer, Ok(_))
+    answer.is_ok()
 }
 
 fn reason(change: Option<Transition>) -> Option<TransitionReason> {

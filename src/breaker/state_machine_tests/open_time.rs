@@ -4,9 +4,9 @@ use super::*;
 fn open_times(harness: &mut Harness, times: usize) -> Vec<Duration> {
     let mut waits = Vec::new();
     for _ in 0..times {
-        let change = harness.call(Failure).expect("it opens");
+        let transition = harness.call(Failure).expect("it opens");
         let wait = harness.rejected_for();
-        assert_eq!(change.open_for, Some(wait));
+        assert_eq!(transition.open_for, Some(wait));
         harness.wait(wait);
         waits.push(wait);
     }
@@ -21,25 +21,25 @@ fn recover(harness: &mut Harness) {
 }
 
 #[test]
-fn it_doubles_with_each_failed_recovery_up_to_its_limit() {
+fn open_backoff_doubles_up_to_the_maximum() {
     let mut harness = Harness::new(trips_at_first_failure().probes(1));
     let waits = open_times(&mut harness, 7);
     assert_eq!(waits, [5, 10, 20, 40, 60, 60, 60].map(Duration::from_secs));
 }
 
 #[test]
-fn it_refuses_until_its_time_is_over_and_not_a_nanosecond_longer() {
+fn open_circuit_rejects_until_its_open_time_has_elapsed() {
     let mut harness = Harness::in_state(CircuitState::Open);
     harness.wait(OPEN - Duration::from_nanos(1));
     assert_eq!(harness.rejected_for(), Duration::from_nanos(1));
     harness.wait(Duration::from_nanos(1));
-    let (answer, change) = harness.admit();
+    let (answer, transition) = harness.admit();
     assert!(is_admitted(answer));
-    assert_eq!(reason(change), Some(TransitionReason::OpenTimeElapsed));
+    assert_eq!(reason(transition), Some(TransitionReason::OpenTimeElapsed));
 }
 
 #[test]
-fn jitter_prolongs_by_up_to_its_fraction_and_never_shortens() {
+fn open_jitter_extends_by_up_to_its_fraction() {
     let (mut least, mut most) = (f64::MAX, 0.0_f64);
     for seed in 0..500 {
         let mut harness = Harness::new(
@@ -62,7 +62,7 @@ fn jitter_prolongs_by_up_to_its_fraction_and_never_shortens() {
 }
 
 #[test]
-fn it_shrinks_a_step_for_each_open_time_that_all_was_well() {
+fn open_backoff_decays_per_healthy_open_time() {
     // After two openings the next would last 20 s, so 20 s of health take it to 10, and 10 more to 5.
     for (healthy, expected) in [
         (19_999, 20),
@@ -81,7 +81,7 @@ fn it_shrinks_a_step_for_each_open_time_that_all_was_well() {
 }
 
 #[test]
-fn growth_without_bounds_meets_the_limit_and_growth_of_one_is_none() {
+fn open_backoff_of_one_is_constant_and_any_other_meets_the_maximum() {
     let mut harness = Harness::new(trips_at_first_failure().probes(1).open_backoff(f64::MAX));
     let waits = open_times(&mut harness, 100);
     assert_eq!(
@@ -93,7 +93,7 @@ fn growth_without_bounds_meets_the_limit_and_growth_of_one_is_none() {
 }
 
 #[test]
-fn times_that_no_clock_can_name_are_very_long() {
+fn open_time_beyond_the_clock_saturates() {
     let mut harness = Harness::new(
         trips_at_first_failure()
             .open_time(Duration::MAX)
@@ -106,7 +106,7 @@ fn times_that_no_clock_can_name_are_very_long() {
 /// It had opened three times in a row, was well for hours, was told to open by somebody or by its peer, and did not
 /// recover at once: the hours of health were forgotten with the state that they belonged to, and it opened for 40 s.
 #[test]
-fn being_told_to_open_does_not_make_it_forget_that_all_was_well() {
+fn open_until_keeps_the_decay_of_the_backoff() {
     for by_peer in [false, true] {
         let mut harness = Harness::new(trips_at_first_failure().probes(1));
         open_times(&mut harness, 3);

@@ -1,18 +1,21 @@
 use super::*;
 
 #[test]
-fn three_failures_of_thirty_are_a_tenth() {
+fn failure_rate_of_a_tenth_opens_at_three_of_thirty() {
     let mut harness = Harness::new(settings().failure_rate(0.1).min_calls(30));
     harness.calls(27, Success);
     harness.calls(2, Failure);
-    let change = harness.call(Failure).expect("3 of 30");
+    let transition = harness.call(Failure).expect("3 of 30");
     assert_eq!(
-        (change.from, change.to),
+        (transition.from, transition.to),
         (CircuitState::Closed, CircuitState::Open)
     );
-    assert_eq!(change.reason, TransitionReason::FailureRate);
-    assert_eq!((change.counts.calls, change.counts.failures), (30, 3));
-    assert_eq!(change.open_for, Some(OPEN));
+    assert_eq!(transition.reason, TransitionReason::FailureRate);
+    assert_eq!(
+        (transition.counts.calls, transition.counts.failures),
+        (30, 3)
+    );
+    assert_eq!(transition.open_for, Some(OPEN));
 
     let mut harness = Harness::new(settings().failure_rate(0.1).min_calls(30));
     harness.calls(28, Success);
@@ -25,7 +28,7 @@ fn three_failures_of_thirty_are_a_tenth() {
 }
 
 #[test]
-fn every_rate_in_hundredths_opens_at_its_number_of_a_hundred_and_not_one_earlier() {
+fn failure_rate_in_hundredths_opens_at_its_exact_number_of_failures() {
     for percent in 1..=100_usize {
         let rate: f64 = format!("{percent}e-2").parse().expect("a number");
         let slow = || {
@@ -51,7 +54,7 @@ fn every_rate_in_hundredths_opens_at_its_number_of_a_hundred_and_not_one_earlier
 }
 
 #[test]
-fn rates_wait_for_the_minimum_of_calls_and_failures_in_a_row_do_not() {
+fn min_calls_applies_to_rates_and_not_to_consecutive_failures() {
     let slow = || settings().slow_call(MILLI).slow_rate(0.5);
     for (settings, sample) in [
         (settings(), Failure),
@@ -72,7 +75,7 @@ fn rates_wait_for_the_minimum_of_calls_and_failures_in_a_row_do_not() {
 }
 
 #[test]
-fn calls_that_have_left_the_window_are_missing_from_the_minimum() {
+fn min_calls_does_not_count_calls_that_left_the_window() {
     let window = Duration::from_secs(10);
     let mut harness = Harness::new(settings().time_window(window, 10).min_calls(4));
     harness.calls(3, Failure);
@@ -92,7 +95,7 @@ fn calls_that_have_left_the_window_are_missing_from_the_minimum() {
 }
 
 #[test]
-fn a_rate_is_looked_at_when_something_failed_or_was_slow() {
+fn failure_rate_is_evaluated_after_failures_and_slow_calls_only() {
     let mut harness = Harness::new(settings().slow_call(MILLI).slow_rate(1.0));
     harness.calls(10, Failure);
     harness.calls(11, Success);
@@ -116,7 +119,7 @@ fn a_rate_is_looked_at_when_something_failed_or_was_slow() {
 }
 
 #[test]
-fn the_first_limit_to_be_reached_opens_it_and_is_the_reason() {
+fn transition_reason_is_the_first_threshold_reached() {
     let mixed = || {
         settings()
             .min_calls(4)
@@ -163,7 +166,7 @@ fn the_first_limit_to_be_reached_opens_it_and_is_the_reason() {
 }
 
 #[test]
-fn any_success_breaks_a_row_and_what_counts_nothing_does_not() {
+fn consecutive_failures_end_at_a_success_and_not_without_evidence() {
     let mut harness = Harness::new(trips_at_first_failure().consecutive_failures(3));
     for good in [Success, SlowSuccess] {
         harness.calls(2, Failure);
@@ -179,7 +182,7 @@ fn any_success_breaks_a_row_and_what_counts_nothing_does_not() {
 }
 
 #[test]
-fn successes_that_were_counted_elsewhere_count_and_break_a_row_and_none_of_them_do_not() {
+fn consecutive_failures_end_at_a_success_of_the_fast_path() {
     let mut harness = Harness::new(trips_at_first_failure().consecutive_failures(3));
     harness.calls(2, Failure);
     harness.machine.record_successes(1, 0);
@@ -201,7 +204,7 @@ fn successes_that_were_counted_elsewhere_count_and_break_a_row_and_none_of_them_
 }
 
 #[test]
-fn a_limit_that_is_off_never_opens_it() {
+fn threshold_that_is_off_never_opens_the_circuit() {
     let mut harness = Harness::new(settings().failure_rate(None).slow_call(MILLI));
     harness.calls(200, SlowFailure);
     assert_eq!(harness.machine.state(), CircuitState::Closed);

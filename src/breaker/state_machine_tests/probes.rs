@@ -1,7 +1,6 @@
 use super::*;
-use crate::protocol::upload::Upload;
 
-fn half_open(settings: CircuitBreakerBuilder) -> Harness {
+pub(super) fn half_open(settings: CircuitBreakerBuilder) -> Harness {
     let mut harness = Harness::new(settings);
     harness
         .machine
@@ -12,7 +11,7 @@ fn half_open(settings: CircuitBreakerBuilder) -> Harness {
 }
 
 #[test]
-fn as_many_as_the_ratio_wants_close_it_and_it_opens_as_soon_as_that_is_out_of_reach() {
+fn half_open_closes_at_the_success_ratio_and_reopens_once_that_is_out_of_reach() {
     for (probes, ratio, needed) in [
         (1, 0.01, 1),
         (3, 0.33, 1),
@@ -31,9 +30,9 @@ fn as_many_as_the_ratio_wants_close_it_and_it_opens_as_soon_as_that_is_out_of_re
         };
         let mut harness = half_open(settings());
         harness.calls(needed - 1, Success);
-        let change = harness.call(Success).expect("enough");
+        let transition = harness.call(Success).expect("enough");
         assert_eq!(
-            (change.to, change.reason),
+            (transition.to, transition.reason),
             (CircuitState::Closed, TransitionReason::ProbesSucceeded)
         );
         assert_eq!(
@@ -44,16 +43,16 @@ fn as_many_as_the_ratio_wants_close_it_and_it_opens_as_soon_as_that_is_out_of_re
 
         let mut harness = half_open(settings());
         harness.calls(probes as usize - needed, Failure);
-        let change = harness.call(Failure).expect("out of reach");
+        let transition = harness.call(Failure).expect("out of reach");
         assert_eq!(
-            (change.to, change.reason),
+            (transition.to, transition.reason),
             (CircuitState::Open, TransitionReason::ProbesFailed)
         );
     }
 }
 
 #[test]
-fn half_open_admits_at_most_n_probes_and_the_rest_learn_when_the_first_fails() {
+fn half_open_admits_at_most_n_probes_and_rejects_the_rest_until_the_first_deadline() {
     let mut harness = half_open(trips_at_first_failure().probe_timeout(OPEN));
     harness.admitted();
     harness.wait(MILLI);
@@ -70,14 +69,14 @@ fn half_open_admits_at_most_n_probes_and_the_rest_learn_when_the_first_fails() {
 
 /// Probes usually answer at once; their limit is much longer.
 #[test]
-fn half_open_sends_nobody_away_for_longer_than_the_open_time() {
+fn half_open_retry_after_is_at_most_the_open_time() {
     let mut harness = half_open(trips_at_first_failure().probes(1));
     harness.admitted();
     assert_eq!(harness.rejected_for(), OPEN);
 }
 
 #[test]
-fn probe_that_has_settled_makes_no_room_for_another() {
+fn half_open_completed_probe_keeps_its_slot() {
     let mut harness = half_open(trips_at_first_failure());
     harness.calls(1, Success);
     harness.admitted();
@@ -86,7 +85,7 @@ fn probe_that_has_settled_makes_no_room_for_another() {
 }
 
 #[test]
-fn a_service_that_cannot_become_ready_takes_no_place_that_is_taken() {
+fn half_open_unready_service_takes_a_free_slot_only() {
     for first in [None, Some(Success), Some(Failure)] {
         let mut harness = half_open(trips_at_first_failure());
         let probe = harness.admitted();
@@ -101,13 +100,13 @@ fn a_service_that_cannot_become_ready_takes_no_place_that_is_taken() {
         }
         (0..5).for_each(|_| assert!(harness.machine.on_not_ready(harness.now).is_none()));
         // Two bad ones of three are too many; what had no place is none of them.
-        let change = harness.end(last, Failure);
-        assert_eq!(change.is_some(), first == Some(Failure), "{first:?}");
+        let transition = harness.end(last, Failure);
+        assert_eq!(transition.is_some(), first == Some(Failure), "{first:?}");
     }
 }
 
 #[test]
-fn probe_that_says_nothing_is_given_back_at_its_head_or_its_end() {
+fn half_open_probe_without_evidence_gives_its_slot_back() {
     let mut harness = half_open(trips_at_first_failure().probes(1));
     for n in 0..100 {
         let mut probe = harness.admitted();
@@ -131,7 +130,7 @@ fn probe_that_says_nothing_is_given_back_at_its_head_or_its_end() {
 /// Healthy streams and slow answers never closed a circuit: probes were judged by the ends of their bodies, and all
 /// at once when five seconds were over.
 #[test]
-fn head_settles_a_probe_at_once() {
+fn half_open_probe_is_decided_by_its_head() {
     for (sample, to) in [
         (Success, CircuitState::Closed),
         (Failure, CircuitState::Open),
@@ -140,10 +139,10 @@ fn head_settles_a_probe_at_once() {
         let mut harness = half_open(trips_at_first_failure());
         let mut probes = [harness.admitted(), harness.admitted()];
         let changes = probes.each_mut().map(|probe| harness.head(probe, sample));
-        let [None, Some(change)] = changes else {
+        let [None, Some(transition)] = changes else {
             panic!("{changes:?}");
         };
-        assert_eq!(change.to, to);
+        assert_eq!(transition.to, to);
         for probe in probes {
             assert!(harness.end(probe, sample).is_none(), "settled once");
         }
@@ -151,7 +150,7 @@ fn head_settles_a_probe_at_once() {
 }
 
 #[test]
-fn body_that_breaks_while_others_still_probe_makes_a_good_probe_a_bad_one() {
+fn half_open_probe_fails_if_its_body_breaks_later() {
     let mut harness = half_open(trips_at_first_failure().probe_success_ratio(1.0));
     let probe = harness.successful_head();
     assert_eq!(harness.machine.probes_in_flight(), 0);
@@ -172,7 +171,7 @@ fn three_of_five() -> Harness {
 }
 
 #[test]
-fn good_probe_whose_body_breaks_is_not_counted_as_good_any_more() {
+fn half_open_probe_whose_body_breaks_is_no_success_any_more() {
     let mut harness = three_of_five();
     let probe = harness.successful_head();
     assert!(harness.end(probe, Failure).is_none());
@@ -184,7 +183,7 @@ fn good_probe_whose_body_breaks_is_not_counted_as_good_any_more() {
 }
 
 #[test]
-fn overdue_probe_whose_answer_is_good_is_not_counted_as_bad_any_more() {
+fn half_open_overdue_probe_that_succeeds_is_no_failure_any_more() {
     let mut harness = three_of_five();
     let late = harness.admitted();
     harness.wait(OPEN);
@@ -198,7 +197,7 @@ fn overdue_probe_whose_answer_is_good_is_not_counted_as_bad_any_more() {
 }
 
 #[test]
-fn probe_limit_is_each_probes_own_from_its_own_start() {
+fn probe_timeout_starts_with_each_probe() {
     let mut harness = half_open(
         trips_at_first_failure()
             .probe_success_ratio(1.0)
@@ -222,7 +221,7 @@ fn probe_limit_is_each_probes_own_from_its_own_start() {
 }
 
 #[test]
-fn probes_that_are_overdue_have_failed_and_open_it_as_soon_as_they_are_too_many() {
+fn probe_timeout_fails_probes_and_reopens_the_circuit() {
     for (good, bad, overdue, out, opens) in [
         (0, 0, 1, 0, false),
         (0, 0, 1, 2, false),
@@ -243,9 +242,9 @@ fn probes_that_are_overdue_have_failed_and_open_it_as_soon_as_they_are_too_many(
             harness.admitted();
         }
         harness.wait(OPEN - MILLI);
-        let change = harness.machine.expire(harness.now);
+        let transition = harness.machine.expire(harness.now);
         let expected = opens.then_some(TransitionReason::ProbeTimeout);
-        assert_eq!(reason(change), expected, "{good} {bad} {overdue} {out}");
+        assert_eq!(reason(transition), expected, "{good} {bad} {overdue} {out}");
         if !opens {
             assert_eq!(harness.machine.probes_in_flight(), out);
         }
@@ -253,7 +252,7 @@ fn probes_that_are_overdue_have_failed_and_open_it_as_soon_as_they_are_too_many(
 }
 
 #[test]
-fn success_in_hand_counts_however_late_it_is() {
+fn probe_timeout_does_not_discard_a_late_success() {
     // Noticed before or after it was overdue.
     for noticed in [false, true] {
         let mut harness = half_open(trips_at_first_failure().probe_timeout(OPEN));
@@ -263,9 +262,9 @@ fn success_in_hand_counts_however_late_it_is() {
         if noticed {
             assert!(harness.machine.expire(harness.now).is_none());
         }
-        let change = harness.end(late, Success);
+        let transition = harness.end(late, Success);
         assert_eq!(
-            reason(change),
+            reason(transition),
             Some(TransitionReason::ProbesSucceeded),
             "{noticed}"
         );
@@ -277,9 +276,9 @@ fn success_in_hand_counts_however_late_it_is() {
         harness.wait(OPEN);
         assert!(harness.end(late, sample).is_none());
         assert_eq!(harness.machine.probes_in_flight(), 0);
-        let change = harness.call(Failure);
+        let transition = harness.call(Failure);
         assert_eq!(
-            reason(change),
+            reason(transition),
             Some(TransitionReason::ProbesFailed),
             "{sample:?}"
         );
@@ -287,7 +286,7 @@ fn success_in_hand_counts_however_late_it_is() {
 }
 
 #[test]
-fn late_success_of_an_earlier_phase_counts_nothing() {
+fn half_open_ignores_a_late_success_of_an_earlier_phase() {
     let mut harness = half_open(trips_at_first_failure().probes(1).probe_timeout(OPEN));
     let late = harness.admitted();
     harness.wait(OPEN);
@@ -303,7 +302,7 @@ fn late_success_of_an_earlier_phase_counts_nothing() {
 }
 
 #[test]
-fn probe_limit_is_30_s_whatever_the_open_time_unless_it_is_set() {
+fn probe_timeout_defaults_to_30_s() {
     for (settings, limit) in [
         (trips_at_first_failure().open_time(OPEN * 2), 30_000),
         (trips_at_first_failure(), 30_000),
@@ -320,13 +319,13 @@ fn probe_limit_is_30_s_whatever_the_open_time_unless_it_is_set() {
 }
 
 #[test]
-fn half_open_waits_for_a_rare_caller_for_ever() {
+fn half_open_waits_for_a_rare_caller_forever() {
     let mut harness = half_open(trips_at_first_failure().probes(1));
     let probe = harness.admitted();
     harness.end(probe, None);
     harness.wait(OPEN * 1_000);
-    let (answer, change) = harness.admit();
-    assert!(is_admitted(answer) && change.is_none());
+    let (answer, transition) = harness.admit();
+    assert!(is_admitted(answer) && transition.is_none());
     let Ok(probe) = answer else { unreachable!() };
     assert_eq!(
         reason(harness.end(probe, Success)),
@@ -335,7 +334,7 @@ fn half_open_waits_for_a_rare_caller_for_ever() {
 }
 
 #[test]
-fn probes_that_never_come_back_hold_it_up_until_their_limit_only() {
+fn probe_timeout_bounds_probes_that_never_complete() {
     let mut harness = half_open(trips_at_first_failure().probe_timeout(OPEN));
     for _ in 0..3 {
         harness.admitted();
@@ -351,7 +350,7 @@ fn probes_that_never_come_back_hold_it_up_until_their_limit_only() {
 }
 
 #[test]
-fn a_slow_success_is_a_bad_probe_where_slowness_opens_it_and_a_good_one_elsewhere() {
+fn slow_probe_fails_only_with_a_slow_rate() {
     let slow = || trips_at_first_failure().probes(1).slow_call(MILLI);
     let mut harness = half_open(slow().slow_rate(0.5));
     assert_eq!(
@@ -366,7 +365,7 @@ fn a_slow_success_is_a_bad_probe_where_slowness_opens_it_and_a_good_one_elsewher
 }
 
 #[test]
-fn results_of_an_earlier_generation_change_nothing_in_any_state() {
+fn generation_that_is_past_changes_nothing_in_any_state() {
     for sample in [Some(Success), Some(Failure), Some(SlowFailure), None] {
         for state in CircuitState::ALL {
             let mut harness = Harness::in_state(CircuitState::HalfOpen);
@@ -399,126 +398,5 @@ fn results_of_an_earlier_generation_change_nothing_in_any_state() {
             assert!(harness.end(old, sample).is_none());
             assert_eq!(seen(&harness), before);
         }
-    }
-}
-
-/// Strangers who stall their uploads kept a circuit from closing: each was a probe that failed at its limit.
-#[test]
-fn probe_whose_caller_stalls_gives_its_place_back_and_still_counts_in_the_end() {
-    for (stalled, said, to) in [
-        (true, Success, CircuitState::Closed),
-        (true, Failure, CircuitState::Open),
-        (false, Success, CircuitState::Closed),
-    ] {
-        let limit = OPEN * 10;
-        let mut harness = half_open(trips_at_first_failure().probes(1).probe_timeout(limit));
-        let probe = harness.admitted();
-        harness
-            .machine
-            .watch_upload(&probe, Upload::stalled(stalled));
-        harness.wait(OPEN - MILLI);
-        assert_eq!(
-            harness.machine.expire(harness.now).map(|change| change.to),
-            None
-        );
-        assert!(harness.machine.is_probing_at_limit());
-        harness.wait(MILLI);
-        assert!(harness.machine.expire(harness.now).is_none());
-        assert_eq!(harness.machine.is_probing_at_limit(), !stalled);
-        let change = harness.end(probe, Some(said)).expect("it decides");
-        assert_eq!(change.to, to, "{said:?}");
-    }
-}
-
-#[test]
-fn probe_whose_place_another_has_does_not_speak_for_that_one() {
-    let limit = OPEN * 10;
-    let mut harness = half_open(
-        trips_at_first_failure()
-            .probes(2)
-            .probe_success_ratio(1.0)
-            .probe_timeout(limit),
-    );
-    let stalls = harness.admitted();
-    harness.machine.watch_upload(&stalls, Upload::stalled(true));
-    harness.wait(OPEN);
-    let (_other, _third) = (harness.admitted(), harness.admitted());
-    assert!(harness.end(stalls, None).is_none());
-    assert_eq!(harness.machine.probes_in_flight(), 2);
-    assert_eq!(harness.machine.state(), CircuitState::HalfOpen);
-}
-
-#[test]
-fn probe_that_does_not_stall_fails_at_its_limit_whether_it_has_a_body_or_not() {
-    for body in [false, true] {
-        let mut harness = half_open(trips_at_first_failure().probes(1).probe_timeout(OPEN));
-        let probe = harness.admitted();
-        if body {
-            harness.machine.watch_upload(&probe, Upload::stalled(false));
-        }
-        harness.wait(OPEN);
-        let change = harness.machine.expire(harness.now).expect("overdue");
-        assert_eq!(
-            (change.to, change.reason),
-            (CircuitState::Open, TransitionReason::ProbeTimeout)
-        );
-    }
-}
-
-/// Callers who wait would have been woken at its limit only.
-#[test]
-fn probe_with_a_body_is_looked_at_again_before_its_limit() {
-    let limit = OPEN * 10;
-    let mut harness = half_open(trips_at_first_failure().probes(1).probe_timeout(limit));
-    let (began, probe) = (harness.now, harness.admitted());
-    let until = |harness: &Harness| match harness.machine.rejects(harness.now) {
-        Rejects::AllUntil(until) => until - began,
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(until(&harness), limit);
-    harness.machine.watch_upload(&probe, Upload::stalled(false));
-    assert_eq!(until(&harness), OPEN);
-    harness.wait(OPEN - MILLI);
-    assert_eq!(until(&harness), OPEN * 3 / 2 - MILLI, "not at once again");
-    harness.wait(limit - OPEN);
-    assert_eq!(until(&harness), limit);
-}
-
-/// A probe whose caller stalls, which has just had to give its place back.
-fn stalled(harness: &mut Harness) -> BreakerPermit {
-    let probe = harness.admitted();
-    harness.machine.watch_upload(&probe, Upload::stalled(true));
-    harness.wait(OPEN);
-    assert!(harness.machine.expire(harness.now).is_none());
-    probe
-}
-
-#[test]
-fn probe_without_a_place_is_counted_for_good_at_its_head() {
-    let settings = trips_at_first_failure().probes(3).probe_success_ratio(1.0);
-    let mut harness = half_open(settings.probe_timeout(OPEN * 10));
-    let mut probe = stalled(&mut harness);
-    assert!(harness.head(&mut probe, Success).is_none());
-    assert!(harness.end(probe, Failure).is_none());
-    assert_eq!(harness.machine.state(), CircuitState::HalfOpen);
-}
-
-#[test]
-fn bodies_get_half_of_the_places_once_a_caller_has_stalled() {
-    let mut harness = half_open(
-        trips_at_first_failure()
-            .probes(100)
-            .probe_timeout(OPEN * 10),
-    );
-    let admitted = |harness: &mut Harness| {
-        let admits = (0..20).map(|_| harness.machine.admit(harness.now, true).0);
-        admits.filter(|answer| is_admitted(*answer)).count()
-    };
-    assert_eq!(admitted(&mut harness), 20);
-    stalled(&mut harness);
-    let after = admitted(&mut harness);
-    assert!((5..=15).contains(&after), "{after} of 20");
-    for _ in 0..20 {
-        harness.admitted();
     }
 }

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn open_until_opens_what_is_closed_or_probing_if_the_time_is_yet_to_come() {
+fn open_until_a_future_time_opens_a_closed_or_half_open_circuit() {
     for state in [CircuitState::Closed, CircuitState::HalfOpen] {
         let mut harness = Harness::in_state(state);
         let now = harness.now;
@@ -9,18 +9,18 @@ fn open_until_opens_what_is_closed_or_probing_if_the_time_is_yet_to_come() {
             assert!(harness.machine.open_until(past, now).is_none());
             assert_eq!(harness.machine.state(), state);
         }
-        let change = harness.machine.open_until(now + MILLI, now).expect("later");
+        let transition = harness.machine.open_until(now + MILLI, now).expect("later");
         assert_eq!(
-            (change.from, change.to, change.reason),
+            (transition.from, transition.to, transition.reason),
             (state, CircuitState::Open, TransitionReason::Manual)
         );
-        assert_eq!(change.open_for, Some(MILLI));
+        assert_eq!(transition.open_for, Some(MILLI));
         assert_eq!(harness.rejected_for(), MILLI);
     }
 }
 
 #[test]
-fn open_until_prolongs_what_is_open_and_never_shortens_it() {
+fn open_until_extends_the_open_time_and_never_shortens_it() {
     let mut harness = Harness::in_state(CircuitState::Open);
     for (until, expected) in [
         (OPEN / 2, OPEN),
@@ -40,7 +40,7 @@ fn open_until_prolongs_what_is_open_and_never_shortens_it() {
 }
 
 #[test]
-fn open_until_does_not_touch_what_is_forced_or_disabled() {
+fn open_until_does_not_change_a_forced_or_disabled_circuit() {
     for state in [CircuitState::ForcedOpen, CircuitState::Disabled] {
         let mut harness = Harness::in_state(state);
         assert!(
@@ -63,7 +63,7 @@ fn open_until_does_not_touch_what_is_forced_or_disabled() {
 }
 
 #[test]
-fn being_told_to_open_makes_no_later_opening_longer() {
+fn open_until_does_not_raise_the_backoff() {
     let mut harness = Harness::new(trips_at_first_failure().probes(1));
     for _ in 0..10 {
         harness.machine.open_until(harness.now + MILLI, harness.now);
@@ -75,7 +75,7 @@ fn being_told_to_open_makes_no_later_opening_longer() {
 }
 
 #[test]
-fn each_switch_works_from_each_state_and_is_told_once() {
+fn override_works_from_each_state_and_is_one_transition() {
     for from in CircuitState::ALL {
         for to in [CircuitState::ForcedOpen, CircuitState::Disabled] {
             let mut harness = Harness::in_state(from);
@@ -84,8 +84,8 @@ fn each_switch_works_from_each_state_and_is_told_once() {
                 CircuitState::ForcedOpen => harness.machine.force_open(harness.now),
                 _ => harness.machine.disable(harness.now),
             };
-            let change = throw(&mut harness);
-            assert_eq!(change.is_some(), from != to);
+            let transition = throw(&mut harness);
+            assert_eq!(transition.is_some(), from != to);
             assert_eq!(harness.machine.generation(), before + u64::from(from != to));
             assert!(
                 throw(&mut harness).is_none(),
@@ -97,8 +97,8 @@ fn each_switch_works_from_each_state_and_is_told_once() {
             assert_eq!(harness.machine.state(), to, "time changes nothing");
         }
         let mut harness = Harness::in_state(from);
-        let change = harness.machine.reset(harness.now);
-        let told = change.map(|change| (change.from, change.to, change.reason));
+        let transition = harness.machine.reset(harness.now);
+        let told = transition.map(|transition| (transition.from, transition.to, transition.reason));
         let expected = (from, CircuitState::Closed, TransitionReason::Reset);
         assert_eq!(told, (from != CircuitState::Closed).then_some(expected));
         assert_eq!(harness.machine.counts(harness.now), CallCounts::default());
@@ -114,7 +114,7 @@ fn each_switch_works_from_each_state_and_is_told_once() {
 
 /// It was told as a transition from closed to closed, and counted as one.
 #[test]
-fn reset_of_a_closed_circuit_forgets_and_is_no_transition() {
+fn reset_of_a_closed_circuit_is_no_transition() {
     let mut harness = Harness::new(trips_at_first_failure().consecutive_failures(3));
     harness.calls(2, Failure);
     harness.calls(1, Success);
@@ -130,14 +130,14 @@ fn reset_of_a_closed_circuit_forgets_and_is_no_transition() {
         CallCounts::default(),
         "too late"
     );
-    let change = (0..3)
+    let transition = (0..3)
         .find_map(|_| harness.call(Failure))
         .expect("it opens");
-    assert_eq!((change.number, harness.machine.transitions()), (1, 1));
+    assert_eq!((transition.number, harness.machine.transitions()), (1, 1));
 }
 
 #[test]
-fn a_reset_forgets_how_often_it_had_opened() {
+fn reset_forgets_the_backoff() {
     let mut harness = Harness::new(trips_at_first_failure());
     for _ in 0..4 {
         harness.call(Failure).expect("it opens");
@@ -148,7 +148,7 @@ fn a_reset_forgets_how_often_it_had_opened() {
 }
 
 #[test]
-fn a_disabled_circuit_counts_nothing_and_a_forced_one_says_no_time() {
+fn disabled_circuit_counts_no_calls_and_a_forced_one_has_no_retry_after() {
     let mut harness = Harness::in_state(CircuitState::Disabled);
     harness.calls(10, Failure);
     harness.machine.record_successes(1, 10);
@@ -159,10 +159,13 @@ fn a_disabled_circuit_counts_nothing_and_a_forced_one_says_no_time() {
 }
 
 #[test]
-fn a_service_that_cannot_become_ready_is_a_failure_where_calls_count() {
+fn unready_service_is_a_failure_where_calls_count() {
     let mut harness = Harness::in_state(CircuitState::Closed);
-    let change = harness.machine.on_not_ready(harness.now);
-    assert_eq!(reason(change), Some(TransitionReason::ConsecutiveFailures));
+    let transition = harness.machine.on_not_ready(harness.now);
+    assert_eq!(
+        reason(transition),
+        Some(TransitionReason::ConsecutiveFailures)
+    );
     for state in [CircuitState::Open, CircuitState::ForcedOpen] {
         let mut harness = Harness::in_state(state);
         assert!(harness.machine.on_not_ready(harness.now).is_none());
@@ -185,7 +188,7 @@ fn a_service_that_cannot_become_ready_is_a_failure_where_calls_count() {
 }
 
 #[test]
-fn a_clock_that_was_read_earlier_does_no_harm_in_any_state() {
+fn clock_that_was_read_earlier_is_harmless_in_any_state() {
     for state in CircuitState::ALL {
         let mut harness = Harness::in_state(state);
         harness.wait(OPEN * 100);
@@ -203,26 +206,22 @@ fn a_clock_that_was_read_earlier_does_no_harm_in_any_state() {
     }
 }
 
-const POSITIONS: [SwitchMode; 3] = [
+const MODES: [SwitchMode; 3] = [
     SwitchMode::Normal,
     SwitchMode::ForcedOpen,
     SwitchMode::Disabled,
 ];
 
-fn set_manual_mode(
-    core: &mut StateMachine,
-    position: SwitchMode,
-    now: Instant,
-) -> Option<Transition> {
-    match position {
+fn set_manual_mode(core: &mut StateMachine, mode: SwitchMode, now: Instant) -> Option<Transition> {
+    match mode {
         SwitchMode::Normal => core.reset(now),
         SwitchMode::ForcedOpen => core.force_open(now),
         SwitchMode::Disabled => core.disable(now),
     }
 }
 
-fn state_at(position: SwitchMode) -> CircuitState {
-    match position {
+fn state_at(mode: SwitchMode) -> CircuitState {
+    match mode {
         SwitchMode::Normal => CircuitState::Closed,
         SwitchMode::ForcedOpen => CircuitState::ForcedOpen,
         SwitchMode::Disabled => CircuitState::Disabled,
@@ -230,14 +229,14 @@ fn state_at(position: SwitchMode) -> CircuitState {
 }
 
 #[test]
-fn a_thrown_switch_comes_before_what_was_said_by_hand_and_that_holds_once_it_is_back() {
+fn switch_overrides_manual_mode_until_it_is_released() {
     for thrown in [SwitchMode::ForcedOpen, SwitchMode::Disabled] {
-        for before in POSITIONS {
-            for meanwhile in POSITIONS {
+        for before in MODES {
+            for meanwhile in MODES {
                 let mut harness = Harness::in_state(CircuitState::Closed);
                 set_manual_mode(&mut harness.machine, before, harness.now);
-                let change = harness.machine.set_switch_mode(thrown, harness.now);
-                assert_eq!(change.is_some(), before != thrown);
+                let transition = harness.machine.set_switch_mode(thrown, harness.now);
+                assert_eq!(transition.is_some(), before != thrown);
                 assert!(set_manual_mode(&mut harness.machine, meanwhile, harness.now).is_none());
                 assert!(
                     harness
@@ -246,10 +245,10 @@ fn a_thrown_switch_comes_before_what_was_said_by_hand_and_that_holds_once_it_is_
                         .is_none()
                 );
                 assert_eq!(harness.machine.state(), state_at(thrown));
-                let change = harness
+                let transition = harness
                     .machine
                     .set_switch_mode(SwitchMode::Normal, harness.now);
-                assert_eq!(change.is_some(), meanwhile != thrown);
+                assert_eq!(transition.is_some(), meanwhile != thrown);
                 assert_eq!(harness.machine.state(), state_at(meanwhile));
             }
         }
@@ -257,7 +256,7 @@ fn a_thrown_switch_comes_before_what_was_said_by_hand_and_that_holds_once_it_is_
 }
 
 #[test]
-fn a_switch_works_from_each_state_and_turned_back_leaves_a_circuit_as_on_the_first_day() {
+fn switch_works_from_each_state_and_its_release_resets_the_circuit() {
     for from in [
         CircuitState::Closed,
         CircuitState::Open,
@@ -271,16 +270,16 @@ fn a_switch_works_from_each_state_and_turned_back_leaves_a_circuit_as_on_the_fir
                 .is_none()
         );
         assert_eq!(harness.machine.state(), from, "nothing was thrown");
-        let change = harness
+        let transition = harness
             .machine
             .set_switch_mode(SwitchMode::Disabled, harness.now);
-        assert_eq!(reason(change), Some(TransitionReason::Switch));
-        let change = harness
+        assert_eq!(reason(transition), Some(TransitionReason::Switch));
+        let transition = harness
             .machine
             .set_switch_mode(SwitchMode::Normal, harness.now)
             .expect("back");
         assert_eq!(
-            (change.to, change.reason),
+            (transition.to, transition.reason),
             (CircuitState::Closed, TransitionReason::Switch)
         );
         assert_eq!(harness.machine.counts(harness.now), CallCounts::default());
@@ -290,12 +289,12 @@ fn a_switch_works_from_each_state_and_turned_back_leaves_a_circuit_as_on_the_fir
 }
 
 #[test]
-fn a_core_that_is_made_while_a_switch_is_thrown_obeys_it_without_a_transition() {
-    for position in POSITIONS {
-        let mut harness = Harness::with_switch_mode(trips_at_first_failure(), position);
+fn switch_that_is_set_before_creation_applies_without_a_transition() {
+    for mode in MODES {
+        let mut harness = Harness::with_switch_mode(trips_at_first_failure(), mode);
         assert_eq!(
             (harness.machine.state(), harness.machine.generation()),
-            (state_at(position), 0)
+            (state_at(mode), 0)
         );
         harness
             .machine
@@ -305,7 +304,7 @@ fn a_core_that_is_made_while_a_switch_is_thrown_obeys_it_without_a_transition() 
 }
 
 #[test]
-fn a_peer_is_heeded_by_a_call_of_the_present_and_while_it_is_open_by_any() {
+fn retry_after_applies_to_present_calls_and_to_any_while_open() {
     for state in CircuitState::ALL {
         for age in [0, 1] {
             let mut harness = Harness::in_state(state);
@@ -313,13 +312,13 @@ fn a_peer_is_heeded_by_a_call_of_the_present_and_while_it_is_open_by_any() {
             if age > generation {
                 continue;
             }
-            let change =
+            let transition =
                 harness
                     .machine
                     .open_on_retry_after(generation - age, OPEN * 2, harness.now);
             let opens = age == 0 && matches!(state, CircuitState::Closed | CircuitState::HalfOpen);
             assert_eq!(
-                reason(change),
+                reason(transition),
                 opens.then_some(TransitionReason::RetryAfter),
                 "{state:?}"
             );

@@ -1,4 +1,4 @@
-//! Finds errors that prove that the peer never began a request. Shared by judgement and retry.
+//! Finds errors that prove that the peer never began a request. Shared by classification and retry.
 
 use std::{error::Error, io};
 
@@ -13,32 +13,30 @@ use super::sources;
 pub(crate) enum NotSent {
     /// There was no connection to send it over.
     NoConnection,
-    /// A connection came about, but not to a peer that is trusted: a certificate that is not valid, say. It will not be
-    /// a moment later either.
+    /// The peer is not trusted, for example since its certificate is invalid. That will not change a moment later.
     UntrustedPeer,
-    /// The connection was closed before it was begun.
+    /// The connection was closed before the request was begun.
     ClosedIdle,
-    /// It has left, and the peer says that it has done nothing about it.
+    /// The request was sent, and the peer reports that it has not begun to process it.
     RefusedByPeer,
-    /// It cannot be sent as it is: nothing ever tried to reach the peer.
+    /// The request cannot be sent as it is: nothing tried to reach the peer.
     Unsendable,
 }
 
 impl NotSent {
-    /// Returns whether the same request may fare better at another attempt.
+    /// Returns whether another attempt at the same request may succeed.
     pub(crate) fn is_retryable(self) -> bool {
         !matches!(self, NotSent::Unsendable | NotSent::UntrustedPeer)
     }
 }
 
-/// Returns what the error proves, if anything. An error that only may mean it proves nothing.
+/// Returns the proof that the request was not sent, if the error is one.
 ///
-/// It proves so much about the last thing that failed: a service that does more than send one request may have done
-/// some of it.
+/// The proof covers the last request: a service that sends more than one may have completed others.
 pub(crate) fn not_sent(error: &(dyn Error + 'static)) -> Option<NotSent> {
     let mut chain = sources(error);
     match chain.find_map(proof_of)? {
-        // Why there was no connection is told by what it was caused by.
+        // The cause tells why there was no connection.
         NotSent::NoConnection => chain
             .find_map(connect_failure)
             .or(Some(NotSent::NoConnection)),
@@ -48,17 +46,17 @@ pub(crate) fn not_sent(error: &(dyn Error + 'static)) -> Option<NotSent> {
 
 fn proof_of(error: &(dyn Error + 'static)) -> Option<NotSent> {
     if let Some(error) = error.downcast_ref::<io::Error>() {
-        // No other kind is told by connecting alone: a host can become unreachable in the midst of an answer.
+        // No other kind occurs on connecting alone: a host can become unreachable in the middle of a response.
         let refused = error.kind() == io::ErrorKind::ConnectionRefused;
         return refused.then_some(NotSent::NoConnection);
     }
     by_tonic(error).or_else(|| by_hyper(error))
 }
 
-/// Returns why a connection did not come about, if that will not change.
+/// Returns why a connection failed, if that will not change.
 fn connect_failure(error: &(dyn Error + 'static)) -> Option<NotSent> {
     match error.downcast_ref::<io::Error>() {
-        // What rustls makes of whatever it does not like about the peer.
+        // The kind that rustls uses for all that is wrong with the peer.
         Some(error) => {
             (error.kind() == io::ErrorKind::InvalidData).then_some(NotSent::UntrustedPeer)
         }
@@ -90,14 +88,14 @@ fn by_hyper(error: &(dyn Error + 'static)) -> Option<NotSent> {
     }
     if let Some(error) = error.downcast_ref::<hyper::Error>() {
         if error.is_canceled() {
-            // Of a request that has been begun, hyper says otherwise.
+            // hyper reports a request that was begun as another kind.
             return Some(NotSent::ClosedIdle);
         }
         let unsendable = error.is_user() && says_one_of(error, &[HYPER_UNSENDABLE]);
         return unsendable.then_some(NotSent::Unsendable);
     }
     let error = error.downcast_ref::<h2::Error>()?;
-    // A stream is told of a peer's GOAWAY only if it is above the last one that the peer has looked at.
+    // A peer's GOAWAY is reported only to streams above the last one that the peer has processed.
     let refused = error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM);
     if refused && error.is_remote() {
         return Some(NotSent::RefusedByPeer);

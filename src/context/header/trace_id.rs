@@ -17,7 +17,7 @@ macro_rules! hex_id {
             /// Generates an ID from the random generator of this thread. No clock reading, no allocation, no
             /// system call but one per thread, for the seed.
             ///
-            /// That generator is not cryptographic: an ID is a label, not a secret, and whoever
+            /// That generator is not cryptographic: an ID is a label, not a secret, and an attacker who
             /// sees a few can compute their neighbors.
             pub fn generate() -> Self {
                 Self::from_bytes($random().to_be_bytes()).unwrap_or(Self(NonZero::<$int>::MIN))

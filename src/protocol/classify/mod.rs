@@ -1,4 +1,4 @@
-//! The protocols' own judgement: what a status, a code or an error means, for people and for guards.
+//! The default classification: the outcome and the evidence of a status, a code or an error.
 
 use std::error::Error;
 #[cfg(feature = "hyper")]
@@ -11,26 +11,26 @@ use crate::call::{
     find, is_overload, is_timeout, not_sent,
 };
 
-/// Who looks at the status: some of them mean another thing to the one who sent it.
+/// The side on which a call is classified: some statuses mean another thing to their sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// Whoever answers.
+    /// The side that responds.
     Server,
-    /// Whoever asks.
+    /// The side that sends the request.
     Client,
 }
 
 pub(crate) fn classify_status(side: Side, status: StatusCode) -> Classification {
     match status.as_u16() {
-        // The server gave up waiting for this client's request: to the server, the caller's own fault. To the client it
-        // may be a server that is slow, or its own caller's upload: nothing is known of the server's health.
+        // The server gave up waiting for the client's request: on the server, the caller's fault. On the client the cause may be a
+        // slow server, or the upload of its own caller: nothing is known of the server's health.
         408 if side == Side::Client => {
             Classification::new(Outcome::TimedOut, Evidence::Inconclusive)
         }
         429 | 503 => Outcome::Overload.into(),
         504 => Outcome::TimedOut.into(),
         // About the request: its method, its version, its representation, a loop that it runs into, an extension or a
-        // login that it lacks. The caller chooses them, and the peer is alive enough to say so.
+        // login that it lacks. The caller chooses them, and the peer is alive.
         501 | 505 | 506 | 508 | 510 | 511 => Outcome::ClientError.into(),
         500.. => Outcome::Failure.into(),
         400..=499 => Outcome::ClientError.into(),
@@ -38,8 +38,8 @@ pub(crate) fn classify_status(side: Side, status: StatusCode) -> Classification 
     }
 }
 
-/// The codes that semantic conventions call a server's errors are failures, but for `UNIMPLEMENTED`, which any
-/// caller can provoke with a made-up method.
+/// Classifies a gRPC code. Those that semantic conventions call server errors are failures, but for `UNIMPLEMENTED`, which any
+/// caller can provoke with an unknown method.
 pub(crate) fn classify_grpc_code(code: GrpcCode) -> Classification {
     match code {
         GrpcCode::OK => Classification::SUCCESS,
@@ -54,7 +54,7 @@ pub(crate) fn classify_grpc_code(code: GrpcCode) -> Classification {
 }
 
 pub(crate) fn classify_error(error: &(dyn Error + 'static)) -> Classification {
-    // tower's load shedding is a refusal of this process, too.
+    // tower's load shedding is a rejection of this process, too.
     if Rejection::find(error).is_some() || is_overload(error) {
         return Classification::REJECTED;
     }
@@ -71,7 +71,7 @@ pub(crate) fn classify_error(error: &(dyn Error + 'static)) -> Classification {
         ));
     }
     match not_sent(error) {
-        // The peer never saw it, and was reached all the same, or nobody tried to reach it.
+        // The peer was reached and never saw the request, or nothing tried to reach it.
         Some(NotSent::ClosedIdle | NotSent::RefusedByPeer | NotSent::Unsendable) => {
             return Classification::new(Outcome::Failure, Evidence::Inconclusive);
         }
@@ -89,7 +89,7 @@ pub(crate) fn classify_error(error: &(dyn Error + 'static)) -> Classification {
     }
 }
 
-/// Returns whether hyper says that the request's body has failed, or that the request was none that can be sent.
+/// Returns whether hyper reports that the request's body has failed, or that the request cannot be sent.
 #[cfg(feature = "hyper")]
 fn is_of_this_side(error: &(dyn Error + 'static)) -> bool {
     find::<hyper::Error>(error).is_some_and(hyper::Error::is_user)
@@ -99,9 +99,9 @@ fn is_of_this_side(_: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// Returns whether the peer closed the connection while it was still sent the request's body. A healthy peer that does
-/// not want so much does that: it answers 413 and closes, and hyper does not look for the answer when it can write no
-/// more. The caller chooses how much it sends.
+/// Returns whether the peer closed the connection while the request's body was being sent. A healthy peer with a smaller body
+/// limit does that: it responds with 413 and closes, and hyper does not read the response when it can write no more. The
+/// caller chooses how much it sends.
 #[cfg(feature = "hyper")]
 fn is_closed_on_upload(error: &(dyn Error + 'static)) -> bool {
     // hyper has no accessor for it.
@@ -120,7 +120,7 @@ fn is_closed_on_upload(_: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// The outcome alone, for those who decide about another attempt.
+/// Returns the outcome of an error alone, to decide about another attempt.
 pub(crate) fn error_outcome(error: &(dyn Error + 'static)) -> Outcome {
     classify_error(error).outcome
 }

@@ -67,7 +67,7 @@ impl CallState for HttpExchange {
         if self.is_grpc() {
             self.grpc_code = grpc_status_of(&head.headers);
         }
-        // An answer to HEAD has none.
+        // A response to HEAD has no body.
         self.bytes_sent = if self.method == MethodKind::Head {
             0
         } else {
@@ -84,11 +84,12 @@ impl CallState for HttpExchange {
         }
     }
 
-    /// Bad news survives a drop; a body of which every promised byte was taken is complete. Of a good answer, a client's
-    /// reader that was not waiting for more has what it wanted. A server's has gone, since hyper drops a body only then.
+    /// Classifies a call that is dropped. A failed head stays a failure; a body of which every expected byte was taken is
+    /// complete. After a successful head, a client's reader that was not waiting for more has what it wanted. A server's reader
+    /// has gone away, since hyper drops a body only then.
     ///
-    /// A time limit around the call drops it as well, and says how that is judged: of a body only if its reader waited.
-    /// Whatever else took the time, the peer was not asked for more.
+    /// A timeout around the call drops it as well, and brings its classification: for a body only if the reader was waiting.
+    /// Otherwise the peer was not asked for more.
     fn classify_drop(&self, given_up: Option<Classification>) -> Classification {
         if self.classification.outcome != Outcome::Success {
             return self.classification;
@@ -96,7 +97,7 @@ impl CallState for HttpExchange {
         if self.status.is_none() {
             return match given_up {
                 Some(judged) => self.blame_caller_for_error(judged),
-                // Its request broke off with it: a server's future is dropped before anybody reads so.
+                // The request broke off with the call: a server's future is dropped before any reader sees that.
                 None if self.blames_caller_for_timeout() => Classification::CALLER_FAULT,
                 None => Classification::CANCELLED,
             };

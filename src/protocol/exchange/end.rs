@@ -1,4 +1,4 @@
-//! Judges data, trailers and errors.
+//! Classifies by data, trailers and errors.
 
 use std::error::Error;
 
@@ -24,8 +24,8 @@ use crate::{
 };
 
 impl HttpExchange {
-    /// Judges what a body was polled for, and returns whether the call is over. `ended` is what the body says of that.
-    /// An error is for the caller to judge, who owns it.
+    /// Handles a frame of the body, and returns whether the body has ended. `ended` is what the body itself reports. An error is
+    /// left to the caller of this function, which owns it.
     #[inline]
     pub(crate) fn on_frame<E>(
         &mut self,
@@ -37,7 +37,7 @@ impl HttpExchange {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
                     self.on_data(data);
-                    // As with trailers: a reader that has them may leave.
+                    // As with trailers: a reader that has them may drop the body.
                     if self.has_web_status() {
                         self.on_body_end();
                         return true;
@@ -63,7 +63,7 @@ impl HttpExchange {
         self.frames().is_some_and(FrameScanner::has_ended) && self.expects_grpc_status()
     }
 
-    /// Notes a piece of the body.
+    /// Handles a piece of the body.
     #[inline]
     pub(crate) fn on_data(&mut self, data: &[u8]) {
         self.bytes_sent = self.bytes_sent.saturating_add(data.len() as u64);
@@ -74,7 +74,7 @@ impl HttpExchange {
         }
     }
 
-    /// Judges trailers, which end a body.
+    /// Handles trailers, which end a body.
     pub(crate) fn on_trailers(&mut self, trailers: &HeaderMap, own: Option<&Classifier>) {
         if !self.expects_grpc_status() {
             return self.on_body_end();
@@ -109,8 +109,8 @@ impl HttpExchange {
         }
     }
 
-    /// Judges a body that ended without the trailers that must bring the status of gRPC: it is in the last message of
-    /// gRPC-Web, or nowhere.
+    /// Handles the end of a body without the trailers that must bring the gRPC status: it is in the last message of gRPC-Web, or
+    /// missing.
     #[cold]
     pub(super) fn on_end_without_trailers(&mut self) {
         if let Some(frames) = self.extra.as_mut().and_then(|rare| rare.frames.take())
@@ -127,7 +127,7 @@ impl HttpExchange {
         self.set_failure_detail(FailureDetail::MissingGrpcStatus);
     }
 
-    /// A body that is not as long as its `content-length` says is as good as one that was cut off.
+    /// Handles the end of a body that is not as long as its `content-length`: a failure, as if it were cut off.
     #[cold]
     pub(super) fn on_wrong_length(&mut self) {
         if self.classification.outcome != Outcome::Success {
@@ -142,14 +142,14 @@ impl HttpExchange {
         });
     }
 
-    /// Judges an error: of the service, or of its body.
+    /// Classifies an error of the service or of its body.
     pub(crate) fn on_error(&mut self, error: &(dyn Error + 'static), own: Option<&Classifier>) {
         let mut ending = ClassifyInput::new(self.blame_caller_for_error(classify_error(error)));
         self.is_local_timeout =
             find::<Elapsed>(error).is_some() || ClassifiedError::find(error).is_some();
         ending.status = self.status;
         ending.error = Some(error);
-        // That of a layer further in has asked all.
+        // A classifier of an inner layer has run all classifiers.
         if ClassifiedError::find(error).is_none()
             && let Some(classifier) = self.classifier.as_ref().or(own)
         {
@@ -158,7 +158,7 @@ impl HttpExchange {
         self.classification = ending.classification;
     }
 
-    /// Puts an error down to the caller if its request broke off, or took the time that ran out.
+    /// Blames the caller for an error if its request broke off, or took the time that ran out.
     pub(super) fn blame_caller_for_error(&self, judged: Classification) -> Classification {
         if judged.outcome == Outcome::TimedOut && self.blames_caller_for_timeout() {
             return Classification::CALLER_FAULT;
@@ -169,7 +169,7 @@ impl HttpExchange {
         }
     }
 
-    /// Judges an error of a type that may not be known, and gives it back if it can be looked into.
+    /// Classifies an error of any type, and returns it as a std error if the type is known.
     pub(crate) fn on_any_error<'a, E: 'static>(
         &mut self,
         error: &'a E,

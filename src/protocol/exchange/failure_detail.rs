@@ -1,4 +1,4 @@
-//! Finds what went wrong in a call where a response says so.
+//! Finds the cause of a failure in a response.
 
 use std::{error::Error, sync::Arc};
 
@@ -10,10 +10,10 @@ use crate::{
     protocol::CaughtPanic,
 };
 
-/// Longest part of a `grpc-message` that is kept, in bytes before decoding.
+/// The maximum length of a `grpc-message` that is kept, in bytes before decoding.
 const MAX_GRPC_MESSAGE: usize = 1024;
 
-/// The cause of a failure, kept until the call settles.
+/// The cause of a failure, kept until the call completes.
 #[derive(Debug)]
 pub(super) enum FailureDetail {
     Error(Arc<dyn Error + Send + Sync>),
@@ -46,7 +46,7 @@ impl FailureDetail {
     }
 }
 
-/// Returns what a guard further in has already decided.
+/// Returns the outcome that an inner guard has decided: a rejection, or a caught panic.
 #[inline]
 pub(super) fn inner_outcome(extensions: &Extensions) -> Option<(Classification, FailureDetail)> {
     if extensions.is_empty() {
@@ -75,13 +75,13 @@ pub(super) fn inner_outcome(extensions: &Extensions) -> Option<(Classification, 
     ))
 }
 
-/// Returns what a time limit further in has left with its answer.
+/// Returns the error that an inner timeout has left with its response.
 pub(super) fn attached_elapsed(extensions: &Extensions) -> Option<&Elapsed> {
     let error: &Arc<dyn Error + Send + Sync> = extensions.get()?;
     (&**error as &(dyn Error + 'static)).downcast_ref()
 }
 
-/// The error that a service left for us: any `Arc<dyn Error>`, or tonic's status before it is flattened.
+/// Returns the error that the service left in the extensions: any `Arc<dyn Error>`, or tonic's status before it is flattened.
 pub(super) fn attached_error(extensions: &Extensions) -> Option<FailureDetail> {
     if let Some(error) = extensions.get::<Arc<dyn Error + Send + Sync>>() {
         return Some(FailureDetail::Error(error.clone()));
@@ -98,7 +98,7 @@ pub(super) fn grpc_message(headers: &HeaderMap) -> Option<FailureDetail> {
     (!raw.is_empty()).then(|| FailureDetail::GrpcMessage(decode_grpc_message(raw)))
 }
 
-/// A `grpc-message` as text, as far as it is kept.
+/// Decodes a `grpc-message`, as far as it is kept.
 pub(super) fn decode_grpc_message(raw: &[u8]) -> String {
     let raw = &raw[..raw.len().min(MAX_GRPC_MESSAGE)];
     percent_decode(raw).decode_utf8_lossy().into_owned()

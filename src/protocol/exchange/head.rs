@@ -1,4 +1,4 @@
-//! Judges the head of a response, and leaves the verdict with it.
+//! Classifies the head of a response, and shares the classification with outer layers.
 
 use http::{Extensions, HeaderMap, StatusCode};
 use tokio::time::Instant;
@@ -26,7 +26,7 @@ use crate::{
 };
 
 impl HttpExchange {
-    /// Judges the head of the response. `exact` is the body's length if it is known.
+    /// Handles the head of the response, and returns whether a body follows. `exact` is the body's length if it is known.
     #[inline]
     pub(crate) fn on_head(
         &mut self,
@@ -51,7 +51,7 @@ impl HttpExchange {
         BodyExpected::Yes
     }
 
-    /// What a guard further in has decided stays so.
+    /// Adopts what an inner guard has decided.
     #[cold]
     fn adopt_inner_outcome(&mut self, judged: Classification, fault: FailureDetail) {
         self.classification = judged;
@@ -70,7 +70,7 @@ impl HttpExchange {
         }
     }
 
-    /// Notes status and code, and whether the peer speaks what it was asked in.
+    /// Records status and code, and whether the peer answers in the wire format of the request.
     #[inline]
     fn record_head(&mut self, head: ResponseHead<'_>) {
         self.status = Some(head.status);
@@ -84,7 +84,7 @@ impl HttpExchange {
         self.grpc_code = grpc_status_of(head.headers);
         let answered = WireFormat::from_headers(head.headers);
         let is_grpc = self.grpc_code.is_some() || answered.is_grpc();
-        // Who insists on gRPC looks for the status in a page, too, and finds none.
+        // Where gRPC is required, a page is searched for the status, too: it is missing then.
         let is_web = self.wire == WireFormat::GrpcWeb
             && (answered == WireFormat::GrpcWeb || self.requires_grpc);
         if is_web && self.grpc_code.is_none() {
@@ -95,7 +95,7 @@ impl HttpExchange {
             };
             self.extra_mut().frames = Some(frames);
         }
-        // Anybody can say gRPC to a peer that does not speak it.
+        // Any caller can send gRPC to a peer that does not speak it.
         if !is_grpc && !self.requires_grpc {
             self.wire = WireFormat::Plain;
         }
@@ -108,7 +108,7 @@ impl HttpExchange {
             false => head.extensions.get::<SharedClassification>(),
         };
         if let Some(left) = left.filter(|left| left.side == self.side) {
-            // That of a layer further in, which has asked this one's, too.
+            // An inner layer has run the classifier of this one, too.
             self.classification = left.classification;
             self.classifier = Some(left.classifier.clone());
             return;
@@ -130,7 +130,7 @@ impl HttpExchange {
         };
     }
 
-    /// Judges a bad answer by who is to blame for it.
+    /// Classifies a failed head by who is to blame.
     #[cold]
     fn classify_failed_head(
         &mut self,
@@ -154,13 +154,13 @@ impl HttpExchange {
         ending.classification
     }
 
-    /// Returns whether the answer is a good one so far. Then somebody has used the parts of a refusal for it, and what is
-    /// in its extensions is history.
+    /// Returns whether the head is a success. Then a layer has reused the parts of a rejection for it, and what is in its
+    /// extensions is outdated.
     fn is_successful_head(&self, status: StatusCode) -> bool {
         status.is_success() && self.grpc_code.is_none_or(|code| code == GrpcCode::OK)
     }
 
-    /// Returns what the head of a response is judged by.
+    /// Returns the input by which the head is classified.
     pub(crate) fn classify_input<'a>(&self, head: ResponseHead<'a>) -> ClassifyInput<'a> {
         let mut ending = ClassifyInput::new(self.classification);
         ending.status = Some(head.status);
@@ -170,7 +170,7 @@ impl HttpExchange {
         ending
     }
 
-    /// Judges an answer that a time limit further in has given, by what that knows.
+    /// Classifies the response of an inner timeout by the error that it left.
     fn classify_timeout(
         &mut self,
         judged: Classification,
@@ -188,8 +188,8 @@ impl HttpExchange {
         }
     }
 
-    /// Puts a bad ending down to the caller if its request broke off, was malformed or could not be decoded: whatever
-    /// the service answers then, says nothing about the service. `status` is where a gRPC status is.
+    /// Blames the caller for a failure if its request broke off, was malformed or could not be decoded: the response says nothing
+    /// about the service then. `status` are the headers or trailers with the gRPC status.
     #[inline]
     pub(super) fn blame_caller(
         &self,
@@ -212,7 +212,7 @@ impl HttpExchange {
         upload.is_some_and(|(upload, _)| upload.is_broken() || upload.is_malformed())
     }
 
-    /// Returns whether a server of gRPC says that it could not decode the request, before it did anything about it.
+    /// Returns whether a gRPC server reports that it could not decode the request, before it did anything about it.
     fn is_undecodable(&self, judged: Classification, status: &HeaderMap) -> bool {
         let may_be = self.side == Side::Server
             && self.grpc_code.is_some()
@@ -225,7 +225,7 @@ impl HttpExchange {
         may_be && message().is_some_and(|message| is_undecodable_request(&message))
     }
 
-    /// Judges a panic: one that a broken request has led to is the caller's doing.
+    /// Classifies a panic. The service is not blamed if the request broke off or was malformed.
     pub(super) fn classify_panic(&mut self) {
         self.classification = match self.is_request_broken() {
             true => Classification::new(Outcome::Panicked, Evidence::Inconclusive),
@@ -233,13 +233,13 @@ impl HttpExchange {
         };
     }
 
-    /// Returns whether time that ran out was spent waiting for the caller's body, or it broke off.
+    /// Returns whether a timeout is the caller's fault: its body broke off, or was waited for.
     pub(crate) fn blames_caller_for_timeout(&self) -> bool {
         self.upload()
             .is_some_and(|(upload, began)| upload.blames_caller_for_timeout(*began, Instant::now()))
     }
 
-    /// Leaves a classifier's judgement with the response, for the layers further out.
+    /// Leaves the classification of a classifier with the response, for outer layers.
     #[inline]
     pub(crate) fn share_classification(&self, extensions: &mut Extensions) {
         if let Some(classifier) = &self.classifier {
@@ -256,7 +256,7 @@ impl HttpExchange {
         });
     }
 
-    /// Leaves a classifier's judgement with an error, for the layers further out.
+    /// Leaves the classification of a classifier with an error, for outer layers.
     #[inline]
     pub(crate) fn wrap_error(&self, error: BoxError) -> BoxError {
         match self.classifier {

@@ -19,43 +19,43 @@ use super::{
 };
 use crate::call::{Classification, Classifier, GrpcCode, Outcome, PackedOption, catch_hook};
 
-/// State of an HTTP or gRPC call, for its judgement.
+/// The state of one HTTP or gRPC exchange, by which the call is classified.
 #[derive(Debug)]
 pub struct HttpExchange {
     wire: WireFormat,
-    /// What the request spoke, before the peer answered.
+    /// The wire format of the request, before the peer answered.
     request_wire: WireFormat,
     side: Side,
-    /// Whether an answer that is not gRPC is a failure.
+    /// Whether a response that is not gRPC is a failure.
     requires_grpc: bool,
     /// Whether a gRPC-Web request is in its text form.
     is_web_text: bool,
-    /// Whether it was a time limit of this process that ran out, which knows why.
+    /// Whether a time limit of this process ran out, which knows why.
     is_local_timeout: bool,
     method: MethodKind,
     classification: Classification,
     status: Option<StatusCode>,
     grpc_code: Option<GrpcCode>,
-    /// True while the reader of the body waits: its last poll was pending.
+    /// Whether the reader of the body waits: its last poll was pending.
     reader_waiting: bool,
-    /// Bytes of body handed on so far.
+    /// The bytes of body handed on so far.
     bytes_sent: u64,
-    /// Bytes of body that are known to be all.
+    /// The length of the body, if known.
     expected_len: PackedOption,
-    /// Whether it was a `content-length` that promised them.
+    /// Whether the length comes from a `content-length`.
     has_content_length: bool,
     classifier: Option<Classifier>,
     extra: Option<Box<ExchangeExtra>>,
 }
 
-/// What most calls have none of: boxed, since calls are moved about.
+/// State that most exchanges do not have. Boxed, since calls are moved.
 #[derive(Debug, Default)]
 struct ExchangeExtra {
-    /// Time that the caller waits, if its request says so.
+    /// The time that the caller waits, if its request tells.
     time_limit: Option<Duration>,
-    /// The request's body, and when the call began; only of a body that can be watched.
+    /// The request's body and the start of the call, if the body can be watched.
     upload: Option<(Upload, Instant)>,
-    /// Looks for the status in the body of a gRPC-Web answer.
+    /// Finds the status in the body of a gRPC-Web response.
     frames: Option<FrameScanner>,
     failure_detail: Option<FailureDetail>,
 }
@@ -77,7 +77,7 @@ enum MethodKind {
     Other,
 }
 
-/// Tells whether a call goes on after what was just seen of it.
+/// Whether a body follows the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyExpected {
     Yes,
@@ -85,14 +85,14 @@ pub enum BodyExpected {
 }
 
 impl HttpExchange {
-    /// Reads a request as a client that may speak either protocol.
+    /// Reads a request on a client that may speak HTTP or gRPC.
     #[inline]
     pub(crate) fn from_client_request(method: &Method, headers: &HeaderMap) -> Self {
         let wire = WireFormat::from_request_parts(Side::Client, method, Version::HTTP_11, headers);
         HttpExchange::new(Side::Client, wire, method, headers)
     }
 
-    /// Reads a request, and takes or leaves the classifier that all layers of its stack judge by.
+    /// Reads a request, and shares the classifier of its stack.
     #[inline]
     pub(super) fn from_request<K: HttpKind, B: 'static>(
         request: &mut Request<B>,
@@ -111,7 +111,7 @@ impl HttpExchange {
         let classifier = shared_classifier(K::SIDE, own, request.extensions_mut());
         let frames = request_frames(K::SIDE, wire);
         let mut rare = call.extra;
-        // A body that panics here is one that nothing is known of.
+        // Nothing is known of a body that panics here.
         catch_hook(|| {
             if let Some(upload) = watch_request(request, frames) {
                 rare.get_or_insert_default().upload = Some((upload, Instant::now()));
@@ -125,7 +125,7 @@ impl HttpExchange {
         }
     }
 
-    /// A call of which only this is known.
+    /// Creates an exchange of which only the wire format is known.
     pub(super) fn with_wire(wire: WireFormat) -> Self {
         HttpExchange::new(Side::Server, wire, &Method::POST, &HeaderMap::new())
     }
@@ -160,7 +160,7 @@ impl HttpExchange {
         }
     }
 
-    /// Returns the protocol that the call speaks, as far as it is known by now.
+    /// Returns the wire format, as far as it is known by now.
     pub fn wire(&self) -> WireFormat {
         self.wire
     }
@@ -170,12 +170,12 @@ impl HttpExchange {
         self.wire.is_grpc()
     }
 
-    /// Returns the outcome so far; final once the call is over.
+    /// Returns the outcome so far, which is final once the body has ended.
     pub fn outcome(&self) -> Outcome {
         self.classification.outcome
     }
 
-    /// The gRPC code, once there was one.
+    /// Returns the gRPC code, if there was one.
     pub fn grpc_code(&self) -> Option<GrpcCode> {
         self.grpc_code
     }
@@ -210,7 +210,7 @@ impl HttpExchange {
         }
     }
 
-    /// Notes whether a reader of the body found nothing there.
+    /// Sets whether the reader of the body waits for more.
     #[inline]
     pub(crate) fn set_reader_waiting(&mut self, waiting: bool) {
         self.reader_waiting = waiting;
@@ -225,13 +225,13 @@ impl HttpExchange {
     }
 }
 
-/// Returns the reader of the messages of a gRPC request on a server.
+/// Returns the scanner for the messages of a gRPC request on a server.
 #[inline]
 fn request_frames(side: Side, wire: WireFormat) -> Option<FrameScanner> {
     (side == Side::Server && wire == WireFormat::Grpc).then(FrameScanner::new)
 }
 
-/// Returns the classifier that all layers of a stack judge by, this one's in it, and leaves it for those further in.
+/// Returns the classifier of the stack, with that of this layer in it, and leaves it with the request for inner layers.
 #[inline]
 fn shared_classifier(
     side: Side,
@@ -256,7 +256,7 @@ fn shared_classifier(
     Some(classifier)
 }
 
-/// Reads `grpc-status`, from headers or trailers.
+/// Parses `grpc-status`, from headers or trailers.
 pub(crate) fn grpc_status_of(headers: &HeaderMap) -> Option<GrpcCode> {
     headers
         .get("grpc-status")

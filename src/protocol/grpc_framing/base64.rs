@@ -1,11 +1,13 @@
-/// Decodes base64, a group of four characters at a time. Padding may come at any time: each frame of gRPC-Web's text form may be encoded by itself.
+/// A base64 decoder that works on a group of four characters at a time.
+///
+/// Padding may come at any time: each frame of gRPC-Web's text form may be encoded on its own.
 #[derive(Clone, Debug)]
 pub(super) struct Base64Decoder {
-    /// The bits of the group of four that was begun.
+    /// The bits of the current group of four.
     bits: u32,
-    /// How many of its four characters were read, padding included.
+    /// The number of its characters that were read, padding included.
     len: u8,
-    /// How many of those were padding.
+    /// The number of those that were padding.
     padding: u8,
 }
 
@@ -18,12 +20,12 @@ impl Base64Decoder {
         }
     }
 
-    /// Returns whether a group has begun that is not over.
+    /// Returns whether a group is incomplete.
     pub(super) fn is_mid_group(&self) -> bool {
         self.len > 0
     }
 
-    /// Decodes what came. Returns `false` at the first character that should not be there.
+    /// Decodes a piece of text. Returns `false` at the first invalid character.
     pub(super) fn decode(&mut self, text: &[u8], mut found: impl FnMut(&[u8])) -> bool {
         for &character in text {
             if !self.push(character) {

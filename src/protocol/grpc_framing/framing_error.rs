@@ -1,10 +1,10 @@
-/// A fault in the messages of a body that has ended.
+/// A framing error in the gRPC messages of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FramingError {
-    /// It is no sequence of gRPC messages.
+    /// The body is not a sequence of gRPC messages.
     Invalid,
-    /// It ended inside of a message.
+    /// The body ended inside of a message.
     Truncated,
-    /// There was no message in it. That is in order where the client streams, and nowhere else.
+    /// The body had no message, which is valid for client streams only.
     NoMessage,
 }

@@ -1,4 +1,4 @@
-//! Reads the framing of gRPC messages as they pass by, without keeping them.
+//! Scans the framing of gRPC messages as they pass by, without keeping them.
 
 mod base64;
 mod framing_error;
@@ -17,10 +17,10 @@ const COMPRESSED_FLAG: u8 = 0x01;
 /// The flag of the message that holds the trailers of gRPC-Web.
 const TRAILER_FLAG: u8 = 0x80;
 
-/// Follows the messages of one gRPC body, which may be cut into pieces anywhere.
+/// A scanner of the messages of one gRPC body, which may be cut into pieces anywhere.
 ///
-/// Costs one look at the header of each message, whatever its length; only gRPC-Web's text form is read byte by byte.
-/// Allocates nothing, but for the trailers of gRPC-Web: see [`WebTrailers`] for how much is kept of those.
+/// Reads the header of each message, whatever its length; only gRPC-Web's text form is read byte by byte. Allocates nothing,
+/// except for the trailers of gRPC-Web: see [`WebTrailers`] for how much is kept of those.
 #[derive(Clone, Debug)]
 pub(crate) struct FrameScanner {
     /// Decodes the text form of gRPC-Web.
@@ -49,7 +49,7 @@ impl FrameState {
 }
 
 impl FrameScanner {
-    /// Reads gRPC, and the requests of gRPC-Web, which are the same.
+    /// Creates a scanner for gRPC, and for requests of gRPC-Web, which are the same.
     pub(crate) fn new() -> Self {
         FrameScanner {
             base64: None,
@@ -60,19 +60,19 @@ impl FrameScanner {
         }
     }
 
-    /// Reads the responses of gRPC-Web: their last message holds the trailers.
+    /// Sets that the last message holds the trailers, as in responses of gRPC-Web.
     pub(crate) fn with_trailers(mut self) -> Self {
         self.has_trailers = true;
         self
     }
 
-    /// Reads the text form of gRPC-Web (`application/grpc-web-text`), which is base64.
+    /// Sets that the body is base64, the text form of gRPC-Web (`application/grpc-web-text`).
     pub(crate) fn base64_encoded(mut self) -> Self {
         self.base64 = Some(Base64Decoder::new());
         self
     }
 
-    /// Reads on.
+    /// Scans the next piece of the body.
     pub(crate) fn feed(&mut self, data: &[u8]) {
         let Some(mut text) = self.base64.take() else {
             return self.feed_bytes(data);
@@ -83,7 +83,7 @@ impl FrameScanner {
         self.base64 = Some(text);
     }
 
-    /// Returns how many messages were whole; trailers are none.
+    /// Returns the number of complete messages, without trailers.
     #[cfg(test)]
     pub(crate) fn messages(&self) -> u64 {
         self.messages

@@ -1,7 +1,7 @@
-/// Longest part of a line that is kept: a `grpc-message` with a value of a kibibyte. The rest is cut.
+/// The maximum length of a line that is kept: a `grpc-message` with a value of a kibibyte. The rest is cut off.
 const MAX_LINE: usize = "grpc-message: ".len() + 1024;
 
-/// Reads the trailers of gRPC-Web: header lines as in HTTP/1.
+/// A reader of the trailers of gRPC-Web, which are header lines as in HTTP/1.
 ///
 /// Keeps the two values that matter and one line at a time, however many lines there are and however long.
 #[derive(Clone, Debug, Default)]
@@ -31,7 +31,7 @@ impl WebTrailers {
         }
     }
 
-    /// Ends the line that was begun; the last has no line feed after it in what some servers send.
+    /// Ends the current line. Some servers send no line feed after the last.
     pub(super) fn end_line(&mut self) {
         let kept = self.line.split(|byte| *byte == b':').next();
         let name = kept.unwrap_or_default().trim_ascii();
@@ -43,7 +43,7 @@ impl WebTrailers {
             self.line.clear();
             return;
         };
-        // As for headers, the first counts.
+        // As for headers, the first value counts.
         if place.is_none()
             && let Some(colon) = self.line.iter().position(|byte| *byte == b':')
         {

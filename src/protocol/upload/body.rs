@@ -9,7 +9,7 @@ use pin_project_lite::pin_project;
 use super::UploadReporter;
 
 pin_project! {
-    /// The body of a request, watched. Forwards everything as it is, and changes nothing.
+    /// The watched body of a request. Forwards everything as it is.
     #[derive(Debug, Default)]
     pub(crate) struct WatchedBody<B> {
         #[pin]
@@ -27,7 +27,7 @@ impl<B> WatchedBody<B> {
         }
     }
 
-    /// Notes that whoever has waited for it waits no longer.
+    /// Reports that the consumer waits no longer.
     pub(crate) fn release(&mut self) {
         if let Some(reporter) = &mut self.reporter {
             reporter.release();
@@ -45,7 +45,7 @@ impl<B: Body> Body for WatchedBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
-        // A body that panics is not heard of: what was known of it stays.
+        // A panic of the body is not reported: what was known of it stays.
         let polled = this.inner.as_mut().poll_frame(cx);
         if let Some(reporter) = this.reporter {
             reporter.on_poll(&polled, || this.inner.is_end_stream());

@@ -9,19 +9,19 @@ use tokio::time::Instant;
 use super::{UploadReporter, progress::UploadProgress};
 use crate::protocol::grpc_framing::{FrameScanner, FramingError};
 
-/// The progress of one request's body, for whoever judges a call that sends it. A clone tells of the same body.
+/// The progress of one request's body, by which calls that send it are classified. Clones share the same body.
 ///
 /// Lives in the extensions of its request, where inner layers find it.
 #[derive(Clone, Debug, Default)]
 pub struct Upload {
     shared: Arc<Mutex<UploadProgress>>,
-    /// How long the body had been waited for when the call began that this is for.
+    /// The time spent waiting for the body before this call began.
     waited_before: Duration,
 }
 
 impl Upload {
-    /// Returns the same body, for a call that begins now: what was waited for it so far is not counted. None if it is over,
-    /// well or badly.
+    /// Returns the same body for a call that begins now, without the time spent waiting so far. `None` if the body has ended or
+    /// failed.
     pub(crate) fn for_new_call(&self) -> Option<Self> {
         let progress = *self.lock();
         let is_over = progress.is_complete() || progress.is_broken();
@@ -31,7 +31,7 @@ impl Upload {
         })
     }
 
-    /// Returns what reports on the body, unless there is one already: a body is reported on once.
+    /// Returns the reporter of the body, unless there is one already.
     pub(crate) fn reporter(
         &self,
         hint: &SizeHint,
@@ -41,12 +41,12 @@ impl Upload {
         is_first.then(|| UploadReporter::new(self.clone(), hint, frames))
     }
 
-    /// Returns whether the body failed, was reset, or ended before the length that it had promised.
+    /// Returns whether the body failed, was reset, or was shorter than its announced length.
     pub(crate) fn is_broken(&self) -> bool {
         self.lock().is_broken()
     }
 
-    /// Returns how long the caller was waited for so far.
+    /// Returns the time spent waiting for the caller so far.
     pub(crate) fn waited(&self) -> Duration {
         let waited = self.lock().waited_until(Instant::now);
         waited.saturating_sub(self.waited_before)
@@ -57,17 +57,16 @@ impl Upload {
         self.framing_error().is_some()
     }
 
-    /// Returns what was wrong with its gRPC messages, if somebody looked. Known at the first byte that cannot be right,
-    /// else at the end; nothing is known of a body that was not read so far.
+    /// Returns the framing error of its gRPC messages, if they are scanned. Known at the first invalid byte, otherwise at the end;
+    /// unknown as long as the body is not read.
     pub(crate) fn framing_error(&self) -> Option<FramingError> {
         self.lock().framing_error()
     }
 
-    /// Returns whether time that ran out for a call is the caller's doing: it has broken off, more of the body was
-    /// awaited, or had been for more than half of the time.
+    /// Returns whether a timeout of the call is the caller's fault: its body broke off, more of it was waited for, or had been for
+    /// more than half of the time.
     ///
-    /// To be asked when the time is up; that the call has been dropped in the meantime, and its body with it, changes
-    /// nothing.
+    /// To be called when the time is up; that the call has been dropped meanwhile, with its body, changes nothing.
     pub(crate) fn blames_caller_for_timeout(&self, began: Instant, now: Instant) -> bool {
         self.lock().blames_caller(self.waited_before, began, now)
     }
@@ -76,7 +75,7 @@ impl Upload {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A body that the consumer waits for, or takes as it comes.
+    /// Creates a body that the consumer waits for, or takes as it comes.
     #[cfg(test)]
     pub(crate) fn stalled(stalled: bool) -> Self {
         let upload = Upload::default();

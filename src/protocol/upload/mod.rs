@@ -1,21 +1,20 @@
-//! Watches the bodies of requests as they are read, to tell what the caller has done from what its peer has.
+//! Watches the bodies of requests as they are read, to tell the caller's faults from the peer's.
 //!
-//! | what was seen | whose doing |
+//! | what happened | fault |
 //! |---|---|
-//! | the body failed, was reset, or was shorter than it had promised to be | the caller's, whatever the answer: [`Upload::is_broken`] |
-//! | its gRPC messages were no messages, or the last was cut short, or there was none | the caller's: [`Upload::is_malformed`] |
-//! | time ran out while more of it was awaited, or had been for more than half of the time | the caller's: [`Upload::blames_caller_for_timeout`] |
-//! | time ran out otherwise | the peer's |
+//! | the body failed, was reset, or was shorter than announced | the caller's, whatever the response: [`Upload::is_broken`] |
+//! | its gRPC messages had a framing error | the caller's: [`Upload::is_malformed`] |
+//! | a timeout while more of it was waited for, or had been for more than half of the time | the caller's: [`Upload::blames_caller_for_timeout`] |
+//! | another timeout | the peer's |
 //!
-//! A caller that only wants an answer before it goes on with its body cannot be told from one that stalls: both are
-//! waited for.
+//! A caller that waits for the response before it goes on with its body cannot be told from one that stalls.
 //!
 //! # What it costs
 //!
-//! Nothing for a request without a body, or with one that is over before it is read. Any other body whose type can be
-//! watched in place costs an `Arc` and a box, and each layer that judges the call another box, a look under the lock and
-//! a clock reading when it begins. After that, the clock is read when the body has nothing ready, and when it has again;
-//! the lock is taken then, and at the end. A frame that is there at once costs neither.
+//! Nothing for a request without a body, or with one that has ended before it is read. Any other body whose type can be
+//! watched in place costs an `Arc` and a box, and each layer that classifies the call another box, a lock and a reading of the
+//! clock when it begins. After that, the clock is read when the body has nothing ready, and when it has again; the lock is
+//! taken then, and at the end. A frame that is ready at once costs neither.
 
 mod body;
 mod handle;

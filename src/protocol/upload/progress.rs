@@ -4,46 +4,46 @@ use tokio::time::Instant;
 
 use crate::protocol::grpc_framing::FramingError;
 
-/// How far the body of a request has come, and how long it was waited for.
+/// The progress of a request's body, and the time spent waiting for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct UploadProgress {
     stage: UploadStage,
-    /// How long the consumer has waited for the caller, the present wait apart.
+    /// The time that the consumer has waited for the caller, without the current wait.
     waited: Duration,
     framing_error: Option<FramingError>,
-    /// Whether somebody reports on the body.
+    /// Whether there is a reporter of the body.
     has_reporter: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 enum UploadStage {
-    /// The consumer takes what there is, or has not asked yet: if it is late, that is its own doing.
+    /// The consumer takes what there is, or has not asked yet: a delay is its own fault.
     #[default]
     Flowing,
-    /// The consumer would take more, but the caller has not sent it.
+    /// The consumer waits for more, which the caller has not sent.
     Waiting { since: Instant },
-    /// The consumer has let go of the body while it waited.
+    /// The consumer has released the body while it waited.
     Released { since: Instant, at: Instant },
-    /// The caller has broken off.
+    /// The body has broken off.
     Broken,
-    /// It has ended.
+    /// The body has ended.
     Complete,
 }
 
 impl UploadProgress {
-    /// Returns whether nobody has reported on the body so far; whoever asks does from now on.
+    /// Claims the role of the reporter. Returns `false` if there is one already.
     pub(super) fn claim_reporter(&mut self) -> bool {
         !std::mem::replace(&mut self.has_reporter, true)
     }
 
-    /// Nothing was there when the consumer asked for more.
+    /// Starts a wait: nothing was ready when the consumer asked for more.
     pub(super) fn start_wait(&mut self, now: Instant) {
         if let UploadStage::Flowing | UploadStage::Released { .. } = self.stage {
             self.stage = UploadStage::Waiting { since: now };
         }
     }
 
-    /// Something came at last.
+    /// Ends a wait: something came.
     pub(super) fn end_wait(&mut self, now: Instant) {
         if let UploadStage::Waiting { since } = self.stage {
             self.waited += now.saturating_duration_since(since);
@@ -51,7 +51,7 @@ impl UploadProgress {
         }
     }
 
-    /// The consumer has let go of the body, or begins it anew.
+    /// Ends a wait: the consumer has released the body, or reads it again.
     pub(super) fn release(&mut self, now: Instant) {
         if let UploadStage::Waiting { since } = self.stage {
             self.end_wait(now);
@@ -91,7 +91,7 @@ impl UploadProgress {
         self.waited
     }
 
-    /// The same with the present wait.
+    /// Returns the time spent waiting, with the current wait.
     pub(super) fn waited_until(&self, now: impl FnOnce() -> Instant) -> Duration {
         let present = match self.stage {
             UploadStage::Waiting { since } => now().saturating_duration_since(since),
@@ -100,13 +100,12 @@ impl UploadProgress {
         self.waited + present
     }
 
-    /// Returns whether time that ran out for a call is the caller's. `before` is how long the body had been waited for
-    /// when the call began.
+    /// Returns whether a timeout of a call is the caller's fault. `before` is the time spent waiting before the call began.
     pub(super) fn blames_caller(&self, before: Duration, began: Instant, now: Instant) -> bool {
         let waits = match self.stage {
             UploadStage::Broken | UploadStage::Waiting { .. } => true,
-            // Whoever runs out of time lets go of the body, often before the call is judged. One that went on for
-            // longer than it had waited did not run out of time for this wait.
+            // A consumer that times out releases the body, often before the call is classified. One that went on for longer than
+            // it had waited did not time out because of this wait.
             UploadStage::Released { since, at } => {
                 let wait = at.saturating_duration_since(since.max(began));
                 wait >= now.saturating_duration_since(at)

@@ -7,14 +7,14 @@ use tokio::time::Instant;
 use super::Upload;
 use crate::protocol::grpc_framing::{FrameScanner, FramingError};
 
-/// Tells an [`Upload`] what is read of its body. For bodies that are watched; dropped with them.
+/// The reporter of a watched body, which updates its [`Upload`]. Dropped with the body.
 #[derive(Debug)]
 pub(crate) struct UploadReporter {
     upload: Upload,
     state: ReadState,
-    /// How many bytes must come yet for the body to be as long as it said.
+    /// The bytes that must come for the body to have its announced length.
     bytes_expected: u64,
-    /// Reads the body's gRPC messages, as long as they make sense.
+    /// Scans the body's gRPC messages, as long as they are valid.
     frames: Option<FrameScanner>,
 }
 
@@ -26,7 +26,7 @@ enum ReadState {
 }
 
 impl UploadReporter {
-    /// Reports on a body that has not been read yet, and what `frames` finds in it.
+    /// Creates the reporter of a body that has not been read yet. `frames` scans its gRPC messages.
     pub(crate) fn new(upload: Upload, hint: &SizeHint, frames: Option<FrameScanner>) -> Self {
         UploadReporter {
             upload,
@@ -36,7 +36,7 @@ impl UploadReporter {
         }
     }
 
-    /// The body was polled. `is_over` says whether it is at its end now.
+    /// Handles a poll of the body. `is_over` returns whether the body has ended now.
     #[inline]
     pub(crate) fn on_poll<D: Buf, E>(
         &mut self,
@@ -74,7 +74,7 @@ impl UploadReporter {
         }
     }
 
-    /// The consumer has let go of the body, or begins it anew. Says nothing by itself: it may not want the rest.
+    /// Reports that the consumer has released the body, or reads it again. That is no fault: it may not want the rest.
     pub(crate) fn release(&mut self) {
         if self.state == ReadState::Waiting {
             self.state = ReadState::Reading;
@@ -88,7 +88,7 @@ impl UploadReporter {
             return;
         };
         let chunk = data.chunk();
-        // What comes in several parts cannot be read without taking it; hyper's, axum's and tonic's never does.
+        // Data in several chunks cannot be scanned without consuming it; that of hyper, axum and tonic is one chunk.
         if chunk.len() < data.remaining() {
             self.frames = None;
             return;

@@ -17,7 +17,7 @@ macro_rules! try_each {
         let any: &mut dyn Any = $request;
         $(
             $(#[$cfg])*
-            // Known when this is compiled: bodies of other types cost nothing.
+            // Known at compile time: bodies of other types cost nothing.
             if TypeId::of::<B>() == TypeId::of::<$type>()
                 && let Some(request) = any.downcast_mut::<Request<$type>>()
             {
@@ -27,16 +27,16 @@ macro_rules! try_each {
     };
 }
 
-/// Watches the body of a request where it is, unless a layer further out does: then that one's findings count here
-/// too. `frames` looks at its gRPC messages.
+/// Watches the body of a request in place, unless an outer layer does: then its findings count here, too. `frames` scans the
+/// gRPC messages.
 ///
-/// `None` if there is nothing to watch, or if the body's type is none of those that can be changed in place.
+/// Returns `None` if there is nothing to watch, or if the type of the body cannot be changed in place.
 pub(crate) fn watch_request<B: 'static>(
     request: &mut Request<B>,
     frames: Option<FrameScanner>,
 ) -> Option<Upload> {
     try_each!(request, frames;
-        // Unwrapped, since it will be wrapped again: nobody looks for errors under two of these.
+        // Unwrapped, since it will be wrapped again: errors would lie under two of these.
         #[cfg(feature = "axum")]
         axum_core::body::Body: |watched| {
             let watched = http_body_util::BodyExt::map_err(watched, axum_core::Error::into_inner);
@@ -66,7 +66,7 @@ pub(crate) fn watch_request<B: 'static>(
     watch_by_extension(request)
 }
 
-/// Watches a body whose type cannot be changed here: whoever wraps it further in reports on it.
+/// Watches a body whose type cannot be changed here: the inner layer that wraps it reports on it.
 fn watch_by_extension<B: 'static>(request: &mut Request<B>) -> Option<Upload> {
     outer_upload(request.extensions()).or_else(|| {
         let upload = is_unread(request.body()).then(Upload::default)?;
@@ -75,13 +75,13 @@ fn watch_by_extension<B: 'static>(request: &mut Request<B>) -> Option<Upload> {
     })
 }
 
-/// Returns what a layer further out watches. A body that was over, well or badly, was another's: its request's extensions
-/// were used again.
+/// Returns the upload that an outer layer watches. One that has ended or failed belongs to another request, whose extensions
+/// were reused.
 fn outer_upload(extensions: &Extensions) -> Option<Upload> {
     extensions.get().and_then(Upload::for_new_call)
 }
 
-/// Returns whether it is a body that cannot be changed in place, of which more is to come.
+/// Returns whether the body cannot be changed in place, and more of it is to come.
 #[cfg(feature = "hyper")]
 fn is_unread(body: &dyn Any) -> bool {
     let incoming = body.downcast_ref::<hyper::body::Incoming>();
@@ -92,13 +92,13 @@ fn is_unread(_: &dyn Any) -> bool {
     false
 }
 
-/// The defaults of these types are empty bodies, which are not allocated.
+/// Replaces the body by a watched one. The defaults of these types are empty bodies, which are not allocated.
 fn watch_in_place<T: Body + Default>(
     request: &mut Request<T>,
     frames: Option<FrameScanner>,
     wrap: impl FnOnce(WatchedBody<T>) -> T,
 ) -> Option<Upload> {
-    // Where nothing will come of it, nothing can go wrong either.
+    // A body of which nothing is to come cannot fail.
     if request.body().is_end_stream() {
         return None;
     }

@@ -8,19 +8,16 @@ use http::HeaderMap;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
-    TimeLimit,
-    call_timeout::CallTimeout,
-    layer::TimeoutConfig,
-    response::reports_timeout,
-    timer::{PEER_CLOCK_TOLERANCE, poll_sleep},
+    TimeLimit, call_timeout::CallTimeout, config::TimeoutConfig, expiry::PEER_CLOCK_TOLERANCE,
+    response::reports_timeout, sleep::poll_sleep,
 };
 use crate::{
     call::{Elapsed, TimeoutKind, classify_timeout_trailers},
     protocol::upload::Upload,
 };
 
-/// For so long, frames that are ready are still handed on after the end: who waits for nothing is not cut off in the
-/// middle of an answer that is there. A stream that never rests ends then.
+/// How long frames that are ready are forwarded after the end, so that a body that is there is not cut. A stream that is
+/// always ready ends then.
 const GRACE_PERIOD: Duration = Duration::from_secs(1);
 
 /// The limits of a body, and the wait for its next frame.
@@ -29,24 +26,24 @@ pub(super) struct BodyTimer {
     idle: Option<Duration>,
     total: Option<Duration>,
     end: Option<BodyEnd>,
-    /// Whether a gRPC status is still to come, in trailers.
+    /// Whether the body ends with a gRPC status in trailers.
     expects_trailers: bool,
     upload: Option<Upload>,
-    /// Made at the first wait, then used again.
+    /// Created at the first wait, then reset.
     sleep: Option<Pin<Box<Sleep>>>,
     waiting: Option<FrameWait>,
-    /// How long the reader has waited for frames, where somebody will ask.
+    /// How long the reader has waited for frames, if a limit of the body needs it.
     total_wait: Duration,
 }
 
 type BodyEnd = (Instant, TimeoutKind);
 
-/// A reader waits for a frame.
+/// The wait of a reader for a frame.
 #[derive(Clone, Copy)]
 struct FrameWait {
-    /// When that began, where somebody will ask.
+    /// When it started, if a limit of the body needs it.
     since: Option<Instant>,
-    /// What the sleep is for.
+    /// What the sleep is the timer of.
     kind: TimeoutKind,
 }
 
@@ -57,8 +54,8 @@ fn earlier_end(one: Option<BodyEnd>, other: Option<BodyEnd>) -> Option<BodyEnd> 
     }
 }
 
-/// Returns how late a reader may come after the timer has woken it, before it is clear that it was away. An overloaded
-/// runtime polls late as well, so not at once.
+/// Returns how late a reader may poll after the timer has woken it. Later, it was away; earlier, the runtime may be
+/// overloaded.
 fn late_poll_tolerance(idle: Duration) -> Duration {
     (idle / 4).clamp(Duration::from_millis(10), GRACE_PERIOD)
 }
@@ -66,24 +63,24 @@ fn late_poll_tolerance(idle: Duration) -> Duration {
 impl BodyTimer {
     #[inline]
     pub(super) fn new<P>(
-        plan: &TimeoutConfig<P>,
-        asked: &CallTimeout,
-        in_trailers: impl FnOnce() -> bool,
+        config: &TimeoutConfig<P>,
+        timeout: &CallTimeout,
+        expects_trailers: impl FnOnce() -> bool,
     ) -> Option<Box<Self>> {
-        let (idle, total) = (plan.body_idle, plan.body_total);
-        if idle.is_none() && total.is_none() && asked.deadline.is_none() {
+        let (idle, total) = (config.body_idle, config.body_total);
+        if idle.is_none() && total.is_none() && timeout.deadline.is_none() {
             return None;
         }
         let end = total.and_then(|total| Instant::now().checked_add(total));
         let end = end.map(|end| (end, TimeoutKind::BodyTotal));
-        let deadline = asked.deadline.map(|at| (at, TimeoutKind::Deadline));
+        let deadline = timeout.deadline.map(|at| (at, TimeoutKind::Deadline));
         Some(Box::new(BodyTimer {
-            limit: plan.limit.clone(),
+            limit: config.limit.clone(),
             idle,
             total,
             end: earlier_end(end, deadline),
-            expects_trailers: in_trailers(),
-            upload: asked.upload.clone(),
+            expects_trailers: expects_trailers(),
+            upload: timeout.upload.clone(),
             sleep: None,
             waiting: None,
             total_wait: Duration::ZERO,
@@ -94,69 +91,69 @@ impl BodyTimer {
         self.expects_trailers
     }
 
-    /// Counts what ran out. `waited` is how long the last wait for the peer took.
+    /// Counts a timeout, and returns it. `last_wait` is how long the reader has waited for the frame that did not come.
     #[cold]
-    fn record_elapsed(&self, bound: TimeoutKind, now: Instant, waited: Duration) -> Elapsed {
-        let after = match bound {
+    fn record_elapsed(&self, kind: TimeoutKind, now: Instant, last_wait: Duration) -> Elapsed {
+        let limit = match kind {
             TimeoutKind::BodyIdle => self.idle,
             TimeoutKind::BodyTotal => self.total,
             TimeoutKind::Limit | TimeoutKind::Deadline => None,
         };
-        let elapsed = self.limit.record_elapsed(bound, after);
-        let Some(after) = after else {
+        let elapsed = self.limit.record_elapsed(kind, limit);
+        let Some(limit) = limit else {
             return elapsed;
         };
-        let began = now.checked_sub(after).unwrap_or(now);
+        let started_at = now.checked_sub(limit).unwrap_or(now);
         let upload = self.upload.as_ref();
-        if upload.is_some_and(|upload| upload.blames_caller_for_timeout(began, now)) {
+        if upload.is_some_and(|upload| upload.blames_caller_for_timeout(started_at, now)) {
             elapsed.blame_caller()
-        } else if bound == TimeoutKind::BodyTotal && (self.total_wait + waited) * 2 < after {
-            // Most of the time went by while nobody asked for a frame.
+        } else if kind == TimeoutKind::BodyTotal && (self.total_wait + last_wait) * 2 < limit {
+            // The reader was away for most of the time.
             elapsed.blame_unknown()
         } else {
             elapsed
         }
     }
 
-    /// A frame has come, and is not the last.
+    /// Ends the wait for a frame, which is not the last. Returns a timeout if frames have come for too long after the end.
     pub(super) fn on_frame(&mut self) -> Option<Elapsed> {
-        let waiting = self.waiting.take();
-        let (end, bound) = self.end?;
+        let wait = self.waiting.take();
+        let (end, kind) = self.end?;
         let now = Instant::now();
-        let since = waiting.and_then(|waiting| waiting.since);
+        let since = wait.and_then(|wait| wait.since);
         self.total_wait +=
             since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        let over = now.saturating_duration_since(end) > GRACE_PERIOD;
-        over.then(|| self.record_elapsed(bound, now, Duration::ZERO))
+        let is_over = now.saturating_duration_since(end) > GRACE_PERIOD;
+        is_over.then(|| self.record_elapsed(kind, now, Duration::ZERO))
     }
 
-    /// A gRPC body ends badly in the very moment in which its time is up: the peer goes by the deadline that it was
-    /// sent. A limit further in has its own word.
+    /// Returns the timeout of a gRPC body that fails just when its time is up: the peer obeys the deadline that it was sent.
+    /// Trailers of a limit further in are classified already and stay.
     pub(super) fn elapsed_at_peer(&self, trailers: Option<&HeaderMap>) -> Option<Elapsed> {
-        let late =
+        let is_timeout =
             |trailers| reports_timeout(trailers) && classify_timeout_trailers(trailers).is_none();
-        if !self.expects_trailers || !trailers.is_none_or(late) {
+        if !self.expects_trailers || !trailers.is_none_or(is_timeout) {
             return None;
         }
-        let (end, bound) = self.end?;
+        let (end, kind) = self.end?;
         let now = Instant::now();
         (end <= now + PEER_CLOCK_TOLERANCE)
-            .then(|| self.record_elapsed(bound, now, self.current_wait(now)))
+            .then(|| self.record_elapsed(kind, now, self.current_wait(now)))
     }
 
     fn current_wait(&self, now: Instant) -> Duration {
-        let since = self.waiting.and_then(|waiting| waiting.since);
+        let since = self.waiting.and_then(|wait| wait.since);
         since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
-    /// The reader begins to wait, or begins anew.
+    /// Starts the wait for a frame, or starts it again.
     fn start_wait(&mut self) -> Option<(FrameWait, &mut Pin<Box<Sleep>>)> {
-        let counts = self.idle.is_some() || self.total.is_some();
-        let since = counts.then(Instant::now);
+        let is_measured = self.idle.is_some() || self.total.is_some();
+        let since = is_measured.then(Instant::now);
         let idle = self.idle.zip(since);
         let idle = idle.and_then(|(idle, since)| since.checked_add(idle));
-        let (at, bound) = earlier_end(idle.map(|end| (end, TimeoutKind::BodyIdle)), self.end)?;
-        let waiting = *self.waiting.insert(FrameWait { since, kind: bound });
+        let (at, kind) = earlier_end(idle.map(|end| (end, TimeoutKind::BodyIdle)), self.end)?;
+        let wait = *self.waiting.insert(FrameWait { since, kind });
         let sleep = match &mut self.sleep {
             Some(sleep) => {
                 sleep.as_mut().reset(at);
@@ -164,45 +161,45 @@ impl BodyTimer {
             }
             none => none.insert(Box::pin(sleep_until(at))),
         };
-        Some((waiting, sleep))
+        Some((wait, sleep))
     }
 
     pub(super) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<Elapsed> {
-        let (waiting, late) = match (self.waiting, &mut self.sleep) {
-            (Some(waiting), Some(sleep)) => {
+        let (wait, late_by) = match (self.waiting, &mut self.sleep) {
+            (Some(wait), Some(sleep)) => {
                 ready!(poll_sleep(sleep.as_mut(), cx));
-                (waiting, sleep.deadline().elapsed())
+                (wait, sleep.deadline().elapsed())
             }
             _ => match self.start_wait() {
-                Some((waiting, sleep)) => {
+                Some((wait, sleep)) => {
                     ready!(poll_sleep(sleep.as_mut(), cx));
-                    (waiting, Duration::ZERO)
+                    (wait, Duration::ZERO)
                 }
                 None => return Poll::Pending,
             },
         };
-        match (waiting.kind, self.idle) {
-            // Nobody was waiting when the time was over, so it begins again.
-            (TimeoutKind::BodyIdle, Some(idle)) if late > late_poll_tolerance(idle) => {
-                let Some((waiting, sleep)) = self.start_wait() else {
+        match (wait.kind, self.idle) {
+            // The reader was away when the time ran out, so it gets the time again.
+            (TimeoutKind::BodyIdle, Some(idle)) if late_by > late_poll_tolerance(idle) => {
+                let Some((wait, sleep)) = self.start_wait() else {
                     return Poll::Pending;
                 };
                 ready!(poll_sleep(sleep.as_mut(), cx));
-                Poll::Ready(self.on_elapsed(waiting.kind, Duration::ZERO))
+                Poll::Ready(self.on_elapsed(wait.kind, Duration::ZERO))
             }
-            (bound, _) => Poll::Ready(self.on_elapsed(bound, late)),
+            (kind, _) => Poll::Ready(self.on_elapsed(kind, late_by)),
         }
     }
 
-    /// The wait is over. A reader that comes late after that did not wait for the peer.
+    /// Counts a wait whose time is up. A reader that polls much later did not wait for the peer.
     #[cold]
-    fn on_elapsed(&self, bound: TimeoutKind, late: Duration) -> Elapsed {
+    fn on_elapsed(&self, kind: TimeoutKind, late_by: Duration) -> Elapsed {
         let now = Instant::now();
-        let waited = match late > GRACE_PERIOD {
+        let last_wait = match late_by > GRACE_PERIOD {
             true => Duration::ZERO,
             false => self.current_wait(now),
         };
-        self.record_elapsed(bound, now, waited)
+        self.record_elapsed(kind, now, last_wait)
     }
 }
 

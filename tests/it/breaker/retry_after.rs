@@ -165,5 +165,5 @@ async fn retry_after_of_grpc_pushback_opens() {
 #[test]
 fn retry_after_max_of_zero_is_invalid() {
     let error = builder().open_on_retry_after(Duration::ZERO).build();
-    assert_eq!(error.expect_err("silly").field(), "heed_retry_after");
+    assert_eq!(error.expect_err("silly").field(), "open_on_retry_after");
 }

@@ -346,10 +346,7 @@ fn invalid_settings_are_named() {
             "time_window is in 0 buckets",
         ),
         (of(builder().count_window(0)), "count_window is 0"),
-        (
-            of(builder().count_window(5).min_calls(6)),
-            "minimum_calls is 6",
-        ),
+        (of(builder().count_window(5).min_calls(6)), "min_calls is 6"),
         (
             of(builder().consecutive_failures(0)),
             "consecutive_failures is 0",
@@ -357,11 +354,14 @@ fn invalid_settings_are_named() {
         (of(builder().slow_rate(0.5)), "slow_call is not set"),
         (of(builder().open_time(zero)), "open_time is 0s"),
         (of(builder().max_open_time(zero)), "max_open_time is 0ns"),
-        (of(builder().open_backoff(f64::NAN)), "open_growth is NaN"),
+        (of(builder().open_backoff(f64::NAN)), "open_backoff is NaN"),
         (of(builder().open_jitter(2.0)), "open_jitter is 2"),
         (of(builder().probes(0)), "probes is 0"),
-        (of(builder().probe_success_ratio(1.5)), "probe_ratio is 1.5"),
-        (of(builder().probe_timeout(zero)), "probe_limit is 0s"),
+        (
+            of(builder().probe_success_ratio(1.5)),
+            "probe_success_ratio is 1.5",
+        ),
+        (of(builder().probe_timeout(zero)), "probe_timeout is 0s"),
     ] {
         assert!(
             built.starts_with(&format!(r#"breaker "b": {field}"#)),

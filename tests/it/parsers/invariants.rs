@@ -466,7 +466,7 @@ pub fn pushback(bytes: &[u8]) {
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const MILLIS: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
 static DEADLINE: LazyLock<Deadline> = LazyLock::new(|| {
-    Deadline::builder()
+    Deadline::builder("deadline")
         .timeout_header(MILLIS)
         .build()
         .expect("settings")

@@ -292,7 +292,7 @@ fn contract_timeout_with_readiness() {
 
 #[test]
 fn contract_deadline() {
-    let bounded = || Deadline::builder().max(HOUR).build().unwrap();
+    let bounded = || Deadline::builder("deadline").max(HOUR).build().unwrap();
     contract::check_guard(Deadline::default);
     contract::check_guard(bounded);
     contract::check_guard(|| (Correlate::default(), bounded()));

@@ -153,7 +153,9 @@ async fn deadline_max_ends_body_inside_a_timeout() {
     }
     let stream =
         || service_fn(|_| async { Ok::<_, Infallible>(Response::new(paced(&[SECOND; 9]))) });
-    let guard = Deadline::builder().max(2 * SECOND + MILLI).build();
+    let guard = Deadline::builder("deadline")
+        .max(2 * SECOND + MILLI)
+        .build();
     let guard = GuardLayer::server(guard.expect("settings"));
     assert_eq!(frames(guard.layer(stream())).await, 9);
     let limit = TimeoutLayer::server(60 * SECOND);

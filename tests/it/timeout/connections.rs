@@ -48,7 +48,7 @@ async fn deadline_shrinks_from_hop_to_hop() {
             let (client, told) = (client.clone(), told.clone());
             let guards = (
                 Correlate::default(),
-                Deadline::builder()
+                Deadline::builder("deadline")
                     .timeout_header(LEFT)
                     .build()
                     .expect("settings"),

@@ -26,15 +26,18 @@ fn request(headers: &[(&str, &str)]) -> Request<ScriptedBody> {
 }
 
 fn at_most(time: Duration) -> Deadline {
-    Deadline::builder().max(time).build().expect("settings")
+    Deadline::builder("deadline")
+        .max(time)
+        .build()
+        .expect("settings")
 }
 
 #[test]
 fn deadline_max_of_zero_is_invalid() {
-    let wrong = Deadline::builder().max(Duration::ZERO).build();
+    let wrong = Deadline::builder("deadline").max(Duration::ZERO).build();
     assert_eq!(
         wrong.expect_err("no time").to_string(),
-        r#"deadline "deadline": at_most is 0ns, must be longer than nothing"#
+        r#"deadline "deadline": max is 0ns, must be greater than zero"#
     );
 }
 
@@ -71,7 +74,7 @@ async fn seen(guard: Deadline, request: Request<ScriptedBody>) -> Option<Duratio
 async fn deadline_is_read_from_request_and_capped() {
     let believing = Deadline::default;
     let capped = || {
-        Deadline::builder()
+        Deadline::builder("deadline")
             .timeout_header(ENVOY)
             .max(10 * SECOND)
             .build()

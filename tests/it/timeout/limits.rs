@@ -308,11 +308,11 @@ fn invalid_timeouts_are_named() {
     let wrong = Timeouts::builder("api").total(Duration::ZERO).build();
     assert_eq!(wrong.expect_err("no time").field(), "total");
     let wrong = TimeLimits::builder().min(Duration::ZERO).build();
-    assert_eq!(wrong.expect_err("no time").field(), "at_least");
+    assert_eq!(wrong.expect_err("no time").field(), "min");
     let wrong = TimeLimits::builder().min(HOUR).max(SECOND).build();
     assert_eq!(
         wrong.map_err(message).expect_err("upside down"),
-        "time limits: at_most is 1s, must be at least 3600s, which is at_least"
+        "time limits: max is 1s, must be at least min, 3600s"
     );
 }
 

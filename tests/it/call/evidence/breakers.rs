@@ -92,7 +92,7 @@ async fn proxy_without_deadlines(upstream: SocketAddr, client: Stack) -> SocketA
 
 /// One that reads deadlines.
 async fn proxy(upstream: SocketAddr, client: Stack) -> SocketAddr {
-    let deadline = Deadline::builder().build().expect("settings");
+    let deadline = Deadline::builder("deadline").build().expect("settings");
     let guards = GuardLayer::server((Correlate::default(), deadline));
     serve(forwards(upstream, client).layer(guards)).await
 }

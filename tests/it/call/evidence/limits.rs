@@ -54,7 +54,7 @@ impl Both {
 /// A server that hangs, reads deadlines, and has a limit of its own.
 async fn hung(limit: Duration) -> (SocketAddr, Both) {
     let ((one, outer), (two, inner)) = (witness(), witness());
-    let deadline = Deadline::builder()
+    let deadline = Deadline::builder("deadline")
         .timeout_header(LEFT)
         .build()
         .expect("settings");

@@ -1,0 +1,25 @@
+//! What the registry shows of a fallback.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::shared::Shared;
+use crate::registry::{Inspect, Stats};
+
+impl Inspect for Shared {
+    fn kind(&self) -> &'static str {
+        "fallback"
+    }
+
+    fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    fn state(&self) -> &'static str {
+        "on"
+    }
+
+    fn stats(&self, stats: &mut Stats) {
+        stats.count("served", self.served.load(Relaxed));
+        stats.count("failed", self.failed.load(Relaxed));
+    }
+}

@@ -1,0 +1,104 @@
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use super::{TimeLimit, TimeLimits, limits::LimitTable};
+use crate::call::{ConfigError, Label};
+
+/// Limits for common dependencies. A database that has not responded in 5 s holds up a pool; a language model may take two
+/// minutes.
+const PRESETS: [(&str, Duration); 6] = [
+    ("cache", Duration::from_secs(1)),
+    ("db", Duration::from_secs(5)),
+    ("file", Duration::from_secs(30)),
+    ("http", Duration::from_secs(10)),
+    ("llm", Duration::from_secs(120)),
+    ("queue", Duration::from_secs(10)),
+];
+/// What people and load balancers wait for.
+const DEFAULT_LIMIT: Duration = Duration::from_secs(30);
+/// The resolution of timers.
+const MIN_LIMIT: Duration = Duration::from_millis(1);
+/// Longer than any caller waits.
+const MAX_LIMIT: Duration = Duration::from_secs(600);
+
+/// Builder of [`TimeLimits`]; made by [`TimeLimits::builder`].
+#[derive(Clone, Debug)]
+pub struct TimeLimitsBuilder {
+    limits: BTreeMap<String, Duration>,
+    default_limit: Duration,
+    min: Duration,
+    max: Duration,
+}
+
+impl TimeLimitsBuilder {
+    pub(super) fn new() -> Self {
+        let limits = PRESETS.map(|(name, time)| (name.to_owned(), time));
+        TimeLimitsBuilder {
+            limits: limits.into(),
+            default_limit: DEFAULT_LIMIT,
+            min: MIN_LIMIT,
+            max: MAX_LIMIT,
+        }
+    }
+
+    /// Adds or changes a limit.
+    #[must_use]
+    pub fn set(mut self, name: impl Into<String>, time: Duration) -> Self {
+        self.limits.insert(name.into(), time);
+        self
+    }
+
+    /// Sets the limit for other names. Default: 30 s, which people and load balancers wait for.
+    #[must_use]
+    pub fn default_limit(mut self, time: Duration) -> Self {
+        self.default_limit = time;
+        self
+    }
+
+    /// Sets the shortest limit, to which shorter ones are raised. Must be greater than zero. Default: 1 ms, the resolution
+    /// of timers.
+    #[must_use]
+    pub fn min(mut self, time: Duration) -> Self {
+        self.min = time;
+        self
+    }
+
+    /// Sets the longest limit, to which longer ones are lowered. Default: 10 minutes, so that a mistake in a configuration
+    /// does not hold calls forever.
+    #[must_use]
+    pub fn max(mut self, time: Duration) -> Self {
+        self.max = time;
+        self
+    }
+
+    /// Builds the limits. Limits outside of the bounds are clamped.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if a bound is invalid.
+    pub fn build(self) -> Result<TimeLimits, ConfigError> {
+        let error = |field, time, expected| {
+            ConfigError::new("time limits", field, format!("{time:?}"), expected)
+        };
+        if self.min.is_zero() {
+            return Err(error("min", self.min, "greater than zero".to_owned()));
+        }
+        if self.max < self.min {
+            let expected = format!("at least min, {:?}", self.min);
+            return Err(error("max", self.max, expected));
+        }
+        Ok(self.build_unchecked())
+    }
+
+    pub(super) fn build_unchecked(self) -> TimeLimits {
+        let limit = |name: Label, time| TimeLimit::bounded(name, time, self.min, self.max);
+        let named = |(name, time): (String, Duration)| (name.clone(), limit(name.into(), time));
+        TimeLimits {
+            table: Arc::new(LimitTable {
+                default_limit: limit("otherwise".into(), self.default_limit),
+                limits: self.limits.into_iter().map(named).collect(),
+                min: self.min,
+                max: self.max,
+            }),
+        }
+    }
+}
