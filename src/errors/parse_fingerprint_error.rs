@@ -2,7 +2,7 @@ use std::{error::Error, fmt};
 
 use super::fingerprint::VERSION;
 
-/// An error returned when a text is not a [`Fingerprint`] of this release.
+/// An error returned when a text is not a [`Fingerprint`](super::Fingerprint) of this release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ParseFingerprintError {

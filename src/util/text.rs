@@ -15,7 +15,7 @@ pub(crate) const ELLIPSIS: char = '…';
 /// The longest character, in bytes of UTF-8.
 const MAX_CHAR_BYTES: usize = 4;
 
-/// Returns the beginning of a text, at max `max` bytes of whole characters.
+/// Returns the beginning of a text, at most `max` bytes of whole characters.
 pub(crate) fn truncate(text: &str, max: usize) -> &str {
     let mut end = text.len().min(max);
     while !text.is_char_boundary(end) {
@@ -24,7 +24,7 @@ pub(crate) fn truncate(text: &str, max: usize) -> &str {
     &text[..end]
 }
 
-/// Returns the text, or its beginning with an ellipsis, at max `max` bytes.
+/// Returns the text, or its beginning with an ellipsis, at most `max` bytes.
 pub(crate) fn truncated(text: &str, max: usize) -> Cow<'_, str> {
     if text.len() <= max {
         return Cow::Borrowed(text);
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn display_bounded_stops_endless_value() {
+    fn endless_value_is_stopped() {
         struct Endless;
         impl fmt::Display for Endless {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn error_chain_has_each_source_once() {
+    fn error_is_written_with_its_sources_each_of_them_once() {
         #[derive(Debug)]
         struct Says(&'static str, Option<Box<Says>>);
         impl fmt::Display for Says {
