@@ -229,7 +229,7 @@ where
             ready_checked: ready_checked.clone(),
             script,
             case,
-            description: description,
+            description,
         };
         (run, (self.layer)().layer(ready_checked))
     }
