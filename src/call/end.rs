@@ -24,7 +24,7 @@ pub enum Cause<'a> {
     Opaque {
         /// The type's full name.
         type_name: &'static str,
-        /// Its message, if it has one.
+        /// The message, if the error has one.
         message: Option<&'a str>,
     },
     /// A guard rejected the call: one of this layer, or one further in.
@@ -71,7 +71,7 @@ pub struct CallEnd<'a> {
     pub(crate) response_bytes: u64,
     pub(crate) cause: Option<Cause<'a>>,
     pub(crate) panic: Option<&'a PanicDetails>,
-    /// Whether it is the end of a guarded call, as opposed to an operation.
+    /// True if it is the end of a guarded call, as opposed to an operation.
     pub(crate) is_service_call: bool,
 }
 
@@ -80,7 +80,7 @@ pub struct CallEnd<'a> {
 pub(crate) struct Timings {
     pub(crate) poll_time: Option<Duration>,
     pub(crate) readiness_wait: Option<Duration>,
-    /// Whether the service was called, for a call that waits in its future for readiness.
+    /// True once the service was called, for a call that waits in its future for readiness.
     pub(crate) called: Option<Arc<AtomicBool>>,
 }
 

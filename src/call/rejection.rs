@@ -71,7 +71,7 @@ pub enum RejectionKind {
     Full,
     /// Load is being shed, or the service is being drained. 503, `UNAVAILABLE`.
     Overloaded,
-    /// No time is left to do the work in. 504, `DEADLINE_EXCEEDED`.
+    /// The time to do the work in is used up. 504, `DEADLINE_EXCEEDED`.
     DeadlineExceeded,
 }
 

@@ -16,7 +16,7 @@ thread_local! {
     static SCOPE: CallScope = const { CallScope::new() };
 }
 
-/// What the current thread works on.
+/// The context and the time budget that the current thread works in.
 ///
 /// Access fails only while the thread-locals of an ending thread are dropped, which is no call's business.
 struct CallScope {
@@ -68,7 +68,8 @@ pub(super) fn time_budget_and_deadline() -> (TimeBudget, Option<Instant>) {
     current.unwrap_or((TimeBudget::NONE, None))
 }
 
-/// Makes a context the current one until it is dropped, on unwinding too. What was current waits in the slot meanwhile.
+/// A scope that makes a context the current one until it is dropped, on unwinding too. What was current waits in the slot
+/// meanwhile.
 #[must_use = "the context is left when this is dropped"]
 pub(crate) struct ContextScope<'a> {
     slot: &'a mut Option<Context>,
@@ -98,7 +99,7 @@ fn swap_context(slot: &mut Option<Context>) {
     });
 }
 
-/// Adds a time budget to those around it until it is dropped, on unwinding too.
+/// A scope that adds a time budget to those around it until it is dropped, on unwinding too.
 #[must_use = "the budget is left when this is dropped"]
 pub(crate) struct BudgetScope {
     outer: TimeBudget,

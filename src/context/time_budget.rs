@@ -69,7 +69,7 @@ impl TimeBudget {
         limit_duration: None,
     };
 
-    /// A limit that ends at this instant.
+    /// Returns a limit that ends at this instant.
     #[inline]
     pub(crate) fn until(expiry: Instant) -> Self {
         TimeBudget {
@@ -78,7 +78,7 @@ impl TimeBudget {
         }
     }
 
-    /// A limit whose clock starts when it is first read.
+    /// Returns a limit whose clock starts when it is first read.
     #[inline]
     pub(crate) fn for_duration(time: Duration) -> Self {
         TimeBudget {

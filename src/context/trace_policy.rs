@@ -1,4 +1,4 @@
-/// What becomes of a trace that comes in with a request.
+/// The policy for a trace that comes in with a request.
 ///
 /// Callers that [`Trust::when`](super::Trust::when) trusts are an exception: their traces are always continued.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,7 +2,7 @@ use http::Request;
 
 use super::{RequestHead, RequestPredicate};
 
-/// Which callers are trusted: their request and correlation IDs are kept, and their baggage is read.
+/// The callers that are trusted: their request and correlation IDs are kept, and their baggage is read.
 ///
 /// Traces are governed by [`TracePolicy`](super::TracePolicy); only [`Trust::when`] affects them as well.
 #[derive(Clone, Debug, Default)]

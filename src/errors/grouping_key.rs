@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// What the records of a group have in common. `Display` writes it as a sentence.
+/// The fields that the records of a group have in common. `Display` writes them as a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct GroupingKey<'a> {
     /// The kind.

@@ -2,7 +2,7 @@ use std::{future::Future, time::Duration};
 
 use super::{FailedCall, FallbackInfo, error::FallbackError, produced::Produced};
 
-/// What responds in place of a failed call: a value, a closure, another service. Implemented by
+/// A source of responses for failed calls: a value, a closure, another service. Implemented by
 /// [`FromValue`](super::FromValue), [`FromFn`](super::FromFn), [`FromService`](super::FromService) and
 /// [`FromHttpService`](super::FromHttpService) only.
 #[doc(hidden)]
@@ -17,7 +17,7 @@ pub trait Alternative<Req> {
     /// The request that the wrapped service is sent.
     type InnerRequest;
     type Error;
-    /// What is retained of the request until the call has succeeded or failed.
+    /// The part of the request that is retained until the call has succeeded or failed.
     type Retained;
     /// The request that the fallback service is sent.
     type FallbackRequest;

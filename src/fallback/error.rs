@@ -1,4 +1,4 @@
-/// Why a fallback did not respond to a failed call.
+/// The reason why a fallback did not respond to a failed call.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FallbackError {

@@ -10,7 +10,7 @@ pub struct FailedCall<'a> {
     pub(super) input: ClassifyInput<'a>,
     pub(super) rejection: Option<&'a Rejection>,
     pub(super) is_grpc: bool,
-    /// Whether the call failed in a server's handler.
+    /// True if the call failed in a server's handler.
     pub(super) is_server: bool,
 }
 

@@ -9,7 +9,7 @@ use crate::{
     protocol::{CallState, Respond},
 };
 
-/// What a layer shares with its services and calls: one reference for each call.
+/// State that a layer shares with its services and calls: one reference for each call.
 pub(super) struct LayerShared<P, A> {
     pub(super) fallback: Fallback,
     // In references of their own, so that a setter of the layer can replace one of them.
@@ -21,7 +21,7 @@ pub(super) struct LayerShared<P, A> {
 pub(super) type MergedResponse<P, Res, E, Alt> =
     <P as Respond<Res, E>>::Response<<P as Merge<Res, E, Alt>>::BodyWrapper>;
 
-/// What an alternative produced, and the outcome of the failed call.
+/// The outcome of the failed call, and what an alternative produced.
 type ProducedFor<A, Req> = (
     Outcome,
     Produced<<A as Alternative<Req>>::Response, <A as Alternative<Req>>::FallbackRequest>,

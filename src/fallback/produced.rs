@@ -6,7 +6,7 @@ use crate::{
     context::{caller_deadline, deadline, min_some},
 };
 
-/// What an alternative produces at once.
+/// The immediate result of an alternative.
 #[doc(hidden)]
 #[derive(Debug)]
 pub enum Produced<Res, FallbackReq> {

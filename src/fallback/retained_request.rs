@@ -12,7 +12,7 @@ use crate::{
     retry::ReplayBody,
 };
 
-/// What is retained of a request that may have to be sent to another service.
+/// The retained part of a request that may have to be sent to another service.
 #[doc(hidden)]
 pub struct RetainedRequest<B> {
     parts: Parts,

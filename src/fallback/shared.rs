@@ -15,7 +15,7 @@ use crate::{
 /// A user's closure that chooses the failed calls to respond to.
 pub(super) type WhenFn = dyn Fn(&FailedCall<'_>) -> bool + Send + Sync;
 
-/// What clones of a [`Fallback`](super::Fallback) share.
+/// State that clones of a [`Fallback`](super::Fallback) share.
 pub(super) struct Shared {
     pub(super) name: Label,
     when: Option<Box<WhenFn>>,

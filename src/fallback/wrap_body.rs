@@ -7,7 +7,7 @@ use http_body::Body;
 use super::FallbackBody;
 use crate::protocol::WrapBody;
 
-/// Wraps the service's bodies in a [`FallbackBody`] that may also hold `A`, the fallback's.
+/// A wrapper that puts the service's bodies in a [`FallbackBody`] that may also hold `A`, the fallback's.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct WrapFallbackBody<A>(PhantomData<fn() -> A>);

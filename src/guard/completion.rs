@@ -4,7 +4,7 @@ use crate::call::{CapturedPanic, Cause, Rejection};
 pub(super) enum Completion<'a> {
     /// The response ended, or its head was all of it. The exchange has classified it.
     Response,
-    /// There is no response, or its body broke off. The exchange has classified the error.
+    /// The response is missing, or its body broke off. The exchange has classified the error.
     Error(Cause<'a>),
     /// A guard of this very call has rejected it.
     Rejected(&'a Rejection),

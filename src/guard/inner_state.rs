@@ -1,11 +1,11 @@
-/// What the handle of the wrapped service holds.
+/// The state of the handle of the wrapped service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum InnerState {
-    /// Nothing.
+    /// Holds nothing.
     #[default]
     Idle,
-    /// Perhaps a place in a queue: it was polled, and was not ready.
+    /// May hold a place in a queue: it was polled, and was not ready.
     Waiting,
-    /// A slot: it was polled ready, and is still to be called.
+    /// Holds a slot: it was polled ready, and is still to be called.
     Ready,
 }

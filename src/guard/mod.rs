@@ -124,7 +124,7 @@ use stack::GuardStack;
     note = "guards combine in pairs: `(a, (b, c))` instead of `(a, b, c)`"
 )]
 pub trait Guard {
-    /// What an admitted call holds: plain data, which comes back in [`on_end`](Self::on_end) exactly once.
+    /// The permit of an admitted call: plain data, which comes back in [`on_end`](Self::on_end) exactly once.
     type Permit;
 
     /// Returns what to measure that costs extra readings of the clock. Called when a layer is built, not for each call.
@@ -237,7 +237,7 @@ pub struct Admitted<P> {
     pub rejection: Option<Rejection>,
 }
 
-/// What to measure beyond the start and the end of a call. Each costs readings of the clock, so all are off by default.
+/// Measurements beyond the start and the end of a call. Each costs readings of the clock, so all are off by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Measure {

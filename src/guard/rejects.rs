@@ -1,10 +1,10 @@
 use tokio::time::Instant;
 
-/// What a guard would reject if a call came now; asked before the wrapped service is polled.
+/// The calls that a guard would reject if they came now. Read before the wrapped service is polled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rejects {
-    /// No call is rejected.
+    /// Calls are not rejected.
     #[default]
     None,
     /// Some calls are admitted, such as probes of a half-open circuit. Decided when the call is made, so that no more callers

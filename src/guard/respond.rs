@@ -16,7 +16,7 @@ use crate::{
 pub(super) type GuardedResult<G, P, Res, E> =
     Result<<P as Respond<Res, E>>::Response<WrapGuarded<G, P>>, <P as Respond<Res, E>>::Error>;
 
-/// Wraps bodies in a [`GuardedBody`].
+/// A wrapper that puts bodies in a [`GuardedBody`].
 #[derive(Debug)]
 pub struct WrapGuarded<G, P>(PhantomData<fn() -> (G, P)>);
 

@@ -269,7 +269,7 @@ impl<S: Clone, G: Guard, P> Guarded<S, G, P, BackPressure> {
         held_up
     }
 
-    /// Ready once the guards do not refuse every call any more.
+    /// Returns ready once the guards no longer reject every call.
     #[cold]
     fn poll_guards(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.ready_waiter.register(&*self.stack.guards, cx);

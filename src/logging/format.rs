@@ -5,8 +5,8 @@ pub enum LogFormat {
     /// The format named by `LOG_FORMAT`, `json` or `pretty`. If it is not set, pretty on a terminal and JSON otherwise.
     #[default]
     Auto,
-    /// One flat JSON object per line.
+    /// Flat JSON, one object per line.
     Json,
-    /// One readable line, with colors on a terminal unless `NO_COLOR` is set.
+    /// Readable text on one line, with colors on a terminal unless `NO_COLOR` is set.
     Pretty,
 }

@@ -124,7 +124,7 @@ impl<Res: 'static, E: Into<BoxError>> Respond<Res, E> for AnyService {
         input.error
     }
 
-    /// A plain response has no extensions to leave a classification in.
+    /// Does nothing: a plain response has no extensions to leave a classification in.
     #[inline]
     fn share_classification(_: &Classification, _: &mut Res) {}
 

@@ -9,7 +9,7 @@ pub(crate) fn may_be_done_twice(method: &Method, headers: &HeaderMap) -> bool {
     method.is_idempotent() || headers.get("idempotency-key").is_some_and(is_a_key)
 }
 
-/// An empty key, quoted or not, tells no request from another.
+/// Returns whether a value is a key. An empty one, quoted or not, tells no request from another.
 fn is_a_key(value: &HeaderValue) -> bool {
     let mut bytes = value.as_bytes().iter();
     bytes.any(|byte| !byte.is_ascii_whitespace() && *byte != b'"')

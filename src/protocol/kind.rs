@@ -12,7 +12,7 @@ pub trait HttpKind: sealed::Sealed {
     const SIDE: Side;
     #[doc(hidden)]
     const RESPONDS_LOCALLY: bool;
-    /// Whether a response that is not gRPC is a failure.
+    /// True if a response that is not gRPC is a failure.
     #[doc(hidden)]
     const REQUIRES_GRPC: bool;
     #[doc(hidden)]

@@ -23,7 +23,7 @@ impl CaughtPanic {
     }
 }
 
-/// No local response may be cached: it is about this moment, and gRPC sends 200 for failures, too.
+/// The `cache-control` of local responses. None may be cached: each is about this moment, and gRPC sends 200 for failures, too.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// The header of gRFC A6: milliseconds until the next attempt.

@@ -92,11 +92,11 @@ pub trait Protocol: sealed::Sealed {
     #[doc(hidden)]
     const SIDE: Side;
 
-    /// Whether a rejection is a response, and not an error.
+    /// True if a rejection is a response, and not an error.
     #[doc(hidden)]
     const RESPONDS_LOCALLY: bool;
 
-    /// Whether a panic of the service becomes a response: on servers. Otherwise it is passed on.
+    /// True if a panic of the service becomes a response: on servers. Otherwise it is passed on.
     const CATCHES_PANICS: bool = matches!(Self::SIDE, Side::Server);
 
     #[doc(hidden)]

@@ -83,7 +83,7 @@ pub trait Respond<Res, E>: Protocol {
 pub struct BodyInfo {
     /// The length in bytes, if known.
     pub(crate) exact_len: Option<u64>,
-    /// Whether nothing of it is still to come.
+    /// True if nothing of the body is still to come.
     pub(crate) is_end: bool,
 }
 

@@ -14,9 +14,9 @@ use crate::{
 pub struct CallTimeout {
     /// The time until its head. Bounds nothing that comes later.
     pub(super) limit: Duration,
-    /// When the caller gives up. Bounds the body too, and is sent on.
+    /// The moment at which the caller stops waiting. Bounds the body too, and is sent on.
     pub(super) deadline: Option<Instant>,
-    /// When the earliest limit around the call ends whose clock has been read.
+    /// The end of the earliest limit around the call whose clock has been read.
     pub(super) outer_limit: Option<Instant>,
     /// The progress of the request's body.
     pub(super) upload: Option<Upload>,
@@ -80,7 +80,7 @@ impl CallTimeout {
         min_some(deadline, min_some(outer_limits, Some(self.limit)))
     }
 
-    /// A timeout that is this many seconds away.
+    /// Returns a timeout that is this many seconds away.
     #[cfg(test)]
     pub(super) fn in_seconds(limit: u32, deadline: Option<u32>, outer_limit: Option<u32>) -> Self {
         let seconds = |count: u32| count * Duration::from_secs(1);

@@ -8,10 +8,10 @@ use crate::call::{Elapsed, TimeoutKind};
 /// A limit around the call ends it by itself, and classifies it better. So the call waits for that a little longer, and
 /// ends by itself only if it goes on in another task.
 const OUTER_LIMIT_GRACE: Duration = Duration::from_millis(2);
-/// How early a peer may end a call whose time it was sent: it runs a clock of its own.
+/// The margin by which a peer may end a call early whose time it was sent: it runs a clock of its own.
 pub(super) const PEER_CLOCK_TOLERANCE: Duration = Duration::from_millis(10);
 
-/// What ends a call first.
+/// The cause that ends a call first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ExpiryCause {
     Limit,
@@ -19,7 +19,7 @@ pub(super) enum ExpiryCause {
     OuterLimit,
 }
 
-/// When the time of a call is over, and why.
+/// The moment at which the time of a call is over, and the cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Expiry {
     pub(super) at: Instant,

@@ -13,7 +13,7 @@ const PRESETS: [(&str, Duration); 6] = [
     ("llm", Duration::from_secs(120)),
     ("queue", Duration::from_secs(10)),
 ];
-/// What people and load balancers wait for.
+/// The time that people and load balancers wait for.
 const DEFAULT_LIMIT: Duration = Duration::from_secs(30);
 /// The resolution of timers.
 const MIN_LIMIT: Duration = Duration::from_millis(1);

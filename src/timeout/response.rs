@@ -27,12 +27,12 @@ where
     P::local_response(call, failure).map(P::message_response::<WrapTimeoutBody<P>>)
 }
 
-/// What is known of a call when its service has responded or failed.
+/// The state of a call when its service has responded or failed.
 pub struct ResponseContext<'a, P: Protocol> {
     pub(super) config: &'a TimeoutConfig<P>,
     pub(super) call: &'a P::Call,
     pub(super) timeout: &'a CallTimeout,
-    /// When the time of the call is over; None if it never waited.
+    /// The moment at which the time of the call is over; None if it never waited.
     pub(super) expiry: Option<Expiry>,
 }
 
@@ -84,7 +84,8 @@ impl<P: Protocol> ResponseContext<'_, P> {
         }
     }
 
-    /// A response of this process, by a limit or a guard further in, is classified already and stays.
+    /// Returns the timeout that a peer's response reports. A response of this process, by a limit or a guard further in, is
+    /// classified already and stays.
     #[cold]
     fn elapsed_by_peer_response(&self, head: ResponseHead<'_>) -> Option<Elapsed> {
         let extensions = head.extensions;
@@ -97,7 +98,7 @@ impl<P: Protocol> ResponseContext<'_, P> {
         }
     }
 
-    /// The error of a limit further in is classified already and stays.
+    /// Returns the timeout that an error reports. The error of a limit further in is classified already and stays.
     fn elapsed_by_error<E: 'static>(&self, error: &E) -> Option<Elapsed> {
         if P::SIDE == Side::Server || !self.call.wire().is_grpc() {
             return None;

@@ -5,14 +5,14 @@ use crate::call::{ConfigError, Label};
 
 /// Long enough for a slow response, short enough that three attempts fit into the total.
 const DEFAULT_ATTEMPT: Duration = Duration::from_secs(10);
-/// What people and load balancers wait for.
+/// The time that people and load balancers wait for.
 const DEFAULT_TOTAL: Duration = Duration::from_secs(30);
 
 /// Builder of [`Timeouts`]; made by [`Timeouts::builder`].
 #[derive(Clone, Debug)]
 pub struct TimeoutsBuilder {
     name: Label,
-    /// None for the default, which depends on the total.
+    /// The limit of one attempt. None for the default, which depends on the total.
     attempt: Option<Duration>,
     total: Duration,
 }

@@ -35,7 +35,7 @@ const CALL_UNIT: u32 = 1 << 16;
 thread_local! {
     /// The number of catch scopes, and above 16 bits the number of calls, that this thread is inside of.
     static DEPTHS: Cell<u32> = const { Cell::new(0) };
-    /// Whether `LAST_PANIC` holds something: cheaper to read, since it needs no destructor.
+    /// True if `LAST_PANIC` holds something: cheaper to read, since it needs no destructor.
     static HAS_LAST_PANIC: Cell<bool> = const { Cell::new(false) };
     static LAST_PANIC: Cell<Option<Box<PanicDetails>>> = const { Cell::new(None) };
     static REPORTING: Cell<bool> = const { Cell::new(false) };

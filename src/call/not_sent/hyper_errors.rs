@@ -23,7 +23,7 @@ use tower::service_fn;
 use super::*;
 use crate::call::BoxError;
 
-/// An answer, or a failed test instead of one that hangs.
+/// Returns the answer, or fails the test instead of hanging.
 async fn within<T>(answer: impl Future<Output = T>) -> T {
     let limit = std::time::Duration::from_secs(10);
     let answer = tokio::time::timeout(limit, answer).await;

@@ -11,7 +11,7 @@ use super::sources;
     expect(dead_code, reason = "only hyper's errors tell so much")
 )]
 pub(crate) enum NotSent {
-    /// There was no connection to send it over.
+    /// The request had no connection to be sent over.
     NoConnection,
     /// The peer is not trusted, for example since its certificate is invalid. That will not change a moment later.
     UntrustedPeer,
@@ -64,7 +64,7 @@ fn connect_failure(error: &(dyn Error + 'static)) -> Option<NotSent> {
     }
 }
 
-/// hyper-util's connector has no name for its error, and no accessor.
+/// Returns whether hyper-util's connector found the URI invalid, by the message: its error has no name and no accessor.
 fn is_connector_uri_error(error: &(dyn Error + 'static)) -> bool {
     let says = error.to_string();
     error.source().is_none() && says.starts_with("invalid URL, ")

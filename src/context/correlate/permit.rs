@@ -1,6 +1,6 @@
 use crate::context::Context;
 
-/// What [`Correlate`](super::Correlate) holds of a call.
+/// The permit of [`Correlate`](super::Correlate) for a call.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct CorrelatePermit {

@@ -44,13 +44,13 @@ pub enum HeaderErrorKind {
     Length,
     /// The version is not two hex digits, or is the forbidden `ff`.
     Version,
-    /// Something other than a lower-case hex digit stands where one must.
+    /// A character other than a lower-case hex digit stands where one must.
     Hex,
     /// A `-` or `=` is missing where one must stand.
     Separator,
     /// An ID is all zeros.
     ZeroId,
-    /// There are more list members than allowed.
+    /// The list has more members than allowed.
     TooManyMembers,
     /// A key is empty, too long or has a character that is not allowed.
     Key,

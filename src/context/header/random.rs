@@ -19,7 +19,7 @@ struct IdRng {
 }
 
 impl IdRng {
-    /// The standard library's hash keys come from the operating system, which seeds these without a dependency.
+    /// Seeds from the standard library's hash keys: they come from the operating system, without a dependency.
     fn from_os_seed() -> Self {
         let seed = |salt: u64| Rng::with_seed(RandomState::new().hash_one(salt));
         IdRng {

@@ -1,4 +1,4 @@
-/// Which request ID an outgoing request carries.
+/// The policy for the request ID of an outgoing request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RequestIdPolicy {

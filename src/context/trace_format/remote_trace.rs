@@ -4,7 +4,7 @@ use crate::context::{SpanId, TraceFlags, TraceId, Traceparent};
 /// A trace as the caller describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RemoteTrace {
-    /// None if the caller only says whether to sample.
+    /// The ID of the trace. None if the caller only says whether to sample.
     pub(crate) trace_id: Option<TraceId>,
     /// The caller's span. A load balancer has none.
     pub(crate) parent_id: Option<SpanId>,

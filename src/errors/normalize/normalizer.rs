@@ -16,10 +16,10 @@ pub(super) const MAX_NORMALIZED: usize = 512;
 /// Longer words are treated as data.
 const MAX_WORD: usize = 64;
 
-/// Returns the end of the match that begins at an offset of a text.
+/// A function that returns the end of the match that begins at an offset of a text.
 type Pattern = fn(&str, usize) -> Option<usize>;
 
-/// One pass over a message.
+/// A single pass over a message.
 ///
 /// Text *before* the current position is always read from the output, never from the input. So a second pass over the
 /// output makes the same decisions, and the function is idempotent.
@@ -29,7 +29,7 @@ pub(super) struct Normalizer<'a> {
     is_truncated: bool,
     pos: usize,
     output: String,
-    /// No e-mail address begins before this offset. Keeps the search linear on `a.a.a.a…`.
+    /// The offset before which no e-mail address begins. Keeps the search linear on `a.a.a.a…`.
     no_email_before: usize,
     /// Quotes that are known to have no closing mark ahead. Keeps the search linear on `'a 'a 'a…`.
     unclosed: [bool; QUOTE_COUNT],

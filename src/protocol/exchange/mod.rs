@@ -26,23 +26,23 @@ pub struct HttpExchange {
     /// The wire format of the request, before the peer answered.
     request_wire: WireFormat,
     side: Side,
-    /// Whether a response that is not gRPC is a failure.
+    /// True if a response that is not gRPC is a failure.
     requires_grpc: bool,
-    /// Whether a gRPC-Web request is in its text form.
+    /// True if a gRPC-Web request is in its text form.
     is_web_text: bool,
-    /// Whether a time limit of this process ran out, which knows why.
+    /// True if a time limit of this process elapsed, which knows why.
     is_local_timeout: bool,
     method: MethodKind,
     classification: Classification,
     status: Option<StatusCode>,
     grpc_code: Option<GrpcCode>,
-    /// Whether the reader of the body waits: its last poll was pending.
+    /// True if the reader of the body waits: its last poll was pending.
     reader_waiting: bool,
     /// The bytes of body handed on so far.
     bytes_sent: u64,
     /// The length of the body, if known.
     expected_len: PackedOption,
-    /// Whether the length comes from a `content-length`.
+    /// True if the length comes from a `content-length`.
     has_content_length: bool,
     classifier: Option<Classifier>,
     extra: Option<Box<ExchangeExtra>>,
@@ -77,7 +77,7 @@ enum MethodKind {
     Other,
 }
 
-/// Whether a body follows the head.
+/// The expectation of a body after the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyExpected {
     Yes,

@@ -25,7 +25,7 @@ const TRAILER_FLAG: u8 = 0x80;
 pub(crate) struct FrameScanner {
     /// Decodes the text form of gRPC-Web.
     base64: Option<Base64Decoder>,
-    /// Whether a message may hold trailers.
+    /// True if a message may hold trailers.
     has_trailers: bool,
     state: FrameState,
     messages: u64,
@@ -121,7 +121,7 @@ impl FrameScanner {
                 .is_some_and(Base64Decoder::is_mid_group)
     }
 
-    /// The value of `grpc-status`, once gRPC-Web's trailers have brought it.
+    /// Returns the value of `grpc-status`, once gRPC-Web's trailers have brought it.
     pub(crate) fn status(&self) -> Option<&[u8]> {
         self.trailers.as_ref()?.status()
     }
@@ -131,7 +131,7 @@ impl FrameScanner {
         self.state == FrameState::AfterTrailers && self.status().is_some()
     }
 
-    /// The value of `grpc-message` as it was sent, percent-encoded. At most about a kibibyte.
+    /// Returns the value of `grpc-message` as it was sent, percent-encoded. At most about a kibibyte.
     pub(crate) fn message(&self) -> Option<&[u8]> {
         self.trailers.as_ref()?.message()
     }

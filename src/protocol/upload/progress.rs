@@ -11,7 +11,7 @@ pub(super) struct UploadProgress {
     /// The time that the consumer has waited for the caller, without the current wait.
     waited: Duration,
     framing_error: Option<FramingError>,
-    /// Whether there is a reporter of the body.
+    /// True if there is a reporter of the body.
     has_reporter: bool,
 }
 

@@ -108,7 +108,7 @@ where
         self.verify_run(&run, 2, true).await;
     }
 
-    /// A clone of a ready handle must become ready itself, and does not affect the original.
+    /// Checks that a clone of a ready handle must become ready itself, and does not affect the original.
     async fn check_clones(&self, case: &Case) {
         let description = format!("{}, on clones of a ready service", case.name);
         let (run, mut service) = self.new_run(case, &description);

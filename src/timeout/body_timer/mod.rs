@@ -16,8 +16,8 @@ use crate::{
     protocol::upload::Upload,
 };
 
-/// How long frames that are ready are forwarded after the end, so that a body that is there is not cut. A stream that is
-/// always ready ends then.
+/// The time for which frames that are ready are forwarded after the end, so that a body that is there is not cut. A stream
+/// that is always ready ends then.
 const GRACE_PERIOD: Duration = Duration::from_secs(1);
 
 /// The limits of a body, and the wait for its next frame.
@@ -26,13 +26,13 @@ pub(super) struct BodyTimer {
     idle: Option<Duration>,
     total: Option<Duration>,
     end: Option<BodyEnd>,
-    /// Whether the body ends with a gRPC status in trailers.
+    /// True if the body ends with a gRPC status in trailers.
     expects_trailers: bool,
     upload: Option<Upload>,
     /// Created at the first wait, then reset.
     sleep: Option<Pin<Box<Sleep>>>,
     waiting: Option<FrameWait>,
-    /// How long the reader has waited for frames, if a limit of the body needs it.
+    /// The time that the reader has waited for frames, if a limit of the body needs it.
     total_wait: Duration,
 }
 
@@ -41,9 +41,9 @@ type BodyEnd = (Instant, TimeoutKind);
 /// The wait of a reader for a frame.
 #[derive(Clone, Copy)]
 struct FrameWait {
-    /// When it started, if a limit of the body needs it.
+    /// The start of the wait, if a limit of the body needs it.
     since: Option<Instant>,
-    /// What the sleep is the timer of.
+    /// The kind of timeout that the sleep is the timer of.
     kind: TimeoutKind,
 }
 
