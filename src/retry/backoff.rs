@@ -352,7 +352,7 @@ mod tests {
         assert!(Backoff::default().validate("retry").is_ok());
     }
 
-    /// Full jitter of two thousand pairs of neighbouring calls: their correlation is that of chance.
+    /// Full jitter of two thousand pairs of neighboring calls: their correlation is that of chance.
     #[test]
     fn jitter_of_neighboring_calls_is_uncorrelated() {
         let backoff = Backoff::constant(Duration::from_secs(1)).jitter(Jitter::Full);

@@ -366,8 +366,8 @@ async fn timeout_with_readiness_spares_peer_behind_a_held_slot() {
             Ok::<_, BoxError>(http::Response::new(Full::<bytes::Bytes>::default()))
         })
     };
-    let mut neighbour = limit.layer(service());
-    neighbour.ready().await.expect("the slot");
+    let mut neighbor = limit.layer(service());
+    neighbor.ready().await.expect("the slot");
     let breaker = built(builder().consecutive_failures(1));
     opened(&breaker).await;
     let stack = TimeoutLayer::client(SECOND)

@@ -85,7 +85,7 @@ fn post() -> Request<ScriptedBody> {
     request
 }
 
-/// Headers that the judgement of a call reads, with anything in them.
+/// Headers that the classification of a call reads, with anything in them.
 fn header() -> impl Strategy<Value = (HeaderName, HeaderValue)> {
     const NAMES: [&str; 9] = [
         "content-type",

@@ -195,10 +195,10 @@ async fn proxy_client_and_server_count_separately() {
 #[tokio::test]
 async fn app_label_separates_applications() {
     let ears = ears();
-    for (name, labelled) in [("shop", true), ("till", true), ("old", false)] {
+    for (name, labeled) in [("shop", true), ("till", true), ("old", false)] {
         let track = Track::builder(name)
             .errors(ears.errors.clone())
-            .service_label(labelled);
+            .service_label(labeled);
         let guards = GuardLayer::server(track.build().expect("a tracker"));
         let app = Router::new()
             .route("/", on_get(async || "hello"))
