@@ -56,7 +56,9 @@ impl<G: Guard, P: Protocol> WrapBody for WrapGuarded<G, P> {
 }
 
 /// Hands on the result of the service.
-#[inline]
+///
+/// Always inlined, like [`respond_with`]: the response is large, and would be copied on its way.
+#[inline(always)]
 pub(super) fn respond<G, P, Res, E>(
     slot: &mut Option<InFlightCall<G, P>>,
     result: Result<Res, E>,
@@ -76,7 +78,7 @@ where
 }
 
 /// Classifies the response, shows its head to the guards, and completes the call if there is nothing to come.
-#[inline]
+#[inline(always)]
 fn respond_with<G, P, Res, E>(
     slot: &mut Option<InFlightCall<G, P>>,
     mut response: Res,
