@@ -1,7 +1,7 @@
 //! Tower layers that make any service observable and hard to bring down.
 //!
-//! [`observe`](observe()) is the way in: one layer that correlates, tracks, times and logs every call, groups its
-//! errors and records its panics; a server answers them.
+//! Start with [`observe`](observe()): one layer that gives each call IDs, a span, metrics and a log line, groups its
+//! errors, and on servers responds to panics.
 //!
 //! ```
 //! use tower::{ServiceBuilder, ServiceExt, service_fn};
@@ -20,31 +20,31 @@
 //!
 //! # What is here
 //!
-//! | module | what |
+//! | module | contents |
 //! |---|---|
-//! | [`context`] | request and correlation IDs, trace context (W3C, B3, X-Ray), baggage, and sending them on |
-//! | [`track`] | in flight, spans, times, metrics, the access log |
+//! | [`context`] | request and correlation IDs, trace context (W3C, B3, X-Ray), baggage, propagation |
+//! | [`track`] | in-flight gauge, spans, durations, metrics, the access log |
 //! | [`errors`] | error groups |
-//! | [`operation`](mod@operation) | the same for code that is no service |
-//! | [`retry`] | another attempt after a failure, within a budget |
+//! | [`operation`](mod@operation) | the same tracking for code outside of a service |
+//! | [`retry`] | further attempts after a failure, within a budget |
 //! | [`breaker`](mod@breaker) | circuit breakers |
 //! | [`timeout`] | time limits and deadlines |
-//! | [`fallback`] | another answer where a call fails |
-//! | [`registry`] | state and figures of every breaker, retry, fallback and time limit of the process |
+//! | [`fallback`] | an alternative response when a call fails |
+//! | [`registry`] | state and statistics of every breaker, retry, fallback and time limit of the process |
 //! | [`guard`] | guards, and the one service that serves them all |
-//! | [`protocol`] | how calls are read, judged and refused: any, server, client, gRPC client |
-//! | [`call`] | shared types: outcome and evidence, rejections, the end of a call |
+//! | [`protocol`] | how calls are read, classified and rejected: plain services, servers, clients, gRPC clients |
+//! | [`call`] | shared types: outcome and evidence, rejections, how a call ended |
 //!
-//! # Which order layers go in
+//! # Layer order
 //!
 //! Outermost first.
 //!
-//! * On a server: context, tracking, [deadline](timeout::Deadline), then whatever refuses, the time limit, the service.
+//! * On a server: context, tracking, [deadline](timeout::Deadline), guards that reject, the time limit, the service.
 //! * On a client: tracking of the logical call, fallback, total time limit, retry, breaker, tracking of the attempt and
-//!   context out, the attempt's time limit, transport.
+//!   propagation, the attempt's time limit, transport.
 //!
-//! In axum, `Router::layer` puts the *last* call outermost. One [`GuardLayer`] over a tuple of guards is cheaper than a
-//! layer each, and its later guards speak in the context of the earlier.
+//! In axum, `Router::layer` puts the *last* call outermost. One [`GuardLayer`] over a pair of guards is cheaper than one
+//! layer per guard, and log events of the second guard carry the IDs set by the first.
 //!
 //! # Features
 //!
@@ -52,13 +52,13 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `axum` | `MatchedPath` as the route label, the [`Context`] extractor, `RouteLayer::matched_path`, `IntoResponse` for `Rejection`; uploads of axum's body type are watched |
-//! | `tonic` | a `tonic::Status` is judged by its code wherever it is an error, also by [`CircuitBreaker::call`] and [`Retry::run`]; its hints are read; it is in error records. `GrpcMethod` is the client's method label |
-//! | `hyper` | retries and breakers know by hyper's errors which requests were never sent, and whose fault an error is; uploads of hyper's own body type are watched inside of a `RequestBodyLayer` |
-//! | `tower` | tower's own timeouts are told from failures, its load shedding is a refusal of this process |
-//! | `logging` | one call to set up `tracing`, and the layer to build one's own subscriber with |
+//! | `axum` | `MatchedPath` as the route label, the [`Context`] extractor, `RouteLayer::matched_path`, `IntoResponse` for `Rejection`; request bodies of axum's body type are watched |
+//! | `tonic` | A `tonic::Status` is classified by its code wherever it is an error, also by [`CircuitBreaker::call`] and [`Retry::run`]; its retry-after is read; it is part of error records. `GrpcMethod` is the client's method label |
+//! | `hyper` | Recognizes from hyper's errors that a request was never sent, so that it can be retried safely, and which side an error comes from; request bodies of hyper's own type are watched inside of a `RequestBodyLayer` |
+//! | `tower` | Tells tower's own timeouts from failures, and classifies its load shedding as a rejection of this process |
+//! | `logging` | One call to set up `tracing`, and the layer for a custom subscriber |
 //! | `serde` | `Serialize` for error groups and guards |
-//! | `testing` | a strict probe, scripted services and bodies, the contract that layers sign |
+//! | `testing` | A service that checks readiness, scripted services and bodies, the contract that layers pass |
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -73,7 +73,7 @@
 //! | a service: tower, axum, tonic, hyper | [`CircuitBreaker::layer`], open before ready |
 //! | a balancer's endpoint, or where callers should wait | [`back_pressure`](crate::GuardLayer::back_pressure) |
 //! | a service that is not `Clone` | [`pass_through`](crate::GuardLayer::pass_through) |
-//! | one of several guards in a tuple | the breaker itself |
+//! | one of several guards in a pair | the breaker itself |
 //! | a future, a closure | [`call`](CircuitBreaker::call), [`run`](CircuitBreaker::run); `_display` where the error does not implement `Error` |
 //! | anything else | [`try_acquire`](CircuitBreaker::try_acquire) |
 //! | names that the program knows | [`breaker`](breaker()), [`BreakerRegistry`] |

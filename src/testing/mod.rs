@@ -14,7 +14,7 @@
 //!
 //! # Place in the stack
 //!
-//! A script is innermost, [`ReadyChecked`] wraps it, and the layer under test wraps that. A recording guard is in a tuple
+//! A script is innermost, [`ReadyChecked`] wraps it, and the layer under test wraps that. A recording guard is in a pair
 //! with the guard under test: before it to record what callers see, or after it to record what the service does.
 //!
 //! # What happens

@@ -11,7 +11,7 @@ use crate::{
 
 /// A guard that records admissions, response heads and ends of calls.
 ///
-/// Use it in tests of services and of custom guards: put it before or after them in a tuple. Clones share the records. It
+/// Use it in tests of services and of custom guards: put it before or after them in a pair. Clones share the records. It
 /// changes nothing about calls, and reads no clock unless it is [timed](Self::timed).
 ///
 /// ```

@@ -95,7 +95,7 @@ impl Track {
 
     /// Returns the same tracker for outgoing calls: its metrics and spans are those of a client.
     ///
-    /// [`observe`](crate::observe()) does this by itself. In a tuple of guards under
+    /// [`observe`](crate::observe()) does this by itself. In a pair of guards under
     /// [`GuardLayer::client`](crate::GuardLayer::client), the tracker must be one of the client side.
     ///
     /// ```
