@@ -212,7 +212,7 @@ fn full_windows() {
             breaker
                 .try_acquire()
                 .expect("closed")
-                .settle(Outcome::Success);
+                .complete(Outcome::Success);
         }
         breaker.layer().any().layer(bare())
     };
@@ -317,7 +317,7 @@ fn three() {
     let rows = vec![
         service("bare service", 1, bare()),
         service("tower-keep: retry, breaker, timeout", 1, ours(budgetless)),
-        service("the same, with a budget", 1, ours(Retry::named("bench"))),
+        service("the same, with a budget", 1, ours(Retry::new("bench"))),
         service(
             "tower-keep: timeout alone",
             1,

@@ -137,7 +137,7 @@ fn script_panics_where_configured() {
     let panics = body();
     assert_eq!(panic_of(|| drop(panics)), "drop of the body");
     let asked_too_often = panic_of(|| wakes.call(&mut script, ()));
-    assert_eq!(asked_too_often, "no reply is left for request number 5");
+    assert_eq!(asked_too_often, "no reply is left for request 5");
 }
 
 #[test]
