@@ -27,25 +27,23 @@ use tower_keep::{
 /// Longer than any run of the contract.
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// Everything that is a layer or a guard signs below: here it is named, so that none is forgotten.
-const SIGNED: [&str; 19] = [
-    "&G",
+/// All layers and guards: a new one fails the test below until its name is here and it has a test.
+const SIGNED: [&str; 17] = [
     "CircuitBreaker",
     "Correlate",
     "Deadline",
     "FallbackLayer",
     "GuardLayer",
-    "IncludingReadiness",
-    "Inherit",
+    "IncludeReadinessLayer",
+    "InheritContext",
     "KeyedGuard",
     "Operation",
     "Option",
-    "Pair",
     "Propagate",
+    "RecordingGuard",
     "RequestBodyLayer",
     "RetryLayer",
     "RouteLayer",
-    "Spy",
     "TimeoutLayer",
     "Track",
 ];
