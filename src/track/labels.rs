@@ -85,6 +85,27 @@ mod tests {
     use crate::call::{CallClock, Outcome};
 
     #[test]
+    fn target_is_the_server_of_an_http_client_and_a_route_elsewhere() {
+        let request = http::Request::new(());
+        let names = |side, is_grpc| {
+            let labels = CallLabels {
+                request: RequestLabels::from_request(side, &request, false, is_grpc),
+                target: Some(1),
+                target_name: Some("name"),
+                status: None,
+                grpc_code: None,
+                error: ErrorLabel::None,
+                long_lived: false,
+            };
+            (labels.server(), labels.route())
+        };
+        assert_eq!(names(Side::Client, false), (Some("name"), None));
+        assert_eq!(names(Side::Client, true), (None, Some("name")));
+        assert_eq!(names(Side::Server, false), (None, Some("name")));
+        assert_eq!(names(Side::Server, true), (None, Some("name")));
+    }
+
+    #[test]
     fn resend_count_starts_at_the_second_attempt_of_a_client() {
         let context = Context::new_root();
         for (attempt, count) in [(1, None), (2, Some(1)), (4, Some(3))] {
