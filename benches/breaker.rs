@@ -196,7 +196,7 @@ fn yardsticks() -> Vec<Row<'static>> {
     ]
 }
 
-fn refusals() -> Vec<Row<'static>> {
+fn rejections() -> Vec<Row<'static>> {
     let breaker = opened();
     let service = breaker.layer().any().layer(service_fn(answer));
     let admit = move || {
@@ -204,18 +204,18 @@ fn refusals() -> Vec<Row<'static>> {
         let now = CallClock::default();
         now.now();
         move || {
-            let refused = Admit::<()>::admit(&breaker, &mut (), &now);
-            let _ = black_box(refused.is_err());
+            let rejected = Admit::<()>::admit(&breaker, &mut (), &now);
+            let _ = black_box(rejected.is_err());
         }
     };
     vec![
         calls!(row, "bare", service_fn(answer)),
-        row("refused by admit, the time known", admit),
-        calls!(row, "refused with a boxed error", service),
+        row("rejected by admit, the time known", admit),
+        calls!(row, "rejected with a boxed error", service),
     ]
 }
 
-fn http_refusals() -> Vec<Row<'static>> {
+fn http_rejections() -> Vec<Row<'static>> {
     let inner = service_fn(|_: Request<()>| async {
         Ok::<_, Infallible>(Response::new(Full::<bytes::Bytes>::from("hello")))
     });
@@ -239,7 +239,7 @@ fn http_refusals() -> Vec<Row<'static>> {
         ),
         http!("closed", closed.layer().server().layer(inner)),
         http!(
-            "refused with an answer",
+            "rejected with an answer",
             opened().layer().server().layer(inner)
         ),
     ]
@@ -252,6 +252,6 @@ fn main() {
     block("yardsticks", &yardsticks());
     block("closed, one thread", &closed_rows!(row));
     block("closed, two threads on one breaker", &closed_rows!(pair));
-    block("open", &refusals());
-    block("HTTP, the body read to its end", &http_refusals());
+    block("open", &rejections());
+    block("HTTP, the body read to its end", &http_rejections());
 }

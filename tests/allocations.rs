@@ -169,16 +169,16 @@ fn rejection_allocates_once_and_five_times_over_http() {
     // The values of `Retry-After` that most breakers give are kept ready.
     breaker.open_for(HOUR / 60);
     let mut service = breaker.layer().any().layer(service_fn(seven));
-    let refused = || assert!(poll::call(&mut service, 7).is_err());
-    assert_eq!(allocations(refused), 1.0);
+    let rejected = || assert!(poll::call(&mut service, 7).is_err());
+    assert_eq!(allocations(rejected), 1.0);
     let inner = service_fn(answer::<Full<Bytes>>);
     let mut server = breaker.layer().server().layer(inner);
     let request = allocations(|| drop(black_box(order())));
-    let refused = allocations(|| {
+    let rejected = allocations(|| {
         black_box(poll::exchange(&mut server, order()));
     });
     // The map of headers twice, that of extensions three times: the rejection goes along in it.
-    assert_eq!(refused - request, 5.0);
+    assert_eq!(rejected - request, 5.0);
 }
 
 #[test]

@@ -174,8 +174,8 @@ fn hook_panic_in_dropped_call_leaves_none_in_flight() {
         assert_eq!(script.in_flight(), 0, "{hook:?}");
 
         let outer = RecordingGuard::new();
-        let refusing = RecordingGuard::rejecting(Rejection::overloaded("shed"));
-        let layer = GuardLayer::server((outer.clone(), (Clumsy(hook), refusing)));
+        let rejecting = RecordingGuard::rejecting(Rejection::overloaded("shed"));
+        let layer = GuardLayer::server((outer.clone(), (Clumsy(hook), rejecting)));
         counted(|| drop(play(layer.layer(good()))));
         assert_eq!(outer.single().outcome, Outcome::Rejected, "{hook:?}");
     }

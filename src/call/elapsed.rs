@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn elapsed_without_a_beginning_is_a_refusal() {
+    fn elapsed_without_a_beginning_is_a_rejection() {
         let why = Rejection::new(crate::RejectionKind::DeadlineExceeded, "db");
         let elapsed = Elapsed::rejected("db".into(), why);
         assert_eq!(elapsed.classification(), Classification::REJECTED);

@@ -309,10 +309,10 @@ mod tests {
     }
 
     #[test]
-    fn cause_is_a_refusal_wherever_that_is_in_the_chain() {
+    fn cause_is_a_rejection_wherever_that_is_in_the_chain() {
         let now = CallClock::default();
-        let refusal = Rejection::new(RejectionKind::Overloaded, "api");
-        let error = io::Error::other(refusal);
+        let rejection = Rejection::new(RejectionKind::Overloaded, "api");
+        let error = io::Error::other(rejection);
         let end = CallEnd::new(Outcome::Rejected, &now).with_cause(Cause::from_error(&error));
         assert!(matches!(end.cause(), Some(Cause::Rejection(_))));
         assert!(end.error().is_some_and(|error| error.is::<Rejection>()));

@@ -222,7 +222,7 @@ impl Rejection {
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "refused by {:?}: {}", self.guard, self.kind.as_str())?;
+        write!(f, "rejected by {:?}: {}", self.guard, self.kind.as_str())?;
         match &self.reason {
             Some(reason) => write!(f, " ({reason})"),
             None => Ok(()),

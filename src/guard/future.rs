@@ -23,7 +23,7 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct GuardFuture<F, G: Guard, P: Protocol> {
         #[pin]
-        state: State<F, P::Refusal>,
+        state: State<F, P::Rejection>,
         // None once the body owns it.
         call: Option<InFlightCall<G, P>>,
     }
@@ -45,7 +45,7 @@ pin_project! {
 /// Drops a call before its end.
 #[cold]
 #[inline(never)]
-fn drop_early<F, G, P>(mut state: Pin<&mut State<F, P::Refusal>>, call: &mut InFlightCall<G, P>)
+fn drop_early<F, G, P>(mut state: Pin<&mut State<F, P::Rejection>>, call: &mut InFlightCall<G, P>)
 where
     G: Guard,
     P: Protocol,
@@ -170,7 +170,7 @@ where
 #[cold]
 #[inline(never)]
 fn drop_panicked<F, G, P, Res, E>(
-    mut state: Pin<&mut State<F, P::Refusal>>,
+    mut state: Pin<&mut State<F, P::Rejection>>,
     call: &mut InFlightCall<G, P>,
     payload: PanicPayload,
 ) -> GuardedResult<G, P, Res, E>
@@ -204,7 +204,7 @@ fn poll_and_drop<F: Future, R>(
 /// Responds to a call whose service was not called, or panicked when it was.
 #[inline(never)]
 fn respond_early<F, G, P, Res, E>(
-    mut state: Pin<&mut State<F, P::Refusal>>,
+    mut state: Pin<&mut State<F, P::Rejection>>,
     call: &mut InFlightCall<G, P>,
 ) -> GuardedResult<G, P, Res, E>
 where

@@ -116,7 +116,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     struct Says {
-        refuses: Cell<Option<Rejects>>,
+        rejects: Cell<Option<Rejects>>,
         signal: ReadySignal,
     }
 
@@ -124,7 +124,7 @@ mod tests {
         type Permit = ();
 
         fn rejects(&self, _: &CallClock) -> Rejects {
-            let says = self.refuses.get();
+            let says = self.rejects.get();
             says.unwrap_or_else(|| std::panic::resume_unwind(Box::new(())))
         }
 
@@ -137,7 +137,7 @@ mod tests {
 
     fn guard() -> Says {
         Says {
-            refuses: Cell::new(None),
+            rejects: Cell::new(None),
             signal: ReadySignal::new(),
         }
     }
@@ -152,10 +152,10 @@ mod tests {
     }
 
     #[test]
-    fn guard_that_panics_refuses_nothing() {
+    fn guard_that_panics_rejects_nothing() {
         let guard = guard();
         assert_eq!(ask_rejects(&guard), Rejects::None);
-        guard.refuses.set(Some(Rejects::All));
+        guard.rejects.set(Some(Rejects::All));
         assert_eq!(ask_rejects(&guard), Rejects::All);
     }
 

@@ -156,7 +156,7 @@ where
 /// Responds to a call that a guard of its own has rejected.
 pub(super) fn respond_to_rejection<G, P, Res, E>(
     call: &mut InFlightCall<G, P>,
-    rejection: P::Refusal,
+    rejection: P::Rejection,
 ) -> GuardedResult<G, P, Res, E>
 where
     G: Guard,
@@ -178,7 +178,7 @@ where
 /// Responds in the service's place, and shows the head of that response to the guards.
 fn respond_locally<G, P, Res, E>(
     call: &mut InFlightCall<G, P>,
-    failure: LocalFailure<'_, P::Refusal>,
+    failure: LocalFailure<'_, P::Rejection>,
     classification: Classification,
 ) -> GuardedResult<G, P, Res, E>
 where

@@ -183,15 +183,15 @@ where
 }
 
 impl<S: Clone, G: Guard, P> Guarded<S, G, P, FailFast> {
-    /// Gives back what it holds if the guards refuse any call, and returns whether they do.
+    /// Gives back what it holds if the guards reject any call, and returns whether they do.
     #[inline]
     fn yield_if_rejecting(&mut self) -> bool {
-        let refuses = ask_rejects_any(&*self.stack.guards);
-        if refuses {
+        let rejects = ask_rejects_any(&*self.stack.guards);
+        if rejects {
             self.ready_waiter.clear();
             self.release_inner();
         }
-        refuses
+        rejects
     }
 }
 
@@ -240,7 +240,7 @@ where
             self.ready_waiter.clear();
             return ready;
         }
-        // The guards may begin to refuse while it waits, and its place in the queue must not wait with it.
+        // The guards may begin to reject while it waits, and its place in the queue must not wait with it.
         self.ready_waiter.register(&*self.stack.guards, cx);
         self.yield_if_rejecting_all(cx);
         Poll::Pending
@@ -258,7 +258,7 @@ where
 }
 
 impl<S: Clone, G: Guard, P> Guarded<S, G, P, BackPressure> {
-    /// Gives back what it holds if the guards refuse every call, and returns whether they do.
+    /// Gives back what it holds if the guards reject every call, and returns whether they do.
     #[inline]
     fn yield_if_rejecting_all(&mut self, cx: &mut Context<'_>) -> bool {
         let held_up =

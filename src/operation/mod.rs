@@ -181,8 +181,8 @@ impl Operation {
     /// use tower_keep::operation;
     ///
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-    /// let refused = async { Err::<(), _>("no disk".to_owned()) };
-    /// let result = operation("save").run_display(refused).await;
+    /// let failing = async { Err::<(), _>("no disk".to_owned()) };
+    /// let result = operation("save").run_display(failing).await;
     /// assert_eq!(result, Err("no disk".to_owned()));
     /// # }
     /// ```

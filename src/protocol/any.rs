@@ -55,7 +55,7 @@ impl sealed::Sealed for AnyService {}
 
 impl Protocol for AnyService {
     type Call = Classification;
-    type Refusal = Box<Rejection>;
+    type Rejection = Box<Rejection>;
     type Message = Infallible;
     const SIDE: Side = Side::Client;
     const RESPONDS_LOCALLY: bool = false;

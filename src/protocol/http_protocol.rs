@@ -36,7 +36,7 @@ impl<K> sealed::Sealed for HttpProtocol<K> {}
 
 impl<K: HttpKind> Protocol for HttpProtocol<K> {
     type Call = HttpExchange;
-    type Refusal = K::Refusal;
+    type Rejection = K::Rejection;
     type Message = (response::Parts, Bytes);
     const SIDE: Side = K::SIDE;
     const RESPONDS_LOCALLY: bool = K::RESPONDS_LOCALLY;
@@ -145,7 +145,7 @@ where
 
     fn local_response(
         call: &HttpExchange,
-        why: LocalFailure<'_, K::Refusal>,
+        why: LocalFailure<'_, K::Rejection>,
     ) -> Result<Self::Message, K::Error> {
         K::local_response(call, why).map(Response::into_parts)
     }

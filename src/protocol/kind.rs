@@ -16,7 +16,7 @@ pub trait HttpKind: sealed::Sealed {
     #[doc(hidden)]
     const REQUIRES_GRPC: bool;
     #[doc(hidden)]
-    type Refusal: From<Rejection> + Borrow<Rejection>;
+    type Rejection: From<Rejection> + Borrow<Rejection>;
 }
 
 /// The differences of the HTTP protocols over a service whose error is `E`.
@@ -34,7 +34,7 @@ pub trait HttpKindFor<E>: HttpKind {
     #[doc(hidden)]
     fn local_response(
         call: &HttpExchange,
-        why: LocalFailure<'_, Self::Refusal>,
+        why: LocalFailure<'_, Self::Rejection>,
     ) -> Result<Response<Bytes>, Self::Error>;
 }
 
@@ -47,7 +47,7 @@ impl HttpKind for ServerKind {
     const SIDE: Side = Side::Server;
     const RESPONDS_LOCALLY: bool = true;
     const REQUIRES_GRPC: bool = false;
-    type Refusal = Rejection;
+    type Rejection = Rejection;
 }
 
 /// The error stays as it is, and has no room for a classification.
@@ -79,7 +79,7 @@ impl HttpKind for ClientKind {
     const SIDE: Side = Side::Client;
     const RESPONDS_LOCALLY: bool = false;
     const REQUIRES_GRPC: bool = false;
-    type Refusal = Box<Rejection>;
+    type Rejection = Box<Rejection>;
 }
 
 impl<E: Into<BoxError>> HttpKindFor<E> for ClientKind {
@@ -109,7 +109,7 @@ impl HttpKind for GrpcClientKind {
     const SIDE: Side = Side::Client;
     const RESPONDS_LOCALLY: bool = true;
     const REQUIRES_GRPC: bool = true;
-    type Refusal = Rejection;
+    type Rejection = Rejection;
 }
 
 impl<E: Into<BoxError>> HttpKindFor<E> for GrpcClientKind {

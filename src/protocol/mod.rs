@@ -83,7 +83,7 @@ pub trait Protocol: sealed::Sealed {
 
     /// A rejection until it is handed on: in the box that an error needs, or bare where it becomes a response.
     #[doc(hidden)]
-    type Refusal: From<Rejection> + Borrow<Rejection>;
+    type Rejection: From<Rejection> + Borrow<Rejection>;
 
     /// A response in the service's place.
     #[doc(hidden)]

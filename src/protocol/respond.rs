@@ -70,7 +70,7 @@ pub trait Respond<Res, E>: Protocol {
     #[doc(hidden)]
     fn local_response(
         call: &Self::Call,
-        why: LocalFailure<'_, Self::Refusal>,
+        why: LocalFailure<'_, Self::Rejection>,
     ) -> Result<Self::Message, Self::Error>;
 
     /// Hands on the response in the service's place.

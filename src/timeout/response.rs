@@ -19,7 +19,7 @@ pub(super) type TimeoutResult<P, Res, E> =
 /// Responds in the service's place.
 pub(super) fn respond_locally<P, Res, E>(
     call: &P::Call,
-    failure: LocalFailure<'_, P::Refusal>,
+    failure: LocalFailure<'_, P::Rejection>,
 ) -> TimeoutResult<P, Res, E>
 where
     P: Respond<Res, E>,

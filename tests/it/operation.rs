@@ -265,7 +265,7 @@ async fn timeout_and_rejection_have_their_outcome() {
         .run_display(async { Err::<(), BoxError>(Rejection::overloaded("shed").into()) })
         .await;
     assert_eq!(only_line(&logs).get("outcome"), "rejected");
-    assert_eq!(errors.total(), 2, "a refusal is no error");
+    assert_eq!(errors.total(), 2, "a rejection is no error");
 }
 
 // ---- what is told

@@ -1,4 +1,4 @@
-//! One header turns nobody's request into gRPC: a refusal would be an empty 200 that caches keep, and a good page a
+//! One header turns nobody's request into gRPC: a rejection would be an empty 200 that caches keep, and a good page a
 //! failure that opens circuits. Over real connections.
 
 use std::{future::pending, sync::Arc, time::Duration};
@@ -46,7 +46,7 @@ async fn panics() -> StatusCode {
 fn answering_for_the_service() -> [(&'static str, Router, u16); 3] {
     let limit = Duration::from_millis(20);
     let app = |name: &'static str| match name {
-        "refused" => Router::new()
+        "rejected" => Router::new()
             .fallback(|| async { "never asked" })
             .layer(GuardLayer::server(Fuse::blown())),
         "times out" => Router::new()
@@ -54,7 +54,7 @@ fn answering_for_the_service() -> [(&'static str, Router, u16); 3] {
             .layer(TimeoutLayer::server(limit)),
         _ => Router::new().fallback(panics),
     };
-    [("refused", 503), ("times out", 504), ("panics", 500)].map(|(name, status)| {
+    [("rejected", 503), ("times out", 504), ("panics", 500)].map(|(name, status)| {
         let app = app(name).layer(observe("shop").server());
         (name, app, status)
     })

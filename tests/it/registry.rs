@@ -37,7 +37,7 @@ enum Kind {
     Error,
     Hang,
     HangingBody,
-    Refused,
+    Rejected,
     PanicInCall,
     PanicInPoll,
     PanicInBody,
@@ -52,7 +52,7 @@ impl Kind {
         Kind::Error,
         Kind::Hang,
         Kind::HangingBody,
-        Kind::Refused,
+        Kind::Rejected,
         Kind::PanicInCall,
         Kind::PanicInPoll,
         Kind::PanicInBody,
@@ -62,7 +62,7 @@ impl Kind {
     /// Whether the service comes to answer.
     fn is_answered(self) -> bool {
         use Kind::*;
-        !matches!(self, Refused | PanicInCall | PanicInPoll | PanicInDrop)
+        !matches!(self, Rejected | PanicInCall | PanicInPoll | PanicInDrop)
     }
 
     fn reply(self) -> Reply {
@@ -71,7 +71,7 @@ impl Kind {
             Kind::Answer => Reply::ok()
                 .pending(1)
                 .body(body().data("two").end_after_extra_poll()),
-            Kind::NoBody | Kind::Refused => Reply::status(204),
+            Kind::NoBody | Kind::Rejected => Reply::status(204),
             Kind::Torn => Reply::ok().body(body().error("reset")),
             Kind::Error => Reply::error("down").pending(1),
             Kind::Hang => Reply::hang(),
@@ -100,7 +100,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Refuses what says so.
+/// Rejects what says so.
 struct Picky;
 
 impl Guard for Picky {
@@ -111,7 +111,7 @@ impl Guard for Picky {
 impl<B> Admit<Request<B>> for Picky {
     fn admit(&self, request: &mut Request<B>, _: &CallClock) -> Result<(), Rejection> {
         match request.extensions().get() {
-            Some(Kind::Refused) => Err(Rejection::overloaded("picky")),
+            Some(Kind::Rejected) => Err(Rejection::overloaded("picky")),
             _ => Ok(()),
         }
     }
@@ -206,7 +206,7 @@ fn agrees(meter: &Meter, steps: &[Step]) -> Result<(), TestCaseError> {
         .iter()
         .filter_map(|step| match step {
             // Never comes as far as the service.
-            Step::Begin(Kind::Refused) => None,
+            Step::Begin(Kind::Rejected) => None,
             Step::Begin(kind) => Some(*kind),
             _ => None,
         })

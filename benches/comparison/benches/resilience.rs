@@ -225,7 +225,7 @@ fn full_windows() {
 }
 
 /// Open for a while, so that its answers say how long.
-fn refusing_server() -> impl Service<u64, Response: Send> + Clone + Send + 'static {
+fn rejecting_server() -> impl Service<u64, Response: Send> + Clone + Send + 'static {
     let breaker = built(count_window());
     breaker.open_for(90 * SECOND);
     let handler = |_: Request<Body>| ready(Ok::<_, Infallible>(Response::new(Body::empty())));
@@ -266,12 +266,12 @@ fn open() {
         service(
             "tower-keep, as a server: an HTTP answer",
             1,
-            refusing_server(),
+            rejecting_server(),
         ),
         direct("recloser", 1, move || drop(black_box(recloser.call(work)))),
         direct("failsafe", 1, move || drop(black_box(failsafe.call(work)))),
     ];
-    compare("A refusal by an open breaker, 1 thread", rows);
+    compare("A rejection by an open breaker, 1 thread", rows);
 }
 
 /// Tries again whatever fails, three times.

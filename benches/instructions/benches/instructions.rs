@@ -96,7 +96,7 @@ fn open() -> CircuitBreaker {
     breaker
 }
 
-fn refused_permit() -> Call {
+fn rejected_permit() -> Call {
     let breaker = open();
     Box::new(move || drop(black_box(breaker.try_acquire())))
 }
@@ -140,7 +140,7 @@ where
     })
 }
 
-fn refused_http() -> Call {
+fn rejected_http() -> Call {
     http(open().layer().server().layer(hello()))
 }
 
@@ -178,9 +178,9 @@ fn logged(call: Call) -> Call {
 #[bench::breaker_count(plain(layered(count_window())))]
 #[bench::breaker_count_cloned(cloned(layered(count_window())))]
 #[bench::breaker_time(plain(layered(time_window())))]
-#[bench::breaker_refused_permit(refused_permit())]
-#[bench::breaker_refused_error(plain(open().layer().any().layer(bare())))]
-#[bench::breaker_refused_http(refused_http())]
+#[bench::breaker_rejected_permit(rejected_permit())]
+#[bench::breaker_rejected_error(plain(open().layer().any().layer(bare())))]
+#[bench::breaker_rejected_http(rejected_http())]
 #[bench::timeout(plain(TimeoutLayer::any(SECOND).layer(bare())))]
 #[bench::retry_breaker_timeout(three())]
 #[bench::operation(operated())]

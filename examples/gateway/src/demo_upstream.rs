@@ -26,7 +26,7 @@ Now so, now so:    /work (fine, but for four of every ten seconds failing, slow 
 And all of them fail for one second in twenty.
 By POST:           /echo, and gRPC at /demo.Shop/Buy
 Upgraded:          /upgrade (echoes, once switched)
-The gateway's own: /gate (refused), /panic
+The gateway's own: /gate (rejected), /panic
 ";
 /// How `/work` does at the moment.
 #[derive(Debug, PartialEq)]

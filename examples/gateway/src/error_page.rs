@@ -68,7 +68,7 @@ fn answer(failed: &FailedCall<'_>) -> Response<Full<Bytes>> {
     {
         headers.insert(RETRY_AFTER, wait.clone());
     }
-    // For the guards round the gateway: the call was refused, whatever it looks like.
+    // For the guards round the gateway: the call was rejected, whatever it looks like.
     if let Some(why) = failed.rejection() {
         response.extensions_mut().insert(why.clone());
     }

@@ -16,7 +16,7 @@ use super::demo_upstream;
 use super::report::Window;
 use super::resilience::TIME_LEFT;
 
-/// The path that [`PackedState`] refuses.
+/// The path that [`PackedState`] rejects.
 pub const GATE: &str = "/gate";
 
 /// Outermost first. What only the demonstration needs may be missing.
@@ -89,7 +89,7 @@ impl<B> Admit<Request<B>> for Routes {
     }
 }
 
-/// Refuses one path, as a limiter would.
+/// Rejects one path, as a limiter would.
 pub struct Gate;
 
 impl Guard for Gate {

@@ -51,10 +51,10 @@ pub fn out_of_bounds() -> Response<Full<Bytes>> {
 /// The answer when the upstream gave none. The error goes along in its extensions, where the guards round the
 /// gateway look for the true cause.
 ///
-/// The guards round the client end up here, too: a refusal of theirs is an error like any other.
+/// The guards round the client end up here, too: a rejection of theirs is an error like any other.
 pub fn failed(error: BoxError, grpc: bool) -> Response<Full<Bytes>> {
     let mut response = match Rejection::find(&*error) {
-        Some(rejection) => refused(rejection, grpc),
+        Some(rejection) => rejected(rejection, grpc),
         None => broken(&*error, grpc),
     };
     let cause: Arc<dyn Error + Send + Sync> = error.into();
@@ -108,8 +108,8 @@ fn upload_broke(error: &(dyn Error + 'static)) -> bool {
     by_body || find::<h2::Error>(error).is_some_and(reset_here)
 }
 
-/// As the crate's own servers answer a refusal.
-fn refused(rejection: &Rejection, grpc: bool) -> Response<Full<Bytes>> {
+/// As the crate's own servers answer a rejection.
+fn rejected(rejection: &Rejection, grpc: bool) -> Response<Full<Bytes>> {
     let wire = if grpc {
         WireFormat::Grpc
     } else {

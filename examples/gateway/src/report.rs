@@ -130,7 +130,7 @@ impl fmt::Display for Line {
     }
 }
 
-/// Milliseconds, with as many decimals as tell something: an open circuit refuses within hundredths of one.
+/// Milliseconds, with as many decimals as tell something: an open circuit rejects within hundredths of one.
 struct Millis(Duration);
 
 impl fmt::Display for Millis {

@@ -49,7 +49,7 @@ fn grpc_error(message: &'static str) -> Response<()> {
 #[test]
 fn cause_is_what_the_answer_says_of_it() {
     let error = || left_error(io::Error::other("disk full"));
-    let refused = || with(head(503, &[]), Rejection::overloaded("inner"));
+    let rejected = || with(head(503, &[]), Rejection::overloaded("inner"));
     let panicked = with(head(500, &[]), CaughtPanic("oh".into()));
     let message = ("grpc-message", "not gRPC");
     for (request, head, says) in [
@@ -58,8 +58,8 @@ fn cause_is_what_the_answer_says_of_it() {
             with(head(500, &[]), error()),
             Some("error: disk full"),
         ),
-        (get(), refused(), Some("rejection by inner")),
-        (get(), with(refused(), error()), Some("rejection by inner")),
+        (get(), rejected(), Some("rejection by inner")),
+        (get(), with(rejected(), error()), Some("rejection by inner")),
         (get(), panicked, Some("panic: oh")),
         (grpc(), grpc_error("no%20disk"), Some("message: no disk")),
         (
@@ -118,10 +118,10 @@ fn end_has_what_was_seen_of_the_answer() {
 
 #[test]
 fn answer_in_the_services_place_is_noted() {
-    let refusal = grpc_error("shed").into_parts().0;
+    let rejection = grpc_error("shed").into_parts().0;
     for (request, code) in [(grpc(), Some(GrpcCode::INTERNAL)), (get(), None)] {
         let mut call = server(request);
-        call.set_local_response(&refusal, 7);
+        call.set_local_response(&rejection, 7);
         let (status, sent) = (call.status, call.bytes_sent);
         assert_eq!((status, sent), (Some(StatusCode::OK), 7));
         assert_eq!(call.grpc_code(), code);
@@ -232,12 +232,12 @@ fn error_of_a_call_whose_upload_stalls_is_the_callers_if_time_ran_out() {
     };
     let late = io::Error::from(io::ErrorKind::TimedOut);
     let failed = io::Error::other("disk full");
-    let refused = Rejection::overloaded("inner");
+    let rejected = Rejection::overloaded("inner");
     assert_eq!(judge(false, &late), Classification::CALLER_FAULT);
     assert_eq!(judge(false, &failed), Classification::FAILURE);
     assert_eq!(judge(true, &failed), Classification::CALLER_FAULT);
-    // A refusal has not even looked at the upload.
-    assert_eq!(judge(true, &refused), Classification::REJECTED);
+    // A rejection has not even looked at the upload.
+    assert_eq!(judge(true, &rejected), Classification::REJECTED);
     let mut quick = server(get());
     quick.on_error(&late, None);
     assert_eq!(quick.classification(), LATE);

@@ -86,8 +86,8 @@ fn call_is_plain_again_if_the_peer_does_not_answer_in_grpc() {
         (insists.wire(), insists.classification()),
         (WireFormat::Grpc, Classification::FAILURE)
     );
-    let refused = after_head(client(grpc()), &head(503, &[]));
-    assert_eq!(refused.wire(), WireFormat::Plain);
+    let rejected = after_head(client(grpc()), &head(503, &[]));
+    assert_eq!(rejected.wire(), WireFormat::Plain);
 }
 
 #[test]
@@ -307,12 +307,12 @@ fn dropped_body_is_complete_when_every_promised_byte_was_taken() {
 
 #[test]
 fn rejection_and_caught_panic_of_a_layer_further_in_stay_what_they_are() {
-    let mut refused = head(503, &[]);
-    refused
+    let mut rejected = head(503, &[]);
+    rejected
         .extensions_mut()
         .insert(crate::Rejection::overloaded("inner"));
     assert_eq!(
-        after_head(client(get()), &refused).classification(),
+        after_head(client(get()), &rejected).classification(),
         Classification::REJECTED
     );
     let mut panicked = head(500, &[]);
@@ -326,7 +326,7 @@ fn rejection_and_caught_panic_of_a_layer_further_in_stay_what_they_are() {
 }
 
 #[test]
-fn refusal_that_became_a_good_answer_is_history() {
+fn rejection_that_became_a_good_answer_is_history() {
     let coded = |code| head(200, &[SPEAKS_GRPC, ("grpc-status", code)]);
     for (request, mut answer, expected) in [
         (get(), head(200, &[]), Classification::SUCCESS),
@@ -334,8 +334,8 @@ fn refusal_that_became_a_good_answer_is_history() {
         (grpc(), coded("0"), Classification::SUCCESS),
         (grpc(), coded("14"), Classification::REJECTED),
     ] {
-        let refusal = crate::Rejection::overloaded("inner");
-        answer.extensions_mut().insert(refusal);
+        let rejection = crate::Rejection::overloaded("inner");
+        answer.extensions_mut().insert(rejection);
         let call = after_head(server(request), &answer);
         assert_eq!(call.classification(), expected, "{answer:?}");
     }

@@ -30,10 +30,10 @@ async fn call_any_counts_and_remembers_any_error_type() {
     let boxed = || Err::<(), BoxError>("the disk is on fire".into());
     breaker.run_display(boxed).expect_err("it fails");
     assert_eq!(breaker.state(), CircuitState::Open);
-    let refused = breaker.run_display(boxed).expect_err("open");
-    let why = refused.rejection().expect("a refusal");
+    let rejected = breaker.run_display(boxed).expect_err("open");
+    let why = rejected.rejection().expect("a rejection");
     assert_eq!(why.last_error(), Some("the disk is on fire"));
-    assert!(Rejection::find(&*refused.into_boxed()).is_some());
+    assert!(Rejection::find(&*rejected.into_boxed()).is_some());
 }
 
 #[tokio::test]
@@ -43,8 +43,8 @@ async fn call_any_remembers_text_errors() {
         let failed = breaker.call_display(ready(Err::<(), _>("no route")));
         assert_eq!(failed.await.expect_err("fails").failed(), Some(&"no route"));
     }
-    let refused = breaker.try_acquire().expect_err("open");
-    assert_eq!(refused.last_error(), Some("no route"));
+    let rejected = breaker.try_acquire().expect_err("open");
+    assert_eq!(rejected.last_error(), Some("no route"));
 }
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn call_any_classifies_boxed_error_by_source() {
     for _ in 0..3 {
         let inner: BoxError = Rejection::overloaded("inner").into();
         let call = breaker.call_display(ready(Err::<(), _>(inner)));
-        call.await.expect_err("refused further in");
+        call.await.expect_err("rejected further in");
     }
     assert_eq!(calls_and_failures(&breaker), (0, 0));
 }
@@ -74,11 +74,11 @@ async fn when_decides_which_errors_count() {
     good.await.expect_err("but healthy");
     assert_eq!(calls_and_failures(&breaker), (1, 0));
     for _ in 0..2 {
-        let refusal = io::Error::other(Rejection::overloaded("inner"));
+        let rejection = io::Error::other(Rejection::overloaded("inner"));
         let call = breaker
-            .call(ready(Err::<(), _>(refusal)))
+            .call(ready(Err::<(), _>(rejection)))
             .failure_if(|_| true);
-        call.await.expect_err("refused further in");
+        call.await.expect_err("rejected further in");
     }
     assert_eq!(calls_and_failures(&breaker), (1, 0));
 }
@@ -111,9 +111,9 @@ async fn call_error_separates_failed_and_rejected() {
     let failed = failed.map_failed(|error| error.to_string());
     assert_eq!(failed.into_failed().expect("its own"), "no");
     breaker.force_open();
-    let refused = breaker.call(fails()).await.expect_err("refused");
-    assert!(refused.is_rejected() && refused.failed().is_none());
-    assert_eq!(refused.into_failed().expect_err("why").guard(), "peer");
+    let rejected = breaker.call(fails()).await.expect_err("rejected");
+    assert!(rejected.is_rejected() && rejected.failed().is_none());
+    assert_eq!(rejected.into_failed().expect_err("why").guard(), "peer");
 }
 
 #[cfg(feature = "tonic")]
@@ -127,7 +127,7 @@ async fn call_error_converts_to_tonic_status() {
     // The peer is alive and answers.
     assert_eq!(calls_and_failures(&breaker), (1, 0));
     breaker.open_for(std::time::Duration::from_secs(1));
-    let refused: Status = breaker.call(missing()).await.expect_err("open").into();
-    assert_eq!(refused.code(), Code::Unavailable);
-    assert!(refused.metadata().contains_key("grpc-retry-pushback-ms"));
+    let rejected: Status = breaker.call(missing()).await.expect_err("open").into();
+    assert_eq!(rejected.code(), Code::Unavailable);
+    assert!(rejected.metadata().contains_key("grpc-retry-pushback-ms"));
 }

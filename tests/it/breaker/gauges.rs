@@ -43,7 +43,7 @@ fn state_gauge_sums_breakers_of_one_name() {
     });
 }
 
-/// Only a success that was counted showed it: a breaker that refuses, or counts nothing, stayed away.
+/// Only a success that was counted showed it: a breaker that rejects, or counts nothing, stayed away.
 #[test]
 fn state_gauge_reaches_late_recorder_when_open_or_disabled() {
     for (name, set) in [

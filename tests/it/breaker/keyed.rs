@@ -134,8 +134,8 @@ async fn keyed_gauge_counts_by_state_without_key_label() {
     let text = recorder.handle().render();
     let evicted = r#"tower_keep_breaker_evictions_total{breaker="counted keys"} 86"#;
     assert!(text.contains(evicted), "{text}");
-    let refused = r#"tower_keep_breaker_rejections_total{breaker="counted keys"} 1"#;
-    assert!(text.contains(refused), "{text}");
+    let rejected = r#"tower_keep_breaker_rejections_total{breaker="counted keys"} 1"#;
+    assert!(text.contains(rejected), "{text}");
     assert!(!text.contains("wire"), "{text}");
 }
 
@@ -230,9 +230,9 @@ async fn keyed_guard_uses_breaker_of_request_key() {
     };
     let error = ask("http://bad.example:81/").await.expect_err("fails");
     assert!(Rejection::find(&*error).is_none());
-    let error = ask("http://bad.example:81/").await.expect_err("refused");
+    let error = ask("http://bad.example:81/").await.expect_err("rejected");
     assert_eq!(
-        Rejection::find(&*error).expect("a refusal").guard(),
+        Rejection::find(&*error).expect("a rejection").guard(),
         "guard"
     );
     ask("http://good.example/").await.expect("another key");
@@ -264,38 +264,38 @@ async fn authority_key_is_normalized_without_credentials() {
             .clone()
             .oneshot(request.body(String::new()).expect("a request"))
     };
-    let is_refused = async |uri: &str, host: Option<&[u8]>| {
+    let is_rejected = async |uri: &str, host: Option<&[u8]>| {
         let error = ask(uri, host).await.expect_err("fails");
         Rejection::find(&*error).is_some()
     };
-    assert!(!is_refused("http://joe:secret@api.example/x", None).await);
+    assert!(!is_rejected("http://joe:secret@api.example/x", None).await);
     for uri in [
         "http://api.example",
         "HTTP://API.example",
         "http://api.example:80",
     ] {
-        assert!(is_refused(uri, None).await, "{uri}");
+        assert!(is_rejected(uri, None).await, "{uri}");
     }
     for host in ["api.example", "joe:secret@API.example", "api.example:"] {
-        assert!(is_refused("/", Some(host.as_bytes())).await, "{host}");
+        assert!(is_rejected("/", Some(host.as_bytes())).await, "{host}");
     }
     assert!(
-        !is_refused("https://api.example:80", None).await,
+        !is_rejected("https://api.example:80", None).await,
         "another port"
     );
-    assert!(!is_refused("http://[2001:DB8::1]:80", None).await);
-    assert!(is_refused("http://joe@[2001:db8::1]", None).await);
-    assert!(!is_refused("/", Some(b"joe:secret@no host")).await);
+    assert!(!is_rejected("http://[2001:DB8::1]:80", None).await);
+    assert!(is_rejected("http://joe@[2001:db8::1]", None).await);
+    assert!(!is_rejected("/", Some(b"joe:secret@no host")).await);
     let long = "x".repeat(256);
     let hostile: [&[u8]; 4] = [b"joe:secret@", b"\xff", b"a:99999", long.as_bytes()];
     for host in hostile {
         assert!(
-            is_refused("/", Some(host)).await,
+            is_rejected("/", Some(host)).await,
             "one circuit for all of them"
         );
     }
     assert!(
-        !is_refused("/", None).await && !is_refused("/", Some(b"")).await,
+        !is_rejected("/", None).await && !is_rejected("/", Some(b"")).await,
         "uncounted"
     );
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Open before ready: an open circuit does not wait for the service to refuse.
+//! Open before ready: an open circuit does not wait for the service to reject.
 
 use std::{io, task::Poll};
 
@@ -48,7 +48,7 @@ async fn open_circuit_rejects_without_polling_service() {
     let error = wakes
         .call(&mut service, request())
         .await
-        .expect_err("refused");
+        .expect_err("rejected");
     let why = Rejection::find(&*error).expect("a rejection");
     assert_eq!(why.guard(), "peer");
 }
@@ -92,7 +92,7 @@ async fn open_transition_wakes_and_rejects_waiting_callers() {
         "the third is gone"
     );
     for (wakes, service) in wakes.iter().zip(&mut services) {
-        wakes.call(service, request()).await.expect_err("refused");
+        wakes.call(service, request()).await.expect_err("rejected");
     }
     breaker.reset();
     open(&breaker);
@@ -182,9 +182,9 @@ async fn readiness_passes_through_non_clone_service() {
     let layer = breaker.layer().any().pass_through();
     assert_eq!(layer.layer(Only).oneshot(7).await.expect("7"), 7);
     open(&breaker);
-    let (wakes, mut refused) = (CountingWaker::new(), layer.layer(Only));
-    assert!(wakes.poll_ready::<u32, _>(&mut refused).is_ready());
-    assert!(refused.call(7).await.is_err());
+    let (wakes, mut rejected) = (CountingWaker::new(), layer.layer(Only));
+    assert!(wakes.poll_ready::<u32, _>(&mut rejected).is_ready());
+    assert!(rejected.call(7).await.is_err());
 }
 
 #[tokio::test]

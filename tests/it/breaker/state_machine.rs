@@ -155,29 +155,29 @@ async fn shadow_counts_and_reports_without_rejecting() {
     assert!(event.shadow && event.to == CircuitState::Open);
 }
 
-/// "Refuses everything" was said by one, "refuses nothing" by the other, and the operator lost.
+/// "Rejects everything" was said by one, "rejects nothing" by the other, and the operator lost.
 #[test]
 fn forced_open_rejects_in_shadow_mode() {
     let switch = Switch::new();
     let breaker = two_in_a_row().shadow(true).switch(&switch).build();
     let breaker = breaker.expect("sound");
-    let refuses = || {
+    let rejects = || {
         assert_eq!(breaker.is_rejecting(), breaker.try_acquire().is_err());
         breaker.is_rejecting()
     };
     open(&breaker);
-    assert!(!refuses());
+    assert!(!rejects());
     breaker.force_open();
-    assert!(refuses());
+    assert!(rejects());
     breaker.reset();
     switch.force_open();
-    assert!(refuses());
+    assert!(rejects());
     switch.release();
-    assert!(!refuses());
+    assert!(!rejects());
     breaker.force_open();
     breaker.set_shadow(false);
     breaker.set_shadow(true);
-    assert!(refuses());
+    assert!(rejects());
 }
 
 /// A hundred events, log lines and counts said that nothing had happened.
@@ -231,8 +231,8 @@ fn open_for_max_duration_stays_open() {
     breaker.open_for(Duration::MAX);
     assert_eq!(breaker.state(), CircuitState::Open);
     breaker.open_for(Duration::MAX);
-    let refused = breaker.try_acquire().expect_err("open");
-    assert!(refused.retry_after() > Some(Duration::from_secs(365 * 86_400)));
+    let rejected = breaker.try_acquire().expect_err("open");
+    assert!(rejected.retry_after() > Some(Duration::from_secs(365 * 86_400)));
 }
 
 struct BadWaker;

@@ -197,14 +197,14 @@ fn outcome_of_error_by_its_source_chain() {
             || Reply::error(wrapped(elapsed())),
             TimedOut,
         ),
-        row("a rejection", get, || Reply::error(refusal()), Rejected).with_cause(REFUSED),
+        row("a rejection", get, || Reply::error(rejection()), Rejected).with_cause(REJECTED),
         row(
             "a rejection below",
             get,
-            || Reply::error(wrapped(refusal())),
+            || Reply::error(wrapped(rejection())),
             Rejected,
         )
-        .with_cause(REFUSED),
+        .with_cause(REJECTED),
     ]);
 }
 
@@ -235,21 +235,21 @@ fn outcome_of_body_error_is_that_of_the_call() {
         row(
             "a rejection",
             get,
-            || body(no_size("").error(wrapped(refusal()))),
+            || body(no_size("").error(wrapped(rejection()))),
             Rejected,
         ),
-        // A guard further in has refused already: a connection that breaks then changes nothing.
+        // A guard further in has rejected already: a connection that breaks then changes nothing.
         row(
-            "of the answer to a refusal",
+            "of the answer to a rejection",
             get,
             || {
                 Reply::status(503)
-                    .extension(refusal())
+                    .extension(rejection())
                     .body(no_size("so").error("reset"))
             },
             Rejected,
         )
-        .with_cause(REFUSED),
+        .with_cause(REJECTED),
         // Whoever goes on polling learns no more, and nothing is recorded twice.
         row(
             "and more",
@@ -427,7 +427,7 @@ fn outcome_of_impossible_grpc_request_is_by_http() {
     assert_eq!(seen.settled().grpc_code, Some(GrpcCode::UNAVAILABLE));
 }
 
-/// tower's own load shedding is a refusal of this process, as are ours.
+/// tower's own load shedding is a rejection of this process, as are ours.
 #[cfg(feature = "tower")]
 #[test]
 fn outcome_of_tower_load_shed_is_rejected() {
@@ -452,10 +452,10 @@ fn outcome_of_plain_service_is_by_result() {
             Some("wrapped"),
         ),
         (
-            || Reply::error(wrapped(refusal())),
+            || Reply::error(wrapped(rejection())),
             LONG,
             Rejected,
-            Some(REFUSED),
+            Some(REJECTED),
         ),
         (Reply::hang, 3, Cancelled, None),
         (

@@ -324,7 +324,7 @@ async fn correlation_of_lost_upstream_until_open_circuit() {
     );
     logs.clear();
 
-    // The guard of the client has seen enough: its refusal leaves as the gateway's own.
+    // The guard of the client has seen enough: its rejection leaves as the gateway's own.
     let response = http1().request(house.request("/shop/7")).await.unwrap();
     assert_eq!(response.status(), 503);
     assert_eq!(header(&response, "retry-after"), Some("2"));
@@ -338,7 +338,7 @@ async fn correlation_of_lost_upstream_until_open_circuit() {
     assert_eq!(
         only_group(&house.gateway_errors).count(),
         3,
-        "a refusal is no error"
+        "a rejection is no error"
     );
 }
 

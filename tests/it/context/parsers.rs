@@ -52,7 +52,7 @@ proptest! {
     }
 
     #[test]
-    fn traceparent_with_changed_byte_is_exact_or_refused(at in 0..55_usize, byte: u8) {
+    fn traceparent_with_changed_byte_is_exact_or_rejected(at in 0..55_usize, byte: u8) {
         let mut text = traceparent(0x77 << 100, 0x99, 3).to_string().into_bytes();
         text[at] = byte;
         let dash = [2, 35, 52].contains(&at);

@@ -309,7 +309,7 @@ async fn response_echoes_ids_on_rejection_and_panic() {
         .route("/panics", on_get(async || -> () { panic!("no") }))
         .route("/fails", on_get(async || StatusCode::BAD_GATEWAY))
         .route(
-            "/refused",
+            "/rejected",
             on_get(async || ()).layer(GuardLayer::server(Fuse::blown())),
         )
         .layer(observe("shop").server());
@@ -318,7 +318,7 @@ async fn response_echoes_ids_on_rejection_and_panic() {
         for (path, status) in [
             ("/panics", 500),
             ("/fails", 502),
-            ("/refused", 503),
+            ("/rejected", 503),
             ("/x", 404),
         ] {
             let request = with(get(address, path), [("x-correlation-id", "mine")]);

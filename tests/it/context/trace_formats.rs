@@ -386,7 +386,7 @@ async fn trace_headers_copied_from_request_are_replaced() {
 
 // ---- the header of AWS as the one of the request ID
 
-/// The semicolon had it refused.
+/// The semicolon had it rejected.
 #[tokio::test]
 async fn request_id_from_x_ray_root() {
     let root = "Root=1-67891233-abcdef012345678912345678";

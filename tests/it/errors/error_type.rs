@@ -74,8 +74,8 @@ async fn error_type_of_client_is_the_same_everywhere() {
     call(late, "io::TimedOut", true).await;
     let status = || Err(tonic::Status::unavailable("the stock is shut").into());
     call(status, "UNAVAILABLE", true).await;
-    let refused = || Err(Rejection::overloaded("shed").into());
-    call(refused, "overloaded", false).await;
+    let rejected = || Err(Rejection::overloaded("shed").into());
+    call(rejected, "overloaded", false).await;
     call(|| Err(Overloaded::new().into()), "rejected", false).await;
     call(|| answer(500), "500", true).await;
     call(|| answer(404), "404", false).await;

@@ -125,12 +125,12 @@ async fn closure_sees_head_and_rejection() {
         ));
         spare()
     });
-    let refused = Rejection::rate_limited("login");
+    let rejected = Rejection::rate_limited("login");
     let script = Script::new([
         Reply::status(504).extension(Note(7)),
         Reply::status(429)
             .header("retry-after", "1")
-            .extension(refused),
+            .extension(rejected),
     ]);
     let service = layer.layer(script);
     for _ in 0..2 {
@@ -226,7 +226,7 @@ async fn error_type_stays_infallible_over_rejection() {
     let answer: Result<_, Infallible> = layer.layer(guarded).oneshot(request()).await;
     let answer = answer.unwrap();
     assert_eq!(served(&answer), Some(("spare", Outcome::Rejected)));
-    // Nobody further out counts it as a refusal.
+    // Nobody further out counts it as a rejection.
     assert!(answer.extensions().get::<Rejection>().is_none());
 }
 

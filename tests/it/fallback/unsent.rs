@@ -68,7 +68,7 @@ async fn text<B: Body<Error = BoxError>>(answer: Response<B>) -> Bytes {
     answer.into_body().collect().await.unwrap().to_bytes()
 }
 
-// ---- refused
+// ---- rejected
 
 #[tokio::test]
 async fn unsent_post_after_open_circuit_falls_back_whole() {
@@ -107,7 +107,7 @@ async fn unsent_post_after_open_circuit_falls_back_whole() {
 
 #[tokio::test]
 async fn unsent_is_proven_by_rejections() {
-    let refused: &[fn() -> BoxError] = &[
+    let rejected: &[fn() -> BoxError] = &[
         || Rejection::rate_limited("login").into(),
         || Rejection::overloaded("shed").into(),
         || io::Error::other(Rejection::new(RejectionKind::Full, "bulkhead")).into(),
@@ -115,7 +115,7 @@ async fn unsent_is_proven_by_rejections() {
         || tower::load_shed::error::Overloaded::new().into(),
     ];
     let layer = FallbackLayer::client(fallback()).service(echo());
-    for error in refused {
+    for error in rejected {
         let service = layer.layer(Script::always(move || Reply::error(error())));
         let answer = service.oneshot(post()).await.unwrap();
         assert_eq!(text(answer).await, "an order");
@@ -141,10 +141,10 @@ async fn unsent_is_not_proven_if_request_was_read() {
 async fn unsent_is_not_proven_by_server_rejection() {
     let meter = meter();
     // By a guard, or by a handler that has done half of its work.
-    let refused = Script::always(|| Reply::status(503).extension(Rejection::overloaded("shed")));
+    let rejected = Script::always(|| Reply::status(503).extension(Rejection::overloaded("shed")));
     let service = FallbackLayer::server(fallback())
         .service(echo())
-        .layer(refused);
+        .layer(rejected);
     let nothing = order(Method::POST, ScriptedBody::new());
     let answer = service.clone().oneshot(nothing).await.unwrap();
     assert_eq!((answer.status().as_u16(), is_served(&answer)), (503, false));
@@ -275,10 +275,10 @@ async fn fallback_services_may_take_boxed_bodies() {
             }
         },
     );
-    let refuses = GuardLayer::client(Fuse::blown()).layer(collect);
+    let rejects = GuardLayer::client(Fuse::blown()).layer(collect);
     let layer = FallbackLayer::client(fallback())
         .service(collect)
         .request_body(boxed);
-    let answer = layer.layer(refuses).oneshot(post()).await.unwrap();
+    let answer = layer.layer(rejects).oneshot(post()).await.unwrap();
     assert_eq!(text(answer).await, "taken");
 }

@@ -81,8 +81,8 @@ fn body_is_not_end_stream_before_trailers() {
 
 #[test]
 fn rejection_response_has_exact_size() {
-    let refusing = RecordingGuard::rejecting(Rejection::overloaded("shed"));
-    let mut service = GuardLayer::server(refusing).layer(scripted(Reply::ok));
+    let rejecting = RecordingGuard::rejecting(Rejection::overloaded("shed"));
+    let mut service = GuardLayer::server(rejecting).layer(scripted(Reply::ok));
     let wakes = CountingWaker::new();
     let mut future = wakes.call(&mut service, get());
     let Poll::Ready(Ok(response)) = wakes.poll(future.as_mut()) else {

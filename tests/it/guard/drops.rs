@@ -166,7 +166,7 @@ fn failed_head_decides_outcome_when_body_dropped() {
             Failure,
         )
         .dropped_unread(),
-        row("a rejection", get, || refused().data("no"), Rejected).dropped_unread(),
+        row("a rejection", get, || rejected().data("no"), Rejected).dropped_unread(),
     ]);
 }
 

@@ -1,4 +1,4 @@
-//! Guards are asked before the wrapped service is polled: a balancer picks another endpoint, and nobody who is refused
+//! Guards are asked before the wrapped service is polled: a balancer picks another endpoint, and nobody who is rejected
 //! holds what others wait for.
 
 use std::{collections::BTreeMap, future::Future, pin::Pin, task::Poll, time::Duration};
@@ -43,7 +43,7 @@ fn open(breaker: &CircuitBreaker) {
     assert_eq!(breaker.state(), CircuitState::Open);
 }
 
-fn is_refused(result: &Result<usize, BoxError>) -> bool {
+fn is_rejected(result: &Result<usize, BoxError>) -> bool {
     matches!(result, Err(error) if Rejection::find(&**error).is_some())
 }
 
@@ -94,7 +94,7 @@ async fn calls_through(mut call: impl AsyncFnMut(&mut Calls)) -> BTreeMap<&'stat
         let result = result.expect("no panic");
         let name = match &result {
             Ok(_) => "well",
-            refused if is_refused(refused) => "refused",
+            rejected if is_rejected(rejected) => "rejected",
             Err(_) => "sick",
         };
         *counts.entry(name).or_default() += 1;
@@ -105,10 +105,10 @@ async fn calls_through(mut call: impl AsyncFnMut(&mut Calls)) -> BTreeMap<&'stat
 fn assert_that_the_well_one_serves(counts: &BTreeMap<&'static str, u32>) {
     let count = |name| counts.get(name).copied().unwrap_or_default();
     assert!(count("well") >= 1_900, "{counts:?}");
-    assert!(count("refused") <= 20, "{counts:?}");
+    assert!(count("rejected") <= 20, "{counts:?}");
 }
 
-/// An open circuit refused so fast that the balancer took its endpoint for the idlest: five times fewer calls were
+/// An open circuit rejected so fast that the balancer took its endpoint for the idlest: five times fewer calls were
 /// served than without any breaker.
 #[tokio::test(start_paused = true)]
 async fn balancer_skips_endpoint_with_open_circuit() {
@@ -203,7 +203,7 @@ fn peer() -> Script {
     Script::always(Reply::ok)
 }
 
-async fn refused_handle_holds_no_slot<S>(shared: S)
+async fn rejected_handle_holds_no_slot<S>(shared: S)
 where
     S: Service<(), Error: Into<BoxError>> + Clone,
     S::Response: 'static,
@@ -217,10 +217,10 @@ where
     open(&breaker);
     assert!(wakes.poll_ready::<(), _>(&mut guarded).is_ready());
     assert!(is_ready(&wakes, &mut other).await, "idle");
-    // Refused: neither.
+    // Rejected: neither.
     let call = guarded.call(());
     assert!(call.await.is_err());
-    assert!(is_ready(&wakes, &mut other).await, "refused");
+    assert!(is_ready(&wakes, &mut other).await, "rejected");
     give_back(&mut other);
 
     // Polled ready before the circuit opened, and called afterwards: it gives back what it held.
@@ -231,7 +231,7 @@ where
     assert!(guarded.call(()).await.is_err());
     assert!(
         is_ready(&wakes, &mut other).await,
-        "refused after it was ready"
+        "rejected after it was ready"
     );
     give_back(&mut other);
 
@@ -242,7 +242,7 @@ where
     assert!(wakes.poll_ready::<(), _>(&mut guarded).is_ready());
     assert!(is_ready(&wakes, &mut other).await, "idle again");
 
-    // Polled while another had the slot, and then refused: it leaves the queue, where it would get the next one.
+    // Polled while another had the slot, and then rejected: it leaves the queue, where it would get the next one.
     breaker.reset();
     assert!(!is_ready(&wakes, &mut guarded).await);
     open(&breaker);
@@ -277,17 +277,17 @@ fn give_back<S: Clone>(service: &mut S) {
 
 #[tokio::test(start_paused = true)]
 async fn concurrency_limit_slot_not_held_by_rejected_handle() {
-    refused_handle_holds_no_slot(ConcurrencyLimitLayer::new(1).layer(peer())).await;
+    rejected_handle_holds_no_slot(ConcurrencyLimitLayer::new(1).layer(peer())).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn global_limit_slot_not_held_by_rejected_handle() {
-    refused_handle_holds_no_slot(GlobalConcurrencyLimitLayer::new(1).layer(peer())).await;
+    rejected_handle_holds_no_slot(GlobalConcurrencyLimitLayer::new(1).layer(peer())).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn buffer_slot_not_held_by_rejected_handle() {
-    refused_handle_holds_no_slot(Buffer::new(peer(), 1)).await;
+    rejected_handle_holds_no_slot(Buffer::new(peer(), 1)).await;
 }
 
 /// Pending by its circuit: it has not asked the service yet.
@@ -328,7 +328,7 @@ async fn queue_place_not_held_while_circuit_open() {
     assert!(is_ready(&wakes, &mut limit.layer(peer())).await);
 }
 
-/// One that was polled ready before the circuit opened, and is refused or polled again.
+/// One that was polled ready before the circuit opened, and is rejected or polled again.
 #[tokio::test(start_paused = true)]
 async fn limit_slot_returned_when_circuit_opens() {
     for called in [false, true] {
@@ -415,13 +415,13 @@ fn pending_of<F: Future + ?Sized>(calls: &mut [Pin<Box<F>>], wakes: &CountingWak
     polled.filter(Poll::is_pending).count()
 }
 
-/// "An open circuit refuses at once": a hung call held the only slot, and a hundred callers waited for it.
+/// "An open circuit rejects at once": a hung call held the only slot, and a hundred callers waited for it.
 #[tokio::test(start_paused = true)]
 async fn open_circuit_rejects_while_service_unready() {
     let (breaker, wakes) = (breaker("peer"), CountingWaker::new());
     let never = ReadyChecked::new(peer().never_ready());
     let service = breaker.layer().any().layer(never);
-    // Those who wait already are woken, and refused.
+    // Those who wait already are woken, and rejected.
     let mut early: Vec<_> = (0..10)
         .map(|_| Box::pin(service.clone().oneshot(())))
         .collect();

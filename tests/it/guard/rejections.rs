@@ -1,4 +1,4 @@
-//! Refusals, and who learns of them.
+//! Rejections, and who learns of them.
 
 use std::{
     sync::{Arc, Mutex},
@@ -21,11 +21,11 @@ use super::{driver::*, requests::*};
 #[test]
 fn rejection_is_reported_to_earlier_guards() {
     let (outer, never) = (RecordingGuard::new(), RecordingGuard::new());
-    let refusal = Rejection::rate_limited("login").with_retry_after(Duration::from_millis(1200));
-    let refusing = RecordingGuard::rejecting(refusal);
+    let rejection = Rejection::rate_limited("login").with_retry_after(Duration::from_millis(1200));
+    let rejecting = RecordingGuard::rejecting(rejection);
     let guards = (
         Correlate::default(),
-        (outer.clone(), (refusing.clone(), never.clone())),
+        (outer.clone(), (rejecting.clone(), never.clone())),
     );
     let script = scripted(Reply::ok);
     let service = GuardLayer::server(guards).layer(script.clone());
@@ -54,10 +54,10 @@ fn rejection_is_reported_to_earlier_guards() {
     assert_eq!(settled.response_bytes, seen.data.len() as u64);
     assert_eq!(
         settled.cause.as_deref(),
-        Some(r#"refused by "login": rate_limited"#)
+        Some(r#"rejected by "login": rate_limited"#)
     );
     assert_eq!(
-        (refusing.admitted(), refusing.rejected(), never.admitted()),
+        (rejecting.admitted(), rejecting.rejected(), never.admitted()),
         (0, 1, 0)
     );
     assert_eq!(script.calls(), 0, "the service is not asked");
@@ -67,8 +67,8 @@ fn rejection_is_reported_to_earlier_guards() {
 fn rejection_over_grpc_is_trailers_only() {
     for server in [true, false] {
         let outer = RecordingGuard::new();
-        let refusal = Rejection::overloaded("shed").with_retry_after(Duration::from_millis(1200));
-        let guards = (outer.clone(), RecordingGuard::rejecting(refusal));
+        let rejection = Rejection::overloaded("shed").with_retry_after(Duration::from_millis(1200));
+        let guards = (outer.clone(), RecordingGuard::rejecting(rejection));
         let (script, unary) = (scripted(Reply::ok), call(grpc, Reply::ok, Until::End));
         let seen = match server {
             true => play(GuardLayer::server(guards).layer(script), &unary),
@@ -95,7 +95,7 @@ fn rejection_on_client_is_an_error() {
     let seen = play(service, &call(get, Reply::ok, Until::End));
     assert_eq!(
         seen.error.as_deref(),
-        Some(r#"refused by "shed": overloaded"#)
+        Some(r#"rejected by "shed": overloaded"#)
     );
     assert_eq!((outer.single().outcome, outer.heads().len()), (Rejected, 0));
 }
@@ -119,11 +119,11 @@ fn rejection_by_outermost_guard_skips_inner() {
 #[test]
 fn rejection_has_cause_if_future_unpolled() {
     let outer = RecordingGuard::new();
-    let guards = (outer.clone(), RecordingGuard::rejecting(refusal()));
+    let guards = (outer.clone(), RecordingGuard::rejecting(rejection()));
     let service = GuardLayer::server(guards).layer(scripted(Reply::ok));
     play(service, &call(get, Reply::ok, Until::Polls(0)));
     assert_eq!(outer.single().outcome, Rejected);
-    assert_eq!(outer.single().cause.as_deref(), Some(REFUSED));
+    assert_eq!(outer.single().cause.as_deref(), Some(REJECTED));
 }
 
 /// What a guard logs about a head must carry the call's IDs, as in its other hooks.

@@ -96,15 +96,15 @@ pub fn no_size(data: &'static str) -> ScriptedBody {
     }
 }
 
-pub const REFUSED: &str = r#"refused by "inner": overloaded"#;
+pub const REJECTED: &str = r#"rejected by "inner": overloaded"#;
 
-pub fn refusal() -> Rejection {
+pub fn rejection() -> Rejection {
     Rejection::overloaded("inner")
 }
 
 /// As a guard further in leaves it.
-pub fn refused() -> Reply {
-    Reply::status(503).extension(refusal())
+pub fn rejected() -> Reply {
+    Reply::status(503).extension(rejection())
 }
 
 pub fn elapsed() -> io::Error {

@@ -581,7 +581,7 @@ async fn body_panic_ends_that_call_alone() {
     assert_eq!(errors.groups()[0].count(), 2);
 }
 
-// ---- refusals
+// ---- rejections
 
 #[tokio::test]
 async fn rejection_response_has_ids_and_retry_after() {
@@ -615,7 +615,7 @@ async fn rejection_response_has_ids_and_retry_after() {
         assert!(!body.contains("fuse"), "guards are not named to strangers");
     }
     assert_eq!(meter.calls(&[("outcome", "rejected")]), 2.0);
-    assert_eq!(errors.total(), 0, "a refusal is no error");
+    assert_eq!(errors.total(), 0, "a rejection is no error");
     let line = &logs.calls()[0];
     assert_eq!(
         (line.get("outcome"), line.get("status")),
@@ -672,7 +672,7 @@ async fn guard_state_is_shared_across_connections() {
     assert!(fuse.is_blown());
     state.store(false, Ordering::SeqCst);
 
-    // Everybody is refused: old connections, new ones, and other routes of the same router.
+    // Everybody is rejected: old connections, new ones, and other routes of the same router.
     within(one.ready()).await.unwrap();
     for path in ["/maybe", "/orders/7"] {
         let response = two.send_request(get(address, path)).await.unwrap();
@@ -715,7 +715,7 @@ async fn handler_can_return_a_rejection() {
         text(response).await;
         let told = ends.next().await;
         assert_eq!(told.outcome, Outcome::Rejected);
-        assert_eq!(told.cause, r#"refused by "till": rate_limited"#);
+        assert_eq!(told.cause, r#"rejected by "till": rate_limited"#);
     }
     assert_eq!(errors.total(), 0);
 }
@@ -737,7 +737,7 @@ async fn inner_rejection_is_rejected_for_every_layer() {
         for ends in [&mut outer_ends, &mut inner_ends] {
             let Told { outcome, cause, .. } = ends.next().await;
             assert_eq!(outcome, Outcome::Rejected);
-            assert_eq!(cause, r#"refused by "fuse": circuit_open"#);
+            assert_eq!(cause, r#"rejected by "fuse": circuit_open"#);
         }
     }
 }

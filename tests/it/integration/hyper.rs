@@ -288,7 +288,7 @@ async fn rejection_error_carries_rejection_across_clones() {
         assert_eq!(rejection.retry_after(), Some(Duration::from_millis(1_500)));
     }
     assert_eq!(fuse.admitted(), 2);
-    assert_eq!(errors.total(), 2, "the two failures, and no refusal");
+    assert_eq!(errors.total(), 2, "the two failures, and no rejection");
 }
 
 trait CloneLayer {

@@ -392,12 +392,12 @@ async fn rejected_calls_add_no_method_label() {
     };
     let health = HealthServer::with_interceptor(Scripted::default(), keep_out);
     let guarded = serve_tonic!(observe("guarded").server(), health);
-    let guards = (Track::new("refused"), Fuse::blown());
+    let guards = (Track::new("rejected"), Fuse::blown());
     let health = HealthServer::new(Scripted::default());
-    let refused = serve_tonic!(GuardLayer::server(guards), health);
+    let rejected = serve_tonic!(GuardLayer::server(guards), health);
     let client = http2();
     for n in 0..5 {
-        for address in [guarded, refused] {
+        for address in [guarded, rejected] {
             let request = stranger(address, &format!("MadeUp{n}"));
             text(client.request(request).await.unwrap()).await;
         }
@@ -684,7 +684,7 @@ async fn connection_refused_is_a_failure_with_cause() {
     assert!(chain.last().unwrap().contains("refused"), "{group:#?}");
 }
 
-// ---- refusals
+// ---- rejections
 
 #[tokio::test]
 async fn rejection_of_server_is_status_with_retry_after() {
@@ -721,7 +721,7 @@ async fn handler_can_return_a_rejection() {
     assert_eq!(hint.unwrap(), "1200");
     let told = ends.next().await;
     assert_eq!(told.outcome, Outcome::Rejected);
-    assert_eq!(told.cause, r#"refused by "till": rate_limited"#);
+    assert_eq!(told.cause, r#"rejected by "till": rate_limited"#);
     assert_eq!(errors.total(), 0);
 }
 
@@ -743,7 +743,7 @@ async fn rejection_of_client_is_a_status() {
         status.metadata().get("grpc-retry-pushback-ms").unwrap(),
         "1500"
     );
-    // A stream is refused in the same way.
+    // A stream is rejected in the same way.
     let status = client.clone().watch(check("")).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     assert_eq!(fuse.admitted(), 2);

@@ -342,7 +342,7 @@ fn check_trace(format: TraceFormat, sent: Vec<(&'static str, HeaderValue)>, expe
     let propagate = Propagate::builder().trace_formats([format]).build();
     let moment = CallClock::at(Instant::now());
     let next = propagate.expect("settings").admit(&mut request, &moment);
-    let next = next.expect("never refused").expect("a context");
+    let next = next.expect("never rejected").expect("a context");
     let again = read_trace(format, !sampled[0], request.headers());
     assert_eq!(again.trace_id(), call.trace_id());
     assert_eq!(again.parent_id(), Some(next.span_id()));
@@ -358,7 +358,7 @@ fn read_trace(format: TraceFormat, sample_new: bool, headers: &HeaderMap) -> Con
         .build();
     let moment = CallClock::at(Instant::now());
     let admitted = correlate.expect("settings").admit(&mut request, &moment);
-    admitted.expect("never refused");
+    admitted.expect("never rejected");
     let call = request.extensions().get::<Context>();
     call.expect("a context").clone()
 }
@@ -509,7 +509,7 @@ fn grpc_time(bytes: &[u8]) -> Option<u128> {
     good.then_some(nanos * u128::from(seconds(digits)?))
 }
 
-/// What the guard makes of one header. A call that is refused had no time left.
+/// What the guard makes of one header. A call that is rejected had no time left.
 fn told(name: HeaderName, value: &HeaderValue, content_type: &'static str) -> Option<Duration> {
     let mut request = Request::new(());
     (*request.method_mut(), *request.version_mut()) = (Method::POST, Version::HTTP_2);

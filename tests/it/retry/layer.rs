@@ -119,7 +119,7 @@ async fn deadline_bounds_wait_for_readiness() {
     script.set_ready(Readiness::Busy);
     let error = call.await.unwrap_err();
     assert_eq!(began.elapsed(), WAIT * 3);
-    let why = Rejection::find(&*error).expect("a refusal of ours");
+    let why = Rejection::find(&*error).expect("a rejection of ours");
     assert_eq!(why.kind(), RejectionKind::DeadlineExceeded);
     assert_eq!((script.requests().len(), available(&budget)), (1, 1));
     let counted = r#"tower_keep_not_retried_total{retry="peer",reason="deadline"} 1"#;

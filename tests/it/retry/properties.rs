@@ -288,7 +288,7 @@ proptest! {
     }
 
     #[test]
-    fn retry_after_is_exact_plus_jitter_or_refused(
+    fn retry_after_is_exact_plus_jitter_or_rejected(
         hint in 0_u64..5_000, most in 0_u64..5_000, first in 0_u64..300, seed: u64,
     ) {
         let retry = Retry::builder("peer")

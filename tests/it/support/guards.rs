@@ -96,7 +96,7 @@ fn said(cause: &Cause<'_>) -> String {
     }
 }
 
-/// As simple as a breaker can be: refuses everything after so many failures in a row.
+/// As simple as a breaker can be: rejects everything after so many failures in a row.
 #[derive(Clone)]
 pub struct Fuse(Arc<State>);
 

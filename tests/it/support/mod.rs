@@ -1,5 +1,5 @@
 //! What several of the integration tests use: servers and clients on the loopback, a guard that tells how calls
-//! ended, one that refuses, and a subscriber and a recorder that remember.
+//! ended, one that rejects, and a subscriber and a recorder that remember.
 
 #[cfg(all(feature = "hyper", feature = "tonic"))]
 pub mod frames;

@@ -150,7 +150,7 @@ async fn deadline_passed_rejects_at_once() {
         .layer(script.clone())
         .oneshot(late)
         .await
-        .expect_err("refused");
+        .expect_err("rejected");
     let rejection = tower_keep::Rejection::find(&*error).expect("a rejection");
     assert_eq!(rejection.kind(), RejectionKind::DeadlineExceeded);
     let layer = TimeoutLayer::any(SECOND);

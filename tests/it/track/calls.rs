@@ -247,11 +247,11 @@ async fn in_flight_gauge_is_zero_after_any_end() {
         let frames = tokio_stream::iter([Ok("half"), Err(std::io::Error::other("torn"))]);
         Body::from_stream(frames)
     };
-    let refused = GuardLayer::server(Fuse::blown());
+    let rejected = GuardLayer::server(Fuse::blown());
     let app = shop()
         .route("/endless", on_get(endless))
         .route("/torn", on_get(torn))
-        .route("/refused", on_get(async || ()).layer(refused))
+        .route("/rejected", on_get(async || ()).layer(rejected))
         .route(
             "/never",
             on_get(move || {
@@ -269,7 +269,7 @@ async fn in_flight_gauge_is_zero_after_any_end() {
             ("/status/500", Outcome::Failure),
             ("/status/503", Outcome::Overload),
             ("/status/504", Outcome::TimedOut),
-            ("/refused", Outcome::Rejected),
+            ("/rejected", Outcome::Rejected),
             ("/panics", Outcome::Panicked),
             ("/torn", Outcome::Failure),
         ] {
@@ -732,13 +732,13 @@ async fn overload_error_has_error_type() {
     assert_eq!(errors.total(), 0, "nobody has to look into it");
 }
 
-/// It stayed a refusal, and a warning, with the status 200.
+/// It stayed a rejection, and a warning, with the status 200.
 #[tokio::test]
 async fn success_built_from_rejection_parts_is_success() {
     let logs = logs();
     let reuses = async |_: Request<Body>| {
-        let refusal = Rejection::rate_limited("login").to_response(WireFormat::Plain);
-        let (mut parts, _) = refusal.into_parts();
+        let rejection = Rejection::rate_limited("login").to_response(WireFormat::Plain);
+        let (mut parts, _) = rejection.into_parts();
         parts.status = StatusCode::OK;
         Ok::<_, Infallible>(Response::from_parts(parts, Body::from("from the cache")))
     };
@@ -917,9 +917,9 @@ async fn access_log_keeps_notable_calls_despite_sampling() {
         let breaker = breaker.expect("sound settings");
         breaker.force_open();
         let guards = (track.build().expect("a tracker"), breaker);
-        let refused = shop().layer(GuardLayer::server(guards));
-        text(refused.oneshot(local("/refused")).await.unwrap()).await;
-        let expected = ["/status/429", "/status/503", "/status/500", "/refused"];
+        let rejected = shop().layer(GuardLayer::server(guards));
+        text(rejected.oneshot(local("/rejected")).await.unwrap()).await;
+        let expected = ["/status/429", "/status/503", "/status/500", "/rejected"];
         assert_eq!(paths(&logs.calls()), expected);
     }
 }
@@ -1232,8 +1232,8 @@ async fn busy_time_of_rejected_call_is_zero() {
     let track = track().poll_time(true).build().unwrap();
     let guards = GuardLayer::server((track, Fuse::blown()));
     let app = shop().layer(guards);
-    let refused = app.oneshot(local("/orders/7")).await.unwrap();
-    drop(refused);
+    let rejected = app.oneshot(local("/orders/7")).await.unwrap();
+    drop(rejected);
     assert_eq!(meter.count("http_server_poll_time_seconds", &[]), 1.0);
     assert_eq!(
         meter.sum("http_server_poll_time_seconds_sum", &[]),

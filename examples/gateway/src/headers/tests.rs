@@ -134,9 +134,9 @@ fn upgrade_is_requested_and_answered_hop_by_hop() {
         (&switched["connection"], &switched["upgrade"]),
         (&value("Upgrade"), &websocket)
     );
-    let mut refused = answer;
-    toward_client(&mut refused, Version::HTTP_11, false);
-    assert_eq!(refused, map(&[("via", "1.1 tower-keep")]));
+    let mut rejected = answer;
+    toward_client(&mut rejected, Version::HTTP_11, false);
+    assert_eq!(rejected, map(&[("via", "1.1 tower-keep")]));
 }
 
 #[test]

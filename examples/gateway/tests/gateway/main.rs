@@ -308,17 +308,17 @@ async fn upstream_that_hangs_is_timed_out() {
 }
 
 #[tokio::test]
-async fn refusals_and_panics_are_answered_with_the_ids_of_the_call() {
+async fn rejections_and_panics_are_answered_with_the_ids_of_the_call() {
     let gateway = Gateway::start(&["--load", "0"]).await;
-    let refused = Client::http1().get(&gateway.at("/gate")).await;
-    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(refused.headers()["retry-after"], "1");
-    id(refused.headers());
+    let rejected = Client::http1().get(&gateway.at("/gate")).await;
+    assert_eq!(rejected.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(rejected.headers()["retry-after"], "1");
+    id(rejected.headers());
     let panicked = Client::http1().get(&gateway.at("/panic")).await;
     assert_eq!(panicked.status(), StatusCode::INTERNAL_SERVER_ERROR);
     let groups = gateway.errors().await;
     let [group] = &*groups else {
-        panic!("a refusal is no error: {groups:#?}");
+        panic!("a rejection is no error: {groups:#?}");
     };
     assert_eq!(group["kind"], "panic");
     assert_eq!(group["latest"]["request_id"], id(panicked.headers()));

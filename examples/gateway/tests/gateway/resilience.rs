@@ -71,13 +71,13 @@ async fn open_circuit_answers_in_the_wire_format_of_the_caller_and_calls_no_upst
 
     let mut upstream = Upstream::start_at(address).await;
     let client = Client::http1();
-    let refused = client.get(&gateway.at("/")).await;
-    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let rejected = client.get(&gateway.at("/")).await;
+    assert_eq!(rejected.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(
-        refused.headers()["content-type"],
+        rejected.headers()["content-type"],
         "application/problem+json"
     );
-    let wait = refused.headers()["retry-after"]
+    let wait = rejected.headers()["retry-after"]
         .to_str()
         .map(str::parse::<u32>);
     assert!(matches!(wait, Ok(Ok(590..=900))), "{wait:?}");
@@ -91,9 +91,9 @@ async fn open_circuit_answers_in_the_wire_format_of_the_caller_and_calls_no_upst
     assert_eq!(gateway.guard("fallback").await["stats"]["served"], 1);
 
     let call = super::grpc(&gateway.at("/demo/Call"));
-    let refused = Client::http2().send(call).await;
-    assert_eq!(refused.headers()["grpc-status"], "14");
-    assert!(refused.headers().contains_key("grpc-retry-pushback-ms"));
+    let rejected = Client::http2().send(call).await;
+    assert_eq!(rejected.headers()["grpc-status"], "14");
+    assert!(rejected.headers().contains_key("grpc-retry-pushback-ms"));
     assert_eq!(upstream.hits(), 0);
     assert!(
         gateway.ended("rejected").await >= 3.0,
@@ -242,8 +242,8 @@ async fn upload_that_is_not_wanted_is_not_held_against_the_upstream() {
         let answer = client.try_send(request.expect("a request")).await;
         let status = answer.map(|answer| answer.status());
         cut_off += u32::from(status.as_ref().ok() == Some(&StatusCode::BAD_GATEWAY));
-        let refused = status.is_ok_and(|status| status == StatusCode::SERVICE_UNAVAILABLE);
-        assert!(!refused, "the circuit is open");
+        let rejected = status.is_ok_and(|status| status == StatusCode::SERVICE_UNAVAILABLE);
+        assert!(!rejected, "the circuit is open");
     }
     assert!(cut_off > 0, "the answer was always seen");
     let breaker = gateway.guard("circuit_breaker").await;

@@ -159,15 +159,15 @@ impl Pair {
         CallClock::at(self.start + at)
     }
 
-    /// Whether calls that are refused are refused in earnest.
-    fn refuses(&self) -> bool {
+    /// Whether calls that are rejected are rejected in earnest.
+    fn rejects(&self) -> bool {
         !self.breaker.is_shadow() || self.model.state() == CircuitState::ForcedOpen
     }
 
     fn admit(&mut self) -> bool {
         let call = self.model.admit(self.now);
         let result = self.breaker.admit(&mut (), &self.moment(self.now));
-        assert_eq!(result.is_ok(), call.is_some() || !self.refuses());
+        assert_eq!(result.is_ok(), call.is_some() || !self.rejects());
         if let Ok(permit) = result {
             self.out.push(Out {
                 permit,
@@ -259,8 +259,8 @@ impl Pair {
     fn check(&mut self) {
         self.model.expire(self.now);
         assert_eq!(self.breaker.state(), self.model.state());
-        let refuses = self.model.clone().admit(self.now).is_none() && self.refuses();
-        assert_eq!(self.breaker.is_rejecting(), refuses);
+        let rejects = self.model.clone().admit(self.now).is_none() && self.rejects();
+        assert_eq!(self.breaker.is_rejecting(), rejects);
         match &self.model.phase {
             Phase::Closed { .. } => {
                 let (counts, window) = (self.breaker.counts(), self.model.window(self.now));

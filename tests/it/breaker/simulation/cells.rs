@@ -29,7 +29,7 @@ impl Cells {
         let ends = OUTAGES[1..].iter().map(|outage| outage.start);
         let outages = OUTAGES.iter().zip(ends.chain([HOUR]));
         let times = outages.filter_map(|(outage, end)| {
-            // A call that was refused at that very instant came before.
+            // A call that was rejected at that very instant came before.
             let from = self.with.recovery(outage)?.closed_at + Duration::from_nanos(1);
             Some(from..end)
         });

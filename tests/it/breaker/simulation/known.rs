@@ -121,21 +121,21 @@ async fn half_open_closes_on_peer_that_answers_404() {
     for _ in 0..10 {
         let service = service.clone();
         callers.spawn(async move {
-            let mut refused = 0;
+            let mut rejected = 0;
             for _ in 0..6000 {
                 match service.clone().oneshot(get()).await {
                     Ok(response) => drop(response.into_body().collect().await),
-                    Err(_) => refused += 1,
+                    Err(_) => rejected += 1,
                 }
                 sleep(ms(100)).await;
             }
-            refused
+            rejected
         });
     }
-    let refused: u32 = callers.join_all().await.iter().sum();
+    let rejected: u32 = callers.join_all().await.iter().sum();
     assert_eq!(breaker.state(), CircuitState::Closed);
     // Each of the ten, ten times a second, for the open time at most.
-    assert!(refused <= 10 * 80, "{refused}");
+    assert!(rejected <= 10 * 80, "{rejected}");
 }
 
 #[tokio::test(start_paused = true)]

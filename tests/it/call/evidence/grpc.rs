@@ -18,7 +18,7 @@ use tonic_health::pb::{
 use tower::{Layer, ServiceBuilder};
 use tower_keep::GuardLayer;
 
-use super::{ABANDONED, BUSY, CALLERS, FAILED, GOOD, Judged, LATE, LEFT, PANICKED, REFUSED};
+use super::{ABANDONED, BUSY, CALLERS, FAILED, GOOD, Judged, LATE, LEFT, PANICKED, REJECTED};
 use crate::support::{
     guards::{Ends, Fuse, witness},
     listen, nobody, serve, within,
@@ -217,17 +217,17 @@ async fn evidence_of_grpc_panic_and_unimplemented() {
 async fn evidence_of_grpc_calls_rejected_inside() {
     let ((witness, mut server_ends), health) = (witness(), Scripted::default());
     let (listener, address) = listen().await;
-    let refusing = ServiceBuilder::new()
+    let rejecting = ServiceBuilder::new()
         .layer(GuardLayer::server(witness))
         .layer(GuardLayer::server(Fuse::blown()))
         .into_inner();
     let server = Server::builder()
-        .layer(refusing)
+        .layer(rejecting)
         .add_service(HealthServer::new(health));
     tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
     let ((mut client, mut ends), _) = clients!(address);
     within(client.check(named(0))).await.unwrap_err();
-    assert_eq!(server_ends.next_judged().await, REFUSED);
+    assert_eq!(server_ends.next_judged().await, REJECTED);
     assert_eq!(
         ends.next_judged().await,
         FAILED,
@@ -244,7 +244,7 @@ async fn evidence_of_grpc_calls_rejected_inside() {
         .check(named(0))
         .await
         .unwrap_err();
-    assert_eq!(ends.next_judged().await, REFUSED);
+    assert_eq!(ends.next_judged().await, REJECTED);
 }
 
 // Rows about uploads are in `uploads.rs` and `breakers.rs`, those about time in `limits.rs`.

@@ -18,7 +18,7 @@ use tower::{
 };
 use tower_keep::{GuardLayer, Outcome, call::Evidence, testing::CountingWaker};
 
-use super::{ABANDONED, BUSY, CALLERS, FAILED, GOOD, Judged, LATE, LEFT, PANICKED, REFUSED};
+use super::{ABANDONED, BUSY, CALLERS, FAILED, GOOD, Judged, LATE, LEFT, PANICKED, REJECTED};
 use crate::support::{
     HyperClient, both_versions, get,
     guards::{Ends, Fuse, Witness, witness},
@@ -107,7 +107,7 @@ fn rows() -> Vec<Row> {
         row("/short", Reads, FAILED, FAILED),
         // What this process has done about it.
         row("/panics", Reads, PANICKED, FAILED),
-        row("/refused", Reads, REFUSED, BUSY),
+        row("/rejected", Reads, REJECTED, BUSY),
         row("/never", Leaves, ABANDONED, ABANDONED),
     ]
     // Rows about uploads are in `uploads.rs`, those about time in `limits.rs`.
@@ -151,7 +151,7 @@ fn app(arrived: Arc<Notify>) -> Router {
         arrived.notify_one();
         pending::<()>()
     };
-    let refused = on_get(|| async { "never asked" }).layer(GuardLayer::server(Fuse::blown()));
+    let rejected = on_get(|| async { "never asked" }).layer(GuardLayer::server(Fuse::blown()));
     Router::new()
         .route("/good", on_get(|| async { "an order" }))
         .route("/endless", on_get(|| async { endless(StatusCode::OK) }))
@@ -164,7 +164,7 @@ fn app(arrived: Arc<Notify>) -> Router {
         .route("/short", on_get(|| async { with_length("9") }))
         .route("/long", on_get(|| async { with_length("3") }))
         .route("/panics", on_get(panics))
-        .route("/refused", refused)
+        .route("/rejected", rejected)
         .route("/never", on_get(never))
 }
 
@@ -343,7 +343,7 @@ async fn evidence_of_server_service_error() {
     }
 }
 
-// ---- refused in this process
+// ---- rejected in this process
 
 #[tokio::test]
 async fn evidence_of_client_call_rejected_inside() {
@@ -356,11 +356,11 @@ async fn evidence_of_client_call_rejected_inside() {
     client
         .oneshot(get(address, "/"))
         .await
-        .expect_err("refused");
-    assert_eq!(ends.next_judged().await, REFUSED);
+        .expect_err("rejected");
+    assert_eq!(ends.next_judged().await, REJECTED);
 }
 
-/// tower's own load shedding is a refusal of this process, too.
+/// tower's own load shedding is a rejection of this process, too.
 #[tokio::test]
 async fn evidence_of_tower_load_shed() {
     let (arrived, (served, _ends)) = (Arc::new(Notify::new()), witness());
@@ -377,7 +377,7 @@ async fn evidence_of_tower_load_shed() {
         .oneshot(get(address, "/good"))
         .await
         .expect_err("shed");
-    assert_eq!(ends.next_judged().await, REFUSED);
+    assert_eq!(ends.next_judged().await, REJECTED);
     hung.abort();
     assert_eq!(ends.next_judged().await, ABANDONED);
 }

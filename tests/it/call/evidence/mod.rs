@@ -32,4 +32,4 @@ const FAILED: Judged = (Outcome::Failure, Evidence::Unhealthy);
 const BUSY: Judged = (Outcome::Overload, Evidence::Unhealthy);
 const LATE: Judged = (Outcome::TimedOut, Evidence::Unhealthy);
 const PANICKED: Judged = (Outcome::Panicked, Evidence::Unhealthy);
-const REFUSED: Judged = (Outcome::Rejected, Evidence::Inconclusive);
+const REJECTED: Judged = (Outcome::Rejected, Evidence::Inconclusive);

@@ -22,7 +22,7 @@ const BUSY: Judged = (Overload, Unhealthy);
 const LATE: Judged = (TimedOut, Unhealthy);
 const PANIC: Judged = (Panicked, Unhealthy);
 const ABANDONED: Judged = (Cancelled, Inconclusive);
-const REFUSED_INSIDE: Judged = (Rejected, Inconclusive);
+const REJECTED_INSIDE: Judged = (Rejected, Inconclusive);
 
 /// The reader never looked at it, looked and found nothing, or read it all.
 const NEVER: Until = Until::Frames(0);
@@ -185,18 +185,18 @@ fn evidence_of_calls_without_an_answer() {
         row("abandoned", get, Reply::hang, ABANDONED).dropped(Until::Polls(2)),
         row("unpolled", get, Reply::ok, ABANDONED).dropped(Until::Polls(0)),
         row("gRPC, abandoned", grpc, Reply::hang, ABANDONED).dropped(Until::Polls(1)),
-        row("refused inside", get, refused, REFUSED_INSIDE),
+        row("rejected inside", get, rejected, REJECTED_INSIDE),
         row(
-            "refused with an error",
+            "rejected with an error",
             get,
-            || Reply::error(wrapped(refusal())),
-            REFUSED_INSIDE,
+            || Reply::error(wrapped(rejection())),
+            REJECTED_INSIDE,
         ),
         row(
-            "refused in the body",
+            "rejected in the body",
             get,
-            || body(no_size("").error(wrapped(refusal()))),
-            REFUSED_INSIDE,
+            || body(no_size("").error(wrapped(rejection()))),
+            REJECTED_INSIDE,
         ),
     ]);
 }
@@ -216,17 +216,17 @@ fn evidence_of_plain_service() {
             LATE,
         ),
         (
-            "refused",
-            || Reply::error(wrapped(refusal())),
+            "rejected",
+            || Reply::error(wrapped(rejection())),
             LONG,
-            REFUSED_INSIDE,
+            REJECTED_INSIDE,
         ),
         #[cfg(feature = "tower")]
         (
             "shed by tower",
             || Reply::error(wrapped(tower::load_shed::error::Overloaded::new())),
             LONG,
-            REFUSED_INSIDE,
+            REJECTED_INSIDE,
         ),
         ("unpolled", Reply::ok, 0, ABANDONED),
         ("abandoned", Reply::hang, 3, ABANDONED),
@@ -308,7 +308,7 @@ fn evidence_is_known_at_head() {
         (|| Reply::status(404), CALLERS, CALLERS),
         (|| Reply::status(503), BUSY, BUSY),
         (|| body(no_size("hel").error("reset")), GOOD, FAILED),
-        (refused, REFUSED_INSIDE, REFUSED_INSIDE),
+        (rejected, REJECTED_INSIDE, REJECTED_INSIDE),
     ] {
         let spy = RecordingGuard::new();
         let layer = GuardLayer::client(spy.clone());

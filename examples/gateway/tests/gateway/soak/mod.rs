@@ -91,7 +91,7 @@ async fn soak_with_a_faulty_upstream_leaves_nothing_behind_and_counts_everything
         upstream.faulty.store(false, Ordering::Relaxed);
         upstream = upstream.restart(AWAY).await;
         // The circuit opens for twice as long each time, unless it has been closed for long enough in between: without
-        // that the gateway soon refused all, and for up to a minute.
+        // that the gateway soon rejected all, and for up to a minute.
         soak.get_well(&mut good, longest).await;
     }
     bad.join_all().await;
