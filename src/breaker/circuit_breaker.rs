@@ -8,7 +8,7 @@ use super::{
         ClassifyError, classify_display, classify_result, classify_std, output_or_failure,
     },
     report::Reporter,
-    shared::Shared,
+    shared::BreakerShared,
     state::CircuitState,
     transition::Transition,
     window::{CallCounts, saturating_add},
@@ -22,7 +22,7 @@ use crate::{
 /// A circuit breaker, which stops calls to a failing peer; see the [module](super). Clones are the same breaker.
 #[derive(Clone)]
 pub struct CircuitBreaker {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<BreakerShared>,
 }
 
 impl CircuitBreaker {
@@ -72,7 +72,7 @@ impl CircuitBreaker {
     /// Creates a breaker from validated settings.
     pub(super) fn from_config(config: CircuitBreakerBuilder) -> Self {
         let reporter = Reporter::new(&config.name);
-        let shared = Shared::new(config, reporter);
+        let shared = BreakerShared::new(config, reporter);
         registry::register(&shared);
         CircuitBreaker { shared }
     }
@@ -80,7 +80,7 @@ impl CircuitBreaker {
     /// Creates the breaker of one key. The registry lists it with the others of its set, not by itself.
     pub(super) fn new_keyed(config: CircuitBreakerBuilder, reporter: Reporter) -> Self {
         CircuitBreaker {
-            shared: Shared::new(config, reporter),
+            shared: BreakerShared::new(config, reporter),
         }
     }
 

@@ -3,14 +3,14 @@ use std::hash::Hash;
 use tokio::time::Instant;
 
 use super::{
-    keyed::KeyedShared, shared::Shared, state::CircuitState, transition::TransitionReason,
+    keyed::KeyedShared, shared::BreakerShared, state::CircuitState, transition::TransitionReason,
 };
 use crate::{
     guard::Rejects,
     registry::{Inspect, Stats},
 };
 
-impl Inspect for Shared {
+impl Inspect for BreakerShared {
     fn kind(&self) -> &'static str {
         "circuit_breaker"
     }
@@ -21,7 +21,7 @@ impl Inspect for Shared {
 
     fn state(&self) -> &'static str {
         self.expire_probes();
-        Shared::state(self).as_str()
+        BreakerShared::state(self).as_str()
     }
 
     fn stats(&self, stats: &mut Stats) {

@@ -38,7 +38,7 @@ type ErrorText<'a> = &'a dyn Fn() -> Option<Box<str>>;
 /// The lock is never held while user code runs: recorders, subscribers, wakers, the formatting of errors. The map of a
 /// keyed breaker is the only lock that may be held while it is taken, and while it is held only the progress of an upload
 /// is locked.
-pub(super) struct Shared {
+pub(super) struct BreakerShared {
     pub(super) name: Label,
     slow_call: Option<Duration>,
     retry_after: RetryAfterRules,
@@ -50,14 +50,16 @@ pub(super) struct Shared {
     pub(super) signal: ReadySignal,
 }
 
-impl Shared {
+impl BreakerShared {
     /// Creates the breaker, and registers it with its switch.
     pub(super) fn new(mut config: CircuitBreakerBuilder, reporter: Reporter) -> Arc<Self> {
         let switch = config.switch.take();
         let (version, mode) = switch
             .as_ref()
             .map_or_else(Default::default, |switch| switch.current());
-        let shared = Arc::new(Shared::with_switch_mode(config, reporter, version, mode));
+        let shared = Arc::new(BreakerShared::with_switch_mode(
+            config, reporter, version, mode,
+        ));
         shared.reporter.register(shared.state());
         if let Some(switch) = switch {
             switch.register(&shared);
@@ -80,7 +82,7 @@ impl Shared {
         } = config;
         let labels = (name.clone(), reporter.key().cloned());
         let machine = StateMachine::new(labels, settings, mode, Instant::now());
-        Shared {
+        BreakerShared {
             name,
             slow_call: settings.slow_call,
             shadow: AtomicBool::new(shadow),

@@ -3,7 +3,7 @@ use std::{
     sync::{Arc, PoisonError, Weak},
 };
 
-use super::shared::Shared;
+use super::shared::BreakerShared;
 use crate::{
     call::catch_hook,
     util::sync::{Mutex, MutexGuard},
@@ -66,7 +66,7 @@ struct SwitchInner {
     mode: SwitchMode,
     /// The number of changes of the mode. A breaker applies the highest version that it has seen.
     version: u64,
-    breakers: Vec<Weak<Shared>>,
+    breakers: Vec<Weak<BreakerShared>>,
 }
 
 impl Switch {
@@ -117,7 +117,7 @@ impl Switch {
     }
 
     /// Adds a breaker, which applies the mode from now on.
-    pub(super) fn register(&self, breaker: &Arc<Shared>) {
+    pub(super) fn register(&self, breaker: &Arc<BreakerShared>) {
         let (version, mode) = {
             let mut inner = self.lock();
             inner.add(breaker);
@@ -134,7 +134,7 @@ impl Switch {
 
 impl SwitchInner {
     /// Returns the new version and the breakers to notify, or `None` if the mode is set already.
-    fn set_mode(&mut self, mode: SwitchMode) -> Option<(u64, Vec<Arc<Shared>>)> {
+    fn set_mode(&mut self, mode: SwitchMode) -> Option<(u64, Vec<Arc<BreakerShared>>)> {
         if self.mode == mode {
             return None;
         }
@@ -144,7 +144,7 @@ impl SwitchInner {
         Some((self.version, breakers.collect()))
     }
 
-    fn add(&mut self, breaker: &Arc<Shared>) {
+    fn add(&mut self, breaker: &Arc<BreakerShared>) {
         // References to dropped breakers are removed when the list would grow, so that at most half of it is unused.
         if self.breakers.len() == self.breakers.capacity() {
             self.breakers.retain(|breaker| breaker.strong_count() > 0);
@@ -164,7 +164,7 @@ impl Drop for SwitchInner {
     }
 }
 
-fn notify(breakers: Vec<Arc<Shared>>, version: u64, mode: SwitchMode) {
+fn notify(breakers: Vec<Arc<BreakerShared>>, version: u64, mode: SwitchMode) {
     for breaker in breakers {
         breaker.apply_switch(version, mode);
     }

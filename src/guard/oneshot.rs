@@ -18,7 +18,7 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct Oneshot<S, Req> where S: Service<Req> {
         #[pin]
-        state: State<S, S::Future, Req>,
+        state: OneshotState<S, S::Future, Req>,
     }
 
     impl<S, Req> PinnedDrop for Oneshot<S, Req> where S: Service<Req> {
@@ -41,7 +41,7 @@ pin_project! {
 }
 
 pin_project! {
-    #[project = KindProj]
+    #[project = FailFastStateProj]
     enum FailFastState<F, W> {
         Calling { #[pin] future: F },
         // Boxed, or every call would have room for a service and a request.
@@ -72,8 +72,8 @@ impl<S: Service<Req>, Req> Future for FailFastFuture<S, Req> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().kind.project() {
-            KindProj::Calling { future } => future.poll(cx),
-            KindProj::Waiting { call, made } => {
+            FailFastStateProj::Calling { future } => future.poll(cx),
+            FailFastStateProj::Waiting { call, made } => {
                 let polled = call.as_mut().poll(cx);
                 if call.is_called() {
                     made.store(true, Ordering::Relaxed);
@@ -85,8 +85,8 @@ impl<S: Service<Req>, Req> Future for FailFastFuture<S, Req> {
 }
 
 pin_project! {
-    #[project = StateProj]
-    enum State<S, F, Req> {
+    #[project = OneshotStateProj]
+    enum OneshotState<S, F, Req> {
         Waiting { inner: S, request: Option<Req> },
         Calling { #[pin] future: F },
     }
@@ -96,13 +96,13 @@ impl<S: Service<Req>, Req> Oneshot<S, Req> {
     pub(crate) fn new(inner: S, request: Req) -> Self {
         let request = Some(request);
         Oneshot {
-            state: State::Waiting { inner, request },
+            state: OneshotState::Waiting { inner, request },
         }
     }
 
     /// Returns whether the service was called.
     pub(crate) fn is_called(&self) -> bool {
-        matches!(self.state, State::Calling { .. })
+        matches!(self.state, OneshotState::Calling { .. })
     }
 }
 
@@ -114,13 +114,13 @@ impl<S: Service<Req>, Req> Future for Oneshot<S, Req> {
         let mut state = self.project().state;
         loop {
             match state.as_mut().project() {
-                StateProj::Waiting { inner, request } => {
+                OneshotStateProj::Waiting { inner, request } => {
                     ready!(inner.poll_ready(cx))?;
                     let request = request.take().expect("polled after completion");
                     let future = inner.call(request);
-                    state.set(State::Calling { future });
+                    state.set(OneshotState::Calling { future });
                 }
-                StateProj::Calling { future } => return future.poll(cx),
+                OneshotStateProj::Calling { future } => return future.poll(cx),
             }
         }
     }

@@ -19,7 +19,8 @@ use tokio::{sync::broadcast, time::Instant};
 
 use super::{
     CircuitBreaker, CircuitBreakerBuilder, locked::Locked, permit::BreakerPermit, report::Reporter,
-    shared::Shared, state::CircuitState, state_machine::StateMachine, transition::Transition,
+    shared::BreakerShared, state::CircuitState, state_machine::StateMachine,
+    transition::Transition,
 };
 use crate::{
     call::{CallClock, CallEnd, Evidence, Outcome},
@@ -55,7 +56,7 @@ fn settings() -> CircuitBreakerBuilder {
 
 #[derive(Clone)]
 struct TestBreaker {
-    shared: Arc<Shared>,
+    shared: Arc<BreakerShared>,
     /// Only read once all threads have ended, so that its lock need not be the checker's.
     transitions: Arc<Mutex<broadcast::Receiver<Transition>>>,
     start: Instant,
@@ -67,7 +68,7 @@ impl TestBreaker {
         let config = settings.validated().expect("valid settings");
         let reporter = Reporter::new(&config.name);
         let transitions = reporter.subscribe();
-        let shared = Shared::new(config, reporter);
+        let shared = BreakerShared::new(config, reporter);
         // The middle of a bucket, so that it does not matter when exactly the ring began.
         let start = now + Duration::from_millis(BUCKET / 2);
         TestBreaker {

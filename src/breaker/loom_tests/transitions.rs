@@ -64,7 +64,11 @@ impl Wake for Alarm {
 }
 
 /// A waiter registers and checks once more; `reject` makes the circuit reject calls meanwhile.
-fn wakes(breaker: fn() -> TestBreaker, reject: fn(TestBreaker), is_rejecting: fn(&Shared) -> bool) {
+fn wakes(
+    breaker: fn() -> TestBreaker,
+    reject: fn(TestBreaker),
+    is_rejecting: fn(&BreakerShared) -> bool,
+) {
     model(move || {
         let breaker = breaker();
         let rejecting = breaker.spawn(reject);
@@ -85,7 +89,7 @@ fn waiter_sees_the_circuit_open_or_is_woken() {
         |breaker| {
             breaker.call(Outcome::Failure, 0);
         },
-        Shared::is_rejecting,
+        BreakerShared::is_rejecting,
     );
 }
 
@@ -98,7 +102,7 @@ fn waiter_sees_shadow_mode_end_or_is_woken() {
             breaker
         },
         |breaker| breaker.shared.set_shadow(false),
-        Shared::is_rejecting,
+        BreakerShared::is_rejecting,
     );
 }
 
@@ -151,7 +155,7 @@ fn rejects_any_without_the_lock_misses_no_wake_when_the_circuit_opens() {
         |breaker| {
             breaker.call(Outcome::Failure, 0);
         },
-        Shared::rejects_any,
+        BreakerShared::rejects_any,
     );
 }
 
@@ -164,7 +168,7 @@ fn rejects_any_without_the_lock_misses_no_wake_when_shadow_mode_ends() {
             breaker
         },
         |breaker| breaker.shared.set_shadow(false),
-        Shared::rejects_any,
+        BreakerShared::rejects_any,
     );
 }
 
@@ -173,6 +177,6 @@ fn rejects_any_without_the_lock_misses_no_wake_when_the_circuit_is_forced_open()
     wakes(
         || TestBreaker::new(settings().shadow(true).consecutive_failures(1)),
         |breaker| breaker.update(StateMachine::force_open),
-        Shared::rejects_any,
+        BreakerShared::rejects_any,
     );
 }
