@@ -1,10 +1,11 @@
 use std::{fmt, hash::Hash, marker::PhantomData};
 
-use super::{
-    super::{CircuitBreakerBuilder, validate::invalid},
-    KeyedBreaker, KeyedShared,
+use super::{KeyedBreaker, KeyedShared};
+use crate::{
+    breaker::{CircuitBreakerBuilder, validate::invalid},
+    call::ConfigError,
+    registry,
 };
-use crate::{call::ConfigError, registry};
 
 /// Enough for thousands of hosts or tenants that come and go; each key costs about 1 KiB.
 const DEFAULT_MAX_KEYS: usize = 1_000;

@@ -2,11 +2,9 @@ use std::{fmt, sync::Arc};
 
 use http::Request;
 
-use super::{
-    super::{BreakerPermit, CircuitBreaker},
-    KeyedBreaker, authority_key,
-};
+use super::{KeyedBreaker, authority_key};
 use crate::{
+    breaker::{BreakerPermit, CircuitBreaker},
     call::{CallClock, CallEnd, Rejection},
     guard::{Admit, Guard, Head},
     protocol::upload::Upload,

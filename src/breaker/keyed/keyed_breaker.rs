@@ -2,11 +2,11 @@ use std::{borrow::Borrow, fmt, hash::Hash, sync::Arc};
 
 use tokio::sync::broadcast;
 
-use super::{
-    super::{CircuitBreaker, CircuitBreakerBuilder, CircuitState, Transition},
-    KeyedBreakerBuilder, KeyedGuard, KeyedShared,
+use super::{KeyedBreakerBuilder, KeyedGuard, KeyedShared};
+use crate::{
+    breaker::{CircuitBreaker, CircuitBreakerBuilder, CircuitState, Transition},
+    call::Label,
 };
-use crate::call::Label;
 
 /// A circuit breaker for each key - a host, a tenant, a route -, all with one name and the same settings.
 ///

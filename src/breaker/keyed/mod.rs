@@ -2,11 +2,13 @@
 
 mod authority_key;
 mod builder;
+mod eviction_rank;
 mod guard;
+mod inspect;
 mod keyed_breaker;
 mod shared;
 
 pub use builder::KeyedBreakerBuilder;
 pub use guard::KeyedGuard;
 pub use keyed_breaker::KeyedBreaker;
-pub(super) use shared::KeyedShared;
+use shared::KeyedShared;

@@ -6,11 +6,11 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::super::{
-    CircuitBreaker, CircuitBreakerBuilder, breaker_metrics::BreakerMetrics, report::Reporter,
-    state::CircuitState,
-};
+use super::eviction_rank::EvictionRank;
 use crate::{
+    breaker::{
+        CircuitBreaker, CircuitBreakerBuilder, breaker_metrics::BreakerMetrics, report::Reporter,
+    },
     call::Label,
     util::{
         ranked_lru::RankedLru,
@@ -23,41 +23,12 @@ use crate::{
 const MAX_KEY_TEXT: usize = 128;
 
 /// The keyed breaker behind all of its handles.
-pub(in crate::breaker) struct KeyedShared<K> {
-    pub(in crate::breaker) max_keys: usize,
+pub(super) struct KeyedShared<K> {
+    pub(super) max_keys: usize,
     map: Mutex<RankedLru<K, CircuitBreaker>>,
-    pub(in crate::breaker) metrics: Arc<BreakerMetrics>,
+    pub(super) metrics: Arc<BreakerMetrics>,
     /// Dropped last: it may hold the last handle of a switch, which then notifies all breakers that are still alive.
-    pub(in crate::breaker) config: CircuitBreakerBuilder,
-}
-
-/// The reason to keep a breaker, the weakest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum EvictionRank {
-    /// A breaker with a call in flight, or a handle.
-    InUse,
-    /// A breaker that keeps calls away from a failing peer.
-    Rejecting,
-    /// A breaker whose state has been overridden.
-    Overridden,
-}
-
-impl EvictionRank {
-    /// Returns the rank of a breaker, or `None` if only its counts would be lost with it.
-    fn of(breaker: &CircuitBreaker, now: Instant) -> Option<Self> {
-        let shared = &breaker.shared;
-        match shared.state() {
-            CircuitState::ForcedOpen | CircuitState::Disabled => Some(EvictionRank::Overridden),
-            CircuitState::Open | CircuitState::HalfOpen
-                if shared.lock().machine.rejects(now).is_all() =>
-            {
-                Some(EvictionRank::Rejecting)
-            }
-            // The reference of the map is the only one.
-            _ if Arc::strong_count(shared) == 1 => None,
-            _ => Some(EvictionRank::InUse),
-        }
-    }
+    pub(super) config: CircuitBreakerBuilder,
 }
 
 impl<K: Hash + Eq> KeyedShared<K> {
@@ -105,7 +76,7 @@ impl<K: Hash + Eq> KeyedShared<K> {
 }
 
 impl<K> KeyedShared<K> {
-    pub(in crate::breaker) fn lock_map(&self) -> MutexGuard<'_, RankedLru<K, CircuitBreaker>> {
+    pub(super) fn lock_map(&self) -> MutexGuard<'_, RankedLru<K, CircuitBreaker>> {
         self.map.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -125,48 +96,7 @@ fn key_text(key: &impl fmt::Display) -> Label {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-
-    const HOUR: Duration = Duration::from_secs(3_600);
-
-    #[test]
-    fn eviction_rank_follows_state_and_use() {
-        let breaker = |change: fn(&CircuitBreaker)| {
-            let breaker = CircuitBreaker::new("rank");
-            change(&breaker);
-            breaker
-        };
-        for (breaker, unused, in_use) in [
-            (breaker(|_| ()), None, EvictionRank::InUse),
-            (
-                breaker(|it| it.open_for(HOUR / 2)),
-                None,
-                EvictionRank::InUse,
-            ),
-            (
-                breaker(|it| it.open_for(HOUR * 2)),
-                Some(EvictionRank::Rejecting),
-                EvictionRank::Rejecting,
-            ),
-            (
-                breaker(CircuitBreaker::force_open),
-                Some(EvictionRank::Overridden),
-                EvictionRank::Overridden,
-            ),
-            (
-                breaker(CircuitBreaker::disable),
-                Some(EvictionRank::Overridden),
-                EvictionRank::Overridden,
-            ),
-        ] {
-            let now = Instant::now() + HOUR;
-            assert_eq!(EvictionRank::of(&breaker, now), unused, "{breaker:?}");
-            let _handle = breaker.clone();
-            assert_eq!(EvictionRank::of(&breaker, now), Some(in_use), "{breaker:?}");
-        }
-    }
 
     #[test]
     fn key_text_is_bounded_and_has_no_control_characters() {

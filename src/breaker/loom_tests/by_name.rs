@@ -1,10 +1,10 @@
 use loom::thread::{self, JoinHandle};
 
-use super::{
-    super::{BreakerRegistry, CircuitBreaker},
-    Arc, model,
+use super::{Arc, model};
+use crate::{
+    breaker::{BreakerRegistry, CircuitBreaker},
+    util::append_map::OVERFLOW_LABEL,
 };
-use crate::util::append_map::OVERFLOW_LABEL;
 
 fn asks(breakers: &BreakerRegistry, name: &'static str) -> JoinHandle<CircuitBreaker> {
     let breakers = breakers.clone();

@@ -14,8 +14,10 @@ use metrics::{
     with_local_recorder,
 };
 
-use super::super::{CircuitBreaker, CircuitState, KeyedBreaker};
-use crate::Outcome;
+use crate::{
+    Outcome,
+    breaker::{CircuitBreaker, CircuitState, KeyedBreaker},
+};
 
 /// Keeps the gauges. Its own locks are never held while another thread can run, so they need not be the checker's.
 #[derive(Default)]

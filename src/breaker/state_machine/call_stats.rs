@@ -1,12 +1,10 @@
 use tokio::time::Instant;
 
-use super::{
-    super::{
-        permit::PermitState,
-        settings::Settings,
-        window::{BucketClock, CallCounts, CallSample, Window},
-    },
-    failure_streak::FailureStreak,
+use super::failure_streak::FailureStreak;
+use crate::breaker::{
+    permit::PermitState,
+    settings::Settings,
+    window::{BucketClock, CallCounts, CallSample, Window},
 };
 
 /// The calls that a closed circuit has counted.

@@ -2,8 +2,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::{permit::PermitState, window::saturating_add};
-use crate::protocol::upload::Upload;
+use crate::{
+    breaker::{permit::PermitState, window::saturating_add},
+    protocol::upload::Upload,
+};
 
 /// The probes of one half-open phase.
 ///

@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{super::state::CircuitState, half_open::HalfOpen};
-use crate::guard::Rejects;
+use super::half_open::HalfOpen;
+use crate::{breaker::state::CircuitState, guard::Rejects};
 
 /// The phase of a circuit, with what each state has to remember.
 #[derive(Debug)]

@@ -1,0 +1,43 @@
+use std::hash::Hash;
+
+use super::KeyedShared;
+use crate::{
+    breaker::{inspect::mode, state::CircuitState},
+    registry::{Inspect, Stats},
+};
+
+impl<K: Hash + Eq + Send> Inspect for KeyedShared<K> {
+    fn kind(&self) -> &'static str {
+        "keyed_circuit_breaker"
+    }
+
+    fn name(&self) -> &str {
+        self.metrics.name().as_str()
+    }
+
+    /// Returns the worst state of any key.
+    fn state(&self) -> &'static str {
+        let counts = self.metrics.counts();
+        let worst_first = [
+            CircuitState::ForcedOpen,
+            CircuitState::Open,
+            CircuitState::HalfOpen,
+        ];
+        let worst = worst_first
+            .into_iter()
+            .find(|state| counts[*state as usize] > 0);
+        worst.unwrap_or(CircuitState::Closed).as_str()
+    }
+
+    fn stats(&self, stats: &mut Stats) {
+        self.metrics.report_state();
+        let counts = self.metrics.counts();
+        stats.count("keys", self.lock_map().len() as u64);
+        stats.count("max_keys", self.max_keys as u64);
+        for (state, keys) in CircuitState::ALL.into_iter().zip(counts) {
+            stats.count(state.as_str(), keys);
+        }
+        stats.count("evicted", self.metrics.evicted());
+        stats.text("mode", Some(mode(self.config.shadow)));
+    }
+}
