@@ -17,8 +17,9 @@
 //! # Ok::<_, tower_keep::ConfigError>(())
 //! ```
 //!
-//! A guard is removed from the list when the last of its handles, layers and services is dropped. Names need not be unique:
-//! two guards with the same name are two entries.
+//! A guard is removed from the list when the last of its handles, layers and services is dropped. If that happens while a
+//! snapshot of this very guard is taken, the thread that takes it drops the guard afterwards. Names need not be unique: two
+//! guards with the same name are two entries.
 
 mod guard_list;
 mod inspect;
@@ -36,11 +37,17 @@ static GUARDS: GuardList = GuardList::new();
 
 /// Returns snapshots of all guards, sorted by kind and name. A guard whose `Inspect` panics is left out.
 pub fn snapshots() -> Vec<Snapshot> {
-    // The list is unlocked before guards are inspected, because they take locks themselves.
-    let guards = GUARDS.live();
+    // A copy: the list is unlocked before guards are inspected, because they take locks themselves.
+    let guards = GUARDS.list();
+    let inspect = |guard: &Weak<dyn Inspect>| {
+        // Held for its own snapshot alone. If its last handle is dropped meanwhile, the guard is dropped here: inside the
+        // hook, since that is the guard's code as well.
+        let guard = guard.upgrade()?;
+        Some(Snapshot::new(&*guard))
+    };
     let mut all: Vec<_> = guards
         .iter()
-        .filter_map(|guard| catch_hook(|| Snapshot::new(&**guard)))
+        .filter_map(|guard| catch_hook(|| inspect(guard)).flatten())
         .collect();
     all.sort_by(|a, b| (a.kind(), a.name()).cmp(&(b.kind(), b.name())));
     all
@@ -71,9 +78,18 @@ pub fn register<G: Inspect + 'static>(guard: &Arc<G>) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{
+        sync::{Mutex, MutexGuard, PoisonError},
+        time::Duration,
+    };
 
     use super::*;
+
+    /// Waits until no other test lists guards, which would keep them alive meanwhile.
+    fn list_alone() -> MutexGuard<'static, ()> {
+        static ALONE: Mutex<()> = Mutex::new(());
+        ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
     struct FakeGuard(&'static str);
 
@@ -108,6 +124,7 @@ mod tests {
 
     #[test]
     fn snapshots_list_live_guards_by_name_without_panicking_ones() {
+        let _alone = list_alone();
         let [b, a, broken] = ["b", "a", "broken"].map(|name| Arc::new(FakeGuard(name)));
         for bulb in [&b, &a, &broken] {
             register(bulb);
@@ -117,19 +134,104 @@ mod tests {
         assert_eq!(fake_guard_names(), ["b"]);
     }
 
+    /// A guard that holds another one until it is inspected.
+    struct LastHolder(Mutex<Option<Arc<FakeGuard>>>);
+
+    impl Inspect for LastHolder {
+        fn kind(&self) -> &'static str {
+            "holder"
+        }
+        fn name(&self) -> &str {
+            "holder"
+        }
+        fn state(&self) -> &'static str {
+            let held = self.0.lock().expect("not poisoned").take();
+            let weak = held.as_ref().map(Arc::downgrade);
+            drop(held);
+            match weak.is_some_and(|weak| weak.strong_count() > 0) {
+                true => "kept alive",
+                false => "dropped",
+            }
+        }
+        fn stats(&self, _: &mut Stats) {}
+    }
+
+    /// The list held every guard until all were inspected: the gauges of one that was dropped meanwhile went down late,
+    /// and its switch was released late.
+    #[test]
+    fn snapshots_keep_no_guard_alive_while_they_inspect_another() {
+        let _alone = list_alone();
+        let held = Arc::new(FakeGuard("held"));
+        // On both sides of the holder, whichever way the list is read.
+        register(&held);
+        let holder = Arc::new(LastHolder(Mutex::new(None)));
+        register(&holder);
+        register(&held);
+        *holder.0.lock().expect("not poisoned") = Some(held);
+        let all = snapshots();
+        let state = all.iter().find(|guard| guard.kind() == "holder");
+        assert_eq!(state.expect("registered").state(), "dropped");
+        let names = fake_guard_names();
+        assert!(!names.iter().any(|name| name == "held"), "{names:?}");
+    }
+
+    /// The panic went to whoever read the list.
+    #[test]
+    fn snapshots_survive_the_drop_of_a_guard_that_panics() {
+        struct PanicsOnDrop(Mutex<Option<Arc<PanicsOnDrop>>>);
+        impl Inspect for PanicsOnDrop {
+            fn kind(&self) -> &'static str {
+                "panics on drop"
+            }
+            fn name(&self) -> &str {
+                "last"
+            }
+            fn state(&self) -> &'static str {
+                // The program drops its handle now; the list has the last one.
+                drop(self.0.lock().expect("not poisoned").take());
+                "on"
+            }
+            fn stats(&self, _: &mut Stats) {}
+        }
+        impl Drop for PanicsOnDrop {
+            fn drop(&mut self) {
+                std::panic::resume_unwind(Box::new("a drop"));
+            }
+        }
+
+        let _alone = list_alone();
+        let guard = Arc::new(PanicsOnDrop(Mutex::new(None)));
+        register(&guard);
+        let slot = Arc::downgrade(&guard);
+        *slot
+            .upgrade()
+            .expect("held")
+            .0
+            .lock()
+            .expect("not poisoned") = Some(guard);
+        let panics = crate::hook_panics();
+        snapshots();
+        assert!(slot.upgrade().is_none());
+        assert!(crate::hook_panics() > panics, "counted");
+    }
+
     #[test]
     fn registry_removes_dropped_guards() {
+        let live = |guards: &GuardList| {
+            let all = guards.list();
+            all.iter().filter_map(Weak::upgrade).count()
+        };
         let guards = GuardList::new();
         let alive = Arc::new(FakeGuard("alive"));
         for _ in 0..10_000 {
             let weak: Weak<FakeGuard> = Arc::downgrade(&Arc::new(FakeGuard("dead")));
             guards.register(weak);
             let weak: Weak<FakeGuard> = Arc::downgrade(&alive);
-            if guards.live().is_empty() {
+            if live(&guards) == 0 {
                 guards.register(weak);
             }
         }
-        assert_eq!(guards.live().len(), 1);
+        assert_eq!(live(&guards), 1);
         assert!(guards.capacity() <= 64);
     }
 
