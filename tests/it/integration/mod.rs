@@ -5,3 +5,12 @@ mod axum;
 mod hyper;
 #[cfg(feature = "tonic")]
 mod tonic;
+
+use tower_keep::{ErrorTracker, Track};
+
+/// Returns a tracker with an error tracker of its own.
+fn tracked(name: &'static str) -> (Track, ErrorTracker) {
+    let errors = ErrorTracker::default();
+    let track = Track::builder(name).errors(errors.clone()).build();
+    (track.expect("a tracker"), errors)
+}

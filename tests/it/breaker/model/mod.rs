@@ -2,6 +2,7 @@
 
 mod known;
 mod reference;
+mod settings;
 
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ use tower_keep::{
     protocol::WireFormat,
 };
 
-use reference::{Call, Model, Phase, Ratio, Settings};
+use reference::{Call, Model, Phase};
+use settings::{Ratio, Settings};
 
 /// The longest that a peer tells it to stay open.
 const TOLD: u64 = 500;

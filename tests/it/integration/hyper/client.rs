@@ -1,51 +1,36 @@
-//! The layer round hyper-util's client, a hyper server and plain services, over real connections.
+//! hyper-util's client, over real connections.
 
-use std::{
-    convert::Infallible,
-    error::Error,
-    fmt,
-    future::pending,
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     body::Body,
     routing::{get as on_get, post as on_post},
 };
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
+use http::{Method, StatusCode};
+use http_body_util::BodyExt;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::{Notify, mpsc},
 };
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
-use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
+use tower::{ServiceBuilder, ServiceExt};
 use tower_keep::{
-    BoxError, Context, ErrorTracker, GuardLayer, Outcome, Rejection, RejectionKind, Track,
-    call::ClassifyInput, context::Propagate, observe, operation,
+    BoxError, GuardLayer, Outcome, Rejection, RejectionKind, call::ClassifyInput,
+    context::Propagate, observe,
 };
 
-use crate::support::{
-    both_versions, get,
-    guards::{Fuse, witness},
-    header, http1, listen,
-    logs::logs,
-    meter::meter,
-    nobody, serve, serve_hyper, text, within,
+use crate::{
+    integration::tracked,
+    support::{
+        both_versions, get,
+        guards::{Fuse, witness},
+        header, http1, listen,
+        logs::logs,
+        meter::meter,
+        nobody, serve, text, within,
+    },
 };
-
-fn tracked(name: &'static str) -> (Track, ErrorTracker) {
-    let errors = ErrorTracker::default();
-    let track = Track::builder(name).errors(errors.clone()).build();
-    (track.expect("a tracker"), errors)
-}
 
 async fn upstream() -> std::net::SocketAddr {
     serve(
@@ -60,8 +45,6 @@ async fn upstream() -> std::net::SocketAddr {
 async fn status(axum::extract::Path(code): axum::extract::Path<u16>) -> StatusCode {
     StatusCode::from_u16(code).expect("a status")
 }
-
-// ---- hyper-util's client
 
 #[tokio::test]
 async fn client_metrics_have_server_and_version() {
@@ -335,184 +318,4 @@ async fn timeout_of_tower_is_timed_out_on_both_sides() {
     assert_eq!(outcome, Outcome::TimedOut);
     #[cfg(not(feature = "tower"))]
     assert_eq!(outcome, Outcome::Failure);
-}
-
-// ---- a hyper server without a framework
-
-#[tokio::test]
-async fn hyper_server_is_guarded() {
-    let meter = meter();
-    let fuse = Fuse::blows_after(1);
-    let (witness, mut ends) = witness();
-    let layer = GuardLayer::server((witness, (Track::new("bare"), fuse.clone())));
-    let service = ServiceBuilder::new().layer(layer).service(service_fn(
-        async |request: Request<Incoming>| match request.uri().path() {
-            "/panics" => panic!("the ink ran out"),
-            _ => Ok::<_, Infallible>(Response::new(Full::from("fine"))),
-        },
-    ));
-    let address = serve_hyper(service).await;
-    for (_, client) in both_versions() {
-        let response = client.request(get(address, "/")).await.unwrap();
-        assert_eq!(text(response).await, "fine");
-        assert_eq!(ends.next_outcome().await, Outcome::Success);
-    }
-    let response = http1().request(get(address, "/panics")).await.unwrap();
-    assert_eq!(response.status(), 500);
-    assert_eq!(ends.next_outcome().await, Outcome::Panicked);
-    for (_, client) in both_versions() {
-        let response = client.request(get(address, "/")).await.unwrap();
-        assert_eq!(response.status(), 503);
-        assert_eq!(ends.next_outcome().await, Outcome::Rejected);
-    }
-    // Nobody told it a route.
-    assert!(!meter.render().contains("http_route"));
-}
-
-#[tokio::test]
-async fn server_error_keeps_its_type_and_is_recorded() {
-    let (track, errors) = tracked("bare");
-    let (witness, mut ends) = witness();
-    let layer = GuardLayer::server((witness, track));
-    let service =
-        ServiceBuilder::new()
-            .layer(layer)
-            .service(service_fn(async |_: Request<Incoming>| {
-                Err::<Response<Full<Bytes>>, _>(io::Error::new(
-                    io::ErrorKind::NotFound,
-                    "no such disk",
-                ))
-            }));
-    let address = serve_hyper(service).await;
-    for (_, client) in both_versions() {
-        within(client.request(get(address, "/"))).await.unwrap_err();
-        let told = ends.next().await;
-        assert_eq!(
-            (told.outcome, &*told.cause),
-            (Outcome::Failure, "no such disk")
-        );
-    }
-    let group = &errors.groups()[0];
-    assert_eq!((group.kind(), group.count()), ("io::NotFound", 2));
-}
-
-// ---- services that are not HTTP
-
-#[derive(Debug)]
-struct OutOfPaper;
-
-impl fmt::Display for OutOfPaper {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("out of paper")
-    }
-}
-impl Error for OutOfPaper {}
-
-#[tokio::test]
-async fn plain_service_is_observed_as_operation() {
-    let (meter, logs) = (meter(), logs());
-    let printed = Arc::new(AtomicU32::new(0));
-    let count = printed.clone();
-    let mut printer = ServiceBuilder::new()
-        .layer(observe("printer").any())
-        .service(service_fn(move |pages: u32| {
-            let count = count.clone();
-            async move {
-                assert!(Context::current().is_some(), "a call has a context");
-                match count.fetch_add(pages, Ordering::SeqCst) {
-                    0..3 => Ok(pages),
-                    _ => Err(OutOfPaper),
-                }
-            }
-        }));
-    assert_eq!(printer.ready().await.unwrap().call(3).await.unwrap(), 3);
-    let error = printer.ready().await.unwrap().call(1).await.unwrap_err();
-    assert!(error.is::<OutOfPaper>());
-    assert!(Context::current().is_none());
-
-    let of = |outcome| {
-        [
-            ("operation", "printer"),
-            ("kind", "service"),
-            ("outcome", outcome),
-        ]
-    };
-    assert_eq!(
-        meter.count("operation_duration_seconds", &of("success")),
-        1.0
-    );
-    assert_eq!(
-        meter.count("operation_duration_seconds", &of("failure")),
-        1.0
-    );
-    let in_flight = meter.sum("operations_in_flight", &[("operation", "printer")]);
-    assert_eq!(in_flight, Some(0.0));
-    let lines = logs.events("tower_keep::operation");
-    let told: Vec<_> = lines
-        .iter()
-        .map(|line| (line.get("outcome"), line.get("error")))
-        .collect();
-    assert_eq!(told, [("success", ""), ("failure", "out of paper")]);
-}
-
-#[tokio::test]
-async fn plain_service_call_inherits_context() {
-    let whose = ServiceBuilder::new()
-        .layer(observe("whose").any())
-        .service(service_fn(async |_: ()| {
-            Ok::<_, Infallible>(Context::current())
-        }));
-    let call = Context::new_root();
-    let seen = call.scope(whose.clone().oneshot(())).await.unwrap();
-    assert_eq!(seen, Some(call.clone()));
-    assert_ne!(whose.oneshot(()).await.unwrap(), Some(call));
-}
-
-#[tokio::test]
-async fn plain_service_panic_is_recorded_and_unwinds() {
-    let errors = ErrorTracker::default();
-    let guard = operation("printer").errors(errors.clone());
-    let service = ServiceBuilder::new()
-        .layer(GuardLayer::any(guard))
-        .service(service_fn(async |jams: bool| {
-            assert!(!jams, "a jam");
-            Ok::<_, Infallible>(())
-        }));
-    let task = tokio::spawn(service.clone().oneshot(true));
-    assert!(within(task).await.unwrap_err().is_panic());
-    service.oneshot(false).await.unwrap();
-    let group = &errors.groups()[0];
-    assert_eq!(
-        (group.kind(), group.message(), group.count()),
-        ("panic", "a jam", 1)
-    );
-}
-
-#[tokio::test]
-async fn plain_service_classifier_decides_outcome() {
-    let (witness, mut ends) = witness();
-    let layer = GuardLayer::any(witness).classify(|end: &ClassifyInput<'_>| {
-        match end.response::<Option<u32>>() {
-            Some(None) => Outcome::ClientError,
-            _ => end.outcome(),
-        }
-    });
-    let service = ServiceBuilder::new()
-        .layer(layer)
-        .service(service_fn(async |n: Option<u32>| Ok::<_, Infallible>(n)));
-    for (answer, outcome) in [(Some(7), Outcome::Success), (None, Outcome::ClientError)] {
-        service.clone().oneshot(answer).await.unwrap();
-        assert_eq!(ends.next_outcome().await, outcome);
-    }
-}
-
-#[tokio::test]
-async fn plain_service_rejection_passes_other_layers() {
-    let service = ServiceBuilder::new()
-        .layer(observe("outer").any())
-        .timeout(Duration::from_secs(60))
-        .layer(GuardLayer::any(Fuse::blown()))
-        .service(service_fn(async |n: u32| Ok::<_, Infallible>(n)));
-    let error = service.oneshot(1).await.unwrap_err();
-    assert_eq!(Rejection::find(&*error).unwrap().guard(), "fuse");
 }

@@ -1,0 +1,81 @@
+//! Rejections are statuses, on both sides.
+
+use tonic::Code;
+use tonic_health::pb::{health_client::HealthClient, health_server::HealthServer};
+use tower::ServiceBuilder;
+use tower_keep::{
+    GuardLayer, Outcome, Track,
+    context::{Correlate, Propagate},
+};
+
+use super::{Scripted, channel, check};
+use crate::{
+    integration::tracked,
+    support::{
+        guards::{Fuse, witness},
+        nobody,
+    },
+};
+
+#[tokio::test]
+async fn rejection_of_server_is_status_with_retry_after() {
+    let echoes = Correlate::builder().echo_grpc(true).build();
+    let correlate = echoes.expect("sound settings");
+    let guards = (correlate, (Track::new("health"), Fuse::blown()));
+    let health = HealthServer::new(Scripted::default());
+    let address = serve_tonic!(GuardLayer::server(guards), health);
+    let status = HealthClient::new(channel(address))
+        .check(check(""))
+        .await
+        .unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(status.message(), "a dependency is unavailable");
+    let metadata = status.metadata();
+    assert_eq!(metadata.get("grpc-retry-pushback-ms").unwrap(), "1500");
+    assert!(metadata.contains_key("x-request-id"));
+    assert!(!metadata.contains_key("x-correlation-id"), "the same");
+}
+
+#[tokio::test]
+async fn handler_can_return_a_rejection() {
+    let (witness, mut ends) = witness();
+    let (track, errors) = tracked("health");
+    let health = HealthServer::new(Scripted::default());
+    let address = serve_tonic!(GuardLayer::server((witness, track)), health);
+    let status = HealthClient::new(channel(address))
+        .check(check("closed"))
+        .await
+        .unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert_eq!(status.message(), "too many requests");
+    let hint = status.metadata().get("grpc-retry-pushback-ms");
+    assert_eq!(hint.unwrap(), "1200");
+    let told = ends.next().await;
+    assert_eq!(told.outcome, Outcome::Rejected);
+    assert_eq!(told.cause, r#"rejected by "till": rate_limited"#);
+    assert_eq!(errors.total(), 0);
+}
+
+#[tokio::test]
+async fn rejection_of_client_is_a_status() {
+    let fuse = Fuse::blows_after(2);
+    let layer = GuardLayer::grpc_client((Propagate::default(), fuse.clone()));
+    let channel = channel(nobody().await);
+    let service = ServiceBuilder::new().layer(layer).service(channel);
+    let client = HealthClient::new(service);
+    // Clones of the client, each with a service of its own.
+    for _ in 0..2 {
+        assert!(!fuse.is_blown());
+        client.clone().check(check("")).await.unwrap_err();
+    }
+    let status = client.clone().check(check("")).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(
+        status.metadata().get("grpc-retry-pushback-ms").unwrap(),
+        "1500"
+    );
+    // A stream is rejected in the same way.
+    let status = client.clone().watch(check("")).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(fuse.admitted(), 2);
+}
