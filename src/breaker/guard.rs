@@ -1,4 +1,4 @@
-use super::{BreakerPermit, CircuitBreaker};
+use super::{CircuitBreaker, permit::BreakerPermit};
 use crate::{
     call::{CallClock, CallEnd, Rejection},
     guard::{Admit, Guard, Head, ReadySignal, Rejects},

@@ -190,7 +190,6 @@ pub use call_error::CallError;
 pub use call_permit::CallPermit;
 pub use circuit_breaker::CircuitBreaker;
 pub use keyed::{KeyedBreaker, KeyedBreakerBuilder, KeyedGuard};
-pub use permit::BreakerPermit;
 pub use registry_builder::BreakerRegistryBuilder;
 pub use state::CircuitState;
 pub use switch::{Switch, SwitchMode};

@@ -101,7 +101,7 @@ use crate::protocol::{WireFormat, upload::Upload};
 pub use body::GuardedBody;
 use completion::Completion;
 pub use future::GuardFuture;
-pub use in_flight::InFlightCall;
+use in_flight::InFlightCall;
 use inner_state::InnerState;
 pub use layer::{GuardLayer, GuardLayerBuilder};
 pub use mode::{BackPressure, FailFast, PassThrough};

@@ -4,7 +4,7 @@ use http::Request;
 
 use super::{KeyedBreaker, authority_key};
 use crate::{
-    breaker::{BreakerPermit, CircuitBreaker},
+    breaker::{CircuitBreaker, permit::BreakerPermit},
     call::{CallClock, CallEnd, Rejection},
     guard::{Admit, Guard, Head},
     protocol::upload::Upload,

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use tokio::time::Instant;
 use tower_keep::{
     CircuitBreaker, Guard, Outcome,
-    breaker::{BreakerPermit, CircuitState, Switch, SwitchMode},
+    breaker::{CircuitState, Switch, SwitchMode},
     call::{CallClock, CallEnd, Evidence},
     guard::{Admit, Head},
     protocol::WireFormat,
@@ -128,7 +128,7 @@ prop_compose! {
 
 /// A call on its way, in both worlds.
 struct Out {
-    permit: BreakerPermit,
+    permit: <CircuitBreaker as Guard>::Permit,
     /// None for one that a shadow let pass.
     call: Option<Call>,
     began: Duration,
