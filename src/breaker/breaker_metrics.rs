@@ -57,6 +57,7 @@ impl BreakerMetrics {
 
     /// Returns how many of these breakers are in each state.
     pub(super) fn counts(&self) -> PerState {
+        // Under the lock, so that a breaker on its way from one state to another is in neither none nor both.
         let _locked = self.name_counts.lock();
         self.counts
             .each_ref()
@@ -113,7 +114,9 @@ impl BreakerMetrics {
 
     /// Moves a breaker to another index; called under the lock. An index that is no state does not count.
     fn move_to(&self, all: &mut PerState, breaker: &AtomicUsize, to: usize) {
+        // Relaxed, like all of these: the lock of the name orders them.
         let from = breaker.swap(to, Ordering::Relaxed);
+        // The counts are zero by then, and must stay so.
         if self.closed.load(Ordering::Relaxed) {
             return;
         }
@@ -169,6 +172,7 @@ impl BreakerMetrics {
 
 impl Drop for BreakerMetrics {
     fn drop(&mut self) {
+        // A keyed set has closed them when it was dropped itself: breakers of its keys may live longer.
         if !self.closed.load(Ordering::Relaxed) {
             self.close();
         }

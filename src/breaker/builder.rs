@@ -47,6 +47,7 @@ impl CircuitBreakerBuilder {
                 open_jitter: 0.5,
                 probes: DEFAULT_PROBES,
                 probe_success_ratio: 0.5,
+                // Follows from the two settings before; `validate` computes it.
                 probes_required: 0,
                 probe_timeout: DEFAULT_PROBE_TIMEOUT,
                 seed: None,
@@ -81,6 +82,7 @@ impl CircuitBreakerBuilder {
     /// Default: 30 s in 10 buckets.
     pub fn time_window(mut self, window: Duration, buckets: usize) -> Self {
         self.settings.time_window = (window, buckets);
+        // The later of the two settings holds.
         self.settings.count_window = None;
         self
     }

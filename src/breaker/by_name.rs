@@ -125,6 +125,13 @@ impl BreakerRegistry {
     }
 
     /// Returns the registry of this process, which [`breaker`] uses.
+    ///
+    /// ```
+    /// use tower_keep::breaker::BreakerRegistry;
+    ///
+    /// tower_keep::breaker("stock").force_open();
+    /// assert!(BreakerRegistry::global().reset("stock"));
+    /// ```
     pub fn global() -> &'static BreakerRegistry {
         GLOBAL.get_or_init(BreakerRegistry::new)
     }
@@ -146,6 +153,7 @@ impl BreakerRegistry {
                 return breaker.clone();
             }
             let is_full = breakers.len() >= self.shared.max_names;
+            // The name of the overflow breaker must not get a second one.
             if is_full || name.len() > MAX_NAME_LEN || name == OVERFLOW_LABEL {
                 drop(breakers);
                 return self.get_or_create_overflow();
@@ -154,6 +162,7 @@ impl BreakerRegistry {
         // Without the lock: the factory may use the registry itself. So another thread may have been faster.
         let created = self.create(name);
         let mut breakers = self.lock_breakers();
+        // Another name may have taken the last room.
         if breakers.len() >= self.shared.max_names && !breakers.contains_key(name) {
             drop(breakers);
             return self.get_or_create_overflow();
@@ -236,6 +245,7 @@ impl BreakerRegistry {
         }
         let mut is_first = false;
         let create = || {
+            // `get_or_init` runs one of these at a time, so the maker is this thread until it is done.
             is_first = true;
             *maker() = Some(this_thread);
             let created = self.create(OVERFLOW_LABEL);
@@ -243,6 +253,7 @@ impl BreakerRegistry {
             created
         };
         let overflow = self.shared.overflow.get_or_init(create).clone();
+        // Not inside of `get_or_init`: a subscriber may ask for the breaker that is being created.
         if is_first {
             self.log_overflow();
         }

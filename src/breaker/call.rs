@@ -184,6 +184,7 @@ impl<F, E, C> BreakerFuture<F, E, C> {
         F: Future<Output = Result<T, E>>,
     {
         let this = self.project();
+        // Not when the future was made: one that is never polled must not hold the slot of a probe.
         this.permit.admit().map_err(CallError::Rejected)?;
         match catch(|| this.future.poll(cx)) {
             Ok(polled) => {
@@ -195,6 +196,7 @@ impl<F, E, C> BreakerFuture<F, E, C> {
                 Poll::Ready(result.map_err(CallError::Failed))
             }
             Err(payload) => {
+                // Before the panic goes on: the drop of the permit would complete the call as cancelled.
                 this.permit.record(Classification::PANICKED, None, None);
                 resume_unwind(payload)
             }

@@ -79,6 +79,7 @@ impl<B: Borrow<CircuitBreaker>> CallPermit<B> {
         cause: Option<Cause<'_>>,
         error: Option<&dyn fmt::Display>,
     ) {
+        // Not taken yet: the slow path needs it, if this is not the success that most calls are.
         let Some(permit) = &self.permit else {
             return;
         };

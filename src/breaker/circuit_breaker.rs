@@ -319,6 +319,7 @@ impl CircuitBreaker {
         classify_error: ClassifyError<E>,
         classify: impl FnOnce(&Result<T, E>) -> Option<ClassifyOutput>,
     ) -> Result<T, CallError<E>> {
+        // Borrows the breaker: the call does not outlive this function, and counts no reference.
         let mut permit = CallPermit::new(self);
         permit.admit().map_err(CallError::Rejected)?;
         match catch(work) {
@@ -330,6 +331,7 @@ impl CircuitBreaker {
                 result.map_err(CallError::Failed)
             }
             Err(payload) => {
+                // Before the panic goes on: the drop of the permit would complete the call as cancelled.
                 permit.record(Classification::PANICKED, None, None);
                 resume_unwind(payload)
             }

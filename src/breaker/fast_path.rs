@@ -37,6 +37,7 @@ impl FastPath {
     pub(super) fn new(state: CircuitState, settings: &Settings, bucket_clock: BucketClock) -> Self {
         FastPath {
             state: AtomicU64::new(pack_state(0, state)),
+            // Buckets are counted from 1; `Locked` begins with the same.
             pending: AtomicU64::new(pending_tag(0, 1)),
             run_id: AtomicU32::new(0),
             bucket_clock,
@@ -50,6 +51,7 @@ impl FastPath {
     #[inline]
     pub(super) fn load(&self) -> (u64, CircuitState) {
         let word = self.state.load(Ordering::Acquire);
+        // The discriminants of `CircuitState`, which `pack_state` writes.
         let state = match word & STATE_MASK {
             0 => CircuitState::Closed,
             1 => CircuitState::Open,
@@ -101,7 +103,9 @@ impl FastPath {
         let bucket = self.bucket(clock);
         match self.push(pending_tag(generation, bucket)) {
             None => count_locked(bucket),
+            // Somebody has held the lock since the last success.
             Some(0) => report_state(),
+            // Successes alone never empty the word of a count window, so from then on each of them looks.
             Some(count) if Some(count) == self.count_window => report_state(),
             Some(_) => {}
         }
@@ -116,6 +120,7 @@ impl FastPath {
     #[inline]
     fn push(&self, tag: u64) -> Option<u64> {
         let max = self.count_window.unwrap_or(MAX_PENDING);
+        // Relaxed, since a stale word costs no more than another turn: the exchange compares it.
         let mut word = self.pending.load(Ordering::Relaxed);
         loop {
             let count = word & MAX_PENDING;

@@ -21,6 +21,7 @@ impl Inspect for BreakerShared {
     }
 
     fn stats(&self, stats: &mut Stats) {
+        // Both before the lock is taken: they take it themselves, and a recorder is user code.
         self.report_state();
         self.expire_probes();
         let now = Instant::now();
@@ -46,7 +47,7 @@ impl Inspect for BreakerShared {
     }
 }
 
-/// Returns whether rejections are meant, as the stat `mode` shows it.
+/// Returns the text of the stat `mode`.
 pub(super) fn mode(is_shadow: bool) -> &'static str {
     if is_shadow { "shadow" } else { "on" }
 }

@@ -45,9 +45,11 @@ impl Locked {
     pub(super) fn queue(&mut self, transition: Transition) -> u64 {
         match transition.to {
             CircuitState::Closed => self.open_reason = None,
+            // Calls that are no probes are rejected for the reason for which the circuit opened.
             CircuitState::HalfOpen => {}
             CircuitState::Open | CircuitState::ForcedOpen | CircuitState::Disabled => {
                 self.open_reason = Some(transition.reason);
+                // Until that of this transition is known: rejections must not show the error of an earlier outage.
                 self.last_error = None;
             }
         }
@@ -64,6 +66,7 @@ impl Locked {
             self.last_error.clone_from(&last_error);
         }
         self.incomplete.retain(|incomplete| *incomplete != number);
+        // It has not been reported: reporting stops at a transition that is incomplete.
         let mut queued = self.queue.iter_mut();
         if let Some(transition) = queued.find(|transition| transition.number == number) {
             transition.last_error = last_error;
@@ -78,6 +81,7 @@ impl Locked {
 
     /// Returns the next transition to report, or ends the reporting.
     pub(super) fn next_transition(&mut self) -> Option<Transition> {
+        // The thread that completes the first one begins to report again.
         let first = self.queue.front();
         if first.is_some_and(|first| !self.incomplete.contains(&first.number)) {
             return self.queue.pop_front();

@@ -45,7 +45,7 @@
 //!
 //! # Uploads
 //!
-//! Whether a request's body failed, broke off or stalled is known of bodies that are watched:
+//! A breaker learns that a request's body failed, broke off or stalled if the body is watched:
 //!
 //! | body | watched |
 //! |---|---|

@@ -52,6 +52,7 @@ impl BreakerRegistryBuilder {
         mut self,
         factory: impl Fn(&str) -> CircuitBreakerBuilder + Send + Sync + 'static,
     ) -> Self {
+        // The later of the two settings holds.
         self.template = None;
         self.factory = Arc::new(factory);
         self
@@ -76,6 +77,7 @@ impl BreakerRegistryBuilder {
         let factory = match self.template {
             None => self.factory,
             Some(template) => {
+                // Checked once, here: a breaker that is created later would fall back to the default settings.
                 let _valid = template.clone().validated()?;
                 Arc::new(move |_: &str| template.clone())
             }

@@ -1,4 +1,4 @@
-//! Where transitions go: metrics, the log, subscribers.
+//! Reports transitions to metrics, the log and subscribers.
 
 use std::sync::{
     Arc,
@@ -86,6 +86,7 @@ impl Reporter {
     /// Reports a transition to everything that follows the breaker. A recorder or subscriber that panics is counted, and
     /// changes nothing.
     pub(super) fn report(&self, transition: &Transition) {
+        // Subscribers last: whoever subscribes too late for a transition finds it in the counts.
         catch_hook(|| count_transition(transition));
         self.set_counted_state(transition.to);
         catch_hook(|| log_transition(transition));
@@ -128,6 +129,7 @@ impl Reporter {
     #[cold]
     fn report_state_to(&self, recorder: RecorderKind) {
         self.metrics.report_state();
+        // Only that of the global recorder is remembered: a process has one, and keeps it.
         let is_global = recorder == RecorderKind::Global;
         self.is_state_reported.store(is_global, Ordering::Relaxed);
     }

@@ -38,6 +38,7 @@ impl RetryAfterRules {
             let wait = catch_hook(|| read(head)).flatten()?;
             Some(wait.min(*max))
         });
+        // Where both say something, the longer time holds; `None` is less than any.
         retry_after.max(custom)
     }
 

@@ -54,6 +54,7 @@ impl Settings {
         consecutive_failures: u32,
     ) -> Option<TransitionReason> {
         let max_failures = self.consecutive_failures;
+        // Before the minimum of calls, which is about rates: a row of failures needs no other calls to compare with.
         if max_failures.is_some_and(|max| consecutive_failures >= max) {
             return Some(TransitionReason::ConsecutiveFailures);
         }
@@ -81,6 +82,7 @@ impl Settings {
     /// Returns how long the circuit opens at this level of the backoff, before jitter.
     pub(super) fn open_time_at(&self, backoff_level: u32) -> Duration {
         let factor = self.open_backoff.powi(backoff_level as i32);
+        // What a `Duration` cannot hold is longer than the maximum.
         Duration::try_from_secs_f64(self.open_time.as_secs_f64() * factor)
             .map_or(self.max_open_time, |time| time.min(self.max_open_time))
     }

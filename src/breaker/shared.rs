@@ -53,6 +53,7 @@ pub(super) struct BreakerShared {
 impl BreakerShared {
     /// Creates the breaker, and registers it with its switch.
     pub(super) fn new(mut config: CircuitBreakerBuilder, reporter: Reporter) -> Arc<Self> {
+        // Taken out: a breaker that held its switch would keep it set when the application's last handle of it is gone.
         let switch = config.switch.take();
         let (version, mode) = switch
             .as_ref()
@@ -62,6 +63,7 @@ impl BreakerShared {
         ));
         shared.reporter.register(shared.state());
         if let Some(switch) = switch {
+            // After the breaker has been counted: this may apply a mode at once, which moves it on in the counts.
             switch.register(&shared);
         }
         shared
@@ -135,11 +137,13 @@ impl BreakerShared {
 
     #[cold]
     fn rejects_locked(&self, clock: &CallClock) -> Rejects {
+        // A shadow rejects only when it is forced open, which has been answered before.
         if self.is_shadow() {
             return Rejects::None;
         }
         let now = clock.now();
         self.update_locked(self.lock(), &|| None, |locked| {
+            // First: an overdue probe may end the phase, and a stalled one loses its slot.
             let transition = locked.machine.expire(now);
             (locked.machine.rejects(now), transition)
         })
@@ -174,6 +178,7 @@ impl BreakerShared {
 
     #[inline]
     pub(super) fn admit(&self, clock: &CallClock) -> Result<BreakerPermit, Rejection> {
+        // Read now, so that the time to the head can be told from it later. Without a slow limit nobody needs the clock.
         if self.slow_call.is_some() {
             clock.now();
         }
@@ -190,6 +195,7 @@ impl BreakerShared {
         // No success that is counted later reports the state to a new recorder.
         self.report_state();
         let (generation, state) = self.fast_path.load();
+        // Counts nothing, and so needs neither the lock nor the clock.
         if state == CircuitState::Disabled {
             let state = PermitState::Admitted;
             return Ok(BreakerPermit { generation, state });
@@ -266,6 +272,7 @@ impl BreakerShared {
     #[cold]
     #[inline(never)]
     fn on_head_slow(&self, permit: &mut BreakerPermit, head: &Head<'_>) {
+        // Before the head counts: where it closes the circuit, a wait would come a generation too late to open it.
         if !self.retry_after.is_disabled()
             && let Some(wait) = self.retry_after.head_wait(head)
         {
@@ -278,10 +285,12 @@ impl BreakerShared {
             .slow_call
             .is_some_and(|limit| head.elapsed().is_some_and(|took| took >= limit));
         let (generation, state) = self.fast_path.load();
+        // The wait has just opened the circuit, or another thread has changed it.
         if generation != permit.generation {
             return;
         }
         match permit.state {
+            // A head that has failed counts at the end of its call, when the cause is known.
             PermitState::Admitted
                 if state == CircuitState::Closed && head.evidence == Evidence::Healthy =>
             {
@@ -340,6 +349,7 @@ impl BreakerShared {
             _ => return false,
         }
         let (generation, state) = self.fast_path.load();
+        // Both: a permit of a disabled circuit has the present generation, too.
         if generation != permit.generation || state != CircuitState::Closed {
             return false;
         }
@@ -356,6 +366,7 @@ impl BreakerShared {
         error: Option<&dyn fmt::Display>,
     ) {
         let text = || end_error_text(end).or_else(|| error.map(bounded_text));
+        // Before the end counts, as at the head.
         if !self.retry_after.is_disabled()
             && let Some(wait) = self.retry_after.end_wait(end)
         {
@@ -377,8 +388,10 @@ impl BreakerShared {
         let sample = CallSample::from_end(end, self.slow_call);
         match (permit.state, sample) {
             (PermitState::Uncounted, _) | (PermitState::Admitted, None) => {}
+            // Admitted by a disabled circuit, which counts nothing.
             (PermitState::Admitted | PermitState::Success { .. }, _)
                 if state != CircuitState::Closed => {}
+            // Every success without a head comes here if there is a slow limit, and needs no lock either.
             (PermitState::Admitted, Some(CallSample::Success)) => {
                 self.record_success(generation, end.clock);
             }
@@ -400,18 +413,22 @@ impl BreakerShared {
     /// already.
     #[cold]
     fn rotate_bucket(&self, generation: u64, bucket: u64) {
+        // Counts what is pending, so the old bucket is complete but for what comes in from here on.
         let mut locked = self.lock();
+        // The circuit has changed since the success was found to belong to it: it is too late.
         if locked.machine.generation() != generation {
             return;
         }
         locked.machine.record_successes(bucket, 1);
         let before = locked.pending_bucket;
+        // A thread that read the clock earlier must not turn the word back to its bucket.
         if bucket > before {
             locked.pending_bucket = bucket;
             // Holds only the successes that other threads have added to the old bucket since the lock was taken.
             let late = self.fast_path.drain(generation, bucket);
             locked.machine.record_successes(before, late);
         }
+        // A recorder is user code.
         drop(locked);
         self.report_state();
     }
@@ -452,8 +469,10 @@ impl BreakerShared {
         let was_full = locked.machine.is_probing_at_limit();
         let (result, transition) = step(&mut locked);
         let has_free_slot = was_full && !locked.machine.is_probing_at_limit();
+        // Before the state: whoever loads a new generation must find its run of successes.
         self.fast_path.store_run_id(locked.machine.run_id());
         let generation = locked.machine.generation();
+        // Not by the transition: the reset of a closed circuit is none, and yet makes the calls in flight too late.
         if generation != before {
             // The pending word first: a success of the new generation must find it.
             self.fast_path.drain(generation, locked.pending_bucket);
@@ -463,6 +482,7 @@ impl BreakerShared {
             Some(transition) => self.report(locked, transition, text),
             None => {
                 drop(locked);
+                // A probe without a result has left its slot to another call. That is no transition.
                 if has_free_slot {
                     self.signal.wake();
                 }
@@ -480,13 +500,17 @@ impl BreakerShared {
     ) {
         let is_open = matches!(transition.to, CircuitState::Open | CircuitState::ForcedOpen);
         transition.shadow = self.is_shadow();
+        // Under the lock that made the transition, so that the queue has their order.
         let number = locked.queue(transition);
         drop(locked);
+        // Callers that wait come first: what follows is user code and may take its time.
         self.signal.wake();
         let text = is_open.then(|| catch_hook(text)).flatten().flatten();
         let last_error = text.map(|text| Label::from(String::from(text)));
         let mut locked = self.lock();
         locked.complete(number, last_error);
+        // The thread that is reporting comes to this transition as well. One that had come to it before would have stopped
+        // there, and left the rest to this thread.
         if !locked.begin_reporting() {
             return;
         }

@@ -44,6 +44,7 @@ impl StateCounts {
         if let Some(counts) = names.get(name).and_then(Weak::upgrade) {
             return counts;
         }
+        // Replaces counts that are about to be dropped, whose `Drop` leaves the new ones alone.
         let counts = Arc::new(StateCounts {
             name: name.clone(),
             counts: Mutex::default(),

@@ -40,8 +40,7 @@ pub enum SwitchMode {
 /// Clones are the same switch. A builder that got the switch holds one, and so does what builds breakers from such a
 /// builder: a [`KeyedBreaker`](super::KeyedBreaker), a [`BreakerRegistry`](super::BreakerRegistry). A breaker holds none.
 ///
-/// When the last clone is dropped while a mode is set, the switch is [released](Self::release): no one could do so any
-/// more.
+/// A switch whose last clone is dropped while a mode is set is [released](Self::release): no one could do so any more.
 ///
 /// ```
 /// use tower_keep::{CircuitBreaker, breaker::{CircuitState, Switch}};
@@ -140,6 +139,7 @@ impl SwitchInner {
         }
         self.mode = mode;
         self.version += 1;
+        // Held until all are notified. The version decides between this and a mode that is set meanwhile.
         let breakers = self.breakers.iter().filter_map(Weak::upgrade);
         Some((self.version, breakers.collect()))
     }

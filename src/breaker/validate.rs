@@ -97,6 +97,7 @@ fn validate_times(builder: &mut CircuitBreakerBuilder) -> Result<(), ConfigError
             return Err(invalid(builder, field, "0s", "above zero"));
         }
     }
+    // A longer open time raises the default. A maximum that was set below it is a contradiction.
     let default_max = settings.max_open_time.max(settings.open_time);
     let max_open_time = builder.max_open_time.unwrap_or(default_max);
     if max_open_time < settings.open_time {
@@ -105,6 +106,7 @@ fn validate_times(builder: &mut CircuitBreakerBuilder) -> Result<(), ConfigError
         return Err(invalid(builder, "max_open_time", value, expected));
     }
     let backoff = settings.open_backoff;
+    // Negated, so that NaN is invalid.
     if !(backoff >= 1.0 && backoff.is_finite()) {
         return Err(invalid(builder, "open_backoff", backoff, "at least 1"));
     }
@@ -118,6 +120,7 @@ fn validate_probes(builder: &mut CircuitBreakerBuilder) -> Result<(), ConfigErro
     if !(1..=MAX_PROBES).contains(&probes) {
         return Err(invalid(builder, "probes", probes, "1 to 1000"));
     }
+    // Divided, not multiplied: 0.07 of 100 probes is more than 7 in floating point.
     let reaches_ratio = |successes: &u32| f64::from(*successes) / f64::from(probes) >= ratio;
     settings.probes_required = (1..=probes).find(reaches_ratio).unwrap_or(probes);
     Ok(())
@@ -131,6 +134,7 @@ fn check_positive_fraction(
     if rate > 0.0 && rate <= 1.0 {
         return Ok(());
     }
+    // Looks like a percentage.
     let hint = if rate > 1.0 && rate <= 100.0 {
         format!(" (a fraction; did you mean {}?)", rate / 100.0)
     } else {

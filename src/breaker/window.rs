@@ -91,6 +91,7 @@ pub(super) struct BucketClock {
 
 impl BucketClock {
     pub(super) fn new(start: Instant, window: Duration, buckets: usize) -> Self {
+        // One bucket and a nanosecond at least, since both are divisors. Valid settings are far from that.
         let width = window.as_nanos() / buckets.max(1) as u128;
         let bucket_width = u64::try_from(width).unwrap_or(u64::MAX).max(1);
         BucketClock {
@@ -102,6 +103,7 @@ impl BucketClock {
     /// Returns the index of the bucket, counted from 1.
     #[inline]
     pub(super) fn bucket_at(&self, now: Instant) -> u64 {
+        // The index 0 is that of a bucket that was never used. The cast wraps after 584 years.
         now.saturating_duration_since(self.start).as_nanos() as u64 / self.bucket_width + 1
     }
 }
@@ -188,6 +190,7 @@ impl Window {
                 let mut slots = buckets.iter_mut();
                 // One that has left the window does not count, with or without the success.
                 let found = slots.find(|(index, _)| *index as u32 == recorded);
+                // Late successes are dropped when their bucket has moved on, so it may have none to take back.
                 if let Some((_, counts)) = found
                     && counts.calls > counts.failures
                 {
@@ -229,6 +232,7 @@ impl Window {
 
     pub(super) fn clear(&mut self) {
         match self {
+            // `latest` stays: the time does not begin again.
             Window::Time { buckets, .. } => buckets.fill((0, CallCounts::default())),
             Window::Count {
                 samples, counts, ..

@@ -55,6 +55,13 @@ impl<G: Guard, P, M> GuardLayer<G, P, M> {
 
 impl<G: Guard> GuardLayer<G, AnyService> {
     /// Guards a service of any kind; its error becomes a `BoxError`.
+    ///
+    /// ```
+    /// use tower_keep::{CircuitBreaker, GuardLayer};
+    ///
+    /// let layer = GuardLayer::any(CircuitBreaker::new("printer"));
+    /// # let _ = layer;
+    /// ```
     pub fn any(guards: G) -> Self {
         GuardLayer::new(Arc::new(guards), AnyService::new())
     }
@@ -62,6 +69,15 @@ impl<G: Guard> GuardLayer<G, AnyService> {
 
 impl<G: Guard> GuardLayer<G, Server> {
     /// Guards an HTTP or gRPC server: rejections and panics become responses, the error type stays.
+    ///
+    /// A pair of guards: calls that the breaker rejects are tracked as well.
+    ///
+    /// ```
+    /// use tower_keep::{CircuitBreaker, GuardLayer, Track};
+    ///
+    /// let layer = GuardLayer::server((Track::new("orders"), CircuitBreaker::new("orders")));
+    /// # let _ = layer;
+    /// ```
     pub fn server(guards: G) -> Self {
         GuardLayer::new(Arc::new(guards), Server::new())
     }
@@ -69,6 +85,15 @@ impl<G: Guard> GuardLayer<G, Server> {
 
 impl<G: Guard> GuardLayer<G, Client> {
     /// Guards an HTTP client: rejections are errors, so the error becomes a `BoxError`.
+    ///
+    /// Sends the context of the caller on:
+    ///
+    /// ```
+    /// use tower_keep::{GuardLayer, context::Propagate};
+    ///
+    /// let layer = GuardLayer::client(Propagate::default());
+    /// # let _ = layer;
+    /// ```
     pub fn client(guards: G) -> Self {
         GuardLayer::new(Arc::new(guards), Client::new())
     }
@@ -77,6 +102,13 @@ impl<G: Guard> GuardLayer<G, Client> {
 impl<G: Guard> GuardLayer<G, GrpcClient> {
     /// Guards a gRPC client such as tonic's `Channel`: rejections arrive as a `tonic::Status`. Other errors become a `BoxError`,
     /// whose source chain tonic's clients search.
+    ///
+    /// ```
+    /// use tower_keep::{CircuitBreaker, GuardLayer};
+    ///
+    /// let layer = GuardLayer::grpc_client(CircuitBreaker::new("stock"));
+    /// # let _ = layer;
+    /// ```
     pub fn grpc_client(guards: G) -> Self {
         GuardLayer::new(Arc::new(guards), GrpcClient::new())
     }
@@ -166,6 +198,16 @@ impl<G: fmt::Debug, P: fmt::Debug, M> fmt::Debug for GuardLayer<G, P, M> {
 }
 
 /// A builder that makes a guard a layer of the chosen protocol; returned by the `layer` method of a guard.
+///
+/// The same breaker, in front of a server and around a client:
+///
+/// ```
+/// use tower_keep::CircuitBreaker;
+///
+/// let breaker = CircuitBreaker::new("stock");
+/// let (server, client) = (breaker.layer().server(), breaker.layer().client());
+/// # let _ = (server, client);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct GuardLayerBuilder<G>(pub(crate) G);
 

@@ -77,6 +77,7 @@ impl<Req, G: Admit<Req>> Admit<Req> for Option<G> {
     #[inline]
     fn try_admit(&self, request: &mut Req, clock: &CallClock) -> Admitted<Self::Permit> {
         let Some(guard) = self else {
+            // No guard that may reject or panic: the outer option says that it was admitted.
             return Admitted {
                 permit: Some(None),
                 rejection: None,

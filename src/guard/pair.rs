@@ -84,6 +84,7 @@ impl<Req, A: Admit<Req>, B: Admit<Req>> Admit<Req> for (A, B) {
         let Some(rejection) = admitted.rejection else {
             return Ok(admitted.permit.unwrap_or_default());
         };
+        // The caller gets the rejection alone, and could not complete what the first guard has admitted.
         if let Some(permits) = admitted.permit {
             self.on_end(permits, &CallEnd::new(Outcome::Rejected, clock));
         }

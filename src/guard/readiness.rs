@@ -40,6 +40,7 @@ impl ReadyWaiter {
     /// task was registered.
     pub(super) fn register(&mut self, guards: &impl Guard, cx: &mut Context<'_>) {
         let places = self.0.get_or_insert_default();
+        // A guard has the same signals as long as it lives.
         if places.waiters.is_empty() {
             let signals = &mut places.waiters;
             catch_hook(|| {
@@ -57,6 +58,7 @@ impl ReadyWaiter {
         let sleep = places
             .sleep
             .get_or_insert_with(|| Box::pin(sleep_until(until)));
+        // A reset takes the lock of the timer.
         if sleep.deadline() != until {
             sleep.as_mut().reset(until);
         }
@@ -65,6 +67,7 @@ impl ReadyWaiter {
 
     #[inline]
     pub(super) fn clear(&mut self) {
+        // Asked first: every call that did not have to wait comes here, and would pay for the drop.
         if self.0.is_some() {
             self.0 = None;
         }

@@ -26,6 +26,19 @@ struct SignalWakers {
 
 impl ReadySignal {
     /// Creates a signal that no task waits for.
+    ///
+    /// A guard keeps it beside the state that decides about calls:
+    ///
+    /// ```
+    /// use tower_keep::guard::ReadySignal;
+    ///
+    /// struct Gate { is_closed: bool, signal: ReadySignal }
+    ///
+    /// let mut gate = Gate { is_closed: true, signal: ReadySignal::new() };
+    /// gate.is_closed = false;
+    /// gate.signal.wake();
+    /// # assert!(!gate.is_closed);
+    /// ```
     pub fn new() -> Self {
         ReadySignal::default()
     }
@@ -65,6 +78,7 @@ impl SignalWaiter {
 
     /// Registers the task that polled last as the one to wake.
     pub(crate) fn register(&self, waker: &Waker) {
+        // Most polls are those of the task that is registered already.
         let known = |known: &Waker| known.will_wake(waker);
         if self.signal.lock().wakers.get(&self.id).is_some_and(known) {
             return;

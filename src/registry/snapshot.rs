@@ -11,7 +11,20 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Creates a snapshot of a guard.
+    /// Creates a snapshot of a guard, registered or not.
+    ///
+    /// ```
+    /// use tower_keep::registry::{Inspect, Snapshot, Stats};
+    ///
+    /// struct Pool;
+    /// impl Inspect for Pool {
+    ///     fn kind(&self) -> &'static str { "pool" }
+    ///     fn name(&self) -> &str { "orders-db" }
+    ///     fn state(&self) -> &'static str { "open" }
+    ///     fn stats(&self, _: &mut Stats) {}
+    /// }
+    /// assert_eq!(Snapshot::new(&Pool).state(), "open");
+    /// ```
     pub fn new(guard: &dyn Inspect) -> Self {
         let mut stats = Stats::default();
         guard.stats(&mut stats);

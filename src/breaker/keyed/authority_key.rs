@@ -45,6 +45,7 @@ fn normalize(text: &str, default_port: Option<u16>) -> Option<Cow<'_, str>> {
 fn parse(text: &str, default_port: Option<u16>) -> Option<Cow<'_, str>> {
     // The user info ends at the last `@`: a host has none.
     let text = text.rsplit_once('@').map_or(text, |split| split.1);
+    // The colons of an IPv6 address stand inside of its brackets.
     let end = match text.find(']') {
         Some(bracket) => bracket + 1,
         None => text.find(':').unwrap_or(text.len()),
@@ -58,12 +59,15 @@ fn parse(text: &str, default_port: Option<u16>) -> Option<Cow<'_, str>> {
         _ => rest.strip_prefix(':')?,
     };
     let port = match digits {
+        // RFC 3986 allows a colon without a port.
         "" => None,
+        // `parse` alone would take a sign as well.
         _ if digits.bytes().all(|b| b.is_ascii_digit()) => Some(digits.parse::<u16>().ok()?),
         _ => return None,
     };
     Some(match port.filter(|port| Some(*port) != default_port) {
         None => lower_case(host),
+        // Leading zeros are another spelling of the port, which would be another key.
         Some(port) if digits.len() > 1 && digits.starts_with('0') => {
             Cow::Owned(format!("{}:{port}", lower_case(host)))
         }
@@ -85,6 +89,7 @@ fn is_ipv6(host: &str) -> bool {
         .strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'));
     inside.is_some_and(|inside| {
+        // Without a zone, any valid one passes the check.
         let (address, zone) = inside.split_once('%').unwrap_or((inside, "0"));
         address.parse::<Ipv6Addr>().is_ok() && is_name(zone)
     })

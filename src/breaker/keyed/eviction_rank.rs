@@ -18,9 +18,11 @@ pub(super) enum EvictionRank {
 impl EvictionRank {
     /// Returns the rank of a breaker, or `None` if only its counts would be lost with it.
     pub(super) fn of(breaker: &CircuitBreaker, now: Instant) -> Option<Self> {
+        // The map is locked: that of a breaker may be taken inside, but nothing of it may be reported.
         let shared = &breaker.shared;
         match shared.state() {
             CircuitState::ForcedOpen | CircuitState::Disabled => Some(EvictionRank::Overridden),
+            // A circuit whose open time has elapsed keeps nobody away any more.
             CircuitState::Open | CircuitState::HalfOpen
                 if shared.lock().machine.rejects(now).is_all() =>
             {

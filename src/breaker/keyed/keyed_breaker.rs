@@ -182,6 +182,7 @@ impl<K: Hash + Eq + fmt::Display> KeyedBreaker<K> {
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
+        // A statement of its own, which unlocks the map: a new breaker is created without the lock.
         let found = self.shared.lock_map().get(key).cloned();
         found.unwrap_or_else(|| self.shared.insert_new(key.to_owned()))
     }
@@ -208,6 +209,7 @@ impl<K: Hash + Eq + fmt::Display> KeyedBreaker<K> {
         Q: Hash + Eq + ?Sized,
     {
         let removed = self.shared.lock_map().remove(key)?;
+        // Its calls in flight complete in it, but it counts no more.
         let counted = removed.shared.reporter.counted_state();
         self.shared.metrics.remove_all([counted].into_iter());
         Some(removed)
@@ -228,6 +230,7 @@ impl<K: Hash + Eq + fmt::Display> KeyedBreaker<K> {
     where
         K: Clone,
     {
+        // Reads the packed words only: no breaker is locked inside of the map.
         let map = self.shared.lock_map();
         map.iter()
             .map(|(key, breaker)| (key.clone(), breaker.shared.state()))

@@ -34,6 +34,7 @@ pub(super) struct KeyedShared<K> {
 impl<K: Hash + Eq> KeyedShared<K> {
     pub(super) fn new(config: CircuitBreakerBuilder, max_keys: usize) -> Arc<Self> {
         let metrics = BreakerMetrics::new(&config.name);
+        // Shows the gauges, at zero, before there is any key.
         metrics.report_state();
         Arc::new(KeyedShared {
             max_keys,
@@ -49,6 +50,7 @@ impl<K: Hash + Eq> KeyedShared<K> {
     where
         K: fmt::Display,
     {
+        // Before the lock: a new breaker registers with its switch, which may have a transition reported.
         let reporter = Reporter::new_keyed(&self.metrics, key_text(&key));
         let created = CircuitBreaker::new_keyed(self.config.clone(), reporter);
         let evicted = {
@@ -57,12 +59,13 @@ impl<K: Hash + Eq> KeyedShared<K> {
             if let Some(breaker) = map.get(&key) {
                 return breaker.clone();
             }
+            // Read once at most, and only if a key has to go.
             let mut now = None;
             map.insert(key, created.clone(), |breaker| {
                 EvictionRank::of(breaker, *now.get_or_insert_with(Instant::now))
             })
         };
-        // Without the lock: recorders are user code.
+        // Without the lock: recorders are user code. In the state of now: changes before this are not in the counts.
         created.shared.reporter.add(|| created.shared.state());
         if !evicted.is_empty() {
             let counted = evicted

@@ -57,6 +57,7 @@ impl CallStats {
     /// Returns the permit of a call that is counted now as a success.
     pub(super) fn success_at(&self, now: Instant, slow: bool) -> PermitState {
         PermitState::Success {
+            // The last bits are enough to find one of the 1,000 buckets that a window has at most.
             bucket: self.clock.bucket_at(now) as u32,
             run_id: self.streak.run_id(),
             slow,

@@ -37,6 +37,7 @@ struct Probe {
 
 impl Probe {
     fn is_stalled(&self, now: Instant, stall_timeout: Duration) -> bool {
+        // Not later than the deadline, which the clock may have cut short.
         let timeout = stall_timeout.min(self.deadline - self.started_at);
         now >= saturating_add(self.started_at, timeout)
             && self
@@ -77,6 +78,7 @@ impl HalfOpen {
 
     /// Returns whether all slots are taken.
     pub(super) fn is_full(&self) -> bool {
+        // Probes with a result keep their slots: a phase has no more than `max_probes` that count.
         self.in_flight() + self.succeeded + self.failed >= self.max_probes
     }
 
@@ -152,6 +154,7 @@ impl HalfOpen {
             return;
         }
         if let Some(index) = self.index_overdue(probe) {
+            // It has been counted as failed. Only a success is news.
             if succeeded == Some(true) {
                 self.overdue.swap_remove(index);
                 self.failed -= 1;
@@ -159,6 +162,7 @@ impl HalfOpen {
             }
             return;
         }
+        // One that is neither lost its slot because its caller stalled. Its result counts all the same.
         if let Some(index) = self.index_in_flight(probe) {
             self.in_flight.swap_remove(index);
         }

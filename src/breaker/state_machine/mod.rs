@@ -1,4 +1,4 @@
-//! When a circuit opens, lets probes through and closes. Decides only: no clock, no lock, no await, no log.
+//! Decides when a circuit opens, admits probes and closes. Decides only: no clock, no lock, no await, no log.
 
 mod call_stats;
 mod failure_streak;
@@ -140,6 +140,7 @@ impl StateMachine {
         now: Instant,
         has_upload: bool,
     ) -> (Result<BreakerPermit, Option<Duration>>, Option<Transition>) {
+        // At most one of the two: a circuit that has just opened is open for some time to come.
         let mut transition = self.expire(now);
         if let Phase::Open { until } = self.phase
             && now >= until
@@ -196,6 +197,7 @@ impl StateMachine {
         match (permit.state, sample) {
             (state @ PermitState::Probe { .. }, _) => {
                 let succeeded = sample.map(|sample| self.settings.is_probe_success(sample));
+                // Before the result is recorded, which may end the phase.
                 permit.state = self.phase.half_open()?.state_after_head(state, succeeded);
                 self.record_probe(state, sample, now)
             }
@@ -226,6 +228,7 @@ impl StateMachine {
             success @ PermitState::Success { .. } if sample?.is_failure() => {
                 self.success_to_failure(success, now)
             }
+            // Has been counted at its head.
             PermitState::Success { .. } => None,
         }
     }
@@ -235,6 +238,7 @@ impl StateMachine {
         match self.phase {
             Phase::Closed { .. } => self.record(CallSample::Failure, now),
             Phase::HalfOpen(_) => {
+                // Overdue probes come first. If they end the phase, there is no slot left to take.
                 if let transition @ Some(_) = self.expire(now) {
                     return transition;
                 }
@@ -246,6 +250,7 @@ impl StateMachine {
     }
 
     fn record(&mut self, sample: CallSample, now: Instant) -> Option<Transition> {
+        // Calls of a disabled circuit come here as well, with its generation.
         if !self.phase.is_closed() {
             return None;
         }
@@ -340,6 +345,7 @@ impl StateMachine {
         if half_open.succeeded() >= required {
             Some(self.close(TransitionReason::ProbesSucceeded, now))
         } else if half_open.failed() > self.settings.probes - required {
+            // Even if all others succeed, they are too few.
             Some(self.trip(failed, now))
         } else {
             None
@@ -378,7 +384,9 @@ impl StateMachine {
                 *present = until.max(*present);
                 None
             }
+            // Would be over as soon as it began.
             Phase::Closed { .. } | Phase::HalfOpen(_) if until <= now => None,
+            // Without backoff and jitter: the program or the peer has named the time.
             _ => {
                 self.decay_backoff(now);
                 Some(self.open_for(until - now, reason, now))
@@ -428,6 +436,7 @@ impl StateMachine {
             | (SwitchMode::Disabled, CircuitState::Disabled) => None,
             (SwitchMode::ForcedOpen, _) => Some(self.transition(Phase::ForcedOpen, reason, now)),
             (SwitchMode::Disabled, _) => Some(self.transition(Phase::Disabled, reason, now)),
+            // What the circuit was before is out of date, so it starts again.
             (SwitchMode::Normal, CircuitState::ForcedOpen | CircuitState::Disabled) => {
                 self.backoff_level = 0;
                 Some(self.close(reason, now))
@@ -449,13 +458,16 @@ impl StateMachine {
         let wait = Duration::try_from_secs_f64(
             self.settings.open_time_at(self.backoff_level).as_secs_f64() * jitter,
         );
+        // Afterwards: the first time is the open time as it was configured.
         self.backoff_level = (self.backoff_level + 1).min(MAX_BACKOFF_LEVEL);
+        // Jitter may exceed what a `Duration` can hold.
         self.open_for(wait.unwrap_or(self.settings.max_open_time), reason, now)
     }
 
     fn open_for(&mut self, wait: Duration, reason: TransitionReason, now: Instant) -> Transition {
         let until = saturating_add(now, wait);
         let mut transition = self.transition(Phase::Open { until }, reason, now);
+        // Not the wait, which the clock may not be able to represent.
         transition.open_for = Some(until - now);
         transition
     }
@@ -465,6 +477,7 @@ impl StateMachine {
         let Phase::Closed { since } = self.phase else {
             return;
         };
+        // Each level has an open time of its own, the highest the longest.
         let mut healthy = now.saturating_duration_since(since);
         while self.backoff_level > 0 {
             let Some(rest) = healthy.checked_sub(self.settings.open_time_at(self.backoff_level))

@@ -49,7 +49,9 @@ impl Phase {
             Phase::Closed { .. } | Phase::Disabled => Rejects::None,
             Phase::ForcedOpen => Rejects::All,
             Phase::Open { until } if now < *until => Rejects::AllUntil(*until),
+            // The next call begins a half-open phase, which admits only a few.
             Phase::Open { .. } => Rejects::Some,
+            // Full without a probe in flight cannot be: so many results decide the phase.
             Phase::HalfOpen(half_open) => match half_open.next_deadline(now, stall_timeout) {
                 Some(until) if half_open.is_full() => Rejects::AllUntil(until),
                 _ => Rejects::Some,
