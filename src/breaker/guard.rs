@@ -137,6 +137,20 @@ mod tests {
         }
     }
 
+    /// Callers that waited for an open circuit waited on, for up to its open time, although a shadow rejects nobody.
+    #[tokio::test(start_paused = true)]
+    async fn ready_signal_wakes_when_shadow_mode_begins_while_calls_are_rejected() {
+        let breaker = builder().build().expect("valid settings");
+        let mut signals = Vec::new();
+        breaker.ready_signals(&mut |signal| signals.push(signal.clone()));
+        let (waiting, alarm) = (SignalWaiter::new(&signals[0]), Arc::new(Alarm::default()));
+        fail(&breaker);
+        waiting.register(&alarm.clone().into());
+        breaker.set_shadow(true);
+        assert_eq!(alarm.0.load(Ordering::Relaxed), 1);
+        assert_eq!(rejects(&breaker).0, Rejects::None);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn ready_signal_wakes_at_transitions_free_slots_and_the_end_of_shadow_mode() {
         let breaker = builder().probes(1).build().expect("valid settings");

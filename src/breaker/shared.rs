@@ -113,7 +113,9 @@ impl BreakerShared {
 
     pub(super) fn set_shadow(&self, on: bool) {
         self.shadow.store(on, Ordering::Relaxed);
-        if !on {
+        // Some wait for the service, and may be rejected from now on; others for the circuit, and are not any more. While it
+        // is closed there are none of those.
+        if !on || self.state() != CircuitState::Closed {
             self.signal.wake();
         }
     }
