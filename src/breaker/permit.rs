@@ -28,3 +28,14 @@ pub(super) enum PermitState {
     /// A probe that was counted at its head. The body of a success may still break.
     ProbeCounted { succeeded: bool },
 }
+
+impl PermitState {
+    /// Returns whether the call was counted at its head, and only a body that breaks can change that.
+    #[inline]
+    pub(super) fn is_counted(self) -> bool {
+        matches!(
+            self,
+            PermitState::Success { .. } | PermitState::ProbeCounted { .. }
+        )
+    }
+}

@@ -279,8 +279,7 @@ impl BreakerShared {
             && let Some(wait) = self.retry_after.head_wait(head)
         {
             let status = || Some(bounded_text(head.status));
-            let (generation, now) = (permit.generation, head.clock.now());
-            self.update_with_text(&status, |it| it.open_on_retry_after(generation, wait, now));
+            self.open_on_retry_after(permit, wait, head.clock.now(), &status);
         }
         // The clock is read here, so that the end of the call sees the time to the head.
         let slow = self
@@ -346,7 +345,7 @@ impl BreakerShared {
     ) -> bool {
         match permit.state {
             _ if evidence != Evidence::Healthy => return false,
-            PermitState::Success { .. } | PermitState::ProbeCounted { .. } => return true,
+            counted if counted.is_counted() => return true,
             PermitState::Admitted if self.slow_call.is_none() => {}
             _ => return false,
         }
@@ -372,19 +371,14 @@ impl BreakerShared {
         if !self.retry_after.is_disabled()
             && let Some(wait) = self.retry_after.end_wait(end)
         {
-            let (generation, now) = (permit.generation, end.now());
-            self.update_with_text(&text, |it| it.open_on_retry_after(generation, wait, now));
+            self.open_on_retry_after(permit, wait, end.now(), &text);
         }
         let (generation, state) = self.fast_path.load();
         if generation != permit.generation {
             return;
         }
-        let is_counted = matches!(
-            permit.state,
-            PermitState::Success { .. } | PermitState::ProbeCounted { .. }
-        );
         // What was counted at its head stays so, unless its body has broken.
-        if is_counted && end.evidence() == Evidence::Inconclusive {
+        if permit.state.is_counted() && end.evidence() == Evidence::Inconclusive {
             return;
         }
         let sample = CallSample::from_end(end, self.slow_call);
@@ -399,6 +393,20 @@ impl BreakerShared {
             }
             _ => self.update_with_text(&text, |machine| machine.on_end(permit, sample, end.now())),
         }
+    }
+
+    /// Opens the circuit for as long as the peer asks in its answer to this call.
+    fn open_on_retry_after(
+        &self,
+        permit: &BreakerPermit,
+        wait: Duration,
+        now: Instant,
+        text: ErrorText<'_>,
+    ) {
+        let generation = permit.generation;
+        self.update_with_text(text, |machine| {
+            machine.open_on_retry_after(generation, wait, now)
+        });
     }
 
     #[inline]

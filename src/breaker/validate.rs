@@ -16,6 +16,7 @@ pub(super) fn validate(builder: &mut CircuitBreakerBuilder) -> Result<(), Config
     validate_min_calls(builder, capacity)?;
     validate_thresholds(builder)?;
     validate_times(builder)?;
+    validate_open_backoff(builder)?;
     validate_probes(builder)
 }
 
@@ -80,7 +81,7 @@ fn validate_thresholds(builder: &CircuitBreakerBuilder) -> Result<(), ConfigErro
     Ok(())
 }
 
-fn validate_times(builder: &mut CircuitBreakerBuilder) -> Result<(), ConfigError> {
+fn validate_times(builder: &CircuitBreakerBuilder) -> Result<(), ConfigError> {
     let settings = &builder.settings;
     let retry_after = &builder.retry_after;
     for (field, time) in [
@@ -97,6 +98,11 @@ fn validate_times(builder: &mut CircuitBreakerBuilder) -> Result<(), ConfigError
             return Err(invalid(builder, field, "0s", "above zero"));
         }
     }
+    Ok(())
+}
+
+fn validate_open_backoff(builder: &mut CircuitBreakerBuilder) -> Result<(), ConfigError> {
+    let settings = &builder.settings;
     // A longer open time raises the default. A maximum that was set below it is a contradiction.
     let default_max = settings.max_open_time.max(settings.open_time);
     let max_open_time = builder.max_open_time.unwrap_or(default_max);
