@@ -113,9 +113,11 @@ impl BreakerShared {
 
     pub(super) fn set_shadow(&self, on: bool) {
         self.shadow.store(on, Ordering::Relaxed);
+        // Under the lock: a circuit that opens later is a shadow to all whom its transition wakes.
+        let is_closed = self.lock().machine.state() == CircuitState::Closed;
         // Some wait for the service, and may be rejected from now on; others for the circuit, and are not any more. While it
         // is closed there are none of those.
-        if !on || self.state() != CircuitState::Closed {
+        if !on || !is_closed {
             self.signal.wake();
         }
     }

@@ -106,6 +106,28 @@ fn waiter_sees_shadow_mode_end_or_is_woken() {
     );
 }
 
+/// The circuit opens meanwhile: a waiter that comes after that must not find a shadow that rejects, and sleep.
+#[test]
+fn waiter_sees_shadow_mode_begin_or_is_woken() {
+    model(|| {
+        let breaker = TestBreaker::new(settings().consecutive_failures(1));
+        let opens = breaker.spawn(|breaker| {
+            breaker.call(Outcome::Failure, 0);
+        });
+        let begins = breaker.spawn(|breaker| breaker.shared.set_shadow(true));
+        let alarm = Arc::new(Alarm::default());
+        let waiting = SignalWaiter::new(&breaker.shared.signal);
+        waiting.register(&alarm.clone().into());
+        let admitted = !breaker.shared.is_rejecting();
+        join([opens, begins]);
+        assert!(!breaker.shared.is_rejecting());
+        assert!(
+            admitted || alarm.0.load(Ordering::Relaxed),
+            "asleep forever"
+        );
+    });
+}
+
 /// All slots are taken, and one probe gives its slot back.
 #[test]
 fn waiter_sees_a_free_probe_slot_or_is_woken() {
