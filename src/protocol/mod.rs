@@ -8,8 +8,10 @@
 //! | [`GrpcClient`] | tonic channels | a trailers-only response, which arrives as a proper `tonic::Status` | becomes `BoxError` |
 //!
 //! HTTP and gRPC are told apart per request, so that one layer serves both: see [`WireFormat`]. A gRPC call is classified by
-//! its status wherever that is, in headers, in trailers, or in the last message of a gRPC-Web body; a call without status is a
-//! failure. A response that is not gRPC is classified by its HTTP status, except by [`GrpcClient`].
+//! its status wherever that is, in headers, in trailers, or in the last message of a gRPC-Web body. A call without one is a
+//! failure, whatever its method and HTTP status, as it is for the caller of tonic: 200, 204 and 302 alike. An HTTP status from 400
+//! on is classified by itself. A response that is not gRPC is classified by its HTTP status, except by [`GrpcClient`], for which
+//! every response is gRPC.
 //!
 //! Protocols are chosen through the constructors of layers, such as [`GuardLayer::server`](crate::GuardLayer::server), never by
 //! default. This module reads, classifies and responds locally ([`ReadRequest`], [`Respond`]); its decisions are carried out by

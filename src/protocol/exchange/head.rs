@@ -42,7 +42,8 @@ impl HttpExchange {
         if self.classification.outcome != Outcome::Success {
             self.find_failure_detail(head);
         }
-        if self.has_no_body(head.status) {
+        // HTTP/2 may end even a 204 with trailers, and gRPC's clients read the status there.
+        if self.has_no_body(head.status) && !self.expects_grpc_status() {
             return BodyExpected::No;
         }
         let length = content_length(head.headers);

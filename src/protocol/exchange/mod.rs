@@ -216,11 +216,12 @@ impl HttpExchange {
         self.reader_waiting = waiting;
     }
 
-    /// Returns whether the end of the body must bring a gRPC status.
+    /// Returns whether the end of the body must bring a gRPC status. An HTTP status from 400 on is classified by itself, and says
+    /// more than the code that gRPC's clients derive from it; any other without a gRPC status is `UNKNOWN` to them.
     fn expects_grpc_status(&self) -> bool {
         (self.wire == WireFormat::Grpc || self.frames().is_some())
             && self.grpc_code.is_none()
-            && self.status == Some(StatusCode::OK)
+            && self.status.is_some_and(|status| status.as_u16() < 400)
             && self.classification.outcome == Outcome::Success
     }
 }

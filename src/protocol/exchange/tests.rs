@@ -107,6 +107,65 @@ fn grpc_status_counts_wherever_it_is() {
     assert_eq!(missing.classification(), Classification::FAILURE);
 }
 
+/// A 204 or a redirect without `grpc-status` was a success here, and `UNKNOWN` to the caller of tonic.
+#[test]
+fn missing_grpc_status_is_a_failure_whatever_method_and_http_status_are() {
+    let methods = [Method::POST, Method::HEAD, Method::CONNECT];
+    for (method, status) in methods.into_iter().flat_map(|method| {
+        [200, 201, 204, 205, 302, 304, 399].map(move |status| (method.clone(), status))
+    }) {
+        let call = || {
+            let mut request = request(method.clone(), Version::HTTP_2, None);
+            let mut call = GrpcClient::new().read(&mut request);
+            let step = call.on_head((&head(status, &[])).into(), None, None);
+            assert_eq!(step, BodyExpected::Yes, "{method} {status}");
+            assert_eq!(call.classification(), Classification::SUCCESS);
+            call
+        };
+        let mut missing = call();
+        missing.on_body_end();
+        assert_eq!(
+            (missing.classification(), missing.grpc_code()),
+            (Classification::FAILURE, None),
+            "{method} {status}"
+        );
+        let mut empty = call();
+        empty.on_trailers(&HeaderMap::new(), None);
+        assert_eq!(empty.classification(), Classification::FAILURE);
+        let mut there = call();
+        there.on_trailers(&trailers("0"), None);
+        assert_eq!(there.classification(), Classification::SUCCESS);
+    }
+    // Other clients and servers go by the content type.
+    for (headers, expected) in [
+        (&[SPEAKS_GRPC][..], Classification::FAILURE),
+        (&[], Classification::SUCCESS),
+    ] {
+        for call in [server(grpc()), client(grpc())] {
+            let mut call = after_head(call, &head(204, headers));
+            call.on_body_end();
+            assert_eq!(call.classification(), expected, "{headers:?}");
+        }
+    }
+}
+
+#[test]
+fn http_status_of_a_failure_is_classified_by_itself_if_grpc_status_is_missing() {
+    for (status, expected) in [
+        (400, CLIENT_ERROR),
+        (404, CLIENT_ERROR),
+        (500, Classification::FAILURE),
+        (503, Outcome::Overload.into()),
+        (504, LATE),
+    ] {
+        let call = GrpcClient::new().read(&mut grpc());
+        let mut call = after_head(call, &head(status, &[]));
+        assert_eq!(call.classification(), expected, "{status}");
+        call.on_body_end();
+        assert_eq!(call.classification(), expected, "{status}");
+    }
+}
+
 #[test]
 fn grpc_web_status_is_read_from_the_body() {
     let web = || {
