@@ -66,6 +66,7 @@ pub(crate) use kind::HttpKindFor;
 pub use kind::{ClientKind, GrpcClientKind, HttpKind, ServerKind};
 pub(crate) use local_failure::LocalFailure;
 pub use local_response::CaughtPanic;
+pub(crate) use local_response::rejection_response_in;
 pub use respond::Respond;
 pub(crate) use respond::{BodyInfo, WrapBody};
 pub(crate) use response_head::ResponseHead;

@@ -57,6 +57,15 @@ impl WireFormat {
             })
     }
 
+    /// Returns the kind of gRPC of a request that is gRPC whatever its headers say.
+    #[inline]
+    pub(super) fn from_grpc_headers(headers: &HeaderMap) -> Self {
+        match WireFormat::from_headers(headers) {
+            WireFormat::GrpcWeb => WireFormat::GrpcWeb,
+            _ => WireFormat::Grpc,
+        }
+    }
+
     fn from_content_type(content_type: &[u8]) -> Self {
         match content_type.strip_prefix(b"application/grpc") {
             Some([] | [b'+' | b';' | b' ', ..]) => WireFormat::Grpc,

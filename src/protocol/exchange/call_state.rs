@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use http::response;
 
-use super::{HttpExchange, MethodKind, failure_detail::FailureDetail, grpc_status_of};
+use super::{HttpExchange, MethodKind, blame, end, failure_detail::FailureDetail, grpc_status_of};
 use crate::{
     call::{CallEnd, Classification, Evidence, Outcome, PackedOption},
     protocol::{CallState, Side, WireFormat, upload::Upload},
@@ -33,8 +33,8 @@ impl CallState for HttpExchange {
     fn reset(&mut self) {
         self.classification = Classification::SUCCESS;
         (self.status, self.grpc_code) = (None, None);
-        if let Some(rare) = &mut self.extra {
-            (rare.frames, rare.failure_detail) = (None, None);
+        if let Some(extra) = &mut self.extra {
+            (extra.frames, extra.failure_detail) = (None, None);
         }
         (self.bytes_sent, self.expected_len, self.has_content_length) =
             (0, PackedOption::NONE, false);
@@ -78,9 +78,9 @@ impl CallState for HttpExchange {
     #[inline]
     fn on_body_end(&mut self) {
         if self.expects_grpc_status() {
-            self.on_end_without_trailers();
+            end::classify_without_trailers(self);
         } else if self.has_content_length && self.expected_len.get() != Some(self.bytes_sent) {
-            self.on_wrong_length();
+            end::classify_wrong_length(self);
         }
     }
 
@@ -96,7 +96,7 @@ impl CallState for HttpExchange {
         }
         if self.status.is_none() {
             return match given_up {
-                Some(classification) => self.blame_caller_for_error(classification),
+                Some(classification) => blame::caller_for_error(self, classification),
                 // The request broke off with the call: a server's future is dropped before any reader sees that.
                 None if self.blames_caller_for_timeout() => Classification::CALLER_FAULT,
                 None => Classification::CANCELLED,
@@ -118,7 +118,7 @@ impl CallState for HttpExchange {
     }
 
     fn on_panic(&mut self) -> Classification {
-        self.classify_panic();
+        self.classification = blame::classify_panic(self);
         self.classification
     }
 

@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use http::{HeaderValue, Response};
+use http::{HeaderValue, Response, header};
 use http_body::Frame;
 use http_body_util::Full;
 
