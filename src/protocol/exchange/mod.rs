@@ -136,24 +136,14 @@ impl HttpExchange {
         }
     }
 
-    /// Returns the wire format, as far as it is known by now.
-    pub fn wire(&self) -> WireFormat {
-        self.wire
-    }
-
     /// Returns whether the call is gRPC, gRPC-Web included.
-    pub fn is_grpc(&self) -> bool {
+    pub(crate) fn is_grpc(&self) -> bool {
         self.wire.is_grpc()
     }
 
     /// Returns the outcome so far, which is final once the body has ended.
-    pub fn outcome(&self) -> Outcome {
+    pub(crate) fn outcome(&self) -> Outcome {
         self.classification.outcome
-    }
-
-    /// Returns the gRPC code, if there was one.
-    pub fn grpc_code(&self) -> Option<GrpcCode> {
-        self.grpc_code
     }
 
     fn extra_mut(&mut self) -> &mut ExchangeExtra {

@@ -97,7 +97,7 @@ fn grpc_status_counts_wherever_it_is() {
         &head(200, &[SPEAKS_GRPC, ("grpc-status", "14")]),
     );
     assert_eq!(in_head.classification(), Classification::FAILURE);
-    assert_eq!(in_head.grpc_code(), Some(GrpcCode::UNAVAILABLE));
+    assert_eq!(in_head.grpc_code, Some(GrpcCode::UNAVAILABLE));
     let mut in_trailers = after_head(server(grpc()), &head(200, &[SPEAKS_GRPC]));
     assert_eq!(in_trailers.classification(), Classification::SUCCESS);
     in_trailers.on_trailers(&trailers("5"), None);
@@ -125,7 +125,7 @@ fn missing_grpc_status_is_a_failure_whatever_method_and_http_status_are() {
         let mut missing = call();
         missing.on_body_end();
         assert_eq!(
-            (missing.classification(), missing.grpc_code()),
+            (missing.classification(), missing.grpc_code),
             (Classification::FAILURE, None),
             "{method} {status}"
         );
@@ -184,12 +184,12 @@ fn grpc_web_status_is_read_from_the_body() {
     }
     failed.on_body_end();
     assert_eq!(failed.classification(), Classification::FAILURE);
-    assert_eq!(failed.grpc_code(), Some(GrpcCode::parse(b"13")));
+    assert_eq!(failed.grpc_code, Some(GrpcCode::parse(b"13")));
     let mut missing = after_head(client(web()), &answer);
     missing.on_data(b"\x00\x00\x00\x00\x02hi");
     missing.on_body_end();
     assert_eq!(missing.classification(), Classification::FAILURE);
-    assert_eq!(missing.grpc_code(), None);
+    assert_eq!(missing.grpc_code, None);
 }
 
 /// A reader that left with its trailers made a success of every failure.
@@ -230,7 +230,7 @@ fn attempt_knows_nothing_of_the_one_before() {
     call.set_failure_detail(FailureDetail::MissingGrpcStatus);
     call.reset();
     assert_eq!(call.classification(), Classification::SUCCESS);
-    assert_eq!((call.status, call.grpc_code()), (None, None));
+    assert_eq!((call.status, call.grpc_code), (None, None));
     assert!(call.failure_detail().is_none());
     assert_eq!((call.bytes_sent, call.has_content_length), (0, false));
     let mut plain = after_head(client(grpc()), &head(503, &[]));
@@ -594,7 +594,7 @@ fn grpc_web_status_is_read_from_base64_where_the_answer_is_text() {
     failed.on_data(b"gAAAAA9ncnBjLXN0YXR1czogNQo=");
     failed.on_body_end();
     assert_eq!(failed.classification(), CLIENT_ERROR);
-    assert_eq!(failed.grpc_code(), Some(GrpcCode::parse(b"5")));
+    assert_eq!(failed.grpc_code, Some(GrpcCode::parse(b"5")));
 }
 
 #[path = "call_state_tests.rs"]
