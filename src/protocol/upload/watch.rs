@@ -119,4 +119,5 @@ fn watch_in_place<T: Body + Default>(
 }
 
 #[cfg(test)]
+#[path = "watch_tests.rs"]
 mod tests;

@@ -3,5 +3,6 @@
 mod classify;
 #[cfg(feature = "tower")]
 mod evidence;
+mod grpc_outcomes;
 mod outcomes;
 mod panics;
