@@ -6,6 +6,16 @@ use crate::util::error_chain::sources;
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Finds an error type in the source chain of an error, itself included. The chain is followed for 16 errors.
+///
+/// An error that `io::Error` wraps is found, too:
+///
+/// ```
+/// use std::io;
+/// use tower_keep::{Rejection, call::find};
+///
+/// let error = io::Error::other(Rejection::overloaded("shed"));
+/// assert!(find::<Rejection>(&error).is_some());
+/// ```
 pub fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     sources(error).find_map(|error| error.downcast_ref())
 }

@@ -129,6 +129,16 @@ pub struct Rejection {
 
 impl Rejection {
     /// Creates a rejection of the given kind by the guard of that name.
+    ///
+    /// The guard of a full queue names itself and says when to come again:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep::{Rejection, RejectionKind};
+    ///
+    /// let rejection = Rejection::new(RejectionKind::Full, "queue").with_retry_after(Duration::from_secs(2));
+    /// assert_eq!(rejection.to_string(), r#"rejected by "queue": full"#);
+    /// ```
     pub fn new(kind: RejectionKind, guard: impl Into<Label>) -> Self {
         Rejection {
             kind,

@@ -74,6 +74,7 @@ pub(super) fn rejection_response(call: &HttpExchange, why: Rejection) -> Respons
         }
         response
     };
+    // Outer guards find it there, and classify the call as rejected, not by the status.
     response.extensions_mut().insert(why);
     response
 }
@@ -130,6 +131,7 @@ pub(super) fn timeout_response(call: &HttpExchange, why: Elapsed) -> Response<By
     let detail = "the request could not be answered in time";
     let mut response = if call.is_grpc() {
         grpc_response(call, GrpcCode::DEADLINE_EXCEEDED, detail)
+    // A 504 would send the caller to the operator of this service for its own slow upload.
     } else if why.is_caller_fault() {
         problem_response(
             StatusCode::REQUEST_TIMEOUT,

@@ -46,6 +46,7 @@ pub(super) fn shared_classifier(
     own: Option<&Classifier>,
     extensions: &mut Extensions,
 ) -> Option<Classifier> {
+    // Most requests have none when they come, and need no lookup.
     let outer = match extensions.is_empty() {
         true => None,
         false => extensions.get::<OuterClassifier>(),
@@ -54,6 +55,7 @@ pub(super) fn shared_classifier(
         .filter(|outer| outer.side == side)
         .map(|outer| &outer.classifier);
     let Some(own) = own else {
+        // Left where it is: inner layers find the same one.
         return outer.cloned();
     };
     let classifier = own.with_outer(outer);

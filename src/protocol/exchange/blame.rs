@@ -52,7 +52,7 @@ pub(super) fn classify_panic(call: &HttpExchange) -> Classification {
 
 /// Returns whether a gRPC server reports that it could not decode the request, before it did anything about it.
 fn is_undecodable(call: &HttpExchange, classification: Classification, status: &HeaderMap) -> bool {
-    // A client cannot tell whose fault that is: it may have sent a good message, and a proxy a bad one.
+    // On a client, the peer's word alone does not clear the peer.
     let may_be = call.side == Side::Server
         && call.grpc_code.is_some()
         && classification.evidence == Evidence::Unhealthy;

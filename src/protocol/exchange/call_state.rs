@@ -38,6 +38,7 @@ impl CallState for HttpExchange {
         }
         (self.bytes_sent, self.expected_len, self.has_content_length) =
             (0, PackedOption::NONE, false);
+        // The attempt before may have made the call plain; the request is the same as then.
         self.wire = self.request_wire;
         self.is_local_timeout = false;
         self.reader_waiting = false;
@@ -54,6 +55,7 @@ impl CallState for HttpExchange {
 
     #[inline]
     fn is_unexplained_timeout(&self) -> bool {
+        // The code of a peer says that it gave up, not why: it may have gone by the deadline that we sent along.
         let late = Classification::new(Outcome::TimedOut, Evidence::Unhealthy);
         self.classification == late && !self.is_local_timeout
     }
@@ -106,6 +108,7 @@ impl CallState for HttpExchange {
         if self.has_content_length && promised.is_some_and(|promised| self.bytes_sent > promised) {
             return Classification::FAILURE;
         }
+        // A gRPC body of the right length still lacks its trailers.
         let complete = !self.expects_grpc_status() && promised == Some(self.bytes_sent);
         if let Some(classification) = given_up.filter(|_| self.reader_waiting && !complete) {
             return classification;
@@ -125,12 +128,14 @@ impl CallState for HttpExchange {
     #[inline]
     fn write_end<'a>(&'a self, end: &mut CallEnd<'a>) {
         end.wire = self.wire;
+        // With a head, the time before it is known; the upload is asked, under its lock, only without one.
         if end.admitted_at.is_some() && end.time_to_head.is_none() {
             end.upload_wait = self.upload_wait();
         }
         end.status = self.status;
         end.grpc_code = self.grpc_code;
         end.response_bytes = self.bytes_sent;
+        // An error or a panic of the service itself is closer to the cause than what its head said.
         if end.cause.is_none() {
             end.cause = self.failure_detail().map(FailureDetail::cause);
         }

@@ -29,6 +29,7 @@ impl ExchangeExtra {
     /// Returns whether the request broke off, or was malformed.
     pub(super) fn is_request_broken(&self) -> bool {
         let upload = self.upload.as_ref();
+        // Two locks, one after the other, both short: only failures come here.
         upload.is_some_and(|(upload, _)| upload.is_broken() || upload.is_malformed())
     }
 

@@ -114,6 +114,7 @@ impl HttpExchange {
     fn new(side: Side, wire: WireFormat, method: &Method, headers: &HeaderMap) -> Self {
         let time_limit = match wire {
             WireFormat::Plain => None,
+            // Read on a client, too: its request says how long its caller waits.
             _ => headers.get("grpc-timeout").and_then(parse_grpc_timeout),
         };
         HttpExchange {
@@ -191,6 +192,7 @@ impl HttpExchange {
         exact: Option<u64>,
         own: Option<&Classifier>,
     ) -> BodyExpected {
+        // The wire format and the code come first: everything below depends on them.
         self.status = Some(head.status);
         if self.is_grpc() {
             head::record_grpc(self, head);
@@ -205,6 +207,7 @@ impl HttpExchange {
         if self.has_no_body(head.status) {
             return BodyExpected::No;
         }
+        // What the body itself claims decides about a drop only; a header is a promise that the end is checked by.
         let length = content_length(head.headers);
         self.has_content_length = length.is_some();
         self.expected_len = PackedOption::new(length.or(exact));
@@ -263,6 +266,7 @@ impl HttpExchange {
     #[inline]
     pub(crate) fn wrap_error(&self, error: BoxError) -> BoxError {
         match self.classifier {
+            // Outer layers come to the same by themselves for most errors, which need no wrapper.
             Some(_) if classify_error(&*error) != self.classification => {
                 ClassifiedError::new(self.classification, error).into()
             }
@@ -334,6 +338,7 @@ impl HttpExchange {
     /// Classifies an error of the service or of its body.
     pub(crate) fn on_error(&mut self, error: &(dyn Error + 'static), own: Option<&Classifier>) {
         let mut input = ClassifyInput::new(blame::caller_for_error(self, classify_error(error)));
+        // The error of a time limit of this process, or one that an inner layer has classified, is explained already.
         self.is_local_timeout =
             find::<Elapsed>(error).is_some() || ClassifiedError::find(error).is_some();
         input.status = self.status;
@@ -377,6 +382,7 @@ impl HttpExchange {
         (self.wire == WireFormat::Grpc || self.frames().is_some())
             && self.grpc_code.is_none()
             && self.status.is_some_and(|status| status.as_u16() < 400)
+            // A rejection or a panic inside stays what it is, with or without a status.
             && self.classification.outcome == Outcome::Success
     }
 }

@@ -1,4 +1,4 @@
-//! What the tests of an exchange share, and those of its head.
+//! Checks the head of an exchange; has the steps that all tests of an exchange share.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};

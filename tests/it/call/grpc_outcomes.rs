@@ -1,4 +1,4 @@
-//! What gRPC statuses say of a call, wherever they are, and what their lack says.
+//! Outcomes by gRPC status, wherever it is, and of calls that lack one.
 
 use http::{Method, Request, Version};
 use tower_keep::{

@@ -1,4 +1,4 @@
-//! How calls end: outcomes, evidence, classifiers, and what panics beside them.
+//! The ends of calls: outcomes, evidence, classifiers, and what panics beside them.
 
 mod classify;
 #[cfg(feature = "tower")]

@@ -1,4 +1,4 @@
-//! What heads, trailers, errors and values say of a call.
+//! Outcomes by head, body, error and value.
 
 use std::{
     convert::Infallible,

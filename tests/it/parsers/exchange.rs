@@ -207,13 +207,13 @@ impl Service<Request<()>> for Peer {
     }
 }
 
-/// What the caller has read.
+/// The part of the response that the caller has read.
 #[derive(Debug, Default)]
 struct Read {
     bytes: u64,
-    /// Whether the body came to its end, well or badly.
+    /// True if the body came to its end, well or badly.
     is_whole: bool,
-    /// Whether call or body failed before the call was complete.
+    /// True if call or body failed before the call was complete.
     has_failed: bool,
 }
 

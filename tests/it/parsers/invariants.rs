@@ -1,4 +1,4 @@
-//! What holds for any bytes that a stranger may send, one invariant for each parser. It panics where it is broken.
+//! One invariant for each parser, for any bytes that a stranger may send. It panics where it is broken.
 //!
 //! The fuzz package (`fuzz/`) runs the same functions; they use the public API only.
 
@@ -316,7 +316,7 @@ fn grpc_time(bytes: &[u8]) -> Option<u128> {
     good.then_some(nanos * u128::from(seconds(digits)?))
 }
 
-/// What the guard makes of one header. A call that is rejected had no time left.
+/// Returns what the guard makes of one header. A call that is rejected had no time left.
 fn told(name: HeaderName, value: &HeaderValue, content_type: &'static str) -> Option<Duration> {
     let mut request = Request::new(());
     (*request.method_mut(), *request.version_mut()) = (Method::POST, Version::HTTP_2);
@@ -331,7 +331,7 @@ fn told(name: HeaderName, value: &HeaderValue, content_type: &'static str) -> Op
     }
 }
 
-/// What [`normalize_message`] returns has a bound, is its own result, and names one group.
+/// The result of [`normalize_message`] has a bound, is its own result, and names one group.
 pub fn error_message(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let once = normalize_message(&text);

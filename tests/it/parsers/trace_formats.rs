@@ -1,4 +1,4 @@
-//! What holds for the trace formats of others: Zipkin's B3 and AWS X-Ray.
+//! The invariants of the trace formats of others: Zipkin's B3 and AWS X-Ray.
 
 use http::{HeaderMap, HeaderValue, Request};
 use tokio::time::Instant;
