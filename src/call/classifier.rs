@@ -118,6 +118,7 @@ impl Classifier {
             let output = catch_hook(|| (link.classify_fn)(input));
             input.classification = match output {
                 Some(output) => output.resolve(input.classification, input.error.is_some()),
+                // It panicked: better a failure too many than one that nobody sees.
                 None => Classification::FAILURE,
             };
             next = link.outer.as_ref();

@@ -17,6 +17,16 @@ pub struct CallClock {
 
 impl CallClock {
     /// Creates a clock whose time is known already.
+    ///
+    /// Every guard that asks it reads the same time:
+    ///
+    /// ```
+    /// use tokio::time::Instant;
+    /// use tower_keep::call::CallClock;
+    ///
+    /// let now = Instant::now();
+    /// assert_eq!(CallClock::at(now).now(), now);
+    /// ```
     pub fn at(now: Instant) -> Self {
         CallClock {
             now: Cell::new(Some(now)),

@@ -14,6 +14,15 @@ pub struct ConfigError {
 
 impl ConfigError {
     /// Creates the error of a `field` of a component that has a value other than expected.
+    ///
+    /// The builder of a custom guard reports a value that it cannot use:
+    ///
+    /// ```
+    /// use tower_keep::call::ConfigError;
+    ///
+    /// let error = ConfigError::new("queue \"orders\"", "capacity", 0, "1 or more");
+    /// assert_eq!(error.to_string(), r#"queue "orders": capacity is 0, must be 1 or more"#);
+    /// ```
     pub fn new(
         owner: impl Into<String>,
         field: &'static str,
@@ -59,6 +68,7 @@ pub(crate) fn check_fraction(
     field: &'static str,
     value: f64,
 ) -> Result<f64, ConfigError> {
+    // `NaN` is in no range, and so is an error here.
     if (0.0..=1.0).contains(&value) {
         return Ok(value);
     }

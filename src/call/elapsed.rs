@@ -65,6 +65,7 @@ impl Elapsed {
     pub(crate) fn new(limit: Label, bound: TimeoutKind, after: Option<Duration>) -> Self {
         let blame = match bound {
             TimeoutKind::Limit | TimeoutKind::BodyIdle | TimeoutKind::BodyTotal => Blame::Peer,
+            // The caller chose it, and may have left no time at all.
             TimeoutKind::Deadline => Blame::Unknown,
         };
         Elapsed {
@@ -127,6 +128,7 @@ impl Elapsed {
     /// Returns the classification of a call that ends with this error.
     pub(crate) fn classification(&self) -> Classification {
         match self.blame {
+            // Work that was never begun has not timed out, whoever is to blame.
             _ if self.rejection.is_some() => Classification::REJECTED,
             Blame::Caller => Classification::CALLER_FAULT,
             Blame::Peer | Blame::Unknown => Classification::new(Outcome::TimedOut, self.evidence()),

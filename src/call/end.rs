@@ -88,12 +88,26 @@ impl Timings {
     /// Returns whether the service was never called.
     pub(crate) fn was_never_called(&self) -> bool {
         let made = self.called.as_ref();
+        // Relaxed: flag and end belong to one future, which is polled and dropped by one thread at a time.
         made.is_some_and(|made| !made.load(Ordering::Relaxed))
     }
 }
 
 impl<'a> CallEnd<'a> {
     /// Creates an end with an outcome alone, for tests of a guard. The evidence follows from it.
+    ///
+    /// A test shows a guard the end of a call that lasted for two seconds:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tokio::time::Instant;
+    /// use tower_keep::{Outcome, call::{CallClock, CallEnd}};
+    ///
+    /// let began = Instant::now();
+    /// let clock = CallClock::at(began + Duration::from_secs(2));
+    /// let end = CallEnd::new(Outcome::Failure, &clock).with_admitted_at(began);
+    /// assert_eq!(end.elapsed(), Some(Duration::from_secs(2)));
+    /// ```
     pub fn new(outcome: Outcome, now: &'a CallClock) -> Self {
         CallEnd {
             outcome,
@@ -212,11 +226,13 @@ impl<'a> CallEnd<'a> {
 
     /// Returns whether there is a guarded call around this one, which reports the end as well.
     pub(crate) fn is_nested(&self) -> bool {
+        // A guarded call counts itself: its guards see the end inside of its own scope. An operation opens none.
         call_depth() > u32::from(self.is_service_call)
     }
 
     /// Marks the panic of this call as reported, if `heard` says that a subscriber has taken the event of this end.
     pub(crate) fn mark_panic_reported(&self, heard: impl FnOnce() -> bool) {
+        // Asked only for a panic: to know whether a subscriber listens takes a lookup.
         if let Some(panic) = self.panic
             && heard()
         {

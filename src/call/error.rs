@@ -1,35 +1,23 @@
 use std::{any::Any, error::Error, io};
 
-use super::catch_hook;
+use crate::util::error_chain::sources;
 
 /// A boxed error of any type.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// The maximum length of a source chain; a longer one is most likely a cycle.
-pub(crate) const MAX_CHAIN: usize = 16;
-
 /// Finds an error type in the source chain of an error, itself included. The chain is followed for 16 errors.
+///
+/// An error that `io::Error` wraps is found, too:
+///
+/// ```
+/// use std::io;
+/// use tower_keep::{Rejection, call::find};
+///
+/// let error = io::Error::other(Rejection::overloaded("shed"));
+/// assert!(find::<Rejection>(&error).is_some());
+/// ```
 pub fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     sources(error).find_map(|error| error.downcast_ref())
-}
-
-/// Iterates over the error and its sources, outermost first.
-pub(crate) fn sources<'a>(
-    error: &'a (dyn Error + 'static),
-) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&error| next_source(error)).take(MAX_CHAIN)
-}
-
-/// Returns the source of an error; `None` if its `source` panics. `io::Error::source` skips the error that it wraps, so that one
-/// is returned here.
-fn next_source<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    match error
-        .downcast_ref::<io::Error>()
-        .and_then(io::Error::get_ref)
-    {
-        Some(inner) => Some(inner),
-        None => catch_hook(|| error.source()).flatten(),
-    }
 }
 
 /// Returns an error of a type without an `Error` bound as a std error.

@@ -43,6 +43,13 @@ impl GrpcCode {
 
 impl GrpcCode {
     /// Parses the value of a `grpc-status` header or trailer. Anything else is `UNKNOWN`, as the gRPC protocol demands.
+    ///
+    /// ```
+    /// use tower_keep::call::GrpcCode;
+    ///
+    /// assert_eq!(GrpcCode::parse(b"14"), GrpcCode::UNAVAILABLE);
+    /// assert_eq!(GrpcCode::parse(b"fine"), GrpcCode::UNKNOWN);
+    /// ```
     pub fn parse(value: &[u8]) -> Self {
         match *value {
             [digit @ b'0'..=b'9'] => GrpcCode(digit - b'0'),

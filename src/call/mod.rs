@@ -35,6 +35,7 @@ pub use grpc_code::GrpcCode;
 pub use outcome::Outcome;
 pub use rejection::{Label, Rejection, RejectionKind};
 
+pub(crate) use crate::util::error_chain::sources;
 pub(crate) use crate::util::hook::{catch_hook, catch_nested_hook, panic_message};
 pub(crate) use crate::util::panics::{
     CapturedPanic, CatchScope, PanicDetails, PanicPayload, call_depth, catch, catch_service,
@@ -44,7 +45,7 @@ pub(crate) use classified_error::ClassifiedError;
 pub(crate) use classifier::Classifier;
 pub(crate) use config_error::check_fraction;
 pub(crate) use end::Timings;
-pub(crate) use error::{as_std_error, is_elapsed, is_overload, is_timeout, sources};
+pub(crate) use error::{as_std_error, is_elapsed, is_overload, is_timeout};
 pub(crate) use not_sent::{NotSent, not_sent};
 pub(crate) use packed_option::PackedOption;
 pub(crate) use timeout_drop::{

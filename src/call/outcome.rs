@@ -7,7 +7,7 @@ use std::fmt;
 pub enum Outcome {
     /// The peer did what was asked.
     Success,
-    /// The peer or the transport failed: 5xx, a broken connection, a body cut short.
+    /// The peer or the transport failed: 5xx, a broken connection, a body cut short, a gRPC response without its status.
     Failure,
     /// The peer is overloaded: 429, 503 or `RESOURCE_EXHAUSTED`.
     Overload,

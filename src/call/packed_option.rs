@@ -22,6 +22,7 @@ impl PackedOption {
     /// Stores a time in nanoseconds, capped at five centuries.
     #[inline]
     pub(crate) fn from_duration(time: Option<Duration>) -> Self {
+        // One less than the largest, which stands for `None`.
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX - 1);
         PackedOption::new(time.map(nanos))
     }

@@ -1,5 +1,10 @@
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+use http::Response;
+
+use crate::protocol::{WireFormat, rejection_response_in};
+
 /// The name of a guard or service. A literal is not allocated, and other names are shared.
 #[derive(Clone)]
 pub struct Label(LabelRepr);
@@ -124,6 +129,16 @@ pub struct Rejection {
 
 impl Rejection {
     /// Creates a rejection of the given kind by the guard of that name.
+    ///
+    /// The guard of a full queue names itself and says when to come again:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep::{Rejection, RejectionKind};
+    ///
+    /// let rejection = Rejection::new(RejectionKind::Full, "queue").with_retry_after(Duration::from_secs(2));
+    /// assert_eq!(rejection.to_string(), r#"rejected by "queue": full"#);
+    /// ```
     pub fn new(kind: RejectionKind, guard: impl Into<Label>) -> Self {
         Rejection {
             kind,
@@ -217,6 +232,21 @@ impl Rejection {
     /// ```
     pub fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Rejection> {
         super::find(error)
+    }
+
+    /// Returns the response of a guarded server, for a proxy or handler that finds a rejection in an error.
+    ///
+    /// A problem body, or a trailers-only gRPC response: see [`WireFormat::from_request`]. The rejection stays in the extensions,
+    /// for guards further out.
+    ///
+    /// ```
+    /// use tower_keep::{Rejection, protocol::WireFormat};
+    ///
+    /// let response = Rejection::rate_limited("login").to_response(WireFormat::Plain);
+    /// assert_eq!(response.status(), 429);
+    /// ```
+    pub fn to_response(&self, wire: WireFormat) -> Response<Bytes> {
+        rejection_response_in(wire, self.clone())
     }
 }
 

@@ -38,6 +38,7 @@ impl TimeoutDrop {
             return classification;
         };
         let lasted = now().saturating_duration_since(began);
+        // Half, as for uploads: the peer had the larger part of the time.
         if lasted >= after / 2 {
             return classification;
         }
@@ -71,9 +72,11 @@ pub(crate) fn drop_on_timeout(why: Elapsed, drop: impl FnOnce()) -> Elapsed {
     }
     let _back = RestoreTimeout(
         current_timeout(),
+        // Cleared for the work of this timeout alone; what an outer one had found comes back at the end.
         NEVER_CALLED.try_with(Cell::take).unwrap_or(false),
     );
     let _ = TIMEOUT.try_with(|current| current.set(Some((&why).into())));
+    // Whatever is dropped in here reads the timeout, and may report that it was never called.
     drop();
     if NEVER_CALLED.try_with(Cell::get).unwrap_or(false) && !why.is_caller_fault() {
         return why.blame_unknown();

@@ -23,6 +23,7 @@ impl AnyService {
     #[inline]
     pub(crate) fn classify<T: 'static>(&self, result: Result<&T, &BoxError>) -> Classification {
         match (&self.0, result) {
+            // The path of most calls, which builds no input.
             (None, Ok(_)) => Classification::SUCCESS,
             _ => self.classify_input(result).classification,
         }
@@ -91,6 +92,7 @@ impl<Res: 'static, E: Into<BoxError>> Respond<Res, E> for AnyService {
 
     #[inline]
     fn body_info(_: &Res) -> Result<BodyInfo, PanicPayload> {
+        // A plain response is complete as soon as it is there.
         Ok(BodyInfo {
             exact_len: None,
             is_end: true,

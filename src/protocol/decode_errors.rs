@@ -79,7 +79,7 @@ mod tests {
     }
 }
 
-/// What tonic really says: an update that changes it fails here.
+/// The messages that tonic really sends: an update that changes them fails here.
 #[cfg(all(test, feature = "tonic"))]
 mod real {
     use bytes::Bytes;

@@ -12,6 +12,7 @@ pub(crate) fn parse_grpc_timeout(value: &HeaderValue) -> Option<Duration> {
     }
     let number = digits
         .iter()
+        // Eight digits fit, in hours too.
         .fold(0u64, |n, digit| n * 10 + u64::from(digit - b'0'));
     Some(match unit {
         b'H' => Duration::from_secs(number * 3600),
@@ -38,6 +39,7 @@ pub(crate) fn write_grpc_timeout(time: Duration) -> HeaderValue {
         (3_600_000_000_000, 'H'),
     ];
     let nanos = time.as_nanos().max(1);
+    // Integer division rounds down: the peer must not believe that it has more time than there is.
     let written = |(unit, letter): &(u128, char)| {
         let number = nanos / unit;
         (number <= MAX_VALUE).then(|| format!("{number}{letter}"))

@@ -51,8 +51,13 @@ fn grpc_code(kind: RejectionKind) -> GrpcCode {
     }
 }
 
+/// Returns the response to a rejection outside of a call.
+pub(crate) fn rejection_response_in(wire: WireFormat, why: Rejection) -> Response<Bytes> {
+    rejection_response(&HttpExchange::with_wire(wire), why)
+}
+
 /// Returns the response to a rejected call; the `Rejection` travels in its extensions.
-pub(crate) fn rejection_response(call: &HttpExchange, why: Rejection) -> Response<Bytes> {
+pub(super) fn rejection_response(call: &HttpExchange, why: Rejection) -> Response<Bytes> {
     let detail = why.kind().client_message();
     let mut response = if call.is_grpc() {
         let mut response = grpc_response(call, grpc_code(why.kind()), detail);
@@ -69,25 +74,9 @@ pub(crate) fn rejection_response(call: &HttpExchange, why: Rejection) -> Respons
         }
         response
     };
+    // Outer guards find it there, and classify the call as rejected, not by the status.
     response.extensions_mut().insert(why);
     response
-}
-
-impl Rejection {
-    /// Returns the response of a guarded server, for a proxy or handler that finds a rejection in an error.
-    ///
-    /// A problem body, or a trailers-only gRPC response: see [`WireFormat::from_request`]. The rejection stays in the extensions,
-    /// for guards further out.
-    ///
-    /// ```
-    /// use tower_keep::{Rejection, protocol::WireFormat};
-    ///
-    /// let response = Rejection::rate_limited("login").to_response(WireFormat::Plain);
-    /// assert_eq!(response.status(), 429);
-    /// ```
-    pub fn to_response(&self, wire: WireFormat) -> Response<Bytes> {
-        rejection_response(&HttpExchange::with_wire(wire), self.clone())
-    }
 }
 
 /// Responds from an axum handler: status, `Retry-After` and a problem body. A tracker around it counts the call as
@@ -124,7 +113,7 @@ fn whole_seconds(wait: Duration) -> u64 {
 }
 
 /// Returns the response to a panic of the service. The caller learns nothing of the panic.
-pub(crate) fn panic_response(call: &HttpExchange, message: &str) -> Response<Bytes> {
+pub(super) fn panic_response(call: &HttpExchange, message: &str) -> Response<Bytes> {
     let detail = "the request could not be handled";
     let mut response = if call.is_grpc() {
         grpc_response(call, GrpcCode::INTERNAL, detail)
@@ -138,10 +127,11 @@ pub(crate) fn panic_response(call: &HttpExchange, message: &str) -> Response<Byt
 }
 
 /// Returns the response of a service that took too long. The error stays in the extensions, for outer layers.
-pub(crate) fn timeout_response(call: &HttpExchange, why: Elapsed) -> Response<Bytes> {
+pub(super) fn timeout_response(call: &HttpExchange, why: Elapsed) -> Response<Bytes> {
     let detail = "the request could not be answered in time";
     let mut response = if call.is_grpc() {
         grpc_response(call, GrpcCode::DEADLINE_EXCEEDED, detail)
+    // A 504 would send the caller to the operator of this service for its own slow upload.
     } else if why.is_caller_fault() {
         problem_response(
             StatusCode::REQUEST_TIMEOUT,

@@ -1,5 +1,7 @@
 //! Shares a classifier among all layers of a stack.
 
+use http::Extensions;
+
 use crate::call::{Classification, Classifier};
 
 use super::Side;
@@ -19,4 +21,47 @@ pub(super) struct SharedClassification {
     pub(super) side: Side,
     pub(super) classification: Classification,
     pub(super) classifier: Classifier,
+}
+
+impl SharedClassification {
+    #[cold]
+    pub(super) fn insert(
+        side: Side,
+        classification: Classification,
+        classifier: &Classifier,
+        extensions: &mut Extensions,
+    ) {
+        extensions.insert(SharedClassification {
+            side,
+            classification,
+            classifier: classifier.clone(),
+        });
+    }
+}
+
+/// Returns the classifier of the stack, with that of this layer in it, and leaves it with the request for inner layers.
+#[inline]
+pub(super) fn shared_classifier(
+    side: Side,
+    own: Option<&Classifier>,
+    extensions: &mut Extensions,
+) -> Option<Classifier> {
+    // Most requests have none when they come, and need no lookup.
+    let outer = match extensions.is_empty() {
+        true => None,
+        false => extensions.get::<OuterClassifier>(),
+    };
+    let outer = outer
+        .filter(|outer| outer.side == side)
+        .map(|outer| &outer.classifier);
+    let Some(own) = own else {
+        // Left where it is: inner layers find the same one.
+        return outer.cloned();
+    };
+    let classifier = own.with_outer(outer);
+    extensions.insert(OuterClassifier {
+        side,
+        classifier: classifier.clone(),
+    });
+    Some(classifier)
 }

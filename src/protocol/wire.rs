@@ -21,6 +21,21 @@ pub enum WireFormat {
 
 impl WireFormat {
     /// Returns the wire format of a request that came to a server.
+    ///
+    /// One header cannot turn a `GET` into gRPC:
+    ///
+    /// ```
+    /// use http::{Request, Version};
+    /// use tower_keep::protocol::WireFormat;
+    ///
+    /// let post = Request::post("/orders.Orders/Get").version(Version::HTTP_2);
+    /// let post = post.header("content-type", "application/grpc").body(())?;
+    /// assert_eq!(WireFormat::from_request(&post), WireFormat::Grpc);
+    ///
+    /// let get = Request::get("/").header("content-type", "application/grpc").body(())?;
+    /// assert_eq!(WireFormat::from_request(&get), WireFormat::Plain);
+    /// # Ok::<(), http::Error>(())
+    /// ```
     pub fn from_request<B>(request: &Request<B>) -> Self {
         WireFormat::from_request_parts(
             Side::Server,
@@ -37,6 +52,7 @@ impl WireFormat {
         version: Version,
         headers: &HeaderMap,
     ) -> Self {
+        // First: most requests of a server are no `POST`, and their headers are not looked at.
         if *method != Method::POST {
             return WireFormat::Plain;
         }
@@ -57,8 +73,18 @@ impl WireFormat {
             })
     }
 
+    /// Returns the kind of gRPC of a request that is gRPC whatever its headers say.
+    #[inline]
+    pub(super) fn from_grpc_headers(headers: &HeaderMap) -> Self {
+        match WireFormat::from_headers(headers) {
+            WireFormat::GrpcWeb => WireFormat::GrpcWeb,
+            _ => WireFormat::Grpc,
+        }
+    }
+
     fn from_content_type(content_type: &[u8]) -> Self {
         match content_type.strip_prefix(b"application/grpc") {
+            // A longer word, such as `application/grpcx`, is another type.
             Some([] | [b'+' | b';' | b' ', ..]) => WireFormat::Grpc,
             Some(rest) if rest.starts_with(b"-web") => WireFormat::GrpcWeb,
             _ => WireFormat::Plain,

@@ -51,7 +51,7 @@ thread_local! {
 /// | of a hook, subscriber or recorder | std's report, and [`hook_panics`](crate::hook_panics) | one event at `ERROR`, and `hook_panics` |
 /// | anywhere else | std's report | one event at `ERROR` |
 ///
-/// What no subscriber takes goes to stderr. With `RUST_BACKTRACE` set, std reports as well. A custom hook that was installed
+/// A report that no subscriber takes goes to stderr. With `RUST_BACKTRACE` set, std reports as well. A custom hook that was installed
 /// before always runs, too; one that is installed later should run the one that it replaces.
 ///
 /// A panic outside of calls is reported from inside the panic hook: a subscriber that panics there aborts the process.
@@ -274,7 +274,9 @@ impl CapturedPanic {
 
 impl fmt::Debug for CapturedPanic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Payload").field(&self.message()).finish()
+        f.debug_tuple("CapturedPanic")
+            .field(&self.message())
+            .finish()
     }
 }
 
@@ -334,7 +336,7 @@ impl Drop for PanicDetails {
 
 impl fmt::Debug for PanicDetails {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Seen")
+        f.debug_struct("PanicDetails")
             .field("message", &self.message)
             .field("location", &self.location)
             .finish_non_exhaustive()

@@ -47,7 +47,7 @@ mod once {
         atomic::{AtomicBool, Ordering},
     };
 
-    use crate::call::catch;
+    use crate::util::panics::catch;
 
     /// loom has none. This one keeps std's promises and no more: who sees the value sees all that came before it;
     /// who sees none may be behind the times, and knows nothing of whoever is filling it.

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::call::sources;
+use super::error_chain::sources;
 
 /// The end of a truncated text.
 pub(crate) const ELLIPSIS: char = '…';

@@ -34,6 +34,7 @@ impl NotSent {
 ///
 /// The proof covers the last request: a service that sends more than one may have completed others.
 pub(crate) fn not_sent(error: &(dyn Error + 'static)) -> Option<NotSent> {
+    // One iterator for both: the cause of a failed connection is below the proof of it.
     let mut chain = sources(error);
     match chain.find_map(proof_of)? {
         // The cause tells why there was no connection.
@@ -67,6 +68,7 @@ fn connect_failure(error: &(dyn Error + 'static)) -> Option<NotSent> {
 /// Returns whether hyper-util's connector found the URI invalid, by the message: its error has no name and no accessor.
 fn is_connector_uri_error(error: &(dyn Error + 'static)) -> bool {
     let says = error.to_string();
+    // A wrapper may quote the text in its own; the error itself has no source.
     error.source().is_none() && says.starts_with("invalid URL, ")
 }
 
@@ -100,6 +102,7 @@ fn by_hyper(error: &(dyn Error + 'static)) -> Option<NotSent> {
     if refused && error.is_remote() {
         return Some(NotSent::RefusedByPeer);
     }
+    // Errors of the user's have no reason; one that has is about a stream or a connection.
     let unsendable = error.reason().is_none() && says_one_of(error, &H2_UNSENDABLE);
     unsendable.then_some(NotSent::Unsendable)
 }

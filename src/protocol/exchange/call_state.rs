@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use http::response;
 
-use super::{HttpExchange, MethodKind, failure_detail::FailureDetail, grpc_status_of};
+use super::{HttpExchange, MethodKind, blame, end, failure_detail::FailureDetail, grpc_status_of};
 use crate::{
     call::{CallEnd, Classification, Evidence, Outcome, PackedOption},
     protocol::{CallState, Side, WireFormat, upload::Upload},
@@ -33,11 +33,12 @@ impl CallState for HttpExchange {
     fn reset(&mut self) {
         self.classification = Classification::SUCCESS;
         (self.status, self.grpc_code) = (None, None);
-        if let Some(rare) = &mut self.extra {
-            (rare.frames, rare.failure_detail) = (None, None);
+        if let Some(extra) = &mut self.extra {
+            (extra.frames, extra.failure_detail) = (None, None);
         }
         (self.bytes_sent, self.expected_len, self.has_content_length) =
             (0, PackedOption::NONE, false);
+        // The attempt before may have made the call plain; the request is the same as then.
         self.wire = self.request_wire;
         self.is_local_timeout = false;
         self.reader_waiting = false;
@@ -54,6 +55,7 @@ impl CallState for HttpExchange {
 
     #[inline]
     fn is_unexplained_timeout(&self) -> bool {
+        // The code of a peer says that it gave up, not why: it may have gone by the deadline that we sent along.
         let late = Classification::new(Outcome::TimedOut, Evidence::Unhealthy);
         self.classification == late && !self.is_local_timeout
     }
@@ -78,9 +80,9 @@ impl CallState for HttpExchange {
     #[inline]
     fn on_body_end(&mut self) {
         if self.expects_grpc_status() {
-            self.on_end_without_trailers();
+            end::classify_without_trailers(self);
         } else if self.has_content_length && self.expected_len.get() != Some(self.bytes_sent) {
-            self.on_wrong_length();
+            end::classify_wrong_length(self);
         }
     }
 
@@ -96,7 +98,7 @@ impl CallState for HttpExchange {
         }
         if self.status.is_none() {
             return match given_up {
-                Some(classification) => self.blame_caller_for_error(classification),
+                Some(classification) => blame::caller_for_error(self, classification),
                 // The request broke off with the call: a server's future is dropped before any reader sees that.
                 None if self.blames_caller_for_timeout() => Classification::CALLER_FAULT,
                 None => Classification::CANCELLED,
@@ -106,6 +108,7 @@ impl CallState for HttpExchange {
         if self.has_content_length && promised.is_some_and(|promised| self.bytes_sent > promised) {
             return Classification::FAILURE;
         }
+        // A gRPC body of the right length still lacks its trailers.
         let complete = !self.expects_grpc_status() && promised == Some(self.bytes_sent);
         if let Some(classification) = given_up.filter(|_| self.reader_waiting && !complete) {
             return classification;
@@ -118,19 +121,21 @@ impl CallState for HttpExchange {
     }
 
     fn on_panic(&mut self) -> Classification {
-        self.classify_panic();
+        self.classification = blame::classify_panic(self);
         self.classification
     }
 
     #[inline]
     fn write_end<'a>(&'a self, end: &mut CallEnd<'a>) {
         end.wire = self.wire;
+        // With a head, the time before it is known; the upload is asked, under its lock, only without one.
         if end.admitted_at.is_some() && end.time_to_head.is_none() {
             end.upload_wait = self.upload_wait();
         }
         end.status = self.status;
         end.grpc_code = self.grpc_code;
         end.response_bytes = self.bytes_sent;
+        // An error or a panic of the service itself is closer to the cause than what its head said.
         if end.cause.is_none() {
             end.cause = self.failure_detail().map(FailureDetail::cause);
         }

@@ -124,7 +124,7 @@ fn answer_in_the_services_place_is_noted() {
         call.set_local_response(&rejection, 7);
         let (status, sent) = (call.status, call.bytes_sent);
         assert_eq!((status, sent), (Some(StatusCode::OK), 7));
-        assert_eq!(call.grpc_code(), code);
+        assert_eq!(call.grpc_code, code);
     }
 }
 

@@ -52,6 +52,7 @@ pub(super) fn inner_outcome(extensions: &Extensions) -> Option<(Classification, 
     if extensions.is_empty() {
         return None;
     }
+    // Before the panic: a guard that rejects never lets the service run.
     if let Some(rejection) = extensions.get::<Rejection>() {
         return Some((
             Classification::REJECTED,
@@ -100,6 +101,8 @@ pub(super) fn grpc_message(headers: &HeaderMap) -> Option<FailureDetail> {
 
 /// Decodes a `grpc-message`, as far as it is kept.
 pub(super) fn decode_grpc_message(raw: &[u8]) -> String {
+    // Cut before it is decoded, so that a long message costs no more than a short one. That may split an escape or a character;
+    // the lossy decoding takes both.
     let raw = &raw[..raw.len().min(MAX_GRPC_MESSAGE)];
     percent_decode(raw).decode_utf8_lossy().into_owned()
 }

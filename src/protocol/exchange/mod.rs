@@ -1,23 +1,43 @@
+//! The state of a call over HTTP or gRPC, from its request to the end of the response's body.
+//!
+//! [`HttpExchange`] keeps it and learns what happens; `head` and `end` decide what that means, and `blame` whose fault it is.
+
+mod blame;
+mod body_expected;
 mod call_state;
 mod end;
+mod extra;
 mod failure_detail;
 mod head;
+mod headers;
+mod method_kind;
 
-use std::time::Duration;
+use std::error::Error;
 
-use http::{Extensions, HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header};
+use bytes::Bytes;
+use http::{Extensions, HeaderMap, Method, Request, StatusCode, Version};
+use http_body::Frame;
 use tokio::time::Instant;
 
-use failure_detail::FailureDetail;
+pub(crate) use body_expected::BodyExpected;
+use extra::ExchangeExtra;
+use failure_detail::{FailureDetail, inner_outcome};
+pub(crate) use headers::grpc_status_of;
+use headers::{content_length, is_grpc_web_text};
+use method_kind::MethodKind;
 
 use super::{
-    HttpKind, Side, WireFormat,
+    CallState, HttpKind, ResponseHead, Side, WireFormat,
+    classify::classify_error,
     grpc_framing::FrameScanner,
     grpc_timeout::parse_grpc_timeout,
-    shared_classifier::OuterClassifier,
+    shared_classifier::{SharedClassification, shared_classifier},
     upload::{Upload, watch_request},
 };
-use crate::call::{Classification, Classifier, GrpcCode, Outcome, PackedOption, catch_hook};
+use crate::call::{
+    BoxError, Classification, ClassifiedError, Classifier, ClassifyInput, Elapsed, GrpcCode,
+    Outcome, PackedOption, as_std_error, catch_hook, find,
+};
 
 /// The state of one HTTP or gRPC exchange, by which the call is classified.
 #[derive(Debug)]
@@ -48,42 +68,6 @@ pub struct HttpExchange {
     extra: Option<Box<ExchangeExtra>>,
 }
 
-/// State that most exchanges do not have. Boxed, since calls are moved.
-#[derive(Debug, Default)]
-struct ExchangeExtra {
-    /// The time that the caller waits, if its request tells.
-    time_limit: Option<Duration>,
-    /// The request's body and the start of the call, if the body can be watched.
-    upload: Option<(Upload, Instant)>,
-    /// Finds the status in the body of a gRPC-Web response.
-    frames: Option<FrameScanner>,
-    failure_detail: Option<FailureDetail>,
-}
-
-impl ExchangeExtra {
-    #[cold]
-    fn with_time_limit(limit: Duration) -> Box<Self> {
-        Box::new(ExchangeExtra {
-            time_limit: Some(limit),
-            ..ExchangeExtra::default()
-        })
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum MethodKind {
-    Head,
-    Connect,
-    Other,
-}
-
-/// The expectation of a body after the head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyExpected {
-    Yes,
-    No,
-}
-
 impl HttpExchange {
     /// Reads a request on a client that may speak HTTP or gRPC.
     #[inline]
@@ -99,28 +83,24 @@ impl HttpExchange {
         own: Option<&Classifier>,
     ) -> Self {
         let (method, headers) = (request.method(), request.headers());
-        let wire = if K::REQUIRES_GRPC {
-            match WireFormat::from_headers(headers) {
-                WireFormat::GrpcWeb => WireFormat::GrpcWeb,
-                _ => WireFormat::Grpc,
-            }
-        } else {
-            WireFormat::from_request_parts(K::SIDE, method, request.version(), headers)
+        let wire = match K::REQUIRES_GRPC {
+            true => WireFormat::from_grpc_headers(headers),
+            false => WireFormat::from_request_parts(K::SIDE, method, request.version(), headers),
         };
         let call = HttpExchange::new(K::SIDE, wire, method, headers);
         let classifier = shared_classifier(K::SIDE, own, request.extensions_mut());
         let frames = request_frames(K::SIDE, wire);
-        let mut rare = call.extra;
+        let mut extra = call.extra;
         // Nothing is known of a body that panics here.
         catch_hook(|| {
             if let Some(upload) = watch_request(request, frames) {
-                rare.get_or_insert_default().upload = Some((upload, Instant::now()));
+                extra.get_or_insert_default().upload = Some((upload, Instant::now()));
             }
         });
         HttpExchange {
             requires_grpc: K::REQUIRES_GRPC,
             classifier,
-            extra: rare,
+            extra,
             ..call
         }
     }
@@ -134,6 +114,7 @@ impl HttpExchange {
     fn new(side: Side, wire: WireFormat, method: &Method, headers: &HeaderMap) -> Self {
         let time_limit = match wire {
             WireFormat::Plain => None,
+            // Read on a client, too: its request says how long its caller waits.
             _ => headers.get("grpc-timeout").and_then(parse_grpc_timeout),
         };
         HttpExchange {
@@ -143,11 +124,7 @@ impl HttpExchange {
             requires_grpc: false,
             is_local_timeout: false,
             is_web_text: wire == WireFormat::GrpcWeb && is_grpc_web_text(headers),
-            method: match *method {
-                Method::HEAD => MethodKind::Head,
-                Method::CONNECT => MethodKind::Connect,
-                _ => MethodKind::Other,
-            },
+            method: MethodKind::of(method),
             classification: Classification::SUCCESS,
             status: None,
             grpc_code: None,
@@ -160,24 +137,14 @@ impl HttpExchange {
         }
     }
 
-    /// Returns the wire format, as far as it is known by now.
-    pub fn wire(&self) -> WireFormat {
-        self.wire
-    }
-
     /// Returns whether the call is gRPC, gRPC-Web included.
-    pub fn is_grpc(&self) -> bool {
+    pub(crate) fn is_grpc(&self) -> bool {
         self.wire.is_grpc()
     }
 
     /// Returns the outcome so far, which is final once the body has ended.
-    pub fn outcome(&self) -> Outcome {
+    pub(crate) fn outcome(&self) -> Outcome {
         self.classification.outcome
-    }
-
-    /// Returns the gRPC code, if there was one.
-    pub fn grpc_code(&self) -> Option<GrpcCode> {
-        self.grpc_code
     }
 
     fn extra_mut(&mut self) -> &mut ExchangeExtra {
@@ -196,12 +163,13 @@ impl HttpExchange {
         self.extra.as_deref()?.failure_detail.as_ref()
     }
 
-    fn set_failure_detail(&mut self, fault: impl Into<Option<FailureDetail>>) {
-        if let Some(fault) = fault.into() {
-            self.extra_mut().failure_detail = Some(fault);
+    fn set_failure_detail(&mut self, detail: impl Into<Option<FailureDetail>>) {
+        if let Some(detail) = detail.into() {
+            self.extra_mut().failure_detail = Some(detail);
         }
     }
 
+    /// Returns the content type of a gRPC response in this process's place: what the request asked for, without the codec.
     pub(crate) fn grpc_content_type(&self) -> &'static str {
         match self.wire {
             WireFormat::GrpcWeb if self.is_web_text => "application/grpc-web-text",
@@ -216,11 +184,205 @@ impl HttpExchange {
         self.reader_waiting = waiting;
     }
 
-    /// Returns whether the end of the body must bring a gRPC status.
+    /// Handles the head of the response, and returns whether a body follows. `exact` is the body's length if it is known.
+    #[inline]
+    pub(crate) fn on_head(
+        &mut self,
+        head: ResponseHead<'_>,
+        exact: Option<u64>,
+        own: Option<&Classifier>,
+    ) -> BodyExpected {
+        // The wire format and the code come first: everything below depends on them.
+        self.status = Some(head.status);
+        if self.is_grpc() {
+            head::record_grpc(self, head);
+        }
+        match inner_outcome(head.extensions).filter(|_| !head::is_success(head, self.grpc_code)) {
+            Some((classification, detail)) => self.adopt_inner_outcome(classification, detail),
+            None => head::classify(self, head, own),
+        }
+        if self.classification.outcome != Outcome::Success {
+            head::find_failure_detail(self, head);
+        }
+        if self.has_no_body(head.status) {
+            return BodyExpected::No;
+        }
+        // What the body itself claims decides about a drop only; a header is a promise that the end is checked by.
+        let length = content_length(head.headers);
+        self.has_content_length = length.is_some();
+        self.expected_len = PackedOption::new(length.or(exact));
+        BodyExpected::Yes
+    }
+
+    /// Adopts what an inner guard has decided.
+    #[cold]
+    fn adopt_inner_outcome(&mut self, classification: Classification, detail: FailureDetail) {
+        self.classification = classification;
+        self.set_failure_detail(detail);
+        if classification.outcome == Outcome::Panicked {
+            self.classification = blame::classify_panic(self);
+        }
+    }
+
+    /// Returns whether the response is complete with its head.
+    #[inline]
+    fn has_no_body(&self, status: StatusCode) -> bool {
+        let trailers_only = self.wire == WireFormat::Grpc && self.grpc_code.is_some();
+        // HTTP/2 may end even a 204 with trailers, and gRPC's clients read the status there.
+        trailers_only || self.method.forbids_body(status) && !self.expects_grpc_status()
+    }
+
+    /// Returns the input by which the head is classified.
+    pub(crate) fn classify_input<'a>(&self, head: ResponseHead<'a>) -> ClassifyInput<'a> {
+        let mut input = ClassifyInput::new(self.classification);
+        input.status = Some(head.status);
+        input.grpc_code = self.grpc_code;
+        input.headers = Some(head.headers);
+        input.extensions = Some(head.extensions);
+        input
+    }
+
+    /// Returns whether the request broke off, or was malformed.
+    fn is_request_broken(&self) -> bool {
+        let extra = self.extra.as_deref();
+        extra.is_some_and(ExchangeExtra::is_request_broken)
+    }
+
+    /// Returns whether a timeout is the caller's fault: its body broke off, or was waited for.
+    fn blames_caller_for_timeout(&self) -> bool {
+        let extra = self.extra.as_deref();
+        extra.is_some_and(ExchangeExtra::blames_caller_for_timeout)
+    }
+
+    /// Leaves the classification of a classifier with the response, for outer layers.
+    #[inline]
+    pub(crate) fn share_classification(&self, extensions: &mut Extensions) {
+        if let Some(classifier) = &self.classifier {
+            SharedClassification::insert(self.side, self.classification, classifier, extensions);
+        }
+    }
+
+    /// Leaves the classification of a classifier with an error, for outer layers.
+    #[inline]
+    pub(crate) fn wrap_error(&self, error: BoxError) -> BoxError {
+        match self.classifier {
+            // Outer layers come to the same by themselves for most errors, which need no wrapper.
+            Some(_) if classify_error(&*error) != self.classification => {
+                ClassifiedError::new(self.classification, error).into()
+            }
+            _ => error,
+        }
+    }
+
+    /// Handles a frame of the body, and returns whether the body has ended. `ended` is what the body itself reports. An error is
+    /// left to the caller of this function, which owns it.
+    #[inline]
+    pub(crate) fn on_frame<E>(
+        &mut self,
+        frame: Option<&Result<Frame<Bytes>, E>>,
+        ended: bool,
+        own: Option<&Classifier>,
+    ) -> bool {
+        match frame {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    self.on_data(data);
+                    // As with trailers: a reader that has them may drop the body.
+                    if self.has_web_status() {
+                        self.on_body_end();
+                        return true;
+                    }
+                } else if let Some(trailers) = frame.trailers_ref() {
+                    self.on_trailers(trailers, own);
+                    return true;
+                }
+                if ended {
+                    self.on_body_end();
+                }
+                ended
+            }
+            None => {
+                self.on_body_end();
+                true
+            }
+            Some(Err(_)) => false,
+        }
+    }
+
+    fn has_web_status(&self) -> bool {
+        self.frames().is_some_and(FrameScanner::has_ended) && self.expects_grpc_status()
+    }
+
+    /// Handles a piece of the body.
+    #[inline]
+    fn on_data(&mut self, data: &[u8]) {
+        self.bytes_sent = self.bytes_sent.saturating_add(data.len() as u64);
+        if let Some(extra) = &mut self.extra
+            && let Some(frames) = &mut extra.frames
+        {
+            frames.feed(data);
+        }
+    }
+
+    /// Handles trailers, which end a body.
+    fn on_trailers(&mut self, trailers: &HeaderMap, own: Option<&Classifier>) {
+        if !self.expects_grpc_status() {
+            return self.on_body_end();
+        }
+        let Some(code) = grpc_status_of(trailers) else {
+            return self.on_body_end();
+        };
+        end::classify_code(self, code, trailers, own);
+    }
+
+    /// Classifies an error of the service or of its body.
+    pub(crate) fn on_error(&mut self, error: &(dyn Error + 'static), own: Option<&Classifier>) {
+        let mut input = ClassifyInput::new(blame::caller_for_error(self, classify_error(error)));
+        // The error of a time limit of this process, or one that an inner layer has classified, is explained already.
+        self.is_local_timeout =
+            find::<Elapsed>(error).is_some() || ClassifiedError::find(error).is_some();
+        input.status = self.status;
+        input.error = Some(error);
+        // A classifier of an inner layer has run all classifiers.
+        match ClassifiedError::find(error) {
+            Some(_) => self.classification = input.classification,
+            None => self.apply_classifier(&mut input, own),
+        }
+    }
+
+    /// Classifies an error of any type, and returns it as a std error if the type is known.
+    pub(crate) fn on_any_error<'a, E: 'static>(
+        &mut self,
+        error: &'a E,
+        own: Option<&Classifier>,
+    ) -> Option<&'a (dyn Error + 'static)> {
+        let error = as_std_error(error);
+        match error {
+            Some(error) => self.on_error(error, own),
+            None => {
+                let mut input =
+                    ClassifyInput::new(blame::caller_for_error(self, Classification::FAILURE));
+                self.apply_classifier(&mut input, own);
+            }
+        }
+        error
+    }
+
+    /// Takes the classification of the input, after the classifier of the stack has seen it.
+    fn apply_classifier(&mut self, input: &mut ClassifyInput<'_>, own: Option<&Classifier>) {
+        if let Some(classifier) = self.classifier.as_ref().or(own) {
+            classifier.classify(input);
+        }
+        self.classification = input.classification;
+    }
+
+    /// Returns whether the end of the body must bring a gRPC status. An HTTP status from 400 on is classified by itself, and says
+    /// more than the code that gRPC's clients derive from it; any other without a gRPC status is `UNKNOWN` to them.
     fn expects_grpc_status(&self) -> bool {
         (self.wire == WireFormat::Grpc || self.frames().is_some())
             && self.grpc_code.is_none()
-            && self.status == Some(StatusCode::OK)
+            && self.status.is_some_and(|status| status.as_u16() < 400)
+            // A rejection or a panic inside stays what it is, with or without a status.
             && self.classification.outcome == Outcome::Success
     }
 }
@@ -229,49 +391,6 @@ impl HttpExchange {
 #[inline]
 fn request_frames(side: Side, wire: WireFormat) -> Option<FrameScanner> {
     (side == Side::Server && wire == WireFormat::Grpc).then(FrameScanner::new)
-}
-
-/// Returns the classifier of the stack, with that of this layer in it, and leaves it with the request for inner layers.
-#[inline]
-fn shared_classifier(
-    side: Side,
-    own: Option<&Classifier>,
-    extensions: &mut Extensions,
-) -> Option<Classifier> {
-    let outer = match extensions.is_empty() {
-        true => None,
-        false => extensions.get::<OuterClassifier>(),
-    };
-    let outer = outer
-        .filter(|outer| outer.side == side)
-        .map(|outer| &outer.classifier);
-    let Some(own) = own else {
-        return outer.cloned();
-    };
-    let classifier = own.with_outer(outer);
-    extensions.insert(OuterClassifier {
-        side,
-        classifier: classifier.clone(),
-    });
-    Some(classifier)
-}
-
-/// Parses `grpc-status`, from headers or trailers.
-pub(crate) fn grpc_status_of(headers: &HeaderMap) -> Option<GrpcCode> {
-    headers
-        .get("grpc-status")
-        .map(|value| GrpcCode::parse(value.as_bytes()))
-}
-
-/// Returns whether gRPC-Web is in its text form.
-fn is_grpc_web_text(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-    content_type.is_some_and(|kind| kind.starts_with(b"application/grpc-web-text"))
-}
-
-fn content_length(headers: &HeaderMap) -> Option<u64> {
-    let value = headers.get(header::CONTENT_LENGTH)?;
-    value.to_str().ok()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -33,6 +33,7 @@ impl Base64Decoder {
             }
             if self.len == 4 {
                 let bytes = self.bits.to_be_bytes();
+                // Four characters are 24 bits, the lower three bytes; each padding character takes one from the end.
                 found(&bytes[1..4 - usize::from(self.padding)]);
                 *self = Base64Decoder::new();
             }
@@ -47,6 +48,7 @@ impl Base64Decoder {
             b'0'..=b'9' => character - b'0' + 52,
             b'+' => 62,
             b'/' => 63,
+            // A group encodes one byte at least, which takes two characters.
             b'=' if self.len >= 2 => {
                 self.padding += 1;
                 0

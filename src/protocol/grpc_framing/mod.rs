@@ -74,6 +74,7 @@ impl FrameScanner {
 
     /// Scans the next piece of the body.
     pub(crate) fn feed(&mut self, data: &[u8]) {
+        // Taken out for the time of the call, since what it finds goes to `self`.
         let Some(mut text) = self.base64.take() else {
             return self.feed_bytes(data);
         };
@@ -152,6 +153,7 @@ impl FrameScanner {
                 if *got == HEADER_LEN {
                     let [flag, length @ ..] = *bytes;
                     self.start_frame(flag, u32::from_be_bytes(length) as usize);
+                // Known at the first byte: a body that is no gRPC is found out before its fifth.
                 } else if !is_known_flag(bytes[0], self.has_trailers) {
                     self.state = FrameState::Broken;
                 }
@@ -193,6 +195,7 @@ impl FrameScanner {
         }
         if flag & TRAILER_FLAG == 0 {
             self.state = FrameState::Message { left };
+            // An empty message has no data to end it.
             if left == 0 {
                 self.end_message();
             }

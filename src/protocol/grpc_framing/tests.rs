@@ -14,7 +14,7 @@ fn read(mut frames: FrameScanner, pieces: &[&[u8]]) -> FrameScanner {
     frames
 }
 
-/// What can be told of a body.
+/// All that a scanner can tell of a body.
 type Told = (u64, Option<FramingError>, Option<Vec<u8>>, Option<Vec<u8>>);
 
 fn told(frames: &FrameScanner) -> Told {

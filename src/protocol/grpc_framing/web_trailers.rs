@@ -22,6 +22,7 @@ impl WebTrailers {
 
     pub(super) fn feed(&mut self, data: &[u8]) {
         let mut lines = data.split(|byte| *byte == b'\n');
+        // The first part continues the line that the piece before began.
         if let Some(rest) = lines.next() {
             self.push(rest);
         }
@@ -53,6 +54,7 @@ impl WebTrailers {
     }
 
     fn push(&mut self, part: &[u8]) {
+        // Never below zero: nothing but this function adds to the line.
         let room = MAX_LINE - self.line.len();
         self.line.extend_from_slice(&part[..part.len().min(room)]);
     }

@@ -72,6 +72,7 @@ impl Upload {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, UploadProgress> {
+        // The drop of a reporter takes it, and must not panic.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -60,6 +60,7 @@ impl UploadProgress {
     }
 
     pub(super) fn set_broken(&mut self) {
+        // An error after the end is the connection's: the request was whole.
         if self.stage != UploadStage::Complete {
             self.stage = UploadStage::Broken;
         }
@@ -72,6 +73,7 @@ impl UploadProgress {
     }
 
     pub(super) fn set_framing_error(&mut self, flaw: FramingError) {
+        // The first one: what follows it is not read in frames any more.
         self.framing_error.get_or_insert(flaw);
     }
 
@@ -112,6 +114,7 @@ impl UploadProgress {
             }
             UploadStage::Flowing | UploadStage::Complete => false,
         };
+        // More than half of the time, so that what was left for the peer was the smaller part.
         let waited = self.waited.saturating_sub(before);
         waits || waited.saturating_mul(2) > now.saturating_duration_since(began)
     }

@@ -44,6 +44,7 @@ impl UploadReporter {
         is_over: impl FnOnce() -> bool,
     ) {
         match (polled, self.state) {
+            // No clock and no lock: nothing has changed.
             (_, ReadState::Ended) | (Poll::Pending, ReadState::Waiting) => return,
             (Poll::Pending, ReadState::Reading) => {
                 self.state = ReadState::Waiting;
@@ -107,6 +108,7 @@ impl UploadReporter {
         if let Some(flaw) = flaw {
             progress.set_framing_error(flaw);
         }
+        // More than announced is no fault: a size hint gives a lower bound.
         match self.bytes_expected {
             0 => progress.set_complete(),
             _ => progress.set_broken(),
@@ -116,6 +118,7 @@ impl UploadReporter {
 
 impl Drop for UploadReporter {
     fn drop(&mut self) {
+        // The consumer has left: from now on it does not wait for the caller.
         self.release();
     }
 }

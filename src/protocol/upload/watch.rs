@@ -102,14 +102,17 @@ fn watch_in_place<T: Body + Default>(
     if request.body().is_end_stream() {
         return None;
     }
+    // Asked before anything changes: a body that panics leaves its request as it was.
     let hint = request.body().size_hint();
     if hint.exact() == Some(0) {
         return None;
     }
+    // Wrapped already: a second reporter would count each wait twice.
     if let Some(upload) = outer_upload(request.extensions()) {
         return Some(upload);
     }
     let upload = Upload::default();
+    // Always the first one, since the upload is new.
     if let Some(reporter) = upload.reporter(&hint, frames) {
         let body = request.body_mut();
         *body = wrap(WatchedBody::new(mem::take(body), reporter));
@@ -119,4 +122,5 @@ fn watch_in_place<T: Body + Default>(
 }
 
 #[cfg(test)]
+#[path = "watch_tests.rs"]
 mod tests;

@@ -19,7 +19,7 @@ pub(super) struct Case {
     pub(super) reply: fn(usize) -> Reply,
     /// The outcome for protocols that classify the response head and body.
     pub(super) outcome: Outcome,
-    /// The outcome for a gRPC client, if it differs: a 200 without a gRPC status is a failure.
+    /// The outcome for a gRPC client, if it differs: a response without a gRPC status is a failure.
     pub(super) grpc_outcome: Option<Outcome>,
     /// The outcome for protocols without a body.
     pub(super) any_protocol_outcome: Outcome,
@@ -80,6 +80,7 @@ pub(super) const SUCCESS_CASES: [Case; 6] = [
     Case {
         name: "a response without a body",
         reply: |_| Reply::status(204),
+        grpc_outcome: Some(Outcome::Failure),
         ..DEFAULT_CASE
     },
     Case {

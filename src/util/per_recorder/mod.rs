@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn per_recorder_value_is_created_again_after_a_panic() {
         let values = PerRecorder::new();
-        crate::call::catch_hook(|| {
+        crate::util::hook::catch_hook(|| {
             values.with_recorder(
                 RecorderKind::Global,
                 || -> u8 { panic!("scripted") },

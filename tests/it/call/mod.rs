@@ -1,7 +1,8 @@
-//! How calls end: outcomes, evidence, classifiers, and what panics beside them.
+//! The ends of calls: outcomes, evidence, classifiers, and what panics beside them.
 
 mod classify;
 #[cfg(feature = "tower")]
 mod evidence;
+mod grpc_outcomes;
 mod outcomes;
 mod panics;

@@ -31,7 +31,7 @@ use tracing::{Event, Subscriber, span, subscriber::set_global_default};
 
 use crate::support::alone;
 
-/// How often something has panicked, the recorder apart: it does so again when it is to count a panic.
+/// The number of panics, those of the recorder apart: it does so again when it is to count a panic.
 static THROWN: AtomicU64 = AtomicU64::new(0);
 
 fn throw(who: &'static str) -> ! {

@@ -245,9 +245,9 @@ impl Call {
         let code = self.code.filter(|_| !self.content_type.is_empty());
         let verdict = code.map_or_else(|| by_status(self.status), by_code);
         let bodiless = matches!(self.status, 204 | 304);
-        let awaited = !self.content_type.is_empty() && code.is_none() && self.status == 200;
+        let awaited = !self.content_type.is_empty() && code.is_none() && self.status < 400;
         let with = |outcome, sent| (outcome, evidence(outcome), sent);
-        if bodiless || grpc && code.is_some() {
+        if bodiless && !awaited || grpc && code.is_some() {
             return with(verdict, 0);
         }
         let ended = |sent| {

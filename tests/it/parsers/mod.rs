@@ -3,6 +3,7 @@
 mod breaker_key;
 mod exchange;
 mod invariants;
+mod trace_formats;
 
 use std::{fs, path::Path};
 

@@ -25,6 +25,8 @@ const END_HEADERS: u8 = 4;
 const REFUSED_STREAM: u32 = 7;
 const INTERNAL_ERROR: u32 = 2;
 
+const SPEAKS_GRPC: (&str, &str) = ("content-type", "application/grpc");
+
 /// What the server does about a request.
 #[derive(Clone, Copy, Debug)]
 pub enum Act {
@@ -34,6 +36,10 @@ pub enum Act {
     AnswerAndVanish,
     /// Answers with a gRPC status in the head.
     Grpc(u8),
+    /// Answers in gRPC with this HTTP status and no gRPC status, and ends the stream with the head.
+    NoStatus(u16),
+    /// Answers in gRPC with this HTTP status, and has this gRPC status in trailers.
+    Trailers(u16, u8),
     /// Resets the stream and says that it has done nothing about it.
     Refuse,
     /// Resets the stream without such a promise.
@@ -136,16 +142,19 @@ async fn answer(stream: &mut TcpStream, id: u32, act: Act) -> std::io::Result<bo
             std::future::pending::<()>().await;
         }
         Act::Grpc(code) => {
-            let mut block = vec![0x88];
             let code = code.to_string();
-            for (name, value) in [("content-type", "application/grpc"), ("grpc-status", &code)] {
-                block.push(0);
-                for text in [name, value] {
-                    block.push(text.len() as u8);
-                    block.extend(text.as_bytes());
-                }
-            }
+            let block = block(&[(":status", "200"), SPEAKS_GRPC, ("grpc-status", &code)]);
             write(stream, HEADERS, end, id, &block).await?;
+        }
+        Act::NoStatus(status) => {
+            let block = block(&[(":status", &status.to_string()), SPEAKS_GRPC]);
+            write(stream, HEADERS, end, id, &block).await?;
+        }
+        Act::Trailers(status, code) => {
+            let head = block(&[(":status", &status.to_string()), SPEAKS_GRPC]);
+            write(stream, HEADERS, END_HEADERS, id, &head).await?;
+            let trailers = block(&[("grpc-status", &code.to_string())]);
+            write(stream, HEADERS, end, id, &trailers).await?;
         }
         Act::Refuse => {
             write(stream, RST_STREAM, 0, id, &REFUSED_STREAM.to_be_bytes()).await?;
@@ -165,6 +174,19 @@ async fn answer(stream: &mut TcpStream, id: u32, act: Act) -> std::io::Result<bo
         }
     }
     Ok(true)
+}
+
+/// Encodes a block of headers in HPACK, without its tables.
+fn block(headers: &[(&str, &str)]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in headers {
+        block.push(0);
+        for text in [name, value] {
+            block.push(text.len() as u8);
+            block.extend(text.as_bytes());
+        }
+    }
+    block
 }
 
 async fn read(stream: &mut TcpStream) -> std::io::Result<(u8, u8, u32, Vec<u8>)> {

@@ -42,7 +42,7 @@ use crate::support::{
     http1, http2, listen, serve, text, within,
 };
 
-/// How often strangers try: a circuit opens at half as many failures.
+/// The number of tries of strangers: a circuit opens at half as many failures.
 const TIMES: u32 = 20;
 
 pub fn breaker() -> CircuitBreaker {

@@ -20,6 +20,7 @@ use tower_keep::GuardLayer;
 
 use super::{ABANDONED, BUSY, CALLERS, FAILED, GOOD, Judged, LATE, LEFT, PANICKED, REJECTED};
 use crate::support::{
+    frames::{Act, Frames},
     guards::{Ends, Fuse, witness},
     listen, nobody, serve, within,
 };
@@ -309,6 +310,27 @@ async fn evidence_of_peers_without_grpc_or_broken_off() {
             .service(channel(address));
         let _ = within(HealthClient::new(service).check(named(0))).await;
         assert_eq!(ends.next_judged().await, client, "client, {path}");
+    }
+}
+
+/// Circuits and metrics counted a success where the caller got an error: only a 200 had to have a status.
+#[tokio::test]
+async fn evidence_of_missing_grpc_status_agrees_with_tonic() {
+    for status in [200, 201, 204, 205, 302, 304] {
+        for (act, code, judged) in [
+            (Act::NoStatus(status), Code::Unknown, FAILED),
+            (Act::Trailers(status, 2), Code::Unknown, FAILED),
+            (Act::Trailers(status, 5), Code::NotFound, CALLERS),
+        ] {
+            let (_server, address) = Frames::serve([act, act]).await;
+            let ((mut one, mut ends_of_one), (mut two, mut ends_of_two)) = clients!(address);
+            let answer = within(one.check(named(0))).await;
+            assert_eq!(answer.unwrap_err().code(), code, "{act:?}");
+            assert_eq!(ends_of_one.next_judged().await, judged, "{act:?}");
+            let answer = within(two.check(named(0))).await;
+            assert_eq!(answer.unwrap_err().code(), code, "{act:?}");
+            assert_eq!(ends_of_two.next_judged().await, judged, "{act:?}");
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::support::within;
 
-/// How an upload fails.
+/// The ways in which an upload fails.
 #[derive(Clone, Copy, Debug)]
 pub enum Break {
     /// Nine bytes of a thousand, and the end of the connection.
@@ -152,7 +152,7 @@ pub async fn post2(to: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Call
     }
 }
 
-/// How an upload takes longer than it may.
+/// The ways in which an upload takes longer than it may.
 #[derive(Clone, Copy, Debug)]
 pub enum Stall {
     /// Sends nothing but a head.

@@ -25,7 +25,7 @@ use crate::support::{
     http2, listen, nobody, serve, serve_hyper, within,
 };
 
-/// What a client does about an answer.
+/// The reaction of a client to a response.
 #[derive(Clone, Copy, Debug)]
 enum Reader {
     /// Reads to the end.
@@ -168,7 +168,7 @@ fn app(arrived: Arc<Notify>) -> Router {
         .route("/never", on_get(never))
 }
 
-/// What is played against, and who knows how it ended.
+/// The server that the rows call, and the witnesses of how their calls ended.
 struct Peer {
     name: &'static str,
     address: SocketAddr,

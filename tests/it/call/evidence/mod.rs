@@ -1,4 +1,4 @@
-//! How calls end, for people and for guards, over real connections: axum, tonic and hyper on both sides.
+//! The ends of calls, for people and for guards, over real connections: axum, tonic and hyper on both sides.
 //!
 //! The same rows by script, poll by poll, are in `tests/it/call/evidence/scripted.rs`.
 

@@ -266,7 +266,7 @@ async fn upload_broken_off_makes_error_the_clients() {
 
 type Counted = tower_keep::track::CountedBody<hyper::body::Incoming>;
 
-/// What a proxy's client learns of a call.
+/// A proxy, with the ends that its outer and its inner guard saw.
 struct Proxy {
     name: String,
     address: SocketAddr,
