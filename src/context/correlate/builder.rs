@@ -5,7 +5,7 @@ use crate::{
     call::ConfigError,
     context::{
         IdFormat, RequestHead, TraceFormat, TracePolicy, Trust,
-        header::{parse_header_names, to_strings},
+        header_name::{parse_header_names, to_strings},
         request_predicate::RequestPredicate,
     },
 };

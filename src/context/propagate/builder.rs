@@ -7,7 +7,7 @@ use crate::{
     call::ConfigError,
     context::{
         Baggage, IdFormat, TraceFormat,
-        header::{COMPONENT, parse_header_name},
+        header_name::{COMPONENT, parse_header_name},
         trace_format::stale_headers,
     },
 };
