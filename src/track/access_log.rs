@@ -83,7 +83,7 @@ pub(super) struct AccessLogEntry<'a> {
 }
 
 // A macro, since the level of an event must be a constant.
-macro_rules! emit {
+macro_rules! access_event {
     ($level:expr, $entry:expr, $context:expr) => {{
         let (entry, context): (&AccessLogEntry<'_>, Option<&Context>) = ($entry, $context);
         let (call, report, end) = (entry.call, entry.report, entry.report.end);
@@ -143,9 +143,9 @@ impl AccessLogEntry<'_> {
     pub(super) fn emit(&self) {
         // The context is not borrowed while subscribers run: they may make calls themselves.
         Context::with_current(|context| match self.level() {
-            Level::ERROR => emit!(Level::ERROR, self, context),
-            Level::WARN => emit!(Level::WARN, self, context),
-            _ => emit!(Level::INFO, self, context),
+            Level::ERROR => access_event!(Level::ERROR, self, context),
+            Level::WARN => access_event!(Level::WARN, self, context),
+            _ => access_event!(Level::INFO, self, context),
         });
     }
 }

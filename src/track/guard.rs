@@ -97,16 +97,16 @@ impl Guard for Track {
         if permit.is_already_tracked() {
             return;
         }
-        self.leave_in_flight(&mut permit);
+        leave_in_flight(self, &mut permit);
         permit.request.is_grpc = end.wire().is_grpc();
         let error = ErrorDescription::from_end(end, self.side);
         let mut report = CallReport::new(end, error);
         let call = self.call_labels(&permit, &report);
         report.slow = self.slow_level(&call, &report);
-        self.complete_metrics(&permit, &call, &report);
-        self.complete_error(&call, &mut report);
-        self.complete_log(&permit, &call, &report);
-        self.complete_span(permit, &call, &report);
+        complete_metrics(self, &permit, &call, &report);
+        complete_error(self, &call, &mut report);
+        complete_log(self, &permit, &call, &report);
+        complete_span(self, permit, &call, &report);
     }
 }
 
@@ -131,78 +131,88 @@ fn add_timing_headers(permit: &TrackPermit, head: &mut Head<'_>) {
 
 // The steps of a call that completes. Recorders, subscribers and error sinks may panic: each is caught by itself, so that
 // the others are still called.
-impl Track {
-    fn leave_in_flight(&self, permit: &mut TrackPermit) {
-        let in_flight = std::mem::take(&mut permit.in_flight);
-        let config = &self.core.config;
-        catch_hook(|| {
-            self.metrics()
-                .dec_in_flight(config, permit.request, in_flight)
-        });
-    }
 
-    fn complete_metrics(
-        &self,
-        permit: &TrackPermit,
-        call: &CallLabels<'_>,
-        report: &CallReport<'_>,
-    ) {
-        let (metrics, builder) = (self.metrics(), self.label_builder());
-        let request_bytes = || permit.request_bytes.as_ref().and_then(ByteCounter::get);
-        catch_hook(|| metrics.record_call(&builder, call, report, request_bytes));
-        if let Some(level) = report.slow {
-            catch_hook(|| metrics.count_slow(&builder, call.target, level));
-        }
-    }
+fn leave_in_flight(track: &Track, permit: &mut TrackPermit) {
+    let in_flight = std::mem::take(&mut permit.in_flight);
+    let config = &track.core.config;
+    catch_hook(|| {
+        track
+            .metrics()
+            .dec_in_flight(config, permit.request, in_flight)
+    });
+}
 
-    fn complete_error(&self, call: &CallLabels<'_>, report: &mut CallReport<'_>) {
-        let is_error = report.outcome().is_error();
-        // An overload without a status has no other explanation in the log.
-        if is_error || report.is_overload_error() {
-            report.describe(|error| self.error_record(error, call));
-        }
-        if !is_error {
-            return;
-        }
-        if let Some(record) = report.record().filter(|_| self.core.config.is_classic()) {
-            let (metrics, builder) = (self.metrics(), self.label_builder());
-            catch_hook(|| metrics.count_error(&builder, record.kind()));
-        }
-        report.group_error(self.options().errors.as_ref());
+fn complete_metrics(
+    track: &Track,
+    permit: &TrackPermit,
+    call: &CallLabels<'_>,
+    report: &CallReport<'_>,
+) {
+    let (metrics, builder) = (track.metrics(), track.label_builder());
+    let request_bytes = || permit.request_bytes.as_ref().and_then(ByteCounter::get);
+    catch_hook(|| metrics.record_call(&builder, call, report, request_bytes));
+    if let Some(level) = report.slow {
+        catch_hook(|| metrics.count_slow(&builder, call.target, level));
     }
+}
 
-    fn complete_log(&self, permit: &TrackPermit, call: &CallLabels<'_>, report: &CallReport<'_>) {
-        let Some(fields) = permit.log_fields.as_deref() else {
-            return;
-        };
-        if !self.should_log(fields, report) {
-            return;
-        }
-        let entry = AccessLogEntry {
-            service: self.options().name.as_str(),
-            call,
-            server: call
-                .server()
-                .or(self.core.config.configured_server(call.request)),
-            fields,
-            request_bytes: permit.request_bytes.as_ref().and_then(ByteCounter::get),
-            report,
-        };
-        if catch_hook(|| entry.emit()).is_some() {
-            let is_enabled = || tracing::enabled!(target: ACCESS_TARGET, Level::ERROR);
-            report.end.mark_panic_reported(is_enabled);
-        }
+fn complete_error(track: &Track, call: &CallLabels<'_>, report: &mut CallReport<'_>) {
+    let is_error = report.outcome().is_error();
+    // An overload without a status has no other explanation in the log.
+    if is_error || report.is_overload_error() {
+        report.describe(|error| track.error_record(error, call));
     }
+    if !is_error {
+        return;
+    }
+    if let Some(record) = report.record().filter(|_| track.core.config.is_classic()) {
+        let (metrics, builder) = (track.metrics(), track.label_builder());
+        catch_hook(|| metrics.count_error(&builder, record.kind()));
+    }
+    report.group_error(track.options().errors.as_ref());
+}
 
-    fn complete_span(&self, permit: TrackPermit, call: &CallLabels<'_>, report: &CallReport<'_>) {
-        let is_known = self.initial_route(permit.initial_target()).is_some()
-            && permit.grpc_method.is_some() == call.request.is_grpc;
-        // The permit is dropped in here as well: closing the span calls subscribers.
-        catch_hook(move || {
-            if let Some(span) = &permit.span {
-                span::close(span, call, report, is_known);
-            }
-            drop(permit);
-        });
+fn complete_log(
+    track: &Track,
+    permit: &TrackPermit,
+    call: &CallLabels<'_>,
+    report: &CallReport<'_>,
+) {
+    let Some(fields) = permit.log_fields.as_deref() else {
+        return;
+    };
+    if !track.should_log(fields, report) {
+        return;
     }
+    let entry = AccessLogEntry {
+        service: track.options().name.as_str(),
+        call,
+        server: call
+            .server()
+            .or(track.core.config.configured_server(call.request)),
+        fields,
+        request_bytes: permit.request_bytes.as_ref().and_then(ByteCounter::get),
+        report,
+    };
+    if catch_hook(|| entry.emit()).is_some() {
+        let is_enabled = || tracing::enabled!(target: ACCESS_TARGET, Level::ERROR);
+        report.end.mark_panic_reported(is_enabled);
+    }
+}
+
+fn complete_span(
+    track: &Track,
+    permit: TrackPermit,
+    call: &CallLabels<'_>,
+    report: &CallReport<'_>,
+) {
+    let is_known = track.initial_route(permit.initial_target()).is_some()
+        && permit.grpc_method.is_some() == call.request.is_grpc;
+    // The permit is dropped in here as well: closing the span calls subscribers.
+    catch_hook(move || {
+        if let Some(span) = &permit.span {
+            span::close(span, call, report, is_known);
+        }
+        drop(permit);
+    });
 }

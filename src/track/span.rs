@@ -52,7 +52,7 @@ fn parse_port(port: &str) -> Option<i64> {
 }
 
 // A macro, since the level of a span must be a constant.
-macro_rules! open {
+macro_rules! call_span {
     ($level:expr, $request:expr, $path:expr, $route:expr, $server:expr, $context:expr) => {{
         let (request, context): (RequestLabels, Option<&Context>) = ($request, $context);
         let (host, port) = $server.unzip();
@@ -101,12 +101,12 @@ pub(super) fn open<B>(
     let span = match config.options.span_level {
         SpanLevel::Debug if Level::DEBUG <= LevelFilter::current() => {
             Context::with_current(|context| {
-                open!(Level::DEBUG, labels, path, route, server, context)
+                call_span!(Level::DEBUG, labels, path, route, server, context)
             })
         }
         SpanLevel::Info if Level::INFO <= LevelFilter::current() => {
             Context::with_current(|context| {
-                open!(Level::INFO, labels, path, route, server, context)
+                call_span!(Level::INFO, labels, path, route, server, context)
             })
         }
         _ => return None,

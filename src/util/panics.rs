@@ -341,8 +341,10 @@ impl fmt::Debug for PanicDetails {
     }
 }
 
-macro_rules! emit {
-    ($level:expr, $seen:expr, $what:expr) => {
+// A macro, since the level of an event must be a constant. Evaluates to whether a subscriber takes the event.
+macro_rules! panic_event {
+    ($level:expr, $seen:expr, $what:expr) => {{
+        let is_enabled = tracing::enabled!(target: TARGET, $level) && has_subscriber();
         tracing::event!(
             target: TARGET,
             $level,
@@ -352,8 +354,15 @@ macro_rules! emit {
             thread = thread::current().name(),
             "{}",
             $what
-        )
-    };
+        );
+        is_enabled
+    }};
+}
+
+/// Returns whether this thread has a subscriber. `enabled!` alone does not tell: it may go by the interest of a subscriber of
+/// another thread, which tracing has cached.
+fn has_subscriber() -> bool {
+    dispatcher::get_default(|subscriber| !subscriber.is::<NoSubscriber>())
 }
 
 /// Logs a panic. Returns `false` if no subscriber takes it, or if the subscriber panics.
@@ -361,23 +370,14 @@ fn log_panic(seen: &PanicDetails, what: &'static str, level: Level) -> bool {
     if REPORTING.replace(true) {
         return false;
     }
-    let is_none = || dispatcher::get_default(|subscriber| subscriber.is::<NoSubscriber>());
     let emit = || match level {
-        Level::WARN => {
-            let heard = tracing::enabled!(target: TARGET, Level::WARN) && !is_none();
-            emit!(Level::WARN, seen, what);
-            heard
-        }
-        _ => {
-            let heard = tracing::enabled!(target: TARGET, Level::ERROR) && !is_none();
-            emit!(Level::ERROR, seen, what);
-            heard
-        }
+        Level::WARN => panic_event!(Level::WARN, seen, what),
+        _ => panic_event!(Level::ERROR, seen, what),
     };
-    let heard = catch(emit).unwrap_or_else(|thrown| {
+    let is_logged = catch(emit).unwrap_or_else(|thrown| {
         report_hook_panic(thrown);
         false
     });
     REPORTING.set(false);
-    heard
+    is_logged
 }
