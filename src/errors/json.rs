@@ -50,7 +50,7 @@ struct SampleJson<'a> {
 enum EventJson<'a> {
     New { group: &'a ErrorGroup },
     Regressed { group: &'a ErrorGroup },
-    Missed { count: u64 },
+    Lagged { count: u64 },
 }
 
 impl Serialize for ErrorGroup {
@@ -101,7 +101,7 @@ impl Serialize for ErrorEvent {
         let json = match self {
             ErrorEvent::New(group) => EventJson::New { group },
             ErrorEvent::Regressed(group) => EventJson::Regressed { group },
-            ErrorEvent::Lagged(count) => EventJson::Missed { count: *count },
+            ErrorEvent::Lagged(count) => EventJson::Lagged { count: *count },
         };
         json.serialize(serializer)
     }
