@@ -20,10 +20,11 @@ use crate::call::catch_hook;
 /// Clones are cheap and share the groups.
 #[derive(Clone)]
 pub struct ErrorTracker {
-    shared: Arc<Shared>,
+    shared: Arc<SharedErrors>,
 }
 
-struct Shared {
+/// The state that all clones share.
+struct SharedErrors {
     store: Mutex<GroupStore>,
     events: broadcast::Sender<ErrorEvent>,
 }
@@ -52,7 +53,7 @@ impl ErrorTracker {
     }
 
     pub(super) fn from_store(store: GroupStore, event_buffer: usize) -> Self {
-        let shared = Shared {
+        let shared = SharedErrors {
             store: Mutex::new(store),
             events: broadcast::Sender::new(event_buffer),
         };

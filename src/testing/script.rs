@@ -31,13 +31,13 @@ use crate::call::BoxError;
 /// # Ok(()) }
 /// ```
 pub struct Script<E = BoxError> {
-    shared: Arc<Shared<E>>,
+    shared: Arc<SharedScript<E>>,
     /// The number of polls for which this handle was not ready.
     unready_polls: usize,
 }
 
 /// The state that all clones share.
-struct Shared<E> {
+struct SharedScript<E> {
     reply: Box<dyn Fn(usize) -> Reply<E> + Send + Sync>,
     readiness: ScriptReadiness<E>,
     counters: Arc<CallCounters>,
@@ -90,7 +90,7 @@ impl<E> Script<E> {
     /// ```
     pub fn from_fn(reply: impl Fn(usize) -> Reply<E> + Send + Sync + 'static) -> Self {
         Script {
-            shared: Arc::new(Shared {
+            shared: Arc::new(SharedScript {
                 reply: Box::new(reply),
                 readiness: ScriptReadiness::AfterPolls(0),
                 counters: Arc::default(),
@@ -103,7 +103,7 @@ impl<E> Script<E> {
         let shared =
             Arc::into_inner(self.shared).expect("readiness is set before the script is cloned");
         Script {
-            shared: Arc::new(Shared {
+            shared: Arc::new(SharedScript {
                 readiness,
                 ..shared
             }),
