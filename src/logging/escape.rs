@@ -55,6 +55,26 @@ impl Escape {
     }
 }
 
+/// Appends a name and its value in at most `room` bytes. Returns `false` and appends nothing if there is no room.
+///
+/// `write_value` gets the room that is left after the name, and may exceed it.
+pub(super) fn push_pair(
+    out: &mut String,
+    room: usize,
+    write_name: impl FnOnce(&mut String),
+    write_value: impl FnOnce(&mut String, usize),
+) -> bool {
+    let (start, end) = (out.len(), out.len() + room);
+    write_name(out);
+    let left = end.saturating_sub(out.len());
+    write_value(out, left);
+    let fits = out.len() <= end && left >= MIN_ROOM;
+    if !fits {
+        out.truncate(start);
+    }
+    fits
+}
+
 /// Appends the escaped text in at most `room` bytes. A truncated text ends in `…`.
 pub(super) fn push_escaped(out: &mut String, text: &str, room: usize, escape: Escape) {
     // Reads all bytes without an early exit, so that the loop is vectorized.

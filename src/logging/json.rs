@@ -9,10 +9,10 @@ use tracing_subscriber::fmt::{
 };
 
 use super::{
-    escape::{Escape, MIN_ROOM, push_escaped},
+    escape::{Escape, MIN_ROOM, push_escaped, push_pair},
     field_value::{FieldValue, MAX_VALUE},
     line_buffer::{LineBuffer, MAX_TARGET},
-    owned_value::OwnedValue,
+    span_fields::SpanField,
 };
 
 /// The keys of a line itself. A field with such a name gets the prefix: `field.level`.
@@ -92,20 +92,17 @@ fn write_pair(
     value: FieldValue<'_>,
     room: usize,
 ) -> bool {
-    let (start, end) = (out.len(), out.len() + room);
-    out.push_str(",\"");
-    if is_reserved(name, reserved) {
-        out.push_str(FIELD_PREFIX);
-    }
-    push_escaped(out, name, MAX_TARGET, Escape::Json);
-    out.push_str("\":");
-    let left = end.saturating_sub(out.len());
-    push_value(out, value, left);
-    let fits = out.len() <= end && left >= MIN_ROOM;
-    if !fits {
-        out.truncate(start);
-    }
-    fits
+    let write_name = |out: &mut String| {
+        out.push_str(",\"");
+        if is_reserved(name, reserved) {
+            out.push_str(FIELD_PREFIX);
+        }
+        push_escaped(out, name, MAX_TARGET, Escape::Json);
+        out.push_str("\":");
+    };
+    push_pair(out, room, write_name, |out, left| {
+        push_value(out, value, left)
+    })
 }
 
 /// Writes a value, a text in quotes.
@@ -130,7 +127,7 @@ fn push_value(out: &mut String, value: FieldValue<'_>, room: usize) {
 pub(super) fn write_span(
     out: &mut String,
     name: FieldValue<'_>,
-    fields: &[(&'static str, OwnedValue)],
+    fields: &[SpanField],
     room: usize,
 ) -> bool {
     // Room for the closing brace and the comma between spans.

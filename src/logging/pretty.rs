@@ -9,10 +9,10 @@ use tracing_subscriber::fmt::{
 };
 
 use super::{
-    escape::{Escape, MIN_ROOM, push_escaped},
+    escape::{Escape, MIN_ROOM, push_escaped, push_pair},
     field_value::{FieldValue, MAX_VALUE},
     line_buffer::{LineBuffer, MAX_TARGET},
-    owned_value::OwnedValue,
+    span_fields::SpanField,
 };
 use crate::util::text::ELLIPSIS;
 
@@ -125,22 +125,17 @@ pub(super) fn write_field(
     value: FieldValue<'_>,
     room: usize,
 ) -> bool {
-    let (start, end) = (out.len(), out.len() + room);
-    out.push(' ');
-    push_escaped(out, name, MAX_TARGET, Escape::Bare);
-    out.push('=');
-    let left = end.saturating_sub(out.len());
-    match value {
+    let write_name = |out: &mut String| {
+        out.push(' ');
+        push_escaped(out, name, MAX_TARGET, Escape::Bare);
+        out.push('=');
+    };
+    push_pair(out, room, write_name, |out, left| match value {
         FieldValue::Text(text) if left >= MIN_ROOM => push_value(out, text, MAX_VALUE.min(left)),
         value => {
             let _ = write!(out, "{value}");
         }
-    }
-    let fits = out.len() <= end && left >= MIN_ROOM;
-    if !fits {
-        out.truncate(start);
-    }
-    fits
+    })
 }
 
 /// Writes a word verbatim, and any other text in quotes.
@@ -158,7 +153,7 @@ fn push_value(out: &mut String, text: &str, room: usize) {
 pub(super) fn write_span(
     out: &mut String,
     name: FieldValue<'_>,
-    fields: &[(&'static str, OwnedValue)],
+    fields: &[SpanField],
     room: usize,
 ) -> bool {
     let start = out.len();
