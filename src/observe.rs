@@ -81,6 +81,7 @@ impl Observe {
     /// responds with 408 by default, which blames the caller, so that such calls do not count as failures. Use
     /// `TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, ..)`.
     pub fn server(self) -> GuardLayer<(Correlate, Track), Server, PassThrough> {
+        // Correlate comes first, so that all that the tracker emits has the IDs.
         let correlate = self.correlate.clone().unwrap_or_default();
         GuardLayer::server((correlate, self.into_track())).pass_through()
     }
@@ -102,6 +103,7 @@ impl Observe {
     /// Calls are tracked as [operations](mod@operation) of the kind `service`, with the metrics of operations. Successful
     /// calls are logged at `DEBUG` (`RUST_LOG=info,tower_keep::operation=debug`).
     pub fn any(self) -> GuardLayer<(InheritContext, Operation), AnyService, PassThrough> {
+        // A tracker reads HTTP requests, so only what operations have too is taken from it.
         let operation = match &self.track {
             Some(track) => track.operation(),
             None => operation::operation(self.name),

@@ -72,6 +72,7 @@ impl Context {
     /// ```
     #[inline]
     pub fn with_current<R>(look: impl FnOnce(Option<&Context>) -> R) -> R {
+        // A clone, since a borrow would last while the closure runs, which may enter another context.
         look(Context::current().as_ref())
     }
 
@@ -207,6 +208,7 @@ impl Context {
             correlation_id: self.0.correlation_id.clone(),
             trace_context: self.0.trace_context.child(),
             baggage: self.0.baggage.clone(),
+            // Deadline and attempt, which are copied.
             ..*self.0
         })
     }
@@ -237,6 +239,7 @@ impl Context {
     /// # }
     /// ```
     pub fn scope<F: Future>(&self, future: F) -> InContext<F> {
+        // Whoever polls it has limits of its own; those around this call do not follow.
         InContext::new(future, Some(self.clone()), TimeBudget::NONE)
     }
 }

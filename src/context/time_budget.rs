@@ -23,6 +23,7 @@ use crate::call::CallClock;
 /// ```
 pub fn deadline() -> Option<Instant> {
     let unread = TimeBudget::current().limit_duration;
+    // A limit whose clock nobody has read begins now at the earliest. Its own clock stays unread.
     let unread = unread.and_then(|time| Instant::now().checked_add(time));
     min_some(cached_deadline(), unread)
 }

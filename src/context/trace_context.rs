@@ -32,6 +32,7 @@ impl TraceContext {
         TraceContext {
             span_id: SpanId::generate(),
             parent_id: Some(self.span_id),
+            // The link is that of the span which began the trace.
             linked_trace: None,
             ..self.clone()
         }

@@ -57,6 +57,7 @@ fn own_kind(error: &(dyn Error + 'static)) -> Cow<'static, str> {
 
 /// Returns the kind of the wrapped error for `ErrorKind::Other`, if that has one, else the `ErrorKind`.
 fn io_kind(error: &std::io::Error) -> Cow<'static, str> {
+    // Other kinds say more than the error that is wrapped in them.
     let inner = error
         .get_ref()
         .filter(|_| error.kind() == std::io::ErrorKind::Other)

@@ -60,6 +60,7 @@ impl Fingerprint {
         let texts = [Some(kind), route, Some(message), cause, location];
         let start = fnv1a(fnv1a(FNV_OFFSET_BASIS, &[VERSION]), &[FIELD_SEP]);
         let hash = texts.into_iter().fold(start, |hash, text| {
+            // A missing text differs from an empty one.
             let bytes = text.map_or(&[NONE][..], str::as_bytes);
             fnv1a(fnv1a(hash, bytes), &[FIELD_SEP])
         });

@@ -80,6 +80,7 @@ impl ErrorTracker {
             GroupChange::Regressed => Some(ErrorEvent::Regressed),
             GroupChange::Known | GroupChange::Ignored | GroupChange::Returned => None,
         };
+        // Cloned under the lock, so that the event shows the group as this record has left it.
         let event = event.and_then(|event| store.group(fingerprint).cloned().map(event));
         // Wakers of subscribers must not run under the lock.
         drop(store);

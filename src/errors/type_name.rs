@@ -53,6 +53,7 @@ fn push_last_segments(short: &mut String, path: &str) {
         return short.push_str(path);
     }
     if name == "Error" {
+        // Modules that do not say whose error it is.
         let is_specific =
             |module: &&str| !matches!(*module, "" | "error" | "errors" | "std" | "core" | "alloc");
         if let Some(module) = modules.rsplit("::").find(is_specific) {

@@ -75,6 +75,7 @@ impl<W> Logging<W> {
 
     fn with_output(self, output: Output) -> Logging<Output> {
         Logging {
+            // `writer` has set it to `false`.
             is_terminal: output.is_terminal(),
             ..self.writer(output)
         }
@@ -175,6 +176,7 @@ impl<W> Logging<W> {
     where
         W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
     {
+        // Whatever can be invalid is checked before anything is installed.
         let (filter, panics) = (self.filter()?, self.capture_panics);
         let subscriber = Registry::default().with(filter).with(self.layer()?);
         tracing::subscriber::set_global_default(subscriber)?;
@@ -182,6 +184,7 @@ impl<W> Logging<W> {
         let _ = LogTracer::builder()
             .with_max_level(LevelFilter::current().as_log())
             .init();
+        // Last, since from here on panics are reported through the subscriber.
         if panics {
             capture_panics();
         }

@@ -35,6 +35,7 @@ fn needs_escape(c: char) -> bool {
 
 impl Escape {
     fn is_plain(self, byte: u8) -> bool {
+        // Without branches, for the loop that is vectorized.
         let is_quoting = (byte == b'"') | (byte == b'\\');
         // Other characters than ASCII are checked one by one.
         (b' '..0x7f).contains(&byte) & (!is_quoting | (self == Escape::Bare))
@@ -83,6 +84,7 @@ pub(super) fn push_escaped(out: &mut String, text: &str, room: usize, escape: Es
         return out.push_str(text);
     }
     let most = out.len() + room;
+    // The last place after which the ellipsis still fits.
     let mut cut = out.len();
     for c in text.chars() {
         escape.push_char(out, c);

@@ -22,6 +22,7 @@ const FIELD_PREFIX: &str = "field.";
 
 /// Writes the line from its parts.
 pub(super) fn write_line(buffer: &mut LineBuffer, metadata: &Metadata<'_>) {
+    // Taken out, since the other parts of the buffer are read meanwhile.
     let mut line = std::mem::take(&mut buffer.line);
     line.push_str("{\"timestamp\":\"");
     let _ = SystemTime.format_time(&mut Writer::new(&mut line));
@@ -32,6 +33,7 @@ pub(super) fn write_line(buffer: &mut LineBuffer, metadata: &Metadata<'_>) {
     line.push('"');
     if !buffer.message.is_empty() {
         line.push_str(",\"message\":\"");
+        // Escaped when it was read, as are fields and spans.
         line.push_str(&buffer.message);
         line.push('"');
     }
@@ -110,6 +112,7 @@ fn push_value(out: &mut String, value: FieldValue<'_>, room: usize) {
     match value {
         FieldValue::Text(text) if room >= MIN_ROOM => {
             out.push('"');
+            // Two less for the quotes.
             push_escaped(out, text, MAX_VALUE.min(room - 2), Escape::Json);
             out.push('"');
         }
@@ -138,6 +141,7 @@ pub(super) fn write_span(
     if !write_pair(out, "name", &[], name, room) {
         return false;
     }
+    // In place of the comma that every pair begins with.
     out.replace_range(start..=start, "{");
     for (name, value) in fields {
         let room = end - out.len();

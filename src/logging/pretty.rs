@@ -35,6 +35,7 @@ fn level_color(level: Level) -> &'static str {
 
 /// Writes the line from its parts.
 pub(super) fn write_line(buffer: &mut LineBuffer, metadata: &Metadata<'_>, colors: bool) {
+    // Taken out, since the other parts of the buffer are read meanwhile.
     let mut line = std::mem::take(&mut buffer.line);
     let paint = |line: &mut String, color: &str| {
         if colors {
@@ -82,6 +83,7 @@ fn push_time(line: &mut String) {
     let _ = SystemTime.format_time(&mut Writer::new(line));
     let text = line.split_off(start);
     let time = text.split_once('T').map_or(&*text, |(_, time)| time);
+    // `03:04:05.678` of `03:04:05.678901Z`.
     line.push_str(time.get(..12).unwrap_or(time));
     line.push('Z');
 }
@@ -104,6 +106,7 @@ fn push_ids(line: &mut String, buffer: &LineBuffer) {
         let _ = write!(line, " {label}=");
         let short = id.char_indices().rev().nth(SHORT_ID_CHARS - 1);
         match short {
+            // An ID that is hardly longer is shown whole, so that a search finds it.
             Some((at, _)) if at > SHORT_ID_CHARS => {
                 line.push(ELLIPSIS);
                 push_escaped(line, &id[at..], MAX_TARGET, Escape::Bare);
@@ -169,6 +172,7 @@ pub(super) fn write_span(
         write_field(out, name, value.value(), room);
     }
     if out.len() > open {
+        // In place of the space that every field begins with.
         out.replace_range(open..=open, "{");
         out.push('}');
     }

@@ -61,14 +61,17 @@ impl Guard for Operation {
     #[inline]
     fn enter(&self, permit: &mut OperationPermit) -> impl Sized {
         let span = &permit.span;
+        // Most runs have no span, since it is at `DEBUG`.
         (!span.is_disabled()).then(|| span.enter())
     }
 
     fn on_end(&self, mut permit: OperationPermit, end: &CallEnd<'_>) {
+        // First, so that the gauge falls whatever becomes of the rest.
         leave_in_flight(&mut permit);
         let mut report = CallReport::new(end, ErrorDescription::from_end(end, Side::Server));
         report.slow = self.thresholds.level(report.elapsed);
         complete_metrics(&permit, &report);
+        // Before the log line, which shows the error group.
         complete_error(self, &mut report);
         complete_log(self, &permit, &report);
         complete_span(permit, &report);

@@ -120,6 +120,7 @@ impl Operation {
             name: name.into(),
             kind: Label::from("internal"),
             thresholds: SlowThresholds {
+                // Only the application knows what is slow.
                 warning: Duration::MAX,
                 critical: Duration::MAX,
             },
@@ -193,6 +194,7 @@ impl Operation {
     {
         self.new_future(future, |output, complete| match output {
             Ok(_) => complete(Outcome::Success, None),
+            // Some of these implement `Error` after all, and are then classified by their sources.
             Err(error) => match as_std_error(error) {
                 Some(error) => complete(error_outcome(error), Some(Cause::from_error(error))),
                 None => {

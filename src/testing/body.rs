@@ -163,6 +163,7 @@ impl ScriptedBody {
     /// Subtracts a frame from the rest of a declared size.
     fn subtract_declared(&mut self, frame: &Frame<Bytes>) {
         if let (SizeMode::Declared(rest), Some(data)) = (&mut self.size_mode, frame.data_ref()) {
+            // A body may be longer than it has declared: layers must bear that too.
             *rest = rest.saturating_sub(data.len() as u64);
         }
     }
@@ -203,6 +204,7 @@ impl Body for ScriptedBody {
                 self.subtract_declared(&frame);
                 Poll::Ready(Some(Ok(frame)))
             }
+            // Used up: the next step belongs to the same poll.
             BodyStep::Pending(0) => self.poll_frame(cx),
             BodyStep::Pending(polls) => {
                 self.steps.push_front(BodyStep::Pending(polls - 1));
@@ -212,6 +214,7 @@ impl Body for ScriptedBody {
             BodyStep::Delay(delay) => {
                 let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep(delay)));
                 if sleep.as_mut().poll(cx).is_pending() {
+                    // Put back, so that the next poll comes to the same sleep.
                     self.steps.push_front(BodyStep::Delay(delay));
                     return Poll::Pending;
                 }
@@ -229,6 +232,7 @@ impl Body for ScriptedBody {
     }
 
     fn is_end_stream(&self) -> bool {
+        // A step that is left may be `ExtraEndPoll`, which has no frame.
         self.steps.is_empty()
     }
 

@@ -156,6 +156,7 @@ impl Guard for RecordingGuard {
     }
 
     fn on_end(&self, permit: RecordingPermit, end: &CallEnd<'_>) {
+        // Before the lock, since the text of a cause may be code of others.
         let recorded = RecordedEnd {
             outcome: end.outcome(),
             evidence: end.evidence(),

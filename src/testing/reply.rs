@@ -71,6 +71,7 @@ impl<E> Reply<E> {
     pub fn grpc(code: u8) -> Self {
         Reply::ok()
             .header("content-type", "application/grpc")
+            // A frame of gRPC: not compressed, a message of two bytes.
             .data("\0\0\0\0\x02hi")
             .trailers([("grpc-status", HeaderValue::from(u16::from(code)))])
     }

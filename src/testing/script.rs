@@ -59,6 +59,7 @@ impl<E> Script<E> {
         let replies: VecDeque<_> = replies.into_iter().collect();
         let replies = Mutex::new(replies);
         Script::from_fn(move |index| {
+            // Poisoned by the panic below, which later requests must meet as well.
             let mut replies = replies.lock().unwrap_or_else(PoisonError::into_inner);
             let reply = replies.pop_front();
             reply.unwrap_or_else(|| panic!("no reply is left for request {index}"))
@@ -201,6 +202,7 @@ impl<E, Req> Service<Req> for Script<E> {
     }
 
     fn call(&mut self, _: Req) -> ScriptFuture<E> {
+        // Each call waits for readiness of its own.
         self.unready_polls = 0;
         let counters = &self.shared.counters;
         let reply = (self.shared.reply)(counters.record_call());

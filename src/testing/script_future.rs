@@ -44,6 +44,7 @@ impl<E> ScriptFuture<E> {
         let reply = self.reply.as_mut().expect(POLLED_AFTER_COMPLETION);
         while let Some(wait) = reply.waits.front_mut() {
             match wait {
+                // Used up, and removed below.
                 ReplyWait::Polls(0) => {}
                 ReplyWait::Polls(polls) => {
                     *polls -= 1;
@@ -75,6 +76,7 @@ impl<E> Future for ScriptFuture<E> {
         let this = &mut *self;
         ready!(this.poll_waits(cx));
         let reply = this.reply.take().expect(POLLED_AFTER_COMPLETION);
+        // Dropped on an error or a panic, which ends the call.
         let token = this.in_flight_token.take();
         Poll::Ready(match reply.action {
             ReplyAction::Fail(error) => Err(error),

@@ -43,6 +43,7 @@ impl LogFields {
             let name = name.clone();
             let values = headers.get_all(&name).iter().take(MAX_HEADER_VALUES);
             values.map(move |value| {
+                // A value that somebody has marked as sensitive stays hidden, whatever the settings say.
                 let is_visible = !redact && !value.is_sensitive();
                 (name.clone(), is_visible.then(|| value.clone()))
             })
@@ -97,6 +98,7 @@ macro_rules! access_event {
             service = entry.service,
             kind = side_name(call.request.side),
             method = call.request.method_name(),
+            // Never the query, which may hold tokens and personal data.
             path = entry.fields.path.as_ref().map(PathAndQuery::path),
             route = call.route(),
             server = entry.server,
@@ -132,6 +134,7 @@ impl AccessLogEntry<'_> {
     /// Returns `ERROR` for errors, `WARN` for slow, rejected and overloaded calls, else `INFO`.
     fn level(&self) -> Level {
         match self.report.outcome() {
+            // First, so that a slow failure is an error.
             outcome if outcome.is_error() => Level::ERROR,
             Outcome::Overload | Outcome::Rejected => Level::WARN,
             _ if self.report.slow.is_some() => Level::WARN,

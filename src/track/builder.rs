@@ -75,6 +75,7 @@ impl TrackBuilder {
             server_address: None,
             max_targets: DEFAULT_MAX_TARGETS,
             max_series: DEFAULT_MAX_SERIES,
+            // One store for the process, in which layers and operations find the same fault.
             errors: Some(ErrorTracker::global().clone()),
         }
     }

@@ -21,10 +21,12 @@ use crate::{
 
 impl<B> Admit<Request<B>> for Track {
     fn admit(&self, request: &mut Request<B>, clock: &CallClock) -> Result<TrackPermit, Rejection> {
+        // Read first, since what follows is part of the call.
         clock.now();
         let (options, targets) = (self.options(), &self.core.targets);
         let labels = self.request_labels(request, clock.wire());
         let target = self.http_target(request);
+        // Not even in flight, or each attempt of a retry would be a call of its own.
         if matches!(target, Target::AlreadyTracked) {
             return Ok(TrackPermit::already_tracked(labels));
         }
@@ -35,15 +37,18 @@ impl<B> Admit<Request<B>> for Track {
         let response_time = matches(options.response_time.as_ref(), request);
         let route = self.initial_route(grpc_method.as_ref().unwrap_or(&target));
         let config = &self.core.config;
+        // Admitted inside of `Correlate`, so the span has the IDs of this call.
         let span = catch_hook(|| span::open(config, labels, request, route)).flatten();
         if let (Some(span), Some(hook)) = (&span, &options.on_span) {
             catch_hook(|| hook.call(span));
         }
         let in_flight = || self.metrics().inc_in_flight(&self.label_builder(), labels);
         Ok(TrackPermit {
+            // Of a recorder that panics nothing is known, so it is not asked to count the call out.
             in_flight: catch_hook(in_flight).unwrap_or_default(),
             span,
             log_fields: catch_hook(|| self.capture_log_fields(request)).flatten(),
+            // Inserted before the inner layers run, of which one may count for it.
             request_bytes: options
                 .body_sizes
                 .then(|| RequestByteCount::get_or_insert(request.extensions_mut(), self.side)),
@@ -97,13 +102,16 @@ impl Guard for Track {
         if permit.is_already_tracked() {
             return;
         }
+        // First, so that the gauge falls whatever becomes of the rest.
         leave_in_flight(self, &mut permit);
+        // As it is in the end: a request that claims to be gRPC may have got a plain response, or none.
         permit.request.is_grpc = end.wire().is_grpc();
         let error = ErrorDescription::from_end(end, self.side);
         let mut report = CallReport::new(end, error);
         let call = self.call_labels(&permit, &report);
         report.slow = self.slow_level(&call, &report);
         complete_metrics(self, &permit, &call, &report);
+        // Before log and span, which show the error group.
         complete_error(self, &call, &mut report);
         complete_log(self, &permit, &call, &report);
         complete_span(self, permit, &call, &report);
@@ -165,6 +173,7 @@ fn complete_error(track: &Track, call: &CallLabels<'_>, report: &mut CallReport<
     if !is_error {
         return;
     }
+    // By the semantic conventions the error type is a label of the duration.
     if let Some(record) = report.record().filter(|_| track.core.config.is_classic()) {
         let (metrics, builder) = (track.metrics(), track.label_builder());
         catch_hook(|| metrics.count_error(&builder, record.kind()));
@@ -194,6 +203,7 @@ fn complete_log(
         request_bytes: permit.request_bytes.as_ref().and_then(ByteCounter::get),
         report,
     };
+    // A subscriber that panics has not written the line, so the panic of the call is not reported yet.
     if catch_hook(|| entry.emit()).is_some() {
         let is_enabled = || tracing::enabled!(target: ACCESS_TARGET, Level::ERROR);
         report.end.mark_panic_reported(is_enabled);
@@ -206,6 +216,7 @@ fn complete_span(
     call: &CallLabels<'_>,
     report: &CallReport<'_>,
 ) {
+    // What was known from the start is in the span, unless the call turned out to be of another wire format.
     let is_known = track.initial_route(permit.initial_target()).is_some()
         && permit.grpc_method.is_some() == call.request.is_grpc;
     // The permit is dropped in here as well: closing the span calls subscribers.

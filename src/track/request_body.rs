@@ -79,6 +79,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> S::Future {
         let (mut parts, inner) = request.into_parts();
+        // The counter and the upload were left in the extensions by the guards around this layer.
         let counter = RequestByteCount::start_counting(&mut parts.extensions);
         let upload: Option<&Upload> = parts.extensions.get();
         let reporter = upload.and_then(|upload| upload.reporter(&inner.size_hint(), None));
@@ -113,6 +114,7 @@ impl<B: Body> Body for CountedBody<B> {
             && let Some(data) = frame.data_ref()
             && let Some(counter) = this.counter
         {
+            // Now, before whoever gets the frame consumes it.
             let read = data.remaining() as u64;
             counter.add(read);
         }

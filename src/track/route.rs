@@ -59,6 +59,7 @@ impl RouteSource {
         match self {
             #[cfg(feature = "axum")]
             RouteSource::MatchedPath => {
+                // None in a fallback: the call then has no route, rather than its path.
                 if let Some(path) = extensions.get::<axum::extract::MatchedPath>() {
                     RouteSlot::set(extensions, path.as_str());
                 }

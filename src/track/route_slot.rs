@@ -81,8 +81,10 @@ impl RouteSlot {
         if outer.is_some_and(|outer| outer.contains(tracker)) {
             return TrackerPosition::Duplicate;
         }
+        // On the heap only now, since most requests pass one tracker.
         let outer = slot.trackers.take().map(Arc::new);
         slot.trackers = Some(TrackerChain { tracker, outer });
+        // One cell for all trackers: a router sets the route once.
         let route = || slot.route.get_or_insert_default().clone();
         TrackerPosition::Inner(needs_route.then(route))
     }

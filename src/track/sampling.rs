@@ -10,6 +10,7 @@ pub(super) fn hash_fraction(id: &str) -> f64 {
     let hash = id.bytes().fold(OFFSET, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(PRIME)
     });
+    // 53 bits are what an `f64` holds without rounding, so that the fraction is below 1.
     (fmix64(hash) >> 11) as f64 / (1_u64 << 53) as f64
 }
 

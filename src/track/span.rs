@@ -29,6 +29,7 @@ impl<'a> SpanName<'a> {
     fn new(request: RequestLabels, route: Option<&'a str>) -> Self {
         let method = match (request.is_grpc, request.method_name()) {
             (true, _) => "",
+            // The name that the semantic conventions have for unknown methods.
             (false, "_OTHER") => "HTTP",
             (false, method) => method,
         };
@@ -62,6 +63,7 @@ macro_rules! call_span {
             "call",
             otel.name = %SpanName::new(request, $route),
             otel.kind = side_name(request.side),
+            // Fields of the end are declared here, or they could not be recorded later.
             otel.status_code = Empty,
             http.request.method = request.method_name(),
             http.request.resend_count =

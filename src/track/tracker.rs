@@ -157,6 +157,7 @@ impl Track {
         if self.side == Side::Server {
             return Target::from_route(request, tracker, targets);
         }
+        // Only servers have routes.
         match RouteSlot::register_tracker(request.extensions_mut(), tracker, false) {
             TrackerPosition::Duplicate => Target::AlreadyTracked,
             _ => {
@@ -182,6 +183,7 @@ impl Track {
         if !options.access_log || Level::ERROR > LevelFilter::current() {
             return None;
         }
+        // The request is gone when the line is written. A clone of the path is a reference count.
         let path = || request.uri().path_and_query().cloned();
         let skip = options.skip.as_ref();
         Some(Box::new(LogFields {
@@ -253,10 +255,12 @@ impl Track {
     /// Returns whether the request chain of the current context is in the log.
     fn is_sampled(&self) -> bool {
         let sample = self.options().sample;
+        // The default needs neither hash nor context.
         if sample >= 1.0 {
             return true;
         }
         let fraction = Context::peek(|context| Some(hash_fraction(context?.correlation_id())));
+        // Without a context there is no ID by which services could agree.
         fraction.unwrap_or_else(fastrand::f64) < sample
     }
 }

@@ -87,6 +87,7 @@ fn on_panic(info: &PanicHookInfo<'_>) -> bool {
     let seen = Box::new(PanicDetails {
         message: truncate(panic_message(info.payload()), MAX_MESSAGE).to_owned(),
         location: info.location().map(ToString::to_string),
+        // Reported elsewhere, but with the IDs of the span that panicked.
         span: if is_caught {
             Span::current()
         } else {
@@ -141,6 +142,7 @@ impl CatchScope {
     #[inline]
     fn push(what: u32) -> Self {
         let before = DEPTHS.get();
+        // Would overflow beyond 65,535 scopes, for which no stack has room.
         DEPTHS.set(before.wrapping_add(what));
         CatchScope(before)
     }
@@ -159,10 +161,12 @@ impl Drop for CatchScope {
 /// Reports a panic that has passed through all scopes, or that other code has caught.
 #[cold]
 fn report_unclaimed() {
+    // The code that catches it may be in a scope around this one.
     if catch_depth() > 0 {
         return;
     }
     match take_stashed() {
+        // Its drop reports it: the panic goes on into code that is not ours.
         Some(seen) if thread::panicking() => drop(seen),
         Some(seen) => seen.report_caught(),
         None => {}
@@ -230,6 +234,7 @@ impl CapturedPanic {
     #[cold]
     pub(crate) fn new(thrown: PanicPayload) -> Self {
         // A panic that bypassed the hook must not get the details of an earlier one that other code caught.
+        // The message is truncated as the hook has done it, or a long one would never be equal.
         let message = truncate(panic_message(&*thrown), MAX_MESSAGE);
         let seen = take_stashed().filter(|seen| {
             let is_own = seen.message == message;
@@ -266,6 +271,7 @@ impl CapturedPanic {
             details: seen,
         } = *self.0;
         if let Some(seen) = seen {
+            // For whoever catches it next: the panic hook does not run again.
             stash(seen);
         }
         resume_unwind(thrown)
@@ -367,6 +373,7 @@ fn has_subscriber() -> bool {
 
 /// Logs a panic. Returns `false` if no subscriber takes it, or if the subscriber panics.
 fn log_panic(seen: &PanicDetails, what: &'static str, level: Level) -> bool {
+    // The subscriber panicked while it took a panic. Its own must not be sent to it.
     if REPORTING.replace(true) {
         return false;
     }

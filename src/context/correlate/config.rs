@@ -47,6 +47,7 @@ impl Default for CorrelateConfig {
 impl CorrelateConfig {
     pub(super) fn create_context<B>(&self, request: &mut Request<B>) -> Context {
         let is_trusted = self.trust.matches(request);
+        // Under `Trust::always` everybody is trusted, which says nothing about traces.
         let trace_policy = match is_trusted && self.trust.is_conditional() {
             true => TracePolicy::Continue,
             false => self.trace_policy,
@@ -64,6 +65,7 @@ impl CorrelateConfig {
             request_id,
             correlation_id,
             trace_context,
+            // Baggage gets into logs and outgoing requests, so untrusted callers must not set it.
             baggage: is_trusted.then(|| self.inbound_baggage(headers)).flatten(),
             deadline: None,
             attempt: 1,
@@ -78,12 +80,14 @@ impl CorrelateConfig {
         let Some((format, remote)) = inbound else {
             return TraceContext::new_root(self.sample_new_traces);
         };
+        // Other policies decide here.
         let decision = match policy {
             TracePolicy::Continue => remote.sampling.decision(),
             _ => None,
         };
         let sampled = decision.unwrap_or(self.sample_new_traces);
         let root = TraceContext {
+            // The debug flag is a decision of the caller, like any other.
             is_debug: decision.is_some() && remote.sampling == Sampling::Debug,
             ..TraceContext::new_root(sampled)
         };
@@ -99,6 +103,7 @@ impl CorrelateConfig {
                 parent_id: remote.parent_id,
                 flags: remote.flags(sampled),
                 tracestate: match format {
+                    // No other format has one, and a `tracestate` beside it belongs to another trace.
                     TraceFormat::W3c => read_tracestate(headers),
                     _ => None,
                 },
@@ -110,6 +115,7 @@ impl CorrelateConfig {
     /// Reads the trace in the first format that the request has well formed.
     fn remote_trace(&self, headers: &HeaderMap) -> Option<(TraceFormat, RemoteTrace)> {
         self.trace_formats.iter().find_map(|format| {
+            // A malformed header does not end the search: the trace may be there in the next format too.
             let remote = format.read(headers).unwrap_or_else(|malformed| {
                 count_malformed(malformed);
                 None

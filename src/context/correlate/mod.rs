@@ -91,6 +91,7 @@ impl<B> Admit<Request<B>> for Correlate {
         let predicate = self.0.respond_traceparent.as_ref();
         // Before the context is made: that may replace ID headers, and the predicate sees what the caller sent.
         let respond_traceparent = predicate.is_some_and(|predicate| predicate.matches(request));
+        // A layer further out has made it: one call has one context.
         let context = match request.extensions().get::<Context>() {
             Some(context) => context.clone(),
             None => {

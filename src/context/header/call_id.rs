@@ -56,6 +56,7 @@ impl CallId {
     /// Wraps text that is known to be valid. One allocation, and none for its clones.
     pub(super) fn from_valid(text: impl AsRef<[u8]> + Send + 'static) -> Self {
         debug_assert!(is_valid_id(text.as_ref()));
+        // Takes over the text as it is; clones of the value share it.
         let shared = Bytes::from_owner(text);
         Self(HeaderValue::from_maybe_shared(shared).expect("an ID fits a header"))
     }
@@ -125,6 +126,7 @@ const ALLOWED_BYTES: [bool; 256] = {
     let mut table = [false; 256];
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~+/=:@-";
     let mut at = 0;
+    // Constants cannot have a `for`.
     while at < alphabet.len() {
         table[alphabet[at] as usize] = true;
         at += 1;

@@ -21,6 +21,7 @@ struct IdRng {
 impl IdRng {
     /// Seeds from the standard library's hash keys: they come from the operating system, without a dependency.
     fn from_os_seed() -> Self {
+        // The keys of each `RandomState` differ, and hashing spreads that over all bits.
         let seed = |salt: u64| Rng::with_seed(RandomState::new().hash_one(salt));
         IdRng {
             high: seed(1),

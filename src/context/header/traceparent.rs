@@ -74,6 +74,7 @@ impl Traceparent {
         let Some(value) = values.next() else {
             return Ok(None);
         };
+        // Of two parents none is known to be the right one.
         if values.next().is_some() {
             return Err(error(HeaderErrorKind::Repeated));
         }
@@ -96,6 +97,7 @@ impl Traceparent {
             .ok_or(error(Length))?;
         match (decode_hex(&head[..2]), more.first()) {
             (None | Some([0xff]), _) => return Err(error(Version)),
+            // Version `00` ends with the flags. Later ones may go on, behind a dash.
             (Some([0]), Some(_)) => return Err(error(Length)),
             (_, Some(next)) if *next != b'-' => return Err(error(Separator)),
             _ => {}

@@ -57,6 +57,7 @@ impl Tracestate {
         for value in headers.get_all(Self::HEADER) {
             members.parse_header(value)?;
         }
+        // Only white space and commas, if anything.
         if members.as_slice().is_empty() {
             return Ok(None);
         }
@@ -109,6 +110,7 @@ impl Tracestate {
         let mut members = MemberList::default();
         members.push(key, value)?;
         let others = self.iter().filter(|(found, _)| *found != key);
+        // The rightmost is the oldest, and goes if the list is full.
         for (key, value) in others.take(Self::MAX_MEMBERS - 1) {
             members.push(key, value)?;
         }
@@ -124,6 +126,7 @@ impl Tracestate {
         }
         let mut members = MemberList::default();
         for member in self.iter().filter(|(found, _)| *found != key) {
+            // Checked when it came, and there is one less than before.
             members.push_unchecked(member);
         }
         self.header = members.to_header_value();

@@ -65,12 +65,14 @@ impl<'a> MemberList<'a> {
             .iter()
             .map(|member| member_len(member) + 1)
             .sum::<usize>()
+            // There is one comma less than members.
             .saturating_sub(1)
     }
 
     /// Drops members until the list fits: large ones first, then any, from the right. Never drops the first `keep_first`,
     /// at most one, which always fits.
     pub(super) fn shrink_to_fit(mut self, keep_first: usize) -> Self {
+        // Ends: the largest member has 513 bytes, and so fits alone.
         while self.header_len() > Tracestate::MAX_BYTES {
             let large = self.as_slice()[keep_first..]
                 .iter()

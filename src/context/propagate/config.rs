@@ -52,6 +52,7 @@ impl PropagateConfig {
         set_or_remove_header(headers, &self.correlation_id_header, value);
         // After the other ID, since the request ID counts where both have the same header.
         headers.insert(&self.request_id_header, request_id.header_value().clone());
+        // Before the formats are written, since some of these names are theirs.
         for name in &self.stale_headers {
             headers.remove(name);
         }

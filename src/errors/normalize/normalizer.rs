@@ -54,6 +54,7 @@ impl<'a> Normalizer<'a> {
     /// Returns the normalized message.
     pub(super) fn normalize(mut self) -> String {
         while let Some(token) = self.next_token() {
+            // Never negative, since each token before left room for the ellipsis.
             let room = MAX_NORMALIZED - ELLIPSIS.len_utf8() - self.output.len();
             // A token is written completely or not at all, or a second pass would read half of a placeholder.
             let parts = [token.placeholder, token.verbatim, token.closing];
@@ -83,6 +84,7 @@ impl<'a> Normalizer<'a> {
             blank if paths::is_whitespace_or_control(blank) => self.whitespace(),
             '+' | '-' => self.signed(),
             ':' => self.colon(),
+            // Before the arms of paths and IDs: directly behind an authority these belong to the URL.
             '/' | '?' | '#' if self.authority_end == Some(at) => self.url_path(),
             '/' => self.file_path(),
             '#' => self.hash_id(),
@@ -123,6 +125,7 @@ impl<'a> Normalizer<'a> {
         if let Some((end, placeholder)) = self.match_pattern(at) {
             return Token::replace(end, placeholder);
         }
+        // Before IDs: a hash of 40 digits would be both.
         if patterns::is_hex(word) {
             return Token::replace(end, "<hex>");
         }
@@ -159,6 +162,7 @@ impl<'a> Normalizer<'a> {
         if let Some(end) = patterns::web_token(text, at).or_else(|| pod()?) {
             return Some((end, "<id>"));
         }
+        // After another pair, it is the rest of something longer.
         let mac = || (!matches!(before, Some(':' | '-'))).then(|| patterns::mac_address(text, at));
         if let Some(end) = mac().flatten() {
             return Some((end, "<mac>"));
@@ -231,6 +235,7 @@ impl<'a> Normalizer<'a> {
             .is_some_and(u8::is_ascii_digit);
         if digit && !self.prev_char().is_some_and(between) {
             let token = self.word(after);
+            // The sign of anything else is punctuation, and stays.
             if matches!(token.placeholder, "<num>" | "<duration>") {
                 return token;
             }
@@ -252,6 +257,7 @@ impl<'a> Normalizer<'a> {
             .then(|| patterns::email_domain(self.input, local_end + 1))
             .flatten();
         if end.is_none() {
+            // Every later start in this run would come to the same end, and fail too.
             self.no_email_before = local_end;
         }
         end
@@ -352,6 +358,7 @@ impl<'a> Normalizer<'a> {
         let rest = &self.input[from..];
         let authority = &rest[..rest.find(ends_authority).unwrap_or(rest.len())];
         self.authority_end = Some(from + authority.len());
+        // The last one, since a password may contain the character.
         let host = authority.rfind('@').map_or(0, |sign| sign + 1);
         Token::verbatim(from + host, "://")
     }

@@ -135,6 +135,7 @@ pub(super) fn ipv4(text: &str, at: usize) -> Option<usize> {
     for _ in 0..3 {
         end = octet(text, (byte_at(text, end) == Some(b'.')).then_some(end + 1)?)?;
     }
+    // More than four numbers are a version.
     if byte_at(text, end) == Some(b'.')
         && byte_at(text, end + 1).is_some_and(|next| next.is_ascii_digit())
     {
@@ -168,6 +169,7 @@ pub(super) fn ipv6(text: &str, at: usize) -> Option<usize> {
         return None;
     }
     let mut address = text[at..at + length].trim_end_matches('.');
+    // A colon after an address belongs to the sentence.
     if address.ends_with(':') && !address.ends_with("::") {
         address = &address[..address.len() - 1];
     }
@@ -233,9 +235,11 @@ fn magnitude(text: &str, at: usize) -> Option<(usize, usize)> {
         return Some((digits, end));
     }
     if let Some(exponent) = tail.strip_prefix(['e', 'E']) {
+        // `1e5` is one word.
         if !exponent.is_empty() && exponent.bytes().all(|byte| byte.is_ascii_digit()) {
             return Some((end, end));
         }
+        // `1e-5` is two, since the sign ends the first.
         let signed = exponent.is_empty() && matches!(byte_at(text, end), Some(b'+' | b'-'));
         let power = word_end(text, end + 1);
         if signed
@@ -298,6 +302,7 @@ pub(super) fn pod_suffix(text: &str, at: usize) -> Option<usize> {
     let is_lower = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let hash = span_while(text, at, is_lower);
     let end = span_while(text, hash + 1, is_lower);
+    // A hash has letters and digits. Without either, it is a name or a number.
     let mixed = text[at..hash].bytes().any(|byte| byte.is_ascii_digit())
         && text[at..hash].bytes().any(|byte| byte.is_ascii_lowercase());
     let is_pod = (8..=10).contains(&(hash - at))

@@ -74,6 +74,7 @@ impl GroupStore {
             return (record.fingerprint, change);
         }
         let overflow = overflow_fingerprint(&record.sample.record);
+        // The fingerprint of the overflow group stands for kind and route, so no key has to be allocated.
         let variants = self.variants.get(&overflow).copied().unwrap_or(0);
         if variants < self.limits.max_variants {
             // Evict first: that may remove another message of this kind and route.

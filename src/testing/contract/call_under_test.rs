@@ -59,6 +59,7 @@ impl<F> CallUnderTest<F> {
     /// Sets the phase, and drops the future or body of the last one.
     pub(super) fn set_phase(&mut self, run: &TestRun<'_>, next: CallPhase<F>) {
         let last = mem::replace(&mut self.phase, next);
+        // The scripted panic may be that of this drop.
         if let Err(payload) = catch(|| drop(last)) {
             self.phase = run.expect_scripted_panic(&payload);
         }

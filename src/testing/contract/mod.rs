@@ -98,6 +98,7 @@ where
     G: Admit<Request<ScriptedBody>> + Send + Sync + 'static,
     G::Permit: Send,
 {
+    // Each protocol has recording guards of its own, whose counts begin at zero.
     with_recording_guards(|guards| {
         let layer = || GuardLayer::server(guards.wrap(guard()));
         run_http_checks(&layer, &|run| guards.verify(run, |case| case.outcome));
@@ -184,6 +185,7 @@ fn run_any_checks<L, Req>(
 /// Returns the request of a case.
 fn http_request(case: &Case) -> Request<ScriptedBody> {
     let mut request = Request::new(ScriptedBody::new());
+    // Of the form that gRPC has; HTTP has no objection.
     *request.uri_mut() = "http://contract.test/a.Service/Method"
         .parse()
         .expect("the URI is valid");
@@ -222,6 +224,7 @@ impl RecordingGuards {
     fn verify(&self, run: &CompletedRun<'_>, expected: impl Fn(&Case) -> Outcome) {
         let outer = take_outcomes(&self.outer, "outside", run);
         let inner = take_outcomes(&self.inner, "inside", run);
+        // A guard decides whether a call is made, never how it went.
         if outer != inner {
             violation(run.description, "the guards got different outcomes");
         }
@@ -239,6 +242,7 @@ impl RecordingGuards {
 fn take_outcomes(guard: &RecordingGuard, side: &str, run: &CompletedRun<'_>) -> Vec<Outcome> {
     let outcomes: Vec<_> = guard.completed().iter().map(|end| end.outcome).collect();
     let (admitted, ended, calls) = (guard.admitted(), outcomes.len(), run.calls);
+    // An end too many would hide behind one that is missing, so both are compared with the calls.
     if (admitted, ended) != (calls, calls) {
         let violated = format_args!("{admitted} admitted, {ended} ended {side}, of {calls} calls");
         violation(run.description, violated);

@@ -130,6 +130,7 @@ where
     }
 
     async fn check_drop_after_each_poll(&self, case: &Case) {
+        // One poll more in each run, until the call ends by itself.
         for polls in 0..MAX_POLLS {
             let description = format!("{}, dropped after {polls} polls", case.name);
             let (run, mut service) = self.new_run(case, &description);
@@ -140,9 +141,11 @@ where
                 self.poll_call(&run, &mut call);
                 polled += 1;
                 if call.is_idle {
+                    // Nothing has woken the task, so only time can.
                     advance(CLOCK_STEP).await;
                 }
             }
+            // Before the drop, which ends every call.
             let done = call.is_done();
             call.drop_remaining(&run);
             let last = done || case.hangs && polls == MAX_HANGING_POLLS;
@@ -169,6 +172,7 @@ where
     }
 
     async fn check_delayed_readiness(&self, case: &Case) {
+        // The second call must wait again: readiness is used up by a call.
         let script = Script::from_fn(case.reply).ready_after(2);
         let (run, mut service) = self.new_run_with(script, case, "a service that is ready late");
         for _ in 0..2 {
@@ -206,6 +210,7 @@ where
                 run.description,
                 "the error of `poll_ready` was not passed on",
             ),
+            // The layer asks the service inside of the call, which then fails.
             Poll::Ready(Ok(())) => {
                 let mut call = self.start_call(&run, &mut service);
                 self.run_to_completion(&run, &mut call).await;
@@ -245,6 +250,7 @@ where
                 }
                 Poll::Pending => run.check_no_self_wake(&waker, wakes_before, script_wakes_before),
             }
+            // A task that was woken is polled again at once.
             if waker.count() == wakes_before {
                 advance(CLOCK_STEP).await;
             }
@@ -316,6 +322,7 @@ where
         }
         let violated = if run.ready_checked.violations() > 0 {
             Some("a handle was called that was not itself polled ready")
+        // A call that was dropped may not have come that far.
         } else if ended && run.script.calls() < calls {
             Some("a call did not reach the service: give the layer more room")
         } else if run.script.in_flight() > 0 {

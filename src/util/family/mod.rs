@@ -127,6 +127,7 @@ impl<K: SeriesKey, V> Family<K, V> {
         key: &K,
         free: impl FnOnce() -> Option<&'a Capacity>,
     ) -> Option<&'a Series<K, V>> {
+        // Chosen when the series is made, claimed once all threads can see it.
         let capacity = Cell::new(None);
         let make = |_| {
             capacity.set(free());
@@ -147,6 +148,7 @@ impl<K: SeriesKey> Family<K, Gauge> {
     #[inline]
     pub(crate) fn increment(&self, key: &K, make: impl FnOnce(&K) -> Gauge) -> InFlightGauge {
         let recorder = RecorderKind::current();
+        // Stays so if `with_handles` runs nothing: without a recorder, or inside of one that creates handles.
         let mut in_flight = InFlightGauge::NotCounted;
         self.with_handles(recorder, key, make, |gauge| {
             gauge.increment(1.0);
@@ -165,6 +167,7 @@ impl<K: SeriesKey> Family<K, Gauge> {
         match in_flight {
             InFlightGauge::NotCounted => {}
             InFlightGauge::Global => {
+                // A key keeps its series forever, so this is the gauge that was incremented.
                 if let Some(gauge) = self.get(key).handles.get_global() {
                     gauge.decrement(1.0);
                 }
