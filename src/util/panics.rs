@@ -280,7 +280,9 @@ impl CapturedPanic {
 
 impl fmt::Debug for CapturedPanic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Payload").field(&self.message()).finish()
+        f.debug_tuple("CapturedPanic")
+            .field(&self.message())
+            .finish()
     }
 }
 
@@ -340,7 +342,7 @@ impl Drop for PanicDetails {
 
 impl fmt::Debug for PanicDetails {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Seen")
+        f.debug_struct("PanicDetails")
             .field("message", &self.message)
             .field("location", &self.location)
             .finish_non_exhaustive()
