@@ -1,7 +1,7 @@
 use std::{
     collections::VecDeque,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -67,6 +67,16 @@ enum SizeMode {
 
 impl ScriptedBody {
     /// Creates a body without frames.
+    ///
+    /// A body that ends at once, to which steps can be added:
+    ///
+    /// ```
+    /// use http_body::Body;
+    /// use tower_keep::testing::ScriptedBody;
+    ///
+    /// assert!(ScriptedBody::new().is_end_stream());
+    /// assert!(!ScriptedBody::new().data("hello").is_end_stream());
+    /// ```
     pub fn new() -> Self {
         ScriptedBody::default()
     }
@@ -176,6 +186,17 @@ impl ScriptedBody {
         }
     }
 
+    fn poll_sleep(&mut self, delay: Duration, cx: &mut Context<'_>) -> Poll<()> {
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep(delay)));
+        if sleep.as_mut().poll(cx).is_pending() {
+            // Put back, so that the next poll comes to the same sleep.
+            self.steps.push_front(BodyStep::Delay(delay));
+            return Poll::Pending;
+        }
+        self.sleep = None;
+        Poll::Ready(())
+    }
+
     /// Makes the body part of a call of a script.
     pub(super) fn set_in_flight_token(&mut self, token: InFlightToken) {
         self.in_flight_token = Some(token);
@@ -212,13 +233,7 @@ impl Body for ScriptedBody {
                 Poll::Pending
             }
             BodyStep::Delay(delay) => {
-                let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep(delay)));
-                if sleep.as_mut().poll(cx).is_pending() {
-                    // Put back, so that the next poll comes to the same sleep.
-                    self.steps.push_front(BodyStep::Delay(delay));
-                    return Poll::Pending;
-                }
-                self.sleep = None;
+                ready!(self.poll_sleep(delay, cx));
                 self.poll_frame(cx)
             }
             BodyStep::Error(error) => Poll::Ready(Some(Err(error))),
@@ -241,6 +256,7 @@ impl Body for ScriptedBody {
             SizeMode::Unknown => SizeHint::default(),
             SizeMode::Declared(left) => SizeHint::with_exact(left),
             SizeMode::Exact => {
+                // What is left: the hint shrinks with each frame.
                 let data = self.steps.iter().map(|step| match step {
                     BodyStep::Frame(frame) => frame.data_ref().map_or(0, |data| data.len() as u64),
                     _ => 0,

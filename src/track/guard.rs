@@ -1,7 +1,7 @@
 //! The hooks of a [`Track`].
 
 use http::{HeaderValue, Method, Request};
-use tracing::Level;
+use tracing::{Level, Span};
 
 use super::{
     ACCESS_TARGET, Track, TrackPermit,
@@ -9,6 +9,7 @@ use super::{
     byte_counter::{ByteCounter, RequestByteCount},
     labels::CallLabels,
     report::CallReport,
+    request_labels::RequestLabels,
     span,
     target::Target,
 };
@@ -36,12 +37,8 @@ impl<B> Admit<Request<B>> for Track {
         let server_timing = matches(options.server_timing.as_ref(), request);
         let response_time = matches(options.response_time.as_ref(), request);
         let route = self.initial_route(grpc_method.as_ref().unwrap_or(&target));
-        let config = &self.core.config;
         // Admitted inside of `Correlate`, so the span has the IDs of this call.
-        let span = catch_hook(|| span::open(config, labels, request, route)).flatten();
-        if let (Some(span), Some(hook)) = (&span, &options.on_span) {
-            catch_hook(|| hook.call(span));
-        }
+        let span = open_span(self, labels, request, route);
         let in_flight = || self.metrics().inc_in_flight(&self.label_builder(), labels);
         Ok(TrackPermit {
             // Of a recorder that panics nothing is known, so it is not asked to count the call out.
@@ -62,6 +59,22 @@ impl<B> Admit<Request<B>> for Track {
             method_exists: false,
         })
     }
+}
+
+/// Opens the span of a call, and shows it to the hook of the application.
+#[inline]
+fn open_span<B>(
+    track: &Track,
+    labels: RequestLabels,
+    request: &Request<B>,
+    route: Option<&str>,
+) -> Option<Box<Span>> {
+    let config = &track.core.config;
+    let span = catch_hook(|| span::open(config, labels, request, route)).flatten();
+    if let (Some(span), Some(hook)) = (&span, &config.options.on_span) {
+        catch_hook(|| hook.call(span));
+    }
+    span
 }
 
 fn matches<B>(predicate: Option<&RequestPredicate>, request: &Request<B>) -> bool {

@@ -67,16 +67,15 @@ impl CorrelateConfig {
             trace_context,
             // Baggage gets into logs and outgoing requests, so untrusted callers must not set it.
             baggage: is_trusted.then(|| self.inbound_baggage(headers)).flatten(),
+            // A deadline guard further in sets it.
             deadline: None,
             attempt: 1,
         })
     }
 
     fn inbound_trace(&self, headers: &HeaderMap, policy: TracePolicy) -> TraceContext {
-        let inbound = match policy {
-            TracePolicy::Ignore => None,
-            _ => self.remote_trace(headers),
-        };
+        let is_read = policy != TracePolicy::Ignore;
+        let inbound = is_read.then(|| self.remote_trace(headers)).flatten();
         let Some((format, remote)) = inbound else {
             return TraceContext::new_root(self.sample_new_traces);
         };
@@ -102,11 +101,7 @@ impl CorrelateConfig {
                 trace_id,
                 parent_id: remote.parent_id,
                 flags: remote.flags(sampled),
-                tracestate: match format {
-                    // No other format has one, and a `tracestate` beside it belongs to another trace.
-                    TraceFormat::W3c => read_tracestate(headers),
-                    _ => None,
-                },
+                tracestate: read_tracestate(format, headers),
                 ..root
             },
         }
@@ -137,7 +132,11 @@ impl CorrelateConfig {
 }
 
 /// Reads `tracestate`. A malformed one is dropped, and the trace is continued without.
-fn read_tracestate(headers: &HeaderMap) -> Option<Tracestate> {
+fn read_tracestate(format: TraceFormat, headers: &HeaderMap) -> Option<Tracestate> {
+    // No other format has one: a `tracestate` beside it belongs to another trace.
+    if format != TraceFormat::W3c {
+        return None;
+    }
     Tracestate::from_headers(headers).unwrap_or_else(|_| {
         count_malformed("tracestate");
         None
