@@ -58,6 +58,15 @@ impl Context {
     }
 
     /// Returns the context of the call that this thread works on.
+    ///
+    /// The request ID, for a message to the user:
+    ///
+    /// ```
+    /// use tower_keep::Context;
+    ///
+    /// let id = Context::current().map(|call| call.request_id().to_owned());
+    /// assert_eq!(id, None, "no layer runs this example");
+    /// ```
     pub fn current() -> Option<Context> {
         Context::peek(|context| context.cloned())
     }

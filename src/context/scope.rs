@@ -95,6 +95,7 @@ impl Drop for ContextScope<'_> {
 #[inline]
 fn swap_context(slot: &mut Option<Context>) {
     let _ = SCOPE.try_with(|scope| {
+        // Fails only inside of `peek_context`, whose closure must not enter a context.
         if let Ok(mut current) = scope.context.try_borrow_mut() {
             mem::swap(&mut *current, slot);
         }

@@ -1,4 +1,4 @@
-//! How much time the work of a thread has.
+//! The time that the work of a thread has left.
 
 use std::time::Duration;
 

@@ -20,6 +20,7 @@ impl TraceContext {
             trace_id: TraceId::generate(),
             span_id: SpanId::generate(),
             parent_id: None,
+            // All bits of a generated ID are random.
             flags: TraceFlags::RANDOM.with_sampled(sampled),
             is_debug: false,
             tracestate: None,

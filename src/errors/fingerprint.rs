@@ -113,6 +113,7 @@ impl FromStr for Fingerprint {
             .and_then(|rest| rest.split_once('-'))
             .ok_or(invalid)?;
         let version = version.parse().map_err(|_| invalid)?;
+        // Told apart from what is no fingerprint at all: it may come from a store of an earlier release.
         if version != VERSION {
             return Err(ParseFingerprintError {
                 other_version: Some(version),

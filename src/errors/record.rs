@@ -62,6 +62,15 @@ impl ErrorRecord {
     ///
     /// The kind is a type name or a code of low cardinality: errors of different kinds are never in the same group. An empty
     /// kind becomes `error`.
+    ///
+    /// An error of the application's own, with the kind that it is grouped by:
+    ///
+    /// ```
+    /// use tower_keep::errors::ErrorRecord;
+    ///
+    /// let record = ErrorRecord::new("OutOfStock", "no item 7 is left");
+    /// assert_eq!((record.kind(), record.message()), ("OutOfStock", "no item 7 is left"));
+    /// ```
     #[must_use]
     pub fn new(kind: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self::from_parts(kind.into(), truncated_box(message.into(), MAX_MESSAGE))
@@ -115,6 +124,7 @@ impl ErrorRecord {
     }
 
     fn from_parts(kind: Cow<'static, str>, message: Box<str>) -> Self {
+        // The kind is a label of metrics, in which an empty text is no label.
         let kind = if kind.is_empty() {
             UNKNOWN_KIND.into()
         } else {
@@ -282,6 +292,7 @@ impl ErrorRecord {
 pub(super) fn portable_location(location: &str) -> &str {
     let behind = |parent: &str| {
         let (_, rest) = location.split_once(parent)?;
+        // The first directory behind it is what differs: an index, a hash or a commit.
         Some(rest.split_once(['/', '\\'])?.1)
     };
     let parents = [

@@ -32,6 +32,17 @@ pub struct ReadyChecked<S> {
 
 impl<S> ReadyChecked<S> {
     /// Wraps a service.
+    ///
+    /// A service that is used as it should be:
+    ///
+    /// ```
+    /// use tower_keep::testing::{CountingWaker, ReadyChecked, Reply, Script};
+    ///
+    /// let mut service = ReadyChecked::new(Script::always(Reply::<()>::ok));
+    /// let call = CountingWaker::new().call(&mut service, "a request"); // polls it ready first
+    /// # let _ = call;
+    /// assert_eq!(service.violations(), 0);
+    /// ```
     pub fn new(inner: S) -> Self {
         ReadyChecked {
             inner,

@@ -52,11 +52,21 @@ enum ScriptReadiness<E> {
 
 impl<E> Script<E> {
     /// Creates a service that takes one of these replies per request, and panics at one more request.
+    ///
+    /// A service that fails at first, for the test of a retry:
+    ///
+    /// ```
+    /// use tower_keep::testing::{Reply, Script};
+    ///
+    /// let script: Script = Script::new([Reply::status(503), Reply::ok()]);
+    /// assert_eq!(script.calls(), 0);
+    /// ```
     pub fn new(replies: impl IntoIterator<Item = Reply<E>>) -> Self
     where
         E: Send + 'static,
     {
         let replies: VecDeque<_> = replies.into_iter().collect();
+        // Clones on several threads take from the same replies.
         let replies = Mutex::new(replies);
         Script::from_fn(move |index| {
             // Poisoned by the panic below, which later requests must meet as well.
@@ -192,6 +202,7 @@ impl<E, Req> Service<Req> for Script<E> {
         match &self.shared.readiness {
             ScriptReadiness::AfterPolls(polls) if self.unready_polls < *polls => {
                 self.unready_polls += 1;
+                // At once, so that the next poll needs no time to pass.
                 self.shared.counters.wake(cx);
                 Poll::Pending
             }

@@ -81,6 +81,7 @@ impl<E> Future for ScriptFuture<E> {
         Poll::Ready(match reply.action {
             ReplyAction::Fail(error) => Err(error),
             ReplyAction::PanicInPoll(message) => panic_silently(message),
+            // `Hang` does not get here, and `PanicInCall` has no future.
             _ => {
                 let mut response = reply.response;
                 // The call stays in flight until the body is dropped.

@@ -138,10 +138,10 @@ impl TrackBuilder {
     }
 
     /// Sets the fraction of successful calls that is logged, 0 to 1. Rejections, 429, 5xx, timeouts, panics and slow
-    /// calls are always logged. Default: 1.
+    /// calls are always logged.
     ///
     /// The correlation ID decides, so that services with the same fraction log the same request chains. If the IDs of
-    /// callers are trusted, a caller can choose an ID that is logged.
+    /// callers are trusted, a caller can choose an ID that is logged. Default: 1.
     #[must_use]
     pub fn sample(mut self, fraction: f64) -> Self {
         self.sample = fraction;
@@ -194,10 +194,10 @@ impl TrackBuilder {
         self
     }
 
-    /// Sets the request headers that the access log carries: at most 16, with up to 16 values each. Default: none.
+    /// Sets the request headers that the access log carries: at most 16, with up to 16 values each.
     ///
     /// Values are logged as `REDACTED` if they are marked as sensitive, or if the name contains `auth`, `token`, `key`,
-    /// `secret`, `cookie`, `session`, `password` or `credential`.
+    /// `secret`, `cookie`, `session`, `password` or `credential`. Default: none.
     #[must_use]
     pub fn log_headers<N: Into<String>>(mut self, headers: impl IntoIterator<Item = N>) -> Self {
         self.log_headers = headers.into_iter().map(Into::into).collect();

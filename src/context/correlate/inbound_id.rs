@@ -21,6 +21,7 @@ pub(super) fn resolve_id(
         let id = is_trusted.then(|| parse_id(name, value)).flatten();
         // A header further up that was rejected still has its value.
         all_agree &= id.is_some();
+        // What an untrusted caller sends is not read, and so is not malformed.
         if is_trusted && id.is_none() {
             count_malformed("id");
         }

@@ -53,6 +53,17 @@ impl Baggage {
     /// [`MAX_MEMBERS`](Self::MAX_MEMBERS) or [`MAX_BYTES`](Self::MAX_BYTES), is dropped whole and
     /// [counted](Self::dropped); the others stay. Empty members are skipped. Allocates only if
     /// something must be joined or left out.
+    ///
+    /// A member that breaks the grammar is dropped, and the others stay:
+    ///
+    /// ```
+    /// use http::{HeaderMap, HeaderValue};
+    /// use tower_keep::context::Baggage;
+    ///
+    /// let headers = HeaderMap::from_iter([(Baggage::HEADER, HeaderValue::from_static("tenant=acme, broken"))]);
+    /// let baggage = Baggage::from_headers(&headers).expect("a member");
+    /// assert_eq!((baggage.get("tenant").as_deref(), baggage.dropped()), (Some("acme"), 1));
+    /// ```
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let mut values = headers.get_all(Self::HEADER).iter();
         let first = values.next()?;
@@ -129,6 +140,7 @@ impl Baggage {
         for member in self.iter() {
             if member.key() != key {
                 list.try_push(member.text)?;
+            // Later members with this key are left out.
             } else if !mem::replace(&mut is_placed, true) {
                 list.try_push(&new)?;
             }

@@ -39,6 +39,16 @@ impl CallId {
     ///
     /// Replace a rejected value and keep it out of the logs. Do not truncate it: a truncated ID would match nothing
     /// elsewhere.
+    ///
+    /// A value that could forge a log line is no ID:
+    ///
+    /// ```
+    /// use http::HeaderValue;
+    /// use tower_keep::context::CallId;
+    ///
+    /// assert!(CallId::parse(&HeaderValue::from_static("order-4711")).is_some());
+    /// assert!(CallId::parse(&HeaderValue::from_static("a b")).is_none());
+    /// ```
     pub fn parse(value: &HeaderValue) -> Option<Self> {
         is_valid_id(value.as_bytes()).then(|| Self(value.clone()))
     }

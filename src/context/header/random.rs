@@ -8,6 +8,7 @@ use std::{
 use fastrand::Rng;
 
 thread_local! {
+    // Has no destructor, and so can be used until the thread has ended.
     static GENERATOR: RefCell<IdRng> = RefCell::new(IdRng::from_os_seed());
 }
 

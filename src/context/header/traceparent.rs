@@ -45,6 +45,15 @@ impl Traceparent {
     pub const HEADER: HeaderName = HeaderName::from_static("traceparent");
 
     /// Starts a trace with new IDs and the [random](TraceFlags::RANDOM) flag.
+    ///
+    /// The first span of a trace, for a job that no request has started:
+    ///
+    /// ```
+    /// use tower_keep::context::Traceparent;
+    ///
+    /// let root = Traceparent::new_root(true);
+    /// assert!(root.flags.is_sampled() && root.flags.is_random());
+    /// ```
     pub fn new_root(sampled: bool) -> Self {
         Self {
             trace_id: TraceId::generate(),
@@ -64,6 +73,18 @@ impl Traceparent {
     /// Reads a request's trace context; `Ok(None)` if it has none. Never allocates.
     ///
     /// White space around the value does not belong to it (RFC 9110 §5.5).
+    ///
+    /// A request without the header has no trace, which is no error:
+    ///
+    /// ```
+    /// use http::{HeaderMap, HeaderValue};
+    /// use tower_keep::context::Traceparent;
+    ///
+    /// let mut headers = HeaderMap::new();
+    /// assert_eq!(Traceparent::from_headers(&headers), Ok(None));
+    /// headers.insert(Traceparent::HEADER, HeaderValue::from_static("00-not-a-trace"));
+    /// assert!(Traceparent::from_headers(&headers).is_err());
+    /// ```
     ///
     /// # Errors
     ///
@@ -86,6 +107,16 @@ impl Traceparent {
     ///
     /// A later version is read as far as version `00` goes, if its flags are followed by the end or
     /// by `-`; version `ff` is forbidden.
+    ///
+    /// A later version is read as far as it is known:
+    ///
+    /// ```
+    /// use tower_keep::context::Traceparent;
+    ///
+    /// let later = b"01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more";
+    /// assert!(Traceparent::parse(later)?.flags.is_sampled());
+    /// # Ok::<(), tower_keep::context::HeaderError>(())
+    /// ```
     ///
     /// # Errors
     ///

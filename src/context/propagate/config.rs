@@ -32,6 +32,7 @@ impl Default for PropagateConfig {
 
 impl PropagateConfig {
     pub(super) fn child_context<B>(&self, request: &Request<B>) -> Context {
+        // The context of the request itself: the thread may work on another call by now.
         let call = match request.extensions().get::<Context>() {
             Some(context) => context.clone(),
             None => {
@@ -59,6 +60,7 @@ impl PropagateConfig {
         for format in &self.trace_formats {
             format.write(context.trace_context(), headers);
         }
+        // Where none is sent, a copied header is removed: third parties must not see it.
         let baggage = context.baggage().filter(|_| self.baggage);
         let baggage = baggage.and_then(|baggage| baggage.to_header_value());
         set_or_remove_header(headers, "baggage", baggage);

@@ -65,8 +65,10 @@ fn read_multi(headers: &HeaderMap) -> Result<Option<RemoteTrace>, &'static str> 
         (_, Some(_)) => return Err("x-b3-sampled"),
     };
     match (value(TRACE_ID), value(SPAN_ID)) {
+        // Neither IDs nor a decision: the request has no B3.
         (None, None) if sampling == Sampling::Deferred => Ok(None),
         (None, None) => Ok(Some(without_ids(sampling))),
+        // One without the other is malformed.
         (trace, own) => {
             let trace_id = trace.and_then(parse_trace_id).ok_or("x-b3-traceid")?;
             let span_id = own.and_then(SpanId::from_hex).ok_or("x-b3-spanid")?;

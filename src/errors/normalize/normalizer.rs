@@ -77,6 +77,7 @@ impl<'a> Normalizer<'a> {
     fn next_token(&mut self) -> Option<Token<'a>> {
         let at = self.pos;
         let next = self.input[at..].chars().next()?;
+        // Quotes first: what they enclose is one token.
         if let Some(kind) = QUOTES.iter().position(|quote| quote.open == next) {
             return Some(self.quoted_text(kind, &QUOTES[kind]));
         }
@@ -122,6 +123,7 @@ impl<'a> Normalizer<'a> {
         if self.output.ends_with("<num>") && patterns::is_unit(word) {
             return Token::verbatim(end, word);
         }
+        // What may go on behind the word comes before what is the word alone.
         if let Some((end, placeholder)) = self.match_pattern(at) {
             return Token::replace(end, placeholder);
         }
@@ -132,6 +134,7 @@ impl<'a> Normalizer<'a> {
         if is_id(word) {
             return Token::replace(end, "<id>");
         }
+        // Before numbers, which would replace it.
         if patterns::is_http_status(text, at, self.is_truncated) && self.follows_status() {
             return Token::verbatim(end, word);
         }
@@ -201,6 +204,7 @@ impl<'a> Normalizer<'a> {
 
     /// Reads an absolute path.
     fn file_path(&self) -> Token<'a> {
+        // `and/or` is no path.
         let may_begin = |before: char| before == ' ' || "\"'`([=,:“„«‘".contains(before);
         let path = self
             .prev_char()
@@ -214,6 +218,7 @@ impl<'a> Normalizer<'a> {
 
     /// Reads `#` and an identifier.
     fn hash_id(&self) -> Token<'a> {
+        // Behind a word it belongs to a name, as in `C#`.
         let after_word = self.prev_char().is_some_and(char::is_alphanumeric);
         match patterns::hash_id(self.input, self.pos + 1) {
             Some(end) if !after_word => Token::replace(end, "#<id>"),
@@ -266,6 +271,7 @@ impl<'a> Normalizer<'a> {
     /// Reads quoted text, or the mark alone if it does not open a quotation.
     fn quoted_text(&mut self, kind: usize, quote: &QuotePair) -> Token<'a> {
         let inside = self.pos + quote.open.len_utf8();
+        // A mark with a backslash is part of a text, and an apostrophe may be part of a word.
         let opens =
             !self.is_escaped(self.pos) && (!quote.is_apostrophe || self.opens_quote(inside));
         if !opens {
@@ -369,6 +375,7 @@ impl<'a> Normalizer<'a> {
             |next: char| paths::is_whitespace_or_control(next) || "\"'`<>)]}|\\…".contains(next);
         let rest = &self.input[self.pos..];
         let run = &rest[..rest.find(ends_path).unwrap_or(rest.len())];
+        // Punctuation at the end belongs to the sentence.
         match run.trim_end_matches(['.', ',', ':', ';', '!', '?']).len() {
             0 => self.literal(self.pos + 1),
             length => Token::replace(self.pos + length, "<path>"),

@@ -39,6 +39,7 @@ impl<F> CallPhase<F> {
     {
         match self {
             CallPhase::AwaitingHead(future) => future.as_mut().poll(cx).map(|result| {
+                // An error has no body, and ends the call.
                 let body = result.ok().and_then(body_of);
                 Some(body.map_or(CallPhase::Done, CallPhase::ReadingBody))
             }),

@@ -90,6 +90,14 @@ where
 ///
 /// The guard must admit every call. See the [module](super) for an example.
 ///
+/// The guard that reads and makes the IDs of calls:
+///
+/// ```
+/// use tower_keep::{context::Correlate, testing::contract};
+///
+/// contract::check_guard(Correlate::default);
+/// ```
+///
 /// # Panics
 ///
 /// Panics if the contract is violated.

@@ -69,6 +69,7 @@ where
             self.check_concurrent_calls(case).await;
             self.check_clones(case).await;
         }
+        // Failures one call at a time: a layer may well reject the next one.
         for case in self.cases(&SUCCESS_CASES).chain(self.cases(&FAILURE_CASES)) {
             self.check_drop_after_each_poll(case).await;
         }
@@ -99,6 +100,7 @@ where
         let (run, mut service) = self.new_run(case, &description);
         self.poll_until_ready(&run, &mut service).await;
         let mut first = self.start_call(&run, &mut service);
+        // Polled once, so that it holds whatever a call of this layer reserves.
         self.poll_call(&run, &mut first);
         self.poll_until_ready(&run, &mut service).await;
         let mut second = self.start_call(&run, &mut service);
@@ -263,6 +265,7 @@ where
         CallUnderTest {
             phase: match catch(|| service.call(request)) {
                 Ok(future) => CallPhase::AwaitingHead(Box::pin(future)),
+                // A panic in `call` ends the call before there is a future.
                 Err(payload) => run.expect_scripted_panic(&payload),
             },
             waker: CountingWaker::new(),
@@ -304,6 +307,7 @@ where
                 waited += 1;
                 advance(CLOCK_STEP).await;
             }
+            // After 100 s on the paused clock.
             if waited == MAX_IDLE_POLLS {
                 violation(
                     run.description,
