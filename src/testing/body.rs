@@ -217,6 +217,7 @@ impl Body for ScriptedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        // Polled after its end, which most bodies allow.
         let Some(step) = self.steps.pop_front() else {
             return Poll::Ready(None);
         };

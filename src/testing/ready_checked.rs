@@ -80,6 +80,7 @@ impl<S: Service<Req>, Req> Service<Req> for ReadyChecked<S> {
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         let result = ready!(self.inner.poll_ready(cx));
+        // A service that has failed must not be called either.
         self.ready = result.is_ok();
         Poll::Ready(result)
     }

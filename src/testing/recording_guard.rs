@@ -150,6 +150,7 @@ impl RecordingGuard {
     /// Panics unless there was exactly one call and it ended exactly once.
     #[track_caller]
     pub fn single(&self) -> RecordedEnd {
+        // An assertion that fails poisons the lock, which does not matter: see `records`.
         let records = self.records();
         assert_eq!(records.admitted, 1, "calls admitted");
         assert_eq!(records.completed.len(), 1, "calls ended");

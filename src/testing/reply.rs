@@ -172,6 +172,7 @@ impl<E> Reply<E> {
     {
         let name = HeaderName::try_from(name).expect("the name of the header is valid in HTTP");
         let value = HeaderValue::try_from(value).expect("the value of the header is valid in HTTP");
+        // Appended, so that a header can come twice.
         self.response.headers_mut().append(name, value);
         self
     }

@@ -111,6 +111,7 @@ impl<E> Script<E> {
     }
 
     fn with_readiness(self, readiness: ScriptReadiness<E>) -> Self {
+        // Clones would keep the readiness that they were made with.
         let shared =
             Arc::into_inner(self.shared).expect("readiness is set before the script is cloned");
         Script {
@@ -207,6 +208,7 @@ impl<E, Req> Service<Req> for Script<E> {
                 Poll::Pending
             }
             ScriptReadiness::AfterPolls(_) => Poll::Ready(Ok(())),
+            // Without a wake, so that a layer which polls again shows that it woke itself.
             ScriptReadiness::Never => Poll::Pending,
             ScriptReadiness::Fails(error) => Poll::Ready(Err(error())),
         }

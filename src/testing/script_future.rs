@@ -32,6 +32,7 @@ impl<E> Unpin for ScriptFuture<E> {}
 impl<E> ScriptFuture<E> {
     pub(super) fn new(reply: Reply<E>, token: InFlightToken) -> Self {
         ScriptFuture {
+            // Apart from the reply, which is gone when a completed future is dropped.
             panic_in_drop: reply.panic_in_drop,
             reply: Some(reply),
             sleep: None,

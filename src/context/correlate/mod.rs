@@ -53,6 +53,7 @@ impl Correlate {
         let (request_id, correlation_id) = context.ids();
         if let Some(name) = config.correlation_id_headers.first() {
             let differs = correlation_id != request_id;
+            // Where there is none to send, that of a handler is removed: it would contradict the log.
             let value = differs.then(|| correlation_id.header_value().clone());
             set_or_remove_header(head.headers, name, value);
         }

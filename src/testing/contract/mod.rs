@@ -236,6 +236,7 @@ impl RecordingGuards {
         if outer != inner {
             violation(run.description, "the guards got different outcomes");
         }
+        // A call that was dropped ends as far as it came, which differs between layers.
         let Some(expected) = run.completed_case.map(expected) else {
             return;
         };
@@ -255,6 +256,7 @@ fn take_outcomes(guard: &RecordingGuard, side: &str, run: &CompletedRun<'_>) -> 
         let violated = format_args!("{admitted} admitted, {ended} ended {side}, of {calls} calls");
         violation(run.description, violated);
     }
+    // The next run uses the same guards.
     guard.clear();
     outcomes
 }

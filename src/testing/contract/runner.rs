@@ -238,6 +238,7 @@ where
             case,
             description,
         };
+        // A new layer for each run, which remembers nothing of the one before.
         (run, (self.layer)().layer(ready_checked))
     }
 
@@ -282,6 +283,7 @@ where
         let polled = catch(|| phase.poll(&mut cx, self.body, run));
         call.is_idle = false;
         match polled {
+            // A frame, and more to come.
             Ok(Poll::Ready(None)) => {}
             Ok(Poll::Ready(Some(next))) => call.set_phase(run, next),
             Ok(Poll::Pending) => {
