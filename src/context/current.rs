@@ -35,6 +35,8 @@ impl Context {
     ///
     /// Its trace is marked as sampled.
     ///
+    /// A job, whose log lines then share an ID:
+    ///
     /// ```
     /// use tower_keep::Context;
     ///
@@ -72,6 +74,8 @@ impl Context {
     }
 
     /// Calls a closure with the current context. A context that the closure enters becomes the current one inside of it.
+    ///
+    /// The attempt that the code works for, outside of any call:
     ///
     /// ```
     /// use tower_keep::Context;
@@ -160,6 +164,8 @@ impl Context {
     /// Returns the same call with this baggage, for later hops: read it, add to it, and run the rest of the work in the
     /// new context. Sent on where [`Propagate`](super::Propagate) sends [baggage](super::PropagateBuilder::baggage).
     ///
+    /// The tenant, for all later hops:
+    ///
     /// ```
     /// use tower_keep::context::{Baggage, Context};
     ///
@@ -224,6 +230,8 @@ impl Context {
 
     /// Runs a closure in this context.
     ///
+    /// Code that asks for the current context:
+    ///
     /// ```
     /// use tower_keep::Context;
     ///
@@ -238,6 +246,8 @@ impl Context {
     }
 
     /// Runs a future in this context, whatever task or thread polls it.
+    ///
+    /// A future that asks for it:
     ///
     /// ```
     /// use tower_keep::Context;

@@ -65,6 +65,8 @@ impl<F: Future> Future for InContext<F> {
 ///
 /// A tokio task inherits nothing from the task that spawns it.
 ///
+/// A task with the context of the call that spawns it:
+///
 /// ```
 /// use tower_keep::context::{Context, in_context};
 ///

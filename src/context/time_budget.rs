@@ -10,6 +10,8 @@ use crate::call::CallClock;
 /// Returns when the current work must be over, if that is known: the earliest of the deadline of the current
 /// [`Context`](super::Context) and of the [time limits](crate::timeout) around the work.
 ///
+/// The time limit around the work, and nothing outside of it:
+///
 /// ```
 /// use std::time::Duration;
 /// use tower_keep::{context::deadline, timeout::TimeLimit};

@@ -53,6 +53,8 @@ impl Trust {
     ///
     /// If the predicate panics, it counts as `false`.
     ///
+    /// Callers on the same machine are trusted:
+    ///
     /// ```
     /// use std::net::SocketAddr;
     /// use tower_keep::context::Trust;

@@ -161,6 +161,8 @@ impl ErrorGroup {
 
     /// Returns a sentence that says what its records have in common.
     ///
+    /// A sentence for a console:
+    ///
     /// ```
     /// use tower_keep::errors::{ErrorRecord, ErrorTracker};
     ///

@@ -82,6 +82,8 @@ impl ErrorRecord {
     /// an `io::Error` its `ErrorKind`, of an elapsed timeout `timeout`, and of every other error the type name at the
     /// beginning of its `Debug` text, or `error` if there is none. If you know the type, pass its name.
     ///
+    /// The kind is the name of the type:
+    ///
     /// ```
     /// use tower_keep::errors::ErrorRecord;
     ///
@@ -110,6 +112,8 @@ impl ErrorRecord {
     }
 
     /// Creates a record from the panic payload of `catch_unwind` or of a `JoinError`: kind `panic`, outcome `panicked`.
+    ///
+    /// A panic that a worker has caught:
     ///
     /// ```
     /// use tower_keep::errors::ErrorRecord;

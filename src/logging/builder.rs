@@ -84,6 +84,8 @@ impl<W> Logging<W> {
     /// Sets the writer, which gets one `write_all` per line: a file in a `Mutex`, or a non-blocking appender. It is not
     /// treated as a terminal.
     ///
+    /// A buffer that a test reads:
+    ///
     /// ```
     /// use std::sync::Mutex;
     /// use tower_keep::logging;
@@ -145,6 +147,8 @@ impl<W> Logging<W> {
     }
 
     /// Builds the layer, for a custom registry. It does not filter.
+    ///
+    /// A registry to which other layers can be added:
     ///
     /// ```
     /// use tower_keep::logging;

@@ -75,6 +75,8 @@ impl<F: Future> OperationFuture<F> {
     /// Adds the output to the event, formatted by the closure and truncated to 1 KiB. Default: none, since data may be
     /// private.
     ///
+    /// The number of rows instead of the rows:
+    ///
     /// ```
     /// use tower_keep::operation;
     ///

@@ -93,6 +93,8 @@ pub struct Operation {
 
 /// Returns an operation of this name; see the [module](self).
 ///
+/// A function that reads a file:
+///
 /// ```
 /// use tower_keep::operation;
 ///
@@ -107,6 +109,8 @@ pub fn operation(name: impl Into<Label>) -> Operation {
 
 impl Operation {
     /// Returns an operation of this name, as [`operation`] does.
+    ///
+    /// A future that cannot fail:
     ///
     /// ```
     /// use tower_keep::operation::Operation;
@@ -178,6 +182,8 @@ impl Operation {
 
     /// Runs a future whose error only implements `Display`: anyhow's, a boxed error, a `String`.
     ///
+    /// An error that is only a text:
+    ///
     /// ```
     /// use tower_keep::operation;
     ///
@@ -218,6 +224,8 @@ impl Operation {
     /// # Errors
     ///
     /// Returns the error of the closure.
+    ///
+    /// A closure that parses a number:
     ///
     /// ```
     /// use tower_keep::operation;

@@ -78,6 +78,8 @@ impl<E> Script<E> {
 
     /// Creates a service that gives the same reply to each request.
     ///
+    /// A service that is overloaded:
+    ///
     /// ```
     /// use tower_keep::testing::{Reply, Script};
     ///
@@ -89,6 +91,8 @@ impl<E> Script<E> {
     }
 
     /// Creates a service that makes the reply to each request from its index, from 0.
+    ///
+    /// A service that recovers after its first call:
     ///
     /// ```
     /// use tower_keep::testing::{Reply, Script};
@@ -144,6 +148,8 @@ impl<E> Script<E> {
     }
 
     /// Makes `poll_ready` fail with an error.
+    ///
+    /// A service whose connection is refused:
     ///
     /// ```
     /// use tower_keep::testing::{Reply, Script};

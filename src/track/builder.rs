@@ -106,6 +106,8 @@ impl TrackBuilder {
     /// Sets a hook that is called with each span before the span is entered, which is the only moment at which an
     /// OpenTelemetry parent can be attached. The call's [`Context`](crate::Context) is current. Default: none.
     ///
+    /// A hook that logs inside of each new span:
+    ///
     /// ```
     /// use tower_keep::Track;
     ///
@@ -150,6 +152,8 @@ impl TrackBuilder {
 
     /// Excludes successful calls that match from the access log, such as health checks. Calls that
     /// [`sample`](Self::sample) always logs are logged nevertheless. Default: none.
+    ///
+    /// Health checks stay out of the log:
     ///
     /// ```
     /// use tower_keep::Track;
@@ -270,6 +274,8 @@ impl TrackBuilder {
     /// Adds the header `Server-Timing: total;dur=12.3` (milliseconds to the head) to responses to requests that match.
     /// Default: none, since it tells strangers about the inside.
     ///
+    /// For callers that ask for it:
+    ///
     /// ```
     /// use tower_keep::Track;
     ///
@@ -289,6 +295,8 @@ impl TrackBuilder {
     }
 
     /// Adds the header `x-response-time: 12.3ms` (time to the head) to responses to requests that match. Default: none.
+    ///
+    /// In the responses to all requests:
     ///
     /// ```
     /// use tower_keep::Track;

@@ -107,7 +107,7 @@ fn logged_headers(
     let redacted = parse_header_names(component, "redact_headers", &options.redact_headers)?;
     let unredacted = parse_header_names(component, "unredact_headers", &options.unredact_headers)?;
     let logged = logged.into_iter().map(|name| {
-        // A header in both lists is redacted: of two mistakes that one can be mended.
+        // A header in both lists is redacted: a secret in a log would stay there.
         let redact = redacted.contains(&name)
             || (looks_like_credential(&name) && !unredacted.contains(&name));
         LoggedHeader { name, redact }

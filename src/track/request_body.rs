@@ -28,6 +28,8 @@ pub struct RequestBodyLayer<F>(F);
 impl<F> RequestBodyLayer<F> {
     /// Returns a layer that passes what the closure returns for the counted body to the service.
     ///
+    /// An axum app, whose handlers take axum's own body:
+    ///
     /// ```
     /// # #[cfg(feature = "axum")] {
     /// use axum::{Router, body::Body, routing::post};

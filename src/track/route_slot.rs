@@ -44,6 +44,8 @@ impl RouteSlot {
     ///
     /// Does nothing if no tracker needs the route, or if it has been set before.
     ///
+    /// A custom router, which knows the route before it calls the handler:
+    ///
     /// ```
     /// use tower_keep::track::RouteSlot;
     ///

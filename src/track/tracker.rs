@@ -51,6 +51,8 @@ pub(super) struct Core {
 impl Track {
     /// Returns a tracker with the default settings.
     ///
+    /// A tracker around a server:
+    ///
     /// ```
     /// use tower_keep::{GuardLayer, Track};
     ///
@@ -62,6 +64,8 @@ impl Track {
     }
 
     /// Returns a builder of a tracker for the service of this name.
+    ///
+    /// One in ten successful calls is logged:
     ///
     /// ```
     /// use tower_keep::Track;
@@ -97,6 +101,8 @@ impl Track {
     ///
     /// [`observe`](crate::observe()) does this by itself. In a pair of guards under
     /// [`GuardLayer::client`](crate::GuardLayer::client), the tracker must be one of the client side.
+    ///
+    /// A tracker around a client:
     ///
     /// ```
     /// use tower_keep::{GuardLayer, Track};

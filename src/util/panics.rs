@@ -56,6 +56,8 @@ thread_local! {
 ///
 /// A panic outside of calls is reported from inside the panic hook: a subscriber that panics there aborts the process.
 ///
+/// First thing in `main`:
+///
 /// ```
 /// tower_keep::errors::capture_panics();
 /// ```

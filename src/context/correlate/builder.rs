@@ -111,6 +111,8 @@ impl CorrelateBuilder {
     /// Adds a `traceparent` header to responses to requests that match the predicate. Default: none, since it tells
     /// untrusted callers about the inside.
     ///
+    /// For requests that somebody debugs:
+    ///
     /// ```
     /// use tower_keep::context::Correlate;
     ///

@@ -34,6 +34,8 @@ pub struct Correlate(Arc<CorrelateConfig>);
 impl Correlate {
     /// Returns a builder with the defaults.
     ///
+    /// Generated IDs that sort by time:
+    ///
     /// ```
     /// use tower_keep::context::{Correlate, IdFormat};
     ///

@@ -46,6 +46,8 @@ use crate::{
 
 /// Checks an HTTP layer against the contract. Calls `layer` once per run.
 ///
+/// The layer that observes a server:
+///
 /// ```
 /// use tower_keep::{observe, testing::contract};
 ///
@@ -67,6 +69,8 @@ where
 }
 
 /// Checks a layer for any protocol against the contract, without response bodies. Calls `layer` once per run.
+///
+/// The layer that observes a service of any kind:
 ///
 /// ```
 /// use tower_keep::{observe, testing::contract};
@@ -127,6 +131,8 @@ where
 /// Checks a guard for any protocol against the contract, between two [recording guards](RecordingGuard).
 ///
 /// The guard must admit every call.
+///
+/// An operation as a guard:
 ///
 /// ```
 /// use tower_keep::{operation, testing::contract};

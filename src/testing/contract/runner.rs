@@ -238,7 +238,7 @@ where
             case,
             description,
         };
-        // A new layer for each run, which remembers nothing of the one before.
+        // A new layer for each run, which has no state of the one before.
         (run, (self.layer)().layer(ready_checked))
     }
 
