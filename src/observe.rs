@@ -81,17 +81,38 @@ impl Observe {
     /// responds with 408 by default, which blames the caller, so that such calls do not count as failures. Use
     /// `TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, ..)`.
     pub fn server(self) -> GuardLayer<(Correlate, Track), Server, PassThrough> {
+        // Correlate comes first, so that all that the tracker emits has the IDs.
         let correlate = self.correlate.clone().unwrap_or_default();
         GuardLayer::server((correlate, self.into_track())).pass_through()
     }
 
     /// Returns a layer for an HTTP client such as hyper-util's.
+    ///
+    /// A layer to put inside of a retry, so that each attempt is tracked:
+    ///
+    /// ```
+    /// use tower_keep::observe;
+    ///
+    /// let layer = observe("stock").client();
+    /// # let _ = layer;
+    /// ```
     pub fn client(self) -> GuardLayer<(Propagate, Track), Client, PassThrough> {
         let propagate = self.propagate.clone().unwrap_or_default();
         GuardLayer::client((propagate, self.into_track().client_side())).pass_through()
     }
 
     /// Returns a layer for a gRPC client such as tonic's `Channel`.
+    ///
+    /// A layer whose metrics name the server, which requests of tonic do not:
+    ///
+    /// ```
+    /// use tower_keep::{Track, observe};
+    ///
+    /// let track = Track::builder("stock").server_address("stock:50051").build()?;
+    /// let layer = observe("stock").track(track).grpc_client();
+    /// # let _ = layer;
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
     pub fn grpc_client(self) -> GuardLayer<(Propagate, Track), GrpcClient, PassThrough> {
         let propagate = self.propagate.clone().unwrap_or_default();
         GuardLayer::grpc_client((propagate, self.into_track().client_side())).pass_through()
@@ -101,7 +122,21 @@ impl Observe {
     ///
     /// Calls are tracked as [operations](mod@operation) of the kind `service`, with the metrics of operations. Successful
     /// calls are logged at `DEBUG` (`RUST_LOG=info,tower_keep::operation=debug`).
+    ///
+    /// A service of jobs, which have neither method nor status:
+    ///
+    /// ```
+    /// use tower::{Layer, ServiceExt, service_fn};
+    /// use tower_keep::observe;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let jobs = service_fn(async |job: u32| Ok::<_, std::io::Error>(job + 1));
+    /// let done = observe("jobs").any().layer(jobs).oneshot(6).await;
+    /// assert_eq!(done.ok(), Some(7));
+    /// # }
+    /// ```
     pub fn any(self) -> GuardLayer<(InheritContext, Operation), AnyService, PassThrough> {
+        // A tracker reads HTTP requests, so only what operations have too is taken from it.
         let operation = match &self.track {
             Some(track) => track.operation(),
             None => operation::operation(self.name),

@@ -35,6 +35,8 @@ impl Context {
     ///
     /// Its trace is marked as sampled.
     ///
+    /// A job, whose log lines then share an ID:
+    ///
     /// ```
     /// use tower_keep::Context;
     ///
@@ -58,11 +60,22 @@ impl Context {
     }
 
     /// Returns the context of the call that this thread works on.
+    ///
+    /// The request ID, for a message to the user:
+    ///
+    /// ```
+    /// use tower_keep::Context;
+    ///
+    /// let id = Context::current().map(|call| call.request_id().to_owned());
+    /// assert_eq!(id, None, "no layer runs this example");
+    /// ```
     pub fn current() -> Option<Context> {
         Context::peek(|context| context.cloned())
     }
 
     /// Calls a closure with the current context. A context that the closure enters becomes the current one inside of it.
+    ///
+    /// The attempt that the code works for, outside of any call:
     ///
     /// ```
     /// use tower_keep::Context;
@@ -72,6 +85,7 @@ impl Context {
     /// ```
     #[inline]
     pub fn with_current<R>(look: impl FnOnce(Option<&Context>) -> R) -> R {
+        // A clone, since a borrow would last while the closure runs, which may enter another context.
         look(Context::current().as_ref())
     }
 
@@ -150,6 +164,8 @@ impl Context {
     /// Returns the same call with this baggage, for later hops: read it, add to it, and run the rest of the work in the
     /// new context. Sent on where [`Propagate`](super::Propagate) sends [baggage](super::PropagateBuilder::baggage).
     ///
+    /// The tenant, for all later hops:
+    ///
     /// ```
     /// use tower_keep::context::{Baggage, Context};
     ///
@@ -207,11 +223,14 @@ impl Context {
             correlation_id: self.0.correlation_id.clone(),
             trace_context: self.0.trace_context.child(),
             baggage: self.0.baggage.clone(),
+            // Deadline and attempt, which are copied.
             ..*self.0
         })
     }
 
     /// Runs a closure in this context.
+    ///
+    /// Code that asks for the current context:
     ///
     /// ```
     /// use tower_keep::Context;
@@ -228,6 +247,8 @@ impl Context {
 
     /// Runs a future in this context, whatever task or thread polls it.
     ///
+    /// A future that asks for it:
+    ///
     /// ```
     /// use tower_keep::Context;
     ///
@@ -237,6 +258,7 @@ impl Context {
     /// # }
     /// ```
     pub fn scope<F: Future>(&self, future: F) -> InContext<F> {
+        // Whoever polls it has limits of its own; those around this call do not follow.
         InContext::new(future, Some(self.clone()), TimeBudget::NONE)
     }
 }

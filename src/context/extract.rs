@@ -28,6 +28,7 @@ impl IntoResponse for MissingContext {
 }
 
 fn find_context(parts: &Parts) -> Option<Context> {
+    // The extensions belong to this request; the current context may be that of a call around it.
     let found = parts.extensions.get::<Context>().cloned();
     found.or_else(Context::current)
 }

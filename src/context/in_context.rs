@@ -24,6 +24,7 @@ pin_project! {
     impl<F> PinnedDrop for InContext<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
+            // Drops may log, and so get the context as polls do.
             let _context = ContextScope::enter(this.context);
             let _budget = this.time_budget.enter();
             this.future.set(None);
@@ -63,6 +64,8 @@ impl<F: Future> Future for InContext<F> {
 /// `tokio::spawn(in_context(work))`.
 ///
 /// A tokio task inherits nothing from the task that spawns it.
+///
+/// A task with the context of the call that spawns it:
 ///
 /// ```
 /// use tower_keep::context::{Context, in_context};

@@ -28,9 +28,11 @@ impl SeriesKey for HeaderLabel {
 /// Counts a header that breaks its specification, by its name and never by its value.
 #[cold]
 pub(super) fn count_malformed(header: &'static str) {
+    // More than there are names, all of which are constants of this module.
     static MALFORMED: LazyLock<Family<HeaderLabel, Counter>> = LazyLock::new(|| Family::new(16));
     let make = |header: &HeaderLabel| metrics::counter!("tower_keep_malformed_headers_total", "header" => header.0);
     let count = |counter: &Counter| counter.increment(1);
+    // Runs while a call is admitted, which a recorder that panics must not fail.
     catch_hook(|| {
         MALFORMED.with_handles(RecorderKind::current(), &HeaderLabel(header), make, count)
     });

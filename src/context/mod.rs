@@ -87,6 +87,7 @@ mod current;
 #[cfg(feature = "axum")]
 mod extract;
 mod header;
+mod header_name;
 mod in_context;
 mod inherit;
 mod malformed;

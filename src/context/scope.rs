@@ -36,9 +36,11 @@ impl CallScope {
 /// Calls `look` with the current context in place. `look` must neither enter a context nor call code of others.
 #[inline]
 pub(super) fn peek_context<R>(look: impl FnOnce(Option<&Context>) -> R) -> R {
+    // In an option, since it runs in one of two places: inside of the thread-local, or without a context.
     let mut look = Some(look);
     let seen = SCOPE.try_with(|scope| {
         let look = look.take()?;
+        // Never borrowed for writing here, since a swap runs no other code. No panic even so: this runs in drops.
         let context = scope.context.try_borrow();
         context.ok().map(|context| look(context.as_ref()))
     });
@@ -93,6 +95,7 @@ impl Drop for ContextScope<'_> {
 #[inline]
 fn swap_context(slot: &mut Option<Context>) {
     let _ = SCOPE.try_with(|scope| {
+        // Fails only inside of `peek_context`, whose closure must not enter a context.
         if let Ok(mut current) = scope.context.try_borrow_mut() {
             mem::swap(&mut *current, slot);
         }
@@ -111,6 +114,7 @@ impl BudgetScope {
         let outer = SCOPE.try_with(|scope| {
             let outer = scope.time_budget.get();
             scope.time_budget.set(TimeBudget {
+                // The earlier of both: what is inside never extends what is around it.
                 deadline: min_some(outer.deadline, inner.deadline),
                 limit_expiry: min_some(outer.limit_expiry, inner.limit_expiry),
                 limit_duration: min_some(outer.limit_duration, inner.limit_duration),

@@ -1,4 +1,4 @@
-//! How much time the work of a thread has.
+//! The time that the work of a thread has left.
 
 use std::time::Duration;
 
@@ -9,6 +9,8 @@ use crate::call::CallClock;
 
 /// Returns when the current work must be over, if that is known: the earliest of the deadline of the current
 /// [`Context`](super::Context) and of the [time limits](crate::timeout) around the work.
+///
+/// The time limit around the work, and nothing outside of it:
 ///
 /// ```
 /// use std::time::Duration;
@@ -23,6 +25,7 @@ use crate::call::CallClock;
 /// ```
 pub fn deadline() -> Option<Instant> {
     let unread = TimeBudget::current().limit_duration;
+    // A limit whose clock nobody has read begins now at the earliest. Its own clock stays unread.
     let unread = unread.and_then(|time| Instant::now().checked_add(time));
     min_some(cached_deadline(), unread)
 }

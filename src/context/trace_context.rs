@@ -20,6 +20,7 @@ impl TraceContext {
             trace_id: TraceId::generate(),
             span_id: SpanId::generate(),
             parent_id: None,
+            // All bits of a generated ID are random.
             flags: TraceFlags::RANDOM.with_sampled(sampled),
             is_debug: false,
             tracestate: None,
@@ -32,6 +33,7 @@ impl TraceContext {
         TraceContext {
             span_id: SpanId::generate(),
             parent_id: Some(self.span_id),
+            // The link is that of the span which began the trace.
             linked_trace: None,
             ..self.clone()
         }

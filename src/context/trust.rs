@@ -19,11 +19,31 @@ enum TrustRule {
 impl Trust {
     /// Trusts every caller: valid IDs are kept. The default, since services behind a proxy are meant to continue what it
     /// started.
+    ///
+    /// Said explicitly, for a service behind a gateway:
+    ///
+    /// ```
+    /// use tower_keep::context::{Correlate, Trust};
+    ///
+    /// let correlate = Correlate::builder().trust(Trust::always()).build()?;
+    /// # let _ = correlate;
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
     pub fn always() -> Self {
         Trust(TrustRule::Always)
     }
 
     /// Trusts no caller: IDs are generated. For services that are open to the public.
+    ///
+    /// The edge of a system, which also starts traces anew:
+    ///
+    /// ```
+    /// use tower_keep::context::{Correlate, TracePolicy, Trust};
+    ///
+    /// let correlate = Correlate::builder().trust(Trust::never()).trace_policy(TracePolicy::Restart).build()?;
+    /// # let _ = correlate;
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
     pub fn never() -> Self {
         Trust(TrustRule::Never)
     }
@@ -32,6 +52,8 @@ impl Trust {
     /// [`TracePolicy`](super::TracePolicy) says. Check what an untrusted caller cannot send: a header proves nothing.
     ///
     /// If the predicate panics, it counts as `false`.
+    ///
+    /// Callers on the same machine are trusted:
     ///
     /// ```
     /// use std::net::SocketAddr;

@@ -40,6 +40,7 @@ fn own_kind(error: &(dyn Error + 'static)) -> Cow<'static, str> {
     if let Some(rejection) = error.downcast_ref::<Rejection>() {
         return rejection.kind().as_str().into();
     }
+    // One kind for the timeouts of tokio, tower and this crate, whatever their types are called.
     if is_elapsed(error) {
         return "timeout".into();
     }
@@ -57,6 +58,7 @@ fn own_kind(error: &(dyn Error + 'static)) -> Cow<'static, str> {
 
 /// Returns the kind of the wrapped error for `ErrorKind::Other`, if that has one, else the `ErrorKind`.
 fn io_kind(error: &std::io::Error) -> Cow<'static, str> {
+    // Other kinds say more than the error that is wrapped in them.
     let inner = error
         .get_ref()
         .filter(|_| error.kind() == std::io::ErrorKind::Other)
@@ -68,6 +70,7 @@ fn io_kind(error: &std::io::Error) -> Cow<'static, str> {
 /// Returns the message of an error. That of a gRPC status is without the code, which is its kind.
 pub(super) fn message_of(error: &(dyn Error + 'static), max: usize) -> Box<str> {
     match grpc_status(error) {
+        // Without a message there is only the code, which `Display` shows.
         Some((_, message)) if !message.is_empty() => display_bounded(message, max),
         _ => error_text(error, max),
     }

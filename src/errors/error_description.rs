@@ -25,9 +25,11 @@ impl<'a> ErrorDescription<'a> {
         let kind = match end.outcome() {
             Outcome::Panicked => "panic".into(),
             Outcome::Rejected => rejection_kind(end).into(),
+            // With a code, the code says more.
             Outcome::Cancelled if end.grpc_code().is_none() => "cancelled".into(),
             Outcome::Failure | Outcome::TimedOut => failure_kind(end),
             Outcome::Overload if end.error().is_some() => failure_kind(end),
+            // A 404 is no failure, but an error to a client.
             _ if is_error_status(end, side) => status_kind(end)?,
             _ => return None,
         };
@@ -69,6 +71,7 @@ impl<'a> ErrorDescription<'a> {
             Some(location) => record.with_location(location),
             None => record,
         };
+        // In place, since nothing in here is code of others.
         Context::peek(|context| match context {
             Some(context) => record
                 .with_request_id(context.request_id())
@@ -171,7 +174,7 @@ mod tests {
             (Outcome::Overload, 429, None, Some("429")),
             (Outcome::Overload, 503, Some("503"), Some("503")),
             (Outcome::Failure, 500, Some("500"), Some("500")),
-            // By a custom classifier.
+            // A custom classifier has decided.
             (Outcome::Failure, 200, Some("failure"), Some("failure")),
             (Outcome::Success, 500, Some("500"), Some("500")),
         ];

@@ -15,6 +15,8 @@ impl ErrorEvents {
     ///
     /// Dropping the future loses no event.
     ///
+    /// A subscriber that ends along with the tracker:
+    ///
     /// ```
     /// use tower_keep::errors::{ErrorEvent, ErrorTracker};
     ///

@@ -4,14 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::parse_fingerprint_error::ParseFingerprintError;
+use crate::util::fnv::{FNV_OFFSET_BASIS, fnv1a};
 
 /// The version of the grouping: of [`normalize_message`](super::normalize_message) and of the hash.
 ///
 /// It is raised when either changes, so that groups of different versions never mix.
 pub(super) const VERSION: u8 = 2;
-
-const FNV_OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
 
 // Bytes that never occur in UTF-8, so that no text can imitate a field separator or a missing field.
 const FIELD_SEP: u8 = 0xff;
@@ -60,6 +58,7 @@ impl Fingerprint {
         let texts = [Some(kind), route, Some(message), cause, location];
         let start = fnv1a(fnv1a(FNV_OFFSET_BASIS, &[VERSION]), &[FIELD_SEP]);
         let hash = texts.into_iter().fold(start, |hash, text| {
+            // A missing text differs from an empty one.
             let bytes = text.map_or(&[NONE][..], str::as_bytes);
             fnv1a(fnv1a(hash, bytes), &[FIELD_SEP])
         });
@@ -77,15 +76,6 @@ impl Fingerprint {
     pub fn version(self) -> u8 {
         VERSION
     }
-}
-
-/// Adds bytes to an FNV-1a hash.
-///
-/// Written out because the hasher of the standard library may change with any release.
-fn fnv1a(hash: u64, bytes: &[u8]) -> u64 {
-    bytes.iter().fold(hash, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME)
-    })
 }
 
 impl fmt::Display for Fingerprint {
@@ -112,6 +102,7 @@ impl FromStr for Fingerprint {
             .and_then(|rest| rest.split_once('-'))
             .ok_or(invalid)?;
         let version = version.parse().map_err(|_| invalid)?;
+        // Told apart from what is no fingerprint at all: it may come from a store of an earlier release.
         if version != VERSION {
             return Err(ParseFingerprintError {
                 other_version: Some(version),

@@ -147,6 +147,7 @@ impl ErrorGroup {
     /// Returns the location of all its records, without the directories of one machine.
     #[must_use]
     pub fn location(&self) -> Option<&str> {
+        // The records of an overflow group have no location in common.
         let first = self.first.record.location();
         first.filter(|_| !self.is_overflow()).map(portable_location)
     }
@@ -159,6 +160,8 @@ impl ErrorGroup {
     }
 
     /// Returns a sentence that says what its records have in common.
+    ///
+    /// A sentence for a console:
     ///
     /// ```
     /// use tower_keep::errors::{ErrorRecord, ErrorTracker};

@@ -11,6 +11,7 @@ use serde::{Serialize, Serializer};
 use super::fingerprint::Fingerprint;
 use super::{event::ErrorEvent, group::ErrorGroup, group_status::GroupStatus, sample::ErrorSample};
 
+// The names of fields are read by consoles and webhooks: they stay, whatever the accessors are called.
 #[derive(Serialize)]
 struct GroupJson<'a> {
     fingerprint: Fingerprint,
@@ -50,7 +51,7 @@ struct SampleJson<'a> {
 enum EventJson<'a> {
     New { group: &'a ErrorGroup },
     Regressed { group: &'a ErrorGroup },
-    Missed { count: u64 },
+    Lagged { count: u64 },
 }
 
 impl Serialize for ErrorGroup {
@@ -101,7 +102,7 @@ impl Serialize for ErrorEvent {
         let json = match self {
             ErrorEvent::New(group) => EventJson::New { group },
             ErrorEvent::Regressed(group) => EventJson::Regressed { group },
-            ErrorEvent::Lagged(count) => EventJson::Missed { count: *count },
+            ErrorEvent::Lagged(count) => EventJson::Lagged { count: *count },
         };
         json.serialize(serializer)
     }
@@ -157,12 +158,15 @@ impl fmt::Display for Rfc3339 {
 /// Years are counted from March, so that the leap day is the last day. The algorithm is Howard Hinnant's
 /// `civil_from_days`.
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    // The days from 0000-03-01 to 1970-01-01.
     let days = days + 719_468;
+    // After 400 years, which have so many days, the calendar repeats.
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
     let year_of_era =
         (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    // Five months from March on, and again from August on, have 153 days.
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
     let month = if month_from_march < 10 {

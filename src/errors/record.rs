@@ -62,6 +62,15 @@ impl ErrorRecord {
     ///
     /// The kind is a type name or a code of low cardinality: errors of different kinds are never in the same group. An empty
     /// kind becomes `error`.
+    ///
+    /// An error of the application's own, with the kind that it is grouped by:
+    ///
+    /// ```
+    /// use tower_keep::errors::ErrorRecord;
+    ///
+    /// let record = ErrorRecord::new("OutOfStock", "no item 7 is left");
+    /// assert_eq!((record.kind(), record.message()), ("OutOfStock", "no item 7 is left"));
+    /// ```
     #[must_use]
     pub fn new(kind: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self::from_parts(kind.into(), truncated_box(message.into(), MAX_MESSAGE))
@@ -72,6 +81,8 @@ impl ErrorRecord {
     /// A source with the same message as its parent is left out. Without a kind, that of a `tonic::Status` is its code, of
     /// an `io::Error` its `ErrorKind`, of an elapsed timeout `timeout`, and of every other error the type name at the
     /// beginning of its `Debug` text, or `error` if there is none. If you know the type, pass its name.
+    ///
+    /// The kind is the name of the type:
     ///
     /// ```
     /// use tower_keep::errors::ErrorRecord;
@@ -102,6 +113,8 @@ impl ErrorRecord {
 
     /// Creates a record from the panic payload of `catch_unwind` or of a `JoinError`: kind `panic`, outcome `panicked`.
     ///
+    /// A panic that a worker has caught:
+    ///
     /// ```
     /// use tower_keep::errors::ErrorRecord;
     ///
@@ -115,6 +128,7 @@ impl ErrorRecord {
     }
 
     fn from_parts(kind: Cow<'static, str>, message: Box<str>) -> Self {
+        // The kind is a label of metrics, in which an empty text is no label.
         let kind = if kind.is_empty() {
             UNKNOWN_KIND.into()
         } else {
@@ -282,6 +296,7 @@ impl ErrorRecord {
 pub(super) fn portable_location(location: &str) -> &str {
     let behind = |parent: &str| {
         let (_, rest) = location.split_once(parent)?;
+        // The first directory behind it is what differs: an index, a hash or a commit.
         Some(rest.split_once(['/', '\\'])?.1)
     };
     let parents = [

@@ -20,10 +20,11 @@ use crate::call::catch_hook;
 /// Clones are cheap and share the groups.
 #[derive(Clone)]
 pub struct ErrorTracker {
-    shared: Arc<Shared>,
+    shared: Arc<SharedErrors>,
 }
 
-struct Shared {
+/// The state that all clones share.
+struct SharedErrors {
     store: Mutex<GroupStore>,
     events: broadcast::Sender<ErrorEvent>,
 }
@@ -36,23 +37,55 @@ impl Default for ErrorTracker {
 
 impl ErrorTracker {
     /// Creates a tracker with the default settings.
+    ///
+    /// A tracker of its own, which no other layer records into:
+    ///
+    /// ```
+    /// use tower_keep::{Track, errors::ErrorTracker};
+    ///
+    /// let errors = ErrorTracker::new();
+    /// let track = Track::builder("orders").errors(errors.clone()).build()?;
+    /// # let _ = track;
+    /// assert_eq!(errors.total(), 0);
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
     pub fn new() -> Self {
         ErrorTracker::default()
     }
 
     /// Returns the tracker of this process, which is the default of all layers.
+    ///
+    /// The errors of all layers that were not given another tracker:
+    ///
+    /// ```
+    /// use tower_keep::errors::ErrorTracker;
+    ///
+    /// for group in ErrorTracker::global().groups() {
+    ///     println!("{} {} times: {}", group.fingerprint(), group.count(), group.message());
+    /// }
+    /// ```
     pub fn global() -> &'static ErrorTracker {
         static GLOBAL: OnceLock<ErrorTracker> = OnceLock::new();
         GLOBAL.get_or_init(ErrorTracker::default)
     }
 
     /// Returns a builder with the default settings.
+    ///
+    /// A larger store, for a service with many routes:
+    ///
+    /// ```
+    /// use tower_keep::errors::ErrorTracker;
+    ///
+    /// let errors = ErrorTracker::builder().max_groups(2048).build()?;
+    /// # let _ = errors;
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
     pub fn builder() -> ErrorTrackerBuilder {
         ErrorTrackerBuilder::new()
     }
 
     pub(super) fn from_store(store: GroupStore, event_buffer: usize) -> Self {
-        let shared = Shared {
+        let shared = SharedErrors {
             store: Mutex::new(store),
             events: broadcast::Sender::new(event_buffer),
         };
@@ -79,6 +112,7 @@ impl ErrorTracker {
             GroupChange::Regressed => Some(ErrorEvent::Regressed),
             GroupChange::Known | GroupChange::Ignored | GroupChange::Returned => None,
         };
+        // Cloned under the lock, so that the event shows the group as this record has left it.
         let event = event.and_then(|event| store.group(fingerprint).cloned().map(event));
         // Wakers of subscribers must not run under the lock.
         drop(store);

@@ -18,6 +18,7 @@ pub(super) fn type_name_from_debug(debug: &str) -> Option<&str> {
     let (name, rest) = debug.split_at(end);
     let last = name.rsplit("::").next().unwrap_or_default();
     let named = last.starts_with(|first: char| first.is_ascii_uppercase()) && !last.contains(':');
+    // As derived implementations go on. Anything else is the beginning of a sentence.
     let closed = rest.is_empty() || rest.starts_with('(') || rest.starts_with(" {");
     (named && closed && name.len() <= MAX_TYPE_NAME).then_some(name)
 }
@@ -35,6 +36,7 @@ pub(crate) fn short_type_name(full: &str) -> String {
         let end = rest
             .find(|c| !belongs(c))
             .unwrap_or(rest.len())
+            // At least one character, or the loop would not get past a bracket.
             .max(next.len_utf8());
         push_last_segments(&mut short, &rest[..end]);
         if short.len() > MAX_TYPE_NAME {
@@ -53,6 +55,7 @@ fn push_last_segments(short: &mut String, path: &str) {
         return short.push_str(path);
     }
     if name == "Error" {
+        // Modules that do not say whose error it is.
         let is_specific =
             |module: &&str| !matches!(*module, "" | "error" | "errors" | "std" | "core" | "alloc");
         if let Some(module) = modules.rsplit("::").find(is_specific) {

@@ -75,6 +75,7 @@ impl<W> Logging<W> {
 
     fn with_output(self, output: Output) -> Logging<Output> {
         Logging {
+            // `writer` has set it to `false`.
             is_terminal: output.is_terminal(),
             ..self.writer(output)
         }
@@ -82,6 +83,8 @@ impl<W> Logging<W> {
 
     /// Sets the writer, which gets one `write_all` per line: a file in a `Mutex`, or a non-blocking appender. It is not
     /// treated as a terminal.
+    ///
+    /// A buffer that a test reads:
     ///
     /// ```
     /// use std::sync::Mutex;
@@ -145,6 +148,8 @@ impl<W> Logging<W> {
 
     /// Builds the layer, for a custom registry. It does not filter.
     ///
+    /// A registry to which other layers can be added:
+    ///
     /// ```
     /// use tower_keep::logging;
     /// use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
@@ -175,6 +180,7 @@ impl<W> Logging<W> {
     where
         W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
     {
+        // Whatever can be invalid is checked before anything is installed.
         let (filter, panics) = (self.filter()?, self.capture_panics);
         let subscriber = Registry::default().with(filter).with(self.layer()?);
         tracing::subscriber::set_global_default(subscriber)?;
@@ -182,6 +188,7 @@ impl<W> Logging<W> {
         let _ = LogTracer::builder()
             .with_max_level(LevelFilter::current().as_log())
             .init();
+        // Last, since from here on panics are reported through the subscriber.
         if panics {
             capture_panics();
         }

@@ -49,9 +49,10 @@ impl fmt::Display for InitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             InitErrorKind::Config(setting) => setting.fmt(f),
-            InitErrorKind::AlreadyInstalled => {
-                f.write_str("logging: another tracing subscriber is installed already")
-            }
+            InitErrorKind::AlreadyInstalled => f.write_str(
+                "logging: another tracing subscriber is installed already; \
+                     build its registry with the layer of `logging::builder()` instead",
+            ),
         }
     }
 }

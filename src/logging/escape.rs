@@ -35,6 +35,7 @@ fn needs_escape(c: char) -> bool {
 
 impl Escape {
     fn is_plain(self, byte: u8) -> bool {
+        // Without branches, for the loop that is vectorized.
         let is_quoting = (byte == b'"') | (byte == b'\\');
         // Other characters than ASCII are checked one by one.
         (b' '..0x7f).contains(&byte) & (!is_quoting | (self == Escape::Bare))
@@ -55,6 +56,26 @@ impl Escape {
     }
 }
 
+/// Appends a name and its value in at most `room` bytes. Returns `false` and appends nothing if there is no room.
+///
+/// `write_value` gets the room that is left after the name, and may exceed it.
+pub(super) fn push_pair(
+    out: &mut String,
+    room: usize,
+    write_name: impl FnOnce(&mut String),
+    write_value: impl FnOnce(&mut String, usize),
+) -> bool {
+    let (start, end) = (out.len(), out.len() + room);
+    write_name(out);
+    let left = end.saturating_sub(out.len());
+    write_value(out, left);
+    let fits = out.len() <= end && left >= MIN_ROOM;
+    if !fits {
+        out.truncate(start);
+    }
+    fits
+}
+
 /// Appends the escaped text in at most `room` bytes. A truncated text ends in `…`.
 pub(super) fn push_escaped(out: &mut String, text: &str, room: usize, escape: Escape) {
     // Reads all bytes without an early exit, so that the loop is vectorized.
@@ -63,6 +84,7 @@ pub(super) fn push_escaped(out: &mut String, text: &str, room: usize, escape: Es
         return out.push_str(text);
     }
     let most = out.len() + room;
+    // The last place after which the ellipsis still fits.
     let mut cut = out.len();
     for c in text.chars() {
         escape.push_char(out, c);

@@ -23,6 +23,7 @@ where
 {
     fn visit(&mut self, field: &Field, value: FieldValue<'_>) {
         let name = field.name();
+        // A field that is called like a keyword: `r#type = ..`.
         let name = name.strip_prefix("r#").unwrap_or(name);
         if (self.filter)(name) {
             (self.on_field)(name, value);
@@ -30,6 +31,7 @@ where
     }
 
     fn visit_display(&mut self, field: &Field, write: impl FnOnce(&mut String)) {
+        // Asked before the value is formatted, which costs most.
         if !(self.filter)(field.name()) {
             return;
         }

@@ -33,11 +33,13 @@ pub(super) fn parse_filter(source: &'static str, directives: &str) -> Result<Env
         .split(',')
         .find_map(|part| part.trim().parse::<LevelFilter>().ok());
     let hides_calls = default_level.is_none_or(|level| level < LevelFilter::INFO);
+    // Directives that name this crate are meant as they are.
     if is_off || !hides_calls || directives.contains("tower_keep") {
         return Ok(filter);
     }
     match format!("{CALL_SPAN}=info").parse() {
         Ok(directive) => Ok(filter.add_directive(directive)),
+        // Never, since the directive is a constant.
         Err(_) => Ok(filter),
     }
 }

@@ -9,10 +9,10 @@ use tracing_subscriber::fmt::{
 };
 
 use super::{
-    escape::{Escape, MIN_ROOM, push_escaped},
+    escape::{Escape, MIN_ROOM, push_escaped, push_pair},
     field_value::{FieldValue, MAX_VALUE},
     line_buffer::{LineBuffer, MAX_TARGET},
-    owned_value::OwnedValue,
+    span_fields::SpanField,
 };
 
 /// The keys of a line itself. A field with such a name gets the prefix: `field.level`.
@@ -22,6 +22,7 @@ const FIELD_PREFIX: &str = "field.";
 
 /// Writes the line from its parts.
 pub(super) fn write_line(buffer: &mut LineBuffer, metadata: &Metadata<'_>) {
+    // Taken out, since the other parts of the buffer are read meanwhile.
     let mut line = std::mem::take(&mut buffer.line);
     line.push_str("{\"timestamp\":\"");
     let _ = SystemTime.format_time(&mut Writer::new(&mut line));
@@ -32,6 +33,7 @@ pub(super) fn write_line(buffer: &mut LineBuffer, metadata: &Metadata<'_>) {
     line.push('"');
     if !buffer.message.is_empty() {
         line.push_str(",\"message\":\"");
+        // Escaped when it was read, as are fields and spans.
         line.push_str(&buffer.message);
         line.push('"');
     }
@@ -92,20 +94,17 @@ fn write_pair(
     value: FieldValue<'_>,
     room: usize,
 ) -> bool {
-    let (start, end) = (out.len(), out.len() + room);
-    out.push_str(",\"");
-    if is_reserved(name, reserved) {
-        out.push_str(FIELD_PREFIX);
-    }
-    push_escaped(out, name, MAX_TARGET, Escape::Json);
-    out.push_str("\":");
-    let left = end.saturating_sub(out.len());
-    push_value(out, value, left);
-    let fits = out.len() <= end && left >= MIN_ROOM;
-    if !fits {
-        out.truncate(start);
-    }
-    fits
+    let write_name = |out: &mut String| {
+        out.push_str(",\"");
+        if is_reserved(name, reserved) {
+            out.push_str(FIELD_PREFIX);
+        }
+        push_escaped(out, name, MAX_TARGET, Escape::Json);
+        out.push_str("\":");
+    };
+    push_pair(out, room, write_name, |out, left| {
+        push_value(out, value, left)
+    })
 }
 
 /// Writes a value, a text in quotes.
@@ -113,6 +112,7 @@ fn push_value(out: &mut String, value: FieldValue<'_>, room: usize) {
     match value {
         FieldValue::Text(text) if room >= MIN_ROOM => {
             out.push('"');
+            // Two less for the quotes.
             push_escaped(out, text, MAX_VALUE.min(room - 2), Escape::Json);
             out.push('"');
         }
@@ -130,7 +130,7 @@ fn push_value(out: &mut String, value: FieldValue<'_>, room: usize) {
 pub(super) fn write_span(
     out: &mut String,
     name: FieldValue<'_>,
-    fields: &[(&'static str, OwnedValue)],
+    fields: &[SpanField],
     room: usize,
 ) -> bool {
     // Room for the closing brace and the comma between spans.
@@ -141,6 +141,7 @@ pub(super) fn write_span(
     if !write_pair(out, "name", &[], name, room) {
         return false;
     }
+    // In place of the comma that every pair begins with.
     out.replace_range(start..=start, "{");
     for (name, value) in fields {
         let room = end - out.len();

@@ -98,6 +98,7 @@ impl LineBuffer {
         let normalized = event.normalized_metadata();
         let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
         self.read_fields(format, event, normalized.is_some());
+        // After the fields, since an ID of the event itself comes first.
         self.ids.fill(|| ctx.event_scope(event));
         self.write_spans(format, metadata, event, ctx);
         format.write_line(self, metadata);
@@ -106,6 +107,7 @@ impl LineBuffer {
 
     /// Writes the message and the fields of the event into their buffers, and takes its IDs.
     fn read_fields(&mut self, format: LineFormat, event: &Event<'_>, from_log: bool) {
+        // One by one, since the closure below borrows some of them, and the visitor the scratch.
         let LineBuffer {
             message,
             fields,
@@ -126,6 +128,7 @@ impl LineBuffer {
                 // The first value of a field counts, so that no key occurs twice.
                 } else if !ids.take_field(name, value) && !field_names.contains(&name) {
                     field_names.push(name);
+                    // Never negative: what does not fit is taken back.
                     let room = MAX_FIELDS - fields.len();
                     if !format.write_field(fields, name, value, room) {
                         *dropped_fields += 1;

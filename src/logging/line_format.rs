@@ -1,7 +1,7 @@
 use tracing::Metadata;
 
 use super::{
-    field_value::FieldValue, json, line_buffer::LineBuffer, owned_value::OwnedValue, pretty,
+    field_value::FieldValue, json, line_buffer::LineBuffer, pretty, span_fields::SpanField,
 };
 
 /// The format of lines, resolved from settings and environment.
@@ -47,7 +47,7 @@ impl LineFormat {
         self,
         out: &mut String,
         name: FieldValue<'_>,
-        fields: &[(&'static str, OwnedValue)],
+        fields: &[SpanField],
         room: usize,
     ) -> bool {
         match self {

@@ -17,6 +17,12 @@ thread_local! {
 ///
 /// It is also exported as the counter `tower_keep_log_lines_lost_total`. Lines that a non-blocking appender drops are not
 /// included.
+///
+/// A health check that notices a log nobody can read:
+///
+/// ```
+/// assert_eq!(tower_keep::logging::lost_lines(), 0);
+/// ```
 pub fn lost_lines() -> u64 {
     LOST_LINES.load(Ordering::Relaxed)
 }

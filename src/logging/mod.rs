@@ -109,6 +109,14 @@ pub fn init() -> Result<(), InitError> {
 }
 
 /// Returns a builder with the default settings.
+///
+/// A program whose standard output is data logs to standard error:
+///
+/// ```no_run
+/// # fn main() -> Result<(), tower_keep::logging::InitError> {
+/// tower_keep::logging::builder().stderr().level("info,my_app=debug").init()?;
+/// # Ok(()) }
+/// ```
 pub fn builder() -> Logging {
     Logging::default()
 }

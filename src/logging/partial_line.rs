@@ -11,6 +11,7 @@ impl PartialLine {
 
     /// Writes a line, completely or not at all from the reader's point of view. On an error the line is lost.
     pub(super) fn write_line(&mut self, out: &mut dyn Write, line: &[u8]) -> io::Result<()> {
+        // Or this line would continue the one before.
         self.write_rest(out)?;
         let (written, result) = write_available(out, line);
         match result {
@@ -32,6 +33,7 @@ impl PartialLine {
         let (written, result) = write_available(out, &self.0);
         self.0.drain(..written);
         if self.0.is_empty() {
+            // Frees the memory: most processes never need it again.
             self.0 = Vec::new();
         }
         result
@@ -45,6 +47,7 @@ fn write_available(out: &mut dyn Write, bytes: &[u8]) -> (usize, io::Result<()>)
         match out.write(&bytes[written..]) {
             Ok(0) => return (written, Err(ErrorKind::WriteZero.into())),
             Ok(more) => written += more,
+            // By a signal: try again.
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return (written, Err(error)),
         }

@@ -9,10 +9,10 @@ use tracing_subscriber::fmt::{
 };
 
 use super::{
-    escape::{Escape, MIN_ROOM, push_escaped},
+    escape::{Escape, MIN_ROOM, push_escaped, push_pair},
     field_value::{FieldValue, MAX_VALUE},
     line_buffer::{LineBuffer, MAX_TARGET},
-    owned_value::OwnedValue,
+    span_fields::SpanField,
 };
 use crate::util::text::ELLIPSIS;
 
@@ -35,6 +35,7 @@ fn level_color(level: Level) -> &'static str {
 
 /// Writes the line from its parts.
 pub(super) fn write_line(buffer: &mut LineBuffer, metadata: &Metadata<'_>, colors: bool) {
+    // Taken out, since the other parts of the buffer are read meanwhile.
     let mut line = std::mem::take(&mut buffer.line);
     let paint = |line: &mut String, color: &str| {
         if colors {
@@ -82,6 +83,7 @@ fn push_time(line: &mut String) {
     let _ = SystemTime.format_time(&mut Writer::new(line));
     let text = line.split_off(start);
     let time = text.split_once('T').map_or(&*text, |(_, time)| time);
+    // `03:04:05.678` of `03:04:05.678901Z`.
     line.push_str(time.get(..12).unwrap_or(time));
     line.push('Z');
 }
@@ -104,6 +106,7 @@ fn push_ids(line: &mut String, buffer: &LineBuffer) {
         let _ = write!(line, " {label}=");
         let short = id.char_indices().rev().nth(SHORT_ID_CHARS - 1);
         match short {
+            // An ID that is hardly longer is shown whole, so that a search finds it.
             Some((at, _)) if at > SHORT_ID_CHARS => {
                 line.push(ELLIPSIS);
                 push_escaped(line, &id[at..], MAX_TARGET, Escape::Bare);
@@ -125,22 +128,17 @@ pub(super) fn write_field(
     value: FieldValue<'_>,
     room: usize,
 ) -> bool {
-    let (start, end) = (out.len(), out.len() + room);
-    out.push(' ');
-    push_escaped(out, name, MAX_TARGET, Escape::Bare);
-    out.push('=');
-    let left = end.saturating_sub(out.len());
-    match value {
+    let write_name = |out: &mut String| {
+        out.push(' ');
+        push_escaped(out, name, MAX_TARGET, Escape::Bare);
+        out.push('=');
+    };
+    push_pair(out, room, write_name, |out, left| match value {
         FieldValue::Text(text) if left >= MIN_ROOM => push_value(out, text, MAX_VALUE.min(left)),
         value => {
             let _ = write!(out, "{value}");
         }
-    }
-    let fits = out.len() <= end && left >= MIN_ROOM;
-    if !fits {
-        out.truncate(start);
-    }
-    fits
+    })
 }
 
 /// Writes a word verbatim, and any other text in quotes.
@@ -158,7 +156,7 @@ fn push_value(out: &mut String, text: &str, room: usize) {
 pub(super) fn write_span(
     out: &mut String,
     name: FieldValue<'_>,
-    fields: &[(&'static str, OwnedValue)],
+    fields: &[SpanField],
     room: usize,
 ) -> bool {
     let start = out.len();
@@ -174,6 +172,7 @@ pub(super) fn write_span(
         write_field(out, name, value.value(), room);
     }
     if out.len() > open {
+        // In place of the space that every field begins with.
         out.replace_range(open..=open, "{");
         out.push('}');
     }

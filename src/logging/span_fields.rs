@@ -13,12 +13,15 @@ const MAX_SPAN_VALUE: usize = 1_024;
 /// The field that replaces the name of a span.
 const NAME_FIELD: &str = "otel.name";
 
+/// A field of a span: its name and its value.
+pub(super) type SpanField = (&'static str, OwnedValue);
+
 /// The fields of a span, stored as one of its extensions.
 #[derive(Debug, Default)]
 pub(super) struct SpanFields {
     /// The value of its field `otel.name`, which replaces its name.
     pub(super) name: Option<OwnedValue>,
-    pub(super) fields: Vec<(&'static str, OwnedValue)>,
+    pub(super) fields: Vec<SpanField>,
 }
 
 impl SpanFields {

@@ -75,6 +75,8 @@ impl<F: Future> OperationFuture<F> {
     /// Adds the output to the event, formatted by the closure and truncated to 1 KiB. Default: none, since data may be
     /// private.
     ///
+    /// The number of rows instead of the rows:
+    ///
     /// ```
     /// use tower_keep::operation;
     ///
@@ -111,11 +113,13 @@ impl<F: Future> Future for OperationFuture<F> {
         let output = ready!(run.poll(|| {
             let future = this.future.as_mut().as_pin_mut();
             let polled = future.expect("polled after completion").poll(cx);
+            // Dropped in the scope of the run, so that events of the drop belong to its span.
             if polled.is_ready() {
                 this.future.set(None);
             }
             polled
         }));
+        // Before the run completes, which consumes the output along with the permit.
         if let Some(format) = this.format_output {
             run.set_output(catch_hook(|| display_caught(format(&output))).flatten());
         }

@@ -13,7 +13,7 @@ use crate::{
 };
 
 // A macro, since the level of an event must be a constant.
-macro_rules! emit {
+macro_rules! operation_event {
     ($level:expr, $operation:expr, $output:expr, $report:expr) => {
         Context::with_current(|context| {
             let (operation, report): (&Operation, &CallReport<'_>) = ($operation, $report);
@@ -61,57 +61,25 @@ impl Guard for Operation {
     #[inline]
     fn enter(&self, permit: &mut OperationPermit) -> impl Sized {
         let span = &permit.span;
+        // Most runs have no span, since it is at `DEBUG`.
         (!span.is_disabled()).then(|| span.enter())
     }
 
     fn on_end(&self, mut permit: OperationPermit, end: &CallEnd<'_>) {
+        // First, so that the gauge falls whatever becomes of the rest.
         leave_in_flight(&mut permit);
         let mut report = CallReport::new(end, ErrorDescription::from_end(end, Side::Server));
         report.slow = self.thresholds.level(report.elapsed);
         complete_metrics(&permit, &report);
-        self.complete_error(&mut report);
-        self.complete_log(&permit, &report);
+        // Before the log line, which shows the error group.
+        complete_error(self, &mut report);
+        complete_log(self, &permit, &report);
         complete_span(permit, &report);
     }
 }
 
-impl Operation {
-    fn complete_error(&self, report: &mut CallReport<'_>) {
-        if report.outcome().is_error() {
-            report.describe(|error| {
-                let record = error.error_record().with_route(self.name.as_str());
-                record.with_service(self.kind.as_str())
-            });
-            report.group_error(self.errors.as_ref());
-        }
-    }
-
-    fn complete_log(&self, permit: &OperationPermit, report: &CallReport<'_>) {
-        let output = permit.output.as_deref();
-        // Caught inside of the span too: leaving the span calls the subscriber again, which may panic again.
-        catch_hook(|| {
-            permit
-                .span
-                .in_scope(|| catch_hook(|| self.emit(output, report)))
-        });
-    }
-
-    fn emit(&self, output: Option<&str>, report: &CallReport<'_>) {
-        let end = report.end;
-        match report.outcome() {
-            outcome if outcome.is_error() && !end.is_nested() => {
-                emit!(Level::ERROR, self, output, report);
-                end.mark_panic_reported(
-                    || tracing::enabled!(target: "tower_keep::operation", Level::ERROR),
-                );
-            }
-            // Nested: the outer call may handle the error. A panic is reported by whoever catches it.
-            Outcome::Failure | Outcome::TimedOut => emit!(Level::WARN, self, output, report),
-            _ if report.slow.is_some() => emit!(Level::WARN, self, output, report),
-            _ => emit!(Level::DEBUG, self, output, report),
-        }
-    }
-}
+// The steps of a run that completes. Recorders, subscribers and error sinks may panic: each is caught by itself, so that
+// the others are still called.
 
 fn leave_in_flight(permit: &mut OperationPermit) {
     let in_flight = std::mem::take(&mut permit.in_flight);
@@ -123,6 +91,44 @@ fn complete_metrics(permit: &OperationPermit, report: &CallReport<'_>) {
     catch_hook(|| metrics.record_duration(permit.key, report.outcome(), report.elapsed));
     if let Some(level) = report.slow {
         catch_hook(|| metrics.count_slow(permit.key, level));
+    }
+}
+
+fn complete_error(operation: &Operation, report: &mut CallReport<'_>) {
+    if report.outcome().is_error() {
+        report.describe(|error| {
+            let record = error.error_record().with_route(operation.name.as_str());
+            record.with_service(operation.kind.as_str())
+        });
+        report.group_error(operation.errors.as_ref());
+    }
+}
+
+fn complete_log(operation: &Operation, permit: &OperationPermit, report: &CallReport<'_>) {
+    let output = permit.output.as_deref();
+    // Caught inside of the span too: leaving the span calls the subscriber again, which may panic again.
+    catch_hook(|| {
+        permit
+            .span
+            .in_scope(|| catch_hook(|| emit_event(operation, output, report)))
+    });
+}
+
+fn emit_event(operation: &Operation, output: Option<&str>, report: &CallReport<'_>) {
+    let end = report.end;
+    match report.outcome() {
+        outcome if outcome.is_error() && !end.is_nested() => {
+            operation_event!(Level::ERROR, operation, output, report);
+            end.mark_panic_reported(
+                || tracing::enabled!(target: "tower_keep::operation", Level::ERROR),
+            );
+        }
+        // Nested: the outer call may handle the error. A panic is reported by whoever catches it.
+        Outcome::Failure | Outcome::TimedOut => {
+            operation_event!(Level::WARN, operation, output, report)
+        }
+        _ if report.slow.is_some() => operation_event!(Level::WARN, operation, output, report),
+        _ => operation_event!(Level::DEBUG, operation, output, report),
     }
 }
 

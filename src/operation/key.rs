@@ -9,6 +9,7 @@ pub(super) struct OperationKey {
 }
 
 impl OperationKey {
+    // Both at once: a name without its kind would mislead.
     const OVERFLOW: OperationKey = OperationKey { name: 0, kind: 0 };
 
     pub(super) fn name(self) -> String {

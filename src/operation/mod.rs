@@ -93,6 +93,8 @@ pub struct Operation {
 
 /// Returns an operation of this name; see the [module](self).
 ///
+/// A function that reads a file:
+///
 /// ```
 /// use tower_keep::operation;
 ///
@@ -108,6 +110,8 @@ pub fn operation(name: impl Into<Label>) -> Operation {
 impl Operation {
     /// Returns an operation of this name, as [`operation`] does.
     ///
+    /// A future that cannot fail:
+    ///
     /// ```
     /// use tower_keep::operation::Operation;
     ///
@@ -120,6 +124,7 @@ impl Operation {
             name: name.into(),
             kind: Label::from("internal"),
             thresholds: SlowThresholds {
+                // Only the application knows what is slow.
                 warning: Duration::MAX,
                 critical: Duration::MAX,
             },
@@ -177,6 +182,8 @@ impl Operation {
 
     /// Runs a future whose error only implements `Display`: anyhow's, a boxed error, a `String`.
     ///
+    /// An error that is only a text:
+    ///
     /// ```
     /// use tower_keep::operation;
     ///
@@ -193,6 +200,7 @@ impl Operation {
     {
         self.new_future(future, |output, complete| match output {
             Ok(_) => complete(Outcome::Success, None),
+            // Some of these implement `Error` after all, and are then classified by their sources.
             Err(error) => match as_std_error(error) {
                 Some(error) => complete(error_outcome(error), Some(Cause::from_error(error))),
                 None => {
@@ -216,6 +224,8 @@ impl Operation {
     /// # Errors
     ///
     /// Returns the error of the closure.
+    ///
+    /// A closure that parses a number:
     ///
     /// ```
     /// use tower_keep::operation;

@@ -21,6 +21,7 @@ impl OperationGuard {
     pub(super) fn new(operation: Operation) -> Self {
         let _scope = CatchScope::enter();
         let clock = CallClock::default();
+        // An operation never rejects.
         let permit = operation.admit(&mut (), &clock).ok();
         OperationGuard {
             permit: permit.map(|permit| (permit, clock.now())),
@@ -75,10 +76,12 @@ impl OperationGuard {
         cause: Option<Cause<'_>>,
         panic: Option<&PanicDetails>,
     ) {
+        // It has completed before: with its output, or by a panic.
         let Some((permit, started_at)) = self.permit.take() else {
             return;
         };
         let _scope = CatchScope::enter();
+        // A new clock, since the first one holds the time of the start.
         let clock = CallClock::default();
         let mut end = CallEnd::new(outcome, &clock).with_admitted_at(started_at);
         end.cause = cause;

@@ -1,7 +1,7 @@
 use std::{
     collections::VecDeque,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -67,6 +67,16 @@ enum SizeMode {
 
 impl ScriptedBody {
     /// Creates a body without frames.
+    ///
+    /// A body that ends at once, to which steps can be added:
+    ///
+    /// ```
+    /// use http_body::Body;
+    /// use tower_keep::testing::ScriptedBody;
+    ///
+    /// assert!(ScriptedBody::new().is_end_stream());
+    /// assert!(!ScriptedBody::new().data("hello").is_end_stream());
+    /// ```
     pub fn new() -> Self {
         ScriptedBody::default()
     }
@@ -163,6 +173,7 @@ impl ScriptedBody {
     /// Subtracts a frame from the rest of a declared size.
     fn subtract_declared(&mut self, frame: &Frame<Bytes>) {
         if let (SizeMode::Declared(rest), Some(data)) = (&mut self.size_mode, frame.data_ref()) {
+            // A body may be longer than it has declared: layers must bear that too.
             *rest = rest.saturating_sub(data.len() as u64);
         }
     }
@@ -173,6 +184,17 @@ impl ScriptedBody {
             Some(token) => token.wake(cx),
             None => cx.waker().wake_by_ref(),
         }
+    }
+
+    fn poll_sleep(&mut self, delay: Duration, cx: &mut Context<'_>) -> Poll<()> {
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep(delay)));
+        if sleep.as_mut().poll(cx).is_pending() {
+            // Put back, so that the next poll comes to the same sleep.
+            self.steps.push_front(BodyStep::Delay(delay));
+            return Poll::Pending;
+        }
+        self.sleep = None;
+        Poll::Ready(())
     }
 
     /// Makes the body part of a call of a script.
@@ -195,6 +217,7 @@ impl Body for ScriptedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        // Polled after its end, which most bodies allow.
         let Some(step) = self.steps.pop_front() else {
             return Poll::Ready(None);
         };
@@ -203,6 +226,7 @@ impl Body for ScriptedBody {
                 self.subtract_declared(&frame);
                 Poll::Ready(Some(Ok(frame)))
             }
+            // Used up: the next step belongs to the same poll.
             BodyStep::Pending(0) => self.poll_frame(cx),
             BodyStep::Pending(polls) => {
                 self.steps.push_front(BodyStep::Pending(polls - 1));
@@ -210,12 +234,7 @@ impl Body for ScriptedBody {
                 Poll::Pending
             }
             BodyStep::Delay(delay) => {
-                let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep(delay)));
-                if sleep.as_mut().poll(cx).is_pending() {
-                    self.steps.push_front(BodyStep::Delay(delay));
-                    return Poll::Pending;
-                }
-                self.sleep = None;
+                ready!(self.poll_sleep(delay, cx));
                 self.poll_frame(cx)
             }
             BodyStep::Error(error) => Poll::Ready(Some(Err(error))),
@@ -229,6 +248,7 @@ impl Body for ScriptedBody {
     }
 
     fn is_end_stream(&self) -> bool {
+        // A step that is left may be `ExtraEndPoll`, which has no frame.
         self.steps.is_empty()
     }
 
@@ -237,6 +257,7 @@ impl Body for ScriptedBody {
             SizeMode::Unknown => SizeHint::default(),
             SizeMode::Declared(left) => SizeHint::with_exact(left),
             SizeMode::Exact => {
+                // What is left: the hint shrinks with each frame.
                 let data = self.steps.iter().map(|step| match step {
                     BodyStep::Frame(frame) => frame.data_ref().map_or(0, |data| data.len() as u64),
                     _ => 0,

@@ -14,6 +14,7 @@ pub(super) struct CallCounters {
 impl CallCounters {
     /// Counts a call, and returns its index.
     pub(super) fn record_call(&self) -> usize {
+        // All of them SeqCst: tests compare several counters, and speed does not matter.
         self.calls.fetch_add(1, Ordering::SeqCst)
     }
 

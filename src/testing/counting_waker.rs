@@ -42,6 +42,17 @@ impl Wake for WakeCounter {
 
 impl CountingWaker {
     /// Creates a waker whose count is zero.
+    ///
+    /// A future that is ready wakes nobody:
+    ///
+    /// ```
+    /// use std::{future::ready, pin::pin, task::Poll};
+    /// use tower_keep::testing::CountingWaker;
+    ///
+    /// let waker = CountingWaker::new();
+    /// assert_eq!(waker.poll(pin!(ready(7))), Poll::Ready(7));
+    /// assert_eq!(waker.count(), 0);
+    /// ```
     pub fn new() -> Self {
         CountingWaker::default()
     }

@@ -154,13 +154,15 @@ mod script;
 mod script_future;
 mod silent_panic;
 
+#[doc(hidden)]
+pub use self::recording_guard::RecordingPermit;
 pub use self::{
     body::ScriptedBody,
     counting_waker::{CountingWaker, PolledFrame},
     ready_checked::ReadyChecked,
     recorded_end::RecordedEnd,
     recorded_head::RecordedHead,
-    recording_guard::{RecordingGuard, RecordingPermit},
+    recording_guard::RecordingGuard,
     reply::Reply,
     script::Script,
     script_future::ScriptFuture,

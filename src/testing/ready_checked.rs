@@ -32,6 +32,17 @@ pub struct ReadyChecked<S> {
 
 impl<S> ReadyChecked<S> {
     /// Wraps a service.
+    ///
+    /// A service that is used as it should be:
+    ///
+    /// ```
+    /// use tower_keep::testing::{CountingWaker, ReadyChecked, Reply, Script};
+    ///
+    /// let mut service = ReadyChecked::new(Script::always(Reply::<()>::ok));
+    /// let call = CountingWaker::new().call(&mut service, "a request"); // polls it ready first
+    /// # let _ = call;
+    /// assert_eq!(service.violations(), 0);
+    /// ```
     pub fn new(inner: S) -> Self {
         ReadyChecked {
             inner,
@@ -69,6 +80,7 @@ impl<S: Service<Req>, Req> Service<Req> for ReadyChecked<S> {
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         let result = ready!(self.inner.poll_ready(cx));
+        // A service that has failed must not be called either.
         self.ready = result.is_ok();
         Poll::Ready(result)
     }

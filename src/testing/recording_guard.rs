@@ -52,11 +52,37 @@ pub struct RecordingPermit {
 
 impl RecordingGuard {
     /// Creates a guard that admits every call.
+    ///
+    /// A guard that has recorded nothing yet:
+    ///
+    /// ```
+    /// use tower_keep::{GuardLayer, testing::RecordingGuard};
+    ///
+    /// let guard = RecordingGuard::new();
+    /// let layer = GuardLayer::server(guard.clone());
+    /// # let _ = layer;
+    /// assert_eq!((guard.admitted(), guard.in_flight()), (0, 0));
+    /// ```
     pub fn new() -> Self {
         RecordingGuard::default()
     }
 
     /// Creates a guard that reads the clock at admission, at the response head and at the end.
+    ///
+    /// The duration of a call on a paused clock:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower::{Layer, ServiceExt};
+    /// use tower_keep::{GuardLayer, testing::{RecordingGuard, Reply, Script}};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), tower_keep::BoxError> {
+    /// let guard = RecordingGuard::timed();
+    /// let script: Script = Script::new([Reply::ok().after(Duration::from_secs(1))]);
+    /// GuardLayer::client(guard.clone()).layer(script).oneshot(http::Request::new(())).await?;
+    /// assert_eq!(guard.single().elapsed(), Some(Duration::from_secs(1)));
+    /// # Ok(()) }
+    /// ```
     pub fn timed() -> Self {
         RecordingGuard {
             timed: true,
@@ -65,6 +91,20 @@ impl RecordingGuard {
     }
 
     /// Creates a guard that rejects every call.
+    ///
+    /// A server that responds to every call with 503:
+    ///
+    /// ```
+    /// use tower::{Layer, ServiceExt};
+    /// use tower_keep::{GuardLayer, Rejection, testing::{RecordingGuard, Script, ScriptedBody}};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let guard = RecordingGuard::rejecting(Rejection::overloaded("maintenance"));
+    /// let service = GuardLayer::server(guard).layer(Script::<std::io::Error>::new([]));
+    /// let response = service.oneshot(http::Request::new(ScriptedBody::new())).await.unwrap();
+    /// assert_eq!(response.status(), 503);
+    /// # }
+    /// ```
     pub fn rejecting(rejection: Rejection) -> Self {
         RecordingGuard {
             rejection: Some(rejection),
@@ -110,6 +150,7 @@ impl RecordingGuard {
     /// Panics unless there was exactly one call and it ended exactly once.
     #[track_caller]
     pub fn single(&self) -> RecordedEnd {
+        // An assertion that fails poisons the lock, which does not matter: see `records`.
         let records = self.records();
         assert_eq!(records.admitted, 1, "calls admitted");
         assert_eq!(records.completed.len(), 1, "calls ended");
@@ -156,6 +197,7 @@ impl Guard for RecordingGuard {
     }
 
     fn on_end(&self, permit: RecordingPermit, end: &CallEnd<'_>) {
+        // Before the lock, since the text of a cause may be code of others.
         let recorded = RecordedEnd {
             outcome: end.outcome(),
             evidence: end.evidence(),

@@ -51,11 +51,29 @@ impl<E> Reply<E> {
     }
 
     /// Creates a response with status 200 and an empty body.
+    ///
+    /// A service that always answers alike:
+    ///
+    /// ```
+    /// use tower_keep::testing::{Reply, Script};
+    ///
+    /// let script: Script = Script::always(|| Reply::ok().data("hello"));
+    /// # let _ = script;
+    /// ```
     pub fn ok() -> Self {
         Reply::from_action(ReplyAction::Respond)
     }
 
     /// Creates a response with a status and an empty body.
+    ///
+    /// A service that is overloaded once:
+    ///
+    /// ```
+    /// use tower_keep::testing::{Reply, Script};
+    ///
+    /// let script: Script = Script::new([Reply::status(503).header("retry-after", "1"), Reply::ok()]);
+    /// # let _ = script;
+    /// ```
     ///
     /// # Panics
     ///
@@ -68,29 +86,75 @@ impl<E> Reply<E> {
     }
 
     /// Creates a gRPC response: status 200, one message, and the code in the trailers.
+    ///
+    /// A gRPC service that is unavailable:
+    ///
+    /// ```
+    /// use tower_keep::testing::{Reply, Script};
+    ///
+    /// let script: Script = Script::always(|| Reply::grpc(14));
+    /// # let _ = script;
+    /// ```
     pub fn grpc(code: u8) -> Self {
         Reply::ok()
             .header("content-type", "application/grpc")
+            // A frame of gRPC: not compressed, a message of two bytes.
             .data("\0\0\0\0\x02hi")
             .trailers([("grpc-status", HeaderValue::from(u16::from(code)))])
     }
 
     /// Creates an error instead of a response.
+    ///
+    /// A connection that is reset before the head:
+    ///
+    /// ```
+    /// use tower_keep::testing::{Reply, Script};
+    ///
+    /// let script: Script = Script::new([Reply::error("connection reset")]);
+    /// # let _ = script;
+    /// ```
     pub fn error(error: impl Into<E>) -> Self {
         Reply::from_action(ReplyAction::Fail(error.into()))
     }
 
     /// Creates a panic in `Service::call`, which does not call the panic hook.
+    ///
+    /// A service with a bug before its future exists:
+    ///
+    /// ```
+    /// use tower_keep::testing::{Reply, Script};
+    ///
+    /// let script: Script = Script::new([Reply::panic_in_call("a bug")]);
+    /// # let _ = script;
+    /// ```
     pub fn panic_in_call(message: &'static str) -> Self {
         Reply::from_action(ReplyAction::PanicInCall(message))
     }
 
     /// Creates a panic in the poll of the future, which does not call the panic hook.
+    ///
+    /// A handler that panics after it has waited:
+    ///
+    /// ```
+    /// use tower_keep::testing::{Reply, Script};
+    ///
+    /// let script: Script = Script::new([Reply::panic_in_poll("a bug").pending(1)]);
+    /// # let _ = script;
+    /// ```
     pub fn panic_in_poll(message: &'static str) -> Self {
         Reply::from_action(ReplyAction::PanicInPoll(message))
     }
 
     /// Creates a reply that is pending forever and never wakes the task.
+    ///
+    /// A peer that never answers, for the test of a time limit:
+    ///
+    /// ```
+    /// use tower_keep::testing::{Reply, Script};
+    ///
+    /// let script: Script = Script::new([Reply::hang()]);
+    /// # let _ = script;
+    /// ```
     pub fn hang() -> Self {
         Reply::from_action(ReplyAction::Hang)
     }
@@ -108,6 +172,7 @@ impl<E> Reply<E> {
     {
         let name = HeaderName::try_from(name).expect("the name of the header is valid in HTTP");
         let value = HeaderValue::try_from(value).expect("the value of the header is valid in HTTP");
+        // Appended, so that a header can come twice.
         self.response.headers_mut().append(name, value);
         self
     }

@@ -31,13 +31,13 @@ use crate::call::BoxError;
 /// # Ok(()) }
 /// ```
 pub struct Script<E = BoxError> {
-    shared: Arc<Shared<E>>,
+    shared: Arc<SharedScript<E>>,
     /// The number of polls for which this handle was not ready.
     unready_polls: usize,
 }
 
 /// The state that all clones share.
-struct Shared<E> {
+struct SharedScript<E> {
     reply: Box<dyn Fn(usize) -> Reply<E> + Send + Sync>,
     readiness: ScriptReadiness<E>,
     counters: Arc<CallCounters>,
@@ -52,13 +52,24 @@ enum ScriptReadiness<E> {
 
 impl<E> Script<E> {
     /// Creates a service that takes one of these replies per request, and panics at one more request.
+    ///
+    /// A service that fails at first, for the test of a retry:
+    ///
+    /// ```
+    /// use tower_keep::testing::{Reply, Script};
+    ///
+    /// let script: Script = Script::new([Reply::status(503), Reply::ok()]);
+    /// assert_eq!(script.calls(), 0);
+    /// ```
     pub fn new(replies: impl IntoIterator<Item = Reply<E>>) -> Self
     where
         E: Send + 'static,
     {
         let replies: VecDeque<_> = replies.into_iter().collect();
+        // Clones on several threads take from the same replies.
         let replies = Mutex::new(replies);
         Script::from_fn(move |index| {
+            // Poisoned by the panic below, which later requests must meet as well.
             let mut replies = replies.lock().unwrap_or_else(PoisonError::into_inner);
             let reply = replies.pop_front();
             reply.unwrap_or_else(|| panic!("no reply is left for request {index}"))
@@ -66,6 +77,8 @@ impl<E> Script<E> {
     }
 
     /// Creates a service that gives the same reply to each request.
+    ///
+    /// A service that is overloaded:
     ///
     /// ```
     /// use tower_keep::testing::{Reply, Script};
@@ -79,6 +92,8 @@ impl<E> Script<E> {
 
     /// Creates a service that makes the reply to each request from its index, from 0.
     ///
+    /// A service that recovers after its first call:
+    ///
     /// ```
     /// use tower_keep::testing::{Reply, Script};
     ///
@@ -90,7 +105,7 @@ impl<E> Script<E> {
     /// ```
     pub fn from_fn(reply: impl Fn(usize) -> Reply<E> + Send + Sync + 'static) -> Self {
         Script {
-            shared: Arc::new(Shared {
+            shared: Arc::new(SharedScript {
                 reply: Box::new(reply),
                 readiness: ScriptReadiness::AfterPolls(0),
                 counters: Arc::default(),
@@ -100,10 +115,11 @@ impl<E> Script<E> {
     }
 
     fn with_readiness(self, readiness: ScriptReadiness<E>) -> Self {
+        // Clones would keep the readiness that they were made with.
         let shared =
             Arc::into_inner(self.shared).expect("readiness is set before the script is cloned");
         Script {
-            shared: Arc::new(Shared {
+            shared: Arc::new(SharedScript {
                 readiness,
                 ..shared
             }),
@@ -132,6 +148,8 @@ impl<E> Script<E> {
     }
 
     /// Makes `poll_ready` fail with an error.
+    ///
+    /// A service whose connection is refused:
     ///
     /// ```
     /// use tower_keep::testing::{Reply, Script};
@@ -191,16 +209,19 @@ impl<E, Req> Service<Req> for Script<E> {
         match &self.shared.readiness {
             ScriptReadiness::AfterPolls(polls) if self.unready_polls < *polls => {
                 self.unready_polls += 1;
+                // At once, so that the next poll needs no time to pass.
                 self.shared.counters.wake(cx);
                 Poll::Pending
             }
             ScriptReadiness::AfterPolls(_) => Poll::Ready(Ok(())),
+            // Without a wake, so that a layer which polls again shows that it woke itself.
             ScriptReadiness::Never => Poll::Pending,
             ScriptReadiness::Fails(error) => Poll::Ready(Err(error())),
         }
     }
 
     fn call(&mut self, _: Req) -> ScriptFuture<E> {
+        // Each call waits for readiness of its own.
         self.unready_polls = 0;
         let counters = &self.shared.counters;
         let reply = (self.shared.reply)(counters.record_call());

@@ -32,6 +32,7 @@ impl<E> Unpin for ScriptFuture<E> {}
 impl<E> ScriptFuture<E> {
     pub(super) fn new(reply: Reply<E>, token: InFlightToken) -> Self {
         ScriptFuture {
+            // Apart from the reply, which is gone when a completed future is dropped.
             panic_in_drop: reply.panic_in_drop,
             reply: Some(reply),
             sleep: None,
@@ -44,6 +45,7 @@ impl<E> ScriptFuture<E> {
         let reply = self.reply.as_mut().expect(POLLED_AFTER_COMPLETION);
         while let Some(wait) = reply.waits.front_mut() {
             match wait {
+                // Used up, and removed below.
                 ReplyWait::Polls(0) => {}
                 ReplyWait::Polls(polls) => {
                     *polls -= 1;
@@ -75,10 +77,12 @@ impl<E> Future for ScriptFuture<E> {
         let this = &mut *self;
         ready!(this.poll_waits(cx));
         let reply = this.reply.take().expect(POLLED_AFTER_COMPLETION);
+        // Dropped on an error or a panic, which ends the call.
         let token = this.in_flight_token.take();
         Poll::Ready(match reply.action {
             ReplyAction::Fail(error) => Err(error),
             ReplyAction::PanicInPoll(message) => panic_silently(message),
+            // `Hang` does not get here, and `PanicInCall` has no future.
             _ => {
                 let mut response = reply.response;
                 // The call stays in flight until the body is dropped.

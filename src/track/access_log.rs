@@ -43,6 +43,7 @@ impl LogFields {
             let name = name.clone();
             let values = headers.get_all(&name).iter().take(MAX_HEADER_VALUES);
             values.map(move |value| {
+                // A value that somebody has marked as sensitive stays hidden, whatever the settings say.
                 let is_visible = !redact && !value.is_sensitive();
                 (name.clone(), is_visible.then(|| value.clone()))
             })
@@ -83,7 +84,7 @@ pub(super) struct AccessLogEntry<'a> {
 }
 
 // A macro, since the level of an event must be a constant.
-macro_rules! emit {
+macro_rules! access_event {
     ($level:expr, $entry:expr, $context:expr) => {{
         let (entry, context): (&AccessLogEntry<'_>, Option<&Context>) = ($entry, $context);
         let (call, report, end) = (entry.call, entry.report, entry.report.end);
@@ -97,6 +98,7 @@ macro_rules! emit {
             service = entry.service,
             kind = side_name(call.request.side),
             method = call.request.method_name(),
+            // Never the query, which may hold tokens and personal data.
             path = entry.fields.path.as_ref().map(PathAndQuery::path),
             route = call.route(),
             server = entry.server,
@@ -132,6 +134,7 @@ impl AccessLogEntry<'_> {
     /// Returns `ERROR` for errors, `WARN` for slow, rejected and overloaded calls, else `INFO`.
     fn level(&self) -> Level {
         match self.report.outcome() {
+            // First, so that a slow failure is an error.
             outcome if outcome.is_error() => Level::ERROR,
             Outcome::Overload | Outcome::Rejected => Level::WARN,
             _ if self.report.slow.is_some() => Level::WARN,
@@ -143,9 +146,9 @@ impl AccessLogEntry<'_> {
     pub(super) fn emit(&self) {
         // The context is not borrowed while subscribers run: they may make calls themselves.
         Context::with_current(|context| match self.level() {
-            Level::ERROR => emit!(Level::ERROR, self, context),
-            Level::WARN => emit!(Level::WARN, self, context),
-            _ => emit!(Level::INFO, self, context),
+            Level::ERROR => access_event!(Level::ERROR, self, context),
+            Level::WARN => access_event!(Level::WARN, self, context),
+            _ => access_event!(Level::INFO, self, context),
         });
     }
 }

@@ -75,6 +75,7 @@ impl TrackBuilder {
             server_address: None,
             max_targets: DEFAULT_MAX_TARGETS,
             max_series: DEFAULT_MAX_SERIES,
+            // One store for the process, in which layers and operations find the same fault.
             errors: Some(ErrorTracker::global().clone()),
         }
     }
@@ -104,6 +105,8 @@ impl TrackBuilder {
 
     /// Sets a hook that is called with each span before the span is entered, which is the only moment at which an
     /// OpenTelemetry parent can be attached. The call's [`Context`](crate::Context) is current. Default: none.
+    ///
+    /// A hook that logs inside of each new span:
     ///
     /// ```
     /// use tower_keep::Track;
@@ -137,10 +140,10 @@ impl TrackBuilder {
     }
 
     /// Sets the fraction of successful calls that is logged, 0 to 1. Rejections, 429, 5xx, timeouts, panics and slow
-    /// calls are always logged. Default: 1.
+    /// calls are always logged.
     ///
     /// The correlation ID decides, so that services with the same fraction log the same request chains. If the IDs of
-    /// callers are trusted, a caller can choose an ID that is logged.
+    /// callers are trusted, a caller can choose an ID that is logged. Default: 1.
     #[must_use]
     pub fn sample(mut self, fraction: f64) -> Self {
         self.sample = fraction;
@@ -149,6 +152,8 @@ impl TrackBuilder {
 
     /// Excludes successful calls that match from the access log, such as health checks. Calls that
     /// [`sample`](Self::sample) always logs are logged nevertheless. Default: none.
+    ///
+    /// Health checks stay out of the log:
     ///
     /// ```
     /// use tower_keep::Track;
@@ -193,10 +198,10 @@ impl TrackBuilder {
         self
     }
 
-    /// Sets the request headers that the access log carries: at most 16, with up to 16 values each. Default: none.
+    /// Sets the request headers that the access log carries: at most 16, with up to 16 values each.
     ///
     /// Values are logged as `REDACTED` if they are marked as sensitive, or if the name contains `auth`, `token`, `key`,
-    /// `secret`, `cookie`, `session`, `password` or `credential`.
+    /// `secret`, `cookie`, `session`, `password` or `credential`. Default: none.
     #[must_use]
     pub fn log_headers<N: Into<String>>(mut self, headers: impl IntoIterator<Item = N>) -> Self {
         self.log_headers = headers.into_iter().map(Into::into).collect();
@@ -269,6 +274,8 @@ impl TrackBuilder {
     /// Adds the header `Server-Timing: total;dur=12.3` (milliseconds to the head) to responses to requests that match.
     /// Default: none, since it tells strangers about the inside.
     ///
+    /// For callers that ask for it:
+    ///
     /// ```
     /// use tower_keep::Track;
     ///
@@ -288,6 +295,8 @@ impl TrackBuilder {
     }
 
     /// Adds the header `x-response-time: 12.3ms` (time to the head) to responses to requests that match. Default: none.
+    ///
+    /// In the responses to all requests:
     ///
     /// ```
     /// use tower_keep::Track;

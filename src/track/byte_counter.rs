@@ -21,6 +21,7 @@ impl ByteCounter {
     }
 
     pub(super) fn add(&self, bytes: u64) {
+        // Relaxed: only a number is read, and nothing is ordered by it.
         self.0.fetch_add(bytes, Ordering::Relaxed);
     }
 }
@@ -54,10 +55,11 @@ impl RequestByteCount {
     /// Returns the counter for a layer that counts the body; `None` if another layer counts it already.
     pub(super) fn start_counting(extensions: &mut Extensions) -> Option<ByteCounter> {
         let count = extensions.get_mut::<RequestByteCount>()?;
+        // The outermost layer counts: one inside of it would count the same frames again.
         if std::mem::replace(&mut count.is_counted, true) {
             return None;
         }
-        // From 0 again: an earlier attempt may have been counted.
+        // Begins at 0 again: an earlier attempt may have been counted.
         count.counter.0.store(0, Ordering::Relaxed);
         Some(count.counter.clone())
     }

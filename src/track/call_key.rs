@@ -21,6 +21,7 @@ pub(super) enum MetricKind {
 impl MetricKind {
     fn new(labels: &CallLabels<'_>) -> Self {
         match (labels.request.is_grpc, labels.long_lived) {
+            // A gRPC stream may be long-lived too, but its head does not tell.
             (true, _) => MetricKind::Grpc,
             (false, true) => MetricKind::Stream,
             (false, false) => MetricKind::Http,
@@ -45,9 +46,11 @@ impl SeriesLabels {
         let request = call.request;
         let is_http_server = !request.is_client() && !request.is_grpc;
         let is_unrouted = is_http_server && is_unrouted(call);
+        // What the callers of a server choose makes no series.
         let has_own = request.is_client() && !request.is_grpc && !config.is_classic();
         SeriesLabels {
             request: RequestLabels {
+                // 0 is `_OTHER`. Whoever scans for paths chooses the methods as well.
                 method: if is_unrouted { 0 } else { request.method },
                 version: if has_own { request.version } else { 0 },
                 https: if has_own {
@@ -58,9 +61,11 @@ impl SeriesLabels {
                 ..request
             },
             target: call.target.filter(|_| !is_unrouted),
+            // A gRPC response is nearly always a 200: the code says what became of the call.
             status: call.status.filter(|_| call.grpc_code.is_none()),
             grpc_code: call.grpc_code,
             error: match config.is_classic() {
+                // Classic names have a counter of errors instead.
                 true => ErrorLabel::None,
                 false => call.error,
             },
@@ -86,8 +91,10 @@ impl SeriesLabels {
             ErrorLabel::Named(id) => u64::from(id) + 2,
         };
         let request = self.request;
+        // The codes are 0 to 16, so 31 is none.
         let code = self.grpc_code.map_or(31, |code| u64::from(code.as_u8()));
         let target = self.target.map_or(0, |id| u64::from(id) + 1);
+        // Always set, or a call without any label would have the key of an overflow series.
         1 << 63
             | target << 46
             | u64::from(self.status.unwrap_or_default()) << 36
@@ -157,6 +164,7 @@ impl Hash for CallKey {
 }
 
 impl SeriesKey for CallKey {
+    // Three kinds, each for failures and for the rest.
     const OVERFLOW_KEYS: usize = 6;
 
     fn overflow_key(&self) -> Self {

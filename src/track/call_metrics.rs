@@ -23,6 +23,7 @@ impl CallMetrics {
         if let Some(total) = &self.total {
             total.increment(1);
         }
+        // A time is known if its option made a guard read the clock for it.
         let times = [
             (&self.time_to_head, end.time_to_head()),
             (&self.poll_time, end.poll_time()),
@@ -36,6 +37,7 @@ impl CallMetrics {
         if let Some(histogram) = &self.response_size {
             histogram.record(end.response_bytes() as f64);
         }
+        // Nothing rather than a 0 where no `RequestBodyLayer` counts.
         if let (Some(histogram), Some(bytes)) = (&self.request_size, request_bytes) {
             histogram.record(bytes as f64);
         }

@@ -48,6 +48,7 @@ impl TrackConfig {
         check_range(&component, "max_series", options.max_series, MAX_SERIES)?;
         Ok(TrackConfig {
             slow_routes,
+            // Before `options`, which is moved.
             log_headers: logged_headers(&component, &options)?,
             options,
         })
@@ -66,6 +67,7 @@ impl TrackConfig {
 
     /// Returns the thresholds for calls of this target.
     pub(super) fn slow_thresholds(&self, target: Option<&str>) -> Option<SlowThresholds> {
+        // Its own thresholds count for a route, be they shorter or longer.
         let own = target.and_then(|target| self.slow_routes.get(target));
         own.copied().or(self.options.slow)
     }
@@ -105,6 +107,7 @@ fn logged_headers(
     let redacted = parse_header_names(component, "redact_headers", &options.redact_headers)?;
     let unredacted = parse_header_names(component, "unredact_headers", &options.unredact_headers)?;
     let logged = logged.into_iter().map(|name| {
+        // A header in both lists is redacted: a secret in a log would stay there.
         let redact = redacted.contains(&name)
             || (looks_like_credential(&name) && !unredacted.contains(&name));
         LoggedHeader { name, redact }
@@ -117,6 +120,7 @@ fn parse_header_names(
     field: &'static str,
     names: &[String],
 ) -> Result<Vec<HeaderName>, ConfigError> {
+    // Each name is looked up in every request.
     if names.len() > MAX_LOG_HEADERS {
         let value = format!("{} names", names.len());
         let expected = format!("at most {MAX_LOG_HEADERS} names");

@@ -1,7 +1,7 @@
 //! The hooks of a [`Track`].
 
 use http::{HeaderValue, Method, Request};
-use tracing::Level;
+use tracing::{Level, Span};
 
 use super::{
     ACCESS_TARGET, Track, TrackPermit,
@@ -9,6 +9,7 @@ use super::{
     byte_counter::{ByteCounter, RequestByteCount},
     labels::CallLabels,
     report::CallReport,
+    request_labels::RequestLabels,
     span,
     target::Target,
 };
@@ -21,10 +22,12 @@ use crate::{
 
 impl<B> Admit<Request<B>> for Track {
     fn admit(&self, request: &mut Request<B>, clock: &CallClock) -> Result<TrackPermit, Rejection> {
+        // Read first, since what follows is part of the call.
         clock.now();
         let (options, targets) = (self.options(), &self.core.targets);
         let labels = self.request_labels(request, clock.wire());
         let target = self.http_target(request);
+        // Not even in flight, or each attempt of a retry would be a call of its own.
         if matches!(target, Target::AlreadyTracked) {
             return Ok(TrackPermit::already_tracked(labels));
         }
@@ -34,16 +37,15 @@ impl<B> Admit<Request<B>> for Track {
         let server_timing = matches(options.server_timing.as_ref(), request);
         let response_time = matches(options.response_time.as_ref(), request);
         let route = self.initial_route(grpc_method.as_ref().unwrap_or(&target));
-        let config = &self.core.config;
-        let span = catch_hook(|| span::open(config, labels, request, route)).flatten();
-        if let (Some(span), Some(hook)) = (&span, &options.on_span) {
-            catch_hook(|| hook.call(span));
-        }
+        // Admitted inside of `Correlate`, so the span has the IDs of this call.
+        let span = open_span(self, labels, request, route);
         let in_flight = || self.metrics().inc_in_flight(&self.label_builder(), labels);
         Ok(TrackPermit {
+            // Of a recorder that panics nothing is known, so it is not asked to count the call out.
             in_flight: catch_hook(in_flight).unwrap_or_default(),
             span,
             log_fields: catch_hook(|| self.capture_log_fields(request)).flatten(),
+            // Inserted before the inner layers run, of which one may count for it.
             request_bytes: options
                 .body_sizes
                 .then(|| RequestByteCount::get_or_insert(request.extensions_mut(), self.side)),
@@ -57,6 +59,22 @@ impl<B> Admit<Request<B>> for Track {
             method_exists: false,
         })
     }
+}
+
+/// Opens the span of a call, and shows it to the hook of the application.
+#[inline]
+fn open_span<B>(
+    track: &Track,
+    labels: RequestLabels,
+    request: &Request<B>,
+    route: Option<&str>,
+) -> Option<Box<Span>> {
+    let config = &track.core.config;
+    let span = catch_hook(|| span::open(config, labels, request, route)).flatten();
+    if let (Some(span), Some(hook)) = (&span, &config.options.on_span) {
+        catch_hook(|| hook.call(span));
+    }
+    span
 }
 
 fn matches<B>(predicate: Option<&RequestPredicate>, request: &Request<B>) -> bool {
@@ -97,16 +115,19 @@ impl Guard for Track {
         if permit.is_already_tracked() {
             return;
         }
-        self.leave_in_flight(&mut permit);
+        // First, so that the gauge falls whatever becomes of the rest.
+        leave_in_flight(self, &mut permit);
+        // As it is in the end: a request that claims to be gRPC may have got a plain response, or none.
         permit.request.is_grpc = end.wire().is_grpc();
         let error = ErrorDescription::from_end(end, self.side);
         let mut report = CallReport::new(end, error);
         let call = self.call_labels(&permit, &report);
         report.slow = self.slow_level(&call, &report);
-        self.complete_metrics(&permit, &call, &report);
-        self.complete_error(&call, &mut report);
-        self.complete_log(&permit, &call, &report);
-        self.complete_span(permit, &call, &report);
+        complete_metrics(self, &permit, &call, &report);
+        // Before log and span, which show the error group.
+        complete_error(self, &call, &mut report);
+        complete_log(self, &permit, &call, &report);
+        complete_span(self, permit, &call, &report);
     }
 }
 
@@ -131,78 +152,91 @@ fn add_timing_headers(permit: &TrackPermit, head: &mut Head<'_>) {
 
 // The steps of a call that completes. Recorders, subscribers and error sinks may panic: each is caught by itself, so that
 // the others are still called.
-impl Track {
-    fn leave_in_flight(&self, permit: &mut TrackPermit) {
-        let in_flight = std::mem::take(&mut permit.in_flight);
-        let config = &self.core.config;
-        catch_hook(|| {
-            self.metrics()
-                .dec_in_flight(config, permit.request, in_flight)
-        });
-    }
 
-    fn complete_metrics(
-        &self,
-        permit: &TrackPermit,
-        call: &CallLabels<'_>,
-        report: &CallReport<'_>,
-    ) {
-        let (metrics, builder) = (self.metrics(), self.label_builder());
-        let request_bytes = || permit.request_bytes.as_ref().and_then(ByteCounter::get);
-        catch_hook(|| metrics.record_call(&builder, call, report, request_bytes));
-        if let Some(level) = report.slow {
-            catch_hook(|| metrics.count_slow(&builder, call.target, level));
-        }
-    }
+fn leave_in_flight(track: &Track, permit: &mut TrackPermit) {
+    let in_flight = std::mem::take(&mut permit.in_flight);
+    let config = &track.core.config;
+    catch_hook(|| {
+        track
+            .metrics()
+            .dec_in_flight(config, permit.request, in_flight)
+    });
+}
 
-    fn complete_error(&self, call: &CallLabels<'_>, report: &mut CallReport<'_>) {
-        let is_error = report.outcome().is_error();
-        // An overload without a status has no other explanation in the log.
-        if is_error || report.is_overload_error() {
-            report.describe(|error| self.error_record(error, call));
-        }
-        if !is_error {
-            return;
-        }
-        if let Some(record) = report.record().filter(|_| self.core.config.is_classic()) {
-            let (metrics, builder) = (self.metrics(), self.label_builder());
-            catch_hook(|| metrics.count_error(&builder, record.kind()));
-        }
-        report.group_error(self.options().errors.as_ref());
+fn complete_metrics(
+    track: &Track,
+    permit: &TrackPermit,
+    call: &CallLabels<'_>,
+    report: &CallReport<'_>,
+) {
+    let (metrics, builder) = (track.metrics(), track.label_builder());
+    let request_bytes = || permit.request_bytes.as_ref().and_then(ByteCounter::get);
+    catch_hook(|| metrics.record_call(&builder, call, report, request_bytes));
+    if let Some(level) = report.slow {
+        catch_hook(|| metrics.count_slow(&builder, call.target, level));
     }
+}
 
-    fn complete_log(&self, permit: &TrackPermit, call: &CallLabels<'_>, report: &CallReport<'_>) {
-        let Some(fields) = permit.log_fields.as_deref() else {
-            return;
-        };
-        if !self.should_log(fields, report) {
-            return;
-        }
-        let entry = AccessLogEntry {
-            service: self.options().name.as_str(),
-            call,
-            server: call
-                .server()
-                .or(self.core.config.configured_server(call.request)),
-            fields,
-            request_bytes: permit.request_bytes.as_ref().and_then(ByteCounter::get),
-            report,
-        };
-        if catch_hook(|| entry.emit()).is_some() {
-            let is_enabled = || tracing::enabled!(target: ACCESS_TARGET, Level::ERROR);
-            report.end.mark_panic_reported(is_enabled);
-        }
+fn complete_error(track: &Track, call: &CallLabels<'_>, report: &mut CallReport<'_>) {
+    let is_error = report.outcome().is_error();
+    // An overload without a status has no other explanation in the log.
+    if is_error || report.is_overload_error() {
+        report.describe(|error| track.error_record(error, call));
     }
+    if !is_error {
+        return;
+    }
+    // By the semantic conventions the error type is a label of the duration.
+    if let Some(record) = report.record().filter(|_| track.core.config.is_classic()) {
+        let (metrics, builder) = (track.metrics(), track.label_builder());
+        catch_hook(|| metrics.count_error(&builder, record.kind()));
+    }
+    report.group_error(track.options().errors.as_ref());
+}
 
-    fn complete_span(&self, permit: TrackPermit, call: &CallLabels<'_>, report: &CallReport<'_>) {
-        let is_known = self.initial_route(permit.initial_target()).is_some()
-            && permit.grpc_method.is_some() == call.request.is_grpc;
-        // The permit is dropped in here as well: closing the span calls subscribers.
-        catch_hook(move || {
-            if let Some(span) = &permit.span {
-                span::close(span, call, report, is_known);
-            }
-            drop(permit);
-        });
+fn complete_log(
+    track: &Track,
+    permit: &TrackPermit,
+    call: &CallLabels<'_>,
+    report: &CallReport<'_>,
+) {
+    let Some(fields) = permit.log_fields.as_deref() else {
+        return;
+    };
+    if !track.should_log(fields, report) {
+        return;
     }
+    let entry = AccessLogEntry {
+        service: track.options().name.as_str(),
+        call,
+        server: call
+            .server()
+            .or(track.core.config.configured_server(call.request)),
+        fields,
+        request_bytes: permit.request_bytes.as_ref().and_then(ByteCounter::get),
+        report,
+    };
+    // A subscriber that panics has not written the line, so the panic of the call is not reported yet.
+    if catch_hook(|| entry.emit()).is_some() {
+        let is_enabled = || tracing::enabled!(target: ACCESS_TARGET, Level::ERROR);
+        report.end.mark_panic_reported(is_enabled);
+    }
+}
+
+fn complete_span(
+    track: &Track,
+    permit: TrackPermit,
+    call: &CallLabels<'_>,
+    report: &CallReport<'_>,
+) {
+    // What was known from the start is in the span, unless the call turned out to be of another wire format.
+    let is_known = track.initial_route(permit.initial_target()).is_some()
+        && permit.grpc_method.is_some() == call.request.is_grpc;
+    // The permit is dropped in here as well: closing the span calls subscribers.
+    catch_hook(move || {
+        if let Some(span) = &permit.span {
+            span::close(span, call, report, is_known);
+        }
+        drop(permit);
+    });
 }

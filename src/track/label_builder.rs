@@ -28,6 +28,7 @@ pub(super) struct LabelBuilder<'a> {
 impl LabelBuilder<'_> {
     fn prefix(&self, is_grpc: bool) -> &'static str {
         match (self.side, is_grpc) {
+            // Classic names do not tell gRPC from HTTP.
             (Side::Server, _) if self.config.is_classic() => "http",
             (Side::Client, _) if self.config.is_classic() => "http_client",
             (Side::Server, false) => "http_server",
@@ -50,6 +51,7 @@ impl LabelBuilder<'_> {
             MetricKind::Stream => "Long-lived streams: upgrades, tunnels, server-sent events",
             MetricKind::Grpc | MetricKind::Http => "From admission to the end of the response body",
         };
+        // Described along with each series, since nobody tells when a recorder is installed.
         metrics::describe_histogram!(name.clone(), Unit::Seconds, format!("{what}, {side}."));
         metrics::histogram!(name, labels)
     }
@@ -98,6 +100,7 @@ impl LabelBuilder<'_> {
     }
 
     fn call_labels(&self, series: &SeriesLabels) -> Vec<Label> {
+        // The most that a series has: service, two of the server, method, status, scheme, version and error type.
         let mut labels = Vec::with_capacity(8);
         self.push_service(&mut labels);
         self.push_target(series.target, series.request.is_grpc, &mut labels);
@@ -108,6 +111,7 @@ impl LabelBuilder<'_> {
         }
         let error = match series.error {
             ErrorLabel::None => None,
+            // By the semantic conventions the status, where no cause says more.
             ErrorLabel::Status => series.status_text(),
             ErrorLabel::Named(id) => Some(self.error_types.resolve(id).to_owned()),
         };
@@ -157,6 +161,7 @@ impl LabelBuilder<'_> {
             readiness_wait: histogram(options.readiness_wait, "readiness_wait_seconds"),
             request_size: histogram(options.body_sizes, "request_body_size_bytes"),
             response_size: histogram(options.body_sizes, "response_body_size_bytes"),
+            // Last, since it takes the labels.
             duration: self.duration_histogram(key.kind, labels),
         }
     }
@@ -173,6 +178,7 @@ impl LabelBuilder<'_> {
     }
 
     pub(super) fn slow_counter(&self, key: &SlowKey) -> Counter {
+        // Empty without a target: all series of a counter must have the same label names.
         let target = key.target.map(|id| self.targets.resolve(id));
         metrics::counter!(
             "tower_keep_slow_calls_total",

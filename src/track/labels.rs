@@ -26,6 +26,7 @@ pub(super) struct CallLabels<'a> {
 impl<'a> CallLabels<'a> {
     /// Returns the server that an HTTP client has called.
     pub(super) fn server(&self) -> Option<&'a str> {
+        // The target of a gRPC client is its method.
         let is_server = self.request.is_client() && !self.request.is_grpc;
         self.target_name.filter(|_| is_server)
     }
@@ -58,6 +59,7 @@ impl ErrorLabel {
             return ErrorLabel::None;
         };
         let is_status = match (end.grpc_code(), end.status()) {
+            // The code first, since the HTTP status of a gRPC response means nothing.
             (Some(code), _) => code.as_str() == kind,
             (None, Some(status)) => status.as_str() == kind,
             (None, None) => false,

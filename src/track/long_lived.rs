@@ -6,6 +6,7 @@ use crate::guard::Head;
 
 /// Returns whether a stream is long-lived: an upgrade, a tunnel or server-sent events.
 pub(super) fn is_long_lived(is_connect: bool, head: &Head<'_>) -> bool {
+    // A CONNECT that fails is an ordinary call.
     let is_tunnel = is_connect && head.status.is_success();
     let is_events = || {
         let content_type = head.headers.get(header::CONTENT_TYPE);

@@ -65,8 +65,11 @@ impl TrackMetrics {
         // Besides the targets themselves: calls without a target, and calls whose target did not fit.
         let targets = config.max_targets() + 2;
         TrackMetrics {
+            // Each method with either scheme.
             active: Family::new(2 * METHOD_COUNT),
             calls: Family::with_reserve(options.max_series, options.reserved_series()),
+            // Room for every target of HTTP and of gRPC with every outcome: no outcome is ever lost to an overflow
+            // series.
             outcomes: Family::new(2 * targets * Outcome::ALL.len()),
             slow: Family::new(2 * targets),
             errors: Family::new(MAX_ERROR_TYPES),
@@ -102,6 +105,7 @@ impl TrackMetrics {
         report: &CallReport<'_>,
         request_bytes: impl FnOnce() -> Option<u64>,
     ) {
+        // Asked once for both families. Without a recorder, this is all that metrics cost.
         let recorder = RecorderKind::current();
         if recorder == RecorderKind::None {
             return;

@@ -54,6 +54,7 @@ impl TrackPermit {
     /// Updates what the head of the response reveals.
     pub(super) fn read_head(&mut self, head: &Head<'_>) {
         self.request.is_grpc = head.wire.is_grpc();
+        // All gRPC responses have the same content type, streams or not.
         self.long_lived = !self.request.is_grpc && is_long_lived(self.is_connect, head);
         // A response to an unknown method has its code in the head, or is not gRPC at all.
         self.method_exists = self.request.is_grpc

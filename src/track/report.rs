@@ -24,6 +24,7 @@ impl<'a> CallReport<'a> {
     pub(crate) fn new(end: &'a CallEnd<'a>, error: Option<ErrorDescription<'a>>) -> Self {
         CallReport {
             end,
+            // Known: trackers and operations read the clock when they admit.
             elapsed: end.elapsed().unwrap_or_default(),
             slow: None,
             error,
@@ -48,6 +49,7 @@ impl<'a> CallReport<'a> {
             self.outcome(),
             Outcome::Success | Outcome::ClientError | Outcome::Cancelled
         );
+        // A classifier may call a 503 a success. It stays in the log.
         let is_eventful = |status: StatusCode| {
             status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
         };
@@ -72,6 +74,7 @@ impl<'a> CallReport<'a> {
     /// Adds the error record of a failed call to its error group.
     pub(crate) fn group_error(&mut self, tracker: Option<&ErrorTracker>) {
         if let (Some(tracker), Some(record)) = (tracker, &self.record) {
+            // A clone, since the log line shows the record too.
             self.group = catch_hook(|| tracker.record(record.clone()));
         }
     }

@@ -28,6 +28,8 @@ pub struct RequestBodyLayer<F>(F);
 impl<F> RequestBodyLayer<F> {
     /// Returns a layer that passes what the closure returns for the counted body to the service.
     ///
+    /// An axum app, whose handlers take axum's own body:
+    ///
     /// ```
     /// # #[cfg(feature = "axum")] {
     /// use axum::{Router, body::Body, routing::post};
@@ -79,6 +81,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> S::Future {
         let (mut parts, inner) = request.into_parts();
+        // The counter and the upload were left in the extensions by the guards around this layer.
         let counter = RequestByteCount::start_counting(&mut parts.extensions);
         let upload: Option<&Upload> = parts.extensions.get();
         let reporter = upload.and_then(|upload| upload.reporter(&inner.size_hint(), None));
@@ -113,6 +116,7 @@ impl<B: Body> Body for CountedBody<B> {
             && let Some(data) = frame.data_ref()
             && let Some(counter) = this.counter
         {
+            // Now, before whoever gets the frame consumes it.
             let read = data.remaining() as u64;
             counter.add(read);
         }

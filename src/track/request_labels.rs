@@ -10,6 +10,7 @@ const METHODS: [&str; 11] = [
 pub(super) const METHOD_COUNT: usize = METHODS.len();
 
 fn method_index(method: &Method) -> u8 {
+    // Not the first: `_OTHER` is a valid method name, and a peer may send it.
     let known = METHODS[1..]
         .iter()
         .position(|known| *known == method.as_str());
@@ -29,6 +30,7 @@ fn version_index(version: Version) -> u8 {
         Version::HTTP_11 => 2,
         Version::HTTP_2 => 3,
         Version::HTTP_3 => 4,
+        // HTTP/0.9, and what later releases of `http` may add.
         _ => 0,
     }
 }

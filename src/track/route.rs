@@ -27,6 +27,8 @@ enum RouteSource {
 impl RouteLayer {
     /// Returns a layer that takes the route from axum's `MatchedPath`.
     ///
+    /// An axum app whose routes report their templates:
+    ///
     /// ```
     /// use axum::{Router, routing::get};
     /// use tower_keep::track::RouteLayer;
@@ -42,6 +44,8 @@ impl RouteLayer {
     }
 
     /// Returns a layer for a service whose requests all have this route.
+    ///
+    /// The service of one route, in a router other than axum's:
     ///
     /// ```
     /// use tower_keep::track::RouteLayer;
@@ -59,6 +63,7 @@ impl RouteSource {
         match self {
             #[cfg(feature = "axum")]
             RouteSource::MatchedPath => {
+                // None in a fallback: the call then has no route, rather than its path.
                 if let Some(path) = extensions.get::<axum::extract::MatchedPath>() {
                     RouteSlot::set(extensions, path.as_str());
                 }

@@ -44,6 +44,8 @@ impl RouteSlot {
     ///
     /// Does nothing if no tracker needs the route, or if it has been set before.
     ///
+    /// A custom router, which knows the route before it calls the handler:
+    ///
     /// ```
     /// use tower_keep::track::RouteSlot;
     ///
@@ -81,8 +83,10 @@ impl RouteSlot {
         if outer.is_some_and(|outer| outer.contains(tracker)) {
             return TrackerPosition::Duplicate;
         }
+        // On the heap only now, since most requests pass one tracker.
         let outer = slot.trackers.take().map(Arc::new);
         slot.trackers = Some(TrackerChain { tracker, outer });
+        // One cell for all trackers: a router sets the route once.
         let route = || slot.route.get_or_insert_default().clone();
         TrackerPosition::Inner(needs_route.then(route))
     }

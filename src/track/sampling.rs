@@ -1,15 +1,14 @@
 //! Sampling of the access log.
 
+use crate::util::fnv::{FNV_OFFSET_BASIS, fnv1a};
+
 /// Returns a fraction between 0 and 1 for an ID, which is the same on every machine and in every version of this crate.
 ///
 /// It is the 64-bit FNV-1a hash of the ID as a fraction of 2^53. MurmurHash3's `fmix64` mixes the bits first, since the
 /// upper bits of FNV depend only weakly on the last bytes.
 pub(super) fn hash_fraction(id: &str) -> f64 {
-    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-    const PRIME: u64 = 0x0100_0000_01b3;
-    let hash = id.bytes().fold(OFFSET, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(PRIME)
-    });
+    let hash = fnv1a(FNV_OFFSET_BASIS, id.as_bytes());
+    // 53 bits are what an `f64` holds without rounding, so that the fraction is below 1.
     (fmix64(hash) >> 11) as f64 / (1_u64 << 53) as f64
 }
 

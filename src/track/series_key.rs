@@ -38,6 +38,7 @@ impl Hash for ActiveKey {
 }
 
 impl SeriesKey for ActiveKey {
+    // One per scheme.
     const OVERFLOW_KEYS: usize = 2;
 
     fn overflow_key(&self) -> Self {
@@ -67,11 +68,13 @@ impl Hash for OutcomeKey {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
         let target = self.target.map_or(0, |id| u64::from(id) + 1);
+        // Three bits for the outcome: there are eight.
         state.write_u64(target << 4 | u64::from(self.is_grpc) << 3 | self.outcome.index() as u64);
     }
 }
 
 impl SeriesKey for OutcomeKey {
+    // An overflow series still says how its calls went.
     const OVERFLOW_KEYS: usize = 2 * Outcome::ALL.len();
 
     fn overflow_key(&self) -> Self {

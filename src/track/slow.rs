@@ -16,6 +16,7 @@ impl SlowThresholds {
         field: &'static str,
     ) -> Result<SlowThresholds, ConfigError> {
         let SlowThresholds { warning, critical } = self;
+        // Zero would make every call slow. Equal thresholds leave out the warning, which may be meant.
         if !warning.is_zero() && warning <= critical {
             return Ok(self);
         }
@@ -26,6 +27,7 @@ impl SlowThresholds {
 
     /// Returns how slow a call of this duration is; `None` if it is not slow.
     pub(crate) fn level(self, elapsed: Duration) -> Option<SlowLevel> {
+        // The critical one first, since such a call has reached both.
         if elapsed >= self.critical {
             Some(SlowLevel::Critical)
         } else if elapsed >= self.warning {

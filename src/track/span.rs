@@ -29,6 +29,7 @@ impl<'a> SpanName<'a> {
     fn new(request: RequestLabels, route: Option<&'a str>) -> Self {
         let method = match (request.is_grpc, request.method_name()) {
             (true, _) => "",
+            // The name that the semantic conventions have for unknown methods.
             (false, "_OTHER") => "HTTP",
             (false, method) => method,
         };
@@ -52,7 +53,7 @@ fn parse_port(port: &str) -> Option<i64> {
 }
 
 // A macro, since the level of a span must be a constant.
-macro_rules! open {
+macro_rules! call_span {
     ($level:expr, $request:expr, $path:expr, $route:expr, $server:expr, $context:expr) => {{
         let (request, context): (RequestLabels, Option<&Context>) = ($request, $context);
         let (host, port) = $server.unzip();
@@ -62,6 +63,7 @@ macro_rules! open {
             "call",
             otel.name = %SpanName::new(request, $route),
             otel.kind = side_name(request.side),
+            // Fields of the end are declared here, or they could not be recorded later.
             otel.status_code = Empty,
             http.request.method = request.method_name(),
             http.request.resend_count =
@@ -101,12 +103,12 @@ pub(super) fn open<B>(
     let span = match config.options.span_level {
         SpanLevel::Debug if Level::DEBUG <= LevelFilter::current() => {
             Context::with_current(|context| {
-                open!(Level::DEBUG, labels, path, route, server, context)
+                call_span!(Level::DEBUG, labels, path, route, server, context)
             })
         }
         SpanLevel::Info if Level::INFO <= LevelFilter::current() => {
             Context::with_current(|context| {
-                open!(Level::INFO, labels, path, route, server, context)
+                call_span!(Level::INFO, labels, path, route, server, context)
             })
         }
         _ => return None,

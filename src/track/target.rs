@@ -33,6 +33,7 @@ impl Target {
         targets: &Interner,
     ) -> Self {
         let authority = request.uri().authority();
+        // The authority of the request first, since one client may call several servers.
         let server = authority.map(|authority| authority.as_str()).or(configured);
         // Strips the userinfo, which may contain credentials.
         let server = server.map(|server| server.rsplit('@').next().unwrap_or(server));
@@ -43,6 +44,7 @@ impl Target {
 
     /// Returns the gRPC method of a request.
     pub(super) fn from_grpc_method<B>(request: &Request<B>, targets: &Interner) -> Self {
+        // Left by generated clients, so no caller has made it up.
         #[cfg(feature = "tonic")]
         if let Some(method) = request.extensions().get::<tonic::GrpcMethod<'static>>() {
             let method = format!("{}/{}", method.service(), method.method());
@@ -51,6 +53,7 @@ impl Target {
         let Some(path) = request.uri().path_and_query() else {
             return Target::Unknown;
         };
+        // Looked up, not interned, or every made-up method would get a label.
         match targets.lookup(method_from_path(path)) {
             Some(id) => Target::Known(id),
             None => Target::UnverifiedMethod(Box::new(path.clone())),
@@ -63,6 +66,7 @@ impl Target {
         tracker: TrackerId,
         targets: &Interner,
     ) -> Self {
+        // Known inside of the router. Outside, it is known only once the router has run.
         let known = matched_path(request.extensions()).map(|path| targets.intern(path));
         let position =
             RouteSlot::register_tracker(request.extensions_mut(), tracker, known.is_none());
@@ -95,6 +99,7 @@ impl Target {
                 let method = method_from_path(path);
                 Some(match method_exists() {
                     true => targets.intern(method),
+                    // Another call may have verified it in the meantime.
                     false => targets.lookup(method).unwrap_or(0),
                 })
             }

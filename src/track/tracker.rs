@@ -51,6 +51,8 @@ pub(super) struct Core {
 impl Track {
     /// Returns a tracker with the default settings.
     ///
+    /// A tracker around a server:
+    ///
     /// ```
     /// use tower_keep::{GuardLayer, Track};
     ///
@@ -62,6 +64,8 @@ impl Track {
     }
 
     /// Returns a builder of a tracker for the service of this name.
+    ///
+    /// One in ten successful calls is logged:
     ///
     /// ```
     /// use tower_keep::Track;
@@ -97,6 +101,8 @@ impl Track {
     ///
     /// [`observe`](crate::observe()) does this by itself. In a pair of guards under
     /// [`GuardLayer::client`](crate::GuardLayer::client), the tracker must be one of the client side.
+    ///
+    /// A tracker around a client:
     ///
     /// ```
     /// use tower_keep::{GuardLayer, Track};
@@ -157,6 +163,7 @@ impl Track {
         if self.side == Side::Server {
             return Target::from_route(request, tracker, targets);
         }
+        // Only servers have routes.
         match RouteSlot::register_tracker(request.extensions_mut(), tracker, false) {
             TrackerPosition::Duplicate => Target::AlreadyTracked,
             _ => {
@@ -182,6 +189,7 @@ impl Track {
         if !options.access_log || Level::ERROR > LevelFilter::current() {
             return None;
         }
+        // The request is gone when the line is written. A clone of the path is a reference count.
         let path = || request.uri().path_and_query().cloned();
         let skip = options.skip.as_ref();
         Some(Box::new(LogFields {
@@ -253,10 +261,12 @@ impl Track {
     /// Returns whether the request chain of the current context is in the log.
     fn is_sampled(&self) -> bool {
         let sample = self.options().sample;
+        // The default needs neither hash nor context.
         if sample >= 1.0 {
             return true;
         }
         let fraction = Context::peek(|context| Some(hash_fraction(context?.correlation_id())));
+        // Without a context there is no ID by which services could agree.
         fraction.unwrap_or_else(fastrand::f64) < sample
     }
 }

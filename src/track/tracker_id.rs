@@ -13,7 +13,9 @@ pub(super) struct TrackerId(u64);
 
 impl TrackerId {
     pub(super) fn new(name: &Label) -> Self {
+        // With fixed keys, so that trackers of one name have one ID wherever they are built.
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(name.as_str());
+        // The lowest bit is that of the side.
         TrackerId(hash << 1)
     }
 

@@ -14,6 +14,8 @@ static HOOK_PANICS: AtomicU64 = AtomicU64::new(0);
 /// Such a panic does not fail a call, except that a classifier's makes that one call a failure. Also recorded as the counter
 /// `tower_keep_hook_panics_total`.
 ///
+/// A test of hooks of the application:
+///
 /// ```
 /// assert_eq!(tower_keep::hook_panics(), 0);
 /// ```

@@ -3,6 +3,7 @@
 pub(crate) mod append_map;
 pub(crate) mod error_chain;
 pub(crate) mod family;
+pub(crate) mod fnv;
 pub(crate) mod hook;
 pub(crate) mod panics;
 pub(crate) mod per_recorder;

@@ -56,6 +56,8 @@ thread_local! {
 ///
 /// A panic outside of calls is reported from inside the panic hook: a subscriber that panics there aborts the process.
 ///
+/// First thing in `main`:
+///
 /// ```
 /// tower_keep::errors::capture_panics();
 /// ```
@@ -87,6 +89,7 @@ fn on_panic(info: &PanicHookInfo<'_>) -> bool {
     let seen = Box::new(PanicDetails {
         message: truncate(panic_message(info.payload()), MAX_MESSAGE).to_owned(),
         location: info.location().map(ToString::to_string),
+        // Reported elsewhere, but with the IDs of the span that panicked.
         span: if is_caught {
             Span::current()
         } else {
@@ -141,6 +144,7 @@ impl CatchScope {
     #[inline]
     fn push(what: u32) -> Self {
         let before = DEPTHS.get();
+        // Would overflow beyond 65,535 scopes, for which no stack has room.
         DEPTHS.set(before.wrapping_add(what));
         CatchScope(before)
     }
@@ -159,10 +163,12 @@ impl Drop for CatchScope {
 /// Reports a panic that has passed through all scopes, or that other code has caught.
 #[cold]
 fn report_unclaimed() {
+    // The code that catches it may be in a scope around this one.
     if catch_depth() > 0 {
         return;
     }
     match take_stashed() {
+        // Its drop reports it: the panic goes on into code that is not ours.
         Some(seen) if thread::panicking() => drop(seen),
         Some(seen) => seen.report_caught(),
         None => {}
@@ -230,6 +236,7 @@ impl CapturedPanic {
     #[cold]
     pub(crate) fn new(thrown: PanicPayload) -> Self {
         // A panic that bypassed the hook must not get the details of an earlier one that other code caught.
+        // The message is truncated as the hook has done it, or a long one would never be equal.
         let message = truncate(panic_message(&*thrown), MAX_MESSAGE);
         let seen = take_stashed().filter(|seen| {
             let is_own = seen.message == message;
@@ -266,6 +273,7 @@ impl CapturedPanic {
             details: seen,
         } = *self.0;
         if let Some(seen) = seen {
+            // For whoever catches it next: the panic hook does not run again.
             stash(seen);
         }
         resume_unwind(thrown)
@@ -343,8 +351,10 @@ impl fmt::Debug for PanicDetails {
     }
 }
 
-macro_rules! emit {
-    ($level:expr, $seen:expr, $what:expr) => {
+// A macro, since the level of an event must be a constant. Evaluates to whether a subscriber takes the event.
+macro_rules! panic_event {
+    ($level:expr, $seen:expr, $what:expr) => {{
+        let is_enabled = tracing::enabled!(target: TARGET, $level) && has_subscriber();
         tracing::event!(
             target: TARGET,
             $level,
@@ -354,32 +364,31 @@ macro_rules! emit {
             thread = thread::current().name(),
             "{}",
             $what
-        )
-    };
+        );
+        is_enabled
+    }};
+}
+
+/// Returns whether this thread has a subscriber. `enabled!` alone does not tell: it may go by the interest of a subscriber of
+/// another thread, which tracing has cached.
+fn has_subscriber() -> bool {
+    dispatcher::get_default(|subscriber| !subscriber.is::<NoSubscriber>())
 }
 
 /// Logs a panic. Returns `false` if no subscriber takes it, or if the subscriber panics.
 fn log_panic(seen: &PanicDetails, what: &'static str, level: Level) -> bool {
+    // The subscriber panicked while it took a panic. Its own must not be sent to it.
     if REPORTING.replace(true) {
         return false;
     }
-    let is_none = || dispatcher::get_default(|subscriber| subscriber.is::<NoSubscriber>());
     let emit = || match level {
-        Level::WARN => {
-            let heard = tracing::enabled!(target: TARGET, Level::WARN) && !is_none();
-            emit!(Level::WARN, seen, what);
-            heard
-        }
-        _ => {
-            let heard = tracing::enabled!(target: TARGET, Level::ERROR) && !is_none();
-            emit!(Level::ERROR, seen, what);
-            heard
-        }
+        Level::WARN => panic_event!(Level::WARN, seen, what),
+        _ => panic_event!(Level::ERROR, seen, what),
     };
-    let heard = catch(emit).unwrap_or_else(|thrown| {
+    let is_logged = catch(emit).unwrap_or_else(|thrown| {
         report_hook_panic(thrown);
         false
     });
     REPORTING.set(false);
-    heard
+    is_logged
 }

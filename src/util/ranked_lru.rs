@@ -86,6 +86,7 @@ impl<K: Hash + Eq, V> RankedLru<K, V> {
     fn evict<R: Ord>(&mut self, rank: impl FnMut(&V) -> Option<R>) -> Vec<V> {
         let mut victims = self.unprotected(rank);
         truncate_to_least(&mut victims, (self.capacity / 16).max(1));
+        // For the binary search. No two entries have the same `last_used`, so it tells them apart.
         victims.sort_unstable();
         let evicted = self
             .entries
@@ -99,6 +100,7 @@ impl<K: Hash + Eq, V> RankedLru<K, V> {
         let mut ranks: Vec<_> = entries
             .map(|entry| (rank(&entry.value), entry.last_used))
             .collect();
+        // `None` is less than any rank: the unprotected come first, of each rank those unused for longest.
         let unranked = ranks.iter().filter(|(rank, _)| rank.is_none()).count();
         truncate_to_least(&mut ranks, unranked.max(self.capacity.div_ceil(4)));
         ranks.into_iter().map(|(_, last_used)| last_used).collect()

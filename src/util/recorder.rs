@@ -107,6 +107,7 @@ fn address_of(recorder: &dyn metrics::Recorder) -> usize {
 #[cold]
 fn identify(recorder: RecorderIdentity) -> RecorderKind {
     static FIRST_DETECTION: Once = Once::new();
+    // Threads that come at the same time wait here, and then find what was detected.
     FIRST_DETECTION.call_once(detect_global);
     if let Some(kind) = find_known(recorder) {
         return kind;
@@ -125,8 +126,10 @@ fn identify(recorder: RecorderIdentity) -> RecorderKind {
 fn detect_global() {
     let thread = thread::Builder::new()
         .name("tower-keep".to_owned())
+        // It reads one address.
         .stack_size(64 * 1024)
         .spawn(RecorderIdentity::current);
+    // Without a thread nothing is known, and a later detection tries again.
     let Some(Ok(recorder)) = thread.ok().map(thread::JoinHandle::join) else {
         return;
     };

@@ -30,6 +30,7 @@ impl<T: Clone> SharedGauges<T> {
     #[inline]
     pub(crate) fn is_registered(&self) -> bool {
         match RecorderKind::current() {
+            // There is nobody to show them to.
             RecorderKind::None => true,
             RecorderKind::Global => self.global.get_global().is_some(),
             RecorderKind::Local => false,
@@ -43,12 +44,14 @@ impl<T: Clone> SharedGauges<T> {
             return self.global.with_recorder(recorder, make, |_| ());
         }
         let address = current_address();
+        // Before the lock: a recorder is foreign code.
         let Some(handles) = create_handles(make) else {
             return;
         };
         let mut local = self.local.lock().unwrap_or_else(PoisonError::into_inner);
         local.retain(|(other, _)| *other != address);
         if local.len() == MAX_LOCAL_RECORDERS {
+            // The oldest, whose recorder is most likely gone.
             local.remove(0);
         }
         local.push((address, handles));

@@ -1,23 +1,23 @@
-//! The locks and atomics of what is checked by models: std's, or loom's where `.ci/models` builds the tests.
+//! The locks and atomics of what has loom tests: std's, or loom's where `.ci/models` builds the tests.
 //!
-//! A model is a few threads with a few steps each; loom plays every order of them that the memory model allows,
-//! stale reads included. Only what is made at run time can be imported from here: a `static` is no part of a model.
+//! A loom test is a few threads with a few steps each; loom plays every order of them that the memory model allows,
+//! stale reads included. Only what is made at run time can be imported from here: a `static` is no part of a loom test.
 //!
-//! There is a model wherever a step depends on what others have done: a compare-and-swap, an atomic beside a lock or
+//! There is a loom test wherever a step depends on what others have done: a compare-and-swap, an atomic beside a lock or
 //! beside another atomic, a value that whoever comes first decides. What uses std's needs none:
 //!
 //! | what | since |
 //! |---|---|
-//! | hook panics, lost lines of the log, the figures of retries and fallbacks, the tallies of `testing` | each is one number that is only added to, and nothing is decided by it |
-//! | the bytes of a request's body | set to 0 before the body is handed on, and then the same |
+//! | hook panics, lost lines of the log, the stats of retries and fallbacks, the counters of `testing` | each is one number that is only added to, and nothing is decided by it |
+//! | the bytes of a request body | set to 0 before the body is handed on, and then the same |
 //! | whether a breaker has been shown to the global recorder, and which recorder that is | set once, and only saves doing it again |
 //! | the gauges of local recorders | one lock, for a list of handles |
 //! | whether a call that waits for its service has been made | set once, by the task that asks for it |
 //! | the seeds of the jitter of retries | one `fetch_add` gives each call a number of its own |
 //! | whether a panic has been reported | one `swap`, and only the first gets `false` |
-//! | whether a log's writer has failed | set after the failure; one `swap` takes it, and only puts a line break before a line |
-//! | problem bodies, route slots, the meters of a tracker, the global tables | std's `OnceLock` alone: whoever is first, it is full, and the same for all |
-//! | the registry, the error tracker, the names of breakers, what stdout still has to get, the progress of a request's body | one lock, and all of it under that |
+//! | whether the writer of a log has failed | set after the failure; one `swap` takes it, and only puts a line break before a line |
+//! | problem bodies, route slots, the metrics of a tracker, the global tables | std's `OnceLock` alone: whoever is first fills it, and all see the same |
+//! | the registry, the error tracker, the names of breakers, the partial lines of stdout and stderr, the progress of an upload | one lock, and all of it under that |
 
 #[cfg(all(test, tower_keep_loom))]
 pub(crate) use self::once::OnceLock;
@@ -32,7 +32,7 @@ pub(crate) use std::{
     thread,
 };
 
-/// The keys of hash maps. A model has to be the same each time it is played.
+/// The keys of hash maps. A loom test has to be the same each time it is played.
 #[cfg(not(all(test, tower_keep_loom)))]
 pub(crate) type HashKeys = std::hash::RandomState;
 #[cfg(all(test, tower_keep_loom))]

@@ -18,6 +18,7 @@ const MAX_CHAR_BYTES: usize = 4;
 /// Returns the beginning of a text, at most `max` bytes of whole characters.
 pub(crate) fn truncate(text: &str, max: usize) -> &str {
     let mut end = text.len().min(max);
+    // Three steps at most; 0 is a boundary.
     while !text.is_char_boundary(end) {
         end -= 1;
     }
@@ -86,6 +87,7 @@ pub(crate) fn write_bounded(out: &mut String, max: usize, value: fmt::Arguments<
 
 /// Appends an error with its sources: `cannot load the order: connection reset`.
 pub(crate) fn write_error_chain(out: &mut String, max: usize, error: &(dyn Error + 'static)) {
+    // `from` is where the text of the parent begins.
     let (begin, mut from) = (out.len(), out.len());
     for error in sources(error) {
         let start = out.len();

@@ -19,4 +19,5 @@ mod retry;
 mod support;
 mod testing;
 mod timeout;
+#[cfg(feature = "axum")]
 mod track;

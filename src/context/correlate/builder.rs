@@ -5,7 +5,7 @@ use crate::{
     call::ConfigError,
     context::{
         IdFormat, RequestHead, TraceFormat, TracePolicy, Trust,
-        header::{parse_header_names, to_strings},
+        header_name::{parse_header_names, to_strings},
         request_predicate::RequestPredicate,
     },
 };
@@ -22,7 +22,7 @@ pub struct CorrelateBuilder {
 impl CorrelateBuilder {
     /// Sets the headers that may carry the request ID. The first is also set on responses.
     ///
-    /// From 1 to 8 names. Of `x-amzn-trace-id`, to which AWS load balancers add fields, the ID is `Root=..`. Default:
+    /// Takes 1 to 8 names. The ID in `x-amzn-trace-id`, to which AWS load balancers add fields, is `Root=..`. Default:
     /// `x-request-id`, the common choice of proxies and load balancers.
     #[must_use]
     pub fn request_id_headers<N: Into<String>>(
@@ -35,7 +35,7 @@ impl CorrelateBuilder {
 
     /// Sets the headers that may carry the correlation ID. The first is also set on responses.
     ///
-    /// From 1 to 8 names. Default: `x-correlation-id`.
+    /// Takes 1 to 8 names. Default: `x-correlation-id`.
     #[must_use]
     pub fn correlation_id_headers<N: Into<String>>(
         mut self,
@@ -69,7 +69,7 @@ impl CorrelateBuilder {
 
     /// Sets the formats in which a trace may come, in order: the first that a request has well formed counts.
     ///
-    /// Where a format leaves the sampling decision open, as B3 does without `x-b3-sampled`, it is
+    /// A sampling decision that the format leaves open, as B3 does without `x-b3-sampled`, is
     /// [made here](Self::sample_new_traces). Default: only W3C's `traceparent`.
     #[must_use]
     pub fn trace_formats(mut self, formats: impl IntoIterator<Item = TraceFormat>) -> Self {
@@ -110,6 +110,8 @@ impl CorrelateBuilder {
 
     /// Adds a `traceparent` header to responses to requests that match the predicate. Default: none, since it tells
     /// untrusted callers about the inside.
+    ///
+    /// For requests that somebody debugs:
     ///
     /// ```
     /// use tower_keep::context::Correlate;

@@ -47,6 +47,7 @@ impl Default for CorrelateConfig {
 impl CorrelateConfig {
     pub(super) fn create_context<B>(&self, request: &mut Request<B>) -> Context {
         let is_trusted = self.trust.matches(request);
+        // Under `Trust::always` everybody is trusted, which says nothing about traces.
         let trace_policy = match is_trusted && self.trust.is_conditional() {
             true => TracePolicy::Continue,
             false => self.trace_policy,
@@ -64,26 +65,28 @@ impl CorrelateConfig {
             request_id,
             correlation_id,
             trace_context,
+            // Baggage gets into logs and outgoing requests, so untrusted callers must not set it.
             baggage: is_trusted.then(|| self.inbound_baggage(headers)).flatten(),
+            // A deadline guard further in sets it.
             deadline: None,
             attempt: 1,
         })
     }
 
     fn inbound_trace(&self, headers: &HeaderMap, policy: TracePolicy) -> TraceContext {
-        let inbound = match policy {
-            TracePolicy::Ignore => None,
-            _ => self.remote_trace(headers),
-        };
+        let is_read = policy != TracePolicy::Ignore;
+        let inbound = is_read.then(|| self.remote_trace(headers)).flatten();
         let Some((format, remote)) = inbound else {
             return TraceContext::new_root(self.sample_new_traces);
         };
+        // Other policies decide here.
         let decision = match policy {
             TracePolicy::Continue => remote.sampling.decision(),
             _ => None,
         };
         let sampled = decision.unwrap_or(self.sample_new_traces);
         let root = TraceContext {
+            // The debug flag is a decision of the caller, like any other.
             is_debug: decision.is_some() && remote.sampling == Sampling::Debug,
             ..TraceContext::new_root(sampled)
         };
@@ -98,10 +101,7 @@ impl CorrelateConfig {
                 trace_id,
                 parent_id: remote.parent_id,
                 flags: remote.flags(sampled),
-                tracestate: match format {
-                    TraceFormat::W3c => read_tracestate(headers),
-                    _ => None,
-                },
+                tracestate: read_tracestate(format, headers),
                 ..root
             },
         }
@@ -110,6 +110,7 @@ impl CorrelateConfig {
     /// Reads the trace in the first format that the request has well formed.
     fn remote_trace(&self, headers: &HeaderMap) -> Option<(TraceFormat, RemoteTrace)> {
         self.trace_formats.iter().find_map(|format| {
+            // A malformed header does not end the search: the trace may be there in the next format too.
             let remote = format.read(headers).unwrap_or_else(|malformed| {
                 count_malformed(malformed);
                 None
@@ -131,7 +132,11 @@ impl CorrelateConfig {
 }
 
 /// Reads `tracestate`. A malformed one is dropped, and the trace is continued without.
-fn read_tracestate(headers: &HeaderMap) -> Option<Tracestate> {
+fn read_tracestate(format: TraceFormat, headers: &HeaderMap) -> Option<Tracestate> {
+    // No other format has one: a `tracestate` beside it belongs to another trace.
+    if format != TraceFormat::W3c {
+        return None;
+    }
     Tracestate::from_headers(headers).unwrap_or_else(|_| {
         count_malformed("tracestate");
         None

@@ -19,7 +19,9 @@ pub(super) fn resolve_id(
     let accepted = names.iter().find_map(|name| {
         let value = headers.get(name)?;
         let id = is_trusted.then(|| parse_id(name, value)).flatten();
+        // A header further up that was rejected still has its value.
         all_agree &= id.is_some();
+        // What an untrusted caller sends is not read, and so is not malformed.
         if is_trusted && id.is_none() {
             count_malformed("id");
         }

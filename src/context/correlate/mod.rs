@@ -34,6 +34,8 @@ pub struct Correlate(Arc<CorrelateConfig>);
 impl Correlate {
     /// Returns a builder with the defaults.
     ///
+    /// Generated IDs that sort by time:
+    ///
     /// ```
     /// use tower_keep::context::{Correlate, IdFormat};
     ///
@@ -53,6 +55,7 @@ impl Correlate {
         let (request_id, correlation_id) = context.ids();
         if let Some(name) = config.correlation_id_headers.first() {
             let differs = correlation_id != request_id;
+            // Where there is none to send, that of a handler is removed: it would contradict the log.
             let value = differs.then(|| correlation_id.header_value().clone());
             set_or_remove_header(head.headers, name, value);
         }
@@ -91,6 +94,7 @@ impl<B> Admit<Request<B>> for Correlate {
         let predicate = self.0.respond_traceparent.as_ref();
         // Before the context is made: that may replace ID headers, and the predicate sees what the caller sent.
         let respond_traceparent = predicate.is_some_and(|predicate| predicate.matches(request));
+        // A layer further out has made it: one call has one context.
         let context = match request.extensions().get::<Context>() {
             Some(context) => context.clone(),
             None => {

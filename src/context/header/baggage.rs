@@ -53,9 +53,21 @@ impl Baggage {
     /// [`MAX_MEMBERS`](Self::MAX_MEMBERS) or [`MAX_BYTES`](Self::MAX_BYTES), is dropped whole and
     /// [counted](Self::dropped); the others stay. Empty members are skipped. Allocates only if
     /// something must be joined or left out.
+    ///
+    /// A member that breaks the grammar is dropped, and the others stay:
+    ///
+    /// ```
+    /// use http::{HeaderMap, HeaderValue};
+    /// use tower_keep::context::Baggage;
+    ///
+    /// let headers = HeaderMap::from_iter([(Baggage::HEADER, HeaderValue::from_static("tenant=acme, broken"))]);
+    /// let baggage = Baggage::from_headers(&headers).expect("a member");
+    /// assert_eq!((baggage.get("tenant").as_deref(), baggage.dropped()), (Some("acme"), 1));
+    /// ```
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let mut values = headers.get_all(Self::HEADER).iter();
         let first = values.next()?;
+        // The usual case: one header, which is sent on as it came.
         if values.next().is_none() && is_well_formed(first.as_bytes()) {
             return Some(Self {
                 header: first.clone(),
@@ -88,6 +100,7 @@ impl Baggage {
     /// Returns the members in order, duplicates included.
     pub fn iter(&self) -> impl Iterator<Item = BaggageMember<'_>> {
         let text = self.header.to_str().expect("baggage is ASCII");
+        // No member contains a comma: it would be percent-encoded.
         let members = text
             .split(',')
             .map(str::trim_ascii)
@@ -122,10 +135,12 @@ impl Baggage {
             return Err(error(HeaderErrorKind::Length));
         }
         let (new, mut is_placed) = (format!("{key}={}", encode(value)), false);
+        // A new list, so that nothing has changed if a member does not fit.
         let mut list = ListBuilder::default();
         for member in self.iter() {
             if member.key() != key {
                 list.try_push(member.text)?;
+            // Later members with this key are left out.
             } else if !mem::replace(&mut is_placed, true) {
                 list.try_push(&new)?;
             }
@@ -144,6 +159,7 @@ impl Baggage {
         }
         let mut list = ListBuilder::default();
         for member in self.iter().filter(|member| member.key() != key) {
+            // Fits, since the list gets shorter.
             list.push(member.text);
         }
         self.header = list.into_header_value();
@@ -186,6 +202,7 @@ impl fmt::Debug for Baggage {
 fn is_well_formed(header: &[u8]) -> bool {
     let commas = header.iter().filter(|byte| **byte == b',').count();
     header.len() <= Baggage::MAX_BYTES
+        // There is one more member than commas.
         && commas < Baggage::MAX_MEMBERS
         && header
             .split(|byte| *byte == b',')

@@ -39,6 +39,7 @@ impl<'a> BaggageMember<'a> {
 pub(super) fn parse_member(member: &[u8]) -> Option<&str> {
     let text = str::from_utf8(member).ok()?;
     let mut parts = text.split(';').map(split_pair);
+    // The first part is the member itself, all others are properties.
     let (key, value) = parts.next()?;
     let is_valid = is_token(key)
         && value.is_some_and(is_value)

@@ -39,6 +39,16 @@ impl CallId {
     ///
     /// Replace a rejected value and keep it out of the logs. Do not truncate it: a truncated ID would match nothing
     /// elsewhere.
+    ///
+    /// A value that could forge a log line is no ID:
+    ///
+    /// ```
+    /// use http::HeaderValue;
+    /// use tower_keep::context::CallId;
+    ///
+    /// assert!(CallId::parse(&HeaderValue::from_static("order-4711")).is_some());
+    /// assert!(CallId::parse(&HeaderValue::from_static("a b")).is_none());
+    /// ```
     pub fn parse(value: &HeaderValue) -> Option<Self> {
         is_valid_id(value.as_bytes()).then(|| Self(value.clone()))
     }
@@ -56,6 +66,7 @@ impl CallId {
     /// Wraps text that is known to be valid. One allocation, and none for its clones.
     pub(super) fn from_valid(text: impl AsRef<[u8]> + Send + 'static) -> Self {
         debug_assert!(is_valid_id(text.as_ref()));
+        // Takes over the text as it is; clones of the value share it.
         let shared = Bytes::from_owner(text);
         Self(HeaderValue::from_maybe_shared(shared).expect("an ID fits a header"))
     }
@@ -125,6 +136,7 @@ const ALLOWED_BYTES: [bool; 256] = {
     let mut table = [false; 256];
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~+/=:@-";
     let mut at = 0;
+    // Constants cannot have a `for`.
     while at < alphabet.len() {
         table[alphabet[at] as usize] = true;
         at += 1;

@@ -19,6 +19,7 @@ const fn nibble(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),
         b'a'..=b'f' => Some(digit - b'a' + 10),
+        // Capitals too: the specifications want them rejected.
         _ => None,
     }
 }

@@ -8,6 +8,7 @@ use std::{
 use fastrand::Rng;
 
 thread_local! {
+    // Has no destructor, and so can be used until the thread has ended.
     static GENERATOR: RefCell<IdRng> = RefCell::new(IdRng::from_os_seed());
 }
 
@@ -21,6 +22,7 @@ struct IdRng {
 impl IdRng {
     /// Seeds from the standard library's hash keys: they come from the operating system, without a dependency.
     fn from_os_seed() -> Self {
+        // The keys of each `RandomState` differ, and hashing spreads that over all bits.
         let seed = |salt: u64| Rng::with_seed(RandomState::new().hash_one(salt));
         IdRng {
             high: seed(1),

@@ -12,6 +12,16 @@ impl TraceFlags {
     pub const RANDOM: Self = Self(2);
 
     /// Converts from bits. Reserved bits are dropped.
+    ///
+    /// Only the two bits that are defined are kept:
+    ///
+    /// ```
+    /// use tower_keep::context::TraceFlags;
+    ///
+    /// let flags = TraceFlags::from_bits(0b101);
+    /// assert!(flags.is_sampled() && !flags.is_random());
+    /// assert_eq!(flags.bits(), 1);
+    /// ```
     pub const fn from_bits(bits: u8) -> Self {
         Self(bits & (Self::SAMPLED.0 | Self::RANDOM.0))
     }

@@ -19,13 +19,28 @@ macro_rules! hex_id {
             ///
             /// That generator is not cryptographic: an ID is a label, not a secret, and an attacker who
             /// sees a few can compute their neighbors.
+            ///
+            /// Two IDs differ, save by a chance that nobody will see:
+            ///
+            /// ```
+            #[doc = concat!("use tower_keep::context::", stringify!($name), ";")]
+            ///
+            #[doc = concat!("assert_ne!(", stringify!($name), "::generate(), ", stringify!($name), "::generate());")]
+            /// ```
             pub fn generate() -> Self {
                 Self::from_bytes($random().to_be_bytes()).unwrap_or(Self(NonZero::<$int>::MIN))
             }
 
             /// Generates an ID from `next`, which must return 64 evenly distributed bits.
             ///
-            /// All zeros, which the specification forbids, become 1.
+            /// All zeros, which the specification forbids, become 1:
+            ///
+            /// ```
+            #[doc = concat!("use tower_keep::context::", stringify!($name), ";")]
+            ///
+            #[doc = concat!("let id = ", stringify!($name), "::random(&mut || 0);")]
+            /// assert!(id.to_string().ends_with("001"));
+            /// ```
             pub fn random(next: &mut impl FnMut() -> u64) -> Self {
                 let mut bytes = [0; $bytes];
                 for word in bytes.chunks_exact_mut(8) {
@@ -34,12 +49,27 @@ macro_rules! hex_id {
                 Self::from_bytes(bytes).unwrap_or(Self(NonZero::<$int>::MIN))
             }
 
-            #[doc = concat!("Reads exactly ", $digits, " lower-case hex digits, not all of them zero.")]
+            /// Reads an ID from its lower-case hex digits, not all of them zero.
+            ///
+            #[doc = concat!("There must be exactly ", $digits, ":")]
+            ///
+            /// ```
+            #[doc = concat!("use tower_keep::context::", stringify!($name), ";")]
+            ///
+            #[doc = concat!("let id = ", stringify!($name), "::generate();")]
+            #[doc = concat!("assert_eq!(", stringify!($name), "::from_hex(&id.to_hex()), Some(id));")]
+            /// ```
             pub fn from_hex(digits: &[u8]) -> Option<Self> {
                 Self::from_bytes(decode_hex(digits)?)
             }
 
-            #[doc = concat!("Converts from ", $bytes, " bytes, most significant first; `None` if all are zero.")]
+            /// Converts from bytes, most significant first; `None` if all are zero.
+            ///
+            /// ```
+            #[doc = concat!("use tower_keep::context::", stringify!($name), ";")]
+            ///
+            #[doc = concat!("assert_eq!(", stringify!($name), "::from_bytes([0; ", $bytes, "]), None);")]
+            /// ```
             pub const fn from_bytes(bytes: [u8; $bytes]) -> Option<Self> {
                 match NonZero::new(<$int>::from_be_bytes(bytes)) {
                     Some(id) => Some(Self(id)),

@@ -45,6 +45,15 @@ impl Traceparent {
     pub const HEADER: HeaderName = HeaderName::from_static("traceparent");
 
     /// Starts a trace with new IDs and the [random](TraceFlags::RANDOM) flag.
+    ///
+    /// The first span of a trace, for a job that no request has started:
+    ///
+    /// ```
+    /// use tower_keep::context::Traceparent;
+    ///
+    /// let root = Traceparent::new_root(true);
+    /// assert!(root.flags.is_sampled() && root.flags.is_random());
+    /// ```
     pub fn new_root(sampled: bool) -> Self {
         Self {
             trace_id: TraceId::generate(),
@@ -65,6 +74,18 @@ impl Traceparent {
     ///
     /// White space around the value does not belong to it (RFC 9110 §5.5).
     ///
+    /// A request without the header has no trace, which is no error:
+    ///
+    /// ```
+    /// use http::{HeaderMap, HeaderValue};
+    /// use tower_keep::context::Traceparent;
+    ///
+    /// let mut headers = HeaderMap::new();
+    /// assert_eq!(Traceparent::from_headers(&headers), Ok(None));
+    /// headers.insert(Traceparent::HEADER, HeaderValue::from_static("00-not-a-trace"));
+    /// assert!(Traceparent::from_headers(&headers).is_err());
+    /// ```
+    ///
     /// # Errors
     ///
     /// More than one header, or one that [`parse`](Self::parse) rejects. Start a new trace then, and do not read
@@ -74,6 +95,7 @@ impl Traceparent {
         let Some(value) = values.next() else {
             return Ok(None);
         };
+        // Of two parents none is known to be the right one.
         if values.next().is_some() {
             return Err(error(HeaderErrorKind::Repeated));
         }
@@ -86,6 +108,16 @@ impl Traceparent {
     /// A later version is read as far as version `00` goes, if its flags are followed by the end or
     /// by `-`; version `ff` is forbidden.
     ///
+    /// A later version is read as far as it is known:
+    ///
+    /// ```
+    /// use tower_keep::context::Traceparent;
+    ///
+    /// let later = b"01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more";
+    /// assert!(Traceparent::parse(later)?.flags.is_sampled());
+    /// # Ok::<(), tower_keep::context::HeaderError>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// The first rule that the value breaks.
@@ -96,6 +128,7 @@ impl Traceparent {
             .ok_or(error(Length))?;
         match (decode_hex(&head[..2]), more.first()) {
             (None | Some([0xff]), _) => return Err(error(Version)),
+            // Version `00` ends with the flags. Later ones may go on, behind a dash.
             (Some([0]), Some(_)) => return Err(error(Length)),
             (_, Some(next)) if *next != b'-' => return Err(error(Separator)),
             _ => {}

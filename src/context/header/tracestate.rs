@@ -47,6 +47,20 @@ impl Tracestate {
     /// space around members are left out, which some receivers do not understand. Allocates only if something has to be
     /// left out, or if there is more than one header.
     ///
+    /// Two headers, of which the first has the more recent members:
+    ///
+    /// ```
+    /// use http::{HeaderMap, HeaderValue};
+    /// use tower_keep::context::Tracestate;
+    ///
+    /// let mut headers = HeaderMap::new();
+    /// headers.append(Tracestate::HEADER, HeaderValue::from_static("congo=t61"));
+    /// headers.append(Tracestate::HEADER, HeaderValue::from_static("rojo=00f"));
+    /// let state = Tracestate::from_headers(&headers)?.expect("two members");
+    /// assert_eq!((state.len(), state.get("rojo")), (2, Some("00f")));
+    /// # Ok::<(), tower_keep::context::HeaderError>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// More than 32 members, a key other than `[a-z0-9][a-z0-9_\-*/@]{0,255}` (the level 2 grammar, which contains the
@@ -57,6 +71,7 @@ impl Tracestate {
         for value in headers.get_all(Self::HEADER) {
             members.parse_header(value)?;
         }
+        // Only white space and commas, if anything.
         if members.as_slice().is_empty() {
             return Ok(None);
         }
@@ -109,6 +124,7 @@ impl Tracestate {
         let mut members = MemberList::default();
         members.push(key, value)?;
         let others = self.iter().filter(|(found, _)| *found != key);
+        // The rightmost is the oldest, and goes if the list is full.
         for (key, value) in others.take(Self::MAX_MEMBERS - 1) {
             members.push(key, value)?;
         }
@@ -124,6 +140,7 @@ impl Tracestate {
         }
         let mut members = MemberList::default();
         for member in self.iter().filter(|(found, _)| *found != key) {
+            // Checked when it came, and there is one less than before.
             members.push_unchecked(member);
         }
         self.header = members.to_header_value();

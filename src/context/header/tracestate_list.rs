@@ -34,18 +34,21 @@ impl<'a> MemberList<'a> {
 
     /// Adds a member that came with a header.
     pub(super) fn push(&mut self, key: &'a str, value: &'a str) -> Result<(), HeaderError> {
-        let reason = match () {
-            () if !is_key(key) => HeaderErrorKind::Key,
-            () if !is_value(value) => HeaderErrorKind::Value,
-            // The leftmost is the most recent. Only the system that wrote the other one loses a member.
-            () if self.as_slice().iter().any(|(found, _)| *found == key) => return Ok(()),
-            () if self.len == Tracestate::MAX_MEMBERS => HeaderErrorKind::TooManyMembers,
-            () => {
-                self.push_unchecked((key, value));
-                return Ok(());
-            }
-        };
-        Err(error(reason))
+        if !is_key(key) {
+            return Err(error(HeaderErrorKind::Key));
+        }
+        if !is_value(value) {
+            return Err(error(HeaderErrorKind::Value));
+        }
+        // The leftmost is the most recent. Only the system that wrote the other one loses a member.
+        if self.as_slice().iter().any(|(found, _)| *found == key) {
+            return Ok(());
+        }
+        if self.len == Tracestate::MAX_MEMBERS {
+            return Err(error(HeaderErrorKind::TooManyMembers));
+        }
+        self.push_unchecked((key, value));
+        Ok(())
     }
 
     /// Adds a valid member, unless the list is full.
@@ -62,12 +65,14 @@ impl<'a> MemberList<'a> {
             .iter()
             .map(|member| member_len(member) + 1)
             .sum::<usize>()
+            // There is one comma less than members.
             .saturating_sub(1)
     }
 
     /// Drops members until the list fits: large ones first, then any, from the right. Never drops the first `keep_first`,
     /// at most one, which always fits.
     pub(super) fn shrink_to_fit(mut self, keep_first: usize) -> Self {
+        // Ends: the largest member has 513 bytes, and so fits alone.
         while self.header_len() > Tracestate::MAX_BYTES {
             let large = self.as_slice()[keep_first..]
                 .iter()

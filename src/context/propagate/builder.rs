@@ -7,7 +7,7 @@ use crate::{
     call::ConfigError,
     context::{
         Baggage, IdFormat, TraceFormat,
-        header::{COMPONENT, parse_header_name},
+        header_name::{COMPONENT, parse_header_name},
         trace_format::stale_headers,
     },
 };
@@ -75,6 +75,7 @@ impl PropagateBuilder {
     /// [`ConfigError`] names the setting whose header name is invalid or belongs to a trace format or to `baggage`.
     pub fn build(self) -> Result<Propagate, ConfigError> {
         let mut config = self.config;
+        // Only now, when the formats are final.
         config.stale_headers = stale_headers(&config.trace_formats);
         let formats = &config.trace_formats;
         if let Some(name) = self.request_id_header {
@@ -95,6 +96,7 @@ fn parse_id_header(
     formats: &[TraceFormat],
 ) -> Result<HeaderName, ConfigError> {
     let header = parse_header_name(field, name)?;
+    // One of the two would replace the other.
     let is_used_by = |format: &TraceFormat| format.header_names().contains(&header.as_str());
     if header == Baggage::HEADER || formats.iter().any(is_used_by) {
         let expected = "a header that carries neither the trace nor `baggage`";

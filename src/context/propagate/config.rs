@@ -32,6 +32,7 @@ impl Default for PropagateConfig {
 
 impl PropagateConfig {
     pub(super) fn child_context<B>(&self, request: &Request<B>) -> Context {
+        // The context of the request itself: the thread may work on another call by now.
         let call = match request.extensions().get::<Context>() {
             Some(context) => context.clone(),
             None => {
@@ -52,12 +53,14 @@ impl PropagateConfig {
         set_or_remove_header(headers, &self.correlation_id_header, value);
         // After the other ID, since the request ID counts where both have the same header.
         headers.insert(&self.request_id_header, request_id.header_value().clone());
+        // Before the formats are written, since some of these names are theirs.
         for name in &self.stale_headers {
             headers.remove(name);
         }
         for format in &self.trace_formats {
             format.write(context.trace_context(), headers);
         }
+        // Where none is sent, a copied header is removed: third parties must not see it.
         let baggage = context.baggage().filter(|_| self.baggage);
         let baggage = baggage.and_then(|baggage| baggage.to_header_value());
         set_or_remove_header(headers, "baggage", baggage);

@@ -37,6 +37,8 @@ pub struct Propagate(Arc<PropagateConfig>);
 impl Propagate {
     /// Returns a builder with the defaults.
     ///
+    /// Each request gets an ID of its own:
+    ///
     /// ```
     /// use tower_keep::context::{Propagate, RequestIdPolicy};
     ///

@@ -21,6 +21,7 @@ pub(super) fn read(headers: &HeaderMap) -> Result<Option<RemoteTrace>, &'static 
             Some(read) => Ok(Some(read)),
             None => Err("b3"),
         },
+        // Repeated: none of them is known to be the right one.
         (Some(_), Some(_)) => Err("b3"),
     }
 }
@@ -34,6 +35,7 @@ fn parse(value: &[u8]) -> Option<RemoteTrace> {
     };
     let trace_id = parse_trace_id(first)?;
     let span_id = SpanId::from_hex(span_id)?;
+    // Both of the last two fields may be missing. Only the sampling state is a single character.
     let mut next = fields.next();
     let sampling = match next {
         Some(field) if field.len() == 1 => {
@@ -54,6 +56,7 @@ fn parse(value: &[u8]) -> Option<RemoteTrace> {
 fn read_multi(headers: &HeaderMap) -> Result<Option<RemoteTrace>, &'static str> {
     let value = |name: HeaderName| Some(headers.get(name)?.as_bytes().trim_ascii());
     let sampling = match (value(FLAGS), value(SAMPLED)) {
+        // Debug implies accepted, whatever `x-b3-sampled` says.
         (Some(b"1"), _) => Sampling::Debug,
         (_, None) => Sampling::Deferred,
         // `true` and `false` were written before there was a specification.
@@ -62,8 +65,10 @@ fn read_multi(headers: &HeaderMap) -> Result<Option<RemoteTrace>, &'static str> 
         (_, Some(_)) => return Err("x-b3-sampled"),
     };
     match (value(TRACE_ID), value(SPAN_ID)) {
+        // Neither IDs nor a decision: the request has no B3.
         (None, None) if sampling == Sampling::Deferred => Ok(None),
         (None, None) => Ok(Some(without_ids(sampling))),
+        // One without the other is malformed.
         (trace, own) => {
             let trace_id = trace.and_then(parse_trace_id).ok_or("x-b3-traceid")?;
             let span_id = own.and_then(SpanId::from_hex).ok_or("x-b3-spanid")?;
@@ -104,6 +109,7 @@ fn with_ids(trace_id: TraceId, span_id: SpanId, sampling: Sampling) -> RemoteTra
     RemoteTrace {
         trace_id: Some(trace_id),
         parent_id: Some(span_id),
+        // B3 does not say how the ID was made.
         is_random: false,
         sampling,
     }
@@ -111,6 +117,7 @@ fn with_ids(trace_id: TraceId, span_id: SpanId, sampling: Sampling) -> RemoteTra
 
 pub(super) fn write_single(trace: &TraceContext, headers: &mut HeaderMap) {
     let mut value = *b"00000000000000000000000000000000-0000000000000000-0";
+    // The offsets are those of the digits above.
     value[..32].copy_from_slice(&trace.trace_id.to_hex());
     value[33..49].copy_from_slice(&trace.span_id.to_hex());
     value[50] = match (trace.is_debug, trace.flags.is_sampled()) {

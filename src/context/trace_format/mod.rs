@@ -50,6 +50,7 @@ impl TraceFormat {
         match self {
             TraceFormat::W3c => Traceparent::from_headers(headers)
                 .map(|read| read.map(RemoteTrace::from))
+                // The name becomes a label. What a peer has sent never does.
                 .map_err(|malformed| malformed.header()),
             TraceFormat::B3 | TraceFormat::B3Multi => b3::read(headers),
             TraceFormat::XRay => x_ray::read(headers),

@@ -26,6 +26,7 @@ impl RemoteTrace {
     pub(crate) fn link(&self) -> Option<Traceparent> {
         Some(Traceparent {
             trace_id: self.trace_id?,
+            // A load balancer has no span that could be linked to.
             parent_id: self.parent_id?,
             flags: self.flags(self.sampling.decision() == Some(true)),
         })

@@ -17,6 +17,7 @@ pub(super) fn read(headers: &HeaderMap) -> Result<Option<RemoteTrace>, &'static 
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) if value.len() <= MAX_LEN => parse(value.as_bytes()),
+        // Repeated, or too long.
         _ => Err(NAME),
     }
 }
@@ -79,6 +80,7 @@ pub(crate) fn root_field<'a>(name: &HeaderName, value: &'a HeaderValue) -> Optio
     }
     let mut roots = fields(value.as_bytes()).filter(|field| field.starts_with(ROOT));
     let root = roots.next()?;
+    // Checked only: the request ID is the field as it came.
     parse_root(&root[ROOT.len()..])?;
     str::from_utf8(root).ok()
 }
@@ -86,6 +88,7 @@ pub(crate) fn root_field<'a>(name: &HeaderName, value: &'a HeaderValue) -> Optio
 pub(super) fn write(trace: &TraceContext, headers: &mut HeaderMap) {
     let mut value = *b"Root=1-00000000-000000000000000000000000;Parent=0000000000000000;Sampled=0";
     let digits = trace.trace_id.to_hex();
+    // The offsets are those of the digits above. A dash follows the first eight of the trace ID.
     value[7..15].copy_from_slice(&digits[..8]);
     value[16..40].copy_from_slice(&digits[8..]);
     value[48..64].copy_from_slice(&trace.span_id.to_hex());

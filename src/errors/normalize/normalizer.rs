@@ -54,6 +54,7 @@ impl<'a> Normalizer<'a> {
     /// Returns the normalized message.
     pub(super) fn normalize(mut self) -> String {
         while let Some(token) = self.next_token() {
+            // Never negative, since each token before left room for the ellipsis.
             let room = MAX_NORMALIZED - ELLIPSIS.len_utf8() - self.output.len();
             // A token is written completely or not at all, or a second pass would read half of a placeholder.
             let parts = [token.placeholder, token.verbatim, token.closing];
@@ -76,6 +77,7 @@ impl<'a> Normalizer<'a> {
     fn next_token(&mut self) -> Option<Token<'a>> {
         let at = self.pos;
         let next = self.input[at..].chars().next()?;
+        // Quotes first: what they enclose is one token.
         if let Some(kind) = QUOTES.iter().position(|quote| quote.open == next) {
             return Some(self.quoted_text(kind, &QUOTES[kind]));
         }
@@ -83,6 +85,7 @@ impl<'a> Normalizer<'a> {
             blank if paths::is_whitespace_or_control(blank) => self.whitespace(),
             '+' | '-' => self.signed(),
             ':' => self.colon(),
+            // Before the arms of paths and IDs: directly behind an authority these belong to the URL.
             '/' | '?' | '#' if self.authority_end == Some(at) => self.url_path(),
             '/' => self.file_path(),
             '#' => self.hash_id(),
@@ -120,15 +123,18 @@ impl<'a> Normalizer<'a> {
         if self.output.ends_with("<num>") && patterns::is_unit(word) {
             return Token::verbatim(end, word);
         }
+        // What may go on behind the word comes before what is the word alone.
         if let Some((end, placeholder)) = self.match_pattern(at) {
             return Token::replace(end, placeholder);
         }
+        // Before IDs: a hash of 40 digits would be both.
         if patterns::is_hex(word) {
             return Token::replace(end, "<hex>");
         }
         if is_id(word) {
             return Token::replace(end, "<id>");
         }
+        // Before numbers, which would replace it.
         if patterns::is_http_status(text, at, self.is_truncated) && self.follows_status() {
             return Token::verbatim(end, word);
         }
@@ -159,6 +165,7 @@ impl<'a> Normalizer<'a> {
         if let Some(end) = patterns::web_token(text, at).or_else(|| pod()?) {
             return Some((end, "<id>"));
         }
+        // After another pair, it is the rest of something longer.
         let mac = || (!matches!(before, Some(':' | '-'))).then(|| patterns::mac_address(text, at));
         if let Some(end) = mac().flatten() {
             return Some((end, "<mac>"));
@@ -197,6 +204,7 @@ impl<'a> Normalizer<'a> {
 
     /// Reads an absolute path.
     fn file_path(&self) -> Token<'a> {
+        // `and/or` is no path.
         let may_begin = |before: char| before == ' ' || "\"'`([=,:“„«‘".contains(before);
         let path = self
             .prev_char()
@@ -210,6 +218,7 @@ impl<'a> Normalizer<'a> {
 
     /// Reads `#` and an identifier.
     fn hash_id(&self) -> Token<'a> {
+        // Behind a word it belongs to a name, as in `C#`.
         let after_word = self.prev_char().is_some_and(char::is_alphanumeric);
         match patterns::hash_id(self.input, self.pos + 1) {
             Some(end) if !after_word => Token::replace(end, "#<id>"),
@@ -231,6 +240,7 @@ impl<'a> Normalizer<'a> {
             .is_some_and(u8::is_ascii_digit);
         if digit && !self.prev_char().is_some_and(between) {
             let token = self.word(after);
+            // The sign of anything else is punctuation, and stays.
             if matches!(token.placeholder, "<num>" | "<duration>") {
                 return token;
             }
@@ -252,6 +262,7 @@ impl<'a> Normalizer<'a> {
             .then(|| patterns::email_domain(self.input, local_end + 1))
             .flatten();
         if end.is_none() {
+            // Every later start in this run would come to the same end, and fail too.
             self.no_email_before = local_end;
         }
         end
@@ -260,6 +271,7 @@ impl<'a> Normalizer<'a> {
     /// Reads quoted text, or the mark alone if it does not open a quotation.
     fn quoted_text(&mut self, kind: usize, quote: &QuotePair) -> Token<'a> {
         let inside = self.pos + quote.open.len_utf8();
+        // A mark with a backslash is part of a text, and an apostrophe may be part of a word.
         let opens =
             !self.is_escaped(self.pos) && (!quote.is_apostrophe || self.opens_quote(inside));
         if !opens {
@@ -352,6 +364,7 @@ impl<'a> Normalizer<'a> {
         let rest = &self.input[from..];
         let authority = &rest[..rest.find(ends_authority).unwrap_or(rest.len())];
         self.authority_end = Some(from + authority.len());
+        // The last one, since a password may contain the character.
         let host = authority.rfind('@').map_or(0, |sign| sign + 1);
         Token::verbatim(from + host, "://")
     }
@@ -362,6 +375,7 @@ impl<'a> Normalizer<'a> {
             |next: char| paths::is_whitespace_or_control(next) || "\"'`<>)]}|\\…".contains(next);
         let rest = &self.input[self.pos..];
         let run = &rest[..rest.find(ends_path).unwrap_or(rest.len())];
+        // Punctuation at the end belongs to the sentence.
         match run.trim_end_matches(['.', ',', ':', ';', '!', '?']).len() {
             0 => self.literal(self.pos + 1),
             length => Token::replace(self.pos + length, "<path>"),

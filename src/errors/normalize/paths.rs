@@ -9,6 +9,7 @@ const MAX_EXTENSION: usize = 5;
 pub(super) fn absolute_path(text: &str, at: usize) -> Option<usize> {
     let path = path_at(text, at);
     let segments = || path.split('/').skip(1);
+    // A `//` begins a comment or an authority.
     let is_path = segments().count() >= 2 && segments().all(|segment| !segment.is_empty());
     is_path.then_some(at + path.len())
 }

@@ -70,6 +70,7 @@ pub(super) fn uuid(text: &str, at: usize) -> Option<usize> {
 /// Matches an ISO 8601 date with or without a time, or a time of day with seconds.
 pub(super) fn date(text: &str, at: usize) -> Option<usize> {
     const BASIC: &str = "ddddddddTdddddd";
+    // Part numbers look like dates, but rarely have a month and a day.
     let end = if matches_pattern(text, at, "dddd-dd-dd") && is_valid_month_and_day(text, at) {
         let day = at + "dddd-dd-dd".len();
         let separated = matches!(byte_at(text, day), Some(b'T' | b't' | b' '));
@@ -135,6 +136,7 @@ pub(super) fn ipv4(text: &str, at: usize) -> Option<usize> {
     for _ in 0..3 {
         end = octet(text, (byte_at(text, end) == Some(b'.')).then_some(end + 1)?)?;
     }
+    // More than four numbers are a version.
     if byte_at(text, end) == Some(b'.')
         && byte_at(text, end + 1).is_some_and(|next| next.is_ascii_digit())
     {
@@ -167,7 +169,9 @@ pub(super) fn ipv6(text: &str, at: usize) -> Option<usize> {
     if !at_boundary(text, at + length) {
         return None;
     }
+    // A full stop ends the sentence.
     let mut address = text[at..at + length].trim_end_matches('.');
+    // A colon after an address belongs to the sentence.
     if address.ends_with(':') && !address.ends_with("::") {
         address = &address[..address.len() - 1];
     }
@@ -189,6 +193,7 @@ pub(super) fn is_hex(word: &str) -> bool {
 /// them in one.
 pub(super) fn is_generated_id(word: &str) -> bool {
     let starts_digits = |pair: &[u8]| !pair[0].is_ascii_digit() && pair[1].is_ascii_digit();
+    // Digits at the very beginning follow nothing, so the windows below do not see them.
     let first = usize::from(
         word.bytes()
             .next()
@@ -213,6 +218,7 @@ pub(super) fn is_unit(letters: &str) -> bool {
 /// Groups of digits joined by single full stops or commas are one number, such as `1,234.5` and the version `1.2.3`.
 pub(super) fn number(text: &str, at: usize) -> Option<(usize, usize)> {
     let (mut digits, mut end) = magnitude(text, at)?;
+    // A unit ends the number.
     while digits == end && matches!(byte_at(text, end), Some(b'.' | b',')) {
         let Some(next) = magnitude(text, end + 1) else {
             break;
@@ -233,9 +239,11 @@ fn magnitude(text: &str, at: usize) -> Option<(usize, usize)> {
         return Some((digits, end));
     }
     if let Some(exponent) = tail.strip_prefix(['e', 'E']) {
+        // `1e5` is one word.
         if !exponent.is_empty() && exponent.bytes().all(|byte| byte.is_ascii_digit()) {
             return Some((end, end));
         }
+        // `1e-5` is two, since the sign ends the first.
         let signed = exponent.is_empty() && matches!(byte_at(text, end), Some(b'+' | b'-'));
         let power = word_end(text, end + 1);
         if signed
@@ -254,6 +262,7 @@ fn magnitude(text: &str, at: usize) -> Option<(usize, usize)> {
 pub(super) fn duration(text: &str, at: usize) -> Option<usize> {
     let mut end = single_duration(text, at)?;
     loop {
+        // `1m 30s` is one duration.
         let space = usize::from(byte_at(text, end) == Some(b' '));
         match single_duration(text, end + space) {
             Some(next) => end = next,
@@ -298,6 +307,7 @@ pub(super) fn pod_suffix(text: &str, at: usize) -> Option<usize> {
     let is_lower = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let hash = span_while(text, at, is_lower);
     let end = span_while(text, hash + 1, is_lower);
+    // A hash has letters and digits. Without either, it is a name or a number.
     let mixed = text[at..hash].bytes().any(|byte| byte.is_ascii_digit())
         && text[at..hash].bytes().any(|byte| byte.is_ascii_lowercase());
     let is_pod = (8..=10).contains(&(hash - at))
@@ -350,6 +360,7 @@ pub(super) fn email_domain(text: &str, at: usize) -> Option<usize> {
     if !at_boundary(text, end) {
         return None;
     }
+    // A full stop at the end belongs to the sentence.
     let domain = text[at..end].trim_end_matches(['.', '-']);
     let (name, top) = domain.rsplit_once('.')?;
     let plausible =

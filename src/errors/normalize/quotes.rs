@@ -60,6 +60,7 @@ pub(super) fn identifies_fault(before: &str, quoted: &str, after: &str) -> bool 
         .strip_suffix(": ")
         .is_some_and(|before| ends_with_word(before, "code"))
         && after.starts_with(", message: ");
+    // Short in either case: longer text is rather data.
     quoted.len() <= MAX_IDENTIFIER
         && (named && is_identifier(quoted) || code && is_plain_words(quoted))
 }

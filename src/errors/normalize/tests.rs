@@ -101,7 +101,7 @@ fn normalize_keeps_names_and_codes_that_identify_the_fault() {
             "code: 'E1', message: 'a', access code: \"open sesame\"",
             "code: <str>, message: <str>, access code: <str>",
         ),
-        // What may be data does not.
+        // Text that may be data is replaced.
         (
             "table \"tenant_4711\", table 'a.b'",
             "table <str>, table <str>",

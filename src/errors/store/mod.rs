@@ -69,11 +69,13 @@ impl GroupStore {
 
     /// Counts a record. Returns the fingerprint of its group, and the effect on that.
     pub(super) fn record(&mut self, record: FingerprintedRecord) -> (Fingerprint, GroupChange) {
+        // It is the clock of the store, too: the number of a record says when it came.
         self.total += 1;
         if let Some(change) = self.record_existing(&record) {
             return (record.fingerprint, change);
         }
         let overflow = overflow_fingerprint(&record.sample.record);
+        // The fingerprint of the overflow group stands for kind and route, so no key has to be allocated.
         let variants = self.variants.get(&overflow).copied().unwrap_or(0);
         if variants < self.limits.max_variants {
             // Evict first: that may remove another message of this kind and route.
@@ -131,6 +133,7 @@ impl GroupStore {
         if self.groups.len() < self.limits.max_groups {
             return;
         }
+        // Never empty, since the store is full and each group is in the order.
         let Some((_, _, fingerprint)) = self.eviction_order.pop_first() else {
             return;
         };
@@ -141,6 +144,7 @@ impl GroupStore {
         let max = EVICTED_PER_GROUP * self.limits.max_groups;
         let status = entry.group.status;
         self.evicted_groups.insert(fingerprint, status, max);
+        // An overflow group has not been counted as a message.
         if !entry.group.is_overflow() {
             self.remove_variant(overflow_fingerprint(&entry.group.first.record));
         }

@@ -39,6 +39,7 @@ impl<F> CallPhase<F> {
     {
         match self {
             CallPhase::AwaitingHead(future) => future.as_mut().poll(cx).map(|result| {
+                // An error has no body, and ends the call.
                 let body = result.ok().and_then(body_of);
                 Some(body.map_or(CallPhase::Done, CallPhase::ReadingBody))
             }),
@@ -59,6 +60,7 @@ impl<F> CallUnderTest<F> {
     /// Sets the phase, and drops the future or body of the last one.
     pub(super) fn set_phase(&mut self, run: &TestRun<'_>, next: CallPhase<F>) {
         let last = mem::replace(&mut self.phase, next);
+        // The scripted panic may be that of this drop.
         if let Err(payload) = catch(|| drop(last)) {
             self.phase = run.expect_scripted_panic(&payload);
         }

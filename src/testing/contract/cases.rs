@@ -79,6 +79,7 @@ pub(super) const SUCCESS_CASES: [Case; 6] = [
     },
     Case {
         name: "a response without a body",
+        // Complete with its head, so no guard waits for a body.
         reply: |_| Reply::status(204),
         grpc_outcome: Some(Outcome::Failure),
         ..DEFAULT_CASE

@@ -36,6 +36,7 @@ impl<B: Body<Data = Bytes>> PollBody for CheckedBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<bool, &'static str>> {
         let mut body = self.project().body;
+        // Read before the poll, since both speak of what is still to come.
         let (is_end_stream, hint) = (body.is_end_stream(), body.size_hint());
         let polled = ready!(body.as_mut().poll_frame(cx));
         Poll::Ready(match polled {

@@ -46,6 +46,8 @@ use crate::{
 
 /// Checks an HTTP layer against the contract. Calls `layer` once per run.
 ///
+/// The layer that observes a server:
+///
 /// ```
 /// use tower_keep::{observe, testing::contract};
 ///
@@ -67,6 +69,8 @@ where
 }
 
 /// Checks a layer for any protocol against the contract, without response bodies. Calls `layer` once per run.
+///
+/// The layer that observes a service of any kind:
 ///
 /// ```
 /// use tower_keep::{observe, testing::contract};
@@ -90,6 +94,14 @@ where
 ///
 /// The guard must admit every call. See the [module](super) for an example.
 ///
+/// The guard that reads and makes the IDs of calls:
+///
+/// ```
+/// use tower_keep::{context::Correlate, testing::contract};
+///
+/// contract::check_guard(Correlate::default);
+/// ```
+///
 /// # Panics
 ///
 /// Panics if the contract is violated.
@@ -98,6 +110,7 @@ where
     G: Admit<Request<ScriptedBody>> + Send + Sync + 'static,
     G::Permit: Send,
 {
+    // Each protocol has recording guards of its own, whose counts begin at zero.
     with_recording_guards(|guards| {
         let layer = || GuardLayer::server(guards.wrap(guard()));
         run_http_checks(&layer, &|run| guards.verify(run, |case| case.outcome));
@@ -118,6 +131,8 @@ where
 /// Checks a guard for any protocol against the contract, between two [recording guards](RecordingGuard).
 ///
 /// The guard must admit every call.
+///
+/// An operation as a guard:
 ///
 /// ```
 /// use tower_keep::{operation, testing::contract};
@@ -184,6 +199,7 @@ fn run_any_checks<L, Req>(
 /// Returns the request of a case.
 fn http_request(case: &Case) -> Request<ScriptedBody> {
     let mut request = Request::new(ScriptedBody::new());
+    // Of the form that gRPC has; HTTP has no objection.
     *request.uri_mut() = "http://contract.test/a.Service/Method"
         .parse()
         .expect("the URI is valid");
@@ -222,9 +238,11 @@ impl RecordingGuards {
     fn verify(&self, run: &CompletedRun<'_>, expected: impl Fn(&Case) -> Outcome) {
         let outer = take_outcomes(&self.outer, "outside", run);
         let inner = take_outcomes(&self.inner, "inside", run);
+        // A guard decides whether a call is made, never how it went.
         if outer != inner {
             violation(run.description, "the guards got different outcomes");
         }
+        // A call that was dropped ends as far as it came, which differs between layers.
         let Some(expected) = run.completed_case.map(expected) else {
             return;
         };
@@ -239,10 +257,12 @@ impl RecordingGuards {
 fn take_outcomes(guard: &RecordingGuard, side: &str, run: &CompletedRun<'_>) -> Vec<Outcome> {
     let outcomes: Vec<_> = guard.completed().iter().map(|end| end.outcome).collect();
     let (admitted, ended, calls) = (guard.admitted(), outcomes.len(), run.calls);
+    // An end too many would hide behind one that is missing, so both are compared with the calls.
     if (admitted, ended) != (calls, calls) {
         let violated = format_args!("{admitted} admitted, {ended} ended {side}, of {calls} calls");
         violation(run.description, violated);
     }
+    // The next run uses the same guards.
     guard.clear();
     outcomes
 }

@@ -69,6 +69,7 @@ where
             self.check_concurrent_calls(case).await;
             self.check_clones(case).await;
         }
+        // Failures one call at a time: a layer may well reject the next one.
         for case in self.cases(&SUCCESS_CASES).chain(self.cases(&FAILURE_CASES)) {
             self.check_drop_after_each_poll(case).await;
         }
@@ -99,6 +100,7 @@ where
         let (run, mut service) = self.new_run(case, &description);
         self.poll_until_ready(&run, &mut service).await;
         let mut first = self.start_call(&run, &mut service);
+        // Polled once, so that it holds whatever a call of this layer reserves.
         self.poll_call(&run, &mut first);
         self.poll_until_ready(&run, &mut service).await;
         let mut second = self.start_call(&run, &mut service);
@@ -130,6 +132,7 @@ where
     }
 
     async fn check_drop_after_each_poll(&self, case: &Case) {
+        // One poll more in each run, until the call ends by itself.
         for polls in 0..MAX_POLLS {
             let description = format!("{}, dropped after {polls} polls", case.name);
             let (run, mut service) = self.new_run(case, &description);
@@ -140,9 +143,11 @@ where
                 self.poll_call(&run, &mut call);
                 polled += 1;
                 if call.is_idle {
+                    // Nothing has woken the task, so only time can.
                     advance(CLOCK_STEP).await;
                 }
             }
+            // Before the drop, which ends every call.
             let done = call.is_done();
             call.drop_remaining(&run);
             let last = done || case.hangs && polls == MAX_HANGING_POLLS;
@@ -169,6 +174,7 @@ where
     }
 
     async fn check_delayed_readiness(&self, case: &Case) {
+        // The second call must wait again: readiness is used up by a call.
         let script = Script::from_fn(case.reply).ready_after(2);
         let (run, mut service) = self.new_run_with(script, case, "a service that is ready late");
         for _ in 0..2 {
@@ -206,6 +212,7 @@ where
                 run.description,
                 "the error of `poll_ready` was not passed on",
             ),
+            // The layer asks the service inside of the call, which then fails.
             Poll::Ready(Ok(())) => {
                 let mut call = self.start_call(&run, &mut service);
                 self.run_to_completion(&run, &mut call).await;
@@ -231,6 +238,7 @@ where
             case,
             description,
         };
+        // A new layer for each run, which has no state of the one before.
         (run, (self.layer)().layer(ready_checked))
     }
 
@@ -245,6 +253,7 @@ where
                 }
                 Poll::Pending => run.check_no_self_wake(&waker, wakes_before, script_wakes_before),
             }
+            // A task that was woken is polled again at once.
             if waker.count() == wakes_before {
                 advance(CLOCK_STEP).await;
             }
@@ -257,6 +266,7 @@ where
         CallUnderTest {
             phase: match catch(|| service.call(request)) {
                 Ok(future) => CallPhase::AwaitingHead(Box::pin(future)),
+                // A panic in `call` ends the call before there is a future.
                 Err(payload) => run.expect_scripted_panic(&payload),
             },
             waker: CountingWaker::new(),
@@ -273,6 +283,7 @@ where
         let polled = catch(|| phase.poll(&mut cx, self.body, run));
         call.is_idle = false;
         match polled {
+            // A frame, and more to come.
             Ok(Poll::Ready(None)) => {}
             Ok(Poll::Ready(Some(next))) => call.set_phase(run, next),
             Ok(Poll::Pending) => {
@@ -298,6 +309,7 @@ where
                 waited += 1;
                 advance(CLOCK_STEP).await;
             }
+            // After 100 s on the paused clock.
             if waited == MAX_IDLE_POLLS {
                 violation(
                     run.description,
@@ -316,6 +328,7 @@ where
         }
         let violated = if run.ready_checked.violations() > 0 {
             Some("a handle was called that was not itself polled ready")
+        // A call that was dropped may not have come that far.
         } else if ended && run.script.calls() < calls {
             Some("a call did not reach the service: give the layer more room")
         } else if run.script.in_flight() > 0 {

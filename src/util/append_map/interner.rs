@@ -34,10 +34,12 @@ impl Interner {
 
     /// Returns the ID of a text, which starts at 1. Adds the text if necessary; returns 0 if the interner is full.
     pub(crate) fn intern(&self, text: &str) -> u16 {
+        // With random keys: peers choose some of the texts, and must not make them collide.
         let hash = self.hasher.hash_one(text);
         let matches = |it: &InternedText| *it.text == *text;
         let found = self.by_text.find(hash, matches);
         let found = found.or_else(|| {
+            // The cast keeps the number, since `new` limits it; 0 is the overflow.
             let make = |used| self.insert(text, used as u16 + 1);
             self.by_text.find_or_insert(hash, matches, make, || ())
         });
@@ -52,6 +54,7 @@ impl Interner {
         };
         let make = |_| Some(text.clone());
         self.by_id
+            // The ID is new, so nothing matches.
             .find_or_insert(id.into(), |_| false, make, || ())?;
         Some(text)
     }

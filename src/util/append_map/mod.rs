@@ -49,6 +49,7 @@ pub(crate) struct AppendMap<E> {
 impl<E> AppendMap<E> {
     /// Returns an empty set for at most `max` entries.
     pub(crate) fn new(max: usize) -> Self {
+        // Twice as many slots as entries, so that the largest array is at most half full as well.
         let max_slots = (max.max(1) * 2).next_power_of_two().max(INITIAL_SLOTS);
         let arrays = (max_slots / INITIAL_SLOTS).trailing_zeros() as usize + 1;
         AppendMap {
@@ -63,6 +64,7 @@ impl<E> AppendMap<E> {
     /// Returns the entry with this hash that matches.
     #[inline]
     pub(crate) fn find(&self, hash: u64, matches: impl Fn(&E) -> bool) -> Option<&E> {
+        // Pairs with the store in `slots_for`: an array that is found here has all earlier entries.
         let newest = self.newest.load(Ordering::Acquire);
         let slots = self.slot_arrays.get(newest)?.get()?;
         probe(slots, hash, matches).ok()
@@ -89,6 +91,7 @@ impl<E> AppendMap<E> {
         if let Some(found) = self.find(hash, &matches) {
             return Some(found);
         }
+        // Only whoever holds `writer` changes it.
         let len = self.len.load(Ordering::Relaxed);
         if len == self.max {
             return None;
@@ -131,8 +134,10 @@ fn probe<E>(
     hash: u64,
     matches: impl Fn(&E) -> bool,
 ) -> Result<&E, &OnceLock<Arc<Hashed<E>>>> {
+    // The number of slots is a power of two.
     let mask = slots.len() - 1;
     let mut at = hash as usize & mask;
+    // Ends, since half of the slots are empty.
     loop {
         let slot = &slots[at];
         match slot.get() {
@@ -155,6 +160,7 @@ fn insert_into<E>(slots: &[OnceLock<Arc<Hashed<E>>>], entry: Arc<Hashed<E>>) -> 
 fn grow<E>(old: &SlotArray<E>) -> SlotArray<E> {
     let new = empty_slots(old.len() * 2);
     for entry in old.iter().filter_map(OnceLock::get) {
+        // The entry itself is shared: a thread that still reads the old array has the same one.
         insert_into(&new, entry.clone());
     }
     new

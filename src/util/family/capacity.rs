@@ -21,6 +21,7 @@ impl Capacity {
 
     /// Counts a series that all threads can see. The caller holds the writer lock of the map.
     pub(super) fn claim(&self) {
+        // Not a `fetch_add`: there is one writer at a time.
         let used = self.used.load(Ordering::Relaxed);
         self.used.store(used + 1, Ordering::Release);
     }

@@ -11,6 +11,8 @@ use std::{
     hash::{Hash, Hasher},
 };
 
+use metrics::Gauge;
+
 pub(crate) use in_flight_gauge::InFlightGauge;
 
 use self::{capacity::Capacity, hasher::FieldHasher};
@@ -125,6 +127,7 @@ impl<K: SeriesKey, V> Family<K, V> {
         key: &K,
         free: impl FnOnce() -> Option<&'a Capacity>,
     ) -> Option<&'a Series<K, V>> {
+        // Chosen when the series is made, claimed once all threads can see it.
         let capacity = Cell::new(None);
         let make = |_| {
             capacity.set(free());
@@ -137,6 +140,40 @@ impl<K: SeriesKey, V> Family<K, V> {
         let matches = |series: &Series<K, V>| series.key == *key;
         self.series
             .find_or_insert(hash_key(key), matches, make, claim)
+    }
+}
+
+impl<K: SeriesKey> Family<K, Gauge> {
+    /// Increments the gauge for a call that starts.
+    #[inline]
+    pub(crate) fn increment(&self, key: &K, make: impl FnOnce(&K) -> Gauge) -> InFlightGauge {
+        let recorder = RecorderKind::current();
+        // Stays so if `with_handles` runs nothing: without a recorder, or inside of one that creates handles.
+        let mut in_flight = InFlightGauge::NotCounted;
+        self.with_handles(recorder, key, make, |gauge| {
+            gauge.increment(1.0);
+            in_flight = match recorder {
+                RecorderKind::None => InFlightGauge::NotCounted,
+                RecorderKind::Global => InFlightGauge::Global,
+                RecorderKind::Local => InFlightGauge::Local(Box::new(gauge.clone())),
+            };
+        });
+        in_flight
+    }
+
+    /// Decrements the gauge that [`increment`](Self::increment) returned for the call.
+    #[inline]
+    pub(crate) fn decrement(&self, key: &K, in_flight: InFlightGauge) {
+        match in_flight {
+            InFlightGauge::NotCounted => {}
+            InFlightGauge::Global => {
+                // A key keeps its series forever, so this is the gauge that was incremented.
+                if let Some(gauge) = self.get(key).handles.get_global() {
+                    gauge.decrement(1.0);
+                }
+            }
+            InFlightGauge::Local(gauge) => gauge.decrement(1.0),
+        }
     }
 }
 

@@ -40,6 +40,7 @@ impl<T> PerRecorder<T> {
                     f(value);
                 }
             }
+            // Not kept: another recorder may get the address of this one.
             (RecorderKind::Local, _) => {
                 if let Some(value) = create_handles(make) {
                     f(&value);

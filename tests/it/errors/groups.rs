@@ -345,6 +345,6 @@ fn serde_writes_groups_and_events() {
         event,
         serde_json::json!({ "event": "new", "group": expected })
     );
-    let missed = serde_json::to_value(ErrorEvent::Lagged(3)).expect("writes");
-    assert_eq!(missed, serde_json::json!({ "event": "missed", "count": 3 }));
+    let lagged = serde_json::to_value(ErrorEvent::Lagged(3)).expect("writes");
+    assert_eq!(lagged, serde_json::json!({ "event": "lagged", "count": 3 }));
 }

@@ -19,20 +19,16 @@ use metrics::{
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tower::ServiceExt;
 use tower_keep::{
-    ErrorTracker, Track, observe, operation,
+    observe, operation,
     track::{MetricNaming, TrackBuilder},
 };
 
+use super::{DURATION, track};
 use crate::support::{local, meter::meter, text};
 
-const DURATION: &str = "http_server_request_duration_seconds";
 const STREAM: &str = "http_server_stream_duration_seconds";
 const RPC: &str = "rpc_server_call_duration_seconds";
 const OVERFLOW: (&str, &str) = ("otel_metric_overflow", "true");
-
-fn track() -> TrackBuilder {
-    Track::builder("shop").errors(ErrorTracker::default())
-}
 
 fn guarded(app: Router, track: TrackBuilder) -> Router {
     let track = track.build().expect("a tracker");

@@ -8,15 +8,13 @@ use crate::call::ConfigError;
 const MAX_ID_HEADERS: usize = 8;
 
 /// The component that errors name.
-pub(in crate::context) const COMPONENT: &str = "correlation";
+pub(super) const COMPONENT: &str = "correlation";
 
-pub(in crate::context) fn to_strings<N: Into<String>>(
-    names: impl IntoIterator<Item = N>,
-) -> Vec<String> {
+pub(super) fn to_strings<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Vec<String> {
     names.into_iter().map(Into::into).collect()
 }
 
-pub(in crate::context) fn parse_header_names(
+pub(super) fn parse_header_names(
     field: &'static str,
     names: &[String],
 ) -> Result<Vec<HeaderName>, ConfigError> {
@@ -29,7 +27,7 @@ pub(in crate::context) fn parse_header_names(
     names.map(|name| parse_header_name(field, name)).collect()
 }
 
-pub(in crate::context) fn parse_header_name(
+pub(super) fn parse_header_name(
     field: &'static str,
     name: &str,
 ) -> Result<HeaderName, ConfigError> {

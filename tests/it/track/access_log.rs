@@ -1,0 +1,318 @@
+//! The access log: one line per call, at the level of its outcome, without secrets.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{Router, routing::get as on_get};
+use http::header::HeaderValue;
+use tower::ServiceExt;
+use tower_keep::{GuardLayer, Outcome, observe, track::TrackBuilder};
+use tracing::Level;
+
+use super::{guarded, shop, track};
+use crate::support::{
+    both_versions, get, header, local,
+    logs::{Event, logs},
+    meter::meter,
+    serve, text,
+};
+
+#[tokio::test]
+async fn access_log_has_one_line_per_call() {
+    let logs = logs();
+    let address = serve(guarded(track())).await;
+    for (version, client) in both_versions() {
+        let mut request = get(address, "/orders/7?token=secret");
+        let id = HeaderValue::from_static("mine");
+        request.headers_mut().insert("x-correlation-id", id);
+        let response = client.request(request).await.unwrap();
+        let request_id = header(&response, "x-request-id").unwrap().to_owned();
+        text(response).await;
+        let line = logs.only_call();
+        logs.clear();
+        let expected = [
+            ("service", "shop"),
+            ("kind", "server"),
+            ("method", "GET"),
+            ("path", "/orders/7"),
+            ("route", "/orders/{id}"),
+            ("version", version),
+            ("status", "200"),
+            ("outcome", "success"),
+            ("response_bytes", "7"),
+            ("correlation_id", "mine"),
+            ("request_id", &request_id),
+            ("message", "call"),
+        ];
+        for (field, value) in expected {
+            assert_eq!(line.get(field), value, "{field} over {version}");
+        }
+        assert_eq!(line.level, Level::INFO);
+        for field in ["trace_id", "span_id", "duration_ms", "time_to_head_ms"] {
+            assert_ne!(line.get(field), "", "{field}");
+        }
+        for field in [
+            "error",
+            "slow",
+            "headers",
+            "poll_time_ms",
+            "request_bytes",
+            "grpc_code",
+        ] {
+            assert_eq!(line.get(field), "", "{field}");
+        }
+        assert!(!format!("{line:?}").contains("secret"), "{line:#?}");
+    }
+}
+
+#[tokio::test]
+async fn access_log_level_follows_outcome() {
+    let logs = logs();
+    let app = guarded(track());
+    for (path, level) in [
+        ("/orders/7", Level::INFO),
+        ("/nowhere", Level::INFO),
+        ("/status/503", Level::WARN),
+        ("/status/429", Level::WARN),
+        ("/status/500", Level::ERROR),
+        ("/status/504", Level::ERROR),
+        ("/panics", Level::ERROR),
+    ] {
+        text(app.clone().oneshot(local(path)).await.unwrap()).await;
+        assert_eq!(logs.only_call().level, level, "{path}");
+        logs.clear();
+    }
+}
+
+fn paths(lines: &[Event]) -> Vec<&str> {
+    lines.iter().map(|line| line.get("path")).collect()
+}
+
+#[tokio::test]
+async fn access_log_skipped_returns_on_failure_or_slow() {
+    for track in [
+        track().sample(0.0),
+        track().skip(|head| head.uri.path() != "/nothing"),
+    ] {
+        let logs = logs();
+        let slow = (Duration::from_nanos(1), Duration::from_secs(60));
+        let app = guarded(track.slow_route("/livez", slow.0, slow.1));
+        let paths_sent = [
+            "/orders/7",
+            "/status/404",
+            "/status/500",
+            "/panics",
+            "/livez",
+        ];
+        for path in paths_sent {
+            text(app.clone().oneshot(local(path)).await.unwrap()).await;
+        }
+        assert_eq!(paths(&logs.calls()), ["/status/500", "/panics", "/livez"]);
+        assert_eq!(logs.calls()[2].get("slow"), "warning");
+    }
+}
+
+#[tokio::test]
+async fn access_log_keeps_notable_calls_despite_sampling() {
+    for track in [track().sample(0.0), track().skip(|_| true)] {
+        let logs = logs();
+        // A classifier may call anything the caller's own fault.
+        let forgiving = |track: TrackBuilder| {
+            let layer = observe("shop").track(track.build().expect("a tracker"));
+            shop().layer(layer.server().classify(|_| Outcome::ClientError))
+        };
+        for (app, path) in [
+            (guarded(track.clone()), "/status/429"),
+            (guarded(track.clone()), "/status/503"),
+            (forgiving(track.clone()), "/status/500"),
+            (guarded(track.clone()), "/status/404"),
+            (guarded(track.clone()), "/livez"),
+        ] {
+            text(app.oneshot(local(path)).await.unwrap()).await;
+        }
+        let breaker = tower_keep::CircuitBreaker::builder("shop").build();
+        let breaker = breaker.expect("sound settings");
+        breaker.force_open();
+        let guards = (track.build().expect("a tracker"), breaker);
+        let rejected = shop().layer(GuardLayer::server(guards));
+        text(rejected.oneshot(local("/rejected")).await.unwrap()).await;
+        let expected = ["/status/429", "/status/503", "/status/500", "/rejected"];
+        assert_eq!(paths(&logs.calls()), expected);
+    }
+}
+
+#[tokio::test]
+async fn access_log_samples_by_correlation_id() {
+    let logs = logs();
+    let hops = [guarded(track().sample(0.5)), guarded(track().sample(0.5))];
+    for n in 0..100 {
+        for hop in &hops {
+            let mut request = local("/livez");
+            let id = HeaderValue::try_from(format!("journey-{n}")).expect("an ID");
+            request.headers_mut().insert("x-correlation-id", id);
+            text(hop.clone().oneshot(request).await.unwrap()).await;
+        }
+    }
+    let lines = logs.calls();
+    let ids: Vec<_> = lines
+        .iter()
+        .map(|line| line.get("correlation_id"))
+        .collect();
+    assert!((40..160).contains(&ids.len()), "{}", ids.len());
+    let (pairs, rest) = ids.as_chunks::<2>();
+    assert!(rest.is_empty() && pairs.iter().all(|[one, other]| one == other));
+}
+
+#[tokio::test]
+async fn access_log_and_span_omit_private_path() {
+    let logs = logs();
+    let app = guarded(track().log_path(false));
+    text(app.oneshot(local("/orders/7")).await.unwrap()).await;
+    let line = logs.only_call();
+    assert_eq!(line.get("route"), "/orders/{id}");
+    assert!(!format!("{line:?}").contains("/orders/7"), "{line:?}");
+}
+
+#[tokio::test]
+async fn first_event_reaches_every_filtered_layer() {
+    use tracing_subscriber::{
+        EnvFilter, Layer as _, filter::LevelFilter, fmt, layer::SubscriberExt, registry,
+    };
+
+    let (mine, all) = (Written::default(), Written::default());
+    let (to_mine, to_all) = (mine.clone(), all.clone());
+    // The console shows the application, the exporter everything: they disagree about the access log.
+    let console = fmt::layer().with_writer(move || to_mine.clone());
+    let exporter = fmt::layer().with_writer(move || to_all.clone());
+    let subscriber = registry()
+        .with(console.with_filter(EnvFilter::new("it=info")))
+        .with(exporter.with_filter(LevelFilter::INFO));
+    let _default = tracing::subscriber::set_default(subscriber);
+    let handler = async || {
+        tracing::error!("the first");
+        tracing::info!("the second");
+        "an answer"
+    };
+    let router = Router::new().route("/", on_get(handler));
+    let layer = observe("shop").track(track().build().expect("a tracker"));
+    let app = router.layer(layer.server());
+    for _ in 0..3 {
+        text(app.clone().oneshot(local("/")).await.unwrap()).await;
+    }
+    for written in [&mine, &all] {
+        let text = String::from_utf8(written.0.lock().expect("no panic").clone());
+        let text = text.expect("text");
+        let count = |what: &str| text.matches(what).count();
+        assert_eq!((count("the first"), count("the second")), (3, 3), "{text}");
+    }
+}
+
+/// What a layer has written.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no panic").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn access_log_skip_omits_named_calls_only() {
+    let (meter, logs) = (meter(), logs());
+    let app = guarded(track().skip(|head| head.uri.path() == "/livez"));
+    for path in ["/livez", "/orders/7", "/livez"] {
+        text(app.clone().oneshot(local(path)).await.unwrap()).await;
+    }
+    assert_eq!(paths(&logs.calls()), ["/orders/7"]);
+    assert_eq!(
+        meter.calls(&[("http_route", "/livez")]),
+        2.0,
+        "counted all the same"
+    );
+}
+
+#[tokio::test]
+async fn access_log_sample_is_a_share_of_successes() {
+    let logs = logs();
+    let app = guarded(track().sample(0.5));
+    for _ in 0..400 {
+        text(app.clone().oneshot(local("/livez")).await.unwrap()).await;
+    }
+    let lines = logs.calls().len();
+    // Ten standard deviations to either side.
+    assert!((100..300).contains(&lines), "{lines}");
+}
+
+#[tokio::test]
+async fn access_log_can_be_off() {
+    let logs = logs();
+    let app = guarded(track().access_log(false));
+    text(app.oneshot(local("/status/500")).await.unwrap()).await;
+    assert_eq!(logs.calls().len(), 0);
+}
+
+#[tokio::test]
+async fn access_log_redacts_credentials() {
+    let logs = logs();
+    let names = [
+        "user-agent",
+        "Authorization",
+        "cookie",
+        "x-absent",
+        "x-tenant",
+    ];
+    let address = serve(guarded(track().log_headers(names))).await;
+    for (_, client) in both_versions() {
+        let mut request = get(address, "/livez");
+        for (name, value) in [
+            ("user-agent", "test/1"),
+            ("authorization", "Bearer hush"),
+            ("cookie", "session=hush"),
+            ("x-tenant", "acme"),
+            ("x-private", "hush"),
+        ] {
+            request
+                .headers_mut()
+                .insert(name, HeaderValue::from_static(value));
+        }
+        text(client.request(request).await.unwrap()).await;
+    }
+    let expected = r#"user-agent="test/1" authorization=REDACTED cookie=REDACTED x-tenant="acme""#;
+    for line in logs.calls() {
+        assert_eq!(line.get("headers"), expected);
+        assert!(!format!("{line:?}").contains("hush"));
+    }
+}
+
+#[tokio::test]
+async fn redact_adds_and_removes_header_names() {
+    let logs = logs();
+    let names = ["idempotency-key", "api-key", "x-account", "forwarded"];
+    let track = track()
+        .log_headers(names)
+        .unredact_headers(["idempotency-key"])
+        .redact_headers(["x-account"]);
+    let mut request = local("/livez");
+    for (name, value) in [
+        ("idempotency-key", "k1"),
+        ("api-key", "hush"),
+        ("x-account", "hush"),
+        ("forwarded", "for=a"),
+        ("forwarded", "for=b"),
+    ] {
+        let value = HeaderValue::from_static(value);
+        request.headers_mut().append(name, value);
+    }
+    text(guarded(track).oneshot(request).await.unwrap()).await;
+    assert_eq!(
+        logs.only_call().get("headers"),
+        r#"idempotency-key="k1" api-key=REDACTED x-account=REDACTED forwarded="for=a" forwarded="for=b""#
+    );
+}

@@ -1,0 +1,88 @@
+//! Clones, addresses and invalid settings.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{Router, body::Body, routing::get as on_get};
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_keep::{GuardLayer, context::Correlate, track::TrackBuilder};
+
+use super::{DURATION, track};
+use crate::support::{local, logs::logs, meter::meter};
+
+#[tokio::test]
+async fn server_address_option_fills_missing_authority() {
+    let (meter, logs) = (meter(), logs());
+    let track = track().server_address("told.example:9").build().unwrap();
+    let answer = async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty()));
+    let client = GuardLayer::client(track.clone().client_side()).layer(service_fn(answer));
+    for uri in ["http://said.example:81/", "/"] {
+        let response = client.clone().oneshot(local(uri)).await.unwrap();
+        response.into_body().collect().await.unwrap();
+    }
+    for (host, port) in [("said.example", "81"), ("told.example", "9")] {
+        let labels = [("server_address", host), ("server_port", port)];
+        let duration = "http_client_request_duration_seconds";
+        assert_eq!(meter.count(duration, &labels), 1.0, "{host}");
+    }
+    logs.clear();
+
+    let answer = async |_: Request<Body>| {
+        let response = Response::builder().header("content-type", "application/grpc");
+        let response = response.header("grpc-status", "0");
+        Ok::<_, Infallible>(response.body(Body::empty()).unwrap())
+    };
+    let client = GuardLayer::grpc_client(track.client_side()).layer(service_fn(answer));
+    let request = Request::post("/shop.Stock/Get").header("content-type", "application/grpc");
+    let request = request.body(Body::empty()).unwrap();
+    client.oneshot(request).await.unwrap();
+    let labels = [("server_address", "told.example"), ("server_port", "9")];
+    assert_eq!(
+        meter.count("rpc_client_call_duration_seconds", &labels),
+        1.0
+    );
+    assert_eq!(logs.only_call().get("server"), "told.example:9");
+    let span = logs.call_spans().pop().expect("a span");
+    assert_eq!(span.get("server.address"), "told.example");
+    assert_eq!(span.get("server.port"), "9");
+}
+
+#[tokio::test]
+async fn tracker_is_shared_by_its_layers() {
+    let meter = meter();
+    let track = track().max_targets(2).build().unwrap();
+    let app = |route: &str| {
+        let router = Router::new().route(route, on_get(async || ()));
+        router.layer(GuardLayer::server((Correlate::default(), track.clone())))
+    };
+    for route in ["/a", "/b", "/c"] {
+        app(route).oneshot(local(route)).await.unwrap();
+    }
+    assert_eq!(meter.count(DURATION, &[("http_route", "_OTHER")]), 1.0);
+}
+
+#[test]
+fn invalid_track_settings_are_named() {
+    let said = |track: TrackBuilder| track.build().unwrap_err().to_string();
+    assert_eq!(
+        said(track().sample(50.0)),
+        r#"tracker "shop": sample is 50, must be 0 to 1 (a fraction; did you mean 0.5?)"#
+    );
+    let (one, two) = (Duration::from_secs(1), Duration::from_secs(2));
+    for (track, field) in [
+        (track().sample(f64::NAN), "sample"),
+        (track().sample(-0.1), "sample"),
+        (track().slow(two, one), "slow"),
+        (track().slow(Duration::ZERO, one), "slow"),
+        (track().slow_route("/", two, one), "slow_route"),
+        (track().max_targets(0), "max_targets"),
+        (track().max_series(0), "max_series"),
+        (track().log_headers(["not a name"]), "log_headers"),
+        (track().log_headers(vec!["x"; 17]), "log_headers"),
+        (track().redact_headers(["not a name"]), "redact_headers"),
+        (track().unredact_headers(vec!["x"; 17]), "unredact_headers"),
+    ] {
+        assert_eq!(track.build().unwrap_err().field(), field);
+    }
+}
