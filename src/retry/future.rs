@@ -14,7 +14,6 @@ use super::{
     attempts::FailedAttempt,
     config::{ClassifyError, RetryConfig},
     run::RunAttempts,
-    run_with::RunWithAttempts,
     stage::{Stage, StageProj, poll_ready_before, run_in_context},
     state::RetryState,
 };
@@ -157,7 +156,7 @@ impl<A: Attempts> RetryFuture<A> {
     }
 }
 
-impl<F, Fut, T, E> RetryFuture<RunAttempts<F, ClassifyError<E>>>
+impl<F, Fut, T, E> RetryFuture<RunAttempts<(), F, ClassifyError<E>>>
 where
     F: FnMut(Attempt) -> Fut,
     Fut: Future<Output = Result<T, E>>,
@@ -184,7 +183,8 @@ where
     pub fn when<D: Into<RetryDecision>>(
         self,
         decide: impl Fn(&E) -> D,
-    ) -> RetryFuture<RunAttempts<F, impl Fn(&RetryConfig, &E) -> (Outcome, RetryDecision)>> {
+    ) -> RetryFuture<RunAttempts<(), F, impl Fn(&RetryConfig, &E) -> (Outcome, RetryDecision)>>
+    {
         RetryFuture {
             stage: self.stage,
             state: self.state,
@@ -193,11 +193,9 @@ where
     }
 }
 
-impl<F, Fut, T, E, C> RetryFuture<RunAttempts<F, C>>
+impl<S, F, C> RetryFuture<RunAttempts<S, F, C>>
 where
-    F: FnMut(Attempt) -> Fut,
-    Fut: Future<Output = Result<T, E>>,
-    C: Fn(&RetryConfig, &E) -> (Outcome, RetryDecision),
+    RunAttempts<S, F, C>: Attempts,
 {
     /// Sets the deadline: no further attempt begins later, and no wait begins that would end later. The first attempt
     /// is made in any case.
@@ -207,7 +205,7 @@ where
     }
 }
 
-impl<S, F, Fut, T, E> RetryFuture<RunWithAttempts<S, F, ClassifyError<E>>>
+impl<S, F, Fut, T, E> RetryFuture<RunAttempts<Option<S>, F, ClassifyError<E>>>
 where
     F: FnMut(S, Attempt) -> Fut,
     Fut: Future<Output = (S, Result<T, E>)>,
@@ -233,26 +231,13 @@ where
     pub fn when<D: Into<RetryDecision>>(
         self,
         decide: impl Fn(&E) -> D,
-    ) -> RetryFuture<RunWithAttempts<S, F, impl Fn(&RetryConfig, &E) -> (Outcome, RetryDecision)>>
+    ) -> RetryFuture<RunAttempts<Option<S>, F, impl Fn(&RetryConfig, &E) -> (Outcome, RetryDecision)>>
     {
         RetryFuture {
             stage: self.stage,
             state: self.state,
             attempts: self.attempts.when(decide),
         }
-    }
-}
-
-impl<S, F, Fut, T, E, C> RetryFuture<RunWithAttempts<S, F, C>>
-where
-    F: FnMut(S, Attempt) -> Fut,
-    Fut: Future<Output = (S, Result<T, E>)>,
-    C: Fn(&RetryConfig, &E) -> (Outcome, RetryDecision),
-{
-    /// Sets the deadline, as for [`run`](super::Retry::run).
-    pub fn deadline(mut self, deadline: Instant) -> Self {
-        self.state.cap_deadline(deadline);
-        self
     }
 }
 

@@ -177,7 +177,6 @@ mod replay_body;
 )]
 mod retry;
 mod run;
-mod run_with;
 mod service;
 mod stage;
 mod state;
@@ -205,8 +204,6 @@ pub use any::ServiceAttempts;
 pub use attempts::Attempts;
 #[doc(hidden)]
 pub use run::RunAttempts;
-#[doc(hidden)]
-pub use run_with::RunWithAttempts;
 #[doc(hidden)]
 pub use with_policy::{CloneRequests, WithPolicy};
 
