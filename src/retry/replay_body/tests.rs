@@ -13,7 +13,7 @@ use std::{
 struct ScriptedSource {
     frames: VecDeque<Result<Frame<Bytes>, io::Error>>,
     was_pending: bool,
-    /// Whether it has_exact_size its length.
+    /// Its size hint is its length; without this, it promises nothing.
     has_exact_size: bool,
 }
 
