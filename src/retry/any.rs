@@ -7,16 +7,16 @@ use super::{
     attempts::FailedAttempt,
     future::POLLED_AFTER_COMPLETION,
     state::{CallCompletion, deadline_rejection},
-    with_policy::WithPolicy,
 };
 use crate::{
     call::{BoxError, Outcome},
     context::Context,
+    protocol::AnyService,
 };
 
 /// Attempts of a service of any kind. Part of a [`RetryFuture`]'s type.
 pub struct ServiceAttempts<S, Req, T> {
-    layer: RetryLayer<WithPolicy<T>>,
+    layer: RetryLayer<AnyService, T>,
     inner: S,
     /// For the next attempt; `None` once the last has begun.
     request: Option<Req>,
@@ -31,7 +31,7 @@ where
     pub(super) fn start_call(
         inner: S,
         request: Req,
-        layer: RetryLayer<WithPolicy<T>>,
+        layer: RetryLayer<AnyService, T>,
     ) -> RetryFuture<Self> {
         let attempts = ServiceAttempts {
             layer,
@@ -46,7 +46,7 @@ where
     #[inline]
     fn send(&mut self, request: Req, attempt: Attempt) -> S::Future {
         if !attempt.is_last {
-            let policy = &self.layer.rules().policy;
+            let policy = self.layer.rules();
             self.request = policy
                 .call_caught(|policy| policy.clone_request(&request))
                 .flatten();
@@ -61,8 +61,7 @@ where
         result: &Result<S::Response, BoxError>,
         attempt: Attempt,
     ) -> (Outcome, RetryDecision) {
-        let rules = self.layer.rules();
-        let outcome = rules.protocol.classify(result.as_ref()).outcome;
+        let outcome = self.layer.protocol().classify(result.as_ref()).outcome;
         let error = result.as_ref().err().map(|error| &**error as _);
         let config = &self.retry().shared.config;
         let attempt = AttemptResult {
@@ -71,7 +70,10 @@ where
             attempt,
             default_decision: config.decide(outcome, error, None),
         };
-        let decision = rules.policy.call_caught(|policy| policy.decide(&attempt));
+        let decision = self
+            .layer
+            .rules()
+            .call_caught(|policy| policy.decide(&attempt));
         let decision = decision.unwrap_or(RetryDecision::Stop);
         match (outcome, decision) {
             // A response that the policy retries is no success.

@@ -160,6 +160,7 @@ mod attempts;
 mod backoff;
 mod budget;
 mod builder;
+mod clone_requests;
 mod config;
 mod decision;
 mod future;
@@ -180,7 +181,6 @@ mod run;
 mod service;
 mod stage;
 mod state;
-mod with_policy;
 
 pub use attempt::Attempt;
 pub use backoff::{Backoff, Delays, Jitter};
@@ -203,8 +203,8 @@ pub use any::ServiceAttempts;
 #[doc(hidden)]
 pub use attempts::Attempts;
 #[doc(hidden)]
-pub use run::RunAttempts;
+pub use clone_requests::CloneRequests;
 #[doc(hidden)]
-pub use with_policy::{CloneRequests, WithPolicy};
+pub use run::RunAttempts;
 
 pub use crate::retry_after::RetryAfter;

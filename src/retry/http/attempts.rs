@@ -26,7 +26,7 @@ use crate::{
 
 /// Attempts of an HTTP request. Part of a [`RetryFuture`]'s type.
 pub struct HttpAttempts<S, P, M, B> {
-    layer: RetryLayer<HttpRetry<P, M>>,
+    layer: RetryLayer<P, HttpRetry<M>>,
     inner: S,
     exchange: HttpExchange,
     /// `true` if the request may be sent twice.
@@ -52,10 +52,10 @@ where
     pub(crate) fn start_call(
         inner: S,
         mut request: Request<B>,
-        layer: RetryLayer<HttpRetry<P, M>>,
+        layer: RetryLayer<P, HttpRetry<M>>,
     ) -> RetryFuture<Self> {
         let rules = layer.rules();
-        let exchange = rules.protocol.read(&mut request);
+        let exchange = layer.protocol().read(&mut request);
         let (parts, body) = request.into_parts();
         let time_limit = exchange.time_limit();
         let retries = layer.retry().shared.config.max_attempts > 1;
@@ -111,10 +111,8 @@ where
     /// Classifies the head of a response, before its body is read.
     #[inline]
     fn classify_head(&mut self, mut response: Response<RB>) -> (Response<RB>, RetryDecision) {
-        let rules = self.layer.rules();
-        let step = rules
-            .protocol
-            .classify_response(&mut self.exchange, &response, None);
+        let protocol = self.layer.protocol();
+        let step = protocol.classify_response(&mut self.exchange, &response, None);
         // On the response, so that layers outside come to the same outcome.
         P::share_classification(&self.exchange, &mut response);
         self.is_end_stream = step == BodyExpected::No;
@@ -122,7 +120,7 @@ where
             Outcome::Success => (response, RetryDecision::Stop),
             outcome => {
                 let (parts, body) = response.into_parts();
-                let retry_after = rules.retry_after(&parts);
+                let retry_after = self.layer.rules().retry_after(&parts);
                 let config = &self.layer.retry().shared.config;
                 let decision = config.decide(outcome, None, retry_after);
                 (Response::from_parts(parts, body), decision)
@@ -131,14 +129,14 @@ where
     }
 
     fn classify_error(&mut self, error: &BoxError) -> (RetryDecision, Option<NotSent>) {
-        let rules = self.layer.rules();
-        let error = rules.protocol.classify_error(&mut self.exchange, error);
+        let protocol = self.layer.protocol();
+        let error = protocol.classify_error(&mut self.exchange, error);
         let config = &self.layer.retry().shared.config;
         let decision = config.decide(self.exchange.outcome(), error, None);
         // An error that is not worth another attempt is not worth another connection either.
         let not_sent = match decision {
             RetryDecision::Stop => None,
-            _ => error.and_then(|error| rules.not_sent(error)),
+            _ => error.and_then(|error| self.layer.rules().not_sent(error)),
         };
         (decision, not_sent)
     }
@@ -254,8 +252,7 @@ where
             Err(error) => {
                 let error = P::convert_error(error);
                 let (decision, not_sent) = self.classify_error(&error);
-                let protocol = &self.layer.rules().protocol;
-                let error = protocol.wrap_error(&self.exchange, error);
+                let error = self.layer.protocol().wrap_error(&self.exchange, error);
                 (Err(error), decision, not_sent)
             }
         };

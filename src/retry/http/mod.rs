@@ -23,8 +23,7 @@ type ErrorPredicate = dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync;
 type RetryAfterReader = dyn Fn(&response::Parts) -> Option<RetryAfter> + Send + Sync;
 
 /// The rules for retries of an HTTP client. Part of a [`RetryLayer`](super::RetryLayer)'s type.
-pub struct HttpRetry<P, M = ()> {
-    pub(super) protocol: Arc<P>,
+pub struct HttpRetry<M = ()> {
     map: Arc<M>,
     pub(super) max_replay_bytes: usize,
     pub(super) retry_if_request: Option<Arc<RequestPredicate>>,
@@ -34,10 +33,9 @@ pub struct HttpRetry<P, M = ()> {
     pub(super) read_retry_after: Option<Arc<RetryAfterReader>>,
 }
 
-impl<P> HttpRetry<P> {
-    pub(super) fn new(protocol: P) -> Self {
+impl HttpRetry {
+    pub(super) fn new() -> Self {
         HttpRetry {
-            protocol: Arc::new(protocol),
             map: Arc::new(()),
             max_replay_bytes: REPLAY_CAP,
             retry_if_request: None,
@@ -49,14 +47,13 @@ impl<P> HttpRetry<P> {
     }
 }
 
-impl<P, M> HttpRetry<P, M> {
-    pub(super) fn with_map<N>(&self, map: N) -> HttpRetry<P, N> {
+impl<M> HttpRetry<M> {
+    pub(super) fn with_map<N>(&self, map: N) -> HttpRetry<N> {
         self.with_shared_map(Arc::new(map))
     }
 
-    fn with_shared_map<N>(&self, map: Arc<N>) -> HttpRetry<P, N> {
+    fn with_shared_map<N>(&self, map: Arc<N>) -> HttpRetry<N> {
         HttpRetry {
-            protocol: self.protocol.clone(),
             map,
             max_replay_bytes: self.max_replay_bytes,
             retry_if_request: self.retry_if_request.clone(),
@@ -98,13 +95,13 @@ impl<P, M> HttpRetry<P, M> {
     }
 }
 
-impl<P, M> Clone for HttpRetry<P, M> {
+impl<M> Clone for HttpRetry<M> {
     fn clone(&self) -> Self {
         self.with_shared_map(self.map.clone())
     }
 }
 
-impl<P, M> fmt::Debug for HttpRetry<P, M> {
+impl<M> fmt::Debug for HttpRetry<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpRetry")
             .field("max_replay_bytes", &self.max_replay_bytes)

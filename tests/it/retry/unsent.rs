@@ -25,7 +25,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_keep::{
     BoxError, Context,
     protocol::Client as HttpClient,
-    retry::{Backoff, Budget, HttpRetry, ReplayBody, Retry, RetryBuilder, RetryLayer},
+    retry::{Backoff, Budget, ReplayBody, Retry, RetryBuilder, RetryLayer},
 };
 
 use crate::support::{
@@ -440,7 +440,7 @@ fn builder() -> RetryBuilder {
     Retry::builder("peer").backoff(at_once).budget(None)
 }
 
-fn layer() -> RetryLayer<HttpRetry<HttpClient>> {
+fn layer() -> RetryLayer<HttpClient> {
     RetryLayer::client(builder().build().unwrap()).retry_unsent(true)
 }
 
@@ -454,7 +454,7 @@ fn http2() -> Hyper {
 }
 
 async fn post(
-    layer: RetryLayer<HttpRetry<HttpClient>>,
+    layer: RetryLayer<HttpClient>,
     client: Hyper,
     to: SocketAddr,
 ) -> Result<StatusCode, BoxError> {
