@@ -22,6 +22,7 @@ impl<Req, V: Clone> Alternative<Req> for FromValue<V> {
     }
 
     fn respond(&self, _: &FailedCall<'_>, (): ()) -> Produced<V, Infallible> {
+        // `Clone` is code of the application, too.
         Produced::caught(|| self.0.clone())
     }
 

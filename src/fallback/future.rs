@@ -93,11 +93,13 @@ where
                     let protocol = &*shared.protocol;
                     let produced =
                         classify_failure::<P, Res, E, _>(protocol, this.call, &mut result, produce);
+                    // A success, or a failure that the fallback does not apply to.
                     let Some((outcome, produced)) = produced.flatten() else {
                         return Poll::Ready(result.map(P::from_service));
                     };
                     match produced {
                         Produced::Ready(response) => {
+                            // First, since the failed response may hold a connection.
                             drop(result);
                             let response = shared.finish_value::<Res, E, _>(response, outcome);
                             return Poll::Ready(Ok(response));
@@ -110,6 +112,7 @@ where
                             this.state.set(State::CallingFallback { future, outcome });
                         }
                         Produced::Unavailable(reason) => {
+                            // Nothing else can respond, so the caller gets the failure as it is.
                             fallback.report_failed(outcome, reason);
                             return Poll::Ready(result.map(P::from_service));
                         }

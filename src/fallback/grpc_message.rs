@@ -68,6 +68,7 @@ impl Body for GrpcMessage {
                 (Frame::data(std::mem::take(framed)), Remaining::Trailers)
             }
             Remaining::Trailers => {
+                // A response without a status would count as one that broke off.
                 let mut trailers = HeaderMap::with_capacity(1);
                 trailers.insert("grpc-status", HeaderValue::from_static("0"));
                 (Frame::trailers(trailers), Remaining::Done)

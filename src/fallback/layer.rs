@@ -37,6 +37,7 @@ impl<P, A> FallbackLayer<P, A> {
     }
 
     fn with_alternative<N>(self, alternative: N) -> FallbackLayer<P, N> {
+        // Copied, since services that were made before share them.
         let (fallback, protocol) = (&self.shared.fallback, &self.shared.protocol);
         FallbackLayer::new(fallback.clone(), protocol.clone(), Arc::new(alternative))
     }

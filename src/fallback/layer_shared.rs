@@ -40,6 +40,7 @@ impl<P, A> LayerShared<P, A> {
         if !self.fallback.shared.applies_to(failed) {
             return None;
         }
+        // Taken only now: a call that keeps its failure drops it with the future.
         let retained = retained.take()?;
         Some((failed.outcome(), self.alternative.respond(failed, retained)))
     }
@@ -71,6 +72,7 @@ impl<P, A> LayerShared<P, A> {
         let fallback = &self.fallback.shared;
         match result {
             Ok(mut response) => {
+                // Classified anew: layers further out see what the caller gets, not what it was spared.
                 self.protocol.classify_fallback(call, &mut response);
                 if is_failure_by_default(call.classification().outcome) {
                     fallback.report_failed(outcome, FallbackError::Failed);

@@ -69,6 +69,7 @@ where
         if let Some((name, value)) = header {
             response.headers_mut().insert(name.clone(), value.clone());
         }
+        // For layers of this process, whether or not a header tells callers.
         response.extensions_mut().insert(info);
         response.map(FallbackBody::from_fallback)
     }

@@ -66,6 +66,7 @@ impl Shared {
     }
 
     pub(super) fn report_served(&self, outcome: Outcome) {
+        // The registry's count first: the recorder and the subscriber may panic.
         self.served.fetch_add(1, Relaxed);
         catch_hook(|| {
             self.with_metrics(|metrics| metrics.count_served(outcome));

@@ -40,6 +40,7 @@ impl<F: Future> Future for UntilDeadline<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let Some(deadline) = *this.deadline else {
+            // Limits around the call end it as a whole.
             return this.future.poll(cx).map(Ok);
         };
         // The result before the clock: one that is ready beats the deadline.
@@ -50,6 +51,7 @@ impl<F: Future> Future for UntilDeadline<F> {
         if let Poll::Ready(output) = polled {
             return Poll::Ready(Ok(output));
         }
+        // Most services respond before they need a timer.
         if this.sleep.is_none() {
             this.sleep.set(Some(sleep_until(deadline)));
         }

@@ -35,6 +35,7 @@ impl<S: Service<Req> + Clone, Req> Service<Req> for LazyReady<S> {
 
     fn call(&mut self, request: Req) -> Self::Future {
         LazyReadyFuture {
+            // No swap of the clone: this service was never polled ready, and the call polls its own.
             inner: Some(Oneshot::new(self.inner.clone(), request)),
         }
     }

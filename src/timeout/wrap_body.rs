@@ -25,6 +25,7 @@ impl<P: Protocol> WrapBody for WrapTimeoutBody<P> {
         parts: &mut response::Parts,
         body: B,
     ) -> TimeoutBody<B> {
+        // Asked only if the body has limits.
         let has_trailers = || with.call.wire().is_grpc() && expects_grpc_trailers(&parts.headers);
         TimeoutBody::new(body, with.config, with.timeout, has_trailers)
     }
