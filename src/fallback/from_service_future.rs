@@ -12,7 +12,6 @@ use crate::guard::Oneshot;
 
 pin_project! {
     /// The call of a fallback service, which waits until that is ready.
-    #[doc(hidden)]
     pub struct FromServiceFuture<T: Service<Req>, Req> {
         #[pin]
         call: Oneshot<T, Req>,

@@ -9,7 +9,6 @@ use crate::{
 };
 
 /// Makes one response type of the service's and the fallback's. Implemented by the protocols only.
-#[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "a fallback that responds with `{Alt}` cannot stand in for a service that responds with `{Res}`",
     note = "for any service they must be of one type; over HTTP, both must be an `http::Response`"

@@ -7,7 +7,6 @@ use crate::{
 };
 
 /// The immediate result of an alternative.
-#[doc(hidden)]
 #[derive(Debug)]
 pub enum Produced<Res, FallbackReq> {
     /// The response.

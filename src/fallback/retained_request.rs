@@ -13,7 +13,6 @@ use crate::{
 };
 
 /// The retained part of a request that may have to be sent to another service.
-#[doc(hidden)]
 pub struct RetainedRequest<B> {
     parts: Parts,
     body: RetainedBody<B>,

@@ -1,4 +1,4 @@
-//! What the registry shows of a time limit.
+//! The registry's entry of a time limit.
 
 use crate::{
     call::TimeoutKind,

@@ -11,7 +11,6 @@ use crate::{call::track_never_called, guard::Oneshot};
 
 /// A service that is always ready, and waits for the wrapped one inside of the call. Part of
 /// [`IncludeReadinessLayer`](super::IncludeReadinessLayer).
-#[doc(hidden)]
 #[derive(Clone, Debug)]
 pub struct LazyReady<S> {
     inner: S,
@@ -43,7 +42,6 @@ impl<S: Service<Req> + Clone, Req> Service<Req> for LazyReady<S> {
 
 pin_project! {
     /// The future of a [`LazyReady`]. A time limit that drops it learns whether the service was called.
-    #[doc(hidden)]
     #[must_use = "futures do nothing unless polled"]
     pub struct LazyReadyFuture<S, Req> where S: Service<Req> {
         // None while and after it is dropped.

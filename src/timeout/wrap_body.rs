@@ -8,7 +8,6 @@ use super::{TimeoutBody, response::ResponseContext};
 use crate::protocol::{CallState, Protocol, WireFormat, WrapBody};
 
 /// A wrapper that puts bodies in a [`TimeoutBody`], which has the caller's deadline and limits of its own.
-#[doc(hidden)]
 #[derive(Debug)]
 pub struct WrapTimeoutBody<P>(PhantomData<fn() -> P>);
 
