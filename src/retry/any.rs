@@ -4,9 +4,7 @@ use tower_service::Service;
 
 use super::{
     Attempt, AttemptResult, Attempts, Retry, RetryDecision, RetryFuture, RetryLayer, RetryPolicy,
-    attempts::FailedAttempt,
-    future::POLLED_AFTER_COMPLETION,
-    state::{CallCompletion, deadline_rejection},
+    attempts::FailedAttempt, future::POLLED_AFTER_COMPLETION, state::deadline_rejection,
 };
 use crate::{
     call::{BoxError, Outcome},
@@ -45,6 +43,7 @@ where
 
     #[inline]
     fn send(&mut self, request: Req, attempt: Attempt) -> S::Future {
+        // Before the call, which takes the request. The last attempt needs no other.
         if !attempt.is_last {
             let policy = self.layer.rules();
             self.request = policy
@@ -104,6 +103,7 @@ where
     }
 
     fn start(&mut self, attempt: Attempt, _: Option<&Context>) -> S::Future {
+        // `classify` lets no attempt follow that has no request.
         let request = self.request.take().expect(POLLED_AFTER_COMPLETION);
         self.send(request, attempt)
     }
@@ -138,11 +138,7 @@ where
         &mut self,
         output: Self::AttemptOutput,
         _: Attempt,
-        completion: Option<CallCompletion>,
     ) -> Result<S::Response, BoxError> {
-        if let Some(completion) = completion {
-            completion.complete(self.retry(), Outcome::Success);
-        }
         output
     }
 

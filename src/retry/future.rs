@@ -94,8 +94,13 @@ impl<A: Attempts> RetryFuture<A> {
         let attempt = this.state.attempt(this.attempts.retry());
         match this.attempts.classify(output, attempt) {
             Ok(output) => {
-                let completion = Some(this.state.on_success());
-                Some(this.attempts.complete(output, attempt, completion))
+                let mut output = this.attempts.complete(output, attempt);
+                let completion = this.state.on_success();
+                let completion = this.attempts.complete_success(&mut output, completion);
+                if let Some(completion) = completion {
+                    completion.complete(this.attempts.retry(), Outcome::Success);
+                }
+                Some(output)
             }
             Err(failed) => self.on_attempt_failure(failed, attempt),
         }
@@ -115,7 +120,7 @@ impl<A: Attempts> RetryFuture<A> {
         let Some(delay) = delay.filter(|_| this.attempts.prepare_retry()) else {
             // The future may live on after its result, and the reservation with it.
             this.state.cancel_retry();
-            return Some(this.attempts.complete(failed.output, attempt, None));
+            return Some(this.attempts.complete(failed.output, attempt));
         };
         // Before the wait, so that the failed response does not occupy its connection meanwhile.
         drop(failed.output);
@@ -200,6 +205,7 @@ where
     /// Sets the deadline: no further attempt begins later, and no wait begins that would end later. The first attempt
     /// is made in any case.
     pub fn deadline(mut self, deadline: Instant) -> Self {
+        // Never later than a deadline that the call has already.
         self.state.cap_deadline(deadline);
         self
     }

@@ -298,6 +298,7 @@ impl<P: Protocol + Clone, M> RetryLayer<P, HttpRetry<M>> {
 
     // Copies what is shared: services that were made before keep their rules.
     fn update(self, change: impl FnOnce(&mut HttpRetry<M>)) -> Self {
+        // A copy: services that were made before keep their rules.
         let mut rules = self.rules().clone();
         change(&mut rules);
         RetryLayer::with_parts(self.retry().clone(), self.protocol().clone(), rules)

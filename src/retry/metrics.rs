@@ -55,6 +55,7 @@ impl RetryMetrics {
 
     /// Counts a retry that begins.
     pub(super) fn count_retry(&self) {
+        // When it begins: a call that is dropped in its backoff was not retried.
         self.count(RETRIES);
     }
 

@@ -69,6 +69,7 @@ impl Retry {
             jitter_seeds: AtomicU64::new(seed.unwrap_or_else(random_seed)),
             metrics: RetryMetrics::new(name),
         });
+        // Holds a weak reference: the entry goes with the last handle.
         registry::register(&shared);
         Retry { shared }
     }

@@ -5,7 +5,6 @@ use super::{
     attempts::FailedAttempt,
     config::{ClassifyError, RetryConfig},
     future::POLLED_AFTER_COMPLETION,
-    state::CallCompletion,
 };
 use crate::{call::Outcome, context::Context, util::hook::catch_hook};
 
@@ -70,13 +69,6 @@ impl<S, F, C> RunAttempts<S, F, C> {
             not_sent: None,
         })
     }
-
-    #[inline]
-    fn complete_success(&self, completion: Option<CallCompletion>) {
-        if let Some(completion) = completion {
-            completion.complete(&self.retry, Outcome::Success);
-        }
-    }
 }
 
 impl<F, Fut, T, E, C> Attempts for RunAttempts<(), F, C>
@@ -111,13 +103,7 @@ where
     }
 
     #[inline]
-    fn complete(
-        &mut self,
-        output: Result<T, E>,
-        _: Attempt,
-        completion: Option<CallCompletion>,
-    ) -> Result<T, E> {
-        self.complete_success(completion);
+    fn complete(&mut self, output: Result<T, E>, _: Attempt) -> Result<T, E> {
         output
     }
 }
@@ -139,6 +125,7 @@ where
     }
 
     fn start(&mut self, attempt: Attempt, _: Option<&Context>) -> Fut {
+        // Each attempt gives it back with its result.
         let state = self.state.take().expect(POLLED_AFTER_COMPLETION);
         (self.work)(state, attempt)
     }
@@ -153,13 +140,7 @@ where
         self.classify_result(output)
     }
 
-    fn complete(
-        &mut self,
-        output: Result<T, E>,
-        _: Attempt,
-        completion: Option<CallCompletion>,
-    ) -> (S, Result<T, E>) {
-        self.complete_success(completion);
+    fn complete(&mut self, output: Result<T, E>, _: Attempt) -> (S, Result<T, E>) {
         (self.state.take().expect(POLLED_AFTER_COMPLETION), output)
     }
 }

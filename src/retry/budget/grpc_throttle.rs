@@ -27,6 +27,7 @@ impl GrpcThrottle {
     }
 
     pub(super) fn allows_retry(&self) -> bool {
+        // Doubled instead of halved: an odd maximum keeps its half.
         self.tokens.load(Ordering::Relaxed) * 2 > self.max
     }
 

@@ -1,4 +1,4 @@
-//! What keeps retries from making an outage worse: all callers share one budget, however many there are.
+//! Budgets, which keep retries from making an outage worse: all callers share one, however many there are.
 
 mod bucket;
 mod grpc_throttle;

@@ -120,6 +120,7 @@ impl SlidingWindow {
             let live = slices.filter(|&(slice, _)| is_live(slice));
             live.map(|(_, count)| u128::from(count)).sum()
         };
+        // In units, so that a small ratio adds up over many calls without rounding.
         let earned = self.min_units + sum(&mut { calls }) * self.units_per_call;
         earned.saturating_sub(sum(&mut retries.slices.iter().copied()) * UNITS_PER_RETRY)
     }

@@ -67,6 +67,7 @@ impl<M> HttpRetry<M> {
     /// Returns whether the request may be sent twice.
     fn is_repeatable(&self, request: &request::Parts) -> bool {
         match &self.retry_if_request {
+            // A closure that panics allows nothing: a payment that is made twice is worse than an error.
             Some(predicate) => catch_hook(|| predicate(request)).unwrap_or(false),
             None => may_be_done_twice(&request.method, &request.headers),
         }
@@ -82,14 +83,17 @@ impl<M> HttpRetry<M> {
         let proof = || not_sent(error).filter(|_| self.retry_unsent);
         let configured = || {
             let predicate = self.unsent_if.as_ref()?;
+            // Treated as a connection that was never made: only a normal retry, with its backoff, follows.
             let is_unsent = catch_hook(|| predicate(error)).unwrap_or(false);
             is_unsent.then_some(NotSent::NoConnection)
         };
+        // The transport's proof first: it may allow to send the request again at once.
         proof().or_else(configured)
     }
 
     /// Returns what the head of a failed response says about another attempt.
     fn retry_after(&self, head: &response::Parts) -> Option<RetryAfter> {
+        // A closure that panics has read nothing, so the usual headers count.
         let configured = || catch_hook(|| self.read_retry_after.as_ref()?(head)).flatten();
         configured().or_else(|| RetryAfter::from_headers(&head.headers, SystemTime::now()))
     }
@@ -116,7 +120,6 @@ impl<M> fmt::Debug for HttpRetry<M> {
 pub trait MapBody<B> {
     /// The body that the service takes.
     type Body;
-    #[doc(hidden)]
     fn map_body(&self, body: ReplayBody<B>) -> Self::Body;
 }
 

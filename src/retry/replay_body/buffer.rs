@@ -57,6 +57,7 @@ impl<B: Body<Data = Bytes>> ReplayBuffer<B> {
     pub(super) fn size_hint(&self) -> SizeHint {
         let unread = (self.position..self.frame_count()).filter_map(|index| self.frame(index));
         let unread: u64 = unread.map(|data| data.len() as u64).sum();
+        // The source tells its own rest only.
         let rest = self.source.as_ref().map(Body::size_hint);
         let rest = rest.unwrap_or_else(|| SizeHint::with_exact(0));
         let mut hint = SizeHint::new();
@@ -111,6 +112,7 @@ impl<B> ReplayBuffer<B> {
         self.space = None;
         let read = self.position.min(self.frame_count());
         for index in 0..read {
+            // The list stays as it is, since `position` counts its entries.
             drop(self.take_frame(index));
         }
         self.discard_if_read();
@@ -189,6 +191,7 @@ where
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        // The buffer before the source, which goes on where the reader before has stopped.
         if let Some(data) = self.next_buffered() {
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }

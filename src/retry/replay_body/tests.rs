@@ -53,7 +53,7 @@ fn scripted_source(chunks: &[Vec<u8>], trailers: bool, has_exact_size: bool) -> 
     }
 }
 
-/// What a reader got: bytes, whether trailers came, and how the body ended.
+/// The data that a reader got, with or without trailers, and the end.
 #[derive(Debug, Default, PartialEq)]
 struct ReadResult {
     data: Vec<u8>,
