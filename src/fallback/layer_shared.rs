@@ -21,6 +21,10 @@ pub(super) struct LayerShared<P, A> {
 pub(super) type MergedResponse<P, Res, E, Alt> =
     <P as Respond<Res, E>>::Response<<P as Merge<Res, E, Alt>>::BodyWrapper>;
 
+/// The result of a service with a fallback.
+pub(super) type MergedResult<P, Res, E, Alt> =
+    Result<MergedResponse<P, Res, E, Alt>, <P as Respond<Res, E>>::Error>;
+
 /// The outcome of the failed call, and what an alternative produced.
 type ProducedFor<A, Req> = (
     Outcome,
