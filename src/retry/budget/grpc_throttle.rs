@@ -17,6 +17,7 @@ pub(super) struct GrpcThrottle {
 
 impl GrpcThrottle {
     pub(super) fn new(settings: ThrottleBudget) -> Self {
+        // Rounded, since 0.29 times a thousand is a little less than 290.
         let thousandths = |tokens: f64| (tokens * UNITS_PER_TOKEN as f64).round() as u64;
         let max = thousandths(settings.max_tokens);
         GrpcThrottle {

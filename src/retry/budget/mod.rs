@@ -132,10 +132,10 @@ impl Budget {
     /// up.
     pub fn reserve(&self, after: Outcome, now: &CallClock) -> Option<Reservation> {
         let receipt = match &*self.0 {
-            BudgetKind::Window(window) => window.withdraw(now.now())?,
+            BudgetKind::Window(window) => window.reserve(now.now())?,
             // A throttle takes nothing for a retry, so there is nothing to refund.
             BudgetKind::Throttle(throttle) => throttle.allows_retry().then_some(0)?,
-            BudgetKind::Bucket(bucket) => bucket.withdraw(after)?,
+            BudgetKind::Bucket(bucket) => bucket.reserve(after)?,
         };
         Some(Reservation::new(self.clone(), receipt))
     }
