@@ -52,6 +52,7 @@ where
     P: Respond<Res, E>,
 {
     protocol.classify_response(call, response, None);
+    // Afterwards: layers further out read the outcome from the response's extensions.
     P::share_classification(call, response);
 }
 

@@ -27,6 +27,7 @@ impl<Req, V: Clone> Alternative<Req> for FromValue<V> {
     }
 
     fn call(&self, never: Infallible, _: FallbackInfo) -> Self::Future {
+        // `respond` asks for no call.
         match never {}
     }
 }

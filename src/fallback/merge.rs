@@ -65,6 +65,7 @@ where
         info: FallbackInfo,
         header: Option<&Header>,
     ) -> Response<FallbackBody<B, A>> {
+        // Replaces that of the fallback service, which may have a fallback, too.
         if let Some((name, value)) = header {
             response.headers_mut().insert(name.clone(), value.clone());
         }

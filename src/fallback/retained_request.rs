@@ -40,6 +40,7 @@ impl<B: Body<Data = Bytes>> RetainedRequest<B> {
         let sent = body.replay().expect("a new body is unread");
         let retained = RetainedRequest {
             deadline: parts.extensions.get().and_then(Context::deadline),
+            // The clock is read only for a request with a limit.
             grpc_deadline: time_limit.and_then(|time| Instant::now().checked_add(time)),
             // The first service may change its copy.
             parts: parts.clone(),

@@ -107,6 +107,7 @@ pub(super) fn is_failure_by_default(outcome: Outcome) -> bool {
         | Outcome::TimedOut
         | Outcome::Rejected
         | Outcome::Panicked => true,
+        // Nobody waits for the response to a call that was cancelled.
         Outcome::Success | Outcome::ClientError | Outcome::Cancelled => false,
     }
 }

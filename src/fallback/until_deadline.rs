@@ -45,6 +45,7 @@ impl<F: Future> Future for UntilDeadline<F> {
         };
         // The result before the clock: one that is ready beats the deadline.
         let polled = {
+            // The fallback service learns how much time there is, as work inside of a time limit does.
             let _scope = TimeBudget::NONE.with_deadline(Some(deadline)).enter();
             this.future.poll(cx)
         };

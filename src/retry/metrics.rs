@@ -118,6 +118,7 @@ impl RetryMetrics {
 
 /// Makes the counters in the order of the counts.
 fn make_counters(name: &Label) -> [Counter; COUNT] {
+    // For each recorder once, with its first counter.
     describe();
     let name = || name.to_string();
     std::array::from_fn(|index| match index {

@@ -112,6 +112,7 @@ impl Retry {
         Fut: Future<Output = Result<T, E>>,
         E: Error + 'static,
     {
+        // A function pointer, whose type names `E`: from it, `when` knows what its closure takes.
         RetryFuture::new(RunAttempts::new(self.clone(), (), work, |config, error| {
             config.classify_error(error)
         }))

@@ -53,6 +53,7 @@ impl<M> HttpRetry<M> {
     }
 
     fn with_shared_map<N>(&self, map: Arc<N>) -> HttpRetry<N> {
+        // Field by field, since the rest of another type cannot be taken over.
         HttpRetry {
             map,
             max_replay_bytes: self.max_replay_bytes,

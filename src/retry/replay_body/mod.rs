@@ -66,6 +66,21 @@ impl Error for Superseded {}
 
 impl<B: Body<Data = Bytes>> ReplayBody<B> {
     /// Buffers at most `max_bytes`.
+    ///
+    /// A body that is too long can be replayed until it is read:
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use http_body_util::{BodyExt, Full};
+    /// use tower_keep::retry::ReplayBody;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_keep::BoxError> {
+    /// let mut body = ReplayBody::new(Full::new(Bytes::from("an order")), 4);
+    /// assert!(body.is_replayable());
+    /// body.frame().await.expect("data")?;
+    /// assert!(!body.is_replayable());
+    /// # Ok(()) }
+    /// ```
     pub fn new(body: B, max_bytes: usize) -> Self {
         ReplayBody::with_upload(body, max_bytes, None)
     }
