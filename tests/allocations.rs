@@ -18,7 +18,7 @@ use tower_keep::{
     fallback::{FailedCall, Fallback, FallbackLayer},
     guard::Admit,
     protocol::Client,
-    retry::{HttpRetry, ReplayBody, Retry, RetryLayer},
+    retry::{ReplayBody, Retry, RetryLayer},
     timeout::TimeoutLayer,
 };
 
@@ -314,7 +314,7 @@ fn request(method: Method, body: Bytes) -> Request<Full<Bytes>> {
 }
 
 /// How many allocations the layer adds to a request that a service reads and answers.
-fn http(layer: RetryLayer<HttpRetry<Client>>, method: Method, body: &'static str) -> f64 {
+fn http(layer: RetryLayer<Client>, method: Method, body: &'static str) -> f64 {
     let request = || request(method.clone(), Bytes::from_static(body.as_bytes()));
     let mut bare = service_fn(answer::<Full<Bytes>>);
     let mut layered = layer.layer(service_fn(answer::<ReplayBody<Full<Bytes>>>));

@@ -5,7 +5,6 @@ use super::{FailedCall, FallbackInfo, error::FallbackError, produced::Produced};
 /// A source of responses for failed calls: a value, a closure, another service. Implemented by
 /// [`FromValue`](super::FromValue), [`FromFn`](super::FromFn), [`FromService`](super::FromService) and
 /// [`FromHttpService`](super::FromHttpService) only.
-#[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot respond to requests of type `{Req}`",
     note = "use `.with(closure)`, `.service(other)` or, for any service, `.value(response)`",

@@ -64,6 +64,7 @@ impl FallbackBuilder {
         let Some(header) = self.header.clone() else {
             return Ok(self.build_unchecked(None));
         };
+        // Checked here, where an error can be returned: a name may have line breaks.
         match HeaderValue::from_str(self.name.as_str()) {
             Ok(value) => Ok(self.build_unchecked(Some((header, value)))),
             Err(_) => {

@@ -52,6 +52,7 @@ where
     P: Respond<Res, E>,
 {
     protocol.classify_response(call, response, None);
+    // Afterwards: layers further out read the outcome from the response's extensions.
     P::share_classification(call, response);
 }
 
@@ -64,6 +65,7 @@ fn with_rejection<R>(
     if error.is_some() {
         return then(error.and_then(Rejection::find));
     }
+    // A response has no error: the state of the call knows whether a guard further in made it.
     let clock = CallClock::default();
     let mut end = CallEnd::new(call.classification().outcome, &clock);
     call.write_end(&mut end);

@@ -1,5 +1,4 @@
 /// The reason why a fallback did not respond to a failed call.
-#[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FallbackError {
     /// The fallback service failed to become ready.

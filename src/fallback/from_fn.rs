@@ -28,6 +28,7 @@ where
     }
 
     fn call(&self, never: Infallible, _: FallbackInfo) -> Self::Future {
+        // `respond` asks for no call.
         match never {}
     }
 }

@@ -54,6 +54,7 @@ where
         failed: &FailedCall<'_>,
         retained: RetainedRequest<B>,
     ) -> Produced<T::Response, Self::FallbackRequest> {
+        // While the failure can still be looked at: it proves whether the request was begun.
         if !retained.may_resend(failed) {
             return Produced::Unavailable(FallbackError::NotRepeatable);
         }
@@ -71,6 +72,7 @@ where
 
     fn call(&self, mut request: Self::FallbackRequest, info: FallbackInfo) -> Self::Future {
         request.extensions_mut().insert(info);
+        // A clone for each call, which waits for its own readiness: the shared one is never polled.
         FromServiceFuture::new(self.service.clone(), request)
     }
 }

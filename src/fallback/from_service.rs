@@ -26,6 +26,7 @@ impl<Req: Clone, T: Service<Req> + Clone> Alternative<Req> for FromService<T> {
     type Future = FromServiceFuture<T, Req>;
 
     fn retain_request(&self, request: Req, _: Option<Duration>) -> (Req, Req) {
+        // In advance: nobody knows yet whether the call fails, and the wrapped service takes the original.
         let retained = request.clone();
         (request, retained)
     }
@@ -38,6 +39,7 @@ impl<Req: Clone, T: Service<Req> + Clone> Alternative<Req> for FromService<T> {
     }
 
     fn call(&self, request: Req, _: FallbackInfo) -> Self::Future {
+        // A clone for each call, which waits for its own readiness: the shared one is never polled.
         FromServiceFuture::new(self.0.clone(), request)
     }
 }

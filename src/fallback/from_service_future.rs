@@ -12,7 +12,6 @@ use crate::guard::Oneshot;
 
 pin_project! {
     /// The call of a fallback service, which waits until that is ready.
-    #[doc(hidden)]
     pub struct FromServiceFuture<T: Service<Req>, Req> {
         #[pin]
         call: Oneshot<T, Req>,
@@ -33,6 +32,7 @@ impl<T: Service<Req>, Req> Future for FromServiceFuture<T, Req> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut call = self.project().call;
         let result = ready!(call.as_mut().poll(cx));
+        // A failure before the call is one of readiness.
         let reason = match call.is_called() {
             true => FallbackError::Failed,
             false => FallbackError::NotReady,

@@ -22,10 +22,12 @@ impl<Req, V: Clone> Alternative<Req> for FromValue<V> {
     }
 
     fn respond(&self, _: &FailedCall<'_>, (): ()) -> Produced<V, Infallible> {
+        // `Clone` is code of the application, too.
         Produced::caught(|| self.0.clone())
     }
 
     fn call(&self, never: Infallible, _: FallbackInfo) -> Self::Future {
+        // `respond` asks for no call.
         match never {}
     }
 }

@@ -13,7 +13,7 @@ use super::{
     alternative::Alternative,
     classify::classify_failure,
     layer_error::IntoLayerError,
-    layer_shared::{LayerShared, MergedResponse},
+    layer_shared::{LayerShared, MergedResult},
     merge::Merge,
     produced::Produced,
     until_deadline::{DeadlineElapsed, UntilDeadline},
@@ -69,6 +69,83 @@ where
     }
 }
 
+impl<F, Req, P, A> FallbackFuture<F, Req, P, A>
+where
+    P: Protocol,
+    A: Alternative<Req>,
+{
+    /// Has the alternative respond if the call has failed. Returns the result, unless the fallback service is called for
+    /// it.
+    fn on_result<Res, E>(
+        self: Pin<&mut Self>,
+        mut result: Result<Res, P::Error>,
+    ) -> Option<MergedResult<P, Res, E, A::Response>>
+    where
+        P: Merge<Res, E, A::Response>,
+    {
+        let mut this = self.project();
+        let shared = &**this.shared;
+        let fallback = &*shared.fallback.shared;
+        let produce = |failed: &FailedCall<'_>| shared.produce(failed, this.retained);
+        let produced =
+            classify_failure::<P, Res, E, _>(&shared.protocol, this.call, &mut result, produce);
+        // A success, or a failure that the fallback does not apply to.
+        let Some((outcome, produced)) = produced.flatten() else {
+            return Some(result.map(P::from_service));
+        };
+        match produced {
+            Produced::Ready(response) => {
+                // First, since the failed response may hold a connection.
+                drop(result);
+                Some(Ok(shared.finish_value::<Res, E, _>(response, outcome)))
+            }
+            Produced::NeedsCall(request, deadline) => {
+                // Before the fallback service is called, so that nothing is held meanwhile.
+                drop(result);
+                let future = shared.alternative.call(request, fallback.info(outcome));
+                let future = UntilDeadline::new(future, deadline);
+                this.state.set(State::CallingFallback { future, outcome });
+                None
+            }
+            Produced::Unavailable(reason) => {
+                // Nothing else can respond, so the caller gets the failure as it is.
+                fallback.report_failed(outcome, reason);
+                Some(result.map(P::from_service))
+            }
+        }
+    }
+
+    /// Completes the call with the result of the fallback service. `outcome` is that of the failed call.
+    fn on_fallback_result<Res, E>(
+        self: Pin<&mut Self>,
+        result: <UntilDeadline<A::Future> as Future>::Output,
+        outcome: Outcome,
+    ) -> MergedResult<P, Res, E, A::Response>
+    where
+        P: Merge<Res, E, A::Response>,
+        A::Error: IntoLayerError<P::Error>,
+    {
+        let mut this = self.project();
+        let shared = &**this.shared;
+        match result {
+            Ok(result) => {
+                this.state.set(State::Done);
+                shared.finish_service::<Res, E, _, _>(this.call, result, outcome)
+            }
+            Err(DeadlineElapsed) => {
+                let elapsed = shared.fallback.shared.record_elapsed(outcome);
+                // The call is dropped before its timeout is reported.
+                let elapsed = drop_on_timeout(elapsed, || this.state.set(State::Done));
+                // Responds to the request, whatever the failed response was.
+                this.call.reset();
+                let failure = LocalFailure::TimedOut(elapsed);
+                let response = P::local_response(this.call, failure);
+                response.map(P::message_response::<P::BodyWrapper>)
+            }
+        }
+    }
+}
+
 impl<F, Req, P, A, Res, E> Future for FallbackFuture<F, Req, P, A>
 where
     // The call.
@@ -79,60 +156,21 @@ where
     // How calls are classified, and the two responses become one.
     P: Merge<Res, E, A::Response>,
 {
-    type Output = Result<MergedResponse<P, Res, E, A::Response>, P::Error>;
+    type Output = MergedResult<P, Res, E, A::Response>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        let shared = &**this.shared;
-        let fallback = &*shared.fallback.shared;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
-            match this.state.as_mut().project() {
+            match self.as_mut().project().state.project() {
                 StateProj::Calling { future } => {
-                    let mut result = ready!(future.poll(cx)).map_err(P::convert_error);
-                    let produce = |failed: &FailedCall<'_>| shared.produce(failed, this.retained);
-                    let protocol = &*shared.protocol;
-                    let produced =
-                        classify_failure::<P, Res, E, _>(protocol, this.call, &mut result, produce);
-                    let Some((outcome, produced)) = produced.flatten() else {
-                        return Poll::Ready(result.map(P::from_service));
-                    };
-                    match produced {
-                        Produced::Ready(response) => {
-                            drop(result);
-                            let response = shared.finish_value::<Res, E, _>(response, outcome);
-                            return Poll::Ready(Ok(response));
-                        }
-                        Produced::NeedsCall(request, deadline) => {
-                            // Before the fallback service is called, so that nothing is held meanwhile.
-                            drop(result);
-                            let future = shared.alternative.call(request, fallback.info(outcome));
-                            let future = UntilDeadline::new(future, deadline);
-                            this.state.set(State::CallingFallback { future, outcome });
-                        }
-                        Produced::Unavailable(reason) => {
-                            fallback.report_failed(outcome, reason);
-                            return Poll::Ready(result.map(P::from_service));
-                        }
+                    let result = ready!(future.poll(cx)).map_err(P::convert_error);
+                    if let Some(result) = self.as_mut().on_result::<Res, E>(result) {
+                        return Poll::Ready(result);
                     }
+                    // The fallback service is called now, and must be polled before this returns `Pending`.
                 }
                 StateProj::CallingFallback { future, outcome } => {
                     let (result, outcome) = (ready!(future.poll(cx)), *outcome);
-                    return Poll::Ready(match result {
-                        Ok(result) => {
-                            this.state.set(State::Done);
-                            shared.finish_service::<Res, E, _, _>(this.call, result, outcome)
-                        }
-                        Err(DeadlineElapsed) => {
-                            let elapsed = fallback.record_elapsed(outcome);
-                            // The call is dropped before its timeout is reported.
-                            let elapsed = drop_on_timeout(elapsed, || this.state.set(State::Done));
-                            // Responds to the request, whatever the failed response was.
-                            this.call.reset();
-                            let failure = LocalFailure::TimedOut(elapsed);
-                            let response = P::local_response(this.call, failure);
-                            response.map(P::message_response::<P::BodyWrapper>)
-                        }
-                    });
+                    return Poll::Ready(self.on_fallback_result::<Res, E>(result, outcome));
                 }
                 StateProj::Done => panic!("polled after completion"),
             }

@@ -30,6 +30,7 @@ const PREFIX_LEN: usize = 5;
 pub fn grpc_message(encoded: impl Into<Bytes>) -> Response<GrpcMessage> {
     let encoded = encoded.into();
     let length = u32::try_from(encoded.len()).expect("a gRPC message is at most 4 GiB long");
+    // In one piece, since a transport may write each frame by itself.
     let mut framed = BytesMut::with_capacity(PREFIX_LEN + encoded.len());
     framed.put_u8(0); // not compressed
     framed.put_u32(length);
@@ -68,6 +69,7 @@ impl Body for GrpcMessage {
                 (Frame::data(std::mem::take(framed)), Remaining::Trailers)
             }
             Remaining::Trailers => {
+                // A response without a status would count as one that broke off.
                 let mut trailers = HeaderMap::with_capacity(1);
                 trailers.insert("grpc-status", HeaderValue::from_static("0"));
                 (Frame::trailers(trailers), Remaining::Done)

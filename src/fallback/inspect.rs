@@ -1,4 +1,4 @@
-//! What the registry shows of a fallback.
+//! The registry's entry of a fallback.
 
 use std::sync::atomic::Ordering::Relaxed;
 

@@ -37,6 +37,7 @@ impl<P, A> FallbackLayer<P, A> {
     }
 
     fn with_alternative<N>(self, alternative: N) -> FallbackLayer<P, N> {
+        // Copied, since services that were made before share them.
         let (fallback, protocol) = (&self.shared.fallback, &self.shared.protocol);
         FallbackLayer::new(fallback.clone(), protocol.clone(), Arc::new(alternative))
     }
@@ -118,6 +119,17 @@ impl FallbackLayer<AnyService> {
     /// async closure is a service, too: `tower::service_fn(|request| async { .. })`.
     ///
     /// The service is shared between calls, and so must be `Sync` if they are `Send`: tower's `BoxCloneSyncService` is.
+    ///
+    /// Yesterday's quotes stand in for today's:
+    ///
+    /// ```
+    /// use tower::service_fn;
+    /// use tower_keep::{BoxError, fallback::{Fallback, FallbackLayer}};
+    ///
+    /// let archive = service_fn(|name: String| async move { Ok::<_, BoxError>(format!("{name}: 17")) });
+    /// let layer = FallbackLayer::any(Fallback::new("quotes")).service(archive);
+    /// # let _ = layer;
+    /// ```
     #[must_use]
     pub fn service<T>(self, service: T) -> FallbackLayer<AnyService, FromService<T>> {
         self.with_alternative(FromService(service))
@@ -214,6 +226,22 @@ impl<K> FallbackLayer<HttpProtocol<K>> {
     /// [`request_body`](Self::request_body) makes of it.
     ///
     /// The service is shared between calls, and so must be `Sync` if they are `Send`: tower's `BoxCloneSyncService` is.
+    ///
+    /// A second region gets the orders that the first one never saw:
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use http::{Request, Response};
+    /// use http_body_util::Full;
+    /// use tower::service_fn;
+    /// use tower_keep::{BoxError, fallback::{Fallback, FallbackLayer}, retry::ReplayBody};
+    ///
+    /// let second_region = service_fn(|_: Request<ReplayBody<Full<Bytes>>>| async {
+    ///     Ok::<_, BoxError>(Response::new(Full::<Bytes>::from("accepted")))
+    /// });
+    /// let layer = FallbackLayer::client(Fallback::new("orders")).service(second_region);
+    /// # let _ = layer;
+    /// ```
     #[must_use]
     pub fn service<T>(self, service: T) -> FallbackLayer<HttpProtocol<K>, FromHttpService<T>> {
         self.with_alternative(FromHttpService { service, map: () })
@@ -223,6 +251,24 @@ impl<K> FallbackLayer<HttpProtocol<K>> {
 impl<K, T: Clone, M> FallbackLayer<HttpProtocol<K>, FromHttpService<T, M>> {
     /// Converts the replay body into the body type of both services, such as by `tonic::body::Body::new` or
     /// `axum::body::Body::new`. Default: no conversion, since many clients take any body.
+    ///
+    /// Both services take a boxed body here:
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use http::{Request, Response};
+    /// use http_body_util::{BodyExt, Full, combinators::BoxBody};
+    /// use tower::service_fn;
+    /// use tower_keep::{BoxError, fallback::{Fallback, FallbackLayer}, retry::ReplayBody};
+    ///
+    /// let second_region = service_fn(|_: Request<BoxBody<Bytes, BoxError>>| async {
+    ///     Ok::<_, BoxError>(Response::new(Full::<Bytes>::from("accepted")))
+    /// });
+    /// let layer = FallbackLayer::client(Fallback::new("orders"))
+    ///     .service(second_region)
+    ///     .request_body(|body: ReplayBody<Full<Bytes>>| body.boxed());
+    /// # let _ = layer;
+    /// ```
     #[must_use]
     pub fn request_body<N>(self, map: N) -> FallbackLayer<HttpProtocol<K>, FromHttpService<T, N>> {
         let service = self.shared.alternative.service.clone();

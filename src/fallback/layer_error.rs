@@ -1,7 +1,6 @@
 use std::convert::Infallible;
 
 /// Converts the error of an alternative into that of the layered service.
-#[doc(hidden)]
 pub trait IntoLayerError<E> {
     fn into_layer_error(self) -> E;
 }
@@ -13,7 +12,6 @@ impl<E> IntoLayerError<E> for Infallible {
 }
 
 /// The error of a fallback service.
-#[doc(hidden)]
 #[derive(Debug)]
 pub struct ServiceError<E>(pub(super) E);
 

@@ -21,6 +21,10 @@ pub(super) struct LayerShared<P, A> {
 pub(super) type MergedResponse<P, Res, E, Alt> =
     <P as Respond<Res, E>>::Response<<P as Merge<Res, E, Alt>>::BodyWrapper>;
 
+/// The result of a service with a fallback.
+pub(super) type MergedResult<P, Res, E, Alt> =
+    Result<MergedResponse<P, Res, E, Alt>, <P as Respond<Res, E>>::Error>;
+
 /// The outcome of the failed call, and what an alternative produced.
 type ProducedFor<A, Req> = (
     Outcome,
@@ -40,6 +44,7 @@ impl<P, A> LayerShared<P, A> {
         if !self.fallback.shared.applies_to(failed) {
             return None;
         }
+        // Taken only now: a call that keeps its failure drops it with the future.
         let retained = retained.take()?;
         Some((failed.outcome(), self.alternative.respond(failed, retained)))
     }
@@ -71,6 +76,7 @@ impl<P, A> LayerShared<P, A> {
         let fallback = &self.fallback.shared;
         match result {
             Ok(mut response) => {
+                // Classified anew: layers further out see what the caller gets, not what it was spared.
                 self.protocol.classify_fallback(call, &mut response);
                 if is_failure_by_default(call.classification().outcome) {
                     fallback.report_failed(outcome, FallbackError::Failed);

@@ -9,7 +9,6 @@ use crate::{
 };
 
 /// Makes one response type of the service's and the fallback's. Implemented by the protocols only.
-#[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "a fallback that responds with `{Alt}` cannot stand in for a service that responds with `{Res}`",
     note = "for any service they must be of one type; over HTTP, both must be an `http::Response`"
@@ -66,9 +65,11 @@ where
         info: FallbackInfo,
         header: Option<&Header>,
     ) -> Response<FallbackBody<B, A>> {
+        // Replaces that of the fallback service, which may have a fallback, too.
         if let Some((name, value)) = header {
             response.headers_mut().insert(name.clone(), value.clone());
         }
+        // For layers of this process, whether or not a header tells callers.
         response.extensions_mut().insert(info);
         response.map(FallbackBody::from_fallback)
     }

@@ -28,6 +28,7 @@ impl FallbackMetrics {
             served: Outcome::ALL.map(|outcome| {
                 metrics::counter!(SERVED, "fallback" => name(), "outcome" => outcome.as_str())
             }),
+            // In the order of the reasons, since they are the indices.
             failed: FallbackError::ALL.map(|error| {
                 metrics::counter!(FAILED, "fallback" => name(), "reason" => error.as_str())
             }),

@@ -13,7 +13,6 @@ use crate::{
 };
 
 /// The retained part of a request that may have to be sent to another service.
-#[doc(hidden)]
 pub struct RetainedRequest<B> {
     parts: Parts,
     body: RetainedBody<B>,
@@ -41,7 +40,9 @@ impl<B: Body<Data = Bytes>> RetainedRequest<B> {
         let sent = body.replay().expect("a new body is unread");
         let retained = RetainedRequest {
             deadline: parts.extensions.get().and_then(Context::deadline),
+            // The clock is read only for a request with a limit.
             grpc_deadline: time_limit.and_then(|time| Instant::now().checked_add(time)),
+            // The first service may change its copy.
             parts: parts.clone(),
             body: RetainedBody(Some(body)),
             is_idempotent,
@@ -74,6 +75,7 @@ impl<B> RetainedRequest<B> {
     /// Returns the request for another service, which ends reading the body for the first. None if the body is no longer
     /// replayable.
     pub(super) fn into_request(self) -> Option<Request<ReplayBody<B>>> {
+        // From here on the first service can read no more of the body.
         let body = self.body.0.as_ref()?.replay()?;
         let mut parts = self.parts;
         // The other service only has the time that is left.

@@ -51,6 +51,7 @@ where
     }
 
     fn call(&mut self, mut request: Req) -> Self::Future {
+        // Read and copied first: the original is gone once it is sent.
         let call = self.shared.protocol.read(&mut request);
         let alternative = &self.shared.alternative;
         let (request, retained) = alternative.retain_request(request, call.time_limit());

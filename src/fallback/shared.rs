@@ -66,6 +66,7 @@ impl Shared {
     }
 
     pub(super) fn report_served(&self, outcome: Outcome) {
+        // The registry's count first: the recorder and the subscriber may panic.
         self.served.fetch_add(1, Relaxed);
         catch_hook(|| {
             self.with_metrics(|metrics| metrics.count_served(outcome));
@@ -106,6 +107,7 @@ pub(super) fn is_failure_by_default(outcome: Outcome) -> bool {
         | Outcome::TimedOut
         | Outcome::Rejected
         | Outcome::Panicked => true,
+        // Nobody waits for the response to a call that was cancelled.
         Outcome::Success | Outcome::ClientError | Outcome::Cancelled => false,
     }
 }

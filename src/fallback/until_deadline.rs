@@ -40,16 +40,19 @@ impl<F: Future> Future for UntilDeadline<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let Some(deadline) = *this.deadline else {
+            // Limits around the call end it as a whole.
             return this.future.poll(cx).map(Ok);
         };
         // The result before the clock: one that is ready beats the deadline.
         let polled = {
+            // The fallback service learns how much time there is, as work inside of a time limit does.
             let _scope = TimeBudget::NONE.with_deadline(Some(deadline)).enter();
             this.future.poll(cx)
         };
         if let Poll::Ready(output) = polled {
             return Poll::Ready(Ok(output));
         }
+        // Most services respond before they need a timer.
         if this.sleep.is_none() {
             this.sleep.set(Some(sleep_until(deadline)));
         }

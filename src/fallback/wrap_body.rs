@@ -8,7 +8,6 @@ use super::FallbackBody;
 use crate::protocol::WrapBody;
 
 /// A wrapper that puts the service's bodies in a [`FallbackBody`] that may also hold `A`, the fallback's.
-#[doc(hidden)]
 #[derive(Debug)]
 pub struct WrapFallbackBody<A>(PhantomData<fn() -> A>);
 

@@ -4,19 +4,17 @@ use tower_service::Service;
 
 use super::{
     Attempt, AttemptResult, Attempts, Retry, RetryDecision, RetryFuture, RetryLayer, RetryPolicy,
-    attempts::FailedAttempt,
-    future::POLLED_AFTER_COMPLETION,
-    state::{CallCompletion, deadline_rejection},
-    with_policy::WithPolicy,
+    attempts::FailedAttempt, future::POLLED_AFTER_COMPLETION, state::deadline_rejection,
 };
 use crate::{
     call::{BoxError, Outcome},
     context::Context,
+    protocol::AnyService,
 };
 
 /// Attempts of a service of any kind. Part of a [`RetryFuture`]'s type.
 pub struct ServiceAttempts<S, Req, T> {
-    layer: RetryLayer<WithPolicy<T>>,
+    layer: RetryLayer<AnyService, T>,
     inner: S,
     /// For the next attempt; `None` once the last has begun.
     request: Option<Req>,
@@ -31,7 +29,7 @@ where
     pub(super) fn start_call(
         inner: S,
         request: Req,
-        layer: RetryLayer<WithPolicy<T>>,
+        layer: RetryLayer<AnyService, T>,
     ) -> RetryFuture<Self> {
         let attempts = ServiceAttempts {
             layer,
@@ -45,8 +43,9 @@ where
 
     #[inline]
     fn send(&mut self, request: Req, attempt: Attempt) -> S::Future {
+        // Before the call, which takes the request. The last attempt needs no other.
         if !attempt.is_last {
-            let policy = &self.layer.rules().policy;
+            let policy = self.layer.rules();
             self.request = policy
                 .call_caught(|policy| policy.clone_request(&request))
                 .flatten();
@@ -61,8 +60,7 @@ where
         result: &Result<S::Response, BoxError>,
         attempt: Attempt,
     ) -> (Outcome, RetryDecision) {
-        let rules = self.layer.rules();
-        let outcome = rules.protocol.classify(result.as_ref()).outcome;
+        let outcome = self.layer.protocol().classify(result.as_ref()).outcome;
         let error = result.as_ref().err().map(|error| &**error as _);
         let config = &self.retry().shared.config;
         let attempt = AttemptResult {
@@ -71,7 +69,10 @@ where
             attempt,
             default_decision: config.decide(outcome, error, None),
         };
-        let decision = rules.policy.call_caught(|policy| policy.decide(&attempt));
+        let decision = self
+            .layer
+            .rules()
+            .call_caught(|policy| policy.decide(&attempt));
         let decision = decision.unwrap_or(RetryDecision::Stop);
         match (outcome, decision) {
             // A response that the policy retries is no success.
@@ -102,6 +103,7 @@ where
     }
 
     fn start(&mut self, attempt: Attempt, _: Option<&Context>) -> S::Future {
+        // `classify` lets no attempt follow that has no request.
         let request = self.request.take().expect(POLLED_AFTER_COMPLETION);
         self.send(request, attempt)
     }
@@ -136,11 +138,7 @@ where
         &mut self,
         output: Self::AttemptOutput,
         _: Attempt,
-        completion: Option<CallCompletion>,
     ) -> Result<S::Response, BoxError> {
-        if let Some(completion) = completion {
-            completion.complete(self.retry(), Outcome::Success);
-        }
         output
     }
 

@@ -13,35 +13,28 @@ use crate::{
 /// here for closures, services and HTTP services only.
 pub trait Attempts {
     /// Future of an attempt.
-    #[doc(hidden)]
     type Future: Future;
     /// Result of an attempt that was classified.
-    #[doc(hidden)]
     type AttemptOutput;
     /// Result of the call.
     type CallOutput;
 
-    #[doc(hidden)]
     fn retry(&self) -> &Retry;
 
     /// Returns the context of the request.
-    #[doc(hidden)]
     fn request_context(&self) -> Option<&Context> {
         None
     }
 
     /// Polls whether another attempt can start.
-    #[doc(hidden)]
     fn poll_ready(&mut self, _: &mut Cx<'_>) -> Poll<Result<(), Self::CallOutput>> {
         Poll::Ready(Ok(()))
     }
 
     /// Starts an attempt. Runs within the context of the attempt, if it has one.
-    #[doc(hidden)]
     fn start(&mut self, attempt: Attempt, context: Option<&Context>) -> Self::Future;
 
     /// Classifies the result of an attempt.
-    #[doc(hidden)]
     fn classify(
         &mut self,
         output: <Self::Future as Future>::Output,
@@ -49,29 +42,30 @@ pub trait Attempts {
     ) -> Result<Self::AttemptOutput, FailedAttempt<Self::AttemptOutput>>;
 
     /// Releases what is left of the failed attempt, since another will follow. Returns whether one can.
-    #[doc(hidden)]
     fn prepare_retry(&mut self) -> bool {
         true
     }
 
-    /// Makes the result of the call. A successful call has a completion, which may be done later, at the end of a body.
-    #[doc(hidden)]
-    fn complete(
+    /// Makes the result of the call.
+    fn complete(&mut self, output: Self::AttemptOutput, attempt: Attempt) -> Self::CallOutput;
+
+    /// Completes a call that succeeded, now or at the end of a body. Returns the completion if that is left to the caller.
+    #[inline]
+    fn complete_success(
         &mut self,
-        output: Self::AttemptOutput,
-        attempt: Attempt,
-        completion: Option<CallCompletion>,
-    ) -> Self::CallOutput;
+        _: &mut Self::CallOutput,
+        completion: CallCompletion,
+    ) -> Option<CallCompletion> {
+        Some(completion)
+    }
 
     /// Makes the result of a call whose deadline has passed. If there is none, its next attempt starts all the same.
-    #[doc(hidden)]
     fn deadline_exceeded(&self, _reason: &'static str) -> Option<Self::CallOutput> {
         None
     }
 }
 
 /// An attempt that failed.
-#[doc(hidden)]
 #[derive(Debug)]
 pub struct FailedAttempt<T> {
     pub(super) output: T,

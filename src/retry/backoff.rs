@@ -1,4 +1,4 @@
-//! How long to wait before each retry. Pure: no clock, and the seed of the jitter comes from outside.
+//! The wait before each retry. Pure: no clock, and the seed of the jitter comes from outside.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -157,6 +157,7 @@ impl Backoff {
     fn max_delay(&self) -> Duration {
         match (self.max, self.curve) {
             (Some(max), _) => max,
+            // May be longer than the default maximum.
             (None, Curve::Constant) => self.first,
             (None, _) => self.first.max(DEFAULT_MAX),
         }
@@ -235,6 +236,7 @@ impl Delays {
             Jitter::Full => self.random_between(Duration::ZERO, delay),
             Jitter::Equal => self.random_between(delay / 2, delay),
             Jitter::Decorrelated => {
+                // As in AWS' article on backoff: between the first delay and three times the one before.
                 let high = self.previous.saturating_mul(3);
                 self.previous = self.random_between(first, high.max(first)).min(max);
                 self.previous

@@ -142,6 +142,7 @@ impl RetryBuilder {
     }
 
     pub(super) fn build_unchecked(self) -> Retry {
+        // Here, and not in `new`: clones of a builder must not share a budget that nobody chose.
         let budget = self.budget.unwrap_or_else(|| Some(Budget::default()));
         Retry::from_parts(self.name, self.config, budget, self.seed)
     }

@@ -43,6 +43,7 @@ impl RetryConfig {
     ) -> RetryDecision {
         let is_retried = match outcome {
             Outcome::Failure | Outcome::Overload | Outcome::TimedOut => true,
+            // A guard of this process has decided: asking again at once only adds load.
             Outcome::Rejected => self.retry_rejections,
             _ => false,
         };

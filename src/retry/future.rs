@@ -14,7 +14,6 @@ use super::{
     attempts::FailedAttempt,
     config::{ClassifyError, RetryConfig},
     run::RunAttempts,
-    run_with::RunWithAttempts,
     stage::{Stage, StageProj, poll_ready_before, run_in_context},
     state::RetryState,
 };
@@ -95,8 +94,13 @@ impl<A: Attempts> RetryFuture<A> {
         let attempt = this.state.attempt(this.attempts.retry());
         match this.attempts.classify(output, attempt) {
             Ok(output) => {
-                let completion = Some(this.state.on_success());
-                Some(this.attempts.complete(output, attempt, completion))
+                let mut output = this.attempts.complete(output, attempt);
+                let completion = this.state.on_success();
+                let completion = this.attempts.complete_success(&mut output, completion);
+                if let Some(completion) = completion {
+                    completion.complete(this.attempts.retry(), Outcome::Success);
+                }
+                Some(output)
             }
             Err(failed) => self.on_attempt_failure(failed, attempt),
         }
@@ -116,7 +120,7 @@ impl<A: Attempts> RetryFuture<A> {
         let Some(delay) = delay.filter(|_| this.attempts.prepare_retry()) else {
             // The future may live on after its result, and the reservation with it.
             this.state.cancel_retry();
-            return Some(this.attempts.complete(failed.output, attempt, None));
+            return Some(this.attempts.complete(failed.output, attempt));
         };
         // Before the wait, so that the failed response does not occupy its connection meanwhile.
         drop(failed.output);
@@ -157,7 +161,7 @@ impl<A: Attempts> RetryFuture<A> {
     }
 }
 
-impl<F, Fut, T, E> RetryFuture<RunAttempts<F, ClassifyError<E>>>
+impl<F, Fut, T, E> RetryFuture<RunAttempts<(), F, ClassifyError<E>>>
 where
     F: FnMut(Attempt) -> Fut,
     Fut: Future<Output = Result<T, E>>,
@@ -184,7 +188,8 @@ where
     pub fn when<D: Into<RetryDecision>>(
         self,
         decide: impl Fn(&E) -> D,
-    ) -> RetryFuture<RunAttempts<F, impl Fn(&RetryConfig, &E) -> (Outcome, RetryDecision)>> {
+    ) -> RetryFuture<RunAttempts<(), F, impl Fn(&RetryConfig, &E) -> (Outcome, RetryDecision)>>
+    {
         RetryFuture {
             stage: self.stage,
             state: self.state,
@@ -193,21 +198,20 @@ where
     }
 }
 
-impl<F, Fut, T, E, C> RetryFuture<RunAttempts<F, C>>
+impl<S, F, C> RetryFuture<RunAttempts<S, F, C>>
 where
-    F: FnMut(Attempt) -> Fut,
-    Fut: Future<Output = Result<T, E>>,
-    C: Fn(&RetryConfig, &E) -> (Outcome, RetryDecision),
+    RunAttempts<S, F, C>: Attempts,
 {
     /// Sets the deadline: no further attempt begins later, and no wait begins that would end later. The first attempt
     /// is made in any case.
     pub fn deadline(mut self, deadline: Instant) -> Self {
+        // Never later than a deadline that the call has already.
         self.state.cap_deadline(deadline);
         self
     }
 }
 
-impl<S, F, Fut, T, E> RetryFuture<RunWithAttempts<S, F, ClassifyError<E>>>
+impl<S, F, Fut, T, E> RetryFuture<RunAttempts<Option<S>, F, ClassifyError<E>>>
 where
     F: FnMut(S, Attempt) -> Fut,
     Fut: Future<Output = (S, Result<T, E>)>,
@@ -233,26 +237,13 @@ where
     pub fn when<D: Into<RetryDecision>>(
         self,
         decide: impl Fn(&E) -> D,
-    ) -> RetryFuture<RunWithAttempts<S, F, impl Fn(&RetryConfig, &E) -> (Outcome, RetryDecision)>>
+    ) -> RetryFuture<RunAttempts<Option<S>, F, impl Fn(&RetryConfig, &E) -> (Outcome, RetryDecision)>>
     {
         RetryFuture {
             stage: self.stage,
             state: self.state,
             attempts: self.attempts.when(decide),
         }
-    }
-}
-
-impl<S, F, Fut, T, E, C> RetryFuture<RunWithAttempts<S, F, C>>
-where
-    F: FnMut(S, Attempt) -> Fut,
-    Fut: Future<Output = (S, Result<T, E>)>,
-    C: Fn(&RetryConfig, &E) -> (Outcome, RetryDecision),
-{
-    /// Sets the deadline, as for [`run`](super::Retry::run).
-    pub fn deadline(mut self, deadline: Instant) -> Self {
-        self.state.cap_deadline(deadline);
-        self
     }
 }
 

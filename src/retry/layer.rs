@@ -3,10 +3,7 @@ use std::{error::Error, fmt, sync::Arc};
 use http::{request, response};
 use tower_layer::Layer;
 
-use super::{
-    HttpRetry, Retry, RetryAfter, RetryService,
-    with_policy::{CloneRequests, WithPolicy},
-};
+use super::{HttpRetry, Retry, RetryAfter, RetryService, clone_requests::CloneRequests};
 use crate::{
     call::{Classifier, ClassifyInput, ClassifyOutput},
     protocol::{AnyService, Client, GrpcClient, Protocol},
@@ -42,15 +39,20 @@ use crate::{
 /// # Clones
 ///
 /// All services it makes, and their clones, share the [`Retry`].
-pub struct RetryLayer<R> {
+///
+/// # Types
+///
+/// `P` is how attempts are classified: [`Client`] and [`GrpcClient`] over HTTP, else [`AnyService`]. `R` is what decides
+/// about retries: rules for HTTP, or a [`RetryPolicy`](super::RetryPolicy).
+pub struct RetryLayer<P, R = HttpRetry> {
     // One allocation: a reference count is a good part of what a call costs that succeeds at once.
-    shared: Arc<(Retry, R)>,
+    shared: Arc<(Retry, P, R)>,
 }
 
-impl<R> RetryLayer<R> {
-    fn new(retry: Retry, rules: R) -> Self {
+impl<P, R> RetryLayer<P, R> {
+    fn with_parts(retry: Retry, protocol: P, rules: R) -> Self {
         RetryLayer {
-            shared: Arc::new((retry, rules)),
+            shared: Arc::new((retry, protocol, rules)),
         }
     }
 
@@ -60,12 +62,17 @@ impl<R> RetryLayer<R> {
     }
 
     #[inline]
-    pub(super) fn rules(&self) -> &R {
+    pub(super) fn protocol(&self) -> &P {
         &self.shared.1
+    }
+
+    #[inline]
+    pub(super) fn rules(&self) -> &R {
+        &self.shared.2
     }
 }
 
-impl RetryLayer<WithPolicy<CloneRequests>> {
+impl RetryLayer<AnyService, CloneRequests> {
     /// Retries a service of any kind whose requests are `Clone`. Its error becomes a `BoxError`.
     ///
     /// ```
@@ -97,24 +104,39 @@ impl RetryLayer<WithPolicy<CloneRequests>> {
         self,
         classify: impl Fn(&ClassifyInput<'_>) -> V + Send + Sync + 'static,
     ) -> Self {
-        let rules = WithPolicy {
-            protocol: AnyService::new().with_classifier(Classifier::new(classify)),
-            policy: self.rules().policy,
-        };
-        RetryLayer::new(self.retry().clone(), rules)
+        let protocol = AnyService::new().with_classifier(Classifier::new(classify));
+        RetryLayer::with_parts(self.retry().clone(), protocol, CloneRequests)
     }
 }
 
-impl<T> RetryLayer<WithPolicy<T>> {
+impl<T> RetryLayer<AnyService, T> {
     /// Retries a service of any kind by a [`RetryPolicy`](super::RetryPolicy), which also clones the requests. The
     /// service's error becomes a `BoxError`.
+    ///
+    /// Requests that are not repeatable are never cloned here, and so never retried:
+    ///
+    /// ```
+    /// use tower_keep::retry::{AttemptResult, Retry, RetryDecision, RetryLayer, RetryPolicy};
+    ///
+    /// struct RetryReads;
+    /// impl<Res> RetryPolicy<String, Res> for RetryReads {
+    ///     fn clone_request(&self, query: &String) -> Option<String> {
+    ///         query.starts_with("SELECT").then(|| query.clone())
+    ///     }
+    ///     fn decide(&self, attempt: &AttemptResult<'_, String, Res>) -> RetryDecision {
+    ///         attempt.default_decision
+    ///     }
+    /// }
+    ///
+    /// let layer = RetryLayer::with_policy(Retry::new("database"), RetryReads);
+    /// # let _ = layer;
+    /// ```
     pub fn with_policy(retry: Retry, policy: T) -> Self {
-        let protocol = AnyService::new();
-        RetryLayer::new(retry, WithPolicy { protocol, policy })
+        RetryLayer::with_parts(retry, AnyService::new(), policy)
     }
 }
 
-impl RetryLayer<HttpRetry<Client>> {
+impl RetryLayer<Client> {
     /// Retries an HTTP client such as hyper-util's. Its error becomes a `BoxError`.
     ///
     /// ```
@@ -124,11 +146,11 @@ impl RetryLayer<HttpRetry<Client>> {
     /// # let _ = layer;
     /// ```
     pub fn client(retry: Retry) -> Self {
-        RetryLayer::new(retry, HttpRetry::new(Client::new()))
+        RetryLayer::with_parts(retry, Client::new(), HttpRetry::new())
     }
 }
 
-impl RetryLayer<HttpRetry<GrpcClient>> {
+impl RetryLayer<GrpcClient> {
     /// Retries a gRPC client such as tonic's `Channel`. Its error becomes a `BoxError`. A channel takes only one type
     /// of body, so add [`request_body(tonic::body::Body::new)`](Self::request_body).
     ///
@@ -143,11 +165,11 @@ impl RetryLayer<HttpRetry<GrpcClient>> {
     /// # let _ = layer;
     /// ```
     pub fn grpc_client(retry: Retry) -> Self {
-        RetryLayer::new(retry, HttpRetry::new(GrpcClient::new()))
+        RetryLayer::with_parts(retry, GrpcClient::new(), HttpRetry::new())
     }
 }
 
-impl<P, M> RetryLayer<HttpRetry<P, M>> {
+impl<P: Protocol + Clone, M> RetryLayer<P, HttpRetry<M>> {
     /// Converts the replayable request body into the body that the service takes.
     ///
     /// ```
@@ -159,8 +181,9 @@ impl<P, M> RetryLayer<HttpRetry<P, M>> {
     /// # let _ = layer;
     /// ```
     #[must_use]
-    pub fn request_body<N>(self, map: N) -> RetryLayer<HttpRetry<P, N>> {
-        RetryLayer::new(self.retry().clone(), self.rules().with_map(map))
+    pub fn request_body<N>(self, map: N) -> RetryLayer<P, HttpRetry<N>> {
+        let rules = self.rules().with_map(map);
+        RetryLayer::with_parts(self.retry().clone(), self.protocol().clone(), rules)
     }
 
     /// Sets how much of a request body is buffered; a request with a longer one is sent once. Default: 64 KiB.
@@ -249,14 +272,6 @@ impl<P, M> RetryLayer<HttpRetry<P, M>> {
         self.update(|rules| rules.retry_unsent = retry)
     }
 
-    fn update(self, change: impl FnOnce(&mut HttpRetry<P, M>)) -> Self {
-        let mut rules = self.rules().clone();
-        change(&mut rules);
-        RetryLayer::new(self.retry().clone(), rules)
-    }
-}
-
-impl<P: Protocol + Clone, M> RetryLayer<HttpRetry<P, M>> {
     /// Classifies attempts by a closure: failures, overload and timeouts are retried. Every layer of the stack uses its
     /// outcome; see [`GuardLayer::classify`](crate::GuardLayer::classify).
     ///
@@ -276,22 +291,29 @@ impl<P: Protocol + Clone, M> RetryLayer<HttpRetry<P, M>> {
         self,
         classify: impl Fn(&ClassifyInput<'_>) -> V + Send + Sync + 'static,
     ) -> Self {
-        self.update(|rules| {
-            let protocol = P::clone(&rules.protocol);
-            rules.protocol = Arc::new(protocol.with_classifier(Classifier::new(classify)));
-        })
+        let protocol = self.protocol().clone();
+        let protocol = protocol.with_classifier(Classifier::new(classify));
+        RetryLayer::with_parts(self.retry().clone(), protocol, self.rules().clone())
+    }
+
+    // Copies what is shared: services that were made before keep their rules.
+    fn update(self, change: impl FnOnce(&mut HttpRetry<M>)) -> Self {
+        // A copy: services that were made before keep their rules.
+        let mut rules = self.rules().clone();
+        change(&mut rules);
+        RetryLayer::with_parts(self.retry().clone(), self.protocol().clone(), rules)
     }
 }
 
-impl<S, R> Layer<S> for RetryLayer<R> {
-    type Service = RetryService<S, R>;
+impl<S, P, R> Layer<S> for RetryLayer<P, R> {
+    type Service = RetryService<S, P, R>;
 
-    fn layer(&self, inner: S) -> RetryService<S, R> {
+    fn layer(&self, inner: S) -> RetryService<S, P, R> {
         RetryService::new(inner, self.clone())
     }
 }
 
-impl<R> Clone for RetryLayer<R> {
+impl<P, R> Clone for RetryLayer<P, R> {
     fn clone(&self) -> Self {
         RetryLayer {
             shared: self.shared.clone(),
@@ -299,7 +321,7 @@ impl<R> Clone for RetryLayer<R> {
     }
 }
 
-impl<R> fmt::Debug for RetryLayer<R> {
+impl<P, R> fmt::Debug for RetryLayer<P, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RetryLayer")
             .field("retry", self.retry())

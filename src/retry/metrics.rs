@@ -12,35 +12,26 @@ use crate::{
     util::{hook::catch_hook, per_recorder::PerRecorder},
 };
 
-const REASON_COUNT: usize = NotRetried::ALL.len();
+const RETRIES: usize = 0;
+const UNSENT_RETRIES: usize = 1;
+const RECOVERED: usize = 2;
+/// The first reason of [`NotRetried`]; the others follow.
+const NOT_RETRIED: usize = 3;
+const COUNT: usize = NOT_RETRIED + NotRetried::ALL.len();
 
 /// Counts of failed attempts, for metrics and for the registry. Calls that succeed at once touch nothing here.
 pub(super) struct RetryMetrics {
     name: Label,
-    retries: AtomicU64,
-    unsent_retries: AtomicU64,
-    recovered: AtomicU64,
-    not_retried: [AtomicU64; REASON_COUNT],
-    /// Made when the first is needed, so that calls without failures cost no series.
-    counters: PerRecorder<RetryCounters>,
-}
-
-/// Handles of the metrics, for one recorder.
-struct RetryCounters {
-    retries: Counter,
-    unsent_retries: Counter,
-    recovered: Counter,
-    not_retried: [Counter; REASON_COUNT],
+    counts: [AtomicU64; COUNT],
+    /// The metrics of the same counts. Made when the first is needed, so that calls without failures cost no series.
+    counters: PerRecorder<[Counter; COUNT]>,
 }
 
 impl RetryMetrics {
     pub(super) fn new(name: Label) -> Self {
         RetryMetrics {
             name,
-            retries: AtomicU64::new(0),
-            unsent_retries: AtomicU64::new(0),
-            recovered: AtomicU64::new(0),
-            not_retried: [const { AtomicU64::new(0) }; REASON_COUNT],
+            counts: [const { AtomicU64::new(0) }; COUNT],
             counters: PerRecorder::new(),
         }
     }
@@ -64,9 +55,8 @@ impl RetryMetrics {
 
     /// Counts a retry that begins.
     pub(super) fn count_retry(&self) {
-        // The registry's counts first: the recorder may panic.
-        increment(&self.retries);
-        catch_hook(|| self.with_counters(|counters| counters.retries.increment(1)));
+        // When it begins: a call that is dropped in its backoff was not retried.
+        self.count(RETRIES);
     }
 
     /// Logs that a request was not sent and will be sent again, unless the call is dropped before that.
@@ -84,21 +74,18 @@ impl RetryMetrics {
 
     /// Counts an unsent request that is sent again.
     pub(super) fn count_unsent_retry(&self) {
-        increment(&self.unsent_retries);
-        catch_hook(|| self.with_counters(|counters| counters.unsent_retries.increment(1)));
+        self.count(UNSENT_RETRIES);
     }
 
     /// Counts a call that succeeded after a retry.
     pub(super) fn count_recovered(&self) {
-        increment(&self.recovered);
-        catch_hook(|| self.with_counters(|counters| counters.recovered.increment(1)));
+        self.count(RECOVERED);
     }
 
     /// Counts a call that failed although another attempt might have helped.
     pub(super) fn count_not_retried(&self, reason: NotRetried) {
-        increment(&self.not_retried[reason.index()]);
+        self.count(NOT_RETRIED + reason.index());
         catch_hook(|| {
-            self.with_counters(|counters| counters.not_retried[reason.index()].increment(1));
             tracing::debug!(
                 target: "tower_keep::retry",
                 retry = self.name(),
@@ -109,42 +96,41 @@ impl RetryMetrics {
     }
 
     pub(super) fn write_stats(&self, stats: &mut Stats) {
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        stats.count("retries", count(&self.retries));
-        stats.count("unsent_retries", count(&self.unsent_retries));
-        stats.count("recovered", count(&self.recovered));
-        for (reason, counter) in NotRetried::ALL.iter().zip(&self.not_retried) {
-            stats.count(reason.stat_name(), count(counter));
+        let count = |index: usize| self.counts[index].load(Ordering::Relaxed);
+        stats.count("retries", count(RETRIES));
+        stats.count("unsent_retries", count(UNSENT_RETRIES));
+        stats.count("recovered", count(RECOVERED));
+        for reason in NotRetried::ALL {
+            stats.count(reason.stat_name(), count(NOT_RETRIED + reason.index()));
         }
     }
 
-    fn with_counters(&self, record: impl FnOnce(&RetryCounters)) {
-        self.counters
-            .with(|| RetryCounters::new(&self.name), record);
+    fn count(&self, index: usize) {
+        // The registry's count first: the recorder may panic.
+        self.counts[index].fetch_add(1, Ordering::Relaxed);
+        let make = || make_counters(&self.name);
+        catch_hook(|| {
+            self.counters
+                .with(make, |counters| counters[index].increment(1))
+        });
     }
 }
 
-fn increment(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
-}
-
-impl RetryCounters {
-    fn new(name: &Label) -> Self {
-        describe();
-        let name = || name.to_string();
-        RetryCounters {
-            retries: metrics::counter!("tower_keep_retries_total", "retry" => name()),
-            unsent_retries: metrics::counter!("tower_keep_retries_unsent_total", "retry" => name()),
-            recovered: metrics::counter!("tower_keep_retries_recovered_total", "retry" => name()),
-            not_retried: NotRetried::ALL.map(|reason| {
-                metrics::counter!(
-                    "tower_keep_not_retried_total",
-                    "retry" => name(),
-                    "reason" => reason.as_str(),
-                )
-            }),
-        }
-    }
+/// Makes the counters in the order of the counts.
+fn make_counters(name: &Label) -> [Counter; COUNT] {
+    // For each recorder once, with its first counter.
+    describe();
+    let name = || name.to_string();
+    std::array::from_fn(|index| match index {
+        RETRIES => metrics::counter!("tower_keep_retries_total", "retry" => name()),
+        UNSENT_RETRIES => metrics::counter!("tower_keep_retries_unsent_total", "retry" => name()),
+        RECOVERED => metrics::counter!("tower_keep_retries_recovered_total", "retry" => name()),
+        _ => metrics::counter!(
+            "tower_keep_not_retried_total",
+            "retry" => name(),
+            "reason" => NotRetried::ALL[index - NOT_RETRIED].as_str(),
+        ),
+    })
 }
 
 fn describe() {

@@ -61,8 +61,8 @@
 //! | the peer refused it: `REFUSED_STREAM`, or a `GOAWAY` that excludes it | h2's errors (feature `hyper`) | at once, and only once |
 //! | your own knowledge | [`unsent_if`](RetryLayer::unsent_if), which does not need `retry_unsent` | as an attempt like any other |
 //!
-//! What is sent again at once does not count as an attempt. The first time in a call it takes nothing from the budget;
-//! the second time it does. None of it exceeds the deadline.
+//! A request that is sent again at once does not count as an attempt. The first time in a call it takes nothing from
+//! the budget; the second time it does. None of it exceeds the deadline.
 //!
 //! The proof only tells about the last thing that failed. A service that posts an order and then cannot reach another
 //! peer fails with the same error, so this is off by default: repeatable requests are then retried as usual, and all
@@ -160,6 +160,7 @@ mod attempts;
 mod backoff;
 mod budget;
 mod builder;
+mod clone_requests;
 mod config;
 mod decision;
 mod future;
@@ -177,11 +178,9 @@ mod replay_body;
 )]
 mod retry;
 mod run;
-mod run_with;
 mod service;
 mod stage;
 mod state;
-mod with_policy;
 
 pub use attempt::Attempt;
 pub use backoff::{Backoff, Delays, Jitter};
@@ -196,18 +195,16 @@ pub use replay_body::{ReplayBody, Superseded};
 pub use retry::Retry;
 pub use service::RetryService;
 
-// Parts of the types above, which nobody has to name.
+// Parts of the types above, for those who have to write such a type out.
 #[doc(hidden)]
-pub use self::http::{HttpAttempts, HttpRetry, MapBody, RetryBody};
+pub use self::http::{HttpRetry, RetryBody};
 #[doc(hidden)]
-pub use any::ServiceAttempts;
-#[doc(hidden)]
-pub use attempts::Attempts;
-#[doc(hidden)]
-pub use run::RunAttempts;
-#[doc(hidden)]
-pub use run_with::RunWithAttempts;
-#[doc(hidden)]
-pub use with_policy::{CloneRequests, WithPolicy};
+pub use clone_requests::CloneRequests;
+
+// Parts that nobody names.
+use self::http::HttpAttempts;
+pub(crate) use self::http::MapBody;
+use any::ServiceAttempts;
+use attempts::Attempts;
 
 pub use crate::retry_after::RetryAfter;

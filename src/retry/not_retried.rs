@@ -53,6 +53,7 @@ impl NotRetried {
 
     /// Returns the index in [`ALL`](Self::ALL).
     pub(super) const fn index(self) -> usize {
+        // The order of `ALL` is that of the variants: a test compares them.
         self as usize
     }
 }

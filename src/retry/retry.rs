@@ -11,7 +11,6 @@ use super::{
     config::{ClassifyError, RetryConfig},
     metrics::RetryMetrics,
     run::RunAttempts,
-    run_with::RunWithAttempts,
 };
 use crate::{call::Label, registry};
 
@@ -70,6 +69,7 @@ impl Retry {
             jitter_seeds: AtomicU64::new(seed.unwrap_or_else(random_seed)),
             metrics: RetryMetrics::new(name),
         });
+        // Holds a weak reference: the entry goes with the last handle.
         registry::register(&shared);
         Retry { shared }
     }
@@ -106,13 +106,14 @@ impl Retry {
     /// # Panics
     ///
     /// Panics outside of a tokio runtime when the first attempt fails: the backoff needs a timer.
-    pub fn run<F, Fut, T, E>(&self, work: F) -> RetryFuture<RunAttempts<F, ClassifyError<E>>>
+    pub fn run<F, Fut, T, E>(&self, work: F) -> RetryFuture<RunAttempts<(), F, ClassifyError<E>>>
     where
         F: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
         E: Error + 'static,
     {
-        RetryFuture::new(RunAttempts::new(self.clone(), work, |config, error| {
+        // A function pointer, whose type names `E`: from it, `when` knows what its closure takes.
+        RetryFuture::new(RunAttempts::new(self.clone(), (), work, |config, error| {
             config.classify_error(error)
         }))
     }
@@ -136,13 +137,13 @@ impl Retry {
     pub fn run_any_error<F, Fut, T, E>(
         &self,
         work: F,
-    ) -> RetryFuture<RunAttempts<F, ClassifyError<E>>>
+    ) -> RetryFuture<RunAttempts<(), F, ClassifyError<E>>>
     where
         F: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
         E: 'static,
     {
-        RetryFuture::new(RunAttempts::new(self.clone(), work, |config, error| {
+        RetryFuture::new(RunAttempts::new(self.clone(), (), work, |config, error| {
             config.classify_any_error(error)
         }))
     }
@@ -179,16 +180,19 @@ impl Retry {
         &self,
         state: S,
         work: F,
-    ) -> RetryFuture<RunWithAttempts<S, F, ClassifyError<E>>>
+    ) -> RetryFuture<RunAttempts<Option<S>, F, ClassifyError<E>>>
     where
         F: FnMut(S, Attempt) -> Fut,
         Fut: Future<Output = (S, Result<T, E>)>,
         E: Error + 'static,
     {
         let retry = self.clone();
-        RetryFuture::new(RunWithAttempts::new(retry, state, work, |config, error| {
-            config.classify_error(error)
-        }))
+        RetryFuture::new(RunAttempts::new(
+            retry,
+            Some(state),
+            work,
+            |config, error| config.classify_error(error),
+        ))
     }
 }
 

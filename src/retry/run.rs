@@ -4,39 +4,74 @@ use super::{
     Attempt, Attempts, Retry, RetryDecision,
     attempts::FailedAttempt,
     config::{ClassifyError, RetryConfig},
-    state::CallCompletion,
+    future::POLLED_AFTER_COMPLETION,
 };
 use crate::{call::Outcome, context::Context, util::hook::catch_hook};
 
-/// Attempts of [`Retry::run`]. Part of a [`RetryFuture`](super::RetryFuture)'s type.
-pub struct RunAttempts<F, C> {
+/// Attempts of a closure. Part of a [`RetryFuture`](super::RetryFuture)'s type.
+///
+/// `S` is `()` for [`Retry::run`]. For [`Retry::run_with`] it is an `Option` of the state, `None` while an attempt has
+/// it.
+pub struct RunAttempts<S, F, C> {
     retry: Retry,
+    state: S,
     work: F,
     classify_error: C,
 }
 
-impl<F, E> RunAttempts<F, ClassifyError<E>> {
-    pub(super) fn new(retry: Retry, work: F, classify_error: ClassifyError<E>) -> Self {
+impl<S, F, E> RunAttempts<S, F, ClassifyError<E>> {
+    pub(super) fn new(retry: Retry, state: S, work: F, classify_error: ClassifyError<E>) -> Self {
         RunAttempts {
             retry,
+            state,
             work,
             classify_error,
         }
     }
 
+    /// Overrides the decision about an error. A closure that panics does not retry.
     pub(super) fn when<D: Into<RetryDecision>>(
         self,
         decide: impl Fn(&E) -> D,
-    ) -> RunAttempts<F, impl Fn(&RetryConfig, &E) -> (Outcome, RetryDecision)> {
+    ) -> RunAttempts<S, F, impl Fn(&RetryConfig, &E) -> (Outcome, RetryDecision)> {
+        let classify_error = self.classify_error;
         RunAttempts {
             retry: self.retry,
+            state: self.state,
             work: self.work,
-            classify_error: decide_by(self.classify_error, decide),
+            classify_error: move |config: &RetryConfig, error: &E| {
+                // The closure decides about retrying only: the budget still counts the outcome of the error itself.
+                let (outcome, _) = classify_error(config, error);
+                let decision = catch_hook(|| decide(error).into());
+                (outcome, decision.unwrap_or(RetryDecision::Stop))
+            },
         }
     }
 }
 
-impl<F, Fut, T, E, C> Attempts for RunAttempts<F, C>
+impl<S, F, C> RunAttempts<S, F, C> {
+    #[inline]
+    fn classify_result<T, E>(
+        &self,
+        output: Result<T, E>,
+    ) -> Result<Result<T, E>, FailedAttempt<Result<T, E>>>
+    where
+        C: Fn(&RetryConfig, &E) -> (Outcome, RetryDecision),
+    {
+        let Err(error) = &output else {
+            return Ok(output);
+        };
+        let (outcome, decision) = (self.classify_error)(&self.retry.shared.config, error);
+        Err(FailedAttempt {
+            output,
+            outcome,
+            decision,
+            not_sent: None,
+        })
+    }
+}
+
+impl<F, Fut, T, E, C> Attempts for RunAttempts<(), F, C>
 where
     // The work.
     F: FnMut(Attempt) -> Fut,
@@ -64,50 +99,48 @@ where
         output: Result<T, E>,
         _: Attempt,
     ) -> Result<Result<T, E>, FailedAttempt<Result<T, E>>> {
-        classify(&self.retry, &self.classify_error, output)
+        self.classify_result(output)
     }
 
     #[inline]
-    fn complete(
-        &mut self,
-        output: Result<T, E>,
-        _: Attempt,
-        completion: Option<CallCompletion>,
-    ) -> Result<T, E> {
-        if let Some(completion) = completion {
-            completion.complete(&self.retry, Outcome::Success);
-        }
+    fn complete(&mut self, output: Result<T, E>, _: Attempt) -> Result<T, E> {
         output
     }
 }
 
-/// Overrides the decision about an error. A closure that panics does not retry.
-pub(super) fn decide_by<E, D: Into<RetryDecision>>(
-    classify_error: ClassifyError<E>,
-    decide: impl Fn(&E) -> D,
-) -> impl Fn(&RetryConfig, &E) -> (Outcome, RetryDecision) {
-    move |config, error| {
-        // The closure decides about retrying only: the budget still counts the outcome of the error itself.
-        let (outcome, _) = classify_error(config, error);
-        let decision = catch_hook(|| decide(error).into());
-        (outcome, decision.unwrap_or(RetryDecision::Stop))
-    }
-}
+impl<S, F, Fut, T, E, C> Attempts for RunAttempts<Option<S>, F, C>
+where
+    // The work.
+    F: FnMut(S, Attempt) -> Fut,
+    Fut: Future<Output = (S, Result<T, E>)>,
+    // What its errors mean.
+    C: Fn(&RetryConfig, &E) -> (Outcome, RetryDecision),
+{
+    type Future = Fut;
+    type AttemptOutput = Result<T, E>;
+    type CallOutput = (S, Result<T, E>);
 
-#[inline]
-pub(super) fn classify<T, E>(
-    retry: &Retry,
-    classify_error: impl Fn(&RetryConfig, &E) -> (Outcome, RetryDecision),
-    output: Result<T, E>,
-) -> Result<Result<T, E>, FailedAttempt<Result<T, E>>> {
-    let Err(error) = &output else {
-        return Ok(output);
-    };
-    let (outcome, decision) = classify_error(&retry.shared.config, error);
-    Err(FailedAttempt {
-        output,
-        outcome,
-        decision,
-        not_sent: None,
-    })
+    fn retry(&self) -> &Retry {
+        &self.retry
+    }
+
+    fn start(&mut self, attempt: Attempt, _: Option<&Context>) -> Fut {
+        // Each attempt gives it back with its result.
+        let state = self.state.take().expect(POLLED_AFTER_COMPLETION);
+        (self.work)(state, attempt)
+    }
+
+    fn classify(
+        &mut self,
+        (state, output): (S, Result<T, E>),
+        _: Attempt,
+    ) -> Result<Result<T, E>, FailedAttempt<Result<T, E>>> {
+        // The next attempt takes it, or the result of the call.
+        self.state = Some(state);
+        self.classify_result(output)
+    }
+
+    fn complete(&mut self, output: Result<T, E>, _: Attempt) -> (S, Result<T, E>) {
+        (self.state.take().expect(POLLED_AFTER_COMPLETION), output)
+    }
 }

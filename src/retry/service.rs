@@ -10,21 +10,21 @@ use tower_service::Service;
 
 use super::{
     HttpAttempts, HttpRetry, MapBody, RetryBody, RetryFuture, RetryLayer, RetryPolicy,
-    ServiceAttempts, WithPolicy,
+    ServiceAttempts,
 };
 use crate::{
     call::BoxError,
-    protocol::{HttpExchange, Protocol, ReadRequest, Respond},
+    protocol::{AnyService, HttpExchange, Protocol, ReadRequest, Respond},
 };
 
 /// A service with retries. Made by [`RetryLayer`].
-pub struct RetryService<S, R> {
+pub struct RetryService<S, P, R = HttpRetry> {
     inner: S,
-    layer: RetryLayer<R>,
+    layer: RetryLayer<P, R>,
 }
 
-impl<S, R> RetryService<S, R> {
-    pub(super) fn new(inner: S, layer: RetryLayer<R>) -> Self {
+impl<S, P, R> RetryService<S, P, R> {
+    pub(super) fn new(inner: S, layer: RetryLayer<P, R>) -> Self {
         RetryService { inner, layer }
     }
 
@@ -34,7 +34,7 @@ impl<S, R> RetryService<S, R> {
     }
 
     /// Moves the service that was polled ready into the call. The clone that stays must be polled before it is used.
-    fn take_ready_service(&mut self) -> (S, RetryLayer<R>)
+    fn take_ready_service(&mut self) -> (S, RetryLayer<P, R>)
     where
         S: Clone,
     {
@@ -44,7 +44,7 @@ impl<S, R> RetryService<S, R> {
     }
 }
 
-impl<S, T, Req> Service<Req> for RetryService<S, WithPolicy<T>>
+impl<S, T, Req> Service<Req> for RetryService<S, AnyService, T>
 where
     // The wrapped service, and what is called again.
     S: Service<Req, Response: 'static, Error: Into<BoxError>> + Clone,
@@ -65,7 +65,7 @@ where
     }
 }
 
-impl<S, P, M, B, RB> Service<Request<B>> for RetryService<S, HttpRetry<P, M>>
+impl<S, P, M, B, RB> Service<Request<B>> for RetryService<S, P, HttpRetry<M>>
 where
     // The request's body, and what the service takes in its stead.
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
@@ -93,13 +93,13 @@ where
 }
 
 /// A clone shares settings and budget; it is not ready.
-impl<S: Clone, R> Clone for RetryService<S, R> {
+impl<S: Clone, P, R> Clone for RetryService<S, P, R> {
     fn clone(&self) -> Self {
         RetryService::new(self.inner.clone(), self.layer.clone())
     }
 }
 
-impl<S: fmt::Debug, R> fmt::Debug for RetryService<S, R> {
+impl<S: fmt::Debug, P, R> fmt::Debug for RetryService<S, P, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RetryService")
             .field("inner", &self.inner)

@@ -9,6 +9,7 @@ const MAX_DETAILS_LEN: usize = 16 * 1024;
 
 /// Reads the header `grpc-status-details-bin`.
 pub(super) fn delay_in_header(value: &[u8]) -> Option<Duration> {
+    // Several headers may be joined in one: the first counts.
     let first = value.split(|byte| *byte == b',').next()?;
     delay_in_status(&decode_base64(first.trim_ascii())?)
 }

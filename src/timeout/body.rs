@@ -76,7 +76,9 @@ where
         let elapsed = match this.inner.as_mut().poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 let elapsed = match frame.trailers_ref() {
+                    // A peer that obeys the deadline reports it in its trailers just before it passes.
                     Some(trailers) => timer.elapsed_at_peer(Some(trailers)),
+                    // The last frame is here, so nothing is waited for.
                     None if this.inner.is_end_stream() => None,
                     None => timer.on_frame(),
                 };
@@ -95,6 +97,7 @@ where
         let expects_trailers = timer.expects_trailers();
         // The body is dropped before its end is reported: guards in it learn why.
         let elapsed = drop_on_timeout(elapsed, || this.inner.set(Either::Right(Full::default())));
+        // Nothing is measured after the end, which a reader may poll again.
         *this.timer = None;
         Poll::Ready(Some(end_frame(expects_trailers, elapsed)))
     }

@@ -35,12 +35,14 @@ impl CallTimeout {
             return CallTimeout::from_scope(config.limit.get());
         };
         let limit = match extensions.get::<RequestLimit>() {
+            // Of this process only, but the operator's bounds still apply.
             Some(requested) => config.limit.clamp(requested.0),
             None => config.limit.get(),
         };
         let mut timeout = CallTimeout::from_scope(limit);
         let context_deadline = extensions.get::<Context>().and_then(Context::deadline);
         let requested = call.time_limit();
+        // Reads the clock only for a request that says how long its caller waits.
         let requested = requested.and_then(|time| clock.now().checked_add(time));
         timeout.deadline = min_some(timeout.deadline, min_some(context_deadline, requested));
         timeout.upload = call.upload();
@@ -62,6 +64,7 @@ impl CallTimeout {
     /// Returns whether no time is left. Reads the clock only if there is a deadline or an outer limit.
     #[inline]
     pub(super) fn is_elapsed(&self, clock: &CallClock) -> bool {
+        // The layer's own limit begins now, so it cannot be over.
         min_some(self.deadline, self.outer_limit).is_some_and(|end| end <= clock.now())
     }
 
@@ -73,6 +76,7 @@ impl CallTimeout {
         if !limits {
             return deadline;
         }
+        // A limit around the call whose clock has not been read yet still has all of its time.
         let outer_limits = min_some(
             self.outer_limit.map(left),
             TimeBudget::current().limit_duration(),

@@ -99,6 +99,7 @@ impl Guard for Deadline {
 
     #[inline]
     fn enter(&self, permit: &mut Option<Context>) -> impl Sized {
+        // Without a deadline the call stays in the context that it is in.
         permit.is_some().then(|| ContextScope::enter(permit))
     }
 
@@ -113,18 +114,21 @@ impl<B> Admit<Request<B>> for Deadline {
         clock: &CallClock,
     ) -> Result<Option<Context>, Rejection> {
         let config = &*self.0;
+        // The request's own first: a buffer may have moved the request to another task than its context.
         let own = request.extensions().get::<Context>().cloned();
         let context = own.or_else(Context::current);
         let known = context.as_ref().and_then(Context::deadline);
         let Some(deadline) = config.deadline_of(request, clock).or(known) else {
             return Ok(None);
         };
+        // An earlier deadline of the context still counts, and `with_deadline` below keeps it.
         if known.map_or(deadline, |known| known.min(deadline)) <= clock.now() {
             return Err(config.limit.reject());
         }
         let context = context
             .unwrap_or_else(Context::new_root)
             .with_deadline(deadline);
+        // For handlers, and for layers further in that look into the request instead of the thread.
         request.extensions_mut().insert(context.clone());
         Ok(Some(context))
     }

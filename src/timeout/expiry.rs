@@ -52,9 +52,11 @@ impl Expiry {
     #[cold]
     pub(super) fn record_elapsed(&self, limit: &TimeLimit, timeout: &CallTimeout) -> Elapsed {
         if self.cause != ExpiryCause::Limit {
+            // To this call, a limit around it is a deadline like the caller's.
             return limit.record_elapsed(TimeoutKind::Deadline, None);
         }
         let elapsed = limit.record_elapsed(TimeoutKind::Limit, Some(timeout.limit));
+        // Cannot underflow: `earliest` made this moment by adding the limit.
         let started_at = self.at - timeout.limit;
         let blames_caller = timeout
             .upload

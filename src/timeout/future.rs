@@ -86,6 +86,7 @@ where
             } => (future, timer, timeout),
             StateProj::Rejected => {
                 this.state.set(State::Done);
+                // The service was never called, so there is nothing to drop.
                 let rejection = LocalFailure::Rejected(this.config.limit.reject().into());
                 return Poll::Ready(respond_locally::<P, Res, E>(this.call, rejection));
             }
@@ -102,9 +103,11 @@ where
                 config: this.config,
                 call: this.call,
                 timeout,
+                // None if the call never waited: then it cannot be late.
                 expiry: timer.expiry(),
             };
             let result = response.forward(result);
+            // Dropped now, with its timer: the caller may hold this future for longer than it needs it.
             this.state.set(State::Done);
             return Poll::Ready(result);
         }
@@ -112,6 +115,7 @@ where
         let elapsed = expiry.record_elapsed(&this.config.limit, timeout);
         // The call is dropped before its timeout is reported: the drop may tell that no peer has seen it.
         let elapsed = drop_on_timeout(elapsed, || {
+            // What is dropped may ask for the time left, as during a poll.
             let _scope = budget.enter();
             this.state.set(State::Done);
         });

@@ -23,6 +23,7 @@ pub(super) fn write_timeout_header<P: Protocol>(
         return;
     }
     let is_grpc = call.wire().is_grpc();
+    // gRPC has a header of its own, which every peer knows.
     let header = config.timeout_header.as_ref().filter(|_| !is_grpc);
     if !is_grpc && header.is_none() {
         return;
@@ -33,6 +34,7 @@ pub(super) fn write_timeout_header<P: Protocol>(
     match header {
         Some(header) => write_millis_if_shorter(headers, header, left),
         None => {
+            // Overwrites: what the caller sent is part of the deadline already.
             headers.insert(GRPC_TIMEOUT, write_grpc_timeout(left));
         }
     }

@@ -1,4 +1,4 @@
-//! What the registry shows of a time limit.
+//! The registry's entry of a time limit.
 
 use crate::{
     call::TimeoutKind,
@@ -22,6 +22,7 @@ impl Inspect for Shared {
 
     fn stats(&self, stats: &mut Stats) {
         let time = self.get();
+        // A limit that is none shows no time, instead of some 584 years.
         let is_limited = saturating_nanos(time) < u64::MAX;
         let time = is_limited.then_some(time);
         stats.seconds("limit_seconds", time);

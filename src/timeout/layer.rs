@@ -173,6 +173,7 @@ impl<K> TimeoutLayer<HttpProtocol<K>> {
     }
 
     fn with_config(self, change: impl FnOnce(&mut TimeoutConfig<HttpProtocol<K>>)) -> Self {
+        // A copy: services that were made before keep their settings.
         let mut config = (*self.config).clone();
         change(&mut config);
         TimeoutLayer {

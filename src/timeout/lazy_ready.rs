@@ -11,7 +11,6 @@ use crate::{call::track_never_called, guard::Oneshot};
 
 /// A service that is always ready, and waits for the wrapped one inside of the call. Part of
 /// [`IncludeReadinessLayer`](super::IncludeReadinessLayer).
-#[doc(hidden)]
 #[derive(Clone, Debug)]
 pub struct LazyReady<S> {
     inner: S,
@@ -35,6 +34,7 @@ impl<S: Service<Req> + Clone, Req> Service<Req> for LazyReady<S> {
 
     fn call(&mut self, request: Req) -> Self::Future {
         LazyReadyFuture {
+            // No swap of the clone: this service was never polled ready, and the call polls its own.
             inner: Some(Oneshot::new(self.inner.clone(), request)),
         }
     }
@@ -42,7 +42,6 @@ impl<S: Service<Req> + Clone, Req> Service<Req> for LazyReady<S> {
 
 pin_project! {
     /// The future of a [`LazyReady`]. A time limit that drops it learns whether the service was called.
-    #[doc(hidden)]
     #[must_use = "futures do nothing unless polled"]
     pub struct LazyReadyFuture<S, Req> where S: Service<Req> {
         // None while and after it is dropped.

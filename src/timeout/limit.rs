@@ -119,7 +119,9 @@ impl TimeLimit {
     /// [`Timeouts`](super::Timeouts). Returns the effective limit.
     pub fn set(&self, time: Duration) -> Duration {
         let shared = &*self.shared;
+        // With the cap applied, for the value returned. The cap may be lowered later, so each read applies it again.
         let nanos = saturating_nanos(shared.apply_cap(self.clamp(time)));
+        // Relaxed: nothing else is published with it, and calls that have begun keep their time.
         shared.nanos.store(nanos, Ordering::Relaxed);
         Duration::from_nanos(nanos)
     }
@@ -171,6 +173,7 @@ impl TimeLimit {
     #[cold]
     pub(super) fn record_elapsed(&self, kind: TimeoutKind, limit: Option<Duration>) -> Elapsed {
         let shared = &*self.shared;
+        // The registry's count first: the recorder may panic.
         shared.timeouts[kind as usize].fetch_add(1, Ordering::Relaxed);
         shared.with_metrics(|metrics| metrics.timeouts[kind as usize].increment(1));
         Elapsed::new(shared.name.clone(), kind, limit)

@@ -22,6 +22,7 @@ impl LimitMetrics {
         );
         let name = || name.to_string();
         LimitMetrics {
+            // In the order of the kinds, since they are the indices.
             timeouts: TimeoutKind::ALL.map(|kind| {
                 let bound = kind.as_str();
                 metrics::counter!("tower_keep_timeouts_total", "limit" => name(), "bound" => bound)

@@ -83,6 +83,7 @@ impl TimeLimits {
     /// Returns every limit by name, and the one for other names last.
     pub fn iter(&self) -> impl Iterator<Item = &TimeLimit> {
         let table = &*self.table;
+        // The map is sorted by name.
         table.limits.values().chain([&table.default_limit])
     }
 

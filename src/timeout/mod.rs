@@ -152,7 +152,6 @@ pub use deadline_builder::DeadlineBuilder;
 pub use future::TimeoutFuture;
 pub use include_readiness::IncludeReadinessLayer;
 pub use layer::TimeoutLayer;
-pub use lazy_ready::{LazyReady, LazyReadyFuture};
 pub use limit::TimeLimit;
 pub use limits::TimeLimits;
 pub use limits_builder::TimeLimitsBuilder;

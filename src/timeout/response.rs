@@ -68,6 +68,7 @@ impl<P: Protocol> ResponseContext<'_, P> {
 
     #[inline]
     fn elapsed_by_head(&self, head: Option<ResponseHead<'_>>) -> Option<Elapsed> {
+        // A server decides itself what it responds, and a call that never waited cannot be late.
         if P::SIDE == Side::Server || self.expiry.is_none() {
             return None;
         }
@@ -75,6 +76,7 @@ impl<P: Protocol> ResponseContext<'_, P> {
         let is_timeout = if self.call.wire().is_grpc() {
             reports_timeout(head.headers)
         } else {
+            // Plain HTTP: a hop that was sent no time cannot have run out of it.
             self.config.timeout_header.is_some() && head.status == StatusCode::GATEWAY_TIMEOUT
         };
         if is_timeout {
@@ -89,6 +91,7 @@ impl<P: Protocol> ResponseContext<'_, P> {
     #[cold]
     fn elapsed_by_peer_response(&self, head: ResponseHead<'_>) -> Option<Elapsed> {
         let extensions = head.extensions;
+        // Left there by guards and time limits of this process.
         let is_local = extensions.get::<Rejection>().is_some()
             || extensions.get::<Arc<dyn Error + Send + Sync>>().is_some();
         if is_local {
@@ -103,6 +106,7 @@ impl<P: Protocol> ResponseContext<'_, P> {
         if P::SIDE == Side::Server || !self.call.wire().is_grpc() {
             return None;
         }
+        // An error that cannot be inspected is passed on as it is.
         let error = as_std_error(error)?;
         if is_timeout(error) && find::<Elapsed>(error).is_none() {
             self.elapsed_at_peer()

@@ -43,9 +43,11 @@ impl<F: Future> Future for TimeLimitFuture<F> {
         let timeout = match this.timeout {
             Some(timeout) => timeout,
             None => {
+                // Here, and not in `new`: the future may have been made long ago, and elsewhere.
                 let timeout = CallTimeout::from_scope(this.limit.get());
                 if timeout.is_elapsed(&CallClock::default()) {
                     this.future.set(None);
+                    // Never polled, so no peer has seen the work.
                     return Poll::Ready(Err(this.limit.reject_run()));
                 }
                 this.timeout.insert(timeout)
@@ -63,11 +65,13 @@ impl<F: Future> Future for TimeLimitFuture<F> {
             future.poll(cx)
         };
         if let Poll::Ready(output) = polled {
+            // Dropped now: the caller may hold this future for longer than it needs it.
             this.future.set(None);
             return Poll::Ready(Ok(output));
         }
         let expiry = ready!(this.timer.poll_elapsed(timeout, cx));
         let elapsed = expiry.record_elapsed(this.limit, timeout);
+        // Calls that are dropped with the work learn from the thread that it was this limit.
         let elapsed = drop_on_timeout(elapsed, || {
             let _scope = budget.enter();
             this.future.set(None);

@@ -51,16 +51,20 @@ where
     #[inline]
     fn call(&mut self, mut request: Req) -> Self::Future {
         let config = self.config.clone();
+        // Read at most once, and only if a deadline or a limit around the call has to be compared with it.
         let clock = CallClock::default();
         let call = config.protocol.read(&mut request);
         let timeout = CallTimeout::for_request(&config, &call, &request, &clock);
+        // Before the inner service is called: a peer must not begin what nobody waits for.
         if timeout.is_elapsed(&clock) {
             return TimeoutFuture::rejected(config, call);
         }
+        // After the request was read, since this overwrites the time that the caller sent.
         if let Some(headers) = P::headers_mut(&mut request) {
             write_timeout_header(&config, &call, &timeout, headers, &clock);
         }
         let future = {
+            // The inner service and what it calls learn how much time there is, as in each poll.
             let _scope = Timer::default().time_budget(&timeout).enter();
             self.inner.call(request)
         };

@@ -58,6 +58,7 @@ impl TimeoutsBuilder {
                 expected,
             ))
         };
+        // The total first, since the attempt is compared with it.
         if total.is_zero() {
             return error("total", total, "above 0".to_owned());
         }

@@ -27,6 +27,7 @@ impl Timer {
     pub(super) fn time_budget(&self, timeout: &CallTimeout) -> TimeBudget {
         let limit = match &self.expiry {
             Some(expiry) => TimeBudget::until(expiry.at),
+            // A span instead of a moment, since the clock has not been read.
             None => TimeBudget::for_duration(timeout.limit),
         };
         limit.with_deadline(timeout.deadline)
@@ -45,11 +46,13 @@ impl Timer {
     ) -> Poll<Expiry> {
         let mut this = self.project();
         if let Some(expiry) = *this.expiry {
+            // Both are set together, so there is a sleep.
             return match this.sleep.as_pin_mut() {
                 Some(sleep) => poll_sleep(sleep, cx).map(|()| expiry),
                 None => Poll::Pending,
             };
         }
+        // None is later than any clock can tell, and only the work itself wakes the task.
         let Some(expiry) = Expiry::earliest(timeout) else {
             return Poll::Pending;
         };

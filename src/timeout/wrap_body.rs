@@ -8,7 +8,6 @@ use super::{TimeoutBody, response::ResponseContext};
 use crate::protocol::{CallState, Protocol, WireFormat, WrapBody};
 
 /// A wrapper that puts bodies in a [`TimeoutBody`], which has the caller's deadline and limits of its own.
-#[doc(hidden)]
 #[derive(Debug)]
 pub struct WrapTimeoutBody<P>(PhantomData<fn() -> P>);
 
@@ -25,6 +24,7 @@ impl<P: Protocol> WrapBody for WrapTimeoutBody<P> {
         parts: &mut response::Parts,
         body: B,
     ) -> TimeoutBody<B> {
+        // Asked only if the body has limits.
         let has_trailers = || with.call.wire().is_grpc() && expects_grpc_trailers(&parts.headers);
         TimeoutBody::new(body, with.config, with.timeout, has_trailers)
     }

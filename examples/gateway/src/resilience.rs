@@ -8,7 +8,7 @@ use tower::layer::util::{Identity, Stack};
 use tower_keep::breaker::CircuitBreaker;
 use tower_keep::context::Propagate;
 use tower_keep::protocol::Client;
-use tower_keep::retry::{Backoff, Budget, HttpRetry, Retry, RetryLayer};
+use tower_keep::retry::{Backoff, Budget, Retry, RetryLayer};
 use tower_keep::timeout::{TimeoutLayer, Timeouts};
 use tower_keep::{ConfigError, GuardLayer, Track};
 use tower_layer::Layer;
@@ -32,7 +32,7 @@ pub struct Resilience {
 /// Outermost last, as tower stacks them.
 type Layers = Stack<Attempt, Stack<Outbound, Stack<Retries, Stack<Total, Identity>>>>;
 type Total = TimeoutLayer<Client>;
-type Retries = RetryLayer<HttpRetry<Client>>;
+type Retries = RetryLayer<Client>;
 type Outbound = GuardLayer<(Propagate, (Track, CircuitBreaker)), Client>;
 type Attempt = TimeoutLayer<Client>;
 

@@ -62,6 +62,7 @@ impl BucketBudget {
     ///
     /// Returns a [`ConfigError`] that names the first invalid setting.
     pub fn build(self) -> Result<Budget, ConfigError> {
+        // Both against the capacity, or a retry could never be paid.
         check_cost("cost", self.cost, DEFAULT_COST, self.capacity)?;
         check_cost(
             "timeout_cost",

@@ -17,6 +17,7 @@ pub(super) struct GrpcThrottle {
 
 impl GrpcThrottle {
     pub(super) fn new(settings: ThrottleBudget) -> Self {
+        // Rounded, since 0.29 times a thousand is a little less than 290.
         let thousandths = |tokens: f64| (tokens * UNITS_PER_TOKEN as f64).round() as u64;
         let max = thousandths(settings.max_tokens);
         GrpcThrottle {
@@ -27,6 +28,7 @@ impl GrpcThrottle {
     }
 
     pub(super) fn allows_retry(&self) -> bool {
+        // Doubled instead of halved: an odd maximum keeps its half.
         self.tokens.load(Ordering::Relaxed) * 2 > self.max
     }
 

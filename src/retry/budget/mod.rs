@@ -1,4 +1,4 @@
-//! What keeps retries from making an outage worse: all callers share one budget, however many there are.
+//! Budgets, which keep retries from making an outage worse: all callers share one, however many there are.
 
 mod bucket;
 mod grpc_throttle;
@@ -132,10 +132,10 @@ impl Budget {
     /// up.
     pub fn reserve(&self, after: Outcome, now: &CallClock) -> Option<Reservation> {
         let receipt = match &*self.0 {
-            BudgetKind::Window(window) => window.withdraw(now.now())?,
+            BudgetKind::Window(window) => window.reserve(now.now())?,
             // A throttle takes nothing for a retry, so there is nothing to refund.
             BudgetKind::Throttle(throttle) => throttle.allows_retry().then_some(0)?,
-            BudgetKind::Bucket(bucket) => bucket.withdraw(after)?,
+            BudgetKind::Bucket(bucket) => bucket.reserve(after)?,
         };
         Some(Reservation::new(self.clone(), receipt))
     }

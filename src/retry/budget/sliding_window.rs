@@ -43,6 +43,7 @@ impl SlidingWindow {
         SlidingWindow {
             origin,
             slice_length: settings.window / SLICE_COUNT as u32,
+            // Rounded, since a ratio such as 0.29 has no exact number.
             units_per_call: (settings.ratio * unit).round() as u128,
             min_units: min_units.round() as u128,
             calls: Default::default(),
@@ -78,7 +79,7 @@ impl SlidingWindow {
     }
 
     /// Takes a retry; returns the number of its slice, for `refund`.
-    pub(super) fn withdraw(&self, now: Instant) -> Option<u32> {
+    pub(super) fn reserve(&self, now: Instant) -> Option<u32> {
         // Check and take under one lock, or two threads could take the last retry.
         let mut retries = self.lock();
         let slice = retries.advance(self.slice_at(now));
@@ -120,6 +121,7 @@ impl SlidingWindow {
             let live = slices.filter(|&(slice, _)| is_live(slice));
             live.map(|(_, count)| u128::from(count)).sum()
         };
+        // In units, so that a small ratio adds up over many calls without rounding.
         let earned = self.min_units + sum(&mut { calls }) * self.units_per_call;
         earned.saturating_sub(sum(&mut retries.slices.iter().copied()) * UNITS_PER_RETRY)
     }
@@ -180,7 +182,7 @@ mod tests {
             let mut allowed = 0;
             for _ in 0..100_000 {
                 window.deposit(origin);
-                while window.withdraw(origin).is_some() {
+                while window.reserve(origin).is_some() {
                     allowed += 1;
                 }
             }
@@ -217,8 +219,8 @@ mod tests {
         let origin = Instant::now();
         let window = window(0.2, 0.3, origin);
         assert_eq!(window.available(origin), 3);
-        assert!((0..3).all(|_| window.withdraw(origin).is_some()));
-        assert_eq!(window.withdraw(origin), None);
+        assert!((0..3).all(|_| window.reserve(origin).is_some()));
+        assert_eq!(window.reserve(origin), None);
         assert_eq!(window.available(origin + 10 * SLICE), 3);
     }
 
@@ -329,7 +331,7 @@ mod tests {
                         reference.calls.push(millis);
                     }
                     Event::Reserve => {
-                        let slice = window.withdraw(now);
+                        let slice = window.reserve(now);
                         prop_assert_eq!(slice.is_some(), available > 0);
                         reserved.extend(slice.map(|slice| (slice, millis)));
                         reference.retries.extend(slice.map(|_| millis));
@@ -393,9 +395,9 @@ mod loom_tests {
             (0..2).for_each(|_| window.deposit(origin));
             let other = {
                 let window = window.clone();
-                thread::spawn(move || window.withdraw(origin))
+                thread::spawn(move || window.reserve(origin))
             };
-            let mine = window.withdraw(origin);
+            let mine = window.reserve(origin);
             let taken = [other.join().expect("no panic"), mine];
             assert_eq!(taken.iter().flatten().count(), 1);
             taken

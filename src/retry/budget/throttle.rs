@@ -53,6 +53,7 @@ impl ThrottleBudget {
             ("token_ratio", self.token_ratio, 0.001, "0.001 to 1000"),
         ];
         for (field, value, min, expected) in fields {
+            // Also true of NaN, which is in no range.
             if !(min..=1_000.0).contains(&value) {
                 return Err(ConfigError::new(COMPONENT, field, value, expected));
             }

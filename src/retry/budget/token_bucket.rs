@@ -26,7 +26,7 @@ impl TokenBucket {
     }
 
     /// Takes the cost of a retry after this outcome; returns it.
-    pub(super) fn withdraw(&self, after: Outcome) -> Option<u32> {
+    pub(super) fn reserve(&self, after: Outcome) -> Option<u32> {
         let cost = match after {
             Outcome::TimedOut => self.timeout_cost,
             _ => self.cost,
@@ -169,10 +169,10 @@ mod loom_tests {
             ));
             let take = |after| {
                 let bucket = bucket.clone();
-                thread::spawn(move || bucket.withdraw(after).unwrap_or(0))
+                thread::spawn(move || bucket.reserve(after).unwrap_or(0))
             };
             let (a, b) = (take(Outcome::TimedOut), take(Outcome::TimedOut));
-            let mine = bucket.withdraw(Outcome::Failure).unwrap_or(0);
+            let mine = bucket.reserve(Outcome::Failure).unwrap_or(0);
             bucket.refund(mine);
             let taken = a.join().expect("no panic") + b.join().expect("no panic");
             assert_eq!(taken, 8, "one of the two");

@@ -66,6 +66,7 @@ impl WindowBudget {
     ///
     /// Returns a [`ConfigError`] that names the first invalid setting.
     pub fn build(self) -> Result<Budget, ConfigError> {
+        // Negated, so that NaN is invalid, too.
         if !(0.0..=MAX_RATIO).contains(&self.ratio) {
             let expected = format!("0 to 10 (retries for each call{})", self.ratio_hint());
             return Err(ConfigError::new(COMPONENT, "ratio", self.ratio, expected));

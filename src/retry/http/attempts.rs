@@ -26,7 +26,7 @@ use crate::{
 
 /// Attempts of an HTTP request. Part of a [`RetryFuture`]'s type.
 pub struct HttpAttempts<S, P, M, B> {
-    layer: RetryLayer<HttpRetry<P, M>>,
+    layer: RetryLayer<P, HttpRetry<M>>,
     inner: S,
     exchange: HttpExchange,
     /// `true` if the request may be sent twice.
@@ -52,12 +52,13 @@ where
     pub(crate) fn start_call(
         inner: S,
         mut request: Request<B>,
-        layer: RetryLayer<HttpRetry<P, M>>,
+        layer: RetryLayer<P, HttpRetry<M>>,
     ) -> RetryFuture<Self> {
         let rules = layer.rules();
-        let exchange = rules.protocol.read(&mut request);
+        let exchange = layer.protocol().read(&mut request);
         let (parts, body) = request.into_parts();
         let time_limit = exchange.time_limit();
+        // Without retries nothing is buffered, and the predicate is not asked.
         let retries = layer.retry().shared.config.max_attempts > 1;
         let is_repeatable = retries && rules.is_repeatable(&parts);
         let is_buffered = is_repeatable || (retries && rules.may_retry_unsent());
@@ -89,6 +90,7 @@ where
         if rules.send_attempt_header {
             remove_previous_attempts(&mut parts.headers, &self.exchange);
         }
+        // Of a layer further out that wants to know how far the body has come.
         let upload = parts.extensions.get();
         let body = if is_buffered {
             let replay = ReplayBody::with_upload(body, rules.max_replay_bytes, upload);
@@ -111,18 +113,17 @@ where
     /// Classifies the head of a response, before its body is read.
     #[inline]
     fn classify_head(&mut self, mut response: Response<RB>) -> (Response<RB>, RetryDecision) {
-        let rules = self.layer.rules();
-        let step = rules
-            .protocol
-            .classify_response(&mut self.exchange, &response, None);
+        let protocol = self.layer.protocol();
+        let step = protocol.classify_response(&mut self.exchange, &response, None);
         // On the response, so that layers outside come to the same outcome.
         P::share_classification(&self.exchange, &mut response);
         self.is_end_stream = step == BodyExpected::No;
         match self.exchange.outcome() {
             Outcome::Success => (response, RetryDecision::Stop),
             outcome => {
+                // The closure that reads a retry-after takes the head as parts.
                 let (parts, body) = response.into_parts();
-                let retry_after = rules.retry_after(&parts);
+                let retry_after = self.layer.rules().retry_after(&parts);
                 let config = &self.layer.retry().shared.config;
                 let decision = config.decide(outcome, None, retry_after);
                 (Response::from_parts(parts, body), decision)
@@ -131,14 +132,14 @@ where
     }
 
     fn classify_error(&mut self, error: &BoxError) -> (RetryDecision, Option<NotSent>) {
-        let rules = self.layer.rules();
-        let error = rules.protocol.classify_error(&mut self.exchange, error);
+        let protocol = self.layer.protocol();
+        let error = protocol.classify_error(&mut self.exchange, error);
         let config = &self.layer.retry().shared.config;
         let decision = config.decide(self.exchange.outcome(), error, None);
         // An error that is not worth another attempt is not worth another connection either.
         let not_sent = match decision {
             RetryDecision::Stop => None,
-            _ => error.and_then(|error| rules.not_sent(error)),
+            _ => error.and_then(|error| self.layer.rules().not_sent(error)),
         };
         (decision, not_sent)
     }
@@ -177,25 +178,6 @@ where
         let (parts, body) = self.replay_request.as_ref()?;
         Some((parts.clone(), body.replay()?))
     }
-
-    /// Completes the call, or returns what completes it at the end of the body.
-    #[inline]
-    fn complete_or_defer(
-        &mut self,
-        completion: CallCompletion,
-        body: &RB,
-    ) -> Option<BodyCompletion> {
-        let retry = self.layer.retry();
-        if self.is_end_stream || body.is_end_stream() || !completion.is_needed(retry) {
-            self.exchange.on_body_end();
-            completion.complete(retry, self.exchange.outcome());
-            return None;
-        }
-        // The future is complete, and its exchange is not used again.
-        let unused = HttpExchange::from_client_request(&Method::GET, &HeaderMap::new());
-        let exchange = mem::replace(&mut self.exchange, unused);
-        Some(BodyCompletion::new(retry.clone(), completion, exchange))
-    }
 }
 
 impl<S, P, M, B, RB> Attempts for HttpAttempts<S, P, M, B>
@@ -229,6 +211,7 @@ where
     fn start(&mut self, attempt: Attempt, context: Option<&Context>) -> S::Future {
         let request = self.next_request(attempt);
         let (mut parts, body) = request.expect("no task reads the body during the wait");
+        // The same request, another response.
         self.exchange.reset();
         parts.extensions.insert(attempt);
         if self.layer.rules().send_attempt_header {
@@ -254,8 +237,7 @@ where
             Err(error) => {
                 let error = P::convert_error(error);
                 let (decision, not_sent) = self.classify_error(&error);
-                let protocol = &self.layer.rules().protocol;
-                let error = protocol.wrap_error(&self.exchange, error);
+                let error = self.layer.protocol().wrap_error(&self.exchange, error);
                 (Err(error), decision, not_sent)
             }
         };
@@ -267,6 +249,7 @@ where
 
     /// Replays the body, so that what still sends it for the failed attempt stops.
     fn prepare_retry(&mut self) -> bool {
+        // Not reached: a request that was not kept is not repeatable.
         let Some((_, body)) = &mut self.replay_request else {
             return false;
         };
@@ -279,31 +262,39 @@ where
     }
 
     #[inline]
-    fn complete(
-        &mut self,
-        output: Self::AttemptOutput,
-        attempt: Attempt,
-        completion: Option<CallCompletion>,
-    ) -> Self::CallOutput {
+    fn complete(&mut self, output: Self::AttemptOutput, attempt: Attempt) -> Self::CallOutput {
         // The upload may go on for hours after its response.
         if let Some((_, body)) = self.replay_request.take() {
             body.release_buffer();
         }
-        let mut response = match output {
-            Ok(response) => response,
-            Err(error) => {
-                if let Some(completion) = completion {
-                    completion.complete(self.retry(), Outcome::Success);
-                }
-                return Err(error);
-            }
-        };
+        let mut response = output?;
         if attempt.is_retry() {
             response.extensions_mut().insert(attempt);
         }
-        let deferred =
-            completion.and_then(|completion| self.complete_or_defer(completion, response.body()));
-        Ok(response.map(|body| RetryBody::new(body, deferred)))
+        Ok(response.map(RetryBody::new))
+    }
+
+    #[inline]
+    fn complete_success(
+        &mut self,
+        output: &mut Self::CallOutput,
+        completion: CallCompletion,
+    ) -> Option<CallCompletion> {
+        let Ok(response) = output else {
+            return Some(completion);
+        };
+        let retry = self.layer.retry();
+        let body = response.body_mut();
+        if self.is_end_stream || body.is_end_stream() || !completion.is_needed(retry) {
+            self.exchange.on_body_end();
+            completion.complete(retry, self.exchange.outcome());
+            return None;
+        }
+        // The future is complete, and its exchange is not used again.
+        let unused = HttpExchange::from_client_request(&Method::GET, &HeaderMap::new());
+        let exchange = mem::replace(&mut self.exchange, unused);
+        body.complete_at_end(BodyCompletion::new(retry.clone(), completion, exchange));
+        None
     }
 
     fn deadline_exceeded(&self, reason: &'static str) -> Option<Self::CallOutput> {

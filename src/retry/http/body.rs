@@ -28,8 +28,16 @@ pin_project! {
 }
 
 impl<B> RetryBody<B> {
-    pub(super) fn new(inner: B, completion: Option<BodyCompletion>) -> Self {
-        RetryBody { inner, completion }
+    pub(super) fn new(inner: B) -> Self {
+        RetryBody {
+            inner,
+            completion: None,
+        }
+    }
+
+    /// Completes the call when the body ends.
+    pub(super) fn complete_at_end(&mut self, completion: BodyCompletion) {
+        self.completion = Some(completion);
     }
 }
 
@@ -72,6 +80,7 @@ impl<B: Body<Data = Bytes, Error: 'static>> Body for RetryBody<B> {
         if let Some(completion) = this.completion {
             let is_end = match &read {
                 Some(Err(error)) => {
+                    // A response that breaks off is a failure, although its head was a success.
                     completion.exchange.on_any_error(error, None);
                     true
                 }

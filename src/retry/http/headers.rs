@@ -37,6 +37,7 @@ pub(super) fn shorten_timeout(
     deadline: Option<Instant>,
 ) {
     if let (Some(limit), Some(deadline)) = (exchange.time_limit(), deadline) {
+        // Never more than the caller asked for, even if the deadline is later than its limit.
         let left = deadline.saturating_duration_since(Instant::now());
         headers.insert(GRPC_TIMEOUT, write_grpc_timeout(left.min(limit)));
     }

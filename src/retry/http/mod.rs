@@ -23,8 +23,7 @@ type ErrorPredicate = dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync;
 type RetryAfterReader = dyn Fn(&response::Parts) -> Option<RetryAfter> + Send + Sync;
 
 /// The rules for retries of an HTTP client. Part of a [`RetryLayer`](super::RetryLayer)'s type.
-pub struct HttpRetry<P, M = ()> {
-    pub(super) protocol: Arc<P>,
+pub struct HttpRetry<M = ()> {
     map: Arc<M>,
     pub(super) max_replay_bytes: usize,
     pub(super) retry_if_request: Option<Arc<RequestPredicate>>,
@@ -34,10 +33,9 @@ pub struct HttpRetry<P, M = ()> {
     pub(super) read_retry_after: Option<Arc<RetryAfterReader>>,
 }
 
-impl<P> HttpRetry<P> {
-    pub(super) fn new(protocol: P) -> Self {
+impl HttpRetry {
+    pub(super) fn new() -> Self {
         HttpRetry {
-            protocol: Arc::new(protocol),
             map: Arc::new(()),
             max_replay_bytes: REPLAY_CAP,
             retry_if_request: None,
@@ -49,14 +47,14 @@ impl<P> HttpRetry<P> {
     }
 }
 
-impl<P, M> HttpRetry<P, M> {
-    pub(super) fn with_map<N>(&self, map: N) -> HttpRetry<P, N> {
+impl<M> HttpRetry<M> {
+    pub(super) fn with_map<N>(&self, map: N) -> HttpRetry<N> {
         self.with_shared_map(Arc::new(map))
     }
 
-    fn with_shared_map<N>(&self, map: Arc<N>) -> HttpRetry<P, N> {
+    fn with_shared_map<N>(&self, map: Arc<N>) -> HttpRetry<N> {
+        // Field by field, since the rest of another type cannot be taken over.
         HttpRetry {
-            protocol: self.protocol.clone(),
             map,
             max_replay_bytes: self.max_replay_bytes,
             retry_if_request: self.retry_if_request.clone(),
@@ -70,6 +68,7 @@ impl<P, M> HttpRetry<P, M> {
     /// Returns whether the request may be sent twice.
     fn is_repeatable(&self, request: &request::Parts) -> bool {
         match &self.retry_if_request {
+            // A closure that panics allows nothing: a payment that is made twice is worse than an error.
             Some(predicate) => catch_hook(|| predicate(request)).unwrap_or(false),
             None => may_be_done_twice(&request.method, &request.headers),
         }
@@ -85,26 +84,29 @@ impl<P, M> HttpRetry<P, M> {
         let proof = || not_sent(error).filter(|_| self.retry_unsent);
         let configured = || {
             let predicate = self.unsent_if.as_ref()?;
+            // Treated as a connection that was never made: only a normal retry, with its backoff, follows.
             let is_unsent = catch_hook(|| predicate(error)).unwrap_or(false);
             is_unsent.then_some(NotSent::NoConnection)
         };
+        // The transport's proof first: it may allow to send the request again at once.
         proof().or_else(configured)
     }
 
     /// Returns what the head of a failed response says about another attempt.
     fn retry_after(&self, head: &response::Parts) -> Option<RetryAfter> {
+        // A closure that panics has read nothing, so the usual headers count.
         let configured = || catch_hook(|| self.read_retry_after.as_ref()?(head)).flatten();
         configured().or_else(|| RetryAfter::from_headers(&head.headers, SystemTime::now()))
     }
 }
 
-impl<P, M> Clone for HttpRetry<P, M> {
+impl<M> Clone for HttpRetry<M> {
     fn clone(&self) -> Self {
         self.with_shared_map(self.map.clone())
     }
 }
 
-impl<P, M> fmt::Debug for HttpRetry<P, M> {
+impl<M> fmt::Debug for HttpRetry<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpRetry")
             .field("max_replay_bytes", &self.max_replay_bytes)
@@ -119,7 +121,6 @@ impl<P, M> fmt::Debug for HttpRetry<P, M> {
 pub trait MapBody<B> {
     /// The body that the service takes.
     type Body;
-    #[doc(hidden)]
     fn map_body(&self, body: ReplayBody<B>) -> Self::Body;
 }
 

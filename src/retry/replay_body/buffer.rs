@@ -16,12 +16,15 @@ const MAX_FRAMES: usize = 1_000;
 /// The part of a body that was read, and the source of the rest. Shared by all readers of the body, of which only the
 /// latest may read.
 pub(super) struct ReplayBuffer<B> {
-    source: BodySource<B>,
+    /// `None` once the end was read, or the source has failed or panicked.
+    source: Option<WatchedBody<B>>,
     /// Most bodies have one frame, which needs no list.
     first_frame: Option<Bytes>,
     more_frames: Vec<Bytes>,
     trailers: Option<HeaderMap>,
-    space: Space,
+    /// Number of bytes that may still be buffered. `None` once no replay can follow: data was read that is not in the
+    /// buffer, or the source has failed, so that a replay would not be the same body.
+    space: Option<usize>,
     /// Identifies the latest reader. Only it polls the source, since a source wakes only one task.
     generation: u32,
     /// Number of the buffered frames that the latest reader has read.
@@ -32,39 +35,17 @@ pub(super) struct ReplayBuffer<B> {
     reader_waker: Option<Waker>,
 }
 
-enum BodySource<B> {
-    /// More may come.
-    Open(WatchedBody<B>),
-    /// The end was read.
-    Ended,
-    /// The source failed, or panicked: a replay would not be the same body.
-    Failed,
-}
-
-#[derive(Clone, Copy)]
-enum Space {
-    /// Number of bytes that may still be buffered.
-    Left(usize),
-    /// The body will be too long, but nothing was read of it yet.
-    TooLarge,
-    /// Data was read that is not in the buffer.
-    Discarded,
-}
-
 impl<B: Body<Data = Bytes>> ReplayBuffer<B> {
     pub(super) fn new(body: WatchedBody<B>, max_bytes: usize) -> Self {
         let length = usize::try_from(body.size_hint().lower());
         let fits = length.is_ok_and(|length| length <= max_bytes);
         ReplayBuffer {
-            source: BodySource::Open(body),
+            source: Some(body),
             first_frame: None,
             more_frames: Vec::new(),
             trailers: None,
-            space: if fits {
-                Space::Left(max_bytes)
-            } else {
-                Space::TooLarge
-            },
+            // Of a body that will be too long nothing is buffered, but it can be replayed until it is read.
+            space: Some(if fits { max_bytes } else { 0 }),
             generation: 0,
             position: 0,
             trailers_read: false,
@@ -76,10 +57,9 @@ impl<B: Body<Data = Bytes>> ReplayBuffer<B> {
     pub(super) fn size_hint(&self) -> SizeHint {
         let unread = (self.position..self.frame_count()).filter_map(|index| self.frame(index));
         let unread: u64 = unread.map(|data| data.len() as u64).sum();
-        let rest = match &self.source {
-            BodySource::Open(body) => body.size_hint(),
-            BodySource::Ended | BodySource::Failed => SizeHint::with_exact(0),
-        };
+        // The source tells its own rest only.
+        let rest = self.source.as_ref().map(Body::size_hint);
+        let rest = rest.unwrap_or_else(|| SizeHint::with_exact(0));
         let mut hint = SizeHint::new();
         hint.set_lower(rest.lower().saturating_add(unread));
         if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(unread)) {
@@ -94,22 +74,20 @@ impl<B: Body<Data = Bytes>> ReplayBuffer<B> {
             return false;
         }
         match &self.source {
-            BodySource::Open(body) => body.is_end_stream(),
-            BodySource::Ended => self.trailers_read || self.trailers.is_none(),
-            BodySource::Failed => true,
+            Some(body) => body.is_end_stream(),
+            None => self.trailers_read || self.trailers.is_none(),
         }
     }
 }
 
 impl<B> ReplayBuffer<B> {
     pub(super) fn is_replayable(&self) -> bool {
-        !matches!(self.space, Space::Discarded) && !matches!(self.source, BodySource::Failed)
+        self.space.is_some()
     }
 
     pub(super) fn is_unread(&self) -> bool {
         // An empty buffer may also mean that everything was discarded.
-        let unread = self.frame_count() == 0 && !matches!(self.space, Space::Discarded);
-        unread && matches!(self.source, BodySource::Open(_))
+        self.frame_count() == 0 && self.is_replayable() && self.source.is_some()
     }
 
     /// Starts over for a new reader. Returns its generation, and the waker of the reader before, which the source will
@@ -123,7 +101,7 @@ impl<B> ReplayBuffer<B> {
         self.position = 0;
         self.trailers_read = false;
         // Until the new reader polls, nobody waits for the caller's upload.
-        if let BodySource::Open(body) = &mut self.source {
+        if let Some(body) = &mut self.source {
             body.release();
         }
         Some((self.generation, self.reader_waker.take()))
@@ -131,9 +109,10 @@ impl<B> ReplayBuffer<B> {
 
     /// Drops what the latest reader has read, and buffers nothing from now on.
     pub(super) fn release(&mut self) {
-        self.space = Space::Discarded;
+        self.space = None;
         let read = self.position.min(self.frame_count());
         for index in 0..read {
+            // The list stays as it is, since `position` counts its entries.
             drop(self.take_frame(index));
         }
         self.discard_if_read();
@@ -164,12 +143,12 @@ impl<B> ReplayBuffer<B> {
 
     /// Reads the next buffered frame; takes it out of the buffer if no replay can follow.
     fn next_buffered(&mut self) -> Option<Bytes> {
-        let data = match self.space {
-            Space::Discarded => self.take_frame(self.position)?,
-            _ => self.frame(self.position)?.clone(),
+        let data = match self.is_replayable() {
+            true => self.frame(self.position)?.clone(),
+            false => self.take_frame(self.position)?,
         };
         self.position += 1;
-        if matches!(self.space, Space::Discarded) {
+        if !self.is_replayable() {
             self.discard_if_read();
         }
         Some(data)
@@ -187,23 +166,17 @@ impl<B> ReplayBuffer<B> {
     /// Buffers a frame that was read from the source if there is space, else discards the buffer.
     fn buffer(&mut self, data: &Bytes) {
         // All or nothing: a replay from the middle would be another body.
-        let left = match self.space {
-            Space::Left(space) if self.frame_count() < MAX_FRAMES => space.checked_sub(data.len()),
-            _ => None,
-        };
-        match left {
-            None => self.space = Space::Discarded,
-            Some(left) => {
-                self.space = Space::Left(left);
-                match self.first_frame {
-                    None => self.first_frame = Some(data.clone()),
-                    Some(_) => self.more_frames.push(data.clone()),
-                }
+        let space = self.space.filter(|_| self.frame_count() < MAX_FRAMES);
+        self.space = space.and_then(|space| space.checked_sub(data.len()));
+        if self.is_replayable() {
+            match self.first_frame {
+                None => self.first_frame = Some(data.clone()),
+                Some(_) => self.more_frames.push(data.clone()),
             }
         }
         // The source is read only after all buffered frames.
         self.position = self.frame_count();
-        if left.is_none() {
+        if !self.is_replayable() {
             self.discard_if_read();
         }
     }
@@ -218,11 +191,12 @@ where
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        // The buffer before the source, which goes on where the reader before has stopped.
         if let Some(data) = self.next_buffered() {
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
-        if matches!(self.source, BodySource::Open(_)) {
-            return self.poll_source(cx);
+        if let Some(body) = self.source.take() {
+            return self.poll_source(body, cx);
         }
         if mem::replace(&mut self.trailers_read, true) {
             return Poll::Ready(None);
@@ -230,35 +204,33 @@ where
         Poll::Ready(self.trailers.clone().map(|map| Ok(Frame::trailers(map))))
     }
 
-    /// Polls a source that is open, and buffers what it gives.
+    /// Polls the source, which was taken out, and buffers what it gives.
     fn poll_source(
         &mut self,
+        mut body: WatchedBody<B>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        // Put back below: a source that panics stays failed.
-        let BodySource::Open(mut body) = mem::replace(&mut self.source, BodySource::Failed) else {
-            unreachable!("only an open source is polled");
-        };
-        let Poll::Ready(read) = Pin::new(&mut body).poll_frame(cx) else {
-            self.source = BodySource::Open(body);
-            self.store_waker(cx.waker());
-            return Poll::Pending;
-        };
-        let frame: Frame<Bytes> = match read {
-            Some(Ok(frame)) => frame,
-            Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
-            None => {
-                self.source = BodySource::Ended;
-                return Poll::Ready(None);
+        // Taken out like the source, and put back after the poll: a body that fails or panics is not replayed.
+        let space = self.space.take();
+        match Pin::new(&mut body).poll_frame(cx) {
+            Poll::Pending => {
+                (self.source, self.space) = (Some(body), space);
+                self.store_waker(cx.waker());
+                Poll::Pending
             }
-        };
-        // Nothing may follow trailers, so the source is not needed any more.
-        self.source = match frame.trailers_ref() {
-            Some(_) => BodySource::Ended,
-            None => BodySource::Open(body),
-        };
-        self.record(&frame);
-        Poll::Ready(Some(Ok(frame)))
+            Poll::Ready(Some(Ok(frame))) => {
+                self.space = space;
+                // Nothing may follow trailers, so the source is not needed any more.
+                self.source = (!frame.is_trailers()).then_some(body);
+                self.record(&frame);
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
+            Poll::Ready(None) => {
+                self.space = space;
+                Poll::Ready(None)
+            }
+        }
     }
 
     fn record(&mut self, frame: &Frame<Bytes>) {

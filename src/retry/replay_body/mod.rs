@@ -66,12 +66,28 @@ impl Error for Superseded {}
 
 impl<B: Body<Data = Bytes>> ReplayBody<B> {
     /// Buffers at most `max_bytes`.
+    ///
+    /// A body that is too long can be replayed until it is read:
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use http_body_util::{BodyExt, Full};
+    /// use tower_keep::retry::ReplayBody;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_keep::BoxError> {
+    /// let mut body = ReplayBody::new(Full::new(Bytes::from("an order")), 4);
+    /// assert!(body.is_replayable());
+    /// body.frame().await.expect("data")?;
+    /// assert!(!body.is_replayable());
+    /// # Ok(()) }
+    /// ```
     pub fn new(body: B, max_bytes: usize) -> Self {
         ReplayBody::with_upload(body, max_bytes, None)
     }
 
     /// Reports the progress of the body to the upload, unless another layer reports it already.
     pub(crate) fn with_upload(body: B, max_bytes: usize, upload: Option<&Upload>) -> Self {
+        // No lock and no allocation for the many requests that have no body.
         if body.is_end_stream() {
             return ReplayBody(ReplayKind::Empty);
         }
@@ -96,17 +112,17 @@ fn watch<B: Body>(body: B, upload: Option<&Upload>) -> WatchedBody<B> {
 impl<B> ReplayBody<B> {
     /// Returns the same body from its beginning, or `None` if it was too long to buffer, or failed.
     ///
-    /// From now on, earlier ones that are not empty fail with [`Superseded`]: if they just ended, they would look
+    /// Earlier ones that are not empty fail with [`Superseded`] from now on: if they just ended, they would look
     /// complete. A task that waits for an earlier one is woken, so that its connection notices.
     pub fn replay(&self) -> Option<Self> {
         match &self.0 {
             ReplayKind::Once(_) => None,
             ReplayKind::Empty => Some(ReplayBody(ReplayKind::Empty)),
             ReplayKind::Buffered { buffer, .. } => {
-                let (generation, min_some) = lock(buffer).start_replay()?;
+                let (generation, waker) = lock(buffer).start_replay()?;
                 // Not under the lock: the task that is woken may poll the body at once.
-                if let Some(min_some) = min_some {
-                    min_some.wake();
+                if let Some(waker) = waker {
+                    waker.wake();
                 }
                 let buffer = buffer.clone();
                 Some(ReplayBody(ReplayKind::Buffered { buffer, generation }))
@@ -179,6 +195,7 @@ where
             ReplayKind::Buffered { buffer, generation } => {
                 match lock_if_current(buffer, *generation) {
                     Some(mut buffer) => buffer.poll_frame(cx),
+                    // An error instead of an end: the body must not look complete to its connection.
                     None => Poll::Ready(Some(Err(Superseded.into()))),
                 }
             }
@@ -190,6 +207,7 @@ where
             ReplayKind::Once(body) => body.is_end_stream(),
             ReplayKind::Empty => true,
             ReplayKind::Buffered { buffer, generation } => {
+                // A superseded reader has not ended: its next poll fails.
                 lock_if_current(buffer, *generation).is_some_and(|buffer| buffer.is_end_stream())
             }
         }

@@ -13,7 +13,7 @@ use std::{
 struct ScriptedSource {
     frames: VecDeque<Result<Frame<Bytes>, io::Error>>,
     was_pending: bool,
-    /// Whether it has_exact_size its length.
+    /// Its size hint is its length; without this, it promises nothing.
     has_exact_size: bool,
 }
 
@@ -53,7 +53,7 @@ fn scripted_source(chunks: &[Vec<u8>], trailers: bool, has_exact_size: bool) -> 
     }
 }
 
-/// What a reader got: bytes, whether trailers came, and how the body ended.
+/// The data that a reader got, with or without trailers, and the end.
 #[derive(Debug, Default, PartialEq)]
 struct ReadResult {
     data: Vec<u8>,

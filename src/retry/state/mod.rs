@@ -28,6 +28,7 @@ pub(super) struct RetryState {
 /// A successful call whose end is not counted yet.
 #[derive(Debug)]
 pub struct CallCompletion {
+    /// Paid for the last attempt.
     spent: Option<SpentRetry>,
     was_retried: bool,
 }
@@ -87,6 +88,7 @@ impl RetryState {
         if let Some(budget) = retry.budget() {
             budget.deposit(now);
         }
+        // The number is that of the attempt which begins here: its context must show it.
         self.plan.count_attempt();
         attempt_context(request_context, self.plan.attempt_number())
     }
@@ -98,6 +100,7 @@ impl RetryState {
         request_context: Option<&Context>,
     ) -> Option<Context> {
         let metrics = &retry.shared.metrics;
+        // The attempt begins: from here on, a dropped call has spent its retry.
         let spent = self.reservation.take().map(Reservation::spend);
         match self.not_sent.take() {
             None => {
@@ -137,6 +140,7 @@ impl RetryState {
     /// by a buffer.
     #[inline]
     fn update_deadlines(&mut self, request_context: Option<&Context>) {
+        // The request may have been handed to another task than the one whose context is current.
         self.cap_caller_deadline(request_context.and_then(Context::deadline));
         self.cap_caller_deadline(cached_deadline());
     }

@@ -68,6 +68,7 @@ impl BodyTimer {
         expects_trailers: impl FnOnce() -> bool,
     ) -> Option<Box<Self>> {
         let (idle, total) = (config.body_idle, config.body_total);
+        // Most bodies: no allocation, and no clock reading for a frame.
         if idle.is_none() && total.is_none() && timeout.deadline.is_none() {
             return None;
         }
@@ -103,6 +104,7 @@ impl BodyTimer {
         let Some(limit) = limit else {
             return elapsed;
         };
+        // Underflows only within the first moments of a clock, where any start is as good.
         let started_at = now.checked_sub(limit).unwrap_or(now);
         let upload = self.upload.as_ref();
         if upload.is_some_and(|upload| upload.blames_caller_for_timeout(started_at, now)) {
@@ -118,6 +120,7 @@ impl BodyTimer {
     /// Ends the wait for a frame, which is not the last. Returns a timeout if frames have come for too long after the end.
     pub(super) fn on_frame(&mut self) -> Option<Elapsed> {
         let wait = self.waiting.take();
+        // Without an end, a frame costs no clock reading.
         let (end, kind) = self.end?;
         let now = Instant::now();
         let since = wait.and_then(|wait| wait.since);
@@ -148,6 +151,7 @@ impl BodyTimer {
 
     /// Starts the wait for a frame, or starts it again.
     fn start_wait(&mut self) -> Option<(FrameWait, &mut Pin<Box<Sleep>>)> {
+        // A deadline alone is a moment already, so the start of the wait is not needed.
         let is_measured = self.idle.is_some() || self.total.is_some();
         let since = is_measured.then(Instant::now);
         let idle = self.idle.zip(since);
@@ -156,6 +160,7 @@ impl BodyTimer {
         let wait = *self.waiting.insert(FrameWait { since, kind });
         let sleep = match &mut self.sleep {
             Some(sleep) => {
+                // A reset is cheaper than a new timer, which has to be boxed and registered.
                 sleep.as_mut().reset(at);
                 sleep
             }
@@ -167,6 +172,7 @@ impl BodyTimer {
     pub(super) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<Elapsed> {
         let (wait, late_by) = match (self.waiting, &mut self.sleep) {
             (Some(wait), Some(sleep)) => {
+                // The reader polls when it likes, so it may find the time over for long.
                 ready!(poll_sleep(sleep.as_mut(), cx));
                 (wait, sleep.deadline().elapsed())
             }
@@ -184,6 +190,7 @@ impl BodyTimer {
                 let Some((wait, sleep)) = self.start_wait() else {
                     return Poll::Pending;
                 };
+                // Registers the waker; is over at once if the end of the body has passed as well.
                 ready!(poll_sleep(sleep.as_mut(), cx));
                 Poll::Ready(self.on_elapsed(wait.kind, Duration::ZERO))
             }

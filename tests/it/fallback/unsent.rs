@@ -1,4 +1,4 @@
-//! What was not begun, or may be done twice, goes to another service with its body.
+//! Requests that were not begun, or may be done twice, go to another service with their body.
 
 use std::{
     future::ready,

@@ -21,7 +21,7 @@ use tower_keep::{
     Outcome,
     call::ClassifyInput,
     protocol::Client,
-    retry::{Attempt, Backoff, HttpRetry, ReplayBody, Retry, RetryLayer, RetryService},
+    retry::{Attempt, Backoff, ReplayBody, Retry, RetryLayer, RetryService},
 };
 
 const WAIT: Duration = Duration::from_millis(100);
@@ -154,7 +154,7 @@ async fn grpc_call_is_retried_if_repeatable() {
         Peer::answering([away.clone(), away.clone(), away])
     };
     let layer = RetryLayer::grpc_client(retry());
-    let run = async |layer: RetryLayer<HttpRetry<_>>, peer: Peer| {
+    let run = async |layer: RetryLayer<_>, peer: Peer| {
         let answer = layer
             .layer(peer.clone())
             .oneshot(grpc("10S"))
@@ -325,7 +325,7 @@ fn retry() -> Retry {
     builder.budget(None).build().unwrap()
 }
 
-fn client(peer: &Peer) -> RetryService<Peer, HttpRetry<Client>> {
+fn client(peer: &Peer) -> RetryService<Peer, Client> {
     RetryLayer::client(retry()).layer(peer.clone())
 }
 

@@ -1,42 +1,29 @@
-//! How a call that was tried again comes to its end: what its budget learns of it, and what the caller does.
+//! The end of a call that was retried: what its budget learns of it, and what the caller is told.
 
 use std::{
     future::ready,
     io::Error,
-    sync::{
-        Mutex,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::Duration,
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use tokio::time::Instant;
-use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
+use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
-    CircuitBreaker, Context, GuardLayer, Rejection, RejectionKind,
+    CircuitBreaker,
     call::CallClock,
-    context::Propagate,
-    observe,
-    retry::{Attempt, Backoff, Budget, ReplayBody, Retry, RetryBuilder, RetryLayer},
+    retry::{Attempt, Budget, Retry, RetryLayer},
     testing::ScriptedBody,
 };
 
-use crate::support::{
-    logs::{Logs, logs},
-    meter::meter,
-};
-
-type Sent = ReplayBody<Full<Bytes>>;
+use super::{GRPC, Sent, constant_backoff};
+use crate::support::meter::meter;
 
 // ---- budgets are settled when the call ends
 
 /// What is done with a body, and whether it is a success.
 type Case = (&'static str, fn() -> ScriptedBody, bool, bool);
-
-const GRPC: &str = "application/grpc";
 
 fn whole() -> ScriptedBody {
     ScriptedBody::new().data("an answer")
@@ -266,216 +253,6 @@ async fn response_extension_has_attempt_number() {
     assert_eq!(ask().await.extensions.get::<Attempt>(), None);
 }
 
-// ---- deadlines that have passed
-
-#[tokio::test(start_paused = true)]
-async fn deadline_passed_rejects_first_attempt_of_layer() {
-    let late = Context::new_root().with_deadline(Instant::now());
-    let calls = AtomicU32::new(0);
-    let called = || {
-        calls.fetch_add(1, Ordering::Relaxed);
-        ready(Ok::<_, Error>(Response::new(Full::<Bytes>::default())))
-    };
-    let rejected = |error: tower_keep::BoxError| {
-        let kind = Rejection::find(&*error).expect("a rejection").kind();
-        assert_eq!(kind, RejectionKind::DeadlineExceeded);
-    };
-    let service =
-        RetryLayer::any(constant_backoff().build().unwrap()).layer(service_fn(|()| called()));
-    let answer = late.scope(async { service.oneshot(()).await }).await;
-    rejected(answer.map(drop).unwrap_err());
-
-    let client = || RetryLayer::client(constant_backoff().build().unwrap());
-    let service = client().layer(service_fn(|_: Request<Sent>| called()));
-    let request = Request::get("/").body(Full::default()).unwrap();
-    let answer = late.scope(async { service.oneshot(request).await }).await;
-    rejected(answer.map(drop).unwrap_err());
-
-    // A request may bring its own.
-    let service = client().layer(service_fn(|_: Request<Sent>| called()));
-    let mut request = Request::get("/").body(Full::default()).unwrap();
-    request.extensions_mut().insert(late.clone());
-    rejected(service.oneshot(request).await.map(drop).unwrap_err());
-    assert_eq!(calls.load(Ordering::Relaxed), 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn deadline_passed_still_runs_work_once() {
-    let calls = AtomicU32::new(0);
-    let retry = constant_backoff().build().unwrap();
-    let work = retry.run(|_| {
-        calls.fetch_add(1, Ordering::Relaxed);
-        ready(Err::<(), _>(Error::other("down")))
-    });
-    let answer = work.deadline(Instant::now() - Duration::from_secs(1)).await;
-    assert!(answer.is_err());
-    assert_eq!(calls.load(Ordering::Relaxed), 1);
-}
-
-// ---- one context for all attempts
-
-/// Three attempts had three correlation IDs and three traces.
-#[tokio::test(start_paused = true)]
-async fn context_is_shared_by_attempts_without_one() {
-    let seen = Mutex::new(Vec::new());
-    let peer = service_fn(|request: Request<Sent>| {
-        let header = |name: &str| {
-            let value = request.headers().get(name).expect("sent on");
-            value.to_str().unwrap().to_owned()
-        };
-        let (journey, parent) = (header("x-request-id"), header("traceparent"));
-        let number = Context::with_current(|context| context.map(Context::attempt));
-        seen.lock().unwrap().push((journey, parent, number));
-        ready(Err::<Response<Full<Bytes>>, _>(Error::other("down")))
-    });
-    let client = ServiceBuilder::new()
-        .layer(RetryLayer::client(
-            constant_backoff().max_attempts(3).build().unwrap(),
-        ))
-        .layer(GuardLayer::client(Propagate::default()))
-        .service(peer);
-    let request = Request::get("/").body(Full::default()).unwrap();
-    assert!(client.oneshot(request).await.is_err());
-    let seen = seen.into_inner().unwrap();
-    assert_eq!(seen.len(), 3);
-    for (at, (journey, parent, number)) in seen.iter().enumerate() {
-        assert_eq!(*journey, seen[0].0);
-        let (trace, span) = parent.split_at(35);
-        assert_eq!(trace, &seen[0].1[..35]);
-        assert!(at == 0 || span != &seen[0].1[35..], "a span of its own");
-        assert_eq!(*number, Some(at as u32 + 1));
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn resend_count_is_in_log_and_span() {
-    const RESENT: &str = "http.request.resend_count";
-    fn down<B>(_: Request<B>) -> impl Future<Output = Result<Response<Full<Bytes>>, Error>> {
-        ready(Err(Error::other("down")))
-    }
-    let said = |logs: &Logs| {
-        let lines: Vec<_> = logs
-            .calls()
-            .iter()
-            .map(|line| line.get(RESENT).to_owned())
-            .collect();
-        let spans: Vec<_> = logs
-            .spans()
-            .iter()
-            .map(|span| span.get(RESENT).to_owned())
-            .collect();
-        assert_eq!(lines, spans);
-        lines
-    };
-    let retry = || constant_backoff().max_attempts(3).build().unwrap();
-    let request = || Request::get("/").body(Full::default()).unwrap();
-
-    let client = ServiceBuilder::new()
-        .layer(RetryLayer::client(retry()))
-        .layer(observe("peer").client())
-        .service(service_fn(down::<Sent>));
-    let layer = logs();
-    assert!(client.oneshot(request()).await.is_err());
-    assert_eq!(said(&layer), ["", "1", "2"]);
-
-    // A retry of requests of any kind, in the context of a call.
-    let client = ServiceBuilder::new()
-        .layer(RetryLayer::any(retry()))
-        .layer(observe("peer").client())
-        .service(service_fn(down));
-    let any = logs();
-    let sent = Context::new_root().scope(client.oneshot(request())).await;
-    assert!(sent.is_err());
-    assert_eq!(said(&any), ["", "1", "2"]);
-
-    // What a service does for the attempt is not sent again.
-    let server = observe("peer").server().layer(service_fn(down));
-    let served = logs();
-    let second = Context::new_root().with_attempt(2);
-    let mut request = request();
-    request.extensions_mut().insert(second);
-    assert!(server.oneshot(request).await.is_err());
-    assert_eq!(said(&served), [""]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn context_is_not_made_for_a_single_attempt() {
-    let peer = service_fn(|_: Request<Sent>| {
-        let none = Context::with_current(|context| context.is_none());
-        ready(Ok::<_, Error>(Response::new(Full::from(none.to_string()))))
-    });
-    let client = RetryLayer::client(constant_backoff().build().unwrap()).layer(peer);
-    let request = Request::post("/").body(Full::default()).unwrap();
-    assert_eq!(
-        crate::support::text(client.oneshot(request).await.unwrap()).await,
-        "true"
-    );
-}
-
-// ---- work that borrows what it changes
-
-struct Connection(Vec<u32>);
-
-impl Connection {
-    async fn query(&mut self, attempt: Attempt) -> Result<usize, Error> {
-        self.0.push(attempt.number());
-        tokio::task::yield_now().await;
-        match self.0.len() {
-            3 => Ok(self.0.len()),
-            _ => Err(Error::other("reset")),
-        }
-    }
-}
-
-async fn query(
-    connection: &mut Connection,
-    attempt: Attempt,
-) -> (&mut Connection, Result<usize, Error>) {
-    let rows = connection.query(attempt).await;
-    (connection, rows)
-}
-
-#[tokio::test(start_paused = true)]
-async fn work_may_borrow_mutably() {
-    let (retry, mut connection) = (
-        constant_backoff().max_attempts(3).build().unwrap(),
-        Connection(Vec::new()),
-    );
-    let began = Instant::now();
-    let (_, rows) = retry.run_with(&mut connection, query).await;
-    assert_eq!(rows.unwrap(), 3);
-    assert_eq!(connection.0, [1, 2, 3]);
-    assert_eq!(began.elapsed(), 2 * WAIT);
-
-    let never = retry
-        .run_with(&mut connection, query)
-        .when(|_: &Error| false);
-    assert!(never.await.1.is_err());
-    assert_eq!(connection.0, [1, 2, 3, 1]);
-    let soon = Instant::now() + WAIT / 2;
-    let late = retry.run_with(&mut connection, query).deadline(soon);
-    assert!(late.await.1.is_err());
-    assert_eq!(connection.0, [1, 2, 3, 1, 1]);
-}
-
-/// As it is done in a handler.
-#[tokio::test(start_paused = true)]
-async fn work_with_mutable_state_can_be_spawned() {
-    let task = tokio::spawn(async {
-        let retry = constant_backoff().max_attempts(3).build().unwrap();
-        let connection = Connection(Vec::new());
-        let work = retry.run_with(connection, |mut connection, attempt| async move {
-            let rows = connection.query(attempt).await;
-            (connection, rows)
-        });
-        let (mut connection, rows) = work.await;
-        let (_, never) = retry.run_with(&mut connection, query).await;
-        (rows, never.is_err())
-    });
-    let (rows, never) = task.await.unwrap();
-    assert_eq!((rows.unwrap(), never), (3, true));
-}
-
 // ---- settings
 
 /// A template for ten peers gave them one allowance.
@@ -501,115 +278,4 @@ fn budget_is_separate_for_cloned_builders() {
         .reserve(tower_keep::Outcome::Failure, &now);
     assert!(taken.is_some());
     assert_eq!((left(&one), left(&other)), (Some(99), Some(99)));
-}
-
-// ---- hints
-
-/// Waits until three attempts were made, each answered with this status and these headers.
-async fn measure_wait<S>(
-    layer: impl Layer<Peer, Service = S>,
-    headers: &'static [(&'static str, &'static str)],
-) -> Duration
-where
-    S: Service<Request<Full<Bytes>>>,
-{
-    let began = Instant::now();
-    let mut request = Request::put("/").body(Full::default()).unwrap();
-    if headers.iter().any(|(name, _)| name.starts_with("grpc")) {
-        request
-            .headers_mut()
-            .insert("content-type", GRPC.parse().unwrap());
-    }
-    drop(layer.layer(Peer(headers)).oneshot(request).await);
-    began.elapsed()
-}
-
-#[derive(Clone)]
-struct Peer(&'static [(&'static str, &'static str)]);
-
-impl Service<Request<Sent>> for Peer {
-    type Response = Response<Full<Bytes>>;
-    type Error = Error;
-    type Future = std::future::Ready<Result<Self::Response, Error>>;
-
-    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Error>> {
-        std::task::Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Request<Sent>) -> Self::Future {
-        let mut response = Response::builder();
-        if !self.0.iter().any(|(name, _)| name.starts_with("grpc")) {
-            response = response.status(503);
-        }
-        for (name, value) in self.0 {
-            response = response.header(*name, *value);
-        }
-        ready(Ok(response.body(Full::default()).unwrap()))
-    }
-}
-
-/// `Retry-After: 0` made three attempts in no time, whatever the backoff.
-#[tokio::test(start_paused = true)]
-async fn retry_after_does_not_shorten_the_backoff() {
-    let layer = || RetryLayer::client(constant_backoff().max_attempts(3).build().unwrap());
-    assert_eq!(
-        measure_wait(layer(), &[("retry-after", "0")]).await,
-        2 * WAIT
-    );
-    let past = &[("retry-after", "Sun, 06 Nov 1994 08:49:07 GMT")];
-    assert_eq!(measure_wait(layer(), past).await, 2 * WAIT);
-    let longer = measure_wait(layer(), &[("retry-after", "1")]).await;
-    assert_eq!(longer, Duration::from_secs(2));
-    // gRPC's pushback takes its place.
-    let pushback = &[("grpc-status", "14"), ("grpc-retry-pushback-ms", "0")];
-    assert_eq!(measure_wait(layer(), pushback).await, Duration::ZERO);
-}
-
-/// A peer that is asked to come back at once again and again does not keep its clients' backoff at its beginning.
-#[tokio::test(start_paused = true)]
-async fn retry_after_lets_the_backoff_grow() {
-    let doubling = Backoff::exponential(WAIT).jitter(tower_keep::retry::Jitter::None);
-    let retry = constant_backoff()
-        .max_attempts(4)
-        .backoff(doubling)
-        .build()
-        .unwrap();
-    let waits = measure_wait(RetryLayer::client(retry), &[("retry-after", "0")]).await;
-    assert_eq!(waits, 7 * WAIT);
-}
-
-#[tokio::test(start_paused = true)]
-async fn retry_after_reader_is_configurable() {
-    let layer = || {
-        let retry = constant_backoff().max_attempts(2).build().unwrap();
-        RetryLayer::client(retry).read_retry_after(|head| {
-            let wait = head.headers.get("retry-after-ms")?.to_str().ok()?;
-            let wait = Duration::from_millis(wait.parse().ok()?);
-            Some(tower_keep::retry::RetryAfter::NotBefore(wait))
-        })
-    };
-    let both = &[("retry-after-ms", "700"), ("retry-after", "3")];
-    assert_eq!(
-        measure_wait(layer(), both).await,
-        Duration::from_millis(700)
-    );
-    let other = &[("retry-after-ms", "soon"), ("retry-after", "3")];
-    assert_eq!(measure_wait(layer(), other).await, Duration::from_secs(3));
-    let retry = constant_backoff().max_attempts(2).build().unwrap();
-    let panics = RetryLayer::client(retry).read_retry_after(|_| panic!("a bug"));
-    assert_eq!(
-        measure_wait(panics, &[("retry-after", "3")]).await,
-        Duration::from_secs(3)
-    );
-}
-
-const WAIT: Duration = Duration::from_millis(70);
-
-/// Two attempts, 70 ms apart, no chance.
-fn constant_backoff() -> RetryBuilder {
-    let backoff = Backoff::constant(WAIT);
-    Retry::builder("peer")
-        .max_attempts(2)
-        .backoff(backoff)
-        .budget(None)
 }

@@ -303,7 +303,7 @@ async fn check(layer: ToTonic, fails: usize, status: fn() -> Status) -> (Code, V
 }
 
 type TonicBody = tonic::body::Body;
-type ToTonic = RetryLayer<HttpRetry<GrpcClient, fn(ReplayBody<TonicBody>) -> TonicBody>>;
+type ToTonic = RetryLayer<GrpcClient, HttpRetry<fn(ReplayBody<TonicBody>) -> TonicBody>>;
 
 fn grpc() -> ToTonic {
     RetryLayer::grpc_client(retry()).request_body(TonicBody::new)
@@ -384,6 +384,6 @@ fn retry() -> Retry {
     builder.build().expect("settings")
 }
 
-fn layer() -> RetryLayer<HttpRetry<tower_keep::protocol::Client>> {
+fn layer() -> RetryLayer<tower_keep::protocol::Client> {
     RetryLayer::client(retry())
 }

@@ -13,11 +13,16 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use tokio::time::{Instant, timeout};
-use tower::{Layer, Service, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
-    Context,
+    Context, GuardLayer,
+    context::Propagate,
+    observe,
     retry::{Backoff, ReplayBody, Retry, RetryLayer},
 };
+
+use super::{Sent, constant_backoff};
+use crate::support::logs::{Logs, logs};
 
 const WAIT: Duration = Duration::from_millis(100);
 
@@ -182,6 +187,108 @@ async fn deadline_known_at_first_poll_counts() {
     let _ = call.scope(future).await;
     assert_eq!(*calls.lock().unwrap(), 2);
 }
+
+// ---- one context for all attempts
+
+/// Three attempts had three correlation IDs and three traces.
+#[tokio::test(start_paused = true)]
+async fn context_is_shared_by_attempts_without_one() {
+    let seen = Mutex::new(Vec::new());
+    let peer = service_fn(|request: Request<Sent>| {
+        let header = |name: &str| {
+            let value = request.headers().get(name).expect("sent on");
+            value.to_str().unwrap().to_owned()
+        };
+        let (journey, parent) = (header("x-request-id"), header("traceparent"));
+        let number = Context::with_current(|context| context.map(Context::attempt));
+        seen.lock().unwrap().push((journey, parent, number));
+        ready(Err::<Response<Full<Bytes>>, _>(Error::other("down")))
+    });
+    let client = ServiceBuilder::new()
+        .layer(RetryLayer::client(
+            constant_backoff().max_attempts(3).build().unwrap(),
+        ))
+        .layer(GuardLayer::client(Propagate::default()))
+        .service(peer);
+    let request = Request::get("/").body(Full::default()).unwrap();
+    assert!(client.oneshot(request).await.is_err());
+    let seen = seen.into_inner().unwrap();
+    assert_eq!(seen.len(), 3);
+    for (at, (journey, parent, number)) in seen.iter().enumerate() {
+        assert_eq!(*journey, seen[0].0);
+        let (trace, span) = parent.split_at(35);
+        assert_eq!(trace, &seen[0].1[..35]);
+        assert!(at == 0 || span != &seen[0].1[35..], "a span of its own");
+        assert_eq!(*number, Some(at as u32 + 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn resend_count_is_in_log_and_span() {
+    const RESENT: &str = "http.request.resend_count";
+    fn down<B>(_: Request<B>) -> impl Future<Output = Result<Response<Full<Bytes>>, Error>> {
+        ready(Err(Error::other("down")))
+    }
+    let said = |logs: &Logs| {
+        let lines: Vec<_> = logs
+            .calls()
+            .iter()
+            .map(|line| line.get(RESENT).to_owned())
+            .collect();
+        let spans: Vec<_> = logs
+            .spans()
+            .iter()
+            .map(|span| span.get(RESENT).to_owned())
+            .collect();
+        assert_eq!(lines, spans);
+        lines
+    };
+    let retry = || constant_backoff().max_attempts(3).build().unwrap();
+    let request = || Request::get("/").body(Full::default()).unwrap();
+
+    let client = ServiceBuilder::new()
+        .layer(RetryLayer::client(retry()))
+        .layer(observe("peer").client())
+        .service(service_fn(down::<Sent>));
+    let layer = logs();
+    assert!(client.oneshot(request()).await.is_err());
+    assert_eq!(said(&layer), ["", "1", "2"]);
+
+    // A retry of requests of any kind, in the context of a call.
+    let client = ServiceBuilder::new()
+        .layer(RetryLayer::any(retry()))
+        .layer(observe("peer").client())
+        .service(service_fn(down));
+    let any = logs();
+    let sent = Context::new_root().scope(client.oneshot(request())).await;
+    assert!(sent.is_err());
+    assert_eq!(said(&any), ["", "1", "2"]);
+
+    // What a service does for the attempt is not sent again.
+    let server = observe("peer").server().layer(service_fn(down));
+    let served = logs();
+    let second = Context::new_root().with_attempt(2);
+    let mut request = request();
+    request.extensions_mut().insert(second);
+    assert!(server.oneshot(request).await.is_err());
+    assert_eq!(said(&served), [""]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn context_is_not_made_for_a_single_attempt() {
+    let peer = service_fn(|_: Request<Sent>| {
+        let none = Context::with_current(|context| context.is_none());
+        ready(Ok::<_, Error>(Response::new(Full::from(none.to_string()))))
+    });
+    let client = RetryLayer::client(constant_backoff().build().unwrap()).layer(peer);
+    let request = Request::post("/").body(Full::default()).unwrap();
+    assert_eq!(
+        crate::support::text(client.oneshot(request).await.unwrap()).await,
+        "true"
+    );
+}
+
+// ---- helpers
 
 fn empty() -> Full<Bytes> {
     Full::default()

@@ -15,7 +15,8 @@ use tower::{Layer, Service, ServiceExt};
 use tower_keep::{
     BoxError, Outcome, Rejection, RejectionKind,
     call::{CallClock, ClassifyInput},
-    retry::{Backoff, Budget, CloneRequests, Retry, RetryLayer, RetryService, WithPolicy},
+    protocol::AnyService,
+    retry::{Backoff, Budget, CloneRequests, Retry, RetryLayer, RetryService},
 };
 
 const WAIT: Duration = Duration::from_millis(100);
@@ -228,7 +229,7 @@ fn available(budget: &Budget) -> u64 {
 fn retry_service(
     script: &Script,
     retry: Retry,
-) -> RetryService<ReadyCheckedService, WithPolicy<CloneRequests>> {
+) -> RetryService<ReadyCheckedService, AnyService, CloneRequests> {
     RetryLayer::any(retry).layer(script.service())
 }
 

@@ -1,4 +1,4 @@
-//! What holds for every retry, whatever its settings, its luck, and the moment at which it is dropped.
+//! Properties of every retry, whatever its settings, its luck, and the moment at which it is dropped.
 
 use std::{
     cell::Cell,

@@ -1,12 +1,4 @@
 use super::{AttemptResult, RetryDecision, RetryPolicy};
-use crate::protocol::AnyService;
-
-/// Retries a service of any kind by a policy. Part of a [`RetryLayer`](super::RetryLayer)'s type.
-#[derive(Clone, Debug)]
-pub struct WithPolicy<T> {
-    pub(super) protocol: AnyService,
-    pub(super) policy: T,
-}
 
 /// The policy of [`RetryLayer::any`](super::RetryLayer::any): clones requests, and decides by the outcome alone.
 #[derive(Clone, Copy, Debug)]
