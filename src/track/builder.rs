@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::{
-    MetricNaming, SlowThresholds, SpanLevel, Track, config::TrackConfig, span_options::OnSpan,
+    MetricNaming, SlowThresholds, SpanLevel, Track, config::TrackConfig, span_ids::SpanIds,
+    span_options::OnSpan,
 };
 use crate::{
     call::{ConfigError, Label},
-    context::{RequestHead, RequestPredicate},
+    context::{RequestHead, RequestPredicate, Traceparent},
     errors::ErrorTracker,
 };
 
@@ -26,6 +27,7 @@ pub struct TrackBuilder {
     pub(super) naming: MetricNaming,
     pub(super) span_level: SpanLevel,
     pub(super) on_span: Option<OnSpan>,
+    pub(super) span_ids: Option<SpanIds>,
     pub(super) https: bool,
     pub(super) access_log: bool,
     pub(super) sample: f64,
@@ -56,6 +58,7 @@ impl TrackBuilder {
             naming: MetricNaming::default(),
             span_level: SpanLevel::default(),
             on_span: None,
+            span_ids: None,
             https: false,
             access_log: true,
             sample: 1.0,
@@ -117,6 +120,31 @@ impl TrackBuilder {
     #[must_use]
     pub fn on_span(mut self, hook: impl Fn(&tracing::Span) + Send + Sync + 'static) -> Self {
         self.on_span = Some(OnSpan::new(hook));
+        self
+    }
+
+    /// Sets the hook that returns the IDs under which a span is exported; it is called after
+    /// [`on_span`](Self::on_span). The call's [`Context`](crate::Context) takes them over: what is sent on and logged is
+    /// then what is exported. `None` keeps the context's own. Default: with the feature `opentelemetry` those of
+    /// `tracing-opentelemetry`, and else none.
+    ///
+    /// For another exporter, or another version of `tracing-opentelemetry`: set the parent in `on_span`, and return the
+    /// span's IDs here.
+    ///
+    /// ```
+    /// use tower_keep::{Track, context::Traceparent};
+    ///
+    /// # fn exported(_: &tracing::Span) -> Option<Traceparent> { None }
+    /// let track = Track::builder("orders").span_ids(|span| exported(span)).build()?;
+    /// # let _ = track;
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn span_ids(
+        mut self,
+        ids: impl Fn(&tracing::Span) -> Option<Traceparent> + Send + Sync + 'static,
+    ) -> Self {
+        self.span_ids = Some(SpanIds::new(ids));
         self
     }
 

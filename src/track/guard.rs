@@ -9,7 +9,7 @@ use super::{
     byte_counter::{ByteCounter, RequestByteCount},
     labels::CallLabels,
     report::CallReport,
-    span,
+    span, span_ids,
     target::Target,
 };
 use crate::{
@@ -36,8 +36,16 @@ impl<B> Admit<Request<B>> for Track {
         let route = self.initial_route(grpc_method.as_ref().unwrap_or(&target));
         let config = &self.core.config;
         let span = catch_hook(|| span::open(config, labels, request, route)).flatten();
-        if let (Some(span), Some(hook)) = (&span, &options.on_span) {
-            catch_hook(|| hook.call(span));
+        if let Some(span) = span.as_deref() {
+            #[cfg(feature = "opentelemetry")]
+            catch_hook(|| super::opentelemetry::set_parent(span, self.side));
+            if let Some(hook) = &options.on_span {
+                catch_hook(|| hook.call(span));
+            }
+        }
+        if config.has_span_ids() {
+            let hook = options.span_ids.as_ref();
+            catch_hook(|| span_ids::adopt(hook, span.as_deref(), request.headers_mut()));
         }
         let in_flight = || self.metrics().inc_in_flight(&self.label_builder(), labels);
         Ok(TrackPermit {

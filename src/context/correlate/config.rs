@@ -1,3 +1,5 @@
+use std::sync::OnceLock;
+
 use http::{HeaderMap, HeaderName, Request};
 
 use super::inbound_id::resolve_id;
@@ -64,6 +66,7 @@ impl CorrelateConfig {
             request_id,
             correlation_id,
             trace_context,
+            exported_span: OnceLock::new(),
             baggage: is_trusted.then(|| self.inbound_baggage(headers)).flatten(),
             deadline: None,
             attempt: 1,

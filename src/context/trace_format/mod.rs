@@ -41,6 +41,13 @@ pub enum TraceFormat {
 }
 
 impl TraceFormat {
+    const ALL: [TraceFormat; 4] = [
+        TraceFormat::W3c,
+        TraceFormat::B3,
+        TraceFormat::B3Multi,
+        TraceFormat::XRay,
+    ];
+
     /// Reads the trace that a request carries in this format; `Ok(None)` if it has none.
     ///
     /// # Errors
@@ -71,6 +78,16 @@ impl TraceFormat {
         }
     }
 
+    /// Returns the header that a message in this format always has.
+    fn main_header(self) -> &'static str {
+        match self {
+            TraceFormat::W3c => "traceparent",
+            TraceFormat::B3 => "b3",
+            TraceFormat::B3Multi => "x-b3-traceid",
+            TraceFormat::XRay => "x-amzn-trace-id",
+        }
+    }
+
     /// Returns the names of the format's headers, and of others that its receivers read.
     pub(super) fn header_names(self) -> &'static [&'static str] {
         match self {
@@ -84,6 +101,21 @@ impl TraceFormat {
                 "x-b3-parentspanid",
             ],
             TraceFormat::XRay => &["x-amzn-trace-id"],
+        }
+    }
+}
+
+/// Writes `new` into those headers that carry the span `old`, in whatever format, and leaves others alone.
+pub(super) fn replace_span(old: &TraceContext, new: &TraceContext, headers: &mut HeaderMap) {
+    for format in TraceFormat::ALL {
+        if !headers.contains_key(format.main_header()) {
+            continue;
+        }
+        let read = format.read(headers).ok().flatten();
+        if read.is_some_and(|read| {
+            (read.trace_id, read.parent_id) == (Some(old.trace_id), Some(old.span_id))
+        }) {
+            format.write(new, headers);
         }
     }
 }
@@ -106,12 +138,7 @@ pub(super) fn stale_headers(formats: &[TraceFormat]) -> Vec<HeaderName> {
 mod tests {
     use super::*;
 
-    const ALL: [TraceFormat; 4] = [
-        TraceFormat::W3c,
-        TraceFormat::B3,
-        TraceFormat::B3Multi,
-        TraceFormat::XRay,
-    ];
+    const ALL: [TraceFormat; 4] = TraceFormat::ALL;
 
     #[test]
     fn trace_formats_read_what_they_write_and_no_other() {

@@ -3,5 +3,7 @@
 #[cfg(feature = "axum")]
 mod axum;
 mod hyper;
+#[cfg(all(feature = "axum", feature = "opentelemetry"))]
+mod opentelemetry;
 #[cfg(feature = "tonic")]
 mod tonic;
