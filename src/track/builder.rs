@@ -123,19 +123,43 @@ impl TrackBuilder {
         self
     }
 
-    /// Sets the hook that returns the IDs under which a span is exported; it is called after
-    /// [`on_span`](Self::on_span). The call's [`Context`](crate::Context) takes them over: what is sent on and logged is
-    /// then what is exported. `None` keeps the context's own. Default: with the feature `opentelemetry` those of
-    /// `tracing-opentelemetry`, and else none.
+    /// Sets the hook that returns the IDs under which a span is exported, which the call's
+    /// [`Context`](crate::Context) takes over: what is sent on and logged is then what is exported. It is called after
+    /// [`on_span`](Self::on_span); if it returns `None`, the context keeps its own IDs. Default: with the feature
+    /// `opentelemetry` those of `tracing-opentelemetry`, and else none.
     ///
-    /// For another exporter, or another version of `tracing-opentelemetry`: set the parent in `on_span`, and return the
-    /// span's IDs here.
+    /// For an exporter of another kind, or of another version than the feature's:
     ///
     /// ```
-    /// use tower_keep::{Track, context::Traceparent};
+    /// use opentelemetry::trace::{SpanContext, TraceContextExt, TraceState};
+    /// use tower_keep::{Context, Track, context::{SpanId, TraceFlags, TraceId, Traceparent}};
+    /// use tracing_opentelemetry::OpenTelemetrySpanExt;
     ///
-    /// # fn exported(_: &tracing::Span) -> Option<Traceparent> { None }
-    /// let track = Track::builder("orders").span_ids(|span| exported(span)).build()?;
+    /// fn set_parent(span: &tracing::Span) {
+    ///     let Some(call) = Context::current() else { return };
+    ///     let Some(parent) = call.parent_id() else { return };
+    ///     let parent = SpanContext::new(
+    ///         opentelemetry::TraceId::from_bytes(call.trace_id().to_bytes()),
+    ///         opentelemetry::SpanId::from_bytes(parent.to_bytes()),
+    ///         opentelemetry::TraceFlags::new(call.trace_flags().bits()),
+    ///         true,
+    ///         TraceState::NONE,
+    ///     );
+    ///     let parent = opentelemetry::Context::current().with_remote_span_context(parent);
+    ///     let _ = span.set_parent(parent); // fails if the span is not exported
+    /// }
+    ///
+    /// fn ids(span: &tracing::Span) -> Option<Traceparent> {
+    ///     let context = span.context();
+    ///     let span = context.span().span_context().clone();
+    ///     Some(Traceparent {
+    ///         trace_id: TraceId::from_bytes(span.trace_id().to_bytes())?,
+    ///         parent_id: SpanId::from_bytes(span.span_id().to_bytes())?,
+    ///         flags: TraceFlags::from_bits(span.trace_flags().to_u8()),
+    ///     })
+    /// }
+    ///
+    /// let track = Track::builder("orders").on_span(set_parent).span_ids(ids).build()?;
     /// # let _ = track;
     /// # Ok::<_, tower_keep::ConfigError>(())
     /// ```

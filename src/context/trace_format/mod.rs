@@ -176,6 +176,31 @@ mod tests {
     }
 
     #[test]
+    fn replaced_span_is_written_in_every_format_that_carries_the_old_one() {
+        let (old, new) = (TraceContext::new_root(true), TraceContext::new_root(false));
+        for format in ALL {
+            let (mut headers, mut expected) = (HeaderMap::new(), HeaderMap::new());
+            format.write(&old, &mut headers);
+            format.write(&new, &mut expected);
+            replace_span(&old, &new, &mut headers);
+            assert_eq!(headers, expected, "{format:?}");
+        }
+    }
+
+    #[test]
+    fn replaced_span_leaves_headers_of_other_spans_alone() {
+        let [old, new, other] = [(); 3].map(|()| TraceContext::new_root(true));
+        let mut headers = HeaderMap::new();
+        TraceFormat::W3c.write(&other, &mut headers);
+        TraceFormat::B3.write(&old, &mut headers);
+        headers.insert("x-amzn-trace-id", http::HeaderValue::from_static("Root=?"));
+        let mut expected = headers.clone();
+        TraceFormat::B3.write(&new, &mut expected);
+        replace_span(&old, &new, &mut headers);
+        assert_eq!(headers, expected);
+    }
+
+    #[test]
     fn stale_headers_are_those_that_writing_does_not_replace() {
         let w3c = ["traceparent", "tracestate"];
         let zipkin = TraceFormat::B3.header_names();

@@ -387,7 +387,9 @@ async fn operations_of_a_job_are_in_one_trace() {
 async fn trace_that_is_left_is_linked() {
     let exporter = Exporter::new(Sampler::AlwaysOn);
     let _logs = logs_before(tracing_opentelemetry::layer().with_tracer(exporter.tracer()));
-    let correlate = Correlate::builder().trace_policy(TracePolicy::Restart).build();
+    let correlate = Correlate::builder()
+        .trace_policy(TracePolicy::Restart)
+        .build();
     let app = Router::new()
         .route(
             "/",
@@ -424,10 +426,7 @@ async fn state_of_the_trace_is_sent_on() {
             }),
         )
         .layer(observe("orders").server());
-    assert_eq!(
-        send(&http1(), traced(serve(app).await, "/")).await,
-        "1"
-    );
+    assert_eq!(send(&http1(), traced(serve(app).await, "/")).await, "1");
     assert_eq!(
         exporter
             .only(SpanKind::Server)
