@@ -105,7 +105,13 @@ pub use retry::Retry;
 #[doc(inline)]
 pub use track::Track;
 
-/// The snippets of the README are tests.
-#[cfg(doctest)]
+/// The programs of the README compile as doc tests; `.ci/readme` builds and runs them as a newcomer would.
+#[cfg(all(
+    doctest,
+    feature = "axum",
+    feature = "hyper",
+    feature = "logging",
+    feature = "tonic"
+))]
 #[doc = include_str!("../README.md")]
 mod readme {}
