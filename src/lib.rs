@@ -57,6 +57,7 @@
 //! | `hyper` | Recognizes from hyper's errors that a request was never sent, so that it can be retried safely, and which side an error comes from; request bodies of hyper's own type are watched inside of a `RequestBodyLayer` |
 //! | `tower` | Tells tower's own timeouts from failures, and classifies its load shedding as a rejection of this process |
 //! | `logging` | One call to set up `tracing`, and the layer for a custom subscriber |
+//! | `opentelemetry` | Calls have the IDs under which `tracing-opentelemetry` exports their spans: what is sent on and logged is what is exported |
 //! | `serde` | `Serialize` for error groups and guards |
 //! | `testing` | A service that checks readiness, scripted services and bodies, the contract that layers pass |
 #![forbid(unsafe_code)]
@@ -104,7 +105,13 @@ pub use retry::Retry;
 #[doc(inline)]
 pub use track::Track;
 
-/// The snippets of the README are tests.
-#[cfg(doctest)]
+/// The programs of the README compile as doc tests; `.ci/readme` builds and runs them as a newcomer would.
+#[cfg(all(
+    doctest,
+    feature = "axum",
+    feature = "hyper",
+    feature = "logging",
+    feature = "tonic"
+))]
 #[doc = include_str!("../README.md")]
 mod readme {}

@@ -1,5 +1,9 @@
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    sync::{Arc, OnceLock},
+};
 
+use http::HeaderMap;
 use tokio::time::Instant;
 
 use super::{
@@ -7,6 +11,7 @@ use super::{
     Tracestate,
     scope::{self, ContextScope},
     trace_context::TraceContext,
+    trace_format,
 };
 
 /// The IDs, trace, baggage and deadline of a call. A clone is a reference count.
@@ -21,6 +26,8 @@ pub(super) struct ContextInner {
     pub(super) request_id: CallId,
     pub(super) correlation_id: CallId,
     pub(super) trace_context: TraceContext,
+    /// The IDs of the exported span, which count instead; set at most once, before anything of the call is sent or logged.
+    pub(super) exported_span: OnceLock<Box<TraceContext>>,
     pub(super) baggage: Option<Baggage>,
     pub(super) deadline: Option<Instant>,
     pub(super) attempt: u32,
@@ -53,6 +60,7 @@ impl Context {
             correlation_id: request_id.clone(),
             request_id,
             trace_context: TraceContext::new_root(sampled),
+            exported_span: OnceLock::new(),
             baggage: None,
             deadline: None,
             attempt: 1,
@@ -108,32 +116,32 @@ impl Context {
 
     /// Returns the ID of the trace.
     pub fn trace_id(&self) -> TraceId {
-        self.0.trace_context.trace_id
+        self.trace_context().trace_id
     }
 
     /// Returns the ID of this call's span.
     pub fn span_id(&self) -> SpanId {
-        self.0.trace_context.span_id
+        self.trace_context().span_id
     }
 
     /// Returns the ID of the span that caused this call, if it came with the request.
     pub fn parent_id(&self) -> Option<SpanId> {
-        self.0.trace_context.parent_id
+        self.trace_context().parent_id
     }
 
     /// Returns the flags of the trace.
     pub fn trace_flags(&self) -> TraceFlags {
-        self.0.trace_context.flags
+        self.trace_context().flags
     }
 
     /// Returns the trace's vendor-specific members.
     pub fn tracestate(&self) -> Option<&Tracestate> {
-        self.0.trace_context.tracestate.as_ref()
+        self.trace_context().tracestate.as_ref()
     }
 
     /// Returns the caller's trace, if the [`TracePolicy`](super::TracePolicy) started a new one instead of continuing it.
     pub fn linked_trace(&self) -> Option<Traceparent> {
-        self.0.trace_context.linked_trace
+        self.trace_context().linked_trace
     }
 
     /// Returns the `baggage` that came with the request.
@@ -190,7 +198,10 @@ impl Context {
     #[must_use]
     pub fn with_tracestate(&self, tracestate: Tracestate) -> Context {
         let mut inner = (*self.0).clone();
-        inner.trace_context.tracestate = Some(tracestate);
+        match inner.exported_span.get_mut() {
+            Some(exported) => exported.tracestate = Some(tracestate),
+            None => inner.trace_context.tracestate = Some(tracestate),
+        }
         Context::new(inner)
     }
 
@@ -205,11 +216,35 @@ impl Context {
 
     /// Returns this call's span as a `traceparent`.
     pub fn traceparent(&self) -> Traceparent {
-        self.0.trace_context.traceparent()
+        self.trace_context().traceparent()
     }
 
     pub(super) fn trace_context(&self) -> &TraceContext {
-        &self.0.trace_context
+        let exported = self.0.exported_span.get();
+        exported.map_or(&self.0.trace_context, |exported| exported)
+    }
+
+    /// Takes the IDs of the call's span as it is exported, for all clones of this context. Returns `false` if it has such
+    /// IDs already: those of the outermost span of a call count.
+    pub(crate) fn set_exported_span(
+        &self,
+        span: Traceparent,
+        tracestate: Option<Tracestate>,
+    ) -> bool {
+        let own = &self.0.trace_context;
+        let exported = own.with_exported_span(span, tracestate);
+        self.0.exported_span.set(Box::new(exported)).is_ok()
+    }
+
+    /// Returns whether the IDs of this context are those of an exported span.
+    #[cfg(feature = "opentelemetry")]
+    pub(crate) fn has_exported_span(&self) -> bool {
+        self.0.exported_span.get().is_some()
+    }
+
+    /// Writes the exported span into the headers that carry the one this context began with.
+    pub(crate) fn update_headers(&self, headers: &mut HeaderMap) {
+        trace_format::replace_span(&self.0.trace_context, self.trace_context(), headers);
     }
 
     pub(super) fn ids(&self) -> (&CallId, &CallId) {
@@ -221,7 +256,8 @@ impl Context {
         Context::new(ContextInner {
             request_id: request_id.unwrap_or_else(|| self.0.request_id.clone()),
             correlation_id: self.0.correlation_id.clone(),
-            trace_context: self.0.trace_context.child(),
+            trace_context: self.trace_context().child(),
+            exported_span: OnceLock::new(),
             baggage: self.0.baggage.clone(),
             // Deadline and attempt, which are copied.
             ..*self.0

@@ -39,6 +39,29 @@ impl TraceContext {
         }
     }
 
+    /// Returns the same call under the IDs of its exported span. Without a `tracestate` that of the trace stays.
+    pub(super) fn with_exported_span(
+        &self,
+        span: Traceparent,
+        tracestate: Option<Tracestate>,
+    ) -> Self {
+        let is_same_trace = span.trace_id == self.trace_id;
+        TraceContext {
+            trace_id: span.trace_id,
+            span_id: span.parent_id,
+            // The parent is a span of the trace, or there is none.
+            parent_id: self.parent_id.filter(|_| is_same_trace),
+            // Exporters know one flag. The others belong to the trace ID, which they describe.
+            flags: match is_same_trace {
+                true => self.flags.with_sampled(span.flags.is_sampled()),
+                false => span.flags,
+            },
+            is_debug: self.is_debug && is_same_trace,
+            tracestate: tracestate.or_else(|| self.tracestate.clone().filter(|_| is_same_trace)),
+            linked_trace: self.linked_trace,
+        }
+    }
+
     /// Returns the span as a `traceparent`.
     pub(super) fn traceparent(&self) -> Traceparent {
         Traceparent {

@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::{
     FailedCall, Fallback,
-    shared::{Shared, WhenFn},
+    shared::{FallbackShared, WhenFn},
 };
 use crate::call::{ConfigError, Label};
 
@@ -77,7 +77,7 @@ impl FallbackBuilder {
 
     pub(super) fn build_unchecked(self, header: Option<(HeaderName, HeaderValue)>) -> Fallback {
         Fallback {
-            shared: Shared::new(self.name, self.when, header),
+            shared: FallbackShared::new(self.name, self.when, header),
         }
     }
 }

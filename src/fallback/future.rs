@@ -32,7 +32,7 @@ pin_project! {
         A: Alternative<Req>,
     {
         #[pin]
-        state: State<F, A::Future>,
+        state: FallbackState<F, A::Future>,
         call: P::Call,
         // What the alternative needs of the request; dropped once the call has succeeded.
         retained: Option<A::Retained>,
@@ -41,8 +41,8 @@ pin_project! {
 }
 
 pin_project! {
-    #[project = StateProj]
-    enum State<F, G> {
+    #[project = FallbackStateProj]
+    enum FallbackState<F, G> {
         Calling { #[pin] future: F },
         CallingFallback { #[pin] future: UntilDeadline<G>, outcome: Outcome },
         Done,
@@ -61,7 +61,7 @@ where
         shared: Arc<LayerShared<P, A>>,
     ) -> Self {
         FallbackFuture {
-            state: State::Calling { future },
+            state: FallbackState::Calling { future },
             call,
             retained: Some(retained),
             shared,
@@ -104,7 +104,8 @@ where
                 drop(result);
                 let future = shared.alternative.call(request, fallback.info(outcome));
                 let future = UntilDeadline::new(future, deadline);
-                this.state.set(State::CallingFallback { future, outcome });
+                this.state
+                    .set(FallbackState::CallingFallback { future, outcome });
                 None
             }
             Produced::Unavailable(reason) => {
@@ -129,13 +130,13 @@ where
         let shared = &**this.shared;
         match result {
             Ok(result) => {
-                this.state.set(State::Done);
+                this.state.set(FallbackState::Done);
                 shared.finish_service::<Res, E, _, _>(this.call, result, outcome)
             }
             Err(DeadlineElapsed) => {
                 let elapsed = shared.fallback.shared.record_elapsed(outcome);
                 // The call is dropped before its timeout is reported.
-                let elapsed = drop_on_timeout(elapsed, || this.state.set(State::Done));
+                let elapsed = drop_on_timeout(elapsed, || this.state.set(FallbackState::Done));
                 // Responds to the request, whatever the failed response was.
                 this.call.reset();
                 let failure = LocalFailure::TimedOut(elapsed);
@@ -161,18 +162,18 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             match self.as_mut().project().state.project() {
-                StateProj::Calling { future } => {
+                FallbackStateProj::Calling { future } => {
                     let result = ready!(future.poll(cx)).map_err(P::convert_error);
                     if let Some(result) = self.as_mut().on_result::<Res, E>(result) {
                         return Poll::Ready(result);
                     }
                     // The fallback service is called now, and must be polled before this returns `Pending`.
                 }
-                StateProj::CallingFallback { future, outcome } => {
+                FallbackStateProj::CallingFallback { future, outcome } => {
                     let (result, outcome) = (ready!(future.poll(cx)), *outcome);
                     return Poll::Ready(self.on_fallback_result::<Res, E>(result, outcome));
                 }
-                StateProj::Done => panic!("polled after completion"),
+                FallbackStateProj::Done => panic!("polled after completion"),
             }
         }
     }

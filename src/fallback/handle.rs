@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc};
 
-use super::{FallbackBuilder, shared::Shared};
+use super::{FallbackBuilder, shared::FallbackShared};
 use crate::call::Label;
 
 /// A named fallback: which failed calls it responds to, and how its responses are marked. See the [module](super).
@@ -10,7 +10,7 @@ use crate::call::Label;
 /// Clones are the same fallback: one name, one entry in the [registry](crate::registry), one count.
 #[derive(Clone)]
 pub struct Fallback {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<FallbackShared>,
 }
 
 impl Fallback {

@@ -2,10 +2,10 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::shared::Shared;
+use super::shared::FallbackShared;
 use crate::registry::{Inspect, Stats};
 
-impl Inspect for Shared {
+impl Inspect for FallbackShared {
     fn kind(&self) -> &'static str {
         "fallback"
     }

@@ -16,7 +16,7 @@ use crate::{
 pub(super) type WhenFn = dyn Fn(&FailedCall<'_>) -> bool + Send + Sync;
 
 /// State that clones of a [`Fallback`](super::Fallback) share.
-pub(super) struct Shared {
+pub(super) struct FallbackShared {
     pub(super) name: Label,
     when: Option<Box<WhenFn>>,
     pub(super) header: Option<(HeaderName, HeaderValue)>,
@@ -25,13 +25,13 @@ pub(super) struct Shared {
     metrics: PerRecorder<FallbackMetrics>,
 }
 
-impl Shared {
+impl FallbackShared {
     pub(super) fn new(
         name: Label,
         when: Option<Box<WhenFn>>,
         header: Option<(HeaderName, HeaderValue)>,
     ) -> Arc<Self> {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(FallbackShared {
             name,
             when,
             header,

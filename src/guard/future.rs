@@ -23,7 +23,7 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct GuardFuture<F, G: Guard, P: Protocol> {
         #[pin]
-        state: State<F, P::Rejection>,
+        state: CallFutureState<F, P::Rejection>,
         // None once the body owns it.
         call: Option<InFlightCall<G, P>>,
     }
@@ -45,25 +45,29 @@ pin_project! {
 /// Drops a call before its end.
 #[cold]
 #[inline(never)]
-fn drop_early<F, G, P>(mut state: Pin<&mut State<F, P::Rejection>>, call: &mut InFlightCall<G, P>)
-where
+fn drop_early<F, G, P>(
+    mut state: Pin<&mut CallFutureState<F, P::Rejection>>,
+    call: &mut InFlightCall<G, P>,
+) where
     G: Guard,
     P: Protocol,
 {
     let _scope = CatchScope::enter_call();
     call.tick();
     match state.as_mut().project() {
-        StateProj::Rejected {
+        CallFutureStateProj::Rejected {
             rejection: Some(rejection),
         } => call.complete(Completion::Rejected((*rejection).borrow())),
-        StateProj::Panicked { panic: Some(panic) } => call.complete(Completion::Panicked(panic)),
-        _ => call.drop_service(|| state.set(State::Done)),
+        CallFutureStateProj::Panicked { panic: Some(panic) } => {
+            call.complete(Completion::Panicked(panic))
+        }
+        _ => call.drop_service(|| state.set(CallFutureState::Done)),
     }
 }
 
 pin_project! {
-    #[project = StateProj]
-    enum State<F, R> {
+    #[project = CallFutureStateProj]
+    enum CallFutureState<F, R> {
         Calling { #[pin] future: F },
         Rejected { rejection: Option<R> },
         Panicked { panic: Option<CapturedPanic> },
@@ -79,10 +83,10 @@ impl<F, G: Guard, P: Protocol> GuardFuture<F, G, P> {
     pub(super) fn new(call: InFlightCall<G, P>, rejection: Option<Rejection>) -> Self {
         GuardFuture {
             state: match rejection {
-                Some(rejection) => State::Rejected {
+                Some(rejection) => CallFutureState::Rejected {
                     rejection: Some(rejection.into()),
                 },
-                None => State::Done,
+                None => CallFutureState::Done,
             },
             call: Some(call),
         }
@@ -97,7 +101,10 @@ impl<F, G: Guard, P: Protocol> GuardFuture<F, G, P> {
         };
         match call.run_service(call_service) {
             // The state before has nothing to drop, which the compiler does not know.
-            Ok(future) => forget(replace(&mut self.state, State::Calling { future })),
+            Ok(future) => forget(replace(
+                &mut self.state,
+                CallFutureState::Calling { future },
+            )),
             Err(payload) => self.on_panic(CapturedPanic::new(payload)),
         }
     }
@@ -128,13 +135,13 @@ impl<F, G: Guard, P: Protocol> GuardFuture<F, G, P> {
             call.complete(Completion::Panicked(&panic));
             panic.resume();
         }
-        self.state = State::Panicked { panic: Some(panic) };
+        self.state = CallFutureState::Panicked { panic: Some(panic) };
     }
 
     /// Returns whether a guard has rejected the call.
     #[inline]
     pub(super) fn is_rejected(&self) -> bool {
-        matches!(self.state, State::Rejected { .. })
+        matches!(self.state, CallFutureState::Rejected { .. })
     }
 }
 
@@ -152,7 +159,7 @@ where
         let mut this = self.project();
         let call = this.call.as_mut().expect(POLLED_AFTER_COMPLETION);
         call.tick();
-        if !matches!(*this.state, State::Calling { .. }) {
+        if !matches!(*this.state, CallFutureState::Calling { .. }) {
             return Poll::Ready(respond_early::<F, G, P, Res, E>(this.state, call));
         }
         let mut polled = Poll::Pending;
@@ -170,7 +177,7 @@ where
 #[cold]
 #[inline(never)]
 fn drop_panicked<F, G, P, Res, E>(
-    mut state: Pin<&mut State<F, P::Rejection>>,
+    mut state: Pin<&mut CallFutureState<F, P::Rejection>>,
     call: &mut InFlightCall<G, P>,
     payload: PanicPayload,
 ) -> GuardedResult<G, P, Res, E>
@@ -179,7 +186,7 @@ where
     P: Respond<Res, E>,
 {
     let panic = CapturedPanic::new(payload);
-    if let Err(again) = call.run_service(|| state.set(State::Done)) {
+    if let Err(again) = call.run_service(|| state.set(CallFutureState::Done)) {
         drop(CapturedPanic::new(again));
     }
     respond_to_panic::<G, P, Res, E>(call, panic)
@@ -188,23 +195,23 @@ where
 /// Polls the service's future, and drops it when it is done: a panic in that drop is one of the call, too.
 #[inline(always)]
 fn poll_and_drop<F: Future, R>(
-    mut state: Pin<&mut State<F, R>>,
+    mut state: Pin<&mut CallFutureState<F, R>>,
     cx: &mut Context<'_>,
     polled: &mut Poll<F::Output>,
 ) {
-    let StateProj::Calling { future } = state.as_mut().project() else {
+    let CallFutureStateProj::Calling { future } = state.as_mut().project() else {
         panic!("{POLLED_AFTER_COMPLETION}");
     };
     *polled = future.poll(cx);
     if polled.is_ready() {
-        state.set(State::Done);
+        state.set(CallFutureState::Done);
     }
 }
 
 /// Responds to a call whose service was not called, or panicked when it was.
 #[inline(never)]
 fn respond_early<F, G, P, Res, E>(
-    mut state: Pin<&mut State<F, P::Rejection>>,
+    mut state: Pin<&mut CallFutureState<F, P::Rejection>>,
     call: &mut InFlightCall<G, P>,
 ) -> GuardedResult<G, P, Res, E>
 where
@@ -212,16 +219,18 @@ where
     P: Respond<Res, E>,
 {
     match state.as_mut().project() {
-        StateProj::Rejected { rejection } => {
+        CallFutureStateProj::Rejected { rejection } => {
             let rejection = rejection.take().expect(POLLED_AFTER_COMPLETION);
-            state.set(State::Done);
+            state.set(CallFutureState::Done);
             respond_to_rejection::<G, P, Res, E>(call, rejection)
         }
-        StateProj::Panicked { panic } => {
+        CallFutureStateProj::Panicked { panic } => {
             let panic = panic.take().expect(POLLED_AFTER_COMPLETION);
-            state.set(State::Done);
+            state.set(CallFutureState::Done);
             respond_to_panic::<G, P, Res, E>(call, panic)
         }
-        StateProj::Calling { .. } | StateProj::Done => panic!("{POLLED_AFTER_COMPLETION}"),
+        CallFutureStateProj::Calling { .. } | CallFutureStateProj::Done => {
+            panic!("{POLLED_AFTER_COMPLETION}")
+        }
     }
 }

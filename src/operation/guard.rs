@@ -49,7 +49,7 @@ impl<Req> Admit<Req> for Operation {
         Ok(OperationPermit {
             in_flight: catch_hook(|| metrics.inc_in_flight(key)).unwrap_or_default(),
             key,
-            span: catch_hook(|| self.span()).unwrap_or_else(Span::none),
+            span: catch_hook(|| self.open_span()).unwrap_or_else(Span::none),
             output: None,
         })
     }

@@ -68,7 +68,7 @@ use crate::{
     call::{Cause, Label, Outcome, as_std_error, catch_hook},
     errors::ErrorTracker,
     protocol::error_outcome,
-    track::SlowThresholds,
+    track::{SlowThresholds, export_span},
     util::text::display_bounded,
 };
 
@@ -252,8 +252,8 @@ impl Operation {
         OperationFuture::new(self, future, classify)
     }
 
-    fn span(&self) -> Span {
-        tracing::debug_span!(
+    fn open_span(&self) -> Span {
+        let span = tracing::debug_span!(
             target: "tower_keep::operation",
             "operation",
             otel.name = self.name.as_str(),
@@ -261,7 +261,9 @@ impl Operation {
             error.type = Empty,
             kind = self.kind.as_str(),
             outcome = Empty,
-        )
+        );
+        export_span(&span);
+        span
     }
 }
 

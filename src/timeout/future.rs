@@ -24,15 +24,15 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct TimeoutFuture<F, P: Protocol> {
         #[pin]
-        state: State<F>,
+        state: TimeoutState<F>,
         call: P::Call,
         config: Arc<TimeoutConfig<P>>,
     }
 }
 
 pin_project! {
-    #[project = StateProj]
-    enum State<F> {
+    #[project = TimeoutStateProj]
+    enum TimeoutState<F> {
         Calling { #[pin] future: F, #[pin] timer: Timer, timeout: CallTimeout },
         Rejected,
         Done,
@@ -49,7 +49,7 @@ impl<F, P: Protocol> TimeoutFuture<F, P> {
     ) -> Self {
         let timer = Timer::default();
         TimeoutFuture {
-            state: State::Calling {
+            state: TimeoutState::Calling {
                 future,
                 timer,
                 timeout,
@@ -61,7 +61,7 @@ impl<F, P: Protocol> TimeoutFuture<F, P> {
 
     pub(super) fn rejected(config: Arc<TimeoutConfig<P>>, call: P::Call) -> Self {
         TimeoutFuture {
-            state: State::Rejected,
+            state: TimeoutState::Rejected,
             call,
             config,
         }
@@ -79,18 +79,18 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let (future, timer, timeout) = match this.state.as_mut().project() {
-            StateProj::Calling {
+            TimeoutStateProj::Calling {
                 future,
                 timer,
                 timeout,
             } => (future, timer, timeout),
-            StateProj::Rejected => {
-                this.state.set(State::Done);
+            TimeoutStateProj::Rejected => {
+                this.state.set(TimeoutState::Done);
                 // The service was never called, so there is nothing to drop.
                 let rejection = LocalFailure::Rejected(this.config.limit.reject().into());
                 return Poll::Ready(respond_locally::<P, Res, E>(this.call, rejection));
             }
-            StateProj::Done => panic!("polled after completion"),
+            TimeoutStateProj::Done => panic!("polled after completion"),
         };
         let budget = timer.time_budget(timeout);
         // The response before the clock: one that is ready beats the limit.
@@ -108,7 +108,7 @@ where
             };
             let result = response.forward(result);
             // Dropped now, with its timer: the caller may hold this future for longer than it needs it.
-            this.state.set(State::Done);
+            this.state.set(TimeoutState::Done);
             return Poll::Ready(result);
         }
         let expiry = ready!(timer.poll_elapsed(timeout, cx));
@@ -117,7 +117,7 @@ where
         let elapsed = drop_on_timeout(elapsed, || {
             // What is dropped may ask for the time left, as during a poll.
             let _scope = budget.enter();
-            this.state.set(State::Done);
+            this.state.set(TimeoutState::Done);
         });
         let failure = LocalFailure::TimedOut(elapsed);
         Poll::Ready(respond_locally::<P, Res, E>(this.call, failure))

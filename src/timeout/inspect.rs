@@ -3,11 +3,11 @@
 use crate::{
     call::TimeoutKind,
     registry::{Inspect, Stats},
-    timeout::limit::{Shared, saturating_nanos},
+    timeout::limit::{LimitShared, saturating_nanos},
     util::sync::atomic::Ordering,
 };
 
-impl Inspect for Shared {
+impl Inspect for LimitShared {
     fn kind(&self) -> &'static str {
         "timeout"
     }

@@ -34,10 +34,10 @@ use crate::{
 /// Clones are the same limit: a change applies to all calls that begin later.
 #[derive(Clone)]
 pub struct TimeLimit {
-    shared: Arc<Shared>,
+    shared: Arc<LimitShared>,
 }
 
-pub(super) struct Shared {
+pub(super) struct LimitShared {
     pub(super) name: Label,
     min: Duration,
     max: Duration,
@@ -90,7 +90,7 @@ impl TimeLimit {
         (min, max): (Duration, Duration),
         cap: Option<TimeLimit>,
     ) -> Self {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(LimitShared {
             name,
             min,
             max,
@@ -211,7 +211,7 @@ impl fmt::Debug for TimeLimit {
     }
 }
 
-impl Shared {
+impl LimitShared {
     #[inline]
     pub(super) fn get(&self) -> Duration {
         self.apply_cap(Duration::from_nanos(self.nanos.load(Ordering::Relaxed)))

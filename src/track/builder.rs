@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::{
-    MetricNaming, SlowThresholds, SpanLevel, Track, config::TrackConfig, span_options::OnSpan,
+    MetricNaming, SlowThresholds, SpanLevel, Track, config::TrackConfig, span_ids::SpanIds,
+    span_options::OnSpan,
 };
 use crate::{
     call::{ConfigError, Label},
-    context::{RequestHead, RequestPredicate},
+    context::{RequestHead, RequestPredicate, Traceparent},
     errors::ErrorTracker,
 };
 
@@ -26,6 +27,7 @@ pub struct TrackBuilder {
     pub(super) naming: MetricNaming,
     pub(super) span_level: SpanLevel,
     pub(super) on_span: Option<OnSpan>,
+    pub(super) span_ids: Option<SpanIds>,
     pub(super) https: bool,
     pub(super) access_log: bool,
     pub(super) sample: f64,
@@ -56,6 +58,7 @@ impl TrackBuilder {
             naming: MetricNaming::default(),
             span_level: SpanLevel::default(),
             on_span: None,
+            span_ids: None,
             https: false,
             access_log: true,
             sample: 1.0,
@@ -120,6 +123,55 @@ impl TrackBuilder {
     #[must_use]
     pub fn on_span(mut self, hook: impl Fn(&tracing::Span) + Send + Sync + 'static) -> Self {
         self.on_span = Some(OnSpan::new(hook));
+        self
+    }
+
+    /// Sets the hook that returns the IDs under which a span is exported, which the call's
+    /// [`Context`](crate::Context) takes over: what is sent on and logged is then what is exported. It is called after
+    /// [`on_span`](Self::on_span); if it returns `None`, the context keeps its own IDs. Default: with the feature
+    /// `opentelemetry` those of `tracing-opentelemetry`, and else none.
+    ///
+    /// For an exporter of another kind, or of another version than the feature's:
+    ///
+    /// ```
+    /// use opentelemetry::trace::{SpanContext, TraceContextExt, TraceState};
+    /// use tower_keep::{Context, Track, context::{SpanId, TraceFlags, TraceId, Traceparent}};
+    /// use tracing_opentelemetry::OpenTelemetrySpanExt;
+    ///
+    /// fn set_parent(span: &tracing::Span) {
+    ///     let Some(call) = Context::current() else { return };
+    ///     let Some(parent) = call.parent_id() else { return };
+    ///     let parent = SpanContext::new(
+    ///         opentelemetry::TraceId::from_bytes(call.trace_id().to_bytes()),
+    ///         opentelemetry::SpanId::from_bytes(parent.to_bytes()),
+    ///         opentelemetry::TraceFlags::new(call.trace_flags().bits()),
+    ///         true,
+    ///         TraceState::NONE,
+    ///     );
+    ///     let parent = opentelemetry::Context::current().with_remote_span_context(parent);
+    ///     let _ = span.set_parent(parent); // fails if the span is not exported
+    /// }
+    ///
+    /// fn ids(span: &tracing::Span) -> Option<Traceparent> {
+    ///     let context = span.context();
+    ///     let span = context.span().span_context().clone();
+    ///     Some(Traceparent {
+    ///         trace_id: TraceId::from_bytes(span.trace_id().to_bytes())?,
+    ///         parent_id: SpanId::from_bytes(span.span_id().to_bytes())?,
+    ///         flags: TraceFlags::from_bits(span.trace_flags().to_u8()),
+    ///     })
+    /// }
+    ///
+    /// let track = Track::builder("orders").on_span(set_parent).span_ids(ids).build()?;
+    /// # let _ = track;
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn span_ids(
+        mut self,
+        ids: impl Fn(&tracing::Span) -> Option<Traceparent> + Send + Sync + 'static,
+    ) -> Self {
+        self.span_ids = Some(SpanIds::new(ids));
         self
     }
 

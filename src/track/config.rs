@@ -60,6 +60,11 @@ impl TrackConfig {
         self.options.max_targets + self.options.slow_routes.len()
     }
 
+    /// Returns whether the IDs of a span are known only once it is open.
+    pub(super) fn has_span_ids(&self) -> bool {
+        cfg!(feature = "opentelemetry") || self.options.span_ids.is_some()
+    }
+
     /// Returns whether a call can be slow at all.
     pub(super) fn has_slow_thresholds(&self) -> bool {
         self.options.slow.is_some() || !self.slow_routes.is_empty()

@@ -10,7 +10,7 @@ use super::{
     labels::CallLabels,
     report::CallReport,
     request_labels::RequestLabels,
-    span,
+    span, span_ids,
     target::Target,
 };
 use crate::{
@@ -66,13 +66,22 @@ impl<B> Admit<Request<B>> for Track {
 fn open_span<B>(
     track: &Track,
     labels: RequestLabels,
-    request: &Request<B>,
+    request: &mut Request<B>,
     route: Option<&str>,
 ) -> Option<Box<Span>> {
     let config = &track.core.config;
     let span = catch_hook(|| span::open(config, labels, request, route)).flatten();
-    if let (Some(span), Some(hook)) = (&span, &config.options.on_span) {
-        catch_hook(|| hook.call(span));
+    if let Some(span) = span.as_deref() {
+        // Before the hook, which may set another parent, and before the span starts, which fixes its parent.
+        #[cfg(feature = "opentelemetry")]
+        catch_hook(|| super::opentelemetry::set_parent(span, track.side));
+        if let Some(hook) = &config.options.on_span {
+            catch_hook(|| hook.call(span));
+        }
+    }
+    if config.has_span_ids() {
+        let hook = config.options.span_ids.as_ref();
+        catch_hook(|| span_ids::adopt(hook, span.as_deref(), request.headers_mut()));
     }
     span
 }

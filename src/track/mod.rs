@@ -78,6 +78,32 @@
 //! [configured](TrackBuilder::log_headers). In a [retry](crate::retry), event and span of a client's later attempts have
 //! `http.request.resend_count`, the number of earlier attempts.
 //!
+//! # Traces
+//!
+//! With the feature `opentelemetry`, a call has the IDs under which `tracing-opentelemetry` exports its span: those in its
+//! [`Context`](crate::Context), in the headers that are sent on, in the access log and in the fields of the span are the same.
+//! Nothing needs to be configured:
+//!
+//! ```
+//! use opentelemetry::trace::TracerProvider;
+//! use opentelemetry_sdk::trace::SdkTracerProvider;
+//! use tracing_subscriber::layer::SubscriberExt;
+//!
+//! let provider = SdkTracerProvider::builder().build(); // with the exporter of your choice
+//! let traces = tracing_opentelemetry::layer().with_tracer(provider.tracer("orders"));
+//! let subscriber = tracing_subscriber::registry().with(traces); // and layers that log, in any order
+//! # let _ = subscriber;
+//! ```
+//!
+//! The span starts when the call is admitted. Its parent is the caller's span, or the span around it in this process; a trace
+//! that was [restarted](crate::context::TracePolicy::Restart) is a link. The decision of the tracer's sampler is sent on. If
+//! the span of a call is not exported (because of a filter or the [`span_level`](TrackBuilder::span_level)), the IDs are those of
+//! the exported span around it, so that no receiver has a parent that nobody has seen; without such a span, they are the
+//! context's own. [Operations](crate::operation()) do the same. Attempts outside of any span are in traces of their own:
+//! wrap a job in an operation.
+//!
+//! For another exporter, or another version of `tracing-opentelemetry`, [`span_ids`](TrackBuilder::span_ids) is the hook.
+//!
 //! # Clones
 //!
 //! Clones share series and settings.
@@ -131,6 +157,8 @@ mod labels;
 mod long_lived;
 mod metrics;
 mod naming;
+#[cfg(feature = "opentelemetry")]
+mod opentelemetry;
 mod permit;
 mod redact;
 mod report;
@@ -142,6 +170,7 @@ mod sampling;
 mod series_key;
 mod slow;
 mod span;
+mod span_ids;
 mod span_options;
 mod target;
 mod tracker;
@@ -158,5 +187,6 @@ pub use request_body::{CountedBody, RequestBodyLayer, RequestBodyService};
 pub use route::{RouteLayer, RouteService};
 pub use route_slot::RouteSlot;
 pub(crate) use slow::{SlowLevel, SlowThresholds};
+pub(crate) use span_ids::export_span;
 pub use span_options::SpanLevel;
 pub use tracker::Track;

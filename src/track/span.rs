@@ -54,9 +54,10 @@ fn parse_port(port: &str) -> Option<i64> {
 
 // A macro, since the level of a span must be a constant.
 macro_rules! call_span {
-    ($level:expr, $request:expr, $path:expr, $route:expr, $server:expr, $context:expr) => {{
+    ($level:expr, $request:expr, $path:expr, $route:expr, $server:expr, $has_span_ids:expr, $context:expr) => {{
         let (request, context): (RequestLabels, Option<&Context>) = ($request, $context);
         let (host, port) = $server.unzip();
+        let ids = context.filter(|_| !$has_span_ids);
         tracing::span!(
             target: "tower_keep::call",
             $level,
@@ -82,8 +83,8 @@ macro_rules! call_span {
             outcome = Empty,
             request_id = context.map(Context::request_id),
             correlation_id = context.map(Context::correlation_id),
-            trace_id = context.map(|context| tracing::field::display(context.trace_id())),
-            span_id = context.map(|context| tracing::field::display(context.span_id())),
+            trace_id = ids.map(|context| tracing::field::display(context.trace_id())),
+            span_id = ids.map(|context| tracing::field::display(context.span_id())),
         )
     }};
 }
@@ -98,22 +99,53 @@ pub(super) fn open<B>(
 ) -> Option<Box<Span>> {
     let path = config.options.log_path.then(|| request.uri().path());
     let server = config.configured_server(labels).map(split_host_port);
+    let has_span_ids = config.has_span_ids();
     // The level is checked here as well: with tracing's feature `log`, which axum's default features enable, the macro
     // would format all fields for the `log` crate.
     let span = match config.options.span_level {
         SpanLevel::Debug if Level::DEBUG <= LevelFilter::current() => {
             Context::with_current(|context| {
-                call_span!(Level::DEBUG, labels, path, route, server, context)
+                call_span!(
+                    Level::DEBUG,
+                    labels,
+                    path,
+                    route,
+                    server,
+                    has_span_ids,
+                    context
+                )
             })
         }
         SpanLevel::Info if Level::INFO <= LevelFilter::current() => {
             Context::with_current(|context| {
-                call_span!(Level::INFO, labels, path, route, server, context)
+                call_span!(
+                    Level::INFO,
+                    labels,
+                    path,
+                    route,
+                    server,
+                    has_span_ids,
+                    context
+                )
             })
         }
         _ => return None,
     };
     (!span.is_disabled()).then(|| Box::new(span))
+}
+
+/// Records the IDs of the current context in a span that was opened without them.
+pub(super) fn record_ids(span: &Span) {
+    Context::with_current(|context| {
+        let Some(context) = context else {
+            return;
+        };
+        tracing::record_all!(
+            span,
+            trace_id = %context.trace_id(),
+            span_id = %context.span_id(),
+        );
+    });
 }
 
 /// Records the end of a call in its span. `has_target` tells whether the span has had the target from its start.

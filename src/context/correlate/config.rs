@@ -1,3 +1,5 @@
+use std::sync::OnceLock;
+
 use http::{HeaderMap, HeaderName, Request};
 
 use super::inbound_id::resolve_id;
@@ -65,6 +67,7 @@ impl CorrelateConfig {
             request_id,
             correlation_id,
             trace_context,
+            exported_span: OnceLock::new(),
             // Baggage gets into logs and outgoing requests, so untrusted callers must not set it.
             baggage: is_trusted.then(|| self.inbound_baggage(headers)).flatten(),
             // A deadline guard further in sets it.

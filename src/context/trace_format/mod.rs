@@ -41,6 +41,13 @@ pub enum TraceFormat {
 }
 
 impl TraceFormat {
+    const ALL: [TraceFormat; 4] = [
+        TraceFormat::W3c,
+        TraceFormat::B3,
+        TraceFormat::B3Multi,
+        TraceFormat::XRay,
+    ];
+
     /// Reads the trace that a request carries in this format; `Ok(None)` if it has none.
     ///
     /// # Errors
@@ -72,6 +79,16 @@ impl TraceFormat {
         }
     }
 
+    /// Returns the header that a message in this format always has.
+    fn main_header(self) -> &'static str {
+        match self {
+            TraceFormat::W3c => "traceparent",
+            TraceFormat::B3 => "b3",
+            TraceFormat::B3Multi => "x-b3-traceid",
+            TraceFormat::XRay => "x-amzn-trace-id",
+        }
+    }
+
     /// Returns the names of the format's headers, and of others that its receivers read.
     pub(super) fn header_names(self) -> &'static [&'static str] {
         match self {
@@ -85,6 +102,21 @@ impl TraceFormat {
                 "x-b3-parentspanid",
             ],
             TraceFormat::XRay => &["x-amzn-trace-id"],
+        }
+    }
+}
+
+/// Writes `new` into those headers that carry the span `old`, in whatever format, and leaves others alone.
+pub(super) fn replace_span(old: &TraceContext, new: &TraceContext, headers: &mut HeaderMap) {
+    for format in TraceFormat::ALL {
+        if !headers.contains_key(format.main_header()) {
+            continue;
+        }
+        let read = format.read(headers).ok().flatten();
+        if read.is_some_and(|read| {
+            (read.trace_id, read.parent_id) == (Some(old.trace_id), Some(old.span_id))
+        }) {
+            format.write(new, headers);
         }
     }
 }
@@ -107,12 +139,7 @@ pub(super) fn stale_headers(formats: &[TraceFormat]) -> Vec<HeaderName> {
 mod tests {
     use super::*;
 
-    const ALL: [TraceFormat; 4] = [
-        TraceFormat::W3c,
-        TraceFormat::B3,
-        TraceFormat::B3Multi,
-        TraceFormat::XRay,
-    ];
+    const ALL: [TraceFormat; 4] = TraceFormat::ALL;
 
     #[test]
     fn trace_formats_read_what_they_write_and_no_other() {
@@ -147,6 +174,31 @@ mod tests {
             headers.insert(name, http::HeaderValue::from_static("Root=?"));
             assert_eq!(format.read(&headers), Err(name));
         }
+    }
+
+    #[test]
+    fn replaced_span_is_written_in_every_format_that_carries_the_old_one() {
+        let (old, new) = (TraceContext::new_root(true), TraceContext::new_root(false));
+        for format in ALL {
+            let (mut headers, mut expected) = (HeaderMap::new(), HeaderMap::new());
+            format.write(&old, &mut headers);
+            format.write(&new, &mut expected);
+            replace_span(&old, &new, &mut headers);
+            assert_eq!(headers, expected, "{format:?}");
+        }
+    }
+
+    #[test]
+    fn replaced_span_leaves_headers_of_other_spans_alone() {
+        let [old, new, other] = [(); 3].map(|()| TraceContext::new_root(true));
+        let mut headers = HeaderMap::new();
+        TraceFormat::W3c.write(&other, &mut headers);
+        TraceFormat::B3.write(&old, &mut headers);
+        headers.insert("x-amzn-trace-id", http::HeaderValue::from_static("Root=?"));
+        let mut expected = headers.clone();
+        TraceFormat::B3.write(&new, &mut expected);
+        replace_span(&old, &new, &mut headers);
+        assert_eq!(headers, expected);
     }
 
     #[test]

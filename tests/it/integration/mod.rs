@@ -3,6 +3,8 @@
 #[cfg(feature = "axum")]
 mod axum;
 mod hyper;
+#[cfg(all(feature = "axum", feature = "opentelemetry"))]
+mod opentelemetry;
 #[cfg(feature = "tonic")]
 mod tonic;
 

@@ -24,26 +24,26 @@ async fn deadline_passed_rejects_first_attempt_of_layer() {
         calls.fetch_add(1, Ordering::Relaxed);
         ready(Ok::<_, Error>(Response::new(Full::<Bytes>::default())))
     };
-    let refused = |error: tower_keep::BoxError| {
-        let kind = Rejection::find(&*error).expect("a refusal").kind();
+    let rejected = |error: tower_keep::BoxError| {
+        let kind = Rejection::find(&*error).expect("a rejection").kind();
         assert_eq!(kind, RejectionKind::DeadlineExceeded);
     };
     let service =
         RetryLayer::any(constant_backoff().build().unwrap()).layer(service_fn(|()| called()));
     let answer = late.scope(async { service.oneshot(()).await }).await;
-    refused(answer.map(drop).unwrap_err());
+    rejected(answer.map(drop).unwrap_err());
 
     let client = || RetryLayer::client(constant_backoff().build().unwrap());
     let service = client().layer(service_fn(|_: Request<Sent>| called()));
     let request = Request::get("/").body(Full::default()).unwrap();
     let answer = late.scope(async { service.oneshot(request).await }).await;
-    refused(answer.map(drop).unwrap_err());
+    rejected(answer.map(drop).unwrap_err());
 
     // A request may bring its own.
     let service = client().layer(service_fn(|_: Request<Sent>| called()));
     let mut request = Request::get("/").body(Full::default()).unwrap();
     request.extensions_mut().insert(late.clone());
-    refused(service.oneshot(request).await.map(drop).unwrap_err());
+    rejected(service.oneshot(request).await.map(drop).unwrap_err());
     assert_eq!(calls.load(Ordering::Relaxed), 0);
 }
 

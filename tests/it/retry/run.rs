@@ -61,7 +61,7 @@ async fn backoff_spaces_numbered_attempts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn deadline_refuses_wait_beyond_it() {
+async fn deadline_rejects_wait_beyond_it() {
     let began = Instant::now();
     let retry = builder(10).max_elapsed(millis(250)).build().unwrap();
     let tries = AttemptCounter::default();
@@ -100,16 +100,16 @@ async fn deadline_is_the_earlier_of_two() {
 #[tokio::test(start_paused = true)]
 async fn rejection_is_not_retried_by_default() {
     let tries = AttemptCounter::default();
-    let refused = |_: Attempt| {
+    let rejected = |_: Attempt| {
         tries.add();
         async { Err::<(), _>(Rejection::overloaded("shed").with_retry_after(millis(700))) }
     };
-    let _ = constant_backoff(3).run(refused).await;
+    let _ = constant_backoff(3).run(rejected).await;
     assert_eq!(tries.count(), 1);
 
     let began = Instant::now();
     let told = builder(3).retry_rejections(true).build().unwrap();
-    let _ = told.run(refused).await;
+    let _ = told.run(rejected).await;
     assert_eq!(tries.count(), 4);
     assert_eq!(began.elapsed(), millis(1_400), "as long as it asks for");
 }

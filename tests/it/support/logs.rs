@@ -14,7 +14,7 @@ use tracing::{
 };
 use tracing_subscriber::{
     Layer, Registry,
-    layer::{Context, SubscriberExt},
+    layer::{Context, Layered, SubscriberExt},
     registry::LookupSpan,
 };
 
@@ -66,19 +66,42 @@ struct Kept {
 
 /// Makes this thread's events and spans known to the test.
 pub fn logs() -> Logs {
-    // With a single subscriber in the process, a callsite that another thread reaches first is off for all. Two
-    // that never go keep every callsite open.
-    static ANCHORS: OnceLock<[Dispatch; 2]> = OnceLock::new();
-    ANCHORS.get_or_init(|| [(); 2].map(|()| Dispatch::new(Registry::default())));
-    let kept = Arc::new(Kept::default());
-    let subscriber = Registry::default().with(Keeper(kept.clone()));
-    Logs {
-        kept,
-        _default: tracing::subscriber::set_default(subscriber),
-    }
+    Logs::new(|keeper| Registry::default().with(keeper))
+}
+
+/// The same beside a layer of the test, which is asked after this one.
+pub fn logs_before<L>(layer: L) -> Logs
+where
+    L: Layer<Layered<Keeper, Registry>> + Send + Sync,
+{
+    Logs::new(|keeper| Registry::default().with(keeper).with(layer))
+}
+
+/// The same beside a layer of the test, which is asked before this one.
+pub fn logs_after<L>(layer: L) -> Logs
+where
+    L: Layer<Registry> + Send + Sync,
+{
+    Logs::new(|keeper| Registry::default().with(layer).with(keeper))
 }
 
 impl Logs {
+    fn new<S>(subscriber: impl FnOnce(Keeper) -> S) -> Self
+    where
+        S: Subscriber + Send + Sync,
+    {
+        // With a single subscriber in the process, a callsite that another thread reaches first is off for all. Two
+        // that never go keep every callsite open.
+        static ANCHORS: OnceLock<[Dispatch; 2]> = OnceLock::new();
+        ANCHORS.get_or_init(|| [(); 2].map(|()| Dispatch::new(Registry::default())));
+        let kept = Arc::new(Kept::default());
+        let subscriber = subscriber(Keeper(kept.clone()));
+        Logs {
+            kept,
+            _default: tracing::subscriber::set_default(subscriber),
+        }
+    }
+
     pub fn events(&self, target: &str) -> Vec<Event> {
         let events = self.kept.events.lock().expect("events");
         events
@@ -117,7 +140,7 @@ impl Logs {
     }
 }
 
-struct Keeper(Arc<Kept>);
+pub struct Keeper(Arc<Kept>);
 
 /// The position of a span.
 struct At(usize);
