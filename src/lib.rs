@@ -1,22 +1,44 @@
 //! Tower layers that make any service observable and hard to bring down.
 //!
 //! Start with [`observe`](observe()): one layer that gives each call IDs, a span, metrics and a log line, groups its
-//! errors, and on servers responds to panics.
+//! errors, and on servers responds to panics. In an axum application:
 //!
-//! ```
-//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//! ```no_run
+//! # #[cfg(all(feature = "axum", feature = "logging"))] mod app {
+//! use axum::{Router, extract::Path, routing::get};
 //! use tower_keep::{Context, observe};
 //!
-//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_keep::BoxError> {
-//! let service = ServiceBuilder::new()
-//!     .layer(observe("greeter").any())
-//!     .service(service_fn(|name: String| async move {
-//!         assert!(Context::current().is_some());
-//!         Ok::<_, std::io::Error>(format!("hello {name}"))
-//!     }));
-//! assert_eq!(service.oneshot("you".to_owned()).await?, "hello you");
-//! # Ok(()) }
+//! async fn order(context: Context, Path(id): Path<u32>) -> String {
+//!     tracing::info!(id, "this line carries the IDs of the call");
+//!     format!("order {id}, asked for by {}", context.correlation_id())
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     tower_keep::logging::init()?;
+//!     let app = Router::new()
+//!         .route("/orders/{id}", get(order))
+//!         .layer(observe("orders").server());
+//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+//!     axum::serve(listener, app).await?;
+//!     Ok(())
+//! }
+//! # }
 //! ```
+//!
+//! A tonic server takes the same layer, a client [`observe(..).client()`](Observe::client) or
+//! [`.grpc_client()`](Observe::grpc_client), any other service [`.any()`](Observe::any), and code outside of a service
+//! [`operation`](operation()).
+//!
+//! # Questions
+//!
+//! * [Which client?](guide::clients)
+//! * [How do I keep it in my state?](guide::state)
+//! * [How do I trust my network only?](guide::trust)
+//! * [What about web sockets?](guide::upgrades)
+//! * [How do I switch a layer off?](guide::feature_flags)
+//! * [I come from tower-http](guide::from_tower_http), [from tower-resilience](guide::from_tower_resilience)
+//! * [Where do metrics go?](track#metrics) [And traces?](track#traces)
 //!
 //! # What is here
 //!
@@ -70,6 +92,8 @@ pub mod context;
 pub mod errors;
 pub mod fallback;
 pub mod guard;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 #[cfg(feature = "logging")]
 pub mod logging;
 mod observe;

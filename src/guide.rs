@@ -1,0 +1,26 @@
+//! Answers to questions, one page each.
+//!
+//! | question | page |
+//! |---|---|
+//! | Which client do I wrap, and how? | [`clients`] |
+//! | How do I keep it in the state of my application? | [`state`] |
+//! | How do I trust my own network only? | [`trust`] |
+//! | How do web sockets keep the IDs of their call? | [`upgrades`] |
+//! | How do I switch a layer off? | [`feature_flags`] |
+//! | What stands for tower-http's layers? | [`from_tower_http`] |
+//! | What stands for tower-resilience's? | [`from_tower_resilience`] |
+
+#[doc = include_str!("../docs/guide/clients.md")]
+pub mod clients {}
+#[doc = include_str!("../docs/guide/feature_flags.md")]
+pub mod feature_flags {}
+#[doc = include_str!("../docs/guide/from_tower_http.md")]
+pub mod from_tower_http {}
+#[doc = include_str!("../docs/guide/from_tower_resilience.md")]
+pub mod from_tower_resilience {}
+#[doc = include_str!("../docs/guide/state.md")]
+pub mod state {}
+#[doc = include_str!("../docs/guide/trust.md")]
+pub mod trust {}
+#[doc = include_str!("../docs/guide/upgrades.md")]
+pub mod upgrades {}
