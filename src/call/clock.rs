@@ -65,12 +65,6 @@ impl CallClock {
         })
     }
 
-    /// Forgets the time, so that it is read again when it is asked for.
-    #[inline]
-    pub(crate) fn tick(&mut self) {
-        self.now.set(None);
-    }
-
     /// Returns the time if it was read already, without reading the clock.
     #[inline]
     pub fn peek(&self) -> Option<Instant> {

@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 
 use super::{Completion, Guard, InFlightCall};
 use crate::{
-    call::{BoxError, CapturedPanic, CatchScope, Cause, Outcome},
+    call::{BoxError, CallClock, CapturedPanic, CatchScope, Cause, Outcome},
     protocol::{HttpExchange, Protocol},
 };
 
@@ -47,8 +47,8 @@ fn drop_early<B, G: Guard, P: Protocol>(
     call: &mut InFlightCall<G, P>,
 ) {
     let _scope = CatchScope::enter_call();
-    call.tick();
-    call.drop_service(|| body.set(Either::Right(Full::default())));
+    let clock = call.start_phase();
+    call.drop_service(&clock, || body.set(Either::Right(Full::default())));
 }
 
 impl<B, G: Guard, P: Protocol> GuardedBody<B, G, P> {
@@ -89,7 +89,7 @@ where
             return body.poll_frame(cx);
         };
         let _scope = CatchScope::enter_call();
-        call.tick();
+        let clock = call.start_phase();
         let polled = call.run_service(|| {
             let polled = body.as_mut().poll_frame(cx);
             let is_end = polled.is_ready() && body.is_end_stream();
@@ -99,7 +99,7 @@ where
             Ok(polled) => polled,
             Err(payload) => {
                 let panic = CapturedPanic::new(payload);
-                call.complete(Completion::Panicked(&panic));
+                call.complete(Completion::Panicked(&panic), &clock);
                 *this.call = None;
                 panic.resume();
             }
@@ -111,13 +111,13 @@ where
         };
         let is_end = exchange.on_frame(frame.as_ref(), is_end, protocol.classifier());
         if let Poll::Ready(Some(Err(error))) = polled {
-            let error = complete_failed(call, error);
+            let error = complete_failed(call, error, &clock);
             *this.call = None;
             return Poll::Ready(Some(Err(error)));
         }
         if is_end {
             call.excuse_timeout();
-            call.complete(Completion::Response);
+            call.complete(Completion::Response, &clock);
             *this.call = None;
         }
         polled
@@ -134,7 +134,11 @@ where
 
 /// Completes a call whose body failed; the error goes on to the caller.
 #[cold]
-fn complete_failed<G, P>(call: &mut InFlightCall<G, P>, error: BoxError) -> BoxError
+fn complete_failed<G, P>(
+    call: &mut InFlightCall<G, P>,
+    error: BoxError,
+    clock: &CallClock,
+) -> BoxError
 where
     G: Guard,
     P: Protocol<Call = HttpExchange>,
@@ -142,10 +146,10 @@ where
     let (exchange, protocol) = call.exchange_mut();
     match exchange.outcome() {
         // A rejection and a panic stay what they are, whatever becomes of the response.
-        Outcome::Rejected | Outcome::Panicked => call.complete(Completion::Response),
+        Outcome::Rejected | Outcome::Panicked => call.complete(Completion::Response, clock),
         _ => {
             exchange.on_error(&*error, protocol.classifier());
-            call.complete(Completion::Error(Cause::from_error(&*error)));
+            call.complete(Completion::Error(Cause::from_error(&*error)), clock);
         }
     }
     error

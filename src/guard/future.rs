@@ -14,7 +14,7 @@ use super::{
     respond::{GuardedResult, respond, respond_to_panic, respond_to_rejection},
 };
 use crate::{
-    call::{CapturedPanic, CatchScope, PanicPayload, Rejection},
+    call::{CallClock, CapturedPanic, CatchScope, PanicPayload, Rejection},
     protocol::{CallState, Protocol, Respond},
 };
 
@@ -53,15 +53,15 @@ fn drop_early<F, G, P>(
     P: Protocol,
 {
     let _scope = CatchScope::enter_call();
-    call.tick();
+    let clock = call.start_phase();
     match state.as_mut().project() {
         CallFutureStateProj::Rejected {
             rejection: Some(rejection),
-        } => call.complete(Completion::Rejected((*rejection).borrow())),
+        } => call.complete(Completion::Rejected((*rejection).borrow()), &clock),
         CallFutureStateProj::Panicked { panic: Some(panic) } => {
-            call.complete(Completion::Panicked(panic))
+            call.complete(Completion::Panicked(panic), &clock)
         }
-        _ => call.drop_service(|| state.set(CallFutureState::Done)),
+        _ => call.drop_service(&clock, || state.set(CallFutureState::Done)),
     }
 }
 
@@ -131,8 +131,8 @@ impl<F, G: Guard, P: Protocol> GuardFuture<F, G, P> {
         if !P::CATCHES_PANICS
             && let Some(call) = &mut self.call
         {
-            call.tick();
-            call.complete(Completion::Panicked(&panic));
+            let clock = call.start_phase();
+            call.complete(Completion::Panicked(&panic), &clock);
             panic.resume();
         }
         self.state = CallFutureState::Panicked { panic: Some(panic) };
@@ -158,18 +158,20 @@ where
         let _scope = CatchScope::enter_call();
         let mut this = self.project();
         let call = this.call.as_mut().expect(POLLED_AFTER_COMPLETION);
-        call.tick();
+        let clock = &call.start_phase();
         if !matches!(*this.state, CallFutureState::Calling { .. }) {
-            return Poll::Ready(respond_early::<F, G, P, Res, E>(this.state, call));
+            return Poll::Ready(respond_early::<F, G, P, Res, E>(this.state, call, clock));
         }
         let mut polled = Poll::Pending;
         // Responses are large: one that was handed up through `run_service` would be copied on its way.
         let run = call.run_service(|| poll_and_drop(this.state.as_mut(), cx, &mut polled));
         if let Err(payload) = run {
-            return Poll::Ready(drop_panicked::<F, G, P, Res, E>(this.state, call, payload));
+            return Poll::Ready(drop_panicked::<F, G, P, Res, E>(
+                this.state, call, payload, clock,
+            ));
         }
         let result = ready!(polled);
-        Poll::Ready(respond::<G, P, Res, E>(this.call, result))
+        Poll::Ready(respond::<G, P, Res, E>(this.call, result, clock))
     }
 }
 
@@ -180,6 +182,7 @@ fn drop_panicked<F, G, P, Res, E>(
     mut state: Pin<&mut CallFutureState<F, P::Rejection>>,
     call: &mut InFlightCall<G, P>,
     payload: PanicPayload,
+    clock: &CallClock,
 ) -> GuardedResult<G, P, Res, E>
 where
     G: Guard,
@@ -189,7 +192,7 @@ where
     if let Err(again) = call.run_service(|| state.set(CallFutureState::Done)) {
         drop(CapturedPanic::new(again));
     }
-    respond_to_panic::<G, P, Res, E>(call, panic)
+    respond_to_panic::<G, P, Res, E>(call, panic, clock)
 }
 
 /// Polls the service's future, and drops it when it is done: a panic in that drop is one of the call, too.
@@ -213,6 +216,7 @@ fn poll_and_drop<F: Future, R>(
 fn respond_early<F, G, P, Res, E>(
     mut state: Pin<&mut CallFutureState<F, P::Rejection>>,
     call: &mut InFlightCall<G, P>,
+    clock: &CallClock,
 ) -> GuardedResult<G, P, Res, E>
 where
     G: Guard,
@@ -222,12 +226,12 @@ where
         CallFutureStateProj::Rejected { rejection } => {
             let rejection = rejection.take().expect(POLLED_AFTER_COMPLETION);
             state.set(CallFutureState::Done);
-            respond_to_rejection::<G, P, Res, E>(call, rejection)
+            respond_to_rejection::<G, P, Res, E>(call, rejection, clock)
         }
         CallFutureStateProj::Panicked { panic } => {
             let panic = panic.take().expect(POLLED_AFTER_COMPLETION);
             state.set(CallFutureState::Done);
-            respond_to_panic::<G, P, Res, E>(call, panic)
+            respond_to_panic::<G, P, Res, E>(call, panic, clock)
         }
         CallFutureStateProj::Calling { .. } | CallFutureStateProj::Done => {
             panic!("{POLLED_AFTER_COMPLETION}")

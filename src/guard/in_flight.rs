@@ -30,8 +30,6 @@ pub struct InFlightCall<G: Guard, P: Protocol> {
     // None once the call is complete, or if `admit` has panicked.
     permit: Option<G::Permit>,
     exchange: P::Call,
-    /// Read at most once in each phase of the call: admission, a poll, the drop.
-    clock: CallClock,
     admitted_at: Option<Instant>,
     time_to_head: PackedOption,
     // Boxed, since hardly any guard asks for it.
@@ -45,13 +43,13 @@ impl<G: Guard, P: Protocol> InFlightCall<G, P> {
         stack: Arc<GuardStack<G, P>>,
         permit: Option<G::Permit>,
         exchange: P::Call,
-        clock: CallClock,
+        clock: &CallClock,
         readiness_wait: Option<Duration>,
     ) -> Self {
         if exchange.time_limit().is_some() {
             clock.now();
         }
-        let admitted_at = TimeBudget::started_at(&clock);
+        let admitted_at = TimeBudget::started_at(clock);
         let timings = (stack.measure.poll_time || readiness_wait.is_some()).then(|| {
             Box::new(Timings {
                 poll_time: stack.measure.poll_time.then_some(Duration::ZERO),
@@ -63,17 +61,17 @@ impl<G: Guard, P: Protocol> InFlightCall<G, P> {
             stack,
             permit,
             exchange,
-            clock,
             admitted_at,
             time_to_head: PackedOption::NONE,
             timings,
         }
     }
 
-    /// Begins a phase of the call, which reads the clock anew if a guard asks for the time.
+    /// Begins a phase of the call (a poll, the drop), in which the clock is read at most once. It is not kept between phases: a
+    /// call is moved with its response, and each byte of it costs.
     #[inline]
-    pub(super) fn tick(&mut self) {
-        self.clock.tick();
+    pub(super) fn start_phase(&self) -> CallClock {
+        self.exchange.clock()
     }
 
     /// Returns whether the call has not completed.
@@ -121,10 +119,10 @@ impl<G: Guard, P: Protocol> InFlightCall<G, P> {
 
     /// Drops what is left of the service in the scopes of the guards, before the call completes. A panic completes the
     /// call, and goes on unless the thread unwinds already.
-    pub(super) fn drop_service(&mut self, drop: impl FnOnce()) {
+    pub(super) fn drop_service(&mut self, clock: &CallClock, drop: impl FnOnce()) {
         if let Err(payload) = self.run_service(drop) {
             let panic = CapturedPanic::new(payload);
-            self.complete(Completion::Panicked(&panic));
+            self.complete(Completion::Panicked(&panic), clock);
             if !std::thread::panicking() {
                 panic.resume();
             }
@@ -164,6 +162,7 @@ impl<G: Guard, P: Protocol> InFlightCall<G, P> {
         &mut self,
         parts: &mut http::response::Parts,
         classification: Classification,
+        clock: &CallClock,
     ) {
         let Some(permit) = &mut self.permit else {
             return;
@@ -179,23 +178,23 @@ impl<G: Guard, P: Protocol> InFlightCall<G, P> {
             extensions: &mut parts.extensions,
             outcome: classification.outcome,
             evidence: classification.evidence,
-            clock: &self.clock,
+            clock,
             admitted_at,
         };
         let guards = &self.stack.guards;
         catch_nested_hook(|| guards.on_head(permit, &mut head));
-        let times = admitted_at.zip(self.clock.peek());
+        let times = admitted_at.zip(clock.peek());
         let time_to_head = times.map(|(from, to)| to.saturating_duration_since(from));
         self.time_to_head = PackedOption::from_duration(time_to_head);
     }
 
     /// Completes the call, and tells its guards how. The first completion counts; further ones do nothing.
     #[inline]
-    pub(super) fn complete(&mut self, completion: Completion<'_>) {
+    pub(super) fn complete(&mut self, completion: Completion<'_>, clock: &CallClock) {
         if self.permit.is_none() {
             return;
         }
-        let (classification, cause, panic) = self.classify(completion);
+        let (classification, cause, panic) = self.classify(completion, clock);
         let mut end = CallEnd {
             admitted_at: self.admitted_at,
             time_to_head: self.time_to_head.as_duration(),
@@ -204,7 +203,7 @@ impl<G: Guard, P: Protocol> InFlightCall<G, P> {
             panic,
             is_service_call: true,
             evidence: classification.evidence,
-            ..CallEnd::new(classification.outcome, &self.clock)
+            ..CallEnd::new(classification.outcome, clock)
         };
         self.exchange.write_end(&mut end);
         if self.was_never_called() {
@@ -224,6 +223,7 @@ impl<G: Guard, P: Protocol> InFlightCall<G, P> {
     fn classify<'a>(
         &mut self,
         completion: Completion<'a>,
+        clock: &CallClock,
     ) -> (Classification, Option<Cause<'a>>, Option<&'a PanicDetails>) {
         match completion {
             Completion::Response => (self.exchange.classification(), None, None),
@@ -236,14 +236,14 @@ impl<G: Guard, P: Protocol> InFlightCall<G, P> {
                 let cause = Cause::Panic(panic.message());
                 (self.exchange.on_panic(), Some(cause), panic.details())
             }
-            Completion::Dropped => (self.classify_drop(), None, None),
+            Completion::Dropped => (self.classify_drop(clock), None, None),
         }
     }
 
     #[cold]
-    fn classify_drop(&mut self) -> Classification {
+    fn classify_drop(&mut self, clock: &CallClock) -> Classification {
         let timeout = current_timeout();
-        let timeout = timeout.map(|why| why.classify(self.admitted_at, || self.clock.now()));
+        let timeout = timeout.map(|why| why.classify(self.admitted_at, || clock.now()));
         let mut classification = self.exchange.classify_drop(timeout);
         if self.was_never_called() {
             classification.evidence = Evidence::Inconclusive;
@@ -262,8 +262,8 @@ impl<G: Guard, P: Protocol> Drop for InFlightCall<G, P> {
     fn drop(&mut self) {
         if self.is_in_flight() {
             let _scope = CatchScope::enter_call();
-            self.tick();
-            self.complete(Completion::Dropped);
+            let clock = self.start_phase();
+            self.complete(Completion::Dropped, &clock);
         }
     }
 }

@@ -8,7 +8,7 @@ use http_body::Body;
 
 use super::{Completion, Guard, GuardedBody, InFlightCall, future::POLLED_AFTER_COMPLETION};
 use crate::{
-    call::{CapturedPanic, Cause, Classification, Rejection},
+    call::{CallClock, CapturedPanic, Cause, Classification, Rejection},
     protocol::{BodyExpected, BodyInfo, CallState, LocalFailure, Protocol, Respond, WrapBody},
 };
 
@@ -23,6 +23,7 @@ pub struct WrapGuarded<G, P>(PhantomData<fn() -> (G, P)>);
 /// A call whose head was classified, and whether its response is complete with it.
 pub struct WrapContext<'a, G: Guard, P: Protocol> {
     call: &'a mut Option<InFlightCall<G, P>>,
+    clock: &'a CallClock,
     is_complete: bool,
 }
 
@@ -42,7 +43,7 @@ impl<G: Guard, P: Protocol> WrapBody for WrapGuarded<G, P> {
     ) -> GuardedBody<B, G, P> {
         let call = with.call.as_mut().expect(POLLED_AFTER_COMPLETION);
         let classification = call.exchange().classification();
-        call.on_head(parts, classification);
+        call.on_head(parts, classification, with.clock);
         let call = match with.is_complete {
             true => None,
             false => with.call.take(),
@@ -62,6 +63,7 @@ impl<G: Guard, P: Protocol> WrapBody for WrapGuarded<G, P> {
 pub(super) fn respond<G, P, Res, E>(
     slot: &mut Option<InFlightCall<G, P>>,
     result: Result<Res, E>,
+    clock: &CallClock,
 ) -> GuardedResult<G, P, Res, E>
 where
     G: Guard,
@@ -70,10 +72,12 @@ where
     let call = slot.as_mut().expect(POLLED_AFTER_COMPLETION);
     match result {
         Ok(response) => match P::body_info(&response) {
-            Ok(info) => Ok(respond_with::<G, P, Res, E>(slot, response, info)),
-            Err(payload) => respond_to_panic::<G, P, Res, E>(call, CapturedPanic::new(payload)),
+            Ok(info) => Ok(respond_with::<G, P, Res, E>(slot, response, info, clock)),
+            Err(payload) => {
+                respond_to_panic::<G, P, Res, E>(call, CapturedPanic::new(payload), clock)
+            }
         },
-        Err(error) => Err(respond_to_error::<G, P, Res, E>(call, error)),
+        Err(error) => Err(respond_to_error::<G, P, Res, E>(call, error, clock)),
     }
 }
 
@@ -83,6 +87,7 @@ fn respond_with<G, P, Res, E>(
     slot: &mut Option<InFlightCall<G, P>>,
     mut response: Res,
     info: BodyInfo,
+    clock: &CallClock,
 ) -> P::Response<WrapGuarded<G, P>>
 where
     G: Guard,
@@ -96,6 +101,7 @@ where
     let is_complete = body == BodyExpected::No || info.is_end;
     let with = WrapContext {
         call: slot,
+        clock,
         is_complete,
     };
     // Returned at once: a response that is looked at again first would be copied.
@@ -107,13 +113,17 @@ where
         if body == BodyExpected::Yes {
             call.exchange_mut().0.on_body_end();
         }
-        call.complete(Completion::Response);
+        call.complete(Completion::Response, clock);
     }
     response
 }
 
 /// Completes a call whose service failed without a response.
-fn respond_to_error<G, P, Res, E>(call: &mut InFlightCall<G, P>, error: E) -> P::Error
+fn respond_to_error<G, P, Res, E>(
+    call: &mut InFlightCall<G, P>,
+    error: E,
+    clock: &CallClock,
+) -> P::Error
 where
     G: Guard,
     P: Respond<Res, E>,
@@ -128,7 +138,7 @@ where
         },
     };
     call.excuse_timeout();
-    call.complete(Completion::Error(cause));
+    call.complete(Completion::Error(cause), clock);
     let (exchange, protocol) = call.exchange_mut();
     protocol.wrap_error(exchange, error)
 }
@@ -138,18 +148,19 @@ where
 pub(super) fn respond_to_panic<G, P, Res, E>(
     call: &mut InFlightCall<G, P>,
     panic: CapturedPanic,
+    clock: &CallClock,
 ) -> GuardedResult<G, P, Res, E>
 where
     G: Guard,
     P: Respond<Res, E>,
 {
     if !P::CATCHES_PANICS {
-        call.complete(Completion::Panicked(&panic));
+        call.complete(Completion::Panicked(&panic), clock);
         panic.resume();
     }
     let failure = LocalFailure::Panicked(panic.message());
-    let result = respond_locally::<G, P, Res, E>(call, failure, Classification::PANICKED);
-    call.complete(Completion::Panicked(&panic));
+    let result = respond_locally::<G, P, Res, E>(call, failure, Classification::PANICKED, clock);
+    call.complete(Completion::Panicked(&panic), clock);
     result
 }
 
@@ -157,6 +168,7 @@ where
 pub(super) fn respond_to_rejection<G, P, Res, E>(
     call: &mut InFlightCall<G, P>,
     rejection: P::Rejection,
+    clock: &CallClock,
 ) -> GuardedResult<G, P, Res, E>
 where
     G: Guard,
@@ -164,14 +176,14 @@ where
 {
     if !P::RESPONDS_LOCALLY {
         // There is no head to show, and the rejection becomes the error without a copy.
-        call.complete(Completion::Rejected(rejection.borrow()));
+        call.complete(Completion::Rejected(rejection.borrow()), clock);
         let failure = LocalFailure::Rejected(rejection);
-        return respond_locally::<G, P, Res, E>(call, failure, Classification::REJECTED);
+        return respond_locally::<G, P, Res, E>(call, failure, Classification::REJECTED, clock);
     }
     let cause: Rejection = rejection.borrow().clone();
     let failure = LocalFailure::Rejected(rejection);
-    let result = respond_locally::<G, P, Res, E>(call, failure, Classification::REJECTED);
-    call.complete(Completion::Rejected(&cause));
+    let result = respond_locally::<G, P, Res, E>(call, failure, Classification::REJECTED, clock);
+    call.complete(Completion::Rejected(&cause), clock);
     result
 }
 
@@ -180,6 +192,7 @@ fn respond_locally<G, P, Res, E>(
     call: &mut InFlightCall<G, P>,
     failure: LocalFailure<'_, P::Rejection>,
     classification: Classification,
+    clock: &CallClock,
 ) -> GuardedResult<G, P, Res, E>
 where
     G: Guard,
@@ -189,7 +202,7 @@ where
     if let Ok(message) = &mut result {
         let (head, length) = P::message_head(message);
         call.exchange_mut().0.set_local_response(head, length);
-        call.on_head(head, classification);
+        call.on_head(head, classification, clock);
     }
     result.map(P::message_response::<WrapGuarded<G, P>>)
 }

@@ -84,7 +84,7 @@ impl<S, G, P, M> Guarded<S, G, P, M> {
         let clock = exchange.clock();
         let admitted = stack.guards.try_admit(request, &clock);
         let wait = stack.measure.readiness_wait.then(|| self.ready_wait.take());
-        let call = InFlightCall::new(stack.clone(), admitted.permit, exchange, clock, wait);
+        let call = InFlightCall::new(stack.clone(), admitted.permit, exchange, &clock, wait);
         GuardFuture::new(call, admitted.rejection)
     }
 
