@@ -183,7 +183,7 @@ pub use metrics::{DURATION_BUCKETS, SIZE_BUCKETS, STREAM_DURATION_BUCKETS};
 pub use naming::MetricNaming;
 #[doc(hidden)]
 pub use permit::TrackPermit;
-pub(crate) use report::{CallReport, as_millis_f64};
+pub(crate) use report::CallReport;
 pub use request_body::{CountedBody, RequestBodyLayer, RequestBodyService};
 pub use route::{RouteLayer, RouteService};
 pub use route_slot::RouteSlot;
