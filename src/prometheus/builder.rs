@@ -177,11 +177,7 @@ mod tests {
     use crate::prometheus::builder;
 
     fn error(builder: PrometheusBuilder) -> String {
-        builder
-            .build()
-            .err()
-            .expect("an invalid setting")
-            .to_string()
+        builder.build().expect_err("an invalid setting").to_string()
     }
 
     #[test]
