@@ -52,6 +52,7 @@
 //! | [`breaker`](mod@breaker) | circuit breakers |
 //! | [`timeout`] | time limits and deadlines |
 //! | [`fallback`] | an alternative response when a call fails |
+//! | [`all_metrics`] | the list of all metrics with their labels; without a recorder they are dropped |
 //! | [`registry`] | state and statistics of every breaker, retry, fallback and time limit of the process |
 //! | [`guard`] | guards, and the one service that serves them all |
 //! | [`protocol`] | how calls are read, classified and rejected: plain services, servers, clients, gRPC clients |
@@ -80,12 +81,15 @@
 //! | `tower` | Tells tower's own timeouts from failures, and classifies its load shedding as a rejection of this process |
 //! | `logging` | One call to set up `tracing`, and the layer for a custom subscriber |
 //! | `opentelemetry` | Calls have the IDs under which `tracing-opentelemetry` exports their spans: what is sent on and logged is what is exported |
+//! | `prometheus` | One call that records metrics for Prometheus, and with `axum` the route that it scrapes |
 //! | `serde` | `Serialize` for error groups and guards |
 //! | `testing` | A service that checks readiness, scripted services and bodies, the contract that layers pass |
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[doc = include_str!("../docs/metrics.md")]
+pub mod all_metrics {}
 pub mod breaker;
 pub mod call;
 pub mod context;
@@ -98,6 +102,8 @@ pub mod guide;
 pub mod logging;
 mod observe;
 pub mod operation;
+#[cfg(feature = "prometheus")]
+pub mod prometheus;
 pub mod protocol;
 pub mod registry;
 pub mod retry;

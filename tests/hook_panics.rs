@@ -21,7 +21,8 @@ use metrics::{
 };
 use tower::{Layer, Service};
 use tower_keep::{
-    BoxError, ErrorTracker, Guard, GuardLayer, Outcome, Rejection, Track,
+    BoxError, CircuitBreaker, ErrorTracker, Guard, GuardLayer, Outcome, Rejection, Track,
+    breaker::CircuitState,
     call::{CallClock, CallEnd, ClassifyInput},
     context::Correlate,
     guard::{Admit, Head},
@@ -423,6 +424,23 @@ fn subscriber_panic_is_contained() {
             "{at:?}: the error is recorded all the same, by both"
         );
     }
+}
+
+#[test]
+fn transition_hook_panic_is_counted_and_changes_nothing() {
+    let breaker = CircuitBreaker::builder("clumsy")
+        .on_transition(|_| resume_unwind(Box::new("clumsy")))
+        .build()
+        .unwrap();
+    let mut transitions = breaker.subscribe();
+    let panics = counted(|| {
+        breaker.force_open();
+        breaker.reset();
+    });
+    assert_eq!(panics, 2);
+    assert_eq!(breaker.state(), CircuitState::Closed);
+    let numbers = std::iter::from_fn(|| transitions.try_recv().ok().map(|it| it.number));
+    assert_eq!(numbers.collect::<Vec<_>>(), [1, 2]);
 }
 
 /// It was entered once more at admission and at the end, with nothing to do inside.

@@ -1,6 +1,9 @@
 use std::{sync::Arc, time::Duration};
 
-use super::{CircuitBreaker, Switch, retry_after::RetryAfterRules, settings::Settings, validate};
+use super::{
+    CircuitBreaker, Switch, Transition, retry_after::RetryAfterRules, settings::Settings,
+    transition_hook::TransitionHook, validate,
+};
 use crate::{
     call::{ConfigError, Label},
     guard::Head,
@@ -27,6 +30,7 @@ pub struct CircuitBreakerBuilder {
     pub(super) shadow: bool,
     pub(super) retry_after: RetryAfterRules,
     pub(super) switch: Option<Switch>,
+    pub(super) on_transition: Option<TransitionHook>,
 }
 
 impl CircuitBreakerBuilder {
@@ -57,6 +61,7 @@ impl CircuitBreakerBuilder {
             shadow: false,
             retry_after: RetryAfterRules::default(),
             switch: None,
+            on_transition: None,
         }
     }
 
@@ -251,6 +256,35 @@ impl CircuitBreakerBuilder {
     /// Costs nothing while the switch is not set. The builder keeps the switch alive, the breaker does not. Default: none.
     pub fn switch(mut self, switch: &Switch) -> Self {
         self.switch = Some(switch.clone());
+        self
+    }
+
+    /// Sets a hook that is called with each transition, in order, after the state has changed and outside of all locks. It may
+    /// use the breaker. One that panics is counted, and changes nothing. Default: none.
+    ///
+    /// The call that causes a transition runs the hook, so that it should not wait: for more than a counter or a message to a
+    /// channel, [subscribe](CircuitBreaker::subscribe). With a [template](super::KeyedBreaker::builder), it is called for all
+    /// keys. For all breakers of the process, see [`registry::subscribe`](crate::registry::subscribe).
+    ///
+    /// ```
+    /// use std::sync::{Arc, atomic::{AtomicU32, Ordering::Relaxed}};
+    /// use tower_keep::{CircuitBreaker, breaker::CircuitState};
+    ///
+    /// let outages = Arc::new(AtomicU32::new(0));
+    /// let counter = outages.clone();
+    /// let breaker = CircuitBreaker::builder("quotes")
+    ///     .on_transition(move |transition| {
+    ///         if transition.from == CircuitState::Closed {
+    ///             counter.fetch_add(1, Relaxed);
+    ///         }
+    ///     })
+    ///     .build()?;
+    /// breaker.force_open();
+    /// assert_eq!(outages.load(Relaxed), 1);
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    pub fn on_transition(mut self, hook: impl Fn(&Transition) + Send + Sync + 'static) -> Self {
+        self.on_transition = Some(TransitionHook::new(hook));
         self
     }
 

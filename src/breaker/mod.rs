@@ -87,8 +87,9 @@
 //! # What it reports
 //!
 //! Each transition is an event of the target `tower_keep::breaker` - opening, forcing and disabling are warnings - and an
-//! item for [subscribers](CircuitBreaker::subscribe), in order, with the error of the failing call. The
-//! [registry](crate::registry) lists every breaker with its stats.
+//! item for [subscribers](CircuitBreaker::subscribe), in order, with the error of the failing call. A
+//! [hook](CircuitBreakerBuilder::on_transition) is called with it. The [registry](crate::registry) lists every breaker with
+//! its stats, and [reports](crate::registry::subscribe) the transitions of all of them.
 //!
 //! | metric | labels |
 //! |---|---|
@@ -180,6 +181,7 @@ mod state_machine;
 mod state_machine_tests;
 mod switch;
 mod transition;
+mod transition_hook;
 mod validate;
 mod window;
 

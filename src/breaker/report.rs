@@ -1,8 +1,11 @@
-//! Reports transitions to metrics, the log and subscribers.
+//! Reports transitions to metrics, the log, subscribers and hooks.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::SystemTime,
 };
 
 use tokio::sync::broadcast;
@@ -11,9 +14,11 @@ use super::{
     breaker_metrics::{BreakerMetrics, UNCOUNTED},
     state::CircuitState,
     transition::Transition,
+    transition_hook::TransitionHook,
 };
 use crate::{
     call::{Label, catch_hook},
+    registry::{self, GuardTransition},
     util::{
         recorder::RecorderKind,
         sync::{OnceLock, atomic::AtomicUsize},
@@ -48,6 +53,7 @@ pub(super) struct Reporter {
     /// The index of the state in which the metrics count the breaker. Changes under their lock.
     counted_state: AtomicUsize,
     subscribers: Subscribers,
+    hook: Option<TransitionHook>,
     /// True once the global recorder has the state.
     is_state_reported: AtomicBool,
 }
@@ -67,8 +73,14 @@ impl Reporter {
             metrics,
             counted_state: AtomicUsize::new(UNCOUNTED),
             subscribers: OnceLock::new(),
+            hook: None,
             is_state_reported: AtomicBool::new(false),
         }
+    }
+
+    pub(super) fn with_hook(mut self, hook: Option<TransitionHook>) -> Self {
+        self.hook = hook;
+        self
     }
 
     pub(super) fn key(&self) -> Option<&Label> {
@@ -92,6 +104,10 @@ impl Reporter {
         catch_hook(|| log_transition(transition));
         send(&self.subscribers, transition);
         send(self.metrics.subscribers(), transition);
+        registry::publish(|| guard_transition(transition));
+        if let Some(hook) = &self.hook {
+            hook.call(transition);
+        }
     }
 
     pub(super) fn set_counted_state(&self, state: CircuitState) {
@@ -136,6 +152,24 @@ impl Reporter {
 
     pub(super) fn count_rejection(&self, breaker: &Label) {
         self.metrics.count_rejection(breaker);
+    }
+}
+
+/// Returns what the registry reports. The kinds are those of the entries of the registry.
+fn guard_transition(transition: &Transition) -> GuardTransition {
+    GuardTransition {
+        kind: match transition.key {
+            None => "circuit_breaker",
+            Some(_) => "keyed_circuit_breaker",
+        },
+        name: transition.breaker.clone(),
+        key: transition.key.clone(),
+        from: transition.from.as_str(),
+        to: transition.to.as_str(),
+        reason: transition.reason.as_str(),
+        last_error: transition.last_error.clone(),
+        shadow: transition.shadow,
+        at: SystemTime::now(),
     }
 }
 

@@ -55,6 +55,7 @@ impl BreakerShared {
     pub(super) fn new(mut config: CircuitBreakerBuilder, reporter: Reporter) -> Arc<Self> {
         // Taken out: a breaker that held its switch would keep it set when the application's last handle of it is gone.
         let switch = config.switch.take();
+        let reporter = reporter.with_hook(config.on_transition.take());
         let (version, mode) = switch
             .as_ref()
             .map_or_else(Default::default, |switch| switch.current());

@@ -9,7 +9,8 @@ use crate::{
     errors::error_description::ErrorDescription,
     guard::{Admit, Guard},
     protocol::Side,
-    track::{CallReport, SlowLevel, as_millis_f64},
+    track::{CallReport, SlowLevel},
+    util::millis::as_millis_f64,
 };
 
 // A macro, since the level of an event must be a constant.

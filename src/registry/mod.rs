@@ -17,6 +17,8 @@
 //! # Ok::<_, tower_keep::ConfigError>(())
 //! ```
 //!
+//! [`subscribe`] reports the transitions of all circuit breakers of the process, for an alert or an audit log.
+//!
 //! A guard is removed from the list when the last of its handles, layers and services is dropped. If that happens while a
 //! snapshot of this very guard is taken, the thread that takes it drops the guard afterwards. Names need not be unique: two
 //! guards with the same name are two entries.
@@ -26,11 +28,18 @@ mod inspect;
 mod snapshot;
 mod stat;
 mod stats;
+mod subscribers;
+mod transition;
 
 use std::sync::{Arc, Weak};
 
+use tokio::sync::broadcast;
+
 use self::guard_list::GuardList;
-pub use self::{inspect::Inspect, snapshot::Snapshot, stat::Stat, stats::Stats};
+pub(crate) use self::subscribers::publish;
+pub use self::{
+    inspect::Inspect, snapshot::Snapshot, stat::Stat, stats::Stats, transition::GuardTransition,
+};
 use crate::call::catch_hook;
 
 static GUARDS: GuardList = GuardList::new();
@@ -74,6 +83,28 @@ pub fn snapshots() -> Vec<Snapshot> {
 pub fn register<G: Inspect + 'static>(guard: &Arc<G>) {
     let weak: Weak<G> = Arc::downgrade(guard);
     GUARDS.register(weak);
+}
+
+/// Subscribes to all later transitions of all circuit breakers of the process, keys included. Those of one breaker come in
+/// order. A receiver that lags by more than 64 gets `Lagged`.
+///
+/// Whoever subscribes first and then reads [`snapshots`] misses no state. Without a subscriber, transitions cost nothing here.
+///
+/// ```
+/// use tower_keep::{CircuitBreaker, registry};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_keep::BoxError> {
+/// let mut transitions = registry::subscribe();
+/// CircuitBreaker::builder("payments").build()?.force_open();
+///
+/// let transition = transitions.recv().await?;
+/// assert_eq!((transition.kind, transition.name.as_str()), ("circuit_breaker", "payments"));
+/// assert_eq!((transition.from, transition.to), ("closed", "forced_open"));
+/// assert_eq!(transition.reason, "forced_open");
+/// # Ok(()) }
+/// ```
+pub fn subscribe() -> broadcast::Receiver<GuardTransition> {
+    subscribers::subscribe()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::NotRetried;
 use crate::{
     call::Label,
     registry::Stats,
-    util::{hook::catch_hook, per_recorder::PerRecorder},
+    util::{hook::catch_hook, millis::as_millis_f64, per_recorder::PerRecorder},
 };
 
 const RETRIES: usize = 0;
@@ -47,7 +47,7 @@ impl RetryMetrics {
                 target: "tower_keep::retry",
                 retry = self.name(),
                 attempt,
-                delay_ms = delay.as_secs_f64() * 1e3,
+                delay_ms = as_millis_f64(delay),
                 "attempt failed, retrying"
             );
         });

@@ -1,4 +1,9 @@
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    sync::{Arc, Once},
+    time::Duration,
+};
 
 use super::{limit_metrics::LimitMetrics, run::TimeLimitFuture};
 use crate::{
@@ -47,6 +52,7 @@ pub(super) struct LimitShared {
     pub(super) timeouts: [AtomicU64; TimeoutKind::ALL.len()],
     pub(super) rejections: AtomicU64,
     metrics: PerRecorder<LimitMetrics>,
+    listing: Once,
 }
 
 /// Returns the nanoseconds of a duration; some 584 years stand for anything longer.
@@ -65,10 +71,12 @@ impl TimeLimit {
     /// assert_eq!((limit.name(), limit.get()), ("reports", Duration::from_secs(2)));
     /// ```
     pub fn new(name: impl Into<Label>, time: Duration) -> Self {
-        TimeLimit::bounded(name, time, Duration::ZERO, Duration::MAX)
+        let limit = TimeLimit::bounded(name, time, Duration::ZERO, Duration::MAX);
+        limit.list();
+        limit
     }
 
-    /// Creates a limit with bounds for what it is set to.
+    /// Creates a limit with bounds for what it is set to. The registry does not [list](Self::list) it yet.
     pub(super) fn bounded(
         name: impl Into<Label>,
         time: Duration,
@@ -81,7 +89,9 @@ impl TimeLimit {
     /// Creates a limit that is never longer than another one is at the time.
     pub(super) fn capped_by(name: impl Into<Label>, time: Duration, cap: &TimeLimit) -> Self {
         let bounds = (Duration::ZERO, Duration::MAX);
-        TimeLimit::from_parts(name.into(), time, bounds, Some(cap.clone()))
+        let limit = TimeLimit::from_parts(name.into(), time, bounds, Some(cap.clone()));
+        limit.list();
+        limit
     }
 
     fn from_parts(
@@ -99,9 +109,15 @@ impl TimeLimit {
             timeouts: Default::default(),
             rejections: AtomicU64::new(0),
             metrics: PerRecorder::new(),
+            listing: Once::new(),
         });
-        registry::register(&shared);
         TimeLimit { shared }
+    }
+
+    /// Lists the limit in the registry from now on.
+    pub(super) fn list(&self) {
+        let shared = &self.shared;
+        shared.listing.call_once(|| registry::register(shared));
     }
 
     /// Returns the name, as metrics and errors show it.
@@ -172,6 +188,8 @@ impl TimeLimit {
     /// Counts a timeout, and returns it as an error.
     #[cold]
     pub(super) fn record_elapsed(&self, kind: TimeoutKind, limit: Option<Duration>) -> Elapsed {
+        // One that was run where `TimeLimits::iter` gave it.
+        self.list();
         let shared = &*self.shared;
         // The registry's count first: the recorder may panic.
         shared.timeouts[kind as usize].fetch_add(1, Ordering::Relaxed);
@@ -188,6 +206,7 @@ impl TimeLimit {
     /// Counts a rejection of work that has no time left.
     #[cold]
     pub(super) fn reject(&self) -> Rejection {
+        self.list();
         let shared = &*self.shared;
         shared.rejections.fetch_add(1, Ordering::Relaxed);
         shared.with_metrics(|metrics| metrics.rejections.increment(1));

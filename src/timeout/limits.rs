@@ -75,9 +75,14 @@ impl TimeLimits {
     }
 
     /// Returns the limit with this name. All names without a limit of their own share one, called `otherwise`.
+    ///
+    /// The [registry](crate::registry) lists a preset, or `otherwise`, once it was returned from here or has ended a call;
+    /// those that were [set](TimeLimitsBuilder::set) at once.
     pub fn get(&self, name: &str) -> TimeLimit {
         let found = self.table.limits.get(name);
-        found.unwrap_or(&self.table.default_limit).clone()
+        let limit = found.unwrap_or(&self.table.default_limit);
+        limit.list();
+        limit.clone()
     }
 
     /// Returns every limit by name, and the one for other names last.

@@ -1,4 +1,8 @@
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{TimeLimit, TimeLimits, limits::LimitTable};
 use crate::call::{ConfigError, Label};
@@ -24,6 +28,8 @@ const MAX_LIMIT: Duration = Duration::from_secs(600);
 #[derive(Clone, Debug)]
 pub struct TimeLimitsBuilder {
     limits: BTreeMap<String, Duration>,
+    /// The names that the application has set.
+    configured: BTreeSet<String>,
     default_limit: Duration,
     min: Duration,
     max: Duration,
@@ -34,6 +40,7 @@ impl TimeLimitsBuilder {
         let limits = PRESETS.map(|(name, time)| (name.to_owned(), time));
         TimeLimitsBuilder {
             limits: limits.into(),
+            configured: BTreeSet::new(),
             default_limit: DEFAULT_LIMIT,
             min: MIN_LIMIT,
             max: MAX_LIMIT,
@@ -43,7 +50,9 @@ impl TimeLimitsBuilder {
     /// Adds or changes a limit.
     #[must_use]
     pub fn set(mut self, name: impl Into<String>, time: Duration) -> Self {
-        self.limits.insert(name.into(), time);
+        let name = name.into();
+        self.configured.insert(name.clone());
+        self.limits.insert(name, time);
         self
     }
 
@@ -92,13 +101,18 @@ impl TimeLimitsBuilder {
     pub(super) fn build_unchecked(self) -> TimeLimits {
         let limit = |name: Label, time| TimeLimit::bounded(name, time, self.min, self.max);
         let named = |(name, time): (String, Duration)| (name.clone(), limit(name.into(), time));
-        TimeLimits {
+        let limits = TimeLimits {
             table: Arc::new(LimitTable {
                 default_limit: limit("otherwise".into(), self.default_limit),
                 limits: self.limits.into_iter().map(named).collect(),
                 min: self.min,
                 max: self.max,
             }),
+        };
+        // The others are listed once they are used: most programs need few of the presets.
+        for name in &self.configured {
+            limits.get(name);
         }
+        limits
     }
 }

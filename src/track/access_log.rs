@@ -8,13 +8,14 @@ use tracing::Level;
 use super::{
     labels::{CallLabels, resend_count},
     redact::LoggedHeader,
-    report::{CallReport, as_millis_f64},
+    report::CallReport,
     request_labels::side_name,
     slow::SlowLevel,
 };
 use crate::{
     call::{GrpcCode, Outcome},
     context::{Context, hex_str},
+    util::millis::as_millis_f64,
 };
 
 /// The target of access-log events, for filters: `RUST_LOG=tower_keep::access=info`.

@@ -26,10 +26,18 @@ pub(super) const MAX_ERROR_TYPES: usize = 128;
 
 /// Upper bounds for durations in seconds: 5 ms to 10 s, as semantic conventions advise.
 ///
-/// Recorders must be configured with them, or they export summaries:
-/// `PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &DURATION_BUCKETS)`.
+/// `tower_keep::prometheus` (feature `prometheus`) uses them. Other recorders must be configured with them, or they export
+/// summaries: `PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &DURATION_BUCKETS)`.
 pub const DURATION_BUCKETS: [f64; 14] = [
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+];
+
+/// Upper bounds for durations of long-lived streams in seconds: 1 s to 24 h.
+///
+/// Streams last minutes to hours, so that the [`DURATION_BUCKETS`] would put nearly all of them above the last bound. The
+/// steps are those at which proxies and clients close idle or old connections: 10 s, 1 min, 5 min, 15 min, 1 h and so on.
+pub const STREAM_DURATION_BUCKETS: [f64; 12] = [
+    1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 1_800.0, 3_600.0, 14_400.0, 43_200.0, 86_400.0,
 ];
 
 /// Upper bounds for body sizes in bytes: 1 KiB to 4 GiB, those of gRPC's own metrics (proposal A66).

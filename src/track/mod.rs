@@ -17,7 +17,8 @@
 //!
 //! # Metrics
 //!
-//! Recorded with the `metrics` crate, by semantic conventions (or [`MetricNaming::Classic`]):
+//! Recorded with the `metrics` crate, by semantic conventions (or [`MetricNaming::Classic`]); without a recorder, such as
+//! that of the feature `prometheus`, they are dropped. [All metrics](crate::all_metrics) has the exact labels:
 //!
 //! | metric | labels |
 //! |---|---|
@@ -31,9 +32,9 @@
 //! | by option: `.._time_to_head_seconds`, `.._poll_time_seconds`, `.._readiness_wait_seconds`, `.._{request,response}_body_size_bytes` | as the first two |
 //!
 //! The target of a call is its route (servers), its server (clients) or its gRPC method. The route is axum's
-//! `MatchedPath`, or what an inner service stores in the [`RouteSlot`]; never the path. Configure the recorder with
-//! [`DURATION_BUCKETS`], or it exports summaries. Run the upkeep of the Prometheus recorder, or histograms grow until they
-//! are scraped.
+//! `MatchedPath`, or what an inner service stores in the [`RouteSlot`]; never the path. The feature
+//! `prometheus` installs a recorder in one call. Configure another one with [`DURATION_BUCKETS`], or it exports summaries, and
+//! run the upkeep of a custom Prometheus recorder, or histograms grow until they are scraped.
 //!
 //! # Bounds
 //!
@@ -178,11 +179,11 @@ mod tracker_id;
 
 pub use access_log::ACCESS_TARGET;
 pub use builder::TrackBuilder;
-pub use metrics::{DURATION_BUCKETS, SIZE_BUCKETS};
+pub use metrics::{DURATION_BUCKETS, SIZE_BUCKETS, STREAM_DURATION_BUCKETS};
 pub use naming::MetricNaming;
 #[doc(hidden)]
 pub use permit::TrackPermit;
-pub(crate) use report::{CallReport, as_millis_f64};
+pub(crate) use report::CallReport;
 pub use request_body::{CountedBody, RequestBodyLayer, RequestBodyService};
 pub use route::{RouteLayer, RouteService};
 pub use route_slot::RouteSlot;

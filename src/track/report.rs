@@ -99,8 +99,3 @@ impl<'a> CallReport<'a> {
         self.group.as_ref().map(ToString::to_string)
     }
 }
-
-/// Returns milliseconds with three decimals.
-pub(crate) fn as_millis_f64(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1e6).round() / 1e3
-}

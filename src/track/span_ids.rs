@@ -33,7 +33,9 @@ impl From<Traceparent> for ExportedIds {
 
 /// A hook that returns the IDs of a span.
 #[derive(Clone)]
-pub(super) struct SpanIds(Arc<dyn Fn(&Span) -> Option<Traceparent> + Send + Sync>);
+pub(super) struct SpanIds(Arc<SpanIdsFn>);
+
+type SpanIdsFn = dyn Fn(&Span) -> Option<Traceparent> + Send + Sync;
 
 impl SpanIds {
     pub(super) fn new(hook: impl Fn(&Span) -> Option<Traceparent> + Send + Sync + 'static) -> Self {

@@ -5,6 +5,7 @@ pub(crate) mod error_chain;
 pub(crate) mod family;
 pub(crate) mod fnv;
 pub(crate) mod hook;
+pub(crate) mod millis;
 pub(crate) mod panics;
 pub(crate) mod per_recorder;
 pub(crate) mod ranked_lru;

@@ -4,6 +4,7 @@ mod calls;
 mod events;
 mod evidence;
 mod gauges;
+mod hooks;
 mod keyed;
 mod model;
 mod named;

@@ -18,6 +18,8 @@ use tower_keep::{
     retry::{Attempt, Backoff, Budget, Jitter, Retry, RetryAfter, RetryBuilder, RetryDecision},
 };
 
+use crate::support::logs::logs;
+
 pub(super) const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
@@ -58,6 +60,21 @@ async fn backoff_spaces_numbered_attempts() {
         millis(350),
         "nothing is slept after the last"
     );
+}
+
+/// It was logged as 0.9798459999999999.
+#[tokio::test(start_paused = true)]
+async fn backoff_is_logged_in_milliseconds_with_three_decimals() {
+    let logs = logs();
+    let backoff = Backoff::constant(Duration::from_nanos(979_846)).jitter(Jitter::None);
+    let retry = builder(2).backoff(backoff).build().unwrap();
+    let tries = AttemptCounter::default();
+    let answer = retry.run(|attempt| tries.fail(attempt, 1)).await;
+    assert_eq!(answer.unwrap(), 2);
+    let [event] = &logs.events("tower_keep::retry")[..] else {
+        panic!("one event expected");
+    };
+    assert_eq!(event.get("delay_ms"), "0.98");
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,7 +13,7 @@ use tower_keep::{
     BoxError, CircuitBreaker, GuardLayer, Outcome,
     call::{Evidence, TimeoutKind},
     context::{deadline, in_context},
-    registry,
+    registry::{self, Stat},
     testing::{CountingWaker, RecordingGuard, Reply, Script, ScriptedBody},
     timeout::{TimeLimit, TimeLimits, TimeoutLayer, Timeouts},
 };
@@ -355,4 +355,38 @@ async fn timeout_accepts_any_request_type() {
         .oneshot("four")
         .await;
     assert_eq!(answer.expect("an answer"), 4);
+}
+
+/// All presets were listed as soon as one of them was needed.
+#[test]
+fn time_limits_are_listed_once_they_are_set_or_used() {
+    let listing = listing();
+    // Names that no other test sets to these times.
+    let of_these = |names: &[&str]| {
+        let listed = listing.snapshots();
+        let has = |name: &&&str| {
+            listed.iter().any(|guard| {
+                let time = Some(&Stat::Number(123.0));
+                guard.kind() == "timeout"
+                    && guard.name() == **name
+                    && guard.stat("limit_seconds") == time
+            })
+        };
+        names
+            .iter()
+            .filter(has)
+            .map(|name| (*name).to_owned())
+            .collect::<Vec<_>>()
+    };
+    const NAMES: [&str; 4] = ["cache", "db", "listed at once", "otherwise"];
+    let builder = TimeLimits::builder().min(123 * SECOND).max(123 * SECOND);
+    let limits = builder
+        .set("listed at once", SECOND)
+        .build()
+        .expect("valid");
+    assert_eq!(of_these(&NAMES), ["listed at once"]);
+    limits.get("db");
+    assert_eq!(of_these(&NAMES), ["db", "listed at once"]);
+    limits.get("something else");
+    assert_eq!(of_these(&NAMES), ["db", "listed at once", "otherwise"]);
 }
