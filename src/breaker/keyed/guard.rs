@@ -6,7 +6,7 @@ use super::{KeyedBreaker, authority_key};
 use crate::{
     breaker::{CircuitBreaker, permit::BreakerPermit},
     call::{CallClock, CallEnd, Rejection},
-    guard::{Admit, Guard, Head},
+    guard::{Admit, Guard, GuardLayerBuilder, Head},
     protocol::upload::Upload,
 };
 
@@ -25,6 +25,19 @@ impl<K, F> KeyedGuard<K, F> {
             breakers: breakers.clone(),
             find: Arc::new(find),
         }
+    }
+
+    /// Returns the breakers as a layer, for the protocol that is named next.
+    ///
+    /// ```
+    /// use tower_keep::breaker::KeyedBreaker;
+    ///
+    /// let shards: KeyedBreaker<u32> = KeyedBreaker::new("shards");
+    /// let layer = shards.keyed_by(|row: &u32| Some(row % 16)).layer().any();
+    /// # let _ = layer;
+    /// ```
+    pub fn layer(&self) -> GuardLayerBuilder<KeyedGuard<K, F>> {
+        GuardLayerBuilder(self.clone())
     }
 }
 
