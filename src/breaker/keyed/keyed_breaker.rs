@@ -178,6 +178,9 @@ impl KeyedBreaker<String> {
     /// Returns the breakers as a layer for HTTP, with the [authority](Self::keyed_by_authority) of a request as its key;
     /// which protocol is named next. For other keys see [`KeyedGuard::layer`].
     ///
+    /// An open circuit rejects at once, whether the wrapped service is ready or not; for that, the service must be `Clone`,
+    /// and [waits](KeyedGuard) inside of the futures of other keys meanwhile.
+    ///
     /// ```
     /// use tower_keep::breaker::KeyedBreaker;
     ///
