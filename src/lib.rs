@@ -78,6 +78,7 @@
 //! | `axum` | `MatchedPath` as the route label, the [`Context`] extractor, `RouteLayer::matched_path`, `IntoResponse` for `Rejection`; request bodies of axum's body type are watched |
 //! | `tonic` | A `tonic::Status` is classified by its code wherever it is an error, also by [`CircuitBreaker::call`] and [`Retry::run`]; its retry-after is read; it is part of error records. `GrpcMethod` is the client's method label |
 //! | `hyper` | Recognizes from hyper's errors that a request was never sent, so that it can be retried safely, and which side an error comes from; request bodies of hyper's own type are watched inside of a `RequestBodyLayer` |
+//! | `reqwest` | `reqwest::Client` as the innermost service of a stack, with reqwest's own requests and responses; its timeouts and unsent requests are recognized. Includes `hyper` |
 //! | `tower` | Tells tower's own timeouts from failures, and classifies its load shedding as a rejection of this process |
 //! | `logging` | One call to set up `tracing`, and the layer for a custom subscriber |
 //! | `opentelemetry` | Calls have the IDs under which `tracing-opentelemetry` exports their spans: what is sent on and logged is what is exported |
@@ -106,6 +107,8 @@ pub mod operation;
 pub mod prometheus;
 pub mod protocol;
 pub mod registry;
+#[cfg(feature = "reqwest")]
+pub mod reqwest;
 pub mod retry;
 mod retry_after;
 #[cfg(feature = "testing")]

@@ -1,16 +1,18 @@
 use std::sync::Arc;
 
 use metrics::{Counter, Unit};
-use tokio::sync::broadcast;
+use tokio::{sync::broadcast, time::Instant};
 
 use super::{
+    keyed_readiness::KeyedReadiness,
     report::{Subscribers, subscribe},
     state::CircuitState,
     state_counts::{PerState, StateCounts},
     transition::Transition,
 };
 use crate::{
-    call::{Label, catch_hook},
+    call::{CallClock, Label, catch_hook},
+    guard::ReadySignal,
     util::{
         per_recorder::PerRecorder,
         sync::{
@@ -36,10 +38,20 @@ pub(super) struct BreakerMetrics {
     evictions: PerRecorder<Counter>,
     evicted: AtomicU64,
     subscribers: Subscribers,
+    /// `None` for a single breaker, which answers for itself.
+    readiness: Option<KeyedReadiness>,
 }
 
 impl BreakerMetrics {
     pub(super) fn new(name: &Label) -> Arc<Self> {
+        BreakerMetrics::with_readiness(name, None)
+    }
+
+    pub(super) fn new_keyed(name: &Label) -> Arc<Self> {
+        BreakerMetrics::with_readiness(name, Some(KeyedReadiness::new()))
+    }
+
+    fn with_readiness(name: &Label, readiness: Option<KeyedReadiness>) -> Arc<Self> {
         Arc::new(BreakerMetrics {
             name_counts: StateCounts::get_or_create(name),
             counts: std::array::from_fn(|_| AtomicU64::new(0)),
@@ -48,6 +60,7 @@ impl BreakerMetrics {
             evictions: PerRecorder::new(),
             evicted: AtomicU64::new(0),
             subscribers: OnceLock::new(),
+            readiness,
         })
     }
 
@@ -62,6 +75,36 @@ impl BreakerMetrics {
         self.counts
             .each_ref()
             .map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// Returns whether the circuit of any key may reject a call now. Reads the clock only if one is open.
+    #[inline]
+    pub(super) fn rejects_any(&self, clock: &CallClock) -> bool {
+        // Relaxed: whoever waits is woken after the counts have changed, and asks again.
+        let is_any = |state| self.counts[state as usize].load(Ordering::Relaxed) > 0;
+        let is_open = |readiness: &KeyedReadiness| readiness.is_open_at(clock.now());
+        is_any(CircuitState::ForcedOpen)
+            || (is_any(CircuitState::Open) && self.readiness.as_ref().is_some_and(is_open))
+    }
+
+    /// Returns the signal of breakers of many keys, which wakes when one of them begins to reject.
+    pub(super) fn ready_signal(&self) -> Option<&ReadySignal> {
+        self.readiness.as_ref().map(|readiness| &readiness.signal)
+    }
+
+    /// Wakes those who wait for a service, if a circuit begins to reject. Must come after its state is counted.
+    pub(super) fn wake_if_rejecting(&self, transition: &Transition) {
+        let Some(readiness) = &self.readiness else {
+            return;
+        };
+        match (transition.to, transition.open_for) {
+            (CircuitState::Open, Some(open_for)) if !transition.shadow => {
+                readiness.opened(Instant::now(), open_for);
+            }
+            (CircuitState::ForcedOpen, _) => {}
+            _ => return,
+        }
+        readiness.signal.wake();
     }
 
     pub(super) fn evicted(&self) -> u64 {

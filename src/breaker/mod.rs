@@ -77,7 +77,7 @@
 //! | a future, a closure | [`call`](CircuitBreaker::call), [`run`](CircuitBreaker::run); `_display` where the error does not implement `Error` |
 //! | anything else | [`try_acquire`](CircuitBreaker::try_acquire) |
 //! | names that the program knows | [`breaker`](breaker()), [`BreakerRegistry`] |
-//! | keys that callers send: hosts, tenants | [`KeyedBreaker`] |
+//! | keys that callers send: hosts, tenants | [`KeyedBreaker`]; its [`layer`](KeyedBreaker::layer) for hosts, open before ready |
 //! | an operator, a feature flag | [`Switch`], [`force_open`](CircuitBreaker::force_open), [`disable`](CircuitBreaker::disable) |
 //! | a peer that says how long to wait | [`open_on_retry_after`](CircuitBreakerBuilder::open_on_retry_after), [`open_for`](CircuitBreaker::open_for) |
 //!
@@ -165,6 +165,7 @@ mod fast_path;
 mod guard;
 mod inspect;
 mod keyed;
+mod keyed_readiness;
 mod locked;
 #[cfg(all(test, tower_keep_loom))]
 mod loom_tests;

@@ -101,6 +101,7 @@ impl Reporter {
         // Subscribers last: whoever subscribes too late for a transition finds it in the counts.
         catch_hook(|| count_transition(transition));
         self.set_counted_state(transition.to);
+        self.metrics.wake_if_rejecting(transition);
         catch_hook(|| log_transition(transition));
         send(&self.subscribers, transition);
         send(self.metrics.subscribers(), transition);

@@ -56,6 +56,7 @@ pub(crate) fn is_elapsed(error: &(dyn Error + 'static)) -> bool {
         || error.is::<tokio::time::error::Elapsed>()
         || is_tower_timeout(error)
         || is_tonic_timeout(error)
+        || is_reqwest_timeout(error)
 }
 
 #[cfg(feature = "tower")]
@@ -73,6 +74,18 @@ fn is_tonic_timeout(error: &(dyn Error + 'static)) -> bool {
 }
 #[cfg(not(feature = "tonic"))]
 fn is_tonic_timeout(_: &(dyn Error + 'static)) -> bool {
+    false
+}
+
+/// Returns whether it is reqwest's timeout, by its accessor: the type of the cause is not public.
+#[cfg(feature = "reqwest")]
+fn is_reqwest_timeout(error: &(dyn Error + 'static)) -> bool {
+    error
+        .downcast_ref::<reqwest::Error>()
+        .is_some_and(reqwest::Error::is_timeout)
+}
+#[cfg(not(feature = "reqwest"))]
+fn is_reqwest_timeout(_: &(dyn Error + 'static)) -> bool {
     false
 }
 

@@ -31,9 +31,15 @@ impl GrpcCode {
     pub const OK: GrpcCode = GrpcCode(0);
     pub const CANCELLED: GrpcCode = GrpcCode(1);
     pub const UNKNOWN: GrpcCode = GrpcCode(2);
+    pub const INVALID_ARGUMENT: GrpcCode = GrpcCode(3);
     pub const DEADLINE_EXCEEDED: GrpcCode = GrpcCode(4);
+    pub const NOT_FOUND: GrpcCode = GrpcCode(5);
+    pub const ALREADY_EXISTS: GrpcCode = GrpcCode(6);
     pub const PERMISSION_DENIED: GrpcCode = GrpcCode(7);
     pub const RESOURCE_EXHAUSTED: GrpcCode = GrpcCode(8);
+    pub const FAILED_PRECONDITION: GrpcCode = GrpcCode(9);
+    pub const ABORTED: GrpcCode = GrpcCode(10);
+    pub const OUT_OF_RANGE: GrpcCode = GrpcCode(11);
     pub const UNIMPLEMENTED: GrpcCode = GrpcCode(12);
     pub const INTERNAL: GrpcCode = GrpcCode(13);
     pub const UNAVAILABLE: GrpcCode = GrpcCode(14);

@@ -63,7 +63,7 @@ pub use wire::WireFormat;
 
 // Nobody else may implement or name these: users choose a protocol by the constructor of a layer.
 pub(crate) use call_state::CallState;
-pub(crate) use classify::{Side, classify_error, error_outcome};
+pub(crate) use classify::{Side, classify_error, classify_grpc_code, error_outcome};
 pub(crate) use exchange::{BodyExpected, HttpExchange, grpc_status_of};
 pub(crate) use grpc_timeout::{GRPC_TIMEOUT, parse_grpc_timeout, write_grpc_timeout};
 pub(crate) use idempotent::{REPLAY_CAP, may_be_done_twice};

@@ -67,7 +67,7 @@ where
             request: self.request.as_ref(),
             result,
             attempt,
-            default_decision: config.decide(outcome, error, None),
+            default_decision: config.decide(outcome, error),
         };
         let decision = self
             .layer

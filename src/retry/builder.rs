@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use super::{Backoff, Budget, Retry, config::RetryConfig};
-use crate::call::{ConfigError, Label};
+use super::{Backoff, Budget, Retry, config::RetryConfig, grpc_codes::GrpcCodes};
+use crate::call::{ConfigError, GrpcCode, Label};
 
 const MAX_ATTEMPTS: u32 = 100;
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3_600);
@@ -26,6 +26,7 @@ impl RetryBuilder {
                 max_retry_after: Duration::from_secs(30),
                 max_elapsed: None,
                 retry_rejections: false,
+                grpc_codes: GrpcCodes::DEFAULT,
             },
             budget: None,
             seed: None,
@@ -103,6 +104,27 @@ impl RetryBuilder {
         self
     }
 
+    /// Sets the gRPC codes that are retried; others are retried only if they are failures and the peer says when. Replaces
+    /// the default.
+    ///
+    /// Must not contain `OK`. Default: `UNAVAILABLE`, as in gRPC's own examples: a call that failed otherwise fails again,
+    /// or has been done.
+    ///
+    /// ```
+    /// use tower_keep::{call::GrpcCode, retry::Retry};
+    ///
+    /// let retry = Retry::builder("orders")
+    ///     .grpc_codes([GrpcCode::UNAVAILABLE, GrpcCode::RESOURCE_EXHAUSTED])
+    ///     .build()?;
+    /// # let _ = retry;
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn grpc_codes(mut self, codes: impl IntoIterator<Item = GrpcCode>) -> Self {
+        self.config.grpc_codes = GrpcCodes::new(codes);
+        self
+    }
+
     /// Sets the seed of the jitter, to make tests repeatable. Default: random, so that clients do not retry together.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
@@ -124,6 +146,10 @@ impl RetryBuilder {
             return Err(ConfigError::new(component, "max_attempts", value, expected));
         }
         config.backoff.validate(&component)?;
+        if config.grpc_codes.contains(GrpcCode::OK) {
+            let expected = "codes of failures";
+            return Err(ConfigError::new(component, "grpc_codes", "OK", expected));
+        }
         if config.max_retry_after > MAX_RETRY_AFTER {
             let value = format!("{:?}", config.max_retry_after);
             let expected = "at most a day";

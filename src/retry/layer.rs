@@ -155,7 +155,8 @@ impl RetryLayer<GrpcClient> {
     /// of body, so add [`request_body(tonic::body::Body::new)`](Self::request_body).
     ///
     /// gRPC calls are `POST` requests, so none is retried unless [`retry_if_request`](Self::retry_if_request) allows
-    /// it. A call is classified by its headers: once its response has begun, it is not retried.
+    /// it, and the code must be `UNAVAILABLE` or another of [`grpc_codes`](super::RetryBuilder::grpc_codes), unless the peer
+    /// says when to retry. A call is classified by its headers: once its response has begun, it is not retried.
     ///
     /// ```
     /// use tower_keep::retry::{Retry, RetryLayer};

@@ -12,9 +12,15 @@
 //! |---|---|
 //! | succeeds | its response is the result |
 //! | fails: `Failure`, `Overload`, `TimedOut` | reserves a retry from the budget, drops the failed attempt, waits, starts the next attempt |
+//! | fails over gRPC | as above if its code is `UNAVAILABLE` or another of [`grpc_codes`](RetryBuilder::grpc_codes), or if the peer says when to retry; else its error is the result |
 //! | fails, and the peer says when to retry | `Retry-After` and gRPC's `RetryInfo` set a minimum for the wait; gRPC's pushback replaces the backoff. Both get some jitter. No retry if the peer asks for none, or for a longer wait than [`max_retry_after`](RetryBuilder::max_retry_after) |
 //! | fails, and the wait would exceed the deadline | its error is the result, at once |
 //! | fails by the caller's fault, cannot be sent at all, meets an untrusted peer, or is rejected by a guard of this process | its error is the result |
+//!
+//! gRPC's codes decide where the peer has responded with one. A time limit of this process, a connection that broke, and a
+//! response of 429, 502, 503 or 504 without a code are retried as with any client; any other response without a code is
+//! `UNKNOWN`, as it is for gRPC's clients. A code to which a classifier gives another outcome is decided by that outcome.
+//! All of it holds for a `tonic::Status` in [`Retry::run`] as well, with the feature `tonic`.
 //!
 //! The deadline is the earliest of [`max_elapsed`](RetryBuilder::max_elapsed), that of the call's
 //! [`Context`](crate::Context), and a `grpc-timeout`. A layer rejects a call that begins after it; [`Retry::run`] still
@@ -164,6 +170,7 @@ mod clone_requests;
 mod config;
 mod decision;
 mod future;
+mod grpc_codes;
 mod http;
 mod inspect;
 mod layer;

@@ -143,6 +143,7 @@ fn next_delay(delays: &mut Delays, decision: RetryDecision) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::{super::Backoff, *};
+    use crate::retry::grpc_codes::GrpcCodes;
     use NotSent::{ClosedIdle, NoConnection, RefusedByPeer, Unsendable, UntrustedPeer};
     use proptest::prelude::*;
 
@@ -209,6 +210,7 @@ mod tests {
             max_retry_after: Duration::from_secs(1),
             max_elapsed: None,
             retry_rejections: false,
+            grpc_codes: GrpcCodes::DEFAULT,
         };
         for (wait, honored) in [
             (config.max_retry_after, true),
@@ -240,6 +242,7 @@ mod tests {
                 max_retry_after: millis(1_000),
                 max_elapsed: None,
                 retry_rejections: false,
+                grpc_codes: GrpcCodes::DEFAULT,
             };
             let (mut plan, now) = (AttemptPlan::default(), Instant::now());
             plan.cap_deadline(now + millis(left));

@@ -39,11 +39,12 @@ use crate::{
 /// ```
 /// use std::time::Duration;
 /// use http::HeaderName;
-/// use tower_keep::timeout::{Deadline, TimeoutLayer};
+/// use tower_keep::timeout::{Deadline, TimeLimit, TimeoutLayer};
 ///
 /// const TIME_LEFT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
 ///
-/// let client = TimeoutLayer::client(Duration::from_secs(10)).timeout_header(TIME_LEFT);
+/// let limit = TimeLimit::new("orders.attempt", Duration::from_secs(10));
+/// let client = TimeoutLayer::client(limit).timeout_header(TIME_LEFT);
 /// let next_server = Deadline::builder("orders").timeout_header(TIME_LEFT).build()?;
 /// # let _ = (client, next_server);
 /// # Ok::<_, tower_keep::ConfigError>(())

@@ -22,6 +22,9 @@ use crate::protocol::{AnyService, Client, GrpcClient, HttpProtocol, Server};
 /// # }
 /// ```
 ///
+/// A bare `Duration` becomes a limit named `timeout`. Where there are several, such as for an attempt and for all attempts, use
+/// [`Timeouts`](super::Timeouts) or [`TimeLimit::new`], whose names tell them apart.
+///
 /// # Panics
 ///
 /// Calls that are ready at once need no runtime. Futures and bodies that have to wait panic outside of a tokio runtime
@@ -98,10 +101,12 @@ impl TimeoutLayer<Client> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use tower_keep::timeout::TimeoutLayer;
+    /// use tower_keep::timeout::{TimeoutLayer, Timeouts};
     ///
-    /// let layer = TimeoutLayer::client(Duration::from_secs(2)).body_idle(Duration::from_secs(20));
-    /// # let _ = layer;
+    /// let timeouts = Timeouts::builder("payments").attempt(Duration::from_secs(2)).build()?;
+    /// let attempt = TimeoutLayer::client(timeouts.attempt()).body_idle(Duration::from_secs(20));
+    /// assert_eq!(attempt.limit().name(), "payments.attempt");
+    /// # Ok::<_, tower_keep::ConfigError>(())
     /// ```
     pub fn client(limit: impl Into<TimeLimit>) -> Self {
         TimeoutLayer::new(limit.into(), Client::new())
@@ -135,9 +140,10 @@ impl TimeoutLayer<GrpcClient> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use tower_keep::timeout::TimeoutLayer;
+    /// use tower_keep::timeout::{TimeLimit, TimeoutLayer};
     ///
-    /// let layer = TimeoutLayer::grpc_client(Duration::from_secs(2)).send_limit();
+    /// let limit = TimeLimit::new("stock.attempt", Duration::from_secs(2));
+    /// let layer = TimeoutLayer::grpc_client(limit).send_limit();
     /// # let _ = layer;
     /// ```
     pub fn grpc_client(limit: impl Into<TimeLimit>) -> Self {

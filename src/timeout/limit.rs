@@ -17,7 +17,9 @@ use crate::{
 
 /// A named time limit, which can be changed while it is in use.
 ///
-/// A `Duration` converts into a limit with the name `timeout`. With a limit of zero, work that is ready at once still
+/// A `Duration` converts into a limit with the name `timeout`, whose errors, metrics and entry in the registry look like
+/// those of every other such limit: give limits names, and use [`Timeouts`](super::Timeouts) for the two of a client that
+/// retries. With a limit of zero, work that is ready at once still
 /// completes.
 ///
 /// ```

@@ -15,6 +15,8 @@ mod parsers;
 #[cfg(feature = "axum")]
 mod protocol;
 mod registry;
+#[cfg(feature = "reqwest")]
+mod reqwest;
 mod retry;
 mod support;
 mod testing;

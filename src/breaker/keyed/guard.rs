@@ -6,7 +6,7 @@ use super::{KeyedBreaker, authority_key};
 use crate::{
     breaker::{CircuitBreaker, permit::BreakerPermit},
     call::{CallClock, CallEnd, Rejection},
-    guard::{Admit, Guard, Head},
+    guard::{Admit, Guard, GuardLayerBuilder, Head, ReadySignal, Rejects},
     protocol::upload::Upload,
 };
 
@@ -14,6 +14,10 @@ use crate::{
 ///
 /// `F` finds the breaker of a request; `()` takes that of its authority. A service that fails to become ready does not count:
 /// there is no request yet, and so no key.
+///
+/// For the same reason, services of its [`layer`](Self::layer) are ready while the circuit of any key is open: a request is
+/// rejected or admitted by its key first, and waits for the wrapped service then, inside of its future. Use
+/// [`pass_through`](crate::GuardLayer::pass_through) where callers must feel the back pressure of that service all the time.
 pub struct KeyedGuard<K, F = ()> {
     breakers: KeyedBreaker<K>,
     find: Arc<F>,
@@ -25,6 +29,19 @@ impl<K, F> KeyedGuard<K, F> {
             breakers: breakers.clone(),
             find: Arc::new(find),
         }
+    }
+
+    /// Returns the breakers as a layer, for the protocol that is named next.
+    ///
+    /// ```
+    /// use tower_keep::breaker::KeyedBreaker;
+    ///
+    /// let shards: KeyedBreaker<u32> = KeyedBreaker::new("shards");
+    /// let layer = shards.keyed_by(|row: &u32| Some(row % 16)).layer().any();
+    /// # let _ = layer;
+    /// ```
+    pub fn layer(&self) -> GuardLayerBuilder<KeyedGuard<K, F>> {
+        GuardLayerBuilder(self.clone())
     }
 }
 
@@ -48,6 +65,26 @@ impl<K, F> fmt::Debug for KeyedGuard<K, F> {
 impl<K, F> Guard for KeyedGuard<K, F> {
     /// The permit with its breaker, so that a call completes in the one that admitted it. `None` for a request without key.
     type Permit = Option<(CircuitBreaker, BreakerPermit)>;
+
+    /// Returns `Some` while the circuit of any key is open: which key a call has is not known yet.
+    #[inline]
+    fn rejects(&self, clock: &CallClock) -> Rejects {
+        match self.rejects_any(clock) {
+            true => Rejects::Some,
+            false => Rejects::None,
+        }
+    }
+
+    #[inline]
+    fn rejects_any(&self, clock: &CallClock) -> bool {
+        self.breakers.shared.metrics.rejects_any(clock)
+    }
+
+    fn ready_signals(&self, add: &mut dyn FnMut(&ReadySignal)) {
+        if let Some(signal) = self.breakers.shared.metrics.ready_signal() {
+            add(signal);
+        }
+    }
 
     fn on_head(&self, permit: &mut Self::Permit, head: &mut Head<'_>) {
         if let Some((breaker, permit)) = permit {

@@ -6,6 +6,7 @@ use super::{KeyedBreakerBuilder, KeyedGuard, KeyedShared};
 use crate::{
     breaker::{CircuitBreaker, CircuitBreakerBuilder, CircuitState, Transition},
     call::Label,
+    guard::GuardLayerBuilder,
 };
 
 /// A circuit breaker for each key - a host, a tenant, a route -, all with one name and the same settings.
@@ -172,6 +173,23 @@ impl KeyedBreaker<String> {
     /// ```
     pub fn keyed_by_authority(&self) -> KeyedGuard<String> {
         KeyedGuard::new(self, ())
+    }
+
+    /// Returns the breakers as a layer for HTTP, with the [authority](Self::keyed_by_authority) of a request as its key;
+    /// which protocol is named next. For other keys see [`KeyedGuard::layer`].
+    ///
+    /// An open circuit rejects at once, whether the wrapped service is ready or not; for that, the service must be `Clone`,
+    /// and [waits](KeyedGuard) inside of the futures of other keys meanwhile.
+    ///
+    /// ```
+    /// use tower_keep::breaker::KeyedBreaker;
+    ///
+    /// let upstreams: KeyedBreaker<String> = KeyedBreaker::new("upstreams");
+    /// let layer = upstreams.layer().client();
+    /// # let _ = layer;
+    /// ```
+    pub fn layer(&self) -> GuardLayerBuilder<KeyedGuard<String>> {
+        self.keyed_by_authority().layer()
     }
 }
 

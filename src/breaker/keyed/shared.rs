@@ -33,7 +33,7 @@ pub(super) struct KeyedShared<K> {
 
 impl<K: Hash + Eq> KeyedShared<K> {
     pub(super) fn new(config: CircuitBreakerBuilder, max_keys: usize) -> Arc<Self> {
-        let metrics = BreakerMetrics::new(&config.name);
+        let metrics = BreakerMetrics::new_keyed(&config.name);
         // Shows the gauges, at zero, before there is any key.
         metrics.report_state();
         Arc::new(KeyedShared {

@@ -51,7 +51,9 @@ fn proof_of(error: &(dyn Error + 'static)) -> Option<NotSent> {
         let refused = error.kind() == io::ErrorKind::ConnectionRefused;
         return refused.then_some(NotSent::NoConnection);
     }
-    by_tonic(error).or_else(|| by_hyper(error))
+    by_tonic(error)
+        .or_else(|| by_reqwest(error))
+        .or_else(|| by_hyper(error))
 }
 
 /// Returns why a connection failed, if that will not change.
@@ -80,6 +82,17 @@ fn by_tonic(error: &(dyn Error + 'static)) -> Option<NotSent> {
 }
 #[cfg(not(feature = "tonic"))]
 fn by_tonic(_: &(dyn Error + 'static)) -> Option<NotSent> {
+    None
+}
+
+#[cfg(feature = "reqwest")]
+fn by_reqwest(error: &(dyn Error + 'static)) -> Option<NotSent> {
+    let error = error.downcast_ref::<reqwest::Error>()?;
+    // An invalid URL, or one that a redirect leads to. Of other kinds the source tells more.
+    error.is_builder().then_some(NotSent::Unsendable)
+}
+#[cfg(not(feature = "reqwest"))]
+fn by_reqwest(_: &(dyn Error + 'static)) -> Option<NotSent> {
     None
 }
 

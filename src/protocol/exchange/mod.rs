@@ -147,6 +147,11 @@ impl HttpExchange {
         self.classification.outcome
     }
 
+    /// Returns the gRPC code, once it is known.
+    pub(crate) fn grpc_code(&self) -> Option<GrpcCode> {
+        self.grpc_code
+    }
+
     fn extra_mut(&mut self) -> &mut ExchangeExtra {
         self.extra.get_or_insert_default()
     }

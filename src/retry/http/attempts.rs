@@ -4,7 +4,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, request::Parts};
+use http::{HeaderMap, Method, Request, Response, StatusCode, request::Parts};
 use http_body::Body;
 use tower_service::Service;
 
@@ -14,7 +14,7 @@ use super::{
     headers::{deadline_error, remove_previous_attempts, set_previous_attempts, shorten_timeout},
 };
 use crate::{
-    call::{BoxError, NotSent, Outcome},
+    call::{BoxError, GrpcCode, NotSent, Outcome},
     context::Context,
     protocol::{BodyExpected, CallState, HttpExchange, Protocol, ReadRequest, Respond},
     retry::{
@@ -125,7 +125,8 @@ where
                 let (parts, body) = response.into_parts();
                 let retry_after = self.layer.rules().retry_after(&parts);
                 let config = &self.layer.retry().shared.config;
-                let decision = config.decide(outcome, None, retry_after);
+                let code = grpc_code(&self.exchange, parts.status);
+                let decision = config.decide_about_response(outcome, code, retry_after);
                 (Response::from_parts(parts, body), decision)
             }
         }
@@ -135,7 +136,7 @@ where
         let protocol = self.layer.protocol();
         let error = protocol.classify_error(&mut self.exchange, error);
         let config = &self.layer.retry().shared.config;
-        let decision = config.decide(self.exchange.outcome(), error, None);
+        let decision = config.decide(self.exchange.outcome(), error);
         // An error that is not worth another attempt is not worth another connection either.
         let not_sent = match decision {
             RetryDecision::Stop => None,
@@ -301,6 +302,16 @@ where
         let rejection = deadline_rejection(self.retry(), reason);
         Some(Err(deadline_error(&self.exchange, rejection)))
     }
+}
+
+/// Returns the code of a gRPC response, or what gRPC's clients derive from its status if it has none.
+fn grpc_code(exchange: &HttpExchange, status: StatusCode) -> Option<GrpcCode> {
+    let derived = match status.as_u16() {
+        429 | 502 | 503 | 504 => GrpcCode::UNAVAILABLE,
+        _ => GrpcCode::UNKNOWN,
+    };
+    let code = exchange.grpc_code().unwrap_or(derived);
+    exchange.is_grpc().then_some(code)
 }
 
 /// Returns the context of the request. A request that may be retried gets a new one if there is none at all.

@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout};
 use tower::{Layer, Service, ServiceExt};
 use tower_keep::{
     Outcome,
-    call::ClassifyInput,
+    call::{ClassifyInput, GrpcCode},
     protocol::Client,
     retry::{Attempt, Backoff, ReplayBody, Retry, RetryLayer, RetryService},
 };
@@ -172,6 +172,48 @@ async fn grpc_call_is_retried_if_repeatable() {
         ("grpc-retry-pushback-ms", "-1"),
     ])]);
     assert_eq!(run(layer, told_not_to).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn grpc_code_other_than_unavailable_is_retried_only_if_listed_or_pushed_back() {
+    let attempts = async |retry: Retry, answer: Scripted| {
+        let peer = Peer::answering([answer.clone(), answer.clone(), answer]);
+        let layer = RetryLayer::grpc_client(retry).retry_if_request(|_| true);
+        layer
+            .layer(peer.clone())
+            .oneshot(grpc("10S"))
+            .await
+            .unwrap();
+        peer.bodies().len()
+    };
+    for (code, expected) in [
+        ("14", 3),
+        ("13", 1),
+        ("2", 1),
+        ("4", 1),
+        ("8", 1),
+        ("15", 1),
+        ("10", 1),
+    ] {
+        let answer = || status_with_header(200, "grpc-status", code);
+        assert_eq!(attempts(retry(), answer()).await, expected, "{code}");
+        let pushed_back = [("grpc-status", code), ("grpc-retry-pushback-ms", "1")];
+        // The code of an aborted call is not that of a failure.
+        let expected = if code == "10" { 1 } else { 3 };
+        assert_eq!(
+            attempts(retry(), Ok(pushed_back.into())).await,
+            expected,
+            "{code}"
+        );
+        let listed = GrpcCode::parse(code.as_bytes());
+        let builder = Retry::builder("peer").budget(None).grpc_codes([listed]);
+        let listed = builder.backoff(Backoff::constant(WAIT)).build().unwrap();
+        assert_eq!(attempts(listed, answer()).await, 3, "{code}");
+    }
+    // Without a code: proxies between this client and the peer.
+    for (http, expected) in [(500, 1), (404, 1), (502, 3), (503, 3)] {
+        assert_eq!(attempts(retry(), status(http)).await, expected, "{http}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

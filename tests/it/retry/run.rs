@@ -14,7 +14,7 @@ use tokio::{
 };
 use tower_keep::{
     BoxError, Outcome, Rejection,
-    call::CallClock,
+    call::{CallClock, GrpcCode},
     retry::{Attempt, Backoff, Budget, Jitter, Retry, RetryAfter, RetryBuilder, RetryDecision},
 };
 
@@ -358,6 +358,10 @@ fn invalid_settings_are_named() {
         (
             begin().max_retry_after(Duration::MAX),
             r#"retry "peer": max_retry_after is 18446744073709551615.999999999s, must be at most a day"#,
+        ),
+        (
+            begin().grpc_codes([GrpcCode::UNAVAILABLE, GrpcCode::OK]),
+            r#"retry "peer": grpc_codes is OK, must be codes of failures"#,
         ),
         (
             begin().backoff(Backoff::default().factor(f64::NAN)),

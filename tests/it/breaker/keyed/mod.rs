@@ -3,6 +3,7 @@
 mod calls;
 mod eviction;
 mod model;
+mod readiness;
 mod reports;
 
 use tower_keep::{

@@ -1,0 +1,62 @@
+//! What cannot be sent says why, and is sent once.
+
+use tower::ServiceBuilder;
+use tower_keep::{
+    GuardLayer, Outcome,
+    call::{Evidence, find},
+    reqwest::{LayeredClient, service},
+};
+
+use super::{peer, retry, url};
+use crate::support::{
+    guards::{Ends, witness},
+    within,
+};
+
+/// Sends a request for this URL, and returns the error.
+async fn failed(http: &reqwest::Client, url: &str) -> (reqwest::Error, Ends) {
+    let (witness, ends) = witness();
+    let stack = ServiceBuilder::new()
+        .layer(retry())
+        .layer(GuardLayer::client(witness))
+        .service(service(http.clone()));
+    let client = LayeredClient::new(stack);
+    let error = within(client.send(http.get(url))).await.unwrap_err();
+    (*error.downcast().expect("reqwest's own error"), ends)
+}
+
+#[tokio::test]
+async fn reqwest_request_that_cannot_be_built_reaches_no_layer() {
+    let http = reqwest::Client::new();
+    for url in ["/orders", "http://[::1/", "http://peer:99999/"] {
+        let (error, mut ends) = failed(&http, url).await;
+        assert!(error.is_builder(), "{error}");
+        assert_eq!(ends.so_far(), [], "{url}");
+    }
+}
+
+#[tokio::test]
+async fn reqwest_url_that_is_not_http_is_no_failure_of_a_peer_and_is_not_retried() {
+    let http = reqwest::Client::new();
+    let (address, _) = peer(0).await;
+    // The last one only by a redirect.
+    for url in ["ftp://peer/orders".to_owned(), url(address, "/away")] {
+        let (error, mut ends) = failed(&http, &url).await;
+        assert!(error.is_builder(), "{error}");
+        assert!(error.to_string().contains("ftp://"), "{error}");
+        let judged = (Outcome::Failure, Evidence::Inconclusive);
+        assert_eq!(ends.next_judged().await, judged, "{url}");
+        assert_eq!(ends.so_far(), [], "{url}");
+    }
+}
+
+#[tokio::test]
+async fn reqwest_error_of_a_relative_uri_comes_from_the_service() {
+    use tower::ServiceExt;
+
+    let request = http::Request::get("/orders").body(String::new()).unwrap();
+    let call = service(reqwest::Client::new()).oneshot(request);
+    let error = within(call).await.unwrap_err();
+    assert!(error.is_builder());
+    assert!(find::<reqwest::Error>(&error).is_some());
+}
