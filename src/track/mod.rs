@@ -117,7 +117,7 @@
 //! ```
 //! use tower_keep::{Track, observe};
 //!
-//! let layer = observe("orders").track(Track::new("orders")).server();
+//! let layer = observe(Track::new("orders")).server();
 //! # let _ = layer;
 //! ```
 //!
@@ -134,7 +134,7 @@
 //!     .slow_route("/export/{id}", Duration::from_secs(30), Duration::from_secs(60))
 //!     .log_headers(["user-agent"])
 //!     .build()?;
-//! let layer = observe("orders").track(track).server();
+//! let layer = observe(track).server();
 //! # let _ = layer;
 //!
 //! let error = Track::builder("orders").sample(50.0).build().unwrap_err();

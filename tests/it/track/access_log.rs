@@ -120,7 +120,7 @@ async fn access_log_keeps_notable_calls_despite_sampling() {
         let logs = logs();
         // A classifier may call anything the caller's own fault.
         let forgiving = |track: TrackBuilder| {
-            let layer = observe("shop").track(track.build().expect("a tracker"));
+            let layer = observe(track.build().expect("a tracker"));
             shop().layer(layer.server().classify(|_| Outcome::ClientError))
         };
         for (app, path) in [
@@ -196,7 +196,7 @@ async fn first_event_reaches_every_filtered_layer() {
         "an answer"
     };
     let router = Router::new().route("/", on_get(handler));
-    let layer = observe("shop").track(track().build().expect("a tracker"));
+    let layer = observe(track().build().expect("a tracker"));
     let app = router.layer(layer.server());
     for _ in 0..3 {
         text(app.clone().oneshot(local("/")).await.unwrap()).await;
