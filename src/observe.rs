@@ -49,7 +49,7 @@ pub struct Observe {
 
 #[derive(Clone, Debug)]
 enum Tracker {
-    /// One with the default settings, which is built last: a service of any kind needs none.
+    /// A tracker with the default settings, which is built last: a service of any kind needs none.
     Named(Label),
     Custom(Track),
 }

@@ -31,7 +31,8 @@ pub struct TrackBuilder {
     pub(super) https: bool,
     pub(super) access_log: bool,
     pub(super) sample: f64,
-    pub(super) skip: Option<RequestPredicate>,
+    pub(super) ignore: Option<RequestPredicate>,
+    pub(super) skip_log: Option<RequestPredicate>,
     pub(super) slow: Option<SlowThresholds>,
     pub(super) slow_routes: Vec<(String, SlowThresholds)>,
     pub(super) log_headers: Vec<String>,
@@ -62,7 +63,8 @@ impl TrackBuilder {
             https: false,
             access_log: true,
             sample: 1.0,
-            skip: None,
+            ignore: None,
+            skip_log: None,
             slow: None,
             slow_routes: Vec::new(),
             log_headers: Vec::new(),
@@ -202,8 +204,33 @@ impl TrackBuilder {
         self
     }
 
-    /// Excludes successful calls that match from the access log, such as health checks. Calls that
-    /// [`sample`](Self::sample) always logs are logged nevertheless. Default: none.
+    /// Excludes calls that match, whatever becomes of them: **no metrics, no span, no line in the access log, and no error
+    /// group**. For health checks and scrapes. The call keeps its IDs, which are those of
+    /// [`Correlate`](crate::context::Correlate); a panic is still logged, once. Trackers of the same name further in ignore
+    /// the call as well. Default: none.
+    ///
+    /// Health checks stay out of everything:
+    ///
+    /// ```
+    /// use tower_keep::Track;
+    ///
+    /// let track = Track::builder("orders")
+    ///     .ignore(|head| head.uri.path() == "/livez")
+    ///     .build()?;
+    /// # let _ = track;
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn ignore(
+        mut self,
+        matches: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.ignore = Some(RequestPredicate::new(matches));
+        self
+    }
+
+    /// Excludes successful calls that match from the access log, such as health checks. **Metrics and spans stay**: see
+    /// [`ignore`](Self::ignore). Calls that [`sample`](Self::sample) always logs are logged nevertheless. Default: none.
     ///
     /// Health checks stay out of the log:
     ///
@@ -211,17 +238,17 @@ impl TrackBuilder {
     /// use tower_keep::Track;
     ///
     /// let track = Track::builder("orders")
-    ///     .skip(|head| head.uri.path() == "/livez")
+    ///     .skip_log(|head| head.uri.path() == "/livez")
     ///     .build()?;
     /// # let _ = track;
     /// # Ok::<_, tower_keep::ConfigError>(())
     /// ```
     #[must_use]
-    pub fn skip(
+    pub fn skip_log(
         mut self,
         matches: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.skip = Some(RequestPredicate::new(matches));
+        self.skip_log = Some(RequestPredicate::new(matches));
         self
     }
 

@@ -28,8 +28,13 @@ impl<B> Admit<Request<B>> for Track {
         let labels = self.request_labels(request, clock);
         let target = self.http_target(request, side);
         // Not even in flight, or each attempt of a retry would be a call of its own.
-        if matches!(target, Target::AlreadyTracked) {
-            return Ok(TrackPermit::already_tracked(labels));
+        if matches!(target, Target::Untracked) {
+            return Ok(TrackPermit::untracked(labels));
+        }
+        // After the tracker is registered with the request: an inner one of the same name must not report the call either.
+        if matches(options.ignore.as_ref(), request) {
+            self.adopt_span_ids(None, request);
+            return Ok(TrackPermit::untracked(labels));
         }
         let grpc_method = labels
             .is_grpc
@@ -64,6 +69,17 @@ impl<B> Admit<Request<B>> for Track {
     }
 }
 
+impl Track {
+    /// Gives the call the IDs under which its span is exported, or those of the span around it.
+    #[inline]
+    fn adopt_span_ids<B>(&self, span: Option<&Span>, request: &mut Request<B>) {
+        if self.core.config.has_span_ids() {
+            let hook = self.options().span_ids.as_ref();
+            catch_hook(|| span_ids::adopt(hook, span, request.headers_mut()));
+        }
+    }
+}
+
 /// Opens the span of a call, and shows it to the hook of the application.
 #[inline]
 fn open_span<B>(
@@ -82,10 +98,7 @@ fn open_span<B>(
             catch_hook(|| hook.call(span));
         }
     }
-    if config.has_span_ids() {
-        let hook = config.options.span_ids.as_ref();
-        catch_hook(|| span_ids::adopt(hook, span.as_deref(), request.headers_mut()));
-    }
+    track.adopt_span_ids(span.as_deref(), request);
     span
 }
 
@@ -109,7 +122,7 @@ impl Guard for Track {
     }
 
     fn on_head(&self, permit: &mut TrackPermit, head: &mut Head<'_>) {
-        if permit.is_already_tracked() {
+        if permit.is_untracked() {
             return;
         }
         permit.read_head(head);
@@ -124,7 +137,7 @@ impl Guard for Track {
     }
 
     fn on_end(&self, mut permit: TrackPermit, end: &CallEnd<'_>) {
-        if permit.is_already_tracked() {
+        if permit.is_untracked() {
             return;
         }
         // First, so that the gauge falls whatever becomes of the rest.

@@ -129,7 +129,7 @@
 //!
 //! let track = Track::builder("orders")
 //!     .sample(0.1)
-//!     .skip(|head| head.uri.path() == "/livez")
+//!     .ignore(|head| head.uri.path() == "/livez")
 //!     .slow(Duration::from_millis(500), Duration::from_secs(2))
 //!     .slow_route("/export/{id}", Duration::from_secs(30), Duration::from_secs(60))
 //!     .log_headers(["user-agent"])

@@ -147,7 +147,7 @@ impl Track {
         }
         // Only servers have routes.
         match RouteSlot::register_tracker(request.extensions_mut(), tracker, false) {
-            TrackerPosition::Duplicate => Target::AlreadyTracked,
+            TrackerPosition::Duplicate => Target::Untracked,
             _ => {
                 let configured = self.options().server_address.as_deref();
                 Target::from_authority(request, configured, targets)
@@ -173,7 +173,7 @@ impl Track {
         }
         // The request is gone when the line is written. A clone of the path is a reference count.
         let path = || request.uri().path_and_query().cloned();
-        let skip = options.skip.as_ref();
+        let skip = options.skip_log.as_ref();
         Some(Box::new(LogFields {
             path: options.log_path.then(path).flatten(),
             headers: LogFields::select_headers(&self.core.config.log_headers, request.headers()),

@@ -116,7 +116,7 @@ async fn panic_without_access_log_is_logged_once() {
 async fn hook_panic_is_logged_and_contained() {
     capture_panics();
     let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
-    let track = Track::builder("front").skip(|_| panic!("a sour predicate"));
+    let track = Track::builder("front").skip_log(|_| panic!("a sour predicate"));
     let track = track.build().expect("settings");
     let app = Router::new()
         .route("/", get(async || "hello"))

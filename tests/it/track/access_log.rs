@@ -94,7 +94,7 @@ fn paths(lines: &[Event]) -> Vec<&str> {
 async fn access_log_skipped_returns_on_failure_or_slow() {
     for track in [
         track().sample(0.0),
-        track().skip(|head| head.uri.path() != "/nothing"),
+        track().skip_log(|head| head.uri.path() != "/nothing"),
     ] {
         let logs = logs();
         let slow = (Duration::from_nanos(1), Duration::from_secs(60));
@@ -116,7 +116,7 @@ async fn access_log_skipped_returns_on_failure_or_slow() {
 
 #[tokio::test]
 async fn access_log_keeps_notable_calls_despite_sampling() {
-    for track in [track().sample(0.0), track().skip(|_| true)] {
+    for track in [track().sample(0.0), track().skip_log(|_| true)] {
         let logs = logs();
         // A classifier may call anything the caller's own fault.
         let forgiving = |track: TrackBuilder| {
@@ -226,7 +226,7 @@ impl std::io::Write for Written {
 #[tokio::test]
 async fn access_log_skip_omits_named_calls_only() {
     let (meter, logs) = (meter(), logs());
-    let app = guarded(track().skip(|head| head.uri.path() == "/livez"));
+    let app = guarded(track().skip_log(|head| head.uri.path() == "/livez"));
     for path in ["/livez", "/orders/7", "/livez"] {
         text(app.clone().oneshot(local(path)).await.unwrap()).await;
     }

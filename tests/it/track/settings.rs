@@ -7,12 +7,13 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_keep::{
-    GuardLayer,
+    ErrorTracker, GuardLayer, Track,
     context::{Correlate, Propagate},
+    observe,
     track::TrackBuilder,
 };
 
-use super::{DURATION, track};
+use super::{ACTIVE, DURATION, track};
 use crate::support::{local, logs::logs, meter::meter};
 
 #[tokio::test]
@@ -94,6 +95,38 @@ async fn tracker_has_side_of_its_layer() {
     let spans = logs.call_spans();
     let kinds: Vec<_> = spans.iter().map(|span| span.get("otel.kind")).collect();
     assert_eq!(kinds, ["client", "server", "client"]);
+}
+
+#[tokio::test]
+async fn ignored_call_leaves_ids_and_nothing_else() {
+    let (meter, logs) = (meter(), logs());
+    let errors = ErrorTracker::default();
+    let built = Track::builder("shop").errors(errors.clone());
+    let built = built.ignore(|head| head.uri.path() == "/livez");
+    let outer = built.build().unwrap();
+    let fails = async |_: Request<Body>| {
+        let answer = Response::builder().status(500).body(Body::empty());
+        Ok::<_, Infallible>(answer.unwrap())
+    };
+    // A tracker of the same name further in, which ignores nothing.
+    let inner = Track::builder("shop").errors(errors.clone()).build();
+    let service = GuardLayer::server(inner.unwrap()).layer(service_fn(fails));
+    let service = observe(outer).server().layer(service);
+
+    let response = service.clone().oneshot(local("/livez")).await.unwrap();
+    assert_eq!(response.status(), 500);
+    assert!(response.headers().contains_key("x-request-id"));
+    drop(response);
+    assert_eq!(meter.count(DURATION, &[]), 0.0);
+    assert_eq!(meter.calls(&[]), 0.0);
+    assert_eq!(meter.sum(ACTIVE, &[]), None);
+    assert_eq!((logs.calls().len(), logs.call_spans().len()), (0, 0));
+    assert_eq!(errors.total(), 0);
+
+    drop(service.oneshot(local("/orders")).await.unwrap());
+    assert_eq!(meter.calls(&[]), 1.0);
+    assert_eq!((logs.calls().len(), logs.call_spans().len()), (1, 1));
+    assert_eq!(errors.total(), 1);
 }
 
 #[test]
