@@ -82,6 +82,7 @@
 //! # Ok::<_, tower_keep::ConfigError>(())
 //! ```
 
+mod call_fields;
 mod correlate;
 mod current;
 #[cfg(feature = "axum")]
@@ -95,12 +96,14 @@ mod propagate;
 mod request_head;
 mod request_predicate;
 mod scope;
+mod shared_fields;
 mod time_budget;
 mod trace_context;
 mod trace_format;
 mod trace_policy;
 mod trust;
 
+pub use call_fields::CallFields;
 pub use correlate::{Correlate, CorrelateBuilder, CorrelatePermit};
 pub use current::Context;
 #[cfg(feature = "axum")]

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     call::{GrpcCode, Outcome},
-    context::{Context, hex_str},
+    context::{CallFields, Context, hex_str},
 };
 
 /// The target of access-log events, for filters: `RUST_LOG=tower_keep::access=info`.
@@ -28,6 +28,8 @@ const MAX_HEADER_VALUES: usize = 16;
 pub(super) struct LogFields {
     pub(super) path: Option<PathAndQuery>,
     pub(super) headers: Vec<(HeaderName, Option<HeaderValue>)>,
+    /// Fields of the application, from the request.
+    pub(super) custom: CallFields,
     /// The event is left out if the call succeeds.
     pub(super) is_skipped: bool,
 }
@@ -49,6 +51,15 @@ impl LogFields {
             })
         };
         logged.iter().flat_map(values).collect()
+    }
+
+    /// Returns the fields of the application, those that it has added during the call included.
+    fn custom_fields(&self, context: Option<&Context>) -> Option<CallFields> {
+        let added = context.and_then(Context::fields);
+        if added.is_none() && self.custom.is_empty() {
+            return None;
+        }
+        Some(self.custom.merged(added))
     }
 
     fn headers_field(&self) -> Option<String> {
@@ -121,6 +132,8 @@ macro_rules! access_event {
             error_location = report.error_location(),
             error_group = report.error_group(),
             headers = entry.fields.headers_field(),
+            // The log layer of this crate writes each as a field of its own.
+            fields = entry.fields.custom_fields(context).map(tracing::field::display),
             request_id = context.map(Context::request_id),
             correlation_id = context.map(Context::correlation_id),
             trace_id = trace_id.as_ref().map(|id| hex_str(id)),

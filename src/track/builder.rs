@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::{
-    MetricNaming, SlowThresholds, SpanLevel, Track, config::TrackConfig, span_ids::SpanIds,
-    span_options::OnSpan,
+    MetricNaming, SlowThresholds, SpanLevel, Track, config::TrackConfig, fields_hook::FieldsHook,
+    span_ids::SpanIds, span_options::OnSpan,
 };
 use crate::{
     call::{ConfigError, Label},
-    context::{RequestHead, RequestPredicate, Traceparent},
+    context::{CallFields, RequestHead, RequestPredicate, Traceparent},
     errors::ErrorTracker,
 };
 
@@ -39,6 +39,7 @@ pub struct TrackBuilder {
     pub(super) redact_headers: Vec<String>,
     pub(super) unredact_headers: Vec<String>,
     pub(super) log_path: bool,
+    pub(super) log_fields: Option<FieldsHook>,
     pub(super) body_sizes: bool,
     pub(super) time_to_head: bool,
     pub(super) poll_time: bool,
@@ -71,6 +72,7 @@ impl TrackBuilder {
             redact_headers: Vec::new(),
             unredact_headers: Vec::new(),
             log_path: true,
+            log_fields: None,
             body_sizes: false,
             time_to_head: false,
             poll_time: false,
@@ -303,6 +305,34 @@ impl TrackBuilder {
         headers: impl IntoIterator<Item = N>,
     ) -> Self {
         self.unredact_headers = headers.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets the hook that adds fields to the access-log line: at admission, for each call that may be logged. What only the
+    /// handler knows it adds with [`Context::add_field`](crate::Context::add_field), which replaces a field of the same name. See
+    /// [`CallFields`] for the bounds. Default: none.
+    ///
+    /// The tenant, which the requests name in a header:
+    ///
+    /// ```
+    /// use tower_keep::Track;
+    ///
+    /// let track = Track::builder("orders")
+    ///     .log_fields(|head, fields| {
+    ///         if let Some(Ok(tenant)) = head.headers.get("x-tenant").map(|value| value.to_str()) {
+    ///             fields.add("tenant", tenant);
+    ///         }
+    ///     })
+    ///     .build()?;
+    /// # let _ = track;
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn log_fields(
+        mut self,
+        hook: impl Fn(&RequestHead<'_>, &mut CallFields) + Send + Sync + 'static,
+    ) -> Self {
+        self.log_fields = Some(FieldsHook::new(hook));
         self
     }
 

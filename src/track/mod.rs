@@ -151,6 +151,7 @@ mod byte_counter;
 mod call_key;
 mod call_metrics;
 mod config;
+mod fields_hook;
 mod guard;
 mod label_builder;
 mod labels;

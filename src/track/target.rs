@@ -21,7 +21,7 @@ pub(super) enum Target {
     /// this way only until it is verified.
     UnverifiedMethod(Box<PathAndQuery>),
     Unknown,
-    /// None: the tracker does not report the call. An outer one of the same name does, or the settings ignore it.
+    /// The tracker does not report the call: an outer one of the same name does, or the settings ignore it.
     Untracked,
 }
 

@@ -173,10 +173,11 @@ impl Track {
         }
         // The request is gone when the line is written. A clone of the path is a reference count.
         let path = || request.uri().path_and_query().cloned();
-        let skip = options.skip_log.as_ref();
+        let (skip, custom) = (options.skip_log.as_ref(), options.log_fields.as_ref());
         Some(Box::new(LogFields {
             path: options.log_path.then(path).flatten(),
             headers: LogFields::select_headers(&self.core.config.log_headers, request.headers()),
+            custom: custom.map(|hook| hook.fields(request)).unwrap_or_default(),
             is_skipped: skip.is_some_and(|skip| skip.matches(request)),
         }))
     }

@@ -1,14 +1,15 @@
 //! The access log: one line per call, at the level of its outcome, without secrets.
 
 use std::{
+    convert::Infallible,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use axum::{Router, routing::get as on_get};
-use http::header::HeaderValue;
-use tower::ServiceExt;
-use tower_keep::{GuardLayer, Outcome, observe, track::TrackBuilder};
+use axum::{Router, body::Body, routing::get as on_get};
+use http::{Request, Response, header::HeaderValue};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_keep::{Context, GuardLayer, Outcome, observe, track::TrackBuilder};
 use tracing::Level;
 
 use super::{guarded, shop, track};
@@ -248,6 +249,65 @@ async fn access_log_sample_is_a_share_of_successes() {
     let lines = logs.calls().len();
     // Ten standard deviations to either side.
     assert!((100..300).contains(&lines), "{lines}");
+}
+
+#[tokio::test]
+async fn access_log_has_fields_of_application() {
+    let logs = logs();
+    let track = track().log_fields(|head, fields| {
+        fields.add("tenant", head.uri.path().len());
+        fields.add("user", "unknown");
+        fields.add("session", "hush");
+        if head.uri.path() == "/panics" {
+            panic!("a sour hook");
+        }
+    });
+    let handler = async || {
+        let call = Context::current().expect("a context");
+        call.add_field("items", 1);
+        // Contexts that are derived from it are of the same call; a request that is sent is another one.
+        let late = tokio::time::Instant::now() + Duration::from_secs(1);
+        let derived = call.with_deadline(late).with_attempt(2);
+        derived
+            .with_baggage(Default::default())
+            .add_field("user", 7);
+        derived.add_field("items", 2);
+        let answer = async |request: Request<Body>| {
+            let sent = Context::current().expect("a context");
+            sent.add_field("sent", request.uri());
+            Ok::<_, Infallible>(Response::new(Body::empty()))
+        };
+        let client = observe("stock").client().layer(service_fn(answer));
+        client.oneshot(local("/sent")).await.unwrap();
+    };
+    let panics = async || "not of the handler";
+    let router = Router::new().route("/", on_get(handler));
+    let router = router.route("/panics", on_get(panics));
+    let app = router.layer(observe(track.build().expect("a tracker")).server());
+    for path in ["/", "/panics"] {
+        text(app.clone().oneshot(local(path)).await.unwrap()).await;
+    }
+    let calls = logs.calls();
+    let fields: Vec<_> = calls.iter().map(|call| call.get("fields")).collect();
+    assert_eq!(
+        fields,
+        [
+            r#"sent="/sent""#,
+            r#"items="2" user="7" tenant="1" session="REDACTED""#,
+            r#"tenant="7" user="unknown" session="REDACTED""#,
+        ]
+    );
+}
+
+/// Without a context there is nowhere to add fields later, but those of the request are there.
+#[tokio::test]
+async fn access_log_has_fields_without_context() {
+    let logs = logs();
+    let track = track().log_fields(|_, fields| fields.add("tenant", "acme"));
+    let layer = GuardLayer::server(track.build().expect("a tracker"));
+    let app = shop().layer(layer);
+    text(app.oneshot(local("/livez")).await.unwrap()).await;
+    assert_eq!(logs.only_call().get("fields"), r#"tenant="acme""#);
 }
 
 #[tokio::test]
