@@ -1,6 +1,6 @@
 //! The access log: one event per call.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, uri::PathAndQuery};
 use tracing::Level;
@@ -28,6 +28,8 @@ const MAX_HEADER_VALUES: usize = 16;
 pub(super) struct LogFields {
     pub(super) path: Option<PathAndQuery>,
     pub(super) headers: Vec<(HeaderName, Option<HeaderValue>)>,
+    /// The address of the client, on a server.
+    pub(super) client: Option<IpAddr>,
     /// Fields of the application, from the request.
     pub(super) custom: CallFields,
     /// The event is left out if the call succeeds.
@@ -113,6 +115,7 @@ macro_rules! access_event {
             path = entry.fields.path.as_ref().map(PathAndQuery::path),
             route = call.route(),
             server = entry.server,
+            client.address = entry.fields.client.map(tracing::field::display),
             version = call.request.version(),
             status = call.status,
             grpc_code = call.grpc_code.map(GrpcCode::as_str),

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     call::{ConfigError, Label},
-    context::{CallFields, RequestHead, RequestPredicate, Traceparent},
+    context::{CallFields, RequestHead, RequestPredicate, Traceparent, TrustedProxies},
     errors::ErrorTracker,
 };
 
@@ -40,6 +40,7 @@ pub struct TrackBuilder {
     pub(super) unredact_headers: Vec<String>,
     pub(super) log_path: bool,
     pub(super) log_fields: Option<FieldsHook>,
+    pub(super) client_address: Option<TrustedProxies>,
     pub(super) body_sizes: bool,
     pub(super) time_to_head: bool,
     pub(super) poll_time: bool,
@@ -73,6 +74,7 @@ impl TrackBuilder {
             unredact_headers: Vec::new(),
             log_path: true,
             log_fields: None,
+            client_address: None,
             body_sizes: false,
             time_to_head: false,
             poll_time: false,
@@ -333,6 +335,25 @@ impl TrackBuilder {
         hook: impl Fn(&RequestHead<'_>, &mut CallFields) + Send + Sync + 'static,
     ) -> Self {
         self.log_fields = Some(FieldsHook::new(hook));
+        self
+    }
+
+    /// Adds the address of the client to the access log and the spans of a server, as `client.address`: that of the peer, or what
+    /// trusted proxies say. Default: none, since an address is personal data.
+    ///
+    /// A service behind a load balancer:
+    ///
+    /// ```
+    /// use tower_keep::{Track, context::TrustedProxies};
+    ///
+    /// let proxies = TrustedProxies::x_forwarded_for(["10.0.0.0/8"])?;
+    /// let track = Track::builder("orders").client_address(proxies).build()?;
+    /// # let _ = track;
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn client_address(mut self, proxies: TrustedProxies) -> Self {
+        self.client_address = Some(proxies);
         self
     }
 

@@ -1,5 +1,7 @@
 //! The hooks of a [`Track`].
 
+use std::net::IpAddr;
+
 use http::{HeaderValue, Method, Request};
 use tracing::{Level, Span};
 
@@ -43,7 +45,8 @@ impl<B> Admit<Request<B>> for Track {
         let response_time = matches(options.response_time.as_ref(), request);
         let route = self.initial_route(grpc_method.as_ref().unwrap_or(&target), side);
         // Admitted inside of `Correlate`, so the span has the IDs of this call.
-        let span = open_span(self, labels, request, route);
+        let client = self.client_address(request, side);
+        let span = open_span(self, labels, request, route, client);
         let in_flight = || {
             self.metrics(side)
                 .inc_in_flight(&self.label_builder(side), labels)
@@ -52,7 +55,7 @@ impl<B> Admit<Request<B>> for Track {
             // Of a recorder that panics nothing is known, so it is not asked to count the call out.
             in_flight: catch_hook(in_flight).unwrap_or_default(),
             span,
-            log_fields: catch_hook(|| self.capture_log_fields(request)).flatten(),
+            log_fields: catch_hook(|| self.capture_log_fields(request, client)).flatten(),
             // Inserted before the inner layers run, of which one may count for it.
             request_bytes: options
                 .body_sizes
@@ -87,9 +90,10 @@ fn open_span<B>(
     labels: RequestLabels,
     request: &mut Request<B>,
     route: Option<&str>,
+    client: Option<IpAddr>,
 ) -> Option<Box<Span>> {
     let config = &track.core.config;
-    let span = catch_hook(|| span::open(config, labels, request, route)).flatten();
+    let span = catch_hook(|| span::open(config, labels, request, route, client)).flatten();
     if let Some(span) = span.as_deref() {
         // Before the hook, which may set another parent, and before the span starts, which fixes its parent.
         #[cfg(feature = "opentelemetry")]

@@ -1,4 +1,7 @@
-use std::sync::{Arc, OnceLock};
+use std::{
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+};
 
 use http::Request;
 use tracing::{Level, level_filters::LevelFilter};
@@ -163,8 +166,19 @@ impl Track {
         }
     }
 
+    /// Returns the address of the client that has sent the request, if that is configured.
+    pub(super) fn client_address<B>(&self, request: &Request<B>, side: Side) -> Option<IpAddr> {
+        let proxies = self.options().client_address.as_ref()?;
+        // A request that is sent has come from here.
+        (side == Side::Server).then(|| proxies.client_address(request))?
+    }
+
     /// Returns what the access log needs of the request, if anything listens to it.
-    pub(super) fn capture_log_fields<B>(&self, request: &Request<B>) -> Option<Box<LogFields>> {
+    pub(super) fn capture_log_fields<B>(
+        &self,
+        request: &Request<B>,
+        client: Option<IpAddr>,
+    ) -> Option<Box<LogFields>> {
         let options = self.options();
         // Not `tracing::enabled!`: with per-layer filters it can disable the handler's next event (tokio-rs/tracing
         // issue 2519).
@@ -177,6 +191,7 @@ impl Track {
         Some(Box::new(LogFields {
             path: options.log_path.then(path).flatten(),
             headers: LogFields::select_headers(&self.core.config.log_headers, request.headers()),
+            client,
             custom: custom.map(|hook| hook.fields(request)).unwrap_or_default(),
             is_skipped: skip.is_some_and(|skip| skip.matches(request)),
         }))

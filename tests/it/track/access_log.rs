@@ -2,19 +2,25 @@
 
 use std::{
     convert::Infallible,
+    net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use axum::{Router, body::Body, routing::get as on_get};
-use http::{Request, Response, header::HeaderValue};
+use http::{
+    Request, Response,
+    header::{HeaderName, HeaderValue},
+};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_keep::{Context, GuardLayer, Outcome, observe, track::TrackBuilder};
+use tower_keep::{
+    Context, GuardLayer, Outcome, context::TrustedProxies, observe, track::TrackBuilder,
+};
 use tracing::Level;
 
 use super::{guarded, shop, track};
 use crate::support::{
-    both_versions, get, header, local,
+    both_versions, get, header, http1, listen, local,
     logs::{Event, logs},
     meter::meter,
     serve, text,
@@ -308,6 +314,54 @@ async fn access_log_has_fields_without_context() {
     let app = shop().layer(layer);
     text(app.oneshot(local("/livez")).await.unwrap()).await;
     assert_eq!(logs.only_call().get("fields"), r#"tenant="acme""#);
+}
+
+#[tokio::test]
+async fn client_address_is_peer_or_what_proxies_say() {
+    let logs = logs();
+    let proxies = TrustedProxies::x_forwarded_for(["127.0.0.0/8", "10.0.0.0/8"]).unwrap();
+    let track = track().client_address(proxies).build().unwrap();
+    let app = shop().layer(observe(track.clone()).server());
+    // The peer as axum knows it, over a real connection.
+    let (listener, address) = listen().await;
+    let service = app.clone();
+    let service = service.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, service).await });
+    for (said, client) in [
+        (None, "127.0.0.1"),
+        (Some("192.0.2.1, 203.0.113.7, 10.1.1.1"), "203.0.113.7"),
+        (Some("unknown"), "127.0.0.1"),
+    ] {
+        let mut request = get(address, "/livez");
+        let said = said.map(HeaderValue::from_static);
+        let headers = request.headers_mut();
+        headers.extend(said.map(|said| (HeaderName::from_static("x-forwarded-for"), said)));
+        text(http1().request(request).await.unwrap()).await;
+        assert_eq!(logs.only_call().get("client.address"), client);
+        let span = logs.call_spans().pop().expect("a span");
+        assert_eq!(span.get("client.address"), client);
+        logs.clear();
+    }
+
+    // A peer that is no proxy, in the extensions.
+    let mut request = local("/livez");
+    let said = HeaderValue::from_static("10.0.0.1");
+    request.headers_mut().insert("x-forwarded-for", said);
+    let peer: SocketAddr = "[2001:db8::1]:80".parse().unwrap();
+    request.extensions_mut().insert(peer);
+    text(app.clone().oneshot(request).await.unwrap()).await;
+    assert_eq!(logs.only_call().get("client.address"), "2001:db8::1");
+    logs.clear();
+
+    // No peer, and a client.
+    text(app.oneshot(local("/livez")).await.unwrap()).await;
+    let client = observe(track).client().layer(shop());
+    let mut request = local("/livez");
+    request.extensions_mut().insert(peer);
+    text(client.oneshot(request).await.unwrap()).await;
+    for call in logs.calls() {
+        assert_eq!(call.fields.get("client.address"), None);
+    }
 }
 
 #[tokio::test]
