@@ -11,5 +11,8 @@ pub mod exchange;
 #[path = "../tests/it/parsers/breaker_key.rs"]
 pub mod breaker_key;
 
+#[path = "../tests/it/parsers/forwarded.rs"]
+pub mod forwarded;
+
 #[path = "../tests/it/parsers/trace_formats.rs"]
 pub mod trace_formats;

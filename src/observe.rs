@@ -12,7 +12,7 @@ use crate::{
 /// Returns a builder of a layer that observes a service: it correlates, tracks, times and logs calls, groups errors and
 /// records panics. A server responds to panics; elsewhere they are resumed in the caller.
 ///
-/// Metrics and logs contain the name of the service. The layer never rejects calls and passes on the readiness of the
+/// The argument is the name of the service, which metrics and logs contain, or a [`Track`] with settings, which has a name. The layer never rejects calls and passes on the readiness of the
 /// service, hence [`PassThrough`] in its type.
 ///
 /// ```
@@ -24,22 +24,58 @@ use crate::{
 ///     .layer(tower_keep::observe("orders").server());
 /// # }
 /// ```
-pub fn observe(name: impl Into<Label>) -> Observe {
-    Observe {
-        name: name.into(),
-        correlate: None,
-        propagate: None,
-        track: None,
-    }
+///
+/// With settings:
+///
+/// ```
+/// use tower_keep::{Track, observe};
+///
+/// let orders = Track::builder("orders").sample(0.1).build()?;
+/// let layer = observe(orders).server();
+/// # let _ = layer;
+/// # Ok::<_, tower_keep::ConfigError>(())
+/// ```
+pub fn observe(service: impl Into<Observe>) -> Observe {
+    service.into()
 }
 
 /// A builder of a layer that observes a service; made by [`observe`]. Parts that are not set have their defaults.
 #[derive(Clone, Debug)]
 pub struct Observe {
-    name: Label,
+    tracker: Tracker,
     correlate: Option<Correlate>,
     propagate: Option<Propagate>,
-    track: Option<Track>,
+}
+
+#[derive(Clone, Debug)]
+enum Tracker {
+    /// A tracker with the default settings, which is built last: a service of any kind needs none.
+    Named(Label),
+    Custom(Track),
+}
+
+impl From<Tracker> for Observe {
+    fn from(tracker: Tracker) -> Self {
+        Observe {
+            tracker,
+            correlate: None,
+            propagate: None,
+        }
+    }
+}
+
+/// Observes a service of this name, with the default settings.
+impl<N: Into<Label>> From<N> for Observe {
+    fn from(name: N) -> Self {
+        Tracker::Named(name.into()).into()
+    }
+}
+
+/// Observes a service with the settings and the name of a tracker.
+impl From<Track> for Observe {
+    fn from(track: Track) -> Self {
+        Tracker::Custom(track).into()
+    }
 }
 
 impl Observe {
@@ -57,17 +93,11 @@ impl Observe {
         self
     }
 
-    /// Sets how calls are tracked. The name of the tracker replaces that of the builder. A service of [any](Self::any)
-    /// kind uses only its name, error tracker and slow thresholds.
-    #[must_use]
-    pub fn track(mut self, track: Track) -> Self {
-        self.track = Some(track);
-        self
-    }
-
     fn into_track(self) -> Track {
-        let name = self.name;
-        self.track.unwrap_or_else(|| Track::new(name))
+        match self.tracker {
+            Tracker::Named(name) => Track::new(name),
+            Tracker::Custom(track) => track,
+        }
     }
 
     /// Returns a layer for an HTTP or gRPC server: an axum router, a tonic server, a hyper service.
@@ -98,7 +128,7 @@ impl Observe {
     /// ```
     pub fn client(self) -> GuardLayer<(Propagate, Track), Client, PassThrough> {
         let propagate = self.propagate.clone().unwrap_or_default();
-        GuardLayer::client((propagate, self.into_track().client_side())).pass_through()
+        GuardLayer::client((propagate, self.into_track())).pass_through()
     }
 
     /// Returns a layer for a gRPC client such as tonic's `Channel`.
@@ -109,19 +139,20 @@ impl Observe {
     /// use tower_keep::{Track, observe};
     ///
     /// let track = Track::builder("stock").server_address("stock:50051").build()?;
-    /// let layer = observe("stock").track(track).grpc_client();
+    /// let layer = observe(track).grpc_client();
     /// # let _ = layer;
     /// # Ok::<_, tower_keep::ConfigError>(())
     /// ```
     pub fn grpc_client(self) -> GuardLayer<(Propagate, Track), GrpcClient, PassThrough> {
         let propagate = self.propagate.clone().unwrap_or_default();
-        GuardLayer::grpc_client((propagate, self.into_track().client_side())).pass_through()
+        GuardLayer::grpc_client((propagate, self.into_track())).pass_through()
     }
 
     /// Returns a layer for a service of any kind.
     ///
     /// Calls are tracked as [operations](mod@operation) of the kind `service`, with the metrics of operations. Successful
-    /// calls are logged at `DEBUG` (`RUST_LOG=info,tower_keep::operation=debug`).
+    /// calls are logged at `DEBUG` (`RUST_LOG=info,tower_keep::operation=debug`). Of a [`Track`], only the name, the error
+    /// tracker and the slow thresholds are used.
     ///
     /// A service of jobs, which have neither method nor status:
     ///
@@ -137,9 +168,9 @@ impl Observe {
     /// ```
     pub fn any(self) -> GuardLayer<(InheritContext, Operation), AnyService, PassThrough> {
         // A tracker reads HTTP requests, so only what operations have too is taken from it.
-        let operation = match &self.track {
-            Some(track) => track.operation(),
-            None => operation::operation(self.name),
+        let operation = match self.tracker {
+            Tracker::Named(name) => operation::operation(name),
+            Tracker::Custom(track) => track.operation(),
         };
         GuardLayer::any((InheritContext, operation.kind("service"))).pass_through()
     }

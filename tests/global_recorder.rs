@@ -285,7 +285,7 @@ fn hostile_client_makes_few_series() {
             on_get(async || ()).put(async || StatusCode::BAD_REQUEST),
         )
         .route("/pay", on_post(async || StatusCode::INTERNAL_SERVER_ERROR))
-        .layer(observe("hostile").track(tracker("hostile")).server());
+        .layer(observe(tracker("hostile")).server());
     let before = series.with(&[]);
     for _ in 0..100_000 {
         let response = poll::finish(app.clone().oneshot(hostile())).expect("an answer");

@@ -185,13 +185,11 @@ async fn make_calls(naming: MetricNaming, service_label: bool) {
             .body_sizes(true)
             .access_log(false)
     };
-    let server = observe("server")
-        .track(track().build().expect("a tracker"))
-        .server();
+    let server = observe(track().build().expect("a tracker")).server();
     let named = track().server_address("stock.test:50051");
     let [plain, named] = [track(), named].map(|track| track.build().expect("a tracker"));
-    let client = || observe("client").track(plain.clone());
-    let named_client = observe("client").track(named);
+    let client = || observe(plain.clone());
+    let named_client = observe(named);
 
     let replies: [fn() -> Reply; 5] = [
         || Reply::ok().data("hello"),
@@ -328,8 +326,10 @@ async fn fall_back() {
 }
 
 async fn break_hooks_and_logs() {
-    let track = Track::builder("hooks").skip(|_| panic!("a hook")).build();
-    let layer = observe("hooks").track(track.expect("a tracker")).server();
+    let track = Track::builder("hooks")
+        .skip_log(|_| panic!("a hook"))
+        .build();
+    let layer = observe(track.expect("a tracker")).server();
     let mut request = http("/orders");
     let header = http::HeaderValue::from_static("not a trace");
     request.headers_mut().insert("traceparent", header);

@@ -2,9 +2,10 @@ use std::cell::Cell;
 
 use tokio::time::Instant;
 
-use crate::protocol::WireFormat;
+use crate::protocol::{Side, WireFormat};
 
-/// A timestamp that is read lazily and shared by all guards of a call, with the wire format of the call.
+/// A timestamp that is read lazily and shared by all guards of a call, with the wire format of the call and the
+/// side of it that the layer is on.
 ///
 /// Reading the clock costs as much as everything else that a closed breaker does. It is read once, when the first guard asks,
 /// and not at all if none does. Follows tokio's paused clock.
@@ -12,6 +13,7 @@ use crate::protocol::WireFormat;
 pub struct CallClock {
     now: Cell<Option<Instant>>,
     wire: WireFormat,
+    side: Side,
     has_upload: bool,
 }
 
@@ -31,6 +33,7 @@ impl CallClock {
         CallClock {
             now: Cell::new(Some(now)),
             wire: WireFormat::Plain,
+            side: Side::default(),
             has_upload: false,
         }
     }
@@ -40,6 +43,20 @@ impl CallClock {
     pub fn with_wire(mut self, wire: WireFormat) -> Self {
         self.wire = wire;
         self
+    }
+
+    /// Sets the side of the call, which is that of the protocol.
+    #[inline]
+    #[must_use]
+    pub(crate) fn with_side(mut self, side: Side) -> Self {
+        self.side = side;
+        self
+    }
+
+    /// Returns the side of the call.
+    #[inline]
+    pub(crate) fn side(&self) -> Side {
+        self.side
     }
 
     /// Sets whether the request has a body that is watched.

@@ -1,4 +1,5 @@
 use std::{
+    fmt::Display,
     future::Future,
     sync::{Arc, OnceLock},
 };
@@ -7,9 +8,10 @@ use http::HeaderMap;
 use tokio::time::Instant;
 
 use super::{
-    Baggage, CallId, IdFormat, InContext, SpanId, TimeBudget, TraceFlags, TraceId, Traceparent,
-    Tracestate,
+    Baggage, CallFields, CallId, IdFormat, InContext, SpanId, TimeBudget, TraceFlags, TraceId,
+    Traceparent, Tracestate,
     scope::{self, ContextScope},
+    shared_fields::SharedFields,
     trace_context::TraceContext,
     trace_format,
 };
@@ -31,6 +33,10 @@ pub(super) struct ContextInner {
     pub(super) baggage: Option<Baggage>,
     pub(super) deadline: Option<Instant>,
     pub(super) attempt: u32,
+    /// The fields that the application has added to the call.
+    pub(super) fields: SharedFields,
+    /// The context of the same call that this one is derived from, whose fields count; never one that is derived itself.
+    pub(super) origin: Option<Context>,
 }
 
 impl Context {
@@ -64,6 +70,8 @@ impl Context {
             baggage: None,
             deadline: None,
             attempt: 1,
+            fields: SharedFields::default(),
+            origin: None,
         })
     }
 
@@ -165,7 +173,7 @@ impl Context {
         let known = self.0.deadline.filter(|known| *known <= deadline);
         Context::new(ContextInner {
             deadline: known.or(Some(deadline)),
-            ..(*self.0).clone()
+            ..self.derive()
         })
     }
 
@@ -190,14 +198,14 @@ impl Context {
     pub fn with_baggage(&self, baggage: Baggage) -> Context {
         Context::new(ContextInner {
             baggage: Some(baggage),
-            ..(*self.0).clone()
+            ..self.derive()
         })
     }
 
     /// Returns the same call with this trace state, which is sent on: for members of a custom tracing system.
     #[must_use]
     pub fn with_tracestate(&self, tracestate: Tracestate) -> Context {
-        let mut inner = (*self.0).clone();
+        let mut inner = self.derive();
         match inner.exported_span.get_mut() {
             Some(exported) => exported.tracestate = Some(tracestate),
             None => inner.trace_context.tracestate = Some(tracestate),
@@ -210,8 +218,46 @@ impl Context {
     pub fn with_attempt(&self, attempt: u32) -> Context {
         Context::new(ContextInner {
             attempt,
-            ..(*self.0).clone()
+            ..self.derive()
         })
+    }
+
+    /// Adds a field to the access-log line of this call, for what only the handler knows; see [`CallFields`] for the bounds. In
+    /// a [retry](crate::retry), it belongs to the call around the attempts.
+    ///
+    /// The user, once it is known:
+    ///
+    /// ```
+    /// use tower_keep::Context;
+    ///
+    /// fn on_login(user: u64) {
+    ///     if let Some(call) = Context::current() {
+    ///         call.add_field("user", user);
+    ///     }
+    /// }
+    /// # on_login(7);
+    /// ```
+    pub fn add_field(&self, name: &'static str, value: impl Display) {
+        let value = CallFields::format_value(name, value);
+        self.origin().fields.insert(name, value);
+    }
+
+    /// Returns the fields that the application has added to the call, if any.
+    pub(crate) fn fields(&self) -> Option<CallFields> {
+        self.origin().fields.get()
+    }
+
+    fn origin(&self) -> &ContextInner {
+        let origin = self.0.origin.as_ref();
+        origin.map_or(&self.0, |origin| &origin.0)
+    }
+
+    /// Returns the content of another context of the same call.
+    fn derive(&self) -> ContextInner {
+        ContextInner {
+            origin: Some(self.0.origin.as_ref().unwrap_or(self).clone()),
+            ..(*self.0).clone()
+        }
     }
 
     /// Returns this call's span as a `traceparent`.
@@ -259,6 +305,8 @@ impl Context {
             trace_context: self.trace_context().child(),
             exported_span: OnceLock::new(),
             baggage: self.0.baggage.clone(),
+            fields: SharedFields::default(),
+            origin: None,
             // Deadline and attempt, which are copied.
             ..*self.0
         })

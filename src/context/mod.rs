@@ -52,14 +52,12 @@
 //! # Example, customized
 //!
 //! ```
-//! use std::net::{IpAddr, SocketAddr};
 //! use tower_keep::{GuardLayer, context::{Correlate, IdFormat, TracePolicy, Trust}};
 //!
-//! // At the edge: untrusted callers get new IDs and a new trace. Trust is based on what a caller cannot forge, such as the
-//! // address of the peer, which the accept loop has put into the extensions.
-//! let is_ours = |peer: &SocketAddr| matches!(peer.ip(), IpAddr::V4(ip) if ip.is_private());
+//! // At the edge: untrusted callers get new IDs and a new trace. Trust is based on what a caller cannot forge: the address of
+//! // the peer.
 //! let correlate = Correlate::builder()
-//!     .trust(Trust::when(move |head| head.extensions.get().is_some_and(is_ours)))
+//!     .trust(Trust::networks(["10.0.0.0/8", "fd00::/8"])?)
 //!     .trace_policy(TracePolicy::Restart)
 //!     .id_format(IdFormat::UuidV7)
 //!     .build()?;
@@ -82,25 +80,31 @@
 //! # Ok::<_, tower_keep::ConfigError>(())
 //! ```
 
+mod call_fields;
 mod correlate;
 mod current;
 #[cfg(feature = "axum")]
 mod extract;
+mod forwarded;
 mod header;
 mod header_name;
 mod in_context;
 mod inherit;
 mod malformed;
+mod network;
 mod propagate;
 mod request_head;
 mod request_predicate;
 mod scope;
+mod shared_fields;
 mod time_budget;
 mod trace_context;
 mod trace_format;
 mod trace_policy;
 mod trust;
+mod trusted_proxies;
 
+pub use call_fields::CallFields;
 pub use correlate::{Correlate, CorrelateBuilder, CorrelatePermit};
 pub use current::Context;
 #[cfg(feature = "axum")]
@@ -121,3 +125,4 @@ pub(crate) use time_budget::{TimeBudget, cached_deadline, caller_deadline, min_s
 pub use trace_format::TraceFormat;
 pub use trace_policy::TracePolicy;
 pub use trust::Trust;
+pub use trusted_proxies::TrustedProxies;

@@ -1,10 +1,17 @@
+use std::sync::Arc;
+
 use http::Request;
 
-use super::{RequestHead, RequestPredicate};
+use super::{
+    RequestHead, RequestPredicate,
+    network::{Network, any_contains},
+    trusted_proxies::peer_address,
+};
+use crate::call::ConfigError;
 
 /// The callers that are trusted: their request and correlation IDs are kept, and their baggage is read.
 ///
-/// Traces are governed by [`TracePolicy`](super::TracePolicy); only [`Trust::when`] affects them as well.
+/// Traces are governed by [`TracePolicy`](super::TracePolicy); only [`Trust::networks`] and [`Trust::when`] affect them as well.
 #[derive(Clone, Debug, Default)]
 pub struct Trust(TrustRule);
 
@@ -13,6 +20,7 @@ enum TrustRule {
     #[default]
     Always,
     Never,
+    Networks(Arc<[Network]>),
     If(RequestPredicate),
 }
 
@@ -48,7 +56,33 @@ impl Trust {
         Trust(TrustRule::Never)
     }
 
-    /// Trusts callers that match the predicate, say by their peer address; their traces are continued whatever
+    /// Trusts callers whose own connection comes from one of these networks; their traces are continued whatever
+    /// [`TracePolicy`](super::TracePolicy) says. No header is read: a caller behind a trusted proxy is trusted as the proxy is. A
+    /// peer without a known address is not trusted; see [`TrustedProxies`](super::TrustedProxies) for where it is found, and for
+    /// how networks are written.
+    ///
+    /// Callers of the own network:
+    ///
+    /// ```
+    /// use tower_keep::context::{Correlate, Trust};
+    ///
+    /// let trust = Trust::networks(["10.0.0.0/8", "fd00::/8"])?;
+    /// let correlate = Correlate::builder().trust(trust).build()?;
+    /// # let _ = correlate;
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Names the network that is malformed.
+    pub fn networks<N: AsRef<str>>(
+        networks: impl IntoIterator<Item = N>,
+    ) -> Result<Self, ConfigError> {
+        let networks = Network::parse_all("trust", networks)?;
+        Ok(Trust(TrustRule::Networks(networks.into())))
+    }
+
+    /// Trusts callers that match the predicate; their traces are continued whatever
     /// [`TracePolicy`](super::TracePolicy) says. Check what an untrusted caller cannot send: a header proves nothing.
     ///
     /// If the predicate panics, it counts as `false`.
@@ -69,13 +103,16 @@ impl Trust {
 
     /// Returns whether some callers are trusted and others are not.
     pub(super) fn is_conditional(&self) -> bool {
-        matches!(self.0, TrustRule::If(_))
+        matches!(self.0, TrustRule::Networks(_) | TrustRule::If(_))
     }
 
     pub(super) fn matches<B>(&self, request: &Request<B>) -> bool {
         match &self.0 {
             TrustRule::Always => true,
             TrustRule::Never => false,
+            TrustRule::Networks(networks) => {
+                peer_address(request.extensions()).is_some_and(|peer| any_contains(networks, peer))
+            }
             TrustRule::If(predicate) => predicate.matches(request),
         }
     }

@@ -81,7 +81,7 @@ impl<S, G, P, M> Guarded<S, G, P, M> {
     {
         let stack = &self.stack;
         let exchange = stack.protocol.read(request);
-        let clock = exchange.clock();
+        let clock = exchange.clock().with_side(P::SIDE);
         let admitted = stack.guards.try_admit(request, &clock);
         let wait = stack.measure.readiness_wait.then(|| self.ready_wait.take());
         let call = InFlightCall::new(stack.clone(), admitted.permit, exchange, &clock, wait);

@@ -14,7 +14,12 @@ pub(super) struct FieldVisitor<'a, Filter, OnField> {
     pub(super) scratch: &'a mut String,
     pub(super) filter: Filter,
     pub(super) on_field: OnField,
+    /// The event is a line of the access log: [`CUSTOM_FIELDS`] are visited in the form that is parsed again.
+    pub(super) is_access_line: bool,
 }
+
+/// The field of the access log that holds those of the application.
+pub(super) const CUSTOM_FIELDS: &str = "fields";
 
 impl<Filter, OnField> FieldVisitor<'_, Filter, OnField>
 where
@@ -93,8 +98,10 @@ where
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.visit_display(field, |text| {
-            write_bounded(text, MAX_VALUE, format_args!("{value:?}"));
+        let is_custom = self.is_access_line && field.name() == CUSTOM_FIELDS;
+        self.visit_display(field, |text| match is_custom {
+            true => write_bounded(text, MAX_VALUE, format_args!("{value:#?}")),
+            false => write_bounded(text, MAX_VALUE, format_args!("{value:?}")),
         });
     }
 }

@@ -9,12 +9,13 @@ use tracing_subscriber::{
 
 use super::{
     field_value::{FieldValue, MAX_VALUE},
-    field_visitor::FieldVisitor,
+    field_visitor::{CUSTOM_FIELDS, FieldVisitor},
     ids::CallIds,
     line_format::LineFormat,
     owned_value::OwnedValue,
     span_fields::SpanFields,
 };
+use crate::{context::CallFields, track::ACCESS_TARGET};
 
 // A line is never longer than 64 KiB: these limits, and 2 KiB for time, target, IDs and punctuation.
 const MAX_MESSAGE: usize = MAX_VALUE;
@@ -117,8 +118,10 @@ impl LineBuffer {
             scratch,
             ..
         } = self;
+        let is_access_line = event.metadata().target() == ACCESS_TARGET;
         event.record(&mut FieldVisitor {
             scratch,
+            is_access_line,
             // Events of the `log` crate have their metadata in these fields.
             filter: |name: &str| !(from_log && name.starts_with("log.")),
             on_field: |name: &'static str, value: FieldValue<'_>| {
@@ -128,10 +131,21 @@ impl LineBuffer {
                 // The first value of a field counts, so that no key occurs twice.
                 } else if !ids.take_field(name, value) && !field_names.contains(&name) {
                     field_names.push(name);
-                    // Never negative: what does not fit is taken back.
-                    let room = MAX_FIELDS - fields.len();
-                    if !format.write_field(fields, name, value, room) {
-                        *dropped_fields += 1;
+                    let mut write = |name: &str, value| {
+                        // Never negative: what does not fit is taken back.
+                        let room = MAX_FIELDS - fields.len();
+                        if !format.write_field(fields, name, value, room) {
+                            *dropped_fields += 1;
+                        }
+                    };
+                    match value {
+                        FieldValue::Text(custom) if is_access_line && name == CUSTOM_FIELDS => {
+                            for (name, value) in CallFields::parse(custom) {
+                                let name = format!("{CUSTOM_FIELDS}.{name}");
+                                write(&name, FieldValue::Text(value));
+                            }
+                        }
+                        value => write(name, value),
                     }
                 }
             },

@@ -39,6 +39,7 @@ impl SpanFields {
         with_line_buffer(|buffer| {
             record(&mut FieldVisitor {
                 scratch: &mut buffer.scratch,
+                is_access_line: false,
                 filter: |name: &str| {
                     let is_hidden =
                         is_own_span || name.starts_with("otel.") || in_call && is_id_field(name);

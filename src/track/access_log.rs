@@ -1,6 +1,6 @@
 //! The access log: one event per call.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, uri::PathAndQuery};
 use tracing::Level;
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     call::{GrpcCode, Outcome},
-    context::{Context, hex_str},
+    context::{CallFields, Context, hex_str},
     util::millis::as_millis_f64,
 };
 
@@ -29,6 +29,10 @@ const MAX_HEADER_VALUES: usize = 16;
 pub(super) struct LogFields {
     pub(super) path: Option<PathAndQuery>,
     pub(super) headers: Vec<(HeaderName, Option<HeaderValue>)>,
+    /// The address of the client, on a server.
+    pub(super) client: Option<IpAddr>,
+    /// Fields of the application, from the request.
+    pub(super) custom: CallFields,
     /// The event is left out if the call succeeds.
     pub(super) is_skipped: bool,
 }
@@ -50,6 +54,15 @@ impl LogFields {
             })
         };
         logged.iter().flat_map(values).collect()
+    }
+
+    /// Returns the fields of the application, those that it has added during the call included.
+    fn custom_fields(&self, context: Option<&Context>) -> Option<CallFields> {
+        let added = context.and_then(Context::fields);
+        if added.is_none() && self.custom.is_empty() {
+            return None;
+        }
+        Some(self.custom.merged(added))
     }
 
     fn headers_field(&self) -> Option<String> {
@@ -103,6 +116,7 @@ macro_rules! access_event {
             path = entry.fields.path.as_ref().map(PathAndQuery::path),
             route = call.route(),
             server = entry.server,
+            client.address = entry.fields.client.map(tracing::field::display),
             version = call.request.version(),
             status = call.status,
             grpc_code = call.grpc_code.map(GrpcCode::as_str),
@@ -122,6 +136,8 @@ macro_rules! access_event {
             error_location = report.error_location(),
             error_group = report.error_group(),
             headers = entry.fields.headers_field(),
+            // The log layer of this crate writes each as a field of its own.
+            fields = entry.fields.custom_fields(context).map(tracing::field::display),
             request_id = context.map(Context::request_id),
             correlation_id = context.map(Context::correlation_id),
             trace_id = trace_id.as_ref().map(|id| hex_str(id)),

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::{
-    MetricNaming, SlowThresholds, SpanLevel, Track, config::TrackConfig, span_ids::SpanIds,
-    span_options::OnSpan,
+    MetricNaming, SlowThresholds, SpanLevel, Track, config::TrackConfig, fields_hook::FieldsHook,
+    span_ids::SpanIds, span_options::OnSpan,
 };
 use crate::{
     call::{ConfigError, Label},
-    context::{RequestHead, RequestPredicate, Traceparent},
+    context::{CallFields, RequestHead, RequestPredicate, Traceparent, TrustedProxies},
     errors::ErrorTracker,
 };
 
@@ -31,13 +31,16 @@ pub struct TrackBuilder {
     pub(super) https: bool,
     pub(super) access_log: bool,
     pub(super) sample: f64,
-    pub(super) skip: Option<RequestPredicate>,
+    pub(super) ignore: Option<RequestPredicate>,
+    pub(super) skip_log: Option<RequestPredicate>,
     pub(super) slow: Option<SlowThresholds>,
     pub(super) slow_routes: Vec<(String, SlowThresholds)>,
     pub(super) log_headers: Vec<String>,
     pub(super) redact_headers: Vec<String>,
     pub(super) unredact_headers: Vec<String>,
     pub(super) log_path: bool,
+    pub(super) log_fields: Option<FieldsHook>,
+    pub(super) client_address: Option<TrustedProxies>,
     pub(super) body_sizes: bool,
     pub(super) time_to_head: bool,
     pub(super) poll_time: bool,
@@ -62,13 +65,16 @@ impl TrackBuilder {
             https: false,
             access_log: true,
             sample: 1.0,
-            skip: None,
+            ignore: None,
+            skip_log: None,
             slow: None,
             slow_routes: Vec::new(),
             log_headers: Vec::new(),
             redact_headers: Vec::new(),
             unredact_headers: Vec::new(),
             log_path: true,
+            log_fields: None,
+            client_address: None,
             body_sizes: false,
             time_to_head: false,
             poll_time: false,
@@ -202,8 +208,33 @@ impl TrackBuilder {
         self
     }
 
-    /// Excludes successful calls that match from the access log, such as health checks. Calls that
-    /// [`sample`](Self::sample) always logs are logged nevertheless. Default: none.
+    /// Excludes calls that match, whatever becomes of them: **no metrics, no span, no line in the access log, and no error
+    /// group**. For health checks and scrapes. The call keeps its IDs, which are those of
+    /// [`Correlate`](crate::context::Correlate); a panic is still logged, once. Trackers of the same name further in ignore
+    /// the call as well. Default: none.
+    ///
+    /// Health checks stay out of everything:
+    ///
+    /// ```
+    /// use tower_keep::Track;
+    ///
+    /// let track = Track::builder("orders")
+    ///     .ignore(|head| head.uri.path() == "/livez")
+    ///     .build()?;
+    /// # let _ = track;
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn ignore(
+        mut self,
+        matches: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.ignore = Some(RequestPredicate::new(matches));
+        self
+    }
+
+    /// Excludes successful calls that match from the access log, such as health checks. **Metrics and spans stay**: see
+    /// [`ignore`](Self::ignore). Calls that [`sample`](Self::sample) always logs are logged nevertheless. Default: none.
     ///
     /// Health checks stay out of the log:
     ///
@@ -211,17 +242,17 @@ impl TrackBuilder {
     /// use tower_keep::Track;
     ///
     /// let track = Track::builder("orders")
-    ///     .skip(|head| head.uri.path() == "/livez")
+    ///     .skip_log(|head| head.uri.path() == "/livez")
     ///     .build()?;
     /// # let _ = track;
     /// # Ok::<_, tower_keep::ConfigError>(())
     /// ```
     #[must_use]
-    pub fn skip(
+    pub fn skip_log(
         mut self,
         matches: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.skip = Some(RequestPredicate::new(matches));
+        self.skip_log = Some(RequestPredicate::new(matches));
         self
     }
 
@@ -276,6 +307,53 @@ impl TrackBuilder {
         headers: impl IntoIterator<Item = N>,
     ) -> Self {
         self.unredact_headers = headers.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets the hook that adds fields to the access-log line: at admission, for each call that may be logged. What only the
+    /// handler knows it adds with [`Context::add_field`](crate::Context::add_field), which replaces a field of the same name. See
+    /// [`CallFields`] for the bounds. Default: none.
+    ///
+    /// The tenant, which the requests name in a header:
+    ///
+    /// ```
+    /// use tower_keep::Track;
+    ///
+    /// let track = Track::builder("orders")
+    ///     .log_fields(|head, fields| {
+    ///         if let Some(Ok(tenant)) = head.headers.get("x-tenant").map(|value| value.to_str()) {
+    ///             fields.add("tenant", tenant);
+    ///         }
+    ///     })
+    ///     .build()?;
+    /// # let _ = track;
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn log_fields(
+        mut self,
+        hook: impl Fn(&RequestHead<'_>, &mut CallFields) + Send + Sync + 'static,
+    ) -> Self {
+        self.log_fields = Some(FieldsHook::new(hook));
+        self
+    }
+
+    /// Adds the address of the client to the access log and the spans of a server, as `client.address`: that of the peer, or what
+    /// trusted proxies say. Default: none, since an address is personal data.
+    ///
+    /// A service behind a load balancer:
+    ///
+    /// ```
+    /// use tower_keep::{Track, context::TrustedProxies};
+    ///
+    /// let proxies = TrustedProxies::x_forwarded_for(["10.0.0.0/8"])?;
+    /// let track = Track::builder("orders").client_address(proxies).build()?;
+    /// # let _ = track;
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn client_address(mut self, proxies: TrustedProxies) -> Self {
+        self.client_address = Some(proxies);
         self
     }
 

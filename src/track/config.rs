@@ -3,11 +3,12 @@ use std::collections::HashMap;
 use http::HeaderName;
 
 use super::{
-    MetricNaming, SlowThresholds, TrackBuilder,
-    redact::{LoggedHeader, looks_like_credential},
-    request_labels::RequestLabels,
+    MetricNaming, SlowThresholds, TrackBuilder, redact::LoggedHeader, request_labels::RequestLabels,
 };
-use crate::call::{ConfigError, check_fraction};
+use crate::{
+    call::{ConfigError, check_fraction},
+    util::credentials::looks_like_credential,
+};
 
 /// Upper bound of [`TrackBuilder::max_targets`]. Leaves IDs for targets of the settings: an interner has 32,767.
 const MAX_TARGETS: usize = 1 << 14;
@@ -114,7 +115,7 @@ fn logged_headers(
     let logged = logged.into_iter().map(|name| {
         // A header in both lists is redacted: a secret in a log would stay there.
         let redact = redacted.contains(&name)
-            || (looks_like_credential(&name) && !unredacted.contains(&name));
+            || (looks_like_credential(name.as_str()) && !unredacted.contains(&name));
         LoggedHeader { name, redact }
     });
     Ok(logged.collect())

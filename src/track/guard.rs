@@ -1,5 +1,7 @@
 //! The hooks of a [`Track`].
 
+use std::net::IpAddr;
+
 use http::{HeaderValue, Method, Request};
 use tracing::{Level, Span};
 
@@ -24,31 +26,40 @@ impl<B> Admit<Request<B>> for Track {
     fn admit(&self, request: &mut Request<B>, clock: &CallClock) -> Result<TrackPermit, Rejection> {
         // Read first, since what follows is part of the call.
         clock.now();
-        let (options, targets) = (self.options(), &self.core.targets);
-        let labels = self.request_labels(request, clock.wire());
-        let target = self.http_target(request);
+        let (options, targets, side) = (self.options(), &self.core.targets, clock.side());
+        let labels = self.request_labels(request, clock);
+        let target = self.http_target(request, side);
         // Not even in flight, or each attempt of a retry would be a call of its own.
-        if matches!(target, Target::AlreadyTracked) {
-            return Ok(TrackPermit::already_tracked(labels));
+        if matches!(target, Target::Untracked) {
+            return Ok(TrackPermit::untracked(labels));
+        }
+        // After the tracker is registered with the request: an inner one of the same name must not report the call either.
+        if matches(options.ignore.as_ref(), request) {
+            self.adopt_span_ids(None, request);
+            return Ok(TrackPermit::untracked(labels));
         }
         let grpc_method = labels
             .is_grpc
             .then(|| Target::from_grpc_method(request, targets));
         let server_timing = matches(options.server_timing.as_ref(), request);
         let response_time = matches(options.response_time.as_ref(), request);
-        let route = self.initial_route(grpc_method.as_ref().unwrap_or(&target));
+        let route = self.initial_route(grpc_method.as_ref().unwrap_or(&target), side);
         // Admitted inside of `Correlate`, so the span has the IDs of this call.
-        let span = open_span(self, labels, request, route);
-        let in_flight = || self.metrics().inc_in_flight(&self.label_builder(), labels);
+        let client = self.client_address(request, side);
+        let span = open_span(self, labels, request, route, client);
+        let in_flight = || {
+            self.metrics(side)
+                .inc_in_flight(&self.label_builder(side), labels)
+        };
         Ok(TrackPermit {
             // Of a recorder that panics nothing is known, so it is not asked to count the call out.
             in_flight: catch_hook(in_flight).unwrap_or_default(),
             span,
-            log_fields: catch_hook(|| self.capture_log_fields(request)).flatten(),
+            log_fields: catch_hook(|| self.capture_log_fields(request, client)).flatten(),
             // Inserted before the inner layers run, of which one may count for it.
             request_bytes: options
                 .body_sizes
-                .then(|| RequestByteCount::get_or_insert(request.extensions_mut(), self.side)),
+                .then(|| RequestByteCount::get_or_insert(request.extensions_mut(), side)),
             is_connect: request.method() == Method::CONNECT,
             request: labels,
             target,
@@ -61,6 +72,17 @@ impl<B> Admit<Request<B>> for Track {
     }
 }
 
+impl Track {
+    /// Gives the call the IDs under which its span is exported, or those of the span around it.
+    #[inline]
+    fn adopt_span_ids<B>(&self, span: Option<&Span>, request: &mut Request<B>) {
+        if self.core.config.has_span_ids() {
+            let hook = self.options().span_ids.as_ref();
+            catch_hook(|| span_ids::adopt(hook, span, request.headers_mut()));
+        }
+    }
+}
+
 /// Opens the span of a call, and shows it to the hook of the application.
 #[inline]
 fn open_span<B>(
@@ -68,21 +90,19 @@ fn open_span<B>(
     labels: RequestLabels,
     request: &mut Request<B>,
     route: Option<&str>,
+    client: Option<IpAddr>,
 ) -> Option<Box<Span>> {
     let config = &track.core.config;
-    let span = catch_hook(|| span::open(config, labels, request, route)).flatten();
+    let span = catch_hook(|| span::open(config, labels, request, route, client)).flatten();
     if let Some(span) = span.as_deref() {
         // Before the hook, which may set another parent, and before the span starts, which fixes its parent.
         #[cfg(feature = "opentelemetry")]
-        catch_hook(|| super::opentelemetry::set_parent(span, track.side));
+        catch_hook(|| super::opentelemetry::set_parent(span, labels.side));
         if let Some(hook) = &config.options.on_span {
             catch_hook(|| hook.call(span));
         }
     }
-    if config.has_span_ids() {
-        let hook = config.options.span_ids.as_ref();
-        catch_hook(|| span_ids::adopt(hook, span.as_deref(), request.headers_mut()));
-    }
+    track.adopt_span_ids(span.as_deref(), request);
     span
 }
 
@@ -106,7 +126,7 @@ impl Guard for Track {
     }
 
     fn on_head(&self, permit: &mut TrackPermit, head: &mut Head<'_>) {
-        if permit.is_already_tracked() {
+        if permit.is_untracked() {
             return;
         }
         permit.read_head(head);
@@ -121,14 +141,14 @@ impl Guard for Track {
     }
 
     fn on_end(&self, mut permit: TrackPermit, end: &CallEnd<'_>) {
-        if permit.is_already_tracked() {
+        if permit.is_untracked() {
             return;
         }
         // First, so that the gauge falls whatever becomes of the rest.
         leave_in_flight(self, &mut permit);
         // As it is in the end: a request that claims to be gRPC may have got a plain response, or none.
         permit.request.is_grpc = end.wire().is_grpc();
-        let error = ErrorDescription::from_end(end, self.side);
+        let error = ErrorDescription::from_end(end, permit.request.side);
         let mut report = CallReport::new(end, error);
         let call = self.call_labels(&permit, &report);
         report.slow = self.slow_level(&call, &report);
@@ -167,7 +187,7 @@ fn leave_in_flight(track: &Track, permit: &mut TrackPermit) {
     let config = &track.core.config;
     catch_hook(|| {
         track
-            .metrics()
+            .metrics(permit.request.side)
             .dec_in_flight(config, permit.request, in_flight)
     });
 }
@@ -178,7 +198,8 @@ fn complete_metrics(
     call: &CallLabels<'_>,
     report: &CallReport<'_>,
 ) {
-    let (metrics, builder) = (track.metrics(), track.label_builder());
+    let side = call.request.side;
+    let (metrics, builder) = (track.metrics(side), track.label_builder(side));
     let request_bytes = || permit.request_bytes.as_ref().and_then(ByteCounter::get);
     catch_hook(|| metrics.record_call(&builder, call, report, request_bytes));
     if let Some(level) = report.slow {
@@ -197,7 +218,8 @@ fn complete_error(track: &Track, call: &CallLabels<'_>, report: &mut CallReport<
     }
     // By the semantic conventions the error type is a label of the duration.
     if let Some(record) = report.record().filter(|_| track.core.config.is_classic()) {
-        let (metrics, builder) = (track.metrics(), track.label_builder());
+        let side = call.request.side;
+        let (metrics, builder) = (track.metrics(side), track.label_builder(side));
         catch_hook(|| metrics.count_error(&builder, record.kind()));
     }
     report.group_error(track.options().errors.as_ref());
@@ -239,7 +261,9 @@ fn complete_span(
     report: &CallReport<'_>,
 ) {
     // What was known from the start is in the span, unless the call turned out to be of another wire format.
-    let is_known = track.initial_route(permit.initial_target()).is_some()
+    let is_known = track
+        .initial_route(permit.initial_target(), call.request.side)
+        .is_some()
         && permit.grpc_method.is_some() == call.request.is_grpc;
     // The permit is dropped in here as well: closing the span calls subscribers.
     catch_hook(move || {

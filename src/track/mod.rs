@@ -118,7 +118,7 @@
 //! ```
 //! use tower_keep::{Track, observe};
 //!
-//! let layer = observe("orders").track(Track::new("orders")).server();
+//! let layer = observe(Track::new("orders")).server();
 //! # let _ = layer;
 //! ```
 //!
@@ -130,12 +130,12 @@
 //!
 //! let track = Track::builder("orders")
 //!     .sample(0.1)
-//!     .skip(|head| head.uri.path() == "/livez")
+//!     .ignore(|head| head.uri.path() == "/livez")
 //!     .slow(Duration::from_millis(500), Duration::from_secs(2))
 //!     .slow_route("/export/{id}", Duration::from_secs(30), Duration::from_secs(60))
 //!     .log_headers(["user-agent"])
 //!     .build()?;
-//! let layer = observe("orders").track(track).server();
+//! let layer = observe(track).server();
 //! # let _ = layer;
 //!
 //! let error = Track::builder("orders").sample(50.0).build().unwrap_err();
@@ -152,6 +152,7 @@ mod byte_counter;
 mod call_key;
 mod call_metrics;
 mod config;
+mod fields_hook;
 mod guard;
 mod label_builder;
 mod labels;

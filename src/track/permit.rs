@@ -28,12 +28,12 @@ pub struct TrackPermit {
 }
 
 impl TrackPermit {
-    /// Returns the permit of a call that an outer tracker of the same name reports.
+    /// Returns the permit of a call that this tracker does not report.
     #[cold]
-    pub(super) fn already_tracked(request: RequestLabels) -> Self {
+    pub(super) fn untracked(request: RequestLabels) -> Self {
         TrackPermit {
             request,
-            target: Target::AlreadyTracked,
+            target: Target::Untracked,
             grpc_method: None,
             in_flight: InFlightGauge::default(),
             span: None,
@@ -47,8 +47,8 @@ impl TrackPermit {
         }
     }
 
-    pub(super) fn is_already_tracked(&self) -> bool {
-        matches!(self.target, Target::AlreadyTracked)
+    pub(super) fn is_untracked(&self) -> bool {
+        matches!(self.target, Target::Untracked)
     }
 
     /// Updates what the head of the response reveals.

@@ -1,6 +1,6 @@
 //! The span of a call, with the fields of OpenTelemetry's semantic conventions.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use http::Request;
 use tracing::{Level, Span, field::Empty, level_filters::LevelFilter};
@@ -54,7 +54,7 @@ fn parse_port(port: &str) -> Option<i64> {
 
 // A macro, since the level of a span must be a constant.
 macro_rules! call_span {
-    ($level:expr, $request:expr, $path:expr, $route:expr, $server:expr, $has_span_ids:expr, $context:expr) => {{
+    ($level:expr, $request:expr, $path:expr, $route:expr, $server:expr, $client:expr, $has_span_ids:expr, $context:expr) => {{
         let (request, context): (RequestLabels, Option<&Context>) = ($request, $context);
         let (host, port) = $server.unzip();
         let ids = context.filter(|_| !$has_span_ids);
@@ -73,6 +73,7 @@ macro_rules! call_span {
             http.response.status_code = Empty,
             server.address = host,
             server.port = port.flatten().and_then(parse_port),
+            client.address = $client.map(tracing::field::display),
             rpc.system.name = request.is_grpc.then_some("grpc"),
             rpc.method = Empty,
             rpc.response.status_code = Empty,
@@ -96,6 +97,7 @@ pub(super) fn open<B>(
     labels: RequestLabels,
     request: &Request<B>,
     route: Option<&str>,
+    client: Option<IpAddr>,
 ) -> Option<Box<Span>> {
     let path = config.options.log_path.then(|| request.uri().path());
     let server = config.configured_server(labels).map(split_host_port);
@@ -111,6 +113,7 @@ pub(super) fn open<B>(
                     path,
                     route,
                     server,
+                    client,
                     has_span_ids,
                     context
                 )
@@ -124,6 +127,7 @@ pub(super) fn open<B>(
                     path,
                     route,
                     server,
+                    client,
                     has_span_ids,
                     context
                 )

@@ -21,8 +21,8 @@ pub(super) enum Target {
     /// this way only until it is verified.
     UnverifiedMethod(Box<PathAndQuery>),
     Unknown,
-    /// An outer tracker of the same name reports the call.
-    AlreadyTracked,
+    /// The tracker does not report the call: an outer one of the same name does, or the settings ignore it.
+    Untracked,
 }
 
 impl Target {
@@ -77,7 +77,7 @@ impl Target {
             RouteSlot::set(request.extensions(), path);
         }
         match (position, known) {
-            (TrackerPosition::Duplicate, _) => Target::AlreadyTracked,
+            (TrackerPosition::Duplicate, _) => Target::Untracked,
             (_, Some(id)) => Target::Known(id),
             (TrackerPosition::Outermost(route) | TrackerPosition::Inner(route), None) => {
                 route.map_or(Target::Unknown, Target::Pending)
@@ -103,7 +103,7 @@ impl Target {
                     false => targets.lookup(method).unwrap_or(0),
                 })
             }
-            Target::Unknown | Target::AlreadyTracked => None,
+            Target::Unknown | Target::Untracked => None,
         }
     }
 }

@@ -1,4 +1,7 @@
-use std::sync::{Arc, OnceLock};
+use std::{
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+};
 
 use http::Request;
 use tracing::{Level, level_filters::LevelFilter};
@@ -19,22 +22,23 @@ use super::{
     tracker_id::TrackerId,
 };
 use crate::{
-    call::{GrpcCode, Label},
+    call::{CallClock, GrpcCode, Label},
     context::Context,
     errors::{ErrorRecord, error_description::ErrorDescription},
     operation::{Operation, operation},
-    protocol::{Side, WireFormat},
+    protocol::Side,
     util::append_map::Interner,
 };
 
 /// A guard that tracks HTTP and gRPC calls: counts those in flight, measures, logs and traces them, and groups their
 /// errors.
 ///
-/// See the [module](super). Clones are cheap and share series and settings. Never rejects.
+/// See the [module](super). The layer decides whether metrics and spans are those of a server or of a client: under
+/// [`GuardLayer::server`](crate::GuardLayer::server) those of a server, else those of a client. Clones are cheap and share series
+/// and settings. Never rejects.
 #[derive(Clone, Debug)]
 pub struct Track {
     pub(super) core: Arc<Core>,
-    pub(super) side: Side,
 }
 
 #[derive(Debug)]
@@ -93,27 +97,7 @@ impl Track {
                 client_metrics: OnceLock::new(),
                 config,
             }),
-            side: Side::Server,
         }
-    }
-
-    /// Returns the same tracker for outgoing calls: its metrics and spans are those of a client.
-    ///
-    /// [`observe`](crate::observe()) does this by itself. In a pair of guards under
-    /// [`GuardLayer::client`](crate::GuardLayer::client), the tracker must be one of the client side.
-    ///
-    /// A tracker around a client:
-    ///
-    /// ```
-    /// use tower_keep::{GuardLayer, Track};
-    ///
-    /// let layer = GuardLayer::client(Track::new("payments").client_side());
-    /// # let _ = layer;
-    /// ```
-    #[must_use]
-    pub fn client_side(mut self) -> Self {
-        self.side = Side::Client;
-        self
     }
 
     /// Returns an operation with the same settings, for services that are neither HTTP nor gRPC.
@@ -131,17 +115,17 @@ impl Track {
     }
 
     #[inline]
-    pub(super) fn metrics(&self) -> &TrackMetrics {
-        let metrics = match self.side {
+    pub(super) fn metrics(&self, side: Side) -> &TrackMetrics {
+        let metrics = match side {
             Side::Server => &self.core.server_metrics,
             Side::Client => &self.core.client_metrics,
         };
         metrics.get_or_init(|| Box::new(TrackMetrics::new(&self.core.config)))
     }
 
-    pub(super) fn label_builder(&self) -> LabelBuilder<'_> {
+    pub(super) fn label_builder(&self, side: Side) -> LabelBuilder<'_> {
         LabelBuilder {
-            side: self.side,
+            side,
             config: &self.core.config,
             targets: &self.core.targets,
             error_types: &self.core.error_types,
@@ -151,21 +135,22 @@ impl Track {
     pub(super) fn request_labels<B>(
         &self,
         request: &Request<B>,
-        wire: WireFormat,
+        clock: &CallClock,
     ) -> RequestLabels {
-        RequestLabels::from_request(self.side, request, self.options().https, wire.is_grpc())
+        let is_grpc = clock.wire().is_grpc();
+        RequestLabels::from_request(clock.side(), request, self.options().https, is_grpc)
     }
 
     /// Returns the target of a request, as far as HTTP can tell.
-    pub(super) fn http_target<B>(&self, request: &mut Request<B>) -> Target {
+    pub(super) fn http_target<B>(&self, request: &mut Request<B>, side: Side) -> Target {
         let targets = &self.core.targets;
-        let tracker = self.core.tracker_id.with_side(self.side);
-        if self.side == Side::Server {
+        let tracker = self.core.tracker_id.with_side(side);
+        if side == Side::Server {
             return Target::from_route(request, tracker, targets);
         }
         // Only servers have routes.
         match RouteSlot::register_tracker(request.extensions_mut(), tracker, false) {
-            TrackerPosition::Duplicate => Target::AlreadyTracked,
+            TrackerPosition::Duplicate => Target::Untracked,
             _ => {
                 let configured = self.options().server_address.as_deref();
                 Target::from_authority(request, configured, targets)
@@ -174,15 +159,26 @@ impl Track {
     }
 
     /// Returns the name of a target that is a route and is known when the call starts.
-    pub(super) fn initial_route(&self, target: &Target) -> Option<&str> {
+    pub(super) fn initial_route(&self, target: &Target, side: Side) -> Option<&str> {
         match target {
-            Target::Known(id) if self.side == Side::Server => Some(self.core.targets.resolve(*id)),
+            Target::Known(id) if side == Side::Server => Some(self.core.targets.resolve(*id)),
             _ => None,
         }
     }
 
+    /// Returns the address of the client that has sent the request, if that is configured.
+    pub(super) fn client_address<B>(&self, request: &Request<B>, side: Side) -> Option<IpAddr> {
+        let proxies = self.options().client_address.as_ref()?;
+        // A request that is sent has come from here.
+        (side == Side::Server).then(|| proxies.client_address(request))?
+    }
+
     /// Returns what the access log needs of the request, if anything listens to it.
-    pub(super) fn capture_log_fields<B>(&self, request: &Request<B>) -> Option<Box<LogFields>> {
+    pub(super) fn capture_log_fields<B>(
+        &self,
+        request: &Request<B>,
+        client: Option<IpAddr>,
+    ) -> Option<Box<LogFields>> {
         let options = self.options();
         // Not `tracing::enabled!`: with per-layer filters it can disable the handler's next event (tokio-rs/tracing
         // issue 2519).
@@ -191,10 +187,12 @@ impl Track {
         }
         // The request is gone when the line is written. A clone of the path is a reference count.
         let path = || request.uri().path_and_query().cloned();
-        let skip = options.skip.as_ref();
+        let (skip, custom) = (options.skip_log.as_ref(), options.log_fields.as_ref());
         Some(Box::new(LogFields {
             path: options.log_path.then(path).flatten(),
             headers: LogFields::select_headers(&self.core.config.log_headers, request.headers()),
+            client,
+            custom: custom.map(|hook| hook.fields(request)).unwrap_or_default(),
             is_skipped: skip.is_some_and(|skip| skip.matches(request)),
         }))
     }

@@ -1,6 +1,7 @@
 //! Helpers that every module may use. Nothing here imports another module of the crate.
 
 pub(crate) mod append_map;
+pub(crate) mod credentials;
 pub(crate) mod error_chain;
 pub(crate) mod family;
 pub(crate) mod fnv;

@@ -211,7 +211,7 @@ async fn grpc_content_type_keeps_route_and_metrics() {
         Duration::from_nanos(1),
         Duration::from_secs(60),
     );
-    let observed = observe("shop").track(track.build().unwrap()).server();
+    let observed = observe(track.build().unwrap()).server();
     let app = Router::new()
         .route("/orders/{id}", any(order))
         .layer(observed)

@@ -31,11 +31,9 @@ async fn panic_in_handler_is_one_line_with_location() {
             panic!("no such order, says line {}", line!())
         }
     };
-    let app = Router::new().route("/orders/{id}", get(handler)).layer(
-        observe("orders")
-            .track(track.build().expect("settings"))
-            .server(),
-    );
+    let app = Router::new()
+        .route("/orders/{id}", get(handler))
+        .layer(observe(track.build().expect("settings")).server());
     assert_eq!(ask(app, "/orders/7").await.0, 500);
     let event = log.event();
     assert_eq!(event["outcome"], "panicked");
@@ -89,7 +87,7 @@ async fn panic_without_access_log_is_logged_once() {
         )
     };
     let untracked = route().layer(GuardLayer::server(Correlate::default()));
-    let unlogged = route().layer(observe("front").track(quiet).server());
+    let unlogged = route().layer(observe(quiet).server());
     for (n, app) in [untracked, unlogged].into_iter().enumerate() {
         assert_eq!(ask(app, "/").await.0, 500);
         assert_eq!(log.events().len(), n + 1, "{}", log.text());
@@ -118,11 +116,11 @@ async fn panic_without_access_log_is_logged_once() {
 async fn hook_panic_is_logged_and_contained() {
     capture_panics();
     let (log, _guard) = log(logging::builder().format(LogFormat::Json), "info");
-    let track = Track::builder("front").skip(|_| panic!("a sour predicate"));
+    let track = Track::builder("front").skip_log(|_| panic!("a sour predicate"));
     let track = track.build().expect("settings");
     let app = Router::new()
         .route("/", get(async || "hello"))
-        .layer(observe("front").track(track).server());
+        .layer(observe(track).server());
     assert_eq!(ask(app, "/").await.0, 200);
     let event = log.with_message("a hook panicked");
     assert_eq!(event["error"], "a sour predicate");
@@ -287,11 +285,7 @@ async fn panics_are_grouped_by_location() {
                 _ => nothing().unwrap().to_string(),
             }),
         )
-        .layer(
-            observe("shop")
-                .track(track.build().expect("a tracker"))
-                .server(),
-        );
+        .layer(observe(track.build().expect("a tracker")).server());
     for path in ["/orders/7", "/orders/8", "/orders/9"] {
         assert_eq!(ask(app.clone(), path).await.0, 500);
     }

@@ -1,11 +1,14 @@
 //! The two formats of a line.
 
-use std::error::Error;
+use std::{convert::Infallible, error::Error};
 
+use http::{Request, Response};
 use serde_json::json;
+use tower::{Layer as _, ServiceExt, service_fn};
 use tower_keep::{
-    Context,
+    Context, Track,
     logging::{self, LogFormat},
+    observe,
 };
 use tracing_subscriber::layer::SubscriberExt;
 
@@ -111,6 +114,47 @@ fn spans_are_listed_from_outermost_with_fields() {
             {"name": "inner", "later": 1.5},
         ])
     );
+}
+
+/// A call with fields of the application, of which one tries to end the field and the line.
+async fn call_with_fields() {
+    let track =
+        Track::builder("shop").log_fields(|_, fields| fields.add("tenant", "a\u{1e}b\u{1f}\"\n"));
+    let service = service_fn(async |_: Request<()>| {
+        let call = Context::current().expect("a context");
+        call.add_field("user", 7);
+        Ok::<_, Infallible>(Response::new(String::new()))
+    });
+    let layer = observe(track.build().expect("a tracker")).server();
+    let service = layer.layer(service);
+    service.oneshot(Request::new(())).await.expect("a response");
+}
+
+#[tokio::test]
+async fn fields_of_call_are_fields_of_its_line() {
+    let (log, _guard) = json_log();
+    call_with_fields().await;
+    let event = log.event();
+    assert_eq!(event["fields.tenant"], "ab\"\n");
+    assert_eq!(event["fields.user"], "7");
+    assert_eq!(event.get("fields"), None);
+
+    let (log, _guard) = pretty_log();
+    call_with_fields().await;
+    let text = log.text();
+    assert!(
+        text.contains(r#" fields.user=7 fields.tenant="ab\"\n""#),
+        "{text}"
+    );
+}
+
+#[test]
+fn field_called_fields_is_ordinary_elsewhere() {
+    let (log, _guard) = json_log();
+    tracing::info!(fields = ?[1, 2], "mine");
+    tracing::info!(target: "tower_keep::access", fields = "plain", "no call");
+    assert_eq!(log.events()[0]["fields"], "[1, 2]");
+    assert_eq!(log.events()[1].get("fields"), None);
 }
 
 #[test]

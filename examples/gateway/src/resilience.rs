@@ -55,7 +55,7 @@ impl Resilience {
             .layer(TimeoutLayer::client(timeouts.total()))
             .layer(RetryLayer::client(retries(args)?))
             .layer(
-                GuardLayer::client((Propagate::default(), (track.client_side(), breaker.clone())))
+                GuardLayer::client((Propagate::default(), (track, breaker.clone())))
                     .classify(http2_unsupported::judge),
             )
             .layer(TimeoutLayer::client(timeouts.attempt()).timeout_header(TIME_LEFT));

@@ -59,7 +59,7 @@ impl CorrelateBuilder {
         self
     }
 
-    /// Sets what becomes of inbound traces; those of callers that [`Trust::when`] trusts are always continued. Default:
+    /// Sets what becomes of inbound traces; those of callers that [`Trust::networks`] or [`Trust::when`] trusts are always continued. Default:
     /// [`TracePolicy::Continue`].
     #[must_use]
     pub fn trace_policy(mut self, policy: TracePolicy) -> Self {

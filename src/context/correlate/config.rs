@@ -8,6 +8,7 @@ use crate::context::{
     current::ContextInner,
     malformed::count_malformed,
     request_predicate::RequestPredicate,
+    shared_fields::SharedFields,
     trace_context::TraceContext,
     trace_format::{RemoteTrace, Sampling},
 };
@@ -73,6 +74,8 @@ impl CorrelateConfig {
             // A deadline guard further in sets it.
             deadline: None,
             attempt: 1,
+            fields: SharedFields::default(),
+            origin: None,
         })
     }
 

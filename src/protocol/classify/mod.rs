@@ -12,9 +12,10 @@ use crate::call::{
 };
 
 /// The side on which a call is classified: some statuses mean another thing to their sender.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Side {
     /// The side that responds.
+    #[default]
     Server,
     /// The side that sends the request.
     Client,

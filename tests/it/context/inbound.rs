@@ -18,7 +18,7 @@ use tower_keep::{
 };
 
 use super::{TRACE_ID, TRACEPARENT, answered, journey, telling, told, with, word};
-use crate::support::{both_versions, get, header, http1, listen, meter::meter, serve, text};
+use crate::support::{both_versions, get, header, http1, listen, local, meter::meter, serve, text};
 
 const PARENT_ID: &str = "b7ad6b7169203331";
 
@@ -65,6 +65,44 @@ async fn trust_is_required_for_baggage() {
         let told = http_body_util::BodyExt::collect(response.into_body()).await;
         assert_eq!(told.unwrap().to_bytes(), read.to_string());
     }
+}
+
+#[tokio::test]
+async fn trust_networks_keeps_ids_of_their_peers() {
+    let trust = Trust::networks(["10.0.0.0/8", "fd00::/8"]).unwrap();
+    let correlate = Correlate::builder().trust(trust);
+    // A trusted peer's trace is continued.
+    let correlate = correlate.trace_policy(TracePolicy::Ignore).build().unwrap();
+    let app = Router::new()
+        .route("/", on_get(async || told()))
+        .layer(GuardLayer::server(correlate));
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    for (peer, is_trusted) in [
+        (Some("10.1.2.3:80"), true),
+        (Some("[::ffff:10.1.2.3]:80"), true),
+        (Some("[fd12::1]:80"), true),
+        (Some("11.0.0.1:80"), false),
+        (Some("[fe80::1]:80"), false),
+        (None, false),
+    ] {
+        let headers = [
+            ("x-request-id", "theirs"),
+            ("x-forwarded-for", "10.0.0.1"),
+            ("traceparent", trace),
+        ];
+        let mut request = with(local("/"), headers);
+        if let Some(peer) = peer {
+            let peer: SocketAddr = peer.parse().unwrap();
+            request.extensions_mut().insert(ConnectInfo(peer));
+        }
+        let response = app.clone().oneshot(request).await.unwrap();
+        let id = header(&response, "x-request-id");
+        assert_eq!(id == Some("theirs"), is_trusted, "{peer:?}");
+        let told = text(response).await;
+        assert_eq!(told.contains(&trace[3..35]), is_trusted, "{peer:?} {told}");
+    }
+    let error = Trust::networks(["10.0.0.0/33"]).unwrap_err();
+    assert_eq!(error.field(), "networks");
 }
 
 #[tokio::test]

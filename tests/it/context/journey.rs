@@ -83,7 +83,7 @@ impl House {
                 "/panics/{id}",
                 on_get(async || -> () { panic!("the shelf fell down") }),
             )
-            .layer(observe("stock").track(track).server());
+            .layer(observe(track).server());
         let mut house = House::before(serve(upstream).await).await;
         house.upstream_errors = upstream_errors;
         house
@@ -92,10 +92,7 @@ impl House {
     /// A gateway before some upstream.
     async fn before(upstream: SocketAddr) -> House {
         let (track, client_errors) = tracked("stock");
-        let guards = (
-            Propagate::default(),
-            (track.client_side(), Fuse::blows_after(3)),
-        );
+        let guards = (Propagate::default(), (track, Fuse::blows_after(3)));
         let client = ServiceBuilder::new()
             .layer(GuardLayer::client(guards))
             .service(http1());
@@ -120,7 +117,7 @@ impl House {
                 on_get(fetch.clone()).with_state("broken"),
             )
             .route("/shop/{id}/panics", on_get(fetch).with_state("panics"))
-            .layer(observe("shop").track(track).server());
+            .layer(observe(track).server());
         House {
             gateway: serve(app).await,
             upstream_errors: ErrorTracker::default(),

@@ -47,7 +47,7 @@ async fn call(end: impl Fn() -> Result<Response<Body>, BoxError>, name: &str, is
         .build()
         .expect("a tracker");
     let service = ServiceBuilder::new()
-        .layer(observe("stock").track(track).client())
+        .layer(observe(track).client())
         .service(service_fn(move |_| {
             let end = end();
             async move { end }
@@ -111,7 +111,7 @@ async fn error_type_of_server_is_the_same_everywhere() {
                 "/fails",
                 on_get(async || http::StatusCode::INTERNAL_SERVER_ERROR),
             )
-            .layer(observe("shop").track(track).server());
+            .layer(observe(track).server());
         let response = app.oneshot(local(path)).await.expect("an answer");
         assert_eq!(response.status(), 500);
         drop(response);

@@ -112,7 +112,7 @@ pub fn on(side: Side, call: &Call) -> Seen {
     let track = Track::builder("it").errors(errors.clone()).build().unwrap();
     let (track, active) = match side {
         Side::Server => (track, "http_server_active_requests{"),
-        _ => (track.client_side(), "http_client_active_requests{"),
+        _ => (track, "http_client_active_requests{"),
     };
     let guards = (outer.clone(), (track, inner.clone()));
     let mut seen = metrics::with_local_recorder(&recorder, || match side {

@@ -321,11 +321,7 @@ async fn span_that_is_filtered_out_sends_on_the_span_around_it() {
             on_get(move || async move {
                 let track = Track::builder("stock").span_level(SpanLevel::Debug);
                 let client = ServiceBuilder::new()
-                    .layer(
-                        observe("stock")
-                            .track(track.build().expect("a tracker"))
-                            .client(),
-                    )
+                    .layer(observe(track.build().expect("a tracker")).client())
                     .service(http1());
                 let response = client.oneshot(get(back, "/stock")).await;
                 text(response.expect("a response")).await
@@ -450,6 +446,6 @@ async fn span_ids_of_a_hook_are_those_of_the_context() {
             "/",
             on_get(|context: Context| async move { context.traceparent().to_string() }),
         )
-        .layer(observe("orders").track(track.expect("a tracker")).server());
+        .layer(observe(track.expect("a tracker")).server());
     assert_eq!(send(&http1(), traced(serve(app).await, "/")).await, own);
 }

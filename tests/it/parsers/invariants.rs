@@ -21,18 +21,21 @@ use tower_keep::{
     timeout::Deadline,
 };
 
+pub use super::forwarded::{forwarded, x_forwarded_for};
 pub use super::trace_formats::{b3, b3_multi, x_ray};
 
 pub type Invariant = fn(&[u8]);
 
 /// Each with the name of its target and of its folder of seeds.
-pub const INVARIANTS: [(&str, Invariant); 12] = [
+pub const INVARIANTS: [(&str, Invariant); 14] = [
     ("traceparent", traceparent),
     ("tracestate", tracestate),
     ("baggage", baggage),
     ("b3", b3),
     ("b3_multi", b3_multi),
     ("x_ray", x_ray),
+    ("x_forwarded_for", x_forwarded_for),
+    ("forwarded", forwarded),
     ("request_id", request_id),
     ("retry_after", retry_after),
     ("pushback", pushback),

@@ -2,6 +2,7 @@
 
 mod breaker_key;
 mod exchange;
+mod forwarded;
 mod invariants;
 mod trace_formats;
 
@@ -94,6 +95,11 @@ fn wild() -> impl Strategy<Value = Vec<u8>> {
         "'quoted'",
         "user@example.org",
         "::1",
+        "for=10.1.2.3",
+        "For=\"[fd00::1]:80\"",
+        "10.0.0.3, ",
+        "[::1]:1",
+        "\"",
         "0x1f",
         "2\nPOST 2 application/grpc\n",
         "1\nGET 1 text/plain\n",

@@ -89,7 +89,6 @@ fn contract_propagate() {
 #[test]
 fn contract_track() {
     contract::check_guard(|| Track::new("signed"));
-    contract::check_guard(|| Track::new("signed").client_side());
 }
 
 #[test]
@@ -173,7 +172,7 @@ fn contract_spy() {
 #[test]
 fn contract_pairs_and_options() {
     contract::check_guard(|| (Correlate::default(), Track::new("signed")));
-    contract::check_guard(|| (Propagate::default(), Track::new("signed").client_side()));
+    contract::check_guard(|| (Propagate::default(), Track::new("signed")));
     contract::check_guard(|| ((InheritContext, Some(operation("signed"))), None::<Track>));
     contract::check_guard(|| None::<RecordingGuard>);
     contract::check_guard(|| Some((RecordingGuard::new(), RecordingGuard::timed())));

@@ -1,19 +1,26 @@
 //! The access log: one line per call, at the level of its outcome, without secrets.
 
 use std::{
+    convert::Infallible,
+    net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use axum::{Router, routing::get as on_get};
-use http::header::HeaderValue;
-use tower::ServiceExt;
-use tower_keep::{GuardLayer, Outcome, observe, track::TrackBuilder};
+use axum::{Router, body::Body, routing::get as on_get};
+use http::{
+    Request, Response,
+    header::{HeaderName, HeaderValue},
+};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_keep::{
+    Context, GuardLayer, Outcome, context::TrustedProxies, observe, track::TrackBuilder,
+};
 use tracing::Level;
 
 use super::{guarded, shop, track};
 use crate::support::{
-    both_versions, get, header, local,
+    both_versions, get, header, http1, listen, local,
     logs::{Event, logs},
     meter::meter,
     serve, text,
@@ -94,7 +101,7 @@ fn paths(lines: &[Event]) -> Vec<&str> {
 async fn access_log_skipped_returns_on_failure_or_slow() {
     for track in [
         track().sample(0.0),
-        track().skip(|head| head.uri.path() != "/nothing"),
+        track().skip_log(|head| head.uri.path() != "/nothing"),
     ] {
         let logs = logs();
         let slow = (Duration::from_nanos(1), Duration::from_secs(60));
@@ -116,11 +123,11 @@ async fn access_log_skipped_returns_on_failure_or_slow() {
 
 #[tokio::test]
 async fn access_log_keeps_notable_calls_despite_sampling() {
-    for track in [track().sample(0.0), track().skip(|_| true)] {
+    for track in [track().sample(0.0), track().skip_log(|_| true)] {
         let logs = logs();
         // A classifier may call anything the caller's own fault.
         let forgiving = |track: TrackBuilder| {
-            let layer = observe("shop").track(track.build().expect("a tracker"));
+            let layer = observe(track.build().expect("a tracker"));
             shop().layer(layer.server().classify(|_| Outcome::ClientError))
         };
         for (app, path) in [
@@ -196,7 +203,7 @@ async fn first_event_reaches_every_filtered_layer() {
         "an answer"
     };
     let router = Router::new().route("/", on_get(handler));
-    let layer = observe("shop").track(track().build().expect("a tracker"));
+    let layer = observe(track().build().expect("a tracker"));
     let app = router.layer(layer.server());
     for _ in 0..3 {
         text(app.clone().oneshot(local("/")).await.unwrap()).await;
@@ -226,7 +233,7 @@ impl std::io::Write for Written {
 #[tokio::test]
 async fn access_log_skip_omits_named_calls_only() {
     let (meter, logs) = (meter(), logs());
-    let app = guarded(track().skip(|head| head.uri.path() == "/livez"));
+    let app = guarded(track().skip_log(|head| head.uri.path() == "/livez"));
     for path in ["/livez", "/orders/7", "/livez"] {
         text(app.clone().oneshot(local(path)).await.unwrap()).await;
     }
@@ -248,6 +255,113 @@ async fn access_log_sample_is_a_share_of_successes() {
     let lines = logs.calls().len();
     // Ten standard deviations to either side.
     assert!((100..300).contains(&lines), "{lines}");
+}
+
+#[tokio::test]
+async fn access_log_has_fields_of_application() {
+    let logs = logs();
+    let track = track().log_fields(|head, fields| {
+        fields.add("tenant", head.uri.path().len());
+        fields.add("user", "unknown");
+        fields.add("session", "hush");
+        if head.uri.path() == "/panics" {
+            panic!("a sour hook");
+        }
+    });
+    let handler = async || {
+        let call = Context::current().expect("a context");
+        call.add_field("items", 1);
+        // Contexts that are derived from it are of the same call; a request that is sent is another one.
+        let late = tokio::time::Instant::now() + Duration::from_secs(1);
+        let derived = call.with_deadline(late).with_attempt(2);
+        derived
+            .with_baggage(Default::default())
+            .add_field("user", 7);
+        derived.add_field("items", 2);
+        let answer = async |request: Request<Body>| {
+            let sent = Context::current().expect("a context");
+            sent.add_field("sent", request.uri());
+            Ok::<_, Infallible>(Response::new(Body::empty()))
+        };
+        let client = observe("stock").client().layer(service_fn(answer));
+        client.oneshot(local("/sent")).await.unwrap();
+    };
+    let panics = async || "not of the handler";
+    let router = Router::new().route("/", on_get(handler));
+    let router = router.route("/panics", on_get(panics));
+    let app = router.layer(observe(track.build().expect("a tracker")).server());
+    for path in ["/", "/panics"] {
+        text(app.clone().oneshot(local(path)).await.unwrap()).await;
+    }
+    let calls = logs.calls();
+    let fields: Vec<_> = calls.iter().map(|call| call.get("fields")).collect();
+    assert_eq!(
+        fields,
+        [
+            r#"sent="/sent""#,
+            r#"items="2" user="7" tenant="1" session="REDACTED""#,
+            r#"tenant="7" user="unknown" session="REDACTED""#,
+        ]
+    );
+}
+
+/// Without a context there is nowhere to add fields later, but those of the request are there.
+#[tokio::test]
+async fn access_log_has_fields_without_context() {
+    let logs = logs();
+    let track = track().log_fields(|_, fields| fields.add("tenant", "acme"));
+    let layer = GuardLayer::server(track.build().expect("a tracker"));
+    let app = shop().layer(layer);
+    text(app.oneshot(local("/livez")).await.unwrap()).await;
+    assert_eq!(logs.only_call().get("fields"), r#"tenant="acme""#);
+}
+
+#[tokio::test]
+async fn client_address_is_peer_or_what_proxies_say() {
+    let logs = logs();
+    let proxies = TrustedProxies::x_forwarded_for(["127.0.0.0/8", "10.0.0.0/8"]).unwrap();
+    let track = track().client_address(proxies).build().unwrap();
+    let app = shop().layer(observe(track.clone()).server());
+    // The peer as axum knows it, over a real connection.
+    let (listener, address) = listen().await;
+    let service = app.clone();
+    let service = service.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, service).await });
+    for (said, client) in [
+        (None, "127.0.0.1"),
+        (Some("192.0.2.1, 203.0.113.7, 10.1.1.1"), "203.0.113.7"),
+        (Some("unknown"), "127.0.0.1"),
+    ] {
+        let mut request = get(address, "/livez");
+        let said = said.map(HeaderValue::from_static);
+        let headers = request.headers_mut();
+        headers.extend(said.map(|said| (HeaderName::from_static("x-forwarded-for"), said)));
+        text(http1().request(request).await.unwrap()).await;
+        assert_eq!(logs.only_call().get("client.address"), client);
+        let span = logs.call_spans().pop().expect("a span");
+        assert_eq!(span.get("client.address"), client);
+        logs.clear();
+    }
+
+    // A peer that is no proxy, in the extensions.
+    let mut request = local("/livez");
+    let said = HeaderValue::from_static("10.0.0.1");
+    request.headers_mut().insert("x-forwarded-for", said);
+    let peer: SocketAddr = "[2001:db8::1]:80".parse().unwrap();
+    request.extensions_mut().insert(peer);
+    text(app.clone().oneshot(request).await.unwrap()).await;
+    assert_eq!(logs.only_call().get("client.address"), "2001:db8::1");
+    logs.clear();
+
+    // No peer, and a client.
+    text(app.oneshot(local("/livez")).await.unwrap()).await;
+    let client = observe(track).client().layer(shop());
+    let mut request = local("/livez");
+    request.extensions_mut().insert(peer);
+    text(client.oneshot(request).await.unwrap()).await;
+    for call in logs.calls() {
+        assert_eq!(call.fields.get("client.address"), None);
+    }
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ async fn body_sizes_are_measured_once_per_call() {
         )
         .route("/deaf", on_post(async || "not a word"))
         .layer(RequestBodyLayer::new(Body::new))
-        .layer(observe("shop").track(track).server());
+        .layer(observe(track).server());
     let address = serve(app).await;
 
     let post = |path: &str, frames: &[&'static str]| {
@@ -75,7 +75,7 @@ async fn body_sizes_are_measured_on_clients() {
     let track = track().body_sizes(true).build().unwrap();
     for (_, client) in both_versions() {
         let client = ServiceBuilder::new()
-            .layer(observe("shop").track(track.clone()).client())
+            .layer(observe(track.clone()).client())
             .layer(RequestBodyLayer::new(Body::new))
             .service(client);
         let mut request = get(address, "/echo");

@@ -19,7 +19,7 @@ async fn overload_error_has_error_type() {
     let (meter, logs) = (meter(), logs());
     let errors = ErrorTracker::default();
     let track = Track::builder("peer").errors(errors.clone());
-    let layer = GuardLayer::client(track.build().unwrap().client_side());
+    let layer = GuardLayer::client(track.build().unwrap());
     let layer = layer.classify(|_| Outcome::Overload);
     let busy = async |_: Request<Body>| -> Result<Response<Body>, std::io::Error> {
         Err(std::io::Error::from(std::io::ErrorKind::QuotaExceeded))
@@ -90,7 +90,7 @@ async fn errors_go_to_configured_error_tracker() {
 async fn tracker_of_any_service_is_used() {
     let (meter, errors) = (meter(), ErrorTracker::default());
     let track = Track::builder("two").errors(errors.clone());
-    let layer = observe("one").track(track.build().unwrap()).any();
+    let layer = observe(track.build().unwrap()).any();
     let fails = async |()| Err::<(), _>(std::io::Error::other("torn"));
     assert!(layer.layer(service_fn(fails)).oneshot(()).await.is_err());
     assert_eq!(errors.total(), 1);

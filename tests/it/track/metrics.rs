@@ -271,7 +271,7 @@ async fn targets_beyond_max_share_overflow_series() {
         app = app.route(&format!("/page-{n}"), on_get(async || "a page"));
     }
     let track = track().max_targets(3).build().unwrap();
-    let app = app.layer(observe("shop").track(track).server());
+    let app = app.layer(observe(track).server());
     for n in 0..10 {
         let response = app.clone().oneshot(local(&format!("/page-{n}"))).await;
         text(response.unwrap()).await;
@@ -309,7 +309,7 @@ async fn series_beyond_max_share_overflow_series() {
 #[tokio::test]
 async fn route_slot_is_filled_by_inner_layer() {
     let meter = meter();
-    let layer = observe("shop").track(track().build().unwrap()).server();
+    let layer = observe(track().build().unwrap()).server();
     // A router of one's own, and a layer round the service of one route.
     let own = service_fn(async |request: Request<Body>| {
         RouteSlot::set(request.extensions(), "/made/by/{hand}");

@@ -53,7 +53,7 @@ async fn status(Path(code): Path<u16>) -> StatusCode {
 
 fn guarded(track: TrackBuilder) -> Router {
     let track = track.build().expect("a tracker");
-    shop().layer(observe("shop").track(track).server())
+    shop().layer(observe(track).server())
 }
 
 /// Answers after the milliseconds that the path says.
@@ -73,5 +73,5 @@ fn sleepy(track: TrackBuilder) -> Router {
         .route("/sleep/{millis}", on_get(sleep))
         .route("/body/{millis}", on_get(slow_body))
         .route("/export/{millis}", on_get(sleep))
-        .layer(observe("shop").track(track.build().unwrap()).server())
+        .layer(observe(track.build().unwrap()).server())
 }

@@ -32,7 +32,7 @@ const OVERFLOW: (&str, &str) = ("otel_metric_overflow", "true");
 
 fn guarded(app: Router, track: TrackBuilder) -> Router {
     let track = track.build().expect("a tracker");
-    app.layer(observe("shop").track(track).server())
+    app.layer(observe(track).server())
 }
 
 async fn ask(app: &Router, request: Request<Body>) {

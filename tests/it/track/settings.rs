@@ -6,9 +6,14 @@ use axum::{Router, body::Body, routing::get as on_get};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use tower::{Layer, ServiceExt, service_fn};
-use tower_keep::{GuardLayer, context::Correlate, track::TrackBuilder};
+use tower_keep::{
+    ErrorTracker, GuardLayer, Track,
+    context::{Correlate, Propagate},
+    observe,
+    track::TrackBuilder,
+};
 
-use super::{DURATION, track};
+use super::{ACTIVE, DURATION, track};
 use crate::support::{local, logs::logs, meter::meter};
 
 #[tokio::test]
@@ -16,7 +21,7 @@ async fn server_address_option_fills_missing_authority() {
     let (meter, logs) = (meter(), logs());
     let track = track().server_address("told.example:9").build().unwrap();
     let answer = async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty()));
-    let client = GuardLayer::client(track.clone().client_side()).layer(service_fn(answer));
+    let client = GuardLayer::client(track.clone()).layer(service_fn(answer));
     for uri in ["http://said.example:81/", "/"] {
         let response = client.clone().oneshot(local(uri)).await.unwrap();
         response.into_body().collect().await.unwrap();
@@ -33,7 +38,7 @@ async fn server_address_option_fills_missing_authority() {
         let response = response.header("grpc-status", "0");
         Ok::<_, Infallible>(response.body(Body::empty()).unwrap())
     };
-    let client = GuardLayer::grpc_client(track.client_side()).layer(service_fn(answer));
+    let client = GuardLayer::grpc_client(track).layer(service_fn(answer));
     let request = Request::post("/shop.Stock/Get").header("content-type", "application/grpc");
     let request = request.body(Body::empty()).unwrap();
     client.oneshot(request).await.unwrap();
@@ -60,6 +65,68 @@ async fn tracker_is_shared_by_its_layers() {
         app(route).oneshot(local(route)).await.unwrap();
     }
     assert_eq!(meter.count(DURATION, &[("http_route", "_OTHER")]), 1.0);
+}
+
+/// A client whose tracker stood in a pair of guards counted as a server: the tracker had to be told its side.
+#[tokio::test]
+async fn tracker_has_side_of_its_layer() {
+    let (meter, logs) = (meter(), logs());
+    let answer = async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty()));
+    let track = track().build().unwrap();
+    let pair = (Propagate::default(), track.clone());
+    let client = GuardLayer::client(pair).layer(service_fn(answer));
+    client.oneshot(local("/")).await.unwrap();
+    let server = GuardLayer::server(track.clone()).layer(service_fn(answer));
+    server.oneshot(local("/")).await.unwrap();
+    let any = GuardLayer::any(track).layer(service_fn(answer));
+    any.oneshot(local("/")).await.unwrap();
+
+    assert_eq!(meter.count(DURATION, &[]), 1.0);
+    assert_eq!(
+        meter.count("http_client_request_duration_seconds", &[]),
+        2.0
+    );
+    let kinds: Vec<_> = logs
+        .calls()
+        .iter()
+        .map(|call| call.get("kind").to_owned())
+        .collect();
+    assert_eq!(kinds, ["client", "server", "client"]);
+    let spans = logs.call_spans();
+    let kinds: Vec<_> = spans.iter().map(|span| span.get("otel.kind")).collect();
+    assert_eq!(kinds, ["client", "server", "client"]);
+}
+
+#[tokio::test]
+async fn ignored_call_leaves_ids_and_nothing_else() {
+    let (meter, logs) = (meter(), logs());
+    let errors = ErrorTracker::default();
+    let built = Track::builder("shop").errors(errors.clone());
+    let built = built.ignore(|head| head.uri.path() == "/livez");
+    let outer = built.build().unwrap();
+    let fails = async |_: Request<Body>| {
+        let answer = Response::builder().status(500).body(Body::empty());
+        Ok::<_, Infallible>(answer.unwrap())
+    };
+    // A tracker of the same name further in, which ignores nothing.
+    let inner = Track::builder("shop").errors(errors.clone()).build();
+    let service = GuardLayer::server(inner.unwrap()).layer(service_fn(fails));
+    let service = observe(outer).server().layer(service);
+
+    let response = service.clone().oneshot(local("/livez")).await.unwrap();
+    assert_eq!(response.status(), 500);
+    assert!(response.headers().contains_key("x-request-id"));
+    drop(response);
+    assert_eq!(meter.count(DURATION, &[]), 0.0);
+    assert_eq!(meter.calls(&[]), 0.0);
+    assert_eq!(meter.sum(ACTIVE, &[]), None);
+    assert_eq!((logs.calls().len(), logs.call_spans().len()), (0, 0));
+    assert_eq!(errors.total(), 0);
+
+    drop(service.oneshot(local("/orders")).await.unwrap());
+    assert_eq!(meter.calls(&[]), 1.0);
+    assert_eq!((logs.calls().len(), logs.call_spans().len()), (1, 1));
+    assert_eq!(errors.total(), 1);
 }
 
 #[test]

@@ -25,7 +25,7 @@ async fn span_accepts_fields_of_handler() {
                 tracing::info!(target: "shop", "after a wait");
             }),
         )
-        .layer(observe("shop").track(track().build().unwrap()).server());
+        .layer(observe(track().build().unwrap()).server());
     let address = serve(app).await;
     for (version, client) in both_versions() {
         let response = client.request(get(address, "/orders/7")).await.unwrap();

@@ -44,7 +44,7 @@ impl Ears {
     /// Makes a layer that observes a service of that name.
     fn observe(&self, name: &'static str) -> Observe {
         let track = Track::builder(name).errors(self.errors.clone());
-        observe(name).track(track.build().expect("a tracker"))
+        observe(track.build().expect("a tracker"))
     }
 
     /// Counts how often a call was timed, counted, logged, given a span and grouped.
@@ -223,7 +223,7 @@ fn sized(ears: &Ears, name: &'static str) -> Observe {
     let track = Track::builder(name)
         .errors(ears.errors.clone())
         .body_sizes(true);
-    observe(name).track(track.build().expect("a tracker"))
+    observe(track.build().expect("a tracker"))
 }
 
 fn post(to: &str) -> Request<Body> {

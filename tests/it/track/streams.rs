@@ -51,7 +51,7 @@ async fn upgrade_is_a_stream_not_a_request() {
                 (StatusCode::SWITCHING_PROTOCOLS, headers)
             }),
         )
-        .layer(observe("shop").track(track().build().unwrap()).server());
+        .layer(observe(track().build().unwrap()).server());
     let address = serve(app).await;
     let mut request = get(address, "/chat");
     let headers = request.headers_mut();
@@ -86,7 +86,7 @@ async fn connect_tunnel_is_a_stream_not_a_request() {
                 io.write_all(b"through").await.unwrap();
             });
         })
-        .layer(observe("shop").track(track().build().unwrap()).server());
+        .layer(observe(track().build().unwrap()).server());
     let address = serve(app).await;
     let request = Request::connect("shop.test:443")
         .body(Body::empty())

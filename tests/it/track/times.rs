@@ -100,16 +100,14 @@ async fn busy_time_excludes_waiting() {
     const WORK: Duration = Duration::from_millis(5);
     let (meter, logs) = (meter(), logs());
     let track = track().poll_time(true).build().unwrap();
-    let service =
-        observe("shop")
-            .track(track)
-            .server()
-            .layer(service_fn(async |_: Request<Body>| {
-                std::thread::sleep(WORK);
-                tokio::time::sleep(WORK * 4).await;
-                std::thread::sleep(WORK);
-                Ok::<_, Infallible>(Response::new(Body::empty()))
-            }));
+    let service = observe(track)
+        .server()
+        .layer(service_fn(async |_: Request<Body>| {
+            std::thread::sleep(WORK);
+            tokio::time::sleep(WORK * 4).await;
+            std::thread::sleep(WORK);
+            Ok::<_, Infallible>(Response::new(Body::empty()))
+        }));
     service.oneshot(local("/")).await.unwrap();
     let line = logs.only_call();
     let millis = |field| Duration::from_secs_f64(line.get(field).parse::<f64>().unwrap() / 1e3);
@@ -163,7 +161,7 @@ async fn readiness_wait_is_measured_by_option() {
     let (meter, logs) = (meter(), logs());
     let open = Arc::new(Mutex::new(false));
     let track = track().readiness_wait(true).build().unwrap();
-    let layer = observe("shop").track(track).server();
+    let layer = observe(track).server();
     let mut service = layer.layer(Gate(open.clone()));
     let not_yet = tokio::time::timeout(Duration::from_millis(300), service.ready()).await;
     assert!(not_yet.is_err());

@@ -277,7 +277,7 @@ async fn client_disconnect_is_cancelled_whatever_its_deadline() {
         .route("/slow", post(slow))
         .with_state(arrived.clone())
         .layer(breaker.layer().server())
-        .layer(observe("server").track(tracked(&errors)).server())
+        .layer(observe(tracked(&errors)).server())
         .layer(GuardLayer::server(witness));
     let address = serve(app).await;
     let mut server = Watched {
@@ -339,7 +339,7 @@ async fn tonic_server() -> Watched {
     let notify = arrived.clone();
     let layers = ServiceBuilder::new()
         .layer(GuardLayer::server(witness))
-        .layer(observe("server").track(tracked(&errors)).server())
+        .layer(observe(tracked(&errors)).server())
         .layer(breaker.layer().server())
         .layer(MapRequestLayer::new(
             move |request: http::Request<tonic::body::Body>| {

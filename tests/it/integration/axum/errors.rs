@@ -47,7 +47,7 @@ async fn response_error_extension_is_recorded_with_sources() {
             "/invoices/{id}",
             on_get(|Path(id): Path<u32>| async move { Err::<(), _>(NoInvoice(TornPage(id))) }),
         )
-        .layer(observe("shop").track(track).server());
+        .layer(observe(track).server());
     let address = serve(app).await;
     for (_, client) in both_versions() {
         let request = get(address, "/invoices/7");
@@ -69,7 +69,7 @@ async fn error_status_is_grouped_by_route_and_status() {
     let (track, errors) = tracked("shop");
     let app = Router::new()
         .route("/fails", on_get(fails))
-        .layer(observe("shop").track(track).server());
+        .layer(observe(track).server());
     let address = serve(app).await;
     for (_, client) in both_versions() {
         text(client.request(get(address, "/fails")).await.unwrap()).await;

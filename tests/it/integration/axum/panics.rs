@@ -27,7 +27,7 @@ async fn handler_panic_is_answered_and_connection_survives() {
     let app = Router::new()
         .route("/panics", on_get(panics))
         .route("/orders/{id}", on_get(order))
-        .layer(observe("shop").track(track).server());
+        .layer(observe(track).server());
     let address = serve(app).await;
 
     let mut sender = connect1(address).await;

@@ -156,7 +156,7 @@ async fn connection_refused_is_a_failure_with_cause() {
         let (witness, mut ends) = witness();
         let (track, errors) = tracked("stock");
         let client = ServiceBuilder::new()
-            .layer(GuardLayer::client((witness, track.client_side())))
+            .layer(GuardLayer::client((witness, track)))
             .service(client);
         let error = client.oneshot(get(address, "/ok")).await.unwrap_err();
         assert!(
@@ -254,7 +254,7 @@ async fn dropped_body_cancels_unless_head_failed() {
 async fn rejection_error_carries_rejection_across_clones() {
     let fuse = Fuse::blows_after(2);
     let (track, errors) = tracked("stock");
-    let layer = GuardLayer::client((Propagate::default(), (track.client_side(), fuse.clone())));
+    let layer = GuardLayer::client((Propagate::default(), (track, fuse.clone())));
     let address = upstream().await;
     // One failure through each of two clients.
     let clients = both_versions().map(|(_, client)| layer.clone_layer(client));

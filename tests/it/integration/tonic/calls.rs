@@ -82,7 +82,7 @@ async fn stream_is_one_call_until_its_trailers() {
     let (mut reporter, health) = health_reporter();
     let track = Track::new("health");
     let address = serve_tonic!(GuardLayer::server((served, track.clone())), health);
-    let layer = GuardLayer::grpc_client((called, track.client_side()));
+    let layer = GuardLayer::grpc_client((called, track));
     let mut client =
         HealthClient::new(ServiceBuilder::new().layer(layer).service(channel(address)));
 
@@ -167,9 +167,9 @@ async fn grpc_code_outcome_agrees_on_both_sides() {
 async fn status_error_is_grouped_by_source_or_message() {
     let (served, server_errors) = tracked("health");
     let (called, client_errors) = tracked("health");
-    let server = observe("health").track(served).server();
+    let server = observe(served).server();
     let address = serve_tonic!(server, HealthServer::new(Scripted::default()));
-    let layer = observe("health").track(called).grpc_client();
+    let layer = observe(called).grpc_client();
     let mut client =
         HealthClient::new(ServiceBuilder::new().layer(layer).service(channel(address)));
     // The server learns the method from an answer that only its implementation can have given.

@@ -168,7 +168,7 @@ async fn missing_grpc_status_is_a_failure() {
         )
     };
     let app = Router::new().route("/grpc.health.v1.Health/Check", axum::routing::post(half));
-    let layer = GuardLayer::grpc_client((witness, track.client_side()));
+    let layer = GuardLayer::grpc_client((witness, track));
     let service = ServiceBuilder::new()
         .layer(layer)
         .service(channel(serve(app).await));
@@ -202,7 +202,7 @@ async fn http_answer_of_proxy_is_by_http_status() {
 async fn connection_refused_is_a_failure_with_cause() {
     let (witness, mut ends) = witness();
     let (track, errors) = tracked("health");
-    let layer = GuardLayer::grpc_client((witness, track.client_side()));
+    let layer = GuardLayer::grpc_client((witness, track));
     let service = ServiceBuilder::new()
         .layer(layer)
         .service(channel(nobody().await));

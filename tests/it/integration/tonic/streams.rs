@@ -141,7 +141,7 @@ async fn bidi_stream_is_one_call_on_both_sides() {
     let guard = GuardLayer::server((served, track.clone()));
     let stack = ServiceBuilder::new().layer(guard).layer(bytes).into_inner();
     let address = serve_tonic!(stack, Chat);
-    let guard = GuardLayer::grpc_client((called, track.client_side()));
+    let guard = GuardLayer::grpc_client((called, track));
     let layer = ServiceBuilder::new().layer(guard).layer(bytes).into_inner();
     let service = ServiceBuilder::new().layer(layer).service(channel(address));
     assert_eq!(chat(service, ["hello", "bye"]).await, ["HELLO", "BYE"]);
