@@ -12,8 +12,11 @@ use crate::{
 /// Returns a builder of a layer that observes a service: it correlates, tracks, times and logs calls, groups errors and
 /// records panics. A server responds to panics; elsewhere they are resumed in the caller.
 ///
-/// The argument is the name of the service, which metrics and logs contain, or a [`Track`] with settings, which has a name. The layer never rejects calls and passes on the readiness of the
-/// service, hence [`PassThrough`] in its type.
+/// The argument is the name of the service, which metrics and logs contain, or a [`Track`] with settings, which has a name.
+/// Metrics are dropped where the process has no recorder, such as that of the feature `prometheus`;
+/// [all metrics](crate::all_metrics) lists them.
+///
+/// The layer never rejects calls and passes on the readiness of the service, hence [`PassThrough`] in its type.
 ///
 /// ```
 /// # #[cfg(feature = "axum")] {
