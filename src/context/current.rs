@@ -177,6 +177,17 @@ impl Context {
         })
     }
 
+    /// Returns the same call for work that outlives it.
+    pub(super) fn without_deadline(&self) -> Context {
+        match self.0.deadline {
+            None => self.clone(),
+            Some(_) => Context::new(ContextInner {
+                deadline: None,
+                ..self.derive()
+            }),
+        }
+    }
+
     /// Returns the same call with this baggage, for later hops: read it, add to it, and run the rest of the work in the
     /// new context. Sent on where [`Propagate`](super::Propagate) sends [baggage](super::PropagateBuilder::baggage).
     ///

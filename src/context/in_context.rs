@@ -87,3 +87,46 @@ pub fn in_context<F: Future>(future: F) -> InContext<F> {
         TimeBudget::current().to_absolute(),
     )
 }
+
+/// Wraps the handler of an upgraded connection, such as a web socket, so that it runs in the current context, without the
+/// deadline: that was for the call, which is over when the connection is upgraded.
+///
+/// With axum's `WebSocketUpgrade`:
+///
+/// ```ignore
+/// async fn connect(ws: WebSocketUpgrade) -> Response {
+///     ws.on_upgrade(upgrade_in_context(chat))
+/// }
+/// async fn chat(socket: WebSocket) { /* lines that are logged here have the IDs of the call */ }
+/// ```
+///
+/// The same for any function that is called later with a connection:
+///
+/// ```
+/// use tower_keep::context::{Context, upgrade_in_context};
+///
+/// async fn chat(_socket: u32) -> Option<Context> {
+///     Context::current()
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let call = Context::new_root();
+/// let serve = call.run(|| upgrade_in_context(chat));
+/// let seen = tokio::spawn(async move { serve(7).await }).await.unwrap();
+/// assert_eq!(seen, Some(call));
+/// # }
+/// ```
+pub fn upgrade_in_context<I, F: Future>(
+    serve: impl FnOnce(I) -> F,
+) -> impl FnOnce(I) -> InContext<F> {
+    let context = Context::current().map(|call| call.without_deadline());
+    move |connection| {
+        // Entered here as well, since a function may log before it returns its future.
+        let future = {
+            let mut current = context.clone();
+            let _scope = ContextScope::enter(&mut current);
+            serve(connection)
+        };
+        InContext::new(future, context, TimeBudget::NONE)
+    }
+}

@@ -20,6 +20,11 @@
 //! | a request is sent | [`Propagate`] writes the context into its headers, with what a handler added by [`Context::with_baggage`] or [`Context::with_tracestate`] |
 //! | a task is spawned | it has no context, unless its future is wrapped in [`in_context`] |
 //!
+//! # Web sockets
+//!
+//! The task that serves an upgraded connection is spawned by the framework, after the call. [`upgrade_in_context`] gives it the
+//! context of the call, without its deadline: `ws.on_upgrade(upgrade_in_context(chat))`.
+//!
 //! # Formats of other systems
 //!
 //! Traces are read and sent in the W3C's format. [`CorrelateBuilder::trace_formats`] and [`PropagateBuilder::trace_formats`]
@@ -114,7 +119,7 @@ pub use header::{
     Baggage, BaggageMember, CallId, HeaderError, HeaderErrorKind, IdFormat, InvalidCallId, SpanId,
     TraceFlags, TraceId, Traceparent, Tracestate,
 };
-pub use in_context::{InContext, in_context};
+pub use in_context::{InContext, in_context, upgrade_in_context};
 pub use inherit::InheritContext;
 pub use propagate::{Propagate, PropagateBuilder, RequestIdPolicy};
 pub use request_head::RequestHead;

@@ -5,6 +5,7 @@ use std::hash::{Hash, Hasher};
 use super::{
     config::TrackConfig,
     labels::{CallLabels, ErrorLabel},
+    long_lived::LongLived,
     request_labels::RequestLabels,
 };
 use crate::{call::GrpcCode, util::family::SeriesKey};
@@ -13,9 +14,11 @@ use crate::{call::GrpcCode, util::family::SeriesKey};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MetricKind {
     Http,
-    /// Upgrades, tunnels and server-sent events.
+    /// Server-sent events.
     Stream,
     Grpc,
+    /// Upgrades and tunnels, of which there is no duration.
+    Tunnel,
 }
 
 impl MetricKind {
@@ -23,8 +26,9 @@ impl MetricKind {
         match (labels.request.is_grpc, labels.long_lived) {
             // A gRPC stream may be long-lived too, but its head does not tell.
             (true, _) => MetricKind::Grpc,
-            (false, true) => MetricKind::Stream,
-            (false, false) => MetricKind::Http,
+            (false, LongLived::Events) => MetricKind::Stream,
+            (false, LongLived::Tunnel) => MetricKind::Tunnel,
+            (false, LongLived::No) => MetricKind::Http,
         }
     }
 }
@@ -164,8 +168,8 @@ impl Hash for CallKey {
 }
 
 impl SeriesKey for CallKey {
-    // Three kinds, each for failures and for the rest.
-    const OVERFLOW_KEYS: usize = 6;
+    // Four kinds, each for failures and for the rest.
+    const OVERFLOW_KEYS: usize = 8;
 
     fn overflow_key(&self) -> Self {
         CallKey::from_parts(self.kind, self.is_failure, None)

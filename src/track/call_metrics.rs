@@ -2,10 +2,10 @@ use metrics::{Counter, Histogram};
 
 use super::report::CallReport;
 
-/// The handles of one set of labels; `None` for metrics that are off.
+/// The handles of one set of labels; `None` for metrics that are off, and for the duration of tunnels.
 #[derive(Debug)]
 pub(super) struct CallMetrics {
-    pub(super) duration: Histogram,
+    pub(super) duration: Option<Histogram>,
     pub(super) total: Option<Counter>,
     pub(super) time_to_head: Option<Histogram>,
     pub(super) poll_time: Option<Histogram>,
@@ -19,7 +19,9 @@ impl CallMetrics {
     #[inline]
     pub(super) fn record(&self, report: &CallReport<'_>, request_bytes: Option<u64>) {
         let end = report.end;
-        self.duration.record(report.elapsed.as_secs_f64());
+        if let Some(duration) = &self.duration {
+            duration.record(report.elapsed.as_secs_f64());
+        }
         if let Some(total) = &self.total {
             total.increment(1);
         }

@@ -10,6 +10,7 @@ use super::{
     access_log::AccessLogEntry,
     byte_counter::{ByteCounter, RequestByteCount},
     labels::CallLabels,
+    long_lived::LongLived,
     report::CallReport,
     request_labels::RequestLabels,
     span, span_ids,
@@ -66,7 +67,7 @@ impl<B> Admit<Request<B>> for Track {
             grpc_method,
             server_timing,
             response_time,
-            long_lived: false,
+            long_lived: LongLived::No,
             method_exists: false,
         })
     }

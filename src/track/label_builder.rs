@@ -38,7 +38,8 @@ impl LabelBuilder<'_> {
         }
     }
 
-    fn duration_histogram(&self, kind: MetricKind, labels: Vec<Label>) -> Histogram {
+    /// Returns `None` for tunnels: the call is over with its head, and tells nothing of their duration.
+    fn duration_histogram(&self, kind: MetricKind, labels: Vec<Label>) -> Option<Histogram> {
         let (prefix, side) = (self.prefix(kind == MetricKind::Grpc), side_name(self.side));
         let name = match kind {
             MetricKind::Stream => format!("{prefix}_stream_duration_seconds"),
@@ -46,14 +47,15 @@ impl LabelBuilder<'_> {
                 format!("{prefix}_call_duration_seconds")
             }
             MetricKind::Grpc | MetricKind::Http => format!("{prefix}_request_duration_seconds"),
+            MetricKind::Tunnel => return None,
         };
         let what = match kind {
-            MetricKind::Stream => "Long-lived streams: upgrades, tunnels, server-sent events",
-            MetricKind::Grpc | MetricKind::Http => "From admission to the end of the response body",
+            MetricKind::Stream => "Server-sent events, from admission to their end",
+            _ => "From admission to the end of the response body",
         };
         // Described along with each series, since nobody tells when a recorder is installed.
         metrics::describe_histogram!(name.clone(), Unit::Seconds, format!("{what}, {side}."));
-        metrics::histogram!(name, labels)
+        Some(metrics::histogram!(name, labels))
     }
 
     fn active_name(&self) -> String {

@@ -1,6 +1,6 @@
 //! The labels of a call, as small numbers that are cheap to store and to compare.
 
-use super::request_labels::RequestLabels;
+use super::{long_lived::LongLived, request_labels::RequestLabels};
 use crate::{
     call::{CallEnd, GrpcCode},
     context::Context,
@@ -19,8 +19,7 @@ pub(super) struct CallLabels<'a> {
     pub(super) status: Option<u16>,
     pub(super) grpc_code: Option<GrpcCode>,
     pub(super) error: ErrorLabel,
-    /// An upgrade, a tunnel or server-sent events.
-    pub(super) long_lived: bool,
+    pub(super) long_lived: LongLived,
 }
 
 impl<'a> CallLabels<'a> {
@@ -97,7 +96,7 @@ mod tests {
                 status: None,
                 grpc_code: None,
                 error: ErrorLabel::None,
-                long_lived: false,
+                long_lived: LongLived::No,
             };
             (labels.server(), labels.route())
         };

@@ -4,15 +4,31 @@ use http::{StatusCode, header};
 
 use crate::guard::Head;
 
-/// Returns whether a stream is long-lived: an upgrade, a tunnel or server-sent events.
-pub(super) fn is_long_lived(is_connect: bool, head: &Head<'_>) -> bool {
-    // A CONNECT that fails is an ordinary call.
-    let is_tunnel = is_connect && head.status.is_success();
-    let is_events = || {
-        let content_type = head.headers.get(header::CONTENT_TYPE);
-        content_type.is_some_and(|value| is_event_stream(value.as_bytes()))
-    };
-    head.status == StatusCode::SWITCHING_PROTOCOLS || is_tunnel || is_events()
+/// The kind of stream that a call is, if it is meant to last. Such a call is never slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LongLived {
+    No,
+    /// Server-sent events: a body, and so a duration.
+    Events,
+    /// An upgrade or a tunnel. The call ends with its head, and nobody sees how long the tunnel lasts.
+    Tunnel,
+}
+
+impl LongLived {
+    /// Reads the kind from the head of the response.
+    pub(super) fn from_head(is_connect: bool, head: &Head<'_>) -> Self {
+        // A CONNECT that fails is an ordinary call.
+        let is_tunnel = is_connect && head.status.is_success();
+        let is_events = || {
+            let content_type = head.headers.get(header::CONTENT_TYPE);
+            content_type.is_some_and(|value| is_event_stream(value.as_bytes()))
+        };
+        match head.status == StatusCode::SWITCHING_PROTOCOLS || is_tunnel {
+            true => LongLived::Tunnel,
+            false if is_events() => LongLived::Events,
+            false => LongLived::No,
+        }
+    }
 }
 
 /// Returns whether a content type is that of server-sent events, with any parameters.

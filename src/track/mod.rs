@@ -25,11 +25,15 @@
 //! | `http_server_request_duration_seconds` | method, route, status, scheme, error type |
 //! | `http_client_request_duration_seconds` | method, server, status, scheme, version, error type |
 //! | `rpc_{server,client}_call_duration_seconds` | gRPC method, code, error type; on clients the configured server |
-//! | `http_{server,client}_stream_duration_seconds` | as the first two, for long-lived streams: server-sent events to their end, 101 and CONNECT to the head, since a tunnel has no body |
+//! | `http_{server,client}_stream_duration_seconds` | as the first two, for server-sent events, to their end |
 //! | `http_{server,client}_active_requests` | method, scheme |
 //! | `tower_keep_calls_total` | service, kind, target, [outcome](crate::Outcome) |
 //! | `tower_keep_slow_calls_total` | service, target, level |
 //! | by option: `.._time_to_head_seconds`, `.._poll_time_seconds`, `.._readiness_wait_seconds`, `.._{request,response}_body_size_bytes` | as the first two |
+//!
+//! Upgrades (101, web sockets) and CONNECT tunnels are counted and logged, but in no histogram of durations: the call ends with
+//! its head, and nobody sees how long the tunnel lasts. See [`upgrade_in_context`](crate::context::upgrade_in_context) for the IDs in
+//! a web socket.
 //!
 //! The target of a call is its route (servers), its server (clients) or its gRPC method. The route is axum's
 //! `MatchedPath`, or what an inner service stores in the [`RouteSlot`]; never the path. The feature

@@ -2,7 +2,7 @@ use http::StatusCode;
 use tracing::Span;
 
 use super::{
-    access_log::LogFields, byte_counter::ByteCounter, long_lived::is_long_lived,
+    access_log::LogFields, byte_counter::ByteCounter, long_lived::LongLived,
     request_labels::RequestLabels, target::Target,
 };
 use crate::{call::Outcome, guard::Head, protocol::WireFormat, util::family::InFlightGauge};
@@ -22,7 +22,7 @@ pub struct TrackPermit {
     pub(super) server_timing: bool,
     pub(super) response_time: bool,
     pub(super) is_connect: bool,
-    pub(super) long_lived: bool,
+    pub(super) long_lived: LongLived,
     /// The head of the response shows that the server implements the gRPC method.
     pub(super) method_exists: bool,
 }
@@ -42,7 +42,7 @@ impl TrackPermit {
             server_timing: false,
             response_time: false,
             is_connect: false,
-            long_lived: false,
+            long_lived: LongLived::No,
             method_exists: false,
         }
     }
@@ -55,7 +55,10 @@ impl TrackPermit {
     pub(super) fn read_head(&mut self, head: &Head<'_>) {
         self.request.is_grpc = head.wire.is_grpc();
         // All gRPC responses have the same content type, streams or not.
-        self.long_lived = !self.request.is_grpc && is_long_lived(self.is_connect, head);
+        self.long_lived = match self.request.is_grpc {
+            true => LongLived::No,
+            false => LongLived::from_head(self.is_connect, head),
+        };
         // A response to an unknown method has its code in the head, or is not gRPC at all.
         self.method_exists = self.request.is_grpc
             && head.status == StatusCode::OK

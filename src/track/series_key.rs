@@ -129,6 +129,7 @@ mod tests {
         track::{
             call_key::{CallKey, MetricKind, SeriesLabels},
             labels::ErrorLabel,
+            long_lived::LongLived,
         },
     };
 
@@ -150,7 +151,7 @@ mod tests {
             status: Some(status),
             grpc_code: None,
             error: ErrorLabel::None,
-            long_lived: false,
+            long_lived: LongLived::No,
         }
     }
 
@@ -234,8 +235,13 @@ mod tests {
             .chain(codes)
             .chain(errors.map(|error| SeriesLabels { error, ..labels }));
         let key = |kind, is_failure| CallKey::from_parts(kind, is_failure, Some(labels));
-        let kinds =
-            [MetricKind::Http, MetricKind::Stream, MetricKind::Grpc].map(|kind| key(kind, false));
+        let kinds = [
+            MetricKind::Http,
+            MetricKind::Stream,
+            MetricKind::Grpc,
+            MetricKind::Tunnel,
+        ]
+        .map(|kind| key(kind, false));
         let labels = all.map(|labels| CallKey::from_parts(MetricKind::Http, false, Some(labels)));
         labels
             .chain(kinds)

@@ -12,6 +12,7 @@ use super::{
     config::TrackConfig,
     label_builder::LabelBuilder,
     labels::{CallLabels, ErrorLabel},
+    long_lived::LongLived,
     metrics::{MAX_ERROR_TYPES, TrackMetrics},
     report::CallReport,
     request_labels::RequestLabels,
@@ -223,7 +224,7 @@ impl Track {
         call: &CallLabels<'_>,
         report: &CallReport<'_>,
     ) -> Option<SlowLevel> {
-        if call.long_lived {
+        if call.long_lived != LongLived::No {
             return None;
         }
         // A gRPC stream may be long-lived. A single response cannot be told from one, but comes together with its head.

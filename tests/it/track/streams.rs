@@ -21,10 +21,15 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::mpsc,
+    time::Instant,
 };
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_keep::{GuardLayer, Outcome, observe};
+use tower_keep::{
+    Context, GuardLayer, Outcome,
+    context::{Correlate, upgrade_in_context},
+    observe,
+};
 
 use super::{ACTIVE, DURATION, sleepy, track};
 use crate::support::{
@@ -34,7 +39,7 @@ use crate::support::{
 const STREAM: &str = "http_server_stream_duration_seconds";
 
 #[tokio::test]
-async fn upgrade_is_a_stream_not_a_request() {
+async fn upgrade_is_counted_but_has_no_duration() {
     let (meter, logs) = (meter(), logs());
     let app = Router::new()
         .route(
@@ -66,17 +71,58 @@ async fn upgrade_is_a_stream_not_a_request() {
     within(io.read_exact(&mut heard)).await.unwrap();
     assert_eq!(&heard, b"ping");
 
-    let labels = [
-        ("http_response_status_code", "101"),
-        ("http_route", "/chat"),
-    ];
-    assert_eq!(meter.count(STREAM, &labels), 1.0);
+    assert_eq!(meter.calls(&[("http_route", "/chat")]), 1.0);
+    // Half a millisecond to the head is no duration of a tunnel.
+    assert_eq!(meter.count(STREAM, &[]), 0.0);
     assert_eq!(meter.count(DURATION, &[]), 0.0);
+    assert_eq!(logs.only_call().get("status"), "101");
     assert_eq!(logs.only_call().get("outcome"), "success");
 }
 
+/// The task that serves a web socket ran outside of the call, and its log lines had no IDs.
 #[tokio::test]
-async fn connect_tunnel_is_a_stream_not_a_request() {
+async fn upgrade_runs_in_context_of_its_call() {
+    let app = Router::new()
+        .route(
+            "/chat",
+            on_get(async |request: axum::extract::Request| {
+                let upgrade = hyper::upgrade::on(request);
+                let chat = async |upgraded| {
+                    let call = Context::current().expect("a context");
+                    assert_eq!(call.deadline(), None);
+                    let id = call.request_id().as_bytes();
+                    TokioIo::new(upgraded).write_all(id).await.unwrap();
+                };
+                // A call with a deadline, which is not that of the tunnel.
+                let call = Context::current().expect("a context");
+                let call = call.with_deadline(Instant::now() + Duration::from_secs(20));
+                let serve = call.run(|| upgrade_in_context(chat));
+                tokio::spawn(async { serve(upgrade.await.unwrap()).await });
+                let headers = [("connection", "upgrade"), ("upgrade", "chat")];
+                (StatusCode::SWITCHING_PROTOCOLS, headers)
+            }),
+        )
+        .layer(GuardLayer::server(Correlate::default()));
+    let address = serve(app).await;
+    let mut request = get(address, "/chat");
+    for (name, value) in [
+        ("connection", "upgrade"),
+        ("upgrade", "chat"),
+        ("x-request-id", "of-the-call"),
+    ] {
+        let value = HeaderValue::from_static(value);
+        request.headers_mut().insert(name, value);
+    }
+    let response = connect1(address).await.send_request(request).await.unwrap();
+    assert_eq!(response.status(), 101);
+    let mut io = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
+    let mut heard = String::new();
+    within(io.read_to_string(&mut heard)).await.unwrap();
+    assert_eq!(heard, "of-the-call");
+}
+
+#[tokio::test]
+async fn connect_tunnel_is_counted_but_has_no_duration() {
     let meter = meter();
     let app = Router::new()
         .fallback(async |request: axum::extract::Request| {
@@ -97,10 +143,8 @@ async fn connect_tunnel_is_a_stream_not_a_request() {
     let mut heard = [0; 7];
     within(io.read_exact(&mut heard)).await.unwrap();
     assert_eq!(&heard, b"through");
-    assert_eq!(
-        meter.count(STREAM, &[("http_request_method", "CONNECT")]),
-        1.0
-    );
+    assert_eq!(meter.calls(&[("outcome", "success")]), 1.0);
+    assert_eq!(meter.count(STREAM, &[]), 0.0);
     assert_eq!(meter.count(DURATION, &[]), 0.0);
     assert_eq!(meter.sum(ACTIVE, &[]), Some(0.0));
 }
