@@ -31,9 +31,11 @@ impl From<Traceparent> for ExportedIds {
     }
 }
 
+type Hook = dyn Fn(&Span) -> Option<Traceparent> + Send + Sync;
+
 /// A hook that returns the IDs of a span.
 #[derive(Clone)]
-pub(super) struct SpanIds(Arc<dyn Fn(&Span) -> Option<Traceparent> + Send + Sync>);
+pub(super) struct SpanIds(Arc<Hook>);
 
 impl SpanIds {
     pub(super) fn new(hook: impl Fn(&Span) -> Option<Traceparent> + Send + Sync + 'static) -> Self {
