@@ -7,9 +7,11 @@ use crate::{
     context::{CallFields, RequestHead},
 };
 
+type Hook = dyn Fn(&RequestHead<'_>, &mut CallFields) + Send + Sync;
+
 /// A hook that adds fields to the access-log line of a call.
 #[derive(Clone)]
-pub(super) struct FieldsHook(Arc<dyn Fn(&RequestHead<'_>, &mut CallFields) + Send + Sync>);
+pub(super) struct FieldsHook(Arc<Hook>);
 
 impl FieldsHook {
     pub(super) fn new(
