@@ -144,6 +144,8 @@ pub use track::Track;
     feature = "axum",
     feature = "hyper",
     feature = "logging",
+    feature = "prometheus",
+    feature = "reqwest",
     feature = "tonic"
 ))]
 #[doc = include_str!("../README.md")]
