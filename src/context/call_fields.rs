@@ -79,6 +79,7 @@ impl CallFields {
     }
 
     /// Returns the names and values of fields that were written in the alternate form.
+    #[cfg(any(feature = "logging", test))]
     pub(crate) fn parse(text: &str) -> impl Iterator<Item = (&str, &str)> {
         let fields = text.split_terminator(END_OF_VALUE);
         fields.filter_map(|field| field.split_once(END_OF_NAME))
