@@ -86,8 +86,8 @@ impl CallFields {
     }
 }
 
-/// Writes `tenant="acme" plan="free"`; in the alternate form what [`CallFields::parse`] reads, since a subscriber gets nothing
-/// but a text of a field.
+/// Writes `tenant="acme" plan="free"`; in the alternate form what the log layer of this crate parses, since a subscriber gets
+/// nothing but a text of a field.
 impl Display for CallFields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (name, value)) in self.0.iter().enumerate() {
