@@ -79,14 +79,15 @@ impl CallFields {
     }
 
     /// Returns the names and values of fields that were written in the alternate form.
+    #[cfg(any(feature = "logging", test))]
     pub(crate) fn parse(text: &str) -> impl Iterator<Item = (&str, &str)> {
         let fields = text.split_terminator(END_OF_VALUE);
         fields.filter_map(|field| field.split_once(END_OF_NAME))
     }
 }
 
-/// Writes `tenant="acme" plan="free"`; in the alternate form what [`CallFields::parse`] reads, since a subscriber gets nothing
-/// but a text of a field.
+/// Writes `tenant="acme" plan="free"`; in the alternate form what the log layer of this crate parses, since a subscriber gets
+/// nothing but a text of a field.
 impl Display for CallFields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (name, value)) in self.0.iter().enumerate() {

@@ -80,7 +80,10 @@
 //!
 //! Each call emits one event of the target [`ACCESS_TARGET`]: at `ERROR` if it failed, at `WARN` if it was slow, rejected
 //! or overloaded, else at `INFO`. It never contains the query, nor headers that are not
-//! [configured](TrackBuilder::log_headers). In a [retry](crate::retry), event and span of a client's later attempts have
+//! [configured](TrackBuilder::log_headers). Users, tenants and the like are [`CallFields`](crate::context::CallFields), which the
+//! [settings](TrackBuilder::log_fields) read from the request and [a handler adds](crate::Context::add_field); the
+//! [client's address](TrackBuilder::client_address) is there if configured. Health checks are best
+//! [ignored](TrackBuilder::ignore) altogether. In a [retry](crate::retry), event and span of a client's later attempts have
 //! `http.request.resend_count`, the number of earlier attempts.
 //!
 //! # Traces
