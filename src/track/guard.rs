@@ -36,7 +36,7 @@ impl<B> Admit<Request<B>> for Track {
         }
         // After the tracker is registered with the request: an inner one of the same name must not report the call either.
         if matches(options.ignore.as_ref(), request) {
-            self.adopt_span_ids(None, request);
+            adopt_span_ids(self, None, request);
             return Ok(TrackPermit::untracked(labels));
         }
         let grpc_method = labels
@@ -73,14 +73,12 @@ impl<B> Admit<Request<B>> for Track {
     }
 }
 
-impl Track {
-    /// Gives the call the IDs under which its span is exported, or those of the span around it.
-    #[inline]
-    fn adopt_span_ids<B>(&self, span: Option<&Span>, request: &mut Request<B>) {
-        if self.core.config.has_span_ids() {
-            let hook = self.options().span_ids.as_ref();
-            catch_hook(|| span_ids::adopt(hook, span, request.headers_mut()));
-        }
+/// Gives the call the IDs under which its span is exported, or those of the span around it.
+#[inline]
+fn adopt_span_ids<B>(track: &Track, span: Option<&Span>, request: &mut Request<B>) {
+    if track.core.config.has_span_ids() {
+        let hook = track.options().span_ids.as_ref();
+        catch_hook(|| span_ids::adopt(hook, span, request.headers_mut()));
     }
 }
 
@@ -103,7 +101,7 @@ fn open_span<B>(
             catch_hook(|| hook.call(span));
         }
     }
-    track.adopt_span_ids(span.as_deref(), request);
+    adopt_span_ids(track, span.as_deref(), request);
     span
 }
 
