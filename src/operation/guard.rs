@@ -29,7 +29,7 @@ macro_rules! operation_event {
                 input = operation.input.as_deref(),
                 output = $output,
                 error_type = report.error_type(),
-                error = report.error_message(),
+                error = report.error_message().as_deref(),
                 root_cause = report.root_cause(),
                 error_location = report.error_location(),
                 error_group = report.error_group(),
