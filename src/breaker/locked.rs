@@ -90,9 +90,15 @@ impl Locked {
         None
     }
 
-    pub(super) fn rejection(&self, breaker: &Label, retry_after: Option<Duration>) -> Rejection {
+    pub(super) fn rejection(
+        &self,
+        breaker: &Label,
+        key: Option<&Label>,
+        retry_after: Option<Duration>,
+    ) -> Rejection {
         Rejection::circuit_open(
             breaker.clone(),
+            key.cloned(),
             self.open_reason.map(TransitionReason::as_str),
             retry_after,
             self.last_error.clone(),

@@ -239,7 +239,8 @@ impl BreakerShared {
                 state: PermitState::Uncounted,
             });
         }
-        Err(locked.rejection(&self.name, retry_after))
+        let key = self.reporter.key();
+        Err(locked.rejection(&self.name, key, retry_after))
     }
 
     /// Watches the upload of a call, which its caller may stall. Only that of a probe matters.

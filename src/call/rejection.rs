@@ -3,7 +3,13 @@ use std::{error::Error, fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::Response;
 
-use crate::protocol::{WireFormat, rejection_response_in};
+use crate::{
+    protocol::{WireFormat, rejection_response_in},
+    util::text::truncated,
+};
+
+/// The maximum length of a key, in bytes: callers may choose it.
+const MAX_KEY_LEN: usize = 128;
 
 /// The name of a guard or service. A literal is not allocated, and other names are shared.
 #[derive(Clone)]
@@ -118,10 +124,15 @@ impl RejectionKind {
 /// It says nothing about the peer: breakers do not count it; retries do not repeat it unless configured, and get back what the
 /// attempt cost. [`Rejection::find`] finds it anywhere in a source chain; a rejection that left as a response is in the
 /// extensions of that response.
+///
+/// Its text is for logs: it has the guard, the key, the kind, the reason, the last error and the retry-after, as far as they
+/// are known. Callers over the wire see none of it but the kind and the retry-after; send
+/// [`to_response`](Self::to_response), or in a tonic handler the status that it converts to, instead of the text.
 #[derive(Clone, Debug)]
 pub struct Rejection {
     kind: RejectionKind,
     guard: Label,
+    key: Option<Label>,
     reason: Option<Label>,
     retry_after: Option<Duration>,
     last_error: Option<Label>,
@@ -137,12 +148,13 @@ impl Rejection {
     /// use tower_keep::{Rejection, RejectionKind};
     ///
     /// let rejection = Rejection::new(RejectionKind::Full, "queue").with_retry_after(Duration::from_secs(2));
-    /// assert_eq!(rejection.to_string(), r#"rejected by "queue": full"#);
+    /// assert_eq!(rejection.to_string(), r#"rejected by "queue": full; retry after 2 s"#);
     /// ```
     pub fn new(kind: RejectionKind, guard: impl Into<Label>) -> Self {
         Rejection {
             kind,
             guard: guard.into(),
+            key: None,
             reason: None,
             retry_after: None,
             last_error: None,
@@ -153,6 +165,7 @@ impl Rejection {
     #[inline]
     pub(crate) fn circuit_open(
         guard: Label,
+        key: Option<Label>,
         reason: Option<&'static str>,
         retry_after: Option<Duration>,
         last_error: Option<Label>,
@@ -160,6 +173,7 @@ impl Rejection {
         Rejection {
             kind: RejectionKind::CircuitOpen,
             guard,
+            key,
             reason: reason.map(Label::from),
             retry_after,
             last_error,
@@ -174,6 +188,40 @@ impl Rejection {
     /// Creates a rejection of a call beyond a rate limit: 429, `RESOURCE_EXHAUSTED`.
     pub fn rate_limited(guard: impl Into<Label>) -> Self {
         Rejection::new(RejectionKind::RateLimited, guard)
+    }
+
+    /// Creates a rejection of a call beyond a limit of concurrent calls, by a bulkhead or a full queue: 503,
+    /// `RESOURCE_EXHAUSTED`.
+    ///
+    /// ```
+    /// use tower_keep::{Rejection, protocol::WireFormat};
+    ///
+    /// let rejection = Rejection::full("reports");
+    /// assert_eq!(rejection.to_string(), r#"rejected by "reports": full"#);
+    /// assert_eq!(rejection.to_response(WireFormat::Plain).status(), 503);
+    /// ```
+    pub fn full(guard: impl Into<Label>) -> Self {
+        Rejection::new(RejectionKind::Full, guard)
+    }
+
+    /// Sets the key by which the guard rejects: a host, a tenant. Truncated to 128 bytes. Callers over the wire do not see it.
+    ///
+    /// ```
+    /// use tower_keep::Rejection;
+    ///
+    /// let rejection = Rejection::rate_limited("quota").with_key("tenant 7");
+    /// assert_eq!(rejection.key(), Some("tenant 7"));
+    /// assert_eq!(rejection.to_string(), r#"rejected by "quota" for tenant 7: rate_limited"#);
+    /// ```
+    #[must_use]
+    pub fn with_key(mut self, key: impl Into<Label>) -> Self {
+        let key = key.into();
+        let is_short = key.as_str().len() <= MAX_KEY_LEN;
+        self.key = Some(match is_short {
+            true => key,
+            false => Label::from(truncated(key.as_str(), MAX_KEY_LEN).into_owned()),
+        });
+        self
     }
 
     /// Sets the reason, for logs. Callers over the wire do not see it.
@@ -210,6 +258,12 @@ impl Rejection {
     /// Returns the name of the guard.
     pub fn guard(&self) -> &str {
         self.guard.as_str()
+    }
+
+    /// Returns the key by which the guard rejects, such as that of a [`KeyedBreaker`](crate::breaker::KeyedBreaker); `None` if
+    /// it has no keys.
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_ref().map(Label::as_str)
     }
 
     /// Returns the reason, if known.
@@ -252,12 +306,81 @@ impl Rejection {
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "rejected by {:?}: {}", self.guard, self.kind.as_str())?;
-        match &self.reason {
-            Some(reason) => write!(f, " ({reason})"),
-            None => Ok(()),
+        write!(f, "rejected by {:?}", self.guard)?;
+        if let Some(key) = &self.key {
+            write!(f, " for {key}")?;
         }
+        write!(f, ": {}", self.kind.as_str())?;
+        match (&self.reason, &self.last_error) {
+            (Some(reason), Some(error)) => write!(f, " ({reason}; last error: {error})")?,
+            (Some(reason), None) => write!(f, " ({reason})")?,
+            (None, Some(error)) => write!(f, " (last error: {error})")?,
+            (None, None) => {}
+        }
+        if let Some(wait) = self.retry_after {
+            // Rounded up: a call a moment early would be rejected again.
+            let tenths = wait.as_millis().div_ceil(100);
+            match (tenths / 10, tenths % 10) {
+                (seconds, 0) => write!(f, "; retry after {seconds} s")?,
+                (seconds, tenths) => write!(f, "; retry after {seconds}.{tenths} s")?,
+            }
+        }
+        Ok(())
     }
 }
 
 impl Error for Rejection {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn display_has_everything_that_is_known() {
+        let rejection = Rejection::new(RejectionKind::CircuitOpen, "peers");
+        let cases = [
+            (rejection.clone(), ""),
+            (rejection.clone().with_reason("manual"), " (manual)"),
+            (
+                rejection.clone().with_last_error("connection refused"),
+                " (last error: connection refused)",
+            ),
+            (
+                rejection
+                    .with_reason("consecutive_failures")
+                    .with_last_error("connection refused"),
+                " (consecutive_failures; last error: connection refused)",
+            ),
+        ];
+        for (rejection, cause) in cases {
+            let text = format!(r#"rejected by "peers": circuit_open{cause}"#);
+            assert_eq!(rejection.to_string(), text);
+            let all = rejection
+                .with_key("a.example")
+                .with_retry_after(Duration::from_secs(3));
+            let text = format!(
+                r#"rejected by "peers" for a.example: circuit_open{cause}; retry after 3 s"#
+            );
+            assert_eq!(all.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn display_rounds_the_retry_after_up_to_tenths_of_a_second() {
+        for (millis, text) in [(0, "0 s"), (1, "0.1 s"), (1_200, "1.2 s"), (4_998, "5 s")] {
+            let wait = Duration::from_millis(millis);
+            let rejection = Rejection::full("queue").with_retry_after(wait);
+            let text = format!(r#"rejected by "queue": full; retry after {text}"#);
+            assert_eq!(rejection.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn key_is_truncated() {
+        let rejection = Rejection::full("queue").with_key("ä".repeat(200));
+        let key = rejection.key().unwrap_or_default();
+        assert!(key.len() <= MAX_KEY_LEN && key.starts_with("ää"), "{key}");
+        let short = rejection.with_key("a.example");
+        assert_eq!(short.key(), Some("a.example"));
+    }
+}

@@ -7,8 +7,10 @@ use std::{
 
 use pin_project_lite::pin_project;
 
-use super::{Operation, display_caught, run_guard::OperationGuard};
-use crate::call::{Cause, Outcome, catch_hook};
+use super::{
+    Operation, custom_outcome, display_caught, outcome_or_failure, run_guard::OperationGuard,
+};
+use crate::call::{Cause, ClassifyOutput, Outcome, catch_hook};
 
 /// Classifies an output: passes its outcome and its cause on to the callback.
 pub(super) type ClassifyFn<T> = fn(&T, &mut dyn FnMut(Outcome, Option<Cause<'_>>));
@@ -16,7 +18,7 @@ pub(super) type ClassifyFn<T> = fn(&T, &mut dyn FnMut(Outcome, Option<Cause<'_>>
 pin_project! {
     /// A tracked future; made by [`Operation::run`] and similar methods.
     #[must_use = "futures do nothing unless polled"]
-    pub struct OperationFuture<F>
+    pub struct OperationFuture<F, C = ()>
     where
         F: Future,
     {
@@ -24,11 +26,12 @@ pin_project! {
         #[pin]
         future: Option<F>,
         state: RunState,
-        classify: ClassifyFn<F::Output>,
+        classify_output: ClassifyFn<F::Output>,
+        classify: C,
         format_output: Option<FormatFn<F::Output>>,
     }
 
-    impl<F: Future> PinnedDrop for OperationFuture<F> {
+    impl<F: Future, C> PinnedDrop for OperationFuture<F, C> {
         // In the scope of the run: events of the drop belong to its span, and a panic is one of the run.
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
@@ -63,15 +66,131 @@ impl RunState {
 type FormatFn<T> = Box<dyn Fn(&T) -> String + Send + Sync>;
 
 impl<F: Future> OperationFuture<F> {
-    pub(super) fn new(operation: Operation, future: F, classify: ClassifyFn<F::Output>) -> Self {
+    pub(super) fn new(
+        operation: Operation,
+        future: F,
+        classify_output: ClassifyFn<F::Output>,
+    ) -> Self {
         OperationFuture {
             future: Some(future),
             state: RunState::NotStarted(Some(operation)),
-            classify,
+            classify_output,
+            classify: (),
             format_output: None,
         }
     }
 
+    /// Sets which errors are failures. Every other error is expected, and ends the run as `client_error`: no error record,
+    /// and the event is at the [level](Operation::level) of a success.
+    ///
+    /// A predicate that panics says failure. A rejection by a guard of this process stays one. Default: an error is
+    /// classified by its type; most are failures.
+    ///
+    /// A row that may be missing:
+    ///
+    /// ```
+    /// use std::io::{Error, ErrorKind};
+    /// use tower_keep::operation;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let row = operation("find_order")
+    ///     .run(async { Err::<(), _>(Error::from(ErrorKind::NotFound)) })
+    ///     .failure_if(|error| error.kind() != ErrorKind::NotFound)
+    ///     .await;
+    /// assert!(row.is_err());
+    /// # }
+    /// ```
+    pub fn failure_if<T, E, P>(
+        self,
+        is_failure: P,
+    ) -> OperationFuture<F, impl Fn(&F::Output) -> Option<Outcome>>
+    where
+        F: Future<Output = Result<T, E>>,
+        P: Fn(&E) -> bool,
+    {
+        self.classify_error(move |error: &E| match is_failure(error) {
+            true => Outcome::Failure,
+            false => Outcome::ClientError,
+        })
+    }
+
+    /// Sets a closure that classifies errors by an [`Outcome`] or a [`ClassifyOutput`], of which only the outcome counts.
+    ///
+    /// A closure that panics says failure. A rejection by a guard of this process stays one. Default: an error is
+    /// classified by its type; most are failures.
+    ///
+    /// ```
+    /// use std::io::{Error, ErrorKind};
+    /// use tower_keep::{Outcome, operation};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let row = operation("find_order")
+    ///     .run(async { Err::<(), _>(Error::from(ErrorKind::NotFound)) })
+    ///     .classify_error(|error| match error.kind() {
+    ///         ErrorKind::NotFound => Outcome::Success,
+    ///         ErrorKind::TimedOut => Outcome::TimedOut,
+    ///         _ => Outcome::Failure,
+    ///     })
+    ///     .await;
+    /// assert!(row.is_err());
+    /// # }
+    /// ```
+    pub fn classify_error<T, E, O, P>(
+        self,
+        classify: P,
+    ) -> OperationFuture<F, impl Fn(&F::Output) -> Option<Outcome>>
+    where
+        F: Future<Output = Result<T, E>>,
+        O: Into<ClassifyOutput>,
+        P: Fn(&E) -> O,
+    {
+        self.with_classify(move |output: &F::Output| {
+            let error = output.as_ref().err()?;
+            Some(outcome_or_failure(|| classify(error).into().outcome()))
+        })
+    }
+
+    /// Sets a closure that classifies the output: for work that fails without an error.
+    ///
+    /// A closure that panics says failure. Default: an output is classified by its error; one without an error is a success.
+    ///
+    /// ```
+    /// use tower_keep::{Outcome, operation};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let exit_code = operation("backup")
+    ///     .run_infallible(async { 3 })
+    ///     .classify(|exit_code| match exit_code {
+    ///         0 => Outcome::Success,
+    ///         _ => Outcome::Failure,
+    ///     })
+    ///     .await;
+    /// assert_eq!(exit_code, 3);
+    /// # }
+    /// ```
+    pub fn classify<P>(
+        self,
+        classify: P,
+    ) -> OperationFuture<F, impl Fn(&F::Output) -> Option<Outcome>>
+    where
+        P: Fn(&F::Output) -> Outcome,
+    {
+        self.with_classify(move |output: &F::Output| Some(outcome_or_failure(|| classify(output))))
+    }
+
+    fn with_classify<C>(mut self, classify: C) -> OperationFuture<F, C> {
+        // Taken out one by one, since a type with a `Drop` cannot be taken apart. What is left does nothing when dropped.
+        OperationFuture {
+            future: self.future.take(),
+            state: std::mem::replace(&mut self.state, RunState::NotStarted(None)),
+            classify_output: self.classify_output,
+            classify,
+            format_output: self.format_output.take(),
+        }
+    }
+}
+
+impl<F: Future, C> OperationFuture<F, C> {
     /// Adds the output to the event, formatted by the closure and truncated to 1 KiB. Default: none, since data may be
     /// private.
     ///
@@ -90,24 +209,16 @@ impl<F: Future> OperationFuture<F> {
     pub fn output(
         mut self,
         format: impl Fn(&F::Output) -> String + Send + Sync + 'static,
-    ) -> OperationFuture<F> {
+    ) -> OperationFuture<F, C> {
         self.format_output = Some(Box::new(format));
         self
     }
-}
 
-impl<F: Future> fmt::Debug for OperationFuture<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OperationFuture")
-            .field("state", &self.state)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<F: Future> Future for OperationFuture<F> {
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<F::Output> {
+    fn poll_run(
+        self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+        classify: impl FnOnce(&C, &F::Output) -> Option<Outcome>,
+    ) -> Poll<F::Output> {
         let mut this = self.project();
         let run = this.state.start();
         let output = ready!(run.poll(|| {
@@ -123,9 +234,40 @@ impl<F: Future> Future for OperationFuture<F> {
         if let Some(format) = this.format_output {
             run.set_output(catch_hook(|| display_caught(format(&output))).flatten());
         }
-        (this.classify)(&output, &mut |outcome, cause| {
-            run.complete(outcome, cause);
+        let custom = classify(this.classify, &output);
+        (this.classify_output)(&output, &mut |outcome, cause| {
+            run.complete(custom_outcome(outcome, custom), cause);
         });
         Poll::Ready(output)
+    }
+}
+
+impl<F: Future, C> fmt::Debug for OperationFuture<F, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OperationFuture")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<F: Future> Future for OperationFuture<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<F::Output> {
+        self.poll_run(cx, |_, _| None)
+    }
+}
+
+impl<F, C> Future for OperationFuture<F, C>
+where
+    // The work.
+    F: Future,
+    // Classifies its output.
+    C: Fn(&F::Output) -> Option<Outcome>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<F::Output> {
+        self.poll_run(cx, |classify, output| classify(output))
     }
 }

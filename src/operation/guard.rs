@@ -29,7 +29,7 @@ macro_rules! operation_event {
                 input = operation.input.as_deref(),
                 output = $output,
                 error_type = report.error_type(),
-                error = report.error_message(),
+                error = report.error_message().as_deref(),
                 root_cause = report.root_cause(),
                 error_location = report.error_location(),
                 error_group = report.error_group(),
@@ -119,17 +119,34 @@ fn emit_event(operation: &Operation, output: Option<&str>, report: &CallReport<'
     let end = report.end;
     match report.outcome() {
         outcome if outcome.is_error() && !end.is_nested() => {
-            operation_event!(Level::ERROR, operation, output, report);
+            emit_event_at(Level::ERROR, operation, output, report);
             end.mark_panic_reported(
                 || tracing::enabled!(target: "tower_keep::operation", Level::ERROR),
             );
         }
-        // Nested: the outer call may handle the error. A panic is reported by whoever catches it.
+        // Nested: the outer call may handle the error.
         Outcome::Failure | Outcome::TimedOut => {
-            operation_event!(Level::WARN, operation, output, report)
+            emit_event_at(Level::WARN, operation, output, report)
         }
-        _ if report.slow.is_some() => operation_event!(Level::WARN, operation, output, report),
-        _ => operation_event!(Level::DEBUG, operation, output, report),
+        _ if report.slow.is_some() => emit_event_at(Level::WARN, operation, output, report),
+        // Nested as well: reported by the outer call, or by whoever catches it.
+        Outcome::Panicked => emit_event_at(Level::DEBUG, operation, output, report),
+        _ => emit_event_at(operation.success_level(), operation, output, report),
+    }
+}
+
+fn emit_event_at(
+    level: Level,
+    operation: &Operation,
+    output: Option<&str>,
+    report: &CallReport<'_>,
+) {
+    match level {
+        Level::ERROR => operation_event!(Level::ERROR, operation, output, report),
+        Level::WARN => operation_event!(Level::WARN, operation, output, report),
+        Level::INFO => operation_event!(Level::INFO, operation, output, report),
+        Level::DEBUG => operation_event!(Level::DEBUG, operation, output, report),
+        Level::TRACE => operation_event!(Level::TRACE, operation, output, report),
     }
 }
 

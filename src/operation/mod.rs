@@ -10,9 +10,11 @@
 //! | first poll | counts the run as in flight, reads the clock, opens a span at `DEBUG` |
 //! | end | records `operation_duration_seconds{operation, kind, outcome}`, `operations_in_flight{operation, kind}` and `operation_slow_total{operation, kind, level}`; adds an error record if the run failed; emits one event of the target `tower_keep::operation` |
 //!
-//! The event is at `DEBUG` for successful runs, and at `WARN` for slow ones. A failure is at `ERROR`, but at `WARN` inside
-//! of a guarded call, since the handler may handle the error. (A panic in there is at `DEBUG`: the call, or whoever catches
-//! the panic, reports it.) Names and kinds must not contain data: beyond 1,000 of them, the rest shares `_OTHER` in all
+//! The event is at `DEBUG` for successful runs, at `INFO` for those of the kind `job` (see [`Operation::level`]), and at
+//! `WARN` for slow ones. A failure is at `ERROR`, but at `WARN` inside of a guarded call, since the handler may handle the
+//! error. (A panic in there is at `DEBUG`: the call, or whoever catches the panic, reports it.) Which errors are failures is
+//! set by [`OperationFuture::failure_if`] and [`OperationFuture::classify_error`]: a row that was not found need not be one.
+//! Names and kinds must not contain data: beyond 1,000 of them, the rest shares `_OTHER` in all
 //! three metrics.
 //!
 //! # Clones
@@ -62,7 +64,7 @@ mod run_guard;
 
 use std::{error::Error, fmt, future::Future, time::Duration};
 
-use tracing::{Span, field::Empty};
+use tracing::{Level, Span, field::Empty};
 
 use crate::{
     call::{Cause, Label, Outcome, as_std_error, catch_hook},
@@ -89,7 +91,12 @@ pub struct Operation {
     thresholds: SlowThresholds,
     errors: Option<ErrorTracker>,
     input: Option<String>,
+    /// `None` for the default, which depends on the kind.
+    level: Option<Level>,
 }
+
+/// The kind of work that leaves a line at `INFO`: a job has no caller whose access log would show that it ran.
+const KIND_JOB: &str = "job";
 
 /// Returns an operation of this name; see the [module](self).
 ///
@@ -130,10 +137,11 @@ impl Operation {
             },
             errors: Some(ErrorTracker::global().clone()),
             input: None,
+            level: None,
         }
     }
 
-    /// Sets the kind of work, such as `db`, `tool` or `job`. Default: `internal`.
+    /// Sets the kind of work, such as `db`, `tool` or `job`. Successful jobs are logged at `INFO`. Default: `internal`.
     #[must_use]
     pub fn kind(mut self, kind: impl Into<Label>) -> Self {
         self.kind = kind.into();
@@ -151,6 +159,23 @@ impl Operation {
     #[must_use]
     pub fn critical(mut self, critical: Duration) -> Self {
         self.thresholds.critical = critical;
+        self
+    }
+
+    /// Sets the level of the event of a run that is neither slow nor failed. Default: `INFO` for the kind `job`, since the
+    /// line of a nightly job tells that it ran; `DEBUG` for every other kind.
+    ///
+    /// ```
+    /// use tower_keep::operation;
+    /// use tracing::Level;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let migrated = operation("migrate").level(Level::INFO).run_infallible(async { 3 }).await;
+    /// # assert_eq!(migrated, 3); }
+    /// ```
+    #[must_use]
+    pub fn level(mut self, level: Level) -> Self {
+        self.level = Some(level);
         self
     }
 
@@ -198,20 +223,7 @@ impl Operation {
         F: Future<Output = Result<T, E>>,
         E: fmt::Display + 'static,
     {
-        self.new_future(future, |output, complete| match output {
-            Ok(_) => complete(Outcome::Success, None),
-            // Some of these implement `Error` after all, and are then classified by their sources.
-            Err(error) => match as_std_error(error) {
-                Some(error) => complete(error_outcome(error), Some(Cause::from_error(error))),
-                None => {
-                    let type_name = std::any::type_name::<E>();
-                    // The alternate form contains the causes of errors such as anyhow's.
-                    let message = display_caught(format_args!("{error:#}"));
-                    let message = message.as_deref();
-                    complete(Outcome::Failure, Some(Cause::Opaque { type_name, message }));
-                }
-            },
-        })
+        self.new_future(future, classify_display)
     }
 
     /// Runs a future that cannot fail.
@@ -244,12 +256,53 @@ impl Operation {
         result
     }
 
+    /// Runs a synchronous closure whose result another one classifies: an error of any type, or a result that is a failure
+    /// although it is `Ok`.
+    ///
+    /// A closure that panics says failure. A rejection by a guard of this process stays one.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the work.
+    ///
+    /// ```
+    /// use std::io::{Error, ErrorKind};
+    /// use tower_keep::{Outcome, operation};
+    ///
+    /// let read = || Err::<String, _>(Error::from(ErrorKind::NotFound));
+    /// let config = operation("read_config").call_classified(read, |result| match result {
+    ///     Err(error) if error.kind() != ErrorKind::NotFound => Outcome::Failure,
+    ///     _ => Outcome::Success,
+    /// });
+    /// assert!(config.is_err());
+    /// ```
+    pub fn call_classified<T, E: fmt::Display + 'static>(
+        self,
+        work: impl FnOnce() -> Result<T, E>,
+        classify: impl FnOnce(&Result<T, E>) -> Outcome,
+    ) -> Result<T, E> {
+        let mut run = OperationGuard::new(self);
+        let result = run.poll(work);
+        let custom = Some(outcome_or_failure(|| classify(&result)));
+        classify_display(&result, &mut |outcome, cause| {
+            run.complete(custom_outcome(outcome, custom), cause);
+        });
+        result
+    }
+
     fn new_future<F: Future>(
         self,
         future: F,
         classify: ClassifyFn<F::Output>,
     ) -> OperationFuture<F> {
         OperationFuture::new(self, future, classify)
+    }
+
+    /// Returns the level of a run to which nothing happened.
+    fn success_level(&self) -> Level {
+        let is_job = self.kind.as_str() == KIND_JOB;
+        let default = if is_job { Level::INFO } else { Level::DEBUG };
+        self.level.unwrap_or(default)
     }
 
     fn open_span(&self) -> Span {
@@ -270,4 +323,38 @@ impl Operation {
 /// Returns the text of a value, truncated; `None` if its `Display` panics.
 fn display_caught(value: impl fmt::Display) -> Option<String> {
     catch_hook(|| display_bounded(value, MAX_VALUE_LEN).into())
+}
+
+/// Returns what a closure says, or failure if it panics.
+fn outcome_or_failure(classify: impl FnOnce() -> Outcome) -> Outcome {
+    catch_hook(classify).unwrap_or(Outcome::Failure)
+}
+
+/// Returns the outcome that the application decided. A rejection by a guard of this process stays one.
+fn custom_outcome(outcome: Outcome, custom: Option<Outcome>) -> Outcome {
+    match custom {
+        Some(custom) if outcome != Outcome::Rejected => custom,
+        _ => outcome,
+    }
+}
+
+/// Classifies a result whose error only implements `Display`.
+fn classify_display<T, E: fmt::Display + 'static>(
+    result: &Result<T, E>,
+    complete: &mut dyn FnMut(Outcome, Option<Cause<'_>>),
+) {
+    match result {
+        Ok(_) => complete(Outcome::Success, None),
+        // Some of these implement `Error` after all, and are then classified by their sources.
+        Err(error) => match as_std_error(error) {
+            Some(error) => complete(error_outcome(error), Some(Cause::from_error(error))),
+            None => {
+                let type_name = std::any::type_name::<E>();
+                // The alternate form contains the causes of errors such as anyhow's.
+                let message = display_caught(format_args!("{error:#}"));
+                let message = message.as_deref();
+                complete(Outcome::Failure, Some(Cause::Opaque { type_name, message }));
+            }
+        },
+    }
 }

@@ -2,7 +2,7 @@ use tokio::time::Instant;
 
 /// Number and deadline of an attempt.
 ///
-/// An HTTP response that took more than one attempt has it in its extensions.
+/// An HTTP response that took more than one attempt has the last one in its extensions, whether it is a success or a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
     pub(super) number: u32,

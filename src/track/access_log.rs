@@ -131,7 +131,7 @@ macro_rules! access_event {
             http.request.resend_count =
                 context.and_then(|context| resend_count(call.request.side, context)),
             error_type = report.error_type(),
-            error = report.error_message(),
+            error = report.error_message().as_deref(),
             root_cause = report.root_cause(),
             error_location = report.error_location(),
             error_group = report.error_group(),

@@ -79,7 +79,8 @@
 //! # The access log
 //!
 //! Each call emits one event of the target [`ACCESS_TARGET`]: at `ERROR` if it failed, at `WARN` if it was slow, rejected
-//! or overloaded, else at `INFO`. It never contains the query, nor headers that are not
+//! or overloaded, else at `INFO`. The `error` of a rejected call is the text of its [`Rejection`](crate::Rejection): the guard,
+//! its key and the last error. It never contains the query, nor headers that are not
 //! [configured](TrackBuilder::log_headers). Users, tenants and the like are [`CallFields`](crate::context::CallFields), which the
 //! [settings](TrackBuilder::log_fields) read from the request and [a handler adds](crate::Context::add_field); the
 //! [client's address](TrackBuilder::client_address) is there if configured. Health checks are best

@@ -1,10 +1,10 @@
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use http::StatusCode;
 
 use super::slow::SlowLevel;
 use crate::{
-    call::{CallEnd, Outcome, catch_hook},
+    call::{CallEnd, Cause, Outcome, catch_hook},
     errors::{ErrorRecord, ErrorTracker, Fingerprint, error_description::ErrorDescription},
 };
 
@@ -83,8 +83,19 @@ impl<'a> CallReport<'a> {
         self.error.as_ref().map(ErrorDescription::kind)
     }
 
-    pub(crate) fn error_message(&self) -> Option<&str> {
-        self.record.as_ref().map(ErrorRecord::message)
+    /// Returns the message of the error record, or the text of a rejection, which has none: it names the guard.
+    ///
+    /// Formatted only where a line is logged, since most calls are rejected under load.
+    pub(crate) fn error_message(&self) -> Option<Cow<'_, str>> {
+        if let Some(record) = &self.record {
+            return Some(record.message().into());
+        }
+        match self.end.cause() {
+            Some(Cause::Rejection(rejection)) if self.outcome() == Outcome::Rejected => {
+                Some(rejection.to_string().into())
+            }
+            _ => None,
+        }
     }
 
     pub(crate) fn root_cause(&self) -> Option<&str> {

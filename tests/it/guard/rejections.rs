@@ -54,7 +54,7 @@ fn rejection_is_reported_to_earlier_guards() {
     assert_eq!(settled.response_bytes, seen.data.len() as u64);
     assert_eq!(
         settled.cause.as_deref(),
-        Some(r#"rejected by "login": rate_limited"#)
+        Some(r#"rejected by "login": rate_limited; retry after 1.2 s"#)
     );
     assert_eq!(
         (rejecting.admitted(), rejecting.rejected(), never.admitted()),

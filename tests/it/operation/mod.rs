@@ -1,5 +1,6 @@
 //! Operations: code that is not a service.
 
+mod classify;
 mod drops;
 mod guard;
 mod outcomes;

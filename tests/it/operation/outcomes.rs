@@ -190,9 +190,15 @@ async fn timeout_and_rejection_have_their_outcome() {
     assert_eq!(only_line(&logs).get("outcome"), "timed_out");
     let _ = work
         .clone()
-        .run(async { Err::<(), _>(Rejection::overloaded("shed")) })
+        .run(async { Err::<(), _>(Rejection::overloaded("shed").with_key("tenant 7")) })
         .await;
-    assert_eq!(only_line(&logs).get("outcome"), "rejected");
+    let line = only_line(&logs);
+    assert_eq!(line.get("outcome"), "rejected");
+    assert_eq!(line.get("error_type"), "overloaded");
+    assert_eq!(
+        line.get("error"),
+        r#"rejected by "shed" for tenant 7: overloaded"#
+    );
     let _ = work
         .clone()
         .run(async { Err::<(), _>(io::Error::from(io::ErrorKind::TimedOut)) })

@@ -251,6 +251,25 @@ async fn response_extension_has_attempt_number() {
     assert_eq!(lost.status, 412, "the first may have been done");
     assert_eq!(lost.extensions.get().map(Attempt::number), Some(2));
     assert_eq!(ask().await.extensions.get::<Attempt>(), None);
+
+    let retry = constant_backoff().max_attempts(3).build().unwrap();
+    for (failures, status, number) in [(1, 204, 2), (2, 204, 3), (9, 503, 3)] {
+        calls.store(0, Ordering::Relaxed);
+        let peer = service_fn(|_: Request<Sent>| {
+            let call = calls.fetch_add(1, Ordering::Relaxed);
+            let status = if call < failures { 503 } else { 204 };
+            let response = Response::builder()
+                .status(status)
+                .body(Full::<Bytes>::default());
+            ready(Ok::<_, Error>(response.unwrap()))
+        });
+        let request = Request::put("/").body(Full::default()).unwrap();
+        let layered = RetryLayer::client(retry.clone()).layer(peer);
+        let response = layered.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), status);
+        let attempt = response.extensions().get::<Attempt>().unwrap();
+        assert_eq!(attempt.number(), number);
+    }
 }
 
 // ---- settings

@@ -1,12 +1,14 @@
 //! The sizes of request and response bodies.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, io};
 
 use axum::{body::Body, routing::post as on_post};
-use http::Method;
+use http::{HeaderValue, Method, header::HOST};
 use tokio_stream::StreamExt;
 use tower::{ServiceBuilder, ServiceExt};
-use tower_keep::{GuardLayer, observe, track::RequestBodyLayer};
+use tower_keep::{
+    CircuitBreaker, GuardLayer, breaker::KeyedBreaker, observe, track::RequestBodyLayer,
+};
 
 use super::{guarded, shop, track};
 use crate::support::{
@@ -106,6 +108,25 @@ async fn body_size_of_head_response_is_zero() {
             ("success", "0")
         );
     }
+}
+
+/// `circuit_open` was all that the line of a rejected call had: not by whom, nor why.
+#[tokio::test]
+async fn rejection_is_named_in_the_access_log() {
+    let logs = logs();
+    let breaker = CircuitBreaker::builder("peers").consecutive_failures(1);
+    let hosts: KeyedBreaker<String> = KeyedBreaker::builder(breaker).build().unwrap();
+    let refused = async { Err::<(), _>(io::Error::other("connection refused")) };
+    assert!(hosts.get("a.example").call(refused).await.is_err());
+    let guards = GuardLayer::server((track().build().unwrap(), hosts.keyed_by_authority()));
+    let mut request = local("/");
+    let authority = HeaderValue::from_static("a.example");
+    request.headers_mut().insert(HOST, authority);
+    shop().layer(guards).oneshot(request).await.unwrap();
+    let line = logs.only_call();
+    assert_eq!(line.get("error_type"), "circuit_open");
+    let text = r#"rejected by "peers" for a.example: circuit_open (consecutive_failures; last error: connection refused)"#;
+    assert!(line.get("error").starts_with(text), "{line:?}");
 }
 
 #[tokio::test]

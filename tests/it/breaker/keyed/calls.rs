@@ -1,6 +1,6 @@
 //! Calls go by the breaker of their key, and complete in it.
 
-use std::io;
+use std::{io, time::Duration};
 
 use http::Request;
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -8,6 +8,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_keep::{
     CircuitBreaker, GuardLayer, Outcome, Rejection,
     breaker::{CircuitState, KeyedBreaker},
+    protocol::WireFormat,
 };
 
 use super::{census, fail, keyed, keys};
@@ -55,16 +56,51 @@ async fn keyed_guard_uses_breaker_of_request_key() {
     let error = ask("http://bad.example:81/").await.expect_err("fails");
     assert!(Rejection::find(&*error).is_none());
     let error = ask("http://bad.example:81/").await.expect_err("rejected");
-    assert_eq!(
-        Rejection::find(&*error).expect("a rejection").guard(),
-        "guard"
-    );
+    let rejection = Rejection::find(&*error).expect("a rejection");
+    assert_eq!(rejection.guard(), "guard");
+    assert_eq!(rejection.key(), Some("bad.example:81"));
     ask("http://good.example/").await.expect("another key");
     for _ in 0..3 {
         let error = ask("/no/key").await.expect_err("fails");
         assert!(Rejection::find(&*error).is_none(), "uncounted");
     }
     assert_eq!(keys(&hosts), ["bad.example:81", "good.example"]);
+}
+
+/// `refused by "peers": circuit_open (consecutive_failures)` was all there was to read, whichever of 40 hosts it was.
+#[tokio::test(start_paused = true)]
+async fn rejection_has_key_last_error_and_retry_after() {
+    let template = CircuitBreaker::builder("peers")
+        .consecutive_failures(1)
+        .open_time(Duration::from_secs(3))
+        .open_jitter(0.0);
+    let hosts: KeyedBreaker<String> = KeyedBreaker::builder(template).build().expect("sound");
+    let refused = async { Err::<(), _>(io::Error::other("connection refused")) };
+    let failed = hosts.get("a.example").call(refused).await;
+    assert!(failed.is_err_and(|error| !error.is_rejected()));
+
+    let rejection = hosts.get("a.example").try_acquire().expect_err("open");
+    assert_eq!(
+        (rejection.guard(), rejection.key()),
+        ("peers", Some("a.example"))
+    );
+    assert_eq!(rejection.reason(), Some("consecutive_failures"));
+    assert_eq!(rejection.last_error(), Some("connection refused"));
+    assert_eq!(rejection.retry_after(), Some(Duration::from_secs(3)));
+    assert_eq!(
+        rejection.to_string(),
+        r#"rejected by "peers" for a.example: circuit_open (consecutive_failures; last error: connection refused); retry after 3 s"#
+    );
+    // Callers over the wire learn only the kind and the retry-after.
+    let response = rejection.to_response(WireFormat::Plain);
+    let seen = format!("{:?} {:?}", response.headers(), response.body());
+    for hidden in ["peers", "a.example", "consecutive", "refused"] {
+        assert!(!seen.contains(hidden), "{seen}");
+    }
+
+    let single = CircuitBreaker::new("single");
+    single.force_open();
+    assert_eq!(single.try_acquire().expect_err("open").key(), None);
 }
 
 /// Keys had user info in them, which went to the log, and one host had a circuit for each spelling.

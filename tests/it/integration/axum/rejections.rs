@@ -158,7 +158,10 @@ async fn handler_can_return_a_rejection() {
         text(response).await;
         let told = ends.next().await;
         assert_eq!(told.outcome, Outcome::Rejected);
-        assert_eq!(told.cause, r#"rejected by "till": rate_limited"#);
+        assert_eq!(
+            told.cause,
+            r#"rejected by "till": rate_limited; retry after 3 s"#
+        );
     }
     assert_eq!(errors.total(), 0);
 }
@@ -180,7 +183,10 @@ async fn inner_rejection_is_rejected_for_every_layer() {
         for ends in [&mut outer_ends, &mut inner_ends] {
             let Told { outcome, cause, .. } = ends.next().await;
             assert_eq!(outcome, Outcome::Rejected);
-            assert_eq!(cause, r#"rejected by "fuse": circuit_open"#);
+            assert_eq!(
+                cause,
+                r#"rejected by "fuse": circuit_open; retry after 1.5 s"#
+            );
         }
     }
 }

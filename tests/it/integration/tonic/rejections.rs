@@ -52,7 +52,10 @@ async fn handler_can_return_a_rejection() {
     assert_eq!(hint.unwrap(), "1200");
     let told = ends.next().await;
     assert_eq!(told.outcome, Outcome::Rejected);
-    assert_eq!(told.cause, r#"rejected by "till": rate_limited"#);
+    assert_eq!(
+        told.cause,
+        r#"rejected by "till": rate_limited; retry after 1.2 s"#
+    );
     assert_eq!(errors.total(), 0);
 }
 
