@@ -15,9 +15,9 @@ impl<F> LentWork<F> {
 
     /// Lends the work to an attempt.
     pub(super) fn lend(&self) -> Borrowed<F> {
-        let work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
         Borrowed {
-            work: { work }.take(),
+            work: work.take(),
             owner: Arc::clone(&self.work),
         }
     }

@@ -31,7 +31,7 @@ async fn work_may_borrow_a_connection() {
 #[tokio::test(start_paused = true)]
 async fn result_may_borrow_from_the_caller() {
     let pipeline = whole("lends").0.build().unwrap();
-    let rows = vec!["one".to_owned(), "two".to_owned()];
+    let rows = ["one".to_owned(), "two".to_owned()];
     let first: &str = pipeline
         .run_mut(async || rows.first().map(String::as_str).ok_or(DbError::NoRow))
         .await

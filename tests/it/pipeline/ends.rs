@@ -83,7 +83,7 @@ async fn total_limit_ends_attempts_and_waits() {
     let (logs, pipeline) = (logs(), whole("total_of_many").0.build().unwrap());
     pipeline.total_limit().unwrap().set(SECOND + 2 * WAIT);
     let begun = Instant::now();
-    let error = pipeline.run(|| pending::<Result<(), DbError>>()).await;
+    let error = pipeline.run(pending::<Result<(), DbError>>).await;
     let error = error.unwrap_err();
     assert_eq!(begun.elapsed(), SECOND + 2 * WAIT);
     assert_eq!(error.elapsed().unwrap().name(), "total_of_many.total");

@@ -209,7 +209,7 @@ async fn pipeline_error_reads_like_the_error_inside() {
     assert_eq!(error.to_string(), "no row");
     assert_eq!(find::<DbError>(&*error), Some(&DbError::NoRow));
 
-    let hangs = || std::future::pending::<Result<(), DbError>>();
+    let hangs = std::future::pending::<Result<(), DbError>>;
     let error = pipeline.run(hangs).await.unwrap_err();
     let mapped: PipelineError<String> = error.map_failed(|error| error.to_string());
     assert!(mapped.elapsed().is_some());
