@@ -48,6 +48,7 @@
 //! | [`track`] | in-flight gauge, spans, durations, metrics, the access log |
 //! | [`errors`] | error groups |
 //! | [`operation`](mod@operation) | the same tracking for code outside of a service |
+//! | [`pipeline`] | time limits, retries, a breaker and tracking around a closure, under one name |
 //! | [`retry`] | further attempts after a failure, within a budget |
 //! | [`breaker`](mod@breaker) | circuit breakers |
 //! | [`timeout`] | time limits and deadlines |
@@ -103,6 +104,7 @@ pub mod guide;
 pub mod logging;
 mod observe;
 pub mod operation;
+pub mod pipeline;
 #[cfg(feature = "prometheus")]
 pub mod prometheus;
 pub mod protocol;
@@ -133,6 +135,8 @@ pub use guard::{Guard, GuardLayer, Guarded};
 pub use observe::{Observe, observe};
 #[doc(inline)]
 pub use operation::operation;
+#[doc(inline)]
+pub use pipeline::{Pipeline, PipelineError};
 #[doc(inline)]
 pub use retry::Retry;
 #[doc(inline)]

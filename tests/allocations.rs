@@ -45,6 +45,23 @@ fn retry_of_successful_work_does_not_allocate() {
 }
 
 #[test]
+fn pipeline_of_successful_work_does_not_allocate() {
+    let time = std::time::Duration::from_secs(1);
+    let pipeline = tower_keep::Pipeline::builder("costs")
+        .total_limit(time)
+        .retry(|retry| retry)
+        .breaker(|breaker| breaker)
+        .attempt_limit(time)
+        .build()
+        .expect("valid settings");
+    let work = || {
+        let run = pipeline.run(|| ready(Ok::<_, std::io::Error>(7)));
+        black_box(poll::finish(run)).expect("an answer");
+    };
+    assert_eq!(allocations(work), 0.0);
+}
+
+#[test]
 fn retry_of_any_request_does_not_allocate() {
     let inner = service_fn(|n: u64| ready(Ok::<_, Infallible>(n)));
     let mut service = RetryLayer::any(Retry::new("costs")).layer(inner);

@@ -46,6 +46,20 @@ impl<F, E> BreakerFuture<F, E> {
         BreakerFuture::with_classify_error(breaker, future, classify_display)
     }
 
+    /// Makes the future of a call whose result is classified already.
+    pub(crate) fn new_classified<T>(
+        breaker: &CircuitBreaker,
+        future: F,
+        classify_error: ClassifyError<E>,
+        classify: fn(&Result<T, E>) -> ClassifyOutput,
+    ) -> BreakerFuture<F, E, impl Fn(&Result<T, E>) -> Option<ClassifyOutput>>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        BreakerFuture::with_classify_error(breaker, future, classify_error)
+            .with_classify(move |result: &Result<T, E>| Some(classify(result)))
+    }
+
     fn with_classify_error(
         breaker: &CircuitBreaker,
         future: F,

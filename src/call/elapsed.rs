@@ -85,6 +85,14 @@ impl Elapsed {
         }
     }
 
+    /// Returns the rejection, if the work was not begun.
+    pub(crate) fn into_rejection(self) -> Result<Rejection, Self> {
+        match self.rejection {
+            Some(rejection) => Ok(*rejection),
+            None => Err(self),
+        }
+    }
+
     /// Clears the peer: it is unknown who let the time run out.
     pub(crate) fn blame_unknown(self) -> Self {
         let blame = Blame::Unknown;

@@ -290,6 +290,15 @@ impl Operation {
         result
     }
 
+    /// Runs a future whose output is classified already.
+    pub(crate) fn run_classified<F: Future>(
+        self,
+        future: F,
+        classify: ClassifyFn<F::Output>,
+    ) -> OperationFuture<F> {
+        self.new_future(future, classify)
+    }
+
     fn new_future<F: Future>(
         self,
         future: F,

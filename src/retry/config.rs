@@ -26,7 +26,7 @@ pub struct RetryConfig {
 impl RetryConfig {
     /// Decides about an attempt by its outcome and its error.
     #[inline]
-    pub(super) fn decide(
+    pub(crate) fn decide(
         &self,
         outcome: Outcome,
         error: Option<&(dyn Error + 'static)>,

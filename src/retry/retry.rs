@@ -186,13 +186,22 @@ impl Retry {
         Fut: Future<Output = (S, Result<T, E>)>,
         E: Error + 'static,
     {
-        let retry = self.clone();
-        RetryFuture::new(RunAttempts::new(
-            retry,
-            Some(state),
-            work,
-            |config, error| config.classify_error(error),
-        ))
+        self.run_classified(state, work, |config, error| config.classify_error(error))
+    }
+
+    /// Runs work as [`run_with`](Self::run_with) does, and classifies its errors by the function.
+    pub(crate) fn run_classified<S, F, Fut, T, E>(
+        &self,
+        state: S,
+        work: F,
+        classify_error: ClassifyError<E>,
+    ) -> RetryFuture<RunAttempts<Option<S>, F, ClassifyError<E>>>
+    where
+        F: FnMut(S, Attempt) -> Fut,
+        Fut: Future<Output = (S, Result<T, E>)>,
+    {
+        let attempts = RunAttempts::new(self.clone(), Some(state), work, classify_error);
+        RetryFuture::new(attempts)
     }
 }
 

@@ -12,6 +12,7 @@ mod guard;
 mod integration;
 mod operation;
 mod parsers;
+mod pipeline;
 #[cfg(feature = "axum")]
 mod protocol;
 mod registry;

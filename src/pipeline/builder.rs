@@ -1,0 +1,256 @@
+use std::time::Duration;
+
+use super::{Pipeline, error_classifier::ErrorClassifier, shared::PipelineShared};
+use crate::{
+    breaker::{CircuitBreaker, CircuitBreakerBuilder},
+    call::{ClassifyOutput, ConfigError, Label},
+    operation::Operation,
+    retry::{Retry, RetryBuilder},
+    timeout::{TimeLimit, Timeouts},
+};
+
+/// Builder of a [`Pipeline`]; made by [`Pipeline::builder`].
+#[derive(Clone, Debug)]
+pub struct PipelineBuilder {
+    name: Label,
+    operation: Option<Operation>,
+    total_limit: Option<Duration>,
+    retry: Option<Result<Retry, ConfigError>>,
+    breaker: Option<Result<CircuitBreaker, ConfigError>>,
+    attempt_limit: Option<Duration>,
+    classify_error: Option<ErrorClassifier>,
+}
+
+impl PipelineBuilder {
+    pub(super) fn new(name: Label) -> Self {
+        PipelineBuilder {
+            operation: Some(Operation::new(name.clone())),
+            name,
+            total_limit: None,
+            retry: None,
+            breaker: None,
+            attempt_limit: None,
+            classify_error: None,
+        }
+    }
+
+    /// Changes the operation that tracks the calls: its kind, when a call is slow, where its errors go. Default: an operation
+    /// with the name of the pipeline.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep::Pipeline;
+    ///
+    /// let slow = Duration::from_millis(200);
+    /// let pipeline = Pipeline::builder("db").operation(|operation| operation.kind("db").slow(slow)).build()?;
+    /// # let _ = pipeline;
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn operation(mut self, configure: impl FnOnce(Operation) -> Operation) -> Self {
+        let operation = self.operation.take();
+        let operation = operation.unwrap_or_else(|| Operation::new(self.name.clone()));
+        self.operation = Some(configure(operation));
+        self
+    }
+
+    /// Leaves out the operation: no metrics, event, span or error record of the calls. For work that is tracked already.
+    #[must_use]
+    pub fn untracked(mut self) -> Self {
+        self.operation = None;
+        self
+    }
+
+    /// Sets the limit of all attempts and the waits between them. Its name is that of the pipeline and `.total`.
+    ///
+    /// Must be longer than zero. Default: no limit, since only the application knows how long its callers wait.
+    #[must_use]
+    pub fn total_limit(mut self, time: Duration) -> Self {
+        self.total_limit = Some(time);
+        self
+    }
+
+    /// Adds a retry with the name of the pipeline; the closure changes its settings. Default: no retry, since the work may
+    /// not be done twice.
+    ///
+    /// ```
+    /// use tower_keep::Pipeline;
+    ///
+    /// let pipeline = Pipeline::builder("db").retry(|retry| retry.max_attempts(5)).build()?;
+    /// assert_eq!(pipeline.retry().unwrap().name(), "db");
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn retry(self, configure: impl FnOnce(RetryBuilder) -> RetryBuilder) -> Self {
+        let retry = configure(Retry::builder(self.name.clone())).build();
+        PipelineBuilder {
+            retry: Some(retry),
+            ..self
+        }
+    }
+
+    /// Adds a retry that others use as well.
+    ///
+    /// ```
+    /// use tower_keep::{Pipeline, Retry};
+    ///
+    /// let retry = Retry::new("postgres");
+    /// let reads = Pipeline::builder("reads").shared_retry(&retry).build()?;
+    /// assert_eq!(reads.retry().unwrap().name(), "postgres");
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn shared_retry(mut self, retry: &Retry) -> Self {
+        self.retry = Some(Ok(retry.clone()));
+        self
+    }
+
+    /// Adds a breaker with the name of the pipeline; the closure changes its settings. Default: no breaker.
+    ///
+    /// ```
+    /// use tower_keep::Pipeline;
+    ///
+    /// let pipeline = Pipeline::builder("db").breaker(|breaker| breaker.consecutive_failures(5)).build()?;
+    /// assert!(!pipeline.breaker().unwrap().is_rejecting());
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn breaker(
+        self,
+        configure: impl FnOnce(CircuitBreakerBuilder) -> CircuitBreakerBuilder,
+    ) -> Self {
+        let breaker = configure(CircuitBreaker::builder(self.name.clone())).build();
+        PipelineBuilder {
+            breaker: Some(breaker),
+            ..self
+        }
+    }
+
+    /// Adds a breaker that others use as well: all that call the same peer.
+    ///
+    /// ```
+    /// use tower_keep::{CircuitBreaker, Pipeline};
+    ///
+    /// let breaker = CircuitBreaker::new("postgres");
+    /// let reads = Pipeline::builder("reads").shared_breaker(&breaker).build()?;
+    /// assert_eq!(reads.breaker().unwrap().name(), "postgres");
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn shared_breaker(mut self, breaker: &CircuitBreaker) -> Self {
+        self.breaker = Some(Ok(breaker.clone()));
+        self
+    }
+
+    /// Sets the limit of one attempt. Its name is that of the pipeline and `.attempt`.
+    ///
+    /// Must be longer than zero and at most the total limit. Default: no limit.
+    #[must_use]
+    pub fn attempt_limit(mut self, time: Duration) -> Self {
+        self.attempt_limit = Some(time);
+        self
+    }
+
+    /// Sets what errors of this type mean, for all parts: an [`Outcome`](crate::Outcome) or a [`ClassifyOutput`].
+    ///
+    /// A `ClientError` is not retried, does not count for the breaker, and is no error in metrics and logs. A closure that
+    /// panics says failure. A rejection by a guard of this process stays one. Errors of other types than that of the
+    /// closure's argument are not passed to it. Default: an error is classified by its type; most are failures.
+    ///
+    /// ```
+    /// use std::io::{Error, ErrorKind};
+    /// use tower_keep::{Outcome, Pipeline};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), tower_keep::ConfigError> {
+    /// let pipeline = Pipeline::builder("files")
+    ///     .retry(|retry| retry)
+    ///     .breaker(|breaker| breaker)
+    ///     .classify_error(|error: &Error| match error.kind() {
+    ///         ErrorKind::NotFound => Outcome::ClientError,
+    ///         _ => Outcome::Failure,
+    ///     })
+    ///     .build()?;
+    /// let mut calls = 0;
+    /// let missing = pipeline
+    ///     .run_mut(async || {
+    ///         calls += 1;
+    ///         Err::<(), _>(Error::from(ErrorKind::NotFound))
+    ///     })
+    ///     .await;
+    /// assert_eq!(missing.unwrap_err().into_inner().unwrap().kind(), ErrorKind::NotFound);
+    /// assert_eq!((calls, pipeline.breaker().unwrap().counts().calls), (1, 0));
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn classify_error<E, O>(
+        mut self,
+        classify: impl Fn(&E) -> O + Send + Sync + 'static,
+    ) -> Self
+    where
+        E: 'static,
+        O: Into<ClassifyOutput>,
+    {
+        self.classify_error = Some(ErrorClassifier::new(classify));
+        self
+    }
+
+    /// Builds the pipeline.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`ConfigError`] that names the first invalid setting, be it of a part.
+    pub fn build(self) -> Result<Pipeline, ConfigError> {
+        self.validate()?;
+        let (total_limit, attempt_limit) = self.limits();
+        Ok(Pipeline::from_parts(PipelineShared {
+            name: self.name,
+            operation: self.operation,
+            total_limit,
+            retry: self.retry.transpose()?,
+            breaker: self.breaker.transpose()?,
+            attempt_limit,
+            classify_error: self.classify_error,
+        }))
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        let error = |field, time: Duration, expected: String| {
+            let component = format!("pipeline {:?}", self.name);
+            Err(ConfigError::new(
+                component,
+                field,
+                format!("{time:?}"),
+                expected,
+            ))
+        };
+        match (self.total_limit, self.attempt_limit) {
+            (Some(total), _) if total.is_zero() => {
+                error("total_limit", total, "longer than zero".to_owned())
+            }
+            (_, Some(attempt)) if attempt.is_zero() => {
+                error("attempt_limit", attempt, "longer than zero".to_owned())
+            }
+            (Some(total), Some(attempt)) if attempt > total => {
+                let expected = format!("at most total_limit, {total:?}");
+                error("attempt_limit", attempt, expected)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn limits(&self) -> (Option<TimeLimit>, Option<TimeLimit>) {
+        let name = self.name.as_str();
+        match (self.total_limit, self.attempt_limit) {
+            (Some(total), Some(attempt)) => {
+                let timeouts = Timeouts::builder(name.to_owned());
+                let timeouts = timeouts.total(total).attempt(attempt).build();
+                let timeouts = timeouts.expect("the limits have been validated");
+                (Some(timeouts.total()), Some(timeouts.attempt()))
+            }
+            (total, attempt) => (
+                total.map(|time| TimeLimit::new(format!("{name}.total"), time)),
+                attempt.map(|time| TimeLimit::new(format!("{name}.attempt"), time)),
+            ),
+        }
+    }
+}

@@ -1,0 +1,276 @@
+use std::{error::Error, fmt, future::Future, sync::Arc};
+
+use super::{
+    PipelineBuilder, PipelineError,
+    classified::{AsError, as_error, as_known_error},
+    lent_work::LentWork,
+    run::PipelineRun,
+    shared::PipelineShared,
+};
+use crate::{
+    breaker::CircuitBreaker,
+    call::{ClassifyOutput, Label},
+    retry::Retry,
+    timeout::TimeLimit,
+};
+
+/// Time limits, retries, a circuit breaker and tracking around a closure: see the [module](super).
+///
+/// # Clones
+///
+/// Clones are the same pipeline: they share all parts.
+#[derive(Clone)]
+pub struct Pipeline {
+    shared: Arc<PipelineShared>,
+}
+
+impl Pipeline {
+    /// Returns a builder of a pipeline, which tracks its calls and has no other part yet. All parts have its name.
+    ///
+    /// ```
+    /// use tower_keep::Pipeline;
+    ///
+    /// let pipeline = Pipeline::builder("db").breaker(|breaker| breaker.failure_rate(0.2)).build()?;
+    /// assert_eq!(pipeline.breaker().unwrap().name(), "db");
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    pub fn builder(name: impl Into<Label>) -> PipelineBuilder {
+        PipelineBuilder::new(name.into())
+    }
+
+    pub(super) fn from_parts(parts: PipelineShared) -> Self {
+        Pipeline {
+            shared: Arc::new(parts),
+        }
+    }
+
+    /// Returns the name.
+    pub fn name(&self) -> &str {
+        self.shared.name.as_str()
+    }
+
+    /// Returns the limit of all attempts together, which can be changed while it is in use.
+    pub fn total_limit(&self) -> Option<&TimeLimit> {
+        self.shared.total_limit.as_ref()
+    }
+
+    /// Returns the retry.
+    pub fn retry(&self) -> Option<&Retry> {
+        self.shared.retry.as_ref()
+    }
+
+    /// Returns the breaker.
+    pub fn breaker(&self) -> Option<&CircuitBreaker> {
+        self.shared.breaker.as_ref()
+    }
+
+    /// Returns the limit of one attempt, which can be changed while it is in use.
+    pub fn attempt_limit(&self) -> Option<&TimeLimit> {
+        self.shared.attempt_limit.as_ref()
+    }
+
+    /// Runs work through all parts. The work is a closure that makes a future for each attempt.
+    ///
+    /// Nothing happens before the first poll. For work that changes what it borrows, use [`run_mut`](Self::run_mut).
+    ///
+    /// ```
+    /// use tower_keep::Pipeline;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), tower_keep::BoxError> {
+    /// async fn query(pool: &[u32], id: u32) -> std::io::Result<bool> {
+    ///     Ok(pool.contains(&id))
+    /// }
+    ///
+    /// let pipeline = Pipeline::builder("db").retry(|retry| retry.preset_internal()).build()?;
+    /// let pool = vec![7];
+    /// assert!(pipeline.run(|| query(&pool, 7)).await?);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The error of the last attempt, a rejection, or that of a time limit.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside of a tokio runtime that has a timer, when a part has to wait.
+    pub fn run<F, Fut, T, E>(
+        &self,
+        work: F,
+    ) -> impl Future<Output = Result<T, PipelineError<E>>> + use<F, Fut, T, E>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+        E: Error + 'static,
+    {
+        self.run_parts(work, as_error, |_| None)
+    }
+
+    /// Runs work that changes what it borrows, such as a connection: an async closure, which is called for each attempt. An
+    /// attempt that is dropped in the middle gives back what it has borrowed. Allocates once.
+    ///
+    /// The compiler may not see that such a call is `Send`, which a task that is spawned must be. There, use
+    /// [`run`](Self::run), and an async mutex or a pool.
+    ///
+    /// ```
+    /// use tower_keep::Pipeline;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), tower_keep::BoxError> {
+    /// async fn insert(connection: &mut Vec<u32>, id: u32) -> std::io::Result<usize> {
+    ///     connection.push(id);
+    ///     if connection.len() < 2 { Err(std::io::Error::other("reset")) } else { Ok(connection.len()) }
+    /// }
+    ///
+    /// let pipeline = Pipeline::builder("db").retry(|retry| retry.preset_internal()).build()?;
+    /// let mut connection = Vec::new();
+    /// let rows = pipeline.run_mut(async || insert(&mut connection, 7).await).await?;
+    /// assert_eq!(rows, 2);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`run`](Self::run) does.
+    pub fn run_mut<F, T, E>(
+        &self,
+        work: F,
+    ) -> impl Future<Output = Result<T, PipelineError<E>>> + use<F, T, E>
+    where
+        F: AsyncFnMut() -> Result<T, E>,
+        E: Error + 'static,
+    {
+        let work = LentWork::new(work);
+        let attempt = move || {
+            let mut work = work.lend();
+            async move { work.run().await }
+        };
+        self.run_parts(attempt, as_error, |_| None)
+    }
+
+    /// Runs work whose error does not implement `Error`: a boxed one, anyhow's, a `String`. An error of an unknown type is a
+    /// failure.
+    ///
+    /// ```
+    /// use tower_keep::Pipeline;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), tower_keep::ConfigError> {
+    /// let pipeline = Pipeline::builder("db").build()?;
+    /// let error = pipeline.run_display(|| async { Err::<u32, _>("no row") }).await.unwrap_err();
+    /// assert_eq!(error.into_inner(), Some("no row"));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`run`](Self::run) does.
+    pub fn run_display<F, Fut, T, E>(
+        &self,
+        work: F,
+    ) -> impl Future<Output = Result<T, PipelineError<E>>> + use<F, Fut, T, E>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+        E: fmt::Display + 'static,
+    {
+        self.run_parts(work, as_known_error, |_| None)
+    }
+
+    /// Runs work, and classifies each of its results by an [`Outcome`](crate::Outcome) or a [`ClassifyOutput`]: for work that
+    /// fails without an error. Instead of [`classify_error`](PipelineBuilder::classify_error), for this call.
+    ///
+    /// A closure that panics says failure. A rejection by a guard of this process stays one.
+    ///
+    /// ```
+    /// use tower_keep::{Outcome, Pipeline};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), tower_keep::BoxError> {
+    /// let pipeline = Pipeline::builder("jobs").retry(|retry| retry).build()?;
+    /// let mut runs = 0;
+    /// let exit_code = pipeline
+    ///     .run_classified(
+    ///         || {
+    ///             runs += 1;
+    ///             let exit_code = if runs < 3 { 75 } else { 0 };
+    ///             async move { Ok::<_, std::io::Error>(exit_code) }
+    ///         },
+    ///         |result| match result {
+    ///             Ok(0) => Outcome::Success,
+    ///             _ => Outcome::Failure,
+    ///         },
+    ///     )
+    ///     .await?;
+    /// assert_eq!((exit_code, runs), (0, 3));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run). The result of the last attempt is returned as it is: an `Ok` that is classified as a failure
+    /// stays an `Ok`.
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`run`](Self::run) does.
+    pub fn run_classified<F, Fut, T, E, O, C>(
+        &self,
+        work: F,
+        classify: C,
+    ) -> impl Future<Output = Result<T, PipelineError<E>>> + use<F, Fut, T, E, O, C>
+    where
+        // The work.
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+        E: Error + 'static,
+        // Classifies its result.
+        C: Fn(&Result<T, E>) -> O,
+        O: Into<ClassifyOutput>,
+    {
+        self.run_parts(work, as_error, move |result: &Result<T, E>| {
+            Some(classify(result).into())
+        })
+    }
+
+    fn run_parts<F, Fut, T, E, C>(
+        &self,
+        work: F,
+        as_error: AsError<E>,
+        classify: C,
+    ) -> impl Future<Output = Result<T, PipelineError<E>>> + use<F, Fut, T, E, C>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+        E: fmt::Display + 'static,
+        C: Fn(&Result<T, E>) -> Option<ClassifyOutput>,
+    {
+        let parts = Arc::clone(&self.shared);
+        let run = PipelineRun {
+            work,
+            as_error,
+            classify,
+        };
+        async move {
+            let classified = run.run(&parts).await;
+            classified.unwrap_or_else(|failed| failed).result
+        }
+    }
+}
+
+impl fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline")
+            .field("name", &self.shared.name)
+            .field("total_limit", &self.shared.total_limit)
+            .field("retry", &self.shared.retry)
+            .field("breaker", &self.shared.breaker)
+            .field("attempt_limit", &self.shared.attempt_limit)
+            .finish_non_exhaustive()
+    }
+}

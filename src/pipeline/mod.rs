@@ -1,0 +1,112 @@
+//! Pipelines for calls that are no service: a query, an SDK, a closure.
+//!
+//! Use one for each thing that is called and can fail by itself: a database, a broker, an API behind an SDK. Do not use it
+//! where there is a tower service, whose layers see more: requests, bodies, statuses. Other names for it: Polly's
+//! *resilience pipeline*, resilience4j's *decorators*.
+//!
+//! # What happens
+//!
+//! A [`Pipeline`] runs a closure inside of its parts, each of which may be left out. The order is fixed, outermost first:
+//!
+//! | part | does |
+//! |---|---|
+//! | [operation](mod@crate::operation) | tracks the call: metrics, one event, a span, error groups. The only part that is there unless it is [left out](PipelineBuilder::untracked) |
+//! | [total limit](PipelineBuilder::total_limit) | ends the call with all its attempts and waits; retries make no attempt that would begin later |
+//! | [retry](PipelineBuilder::retry) | makes further attempts after failures, within a budget |
+//! | [breaker](PipelineBuilder::breaker) | rejects attempts while the circuit is open; such an attempt is not retried unless [configured](crate::retry::RetryBuilder::retry_rejections) |
+//! | [attempt limit](PipelineBuilder::attempt_limit) | ends one attempt, which counts as a failure for the breaker and is retried |
+//!
+//! The result of each attempt is classified once, and all parts agree on the outcome:
+//!
+//! | outcome | retried | breaker | event |
+//! |---|---|---|---|
+//! | `Success` | no | healthy | `DEBUG` |
+//! | `Failure`, `TimedOut` | yes | unhealthy | `ERROR` |
+//! | `Overload` | yes | unhealthy | `DEBUG` |
+//! | `ClientError` | no | an error does not count, an `Ok` is healthy | `DEBUG` |
+//! | `Rejected` | no | does not count | `DEBUG` |
+//!
+//! An error is classified by its type, by the pipeline's [`classify_error`](PipelineBuilder::classify_error), or by the
+//! closure of [`run_classified`](Pipeline::run_classified), which also sees what is no error. Each attempt runs in the
+//! call's [`Context`](crate::Context), with its [number](crate::Context::attempt).
+//!
+//! The error is a [`PipelineError`], which keeps that of the work. If the circuit opens between two attempts, the call ends
+//! with the rejection, whose [`last_error`](crate::Rejection::last_error) is the text of the error before. For an
+//! alternative result, match on the error.
+//!
+//! Handles of the parts can be had from the pipeline, to change a limit or to reset the breaker; the
+//! [registry](crate::registry) lists each by itself. All have the name of the pipeline, limits with `.total` or `.attempt`
+//! at its end.
+//!
+//! # Clones
+//!
+//! A clone is the same pipeline. Pipelines for one peer share its breaker or its retry by
+//! [`shared_breaker`](PipelineBuilder::shared_breaker) and [`shared_retry`](PipelineBuilder::shared_retry).
+//!
+//! # Cancellation
+//!
+//! A call that is dropped drops the attempt and completes as `Cancelled`, which is no evidence for the breaker. A panic of
+//! the work counts as a failure of the peer, completes the call as `Panicked`, is not retried, and is resumed. An attempt
+//! that its limit has ended is dropped before the next begins: with a connection, say, that is left in the middle of a
+//! statement, so look at it before you use it again.
+//!
+//! # Example
+//!
+//! ```
+//! use tower_keep::{BoxError, Pipeline};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), BoxError> {
+//! # let load = async |id: u32| Ok::<_, std::io::Error>(vec![id]);
+//! let db = Pipeline::builder("db").breaker(|breaker| breaker).build()?;
+//! let rows = db.run(|| load(7)).await?;
+//! # assert_eq!(rows, [7]); Ok(()) }
+//! ```
+//!
+//! # Customized
+//!
+//! ```
+//! use std::{io::{Error, ErrorKind}, time::Duration};
+//! use tower_keep::{BoxError, Outcome, Pipeline, PipelineError};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), BoxError> {
+//! let db = Pipeline::builder("db")
+//!     .operation(|operation| operation.kind("db").slow(Duration::from_millis(200)))
+//!     .total_limit(Duration::from_secs(5))
+//!     .retry(|retry| retry.preset_internal())
+//!     .breaker(|breaker| breaker.consecutive_failures(10))
+//!     .attempt_limit(Duration::from_secs(1))
+//!     .classify_error(|error: &Error| match error.kind() {
+//!         ErrorKind::NotFound => Outcome::ClientError,
+//!         _ => Outcome::Failure,
+//!     })
+//!     .build()?;
+//!
+//! // Hangs once.
+//! let mut attempts = 0;
+//! let row = db
+//!     .run_mut(async || {
+//!         attempts += 1;
+//!         if attempts == 1 { std::future::pending().await }
+//!         Ok::<_, Error>(7)
+//!     })
+//!     .await?;
+//! assert_eq!((row, attempts), (7, 2));
+//!
+//! db.breaker().unwrap().force_open();
+//! let error = db.run(|| async { Ok::<_, Error>(7) }).await.unwrap_err();
+//! assert!(matches!(error, PipelineError::Rejected(_)));
+//! # Ok(()) }
+//! ```
+
+mod builder;
+mod classified;
+mod error;
+mod error_classifier;
+mod handle;
+mod lent_work;
+mod run;
+mod shared;
+
+pub use builder::PipelineBuilder;
+pub use error::PipelineError;
+pub use handle::Pipeline;
