@@ -219,6 +219,15 @@ impl Operation {
         self.new_future(future, |_, complete| complete(Outcome::Success, None))
     }
 
+    /// Runs a future whose output is classified already.
+    pub(crate) fn run_classified<F: Future>(
+        self,
+        future: F,
+        classify: ClassifyFn<F::Output>,
+    ) -> OperationFuture<F> {
+        self.new_future(future, classify)
+    }
+
     /// Runs a synchronous closure.
     ///
     /// # Errors
@@ -242,15 +251,6 @@ impl Operation {
             Err(error) => run.complete(error_outcome(error), Some(Cause::from_error(error))),
         }
         result
-    }
-
-    /// Runs a future whose output is classified already.
-    pub(crate) fn run_classified<F: Future>(
-        self,
-        future: F,
-        classify: ClassifyFn<F::Output>,
-    ) -> OperationFuture<F> {
-        self.new_future(future, classify)
     }
 
     fn new_future<F: Future>(
