@@ -65,7 +65,7 @@ async fn main() -> Result<(), BoxError> {
             Err(PipelineError::TimedOut(elapsed)) => println!("{id}: 504, {elapsed}"),
             Err(PipelineError::Rejected(rejection)) => {
                 let last = rejection.last_error().unwrap_or("unknown");
-                println!("{id}: 503, {rejection}, since: {last}");
+                println!("{id}: 503, {} is down: {last}", rejection.guard());
             }
         }
     }

@@ -231,6 +231,15 @@ impl Operation {
         self.new_future(future, |_, complete| complete(Outcome::Success, None))
     }
 
+    /// Runs a future whose output is classified already.
+    pub(crate) fn run_classified<F: Future>(
+        self,
+        future: F,
+        classify: ClassifyFn<F::Output>,
+    ) -> OperationFuture<F> {
+        self.new_future(future, classify)
+    }
+
     /// Runs a synchronous closure.
     ///
     /// # Errors
@@ -288,15 +297,6 @@ impl Operation {
             run.complete(custom_outcome(outcome, custom), cause);
         });
         result
-    }
-
-    /// Runs a future whose output is classified already.
-    pub(crate) fn run_classified<F: Future>(
-        self,
-        future: F,
-        classify: ClassifyFn<F::Output>,
-    ) -> OperationFuture<F> {
-        self.new_future(future, classify)
     }
 
     fn new_future<F: Future>(

@@ -128,3 +128,21 @@ impl<E: Error + 'static> Error for PipelineError<E> {
         }
     }
 }
+
+/// Converts it for a tonic handler: a rejection to `UNAVAILABLE` with a retry-after, a timeout to `DEADLINE_EXCEEDED`, a
+/// failure to the status that its error converts to.
+#[cfg(feature = "tonic")]
+impl<E: Into<tonic::Status>> From<PipelineError<E>> for tonic::Status {
+    fn from(error: PipelineError<E>) -> Self {
+        match error {
+            PipelineError::Rejected(rejection) => rejection.into(),
+            PipelineError::TimedOut(elapsed) => {
+                // Without the name of the limit, which is not the caller's to know.
+                let mut status = tonic::Status::deadline_exceeded("timed out");
+                status.set_source(std::sync::Arc::new(elapsed));
+                status
+            }
+            PipelineError::Failed(error) => error.into(),
+        }
+    }
+}

@@ -229,3 +229,33 @@ fn pipeline_can_be_had_before_the_runtime() {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     assert_eq!(runtime.unwrap().block_on(run).unwrap(), 7);
 }
+
+#[cfg(feature = "tonic")]
+#[tokio::test(start_paused = true)]
+async fn pipeline_error_converts_into_a_status() {
+    use tonic::{Code, Status};
+
+    let pipeline = empty("statuses").0.total_limit(SECOND);
+    let pipeline = pipeline.breaker(|breaker| breaker).build().unwrap();
+    let status = |error: PipelineError<Status>| Status::from(error);
+    let missing = pipeline.run(|| ready(Err::<(), _>(Status::not_found("no row"))));
+    assert_eq!(
+        missing.await.map_err(status).unwrap_err().code(),
+        Code::NotFound
+    );
+    let late = pipeline
+        .run(std::future::pending::<Result<(), Status>>)
+        .await;
+    let late = late.map_err(status).unwrap_err();
+    assert_eq!(
+        (late.code(), late.message()),
+        (Code::DeadlineExceeded, "timed out")
+    );
+    assert!(find::<Elapsed>(&late).is_some());
+    pipeline.breaker().unwrap().force_open();
+    let rejected = pipeline.run(|| ready(Ok::<_, Status>(7))).await;
+    assert_eq!(
+        rejected.map_err(status).unwrap_err().code(),
+        Code::Unavailable
+    );
+}
