@@ -126,11 +126,12 @@ impl RejectionKind {
 /// extensions of that response.
 ///
 /// Its text is for logs: it has the guard, the key, the kind, the reason, the last error and the retry-after, as far as they
-/// are known. Callers over the wire see none of it but the kind and the retry-after; send
-/// [`to_response`](Self::to_response), or in a tonic handler the status that it converts to, instead of the text.
+/// are known. Callers over the wire see none of it but the kind and the retry-after, unless they are
+/// [let to](Self::with_details_for_caller); send [`to_response`](Self::to_response), or in a tonic handler the status that it converts to, instead of the text.
 #[derive(Clone, Debug)]
 pub struct Rejection {
     kind: RejectionKind,
+    has_details_for_caller: bool,
     guard: Label,
     key: Option<Label>,
     reason: Option<Label>,
@@ -153,6 +154,7 @@ impl Rejection {
     pub fn new(kind: RejectionKind, guard: impl Into<Label>) -> Self {
         Rejection {
             kind,
+            has_details_for_caller: false,
             guard: guard.into(),
             key: None,
             reason: None,
@@ -172,6 +174,7 @@ impl Rejection {
     ) -> Self {
         Rejection {
             kind: RejectionKind::CircuitOpen,
+            has_details_for_caller: false,
             guard,
             key,
             reason: reason.map(Label::from),
@@ -243,6 +246,33 @@ impl Rejection {
     pub fn with_last_error(mut self, error: impl Into<Label>) -> Self {
         self.last_error = Some(error.into());
         self
+    }
+
+    /// Lets callers over the wire see the guard, the key and the reason, for callers that are your own. Never the last error,
+    /// which may hold anything. Default: they see the kind and the retry-after.
+    ///
+    /// A problem body gets the members `kind`, `guard`, `key`, `reason` and `retry_after_ms`. A gRPC status gets a
+    /// `google.rpc.ErrorInfo` (the reason is the kind in upper case, the domain is `tower-keep`, guard, key and reason are
+    /// metadata) and a `google.rpc.RetryInfo`. Each text is truncated to 128 bytes.
+    ///
+    /// ```
+    /// use tower_keep::{Rejection, protocol::WireFormat};
+    ///
+    /// let rejection = Rejection::rate_limited("quota").with_key("tenant 7");
+    /// let response = rejection.with_details_for_caller().to_response(WireFormat::Plain);
+    /// let body = std::str::from_utf8(response.body())?;
+    /// assert!(body.contains(r#""kind":"rate_limited","guard":"quota","key":"tenant 7""#));
+    /// # Ok::<_, std::str::Utf8Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_details_for_caller(mut self) -> Self {
+        self.has_details_for_caller = true;
+        self
+    }
+
+    /// Returns whether callers over the wire see the [details](Self::with_details_for_caller).
+    pub fn has_details_for_caller(&self) -> bool {
+        self.has_details_for_caller
     }
 
     /// Returns the error for which the guard rejects, if known.

@@ -9,7 +9,10 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
-use super::{HttpExchange, WireFormat};
+use super::{
+    HttpExchange, WireFormat,
+    rejection_details::{encode_base64, grpc_details, problem_members},
+};
 use crate::call::{Elapsed, GrpcCode, Rejection, RejectionKind};
 
 /// The message of a caught panic, left in the extensions of its response for outer layers.
@@ -64,10 +67,12 @@ pub(super) fn rejection_response(call: &HttpExchange, why: Rejection) -> Respons
         if let Some(wait) = why.retry_after() {
             response.headers_mut().insert(PUSHBACK, millis(wait).into());
         }
+        if why.has_details_for_caller() {
+            insert_details(response.headers_mut(), &why);
+        }
         response
     } else {
-        let body = Bytes::from_static(rejection_body(why.kind()).as_bytes());
-        let mut response = problem_with_body(http_status(why.kind()), body);
+        let mut response = problem_with_body(http_status(why.kind()), rejection_body(&why));
         if let Some(wait) = why.retry_after() {
             let seconds = small_int_header(whole_seconds(wait));
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
@@ -94,8 +99,13 @@ impl axum_core::response::IntoResponse for Rejection {
 #[cfg(feature = "tonic")]
 impl From<Rejection> for tonic::Status {
     fn from(why: Rejection) -> Self {
-        let code = tonic::Code::from(i32::from(grpc_code(why.kind()).as_u8()));
-        let mut status = tonic::Status::new(code, why.kind().client_message());
+        let grpc_code = grpc_code(why.kind());
+        let code = tonic::Code::from(i32::from(grpc_code.as_u8()));
+        let details = match why.has_details_for_caller() {
+            true => grpc_details(&why, grpc_code).into(),
+            false => Bytes::new(),
+        };
+        let mut status = tonic::Status::with_details(code, why.kind().client_message(), details);
         if let Some(wait) = why.retry_after() {
             let wait = tonic::metadata::MetadataValue::from(millis(wait));
             status.metadata_mut().insert(PUSHBACK, wait);
@@ -145,22 +155,37 @@ pub(super) fn timeout_response(call: &HttpExchange, why: Elapsed) -> Response<By
     response
 }
 
-/// Formats a problem body (RFC 9457), with the phrase of the status as the title.
-fn problem_body(status: StatusCode, detail: &str) -> String {
+/// Formats a problem body (RFC 9457), with the phrase of the status as the title, and further members.
+fn problem_body(status: StatusCode, detail: &str, members: &str) -> String {
     let title = status.canonical_reason().unwrap_or("Error");
     let code = status.as_u16();
-    format!("{{\"title\":\"{title}\",\"status\":{code},\"detail\":\"{detail}\"}}\n")
+    format!("{{\"title\":\"{title}\",\"status\":{code},\"detail\":\"{detail}\"{members}}}\n")
 }
 
-/// Returns the cached body of a kind, since rejections happen under load.
-fn rejection_body(kind: RejectionKind) -> &'static str {
+/// Returns the body of a rejection. Cached without details, since rejections happen under load.
+fn rejection_body(why: &Rejection) -> Bytes {
     static BODIES: [OnceLock<String>; RejectionKind::ALL.len()] =
         [const { OnceLock::new() }; RejectionKind::ALL.len()];
-    BODIES[kind as usize].get_or_init(|| problem_body(http_status(kind), kind.client_message()))
+    let kind = why.kind();
+    let body = |members: &str| problem_body(http_status(kind), kind.client_message(), members);
+    if why.has_details_for_caller() {
+        return body(&problem_members(why)).into();
+    }
+    let cached: &'static str = BODIES[kind as usize].get_or_init(|| body(""));
+    Bytes::from_static(cached.as_bytes())
+}
+
+/// Inserts the details of a rejection as an encoded `google.rpc.Status`.
+fn insert_details(headers: &mut HeaderMap, why: &Rejection) {
+    let details = encode_base64(&grpc_details(why, grpc_code(why.kind())));
+    // Base64 is always a valid value.
+    if let Ok(value) = HeaderValue::try_from(details) {
+        headers.insert("grpc-status-details-bin", value);
+    }
 }
 
 fn problem_response(status: StatusCode, detail: &str) -> Response<Bytes> {
-    problem_with_body(status, problem_body(status, detail).into())
+    problem_with_body(status, problem_body(status, detail, "").into())
 }
 
 fn problem_with_body(status: StatusCode, body: Bytes) -> Response<Bytes> {
@@ -236,7 +261,7 @@ mod tests {
         for kind in RejectionKind::ALL {
             let answer = rejection_response(&call(None), Rejection::new(kind, "guard"));
             assert_eq!(answer.status(), http_status(kind));
-            let body = problem_body(http_status(kind), kind.client_message());
+            let body = problem_body(http_status(kind), kind.client_message(), "");
             assert_eq!(answer.body(), &body);
         }
     }

@@ -44,6 +44,7 @@ mod kind;
 mod local_failure;
 mod local_response;
 mod read_request;
+mod rejection_details;
 mod respond;
 mod response_head;
 mod shared_classifier;

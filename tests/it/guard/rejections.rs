@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tower::Layer;
@@ -13,6 +13,7 @@ use tower_keep::{
     call::{CallClock, CallEnd, GrpcCode},
     context::{Context, Correlate},
     guard::{Admit, Head},
+    retry::RetryAfter,
     testing::{RecordingGuard, Reply},
 };
 
@@ -81,6 +82,71 @@ fn rejection_over_grpc_is_trailers_only() {
         assert_eq!(head.headers["cache-control"], "no-store");
         assert_eq!((outer.single().outcome, outer.heads().len()), (Rejected, 1));
         assert_eq!(outer.single().grpc_code, Some(GrpcCode::UNAVAILABLE));
+    }
+}
+
+#[test]
+fn rejection_with_details_shows_all_but_the_last_error() {
+    let rejection = Rejection::overloaded("shed")
+        .with_key("tenant 7")
+        .with_reason("queue")
+        .with_last_error("secret")
+        .with_retry_after(Duration::from_millis(1200))
+        .with_details_for_caller();
+    let layer = GuardLayer::server(RecordingGuard::rejecting(rejection.clone()));
+    let seen = play(
+        layer.layer(scripted(Reply::ok)),
+        &call(get, Reply::ok, Until::End),
+    );
+    let head = seen.head.expect("an answer");
+    assert_eq!(head.status, 503);
+    let problem: serde_json::Value = serde_json::from_slice(&seen.data).expect("JSON");
+    let expected = serde_json::json!({
+        "title": "Service Unavailable",
+        "status": 503,
+        "detail": "the service is overloaded",
+        "kind": "overloaded",
+        "guard": "shed",
+        "key": "tenant 7",
+        "reason": "queue",
+        "retry_after_ms": 1200,
+    });
+    assert_eq!(problem, expected);
+
+    let layer = GuardLayer::server(RecordingGuard::rejecting(rejection.clone()));
+    let seen = play(
+        layer.layer(scripted(Reply::ok)),
+        &call(grpc, Reply::ok, Until::End),
+    );
+    let mut headers = seen.head.expect("an answer").headers;
+    let received = tonic::Status::from_header_map(&headers).expect("a status");
+    let details = String::from_utf8_lossy(received.details());
+    let shown = [
+        "google.rpc.ErrorInfo",
+        "OVERLOADED",
+        "tower-keep",
+        "shed",
+        "tenant 7",
+        "queue",
+    ];
+    for text in shown {
+        assert!(details.contains(text), "{text} in {details:?}");
+    }
+    assert!(!details.contains("secret"));
+    // What retries read, if a proxy removes the pushback.
+    headers.remove("grpc-retry-pushback-ms");
+    let wait = RetryAfter::from_headers(&headers, SystemTime::now());
+    assert_eq!(
+        wait,
+        Some(RetryAfter::NotBefore(Duration::from_millis(1200)))
+    );
+
+    #[cfg(feature = "tonic")]
+    {
+        let sent = tonic::Status::from(rejection);
+        assert_eq!(received.details(), sent.details());
+        let plain = tonic::Status::from(Rejection::overloaded("shed").with_key("tenant 7"));
+        assert!(plain.details().is_empty());
     }
 }
 
