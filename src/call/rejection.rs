@@ -29,6 +29,14 @@ impl Label {
             LabelRepr::Shared(name) => name,
         }
     }
+
+    /// Returns the text in memory that clones share.
+    fn into_shared(self) -> Arc<str> {
+        match self.0 {
+            LabelRepr::Static(text) => text.into(),
+            LabelRepr::Shared(text) => text,
+        }
+    }
 }
 
 // Compared by text, however it is stored.
@@ -133,7 +141,8 @@ pub struct Rejection {
     kind: RejectionKind,
     has_details_for_caller: bool,
     guard: Label,
-    key: Option<Label>,
+    // Smaller than a label: a rejection travels in results.
+    key: Option<Arc<str>>,
     reason: Option<Label>,
     retry_after: Option<Duration>,
     last_error: Option<Label>,
@@ -176,7 +185,7 @@ impl Rejection {
             kind: RejectionKind::CircuitOpen,
             has_details_for_caller: false,
             guard,
-            key,
+            key: key.map(Label::into_shared),
             reason: reason.map(Label::from),
             retry_after,
             last_error,
@@ -221,8 +230,8 @@ impl Rejection {
         let key = key.into();
         let is_short = key.as_str().len() <= MAX_KEY_LEN;
         self.key = Some(match is_short {
-            true => key,
-            false => Label::from(truncated(key.as_str(), MAX_KEY_LEN).into_owned()),
+            true => key.into_shared(),
+            false => truncated(key.as_str(), MAX_KEY_LEN).into(),
         });
         self
     }
@@ -293,7 +302,7 @@ impl Rejection {
     /// Returns the key by which the guard rejects, such as that of a [`KeyedBreaker`](crate::breaker::KeyedBreaker); `None` if
     /// it has no keys.
     pub fn key(&self) -> Option<&str> {
-        self.key.as_ref().map(Label::as_str)
+        self.key.as_deref()
     }
 
     /// Returns the reason, if known.
