@@ -58,6 +58,7 @@
 //! | [`guard`] | guards, and the one service that serves them all |
 //! | [`protocol`] | how calls are read, classified and rejected: plain services, servers, clients, gRPC clients |
 //! | [`call`] | shared types: outcome and evidence, rejections, how a call ended |
+//! | `logging`, `prometheus`, `reqwest`, `testing` | by feature: setting up `tracing`; a recorder; reqwest's client; tests of layers |
 //!
 //! # Layer order
 //!

@@ -215,7 +215,7 @@ impl CircuitBreakerBuilder {
     ///
     /// Turn it on for a peer that is one thing to all of its callers, or in a [breaker for each key](super::KeyedBreaker).
     /// gRPC trailers that follow a body are not seen. Default: off, since one answer then decides for all callers: a 429
-    /// may be about one tenant only, and a faulty peer could keep everybody away.
+    /// may be about one tenant only, and a faulty peer could block all callers.
     pub fn open_on_retry_after(mut self, max: Duration) -> Self {
         self.retry_after.max_retry_after = Some(max);
         self

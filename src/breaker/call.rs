@@ -75,7 +75,7 @@ impl<F, E> BreakerFuture<F, E> {
 
     /// Sets which errors are failures of the peer. Every other error does not count.
     ///
-    /// A predicate that panics says failure. A rejection by a guard of this process never counts. Default: an error is
+    /// A predicate that panics counts as a failure. A rejection by a guard of this process never counts. Default: an error is
     /// classified by its type; most are failures.
     ///
     /// ```
@@ -110,7 +110,7 @@ impl<F, E> BreakerFuture<F, E> {
     ///
     /// An error that it calls the caller's is no evidence and does not count. For a peer that answers by errors, return an
     /// output whose evidence is [`Healthy`](crate::call::Evidence::Healthy), so that they count and close a circuit. A
-    /// closure that panics says failure. A rejection by a guard of this process never counts. Default: an error is
+    /// closure that panics counts as a failure. A rejection by a guard of this process never counts. Default: an error is
     /// classified by its type; most are failures.
     ///
     /// ```

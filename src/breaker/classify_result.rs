@@ -31,7 +31,7 @@ pub(super) fn classify_display<E: fmt::Display + 'static>(
     }
 }
 
-/// Returns what a predicate says about an error: a failure, or no evidence. A predicate that panics says failure.
+/// Returns what a predicate says about an error: a failure, or no evidence. A predicate that panics counts as a failure.
 pub(super) fn failure_if<E>(is_failure: impl FnOnce(&E) -> bool, error: &E) -> ClassifyOutput {
     let (outcome, evidence) = match catch_hook(|| is_failure(error)) {
         Some(true) => (Outcome::Failure, Evidence::Unhealthy),

@@ -2,7 +2,7 @@ use std::{error::Error, fmt, io, time::Duration};
 
 use super::{Classification, Evidence, Label, Outcome, Rejection};
 
-/// The kind of time limit that ran out. The rules of each are in the docs of [`timeout`](crate::timeout#rules).
+/// The kind of time limit that elapsed. The rules of each are in the docs of [`timeout`](crate::timeout#rules).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TimeoutKind {

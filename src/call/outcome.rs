@@ -14,7 +14,7 @@ pub enum Outcome {
     /// The caller is at fault: 4xx and the like (but for 429, and 408 on a client). A response of this kind comes from a peer that
     /// is alive; see [`Evidence`](super::Evidence).
     ClientError,
-    /// Time ran out: a deadline passed, 504 or `DEADLINE_EXCEEDED`; on a client also 408.
+    /// The time limit elapsed: a deadline passed, 504 or `DEADLINE_EXCEEDED`; on a client also 408.
     TimedOut,
     /// The caller gave up: the future or the body was dropped before its end, or the peer reports gRPC's `CANCELLED`.
     Cancelled,

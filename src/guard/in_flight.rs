@@ -188,7 +188,7 @@ impl<G: Guard, P: Protocol> InFlightCall<G, P> {
         self.time_to_head = PackedOption::from_duration(time_to_head);
     }
 
-    /// Completes the call, and tells its guards how. The first completion counts; further ones do nothing.
+    /// Completes the call, and passes its end to the guards. The first completion counts; further ones do nothing.
     #[inline]
     pub(super) fn complete(&mut self, completion: Completion<'_>, clock: &CallClock) {
         if self.permit.is_none() {

@@ -83,7 +83,7 @@ impl<F: Future> OperationFuture<F> {
     /// Sets which errors are failures. Every other error is expected, and ends the run as `client_error`: no error record,
     /// and the event is at the [level](Operation::level) of a success.
     ///
-    /// A predicate that panics says failure. A rejection by a guard of this process stays one. Default: an error is
+    /// A predicate that panics counts as a failure. A rejection by a guard of this process stays one. Default: an error is
     /// classified by its type; most are failures.
     ///
     /// A row that may be missing:
@@ -116,7 +116,7 @@ impl<F: Future> OperationFuture<F> {
 
     /// Sets a closure that classifies errors by an [`Outcome`] or a [`ClassifyOutput`], of which only the outcome counts.
     ///
-    /// A closure that panics says failure. A rejection by a guard of this process stays one. Default: an error is
+    /// A closure that panics counts as a failure. A rejection by a guard of this process stays one. Default: an error is
     /// classified by its type; most are failures.
     ///
     /// ```
@@ -152,7 +152,7 @@ impl<F: Future> OperationFuture<F> {
 
     /// Sets a closure that classifies the output: for work that fails without an error.
     ///
-    /// A closure that panics says failure. Default: an output is classified by its error; one without an error is a success.
+    /// A closure that panics counts as a failure. Default: an output is classified by its error; one without an error is a success.
     ///
     /// ```
     /// use tower_keep::{Outcome, operation};

@@ -268,7 +268,7 @@ impl Operation {
     /// Runs a synchronous closure whose result another one classifies: an error of any type, or a result that is a failure
     /// although it is `Ok`.
     ///
-    /// A closure that panics says failure. A rejection by a guard of this process stays one.
+    /// A closure that panics counts as a failure. A rejection by a guard of this process stays one.
     ///
     /// # Errors
     ///

@@ -154,7 +154,7 @@ impl PipelineBuilder {
     /// Sets what errors of this type mean, for all parts: an [`Outcome`](crate::Outcome) or a [`ClassifyOutput`].
     ///
     /// A `ClientError` is not retried, does not count for the breaker, and is no error in metrics and logs. A closure that
-    /// panics says failure. A rejection by a guard of this process stays one. Errors of other types than that of the
+    /// panics counts as a failure. A rejection by a guard of this process stays one. Errors of other types than that of the
     /// closure's argument are not passed to it. Default: an error is classified by its type; most are failures.
     ///
     /// ```

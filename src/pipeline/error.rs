@@ -24,7 +24,7 @@ pub enum PipelineError<E> {
     /// A guard of the pipeline has rejected the last attempt, which was not made: an open circuit, or a deadline that had
     /// passed before.
     Rejected(Rejection),
-    /// A time limit of the pipeline ran out: that of the last attempt, or the total.
+    /// A time limit of the pipeline elapsed: that of the last attempt, or the total.
     TimedOut(Elapsed),
     /// The error of the work itself, from its last attempt.
     Failed(E),
@@ -55,7 +55,7 @@ impl<E> PipelineError<E> {
         }
     }
 
-    /// Returns the error of the time limit, if one ran out.
+    /// Returns the error of the time limit, if one elapsed.
     pub fn elapsed(&self) -> Option<&Elapsed> {
         match self {
             PipelineError::TimedOut(elapsed) => Some(elapsed),

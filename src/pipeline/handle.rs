@@ -186,7 +186,7 @@ impl Pipeline {
     /// Runs work, and classifies each of its results by an [`Outcome`](crate::Outcome) or a [`ClassifyOutput`]: for work that
     /// fails without an error. Instead of [`classify_error`](PipelineBuilder::classify_error), for this call.
     ///
-    /// A closure that panics says failure. A rejection by a guard of this process stays one.
+    /// A closure that panics counts as a failure. A rejection by a guard of this process stays one.
     ///
     /// ```
     /// use tower_keep::{Outcome, Pipeline};

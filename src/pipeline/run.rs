@@ -127,7 +127,7 @@ impl<F, E, C> PipelineRun<F, E, C> {
         Classified::new(result, self.as_error, custom)
     }
 
-    /// Asks the classifier of this call, then that of the pipeline. One that panics says failure.
+    /// Asks the classifier of this call, then that of the pipeline. One that panics counts as a failure.
     fn classify<T>(&self, result: &Result<T, E>, parts: &PipelineShared) -> Option<ClassifyOutput>
     where
         E: 'static,

@@ -88,7 +88,7 @@ pub fn register<G: Inspect + 'static>(guard: &Arc<G>) {
 /// Subscribes to all later transitions of all circuit breakers of the process, keys included. Those of one breaker come in
 /// order. A receiver that lags by more than 64 gets `Lagged`.
 ///
-/// Whoever subscribes first and then reads [`snapshots`] misses no state. Without a subscriber, transitions cost nothing here.
+/// A caller that subscribes first and then reads [`snapshots`] misses no state. Without a subscriber, transitions cost nothing here.
 ///
 /// ```
 /// use tower_keep::{CircuitBreaker, registry};

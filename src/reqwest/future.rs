@@ -59,7 +59,7 @@ impl Future for ClientFuture {
                 Poll::Ready(Ok(response))
             }
             ClientStateProj::Failed { error } => {
-                let error = error.take().expect("polled after it has completed");
+                let error = error.take().expect("polled after completion");
                 Poll::Ready(Err(error))
             }
         }

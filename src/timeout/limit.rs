@@ -178,7 +178,7 @@ impl TimeLimit {
     ///
     /// # Errors
     ///
-    /// [`Elapsed`] if the time ran out, or if none was left at the first poll.
+    /// [`Elapsed`] if the limit elapsed, or if none was left at the first poll.
     ///
     /// # Panics
     ///

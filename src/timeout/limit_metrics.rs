@@ -13,7 +13,7 @@ impl LimitMetrics {
         metrics::describe_counter!(
             "tower_keep_timeouts_total",
             Unit::Count,
-            "Timeouts, by the kind of limit that ran out."
+            "Timeouts, by the kind of limit that elapsed."
         );
         metrics::describe_counter!(
             "tower_keep_expired_total",

@@ -402,7 +402,7 @@ impl TrackBuilder {
     }
 
     /// Adds the header `Server-Timing: total;dur=12.3` (milliseconds to the head) to responses to requests that match.
-    /// Default: none, since it tells strangers about the inside.
+    /// Default: none, since it shows internals to untrusted callers.
     ///
     /// For callers that ask for it:
     ///

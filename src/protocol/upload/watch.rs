@@ -12,6 +12,7 @@ use http_body_util::combinators::{BoxBody, UnsyncBoxBody};
 use super::{Upload, WatchedBody};
 use crate::{call::BoxError, protocol::grpc_framing::FrameScanner};
 
+// A macro, since each type is another one, and some exist with a feature only.
 macro_rules! try_each {
     ($request:ident, $frames:ident; $($(#[$cfg:meta])* $type:ty: $wrap:expr;)*) => {
         let any: &mut dyn Any = $request;
