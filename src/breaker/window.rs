@@ -254,6 +254,37 @@ mod tests {
         prop::sample::select(&[Success, SlowSuccess, Failure, SlowFailure][..])
     }
 
+    #[test]
+    fn slow_call_without_evidence_counts_only_if_dropped_before_its_head() {
+        use crate::call::CallClock;
+        let start = Instant::now();
+        let clock = CallClock::at(start + Duration::from_secs(2));
+        let dropped = || CallEnd {
+            admitted_at: Some(start),
+            evidence: Evidence::Inconclusive,
+            ..CallEnd::new(Outcome::Cancelled, &clock)
+        };
+        let limit = Some(Duration::from_secs(1));
+        let sample = |end: CallEnd<'_>| CallSample::from_end(&end, limit);
+        assert_eq!(sample(dropped()), Some(CallSample::SlowFailure));
+        assert_eq!(CallSample::from_end(&dropped(), None), None);
+        let other_outcome = CallEnd {
+            outcome: Outcome::TimedOut,
+            ..dropped()
+        };
+        let with_status = CallEnd {
+            status: Some(http::StatusCode::OK),
+            ..dropped()
+        };
+        let with_head = CallEnd {
+            time_to_head: Some(Duration::from_secs(2)),
+            ..dropped()
+        };
+        for end in [other_outcome, with_status, with_head] {
+            assert_eq!(sample(end), None);
+        }
+    }
+
     fn added<'a>(seen: impl Iterator<Item = &'a (u64, CallSample, u64)>) -> CallCounts {
         let mut counts = CallCounts::default();
         seen.for_each(|(_, sample, times)| counts.record(*sample, *times));
