@@ -140,6 +140,16 @@ mod tests {
         assert_eq!(decision, RetryDecision::Retry);
     }
 
+    #[cfg(feature = "tonic")]
+    #[test]
+    fn code_of_peer_is_that_of_a_status_without_a_cause() {
+        let aborted = tonic::Status::aborted("busy");
+        assert_eq!(code_of_peer(&aborted), Some(GrpcCode::ABORTED));
+        let of_transport = tonic::Status::from_error(Box::new(io::Error::other("reset")));
+        assert_eq!(code_of_peer(&of_transport), None);
+        assert_eq!(code_of_peer(&io::Error::other("reset")), None);
+    }
+
     #[test]
     fn retry_after_of_response_or_error_is_the_decision() {
         let config = config(true);
