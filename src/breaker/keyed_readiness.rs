@@ -4,7 +4,10 @@ use tokio::time::Instant;
 
 use crate::{
     guard::ReadySignal,
-    util::sync::atomic::{AtomicU64, Ordering},
+    util::{
+        duration::saturating_nanos,
+        sync::atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// The readiness of circuits of many keys, for callers that wait for a service: a request, and so its key, comes only when
@@ -40,10 +43,6 @@ impl KeyedReadiness {
     fn nanos(&self, now: Instant) -> u64 {
         saturating_nanos(now.saturating_duration_since(self.created))
     }
-}
-
-fn saturating_nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -136,6 +136,12 @@ impl fmt::Debug for Classifier {
 mod tests {
     use super::*;
 
+    #[test]
+    fn classifier_debug_text_is_its_name() {
+        let classifier = Classifier::new(|_: &ClassifyInput<'_>| Outcome::Success);
+        assert_eq!(format!("{classifier:?}"), "Classifier { .. }");
+    }
+
     fn classification(classifier: &Classifier, classification: Classification) -> Classification {
         let mut input = ClassifyInput::new(classification);
         classifier.classify(&mut input);

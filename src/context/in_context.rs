@@ -7,6 +7,7 @@ use std::{
 use pin_project_lite::pin_project;
 
 use super::{Context, TimeBudget, scope::ContextScope};
+use crate::util::poll::POLLED_AFTER_COMPLETION;
 
 pin_project! {
     /// A future that runs in a context: see [`Context::scope`] and [`in_context`].
@@ -51,7 +52,7 @@ impl<F: Future> Future for InContext<F> {
         let _context = ContextScope::enter(this.context);
         let _budget = this.time_budget.enter();
         let future = this.future.as_mut().as_pin_mut();
-        let polled = future.expect("polled after completion").poll(cx);
+        let polled = future.expect(POLLED_AFTER_COMPLETION).poll(cx);
         if polled.is_ready() {
             // Dropped while its context is current, since drops may log.
             this.future.set(None);

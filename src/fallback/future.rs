@@ -21,6 +21,7 @@ use super::{
 use crate::{
     call::{Outcome, drop_on_timeout},
     protocol::{CallState, LocalFailure, Protocol},
+    util::poll::POLLED_AFTER_COMPLETION,
 };
 
 pin_project! {
@@ -173,7 +174,7 @@ where
                     let (result, outcome) = (ready!(future.poll(cx)), *outcome);
                     return Poll::Ready(self.on_fallback_result::<Res, E>(result, outcome));
                 }
-                FallbackStateProj::Done => panic!("polled after completion"),
+                FallbackStateProj::Done => panic!("{POLLED_AFTER_COMPLETION}"),
             }
         }
     }

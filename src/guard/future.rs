@@ -16,6 +16,7 @@ use super::{
 use crate::{
     call::{CallClock, CapturedPanic, CatchScope, PanicPayload, Rejection},
     protocol::{CallState, Protocol, Respond},
+    util::poll::POLLED_AFTER_COMPLETION,
 };
 
 pin_project! {
@@ -74,8 +75,6 @@ pin_project! {
         Done,
     }
 }
-
-pub(super) const POLLED_AFTER_COMPLETION: &str = "polled after completion";
 
 impl<F, G: Guard, P: Protocol> GuardFuture<F, G, P> {
     /// Creates the future of a call that is made next, unless a guard has rejected it.

@@ -11,7 +11,7 @@ use std::{
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::call::mark_never_called;
+use crate::{call::mark_never_called, util::poll::POLLED_AFTER_COMPLETION};
 
 pin_project! {
     /// A call that waits in its future until the service is ready, and is made on the very handle that became so.
@@ -116,7 +116,7 @@ impl<S: Service<Req>, Req> Future for Oneshot<S, Req> {
             match state.as_mut().project() {
                 OneshotStateProj::Waiting { inner, request } => {
                     ready!(inner.poll_ready(cx))?;
-                    let request = request.take().expect("polled after completion");
+                    let request = request.take().expect(POLLED_AFTER_COMPLETION);
                     let future = inner.call(request);
                     state.set(OneshotState::Calling { future });
                 }

@@ -6,10 +6,11 @@ use bytes::Bytes;
 use http::response;
 use http_body::Body;
 
-use super::{Completion, Guard, GuardedBody, InFlightCall, future::POLLED_AFTER_COMPLETION};
+use super::{Completion, Guard, GuardedBody, InFlightCall};
 use crate::{
     call::{CallClock, CapturedPanic, Cause, Classification, Rejection},
     protocol::{BodyExpected, BodyInfo, CallState, LocalFailure, Protocol, Respond, WrapBody},
+    util::poll::POLLED_AFTER_COMPLETION,
 };
 
 /// The result of a guarded service whose own response is `Res` and whose own error is `E`.

@@ -10,10 +10,13 @@ use pin_project_lite::pin_project;
 use super::{
     Operation, custom_outcome, display_caught, outcome_or_failure, run_guard::OperationGuard,
 };
-use crate::call::{Cause, ClassifyOutput, Outcome, catch_hook};
+use crate::{
+    call::{Cause, ClassifyOutput, Outcome, catch_hook},
+    util::poll::POLLED_AFTER_COMPLETION,
+};
 
 /// Classifies an output: passes its outcome and its cause on to the callback.
-pub(super) type ClassifyFn<T> = fn(&T, &mut dyn FnMut(Outcome, Option<Cause<'_>>));
+pub(super) type ClassifyOutputFn<T> = fn(&T, &mut dyn FnMut(Outcome, Option<Cause<'_>>));
 
 pin_project! {
     /// A tracked future; made by [`Operation::run`] and similar methods.
@@ -26,7 +29,7 @@ pin_project! {
         #[pin]
         future: Option<F>,
         state: RunState,
-        classify_output: ClassifyFn<F::Output>,
+        classify_output: ClassifyOutputFn<F::Output>,
         classify: C,
         format_output: Option<FormatFn<F::Output>>,
     }
@@ -69,7 +72,7 @@ impl<F: Future> OperationFuture<F> {
     pub(super) fn new(
         operation: Operation,
         future: F,
-        classify_output: ClassifyFn<F::Output>,
+        classify_output: ClassifyOutputFn<F::Output>,
     ) -> Self {
         OperationFuture {
             future: Some(future),
@@ -223,7 +226,7 @@ impl<F: Future, C> OperationFuture<F, C> {
         let run = this.state.start();
         let output = ready!(run.poll(|| {
             let future = this.future.as_mut().as_pin_mut();
-            let polled = future.expect("polled after completion").poll(cx);
+            let polled = future.expect(POLLED_AFTER_COMPLETION).poll(cx);
             // Dropped in the scope of the run, so that events of the drop belong to its span.
             if polled.is_ready() {
                 this.future.set(None);

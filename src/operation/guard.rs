@@ -10,7 +10,7 @@ use crate::{
     guard::{Admit, Guard},
     protocol::Side,
     track::{CallReport, SlowLevel},
-    util::millis::as_millis_f64,
+    util::duration::as_millis_f64,
 };
 
 // A macro, since the level of an event must be a constant.

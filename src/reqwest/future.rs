@@ -10,6 +10,8 @@ use pin_project_lite::pin_project;
 use reqwest::{Body, Client, Error, ResponseBuilderExt, Url};
 use tower_service::Service;
 
+use crate::util::poll::POLLED_AFTER_COMPLETION;
+
 /// The future of reqwest's service; its type has no public name.
 type Pending = <Client as Service<::reqwest::Request>>::Future;
 
@@ -51,7 +53,7 @@ impl Future for ClientFuture {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             ClientStateProj::Calling { future } => {
-                let response = ready!(future.poll(cx))?;
+                let response = ready!(future.poll(cx)).map_err(without_secrets)?;
                 let mut url = url_extension(response.url().clone());
                 let mut response = Response::<Body>::from(response);
                 std::mem::swap(response.extensions_mut(), &mut url);
@@ -59,8 +61,8 @@ impl Future for ClientFuture {
                 Poll::Ready(Ok(response))
             }
             ClientStateProj::Failed { error } => {
-                let error = error.take().expect("polled after completion");
-                Poll::Ready(Err(error))
+                let error = error.take().expect(POLLED_AFTER_COMPLETION);
+                Poll::Ready(Err(without_secrets(error)))
             }
         }
     }
@@ -70,6 +72,18 @@ impl fmt::Debug for ClientFuture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientFuture").finish_non_exhaustive()
     }
+}
+
+/// Returns this error with the part of its URL that may be logged: without user, password, query and fragment.
+fn without_secrets(mut error: Error) -> Error {
+    if let Some(url) = error.url_mut() {
+        url.set_query(None);
+        url.set_fragment(None);
+        // A URL that has no authority has no user either; that is its only error.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+    }
+    error
 }
 
 /// Returns extensions from which `reqwest::Response::from` takes this URL.

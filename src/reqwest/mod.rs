@@ -25,6 +25,12 @@
 //! `reqwest::Client` itself does not fit under a layer for HTTP: its requests are reqwest's. The compiler then says that
 //! `Service<http::Request<_>>` is not implemented for `reqwest::Client`; put it into [`service`].
 //!
+//! # Errors in logs
+//!
+//! reqwest's errors contain the URL of the request. They are logged, and are part of error groups, so [`service`] takes
+//! user, password, query and fragment out of it: `error.url()` has scheme, host, port and path. The path stays; do not
+//! put secrets into it.
+//!
 //! # Clones
 //!
 //! Clones share the connections of the client, and the state of the layers.

@@ -4,12 +4,13 @@ use tower_service::Service;
 
 use super::{
     Attempt, AttemptResult, Attempts, Retry, RetryDecision, RetryFuture, RetryLayer, RetryPolicy,
-    attempts::FailedAttempt, future::POLLED_AFTER_COMPLETION, state::deadline_rejection,
+    attempts::FailedAttempt, state::deadline_rejection,
 };
 use crate::{
     call::{BoxError, Outcome},
     context::Context,
     protocol::AnyService,
+    util::poll::POLLED_AFTER_COMPLETION,
 };
 
 /// Attempts of a service of any kind. Part of a [`RetryFuture`]'s type.

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     Attempt, Attempts, NotRetried, RetryDecision,
     attempts::FailedAttempt,
-    config::{ClassifyError, RetryConfig},
+    config::{DecideOnError, RetryConfig},
     run::RunAttempts,
     stage::{Stage, StageProj, poll_ready_before, run_in_context},
     state::RetryState,
@@ -20,12 +20,11 @@ use super::{
 use crate::{
     call::{CallClock, Outcome},
     context::Context,
+    util::poll::POLLED_AFTER_COMPLETION,
 };
 
 const LATE_CALL: &str = "the deadline had passed before the call began";
 const LATE_READINESS: &str = "the service was not ready in time";
-pub(super) const POLLED_AFTER_COMPLETION: &str = "polled after completion";
-
 pin_project! {
     /// The future of a call with retries. Named and unboxed.
     #[must_use = "futures do nothing unless polled"]
@@ -161,7 +160,7 @@ impl<A: Attempts> RetryFuture<A> {
     }
 }
 
-impl<F, Fut, T, E> RetryFuture<RunAttempts<(), F, ClassifyError<E>>>
+impl<F, Fut, T, E> RetryFuture<RunAttempts<(), F, DecideOnError<E>>>
 where
     F: FnMut(Attempt) -> Fut,
     Fut: Future<Output = Result<T, E>>,
@@ -211,7 +210,7 @@ where
     }
 }
 
-impl<S, F, Fut, T, E> RetryFuture<RunAttempts<Option<S>, F, ClassifyError<E>>>
+impl<S, F, Fut, T, E> RetryFuture<RunAttempts<Option<S>, F, DecideOnError<E>>>
 where
     F: FnMut(S, Attempt) -> Fut,
     Fut: Future<Output = (S, Result<T, E>)>,

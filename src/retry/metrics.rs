@@ -9,7 +9,7 @@ use super::NotRetried;
 use crate::{
     call::Label,
     registry::Stats,
-    util::{hook::catch_hook, millis::as_millis_f64, per_recorder::PerRecorder},
+    util::{duration::as_millis_f64, hook::catch_hook, per_recorder::PerRecorder},
 };
 
 const RETRIES: usize = 0;

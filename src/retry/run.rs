@@ -3,10 +3,11 @@ use std::future::Future;
 use super::{
     Attempt, Attempts, Retry, RetryDecision,
     attempts::FailedAttempt,
-    config::{ClassifyError, RetryConfig},
-    future::POLLED_AFTER_COMPLETION,
+    config::{DecideOnError, RetryConfig},
 };
-use crate::{call::Outcome, context::Context, util::hook::catch_hook};
+use crate::{
+    call::Outcome, context::Context, util::hook::catch_hook, util::poll::POLLED_AFTER_COMPLETION,
+};
 
 /// Attempts of a closure. Part of a [`RetryFuture`](super::RetryFuture)'s type.
 ///
@@ -19,8 +20,8 @@ pub struct RunAttempts<S, F, C> {
     classify_error: C,
 }
 
-impl<S, F, E> RunAttempts<S, F, ClassifyError<E>> {
-    pub(super) fn new(retry: Retry, state: S, work: F, classify_error: ClassifyError<E>) -> Self {
+impl<S, F, E> RunAttempts<S, F, DecideOnError<E>> {
+    pub(super) fn new(retry: Retry, state: S, work: F, classify_error: DecideOnError<E>) -> Self {
         RunAttempts {
             retry,
             state,

@@ -14,8 +14,7 @@ use super::{
     reply::{ReplyAction, ReplyWait},
     silent_panic::{panic_silently, panic_silently_in_drop},
 };
-
-const POLLED_AFTER_COMPLETION: &str = "the future is not polled after completion";
+use crate::util::poll::POLLED_AFTER_COMPLETION;
 
 /// The response future of a [`Script`](super::Script).
 #[must_use = "futures do nothing unless polled"]

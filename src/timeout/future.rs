@@ -17,6 +17,7 @@ use super::{
 use crate::{
     call::drop_on_timeout,
     protocol::{LocalFailure, Protocol, Respond},
+    util::poll::POLLED_AFTER_COMPLETION,
 };
 
 pin_project! {
@@ -90,7 +91,7 @@ where
                 let rejection = LocalFailure::Rejected(this.config.limit.reject().into());
                 return Poll::Ready(respond_locally::<P, Res, E>(this.call, rejection));
             }
-            TimeoutStateProj::Done => panic!("polled after completion"),
+            TimeoutStateProj::Done => panic!("{POLLED_AFTER_COMPLETION}"),
         };
         let budget = timer.time_budget(timeout);
         // The response before the clock: one that is ready beats the limit.

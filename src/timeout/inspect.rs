@@ -3,8 +3,8 @@
 use crate::{
     call::TimeoutKind,
     registry::{Inspect, Stats},
-    timeout::limit::{LimitShared, saturating_nanos},
-    util::sync::atomic::Ordering,
+    timeout::limit::LimitShared,
+    util::{duration::saturating_nanos, sync::atomic::Ordering},
 };
 
 impl Inspect for LimitShared {

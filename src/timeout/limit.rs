@@ -10,6 +10,7 @@ use crate::{
     call::{Elapsed, Label, Rejection, RejectionKind, TimeoutKind, catch_hook},
     registry,
     util::{
+        duration::saturating_nanos,
         per_recorder::PerRecorder,
         sync::atomic::{AtomicU64, Ordering},
     },
@@ -55,11 +56,6 @@ pub(super) struct LimitShared {
     pub(super) rejections: AtomicU64,
     metrics: PerRecorder<LimitMetrics>,
     listing: Once,
-}
-
-/// Returns the nanoseconds of a duration; some 584 years stand for anything longer.
-pub(super) fn saturating_nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl TimeLimit {

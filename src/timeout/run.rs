@@ -7,7 +7,10 @@ use std::{
 use pin_project_lite::pin_project;
 
 use super::{TimeLimit, call_timeout::CallTimeout, timer::Timer};
-use crate::call::{CallClock, Elapsed, drop_on_timeout};
+use crate::{
+    call::{CallClock, Elapsed, drop_on_timeout},
+    util::poll::POLLED_AFTER_COMPLETION,
+};
 
 pin_project! {
     /// The future of work with a time limit; made by [`TimeLimit::run`].
@@ -58,7 +61,7 @@ impl<F: Future> Future for TimeLimitFuture<F> {
             .future
             .as_mut()
             .as_pin_mut()
-            .expect("polled after completion");
+            .expect(POLLED_AFTER_COMPLETION);
         // The output before the clock: one that is ready beats the limit.
         let polled = {
             let _scope = budget.enter();

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     call::{GrpcCode, Outcome},
     context::{CallFields, Context, hex_str},
-    util::millis::as_millis_f64,
+    util::duration::as_millis_f64,
 };
 
 /// The target of access-log events, for filters: `RUST_LOG=tower_keep::access=info`.

@@ -2,13 +2,14 @@
 
 pub(crate) mod append_map;
 pub(crate) mod credentials;
+pub(crate) mod duration;
 pub(crate) mod error_chain;
 pub(crate) mod family;
 pub(crate) mod fnv;
 pub(crate) mod hook;
-pub(crate) mod millis;
 pub(crate) mod panics;
 pub(crate) mod per_recorder;
+pub(crate) mod poll;
 pub(crate) mod ranked_lru;
 pub(crate) mod recorder;
 pub(crate) mod shared_gauges;

@@ -4,13 +4,15 @@ use tower::ServiceBuilder;
 use tower_keep::{
     GuardLayer, Outcome,
     call::{Evidence, find},
+    observe,
     reqwest::{LayeredClient, service},
 };
 
 use super::{peer, retry, url};
 use crate::support::{
     guards::{Ends, witness},
-    within,
+    logs::logs,
+    nobody, within,
 };
 
 /// Sends a request for this URL, and returns the error.
@@ -47,6 +49,35 @@ async fn reqwest_url_that_is_not_http_is_no_failure_of_a_peer_and_is_not_retried
         let judged = (Outcome::Failure, Evidence::Inconclusive);
         assert_eq!(ends.next_judged().await, judged, "{url}");
         assert_eq!(ends.so_far(), [], "{url}");
+    }
+}
+
+#[tokio::test]
+async fn reqwest_error_that_is_logged_has_no_query() {
+    let logs = logs();
+    let http = reqwest::Client::new();
+    let stack = ServiceBuilder::new()
+        .layer(observe("payments").client())
+        .service(service(http.clone()));
+    let client = LayeredClient::new(stack);
+    let away = format!(
+        "http://user:secret@{}/orders?token=hush#part",
+        nobody().await
+    );
+    for url in [
+        away.as_str(),
+        "ftp://user:secret@peer/orders?token=hush#part",
+    ] {
+        let error = within(client.send(http.get(url))).await.unwrap_err();
+        let error = find::<reqwest::Error>(&*error).expect("reqwest's own error");
+        let path = error.url().expect("the URL of the request").path();
+        assert_eq!(path, "/orders");
+        assert!(!format!("{error:?}").contains("hush"), "{error:?}");
+    }
+    let text = format!("{:?}", logs.calls());
+    assert!(text.contains("/orders"), "{text}");
+    for secret in ["hush", "secret", "part"] {
+        assert!(!text.contains(secret), "{secret} in {text}");
     }
 }
 

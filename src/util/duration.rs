@@ -5,6 +5,11 @@ pub(crate) fn as_millis_f64(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
+/// Returns the nanoseconds of a duration; some 584 years stand for anything longer.
+pub(crate) fn saturating_nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -14,5 +19,11 @@ mod tests {
         assert_eq!(as_millis_f64(Duration::from_nanos(979_846)), 0.98);
         assert_eq!(as_millis_f64(Duration::from_nanos(1_234_567)), 1.235);
         assert_eq!(as_millis_f64(Duration::from_secs(3_600)), 3_600_000.0);
+    }
+
+    #[test]
+    fn nanos_saturate() {
+        assert_eq!(saturating_nanos(Duration::from_micros(2)), 2_000);
+        assert_eq!(saturating_nanos(Duration::MAX), u64::MAX);
     }
 }
