@@ -12,6 +12,8 @@ pub(crate) mod per_recorder;
 pub(crate) mod poll;
 pub(crate) mod ranked_lru;
 pub(crate) mod recorder;
+#[cfg(feature = "serde")]
+pub(crate) mod setting_serde;
 pub(crate) mod shared_gauges;
 pub(crate) mod sync;
 pub(crate) mod text;

@@ -1,0 +1,238 @@
+//! How settings are written in a file: durations as `"250ms"`, and what can be switched off as `"off"`.
+//!
+//! For `#[serde(with = "crate::util::setting_serde::duration")]` and its siblings.
+
+use std::{fmt, marker::PhantomData, time::Duration};
+
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, IntoDeserializer, Visitor},
+};
+
+/// The text of a setting that has no value.
+const OFF: &str = "off";
+
+/// Durations as text with a unit.
+pub(crate) mod duration {
+    use super::*;
+
+    pub(crate) fn serialize<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        DurationText(*time).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        DurationText::deserialize(from).map(|text| text.0)
+    }
+}
+
+/// Durations that may be `"off"`.
+pub(crate) mod optional_duration {
+    use super::*;
+
+    pub(crate) fn serialize<S: Serializer>(
+        time: &Option<Duration>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        optional::serialize(&time.map(DurationText), to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        let time = optional::deserialize::<DurationText, D>(from)?;
+        Ok(time.map(|text| text.0))
+    }
+}
+
+/// Values that may be `"off"`.
+pub(crate) mod optional {
+    use super::*;
+
+    pub(crate) fn serialize<T: Serialize, S: Serializer>(
+        value: &Option<T>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => value.serialize(to),
+            None => to.serialize_str(OFF),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<T>, D::Error> {
+        from.deserialize_any(OptionalVisitor(PhantomData))
+    }
+}
+
+/// Accepts `"off"` and null; passes all others on to the type of the value.
+struct OptionalVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for OptionalVisitor<T> {
+    type Value = Option<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value, or \"off\"")
+    }
+
+    fn visit_none<E: de::Error>(self) -> Result<Option<T>, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Option<T>, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<Option<T>, D::Error> {
+        from.deserialize_any(self)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Option<T>, E> {
+        if text == OFF {
+            return Ok(None);
+        }
+        T::deserialize(text.into_deserializer()).map(Some)
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Option<T>, E> {
+        T::deserialize(value.into_deserializer()).map(Some)
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Option<T>, E> {
+        T::deserialize(value.into_deserializer()).map(Some)
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Option<T>, E> {
+        T::deserialize(value.into_deserializer()).map(Some)
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Option<T>, E> {
+        T::deserialize(value.into_deserializer()).map(Some)
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Option<T>, A::Error> {
+        T::deserialize(de::value::MapAccessDeserializer::new(map)).map(Some)
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, items: A) -> Result<Option<T>, A::Error> {
+        T::deserialize(de::value::SeqAccessDeserializer::new(items)).map(Some)
+    }
+}
+
+/// A duration that is written as text.
+struct DurationText(Duration);
+
+impl Serialize for DurationText {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&humantime::format_duration(self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for DurationText {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_str(DurationVisitor)
+    }
+}
+
+struct DurationVisitor;
+
+impl Visitor<'_> for DurationVisitor {
+    type Value = DurationText;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a duration with its unit, such as \"250ms\", \"5s\" or \"1m 30s\"")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<DurationText, E> {
+        humantime::parse_duration(text)
+            .map(DurationText)
+            .map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Settings {
+        #[serde(with = "duration")]
+        open_time: Duration,
+        #[serde(with = "optional_duration")]
+        slow_call: Option<Duration>,
+        #[serde(with = "optional")]
+        failure_rate: Option<f64>,
+        #[serde(with = "optional")]
+        failures: Option<u32>,
+    }
+
+    fn settings(slow_call: Option<Duration>, failure_rate: Option<f64>) -> Settings {
+        Settings {
+            open_time: Duration::from_millis(1_500),
+            slow_call,
+            failure_rate,
+            failures: failure_rate.map(|_| 5),
+        }
+    }
+
+    #[test]
+    fn settings_are_read_as_they_were_written() {
+        let settings = [
+            settings(None, None),
+            settings(Some(Duration::from_millis(250)), Some(0.5)),
+        ];
+        for settings in settings {
+            let json = serde_json::to_string(&settings).expect("JSON");
+            assert_eq!(
+                serde_json::from_str::<Settings>(&json).expect(&json),
+                settings
+            );
+            let text = toml::to_string(&settings).expect("TOML");
+            assert_eq!(toml::from_str::<Settings>(&text).expect(&text), settings);
+        }
+    }
+
+    #[test]
+    fn setting_that_is_null_is_off() {
+        let json = r#"{"open_time": "1s 500ms", "slow_call": null, "failure_rate": null, "failures": "off"}"#;
+        let read = serde_json::from_str::<Settings>(json).expect("settings");
+        assert_eq!(read, settings(None, None));
+    }
+
+    #[test]
+    fn duration_without_unit_says_what_is_allowed() {
+        for value in ["5", "\"5\"", "\"soon\"", "\"-5s\"", "\"\"", "true"] {
+            let text =
+                format!("open_time = {value}\nslow_call = \"off\"\nfailure_rate = 1\nfailures = 1");
+            let error = toml::from_str::<Settings>(&text)
+                .expect_err(value)
+                .to_string();
+            assert!(
+                error.contains("a duration with its unit, such as \"250ms\""),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn value_of_another_type_says_what_is_allowed() {
+        let error = |json: &str| {
+            serde_json::from_str::<Settings>(json)
+                .expect_err(json)
+                .to_string()
+        };
+        let text =
+            error(r#"{"open_time": "1s", "slow_call": 7, "failure_rate": 1, "failures": 1}"#);
+        assert!(text.contains("a duration with its unit"), "{text}");
+        let text = error(
+            r#"{"open_time": "1s", "slow_call": "off", "failure_rate": "no", "failures": 1}"#,
+        );
+        assert!(
+            text.contains("invalid type: string \"no\", expected f64"),
+            "{text}"
+        );
+        let text =
+            error(r#"{"open_time": "1s", "slow_call": "off", "failure_rate": 1, "failures": -1}"#);
+        assert!(text.contains("-1"), "{text}");
+    }
+}
