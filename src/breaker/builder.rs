@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    CircuitBreaker, Switch, Transition, retry_after::RetryAfterRules, settings::Settings,
+    CircuitBreaker, Switch, Transition, config::BreakerConfig, retry_after::RetryAfterRules,
     transition_hook::TransitionHook, validate,
 };
 use crate::{
@@ -22,7 +22,7 @@ const DEFAULT_PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 #[must_use]
 pub struct CircuitBreakerBuilder {
     pub(super) name: Label,
-    pub(super) settings: Settings,
+    pub(super) config: BreakerConfig,
     /// The setting as configured; its default depends on others.
     pub(super) min_calls: Option<u32>,
     /// The setting as configured; its default depends on others.
@@ -37,7 +37,7 @@ impl CircuitBreakerBuilder {
     pub(super) fn new(name: Label) -> Self {
         CircuitBreakerBuilder {
             name,
-            settings: Settings {
+            config: BreakerConfig {
                 time_window: DEFAULT_WINDOW,
                 count_window: None,
                 min_calls: DEFAULT_MIN_CALLS,
@@ -86,9 +86,9 @@ impl CircuitBreakerBuilder {
     /// A longer window notices a rare failure, but an outage later. Each bucket is at least a millisecond.
     /// Default: 30 s in 10 buckets.
     pub fn time_window(mut self, window: Duration, buckets: usize) -> Self {
-        self.settings.time_window = (window, buckets);
+        self.config.time_window = (window, buckets);
         // The later of the two settings holds.
-        self.settings.count_window = None;
+        self.config.count_window = None;
         self
     }
 
@@ -96,7 +96,7 @@ impl CircuitBreakerBuilder {
     ///
     /// A closed circuit with a count window and without a slow limit does not read the clock. Default: a time window.
     pub fn count_window(mut self, calls: usize) -> Self {
-        self.settings.count_window = Some(calls);
+        self.config.count_window = Some(calls);
         self
     }
 
@@ -112,7 +112,7 @@ impl CircuitBreakerBuilder {
     ///
     /// The [table](super#evidence) says which calls fail. Default: 0.5.
     pub fn failure_rate(mut self, rate: impl Into<Option<f64>>) -> Self {
-        self.settings.failure_rate = rate.into();
+        self.config.failure_rate = rate.into();
         self
     }
 
@@ -121,7 +121,7 @@ impl CircuitBreakerBuilder {
     /// Reacts at once to an outage, however few calls there are. Keep the failure rate on as well, for a peer that fails in
     /// part. A good head ends the row, unless its body then breaks. Default: off.
     pub fn consecutive_failures(mut self, failures: impl Into<Option<u32>>) -> Self {
-        self.settings.consecutive_failures = failures.into();
+        self.config.consecutive_failures = failures.into();
         self
     }
 
@@ -131,14 +131,14 @@ impl CircuitBreakerBuilder {
     /// Costs a clock reading at the start of a call and at its head. Without it, a call that is dropped before its head
     /// does not count, so only a time limit inside the breaker notices a peer that hangs. Default: off.
     pub fn slow_call(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.settings.slow_call = limit.into();
+        self.config.slow_call = limit.into();
         self
     }
 
     /// Opens when at least this fraction of the calls was slow; slow probes then fail. Requires
     /// [`slow_call`](Self::slow_call). Default: off.
     pub fn slow_rate(mut self, rate: impl Into<Option<f64>>) -> Self {
-        self.settings.slow_rate = rate.into();
+        self.config.slow_rate = rate.into();
         self
     }
 
@@ -146,7 +146,7 @@ impl CircuitBreakerBuilder {
     ///
     /// A shorter time notices recovery sooner, but probes a failing service more often. Default: 5 s.
     pub fn open_time(mut self, time: Duration) -> Self {
-        self.settings.open_time = time;
+        self.config.open_time = time;
         self
     }
 
@@ -154,7 +154,7 @@ impl CircuitBreakerBuilder {
     ///
     /// The time shrinks a step for each open time that the circuit then stays closed. Default: 2.
     pub fn open_backoff(mut self, factor: f64) -> Self {
-        self.settings.open_backoff = factor;
+        self.config.open_backoff = factor;
         self
     }
 
@@ -166,7 +166,7 @@ impl CircuitBreakerBuilder {
 
     /// Extends the open time randomly by up to this fraction, so that clients do not return together. Default: 0.5.
     pub fn open_jitter(mut self, fraction: f64) -> Self {
-        self.settings.open_jitter = fraction;
+        self.config.open_jitter = fraction;
         self
     }
 
@@ -174,7 +174,7 @@ impl CircuitBreakerBuilder {
     ///
     /// Default: 3, so that one probe that meets a bad moment does not decide alone.
     pub fn probes(mut self, calls: u32) -> Self {
-        self.settings.probes = calls;
+        self.config.probes = calls;
         self
     }
 
@@ -182,7 +182,7 @@ impl CircuitBreakerBuilder {
     ///
     /// The circuit closes as soon as enough have succeeded, and opens as soon as that is out of reach. Default: 0.5.
     pub fn probe_success_ratio(mut self, ratio: f64) -> Self {
-        self.settings.probe_success_ratio = ratio;
+        self.config.probe_success_ratio = ratio;
         self
     }
 
@@ -198,7 +198,7 @@ impl CircuitBreakerBuilder {
     /// Default: 30 s, whatever the open time. That is longer than the time limits of most attempts, which end a probe that
     /// hangs, so that slow answers are not taken for none.
     pub fn probe_timeout(mut self, limit: Duration) -> Self {
-        self.settings.probe_timeout = limit;
+        self.config.probe_timeout = limit;
         self
     }
 
@@ -290,7 +290,7 @@ impl CircuitBreakerBuilder {
 
     /// Makes the jitter repeatable, for tests. Default: random.
     pub fn seed(mut self, seed: u64) -> Self {
-        self.settings.seed = Some(seed);
+        self.config.seed = Some(seed);
         self
     }
 

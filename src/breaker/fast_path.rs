@@ -1,6 +1,6 @@
 //! The path of a success through a closed circuit, without the lock.
 
-use super::{permit::PermitState, settings::Settings, state::CircuitState, window::BucketClock};
+use super::{config::BreakerConfig, permit::PermitState, state::CircuitState, window::BucketClock};
 use crate::{
     call::CallClock,
     util::sync::atomic::{AtomicU32, AtomicU64, Ordering},
@@ -34,7 +34,11 @@ pub(super) struct FastPath {
 }
 
 impl FastPath {
-    pub(super) fn new(state: CircuitState, settings: &Settings, bucket_clock: BucketClock) -> Self {
+    pub(super) fn new(
+        state: CircuitState,
+        config: &BreakerConfig,
+        bucket_clock: BucketClock,
+    ) -> Self {
         FastPath {
             state: AtomicU64::new(pack_state(0, state)),
             // Buckets are counted from 1; `Locked` begins with the same.
@@ -43,7 +47,7 @@ impl FastPath {
             bucket_clock,
             // A window full of successes does not change by another. Two tell that there is another success besides one
             // that becomes a failure.
-            count_window: settings.count_window.map(|calls| (calls as u64).max(2)),
+            count_window: config.count_window.map(|calls| (calls as u64).max(2)),
         }
     }
 
@@ -184,9 +188,9 @@ mod tests {
                 Some(calls) => builder.count_window(calls),
                 None => builder,
             };
-            let settings = builder.validated().expect("valid settings").settings;
-            let bucket_clock = settings.bucket_clock(start);
-            let fast_path = FastPath::new(CircuitState::Closed, &settings, bucket_clock);
+            let config = builder.validated().expect("valid settings").config;
+            let bucket_clock = config.bucket_clock(start);
+            let fast_path = FastPath::new(CircuitState::Closed, &config, bucket_clock);
             Harness { fast_path, start }
         }
 

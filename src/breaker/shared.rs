@@ -71,26 +71,26 @@ impl BreakerShared {
     }
 
     fn with_switch_mode(
-        config: CircuitBreakerBuilder,
+        builder: CircuitBreakerBuilder,
         reporter: Reporter,
         switch_version: u64,
         mode: SwitchMode,
     ) -> Self {
         let CircuitBreakerBuilder {
             name,
-            settings,
+            config,
             shadow,
             retry_after,
             ..
-        } = config;
+        } = builder;
         let labels = (name.clone(), reporter.key().cloned());
-        let machine = StateMachine::new(labels, settings, mode, Instant::now());
+        let machine = StateMachine::new(labels, config, mode, Instant::now());
         BreakerShared {
             name,
-            slow_call: settings.slow_call,
+            slow_call: config.slow_call,
             shadow: AtomicBool::new(shadow),
             retry_after,
-            fast_path: FastPath::new(machine.state(), &settings, machine.bucket_clock()),
+            fast_path: FastPath::new(machine.state(), &config, machine.bucket_clock()),
             locked: Mutex::new(Locked::new(machine, switch_version, mode)),
             reporter,
             signal: ReadySignal::new(),

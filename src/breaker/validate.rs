@@ -22,13 +22,13 @@ pub(super) fn validate(builder: &mut CircuitBreakerBuilder) -> Result<(), Config
 
 /// Returns how many calls the window holds.
 fn validate_window(builder: &CircuitBreakerBuilder) -> Result<u32, ConfigError> {
-    if let Some(calls) = builder.settings.count_window {
+    if let Some(calls) = builder.config.count_window {
         return match calls {
             1..=MAX_COUNT_WINDOW => Ok(calls as u32),
             _ => Err(invalid(builder, "count_window", calls, "1 to 10000")),
         };
     }
-    let (window, buckets) = builder.settings.time_window;
+    let (window, buckets) = builder.config.time_window;
     if !(1..=MAX_BUCKETS).contains(&buckets) {
         let value = format!("in {buckets} buckets");
         return Err(invalid(
@@ -55,26 +55,26 @@ fn validate_min_calls(
         let expected = format!("1 to {capacity}, which is all that the window holds");
         return Err(invalid(builder, "min_calls", calls, expected));
     }
-    builder.settings.min_calls = calls;
+    builder.config.min_calls = calls;
     Ok(())
 }
 
 fn validate_thresholds(builder: &CircuitBreakerBuilder) -> Result<(), ConfigError> {
-    let settings = &builder.settings;
+    let config = &builder.config;
     for (field, rate) in [
-        ("failure_rate", settings.failure_rate),
-        ("slow_rate", settings.slow_rate),
-        ("probe_success_ratio", Some(settings.probe_success_ratio)),
+        ("failure_rate", config.failure_rate),
+        ("slow_rate", config.slow_rate),
+        ("probe_success_ratio", Some(config.probe_success_ratio)),
     ] {
         if let Some(rate) = rate {
             check_positive_fraction(builder, field, rate)?;
         }
     }
-    check_fraction(&component(builder), "open_jitter", settings.open_jitter)?;
-    if settings.consecutive_failures == Some(0) {
+    check_fraction(&component(builder), "open_jitter", config.open_jitter)?;
+    if config.consecutive_failures == Some(0) {
         return Err(invalid(builder, "consecutive_failures", 0, "at least 1"));
     }
-    if settings.slow_rate.is_some() && settings.slow_call.is_none() {
+    if config.slow_rate.is_some() && config.slow_call.is_none() {
         let expected = "set, or slow_rate has no effect";
         return Err(invalid(builder, "slow_call", "not set", expected));
     }
@@ -82,12 +82,12 @@ fn validate_thresholds(builder: &CircuitBreakerBuilder) -> Result<(), ConfigErro
 }
 
 fn validate_times(builder: &CircuitBreakerBuilder) -> Result<(), ConfigError> {
-    let settings = &builder.settings;
+    let config = &builder.config;
     let retry_after = &builder.retry_after;
     for (field, time) in [
-        ("slow_call", settings.slow_call),
-        ("open_time", Some(settings.open_time)),
-        ("probe_timeout", Some(settings.probe_timeout)),
+        ("slow_call", config.slow_call),
+        ("open_time", Some(config.open_time)),
+        ("probe_timeout", Some(config.probe_timeout)),
         ("open_on_retry_after", retry_after.max_retry_after),
         (
             "open_on_head",
@@ -102,33 +102,33 @@ fn validate_times(builder: &CircuitBreakerBuilder) -> Result<(), ConfigError> {
 }
 
 fn validate_open_backoff(builder: &mut CircuitBreakerBuilder) -> Result<(), ConfigError> {
-    let settings = &builder.settings;
+    let config = &builder.config;
     // A longer open time raises the default. A maximum that was set below it is a contradiction.
-    let default_max = settings.max_open_time.max(settings.open_time);
+    let default_max = config.max_open_time.max(config.open_time);
     let max_open_time = builder.max_open_time.unwrap_or(default_max);
-    if max_open_time < settings.open_time {
+    if max_open_time < config.open_time {
         let value = format!("{max_open_time:?}");
-        let expected = format!("at least open_time, {:?}", settings.open_time);
+        let expected = format!("at least open_time, {:?}", config.open_time);
         return Err(invalid(builder, "max_open_time", value, expected));
     }
-    let backoff = settings.open_backoff;
+    let backoff = config.open_backoff;
     // Negated, so that NaN is invalid.
     if !(backoff >= 1.0 && backoff.is_finite()) {
         return Err(invalid(builder, "open_backoff", backoff, "at least 1"));
     }
-    builder.settings.max_open_time = max_open_time;
+    builder.config.max_open_time = max_open_time;
     Ok(())
 }
 
 fn validate_probes(builder: &mut CircuitBreakerBuilder) -> Result<(), ConfigError> {
-    let settings = &mut builder.settings;
-    let (probes, ratio) = (settings.probes, settings.probe_success_ratio);
+    let config = &mut builder.config;
+    let (probes, ratio) = (config.probes, config.probe_success_ratio);
     if !(1..=MAX_PROBES).contains(&probes) {
         return Err(invalid(builder, "probes", probes, "1 to 1000"));
     }
     // Divided, not multiplied: 0.07 of 100 probes is more than 7 in floating point.
     let reaches_ratio = |successes: &u32| f64::from(*successes) / f64::from(probes) >= ratio;
-    settings.probes_required = (1..=probes).find(reaches_ratio).unwrap_or(probes);
+    config.probes_required = (1..=probes).find(reaches_ratio).unwrap_or(probes);
     Ok(())
 }
 

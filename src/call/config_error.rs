@@ -24,16 +24,16 @@ impl ConfigError {
     /// assert_eq!(error.to_string(), r#"queue "orders": capacity is 0, must be 1 or more"#);
     /// ```
     pub fn new(
-        owner: impl Into<String>,
+        component: impl Into<String>,
         field: &'static str,
-        got: impl fmt::Display,
-        must: impl Into<String>,
+        value: impl fmt::Display,
+        expected: impl Into<String>,
     ) -> Self {
         ConfigError {
-            component: owner.into(),
+            component: component.into(),
             field,
-            value: got.to_string(),
-            expected: must.into(),
+            value: value.to_string(),
+            expected: expected.into(),
         }
     }
 
@@ -51,12 +51,12 @@ impl ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ConfigError {
-            component: owner,
+            component,
             field,
-            value: got,
-            expected: must,
+            value,
+            expected,
         } = self;
-        write!(f, "{owner}: {field} is {got}, must be {must}")
+        write!(f, "{component}: {field} is {value}, must be {expected}")
     }
 }
 
@@ -64,7 +64,7 @@ impl std::error::Error for ConfigError {}
 
 /// Checks that a value is a fraction. A number above 1 is most often a percentage, so the error suggests the fraction.
 pub(crate) fn check_fraction(
-    owner: &str,
+    component: &str,
     field: &'static str,
     value: f64,
 ) -> Result<f64, ConfigError> {
@@ -78,7 +78,7 @@ pub(crate) fn check_fraction(
         " (a fraction)".to_owned()
     };
     Err(ConfigError::new(
-        owner,
+        component,
         field,
         value,
         format!("0 to 1{hint}"),

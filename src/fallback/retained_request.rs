@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::FailedCall;
 use crate::{
     context::{Context, min_some},
-    protocol::{GRPC_TIMEOUT, REPLAY_CAP, may_be_done_twice, write_grpc_timeout},
+    protocol::{DEFAULT_MAX_REPLAY_BYTES, GRPC_TIMEOUT, is_idempotent, write_grpc_timeout},
     retry::ReplayBody,
 };
 
@@ -34,9 +34,16 @@ impl<B: Body<Data = Bytes>> RetainedRequest<B> {
         time_limit: Option<Duration>,
     ) -> (Request<ReplayBody<B>>, Self) {
         let (parts, body) = request.into_parts();
-        let is_idempotent = may_be_done_twice(&parts.method, &parts.headers);
+        let is_idempotent = is_idempotent(&parts.method, &parts.headers);
         // A request that must not be repeated is only sent to another service if nothing of it was read.
-        let body = ReplayBody::new(body, if is_idempotent { REPLAY_CAP } else { 0 });
+        let body = ReplayBody::new(
+            body,
+            if is_idempotent {
+                DEFAULT_MAX_REPLAY_BYTES
+            } else {
+                0
+            },
+        );
         let sent = body.replay().expect("a new body is unread");
         let retained = RetainedRequest {
             deadline: parts.extensions.get().and_then(Context::deadline),

@@ -74,7 +74,7 @@ use crate::{
     util::text::display_bounded,
 };
 
-use future::ClassifyFn;
+use future::ClassifyOutputFn;
 pub use future::OperationFuture;
 #[doc(hidden)]
 pub use permit::OperationPermit;
@@ -235,7 +235,7 @@ impl Operation {
     pub(crate) fn run_classified<F: Future>(
         self,
         future: F,
-        classify: ClassifyFn<F::Output>,
+        classify: ClassifyOutputFn<F::Output>,
     ) -> OperationFuture<F> {
         self.new_future(future, classify)
     }
@@ -302,7 +302,7 @@ impl Operation {
     fn new_future<F: Future>(
         self,
         future: F,
-        classify: ClassifyFn<F::Output>,
+        classify: ClassifyOutputFn<F::Output>,
     ) -> OperationFuture<F> {
         OperationFuture::new(self, future, classify)
     }

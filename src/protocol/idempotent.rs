@@ -2,10 +2,10 @@ use http::{HeaderMap, HeaderValue, Method};
 
 /// Largest part of a request's body that is kept by default, in bytes: more than most have, little enough for thousands
 /// of calls.
-pub(crate) const REPLAY_CAP: usize = 64 * 1024;
+pub(crate) const DEFAULT_MAX_REPLAY_BYTES: usize = 64 * 1024;
 
 /// Returns whether an HTTP request says of itself that it may be done twice.
-pub(crate) fn may_be_done_twice(method: &Method, headers: &HeaderMap) -> bool {
+pub(crate) fn is_idempotent(method: &Method, headers: &HeaderMap) -> bool {
     method.is_idempotent() || headers.get("idempotency-key").is_some_and(is_a_key)
 }
 
@@ -26,7 +26,7 @@ mod tests {
             if let Some(key) = key {
                 headers.insert("idempotency-key", HeaderValue::from_static(key));
             }
-            may_be_done_twice(&method, &headers)
+            is_idempotent(&method, &headers)
         };
         assert!(twice(Method::POST, Some("\"8e03978e\"")) && twice(Method::POST, Some("7")));
         for none in [None, Some(""), Some("  "), Some("\"\""), Some("\" \"")] {

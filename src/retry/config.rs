@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Classifies an error of [`Retry::run`](super::Retry::run) or its siblings.
-pub(super) type ClassifyError<E> = fn(&RetryConfig, &E) -> (Outcome, RetryDecision);
+pub(super) type DecideOnError<E> = fn(&RetryConfig, &E) -> (Outcome, RetryDecision);
 
 /// Settings of a [`Retry`](super::Retry), and the decisions that follow from them.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use std::{
 use super::{
     Attempt, Budget, RetryBuilder, RetryFuture,
     backoff::random_seed,
-    config::{ClassifyError, RetryConfig},
+    config::{DecideOnError, RetryConfig},
     metrics::RetryMetrics,
     run::RunAttempts,
 };
@@ -106,7 +106,7 @@ impl Retry {
     /// # Panics
     ///
     /// Panics outside of a tokio runtime when the first attempt fails: the backoff needs a timer.
-    pub fn run<F, Fut, T, E>(&self, work: F) -> RetryFuture<RunAttempts<(), F, ClassifyError<E>>>
+    pub fn run<F, Fut, T, E>(&self, work: F) -> RetryFuture<RunAttempts<(), F, DecideOnError<E>>>
     where
         F: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
@@ -137,7 +137,7 @@ impl Retry {
     pub fn run_any_error<F, Fut, T, E>(
         &self,
         work: F,
-    ) -> RetryFuture<RunAttempts<(), F, ClassifyError<E>>>
+    ) -> RetryFuture<RunAttempts<(), F, DecideOnError<E>>>
     where
         F: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
@@ -180,7 +180,7 @@ impl Retry {
         &self,
         state: S,
         work: F,
-    ) -> RetryFuture<RunAttempts<Option<S>, F, ClassifyError<E>>>
+    ) -> RetryFuture<RunAttempts<Option<S>, F, DecideOnError<E>>>
     where
         F: FnMut(S, Attempt) -> Fut,
         Fut: Future<Output = (S, Result<T, E>)>,
@@ -194,8 +194,8 @@ impl Retry {
         &self,
         state: S,
         work: F,
-        classify_error: ClassifyError<E>,
-    ) -> RetryFuture<RunAttempts<Option<S>, F, ClassifyError<E>>>
+        classify_error: DecideOnError<E>,
+    ) -> RetryFuture<RunAttempts<Option<S>, F, DecideOnError<E>>>
     where
         F: FnMut(S, Attempt) -> Fut,
         Fut: Future<Output = (S, Result<T, E>)>,

@@ -2,8 +2,8 @@ use tokio::time::Instant;
 
 use super::failure_streak::FailureStreak;
 use crate::breaker::{
+    config::BreakerConfig,
     permit::PermitState,
-    settings::Settings,
     window::{BucketClock, CallCounts, CallSample, Window},
 };
 
@@ -16,10 +16,10 @@ pub(super) struct CallStats {
 }
 
 impl CallStats {
-    pub(super) fn new(settings: &Settings, start: Instant) -> Self {
+    pub(super) fn new(config: &BreakerConfig, start: Instant) -> Self {
         CallStats {
-            clock: settings.bucket_clock(start),
-            window: settings.new_window(),
+            clock: config.bucket_clock(start),
+            window: config.new_window(),
             streak: FailureStreak::default(),
         }
     }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
+    config::BreakerConfig,
     permit::{BreakerPermit, PermitState},
-    settings::Settings,
     state::CircuitState,
     switch::SwitchMode,
     transition::{Transition, TransitionReason},
@@ -34,7 +34,7 @@ pub(super) struct StateMachine {
     /// The name and the key of the breaker, for transitions.
     name: Label,
     key: Option<Label>,
-    settings: Settings,
+    config: BreakerConfig,
     stats: CallStats,
     phase: Phase,
     /// Grows with every transition, and with every reset of a closed circuit. A result that bears another generation
@@ -52,18 +52,18 @@ pub(super) struct StateMachine {
 impl StateMachine {
     pub(super) fn new(
         (name, key): (Label, Option<Label>),
-        settings: Settings,
+        config: BreakerConfig,
         switch_mode: SwitchMode,
         now: Instant,
     ) -> Self {
-        let random = settings
+        let random = config
             .seed
             .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         StateMachine {
             name,
             key,
-            stats: CallStats::new(&settings, now),
-            settings,
+            stats: CallStats::new(&config, now),
+            config,
             phase: match switch_mode {
                 SwitchMode::Normal => Phase::Closed { since: now },
                 SwitchMode::ForcedOpen => Phase::ForcedOpen,
@@ -155,7 +155,7 @@ impl StateMachine {
         now: Instant,
         has_upload: bool,
     ) -> Result<BreakerPermit, Option<Duration>> {
-        let deadline = saturating_add(now, self.settings.probe_timeout);
+        let deadline = saturating_add(now, self.config.probe_timeout);
         let state = match &mut self.phase {
             Phase::Closed { .. } | Phase::Disabled => Some(PermitState::Admitted),
             // Once a caller has stalled, half of the uploads are rejected: the first to come could all be stalling.
@@ -172,7 +172,7 @@ impl StateMachine {
             .map(|state| BreakerPermit { generation, state })
             .ok_or_else(|| {
                 self.phase
-                    .retry_after(now, self.stall_timeout(), self.settings.open_time)
+                    .retry_after(now, self.stall_timeout(), self.config.open_time)
             })
     }
 
@@ -196,7 +196,7 @@ impl StateMachine {
         }
         match (permit.state, sample) {
             (state @ PermitState::Probe { .. }, _) => {
-                let succeeded = sample.map(|sample| self.settings.is_probe_success(sample));
+                let succeeded = sample.map(|sample| self.config.is_probe_success(sample));
                 // Before the result is recorded, which may end the phase.
                 permit.state = self.phase.half_open()?.state_after_head(state, succeeded);
                 self.record_probe(state, sample, now)
@@ -277,12 +277,12 @@ impl StateMachine {
             return None;
         }
         let (counts, failures) = (self.stats.counts(now), self.stats.consecutive_failures());
-        let reason = self.settings.threshold_reached(counts, failures)?;
+        let reason = self.config.threshold_reached(counts, failures)?;
         Some(self.trip(reason, now))
     }
 
     fn start_probing(&mut self, now: Instant) -> Transition {
-        let phase = Phase::HalfOpen(HalfOpen::new(self.settings.probes));
+        let phase = Phase::HalfOpen(HalfOpen::new(self.config.probes));
         self.transition(phase, TransitionReason::OpenTimeElapsed, now)
     }
 
@@ -312,7 +312,7 @@ impl StateMachine {
 
     /// Returns for how long a probe keeps its slot although its caller stalls the upload.
     fn stall_timeout(&self) -> Duration {
-        self.settings.probe_timeout / STALL_DIVISOR
+        self.config.probe_timeout / STALL_DIVISOR
     }
 
     /// Records the result of a probe, at its head or its end; `None` gives its slot back. The caller has checked the
@@ -323,7 +323,7 @@ impl StateMachine {
         sample: Option<CallSample>,
         now: Instant,
     ) -> Option<Transition> {
-        let succeeded = sample.map(|sample| self.settings.is_probe_success(sample));
+        let succeeded = sample.map(|sample| self.config.is_probe_success(sample));
         // A success counts however late it is, so it is recorded before overdue probes expire. Every other result is
         // too late once its probe is overdue.
         if succeeded == Some(true) {
@@ -341,10 +341,10 @@ impl StateMachine {
     /// Closes as soon as enough probes have succeeded, opens as soon as that is out of reach.
     fn evaluate_probes(&mut self, failed: TransitionReason, now: Instant) -> Option<Transition> {
         let half_open = self.phase.half_open()?;
-        let required = self.settings.probes_required;
+        let required = self.config.probes_required;
         if half_open.succeeded() >= required {
             Some(self.close(TransitionReason::ProbesSucceeded, now))
-        } else if half_open.failed() > self.settings.probes - required {
+        } else if half_open.failed() > self.config.probes - required {
             // Even if all others succeed, they are too few.
             Some(self.trip(failed, now))
         } else {
@@ -454,14 +454,14 @@ impl StateMachine {
     /// Opens the circuit for the open time with backoff and jitter.
     fn trip(&mut self, reason: TransitionReason, now: Instant) -> Transition {
         self.decay_backoff(now);
-        let jitter = 1.0 + self.settings.open_jitter * self.random.f64();
+        let jitter = 1.0 + self.config.open_jitter * self.random.f64();
         let wait = Duration::try_from_secs_f64(
-            self.settings.open_time_at(self.backoff_level).as_secs_f64() * jitter,
+            self.config.open_time_at(self.backoff_level).as_secs_f64() * jitter,
         );
         // Afterwards: the first time is the open time as it was configured.
         self.backoff_level = (self.backoff_level + 1).min(MAX_BACKOFF_LEVEL);
         // Jitter may exceed what a `Duration` can hold.
-        self.open_for(wait.unwrap_or(self.settings.max_open_time), reason, now)
+        self.open_for(wait.unwrap_or(self.config.max_open_time), reason, now)
     }
 
     fn open_for(&mut self, wait: Duration, reason: TransitionReason, now: Instant) -> Transition {
@@ -480,7 +480,7 @@ impl StateMachine {
         // Each level has an open time of its own, the highest the longest.
         let mut healthy = now.saturating_duration_since(since);
         while self.backoff_level > 0 {
-            let Some(rest) = healthy.checked_sub(self.settings.open_time_at(self.backoff_level))
+            let Some(rest) = healthy.checked_sub(self.config.open_time_at(self.backoff_level))
             else {
                 return;
             };

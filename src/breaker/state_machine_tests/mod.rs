@@ -49,10 +49,10 @@ impl Harness {
     }
 
     fn with_switch_mode(builder: CircuitBreakerBuilder, mode: SwitchMode) -> Harness {
-        let settings = builder.validated().expect("valid settings").settings;
+        let config = builder.validated().expect("valid settings").config;
         let now = Instant::now();
         let labels = (Label::from("machine"), None);
-        let machine = StateMachine::new(labels, settings, mode, now);
+        let machine = StateMachine::new(labels, config, mode, now);
         Harness { machine, now }
     }
 

@@ -11,14 +11,14 @@ use http::{request, response};
 use super::{ReplayBody, RetryAfter};
 use crate::{
     call::{NotSent, not_sent},
-    protocol::{REPLAY_CAP, may_be_done_twice},
+    protocol::{DEFAULT_MAX_REPLAY_BYTES, is_idempotent},
     util::hook::catch_hook,
 };
 
 pub use attempts::HttpAttempts;
 pub use body::RetryBody;
 
-type RequestPredicate = dyn Fn(&request::Parts) -> bool + Send + Sync;
+type RetryIfRequest = dyn Fn(&request::Parts) -> bool + Send + Sync;
 type ErrorPredicate = dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync;
 type RetryAfterReader = dyn Fn(&response::Parts) -> Option<RetryAfter> + Send + Sync;
 
@@ -26,7 +26,7 @@ type RetryAfterReader = dyn Fn(&response::Parts) -> Option<RetryAfter> + Send + 
 pub struct HttpRetry<M = ()> {
     map: Arc<M>,
     pub(super) max_replay_bytes: usize,
-    pub(super) retry_if_request: Option<Arc<RequestPredicate>>,
+    pub(super) retry_if_request: Option<Arc<RetryIfRequest>>,
     pub(super) send_attempt_header: bool,
     pub(super) retry_unsent: bool,
     pub(super) unsent_if: Option<Arc<ErrorPredicate>>,
@@ -37,7 +37,7 @@ impl HttpRetry {
     pub(super) fn new() -> Self {
         HttpRetry {
             map: Arc::new(()),
-            max_replay_bytes: REPLAY_CAP,
+            max_replay_bytes: DEFAULT_MAX_REPLAY_BYTES,
             retry_if_request: None,
             send_attempt_header: true,
             retry_unsent: false,
@@ -70,7 +70,7 @@ impl<M> HttpRetry<M> {
         match &self.retry_if_request {
             // A closure that panics allows nothing: a payment that is made twice is worse than an error.
             Some(predicate) => catch_hook(|| predicate(request)).unwrap_or(false),
-            None => may_be_done_twice(&request.method, &request.headers),
+            None => is_idempotent(&request.method, &request.headers),
         }
     }
 

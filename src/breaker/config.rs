@@ -9,7 +9,7 @@ use super::{
 
 /// The validated settings that decide about calls.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Settings {
+pub(super) struct BreakerConfig {
     /// The time that the window covers, and the number of its buckets.
     pub(super) time_window: (Duration, usize),
     /// The number of calls that the window holds, whenever they were: used instead of the time window.
@@ -31,7 +31,7 @@ pub(super) struct Settings {
     pub(super) seed: Option<u64>,
 }
 
-impl Settings {
+impl BreakerConfig {
     pub(super) fn new_window(&self) -> Window {
         match self.count_window {
             Some(calls) => Window::of_calls(calls),
