@@ -1,5 +1,5 @@
 //! A tonic server and a tonic client, each inside of one layer: both ends of a call share its correlation ID and
-//! its trace, and a status is judged wherever it comes.
+//! its trace, and a status is classified wherever it comes.
 //!
 //! `cargo run --example tonic --features tonic,logging`
 

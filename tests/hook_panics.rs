@@ -144,7 +144,7 @@ fn hook_panic_is_counted_once() {
 }
 
 #[test]
-fn service_panic_is_told_from_hook_panic() {
+fn service_panic_differs_from_hook_panic() {
     for hook in [Hook::BeforePoll, Hook::AfterPoll, Hook::Head, Hook::Settle] {
         let (outer, inner) = (RecordingGuard::new(), RecordingGuard::new());
         let script = Script::always(|| Reply::panic_in_poll("boom"));

@@ -59,7 +59,7 @@ fn registry_subscriber_gets_transitions_of_all_breakers() {
 }
 
 #[test]
-fn registry_subscriber_that_lags_is_told_so_and_gets_the_latest() {
+fn registry_subscriber_that_lags_gets_an_error_and_then_the_latest() {
     let _alone = alone();
     let mut transitions = registry::subscribe();
     let breaker = CircuitBreaker::new("busy");

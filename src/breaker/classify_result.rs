@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn classifier_that_panics_says_failure() {
+    fn classifier_that_panics_makes_the_call_a_failure() {
         let failure: ClassifyOutput = Outcome::Failure.into();
         let panics = || -> Outcome { std::panic::resume_unwind(Box::new(())) };
         assert_eq!(output_or_failure(panics), failure);

@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn verdict_without_evidence_takes_that_of_an_outcome_it_does_not_change() {
+    fn classification_without_evidence_keeps_the_evidence_of_an_unchanged_outcome() {
         let odd = Classification::new(Outcome::Failure, Evidence::Inconclusive);
         let same = ClassifyOutput::from(Outcome::Failure);
         assert_eq!((same.outcome(), same.evidence()), (Outcome::Failure, None));

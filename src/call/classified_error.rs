@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn judged_error_says_what_the_error_says_and_is_found_in_any_chain() {
+    fn classified_error_displays_its_error_and_is_found_in_any_chain() {
         let error = ClassifiedError::new(
             Classification::CALLER_FAULT,
             std::io::Error::other("torn").into(),

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn ending_shows_what_the_call_was_judged_by() {
+    fn end_shows_what_the_call_was_classified_by() {
         let (error, mut headers) = (std::io::Error::other("torn"), HeaderMap::new());
         headers.insert("grpc-status", http::HeaderValue::from_static("13"));
         let mut extensions = Extensions::new();
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn classifier_that_panics_says_failure() {
+    fn classifier_that_panics_makes_the_call_a_failure() {
         let panics = Classifier::new(|_| -> Outcome { std::panic::resume_unwind(Box::new(())) });
         assert_eq!(
             classification(&panics, Classification::SUCCESS),

@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn elapsed_says_what_ran_out() {
+    fn elapsed_names_the_limit() {
         let say = |bound, after| Elapsed::new("db".into(), bound, after).to_string();
         let two = Some(Duration::from_secs(2));
         assert_eq!(
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn elapsed_says_when_the_caller_was_waited_for() {
+    fn elapsed_says_whether_the_caller_was_awaited() {
         let after = Some(Duration::from_secs(2));
         let elapsed = Elapsed::new("api".into(), TimeoutKind::Limit, after).blame_caller();
         assert_eq!(

@@ -260,7 +260,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn end_tells_what_it_was_given() {
+    fn end_returns_what_it_was_given() {
         let began = Instant::now();
         let now = CallClock::at(began + 3 * SECOND);
         let spent = Timings {

@@ -110,7 +110,7 @@ mod real {
     }
 
     #[test]
-    fn tonic_says_what_is_known_when_it_cannot_decode_a_request() {
+    fn tonic_error_for_undecodable_request_is_known() {
         for (what, body) in [
             ("nothing", &b""[..]),
             ("half a header", b"\0\0\0"),

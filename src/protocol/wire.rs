@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wire_tells_grpc_from_its_look_alikes_by_content_type() {
+    fn wire_of_grpc_is_recognized_by_its_content_type() {
         for grpc in [
             "application/grpc",
             "application/grpc+proto",

@@ -75,7 +75,7 @@ fn request(stalled: Option<bool>) -> Request<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn timeout_tells_the_dropped_future_what_ran_out() {
+async fn timeout_shows_the_dropped_future_which_limit_elapsed() {
     let never_ready = NeverReady::default();
     let work = || never_ready.clone();
     let layer = TimeoutLayer::client(SECOND);
@@ -106,7 +106,7 @@ async fn timeout_tells_the_dropped_future_what_ran_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn timeout_tells_the_dropped_body_what_ran_out() {
+async fn timeout_shows_the_dropped_body_which_limit_elapsed() {
     let never_ready = NeverReady::default();
     let answer = async |stalled: Option<bool>| {
         let body = never_ready.clone();

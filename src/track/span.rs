@@ -52,32 +52,45 @@ fn parse_port(port: &str) -> Option<i64> {
     port.parse().ok()
 }
 
+/// What is known of a call when its span is opened.
+struct SpanStart<'a> {
+    labels: RequestLabels,
+    path: Option<&'a str>,
+    route: Option<&'a str>,
+    /// Host and port of the server, if the settings name them.
+    server: Option<(&'a str, Option<&'a str>)>,
+    client: Option<IpAddr>,
+    /// Whether the IDs are those of the exported span, which are recorded once it has them.
+    has_span_ids: bool,
+}
+
 // A macro, since the level of a span must be a constant.
 macro_rules! call_span {
-    ($level:expr, $request:expr, $path:expr, $route:expr, $server:expr, $client:expr, $has_span_ids:expr, $context:expr) => {{
-        let (request, context): (RequestLabels, Option<&Context>) = ($request, $context);
-        let (host, port) = $server.unzip();
-        let ids = context.filter(|_| !$has_span_ids);
+    ($level:expr, $call:expr, $context:expr) => {{
+        let (call, context): (SpanStart<'_>, Option<&Context>) = ($call, $context);
+        let request = call.labels;
+        let (host, port) = call.server.unzip();
+        let ids = context.filter(|_| !call.has_span_ids);
         tracing::span!(
             target: "tower_keep::call",
             $level,
             "call",
-            otel.name = %SpanName::new(request, $route),
+            otel.name = %SpanName::new(request, call.route),
             otel.kind = side_name(request.side),
             // Fields of the end are declared here, or they could not be recorded later.
             otel.status_code = Empty,
             http.request.method = request.method_name(),
             http.request.resend_count =
                 context.and_then(|context| resend_count(request.side, context)),
-            http.route = $route,
+            http.route = call.route,
             http.response.status_code = Empty,
             server.address = host,
             server.port = port.flatten().and_then(parse_port),
-            client.address = $client.map(tracing::field::display),
+            client.address = call.client.map(tracing::field::display),
             rpc.system.name = request.is_grpc.then_some("grpc"),
             rpc.method = Empty,
             rpc.response.status_code = Empty,
-            url.path = $path,
+            url.path = call.path,
             url.scheme = request.scheme(),
             network.protocol.version = request.version(),
             error.type = Empty,
@@ -99,39 +112,22 @@ pub(super) fn open<B>(
     route: Option<&str>,
     client: Option<IpAddr>,
 ) -> Option<Box<Span>> {
-    let path = config.options.log_path.then(|| request.uri().path());
-    let server = config.configured_server(labels).map(split_host_port);
-    let has_span_ids = config.has_span_ids();
+    let call = SpanStart {
+        labels,
+        path: config.options.log_path.then(|| request.uri().path()),
+        route,
+        server: config.configured_server(labels).map(split_host_port),
+        client,
+        has_span_ids: config.has_span_ids(),
+    };
     // The level is checked here as well: with tracing's feature `log`, which axum's default features enable, the macro
     // would format all fields for the `log` crate.
     let span = match config.options.span_level {
         SpanLevel::Debug if Level::DEBUG <= LevelFilter::current() => {
-            Context::with_current(|context| {
-                call_span!(
-                    Level::DEBUG,
-                    labels,
-                    path,
-                    route,
-                    server,
-                    client,
-                    has_span_ids,
-                    context
-                )
-            })
+            Context::with_current(|context| call_span!(Level::DEBUG, call, context))
         }
         SpanLevel::Info if Level::INFO <= LevelFilter::current() => {
-            Context::with_current(|context| {
-                call_span!(
-                    Level::INFO,
-                    labels,
-                    path,
-                    route,
-                    server,
-                    client,
-                    has_span_ids,
-                    context
-                )
-            })
+            Context::with_current(|context| call_span!(Level::INFO, call, context))
         }
         _ => return None,
     };

@@ -307,7 +307,7 @@ async fn client_disconnect_is_cancelled_whatever_deadline() {
             within(arrived.notified()).await;
             call.abort();
             let unknown = (Outcome::Cancelled, Evidence::Inconclusive);
-            assert_eq!(ends.next_judged().await, unknown, "{version}");
+            assert_eq!(ends.next_classified().await, unknown, "{version}");
         }
     }
 }

@@ -25,10 +25,10 @@ impl Error for Http2Unsupported {
 }
 
 /// A failure all the same, but none that says anything of the upstream's health.
-pub fn judge(end: &ClassifyInput<'_>) -> ClassifyOutput {
-    let verdict = ClassifyOutput::from(end.outcome());
+pub fn classify(end: &ClassifyInput<'_>) -> ClassifyOutput {
+    let classified = ClassifyOutput::from(end.outcome());
     match end.error().and_then(find::<Http2Unsupported>) {
-        Some(_) => verdict.with_evidence(Evidence::Inconclusive),
-        None => verdict,
+        Some(_) => classified.with_evidence(Evidence::Inconclusive),
+        None => classified,
     }
 }

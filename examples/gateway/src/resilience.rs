@@ -56,7 +56,7 @@ impl Resilience {
             .layer(RetryLayer::client(retries(args)?))
             .layer(
                 GuardLayer::client((Propagate::default(), (track, breaker.clone())))
-                    .classify(http2_unsupported::judge),
+                    .classify(http2_unsupported::classify),
             )
             .layer(TimeoutLayer::client(timeouts.attempt()).timeout_header(TIME_LEFT));
         Ok(Self {

@@ -127,7 +127,7 @@ fn half_open_probe_without_evidence_gives_its_slot_back() {
     assert_eq!(harness.machine.state(), CircuitState::HalfOpen);
 }
 
-/// Healthy streams and slow answers never closed a circuit: probes were judged by the ends of their bodies, and all
+/// Healthy streams and slow answers never closed a circuit: probes were classified by the ends of their bodies, and all
 /// at once when five seconds were over.
 #[test]
 fn half_open_probe_is_decided_by_its_head() {

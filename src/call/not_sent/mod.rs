@@ -152,7 +152,7 @@ fn says_one_of(error: &dyn Error, complaints: &[&str]) -> bool {
 }
 
 #[cfg(all(test, feature = "hyper"))]
-mod hyper_errors;
+mod hyper_error_tests;
 
 #[cfg(test)]
 mod tests {

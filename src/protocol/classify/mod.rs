@@ -127,14 +127,14 @@ pub(crate) fn error_outcome(error: &(dyn Error + 'static)) -> Outcome {
 }
 
 #[cfg(all(test, feature = "hyper"))]
-mod hyper_errors;
+mod hyper_error_tests;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn status_is_judged_by_who_is_at_fault() {
+    fn status_is_classified_by_who_is_at_fault() {
         use Evidence::{Healthy, Unhealthy};
         let table = [
             (200, Outcome::Success, Healthy),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn code_is_judged_by_who_is_at_fault() {
+    fn code_is_classified_by_who_is_at_fault() {
         for number in 0..=16_u8 {
             let code = GrpcCode::parse(number.to_string().as_bytes());
             let expected = match number {
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn request_that_was_never_begun_says_nothing_unless_there_was_no_connection() {
+    fn request_that_was_never_sent_is_no_evidence_unless_there_was_no_connection() {
         let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         assert_eq!(classify_error(&refused), Classification::FAILURE);
         #[cfg(feature = "tonic")]

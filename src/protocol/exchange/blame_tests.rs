@@ -64,7 +64,7 @@ fn panic_that_a_broken_upload_led_to_is_the_callers_at_every_depth() {
 }
 
 #[test]
-fn error_of_a_type_that_says_nothing_is_the_callers_once_its_upload_broke() {
+fn error_of_an_unknown_type_is_the_callers_once_its_upload_broke() {
     struct Opaque;
     for (broken, expected) in [
         (true, Classification::CALLER_FAULT),

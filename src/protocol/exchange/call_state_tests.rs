@@ -47,7 +47,7 @@ fn grpc_error(message: &'static str) -> Response<()> {
 }
 
 #[test]
-fn cause_is_what_the_answer_says_of_it() {
+fn cause_is_what_the_response_names() {
     let error = || left_error(io::Error::other("disk full"));
     let rejected = || with(head(503, &[]), Rejection::overloaded("inner"));
     let panicked = with(head(500, &[]), CaughtPanic("oh".into()));
@@ -141,7 +141,7 @@ fn time_limit_is_that_of_a_grpc_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn call_without_a_head_tells_how_long_its_upload_was_awaited() {
+async fn call_without_a_head_reports_how_long_its_upload_was_awaited() {
     let plain = server(get());
     assert!(!plain.has_upload() && CallState::upload(&plain).is_none());
     let call = uploading(server(get()), false);
@@ -225,7 +225,7 @@ fn time_limit_of_this_process_knows_why_it_ran_out() {
 
 #[test]
 fn error_of_a_call_whose_upload_stalls_is_the_callers_if_time_ran_out() {
-    let judge = |broken: bool, error: &(dyn Error + 'static)| {
+    let classify = |broken: bool, error: &(dyn Error + 'static)| {
         let mut call = uploading(server(get()), broken);
         call.on_error(error, None);
         call.classification()
@@ -233,11 +233,11 @@ fn error_of_a_call_whose_upload_stalls_is_the_callers_if_time_ran_out() {
     let late = io::Error::from(io::ErrorKind::TimedOut);
     let failed = io::Error::other("disk full");
     let rejected = Rejection::overloaded("inner");
-    assert_eq!(judge(false, &late), Classification::CALLER_FAULT);
-    assert_eq!(judge(false, &failed), Classification::FAILURE);
-    assert_eq!(judge(true, &failed), Classification::CALLER_FAULT);
+    assert_eq!(classify(false, &late), Classification::CALLER_FAULT);
+    assert_eq!(classify(false, &failed), Classification::FAILURE);
+    assert_eq!(classify(true, &failed), Classification::CALLER_FAULT);
     // A rejection has not even looked at the upload.
-    assert_eq!(judge(true, &rejected), Classification::REJECTED);
+    assert_eq!(classify(true, &rejected), Classification::REJECTED);
     let mut quick = server(get());
     quick.on_error(&late, None);
     assert_eq!(quick.classification(), LATE);
@@ -254,7 +254,7 @@ fn error_is_given_back_if_it_can_be_looked_into() {
 }
 
 #[test]
-fn verdict_is_left_with_an_error_only_if_that_is_judged_otherwise_by_itself() {
+fn classification_is_attached_to_an_error_only_if_the_error_alone_is_classified_otherwise() {
     let agrees = Classifier::new(|_| Outcome::Failure);
     let mut call = of(Side::Client, &mut get(), Some(&agrees));
     let error: BoxError = "reset".into();
@@ -324,7 +324,7 @@ fn grpc_web_is_read_of_those_who_answer_in_it_or_must() {
 }
 
 #[test]
-fn frame_ends_the_call_if_the_body_says_so_or_nothing_can_follow() {
+fn frame_ends_the_call_at_end_of_stream_or_if_nothing_can_follow() {
     type Piece = Option<Result<Frame<Bytes>, BoxError>>;
     let data = || Piece::Some(Ok(Frame::data(Bytes::from_static(b"hello"))));
     let ends = |call: &mut HttpExchange, piece: &Piece, ended: bool| {
@@ -354,7 +354,7 @@ fn frame_ends_the_call_if_the_body_says_so_or_nothing_can_follow() {
 }
 
 #[test]
-fn body_that_a_time_limit_gave_up_is_judged_by_that_if_its_reader_waited() {
+fn body_ended_by_a_time_limit_is_classified_by_the_limit_if_its_reader_waited() {
     let promised = || head(200, &[("content-length", "5")]);
     for (data, waiting, expected) in [
         ("hell", true, LATE),
@@ -384,7 +384,7 @@ fn body_that_a_time_limit_gave_up_is_judged_by_that_if_its_reader_waited() {
 }
 
 #[test]
-fn panic_of_a_call_is_told_by_the_call() {
+fn panic_of_a_call_is_reported_by_the_call() {
     let mut call = server(get());
     assert_eq!(call.on_panic(), Classification::PANICKED);
     assert_eq!(call.classification(), Classification::PANICKED);

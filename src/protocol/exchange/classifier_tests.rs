@@ -41,7 +41,7 @@ fn classifier_travels_to_layers_further_out_with_the_response() {
 }
 
 #[test]
-fn classifier_of_a_layer_further_in_judges_errors_for_all() {
+fn classifier_of_an_inner_layer_classifies_errors_for_all_layers() {
     let harmless = Classifier::new(|_| Outcome::ClientError);
     let mut inner = of(Side::Client, &mut get(), Some(&harmless));
     let error: BoxError = "reset".into();

@@ -58,7 +58,7 @@ fn awaited(mut call: HttpExchange) -> HttpExchange {
 }
 
 #[test]
-fn dropped_call_is_judged_by_who_has_gone() {
+fn dropped_call_is_classified_by_who_dropped_it() {
     assert_eq!(client(get()).classify_drop(None), Classification::CANCELLED);
     assert_eq!(
         awaited(server(get())).classify_drop(None),

@@ -148,7 +148,7 @@ fn grpc_web_call_is_over_with_its_trailers_whether_the_stream_ends_or_not() {
 }
 
 #[test]
-fn attempt_after_one_that_spoke_grpc_web_is_judged_by_what_it_speaks() {
+fn attempt_after_one_over_grpc_web_is_classified_by_its_own_protocol() {
     let web = head(503, &[("content-type", "application/grpc-web")]);
     let mut call = after_head(client(get()), &web);
     call.reset();

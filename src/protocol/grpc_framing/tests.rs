@@ -45,7 +45,7 @@ fn encode(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn flaws_of_a_body_are_told_by_its_framing_alone() {
+fn flaws_of_a_body_are_found_by_its_framing_alone() {
     let whole = framed(0, b"order");
     let two = [whole.clone(), framed(1, b"")].concat();
     for (body, messages, flaw) in [
@@ -226,7 +226,7 @@ proptest! {
     }
 
     #[test]
-    fn decoder_says_the_same_of_bytes_in_any_cut(
+    fn decoder_finds_the_same_in_bytes_however_they_are_split(
         mut bytes in vec(any::<u8>(), 0..200),
         calm: bool,
         lengths in vec(0_usize..12, 0..60),

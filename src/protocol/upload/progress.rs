@@ -192,8 +192,12 @@ mod tests {
         let mut progress = UploadProgress::default();
         progress.start_wait(at(6));
         progress.release(at(8));
-        for (judged, callers) in [(8, true), (10, true), (11, false), (60, false)] {
-            assert_eq!(blames(&progress, began, at(judged)), callers, "{judged}");
+        for (classified, callers) in [(8, true), (10, true), (11, false), (60, false)] {
+            assert_eq!(
+                blames(&progress, began, at(classified)),
+                callers,
+                "{classified}"
+            );
         }
         // A call that began afterwards has not waited for it.
         let later = progress.blames_caller(progress.waited(), at(9), at(10));
@@ -201,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn body_that_is_let_go_of_while_it_flows_says_nothing() {
+    fn body_dropped_while_it_flows_reports_nothing() {
         let began = Instant::now();
         let mut progress = UploadProgress::default();
         progress.release(began);

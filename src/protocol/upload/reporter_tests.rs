@@ -31,7 +31,7 @@ fn body_is_broken_once_it_fails_or_ends_too_early() {
 }
 
 #[test]
-fn body_is_over_with_its_trailers_or_when_it_says_so() {
+fn body_ends_with_its_trailers_or_at_end_of_stream() {
     for (what, knows_its_end, frame) in [
         ("trailers", false, Ok(Frame::trailers(HeaderMap::new()))),
         ("its word", true, data(b"\0\0\0\0\0")),
@@ -51,7 +51,7 @@ fn body_is_over_with_its_trailers_or_when_it_says_so() {
 }
 
 #[test]
-fn flaws_of_grpc_messages_are_told() {
+fn flaws_of_grpc_messages_are_reported() {
     let whole = || data(b"\0\0\0\0\x01x");
     for (what, frames, flaw) in [
         ("whole", vec![whole(), whole()], None),
@@ -80,7 +80,7 @@ fn flaws_of_grpc_messages_are_told() {
 }
 
 #[test]
-fn framing_that_cannot_be_right_is_told_at_once() {
+fn framing_that_cannot_be_right_is_reported_at_once() {
     let (sender, mut body) = channel();
     let upload = watch(&mut body, Some(FrameScanner::new())).expect("a stream");
     sender.send(data(b"\x07")).expect("a reader");
@@ -89,7 +89,7 @@ fn framing_that_cannot_be_right_is_told_at_once() {
 }
 
 #[test]
-fn body_that_is_dropped_says_nothing_of_the_rest() {
+fn body_that_is_dropped_reports_nothing_about_the_rest() {
     let mut body = pieces(vec![data(b"\0\0\0\0\x02x"), reset()]);
     let upload = watch(&mut body, Some(FrameScanner::new())).expect("a stream");
     assert!(body.frame().now_or_never().is_some());
@@ -130,7 +130,7 @@ async fn time_that_runs_out_is_the_callers_only_while_more_of_the_body_is_awaite
 }
 
 #[tokio::test(start_paused = true)]
-async fn time_that_runs_out_may_drop_the_body_before_it_is_judged() {
+async fn time_limit_that_elapses_may_drop_the_body_before_it_is_classified() {
     let (_sender, mut body, upload) = channel_watched();
     let began = Instant::now();
     advance(Duration::from_secs(9)).await;

@@ -271,7 +271,8 @@ async fn flowing_streams_interrupt_consecutive_failures() {
 #[test]
 fn permit_complete_takes_evidence() {
     let breaker = built(builder().count_window(10));
-    let settle = |verdict: ClassifyOutput| breaker.try_acquire().expect("closed").complete(verdict);
+    let settle =
+        |classified: ClassifyOutput| breaker.try_acquire().expect("closed").complete(classified);
     settle(ClassifyOutput::from(Outcome::Failure).with_evidence(Evidence::Inconclusive));
     settle(Outcome::Rejected.into());
     assert_eq!(breaker.counts().calls, 0);

@@ -1,5 +1,6 @@
 //! Circuit breakers: single, by key and by name, by hand and in ordinary use.
 
+mod by_name;
 mod calls;
 mod events;
 mod evidence;
@@ -7,7 +8,6 @@ mod gauges;
 mod hooks;
 mod keyed;
 mod model;
-mod named;
 mod readiness;
 mod retry_after;
 mod simulation;

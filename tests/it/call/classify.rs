@@ -1,4 +1,4 @@
-//! A classifier is set on one layer, and every layer of the stack judges by it.
+//! A classifier is set on one layer, and every layer of the stack classifies by it.
 
 use std::{
     io,
@@ -25,10 +25,10 @@ use tower_keep::{
 
 use crate::support::meter::meter;
 
-type Judged = (Outcome, Evidence);
+type Classified = (Outcome, Evidence);
 
-const FAILURE: Judged = (Outcome::Failure, Evidence::Unhealthy);
-const CALLERS: Judged = (Outcome::ClientError, Evidence::Healthy);
+const FAILURE: Classified = (Outcome::Failure, Evidence::Unhealthy);
+const CALLERS: Classified = (Outcome::ClientError, Evidence::Healthy);
 
 fn breaker() -> CircuitBreaker {
     let builder = CircuitBreaker::builder("shop").min_calls(100);
@@ -78,7 +78,7 @@ where
     }
 }
 
-fn all_are(spy: &RecordingGuard, expected: Judged) {
+fn all_are(spy: &RecordingGuard, expected: Classified) {
     let settled = spy.completed();
     assert!(!settled.is_empty());
     for settled in settled {
@@ -180,7 +180,7 @@ fn bad_input_is_the_callers(end: &ClassifyInput<'_>) -> Outcome {
     }
 }
 
-const BAD_INPUT: Judged = (Outcome::ClientError, Evidence::Inconclusive);
+const BAD_INPUT: Classified = (Outcome::ClientError, Evidence::Inconclusive);
 
 #[tokio::test]
 async fn classifier_of_one_layer_decides_transport_errors() {
@@ -396,7 +396,7 @@ async fn classifier_runs_once_per_layer_and_end() {
     assert_eq!(
         asked.load(Relaxed),
         1,
-        "the verdict on a head stays with it"
+        "the classified on a head stays with it"
     );
 }
 

@@ -1,12 +1,12 @@
 //! Contexts: read, sent on, traced, and followed from hop to hop.
 
+mod correlate;
 mod current;
-mod hops;
-mod inbound;
 #[cfg(feature = "axum")]
-mod journey;
-mod outbound;
+mod end_to_end;
+mod hops;
 mod parsers;
+mod propagate;
 mod responses;
 mod settings;
 mod trace_formats;

@@ -243,20 +243,20 @@ impl Call {
     fn expected(&self, polls: usize, server: bool) -> (Outcome, Evidence, u64) {
         let grpc = self.content_type == "application/grpc";
         let code = self.code.filter(|_| !self.content_type.is_empty());
-        let verdict = code.map_or_else(|| by_status(self.status), by_code);
+        let classified = code.map_or_else(|| by_status(self.status), by_code);
         let bodiless = matches!(self.status, 204 | 304);
         let awaited = !self.content_type.is_empty() && code.is_none() && self.status < 400;
         let with = |outcome, sent| (outcome, evidence(outcome), sent);
         if bodiless && !awaited || grpc && code.is_some() {
-            return with(verdict, 0);
+            return with(classified, 0);
         }
         let ended = |sent| {
             let wrong = awaited || self.content_length.is_some_and(|length| length != sent);
             with(
-                if verdict == Success && wrong {
+                if classified == Success && wrong {
                     Failure
                 } else {
-                    verdict
+                    classified
                 },
                 sent,
             )
@@ -288,7 +288,7 @@ impl Call {
         }
         let promised = self.content_length.or(self.size);
         let too_long = self.content_length.is_some_and(|length| sent > length);
-        match verdict {
+        match classified {
             Success if too_long => with(Failure, sent),
             Success if !awaited && promised == Some(sent) => with(Success, sent),
             Success if !server && !waiting => with(Success, sent),

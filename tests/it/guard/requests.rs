@@ -111,7 +111,7 @@ pub fn elapsed() -> io::Error {
     io::ErrorKind::TimedOut.into()
 }
 
-/// An error left for whoever judges the response.
+/// An error left for whoever classifies the response.
 pub fn left_behind() -> Arc<dyn Error + Send + Sync> {
     Arc::new(io::Error::other("no disk"))
 }

@@ -100,7 +100,7 @@ async fn classify_makes_an_output_a_failure() {
 }
 
 #[tokio::test]
-async fn classifier_that_panics_says_failure_and_rejection_stays_rejected() {
+async fn classifier_that_panics_makes_a_failure_and_rejection_stays_rejected() {
     let logs = logs();
     let (work, _) = tracked("hooks");
     let panics = |_: &NoRow| -> bool { panic!("undecided") };

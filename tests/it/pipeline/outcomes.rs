@@ -123,7 +123,7 @@ async fn classifier_of_another_error_type_is_not_asked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn classifier_that_panics_says_failure() {
+async fn classifier_that_panics_makes_the_call_a_failure() {
     let pipeline = with_retry(empty("panicking_classifier").0)
         .breaker(|breaker| breaker)
         .classify_error(|_: &DbError| -> Outcome { panic!("of the classifier") })

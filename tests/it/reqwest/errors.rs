@@ -46,8 +46,8 @@ async fn reqwest_url_that_is_not_http_is_no_failure_of_a_peer_and_is_not_retried
         let (error, mut ends) = failed(&http, &url).await;
         assert!(error.is_builder(), "{error}");
         assert!(error.to_string().contains("ftp://"), "{error}");
-        let judged = (Outcome::Failure, Evidence::Inconclusive);
-        assert_eq!(ends.next_judged().await, judged, "{url}");
+        let classified = (Outcome::Failure, Evidence::Inconclusive);
+        assert_eq!(ends.next_classified().await, classified, "{url}");
         assert_eq!(ends.so_far(), [], "{url}");
     }
 }

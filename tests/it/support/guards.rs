@@ -49,7 +49,7 @@ impl Ends {
         self.next().await.outcome
     }
 
-    pub async fn next_judged(&mut self) -> (Outcome, Evidence) {
+    pub async fn next_classified(&mut self) -> (Outcome, Evidence) {
         let told = self.next().await;
         (told.outcome, told.evidence)
     }

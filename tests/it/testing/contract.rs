@@ -302,19 +302,19 @@ fn contract_timeout_inside_retry() {
 
 #[test]
 fn contract_layers_with_classifier() {
-    let judge = |end: &ClassifyInput<'_>| end.outcome();
+    let classify = |end: &ClassifyInput<'_>| end.outcome();
     let breaker = || CircuitBreaker::builder("signed").build().unwrap().layer();
     let (fallback, retry) = (|| Fallback::new("signed"), || Retry::new("signed"));
-    contract::check_http(|| GuardLayer::server(RecordingGuard::new()).classify(judge));
+    contract::check_http(|| GuardLayer::server(RecordingGuard::new()).classify(classify));
     contract::check_any(
-        || GuardLayer::any(RecordingGuard::new()).classify(judge),
+        || GuardLayer::any(RecordingGuard::new()).classify(classify),
         || 7,
     );
-    contract::check_http(|| breaker().client().classify(judge));
-    contract::check_http(|| RetryLayer::client(retry()).classify(judge));
-    contract::check_any(|| RetryLayer::any(retry()).classify(judge), || 7);
+    contract::check_http(|| breaker().client().classify(classify));
+    contract::check_http(|| RetryLayer::client(retry()).classify(classify));
+    contract::check_any(|| RetryLayer::any(retry()).classify(classify), || 7);
     contract::check_http(|| {
-        let layer = FallbackLayer::client(fallback()).classify(judge);
+        let layer = FallbackLayer::client(fallback()).classify(classify);
         layer.with(|_| Response::new(ScriptedBody::new()))
     });
 }

@@ -1,7 +1,7 @@
 //! The breaker against a naive model: a list of calls, each with the bucket of time that it counts in.
 
-mod known;
 mod reference;
+mod regressions;
 mod settings;
 
 use std::time::Duration;

@@ -10,8 +10,8 @@
 mod cells;
 mod clients;
 mod hour;
-mod known;
 mod peer;
+mod regressions;
 mod rows;
 
 use std::thread;

@@ -293,13 +293,13 @@ async fn client_disconnect_is_cancelled_whatever_its_deadline() {
         let stream = post1(server.address, "/slow", rest).await;
         within(server.arrived.notified()).await;
         drop(stream);
-        assert_eq!(server.ends.next_judged().await, ABANDONED, "HTTP/1.1");
+        assert_eq!(server.ends.next_classified().await, ABANDONED, "HTTP/1.1");
 
         let headers = [("content-type", "application/grpc"), ("grpc-timeout", "1n")];
         let mut call = post2(server.address, "/slow", &headers).await;
         within(server.arrived.notified()).await;
         call.cancel();
-        assert_eq!(server.ends.next_judged().await, ABANDONED, "HTTP/2");
+        assert_eq!(server.ends.next_classified().await, ABANDONED, "HTTP/2");
     }
     server.assert_unharmed("they hung up");
 }
@@ -408,7 +408,7 @@ async fn malformed_requests_open_no_tonic_circuit() {
             let mut call = grpc_post(&server).await;
             call.send(body, true);
             assert_status(call, "13", name).await;
-            assert_eq!(server.ends.next_judged().await, BROKE, "{name}");
+            assert_eq!(server.ends.next_classified().await, BROKE, "{name}");
         }
         server.assert_unharmed("none of it is the server's");
     }

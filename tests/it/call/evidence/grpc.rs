@@ -18,7 +18,7 @@ use tonic_health::pb::{
 use tower::{Layer, ServiceBuilder};
 use tower_keep::GuardLayer;
 
-use super::{ABANDONED, BUSY, CALLERS, FAILED, GOOD, Judged, LATE, LEFT, PANICKED, REJECTED};
+use super::{ABANDONED, BUSY, CALLERS, Classified, FAILED, GOOD, LATE, LEFT, PANICKED, REJECTED};
 use crate::support::{
     frames::{Act, Frames},
     guards::{Ends, Fuse, witness},
@@ -108,7 +108,7 @@ macro_rules! clients {
     }};
 }
 
-fn by_code(code: i32) -> Judged {
+fn by_code(code: i32) -> Classified {
     match code {
         0 => GOOD,
         1 => ABANDONED,
@@ -130,8 +130,8 @@ async fn evidence_of_each_grpc_code_in_headers_and_trailers() {
                 let answer = within(client.check(named(code))).await;
                 assert_eq!(answer.is_ok(), code == 0);
                 let what = format!("{code} in the headers, {}", $name);
-                assert_eq!(ends.next_judged().await, by_code(code), "{what}");
-                assert_eq!(server_ends.next_judged().await, by_code(code), "{what}");
+                assert_eq!(ends.next_classified().await, by_code(code), "{what}");
+                assert_eq!(server_ends.next_classified().await, by_code(code), "{what}");
 
                 let mut stream = within(client.watch(named(code)))
                     .await
@@ -140,8 +140,8 @@ async fn evidence_of_each_grpc_code_in_headers_and_trailers() {
                 assert!(within(stream.message()).await.unwrap().is_some());
                 assert_eq!(within(stream.message()).await.is_ok(), code == 0);
                 let what = format!("{code} in the trailers, {}", $name);
-                assert_eq!(ends.next_judged().await, by_code(code), "{what}");
-                assert_eq!(server_ends.next_judged().await, by_code(code), "{what}");
+                assert_eq!(ends.next_classified().await, by_code(code), "{what}");
+                assert_eq!(server_ends.next_classified().await, by_code(code), "{what}");
             }
         };
     }
@@ -157,7 +157,7 @@ async fn evidence_of_abandoned_grpc_streams() {
         ($name:literal, $client:expr) => {
             let (mut client, mut ends) = $client;
             // One who takes one message, and one who waits for the next and gives up.
-            for (waits, judged) in [(false, GOOD), (true, LEFT)] {
+            for (waits, classified) in [(false, GOOD), (true, LEFT)] {
                 let stream = within(client.watch(named("endless"))).await.unwrap();
                 let mut stream = stream.into_inner();
                 assert!(within(stream.message()).await.unwrap().is_some());
@@ -167,16 +167,26 @@ async fn evidence_of_abandoned_grpc_streams() {
                     assert!(polled.is_pending());
                 }
                 drop(stream);
-                assert_eq!(ends.next_judged().await, judged, "{}, {waits}", $name);
-                assert_eq!(server_ends.next_judged().await, LEFT, "{}, {waits}", $name);
+                assert_eq!(
+                    ends.next_classified().await,
+                    classified,
+                    "{}, {waits}",
+                    $name
+                );
+                assert_eq!(
+                    server_ends.next_classified().await,
+                    LEFT,
+                    "{}, {waits}",
+                    $name
+                );
             }
             // And one who leaves before there is a head.
             let mut leaving = client.clone();
             let call = tokio::spawn(async move { leaving.check(named("hangs")).await });
             within(arrived.notified()).await;
             call.abort();
-            assert_eq!(ends.next_judged().await, ABANDONED, "{}", $name);
-            assert_eq!(server_ends.next_judged().await, ABANDONED, "{}", $name);
+            assert_eq!(ends.next_classified().await, ABANDONED, "{}", $name);
+            assert_eq!(server_ends.next_classified().await, ABANDONED, "{}", $name);
         };
     }
     on!("gRPC client", clients.0);
@@ -188,8 +198,8 @@ async fn evidence_of_grpc_panic_and_unimplemented() {
     let (address, mut server_ends, _) = served().await;
     let ((mut client, mut ends), _) = clients!(address);
     within(client.check(named("panics"))).await.unwrap_err();
-    assert_eq!(ends.next_judged().await, FAILED);
-    assert_eq!(server_ends.next_judged().await, PANICKED);
+    assert_eq!(ends.next_classified().await, FAILED);
+    assert_eq!(server_ends.next_classified().await, PANICKED);
 
     let (listener, address) = listen().await;
     let ((witness, mut server_ends), health) = (witness(), Scripted::default());
@@ -210,8 +220,8 @@ async fn evidence_of_grpc_panic_and_unimplemented() {
     let ((mut client, mut ends), _) = clients!(address);
     let status = within(client.check(named(0))).await.unwrap_err();
     assert_eq!(status.code(), Code::Unimplemented);
-    assert_eq!(ends.next_judged().await, CALLERS);
-    assert_eq!(server_ends.next_judged().await, CALLERS);
+    assert_eq!(ends.next_classified().await, CALLERS);
+    assert_eq!(server_ends.next_classified().await, CALLERS);
 }
 
 #[tokio::test]
@@ -228,9 +238,9 @@ async fn evidence_of_grpc_calls_rejected_inside() {
     tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
     let ((mut client, mut ends), _) = clients!(address);
     within(client.check(named(0))).await.unwrap_err();
-    assert_eq!(server_ends.next_judged().await, REJECTED);
+    assert_eq!(server_ends.next_classified().await, REJECTED);
     assert_eq!(
-        ends.next_judged().await,
+        ends.next_classified().await,
         FAILED,
         "another process says UNAVAILABLE"
     );
@@ -245,7 +255,7 @@ async fn evidence_of_grpc_calls_rejected_inside() {
         .check(named(0))
         .await
         .unwrap_err();
-    assert_eq!(ends.next_judged().await, REJECTED);
+    assert_eq!(ends.next_classified().await, REJECTED);
 }
 
 // Rows about uploads are in `uploads.rs` and `breakers.rs`, those about time in `limits.rs`.
@@ -301,7 +311,11 @@ async fn evidence_of_peers_without_grpc_or_broken_off() {
             .map_request(elsewhere)
             .service(channel(address));
         let _ = within(HealthClient::new(service).check(named(0))).await;
-        assert_eq!(ends.next_judged().await, grpc_client, "gRPC client, {path}");
+        assert_eq!(
+            ends.next_classified().await,
+            grpc_client,
+            "gRPC client, {path}"
+        );
 
         let (witness, mut ends) = crate::support::guards::witness();
         let service = ServiceBuilder::new()
@@ -309,7 +323,7 @@ async fn evidence_of_peers_without_grpc_or_broken_off() {
             .map_request(elsewhere)
             .service(channel(address));
         let _ = within(HealthClient::new(service).check(named(0))).await;
-        assert_eq!(ends.next_judged().await, client, "client, {path}");
+        assert_eq!(ends.next_classified().await, client, "client, {path}");
     }
 }
 
@@ -317,7 +331,7 @@ async fn evidence_of_peers_without_grpc_or_broken_off() {
 #[tokio::test]
 async fn evidence_of_missing_grpc_status_agrees_with_tonic() {
     for status in [200, 201, 204, 205, 302, 304] {
-        for (act, code, judged) in [
+        for (act, code, classified) in [
             (Act::NoStatus(status), Code::Unknown, FAILED),
             (Act::Trailers(status, 2), Code::Unknown, FAILED),
             (Act::Trailers(status, 5), Code::NotFound, CALLERS),
@@ -326,10 +340,10 @@ async fn evidence_of_missing_grpc_status_agrees_with_tonic() {
             let ((mut one, mut ends_of_one), (mut two, mut ends_of_two)) = clients!(address);
             let answer = within(one.check(named(0))).await;
             assert_eq!(answer.unwrap_err().code(), code, "{act:?}");
-            assert_eq!(ends_of_one.next_judged().await, judged, "{act:?}");
+            assert_eq!(ends_of_one.next_classified().await, classified, "{act:?}");
             let answer = within(two.check(named(0))).await;
             assert_eq!(answer.unwrap_err().code(), code, "{act:?}");
-            assert_eq!(ends_of_two.next_judged().await, judged, "{act:?}");
+            assert_eq!(ends_of_two.next_classified().await, classified, "{act:?}");
         }
     }
 }
@@ -338,7 +352,7 @@ async fn evidence_of_missing_grpc_status_agrees_with_tonic() {
 async fn evidence_of_grpc_channel_that_cannot_connect() {
     let ((mut one, mut ends_of_one), (mut two, mut ends_of_two)) = clients!(nobody().await);
     within(one.check(named(0))).await.unwrap_err();
-    assert_eq!(ends_of_one.next_judged().await, FAILED);
+    assert_eq!(ends_of_one.next_classified().await, FAILED);
     within(two.check(named(0))).await.unwrap_err();
-    assert_eq!(ends_of_two.next_judged().await, FAILED);
+    assert_eq!(ends_of_two.next_classified().await, FAILED);
 }

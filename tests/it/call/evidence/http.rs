@@ -18,7 +18,7 @@ use tower::{
 };
 use tower_keep::{GuardLayer, Outcome, call::Evidence, testing::CountingWaker};
 
-use super::{ABANDONED, BUSY, CALLERS, FAILED, GOOD, Judged, LATE, LEFT, PANICKED, REJECTED};
+use super::{ABANDONED, BUSY, CALLERS, Classified, FAILED, GOOD, LATE, LEFT, PANICKED, REJECTED};
 use crate::support::{
     HyperClient, both_versions, get,
     guards::{Ends, Fuse, Witness, witness},
@@ -45,11 +45,11 @@ struct Row {
     method: Method,
     path: &'static str,
     reader: Reader,
-    server: Judged,
-    client: Judged,
+    server: Classified,
+    client: Classified,
 }
 
-fn row(path: &'static str, reader: Reader, server: Judged, client: Judged) -> Row {
+fn row(path: &'static str, reader: Reader, server: Classified, client: Classified) -> Row {
     Row {
         method: Method::GET,
         path,
@@ -59,7 +59,7 @@ fn row(path: &'static str, reader: Reader, server: Judged, client: Judged) -> Ro
     }
 }
 
-fn head(path: &'static str, server: Judged, client: Judged) -> Row {
+fn head(path: &'static str, server: Classified, client: Classified) -> Row {
     Row {
         method: Method::HEAD,
         ..row(path, Drops, server, client)
@@ -235,9 +235,9 @@ async fn evidence_of_http_calls_on_both_sides() {
                 play(&row, &peer, client.clone(), witness).await;
                 let what = format!("{} {} ({:?})", row.method, row.path, row.reader);
                 let what = format!("{what} over {version} on {}", peer.name);
-                assert_eq!(ends.next_judged().await, row.client, "client of {what}");
+                assert_eq!(ends.next_classified().await, row.client, "client of {what}");
                 assert_eq!(
-                    peer.ends.next_judged().await,
+                    peer.ends.next_classified().await,
                     row.server,
                     "server of {what}"
                 );
@@ -255,9 +255,9 @@ async fn evidence_of_body_longer_than_content_length() {
             let row = row("/long", Reads, FAILED, FAILED);
             play(&row, &peer, client, witness).await;
             let what = format!("over {version} on {}", peer.name);
-            let told = peer.ends.next_judged().await;
+            let told = peer.ends.next_classified().await;
             assert_eq!(told, FAILED, "server {what}");
-            let client = ends.next_judged().await;
+            let client = ends.next_classified().await;
             if version == "2" {
                 assert_eq!(client, FAILED, "client {what}");
             }
@@ -273,7 +273,7 @@ async fn evidence_of_html_answer_is_that_of_its_status() {
     let app = Router::new().route("/{status}", any(page));
     let address = serve(app.layer(GuardLayer::server(served))).await;
     for (version, client) in both_versions() {
-        for (status, judged) in [(200, GOOD), (404, CALLERS), (500, FAILED), (503, BUSY)] {
+        for (status, classified) in [(200, GOOD), (404, CALLERS), (500, FAILED), (503, BUSY)] {
             let (called, mut ends) = witness();
             let client = GuardLayer::client(called).layer(client.clone());
             let mut request = get(address, &format!("/{status}"));
@@ -285,8 +285,12 @@ async fn evidence_of_html_answer_is_that_of_its_status() {
                 .await
                 .expect("a page");
             let what = format!("{status} over {version}");
-            assert_eq!(ends.next_judged().await, judged, "client, {what}");
-            assert_eq!(server_ends.next_judged().await, judged, "server, {what}");
+            assert_eq!(ends.next_classified().await, classified, "client, {what}");
+            assert_eq!(
+                server_ends.next_classified().await,
+                classified,
+                "server, {what}"
+            );
         }
     }
 }
@@ -302,7 +306,7 @@ async fn evidence_of_refused_connection() {
         within(client.oneshot(get(address, "/")))
             .await
             .expect_err("nobody is there");
-        assert_eq!(ends.next_judged().await, FAILED, "{version}");
+        assert_eq!(ends.next_classified().await, FAILED, "{version}");
     }
 }
 
@@ -320,7 +324,7 @@ async fn evidence_of_connection_broken_before_head() {
         within(client.oneshot(get(address, "/")))
             .await
             .expect_err("it broke");
-        assert_eq!(ends.next_judged().await, FAILED, "{version}");
+        assert_eq!(ends.next_classified().await, FAILED, "{version}");
     }
 }
 
@@ -338,8 +342,12 @@ async fn evidence_of_server_service_error() {
         within(client.oneshot(get(address, "/")))
             .await
             .expect_err("no disk");
-        assert_eq!(client_ends.next_judged().await, FAILED, "client, {version}");
-        assert_eq!(ends.next_judged().await, FAILED, "server, {version}");
+        assert_eq!(
+            client_ends.next_classified().await,
+            FAILED,
+            "client, {version}"
+        );
+        assert_eq!(ends.next_classified().await, FAILED, "server, {version}");
     }
 }
 
@@ -357,7 +365,7 @@ async fn evidence_of_client_call_rejected_inside() {
         .oneshot(get(address, "/"))
         .await
         .expect_err("rejected");
-    assert_eq!(ends.next_judged().await, REJECTED);
+    assert_eq!(ends.next_classified().await, REJECTED);
 }
 
 /// tower's own load shedding is a rejection of this process, too.
@@ -377,7 +385,7 @@ async fn evidence_of_tower_load_shed() {
         .oneshot(get(address, "/good"))
         .await
         .expect_err("shed");
-    assert_eq!(ends.next_judged().await, REJECTED);
+    assert_eq!(ends.next_classified().await, REJECTED);
     hung.abort();
-    assert_eq!(ends.next_judged().await, ABANDONED);
+    assert_eq!(ends.next_classified().await, ABANDONED);
 }

@@ -20,7 +20,7 @@ use tower_keep::{
 };
 
 use super::{
-    GOOD, Judged, LATE,
+    Classified, GOOD, LATE,
     grpc::{Scripted, channel, named},
     hostile::{post1, post2, status1},
     uploads::BROKE,
@@ -32,7 +32,7 @@ use crate::support::{
 };
 
 /// The caller chose the moment.
-const DUE: Judged = (Outcome::TimedOut, Evidence::Inconclusive);
+const DUE: Classified = (Outcome::TimedOut, Evidence::Inconclusive);
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
 const SOON: Duration = Duration::from_millis(100);
@@ -45,9 +45,17 @@ struct Both {
 }
 
 impl Both {
-    async fn assert_ends(&mut self, judged: Judged, what: &str) {
-        assert_eq!(self.outer.next_judged().await, judged, "outside: {what}");
-        assert_eq!(self.inner.next_judged().await, judged, "inside: {what}");
+    async fn assert_ends(&mut self, classified: Classified, what: &str) {
+        assert_eq!(
+            self.outer.next_classified().await,
+            classified,
+            "outside: {what}"
+        );
+        assert_eq!(
+            self.inner.next_classified().await,
+            classified,
+            "inside: {what}"
+        );
     }
 }
 
@@ -105,7 +113,7 @@ async fn grpc_timeout_is_ignored_outside_of_grpc() {
 async fn timeout_of_client_blames_peer_deadline_does_not() {
     let (address, _server) = hung(HOUR).await;
     for (version, client) in both_versions() {
-        for (limit, deadline, judged) in [(SOON, HOUR, LATE), (HOUR, SOON, DUE)] {
+        for (limit, deadline, classified) in [(SOON, HOUR, LATE), (HOUR, SOON, DUE)] {
             let ((one, outer), (two, inner)) = (witness(), witness());
             let mut both = Both { outer, inner };
             let client = ServiceBuilder::new()
@@ -116,8 +124,8 @@ async fn timeout_of_client_blames_peer_deadline_does_not() {
             let context = Context::new_root().with_deadline(Instant::now() + deadline);
             let call = context.scope(client.oneshot(get(address, "/")));
             within(call).await.expect_err("it hangs");
-            let what = format!("{judged:?} over {version}");
-            both.assert_ends(judged, &what).await;
+            let what = format!("{classified:?} over {version}");
+            both.assert_ends(classified, &what).await;
         }
     }
 }
@@ -304,7 +312,7 @@ async fn timeout_of_grpc_client_ends_endless_stream() {
             LATE,
         ),
     ];
-    for (limit, patience, judged) in limits {
+    for (limit, patience, classified) in limits {
         let ((one, outer), (two, inner)) = (witness(), witness());
         let mut both = Both { outer, inner };
         let client = ServiceBuilder::new()
@@ -321,14 +329,15 @@ async fn timeout_of_grpc_client_ends_endless_stream() {
         assert!(within(stream.message()).await.unwrap().is_some());
         let late = within(stream.message()).await.expect_err("out of time");
         assert_eq!(late.code(), Code::DeadlineExceeded);
-        both.assert_ends(judged, &format!("{judged:?}")).await;
+        both.assert_ends(classified, &format!("{classified:?}"))
+            .await;
     }
 }
 
 #[tokio::test]
 async fn timeout_of_unary_grpc_is_deadline_or_limit() {
     let (address, mut server) = served().await;
-    for (limit, patience, judged) in [(HOUR, SOON, DUE), (SOON, HOUR, LATE)] {
+    for (limit, patience, classified) in [(HOUR, SOON, DUE), (SOON, HOUR, LATE)] {
         let ((one, outer), (two, inner)) = (witness(), witness());
         let mut both = Both { outer, inner };
         let client = ServiceBuilder::new()
@@ -340,7 +349,7 @@ async fn timeout_of_unary_grpc_is_deadline_or_limit() {
         let context = Context::new_root().with_deadline(Instant::now() + patience);
         let late = within(context.scope(client.check(named("hangs")))).await;
         assert_eq!(late.expect_err("late").code(), Code::DeadlineExceeded);
-        assert_eq!(both.outer.next_judged().await, judged, "outside");
+        assert_eq!(both.outer.next_classified().await, classified, "outside");
         // tonic's channel goes by the deadline, too, but what is inside of the limit is told more below.
         both.inner.next().await;
         // On the server it is either side's: tonic's own limit is outside of all layers.
@@ -378,7 +387,7 @@ async fn timeout_of_tonic_server_spares_stalled_upload() {
 async fn timeout_of_grpc_client_is_one_outcome_for_all() {
     let (address, _server) = served().await;
     // The server says DEADLINE_EXCEEDED of its own accord, or the channel gives up.
-    for (asks, patience, judged) in [("4", HOUR, LATE), ("hangs", SOON, DUE)] {
+    for (asks, patience, classified) in [("4", HOUR, LATE), ("hangs", SOON, DUE)] {
         let ((one, outer), (two, inner)) = (witness(), witness());
         let mut both = Both { outer, inner };
         let client = ServiceBuilder::new()
@@ -390,6 +399,6 @@ async fn timeout_of_grpc_client_is_one_outcome_for_all() {
         let context = Context::new_root().with_deadline(Instant::now() + patience);
         let late = within(context.scope(client.check(named(asks)))).await;
         assert_eq!(late.expect_err("late").code(), Code::DeadlineExceeded);
-        both.assert_ends(judged, asks).await;
+        both.assert_ends(classified, asks).await;
     }
 }

@@ -19,17 +19,17 @@ mod uploads;
 
 use tower_keep::{Outcome, call::Evidence};
 
-type Judged = (Outcome, Evidence);
+type Classified = (Outcome, Evidence);
 
-const GOOD: Judged = (Outcome::Success, Evidence::Healthy);
+const GOOD: Classified = (Outcome::Success, Evidence::Healthy);
 /// The reader gave up on a good answer.
-const LEFT: Judged = (Outcome::Cancelled, Evidence::Healthy);
+const LEFT: Classified = (Outcome::Cancelled, Evidence::Healthy);
 /// Dropped before anything was known.
-const ABANDONED: Judged = (Outcome::Cancelled, Evidence::Inconclusive);
+const ABANDONED: Classified = (Outcome::Cancelled, Evidence::Inconclusive);
 /// The caller's fault, as a peer says that is alive.
-const CALLERS: Judged = (Outcome::ClientError, Evidence::Healthy);
-const FAILED: Judged = (Outcome::Failure, Evidence::Unhealthy);
-const BUSY: Judged = (Outcome::Overload, Evidence::Unhealthy);
-const LATE: Judged = (Outcome::TimedOut, Evidence::Unhealthy);
-const PANICKED: Judged = (Outcome::Panicked, Evidence::Unhealthy);
-const REJECTED: Judged = (Outcome::Rejected, Evidence::Inconclusive);
+const CALLERS: Classified = (Outcome::ClientError, Evidence::Healthy);
+const FAILED: Classified = (Outcome::Failure, Evidence::Unhealthy);
+const BUSY: Classified = (Outcome::Overload, Evidence::Unhealthy);
+const LATE: Classified = (Outcome::TimedOut, Evidence::Unhealthy);
+const PANICKED: Classified = (Outcome::Panicked, Evidence::Unhealthy);
+const REJECTED: Classified = (Outcome::Rejected, Evidence::Inconclusive);

@@ -12,17 +12,17 @@ use tower_keep::{
 
 use crate::guard::{driver::*, requests::*};
 
-type Judged = (Outcome, Evidence);
+type Classified = (Outcome, Evidence);
 
-const GOOD: Judged = (Success, Healthy);
-const LEFT: Judged = (Cancelled, Healthy);
-const CALLERS: Judged = (ClientError, Healthy);
-const FAILED: Judged = (Failure, Unhealthy);
-const BUSY: Judged = (Overload, Unhealthy);
-const LATE: Judged = (TimedOut, Unhealthy);
-const PANIC: Judged = (Panicked, Unhealthy);
-const ABANDONED: Judged = (Cancelled, Inconclusive);
-const REJECTED_INSIDE: Judged = (Rejected, Inconclusive);
+const GOOD: Classified = (Success, Healthy);
+const LEFT: Classified = (Cancelled, Healthy);
+const CALLERS: Classified = (ClientError, Healthy);
+const FAILED: Classified = (Failure, Unhealthy);
+const BUSY: Classified = (Overload, Unhealthy);
+const LATE: Classified = (TimedOut, Unhealthy);
+const PANIC: Classified = (Panicked, Unhealthy);
+const ABANDONED: Classified = (Cancelled, Inconclusive);
+const REJECTED_INSIDE: Classified = (Rejected, Inconclusive);
 
 /// The reader never looked at it, looked and found nothing, or read it all.
 const NEVER: Until = Until::Frames(0);
@@ -205,7 +205,7 @@ fn evidence_of_calls_without_an_answer() {
 
 #[test]
 fn evidence_of_plain_service() {
-    type Plain = (&'static str, fn() -> Reply, usize, Judged);
+    type Plain = (&'static str, fn() -> Reply, usize, Classified);
     let table: &[Plain] = &[
         ("a value", Reply::ok, LONG, GOOD),
         ("an error", || Reply::error("reset"), LONG, FAILED),
@@ -243,7 +243,7 @@ fn evidence_of_plain_service() {
             PANIC,
         ),
     ];
-    for &(name, reply, polls, judged) in table {
+    for &(name, reply, polls, classified) in table {
         let (outer, inner) = (RecordingGuard::new(), RecordingGuard::new());
         let guards = (outer.clone(), inner.clone());
         let mut service = GuardLayer::any(guards).layer(scripted(reply));
@@ -260,7 +260,7 @@ fn evidence_of_plain_service() {
         }
         for spy in [outer, inner] {
             let settled = spy.single();
-            assert_eq!((settled.outcome, settled.evidence), judged, "{name}");
+            assert_eq!((settled.outcome, settled.evidence), classified, "{name}");
         }
     }
 }

@@ -22,7 +22,7 @@ use tower_keep::{
 };
 
 use super::{
-    ABANDONED, GOOD, Judged, LATE,
+    ABANDONED, Classified, GOOD, LATE,
     hostile::{Break, Stall, post1, post2, status1},
 };
 use crate::support::{
@@ -32,7 +32,7 @@ use crate::support::{
 };
 
 /// The caller's doing, which says nothing about the peer.
-pub const BROKE: Judged = (Outcome::ClientError, Evidence::Inconclusive);
+pub const BROKE: Classified = (Outcome::ClientError, Evidence::Inconclusive);
 const HOUR: Duration = Duration::from_secs(3_600);
 /// Ours to wait.
 const SOON: Duration = Duration::from_millis(400);
@@ -102,14 +102,14 @@ struct Peer {
 }
 
 impl Peer {
-    async fn assert_ends(&mut self, judged: Judged, what: &str) {
+    async fn assert_ends(&mut self, classified: Classified, what: &str) {
         let name = self.name;
         let outer = self.outer.next().await;
         let said = (outer.outcome, outer.evidence);
-        assert_eq!(said, judged, "outside on {name}: {what}: {outer:?}");
+        assert_eq!(said, classified, "outside on {name}: {what}: {outer:?}");
         let inner = self.inner.next().await;
         let said = (inner.outcome, inner.evidence);
-        assert_eq!(said, judged, "inside on {name}: {what}: {inner:?}");
+        assert_eq!(said, classified, "inside on {name}: {what}: {inner:?}");
     }
 }
 
@@ -148,9 +148,11 @@ async fn upload_broken_off_is_client_error() {
     let panicked = (Outcome::Panicked, Evidence::Inconclusive);
     for mut peer in peers(HOUR).await {
         for how in Break::ALL {
-            for (path, judged) in [("/reads", BROKE), ("/fails", BROKE), ("/panics", panicked)] {
+            for (path, classified) in [("/reads", BROKE), ("/fails", BROKE), ("/panics", panicked)]
+            {
                 how.upload(peer.address, path, &peer.arrived).await;
-                peer.assert_ends(judged, &format!("{how:?} {path}")).await;
+                peer.assert_ends(classified, &format!("{how:?} {path}"))
+                    .await;
             }
         }
     }
@@ -258,7 +260,7 @@ async fn upload_broken_off_makes_error_the_clients() {
     let address = serve_hyper(service).await;
     for how in Break::ALL {
         how.upload(address, "/", &arrived).await;
-        assert_eq!(ends.next_judged().await, BROKE, "{how:?}");
+        assert_eq!(ends.next_classified().await, BROKE, "{how:?}");
     }
 }
 
@@ -275,14 +277,14 @@ struct Proxy {
 }
 
 impl Proxy {
-    async fn assert_ends(&mut self, judged: Judged, what: &str) {
+    async fn assert_ends(&mut self, classified: Classified, what: &str) {
         let name = &self.name;
         let outer = self.outer.next().await;
         let said = (outer.outcome, outer.evidence);
-        assert_eq!(said, judged, "outside in {name}: {what}: {outer:?}");
+        assert_eq!(said, classified, "outside in {name}: {what}: {outer:?}");
         let inner = self.inner.next().await;
         let said = (inner.outcome, inner.evidence);
-        assert_eq!(said, judged, "inside in {name}: {what}: {inner:?}");
+        assert_eq!(said, classified, "inside in {name}: {what}: {inner:?}");
     }
 }
 

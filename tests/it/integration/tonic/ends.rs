@@ -29,9 +29,9 @@ async fn dropped_stream_is_success_on_client_only() {
     stream.message().await.unwrap().unwrap();
     drop(stream);
     let wanted = (Outcome::Success, Evidence::Healthy);
-    assert_eq!(client_ends.next_judged().await, wanted);
+    assert_eq!(client_ends.next_classified().await, wanted);
     let gone = (Outcome::Cancelled, Evidence::Healthy);
-    assert_eq!(server_ends.next_judged().await, gone);
+    assert_eq!(server_ends.next_classified().await, gone);
     // It brought no status, and yet its method is known.
     let method = ("rpc_method", "grpc.health.v1.Health/Watch");
     assert_eq!(meter.calls(&[method, ("outcome", "cancelled")]), 1.0);
@@ -51,8 +51,8 @@ async fn dropped_wait_cancels_on_both_sides() {
     within(arrived.notified()).await;
     call.abort();
     let unknown = (Outcome::Cancelled, Evidence::Inconclusive);
-    assert_eq!(client_ends.next_judged().await, unknown);
-    assert_eq!(server_ends.next_judged().await, unknown);
+    assert_eq!(client_ends.next_classified().await, unknown);
+    assert_eq!(server_ends.next_classified().await, unknown);
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn deadline_drop_by_tonic_is_cancelled() {
     let response = within(http2().request(request)).await.unwrap();
     assert_eq!(crate::support::header(&response, "grpc-status"), Some("1"));
     let unknown = (Outcome::Cancelled, Evidence::Inconclusive);
-    assert_eq!(ends.next_judged().await, unknown);
+    assert_eq!(ends.next_classified().await, unknown);
 }
 
 /// A stranger could send a tiny deadline and hang up: that would be a timeout of a peer that is well.
@@ -100,7 +100,7 @@ async fn client_disconnect_is_cancelled_whatever_deadline() {
         let call = service.clone().call(request);
         let waited = tokio::time::timeout(Duration::from_millis(elapsed), call).await;
         assert!(waited.is_err());
-        let told = ends.next_judged().await;
+        let told = ends.next_classified().await;
         let unknown = (Outcome::Cancelled, Evidence::Inconclusive);
         assert_eq!(told, unknown, "{elapsed} ms of {limit}");
     }

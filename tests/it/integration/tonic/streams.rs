@@ -182,7 +182,7 @@ async fn bidi_stream_client_disconnect_is_cancelled_on_server() {
     assert_eq!(answers.message().await.unwrap().unwrap(), "HELLO");
     drop((say, answers));
     let wanted = (Outcome::Success, Evidence::Healthy);
-    assert_eq!(client_ends.next_judged().await, wanted);
+    assert_eq!(client_ends.next_classified().await, wanted);
     let gone = (Outcome::Cancelled, Evidence::Healthy);
-    assert_eq!(server_ends.next_judged().await, gone);
+    assert_eq!(server_ends.next_classified().await, gone);
 }
