@@ -193,11 +193,26 @@ impl Rejection {
     }
 
     /// Creates a rejection of a call while load is shed: 503, `UNAVAILABLE`.
+    ///
+    /// ```
+    /// use tower_keep::Rejection;
+    ///
+    /// let rejection = Rejection::overloaded("shed");
+    /// assert_eq!(rejection.to_string(), r#"rejected by "shed": overloaded"#);
+    /// ```
     pub fn overloaded(guard: impl Into<Label>) -> Self {
         Rejection::new(RejectionKind::Overloaded, guard)
     }
 
     /// Creates a rejection of a call beyond a rate limit: 429, `RESOURCE_EXHAUSTED`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep::Rejection;
+    ///
+    /// let rejection = Rejection::rate_limited("quota").with_retry_after(Duration::from_secs(3));
+    /// assert_eq!(rejection.retry_after(), Some(Duration::from_secs(3)));
+    /// ```
     pub fn rate_limited(guard: impl Into<Label>) -> Self {
         Rejection::new(RejectionKind::RateLimited, guard)
     }

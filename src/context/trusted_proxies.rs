@@ -49,6 +49,18 @@ pub struct TrustedProxies {
 
 impl TrustedProxies {
     /// Trusts no proxy: the address of the client is that of the peer.
+    ///
+    /// ```
+    /// use std::net::SocketAddr;
+    /// use http::Request;
+    /// use tower_keep::context::TrustedProxies;
+    ///
+    /// let mut request = Request::get("/").header("x-forwarded-for", "192.0.2.1").body(())?;
+    /// request.extensions_mut().insert(SocketAddr::from(([203, 0, 113, 7], 4711)));
+    /// let client = TrustedProxies::none().client_address(&request);
+    /// assert_eq!(client, Some([203, 0, 113, 7].into()));
+    /// # Ok::<_, http::Error>(())
+    /// ```
     pub fn none() -> Self {
         TrustedProxies {
             networks: Arc::new([]),
@@ -60,6 +72,18 @@ impl TrustedProxies {
     ///
     /// A network is an address or CIDR notation, IPv4 or IPv6, without bits after the prefix. `0.0.0.0/0` are all IPv4
     /// addresses, `::/0` all of IPv6.
+    ///
+    /// ```
+    /// use tower_keep::{Track, context::TrustedProxies};
+    ///
+    /// let proxies = TrustedProxies::x_forwarded_for(["10.0.0.0/8", "fd00::/8"])?;
+    /// let track = Track::builder("orders").client_address(proxies).build()?;
+    /// # let _ = track;
+    ///
+    /// let error = TrustedProxies::x_forwarded_for(["10.0.0.1/8"]).unwrap_err();
+    /// assert!(error.to_string().contains("10.0.0.1/8"), "{error}");
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
     ///
     /// # Errors
     ///

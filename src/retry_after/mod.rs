@@ -84,11 +84,32 @@ impl RetryAfter {
 
     /// Reads the value of `Retry-After`: seconds, or a date. A date in the past is a wait of zero. Returns `None` for a
     /// value that cannot be parsed.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use tower_keep::retry::RetryAfter;
+    ///
+    /// let now = SystemTime::UNIX_EPOCH;
+    /// let wait = |value: &str| RetryAfter::parse_retry_after(value.as_bytes(), now);
+    /// assert_eq!(wait("120"), Some(RetryAfter::NotBefore(Duration::from_secs(120))));
+    /// let date = "Thu, 01 Jan 1970 00:00:30 GMT";
+    /// assert_eq!(wait(date), Some(RetryAfter::NotBefore(Duration::from_secs(30))));
+    /// assert_eq!(wait("soon"), None);
+    /// ```
     pub fn parse_retry_after(value: &[u8], now: SystemTime) -> Option<Self> {
         parse_delay(value, now).map(RetryAfter::NotBefore)
     }
 
     /// Reads the value of `grpc-retry-pushback-ms`. A value that is negative or cannot be parsed means never.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep::retry::RetryAfter;
+    ///
+    /// let wait = Duration::from_millis(250);
+    /// assert_eq!(RetryAfter::parse_pushback(b"250"), RetryAfter::After(wait));
+    /// assert_eq!(RetryAfter::parse_pushback(b"-1"), RetryAfter::Never);
+    /// ```
     pub fn parse_pushback(value: &[u8]) -> Self {
         let text = std::str::from_utf8(value).ok();
         // A signed 32-bit number, as in the proposal.

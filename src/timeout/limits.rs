@@ -61,6 +61,13 @@ impl TimeLimits {
     }
 
     /// Returns the limits of the process: those that were [set](Self::set_global), else the presets.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep::timeout::TimeLimits;
+    ///
+    /// assert_eq!(TimeLimits::global().get("cache").get(), Duration::from_secs(1));
+    /// ```
     pub fn global() -> &'static TimeLimits {
         GLOBAL.get_or_init(|| TimeLimits::builder().build_unchecked())
     }
