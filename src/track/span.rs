@@ -52,7 +52,7 @@ fn parse_port(port: &str) -> Option<i64> {
     port.parse().ok()
 }
 
-/// What is known of a call when its span is opened.
+/// The fields of a span that are known when it is opened.
 struct SpanStart<'a> {
     labels: RequestLabels,
     path: Option<&'a str>,
@@ -60,7 +60,7 @@ struct SpanStart<'a> {
     /// Host and port of the server, if the settings name them.
     server: Option<(&'a str, Option<&'a str>)>,
     client: Option<IpAddr>,
-    /// Whether the IDs are those of the exported span, which are recorded once it has them.
+    /// True if the IDs are those of the exported span, which are recorded once it has them.
     has_span_ids: bool,
 }
 
