@@ -3,6 +3,8 @@
 //!
 //! `cargo run --example w3c_trace_context`, and in a checkout of <https://github.com/w3c/trace-context>
 //! `STRICT_LEVEL=2 SPEC_LEVEL=2 python test/test.py http://127.0.0.1:5000/test`, which needs the package `aiohttp`.
+//!
+//! With `--features opentelemetry` the IDs are those of spans that `tracing-opentelemetry` exports.
 
 use axum::{
     Json, Router,
@@ -18,6 +20,8 @@ use tower_keep::{BoxError, observe};
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
+    #[cfg(feature = "opentelemetry")]
+    export_spans();
     let app = Router::new()
         .route("/test", post(follow))
         .layer(observe("service").server());
@@ -25,6 +29,18 @@ async fn main() -> Result<(), BoxError> {
     println!("listening on http://{}/test", listener.local_addr()?);
     axum::serve(listener, app).await?;
     Ok(())
+}
+
+/// Makes a span of OpenTelemetry of each span of this process. They are dropped at their end.
+#[cfg(feature = "opentelemetry")]
+fn export_spans() {
+    use opentelemetry::trace::TracerProvider;
+    use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
+
+    let provider = opentelemetry_sdk::trace::SdkTracerProvider::builder().build();
+    let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("w3c"));
+    tracing_subscriber::registry().with(spans).init();
+    println!("spans are exported");
 }
 
 async fn follow(Json(steps): Json<Vec<Value>>) -> StatusCode {
