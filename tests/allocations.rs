@@ -59,6 +59,13 @@ fn pipeline_of_successful_work_does_not_allocate() {
         black_box(poll::finish(run)).expect("an answer");
     };
     assert_eq!(allocations(work), 0.0);
+    let with_fallbacks = || {
+        let run = pipeline.run(|| ready(Ok::<_, std::io::Error>(7)));
+        let run = run.fallback_with(async |error| Err(error));
+        let run = run.fallback_if(|error| error.elapsed().is_some(), async |_| Ok(8));
+        black_box(poll::finish(run.fallback_value(9))).expect("an answer");
+    };
+    assert_eq!(allocations(with_fallbacks), 0.0);
 }
 
 #[test]

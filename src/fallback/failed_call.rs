@@ -2,7 +2,9 @@ use std::error::Error;
 
 use http::{HeaderMap, StatusCode};
 
-use crate::call::{ClassifyInput, GrpcCode, Outcome, Rejection, is_overload, not_sent};
+use crate::call::{
+    Classification, ClassifyInput, GrpcCode, Outcome, Rejection, is_overload, not_sent,
+};
 
 /// A failed call, as [`when`](super::FallbackBuilder::when) and closures that respond in its place see it.
 #[derive(Debug)]
@@ -15,6 +17,22 @@ pub struct FailedCall<'a> {
 }
 
 impl<'a> FailedCall<'a> {
+    /// Makes the failed call of work that is no service.
+    pub(crate) fn of_work(
+        classification: Classification,
+        error: Option<&'a (dyn Error + 'static)>,
+    ) -> Self {
+        FailedCall {
+            input: ClassifyInput {
+                error,
+                ..ClassifyInput::new(classification)
+            },
+            rejection: error.and_then(Rejection::find),
+            is_grpc: false,
+            is_server: false,
+        }
+    }
+
     /// Returns whether a guard of this process rejected the call.
     pub(super) fn was_rejected(&self) -> bool {
         self.rejection.is_some() || self.error().is_some_and(is_overload)

@@ -10,7 +10,7 @@ use crate::call::Label;
 /// Clones are the same fallback: one name, one entry in the [registry](crate::registry), one count.
 #[derive(Clone)]
 pub struct Fallback {
-    pub(super) shared: Arc<FallbackShared>,
+    pub(crate) shared: Arc<FallbackShared>,
 }
 
 impl Fallback {

@@ -58,7 +58,7 @@ impl<P, A> LayerShared<P, A> {
     where
         P: Merge<Res, E, Alt>,
     {
-        self.fallback.shared.report_served(outcome);
+        self.fallback.shared.report_served(outcome, None);
         self.tag::<Res, E, Alt>(response, outcome)
     }
 
@@ -81,7 +81,7 @@ impl<P, A> LayerShared<P, A> {
                 if is_failure_by_default(call.classification().outcome) {
                     fallback.report_failed(outcome, FallbackError::Failed);
                 } else {
-                    fallback.report_served(outcome);
+                    fallback.report_served(outcome, None);
                 }
                 Ok(self.tag::<Res, E, Alt>(response, outcome))
             }

@@ -5,6 +5,8 @@
 //! another attempt at the same peer, which is what [`retry`](crate::retry) is for. Alert on the number of served fallbacks: a
 //! working fallback hides that everything else fails.
 //!
+//! For code that is no service, see the fallbacks of a [pipeline](crate::pipeline#fallbacks).
+//!
 //! Place in the stack: on a client, inside of the tracking of the logical call (which then counts a success) and outside of
 //! everything that rejects or retries; on a server, right around the handler, or around a layer that sheds load.
 //!
@@ -60,6 +62,8 @@
 //! |---|---|
 //! | `tower_keep_fallbacks_total` | `fallback`: the name; `outcome`: that of the failed call |
 //! | `tower_keep_fallbacks_failed_total` | `fallback`, `reason`: `failed`, `not_ready`, `panicked`, `not_repeatable`, `deadline` |
+//!
+//! Each is an event of the target `tower_keep::fallback` at `DEBUG`, too.
 //!
 //! # Clones
 //!
@@ -163,6 +167,7 @@ mod wrap_body;
 
 pub use body::FallbackBody;
 pub use builder::FallbackBuilder;
+pub(crate) use error::FallbackError;
 pub use failed_call::FailedCall;
 pub use from_fn::FromFn;
 pub use from_http_service::FromHttpService;
@@ -173,4 +178,7 @@ pub use grpc_message::{GrpcMessage, grpc_message};
 pub use handle::Fallback;
 pub use info::FallbackInfo;
 pub use layer::FallbackLayer;
+pub(crate) use produced::remaining_deadline;
 pub use service::FallbackService;
+pub(crate) use shared::is_failure_by_default;
+pub(crate) use until_deadline::{DeadlineElapsed, UntilDeadline};

@@ -27,7 +27,7 @@ impl<Res, FallbackReq> Produced<Res, FallbackReq> {
 }
 
 /// Returns when the caller stops waiting, by the request's deadline and by the current one. None if it has stopped.
-pub(super) fn remaining_deadline(requested: Option<Instant>) -> Option<Option<Instant>> {
+pub(crate) fn remaining_deadline(requested: Option<Instant>) -> Option<Option<Instant>> {
     // The current deadline includes the time limits around the call.
     let is_over = min_some(requested, deadline()).is_some_and(|at| at <= Instant::now());
     // Time limits around the call end it by themselves, so only deadlines are returned.

@@ -16,7 +16,7 @@ use crate::{
 pub(super) type WhenFn = dyn Fn(&FailedCall<'_>) -> bool + Send + Sync;
 
 /// State that clones of a [`Fallback`](super::Fallback) share.
-pub(super) struct FallbackShared {
+pub(crate) struct FallbackShared {
     pub(super) name: Label,
     when: Option<Box<WhenFn>>,
     pub(super) header: Option<(HeaderName, HeaderValue)>,
@@ -44,7 +44,7 @@ impl FallbackShared {
     }
 
     /// Returns whether the fallback responds to this call.
-    pub(super) fn applies_to(&self, failed: &FailedCall<'_>) -> bool {
+    pub(crate) fn applies_to(&self, failed: &FailedCall<'_>) -> bool {
         match &self.when {
             // A closure that panics leaves the failure as it is.
             Some(when) => catch_hook(|| when(failed)).unwrap_or(false),
@@ -60,12 +60,13 @@ impl FallbackShared {
     }
 
     /// Reports that the caller's deadline passed before the fallback service responded, and returns the timeout.
-    pub(super) fn record_elapsed(&self, outcome: Outcome) -> Elapsed {
+    pub(crate) fn record_elapsed(&self, outcome: Outcome) -> Elapsed {
         self.report_failed(outcome, FallbackError::Deadline);
         Elapsed::new(self.name.clone(), TimeoutKind::Deadline, None)
     }
 
-    pub(super) fn report_served(&self, outcome: Outcome) {
+    /// Reports that the fallback responded. `error` is the text of the error that it replaces, where no other event has it.
+    pub(crate) fn report_served(&self, outcome: Outcome, error: Option<&str>) {
         // The registry's count first: the recorder and the subscriber may panic.
         self.served.fetch_add(1, Relaxed);
         catch_hook(|| {
@@ -74,12 +75,13 @@ impl FallbackShared {
                 target: "tower_keep::fallback",
                 fallback = self.name.as_str(),
                 outcome = outcome.as_str(),
+                error,
                 "call failed, fallback served"
             );
         });
     }
 
-    pub(super) fn report_failed(&self, outcome: Outcome, error: FallbackError) {
+    pub(crate) fn report_failed(&self, outcome: Outcome, error: FallbackError) {
         self.failed.fetch_add(1, Relaxed);
         catch_hook(|| {
             self.with_metrics(|metrics| metrics.count_failed(error));
@@ -100,7 +102,7 @@ impl FallbackShared {
 }
 
 /// Returns whether a fallback responds to this outcome by default. A caller's error keeps its own response.
-pub(super) fn is_failure_by_default(outcome: Outcome) -> bool {
+pub(crate) fn is_failure_by_default(outcome: Outcome) -> bool {
     match outcome {
         Outcome::Failure
         | Outcome::Overload

@@ -12,7 +12,7 @@ use crate::{context::TimeBudget, timeout::poll_sleep};
 pin_project! {
     /// A call of a fallback service that ends at the caller's deadline, if there is one. Its timer is created at the first
     /// wait.
-    pub(super) struct UntilDeadline<F> {
+    pub(crate) struct UntilDeadline<F> {
         #[pin]
         future: F,
         deadline: Option<Instant>,
@@ -22,10 +22,10 @@ pin_project! {
 }
 
 /// The error of a call that did not complete before the deadline.
-pub(super) struct DeadlineElapsed;
+pub(crate) struct DeadlineElapsed;
 
 impl<F> UntilDeadline<F> {
-    pub(super) fn new(future: F, deadline: Option<Instant>) -> Self {
+    pub(crate) fn new(future: F, deadline: Option<Instant>) -> Self {
         UntilDeadline {
             future,
             deadline,

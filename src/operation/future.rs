@@ -181,6 +181,21 @@ impl<F: Future> OperationFuture<F> {
         self.with_classify(move |output: &F::Output| Some(outcome_or_failure(|| classify(output))))
     }
 
+    /// Replaces the future by one with the same output. Only before the first poll, which pins the future.
+    pub(crate) fn map_future<G>(mut self, map: impl FnOnce(F) -> G) -> OperationFuture<G>
+    where
+        G: Future<Output = F::Output>,
+    {
+        let future = self.future.take();
+        OperationFuture {
+            future: future.map(map),
+            state: std::mem::replace(&mut self.state, RunState::NotStarted(None)),
+            classify_output: self.classify_output,
+            classify: (),
+            format_output: self.format_output.take(),
+        }
+    }
+
     fn with_classify<C>(mut self, classify: C) -> OperationFuture<F, C> {
         // Taken out one by one, since a type with a `Drop` cannot be taken apart. What is left does nothing when dropped.
         OperationFuture {

@@ -1,9 +1,10 @@
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use super::{Pipeline, error_classifier::ErrorClassifier, shared::PipelineShared};
 use crate::{
     breaker::{CircuitBreaker, CircuitBreakerBuilder},
     call::{ClassifyOutput, ConfigError, Label},
+    fallback::{Fallback, FallbackBuilder},
     operation::Operation,
     retry::{Retry, RetryBuilder},
     timeout::{TimeLimit, Timeouts},
@@ -14,6 +15,7 @@ use crate::{
 pub struct PipelineBuilder {
     name: Label,
     operation: Option<Operation>,
+    fallback: Option<Result<Fallback, ConfigError>>,
     total_limit: Option<Duration>,
     retry: Option<Result<Retry, ConfigError>>,
     breaker: Option<Result<CircuitBreaker, ConfigError>>,
@@ -26,6 +28,7 @@ impl PipelineBuilder {
         PipelineBuilder {
             operation: Some(Operation::new(name.clone())),
             name,
+            fallback: None,
             total_limit: None,
             retry: None,
             breaker: None,
@@ -38,7 +41,7 @@ impl PipelineBuilder {
     /// with the name of the pipeline.
     ///
     /// ```
-    /// use std::time::Duration;
+    /// use std::{sync::OnceLock, time::Duration};
     /// use tower_keep::Pipeline;
     ///
     /// let slow = Duration::from_millis(200);
@@ -58,6 +61,46 @@ impl PipelineBuilder {
     #[must_use]
     pub fn untracked(mut self) -> Self {
         self.operation = None;
+        self
+    }
+
+    /// Changes the settings of the fallback, such as the failures that it [replaces](FallbackBuilder::when). What it returns
+    /// is set where the work is run, by [`fallback_value`](super::PipelineFuture::fallback_value) or
+    /// [`fallback_with`](super::PipelineFuture::fallback_with). Default: a fallback with the name of the pipeline and the
+    /// default settings.
+    ///
+    /// ```
+    /// use tower_keep::{Outcome, Pipeline};
+    ///
+    /// let pipeline = Pipeline::builder("prices")
+    ///     .breaker(|breaker| breaker)
+    ///     .fallback(|fallback| fallback.when(|failed| failed.outcome() == Outcome::Rejected))
+    ///     .build()?;
+    /// assert_eq!(pipeline.fallback().unwrap().name(), "prices");
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn fallback(self, configure: impl FnOnce(FallbackBuilder) -> FallbackBuilder) -> Self {
+        let fallback = configure(Fallback::builder(self.name.clone())).build();
+        PipelineBuilder {
+            fallback: Some(fallback),
+            ..self
+        }
+    }
+
+    /// Sets a fallback that others use as well, and by whose name it is counted.
+    ///
+    /// ```
+    /// use tower_keep::{Pipeline, fallback::Fallback};
+    ///
+    /// let cache = Fallback::new("cache");
+    /// let reads = Pipeline::builder("reads").shared_fallback(&cache).build()?;
+    /// assert_eq!(reads.fallback().unwrap().name(), "cache");
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn shared_fallback(mut self, fallback: &Fallback) -> Self {
+        self.fallback = Some(Ok(fallback.clone()));
         self
     }
 
@@ -205,6 +248,10 @@ impl PipelineBuilder {
         Ok(Pipeline::from_parts(PipelineShared {
             name: self.name,
             operation: self.operation,
+            fallback: self
+                .fallback
+                .transpose()?
+                .map_or_else(OnceLock::new, OnceLock::from),
             total_limit,
             retry: self.retry.transpose()?,
             breaker: self.breaker.transpose()?,

@@ -1,6 +1,6 @@
 use std::{error::Error, fmt};
 
-use super::PipelineError;
+use super::{PipelineError, error_classifier::ErrorClassifier};
 use crate::{
     call::{
         Cause, Classification, ClassifyOutput, Elapsed, Outcome, Rejection, as_std_error,
@@ -14,7 +14,7 @@ use crate::{
 const MAX_MESSAGE_LEN: usize = 1_024;
 
 /// A view of an error as a std error, if it is one.
-pub(super) type AsError<E> = fn(&E) -> Option<&(dyn Error + 'static)>;
+pub type AsError<E> = fn(&E) -> Option<&(dyn Error + 'static)>;
 
 pub(super) fn as_error<E: Error + 'static>(error: &E) -> Option<&(dyn Error + 'static)> {
     Some(error)
@@ -25,14 +25,14 @@ pub(super) fn as_known_error<E: 'static>(error: &E) -> Option<&(dyn Error + 'sta
 }
 
 /// The result of an attempt with its classification, which is decided once and which all parts of the pipeline use.
-pub(super) struct Classified<T, E> {
+pub struct Classified<T, E> {
     pub(super) result: Result<T, PipelineError<E>>,
     classification: Classification,
     as_error: AsError<E>,
 }
 
 /// `Ok` if the outcome is a success, whatever the result: it is what retries and breakers look at.
-pub(super) type ClassifiedResult<T, E> = Result<Classified<T, E>, Classified<T, E>>;
+pub type ClassifiedResult<T, E> = Result<Classified<T, E>, Classified<T, E>>;
 
 impl<T, E> Classified<T, E> {
     /// Classifies the result of the work: by what the classifier says, else by its error. A rejection by a guard of this
@@ -52,14 +52,41 @@ impl<T, E> Classified<T, E> {
             }
             _ => default,
         };
-        let classified = Classified {
+        Classified {
             result: result.map_err(PipelineError::Failed),
             classification,
             as_error,
-        };
-        match classification.outcome {
-            Outcome::Success => Ok(classified),
-            _ => Err(classified),
+        }
+        .by_outcome()
+    }
+
+    /// Classifies the result of a fallback as a pipeline with this classifier does.
+    pub(super) fn of_fallback(
+        result: Result<T, PipelineError<E>>,
+        as_error: AsError<E>,
+        classifier: Option<&ErrorClassifier>,
+    ) -> ClassifiedResult<T, E>
+    where
+        E: 'static,
+    {
+        match result {
+            Ok(value) => Classified::new(Ok(value), as_error, None),
+            Err(PipelineError::Failed(error)) => {
+                let classify = || classifier?.classify(&error);
+                let custom = catch_hook(classify).unwrap_or(Some(Outcome::Failure.into()));
+                Classified::new(Err(error), as_error, custom)
+            }
+            Err(PipelineError::TimedOut(elapsed)) => Err(Classified::timed_out(elapsed, as_error)),
+            Err(PipelineError::Rejected(rejection)) => {
+                Err(Classified::rejected(rejection, as_error))
+            }
+        }
+    }
+
+    fn by_outcome(self) -> ClassifiedResult<T, E> {
+        match self.classification.outcome {
+            Outcome::Success => Ok(self),
+            _ => Err(self),
         }
     }
 
@@ -81,6 +108,14 @@ impl<T, E> Classified<T, E> {
 
     pub(super) fn outcome(&self) -> Outcome {
         self.classification.outcome
+    }
+
+    pub(super) fn classification(&self) -> Classification {
+        self.classification
+    }
+
+    pub(super) fn as_error(&self) -> AsError<E> {
+        self.as_error
     }
 
     pub(super) fn output(&self) -> ClassifyOutput {

@@ -1,20 +1,21 @@
 use std::{error::Error, fmt, future::Future, sync::Arc};
 
 use super::{
-    PipelineBuilder, PipelineError,
+    PipelineBuilder, PipelineFuture,
     classified::{AsError, as_error, as_known_error},
     lent_work::LentWork,
-    run::PipelineRun,
+    run::{PipelineOutput, PipelineRun},
     shared::PipelineShared,
 };
 use crate::{
     breaker::CircuitBreaker,
     call::{ClassifyOutput, Label},
+    fallback::Fallback,
     retry::Retry,
     timeout::TimeLimit,
 };
 
-/// Time limits, retries, a circuit breaker and tracking around a closure: see the [module](super).
+/// Time limits, retries, a circuit breaker, a fallback and tracking around a closure: see the [module](super).
 ///
 /// # Clones
 ///
@@ -44,9 +45,20 @@ impl Pipeline {
         }
     }
 
+    /// Returns the parts, for unit tests.
+    #[cfg(test)]
+    pub(super) fn into_shared(self) -> Arc<PipelineShared> {
+        self.shared
+    }
+
     /// Returns the name.
     pub fn name(&self) -> &str {
         self.shared.name.as_str()
+    }
+
+    /// Returns the fallback, if it is configured or a call has needed it.
+    pub fn fallback(&self) -> Option<&Fallback> {
+        self.shared.fallback.get()
     }
 
     /// Returns the limit of all attempts together, which can be changed while it is in use.
@@ -97,7 +109,7 @@ impl Pipeline {
     pub fn run<F, Fut, T, E>(
         &self,
         work: F,
-    ) -> impl Future<Output = Result<T, PipelineError<E>>> + use<F, Fut, T, E>
+    ) -> PipelineFuture<impl Future<Output = PipelineOutput<T, E>> + use<F, Fut, T, E>>
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T, E>>,
@@ -138,7 +150,7 @@ impl Pipeline {
     pub fn run_mut<F, T, E>(
         &self,
         work: F,
-    ) -> impl Future<Output = Result<T, PipelineError<E>>> + use<F, T, E>
+    ) -> PipelineFuture<impl Future<Output = PipelineOutput<T, E>> + use<F, T, E>>
     where
         F: AsyncFnMut() -> Result<T, E>,
         E: Error + 'static,
@@ -174,7 +186,7 @@ impl Pipeline {
     pub fn run_display<F, Fut, T, E>(
         &self,
         work: F,
-    ) -> impl Future<Output = Result<T, PipelineError<E>>> + use<F, Fut, T, E>
+    ) -> PipelineFuture<impl Future<Output = PipelineOutput<T, E>> + use<F, Fut, T, E>>
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T, E>>,
@@ -223,7 +235,7 @@ impl Pipeline {
         &self,
         work: F,
         classify: C,
-    ) -> impl Future<Output = Result<T, PipelineError<E>>> + use<F, Fut, T, E, O, C>
+    ) -> PipelineFuture<impl Future<Output = PipelineOutput<T, E>> + use<F, Fut, T, E, O, C>>
     where
         // The work.
         F: FnMut() -> Fut,
@@ -243,23 +255,20 @@ impl Pipeline {
         work: F,
         as_error: AsError<E>,
         classify: C,
-    ) -> impl Future<Output = Result<T, PipelineError<E>>> + use<F, Fut, T, E, C>
+    ) -> PipelineFuture<impl Future<Output = PipelineOutput<T, E>> + use<F, Fut, T, E, C>>
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T, E>>,
         E: fmt::Display + 'static,
         C: Fn(&Result<T, E>) -> Option<ClassifyOutput>,
     {
-        let parts = Arc::clone(&self.shared);
         let run = PipelineRun {
             work,
             as_error,
             classify,
         };
-        async move {
-            let classified = run.run(&parts).await;
-            classified.unwrap_or_else(|failed| failed).result
-        }
+        let operation = self.shared.operation.clone();
+        PipelineFuture::new(operation, run.run(Arc::clone(&self.shared)))
     }
 }
 
@@ -267,6 +276,7 @@ impl fmt::Debug for Pipeline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pipeline")
             .field("name", &self.shared.name)
+            .field("fallback", &self.shared.fallback.get())
             .field("total_limit", &self.shared.total_limit)
             .field("retry", &self.shared.retry)
             .field("breaker", &self.shared.breaker)

@@ -11,6 +11,7 @@
 //! | part | does |
 //! |---|---|
 //! | [operation](mod@crate::operation) | tracks the call: metrics, one event, a span, error groups. The only part that is there unless it is [left out](PipelineBuilder::untracked) |
+//! | [fallback](PipelineFuture::fallback_with) | replaces a failure by a value, or by what an async closure makes of it. It is set where the work is run, since it needs the arguments of the call |
 //! | [total limit](PipelineBuilder::total_limit) | ends the call with all its attempts and waits; retries make no attempt that would begin later |
 //! | [retry](PipelineBuilder::retry) | makes further attempts after failures, within a budget |
 //! | [breaker](PipelineBuilder::breaker) | rejects attempts while the circuit is open; such an attempt is not retried unless [configured](crate::retry::RetryBuilder::retry_rejections) |
@@ -31,12 +32,48 @@
 //! call's [`Context`](crate::Context), with its [number](crate::Context::attempt).
 //!
 //! The error is a [`PipelineError`], which keeps that of the work. If the circuit opens between two attempts, the call ends
-//! with the rejection, whose [`last_error`](crate::Rejection::last_error) is the text of the error before. For an
-//! alternative result, match on the error.
+//! with the rejection, whose [`last_error`](crate::Rejection::last_error) is the text of the error before.
 //!
 //! Handles of the parts can be had from the pipeline, to change a limit or to reset the breaker; the
 //! [registry](crate::registry) lists each by itself. All have the name of the pipeline, limits with `.total` or `.attempt`
 //! at its end.
+//!
+//! # Fallbacks
+//!
+//! A fallback is used as those of [services](crate::fallback) are: for errors whose outcome is `Failure`, `Overload`,
+//! `TimedOut` or `Rejected`, or for those that [`fallback`](PipelineBuilder::fallback) or
+//! [`fallback_if`](PipelineFuture::fallback_if) chooses. An `Ok` that is classified as a failure stays an `Ok`.
+//!
+//! | the fallback | then |
+//! |---|---|
+//! | [`fallback_value`](PipelineFuture::fallback_value) | the call succeeds with the value |
+//! | [`fallback_with`](PipelineFuture::fallback_with) returns | the call ends with that. An error is classified by its type, or by [`classify_error`](PipelineBuilder::classify_error) |
+//! | the same panics | the call ends as `Panicked`, and the panic is resumed |
+//! | the same, and the caller's [deadline](crate::context::deadline) has passed | it is not called, and the call keeps its error |
+//! | the same, and the deadline passes before it returns | it is dropped, and the call ends with [`TimedOut`](PipelineError::TimedOut) |
+//!
+//! The operation sees the result of the fallback: a success, mostly. What it replaces is counted by
+//! `tower_keep_fallbacks_total`, and is in an event of the target `tower_keep::fallback`, with the text of the error. A fallback
+//! that fails is counted by `tower_keep_fallbacks_failed_total`. Further fallbacks replace the failures of those before:
+//!
+//! ```
+//! use std::io::Error;
+//! use tower_keep::{BoxError, Pipeline};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), BoxError> {
+//! # let load = async |id: u32| Err::<u32, _>(Error::other(format!("no price of {id}")));
+//! let prices = Pipeline::builder("prices").breaker(|breaker| breaker).build()?;
+//! let this_morning = [(7, 350)];
+//! let price = prices
+//!     .run(|| load(7))
+//!     .fallback_with(async |error| {
+//!         let price = this_morning.iter().find(|(id, _)| *id == 7);
+//!         price.map(|(_, price)| *price).ok_or(error)
+//!     })
+//!     .await?;
+//! assert_eq!(price, 350);
+//! # Ok(()) }
+//! ```
 //!
 //! # Clones
 //!
@@ -45,7 +82,8 @@
 //!
 //! # Cancellation
 //!
-//! A call that is dropped drops the attempt and completes as `Cancelled`, which is no evidence for the breaker. A panic of
+//! A call that is dropped drops the attempt, or the fallback, and completes as `Cancelled`, which is no evidence for the
+//! breaker. A panic of
 //! the work counts as a failure of the peer, completes the call as `Panicked`, is not retried, and is resumed. An attempt
 //! that its limit has ended is dropped before the next begins: with a connection, say, that is left in the middle of a
 //! statement, so look at it before you use it again.
@@ -102,6 +140,8 @@ mod builder;
 mod classified;
 mod error;
 mod error_classifier;
+mod fallback;
+mod future;
 mod handle;
 mod lent_work;
 mod run;
@@ -109,4 +149,5 @@ mod shared;
 
 pub use builder::PipelineBuilder;
 pub use error::PipelineError;
+pub use future::PipelineFuture;
 pub use handle::Pipeline;

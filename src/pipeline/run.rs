@@ -1,4 +1,4 @@
-use std::{fmt, future::Future};
+use std::{fmt, future::Future, sync::Arc};
 
 use super::{
     classified::{AsError, Classified, ClassifiedResult},
@@ -17,29 +17,25 @@ pub(super) struct PipelineRun<F, E, C> {
     pub(super) classify: C,
 }
 
-// From the outermost part to the innermost. Each part that is not there costs a branch.
+/// The classified result of a call, and the parts that it went through.
+pub struct PipelineOutput<T, E> {
+    pub(super) result: ClassifiedResult<T, E>,
+    pub(super) parts: Arc<PipelineShared>,
+}
+
+// From the outermost part to the innermost; operation and fallback are around them. Each part that is not there costs a
+// branch.
 impl<F, E, C> PipelineRun<F, E, C> {
-    /// Runs the work within the total limit, tracked by the operation.
-    pub(super) async fn run<Fut, T>(self, parts: &PipelineShared) -> ClassifiedResult<T, E>
+    /// Runs the work within the total limit.
+    pub(super) async fn run<Fut, T>(self, parts: Arc<PipelineShared>) -> PipelineOutput<T, E>
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T, E>>,
         E: fmt::Display + 'static,
         C: Fn(&Result<T, E>) -> Option<ClassifyOutput>,
     {
-        let Some(operation) = &parts.operation else {
-            return self.run_in_time(parts).await;
-        };
-        let tracked = operation.clone().run_classified(
-            self.run_in_time(parts),
-            |result: &ClassifiedResult<T, E>, complete| {
-                result
-                    .as_ref()
-                    .unwrap_or_else(|failed| failed)
-                    .complete(complete);
-            },
-        );
-        tracked.await
+        let result = self.run_in_time(&parts).await;
+        PipelineOutput { result, parts }
     }
 
     /// Runs the attempts within the total limit.

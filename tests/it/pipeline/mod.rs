@@ -2,6 +2,7 @@
 
 mod borrowed;
 mod ends;
+mod fallbacks;
 mod outcomes;
 mod parts;
 
