@@ -48,6 +48,8 @@ pub struct Observe {
     tracker: Tracker,
     correlate: Option<Correlate>,
     propagate: Option<Propagate>,
+    /// `None` leaves it to the settings of `correlate`.
+    rejection_details: Option<bool>,
 }
 
 #[derive(Clone, Debug)]
@@ -63,6 +65,7 @@ impl From<Tracker> for Observe {
             tracker,
             correlate: None,
             propagate: None,
+            rejection_details: None,
         }
     }
 }
@@ -96,6 +99,23 @@ impl Observe {
         self
     }
 
+    /// Sets whether trusted callers see the guard, the key and the reason of rejections, whatever made them: a layer further
+    /// in, or a handler. Used by a [`server`](Self::server) only. See
+    /// [`CorrelateBuilder::rejection_details`](crate::context::CorrelateBuilder::rejection_details). Default: no, since they
+    /// tell callers about the inside.
+    ///
+    /// ```
+    /// use tower_keep::observe;
+    ///
+    /// let layer = observe("stock").rejection_details(true).server();
+    /// # let _ = layer;
+    /// ```
+    #[must_use]
+    pub fn rejection_details(mut self, shown: bool) -> Self {
+        self.rejection_details = Some(shown);
+        self
+    }
+
     fn into_track(self) -> Track {
         match self.tracker {
             Tracker::Named(name) => Track::new(name),
@@ -116,6 +136,10 @@ impl Observe {
     pub fn server(self) -> GuardLayer<(Correlate, Track), Server, PassThrough> {
         // Correlate comes first, so that all that the tracker emits has the IDs.
         let correlate = self.correlate.clone().unwrap_or_default();
+        let correlate = match self.rejection_details {
+            Some(shown) => correlate.with_rejection_details(shown),
+            None => correlate,
+        };
         GuardLayer::server((correlate, self.into_track())).pass_through()
     }
 

@@ -273,7 +273,8 @@ impl Rejection {
     }
 
     /// Lets callers over the wire see the guard, the key and the reason, for callers that are your own. Never the last error,
-    /// which may hold anything. Default: they see the kind and the retry-after.
+    /// which may hold anything. Default: they see the kind and the retry-after, unless
+    /// [`Observe::rejection_details`](crate::Observe::rejection_details) shows the details of the whole service.
     ///
     /// A problem body gets the members `kind`, `guard`, `key`, `reason` and `retry_after_ms`. A gRPC status gets a
     /// `google.rpc.ErrorInfo` (the reason is the kind in upper case, the domain is `tower-keep`, guard, key and reason are

@@ -33,6 +33,8 @@ pub(super) struct ContextInner {
     pub(super) baggage: Option<Baggage>,
     pub(super) deadline: Option<Instant>,
     pub(super) attempt: u32,
+    /// True if the caller may see the details of rejections.
+    pub(super) rejection_details: bool,
     /// The fields that the application has added to the call.
     pub(super) fields: SharedFields,
     /// The context of the same call that this one is derived from, whose fields count; never one that is derived itself.
@@ -70,6 +72,7 @@ impl Context {
             baggage: None,
             deadline: None,
             attempt: 1,
+            rejection_details: false,
             fields: SharedFields::default(),
             origin: None,
         })
@@ -165,6 +168,11 @@ impl Context {
     /// Returns the number of the attempt: 1 for the first, more for each [retry](crate::retry).
     pub fn attempt(&self) -> u32 {
         self.0.attempt
+    }
+
+    /// Returns whether the caller may see the details of rejections.
+    pub(crate) fn has_rejection_details(&self) -> bool {
+        self.0.rejection_details
     }
 
     /// Returns the same call with a deadline. A deadline never moves back: of two, the earlier counts.

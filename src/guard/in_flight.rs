@@ -117,6 +117,12 @@ impl<G: Guard, P: Protocol> InFlightCall<G, P> {
         result
     }
 
+    /// Makes a response in the service's place in the scopes of the guards, whose context decides what its caller may see.
+    pub(super) fn respond_in_scope<R>(&mut self, respond: impl FnOnce(&P::Call) -> R) -> R {
+        let _scope = enter_scope(&*self.stack.guards, self.permit.as_mut());
+        respond(&self.exchange)
+    }
+
     /// Drops what is left of the service in the scopes of the guards, before the call completes. A panic completes the
     /// call, and goes on unless the thread unwinds already.
     pub(super) fn drop_service(&mut self, clock: &CallClock, drop: impl FnOnce()) {

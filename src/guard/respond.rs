@@ -199,7 +199,7 @@ where
     G: Guard,
     P: Respond<Res, E>,
 {
-    let mut result = P::local_response(call.exchange(), failure);
+    let mut result = call.respond_in_scope(|exchange| P::local_response(exchange, failure));
     if let Ok(message) = &mut result {
         let (head, length) = P::message_head(message);
         call.exchange_mut().0.set_local_response(head, length);

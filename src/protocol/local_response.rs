@@ -13,7 +13,11 @@ use super::{
     HttpExchange, WireFormat,
     rejection_details::{encode_base64, grpc_details, problem_members},
 };
-use crate::call::{Elapsed, GrpcCode, Rejection, RejectionKind};
+use crate::{
+    call::{Elapsed, GrpcCode, Rejection, RejectionKind},
+    // All that is asked of a module further up: whether the caller may see details.
+    context::Context,
+};
 
 /// The message of a caught panic, left in the extensions of its response for outer layers.
 #[derive(Clone, Debug)]
@@ -54,6 +58,15 @@ fn grpc_code(kind: RejectionKind) -> GrpcCode {
     }
 }
 
+/// Adds the details for the caller, if those of the whole service are shown.
+fn with_configured_details(why: Rejection) -> Rejection {
+    let shown = Context::peek(|context| context.is_some_and(Context::has_rejection_details));
+    match shown {
+        true => why.with_details_for_caller(),
+        false => why,
+    }
+}
+
 /// Returns the response to a rejection outside of a call.
 pub(crate) fn rejection_response_in(wire: WireFormat, why: Rejection) -> Response<Bytes> {
     rejection_response(&HttpExchange::with_wire(wire), why)
@@ -61,6 +74,7 @@ pub(crate) fn rejection_response_in(wire: WireFormat, why: Rejection) -> Respons
 
 /// Returns the response to a rejected call; the `Rejection` travels in its extensions.
 pub(super) fn rejection_response(call: &HttpExchange, why: Rejection) -> Response<Bytes> {
+    let why = with_configured_details(why);
     let detail = why.kind().client_message();
     let mut response = if call.is_grpc() {
         let mut response = grpc_response(call, grpc_code(why.kind()), detail);
@@ -99,6 +113,7 @@ impl axum_core::response::IntoResponse for Rejection {
 #[cfg(feature = "tonic")]
 impl From<Rejection> for tonic::Status {
     fn from(why: Rejection) -> Self {
+        let why = with_configured_details(why);
         let grpc_code = grpc_code(why.kind());
         let code = tonic::Code::from(i32::from(grpc_code.as_u8()));
         let details = match why.has_details_for_caller() {
@@ -282,6 +297,51 @@ mod tests {
         assert_eq!(answer.headers()["grpc-retry-pushback-ms"], "1200");
         assert_eq!(answer.headers()["content-type"], "application/grpc");
         assert!(answer.body().is_empty());
+    }
+
+    /// Runs `work` in a context whose caller may see details, or not.
+    fn in_context<R>(shown: bool, work: impl FnOnce() -> R) -> R {
+        use crate::{context::Correlate, guard::Admit};
+        let correlate = Correlate::default().with_rejection_details(shown);
+        let mut request = http::Request::new(());
+        let clock = crate::call::CallClock::default();
+        correlate.admit(&mut request, &clock).expect("admitted");
+        let context: Option<&Context> = request.extensions().get();
+        context.expect("with a context").run(work)
+    }
+
+    #[test]
+    fn rejection_response_has_details_where_the_context_shows_them() {
+        let why = Rejection::overloaded("shed")
+            .with_reason("drained")
+            .with_last_error("password is wrong");
+        let shows = |shown, call: HttpExchange| {
+            in_context(shown, || rejection_response(&call, why.clone()))
+        };
+        let details = "grpc-status-details-bin";
+        for shown in [false, true] {
+            let answer = shows(shown, call(None));
+            let body = String::from_utf8_lossy(answer.body());
+            assert_eq!(body.contains(r#""guard":"shed","reason":"drained""#), shown);
+            assert!(!body.contains("password"), "{body}");
+            let why = answer.extensions().get::<Rejection>();
+            assert_eq!(why.map(Rejection::has_details_for_caller), Some(shown));
+            let answer = shows(shown, call(Some("application/grpc")));
+            assert_eq!(answer.headers().contains_key(details), shown);
+        }
+        let answer = rejection_response(&call(Some("application/grpc")), why);
+        assert!(!answer.headers().contains_key(details), "without a context");
+    }
+
+    #[cfg(feature = "tonic")]
+    #[test]
+    fn tonic_status_has_details_where_the_context_shows_them() {
+        for shown in [false, true] {
+            let status = in_context(shown, || {
+                tonic::Status::from(Rejection::rate_limited("login"))
+            });
+            assert_eq!(!status.details().is_empty(), shown);
+        }
     }
 
     #[cfg(feature = "axum")]

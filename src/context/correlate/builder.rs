@@ -131,6 +131,32 @@ impl CorrelateBuilder {
         self
     }
 
+    /// Sets whether trusted callers see the guard, the key and the reason of rejections: of all layers and handlers further
+    /// in, as [`Rejection::with_details_for_caller`](crate::Rejection::with_details_for_caller) has it for one. The last error
+    /// never leaves the process.
+    ///
+    /// Members of a problem body, or details of a gRPC status. The outermost layer of a process decides. Default: no, since
+    /// they tell callers about the inside.
+    ///
+    /// For callers in your own network only:
+    ///
+    /// ```
+    /// use tower_keep::{context::{Correlate, Trust}, observe};
+    ///
+    /// let correlate = Correlate::builder()
+    ///     .trust(Trust::networks(["10.0.0.0/8"])?)
+    ///     .rejection_details(true)
+    ///     .build()?;
+    /// let layer = observe("stock").correlate(correlate).server();
+    /// # let _ = layer;
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn rejection_details(mut self, shown: bool) -> Self {
+        self.config.rejection_details = shown;
+        self
+    }
+
     /// Checks the settings and builds the guard.
     ///
     /// # Errors

@@ -27,6 +27,7 @@ pub(super) struct CorrelateConfig {
     pub(super) echo: bool,
     pub(super) echo_grpc: bool,
     pub(super) respond_traceparent: Option<RequestPredicate>,
+    pub(super) rejection_details: bool,
 }
 
 impl Default for CorrelateConfig {
@@ -43,6 +44,7 @@ impl Default for CorrelateConfig {
             echo: true,
             echo_grpc: false,
             respond_traceparent: None,
+            rejection_details: false,
         }
     }
 }
@@ -74,6 +76,7 @@ impl CorrelateConfig {
             // A deadline guard further in sets it.
             deadline: None,
             attempt: 1,
+            rejection_details: is_trusted && self.rejection_details,
             fields: SharedFields::default(),
             origin: None,
         })
@@ -147,4 +150,31 @@ fn read_tracestate(format: TraceFormat, headers: &HeaderMap) -> Option<Tracestat
         count_malformed("tracestate");
         None
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rejection_details_are_for_trusted_callers_if_configured() {
+        for (configured, trusted, shown) in [
+            (false, true, false),
+            (true, true, true),
+            (true, false, false),
+        ] {
+            let config = CorrelateConfig {
+                rejection_details: configured,
+                trust: Trust::when(move |_| trusted),
+                ..CorrelateConfig::default()
+            };
+            let context = config.create_context(&mut Request::new(()));
+            assert_eq!(context.has_rejection_details(), shown);
+            // Derived contexts are of the same call.
+            assert_eq!(context.with_attempt(2).has_rejection_details(), shown);
+        }
+        let default = CorrelateConfig::default().create_context(&mut Request::new(()));
+        assert!(!default.has_rejection_details());
+        assert!(!Context::new_root().has_rejection_details());
+    }
 }

@@ -47,6 +47,12 @@ impl Correlate {
         CorrelateBuilder::default()
     }
 
+    /// Returns the guard with another setting of [`CorrelateBuilder::rejection_details`].
+    pub(crate) fn with_rejection_details(mut self, shown: bool) -> Self {
+        Arc::make_mut(&mut self.0).rejection_details = shown;
+        self
+    }
+
     fn echo_ids(&self, context: &Context, head: &mut Head<'_>) {
         let config = &*self.0;
         if !config.echo || (head.wire.is_grpc() && !config.echo_grpc) {

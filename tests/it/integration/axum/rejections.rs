@@ -11,7 +11,11 @@ use std::{
 use axum::{Router, routing::get as on_get};
 use http::StatusCode;
 use tower::ServiceExt;
-use tower_keep::{GuardLayer, Outcome, Rejection, context::Correlate};
+use tower_keep::{
+    CircuitBreaker, GuardLayer, Observe, Outcome, Rejection, Track,
+    context::{Correlate, Trust},
+    observe,
+};
 
 use super::order;
 use crate::{
@@ -186,6 +190,75 @@ async fn inner_rejection_is_rejected_for_every_layer() {
             assert_eq!(
                 cause,
                 r#"rejected by "fuse": circuit_open; retry after 1.5 s"#
+            );
+        }
+    }
+}
+
+/// Returns the problem bodies of a layer, a handler and a pair of guards that reject.
+async fn rejected_bodies(observe: Observe, correlate: Correlate) -> [String; 3] {
+    let breaker = CircuitBreaker::new("stock");
+    breaker.force_open();
+    let handler = || async {
+        let why = Rejection::rate_limited("quota").with_key("tenant 7");
+        why.with_last_error("password is wrong")
+    };
+    let guarded = on_get(|| async { "in stock" }).layer(breaker.layer().server());
+    let pair = (correlate, (Track::new("pair"), Fuse::blown()));
+    let app = Router::new()
+        .route("/layer", guarded)
+        .route("/handler", on_get(handler))
+        .layer(observe.server());
+    let alone = Router::new()
+        .route("/pair", on_get(|| async { "alone" }))
+        .layer(GuardLayer::server(pair));
+    let app = app.merge(alone);
+    let body = async |path| text(app.clone().oneshot(local(path)).await.unwrap()).await;
+    [
+        body("/layer").await,
+        body("/handler").await,
+        body("/pair").await,
+    ]
+}
+
+#[tokio::test]
+async fn rejection_details_are_shown_for_a_whole_service() {
+    let correlate = Correlate::builder().rejection_details(true).build();
+    let observe = observe("shop").rejection_details(true);
+    let [layer, handler, pair] = rejected_bodies(observe, correlate.unwrap()).await;
+    assert!(
+        layer.contains(r#""kind":"circuit_open","guard":"stock","reason":"forced_open""#),
+        "{layer}"
+    );
+    assert!(
+        handler.contains(r#""guard":"quota","key":"tenant 7""#),
+        "{handler}"
+    );
+    assert!(!handler.contains("password"), "{handler}");
+    assert!(pair.contains(r#""guard":"fuse""#), "{pair}");
+}
+
+#[tokio::test]
+async fn rejection_details_are_hidden_by_default_and_from_untrusted_callers() {
+    let strangers = Correlate::builder()
+        .trust(Trust::never())
+        .rejection_details(true);
+    let strangers = strangers.build().unwrap();
+    let stranger = observe("shop").correlate(strangers.clone());
+    let off = observe("shop")
+        .rejection_details(true)
+        .rejection_details(false);
+    for (observe, correlate) in [
+        (observe("shop"), Correlate::default()),
+        (stranger.clone(), strangers.clone()),
+        (stranger.rejection_details(true), strangers),
+        (off, Correlate::default()),
+    ] {
+        for body in rejected_bodies(observe, correlate).await {
+            let problem: serde_json::Value = serde_json::from_str(&body).unwrap();
+            assert!(
+                problem["detail"].is_string() && problem.get("guard").is_none(),
+                "{body}"
             );
         }
     }

@@ -6,6 +6,7 @@ use tower::ServiceBuilder;
 use tower_keep::{
     GuardLayer, Outcome, Track,
     context::{Correlate, Propagate},
+    observe,
 };
 
 use super::{Scripted, channel, check};
@@ -57,6 +58,22 @@ async fn handler_can_return_a_rejection() {
         r#"rejected by "till": rate_limited; retry after 1.2 s"#
     );
     assert_eq!(errors.total(), 0);
+}
+
+#[tokio::test]
+async fn rejection_details_of_a_whole_service_are_in_statuses_of_handlers() {
+    for shown in [false, true] {
+        let health = HealthServer::new(Scripted::default());
+        let layer = observe("health").rejection_details(shown).server();
+        let address = serve_tonic!(layer, health);
+        let status = HealthClient::new(channel(address))
+            .check(check("closed"))
+            .await
+            .unwrap_err();
+        let details = String::from_utf8_lossy(status.details()).into_owned();
+        assert_eq!(details.contains("RATE_LIMITED"), shown);
+        assert_eq!(details.contains("till"), shown);
+    }
 }
 
 #[tokio::test]
