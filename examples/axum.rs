@@ -55,7 +55,7 @@ async fn errors() -> String {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    tower_keep::logging::init()?;
+    tower_keep::logging::install()?;
     let app = Router::new()
         .route("/orders/{id}", get(order))
         .route("/broken", get(broken))

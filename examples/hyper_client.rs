@@ -34,7 +34,7 @@ async fn peer(listener: TcpListener) -> Result<(), BoxError> {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    tower_keep::logging::init()?;
+    tower_keep::logging::install()?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     tokio::spawn(peer(listener));

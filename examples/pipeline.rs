@@ -55,7 +55,7 @@ fn pipeline() -> Result<Pipeline, BoxError> {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    tower_keep::logging::init()?;
+    tower_keep::logging::install()?;
     let (db, pool) = (pipeline()?, Pool);
     for id in [7, 0, 13, 13, 7] {
         match db.run(|| pool.fetch_one(id)).await {

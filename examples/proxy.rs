@@ -141,7 +141,7 @@ async fn start_upstream() -> Result<String, BoxError> {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    tower_keep::logging::init()?;
+    tower_keep::logging::install()?;
     if let Some(upstream) = std::env::args().nth(1) {
         let listener = TcpListener::bind("127.0.0.1:8080").await?;
         println!("forwarding http://{} to {upstream}", listener.local_addr()?);

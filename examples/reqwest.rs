@@ -44,7 +44,7 @@ async fn peer() -> Result<SocketAddr, BoxError> {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    tower_keep::logging::init()?;
+    tower_keep::logging::install()?;
     let address = peer().await?;
 
     let timeouts = Timeouts::builder("quotes")

@@ -26,7 +26,7 @@ async fn quote(symbol: &'static str) -> io::Result<f64> {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    tower_keep::logging::init()?;
+    tower_keep::logging::install()?;
     let mut quotes = ServiceBuilder::new()
         .layer(observe("quotes").any())
         .service(service_fn(quote));

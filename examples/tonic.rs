@@ -11,7 +11,7 @@ use tower_keep::observe;
 
 #[tokio::main]
 async fn main() -> Result<(), tower_keep::BoxError> {
-    tower_keep::logging::init()?;
+    tower_keep::logging::install()?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let (_reporter, health) = tonic_health::server::health_reporter();

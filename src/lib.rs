@@ -15,7 +15,7 @@
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     tower_keep::logging::init()?;
+//!     tower_keep::logging::install()?;
 //!     let app = Router::new()
 //!         .route("/orders/{id}", get(order))
 //!         .layer(observe("orders").server());

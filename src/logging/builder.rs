@@ -5,7 +5,7 @@ use tracing_log::{AsLog, LogTracer};
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter, layer::SubscriberExt, registry::Registry};
 
 use super::{
-    error::InitError,
+    error::InstallError,
     filter::{env_var, parse_filter},
     format::LogFormat,
     layer::LogLayer,
@@ -54,7 +54,7 @@ impl<W> Logging<W> {
         self
     }
 
-    /// Sets whether [`init`](Logging::init) also calls [`capture_panics`]. Default: yes, so that a panic is logged once.
+    /// Sets whether [`install`](Logging::install) also calls [`capture_panics`]. Default: yes, so that a panic is logged once.
     #[must_use]
     pub fn capture_panics(mut self, capture: bool) -> Self {
         self.capture_panics = capture;
@@ -104,7 +104,7 @@ impl<W> Logging<W> {
         }
     }
 
-    /// Returns the filter that [`init`](Logging::init) would use, for a custom registry.
+    /// Returns the filter that [`install`](Logging::install) would use, for a custom registry.
     ///
     /// It keeps the span of a call enabled even where only warnings are logged, because events of spawned tasks take their
     /// IDs from it. Directives that name `tower_keep` are not changed.
@@ -112,7 +112,7 @@ impl<W> Logging<W> {
     /// # Errors
     ///
     /// Returns an error if `RUST_LOG`, or [`level`](Logging::level) if that is unset, cannot be parsed.
-    pub fn filter(&self) -> Result<EnvFilter, InitError> {
+    pub fn filter(&self) -> Result<EnvFilter, InstallError> {
         match env_var("RUST_LOG")? {
             Some(directives) => parse_filter("RUST_LOG", &directives),
             None => parse_filter("level", &self.level),
@@ -120,7 +120,7 @@ impl<W> Logging<W> {
     }
 
     /// Returns the format from the setting and the environment.
-    fn line_format(&self) -> Result<LineFormat, InitError> {
+    fn line_format(&self) -> Result<LineFormat, InstallError> {
         if !self.is_pretty()? {
             return Ok(LineFormat::Json);
         }
@@ -130,7 +130,7 @@ impl<W> Logging<W> {
         })
     }
 
-    fn is_pretty(&self) -> Result<bool, InitError> {
+    fn is_pretty(&self) -> Result<bool, InstallError> {
         match self.format {
             LogFormat::Json => Ok(false),
             LogFormat::Pretty => Ok(true),
@@ -140,7 +140,7 @@ impl<W> Logging<W> {
                 Some("pretty") => Ok(true),
                 Some(other) => {
                     let value = format!("{other:?}");
-                    Err(InitError::config("LOG_FORMAT", value, "json or pretty"))
+                    Err(InstallError::config("LOG_FORMAT", value, "json or pretty"))
                 }
             },
         }
@@ -166,7 +166,7 @@ impl<W> Logging<W> {
     /// # Errors
     ///
     /// Returns an error if the format is [`LogFormat::Auto`] and `LOG_FORMAT` is neither `json` nor `pretty`.
-    pub fn layer(self) -> Result<LogLayer<W>, InitError> {
+    pub fn layer(self) -> Result<LogLayer<W>, InstallError> {
         Ok(LogLayer::new(self.line_format()?, self.writer))
     }
 
@@ -176,7 +176,7 @@ impl<W> Logging<W> {
     /// # Errors
     ///
     /// Returns an error if `RUST_LOG`, `LOG_FORMAT` or the level is invalid, or if a subscriber is already installed.
-    pub fn init(self) -> Result<(), InitError>
+    pub fn install(self) -> Result<(), InstallError>
     where
         W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
     {

@@ -3,19 +3,19 @@ use std::env::{self, VarError};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{EnvFilter, filter::Directive};
 
-use super::error::InitError;
+use super::error::InstallError;
 
 /// The target of the span of a call, which carries the IDs into tasks.
 const CALL_SPAN: &str = "tower_keep::call";
 
 /// Returns a variable of the environment, `None` if it is unset or blank.
-pub(super) fn env_var(name: &'static str) -> Result<Option<String>, InitError> {
+pub(super) fn env_var(name: &'static str) -> Result<Option<String>, InstallError> {
     match env::var(name) {
         Ok(value) if value.trim().is_empty() => Ok(None),
         Ok(value) => Ok(Some(value.trim().to_owned())),
         Err(VarError::NotPresent) => Ok(None),
         Err(VarError::NotUnicode(value)) => {
-            Err(InitError::config(name, format!("{value:?}"), "UTF-8"))
+            Err(InstallError::config(name, format!("{value:?}"), "UTF-8"))
         }
     }
 }
@@ -23,7 +23,10 @@ pub(super) fn env_var(name: &'static str) -> Result<Option<String>, InitError> {
 /// Parses filter directives, and enables the span of a call unless the directives name `tower_keep`.
 ///
 /// `source` is the name of the setting, for the error.
-pub(super) fn parse_filter(source: &'static str, directives: &str) -> Result<EnvFilter, InitError> {
+pub(super) fn parse_filter(
+    source: &'static str,
+    directives: &str,
+) -> Result<EnvFilter, InstallError> {
     let Ok(filter) = EnvFilter::builder().parse(directives) else {
         return Err(invalid_directives(source, directives));
     };
@@ -45,7 +48,7 @@ pub(super) fn parse_filter(source: &'static str, directives: &str) -> Result<Env
 }
 
 /// Returns the error for directives that cannot be parsed, with the first invalid one.
-fn invalid_directives(source: &'static str, directives: &str) -> InitError {
+fn invalid_directives(source: &'static str, directives: &str) -> InstallError {
     let invalid = directives
         .split(',')
         .find(|part| part.parse::<Directive>().is_err())
@@ -56,5 +59,5 @@ fn invalid_directives(source: &'static str, directives: &str) -> InitError {
         "directives such as info,my_app=debug{}",
         invalid.unwrap_or_default()
     );
-    InitError::config(source, format!("{directives:?}"), expected)
+    InstallError::config(source, format!("{directives:?}"), expected)
 }

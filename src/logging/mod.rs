@@ -4,8 +4,8 @@
 //! adds the same IDs.
 //!
 //! ```no_run
-//! # fn main() -> Result<(), tower_keep::logging::InitError> {
-//! tower_keep::logging::init()?;
+//! # fn main() -> Result<(), tower_keep::logging::InstallError> {
+//! tower_keep::logging::install()?;
 //! tracing::info!(port = 3000, "listening");
 //! # Ok(()) }
 //! ```
@@ -43,7 +43,7 @@
 //!
 //! # One line per failure
 //!
-//! A failed call has one line in the access log. A panic inside of it adds no other: [`init`] calls
+//! A failed call has one line in the access log. A panic inside of it adds no other: [`install`] calls
 //! [`capture_panics`](crate::errors::capture_panics), which replaces std's report on stderr by the field `error_location`
 //! of that line. An [operation](mod@crate::operation) that fails inside of a call has a separate line at `WARN`, because
 //! the call may handle the error and succeed.
@@ -86,8 +86,8 @@ mod span_context;
 mod span_fields;
 
 pub use self::{
-    builder::Logging, error::InitError, format::LogFormat, layer::LogLayer, lost_lines::lost_lines,
-    output::Output,
+    builder::Logging, error::InstallError, format::LogFormat, layer::LogLayer,
+    lost_lines::lost_lines, output::Output,
 };
 
 /// Installs a subscriber with the default settings; see the [module](self).
@@ -98,14 +98,21 @@ pub use self::{
 ///
 /// ```ignore
 /// let (writer, _guard) = tracing_appender::non_blocking(std::io::stdout());
-/// tower_keep::logging::builder().writer(writer).init()?;
+/// tower_keep::logging::builder().writer(writer).install()?;
 /// ```
 ///
 /// # Errors
 ///
 /// Returns an error if `RUST_LOG` or `LOG_FORMAT` is invalid, or if a subscriber is already installed.
-pub fn init() -> Result<(), InitError> {
-    builder().init()
+pub fn install() -> Result<(), InstallError> {
+    builder().install()
+}
+
+/// Installs a subscriber as [`install`] does.
+// For the programs of the README, until they call `install`.
+#[doc(hidden)]
+pub fn init() -> Result<(), InstallError> {
+    install()
 }
 
 /// Returns a builder with the default settings.
@@ -113,8 +120,8 @@ pub fn init() -> Result<(), InitError> {
 /// A program whose standard output is data logs to standard error:
 ///
 /// ```no_run
-/// # fn main() -> Result<(), tower_keep::logging::InitError> {
-/// tower_keep::logging::builder().stderr().level("info,my_app=debug").init()?;
+/// # fn main() -> Result<(), tower_keep::logging::InstallError> {
+/// tower_keep::logging::builder().stderr().level("info,my_app=debug").install()?;
 /// # Ok(()) }
 /// ```
 pub fn builder() -> Logging {

@@ -42,7 +42,7 @@ thread_local! {
 }
 
 /// Installs a panic hook that adds the location of panics to the log and to error records. Once per process; further calls do
-/// nothing. `logging::init` calls it too.
+/// nothing. `logging::install` calls it too.
 ///
 /// | a panic | without | with |
 /// |---|---|---|

@@ -49,7 +49,7 @@ fn child_process() {
     };
     // The test harness has a hook of its own.
     let _ = panic::take_hook();
-    let say = |result: Result<(), logging::InitError>| match result {
+    let say = |result: Result<(), logging::InstallError>| match result {
         Ok(()) => println!("installed"),
         Err(error) => println!(
             "said: {:?} {}: {error}",
@@ -58,15 +58,15 @@ fn child_process() {
         ),
     };
     match &*part {
-        "init" => say(logging::init()),
-        "level" => say(logging::builder().level("info,loud=very").init()),
+        "install" => say(logging::install()),
+        "level" => say(logging::builder().level("info,loud=very").install()),
         "twice" => {
-            say(logging::init());
-            say(logging::init());
+            say(logging::install());
+            say(logging::install());
             tracing::info!("still here");
         }
         "speak" => {
-            say(logging::init());
+            say(logging::install());
             tracing::info!(target: "shop", "information");
             log::warn!(target: "old_library", "an event of the log crate");
             tracing::debug!(target: "shop::deep", "detail");
@@ -74,11 +74,11 @@ fn child_process() {
             println!("call span: {}", !span.is_disabled());
         }
         "stderr" => {
-            say(logging::builder().stderr().init());
+            say(logging::builder().stderr().install());
             tracing::info!("over here");
         }
         "panics" => {
-            say(logging::init());
+            say(logging::install());
             assert!(std::thread::spawn(|| panic!("in a thread")).join().is_err());
             let runtime = tokio::runtime::Builder::new_current_thread().build();
             let app = Router::new()
@@ -100,14 +100,14 @@ fn child_process() {
                     panic!("the second");
                 }
             }
-            say(logging::init());
+            say(logging::install());
             let _ = operation("sums").call(|| -> Result<(), io::Error> {
                 let _sour = Sour;
                 panic!("the first")
             });
         }
         "slow pipe" => {
-            say(logging::init());
+            say(logging::install());
             let text = "x".repeat(9_000);
             for (written, count) in io::stdin().lines().enumerate() {
                 let count: usize = count.expect("a line").parse().expect("a number");
@@ -242,16 +242,16 @@ fn init_names_invalid_setting() {
             .to_owned()
     };
     assert_eq!(
-        said("init", &[("RUST_LOG", "info,my_app=lots")]),
+        said("install", &[("RUST_LOG", "info,my_app=lots")]),
         "Some(\"RUST_LOG\") false: logging: RUST_LOG is \"info,my_app=lots\", must be directives such as \
          info,my_app=debug (\"my_app=lots\" is not a directive)"
     );
     assert_eq!(
-        said("init", &[("LOG_FORMAT", "xml")]),
+        said("install", &[("LOG_FORMAT", "xml")]),
         "Some(\"LOG_FORMAT\") false: logging: LOG_FORMAT is \"xml\", must be json or pretty"
     );
     assert!(said("level", &[]).starts_with("Some(\"level\")"));
-    let text = play("init", &[("RUST_LOG", " "), ("LOG_FORMAT", "")]).stdout;
+    let text = play("install", &[("RUST_LOG", " "), ("LOG_FORMAT", "")]).stdout;
     assert!(String::from_utf8_lossy(&text).contains("installed"));
 }
 

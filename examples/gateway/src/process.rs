@@ -80,7 +80,7 @@ pub fn log_to_stderr(log: Log) -> Result<(), String> {
         Log::Off => return Ok(()),
     };
     let logging = logging::builder().format(format).stderr();
-    logging.init().map_err(|error| error.to_string())
+    logging.install().map_err(|error| error.to_string())
 }
 
 /// One line on standard output. A reader who went away, as `head` does, is no reason to end.
