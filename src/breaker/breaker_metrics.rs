@@ -188,7 +188,7 @@ impl BreakerMetrics {
             metrics::describe_counter!(
                 "tower_keep_breaker_rejections_total",
                 Unit::Count,
-                "Calls that a circuit breaker rejected, or would have in shadow mode."
+                "Calls that a circuit breaker rejected, or would have rejected in shadow mode."
             );
             metrics::counter!("tower_keep_breaker_rejections_total", "breaker" => breaker.to_string())
         };
@@ -202,7 +202,7 @@ impl BreakerMetrics {
             metrics::describe_counter!(
                 "tower_keep_breaker_evictions_total",
                 Unit::Count,
-                "Keys whose circuit breaker was removed to make room for that of another key."
+                "Keys whose circuit breaker was evicted to make room for that of another key."
             );
             metrics::counter!("tower_keep_breaker_evictions_total", "breaker" => self.name().to_string())
         };

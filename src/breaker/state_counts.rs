@@ -104,7 +104,7 @@ fn state_gauges(breaker: &Label) -> [Gauge; 5] {
     metrics::describe_gauge!(
         "tower_keep_breaker_state",
         Unit::Count,
-        "How many circuit breakers of the name are in the state, in this process."
+        "Circuit breakers of the name in the state, keys included."
     );
     CircuitState::ALL.map(|state| {
         let name = breaker.to_string();

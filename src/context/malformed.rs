@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use metrics::Counter;
+use metrics::{Counter, Unit};
 
 use crate::{
     call::catch_hook,
@@ -30,7 +30,12 @@ impl SeriesKey for HeaderLabel {
 pub(super) fn count_malformed(header: &'static str) {
     // More than there are names, all of which are constants of this module.
     static MALFORMED: LazyLock<Family<HeaderLabel, Counter>> = LazyLock::new(|| Family::new(16));
-    let make = |header: &HeaderLabel| metrics::counter!("tower_keep_malformed_headers_total", "header" => header.0);
+    let make = |header: &HeaderLabel| {
+        const NAME: &str = "tower_keep_malformed_headers_total";
+        let help = "Headers of requests that break their specification.";
+        metrics::describe_counter!(NAME, Unit::Count, help);
+        metrics::counter!(NAME, "header" => header.0)
+    };
     let count = |counter: &Counter| counter.increment(1);
     // Runs while a call is admitted, which a recorder that panics must not fail.
     catch_hook(|| {

@@ -22,7 +22,7 @@ impl FallbackMetrics {
         metrics::describe_counter!(
             FAILED,
             Unit::Count,
-            "Failed calls whose fallback failed as well, by the reason."
+            "Failed calls whose fallback failed as well."
         );
         FallbackMetrics {
             served: Outcome::ALL.map(|outcome| {

@@ -5,6 +5,8 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use metrics::Unit;
+
 use crate::call::catch_hook;
 
 static LOST_LINES: AtomicU64 = AtomicU64::new(0);
@@ -35,6 +37,10 @@ pub(super) fn count_lost_line() {
     if COUNTING.replace(true) {
         return;
     }
-    catch_hook(|| metrics::counter!("tower_keep_log_lines_lost_total").increment(1));
+    catch_hook(|| {
+        const NAME: &str = "tower_keep_log_lines_lost_total";
+        metrics::describe_counter!(NAME, Unit::Count, "Log lines that could not be written.");
+        metrics::counter!(NAME).increment(1);
+    });
     COUNTING.set(false);
 }

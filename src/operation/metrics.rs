@@ -1,6 +1,6 @@
 use std::{sync::OnceLock, time::Duration};
 
-use metrics::{Counter, Gauge, Histogram};
+use metrics::{Counter, Gauge, Histogram, Unit};
 
 use super::key::{OperationKey, OperationOutcomeKey, OperationSlowKey};
 use crate::{
@@ -54,8 +54,10 @@ impl OperationMetrics {
     /// Counts a run in flight.
     pub(super) fn inc_in_flight(&self, key: OperationKey) -> InFlightGauge {
         self.in_flight.increment(&key, |key| {
+            const NAME: &str = "operations_in_flight";
+            metrics::describe_gauge!(NAME, Unit::Count, "Runs of an operation in flight.");
             metrics::gauge!(
-                "operations_in_flight",
+                NAME,
                 "operation" => key.name(),
                 "kind" => key.kind(),
             )
@@ -69,8 +71,10 @@ impl OperationMetrics {
 
     pub(super) fn record_duration(&self, key: OperationKey, outcome: Outcome, elapsed: Duration) {
         let make = |OperationOutcomeKey(key, outcome): &OperationOutcomeKey| {
+            const NAME: &str = "operation_duration_seconds";
+            metrics::describe_histogram!(NAME, Unit::Seconds, "Runs of an operation.");
             metrics::histogram!(
-                "operation_duration_seconds",
+                NAME,
                 "operation" => key.name(),
                 "kind" => key.kind(),
                 "outcome" => outcome.as_str(),
@@ -85,8 +89,11 @@ impl OperationMetrics {
     #[cold]
     pub(super) fn count_slow(&self, key: OperationKey, level: SlowLevel) {
         let make = |OperationSlowKey(key, level): &OperationSlowKey| {
+            const NAME: &str = "operation_slow_total";
+            let help = "Runs of an operation slower than a threshold.";
+            metrics::describe_counter!(NAME, Unit::Count, help);
             metrics::counter!(
-                "operation_slow_total",
+                NAME,
                 "operation" => key.name(),
                 "kind" => key.kind(),
                 "level" => level.as_str(),

@@ -40,7 +40,7 @@ impl LabelBuilder<'_> {
 
     /// Returns `None` for tunnels: the call is over with its head, and tells nothing of their duration.
     fn duration_histogram(&self, kind: MetricKind, labels: Vec<Label>) -> Option<Histogram> {
-        let (prefix, side) = (self.prefix(kind == MetricKind::Grpc), side_name(self.side));
+        let prefix = self.prefix(kind == MetricKind::Grpc);
         let name = match kind {
             MetricKind::Stream => format!("{prefix}_stream_duration_seconds"),
             MetricKind::Grpc if !self.config.is_classic() => {
@@ -49,13 +49,33 @@ impl LabelBuilder<'_> {
             MetricKind::Grpc | MetricKind::Http => format!("{prefix}_request_duration_seconds"),
             MetricKind::Tunnel => return None,
         };
-        let what = match kind {
-            MetricKind::Stream => "Server-sent events, from admission to their end",
-            _ => "From admission to the end of the response body",
-        };
-        // Described along with each series, since nobody tells when a recorder is installed.
-        metrics::describe_histogram!(name.clone(), Unit::Seconds, format!("{what}, {side}."));
-        Some(metrics::histogram!(name, labels))
+        let histogram = histogram(name, Unit::Seconds, self.duration_help(kind), labels);
+        Some(histogram)
+    }
+
+    fn duration_help(&self, kind: MetricKind) -> &'static str {
+        match (self.config.is_classic(), kind, self.side) {
+            (true, MetricKind::Stream, _) => "Long-lived streams, from admission to their end.",
+            (true, ..) => "Calls, from admission to the end of the response body.",
+            (false, MetricKind::Stream, Side::Server) => {
+                "Long-lived streams that were served, from admission to their end."
+            }
+            (false, MetricKind::Stream, Side::Client) => {
+                "Long-lived streams that were called, from admission to their end."
+            }
+            (false, MetricKind::Grpc, Side::Server) => {
+                "gRPC calls that were served, from admission to the end of the response body."
+            }
+            (false, MetricKind::Grpc, Side::Client) => {
+                "gRPC calls that were made, from admission to the end of the response body."
+            }
+            (false, _, Side::Server) => {
+                "HTTP calls that were served, from admission to the end of the response body."
+            }
+            (false, _, Side::Client) => {
+                "HTTP calls that were made, from admission to the end of the response body."
+            }
+        }
     }
 
     fn active_name(&self) -> String {
@@ -80,8 +100,8 @@ impl LabelBuilder<'_> {
             (true, Side::Client) => vec![Label::new("method", method_name(key.method))],
             (false, _) => vec![method(), Label::new("url_scheme", scheme_name(key.https))],
         };
-        let what = format!("Calls in flight, {}.", side_name(self.side));
-        metrics::describe_gauge!(self.active_name(), what);
+        let help = "HTTP and gRPC calls in flight.";
+        metrics::describe_gauge!(self.active_name(), Unit::Count, help);
         self.push_service(&mut labels);
         metrics::gauge!(self.active_name(), labels)
     }
@@ -150,19 +170,38 @@ impl LabelBuilder<'_> {
         };
         let options = &self.config.options;
         let prefix = self.prefix(key.kind == MetricKind::Grpc);
-        let histogram = |on: bool, name: &str| {
-            on.then(|| metrics::histogram!(format!("{prefix}_{name}"), labels.clone()))
+        let time = |on: bool, name: &str, help: &'static str| {
+            let name = || format!("{prefix}_{name}_seconds");
+            on.then(|| histogram(name(), Unit::Seconds, help, labels.clone()))
+        };
+        let size = |name: &str, help: &'static str| {
+            let name = || format!("{prefix}_{name}_body_size_bytes");
+            let on = options.body_sizes;
+            on.then(|| histogram(name(), Unit::Bytes, help, labels.clone()))
         };
         CallMetrics {
-            total: self
-                .config
-                .is_classic()
-                .then(|| metrics::counter!(format!("{prefix}_requests_total"), labels.clone())),
-            time_to_head: histogram(options.time_to_head, "time_to_head_seconds"),
-            poll_time: histogram(options.poll_time, "poll_time_seconds"),
-            readiness_wait: histogram(options.readiness_wait, "readiness_wait_seconds"),
-            request_size: histogram(options.body_sizes, "request_body_size_bytes"),
-            response_size: histogram(options.body_sizes, "response_body_size_bytes"),
+            total: self.config.is_classic().then(|| {
+                let name = format!("{prefix}_requests_total");
+                metrics::describe_counter!(name.clone(), Unit::Count, "Calls.");
+                metrics::counter!(name, labels.clone())
+            }),
+            time_to_head: time(
+                options.time_to_head,
+                "time_to_head",
+                "From admission to the head of the response.",
+            ),
+            poll_time: time(
+                options.poll_time,
+                "poll_time",
+                "Time in which the service was polled.",
+            ),
+            readiness_wait: time(
+                options.readiness_wait,
+                "readiness_wait",
+                "Time for which the caller waited for the service to be ready.",
+            ),
+            request_size: size("request", "Bytes of request bodies."),
+            response_size: size("response", "Bytes of response bodies."),
             // Last, since it takes the labels.
             duration: self.duration_histogram(key.kind, labels),
         }
@@ -175,15 +214,18 @@ impl LabelBuilder<'_> {
             Label::new("outcome", key.outcome.as_str()),
         ];
         self.push_target(key.target, key.is_grpc, &mut labels);
-        metrics::describe_counter!("tower_keep_calls_total", "Calls by outcome.");
-        metrics::counter!("tower_keep_calls_total", labels)
+        const NAME: &str = "tower_keep_calls_total";
+        metrics::describe_counter!(NAME, Unit::Count, "Calls by outcome.");
+        metrics::counter!(NAME, labels)
     }
 
     pub(super) fn slow_counter(&self, key: &SlowKey) -> Counter {
         // Empty without a target: all series of a counter must have the same label names.
         let target = key.target.map(|id| self.targets.resolve(id));
+        const NAME: &str = "tower_keep_slow_calls_total";
+        metrics::describe_counter!(NAME, Unit::Count, "Calls slower than a threshold.");
         metrics::counter!(
-            "tower_keep_slow_calls_total",
+            NAME,
             "service" => self.config.options.name.to_string(),
             "target" => target.unwrap_or_default().to_owned(),
             "level" => key.level.as_str(),
@@ -192,8 +234,16 @@ impl LabelBuilder<'_> {
 
     pub(super) fn error_counter(&self, key: &ErrorTypeKey) -> Counter {
         let error_type = self.error_types.resolve(key.0).to_owned();
+        let help = "Failed calls by the kind of the error record.";
+        metrics::describe_counter!("errors_total", Unit::Count, help);
         metrics::counter!("errors_total", "type" => error_type)
     }
+}
+
+/// Makes a histogram. It is described along with each series, since nobody tells when a recorder is installed.
+fn histogram(name: String, unit: Unit, help: &'static str, labels: Vec<Label>) -> Histogram {
+    metrics::describe_histogram!(name.clone(), unit, help);
+    metrics::histogram!(name, labels)
 }
 
 fn push_classic(labels: &mut Vec<Label>, series: &SeriesLabels) {

@@ -49,7 +49,12 @@ pub(crate) fn report_hook_panic(thrown: PanicPayload) {
     let payload = CapturedPanic::new(thrown);
     HOOK_PANICS.fetch_add(1, Ordering::Relaxed);
     // The recorder may be the one that panics, and so may the payload when it is dropped.
-    let _ = catch(|| metrics::counter!("tower_keep_hook_panics_total").increment(1));
+    let _ = catch(|| {
+        const NAME: &str = "tower_keep_hook_panics_total";
+        let help = "Hooks, subscribers, recorders and classifiers that panicked.";
+        metrics::describe_counter!(NAME, metrics::Unit::Count, help);
+        metrics::counter!(NAME).increment(1);
+    });
     payload.report_hook();
     let _ = catch(|| drop(payload));
 }

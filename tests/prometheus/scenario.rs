@@ -1,0 +1,266 @@
+//! Calls of all kinds, after which each metric is there with each of its labels.
+
+use std::{
+    future::pending,
+    pin::{Pin, pin},
+    task::Poll,
+    time::Duration,
+};
+
+use axum::{Router, routing::get};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use tokio::net::TcpListener;
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
+use tower_keep::{
+    BoxError, CircuitBreaker, FallbackLayer, GuardLayer, Retry, Track,
+    breaker::KeyedBreaker,
+    fallback::Fallback,
+    observe, operation,
+    retry::{Backoff, RetryLayer},
+    testing::{Reply, Script, ScriptedBody},
+    timeout::{Deadline, TimeLimit, TimeoutLayer},
+    track::{MetricNaming, RequestBodyLayer, RouteSlot},
+};
+
+use super::scrape::serve;
+
+type Inner = BoxCloneSyncService<Request<Full<Bytes>>, Response<ScriptedBody>, BoxError>;
+
+/// A service that is not ready at once, on a route.
+fn scripted(route: Option<&'static str>, reply: fn() -> Reply) -> Inner {
+    let services = ServiceBuilder::new()
+        .layer(RequestBodyLayer::new(|body| body))
+        .map_request(move |request: Request<_>| {
+            if let Some(route) = route {
+                RouteSlot::set(request.extensions(), route);
+            }
+            request
+        });
+    BoxCloneSyncService::new(services.service(Script::always(reply).ready_after(1)))
+}
+
+/// Makes a call and reads its response to the end.
+async fn finish<S, B>(service: S, request: Request<Full<Bytes>>)
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>>,
+    B: http_body::Body,
+{
+    if let Ok(response) = service.oneshot(request).await {
+        let _ = response.into_body().collect().await;
+    }
+}
+
+/// The same, or drops the call where it hangs. Needs no time to pass: what a script does not reply at once, it never does.
+async fn finish_or_drop<S, B>(service: S, request: Request<Full<Bytes>>)
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>>,
+    B: http_body::Body,
+{
+    let mut call = pin!(finish(service, request));
+    for _ in 0..10 {
+        if poll_once(call.as_mut()).await {
+            return;
+        }
+    }
+}
+
+/// Returns whether the future is ready.
+async fn poll_once(mut future: Pin<&mut impl Future>) -> bool {
+    std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_ready())).await
+}
+
+fn http(uri: &str) -> Request<Full<Bytes>> {
+    let body = Full::from("hello");
+    Request::get(uri).body(body).expect("a request")
+}
+
+fn grpc(uri: &str) -> Request<Full<Bytes>> {
+    let request = Request::post(uri).version(http::Version::HTTP_2);
+    let request = request.header("content-type", "application/grpc");
+    request.body(Full::default()).expect("a request")
+}
+
+fn events() -> Reply {
+    Reply::ok().header("content-type", "text/event-stream")
+}
+
+/// Makes calls of all kinds with all options, so that each label is there once and missing once.
+pub async fn make_calls(naming: MetricNaming, service_label: bool) {
+    let track = || {
+        Track::builder(format!("{naming:?} {service_label}"))
+            .naming(naming)
+            .service_label(service_label)
+            .slow(Duration::from_nanos(1), Duration::from_secs(3_600))
+            .time_to_head(true)
+            .poll_time(true)
+            .readiness_wait(true)
+            .body_sizes(true)
+            .access_log(false)
+    };
+    let server = observe(track().build().expect("a tracker")).server();
+    let named = track().server_address("stock.test:50051");
+    let [plain, named] = [track(), named].map(|track| track.build().expect("a tracker"));
+    let client = || observe(plain.clone());
+    let named_client = observe(named);
+
+    let replies: [fn() -> Reply; 5] = [
+        || Reply::ok().data("hello"),
+        || Reply::status(500),
+        || Reply::hang(),
+        || events().data("data: 1\n\n"),
+        || events().body(ScriptedBody::from("data: 1\n\n").error("reset")),
+    ];
+    for reply in replies {
+        for route in [None, Some("/orders/{id}")] {
+            finish_or_drop(server.layer(scripted(route, reply)), http("/orders/7")).await;
+        }
+        for uri in [
+            "http://stock.test/orders",
+            "http://stock.test:81/orders",
+            "/orders",
+        ] {
+            finish_or_drop(client().client().layer(scripted(None, reply)), http(uri)).await;
+        }
+    }
+    for reply in [|| Reply::grpc(0), || Reply::grpc(13), Reply::hang] as [fn() -> Reply; 3] {
+        finish_or_drop(
+            server.layer(scripted(None, reply)),
+            grpc("/stock.Stock/Get"),
+        )
+        .await;
+        let uri = "http://stock.test/stock.Stock/Get";
+        finish_or_drop(
+            client().grpc_client().layer(scripted(None, reply)),
+            grpc(uri),
+        )
+        .await;
+        finish_or_drop(
+            named_client
+                .clone()
+                .grpc_client()
+                .layer(scripted(None, reply)),
+            grpc(uri),
+        )
+        .await;
+    }
+}
+
+/// Calls an axum server with hyper's client, and a tonic server with tonic's.
+pub async fn call_through_real_connections() {
+    let app = Router::new()
+        .route("/orders", get(async || "an order"))
+        .layer(observe("axum").server());
+    let address = serve(app).await;
+    let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+    let client = observe("hyper").client().layer(client);
+    let response = client
+        .oneshot(http(&format!("http://{address}/orders")))
+        .await;
+    let body = response.expect("a response").into_body().collect().await;
+    assert_eq!(body.expect("a body").to_bytes(), "an order");
+
+    let (_reporter, health) = tonic_health::server::health_reporter();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let server = tonic::transport::Server::builder()
+        .layer(observe("tonic").server())
+        .add_service(health);
+    let incoming = tonic::transport::server::TcpIncoming::from(listener);
+    tokio::spawn(server.serve_with_incoming(incoming));
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"));
+    let channel = observe("tonic")
+        .grpc_client()
+        .layer(endpoint.expect("a URI").connect_lazy());
+    let mut client = tonic_health::pb::health_client::HealthClient::new(channel);
+    let request = tonic_health::pb::HealthCheckRequest::default();
+    client.check(request).await.expect("healthy");
+}
+
+pub async fn run_operations() {
+    let load = operation("load").kind("db").slow(Duration::from_nanos(1));
+    load.run(async { Ok::<_, std::io::Error>(()) })
+        .await
+        .expect("loaded");
+}
+
+pub async fn retry_calls() {
+    let retry = || {
+        Retry::builder("stock")
+            .backoff(Backoff::constant(Duration::from_millis(1)))
+            .max_attempts(2)
+            .build()
+            .expect("a retry")
+    };
+    let recovers: Script = Script::new([Reply::status(503), Reply::ok()]);
+    finish(RetryLayer::client(retry()).layer(recovers), http("/orders")).await;
+    let fails: Script = Script::always(|| Reply::status(503));
+    finish(RetryLayer::client(retry()).layer(fails), http("/orders")).await;
+    let unsent: Script = Script::new([Reply::error("no connection left"), Reply::ok()]);
+    let layer = RetryLayer::client(retry())
+        .retry_unsent(true)
+        .unsent_if(|error| error.to_string() == "no connection left");
+    finish(layer.layer(unsent), http("/orders")).await;
+}
+
+pub async fn open_circuits() {
+    let breaker = CircuitBreaker::new("stock");
+    breaker.force_open();
+    assert!(breaker.run(|| Ok::<_, std::io::Error>(())).is_err());
+    let keyed: KeyedBreaker<u32> = KeyedBreaker::builder(CircuitBreaker::builder("tenants"))
+        .max_keys(1)
+        .build()
+        .expect("breakers");
+    for key in 0..3 {
+        keyed.get(&key);
+    }
+}
+
+pub async fn exceed_limits() {
+    let limit = TimeLimit::new("short", Duration::from_millis(1));
+    limit.run(pending::<()>()).await.expect_err("elapsed");
+    let server = GuardLayer::server(Deadline::new("late")).layer(scripted(None, Reply::ok));
+    let mut request = grpc("/stock.Stock/Get");
+    let header = http::HeaderValue::from_static("0n");
+    request.headers_mut().insert("grpc-timeout", header);
+    finish(server, request).await;
+    let layer = TimeoutLayer::client(TimeLimit::new("long", Duration::from_secs(60)));
+    finish(layer.layer(scripted(None, Reply::ok)), http("/orders")).await;
+}
+
+pub async fn fall_back() {
+    let failing = || -> Script { Script::always(|| Reply::status(503)) };
+    let layer = FallbackLayer::client(Fallback::new("stale"));
+    let served = layer.with(|_| Response::new(ScriptedBody::from("stale")));
+    finish(served.layer(failing()), http("/orders")).await;
+    let layer = FallbackLayer::client(Fallback::new("broken"));
+    let failed = layer.with(|_| -> Response<ScriptedBody> { panic!("no cache") });
+    finish(failed.layer(failing()), http("/orders")).await;
+}
+
+pub async fn break_hooks_and_logs() {
+    let track = Track::builder("hooks")
+        .skip_log(|_| panic!("a hook"))
+        .build();
+    let layer = observe(track.expect("a tracker")).server();
+    let mut request = http("/orders");
+    let header = http::HeaderValue::from_static("not a trace");
+    request.headers_mut().insert("traceparent", header);
+    finish(layer.layer(scripted(None, Reply::ok)), request).await;
+
+    struct Full;
+    impl std::io::Write for Full {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::StorageFull.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    use tracing_subscriber::layer::SubscriberExt;
+    let layer = tower_keep::logging::builder().writer(|| Full).layer();
+    let subscriber = tracing_subscriber::registry().with(layer.expect("a layer"));
+    tracing::subscriber::with_default(subscriber, || tracing::error!("lost"));
+}
