@@ -7,6 +7,7 @@
 //! | How do I trust my own network only? | [`trust`] |
 //! | How do web sockets keep the IDs of their call? | [`upgrades`] |
 //! | How do I switch a layer off? | [`feature_flags`] |
+//! | What if it does not compile, hangs or is counted otherwise? | [`troubleshooting`] |
 //! | What stands for tower-http's layers? | [`from_tower_http`] |
 //! | What stands for tower-resilience's? | [`from_tower_resilience`] |
 
@@ -20,6 +21,8 @@ pub mod from_tower_http {}
 pub mod from_tower_resilience {}
 #[doc = include_str!("../docs/guide/state.md")]
 pub mod state {}
+#[doc = include_str!("../docs/guide/troubleshooting.md")]
+pub mod troubleshooting {}
 #[doc = include_str!("../docs/guide/trust.md")]
 pub mod trust {}
 #[doc = include_str!("../docs/guide/upgrades.md")]

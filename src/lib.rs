@@ -37,6 +37,7 @@
 //! * [How do I trust my network only?](guide::trust)
 //! * [What about web sockets?](guide::upgrades)
 //! * [How do I switch a layer off?](guide::feature_flags)
+//! * [It does not compile, it hangs, it is counted otherwise](guide::troubleshooting)
 //! * [I come from tower-http](guide::from_tower_http), [from tower-resilience](guide::from_tower_resilience)
 //! * [Where do metrics go?](track#metrics) [And traces?](track#traces)
 //!

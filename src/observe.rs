@@ -130,6 +130,8 @@ impl Observe {
     /// `.map_response(|response| response.map(axum::body::Body::new))` outside of the layer, and
     /// [`RouteLayer::matched_path`](crate::track::RouteLayer) as a `route_layer` inside of it, which reports the routes.
     ///
+    /// With tonic-web, put the layer outside of `GrpcWebLayer`: see [gRPC-Web](crate::guide::troubleshooting#grpc-web).
+    ///
     /// A time limit inside of the layer should respond with 504, as [`timeout`](crate::timeout) does. `tower-http`'s
     /// responds with 408 by default, which blames the caller, so that such calls do not count as failures. Use
     /// `TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, ..)`.

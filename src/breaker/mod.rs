@@ -3,7 +3,8 @@
 //! Use one around each thing that can fail by itself: a host, a database, a peer service. Not around a service that
 //! stands for many independent things: one of them would take the others down.
 //!
-//! Place in the stack: inside of retries, outside of the attempt's timeout.
+//! Place in the stack: inside of retries, outside of the attempt's timeout. Without a timeout, calls to a peer that hangs never
+//! end, and are no evidence: see [a peer that hangs](crate::guide::troubleshooting#a-peer-that-hangs).
 //!
 //! # What happens
 //!

@@ -13,6 +13,8 @@
 //! on is classified by itself. A response that is not gRPC is classified by its HTTP status, except by [`GrpcClient`], for which
 //! every response is gRPC.
 //!
+//! With tonic-web, place servers' layers [outside of `GrpcWebLayer`](crate::guide::troubleshooting#grpc-web).
+//!
 //! Protocols are chosen through the constructors of layers, such as [`GuardLayer::server`](crate::GuardLayer::server), never by
 //! default. This module reads, classifies and responds locally; its decisions are carried out by [`guard`](crate::guard),
 //! [`timeout`](crate::timeout), [`retry`](crate::retry) and [`fallback`](crate::fallback).

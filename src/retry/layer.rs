@@ -195,7 +195,7 @@ impl<P: Protocol + Clone, M> RetryLayer<P, HttpRetry<M>> {
 
     /// Sets which requests may be sent twice; a closure that panics allows none.
     ///
-    /// Default: requests with an idempotent method, and those with an `Idempotency-Key`.
+    /// Default: requests with an idempotent method, and those with an `Idempotency-Key` that is not empty.
     ///
     /// ```
     /// use tower_keep::retry::{Retry, RetryLayer};

@@ -89,8 +89,7 @@
 //! is shorter than the grace period.
 //!
 //! If an async block that is spawned fails to compile with "`From` is not general enough", the service's error is a
-//! `BoxError` already: call it in an `async fn`, or spawn the call itself, as in
-//! `tokio::spawn(service.oneshot(request))`.
+//! `BoxError` already: [call it otherwise](crate::guide::troubleshooting#boxerror-in-a-spawned-task).
 //!
 //! # Metrics
 //!
