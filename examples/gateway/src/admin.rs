@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
+use tower_keep::prometheus::Prometheus;
 use tower_service::Service;
 
 const PAGES: &str = "\
@@ -20,7 +21,6 @@ const PAGES: &str = "\
 /guards   each guard, its state and its figures, as JSON
 ";
 const TEXT: &str = "text/plain; charset=utf-8";
-const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Makes a page.
 pub type Page = Arc<dyn Fn() -> String + Send + Sync>;
@@ -42,7 +42,7 @@ impl Admin {
             "/livez" => text(StatusCode::OK, TEXT, "alive\n"),
             "/readyz" if self.ready.load(Ordering::SeqCst) => text(StatusCode::OK, TEXT, "ready\n"),
             "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, TEXT, "not ready\n"),
-            "/metrics" => text(StatusCode::OK, PROMETHEUS, (self.metrics)()),
+            "/metrics" => text(StatusCode::OK, Prometheus::CONTENT_TYPE, (self.metrics)()),
             "/errors" => json(&self.errors),
             "/guards" => json(&self.guards),
             _ => text(StatusCode::NOT_FOUND, TEXT, "no such page; / lists them\n"),

@@ -31,9 +31,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
+use tower_keep::prometheus::{self, Prometheus};
 use tower_keep::track::RequestBodyLayer;
 use tower_keep::{BoxError, ConfigError, ErrorTracker, registry};
 use tower_layer::Layer;
@@ -84,7 +84,8 @@ async fn run(args: Args) -> Result<(), String> {
     // Before anything is announced, or an early signal would end the process the hard way.
     let mut signals =
         Signals::listen().map_err(|error| format!("cannot catch signals: {error}"))?;
-    let prometheus = process::record_metrics()?;
+    let prometheus =
+        prometheus::install().map_err(|error| format!("cannot record metrics: {error}"))?;
     let (listener, gateway) = bind("--listen", args.listen).await?;
     let (admin_listener, admin_address) = bind("--admin", args.admin).await?;
     let (target, embedded) = upstream(&args).await?;
@@ -96,7 +97,6 @@ async fn run(args: Args) -> Result<(), String> {
     serve_gateway(listener, ticket, target, &args, &window).map_err(|error| error.to_string())?;
     let (admin_drain, ticket) = Drain::new();
     serve_admin(admin_listener, ticket, &prometheus, &ready);
-    tokio::spawn(process::upkeep(prometheus));
     tokio::spawn(report::every_second(window));
     let load = tokio::spawn(load::run(load::reachable(gateway), args.load));
     ready.store(true, Ordering::SeqCst);
@@ -198,7 +198,7 @@ fn serve_gateway(
 fn serve_admin(
     listener: TcpListener,
     ticket: DrainToken,
-    prometheus: &PrometheusHandle,
+    prometheus: &Prometheus,
     ready: &Arc<AtomicBool>,
 ) {
     let prometheus = prometheus.clone();

@@ -1,17 +1,11 @@
-//! What the program needs of its process: signals, the metrics recorder, logs and standard output.
+//! What the program needs of its process: signals, logs and standard output.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::time::Duration;
 
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tokio::time::interval;
 use tower_keep::logging::{self, LogFormat};
-use tower_keep::track::{DURATION_BUCKETS, SIZE_BUCKETS};
 
 use super::args::Log;
-
-const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// SIGINT and SIGTERM; elsewhere, Ctrl-C.
 pub struct Signals {
@@ -48,25 +42,6 @@ impl Signals {
     pub async fn next(&mut self) -> &'static str {
         let _ = tokio::signal::ctrl_c().await;
         "Ctrl-C"
-    }
-}
-
-/// Without bounds of its own, the recorder makes a summary of a histogram.
-pub fn record_metrics() -> Result<PrometheusHandle, String> {
-    let suffix = |text: &str| Matcher::Suffix(text.to_owned());
-    PrometheusBuilder::new()
-        .set_buckets_for_metric(suffix("_seconds"), &DURATION_BUCKETS)
-        .and_then(|builder| builder.set_buckets_for_metric(suffix("_bytes"), &SIZE_BUCKETS))
-        .and_then(PrometheusBuilder::install_recorder)
-        .map_err(|error| format!("cannot record metrics: {error}"))
-}
-
-/// Histograms would grow until somebody scrapes.
-pub async fn upkeep(prometheus: PrometheusHandle) {
-    let mut tick = interval(UPKEEP_EVERY);
-    loop {
-        tick.tick().await;
-        prometheus.run_upkeep();
     }
 }
 
