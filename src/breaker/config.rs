@@ -3,8 +3,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
+    bucket_clock::BucketClock,
+    call_sample::CallSample,
     transition::TransitionReason,
-    window::{BucketClock, CallCounts, CallSample, Window},
+    window::{CallCounts, Window},
 };
 
 /// The validated settings that decide about calls.

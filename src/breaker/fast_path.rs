@@ -1,6 +1,8 @@
 //! The path of a success through a closed circuit, without the lock.
 
-use super::{config::BreakerConfig, permit::PermitState, state::CircuitState, window::BucketClock};
+use super::{
+    bucket_clock::BucketClock, config::BreakerConfig, permit::PermitState, state::CircuitState,
+};
 use crate::{
     call::CallClock,
     util::sync::atomic::{AtomicU32, AtomicU64, Ordering},

@@ -154,11 +154,13 @@
 //! ```
 
 mod breaker_metrics;
+mod bucket_clock;
 mod builder;
 mod by_name;
 mod call;
 mod call_error;
 mod call_permit;
+mod call_sample;
 mod circuit_breaker;
 mod classify_result;
 mod config;

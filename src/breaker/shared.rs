@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     CircuitBreakerBuilder,
+    call_sample::CallSample,
     error_text::{bounded_text, end_error_text},
     fast_path::FastPath,
     locked::Locked,
@@ -18,7 +19,6 @@ use super::{
     state_machine::StateMachine,
     switch::SwitchMode,
     transition::Transition,
-    window::CallSample,
 };
 use crate::{
     call::{CallClock, CallEnd, Evidence, Label, Rejection, catch_hook},

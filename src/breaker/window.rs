@@ -4,63 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::call::{CallEnd, Evidence, Outcome};
-
-/// A call as the window counts it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CallSample {
-    Success,
-    SlowSuccess,
-    Failure,
-    SlowFailure,
-}
-
-impl CallSample {
-    /// Returns the sample of a call, or `None` if it is no evidence.
-    pub(super) fn new(evidence: Evidence, slow: bool) -> Option<Self> {
-        match (evidence, slow) {
-            (Evidence::Healthy, false) => Some(CallSample::Success),
-            (Evidence::Healthy, true) => Some(CallSample::SlowSuccess),
-            (Evidence::Unhealthy, false) => Some(CallSample::Failure),
-            (Evidence::Unhealthy, true) => Some(CallSample::SlowFailure),
-            (Evidence::Inconclusive, _) => None,
-        }
-    }
-
-    /// Returns the sample of a call that has ended. `slow_call` is the time to the head from which a call is slow.
-    pub(super) fn from_end(end: &CallEnd<'_>, slow_call: Option<Duration>) -> Option<Self> {
-        // The time to the head does not include the upload, so neither does that of a call without a head.
-        let without_upload = || Some(end.elapsed()?.saturating_sub(end.upload_wait));
-        let took = || end.time_to_head().or_else(without_upload);
-        let slow = slow_call.is_some_and(|limit| took().is_some_and(|took| took >= limit));
-        let evidence = match end.evidence() {
-            // A caller that gives up after so long was not impatient: the peer is slow, or hangs.
-            Evidence::Inconclusive if slow && is_dropped_before_head(end) => Evidence::Unhealthy,
-            evidence => evidence,
-        };
-        CallSample::new(evidence, slow)
-    }
-
-    pub(super) fn is_failure(self) -> bool {
-        matches!(self, CallSample::Failure | CallSample::SlowFailure)
-    }
-
-    pub(super) fn is_slow(self) -> bool {
-        matches!(self, CallSample::SlowSuccess | CallSample::SlowFailure)
-    }
-
-    fn to_failure(self) -> Self {
-        if self.is_slow() {
-            CallSample::SlowFailure
-        } else {
-            CallSample::Failure
-        }
-    }
-}
-
-fn is_dropped_before_head(end: &CallEnd<'_>) -> bool {
-    end.outcome() == Outcome::Cancelled && end.status().is_none() && end.time_to_head().is_none()
-}
+use super::call_sample::CallSample;
 
 /// The number of calls in a window, in all and of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,32 +23,6 @@ impl CallCounts {
         self.calls += times;
         self.failures += if sample.is_failure() { times } else { 0 };
         self.slow += if sample.is_slow() { times } else { 0 };
-    }
-}
-
-/// The clock that cuts time into the buckets of a window. The fast path and the state machine have the same.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct BucketClock {
-    start: Instant,
-    bucket_width: u64,
-}
-
-impl BucketClock {
-    pub(super) fn new(start: Instant, window: Duration, buckets: usize) -> Self {
-        // One bucket and a nanosecond at least, since both are divisors. Valid settings are far from that.
-        let width = window.as_nanos() / buckets.max(1) as u128;
-        let bucket_width = u64::try_from(width).unwrap_or(u64::MAX).max(1);
-        BucketClock {
-            start,
-            bucket_width,
-        }
-    }
-
-    /// Returns the index of the bucket, counted from 1.
-    #[inline]
-    pub(super) fn bucket_at(&self, now: Instant) -> u64 {
-        // The index 0 is that of a bucket that was never used. The cast wraps after 584 years.
-        now.saturating_duration_since(self.start).as_nanos() as u64 / self.bucket_width + 1
     }
 }
 
@@ -254,37 +172,6 @@ mod tests {
         prop::sample::select(&[Success, SlowSuccess, Failure, SlowFailure][..])
     }
 
-    #[test]
-    fn slow_call_without_evidence_counts_only_if_dropped_before_its_head() {
-        use crate::call::CallClock;
-        let start = Instant::now();
-        let clock = CallClock::at(start + Duration::from_secs(2));
-        let dropped = || CallEnd {
-            admitted_at: Some(start),
-            evidence: Evidence::Inconclusive,
-            ..CallEnd::new(Outcome::Cancelled, &clock)
-        };
-        let limit = Some(Duration::from_secs(1));
-        let sample = |end: CallEnd<'_>| CallSample::from_end(&end, limit);
-        assert_eq!(sample(dropped()), Some(CallSample::SlowFailure));
-        assert_eq!(CallSample::from_end(&dropped(), None), None);
-        let other_outcome = CallEnd {
-            outcome: Outcome::TimedOut,
-            ..dropped()
-        };
-        let with_status = CallEnd {
-            status: Some(http::StatusCode::OK),
-            ..dropped()
-        };
-        let with_head = CallEnd {
-            time_to_head: Some(Duration::from_secs(2)),
-            ..dropped()
-        };
-        for end in [other_outcome, with_status, with_head] {
-            assert_eq!(sample(end), None);
-        }
-    }
-
     fn added<'a>(seen: impl Iterator<Item = &'a (u64, CallSample, u64)>) -> CallCounts {
         let mut counts = CallCounts::default();
         seen.for_each(|(_, sample, times)| counts.record(*sample, *times));
@@ -366,22 +253,5 @@ mod tests {
             let seen = (counts.calls, counts.failures, counts.slow);
             assert_eq!(seen, (calls, failures, slow));
         }
-    }
-
-    #[test]
-    fn bucket_begins_with_its_first_nanosecond() {
-        let start = Instant::now();
-        let ticks = BucketClock::new(start, Duration::from_secs(30), 10);
-        let nano = Duration::from_nanos(1);
-        for (time, tick) in [(0, 1), (3, 2), (30, 11)] {
-            let at = start + Duration::from_secs(time);
-            assert_eq!(ticks.bucket_at(at), tick);
-            assert_eq!(ticks.bucket_at(at + Duration::from_secs(3) - nano), tick);
-        }
-        assert_eq!(
-            ticks.bucket_at(start - nano),
-            1,
-            "before the first there is none"
-        );
     }
 }

@@ -2,9 +2,11 @@ use tokio::time::Instant;
 
 use super::failure_streak::FailureStreak;
 use crate::breaker::{
+    bucket_clock::BucketClock,
+    call_sample::CallSample,
     config::BreakerConfig,
     permit::PermitState,
-    window::{BucketClock, CallCounts, CallSample, Window},
+    window::{CallCounts, Window},
 };
 
 /// The calls that a closed circuit has counted.

@@ -10,12 +10,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
+    bucket_clock::BucketClock,
+    call_sample::CallSample,
     config::BreakerConfig,
     permit::{BreakerPermit, PermitState},
     state::CircuitState,
     switch::SwitchMode,
     transition::{Transition, TransitionReason},
-    window::{BucketClock, CallCounts, CallSample, saturating_add},
+    window::{CallCounts, saturating_add},
 };
 use crate::{call::Label, guard::Rejects, protocol::upload::Upload};
 

@@ -13,12 +13,13 @@ use tokio::time::Instant;
 
 use super::{
     CircuitBreaker, CircuitBreakerBuilder,
+    call_sample::CallSample,
     permit::BreakerPermit,
     state::CircuitState,
     state_machine::StateMachine,
     switch::SwitchMode,
     transition::{Transition, TransitionReason},
-    window::{CallCounts, CallSample},
+    window::CallCounts,
 };
 use crate::{call::Label, guard::Rejects};
 use CallSample::{Failure, SlowFailure, SlowSuccess, Success};
