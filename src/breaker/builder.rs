@@ -1,78 +1,53 @@
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use super::{
-    CircuitBreaker, Switch, Transition, config::BreakerConfig, retry_after::RetryAfterRules,
-    transition_hook::TransitionHook, validate,
+    BreakerSettings, CircuitBreaker, Switch, Transition, config::BreakerConfig,
+    head_rule::HeadRule, transition_hook::TransitionHook, validate,
 };
 use crate::{
     call::{ConfigError, Label},
     guard::Head,
 };
 
-/// The window of Polly: long enough to see ten calls a minute, short enough to forget yesterday's outage.
-const DEFAULT_WINDOW: (Duration, usize) = (Duration::from_secs(30), 10);
-/// The minimum of Hystrix: a rate of fewer calls says little.
-pub(super) const DEFAULT_MIN_CALLS: u32 = 20;
-const DEFAULT_PROBES: u32 = 3;
-/// Longer than most attempts' own time limits. Those end a probe that hangs, and a slow answer is not taken for none.
-const DEFAULT_PROBE_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// A builder of circuit breakers; made by [`CircuitBreaker::builder`]. A clone is a template for another breaker.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct CircuitBreakerBuilder {
     pub(super) name: Label,
-    pub(super) config: BreakerConfig,
-    /// The setting as configured; its default depends on others.
-    pub(super) min_calls: Option<u32>,
-    /// The setting as configured; its default depends on others.
-    pub(super) max_open_time: Option<Duration>,
-    pub(super) shadow: bool,
-    pub(super) retry_after: RetryAfterRules,
+    pub(super) settings: BreakerSettings,
+    pub(super) head_rule: Option<HeadRule>,
     pub(super) switch: Option<Switch>,
     pub(super) on_transition: Option<TransitionHook>,
+    pub(super) seed: Option<u64>,
 }
 
 impl CircuitBreakerBuilder {
     pub(super) fn new(name: Label) -> Self {
         CircuitBreakerBuilder {
             name,
-            config: BreakerConfig {
-                time_window: DEFAULT_WINDOW,
-                count_window: None,
-                min_calls: DEFAULT_MIN_CALLS,
-                failure_rate: Some(0.5),
-                consecutive_failures: None,
-                slow_call: None,
-                slow_rate: None,
-                open_time: Duration::from_secs(5),
-                open_backoff: 2.0,
-                max_open_time: Duration::from_secs(60),
-                open_jitter: 0.5,
-                probes: DEFAULT_PROBES,
-                probe_success_ratio: 0.5,
-                // Follows from the two settings before; `validate` computes it.
-                probes_required: 0,
-                probe_timeout: DEFAULT_PROBE_TIMEOUT,
-                seed: None,
-            },
-            min_calls: None,
-            max_open_time: None,
-            shadow: false,
-            retry_after: RetryAfterRules::default(),
+            settings: BreakerSettings::default(),
+            head_rule: None,
             switch: None,
             on_transition: None,
+            seed: None,
         }
     }
 
-    pub(super) fn classic(self) -> Self {
-        self.count_window(100)
-            .failure_rate(None)
-            .consecutive_failures(5)
-            .open_time(Duration::from_secs(30))
-            .open_backoff(1.0)
-            .open_jitter(0.0)
-            .probes(1)
+    /// Sets all [settings](BreakerSettings) at once. Setters that follow override them.
+    ///
+    /// ```
+    /// use tower_keep::{CircuitBreaker, breaker::BreakerSettings};
+    ///
+    /// let mut settings = BreakerSettings::default();
+    /// settings.consecutive_failures = Some(5);
+    /// let breaker = CircuitBreaker::builder("quotes").settings(&settings).probes(1).build()?;
+    /// assert_eq!(breaker.settings().consecutive_failures, Some(5));
+    /// assert_eq!(breaker.settings().probes, 1);
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    pub fn settings(mut self, settings: &BreakerSettings) -> Self {
+        self.settings = settings.clone();
+        self
     }
 
     /// Sets another name, for a builder that serves as a template.
@@ -86,9 +61,10 @@ impl CircuitBreakerBuilder {
     /// A longer window notices a rare failure, but an outage later. Each bucket is at least a millisecond.
     /// Default: 30 s in 10 buckets.
     pub fn time_window(mut self, window: Duration, buckets: usize) -> Self {
-        self.config.time_window = (window, buckets);
+        self.settings.time_window = window;
+        self.settings.time_window_buckets = buckets;
         // The later of the two settings holds.
-        self.config.count_window = None;
+        self.settings.count_window = None;
         self
     }
 
@@ -96,7 +72,7 @@ impl CircuitBreakerBuilder {
     ///
     /// A closed circuit with a count window and without a slow limit does not read the clock. Default: a time window.
     pub fn count_window(mut self, calls: usize) -> Self {
-        self.config.count_window = Some(calls);
+        self.settings.count_window = Some(calls);
         self
     }
 
@@ -104,7 +80,7 @@ impl CircuitBreakerBuilder {
     ///
     /// Consecutive failures are evaluated without it. Default: 20, or all of a smaller count window.
     pub fn min_calls(mut self, calls: u32) -> Self {
-        self.min_calls = Some(calls);
+        self.settings.min_calls = Some(calls);
         self
     }
 
@@ -112,7 +88,7 @@ impl CircuitBreakerBuilder {
     ///
     /// The [table](super#evidence) says which calls fail. Default: 0.5.
     pub fn failure_rate(mut self, rate: impl Into<Option<f64>>) -> Self {
-        self.config.failure_rate = rate.into();
+        self.settings.failure_rate = rate.into();
         self
     }
 
@@ -121,7 +97,7 @@ impl CircuitBreakerBuilder {
     /// Reacts at once to an outage, however few calls there are. Keep the failure rate on as well, for a peer that fails in
     /// part. A good head ends the row, unless its body then breaks. Default: off.
     pub fn consecutive_failures(mut self, failures: impl Into<Option<u32>>) -> Self {
-        self.config.consecutive_failures = failures.into();
+        self.settings.consecutive_failures = failures.into();
         self
     }
 
@@ -131,14 +107,14 @@ impl CircuitBreakerBuilder {
     /// Costs a clock reading at the start of a call and at its head. Without it, a call that is dropped before its head
     /// does not count, so only a time limit inside the breaker notices a peer that hangs. Default: off.
     pub fn slow_call(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.config.slow_call = limit.into();
+        self.settings.slow_call = limit.into();
         self
     }
 
     /// Opens when at least this fraction of the calls was slow; slow probes then fail. Requires
     /// [`slow_call`](Self::slow_call). Default: off.
     pub fn slow_rate(mut self, rate: impl Into<Option<f64>>) -> Self {
-        self.config.slow_rate = rate.into();
+        self.settings.slow_rate = rate.into();
         self
     }
 
@@ -146,7 +122,7 @@ impl CircuitBreakerBuilder {
     ///
     /// A shorter time notices recovery sooner, but probes a failing service more often. Default: 5 s.
     pub fn open_time(mut self, time: Duration) -> Self {
-        self.config.open_time = time;
+        self.settings.open_time = time;
         self
     }
 
@@ -154,19 +130,19 @@ impl CircuitBreakerBuilder {
     ///
     /// The time shrinks a step for each open time that the circuit then stays closed. Default: 2.
     pub fn open_backoff(mut self, factor: f64) -> Self {
-        self.config.open_backoff = factor;
+        self.settings.open_backoff = factor;
         self
     }
 
     /// Sets the maximum of the open time, before jitter. Default: 60 s, or the open time if that is longer.
     pub fn max_open_time(mut self, time: Duration) -> Self {
-        self.max_open_time = Some(time);
+        self.settings.max_open_time = Some(time);
         self
     }
 
     /// Extends the open time randomly by up to this fraction, so that clients do not return together. Default: 0.5.
     pub fn open_jitter(mut self, fraction: f64) -> Self {
-        self.config.open_jitter = fraction;
+        self.settings.open_jitter = fraction;
         self
     }
 
@@ -174,7 +150,7 @@ impl CircuitBreakerBuilder {
     ///
     /// Default: 3, so that one probe that meets a bad moment does not decide alone.
     pub fn probes(mut self, calls: u32) -> Self {
-        self.config.probes = calls;
+        self.settings.probes = calls;
         self
     }
 
@@ -182,7 +158,7 @@ impl CircuitBreakerBuilder {
     ///
     /// The circuit closes as soon as enough have succeeded, and opens as soon as that is out of reach. Default: 0.5.
     pub fn probe_success_ratio(mut self, ratio: f64) -> Self {
-        self.config.probe_success_ratio = ratio;
+        self.settings.probe_success_ratio = ratio;
         self
     }
 
@@ -198,14 +174,14 @@ impl CircuitBreakerBuilder {
     /// Default: 30 s, whatever the open time. That is longer than the time limits of most attempts, which end a probe that
     /// hangs, so that slow answers are not taken for none.
     pub fn probe_timeout(mut self, limit: Duration) -> Self {
-        self.config.probe_timeout = limit;
+        self.settings.probe_timeout = limit;
         self
     }
 
     /// Sets shadow mode: the breaker counts and reports as ever, but rejects only what an override tells it to reject.
     /// Default: off.
     pub fn shadow(mut self, on: bool) -> Self {
-        self.shadow = on;
+        self.settings.shadow = on;
         self
     }
 
@@ -217,7 +193,7 @@ impl CircuitBreakerBuilder {
     /// gRPC trailers that follow a body are not seen. Default: off, since one answer then decides for all callers: a 429
     /// may be about one tenant only, and a faulty peer could block all callers.
     pub fn open_on_retry_after(mut self, max: Duration) -> Self {
-        self.retry_after.max_retry_after = Some(max);
+        self.settings.open_on_retry_after = Some(max);
         self
     }
 
@@ -247,7 +223,7 @@ impl CircuitBreakerBuilder {
         max: Duration,
         read: impl Fn(&Head<'_>) -> Option<Duration> + Send + Sync + 'static,
     ) -> Self {
-        self.retry_after.head_fn = Some((max, Arc::new(read)));
+        self.head_rule = Some(HeadRule::new(max, read));
         self
     }
 
@@ -290,7 +266,7 @@ impl CircuitBreakerBuilder {
 
     /// Makes the jitter repeatable, for tests. Default: random.
     pub fn seed(mut self, seed: u64) -> Self {
-        self.config.seed = Some(seed);
+        self.seed = Some(seed);
         self
     }
 
@@ -300,12 +276,16 @@ impl CircuitBreakerBuilder {
     ///
     /// Returns an error that names the first setting that is invalid.
     pub fn build(self) -> Result<CircuitBreaker, ConfigError> {
-        Ok(CircuitBreaker::from_config(self.validated()?))
+        let config = self.validated()?;
+        Ok(CircuitBreaker::from_config(self, config))
     }
 
-    /// Checks the settings, and fills in those that depend on others.
-    pub(super) fn validated(mut self) -> Result<Self, ConfigError> {
-        validate::validate(&mut self)?;
-        Ok(self)
+    /// Checks the settings.
+    pub(super) fn validated(&self) -> Result<BreakerConfig, ConfigError> {
+        let name = self.name.as_str();
+        let config = validate::validate(name, &self.settings)?;
+        let max = self.head_rule.as_ref().map(|rule| rule.max);
+        validate::check_not_zero(name, "open_on_head", max)?;
+        Ok(config)
     }
 }

@@ -3,18 +3,22 @@ use std::{error::Error, fmt, future::Future, panic::resume_unwind, sync::Arc, ti
 use tokio::{sync::broadcast, time::Instant};
 
 use super::{
-    BreakerFuture, CallError, CallPermit, CircuitBreakerBuilder,
+    BreakerFuture, BreakerSettings, CallError, CallPermit, CircuitBreakerBuilder,
     classify_result::{
         ClassifyError, classify_display, classify_result, classify_std, output_or_failure,
     },
+    config::BreakerConfig,
     report::Reporter,
+    settings_log::log_applied,
+    settings_version::next_settings_version,
     shared::BreakerShared,
     state::CircuitState,
     transition::Transition,
+    validate::validate,
     window::{CallCounts, saturating_add},
 };
 use crate::{
-    call::{Classification, ClassifyOutput, Label, Outcome, Rejection, catch},
+    call::{Classification, ClassifyOutput, ConfigError, Label, Outcome, Rejection, catch},
     guard::GuardLayerBuilder,
     registry,
 };
@@ -66,27 +70,94 @@ impl CircuitBreaker {
     /// # Ok::<_, tower_keep::BoxError>(())
     /// ```
     pub fn classic(name: impl Into<Label>) -> CircuitBreakerBuilder {
-        CircuitBreakerBuilder::new(name.into()).classic()
+        CircuitBreakerBuilder::new(name.into()).settings(&BreakerSettings::classic())
     }
 
     /// Creates a breaker from validated settings.
-    pub(super) fn from_config(config: CircuitBreakerBuilder) -> Self {
-        let reporter = Reporter::new(&config.name);
-        let shared = BreakerShared::new(config, reporter);
+    pub(super) fn from_config(builder: CircuitBreakerBuilder, config: BreakerConfig) -> Self {
+        let reporter = Reporter::new(&builder.name);
+        let shared = BreakerShared::new(builder, config, reporter);
         registry::register(&shared);
         CircuitBreaker { shared }
     }
 
     /// Creates the breaker of one key. The registry lists it with the others of its set, not by itself.
-    pub(super) fn new_keyed(config: CircuitBreakerBuilder, reporter: Reporter) -> Self {
+    pub(super) fn new_keyed(
+        builder: CircuitBreakerBuilder,
+        config: BreakerConfig,
+        reporter: Reporter,
+    ) -> Self {
         CircuitBreaker {
-            shared: BreakerShared::new(config, reporter),
+            shared: BreakerShared::new(builder, config, reporter),
         }
     }
 
     /// Returns the name.
     pub fn name(&self) -> &str {
         self.shared.name.as_str()
+    }
+
+    /// Returns the settings as they are now, [shadow mode](Self::set_shadow) included.
+    pub fn settings(&self) -> BreakerSettings {
+        self.shared.settings()
+    }
+
+    /// Applies settings to the live breaker, and to all of its clones. What it has counted and what it is doing stays:
+    /// state, window, failures in a row, calls in flight, probes, subscribers and hooks, and whether it is forced open or
+    /// disabled. The same settings again change nothing. A change is logged once, with the fields that have changed.
+    ///
+    /// | what | holds from |
+    /// |---|---|
+    /// | thresholds (`failure_rate`, `consecutive_failures`, `slow_rate`, `min_calls`) | the next failure or slow call that is recorded. A circuit does not open when settings are applied: no call has failed at that moment |
+    /// | `slow_call` | the next head or end of a call. Calls in flight that were admitted while it was off are not slow. What has been counted as slow stays so |
+    /// | `open_time`, `open_backoff`, `max_open_time`, `open_jitter` | the next time that the circuit opens. An open one keeps its end |
+    /// | `probes`, `probe_success_ratio` | the next half-open phase. The present one ends by the numbers with which it began |
+    /// | `probe_timeout` | the next probe. Those in flight keep their deadline |
+    /// | `shadow` | at once, as with [`set_shadow`](Self::set_shadow): the later of the two holds |
+    /// | `open_on_retry_after` | the next answer |
+    /// | `time_window`, `time_window_buckets`, `count_window` | at once, see below |
+    ///
+    /// A window of another shape takes over what the window of before holds, and forgets what it has no capacity or time
+    /// for. Between two time windows, calls keep their age; those of one bucket count as if they had come at its end. A
+    /// count window takes the latest calls over to another in order. From a time window to a count window, the failures of
+    /// a bucket are spread evenly among its calls. From a count window to a time window, all calls count as if they had
+    /// come now. If a body breaks whose head was counted before the change, the latest success becomes the failure.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the first setting that is invalid. Then all settings are as they were.
+    ///
+    /// ```
+    /// use tower_keep::{CircuitBreaker, Outcome, breaker::{BreakerSettings, CircuitState}};
+    ///
+    /// let breaker = CircuitBreaker::new("quotes");
+    /// breaker.try_acquire()?.complete(Outcome::Failure);
+    ///
+    /// let mut settings = BreakerSettings::default();
+    /// settings.consecutive_failures = Some(2);
+    /// breaker.apply(&settings)?;
+    /// breaker.try_acquire()?.complete(Outcome::Failure);
+    /// assert_eq!(breaker.state(), CircuitState::Open);
+    ///
+    /// settings.probes = 0;
+    /// let error = breaker.apply(&settings).unwrap_err();
+    /// assert_eq!(error.to_string(), r#"breaker "quotes": probes is 0, must be 1 to 1000"#);
+    /// assert_eq!(breaker.settings().probes, 3);
+    /// # Ok::<_, tower_keep::BoxError>(())
+    /// ```
+    pub fn apply(&self, settings: &BreakerSettings) -> Result<(), ConfigError> {
+        let config = validate(self.name(), settings)?;
+        self.apply_config(next_settings_version(), &config);
+        Ok(())
+    }
+
+    /// Applies checked settings, and logs what they have changed.
+    pub(super) fn apply_config(&self, version: u64, config: &BreakerConfig) {
+        let shared = &self.shared;
+        if let Some(before) = shared.apply(version, config) {
+            let changes = (&before, &config.settings);
+            log_applied(&shared.name, shared.reporter.key(), None, changes);
+        }
     }
 
     /// Returns the state. An open circuit stays open until a call comes after its open time. A half-open one whose probes

@@ -1,7 +1,10 @@
 //! The path of a success through a closed circuit, without the lock.
 
+use tokio::time::Instant;
+
 use super::{
-    bucket_clock::BucketClock, config::BreakerConfig, permit::PermitState, state::CircuitState,
+    bucket::Bucket, bucket_clock::BucketClock, permit::PermitState, state::CircuitState,
+    window_shape::WindowShape,
 };
 use crate::{
     call::CallClock,
@@ -11,45 +14,40 @@ use crate::{
 const STATE_BITS: u32 = 3;
 const STATE_MASK: u64 = (1 << STATE_BITS) - 1;
 const COUNT_BITS: u32 = 16;
-const BUCKET_BITS: u32 = 28;
-/// The maximum number of pending successes, and the mask of their count.
-const MAX_PENDING: u64 = (1 << COUNT_BITS) - 1;
+const BUCKET_BITS: u32 = 20;
+const SHAPE_BITS: u32 = 8;
+/// The mask of the count, and so the maximum number of pending successes.
+pub(super) const MAX_PENDING: u64 = (1 << COUNT_BITS) - 1;
 
 /// The packed words that threads read and write without the lock. Only the thread that holds the lock changes the
-/// generation, the state and the run.
+/// generation, the state, the run and the shape.
 #[derive(Debug)]
 pub(super) struct FastPath {
     /// 61 bits of generation, 3 bits of state.
     state: AtomicU64,
-    /// Successes since the lock was last held, all of one generation and bucket: the last 20 bits of the generation, 28 of
-    /// the bucket, 16 of count.
+    /// Successes since the lock was last held, all of one generation and bucket: the last 20 bits of the generation, 8 of
+    /// the number of the window's shape, 20 of the bucket, 16 of count.
     ///
-    /// A success is added only to a word of its own generation and bucket, by one compare-and-swap. So the thread that
-    /// holds the lock and swaps the word gets each success once, and in its bucket. They are successes in a row, because
-    /// a failure takes the lock and empties the word first. That keeps the failure streak and count windows exact.
+    /// A success is added only to a word of its own generation, shape and bucket, by one compare-and-swap. So the thread
+    /// that holds the lock and swaps the word gets each success once, and in its bucket. They are successes in a row,
+    /// because a failure takes the lock and empties the word first. That keeps the failure streak and count windows exact.
     pending: AtomicU64,
     /// The state machine's run of successes, for successes that are counted without the lock.
     run_id: AtomicU32,
-    bucket_clock: BucketClock,
-    /// The number of pending successes from which another one changes nothing in a count window.
-    count_window: Option<u64>,
+    start: Instant,
+    /// The shape of the window. One that is out of date costs no more than the lock: it has another number than the
+    /// pending word, so that the success is counted under the lock, which has the present shape.
+    shape: AtomicU64,
 }
 
 impl FastPath {
-    pub(super) fn new(
-        state: CircuitState,
-        config: &BreakerConfig,
-        bucket_clock: BucketClock,
-    ) -> Self {
+    pub(super) fn new(state: CircuitState, clock: BucketClock, pending_bucket: Bucket) -> Self {
         FastPath {
             state: AtomicU64::new(pack_state(0, state)),
-            // Buckets are counted from 1; `Locked` begins with the same.
-            pending: AtomicU64::new(pending_tag(0, 1)),
+            pending: AtomicU64::new(pending_tag(0, pending_bucket)),
             run_id: AtomicU32::new(0),
-            bucket_clock,
-            // A window full of successes does not change by another. Two tell that there is another success besides one
-            // that becomes a failure.
-            count_window: config.count_window.map(|calls| (calls as u64).max(2)),
+            start: clock.start,
+            shape: AtomicU64::new(clock.shape.bits()),
         }
     }
 
@@ -84,58 +82,73 @@ impl FastPath {
         self.run_id.store(run_id, Ordering::Release);
     }
 
+    /// Publishes a new shape. Called under the lock, before the word of [`drain`](Self::drain).
+    pub(super) fn store_shape(&self, shape: WindowShape) {
+        self.shape.store(shape.bits(), Ordering::Relaxed);
+    }
+
     #[inline]
-    pub(super) fn bucket(&self, clock: &CallClock) -> u64 {
-        match self.count_window {
-            Some(_) => 1,
-            None => self.bucket_clock.bucket_at(clock.now()),
-        }
+    fn shape(&self) -> WindowShape {
+        WindowShape::from_bits(self.shape.load(Ordering::Relaxed))
+    }
+
+    /// Returns the bucket of a call. A count window does not read the clock.
+    #[inline]
+    pub(super) fn bucket(&self, clock: &CallClock) -> Bucket {
+        self.bucket_of(self.shape(), clock)
+    }
+
+    #[inline]
+    fn bucket_of(&self, shape: WindowShape, clock: &CallClock) -> Bucket {
+        shape.bucket_at(|| clock.now().saturating_duration_since(self.start))
     }
 
     /// Counts a success of a closed circuit: the only thing that most calls do. Returns where it was counted.
     ///
-    /// Calls `report_state` now and then: often enough to find a new metrics recorder. Calls `count_locked` with the
-    /// bucket if the word is full or belongs to another generation or bucket.
+    /// Calls `report_state` now and then: often enough to find a new metrics recorder. Calls `count_locked` if the word is
+    /// full or belongs to another generation, shape or bucket; it returns the bucket in which it has counted the success.
     #[inline]
     pub(super) fn record_success(
         &self,
         generation: u64,
         clock: &CallClock,
         report_state: impl FnOnce(),
-        count_locked: impl FnOnce(u64),
+        count_locked: impl FnOnce() -> Bucket,
     ) -> PermitState {
         // Read first. If the success then falls into a later run, it is never taken out of one that does not have it.
         let run_id = self.run_id.load(Ordering::Acquire);
-        let bucket = self.bucket(clock);
-        match self.push(pending_tag(generation, bucket)) {
-            None => count_locked(bucket),
+        // Once: the bucket, its number and the maximum belong together.
+        let shape = self.shape();
+        let mut bucket = self.bucket_of(shape, clock);
+        match self.push(pending_tag(generation, bucket), shape.max_pending()) {
             // Somebody has held the lock since the last success.
-            Some(0) => report_state(),
-            // Successes alone never empty the word of a count window, so from then on each of them looks.
-            Some(count) if Some(count) == self.count_window => report_state(),
-            Some(_) => {}
+            Push::Added { before: 0 } => report_state(),
+            Push::Added { .. } => {}
+            // A count window that is full of successes does not change by another. Successes alone never empty its word,
+            // so from then on each of them looks.
+            Push::Full if shape.is_count() => report_state(),
+            Push::Full | Push::OtherTag => bucket = count_locked(),
         }
         PermitState::Success {
-            bucket: bucket as u32,
-            run_id,
+            shape: bucket.shape,
             slow: false,
+            bucket: bucket.index as u32,
+            run_id,
         }
     }
 
-    /// Adds a success to the word. Returns how many it held before, or `None` if it is full or has another tag.
+    /// Adds a success to the word, if it has this tag and holds less than the maximum.
     #[inline]
-    fn push(&self, tag: u64) -> Option<u64> {
-        let max = self.count_window.unwrap_or(MAX_PENDING);
+    fn push(&self, tag: u64, max: u64) -> Push {
         // Relaxed, since a stale word costs no more than another turn: the exchange compares it.
         let mut word = self.pending.load(Ordering::Relaxed);
         loop {
             let count = word & MAX_PENDING;
             if word != tag | count {
-                return None;
+                return Push::OtherTag;
             }
             if count >= max {
-                // A count window that is full of successes does not change by another.
-                return self.count_window;
+                return Push::Full;
             }
             match self.pending.compare_exchange_weak(
                 word,
@@ -143,17 +156,27 @@ impl FastPath {
                 Ordering::AcqRel,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return Some(count),
+                Ok(_) => return Push::Added { before: count },
                 Err(present) => word = present,
             }
         }
     }
 
     /// Takes the pending successes, and makes the word one for this generation and bucket. Called under the lock.
-    pub(super) fn drain(&self, generation: u64, bucket: u64) -> u64 {
+    pub(super) fn drain(&self, generation: u64, bucket: Bucket) -> u64 {
         let tag = pending_tag(generation, bucket);
         self.pending.swap(tag, Ordering::AcqRel) & MAX_PENDING
     }
+}
+
+/// The result of adding a success to the word of pending successes.
+enum Push {
+    /// Added to those that it held before.
+    Added {
+        before: u64,
+    },
+    Full,
+    OtherTag,
 }
 
 fn pack_state(generation: u64, state: CircuitState) -> u64 {
@@ -161,52 +184,67 @@ fn pack_state(generation: u64, state: CircuitState) -> u64 {
 }
 
 #[inline]
-fn pending_tag(generation: u64, bucket: u64) -> u64 {
-    let bucket = bucket & ((1 << BUCKET_BITS) - 1);
-    generation << (BUCKET_BITS + COUNT_BITS) | bucket << COUNT_BITS
+fn pending_tag(generation: u64, bucket: Bucket) -> u64 {
+    let index = bucket.index & ((1 << BUCKET_BITS) - 1);
+    let generation = generation << (SHAPE_BITS + BUCKET_BITS + COUNT_BITS);
+    generation | u64::from(bucket.shape) << (BUCKET_BITS + COUNT_BITS) | index << COUNT_BITS
 }
 
 #[cfg(test)]
 mod tests {
     use std::{cell::Cell, time::Duration};
 
-    use tokio::time::Instant;
-
     use super::*;
-    use crate::CircuitBreaker;
 
     const WIDTH: Duration = Duration::from_secs(1);
+
+    const SHAPE: u8 = 1;
+    const COUNTED_UNDER_LOCK: Bucket = Bucket {
+        shape: 200,
+        index: 77,
+    };
 
     struct Harness {
         fast_path: FastPath,
         start: Instant,
     }
 
+    fn bucket(index: u64) -> Bucket {
+        let shape = SHAPE;
+        Bucket { shape, index }
+    }
+
     impl Harness {
         fn new(count_window: Option<usize>) -> Self {
             let start = Instant::now();
-            let builder = CircuitBreaker::builder("fast path").time_window(10 * WIDTH, 10);
-            let builder = match count_window {
-                Some(calls) => builder.count_window(calls),
-                None => builder,
+            let shape = match count_window {
+                Some(calls) => WindowShape::of_calls(SHAPE, calls),
+                None => WindowShape::of_time(SHAPE, 10 * WIDTH, 10),
             };
-            let config = builder.validated().expect("valid settings").config;
-            let bucket_clock = config.bucket_clock(start);
-            let fast_path = FastPath::new(CircuitState::Closed, &config, bucket_clock);
+            let clock = BucketClock { start, shape };
+            let fast_path = FastPath::new(CircuitState::Closed, clock, bucket(1));
             Harness { fast_path, start }
         }
 
         /// Records a success. Returns whether it was counted without the lock, and whether the state was reported.
         fn record(&self, generation: u64, bucket: u32) -> (bool, bool) {
-            let clock = CallClock::at(self.start + WIDTH * (bucket - 1));
+            let (without_lock, reported, _) = self.record_success(generation, bucket);
+            (without_lock, reported)
+        }
+
+        fn record_success(&self, generation: u64, index: u32) -> (bool, bool, PermitState) {
+            let clock = CallClock::at(self.start + WIDTH * (index - 1));
             let (reported, locked) = (Cell::new(false), Cell::new(false));
-            self.fast_path.record_success(
+            let permit = self.fast_path.record_success(
                 generation,
                 &clock,
                 || reported.set(true),
-                |_| locked.set(true),
+                || {
+                    locked.set(true);
+                    COUNTED_UNDER_LOCK
+                },
             );
-            (!locked.get(), reported.get())
+            (!locked.get(), reported.get(), permit)
         }
     }
 
@@ -229,51 +267,101 @@ mod tests {
             (true, true),
             "first of the first bucket"
         );
-        assert_eq!(harness.fast_path.drain(3, 5), 1);
+        assert_eq!(harness.fast_path.drain(3, bucket(5)), 1);
         assert_eq!(harness.record(3, 5), (true, true), "first");
         assert_eq!(harness.record(3, 5), (true, false));
         assert_eq!(harness.record(3, 5), (true, false));
-        assert_eq!(harness.fast_path.drain(3, 6), 3);
-        assert_eq!(harness.fast_path.drain(3, 7), 0);
+        assert_eq!(harness.fast_path.drain(3, bucket(6)), 3);
+        assert_eq!(harness.fast_path.drain(3, bucket(7)), 0);
     }
 
     #[test]
     fn success_of_another_generation_or_bucket_is_counted_under_the_lock() {
         let harness = Harness::new(None);
-        harness.fast_path.drain(3, 5);
+        harness.fast_path.drain(3, bucket(5));
         for (generation, bucket) in [(2, 5), (4, 5), (3, 4), (3, 6), (5, 3), (0, 1)] {
             assert_eq!(harness.record(generation, bucket), (false, false));
         }
-        assert_eq!(harness.fast_path.drain(3, 5), 0);
+        assert_eq!(harness.fast_path.drain(3, bucket(5)), 0);
     }
 
     #[test]
     fn pending_successes_are_counted_under_the_lock_when_the_word_is_full() {
         let harness = Harness::new(None);
-        harness.fast_path.drain(3, 5);
+        harness.fast_path.drain(3, bucket(5));
         for _ in 0..MAX_PENDING {
             assert!(harness.record(3, 5).0);
         }
         assert_eq!(harness.record(3, 5), (false, false));
-        assert_eq!(harness.fast_path.drain(0, 1), MAX_PENDING);
+        assert_eq!(harness.fast_path.drain(0, bucket(1)), MAX_PENDING);
     }
 
     #[test]
     fn pending_successes_of_a_count_window_stop_at_its_capacity() {
         for (calls, max) in [(1, 2), (2, 2), (7, 7)] {
             let harness = Harness::new(Some(calls));
-            harness.fast_path.drain(3, 1);
+            harness.fast_path.drain(3, bucket(1));
             for count in 0..max {
                 assert_eq!(harness.record(3, 1), (true, count == 0));
             }
             assert_eq!(harness.record(3, 9), (true, true));
-            assert_eq!(harness.fast_path.drain(0, 1), max);
+            assert_eq!(harness.fast_path.drain(0, bucket(1)), max);
         }
     }
 
     #[test]
-    fn bucket_that_outgrows_its_bits_does_not_change_the_generation() {
-        assert_eq!(pending_tag(0, 1 << BUCKET_BITS), pending_tag(0, 0));
-        assert_ne!(pending_tag(1, 0), pending_tag(0, 1 << BUCKET_BITS));
+    fn success_has_the_bucket_in_which_it_was_counted() {
+        let harness = Harness::new(None);
+        let counted_in = |(_, _, permit): (bool, bool, PermitState)| match permit {
+            PermitState::Success {
+                bucket,
+                shape,
+                slow: false,
+                run_id: 5,
+            } => (shape, bucket),
+            other => panic!("{other:?}"),
+        };
+        harness.fast_path.store_run_id(5);
+        harness.fast_path.drain(3, bucket(4));
+        assert_eq!(counted_in(harness.record_success(3, 4)), (SHAPE, 4));
+        assert_eq!(counted_in(harness.record_success(3, 5)), (200, 77));
+    }
+
+    #[test]
+    fn success_is_counted_by_the_present_shape() {
+        let harness = Harness::new(None);
+        let fast_path = &harness.fast_path;
+        let shape = WindowShape::of_time(2, 5 * WIDTH, 10);
+        fast_path.store_shape(shape);
+        let in_second = Bucket { shape: 2, index: 3 };
+        let clock = CallClock::at(harness.start + WIDTH);
+        assert_eq!(fast_path.bucket(&clock), in_second);
+        assert_eq!(
+            harness.record(0, 2),
+            (false, false),
+            "the word is of the shape before"
+        );
+        assert_eq!(fast_path.drain(0, in_second), 0);
+        assert_eq!(harness.record(0, 2), (true, true));
+        fast_path.store_shape(WindowShape::of_calls(3, 2));
+        fast_path.drain(0, Bucket { shape: 3, index: 1 });
+        for _ in 0..4 {
+            assert!(harness.record(0, 2).0);
+        }
+        assert_eq!(fast_path.drain(0, bucket(1)), 2);
+    }
+
+    #[test]
+    fn pending_word_keeps_generation_shape_and_bucket_apart() {
+        let tag = |generation, shape, index| pending_tag(generation, Bucket { shape, index });
+        assert_eq!(
+            tag(0, 0, 1 << BUCKET_BITS),
+            tag(0, 0, 0),
+            "outgrows its bits"
+        );
+        assert_ne!(tag(0, 1, 0), tag(0, 0, 1 << BUCKET_BITS));
+        assert_ne!(tag(1, 0, 0), tag(0, 255, (1 << BUCKET_BITS) - 1));
+        let distinct = [tag(1, 0, 0), tag(0, 1, 0), tag(0, 0, 1), tag(0, 0, 0)];
+        assert_eq!(distinct, [1 << 44, 1 << 36, 1 << 16, 0]);
     }
 }

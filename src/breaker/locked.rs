@@ -1,6 +1,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use super::{
+    bucket::Bucket,
     state::CircuitState,
     state_machine::StateMachine,
     switch::SwitchMode,
@@ -12,7 +13,9 @@ use crate::call::{Label, Rejection};
 pub(super) struct Locked {
     pub(super) machine: StateMachine,
     /// The bucket that the pending successes of the fast path belong to.
-    pub(super) pending_bucket: u64,
+    pub(super) pending_bucket: Bucket,
+    /// The version of the settings that have been applied; 0 for those that it was built with.
+    pub(super) settings_version: u64,
     /// The version of the switch that has been applied.
     pub(super) switch_version: u64,
     /// Transitions that are still to be reported, in order.
@@ -28,10 +31,16 @@ pub(super) struct Locked {
 }
 
 impl Locked {
-    pub(super) fn new(machine: StateMachine, switch_version: u64, mode: SwitchMode) -> Self {
+    pub(super) fn new(
+        machine: StateMachine,
+        pending_bucket: Bucket,
+        switch_version: u64,
+        mode: SwitchMode,
+    ) -> Self {
         Locked {
             machine,
-            pending_bucket: 1,
+            pending_bucket,
+            settings_version: 0,
             switch_version,
             queue: VecDeque::new(),
             incomplete: Vec::new(),

@@ -85,6 +85,14 @@
 //! Open before ready means that an open circuit rejects although the service is not ready - a service that is down
 //! hardly ever is - and that a task which waits for readiness is woken and rejected when the circuit opens.
 //!
+//! # Settings from outside
+//!
+//! [`BreakerSettings`] are the settings as plain values, which the feature `serde` reads from a file.
+//! [`apply`](CircuitBreaker::apply) changes those of a live breaker, which keeps what it has counted and is doing; that of a
+//! [`KeyedBreaker`](KeyedBreaker::apply) those of all keys, and that of a [`BreakerRegistry`](BreakerRegistry::apply) those of
+//! many names. They check all settings first, and change nothing if one is invalid; the same settings again change nothing.
+//! A change is an event of the level `INFO`, with the fields that have changed.
+//!
 //! # What it reports
 //!
 //! Each transition is an event of the target `tower_keep::breaker` - opening, forcing and disabling are warnings - and an
@@ -154,6 +162,7 @@
 //! ```
 
 mod breaker_metrics;
+mod bucket;
 mod bucket_clock;
 mod builder;
 mod by_name;
@@ -167,17 +176,26 @@ mod config;
 mod error_text;
 mod fast_path;
 mod guard;
+mod head_rule;
 mod inspect;
 mod keyed;
 mod keyed_readiness;
 mod locked;
 #[cfg(all(test, tower_keep_loom))]
 mod loom_tests;
+mod named_breaker;
+mod named_settings;
 mod permit;
 mod registry_builder;
 mod report;
 mod retry_after;
+mod settings;
+mod settings_log;
+#[cfg(feature = "serde")]
+mod settings_serde;
+mod settings_version;
 mod shared;
+mod shared_duration;
 mod state;
 mod state_counts;
 mod state_machine;
@@ -188,6 +206,7 @@ mod transition;
 mod transition_hook;
 mod validate;
 mod window;
+mod window_shape;
 
 pub use builder::CircuitBreakerBuilder;
 pub use by_name::{BreakerRegistry, breaker};
@@ -197,6 +216,7 @@ pub use call_permit::CallPermit;
 pub use circuit_breaker::CircuitBreaker;
 pub use keyed::{KeyedBreaker, KeyedBreakerBuilder, KeyedGuard};
 pub use registry_builder::BreakerRegistryBuilder;
+pub use settings::BreakerSettings;
 pub use state::CircuitState;
 pub use switch::{Switch, SwitchMode};
 pub use transition::{Transition, TransitionReason};

@@ -17,11 +17,13 @@ pub(super) enum PermitState {
     Admitted,
     /// Counted as a success at its head by a closed circuit. Its body may still break.
     Success {
+        /// The number of the window's shape that the bucket belongs to. First, next to the tag: the order takes effect.
+        shape: u8,
+        slow: bool,
         /// The last bits of the bucket in which it was counted.
         bucket: u32,
         /// The run of successes in which it was counted, or an earlier one.
         run_id: u32,
-        slow: bool,
     },
     /// A probe of the half-open phase, identified by its ordinal.
     Probe { ordinal: u32 },

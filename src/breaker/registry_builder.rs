@@ -78,7 +78,7 @@ impl BreakerRegistryBuilder {
             None => self.factory,
             Some(template) => {
                 // Checked once, here: a breaker that is created later would fall back to the default settings.
-                let _valid = template.clone().validated()?;
+                template.validated()?;
                 Arc::new(move |_: &str| template.clone())
             }
         };

@@ -1,28 +1,30 @@
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
+use super::{head_rule::HeadRule, shared_duration::SharedDuration};
 use crate::{
-    call::{CallEnd, Outcome, catch_hook},
+    call::{CallEnd, Outcome},
     guard::Head,
     retry_after::{RetryAfter, retry_after_of},
 };
 
-type HeadFn = Arc<dyn Fn(&Head<'_>) -> Option<Duration> + Send + Sync>;
-
 /// The answers of a peer that open the circuit, each with the longest time for which it may.
-#[derive(Clone, Default)]
+#[derive(Debug)]
 pub(super) struct RetryAfterRules {
-    pub(super) max_retry_after: Option<Duration>,
-    pub(super) head_fn: Option<(Duration, HeadFn)>,
+    pub(super) max_retry_after: SharedDuration,
+    head_rule: Option<HeadRule>,
 }
 
 impl RetryAfterRules {
+    pub(super) fn new(max_retry_after: Option<Duration>, head_rule: Option<HeadRule>) -> Self {
+        RetryAfterRules {
+            max_retry_after: SharedDuration::new(max_retry_after),
+            head_rule,
+        }
+    }
+
     #[inline]
     pub(super) fn is_disabled(&self) -> bool {
-        self.max_retry_after.is_none() && self.head_fn.is_none()
+        !self.max_retry_after.is_some() && self.head_rule.is_none()
     }
 
     /// Returns for how long to open the circuit by the head of a response.
@@ -34,10 +36,7 @@ impl RetryAfterRules {
         let retry_after = self.failure_wait(head.outcome, || {
             RetryAfter::from_headers(head.headers, SystemTime::now())
         });
-        let custom = self.head_fn.as_ref().and_then(|(max, read)| {
-            let wait = catch_hook(|| read(head)).flatten()?;
-            Some(wait.min(*max))
-        });
+        let custom = self.head_rule.as_ref().and_then(|rule| rule.wait(head));
         // Where both say something, the longer time holds; `None` is less than any.
         retry_after.max(custom)
     }
@@ -53,7 +52,7 @@ impl RetryAfterRules {
         outcome: Outcome,
         read: impl FnOnce() -> Option<RetryAfter>,
     ) -> Option<Duration> {
-        let max = self.max_retry_after?;
+        let max = self.max_retry_after.get()?;
         let is_failure = matches!(
             outcome,
             Outcome::Overload | Outcome::Failure | Outcome::TimedOut
@@ -62,14 +61,5 @@ impl RetryAfterRules {
             RetryAfter::After(wait) | RetryAfter::NotBefore(wait) => Some(wait.min(max)),
             RetryAfter::Never => None,
         }
-    }
-}
-
-impl fmt::Debug for RetryAfterRules {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RetryAfterRules")
-            .field("max_retry_after", &self.max_retry_after)
-            .field("head_fn", &self.head_fn.as_ref().map(|(max, _)| max))
-            .finish()
     }
 }

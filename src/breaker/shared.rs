@@ -8,13 +8,17 @@ use tokio::time::Instant;
 
 use super::{
     CircuitBreakerBuilder,
+    bucket::Bucket,
     call_sample::CallSample,
+    config::BreakerConfig,
     error_text::{bounded_text, end_error_text},
     fast_path::FastPath,
     locked::Locked,
     permit::{BreakerPermit, PermitState},
     report::Reporter,
     retry_after::RetryAfterRules,
+    settings::BreakerSettings,
+    shared_duration::SharedDuration,
     state::CircuitState,
     state_machine::StateMachine,
     switch::SwitchMode,
@@ -40,7 +44,7 @@ type ErrorText<'a> = &'a dyn Fn() -> Option<Box<str>>;
 /// is locked.
 pub(super) struct BreakerShared {
     pub(super) name: Label,
-    slow_call: Option<Duration>,
+    slow_call: SharedDuration,
     retry_after: RetryAfterRules,
     shadow: AtomicBool,
     pub(super) fast_path: FastPath,
@@ -52,15 +56,19 @@ pub(super) struct BreakerShared {
 
 impl BreakerShared {
     /// Creates the breaker, and registers it with its switch.
-    pub(super) fn new(mut config: CircuitBreakerBuilder, reporter: Reporter) -> Arc<Self> {
+    pub(super) fn new(
+        mut builder: CircuitBreakerBuilder,
+        config: BreakerConfig,
+        reporter: Reporter,
+    ) -> Arc<Self> {
         // Taken out: a breaker that held its switch would keep it set when the application's last handle of it is gone.
-        let switch = config.switch.take();
-        let reporter = reporter.with_hook(config.on_transition.take());
+        let switch = builder.switch.take();
+        let reporter = reporter.with_hook(builder.on_transition.take());
         let (version, mode) = switch
             .as_ref()
             .map_or_else(Default::default, |switch| switch.current());
         let shared = Arc::new(BreakerShared::with_switch_mode(
-            config, reporter, version, mode,
+            builder, config, reporter, version, mode,
         ));
         shared.reporter.register(shared.state());
         if let Some(switch) = switch {
@@ -72,26 +80,35 @@ impl BreakerShared {
 
     fn with_switch_mode(
         builder: CircuitBreakerBuilder,
+        config: BreakerConfig,
         reporter: Reporter,
         switch_version: u64,
         mode: SwitchMode,
     ) -> Self {
         let CircuitBreakerBuilder {
             name,
-            config,
-            shadow,
-            retry_after,
+            head_rule,
+            seed,
             ..
         } = builder;
+        let BreakerSettings {
+            slow_call,
+            shadow,
+            open_on_retry_after,
+            ..
+        } = config.settings;
         let labels = (name.clone(), reporter.key().cloned());
-        let machine = StateMachine::new(labels, config, mode, Instant::now());
+        let now = Instant::now();
+        let machine = StateMachine::new(labels, config, seed, mode, now);
+        let clock = machine.bucket_clock();
+        let bucket = clock.bucket_at(now);
         BreakerShared {
             name,
-            slow_call: config.slow_call,
+            slow_call: SharedDuration::new(slow_call),
             shadow: AtomicBool::new(shadow),
-            retry_after,
-            fast_path: FastPath::new(machine.state(), &config, machine.bucket_clock()),
-            locked: Mutex::new(Locked::new(machine, switch_version, mode)),
+            retry_after: RetryAfterRules::new(open_on_retry_after, head_rule),
+            fast_path: FastPath::new(machine.state(), clock, bucket),
+            locked: Mutex::new(Locked::new(machine, bucket, switch_version, mode)),
             reporter,
             signal: ReadySignal::new(),
         }
@@ -121,6 +138,49 @@ impl BreakerShared {
         if !on || !is_closed {
             self.signal.wake();
         }
+    }
+
+    /// Returns the settings as they are now.
+    pub(super) fn settings(&self) -> BreakerSettings {
+        self.settings_of(&self.lock())
+    }
+
+    fn settings_of(&self, locked: &Locked) -> BreakerSettings {
+        BreakerSettings {
+            // It has a setter of its own.
+            shadow: self.is_shadow(),
+            ..locked.machine.settings().clone()
+        }
+    }
+
+    /// Applies settings, unless later ones have been. Returns those of before if that has changed any.
+    pub(super) fn apply(&self, version: u64, config: &BreakerConfig) -> Option<BreakerSettings> {
+        let mut locked = self.lock();
+        if version <= locked.settings_version {
+            return None;
+        }
+        locked.settings_version = version;
+        let before = self.settings_of(&locked);
+        let settings = &config.settings;
+        if before == *settings {
+            return None;
+        }
+        let now = Instant::now();
+        let clock = locked.machine.clock_of(config);
+        if let Some(clock) = clock {
+            // Before the window itself: what the pending word holds belongs to the window of before.
+            self.fast_path.store_shape(clock.shape);
+            self.move_pending(&mut locked, clock.bucket_at(now));
+        }
+        locked.machine.apply(config.clone(), clock, now);
+        self.slow_call.set(settings.slow_call);
+        let max_retry_after = settings.open_on_retry_after;
+        self.retry_after.max_retry_after.set(max_retry_after);
+        self.shadow.store(settings.shadow, Ordering::Relaxed);
+        drop(locked);
+        // Whoever waits for readiness looks again: a shadow may reject from now on, or not any more.
+        self.signal.wake();
+        Some(before)
     }
 
     /// Counts overdue probes as failed, without waiting for a call to notice.
@@ -176,7 +236,7 @@ impl BreakerShared {
         if self.state() == CircuitState::Closed {
             let bucket = locked.pending_bucket;
             let successes = self.fast_path.drain(locked.machine.generation(), bucket);
-            locked.machine.record_successes(bucket, successes);
+            locked.machine.record_successes(bucket.index, successes);
         }
         locked
     }
@@ -266,7 +326,7 @@ impl BreakerShared {
         // True of most heads.
         let is_plain_success = head.evidence == Evidence::Healthy
             && permit.state == PermitState::Admitted
-            && self.slow_call.is_none()
+            && !self.slow_call.is_some()
             && self.retry_after.is_disabled();
         if is_plain_success && state == CircuitState::Closed && generation == permit.generation {
             permit.state = self.record_success(generation, head.clock);
@@ -288,6 +348,7 @@ impl BreakerShared {
         // The clock is read here, so that the end of the call sees the time to the head.
         let slow = self
             .slow_call
+            .get()
             .is_some_and(|limit| head.elapsed().is_some_and(|took| took >= limit));
         let (generation, state) = self.fast_path.load();
         // The wait has just opened the circuit, or another thread has changed it.
@@ -350,7 +411,7 @@ impl BreakerShared {
         match permit.state {
             _ if evidence != Evidence::Healthy => return false,
             counted if counted.is_counted() => return true,
-            PermitState::Admitted if self.slow_call.is_none() => {}
+            PermitState::Admitted if !self.slow_call.is_some() => {}
             _ => return false,
         }
         let (generation, state) = self.fast_path.load();
@@ -385,7 +446,7 @@ impl BreakerShared {
         if permit.state.is_counted() && end.evidence() == Evidence::Inconclusive {
             return;
         }
-        let sample = CallSample::from_end(end, self.slow_call);
+        let sample = CallSample::from_end(end, self.slow_call.get());
         match (permit.state, sample) {
             (PermitState::Uncounted, _) | (PermitState::Admitted, None) => {}
             // Admitted by a disabled circuit, which counts nothing.
@@ -419,32 +480,40 @@ impl BreakerShared {
             generation,
             clock,
             || self.report_state(),
-            |bucket| self.rotate_bucket(generation, bucket),
+            || self.rotate_bucket(generation, clock),
         )
     }
 
     /// Counts the first success of a bucket under the lock, and moves the fast path on to that bucket unless it is ahead
     /// already.
     #[cold]
-    fn rotate_bucket(&self, generation: u64, bucket: u64) {
+    fn rotate_bucket(&self, generation: u64, clock: &CallClock) -> Bucket {
         // Counts what is pending, so the old bucket is complete but for what comes in from here on.
         let mut locked = self.lock();
+        // Again, under the lock: the window may have got another shape since.
+        let bucket = self.fast_path.bucket(clock);
         // The circuit has changed since the success was found to belong to it: it is too late.
         if locked.machine.generation() != generation {
-            return;
+            return bucket;
         }
-        locked.machine.record_successes(bucket, 1);
-        let before = locked.pending_bucket;
+        locked.machine.record_successes(bucket.index, 1);
         // A thread that read the clock earlier must not turn the word back to its bucket.
-        if bucket > before {
-            locked.pending_bucket = bucket;
-            // Holds only the successes that other threads have added to the old bucket since the lock was taken.
-            let late = self.fast_path.drain(generation, bucket);
-            locked.machine.record_successes(before, late);
+        if bucket.index > locked.pending_bucket.index {
+            self.move_pending(&mut locked, bucket);
         }
         // A recorder is user code.
         drop(locked);
         self.report_state();
+        bucket
+    }
+
+    /// Makes the pending word one of this bucket. What it holds belongs to the bucket of before: successes that other
+    /// threads have added since the lock was taken.
+    fn move_pending(&self, locked: &mut Locked, bucket: Bucket) {
+        let before = std::mem::replace(&mut locked.pending_bucket, bucket);
+        let generation = locked.machine.generation();
+        let late = self.fast_path.drain(generation, bucket);
+        locked.machine.record_successes(before.index, late);
     }
 
     /// Applies a mode of the switch. Versions may arrive out of order; the highest one wins.

@@ -2,141 +2,153 @@
 
 use std::{fmt, time::Duration};
 
-use super::builder::{CircuitBreakerBuilder, DEFAULT_MIN_CALLS};
+use super::{config::BreakerConfig, settings::BreakerSettings};
 use crate::call::{ConfigError, check_fraction};
 
+/// The minimum of Hystrix: a rate of fewer calls says little.
+const DEFAULT_MIN_CALLS: u32 = 20;
+/// A circuit that re-opens again and again still notices a recovery within a minute.
+const DEFAULT_MAX_OPEN_TIME: Duration = Duration::from_secs(60);
 /// More probes than these are no probes any more, but the traffic itself.
 const MAX_PROBES: u32 = 1_000;
 const MAX_BUCKETS: usize = 1_000;
 const MAX_COUNT_WINDOW: usize = 10_000;
 
-/// Finds the first invalid setting, and fills in the settings that depend on others.
-pub(super) fn validate(builder: &mut CircuitBreakerBuilder) -> Result<(), ConfigError> {
-    let capacity = validate_window(builder)?;
-    validate_min_calls(builder, capacity)?;
-    validate_thresholds(builder)?;
-    validate_times(builder)?;
-    validate_open_backoff(builder)?;
-    validate_probes(builder)
+/// Checks the settings of the breaker of this name, and computes what follows from them.
+///
+/// # Errors
+///
+/// Returns an error that names the first setting that is invalid.
+pub(super) fn validate(
+    name: &str,
+    settings: &BreakerSettings,
+) -> Result<BreakerConfig, ConfigError> {
+    validate_time_window(name, settings)?;
+    let capacity = validate_count_window(name, settings)?;
+    let min_calls = validate_min_calls(name, settings, capacity)?;
+    validate_thresholds(name, settings)?;
+    validate_times(name, settings)?;
+    Ok(BreakerConfig {
+        min_calls,
+        max_open_time: validate_open_backoff(name, settings)?,
+        probes_required: validate_probes(name, settings)?,
+        settings: settings.clone(),
+    })
 }
 
-/// Returns how many calls the window holds.
-fn validate_window(builder: &CircuitBreakerBuilder) -> Result<u32, ConfigError> {
-    if let Some(calls) = builder.config.count_window {
-        return match calls {
-            1..=MAX_COUNT_WINDOW => Ok(calls as u32),
-            _ => Err(invalid(builder, "count_window", calls, "1 to 10000")),
-        };
-    }
-    let (window, buckets) = builder.config.time_window;
+fn validate_time_window(name: &str, settings: &BreakerSettings) -> Result<(), ConfigError> {
+    let (window, buckets) = (settings.time_window, settings.time_window_buckets);
     if !(1..=MAX_BUCKETS).contains(&buckets) {
         let value = format!("in {buckets} buckets");
-        return Err(invalid(
-            builder,
-            "time_window",
-            value,
-            "in 1 to 1000 buckets",
-        ));
+        return Err(invalid(name, "time_window", value, "in 1 to 1000 buckets"));
     }
     if window / (buckets as u32) < Duration::from_millis(1) {
         let value = format!("{window:?} in {buckets} buckets");
         let expected = "at least a millisecond for each bucket";
-        return Err(invalid(builder, "time_window", value, expected));
+        return Err(invalid(name, "time_window", value, expected));
     }
-    Ok(u32::MAX)
+    Ok(())
+}
+
+/// Returns how many calls the window holds.
+fn validate_count_window(name: &str, settings: &BreakerSettings) -> Result<u32, ConfigError> {
+    match settings.count_window {
+        None => Ok(u32::MAX),
+        Some(calls @ 1..=MAX_COUNT_WINDOW) => Ok(calls as u32),
+        Some(calls) => Err(invalid(name, "count_window", calls, "1 to 10000")),
+    }
 }
 
 fn validate_min_calls(
-    builder: &mut CircuitBreakerBuilder,
+    name: &str,
+    settings: &BreakerSettings,
     capacity: u32,
-) -> Result<(), ConfigError> {
-    let calls = builder.min_calls.unwrap_or(DEFAULT_MIN_CALLS.min(capacity));
+) -> Result<u32, ConfigError> {
+    let default = DEFAULT_MIN_CALLS.min(capacity);
+    let calls = settings.min_calls.unwrap_or(default);
     if !(1..=capacity).contains(&calls) {
         let expected = format!("1 to {capacity}, which is all that the window holds");
-        return Err(invalid(builder, "min_calls", calls, expected));
+        return Err(invalid(name, "min_calls", calls, expected));
     }
-    builder.config.min_calls = calls;
-    Ok(())
+    Ok(calls)
 }
 
-fn validate_thresholds(builder: &CircuitBreakerBuilder) -> Result<(), ConfigError> {
-    let config = &builder.config;
+fn validate_thresholds(name: &str, settings: &BreakerSettings) -> Result<(), ConfigError> {
     for (field, rate) in [
-        ("failure_rate", config.failure_rate),
-        ("slow_rate", config.slow_rate),
-        ("probe_success_ratio", Some(config.probe_success_ratio)),
+        ("failure_rate", settings.failure_rate),
+        ("slow_rate", settings.slow_rate),
+        ("probe_success_ratio", Some(settings.probe_success_ratio)),
     ] {
         if let Some(rate) = rate {
-            check_positive_fraction(builder, field, rate)?;
+            check_positive_fraction(name, field, rate)?;
         }
     }
-    check_fraction(&component(builder), "open_jitter", config.open_jitter)?;
-    if config.consecutive_failures == Some(0) {
-        return Err(invalid(builder, "consecutive_failures", 0, "at least 1"));
+    check_fraction(&component(name), "open_jitter", settings.open_jitter)?;
+    if settings.consecutive_failures == Some(0) {
+        return Err(invalid(name, "consecutive_failures", 0, "at least 1"));
     }
-    if config.slow_rate.is_some() && config.slow_call.is_none() {
+    if settings.slow_rate.is_some() && settings.slow_call.is_none() {
         let expected = "set, or slow_rate has no effect";
-        return Err(invalid(builder, "slow_call", "not set", expected));
+        return Err(invalid(name, "slow_call", "not set", expected));
     }
     Ok(())
 }
 
-fn validate_times(builder: &CircuitBreakerBuilder) -> Result<(), ConfigError> {
-    let config = &builder.config;
-    let retry_after = &builder.retry_after;
+fn validate_times(name: &str, settings: &BreakerSettings) -> Result<(), ConfigError> {
     for (field, time) in [
-        ("slow_call", config.slow_call),
-        ("open_time", Some(config.open_time)),
-        ("probe_timeout", Some(config.probe_timeout)),
-        ("open_on_retry_after", retry_after.max_retry_after),
-        (
-            "open_on_head",
-            retry_after.head_fn.as_ref().map(|head| head.0),
-        ),
+        ("slow_call", settings.slow_call),
+        ("open_time", Some(settings.open_time)),
+        ("probe_timeout", Some(settings.probe_timeout)),
+        ("open_on_retry_after", settings.open_on_retry_after),
     ] {
-        if time == Some(Duration::ZERO) {
-            return Err(invalid(builder, field, "0s", "above zero"));
-        }
+        check_not_zero(name, field, time)?;
     }
     Ok(())
 }
 
-fn validate_open_backoff(builder: &mut CircuitBreakerBuilder) -> Result<(), ConfigError> {
-    let config = &builder.config;
-    // A longer open time raises the default. A maximum that was set below it is a contradiction.
-    let default_max = config.max_open_time.max(config.open_time);
-    let max_open_time = builder.max_open_time.unwrap_or(default_max);
-    if max_open_time < config.open_time {
-        let value = format!("{max_open_time:?}");
-        let expected = format!("at least open_time, {:?}", config.open_time);
-        return Err(invalid(builder, "max_open_time", value, expected));
+/// Checks that a time, if there is one, is longer than zero.
+pub(super) fn check_not_zero(
+    name: &str,
+    field: &'static str,
+    time: Option<Duration>,
+) -> Result<(), ConfigError> {
+    if time == Some(Duration::ZERO) {
+        return Err(invalid(name, field, "0s", "above zero"));
     }
-    let backoff = config.open_backoff;
+    Ok(())
+}
+
+/// Returns the maximum of the open time.
+fn validate_open_backoff(name: &str, settings: &BreakerSettings) -> Result<Duration, ConfigError> {
+    let open_time = settings.open_time;
+    // A longer open time raises the default. A maximum that was set below it is a contradiction.
+    let default_max = DEFAULT_MAX_OPEN_TIME.max(open_time);
+    let max_open_time = settings.max_open_time.unwrap_or(default_max);
+    if max_open_time < open_time {
+        let value = format!("{max_open_time:?}");
+        let expected = format!("at least open_time, {open_time:?}");
+        return Err(invalid(name, "max_open_time", value, expected));
+    }
+    let backoff = settings.open_backoff;
     // Negated, so that NaN is invalid.
     if !(backoff >= 1.0 && backoff.is_finite()) {
-        return Err(invalid(builder, "open_backoff", backoff, "at least 1"));
+        return Err(invalid(name, "open_backoff", backoff, "at least 1"));
     }
-    builder.config.max_open_time = max_open_time;
-    Ok(())
+    Ok(max_open_time)
 }
 
-fn validate_probes(builder: &mut CircuitBreakerBuilder) -> Result<(), ConfigError> {
-    let config = &mut builder.config;
-    let (probes, ratio) = (config.probes, config.probe_success_ratio);
+/// Returns how many probes must succeed.
+fn validate_probes(name: &str, settings: &BreakerSettings) -> Result<u32, ConfigError> {
+    let (probes, ratio) = (settings.probes, settings.probe_success_ratio);
     if !(1..=MAX_PROBES).contains(&probes) {
-        return Err(invalid(builder, "probes", probes, "1 to 1000"));
+        return Err(invalid(name, "probes", probes, "1 to 1000"));
     }
     // Divided, not multiplied: 0.07 of 100 probes is more than 7 in floating point.
     let reaches_ratio = |successes: &u32| f64::from(*successes) / f64::from(probes) >= ratio;
-    config.probes_required = (1..=probes).find(reaches_ratio).unwrap_or(probes);
-    Ok(())
+    Ok((1..=probes).find(reaches_ratio).unwrap_or(probes))
 }
 
-fn check_positive_fraction(
-    builder: &CircuitBreakerBuilder,
-    field: &'static str,
-    rate: f64,
-) -> Result<(), ConfigError> {
+fn check_positive_fraction(name: &str, field: &'static str, rate: f64) -> Result<(), ConfigError> {
     if rate > 0.0 && rate <= 1.0 {
         return Ok(());
     }
@@ -147,18 +159,18 @@ fn check_positive_fraction(
         " (a fraction)".to_owned()
     };
     let expected = format!("above 0 and at most 1{hint}");
-    Err(invalid(builder, field, rate, expected))
+    Err(invalid(name, field, rate, expected))
 }
 
-fn component(builder: &CircuitBreakerBuilder) -> String {
-    format!("breaker {:?}", builder.name)
+fn component(name: &str) -> String {
+    format!("breaker {name:?}")
 }
 
 pub(super) fn invalid(
-    builder: &CircuitBreakerBuilder,
+    name: &str,
     field: &'static str,
     value: impl fmt::Display,
     expected: impl Into<String>,
 ) -> ConfigError {
-    ConfigError::new(component(builder), field, value, expected)
+    ConfigError::new(component(name), field, value, expected)
 }

@@ -49,9 +49,10 @@ impl<K> KeyedBreakerBuilder<K> {
     {
         let config = self.template.validated()?;
         if !(1..=MAX_KEYS).contains(&self.max_keys) {
-            return Err(invalid(&config, "max_keys", self.max_keys, "1 to 100000"));
+            let name = self.template.name.as_str();
+            return Err(invalid(name, "max_keys", self.max_keys, "1 to 100000"));
         }
-        let shared = KeyedShared::new(config, self.max_keys);
+        let shared = KeyedShared::new(self.template, config, self.max_keys);
         registry::register(&shared);
         Ok(KeyedBreaker { shared })
     }

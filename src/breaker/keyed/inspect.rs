@@ -32,12 +32,13 @@ impl<K: Hash + Eq + Send> Inspect for KeyedShared<K> {
     fn stats(&self, stats: &mut Stats) {
         self.metrics.report_state();
         let counts = self.metrics.counts();
+        let shadow = self.lock_template().config.settings.shadow;
         stats.count("keys", self.lock_map().len() as u64);
         stats.count("max_keys", self.max_keys as u64);
         for (state, keys) in CircuitState::ALL.into_iter().zip(counts) {
             stats.count(state.as_str(), keys);
         }
         stats.count("evicted", self.metrics.evicted());
-        stats.text("mode", Some(mode(self.config.shadow)));
+        stats.text("mode", Some(mode(shadow)));
     }
 }

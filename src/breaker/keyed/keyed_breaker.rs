@@ -4,8 +4,11 @@ use tokio::sync::broadcast;
 
 use super::{KeyedBreakerBuilder, KeyedGuard, KeyedShared};
 use crate::{
-    breaker::{CircuitBreaker, CircuitBreakerBuilder, CircuitState, Transition},
-    call::Label,
+    breaker::{
+        BreakerSettings, CircuitBreaker, CircuitBreakerBuilder, CircuitState, Transition,
+        validate::validate,
+    },
+    call::{ConfigError, Label},
     guard::GuardLayerBuilder,
 };
 
@@ -85,6 +88,11 @@ impl<K> KeyedBreaker<K> {
     /// Returns the name.
     pub fn name(&self) -> &str {
         self.shared.metrics.name().as_str()
+    }
+
+    /// Returns the settings of new keys.
+    pub fn settings(&self) -> BreakerSettings {
+        self.shared.lock_template().config.settings.clone()
     }
 
     /// Returns how many keys are in this state now.
@@ -253,6 +261,33 @@ impl<K: Hash + Eq + fmt::Display> KeyedBreaker<K> {
         map.iter()
             .map(|(key, breaker)| (key.clone(), breaker.shared.state()))
             .collect()
+    }
+
+    /// Applies settings to the breakers of all keys, and to those of keys to come, as [`CircuitBreaker::apply`] does to one.
+    /// A change is logged once, whatever the number of keys.
+    ///
+    /// Settings that were applied to the breaker of a single key are replaced.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the first setting that is invalid. Then all settings are as they were.
+    ///
+    /// ```
+    /// use tower_keep::breaker::{BreakerSettings, KeyedBreaker};
+    ///
+    /// let tenants: KeyedBreaker<u32> = KeyedBreaker::new("tenants");
+    /// let tenant = tenants.get_owned(7);
+    /// let mut settings = BreakerSettings::default();
+    /// settings.consecutive_failures = Some(5);
+    /// tenants.apply(&settings)?;
+    /// assert_eq!(tenant.settings(), settings);
+    /// assert_eq!(tenants.get_owned(8).settings(), settings);
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    pub fn apply(&self, settings: &BreakerSettings) -> Result<(), ConfigError> {
+        let config = validate(self.name(), settings)?;
+        self.shared.apply(config);
+        Ok(())
     }
 
     /// Resets every breaker: closes its circuit, and forgets all that it has counted.

@@ -7,6 +7,7 @@ mod guard;
 mod inspect;
 mod keyed_breaker;
 mod shared;
+mod template;
 
 pub use builder::KeyedBreakerBuilder;
 pub use guard::KeyedGuard;

@@ -6,10 +6,12 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::eviction_rank::EvictionRank;
+use super::{eviction_rank::EvictionRank, template::Template};
 use crate::{
     breaker::{
-        CircuitBreaker, CircuitBreakerBuilder, breaker_metrics::BreakerMetrics, report::Reporter,
+        CircuitBreaker, CircuitBreakerBuilder, breaker_metrics::BreakerMetrics,
+        config::BreakerConfig, report::Reporter, settings_log::log_applied,
+        settings_version::next_settings_version,
     },
     call::Label,
     util::{
@@ -27,21 +29,53 @@ pub(super) struct KeyedShared<K> {
     pub(super) max_keys: usize,
     map: Mutex<RankedLru<K, CircuitBreaker>>,
     pub(super) metrics: Arc<BreakerMetrics>,
-    /// Dropped last: it may hold the last handle of a switch, which then notifies all breakers that are still alive.
-    pub(super) config: CircuitBreakerBuilder,
+    template: Mutex<Template>,
+    /// Hooks, switch and seed, which are no settings. Dropped last: it may hold the last handle of a switch, which then notifies all breakers that are
+    /// still alive.
+    builder: CircuitBreakerBuilder,
 }
 
 impl<K: Hash + Eq> KeyedShared<K> {
-    pub(super) fn new(config: CircuitBreakerBuilder, max_keys: usize) -> Arc<Self> {
-        let metrics = BreakerMetrics::new_keyed(&config.name);
+    pub(super) fn new(
+        builder: CircuitBreakerBuilder,
+        config: BreakerConfig,
+        max_keys: usize,
+    ) -> Arc<Self> {
+        let metrics = BreakerMetrics::new_keyed(&builder.name);
         // Shows the gauges, at zero, before there is any key.
         metrics.report_state();
         Arc::new(KeyedShared {
             max_keys,
             map: Mutex::new(RankedLru::new(max_keys)),
             metrics,
-            config,
+            template: Mutex::new(Template { config, version: 0 }),
+            builder,
         })
+    }
+
+    /// Applies settings to all keys, and to those to come. Logs once what they have changed.
+    pub(super) fn apply(&self, config: BreakerConfig) {
+        let (before, version) = {
+            let mut template = self.lock_template();
+            // Under the lock: of two threads, the later one has the higher version.
+            template.version = next_settings_version();
+            let before = std::mem::replace(&mut template.config, config.clone());
+            (before.settings, template.version)
+        };
+        // After the template: a key that is inserted from now on looks at its version.
+        let breakers: Vec<_> = self
+            .lock_map()
+            .iter()
+            .map(|entry| entry.1.clone())
+            .collect();
+        let changed = breakers
+            .iter()
+            .filter(|breaker| breaker.shared.apply(version, &config).is_some());
+        let keys = changed.count();
+        if keys > 0 || before != config.settings {
+            let changes = (&before, &config.settings);
+            log_applied(self.metrics.name(), None, Some(keys), changes);
+        }
     }
 
     /// Creates the breaker of a new key, and evicts others for it if there are too many.
@@ -52,7 +86,8 @@ impl<K: Hash + Eq> KeyedShared<K> {
     {
         // Before the lock: a new breaker registers with its switch, which may have a transition reported.
         let reporter = Reporter::new_keyed(&self.metrics, key_text(&key));
-        let created = CircuitBreaker::new_keyed(self.config.clone(), reporter);
+        let (config, version) = self.config();
+        let created = CircuitBreaker::new_keyed(self.builder.clone(), config, reporter);
         let evicted = {
             let mut map = self.lock_map();
             // Another thread may have been faster.
@@ -65,6 +100,11 @@ impl<K: Hash + Eq> KeyedShared<K> {
                 EvictionRank::of(breaker, *now.get_or_insert_with(Instant::now))
             })
         };
+        // Settings that were applied since to the keys of then have missed this one.
+        let (config, latest) = self.config();
+        if latest != version {
+            created.shared.apply(latest, &config);
+        }
         // Without the lock: recorders are user code. In the state of now: changes before this are not in the counts.
         created.shared.reporter.add(|| created.shared.state());
         if !evicted.is_empty() {
@@ -79,6 +119,16 @@ impl<K: Hash + Eq> KeyedShared<K> {
 }
 
 impl<K> KeyedShared<K> {
+    /// Returns the settings of new keys, and their version.
+    fn config(&self) -> (BreakerConfig, u64) {
+        let template = self.lock_template();
+        (template.config.clone(), template.version)
+    }
+
+    pub(super) fn lock_template(&self) -> MutexGuard<'_, Template> {
+        self.template.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn lock_map(&self) -> MutexGuard<'_, RankedLru<K, CircuitBreaker>> {
         self.map.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -6,6 +6,7 @@ mod counting;
 mod heads;
 mod keyed;
 mod probes;
+mod settings;
 mod transitions;
 
 use std::{
@@ -66,9 +67,9 @@ impl TestBreaker {
     fn new(settings: CircuitBreakerBuilder) -> TestBreaker {
         let now = Instant::now();
         let config = settings.validated().expect("valid settings");
-        let reporter = Reporter::new(&config.name);
+        let reporter = Reporter::new(&settings.name);
         let transitions = reporter.subscribe();
-        let shared = BreakerShared::new(config, reporter);
+        let shared = BreakerShared::new(settings, config, reporter);
         // The middle of a bucket, so that it does not matter when exactly the ring began.
         let start = now + Duration::from_millis(BUCKET / 2);
         TestBreaker {

@@ -20,7 +20,10 @@ pub(super) struct CallStats {
 impl CallStats {
     pub(super) fn new(config: &BreakerConfig, start: Instant) -> Self {
         CallStats {
-            clock: config.bucket_clock(start),
+            clock: BucketClock {
+                start,
+                shape: config.window_shape(0),
+            },
             window: config.new_window(),
             streak: FailureStreak::default(),
         }
@@ -31,7 +34,7 @@ impl CallStats {
     }
 
     pub(super) fn counts(&self, now: Instant) -> CallCounts {
-        self.window.counts(self.clock.bucket_at(now))
+        self.window.counts(self.clock.bucket_at(now).index)
     }
 
     pub(super) fn consecutive_failures(&self) -> u32 {
@@ -43,7 +46,8 @@ impl CallStats {
     }
 
     pub(super) fn record(&mut self, sample: CallSample, now: Instant) {
-        self.window.record(self.clock.bucket_at(now), sample, 1);
+        let bucket = self.clock.bucket_at(now).index;
+        self.window.record(bucket, sample, 1);
         if sample.is_failure() {
             self.streak.record_failure();
         } else {
@@ -56,12 +60,22 @@ impl CallStats {
         self.window.record(bucket, CallSample::Success, times);
     }
 
+    /// Gives the window another shape. It keeps its calls as far as it can, and the streak is as it was.
+    pub(super) fn reshape(&mut self, config: &BreakerConfig, clock: BucketClock, now: Instant) {
+        let mut window = config.new_window();
+        window.carry_over(&self.window, (self.clock, clock), now);
+        self.window = window;
+        self.clock = clock;
+    }
+
     /// Returns the permit of a call that is counted now as a success.
     pub(super) fn success_at(&self, now: Instant, slow: bool) -> PermitState {
+        let bucket = self.clock.bucket_at(now);
         PermitState::Success {
             // The last bits are enough to find one of the 1,000 buckets that a window has at most.
-            bucket: self.clock.bucket_at(now) as u32,
+            bucket: bucket.index as u32,
             run_id: self.streak.run_id(),
+            shape: bucket.shape,
             slow,
         }
     }
@@ -76,6 +90,7 @@ impl CallStats {
         let PermitState::Success {
             bucket,
             run_id,
+            shape,
             slow,
         } = success
         else {
@@ -87,7 +102,10 @@ impl CallStats {
             CallSample::Failure
         };
         let present = self.clock.bucket_at(now);
-        self.window.success_to_failure(bucket, failure, present);
+        // The index of an earlier shape is that of another time.
+        let recorded = (shape == present.shape).then_some(bucket);
+        self.window
+            .success_to_failure(recorded, failure, present.index);
         self.streak.success_to_failure(run_id);
         Some(failure)
     }

@@ -14,7 +14,9 @@ use crate::{
 /// The result of a probe that has lost its slot still counts.
 #[derive(Debug)]
 pub(super) struct HalfOpen {
+    /// The numbers of the settings when the phase began: it ends by the same.
     max_probes: u32,
+    required: u32,
     in_flight: Vec<Probe>,
     /// The ordinals of probes that have failed because they have timed out. A late success still counts.
     overdue: Vec<u32>,
@@ -48,9 +50,10 @@ impl Probe {
 }
 
 impl HalfOpen {
-    pub(super) fn new(max_probes: u32) -> Self {
+    pub(super) fn new(max_probes: u32, required: u32) -> Self {
         HalfOpen {
             max_probes,
+            required,
             in_flight: Vec::new(),
             overdue: Vec::new(),
             succeeded: 0,
@@ -64,12 +67,16 @@ impl HalfOpen {
         self.in_flight.len() as u32
     }
 
-    pub(super) fn succeeded(&self) -> u32 {
-        self.succeeded
-    }
-
-    pub(super) fn failed(&self) -> u32 {
-        self.failed
+    /// Returns whether enough probes have succeeded; `None` while that is neither so nor out of reach.
+    pub(super) fn decision(&self) -> Option<bool> {
+        if self.succeeded >= self.required {
+            Some(true)
+        } else if self.failed > self.max_probes - self.required {
+            // Even if all others succeed, they are too few.
+            Some(false)
+        } else {
+            None
+        }
     }
 
     pub(super) fn has_stalled(&self) -> bool {

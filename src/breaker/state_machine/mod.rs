@@ -14,6 +14,7 @@ use super::{
     call_sample::CallSample,
     config::BreakerConfig,
     permit::{BreakerPermit, PermitState},
+    settings::BreakerSettings,
     state::CircuitState,
     switch::SwitchMode,
     transition::{Transition, TransitionReason},
@@ -55,12 +56,11 @@ impl StateMachine {
     pub(super) fn new(
         (name, key): (Label, Option<Label>),
         config: BreakerConfig,
+        seed: Option<u64>,
         switch_mode: SwitchMode,
         now: Instant,
     ) -> Self {
-        let random = config
-            .seed
-            .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+        let random = seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         StateMachine {
             name,
             key,
@@ -86,6 +86,36 @@ impl StateMachine {
 
     pub(super) fn bucket_clock(&self) -> BucketClock {
         self.stats.clock()
+    }
+
+    pub(super) fn settings(&self) -> &BreakerSettings {
+        &self.config.settings
+    }
+
+    /// Returns the clock of the window that these settings ask for, or `None` if it is the present window.
+    pub(super) fn clock_of(&self, config: &BreakerConfig) -> Option<BucketClock> {
+        if config.settings.has_window_of(&self.config.settings) {
+            return None;
+        }
+        let clock = self.stats.clock();
+        let number = clock.shape.number().wrapping_add(1);
+        Some(clock.with_shape(config.window_shape(number)))
+    }
+
+    /// Applies other settings. `clock` is that of [`clock_of`](Self::clock_of).
+    ///
+    /// Opens and closes nothing: thresholds are evaluated when the next failure or slow call is recorded, an open circuit
+    /// keeps its end, and a half-open phase ends by the number of probes with which it began.
+    pub(super) fn apply(
+        &mut self,
+        config: BreakerConfig,
+        clock: Option<BucketClock>,
+        now: Instant,
+    ) {
+        if let Some(clock) = clock {
+            self.stats.reshape(&config, clock, now);
+        }
+        self.config = config;
     }
 
     pub(super) fn state(&self) -> CircuitState {
@@ -157,7 +187,7 @@ impl StateMachine {
         now: Instant,
         has_upload: bool,
     ) -> Result<BreakerPermit, Option<Duration>> {
-        let deadline = saturating_add(now, self.config.probe_timeout);
+        let deadline = saturating_add(now, self.config.settings.probe_timeout);
         let state = match &mut self.phase {
             Phase::Closed { .. } | Phase::Disabled => Some(PermitState::Admitted),
             // Once a caller has stalled, half of the uploads are rejected: the first to come could all be stalling.
@@ -174,7 +204,7 @@ impl StateMachine {
             .map(|state| BreakerPermit { generation, state })
             .ok_or_else(|| {
                 self.phase
-                    .retry_after(now, self.stall_timeout(), self.config.open_time)
+                    .retry_after(now, self.stall_timeout(), self.config.settings.open_time)
             })
     }
 
@@ -284,7 +314,10 @@ impl StateMachine {
     }
 
     fn start_probing(&mut self, now: Instant) -> Transition {
-        let phase = Phase::HalfOpen(HalfOpen::new(self.config.probes));
+        let phase = Phase::HalfOpen(HalfOpen::new(
+            self.config.settings.probes,
+            self.config.probes_required,
+        ));
         self.transition(phase, TransitionReason::OpenTimeElapsed, now)
     }
 
@@ -314,7 +347,7 @@ impl StateMachine {
 
     /// Returns for how long a probe keeps its slot although its caller stalls the upload.
     fn stall_timeout(&self) -> Duration {
-        self.config.probe_timeout / STALL_DIVISOR
+        self.config.settings.probe_timeout / STALL_DIVISOR
     }
 
     /// Records the result of a probe, at its head or its end; `None` gives its slot back. The caller has checked the
@@ -342,16 +375,10 @@ impl StateMachine {
 
     /// Closes as soon as enough probes have succeeded, opens as soon as that is out of reach.
     fn evaluate_probes(&mut self, failed: TransitionReason, now: Instant) -> Option<Transition> {
-        let half_open = self.phase.half_open()?;
-        let required = self.config.probes_required;
-        if half_open.succeeded() >= required {
-            Some(self.close(TransitionReason::ProbesSucceeded, now))
-        } else if half_open.failed() > self.config.probes - required {
-            // Even if all others succeed, they are too few.
-            Some(self.trip(failed, now))
-        } else {
-            None
-        }
+        Some(match self.phase.half_open()?.decision()? {
+            true => self.close(TransitionReason::ProbesSucceeded, now),
+            false => self.trip(failed, now),
+        })
     }
 
     /// Opens the circuit until then, if that is later than it would be open anyway. Overrides stay.
@@ -456,7 +483,7 @@ impl StateMachine {
     /// Opens the circuit for the open time with backoff and jitter.
     fn trip(&mut self, reason: TransitionReason, now: Instant) -> Transition {
         self.decay_backoff(now);
-        let jitter = 1.0 + self.config.open_jitter * self.random.f64();
+        let jitter = 1.0 + self.config.settings.open_jitter * self.random.f64();
         let wait = Duration::try_from_secs_f64(
             self.config.open_time_at(self.backoff_level).as_secs_f64() * jitter,
         );

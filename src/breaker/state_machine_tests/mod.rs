@@ -4,6 +4,7 @@ mod heads;
 mod open_time;
 mod opening;
 mod probes;
+mod settings;
 mod stalls;
 mod switches;
 
@@ -50,10 +51,10 @@ impl Harness {
     }
 
     fn with_switch_mode(builder: CircuitBreakerBuilder, mode: SwitchMode) -> Harness {
-        let config = builder.validated().expect("valid settings").config;
+        let config = builder.validated().expect("valid settings");
         let now = Instant::now();
         let labels = (Label::from("machine"), None);
-        let machine = StateMachine::new(labels, config, mode, now);
+        let machine = StateMachine::new(labels, config, builder.seed, mode, now);
         Harness { machine, now }
     }
 
