@@ -10,6 +10,7 @@ mod keyed;
 mod model;
 mod readiness;
 mod retry_after;
+mod settings;
 mod simulation;
 mod state_machine;
 mod subscribers;

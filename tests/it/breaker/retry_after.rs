@@ -47,6 +47,24 @@ fn wait(breaker: &CircuitBreaker) -> Option<Duration> {
 }
 
 #[tokio::test(start_paused = true)]
+async fn retry_after_opens_while_that_setting_is_applied() {
+    let breaker = builder().build().expect("sound");
+    let off = breaker.settings();
+    let mut on = off.clone();
+    on.open_on_retry_after = Some(MINUTE);
+    for (settings, state) in [
+        (&off, CircuitState::Closed),
+        (&on, CircuitState::Open),
+        (&off, CircuitState::Closed),
+    ] {
+        breaker.reset();
+        breaker.apply(settings).expect("sound");
+        answered(&breaker, 503, ("retry-after", "7")).await;
+        assert_eq!(breaker.state(), state);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn retry_after_with_failure_opens_for_that_time() {
     for (status, header, seconds) in [
         (503, ("retry-after", "7"), 7),

@@ -44,6 +44,7 @@ enum Step {
     Switch(SwitchMode),
     OpenFor(u64),
     Shadow(bool),
+    Apply(Settings),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -73,6 +74,10 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+fn step_or_settings() -> impl Strategy<Value = Step> {
+    prop_oneof![12 => step(), 1 => settings().prop_map(Step::Apply)]
+}
+
 fn ratio() -> impl Strategy<Value = Ratio> {
     prop_oneof![
         Just(Ratio(1, 1)),
@@ -90,6 +95,8 @@ prop_compose! {
         slow_rate in prop::option::of(ratio()),
     ) -> Settings {
         Settings {
+            bucket: 100,
+            buckets: 5,
             count_window,
             min_calls,
             failure_rate,
@@ -119,10 +126,13 @@ prop_compose! {
         probes in 1..6_u32,
         probe_ratio in ratio(),
         probe_limit in prop::option::weighted(0.95, 20..600_u64),
+        (bucket, buckets) in prop_oneof![3 => Just((100, 5)), 2 => (20..300_u64, 1..12_usize)],
         seed: u64,
     ) -> Settings {
         let most_open = open + longer;
-        Settings { open, growth, most_open, jitter, probes, probe_ratio, probe_limit, seed, ..limits }
+        Settings {
+            bucket, buckets, open, growth, most_open, jitter, probes, probe_ratio, probe_limit, seed, ..limits
+        }
     }
 }
 
@@ -255,6 +265,12 @@ impl Pair {
                 self.model.open_for(time, self.now);
             }
             Step::Shadow(on) => self.breaker.set_shadow(on),
+            Step::Apply(settings) => {
+                let values = settings.values();
+                self.breaker.apply(&values).expect("sound settings");
+                assert_eq!(self.breaker.settings(), values);
+                self.model.apply(settings, self.now);
+            }
         }
     }
 
@@ -279,7 +295,7 @@ impl Pair {
                 let generation = self.model.generation;
                 let calls = self.out.iter().filter_map(|out| out.call);
                 let probes = calls.filter(|call| call.is_probe && call.generation == generation);
-                assert!(probes.count() <= self.model.settings.probes as usize);
+                assert!(probes.count() <= self.model.probing.0);
             }
             _ => {}
         }
@@ -340,6 +356,15 @@ fn closes(settings: Settings, steps: Vec<Step>, pace: u64) {
 }
 
 proptest! {
+    /// The model at all times is what a breaker would be that was built with the settings of the time.
+    #[test]
+    fn breaker_matches_reference_model_while_settings_are_applied(
+        settings in settings(),
+        steps in prop::collection::vec(step_or_settings(), 1..200),
+    ) {
+        agrees(settings, steps);
+    }
+
     #[test]
     fn breaker_matches_reference_model(
         settings in settings(),

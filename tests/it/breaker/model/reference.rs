@@ -1,6 +1,6 @@
 //! A breaker as slow and plain as can be: it keeps every call with the time that it counts at, and adds up.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use tower_keep::{
     Outcome,
@@ -8,7 +8,7 @@ use tower_keep::{
     call::Evidence,
 };
 
-use super::settings::{BUCKET, BUCKETS, Ratio, Settings};
+use super::settings::{Ratio, Settings};
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Phase {
@@ -54,8 +54,8 @@ pub struct Call {
     began: Duration,
     /// Unless it has been given back.
     pub is_probe: bool,
-    /// When its head was counted as good, and whether that was slow.
-    counted: Option<(Duration, bool)>,
+    /// When its head was counted as good, whether that was slow, and in which window.
+    counted: Option<(Duration, bool, u64)>,
     /// Nothing that it still says counts.
     done: bool,
 }
@@ -66,6 +66,10 @@ pub struct Model {
     pub phase: Phase,
     pub generation: u64,
     seen: Vec<Seen>,
+    /// How many windows there were before.
+    shape: u64,
+    /// How many probes the half-open phase has, and how many must be good.
+    pub probing: (usize, usize),
     /// Failures in a row, and the good calls since the last of them.
     row: u32,
     since: Vec<u64>,
@@ -86,6 +90,8 @@ impl Model {
             },
             generation: 0,
             seen: Vec::new(),
+            shape: 0,
+            probing: (0, 0),
             row: 0,
             since: Vec::new(),
             calls: 0,
@@ -121,7 +127,8 @@ impl Model {
         match self.settings.count_window {
             Some(limit) => self.seen[self.seen.len().saturating_sub(limit)..].to_vec(),
             None => {
-                let current = |seen: &&Seen| seen.bucket + BUCKETS as u128 > bucket(now);
+                let current =
+                    |seen: &&Seen| seen.bucket + self.settings.buckets as u128 > self.bucket(now);
                 self.seen.iter().filter(current).copied().collect()
             }
         }
@@ -184,10 +191,7 @@ impl Model {
         let good = probes.iter().filter(|probe| probe.is == Is::Good).count();
         let bad = |probe: &&Probe| matches!(probe.is, Is::Bad | Is::Overdue);
         let bad = probes.iter().filter(bad).count();
-        let (all, needed) = (
-            self.settings.probes as usize,
-            self.settings.needed() as usize,
-        );
+        let (all, needed) = self.probing;
         if good >= needed {
             self.close(now);
         } else if all - bad < needed {
@@ -202,6 +206,8 @@ impl Model {
         self.expire(now);
         if matches!(self.phase, Phase::Open { until } if now >= until) {
             self.turn(Phase::HalfOpen(Vec::new()));
+            let Settings { probes, .. } = self.settings;
+            self.probing = (probes as usize, self.settings.needed() as usize);
         }
         self.calls += 1;
         let mut call = Call {
@@ -214,7 +220,7 @@ impl Model {
         };
         match &mut self.phase {
             Phase::Closed { .. } | Phase::Disabled => Some(call),
-            Phase::HalfOpen(probes) if probes.len() < self.settings.probes as usize => {
+            Phase::HalfOpen(probes) if probes.len() < self.probing.0 => {
                 probes.push(Probe {
                     call: call.id,
                     until: now + self.settings.probe_limit(),
@@ -240,13 +246,13 @@ impl Model {
         let slow = self.is_slow(call, now);
         match (&self.phase, evidence) {
             (Phase::Closed { .. }, Evidence::Healthy) => {
-                call.counted = Some((now, slow));
+                call.counted = Some((now, slow, self.shape));
                 self.count(call.id, false, slow, now);
             }
             (Phase::HalfOpen(_), _) => {
                 let said = self.said(evidence, slow);
                 if said == Some(true) {
-                    call.counted = Some((now, slow));
+                    call.counted = Some((now, slow, self.shape));
                 } else {
                     call.done = true;
                     call.is_probe &= said.is_some();
@@ -275,8 +281,8 @@ impl Model {
             (Phase::Closed { .. }, None) if evidence != Evidence::Inconclusive => {
                 self.count(call.id, failed, slow, now);
             }
-            (Phase::Closed { .. }, Some((at, slow))) if failed => {
-                self.take_back(at, slow, now);
+            (Phase::Closed { .. }, Some((at, slow, shape))) if failed => {
+                self.take_back((shape == self.shape).then_some(at), slow, now);
                 self.since.retain(|good| *good != call.id);
                 self.failed(now);
             }
@@ -293,7 +299,7 @@ impl Model {
         }
         match &mut self.phase {
             Phase::Closed { .. } => self.count(0, true, false, now),
-            Phase::HalfOpen(probes) if probes.len() < self.settings.probes as usize => {
+            Phase::HalfOpen(probes) if probes.len() < self.probing.0 => {
                 probes.push(Probe {
                     call: 0,
                     until: now,
@@ -336,7 +342,7 @@ impl Model {
 
     fn count(&mut self, call: u64, failed: bool, slow: bool, now: Duration) {
         self.seen.push(Seen {
-            bucket: bucket(now),
+            bucket: self.bucket(now),
             failed,
             slow,
         });
@@ -358,15 +364,19 @@ impl Model {
     }
 
     /// A good head has turned out to be the beginning of a failure.
-    fn take_back(&mut self, at: Duration, slow: bool, now: Duration) {
+    fn take_back(&mut self, at: Option<Duration>, slow: bool, now: Duration) {
         let mut failure = Seen {
-            bucket: bucket(now),
+            bucket: self.bucket(now),
             failed: true,
             slow,
         };
+        let Some(at) = at.or(self.settings.count_window.map(|_| now)) else {
+            return self.take_latest_back(failure, now);
+        };
+        let at = self.bucket(at);
         let oldest = self.seen.len() - self.window(now).len();
         let found = self.seen.iter().rposition(|seen| {
-            let its = seen.bucket == bucket(at) && seen.slow == slow;
+            let its = seen.bucket == at && seen.slow == slow;
             !seen.failed && (its || self.settings.count_window.is_some())
         });
         match (
@@ -383,6 +393,48 @@ impl Model {
             }
             (None, _) => self.seen.push(failure),
         }
+    }
+
+    /// The same where nobody knows any more which bucket it was counted in.
+    fn take_latest_back(&mut self, failure: Seen, now: Duration) {
+        let expired = self.seen.len() - self.window(now).len();
+        let good = self
+            .seen
+            .iter_mut()
+            .skip(expired)
+            .filter(|seen| !seen.failed);
+        match good.max_by_key(|seen| seen.bucket) {
+            Some(good) => good.failed = true,
+            None => self.seen.push(failure),
+        }
+    }
+
+    /// Takes the calls over that the window has.
+    pub fn apply(&mut self, settings: Settings, now: Duration) {
+        let before = self.settings;
+        let mut seen = self.window(now);
+        self.settings = settings;
+        if settings.shape() == before.shape() {
+            return;
+        }
+        self.shape += 1;
+        match (before.count_window, settings.count_window) {
+            (None, None) => {
+                for call in &mut seen {
+                    let end = before.bucket() * (call.bucket as u32 + 1) - Duration::from_nanos(1);
+                    call.bucket = self.bucket(end.min(now));
+                }
+            }
+            (None, Some(_)) => seen = spread(&seen),
+            (Some(_), _) => seen
+                .iter_mut()
+                .for_each(|call| call.bucket = self.bucket(now)),
+        }
+        self.seen = seen;
+    }
+
+    fn bucket(&self, now: Duration) -> u128 {
+        now.as_nanos() / self.settings.bucket().as_nanos()
     }
 
     fn has_to_open(&self, now: Duration) -> bool {
@@ -444,6 +496,25 @@ impl Model {
     }
 }
 
-fn bucket(now: Duration) -> u128 {
-    now.as_nanos() / BUCKET.as_nanos()
+/// The calls in the order of their buckets; those of a bucket in an order in which it fails, and is slow, evenly.
+fn spread(seen: &[Seen]) -> Vec<Seen> {
+    let mut all = Vec::new();
+    let buckets: BTreeSet<_> = seen.iter().map(|call| call.bucket).collect();
+    for bucket in buckets {
+        let calls: Vec<_> = seen.iter().filter(|call| call.bucket == bucket).collect();
+        let (mut failed, mut slow) = (0, 0);
+        for number in 1..=calls.len() {
+            // As many so far as its share of all.
+            let due = |part: usize| part * number / calls.len();
+            let failures = due(calls.iter().filter(|call| call.failed).count());
+            let slows = due(calls.iter().filter(|call| call.slow).count());
+            all.push(Seen {
+                bucket,
+                failed: failures > failed,
+                slow: slows > slow,
+            });
+            (failed, slow) = (failures, slows);
+        }
+    }
+    all
 }

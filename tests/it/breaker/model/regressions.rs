@@ -7,6 +7,8 @@ use Step::{Admit, Advance, OpenFor, Settle, Unready};
 /// Opens, where it does, for 50 ms; one probe decides.
 fn plain(in_a_row: Option<u32>, growth: u32, most_open: u64) -> Settings {
     Settings {
+        bucket: 100,
+        buckets: 5,
         count_window: None,
         min_calls: 1,
         failure_rate: None,

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use tower_keep::{CircuitBreaker, breaker::CircuitBreakerBuilder};
-
-pub const BUCKET: Duration = Duration::from_millis(100);
-pub const BUCKETS: usize = 5;
+use tower_keep::{
+    CircuitBreaker,
+    breaker::{BreakerSettings, CircuitBreakerBuilder},
+};
 
 /// Exact: so many of so many.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +24,9 @@ impl Ratio {
 /// Times in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
+    /// The width of a bucket, and how many of them the time window has.
+    pub bucket: u64,
+    pub buckets: usize,
     pub count_window: Option<usize>,
     pub min_calls: usize,
     pub failure_rate: Option<Ratio>,
@@ -45,7 +48,7 @@ impl Settings {
         let builder = CircuitBreaker::builder("model");
         let mut builder = match self.count_window {
             Some(calls) => builder.count_window(calls),
-            None => builder.time_window(BUCKET * BUCKETS as u32, BUCKETS),
+            None => builder.time_window(self.bucket() * self.buckets as u32, self.buckets),
         };
         if let Some(limit) = self.probe_limit {
             builder = builder.probe_timeout(Duration::from_millis(limit));
@@ -63,6 +66,23 @@ impl Settings {
             .probes(self.probes)
             .probe_success_ratio(self.probe_ratio.float())
             .seed(self.seed)
+    }
+
+    pub fn values(&self) -> BreakerSettings {
+        self.builder().build().expect("sound settings").settings()
+    }
+
+    pub fn bucket(&self) -> Duration {
+        Duration::from_millis(self.bucket)
+    }
+
+    /// What tells its window from others.
+    pub fn shape(&self) -> (Option<usize>, Option<(u64, usize)>) {
+        let time = self.count_window.is_none();
+        (
+            self.count_window,
+            time.then_some((self.bucket, self.buckets)),
+        )
     }
 
     pub fn probe_limit(&self) -> Duration {
