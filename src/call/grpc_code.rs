@@ -64,6 +64,16 @@ impl GrpcCode {
         }
     }
 
+    /// The names of all codes, by their number.
+    #[cfg(feature = "serde")]
+    pub(crate) const NAMES: [&'static str; NAMES.len()] = NAMES;
+
+    /// Returns all codes, the smallest first.
+    pub(crate) fn all() -> impl Iterator<Item = GrpcCode> {
+        // As many as there are names.
+        (0..NAMES.len() as u8).map(GrpcCode)
+    }
+
     /// Returns the number on the wire.
     pub const fn as_u8(self) -> u8 {
         self.0

@@ -4,7 +4,7 @@ use tower_service::Service;
 
 use super::{
     Attempt, AttemptResult, Attempts, Retry, RetryDecision, RetryFuture, RetryLayer, RetryPolicy,
-    attempts::FailedAttempt, state::deadline_rejection,
+    attempts::FailedAttempt, call_config::CallConfig, state::deadline_rejection,
 };
 use crate::{
     call::{BoxError, Outcome},
@@ -37,7 +37,8 @@ where
             inner,
             request: None,
         };
-        RetryFuture::started(attempts, None, |attempts, attempt, _| {
+        let config = CallConfig::new(attempts.retry());
+        RetryFuture::started(attempts, config, None, |attempts, attempt, _| {
             attempts.send(request, attempt)
         })
     }
@@ -60,15 +61,19 @@ where
         &self,
         result: &Result<S::Response, BoxError>,
         attempt: Attempt,
+        config: &mut CallConfig,
     ) -> (Outcome, RetryDecision) {
         let outcome = self.layer.protocol().classify(result.as_ref()).outcome;
         let error = result.as_ref().err().map(|error| &**error as _);
-        let config = &self.retry().shared.config;
+        let default_decision = match outcome {
+            Outcome::Success => RetryDecision::Stop,
+            _ => config.get(self.retry()).decide(outcome, error),
+        };
         let attempt = AttemptResult {
             request: self.request.as_ref(),
             result,
             attempt,
-            default_decision: config.decide(outcome, error),
+            default_decision,
         };
         let decision = self
             .layer
@@ -114,9 +119,10 @@ where
         &mut self,
         output: Result<S::Response, S::Error>,
         attempt: Attempt,
+        config: &mut CallConfig,
     ) -> Result<Self::AttemptOutput, FailedAttempt<Self::AttemptOutput>> {
         let output = output.map_err(Into::into);
-        let (outcome, decision) = self.decide(&output, attempt);
+        let (outcome, decision) = self.decide(&output, attempt, config);
         if outcome == Outcome::Success {
             return Ok(output);
         }

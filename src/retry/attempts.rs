@@ -3,7 +3,7 @@ use std::{
     task::{Context as Cx, Poll},
 };
 
-use super::{Attempt, Retry, RetryDecision, state::CallCompletion};
+use super::{Attempt, Retry, RetryDecision, call_config::CallConfig, state::CallCompletion};
 use crate::{
     call::{NotSent, Outcome},
     context::Context,
@@ -34,11 +34,12 @@ pub trait Attempts {
     /// Starts an attempt. Runs within the context of the attempt, if it has one.
     fn start(&mut self, attempt: Attempt, context: Option<&Context>) -> Self::Future;
 
-    /// Classifies the result of an attempt.
+    /// Classifies the result of an attempt. Needs the settings of the call only if that is no success.
     fn classify(
         &mut self,
         output: <Self::Future as Future>::Output,
         attempt: Attempt,
+        config: &mut CallConfig,
     ) -> Result<Self::AttemptOutput, FailedAttempt<Self::AttemptOutput>>;
 
     /// Releases what is left of the failed attempt, since another will follow. Returns whether one can.

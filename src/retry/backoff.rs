@@ -8,8 +8,13 @@ use std::{
 
 use fastrand::Rng;
 
+use super::Jitter;
 use crate::call::ConfigError;
 
+/// Some round trips within a region: a peer that restarts a connection is back after that.
+pub(super) const DEFAULT_FIRST: Duration = Duration::from_millis(50);
+/// The multiplier that is usual: the load halves with each retry.
+pub(super) const DEFAULT_FACTOR: f64 = 2.0;
 /// The longest wait that a user still connects with the call.
 const DEFAULT_MAX: Duration = Duration::from_secs(1);
 /// Step of the Weyl sequence of seeds, as in SplitMix64: 2^64 divided by the golden ratio.
@@ -27,33 +32,39 @@ const GOLDEN_GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
 /// ```
 ///
 /// Arithmetic saturates: a delay that would overflow is the maximum.
+///
+/// In a file (feature `serde`) it is a table:
+///
+/// | setting | value | default |
+/// |---|---|---|
+/// | `kind` | `"constant"`, `"linear"`, `"exponential"` | `"exponential"` |
+/// | `first` | the first delay | `"50ms"` |
+/// | `step` | of `"linear"` only: what each delay adds to the one before | none, it must be said |
+/// | `factor` | of `"exponential"` only: what each delay multiplies the one before by; finite, and at least 1 | 2 |
+/// | `max` | the longest delay; at least the first | `"1s"`, or the first delay if that is longer; a constant delay itself |
+/// | `jitter` | `"none"`, `"full"`, `"equal"`, `"decorrelated"` | `"full"`, or `"none"` for a constant delay |
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(
+        into = "super::serde_forms::BackoffForm",
+        try_from = "super::serde_forms::BackoffForm"
+    )
+)]
 pub struct Backoff {
-    curve: Curve,
-    first: Duration,
+    pub(super) curve: Curve,
+    pub(super) first: Duration,
     /// Depends on the curve unless it is set.
-    max: Option<Duration>,
-    jitter: Jitter,
+    pub(super) max: Option<Duration>,
+    pub(super) jitter: Jitter,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Curve {
+pub(super) enum Curve {
     Constant,
     Linear { step: Duration },
     Exponential { factor: f64 },
-}
-
-/// The random part of a delay, so that clients that failed together do not retry together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Jitter {
-    /// Uses the delay as it is. Clients that failed together retry together.
-    None,
-    /// Draws from zero to the delay: spreads best.
-    Full,
-    /// Draws from half of the delay to the delay: never retries at once.
-    Equal,
-    /// Draws from the first delay to three times the previous one, up to the maximum. Ignores steps and factors.
-    Decorrelated,
 }
 
 impl Backoff {
@@ -102,7 +113,9 @@ impl Backoff {
     /// assert_eq!(Backoff::exponential(millis(100)).delay(2), millis(400));
     /// ```
     pub const fn exponential(first: Duration) -> Self {
-        let curve = Curve::Exponential { factor: 2.0 };
+        let curve = Curve::Exponential {
+            factor: DEFAULT_FACTOR,
+        };
         Backoff::new(curve, first, Jitter::Full)
     }
 
@@ -206,7 +219,7 @@ impl Backoff {
 /// 50 ms, doubled up to 1 s, full jitter.
 impl Default for Backoff {
     fn default() -> Self {
-        Backoff::exponential(Duration::from_millis(50))
+        Backoff::exponential(DEFAULT_FIRST)
     }
 }
 

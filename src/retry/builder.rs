@@ -1,18 +1,16 @@
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-use super::{Backoff, Budget, Retry, config::RetryConfig, grpc_codes::GrpcCodes};
+use super::{Backoff, Budget, GrpcCodes, Retry, RetrySettings};
 use crate::call::{ConfigError, GrpcCode, Label};
-
-const MAX_ATTEMPTS: u32 = 100;
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3_600);
 
 /// Settings of a [`Retry`]; made by [`Retry::builder`].
 #[derive(Clone, Debug)]
 pub struct RetryBuilder {
     name: Label,
-    config: RetryConfig,
-    /// `None` until it is set: each retry then gets its own default, clones of the builder included.
-    budget: Option<Option<Budget>>,
+    settings: RetrySettings,
+    /// The budget that others may share. `None` for one that is made of the settings: each retry then gets its own, clones
+    /// of the builder included.
+    budget: Option<Budget>,
     seed: Option<u64>,
 }
 
@@ -20,17 +18,29 @@ impl RetryBuilder {
     pub(super) fn new(name: Label) -> Self {
         RetryBuilder {
             name,
-            config: RetryConfig {
-                max_attempts: 3,
-                backoff: Backoff::default(),
-                max_retry_after: Duration::from_secs(30),
-                max_elapsed: None,
-                retry_rejections: false,
-                grpc_codes: GrpcCodes::DEFAULT,
-            },
+            settings: RetrySettings::default(),
             budget: None,
             seed: None,
         }
+    }
+
+    /// Takes over all settings, those with their defaults included: setters before this one have no effect, later ones
+    /// override. The budget is a new one.
+    ///
+    /// ```
+    /// use tower_keep::retry::{Retry, RetrySettings};
+    ///
+    /// let mut settings = RetrySettings::default(); // or from a file
+    /// settings.max_attempts = 5;
+    /// let retry = Retry::builder("quotes").settings(&settings).build()?;
+    /// assert_eq!(retry.settings(), settings);
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn settings(mut self, settings: &RetrySettings) -> Self {
+        self.settings = settings.clone();
+        self.budget = None;
+        self
     }
 
     /// Presets for a peer in the same network: 4 attempts, 25 ms doubled up to 250 ms, full jitter.
@@ -56,14 +66,14 @@ impl RetryBuilder {
     /// Retries in several layers multiply, so keep it low. Must be 1 to 100. Default: 3.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
-        self.config.max_attempts = attempts;
+        self.settings.max_attempts = attempts;
         self
     }
 
     /// Sets the wait before each retry. Default: 50 ms doubled up to 1 s, full jitter.
     #[must_use]
     pub fn backoff(mut self, backoff: Backoff) -> Self {
-        self.config.backoff = backoff;
+        self.settings.backoff = backoff;
         self
     }
 
@@ -73,7 +83,8 @@ impl RetryBuilder {
     /// from a clone of this builder, too.
     #[must_use]
     pub fn budget(mut self, budget: impl Into<Option<Budget>>) -> Self {
-        self.budget = Some(budget.into());
+        self.budget = budget.into();
+        self.settings.budget = self.budget.as_ref().map(Budget::settings);
         self
     }
 
@@ -83,7 +94,7 @@ impl RetryBuilder {
     /// Must be at most a day. Default: 30 s.
     #[must_use]
     pub fn max_retry_after(mut self, wait: Duration) -> Self {
-        self.config.max_retry_after = wait;
+        self.settings.max_retry_after = wait;
         self
     }
 
@@ -92,7 +103,7 @@ impl RetryBuilder {
     /// Must be longer than zero. Default: unlimited, since the number of attempts is.
     #[must_use]
     pub fn max_elapsed(mut self, time: Duration) -> Self {
-        self.config.max_elapsed = Some(time);
+        self.settings.max_elapsed = Some(time);
         self
     }
 
@@ -100,7 +111,7 @@ impl RetryBuilder {
     /// reject them.
     #[must_use]
     pub fn retry_rejections(mut self, retry: bool) -> Self {
-        self.config.retry_rejections = retry;
+        self.settings.retry_rejections = retry;
         self
     }
 
@@ -121,7 +132,7 @@ impl RetryBuilder {
     /// ```
     #[must_use]
     pub fn grpc_codes(mut self, codes: impl IntoIterator<Item = GrpcCode>) -> Self {
-        self.config.grpc_codes = GrpcCodes::new(codes);
+        self.settings.grpc_codes = GrpcCodes::new(codes);
         self
     }
 
@@ -138,38 +149,19 @@ impl RetryBuilder {
     ///
     /// Returns a [`ConfigError`] that names the first invalid setting.
     pub fn build(self) -> Result<Retry, ConfigError> {
-        let component = format!("retry {:?}", self.name);
-        let config = &self.config;
-        if !(1..=MAX_ATTEMPTS).contains(&config.max_attempts) {
-            let value = config.max_attempts;
-            let expected = "1 to 100";
-            return Err(ConfigError::new(component, "max_attempts", value, expected));
-        }
-        config.backoff.validate(&component)?;
-        if config.grpc_codes.contains(GrpcCode::OK) {
-            let expected = "codes of failures";
-            return Err(ConfigError::new(component, "grpc_codes", "OK", expected));
-        }
-        if config.max_retry_after > MAX_RETRY_AFTER {
-            let value = format!("{:?}", config.max_retry_after);
-            let expected = "at most a day";
-            return Err(ConfigError::new(
-                component,
-                "max_retry_after",
-                value,
-                expected,
-            ));
-        }
-        if config.max_elapsed.is_some_and(|time| time.is_zero()) {
-            let expected = "longer than zero";
-            return Err(ConfigError::new(component, "max_elapsed", "0ns", expected));
-        }
+        self.settings.validate(&component(&self.name))?;
         Ok(self.build_unchecked())
     }
 
     pub(super) fn build_unchecked(self) -> Retry {
-        // Here, and not in `new`: clones of a builder must not share a budget that nobody chose.
-        let budget = self.budget.unwrap_or_else(|| Some(Budget::default()));
-        Retry::from_parts(self.name, self.config, budget, self.seed)
+        // Here, and not in a setter: clones of a builder must not share a budget that nobody chose.
+        let new_budget = || Budget::from_settings(self.settings.budget.unwrap_or_default());
+        let budget = self.budget.unwrap_or_else(new_budget);
+        Retry::from_parts(self.name, self.settings, budget, self.seed)
     }
+}
+
+/// Returns how errors call a retry.
+pub(super) fn component(name: &impl fmt::Debug) -> String {
+    format!("retry {name:?}")
 }

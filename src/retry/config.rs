@@ -1,6 +1,6 @@
-use std::{error::Error, time::Duration};
+use std::error::Error;
 
-use super::{Backoff, RetryAfter, RetryDecision, grpc_codes::GrpcCodes};
+use super::{RetryAfter, RetryDecision, RetrySettings};
 #[cfg(feature = "tonic")]
 use crate::call::{Elapsed, find};
 use crate::{
@@ -12,15 +12,10 @@ use crate::{
 /// Classifies an error of [`Retry::run`](super::Retry::run) or its siblings.
 pub(super) type DecideOnError<E> = fn(&RetryConfig, &E) -> (Outcome, RetryDecision);
 
-/// Settings of a [`Retry`](super::Retry), and the decisions that follow from them.
+/// Valid settings of a [`Retry`](super::Retry), and the decisions that follow from them.
 #[derive(Clone, Debug)]
 pub struct RetryConfig {
-    pub(super) max_attempts: u32,
-    pub(super) backoff: Backoff,
-    pub(super) max_retry_after: Duration,
-    pub(super) max_elapsed: Option<Duration>,
-    pub(super) retry_rejections: bool,
-    pub(super) grpc_codes: GrpcCodes,
+    pub(super) settings: RetrySettings,
 }
 
 impl RetryConfig {
@@ -61,13 +56,15 @@ impl RetryConfig {
         let is_failed = match outcome {
             Outcome::Failure | Outcome::Overload | Outcome::TimedOut => true,
             // A guard of this process has decided: asking again at once only adds load.
-            Outcome::Rejected => self.retry_rejections,
+            Outcome::Rejected => self.settings.retry_rejections,
             _ => false,
         };
         // A classifier that gives the code another outcome has decided.
         let code = code.filter(|code| classify_grpc_code(*code).outcome == outcome);
         let is_retried = match code {
-            Some(code) => self.grpc_codes.contains(code) || (is_failed && retry_after.is_some()),
+            Some(code) => {
+                self.settings.grpc_codes.contains(code) || (is_failed && retry_after.is_some())
+            }
             None => is_failed,
         };
         if !is_retried {
@@ -108,7 +105,7 @@ fn code_of_peer(_: &(dyn Error + 'static)) -> Option<GrpcCode> {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
+    use std::{io, time::Duration};
 
     use super::*;
     use crate::{Rejection, RejectionKind, retry::Retry};
@@ -119,7 +116,11 @@ mod tests {
         let retry = Retry::builder("config")
             .retry_rejections(retry_rejections)
             .build();
-        retry.expect("valid").shared.config.clone()
+        config_of(retry.expect("valid"))
+    }
+
+    fn config_of(retry: Retry) -> RetryConfig {
+        (*retry.shared.config.latest()).clone()
     }
 
     #[test]
@@ -178,7 +179,7 @@ mod tests {
         let default = config(false);
         let aborted = GrpcCode::ABORTED;
         let listed = Retry::builder("codes").grpc_codes([aborted, GrpcCode::INTERNAL]);
-        let listed = listed.build().expect("valid").shared.config.clone();
+        let listed = config_of(listed.build().expect("valid"));
         let pushback = Some(RetryAfter::After(SECOND));
         for number in 1..=16 {
             let (with_default, with_list) = (number == 14, number == 10 || number == 13);

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     Attempt, Attempts, NotRetried, RetryDecision,
     attempts::FailedAttempt,
+    call_config::CallConfig,
     config::{DecideOnError, RetryConfig},
     run::RunAttempts,
     stage::{Stage, StageProj, poll_ready_before, run_in_context},
@@ -54,13 +55,14 @@ impl<A: Attempts> RetryFuture<A> {
     #[inline]
     pub(super) fn started(
         mut attempts: A,
+        config: CallConfig,
         time_limit: Option<Duration>,
         first: impl FnOnce(&mut A, Attempt, Option<&Context>) -> A::Future,
     ) -> Self {
         // One reading of the clock serves the deadline and the budget.
-        let (mut state, now) = (RetryState::default(), CallClock::default());
+        let (mut state, now) = (RetryState::new(config), CallClock::default());
         let context = attempts.request_context();
-        let stage = if state.start_call(attempts.retry(), time_limit, context, &now) {
+        let stage = if state.start_call(time_limit, context, &now) {
             let context = state.start_first_attempt(attempts.retry(), context, &now);
             start_attempt(&mut attempts, &state, context, first)
         } else {
@@ -77,7 +79,9 @@ impl<A: Attempts> RetryFuture<A> {
         let (mut this, now) = (self.project(), CallClock::default());
         let retry = this.attempts.retry();
         // A closure has no error for a deadline that has passed: it always makes one attempt.
-        this.state.start_call(retry, None, None, &now);
+        // The call begins with its first poll.
+        this.state.config = CallConfig::new(retry);
+        this.state.start_call(None, None, &now);
         let context = this.state.start_first_attempt(retry, None, &now);
         let stage = start_attempt(this.attempts, this.state, context, A::start);
         this.stage.set(stage);
@@ -90,8 +94,11 @@ impl<A: Attempts> RetryFuture<A> {
         output: <A::Future as Future>::Output,
     ) -> Option<A::CallOutput> {
         let this = self.as_mut().project();
-        let attempt = this.state.attempt(this.attempts.retry());
-        match this.attempts.classify(output, attempt) {
+        let attempt = this.state.attempt();
+        match this
+            .attempts
+            .classify(output, attempt, &mut this.state.config)
+        {
             Ok(output) => {
                 let mut output = this.attempts.complete(output, attempt);
                 let completion = this.state.on_success();
@@ -253,7 +260,7 @@ fn start_attempt<A: Attempts>(
     context: Option<Context>,
     start: impl FnOnce(&mut A, Attempt, Option<&Context>) -> A::Future,
 ) -> Stage<A::Future> {
-    let attempt = state.attempt(attempts.retry());
+    let attempt = state.attempt();
     Stage::start(context, |context| start(attempts, attempt, context))
 }
 

@@ -21,7 +21,7 @@ impl Inspect for RetryShared {
         self.metrics.write_stats(stats);
         let available = |budget: &Budget| budget.available(&CallClock::default());
         // A throttle has no number to show.
-        if let Some(available) = self.budget.as_ref().and_then(available) {
+        if let Some(available) = self.budget().and_then(available) {
             stats.count("budget_available", available);
         }
     }

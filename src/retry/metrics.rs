@@ -9,7 +9,10 @@ use super::NotRetried;
 use crate::{
     call::Label,
     registry::Stats,
-    util::{duration::as_millis_f64, hook::catch_hook, per_recorder::PerRecorder},
+    util::{
+        duration::as_millis_f64, hook::catch_hook, per_recorder::PerRecorder,
+        setting_changes::SettingChanges,
+    },
 };
 
 const RETRIES: usize = 0;
@@ -49,6 +52,21 @@ impl RetryMetrics {
                 attempt,
                 delay_ms = as_millis_f64(delay),
                 "attempt failed, retrying"
+            );
+        });
+    }
+
+    /// Logs which settings were changed, if any were.
+    pub(super) fn report_applied(&self, changes: &SettingChanges) {
+        if changes.is_empty() {
+            return;
+        }
+        catch_hook(|| {
+            tracing::info!(
+                target: "tower_keep::retry",
+                retry = self.name(),
+                changed = &*changes.text(),
+                "settings applied"
             );
         });
     }

@@ -160,19 +160,25 @@
 //! ```
 
 mod any;
+#[cfg(test)]
+mod apply_tests;
 mod attempt;
 mod attempts;
 mod backoff;
 mod budget;
 mod builder;
+mod call_config;
 mod clone_requests;
 mod config;
+mod config_word;
 mod decision;
 mod future;
 mod grpc_codes;
 mod http;
 mod inspect;
+mod jitter;
 mod layer;
+mod live_config;
 mod metrics;
 mod not_retried;
 mod plan;
@@ -184,22 +190,32 @@ mod replay_body;
 )]
 mod retry;
 mod run;
+#[cfg(feature = "serde")]
+mod serde_forms;
+#[cfg(all(test, feature = "serde"))]
+mod serde_tests;
 mod service;
+mod settings;
 mod stage;
 mod state;
 
 pub use attempt::Attempt;
-pub use backoff::{Backoff, Delays, Jitter};
-pub use budget::{BucketBudget, Budget, Reservation, SpentRetry, ThrottleBudget, WindowBudget};
+pub use backoff::{Backoff, Delays};
+pub use budget::{
+    BucketBudget, Budget, BudgetSettings, Reservation, SpentRetry, ThrottleBudget, WindowBudget,
+};
 pub use builder::RetryBuilder;
 pub use decision::RetryDecision;
 pub use future::RetryFuture;
+pub use grpc_codes::GrpcCodes;
+pub use jitter::Jitter;
 pub use layer::RetryLayer;
 pub use not_retried::NotRetried;
 pub use policy::{AttemptResult, RetryPolicy};
 pub use replay_body::{ReplayBody, Superseded};
 pub use retry::Retry;
 pub use service::RetryService;
+pub use settings::RetrySettings;
 
 // Parts of the types above, for those who have to write such a type out.
 #[doc(hidden)]

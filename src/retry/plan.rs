@@ -59,13 +59,13 @@ impl AttemptPlan {
     ) -> Result<Duration, Option<NotRetried>> {
         let requested = requested_wait(decision)?;
         // The deadline comes last: its check reads the clock.
-        if self.attempts_started >= config.max_attempts {
+        if self.attempts_started >= config.settings.max_attempts {
             return Err(Some(NotRetried::MaxAttempts));
         }
-        if requested.is_some_and(|wait| wait > config.max_retry_after) {
+        if requested.is_some_and(|wait| wait > config.settings.max_retry_after) {
             return Err(Some(NotRetried::RetryAfter));
         }
-        let new_delays = || config.backoff.delays_with_seed(seed());
+        let new_delays = || config.settings.backoff.delays_with_seed(seed());
         let delay = next_delay(self.delays.get_or_insert_with(new_delays), decision);
         if self.has_time_for(delay, now) {
             Ok(delay)
@@ -143,7 +143,7 @@ fn next_delay(delays: &mut Delays, decision: RetryDecision) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::{super::Backoff, *};
-    use crate::retry::grpc_codes::GrpcCodes;
+    use crate::retry::RetrySettings;
     use NotSent::{ClosedIdle, NoConnection, RefusedByPeer, Unsendable, UntrustedPeer};
     use proptest::prelude::*;
 
@@ -202,20 +202,20 @@ mod tests {
         assert_eq!(plan.attempt_number(), 2);
     }
 
+    fn config(backoff: Backoff, max_retry_after: Duration) -> RetryConfig {
+        let settings = RetrySettings {
+            backoff,
+            max_retry_after,
+            ..RetrySettings::default()
+        };
+        RetryConfig { settings }
+    }
+
     #[test]
     fn retry_after_up_to_max_is_honored() {
-        let config = RetryConfig {
-            max_attempts: 3,
-            backoff: Backoff::constant(TIMER_RESOLUTION),
-            max_retry_after: Duration::from_secs(1),
-            max_elapsed: None,
-            retry_rejections: false,
-            grpc_codes: GrpcCodes::DEFAULT,
-        };
-        for (wait, honored) in [
-            (config.max_retry_after, true),
-            (config.max_retry_after + TIMER_RESOLUTION, false),
-        ] {
+        let max = Duration::from_secs(1);
+        let config = config(Backoff::constant(TIMER_RESOLUTION), max);
+        for (wait, honored) in [(max, true), (max + TIMER_RESOLUTION, false)] {
             let mut plan = AttemptPlan::default();
             let next = plan.plan_retry(RetryDecision::After(wait), Instant::now, &config, || 7);
             assert_eq!(
@@ -236,14 +236,7 @@ mod tests {
             wait in 0_u64..2_000, first in 0_u64..500, left in 0_u64..3_000, seed: u64, exactly: bool,
         ) {
             let millis = Duration::from_millis;
-            let config = RetryConfig {
-                max_attempts: 3,
-                backoff: Backoff::constant(millis(first)),
-                max_retry_after: millis(1_000),
-                max_elapsed: None,
-                retry_rejections: false,
-                grpc_codes: GrpcCodes::DEFAULT,
-            };
+            let config = config(Backoff::constant(millis(first)), millis(1_000));
             let (mut plan, now) = (AttemptPlan::default(), Instant::now());
             plan.cap_deadline(now + millis(left));
             plan.count_attempt();

@@ -5,14 +5,18 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
 };
 
+use tokio::time::Instant;
+
 use super::{
-    Attempt, Budget, RetryBuilder, RetryFuture,
-    backoff::random_seed,
-    config::{DecideOnError, RetryConfig},
-    metrics::RetryMetrics,
+    Attempt, Budget, RetryBuilder, RetryFuture, RetrySettings, backoff::random_seed,
+    builder::component, config::DecideOnError, live_config::LiveConfig, metrics::RetryMetrics,
     run::RunAttempts,
 };
-use crate::{call::Label, registry};
+use crate::{
+    call::{ConfigError, Label},
+    registry,
+    util::setting_changes::SettingChanges,
+};
 
 /// A handle with the settings, the budget and the metrics of retries: see the [module](super).
 ///
@@ -25,8 +29,9 @@ pub struct Retry {
 }
 
 pub(super) struct RetryShared {
-    pub(super) config: RetryConfig,
-    pub(super) budget: Option<Budget>,
+    pub(super) config: LiveConfig,
+    /// Unused while the settings have none.
+    pub(super) budget: Budget,
     /// Each call takes the next seed of the sequence.
     pub(super) jitter_seeds: AtomicU64,
     pub(super) metrics: RetryMetrics,
@@ -59,12 +64,12 @@ impl Retry {
 
     pub(super) fn from_parts(
         name: Label,
-        config: RetryConfig,
-        budget: Option<Budget>,
+        settings: RetrySettings,
+        budget: Budget,
         seed: Option<u64>,
     ) -> Self {
         let shared = Arc::new(RetryShared {
-            config,
+            config: LiveConfig::new(settings),
             budget,
             jitter_seeds: AtomicU64::new(seed.unwrap_or_else(random_seed)),
             metrics: RetryMetrics::new(name),
@@ -81,7 +86,47 @@ impl Retry {
 
     /// Returns the budget, to share with other callers of the same peer.
     pub fn budget(&self) -> Option<&Budget> {
-        self.shared.budget.as_ref()
+        self.shared.budget()
+    }
+
+    /// Returns the settings of calls that begin now.
+    pub fn settings(&self) -> RetrySettings {
+        self.shared.settings(&self.shared.config.latest().settings)
+    }
+
+    /// Changes the settings, all of them, while the retry is in use.
+    ///
+    /// They hold for calls that begin later: a call in progress keeps those with which it began, up to the last seven
+    /// changes. The budget keeps what it has counted, and changes for all that share it, whoever they are. If its kind
+    /// changes, the new one starts anew; if the length of its window does, retries that are waiting are not refunded when
+    /// they are cancelled. Metrics, stats and the sequence of jitter go on.
+    ///
+    /// One `INFO` event of the target `tower_keep::retry` has what has changed; none if nothing has.
+    ///
+    /// ```
+    /// use tower_keep::retry::{Retry, RetrySettings};
+    ///
+    /// let retry = Retry::new("quotes");
+    /// let mut settings = RetrySettings::default(); // or from a file
+    /// settings.max_attempts = 5;
+    /// retry.apply(&settings)?;
+    /// assert_eq!(retry.settings().max_attempts, 5);
+    ///
+    /// settings.max_attempts = 0;
+    /// let error = retry.apply(&settings).unwrap_err();
+    /// assert_eq!(error.to_string(), r#"retry "quotes": max_attempts is 0, must be 1 to 100"#);
+    /// assert_eq!(retry.settings().max_attempts, 5);
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`ConfigError`] that names the first invalid setting; nothing is changed then.
+    pub fn apply(&self, settings: &RetrySettings) -> Result<(), ConfigError> {
+        settings.validate(&component(&self.name()))?;
+        let changes = self.shared.apply(settings, Instant::now());
+        self.shared.metrics.report_applied(&changes);
+        Ok(())
     }
 
     /// Runs work until it succeeds or there is no further attempt; returns its last result.
@@ -205,6 +250,39 @@ impl Retry {
     }
 }
 
+impl RetryShared {
+    /// Returns the budget, if calls that begin now have one.
+    pub(super) fn budget(&self) -> Option<&Budget> {
+        self.config.word().has_budget().then_some(&self.budget)
+    }
+
+    /// Returns the settings as they are: those of the budget may have been changed by another that shares it.
+    fn settings(&self, published: &RetrySettings) -> RetrySettings {
+        let budget = published.budget.map(|_| self.budget.settings());
+        RetrySettings {
+            budget,
+            ..published.clone()
+        }
+    }
+
+    /// Changes the settings, which are valid. Returns what was changed.
+    fn apply(&self, settings: &RetrySettings, now: Instant) -> SettingChanges {
+        // Held to the end, so that the settings of two changes do not mix.
+        let mut versions = self.config.lock();
+        let current = self.settings(&versions.latest().settings);
+        let changes = current.changes(settings);
+        if changes.is_empty() {
+            return changes;
+        }
+        if let Some(budget) = settings.budget {
+            // First, so that no call uses a budget of former settings for the first time.
+            self.budget.apply(budget, now);
+        }
+        self.config.publish(&mut versions, settings.clone());
+        changes
+    }
+}
+
 /// Has the default settings and the name `retry`. Each default has its own budget; clones share it.
 impl Default for Retry {
     fn default() -> Self {
@@ -216,8 +294,8 @@ impl fmt::Debug for Retry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Retry")
             .field("name", &self.name())
-            .field("config", &self.shared.config)
-            .field("budget", &self.shared.budget)
+            .field("settings", &self.settings())
+            .field("budget", &self.budget())
             .finish_non_exhaustive()
     }
 }

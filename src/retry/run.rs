@@ -3,6 +3,7 @@ use std::future::Future;
 use super::{
     Attempt, Attempts, Retry, RetryDecision,
     attempts::FailedAttempt,
+    call_config::CallConfig,
     config::{DecideOnError, RetryConfig},
 };
 use crate::{
@@ -55,6 +56,7 @@ impl<S, F, C> RunAttempts<S, F, C> {
     fn classify_result<T, E>(
         &self,
         output: Result<T, E>,
+        config: &mut CallConfig,
     ) -> Result<Result<T, E>, FailedAttempt<Result<T, E>>>
     where
         C: Fn(&RetryConfig, &E) -> (Outcome, RetryDecision),
@@ -62,7 +64,7 @@ impl<S, F, C> RunAttempts<S, F, C> {
         let Err(error) = &output else {
             return Ok(output);
         };
-        let (outcome, decision) = (self.classify_error)(&self.retry.shared.config, error);
+        let (outcome, decision) = (self.classify_error)(config.get(&self.retry), error);
         Err(FailedAttempt {
             output,
             outcome,
@@ -99,8 +101,9 @@ where
         &mut self,
         output: Result<T, E>,
         _: Attempt,
+        config: &mut CallConfig,
     ) -> Result<Result<T, E>, FailedAttempt<Result<T, E>>> {
-        self.classify_result(output)
+        self.classify_result(output, config)
     }
 
     #[inline]
@@ -135,10 +138,11 @@ where
         &mut self,
         (state, output): (S, Result<T, E>),
         _: Attempt,
+        config: &mut CallConfig,
     ) -> Result<Result<T, E>, FailedAttempt<Result<T, E>>> {
         // The next attempt takes it, or the result of the call.
         self.state = Some(state);
-        self.classify_result(output)
+        self.classify_result(output, config)
     }
 
     fn complete(&mut self, output: Result<T, E>, _: Attempt) -> (S, Result<T, E>) {

@@ -6,12 +6,14 @@ pub(crate) mod duration;
 pub(crate) mod error_chain;
 pub(crate) mod family;
 pub(crate) mod fnv;
+pub(crate) mod history;
 pub(crate) mod hook;
 pub(crate) mod panics;
 pub(crate) mod per_recorder;
 pub(crate) mod poll;
 pub(crate) mod ranked_lru;
 pub(crate) mod recorder;
+pub(crate) mod setting_changes;
 #[cfg(feature = "serde")]
 pub(crate) mod setting_serde;
 pub(crate) mod shared_gauges;

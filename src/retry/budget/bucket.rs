@@ -1,4 +1,4 @@
-use super::{Budget, BudgetKind, TokenBucket};
+use super::{Budget, BudgetSettings};
 use crate::call::ConfigError;
 
 const COMPONENT: &str = "retry bucket";
@@ -8,20 +8,26 @@ const DEFAULT_TIMEOUT_COST: u32 = 10;
 /// Settings of a token bucket as in AWS' SDKs; made by [`Budget::bucket`].
 ///
 /// A peer that always fails the first attempt and then succeeds never drains it, since successful retries cost nothing.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BucketBudget {
-    pub(super) capacity: u32,
-    cost: Option<u32>,
-    timeout_cost: Option<u32>,
-    pub(super) refill: u32,
+    /// The number of tokens there are at most, and at first. Must be at least both costs. Default: 500, as in AWS' SDKs.
+    pub capacity: u32,
+    /// The cost of a retry, in tokens, refunded if it succeeds. Must be 1 to the capacity. Default: 5, as in AWS' SDKs.
+    pub cost: u32,
+    /// The cost of a retry after a timeout, in tokens, refunded if it succeeds. Must be 1 to the capacity. Default: 10,
+    /// since a timeout has held the peer for longer.
+    pub timeout_cost: u32,
+    /// The number of tokens that a successful first attempt brings. Default: 1, as in AWS' SDKs.
+    pub refill: u32,
 }
 
 impl Default for BucketBudget {
     fn default() -> Self {
         BucketBudget {
             capacity: 500,
-            cost: None,
-            timeout_cost: None,
+            cost: DEFAULT_COST,
+            timeout_cost: DEFAULT_TIMEOUT_COST,
             refill: 1,
         }
     }
@@ -38,14 +44,14 @@ impl BucketBudget {
     /// Sets the cost of a retry, refunded if it succeeds. Must be 1 to the capacity. Default: 5.
     #[must_use]
     pub fn cost(mut self, tokens: u32) -> Self {
-        self.cost = Some(tokens);
+        self.cost = tokens;
         self
     }
 
     /// Sets the cost of a retry after a timeout, refunded if it succeeds. Must be 1 to the capacity. Default: 10.
     #[must_use]
     pub fn timeout_cost(mut self, tokens: u32) -> Self {
-        self.timeout_cost = Some(tokens);
+        self.timeout_cost = tokens;
         self
     }
 
@@ -62,44 +68,40 @@ impl BucketBudget {
     ///
     /// Returns a [`ConfigError`] that names the first invalid setting.
     pub fn build(self) -> Result<Budget, ConfigError> {
+        self.validate(COMPONENT)?;
+        Ok(Budget::from_settings(BudgetSettings::Bucket(self)))
+    }
+
+    pub(super) fn validate(self, component: &str) -> Result<(), ConfigError> {
         // Both against the capacity, or a retry could never be paid.
-        check_cost("cost", self.cost, DEFAULT_COST, self.capacity)?;
-        check_cost(
-            "timeout_cost",
-            self.timeout_cost,
-            DEFAULT_TIMEOUT_COST,
-            self.capacity,
-        )?;
-        Ok(Budget::new(BudgetKind::Bucket(TokenBucket::new(self))))
-    }
-
-    pub(super) fn cost_or_default(&self) -> u32 {
-        self.cost.unwrap_or(DEFAULT_COST)
-    }
-
-    pub(super) fn timeout_cost_or_default(&self) -> u32 {
-        self.timeout_cost.unwrap_or(DEFAULT_TIMEOUT_COST)
+        let costs = [
+            ("cost", self.cost, DEFAULT_COST),
+            ("timeout_cost", self.timeout_cost, DEFAULT_TIMEOUT_COST),
+        ];
+        for (field, cost, default) in costs {
+            check_cost(component, field, cost, default, self.capacity)?;
+        }
+        Ok(())
     }
 }
 
 /// Checks a cost. A capacity that is smaller than a default cost is the invalid setting, not the cost.
 fn check_cost(
+    component: &str,
     field: &'static str,
-    configured: Option<u32>,
+    cost: u32,
     default: u32,
     capacity: u32,
 ) -> Result<(), ConfigError> {
-    match configured {
-        Some(cost) if cost == 0 || cost > capacity => {
-            let expected = format!("1 to the capacity, {capacity}");
-            Err(ConfigError::new(COMPONENT, field, cost, expected))
-        }
-        None if default > capacity => {
-            let expected = format!("at least the {field}, {default}");
-            Err(ConfigError::new(COMPONENT, "capacity", capacity, expected))
-        }
-        _ => Ok(()),
+    if (1..=capacity).contains(&cost) {
+        return Ok(());
     }
+    if cost == default {
+        let expected = format!("at least the {field}, {cost}");
+        return Err(ConfigError::new(component, "capacity", capacity, expected));
+    }
+    let expected = format!("1 to the capacity, {capacity}");
+    Err(ConfigError::new(component, field, cost, expected))
 }
 
 #[cfg(test)]

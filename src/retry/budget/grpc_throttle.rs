@@ -6,51 +6,118 @@ use crate::{
 
 /// Proposal A6 counts in thousandths of a token.
 const UNITS_PER_TOKEN: u64 = 1_000;
+/// Bits of each number in the word. The largest is a thousand tokens, which are a million units.
+const BITS: u32 = 20;
+const MASK: u64 = (1 << BITS) - 1;
 
-/// Tokens of a [`ThrottleBudget`].
+/// Tokens of a [`ThrottleBudget`], with its settings in the same word, so that a change of them meets no outcome halfway.
 #[derive(Debug)]
 pub(super) struct GrpcThrottle {
+    /// See [`ThrottleWord`].
+    word: AtomicU64,
+}
+
+/// Units of the word of a throttle. Bits, high to low: 20 max, 20 gain, 20 tokens.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct ThrottleWord {
     max: u64,
     gain: u64,
-    tokens: AtomicU64,
+    tokens: u64,
+}
+
+impl ThrottleWord {
+    /// Returns the word of a full throttle.
+    fn full(settings: ThrottleBudget) -> Self {
+        // Rounded, since 0.29 times a thousand is a little less than 290.
+        let thousandths = |tokens: f64| (tokens * UNITS_PER_TOKEN as f64).round() as u64;
+        let max = thousandths(settings.max_tokens);
+        ThrottleWord {
+            max,
+            gain: thousandths(settings.token_ratio),
+            tokens: max,
+        }
+    }
+
+    fn unpack(word: u64) -> Self {
+        ThrottleWord {
+            max: word >> (2 * BITS) & MASK,
+            gain: word >> BITS & MASK,
+            tokens: word & MASK,
+        }
+    }
+
+    fn pack(self) -> u64 {
+        self.max << (2 * BITS) | self.gain << BITS | self.tokens
+    }
+
+    /// Returns the word after an outcome; `None` if it stays as it is.
+    fn after(self, outcome: Outcome) -> Option<Self> {
+        let tokens = match outcome {
+            // Writes nothing while all tokens are there, as they are in normal operation.
+            Outcome::Success if self.tokens == self.max => return None,
+            Outcome::Success => (self.tokens + self.gain).min(self.max),
+            _ if is_peer_failure(outcome) => self.tokens.saturating_sub(UNITS_PER_TOKEN),
+            // Client errors and cancelled calls tell nothing about the peer's load.
+            _ => return None,
+        };
+        Some(ThrottleWord { tokens, ..self })
+    }
+
+    /// Returns the word with other settings, as full as it is.
+    fn with_settings(self, settings: ThrottleBudget) -> Self {
+        let full = ThrottleWord::full(settings);
+        let tokens = self.tokens * full.max / self.max;
+        ThrottleWord { tokens, ..full }
+    }
 }
 
 impl GrpcThrottle {
     pub(super) fn new(settings: ThrottleBudget) -> Self {
-        // Rounded, since 0.29 times a thousand is a little less than 290.
-        let thousandths = |tokens: f64| (tokens * UNITS_PER_TOKEN as f64).round() as u64;
-        let max = thousandths(settings.max_tokens);
         GrpcThrottle {
-            max,
-            gain: thousandths(settings.token_ratio),
-            tokens: AtomicU64::new(max),
+            word: AtomicU64::new(ThrottleWord::full(settings).pack()),
         }
     }
 
+    /// Fills the throttle, with these settings.
+    pub(super) fn reset(&self, settings: ThrottleBudget) {
+        let word = ThrottleWord::full(settings).pack();
+        self.word.store(word, Ordering::Relaxed);
+    }
+
+    /// Changes the settings. The throttle stays as full as it is, as in gRPC's C core.
+    pub(super) fn apply(&self, settings: ThrottleBudget) {
+        self.update(|word| Some(word.with_settings(settings)));
+    }
+
     pub(super) fn allows_retry(&self) -> bool {
+        let word = self.read();
         // Doubled instead of halved: an odd maximum keeps its half.
-        self.tokens.load(Ordering::Relaxed) * 2 > self.max
+        word.tokens * 2 > word.max
     }
 
     #[inline]
     pub(super) fn complete(&self, outcome: Outcome) {
-        // Client errors and cancelled calls tell nothing about the peer's load, so they change nothing.
-        let next = |tokens: u64| match outcome {
-            // Writes nothing while all tokens are there, as they are in normal operation.
-            Outcome::Success => (tokens < self.max).then(|| (tokens + self.gain).min(self.max)),
-            _ if is_peer_failure(outcome) => Some(tokens.saturating_sub(UNITS_PER_TOKEN)),
-            _ => None,
-        };
+        self.update(|word| word.after(outcome));
+    }
+
+    #[inline]
+    fn update(&self, next: impl Fn(ThrottleWord) -> Option<ThrottleWord>) {
+        // Relaxed: the word is all that threads share here.
         let order = Ordering::Relaxed;
-        let _ = self.tokens.fetch_update(order, order, next);
+        let next = |word| next(ThrottleWord::unpack(word)).map(ThrottleWord::pack);
+        let _ = self.word.fetch_update(order, order, next);
+    }
+
+    fn read(&self) -> ThrottleWord {
+        ThrottleWord::unpack(self.word.load(Ordering::Relaxed))
     }
 
     /// Returns the number of failures after which no retry is allowed.
     #[cfg(test)]
     fn available(&self) -> u64 {
-        let tokens = self.tokens.load(Ordering::Relaxed);
-        (tokens * 2)
-            .saturating_sub(self.max)
+        let word = self.read();
+        (word.tokens * 2)
+            .saturating_sub(word.max)
             .div_ceil(UNITS_PER_TOKEN * 2)
     }
 }
@@ -61,18 +128,12 @@ fn is_peer_failure(outcome: Outcome) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::{Budget, BudgetKind},
-        *,
-    };
+    use super::{super::Budget, *};
     use crate::call::CallClock;
     use proptest::prelude::*;
 
     fn available(budget: &Budget) -> u64 {
-        match &*budget.0 {
-            BudgetKind::Throttle(throttle) => throttle.available(),
-            other => panic!("{other:?}"),
-        }
+        budget.0.throttle.available()
     }
 
     #[test]
@@ -111,6 +172,34 @@ mod tests {
         drop(budget.reserve(Outcome::Failure, &now));
         assert_eq!(available(&budget), 4, "not begun");
         assert_eq!(budget.available(&now), None, "any number");
+    }
+
+    #[test]
+    fn throttle_stays_as_full_as_it_is_when_its_settings_change() {
+        let settings = |max_tokens, token_ratio| ThrottleBudget {
+            max_tokens,
+            token_ratio,
+        };
+        let throttle = GrpcThrottle::new(settings(10.0, 0.1));
+        throttle.apply(settings(1_000.0, 1_000.0));
+        let full = ThrottleWord {
+            max: 1_000_000,
+            gain: 1_000_000,
+            tokens: 1_000_000,
+        };
+        assert_eq!(throttle.read(), full);
+        throttle.apply(settings(10.0, 0.29));
+        (0..4).for_each(|_| throttle.complete(Outcome::Failure));
+        assert_eq!(throttle.read().tokens, 6_000);
+        throttle.apply(settings(20.0, 0.5));
+        assert_eq!((throttle.read().tokens, throttle.available()), (12_000, 2));
+        throttle.complete(Outcome::Success);
+        assert_eq!(throttle.read().tokens, 12_500);
+        throttle.apply(settings(1.0, 0.5));
+        assert_eq!(throttle.read().tokens, 625);
+        assert!(throttle.allows_retry());
+        throttle.reset(settings(2.0, 0.5));
+        assert_eq!(throttle.read().tokens, 2_000);
     }
 
     proptest! {
@@ -159,7 +248,21 @@ mod loom_tests {
                 thread.join().expect("no panic");
             }
             // The success comes after a failure, and so never finds the throttle full.
-            assert_eq!(throttle.tokens.load(Ordering::Relaxed), UNITS_PER_TOKEN / 2);
+            assert_eq!(throttle.read().tokens, UNITS_PER_TOKEN / 2);
+        });
+    }
+
+    #[test]
+    fn throttle_loses_no_outcome_while_its_settings_change() {
+        loom::model(|| {
+            let settings = Budget::throttle().max_tokens(4.0).token_ratio(0.5);
+            let throttle = Arc::new(GrpcThrottle::new(settings));
+            let other = throttle.clone();
+            let other = thread::spawn(move || other.complete(Outcome::Failure));
+            throttle.apply(settings.max_tokens(8.0));
+            other.join().expect("no panic");
+            // Before the change a failure takes a quarter of what there is, after it an eighth.
+            assert!([6_000, 7_000].contains(&throttle.read().tokens));
         });
     }
 }

@@ -2,24 +2,40 @@
 
 mod bucket;
 mod grpc_throttle;
+mod kind;
 mod reservation;
+mod settings;
+mod slicing;
 mod sliding_window;
+#[cfg(test)]
+mod sliding_window_tests;
 mod throttle;
 mod token_bucket;
 mod window;
 
-use std::sync::Arc;
+use std::{
+    fmt,
+    sync::{Arc, PoisonError},
+};
 
 use tokio::time::Instant;
 
-use crate::call::{CallClock, Outcome};
+use crate::{
+    call::{CallClock, Outcome},
+    util::sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 
 use grpc_throttle::GrpcThrottle;
+use kind::{BudgetKind, KindWord};
 use sliding_window::SlidingWindow;
 use token_bucket::TokenBucket;
 
 pub use bucket::BucketBudget;
 pub use reservation::{Reservation, SpentRetry};
+pub use settings::BudgetSettings;
 pub use throttle::ThrottleBudget;
 pub use window::WindowBudget;
 
@@ -53,23 +69,44 @@ pub use window::WindowBudget;
 /// # Clones
 ///
 /// Clones share the budget: give one to everything that calls the same peer.
-#[derive(Clone, Debug)]
-pub struct Budget(Arc<BudgetKind>);
+#[derive(Clone)]
+pub struct Budget(Arc<BudgetShared>);
 
-#[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one for each budget, behind its Arc"
-)]
-enum BudgetKind {
-    Window(SlidingWindow),
-    Throttle(GrpcThrottle),
-    Bucket(TokenBucket),
+/// All kinds of budget, of which one counts: so that its kind can be changed while calls use it, without a lock.
+struct BudgetShared {
+    /// See [`KindWord`].
+    kind: AtomicU32,
+    /// The settings of the kind that counts. Held while they are changed.
+    settings: Mutex<BudgetSettings>,
+    window: SlidingWindow,
+    throttle: GrpcThrottle,
+    bucket: TokenBucket,
+}
+
+/// The receipt of a reserved retry: from which kind of budget it was taken, and the slice of a window or the tokens of a
+/// bucket.
+#[derive(Clone, Copy, Debug)]
+struct Receipt {
+    kind: KindWord,
+    taken: u32,
 }
 
 impl Budget {
-    fn new(kind: BudgetKind) -> Self {
-        Budget(Arc::new(kind))
+    /// Creates a budget from settings that are valid.
+    pub(super) fn from_settings(settings: BudgetSettings) -> Self {
+        let (mut window, mut throttle, mut bucket) = Default::default();
+        match settings {
+            BudgetSettings::Window(settings) => window = settings,
+            BudgetSettings::Throttle(settings) => throttle = settings,
+            BudgetSettings::Bucket(settings) => bucket = settings,
+        }
+        Budget(Arc::new(BudgetShared {
+            kind: AtomicU32::new(KindWord::first(settings.kind()).pack()),
+            settings: Mutex::new(settings),
+            window: SlidingWindow::new(window, Instant::now()),
+            throttle: GrpcThrottle::new(throttle),
+            bucket: TokenBucket::new(bucket),
+        }))
     }
 
     /// Allows retries for a fraction of the calls of the last seconds, and some a second for callers with few calls.
@@ -108,8 +145,8 @@ impl Budget {
     /// Counts a call whose first attempt begins, which is always allowed. Takes no lock.
     #[inline]
     pub fn deposit(&self, now: &CallClock) {
-        if let BudgetKind::Window(window) = &*self.0 {
-            window.deposit(now.now());
+        if self.kind().kind() == BudgetKind::Window {
+            self.0.window.deposit(now.now());
         }
     }
 
@@ -117,63 +154,111 @@ impl Budget {
     /// nothing.
     #[inline]
     pub fn complete(&self, outcome: Outcome) {
-        match &*self.0 {
+        match self.kind().kind() {
             // Its deposit was made when the call began, before anybody could know.
-            BudgetKind::Window(window) if outcome == Outcome::Rejected => {
-                window.retract(Instant::now());
+            BudgetKind::Window if outcome == Outcome::Rejected => {
+                self.0.window.retract(Instant::now());
             }
-            BudgetKind::Window(_) => {}
-            BudgetKind::Throttle(throttle) => throttle.complete(outcome),
-            BudgetKind::Bucket(bucket) => bucket.complete_first(outcome),
+            BudgetKind::Window => {}
+            BudgetKind::Throttle => self.0.throttle.complete(outcome),
+            BudgetKind::Bucket => self.0.bucket.complete_first(outcome),
         }
     }
 
     /// Reserves a retry after an attempt with this outcome (or a hedge beside it). Returns `None` if the budget is used
     /// up.
     pub fn reserve(&self, after: Outcome, now: &CallClock) -> Option<Reservation> {
-        let receipt = match &*self.0 {
-            BudgetKind::Window(window) => window.reserve(now.now())?,
+        let kind = self.kind();
+        let taken = match kind.kind() {
+            BudgetKind::Window => self.0.window.reserve(now.now())?,
             // A throttle takes nothing for a retry, so there is nothing to refund.
-            BudgetKind::Throttle(throttle) => throttle.allows_retry().then_some(0)?,
-            BudgetKind::Bucket(bucket) => bucket.reserve(after)?,
+            BudgetKind::Throttle => self.0.throttle.allows_retry().then_some(0)?,
+            BudgetKind::Bucket => self.0.bucket.reserve(after)?,
         };
-        Some(Reservation::new(self.clone(), receipt))
+        Some(Reservation::new(self.clone(), Receipt { kind, taken }))
     }
 
     /// Returns how many retries could be reserved now. `None` for a throttle, which takes nothing for a retry: it
     /// allows any number of them or none.
     pub fn available(&self, now: &CallClock) -> Option<u64> {
-        match &*self.0 {
-            BudgetKind::Window(window) => Some(window.available(now.now())),
-            BudgetKind::Throttle(_) => None,
-            BudgetKind::Bucket(bucket) => Some(bucket.available()),
+        match self.kind().kind() {
+            BudgetKind::Window => Some(self.0.window.available(now.now())),
+            BudgetKind::Throttle => None,
+            BudgetKind::Bucket => Some(self.0.bucket.available()),
         }
+    }
+
+    /// Returns the settings.
+    pub fn settings(&self) -> BudgetSettings {
+        *self.lock_settings()
+    }
+
+    /// Changes the settings, which are valid. A budget of the same kind keeps what it has counted; one of another kind
+    /// starts anew.
+    pub(super) fn apply(&self, settings: BudgetSettings, now: Instant) {
+        let shared = &*self.0;
+        // Held to the end, so that no other change comes between.
+        let mut current = self.lock_settings();
+        if *current == settings {
+            return;
+        }
+        let has_same_kind = current.kind() == settings.kind();
+        match settings {
+            BudgetSettings::Window(window) if has_same_kind => shared.window.apply(window, now),
+            BudgetSettings::Window(window) => shared.window.reset(window, now),
+            BudgetSettings::Throttle(throttle) if has_same_kind => shared.throttle.apply(throttle),
+            BudgetSettings::Throttle(throttle) => shared.throttle.reset(throttle),
+            BudgetSettings::Bucket(bucket) if has_same_kind => shared.bucket.apply(bucket),
+            BudgetSettings::Bucket(bucket) => shared.bucket.reset(bucket),
+        }
+        if !has_same_kind {
+            let next = self.kind().next(settings.kind());
+            // Last, and released: whoever sees the kind sees it as it starts.
+            shared.kind.store(next.pack(), Ordering::Release);
+        }
+        *current = settings;
+    }
+
+    fn lock_settings(&self) -> MutexGuard<'_, BudgetSettings> {
+        // Copied as a whole, so that a poisoned lock has nothing half done.
+        let settings = self.0.settings.lock();
+        settings.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[inline]
+    fn kind(&self) -> KindWord {
+        KindWord::unpack(self.0.kind.load(Ordering::Acquire))
     }
 
     /// Returns whether the outcomes of calls that took one attempt change it.
     #[inline]
     pub(super) fn needs_outcomes(&self) -> bool {
-        !matches!(&*self.0, BudgetKind::Window(_))
+        self.kind().kind() != BudgetKind::Window
     }
 
-    /// Refunds a retry. The receipt is what `reserve` took: the slice of a window, or the tokens of a bucket.
-    fn refund(&self, receipt: u32) {
-        match &*self.0 {
-            BudgetKind::Window(window) => window.refund(receipt),
-            BudgetKind::Throttle(_) => {}
-            BudgetKind::Bucket(bucket) => bucket.refund(receipt),
+    /// Refunds a retry, unless the kind of the budget has changed since it was reserved.
+    fn refund(&self, receipt: Receipt) {
+        if receipt.kind != self.kind() {
+            return;
+        }
+        match receipt.kind.kind() {
+            BudgetKind::Window => self.0.window.refund(receipt.taken),
+            BudgetKind::Throttle => {}
+            BudgetKind::Bucket => self.0.bucket.refund(receipt.taken),
         }
     }
 
     /// Counts the outcome of a retry.
-    fn complete_retry(&self, receipt: u32, outcome: Outcome) {
-        match &*self.0 {
+    fn complete_retry(&self, receipt: Receipt, outcome: Outcome) {
+        match receipt.kind.kind() {
             // Nothing has reached the peer.
             _ if outcome == Outcome::Rejected => self.refund(receipt),
-            BudgetKind::Throttle(throttle) => throttle.complete(outcome),
-            BudgetKind::Bucket(bucket) if outcome == Outcome::Success => bucket.refund(receipt),
+            BudgetKind::Bucket if outcome == Outcome::Success => self.refund(receipt),
+            BudgetKind::Throttle if receipt.kind == self.kind() => {
+                self.0.throttle.complete(outcome);
+            }
             // A window counts retries whatever their outcome; a bucket keeps what a failed one has cost.
-            BudgetKind::Window(_) | BudgetKind::Bucket(_) => {}
+            BudgetKind::Window | BudgetKind::Throttle | BudgetKind::Bucket => {}
         }
     }
 }
@@ -181,7 +266,19 @@ impl Budget {
 /// Allows retries for 20 % of the calls of the last 10 s, and 10 a second.
 impl Default for Budget {
     fn default() -> Self {
-        WindowBudget::default().build_unchecked()
+        Budget::from_settings(BudgetSettings::default())
+    }
+}
+
+impl fmt::Debug for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_tuple("Budget");
+        match self.kind().kind() {
+            BudgetKind::Window => debug.field(&self.0.window),
+            BudgetKind::Throttle => debug.field(&self.0.throttle),
+            BudgetKind::Bucket => debug.field(&self.0.bucket),
+        };
+        debug.finish()
     }
 }
 

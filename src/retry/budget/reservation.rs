@@ -1,4 +1,4 @@
-use super::Budget;
+use super::{Budget, Receipt};
 use crate::call::Outcome;
 
 /// A retry that was reserved but has not begun.
@@ -6,11 +6,11 @@ use crate::call::Outcome;
 #[derive(Debug)]
 pub struct Reservation {
     budget: Budget,
-    receipt: Option<u32>,
+    receipt: Option<Receipt>,
 }
 
 impl Reservation {
-    pub(super) fn new(budget: Budget, receipt: u32) -> Self {
+    pub(super) fn new(budget: Budget, receipt: Receipt) -> Self {
         let receipt = Some(receipt);
         Reservation { budget, receipt }
     }
@@ -36,7 +36,7 @@ impl Drop for Reservation {
 #[derive(Debug)]
 pub struct SpentRetry {
     budget: Budget,
-    receipt: Option<u32>,
+    receipt: Option<Receipt>,
 }
 
 impl SpentRetry {

@@ -1,4 +1,4 @@
-use super::{Budget, BudgetKind, GrpcThrottle};
+use super::{Budget, BudgetSettings};
 use crate::call::ConfigError;
 
 const COMPONENT: &str = "retry throttle";
@@ -7,10 +7,15 @@ const COMPONENT: &str = "retry throttle";
 ///
 /// A failed attempt takes a token, a successful one brings back a fraction of one. Retries are allowed while more than
 /// half of the tokens are left. Source: gRPC proposal A6.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct ThrottleBudget {
-    pub(super) max_tokens: f64,
-    pub(super) token_ratio: f64,
+    /// The number of tokens there are at most, and at first. Half as many failures in a row stop all retries. Must be 1 to
+    /// 1,000. Default: 10, as in gRPC's own examples.
+    pub max_tokens: f64,
+    /// The part of a token that a success brings back, counted in thousandths. Must be 0.001 to 1,000. Default: 0.1, as in
+    /// gRPC's own examples.
+    pub token_ratio: f64,
 }
 
 impl Default for ThrottleBudget {
@@ -48,6 +53,11 @@ impl ThrottleBudget {
     ///
     /// Returns a [`ConfigError`] that names the first invalid setting.
     pub fn build(self) -> Result<Budget, ConfigError> {
+        self.validate(COMPONENT)?;
+        Ok(Budget::from_settings(BudgetSettings::Throttle(self)))
+    }
+
+    pub(super) fn validate(self, component: &str) -> Result<(), ConfigError> {
         let fields = [
             ("max_tokens", self.max_tokens, 1.0, "1 to 1000"),
             ("token_ratio", self.token_ratio, 0.001, "0.001 to 1000"),
@@ -55,10 +65,10 @@ impl ThrottleBudget {
         for (field, value, min, expected) in fields {
             // Also true of NaN, which is in no range.
             if !(min..=1_000.0).contains(&value) {
-                return Err(ConfigError::new(COMPONENT, field, value, expected));
+                return Err(ConfigError::new(component, field, value, expected));
             }
         }
-        Ok(Budget::new(BudgetKind::Throttle(GrpcThrottle::new(self))))
+        Ok(())
     }
 }
 

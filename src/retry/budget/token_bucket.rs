@@ -1,72 +1,143 @@
 use super::bucket::BucketBudget;
 use crate::{
     call::Outcome,
-    util::sync::atomic::{AtomicU32, Ordering},
+    util::sync::atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
-/// Tokens of a [`BucketBudget`].
+/// Tokens of a [`BucketBudget`], and its settings.
 #[derive(Debug)]
 pub(super) struct TokenBucket {
+    /// See [`BucketWord`].
+    word: AtomicU64,
+    cost: AtomicU32,
+    timeout_cost: AtomicU32,
+    refill: AtomicU32,
+}
+
+/// Tokens of a bucket, and how many there are at most, in one word, so that a change of the capacity meets no retry
+/// halfway. Bits, high to low: 32 capacity, 32 tokens.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct BucketWord {
     capacity: u32,
-    cost: u32,
-    timeout_cost: u32,
-    refill: u32,
-    tokens: AtomicU32,
+    tokens: u32,
+}
+
+impl BucketWord {
+    fn unpack(word: u64) -> Self {
+        BucketWord {
+            capacity: (word >> 32) as u32,
+            tokens: word as u32,
+        }
+    }
+
+    fn pack(self) -> u64 {
+        u64::from(self.capacity) << 32 | u64::from(self.tokens)
+    }
+
+    /// Returns the word without the cost of a retry; `None` if there are too few tokens.
+    fn pay(self, cost: u32) -> Option<Self> {
+        let tokens = self.tokens.checked_sub(cost)?;
+        Some(BucketWord { tokens, ..self })
+    }
+
+    /// Returns the word with more tokens; `None` if it is full, as it is in normal operation.
+    fn add(self, tokens: u32) -> Option<Self> {
+        let added = self.tokens.saturating_add(tokens).min(self.capacity);
+        (self.tokens < self.capacity).then_some(BucketWord {
+            tokens: added,
+            ..self
+        })
+    }
+
+    /// Returns the word with another capacity, as full as it is.
+    fn with_capacity(self, capacity: u32) -> Self {
+        let tokens = u64::from(self.tokens) * u64::from(capacity) / u64::from(self.capacity);
+        BucketWord {
+            capacity,
+            // Not more than the capacity, as before.
+            tokens: tokens as u32,
+        }
+    }
 }
 
 impl TokenBucket {
     pub(super) fn new(settings: BucketBudget) -> Self {
-        TokenBucket {
-            capacity: settings.capacity,
-            cost: settings.cost_or_default(),
-            timeout_cost: settings.timeout_cost_or_default(),
-            refill: settings.refill,
-            tokens: AtomicU32::new(settings.capacity),
-        }
+        let bucket = TokenBucket {
+            word: AtomicU64::new(0),
+            cost: AtomicU32::new(0),
+            timeout_cost: AtomicU32::new(0),
+            refill: AtomicU32::new(0),
+        };
+        bucket.reset(settings);
+        bucket
+    }
+
+    /// Fills the bucket, with these settings.
+    pub(super) fn reset(&self, settings: BucketBudget) {
+        self.set_costs(settings);
+        let (capacity, tokens) = (settings.capacity, settings.capacity);
+        let word = BucketWord { capacity, tokens }.pack();
+        self.word.store(word, Ordering::Relaxed);
+    }
+
+    /// Changes the settings. The bucket stays as full as it is.
+    pub(super) fn apply(&self, settings: BucketBudget) {
+        self.set_costs(settings);
+        self.update(|word| Some(word.with_capacity(settings.capacity)));
+    }
+
+    fn set_costs(&self, settings: BucketBudget) {
+        // Relaxed, like all of them: a retry that meets half of a change pays the old or the new cost.
+        self.cost.store(settings.cost, Ordering::Relaxed);
+        self.timeout_cost
+            .store(settings.timeout_cost, Ordering::Relaxed);
+        self.refill.store(settings.refill, Ordering::Relaxed);
     }
 
     /// Takes the cost of a retry after this outcome; returns it.
     pub(super) fn reserve(&self, after: Outcome) -> Option<u32> {
         let cost = match after {
-            Outcome::TimedOut => self.timeout_cost,
-            _ => self.cost,
+            Outcome::TimedOut => &self.timeout_cost,
+            _ => &self.cost,
         };
-        // Relaxed: the number of tokens is all that threads share here.
-        let order = Ordering::Relaxed;
-        let paid = self
-            .tokens
-            .fetch_update(order, order, |tokens| tokens.checked_sub(cost));
-        paid.is_ok().then_some(cost)
+        let cost = cost.load(Ordering::Relaxed);
+        self.update(|word| word.pay(cost)).then_some(cost)
     }
 
     #[inline]
     pub(super) fn refund(&self, tokens: u32) {
-        let capacity = self.capacity;
-        let order = Ordering::Relaxed;
-        // Writes nothing while it is full, as it is in normal operation.
-        let _ = self.tokens.fetch_update(order, order, |available| {
-            (available < capacity).then(|| available.saturating_add(tokens).min(capacity))
-        });
+        self.update(|word| word.add(tokens));
     }
 
     #[inline]
     pub(super) fn complete_first(&self, outcome: Outcome) {
         if outcome == Outcome::Success {
-            self.refund(self.refill);
+            self.refund(self.refill.load(Ordering::Relaxed));
         }
     }
 
     pub(super) fn available(&self) -> u64 {
-        u64::from(self.tokens.load(Ordering::Relaxed) / self.cost)
+        // A cost is at least 1.
+        u64::from(self.read().tokens / self.cost.load(Ordering::Relaxed))
+    }
+
+    /// Changes the word. Returns whether it was changed.
+    #[inline]
+    fn update(&self, next: impl Fn(BucketWord) -> Option<BucketWord>) -> bool {
+        let order = Ordering::Relaxed;
+        let next = |word| next(BucketWord::unpack(word)).map(BucketWord::pack);
+        self.word.fetch_update(order, order, next).is_ok()
+    }
+
+    fn read(&self) -> BucketWord {
+        BucketWord::unpack(self.word.load(Ordering::Relaxed))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::{
-        call::{CallClock, Outcome},
-        retry::Budget,
-    };
+    use super::*;
+    use crate::{call::CallClock, retry::Budget};
     use proptest::prelude::*;
 
     #[test]
@@ -124,6 +195,29 @@ mod tests {
         assert_eq!(budget.available(&now), Some(7), "15 tokens");
     }
 
+    #[test]
+    fn bucket_stays_as_full_as_it_is_when_its_settings_change() {
+        let settings = Budget::bucket().capacity(20).cost(5).timeout_cost(10);
+        let bucket = TokenBucket::new(settings);
+        bucket.apply(settings.capacity(u32::MAX));
+        assert_eq!(bucket.read().tokens, u32::MAX);
+        bucket.apply(settings);
+        assert_eq!(bucket.reserve(Outcome::Failure), Some(5));
+        bucket.apply(settings.capacity(40).cost(3).timeout_cost(7).refill(2));
+        assert_eq!((bucket.read().tokens, bucket.available()), (30, 10));
+        assert_eq!(bucket.reserve(Outcome::Failure), Some(3));
+        assert_eq!(bucket.reserve(Outcome::TimedOut), Some(7));
+        bucket.complete_first(Outcome::Success);
+        assert_eq!(bucket.read().tokens, 22);
+        // What was reserved before is refunded in full, up to the new capacity.
+        bucket.apply(settings);
+        bucket.refund(30);
+        assert_eq!(bucket.read().tokens, 20);
+        bucket.reserve(Outcome::Failure).expect("tokens");
+        bucket.reset(settings.capacity(30));
+        assert_eq!((bucket.read().tokens, bucket.available()), (30, 6));
+    }
+
     proptest! {
         #[test]
         fn bucket_never_exceeds_capacity_nor_goes_negative(
@@ -176,7 +270,21 @@ mod loom_tests {
             bucket.refund(mine);
             let taken = a.join().expect("no panic") + b.join().expect("no panic");
             assert_eq!(taken, 8, "one of the two");
-            assert_eq!(bucket.tokens.load(Ordering::Relaxed), 12 - taken);
+            assert_eq!(bucket.read().tokens, 12 - taken);
+        });
+    }
+
+    #[test]
+    fn bucket_tokens_are_conserved_while_the_capacity_changes() {
+        loom::model(|| {
+            let settings = Budget::bucket().capacity(8).cost(2).timeout_cost(2);
+            let bucket = Arc::new(TokenBucket::new(settings));
+            let other = bucket.clone();
+            let other = thread::spawn(move || other.reserve(Outcome::Failure));
+            bucket.apply(settings.capacity(16));
+            assert_eq!(other.join().expect("no panic"), Some(2));
+            // Of 8 it is a quarter, of 16 an eighth.
+            assert!([12, 14].contains(&bucket.read().tokens));
         });
     }
 }

@@ -1,8 +1,6 @@
 use std::time::Duration;
 
-use tokio::time::Instant;
-
-use super::{Budget, BudgetKind, SlidingWindow};
+use super::{Budget, BudgetSettings};
 use crate::call::ConfigError;
 
 const COMPONENT: &str = "retry budget";
@@ -12,11 +10,18 @@ const MIN_WINDOW: Duration = Duration::from_millis(100);
 const MAX_WINDOW: Duration = Duration::from_secs(3_600);
 
 /// Settings of a budget over a sliding window; made by [`Budget::window`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct WindowBudget {
-    pub(super) ratio: f64,
-    pub(super) per_second: f64,
-    pub(super) window: Duration,
+    /// The number of retries that each call allows, exact to a millionth. Must be 0 to 10. Default: 0.2, so that an outage
+    /// adds a fifth to the load.
+    pub ratio: f64,
+    /// The number of retries allowed per second in addition. Must be 0 to 1,000,000. Default: 10, so that callers with few
+    /// calls can retry at all.
+    pub per_second: f64,
+    /// The time for which calls and retries count. Must be 100 ms to 1 h. Default: 10 s; a longer window allows longer bursts
+    /// of retries.
+    pub window: Duration,
 }
 
 impl Default for WindowBudget {
@@ -66,14 +71,19 @@ impl WindowBudget {
     ///
     /// Returns a [`ConfigError`] that names the first invalid setting.
     pub fn build(self) -> Result<Budget, ConfigError> {
+        self.validate(COMPONENT)?;
+        Ok(Budget::from_settings(BudgetSettings::Window(self)))
+    }
+
+    pub(super) fn validate(self, component: &str) -> Result<(), ConfigError> {
         // Negated, so that NaN is invalid, too.
         if !(0.0..=MAX_RATIO).contains(&self.ratio) {
             let expected = format!("0 to 10 (retries for each call{})", self.ratio_hint());
-            return Err(ConfigError::new(COMPONENT, "ratio", self.ratio, expected));
+            return Err(ConfigError::new(component, "ratio", self.ratio, expected));
         }
         if !(0.0..=MAX_RATE).contains(&self.per_second) {
             return Err(ConfigError::new(
-                COMPONENT,
+                component,
                 "per_second",
                 self.per_second,
                 "0 to 1000000",
@@ -82,13 +92,13 @@ impl WindowBudget {
         if !(MIN_WINDOW..=MAX_WINDOW).contains(&self.window) {
             let value = format!("{:?}", self.window);
             return Err(ConfigError::new(
-                COMPONENT,
+                component,
                 "window",
                 value,
                 "100 ms to 1 h",
             ));
         }
-        Ok(self.build_unchecked())
+        Ok(())
     }
 
     /// Suggests the fraction for a ratio that looks like a percentage.
@@ -100,10 +110,6 @@ impl WindowBudget {
         } else {
             String::new()
         }
-    }
-
-    pub(super) fn build_unchecked(self) -> Budget {
-        Budget::new(BudgetKind::Window(SlidingWindow::new(self, Instant::now())))
     }
 }
 
@@ -127,6 +133,8 @@ mod tests {
         }
         let rate = Budget::window().per_second(f64::NAN).build().unwrap_err();
         assert_eq!(rate.field(), "per_second");
+        let rate = Budget::window().per_second(1e6 + 1.0).build().unwrap_err();
+        assert_eq!(rate.expected(), "0 to 1000000");
         let window = Budget::window().window(Duration::ZERO).build().unwrap_err();
         let text = "retry budget: window is 0ns, must be 100 ms to 1 h";
         assert_eq!(window.to_string(), text);

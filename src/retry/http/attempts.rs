@@ -20,6 +20,7 @@ use crate::{
     retry::{
         Attempt, Attempts, ReplayBody, Retry, RetryDecision, RetryFuture, RetryLayer,
         attempts::FailedAttempt,
+        call_config::CallConfig,
         state::{CallCompletion, deadline_rejection},
     },
 };
@@ -58,8 +59,9 @@ where
         let exchange = layer.protocol().read(&mut request);
         let (parts, body) = request.into_parts();
         let time_limit = exchange.time_limit();
+        let config = CallConfig::new(layer.retry());
         // Without retries nothing is buffered, and the predicate is not asked.
-        let retries = layer.retry().shared.config.max_attempts > 1;
+        let retries = config.word().max_attempts() > 1;
         let is_repeatable = retries && rules.is_repeatable(&parts);
         let is_buffered = is_repeatable || (retries && rules.may_retry_unsent());
         let request_context = shared_context(&parts, is_buffered);
@@ -72,7 +74,7 @@ where
             request_context,
             replay_request: None,
         };
-        RetryFuture::started(attempts, time_limit, |attempts, _, context| {
+        RetryFuture::started(attempts, config, time_limit, |attempts, _, context| {
             attempts.start_first(parts, body, is_buffered, context)
         })
     }
@@ -112,7 +114,11 @@ where
 
     /// Classifies the head of a response, before its body is read.
     #[inline]
-    fn classify_head(&mut self, mut response: Response<RB>) -> (Response<RB>, RetryDecision) {
+    fn classify_head(
+        &mut self,
+        mut response: Response<RB>,
+        config: &mut CallConfig,
+    ) -> (Response<RB>, RetryDecision) {
         let protocol = self.layer.protocol();
         let step = protocol.classify_response(&mut self.exchange, &response, None);
         // On the response, so that layers outside come to the same outcome.
@@ -124,7 +130,7 @@ where
                 // The closure that reads a retry-after takes the head as parts.
                 let (parts, body) = response.into_parts();
                 let retry_after = self.layer.rules().retry_after(&parts);
-                let config = &self.layer.retry().shared.config;
+                let config = config.get(self.layer.retry());
                 let code = grpc_code(&self.exchange, parts.status);
                 let decision = config.decide_about_response(outcome, code, retry_after);
                 (Response::from_parts(parts, body), decision)
@@ -132,10 +138,14 @@ where
         }
     }
 
-    fn classify_error(&mut self, error: &BoxError) -> (RetryDecision, Option<NotSent>) {
+    fn classify_error(
+        &mut self,
+        error: &BoxError,
+        config: &mut CallConfig,
+    ) -> (RetryDecision, Option<NotSent>) {
         let protocol = self.layer.protocol();
         let error = protocol.classify_error(&mut self.exchange, error);
-        let config = &self.layer.retry().shared.config;
+        let config = config.get(self.layer.retry());
         let decision = config.decide(self.exchange.outcome(), error);
         // An error that is not worth another attempt is not worth another connection either.
         let not_sent = match decision {
@@ -229,15 +239,16 @@ where
         &mut self,
         output: Result<Response<RB>, S::Error>,
         attempt: Attempt,
+        config: &mut CallConfig,
     ) -> Result<Self::AttemptOutput, FailedAttempt<Self::AttemptOutput>> {
         let (output, decision, not_sent) = match output {
             Ok(response) => {
-                let (response, decision) = self.classify_head(response);
+                let (response, decision) = self.classify_head(response, config);
                 (Ok(response), decision, None)
             }
             Err(error) => {
                 let error = P::convert_error(error);
-                let (decision, not_sent) = self.classify_error(&error);
+                let (decision, not_sent) = self.classify_error(&error, config);
                 let error = self.layer.protocol().wrap_error(&self.exchange, error);
                 (Err(error), decision, not_sent)
             }

@@ -3,8 +3,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
-    Attempt, NotRetried, Reservation, Retry, RetryDecision, SpentRetry, backoff::next_seed,
-    plan::AttemptPlan,
+    Attempt, Budget, NotRetried, Reservation, Retry, RetryDecision, SpentRetry, backoff::next_seed,
+    call_config::CallConfig, plan::AttemptPlan,
 };
 use crate::{
     call::{CallClock, NotSent, Outcome, Rejection, RejectionKind},
@@ -14,6 +14,8 @@ use crate::{
 /// State of one call: its attempts, and what it has taken from the budget.
 #[derive(Debug, Default)]
 pub(super) struct RetryState {
+    /// The settings with which the call has begun.
+    pub(super) config: CallConfig,
     plan: AttemptPlan,
     /// The time at which the caller stops waiting, if that is known; settings do not count.
     caller_deadline: Option<Instant>,
@@ -30,20 +32,21 @@ pub(super) struct RetryState {
 pub struct CallCompletion {
     /// Paid for the last attempt.
     spent: Option<SpentRetry>,
+    has_budget: bool,
     was_retried: bool,
 }
 
 impl CallCompletion {
     /// Returns whether the outcome changes the budget or the metrics.
     pub(super) fn is_needed(&self, retry: &Retry) -> bool {
-        let counts = |budget: &super::Budget| budget.needs_outcomes();
-        self.was_retried || retry.budget().is_some_and(counts)
+        self.was_retried || (self.has_budget && retry.shared.budget.needs_outcomes())
     }
 
     /// Counts the outcome of the call.
     #[inline]
     pub(super) fn complete(self, retry: &Retry, outcome: Outcome) {
-        complete_attempt(self.spent, retry, outcome);
+        let budget = self.has_budget.then_some(&retry.shared.budget);
+        complete_attempt(self.spent, budget, outcome);
         if self.was_retried && outcome == Outcome::Success {
             retry.shared.metrics.count_recovered();
         }
@@ -55,17 +58,25 @@ impl RetryState {
         self.plan.cap_deadline(deadline);
     }
 
+    /// Returns the state of a call that begins now.
+    #[inline]
+    pub(super) fn new(config: CallConfig) -> Self {
+        RetryState {
+            config,
+            ..RetryState::default()
+        }
+    }
+
     /// Begins a call whose caller waits at most for `time_limit`. Returns whether there is time for an attempt.
     #[inline]
     pub(super) fn start_call(
         &mut self,
-        retry: &Retry,
         time_limit: Option<Duration>,
         request_context: Option<&Context>,
         now: &CallClock,
     ) -> bool {
         let after = |time: Duration| now.now().checked_add(time);
-        if let Some(end) = retry.shared.config.max_elapsed.and_then(after) {
+        if let Some(end) = self.config.word().max_elapsed().and_then(after) {
             self.plan.cap_deadline(end);
         }
         // Unlike `max_elapsed`, a time limit also ends the caller's wait: attempts pass on what is left of it.
@@ -85,7 +96,7 @@ impl RetryState {
         now: &CallClock,
     ) -> Option<Context> {
         // Unsent retries and retries do not deposit: the budget counts calls.
-        if let Some(budget) = retry.budget() {
+        if let Some(budget) = self.config.budget(retry) {
             budget.deposit(now);
         }
         // The number is that of the attempt which begins here: its context must show it.
@@ -127,12 +138,12 @@ impl RetryState {
     }
 
     /// Returns the latest attempt.
-    pub(super) fn attempt(&self, retry: &Retry) -> Attempt {
+    pub(super) fn attempt(&self) -> Attempt {
         Attempt {
             number: self.plan.attempt_number(),
             deadline: self.plan.deadline(),
             caller_deadline: self.caller_deadline,
-            is_last: self.plan.attempt_number() >= retry.shared.config.max_attempts,
+            is_last: self.plan.attempt_number() >= self.config.word().max_attempts(),
         }
     }
 
@@ -168,6 +179,7 @@ impl RetryState {
     pub(super) fn on_success(&mut self) -> CallCompletion {
         CallCompletion {
             spent: self.spent.take(),
+            has_budget: self.config.word().has_budget(),
             was_retried: self.plan.was_retried(),
         }
     }
@@ -187,7 +199,7 @@ impl RetryState {
             return Some(Duration::ZERO);
         }
         // Completed before the next is reserved: a failure may empty a throttle.
-        complete_attempt(self.spent.take(), retry, outcome);
+        complete_attempt(self.spent.take(), self.config.budget(retry), outcome);
         let metrics = &retry.shared.metrics;
         match self.plan_retry(retry, outcome, decision, &now) {
             Ok(delay) => {
@@ -214,7 +226,7 @@ impl RetryState {
         if !self.plan.may_retry_unsent(how, || now.now()) {
             return false;
         }
-        if let Some(budget) = retry.budget()
+        if let Some(budget) = self.config.budget(retry)
             && !self.plan.is_unsent_retry_free()
         {
             // Without a reservation it may still be retried as an attempt, which asks the budget again.
@@ -237,13 +249,11 @@ impl RetryState {
         decision: RetryDecision,
         now: &CallClock,
     ) -> Result<Duration, Option<NotRetried>> {
-        let shared = &retry.shared;
-        let seed = || next_seed(&shared.jitter_seeds);
-        let delay = self
-            .plan
-            .plan_retry(decision, || now.now(), &shared.config, seed)?;
+        let seed = || next_seed(&retry.shared.jitter_seeds);
+        let config = self.config.get(retry);
+        let delay = self.plan.plan_retry(decision, || now.now(), config, seed)?;
         // Last, so that nothing is taken for an attempt that cannot be made.
-        if let Some(budget) = &shared.budget {
+        if let Some(budget) = self.config.budget(retry) {
             let reservation = budget.reserve(outcome, now);
             self.reservation = Some(reservation.ok_or(Some(NotRetried::Budget))?);
         }
@@ -252,9 +262,9 @@ impl RetryState {
 }
 
 #[inline]
-fn complete_attempt(spent: Option<SpentRetry>, retry: &Retry, outcome: Outcome) {
+fn complete_attempt(spent: Option<SpentRetry>, budget: Option<&Budget>, outcome: Outcome) {
     // A budget tells first attempts from retries: only the latter can be refunded.
-    match (spent, retry.budget()) {
+    match (spent, budget) {
         (Some(spent), _) => spent.complete(outcome),
         (None, Some(budget)) => budget.complete(outcome),
         (None, None) => {}

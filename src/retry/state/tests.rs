@@ -32,10 +32,14 @@ fn stat(retry: &Retry, name: &str) -> Option<Stat> {
     found.map(|(_, stat)| stat.clone())
 }
 
+fn new_state(retry: &Retry) -> RetryState {
+    RetryState::new(CallConfig::new(retry))
+}
+
 /// A call whose first attempt has begun.
 fn started_call(retry: &Retry) -> RetryState {
-    let (mut state, now) = (RetryState::default(), CallClock::default());
-    assert!(state.start_call(retry, None, None, &now));
+    let (mut state, now) = (new_state(retry), CallClock::default());
+    assert!(state.start_call(None, None, &now));
     assert_eq!(state.start_first_attempt(retry, None, &now), None);
     state
 }
@@ -74,10 +78,10 @@ async fn last_attempt_is_not_retried() {
         .build()
         .expect("valid");
     let mut state = started_call(&retry);
-    assert!(!state.attempt(&retry).is_last);
+    assert!(!state.attempt().is_last);
     retry_once(&mut state, &retry, None);
-    assert!(state.attempt(&retry).is_last);
-    assert_eq!(state.attempt(&retry).number(), 2);
+    assert!(state.attempt().is_last);
+    assert_eq!(state.attempt().number(), 2);
     assert!(fail_attempt(&mut state, &retry, None).is_none());
     assert_eq!(
         stat(&retry, "not_retried_max_attempts"),
@@ -94,7 +98,7 @@ async fn unsent_retry_is_no_attempt_and_only_the_first_is_free() {
     assert_eq!(available(&budget), Some(1));
     retry_once(&mut state, &retry, Some(NotSent::ClosedIdle));
     assert_eq!(available(&budget), Some(0));
-    assert_eq!(state.attempt(&retry).number(), 1);
+    assert_eq!(state.attempt().number(), 1);
     assert_eq!(stat(&retry, "unsent_retries"), Some(Stat::Count(2)));
     assert_eq!(stat(&retry, "retries"), Some(Stat::Count(0)));
 
@@ -185,8 +189,8 @@ fn open_call(
     limit: Option<Duration>,
     own: Option<&Context>,
 ) -> (bool, [Option<Duration>; 2]) {
-    let (mut state, now) = (RetryState::default(), CallClock::default());
-    let late = !state.start_call(retry, limit, own, &now);
+    let (mut state, now) = (new_state(retry), CallClock::default());
+    let late = !state.start_call(limit, own, &now);
     let ends = [state.deadline(), state.caller_deadline];
     (
         late,
@@ -222,7 +226,7 @@ async fn deadline_that_becomes_known_later_is_kept() {
     let (retry, soon) = (unbounded(), Instant::now() + WAIT);
     let mut set = started_call(&retry);
     set.cap_deadline(soon);
-    assert_eq!(set.attempt(&retry).deadline(), Some(soon));
+    assert_eq!(set.attempt().deadline(), Some(soon));
     assert!(fail_attempt(&mut set, &retry, None).is_none());
     assert_eq!(stat(&retry, "not_retried_deadline"), Some(Stat::Count(1)));
 
@@ -242,8 +246,7 @@ async fn deadline_that_becomes_known_later_is_kept() {
 #[tokio::test]
 async fn attempt_runs_in_the_context_of_the_call_with_its_number() {
     let (retry, now) = (unbounded(), CallClock::default());
-    let first =
-        |own: Option<&Context>| RetryState::default().start_first_attempt(&retry, own, &now);
+    let first = |own: Option<&Context>| new_state(&retry).start_first_attempt(&retry, own, &now);
     let (own, other) = (Context::new_root(), Context::new_root());
     assert_eq!(first(None), None, "there is none");
     assert_eq!(first(Some(&own)), Some(own.clone()));

@@ -1,0 +1,43 @@
+use std::sync::Arc;
+
+use super::{Budget, Retry, config::RetryConfig, config_word::ConfigWord};
+
+/// The settings with which a call has begun, whatever becomes of those of the [`Retry`].
+///
+/// The default is that of a call which has not begun.
+#[derive(Debug, Default)]
+pub struct CallConfig {
+    word: ConfigWord,
+    /// Found when the first attempt has failed, since most calls need none of it.
+    config: Option<Arc<RetryConfig>>,
+}
+
+impl CallConfig {
+    /// Returns the settings of a call that begins now.
+    #[inline]
+    pub(super) fn new(retry: &Retry) -> Self {
+        CallConfig {
+            word: retry.shared.config.word(),
+            config: None,
+        }
+    }
+
+    /// Returns what a call needs that succeeds at once.
+    #[inline]
+    pub(super) fn word(&self) -> ConfigWord {
+        self.word
+    }
+
+    /// Returns the budget, if the call has one.
+    #[inline]
+    pub(super) fn budget<'a>(&self, retry: &'a Retry) -> Option<&'a Budget> {
+        self.word.has_budget().then_some(&retry.shared.budget)
+    }
+
+    /// Returns all settings. Takes a lock at the first failure of a call.
+    pub(super) fn get(&mut self, retry: &Retry) -> &RetryConfig {
+        let word = self.word;
+        self.config
+            .get_or_insert_with(|| retry.shared.config.find(word))
+    }
+}

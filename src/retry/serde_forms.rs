@@ -1,0 +1,309 @@
+//! How settings of retries are written in a file, where that is another form than they have in code.
+
+use std::{fmt, time::Duration};
+
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, SeqAccess, Visitor},
+};
+
+use super::{
+    Backoff, BucketBudget, BudgetSettings, GrpcCodes, Jitter, ThrottleBudget, WindowBudget,
+    backoff::{Curve, DEFAULT_FACTOR, DEFAULT_FIRST},
+};
+use crate::{call::GrpcCode, util::setting_serde};
+
+/// A [`Backoff`] in a file.
+#[derive(Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BackoffForm {
+    kind: BackoffKind,
+    #[serde(with = "setting_serde::duration")]
+    first: Duration,
+    #[serde(with = "given_duration", skip_serializing_if = "Option::is_none")]
+    step: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    factor: Option<f64>,
+    #[serde(with = "given_duration", skip_serializing_if = "Option::is_none")]
+    max: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jitter: Option<Jitter>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum BackoffKind {
+    Constant,
+    Linear,
+    #[default]
+    Exponential,
+}
+
+impl Default for BackoffForm {
+    fn default() -> Self {
+        BackoffForm {
+            kind: BackoffKind::default(),
+            first: DEFAULT_FIRST,
+            step: None,
+            factor: None,
+            max: None,
+            jitter: None,
+        }
+    }
+}
+
+impl From<Backoff> for BackoffForm {
+    fn from(backoff: Backoff) -> Self {
+        let (kind, step, factor) = match backoff.curve {
+            Curve::Constant => (BackoffKind::Constant, None, None),
+            Curve::Linear { step } => (BackoffKind::Linear, Some(step), None),
+            Curve::Exponential { factor } => (BackoffKind::Exponential, None, Some(factor)),
+        };
+        BackoffForm {
+            kind,
+            first: backoff.first,
+            step,
+            factor,
+            max: backoff.max,
+            jitter: Some(backoff.jitter),
+        }
+    }
+}
+
+impl TryFrom<BackoffForm> for Backoff {
+    type Error = &'static str;
+
+    fn try_from(form: BackoffForm) -> Result<Self, &'static str> {
+        let mut backoff = match (form.kind, form.step, form.factor) {
+            (BackoffKind::Constant, None, None) => Backoff::constant(form.first),
+            (BackoffKind::Linear, Some(step), None) => Backoff::linear(form.first, step),
+            (BackoffKind::Exponential, None, factor) => {
+                Backoff::exponential(form.first).factor(factor.unwrap_or(DEFAULT_FACTOR))
+            }
+            (_, _, Some(_)) => {
+                return Err("`factor` is a setting of backoffs of the kind \"exponential\" only");
+            }
+            (_, Some(_), None) => {
+                return Err("`step` is a setting of backoffs of the kind \"linear\" only");
+            }
+            (BackoffKind::Linear, None, None) => {
+                return Err("missing field `step`, which a backoff of the kind \"linear\" needs");
+            }
+        };
+        backoff.max = form.max;
+        Ok(match form.jitter {
+            Some(jitter) => backoff.jitter(jitter),
+            None => backoff,
+        })
+    }
+}
+
+/// [`BudgetSettings`] in a file.
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BudgetForm {
+    kind: BudgetKindForm,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ratio: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    per_second: Option<f64>,
+    #[serde(with = "given_duration", skip_serializing_if = "Option::is_none")]
+    window: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_ratio: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capacity: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout_cost: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refill: Option<u32>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum BudgetKindForm {
+    #[default]
+    Window,
+    Throttle,
+    Bucket,
+}
+
+impl BudgetKindForm {
+    /// Returns the settings of the kind, for errors.
+    fn settings(self) -> &'static str {
+        match self {
+            BudgetKindForm::Window => "\"window\", which has `ratio`, `per_second`, `window`",
+            BudgetKindForm::Throttle => "\"throttle\", which has `max_tokens`, `token_ratio`",
+            BudgetKindForm::Bucket => {
+                "\"bucket\", which has `capacity`, `cost`, `timeout_cost`, `refill`"
+            }
+        }
+    }
+}
+
+impl BudgetForm {
+    /// Checks that each setting is one of the kind.
+    fn check_kind(&self) -> Result<(), String> {
+        use BudgetKindForm::{Bucket, Throttle, Window};
+        let settings = [
+            ("ratio", Window, self.ratio.is_some()),
+            ("per_second", Window, self.per_second.is_some()),
+            ("window", Window, self.window.is_some()),
+            ("max_tokens", Throttle, self.max_tokens.is_some()),
+            ("token_ratio", Throttle, self.token_ratio.is_some()),
+            ("capacity", Bucket, self.capacity.is_some()),
+            ("cost", Bucket, self.cost.is_some()),
+            ("timeout_cost", Bucket, self.timeout_cost.is_some()),
+            ("refill", Bucket, self.refill.is_some()),
+        ];
+        let other =
+            |(_, kind, is_set): &(&str, BudgetKindForm, bool)| *is_set && *kind != self.kind;
+        match settings.iter().find(|setting| other(setting)) {
+            None => Ok(()),
+            Some((name, ..)) => Err(format!(
+                "`{name}` is no setting of a budget of the kind {}",
+                self.kind.settings()
+            )),
+        }
+    }
+}
+
+impl From<BudgetSettings> for BudgetForm {
+    fn from(settings: BudgetSettings) -> Self {
+        let form = BudgetForm::default();
+        match settings {
+            BudgetSettings::Window(window) => BudgetForm {
+                ratio: Some(window.ratio),
+                per_second: Some(window.per_second),
+                window: Some(window.window),
+                ..form
+            },
+            BudgetSettings::Throttle(throttle) => BudgetForm {
+                kind: BudgetKindForm::Throttle,
+                max_tokens: Some(throttle.max_tokens),
+                token_ratio: Some(throttle.token_ratio),
+                ..form
+            },
+            BudgetSettings::Bucket(bucket) => BudgetForm {
+                kind: BudgetKindForm::Bucket,
+                capacity: Some(bucket.capacity),
+                cost: Some(bucket.cost),
+                timeout_cost: Some(bucket.timeout_cost),
+                refill: Some(bucket.refill),
+                ..form
+            },
+        }
+    }
+}
+
+impl TryFrom<BudgetForm> for BudgetSettings {
+    type Error = String;
+
+    fn try_from(form: BudgetForm) -> Result<Self, String> {
+        form.check_kind()?;
+        Ok(match form.kind {
+            BudgetKindForm::Window => {
+                let default = WindowBudget::default();
+                BudgetSettings::Window(WindowBudget {
+                    ratio: form.ratio.unwrap_or(default.ratio),
+                    per_second: form.per_second.unwrap_or(default.per_second),
+                    window: form.window.unwrap_or(default.window),
+                })
+            }
+            BudgetKindForm::Throttle => {
+                let default = ThrottleBudget::default();
+                BudgetSettings::Throttle(ThrottleBudget {
+                    max_tokens: form.max_tokens.unwrap_or(default.max_tokens),
+                    token_ratio: form.token_ratio.unwrap_or(default.token_ratio),
+                })
+            }
+            BudgetKindForm::Bucket => {
+                let default = BucketBudget::default();
+                BudgetSettings::Bucket(BucketBudget {
+                    capacity: form.capacity.unwrap_or(default.capacity),
+                    cost: form.cost.unwrap_or(default.cost),
+                    timeout_cost: form.timeout_cost.unwrap_or(default.timeout_cost),
+                    refill: form.refill.unwrap_or(default.refill),
+                })
+            }
+        })
+    }
+}
+
+/// Durations that are left out where they have no value.
+mod given_duration {
+    use super::*;
+
+    pub(super) fn serialize<S: Serializer>(
+        time: &Option<Duration>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        // One without a value is skipped before this.
+        setting_serde::optional_duration::serialize(time, to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        setting_serde::duration::deserialize(from).map(Some)
+    }
+}
+
+impl Serialize for GrpcCodes {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.iter().map(GrpcCode::as_str))
+    }
+}
+
+impl<'de> Deserialize<'de> for GrpcCodes {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_seq(CodesVisitor)
+    }
+}
+
+struct CodesVisitor;
+
+impl<'de> Visitor<'de> for CodesVisitor {
+    type Value = GrpcCodes;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of names of gRPC codes, such as [\"UNAVAILABLE\"]")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut names: A) -> Result<GrpcCodes, A::Error> {
+        let mut codes = GrpcCodes::new([]);
+        while let Some(CodeName(code)) = names.next_element()? {
+            codes = codes.with(code);
+        }
+        Ok(codes)
+    }
+}
+
+/// A gRPC code that is written by its name.
+struct CodeName(GrpcCode);
+
+impl<'de> Deserialize<'de> for CodeName {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_str(CodeVisitor)
+    }
+}
+
+struct CodeVisitor;
+
+impl Visitor<'_> for CodeVisitor {
+    type Value = CodeName;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a gRPC code, such as \"UNAVAILABLE\"")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<CodeName, E> {
+        let code = GrpcCode::all().find(|code| code.as_str() == name);
+        code.map(CodeName)
+            .ok_or_else(|| E::unknown_variant(name, &GrpcCode::NAMES))
+    }
+}
