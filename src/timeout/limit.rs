@@ -51,6 +51,8 @@ pub(super) struct LimitShared {
     max: Duration,
     /// Another limit that this one never exceeds, even if either is changed.
     cap: Option<TimeLimit>,
+    /// The time it was built with.
+    initial: Duration,
     pub(super) nanos: AtomicU64,
     pub(super) timeouts: [AtomicU64; TimeoutKind::ALL.len()],
     pub(super) rejections: AtomicU64,
@@ -103,6 +105,7 @@ impl TimeLimit {
             min,
             max,
             cap,
+            initial: time.clamp(min, max),
             nanos: AtomicU64::new(saturating_nanos(time.clamp(min, max))),
             timeouts: Default::default(),
             rejections: AtomicU64::new(0),
@@ -138,6 +141,18 @@ impl TimeLimit {
         // Relaxed: nothing else is published with it, and calls that have begun keep their time.
         shared.nanos.store(nanos, Ordering::Relaxed);
         Duration::from_nanos(nanos)
+    }
+
+    /// Sets the limit of calls that begin from now on to a time within the bounds. A cap applies when it is read.
+    pub(super) fn store(&self, time: Duration) {
+        self.shared
+            .nanos
+            .store(saturating_nanos(time), Ordering::Relaxed);
+    }
+
+    /// Returns the time it was built with.
+    pub(super) fn initial(&self) -> Duration {
+        self.shared.initial
     }
 
     /// Clamps a time to the fixed bounds.

@@ -1,6 +1,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -107,6 +107,7 @@ impl TimeLimitsBuilder {
                 limits: self.limits.into_iter().map(named).collect(),
                 min: self.min,
                 max: self.max,
+                applying: Mutex::new(()),
             }),
         };
         // The others are listed once they are used: most programs need few of the presets.

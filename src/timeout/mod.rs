@@ -67,7 +67,8 @@
 //!
 //! # Clones
 //!
-//! Layers, services and their clones share a [`TimeLimit`], which can be changed while it is in use.
+//! Layers, services and their clones share a [`TimeLimit`], which can be changed while it is in use: by
+//! [`TimeLimit::set`], [`Timeouts::apply`] or [`TimeLimits::apply`], for calls that begin later.
 //!
 //! # Cancellation
 //!
@@ -116,6 +117,8 @@
 //! ```
 
 #[cfg(test)]
+mod apply_tests;
+#[cfg(test)]
 mod tests;
 
 mod body;
@@ -136,10 +139,12 @@ mod limit;
 mod limit_metrics;
 mod limits;
 mod limits_builder;
+mod limits_settings;
 mod request_limit;
 mod response;
 mod run;
 mod service;
+mod settings;
 mod sleep;
 mod timeouts;
 mod timeouts_builder;
@@ -155,9 +160,11 @@ pub use layer::TimeoutLayer;
 pub use limit::TimeLimit;
 pub use limits::TimeLimits;
 pub use limits_builder::TimeLimitsBuilder;
+pub use limits_settings::TimeLimitsSettings;
 pub use request_limit::RequestLimit;
 pub use run::TimeLimitFuture;
 pub use service::TimeoutService;
+pub use settings::TimeoutSettings;
 pub(crate) use sleep::poll_sleep;
 pub use timeouts::Timeouts;
 pub use timeouts_builder::TimeoutsBuilder;

@@ -1,43 +1,53 @@
 use std::time::Duration;
 
-use super::{TimeLimit, Timeouts};
+use super::{TimeoutSettings, Timeouts};
 use crate::call::{ConfigError, Label};
-
-/// Long enough for a slow response, short enough that three attempts fit into the total.
-const DEFAULT_ATTEMPT: Duration = Duration::from_secs(10);
-/// The time that people and load balancers wait for.
-const DEFAULT_TOTAL: Duration = Duration::from_secs(30);
 
 /// Builder of [`Timeouts`]; made by [`Timeouts::builder`].
 #[derive(Clone, Debug)]
 pub struct TimeoutsBuilder {
     name: Label,
-    /// The limit of one attempt. None for the default, which depends on the total.
-    attempt: Option<Duration>,
-    total: Duration,
+    settings: TimeoutSettings,
 }
 
 impl TimeoutsBuilder {
     pub(super) fn new(name: Label) -> Self {
         TimeoutsBuilder {
             name,
-            attempt: None,
-            total: DEFAULT_TOTAL,
+            settings: TimeoutSettings::default(),
         }
+    }
+
+    /// Takes over both limits, the defaults included: setters before this one have no effect, later ones override.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep::timeout::{TimeoutSettings, Timeouts};
+    ///
+    /// let mut settings = TimeoutSettings::default(); // or from a file
+    /// settings.attempt = Some(Duration::from_secs(2));
+    /// let timeouts = Timeouts::builder("payments").settings(&settings).build()?;
+    /// assert_eq!(timeouts.attempt().get(), Duration::from_secs(2));
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn settings(mut self, settings: &TimeoutSettings) -> Self {
+        self.settings = settings.clone();
+        self
     }
 
     /// Sets the limit of one attempt. Must be above zero and at most the total. Default: 10 s, or the total if that is
     /// shorter, so that three attempts fit into the default total.
     #[must_use]
     pub fn attempt(mut self, time: Duration) -> Self {
-        self.attempt = Some(time);
+        self.settings.attempt = Some(time);
         self
     }
 
     /// Sets the limit of all attempts together. Must be above zero. Default: 30 s, which people and load balancers wait for.
     #[must_use]
     pub fn total(mut self, time: Duration) -> Self {
-        self.total = time;
+        self.settings.total = time;
         self
     }
 
@@ -47,29 +57,7 @@ impl TimeoutsBuilder {
     ///
     /// [`ConfigError`] names the invalid limit.
     pub fn build(self) -> Result<Timeouts, ConfigError> {
-        let total = self.total;
-        let attempt = self.attempt.unwrap_or(DEFAULT_ATTEMPT.min(total));
-        let error = |field, time: Duration, expected: String| {
-            let component = format!("timeouts {:?}", self.name);
-            Err(ConfigError::new(
-                component,
-                field,
-                format!("{time:?}"),
-                expected,
-            ))
-        };
-        // The total first, since the attempt is compared with it.
-        if total.is_zero() {
-            return error("total", total, "above 0".to_owned());
-        }
-        if attempt.is_zero() || attempt > total {
-            let expected = format!("above 0 and at most total, {total:?}");
-            return error("attempt", attempt, expected);
-        }
-        let total = TimeLimit::new(format!("{}.total", self.name), total);
-        Ok(Timeouts {
-            attempt: TimeLimit::capped_by(format!("{}.attempt", self.name), attempt, &total),
-            total,
-        })
+        self.settings.validate(self.name.as_str())?;
+        Ok(Timeouts::from_settings(self.name, self.settings))
     }
 }
