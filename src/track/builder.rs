@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    MetricNaming, SlowThresholds, SpanLevel, Track, config::TrackConfig, fields_hook::FieldsHook,
-    span_ids::SpanIds, span_options::OnSpan,
+    MetricNaming, SlowThresholds, SpanLevel, Track, TrackSettings, config::TrackConfig,
+    fields_hook::FieldsHook, span_ids::SpanIds, span_options::OnSpan,
 };
 use crate::{
     call::{ConfigError, Label},
@@ -29,12 +29,10 @@ pub struct TrackBuilder {
     pub(super) on_span: Option<OnSpan>,
     pub(super) span_ids: Option<SpanIds>,
     pub(super) https: bool,
-    pub(super) access_log: bool,
-    pub(super) sample: f64,
+    /// What can be changed later, by [`Track::apply`].
+    pub(super) settings: TrackSettings,
     pub(super) ignore: Option<RequestPredicate>,
     pub(super) skip_log: Option<RequestPredicate>,
-    pub(super) slow: Option<SlowThresholds>,
-    pub(super) slow_routes: Vec<(String, SlowThresholds)>,
     pub(super) log_headers: Vec<String>,
     pub(super) redact_headers: Vec<String>,
     pub(super) unredact_headers: Vec<String>,
@@ -63,12 +61,9 @@ impl TrackBuilder {
             on_span: None,
             span_ids: None,
             https: false,
-            access_log: true,
-            sample: 1.0,
+            settings: TrackSettings::default(),
             ignore: None,
             skip_log: None,
-            slow: None,
-            slow_routes: Vec::new(),
             log_headers: Vec::new(),
             redact_headers: Vec::new(),
             unredact_headers: Vec::new(),
@@ -87,6 +82,24 @@ impl TrackBuilder {
             // One store for the process, in which layers and operations find the same fault.
             errors: Some(ErrorTracker::global().clone()),
         }
+    }
+
+    /// Takes over all settings that a file may have, those with their defaults included: setters of these before this one
+    /// have no effect, later ones override.
+    ///
+    /// ```
+    /// use tower_keep::{Track, track::TrackSettings};
+    ///
+    /// let mut settings = TrackSettings::default(); // or from a file
+    /// settings.sample = 0.1;
+    /// let track = Track::builder("orders").settings(&settings).log_path(false).build()?;
+    /// assert_eq!(track.settings(), settings);
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn settings(mut self, settings: &TrackSettings) -> Self {
+        self.settings = settings.clone();
+        self
     }
 
     /// Sets whether all series have the label `service` with the name of the tracker, which tells two applications of
@@ -193,7 +206,7 @@ impl TrackBuilder {
     /// subscriber that is interested.
     #[must_use]
     pub fn access_log(mut self, on: bool) -> Self {
-        self.access_log = on;
+        self.settings.access_log = on;
         self
     }
 
@@ -204,7 +217,7 @@ impl TrackBuilder {
     /// callers are trusted, a caller can choose an ID that is logged. Default: 1.
     #[must_use]
     pub fn sample(mut self, fraction: f64) -> Self {
-        self.sample = fraction;
+        self.settings.sample = fraction;
         self
     }
 
@@ -263,12 +276,12 @@ impl TrackBuilder {
     /// Both must be above zero, and `warning` not above `critical`. Default: none, since only the service knows.
     #[must_use]
     pub fn slow(mut self, warning: Duration, critical: Duration) -> Self {
-        self.slow = Some(SlowThresholds { warning, critical });
+        self.settings.slow = Some(SlowThresholds { warning, critical });
         self
     }
 
     /// Sets the durations of [`slow`](Self::slow) for one route, gRPC method or (on clients) server, which always gets a
-    /// label of its own. Default: those of `slow`.
+    /// label of its own. At most 1,000 of them. Default: those of `slow`.
     #[must_use]
     pub fn slow_route(
         mut self,
@@ -277,7 +290,7 @@ impl TrackBuilder {
         critical: Duration,
     ) -> Self {
         let thresholds = SlowThresholds { warning, critical };
-        self.slow_routes.push((route.into(), thresholds));
+        self.settings.slow_routes.insert(route.into(), thresholds);
         self
     }
 

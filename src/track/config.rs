@@ -1,12 +1,8 @@
-use std::collections::HashMap;
-
 use http::HeaderName;
 
-use super::{
-    MetricNaming, SlowThresholds, TrackBuilder, redact::LoggedHeader, request_labels::RequestLabels,
-};
+use super::{MetricNaming, TrackBuilder, redact::LoggedHeader, request_labels::RequestLabels};
 use crate::{
-    call::{ConfigError, check_fraction},
+    call::{ConfigError, Label},
     util::credentials::looks_like_credential,
 };
 
@@ -23,7 +19,6 @@ const HEADER_NAME: &str = "a header name such as \"user-agent\" (letters, digits
 #[derive(Debug)]
 pub(super) struct TrackConfig {
     pub(super) options: TrackBuilder,
-    pub(super) slow_routes: HashMap<String, SlowThresholds>,
     pub(super) log_headers: Vec<LoggedHeader>,
 }
 
@@ -31,7 +26,6 @@ impl TrackConfig {
     /// Takes default settings, which need no validation.
     pub(super) fn from_defaults(options: TrackBuilder) -> Self {
         TrackConfig {
-            slow_routes: HashMap::new(),
             log_headers: Vec::new(),
             options,
         }
@@ -39,16 +33,11 @@ impl TrackConfig {
 
     /// Validates the settings.
     pub(super) fn new(options: TrackBuilder) -> Result<Self, ConfigError> {
-        let component = format!("tracker {:?}", options.name);
-        check_fraction(&component, "sample", options.sample)?;
-        if let Some(slow) = options.slow {
-            slow.check(&component, "slow")?;
-        }
-        let slow_routes = slow_routes(&component, &options.slow_routes)?;
+        let component = component(&options.name);
+        options.settings.validate(&component)?;
         check_range(&component, "max_targets", options.max_targets, MAX_TARGETS)?;
         check_range(&component, "max_series", options.max_series, MAX_SERIES)?;
         Ok(TrackConfig {
-            slow_routes,
             // Before `options`, which is moved.
             log_headers: logged_headers(&component, &options)?,
             options,
@@ -58,24 +47,12 @@ impl TrackConfig {
     /// Returns the number of targets that have labels of their own. Those of the settings do not count against
     /// [`TrackBuilder::max_targets`].
     pub(super) fn max_targets(&self) -> usize {
-        self.options.max_targets + self.options.slow_routes.len()
+        self.options.max_targets + self.options.settings.slow_routes.len()
     }
 
     /// Returns whether the IDs of a span are known only once it is open.
     pub(super) fn has_span_ids(&self) -> bool {
         cfg!(feature = "opentelemetry") || self.options.span_ids.is_some()
-    }
-
-    /// Returns whether a call can be slow at all.
-    pub(super) fn has_slow_thresholds(&self) -> bool {
-        self.options.slow.is_some() || !self.slow_routes.is_empty()
-    }
-
-    /// Returns the thresholds for calls of this target.
-    pub(super) fn slow_thresholds(&self, target: Option<&str>) -> Option<SlowThresholds> {
-        // Its own thresholds count for a route, be they shorter or longer.
-        let own = target.and_then(|target| self.slow_routes.get(target));
-        own.copied().or(self.options.slow)
     }
 
     /// Returns the server that a gRPC client was configured with. The target of such a call is its method.
@@ -89,20 +66,9 @@ impl TrackConfig {
     }
 }
 
-fn slow_routes(
-    component: &str,
-    routes: &[(String, SlowThresholds)],
-) -> Result<HashMap<String, SlowThresholds>, ConfigError> {
-    let mut slow_routes = HashMap::new();
-    for (route, thresholds) in routes {
-        let thresholds = thresholds.check(component, "slow_route")?;
-        slow_routes.insert(route.clone(), thresholds);
-        // A gRPC method is labeled without the slash that its path begins with.
-        if let Some(method) = route.strip_prefix('/') {
-            slow_routes.insert(method.to_owned(), thresholds);
-        }
-    }
-    Ok(slow_routes)
+/// Returns how errors call a tracker.
+pub(super) fn component(name: &Label) -> String {
+    format!("tracker {name:?}")
 }
 
 fn logged_headers(

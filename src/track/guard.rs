@@ -39,6 +39,7 @@ impl<B> Admit<Request<B>> for Track {
             adopt_span_ids(self, None, request);
             return Ok(TrackPermit::untracked(labels));
         }
+        let settings = self.core.settings.word();
         let grpc_method = labels
             .is_grpc
             .then(|| Target::from_grpc_method(request, targets));
@@ -56,13 +57,14 @@ impl<B> Admit<Request<B>> for Track {
             // Of a recorder that panics nothing is known, so it is not asked to count the call out.
             in_flight: catch_hook(in_flight).unwrap_or_default(),
             span,
-            log_fields: catch_hook(|| self.capture_log_fields(request, client)).flatten(),
+            log_fields: catch_hook(|| self.capture_log_fields(settings, request, client)).flatten(),
             // Inserted before the inner layers run, of which one may count for it.
             request_bytes: options
                 .body_sizes
                 .then(|| RequestByteCount::get_or_insert(request.extensions_mut(), side)),
             is_connect: request.method() == Method::CONNECT,
             request: labels,
+            settings,
             target,
             grpc_method,
             server_timing,
@@ -130,7 +132,7 @@ impl Guard for Track {
         }
         permit.read_head(head);
         // The time to the head is known at the end only if the clock is read now.
-        let limits_head = permit.request.is_grpc && self.core.config.has_slow_thresholds();
+        let limits_head = permit.request.is_grpc && permit.settings.can_be_slow();
         if permit.log_fields.is_some() || self.options().time_to_head || limits_head {
             head.clock.now();
         }
@@ -150,7 +152,7 @@ impl Guard for Track {
         let error = ErrorDescription::from_end(end, permit.request.side);
         let mut report = CallReport::new(end, error);
         let call = self.call_labels(&permit, &report);
-        report.slow = self.slow_level(&call, &report);
+        report.slow = self.slow_level(permit.settings, &call, &report);
         complete_metrics(self, &permit, &call, &report);
         // Before log and span, which show the error group.
         complete_error(self, &call, &mut report);
@@ -233,7 +235,7 @@ fn complete_log(
     let Some(fields) = permit.log_fields.as_deref() else {
         return;
     };
-    if !track.should_log(fields, report) {
+    if !track.should_log(permit.settings, fields, report) {
         return;
     }
     let entry = AccessLogEntry {

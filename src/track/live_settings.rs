@@ -1,8 +1,4 @@
-use std::{
-    hash::BuildHasher,
-    sync::Arc,
-    time::Duration,
-};
+use std::{hash::BuildHasher, sync::Arc, time::Duration};
 
 use super::{SlowThresholds, TrackSettings, settings_word::SettingsWord};
 use crate::{
@@ -160,7 +156,10 @@ impl LiveSettings {
             return Ok(changes);
         }
         self.add_labels(component, settings)?;
-        settings.slow_routes.keys().for_each(|route| on_route(route));
+        settings
+            .slow_routes
+            .keys()
+            .for_each(|route| on_route(route));
         let version = versions.push(settings.clone());
         let word = self.word().changing().pack();
         self.word.store(word, Ordering::Relaxed);
@@ -237,7 +236,172 @@ impl LiveSettings {
                 thresholds: LiveThresholds::none(),
             })
         };
-        self.slow_labels
-            .find_or_insert(hash, matches, make, || ())
+        self.slow_labels.find_or_insert(hash, matches, make, || ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slow(seconds: u64) -> SlowThresholds {
+        let [warning, critical] = [seconds, 2 * seconds].map(Duration::from_secs);
+        SlowThresholds { warning, critical }
+    }
+
+    fn settings(sample: f64, seconds: impl Into<Option<u64>>) -> TrackSettings {
+        TrackSettings {
+            sample,
+            slow: seconds.into().map(slow),
+            ..TrackSettings::default()
+        }
+    }
+
+    fn with_route(mut settings: TrackSettings, route: &str, seconds: u64) -> TrackSettings {
+        settings.slow_routes.insert(route.to_owned(), slow(seconds));
+        settings
+    }
+
+    fn apply(live: &LiveSettings, settings: &TrackSettings) -> String {
+        let changes = live.apply("tracker", settings, |_| ());
+        changes.expect("room").text().into_owned()
+    }
+
+    #[test]
+    fn call_has_the_settings_with_which_it_began() {
+        let live = LiveSettings::new(settings(1.0, None));
+        let mut calls = vec![(live.word(), 1.0, None)];
+        for seconds in 1..8 {
+            let sample = 1.0 / seconds as f64;
+            apply(&live, &settings(sample, seconds));
+            calls.push((live.word(), sample, Some(slow(seconds))));
+            for (began, sample, slow) in &calls {
+                assert_eq!(live.sample(*began), *sample);
+                assert_eq!(live.slow_thresholds(*began, None), *slow);
+                assert_eq!(live.slow_thresholds(*began, Some("/a")), *slow);
+            }
+        }
+        // The oldest ones are gone; those of the next are there.
+        apply(&live, &settings(0.0, 8));
+        assert_eq!(live.sample(calls[0].0), 1.0);
+        assert_eq!(live.slow_thresholds(calls[0].0, None), None);
+        assert_eq!(live.sample(calls[1].0), 1.0);
+        apply(&live, &settings(0.0, None));
+        assert_eq!(live.sample(calls[1].0), 0.5);
+        assert_eq!(live.slow_thresholds(calls[1].0, None), Some(slow(2)));
+        assert_eq!(live.slow_thresholds(live.word(), None), None);
+    }
+
+    #[test]
+    fn access_log_is_that_of_the_beginning_of_a_call() {
+        let live = LiveSettings::new(settings(1.0, None));
+        let before = live.word();
+        let off = TrackSettings {
+            access_log: false,
+            ..settings(1.0, None)
+        };
+        assert_eq!(apply(&live, &off), "access_log: true -> false");
+        assert!(before.access_log() && !live.word().access_log());
+    }
+
+    #[test]
+    fn slow_routes_come_and_go() {
+        let live = LiveSettings::new(with_route(settings(1.0, 1), "/built", 5));
+        let of = |target: &str| live.slow_thresholds(live.word(), Some(target));
+        assert_eq!(of("/built"), Some(slow(5)));
+        assert_eq!(of("built"), Some(slow(5)), "a gRPC method");
+        let before = live.word();
+        let added = with_route(settings(1.0, 1), "/added", 7);
+        for text in [r#"slow_routes."/built": Some("#, ""] {
+            assert!(apply(&live, &added).starts_with(text));
+            assert_eq!((of("/built"), of("/added")), (Some(slow(1)), Some(slow(7))));
+        }
+        assert_eq!(live.slow_thresholds(before, Some("/built")), Some(slow(5)));
+        assert_eq!(live.slow_thresholds(before, Some("/added")), Some(slow(1)));
+        apply(&live, &settings(1.0, 3));
+        assert_eq!((of("/built"), of("/added")), (Some(slow(3)), Some(slow(3))));
+        let never = Duration::MAX;
+        let mut never_slow = with_route(settings(1.0, 1), "/added", 7);
+        let thresholds = SlowThresholds::new(never, never);
+        never_slow
+            .slow_routes
+            .insert("/built".to_owned(), thresholds);
+        apply(&live, &never_slow);
+        let longest = of("/built").expect("not those of all routes");
+        assert_eq!(
+            longest.level(Duration::from_secs(u64::MAX / 4_000_000_000)),
+            None
+        );
+    }
+
+    #[test]
+    fn routes_are_shown_before_their_thresholds_count() {
+        let live = LiveSettings::new(settings(1.0, None));
+        let routes = std::cell::RefCell::new(Vec::new());
+        let next = with_route(with_route(settings(1.0, None), "/a", 1), "/b", 2);
+        let on_route = |route: &str| {
+            assert!(!live.word().can_be_slow());
+            routes.borrow_mut().push(route.to_owned());
+        };
+        live.apply("tracker", &next, on_route).expect("room");
+        assert_eq!(routes.into_inner(), ["/a", "/b"]);
+    }
+
+    #[test]
+    fn slow_routes_without_room_change_nothing() {
+        let live = LiveSettings::new(settings(1.0, None));
+        for first in [0, 1_000] {
+            let routes = (first..first + 1_000).map(|route| (format!("/{route}"), slow(1)));
+            let many = TrackSettings {
+                slow_routes: routes.collect(),
+                ..settings(1.0, None)
+            };
+            live.apply("tracker", &many, |_| ()).expect("room");
+        }
+        let word = live.word();
+        let too_many = with_route(settings(0.5, None), "/one more", 1);
+        let error = live.apply("tracker", &too_many, |_| panic!("not yet"));
+        let text = r#"tracker: slow_route is "one more", must be one of the 4000 routes for which this tracker has had thresholds since it was built"#;
+        assert_eq!(error.expect_err("full").to_string(), text);
+        assert_eq!(live.word(), word);
+        assert_eq!(live.latest().sample, 1.0);
+        let known = with_route(settings(0.5, None), "/1", 3);
+        apply(&live, &known);
+        assert_eq!(live.slow_thresholds(live.word(), Some("/1")), Some(slow(3)));
+    }
+}
+
+#[cfg(all(test, tower_keep_loom))]
+mod loom_tests {
+    //! All interleavings of a few threads, run by loom: `.ci/models`.
+
+    use loom::thread;
+
+    use super::*;
+
+    fn settings(seconds: u64) -> TrackSettings {
+        let [warning, critical] = [seconds, 2 * seconds].map(Duration::from_secs);
+        TrackSettings {
+            sample: 1.0 / seconds as f64,
+            slow: Some(SlowThresholds { warning, critical }),
+            ..TrackSettings::default()
+        }
+    }
+
+    #[test]
+    fn call_has_the_settings_with_which_it_began_while_they_change() {
+        loom::model(|| {
+            let live = loom::sync::Arc::new(LiveSettings::new(settings(1)));
+            let other = live.clone();
+            let other =
+                thread::spawn(move || other.apply("model", &settings(2), |_| ()).map(|_| ()));
+            let began = live.word();
+            let expected = settings(1 + u64::from(began.version()));
+            assert_eq!(live.slow_thresholds(began, None), expected.slow);
+            assert_eq!(live.sample(began), expected.sample);
+            other.join().expect("no panic").expect("room");
+            assert_eq!(live.sample(began), expected.sample);
+            assert_eq!(live.sample(live.word()), settings(2).sample);
+        });
     }
 }

@@ -115,7 +115,7 @@
 //!
 //! # Clones
 //!
-//! Clones share series and settings.
+//! Clones share series and settings. [`Track::apply`] changes some of the settings while calls use them.
 //!
 //! # Cancellation
 //!
@@ -164,6 +164,7 @@ mod fields_hook;
 mod guard;
 mod label_builder;
 mod labels;
+mod live_settings;
 mod long_lived;
 mod metrics;
 mod naming;
@@ -178,6 +179,8 @@ mod route;
 mod route_slot;
 mod sampling;
 mod series_key;
+mod settings;
+mod settings_word;
 mod slow;
 mod span;
 mod span_ids;
@@ -196,7 +199,9 @@ pub(crate) use report::CallReport;
 pub use request_body::{CountedBody, RequestBodyLayer, RequestBodyService};
 pub use route::{RouteLayer, RouteService};
 pub use route_slot::RouteSlot;
-pub(crate) use slow::{SlowLevel, SlowThresholds};
+pub use settings::TrackSettings;
+pub(crate) use slow::SlowLevel;
+pub use slow::SlowThresholds;
 pub(crate) use span_ids::export_span;
 pub use span_options::SpanLevel;
 pub use tracker::Track;

@@ -3,7 +3,7 @@ use tracing::Span;
 
 use super::{
     access_log::LogFields, byte_counter::ByteCounter, long_lived::LongLived,
-    request_labels::RequestLabels, target::Target,
+    request_labels::RequestLabels, settings_word::SettingsWord, target::Target,
 };
 use crate::{call::Outcome, guard::Head, protocol::WireFormat, util::family::InFlightGauge};
 
@@ -11,6 +11,8 @@ use crate::{call::Outcome, guard::Head, protocol::WireFormat, util::family::InFl
 #[derive(Debug)]
 pub struct TrackPermit {
     pub(super) request: RequestLabels,
+    /// The settings with which the call began.
+    pub(super) settings: SettingsWord,
     pub(super) target: Target,
     /// The gRPC method, if the request claims to be gRPC. The response decides whether it is.
     pub(super) grpc_method: Option<Target>,
@@ -33,6 +35,7 @@ impl TrackPermit {
     pub(super) fn untracked(request: RequestLabels) -> Self {
         TrackPermit {
             request,
+            settings: SettingsWord::default(),
             target: Target::Untracked,
             grpc_method: None,
             in_flight: InFlightGauge::default(),

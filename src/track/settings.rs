@@ -54,7 +54,10 @@ pub struct TrackSettings {
     pub sample: f64,
     /// The durations from which a call is slow; `None` if none is. See [`TrackBuilder::slow`](super::TrackBuilder::slow).
     /// Default: none, since only the service knows.
-    #[cfg_attr(feature = "serde", serde(with = "crate::util::setting_serde::optional"))]
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "crate::util::setting_serde::optional")
+    )]
     pub slow: Option<SlowThresholds>,
     /// The durations of `slow` for single routes, gRPC methods or (on clients) servers: at most 1,000 of them. Default: none,
     /// so that those of `slow` count for all.
@@ -103,7 +106,11 @@ impl TrackSettings {
     /// Returns the thresholds for calls of this target.
     pub(super) fn slow_thresholds(&self, target: Option<&str>) -> Option<SlowThresholds> {
         // Its own thresholds count for a route, be they shorter or longer.
-        let own = |target| self.slow_labels().filter(move |(label, _)| *label == target).last();
+        let own = |target| {
+            self.slow_labels()
+                .filter(move |(label, _)| *label == target)
+                .last()
+        };
         let own = target.and_then(own).map(|(_, slow)| slow);
         own.or(self.slow)
     }
@@ -139,7 +146,9 @@ mod tests {
     fn with_routes(routes: &[(&str, SlowThresholds)]) -> TrackSettings {
         let routes = routes.iter();
         TrackSettings {
-            slow_routes: routes.map(|(route, slow)| ((*route).to_owned(), *slow)).collect(),
+            slow_routes: routes
+                .map(|(route, slow)| ((*route).to_owned(), *slow))
+                .collect(),
             ..TrackSettings::default()
         }
     }
@@ -180,14 +189,20 @@ mod tests {
             settings.slow_routes.insert(route.to_string(), millis(1, 1));
         }
         assert_eq!(error(&settings), None);
-        settings.slow_routes.insert("one more".to_owned(), millis(1, 1));
+        settings
+            .slow_routes
+            .insert("one more".to_owned(), millis(1, 1));
         let text = "tracker: slow_route is 1001 routes, must be at most 1000 routes";
         assert_eq!(error(&settings).as_deref(), Some(text));
     }
 
     #[test]
     fn thresholds_of_a_route_come_before_those_of_all() {
-        let mut settings = with_routes(&[("/a", millis(1, 1)), ("a", millis(2, 2)), ("/b", millis(3, 3))]);
+        let mut settings = with_routes(&[
+            ("/a", millis(1, 1)),
+            ("a", millis(2, 2)),
+            ("/b", millis(3, 3)),
+        ]);
         for (target, slow) in [
             (Some("/a"), Some(millis(1, 1))),
             (Some("a"), Some(millis(2, 2))),
@@ -205,17 +220,23 @@ mod tests {
 
     #[test]
     fn changes_name_each_setting_that_differs() {
-        let from = with_routes(&[("/a", millis(1, 1)), ("/b", millis(1, 1)), ("/c", millis(1, 1))]);
+        let from = with_routes(&[
+            ("/a", millis(1, 1)),
+            ("/b", millis(1, 1)),
+            ("/c", millis(1, 1)),
+        ]);
         assert!(from.changes(&from).is_empty());
         let to = TrackSettings {
             access_log: false,
             sample: 0.5,
             slow: Some(millis(1, 2)),
-            ..with_routes(&[("/a", millis(1, 1)), ("/b", millis(1, 2)), ("/d", millis(1, 1))])
+            ..with_routes(&[
+                ("/a", millis(1, 1)),
+                ("/b", millis(1, 2)),
+                ("/d", millis(1, 1)),
+            ])
         };
-        let slow = |critical| {
-            format!("SlowThresholds {{ warning: 1ms, critical: {critical}ms }}")
-        };
+        let slow = |critical| format!("SlowThresholds {{ warning: 1ms, critical: {critical}ms }}");
         let text = format!(
             r#"access_log: true -> false, sample: 1.0 -> 0.5, slow: None -> Some({two}), slow_routes."/b": Some({one}) -> Some({two}), slow_routes."/c": Some({one}) -> None, slow_routes."/d": None -> Some({one})"#,
             one = slow(1),
@@ -231,19 +252,46 @@ mod tests {
         for slow in [None, Some(millis(250, 1_000))] {
             settings.slow = slow;
             let text = toml::to_string(&settings).expect("TOML");
-            assert_eq!(toml::from_str::<TrackSettings>(&text), Ok(settings.clone()), "{text}");
+            assert_eq!(
+                toml::from_str::<TrackSettings>(&text),
+                Ok(settings.clone()),
+                "{text}"
+            );
             let json = serde_json::to_string(&settings).expect("JSON");
-            assert_eq!(serde_json::from_str::<TrackSettings>(&json).expect(&json), settings);
+            assert_eq!(
+                serde_json::from_str::<TrackSettings>(&json).expect(&json),
+                settings
+            );
         }
-        assert_eq!(toml::from_str::<TrackSettings>(""), Ok(TrackSettings::default()));
+        assert_eq!(
+            toml::from_str::<TrackSettings>(""),
+            Ok(TrackSettings::default())
+        );
         for (text, parts) in [
-            ("sample = 1\nsampling = 1", ["line 2", "`access_log`, `sample`, `slow`, `slow_routes`"]),
-            ("sample = 1\n[slow]\nwarn = '1s'", ["line 3", "expected `warning` or `critical`"]),
-            ("sample = 1\n[slow]\nwarning = '1s'", ["line 2", "missing field `critical`"]),
-            ("[slow_routes]\n'/a' = { warn = '1s' }", ["line 2", "expected `warning` or `critical`"]),
-            ("[slow_routes]\n'/a' = 'off'", ["line 2", "expected struct SlowThresholds"]),
+            (
+                "sample = 1\nsampling = 1",
+                ["line 2", "`access_log`, `sample`, `slow`, `slow_routes`"],
+            ),
+            (
+                "sample = 1\n[slow]\nwarn = '1s'",
+                ["line 3", "expected `warning` or `critical`"],
+            ),
+            (
+                "sample = 1\n[slow]\nwarning = '1s'",
+                ["line 2", "missing field `critical`"],
+            ),
+            (
+                "[slow_routes]\n'/a' = { warn = '1s' }",
+                ["line 2", "expected `warning` or `critical`"],
+            ),
+            (
+                "[slow_routes]\n'/a' = 'off'",
+                ["line 2", "expected struct SlowThresholds"],
+            ),
         ] {
-            let error = toml::from_str::<TrackSettings>(text).expect_err(text).to_string();
+            let error = toml::from_str::<TrackSettings>(text)
+                .expect_err(text)
+                .to_string();
             for part in parts {
                 assert!(error.contains(part), "{part} is not in: {error}");
             }

@@ -1,7 +1,7 @@
 use super::TrackSettings;
 
-/// What a call needs of the settings when it begins, in one word, so that all of it is of one moment. Bits, high to low:
-/// 20 unused, 8 version, 1 has slow routes, 1 can be slow, 1 access log, 1 the settings are being changed.
+/// The part of the settings that a call needs when it begins, in one word, so that all of it is of one moment. Bits, high to
+/// low: 20 unused, 8 version, 1 has slow routes, 1 can be slow, 1 access log, 1 the settings are being changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct SettingsWord(u32);
 

@@ -2,14 +2,46 @@ use std::time::Duration;
 
 use crate::call::ConfigError;
 
-/// The durations, from admission to the end of the body, from which a call is slow.
+/// The durations, from admission to the end of the body, from which a call is slow: see
+/// [`TrackBuilder::slow`](super::TrackBuilder::slow).
+///
+/// Both must be above zero, and the warning not above the critical one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SlowThresholds {
-    pub(crate) warning: Duration,
-    pub(crate) critical: Duration,
+#[non_exhaustive]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub struct SlowThresholds {
+    /// The duration from which a call is slow, with a warning. No default, since only the service knows.
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "crate::util::setting_serde::duration")
+    )]
+    pub warning: Duration,
+    /// The duration from which a call is critically slow. No default, since only the service knows.
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "crate::util::setting_serde::duration")
+    )]
+    pub critical: Duration,
 }
 
 impl SlowThresholds {
+    /// Creates thresholds of these durations, which are checked where they are used.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep::track::SlowThresholds;
+    ///
+    /// let slow = SlowThresholds::new(Duration::from_millis(500), Duration::from_secs(2));
+    /// assert_eq!(slow.critical, Duration::from_secs(2));
+    /// ```
+    pub const fn new(warning: Duration, critical: Duration) -> Self {
+        SlowThresholds { warning, critical }
+    }
+
     pub(crate) fn check(
         self,
         component: &str,

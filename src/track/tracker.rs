@@ -7,28 +7,30 @@ use http::Request;
 use tracing::{Level, level_filters::LevelFilter};
 
 use super::{
-    TrackBuilder, TrackPermit,
+    TrackBuilder, TrackPermit, TrackSettings,
     access_log::LogFields,
-    config::TrackConfig,
+    config::{TrackConfig, component},
     label_builder::LabelBuilder,
     labels::{CallLabels, ErrorLabel},
+    live_settings::LiveSettings,
     long_lived::LongLived,
     metrics::{MAX_ERROR_TYPES, TrackMetrics},
     report::CallReport,
     request_labels::RequestLabels,
     route_slot::{RouteSlot, TrackerPosition},
     sampling::hash_fraction,
+    settings_word::SettingsWord,
     slow::SlowLevel,
     target::Target,
     tracker_id::TrackerId,
 };
 use crate::{
-    call::{CallClock, GrpcCode, Label},
+    call::{CallClock, ConfigError, GrpcCode, Label, catch_hook},
     context::Context,
     errors::{ErrorRecord, error_description::ErrorDescription},
     operation::{Operation, operation},
     protocol::Side,
-    util::append_map::Interner,
+    util::{append_map::Interner, setting_changes::SettingChanges},
 };
 
 /// A guard that tracks HTTP and gRPC calls: counts those in flight, measures, logs and traces them, and groups their
@@ -45,6 +47,7 @@ pub struct Track {
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) config: TrackConfig,
+    pub(super) settings: LiveSettings,
     tracker_id: TrackerId,
     pub(super) targets: Interner,
     pub(super) error_types: Interner,
@@ -86,7 +89,7 @@ impl Track {
     pub(super) fn from_config(config: TrackConfig) -> Self {
         let targets = Interner::new(config.max_targets());
         // Interned first, so that they have labels of their own whatever other targets there are.
-        for (route, _) in &config.options.slow_routes {
+        for route in config.options.settings.slow_routes.keys() {
             targets.intern(route);
         }
         Track {
@@ -96,16 +99,79 @@ impl Track {
                 error_types: Interner::new(MAX_ERROR_TYPES),
                 server_metrics: OnceLock::new(),
                 client_metrics: OnceLock::new(),
+                settings: LiveSettings::new(config.options.settings.clone()),
                 config,
             }),
         }
+    }
+
+    /// Returns the settings of calls that begin now, as far as a file may have them.
+    pub fn settings(&self) -> TrackSettings {
+        (*self.core.settings.latest()).clone()
+    }
+
+    /// Changes the settings that a file may have, all of them, while the tracker is in use.
+    ///
+    /// They hold for calls that begin later: a call in progress keeps those with which it began, up to the last seven
+    /// changes. Series and counts go on. Layers of [`any`](crate::Observe::any) kind of service take the thresholds when they
+    /// are made, and keep them.
+    ///
+    /// A route that gets thresholds here for the first time gets a label of its own only while there are fewer than
+    /// [`max_targets`](TrackBuilder::max_targets): the calls of one without a label have the thresholds of
+    /// [`slow`](TrackSettings::slow). In its life, a tracker has thresholds for at most 2,000 different routes.
+    ///
+    /// One `INFO` event of the target `tower_keep::track` has what has changed; none if nothing has.
+    ///
+    /// ```
+    /// use tower_keep::{Track, track::TrackSettings};
+    ///
+    /// let track = Track::new("orders");
+    /// let mut settings = TrackSettings::default(); // or from a file
+    /// settings.sample = 0.1;
+    /// track.apply(&settings)?;
+    /// assert_eq!(track.settings().sample, 0.1);
+    ///
+    /// settings.sample = -1.0;
+    /// let error = track.apply(&settings).unwrap_err();
+    /// assert_eq!(error.to_string(), r#"tracker "orders": sample is -1, must be 0 to 1 (a fraction)"#);
+    /// assert_eq!(track.settings().sample, 0.1);
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns the first invalid setting, with its field and the allowed values; nothing is changed then.
+    pub fn apply(&self, settings: &TrackSettings) -> Result<(), ConfigError> {
+        let component = component(&self.options().name);
+        settings.validate(&component)?;
+        let targets = &self.core.targets;
+        let on_route = |route: &str| {
+            targets.intern(route);
+        };
+        let changes = self.core.settings.apply(&component, settings, on_route)?;
+        self.report_applied(&changes);
+        Ok(())
+    }
+
+    fn report_applied(&self, changes: &SettingChanges) {
+        if changes.is_empty() {
+            return;
+        }
+        catch_hook(|| {
+            tracing::info!(
+                target: "tower_keep::track",
+                service = self.options().name.as_str(),
+                changed = &*changes.text(),
+                "settings applied"
+            );
+        });
     }
 
     /// Returns an operation with the same settings, for services that are neither HTTP nor gRPC.
     pub(crate) fn operation(&self) -> Operation {
         let options = self.options();
         let operation = operation(options.name.clone()).errors(options.errors.clone());
-        match options.slow {
+        match self.core.settings.latest().slow {
             Some(slow) => operation.slow(slow.warning).critical(slow.critical),
             None => operation,
         }
@@ -177,13 +243,14 @@ impl Track {
     /// Returns what the access log needs of the request, if anything listens to it.
     pub(super) fn capture_log_fields<B>(
         &self,
+        settings: SettingsWord,
         request: &Request<B>,
         client: Option<IpAddr>,
     ) -> Option<Box<LogFields>> {
         let options = self.options();
         // Not `tracing::enabled!`: with per-layer filters it can disable the handler's next event (tokio-rs/tracing
         // issue 2519).
-        if !options.access_log || Level::ERROR > LevelFilter::current() {
+        if !settings.access_log() || Level::ERROR > LevelFilter::current() {
             return None;
         }
         // The request is gone when the line is written. A clone of the path is a reference count.
@@ -221,6 +288,7 @@ impl Track {
 
     pub(super) fn slow_level(
         &self,
+        settings: SettingsWord,
         call: &CallLabels<'_>,
         report: &CallReport<'_>,
     ) -> Option<SlowLevel> {
@@ -233,8 +301,8 @@ impl Track {
             false => report.elapsed,
         };
         self.core
-            .config
-            .slow_thresholds(call.target_name)?
+            .settings
+            .slow_thresholds(settings, call.target_name)?
             .level(elapsed)
     }
 
@@ -253,13 +321,19 @@ impl Track {
         }
     }
 
-    pub(super) fn should_log(&self, fields: &LogFields, report: &CallReport<'_>) -> bool {
-        report.slow.is_some() || !report.is_uneventful() || !fields.is_skipped && self.is_sampled()
+    pub(super) fn should_log(
+        &self,
+        settings: SettingsWord,
+        fields: &LogFields,
+        report: &CallReport<'_>,
+    ) -> bool {
+        let is_logged = report.slow.is_some() || !report.is_uneventful();
+        is_logged || !fields.is_skipped && self.is_sampled(settings)
     }
 
     /// Returns whether the request chain of the current context is in the log.
-    fn is_sampled(&self) -> bool {
-        let sample = self.options().sample;
+    fn is_sampled(&self, settings: SettingsWord) -> bool {
+        let sample = self.core.settings.sample(settings);
         // The default needs neither hash nor context.
         if sample >= 1.0 {
             return true;
