@@ -7,6 +7,7 @@
 //! | How do I trust my own network only? | [`trust`] |
 //! | How do web sockets keep the IDs of their call? | [`upgrades`] |
 //! | How do I switch a layer off? | [`feature_flags`] |
+//! | How do I read settings from a file, and change them later? | [`settings`] |
 //! | What if it does not compile, hangs or is counted otherwise? | [`troubleshooting`] |
 //! | What stands for tower-http's layers? | [`from_tower_http`] |
 //! | What stands for tower-resilience's? | [`from_tower_resilience`] |
@@ -19,6 +20,8 @@ pub mod feature_flags {}
 pub mod from_tower_http {}
 #[doc = include_str!("../docs/guide/from_tower_resilience.md")]
 pub mod from_tower_resilience {}
+#[doc = include_str!("../docs/guide/settings.md")]
+pub mod settings {}
 #[doc = include_str!("../docs/guide/state.md")]
 pub mod state {}
 #[doc = include_str!("../docs/guide/troubleshooting.md")]

@@ -86,7 +86,7 @@
 //! | `logging` | One call to set up `tracing`, and the layer for a custom subscriber |
 //! | `opentelemetry` | Calls have the IDs under which `tracing-opentelemetry` exports their spans: what is sent on and logged is what is exported |
 //! | `prometheus` | One call that records metrics for Prometheus, and with `axum` the route that it scrapes |
-//! | `serde` | `Serialize` for error groups and guards, `Deserialize` for settings |
+//! | `serde` | [settings from a file](mod@guide::settings), `Serialize` for error groups and guards |
 //! | `testing` | A service that checks readiness, scripted services and bodies, the contract that layers pass |
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]

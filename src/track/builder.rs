@@ -29,7 +29,7 @@ pub struct TrackBuilder {
     pub(super) on_span: Option<OnSpan>,
     pub(super) span_ids: Option<SpanIds>,
     pub(super) https: bool,
-    /// What can be changed later, by [`Track::apply`].
+    /// The part that can be changed later, by [`Track::apply`].
     pub(super) settings: TrackSettings,
     pub(super) ignore: Option<RequestPredicate>,
     pub(super) skip_log: Option<RequestPredicate>,

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use tower_keep::retry::{Backoff, ReplayBody, Retry, RetryBuilder};
 
+mod apply;
 mod client;
 mod completion;
 #[cfg(feature = "tonic")]

@@ -1,5 +1,6 @@
 //! Time limits, and deadlines from hop to hop, on a paused clock.
 
+mod apply;
 mod bodies;
 mod connections;
 mod deadlines;

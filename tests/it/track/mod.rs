@@ -1,6 +1,7 @@
 //! What is measured, logged and marked about each call, over real connections where they matter.
 
 mod access_log;
+mod apply;
 mod bodies;
 mod errors;
 mod metrics;
