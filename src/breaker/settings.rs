@@ -1,5 +1,8 @@
 use std::time::Duration;
 
+use super::validate::validate;
+use crate::call::ConfigError;
+
 #[cfg(feature = "serde")]
 use super::settings_serde::{self, duration, optional, optional_duration};
 
@@ -124,6 +127,16 @@ pub struct BreakerSettings {
 }
 
 impl BreakerSettings {
+    /// Checks each setting as `build` and `apply` do, for the handle of this name: to check several settings before the
+    /// first is applied.
+    ///
+    /// # Errors
+    ///
+    /// Returns the first invalid setting, with its field and the allowed values.
+    pub fn check(&self, name: &str) -> Result<(), ConfigError> {
+        validate(name, self).map(drop)
+    }
+
     /// Returns the settings of textbooks: one probe decides after five failures in a row.
     pub(super) fn classic() -> Self {
         BreakerSettings {

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Backoff, BudgetSettings, GrpcCodes};
+use super::{Backoff, BudgetSettings, GrpcCodes, builder::component};
 use crate::{
     call::{ConfigError, GrpcCode},
     util::setting_changes::SettingChanges,
@@ -96,6 +96,16 @@ impl Default for RetrySettings {
 }
 
 impl RetrySettings {
+    /// Checks each setting as `build` and `apply` do, for the handle of this name: to check several settings before the
+    /// first is applied.
+    ///
+    /// # Errors
+    ///
+    /// Returns the first invalid setting, with its field and the allowed values.
+    pub fn check(&self, name: &str) -> Result<(), ConfigError> {
+        self.validate(&component(&name))
+    }
+
     /// Checks each setting, for the component of this name.
     pub(super) fn validate(&self, component: &str) -> Result<(), ConfigError> {
         let error = |field, value: String, expected| {

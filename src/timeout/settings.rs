@@ -66,8 +66,13 @@ impl TimeoutSettings {
         self.attempt.unwrap_or(DEFAULT_ATTEMPT.min(self.total))
     }
 
-    /// Checks both limits, for the timeouts of this name.
-    pub(super) fn validate(&self, name: &str) -> Result<(), ConfigError> {
+    /// Checks each setting as `build` and `apply` do, for the handle of this name: to check several settings before the
+    /// first is applied.
+    ///
+    /// # Errors
+    ///
+    /// Returns the first invalid setting, with its field and the allowed values.
+    pub fn check(&self, name: &str) -> Result<(), ConfigError> {
         let error = |field, time: Duration, expected| {
             let component = format!("timeouts {name:?}");
             Err(ConfigError::new(
@@ -128,7 +133,7 @@ mod tests {
                 total: total * SECOND,
             };
             assert_eq!(settings.effective_attempt(), attempt * SECOND);
-            assert_eq!(settings.validate("api"), Ok(()));
+            assert_eq!(settings.check("api"), Ok(()));
         }
     }
 
@@ -155,7 +160,7 @@ mod tests {
             ),
         ] {
             let attempt = Some(attempt);
-            let validated = TimeoutSettings { attempt, total }.validate("api");
+            let validated = TimeoutSettings { attempt, total }.check("api");
             let text = validated.err().map(|error| error.to_string());
             let expected = error.map(|error| format!("timeouts \"api\": {error}"));
             assert_eq!(text, expected);

@@ -107,7 +107,7 @@ impl Timeouts {
     ///
     /// [`ConfigError`] names the invalid limit; neither is changed then.
     pub fn apply(&self, settings: &TimeoutSettings) -> Result<(), ConfigError> {
-        settings.validate(self.name.as_str())?;
+        settings.check(self.name.as_str())?;
         self.report_applied(&self.set_both(settings));
         Ok(())
     }

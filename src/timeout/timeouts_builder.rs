@@ -57,7 +57,7 @@ impl TimeoutsBuilder {
     ///
     /// [`ConfigError`] names the invalid limit.
     pub fn build(self) -> Result<Timeouts, ConfigError> {
-        self.settings.validate(self.name.as_str())?;
+        self.settings.check(self.name.as_str())?;
         Ok(Timeouts::from_settings(self.name, self.settings))
     }
 }

@@ -1,10 +1,7 @@
 use http::HeaderName;
 
 use super::{MetricNaming, TrackBuilder, redact::LoggedHeader, request_labels::RequestLabels};
-use crate::{
-    call::{ConfigError, Label},
-    util::credentials::looks_like_credential,
-};
+use crate::{call::ConfigError, util::credentials::looks_like_credential};
 
 /// Upper bound of [`TrackBuilder::max_targets`]. Leaves IDs for targets of the settings: an interner has 32,767.
 const MAX_TARGETS: usize = 1 << 14;
@@ -67,7 +64,7 @@ impl TrackConfig {
 }
 
 /// Returns how errors call a tracker.
-pub(super) fn component(name: &Label) -> String {
+pub(super) fn component(name: &impl std::fmt::Debug) -> String {
     format!("tracker {name:?}")
 }
 

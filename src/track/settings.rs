@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::SlowThresholds;
+use super::{SlowThresholds, config::component};
 use crate::{
     call::{ConfigError, check_fraction},
     util::setting_changes::SettingChanges,
@@ -76,6 +76,16 @@ impl Default for TrackSettings {
 }
 
 impl TrackSettings {
+    /// Checks each setting as `build` and `apply` do, for the handle of this name: to check several settings before the
+    /// first is applied.
+    ///
+    /// # Errors
+    ///
+    /// Returns the first invalid setting, with its field and the allowed values.
+    pub fn check(&self, name: &str) -> Result<(), ConfigError> {
+        self.validate(&component(&name))
+    }
+
     /// Checks each setting, for the component of this name.
     pub(super) fn validate(&self, component: &str) -> Result<(), ConfigError> {
         check_fraction(component, "sample", self.sample)?;

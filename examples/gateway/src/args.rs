@@ -2,11 +2,18 @@
 
 use std::ffi::OsString;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt};
 
+use tower_keep::breaker::BreakerSettings;
+use tower_keep::retry::{Backoff, RetrySettings};
+use tower_keep::timeout::TimeoutSettings;
+use tower_keep::track::{SlowThresholds, TrackSettings};
+
+use super::policy::Policy;
 use super::upstream_url::{Protocol, UpstreamUrl};
 
 pub const HELP: &str = "\
@@ -24,6 +31,8 @@ Usage: gateway [OPTIONS]
   --open SECONDS              how long the circuit breaker stays open the first time, and at random up to half
                               as long again; twice as long each time that it opens again soon, up to a minute
                               [default: 5, the embedded upstream: 2]
+  --policy FILE               TOML with the sections timeouts, retry, breaker and track, each in place of what
+                              the options say; read again on SIGHUP, and a bad one changes nothing
   --unprotected               many retries without a budget, and no circuit breaker: what not to do,
                               for comparison; the time limits stay
   --admin ADDR                /metrics, /livez, /readyz, /errors and /guards [default: 127.0.0.1:9901]
@@ -44,6 +53,14 @@ const DEFAULT_OPEN: Duration = Duration::from_secs(5);
 const SHORT_TIMEOUT: Duration = Duration::from_secs(2);
 const SHORT_OPEN: Duration = Duration::from_secs(2);
 
+/// So that the demonstration shows calls of both kinds.
+const SLOW_CALLS: SlowThresholds =
+    SlowThresholds::new(Duration::from_millis(400), Duration::from_secs(1));
+/// Longer waits that an upstream asks for are left to the client.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// Attempts of an unprotected gateway. Each on its own seems reasonable.
+const TOO_MANY: u32 = 5;
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Log {
     Json,
@@ -63,6 +80,8 @@ pub struct Args {
     /// For all attempts.
     pub total: Duration,
     pub open: Duration,
+    /// The file with sections that replace what the options say.
+    pub policy: Option<PathBuf>,
     /// Without what keeps an overload from outliving its cause.
     pub unprotected: bool,
     pub log: Log,
@@ -70,6 +89,44 @@ pub struct Args {
     pub load: u32,
     pub grace: Duration,
     pub duration: Option<Duration>,
+}
+
+impl Args {
+    /// Returns the policy that the options say.
+    pub fn policy(&self) -> Policy {
+        let mut timeouts = TimeoutSettings::default();
+        timeouts.attempt = Some(self.timeout);
+        timeouts.total = self.total;
+        let mut breaker = BreakerSettings::default();
+        breaker.time_window = Duration::from_secs(10);
+        breaker.consecutive_failures = Some(20);
+        breaker.open_time = self.open;
+        // Longer than an attempt: what a client stalls has then ended as its own fault, and is no probe that failed.
+        breaker.probe_timeout = self.total;
+        let mut track = TrackSettings::default();
+        track.slow = Some(SLOW_CALLS);
+        Policy {
+            timeouts,
+            retry: self.retry(),
+            breaker,
+            track,
+        }
+    }
+
+    fn retry(&self) -> RetrySettings {
+        let mut retry = RetrySettings::default();
+        retry.backoff = Backoff::exponential(Duration::from_millis(20));
+        retry.max_retry_after = PATIENCE;
+        if self.unprotected {
+            retry.max_attempts = TOO_MANY;
+            retry.budget = None;
+            return retry;
+        }
+        retry.max_attempts = 2;
+        // One that hangs is not asked again: its client has waited long enough.
+        retry.max_elapsed = Some(self.timeout);
+        retry
+    }
 }
 
 /// What the command line asks for.
@@ -90,6 +147,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, String> 
         timeout: DEFAULT_TIMEOUT,
         total: 3 * DEFAULT_TIMEOUT,
         open: DEFAULT_OPEN,
+        policy: None,
         unprotected: false,
         log: Log::Off,
         load: 0,
@@ -109,6 +167,12 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, String> 
             Arg::Long("timeout") => timeout = Some(value(&mut parser, "--timeout", limit)?),
             Arg::Long("total") => total = Some(value(&mut parser, "--total", limit)?),
             Arg::Long("open") => open = Some(value(&mut parser, "--open", limit)?),
+            Arg::Long("policy") => {
+                let path = parser
+                    .value()
+                    .map_err(|error| format!("--policy: {error}"))?;
+                args.policy = Some(path.into());
+            }
             Arg::Long("unprotected") => args.unprotected = true,
             Arg::Long("log") => args.log = value(&mut parser, "--log", log)?,
             Arg::Long("load") => load = Some(value(&mut parser, "--load", rate)?),
@@ -122,6 +186,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, String> 
     }
     if args.upstream.is_some() && load.is_some_and(|rate| rate > 0) {
         return Err("--load: is for the embedded upstream only, not with --upstream".into());
+    }
+    if args.policy.is_some() && args.unprotected {
+        return Err("--policy: not with --unprotected".into());
     }
     let embedded = args.upstream.is_none();
     if embedded {
@@ -277,6 +344,11 @@ mod tests {
                 &["--unprotected=no"],
                 "unexpected argument for option '--unprotected'",
             ),
+            (
+                &["--policy", "policy.toml", "--unprotected"],
+                "--policy: not with --unprotected",
+            ),
+            (&["--policy"], "--policy: missing argument"),
             (&["--admin"], "--admin: missing argument"),
             (&["--lisen"], "invalid option '--lisen'"),
             (&["up"], "unexpected argument \"up\""),

@@ -9,10 +9,11 @@ use tower_keep::context::Correlate;
 use tower_keep::guard::Admit;
 use tower_keep::protocol::Server;
 use tower_keep::timeout::Deadline;
-use tower_keep::track::RouteSlot;
+use tower_keep::track::{RouteSlot, TrackSettings};
 use tower_keep::{ConfigError, Guard, GuardLayer, Rejection, Track};
 
 use super::demo_upstream;
+use super::policy::GATEWAY;
 use super::report::Window;
 use super::resilience::TIME_LEFT;
 
@@ -25,20 +26,29 @@ type Inbound = (
     ((Option<Routes>, Watch), (Deadline, Option<Gate>)),
 );
 
+/// The tracker of the calls that come in.
+///
+/// # Errors
+///
+/// A setting that makes no sense.
+pub fn track(settings: &TrackSettings) -> Result<Track, ConfigError> {
+    Track::builder(GATEWAY)
+        .body_sizes(true)
+        .log_headers(["user-agent"])
+        .settings(settings)
+        .build()
+}
+
 /// Round every call that comes in, up to the last frame of its response.
 ///
 /// # Errors
 ///
 /// A setting that makes no sense.
 pub fn inbound(
+    track: Track,
     window: &Arc<Window>,
     demonstration: bool,
 ) -> Result<GuardLayer<Inbound, Server>, ConfigError> {
-    let track = Track::builder("gateway")
-        .body_sizes(true)
-        .slow(Duration::from_millis(400), Duration::from_secs(1))
-        .log_headers(["user-agent"])
-        .build()?;
     let observe = (Correlate::default(), track);
     let deadline = Deadline::builder("deadline")
         .timeout_header(TIME_LEFT)

@@ -17,6 +17,8 @@ mod http2_unsupported;
 mod load;
 mod local_responses;
 mod panicking_handler;
+mod policy;
+mod policy_file;
 mod process;
 mod proxy;
 mod report;
@@ -26,6 +28,7 @@ mod upstream_url;
 
 use std::convert::identity;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,7 +46,9 @@ use args::{Args, Asked};
 use client::UpstreamClient;
 use drain::{Drain, DrainToken};
 use panicking_handler::PanickingHandler;
-use process::{Signals, complain, say};
+use policy::Policy;
+use policy_file::{LivePolicy, PolicySource};
+use process::{Signals, Wish, complain, say};
 use proxy::Proxy;
 use report::Window;
 use resilience::Resilience;
@@ -82,8 +87,10 @@ fn main() -> ExitCode {
 /// From the first socket to the last; the error is one line.
 async fn run(args: Args) -> Result<(), String> {
     // Before anything is announced, or an early signal would end the process the hard way.
-    let mut signals =
-        Signals::listen().map_err(|error| format!("cannot catch signals: {error}"))?;
+    let mut signals = Signals::listen(args.policy.is_some())
+        .map_err(|error| format!("cannot catch signals: {error}"))?;
+    let source = PolicySource::new(&args);
+    let policy = source.read().await?;
     let prometheus =
         prometheus::install().map_err(|error| format!("cannot record metrics: {error}"))?;
     let (listener, gateway) = bind("--listen", args.listen).await?;
@@ -94,7 +101,8 @@ async fn run(args: Args) -> Result<(), String> {
     let window = Arc::new(Window::default());
     let ready = Arc::new(AtomicBool::new(false));
     let (gateway_drain, ticket) = Drain::new();
-    serve_gateway(listener, ticket, target, &args, &window).map_err(|error| error.to_string())?;
+    let live = serve_gateway(listener, ticket, target, &args, &policy, &window);
+    let live = live.map_err(|error| error.to_string())?;
     let (admin_drain, ticket) = Drain::new();
     serve_admin(admin_listener, ticket, &prometheus, &ready);
     tokio::spawn(report::every_second(window));
@@ -103,9 +111,15 @@ async fn run(args: Args) -> Result<(), String> {
     // After all else: whoever reads it may ask or end the gateway at once.
     say(&lines);
 
-    let why = tokio::select! {
-        name = signals.next() => name,
-        () = after(args.duration) => "time is up",
+    let mut time_is_up = pin!(after(args.duration));
+    let why = loop {
+        tokio::select! {
+            wish = signals.next() => match wish {
+                Wish::End(name) => break name,
+                Wish::Reload => say(&reload(&source, &live).await),
+            },
+            () = &mut time_is_up => break "time is up",
+        }
     };
     ready.store(false, Ordering::SeqCst);
     say(&format!("{why}: draining"));
@@ -113,7 +127,7 @@ async fn run(args: Args) -> Result<(), String> {
     let in_time = gateway_drain.finish(async {
         tokio::select! {
             // Whoever asks twice is in a hurry.
-            _ = signals.next() => {}
+            _ = signals.end() => {}
             () = sleep(args.grace) => {}
         }
     });
@@ -128,6 +142,18 @@ async fn run(args: Args) -> Result<(), String> {
     admin_drain.finish(sleep(ADMIN_GRACE)).await;
     say(end);
     Ok(())
+}
+
+/// Reads the policy again and applies it to calls that begin from now on. Returns the line that says so.
+async fn reload(source: &PolicySource, live: &LivePolicy) -> String {
+    let applied = match source.read().await {
+        Ok(policy) => live.apply(&policy).map_err(|error| error.to_string()),
+        Err(error) => Err(error),
+    };
+    match applied {
+        Ok(()) => format!("policy is that of {source}"),
+        Err(error) => format!("policy stays as it was: {error}"),
+    }
 }
 
 async fn bind(option: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), String> {
@@ -181,18 +207,25 @@ fn serve_gateway(
     ticket: DrainToken,
     target: UpstreamUrl,
     args: &Args,
+    policy: &Policy,
     window: &Arc<Window>,
-) -> Result<(), ConfigError> {
+) -> Result<LivePolicy, ConfigError> {
     let demonstration = args.upstream.is_none();
-    let resilience = Resilience::new(args)?;
+    let resilience = Resilience::new(policy, args.unprotected)?;
+    let track = guards::track(&policy.track)?;
     tokio::spawn(report::transitions(resilience.breaker.subscribe()));
     let client = resilience.layer(UpstreamClient::new());
     let proxy = error_page::page()?.layer(Proxy::new(client, target, args.protocol));
     let service =
         RequestBodyLayer::new(identity).layer(PanickingHandler::new(proxy, demonstration));
-    let service = guards::inbound(window, demonstration)?.layer(service);
+    let service = guards::inbound(track.clone(), window, demonstration)?.layer(service);
     tokio::spawn(server::serve(listener, service, ticket, CONNECTIONS));
-    Ok(())
+    Ok(LivePolicy {
+        timeouts: resilience.timeouts,
+        retry: resilience.retry,
+        breaker: resilience.breaker,
+        track,
+    })
 }
 
 fn serve_admin(

@@ -7,41 +7,69 @@ use tower_keep::logging::{self, LogFormat};
 
 use super::args::Log;
 
-/// SIGINT and SIGTERM; elsewhere, Ctrl-C.
+/// SIGINT, SIGTERM and, if something is to be read again, SIGHUP; elsewhere, Ctrl-C.
 pub struct Signals {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    hang_up: Option<tokio::signal::unix::Signal>,
+}
+
+/// What a signal asks for.
+pub enum Wish {
+    /// By the signal of this name.
+    End(&'static str),
+    Reload,
 }
 
 impl Signals {
     #[cfg(unix)]
-    pub fn listen() -> io::Result<Self> {
+    pub fn listen(reloads: bool) -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
+        // Without a file to read again, the hang-up of a terminal ends the process, as it does by default.
+        let hang_up = reloads.then(|| signal(SignalKind::hangup()));
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            hang_up: hang_up.transpose()?,
         })
     }
 
     #[cfg(unix)]
-    pub async fn next(&mut self) -> &'static str {
+    pub async fn next(&mut self) -> Wish {
+        let hang_up = async {
+            match &mut self.hang_up {
+                Some(hang_up) => hang_up.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => Wish::End("SIGINT"),
+            _ = self.terminate.recv() => Wish::End("SIGTERM"),
+            _ = hang_up => Wish::Reload,
         }
     }
 
     #[cfg(not(unix))]
-    pub fn listen() -> io::Result<Self> {
+    pub fn listen(_: bool) -> io::Result<Self> {
         Ok(Self {})
     }
 
     #[cfg(not(unix))]
-    pub async fn next(&mut self) -> &'static str {
+    pub async fn next(&mut self) -> Wish {
         let _ = tokio::signal::ctrl_c().await;
-        "Ctrl-C"
+        Wish::End("Ctrl-C")
+    }
+
+    /// Waits for a signal that asks the process to end, and returns its name.
+    pub async fn end(&mut self) -> &'static str {
+        loop {
+            if let Wish::End(name) = self.next().await {
+                return name;
+            }
+        }
     }
 }
 

@@ -7,6 +7,8 @@ mod footprint;
 #[cfg(target_os = "linux")]
 mod hostile;
 mod metastable;
+#[cfg(unix)]
+mod policy;
 mod process;
 mod resilience;
 #[cfg(target_os = "linux")]
