@@ -108,13 +108,6 @@ pub fn install() -> Result<(), InstallError> {
     builder().install()
 }
 
-/// Installs a subscriber as [`install`] does.
-// For the programs of the README, until they call `install`.
-#[doc(hidden)]
-pub fn init() -> Result<(), InstallError> {
-    install()
-}
-
 /// Returns a builder with the default settings.
 ///
 /// A program whose standard output is data logs to standard error:

@@ -41,7 +41,7 @@ impl PipelineBuilder {
     /// with the name of the pipeline.
     ///
     /// ```
-    /// use std::{sync::OnceLock, time::Duration};
+    /// use std::time::Duration;
     /// use tower_keep::Pipeline;
     ///
     /// let slow = Duration::from_millis(200);
