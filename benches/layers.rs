@@ -209,7 +209,8 @@ fn axum_route(bench: &mut Bench<'_>) {
     };
     macro_rules! row {
         ($name:literal, $service:expr) => {
-            let mut service = $service;
+            // As `axum::serve` does once: without it, each call builds the route and its layers anew.
+            let mut service = $service.with_state(());
             bench.row($name, || {
                 black_box(poll::exchange(&mut service, request()));
             });

@@ -23,7 +23,9 @@ use tower_http::{
     request_id::MakeRequestUuid,
     trace::{DefaultMakeSpan, DefaultOnResponse, TraceLayer},
 };
-use tower_keep::{CircuitBreaker, GuardLayer, Track, context::Correlate, logging::LogFormat, observe};
+use tower_keep::{
+    CircuitBreaker, GuardLayer, Track, context::Correlate, logging::LogFormat, observe,
+};
 use tower_keep_comparison::{Row, compare};
 use tracing::{Dispatch, Level, dispatcher};
 use tracing_subscriber::{filter::LevelFilter, layer::SubscriberExt};
@@ -67,7 +69,10 @@ fn ours() -> Router {
 
 fn with_breaker() -> Router {
     let breaker = CircuitBreaker::builder("orders").count_window(100).build();
-    let guards = (Correlate::default(), (Track::new("orders"), breaker.expect("sound settings")));
+    let guards = (
+        Correlate::default(),
+        (Track::new("orders"), breaker.expect("sound settings")),
+    );
     bare().layer(GuardLayer::server(guards))
 }
 
@@ -78,7 +83,9 @@ struct Mode {
 }
 
 impl Mode {
-    fn row(&self, name: &'static str, mut router: Router) -> Row {
+    fn row(&self, name: &'static str, router: Router) -> Row {
+        // As `axum::serve` does once: without it, each call builds the route and its layers anew.
+        let mut router: Router = router.with_state(());
         let mut call = move || {
             let request = Request::get("/orders/7").body(Body::empty());
             black_box(poll::exchange(&mut router, request.expect("a request")));
@@ -163,10 +170,7 @@ fn main() {
             own.row("bare route", bare()),
             own.row("tower-keep, tower_keep::logging", ours()),
             theirs.row("tower-keep, tracing-subscriber's JSON", ours()),
-            theirs.row(
-                "baseline, tracing-subscriber's JSON",
-                baseline(&metrics),
-            ),
+            theirs.row("baseline, tracing-subscriber's JSON", baseline(&metrics)),
         ],
     );
 }

@@ -3,16 +3,20 @@
 //! `.ci/instructions` runs it and compares with `benches/instructions.txt`. Each row makes so many calls after a
 //! warm-up that is not counted.
 
-#[path = "../../support/poll.rs"]
-mod poll;
 #[path = "../../support/noop_guard.rs"]
 mod noop_guard;
+#[path = "../../support/poll.rs"]
+mod poll;
 
 use std::{convert::Infallible, future::Ready, future::ready, hint::black_box, time::Duration};
 
-use axum::{Router, body::Body, routing::get};
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    routing::{get, post},
+};
 use gungraun::{library_benchmark, library_benchmark_group, main};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use noop_guard::NoopGuard;
@@ -124,7 +128,7 @@ fn operated() -> Call {
 }
 
 fn hello()
--> impl Service<Request<Body>, Response = Response<Full<bytes::Bytes>>, Error = Infallible, Future: Send>
+-> impl Service<Request<Body>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send>
 + Clone {
     service_fn(|_: Request<Body>| ready(Ok(Response::new(Full::from("hello")))))
 }
@@ -145,15 +149,82 @@ fn rejected_http() -> Call {
 }
 
 fn route() -> Router {
-    Router::new().route("/orders/{id}", get(|| async { "hello" }))
+    let create = post(async |order: Bytes| order.len().to_string());
+    Router::new()
+        .route("/orders/{id}", get(|| async { "hello" }))
+        .route("/orders", create)
+        .route(
+            "/failing",
+            get(|| async { StatusCode::INTERNAL_SERVER_ERROR }),
+        )
+}
+
+fn observed() -> Router {
+    route().layer(observe("bench").server())
+}
+
+fn exchange(router: Router, request: impl Fn() -> Request<Body> + 'static) -> Call {
+    // As `axum::serve` does once: without it, each call builds the route and its layers anew.
+    let mut router = router.with_state(());
+    Box::new(move || drop(black_box(poll::exchange(&mut router, request()))))
 }
 
 fn axum(router: Router) -> Call {
-    let mut router = router;
-    Box::new(move || {
+    exchange(router, || {
         let request = Request::get("/orders/7").body(Body::empty());
-        let request = request.expect("a request");
-        black_box(poll::exchange(&mut router, request));
+        request.expect("a request")
+    })
+}
+
+/// A request as a browser sends it through a proxy.
+fn axum_headers(router: Router) -> Call {
+    const HEADERS: [(&str, &str); 10] = [
+        ("host", "shop.example"),
+        (
+            "user-agent",
+            "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+        ),
+        ("accept", "application/json, text/plain, */*"),
+        ("accept-language", "en-US,en;q=0.5"),
+        ("accept-encoding", "gzip, deflate, br, zstd"),
+        (
+            "cookie",
+            "session=0af7651916cd43dd8448eb211c80319c; theme=dark",
+        ),
+        ("x-forwarded-for", "203.0.113.7"),
+        ("x-forwarded-proto", "https"),
+        ("x-request-id", "6475ea40453185faf95c0f87c4ab98f1"),
+        (
+            "traceparent",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        ),
+    ];
+    exchange(router, || {
+        let request = HEADERS
+            .iter()
+            .fold(Request::get("/orders/7"), |request, (name, value)| {
+                request.header(*name, *value)
+            });
+        request.body(Body::empty()).expect("a request")
+    })
+}
+
+/// A JSON body of 2 KiB, which the handler reads.
+fn axum_body(router: Router) -> Call {
+    const BODY: &[u8] = &[b' '; 2_048];
+    exchange(router, || {
+        let request = Request::post("/orders")
+            .header("content-type", "application/json")
+            .header("content-length", BODY.len())
+            .body(Body::from(BODY));
+        request.expect("a request")
+    })
+}
+
+fn axum_failing(router: Router) -> Call {
+    exchange(router, || {
+        let request = Request::get("/failing").body(Body::empty());
+        request.expect("a request")
     })
 }
 
@@ -194,8 +265,14 @@ fn logged(call: Call) -> Call {
 #[bench::http_observe(http(observe("bench").server().layer(hello())))]
 #[bench::axum_bare(axum(route()))]
 #[bench::axum_nothing(axum(route().layer(GuardLayer::server(NoopGuard))))]
-#[bench::axum_observe(axum(route().layer(observe("bench").server())))]
-#[bench::axum_observe_logged(logged(axum(route().layer(observe("bench").server()))))]
+#[bench::axum_observe(axum(observed()))]
+#[bench::axum_observe_logged(logged(axum(observed())))]
+#[bench::axum_headers_bare(axum_headers(route()))]
+#[bench::axum_headers_observe(axum_headers(observed()))]
+#[bench::axum_body_bare(axum_body(route()))]
+#[bench::axum_body_observe(axum_body(observed()))]
+#[bench::axum_failing_bare(axum_failing(route()))]
+#[bench::axum_failing_observe(axum_failing(observed()))]
 fn calls(mut call: Call) -> Call {
     (0..CALLS).for_each(|_| call());
     call
