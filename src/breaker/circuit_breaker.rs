@@ -4,6 +4,7 @@ use tokio::{sync::broadcast, time::Instant};
 
 use super::{
     BreakerFuture, BreakerSettings, CallError, CallPermit, CircuitBreakerBuilder,
+    call_counts::CallCounts,
     classify_result::{
         ClassifyError, classify_display, classify_result, classify_std, output_or_failure,
     },
@@ -15,7 +16,7 @@ use super::{
     state::CircuitState,
     transition::Transition,
     validate::validate,
-    window::{CallCounts, saturating_add},
+    window::saturating_add,
 };
 use crate::{
     call::{Classification, ClassifyOutput, ConfigError, Label, Outcome, Rejection, catch},
@@ -112,7 +113,7 @@ impl CircuitBreaker {
     /// | `slow_call` | the next head or end of a call. Calls in flight that were admitted while it was off are not slow. What has been counted as slow stays so |
     /// | `open_time`, `open_backoff`, `max_open_time`, `open_jitter` | the next time that the circuit opens. An open one keeps its end |
     /// | `probes`, `probe_success_ratio` | the next half-open phase. The present one ends by the numbers with which it began |
-    /// | `probe_timeout` | the next probe. Those in flight keep their deadline |
+    /// | `probe_timeout` | the next probe. Those in flight keep their deadline, but lose the slot of a stalled upload after a tenth of the new time |
     /// | `shadow` | at once, as with [`set_shadow`](Self::set_shadow): the later of the two holds |
     /// | `open_on_retry_after` | the next answer |
     /// | `time_window`, `time_window_buckets`, `count_window` | at once, see below |

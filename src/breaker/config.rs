@@ -1,11 +1,8 @@
 use std::time::Duration;
 
 use super::{
-    call_sample::CallSample,
-    settings::BreakerSettings,
-    transition::TransitionReason,
-    window::{CallCounts, Window},
-    window_shape::WindowShape,
+    call_counts::CallCounts, call_sample::CallSample, settings::BreakerSettings,
+    transition::TransitionReason, window::Window, window_shape::WindowShape,
 };
 
 /// Checked settings that decide about calls, with what follows from them.

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{state::CircuitState, window::CallCounts};
+use super::{call_counts::CallCounts, state::CircuitState};
 use crate::call::Label;
 
 /// The reason for a change of state.

@@ -2,11 +2,8 @@ use tokio::time::Instant;
 
 use super::failure_streak::FailureStreak;
 use crate::breaker::{
-    bucket_clock::BucketClock,
-    call_sample::CallSample,
-    config::BreakerConfig,
-    permit::PermitState,
-    window::{CallCounts, Window},
+    bucket_clock::BucketClock, call_counts::CallCounts, call_sample::CallSample,
+    config::BreakerConfig, permit::PermitState, window::Window,
 };
 
 /// The calls that a closed circuit has counted.

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::{
     bucket_clock::BucketClock,
+    call_counts::CallCounts,
     call_sample::CallSample,
     config::BreakerConfig,
     permit::{BreakerPermit, PermitState},
@@ -18,7 +19,7 @@ use super::{
     state::CircuitState,
     switch::SwitchMode,
     transition::{Transition, TransitionReason},
-    window::{CallCounts, saturating_add},
+    window::saturating_add,
 };
 use crate::{call::Label, guard::Rejects, protocol::upload::Upload};
 

@@ -14,13 +14,13 @@ use tokio::time::Instant;
 
 use super::{
     CircuitBreaker, CircuitBreakerBuilder,
+    call_counts::CallCounts,
     call_sample::CallSample,
     permit::BreakerPermit,
     state::CircuitState,
     state_machine::StateMachine,
     switch::SwitchMode,
     transition::{Transition, TransitionReason},
-    window::CallCounts,
 };
 use crate::{call::Label, guard::Rejects};
 use CallSample::{Failure, SlowFailure, SlowSuccess, Success};
