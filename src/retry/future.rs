@@ -78,9 +78,9 @@ impl<A: Attempts> RetryFuture<A> {
     fn start_first(self: Pin<&mut Self>) {
         let (mut this, now) = (self.project(), CallClock::default());
         let retry = this.attempts.retry();
-        // A closure has no error for a deadline that has passed: it always makes one attempt.
         // The call begins with its first poll.
         this.state.config = CallConfig::new(retry);
+        // A closure has no error for a deadline that has passed: it always makes one attempt.
         this.state.start_call(None, None, &now);
         let context = this.state.start_first_attempt(retry, None, &now);
         let stage = start_attempt(this.attempts, this.state, context, A::start);

@@ -14,8 +14,8 @@ use crate::{
     },
 };
 
-/// Maximum number of labels that ever have thresholds in the life of a tracker, since none of them is removed.
-const MAX_LABELS: usize = 4_000;
+/// Maximum number of routes that ever have thresholds in the life of a tracker, since none of them is removed.
+const MAX_ROUTES: usize = 2_000;
 /// Stands for a threshold that is none. The longest other one is a nanosecond shorter.
 const NO_THRESHOLD: u64 = u64::MAX;
 
@@ -89,11 +89,12 @@ impl LiveSettings {
             sample: AtomicU64::new(0),
             slow: LiveThresholds::none(),
             hasher: HashKeys::default(),
-            slow_labels: AppendMap::new(MAX_LABELS),
+            // Each has two labels: as a path, and as a gRPC method.
+            slow_labels: AppendMap::new(2 * MAX_ROUTES),
             history: History::new(settings),
         };
         let settings = live.history.latest();
-        // Nobody reads yet. There are fewer labels in valid settings than there is room for.
+        // Nobody reads yet. There are fewer routes in valid settings than there is room for.
         live.write(&settings);
         live
     }
@@ -210,16 +211,19 @@ impl LiveSettings {
 
     /// Makes room for all labels, which have no thresholds yet.
     fn add_labels(&self, component: &str, settings: &TrackSettings) -> Result<(), ConfigError> {
-        for (label, _) in settings.slow_labels() {
-            if self.find_or_insert(label).is_none() {
-                let value = format!("{label:?}");
-                let expected = format!(
-                    "one of the {MAX_LABELS} routes for which this tracker has had thresholds since it was built"
-                );
-                return Err(ConfigError::new(component, "slow_route", value, expected));
-            }
-        }
-        Ok(())
+        let has_room = |route: &str| {
+            let method = route.strip_prefix('/').unwrap_or(route);
+            self.find_or_insert(route).is_some() && self.find_or_insert(method).is_some()
+        };
+        let mut routes = settings.slow_routes.keys();
+        let Some(route) = routes.find(|route| !has_room(route)) else {
+            return Ok(());
+        };
+        let value = format!("{route:?}");
+        let expected = format!(
+            "one of the {MAX_ROUTES} routes for which this tracker has had thresholds since it was built"
+        );
+        Err(ConfigError::new(component, "slow_route", value, expected))
     }
 
     fn find(&self, label: &str) -> Option<&SlowLabel> {
@@ -361,7 +365,7 @@ mod tests {
         let word = live.word();
         let too_many = with_route(settings(0.5, None), "/one more", 1);
         let error = live.apply("tracker", &too_many, |_| panic!("not yet"));
-        let text = r#"tracker: slow_route is "one more", must be one of the 4000 routes for which this tracker has had thresholds since it was built"#;
+        let text = r#"tracker: slow_route is "/one more", must be one of the 2000 routes for which this tracker has had thresholds since it was built"#;
         assert_eq!(error.expect_err("full").to_string(), text);
         assert_eq!(live.word(), word);
         assert_eq!(live.latest().sample, 1.0);

@@ -318,6 +318,19 @@ mod tests {
     }
 
     #[test]
+    fn debug_of_a_budget_shows_the_kind_that_counts() {
+        let starts = [
+            "Budget(SlidingWindow {",
+            "Budget(GrpcThrottle {",
+            "Budget(TokenBucket {",
+        ];
+        for (budget, start) in budgets().iter().zip(starts) {
+            let text = format!("{budget:?}");
+            assert!(text.starts_with(start), "{text}");
+        }
+    }
+
+    #[test]
     fn budget_needs_outcomes_if_successes_of_first_attempts_fill_it() {
         let now = CallClock::at(Instant::now());
         for budget in budgets() {
