@@ -65,8 +65,8 @@ impl RetryMetrics {
             tracing::info!(
                 target: "tower_keep::retry",
                 retry = self.name(),
-                changed = &*changes.text(),
-                "settings applied"
+                changes = &*changes.text(),
+                "retry settings applied"
             );
         });
     }

@@ -185,8 +185,8 @@ impl TimeLimits {
         catch_hook(|| {
             tracing::info!(
                 target: "tower_keep::timeout",
-                changed = &*changes.text(),
-                "settings of time limits applied"
+                changes = &*changes.text(),
+                "time limit settings applied"
             );
         });
     }

@@ -148,8 +148,8 @@ impl Timeouts {
             tracing::info!(
                 target: "tower_keep::timeout",
                 timeouts = self.name.as_str(),
-                changed = &*changes.text(),
-                "settings applied"
+                changes = &*changes.text(),
+                "time limit settings applied"
             );
         });
     }

@@ -161,8 +161,8 @@ impl Track {
             tracing::info!(
                 target: "tower_keep::track",
                 service = self.options().name.as_str(),
-                changed = &*changes.text(),
-                "settings applied"
+                changes = &*changes.text(),
+                "tracker settings applied"
             );
         });
     }

@@ -52,10 +52,10 @@ fn applied_timeouts_are_logged_if_they_change_something() -> Result<(), BoxError
             panic!("one event expected");
         };
         assert_eq!(event.level, Level::INFO);
-        assert_eq!(event.get("message"), "settings applied");
+        assert_eq!(event.get("message"), "time limit settings applied");
         assert_eq!(event.get("timeouts"), "api");
         assert_eq!(
-            event.get("changed"),
+            event.get("changes"),
             "attempt: 10s -> 1s, total: 30s -> 20s"
         );
     }
@@ -68,7 +68,7 @@ fn applied_timeouts_are_logged_if_they_change_something() -> Result<(), BoxError
     timeouts.apply(&settings(SECOND, 20 * SECOND))?;
     let last = logs.events("tower_keep::timeout").pop().expect("an event");
     assert_eq!(
-        last.get("changed"),
+        last.get("changes"),
         "attempt: 500ms -> 1s, total: 500ms -> 20s"
     );
     Ok(())
@@ -89,8 +89,8 @@ fn applied_time_limits_are_logged_if_they_change_something() -> Result<(), BoxEr
             panic!("one event expected");
         };
         assert_eq!(event.level, Level::INFO);
-        assert_eq!(event.get("message"), "settings of time limits applied");
-        assert_eq!(event.get("changed"), "db: 5s -> 1s, otherwise: 30s -> 1s");
+        assert_eq!(event.get("message"), "time limit settings applied");
+        assert_eq!(event.get("changes"), "db: 5s -> 1s, otherwise: 30s -> 1s");
     }
     Ok(())
 }

@@ -123,9 +123,9 @@ fn applied_settings_are_logged_if_they_change_something() -> Result<(), BoxError
             panic!("one event expected");
         };
         assert_eq!(event.level, Level::INFO);
-        assert_eq!(event.get("message"), "settings applied");
+        assert_eq!(event.get("message"), "tracker settings applied");
         assert_eq!(event.get("service"), "shop");
-        assert_eq!(event.get("changed"), "sample: 1.0 -> 0.0");
+        assert_eq!(event.get("changes"), "sample: 1.0 -> 0.0");
     }
     let mut invalid = TrackSettings::default();
     invalid.sample = 2.0;
