@@ -115,7 +115,7 @@ impl CircuitBreaker {
     /// | `probes`, `probe_success_ratio` | the next half-open phase. The present one ends by the numbers with which it began |
     /// | `probe_timeout` | the next probe. Those in flight keep their deadline, but lose the slot of a stalled upload after a tenth of the new time |
     /// | `shadow` | at once, as with [`set_shadow`](Self::set_shadow): the later of the two holds |
-    /// | `open_on_retry_after` | the next answer |
+    /// | `open_on_retry_after` | the next response |
     /// | `time_window`, `time_window_buckets`, `count_window` | at once, see below |
     ///
     /// A window of another shape takes over what the window of before holds, and forgets what it has no capacity or time

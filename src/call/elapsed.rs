@@ -35,7 +35,7 @@ impl TimeoutKind {
     }
 }
 
-/// The error of work that ran out of time, as returned by [timeouts](crate::timeout).
+/// The error of work whose time limit elapsed, as returned by [timeouts](crate::timeout).
 ///
 /// Classified as [`TimedOut`](crate::Outcome::TimedOut), in a source chain too. Work that [`TimeLimit::run`] did not begin,
 /// since its deadline had passed, is [`Rejected`](crate::Outcome::Rejected): the [`Rejection`](crate::Rejection) is the source
@@ -52,7 +52,7 @@ pub struct Elapsed {
     rejection: Option<Box<Rejection>>,
 }
 
-/// The party that let the time run out.
+/// The party that let the time limit elapse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Blame {
     Peer,
@@ -61,7 +61,7 @@ enum Blame {
 }
 
 impl Elapsed {
-    /// Creates the error. The peer is at fault, unless the time ran out at the caller's own deadline.
+    /// Creates the error. The peer is at fault, unless it elapsed at the caller's own deadline.
     pub(crate) fn new(limit: Label, bound: TimeoutKind, after: Option<Duration>) -> Self {
         let blame = match bound {
             TimeoutKind::Limit | TimeoutKind::BodyIdle | TimeoutKind::BodyTotal => Blame::Peer,
@@ -93,7 +93,7 @@ impl Elapsed {
         }
     }
 
-    /// Clears the peer: it is unknown who let the time run out.
+    /// Clears the peer: it is unknown who let the limit elapse.
     pub(crate) fn blame_unknown(self) -> Self {
         let blame = Blame::Unknown;
         Elapsed { blame, ..self }
@@ -128,7 +128,7 @@ impl Elapsed {
         }
     }
 
-    /// Returns whether time ran out because the caller stalled while it sent its request.
+    /// Returns whether the limit elapsed because the caller stalled while it sent its request.
     pub fn is_caller_fault(&self) -> bool {
         self.blame == Blame::Caller
     }

@@ -22,7 +22,7 @@ mod rejection;
 mod timeout_drop;
 mod timeout_trailers;
 
-pub use crate::util::{hook::hook_panics, panics::capture_panics};
+pub use crate::util::hook::hook_panics;
 pub use classification::ClassifyOutput;
 pub use classifier::ClassifyInput;
 pub use clock::CallClock;

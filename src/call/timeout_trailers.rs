@@ -1,4 +1,4 @@
-//! The trailers of a gRPC body that ran out of time.
+//! The trailers of a gRPC body whose time limit elapsed.
 
 use http::{HeaderMap, HeaderValue, header::HeaderName};
 

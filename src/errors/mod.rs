@@ -141,7 +141,7 @@ pub use self::{
     record::ErrorRecord, sample::ErrorSample, tracker::ErrorTracker,
 };
 pub(crate) use self::{describe::kind_of, type_name::short_type_name};
-pub use crate::call::capture_panics;
+pub use crate::util::panics::capture_panics;
 // For the fuzz targets.
 #[doc(hidden)]
 pub use self::normalize::normalize_message;

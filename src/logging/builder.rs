@@ -12,7 +12,7 @@ use super::{
     line_format::LineFormat,
     output::Output,
 };
-use crate::call::capture_panics;
+use crate::errors::capture_panics;
 
 /// The filter if neither `RUST_LOG` nor [`Logging::level`] is set.
 const DEFAULT_LEVEL: &str = "info";

@@ -60,7 +60,7 @@ impl<P> TimeoutLayer<P> {
 
 impl TimeoutLayer<AnyService> {
     /// Wraps a service of any kind. Its error becomes a `BoxError`, which is an [`Elapsed`](crate::call::Elapsed) if the
-    /// time ran out.
+    /// limit elapsed.
     ///
     /// ```
     /// use std::time::Duration;
@@ -160,7 +160,7 @@ impl TimeoutLayer<GrpcClient> {
 impl<K> TimeoutLayer<HttpProtocol<K>> {
     /// Sets the longest wait for the next frame of the response's body; `None` for unlimited. Zero fails at the first wait.
     ///
-    /// Counts from the last time that the reader polled. A reader that was away when the time ran out gets the time again,
+    /// Counts from the last time that the reader polled. A reader that was away when it elapsed gets the time again,
     /// since its absence is not the peer's fault. Default: unlimited, because event streams may be idle for long.
     #[must_use]
     pub fn body_idle(self, time: impl Into<Option<Duration>>) -> Self {

@@ -40,11 +40,11 @@
 //! | not begun | proves | and |
 //! |---|---|---|
 //! | the deadline passed before the layer, the guard or `run` began | nothing was sent | is [`Rejected`](crate::Outcome::Rejected): breakers do not count it, [retries](crate::retry) do not repeat it, [fallbacks](crate::fallback) may respond |
-//! | the limit ran out while the service was not ready ([`include_readiness`](TimeoutLayer::include_readiness)) | nothing was sent | is `TimedOut`, but inconclusive |
+//! | the limit elapsed while the service was not ready ([`include_readiness`](TimeoutLayer::include_readiness)) | nothing was sent | is `TimedOut`, but inconclusive |
 //!
 //! A peer, or a transport such as tonic's `Channel`, may obey the time that it was sent. If it ends with `CANCELLED`,
 //! `DEADLINE_EXCEEDED`, 504 (with [`timeout_header`](TimeoutLayer::timeout_header)) or a timeout error after the time is up,
-//! or at most 10 ms before, that counts as the layer's own timeout, classified by what ran out.
+//! or at most 10 ms before, that counts as the layer's own timeout, classified by the limit that elapsed.
 //!
 //! A request that may take longer than the others carries a [`RequestLimit`]. Limits know of each other: within a total
 //! limit, [`context::deadline`](crate::context::deadline) returns when that ends.

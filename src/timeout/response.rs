@@ -76,7 +76,7 @@ impl<P: Protocol> ResponseContext<'_, P> {
         let is_timeout = if self.call.wire().is_grpc() {
             reports_timeout(head.headers)
         } else {
-            // Plain HTTP: a hop that was sent no time cannot have run out of it.
+            // Plain HTTP: a hop that was sent no limit cannot have exceeded it.
             self.config.timeout_header.is_some() && head.status == StatusCode::GATEWAY_TIMEOUT
         };
         if is_timeout {

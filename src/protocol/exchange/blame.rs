@@ -27,7 +27,7 @@ pub(super) fn caller(
     }
 }
 
-/// Blames the caller for an error if its request broke off, or took the time that ran out.
+/// Blames the caller for an error if its request broke off, or took the time until the limit elapsed.
 pub(super) fn caller_for_error(
     call: &HttpExchange,
     classification: Classification,

@@ -185,7 +185,7 @@ impl BodyTimer {
             },
         };
         match (wait.kind, self.idle) {
-            // The reader was away when the time ran out, so it gets the time again.
+            // The reader was away when the limit elapsed, so it gets the time again.
             (TimeoutKind::BodyIdle, Some(idle)) if late_by > late_poll_tolerance(idle) => {
                 let Some((wait, sleep)) = self.start_wait() else {
                     return Poll::Pending;

@@ -35,7 +35,7 @@ fn total(seconds: u32) -> Box<BodyTimer> {
     timer(None, Some(seconds), None).expect("a timer")
 }
 
-/// Polls for a frame that is not there: what has run out, if anything.
+/// Polls for a frame that is not there: what has elapsed, if anything.
 async fn poll(timer: &mut BodyTimer) -> Option<Elapsed> {
     poll_fn(|cx| {
         Poll::Ready(match timer.poll_elapsed(cx) {

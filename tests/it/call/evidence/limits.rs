@@ -1,4 +1,4 @@
-//! Time that runs out: our own limits, and the deadlines that callers have set.
+//! Limits that elapse: our own limits, and the deadlines that callers have set.
 
 use std::{future::pending, net::SocketAddr, time::Duration};
 
