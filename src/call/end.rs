@@ -219,7 +219,7 @@ impl<'a> CallEnd<'a> {
         self.cause.as_ref()
     }
 
-    /// Returns where the service panicked, as `file:line:column`, if [`capture_panics`](super::capture_panics) is on.
+    /// Returns where the service panicked, as `file:line:column`, if [`capture_panics`](crate::errors::capture_panics) is on.
     pub fn panic_location(&self) -> Option<&'a str> {
         self.panic?.location()
     }
