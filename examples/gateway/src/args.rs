@@ -32,7 +32,8 @@ Usage: gateway [OPTIONS]
                               as long again; twice as long each time that it opens again soon, up to a minute
                               [default: 5, the embedded upstream: 2]
   --policy FILE               TOML with the sections timeouts, retry, breaker and track, each in place of what
-                              the options say; read again on SIGHUP, and a bad one changes nothing
+                              the options say; read again on SIGHUP, and a bad one changes nothing;
+                              examples/gateway/policy.toml is one
   --unprotected               many retries without a budget, and no circuit breaker: what not to do,
                               for comparison; the time limits stay
   --admin ADDR                /metrics, /livez, /readyz, /errors and /guards [default: 127.0.0.1:9901]

@@ -99,6 +99,17 @@ mod tests {
     }
 
     #[test]
+    fn policy_file_of_the_example_says_what_the_options_say() {
+        let example = include_str!("../policy.toml");
+        let policy = usual().with_file(example).expect("a policy");
+        policy.check().expect("valid settings");
+        assert_eq!(policy.timeouts, usual().timeouts);
+        assert_eq!(policy.retry, usual().retry);
+        assert_eq!(policy.breaker, usual().breaker);
+        assert_eq!(policy.track, usual().track);
+    }
+
+    #[test]
     fn policy_error_names_the_place_and_what_is_allowed() {
         for (text, parts) in [
             (
