@@ -79,7 +79,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | `axum` | `MatchedPath` as the route label, `ConnectInfo` as the address of the peer, the [`Context`] extractor, `RouteLayer::matched_path`, `IntoResponse` for `Rejection`; request bodies of axum's body type are watched |
-//! | `tonic` | A `tonic::Status` is classified by its code wherever it is an error, also by [`CircuitBreaker::call`] and [`Retry::run`]; its retry-after is read; it is part of error records. `GrpcMethod` is the client's method label |
+//! | `tonic` | A `tonic::Status` is classified by its code wherever it is an error, also by [`CircuitBreaker::call`] and [`Retry::run`]; its retry-after is read; it is part of error records. `GrpcMethod` is the client's method label; a rejection by `.grpc_client()` is a status in which [`Rejection::find`] finds it, so that a handler may return it as it is |
 //! | `hyper` | Recognizes from hyper's errors that a request was never sent, so that it can be retried safely, and which side an error comes from; request bodies of hyper's own type are watched inside of a `RequestBodyLayer` |
 //! | `reqwest` | `reqwest::Client` as the innermost service of a stack, with reqwest's own requests and responses; its timeouts and unsent requests are recognized. Includes `hyper` |
 //! | `tower` | Tells tower's own timeouts from failures, and classifies its load shedding as a rejection of this process |

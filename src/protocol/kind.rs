@@ -126,6 +126,11 @@ impl<E: Into<BoxError>> HttpKindFor<E> for GrpcClientKind {
         call: &HttpExchange,
         why: LocalFailure<'_, Rejection>,
     ) -> Result<Response<Bytes>, BoxError> {
-        Ok(why.into_response(call))
+        match why {
+            // The caller finds the rejection in the status: tonic drops the extensions of a response.
+            #[cfg(feature = "tonic")]
+            LocalFailure::Rejected(rejection) => Err(tonic::Status::from(rejection).into()),
+            why => Ok(why.into_response(call)),
+        }
     }
 }

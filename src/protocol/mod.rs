@@ -5,7 +5,7 @@
 //! | [`AnyService`] | any service at all | an error | becomes [`BoxError`](crate::BoxError) |
 //! | [`Server`] | axum, tonic and hyper servers | 503, 429 or 504 with a problem body, or trailers-only gRPC | stays, `Infallible` too |
 //! | [`Client`] | HTTP clients such as hyper-util's | an error | becomes `BoxError` |
-//! | [`GrpcClient`] | tonic channels | a trailers-only response, which arrives as a proper `tonic::Status` | becomes `BoxError` |
+//! | [`GrpcClient`] | tonic channels | with the feature `tonic` a `tonic::Status`, in which [`Rejection::find`](crate::Rejection::find) finds it; else a trailers-only response, of which only code and message arrive | becomes `BoxError` |
 //!
 //! HTTP and gRPC are told apart per request, so that one layer serves both: see [`WireFormat`]. A gRPC call is classified by
 //! its status wherever that is, in headers, in trailers, or in the last message of a gRPC-Web body. A call without one is a

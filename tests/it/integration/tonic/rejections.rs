@@ -1,10 +1,14 @@
 //! Rejections are statuses, on both sides.
 
-use tonic::Code;
-use tonic_health::pb::{health_client::HealthClient, health_server::HealthServer};
-use tower::ServiceBuilder;
+use tonic::{Code, Request, Response, Status, body::Body};
+use tonic_health::pb::{
+    HealthCheckRequest, HealthCheckResponse,
+    health_client::HealthClient,
+    health_server::{Health, HealthServer},
+};
+use tower::{ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 use tower_keep::{
-    GuardLayer, Outcome, Track,
+    BoxError, GuardLayer, Outcome, Rejection, Track,
     context::{Correlate, Propagate},
     observe,
 };
@@ -94,8 +98,66 @@ async fn rejection_of_client_is_a_status() {
         status.metadata().get("grpc-retry-pushback-ms").unwrap(),
         "1500"
     );
+    let rejection = Rejection::find(&status).expect("the source of the status");
+    assert_eq!(rejection.guard(), "fuse");
     // A stream is rejected in the same way.
     let status = client.clone().watch(check("")).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
+    assert!(Rejection::find(&status).is_some());
     assert_eq!(fuse.admitted(), 2);
+}
+
+/// A service that asks another one, as most handlers do.
+struct Front(HealthClient<Stack>);
+
+/// A boxed stack whose error is a status: with another one, generated clients do not compile in an async trait.
+type Stack = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Status>;
+
+#[tonic::async_trait]
+impl Health for Front {
+    async fn check(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<HealthCheckResponse>, Status> {
+        self.0.clone().check(request.into_inner()).await
+    }
+
+    type WatchStream = tokio_stream::Empty<Result<HealthCheckResponse, Status>>;
+
+    async fn watch(
+        &self,
+        _: Request<HealthCheckRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        Ok(Response::new(tokio_stream::empty()))
+    }
+}
+
+#[tokio::test]
+async fn handler_that_returns_the_rejection_of_its_client_has_rejected_the_call() {
+    let (witness, mut ends) = witness();
+    let (track, errors) = tracked("front");
+    let stack = ServiceBuilder::new()
+        .map_err(|error: BoxError| Status::from_error(error))
+        .layer(GuardLayer::grpc_client(Fuse::blown()))
+        .service(channel(nobody().await));
+    let stack = stack.map_response(|response: http::Response<_>| response.map(Body::new));
+    let front = Front(HealthClient::new(BoxCloneSyncService::new(stack)));
+    let address = serve_tonic!(
+        GuardLayer::server((witness, track)),
+        HealthServer::new(front)
+    );
+    let status = HealthClient::new(channel(address))
+        .check(check(""))
+        .await
+        .unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(status.message(), "a dependency is unavailable");
+    let end = ends.next().await;
+    assert_eq!(end.outcome, Outcome::Rejected);
+    assert!(
+        end.cause.starts_with(r#"rejected by "fuse""#),
+        "{}",
+        end.cause
+    );
+    assert_eq!(errors.total(), 0);
 }
