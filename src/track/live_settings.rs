@@ -1,6 +1,6 @@
-use std::{hash::BuildHasher, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, hash::BuildHasher, sync::Arc, time::Duration};
 
-use super::{SlowThresholds, TrackSettings, settings_word::SettingsWord};
+use super::{SlowThresholds, TrackSettings, settings_word::SettingsWord, slow::shown};
 use crate::{
     call::ConfigError,
     util::{
@@ -209,21 +209,23 @@ impl LiveSettings {
         }
     }
 
-    /// Makes room for all labels, which have no thresholds yet.
+    /// Adds the labels of all routes, which have no thresholds yet.
     fn add_labels(&self, component: &str, settings: &TrackSettings) -> Result<(), ConfigError> {
-        let has_room = |route: &str| {
+        let capacity = self.slow_labels.remaining_capacity();
+        let mut added = BTreeSet::new();
+        // All before the first is added: routes that do not fit take no capacity from later ones.
+        for route in settings.slow_routes.keys() {
             let method = route.strip_prefix('/').unwrap_or(route);
-            self.find_or_insert(route).is_some() && self.find_or_insert(method).is_some()
-        };
-        let mut routes = settings.slow_routes.keys();
-        let Some(route) = routes.find(|route| !has_room(route)) else {
-            return Ok(());
-        };
-        let value = format!("{route:?}");
-        let expected = format!(
-            "one of the {MAX_ROUTES} routes for which this tracker has had thresholds since it was built"
-        );
-        Err(ConfigError::new(component, "slow_route", value, expected))
+            let labels = [route.as_str(), method].into_iter();
+            added.extend(labels.filter(|label| self.find(label).is_none()));
+            if added.len() > capacity {
+                return Err(capacity_error(component, route));
+            }
+        }
+        for label in added {
+            self.find_or_insert(label);
+        }
+        Ok(())
     }
 
     fn find(&self, label: &str) -> Option<&SlowLabel> {
@@ -242,6 +244,13 @@ impl LiveSettings {
         };
         self.slow_labels.find_or_insert(hash, matches, make, || ())
     }
+}
+
+fn capacity_error(component: &str, route: &str) -> ConfigError {
+    let expected = format!(
+        "one of the {MAX_ROUTES} routes for which this tracker has had thresholds since it was built"
+    );
+    ConfigError::new(component, "slow_route", shown(route), expected)
 }
 
 #[cfg(test)]
@@ -351,16 +360,41 @@ mod tests {
         assert_eq!(routes.into_inner(), ["/a", "/b"]);
     }
 
+    /// Returns settings with these routes.
+    fn with_routes(routes: std::ops::Range<u32>) -> TrackSettings {
+        let routes = routes.map(|route| (format!("/{route}"), slow(1)));
+        TrackSettings {
+            slow_routes: routes.collect(),
+            ..settings(1.0, None)
+        }
+    }
+
+    #[test]
+    fn slow_routes_that_do_not_fit_take_capacity_error() {
+        let live = LiveSettings::new(settings(1.0, None));
+        for routes in [0..1_000, 1_000..1_900] {
+            apply(&live, &with_routes(routes));
+        }
+        for _ in 0..2 {
+            let error = live.apply("tracker", &with_routes(5_000..5_101), |_| panic!("not yet"));
+            let error = error.expect_err("one too many").to_string();
+            assert!(
+                error.contains(r#"slow_route is "/5100", must be"#),
+                "{error}"
+            );
+        }
+        apply(&live, &with_routes(7_000..7_100));
+        assert_eq!(
+            live.slow_thresholds(live.word(), Some("/7099")),
+            Some(slow(1))
+        );
+    }
+
     #[test]
     fn slow_routes_without_room_change_nothing() {
         let live = LiveSettings::new(settings(1.0, None));
-        for first in [0, 1_000] {
-            let routes = (first..first + 1_000).map(|route| (format!("/{route}"), slow(1)));
-            let many = TrackSettings {
-                slow_routes: routes.collect(),
-                ..settings(1.0, None)
-            };
-            live.apply("tracker", &many, |_| ()).expect("room");
+        for routes in [0..1_000, 1_000..2_000] {
+            apply(&live, &with_routes(routes));
         }
         let word = live.word();
         let too_many = with_route(settings(0.5, None), "/one more", 1);

@@ -90,15 +90,15 @@ impl TrackSettings {
     pub(super) fn validate(&self, component: &str) -> Result<(), ConfigError> {
         check_fraction(component, "sample", self.sample)?;
         if let Some(slow) = self.slow {
-            slow.check(component, "slow")?;
+            slow.check(component, "slow", None)?;
         }
         if self.slow_routes.len() > MAX_SLOW_ROUTES {
             let value = format!("{} routes", self.slow_routes.len());
             let expected = format!("at most {MAX_SLOW_ROUTES} routes");
             return Err(ConfigError::new(component, "slow_route", value, expected));
         }
-        for thresholds in self.slow_routes.values() {
-            thresholds.check(component, "slow_route")?;
+        for (route, thresholds) in &self.slow_routes {
+            thresholds.check(component, "slow_route", Some(route))?;
         }
         Ok(())
     }
@@ -187,9 +187,18 @@ mod tests {
             let text = format!("tracker: slow is {value}, must be {invalid}");
             assert_eq!(error(&settings), Some(text));
             let settings = with_routes(&[("/a", millis(1, 1)), ("/b", slow)]);
-            let text = format!("tracker: slow_route is {value}, must be {invalid}");
+            let text = format!(r#"tracker: slow_route is {value} for "/b", must be {invalid}"#);
             assert_eq!(error(&settings), Some(text));
         }
+    }
+
+    #[test]
+    fn route_in_an_error_is_truncated() {
+        let settings =
+            with_routes(&["r".repeat(1_000).as_str()].map(|route| (route, millis(0, 1))));
+        let text = error(&settings).expect("invalid");
+        assert!(text.contains("rrr\u{2026}, must be"), "{text}");
+        assert!(text.len() < 300, "{text}");
     }
 
     #[test]

@@ -1,6 +1,9 @@
 use std::time::Duration;
 
-use crate::call::ConfigError;
+use crate::{call::ConfigError, util::text::display_bounded};
+
+/// Longest route that an error shows, in bytes.
+const MAX_SHOWN_ROUTE: usize = 128;
 
 /// The durations, from admission to the end of the body, from which a call is slow: see
 /// [`TrackBuilder::slow`](super::TrackBuilder::slow).
@@ -42,17 +45,20 @@ impl SlowThresholds {
         SlowThresholds { warning, critical }
     }
 
-    pub(crate) fn check(
+    /// Checks the thresholds, which are those of a route or of all.
+    pub(super) fn check(
         self,
         component: &str,
         field: &'static str,
-    ) -> Result<SlowThresholds, ConfigError> {
+        route: Option<&str>,
+    ) -> Result<(), ConfigError> {
         let SlowThresholds { warning, critical } = self;
         // Zero would make every call slow. Equal thresholds leave out the warning, which may be meant.
         if !warning.is_zero() && warning <= critical {
-            return Ok(self);
+            return Ok(());
         }
-        let value = format!("{warning:?} and {critical:?}");
+        let of_route = route.map_or_else(String::new, |route| format!(" for {}", shown(route)));
+        let value = format!("{warning:?} and {critical:?}{of_route}");
         let expected = "above zero, the warning not above the critical threshold";
         Err(ConfigError::new(component, field, value, expected))
     }
@@ -68,6 +74,11 @@ impl SlowThresholds {
             None
         }
     }
+}
+
+/// Returns a route as an error shows it. A file may hold a text of any length.
+pub(super) fn shown(route: &str) -> Box<str> {
+    display_bounded(format_args!("{route:?}"), MAX_SHOWN_ROUTE)
 }
 
 /// The threshold that a slow call has reached.

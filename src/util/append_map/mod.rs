@@ -61,6 +61,11 @@ impl<E> AppendMap<E> {
         }
     }
 
+    /// Returns how many entries can still be added.
+    pub(crate) fn remaining_capacity(&self) -> usize {
+        self.max - self.len.load(Ordering::Acquire)
+    }
+
     /// Returns the entry with this hash that matches.
     #[inline]
     pub(crate) fn find(&self, hash: u64, matches: impl Fn(&E) -> bool) -> Option<&E> {
@@ -187,6 +192,7 @@ mod tests {
                 map.find_or_insert(n, |it| *it == n, |_| Some(n), || ());
             }
             assert_eq!(slots(&map), Some(expected), "{entries} entries");
+            assert_eq!(map.remaining_capacity() as u64, 1_000 - entries);
         }
         assert!((0..1_000).all(|n| map.find(n, |it| *it == n) == Some(&n)));
         let none = map.find_or_insert(1_000, |it| *it == 1_000, |_| Some(1_000), || ());
