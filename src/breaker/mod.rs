@@ -192,8 +192,6 @@ mod report;
 mod retry_after;
 mod settings;
 mod settings_log;
-#[cfg(feature = "serde")]
-mod settings_serde;
 mod settings_version;
 mod shared;
 mod shared_duration;

@@ -4,7 +4,7 @@ use super::validate::validate;
 use crate::call::ConfigError;
 
 #[cfg(feature = "serde")]
-use super::settings_serde::{self, duration, optional, optional_duration};
+use crate::util::setting_serde::{duration, duration_or_default, optional, optional_duration};
 
 /// The window of Polly: long enough to see ten calls a minute, short enough to forget yesterday's outage.
 const DEFAULT_WINDOW: (Duration, usize) = (Duration::from_secs(30), 10);
@@ -102,11 +102,7 @@ pub struct BreakerSettings {
     /// default: 60 s, or the open time if that is longer.
     #[cfg_attr(
         feature = "serde",
-        serde(
-            skip_serializing_if = "Option::is_none",
-            serialize_with = "optional_duration::serialize",
-            deserialize_with = "settings_serde::present_duration"
-        )
+        serde(with = "duration_or_default", skip_serializing_if = "Option::is_none")
     )]
     pub max_open_time: Option<Duration>,
     /// The fraction of the open time by which it is randomly [extended](super::CircuitBreakerBuilder::open_jitter).

@@ -15,16 +15,26 @@ use crate::{call::GrpcCode, util::setting_serde};
 
 /// A [`Backoff`] in a file.
 #[derive(Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(
+    default,
+    deny_unknown_fields,
+    expecting = "a table with the settings of a backoff"
+)]
 pub struct BackoffForm {
     kind: BackoffKind,
     #[serde(with = "setting_serde::duration")]
     first: Duration,
-    #[serde(with = "given_duration", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        with = "setting_serde::duration_or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
     step: Option<Duration>,
     #[serde(skip_serializing_if = "Option::is_none")]
     factor: Option<f64>,
-    #[serde(with = "given_duration", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        with = "setting_serde::duration_or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
     max: Option<Duration>,
     #[serde(skip_serializing_if = "Option::is_none")]
     jitter: Option<Jitter>,
@@ -100,14 +110,21 @@ impl TryFrom<BackoffForm> for Backoff {
 
 /// [`BudgetSettings`] in a file.
 #[derive(Default, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(
+    default,
+    deny_unknown_fields,
+    expecting = "a table with the settings of a budget"
+)]
 pub struct BudgetForm {
     kind: BudgetKindForm,
     #[serde(skip_serializing_if = "Option::is_none")]
     ratio: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     per_second: Option<f64>,
-    #[serde(with = "given_duration", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        with = "setting_serde::duration_or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
     window: Option<Duration>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_tokens: Option<f64>,
@@ -231,25 +248,6 @@ impl TryFrom<BudgetForm> for BudgetSettings {
                 })
             }
         })
-    }
-}
-
-/// Durations that are left out where they have no value.
-mod given_duration {
-    use super::*;
-
-    pub(super) fn serialize<S: Serializer>(
-        time: &Option<Duration>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        // One without a value is skipped before this.
-        setting_serde::optional_duration::serialize(time, to)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Option<Duration>, D::Error> {
-        setting_serde::duration::deserialize(from).map(Some)
     }
 }
 

@@ -154,6 +154,21 @@ fn budget_has_no_setting_of_another_kind() {
 }
 
 #[test]
+fn value_that_is_no_table_says_what_is_allowed() {
+    let read = |text: &str| {
+        let settings = toml::from_str::<RetrySettings>(text);
+        settings.map_err(|error| error.to_string())
+    };
+    let budget = "expected a table with the settings of a budget, or \"off\"";
+    for text in ["budget = 'OFF'", "budget = 5", "budget = true"] {
+        assert_error(read(text), &["line 1", budget]);
+    }
+    assert_error(read("budget = []"), &["line 1", "or \"off\""]);
+    let backoff = "expected a table with the settings of a backoff";
+    assert_error(read("backoff = 'off'"), &["line 1", backoff]);
+}
+
+#[test]
 fn grpc_codes_are_read_by_their_names() {
     #[derive(Debug, Deserialize, Serialize)]
     struct Codes {

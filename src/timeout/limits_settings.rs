@@ -54,7 +54,7 @@ mod limits {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         from: D,
     ) -> Result<BTreeMap<String, Duration>, D::Error> {
-        let limits = BTreeMap::<String, Limit>::deserialize(from)?;
+        let limits = setting_serde::deserialize_names::<Limit, _>(from)?;
         let limits = limits.into_iter();
         Ok(limits.map(|(name, Limit(time))| (name, time)).collect())
     }
@@ -76,6 +76,12 @@ mod tests {
         let error = error.expect_err("no unit").to_string();
         assert!(
             error.contains("line 2") && error.contains("a duration with its unit"),
+            "{error}"
+        );
+        let twice = r#"{"db": "1s", "db": "2s"}"#;
+        let error = serde_json::from_str::<TimeLimitsSettings>(twice).expect_err("twice");
+        assert!(
+            error.to_string().contains(r#"duplicate name "db""#),
             "{error}"
         );
     }

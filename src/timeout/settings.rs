@@ -40,7 +40,10 @@ pub struct TimeoutSettings {
     /// total. Default: 10 s, or the total if that is shorter, so that three attempts fit into the default total.
     #[cfg_attr(
         feature = "serde",
-        serde(with = "attempt", skip_serializing_if = "Option::is_none")
+        serde(
+            with = "crate::util::setting_serde::duration_or_default",
+            skip_serializing_if = "Option::is_none"
+        )
     )]
     pub attempt: Option<Duration>,
     /// The limit of all attempts together. Must be above zero. Default: 30 s, which people and load balancers wait for.
@@ -92,30 +95,6 @@ impl TimeoutSettings {
             return error("attempt", attempt, expected);
         }
         Ok(())
-    }
-}
-
-/// The limit of an attempt in a file, where it is left out for the default.
-#[cfg(feature = "serde")]
-mod attempt {
-    use std::time::Duration;
-
-    use serde::{Deserializer, Serializer};
-
-    use crate::util::setting_serde;
-
-    pub(super) fn serialize<S: Serializer>(
-        time: &Option<Duration>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        // The default is skipped before this.
-        setting_serde::optional_duration::serialize(time, to)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Option<Duration>, D::Error> {
-        setting_serde::duration::deserialize(from).map(Some)
     }
 }
 

@@ -61,6 +61,10 @@ pub struct TrackSettings {
     pub slow: Option<SlowThresholds>,
     /// The durations of `slow` for single routes, gRPC methods or (on clients) servers: at most 1,000 of them. Default: none,
     /// so that those of `slow` count for all.
+    #[cfg_attr(
+        feature = "serde",
+        serde(deserialize_with = "crate::util::setting_serde::deserialize_names")
+    )]
     pub slow_routes: BTreeMap<String, SlowThresholds>,
 }
 
@@ -286,6 +290,13 @@ mod tests {
             toml::from_str::<TrackSettings>(""),
             Ok(TrackSettings::default())
         );
+        let slow = r#"{"warning": "1s", "critical": "1s"}"#;
+        let twice = format!(r#"{{"slow_routes": {{"/a": {slow}, "/a": {slow}}}}}"#);
+        let error = serde_json::from_str::<TrackSettings>(&twice).expect_err("twice");
+        assert!(
+            error.to_string().contains(r#"duplicate name "/a""#),
+            "{error}"
+        );
         for (text, parts) in [
             (
                 "sample = 1\nsampling = 1",
@@ -305,7 +316,7 @@ mod tests {
             ),
             (
                 "[slow_routes]\n'/a' = 'off'",
-                ["line 2", "expected struct SlowThresholds"],
+                ["line 2", "expected a table with `warning` and `critical`"],
             ),
         ] {
             let error = toml::from_str::<TrackSettings>(text)

@@ -14,7 +14,10 @@ const MAX_SHOWN_ROUTE: usize = 128;
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
+    serde(
+        deny_unknown_fields,
+        expecting = "a table with `warning` and `critical`"
+    )
 )]
 pub struct SlowThresholds {
     /// The duration from which a call is slow, with a warning. No default, since only the service knows.

@@ -2,13 +2,17 @@
 //!
 //! For `#[serde(with = "crate::util::setting_serde::duration")]` and its siblings.
 
-use std::{fmt, marker::PhantomData, time::Duration};
+use std::{collections::BTreeMap, fmt, marker::PhantomData, time::Duration};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{self, IntoDeserializer, Visitor},
 };
 
+use super::text::display_bounded;
+
+/// Longest name that an error shows, in bytes.
+const MAX_SHOWN_NAME: usize = 128;
 /// The text of a setting that has no value.
 const OFF: &str = "off";
 
@@ -42,6 +46,32 @@ pub(crate) mod optional_duration {
         let time = optional::deserialize::<DurationText, D>(from)?;
         Ok(time.map(|text| text.0))
     }
+}
+
+/// Durations that are left out where they have the default, and that nothing switches off. For fields that are skipped if
+/// they are `None`.
+pub(crate) mod duration_or_default {
+    use super::*;
+
+    pub(crate) fn serialize<S: Serializer>(
+        time: &Option<Duration>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        time.map(DurationText).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        duration::deserialize(from).map(Some)
+    }
+}
+
+/// Reads a map by names, and refuses a name that comes twice: formats such as JSON do not.
+pub(crate) fn deserialize_names<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    from: D,
+) -> Result<BTreeMap<String, T>, D::Error> {
+    from.deserialize_map(NamesVisitor(PhantomData))
 }
 
 /// Values that may be `"off"`.
@@ -91,31 +121,69 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OptionalVisitor<T> {
         if text == OFF {
             return Ok(None);
         }
-        T::deserialize(text.into_deserializer()).map(Some)
+        T::deserialize(text.into_deserializer())
+            .map(Some)
+            .map_err(or_off)
     }
 
     fn visit_bool<E: de::Error>(self, value: bool) -> Result<Option<T>, E> {
-        T::deserialize(value.into_deserializer()).map(Some)
+        T::deserialize(value.into_deserializer())
+            .map(Some)
+            .map_err(or_off)
     }
 
     fn visit_i64<E: de::Error>(self, value: i64) -> Result<Option<T>, E> {
-        T::deserialize(value.into_deserializer()).map(Some)
+        T::deserialize(value.into_deserializer())
+            .map(Some)
+            .map_err(or_off)
     }
 
     fn visit_u64<E: de::Error>(self, value: u64) -> Result<Option<T>, E> {
-        T::deserialize(value.into_deserializer()).map(Some)
+        T::deserialize(value.into_deserializer())
+            .map(Some)
+            .map_err(or_off)
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Option<T>, E> {
-        T::deserialize(value.into_deserializer()).map(Some)
+        T::deserialize(value.into_deserializer())
+            .map(Some)
+            .map_err(or_off)
     }
 
     fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Option<T>, A::Error> {
         T::deserialize(de::value::MapAccessDeserializer::new(map)).map(Some)
     }
+}
 
-    fn visit_seq<A: de::SeqAccess<'de>>(self, items: A) -> Result<Option<T>, A::Error> {
-        T::deserialize(de::value::SeqAccessDeserializer::new(items)).map(Some)
+/// Completes the error about a value that is not `"off"` either.
+fn or_off<E: de::Error>(error: E) -> E {
+    // Some formats end their text with a line break.
+    E::custom(format_args!(
+        "{}, or \"{OFF}\"",
+        error.to_string().trim_end()
+    ))
+}
+
+/// Accepts a map whose names are all different.
+struct NamesVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for NamesVisitor<T> {
+    type Value = BTreeMap<String, T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a table of names")
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut values = BTreeMap::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if values.contains_key(&name) {
+                let name = display_bounded(format_args!("{name:?}"), MAX_SHOWN_NAME);
+                return Err(de::Error::custom(format_args!("duplicate name {name}")));
+            }
+            values.insert(name, map.next_value()?);
+        }
+        Ok(values)
     }
 }
 
@@ -227,12 +295,57 @@ mod tests {
         let text = error(
             r#"{"open_time": "1s", "slow_call": "off", "failure_rate": "no", "failures": 1}"#,
         );
-        assert!(
-            text.contains("invalid type: string \"no\", expected f64"),
-            "{text}"
-        );
+        let allowed = "invalid type: string \"no\", expected f64, or \"off\" at line 1";
+        assert!(text.contains(allowed), "{text}");
         let text =
             error(r#"{"open_time": "1s", "slow_call": "off", "failure_rate": 1, "failures": -1}"#);
         assert!(text.contains("-1"), "{text}");
+    }
+    #[test]
+    fn value_that_is_not_quite_off_says_what_is_allowed() {
+        let read = |slow_call: &str, failures: &str| {
+            let text = format!(
+                "open_time = '1s'\nfailure_rate = 1\nslow_call = {slow_call}\nfailures = {failures}"
+            );
+            toml::from_str::<Settings>(&text).expect_err("invalid")
+        };
+        let duration =
+            "a duration with its unit, such as \"250ms\", \"5s\" or \"1m 30s\", or \"off\"";
+        for value in ["'OFF'", "'off '", "''", "5", "0.5", "true"] {
+            let error = read(value, "1");
+            assert!(error.message().ends_with(duration), "{error}");
+            assert!(error.to_string().contains("line 3"), "{error}");
+        }
+        for value in ["'OFF'", "0.5", "true", "-1"] {
+            let error = read("'1s'", value);
+            assert!(
+                error.message().ends_with("expected u32, or \"off\""),
+                "{error}"
+            );
+        }
+        // A list is no value, and not an empty table either.
+        let error = read("'1s'", "[]").to_string();
+        assert!(error.contains("expected a value, or \"off\""), "{error}");
+    }
+
+    #[test]
+    fn name_that_comes_twice_is_an_error() {
+        let read = |json: &str| {
+            let mut from = serde_json::Deserializer::from_str(json);
+            deserialize_names::<u8, _>(&mut from)
+        };
+        let names = read(r#"{"b": 2, "a": 1}"#).expect("a map");
+        assert_eq!(names, [("a".to_owned(), 1), ("b".to_owned(), 2)].into());
+        let error = read(r#"{"b": 2, "a": 1, "b": 3}"#).expect_err("twice");
+        let text = error.to_string();
+        assert!(
+            text.starts_with(r#"duplicate name "b" at line 1"#),
+            "{text}"
+        );
+        let error = read("[]").expect_err("no map").to_string();
+        assert!(error.contains("expected a table of names"), "{error}");
+        let name = "n".repeat(1_000);
+        let error = read(&format!(r#"{{"{name}": 1, "{name}": 1}}"#)).expect_err("twice");
+        assert!(error.to_string().len() < 200, "{error}");
     }
 }
