@@ -90,7 +90,10 @@ async fn run(args: Args) -> Result<(), String> {
     let mut signals = Signals::listen(args.policy.is_some())
         .map_err(|error| format!("cannot catch signals: {error}"))?;
     let source = PolicySource::new(&args);
-    let policy = source.read().await?;
+    let policy = tokio::select! {
+        policy = source.read() => policy?,
+        name = signals.end() => return Err(format!("{name} before the policy was read")),
+    };
     let prometheus =
         prometheus::install().map_err(|error| format!("cannot record metrics: {error}"))?;
     let (listener, gateway) = bind("--listen", args.listen).await?;
@@ -116,7 +119,12 @@ async fn run(args: Args) -> Result<(), String> {
         tokio::select! {
             wish = signals.next() => match wish {
                 Wish::End(name) => break name,
-                Wish::Reload => say(&reload(&source, &live).await),
+                // A file that takes forever, such as a pipe without a writer, must not hold up the end.
+                Wish::Reload => tokio::select! {
+                    line = reload(&source, &live) => say(&line),
+                    name = signals.end() => break name,
+                    () = &mut time_is_up => break "time is up",
+                },
             },
             () = &mut time_is_up => break "time is up",
         }

@@ -61,11 +61,17 @@ impl Policy {
     }
 }
 
-/// Returns the error in one line, which names that of the text.
+/// The longest error that is shown, in characters. A file may hold a name of any length.
+const MAX_ERROR: usize = 500;
+
+/// Returns the error in one line, which names that of the text. It may show parts of the file, which are no commands for a
+/// terminal.
 fn one_line(text: &str, error: &toml::de::Error) -> String {
     let before = error.span().and_then(|span| text.get(..span.start));
     let line = before.map_or(1, |before| before.matches('\n').count() + 1);
     let message = error.message().replace('\n', ", ");
+    let printable = |c: char| if c.is_control() { '?' } else { c };
+    let message: String = message.chars().take(MAX_ERROR).map(printable).collect();
     format!("line {line}: {message}")
 }
 
@@ -122,11 +128,14 @@ mod tests {
             ),
             ("[timeouts]\nattempt = 5", &["line 2", "\"250ms\""]),
             ("[breaker", &["line 1"]),
+            ("\"a\\u001b[31m\" = 1", &["line 1", "`a?[31m`"]),
         ] {
             let error = usual().with_file(text).expect_err(text);
             for part in parts {
                 assert!(error.contains(part), "{part} is not in {error}");
             }
         }
+        let error = usual().with_file(&format!("{} = 1", "a".repeat(100_000)));
+        assert!(error.expect_err("no such section").len() < 600);
     }
 }

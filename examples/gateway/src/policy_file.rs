@@ -27,13 +27,14 @@ pub struct LivePolicy {
 impl LivePolicy {
     /// # Errors
     ///
-    /// A setting that is out of its range. Then nothing has changed.
+    /// A setting that is out of its range, or routes that do not fit. Then nothing has changed.
     pub fn apply(&self, policy: &Policy) -> Result<(), ConfigError> {
         policy.check()?;
+        // First, since a check cannot know whether its routes fit. The others have been checked whole.
+        self.track.apply(&policy.track)?;
         self.timeouts.apply(&policy.timeouts)?;
         self.retry.apply(&policy.retry)?;
-        self.breaker.apply(&policy.breaker)?;
-        self.track.apply(&policy.track)
+        self.breaker.apply(&policy.breaker)
     }
 }
 
@@ -88,5 +89,50 @@ async fn read_text(path: &Path) -> Result<String, String> {
         Ok(len) if len as u64 > MAX_LEN => Err(format!("longer than {MAX_LEN} bytes")),
         Ok(_) => Ok(text),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tower_keep::track::SlowThresholds;
+
+    use super::*;
+    use crate::args::{self, Asked};
+
+    fn usual() -> Policy {
+        match args::parse(std::iter::empty()) {
+            Ok(Asked::Run(args)) => args.policy(),
+            _ => panic!("no option is needed"),
+        }
+    }
+
+    #[test]
+    fn policy_whose_routes_do_not_fit_changes_nothing() {
+        let mut policy = usual();
+        let live = LivePolicy {
+            timeouts: Timeouts::new("upstream"),
+            retry: Retry::new("upstream"),
+            breaker: CircuitBreaker::new("upstream"),
+            track: Track::new("gateway"),
+        };
+        let slow = SlowThresholds::new(Duration::from_secs(1), Duration::from_secs(2));
+        for first in [0, 1_000] {
+            let routes = (first..first + 1_000).map(|route| (format!("/{route}"), slow));
+            policy.track.slow_routes = routes.collect();
+            live.apply(&policy).expect("they fit");
+        }
+        let before = policy.clone();
+        policy.track.slow_routes = [("/one more".to_owned(), slow)].into();
+        policy.timeouts.total += Duration::from_secs(1);
+        policy.retry.max_attempts += 1;
+        policy.breaker.probes += 1;
+        let error = live.apply(&policy).expect_err("one too many");
+        assert!(error.to_string().contains("/one more"), "{error}");
+        assert_eq!(live.timeouts.settings(), before.timeouts);
+        assert_eq!(live.retry.settings(), before.retry);
+        assert_eq!(live.breaker.settings(), before.breaker);
+        assert_eq!(live.track.settings(), before.track);
     }
 }

@@ -39,17 +39,27 @@ impl Signals {
 
     #[cfg(unix)]
     pub async fn next(&mut self) -> Wish {
+        let Self {
+            interrupt,
+            terminate,
+            hang_up,
+        } = self;
         let hang_up = async {
-            match &mut self.hang_up {
+            match hang_up {
                 Some(hang_up) => hang_up.recv().await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
-            _ = self.interrupt.recv() => Wish::End("SIGINT"),
-            _ = self.terminate.recv() => Wish::End("SIGTERM"),
+            name = end(interrupt, terminate) => Wish::End(name),
             _ = hang_up => Wish::Reload,
         }
+    }
+
+    /// Waits for a signal that asks the process to end, and returns its name. Others wait for `next`.
+    #[cfg(unix)]
+    pub async fn end(&mut self) -> &'static str {
+        end(&mut self.interrupt, &mut self.terminate).await
     }
 
     #[cfg(not(unix))]
@@ -59,17 +69,24 @@ impl Signals {
 
     #[cfg(not(unix))]
     pub async fn next(&mut self) -> Wish {
-        let _ = tokio::signal::ctrl_c().await;
-        Wish::End("Ctrl-C")
+        Wish::End(self.end().await)
     }
 
-    /// Waits for a signal that asks the process to end, and returns its name.
+    #[cfg(not(unix))]
     pub async fn end(&mut self) -> &'static str {
-        loop {
-            if let Wish::End(name) = self.next().await {
-                return name;
-            }
-        }
+        let _ = tokio::signal::ctrl_c().await;
+        "Ctrl-C"
+    }
+}
+
+#[cfg(unix)]
+async fn end(
+    interrupt: &mut tokio::signal::unix::Signal,
+    terminate: &mut tokio::signal::unix::Signal,
+) -> &'static str {
+    tokio::select! {
+        _ = interrupt.recv() => "SIGINT",
+        _ = terminate.recv() => "SIGTERM",
     }
 }
 

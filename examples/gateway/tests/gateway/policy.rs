@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use http::StatusCode;
+use tokio::io::AsyncWriteExt;
+use tokio::net::unix::pipe;
 
 use super::client::{Client, text};
-use super::process::Gateway;
+use super::process::{Gateway, eventually};
 use super::upstream::Upstream;
 
 const CALLS: usize = 10_000;
@@ -27,6 +29,19 @@ impl PolicyFile {
 
     fn path(&self) -> &str {
         self.0.to_str().expect("a path in UTF-8")
+    }
+
+    /// Makes it a pipe, which can be opened to read only together with a writer.
+    fn become_pipe(&self) {
+        std::fs::remove_file(&self.0).expect("the file was there");
+        let made = std::process::Command::new("mkfifo").arg(&self.0).status();
+        assert!(made.expect("mkfifo").success());
+    }
+
+    /// Opens the pipe once the gateway reads it.
+    async fn writer(&self) -> pipe::Sender {
+        let open = async || pipe::OpenOptions::new().open_sender(&self.0).ok();
+        eventually("the gateway reads its policy", open).await
     }
 
     fn write(&self, text: &str) {
@@ -159,4 +174,41 @@ async fn policy_takes_effect_and_a_bad_one_changes_nothing() {
     // Without its sections, the options count again.
     reload(&mut gateway, &file, "").await;
     assert_eq!(attempt(&gateway).await, 10.0);
+}
+
+#[tokio::test]
+async fn policy_that_cannot_be_read_does_not_hold_up_the_end() {
+    let upstream = Upstream::start().await;
+    let file = PolicyFile::new("hangs", "");
+    let gateway = Gateway::before(&upstream.url(), &["--policy", file.path()]).await;
+    file.become_pipe();
+    gateway.signal("HUP").await;
+    // Open, and without a word.
+    let _writer = file.writer().await;
+    gateway.signal("TERM").await;
+    assert!(gateway.exit().await.success());
+}
+
+#[tokio::test]
+async fn policy_is_read_again_if_a_signal_came_while_it_was_read() {
+    let upstream = Upstream::start().await;
+    let file = PolicyFile::new("again", "");
+    let mut gateway = Gateway::before(&upstream.url(), &["--policy", file.path()]).await;
+    file.become_pipe();
+    gateway.signal("HUP").await;
+    let mut writer = file.writer().await;
+    // Its file has been replaced since it was opened.
+    gateway.signal("HUP").await;
+    let former = b"[retry]\nmax_attempts = 0\n";
+    writer.write_all(former).await.expect("a reader");
+    drop(writer);
+    let line = gateway.line(|line| line.starts_with("policy ")).await;
+    assert_unchanged(&line, "must be 1 to 100");
+
+    let mut writer = file.writer().await;
+    let latter = b"[retry]\nmax_attempts = 5\n";
+    writer.write_all(latter).await.expect("a reader");
+    drop(writer);
+    let line = gateway.line(|line| line.starts_with("policy ")).await;
+    assert!(line.starts_with("policy is that of "), "{line}");
 }
