@@ -100,9 +100,12 @@ impl Observe {
     }
 
     /// Sets whether trusted callers see the guard, the key and the reason of rejections, whatever made them: a layer further
-    /// in, or a handler. Used by a [`server`](Self::server) only. See
+    /// in, or a handler. Used by a [`server`](Self::server) only. Every caller is trusted unless
+    /// [`correlate`](Self::correlate) says otherwise. See
     /// [`CorrelateBuilder::rejection_details`](crate::context::CorrelateBuilder::rejection_details). Default: no, since they
     /// tell callers about the inside.
+    ///
+    /// For a service that only callers of the own network can reach:
     ///
     /// ```
     /// use tower_keep::observe;

@@ -231,7 +231,8 @@ impl Rejection {
         Rejection::new(RejectionKind::Full, guard)
     }
 
-    /// Sets the key by which the guard rejects: a host, a tenant. Truncated to 128 bytes. Callers over the wire do not see it.
+    /// Sets the key by which the guard rejects: a host, a tenant. Truncated to 128 bytes. Callers over the wire see it only
+    /// if [details](Self::with_details_for_caller) are shown to them.
     ///
     /// ```
     /// use tower_keep::Rejection;
@@ -251,7 +252,8 @@ impl Rejection {
         self
     }
 
-    /// Sets the reason, for logs. Callers over the wire do not see it.
+    /// Sets the reason, for logs. Callers over the wire see it only if [details](Self::with_details_for_caller) are shown to
+    /// them.
     #[must_use]
     pub fn with_reason(mut self, reason: impl Into<Label>) -> Self {
         self.reason = Some(reason.into());
@@ -295,7 +297,8 @@ impl Rejection {
         self
     }
 
-    /// Returns whether callers over the wire see the [details](Self::with_details_for_caller).
+    /// Returns whether callers over the wire see the [details](Self::with_details_for_caller). A rejection in the extensions
+    /// of a response says what has been sent.
     pub fn has_details_for_caller(&self) -> bool {
         self.has_details_for_caller
     }

@@ -31,6 +31,9 @@
 //! user, password, query and fragment out of it: `error.url()` has scheme, host, port and path. The path stays; do not
 //! put secrets into it.
 //!
+//! Not covered are the error of `error_for_status()`, which has the whole URL (`without_url()` takes it out), what a custom
+//! redirect policy puts into its own error, and the errors of a client that is called without the service.
+//!
 //! # Clones
 //!
 //! Clones share the connections of the client, and the state of the layers.

@@ -7,13 +7,13 @@ use std::{
 
 use super::sync::{Mutex, MutexGuard};
 
-/// Number of values that are kept: a call that outlives more changes than this takes the oldest one.
+/// Number of values that are kept: a call that outlives more changes takes the oldest one.
 pub(crate) const MAX_VERSIONS: usize = 8;
 
 /// The latest values of checked settings, each with a version, so that calls which began with one still find it.
 ///
-/// Takes a lock: for calls that fail, or that began before a change. Versions start over after 255, which is no loss
-/// while far fewer are kept.
+/// Takes a lock: for calls that fail, or that began before a change. Versions start over after 255: a call that outlives
+/// just so many changes takes one of the latest values instead of the oldest, which has no more to do with it either.
 #[derive(Debug)]
 pub(crate) struct History<T> {
     versions: Mutex<Versions<T>>,

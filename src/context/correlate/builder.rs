@@ -135,8 +135,9 @@ impl CorrelateBuilder {
     /// in, as [`Rejection::with_details_for_caller`](crate::Rejection::with_details_for_caller) has it for one. The last error
     /// never leaves the process.
     ///
-    /// Members of a problem body, or details of a gRPC status. The outermost layer of a process decides. Default: no, since
-    /// they tell callers about the inside.
+    /// Members of a problem body, or details of a gRPC status. The outermost layer of a process decides. Every caller is
+    /// trusted unless [`trust`](Self::trust) says otherwise. What a handler passes on of a peer's response, such as a
+    /// `tonic::Status` with its details, is the handler's own affair. Default: no, since they tell callers about the inside.
     ///
     /// For callers in your own network only:
     ///
