@@ -320,6 +320,7 @@ impl Operation {
             "operation",
             otel.name = self.name.as_str(),
             otel.status_code = Empty,
+            otel.status_description = Empty,
             error.type = Empty,
             kind = self.kind.as_str(),
             outcome = Empty,

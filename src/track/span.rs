@@ -79,6 +79,7 @@ macro_rules! call_span {
             otel.kind = side_name(request.side),
             // Fields of the end are declared here, or they could not be recorded later.
             otel.status_code = Empty,
+            otel.status_description = Empty,
             http.request.method = request.method_name(),
             http.request.resend_count =
                 context.and_then(|context| resend_count(request.side, context)),
@@ -156,6 +157,7 @@ pub(super) fn close(span: &Span, call: &CallLabels<'_>, report: &CallReport<'_>,
     // A caller that gives up says nothing about the peer.
     let is_cancelled = report.outcome() == Outcome::Cancelled && call.grpc_code.is_none();
     let is_error = report.error_type().is_some() && !is_cancelled;
+    let description = is_error.then(|| report.error_message()).flatten();
     // All at once: formatters process all fields of a span each time that one is recorded.
     tracing::record_all!(
         span,
@@ -172,5 +174,7 @@ pub(super) fn close(span: &Span, call: &CallLabels<'_>, report: &CallReport<'_>,
         outcome = report.outcome().as_str(),
         error.type = report.error_type(),
         otel.status_code = is_error.then_some("ERROR"),
+        // After the code, which would clear it.
+        otel.status_description = description.as_deref(),
     );
 }

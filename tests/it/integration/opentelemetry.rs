@@ -16,12 +16,12 @@ use axum::{
     http::{HeaderMap, StatusCode},
     routing::get as on_get,
 };
-use opentelemetry::trace::{SpanId, SpanKind, TracerProvider};
+use opentelemetry::trace::{SpanId, SpanKind, Status, TracerProvider};
 use opentelemetry_sdk::trace::{
     InMemorySpanExporter, InMemorySpanExporterBuilder, Sampler, SdkTracer, SdkTracerProvider,
     SpanData,
 };
-use tower::{ServiceBuilder, ServiceExt};
+use tower::{ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
     BoxError, Context, Retry, Track,
     context::{Correlate, TracePolicy, in_context},
@@ -377,6 +377,28 @@ async fn operations_of_a_job_are_in_one_trace() {
         spans[0].span_context.trace_id()
     );
     assert_eq!(spans[1].parent_span_id, id(&spans[0]));
+}
+
+#[tokio::test]
+async fn exported_span_of_a_failure_has_the_text_of_its_error() {
+    let exporter = Exporter::new(Sampler::AlwaysOn);
+    let _logs = logs_before(tracing_opentelemetry::layer().with_tracer(exporter.tracer()));
+    let work = async { Err::<(), _>(std::io::Error::other("the disk is full")) };
+    operation("write").run(work).await.expect_err("the error");
+    let fails = ServiceBuilder::new()
+        .layer(observe("disk").client())
+        .service(service_fn(async |_: axum::http::Request<Body>| {
+            Err::<axum::http::Response<Body>, _>(std::io::Error::other("the peer is gone"))
+        }));
+    let sent = fails.oneshot(axum::http::Request::new(Body::empty())).await;
+    sent.expect_err("the error");
+    let statuses: Vec<_> = exporter
+        .finished()
+        .into_iter()
+        .map(|span| span.status)
+        .collect();
+    let expected = ["the disk is full", "the peer is gone"].map(Status::error);
+    assert_eq!(statuses, expected);
 }
 
 #[tokio::test]
