@@ -156,8 +156,8 @@ impl CircuitBreaker {
     pub(super) fn apply_config(&self, version: u64, config: &BreakerConfig) {
         let shared = &self.shared;
         if let Some(before) = shared.apply(version, config) {
-            let changes = (&before, &config.settings);
-            log_applied(&shared.name, shared.reporter.key(), None, changes);
+            let changes = before.changes(&config.settings);
+            log_applied(&shared.name, shared.reporter.key(), None, &changes);
         }
     }
 

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::validate::validate;
-use crate::call::ConfigError;
+use crate::{call::ConfigError, util::setting_changes::SettingChanges};
 
 #[cfg(feature = "serde")]
 use crate::util::setting_serde::{duration, duration_or_default, optional, optional_duration};
@@ -156,17 +156,8 @@ impl BreakerSettings {
         self.count_window == other.count_window && time_window(self) == time_window(other)
     }
 
-    /// Returns the fields that are not the same, each with both values, or an empty text. Its length is limited by the
-    /// number of fields.
-    pub(super) fn changes_from(&self, before: &BreakerSettings) -> String {
-        let pairs = before.texts().into_iter().zip(self.texts());
-        let changed = pairs.filter(|((_, before), (_, after))| before != after);
-        let texts =
-            changed.map(|((field, before), (_, after))| format!("{field}: {before} -> {after}"));
-        texts.collect::<Vec<_>>().join("; ")
-    }
-
-    fn texts(&self) -> [(&'static str, String); 17] {
+    /// Returns what differs from these settings in others.
+    pub(super) fn changes(&self, to: &BreakerSettings) -> SettingChanges {
         // Names every field, so that a new one is not forgotten.
         let BreakerSettings {
             time_window,
@@ -187,33 +178,44 @@ impl BreakerSettings {
             shadow,
             open_on_retry_after,
         } = self;
-        [
-            ("time_window", format!("{time_window:?}")),
-            ("time_window_buckets", format!("{time_window_buckets:?}")),
-            ("count_window", text_or(count_window, "off")),
-            ("min_calls", text_or(min_calls, "default")),
-            ("failure_rate", text_or(failure_rate, "off")),
-            ("consecutive_failures", text_or(consecutive_failures, "off")),
-            ("slow_call", text_or(slow_call, "off")),
-            ("slow_rate", text_or(slow_rate, "off")),
-            ("open_time", format!("{open_time:?}")),
-            ("open_backoff", format!("{open_backoff:?}")),
-            ("max_open_time", text_or(max_open_time, "default")),
-            ("open_jitter", format!("{open_jitter:?}")),
-            ("probes", format!("{probes:?}")),
-            ("probe_success_ratio", format!("{probe_success_ratio:?}")),
-            ("probe_timeout", format!("{probe_timeout:?}")),
-            ("shadow", format!("{shadow:?}")),
-            ("open_on_retry_after", text_or(open_on_retry_after, "off")),
-        ]
+        let mut changes = SettingChanges::default();
+        changes.compare("time_window", time_window, &to.time_window);
+        changes.compare(
+            "time_window_buckets",
+            time_window_buckets,
+            &to.time_window_buckets,
+        );
+        changes.compare_optional("count_window", "off", count_window, &to.count_window);
+        changes.compare_optional("min_calls", "default", min_calls, &to.min_calls);
+        changes.compare_optional("failure_rate", "off", failure_rate, &to.failure_rate);
+        changes.compare_optional(
+            "consecutive_failures",
+            "off",
+            consecutive_failures,
+            &to.consecutive_failures,
+        );
+        changes.compare_optional("slow_call", "off", slow_call, &to.slow_call);
+        changes.compare_optional("slow_rate", "off", slow_rate, &to.slow_rate);
+        changes.compare("open_time", open_time, &to.open_time);
+        changes.compare("open_backoff", open_backoff, &to.open_backoff);
+        changes.compare_optional("max_open_time", "default", max_open_time, &to.max_open_time);
+        changes.compare("open_jitter", open_jitter, &to.open_jitter);
+        changes.compare("probes", probes, &to.probes);
+        changes.compare(
+            "probe_success_ratio",
+            probe_success_ratio,
+            &to.probe_success_ratio,
+        );
+        changes.compare("probe_timeout", probe_timeout, &to.probe_timeout);
+        changes.compare("shadow", shadow, &to.shadow);
+        changes.compare_optional(
+            "open_on_retry_after",
+            "off",
+            open_on_retry_after,
+            &to.open_on_retry_after,
+        );
+        changes
     }
-}
-
-/// Returns the text of a value. `Debug`, since it writes very large and very small numbers as powers of ten.
-fn text_or(value: &Option<impl std::fmt::Debug>, none: &str) -> String {
-    value
-        .as_ref()
-        .map_or_else(|| none.to_owned(), |value| format!("{value:?}"))
 }
 
 impl Default for BreakerSettings {
@@ -247,7 +249,7 @@ mod tests {
     #[test]
     fn changes_name_the_fields_with_both_values() {
         let before = BreakerSettings::default();
-        assert_eq!(before.changes_from(&before), "");
+        assert!(before.changes(&before).is_empty());
         let after = BreakerSettings {
             failure_rate: None,
             slow_call: Some(Duration::from_millis(1_500)),
@@ -255,41 +257,42 @@ mod tests {
             shadow: true,
             ..before.clone()
         };
-        let text = "failure_rate: 0.5 -> off; slow_call: off -> 1.5s; max_open_time: default -> 7s; \
+        let text = "failure_rate: 0.5 -> off, slow_call: off -> 1.5s, max_open_time: default -> 7s, \
                     shadow: false -> true";
-        assert_eq!(after.changes_from(&before), text);
+        assert_eq!(before.changes(&after).text(), text);
     }
 
     #[test]
-    fn changes_of_every_field_are_bounded() {
-        let before = BreakerSettings {
-            open_backoff: f64::MAX,
-            open_jitter: f64::MIN_POSITIVE,
-            time_window: Duration::MAX,
-            ..BreakerSettings::default()
-        };
+    fn changes_have_every_field() {
+        let before = BreakerSettings::default();
+        let second = Duration::from_secs(1);
         let after = BreakerSettings {
-            time_window: Duration::ZERO,
-            time_window_buckets: usize::MAX,
-            count_window: Some(usize::MAX),
-            min_calls: Some(u32::MAX),
-            failure_rate: Some(f64::MIN_POSITIVE),
-            consecutive_failures: Some(u32::MAX),
-            slow_call: Some(Duration::MAX),
-            slow_rate: Some(f64::NAN),
-            open_time: Duration::MAX,
-            open_backoff: f64::MIN_POSITIVE,
-            max_open_time: Some(Duration::MAX),
-            open_jitter: f64::MAX,
-            probes: u32::MAX,
-            probe_success_ratio: f64::MAX,
-            probe_timeout: Duration::MAX,
+            time_window: second,
+            time_window_buckets: 1,
+            count_window: Some(2),
+            min_calls: Some(1),
+            failure_rate: Some(0.1),
+            consecutive_failures: Some(5),
+            slow_call: Some(second),
+            slow_rate: Some(0.2),
+            open_time: second,
+            open_backoff: 1.0,
+            max_open_time: Some(second),
+            open_jitter: 0.0,
+            probes: 1,
+            probe_success_ratio: 1.0,
+            probe_timeout: second,
             shadow: true,
-            open_on_retry_after: Some(Duration::MAX),
+            open_on_retry_after: Some(second),
         };
-        let text = after.changes_from(&before);
-        assert_eq!(text.split("; ").count(), 17, "{text}");
-        assert!(text.len() < 1_500, "{}", text.len());
+        let changes = before.changes(&after);
+        let text = "time_window: 30s -> 1s, time_window_buckets: 10 -> 1, count_window: off -> 2, \
+                    min_calls: default -> 1, failure_rate: 0.5 -> 0.1, consecutive_failures: off -> 5, \
+                    slow_call: off -> 1s, slow_rate: off -> 0.2, open_time: 5s -> 1s, \
+                    open_backoff: 2.0 -> 1.0, max_open_time: default -> 1s, open_jitter: 0.5 -> 0.0, \
+                    probes: 3 -> 1, probe_success_ratio: 0.5 -> 1.0, probe_timeout: 30s -> 1s, \
+                    shadow: false -> true, open_on_retry_after: off -> 1s";
+        assert_eq!(changes.text(), text);
     }
 
     #[test]

@@ -1,5 +1,7 @@
-use super::settings::BreakerSettings;
-use crate::call::{Label, catch_hook};
+use crate::{
+    call::{Label, catch_hook},
+    util::setting_changes::SettingChanges,
+};
 
 /// Logs once what applied settings have changed. `keys` is the number of changed breakers of a keyed breaker.
 ///
@@ -8,7 +10,7 @@ pub(super) fn log_applied(
     breaker: &Label,
     key: Option<&Label>,
     keys: Option<usize>,
-    (before, after): (&BreakerSettings, &BreakerSettings),
+    changes: &SettingChanges,
 ) {
     catch_hook(|| {
         tracing::info!(
@@ -16,7 +18,7 @@ pub(super) fn log_applied(
             breaker = breaker.as_str(),
             key = key.map(Label::as_str),
             keys,
-            changes = after.changes_from(before),
+            changed = &*changes.text(),
             "circuit breaker settings applied"
         );
     });

@@ -141,14 +141,14 @@ impl RetrySettings {
             &self.max_retry_after,
             &to.max_retry_after,
         );
-        changes.compare("max_elapsed", &self.max_elapsed, &to.max_elapsed);
+        changes.compare_optional("max_elapsed", "off", &self.max_elapsed, &to.max_elapsed);
         changes.compare(
             "retry_rejections",
             &self.retry_rejections,
             &to.retry_rejections,
         );
         changes.compare("grpc_codes", &self.grpc_codes, &to.grpc_codes);
-        changes.compare("budget", &self.budget, &to.budget);
+        changes.compare_optional("budget", "off", &self.budget, &to.budget);
         changes
     }
 }
@@ -254,9 +254,9 @@ mod tests {
         let text = from.changes(&to).text().into_owned();
         for change in [
             "max_attempts: 3 -> 5, backoff: Backoff { ",
-            ", max_retry_after: 30s -> 1s, max_elapsed: None -> Some(2s)",
+            ", max_retry_after: 30s -> 1s, max_elapsed: off -> 2s",
             ", retry_rejections: false -> true, grpc_codes: {UNAVAILABLE} -> {ABORTED}",
-            ", budget: Some(Window(WindowBudget { ratio: 0.2, per_second: 10.0, window: 10s })) -> None",
+            ", budget: Window(WindowBudget { ratio: 0.2, per_second: 10.0, window: 10s }) -> off",
         ] {
             assert!(text.contains(change), "{text}");
         }

@@ -325,7 +325,7 @@ mod tests {
         assert_eq!(of("built"), Some(slow(5)), "a gRPC method");
         let before = live.word();
         let added = with_route(settings(1.0, 1), "/added", 7);
-        for text in [r#"slow_routes."/built": Some("#, ""] {
+        for text in [r#"slow_routes."/built": SlowThresholds"#, ""] {
             assert!(apply(&live, &added).starts_with(text));
             assert_eq!((of("/built"), of("/added")), (Some(slow(1)), Some(slow(7))));
         }

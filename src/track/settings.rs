@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::{SlowThresholds, config::component};
+use super::{SlowThresholds, config::component, slow::shown};
 use crate::{
     call::{ConfigError, check_fraction},
     util::setting_changes::SettingChanges,
@@ -134,13 +134,14 @@ impl TrackSettings {
         let mut changes = SettingChanges::default();
         changes.compare("access_log", &self.access_log, &to.access_log);
         changes.compare("sample", &self.sample, &to.sample);
-        changes.compare("slow", &self.slow, &to.slow);
+        changes.compare_optional("slow", "off", &self.slow, &to.slow);
         let routes = self.slow_routes.keys();
         let added = to.slow_routes.keys();
         let added = added.filter(|route| !self.slow_routes.contains_key(*route));
         for route in routes.chain(added) {
-            let slow = [self, to].map(|settings| settings.slow_routes.get(route));
-            changes.compare(&format!("slow_routes.{route:?}"), &slow[0], &slow[1]);
+            let [from, to] = [self, to].map(|settings| settings.slow_routes.get(route));
+            let setting = format!("slow_routes.{}", shown(route));
+            changes.compare_optional(&setting, "absent", &from, &to);
         }
         changes
     }
@@ -261,7 +262,7 @@ mod tests {
         };
         let slow = |critical| format!("SlowThresholds {{ warning: 1ms, critical: {critical}ms }}");
         let text = format!(
-            r#"access_log: true -> false, sample: 1.0 -> 0.5, slow: None -> Some({two}), slow_routes."/b": Some({one}) -> Some({two}), slow_routes."/c": Some({one}) -> None, slow_routes."/d": None -> Some({one})"#,
+            r#"access_log: true -> false, sample: 1.0 -> 0.5, slow: off -> {two}, slow_routes."/b": {one} -> {two}, slow_routes."/c": {one} -> absent, slow_routes."/d": absent -> {one}"#,
             one = slow(1),
             two = slow(2),
         );

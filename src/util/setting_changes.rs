@@ -9,7 +9,7 @@ const MAX_VALUE_BYTES: usize = 128;
 /// Longest text of all changes, in bytes.
 const MAX_BYTES: usize = 1_024;
 
-/// The settings that have changed, from what to what: `max_attempts: 3 -> 5, max_elapsed: None -> Some(10s)`.
+/// The settings that have changed, from what to what: `max_attempts: 3 -> 5, max_elapsed: off -> 10s`.
 #[derive(Debug, Default)]
 pub(crate) struct SettingChanges {
     text: String,
@@ -18,11 +18,27 @@ pub(crate) struct SettingChanges {
 impl SettingChanges {
     /// Adds a setting if its values differ.
     pub(crate) fn compare<T: Debug + PartialEq>(&mut self, setting: &str, from: &T, to: &T) {
-        if from == to {
-            return;
+        if from != to {
+            self.add(setting, &bounded(from), &bounded(to));
         }
+    }
+
+    /// Adds a setting if its values differ. One without a value is shown as `none`, as a file has it.
+    pub(crate) fn compare_optional<T: Debug + PartialEq>(
+        &mut self,
+        setting: &str,
+        none: &str,
+        from: &Option<T>,
+        to: &Option<T>,
+    ) {
+        if from != to {
+            let shown = |value: &Option<T>| value.as_ref().map_or_else(|| none.to_owned(), bounded);
+            self.add(setting, &shown(from), &shown(to));
+        }
+    }
+
+    fn add(&mut self, setting: &str, from: &str, to: &str) {
         let separator = if self.text.is_empty() { "" } else { ", " };
-        let (from, to) = (bounded(from), bounded(to));
         let change = format_args!("{separator}{setting}: {from} -> {to}");
         write_bounded(&mut self.text, MAX_BYTES, change);
     }
@@ -56,9 +72,11 @@ mod tests {
         assert_eq!(changes.text(), "");
         changes.compare("max_attempts", &3, &5);
         changes.compare("sample", &1.0, &1.0);
-        changes.compare("slow", &None, &Some("1s"));
+        changes.compare_optional("slow", "off", &None, &Some(1));
+        changes.compare_optional("min_calls", "default", &Some(7), &None);
+        changes.compare_optional("rate", "off", &Some(7), &Some(7));
         assert!(!changes.is_empty());
-        let text = r#"max_attempts: 3 -> 5, slow: None -> Some("1s")"#;
+        let text = "max_attempts: 3 -> 5, slow: off -> 1, min_calls: 7 -> default";
         assert_eq!(changes.text(), text);
     }
 

@@ -73,8 +73,8 @@ impl<K: Hash + Eq> KeyedShared<K> {
             .filter(|breaker| breaker.shared.apply(version, &config).is_some());
         let keys = changed.count();
         if keys > 0 || before != config.settings {
-            let changes = (&before, &config.settings);
-            log_applied(self.metrics.name(), None, Some(keys), changes);
+            let changes = before.changes(&config.settings);
+            log_applied(self.metrics.name(), None, Some(keys), &changes);
         }
     }
 
