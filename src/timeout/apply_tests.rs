@@ -170,3 +170,16 @@ fn attempt_is_within_the_total_while_both_change() {
         }
     });
 }
+
+#[test]
+fn limit_of_the_name_otherwise_is_that_of_other_names() {
+    let built = TimeLimits::builder().set("otherwise", 3 * SECOND).build();
+    let built = built.expect("valid");
+    assert_eq!(built.get("anything").get(), 3 * SECOND);
+    let names = built.iter().filter(|limit| limit.name() == "otherwise");
+    assert_eq!(names.count(), 1);
+    built.apply(&limits(&[("otherwise", 7)])).expect("valid");
+    assert_eq!(built.get("anything").get(), 7 * SECOND);
+    built.apply(&limits(&[])).expect("valid");
+    assert_eq!(built.get("anything").get(), 3 * SECOND);
+}

@@ -17,6 +17,8 @@ const PRESETS: [(&str, Duration); 6] = [
     ("llm", Duration::from_secs(120)),
     ("queue", Duration::from_secs(10)),
 ];
+/// The name of the limit for all other names.
+const DEFAULT_NAME: &str = "otherwise";
 /// The time that people and load balancers wait for.
 const DEFAULT_LIMIT: Duration = Duration::from_secs(30);
 /// The resolution of timers.
@@ -47,11 +49,14 @@ impl TimeLimitsBuilder {
         }
     }
 
-    /// Adds or changes a limit.
+    /// Adds or changes a limit. That of the name `otherwise` is the [default limit](Self::default_limit).
     #[must_use]
     pub fn set(mut self, name: impl Into<String>, time: Duration) -> Self {
         let name = name.into();
         self.configured.insert(name.clone());
+        if name == DEFAULT_NAME {
+            return self.default_limit(time);
+        }
         self.limits.insert(name, time);
         self
     }
@@ -103,7 +108,7 @@ impl TimeLimitsBuilder {
         let named = |(name, time): (String, Duration)| (name.clone(), limit(name.into(), time));
         let limits = TimeLimits {
             table: Arc::new(LimitTable {
-                default_limit: limit("otherwise".into(), self.default_limit),
+                default_limit: limit(DEFAULT_NAME.into(), self.default_limit),
                 limits: self.limits.into_iter().map(named).collect(),
                 min: self.min,
                 max: self.max,

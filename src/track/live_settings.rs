@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn slow_routes_that_do_not_fit_take_capacity_error() {
+    fn slow_routes_that_do_not_fit_take_no_capacity() {
         let live = LiveSettings::new(settings(1.0, None));
         for routes in [0..1_000, 1_000..1_900] {
             apply(&live, &with_routes(routes));
