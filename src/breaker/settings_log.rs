@@ -18,7 +18,7 @@ pub(super) fn log_applied(
             breaker = breaker.as_str(),
             key = key.map(Label::as_str),
             keys,
-            changed = &*changes.text(),
+            changes = &*changes.text(),
             "circuit breaker settings applied"
         );
     });

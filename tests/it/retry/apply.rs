@@ -119,7 +119,7 @@ async fn applied_settings_are_logged_if_they_change_something() {
         assert_eq!(event.get("message"), "retry settings applied");
         assert_eq!(event.get("retry"), "changed");
         let changed = "max_attempts: 3 -> 4, max_elapsed: off -> 1s";
-        assert_eq!(event.get("changed"), changed);
+        assert_eq!(event.get("changes"), changed);
     }
     let mut invalid = settings(0);
     invalid.max_elapsed = None;

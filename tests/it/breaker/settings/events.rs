@@ -28,7 +28,7 @@ fn applied_settings_are_logged_once_with_the_fields_that_changed() {
     assert_eq!(event.level, tracing::Level::INFO);
     assert_eq!(event.get("breaker"), "payments");
     let changes = "failure_rate: 0.5 -> 0.2, slow_call: off -> 250ms";
-    assert_eq!(event.get("changed"), changes);
+    assert_eq!(event.get("changes"), changes);
     assert_eq!((event.get("key"), event.get("keys")), ("", ""));
 
     breaker.apply(&settings).expect("valid settings");
@@ -38,7 +38,7 @@ fn applied_settings_are_logged_once_with_the_fields_that_changed() {
     breaker.set_shadow(true);
     breaker.apply(&settings).expect("valid settings");
     let [event] = applied(&logs).try_into().expect("one event");
-    assert_eq!(event.get("changed"), "shadow: true -> false");
+    assert_eq!(event.get("changes"), "shadow: true -> false");
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn applied_settings_of_all_keys_are_one_event() {
     keyed.apply(&settings).expect("valid settings");
     let [event] = applied(&logs).try_into().expect("one event");
     assert_eq!((event.get("breaker"), event.get("keys")), ("tenants", "2"));
-    assert_eq!(event.get("changed"), "probes: 3 -> 5");
+    assert_eq!(event.get("changes"), "probes: 3 -> 5");
     keyed.apply(&settings).expect("valid settings");
     assert!(applied(&logs).is_empty(), "nothing has changed");
 
@@ -60,5 +60,5 @@ fn applied_settings_of_all_keys_are_one_event() {
     assert_eq!((event.get("breaker"), event.get("key")), ("tenants", "1"));
     keyed.apply(&settings).expect("valid settings");
     let [event] = applied(&logs).try_into().expect("one event");
-    assert_eq!((event.get("keys"), event.get("changed")), ("1", ""));
+    assert_eq!((event.get("keys"), event.get("changes")), ("1", ""));
 }
