@@ -59,7 +59,8 @@ impl Trust {
     /// Trusts callers whose own connection comes from one of these networks; their traces are continued whatever
     /// [`TracePolicy`](super::TracePolicy) says. No header is read: a caller behind a trusted proxy is trusted as the proxy is. A
     /// peer without a known address is not trusted; see [`TrustedProxies`](super::TrustedProxies) for where it is found, and for
-    /// how networks are written.
+    /// how networks are written. On a tonic server it is not found, so that nobody is trusted:
+    /// [copy it](crate::guide::trust#on-a-tonic-server), or use [`when`](Trust::when).
     ///
     /// Callers of the own network:
     ///

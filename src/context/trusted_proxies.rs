@@ -24,7 +24,8 @@ const COMPONENT: &str = "trusted proxies";
 ///
 /// The address of the peer is axum's `ConnectInfo<SocketAddr>` (feature `axum`; serve the router with
 /// `into_make_service_with_connect_info`), or a [`SocketAddr`] that the accept loop has put into the extensions of the request.
-/// Without one, there is no client address.
+/// Without one, there is no client address. tonic's servers have the address in their `TcpConnectInfo`, which is not read: [a layer
+/// copies it](crate::guide::trust#on-a-tonic-server).
 ///
 /// IPv4 addresses that are mapped to IPv6 (`::ffff:10.0.0.1`), as a socket for both shows them, are IPv4 addresses.
 ///

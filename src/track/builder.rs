@@ -352,7 +352,8 @@ impl TrackBuilder {
     }
 
     /// Adds the address of the client to the access log and the spans of a server, as `client.address`: that of the peer, or what
-    /// trusted proxies say. Default: none, since an address is personal data.
+    /// trusted proxies say. [`TrustedProxies`] says where the address of the peer is read: on a tonic server it is not found unless
+    /// a layer [copies it](crate::guide::trust#on-a-tonic-server). Default: none, since an address is personal data.
     ///
     /// A service behind a load balancer:
     ///
