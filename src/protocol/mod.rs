@@ -19,8 +19,8 @@
 //! default. This module reads, classifies and responds locally; its decisions are carried out by [`guard`](crate::guard),
 //! [`timeout`](crate::timeout), [`retry`](crate::retry) and [`fallback`](crate::fallback).
 //!
-//! A stack whose type was boxed, such as tower's `BoxCloneSyncService<_, _, BoxError>`, does not compile inside of an
-//! `#[async_trait]` method: keep it in a field and clone it there.
+//! A generated tonic client does not compile inside of an `#[async_trait]` method or a spawned task if the error of its stack
+//! is a `BoxError`, boxed or not: [convert it to a `tonic::Status`](crate::guide::troubleshooting#boxerror-under-a-tonic-client).
 //!
 //! # One classification
 //!
