@@ -121,8 +121,9 @@ impl Pipeline {
     /// Runs work that changes what it borrows, such as a connection: an async closure, which is called for each attempt. An
     /// attempt that is dropped in the middle gives back what it has borrowed. Allocates once.
     ///
-    /// The compiler may not see that such a call is `Send`, which a task that is spawned must be. There, use
-    /// [`run`](Self::run), and an async mutex or a pool.
+    /// Not for axum handlers and spawned tasks, whose futures must be `Send`: the compiler does not see that such a call is
+    /// ("implementation of `Send` is not general enough"). There, use [`run`](Self::run) with a pool, or with a mutex around
+    /// the borrow, as in the second example.
     ///
     /// ```
     /// use tower_keep::Pipeline;
@@ -138,6 +139,31 @@ impl Pipeline {
     /// let rows = pipeline.run_mut(async || insert(&mut connection, 7).await).await?;
     /// assert_eq!(rows, 2);
     /// # Ok(()) }
+    /// ```
+    ///
+    /// In an axum handler:
+    ///
+    /// ```
+    /// use axum::{Router, extract::{Path, State}, http::StatusCode, routing::get};
+    /// use tokio::sync::Mutex;
+    /// use tower_keep::Pipeline;
+    /// # #[derive(Clone)] struct Pool;
+    /// # struct Connection;
+    /// # impl Pool { async fn take(&self) -> Connection { Connection } }
+    /// # impl Connection { async fn fetch(&mut self, id: u32) -> std::io::Result<String> { Ok(id.to_string()) } }
+    ///
+    /// #[derive(Clone)]
+    /// struct App { db: Pipeline, pool: Pool }
+    ///
+    /// async fn order(State(app): State<App>, Path(id): Path<u32>) -> Result<String, StatusCode> {
+    ///     let mut connection = app.pool.take().await;
+    ///     let connection = Mutex::new(&mut connection);
+    ///     let row = app.db.run(|| async { connection.lock().await.fetch(id).await }).await;
+    ///     row.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+    /// }
+    ///
+    /// let app: Router<App> = Router::new().route("/orders/{id}", get(order));
+    /// # let _ = app;
     /// ```
     ///
     /// # Errors
@@ -163,7 +189,8 @@ impl Pipeline {
         self.run_parts(attempt, as_error, |_| None)
     }
 
-    /// Runs work whose error does not implement `Error`: a boxed one, anyhow's, a `String`. An error of an unknown type is a
+    /// Runs work whose error does not implement `Error`: a boxed one ("the size of `dyn Error` cannot be known" with
+    /// [`run`](Self::run)), anyhow's, a `String`. An error of an unknown type is a
     /// failure.
     ///
     /// ```
