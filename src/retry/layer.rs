@@ -113,6 +113,10 @@ impl<T> RetryLayer<AnyService, T> {
     /// Retries a service of any kind by a [`RetryPolicy`](super::RetryPolicy), which also clones the requests. The
     /// service's error becomes a `BoxError`.
     ///
+    /// For services other than HTTP: status and `Retry-After` of a response are not read, so that a 503 is a success. Over
+    /// HTTP, use [`client`](RetryLayer::client) with [`classify`](RetryLayer::classify) and
+    /// [`retry_if_request`](RetryLayer::retry_if_request).
+    ///
     /// Requests that are not repeatable are never cloned here, and so never retried:
     ///
     /// ```

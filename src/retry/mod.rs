@@ -37,7 +37,8 @@
 //! | HTTP client | [`RetryLayer::client`] |
 //! | gRPC client | [`RetryLayer::grpc_client`] |
 //! | any other service whose requests are `Clone` | [`RetryLayer::any`] |
-//! | decisions by request and response, or requests that are not `Clone` | [`RetryLayer::with_policy`] |
+//! | other decisions over HTTP or gRPC | `client` or `grpc_client` with [`classify`](RetryLayer::classify) for what is a failure, and with [`retry_if_request`](RetryLayer::retry_if_request) for what may be sent twice |
+//! | decisions by request and response of a service that is not HTTP, or requests that are not `Clone` | [`RetryLayer::with_policy`] |
 //!
 //! A layer waits until the service is ready before each attempt, but not past the deadline: then the result is a
 //! [`Rejection`](crate::Rejection), since the earlier failure was dropped.

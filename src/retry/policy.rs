@@ -67,6 +67,7 @@ pub struct AttemptResult<'a, Req, Res> {
     pub result: &'a Result<Res, BoxError>,
     /// Number and deadline of the attempt.
     pub attempt: Attempt,
-    /// The decision without a policy: errors that are failures, overload or timeouts are retried, as the peer asks.
+    /// The decision without a policy: errors that are failures, overload or timeouts are retried, as the peer asks. A
+    /// response is never a failure here, whatever it says: [`RetryDecision::Stop`].
     pub default_decision: RetryDecision,
 }
