@@ -9,8 +9,8 @@
 //! | How do I switch a layer off? | [`feature_flags`] |
 //! | How do I read settings from a file, and change them later? | [`settings`] |
 //! | What if it does not compile, hangs or is counted otherwise? | [`troubleshooting`] |
-//! | What stands for tower-http's layers? | [`from_tower_http`] |
-//! | What stands for tower-resilience's? | [`from_tower_resilience`] |
+//! | What are the equivalents of tower-http's layers? | [`from_tower_http`] |
+//! | And those of tower-resilience's? | [`from_tower_resilience`] |
 
 #[doc = include_str!("../docs/guide/clients.md")]
 pub mod clients {}

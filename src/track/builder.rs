@@ -126,7 +126,8 @@ impl TrackBuilder {
     }
 
     /// Sets a hook that is called with each span before the span is entered, which is the only moment at which an
-    /// OpenTelemetry parent can be attached. The call's [`Context`](crate::Context) is current. Default: none.
+    /// OpenTelemetry parent can be attached. The call's [`Context`](crate::Context) is current. The fields of the span are fixed:
+    /// recording another one does nothing; use [`log_fields`](Self::log_fields) for the access-log line. Default: none.
     ///
     /// A hook that logs inside of each new span:
     ///
