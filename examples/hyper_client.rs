@@ -45,12 +45,12 @@ async fn main() -> Result<(), BoxError> {
         .service(client);
 
     // In a handler, the context is that of the call; here it is begun by hand.
-    let journey = Context::new_root();
-    println!("journey {}", journey.correlation_id());
+    let chain = Context::new_root();
+    println!("request chain {}", chain.correlation_id());
     for attempt in 1..=2 {
         let request = Request::get(format!("http://{address}/")).body(Empty::new())?;
         let call = async { client.ready().await?.call(request).await };
-        let response = journey.scope(call).await?;
+        let response = chain.scope(call).await?;
         let body = response.into_body().collect().await?.to_bytes();
         println!(
             "attempt {attempt} arrives with\n{}",

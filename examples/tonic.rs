@@ -32,7 +32,7 @@ async fn main() -> Result<(), tower_keep::BoxError> {
         let request = HealthCheckRequest {
             service: service.to_owned(),
         };
-        // Two access lines each, the server's and the client's, of one journey.
+        // Two access lines each, the server's and the client's, of one request chain.
         match client.check(request).await {
             Ok(answer) => println!("{service:?} is {}", answer.into_inner().status),
             Err(status) => println!("{service:?}: {status}"),

@@ -66,8 +66,8 @@
 //! Outermost first.
 //!
 //! * On a server: context, tracking, [deadline](timeout::Deadline), guards that reject, the time limit, the service.
-//! * On a client: tracking of the logical call, fallback, total time limit, retry, breaker, tracking of the attempt and
-//!   propagation, the attempt's time limit, transport.
+//! * On a client: tracking of the logical call (optional, since that of the attempts counts every request that is sent),
+//!   fallback, total time limit, retry, breaker, tracking of the attempt and propagation, the attempt's time limit, transport.
 //!
 //! In axum, `Router::layer` puts the *last* call outermost. One [`GuardLayer`] over a pair of guards is cheaper than one
 //! layer per guard, and log events of the second guard carry the IDs set by the first.

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Returns a builder of a layer that observes a service: it correlates, tracks, times and logs calls, groups errors and
-/// records panics. A server responds to panics; elsewhere they are resumed in the caller.
+/// records panics. A server responds to panics; elsewhere they are re-raised (`resume_unwind`) in the caller.
 ///
 /// The argument is the name of the service, which metrics and logs contain, or a [`Track`] with settings, which has a name.
 /// Metrics are dropped where the process has no recorder, such as that of the feature `prometheus`;

@@ -36,7 +36,7 @@
 //! | the service failed to become ready, transport error, panic | failure, panicked | unhealthy |
 //! | a time limit of this process expired while the peer had the whole request | timed out | unhealthy |
 //! | the caller's request body failed, broke off or stalled | client error | inconclusive |
-//! | hyper: the peer closed the connection while it was still sent the request's body, as one does that does not want it | failure | inconclusive |
+//! | hyper: the peer closed the connection while it was still sent the request's body, as a peer does that refuses the upload | failure | inconclusive |
 //! | a deadline that the caller chose expired first | timed out | inconclusive |
 //! | dropped before the head | cancelled | inconclusive; unhealthy once it lasted the [slow limit](CircuitBreakerBuilder::slow_call) |
 //! | rejected by a guard of this process, at any depth | rejected | inconclusive |

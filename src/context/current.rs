@@ -18,7 +18,7 @@ use super::{
 
 /// The IDs, trace, baggage and deadline of a call. A clone is a reference count.
 ///
-/// Handlers find it in the request's extensions (and, with the feature `axum`, through an extractor), code below them
+/// Handlers find it in the request's extensions (and, with the feature `axum`, through an extractor), what they call
 /// with [`Context::current`]. A spawned task has none unless it is wrapped in [`in_context`](super::in_context).
 #[derive(Clone, Debug)]
 pub struct Context(Arc<ContextInner>);

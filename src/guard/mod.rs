@@ -44,7 +44,7 @@
 //!
 //! # Readiness
 //!
-//! Guards are asked before the wrapped service is polled, so that a rejected call takes no permit or buffer slot below.
+//! Guards are asked before the wrapped service is polled, so that a rejected call takes no permit or buffer slot inside.
 //! [`FailFast`], the default, is ready at once while the guards reject; [`BackPressure`] is not ready until they admit calls
 //! again. A guard that rejects in `admit` only, by what is in the request, does so after readiness was taken: both modes
 //! give that back. [`PassThrough`] asks no guard and gives nothing back: for guards that never reject.
@@ -133,7 +133,7 @@ pub trait Guard {
     }
 
     /// Returns whether a call that came now would be rejected. Called before the wrapped service is polled, so that a rejected
-    /// call takes no permit or buffer slot below.
+    /// call takes no permit or buffer slot of that service.
     ///
     /// Default: [`Rejects::None`]; a guard may still reject in [`admit`](Admit::admit).
     #[inline]

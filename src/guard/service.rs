@@ -327,7 +327,7 @@ impl<S: fmt::Debug, G, P: Protocol + fmt::Debug, M> fmt::Debug for Guarded<S, G,
     }
 }
 
-/// Gives the service back, and says at compile time why it is none for `Req`.
+/// Gives the service back, and says at compile time why it is not a `Service<Req>`.
 ///
 /// Compilers hide the true cause behind `ServiceExt` and `Router::layer`; this call shows it.
 ///

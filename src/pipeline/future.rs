@@ -100,7 +100,7 @@ where
     ///
     /// # Panics
     ///
-    /// A panic of the closure is counted as a failed fallback, and is resumed.
+    /// A panic of the closure is counted as a failed fallback, and is re-raised (`resume_unwind`).
     pub fn fallback_with<F, Fut>(
         self,
         respond: F,

@@ -48,12 +48,12 @@
 //! |---|---|
 //! | [`fallback_value`](PipelineFuture::fallback_value) | the call succeeds with the value |
 //! | [`fallback_with`](PipelineFuture::fallback_with) returns | the call ends with that. An error is classified by its type, or by [`classify_error`](PipelineBuilder::classify_error) |
-//! | the same panics | the call ends as `Panicked`, and the panic is resumed |
+//! | the same panics | the call ends as `Panicked`, and the panic is re-raised (`resume_unwind`) |
 //! | the same, and the caller's [deadline](crate::context::deadline) has passed | it is not called, and the call keeps its error |
 //! | the same, and the deadline passes before it returns | it is dropped, and the call ends with [`TimedOut`](PipelineError::TimedOut) |
 //!
 //! The operation sees the result of the fallback: a success, mostly. What it replaces is counted by
-//! `tower_keep_fallbacks_total`, and is in an event of the target `tower_keep::fallback`, with the text of the error. A fallback
+//! `tower_keep_fallbacks_total`, and is in an event of the target `tower_keep::fallback` at `DEBUG`, with the text of the error. A fallback
 //! that fails is counted by `tower_keep_fallbacks_failed_total`. Further fallbacks replace the failures of those before:
 //!
 //! ```
@@ -84,7 +84,7 @@
 //!
 //! A call that is dropped drops the attempt, or the fallback, and completes as `Cancelled`, which is no evidence for the
 //! breaker. A panic of
-//! the work counts as a failure of the peer, completes the call as `Panicked`, is not retried, and is resumed. An attempt
+//! the work counts as a failure of the peer, completes the call as `Panicked`, is not retried, and is re-raised. An attempt
 //! that its limit has ended is dropped before the next begins: with a connection, say, that is left in the middle of a
 //! statement, so look at it before you use it again.
 //!

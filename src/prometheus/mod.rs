@@ -41,7 +41,7 @@
 //! let app: Router = Router::new()
 //!     .route("/orders/{id}", get(async || "an order"))
 //!     .layer(observe("orders").server())
-//!     .route("/metrics", prometheus.route()); // below the layer: scrapes are not calls of the application
+//!     .route("/metrics", prometheus.route()); // after the layer: scrapes are not calls of the application
 //! # let _ = app;
 //! # Ok(()) }
 //! ```

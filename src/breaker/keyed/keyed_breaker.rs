@@ -219,7 +219,7 @@ impl<K: Hash + Eq + fmt::Display> KeyedBreaker<K> {
         found.unwrap_or_else(|| self.shared.insert_new(key))
     }
 
-    /// Returns the breaker of a key, if there is one. That is no use in the sense of eviction.
+    /// Returns the breaker of a key, if there is one. Does not count as a use for eviction.
     pub fn peek<Q>(&self, key: &Q) -> Option<CircuitBreaker>
     where
         K: Borrow<Q>,
@@ -251,7 +251,7 @@ impl<K: Hash + Eq + fmt::Display> KeyedBreaker<K> {
         self.len() == 0
     }
 
-    /// Returns the keys and their states, in no order.
+    /// Returns the keys and their states, in unspecified order.
     pub fn states(&self) -> Vec<(K, CircuitState)>
     where
         K: Clone,

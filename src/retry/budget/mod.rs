@@ -39,7 +39,7 @@ pub use settings::BudgetSettings;
 pub use throttle::ThrottleBudget;
 pub use window::WindowBudget;
 
-/// A limit for retries, shared by any number of callers and hedges.
+/// A limit for retries, shared by any number of callers.
 ///
 /// | made by | a retry is allowed | in a total outage |
 /// |---|---|---|
@@ -165,8 +165,7 @@ impl Budget {
         }
     }
 
-    /// Reserves a retry after an attempt with this outcome (or a hedge beside it). Returns `None` if the budget is used
-    /// up.
+    /// Reserves a retry after an attempt with this outcome. Returns `None` if the budget is used up.
     pub fn reserve(&self, after: Outcome, now: &CallClock) -> Option<Reservation> {
         let kind = self.kind();
         let taken = match kind.kind() {

@@ -3,7 +3,7 @@ use crate::call::ConfigError;
 
 /// Settings of a [`Budget`](super::Budget) of any kind, as a file may have them.
 ///
-/// In a file (feature `serde`) it is a table with its `kind`, which is `"window"` unless it is said, and the settings of
+/// In a file (feature `serde`) it is a table with its `kind`, which is `"window"` if it is absent, and the settings of
 /// that kind; those that are absent have their defaults.
 ///
 /// ```

@@ -109,7 +109,7 @@ async fn grpc_calls_streams_and_statuses_pass() {
     };
 
     let mut asked = tonic::Request::new(about(""));
-    let id = "grpc-journey".parse().expect("a value");
+    let id = "grpc-chain".parse().expect("a value");
     asked.metadata_mut().insert("x-correlation-id", id);
     let answer = health.check(asked).await.expect("an answer");
     assert!(!answer.metadata().contains_key("x-correlation-id"));
@@ -183,25 +183,25 @@ async fn upgraded_connection_carries_bytes_both_ways() {
     }
 }
 
-// --------------------------------------------------------------------------------------------------- journeys
+// -------------------------------------------------------------------------------------------- request chains
 
 #[tokio::test]
 async fn correlation_id_finds_a_failure_everywhere() {
     let mut upstream = Upstream::start().await;
     let mut gateway = Gateway::before(&upstream.url(), &["--log", "json"]).await;
-    let request = get(&gateway.at("/fail"), &[("x-correlation-id", "journey-1")]);
+    let request = get(&gateway.at("/fail"), &[("x-correlation-id", "chain-1")]);
     let answer = Client::http1().send(request).await;
     assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
-    assert_eq!(answer.headers()["x-correlation-id"], "journey-1");
+    assert_eq!(answer.headers()["x-correlation-id"], "chain-1");
     let request_id = id(answer.headers());
     text(answer).await;
 
     let received = upstream.received().await.headers;
-    assert_eq!(received["x-correlation-id"], "journey-1");
+    assert_eq!(received["x-correlation-id"], "chain-1");
     let (trace_id, _) = traceparent(&received);
 
     let line = gateway
-        .logged(|line| line["correlation_id"] == "journey-1")
+        .logged(|line| line["correlation_id"] == "chain-1")
         .await;
     assert_eq!(
         (&line["level"], &line["outcome"]),
@@ -213,7 +213,7 @@ async fn correlation_id_finds_a_failure_everywhere() {
     };
     assert_eq!(group["fingerprint"], line["error_group"]);
     for seen in [&group["latest"], &line] {
-        assert_eq!(seen["correlation_id"], "journey-1");
+        assert_eq!(seen["correlation_id"], "chain-1");
         assert_eq!(seen["request_id"], request_id);
         assert_eq!(seen["trace_id"], trace_id);
     }
