@@ -17,13 +17,16 @@
 //! Names and kinds must not contain data: beyond 1,000 of them, the rest shares `_OTHER` in all
 //! three metrics.
 //!
+//! Outside of a call there are no IDs, neither in the event nor in the lines of the work. A job that is to have them runs in a
+//! [context of its own](#jobs).
+//!
 //! # Clones
 //!
 //! A clone is the same operation. Each run is counted by itself.
 //!
 //! # Cancellation
 //!
-//! A future that is dropped ends as `cancelled`. One that panics ends as `panicked`, and the panic is resumed.
+//! A future that is dropped ends as `cancelled`. One that panics ends as `panicked`, and the panic is re-raised (`resume_unwind`).
 //!
 //! # Example
 //!
@@ -53,6 +56,25 @@
 //!     .output(|rows| format!("{} rows", rows.as_ref().map_or(0, Vec::len)))
 //!     .await?;
 //! # assert_eq!(rows, [7]); Ok(()) }
+//! ```
+//!
+//! # Jobs
+//!
+//! A nightly job, each run of which begins a request chain. The event of the run, all lines of the work and the requests that
+//! it sends have the same correlation ID and trace:
+//!
+//! ```
+//! use tower_keep::{Context, operation};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
+//! async fn clean_up() -> std::io::Result<u32> {
+//!     assert!(Context::current().is_some());
+//!     Ok(7)
+//! }
+//!
+//! let job = operation("nightly_cleanup").kind("job").run(clean_up());
+//! let removed = Context::new_root().scope(job).await?;
+//! # assert_eq!(removed, 7); Ok(()) }
 //! ```
 
 mod future;
