@@ -91,17 +91,33 @@
 //!
 //! With the feature `opentelemetry`, a call has the IDs under which `tracing-opentelemetry` exports its span: those in its
 //! [`Context`](crate::Context), in the headers that are sent on, in the access log and in the fields of the span are the same.
-//! Nothing needs to be configured:
+//! Nothing needs to be configured in this crate. The versions must be these, or the IDs are not found:
 //!
+//! ```toml
+//! [dependencies]
+//! opentelemetry = "0.33"
+//! opentelemetry_sdk = "0.33"
+//! tower-keep = { version = "0.1", features = ["logging", "opentelemetry"] }
+//! tracing-opentelemetry = "0.34"
+//! tracing-subscriber = "0.3"
 //! ```
+//!
+#![cfg_attr(feature = "logging", doc = "```")]
+#![cfg_attr(not(feature = "logging"), doc = "```ignore")]
 //! use opentelemetry::trace::TracerProvider;
 //! use opentelemetry_sdk::trace::SdkTracerProvider;
-//! use tracing_subscriber::layer::SubscriberExt;
+//! use tower_keep::logging;
+//! use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
 //!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let provider = SdkTracerProvider::builder().build(); // with the exporter of your choice
-//! let traces = tracing_opentelemetry::layer().with_tracer(provider.tracer("orders"));
-//! let subscriber = tracing_subscriber::registry().with(traces); // and layers that log, in any order
-//! # let _ = subscriber;
+//! let logging = logging::builder();
+//! tracing_subscriber::registry()
+//!     .with(logging.filter()?) // what it drops is neither logged nor exported
+//!     .with(logging.layer()?) // or another layer that logs
+//!     .with(tracing_opentelemetry::layer().with_tracer(provider.tracer("orders")))
+//!     .try_init()?;
+//! # Ok(()) }
 //! ```
 //!
 //! The span starts when the call is admitted. Its parent is the caller's span, or the span around it in this process; a trace
