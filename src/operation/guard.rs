@@ -150,19 +150,25 @@ fn emit_event_at(
     }
 }
 
+fn record_end(span: &Span, report: &CallReport<'_>) {
+    let is_error = report.outcome().is_error();
+    let description = is_error.then(|| report.error_message()).flatten();
+    tracing::record_all!(
+        span,
+        outcome = report.outcome().as_str(),
+        error.type = report.error_type(),
+        otel.status_code = is_error.then_some("ERROR"),
+        // After the code, which would clear it.
+        otel.status_description = description.as_deref(),
+    );
+}
+
 fn complete_span(permit: OperationPermit, report: &CallReport<'_>) {
     // The permit is dropped in here as well: closing the span calls subscribers.
     catch_hook(move || {
-        let is_error = report.outcome().is_error();
-        let description = is_error.then(|| report.error_message()).flatten();
-        tracing::record_all!(
-            permit.span,
-            outcome = report.outcome().as_str(),
-            error.type = report.error_type(),
-            otel.status_code = is_error.then_some("ERROR"),
-            // After the code, which would clear it.
-            otel.status_description = description.as_deref(),
-        );
+        if !permit.span.is_disabled() {
+            record_end(&permit.span, report);
+        }
         drop(permit);
     });
 }
