@@ -100,6 +100,7 @@
 //! use std::time::Duration;
 //! use tower_keep::timeout::{TimeLimits, TimeoutLayer};
 //!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
 //! // By name, with a limit that configuration may change at runtime.
 //! let limits = TimeLimits::global();
 //! let layer = TimeoutLayer::client(limits.get("llm"))
@@ -109,8 +110,6 @@
 //! # let _ = layer;
 //!
 //! // Without a service.
-//! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
-//! # let limits = TimeLimits::global();
 //! let rows = limits.get("db").run(async { vec![1, 2, 3] }).await;
 //! assert_eq!(rows.unwrap().len(), 3);
 //! # }

@@ -124,7 +124,8 @@
 //! that was [restarted](crate::context::TracePolicy::Restart) is a link. The decision of the tracer's sampler is sent on. If
 //! the span of a call is not exported (because of a filter or the [`span_level`](TrackBuilder::span_level)), the IDs are those of
 //! the exported span around it, so that no receiver has a parent that nobody has seen; without such a span, they are the
-//! context's own. [Operations](crate::operation()) do the same. Attempts outside of any span are in traces of their own:
+//! context's own. [Operations](crate::operation()) do the same; their spans are at `DEBUG`, so let the filter pass
+//! `tower_keep::operation=debug` if they are to be exported. Attempts outside of any span are in traces of their own:
 //! wrap a job in an operation.
 //!
 //! For another exporter, or another version of `tracing-opentelemetry`, [`span_ids`](TrackBuilder::span_ids) is the hook.
