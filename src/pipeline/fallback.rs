@@ -1,4 +1,4 @@
-//! What a fallback makes of a call through a pipeline. Nothing happens here to a call that succeeds.
+//! The fallback of a call through a pipeline. Calls that succeed pass through unchanged.
 
 use std::{
     fmt,

@@ -1,4 +1,4 @@
-//! What a change of settings does to a retry that is in use.
+//! Changes of settings of a retry that is in use.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! How settings of retries are written in a file, where that is another form than they have in code.
+//! The forms of settings of retries in a file, where they differ from those in code.
 
 use std::{fmt, time::Duration};
 

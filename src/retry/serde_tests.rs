@@ -1,4 +1,4 @@
-//! How settings of retries are read from files, and written.
+//! Settings of retries, read from files and written.
 
 use std::{fmt, time::Duration};
 

@@ -1,4 +1,4 @@
-//! What a change of settings does to time limits that are in use.
+//! Changes of settings of time limits that are in use.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a log line says about settings that were changed at run time.
+//! The text of a log line about settings that were changed at run time.
 
 use std::{borrow::Cow, fmt::Debug};
 

@@ -1,4 +1,4 @@
-//! How settings are written in a file: durations as `"250ms"`, and what can be switched off as `"off"`.
+//! The form of settings in a file: durations as `"250ms"`, and what can be switched off as `"off"`.
 //!
 //! For `#[serde(with = "crate::util::setting_serde::duration")]` and its siblings.
 

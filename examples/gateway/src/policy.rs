@@ -76,13 +76,14 @@ fn one_line(text: &str, error: &toml::de::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::time::Duration;
 
     use super::*;
     use crate::args::{self, Asked};
 
-    fn usual() -> Policy {
+    /// The policy of the embedded upstream, without any option.
+    pub(crate) fn usual() -> Policy {
         match args::parse(std::iter::empty()) {
             Ok(Asked::Run(args)) => args.policy(),
             _ => panic!("no option is needed"),

@@ -38,7 +38,7 @@ impl LivePolicy {
     }
 }
 
-/// Where the policy comes from: the options, and the file that has sections in their place.
+/// The source of the policy: the options, and the file that has sections in their place.
 pub struct PolicySource {
     path: Option<PathBuf>,
     usual: Policy,
@@ -99,14 +99,7 @@ mod tests {
     use tower_keep::track::SlowThresholds;
 
     use super::*;
-    use crate::args::{self, Asked};
-
-    fn usual() -> Policy {
-        match args::parse(std::iter::empty()) {
-            Ok(Asked::Run(args)) => args.policy(),
-            _ => panic!("no option is needed"),
-        }
-    }
+    use crate::policy::tests::usual;
 
     #[test]
     fn policy_whose_routes_do_not_fit_changes_nothing() {

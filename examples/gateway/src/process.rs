@@ -17,7 +17,7 @@ pub struct Signals {
     hang_up: Option<tokio::signal::unix::Signal>,
 }
 
-/// What a signal asks for.
+/// The wish that a signal stands for.
 pub enum Wish {
     /// By the signal of this name.
     End(&'static str),
