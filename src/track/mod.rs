@@ -183,6 +183,8 @@ mod label_builder;
 mod labels;
 mod live_settings;
 mod long_lived;
+#[cfg(all(test, tower_keep_loom))]
+mod loom_tests;
 mod metrics;
 mod naming;
 #[cfg(feature = "opentelemetry")]
