@@ -179,6 +179,24 @@ mod tests {
         assert_eq!(count_keys(405, Some(1)), 1);
     }
 
+    #[test]
+    fn status_text_is_the_grpc_code_or_else_the_status() {
+        let config = TrackConfig::from_defaults(Track::builder("api"));
+        let text = |status, grpc_code| {
+            let call = CallLabels {
+                status,
+                grpc_code,
+                ..call_labels(&Method::POST, Version::HTTP_2, "/", 200, None)
+            };
+            let labels = CallKey::new(&config, &call, false).labels;
+            labels.expect("no overflow").status_text()
+        };
+        let unavailable = Some(GrpcCode::UNAVAILABLE);
+        assert_eq!(text(Some(503), None).as_deref(), Some("503"));
+        assert_eq!(text(Some(200), unavailable).as_deref(), Some("UNAVAILABLE"));
+        assert_eq!(text(None, None), None);
+    }
+
     const TARGETS: [Option<u16>; 4] = [None, Some(0), Some(1), Some(u16::MAX)];
 
     /// Returns a key, and keys that each differ from it in one thing.
