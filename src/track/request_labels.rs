@@ -123,6 +123,26 @@ mod tests {
     }
 
     #[test]
+    fn request_labels_are_the_names_of_side_method_and_scheme() {
+        let mut request = Request::new(());
+        *request.method_mut() = Method::PUT;
+        for (side, name, is_client) in [
+            (Side::Server, "server", false),
+            (Side::Client, "client", true),
+        ] {
+            assert_eq!(side_name(side), name);
+            for (https, scheme) in [(false, "http"), (true, "https")] {
+                let labels = RequestLabels::from_request(side, &request, https, false);
+                assert_eq!((labels.method_name(), labels.scheme()), ("PUT", scheme));
+                assert_eq!(labels.is_client(), is_client);
+            }
+        }
+        let mut labels = RequestLabels::from_request(Side::Client, &request, false, false);
+        labels.set_version(Version::HTTP_2);
+        assert_eq!(labels.version(), Some("2"));
+    }
+
+    #[test]
     fn version_label_comes_from_server_request_or_client_connection() {
         for (version, text) in [
             (Version::HTTP_09, None),
