@@ -7,6 +7,9 @@ use crate::util::text::ELLIPSIS;
 /// The smallest room that a text is written into, in bytes.
 pub(super) const MIN_ROOM: usize = 8;
 
+/// The number of bytes that are checked at once.
+const WORD: usize = 8;
+
 /// The way a text is escaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Escape {
@@ -34,11 +37,40 @@ fn needs_escape(c: char) -> bool {
 }
 
 impl Escape {
-    fn is_plain(self, byte: u8) -> bool {
-        // Without branches, for the loop that is vectorized.
-        let is_quoting = (byte == b'"') | (byte == b'\\');
-        // Other characters than ASCII are checked one by one.
-        (b' '..0x7f).contains(&byte) & (!is_quoting | (self == Escape::Bare))
+    /// Returns whether a text is written as it is. One with other characters than ASCII is looked at one by one.
+    #[inline]
+    fn is_plain(self, text: &str) -> bool {
+        let bytes = text.as_bytes();
+        let (words, rest) = bytes.as_chunks::<WORD>();
+        let is_plain = |word: &[u8; WORD]| self.is_plain_word(u64::from_ne_bytes(*word));
+        // The last word overlaps the one before, since most texts are short and a loop over single bytes takes longer.
+        let is_last_plain = match bytes.last_chunk::<WORD>() {
+            _ if rest.is_empty() => true,
+            Some(last) => is_plain(last),
+            None => {
+                let mut word = [b' '; WORD];
+                word.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+                is_plain(&word)
+            }
+        };
+        is_last_plain && words.iter().all(is_plain)
+    }
+
+    /// Returns whether eight bytes are written as they are: printable ASCII that is neither quote nor backslash.
+    ///
+    /// A bit may be wrongly set by the carry of a byte below, but only if that byte sets its own.
+    #[inline]
+    fn is_plain_word(self, word: u64) -> bool {
+        const ONES: u64 = u64::from_ne_bytes([1; WORD]);
+        const HIGH: u64 = ONES << 7;
+        let is_zero = |word: u64| word.wrapping_sub(ONES) & !word;
+        let is_control = word.wrapping_sub(ONES * b' ' as u64) & !word;
+        let is_delete_or_above = word.wrapping_add(ONES) | word;
+        let mut found = is_control | is_delete_or_above;
+        if self != Escape::Bare {
+            found |= is_zero(word ^ (ONES * b'"' as u64)) | is_zero(word ^ (ONES * b'\\' as u64));
+        }
+        found & HIGH == 0
     }
 
     fn push_char(self, out: &mut String, c: char) {
@@ -77,12 +109,15 @@ pub(super) fn push_pair(
 }
 
 /// Appends the escaped text in at most `room` bytes. A truncated text ends in `…`.
+#[inline]
 pub(super) fn push_escaped(out: &mut String, text: &str, room: usize, escape: Escape) {
-    // Reads all bytes without an early exit, so that the loop is vectorized.
-    let is_plain = || (text.bytes()).fold(true, |plain, byte| plain & escape.is_plain(byte));
-    if text.len() <= room && is_plain() {
+    if text.len() <= room && escape.is_plain(text) {
         return out.push_str(text);
     }
+    push_escaped_chars(out, text, room, escape);
+}
+
+fn push_escaped_chars(out: &mut String, text: &str, room: usize, escape: Escape) {
     let most = out.len() + room;
     // The last place after which the ellipsis still fits.
     let mut cut = out.len();
@@ -123,6 +158,27 @@ mod tests {
             pushed(text, 99, Escape::Bare),
             "a\"b\\c\\n\\r\\t\\u{1b}[2J\\u{7f}\\u{85}\\u{2028}\\u{202e}é"
         );
+    }
+
+    #[test]
+    fn escape_looks_at_every_byte_of_a_text() {
+        let escaped = |c: char, escape| match (c, escape) {
+            ('"' | '\\', Escape::Bare) => false,
+            (c, _) => c == '"' || c == '\\' || c.is_control(),
+        };
+        for escape in [Escape::Json, Escape::Quoted, Escape::Bare] {
+            for c in '\0'..='\u{ff}' {
+                for len in 0..20 {
+                    for at in 0..=len {
+                        let (before, after) = ("~".repeat(at), " ".repeat(len - at));
+                        let text = pushed(&format!("{before}{c}{after}"), 99, escape);
+                        let kept = text == format!("{before}{c}{after}");
+                        assert_eq!(kept, !escaped(c, escape), "{c:?} in {text:?}");
+                        assert!(text.starts_with(&before) && text.ends_with(&after));
+                    }
+                }
+            }
+        }
     }
 
     #[test]
