@@ -86,7 +86,7 @@ mod run_guard;
 
 use std::{error::Error, fmt, future::Future, time::Duration};
 
-use tracing::{Level, Span, field::Empty};
+use tracing::{Level, Span, field::Empty, level_filters::LevelFilter};
 
 use crate::{
     call::{Cause, Label, Outcome, as_std_error, catch_hook},
@@ -337,16 +337,20 @@ impl Operation {
     }
 
     fn open_span(&self) -> Span {
-        let span = tracing::debug_span!(
-            target: "tower_keep::operation",
-            "operation",
-            otel.name = self.name.as_str(),
-            otel.status_code = Empty,
-            otel.status_description = Empty,
-            error.type = Empty,
-            kind = self.kind.as_str(),
-            outcome = Empty,
-        );
+        // The level is checked here as well: with tracing's feature `log`, the macro would look up all fields for it.
+        let span = match Level::DEBUG <= LevelFilter::current() {
+            true => tracing::debug_span!(
+                target: "tower_keep::operation",
+                "operation",
+                otel.name = self.name.as_str(),
+                otel.status_code = Empty,
+                otel.status_description = Empty,
+                error.type = Empty,
+                kind = self.kind.as_str(),
+                outcome = Empty,
+            ),
+            false => Span::none(),
+        };
         export_span(&span);
         span
     }
