@@ -41,7 +41,12 @@ impl fmt::Display for SpanName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.method, self.route) {
             ("", Some(route)) => f.write_str(route),
-            (method, Some(route)) => write!(f, "{method} {route}"),
+            (method, Some(route)) => {
+                // Without a formatter, which would cost more than the rest.
+                f.write_str(method)?;
+                f.write_str(" ")?;
+                f.write_str(route)
+            }
             ("", None) => f.write_str("grpc"),
             (method, None) => f.write_str(method),
         }
@@ -152,6 +157,16 @@ pub(super) fn record_ids(span: &Span) {
 /// Records the end of a call in its span. `has_target` tells whether the span has had the target from its start.
 pub(super) fn close(span: &Span, call: &CallLabels<'_>, report: &CallReport<'_>, has_target: bool) {
     let request = call.request;
+    let is_plain = has_target && !request.is_client() && call.grpc_code.is_none();
+    if is_plain && report.error_type().is_none() {
+        // The ordinary call of a server. Each further field would be looked up by its name, with or without a value.
+        tracing::record_all!(
+            span,
+            http.response.status_code = call.status.map(i64::from),
+            outcome = report.outcome().as_str(),
+        );
+        return;
+    }
     let server = call.server().filter(|_| !has_target).map(split_host_port);
     let route = call.route().filter(|_| !has_target);
     // A caller that gives up says nothing about the peer.
