@@ -91,6 +91,7 @@ impl Escape {
 /// Appends a name and its value in at most `room` bytes. Returns `false` and appends nothing if there is no room.
 ///
 /// `write_value` gets the room that is left after the name, and may exceed it.
+#[inline]
 pub(super) fn push_pair(
     out: &mut String,
     room: usize,

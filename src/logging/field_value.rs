@@ -1,4 +1,4 @@
-use std::fmt::{self, Debug};
+use super::number::{push_float, push_signed, push_unsigned};
 
 /// The longest value, in bytes.
 pub(super) const MAX_VALUE: usize = 16 << 10;
@@ -18,20 +18,21 @@ impl FieldValue<'_> {
     pub(super) fn with_text<R>(self, write: impl FnOnce(&str) -> R) -> R {
         match self {
             FieldValue::Text(text) => write(text),
-            other => write(&other.to_string()),
+            other => {
+                let mut text = String::new();
+                other.push_to(&mut text);
+                write(&text)
+            }
         }
     }
-}
-
-impl fmt::Display for FieldValue<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Appends the value as text, without escapes.
+    pub(super) fn push_to(self, out: &mut String) {
         match self {
-            FieldValue::Bool(value) => fmt::Display::fmt(value, f),
-            FieldValue::Int(value) => fmt::Display::fmt(value, f),
-            FieldValue::Unsigned(value) => fmt::Display::fmt(value, f),
-            // `Debug` uses exponents. `Display` writes up to 300 digits.
-            FieldValue::Float(value) => Debug::fmt(value, f),
-            FieldValue::Text(text) => f.write_str(text),
+            FieldValue::Bool(value) => out.push_str(if value { "true" } else { "false" }),
+            FieldValue::Int(value) => push_signed(out, value),
+            FieldValue::Unsigned(value) => push_unsigned(out, value),
+            FieldValue::Float(value) => push_float(out, value),
+            FieldValue::Text(text) => out.push_str(text),
         }
     }
 }

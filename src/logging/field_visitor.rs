@@ -8,11 +8,12 @@ use crate::{
     util::text::{write_bounded, write_error_chain},
 };
 
-/// A visitor that calls a closure with each field that a filter accepts.
-pub(super) struct FieldVisitor<'a, Filter, OnField> {
+/// A visitor that calls a closure with each field that is wanted.
+pub(super) struct FieldVisitor<'a, Find, OnField> {
     /// A buffer for values that are not text.
     pub(super) scratch: &'a mut String,
-    pub(super) filter: Filter,
+    /// Returns what is known of a field, or `None` for a field that is not wanted.
+    pub(super) find: Find,
     pub(super) on_field: OnField,
     /// The event is a line of the access log: [`CUSTOM_FIELDS`] are visited in the form that is parsed again.
     pub(super) is_access_line: bool,
@@ -21,25 +22,27 @@ pub(super) struct FieldVisitor<'a, Filter, OnField> {
 /// The field of the access log that holds those of the application.
 pub(super) const CUSTOM_FIELDS: &str = "fields";
 
-impl<Filter, OnField> FieldVisitor<'_, Filter, OnField>
+/// Returns the name of a field without the mark of one that is called like a keyword: `r#type = ..`.
+pub(super) fn plain_name(name: &'static str) -> &'static str {
+    name.strip_prefix("r#").unwrap_or(name)
+}
+
+impl<Known, Find, OnField> FieldVisitor<'_, Find, OnField>
 where
-    Filter: Fn(&str) -> bool,
-    OnField: FnMut(&'static str, FieldValue<'_>),
+    Find: Fn(&Field) -> Option<Known>,
+    OnField: FnMut(Known, FieldValue<'_>),
 {
     fn visit(&mut self, field: &Field, value: FieldValue<'_>) {
-        let name = field.name();
-        // A field that is called like a keyword: `r#type = ..`.
-        let name = name.strip_prefix("r#").unwrap_or(name);
-        if (self.filter)(name) {
-            (self.on_field)(name, value);
+        if let Some(known) = (self.find)(field) {
+            (self.on_field)(known, value);
         }
     }
 
     fn visit_display(&mut self, field: &Field, write: impl FnOnce(&mut String)) {
         // Asked before the value is formatted, which costs most.
-        if !(self.filter)(field.name()) {
+        let Some(known) = (self.find)(field) else {
             return;
-        }
+        };
         // Taken out, because the closure borrows the visitor. Its capacity is kept for the next value.
         let mut text = std::mem::take(self.scratch);
         text.clear();
@@ -47,15 +50,15 @@ where
         if catch_hook(|| write(&mut text)).is_none() {
             text.push_str("<panicked>");
         }
-        self.visit(field, FieldValue::Text(&text));
+        (self.on_field)(known, FieldValue::Text(&text));
         *self.scratch = text;
     }
 }
 
-impl<Filter, OnField> Visit for FieldVisitor<'_, Filter, OnField>
+impl<Known, Find, OnField> Visit for FieldVisitor<'_, Find, OnField>
 where
-    Filter: Fn(&str) -> bool,
-    OnField: FnMut(&'static str, FieldValue<'_>),
+    Find: Fn(&Field) -> Option<Known>,
+    OnField: FnMut(Known, FieldValue<'_>),
 {
     fn record_bool(&mut self, field: &Field, value: bool) {
         self.visit(field, FieldValue::Bool(value));

@@ -3,7 +3,7 @@
 use tracing::Subscriber;
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
-use super::{field_value::FieldValue, span_context::SpanContext};
+use super::{field_value::FieldValue, span_data::SpanData};
 use crate::{
     context::{Context, hex_str},
     util::text::write_bounded,
@@ -17,9 +17,9 @@ const MAX_ID: usize = 128;
 #[derive(Debug, Default)]
 pub(super) struct CallIds([String; 4]);
 
-/// Returns whether a field is an ID of the call.
-pub(super) fn is_id_field(name: &str) -> bool {
-    ID_FIELDS.contains(&name)
+/// Returns the position of a field among the IDs of the call.
+pub(super) fn id_position(name: &str) -> Option<usize> {
+    ID_FIELDS.iter().position(|known| *known == name)
 }
 
 impl CallIds {
@@ -27,22 +27,14 @@ impl CallIds {
         self.0.iter_mut().for_each(String::clear);
     }
 
-    /// Takes the value of an event's own ID field. Returns `false` for any other field.
-    pub(super) fn take_field(&mut self, name: &str, value: FieldValue<'_>) -> bool {
-        // Rejects most fields early.
-        if !name.ends_with("_id") {
-            return false;
-        }
-        let Some(at) = ID_FIELDS.iter().position(|known| *known == name) else {
-            return false;
-        };
-        let text = &mut self.0[at];
+    /// Takes the value of an event's own ID field.
+    pub(super) fn set(&mut self, position: usize, value: FieldValue<'_>) {
+        let text = &mut self.0[position];
         text.clear();
         match value {
             FieldValue::Text(id) if id.len() <= MAX_ID => text.push_str(id),
-            value => write_bounded(text, MAX_ID, format_args!("{value}")),
+            value => value.with_text(|id| write_bounded(text, MAX_ID, format_args!("{id}"))),
         }
-        true
     }
 
     /// Fills in the IDs that the event does not have: from the call that this thread works on, or else from the innermost
@@ -66,12 +58,14 @@ impl CallIds {
         }
         // A task outside of a call has the IDs of the innermost span that was created in one.
         let mut spans = scope().into_iter().flatten();
-        spans.any(|span| match span.extensions().get::<SpanContext>() {
-            Some(SpanContext(context)) => {
-                self.copy_missing(context);
-                true
-            }
-            None => false,
+        spans.any(|span| {
+            let extensions = span.extensions();
+            let context = extensions
+                .get::<SpanData>()
+                .and_then(|data| data.context.as_ref());
+            context
+                .inspect(|context| self.copy_missing(context))
+                .is_some()
         });
     }
 

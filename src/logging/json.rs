@@ -1,12 +1,8 @@
 //! One flat JSON object per line.
 
-use std::fmt::Write;
+use std::{fmt::Write, time::SystemTime};
 
 use tracing::Metadata;
-use tracing_subscriber::fmt::{
-    format::Writer,
-    time::{FormatTime, SystemTime},
-};
 
 use super::{
     escape::{Escape, MIN_ROOM, push_escaped, push_pair},
@@ -25,7 +21,7 @@ pub(super) fn write_line(buffer: &mut LineBuffer, metadata: &Metadata<'_>) {
     // Taken out, since the other parts of the buffer are read meanwhile.
     let mut line = std::mem::take(&mut buffer.line);
     line.push_str("{\"timestamp\":\"");
-    let _ = SystemTime.format_time(&mut Writer::new(&mut line));
+    line.push_str(buffer.timestamp.format(SystemTime::now()));
     line.push_str("\",\"level\":\"");
     line.push_str(metadata.level().as_str());
     line.push_str("\",\"target\":\"");
@@ -66,14 +62,14 @@ pub(super) fn write_message(out: &mut String, text: &str, room: usize) {
     push_escaped(out, text, room, Escape::Json);
 }
 
+/// Writes what stands before the value of an event's field: `,"name":`.
+pub(super) fn push_key(out: &mut String, name: &str) {
+    push_unreserved_key(out, name, &RESERVED);
+}
+
 /// Writes a field of an event. Returns `false` and writes nothing if there is no room.
-pub(super) fn write_field(
-    out: &mut String,
-    name: &str,
-    value: FieldValue<'_>,
-    room: usize,
-) -> bool {
-    write_pair(out, name, &RESERVED, value, room)
+pub(super) fn write_field(out: &mut String, key: &str, value: FieldValue<'_>, room: usize) -> bool {
+    write_pair(out, |out| out.push_str(key), value, room)
 }
 
 /// Returns whether a key needs the prefix. One that begins with the prefix and a reserved name gets another one, or two
@@ -86,28 +82,31 @@ fn is_reserved(name: &str, reserved: &[&str]) -> bool {
     reserved.contains(&bare)
 }
 
-/// Writes `,"name":value` with the prefix for a reserved name. Returns `false` and writes nothing if there is no room.
+/// Writes `,"name":` with the prefix for a reserved name.
+fn push_unreserved_key(out: &mut String, name: &str, reserved: &[&str]) {
+    out.push_str(",\"");
+    if is_reserved(name, reserved) {
+        out.push_str(FIELD_PREFIX);
+    }
+    push_escaped(out, name, MAX_TARGET, Escape::Json);
+    out.push_str("\":");
+}
+
+/// Writes a key and its value. Returns `false` and writes nothing if there is no room.
+#[inline]
 fn write_pair(
     out: &mut String,
-    name: &str,
-    reserved: &[&str],
+    write_key: impl FnOnce(&mut String),
     value: FieldValue<'_>,
     room: usize,
 ) -> bool {
-    let write_name = |out: &mut String| {
-        out.push_str(",\"");
-        if is_reserved(name, reserved) {
-            out.push_str(FIELD_PREFIX);
-        }
-        push_escaped(out, name, MAX_TARGET, Escape::Json);
-        out.push_str("\":");
-    };
-    push_pair(out, room, write_name, |out, left| {
+    push_pair(out, room, write_key, |out, left| {
         push_value(out, value, left)
     })
 }
 
 /// Writes a value, a text in quotes.
+#[inline]
 fn push_value(out: &mut String, value: FieldValue<'_>, room: usize) {
     match value {
         FieldValue::Text(text) if room >= MIN_ROOM => {
@@ -120,9 +119,7 @@ fn push_value(out: &mut String, value: FieldValue<'_>, room: usize) {
         FieldValue::Float(number) if !number.is_finite() => {
             let _ = write!(out, "\"{number}\"");
         }
-        value => {
-            let _ = write!(out, "{value}");
-        }
+        value => value.push_to(out),
     }
 }
 
@@ -138,14 +135,16 @@ pub(super) fn write_span(
         return false;
     };
     let (start, end) = (out.len(), out.len() + room);
-    if !write_pair(out, "name", &[], name, room) {
+    let write_key = |out: &mut String| push_unreserved_key(out, "name", &[]);
+    if !write_pair(out, write_key, name, room) {
         return false;
     }
     // In place of the comma that every pair begins with.
     out.replace_range(start..=start, "{");
     for (name, value) in fields {
         let room = end - out.len();
-        write_pair(out, name, &["name"], value.value(), room);
+        let write_key = |out: &mut String| push_unreserved_key(out, name, &["name"]);
+        write_pair(out, write_key, value.value(), room);
     }
     out.push('}');
     true

@@ -17,8 +17,8 @@ use tracing_subscriber::{
 };
 
 use super::{
-    line_buffer::with_line_buffer, line_format::LineFormat, lost_lines::count_lost_line,
-    output::Output, span_context::SpanContext, span_fields::SpanFields,
+    event_fields::KnownFields, line_buffer::with_line_buffer, line_format::LineFormat,
+    lost_lines::count_lost_line, output::Output, span_data::SpanData, span_fields::SpanFields,
 };
 use crate::{
     call::{CatchScope, catch_hook},
@@ -35,6 +35,7 @@ pub struct LogLayer<W = Output> {
     writer: W,
     /// True after the writer failed, perhaps in the middle of a line.
     failed: Arc<AtomicBool>,
+    known: Arc<KnownFields>,
 }
 
 impl<W> LogLayer<W> {
@@ -43,6 +44,7 @@ impl<W> LogLayer<W> {
             format,
             writer,
             failed: Arc::default(),
+            known: Arc::default(),
         }
     }
 
@@ -74,28 +76,37 @@ where
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: LayerContext<'_, S>) {
         let Some(span) = ctx.span(id) else { return };
         let context = Context::current();
-        let fields = SpanFields::capture(span.metadata(), context.is_some(), |visitor| {
-            attributes.record(visitor);
-        });
-        let mut extensions = span.extensions_mut();
-        // Another `LogLayer` of the same registry may have set the extensions already.
-        if let Some(context) = context {
-            extensions.replace(SpanContext(context));
-        }
-        if !fields.is_empty() {
-            extensions.replace(fields);
+        let fields = SpanFields::capture(
+            span.metadata(),
+            || context.is_some(),
+            |visitor| {
+                attributes.record(visitor);
+            },
+        );
+        if context.is_some() || !fields.is_empty() {
+            // Another `LogLayer` of the same registry may have set the extension already.
+            span.extensions_mut().replace(SpanData { context, fields });
         }
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, ctx: LayerContext<'_, S>) {
         let Some(span) = ctx.span(id) else { return };
-        let in_call = span.extensions().get::<SpanContext>().is_some();
-        let new = SpanFields::capture(span.metadata(), in_call, |visitor| values.record(visitor));
+        let in_call = || {
+            let extensions = span.extensions();
+            let data = extensions.get::<SpanData>();
+            data.is_some_and(|data| data.context.is_some())
+        };
+        let fields =
+            SpanFields::capture(span.metadata(), in_call, |visitor| values.record(visitor));
+        if fields.is_empty() {
+            return;
+        }
         let mut extensions = span.extensions_mut();
-        match extensions.get_mut::<SpanFields>() {
-            Some(fields) => fields.update(new),
+        match extensions.get_mut::<SpanData>() {
+            Some(data) => data.fields.update(fields),
             None => {
-                extensions.replace(new);
+                let context = None;
+                extensions.replace(SpanData { context, fields });
             }
         }
     }
@@ -104,7 +115,7 @@ where
         // Values and writers are foreign code. Their panics are caught, and reported by this crate.
         let _scope = CatchScope::enter();
         with_line_buffer(|buffer| {
-            buffer.write_line(self.format, event, &ctx);
+            buffer.write_line(self.format, &self.known, event, &ctx);
             self.write(&mut buffer.line, event.metadata());
         });
     }

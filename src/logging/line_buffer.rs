@@ -1,6 +1,6 @@
 use std::{cell::Cell, ops::Range};
 
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Event, Metadata, Subscriber, field::Field};
 use tracing_log::NormalizeEvent;
 use tracing_subscriber::{
     layer::Context,
@@ -8,12 +8,14 @@ use tracing_subscriber::{
 };
 
 use super::{
+    event_fields::{EventField, EventFields, FieldRole, KnownFields},
     field_value::{FieldValue, MAX_VALUE},
     field_visitor::{CUSTOM_FIELDS, FieldVisitor},
     ids::CallIds,
     line_format::LineFormat,
     owned_value::OwnedValue,
-    span_fields::SpanFields,
+    span_data::SpanData,
+    timestamp::Timestamp,
 };
 use crate::{context::CallFields, track::ACCESS_TARGET};
 
@@ -39,8 +41,11 @@ pub(super) struct LineBuffer {
     /// The texts of the spans, the innermost first.
     spans: String,
     span_ranges: Vec<Range<usize>>,
-    field_names: Vec<&'static str>,
+    /// The names of the event's fields of which there are several.
+    repeated_names: Vec<&'static str>,
     pub(super) scratch: String,
+    /// Kept from line to line.
+    pub(super) timestamp: Timestamp,
 }
 
 thread_local! {
@@ -74,7 +79,7 @@ impl LineBuffer {
         self.ids.clear();
         self.dropped_fields = 0;
         self.span_ranges.clear();
-        self.field_names.clear();
+        self.repeated_names.clear();
     }
 
     /// Returns the spans, the outermost first. If there is no room for all, the outer ones are missing.
@@ -91,6 +96,7 @@ impl LineBuffer {
     pub(super) fn write_line<S>(
         &mut self,
         format: LineFormat,
+        known: &KnownFields,
         event: &Event<'_>,
         ctx: &Context<'_, S>,
     ) where
@@ -98,7 +104,10 @@ impl LineBuffer {
     {
         let normalized = event.normalized_metadata();
         let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
-        self.read_fields(format, event, normalized.is_some());
+        let make = || EventFields::new(format, event.metadata(), normalized.is_some());
+        known.with(event.metadata(), make, |fields| {
+            self.read_fields(format, event, fields)
+        });
         // After the fields, since an ID of the event itself comes first.
         self.ids.fill(|| ctx.event_scope(event));
         self.write_spans(format, metadata, event, ctx);
@@ -107,48 +116,51 @@ impl LineBuffer {
     }
 
     /// Writes the message and the fields of the event into their buffers, and takes its IDs.
-    fn read_fields(&mut self, format: LineFormat, event: &Event<'_>, from_log: bool) {
-        // One by one, since the closure below borrows some of them, and the visitor the scratch.
+    fn read_fields(&mut self, format: LineFormat, event: &Event<'_>, known: &EventFields) {
+        // One by one, since the closures below borrow some of them, and the visitor the scratch.
         let LineBuffer {
             message,
             fields,
             ids,
             dropped_fields,
-            field_names,
+            repeated_names,
             scratch,
             ..
         } = self;
-        let is_access_line = event.metadata().target() == ACCESS_TARGET;
-        event.record(&mut FieldVisitor {
-            scratch,
-            is_access_line,
-            // Events of the `log` crate have their metadata in these fields.
-            filter: |name: &str| !(from_log && name.starts_with("log.")),
-            on_field: |name: &'static str, value: FieldValue<'_>| {
-                if name == "message" {
+        let mut write = |key: &str, value: FieldValue<'_>| {
+            // Never negative: what does not fit is taken back.
+            let room = MAX_FIELDS - fields.len();
+            if !format.write_field(fields, key, value, room) {
+                *dropped_fields += 1;
+            }
+        };
+        let on_field = |EventField { role, name, key }: &EventField, value: FieldValue<'_>| {
+            match (role, value) {
+                (FieldRole::Message, value) => {
                     message.clear();
                     value.with_text(|text| format.write_message(message, text, MAX_MESSAGE));
-                // The first value of a field counts, so that no key occurs twice.
-                } else if !ids.take_field(name, value) && !field_names.contains(&name) {
-                    field_names.push(name);
-                    let mut write = |name: &str, value| {
-                        // Never negative: what does not fit is taken back.
-                        let room = MAX_FIELDS - fields.len();
-                        if !format.write_field(fields, name, value, room) {
-                            *dropped_fields += 1;
-                        }
-                    };
-                    match value {
-                        FieldValue::Text(custom) if is_access_line && name == CUSTOM_FIELDS => {
-                            for (name, value) in CallFields::parse(custom) {
-                                let name = format!("{CUSTOM_FIELDS}.{name}");
-                                write(&name, FieldValue::Text(value));
-                            }
-                        }
-                        value => write(name, value),
+                }
+                (FieldRole::Id(position), value) => ids.set(*position, value),
+                (FieldRole::Custom, FieldValue::Text(custom)) => {
+                    for (name, value) in CallFields::parse(custom) {
+                        let key = format.key(&format!("{CUSTOM_FIELDS}.{name}"));
+                        write(&key, FieldValue::Text(value));
                     }
                 }
-            },
+                // The first value of a field counts, so that no key occurs twice.
+                (FieldRole::Repeated, _) if repeated_names.contains(name) => {}
+                (FieldRole::Repeated, value) => {
+                    repeated_names.push(name);
+                    write(key, value);
+                }
+                (FieldRole::Plain | FieldRole::Custom, value) => write(key, value),
+            }
+        };
+        event.record(&mut FieldVisitor {
+            scratch,
+            is_access_line: event.metadata().target() == ACCESS_TARGET,
+            find: |field: &Field| known.get(field),
+            on_field,
         });
     }
 
@@ -187,7 +199,7 @@ impl LineBuffer {
         S: LookupSpan<'a>,
     {
         let extensions = span.extensions();
-        let stored = extensions.get::<SpanFields>();
+        let stored = extensions.get::<SpanData>().map(|data| &data.fields);
         let own_name = stored.and_then(|stored| stored.name.as_ref());
         let name = own_name.map_or(FieldValue::Text(span.name()), OwnedValue::value);
         let fields = stored.map_or(&[][..], |stored| &stored.fields);

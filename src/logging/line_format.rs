@@ -28,17 +28,27 @@ impl LineFormat {
         }
     }
 
-    /// Writes a field. Returns `false` and writes nothing if there is no room.
+    /// Returns what stands before the value of a field, its name included.
+    pub(super) fn key(self, name: &str) -> String {
+        let mut key = String::new();
+        match self {
+            LineFormat::Json => json::push_key(&mut key, name),
+            LineFormat::Pretty { .. } => pretty::push_key(&mut key, name),
+        }
+        key
+    }
+
+    /// Writes a field behind its [key](LineFormat::key). Returns `false` and writes nothing if there is no room.
     pub(super) fn write_field(
         self,
         out: &mut String,
-        name: &str,
+        key: &str,
         value: FieldValue<'_>,
         room: usize,
     ) -> bool {
         match self {
-            LineFormat::Json => json::write_field(out, name, value, room),
-            LineFormat::Pretty { .. } => pretty::write_field(out, name, value, room),
+            LineFormat::Json => json::write_field(out, key, value, room),
+            LineFormat::Pretty { .. } => pretty::write_field(out, key, value, room),
         }
     }
 

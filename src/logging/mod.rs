@@ -67,6 +67,7 @@
 mod builder;
 mod error;
 mod escape;
+mod event_fields;
 mod field_value;
 mod field_visitor;
 mod filter;
@@ -77,13 +78,15 @@ mod layer;
 mod line_buffer;
 mod line_format;
 mod lost_lines;
+mod number;
 mod output;
 mod output_writer;
 mod owned_value;
 mod partial_line;
 mod pretty;
-mod span_context;
+mod span_data;
 mod span_fields;
+mod timestamp;
 
 pub use self::{
     builder::Logging, error::InstallError, format::LogFormat, layer::LogLayer,

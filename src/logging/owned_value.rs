@@ -1,5 +1,5 @@
 use super::field_value::FieldValue;
-use crate::util::text::write_bounded;
+use crate::util::text::{MAX_CHAR_BYTES, truncate};
 
 /// A value that outlives its event.
 #[derive(Debug)]
@@ -19,11 +19,7 @@ impl OwnedValue {
             FieldValue::Int(value) => OwnedValue::Int(value),
             FieldValue::Unsigned(value) => OwnedValue::Unsigned(value),
             FieldValue::Float(value) => OwnedValue::Float(value),
-            FieldValue::Text(text) => {
-                let mut copy = String::new();
-                write_bounded(&mut copy, max, format_args!("{text}"));
-                OwnedValue::Text(copy.into())
-            }
+            FieldValue::Text(text) => OwnedValue::Text(truncate(text, max + MAX_CHAR_BYTES).into()),
         }
     }
 

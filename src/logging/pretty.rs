@@ -1,18 +1,15 @@
 //! The readable format, for terminals.
 
-use std::fmt::Write;
+use std::{fmt::Write, time::SystemTime};
 
 use tracing::{Level, Metadata};
-use tracing_subscriber::fmt::{
-    format::Writer,
-    time::{FormatTime, SystemTime},
-};
 
 use super::{
     escape::{Escape, MIN_ROOM, push_escaped, push_pair},
     field_value::{FieldValue, MAX_VALUE},
     line_buffer::{LineBuffer, MAX_TARGET},
     span_fields::SpanField,
+    timestamp::Timestamp,
 };
 use crate::util::text::ELLIPSIS;
 
@@ -42,7 +39,7 @@ pub(super) fn write_line(buffer: &mut LineBuffer, metadata: &Metadata<'_>, color
             line.push_str(color);
         }
     };
-    push_prefix(&mut line, metadata, paint);
+    push_prefix(&mut line, &mut buffer.timestamp, metadata, paint);
     if !buffer.message.is_empty() {
         line.push(' ');
         line.push_str(&buffer.message);
@@ -62,9 +59,15 @@ pub(super) fn write_line(buffer: &mut LineBuffer, metadata: &Metadata<'_>, color
 }
 
 /// Writes time, level and target.
-fn push_prefix(line: &mut String, metadata: &Metadata<'_>, paint: impl Fn(&mut String, &str)) {
+fn push_prefix(
+    line: &mut String,
+    timestamp: &mut Timestamp,
+    metadata: &Metadata<'_>,
+    paint: impl Fn(&mut String, &str),
+) {
     paint(line, DIM);
-    push_time(line);
+    line.push_str(timestamp.format_time(SystemTime::now()));
+    line.push('Z');
     paint(line, RESET);
     line.push(' ');
     paint(line, level_color(*metadata.level()));
@@ -75,17 +78,6 @@ fn push_prefix(line: &mut String, metadata: &Metadata<'_>, paint: impl Fn(&mut S
     push_escaped(line, metadata.target(), MAX_TARGET, Escape::Bare);
     line.push(':');
     paint(line, RESET);
-}
-
-/// Writes the time of day in UTC, with milliseconds.
-fn push_time(line: &mut String) {
-    let start = line.len();
-    let _ = SystemTime.format_time(&mut Writer::new(line));
-    let text = line.split_off(start);
-    let time = text.split_once('T').map_or(&*text, |(_, time)| time);
-    // `03:04:05.678` of `03:04:05.678901Z`.
-    line.push_str(time.get(..12).unwrap_or(time));
-    line.push('Z');
 }
 
 /// Writes ` req=…1a2b3c4d cor=demo-1 trace=…5e6f7a8b`, by which other lines of the same call can be found.
@@ -121,23 +113,27 @@ pub(super) fn write_message(out: &mut String, text: &str, room: usize) {
     push_escaped(out, text, room, Escape::Bare);
 }
 
-/// Writes ` name=value`, or returns `false` and writes nothing if there is no room.
-pub(super) fn write_field(
+/// Writes what stands before the value of a field: ` name=`.
+pub(super) fn push_key(out: &mut String, name: &str) {
+    out.push(' ');
+    push_escaped(out, name, MAX_TARGET, Escape::Bare);
+    out.push('=');
+}
+
+/// Writes a key and its value, or returns `false` and writes nothing if there is no room.
+pub(super) fn write_field(out: &mut String, key: &str, value: FieldValue<'_>, room: usize) -> bool {
+    write_pair(out, |out| out.push_str(key), value, room)
+}
+
+fn write_pair(
     out: &mut String,
-    name: &str,
+    write_key: impl FnOnce(&mut String),
     value: FieldValue<'_>,
     room: usize,
 ) -> bool {
-    let write_name = |out: &mut String| {
-        out.push(' ');
-        push_escaped(out, name, MAX_TARGET, Escape::Bare);
-        out.push('=');
-    };
-    push_pair(out, room, write_name, |out, left| match value {
+    push_pair(out, room, write_key, |out, left| match value {
         FieldValue::Text(text) if left >= MIN_ROOM => push_value(out, text, MAX_VALUE.min(left)),
-        value => {
-            let _ = write!(out, "{value}");
-        }
+        value => value.push_to(out),
     })
 }
 
@@ -169,7 +165,7 @@ pub(super) fn write_span(
     let open = out.len();
     for (name, value) in fields {
         let room = end.saturating_sub(out.len());
-        write_field(out, name, value.value(), room);
+        write_pair(out, |out| push_key(out, name), value.value(), room);
     }
     if out.len() > open {
         // In place of the space that every field begins with.

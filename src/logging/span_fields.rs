@@ -1,8 +1,14 @@
-use tracing::{Metadata, field::Visit};
+use tracing::{
+    Metadata,
+    field::{Field, Visit},
+};
 
 use super::{
-    field_value::FieldValue, field_visitor::FieldVisitor, ids::is_id_field,
-    line_buffer::with_line_buffer, owned_value::OwnedValue,
+    field_value::FieldValue,
+    field_visitor::{FieldVisitor, plain_name},
+    ids::id_position,
+    line_buffer::with_line_buffer,
+    owned_value::OwnedValue,
 };
 use crate::call::CatchScope;
 
@@ -16,7 +22,7 @@ const NAME_FIELD: &str = "otel.name";
 /// A field of a span: its name and its value.
 pub(super) type SpanField = (&'static str, OwnedValue);
 
-/// The fields of a span, stored as one of its extensions.
+/// The fields of a span that its events show.
 #[derive(Debug, Default)]
 pub(super) struct SpanFields {
     /// The value of its field `otel.name`, which replaces its name.
@@ -30,20 +36,24 @@ impl SpanFields {
     /// The line of a call has the fields of its spans from this crate already, and the IDs of a span in a call.
     pub(super) fn capture(
         span: &Metadata<'_>,
-        in_call: bool,
+        in_call: impl FnOnce() -> bool,
         record: impl FnOnce(&mut dyn Visit),
     ) -> Self {
         let is_own_span = span.target().starts_with("tower_keep::");
+        // Asked only where it makes a difference, since it may take a lock.
+        let in_call = !is_own_span && in_call();
         let mut fields = SpanFields::default();
         let _scope = CatchScope::enter();
         with_line_buffer(|buffer| {
             record(&mut FieldVisitor {
                 scratch: &mut buffer.scratch,
                 is_access_line: false,
-                filter: |name: &str| {
-                    let is_hidden =
-                        is_own_span || name.starts_with("otel.") || in_call && is_id_field(name);
-                    name == NAME_FIELD || !is_hidden
+                find: |field: &Field| {
+                    let name = plain_name(field.name());
+                    let is_hidden = is_own_span
+                        || name.starts_with("otel.")
+                        || in_call && id_position(name).is_some();
+                    (name == NAME_FIELD || !is_hidden).then_some(name)
                 },
                 on_field: |name: &'static str, value: FieldValue<'_>| {
                     fields.set(name, OwnedValue::new(value, MAX_SPAN_VALUE));

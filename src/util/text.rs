@@ -13,7 +13,7 @@ use super::error_chain::sources;
 pub(crate) const ELLIPSIS: char = '…';
 
 /// The longest character, in bytes of UTF-8.
-const MAX_CHAR_BYTES: usize = 4;
+pub(crate) const MAX_CHAR_BYTES: usize = 4;
 
 /// Returns the beginning of a text, at most `max` bytes of whole characters.
 pub(crate) fn truncate(text: &str, max: usize) -> &str {
