@@ -193,3 +193,109 @@ pub(super) fn close(span: &Span, call: &CallLabels<'_>, report: &CallReport<'_>,
         otel.status_description = description.as_deref(),
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use http::StatusCode;
+    use tracing::{
+        Subscriber,
+        field::{Field, Visit},
+        span::{Id, Record},
+    };
+    use tracing_subscriber::layer::{Context as LayerContext, Layer, SubscriberExt};
+
+    use super::*;
+    use crate::{
+        call::{CallClock, CallEnd},
+        errors::error_description::ErrorDescription,
+        protocol::Side,
+        track::{labels::ErrorLabel, long_lived::LongLived},
+    };
+
+    /// The names of the fields that are recorded with values.
+    #[derive(Clone, Default)]
+    struct Recorded(Arc<Mutex<Vec<&'static str>>>);
+
+    impl Visit for Recorded {
+        fn record_debug(&mut self, field: &Field, _: &dyn fmt::Debug) {
+            self.0.lock().expect("no panic").push(field.name());
+        }
+    }
+
+    impl<S: Subscriber> Layer<S> for Recorded {
+        fn on_record(&self, _: &Id, values: &Record<'_>, _: LayerContext<'_, S>) {
+            values.record(&mut self.clone());
+        }
+    }
+
+    /// Ends a call, and returns what is recorded in its span.
+    fn recorded_at_end(
+        side: Side,
+        outcome: Outcome,
+        code: Option<GrpcCode>,
+        has_target: bool,
+    ) -> Vec<&'static str> {
+        let recorded = Recorded::default();
+        let subscriber = tracing_subscriber::registry().with(recorded.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            let mut request =
+                RequestLabels::from_request(side, &Request::new(()), false, code.is_some());
+            request.set_version(http::Version::HTTP_2);
+            let start = SpanStart {
+                labels: request,
+                path: None,
+                route: None,
+                server: None,
+                client: None,
+                has_span_ids: false,
+            };
+            let span = call_span!(Level::INFO, start, None);
+            let call = CallLabels {
+                request,
+                target: Some(1),
+                target_name: Some("target"),
+                status: Some(200),
+                grpc_code: code,
+                error: ErrorLabel::None,
+                long_lived: LongLived::No,
+            };
+            let clock = CallClock::default();
+            let mut end = CallEnd::new(outcome, &clock);
+            end.status = Some(StatusCode::OK);
+            end.grpc_code = code;
+            let error = ErrorDescription::from_end(&end, side);
+            close(&span, &call, &CallReport::new(&end, error), has_target);
+        });
+        let recorded = recorded.0.lock().expect("no panic");
+        recorded.clone()
+    }
+
+    #[test]
+    fn span_end_has_every_field_that_has_a_value() {
+        let (server, client, success) = (Side::Server, Side::Client, Outcome::Success);
+        let status = "http.response.status_code";
+        assert_eq!(
+            recorded_at_end(server, success, None, true),
+            [status, "outcome"]
+        );
+        assert_eq!(
+            recorded_at_end(server, success, None, false),
+            ["otel.name", "http.route", status, "outcome"]
+        );
+        assert_eq!(
+            recorded_at_end(client, success, None, true),
+            [status, "network.protocol.version", "outcome"]
+        );
+        let code = Some(GrpcCode::OK);
+        assert_eq!(
+            recorded_at_end(server, success, code, true),
+            [status, "rpc.response.status_code", "outcome"]
+        );
+        assert_eq!(
+            recorded_at_end(server, Outcome::Failure, None, true),
+            [status, "outcome", "error.type", "otel.status_code"]
+        );
+    }
+}
