@@ -12,7 +12,7 @@ use crate::{track::ACCESS_TARGET, util::append_map::AppendMap};
 /// The number of callsites whose fields are kept, per layer. Those of further callsites are looked at for each event.
 const MAX_CALLSITES: usize = 2_048;
 
-/// What a line does with a field.
+/// The part of a line that a field becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FieldRole {
     Message,
@@ -30,7 +30,7 @@ pub(super) enum FieldRole {
 pub(super) struct EventField {
     pub(super) role: FieldRole,
     pub(super) name: &'static str,
-    /// What stands before the value in the line, the name included.
+    /// The text before the value in the line, the name included.
     pub(super) key: Box<str>,
 }
 

@@ -1,7 +1,7 @@
 use super::span_fields::SpanFields;
 use crate::context::Context;
 
-/// What lines need of a span, stored as one of its extensions.
+/// The parts of a span that lines need, stored as one of its extensions.
 #[derive(Debug)]
 pub(super) struct SpanData {
     /// The call that the span was created in, so that a task inside of the span has the IDs.
