@@ -39,7 +39,7 @@ fn needs_escape(c: char) -> bool {
 impl Escape {
     /// Returns whether a text is written as it is. One with other characters than ASCII is looked at one by one.
     #[inline]
-    fn is_plain(self, text: &str) -> bool {
+    pub(super) fn is_plain(self, text: &str) -> bool {
         let bytes = text.as_bytes();
         let (words, rest) = bytes.as_chunks::<WORD>();
         let is_plain = |word: &[u8; WORD]| self.is_plain_word(u64::from_ne_bytes(*word));

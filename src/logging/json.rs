@@ -69,6 +69,19 @@ pub(super) fn push_key(out: &mut String, name: &str) {
 
 /// Writes a field of an event. Returns `false` and writes nothing if there is no room.
 pub(super) fn write_field(out: &mut String, key: &str, value: FieldValue<'_>, room: usize) -> bool {
+    if let FieldValue::Text(text) = value
+        && text.len() < MAX_VALUE
+        && key.len() + text.len() + MIN_ROOM <= room
+        && Escape::Json.is_plain(text)
+    {
+        // The same as below, which asks more on the way.
+        out.reserve(key.len() + text.len() + 2);
+        out.push_str(key);
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+        return true;
+    }
     write_pair(out, |out| out.push_str(key), value, room)
 }
 
@@ -148,4 +161,33 @@ pub(super) fn write_span(
     }
     out.push('}');
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn field_without_escapes_is_truncated_and_dropped_like_any_other() {
+        let long = "x".repeat(MAX_VALUE + 1);
+        let texts = [
+            "",
+            "plain",
+            "a\"b",
+            &long[..MAX_VALUE - 1],
+            &long[..MAX_VALUE],
+            &long,
+        ];
+        for text in texts {
+            for room in (0..40).chain(MAX_VALUE + 6..MAX_VALUE + 18) {
+                let value = FieldValue::Text(text);
+                let (mut field, mut pair) = (String::from("{"), String::from("{"));
+                let is_written = write_field(&mut field, ",\"key\":", value, room);
+                let write_key = |out: &mut String| out.push_str(",\"key\":");
+                assert_eq!(is_written, write_pair(&mut pair, write_key, value, room));
+                assert_eq!(field, pair, "room {room}");
+                assert!(field.len() <= 1 + room);
+            }
+        }
+    }
 }

@@ -46,15 +46,33 @@ pub(super) fn push_float(out: &mut String, number: f64) {
         let _ = write!(out, "{number:?}");
         return;
     }
-    push_unsigned(out, thousandths / 1_000);
-    out.push('.');
-    let decimals = padded::<3>((thousandths % 1_000) as u32);
-    let len = match decimals {
-        [_, b'0', b'0'] => 1,
-        [_, _, b'0'] => 2,
-        _ => 3,
-    };
-    push_ascii(out, &decimals[..len]);
+    push_thousandths(out, thousandths);
+}
+
+/// Appends `1.25` for 1,250, and `3.0` for 3,000.
+fn push_thousandths(out: &mut String, thousandths: u64) {
+    let (mut number, mut decimals) = (thousandths, 3);
+    while decimals > 1 && number % 10 == 0 {
+        number /= 10;
+        decimals -= 1;
+    }
+    // Filled from its end.
+    let mut text = [b'.'; MAX_DIGITS + 1];
+    let point = text.len() - decimals - 1;
+    for place in text[point + 1..].iter_mut().rev() {
+        *place = digit(number);
+        number /= 10;
+    }
+    let mut start = point;
+    loop {
+        start -= 1;
+        text[start] = digit(number);
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    push_ascii(out, &text[start..]);
 }
 
 fn padded<const N: usize>(mut number: u32) -> [u8; N] {
