@@ -15,6 +15,7 @@ use crate::{
     // All that is asked of a module further up: deadlines are part of a context.
     context::{TimeBudget, caller_deadline},
     protocol::{CallState, Protocol},
+    util::sharded_arc::ShardedRef,
 };
 
 /// The tolerance when a deadline is compared: clocks differ, and what is sent on is rounded.
@@ -26,7 +27,7 @@ const DEADLINE_SLACK: Duration = Duration::from_millis(100);
 /// the body does.
 #[must_use = "dropping it reports the call as cancelled"]
 pub struct InFlightCall<G: Guard, P: Protocol> {
-    stack: Arc<GuardStack<G, P>>,
+    stack: ShardedRef<GuardStack<G, P>>,
     // None once the call is complete, or if `admit` has panicked.
     permit: Option<G::Permit>,
     exchange: P::Call,
@@ -40,7 +41,7 @@ impl<G: Guard, P: Protocol> InFlightCall<G, P> {
     /// Begins a call that was admitted, or of which a part of the guards must learn that another has rejected it.
     #[inline]
     pub(super) fn new(
-        stack: Arc<GuardStack<G, P>>,
+        stack: ShardedRef<GuardStack<G, P>>,
         permit: Option<G::Permit>,
         exchange: P::Call,
         clock: &CallClock,

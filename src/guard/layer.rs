@@ -6,6 +6,7 @@ use super::{BackPressure, FailFast, Guard, GuardStack, Guarded, Measure, PassThr
 use crate::{
     call::{Classifier, ClassifyInput, ClassifyOutput},
     protocol::{AnyService, Client, GrpcClient, Protocol, Server},
+    util::sharded_arc::ShardedArc,
 };
 
 /// A layer that wraps services in guards. All services of the layer and their clones share the same guards.
@@ -31,7 +32,7 @@ use crate::{
 /// # let _ = layer;
 /// ```
 pub struct GuardLayer<G, P, M = FailFast> {
-    stack: Arc<GuardStack<G, P>>,
+    stack: ShardedArc<GuardStack<G, P>>,
     mode: PhantomData<fn() -> M>,
 }
 
@@ -43,7 +44,7 @@ impl<G: Guard, P, M> GuardLayer<G, P, M> {
 
     fn of(guards: Arc<G>, protocol: P, wants: Measure) -> Self {
         GuardLayer {
-            stack: Arc::new(GuardStack {
+            stack: ShardedArc::new(GuardStack {
                 guards,
                 protocol,
                 measure: wants,

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     call::{CatchScope, catch_hook, catch_nested_hook},
     protocol::{CallState, Protocol, ReadRequest, Respond},
+    util::sharded_arc::ShardedArc,
 };
 
 /// The number of times that guards are asked again whose time has come.
@@ -26,7 +27,7 @@ const CALLED_ONCE: &str = "a request is sent once";
 /// A service inside its guards. Made by [`GuardLayer`](super::GuardLayer).
 pub struct Guarded<S, G, P, M = FailFast> {
     inner: S,
-    stack: Arc<GuardStack<G, P>>,
+    stack: ShardedArc<GuardStack<G, P>>,
     ready_waiter: ReadyWaiter,
     ready_wait: ReadyWait,
     inner_state: InnerState,
@@ -34,7 +35,7 @@ pub struct Guarded<S, G, P, M = FailFast> {
 }
 
 impl<S, G, P, M> Guarded<S, G, P, M> {
-    pub(super) fn new(inner: S, stack: Arc<GuardStack<G, P>>) -> Self {
+    pub(super) fn new(inner: S, stack: ShardedArc<GuardStack<G, P>>) -> Self {
         Guarded {
             inner,
             stack,
@@ -84,7 +85,7 @@ impl<S, G, P, M> Guarded<S, G, P, M> {
         let clock = exchange.clock().with_side(P::SIDE);
         let admitted = stack.guards.try_admit(request, &clock);
         let wait = stack.measure.readiness_wait.then(|| self.ready_wait.take());
-        let call = InFlightCall::new(stack.clone(), admitted.permit, exchange, &clock, wait);
+        let call = InFlightCall::new(stack.reference(), admitted.permit, exchange, &clock, wait);
         GuardFuture::new(call, admitted.rejection)
     }
 

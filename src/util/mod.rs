@@ -8,6 +8,7 @@ pub(crate) mod family;
 pub(crate) mod fnv;
 pub(crate) mod history;
 pub(crate) mod hook;
+pub(crate) mod padded;
 pub(crate) mod panics;
 pub(crate) mod per_recorder;
 pub(crate) mod poll;
@@ -16,6 +17,8 @@ pub(crate) mod recorder;
 pub(crate) mod setting_changes;
 #[cfg(feature = "serde")]
 pub(crate) mod setting_serde;
+pub(crate) mod sharded_arc;
 pub(crate) mod shared_gauges;
 pub(crate) mod sync;
 pub(crate) mod text;
+pub(crate) mod thread_slot;

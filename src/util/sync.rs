@@ -13,7 +13,7 @@
 //! | whether a breaker has been shown to the global recorder, and which recorder that is | set once, and only saves doing it again |
 //! | the gauges of local recorders | one lock, for a list of handles |
 //! | whether a call that waits for its service has been made | set once, by the task that asks for it |
-//! | the seeds of the jitter of retries, the versions of applied settings | one `fetch_add` gives each a number of its own |
+//! | the seeds of the jitter of retries, the versions of applied settings, the slots of threads | one `fetch_add` gives each a number of its own |
 //! | whether a panic has been reported | one `swap`, and only the first gets `false` |
 //! | whether the writer of a log has failed | set after the failure; one `swap` takes it, and only puts a line break before a line |
 //! | problem bodies, route slots, the metrics of a tracker, the global tables | std's `OnceLock` alone: whoever is first fills it, and all see the same |

@@ -1,13 +1,23 @@
 //! Calls that are dropped before their end.
 
-use std::{task::Poll, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    task::Poll,
+    thread,
+    time::Duration,
+};
 
 use tokio::time::advance;
-use tower::Layer;
+use tower::{Layer, Service, service_fn};
 use tower_keep::{
     GuardLayer,
     Outcome::{self, *},
-    call::Evidence::{self, *},
+    Rejection,
+    call::{
+        CallClock, CallEnd,
+        Evidence::{self, *},
+    },
+    guard::{Admit, Guard},
     testing::{CountingWaker, RecordingGuard, Reply, ScriptedBody},
 };
 
@@ -212,4 +222,50 @@ async fn deadline_of_request_applies_to_grpc_only() {
     drop(future);
     assert_eq!(spy.single().outcome, Cancelled);
     assert_eq!(spy.single().admitted_at, None, "nobody asked for the time");
+}
+
+/// Threads count references for themselves; none of them keeps a guard.
+#[test]
+fn guards_are_dropped_with_the_last_handle_and_call_of_any_thread() {
+    struct Watched(#[allow(dead_code)] Arc<()>);
+    impl Guard for Watched {
+        type Permit = ();
+        fn on_end(&self, (): (), _: &CallEnd<'_>) {}
+    }
+    impl<Req> Admit<Req> for Watched {
+        fn admit(&self, _: &mut Req, _: &CallClock) -> Result<(), Rejection> {
+            Ok(())
+        }
+    }
+    let value = Arc::new(());
+    let watch: Weak<()> = Arc::downgrade(&value);
+    let hang = service_fn(|(): ()| std::future::pending::<Result<(), std::io::Error>>());
+    let layer = GuardLayer::any(Watched(value)).pass_through();
+    let service = layer.layer(hang);
+    // These threads stay, and their calls end on another one.
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let stopped = Arc::new(std::sync::Mutex::new(stopped));
+    let (calls, made) = std::sync::mpsc::channel();
+    let threads = [(); 4].map(|()| {
+        let (service, calls, stopped) = (service.clone(), calls.clone(), stopped.clone());
+        thread::spawn(move || {
+            let mut own = service.clone();
+            drop(service);
+            let _ = calls.send(own.call(()));
+            drop((own, calls));
+            let _ = stopped.lock().map(|stopped| stopped.recv());
+        })
+    });
+    drop((layer, service, calls));
+    let mut calls: Vec<_> = made.iter().collect();
+    assert_eq!(calls.len(), threads.len());
+    let last = calls.pop();
+    drop(calls);
+    assert!(watch.upgrade().is_some());
+    drop(last);
+    assert!(watch.upgrade().is_none());
+    drop(stop);
+    for thread in threads {
+        thread.join().expect("no panic");
+    }
 }
