@@ -3,7 +3,11 @@
 use tokio::time::Instant;
 
 use super::{
-    bucket::Bucket, bucket_clock::BucketClock, permit::PermitState, state::CircuitState,
+    bucket::Bucket,
+    bucket_clock::BucketClock,
+    pending_successes::{PendingSuccesses, Push},
+    permit::PermitState,
+    state::CircuitState,
     window_shape::WindowShape,
 };
 use crate::{
@@ -13,11 +17,6 @@ use crate::{
 
 const STATE_BITS: u32 = 3;
 const STATE_MASK: u64 = (1 << STATE_BITS) - 1;
-const COUNT_BITS: u32 = 16;
-const BUCKET_BITS: u32 = 20;
-const SHAPE_BITS: u32 = 8;
-/// The mask of the count, and so the maximum number of pending successes.
-pub(super) const MAX_PENDING: u64 = (1 << COUNT_BITS) - 1;
 
 /// The packed words that threads read and write without the lock. Only the thread that holds the lock changes the
 /// generation, the state, the run and the shape.
@@ -25,18 +24,12 @@ pub(super) const MAX_PENDING: u64 = (1 << COUNT_BITS) - 1;
 pub(super) struct FastPath {
     /// 61 bits of generation, 3 bits of state.
     state: AtomicU64,
-    /// Successes since the lock was last held, all of one generation and bucket: the last 20 bits of the generation, 8 of
-    /// the number of the window's shape, 20 of the bucket, 16 of count.
-    ///
-    /// A success is added only to a word of its own generation, shape and bucket, by one compare-and-swap. So the thread
-    /// that holds the lock and swaps the word gets each success once, and in its bucket. They are successes in a row,
-    /// because a failure takes the lock and empties the word first. That keeps the failure streak and count windows exact.
-    pending: AtomicU64,
+    pending: PendingSuccesses,
     /// The state machine's run of successes, for successes that are counted without the lock.
     run_id: AtomicU32,
     start: Instant,
     /// The shape of the window. One that is out of date costs no more than the lock: it has another number than the
-    /// pending word, so that the success is counted under the lock, which has the present shape.
+    /// pending words, so that the success is counted under the lock, which has the present shape.
     shape: AtomicU64,
 }
 
@@ -44,7 +37,7 @@ impl FastPath {
     pub(super) fn new(state: CircuitState, clock: BucketClock, pending_bucket: Bucket) -> Self {
         FastPath {
             state: AtomicU64::new(pack_state(0, state)),
-            pending: AtomicU64::new(pending_tag(0, pending_bucket)),
+            pending: PendingSuccesses::new(0, pending_bucket),
             run_id: AtomicU32::new(0),
             start: clock.start,
             shape: AtomicU64::new(clock.shape.bits()),
@@ -105,7 +98,7 @@ impl FastPath {
 
     /// Counts a success of a closed circuit: the only thing that most calls do. Returns where it was counted.
     ///
-    /// Calls `report_state` now and then: often enough to find a new metrics recorder. Calls `count_locked` if the word is
+    /// Calls `report_state` now and then: often enough to find a new metrics recorder. Calls `count_locked` if the thread's lane is
     /// full or belongs to another generation, shape or bucket; it returns the bucket in which it has counted the success.
     #[inline]
     pub(super) fn record_success(
@@ -120,8 +113,8 @@ impl FastPath {
         // Once: the bucket, its number and the maximum belong together.
         let shape = self.shape();
         let mut bucket = self.bucket_of(shape, clock);
-        match self.push(pending_tag(generation, bucket), shape.max_pending()) {
-            // Somebody has held the lock since the last success.
+        match self.pending.push(generation, bucket, shape.max_pending()) {
+            // Somebody has held the lock since the last success of this lane.
             Push::Added { before: 0 } => report_state(),
             Push::Added { .. } => {}
             // A count window that is full of successes does not change by another. Successes alone never empty its word,
@@ -137,57 +130,14 @@ impl FastPath {
         }
     }
 
-    /// Adds a success to the word, if it has this tag and holds less than the maximum.
-    #[inline]
-    fn push(&self, tag: u64, max: u64) -> Push {
-        // Relaxed, since a stale word costs no more than another turn: the exchange compares it.
-        let mut word = self.pending.load(Ordering::Relaxed);
-        loop {
-            let count = word & MAX_PENDING;
-            if word != tag | count {
-                return Push::OtherTag;
-            }
-            if count >= max {
-                return Push::Full;
-            }
-            match self.pending.compare_exchange_weak(
-                word,
-                word + 1,
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return Push::Added { before: count },
-                Err(present) => word = present,
-            }
-        }
-    }
-
-    /// Takes the pending successes, and makes the word one for this generation and bucket. Called under the lock.
+    /// Takes the pending successes, and makes what comes next that of this generation and bucket. Called under the lock.
     pub(super) fn drain(&self, generation: u64, bucket: Bucket) -> u64 {
-        let tag = pending_tag(generation, bucket);
-        self.pending.swap(tag, Ordering::AcqRel) & MAX_PENDING
+        self.pending.drain(generation, bucket)
     }
-}
-
-/// The result of adding a success to the word of pending successes.
-enum Push {
-    /// Added to those that it held before.
-    Added {
-        before: u64,
-    },
-    Full,
-    OtherTag,
 }
 
 fn pack_state(generation: u64, state: CircuitState) -> u64 {
     generation << STATE_BITS | state as u64
-}
-
-#[inline]
-fn pending_tag(generation: u64, bucket: Bucket) -> u64 {
-    let index = bucket.index & ((1 << BUCKET_BITS) - 1);
-    let generation = generation << (SHAPE_BITS + BUCKET_BITS + COUNT_BITS);
-    generation | u64::from(bucket.shape) << (BUCKET_BITS + COUNT_BITS) | index << COUNT_BITS
 }
 
 #[cfg(test)]
@@ -195,6 +145,7 @@ mod tests {
     use std::{cell::Cell, time::Duration};
 
     use super::*;
+    use crate::breaker::pending_successes::MAX_PENDING;
 
     const WIDTH: Duration = Duration::from_secs(1);
 
@@ -349,19 +300,5 @@ mod tests {
             assert!(harness.record(0, 2).0);
         }
         assert_eq!(fast_path.drain(0, bucket(1)), 2);
-    }
-
-    #[test]
-    fn pending_word_keeps_generation_shape_and_bucket_apart() {
-        let tag = |generation, shape, index| pending_tag(generation, Bucket { shape, index });
-        assert_eq!(
-            tag(0, 0, 1 << BUCKET_BITS),
-            tag(0, 0, 0),
-            "outgrows its bits"
-        );
-        assert_ne!(tag(0, 1, 0), tag(0, 0, 1 << BUCKET_BITS));
-        assert_ne!(tag(1, 0, 0), tag(0, 255, (1 << BUCKET_BITS) - 1));
-        let distinct = [tag(1, 0, 0), tag(0, 1, 0), tag(0, 0, 1), tag(0, 0, 0)];
-        assert_eq!(distinct, [1 << 44, 1 << 36, 1 << 16, 0]);
     }
 }

@@ -28,9 +28,12 @@ use crate::{
     call::{CallClock, CallEnd, Evidence, Label, Rejection, catch_hook},
     guard::{Head, ReadySignal, Rejects},
     protocol::upload::Upload,
-    util::sync::{
-        Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering},
+    util::{
+        padded::Padded,
+        sync::{
+            Mutex, MutexGuard,
+            atomic::{AtomicBool, Ordering},
+        },
     },
 };
 
@@ -48,7 +51,8 @@ pub(super) struct BreakerShared {
     retry_after: RetryAfterRules,
     shadow: AtomicBool,
     pub(super) fast_path: FastPath,
-    locked: Mutex<Locked>,
+    /// Padded: whoever takes it must not take the lines of what every call reads.
+    locked: Padded<Mutex<Locked>>,
     pub(super) reporter: Reporter,
     /// Wakes callers that wait for readiness whenever the calls that are rejected may have changed.
     pub(super) signal: ReadySignal,
@@ -108,7 +112,12 @@ impl BreakerShared {
             shadow: AtomicBool::new(shadow),
             retry_after: RetryAfterRules::new(open_on_retry_after, head_rule),
             fast_path: FastPath::new(machine.state(), clock, bucket),
-            locked: Mutex::new(Locked::new(machine, bucket, switch_version, mode)),
+            locked: Padded(Mutex::new(Locked::new(
+                machine,
+                bucket,
+                switch_version,
+                mode,
+            ))),
             reporter,
             signal: ReadySignal::new(),
         }
@@ -168,7 +177,7 @@ impl BreakerShared {
         let now = Instant::now();
         let clock = locked.machine.clock_of(config);
         if let Some(clock) = clock {
-            // Before the window itself: what the pending word holds belongs to the window of before.
+            // Before the window itself: what the pending words hold belongs to the window of before.
             self.fast_path.store_shape(clock.shape);
             self.move_pending(&mut locked, clock.bucket_at(now));
         }
@@ -507,7 +516,7 @@ impl BreakerShared {
         bucket
     }
 
-    /// Makes the pending word one of this bucket. What it holds belongs to the bucket of before: successes that other
+    /// Makes the pending words those of this bucket. What they hold belongs to the bucket of before: successes that other
     /// threads have added since the lock was taken.
     fn move_pending(&self, locked: &mut Locked, bucket: Bucket) {
         let before = std::mem::replace(&mut locked.pending_bucket, bucket);
@@ -557,7 +566,7 @@ impl BreakerShared {
         let generation = locked.machine.generation();
         // Not by the transition: the reset of a closed circuit is none, and yet makes the calls in flight too late.
         if generation != before {
-            // The pending word first: a success of the new generation must find it.
+            // The pending words first: a success of the new generation must find it.
             self.fast_path.drain(generation, locked.pending_bucket);
             self.fast_path.store(generation, locked.machine.state());
         }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{bucket::Bucket, fast_path::MAX_PENDING};
+use super::{bucket::Bucket, pending_successes::MAX_PENDING};
 
 /// Set if the window counts a number of calls.
 const COUNT_BIT: u64 = 1 << 63;

@@ -1,4 +1,4 @@
-//! Successes counted through the word: none lost, none twice, each in its bucket and generation.
+//! Successes counted through the lanes: none lost, none twice, each in its bucket and generation.
 
 use super::*;
 
@@ -101,6 +101,26 @@ fn success_between_two_failures_ends_their_row() {
         assert_eq!(breaker.machine().state(), CircuitState::Closed);
         breaker.call(Outcome::Failure, 0);
         assert_eq!(breaker.calls_since(0), 5);
+    });
+}
+
+/// The lanes are emptied one after the other, while successes are added to each.
+#[test]
+fn successes_of_several_lanes_end_a_row_of_failures() {
+    model(|| {
+        let breaker = TestBreaker::new(settings().consecutive_failures(3));
+        breaker.call(Outcome::Failure, 0);
+        let threads = [(); 2].map(|()| {
+            breaker.spawn(|breaker| {
+                breaker.call(Outcome::Success, 0);
+            })
+        });
+        breaker.call(Outcome::Failure, 0);
+        join(threads);
+        breaker.call(Outcome::Failure, 0);
+        assert_eq!(breaker.shared.state(), CircuitState::Closed);
+        assert_eq!(breaker.calls_since(0), 5);
+        breaker.check();
     });
 }
 
