@@ -51,4 +51,6 @@ pub(crate) use packed_option::PackedOption;
 pub(crate) use timeout_drop::{
     current_timeout, drop_on_timeout, mark_never_called, track_never_called,
 };
-pub(crate) use timeout_trailers::{classify_timeout_trailers, timeout_trailers};
+pub(crate) use timeout_trailers::{
+    GRPC_MESSAGE, GRPC_STATUS, classify_timeout_trailers, timeout_trailers,
+};

@@ -3,9 +3,11 @@
 use http::{HeaderMap, HeaderValue, header::HeaderName};
 
 use super::{Classification, Elapsed, Evidence, GrpcCode, Outcome};
+use crate::util::headers::find_header;
 
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+// Statics: a name in text is parsed at each use, and a constant is made and dropped.
+pub(crate) static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+pub(crate) static GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 // Trailers carry no extensions, so the message is recognized by its address, which no peer can send. The address stays the
 // same when a layer holds trailers back or copies their values.
@@ -22,14 +24,14 @@ pub(crate) fn timeout_trailers(why: &Elapsed) -> HeaderMap {
     };
     let mut trailers = HeaderMap::with_capacity(2);
     let code = GrpcCode::DEADLINE_EXCEEDED.as_u8();
-    trailers.insert(GRPC_STATUS, HeaderValue::from(u16::from(code)));
-    trailers.insert(GRPC_MESSAGE, HeaderValue::from_static(message));
+    trailers.insert(&GRPC_STATUS, HeaderValue::from(u16::from(code)));
+    trailers.insert(&GRPC_MESSAGE, HeaderValue::from_static(message));
     trailers
 }
 
 /// Classifies a call by its trailers, if this process made them on a timeout.
 pub(crate) fn classify_timeout_trailers(trailers: &HeaderMap) -> Option<Classification> {
-    let message = trailers.get(GRPC_MESSAGE)?.as_bytes();
+    let message = find_header(trailers, &GRPC_MESSAGE)?.as_bytes();
     let made_here = |known: &&(&str, Classification)| std::ptr::eq(message, known.0.as_bytes());
     let known = [
         (

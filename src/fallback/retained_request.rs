@@ -88,7 +88,7 @@ impl<B> RetainedRequest<B> {
         // The other service only has the time that is left.
         if let Some(deadline) = self.grpc_deadline {
             let left = write_grpc_timeout(deadline.saturating_duration_since(Instant::now()));
-            parts.headers.insert(GRPC_TIMEOUT, left);
+            parts.headers.insert(&GRPC_TIMEOUT, left);
         }
         Some(Request::from_parts(parts, body))
     }

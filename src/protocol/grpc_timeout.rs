@@ -1,11 +1,19 @@
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
-pub(crate) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+use crate::util::headers::find_header;
+
+pub(crate) static GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+
+/// Returns how long the caller of a gRPC request waits, if that says so.
+#[inline]
+pub(crate) fn grpc_timeout_of(headers: &HeaderMap) -> Option<Duration> {
+    find_header(headers, &GRPC_TIMEOUT).and_then(parse_grpc_timeout)
+}
 
 /// Parses `grpc-timeout`: at most eight digits and a unit, as the gRPC protocol over HTTP/2 has it.
-pub(crate) fn parse_grpc_timeout(value: &HeaderValue) -> Option<Duration> {
+fn parse_grpc_timeout(value: &HeaderValue) -> Option<Duration> {
     let (unit, digits) = value.as_bytes().split_last()?;
     if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
         return None;
@@ -25,28 +33,41 @@ pub(crate) fn parse_grpc_timeout(value: &HeaderValue) -> Option<Duration> {
     })
 }
 
+/// The largest number that the protocol allows: eight digits.
+const MAX_VALUE: u128 = 99_999_999;
+/// The length of that number and a unit.
+const MAX_LEN: usize = 9;
+/// The nanoseconds and the letter of each unit.
+const UNITS: [(u128, u8); 6] = [
+    (1, b'n'),
+    (1_000, b'u'),
+    (1_000_000, b'm'),
+    (1_000_000_000, b'S'),
+    (60_000_000_000, b'M'),
+    (3_600_000_000_000, b'H'),
+];
+
 /// Formats `grpc-timeout` in the finest unit for which eight digits suffice, never longer than the time.
 ///
 /// The protocol has no zero: no time at all becomes a nanosecond.
 pub(crate) fn write_grpc_timeout(time: Duration) -> HeaderValue {
-    const MAX_VALUE: u128 = 99_999_999;
-    let units = [
-        (1, 'n'),
-        (1_000, 'u'),
-        (1_000_000, 'm'),
-        (1_000_000_000, 'S'),
-        (60_000_000_000, 'M'),
-        (3_600_000_000_000, 'H'),
-    ];
     let nanos = time.as_nanos().max(1);
     // Integer division rounds down: the peer must not believe that it has more time than there is.
-    let written = |(unit, letter): &(u128, char)| {
-        let number = nanos / unit;
-        (number <= MAX_VALUE).then(|| format!("{number}{letter}"))
-    };
-    let text = units.iter().find_map(written);
-    let text = text.unwrap_or_else(|| format!("{MAX_VALUE}H"));
-    HeaderValue::try_from(text).expect("digits and a letter are a header value")
+    let fits = |&&(unit, _): &&(u128, u8)| nanos / unit <= MAX_VALUE;
+    let finest = UNITS.iter().find(fits);
+    let (number, letter) =
+        finest.map_or((MAX_VALUE, b'H'), |&(unit, letter)| (nanos / unit, letter));
+    // Digits from the last to the first, without a formatter.
+    let (mut text, mut first, mut rest) = ([letter; MAX_LEN], MAX_LEN - 1, number as u32);
+    loop {
+        first -= 1;
+        text[first] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    HeaderValue::from_bytes(&text[first..]).expect("digits and a letter are a header value")
 }
 
 #[cfg(test)]
@@ -57,7 +78,9 @@ mod tests {
     fn grpc_timeout_is_written_in_the_finest_unit_that_fits() {
         let write = |time| write_grpc_timeout(time);
         assert_eq!(write(Duration::ZERO), "1n");
+        assert_eq!(write(Duration::from_nanos(10)), "10n");
         assert_eq!(write(Duration::from_nanos(99_999_999)), "99999999n");
+        assert_eq!(write(Duration::from_nanos(100_000_999)), "100000u");
         assert_eq!(write(Duration::from_millis(100)), "100000u");
         assert_eq!(write(Duration::from_secs(100)), "100000m");
         assert_eq!(write(Duration::from_secs(1_000_000_000)), "16666666M");

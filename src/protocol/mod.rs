@@ -68,7 +68,7 @@ pub use wire::WireFormat;
 pub(crate) use call_state::CallState;
 pub(crate) use classify::{Side, classify_error, classify_grpc_code, error_outcome};
 pub(crate) use exchange::{BodyExpected, HttpExchange, grpc_status_of};
-pub(crate) use grpc_timeout::{GRPC_TIMEOUT, parse_grpc_timeout, write_grpc_timeout};
+pub(crate) use grpc_timeout::{GRPC_TIMEOUT, grpc_timeout_of, write_grpc_timeout};
 pub(crate) use idempotent::{DEFAULT_MAX_REPLAY_BYTES, is_idempotent};
 pub(crate) use kind::{ClientKind, GrpcClientKind, HttpKind, HttpKindFor, ServerKind};
 pub(crate) use local_failure::LocalFailure;

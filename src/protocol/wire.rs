@@ -1,6 +1,7 @@
 use http::{HeaderMap, Method, Request, Version, header};
 
 use super::Side;
+use crate::util::headers::find_header;
 
 /// The wire format of a call: decided once from the request, and revised once by the response.
 ///
@@ -66,11 +67,9 @@ impl WireFormat {
     /// Returns the wire format that the content type of a request or a response names.
     #[inline]
     pub(crate) fn from_headers(headers: &HeaderMap) -> Self {
-        headers
-            .get(header::CONTENT_TYPE)
-            .map_or(WireFormat::Plain, |value| {
-                WireFormat::from_content_type(value.as_bytes())
-            })
+        find_header(headers, &header::CONTENT_TYPE).map_or(WireFormat::Plain, |value| {
+            WireFormat::from_content_type(value.as_bytes())
+        })
     }
 
     /// Returns the kind of gRPC of a request that is gRPC whatever its headers say.

@@ -6,7 +6,8 @@ use tokio::time::Instant;
 use super::{TimeLimit, header::parse_millis};
 use crate::{
     call::CallClock,
-    protocol::{WireFormat, parse_grpc_timeout},
+    protocol::{WireFormat, grpc_timeout_of},
+    util::headers::find_header,
 };
 
 /// Checked settings of a [`Deadline`](super::Deadline).
@@ -35,9 +36,9 @@ impl DeadlineConfig {
     fn requested_timeout<B>(&self, request: &Request<B>, wire: WireFormat) -> Option<Duration> {
         let headers = request.headers();
         if wire.is_grpc() {
-            return headers.get("grpc-timeout").and_then(parse_grpc_timeout);
+            return grpc_timeout_of(headers);
         }
         let name = self.timeout_header.as_ref()?;
-        headers.get(name).and_then(parse_millis)
+        find_header(headers, name).and_then(parse_millis)
     }
 }

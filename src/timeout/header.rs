@@ -8,6 +8,7 @@ use super::{call_timeout::CallTimeout, config::TimeoutConfig};
 use crate::{
     call::CallClock,
     protocol::{CallState, GRPC_TIMEOUT, Protocol, Side, write_grpc_timeout},
+    util::headers::find_header,
 };
 
 /// Writes the time left into a client's request: in `grpc-timeout` for gRPC, else in the configured header.
@@ -35,7 +36,7 @@ pub(super) fn write_timeout_header<P: Protocol>(
         Some(header) => write_millis_if_shorter(headers, header, left),
         None => {
             // Overwrites: what the caller sent is part of the deadline already.
-            headers.insert(GRPC_TIMEOUT, write_grpc_timeout(left));
+            headers.insert(&GRPC_TIMEOUT, write_grpc_timeout(left));
         }
     }
 }
@@ -43,7 +44,7 @@ pub(super) fn write_timeout_header<P: Protocol>(
 /// Sets the header, unless it holds a shorter time already, whose writer knows better.
 fn write_millis_if_shorter(headers: &mut HeaderMap, header: &HeaderName, left: Duration) {
     let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-    let known = headers.get(header).and_then(parse_millis);
+    let known = find_header(headers, header).and_then(parse_millis);
     if known.is_none_or(|known| known > Duration::from_millis(left)) {
         headers.insert(header, HeaderValue::from(left));
     }

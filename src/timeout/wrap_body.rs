@@ -5,7 +5,11 @@ use http::{HeaderMap, response};
 use http_body::Body;
 
 use super::{TimeoutBody, response::ResponseContext};
-use crate::protocol::{CallState, Protocol, WireFormat, WrapBody};
+use crate::{
+    call::GRPC_STATUS,
+    protocol::{CallState, Protocol, WireFormat, WrapBody},
+    util::headers::find_header,
+};
 
 /// A wrapper that puts bodies in a [`TimeoutBody`], which has the caller's deadline and limits of its own.
 #[derive(Debug)]
@@ -37,5 +41,6 @@ impl<P: Protocol> WrapBody for WrapTimeoutBody<P> {
 /// Returns whether a body ends with a gRPC status in trailers. gRPC-Web has it in the body's last message, and nothing can
 /// be put there once a message has begun.
 fn expects_grpc_trailers(headers: &HeaderMap) -> bool {
-    WireFormat::from_headers(headers) == WireFormat::Grpc && !headers.contains_key("grpc-status")
+    WireFormat::from_headers(headers) == WireFormat::Grpc
+        && find_header(headers, &GRPC_STATUS).is_none()
 }

@@ -2,7 +2,7 @@
 
 use http::{StatusCode, header};
 
-use crate::guard::Head;
+use crate::{guard::Head, util::headers::find_header};
 
 /// The kind of stream that a call is, if it is meant to last. Such a call is never slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ impl LongLived {
         // A CONNECT that fails is an ordinary call.
         let is_tunnel = is_connect && head.status.is_success();
         let is_events = || {
-            let content_type = head.headers.get(header::CONTENT_TYPE);
+            let content_type = find_header(head.headers, &header::CONTENT_TYPE);
             content_type.is_some_and(|value| is_event_stream(value.as_bytes()))
         };
         match head.status == StatusCode::SWITCHING_PROTOCOLS || is_tunnel {

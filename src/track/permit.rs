@@ -5,7 +5,12 @@ use super::{
     access_log::LogFields, byte_counter::ByteCounter, long_lived::LongLived,
     request_labels::RequestLabels, settings_word::SettingsWord, target::Target,
 };
-use crate::{call::Outcome, guard::Head, protocol::WireFormat, util::family::InFlightGauge};
+use crate::{
+    call::{GRPC_STATUS, Outcome},
+    guard::Head,
+    protocol::WireFormat,
+    util::{family::InFlightGauge, headers::find_header},
+};
 
 /// The state of a call that [`Track`](super::Track) stores.
 #[derive(Debug)]
@@ -66,7 +71,7 @@ impl TrackPermit {
         self.method_exists = self.request.is_grpc
             && head.status == StatusCode::OK
             && WireFormat::from_headers(head.headers).is_grpc()
-            && !head.headers.contains_key("grpc-status");
+            && find_header(head.headers, &GRPC_STATUS).is_none();
         // A rejection has not come over a connection, so its version means nothing.
         if self.request.is_client() && head.outcome != Outcome::Rejected {
             self.request.set_version(head.version);

@@ -6,6 +6,7 @@ pub(crate) mod duration;
 pub(crate) mod error_chain;
 pub(crate) mod family;
 pub(crate) mod fnv;
+pub(crate) mod headers;
 pub(crate) mod history;
 pub(crate) mod hook;
 pub(crate) mod padded;

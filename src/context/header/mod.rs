@@ -14,10 +14,9 @@ mod traceparent;
 mod tracestate;
 mod tracestate_list;
 
-use http::{
-    HeaderMap, HeaderValue,
-    header::{AsHeaderName, IntoHeaderName},
-};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::util::headers::remove_rare_header;
 
 pub use baggage::Baggage;
 pub use baggage_member::BaggageMember;
@@ -33,11 +32,11 @@ pub use tracestate::Tracestate;
 /// Sets a header, or removes a stale one where there is no value to send.
 pub(super) fn set_or_remove_header(
     headers: &mut HeaderMap,
-    name: impl IntoHeaderName + AsHeaderName,
+    name: &HeaderName,
     value: Option<HeaderValue>,
 ) {
     match value {
-        Some(value) => headers.insert(name, value),
-        None => headers.remove(name),
-    };
+        Some(value) => drop(headers.insert(name, value)),
+        None => remove_rare_header(headers, name),
+    }
 }

@@ -1,7 +1,10 @@
 use http::{HeaderName, Request};
 
 use super::RequestIdPolicy;
-use crate::context::{Context, IdFormat, TraceFormat, header::set_or_remove_header};
+use crate::{
+    context::{Baggage, Context, IdFormat, TraceFormat, header::set_or_remove_header},
+    util::headers::remove_rare_header,
+};
 
 /// Checked settings of a [`Propagate`](super::Propagate).
 #[derive(Clone, Debug)]
@@ -55,7 +58,7 @@ impl PropagateConfig {
         headers.insert(&self.request_id_header, request_id.header_value().clone());
         // Before the formats are written, since some of these names are theirs.
         for name in &self.stale_headers {
-            headers.remove(name);
+            remove_rare_header(headers, name);
         }
         for format in &self.trace_formats {
             format.write(context.trace_context(), headers);
@@ -63,6 +66,6 @@ impl PropagateConfig {
         // Where none is sent, a copied header is removed: third parties must not see it.
         let baggage = context.baggage().filter(|_| self.baggage);
         let baggage = baggage.and_then(|baggage| baggage.to_header_value());
-        set_or_remove_header(headers, "baggage", baggage);
+        set_or_remove_header(headers, &Baggage::HEADER, baggage);
     }
 }

@@ -71,7 +71,7 @@ impl TraceFormat {
                 headers.insert(Traceparent::HEADER, trace.traceparent().to_header_value());
                 let state = trace.tracestate.as_ref();
                 let state = state.and_then(Tracestate::to_header_value);
-                set_or_remove_header(headers, Tracestate::HEADER, state);
+                set_or_remove_header(headers, &Tracestate::HEADER, state);
             }
             TraceFormat::B3 => b3::write_single(trace, headers),
             TraceFormat::B3Multi => b3::write_multi(trace, headers),

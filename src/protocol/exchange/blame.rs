@@ -4,8 +4,9 @@ use http::HeaderMap;
 
 use super::{HttpExchange, failure_detail::decode_grpc_message};
 use crate::{
-    call::{Classification, Evidence, Outcome},
+    call::{Classification, Evidence, GRPC_MESSAGE, Outcome},
     protocol::{Side, decode_errors::is_undecodable_request},
+    util::headers::find_header,
 };
 
 /// Blames the caller for a failure if its request broke off, was malformed or could not be decoded: the response says nothing
@@ -56,10 +57,7 @@ fn is_undecodable(call: &HttpExchange, classification: Classification, status: &
     let may_be = call.side == Side::Server
         && call.grpc_code.is_some()
         && classification.evidence == Evidence::Unhealthy;
-    let message = || {
-        status
-            .get("grpc-message")
-            .map(|raw| decode_grpc_message(raw.as_bytes()))
-    };
+    let message =
+        || find_header(status, &GRPC_MESSAGE).map(|raw| decode_grpc_message(raw.as_bytes()));
     may_be && message().is_some_and(|message| is_undecodable_request(&message))
 }

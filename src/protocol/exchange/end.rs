@@ -22,7 +22,10 @@ pub(super) fn classify_code(
 ) {
     call.grpc_code = Some(code);
     // A time limit of this process has written the trailers, and knows more than their code says.
-    let made_here = classify_timeout_trailers(trailers);
+    let made_here = match code {
+        GrpcCode::DEADLINE_EXCEEDED => classify_timeout_trailers(trailers),
+        _ => None,
+    };
     call.is_local_timeout = made_here.is_some();
     let classification =
         made_here.unwrap_or_else(|| blame::caller(call, classify_grpc_code(code), trailers));

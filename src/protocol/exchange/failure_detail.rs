@@ -6,8 +6,9 @@ use http::{Extensions, HeaderMap};
 use percent_encoding::percent_decode;
 
 use crate::{
-    call::{Cause, Classification, Elapsed, Rejection},
+    call::{Cause, Classification, Elapsed, GRPC_MESSAGE, Rejection},
     protocol::CaughtPanic,
+    util::headers::find_header,
 };
 
 /// The maximum length of a `grpc-message` that is kept, in bytes before decoding.
@@ -95,7 +96,7 @@ pub(super) fn attached_error(extensions: &Extensions) -> Option<FailureDetail> {
 }
 
 pub(super) fn grpc_message(headers: &HeaderMap) -> Option<FailureDetail> {
-    let raw = headers.get("grpc-message")?.as_bytes();
+    let raw = find_header(headers, &GRPC_MESSAGE)?.as_bytes();
     (!raw.is_empty()).then(|| FailureDetail::GrpcMessage(decode_grpc_message(raw)))
 }
 

@@ -30,7 +30,7 @@ use super::{
     CallState, HttpKind, ResponseHead, Side, WireFormat,
     classify::classify_error,
     grpc_framing::FrameScanner,
-    grpc_timeout::parse_grpc_timeout,
+    grpc_timeout::grpc_timeout_of,
     shared_classifier::{SharedClassification, shared_classifier},
     upload::{Upload, watch_request},
 };
@@ -115,7 +115,7 @@ impl HttpExchange {
         let time_limit = match wire {
             WireFormat::Plain => None,
             // Read on a client, too: its request says how long its caller waits.
-            _ => headers.get("grpc-timeout").and_then(parse_grpc_timeout),
+            _ => grpc_timeout_of(headers),
         };
         HttpExchange {
             wire,

@@ -7,15 +7,16 @@ use crate::{
     call::{BoxError, Rejection},
     protocol::{CallState, GRPC_TIMEOUT, HttpExchange, write_grpc_timeout},
     retry::Attempt,
+    util::headers::remove_rare_header,
 };
 
 /// Number of attempts before this one; absent on the first (proposal A6).
-const PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
+static PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
 
 /// Removes the header from a first attempt, which may be a copy of another call's request.
 pub(super) fn remove_previous_attempts(headers: &mut HeaderMap, exchange: &HttpExchange) {
     if exchange.is_grpc() {
-        headers.remove(PREVIOUS_ATTEMPTS);
+        remove_rare_header(headers, &PREVIOUS_ATTEMPTS);
     }
 }
 
@@ -26,7 +27,7 @@ pub(super) fn set_previous_attempts(
 ) {
     let previous = attempt.number().saturating_sub(1);
     if previous > 0 && exchange.is_grpc() {
-        headers.insert(PREVIOUS_ATTEMPTS, HeaderValue::from(previous));
+        headers.insert(&PREVIOUS_ATTEMPTS, HeaderValue::from(previous));
     }
 }
 
@@ -39,7 +40,7 @@ pub(super) fn shorten_timeout(
     if let (Some(limit), Some(deadline)) = (exchange.time_limit(), deadline) {
         // Never more than the caller asked for, even if the deadline is later than its limit.
         let left = deadline.saturating_duration_since(Instant::now());
-        headers.insert(GRPC_TIMEOUT, write_grpc_timeout(left.min(limit)));
+        headers.insert(&GRPC_TIMEOUT, write_grpc_timeout(left.min(limit)));
     }
 }
 
