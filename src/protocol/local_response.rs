@@ -14,7 +14,7 @@ use super::{
     rejection_details::{encode_base64, grpc_details, problem_members},
 };
 use crate::{
-    call::{Elapsed, GrpcCode, Rejection, RejectionKind},
+    call::{Elapsed, GRPC_MESSAGE, GRPC_STATUS, GrpcCode, Rejection, RejectionKind},
     // All that is asked of a module further up: whether the caller may see details.
     context::Context,
 };
@@ -237,8 +237,8 @@ fn grpc_response(call: &HttpExchange, code: GrpcCode, detail: &'static str) -> R
     let headers = response.headers_mut();
     insert_static(headers, header::CONTENT_TYPE, call.grpc_content_type());
     headers.insert(header::CACHE_CONTROL, NO_STORE);
-    headers.insert("grpc-status", HeaderValue::from(u16::from(code.as_u8())));
-    headers.insert("grpc-message", HeaderValue::from_static(detail));
+    headers.insert(&GRPC_STATUS, HeaderValue::from(u16::from(code.as_u8())));
+    headers.insert(&GRPC_MESSAGE, HeaderValue::from_static(detail));
     response
 }
 

@@ -37,10 +37,12 @@ impl PropagateConfig {
     pub(super) fn child_context<B>(&self, request: &Request<B>) -> Context {
         // The context of the request itself: the thread may work on another call by now.
         let call = match request.extensions().get::<Context>() {
-            Some(context) => context.clone(),
-            None => {
-                Context::current().unwrap_or_else(|| Context::new_root_with(self.id_format, true))
-            }
+            Some(context) => Some(context.clone()),
+            None => Context::current(),
+        };
+        // A request of no call begins a trace with its own span, which nothing is the parent of.
+        let Some(call) = call else {
+            return Context::new_root_with(self.id_format, true);
         };
         call.child_request(match self.request_id_policy {
             RequestIdPolicy::Generate => Some(self.id_format.generate()),
@@ -67,5 +69,49 @@ impl PropagateConfig {
         let baggage = context.baggage().filter(|_| self.baggage);
         let baggage = baggage.and_then(|baggage| baggage.to_header_value());
         set_or_remove_header(headers, &Baggage::HEADER, baggage);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn propagated(request: &Request<()>) -> Context {
+        PropagateConfig::default().child_context(request)
+    }
+
+    #[test]
+    fn request_without_a_context_begins_a_trace_with_its_own_span() {
+        let context = propagated(&Request::new(()));
+        assert_eq!(context.parent_id(), None);
+        assert_eq!(context.request_id(), context.correlation_id());
+        assert!(context.trace_flags().is_sampled());
+    }
+
+    #[test]
+    fn request_is_a_child_of_its_own_context_or_else_of_the_current_one() {
+        let (own, current) = (Context::new_root(), Context::new_root());
+        let mut request = Request::new(());
+        let parent = |request: &Request<()>| current.run(|| propagated(request)).parent_id();
+        assert_eq!(parent(&request), Some(current.span_id()));
+        request.extensions_mut().insert(own.clone());
+        assert_eq!(parent(&request), Some(own.span_id()));
+    }
+
+    #[test]
+    fn request_gets_an_id_of_its_own_if_configured() {
+        let call = Context::new_root();
+        for (policy, is_same) in [
+            (RequestIdPolicy::Reuse, true),
+            (RequestIdPolicy::Generate, false),
+        ] {
+            let config = PropagateConfig {
+                request_id_policy: policy,
+                ..PropagateConfig::default()
+            };
+            let sent = call.run(|| config.child_context(&Request::new(())));
+            assert_eq!(sent.request_id() == call.request_id(), is_same);
+            assert_eq!(sent.correlation_id(), call.correlation_id());
+        }
     }
 }

@@ -19,11 +19,11 @@ pub use request_id_policy::RequestIdPolicy;
 /// A guard that sends a call's [`Context`] on: writes its IDs, its trace (`traceparent` and `tracestate`, or what
 /// [`trace_formats`](PropagateBuilder::trace_formats) says) and, by option, `baggage` into outgoing requests.
 ///
-/// The context is that of the request's extensions, which the outgoing one then replaces; else the current one; else a new
-/// one. The current one is read in `Service::call`, so call a client inside of the scope:
-/// `context.scope(async { client.call(request).await })`, not `context.scope(client.call(request))`. Each attempt gets a
-/// span ID of its own, so a retry outside of this guard shows as several spans. Headers of the same names are replaced.
-/// Never rejects a call.
+/// The context is that of the request's extensions, which the outgoing one then replaces; else the current one; else a
+/// new one, whose span has no parent. The current one is read in `Service::call`, so call a client inside of the scope:
+/// `context.scope(async { client.call(request).await })`, not `context.scope(client.call(request))`. Each attempt gets
+/// a span ID of its own, so a retry outside of this guard shows as several spans. Headers of the same names are
+/// replaced. Never rejects a call.
 ///
 /// ```
 /// use tower_keep::{GuardLayer, context::Propagate};
