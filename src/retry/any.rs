@@ -1,10 +1,13 @@
-use std::task::{Context as Cx, Poll};
+use std::{
+    sync::Arc,
+    task::{Context as Cx, Poll},
+};
 
 use tower_service::Service;
 
 use super::{
-    Attempt, AttemptResult, Attempts, Retry, RetryDecision, RetryFuture, RetryLayer, RetryPolicy,
-    attempts::FailedAttempt, call_config::CallConfig, state::deadline_rejection,
+    Attempt, AttemptResult, Attempts, Retry, RetryDecision, RetryFuture, RetryPolicy,
+    attempts::FailedAttempt, call_config::CallConfig, stack::RetryStack, state::deadline_rejection,
 };
 use crate::{
     call::{BoxError, Outcome},
@@ -15,44 +18,46 @@ use crate::{
 
 /// Attempts of a service of any kind. Part of a [`RetryFuture`]'s type.
 pub struct ServiceAttempts<S, Req, T> {
-    layer: RetryLayer<AnyService, T>,
-    inner: S,
+    stack: Arc<RetryStack<S, AnyService, T>>,
+    /// Makes all attempts after the first; `None` before that.
+    retrying: Option<S>,
     /// For the next attempt; `None` once the last has begun.
     request: Option<Req>,
 }
 
 impl<S, Req, T> ServiceAttempts<S, Req, T>
 where
-    S: Service<Req, Response: 'static, Error: Into<BoxError>>,
+    S: Service<Req, Response: 'static, Error: Into<BoxError>> + Clone,
     T: RetryPolicy<Req, S::Response>,
 {
+    /// Makes the first attempt on a service that is ready.
     #[inline]
     pub(super) fn start_call(
-        inner: S,
+        ready: &mut S,
         request: Req,
-        layer: RetryLayer<AnyService, T>,
+        stack: Arc<RetryStack<S, AnyService, T>>,
     ) -> RetryFuture<Self> {
         let attempts = ServiceAttempts {
-            layer,
-            inner,
+            stack,
+            retrying: None,
             request: None,
         };
         let config = CallConfig::new(attempts.retry());
         RetryFuture::started(attempts, config, None, |attempts, attempt, _| {
-            attempts.send(request, attempt)
+            attempts.keep_clone(&request, attempt);
+            ready.call(request)
         })
     }
 
+    /// Clones a request before its call, which takes it. The last attempt needs no other.
     #[inline]
-    fn send(&mut self, request: Req, attempt: Attempt) -> S::Future {
-        // Before the call, which takes the request. The last attempt needs no other.
+    fn keep_clone(&mut self, request: &Req, attempt: Attempt) {
         if !attempt.is_last {
-            let policy = self.layer.rules();
+            let policy = self.stack.layer.rules();
             self.request = policy
-                .call_caught(|policy| policy.clone_request(&request))
+                .call_caught(|policy| policy.clone_request(request))
                 .flatten();
         }
-        self.inner.call(request)
     }
 
     /// Classifies a result, and lets the policy decide about it.
@@ -63,7 +68,7 @@ where
         attempt: Attempt,
         config: &mut CallConfig,
     ) -> (Outcome, RetryDecision) {
-        let outcome = self.layer.protocol().classify(result.as_ref()).outcome;
+        let outcome = self.stack.layer.protocol().classify(result.as_ref()).outcome;
         let error = result.as_ref().err().map(|error| &**error as _);
         let default_decision = match outcome {
             Outcome::Success => RetryDecision::Stop,
@@ -76,6 +81,7 @@ where
             default_decision,
         };
         let decision = self
+            .stack
             .layer
             .rules()
             .call_caught(|policy| policy.decide(&attempt));
@@ -91,7 +97,7 @@ where
 
 impl<S, Req, T> Attempts for ServiceAttempts<S, Req, T>
 where
-    S: Service<Req, Response: 'static, Error: Into<BoxError>>,
+    S: Service<Req, Response: 'static, Error: Into<BoxError>> + Clone,
     T: RetryPolicy<Req, S::Response>,
 {
     type Future = S::Future;
@@ -100,18 +106,21 @@ where
 
     #[inline]
     fn retry(&self) -> &Retry {
-        self.layer.retry()
+        self.stack.layer.retry()
     }
 
     fn poll_ready(&mut self, cx: &mut Cx<'_>) -> Poll<Result<(), Self::CallOutput>> {
-        let ready = self.inner.poll_ready(cx);
+        let service = self.retrying.get_or_insert_with(|| self.stack.new_service());
+        let ready = service.poll_ready(cx);
         ready.map_err(|error| Err(error.into()))
     }
 
     fn start(&mut self, attempt: Attempt, _: Option<&Context>) -> S::Future {
         // `classify` lets no attempt follow that has no request.
         let request = self.request.take().expect(POLLED_AFTER_COMPLETION);
-        self.send(request, attempt)
+        self.keep_clone(&request, attempt);
+        let service = self.retrying.as_mut();
+        service.expect("it was polled ready").call(request)
     }
 
     #[inline]

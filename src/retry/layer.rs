@@ -11,8 +11,9 @@ use crate::{
 
 /// Retries failed requests: see the [module](super).
 ///
-/// Requests are cloned for each attempt but the last. The service is cloned once per call: what it reserves in
-/// `poll_ready` is used by the clone that reserved it.
+/// Requests are cloned for each attempt but the last. The service is cloned when the layer is applied, and that clone
+/// again by each call that is retried: first attempts are made on the service itself, all others on the clone of the
+/// call. What is reserved in `poll_ready` is used by the service that reserved it.
 ///
 /// ```
 /// use tower::{ServiceBuilder, ServiceExt, service_fn};
@@ -310,7 +311,7 @@ impl<P: Protocol + Clone, M> RetryLayer<P, HttpRetry<M>> {
     }
 }
 
-impl<S, P, R> Layer<S> for RetryLayer<P, R> {
+impl<S: Clone, P, R> Layer<S> for RetryLayer<P, R> {
     type Service = RetryService<S, P, R>;
 
     fn layer(&self, inner: S) -> RetryService<S, P, R> {

@@ -197,6 +197,7 @@ mod serde_forms;
 mod serde_tests;
 mod service;
 mod settings;
+mod stack;
 mod stage;
 mod state;
 

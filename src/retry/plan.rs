@@ -21,8 +21,9 @@ pub(super) struct AttemptPlan {
     unsent_retries: u32,
     refused_by_peer: bool,
     deadline: Option<Instant>,
-    /// Made at the first failure, since most calls need none.
-    delays: Option<Delays>,
+    /// Made at the first failure, since most calls need none. Boxed, since a call is moved several times before it is
+    /// polled.
+    delays: Option<Box<Delays>>,
 }
 
 impl AttemptPlan {
@@ -65,7 +66,7 @@ impl AttemptPlan {
         if requested.is_some_and(|wait| wait > config.settings.max_retry_after) {
             return Err(Some(NotRetried::RetryAfter));
         }
-        let new_delays = || config.settings.backoff.delays_with_seed(seed());
+        let new_delays = || Box::new(config.settings.backoff.delays_with_seed(seed()));
         let delay = next_delay(self.delays.get_or_insert_with(new_delays), decision);
         if self.has_time_for(delay, now) {
             Ok(delay)

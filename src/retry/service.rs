@@ -1,5 +1,6 @@
 use std::{
     fmt,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -10,7 +11,7 @@ use tower_service::Service;
 
 use super::{
     HttpAttempts, HttpRetry, MapBody, RetryBody, RetryFuture, RetryLayer, RetryPolicy,
-    ServiceAttempts,
+    ServiceAttempts, stack::RetryStack,
 };
 use crate::{
     call::BoxError,
@@ -19,28 +20,24 @@ use crate::{
 
 /// A service with retries. Made by [`RetryLayer`].
 pub struct RetryService<S, P, R = HttpRetry> {
+    /// Makes the first attempt of each call.
     inner: S,
-    layer: RetryLayer<P, R>,
+    // One reference is all that a call takes: counting it is a good part of what one costs that succeeds at once.
+    stack: Arc<RetryStack<S, P, R>>,
 }
 
 impl<S, P, R> RetryService<S, P, R> {
-    pub(super) fn new(inner: S, layer: RetryLayer<P, R>) -> Self {
-        RetryService { inner, layer }
+    pub(super) fn new(inner: S, layer: RetryLayer<P, R>) -> Self
+    where
+        S: Clone,
+    {
+        let stack = Arc::new(RetryStack::new(&inner, layer));
+        RetryService { inner, stack }
     }
 
     /// Returns the wrapped service.
     pub fn get_ref(&self) -> &S {
         &self.inner
-    }
-
-    /// Moves the service that was polled ready into the call. The clone that stays must be polled before it is used.
-    fn take_ready_service(&mut self) -> (S, RetryLayer<P, R>)
-    where
-        S: Clone,
-    {
-        let clone = self.inner.clone();
-        let ready = std::mem::replace(&mut self.inner, clone);
-        (ready, self.layer.clone())
     }
 }
 
@@ -55,13 +52,14 @@ where
     type Error = BoxError;
     type Future = RetryFuture<ServiceAttempts<S, Req, T>>;
 
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
+    #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
-        let (ready, layer) = self.take_ready_service();
-        ServiceAttempts::start_call(ready, request, layer)
+        ServiceAttempts::start_call(&mut self.inner, request, self.stack.clone())
     }
 }
 
@@ -82,20 +80,24 @@ where
     type Error = BoxError;
     type Future = RetryFuture<HttpAttempts<S, P, M, B>>;
 
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx).map_err(P::convert_error)
     }
 
+    #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (ready, layer) = self.take_ready_service();
-        HttpAttempts::start_call(ready, request, layer)
+        HttpAttempts::start_call(&mut self.inner, request, self.stack.clone())
     }
 }
 
 /// A clone shares settings and budget; it is not ready.
 impl<S: Clone, P, R> Clone for RetryService<S, P, R> {
     fn clone(&self) -> Self {
-        RetryService::new(self.inner.clone(), self.layer.clone())
+        RetryService {
+            inner: self.inner.clone(),
+            stack: self.stack.clone(),
+        }
     }
 }
 
@@ -103,7 +105,7 @@ impl<S: fmt::Debug, P, R> fmt::Debug for RetryService<S, P, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RetryService")
             .field("inner", &self.inner)
-            .field("retry", self.layer.retry())
+            .field("retry", self.stack.layer.retry())
             .finish_non_exhaustive()
     }
 }

@@ -1,5 +1,6 @@
 use std::{
     mem,
+    sync::Arc,
     task::{Context as Cx, Poll},
 };
 
@@ -18,17 +19,19 @@ use crate::{
     context::Context,
     protocol::{BodyExpected, CallState, HttpExchange, Protocol, ReadRequest, Respond},
     retry::{
-        Attempt, Attempts, ReplayBody, Retry, RetryDecision, RetryFuture, RetryLayer,
+        Attempt, Attempts, ReplayBody, Retry, RetryDecision, RetryFuture,
         attempts::FailedAttempt,
         call_config::CallConfig,
+        stack::RetryStack,
         state::{CallCompletion, deadline_rejection},
     },
 };
 
 /// Attempts of an HTTP request. Part of a [`RetryFuture`]'s type.
 pub struct HttpAttempts<S, P, M, B> {
-    layer: RetryLayer<P, HttpRetry<M>>,
-    inner: S,
+    stack: Arc<RetryStack<S, P, HttpRetry<M>>>,
+    /// Makes all attempts after the first; `None` before that.
+    retrying: Option<S>,
     exchange: HttpExchange,
     /// `true` if the request may be sent twice.
     is_repeatable: bool,
@@ -44,17 +47,18 @@ impl<S, P, M, B, RB> HttpAttempts<S, P, M, B>
 where
     B: Body<Data = Bytes>,
     M: MapBody<B>,
-    S: Service<Request<M::Body>, Response = Response<RB>>,
+    S: Service<Request<M::Body>, Response = Response<RB>> + Clone,
     RB: Body<Data = Bytes, Error: 'static>,
     P: Protocol<Call = HttpExchange> + ReadRequest<Request<B>>,
     P: Respond<Response<RB>, S::Error, Error = BoxError>,
 {
     #[inline]
     pub(crate) fn start_call(
-        inner: S,
+        ready: &mut S,
         mut request: Request<B>,
-        layer: RetryLayer<P, HttpRetry<M>>,
+        stack: Arc<RetryStack<S, P, HttpRetry<M>>>,
     ) -> RetryFuture<Self> {
+        let layer = &stack.layer;
         let rules = layer.rules();
         let exchange = layer.protocol().read(&mut request);
         let (parts, body) = request.into_parts();
@@ -66,8 +70,8 @@ where
         let is_buffered = is_repeatable || (retries && rules.may_retry_unsent());
         let request_context = shared_context(&parts, is_buffered);
         let attempts = HttpAttempts {
-            layer,
-            inner,
+            stack,
+            retrying: None,
             exchange,
             is_repeatable,
             is_end_stream: false,
@@ -75,19 +79,20 @@ where
             replay_request: None,
         };
         RetryFuture::started(attempts, config, time_limit, |attempts, _, context| {
-            attempts.start_first(parts, body, is_buffered, context)
+            let request = attempts.first_request(parts, body, is_buffered, context);
+            ready.call(request)
         })
     }
 
     #[inline]
-    fn start_first(
+    fn first_request(
         &mut self,
         mut parts: Parts,
         body: B,
         is_buffered: bool,
         context: Option<&Context>,
-    ) -> S::Future {
-        let rules = self.layer.rules();
+    ) -> Request<M::Body> {
+        let rules = self.rules();
         set_request_context(&mut parts, context);
         if rules.send_attempt_header {
             remove_previous_attempts(&mut parts.headers, &self.exchange);
@@ -103,13 +108,18 @@ where
         } else {
             ReplayBody::once(body, upload)
         };
-        self.send(parts, body)
+        self.request(parts, body)
     }
 
     #[inline]
-    fn send(&mut self, parts: Parts, body: ReplayBody<B>) -> S::Future {
-        let body = self.layer.rules().map.map_body(body);
-        self.inner.call(Request::from_parts(parts, body))
+    fn request(&self, parts: Parts, body: ReplayBody<B>) -> Request<M::Body> {
+        let body = self.rules().map.map_body(body);
+        Request::from_parts(parts, body)
+    }
+
+    #[inline]
+    fn rules(&self) -> &HttpRetry<M> {
+        self.stack.layer.rules()
     }
 
     /// Classifies the head of a response, before its body is read.
@@ -119,7 +129,7 @@ where
         mut response: Response<RB>,
         config: &mut CallConfig,
     ) -> (Response<RB>, RetryDecision) {
-        let protocol = self.layer.protocol();
+        let protocol = self.stack.layer.protocol();
         let step = protocol.classify_response(&mut self.exchange, &response, None);
         // On the response, so that layers outside come to the same outcome.
         P::share_classification(&self.exchange, &mut response);
@@ -129,8 +139,8 @@ where
             outcome => {
                 // The closure that reads a retry-after takes the head as parts.
                 let (parts, body) = response.into_parts();
-                let retry_after = self.layer.rules().retry_after(&parts);
-                let config = config.get(self.layer.retry());
+                let retry_after = self.rules().retry_after(&parts);
+                let config = config.get(self.stack.layer.retry());
                 let code = grpc_code(&self.exchange, parts.status);
                 let decision = config.decide_about_response(outcome, code, retry_after);
                 (Response::from_parts(parts, body), decision)
@@ -143,14 +153,14 @@ where
         error: &BoxError,
         config: &mut CallConfig,
     ) -> (RetryDecision, Option<NotSent>) {
-        let protocol = self.layer.protocol();
+        let protocol = self.stack.layer.protocol();
         let error = protocol.classify_error(&mut self.exchange, error);
-        let config = config.get(self.layer.retry());
+        let config = config.get(self.stack.layer.retry());
         let decision = config.decide(self.exchange.outcome(), error);
         // An error that is not worth another attempt is not worth another connection either.
         let not_sent = match decision {
             RetryDecision::Stop => None,
-            _ => error.and_then(|error| self.layer.rules().not_sent(error)),
+            _ => error.and_then(|error| self.rules().not_sent(error)),
         };
         (decision, not_sent)
     }
@@ -183,7 +193,7 @@ where
     /// Returns the request of the next attempt. Keeps a copy unless no other attempt can follow.
     fn next_request(&mut self, attempt: Attempt) -> Option<(Parts, ReplayBody<B>)> {
         // An unsent retry may follow the last attempt, and needs the request, too.
-        if attempt.is_last && !self.layer.rules().may_retry_unsent() {
+        if attempt.is_last && !self.rules().may_retry_unsent() {
             return self.replay_request.take();
         }
         let (parts, body) = self.replay_request.as_ref()?;
@@ -195,7 +205,7 @@ impl<S, P, M, B, RB> Attempts for HttpAttempts<S, P, M, B>
 where
     B: Body<Data = Bytes>,
     M: MapBody<B>,
-    S: Service<Request<M::Body>, Response = Response<RB>>,
+    S: Service<Request<M::Body>, Response = Response<RB>> + Clone,
     RB: Body<Data = Bytes, Error: 'static>,
     P: Protocol<Call = HttpExchange> + ReadRequest<Request<B>>,
     P: Respond<Response<RB>, S::Error, Error = BoxError>,
@@ -206,7 +216,7 @@ where
 
     #[inline]
     fn retry(&self) -> &Retry {
-        self.layer.retry()
+        self.stack.layer.retry()
     }
 
     #[inline]
@@ -215,7 +225,8 @@ where
     }
 
     fn poll_ready(&mut self, cx: &mut Cx<'_>) -> Poll<Result<(), Self::CallOutput>> {
-        let ready = self.inner.poll_ready(cx);
+        let service = self.retrying.get_or_insert_with(|| self.stack.new_service());
+        let ready = service.poll_ready(cx);
         ready.map_err(|error| Err(P::convert_error(error)))
     }
 
@@ -225,13 +236,15 @@ where
         // The same request, another response.
         self.exchange.reset();
         parts.extensions.insert(attempt);
-        if self.layer.rules().send_attempt_header {
+        if self.rules().send_attempt_header {
             set_previous_attempts(&mut parts.headers, &self.exchange, &attempt);
         }
         // The exchange still has the limit that the caller asked for; the request gets what is left of it.
         shorten_timeout(&mut parts.headers, &self.exchange, attempt.caller_deadline);
         set_request_context(&mut parts, context);
-        self.send(parts, body)
+        let request = self.request(parts, body);
+        let service = self.retrying.as_mut();
+        service.expect("it was polled ready").call(request)
     }
 
     #[inline]
@@ -249,7 +262,7 @@ where
             Err(error) => {
                 let error = P::convert_error(error);
                 let (decision, not_sent) = self.classify_error(&error, config);
-                let error = self.layer.protocol().wrap_error(&self.exchange, error);
+                let error = self.stack.layer.protocol().wrap_error(&self.exchange, error);
                 (Err(error), decision, not_sent)
             }
         };
@@ -295,7 +308,7 @@ where
         let Ok(response) = output else {
             return Some(completion);
         };
-        let retry = self.layer.retry();
+        let retry = self.stack.layer.retry();
         let body = response.body_mut();
         if self.is_end_stream || body.is_end_stream() || !completion.is_needed(retry) {
             self.exchange.on_body_end();

@@ -19,19 +19,26 @@ pub(super) struct RetryState {
     plan: AttemptPlan,
     /// The time at which the caller stops waiting, if that is known; settings do not count.
     caller_deadline: Option<Instant>,
+    /// None while no attempt has failed. Boxed, since a call is moved several times before it is polled.
+    taken: Option<Box<TakenRetries>>,
+    /// Proof that the peer never began the latest attempt, if the next one only sends it again.
+    not_sent: Option<NotSent>,
+}
+
+/// What a call has taken from its budget.
+#[derive(Debug, Default)]
+struct TakenRetries {
     /// Paid for the latest attempt.
     spent: Option<SpentRetry>,
     /// Reserved for the next attempt; refunded when the call is dropped before that.
     reservation: Option<Reservation>,
-    /// Proof that the peer never began the latest attempt, if the next one only sends it again.
-    not_sent: Option<NotSent>,
 }
 
 /// A successful call whose end is not counted yet.
 #[derive(Debug)]
 pub struct CallCompletion {
-    /// Paid for the last attempt.
-    spent: Option<SpentRetry>,
+    /// What was paid for the last attempt.
+    taken: Option<Box<TakenRetries>>,
     has_budget: bool,
     was_retried: bool,
 }
@@ -46,7 +53,8 @@ impl CallCompletion {
     #[inline]
     pub(super) fn complete(self, retry: &Retry, outcome: Outcome) {
         let budget = self.has_budget.then_some(&retry.shared.budget);
-        complete_attempt(self.spent, budget, outcome);
+        let spent = self.taken.and_then(|taken| taken.spent);
+        complete_attempt(spent, budget, outcome);
         if self.was_retried && outcome == Outcome::Success {
             retry.shared.metrics.count_recovered();
         }
@@ -112,18 +120,17 @@ impl RetryState {
     ) -> Option<Context> {
         let metrics = &retry.shared.metrics;
         // The attempt begins: from here on, a dropped call has spent its retry.
-        let spent = self.reservation.take().map(Reservation::spend);
+        let taken = self.taken.as_deref_mut();
+        if let Some(taken) = taken {
+            taken.begin_attempt(self.not_sent.is_some());
+        }
         match self.not_sent.take() {
             None => {
                 metrics.count_retry();
-                // What the attempt before has cost was completed with its failure.
-                self.spent = spent;
                 self.plan.count_attempt();
             }
             Some(how) => {
                 metrics.count_unsent_retry();
-                // The attempt goes on, so its outcome still decides about what it has cost before.
-                self.spent = self.spent.take().or(spent);
                 self.plan.count_unsent_retry(how);
             }
         }
@@ -133,7 +140,9 @@ impl RetryState {
 
     /// Refunds what was reserved for an attempt that will not begin.
     pub(super) fn cancel_retry(&mut self) {
-        self.reservation = None;
+        if let Some(taken) = &mut self.taken {
+            taken.reservation = None;
+        }
         self.not_sent = None;
     }
 
@@ -178,7 +187,7 @@ impl RetryState {
     #[inline]
     pub(super) fn on_success(&mut self) -> CallCompletion {
         CallCompletion {
-            spent: self.spent.take(),
+            taken: self.taken.take(),
             has_budget: self.config.word().has_budget(),
             was_retried: self.plan.was_retried(),
         }
@@ -199,7 +208,8 @@ impl RetryState {
             return Some(Duration::ZERO);
         }
         // Completed before the next is reserved: a failure may empty a throttle.
-        complete_attempt(self.spent.take(), self.config.budget(retry), outcome);
+        let spent = self.taken.as_mut().and_then(|taken| taken.spent.take());
+        complete_attempt(spent, self.config.budget(retry), outcome);
         let metrics = &retry.shared.metrics;
         match self.plan_retry(retry, outcome, decision, &now) {
             Ok(delay) => {
@@ -230,10 +240,10 @@ impl RetryState {
             && !self.plan.is_unsent_retry_free()
         {
             // Without a reservation it may still be retried as an attempt, which asks the budget again.
-            self.reservation = budget.reserve(outcome, now);
-            if self.reservation.is_none() {
+            let Some(reservation) = budget.reserve(outcome, now) else {
                 return false;
-            }
+            };
+            self.taken.get_or_insert_default().reservation = Some(reservation);
         }
         let metrics = &retry.shared.metrics;
         metrics.report_unsent_retry(self.plan.attempt_number());
@@ -255,9 +265,23 @@ impl RetryState {
         // Last, so that nothing is taken for an attempt that cannot be made.
         if let Some(budget) = self.config.budget(retry) {
             let reservation = budget.reserve(outcome, now);
-            self.reservation = Some(reservation.ok_or(Some(NotRetried::Budget))?);
+            let reservation = reservation.ok_or(Some(NotRetried::Budget))?;
+            self.taken.get_or_insert_default().reservation = Some(reservation);
         }
         Ok(delay)
+    }
+}
+
+impl TakenRetries {
+    /// Spends what was reserved for the attempt that begins.
+    fn begin_attempt(&mut self, is_unsent_retry: bool) {
+        let spent = self.reservation.take().map(Reservation::spend);
+        self.spent = match is_unsent_retry {
+            // What the attempt before has cost was completed with its failure.
+            false => spent,
+            // The attempt goes on, so its outcome still decides about what it has cost before.
+            true => self.spent.take().or(spent),
+        };
     }
 }
 
