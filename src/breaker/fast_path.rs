@@ -1,5 +1,7 @@
 //! The path of a success through a closed circuit, without the lock.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::{
@@ -64,6 +66,20 @@ impl FastPath {
         self.load().1
     }
 
+    /// Returns the generation of a closed circuit.
+    #[inline]
+    pub(super) fn closed_generation(&self) -> Option<u64> {
+        let word = self.state.load(Ordering::Acquire);
+        (word & STATE_MASK == CircuitState::Closed as u64).then_some(word >> STATE_BITS)
+    }
+
+    /// Returns whether the circuit is closed, and of this generation: both, since a permit of a disabled circuit has the
+    /// present generation, too.
+    #[inline]
+    pub(super) fn is_closed_in(&self, generation: u64) -> bool {
+        self.state.load(Ordering::Acquire) == pack_state(generation, CircuitState::Closed)
+    }
+
     /// Publishes a new state. Called under the lock.
     pub(super) fn store(&self, generation: u64, state: CircuitState) {
         self.state
@@ -88,12 +104,12 @@ impl FastPath {
     /// Returns the bucket of a call. A count window does not read the clock.
     #[inline]
     pub(super) fn bucket(&self, clock: &CallClock) -> Bucket {
-        self.bucket_of(self.shape(), clock)
+        self.shape().bucket_at(|| self.since_start(clock))
     }
 
     #[inline]
-    fn bucket_of(&self, shape: WindowShape, clock: &CallClock) -> Bucket {
-        shape.bucket_at(|| clock.now().saturating_duration_since(self.start))
+    fn since_start(&self, clock: &CallClock) -> Duration {
+        clock.now().saturating_duration_since(self.start)
     }
 
     /// Counts a success of a closed circuit: the only thing that most calls do. Returns where it was counted.
@@ -112,7 +128,7 @@ impl FastPath {
         let run_id = self.run_id.load(Ordering::Acquire);
         // Once: the bucket, its number and the maximum belong together.
         let shape = self.shape();
-        let mut bucket = self.bucket_of(shape, clock);
+        let mut bucket = shape.bucket_at(|| self.since_start(clock));
         match self.pending.push(generation, bucket, shape.max_pending()) {
             // Somebody has held the lock since the last success of this lane.
             Push::Added { before: 0 } => report_state(),
@@ -136,13 +152,14 @@ impl FastPath {
     }
 }
 
+#[inline]
 fn pack_state(generation: u64, state: CircuitState) -> u64 {
     generation << STATE_BITS | state as u64
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::Cell, time::Duration};
+    use std::cell::Cell;
 
     use super::*;
     use crate::breaker::pending_successes::MAX_PENDING;
@@ -206,6 +223,12 @@ mod tests {
             for generation in [0, 1, 7, 8, 1 << 40] {
                 fast_path.store(generation, state);
                 assert_eq!(fast_path.load(), (generation, state));
+                let closed = (state == CircuitState::Closed).then_some(generation);
+                assert_eq!(fast_path.closed_generation(), closed);
+                for other in [0, 1, 7, 8, 1 << 40] {
+                    let is_closed = fast_path.is_closed_in(other);
+                    assert_eq!(is_closed, closed == Some(other), "{state:?}");
+                }
             }
         }
     }

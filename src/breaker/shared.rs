@@ -256,8 +256,7 @@ impl BreakerShared {
         if self.slow_call.is_some() {
             clock.now();
         }
-        let (generation, state) = self.fast_path.load();
-        if state == CircuitState::Closed {
+        if let Some(generation) = self.fast_path.closed_generation() {
             let state = PermitState::Admitted;
             return Ok(BreakerPermit { generation, state });
         }
@@ -331,14 +330,13 @@ impl BreakerShared {
     /// probe.
     #[inline]
     pub(super) fn on_head(&self, permit: &mut BreakerPermit, head: &Head<'_>) {
-        let (generation, state) = self.fast_path.load();
         // True of most heads.
         let is_plain_success = head.evidence == Evidence::Healthy
             && permit.state == PermitState::Admitted
             && !self.slow_call.is_some()
             && self.retry_after.is_disabled();
-        if is_plain_success && state == CircuitState::Closed && generation == permit.generation {
-            permit.state = self.record_success(generation, head.clock);
+        if is_plain_success && self.fast_path.is_closed_in(permit.generation) {
+            permit.state = self.record_success(permit.generation, head.clock);
         } else {
             self.on_head_slow(permit, head);
         }
@@ -417,18 +415,16 @@ impl BreakerShared {
         evidence: Evidence,
         clock: &CallClock,
     ) -> bool {
-        match permit.state {
-            _ if evidence != Evidence::Healthy => return false,
-            counted if counted.is_counted() => return true,
-            PermitState::Admitted if !self.slow_call.is_some() => {}
-            _ => return false,
-        }
-        let (generation, state) = self.fast_path.load();
-        // Both: a permit of a disabled circuit has the present generation, too.
-        if generation != permit.generation || state != CircuitState::Closed {
+        if evidence != Evidence::Healthy {
             return false;
         }
-        self.record_success(generation, clock);
+        if permit.state != PermitState::Admitted {
+            return permit.state.is_counted();
+        }
+        if self.slow_call.is_some() || !self.fast_path.is_closed_in(permit.generation) {
+            return false;
+        }
+        self.record_success(permit.generation, clock);
         true
     }
 
