@@ -6,6 +6,7 @@
 use std::{
     cell::{Cell, RefCell},
     mem,
+    time::Duration,
 };
 
 use tokio::time::Instant;
@@ -21,14 +22,43 @@ thread_local! {
 /// Access fails only while the thread-locals of an ending thread are dropped, which is no call's business.
 struct CallScope {
     context: RefCell<Option<Context>>,
-    time_budget: Cell<TimeBudget>,
+    moments: Cell<Moments>,
+    limit_duration: Cell<Option<Duration>>,
+}
+
+/// The part of a time budget that most work does not have.
+#[derive(Clone, Copy)]
+struct Moments {
+    deadline: Option<Instant>,
+    limit_expiry: Option<Instant>,
+}
+
+impl Moments {
+    const NONE: Moments = Moments {
+        deadline: None,
+        limit_expiry: None,
+    };
 }
 
 impl CallScope {
     const fn new() -> Self {
         CallScope {
             context: RefCell::new(None),
-            time_budget: Cell::new(TimeBudget::NONE),
+            moments: Cell::new(Moments::NONE),
+            limit_duration: Cell::new(None),
+        }
+    }
+
+    #[inline]
+    fn time_budget(&self) -> TimeBudget {
+        let Moments {
+            deadline,
+            limit_expiry,
+        } = self.moments.get();
+        TimeBudget {
+            deadline,
+            limit_expiry,
+            limit_duration: self.limit_duration.get(),
         }
     }
 }
@@ -55,19 +85,21 @@ pub(super) fn peek_context<R>(look: impl FnOnce(Option<&Context>) -> R) -> R {
 #[inline]
 pub(super) fn time_budget() -> TimeBudget {
     SCOPE
-        .try_with(|scope| scope.time_budget.get())
+        .try_with(CallScope::time_budget)
         .unwrap_or(TimeBudget::NONE)
 }
 
-/// Returns the time budget that the thread runs in, and the deadline of the current context.
+/// Returns the time budget that the thread runs in, with the deadline of the current context.
 #[inline]
-pub(super) fn time_budget_and_deadline() -> (TimeBudget, Option<Instant>) {
-    let current = SCOPE.try_with(|scope| {
+pub(super) fn caller_time_budget() -> TimeBudget {
+    let mut budget = TimeBudget::NONE;
+    // Set from inside: a result that was handed out would be copied, with and without a value.
+    let _ = SCOPE.try_with(|scope| {
         let context = scope.context.try_borrow().ok();
         let deadline = context.and_then(|context| context.as_ref()?.deadline());
-        (scope.time_budget.get(), deadline)
+        budget = scope.time_budget().with_deadline(deadline);
     });
-    current.unwrap_or((TimeBudget::NONE, None))
+    budget
 }
 
 /// A scope that makes a context the current one until it is dropped, on unwinding too. What was current waits in the slot
@@ -105,31 +137,49 @@ fn swap_context(slot: &mut Option<Context>) {
 /// A scope that adds a time budget to those around it until it is dropped, on unwinding too.
 #[must_use = "the budget is left when this is dropped"]
 pub(crate) struct BudgetScope {
-    outer: TimeBudget,
+    limit_duration: Option<Duration>,
+    // None if they stay as they are: a limit whose clock has not been read adds none.
+    moments: Option<Moments>,
 }
 
 impl BudgetScope {
     #[inline]
     pub(super) fn enter(inner: TimeBudget) -> Self {
         let outer = SCOPE.try_with(|scope| {
-            let outer = scope.time_budget.get();
-            scope.time_budget.set(TimeBudget {
-                // The earlier of both: what is inside never extends what is around it.
-                deadline: min_some(outer.deadline, inner.deadline),
-                limit_expiry: min_some(outer.limit_expiry, inner.limit_expiry),
-                limit_duration: min_some(outer.limit_duration, inner.limit_duration),
+            // The earlier of both: what is inside never extends what is around it.
+            let limit_duration = scope.limit_duration.get();
+            let shorter = min_some(limit_duration, inner.limit_duration);
+            scope.limit_duration.set(shorter);
+            let has_moments = inner.deadline.is_some() || inner.limit_expiry.is_some();
+            let moments = has_moments.then(|| {
+                let outer = scope.moments.get();
+                scope.moments.set(Moments {
+                    deadline: min_some(outer.deadline, inner.deadline),
+                    limit_expiry: min_some(outer.limit_expiry, inner.limit_expiry),
+                });
+                outer
             });
-            outer
+            BudgetScope {
+                limit_duration,
+                moments,
+            }
         });
-        BudgetScope {
-            outer: outer.unwrap_or(TimeBudget::NONE),
-        }
+        // Not `unwrap_or`, whose value would be dropped, and so end a budget.
+        outer.unwrap_or_else(|_| BudgetScope {
+            limit_duration: None,
+            moments: None,
+        })
     }
 }
 
 impl Drop for BudgetScope {
     #[inline]
     fn drop(&mut self) {
-        let _ = SCOPE.try_with(|scope| scope.time_budget.set(self.outer));
+        let _ = SCOPE.try_with(|scope| {
+            scope.limit_duration.set(self.limit_duration);
+            if let Some(moments) = self.moments {
+                scope.moments.set(moments);
+            }
+        });
     }
 }

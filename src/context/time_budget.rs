@@ -108,8 +108,7 @@ impl TimeBudget {
     /// Returns the budget that the thread runs in, with the deadline of the current context.
     #[inline]
     pub(crate) fn of_caller() -> Self {
-        let (budget, deadline) = scope::time_budget_and_deadline();
-        budget.with_deadline(deadline)
+        scope::caller_time_budget()
     }
 
     /// Returns when the caller gives up.
