@@ -7,7 +7,11 @@ use std::{
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep_until};
 
-use super::{call_timeout::CallTimeout, expiry::Expiry, sleep::poll_sleep};
+use super::{
+    call_timeout::CallTimeout,
+    expiry::{Expiry, ExpiryCause},
+    sleep::poll_sleep,
+};
 use crate::context::TimeBudget;
 
 pin_project! {
@@ -16,8 +20,17 @@ pin_project! {
     #[derive(Debug, Default)]
     pub(super) struct Timer {
         #[pin]
-        sleep: Option<Sleep>,
-        expiry: Option<Expiry>,
+        started: Option<StartedTimer>,
+    }
+}
+
+pin_project! {
+    #[derive(Debug)]
+    struct StartedTimer {
+        // Ends at the expiry.
+        #[pin]
+        sleep: Sleep,
+        cause: ExpiryCause,
     }
 }
 
@@ -25,8 +38,8 @@ impl Timer {
     /// Returns the budget that the work runs in.
     #[inline]
     pub(super) fn time_budget(&self, timeout: &CallTimeout) -> TimeBudget {
-        let limit = match &self.expiry {
-            Some(expiry) => TimeBudget::until(expiry.at),
+        let limit = match &self.started {
+            Some(started) => TimeBudget::until(started.sleep.deadline()),
             // A span instead of a moment, since the clock has not been read.
             None => TimeBudget::for_duration(timeout.limit),
         };
@@ -36,7 +49,8 @@ impl Timer {
     /// Returns when the time is over; None if the timer has not been started.
     #[inline]
     pub(super) fn expiry(&self) -> Option<Expiry> {
-        self.expiry
+        let started = self.started.as_ref();
+        started.map(StartedTimer::expiry)
     }
 
     pub(super) fn poll_elapsed(
@@ -44,24 +58,32 @@ impl Timer {
         timeout: &CallTimeout,
         cx: &mut Context<'_>,
     ) -> Poll<Expiry> {
-        let mut this = self.project();
-        if let Some(expiry) = *this.expiry {
-            // Both are set together, so there is a sleep.
-            return match this.sleep.as_pin_mut() {
-                Some(sleep) => poll_sleep(sleep, cx).map(|()| expiry),
-                None => Poll::Pending,
-            };
+        let mut started = self.project().started;
+        if let Some(started) = started.as_mut().as_pin_mut() {
+            let expiry = started.expiry();
+            return poll_sleep(started.project().sleep, cx).map(|()| expiry);
         }
         // None is later than any clock can tell, and only the work itself wakes the task.
         let Some(expiry) = Expiry::earliest(timeout) else {
             return Poll::Pending;
         };
-        *this.expiry = Some(expiry);
-        this.sleep.set(Some(sleep_until(expiry.at)));
-        // The clock was read just now, so this poll need not read it again.
-        match this.sleep.as_pin_mut() {
-            Some(sleep) => sleep.poll(cx).map(|()| expiry),
+        started.set(Some(StartedTimer {
+            sleep: sleep_until(expiry.at),
+            cause: expiry.cause,
+        }));
+        match started.as_pin_mut() {
+            // The clock was read just now, so this poll need not read it again.
+            Some(started) => started.project().sleep.poll(cx).map(|()| expiry),
             None => Poll::Pending,
+        }
+    }
+}
+
+impl StartedTimer {
+    fn expiry(&self) -> Expiry {
+        Expiry {
+            at: self.sleep.deadline(),
+            cause: self.cause,
         }
     }
 }
@@ -73,7 +95,6 @@ mod tests {
     use tokio::time::{Instant, advance};
 
     use super::*;
-    use crate::timeout::expiry::ExpiryCause;
 
     const SECOND: Duration = Duration::from_secs(1);
 
