@@ -19,8 +19,8 @@ use crate::{
 /// Attempts of a service of any kind. Part of a [`RetryFuture`]'s type.
 pub struct ServiceAttempts<S, Req, T> {
     stack: Arc<RetryStack<S, AnyService, T>>,
-    /// Makes all attempts after the first; `None` before that.
-    retrying: Option<S>,
+    /// Makes all attempts after the first; `None` before that. Boxed, since most calls need none, and each is moved.
+    retrying: Option<Box<S>>,
     /// For the next attempt; `None` once the last has begun.
     request: Option<Req>,
 }
@@ -68,7 +68,12 @@ where
         attempt: Attempt,
         config: &mut CallConfig,
     ) -> (Outcome, RetryDecision) {
-        let outcome = self.stack.layer.protocol().classify(result.as_ref()).outcome;
+        let outcome = self
+            .stack
+            .layer
+            .protocol()
+            .classify(result.as_ref())
+            .outcome;
         let error = result.as_ref().err().map(|error| &**error as _);
         let default_decision = match outcome {
             Outcome::Success => RetryDecision::Stop,
@@ -110,7 +115,9 @@ where
     }
 
     fn poll_ready(&mut self, cx: &mut Cx<'_>) -> Poll<Result<(), Self::CallOutput>> {
-        let service = self.retrying.get_or_insert_with(|| self.stack.new_service());
+        let service = self
+            .retrying
+            .get_or_insert_with(|| Box::new(self.stack.new_service()));
         let ready = service.poll_ready(cx);
         ready.map_err(|error| Err(error.into()))
     }

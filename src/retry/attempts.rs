@@ -50,14 +50,10 @@ pub trait Attempts {
     /// Makes the result of the call.
     fn complete(&mut self, output: Self::AttemptOutput, attempt: Attempt) -> Self::CallOutput;
 
-    /// Completes a call that succeeded, now or at the end of a body. Returns the completion if that is left to the caller.
+    /// Completes a call that succeeded, now or at the end of a body.
     #[inline]
-    fn complete_success(
-        &mut self,
-        _: &mut Self::CallOutput,
-        completion: CallCompletion,
-    ) -> Option<CallCompletion> {
-        Some(completion)
+    fn complete_success(&mut self, _: &mut Self::CallOutput, completion: CallCompletion) {
+        completion.complete(self.retry(), Outcome::Success);
     }
 
     /// Makes the result of a call whose deadline has passed. If there is none, its next attempt starts all the same.

@@ -101,10 +101,8 @@ impl<A: Attempts> RetryFuture<A> {
         {
             Ok(output) => {
                 let mut output = this.attempts.complete(output, attempt);
-                let completion = this.state.on_success();
-                let completion = this.attempts.complete_success(&mut output, completion);
-                if let Some(completion) = completion {
-                    completion.complete(this.attempts.retry(), Outcome::Success);
+                if let Some(completion) = this.state.on_success() {
+                    this.attempts.complete_success(&mut output, completion);
                 }
                 Some(output)
             }

@@ -78,9 +78,11 @@
 //!
 //! # What it costs
 //!
-//! A call that succeeds at once allocates nothing, neither for closures nor for requests that clone without. A
-//! repeatable HTTP request costs a copy of its head (the original is gone once it is sent), a context if there is none,
-//! and one more allocation if it has a body. A request that is sent once in any case costs none.
+//! A call that succeeds at once allocates nothing, neither for closures nor for requests that clone without, and clones
+//! no service: its attempt is made on the one that was polled ready. A call that is retried clones a service for its
+//! retries, as that was when the layer was applied. A repeatable HTTP request costs a copy of its head (the original is
+//! gone once it is sent), a context if there is none, and one more allocation if it has a body. A request that is sent
+//! once in any case costs none.
 //!
 //! # In spawned tasks, and during shutdown
 //!

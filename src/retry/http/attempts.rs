@@ -30,8 +30,8 @@ use crate::{
 /// Attempts of an HTTP request. Part of a [`RetryFuture`]'s type.
 pub struct HttpAttempts<S, P, M, B> {
     stack: Arc<RetryStack<S, P, HttpRetry<M>>>,
-    /// Makes all attempts after the first; `None` before that.
-    retrying: Option<S>,
+    /// Makes all attempts after the first; `None` before that. Boxed, since most calls need none, and each is moved.
+    retrying: Option<Box<S>>,
     exchange: HttpExchange,
     /// `true` if the request may be sent twice.
     is_repeatable: bool,
@@ -225,7 +225,9 @@ where
     }
 
     fn poll_ready(&mut self, cx: &mut Cx<'_>) -> Poll<Result<(), Self::CallOutput>> {
-        let service = self.retrying.get_or_insert_with(|| self.stack.new_service());
+        let service = self
+            .retrying
+            .get_or_insert_with(|| Box::new(self.stack.new_service()));
         let ready = service.poll_ready(cx);
         ready.map_err(|error| Err(P::convert_error(error)))
     }
@@ -262,7 +264,11 @@ where
             Err(error) => {
                 let error = P::convert_error(error);
                 let (decision, not_sent) = self.classify_error(&error, config);
-                let error = self.stack.layer.protocol().wrap_error(&self.exchange, error);
+                let error = self
+                    .stack
+                    .layer
+                    .protocol()
+                    .wrap_error(&self.exchange, error);
                 (Err(error), decision, not_sent)
             }
         };
@@ -300,26 +306,20 @@ where
     }
 
     #[inline]
-    fn complete_success(
-        &mut self,
-        output: &mut Self::CallOutput,
-        completion: CallCompletion,
-    ) -> Option<CallCompletion> {
-        let Ok(response) = output else {
-            return Some(completion);
-        };
+    fn complete_success(&mut self, output: &mut Self::CallOutput, completion: CallCompletion) {
         let retry = self.stack.layer.retry();
+        let Ok(response) = output else {
+            return completion.complete(retry, Outcome::Success);
+        };
         let body = response.body_mut();
         if self.is_end_stream || body.is_end_stream() || !completion.is_needed(retry) {
             self.exchange.on_body_end();
-            completion.complete(retry, self.exchange.outcome());
-            return None;
+            return completion.complete(retry, self.exchange.outcome());
         }
         // The future is complete, and its exchange is not used again.
         let unused = HttpExchange::from_client_request(&Method::GET, &HeaderMap::new());
         let exchange = mem::replace(&mut self.exchange, unused);
         body.complete_at_end(BodyCompletion::new(retry.clone(), completion, exchange));
-        None
     }
 
     fn deadline_exceeded(&self, reason: &'static str) -> Option<Self::CallOutput> {

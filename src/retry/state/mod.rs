@@ -34,7 +34,7 @@ struct TakenRetries {
     reservation: Option<Reservation>,
 }
 
-/// A successful call whose end is not counted yet.
+/// A successful call whose end is not counted yet, and counts in its budget or in the metrics.
 #[derive(Debug)]
 pub struct CallCompletion {
     /// What was paid for the last attempt.
@@ -76,7 +76,7 @@ impl RetryState {
     }
 
     /// Begins a call whose caller waits at most for `time_limit`. Returns whether there is time for an attempt.
-    #[inline]
+    #[inline(always)]
     pub(super) fn start_call(
         &mut self,
         time_limit: Option<Duration>,
@@ -96,7 +96,7 @@ impl RetryState {
     }
 
     /// Begins the first attempt. Returns the context to run it in, unless that is the current one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn start_first_attempt(
         &mut self,
         retry: &Retry,
@@ -183,14 +183,16 @@ impl RetryState {
         self.not_sent.is_some()
     }
 
-    /// Ends the attempts with a success. Returns what is left to do when the call ends.
+    /// Ends the attempts with a success. Returns what is left to do when the call ends, if there is anything.
     #[inline]
-    pub(super) fn on_success(&mut self) -> CallCompletion {
-        CallCompletion {
+    pub(super) fn on_success(&mut self) -> Option<CallCompletion> {
+        let (has_budget, was_retried) = (self.config.word().has_budget(), self.plan.was_retried());
+        // What was taken was taken for a retry, from a budget.
+        (has_budget || was_retried).then(|| CallCompletion {
             taken: self.taken.take(),
-            has_budget: self.config.word().has_budget(),
-            was_retried: self.plan.was_retried(),
-        }
+            has_budget,
+            was_retried,
+        })
     }
 
     /// Plans what follows a failed attempt. Returns the wait before the next attempt if there is one.

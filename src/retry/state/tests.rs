@@ -137,14 +137,13 @@ async fn success_completes_with_the_budget_and_counts_as_recovered() {
         let retry = builder().budget(budget.clone()).build().expect("valid");
         let mut state = started_call(&retry);
         retry_once(&mut state, &retry, None);
-        state.on_success().complete(&retry, outcome);
+        let completion = state.on_success().expect("a retry");
+        completion.complete(&retry, outcome);
         assert_eq!(available(&budget), Some(left), "{outcome:?}");
         assert_eq!(stat(&retry, "recovered"), Some(Stat::Count(recovered)));
     }
     let retry = unbounded();
-    started_call(&retry)
-        .on_success()
-        .complete(&retry, Outcome::Success);
+    assert!(started_call(&retry).on_success().is_none());
     assert_eq!(stat(&retry, "recovered"), Some(Stat::Count(0)));
 }
 
@@ -154,6 +153,7 @@ async fn first_attempt_outcome_reaches_throttle() {
     let retry = builder().budget(budget).build().expect("valid");
     for _ in 0..100 {
         let completion = started_call(&retry).on_success();
+        let completion = completion.expect("a budget");
         assert!(completion.is_needed(&retry));
         completion.complete(&retry, Outcome::Failure);
     }
@@ -164,12 +164,16 @@ async fn first_attempt_outcome_reaches_throttle() {
 #[tokio::test]
 async fn completion_is_needed_after_a_retry_or_by_the_budget() {
     let standard = builder().build().expect("valid");
+    let is_needed = |state: &mut RetryState, retry: &Retry| {
+        let completion = state.on_success();
+        completion.is_some_and(|completion| completion.is_needed(retry))
+    };
     for retry in [unbounded(), standard] {
-        assert!(!started_call(&retry).on_success().is_needed(&retry));
+        assert!(!is_needed(&mut started_call(&retry), &retry));
         for not_sent in [None, Some(NotSent::ClosedIdle)] {
             let mut state = started_call(&retry);
             retry_once(&mut state, &retry, not_sent);
-            assert!(state.on_success().is_needed(&retry), "{not_sent:?}");
+            assert!(is_needed(&mut state, &retry), "{not_sent:?}");
         }
     }
 }
