@@ -19,13 +19,13 @@ pub(super) struct RetryState {
     plan: AttemptPlan,
     /// The time at which the caller stops waiting, if that is known; settings do not count.
     caller_deadline: Option<Instant>,
-    /// None while no attempt has failed. Boxed, since a call is moved several times before it is polled.
+    /// Absent while no attempt has failed. Boxed, since a call is moved several times before it is polled.
     taken: Option<Box<TakenRetries>>,
     /// Proof that the peer never began the latest attempt, if the next one only sends it again.
     not_sent: Option<NotSent>,
 }
 
-/// What a call has taken from its budget.
+/// The retries that a call has taken from its budget.
 #[derive(Debug, Default)]
 struct TakenRetries {
     /// Paid for the latest attempt.
@@ -37,7 +37,7 @@ struct TakenRetries {
 /// A successful call whose end is not counted yet, and counts in its budget or in the metrics.
 #[derive(Debug)]
 pub struct CallCompletion {
-    /// What was paid for the last attempt.
+    /// With the retry that was paid for the last attempt.
     taken: Option<Box<TakenRetries>>,
     has_budget: bool,
     was_retried: bool,
