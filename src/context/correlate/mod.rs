@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::Request;
 
-use super::{Context, header::set_or_remove_header, scope::ContextScope};
+use super::{Context, Traceparent, header::set_or_remove_header, scope::ContextScope};
 use crate::{
     call::{CallClock, CallEnd, Rejection},
     guard::{Admit, Guard, Head},
@@ -87,7 +87,7 @@ impl Guard for Correlate {
         self.echo_ids(context, head);
         if permit.respond_traceparent {
             let value = context.traceparent().to_header_value();
-            head.headers.insert("traceparent", value);
+            head.headers.insert(Traceparent::HEADER, value);
         }
     }
 

@@ -16,7 +16,8 @@ struct InternedText {
 /// A bidirectional map of at most `max` texts to small IDs. Texts are never removed.
 #[derive(Debug)]
 pub(crate) struct Interner {
-    hasher: HashKeys,
+    /// Random, and differs from process to process.
+    seed: u64,
     by_text: AppendMap<InternedText>,
     by_id: AppendMap<InternedText>,
 }
@@ -26,7 +27,7 @@ impl Interner {
     pub(crate) fn new(max: usize) -> Self {
         let max = max.min(usize::from(u16::MAX >> 1));
         Interner {
-            hasher: HashKeys::default(),
+            seed: HashKeys::default().hash_one(max),
             by_text: AppendMap::new(max),
             by_id: AppendMap::new(max),
         }
@@ -34,8 +35,7 @@ impl Interner {
 
     /// Returns the ID of a text, which starts at 1. Adds the text if necessary; returns 0 if the interner is full.
     pub(crate) fn intern(&self, text: &str) -> u16 {
-        // With random keys: peers choose some of the texts, and must not make them collide.
-        let hash = self.hasher.hash_one(text);
+        let hash = hash_text(self.seed, text);
         let matches = |it: &InternedText| *it.text == *text;
         let found = self.by_text.find(hash, matches);
         let found = found.or_else(|| {
@@ -61,7 +61,7 @@ impl Interner {
 
     /// Returns the ID of a text that has been interned before.
     pub(crate) fn lookup(&self, text: &str) -> Option<u16> {
-        let hash = self.hasher.hash_one(text);
+        let hash = hash_text(self.seed, text);
         let found = self.by_text.find(hash, |it| *it.text == *text);
         found.map(|it| it.id)
     }
@@ -73,9 +73,31 @@ impl Interner {
     }
 }
 
+/// Returns a hash of all bytes of a text, eight at a time.
+///
+/// Weaker than the standard library's against texts that are made to collide, which strangers cannot use: the application
+/// chooses most texts, their number is bounded, and what is only looked up adds nothing.
+#[inline]
+fn hash_text(seed: u64, text: &str) -> u64 {
+    let (words, rest) = text.as_bytes().as_chunks::<8>();
+    let words = words.iter().map(|word| u64::from_le_bytes(*word));
+    let hash = words.fold(seed ^ text.len() as u64, mix);
+    let last = rest
+        .iter()
+        .fold(0, |word, byte| word << 8 | u64::from(*byte));
+    mix(hash, last)
+}
+
+/// Adds a word to a hash: both halves of a product, since its low bits alone do not depend on the high bits of the word.
+#[inline]
+fn mix(hash: u64, word: u64) -> u64 {
+    let product = u128::from(hash ^ word) * 0x9e37_79b9_7f4a_7c15;
+    (product >> 64) as u64 ^ (product as u64).rotate_left(5)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use std::collections::{HashMap, HashSet};
 
     use proptest::prelude::*;
 
@@ -106,6 +128,25 @@ mod tests {
         let mut sorted = a;
         sorted.sort_unstable();
         assert!(sorted.into_iter().eq(1..=50));
+    }
+
+    #[test]
+    fn text_hash_depends_on_seed_length_order_and_every_byte() {
+        let text = "/orders/{order}/items/{id}";
+        let mut texts = vec![text.to_owned(), "/items/{id}/orders/{order}".to_owned()];
+        texts.extend((0..text.len()).map(|len| text[..len].to_owned()));
+        texts.extend((1..9).map(|len| "\0".repeat(len)));
+        for at in 0..text.len() {
+            let mut changed = text.to_owned();
+            changed.replace_range(at..=at, "_");
+            texts.push(changed);
+        }
+        let hashes = texts.iter().map(|text| hash_text(7, text));
+        let hashes: HashSet<u64> = hashes.chain([hash_text(8, text)]).collect();
+        assert_eq!(hashes.len(), texts.len() + 1);
+        // Slots are chosen by the lowest bits.
+        let low: HashSet<u64> = hashes.iter().map(|hash| hash & 7).collect();
+        assert_eq!(low.len(), 8);
     }
 
     proptest! {
