@@ -1,17 +1,13 @@
-use std::{
-    fmt::Display,
-    future::Future,
-    sync::{Arc, OnceLock},
-};
+use std::{fmt::Display, future::Future, sync::Arc};
 
-use http::HeaderMap;
+use http::{Extensions, HeaderMap};
 use tokio::time::Instant;
 
 use super::{
     Baggage, CallFields, CallId, IdFormat, InContext, SpanId, TimeBudget, TraceFlags, TraceId,
     Traceparent, Tracestate,
+    content::{ContextContent, box_if_other},
     scope::{self, ContextScope},
-    shared_fields::SharedFields,
     trace_context::TraceContext,
     trace_format,
 };
@@ -21,28 +17,10 @@ use super::{
 /// Handlers find it in the request's extensions (and, with the feature `axum`, through an extractor), what they call
 /// with [`Context::current`]. A spawned task has none unless it is wrapped in [`in_context`](super::in_context).
 #[derive(Clone, Debug)]
-pub struct Context(Arc<ContextInner>);
-
-#[derive(Clone, Debug)]
-pub(super) struct ContextInner {
-    pub(super) request_id: CallId,
-    pub(super) correlation_id: CallId,
-    pub(super) trace_context: TraceContext,
-    /// The IDs of the exported span, which count instead; set at most once, before anything of the call is sent or logged.
-    pub(super) exported_span: OnceLock<Box<TraceContext>>,
-    pub(super) baggage: Option<Baggage>,
-    pub(super) deadline: Option<Instant>,
-    pub(super) attempt: u32,
-    /// True if the caller may see the details of rejections.
-    pub(super) rejection_details: bool,
-    /// The fields that the application has added to the call.
-    pub(super) fields: SharedFields,
-    /// The context of the same call that this one is derived from, whose fields count; never one that is derived itself.
-    pub(super) origin: Option<Context>,
-}
+pub struct Context(Arc<ContextContent>);
 
 impl Context {
-    pub(super) fn new(inner: ContextInner) -> Self {
+    pub(super) fn new(inner: ContextContent) -> Self {
         Context(Arc::new(inner))
     }
 
@@ -63,19 +41,8 @@ impl Context {
     }
 
     pub(super) fn new_root_with(format: IdFormat, sampled: bool) -> Self {
-        let request_id = format.generate();
-        Context::new(ContextInner {
-            correlation_id: request_id.clone(),
-            request_id,
-            trace_context: TraceContext::new_root(sampled),
-            exported_span: OnceLock::new(),
-            baggage: None,
-            deadline: None,
-            attempt: 1,
-            rejection_details: false,
-            fields: SharedFields::default(),
-            origin: None,
-        })
+        let trace_context = TraceContext::new_root(sampled);
+        Context::new(ContextContent::new(format.generate(), trace_context))
     }
 
     /// Returns the context of the call that this thread works on.
@@ -122,7 +89,7 @@ impl Context {
 
     /// Returns the correlation ID, which is the same in every service of a request chain.
     pub fn correlation_id(&self) -> &str {
-        self.0.correlation_id.as_str()
+        self.0.correlation_id().as_str()
     }
 
     /// Returns the ID of the trace.
@@ -147,17 +114,17 @@ impl Context {
 
     /// Returns the trace's vendor-specific members.
     pub fn tracestate(&self) -> Option<&Tracestate> {
-        self.trace_context().tracestate.as_ref()
+        self.trace_context().tracestate.as_deref()
     }
 
     /// Returns the caller's trace, if the [`TracePolicy`](super::TracePolicy) started a new one instead of continuing it.
     pub fn linked_trace(&self) -> Option<Traceparent> {
-        self.trace_context().linked_trace
+        self.trace_context().linked_trace.as_deref().copied()
     }
 
     /// Returns the `baggage` that came with the request.
     pub fn baggage(&self) -> Option<&Baggage> {
-        self.0.baggage.as_ref()
+        self.0.baggage.as_deref()
     }
 
     /// Returns the caller's deadline, if known.
@@ -179,7 +146,7 @@ impl Context {
     #[must_use]
     pub fn with_deadline(&self, deadline: Instant) -> Context {
         let known = self.0.deadline.filter(|known| *known <= deadline);
-        Context::new(ContextInner {
+        Context::new(ContextContent {
             deadline: known.or(Some(deadline)),
             ..self.derive()
         })
@@ -189,7 +156,7 @@ impl Context {
     pub(super) fn without_deadline(&self) -> Context {
         match self.0.deadline {
             None => self.clone(),
-            Some(_) => Context::new(ContextInner {
+            Some(_) => Context::new(ContextContent {
                 deadline: None,
                 ..self.derive()
             }),
@@ -215,8 +182,8 @@ impl Context {
     /// ```
     #[must_use]
     pub fn with_baggage(&self, baggage: Baggage) -> Context {
-        Context::new(ContextInner {
-            baggage: Some(baggage),
+        Context::new(ContextContent {
+            baggage: Some(Box::new(baggage)),
             ..self.derive()
         })
     }
@@ -225,6 +192,7 @@ impl Context {
     #[must_use]
     pub fn with_tracestate(&self, tracestate: Tracestate) -> Context {
         let mut inner = self.derive();
+        let tracestate = Box::new(tracestate);
         match inner.exported_span.get_mut() {
             Some(exported) => exported.tracestate = Some(tracestate),
             None => inner.trace_context.tracestate = Some(tracestate),
@@ -235,7 +203,7 @@ impl Context {
     /// Returns the same call with another attempt number.
     #[must_use]
     pub fn with_attempt(&self, attempt: u32) -> Context {
-        Context::new(ContextInner {
+        Context::new(ContextContent {
             attempt,
             ..self.derive()
         })
@@ -266,17 +234,47 @@ impl Context {
         self.origin().fields.get()
     }
 
-    fn origin(&self) -> &ContextInner {
+    fn origin(&self) -> &ContextContent {
         let origin = self.0.origin.as_ref();
         origin.map_or(&self.0, |origin| &origin.0)
     }
 
     /// Returns the content of another context of the same call.
-    fn derive(&self) -> ContextInner {
-        ContextInner {
+    fn derive(&self) -> ContextContent {
+        ContextContent {
             origin: Some(self.0.origin.as_ref().unwrap_or(self).clone()),
             ..(*self.0).clone()
         }
+    }
+
+    /// Returns the tracker that has marked the request that has this context in its extensions.
+    #[inline]
+    pub(crate) fn marked_by(&self) -> Option<u64> {
+        self.0.tracker_mark.get()
+    }
+
+    /// Marks the request that has this context in its extensions, unless the mark would be seen elsewhere: a copy of the request
+    /// that was made before, for another attempt, passes trackers of its own. Returns whether the request is marked.
+    #[inline]
+    pub(crate) fn mark(&self, tracker: u64) -> bool {
+        // That in the extensions and the current one: no other request has a copy.
+        let is_own = Arc::strong_count(&self.0) == 2 && Context::peek(|it| it == Some(self));
+        let is_marked = is_own && self.marked_by().is_none();
+        if is_marked {
+            self.0.tracker_mark.set(tracker);
+        }
+        is_marked
+    }
+
+    /// Stores this context, which is derived from that in the extensions, in its place. The request keeps its mark.
+    pub(crate) fn replace_in(&self, extensions: &mut Extensions) {
+        let Some(stored) = extensions.get_mut::<Context>() else {
+            return;
+        };
+        if let Some(tracker) = stored.marked_by() {
+            self.0.tracker_mark.set(tracker);
+        }
+        *stored = self.clone();
     }
 
     /// Returns this call's span as a `traceparent`.
@@ -313,21 +311,28 @@ impl Context {
     }
 
     pub(super) fn ids(&self) -> (&CallId, &CallId) {
-        (&self.0.request_id, &self.0.correlation_id)
+        (&self.0.request_id, self.0.correlation_id())
+    }
+
+    /// Returns the correlation ID if it is not the request ID.
+    pub(super) fn other_correlation_id(&self) -> Option<&CallId> {
+        self.0.correlation_id.as_deref()
     }
 
     /// Returns the context of an outgoing request: the same request chain and trace, another span.
     pub(super) fn child_request(&self, request_id: Option<CallId>) -> Context {
-        Context::new(ContextInner {
-            request_id: request_id.unwrap_or_else(|| self.0.request_id.clone()),
-            correlation_id: self.0.correlation_id.clone(),
-            trace_context: self.trace_context().child(),
-            exported_span: OnceLock::new(),
+        let correlation_id = match &request_id {
+            Some(request_id) => box_if_other(self.0.correlation_id(), request_id),
+            None => self.0.correlation_id.clone(),
+        };
+        let request_id = request_id.unwrap_or_else(|| self.0.request_id.clone());
+        Context::new(ContextContent {
+            correlation_id,
             baggage: self.0.baggage.clone(),
-            fields: SharedFields::default(),
-            origin: None,
-            // Deadline and attempt, which are copied.
-            ..*self.0
+            deadline: self.0.deadline,
+            attempt: self.0.attempt,
+            rejection_details: self.0.rejection_details,
+            ..ContextContent::new(request_id, self.trace_context().child())
         })
     }
 
@@ -421,5 +426,57 @@ mod tests {
         assert_eq!(out.trace_id(), call.trace_id());
         assert_eq!(out.parent_id(), Some(call.span_id()));
         assert_ne!(out.span_id(), call.span_id());
+    }
+
+    fn tracker_of(extensions: &Extensions) -> Option<u64> {
+        extensions.get::<Context>()?.marked_by()
+    }
+
+    #[test]
+    fn request_is_marked_in_its_context_if_no_other_request_has_it() {
+        let mut extensions = Extensions::new();
+        extensions.insert(Context::new_root());
+        let set = |extensions: &Extensions| {
+            let stored = extensions.get::<Context>();
+            stored.is_some_and(|context| context.mark(7))
+        };
+        assert!(!set(&extensions), "another call may be the current one");
+        let mut current = extensions.get::<Context>().cloned();
+        let _scope = ContextScope::enter(&mut current);
+        let copy = extensions.clone();
+        assert!(!set(&extensions) && tracker_of(&extensions).is_none());
+        drop(copy);
+        assert!(set(&extensions));
+        assert_eq!(tracker_of(&extensions.clone()), Some(7));
+        assert!(!set(&extensions), "it has one");
+    }
+
+    #[test]
+    fn mark_of_a_request_stays_when_its_context_is_replaced() {
+        let mut extensions = Extensions::new();
+        let call = Context::new_root();
+        call.replace_in(&mut extensions);
+        assert!(extensions.is_empty());
+        extensions.insert(call.clone());
+        call.0.tracker_mark.set(7);
+        let second = call.with_attempt(2);
+        assert_eq!(second.marked_by(), None);
+        second.replace_in(&mut extensions);
+        assert_eq!(extensions.get::<Context>(), Some(&second));
+        assert_eq!(tracker_of(&extensions), Some(7));
+    }
+
+    #[test]
+    fn correlation_id_of_a_child_is_kept_whatever_its_request_id() {
+        let call = Context::new_root();
+        assert!(call.other_correlation_id().is_none());
+        let out = call.child_request(Some(IdFormat::default().generate()));
+        let (request_id, correlation_id) = out.ids();
+        assert_eq!(out.other_correlation_id(), Some(correlation_id));
+        assert_eq!(correlation_id.as_str(), call.request_id());
+        let same = out.child_request(Some(correlation_id.clone()));
+        assert!(same.other_correlation_id().is_none() && same.ids().0 != request_id);
+        let reused = out.child_request(None);
+        assert_eq!(reused.ids(), out.ids());
     }
 }

@@ -86,6 +86,7 @@
 //! ```
 
 mod call_fields;
+mod content;
 mod correlate;
 mod current;
 #[cfg(feature = "axum")]
@@ -106,6 +107,7 @@ mod time_budget;
 mod trace_context;
 mod trace_format;
 mod trace_policy;
+mod tracker_mark;
 mod trust;
 mod trusted_proxies;
 

@@ -9,8 +9,9 @@ pub(super) struct TraceContext {
     pub(super) flags: TraceFlags,
     /// B3's debug flag, which other formats do not have.
     pub(super) is_debug: bool,
-    pub(super) tracestate: Option<Tracestate>,
-    pub(super) linked_trace: Option<Traceparent>,
+    // Boxed, since most calls have neither.
+    pub(super) tracestate: Option<Box<Tracestate>>,
+    pub(super) linked_trace: Option<Box<Traceparent>>,
 }
 
 impl TraceContext {
@@ -57,8 +58,11 @@ impl TraceContext {
                 false => span.flags,
             },
             is_debug: self.is_debug && is_same_trace,
-            tracestate: tracestate.or_else(|| self.tracestate.clone().filter(|_| is_same_trace)),
-            linked_trace: self.linked_trace,
+            tracestate: match tracestate {
+                Some(tracestate) => Some(Box::new(tracestate)),
+                None => self.tracestate.clone().filter(|_| is_same_trace),
+            },
+            linked_trace: self.linked_trace.clone(),
         }
     }
 

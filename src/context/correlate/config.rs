@@ -1,14 +1,11 @@
-use std::sync::OnceLock;
-
 use http::{HeaderMap, HeaderName, Request};
 
-use super::inbound_id::resolve_id;
+use super::inbound_id::{resolve_correlation_id, resolve_id};
 use crate::context::{
     Baggage, Context, IdFormat, TraceFormat, TracePolicy, Tracestate, Trust,
-    current::ContextInner,
+    content::ContextContent,
     malformed::count_malformed,
     request_predicate::RequestPredicate,
-    shared_fields::SharedFields,
     trace_context::TraceContext,
     trace_format::{RemoteTrace, Sampling},
 };
@@ -63,22 +60,14 @@ impl CorrelateConfig {
         let request_id = resolve_id(headers, &self.request_id_headers, is_trusted, || {
             self.id_format.generate()
         });
-        let correlation_id = resolve_id(headers, &self.correlation_id_headers, is_trusted, || {
-            request_id.clone()
-        });
-        Context::new(ContextInner {
-            request_id,
+        let names = &self.correlation_id_headers;
+        let correlation_id = resolve_correlation_id(headers, names, is_trusted, &request_id);
+        Context::new(ContextContent {
             correlation_id,
-            trace_context,
-            exported_span: OnceLock::new(),
             // Baggage gets into logs and outgoing requests, so untrusted callers must not set it.
             baggage: is_trusted.then(|| self.inbound_baggage(headers)).flatten(),
-            // A deadline guard further in sets it.
-            deadline: None,
-            attempt: 1,
             rejection_details: is_trusted && self.rejection_details,
-            fields: SharedFields::default(),
-            origin: None,
+            ..ContextContent::new(request_id, trace_context)
         })
     }
 
@@ -101,7 +90,7 @@ impl CorrelateConfig {
         };
         match (policy, remote.trace_id) {
             (TracePolicy::Restart, _) => TraceContext {
-                linked_trace: remote.link(),
+                linked_trace: remote.link().map(Box::new),
                 ..root
             },
             // The caller only says whether to sample.
@@ -110,7 +99,7 @@ impl CorrelateConfig {
                 trace_id,
                 parent_id: remote.parent_id,
                 flags: remote.flags(sampled),
-                tracestate: read_tracestate(format, headers),
+                tracestate: read_tracestate(format, headers).map(Box::new),
                 ..root
             },
         }
@@ -128,7 +117,7 @@ impl CorrelateConfig {
         })
     }
 
-    fn inbound_baggage(&self, headers: &HeaderMap) -> Option<Baggage> {
+    fn inbound_baggage(&self, headers: &HeaderMap) -> Option<Box<Baggage>> {
         if !self.baggage {
             return None;
         }
@@ -136,7 +125,7 @@ impl CorrelateConfig {
         if baggage.dropped() > 0 {
             count_malformed("baggage");
         }
-        Some(baggage)
+        Some(Box::new(baggage))
     }
 }
 

@@ -2,7 +2,9 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::context::{CallId, malformed::count_malformed, trace_format::root_field};
+use crate::context::{
+    CallId, content::box_if_other, malformed::count_malformed, trace_format::root_field,
+};
 
 /// Returns the ID of the first header that holds a valid one, else a new one.
 ///
@@ -14,6 +16,36 @@ pub(super) fn resolve_id(
     is_trusted: bool,
     new_id: impl FnOnce() -> CallId,
 ) -> CallId {
+    let found = find_id(headers, names, is_trusted);
+    let id = found.accepted.unwrap_or_else(new_id);
+    if !found.all_agree {
+        replace_other_ids(headers, names, &id);
+    }
+    id
+}
+
+/// Returns the correlation ID where it is not the request ID, by which a missing one is replaced.
+pub(super) fn resolve_correlation_id(
+    headers: &mut HeaderMap,
+    names: &[HeaderName],
+    is_trusted: bool,
+    request_id: &CallId,
+) -> Option<Box<CallId>> {
+    let found = find_id(headers, names, is_trusted);
+    if !found.all_agree {
+        let id = found.accepted.as_ref().unwrap_or(request_id);
+        replace_other_ids(headers, names, id);
+    }
+    box_if_other(found.accepted.as_ref()?, request_id)
+}
+
+struct FoundId {
+    accepted: Option<CallId>,
+    /// True if no header is known to have another value.
+    all_agree: bool,
+}
+
+fn find_id(headers: &HeaderMap, names: &[HeaderName], is_trusted: bool) -> FoundId {
     // Headers after the accepted one are not looked at, so only a single one is known to agree.
     let mut all_agree = names.len() == 1;
     let accepted = names.iter().find_map(|name| {
@@ -27,11 +59,10 @@ pub(super) fn resolve_id(
         }
         id
     });
-    let id = accepted.unwrap_or_else(new_id);
-    if !all_agree {
-        replace_other_ids(headers, names, &id);
+    FoundId {
+        accepted,
+        all_agree,
     }
-    id
 }
 
 fn replace_other_ids(headers: &mut HeaderMap, names: &[HeaderName], id: &CallId) {

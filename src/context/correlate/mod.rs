@@ -58,15 +58,16 @@ impl Correlate {
         if !config.echo || (head.wire.is_grpc() && !config.echo_grpc) {
             return;
         }
-        let (request_id, correlation_id) = context.ids();
         if let Some(name) = config.correlation_id_headers.first() {
-            let differs = correlation_id != request_id;
             // Where there is none to send, that of a handler is removed: it would contradict the log.
-            let value = differs.then(|| correlation_id.header_value().clone());
+            let value = context
+                .other_correlation_id()
+                .map(|id| id.header_value().clone());
             set_or_remove_header(head.headers, name, value);
         }
         // Last, since the request ID counts where both IDs have the same header.
         if let Some(name) = config.request_id_headers.first() {
+            let (request_id, _) = context.ids();
             head.headers.insert(name, request_id.header_value().clone());
         }
     }

@@ -69,7 +69,7 @@ impl TraceFormat {
         match self {
             TraceFormat::W3c => {
                 headers.insert(Traceparent::HEADER, trace.traceparent().to_header_value());
-                let state = trace.tracestate.as_ref();
+                let state = trace.tracestate.as_deref();
                 let state = state.and_then(Tracestate::to_header_value);
                 set_or_remove_header(headers, &Tracestate::HEADER, state);
             }
