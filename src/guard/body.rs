@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 
 use super::{Completion, Guard, InFlightCall};
 use crate::{
-    call::{BoxError, CallClock, CapturedPanic, CatchScope, Cause, Outcome},
+    call::{BoxError, CapturedPanic, CatchScope, Cause, Outcome},
     protocol::{HttpExchange, Protocol},
 };
 
@@ -89,17 +89,17 @@ where
             return body.poll_frame(cx);
         };
         let _scope = CatchScope::enter_call();
-        let clock = call.start_phase();
-        let polled = call.run_service(|| {
-            let polled = body.as_mut().poll_frame(cx);
-            let is_end = polled.is_ready() && body.is_end_stream();
-            (polled, is_end)
+        let mut polled = Poll::Pending;
+        // Frames are large: one that was handed up through `run_service` would be copied on its way.
+        let run = call.run_service(|| {
+            polled = body.as_mut().poll_frame(cx);
+            polled.is_ready() && body.is_end_stream()
         });
-        let (polled, is_end) = match polled {
-            Ok(polled) => polled,
+        let is_end = match run {
+            Ok(is_end) => is_end,
             Err(payload) => {
                 let panic = CapturedPanic::new(payload);
-                call.complete(Completion::Panicked(&panic), &clock);
+                call.complete(Completion::Panicked(&panic), &call.start_phase());
                 *this.call = None;
                 panic.resume();
             }
@@ -111,13 +111,13 @@ where
         };
         let is_end = exchange.on_frame(frame.as_ref(), is_end, protocol.classifier());
         if let Poll::Ready(Some(Err(error))) = polled {
-            let error = complete_failed(call, error, &clock);
+            let error = complete_failed(call, error);
             *this.call = None;
             return Poll::Ready(Some(Err(error)));
         }
         if is_end {
             call.excuse_timeout();
-            call.complete(Completion::Response, &clock);
+            call.complete(Completion::Response, &call.start_phase());
             *this.call = None;
         }
         polled
@@ -134,15 +134,12 @@ where
 
 /// Completes a call whose body failed; the error goes on to the caller.
 #[cold]
-fn complete_failed<G, P>(
-    call: &mut InFlightCall<G, P>,
-    error: BoxError,
-    clock: &CallClock,
-) -> BoxError
+fn complete_failed<G, P>(call: &mut InFlightCall<G, P>, error: BoxError) -> BoxError
 where
     G: Guard,
     P: Protocol<Call = HttpExchange>,
 {
+    let clock = &call.start_phase();
     let (exchange, protocol) = call.exchange_mut();
     match exchange.outcome() {
         // A rejection and a panic stay what they are, whatever becomes of the response.
