@@ -98,13 +98,15 @@ impl<F, G: Guard, P: Protocol> GuardFuture<F, G, P> {
         let Some(call) = &mut self.call else {
             return;
         };
-        match call.run_service(call_service) {
+        let state = &mut self.state;
+        // Stored in there: a future that was handed up through `run_service` would be copied on its way.
+        let run = call.run_service(|| {
+            let future = call_service();
             // The state before has nothing to drop, which the compiler does not know.
-            Ok(future) => forget(replace(
-                &mut self.state,
-                CallFutureState::Calling { future },
-            )),
-            Err(payload) => self.on_panic(CapturedPanic::new(payload)),
+            forget(replace(state, CallFutureState::Calling { future }));
+        });
+        if let Err(payload) = run {
+            self.on_panic(CapturedPanic::new(payload));
         }
     }
 
