@@ -8,7 +8,14 @@ mod noop_guard;
 #[path = "../../support/poll.rs"]
 mod poll;
 
-use std::{convert::Infallible, future::Ready, future::ready, hint::black_box, time::Duration};
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    hint::black_box,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -16,8 +23,9 @@ use axum::{
     routing::{get, post},
 };
 use gungraun::{library_benchmark, library_benchmark_group, main};
-use http::{Request, Response, StatusCode};
-use http_body_util::Full;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use noop_guard::NoopGuard;
 use tower::{Layer, Service, ServiceBuilder, service_fn};
@@ -144,6 +152,74 @@ where
     })
 }
 
+/// A response that takes many polls: the cost of each frame is a share of the row.
+fn streaming()
+-> impl Service<Request<Body>, Response = Response<Frames>, Error = Infallible, Future: Send> + Clone
+{
+    service_fn(|_: Request<Body>| ready(Ok(Response::new(Frames(FRAMES)))))
+}
+
+const FRAMES: usize = 100;
+
+/// So many pieces of the same five bytes, without an allocation.
+struct Frames(usize);
+
+impl http_body::Body for Frames {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let left = self.0.checked_sub(1);
+        self.0 = left.unwrap_or_default();
+        Poll::Ready(left.map(|_| Ok(Frame::data(Bytes::from_static(b"hello")))))
+    }
+}
+
+/// A unary gRPC method: one message, and its status in the trailers.
+fn unary()
+-> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone
+{
+    service_fn(|_: Request<Body>| {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", HeaderValue::from_static("0"));
+        let message = Full::new(Bytes::from_static(b"\0\0\0\0\x05hello"));
+        let body = Body::new(message.with_trailers(ready(Some(Ok(trailers)))));
+        let response = Response::builder().header("content-type", "application/grpc");
+        ready(Ok(response.body(body).expect("a response")))
+    })
+}
+
+fn grpc<S, B>(service: S) -> Call
+where
+    S: Service<Request<Body>, Response = Response<B>, Error: std::fmt::Debug> + 'static,
+    B: http_body::Body,
+{
+    let mut service = service;
+    Box::new(move || {
+        let request = Request::post("http://stock/shop.Stock/Reserve")
+            .version(Version::HTTP_2)
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(Body::empty());
+        black_box(poll::exchange(&mut service, request.expect("a request")));
+    })
+}
+
+fn client<S, B>(service: S) -> Call
+where
+    S: Service<Request<Body>, Response = Response<B>, Error: std::fmt::Debug> + 'static,
+    B: http_body::Body,
+{
+    let mut service = service;
+    Box::new(move || {
+        let request = Request::get("http://stock/items/7").body(Body::empty());
+        black_box(poll::exchange(&mut service, request.expect("a request")));
+    })
+}
+
 fn rejected_http() -> Call {
     http(open().layer().server().layer(hello()))
 }
@@ -263,6 +339,14 @@ fn logged(call: Call) -> Call {
 #[bench::http_breaker(http(built(count_window()).layer().server().layer(hello())))]
 #[bench::http_track_and_breaker(breaker_and_track())]
 #[bench::http_observe(http(observe("bench").server().layer(hello())))]
+#[bench::http_frames_bare(http(streaming()))]
+#[bench::http_frames_nothing(http(GuardLayer::server(NoopGuard).layer(streaming())))]
+#[bench::http_frames_observe(http(observe("bench").server().layer(streaming())))]
+#[bench::client_bare(client(hello()))]
+#[bench::client_observe(client(observe("bench").client().layer(hello())))]
+#[bench::grpc_bare(grpc(unary()))]
+#[bench::grpc_observe(grpc(observe("bench").server().layer(unary())))]
+#[bench::grpc_client_observe(grpc(observe("bench").grpc_client().layer(unary())))]
 #[bench::axum_bare(axum(route()))]
 #[bench::axum_nothing(axum(route().layer(GuardLayer::server(NoopGuard))))]
 #[bench::axum_observe(axum(observed()))]
