@@ -2,10 +2,7 @@ use std::sync::OnceLock;
 
 use tokio::time::Instant;
 
-use super::{
-    Baggage, CallId, Context, shared_fields::SharedFields, trace_context::TraceContext,
-    tracker_mark::TrackerMark,
-};
+use super::{Baggage, CallId, Context, shared_fields::SharedFields, trace_context::TraceContext};
 
 /// The content of a [`Context`], which its clones share.
 #[derive(Clone, Debug)]
@@ -25,8 +22,6 @@ pub(super) struct ContextContent {
     pub(super) fields: SharedFields,
     /// The context of the same call that this one is derived from, whose fields count; never one that is derived itself.
     pub(super) origin: Option<Context>,
-    /// Of the request whose extensions have this context.
-    pub(super) tracker_mark: TrackerMark,
 }
 
 impl ContextContent {
@@ -44,7 +39,6 @@ impl ContextContent {
             rejection_details: false,
             fields: SharedFields::default(),
             origin: None,
-            tracker_mark: TrackerMark::default(),
         }
     }
 

@@ -1,6 +1,6 @@
 use std::{fmt::Display, future::Future, sync::Arc};
 
-use http::{Extensions, HeaderMap};
+use http::HeaderMap;
 use tokio::time::Instant;
 
 use super::{
@@ -247,36 +247,6 @@ impl Context {
         }
     }
 
-    /// Returns the tracker that has marked the request that has this context in its extensions.
-    #[inline]
-    pub(crate) fn marked_by(&self) -> Option<u64> {
-        self.0.tracker_mark.get()
-    }
-
-    /// Marks the request that has this context in its extensions, unless the mark would be seen elsewhere: a copy of the request
-    /// that was made before, for another attempt, passes trackers of its own. Returns whether the request is marked.
-    #[inline]
-    pub(crate) fn mark(&self, tracker: u64) -> bool {
-        // That in the extensions and the current one: no other request has a copy.
-        let is_own = Arc::strong_count(&self.0) == 2 && Context::peek(|it| it == Some(self));
-        let is_marked = is_own && self.marked_by().is_none();
-        if is_marked {
-            self.0.tracker_mark.set(tracker);
-        }
-        is_marked
-    }
-
-    /// Stores this context, which is derived from that in the extensions, in its place. The request keeps its mark.
-    pub(crate) fn replace_in(&self, extensions: &mut Extensions) {
-        let Some(stored) = extensions.get_mut::<Context>() else {
-            return;
-        };
-        if let Some(tracker) = stored.marked_by() {
-            self.0.tracker_mark.set(tracker);
-        }
-        *stored = self.clone();
-    }
-
     /// Returns this call's span as a `traceparent`.
     pub fn traceparent(&self) -> Traceparent {
         self.trace_context().traceparent()
@@ -426,44 +396,6 @@ mod tests {
         assert_eq!(out.trace_id(), call.trace_id());
         assert_eq!(out.parent_id(), Some(call.span_id()));
         assert_ne!(out.span_id(), call.span_id());
-    }
-
-    fn tracker_of(extensions: &Extensions) -> Option<u64> {
-        extensions.get::<Context>()?.marked_by()
-    }
-
-    #[test]
-    fn request_is_marked_in_its_context_if_no_other_request_has_it() {
-        let mut extensions = Extensions::new();
-        extensions.insert(Context::new_root());
-        let set = |extensions: &Extensions| {
-            let stored = extensions.get::<Context>();
-            stored.is_some_and(|context| context.mark(7))
-        };
-        assert!(!set(&extensions), "another call may be the current one");
-        let mut current = extensions.get::<Context>().cloned();
-        let _scope = ContextScope::enter(&mut current);
-        let copy = extensions.clone();
-        assert!(!set(&extensions) && tracker_of(&extensions).is_none());
-        drop(copy);
-        assert!(set(&extensions));
-        assert_eq!(tracker_of(&extensions.clone()), Some(7));
-        assert!(!set(&extensions), "it has one");
-    }
-
-    #[test]
-    fn mark_of_a_request_stays_when_its_context_is_replaced() {
-        let mut extensions = Extensions::new();
-        let call = Context::new_root();
-        call.replace_in(&mut extensions);
-        assert!(extensions.is_empty());
-        extensions.insert(call.clone());
-        call.0.tracker_mark.set(7);
-        let second = call.with_attempt(2);
-        assert_eq!(second.marked_by(), None);
-        second.replace_in(&mut extensions);
-        assert_eq!(extensions.get::<Context>(), Some(&second));
-        assert_eq!(tracker_of(&extensions), Some(7));
     }
 
     #[test]

@@ -107,7 +107,6 @@ mod time_budget;
 mod trace_context;
 mod trace_format;
 mod trace_policy;
-mod tracker_mark;
 mod trust;
 mod trusted_proxies;
 

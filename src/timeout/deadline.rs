@@ -117,7 +117,6 @@ impl<B> Admit<Request<B>> for Deadline {
         let config = &*self.0;
         // The request's own first: a buffer may have moved the request to another task than its context.
         let own = request.extensions().get::<Context>().cloned();
-        let is_own = own.is_some();
         let context = own.or_else(Context::current);
         let known = context.as_ref().and_then(Context::deadline);
         let Some(deadline) = config.deadline_of(request, clock).or(known) else {
@@ -131,11 +130,7 @@ impl<B> Admit<Request<B>> for Deadline {
             .unwrap_or_else(Context::new_root)
             .with_deadline(deadline);
         // For handlers, and for layers further in that look into the request instead of the thread.
-        if is_own {
-            context.replace_in(request.extensions_mut());
-        } else {
-            request.extensions_mut().insert(context.clone());
-        }
+        request.extensions_mut().insert(context.clone());
         Ok(Some(context))
     }
 }

@@ -22,10 +22,6 @@ impl TrackerId {
     pub(super) fn with_side(self, side: Side) -> Self {
         TrackerId(self.0 | u64::from(side == Side::Client))
     }
-
-    pub(super) fn as_u64(self) -> u64 {
-        self.0
-    }
 }
 
 /// The trackers that a request has passed, the innermost first.

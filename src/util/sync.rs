@@ -17,7 +17,6 @@
 //! | whether a panic has been reported | one `swap`, and only the first gets `false` |
 //! | whether the writer of a log has failed | set after the failure; one `swap` takes it, and only puts a line break before a line |
 //! | problem bodies, route slots, the metrics of a tracker, the global tables | std's `OnceLock` alone: whoever is first fills it, and all see the same |
-//! | the mark of a tracker in a context | stored while nobody else has the request, and whoever gets the request sees it |
 //! | the registry, the error tracker, the names of breakers, the partial lines of stdout and stderr, the progress of an upload | one lock, and all of it under that |
 
 #[cfg(all(test, tower_keep_loom))]

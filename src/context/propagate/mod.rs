@@ -68,7 +68,9 @@ impl<B> Admit<Request<B>> for Propagate {
         let context = self.0.child_context(request);
         self.0.write_headers(&context, request);
         // Layers further in that read the extensions work for this request, not for the call that it is made for.
-        context.replace_in(request.extensions_mut());
+        if let Some(current) = request.extensions_mut().get_mut::<Context>() {
+            *current = context.clone();
+        }
         Ok(Some(context))
     }
 }

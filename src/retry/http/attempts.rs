@@ -351,7 +351,8 @@ fn shared_context(parts: &Parts, is_buffered: bool) -> Option<Context> {
 
 /// Shows the context of the attempt to layers that look for it in the request.
 fn set_request_context(parts: &mut Parts, context: Option<&Context>) {
-    if let Some(context) = context {
-        context.replace_in(&mut parts.extensions);
+    let stored = parts.extensions.get_mut::<Context>();
+    if let (Some(stored), Some(context)) = (stored, context) {
+        *stored = context.clone();
     }
 }
