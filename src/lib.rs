@@ -107,6 +107,8 @@ pub mod logging;
 mod observe;
 pub mod operation;
 pub mod pipeline;
+#[cfg(feature = "ops")]
+pub mod ops;
 #[cfg(feature = "prometheus")]
 pub mod prometheus;
 pub mod protocol;

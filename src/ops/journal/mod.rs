@@ -1,0 +1,1 @@
+//! What happened: one ordered, bounded, numbered list of events that can be subscribed to.

@@ -1,0 +1,6 @@
+//! The operations side in the same process: metrics with history, health, a JSON API, live push and a console.
+
+pub mod health;
+pub mod journal;
+pub mod recorder;
+pub mod series;

@@ -1,0 +1,1 @@
+//! A recorder of the `metrics` facade with bounded memory, which renders for Prometheus and keeps history.
