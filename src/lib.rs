@@ -106,9 +106,9 @@ pub mod guide;
 pub mod logging;
 mod observe;
 pub mod operation;
-pub mod pipeline;
 #[cfg(feature = "ops")]
 pub mod ops;
+pub mod pipeline;
 #[cfg(feature = "prometheus")]
 pub mod prometheus;
 pub mod protocol;

@@ -3,7 +3,7 @@ use tokio::time::Instant;
 use super::{shared::BreakerShared, state::CircuitState, transition::TransitionReason};
 use crate::{
     guard::Rejects,
-    registry::{Inspect, Stats},
+    registry::{GuardAction, Inspect, Stats},
 };
 
 impl Inspect for BreakerShared {
@@ -45,9 +45,51 @@ impl Inspect for BreakerShared {
         stats.text("last_error", locked.last_error.as_ref());
         stats.text("mode", Some(mode(self.is_shadow())));
     }
+
+    fn actions(&self) -> &'static [GuardAction] {
+        &GuardAction::ALL
+    }
+
+    fn act(&self, action: GuardAction) {
+        match action {
+            GuardAction::ForceOpen => self.update(|machine| machine.force_open(Instant::now())),
+            GuardAction::Disable => self.update(|machine| machine.disable(Instant::now())),
+            GuardAction::Reset => self.update(|machine| machine.reset(Instant::now())),
+            GuardAction::ShadowOn => self.set_shadow(true),
+            GuardAction::ShadowOff => self.set_shadow(false),
+        }
+    }
 }
 
 /// Returns the text of the stat `mode`.
 pub(super) fn mode(is_shadow: bool) -> &'static str {
     if is_shadow { "shadow" } else { "on" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CircuitBreaker, registry};
+
+    #[test]
+    fn breaker_does_the_actions_of_the_registry() {
+        let breaker = CircuitBreaker::new("actions of the registry");
+        let act = |action| {
+            let done = registry::act("circuit_breaker", breaker.name(), action);
+            assert_eq!(done, 1);
+            (breaker.state(), breaker.is_shadow())
+        };
+        for (action, state, shadow) in [
+            (GuardAction::ForceOpen, CircuitState::ForcedOpen, false),
+            (GuardAction::Disable, CircuitState::Disabled, false),
+            (GuardAction::ShadowOn, CircuitState::Disabled, true),
+            (GuardAction::Reset, CircuitState::Closed, true),
+            (GuardAction::ShadowOff, CircuitState::Closed, false),
+        ] {
+            assert_eq!(act(action), (state, shadow), "{action}");
+        }
+        let all = registry::snapshots();
+        let own = all.iter().find(|guard| guard.name() == breaker.name());
+        assert_eq!(own.expect("registered").actions(), GuardAction::ALL);
+    }
 }

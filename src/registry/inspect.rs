@@ -1,4 +1,4 @@
-use super::Stats;
+use super::{GuardAction, Stats};
 
 /// A guard that can be listed.
 ///
@@ -15,4 +15,14 @@ pub trait Inspect: Send + Sync {
 
     /// Adds the stats of the guard.
     fn stats(&self, stats: &mut Stats);
+
+    /// Returns the actions that [`act`](Self::act) does. Default: none.
+    fn actions(&self) -> &'static [GuardAction] {
+        &[]
+    }
+
+    /// Does one of its [actions](Self::actions); any other does nothing.
+    fn act(&self, action: GuardAction) {
+        let _ = action;
+    }
 }

@@ -23,6 +23,7 @@
 //! snapshot of this very guard is taken, the thread that takes it drops the guard afterwards. Names need not be unique: two
 //! guards with the same name are two entries.
 
+mod action;
 mod guard_list;
 mod inspect;
 mod snapshot;
@@ -38,7 +39,12 @@ use tokio::sync::broadcast;
 use self::guard_list::GuardList;
 pub(crate) use self::subscribers::publish;
 pub use self::{
-    inspect::Inspect, snapshot::Snapshot, stat::Stat, stats::Stats, transition::GuardTransition,
+    action::{GuardAction, UnknownGuardAction},
+    inspect::Inspect,
+    snapshot::Snapshot,
+    stat::Stat,
+    stats::Stats,
+    transition::GuardTransition,
 };
 use crate::call::catch_hook;
 
@@ -60,6 +66,31 @@ pub fn snapshots() -> Vec<Snapshot> {
         .collect();
     all.sort_by(|a, b| (a.kind(), a.name()).cmp(&(b.kind(), b.name())));
     all
+}
+
+/// Does an action on each guard of this kind and name, and returns how many did it: those that have the action. For an operator
+/// who sees the guard in a console and has no handle of it.
+///
+/// ```
+/// use tower_keep::{CircuitBreaker, registry::{self, GuardAction}};
+///
+/// let breaker = CircuitBreaker::builder("ledger").build()?;
+/// let done = registry::act("circuit_breaker", "ledger", GuardAction::ForceOpen);
+/// assert_eq!((done, breaker.is_rejecting()), (1, true));
+/// assert_eq!(registry::act("circuit_breaker", "none of this name", GuardAction::Reset), 0);
+/// # Ok::<_, tower_keep::ConfigError>(())
+/// ```
+pub fn act(kind: &str, name: &str, action: GuardAction) -> usize {
+    let act = |guard: &Weak<dyn Inspect>| {
+        let guard = guard.upgrade()?;
+        let is_meant = guard.kind() == kind && guard.name() == name;
+        (is_meant && guard.actions().contains(&action)).then(|| guard.act(action))
+    };
+    let guards = GUARDS.list();
+    let done = guards
+        .iter()
+        .filter_map(|guard| catch_hook(|| act(guard)).flatten());
+    done.count()
 }
 
 /// Registers a custom guard. It is removed when the last strong reference to it is dropped.

@@ -1,4 +1,4 @@
-use super::{Inspect, Stat, Stats};
+use super::{GuardAction, Inspect, Stat, Stats};
 
 /// The state and stats of a guard at one moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -8,6 +8,8 @@ pub struct Snapshot {
     name: String,
     state: &'static str,
     stats: Stats,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    actions: &'static [GuardAction],
 }
 
 impl Snapshot {
@@ -33,6 +35,7 @@ impl Snapshot {
             name: guard.name().to_owned(),
             state: guard.state(),
             stats,
+            actions: guard.actions(),
         }
     }
 
@@ -54,6 +57,11 @@ impl Snapshot {
     /// Returns the stats.
     pub fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// Returns what an operator can do to the guard by [`act`](super::act).
+    pub fn actions(&self) -> &'static [GuardAction] {
+        self.actions
     }
 
     /// Returns the value of a stat.

@@ -3,7 +3,7 @@ use std::hash::Hash;
 use super::KeyedShared;
 use crate::{
     breaker::{inspect::mode, state::CircuitState},
-    registry::{Inspect, Stats},
+    registry::{GuardAction, Inspect, Stats},
 };
 
 impl<K: Hash + Eq + Send> Inspect for KeyedShared<K> {
@@ -40,5 +40,41 @@ impl<K: Hash + Eq + Send> Inspect for KeyedShared<K> {
         }
         stats.count("evicted", self.metrics.evicted());
         stats.text("mode", Some(mode(shadow)));
+    }
+
+    /// Returns the only action that makes sense for all keys at once.
+    fn actions(&self) -> &'static [GuardAction] {
+        &[GuardAction::Reset]
+    }
+
+    fn act(&self, action: GuardAction) {
+        if action == GuardAction::Reset {
+            self.reset_all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        breaker::{CircuitBreaker, KeyedBreaker},
+        registry,
+    };
+
+    #[test]
+    fn keyed_breaker_resets_all_keys_by_the_registry() {
+        let name = "keys of the registry";
+        let keyed: KeyedBreaker<u8> = KeyedBreaker::builder(CircuitBreaker::builder(name))
+            .build()
+            .expect("valid");
+        for key in [1, 2] {
+            keyed.get_owned(key).force_open();
+        }
+        let act = |action| registry::act("keyed_circuit_breaker", name, action);
+        assert_eq!(act(GuardAction::ForceOpen), 0);
+        assert_eq!(keyed.keys_in(CircuitState::ForcedOpen), 2);
+        assert_eq!(act(GuardAction::Reset), 1);
+        assert_eq!(keyed.keys_in(CircuitState::ForcedOpen), 0);
     }
 }

@@ -292,14 +292,7 @@ impl<K: Hash + Eq + fmt::Display> KeyedBreaker<K> {
 
     /// Resets every breaker: closes its circuit, and forgets all that it has counted.
     pub fn reset_all(&self) {
-        // Without the lock: a reset is reported to subscribers and to the log.
-        let breakers: Vec<_> = self
-            .shared
-            .lock_map()
-            .iter()
-            .map(|entry| entry.1.clone())
-            .collect();
-        breakers.iter().for_each(CircuitBreaker::reset);
+        self.shared.reset_all();
     }
 }
 

@@ -63,11 +63,7 @@ impl<K: Hash + Eq> KeyedShared<K> {
             (before.settings, template.version)
         };
         // After the template: a key that is inserted from now on looks at its version.
-        let breakers: Vec<_> = self
-            .lock_map()
-            .iter()
-            .map(|entry| entry.1.clone())
-            .collect();
+        let breakers = self.breakers();
         let changed = breakers
             .iter()
             .filter(|breaker| breaker.shared.apply(version, &config).is_some());
@@ -76,6 +72,17 @@ impl<K: Hash + Eq> KeyedShared<K> {
             let changes = before.changes(&config.settings);
             log_applied(self.metrics.name(), None, Some(keys), &changes);
         }
+    }
+
+    /// Resets the breakers of all keys.
+    pub(super) fn reset_all(&self) {
+        // Without the lock: a reset is reported to subscribers and to the log.
+        self.breakers().iter().for_each(CircuitBreaker::reset);
+    }
+
+    fn breakers(&self) -> Vec<CircuitBreaker> {
+        let map = self.lock_map();
+        map.iter().map(|entry| entry.1.clone()).collect()
     }
 
     /// Creates the breaker of a new key, and evicts others for it if there are too many.
