@@ -4,3 +4,4 @@ pub mod health;
 pub mod journal;
 pub mod recorder;
 pub mod series;
+mod time;

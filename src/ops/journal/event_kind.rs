@@ -1,0 +1,50 @@
+use serde::Serialize;
+
+/// What an event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EventKind {
+    /// The process or its operations side started or stops.
+    Lifecycle,
+    /// A guard changed its state.
+    Guard,
+    /// The health of a component changed.
+    Health,
+    /// An error group is new, or has regressed.
+    Error,
+    /// An operator changed something.
+    Control,
+    /// The application recorded it.
+    Custom,
+}
+
+impl EventKind {
+    /// All kinds.
+    pub const ALL: [EventKind; 6] = [
+        EventKind::Lifecycle,
+        EventKind::Guard,
+        EventKind::Health,
+        EventKind::Error,
+        EventKind::Control,
+        EventKind::Custom,
+    ];
+
+    /// Returns the kind in lower case.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            EventKind::Lifecycle => "lifecycle",
+            EventKind::Guard => "guard",
+            EventKind::Health => "health",
+            EventKind::Error => "error",
+            EventKind::Control => "control",
+            EventKind::Custom => "custom",
+        }
+    }
+
+    /// Returns the kind of this text.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut all = EventKind::ALL.into_iter();
+        all.find(|kind| kind.as_str() == text)
+    }
+}

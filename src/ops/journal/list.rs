@@ -1,0 +1,177 @@
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
+
+use tokio::sync::watch;
+
+use super::{Event, JournalEvents};
+
+/// An ordered, bounded, numbered list of events; see the [module](super).
+#[derive(Clone)]
+pub struct Journal(Arc<Shared>);
+
+struct Shared {
+    max: usize,
+    events: Mutex<VecDeque<Arc<Event>>>,
+    /// The number of the last event.
+    last: watch::Sender<u64>,
+}
+
+impl Journal {
+    /// Creates a journal of at most so many events, at least one.
+    ///
+    /// ```
+    /// use tower_keep::ops::journal::Journal;
+    ///
+    /// assert_eq!(Journal::new(1_000).last(), 0);
+    /// ```
+    pub fn new(max_events: usize) -> Self {
+        Journal(Arc::new(Shared {
+            max: max_events.max(1),
+            events: Mutex::default(),
+            last: watch::Sender::new(0),
+        }))
+    }
+
+    /// Records an event that happened now, and returns its number.
+    pub fn record(&self, event: Event) -> u64 {
+        self.record_at(event, SystemTime::now())
+    }
+
+    /// Records an event that happened then.
+    pub fn record_at(&self, mut event: Event, at: SystemTime) -> u64 {
+        let mut events = self.lock();
+        let seq = *self.0.last.borrow() + 1;
+        (event.seq, event.at) = (seq, at);
+        if events.len() == self.0.max {
+            events.pop_front();
+        }
+        events.push_back(Arc::new(event));
+        // Under the lock, so that numbers come in order. It wakes tasks and runs nothing of theirs.
+        self.0.last.send_replace(seq);
+        seq
+    }
+
+    /// Returns up to `limit` events with a higher number for which the filter holds, the oldest first.
+    ///
+    /// ```
+    /// use tower_keep::ops::journal::{Event, EventKind, Journal, Severity};
+    ///
+    /// let journal = Journal::new(10);
+    /// for severity in [Severity::Info, Severity::Critical] {
+    ///     journal.record(Event::new(EventKind::Custom, severity, "orders", "it happened"));
+    /// }
+    /// let critical = journal.after(0, 10, |event| event.severity() == Severity::Critical);
+    /// assert_eq!(critical[0].seq(), 2);
+    /// ```
+    pub fn after(
+        &self,
+        seq: u64,
+        limit: usize,
+        filter: impl Fn(&Event) -> bool,
+    ) -> Vec<Arc<Event>> {
+        // A copy of the references: the filter runs without the lock.
+        let later: Vec<_> = {
+            let events = self.lock();
+            let skip = events.partition_point(|event| event.seq <= seq);
+            events.range(skip..).cloned().collect()
+        };
+        let found = later.into_iter().filter(|event| filter(event));
+        found.take(limit).collect()
+    }
+
+    /// Returns up to `limit` of the latest events for which the filter holds, the oldest of them first.
+    ///
+    /// ```
+    /// use tower_keep::ops::journal::{Event, EventKind, Journal, Severity};
+    ///
+    /// let journal = Journal::new(10);
+    /// for text in ["first", "second", "third"] {
+    ///     journal.record(Event::new(EventKind::Custom, Severity::Info, "orders", text));
+    /// }
+    /// let latest = journal.latest(2, |_| true);
+    /// assert_eq!(latest.iter().map(|event| event.seq()).collect::<Vec<_>>(), [2, 3]);
+    /// ```
+    pub fn latest(&self, limit: usize, filter: impl Fn(&Event) -> bool) -> Vec<Arc<Event>> {
+        let all: Vec<_> = self.lock().iter().cloned().collect();
+        let found = all.into_iter().rev().filter(|event| filter(event));
+        let mut found: Vec<_> = found.take(limit).collect();
+        found.reverse();
+        found
+    }
+
+    /// Returns the number of the last event; 0 without any.
+    pub fn last(&self) -> u64 {
+        *self.0.last.borrow()
+    }
+
+    /// Returns how many events were dropped to make room for others.
+    pub fn dropped(&self) -> u64 {
+        let events = self.lock();
+        *self.0.last.borrow() - events.len() as u64
+    }
+
+    /// Subscribes to all later events.
+    pub fn subscribe(&self) -> JournalEvents {
+        JournalEvents::new(self.clone(), self.0.last.subscribe())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<Event>>> {
+        let events = &self.0.events;
+        events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Journal");
+        debug.field("last", &self.last()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ops::journal::{EventKind, Severity};
+
+    fn event(text: &str) -> Event {
+        Event::new(EventKind::Custom, Severity::Info, "test", text)
+    }
+
+    #[test]
+    fn journal_pages_by_number() {
+        let journal = Journal::new(100);
+        for n in 0..10 {
+            assert_eq!(journal.record(event(&n.to_string())), n + 1);
+        }
+        let page = |after, limit| {
+            let found = journal.after(after, limit, |event| event.seq() % 2 == 0);
+            found.iter().map(|event| event.seq()).collect::<Vec<_>>()
+        };
+        assert_eq!(page(0, 2), [2, 4]);
+        assert_eq!(page(4, 10), [6, 8, 10]);
+        assert!(page(10, 10).is_empty() && page(u64::MAX, 10).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn journal_keeps_the_latest_and_counts_what_it_drops(max in 0..20_usize, records in 0..50_u64) {
+            let journal = Journal::new(max);
+            for _ in 0..records {
+                journal.record(event("x"));
+            }
+            let kept = records.min(max.max(1) as u64);
+            let expected: Vec<u64> = (records - kept + 1..=records).collect();
+            let seqs = |found: Vec<Arc<Event>>| found.iter().map(|event| event.seq()).collect::<Vec<_>>();
+            prop_assert_eq!(seqs(journal.after(0, 100, |_| true)), expected.clone());
+            prop_assert_eq!(seqs(journal.latest(100, |_| true)), expected);
+            prop_assert_eq!(journal.dropped(), records - kept);
+            prop_assert_eq!(journal.last(), records);
+        }
+    }
+}
