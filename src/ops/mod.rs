@@ -1,7 +1,10 @@
 //! The operations side in the same process: metrics with history, health, a JSON API, live push and a console.
 
+mod access;
 pub mod health;
 pub mod journal;
 pub mod recorder;
 pub mod series;
 mod time;
+
+pub use access::{Access, AccessBuilder, Identity, Role};

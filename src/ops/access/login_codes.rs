@@ -1,0 +1,64 @@
+use std::{collections::VecDeque, time::Duration};
+
+use tokio::time::Instant;
+
+use super::secret::SecretDigest;
+
+/// How long a login link is valid: long enough to copy it out of a log.
+pub(super) const CODE_LIFETIME: Duration = Duration::from_secs(15 * 60);
+/// The most codes that are valid at once.
+const MAX_CODES: usize = 16;
+
+/// The codes of login links that were not used yet, the oldest first.
+#[derive(Debug, Default)]
+pub(super) struct LoginCodes(VecDeque<(SecretDigest, Instant)>);
+
+impl LoginCodes {
+    pub(super) fn insert(&mut self, code: &str, now: Instant) {
+        if self.0.len() == MAX_CODES {
+            self.0.pop_front();
+        }
+        self.0
+            .push_back((SecretDigest::of(code), now + CODE_LIFETIME));
+    }
+
+    /// Returns whether the code is valid, and uses it up.
+    pub(super) fn redeem(&mut self, code: &str, now: Instant) -> bool {
+        let digest = SecretDigest::of(code);
+        let mut is_valid = false;
+        self.0.retain(|(secret, ends)| {
+            let is_meant = *secret == digest;
+            is_valid |= is_meant && *ends > now;
+            !is_meant && *ends > now
+        });
+        is_valid
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn login_code_is_valid_once_and_for_a_while() {
+        let now = Instant::now();
+        let mut codes = LoginCodes::default();
+        codes.insert("a", now);
+        codes.insert("b", now);
+        assert!(!codes.redeem("c", now));
+        assert!(codes.redeem("a", now + CODE_LIFETIME - Duration::from_nanos(1)));
+        assert!(!codes.redeem("a", now));
+        assert!(!codes.redeem("b", now + CODE_LIFETIME));
+    }
+
+    #[test]
+    fn login_codes_are_bounded() {
+        let now = Instant::now();
+        let mut codes = LoginCodes::default();
+        for n in 0..=MAX_CODES {
+            codes.insert(&n.to_string(), now);
+        }
+        assert!(!codes.redeem("0", now));
+        assert!(codes.redeem("1", now));
+    }
+}

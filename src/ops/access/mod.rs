@@ -1,0 +1,33 @@
+//! Who may see the console, and who may change something: tokens, one-time login links, sessions, the application's own
+//! login.
+//!
+//! Nothing is open without a policy: [`Ops::console`](super::Ops::console) takes an [`Access`]. Viewers see all; operators
+//! can also change what [`allow_control`](super::OpsBuilder::allow_control) allows.
+//!
+//! | a caller has | it is accepted by |
+//! |---|---|
+//! | `Authorization: Bearer` with a token of [`viewer_token`](AccessBuilder::viewer_token) or [`operator_token`](AccessBuilder::operator_token) | every route: for scripts and scrapers |
+//! | a token, typed into the page | the page, as a session cookie (`HttpOnly`, `SameSite=Strict`) |
+//! | a [login link](Access::login_link), which is valid once and for 15 minutes | the page, as a session cookie: for development |
+//! | whatever the closure of [`by`](AccessBuilder::by) accepts, such as the session of the application | every route |
+//!
+//! Tokens are compared by their SHA-256 digests, in constant time, and never stored or shown as text. Requests that change
+//! something must be sent by the page itself: their `Origin` must be the host, or one of
+//! [`trusted_origin`](AccessBuilder::trusted_origin); WebSockets too. Logins that fail are slowed down, without ever locking out
+//! one that is right.
+//!
+//! # Clones
+//!
+//! Clones of an [`Access`] share sessions and login links.
+
+mod builder;
+mod identity;
+mod login_codes;
+mod origin;
+mod policy;
+mod role;
+mod secret;
+mod sessions;
+
+pub use self::{builder::AccessBuilder, identity::Identity, policy::Access, role::Role};
+pub(super) use origin::is_same_origin;

@@ -1,0 +1,369 @@
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use http::{HeaderMap, header, request::Parts};
+use tokio::time::Instant;
+
+use super::{
+    AccessBuilder, Identity, Role, is_same_origin,
+    login_codes::LoginCodes,
+    secret::{SecretDigest, new_secret},
+    sessions::Sessions,
+};
+use crate::call::catch_hook;
+
+/// The name of the session cookie.
+const COOKIE: &str = "tower_keep_ops";
+
+/// Who may see the console, and who may change something; see the [module](super).
+#[derive(Clone)]
+pub struct Access(Arc<Shared>);
+
+struct Shared {
+    policy: Policy,
+    sessions: Mutex<Sessions>,
+    codes: Mutex<LoginCodes>,
+}
+
+/// Checked settings.
+#[derive(Debug)]
+pub(super) struct Policy {
+    pub(super) tokens: Vec<(SecretDigest, Role)>,
+    pub(super) decide: Option<Decide>,
+    pub(super) trusted_origins: Vec<Box<str>>,
+    pub(super) session_lifetime: Duration,
+}
+
+type DecideFn = dyn Fn(&Parts) -> Option<Identity> + Send + Sync;
+
+#[derive(Clone)]
+pub(super) struct Decide(pub(super) Arc<DecideFn>);
+
+impl fmt::Debug for Decide {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Decide(..)")
+    }
+}
+
+impl Access {
+    /// Returns a builder without any token.
+    ///
+    /// Tokens from the environment, one for operators and one for dashboards and scrapers:
+    ///
+    /// ```no_run
+    /// use std::env::var;
+    /// use tower_keep::ops::Access;
+    ///
+    /// let access = Access::builder()
+    ///     .operator_token(var("OPS_OPERATOR_TOKEN")?)
+    ///     .viewer_token(var("OPS_VIEWER_TOKEN")?)
+    ///     .build()?;
+    /// # let _ = access;
+    /// # Ok::<_, tower_keep::BoxError>(())
+    /// ```
+    pub fn builder() -> AccessBuilder {
+        AccessBuilder::new()
+    }
+
+    /// Returns a policy for development that accepts [login links](Self::login_link) alone.
+    ///
+    /// ```
+    /// use tower_keep::ops::Access;
+    ///
+    /// let access = Access::login_links();
+    /// println!("http://127.0.0.1:3000/ops/{}", access.login_link()?);
+    /// # Ok::<_, tower_keep::BoxError>(())
+    /// ```
+    pub fn login_links() -> Self {
+        Access::new(Policy {
+            tokens: Vec::new(),
+            decide: None,
+            trusted_origins: Vec::new(),
+            session_lifetime: Duration::from_secs(12 * 3_600),
+        })
+    }
+
+    pub(super) fn new(policy: Policy) -> Self {
+        let sessions = Sessions::new(policy.session_lifetime);
+        Access(Arc::new(Shared {
+            policy,
+            sessions: Mutex::new(sessions),
+            codes: Mutex::default(),
+        }))
+    }
+
+    /// Returns the path and query of a link, relative to where the console is mounted, that logs an operator in. It is valid
+    /// once, and for 15 minutes.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the system has no random numbers.
+    pub fn login_link(&self) -> Result<String, std::io::Error> {
+        let code = new_secret().map_err(std::io::Error::from)?;
+        self.lock_codes().insert(&code, Instant::now());
+        Ok(format!("login?code={code}"))
+    }
+
+    /// Returns who sends the request: by a token, by a session, or by the closure of the application.
+    pub(crate) fn identify(&self, request: &Parts, now: Instant) -> Option<Identity> {
+        let policy = &self.0.policy;
+        if let Some(token) = bearer_token(&request.headers) {
+            return self.identify_token(token);
+        }
+        let session = session_cookie(&request.headers);
+        let session = session.and_then(|secret| self.lock_sessions().find(secret, now));
+        session.or_else(|| {
+            let decide = policy.decide.as_ref()?;
+            catch_hook(|| (decide.0)(request)).flatten()
+        })
+    }
+
+    /// Returns whom a token identifies.
+    pub(crate) fn identify_token(&self, token: &str) -> Option<Identity> {
+        let digest = SecretDigest::of(token);
+        // All tokens, whichever matches.
+        let tokens = self.0.policy.tokens.iter();
+        let role = tokens.fold(None, |found, (secret, role)| match *secret == digest {
+            true => Some(*role),
+            false => found,
+        });
+        role.map(Identity::new)
+    }
+
+    /// Returns whom the code of a login link identifies, and uses the code up.
+    pub(crate) fn redeem_code(&self, code: &str, now: Instant) -> Option<Identity> {
+        let is_valid = self.lock_codes().redeem(code, now);
+        is_valid.then(|| Identity::new(Role::Operator))
+    }
+
+    /// Begins a session, and returns the value of its `set-cookie`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the system has no random numbers.
+    pub(crate) fn begin_session(
+        &self,
+        identity: Identity,
+        headers: &HeaderMap,
+        now: Instant,
+    ) -> Result<String, getrandom::Error> {
+        let secret = new_secret()?;
+        self.lock_sessions().insert(&secret, identity, now);
+        let seconds = self.0.policy.session_lifetime.as_secs();
+        let secure = if is_loopback(headers) { "" } else { "; Secure" };
+        // Without a path it holds for the folder of the login, which is where the console is mounted.
+        Ok(format!(
+            "{COOKIE}={secret}; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}"
+        ))
+    }
+
+    /// Ends the session of a request, and returns the `set-cookie` that removes its cookie.
+    pub(crate) fn end_session(&self, headers: &HeaderMap) -> String {
+        if let Some(secret) = session_cookie(headers) {
+            self.lock_sessions().remove(secret);
+        }
+        format!("{COOKIE}=; HttpOnly; SameSite=Strict; Max-Age=0")
+    }
+
+    /// Returns whether a page of this origin may change something.
+    pub(crate) fn accepts_origin(&self, headers: &HeaderMap) -> bool {
+        is_same_origin(headers, &self.0.policy.trusted_origins)
+    }
+
+    fn lock_sessions(&self) -> MutexGuard<'_, Sessions> {
+        let sessions = &self.0.sessions;
+        sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_codes(&self) -> MutexGuard<'_, LoginCodes> {
+        let codes = &self.0.codes;
+        codes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Access");
+        debug
+            .field("policy", &self.0.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn session_cookie(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(header::COOKIE).iter();
+    let mut pairs = cookies
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'));
+    pairs.find_map(|pair| {
+        let (name, value) = pair.trim().split_once('=')?;
+        (name == COOKIE).then_some(value)
+    })
+}
+
+/// Returns whether the browser asked for this machine itself, where there is no TLS. A remote caller who claims so gets a cookie
+/// that its own browser sends without TLS, which harms nobody else.
+fn is_loopback(headers: &HeaderMap) -> bool {
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    host.is_some_and(|host| {
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            _ => host,
+        };
+        matches!(name, "localhost" | "127.0.0.1" | "[::1]")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    const VIEWER: &str = "a viewer's token";
+    const OPERATOR: &str = "an operator's token";
+
+    fn access() -> Access {
+        let access = Access::builder()
+            .viewer_token(VIEWER)
+            .operator_token(OPERATOR)
+            .by(|request| {
+                let name = request.headers.get("x-user")?.to_str().ok()?;
+                assert_ne!(name, "panic");
+                Some(Identity::new(Role::Viewer).named(name))
+            });
+        access.build().expect("valid")
+    }
+
+    fn role(access: &Access, headers: &[(&str, &str)]) -> Option<Role> {
+        let request = headers
+            .iter()
+            .fold(Request::builder(), |request, (name, value)| {
+                request.header(*name, *value)
+            });
+        let (parts, ()) = request.body(()).expect("a request").into_parts();
+        let identity = access.identify(&parts, Instant::now());
+        identity.map(|identity| identity.role())
+    }
+
+    #[test]
+    fn access_by_token_needs_the_whole_token() {
+        let access = access();
+        let by = |value: &str| role(&access, &[("authorization", value)]);
+        assert_eq!(by(&format!("Bearer {VIEWER}")), Some(Role::Viewer));
+        assert_eq!(by(&format!("bearer {OPERATOR}")), Some(Role::Operator));
+        for value in [
+            "Bearer ",
+            "Bearer an operator",
+            "Basic YTpi",
+            OPERATOR,
+            "Bearer",
+        ] {
+            assert_eq!(by(value), None, "{value}");
+        }
+        // A wrong token is not made good by anything else.
+        let both = [("authorization", "Bearer wrong"), ("x-user", "mira")];
+        assert_eq!(role(&access, &both), None);
+    }
+
+    #[test]
+    fn access_by_closure_survives_its_panic() {
+        let access = access();
+        assert_eq!(role(&access, &[("x-user", "mira")]), Some(Role::Viewer));
+        assert_eq!(role(&access, &[("x-user", "panic")]), None);
+        assert_eq!(role(&access, &[]), None);
+    }
+
+    #[test]
+    fn access_by_session_lasts_until_its_end() {
+        let access = access();
+        let now = Instant::now();
+        let operator = Identity::new(Role::Operator);
+        let cookie = access.begin_session(operator, &HeaderMap::new(), now);
+        let cookie = cookie.expect("random numbers");
+        assert!(
+            cookie.ends_with("; HttpOnly; SameSite=Strict; Max-Age=43200; Secure"),
+            "{cookie}"
+        );
+        let pair = cookie.split(';').next().expect("a pair");
+        let sent = format!("other=1; {pair}; another=2");
+        assert_eq!(role(&access, &[("cookie", &sent)]), Some(Role::Operator));
+        let headers = [(header::COOKIE, sent.parse().expect("a value"))];
+        let removal = access.end_session(&headers.into_iter().collect());
+        assert_eq!(
+            removal,
+            "tower_keep_ops=; HttpOnly; SameSite=Strict; Max-Age=0"
+        );
+        assert_eq!(role(&access, &[("cookie", &sent)]), None);
+    }
+
+    #[test]
+    fn session_cookie_needs_tls_except_on_this_machine() {
+        for (host, secure) in [
+            ("localhost:3000", false),
+            ("127.0.0.1", false),
+            ("[::1]:8080", false),
+            ("[::1]", false),
+            ("orders.example", true),
+            ("127.0.0.1.example:80", true),
+        ] {
+            let headers = [(header::HOST, host.parse().expect("a value"))];
+            let headers = headers.into_iter().collect();
+            let cookie =
+                access().begin_session(Identity::new(Role::Viewer), &headers, Instant::now());
+            let cookie = cookie.expect("random numbers");
+            assert_eq!(cookie.ends_with("; Secure"), secure, "{host}");
+        }
+    }
+
+    #[test]
+    fn login_link_identifies_an_operator_once() {
+        let access = Access::login_links();
+        let link = access.login_link().expect("random numbers");
+        let code = link.strip_prefix("login?code=").expect("a code");
+        let redeem = || access.redeem_code(code, Instant::now());
+        assert_eq!(redeem(), Some(Identity::new(Role::Operator)));
+        assert_eq!(redeem(), None);
+    }
+
+    #[test]
+    fn access_settings_are_checked_and_shown_without_tokens() {
+        let error = |builder: AccessBuilder| builder.build().unwrap_err().to_string();
+        assert_eq!(
+            error(Access::builder().viewer_token("short")),
+            "console access: viewer_token is 5 bytes long, must be 16 to 512 bytes long"
+        );
+        let long = "x".repeat(513);
+        assert!(error(Access::builder().operator_token(long)).contains("operator_token is 513"));
+        for lifetime in [
+            Duration::from_secs(59),
+            Duration::from_secs(30 * 24 * 3_600 + 1),
+        ] {
+            let builder = Access::builder().session_lifetime(lifetime);
+            assert!(error(builder).contains("session_lifetime"));
+        }
+        for origin in ["ops.example", "https://", "https://ops.example/"] {
+            let builder = Access::builder().trusted_origin(origin);
+            assert!(error(builder).contains("trusted_origin"), "{origin}");
+        }
+        let shown = format!("{:?} {:?}", access(), Access::builder());
+        assert!(!shown.contains(VIEWER), "{shown}");
+    }
+
+    #[test]
+    fn access_builder_shows_no_token() {
+        let shown = format!("{:?}", Access::builder().viewer_token(VIEWER));
+        assert!(!shown.contains(VIEWER), "{shown}");
+    }
+}
