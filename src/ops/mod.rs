@@ -3,6 +3,7 @@
 mod access;
 pub mod health;
 pub mod journal;
+mod push;
 pub mod recorder;
 pub mod series;
 mod time;

@@ -1,0 +1,114 @@
+/// A part of the frames that a viewer can ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Channel {
+    Metrics,
+    Guards,
+    Health,
+    Errors,
+    Journal,
+}
+
+impl Channel {
+    pub(crate) const ALL: [Channel; 5] = [
+        Channel::Metrics,
+        Channel::Guards,
+        Channel::Health,
+        Channel::Errors,
+        Channel::Journal,
+    ];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Channel::Metrics => "metrics",
+            Channel::Guards => "guards",
+            Channel::Health => "health",
+            Channel::Errors => "errors",
+            Channel::Journal => "journal",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut all = Channel::ALL.into_iter();
+        all.find(|channel| channel.as_str() == text)
+    }
+}
+
+/// A set of channels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Channels(u8);
+
+impl Channels {
+    pub(crate) const NONE: Channels = Channels(0);
+    pub(crate) const ALL: Channels = Channels((1 << Channel::ALL.len()) - 1);
+
+    /// Parses names with commas in between.
+    ///
+    /// # Errors
+    ///
+    /// Returns the first name that is no channel's.
+    pub(crate) fn parse<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, &'a str> {
+        let mut channels = Channels::NONE;
+        for name in names {
+            channels.insert(Channel::parse(name).ok_or(name)?);
+        }
+        Ok(channels)
+    }
+
+    pub(crate) fn insert(&mut self, channel: Channel) {
+        self.0 |= 1 << channel as u8;
+    }
+
+    pub(super) fn remove(&mut self, channel: Channel) {
+        self.0 &= !(1 << channel as u8);
+    }
+
+    pub(crate) fn contains(self, channel: Channel) -> bool {
+        self.0 & (1 << channel as u8) != 0
+    }
+
+    pub(super) fn union(self, other: Channels) -> Channels {
+        Channels(self.0 | other.0)
+    }
+
+    pub(super) fn intersection(self, other: Channels) -> Channels {
+        Channels(self.0 & other.0)
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self == Channels::NONE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channels_parse_their_names() {
+        for channel in Channel::ALL {
+            let one = Channels::parse([channel.as_str()]).expect("a channel");
+            let held = Channel::ALL
+                .into_iter()
+                .filter(|other| one.contains(*other));
+            assert_eq!(held.collect::<Vec<_>>(), [channel]);
+        }
+        assert_eq!(
+            Channels::parse(Channel::ALL.map(Channel::as_str)),
+            Ok(Channels::ALL)
+        );
+        assert_eq!(Channels::parse("metrics,guard".split(',')), Err("guard"));
+        assert!(Channels::parse([]).expect("none").is_empty());
+    }
+
+    #[test]
+    fn channels_have_union_and_intersection() {
+        let [a, b] = ["metrics,guards", "guards,health"]
+            .map(|names| Channels::parse(names.split(',')).expect("channels"));
+        assert_eq!(
+            a.intersection(b),
+            Channels::parse(["guards"]).expect("a channel")
+        );
+        let all = ["metrics", "guards", "health"];
+        assert_eq!(a.union(b), Channels::parse(all).expect("channels"));
+    }
+}
