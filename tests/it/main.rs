@@ -11,6 +11,8 @@ mod fallback;
 mod guard;
 mod integration;
 mod operation;
+#[cfg(feature = "ops")]
+mod ops;
 mod parsers;
 mod pipeline;
 #[cfg(feature = "axum")]

@@ -1,0 +1,143 @@
+//! One `GET` by HTTP/1.1, of which only the status is read.
+//!
+//! By hand, since a client of hyper would be two crates more for a request line and a status line.
+
+use std::{io, str};
+
+use http::{StatusCode, Uri};
+use tokio::{io::Interest, net::TcpStream};
+
+use super::CheckResult;
+
+/// The longest answer that is read, in bytes: interim responses and the status line.
+const MAX_ANSWER: usize = 8_192;
+
+/// An address of an `http://` URL.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct HttpTarget {
+    /// `host:port`, to connect to.
+    address: String,
+    request: String,
+}
+
+impl HttpTarget {
+    /// Parses a URL. The error says what is expected.
+    pub(super) fn parse(url: &str) -> Result<Self, &'static str> {
+        const EXPECTED: &str = "an address such as \"http://ledger:8080/healthz\"";
+        let uri: Uri = url.parse().map_err(|_| EXPECTED)?;
+        match uri.scheme_str() {
+            Some("http") => {}
+            Some("https") => {
+                return Err("plain http; for TLS give the client to Check::http_service");
+            }
+            _ => return Err(EXPECTED),
+        }
+        let authority = uri.authority().ok_or(EXPECTED)?;
+        if authority.as_str().contains('@') {
+            return Err("without user name and password; Check::http_service sends headers");
+        }
+        let host = authority.host();
+        if host.is_empty() {
+            return Err(EXPECTED);
+        }
+        let port = authority.port_u16().unwrap_or(80);
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        let agent = concat!("tower-keep/", env!("CARGO_PKG_VERSION"));
+        Ok(HttpTarget {
+            address: format!("{host}:{port}"),
+            request: format!(
+                "GET {path} HTTP/1.1\r\nhost: {authority}\r\nuser-agent: {agent}\r\naccept: */*\r\nconnection: close\r\n\r\n"
+            ),
+        })
+    }
+}
+
+/// Sends the request on a new connection and reads the status.
+pub(super) async fn get(target: &HttpTarget) -> io::Result<CheckResult> {
+    let stream = TcpStream::connect(&*target.address).await?;
+    write_all(&stream, target.request.as_bytes()).await?;
+    let mut answer = Vec::with_capacity(512);
+    loop {
+        if let Some(status) = parse_status(&answer)? {
+            return Ok(judge(status));
+        }
+        if answer.len() >= MAX_ANSWER {
+            return Err(not_http());
+        }
+        read_some(&stream, &mut answer).await?;
+    }
+}
+
+/// Returns the result for a status.
+pub(super) fn judge(status: StatusCode) -> CheckResult {
+    match status.as_u16() {
+        // As Kubernetes has it.
+        200..400 => CheckResult::healthy(),
+        code => CheckResult::unhealthy(format!("responds {code}")),
+    }
+}
+
+// By readiness, since tokio's `AsyncReadExt` would be one more of its features.
+async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        stream.ready(Interest::WRITABLE).await?;
+        match stream.try_write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => bytes = &bytes[count..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+async fn read_some(stream: &TcpStream, answer: &mut Vec<u8>) -> io::Result<()> {
+    let mut buffer = [0; 512];
+    loop {
+        stream.ready(Interest::READABLE).await?;
+        match stream.try_read(&mut buffer) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => {
+                answer.extend_from_slice(&buffer[..count]);
+                return Ok(());
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Returns the status of the first response that is not an interim one; `None` if more has to come.
+fn parse_status(mut answer: &[u8]) -> io::Result<Option<StatusCode>> {
+    loop {
+        let Some(line_end) = find(answer, b"\n") else {
+            return Ok(None);
+        };
+        let status = parse_status_line(&answer[..line_end]).ok_or_else(not_http)?;
+        if !status.is_informational() {
+            return Ok(Some(status));
+        }
+        match find(answer, b"\r\n\r\n") {
+            Some(end) => answer = &answer[end + 4..],
+            None => return Ok(None),
+        }
+    }
+}
+
+/// Parses `HTTP/1.1 200 OK`.
+fn parse_status_line(line: &[u8]) -> Option<StatusCode> {
+    let line = line.strip_prefix(b"HTTP/1.")?;
+    let (code, rest) = line.get(1..)?.strip_prefix(b" ")?.split_at_checked(3)?;
+    let is_whole = rest.first().is_none_or(|byte| matches!(byte, b' ' | b'\r'));
+    is_whole
+        .then(|| StatusCode::from_bytes(code).ok())
+        .flatten()
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).position(|window| window == what)
+}
+
+fn not_http() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP/1")
+}
