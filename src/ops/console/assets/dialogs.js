@@ -1,0 +1,107 @@
+// Dialogs: controls of operators, each with a reason and a limited time, and the help.
+
+import { h, render } from "./dom.js";
+import { get, post, refresh } from "./api.js";
+import { words } from "./format.js";
+
+// What an operator can do with a guard; `timed` states end by themselves.
+const CONTROLS = [
+  { action: "reset", text: "Reset", says: "Closes the circuit and forgets what was counted." },
+  { action: "hold_closed", text: "Hold closed…", timed: true, says: "Admits all calls, whatever fails, until the time has elapsed." },
+  { action: "hold_open", text: "Hold open…", timed: true, className: "bad", says: "Rejects all calls until the time has elapsed." },
+  { action: "shadow", text: "Shadow…", timed: true, className: "quiet", says: "Counts and reports as usual, but rejects no call, until the time has elapsed." },
+  { action: "release", text: "Release", says: "Ends what an operator forced. The guard decides by itself again." },
+];
+const TIMES = [[60, "1 minute"], [300, "5 minutes"], [600, "10 minutes"], [1800, "30 minutes"], [3600, "1 hour"], [14400, "4 hours"]];
+const DEFAULT_TIME = 600;
+
+export const maySwitch = (status) => status?.role === "operator" && status.controls === true;
+
+// Returns the controls that this viewer may use on a guard: none at all for those who may not.
+export function controlsOf(guard, status) {
+  if (!maySwitch(status)) return [];
+  const allowed = new Set(guard.controls ?? []);
+  if (guard.held_until) allowed.add("release");
+  return CONTROLS.filter((control) => allowed.has(control.action) && (control.action !== "release" || guard.held_until));
+}
+
+export function askControl(control, guard) {
+  const title = `${control.text.replace("…", "")}: ${guard.name}`;
+  ask({
+    title, text: `${words(guard.kind)}, now ${words(guard.state)}. ${control.says}`, timed: control.timed, verb: control.text.replace("…", ""), isBad: control.className === "bad",
+    send: ({ seconds, reason }) => post(`api/v1/guards/${encodeURIComponent(guard.kind)}/${encodeURIComponent(guard.name)}/control`, { action: control.action, ...(control.timed ? { seconds } : {}), reason, ...(guard.key == null ? {} : { key: guard.key }) }),
+  });
+}
+
+const STATUS_TEXTS = { resolved: "It is told as regressed if it comes back.", ignored: "It is counted, and not told any more.", open: "It counts as an open error again." };
+
+export function askErrorStatus(group, status, verb) {
+  ask({ title: `${verb}: ${group.kind}`, text: STATUS_TEXTS[status], verb,
+    send: async ({ reason }) => { await post(`api/v1/errors/${encodeURIComponent(group.fingerprint)}`, { status, reason }); refresh("api/v1/errors"); } });
+}
+
+export async function showLogLevel() {
+  let current = {};
+  let error;
+  try { current = await get("api/v1/log-level"); } catch (problem) { error = problem.message; }
+  ask({
+    title: "Log level", text: "What is logged in this process, as in RUST_LOG. The old filter comes back when the time has elapsed.", timed: true, verb: "Set", error,
+    fields: [{ name: "filter", label: "Filter", value: current.filter ?? "info", hint: "info,sqlx=debug" }],
+    send: ({ filter, seconds, reason }) => post("api/v1/log-level", { filter, seconds, reason }),
+  });
+}
+
+// A form in a modal dialog. It stays open with the problem if the server rejects what was sent.
+function ask({ title, text, timed, verb, isBad, fields = [], error, send }) {
+  const dialog = open(title);
+  let isSending = false;
+  const submit = async (event) => {
+    event.preventDefault();
+    const values = Object.fromEntries(new FormData(event.target));
+    isSending = true;
+    draw();
+    try {
+      await send({ ...values, reason: values.reason.trim(), seconds: Number(values.seconds) });
+      dialog.close();
+    } catch (problem) {
+      error = problem.status === 403 ? `You may not do this: ${problem.message}` : problem.message;
+      isSending = false;
+      draw();
+    }
+  };
+  const draw = () => render(dialog, [h("form", { onsubmit: submit },
+    h("h2", { id: "dialog-title", class: "breaks" }, title), h("p", { class: "faint" }, text),
+    fields.map((field) => h("label", { key: field.name }, field.label, h("input", { name: field.name, initial: field.value, placeholder: field.hint, required: true, maxlength: 1000, spellcheck: "false" }))),
+    timed ? h("label", {}, "For", h("select", { name: "seconds", initial: String(DEFAULT_TIME) }, TIMES.map(([seconds, name]) => h("option", { value: String(seconds) }, name)))) : null,
+    h("label", {}, "Reason", h("input", { name: "reason", required: true, maxlength: 200, pattern: ".*\\S.*", title: "Some words on why", autocomplete: "off", placeholder: "It is written into the journal with your name" })),
+    error ? h("p", { class: "note bad", role: "alert" }, error) : null,
+    h("div", { class: "acts" }, h("button", { type: "button", class: "btn quiet", onclick: () => dialog.close() }, "Cancel"),
+      h("button", { class: `btn ${isBad ? "danger" : "primary"}`, disabled: isSending }, isSending ? "Sending…" : verb)))]);
+  draw();
+  dialog.showModal();
+  dialog.querySelector("input")?.focus();
+}
+
+function open() {
+  document.querySelector("dialog")?.remove();
+  const dialog = document.createElement("dialog");
+  dialog.setAttribute("aria-labelledby", "dialog-title");
+  dialog.addEventListener("close", () => dialog.remove());
+  document.body.append(dialog);
+  return dialog;
+}
+
+const KEYS = [["space", "pause or resume"], ["t", "light or dark"], ["1 … 8", "views, as in the navigation"], ["/", "filter"], ["Esc", "close the detail"], ["?", "this help"]];
+const WORDS = [
+  ["failure", "the call failed for a reason of ours or of a peer"], ["client error", "the caller's request was wrong"], ["overload", "somebody had too much to do"], ["timed out", "a time limit elapsed"],
+  ["cancelled", "the caller did not wait for the end"], ["rejected", "a guard of this process did not admit the call"], ["panicked", "the code of the application panicked"],
+];
+
+export function showHelp() {
+  const dialog = open();
+  const rows = (list) => h("dl", { class: "help" }, list.map(([term, text]) => h("div", {}, h("dt", {}, term), h("dd", {}, text))));
+  render(dialog, [h("h2", { id: "dialog-title" }, "Keys"), rows(KEYS), h("h2", {}, "Outcomes of calls"), rows(WORDS),
+    h("p", { class: "faint" }, "Errors are failures, overload, timed-out, rejected and panicked calls. Every address can be shared: range, filters and selection are in it."),
+    h("div", { class: "acts" }, h("button", { type: "button", class: "btn", onclick: () => dialog.close() }, "Close"))]);
+  dialog.showModal();
+}

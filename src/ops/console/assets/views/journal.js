@@ -1,0 +1,53 @@
+// The journal: what happened in this process, newest first.
+
+import { h } from "../dom.js";
+import { change, link } from "../address.js";
+import { count, fullTime, words } from "../format.js";
+import { card, clip, note, pairs, pill, placeholder, search, segments, time } from "../parts.js";
+import { table } from "../windowed.js";
+import { eventLink, eventText } from "../event_parts.js";
+
+const KINDS = [["all", "All"], ["guard", "Guards"], ["health", "Health"], ["error", "Errors"], ["control", "Controls"], ["lifecycle", "Lifecycle"], ["log_level", "Log level"]];
+
+export function journal(context) {
+  const { state, params } = context;
+  const all = state.journal?.events ?? [];
+  const rows = all.filter((event) => matches(event, params));
+  const selected = all.find((event) => String(event.seq) === params.at);
+  return [
+    h("div", { class: "tools" },
+      segments("Kind", KINDS, params.kind ?? "all", (kind) => change({ kind: kind === "all" ? undefined : kind })),
+      search("Filter by subject, text or person", params.q, (q) => change({ q }, { replace: true }))),
+    state.journal?.dropped > 0 ? note(`${count(state.journal.dropped)} older events were dropped: the journal is bounded.`, "warn") : null,
+    selected ? detail(selected, context) : null,
+    card("Journal", `${count(rows.length)} events`, rows.length
+      ? table({ id: "journal-rows", label: "Events", rows, rowKey: (event) => event.seq, selected: selected?.seq, columns: columns(context),
+        sort: params.sort ?? "-at", onSort: (sort) => change({ sort }, { replace: true }) })
+      : placeholder({ loading: !state.at }, all.length ? "Nothing matches the filter." : "Nothing has happened since the start.")),
+  ];
+}
+
+function matches(event, { q, kind }) {
+  if (kind && event.kind !== kind) return false;
+  return !q || `${event.subject ?? ""} ${event.text ?? ""} ${event.who ?? ""} ${event.data?.reason ?? ""}`.toLowerCase().includes(q.toLowerCase());
+}
+
+function columns({ now, params }) {
+  return [
+    { key: "at", title: "time", value: (event) => event.seq, cell: (event) => h("a", { href: link("journal", { ...params, at: event.seq }) }, time(event.at, now)) },
+    { key: "severity", title: "severity", hide: true, value: (event) => ["info", "warning", "critical"].indexOf(event.severity), cell: (event) => pill(event.severity) },
+    { key: "kind", title: "kind", hide: true, value: (event) => event.kind, cell: (event) => words(event.kind) },
+    { key: "text", title: "event", cell: (event) => h("a", { class: "clip event", href: eventLink(event), title: `${event.subject ?? ""} ${event.text ?? ""}` }, eventText(event)) },
+    { key: "reason", title: "reason", hide: true, cell: (event) => clip(event.data?.reason ?? "", "where") },
+  ];
+}
+
+function detail(event, { now }) {
+  const data = Object.entries(event.data ?? {});
+  return h("section", { class: "card detail", "aria-label": "Detail of the event" },
+    h("h2", { class: "name" }, h("span", { class: "breaks" }, eventText(event)), pill(event.severity),
+      h("span", { class: "aside" }, h("button", { type: "button", class: "btn quiet", "aria-label": "Close the detail (Esc)", onclick: () => change({ at: undefined }) }, "×"))),
+    pairs(["Number", count(event.seq)], ["Time", fullTime(event.at)], ["Kind", words(event.kind)],
+      event.subject && ["Subject", h("a", { class: "link breaks", href: eventLink(event) }, event.subject)], event.who && ["Who", event.who],
+      ...data.map(([name, value]) => [words(name), h("span", { class: "mono breaks" }, typeof value === "object" ? JSON.stringify(value) : String(value))])));
+}
