@@ -1,6 +1,8 @@
 //! The operations side in the same process: metrics with history, health, a JSON API, live push and a console.
 
 mod access;
+mod api;
+mod guards;
 pub mod health;
 pub mod journal;
 mod push;

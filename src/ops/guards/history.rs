@@ -1,0 +1,197 @@
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, SystemTime},
+};
+
+use crate::registry::GuardTransition;
+
+/// The most guards with a history. More are shown without.
+const MAX_GUARDS: usize = 1_000;
+/// The most transitions of one guard.
+const MAX_TRANSITIONS: usize = 64;
+/// How far a strip of states reaches back.
+pub(super) const STRIP: Duration = Duration::from_secs(3_600);
+
+/// The kind and the name of a guard.
+type GuardKey = (&'static str, Box<str>);
+
+/// The latest transitions of the guards of the process.
+#[derive(Debug, Default)]
+pub(crate) struct GuardHistory {
+    guards: BTreeMap<GuardKey, VecDeque<SeenTransition>>,
+    dropped: u64,
+}
+
+/// A transition as the console shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SeenTransition {
+    pub(crate) at: SystemTime,
+    pub(crate) key: Option<Box<str>>,
+    pub(crate) from: &'static str,
+    pub(crate) to: &'static str,
+    pub(crate) reason: &'static str,
+    pub(crate) last_error: Option<Box<str>>,
+}
+
+/// A state, and the share of the strip's time for which it lasted.
+pub(crate) type StateShare = (&'static str, f64);
+
+impl GuardHistory {
+    pub(crate) fn record(&mut self, transition: &GuardTransition) {
+        let key = (transition.kind, Box::from(transition.name.as_str()));
+        if !self.guards.contains_key(&key) && self.guards.len() == MAX_GUARDS {
+            self.dropped += 1;
+            return;
+        }
+        let seen = self.guards.entry(key).or_default();
+        if seen.len() == MAX_TRANSITIONS {
+            seen.pop_front();
+        }
+        let text = |label: &crate::call::Label| Box::from(label.as_str());
+        seen.push_back(SeenTransition {
+            at: transition.at,
+            key: transition.key.as_ref().map(text),
+            from: transition.from,
+            to: transition.to,
+            reason: transition.reason,
+            last_error: transition.last_error.as_ref().map(text),
+        });
+    }
+
+    /// Returns how many transitions were dropped, of guards beyond the limit.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Returns the transitions of a guard, the latest first.
+    pub(crate) fn transitions(
+        &self,
+        kind: &'static str,
+        name: &str,
+    ) -> impl Iterator<Item = &SeenTransition> {
+        let found = self.guards.get(&(kind, Box::from(name)));
+        found.into_iter().flat_map(|seen| seen.iter().rev())
+    }
+
+    /// Returns the states of the last hour, the oldest first, as shares of the time since then or since `started`.
+    pub(crate) fn strip(
+        &self,
+        kind: &'static str,
+        name: &str,
+        state: &'static str,
+        started: SystemTime,
+        now: SystemTime,
+    ) -> Vec<StateShare> {
+        let hour_ago = now.checked_sub(STRIP).unwrap_or(started);
+        let begin = hour_ago.max(started);
+        let whole = now.duration_since(begin).unwrap_or_default().as_secs_f64();
+        if whole <= 0.0 {
+            return vec![(state, 1.0)];
+        }
+        let (mut strip, mut end, mut present) = (Vec::new(), now, state);
+        for seen in self.transitions(kind, name) {
+            // States of keys are not those of the guard.
+            if seen.key.is_some() {
+                continue;
+            }
+            let at = seen.at.clamp(begin, end);
+            let share = end.duration_since(at).unwrap_or_default().as_secs_f64() / whole;
+            strip.push((seen.to, share));
+            (end, present) = (at, seen.from);
+            if at == begin {
+                break;
+            }
+        }
+        let rest = end.duration_since(begin).unwrap_or_default().as_secs_f64() / whole;
+        strip.push((present, rest));
+        strip.retain(|(_, share)| *share > 0.0);
+        strip.reverse();
+        strip
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::CircuitBreaker;
+
+    const KIND: &str = "circuit_breaker";
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    /// Returns a transition as the registry sends it, which only it can make.
+    async fn transition(name: &str, to: &'static str, seconds: u64) -> GuardTransition {
+        let mut all = crate::registry::subscribe();
+        CircuitBreaker::new(name.to_owned()).force_open();
+        loop {
+            let transition = all.recv().await.expect("a transition");
+            if transition.name.as_str() == name {
+                let from = if to == "open" { "closed" } else { "open" };
+                let at = at(seconds);
+                return GuardTransition {
+                    from,
+                    to,
+                    at,
+                    ..transition
+                };
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn strip_has_the_shares_of_the_last_hour() {
+        let mut history = GuardHistory::default();
+        let strip = |history: &GuardHistory, state, started, now| {
+            history.strip(KIND, "strip", state, at(started), at(now))
+        };
+        assert_eq!(strip(&history, "closed", 0, 100), [("closed", 1.0)]);
+        assert_eq!(strip(&history, "closed", 100, 100), [("closed", 1.0)]);
+        history.record(&transition("strip", "open", 50).await);
+        assert_eq!(
+            strip(&history, "open", 0, 200),
+            [("closed", 0.25), ("open", 0.75)]
+        );
+        history.record(&transition("strip", "closed", 100).await);
+        assert_eq!(
+            strip(&history, "closed", 0, 200),
+            [("closed", 0.25), ("open", 0.25), ("closed", 0.5)]
+        );
+        // An hour later, only the last state is in the strip.
+        assert_eq!(strip(&history, "closed", 0, 100 + 3_600), [("closed", 1.0)]);
+        assert_eq!(
+            strip(&history, "closed", 0, 100 + 1_800),
+            [
+                ("closed", 50.0 / 1900.0),
+                ("open", 50.0 / 1900.0),
+                ("closed", 1800.0 / 1900.0)
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn history_is_bounded_by_guards_and_by_transitions() {
+        let mut history = GuardHistory::default();
+        let one = transition("bounded", "open", 1).await;
+        for n in 0..MAX_TRANSITIONS as u64 + 10 {
+            let at = at(n);
+            history.record(&GuardTransition { at, ..one.clone() });
+        }
+        let seen: Vec<_> = history
+            .transitions(KIND, "bounded")
+            .map(|seen| seen.at)
+            .collect();
+        assert_eq!(seen.len(), MAX_TRANSITIONS);
+        assert_eq!(seen[0], at(MAX_TRANSITIONS as u64 + 9));
+        for n in 0..MAX_GUARDS {
+            let name = n.to_string().into();
+            history.record(&GuardTransition {
+                name,
+                ..one.clone()
+            });
+        }
+        assert_eq!((history.guards.len(), history.dropped()), (MAX_GUARDS, 1));
+        assert_eq!(history.transitions(KIND, "none").count(), 0);
+    }
+}

@@ -1,0 +1,11 @@
+//! What the console knows of guards beyond their present state: their transitions, and what an operator holds for a time.
+
+mod history;
+mod hold;
+mod holds;
+
+pub(super) use self::{
+    history::{GuardHistory, SeenTransition, StateShare},
+    hold::Hold,
+    holds::{HoldAction, Holds},
+};
