@@ -2,7 +2,11 @@
 
 mod access;
 mod api;
+mod builder;
+mod core;
+mod driver;
 mod guards;
+mod handle;
 pub mod health;
 pub mod journal;
 mod push;
@@ -10,4 +14,17 @@ pub mod recorder;
 pub mod series;
 mod time;
 
-pub use access::{Access, AccessBuilder, Identity, Role};
+pub use self::{
+    access::{Access, AccessBuilder, Identity, Role},
+    builder::OpsBuilder,
+    handle::Ops,
+};
+
+/// Returns a facade of the recorder of this process, for code that does not use the macros of the `metrics` crate.
+///
+/// ```
+/// tower_keep::ops::metrics().increment("orders_total", 1, &[("shop", "eu")]);
+/// ```
+pub fn metrics() -> recorder::Metrics {
+    recorder::Metrics::global()
+}

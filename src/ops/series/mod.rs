@@ -53,7 +53,7 @@ mod series_history;
 mod tiered_ring;
 
 pub use aggregation::{Aggregation, SeriesKind};
-pub(crate) use buckets::{BUCKETS, BUCKETS_PER_OCTAVE, OCTAVES, bucket_of, lower_bound_of};
+pub(crate) use buckets::{BUCKETS, BUCKETS_PER_OCTAVE, OCTAVES, bucket_of};
 pub use evaluate::{SeriesView, evaluate};
 pub use filter::Filter;
 pub use histogram::Histogram;

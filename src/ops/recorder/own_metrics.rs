@@ -1,0 +1,60 @@
+use std::sync::Arc;
+
+use metrics::CounterFn;
+
+use super::{Recorder, counter_cell::CounterCell, name::Labels, registry::Drop, series::Cell};
+use crate::ops::series::SeriesKind;
+
+const SERIES_DROPPED: &str = "tower_keep_ops_series_dropped_total";
+const LABELS_CUT: &str = "tower_keep_ops_labels_cut_total";
+const VALUES_IGNORED: &str = "tower_keep_ops_values_ignored_total";
+
+/// What a recorder counts about itself: all that it does not record as it came.
+#[derive(Debug, Default)]
+pub(super) struct OwnMetrics {
+    dropped: [Arc<CounterCell>; Drop::ALL.len()],
+    cut: Arc<CounterCell>,
+    /// Values that were not numbers.
+    pub(super) ignored: Arc<CounterCell>,
+}
+
+impl OwnMetrics {
+    /// The number of series.
+    pub(super) const SERIES: usize = Drop::ALL.len() + 2;
+
+    /// Adds the counters to the recorder, before any other series.
+    pub(super) fn register(&self, recorder: &Recorder) {
+        let add =
+            |name: &'static str, help: &'static str, labels: Labels, cell: &Arc<CounterCell>| {
+                metrics::Recorder::describe_counter(
+                    recorder,
+                    name.into(),
+                    Some(metrics::Unit::Count),
+                    help.into(),
+                );
+                recorder.register_series(
+                    name,
+                    SeriesKind::Counter,
+                    labels,
+                    Some(Cell::Counter(cell.clone())),
+                );
+            };
+        for reason in Drop::ALL {
+            let labels = Box::new([("reason".into(), reason.as_str().into())]);
+            let help = "Registrations of metrics that were recorded in the overflow series of their family, or not at all";
+            add(SERIES_DROPPED, help, labels, &self.dropped[reason as usize]);
+        }
+        let help = "Registrations of metrics with labels that were truncated or left out";
+        add(LABELS_CUT, help, Box::default(), &self.cut);
+        let help = "Values of histograms that were not numbers";
+        add(VALUES_IGNORED, help, Box::default(), &self.ignored);
+    }
+
+    pub(super) fn dropped(&self, reason: Drop) {
+        self.dropped[reason as usize].increment(1);
+    }
+
+    pub(super) fn cut(&self, registrations: u64) {
+        self.cut.increment(registrations);
+    }
+}

@@ -1,0 +1,247 @@
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use super::{
+    bounds::Bounds,
+    limits::Limits,
+    name::Labels,
+    series::{Cell, Series},
+};
+use crate::ops::series::SeriesKind;
+
+/// The label of the series that stands for those beyond a bound, as OpenTelemetry has it.
+const OVERFLOW_LABEL: (&str, &str) = ("otel_metric_overflow", "true");
+
+/// The ends of the names that a histogram has in the formats.
+const HISTOGRAM_ENDS: [&str; 3] = ["_bucket", "_count", "_sum"];
+
+/// All families with their series. Behind one lock; the values of the series are beside it.
+#[derive(Debug, Default)]
+pub(super) struct Registry {
+    families: BTreeMap<Arc<str>, Family>,
+    /// The names of samples, which belong to one family each.
+    claimed: BTreeSet<String>,
+    /// The texts of labels, which many series share.
+    texts: BTreeSet<Arc<str>>,
+    /// The series without those of overflow, of which there is at most one per family.
+    series: usize,
+}
+
+/// All series of one name.
+#[derive(Debug)]
+pub(super) struct Family {
+    pub(super) kind: SeriesKind,
+    pub(super) bounds: Option<Arc<Bounds>>,
+    /// By the text of their labels.
+    pub(super) series: BTreeMap<Box<str>, Arc<Series>>,
+    has_overflow: bool,
+}
+
+impl Family {
+    fn new(kind: SeriesKind, bounds: Option<Arc<Bounds>>) -> Self {
+        Family {
+            kind,
+            bounds,
+            series: BTreeMap::new(),
+            has_overflow: false,
+        }
+    }
+}
+
+/// A reason why a series is not recorded on its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Drop {
+    /// There are as many series as there may be.
+    MaxSeries,
+    /// The family has as many series as it may have.
+    MaxSeriesPerFamily,
+    /// The name belongs to a family of another kind.
+    Kind,
+    /// The name is that of a sample of another family, such as `load_count` of the histogram `load`.
+    Name,
+}
+
+impl Drop {
+    pub(super) const ALL: [Drop; 4] = [
+        Drop::MaxSeries,
+        Drop::MaxSeriesPerFamily,
+        Drop::Kind,
+        Drop::Name,
+    ];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Drop::MaxSeries => "max_series",
+            Drop::MaxSeriesPerFamily => "max_series_per_family",
+            Drop::Kind => "kind",
+            Drop::Name => "name",
+        }
+    }
+}
+
+/// What came of a registration.
+#[derive(Debug)]
+pub(super) struct Registered {
+    /// The series, or the one of overflow, or none.
+    pub(super) series: Option<Arc<Series>>,
+    /// Whether the series is new.
+    pub(super) is_new: bool,
+    pub(super) dropped: Option<Drop>,
+}
+
+impl Registry {
+    pub(super) fn families(&self) -> &BTreeMap<Arc<str>, Family> {
+        &self.families
+    }
+
+    /// Returns the series with this name and these labels; makes it with `cell` if there is none, and it fits.
+    pub(super) fn register(
+        &mut self,
+        name: &str,
+        kind: SeriesKind,
+        labels: Labels,
+        text: &str,
+        limits: &Limits,
+        bounds: impl FnOnce() -> Arc<Bounds>,
+        cell: impl FnOnce(&Family) -> Cell,
+    ) -> Registered {
+        let is_full = self.series >= limits.series;
+        match self.families.get(name) {
+            Some(family) if family.kind != kind => return Registered::dropped(Drop::Kind),
+            Some(_) => {}
+            None if is_full => return Registered::dropped(Drop::MaxSeries),
+            None => {
+                if !self.claim(name, kind) {
+                    return Registered::dropped(Drop::Name);
+                }
+                let bounds = (kind == SeriesKind::Histogram).then(bounds);
+                self.families.insert(name.into(), Family::new(kind, bounds));
+            }
+        }
+        let family = self
+            .families
+            .get_mut(name)
+            .expect("the family has been added");
+        if let Some(series) = family.series.get(text) {
+            return Registered {
+                series: Some(series.clone()),
+                is_new: false,
+                dropped: None,
+            };
+        }
+        let own = family.series.len() - usize::from(family.has_overflow);
+        let dropped = match own >= limits.series_per_family {
+            true => Some(Drop::MaxSeriesPerFamily),
+            false => is_full.then_some(Drop::MaxSeries),
+        };
+        let (series, is_new) = match dropped {
+            None => {
+                self.series += 1;
+                let labels = labels.into_iter().map(|(name, value)| {
+                    (
+                        shared(&mut self.texts, name),
+                        shared(&mut self.texts, value),
+                    )
+                });
+                let labels: Labels = labels.collect();
+                let series = Arc::new(Series::new(labels, text.into(), cell(family)));
+                family.series.insert(text.into(), series.clone());
+                (series, true)
+            }
+            Some(_) => overflow(family, cell),
+        };
+        Registered {
+            series: Some(series),
+            is_new,
+            dropped,
+        }
+    }
+
+    /// Takes the names of the samples of a family. Returns `false` if one of them belongs to another.
+    fn claim(&mut self, name: &str, kind: SeriesKind) -> bool {
+        let mut names = vec![name.to_owned()];
+        if kind == SeriesKind::Histogram {
+            names.extend(HISTOGRAM_ENDS.iter().map(|end| format!("{name}{end}")));
+        }
+        let is_free = names.iter().all(|name| !self.claimed.contains(name));
+        if is_free {
+            self.claimed.extend(names);
+        }
+        is_free
+    }
+
+    /// Returns the bytes on the heap, roughly.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let families = self.families.iter().map(|(name, family)| {
+            let series = family
+                .series
+                .iter()
+                .map(|(text, series)| text.len() + 32 + series.heap_bytes());
+            name.len() + size_of::<Family>() + series.sum::<usize>()
+        });
+        families.sum()
+    }
+}
+
+impl Registered {
+    fn dropped(reason: Drop) -> Self {
+        Registered {
+            series: None,
+            is_new: false,
+            dropped: Some(reason),
+        }
+    }
+}
+
+/// Returns the one copy of a text.
+fn shared(texts: &mut BTreeSet<Arc<str>>, text: Arc<str>) -> Arc<str> {
+    match texts.get(&text) {
+        Some(known) => known.clone(),
+        None => {
+            texts.insert(text.clone());
+            text
+        }
+    }
+}
+
+/// Returns the series of a family that stands for all that did not fit, and whether it is new.
+fn overflow(family: &mut Family, cell: impl FnOnce(&Family) -> Cell) -> (Arc<Series>, bool) {
+    let (label, value) = OVERFLOW_LABEL;
+    let text = format!("{label}=\"{value}\"");
+    if let Some(series) = family.series.get(&*text) {
+        return (series.clone(), false);
+    }
+    family.has_overflow = true;
+    let labels = Box::new([(label.into(), value.into())]);
+    let series = Arc::new(Series::new(labels, text.clone().into(), cell(family)));
+    family.series.insert(text.into(), series.clone());
+    (series, true)
+}
+
+/// Descriptions of metrics by name, bounded.
+#[derive(Debug, Default)]
+pub(super) struct Descriptions(HashMap<String, Description>);
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Description {
+    pub(super) unit: Option<metrics::Unit>,
+    pub(super) help: Arc<str>,
+}
+
+impl Descriptions {
+    /// The longest description, in bytes.
+    pub(super) const MAX_HELP: usize = 1_024;
+
+    /// Keeps a description, in place of an earlier one, unless there are `max` of other names.
+    pub(super) fn set(&mut self, name: &str, description: Description, max: usize) {
+        if self.0.len() < max || self.0.contains_key(name) {
+            self.0.insert(name.to_owned(), description);
+        }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Description {
+        self.0.get(name).cloned().unwrap_or_default()
+    }
+}

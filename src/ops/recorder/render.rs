@@ -1,0 +1,223 @@
+//! The text format of Prometheus and OpenMetrics.
+
+use std::{collections::BTreeSet, fmt::Write, sync::Arc};
+
+use super::{
+    Format,
+    exemplars::Exemplar,
+    histogram_cell::HistogramCell,
+    number::{canonical, push_integer, push_number},
+    series::{Cell, Series},
+};
+use crate::ops::series::SeriesKind;
+
+const TOTAL: &str = "_total";
+
+/// A family as it is rendered.
+#[derive(Debug)]
+pub(super) struct RenderedFamily {
+    pub(super) name: Arc<str>,
+    pub(super) kind: SeriesKind,
+    pub(super) unit: Option<&'static str>,
+    pub(super) help: Arc<str>,
+    pub(super) series: Vec<Arc<Series>>,
+}
+
+/// Renders families, which ascend by name.
+pub(super) fn render(families: &[RenderedFamily], format: Format, size: usize) -> String {
+    let mut out = String::with_capacity(size);
+    let mut taken = BTreeSet::new();
+    for family in families {
+        let heading = match format {
+            Format::Text => Some(Heading {
+                name: &family.name,
+                sample: family.name.to_string(),
+                kind: family.kind.as_str(),
+            }),
+            Format::OpenMetrics => open_metrics_heading(family, families, &mut taken),
+        };
+        if let Some(heading) = heading {
+            family.render(&heading, format, &mut out);
+        }
+    }
+    if format == Format::OpenMetrics {
+        out.push_str("# EOF\n");
+    }
+    out
+}
+
+/// The names that a family has in a format.
+struct Heading<'a> {
+    name: &'a str,
+    /// The name of its samples; histograms have an end after it.
+    sample: String,
+    kind: &'static str,
+}
+
+/// Returns the names of a family in OpenMetrics, where those of counters end in `_total`, and the family has no such end.
+///
+/// If another family has the name, such as the gauge `load` beside the counter `load_total`, the counter is of an unknown kind,
+/// under its own name; and if that is taken as well, the family is left out.
+fn open_metrics_heading<'a>(
+    family: &'a RenderedFamily,
+    all: &[RenderedFamily],
+    taken: &mut BTreeSet<String>,
+) -> Option<Heading<'a>> {
+    let name = &*family.name;
+    let plain = Heading {
+        name,
+        sample: name.to_owned(),
+        kind: family.kind.as_str(),
+    };
+    let heading = match family.kind {
+        SeriesKind::Gauge | SeriesKind::Histogram => plain,
+        SeriesKind::Counter => {
+            let base = name.strip_suffix(TOTAL).unwrap_or(name);
+            let is_other = |other: &RenderedFamily| *other.name == *base && *base != *name;
+            match base.is_empty() || taken.contains(base) || all.iter().any(is_other) {
+                true => Heading {
+                    kind: "unknown",
+                    ..plain
+                },
+                false => Heading {
+                    name: base,
+                    sample: format!("{base}{TOTAL}"),
+                    kind: "counter",
+                },
+            }
+        }
+    };
+    taken.insert(heading.name.to_owned()).then_some(heading)
+}
+
+impl RenderedFamily {
+    fn render(&self, heading: &Heading<'_>, format: Format, out: &mut String) {
+        match format {
+            Format::Text => {
+                self.render_help(heading, format, out);
+                self.render_type(heading, out);
+            }
+            Format::OpenMetrics => {
+                self.render_type(heading, out);
+                // The unit must be the end of the name.
+                let unit = self.unit.filter(|unit| ends_in(heading.name, unit));
+                if let Some(unit) = unit {
+                    push_all(out, &["# UNIT ", heading.name, " ", unit, "\n"]);
+                }
+                self.render_help(heading, format, out);
+            }
+        }
+        let bounds = self.bound_texts(format);
+        for series in &self.series {
+            match &series.cell {
+                Cell::Counter(cell) => {
+                    push_sample(out, &heading.sample, "", &series.text);
+                    push_integer(out, cell.get());
+                    out.push('\n');
+                }
+                Cell::Gauge(cell) => {
+                    push_sample(out, &heading.sample, "", &series.text);
+                    push_number(out, cell.get());
+                    out.push('\n');
+                }
+                Cell::Histogram(cell) => {
+                    push_histogram(out, &heading.sample, &series.text, cell, &bounds, format);
+                }
+            }
+        }
+    }
+
+    fn render_type(&self, heading: &Heading<'_>, out: &mut String) {
+        push_all(out, &["# TYPE ", heading.name, " ", heading.kind, "\n"]);
+    }
+
+    fn render_help(&self, heading: &Heading<'_>, format: Format, out: &mut String) {
+        if self.help.is_empty() {
+            return;
+        }
+        push_all(out, &["# HELP ", heading.name, " "]);
+        for char in self.help.chars() {
+            match char {
+                '\\' => out.push_str("\\\\"),
+                '\n' => out.push_str("\\n"),
+                '"' if format == Format::OpenMetrics => out.push_str("\\\""),
+                char => out.push(char),
+            }
+        }
+        out.push('\n');
+    }
+
+    /// Returns the texts of the bounds of a histogram, `+Inf` included: all series of a family have the same.
+    fn bound_texts(&self, format: Format) -> Vec<String> {
+        let Some(Cell::Histogram(cell)) = self.series.first().map(|series| &series.cell) else {
+            return Vec::new();
+        };
+        let bounds = cell.bounds().iter().map(|bound| match format {
+            Format::OpenMetrics => canonical(*bound),
+            Format::Text => {
+                let mut text = String::new();
+                push_number(&mut text, *bound);
+                text
+            }
+        });
+        bounds
+            .chain(["+Inf".to_owned()])
+            .map(|bound| format!("le=\"{bound}\"}} "))
+            .collect()
+    }
+}
+
+/// Returns whether a name ends in a unit.
+pub(super) fn ends_in(name: &str, unit: &str) -> bool {
+    name.strip_suffix(unit)
+        .is_some_and(|rest| rest.ends_with('_'))
+}
+
+fn push_all(out: &mut String, parts: &[&str]) {
+    parts.iter().for_each(|part| out.push_str(part));
+}
+
+/// Appends the name and the labels of a sample, and the space before its value.
+fn push_sample(out: &mut String, name: &str, end: &str, labels: &str) {
+    match labels.is_empty() {
+        true => push_all(out, &[name, end, " "]),
+        false => push_all(out, &[name, end, "{", labels, "} "]),
+    }
+}
+
+fn push_histogram(
+    out: &mut String,
+    name: &str,
+    labels: &str,
+    cell: &HistogramCell,
+    bounds: &[String],
+    format: Format,
+) {
+    let counts = cell.counts();
+    let total = counts.histogram.count();
+    let comma = if labels.is_empty() { "" } else { "," };
+    let up_to = counts.up_to(cell.bounds()).chain([total]);
+    for (place, (count, bound)) in up_to.zip(bounds).enumerate() {
+        push_all(out, &[name, "_bucket{", labels, comma, bound]);
+        push_integer(out, count);
+        if format == Format::OpenMetrics
+            && let Some(exemplar) = cell.exemplar(place)
+        {
+            push_exemplar(out, &exemplar);
+        }
+        out.push('\n');
+    }
+    push_sample(out, name, "_sum", labels);
+    push_number(out, counts.histogram.sum());
+    out.push('\n');
+    push_sample(out, name, "_count", labels);
+    push_integer(out, total);
+    out.push('\n');
+}
+
+fn push_exemplar(out: &mut String, exemplar: &Exemplar) {
+    // A `String` takes everything.
+    let _ = write!(out, " # {{trace_id=\"{}\"}} ", exemplar.trace_id);
+    push_number(out, exemplar.value);
+    let _ = write!(out, " {:.3}", exemplar.at);
+}

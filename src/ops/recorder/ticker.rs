@@ -1,0 +1,257 @@
+use std::{cmp::Reverse, sync::Arc};
+
+use super::{
+    limits::Limits,
+    series::{Cell, Series},
+    tracked::{Last, Tracked},
+};
+use crate::ops::series::SeriesKind;
+
+/// The ticks between two comparisons of series with a history with those without.
+const REVIEW_TICKS: u32 = 60;
+/// The series that may get the history of others at once.
+const MAX_SWAPS: usize = 16;
+/// A series gets the history of another if it has this many times its traffic.
+const SWAP_RATIO: u64 = 2;
+/// More events than this between two comparisons, and threads get numbers of their own.
+const BUSY: u64 = 120_000;
+
+/// What a tick does: moves what was added into the histories of the series that have one, and decides which have.
+#[derive(Debug, Default)]
+pub(super) struct Ticker {
+    numbers: Group,
+    histograms: Group,
+    ticks: u32,
+    last: Option<u64>,
+}
+
+/// The series that compete for histories: counters and gauges, or histograms.
+#[derive(Debug, Default)]
+struct Group {
+    tracked: Vec<Arc<Series>>,
+    waiting: Vec<Waiting>,
+}
+
+/// A series without a history.
+#[derive(Debug)]
+struct Waiting {
+    series: Arc<Series>,
+    /// What it had when it was last looked at, as one number.
+    last: u64,
+}
+
+impl Ticker {
+    /// Returns the Unix time of the last tick.
+    pub(super) fn last(&self) -> Option<u64> {
+        self.last
+    }
+
+    /// Adds series that are new since the last tick.
+    pub(super) fn admit(&mut self, new: Vec<Arc<Series>>, limits: &Limits) {
+        for series in new {
+            let (group, max) = match series.cell.kind() {
+                SeriesKind::Histogram => (&mut self.histograms, limits.history_histograms),
+                SeriesKind::Counter | SeriesKind::Gauge => {
+                    (&mut self.numbers, limits.history_series)
+                }
+            };
+            group.admit(series, max);
+        }
+    }
+
+    pub(super) fn tick(&mut self, second: u64) {
+        self.last = self.last.max(Some(second));
+        for series in self.numbers.tracked.iter().chain(&self.histograms.tracked) {
+            if let Some(tracked) = &mut *series.tracked_mut() {
+                tracked.tick(second, &series.cell);
+            }
+        }
+        self.ticks += 1;
+        if self.ticks == REVIEW_TICKS {
+            self.ticks = 0;
+            self.numbers.review();
+            self.histograms.review();
+        }
+    }
+}
+
+impl Group {
+    fn admit(&mut self, series: Arc<Series>, max: usize) {
+        if self.tracked.len() < max {
+            // From nothing, so that the events with which it began are part of its history.
+            let last = Last::nothing(series.cell.kind());
+            *series.tracked_mut() = Some(Box::new(Tracked::new(last)));
+            self.tracked.push(series);
+        } else {
+            self.waiting.push(Waiting { series, last: 0 });
+        }
+    }
+
+    /// Gives the histories of the series with the least traffic to those that wait and have more.
+    fn review(&mut self) {
+        let mut quiet: Vec<_> = self
+            .tracked
+            .iter()
+            .enumerate()
+            .map(|(at, series)| (traffic(series), at))
+            .collect();
+        let mut busy: Vec<_> = self
+            .waiting
+            .iter_mut()
+            .enumerate()
+            .map(|(at, waiting)| (waiting.events(), at))
+            .collect();
+        quiet.sort_unstable();
+        busy.sort_unstable_by_key(|busy| Reverse(*busy));
+        for ((least, old), (most, new)) in quiet.into_iter().zip(busy).take(MAX_SWAPS) {
+            if most <= least.saturating_mul(SWAP_RATIO) {
+                break;
+            }
+            let (old, new) = (&mut self.tracked[old], &mut self.waiting[new]);
+            *old.tracked_mut() = None;
+            *new.series.tracked_mut() = Some(Box::new(Tracked::new(Last::of(&new.series.cell))));
+            std::mem::swap(old, &mut new.series);
+            new.last = position(&new.series.cell);
+        }
+    }
+}
+
+impl Waiting {
+    /// Returns the events since the last call.
+    fn events(&mut self) -> u64 {
+        let now = position(&self.series.cell);
+        let last = std::mem::replace(&mut self.last, now);
+        match &self.series.cell {
+            // As many as if it changed with every tick.
+            Cell::Gauge(_) => u64::from(now != last) * u64::from(REVIEW_TICKS),
+            Cell::Counter(_) | Cell::Histogram(_) => {
+                let events = now.saturating_sub(last);
+                if events > BUSY {
+                    self.series.cell.spread();
+                }
+                events
+            }
+        }
+    }
+}
+
+/// Returns the number whose change shows that something happened.
+fn position(cell: &Cell) -> u64 {
+    match cell {
+        Cell::Counter(cell) => cell.get(),
+        Cell::Gauge(cell) => cell.get().to_bits(),
+        Cell::Histogram(cell) => cell.histogram().count(),
+    }
+}
+
+fn traffic(series: &Series) -> u64 {
+    series
+        .tracked_mut()
+        .as_mut()
+        .map_or(0, |tracked| tracked.take_traffic())
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics::{CounterFn, HistogramFn};
+
+    use super::*;
+    use crate::ops::recorder::{
+        bounds::Bounds, counter_cell::CounterCell, histogram_cell::HistogramCell, pulse::Pulse,
+    };
+
+    fn counter() -> (Arc<Series>, Arc<CounterCell>) {
+        let cell = Arc::new(CounterCell::default());
+        (
+            Arc::new(Series::new(
+                Box::default(),
+                "".into(),
+                Cell::Counter(cell.clone()),
+            )),
+            cell,
+        )
+    }
+
+    fn limits(history_series: usize, history_histograms: usize) -> Limits {
+        Limits {
+            history_series,
+            history_histograms,
+            ..Limits::default()
+        }
+    }
+
+    fn is_tracked(series: &Arc<Series>) -> bool {
+        series.tracked().is_some()
+    }
+
+    #[test]
+    fn history_is_for_the_first_series_up_to_the_bound() {
+        let mut ticker = Ticker::default();
+        let series: Vec<_> = (0..3).map(|_| counter().0).collect();
+        ticker.admit(series.clone(), &limits(2, 0));
+        assert_eq!(ticker.last(), None);
+        ticker.tick(7);
+        ticker.tick(5);
+        assert_eq!(ticker.last(), Some(7), "a clock that was set back");
+        assert_eq!(
+            series.iter().map(is_tracked).collect::<Vec<_>>(),
+            [true, true, false]
+        );
+    }
+
+    #[test]
+    fn history_goes_to_a_series_with_more_than_twice_the_traffic() {
+        for (events, expected) in [(20, false), (21, true)] {
+            let mut ticker = Ticker::default();
+            let ((quiet, quiet_cell), (busy, busy_cell)) = (counter(), counter());
+            ticker.admit(vec![quiet.clone(), busy.clone()], &limits(1, 0));
+            quiet_cell.increment(10);
+            busy_cell.increment(events);
+            (0..REVIEW_TICKS.into()).for_each(|second| ticker.tick(second));
+            assert_eq!(
+                (is_tracked(&quiet), is_tracked(&busy)),
+                (!expected, expected),
+                "{events}"
+            );
+            // What it had before is not traffic of now.
+            (60..120).for_each(|second| ticker.tick(second));
+            assert_eq!(is_tracked(&busy), expected, "{events}");
+        }
+    }
+
+    #[test]
+    fn history_of_histograms_has_a_bound_of_its_own() {
+        let histogram = || {
+            let bounds = Arc::new(Bounds::new(&[1.0]));
+            let cell = Arc::new(HistogramCell::new(
+                bounds,
+                Arc::new(Pulse::new(Arc::default())),
+            ));
+            (
+                Arc::new(Series::new(
+                    Box::default(),
+                    "".into(),
+                    Cell::Histogram(cell.clone()),
+                )),
+                cell,
+            )
+        };
+        let mut ticker = Ticker::default();
+        let ((first, _), (second, busy)) = (histogram(), histogram());
+        let (number, _) = counter();
+        ticker.admit(
+            vec![first.clone(), second.clone(), number.clone()],
+            &limits(1, 1),
+        );
+        assert_eq!(
+            [&first, &second, &number].map(is_tracked),
+            [true, false, true]
+        );
+        busy.record(1.0);
+        (0..REVIEW_TICKS.into()).for_each(|second| ticker.tick(second));
+        assert_eq!(
+            [&first, &second, &number].map(is_tracked),
+            [false, true, true]
+        );
+    }
+}
