@@ -5,7 +5,7 @@ mod hold;
 mod holds;
 
 pub(super) use self::{
-    history::{GuardHistory, SeenTransition, StateShare},
+    history::{GuardHistory, SeenTransition},
     hold::Hold,
     holds::{HoldAction, Holds},
 };

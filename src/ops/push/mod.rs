@@ -14,5 +14,5 @@ pub(super) use self::{
     channel::{Channel, Channels},
     hub::{Hub, Seat},
     update::{Update, UpdateKind},
-    viewer::{EVERY, Greeting, Viewer, ViewerMessage},
+    viewer::{EVERY, Greeting, Viewer, unknown_channel},
 };

@@ -52,6 +52,10 @@ impl Viewer {
         }
     }
 
+    pub(crate) fn wants(&self, channel: Channel) -> bool {
+        self.channels.contains(channel)
+    }
+
     /// Returns the first frame, which has everything; also for one that has lost frames.
     pub(crate) fn hello(&mut self, update: &Update) -> String {
         self.forget();

@@ -1,0 +1,89 @@
+//! `GET api/v1/errors`: the error groups.
+
+use std::time::SystemTime;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use http::Uri;
+use serde_json::{Value, json};
+
+use super::{ApiResult, Problem, params::Params, state::ApiState, status::is_news};
+use crate::{
+    errors::{ErrorGroup, ErrorSample, Fingerprint, GroupStatus},
+    ops::time::unix,
+};
+
+/// The groups in a frame of live push.
+const PUSHED: usize = 100;
+
+pub(super) async fn list(State(state): State<ApiState>, uri: Uri) -> ApiResult<Json<Value>> {
+    let params = Params::parse(&uri, &["status", "limit", "offset"])?;
+    let status = params.choice(
+        "status",
+        &[
+            ("all", None),
+            ("open", Some(GroupStatus::Open)),
+            ("resolved", Some(GroupStatus::Resolved)),
+            ("ignored", Some(GroupStatus::Ignored)),
+        ],
+    )?;
+    let limit = params.number("limit", 1..=1_000, 100)?;
+    let offset = params.number("offset", 0..=1_000_000, 0)?;
+    let mut groups = state.core.errors.groups();
+    groups.retain(|group| status.is_none_or(|status| group.status() == status));
+    Ok(Json(page(
+        groups,
+        offset as usize,
+        limit as usize,
+        SystemTime::now(),
+    )))
+}
+
+pub(super) async fn detail(
+    State(state): State<ApiState>,
+    Path(fingerprint): Path<String>,
+) -> ApiResult<Json<Value>> {
+    let found = fingerprint.parse::<Fingerprint>().ok();
+    let found = found.and_then(|fingerprint| state.core.errors.group(fingerprint));
+    let group =
+        found.ok_or_else(|| Problem::not_found("there is no error group of this fingerprint"))?;
+    Ok(Json(object(&group, SystemTime::now())))
+}
+
+/// Returns the groups of a frame.
+pub(in crate::ops) fn pushed(groups: Vec<ErrorGroup>, now: SystemTime) -> Value {
+    page(groups, 0, PUSHED, now)
+}
+
+/// Returns a page of groups, those that were seen last first.
+fn page(mut groups: Vec<ErrorGroup>, offset: usize, limit: usize, now: SystemTime) -> Value {
+    groups.sort_by_key(|group| std::cmp::Reverse(group.last_seen()));
+    let page = groups.iter().skip(offset).take(limit);
+    let page: Vec<_> = page.map(|group| object(group, now)).collect();
+    json!({"groups": page, "total": groups.len(), "truncated": offset + page.len() < groups.len()})
+}
+
+fn object(group: &ErrorGroup, now: SystemTime) -> Value {
+    json!({
+        "fingerprint": group.fingerprint().to_string(), "kind": group.kind(), "message": group.message(),
+        "route": group.route(), "count": group.count(), "first_at": unix(group.first_seen()),
+        "last_at": unix(group.last_seen()), "status": group.status().to_string(), "regressions": group.regressions(),
+        "is_new": is_news(group, now), "is_overflow": group.is_overflow(), "first": sample(group.first()),
+        "latest": sample(group.latest()),
+        "grouping": {
+            "kind": group.kind(), "route": group.route(), "message": group.message(), "last_cause": group.cause(),
+            "location": group.location(), "text": group.grouping_key().to_string()
+        },
+    })
+}
+
+fn sample(sample: &ErrorSample) -> Value {
+    let record = sample.record();
+    json!({
+        "at": unix(sample.timestamp()), "message": record.message(), "causes": record.causes().collect::<Vec<_>>(),
+        "outcome": record.outcome(), "service": record.service(), "location": record.location(),
+        "request_id": record.request_id(), "correlation_id": record.correlation_id(), "trace_id": record.trace_id()
+    })
+}

@@ -1,0 +1,82 @@
+//! What stands before each handler: who asks, from which page, and the headers of security.
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use tokio::time::Instant;
+
+use super::{page, problem::Problem, state::ApiState};
+
+/// Everything from the own origin, and no code but files.
+const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+    base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+/// Lets callers through whom the policy knows, and hands their identity on in the extensions.
+pub(super) async fn require_identity(
+    State(state): State<ApiState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let Some(identity) = state.access.identify(&parts, Instant::now()) else {
+        return refuse(&parts.method, parts.uri.path(), &parts.headers);
+    };
+    let changes_something = !matches!(parts.method, Method::GET | Method::HEAD);
+    let opens_socket = parts.headers.contains_key(header::UPGRADE);
+    if (changes_something || opens_socket) && !state.access.accepts_origin(&parts.headers) {
+        let detail =
+            "the request comes from a page of another origin: see AccessBuilder::trusted_origin";
+        return Problem::forbidden(detail).into_response();
+    }
+    parts.extensions.insert(identity);
+    next.run(Request::from_parts(parts, body)).await
+}
+
+/// Refuses a stranger: with the login page where a browser asks for a page, else with a problem.
+fn refuse(method: &Method, path: &str, headers: &HeaderMap) -> Response {
+    if let Some(file) = page::public_file(method, path) {
+        return file;
+    }
+    let accepts_html = headers.get(header::ACCEPT).is_some_and(|accept| {
+        accept
+            .as_bytes()
+            .windows(9)
+            .any(|part| part == b"text/html")
+    });
+    if method == Method::GET && accepts_html {
+        return page::login_page();
+    }
+    let problem = Problem::new(StatusCode::UNAUTHORIZED, "a token or a session is needed");
+    let mut response = problem.into_response();
+    let scheme = HeaderValue::from_static("Bearer");
+    response
+        .headers_mut()
+        .insert(header::WWW_AUTHENTICATE, scheme);
+    response
+}
+
+/// Adds the headers that tell browsers to run, embed and remember nothing.
+pub(super) async fn add_headers(
+    State(_): State<ApiState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let mut set = |name: HeaderName, value: &'static str| {
+        headers.insert(name, HeaderValue::from_static(value));
+    };
+    set(header::CONTENT_SECURITY_POLICY, CSP);
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::REFERRER_POLICY, "no-referrer");
+    set(
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    );
+    let no_store = HeaderValue::from_static("no-store");
+    headers.entry(header::CACHE_CONTROL).or_insert(no_store);
+    response
+}

@@ -1,0 +1,109 @@
+//! `GET api/v1/guards`: the guards of the process, their states and their transitions.
+
+use std::time::SystemTime;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::{ApiResult, Problem, state::ApiState};
+use crate::{
+    ops::{core::Core, guards::SeenTransition, time::unix},
+    registry::{self, GuardAction, Snapshot},
+};
+
+/// The most guards in one answer.
+const MAX_GUARDS: usize = 2_000;
+/// The transitions of each guard in a list, and in its detail.
+const LISTED: usize = 5;
+const DETAILED: usize = 64;
+
+pub(super) async fn list(State(state): State<ApiState>) -> Json<Value> {
+    Json(guards(
+        &state.core,
+        &registry::snapshots(),
+        SystemTime::now(),
+    ))
+}
+
+pub(super) async fn detail(
+    State(state): State<ApiState>,
+    Path((kind, name)): Path<(String, String)>,
+) -> ApiResult<Json<Value>> {
+    let all = registry::snapshots();
+    let found = all
+        .iter()
+        .find(|guard| guard.kind() == kind && guard.name() == name);
+    let guard =
+        found.ok_or_else(|| Problem::not_found("there is no guard of this kind and name"))?;
+    Ok(Json(object(
+        &state.core,
+        guard,
+        SystemTime::now(),
+        DETAILED,
+    )))
+}
+
+/// Returns all guards.
+pub(in crate::ops) fn guards(core: &Core, guards: &[Snapshot], now: SystemTime) -> Value {
+    let shown = guards.iter().take(MAX_GUARDS);
+    let shown: Vec<_> = shown
+        .map(|guard| object(core, guard, now, LISTED))
+        .collect();
+    json!({"guards": shown, "truncated": guards.len() > MAX_GUARDS})
+}
+
+fn object(core: &Core, guard: &Snapshot, now: SystemTime, transitions: usize) -> Value {
+    let history = core.guards();
+    let (kind, name, state) = (guard.kind(), guard.name(), guard.state());
+    let started = core.about.started_at;
+    let strip = history.strip(kind, name, state, started, now);
+    let seen = history.transitions(kind, name).take(transitions);
+    let seen: Vec<_> = seen.map(transition).collect();
+    let since = history
+        .transitions(kind, name)
+        .find(|seen| seen.key.is_none());
+    let since = since.map(|seen| unix(seen.at));
+    drop(history);
+    json!({
+        "kind": kind, "name": name, "state": state, "stats": guard.stats(), "since": since,
+        "controls": controls(guard.actions()), "held_until": held_until(core, kind, name, now),
+        "strip": strip, "transitions": seen,
+    })
+}
+
+fn held_until(core: &Core, kind: &str, name: &str, now: SystemTime) -> Option<f64> {
+    let holds = core.holds();
+    let left = holds
+        .get(kind, name)?
+        .until
+        .saturating_duration_since(Instant::now());
+    Some(unix(now + left))
+}
+
+fn transition(seen: &SeenTransition) -> Value {
+    json!({
+        "at": unix(seen.at), "key": seen.key, "from": seen.from, "to": seen.to, "reason": seen.reason,
+        "last_error": seen.last_error
+    })
+}
+
+/// Returns the words by which an operator controls a guard with these actions.
+fn controls(actions: &[GuardAction]) -> Vec<&'static str> {
+    let has = |action| actions.contains(&action);
+    let words = [
+        ("reset", has(GuardAction::Reset)),
+        ("hold_open", has(GuardAction::ForceOpen)),
+        ("hold_closed", has(GuardAction::Disable)),
+        (
+            "shadow",
+            has(GuardAction::ShadowOn) && has(GuardAction::ShadowOff),
+        ),
+        ("release", has(GuardAction::Reset)),
+    ];
+    let words = words.into_iter().filter(|(_, is_there)| *is_there);
+    words.map(|(word, _)| word).collect()
+}

@@ -1,0 +1,80 @@
+//! `GET api/v1/metrics`: families, one of them, and queries.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use http::Uri;
+use serde_json::{Value, json};
+
+use super::{ApiResult, Problem, params::Params, state::ApiState};
+use crate::ops::{
+    recorder::FamilyInfo,
+    series::{Aggregation, Query, QueryError, QueryResult},
+};
+
+/// The lines of the detail of a metric.
+const DETAIL_LINES: usize = 200;
+
+pub(super) async fn families(State(state): State<ApiState>) -> Json<Value> {
+    let families = state.core.recorder.families();
+    let families: Vec<_> = families.iter().map(family).collect();
+    Json(json!({"families": families}))
+}
+
+pub(super) async fn detail(
+    State(state): State<ApiState>,
+    Path(name): Path<String>,
+) -> ApiResult<Json<Value>> {
+    let recorder = &state.core.recorder;
+    let families = recorder.families();
+    let found = families.iter().find(|family| family.name == name);
+    let found = found.ok_or_else(|| Problem::not_found("there is no metric of this name"))?;
+    let query = Query::new(&name).by(["*"]).limit(DETAIL_LINES);
+    let mut detail = family(found);
+    detail["last_5m"] = result(&query, recorder.query(&query).map_err(problem)?);
+    Ok(Json(detail))
+}
+
+pub(super) async fn query(State(state): State<ApiState>, uri: Uri) -> ApiResult<Json<Value>> {
+    let known = [
+        "name", "filter", "by", "range", "step", "end", "agg", "limit",
+    ];
+    let params = Params::parse(&uri, &known)?;
+    let query = Query::parse(params.pairs()).map_err(problem)?;
+    let found = state.core.recorder.query(&query).map_err(problem)?;
+    Ok(Json(result(&query, found)))
+}
+
+fn problem(error: QueryError) -> Problem {
+    Problem::invalid(error.field(), error.to_string())
+}
+
+fn family(family: &FamilyInfo) -> Value {
+    json!({
+        "name": family.name, "kind": family.kind.as_str(), "unit": family.unit,
+        "help": family.help, "series": family.series
+    })
+}
+
+fn result(query: &Query, result: QueryResult) -> Value {
+    let series = result.series.into_iter().map(|line| {
+        let labels = line
+            .labels
+            .into_iter()
+            .map(|(name, value)| (name, Value::from(value)));
+        json!({"labels": labels.collect::<serde_json::Map<_, _>>(), "points": line.points})
+    });
+    let agg = query.aggregation().map(text_of);
+    json!({
+        "name": query.name(), "agg": agg, "step": result.step, "series": series.collect::<Vec<_>>(),
+        "truncated": result.truncated
+    })
+}
+
+fn text_of(aggregation: Aggregation) -> String {
+    match aggregation {
+        Aggregation::Quantile(q) => format!("p{}", q * 100.0),
+        other => format!("{other:?}").to_lowercase(),
+    }
+}

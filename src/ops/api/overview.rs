@@ -1,0 +1,159 @@
+//! `GET api/v1/overview`: history for the charts.
+
+use std::{collections::BTreeMap, time::SystemTime};
+
+use axum::{Json, extract::State};
+use http::Uri;
+use serde_json::{Value, json};
+
+use super::{
+    ApiResult,
+    params::{HistoryRange, Params},
+    state::ApiState,
+    status::{CALLS, DURATIONS, FAILED},
+};
+use crate::{
+    Outcome,
+    ops::{
+        core::Core,
+        journal::Severity,
+        recorder::Recorder,
+        series::{Aggregation, Filter, Query},
+        time::unix,
+    },
+};
+
+type Line = Vec<Option<f64>>;
+
+pub(super) async fn get(State(state): State<ApiState>, uri: Uri) -> ApiResult<Json<Value>> {
+    let range = Params::parse(&uri, &["range"])?.range()?;
+    Ok(Json(overview(&state.core, range, SystemTime::now())))
+}
+
+/// Returns the history of a range.
+pub(in crate::ops) fn overview(core: &Core, range: HistoryRange, now: SystemTime) -> Value {
+    let recorder = &core.recorder;
+    let end = unix(now) as u64;
+    let steps = (range.range().as_secs() / range.step().as_secs()) as usize;
+    let calls = calls(recorder, range, end);
+    let of = |outcome: &str| calls.get(outcome).cloned().unwrap_or_default();
+    let all = sum(calls.values(), steps);
+    let failed = FAILED.map(of);
+    let failed = sum(failed.iter(), steps);
+    let error_ratio = all.iter().zip(&failed).map(|(all, failed)| {
+        let all = all.filter(|all| *all > 0.0)?;
+        Some(failed.unwrap_or(0.0) / all)
+    });
+    let error_ratio: Line = error_ratio.collect();
+    let quantile = |q| latency(recorder, range, end, q);
+    json!({
+        "range": range.as_str(),
+        "step": range.step().as_secs(),
+        "end": end,
+        "calls": Outcome::ALL.iter().map(|outcome| (outcome.as_str(), of(outcome.as_str()))).collect::<BTreeMap<_, _>>(),
+        "latency": {"p50": quantile(0.5), "p95": quantile(0.95), "p99": quantile(0.99)},
+        "in_flight": in_flight(recorder, range, end),
+        "error_ratio": error_ratio,
+        "marks": marks(core, range, now),
+    })
+}
+
+/// Returns the calls per second by outcome.
+fn calls(recorder: &Recorder, range: HistoryRange, end: u64) -> BTreeMap<String, Line> {
+    let query = Query::new(CALLS)
+        .filter(Filter::is("kind", "server"))
+        .by(["outcome"])
+        .aggregate(Aggregation::Rate);
+    let result = recorder
+        .query(&of_range(query, range, end))
+        .unwrap_or_default();
+    let lines = result.series.into_iter().map(|line| {
+        let outcome = line.labels.into_iter().next().map(|(_, value)| value);
+        let points = line.points.into_iter().map(|(_, number)| number);
+        (outcome.unwrap_or_default(), points.collect())
+    });
+    lines.collect()
+}
+
+fn latency(recorder: &Recorder, range: HistoryRange, end: u64, q: f64) -> Line {
+    let line = |name: &&str| {
+        let query = Query::new(*name).aggregate(Aggregation::Quantile(q));
+        first_line(recorder, &of_range(query, range, end))
+    };
+    DURATIONS.iter().find_map(line).unwrap_or_default()
+}
+
+fn in_flight(recorder: &Recorder, range: HistoryRange, end: u64) -> Line {
+    let query = Query::new("http_server_active_requests").aggregate(Aggregation::Sum);
+    first_line(recorder, &of_range(query, range, end)).unwrap_or_default()
+}
+
+fn of_range(query: Query, range: HistoryRange, end: u64) -> Query {
+    query.range(range.range()).step(range.step()).end(end)
+}
+
+fn first_line(recorder: &Recorder, query: &Query) -> Option<Line> {
+    let line = recorder.query(query).ok()?.series.into_iter().next()?;
+    Some(line.points.into_iter().map(|(_, number)| number).collect())
+}
+
+fn sum<'a>(lines: impl Iterator<Item = &'a Line>, steps: usize) -> Line {
+    let mut all: Line = vec![None; steps];
+    for line in lines {
+        for (sum, number) in all.iter_mut().zip(line) {
+            if let Some(number) = number {
+                *sum = Some(sum.unwrap_or(0.0) + number);
+            }
+        }
+    }
+    all
+}
+
+/// Returns the figures of the last second, for live push.
+pub(in crate::ops) fn point(core: &Core, now: SystemTime) -> Value {
+    let recorder = &core.recorder;
+    let second = std::time::Duration::from_secs(1);
+    let end = unix(now) as u64;
+    let last = |query: Query| query.range(second).step(second).end(end);
+    let calls = Query::new(CALLS)
+        .filter(Filter::is("kind", "server"))
+        .by(["outcome"])
+        .aggregate(Aggregation::Count);
+    let calls = recorder.query(&last(calls)).unwrap_or_default();
+    let calls = calls.series.into_iter().filter_map(|line| {
+        let outcome = line.labels.into_iter().next()?.1;
+        let number = line.points.last().and_then(|(_, number)| *number);
+        Some((outcome, number))
+    });
+    let quantile = |q| {
+        let line = |name: &&str| {
+            let query = Query::new(*name).aggregate(Aggregation::Quantile(q));
+            super::status::single(recorder, &last(query))
+        };
+        DURATIONS.iter().find_map(line)
+    };
+    let in_flight = Query::new("http_server_active_requests").aggregate(Aggregation::Sum);
+    json!({
+        "at": end,
+        "calls": calls.collect::<BTreeMap<_, _>>(),
+        "p50": quantile(0.5),
+        "p95": quantile(0.95),
+        "p99": quantile(0.99),
+        "in_flight": super::status::single(recorder, &last(in_flight)),
+    })
+}
+
+/// Returns the events that are marked in the charts.
+fn marks(core: &Core, range: HistoryRange, now: SystemTime) -> Vec<Value> {
+    let since = now.checked_sub(range.range());
+    let is_marked = |event: &crate::ops::journal::Event| {
+        event.severity() == Severity::Critical && since.is_none_or(|since| event.at() >= since)
+    };
+    let events = core.journal.latest(20, is_marked);
+    let marks = events.iter().map(|event| {
+        let to = event.data().get("to").and_then(Value::as_str).unwrap_or_default();
+        let text = format!("{} {to}", event.subject());
+        json!({"at": unix(event.at()), "severity": event.severity(), "text": text.trim_end(), "seq": event.seq()})
+    });
+    marks.collect()
+}

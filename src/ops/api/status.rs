@@ -1,0 +1,276 @@
+//! `GET api/v1/status`: what is true now, in one object.
+
+use std::time::{Duration, SystemTime};
+
+use axum::{Extension, Json, extract::State};
+use serde_json::{Map, Value, json};
+
+use super::state::ApiState;
+use crate::{
+    errors::{ErrorGroup, GroupStatus},
+    ops::{
+        Identity, Role,
+        core::Core,
+        health::{HealthSnapshot, HealthStatus},
+        push::Greeting,
+        recorder::Recorder,
+        series::{Aggregation, Filter, Query},
+        time::unix,
+    },
+    registry::{Snapshot, Stat},
+};
+
+/// Over how long the figures of the present are.
+const PRESENT: Duration = Duration::from_secs(10);
+/// How long a new error group is news.
+pub(super) const NEWS: Duration = Duration::from_secs(15 * 60);
+/// The most things that need attention in one status.
+const MAX_ATTENTION: usize = 20;
+/// Names of the durations of served calls, of which the first that there is counts.
+pub(super) const DURATIONS: [&str; 3] = [
+    "http_server_request_duration_seconds",
+    "rpc_server_call_duration_seconds",
+    "http_request_duration_seconds",
+];
+const IN_FLIGHT: [&str; 2] = ["http_server_active_requests", "active_connections"];
+pub(super) const CALLS: &str = "tower_keep_calls_total";
+
+pub(super) async fn get(
+    State(state): State<ApiState>,
+    Extension(identity): Extension<Identity>,
+) -> Json<Value> {
+    let core = &state.core;
+    let guards = crate::registry::snapshots();
+    let groups = core.errors.groups();
+    let health = core.health.snapshot();
+    let mut status = Map::new();
+    status.extend(viewer_members(core, &identity));
+    status.extend(shared_members(
+        core,
+        &guards,
+        &groups,
+        &health,
+        SystemTime::now(),
+    ));
+    Json(status.into())
+}
+
+/// Returns the members that depend on who asks.
+fn viewer_members(core: &Core, identity: &Identity) -> Map<String, Value> {
+    let may_control = core.allow_control && identity.role() == Role::Operator;
+    let members = [
+        ("role", json!(identity.role())),
+        ("user", json!(identity.name())),
+        ("controls", json!(may_control)),
+    ];
+    members
+        .map(|(name, value)| (name.to_owned(), value))
+        .into_iter()
+        .collect()
+}
+
+/// Returns what a viewer of live push is told about itself.
+pub(super) fn greeting(core: &Core, identity: &Identity) -> Greeting {
+    let object = Value::Object(viewer_members(core, identity)).to_string();
+    let members = object.trim_start_matches('{').trim_end_matches('}');
+    Greeting {
+        status_members: format!("{members},").into(),
+    }
+}
+
+/// Returns the members that are the same for everybody.
+pub(in crate::ops) fn shared_members(
+    core: &Core,
+    guards: &[Snapshot],
+    groups: &[ErrorGroup],
+    health: &HealthSnapshot,
+    now: SystemTime,
+) -> Map<String, Value> {
+    let about = &core.about;
+    let text =
+        |label: &Option<crate::call::Label>| json!(label.as_ref().map(|label| label.as_str()));
+    let uptime = now.duration_since(about.started_at).unwrap_or_default();
+    let not_closed = guards.iter().filter(|guard| !is_quiet(guard)).count();
+    let open = groups
+        .iter()
+        .filter(|group| group.status() == GroupStatus::Open);
+    let not_healthy = health.components.iter();
+    let not_healthy = not_healthy.filter(|each| each.status != HealthStatus::Healthy);
+    let value = json!({
+        "service": about.service.as_str(),
+        "version": text(&about.version),
+        "instance": text(&about.instance),
+        "environment": text(&about.environment),
+        "started_at": unix(about.started_at),
+        "uptime_seconds": uptime.as_secs(),
+        "at": unix(now),
+        "every": 1,
+        "health": health.status.as_str(),
+        "ready": health.is_ready,
+        "live": core.health.is_live(),
+        "started": health.is_started(),
+        "calls": calls(&core.recorder),
+        "counts": {
+            "guards": guards.len(),
+            "guards_not_closed": not_closed,
+            "errors_open": open.count(),
+            "health": health.components.len(),
+            "health_not_healthy": not_healthy.count(),
+        },
+        "dropped": {
+            "journal": core.journal.dropped(),
+            "frames": core.hub.dropped(),
+            "transitions": core.guards().dropped(),
+            "error_groups": core.errors.evicted(),
+        },
+        "attention": attention(guards, groups, health, now),
+    });
+    match value {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
+}
+
+fn calls(recorder: &Recorder) -> Value {
+    let rate = |query: Query| {
+        let query = query.aggregate(Aggregation::Count).step(PRESENT);
+        single(recorder, &query)
+    };
+    let served = || {
+        let query = Query::new(CALLS).range(PRESENT);
+        query.filter(Filter::is("kind", "server"))
+    };
+    let all = rate(served());
+    // A failure of whatever kind, but nothing that the caller did.
+    let failed = rate(served().filter(Filter::one_of("outcome", FAILED)));
+    let quantile = |q| {
+        let found = DURATIONS.iter().find_map(|name| {
+            let query = Query::new(*name).range(PRESENT).step(PRESENT);
+            single(recorder, &query.aggregate(Aggregation::Quantile(q)))
+        });
+        json!(found)
+    };
+    let in_flight = IN_FLIGHT.iter().find_map(|name| {
+        let query = Query::new(*name).range(PRESENT).step(PRESENT);
+        single(recorder, &query.aggregate(Aggregation::Sum))
+    });
+    let ratio = all
+        .filter(|all| *all > 0.0)
+        .map(|all| failed.unwrap_or(0.0) / all);
+    json!({
+        "per_second": all.map(|all| all / PRESENT.as_secs_f64()),
+        "error_ratio": ratio,
+        "p50_seconds": quantile(0.5),
+        "p95_seconds": quantile(0.95),
+        "p99_seconds": quantile(0.99),
+        "in_flight": in_flight,
+        "oldest_seconds": null,
+    })
+}
+
+/// The outcomes that are failures.
+pub(super) const FAILED: [&str; 5] = ["failure", "overload", "timed_out", "rejected", "panicked"];
+
+/// Returns the only number of a query that makes one point of one line.
+pub(super) fn single(recorder: &Recorder, query: &Query) -> Option<f64> {
+    // Fails for a name without series: there is no figure then.
+    let result = recorder.query(query).ok()?;
+    let points = &result.series.first()?.points;
+    points.last().and_then(|(_, number)| *number)
+}
+
+/// Returns whether a guard is as it should be.
+fn is_quiet(guard: &Snapshot) -> bool {
+    !matches!(
+        guard.state(),
+        "open" | "half_open" | "forced_open" | "disabled"
+    )
+}
+
+fn attention(
+    guards: &[Snapshot],
+    groups: &[ErrorGroup],
+    health: &HealthSnapshot,
+    now: SystemTime,
+) -> Vec<Value> {
+    let guards = guards.iter().filter(|guard| !is_quiet(guard));
+    let guards = guards.map(|guard| guard_attention(guard, now));
+    let components = health.components.iter().filter(|each| {
+        matches!(
+            each.status,
+            HealthStatus::Degraded | HealthStatus::Unhealthy
+        )
+    });
+    let components = components.map(|each| {
+        let severity = match each.status {
+            HealthStatus::Unhealthy if each.is_critical => "critical",
+            _ => "warning",
+        };
+        let reason = each.text.as_ref().map(|text| format!(": {text}"));
+        let text = format!(
+            "Health of {} is {}{}",
+            each.name,
+            each.status,
+            reason.unwrap_or_default()
+        );
+        let link = format!("#health?name={}", percent_encode(each.name.as_str()));
+        json!({
+            "severity": severity, "kind": "health", "name": each.name.as_str(), "text": text,
+            "since": unix(each.since), "until": null, "link": link
+        })
+    });
+    let groups = groups.iter().filter(|group| is_news(group, now));
+    let groups = groups.map(|group| {
+        let route = group.route().map(|route| format!(" on {route}"));
+        let text = format!("New error {}{}", group.kind(), route.unwrap_or_default());
+        let link = format!("#errors?fingerprint={}", group.fingerprint());
+        json!({
+            "severity": "warning", "kind": "error", "name": group.kind(), "text": text,
+            "since": unix(group.first_seen()), "until": null, "link": link
+        })
+    });
+    let mut all: Vec<Value> = guards.chain(components).chain(groups).collect();
+    // Stable: what is critical first, in the order of above.
+    all.sort_by_key(|each| each["severity"] != "critical");
+    all.truncate(MAX_ATTENTION);
+    all
+}
+
+/// Returns whether an error group is open and new.
+pub(super) fn is_news(group: &ErrorGroup, now: SystemTime) -> bool {
+    let age = now.duration_since(group.first_seen()).unwrap_or_default();
+    group.status() == GroupStatus::Open && age < NEWS
+}
+
+fn guard_attention(guard: &Snapshot, now: SystemTime) -> Value {
+    let open_for = match guard.stat("open_for_seconds") {
+        Some(Stat::Number(seconds)) => Some(*seconds),
+        _ => None,
+    };
+    let what = match (guard.state(), open_for) {
+        ("open", Some(seconds)) => format!("is open for another {seconds:.1} s"),
+        ("open", None) => "is open".to_owned(),
+        ("half_open", _) => "is half open, and probes".to_owned(),
+        ("forced_open", _) => "is held open".to_owned(),
+        ("disabled", _) => "is disabled: it admits every call".to_owned(),
+        (state, _) => format!("is {state}"),
+    };
+    let severity = match guard.state() {
+        "open" | "forced_open" => "critical",
+        _ => "warning",
+    };
+    let until = open_for.map(|seconds| unix(now) + seconds);
+    let link = format!(
+        "#guards?kind={}&name={}",
+        guard.kind(),
+        percent_encode(guard.name())
+    );
+    json!({
+        "severity": severity, "kind": "guard", "name": guard.name(), "text": format!("Circuit {} {what}", guard.name()),
+        "since": null, "until": until, "link": link
+    })
+}
+
+fn percent_encode(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}

@@ -1,0 +1,179 @@
+use std::time::SystemTime;
+
+use super::{
+    Ops,
+    core::{About, Core},
+    health::{Check, Health, HealthBuilder},
+    journal::Journal,
+    push::Hub,
+    recorder::{Recorder, RecorderBuilder},
+};
+use crate::{
+    call::{ConfigError, Label},
+    errors::ErrorTracker,
+};
+
+/// The most viewers that `max_viewers` may allow.
+const MAX_VIEWERS: usize = 10_000;
+const MAX_EVENTS: usize = 1_000_000;
+
+/// A builder of an [`Ops`].
+#[derive(Debug)]
+pub struct OpsBuilder {
+    service: Label,
+    version: Option<Label>,
+    instance: Option<Label>,
+    environment: Option<Label>,
+    health: HealthBuilder,
+    recorder: RecorderBuilder,
+    errors: Option<ErrorTracker>,
+    allow_control: bool,
+    max_viewers: usize,
+    max_events: usize,
+}
+
+impl OpsBuilder {
+    pub(super) fn new(service: Label) -> Self {
+        OpsBuilder {
+            health: Health::builder(service.clone()),
+            recorder: Recorder::builder(),
+            service,
+            version: None,
+            instance: None,
+            environment: None,
+            errors: None,
+            allow_control: false,
+            max_viewers: 200,
+            max_events: 10_000,
+        }
+    }
+
+    /// Sets the version of the service, such as `env!("CARGO_PKG_VERSION")`.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<Label>) -> Self {
+        let version = version.into();
+        self.health = self.health.version(version.clone());
+        self.version = Some(version);
+        self
+    }
+
+    /// Sets the name of this instance, such as that of its pod. Default: the environment variable `HOSTNAME`.
+    #[must_use]
+    pub fn instance(mut self, instance: impl Into<Label>) -> Self {
+        self.instance = Some(instance.into());
+        self
+    }
+
+    /// Sets the name of the environment, such as `production`.
+    #[must_use]
+    pub fn environment(mut self, environment: impl Into<Label>) -> Self {
+        self.environment = Some(environment.into());
+        self
+    }
+
+    /// Adds a check of a component.
+    #[must_use]
+    pub fn check(mut self, check: Check) -> Self {
+        self.health = self.health.check(check);
+        self
+    }
+
+    /// Changes other settings of the health.
+    ///
+    /// ```
+    /// use tower_keep::ops::Ops;
+    ///
+    /// let ops = Ops::builder("orders").health(|health| health.wait_for_started()).build()?;
+    /// assert!(!ops.health().snapshot().is_started());
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn health(mut self, change: impl FnOnce(HealthBuilder) -> HealthBuilder) -> Self {
+        self.health = change(self.health);
+        self
+    }
+
+    /// Changes the bounds of the recorder.
+    ///
+    /// ```
+    /// use tower_keep::ops::Ops;
+    ///
+    /// let ops = Ops::builder("orders").recorder(|recorder| recorder.max_series(50_000)).build()?;
+    /// # let _ = ops;
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn recorder(mut self, change: impl FnOnce(RecorderBuilder) -> RecorderBuilder) -> Self {
+        self.recorder = change(self.recorder);
+        self
+    }
+
+    /// Sets the error tracker to show. Default: [`ErrorTracker::global`], where all layers record.
+    #[must_use]
+    pub fn errors(mut self, errors: ErrorTracker) -> Self {
+        self.errors = Some(errors);
+        self
+    }
+
+    /// Allows operators to change the state of guards and of error groups. Default: no, so that a console that should only show
+    /// can only show.
+    #[must_use]
+    pub fn allow_control(mut self, allowed: bool) -> Self {
+        self.allow_control = allowed;
+        self
+    }
+
+    /// Sets how many viewers can be connected at once, 1 to 10,000. Default: 200.
+    #[must_use]
+    pub fn max_viewers(mut self, viewers: usize) -> Self {
+        self.max_viewers = viewers;
+        self
+    }
+
+    /// Sets how many events the journal keeps, 1 to 1,000,000. Default: 10,000, which take about 5 MB.
+    #[must_use]
+    pub fn max_events(mut self, events: usize) -> Self {
+        self.max_events = events;
+        self
+    }
+
+    /// Builds the operations side. It does nothing before [`Ops::install`] or [`Ops::spawn`].
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the first setting that is invalid, those of health and recorder included.
+    pub fn build(self) -> Result<Ops, ConfigError> {
+        let component = format!("ops \"{}\"", self.service);
+        for (field, value, max) in [
+            ("max_viewers", self.max_viewers, MAX_VIEWERS),
+            ("max_events", self.max_events, MAX_EVENTS),
+        ] {
+            if !(1..=max).contains(&value) {
+                let allowed = format!("1 to {max}");
+                return Err(ConfigError::new(component, field, value, allowed));
+            }
+        }
+        let hostname = || {
+            std::env::var("HOSTNAME")
+                .ok()
+                .filter(|name| !name.is_empty())
+        };
+        let about = About {
+            service: self.service,
+            version: self.version,
+            instance: self.instance.or_else(|| hostname().map(Into::into)),
+            environment: self.environment,
+            started_at: SystemTime::now(),
+        };
+        Ok(Ops::new(Core::new(
+            about,
+            self.recorder.build()?,
+            self.health.build()?,
+            self.errors
+                .unwrap_or_else(|| ErrorTracker::global().clone()),
+            Journal::new(self.max_events),
+            Hub::new(self.max_viewers),
+            self.allow_control,
+        )))
+    }
+}

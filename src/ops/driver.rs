@@ -1,0 +1,183 @@
+//! The only loop of the operations side: it ticks each second, and takes what the rest of the crate reports.
+
+use std::{
+    future::Future,
+    sync::{Arc, Weak},
+    time::{Duration, SystemTime},
+};
+
+use tokio::{
+    sync::broadcast::{self, error::RecvError},
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{
+    core::Core,
+    health::{HealthChange, HealthStatus},
+    journal::{Event, EventKind, Severity},
+    push::UpdateKind,
+};
+use crate::{
+    errors::{ErrorEvent, ErrorGroup},
+    registry::{self, GuardTransition},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Returns the loop, which ends when nobody else holds the core.
+pub(super) fn run(core: &Arc<Core>) -> impl Future<Output = ()> + use<> {
+    // Subscribed before the first await: what happens from now on is in the journal.
+    let mut transitions = registry::subscribe();
+    let mut errors = core.errors.subscribe();
+    let mut health = core.health.subscribe();
+    let weak = Arc::downgrade(core);
+    record_start(core);
+    async move {
+        let mut ticks = interval(SECOND);
+        // History has a gap where the runtime was blocked, not a burst.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            let is_alive = tokio::select! {
+                now = ticks.tick() => with_core(&weak, |core| core.tick(SystemTime::now(), now)),
+                transition = receive(&mut transitions) => {
+                    with_core(&weak, |core| on_transition(core, transition))
+                }
+                event = errors.next() => with_core(&weak, |core| on_error(core, event)),
+                change = receive(&mut health) => with_core(&weak, |core| on_health(core, change)),
+            };
+            if !is_alive {
+                return;
+            }
+        }
+    }
+}
+
+/// Runs a step while somebody else holds the core, and returns whether anybody does.
+fn with_core(core: &Weak<Core>, step: impl FnOnce(&Core)) -> bool {
+    let core = core.upgrade();
+    core.is_some_and(|core| {
+        step(&core);
+        true
+    })
+}
+
+/// What was received, or how many were lost before.
+enum Received<T> {
+    One(T),
+    Lost(u64),
+}
+
+async fn receive<T: Clone>(receiver: &mut broadcast::Receiver<T>) -> Received<T> {
+    match receiver.recv().await {
+        Ok(value) => Received::One(value),
+        Err(RecvError::Lagged(lost)) => Received::Lost(lost),
+        Err(RecvError::Closed) => std::future::pending().await,
+    }
+}
+
+fn record_start(core: &Core) {
+    let text = match &core.about.version {
+        Some(version) => format!("started, version {version}"),
+        None => "started".to_owned(),
+    };
+    let subject = core.about.service.as_str();
+    let event = Event::new(EventKind::Lifecycle, Severity::Info, subject, text);
+    core.journal.record_at(event, core.about.started_at);
+}
+
+fn on_transition(core: &Core, transition: Received<GuardTransition>) {
+    let transition = match transition {
+        Received::One(transition) => transition,
+        Received::Lost(lost) => return record_lost(core, EventKind::Guard, "transitions", lost),
+    };
+    core.guards().record(&transition);
+    let severity = match transition.to {
+        "open" | "forced_open" if !transition.shadow => Severity::Critical,
+        "closed" => Severity::Info,
+        _ => Severity::Warning,
+    };
+    let key = transition.key.as_ref().map(|key| format!(" for {key}"));
+    let text = format!(
+        "{} → {}{}, {}",
+        words(transition.from),
+        words(transition.to),
+        key.as_deref().unwrap_or_default(),
+        words(transition.reason)
+    );
+    let event = Event::new(EventKind::Guard, severity, transition.name.as_str(), text)
+        .with("kind", transition.kind)
+        .with("from", transition.from)
+        .with("to", transition.to)
+        .with("reason", transition.reason)
+        .with("key", transition.key.as_ref().map(|key| key.as_str()))
+        .with(
+            "last_error",
+            transition.last_error.as_ref().map(|error| error.as_str()),
+        )
+        .with("shadow", transition.shadow);
+    core.journal.record_at(event, transition.at);
+    send_change(core);
+}
+
+fn on_error(core: &Core, event: Option<ErrorEvent>) {
+    let (group, what) = match event {
+        Some(ErrorEvent::New(group)) => (group, "new error"),
+        Some(ErrorEvent::Regressed(group)) => (group, "error is back"),
+        Some(ErrorEvent::Lagged(lost)) => {
+            return record_lost(core, EventKind::Error, "error events", lost);
+        }
+        _ => return,
+    };
+    core.journal.record(error_event(&group, what));
+    send_change(core);
+}
+
+fn error_event(group: &ErrorGroup, what: &str) -> Event {
+    let route = group.route().map(|route| format!(" on {route}"));
+    let text = format!("{what}{}: {}", route.unwrap_or_default(), group.message());
+    Event::new(EventKind::Error, Severity::Warning, group.kind(), text)
+        .with("fingerprint", group.fingerprint().to_string())
+        .with("route", group.route())
+}
+
+fn on_health(core: &Core, change: Received<HealthChange>) {
+    let change = match change {
+        Received::One(change) => change,
+        Received::Lost(lost) => return record_lost(core, EventKind::Health, "changes", lost),
+    };
+    let severity = match change.to {
+        HealthStatus::Healthy => Severity::Info,
+        HealthStatus::Unhealthy if change.is_critical => Severity::Critical,
+        _ => Severity::Warning,
+    };
+    let reason = change.text.as_ref().map(|text| format!(", {text}"));
+    let text = format!(
+        "{} → {}{}",
+        change.from,
+        change.to,
+        reason.unwrap_or_default()
+    );
+    let event = Event::new(EventKind::Health, severity, change.component.as_str(), text)
+        .with("from", change.from.as_str())
+        .with("to", change.to.as_str())
+        .with("failures", change.failures);
+    core.journal.record_at(event, change.at);
+    send_change(core);
+}
+
+fn record_lost(core: &Core, kind: EventKind, what: &str, lost: u64) {
+    let text = format!("{lost} {what} were lost: they came faster than they could be recorded");
+    let subject = core.about.service.as_str();
+    core.journal
+        .record(Event::new(kind, Severity::Warning, subject, text));
+}
+
+fn send_change(core: &Core) {
+    if core.hub.has_viewers() {
+        core.send_update(UpdateKind::Change, SystemTime::now());
+    }
+}
+
+fn words(state: &str) -> String {
+    state.replace('_', " ")
+}
