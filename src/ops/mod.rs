@@ -3,6 +3,7 @@
 mod access;
 mod api;
 mod builder;
+mod console;
 mod core;
 mod driver;
 mod guards;

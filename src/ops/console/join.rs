@@ -1,0 +1,109 @@
+//! Joins the page's ES modules into one script when it is served for the first time.
+//!
+//! Small modules compress badly one by one, and each would be a request. Browsers run the modules in `assets/` as they are;
+//! the joined script has the same code, each module in a function of its own. Indentation and lines that are only
+//! comments are left out. What this understands of ECMAScript is what the modules use: imports of names, one in a line, and
+//! `export` in front of a function or a constant at the beginning of a line. Tests check that they use nothing else.
+
+use std::fmt::Write;
+
+/// Joins modules, `(path, source)`, of which each imports earlier ones only.
+pub(super) fn join(modules: &[(&str, &str)]) -> String {
+    let mut script = String::new();
+    for (path, source) in modules {
+        let mut exports = Vec::new();
+        writeln!(script, "const {} = (() => {{", variable(path)).expect("strings take all text");
+        for line in source.lines().map(str::trim) {
+            if line.is_empty() || line.starts_with("//") {
+                continue;
+            }
+            if let Some((names, from)) = import(line) {
+                writeln!(script, "const {{{names}}} = {};", variable(from))
+            } else if let Some((name, rest)) = export(line) {
+                exports.push(name);
+                writeln!(script, "{rest}")
+            } else {
+                writeln!(script, "{line}")
+            }
+            .expect("strings take all text");
+        }
+        writeln!(script, "return {{ {} }};\n}})();", exports.join(", "))
+            .expect("strings take all text");
+    }
+    script
+}
+
+/// Returns the variable of a module: `$guards` for `views/guards.js`.
+pub(super) fn variable(path: &str) -> String {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    format!("${}", file.strip_suffix(".js").unwrap_or(file))
+}
+
+/// Returns the names and the path of an import.
+pub(super) fn import(line: &str) -> Option<(&str, &str)> {
+    let rest = line.strip_prefix("import {")?;
+    let (names, rest) = rest.split_once("} from \"")?;
+    Some((names, rest.strip_suffix("\";")?))
+}
+
+/// Returns the name of an export, and the line without `export`.
+pub(super) fn export(line: &str) -> Option<(&str, &str)> {
+    let rest = line.strip_prefix("export ")?;
+    let declared = rest.strip_prefix("async ").unwrap_or(rest);
+    let named = ["function ", "const ", "class "]
+        .into_iter()
+        .find_map(|word| declared.strip_prefix(word))?;
+    let end = named.find(|c: char| !c.is_alphanumeric() && c != '_')?;
+    Some((&named[..end], rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn join_puts_each_module_into_a_function_that_returns_its_exports() {
+        let first =
+            "// Adds.\nexport const ONE = 1;\nexport function add(a) {\n  return a + ONE;\n}\n";
+        let second = "import { ONE, add } from \"../first.js\";\n\nadd(ONE);\n";
+        let joined = join(&[("first.js", first), ("views/second.js", second)]);
+        let expected = "const $first = (() => {\nconst ONE = 1;\nfunction add(a) {\nreturn a + ONE;\n}\n\
+                        return { ONE, add };\n})();\n\
+                        const $second = (() => {\nconst { ONE, add } = $first;\nadd(ONE);\nreturn {  };\n})();\n";
+        assert_eq!(joined, expected);
+    }
+
+    #[test]
+    fn export_knows_functions_constants_and_classes() {
+        assert_eq!(
+            export("export async function get(path) {"),
+            Some(("get", "async function get(path) {"))
+        );
+        assert_eq!(
+            export("export class ApiError extends Error {"),
+            Some(("ApiError", "class ApiError extends Error {"))
+        );
+        assert_eq!(
+            export("export const a_B1 = 2;"),
+            Some(("a_B1", "const a_B1 = 2;"))
+        );
+        assert_eq!(export("export let a = 2;"), None);
+        assert_eq!(export("const a = 2;"), None);
+    }
+
+    #[test]
+    fn import_knows_names_in_one_line() {
+        assert_eq!(
+            import("import { h } from \"./dom.js\";"),
+            Some((" h ", "./dom.js"))
+        );
+        assert_eq!(import("import \"./dom.js\";"), None);
+        assert_eq!(import("import { h } from './dom.js';"), None);
+    }
+
+    #[test]
+    fn variable_is_named_after_the_file() {
+        assert_eq!(variable("views/guards.js"), "$guards");
+        assert_eq!(variable("./dom.js"), "$dom");
+    }
+}
