@@ -50,9 +50,25 @@ function onKey(event) {
   else if (event.key === "t") { toggleTheme(); changed(); }
   else if (event.key === "?") showHelp();
   else if (event.key === "/") document.querySelector("main .filter")?.focus();
-  else if (event.key === "Escape" && parse().params.at !== undefined) change({ at: undefined });
+  else if (event.key === "Escape") change(deselected());
   else return;
   event.preventDefault();
+}
+
+// What closes the detail of the view that is shown.
+const deselected = () => ({ guards: { name: undefined, kind: undefined }, health: { name: undefined } })[parse().name] ?? { at: undefined };
+
+// Another view begins at its top; a detail that was opened is shown and has the focus.
+function onAddress(event) {
+  const [before, after] = [event.oldURL, event.newURL].map((url) => parse(new URL(url || location.href).hash));
+  if (before.name !== after.name) scrollTo(0, 0);
+  const isSelected = ["at", "name"].some((name) => after.params[name] && after.params[name] !== before.params[name]);
+  draw();
+  const detail = isSelected && document.querySelector("main .detail");
+  if (detail) {
+    detail.scrollIntoView({ block: "nearest" });
+    detail.focus({ preventScroll: true });
+  }
 }
 
 // The views take the hash: the skip link moves the focus itself.
@@ -63,7 +79,7 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 
 applyTheme();
 onChange(plan);
-addEventListener("hashchange", () => { scrollTo(0, 0); plan(); });
+addEventListener("hashchange", onAddress);
 addEventListener("keydown", onKey);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", plan);
 watchScroll();

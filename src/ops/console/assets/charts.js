@@ -46,7 +46,7 @@ function chartHook(options) {
 
 function timeAxis() {
   return {
-    stroke: color("--faint"), grid: { show: false }, ticks: { show: false }, size: 26, gap: 6, space: 70, font: `11px ${color("--mono")}`,
+    stroke: color("--faint"), grid: { show: false }, ticks: { show: false }, size: 22, gap: 5, space: 58, font: `11px ${color("--mono")}`,
     values: (_, splits, __, ___, step) => splits.map((at) => (step < 60 ? clock(at) : clock(at).slice(0, 5))),
   };
 }
@@ -165,7 +165,7 @@ function latencyChart({ overview, onIndex }, el) {
   el.$marks = (overview.marks ?? []).map((mark) => ({ ...mark, text: "" }));
   const options = {
     scales: { x: { time: true, range: (_, min, max) => [min, max] }, y: { distr: 3, range: decades } },
-    axes: [timeAxis(), valueAxis({ values: (_, splits) => splits.map((value) => (isDecade(value) ? duration(value) : "")), size: 60 })],
+    axes: [timeAxis(), valueAxis({ grid: { stroke: color("--line"), width: 1, filter: decadesOnly }, filter: decadesOnly, values: (_, splits) => splits.map((value) => (value == null ? "" : duration(value))), size: 60 })],
     series: [{}, ...names.map((name) => ({ label: name, stroke: color(LATENCY_COLORS[name]), width: 1.8, points: { show: false } }))],
     cursor: cursor(onIndex),
     padding: [6, 4, 0, 0],
@@ -174,6 +174,7 @@ function latencyChart({ overview, onIndex }, el) {
   return { options, data: [times(overview, length), ...names.map((name) => positive(overview.latency[name] ?? []))] };
 }
 
+const decadesOnly = (_, splits) => splits.map((value) => (isDecade(value) ? value : null));
 const isDecade = (value) => Math.abs(Math.log10(value) - Math.round(Math.log10(value))) < 1e-9;
 
 // Whole powers of ten around the data: 1 ms to 1 s where there is none.

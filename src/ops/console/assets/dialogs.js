@@ -93,7 +93,7 @@ function open() {
 
 const KEYS = [["space", "pause or resume"], ["t", "light or dark"], ["1 … 8", "views, as in the navigation"], ["/", "filter"], ["Esc", "close the detail"], ["?", "this help"]];
 const WORDS = [
-  ["failure", "the call failed for a reason of ours or of a peer"], ["client error", "the caller's request was wrong"], ["overload", "somebody had too much to do"], ["timed out", "a time limit elapsed"],
+  ["failure", "the call failed for a reason of ours or of a peer"], ["client error", "the caller's request was wrong"], ["overload", "this process or a peer had too much to do"], ["timed out", "a time limit elapsed"],
   ["cancelled", "the caller did not wait for the end"], ["rejected", "a guard of this process did not admit the call"], ["panicked", "the code of the application panicked"],
 ];
 

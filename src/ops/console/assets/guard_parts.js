@@ -20,7 +20,7 @@ export const severity = (guard) => STATES.indexOf(guard.state) * 10 + (guard.hel
 export const failedShare = ({ stats = {} }) => (stats.calls > 0 ? stats.failures / stats.calls : null);
 
 const sentences = {
-  circuit_breaker: ({ stats }) => (stats.calls > 0 ? `${percent(failedShare({ stats }))} of ${plural(stats.calls, "call")} failed` : "no calls in the window"),
+  circuit_breaker: ({ stats, state }) => (state === "half_open" ? `probing: ${count(stats.calls)} completed, ${count(stats.probes_in_flight)} in flight` : stats.calls > 0 ? `${percent(failedShare({ stats }))} of ${plural(stats.calls, "call")} failed` : "no calls in the window"),
   keyed_circuit_breaker: ({ stats }) => `${count(stats.keys)} of ${plural(stats.max_keys, "key")}, ${count(stats.open)} open`,
   timeout: ({ stats }) => [stats.limit_seconds == null ? "no limit" : duration(stats.limit_seconds), elapsed(stats)].join(", "),
   retry: ({ stats }) => [plural(stats.retries ?? 0, "retry", "retries"), stats.budget_available == null ? null : `${count(stats.budget_available)} left in the budget`].filter(Boolean).join(", "),
@@ -36,7 +36,7 @@ function elapsed(stats) {
 // One line on what a guard does now.
 export function sentence(guard) {
   const known = sentences[guard.kind];
-  if (known) return known({ stats: guard.stats ?? {} });
+  if (known) return known({ stats: guard.stats ?? {}, state: guard.state });
   return Object.entries(guard.stats ?? {}).slice(0, 3).map(([name, value]) => `${words(name)} ${stat(name, value)}`).join(", ");
 }
 

@@ -91,7 +91,7 @@ function liveState({ connection, paused }) {
 }
 
 // Says what is wrong with the connection, how old the data is, and what happens next.
-function connectionBanner({ state }) {
+function connectionBanner({ state, view }) {
   const { connection } = state;
   const age = state.at === undefined ? null : serverNow() - state.at;
   if (connection.phase === "unauthorized") return h("div", { class: "banner", role: "alert" }, h("b", {}, "You are signed out."), " ", connection.message, " ", h("a", { href: "login", class: "btn" }, "Sign in"));
@@ -101,7 +101,7 @@ function connectionBanner({ state }) {
       age === null ? null : ` This data is ${span(age)} old.`, connection.retryAt ? ` Connecting again${wait > 0.5 ? ` in ${wait.toFixed(0)} s` : ""}.` : null, " ",
       h("button", { type: "button", class: "btn", onclick: connect }, "Connect now"));
   }
-  const dropped = Object.entries(state.status?.dropped ?? {}).filter(([, n]) => n > 0);
+  const dropped = Object.entries((view === "overview" && state.status?.dropped) || {}).filter(([, n]) => n > 0);
   const lines = [
     connection.message ? note(connection.message, "warn") : null,
     state.paused ? note(`Paused ${span(serverNow() - state.pausedAt)} ago. Press space to show what is new.`, "warn") : null,

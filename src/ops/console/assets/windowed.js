@@ -6,24 +6,38 @@ import { changed } from "./store.js";
 
 // Below this number all rows are drawn.
 const MIN_ITEMS = 60;
-const MARGIN = 12;
+// Pixels above and below the window that are drawn too; rows come and go in blocks of half of that.
+const MARGIN = 600;
+
+// The rows of each list that are in the document: `[first, last]` by id.
+const drawn = new Map();
 
 // Rows that are in view, and the heights that stand for those above and below: `id` names the element that holds them.
 export function inView(id, total, rowHeight, columns = 1) {
   const rows = Math.ceil(total / columns);
   if (total <= MIN_ITEMS) return { from: 0, to: total, above: 0, below: 0, isWindowed: false };
-  const el = document.getElementById(id);
-  const top = el ? el.getBoundingClientRect().top : 0;
-  const first = clamp(Math.floor(-top / rowHeight) - MARGIN, rows);
-  const last = clamp(Math.ceil((innerHeight - top) / rowHeight) + MARGIN, rows);
+  const [first, last] = rowsInView(id, rows, rowHeight);
+  drawn.set(id, { first, last, rows, rowHeight });
   return { from: first * columns, to: Math.min(total, last * columns), above: first * rowHeight, below: (rows - last) * rowHeight, isWindowed: true };
+}
+
+function rowsInView(id, rows, rowHeight) {
+  const top = document.getElementById(id)?.getBoundingClientRect().top ?? 0;
+  const block = Math.max(1, Math.round(MARGIN / 2 / rowHeight));
+  const row = (y, round) => clamp(round((y - top) / rowHeight / block) * block, rows);
+  return [row(-MARGIN, Math.floor), row(innerHeight + MARGIN, Math.ceil)];
 }
 
 const clamp = (row, rows) => Math.min(rows, Math.max(0, row));
 
-// Draws again while the page is scrolled.
+// Draws again when other rows come into view.
 export function watchScroll() {
-  addEventListener("scroll", changed, { passive: true });
+  addEventListener("scroll", () => {
+    for (const [id, { first, last, rows, rowHeight }] of drawn) {
+      if (!document.getElementById(id)) drawn.delete(id);
+      else if (String(rowsInView(id, rows, rowHeight)) !== String([first, last])) return changed();
+    }
+  }, { passive: true });
   addEventListener("resize", changed, { passive: true });
 }
 

@@ -9,7 +9,8 @@ import { inView } from "../windowed.js";
 import { failedShare, guardKey, guardLink, guardRow, heldText, isBreaker, sentence, severity, stat, statName } from "../guard_parts.js";
 import { askControl, controlsOf } from "../dialogs.js";
 
-const CARD_HEIGHT = 314;
+// With the gap; the style sheet has the same.
+const CARD_HEIGHT = 344;
 const ROW_HEIGHT = 56;
 const FILTERS = [["all", "All"], ["attention", "Not closed"], ["breakers", "Breakers"], ["limits", "Others"]];
 
@@ -76,7 +77,8 @@ const button = (control, guard) => h("button", { type: "button", key: control.ac
 function share(guard) {
   const { stats = {} } = guard;
   const failed = failedShare(guard);
-  const limit = stats.failure_rate_threshold ?? stats.failure_rate_limit;
+  // Probes are decided by another rule.
+  const limit = guard.state === "half_open" ? null : stats.failure_rate_threshold;
   const isHigh = guard.state === "open" || guard.state === "forced_open" || (limit != null && failed > limit);
   return h("div", {},
     h("div", { class: "ends" }, h("span", {}, sentence(guard)), limit == null ? null : h("span", {}, `limit ${percent(limit)}`)),
@@ -113,7 +115,7 @@ function detail(guard, context) {
   const { now, state } = context;
   const transitions = [...(guard.transitions ?? [])].reverse();
   const controls = controlsOf(guard, state.status);
-  return h("section", { class: "card detail", key: `detail ${guardKey(guard)}`, "aria-label": `Detail of ${guard.name}` },
+  return h("section", { class: "card detail", tabindex: -1, key: `detail ${guardKey(guard)}`, "aria-label": `Detail of ${words(guard.kind)} ${guard.name}` },
     h("h2", { class: "name" }, h("span", { class: "breaks" }, guard.name, guard.key == null ? "" : ` [${guard.key}]`), h("span", { class: "kind" }, words(guard.kind)), pill(guard.state), guard.stats?.mode === "shadow" ? pill("shadow") : null,
       h("span", { class: "aside" }, h("button", { type: "button", class: "btn quiet", "aria-label": "Close the detail (Esc)", onclick: () => change({ name: undefined, kind: undefined }) }, "×"))),
     guard.held_until ? note(`${words(guard.state)}, ${heldText(guard, now)}.`, "warn") : null,

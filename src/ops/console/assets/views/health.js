@@ -43,7 +43,7 @@ function columns({ params }, now) {
 
 function detail(component, { now }) {
   const wait = component.next_at == null ? null : component.next_at - now;
-  return h("section", { class: "card detail", "aria-label": `Detail of ${component.name}` },
+  return h("section", { class: "card detail", tabindex: -1, "aria-label": `Detail of ${component.name}` },
     h("h2", { class: "name" }, h("span", { class: "breaks" }, component.name), h("span", { class: "kind" }, words(component.kind)), pill(component.status),
       h("span", { class: "aside" }, h("button", { type: "button", class: "btn quiet", "aria-label": "Close the detail (Esc)", onclick: () => change({ name: undefined }) }, "×"))),
     h("div", { class: "grid g11" },

@@ -44,7 +44,7 @@ function columns({ now, params }) {
 
 function detail(event, { now }) {
   const data = Object.entries(event.data ?? {});
-  return h("section", { class: "card detail", "aria-label": "Detail of the event" },
+  return h("section", { class: "card detail", tabindex: -1, "aria-label": "Detail of the event" },
     h("h2", { class: "name" }, h("span", { class: "breaks" }, eventText(event)), pill(event.severity),
       h("span", { class: "aside" }, h("button", { type: "button", class: "btn quiet", "aria-label": "Close the detail (Esc)", onclick: () => change({ at: undefined }) }, "×"))),
     pairs(["Number", count(event.seq)], ["Time", fullTime(event.at)], ["Kind", words(event.kind)],

@@ -12,6 +12,7 @@ import { eventLine } from "../event_parts.js";
 import { healthRow, STATUS_ORDER } from "../health_parts.js";
 
 const ROWS = 5;
+const ITEMS = 6;
 
 export function overview(context) {
   const { state } = context;
@@ -40,9 +41,9 @@ function attention({ state, now }) {
   if (!items.length) return h("div", { class: "now ok" }, dot("ok"), quietLine(status));
   return h("div", { class: `now ${items.some((item) => item.severity === "critical") ? "bad" : "warn"}`, role: "status" },
     h("b", {}, plural(items.length, "thing needs", "things need"), " attention"),
-    h("ul", {}, items.slice(0, 8).map((item) => h("li", { key: `${item.kind} ${item.name}` }, dot(tone(item.severity)),
-      h("a", { href: localLink(item.link), class: "breaks" }, countdown(item, now, status.at)), " ", time(item.since, now, "faint")))),
-    items.length > 8 ? h("span", {}, `and ${items.length - 8} more`) : null);
+    h("ul", {}, items.slice(0, ITEMS).map((item) => h("li", { key: `${item.kind} ${item.name}` }, dot(tone(item.severity)),
+      h("a", { href: localLink(item.link), class: "breaks" }, countdown(item, now, status.at)), " ", time(item.since, now, "faint"))),
+      items.length > ITEMS ? h("li", {}, `and ${items.length - ITEMS} more`) : null));
 }
 
 // The sentence is the server's; the time in it is counted down between updates.

@@ -66,7 +66,7 @@ function columns(kind, context) {
 function detail(row) {
   const close = h("button", { type: "button", class: "btn quiet", "aria-label": "Close the detail (Esc)", onclick: () => change({ at: undefined }) }, "×");
   const where = row.method && row.route ? `${row.method} ${row.route}` : nameOf(row);
-  return h("section", { class: "card detail", "aria-label": where },
+  return h("section", { class: "card detail", tabindex: -1, "aria-label": where },
     h("h2", { class: "name" }, h("span", { class: "mono breaks" }, where), h("span", { class: "aside" }, close)),
     h("div", { class: "grid g2" },
       pairs(["Service", `${row.service}, ${row.side ?? words(row.kind)}`], ["Calls", num(`${number(row.calls_per_second)}/s`)], ["Errors", num(percent(row.error_ratio))],
