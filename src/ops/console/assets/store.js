@@ -51,6 +51,7 @@ export function apply(frame) {
   for (const part of PARTS) if (frame[part] !== undefined && part !== "journal") next[part] = { ...frame[part], receivedAt: next.at };
   if (frame.points?.length && next.overview) next.overview = withPoints(next.overview, frame.points);
   if (frame.journal) next.journal = withEvents(frame.type === "hello" ? undefined : next.journal, frame.journal);
+  if (frame.type === "change" && next.overview) next.overview = withMarks(next.overview, frame.journal);
   current = next;
   changed();
 }
@@ -86,6 +87,15 @@ function errorRatio(calls) {
   const all = sum(OUTCOMES);
   return all ? sum(["failure", "overload", "timed_out", "rejected", "panicked"]) / all : null;
 }
+
+// Marks what became critical on the charts, as the server does for what was before.
+function withMarks(overview, added) {
+  const events = (Array.isArray(added) ? added : added?.events ?? []).filter((event) => event.severity === "critical" && event.kind !== "error");
+  const marks = events.map((event) => ({ at: event.at, severity: event.severity, text: [event.subject, stateIn(event)].filter(Boolean).join(" "), seq: event.seq }));
+  return marks.length ? { ...overview, marks: [...(overview.marks ?? []), ...marks].slice(-50) } : overview;
+}
+
+const stateIn = (event) => event.data?.to ?? /→ (\w+)/.exec(event.text ?? "")?.[1];
 
 // Adds events to the journal, each once, in order, and forgets the oldest.
 function withEvents(journal, added) {

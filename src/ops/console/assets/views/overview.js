@@ -38,11 +38,16 @@ function attention({ state, now }) {
   const { status } = state;
   if (!status) return null;
   const items = status.attention ?? [];
+  if (status.ready === false) return [h("div", { class: "now warn", role: "status" }, dot("warn"), h("b", {}, "Not ready."), "Load balancers send no calls here."), attentionList(items, status, now)];
+  return attentionList(items, status, now);
+}
+
+function attentionList(items, status, now) {
   if (!items.length) return h("div", { class: "now ok" }, dot("ok"), quietLine(status));
   return h("div", { class: `now ${items.some((item) => item.severity === "critical") ? "bad" : "warn"}`, role: "status" },
     h("b", {}, plural(items.length, "thing needs", "things need"), " attention"),
     h("ul", {}, items.slice(0, ITEMS).map((item) => h("li", { key: `${item.kind} ${item.name}` }, dot(tone(item.severity)),
-      h("a", { href: localLink(item.link), class: "breaks" }, countdown(item, now, status.at)), " ", time(item.since, now, "faint"))),
+      h("a", { href: localLink(item.link), class: "breaks" }, countdown(item, now)), " ", time(item.since, now, "faint"))),
       items.length > ITEMS ? h("li", {}, `and ${items.length - ITEMS} more`) : null));
 }
 
