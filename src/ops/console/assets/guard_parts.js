@@ -45,7 +45,7 @@ export function stat(name, value) {
   if (value == null) return "–";
   if (typeof value !== "number") return words(value);
   if (name.endsWith("_seconds")) return duration(value);
-  if (name.endsWith("_ratio") || name.endsWith("_rate")) return percent(value);
+  if (/_(ratio|rate|rate_threshold)$/.test(name)) return percent(value);
   return Number.isInteger(value) ? count(value) : number(value);
 }
 

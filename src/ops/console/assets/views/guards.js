@@ -121,7 +121,7 @@ function detail(guard, context) {
     guard.held_until ? note(`${words(guard.state)}, ${heldText(guard, now)}.`, "warn") : null,
     h("div", { class: "grid g11" },
       pairs(...Object.entries(guard.stats ?? {}).map(([name, value]) => [statName(name), h("span", { class: "num breaks" }, stat(name, value))])),
-      h("div", {}, h("h3", {}, "Transitions"), transitions.length
+      isBreaker(guard) && h("div", {}, h("h3", {}, "Transitions"), transitions.length
         ? h("div", { class: "lines" }, transitions.slice(0, 20).map((each) => h("div", { class: "line", key: `${each.at} ${each.to}` }, time(each.at, now), h("span", { class: `dot ${tone(each.to)}` }),
           h("span", { class: "breaks" }, `${words(each.from)} → ${words(each.to)}, ${words(each.reason)}`, each.last_error ? `: ${each.last_error}` : ""))))
         : h("p", { class: "nothing" }, "None since the start."))),

@@ -1,0 +1,237 @@
+//! A headless Chromium, driven by Debian's `chromium-driver` over WebDriver.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use serde_json::{Value, json};
+
+use crate::http::request;
+
+/// The longest that a condition on the page is waited for.
+const MAX_WAIT_MS: u32 = 20_000;
+
+/// A browser with one page. It ends when it is dropped.
+pub struct Browser {
+    driver: Child,
+    server: SocketAddr,
+    session: String,
+}
+
+impl Browser {
+    /// Starts a browser, or returns `None` where there is none: not in CI, which must have one.
+    pub fn start() -> Option<Self> {
+        let spawned = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        let Ok(mut driver) = spawned else {
+            assert!(
+                std::env::var_os("CI").is_none(),
+                "there is no chromedriver: apt-get install chromium-driver"
+            );
+            eprintln!("SKIPPED: there is no chromedriver here (Debian: chromium, chromium-driver)");
+            return None;
+        };
+        let lines = BufReader::new(driver.stdout.take().expect("it is piped")).lines();
+        let port = lines.map_while(Result::ok).find_map(|line| {
+            let (_, port) = line.split_once("started successfully on port ")?;
+            port.trim_end_matches('.').parse::<u16>().ok()
+        });
+        let server = SocketAddr::from(([127, 0, 0, 1], port.expect("chromedriver says its port")));
+        let mut browser = Browser {
+            driver,
+            server,
+            session: String::new(),
+        };
+        browser.open_session();
+        browser.resize(1280, 800);
+        Some(browser)
+    }
+
+    fn open_session(&mut self) {
+        let arguments = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-dev-shm-usage",
+            "--hide-scrollbars",
+        ];
+        let capabilities = json!({
+            "browserName": "chrome",
+            "goog:chromeOptions": { "args": arguments },
+            "goog:loggingPrefs": { "browser": "ALL" },
+            "timeouts": { "script": MAX_WAIT_MS + 10_000 },
+        });
+        let body = json!({ "capabilities": { "alwaysMatch": capabilities } });
+        let (status, answer) =
+            request(self.server, "POST", "/session", Some(&body)).expect("chromedriver answers");
+        assert_eq!(status, 200, "{answer}");
+        self.session = answer["value"]["sessionId"]
+            .as_str()
+            .expect("a session has an ID")
+            .to_owned();
+    }
+
+    fn post(&self, command: &str, body: &Value) -> Value {
+        let path = format!("/session/{}/{command}", self.session);
+        let (status, mut answer) =
+            request(self.server, "POST", &path, Some(body)).expect("chromedriver answers");
+        assert_eq!(status, 200, "{command}: {}", answer["value"]["message"]);
+        answer["value"].take()
+    }
+
+    fn devtools(&self, command: &str, parameters: Value) -> Value {
+        self.post(
+            "goog/cdp/execute",
+            &json!({ "cmd": command, "params": parameters }),
+        )
+    }
+
+    /// Sets the size of the window in CSS pixels; headless windows themselves cannot be as narrow as telephones are.
+    pub fn resize(&self, width: u32, height: u32) {
+        let metrics =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics);
+    }
+
+    /// Pretends that the user asked for something, as `("prefers-reduced-motion", "reduce")`.
+    pub fn prefer(&self, feature: &str, value: &str) {
+        let features = json!([{ "name": feature, "value": value }]);
+        self.devtools(
+            "Emulation.setEmulatedMedia",
+            json!({ "features": features }),
+        );
+    }
+
+    /// Runs a script before those of each page that is opened from now on.
+    pub fn prepare(&self, script: &str) {
+        self.devtools(
+            "Page.addScriptToEvaluateOnNewDocument",
+            json!({ "source": script }),
+        );
+    }
+
+    /// Opens an address and waits until it is loaded. Another part after `#` alone does not load anything.
+    pub fn open(&self, url: &str) {
+        self.post("url", &json!({ "url": url }));
+    }
+
+    /// Runs the body of a function and returns what it returns.
+    pub fn run(&self, script: &str) -> Value {
+        self.post("execute/sync", &json!({ "script": script, "args": [] }))
+    }
+
+    /// Waits, in the page, until an expression is true, and returns its value.
+    ///
+    /// # Panics
+    ///
+    /// If it does not become true in time; with what the page shows then.
+    pub fn wait(&self, expression: &str) -> Value {
+        let script = format!(
+            "const done = arguments[0]; const until = performance.now() + {MAX_WAIT_MS};
+             const look = () => {{
+               let value; try {{ value = {expression}; }} catch (error) {{ value = undefined; }}
+               if (value) done(value); else if (performance.now() > until) done(null); else setTimeout(look, 20);
+             }};
+             look();"
+        );
+        let value = self.post("execute/async", &json!({ "script": script, "args": [] }));
+        if value.is_null() {
+            panic!(
+                "never true: {expression}\n{}\n{:#?}",
+                self.text("body"),
+                self.log()
+            );
+        }
+        value
+    }
+
+    /// Runs an async function and returns what it resolves to.
+    pub fn run_async(&self, script: &str) -> Value {
+        let script = format!(
+            "const done = arguments[0]; (async () => {{ {script} }})().then(done, (error) => done({{ error: String(error) }}));"
+        );
+        self.post("execute/async", &json!({ "script": script, "args": [] }))
+    }
+
+    /// Returns the visible text of the first element that a selector finds.
+    pub fn text(&self, selector: &str) -> String {
+        let value = self.run(&format!(
+            "return document.querySelector({})?.innerText ?? ''",
+            json!(selector)
+        ));
+        value.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Waits for a button or link with this text below a selector, and clicks on it.
+    pub fn click(&self, below: &str, text: &str) {
+        let find = format!(
+            "[...document.querySelectorAll({})].find((each) => each.innerText.trim() === {})",
+            json!(format!("{below} :is(button, a)")),
+            json!(text)
+        );
+        self.wait(&find);
+        self.run(&format!("{find}.click()"));
+    }
+
+    /// Sets the value of a field as typing does.
+    pub fn fill(&self, selector: &str, value: &str) {
+        let (selector, value) = (json!(selector), json!(value));
+        self.run(&format!(
+            "const field = document.querySelector({selector}); field.value = {value};
+             for (const name of ['input', 'change']) field.dispatchEvent(new Event(name, {{ bubbles: true }}));"
+        ));
+    }
+
+    /// Presses a key and releases it.
+    pub fn press(&self, key: &str) {
+        let keys = json!([{ "type": "keyDown", "value": key }, { "type": "keyUp", "value": key }]);
+        self.post(
+            "actions",
+            &json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": keys }] }),
+        );
+    }
+
+    /// Returns the errors and warnings that the browser wrote since the last call, violations of the policy among them.
+    pub fn log(&self) -> Vec<String> {
+        let entries = self.post("se/log", &json!({ "type": "browser" }));
+        let entries = entries.as_array().cloned().unwrap_or_default();
+        entries
+            .iter()
+            .map(|entry| entry["message"].as_str().unwrap_or_default().to_owned())
+            .collect()
+    }
+
+    /// Writes a picture of the window into the folder that `CONSOLE_SHOTS` names, if it does.
+    pub fn shot(&self, name: &str) {
+        use base64::{Engine, engine::general_purpose::STANDARD};
+        let Some(folder) = std::env::var_os("CONSOLE_SHOTS") else {
+            return;
+        };
+        let picture = self.devtools("Page.captureScreenshot", json!({ "format": "png" }));
+        let bytes = STANDARD
+            .decode(picture["data"].as_str().unwrap_or_default())
+            .expect("pictures are base64");
+        std::fs::create_dir_all(&folder).expect("the folder can be made");
+        std::fs::write(Path::new(&folder).join(format!("{name}.png")), bytes)
+            .expect("the folder can be written");
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // The browser first: it would outlive its driver.
+        let _ = request(
+            self.server,
+            "DELETE",
+            &format!("/session/{}", self.session),
+            None,
+        );
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}

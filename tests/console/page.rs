@@ -1,0 +1,227 @@
+//! What the page shows.
+
+use serde_json::json;
+
+use crate::{VIEWS, open_live, start};
+
+#[test]
+fn overview_says_what_needs_attention_and_has_figures_and_charts() {
+    let Some((server, browser)) = start(&["--scenario", "incident"]) else {
+        return;
+    };
+    open_live(&server, &browser, "#overview");
+    browser.wait("document.querySelectorAll('.chart canvas').length === 2");
+    let attention = browser.text(".now");
+    assert!(attention.contains("2 things need attention"), "{attention}");
+    assert!(
+        attention.contains("Circuit payments is open for another"),
+        "{attention}"
+    );
+    let figures = browser
+        .run("return [...document.querySelectorAll('.fig .v')].map((each) => each.innerText)");
+    assert_eq!(figures, json!(["1,280/s", "2.41%", "184ms", "37"]));
+    assert_eq!(
+        browser.run("return document.title"),
+        json!("(2) Overview · orders")
+    );
+    browser.shot("overview-light");
+    browser.press("t");
+    browser.wait("document.documentElement.dataset.theme === 'dark'");
+    browser.shot("overview-dark");
+}
+
+#[test]
+fn overview_says_in_one_line_that_all_is_well() {
+    let Some((server, browser)) = start(&["--scenario", "calm"]) else {
+        return;
+    };
+    open_live(&server, &browser, "#overview");
+    assert_eq!(
+        browser.text(".now.ok"),
+        "All is well. 5 components healthy, 9 guards."
+    );
+}
+
+#[test]
+fn views_without_data_say_so() {
+    let Some((server, browser)) = start(&["--scenario", "empty"]) else {
+        return;
+    };
+    open_live(&server, &browser, "#overview");
+    assert!(browser.text("main").contains("No calls yet."));
+    for (view, text) in [
+        ("#routes", "No calls in this range."),
+        ("#guards", "No guards are registered."),
+        ("#errors", "No open errors."),
+        ("#health", "No health checks are configured."),
+        ("#calls", "No call is in flight."),
+    ] {
+        browser.open(&server.url(view));
+        browser.wait(&format!(
+            "document.querySelector('main').innerText.includes({})",
+            json!(text)
+        ));
+    }
+}
+
+#[test]
+fn views_load_nothing_from_elsewhere_and_break_no_policy() {
+    let Some((server, browser)) = start(&["--prefix", "/a/b/ops/"]) else {
+        return;
+    };
+    for view in VIEWS {
+        open_live(&server, &browser, view);
+        let elsewhere = browser.run(
+            "return performance.getEntriesByType('resource').map((each) => each.name)
+               .filter((name) => !name.startsWith(location.origin + '/a/b/ops/'))",
+        );
+        assert_eq!(elsewhere, json!([]), "{view}");
+    }
+    assert_eq!(browser.log(), Vec::<String>::new());
+}
+
+#[test]
+fn chart_moves_within_two_ticks() {
+    let Some((server, browser)) = start(&["--scenario", "incident"]) else {
+        return;
+    };
+    open_live(&server, &browser, "#overview");
+    let last = "document.querySelector('.chart')?.$chart?.data[0].at(-1)";
+    let before = browser.wait(last);
+    let after = browser.wait(&format!("{last} > {before} && {last}"));
+    // A tick is two seconds by default: two of them bring four points at most.
+    let moved = after.as_f64().expect("it is a time") - before.as_f64().expect("it is a time");
+    assert!((1.0..=4.0).contains(&moved), "moved by {moved} s");
+}
+
+#[test]
+fn breaker_card_turns_open_without_a_reload() {
+    let Some((server, browser)) = start(&["--scenario", "calm"]) else {
+        return;
+    };
+    open_live(&server, &browser, "#guards");
+    browser.run("window.isSamePage = true");
+    let state = "document.querySelector('.guard[aria-label$=quotes] .pill').innerText";
+    browser.wait(&format!("{state} === 'closed'"));
+    server.trip("quotes");
+    browser.wait(&format!("{state} === 'open'"));
+    assert_eq!(browser.run("return window.isSamePage"), json!(true));
+    browser.open(&server.url("#journal"));
+    browser.wait("document.querySelector('main').innerText.includes('quotes: closed → open')");
+}
+
+#[test]
+fn text_from_elsewhere_stays_text() {
+    let Some((server, browser)) = start(&["--scenario", "hostile"]) else {
+        return;
+    };
+    for view in [
+        "#overview",
+        "#routes",
+        "#guards",
+        "#errors",
+        "#health",
+        "#journal",
+        "#journal?at=18",
+    ] {
+        open_live(&server, &browser, view);
+        browser.wait("document.querySelector('main').innerText.includes('<img src=x onerror=')");
+        assert_eq!(
+            browser.run("return document.querySelectorAll('img').length"),
+            json!(0),
+            "{view}"
+        );
+        assert_eq!(
+            browser.run("return window.hacked ?? null"),
+            json!(null),
+            "{view}"
+        );
+    }
+}
+
+#[test]
+fn long_lists_have_only_the_rows_in_view_in_the_document() {
+    let Some((server, browser)) = start(&["--scenario", "many"]) else {
+        return;
+    };
+    for (view, total) in [
+        ("#routes", "200 · last 5 minutes"),
+        ("#guards", "500 guards"),
+        ("#journal", "900 events"),
+    ] {
+        open_live(&server, &browser, view);
+        browser.wait(&format!(
+            "document.querySelector('main').innerText.includes({})",
+            json!(total)
+        ));
+        // Each frame of a fast scroll through all of it: how much there is, and whether a row is in the middle of the window.
+        let result = browser.run_async(
+            "let elements = 0, blank = 0; const end = () => document.documentElement.scrollHeight - innerHeight;
+             const times = []; let before = performance.now();
+             for (let y = 0; y < end() && times.length < 200; y += 120) {
+               scrollTo(0, y);
+               await new Promise(requestAnimationFrame);
+               times.push(performance.now() - before); before = performance.now();
+               elements = Math.max(elements, document.querySelectorAll('*').length);
+               const middle = document.elementFromPoint(700, 500);
+               if (!middle || middle.closest('.spacer')) blank++;
+             }
+             times.sort((a, b) => a - b);
+             return { elements, blank, frames: times.length, median: times[times.length >> 1], slowest: times.at(-1) };",
+        );
+        println!("{view}: {result}");
+        assert!(
+            result["elements"].as_u64().expect("it is a count") < 2_000,
+            "{view}: {result}"
+        );
+        assert!(
+            result["blank"].as_u64().expect("it is a count") <= 2,
+            "{view}: {result}"
+        );
+    }
+}
+
+#[test]
+fn narrow_page_does_not_scroll_sideways() {
+    let Some((server, browser)) = start(&["--scenario", "long"]) else {
+        return;
+    };
+    browser.resize(320, 700);
+    for view in VIEWS {
+        open_live(&server, &browser, view);
+        browser.wait("document.querySelector('main').innerText.length > 20");
+        let too_wide = browser.run("return document.documentElement.scrollWidth - innerWidth");
+        assert_eq!(too_wide, json!(0), "{view}");
+        browser.shot(&format!(
+            "narrow-{}",
+            view.trim_start_matches('#')
+                .split('?')
+                .next()
+                .unwrap_or_default()
+        ));
+    }
+}
+
+#[test]
+fn address_has_range_filter_and_selection() {
+    let Some((server, browser)) = start(&["--scenario", "incident"]) else {
+        return;
+    };
+    open_live(&server, &browser, "#routes");
+    browser.click("header", "1 h");
+    browser.fill("main .filter", "pay");
+    browser.wait("document.querySelectorAll('#route-rows tr').length === 1");
+    browser.run("document.querySelector('#route-rows a').click()");
+    browser.wait("document.querySelector('.detail')");
+    let address = browser.run("return location.hash");
+    let address = address.as_str().expect("it is a text").to_owned();
+    open_live(&server, &browser, &address);
+    browser.wait("document.querySelector('.detail')");
+    assert_eq!(
+        browser.run("return document.querySelector('main .filter').value"),
+        json!("pay")
+    );
+    assert!(browser.text("main").contains("last hour"));
+    browser.press("\u{E00C}");
+    browser.wait("!document.querySelector('.detail')");
+}
