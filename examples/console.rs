@@ -18,7 +18,10 @@ async fn main() -> Result<(), BoxError> {
     let access = Access::login_links();
     println!("http://127.0.0.1:3000/ops/{}", access.login_link()?);
     let app = Router::new()
-        .route("/orders/{id}", get(async |Path(id): Path<u32>| format!("order {id}\n")))
+        .route(
+            "/orders/{id}",
+            get(async |Path(id): Path<u32>| format!("order {id}\n")),
+        )
         .layer(observe("orders").server())
         .merge(ops.probes())
         .nest("/ops/", ops.console(access)); // after the layer: what the console is asked is no call

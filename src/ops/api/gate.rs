@@ -9,10 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use tokio::time::Instant;
 
 use super::{page, problem::Problem, state::ApiState};
-
-/// Everything from the own origin, and no code but files.
-const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
-    base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+use crate::ops::console::assets::CONTENT_SECURITY_POLICY;
 
 /// Lets callers through whom the policy knows, and hands their identity on in the extensions.
 pub(super) async fn require_identity(
@@ -69,7 +66,7 @@ pub(super) async fn add_headers(
     let mut set = |name: HeaderName, value: &'static str| {
         headers.insert(name, HeaderValue::from_static(value));
     };
-    set(header::CONTENT_SECURITY_POLICY, CSP);
+    set(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::REFERRER_POLICY, "no-referrer");
     set(

@@ -1,10 +1,7 @@
 //! The console: the page that shows and controls what the process knows.
 
-#![allow(
-    dead_code,
-    reason = "the API's router, which is not there yet, serves the page"
-)]
-
 mod asset;
 pub(crate) mod assets;
 mod join;
+
+pub(crate) use asset::Asset;
