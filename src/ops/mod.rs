@@ -10,6 +10,7 @@ mod guards;
 mod handle;
 pub mod health;
 pub mod journal;
+mod members;
 mod push;
 pub mod recorder;
 pub mod series;

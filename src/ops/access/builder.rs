@@ -5,7 +5,7 @@ use http::request::Parts;
 use super::{
     Access, Identity, Role,
     policy::{Decide, Policy},
-    secret::SecretDigest,
+    secret::Secret,
 };
 use crate::call::ConfigError;
 
@@ -14,26 +14,10 @@ const MIN_TOKEN: usize = 16;
 const MAX_TOKEN: usize = 512;
 const MAX_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3_600);
 
-/// A token that was not checked yet.
-#[derive(Debug)]
-struct Token {
-    digest: SecretDigest,
-    len: usize,
-}
-
-impl Token {
-    fn new(token: &str) -> Self {
-        Token {
-            digest: SecretDigest::of(token),
-            len: token.len(),
-        }
-    }
-}
-
 /// A builder of an [`Access`].
 #[derive(Debug)]
 pub struct AccessBuilder {
-    tokens: Vec<(Token, Role)>,
+    tokens: Vec<(Secret, Role)>,
     decide: Option<Decide>,
     trusted_origins: Vec<Box<str>>,
     session_lifetime: Duration,
@@ -52,7 +36,7 @@ impl AccessBuilder {
     /// Adds a token with which callers see everything and change nothing, 16 to 512 bytes.
     #[must_use]
     pub fn viewer_token(mut self, token: impl Into<String>) -> Self {
-        self.tokens.push((Token::new(&token.into()), Role::Viewer));
+        self.tokens.push((Secret::new(&token.into()), Role::Viewer));
         self
     }
 
@@ -60,7 +44,7 @@ impl AccessBuilder {
     #[must_use]
     pub fn operator_token(mut self, token: impl Into<String>) -> Self {
         self.tokens
-            .push((Token::new(&token.into()), Role::Operator));
+            .push((Secret::new(&token.into()), Role::Operator));
         self
     }
 
@@ -116,13 +100,13 @@ impl AccessBuilder {
             Err(ConfigError::new("console access", field, value, allowed))
         };
         for (token, role) in &self.tokens {
-            if !(MIN_TOKEN..=MAX_TOKEN).contains(&token.len) {
+            if !(MIN_TOKEN..=MAX_TOKEN).contains(&token.len()) {
                 let field = match role {
                     Role::Viewer => "viewer_token",
                     Role::Operator => "operator_token",
                 };
                 // Its length alone: errors get into logs.
-                let value = format!("{} bytes long", token.len);
+                let value = format!("{} bytes long", token.len());
                 return invalid(field, value, "16 to 512 bytes long");
             }
         }
@@ -145,9 +129,8 @@ impl AccessBuilder {
                 );
             }
         }
-        let tokens = self.tokens.iter();
         Ok(Access::new(Policy {
-            tokens: tokens.map(|(token, role)| (token.digest, *role)).collect(),
+            tokens: self.tokens,
             decide: self.decide,
             trusted_origins: self.trusted_origins,
             session_lifetime: lifetime,

@@ -2,7 +2,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-use super::secret::SecretDigest;
+use super::secret::Secret;
 
 /// How long a login link is valid: long enough to copy it out of a log.
 pub(super) const CODE_LIFETIME: Duration = Duration::from_secs(15 * 60);
@@ -11,23 +11,21 @@ const MAX_CODES: usize = 16;
 
 /// The codes of login links that were not used yet, the oldest first.
 #[derive(Debug, Default)]
-pub(super) struct LoginCodes(VecDeque<(SecretDigest, Instant)>);
+pub(super) struct LoginCodes(VecDeque<(Secret, Instant)>);
 
 impl LoginCodes {
     pub(super) fn insert(&mut self, code: &str, now: Instant) {
         if self.0.len() == MAX_CODES {
             self.0.pop_front();
         }
-        self.0
-            .push_back((SecretDigest::of(code), now + CODE_LIFETIME));
+        self.0.push_back((Secret::new(code), now + CODE_LIFETIME));
     }
 
     /// Returns whether the code is valid, and uses it up.
     pub(super) fn redeem(&mut self, code: &str, now: Instant) -> bool {
-        let digest = SecretDigest::of(code);
         let mut is_valid = false;
         self.0.retain(|(secret, ends)| {
-            let is_meant = *secret == digest;
+            let is_meant = secret.matches(code);
             is_valid |= is_meant && *ends > now;
             !is_meant && *ends > now
         });

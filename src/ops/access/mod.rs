@@ -11,7 +11,7 @@
 //! | a [login link](Access::login_link), which is valid once and for 15 minutes | the page, as a session cookie: for development |
 //! | whatever the closure of [`by`](AccessBuilder::by) accepts, such as the session of the application | every route |
 //!
-//! Tokens are compared by their SHA-256 digests, in constant time, and never stored or shown as text. Requests that change
+//! Tokens are compared in a time that depends on their lengths alone, and are never shown. Requests that change
 //! something must be sent by the page itself: their `Origin` must be the host, or one of
 //! [`trusted_origin`](AccessBuilder::trusted_origin); WebSockets too. Logins that fail are slowed down, without ever locking out
 //! one that is right.

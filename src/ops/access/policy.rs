@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{
     AccessBuilder, Identity, Role, is_same_origin,
     login_codes::LoginCodes,
-    secret::{SecretDigest, new_secret},
+    secret::{Secret, new_secret},
     sessions::Sessions,
 };
 use crate::call::catch_hook;
@@ -31,7 +31,7 @@ struct Shared {
 /// Checked settings.
 #[derive(Debug)]
 pub(super) struct Policy {
-    pub(super) tokens: Vec<(SecretDigest, Role)>,
+    pub(super) tokens: Vec<(Secret, Role)>,
     pub(super) decide: Option<Decide>,
     pub(super) trusted_origins: Vec<Box<str>>,
     pub(super) session_lifetime: Duration,
@@ -123,10 +123,9 @@ impl Access {
 
     /// Returns whom a token identifies.
     pub(crate) fn identify_token(&self, token: &str) -> Option<Identity> {
-        let digest = SecretDigest::of(token);
         // All tokens, whichever matches.
         let tokens = self.0.policy.tokens.iter();
-        let role = tokens.fold(None, |found, (secret, role)| match *secret == digest {
+        let role = tokens.fold(None, |found, (secret, role)| match secret.matches(token) {
             true => Some(*role),
             false => found,
         });

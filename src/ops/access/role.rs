@@ -1,11 +1,18 @@
-use serde::Serialize;
-
 /// What a person may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     /// See everything.
     Viewer,
     /// See everything, and change what is allowed to be changed.
     Operator,
+}
+
+impl Role {
+    /// Returns the role in lower case.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Role::Viewer => "viewer",
+            Role::Operator => "operator",
+        }
+    }
 }

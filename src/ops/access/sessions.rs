@@ -2,7 +2,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Identity, secret::SecretDigest};
+use super::{Identity, secret::Secret};
 
 /// The most sessions. More would be many operators of one process; the oldest ends for a new one.
 const MAX_SESSIONS: usize = 256;
@@ -16,7 +16,7 @@ pub(super) struct Sessions {
 
 #[derive(Debug)]
 struct Session {
-    secret: SecretDigest,
+    secret: Secret,
     identity: Identity,
     ends: Instant,
 }
@@ -35,26 +35,27 @@ impl Sessions {
             self.sessions.pop_front();
         }
         self.sessions.push_back(Session {
-            secret: SecretDigest::of(secret),
+            secret: Secret::new(secret),
             identity,
             ends: now + self.lifetime,
         });
     }
 
     pub(super) fn find(&self, secret: &str, now: Instant) -> Option<Identity> {
-        let digest = SecretDigest::of(secret);
         let found = self.sessions.iter().filter(|session| session.ends > now);
         found
-            .fold(None, |found, session| match session.secret == digest {
-                true => Some(session),
-                false => found,
+            .fold(None, |found, session| {
+                match session.secret.matches(secret) {
+                    true => Some(session),
+                    false => found,
+                }
             })
             .map(|session| session.identity.clone())
     }
 
     pub(super) fn remove(&mut self, secret: &str) {
-        let digest = SecretDigest::of(secret);
-        self.sessions.retain(|session| session.secret != digest);
+        self.sessions
+            .retain(|session| !session.secret.matches(secret));
     }
 }
 

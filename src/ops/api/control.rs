@@ -8,7 +8,6 @@ use axum::{
     extract::{Path, State},
 };
 use http::{HeaderMap, header};
-use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -19,6 +18,7 @@ use crate::{
         Identity, Role,
         guards::HoldAction,
         journal::{Event, EventKind, Severity},
+        members::Members,
     },
     registry::GuardAction,
 };
@@ -30,21 +30,6 @@ const MAX_REASON: usize = 500;
 /// The longest body of a request.
 const MAX_BODY: usize = 4 * 1_024;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GuardControl {
-    action: String,
-    seconds: Option<u64>,
-    reason: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ErrorControl {
-    status: String,
-    reason: Option<String>,
-}
-
 /// `POST api/v1/guards/{kind}/{name}/control`
 pub(super) async fn guard(
     State(state): State<ApiState>,
@@ -54,37 +39,37 @@ pub(super) async fn guard(
     body: Bytes,
 ) -> ApiResult<Json<Value>> {
     require_operator(&state, &identity)?;
-    let control: GuardControl = parse(&headers, &body)?;
-    let reason = check_reason(&control.reason)?;
-    let (action, hold) = guard_action(&control)?;
+    let members = parse(&headers, &body, &["action", "seconds", "reason"])?;
+    let reason = check_reason(members.required_text("reason")?)?;
+    let word = members.required_text("action")?;
+    let (action, hold) = guard_action(word, members.number("seconds")?)?;
     let by = (identity.name(), reason);
     let seq = state
         .core
         .act((&kind, &name), action, hold, by, Instant::now());
     let seq = seq.ok_or_else(|| {
-        let detail = format!(
-            "no guard of this kind and name can be told to {}",
-            control.action
-        );
-        Problem::not_found(detail)
+        Problem::not_found(format!(
+            "no guard of this kind and name has the action {word}"
+        ))
     })?;
     super::live::push_change(&state.core);
     Ok(Json(json!({"seq": seq})))
 }
 
 fn guard_action(
-    control: &GuardControl,
+    word: &str,
+    seconds: Option<u64>,
 ) -> ApiResult<(GuardAction, Option<(HoldAction, Duration)>)> {
     let holds = HoldAction::ALL.into_iter();
-    if let Some(hold) = holds.clone().find(|hold| hold.as_str() == control.action) {
-        let seconds = control.seconds.unwrap_or(DEFAULT_HOLD);
+    if let Some(hold) = holds.clone().find(|hold| hold.as_str() == word) {
+        let seconds = seconds.unwrap_or(DEFAULT_HOLD);
         if !(1..=MAX_HOLD).contains(&seconds) {
             let detail = format!("seconds is {seconds}, must be 1 to {MAX_HOLD}");
             return Err(Problem::invalid("seconds", detail));
         }
         return Ok((hold.begin(), Some((hold, Duration::from_secs(seconds)))));
     }
-    match control.action.as_str() {
+    match word {
         "reset" | "release" => Ok((GuardAction::Reset, None)),
         other => {
             let shown: String = other.chars().take(64).collect();
@@ -105,8 +90,9 @@ pub(super) async fn error(
     body: Bytes,
 ) -> ApiResult<Json<Value>> {
     require_operator(&state, &identity)?;
-    let control: ErrorControl = parse(&headers, &body)?;
-    let reason = control.reason.as_deref().map(check_reason).transpose()?;
+    let members = parse(&headers, &body, &["status", "reason"])?;
+    let status = members.required_text("status")?;
+    let reason = members.text("reason")?.map(check_reason).transpose()?;
     let fingerprint: Fingerprint = fingerprint
         .parse()
         .map_err(|_| Problem::not_found("there is no error group of this fingerprint"))?;
@@ -114,7 +100,7 @@ pub(super) async fn error(
     let group = errors.group(fingerprint);
     let group =
         group.ok_or_else(|| Problem::not_found("there is no error group of this fingerprint"))?;
-    match control.status.as_str() {
+    match status {
         "resolved" => errors.resolve(fingerprint),
         "ignored" => errors.ignore(fingerprint),
         "open" => errors.reopen(fingerprint),
@@ -124,12 +110,12 @@ pub(super) async fn error(
             return Err(Problem::invalid("status", detail));
         }
     };
-    let text = format!("error group is {}: {}", control.status, group.message());
+    let text = format!("error group is {status}: {}", group.message());
     let event = Event::new(EventKind::Control, Severity::Info, group.kind(), text)
         .with_who(identity.name())
         .with("fingerprint", fingerprint.to_string())
         .with("before", group.status().to_string())
-        .with("after", control.status)
+        .with("after", status)
         .with("reason", reason);
     let seq = state.core.journal.record(event);
     super::live::push_change(&state.core);
@@ -149,7 +135,7 @@ fn require_operator(state: &ApiState, identity: &Identity) -> ApiResult<()> {
     }
 }
 
-fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> ApiResult<T> {
+fn parse(headers: &HeaderMap, body: &Bytes, known: &[&str]) -> ApiResult<Members> {
     let content_type = headers
         .get(header::CONTENT_TYPE)
         .map(|value| value.as_bytes());
@@ -166,8 +152,7 @@ fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> ApiResult<T>
         );
         return Err(Problem::invalid("body", detail));
     }
-    serde_json::from_slice(body)
-        .map_err(|error| Problem::invalid("body", format!("the body is invalid: {error}")))
+    Ok(Members::parse(body, known)?)
 }
 
 fn check_reason(reason: &str) -> ApiResult<&str> {

@@ -6,13 +6,13 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::{ApiResult, Problem, state::ApiState};
 use crate::{
     ops::{core::Core, guards::SeenTransition, time::unix},
-    registry::{self, GuardAction, Snapshot},
+    registry::{self, GuardAction, Snapshot, Stat},
 };
 
 /// The most guards in one answer.
@@ -69,10 +69,23 @@ fn object(core: &Core, guard: &Snapshot, now: SystemTime, transitions: usize) ->
     let since = since.map(|seen| unix(seen.at));
     drop(history);
     json!({
-        "kind": kind, "name": name, "state": state, "stats": guard.stats(), "since": since,
+        "kind": kind, "name": name, "state": state, "stats": stats(guard), "since": since,
         "controls": controls(guard.actions()), "held_until": held_until(core, kind, name, now),
         "strip": strip, "transitions": seen,
     })
+}
+
+fn stats(guard: &Snapshot) -> Map<String, Value> {
+    let stats = guard.stats().iter().map(|(name, stat)| {
+        let value = match stat {
+            Stat::Count(count) => json!(count),
+            Stat::Number(number) => json!(number),
+            Stat::Text(text) => json!(text),
+            Stat::Unknown => Value::Null,
+        };
+        (name.to_owned(), value)
+    });
+    stats.collect()
 }
 
 fn held_until(core: &Core, kind: &str, name: &str, now: SystemTime) -> Option<f64> {

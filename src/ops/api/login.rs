@@ -1,6 +1,6 @@
 //! Sessions: they begin with a token or a link, and end with a logout.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
     Form,
@@ -8,7 +8,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
 use super::{page, problem::Problem, state::ApiState};
@@ -20,26 +19,16 @@ use crate::ops::{
 /// How long a failed login waits for its answer.
 const SLOW_DOWN: Duration = Duration::from_millis(500);
 
-#[derive(Deserialize)]
-pub(super) struct LinkQuery {
-    code: Option<String>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct TokenForm {
-    token: String,
-}
-
 /// `GET login`: the login page, or a session for who has a link.
 pub(super) async fn link(
     State(state): State<ApiState>,
     headers: HeaderMap,
-    Query(LinkQuery { code }): Query<LinkQuery>,
+    Query(query): Query<BTreeMap<String, String>>,
 ) -> Response {
-    let Some(code) = code else {
+    let Some(code) = query.get("code") else {
         return page::login_page();
     };
-    match state.access.redeem_code(&code, Instant::now()) {
+    match state.access.redeem_code(code, Instant::now()) {
         Some(identity) => begin(&state, identity, &headers),
         None => fail(&state, "the link was used already, or is too old").await,
     }
@@ -49,13 +38,14 @@ pub(super) async fn link(
 pub(super) async fn token(
     State(state): State<ApiState>,
     headers: HeaderMap,
-    Form(TokenForm { token }): Form<TokenForm>,
+    Form(form): Form<BTreeMap<String, String>>,
 ) -> Response {
     if !state.access.accepts_origin(&headers) {
         return Problem::forbidden("the request comes from a page of another origin")
             .into_response();
     }
-    match state.access.identify_token(&token) {
+    let token = form.get("token").map(|token| token.trim());
+    match token.and_then(|token| state.access.identify_token(token)) {
         Some(identity) => begin(&state, identity, &headers),
         None => fail(&state, "the token is unknown").await,
     }

@@ -153,7 +153,7 @@ fn marks(core: &Core, range: HistoryRange, now: SystemTime) -> Vec<Value> {
     let marks = events.iter().map(|event| {
         let to = event.data().get("to").and_then(Value::as_str).unwrap_or_default();
         let text = format!("{} {to}", event.subject());
-        json!({"at": unix(event.at()), "severity": event.severity(), "text": text.trim_end(), "seq": event.seq()})
+        json!({"at": unix(event.at()), "severity": event.severity().as_str(), "text": text.trim_end(), "seq": event.seq()})
     });
     marks.collect()
 }

@@ -142,7 +142,7 @@ mod tests {
     }
 
     fn detail<T: std::fmt::Debug>(result: ApiResult<T>) -> serde_json::Value {
-        let problem = serde_json::to_value(result.unwrap_err()).expect("json");
+        let problem = result.unwrap_err().to_json();
         assert_eq!(problem["status"], 400);
         problem["detail"].clone()
     }

@@ -3,18 +3,17 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
-use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::ops::members::MemberError;
 
 /// An error as `application/problem+json` (RFC 9457).
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
-    #[serde(rename = "type")]
-    kind: &'static str,
     title: &'static str,
     status: u16,
     detail: String,
     /// The parameter or member that is wrong.
-    #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
 }
 
@@ -23,7 +22,6 @@ pub(crate) type ApiResult<T> = Result<T, Problem>;
 impl Problem {
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Problem {
-            kind: "about:blank",
             title: status.canonical_reason().unwrap_or("Error"),
             status: status.as_u16(),
             detail: detail.into(),
@@ -38,6 +36,16 @@ impl Problem {
         Problem { field, ..problem }
     }
 
+    pub(crate) fn to_json(&self) -> Value {
+        let mut problem = json!({
+            "type": "about:blank", "title": self.title, "status": self.status, "detail": self.detail
+        });
+        if let Some(field) = &self.field {
+            problem["field"] = field.as_str().into();
+        }
+        problem
+    }
+
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
         Problem::new(StatusCode::NOT_FOUND, detail)
     }
@@ -47,10 +55,16 @@ impl Problem {
     }
 }
 
+impl From<MemberError> for Problem {
+    fn from(error: MemberError) -> Self {
+        Problem::invalid(&error.name, error.detail)
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_REQUEST);
-        let mut response = (status, Json(self)).into_response();
+        let mut response = (status, Json(self.to_json())).into_response();
         let json = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
         response

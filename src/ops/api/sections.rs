@@ -64,7 +64,7 @@ pub(in crate::ops) fn update(
         UpdateKind::Change => core.journal.after(shown, MAX_EVENTS, |_| true),
         UpdateKind::Tick => Vec::new(),
     };
-    let events: Vec<&crate::ops::journal::Event> = events.iter().map(|event| &**event).collect();
+    let events: Vec<Value> = events.iter().map(|event| event.to_json()).collect();
     let mut changed = sections.changed_since(before);
     if !events.is_empty() {
         changed.insert(Channel::Journal);
@@ -80,10 +80,7 @@ pub(in crate::ops) fn update(
         health: sections.health.clone(),
         errors: sections.errors.clone(),
         journal: json(&journal::latest(&core.journal)),
-        events: (!events.is_empty())
-            .then(|| serde_json::json!(events))
-            .as_ref()
-            .map(json),
+        events: (!events.is_empty()).then(|| json(&Value::Array(events))),
         changed,
         overview: OnceLock::new(),
     };

@@ -59,7 +59,7 @@ pub(super) async fn get(
 fn viewer_members(core: &Core, identity: &Identity) -> Map<String, Value> {
     let may_control = core.allow_control && identity.role() == Role::Operator;
     let members = [
-        ("role", json!(identity.role())),
+        ("role", json!(identity.role().as_str())),
         ("user", json!(identity.name())),
         ("controls", json!(may_control)),
     ];

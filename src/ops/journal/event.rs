@@ -1,10 +1,9 @@
 use std::time::SystemTime;
 
-use serde::{Serialize, Serializer};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{EventKind, Severity};
-use crate::util::text::truncate;
+use crate::{ops::time::unix, util::text::truncate};
 
 /// The longest subject and name of an operator, in bytes.
 const MAX_NAME: usize = 256;
@@ -14,10 +13,9 @@ const MAX_TEXT: usize = 1_024;
 const MAX_DATA: usize = 16;
 
 /// Something that happened, as it is in a [`Journal`](super::Journal).
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     pub(super) seq: u64,
-    #[serde(serialize_with = "serialize_unix")]
     pub(super) at: SystemTime,
     kind: EventKind,
     severity: Severity,
@@ -110,14 +108,18 @@ impl Event {
         self.who.as_deref()
     }
 
+    /// Returns the event as the API has it.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "seq": self.seq, "at": unix(self.at), "kind": self.kind.as_str(), "severity": self.severity.as_str(),
+            "subject": &*self.subject, "text": &*self.text, "who": self.who(), "data": self.data,
+        })
+    }
+
     /// Returns the figures and texts that belong to it.
     pub fn data(&self) -> &Map<String, Value> {
         &self.data
     }
-}
-
-fn serialize_unix<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-    crate::ops::time::unix(*at).serialize(serializer)
 }
 
 #[cfg(test)]
@@ -146,11 +148,10 @@ mod tests {
     #[test]
     fn event_serializes_time_as_unix_seconds() {
         let event = Event::new(EventKind::Health, Severity::Warning, "db", "slow").with("n", 3);
-        let json = serde_json::to_value(&event).expect("json");
-        let expected = serde_json::json!({
+        let expected = json!({
             "seq": 0, "at": 0.0, "kind": "health", "severity": "warning", "subject": "db", "text": "slow",
             "who": null, "data": {"n": 3}
         });
-        assert_eq!(json, expected);
+        assert_eq!(event.to_json(), expected);
     }
 }

@@ -1,8 +1,5 @@
-use serde::Serialize;
-
 /// How much an event matters to who is on call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// Good to know.
     Info,
@@ -10,4 +7,15 @@ pub enum Severity {
     Warning,
     /// Something does not work.
     Critical,
+}
+
+impl Severity {
+    /// Returns the severity in lower case.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Severity::Info => "info",
+            Severity::Warning => "warning",
+            Severity::Critical => "critical",
+        }
+    }
 }

@@ -1,8 +1,7 @@
 use std::{collections::VecDeque, fmt::Write, ops::RangeInclusive, sync::Arc};
 
-use serde::Deserialize;
-
 use super::{Channel, Channels, Update, UpdateKind};
+use crate::ops::members::{MemberError, Members};
 
 /// The rates that a viewer can choose: one frame per so many seconds.
 pub(crate) const EVERY: RangeInclusive<u64> = 1..=60;
@@ -15,15 +14,6 @@ const SCHEMA: u32 = 1;
 pub(crate) struct Greeting {
     /// Members of the status that depend on the viewer, as JSON with a comma at the end.
     pub(crate) status_members: Arc<str>,
-}
-
-/// A message of a viewer.
-#[derive(Debug, PartialEq, Eq, Deserialize)]
-#[serde(tag = "action", rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum ViewerMessage {
-    GetStatus {},
-    Subscribe { channels: Vec<String> },
-    SetEvery { every: u64 },
 }
 
 /// One who looks: which sections it wants how often, and what it has not got yet. Pure: it gets updates and returns frames.
@@ -151,22 +141,28 @@ impl Viewer {
     }
 
     fn apply(&mut self, text: &str) -> Result<(), String> {
-        let message = serde_json::from_str(text).map_err(|error| {
-            format!(
-                "a message is get_status, subscribe with channels, or set_every with every: {error}"
-            )
-        })?;
-        match message {
-            ViewerMessage::GetStatus {} => {}
-            ViewerMessage::Subscribe { channels } => {
-                let names = channels.iter().map(String::as_str);
+        let known = ["action", "channels", "every"];
+        let wrong = |error: MemberError| error.detail;
+        let members = Members::parse(text.as_bytes(), &known).map_err(wrong)?;
+        match members.required_text("action").map_err(wrong)? {
+            "get_status" => {}
+            "subscribe" => {
+                let names = members.texts("channels").map_err(wrong)?;
                 self.channels = Channels::parse(names).map_err(unknown_channel)?;
             }
-            ViewerMessage::SetEvery { every } => {
+            "set_every" => {
+                let every = members.number("every").map_err(wrong)?;
+                let every = every.ok_or("every is missing, must be 1 to 60 (seconds)")?;
                 if !EVERY.contains(&every) {
                     return Err(format!("every is {every}, must be 1 to 60 (seconds)"));
                 }
                 self.every = every;
+            }
+            other => {
+                let shown: String = other.chars().take(32).collect();
+                return Err(format!(
+                    "action is {shown:?}, must be one of get_status, subscribe, set_every"
+                ));
             }
         }
         Ok(())
