@@ -134,3 +134,40 @@ impl HealthBuilder {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(name: String) -> Check {
+        Check::new(name, || async {})
+    }
+
+    fn error(builder: HealthBuilder) -> String {
+        builder.build().expect_err("invalid").to_string()
+    }
+
+    #[test]
+    fn build_names_what_is_out_of_range() {
+        let health = || HealthBuilder::new("orders".into());
+        let with =
+            |count: usize| (0..count).fold(health(), |to, n| to.check(check(format!("c{n}"))));
+        assert!(with(256).build().is_ok());
+        assert_eq!(
+            error(with(257)),
+            "health \"orders\": check is 257, must be at most 256 checks"
+        );
+        let limit = |ms| health().liveness_limit(Duration::from_millis(ms));
+        assert!(limit(2_000).build().is_ok());
+        assert_eq!(
+            error(limit(1_999)),
+            "health \"orders\": liveness_limit is 1.999s, must be at least 2s"
+        );
+        let twice = health().check(check("db".into())).check(check("db".into()));
+        assert_eq!(
+            error(twice),
+            "health \"orders\": check is \"db\", must be a name that no other check has"
+        );
+        assert!(error(health().check(check(String::new()))).starts_with("check: name is"));
+    }
+}

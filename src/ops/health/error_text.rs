@@ -14,6 +14,16 @@ pub(super) const MAX_TEXT: usize = 256;
 const MAX_READ: usize = 2_048;
 /// Schemes of the `Authorization` header, whose next word is a credential.
 const AUTH_SCHEMES: [&str; 2] = ["bearer", "basic"];
+/// Ends of names whose value is a secret wherever they stand.
+const SECRET_NAMES: [&str; 7] = [
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "api_key",
+    "apikey",
+    "authorization",
+];
 
 /// Returns the texts of an error and its sources, safe to show. One that panics while it is formatted has none.
 pub(super) fn error_text(error: &(dyn Error + 'static)) -> Arc<str> {
@@ -27,7 +37,7 @@ pub(super) fn error_text(error: &(dyn Error + 'static)) -> Arc<str> {
 /// Returns a text in one line, without credentials, of at most [`MAX_TEXT`] bytes.
 pub(super) fn safe_text(text: &str) -> Arc<str> {
     let mut safe = String::new();
-    let mut redacts_next = false;
+    let mut is_credential = false;
     for word in truncate(text, MAX_READ).split(|c: char| c.is_whitespace() || c.is_control()) {
         if word.is_empty() {
             continue;
@@ -35,61 +45,49 @@ pub(super) fn safe_text(text: &str) -> Arc<str> {
         if !safe.is_empty() {
             safe.push(' ');
         }
-        if redacts_next {
+        if is_auth_scheme(word) {
+            // Also after `Authorization:`.
+            safe.push_str(word);
+            is_credential = true;
+        } else if is_credential {
             safe.push_str(REDACTED);
+            is_credential = false;
         } else {
             write_word(&mut safe, word);
+            is_credential = announces_credential(word);
         }
-        // `password: hunter2`, `Bearer abc`.
-        redacts_next = !redacts_next && announces_credential(word);
     }
     truncated(&safe, MAX_TEXT).into()
 }
 
-/// Returns whether the next word is a credential.
-fn announces_credential(word: &str) -> bool {
-    if AUTH_SCHEMES
+fn is_auth_scheme(word: &str) -> bool {
+    AUTH_SCHEMES
         .iter()
         .any(|scheme| word.eq_ignore_ascii_case(scheme))
-    {
-        return true;
-    }
-    // A lone `key:` is rather prose ("duplicate key: ..") than a secret, so only what is a secret by every reading.
-    let Some(name) = word.strip_suffix([':', '=']) else {
-        return false;
-    };
-    let name = name.to_ascii_lowercase();
-    [
-        "password",
-        "passwd",
-        "secret",
-        "token",
-        "api_key",
-        "apikey",
-        "authorization",
-    ]
-    .iter()
-    .any(|part| name.ends_with(part))
+}
+
+/// Returns whether the next word is a credential: after `password:`, but not after `key:`, which is rather prose ("duplicate
+/// key: ..").
+fn announces_credential(word: &str) -> bool {
+    let name = word.strip_suffix([':', '=']).map(str::to_ascii_lowercase);
+    name.is_some_and(|name| {
+        let name = name.trim_end_matches(['"', '\'']);
+        SECRET_NAMES.iter().any(|secret| name.ends_with(secret))
+    })
 }
 
 /// Writes a word without the user name and password of its URL and without the values of its credentials.
 fn write_word(out: &mut String, word: &str) {
-    let word = match word.split_once("://") {
-        Some((scheme, rest)) => {
-            let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-            let _ = write!(out, "{scheme}://");
-            match authority.rfind('@') {
-                Some(at) => {
-                    out.push_str(REDACTED);
-                    &rest[at..]
-                }
-                None => rest,
-            }
-        }
-        None => word,
-    };
-    // `host=db password=x`, `?token=x&user=y`, `key=x;key=y`.
     let mut rest = word;
+    if let Some((scheme, after)) = word.split_once("://") {
+        let _ = write!(out, "{scheme}://");
+        rest = after;
+        if let Some(at) = end_of_user_info(after) {
+            out.push_str(REDACTED);
+            rest = &after[at..];
+        }
+    }
+    // `host=db;password=x`, `?token=x&user=y`, `{"token":"x","n":1}`.
     while let Some(end) = rest.find(['&', ';', ',', '?']) {
         write_pair(out, &rest[..end]);
         out.push_str(&rest[end..=end]);
@@ -98,12 +96,114 @@ fn write_word(out: &mut String, word: &str) {
     write_pair(out, rest);
 }
 
-/// Writes `name=value`, the value redacted if the name is that of a credential.
-fn write_pair(out: &mut String, pair: &str) {
-    match pair.split_once('=') {
-        Some((name, value)) if !value.is_empty() && looks_like_credential(name) => {
-            let _ = write!(out, "{name}={REDACTED}");
+/// Returns where `user:password` ends in the part of a URL behind `://`.
+fn end_of_user_info(rest: &str) -> Option<usize> {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    match authority.split_once(':') {
+        // A password with a slash in it ends the authority too soon: no port, or no host.
+        Some((host, port)) if !authority.contains('@') && (host.is_empty() || !is_port(port)) => {
+            rest.rfind('@')
         }
-        _ => out.push_str(pair),
+        _ => authority.rfind('@'),
+    }
+}
+
+/// Writes `name=value` or `"name":"value"`, the value redacted if the name is that of a credential.
+fn write_pair(out: &mut String, pair: &str) {
+    for sep in ["=", "\":"] {
+        if let Some((name, value)) = pair.split_once(sep)
+            && !value.is_empty()
+            && looks_like_credential(name)
+        {
+            let _ = write!(out, "{name}{sep}{REDACTED}");
+            return;
+        }
+    }
+    out.push_str(pair);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fmt, io};
+
+    #[test]
+    fn credentials_are_redacted() {
+        for (text, expected) in [
+            (
+                "cannot reach postgres://app:hunter2@db:5432/orders: refused",
+                "cannot reach postgres://REDACTED@db:5432/orders: refused",
+            ),
+            ("redis://:p@ss@cache/0", "redis://REDACTED@cache/0"),
+            ("http://ledger/users/a@b.c", "http://ledger/users/a@b.c"),
+            (
+                "GET https://api/x?user=7&api_key=abc&n=1 failed",
+                "GET https://api/x?user=7&api_key=REDACTED&n=1 failed",
+            ),
+            (
+                "host=db user=app password=hunter2 port=5432",
+                "host=db user=app password=REDACTED port=5432",
+            ),
+            (
+                "Server=db;Password=hunter2;Port=1",
+                "Server=db;Password=REDACTED;Port=1",
+            ),
+            (
+                "Authorization: Bearer abc.def rejected",
+                "Authorization: Bearer REDACTED rejected",
+            ),
+            ("sent Bearer abc.def", "sent Bearer REDACTED"),
+            ("basic aGk6aGk=", "basic REDACTED"),
+            ("password: hunter2", "password: REDACTED"),
+            ("DB_PASSWORD= hunter2", "DB_PASSWORD= REDACTED"),
+            ("duplicate key: orders", "duplicate key: orders"),
+            ("redis://:p/ss@cache/0", "redis://REDACTED@cache/0"),
+            ("amqp://app:p?s@broker", "amqp://REDACTED@broker"),
+            ("http://[::1]:80/a@b", "http://REDACTED@b"),
+            (
+                r#"{"user":"app","token":"abc"}"#,
+                r#"{"user":"app","token":REDACTED"#,
+            ),
+            (r#"{"password": "hunter2"}"#, r#"{"password": REDACTED"#),
+            ("token= is empty", "token= REDACTED empty"),
+        ] {
+            assert_eq!(&*safe_text(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn text_is_one_line_of_bounded_length() {
+        assert_eq!(
+            &*safe_text(" first\nsecond\t\u{1b}[31m \r\n"),
+            "first second [31m"
+        );
+        let long = safe_text(&"ä".repeat(5_000));
+        assert!(
+            (250..=MAX_TEXT).contains(&long.len()) && long.ends_with('…'),
+            "{long}"
+        );
+        assert_eq!(safe_text(&"a".repeat(MAX_TEXT)).len(), MAX_TEXT);
+    }
+
+    #[test]
+    fn error_has_the_text_of_its_sources() {
+        let error = io::Error::other(io::Error::other("refused"));
+        assert_eq!(&*error_text(&error), "refused");
+    }
+
+    #[test]
+    fn error_that_panics_or_is_silent_has_a_text() {
+        #[derive(Debug)]
+        struct Odd(bool);
+        impl fmt::Display for Odd {
+            fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+                assert!(!self.0, "odd");
+                Ok(())
+            }
+        }
+        impl Error for Odd {}
+        assert_eq!(&*error_text(&Odd(true)), "an error without a text");
+        assert_eq!(&*error_text(&Odd(false)), "an error without a text");
     }
 }

@@ -141,3 +141,96 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
 fn not_http() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP/1")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::health::HealthStatus;
+
+    #[test]
+    fn target_has_address_and_request() {
+        let target = |url| HttpTarget::parse(url).map(|target| (target.address, target.request));
+        let agent = concat!("user-agent: tower-keep/", env!("CARGO_PKG_VERSION"));
+        let rest = format!("\r\n{agent}\r\naccept: */*\r\nconnection: close\r\n\r\n");
+        let request = |first: &str| format!("{first}{rest}");
+        assert_eq!(
+            target("http://ledger/healthz?full=1"),
+            Ok((
+                "ledger:80".into(),
+                request("GET /healthz?full=1 HTTP/1.1\r\nhost: ledger")
+            ))
+        );
+        assert_eq!(
+            target("http://[::1]:8080"),
+            Ok((
+                "[::1]:8080".into(),
+                request("GET / HTTP/1.1\r\nhost: [::1]:8080")
+            ))
+        );
+        let plain = "an address such as \"http://ledger:8080/healthz\"";
+        for (url, expected) in [
+            ("", plain),
+            ("ledger", plain),
+            ("/healthz", plain),
+            ("ftp://ledger/", plain),
+            ("http://a b/", plain),
+            (
+                "https://ledger/",
+                "plain http; for TLS give the client to Check::http_service",
+            ),
+            (
+                "http://me:secret@ledger/",
+                "without user name and password; Check::http_service sends headers",
+            ),
+        ] {
+            assert_eq!(target(url), Err(expected), "{url}");
+        }
+    }
+
+    #[test]
+    fn status_is_that_of_the_first_final_response() {
+        let parse = |text: &str| {
+            let status = parse_status(text.as_bytes());
+            status
+                .map(|status| status.map(|status| status.as_u16()))
+                .map_err(|error| error.to_string())
+        };
+        let not_http = || Err("the answer is not HTTP/1".to_owned());
+        assert_eq!(parse(""), Ok(None));
+        assert_eq!(parse("HTTP/1.1 20"), Ok(None));
+        assert_eq!(parse("HTTP/1.1 200 OK\r\n"), Ok(Some(200)));
+        assert_eq!(parse("HTTP/1.0 404\n"), Ok(Some(404)));
+        assert_eq!(parse("HTTP/1.1 503\r\n\r\nbody"), Ok(Some(503)));
+        assert_eq!(parse("HTTP/1.1 103 Early Hints\r\nlink: a\r\n"), Ok(None));
+        assert_eq!(
+            parse("HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\n"),
+            Ok(None)
+        );
+        assert_eq!(
+            parse("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n"),
+            Ok(Some(204))
+        );
+        for text in [
+            "SSH-2.0-OpenSSH\r\n",
+            "HTTP/2 200\r\n",
+            "HTTP/1.1 2000 OK\r\n",
+            "HTTP/1.1200 OK\r\n",
+            "HTTP/1.1 abc \r\n",
+            "\n",
+        ] {
+            assert_eq!(parse(text), not_http(), "{text}");
+        }
+    }
+
+    #[test]
+    fn response_is_healthy_from_200_to_399() {
+        let result = |code| judge(StatusCode::from_u16(code).expect("a status"));
+        for code in [200, 204, 302, 399] {
+            assert_eq!(result(code), CheckResult::healthy(), "{code}");
+        }
+        for code in [199, 400, 503] {
+            assert_eq!(result(code).status(), HealthStatus::Unhealthy, "{code}");
+        }
+        assert_eq!(result(503).text(), Some("responds 503"));
+    }
+}

@@ -145,3 +145,150 @@ fn startup_components(components: &[ComponentConfig]) -> Vec<usize> {
         .map(|(index, _)| index)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::health::fixtures::{at, config, critical, in_group};
+    use HealthStatus::*;
+
+    fn model(components: Vec<ComponentConfig>) -> HealthModel {
+        HealthModel::new("orders".into(), None, components, false, at(0))
+    }
+
+    fn set(model: &mut HealthModel, index: usize, status: HealthStatus) -> Option<HealthChange> {
+        model.on_result(index, at(1), CheckResult::new(status), Duration::ZERO)
+    }
+
+    /// Returns phase, readiness and status of the next snapshot.
+    fn state(model: &mut HealthModel) -> (Phase, bool, HealthStatus) {
+        let snapshot = model.snapshot(at(2));
+        (snapshot.phase, snapshot.is_ready, snapshot.status)
+    }
+
+    #[test]
+    fn process_without_checks_has_started_and_is_ready() {
+        assert_eq!(
+            state(&mut model(Vec::new())),
+            (Phase::Started, true, Healthy)
+        );
+        let mut model = model(vec![config("cache")]);
+        assert_eq!(
+            state(&mut model),
+            (Phase::Started, true, Degraded),
+            "not critical"
+        );
+    }
+
+    #[test]
+    fn process_has_started_once_each_critical_component_has_worked_and_stays_started() {
+        let mut model = model(vec![critical("db"), critical("broker"), config("cache")]);
+        assert_eq!(state(&mut model), (Phase::Starting, false, Unknown));
+        set(&mut model, 0, Degraded);
+        set(&mut model, 2, Healthy);
+        set(&mut model, 1, Unhealthy);
+        assert_eq!(state(&mut model), (Phase::Starting, false, Unhealthy));
+        set(&mut model, 0, Unhealthy);
+        set(&mut model, 1, Healthy);
+        assert_eq!(state(&mut model), (Phase::Started, false, Unhealthy));
+        set(&mut model, 0, Healthy);
+        assert_eq!(state(&mut model), (Phase::Started, true, Healthy));
+        set(&mut model, 0, Unknown);
+        assert_eq!(state(&mut model), (Phase::Started, false, Unknown));
+    }
+
+    #[test]
+    fn process_that_waits_for_the_application_starts_when_that_says_so() {
+        let mut model = HealthModel::new("orders".into(), None, vec![critical("db")], true, at(0));
+        set(&mut model, 0, Healthy);
+        assert_eq!(state(&mut model), (Phase::Starting, false, Healthy));
+        model.set_started();
+        assert_eq!(state(&mut model), (Phase::Started, true, Healthy));
+    }
+
+    #[test]
+    fn startup_depends_on_its_group_else_on_readiness_else_on_all() {
+        let names = |components: &[ComponentConfig]| startup_components(components);
+        let plain = [critical("a"), config("b"), critical("c")];
+        assert_eq!(names(&plain), [0, 2]);
+        let readiness = [
+            critical("a"),
+            in_group(config("b"), READINESS),
+            in_group(critical("c"), READINESS),
+        ];
+        assert_eq!(names(&readiness), [2]);
+        let startup = [
+            critical("a"),
+            in_group(config("b"), STARTUP),
+            in_group(critical("c"), READINESS),
+        ];
+        assert_eq!(names(&startup), [1]);
+    }
+
+    #[test]
+    fn readiness_depends_on_its_group_if_there_is_one() {
+        let mut model = model(vec![critical("a"), in_group(critical("b"), READINESS)]);
+        set(&mut model, 1, Healthy);
+        set(&mut model, 0, Unhealthy);
+        assert_eq!(state(&mut model), (Phase::Started, true, Unhealthy));
+        set(&mut model, 1, Unhealthy);
+        assert_eq!(state(&mut model), (Phase::Started, false, Unhealthy));
+    }
+
+    #[test]
+    fn readiness_goes_down_on_shutdown_and_while_the_application_takes_no_requests() {
+        let mut model = model(Vec::new());
+        model.set_takes_requests(false);
+        assert_eq!(state(&mut model), (Phase::Started, false, Healthy));
+        model.set_takes_requests(true);
+        assert_eq!(state(&mut model), (Phase::Started, true, Healthy));
+        model.begin_shutdown();
+        model.set_takes_requests(true);
+        assert_eq!(state(&mut model), (Phase::ShuttingDown, false, Healthy));
+        assert!(model.snapshot(at(2)).is_started());
+    }
+
+    #[test]
+    fn change_has_both_statuses_of_the_component_and_of_all() {
+        let mut model = model(vec![critical("db"), config("cache")]);
+        set(&mut model, 0, Healthy);
+        assert_eq!(set(&mut model, 0, Healthy), None);
+        let snapshot = model.snapshot(at(3));
+        let result = CheckResult::unhealthy("connection refused");
+        let change = model
+            .on_result(0, at(4), result, Duration::ZERO)
+            .expect("changed");
+        let expected = HealthChange {
+            component: "db".into(),
+            is_critical: true,
+            from: Healthy,
+            to: Unhealthy,
+            text: Some("connection refused".into()),
+            failures: 1,
+            at: at(4),
+            overall_from: Degraded,
+            overall_to: Unhealthy,
+            version: snapshot.version + 1,
+        };
+        assert_eq!(change, expected);
+        let snapshot = model.snapshot(at(5));
+        assert_eq!((snapshot.version, snapshot.at), (expected.version, at(5)));
+        assert_eq!(
+            (snapshot.started_at, snapshot.uptime()),
+            (at(0), Duration::from_secs(5))
+        );
+    }
+
+    #[test]
+    fn excluded_component_does_not_count_for_readiness() {
+        let mut model = model(vec![critical("a"), critical("b")]);
+        set(&mut model, 0, Healthy);
+        set(&mut model, 1, Healthy);
+        set(&mut model, 1, Unhealthy);
+        let snapshot = model.snapshot(at(2));
+        assert!(!snapshot.is_ready && !snapshot.is_ready_without(&["a"]));
+        assert!(snapshot.is_ready_without(&["b"]));
+        model.begin_shutdown();
+        assert!(!model.snapshot(at(2)).is_ready_without(&["a", "b"]));
+    }
+}

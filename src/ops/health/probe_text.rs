@@ -40,3 +40,19 @@ fn write_component(
         _ => writeln!(lines),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::health::fixtures::mixed;
+
+    #[test]
+    fn lines_withhold_reasons_and_mark_what_is_excluded() {
+        let expected = "\
+            [~]ledger-db degraded\n\
+            [-]cache failed: reason withheld\n\
+            [+]disk excluded: ok\n\
+            [?]broker unknown\n";
+        assert_eq!(component_lines(&mixed(), &["disk"], false), expected);
+    }
+}

@@ -1,4 +1,7 @@
-use std::time::SystemTime;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, SystemTime},
+};
 
 use super::{ComponentSnapshot, HealthStatus, Phase, aggregate::aggregate};
 use crate::call::Label;
@@ -48,14 +51,27 @@ impl HealthSnapshot {
             .find(|each| each.name.as_str() == name)
     }
 
+    /// Returns the time since the [`Health`](super::Health) was built.
+    pub fn uptime(&self) -> Duration {
+        self.at.duration_since(self.started_at).unwrap_or_default()
+    }
+
+    /// Returns the names of the groups, sorted.
+    pub fn groups(&self) -> Vec<&str> {
+        let groups = self.components.iter().flat_map(|each| &each.groups);
+        let groups: BTreeSet<_> = groups.map(Label::as_str).collect();
+        groups.into_iter().collect()
+    }
+
     /// Returns the status of a group of components; `None` if no component belongs to it.
     pub fn group(&self, group: &str) -> Option<HealthStatus> {
-        let mut members = self
+        let members = self
             .components
             .iter()
             .filter(|each| each.is_in_group(group));
-        let is_empty = members.clone().next().is_none();
-        (!is_empty).then(|| aggregate(members.by_ref().map(critical_and_status)))
+        let mut members = members.map(critical_and_status).peekable();
+        members.peek()?;
+        Some(aggregate(members))
     }
 
     /// Returns whether requests may be sent to the process, as if it had no components of these names.
@@ -76,4 +92,29 @@ impl HealthSnapshot {
 
 fn critical_and_status(component: &ComponentSnapshot) -> (bool, HealthStatus) {
     (component.is_critical, component.status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::health::fixtures::mixed;
+
+    #[test]
+    fn group_has_the_status_of_its_components() {
+        let snapshot = mixed();
+        assert_eq!(snapshot.groups(), ["core", "readiness"]);
+        assert_eq!(snapshot.group("core"), Some(HealthStatus::Degraded));
+        assert_eq!(snapshot.group("none"), None);
+        let disk = snapshot.component("disk").expect("there");
+        assert!(disk.is_in_group("core") && !disk.is_in_group("readiness"));
+        assert_eq!(snapshot.component("tape"), None);
+    }
+
+    #[test]
+    fn uptime_is_zero_if_the_clock_was_set_back() {
+        let mut snapshot = mixed();
+        assert_eq!(snapshot.uptime(), Duration::from_secs(48));
+        (snapshot.at, snapshot.started_at) = (snapshot.started_at, snapshot.at);
+        assert_eq!(snapshot.uptime(), Duration::ZERO);
+    }
 }
