@@ -19,6 +19,7 @@ use tower_keep::{
     breaker::KeyedBreaker,
     fallback::Fallback,
     observe, operation,
+    ops::health::{Check, Health},
     retry::{Backoff, RetryLayer},
     testing::{Reply, Script, ScriptedBody},
     timeout::{Deadline, TimeLimit, TimeoutLayer},
@@ -216,6 +217,13 @@ pub async fn open_circuits() {
     for key in 0..3 {
         keyed.get(&key);
     }
+}
+
+pub async fn check_health() {
+    let health = Health::builder("stock").check(Check::new("db", || async {}));
+    let health = health.build().expect("a check");
+    health.spawn();
+    health.check_now("db").await.expect("checked");
 }
 
 pub async fn exceed_limits() {

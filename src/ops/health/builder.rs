@@ -106,8 +106,9 @@ impl HealthBuilder {
         let mut names = HashSet::new();
         for check in &self.checks {
             check.validate()?;
-            if !names.insert(check.name()) {
-                let name = format_args!("{:?}", check.name());
+            let name = check.config().name.as_str();
+            if !names.insert(name) {
+                let name = format_args!("{name:?}");
                 return Err(ConfigError::new(
                     component(),
                     "check",

@@ -127,6 +127,7 @@ impl Component {
             checked_at: self.checked_at,
             next_at: self.next_at,
             interval: config.interval,
+            timeout: config.timeout,
             slower_than: config.slower_than,
         }
     }
@@ -273,8 +274,8 @@ mod tests {
             ("db", "custom")
         );
         assert_eq!(
-            (snapshot.interval, snapshot.slower_than),
-            (ms(30_000), None)
+            (snapshot.interval, snapshot.timeout, snapshot.slower_than),
+            (ms(30_000), ms(5_000), None)
         );
     }
 }

@@ -40,6 +40,8 @@ pub struct ComponentSnapshot {
     pub next_at: Option<SystemTime>,
     /// The usual time between two runs.
     pub interval: Duration,
+    /// The longest time that a run may take.
+    pub timeout: Duration,
     /// The duration from which on a run is slow, and the component degraded.
     pub slower_than: Option<Duration>,
 }

@@ -56,6 +56,7 @@ pub(super) fn component(name: &'static str, status: HealthStatus) -> ComponentSn
         checked_at: Some(at(30)),
         next_at: Some(at(60)),
         interval: Duration::from_secs(30),
+        timeout: Duration::from_secs(5),
         slower_than: None,
     }
 }

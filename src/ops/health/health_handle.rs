@@ -1,10 +1,10 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use axum::Router;
 use tokio::{
     runtime::Handle,
     sync::{broadcast, watch},
-    time::Instant,
+    time::{Instant, timeout},
 };
 
 use super::{
@@ -58,7 +58,8 @@ impl Health {
         self.spawn_on(&Handle::current());
     }
 
-    /// Starts the checks on another runtime, so that one whose threads are blocked does not delay them.
+    /// Starts the checks on another runtime, so that threads of this one that are blocked do not delay them. Liveness is
+    /// that of the other one.
     pub fn spawn_on(&self, runtime: &Handle) {
         let checks = {
             let mut checks = lock(&self.shared.checks);
@@ -99,7 +100,7 @@ impl Health {
     /// Runs a check at once, or waits for the run that is in progress. Returns the component afterwards; `None` if there is
     /// none of this name, or if the checks have not been started.
     ///
-    /// Takes no longer than the timeout of the check. One that is dropped stops waiting; the run goes on.
+    /// Waits for twice the timeout of the check at most, and a second. One that is dropped stops waiting; the run goes on.
     pub async fn check_now(&self, name: &str) -> Option<ComponentSnapshot> {
         let mut watch = self.watch();
         let snapshot = self.snapshot();
@@ -112,12 +113,11 @@ impl Health {
         }
         let runs = snapshot.components[index].runs;
         self.shared.runs[index].request();
-        // An error would mean that `self` is gone.
-        let after = watch
-            .wait_for(|latest| latest.components[index].runs > runs)
-            .await
-            .ok()?;
-        Some(after.components[index].clone())
+        // Both of a run in progress and of one that follows it. No end comes from a runtime that has been shut down.
+        let limit = snapshot.components[index].timeout * 2 + Duration::from_secs(1);
+        let has_run = watch.wait_for(|latest| latest.components[index].runs > runs);
+        let _ = timeout(limit, has_run).await;
+        self.snapshot().components.get(index).cloned()
     }
 
     /// Tells that the application has started, if the builder was told to wait for that.

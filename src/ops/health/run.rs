@@ -25,9 +25,12 @@ impl LastRun {
         limit: Duration,
     ) -> (CheckResult, Duration) {
         let begin = Instant::now();
-        if self.0.as_ref().is_some_and(|task| !task.is_finished()) {
+        if let Some(earlier) = &mut self.0
+            && !earlier.is_finished()
+            && timeout(limit, earlier).await.is_err()
+        {
             let text = "the run before has not ended: the check blocks its thread";
-            return (CheckResult::unhealthy(text), limit);
+            return (CheckResult::unhealthy(text), begin.elapsed());
         }
         let future = check();
         // In a task of its own, so that one that panics or blocks its thread leaves this one alone. The time is measured
@@ -37,6 +40,8 @@ impl LastRun {
             let result = future.await;
             (result, begin.elapsed())
         }));
+        // A second task makes tokio wake another worker, which drives timers and connections if the check blocks this one.
+        tokio::spawn(async {});
         match timeout(limit, &mut *task).await {
             Ok(Ok(ran)) => ran,
             Ok(Err(error)) => (result_of(Err(error)), begin.elapsed()),

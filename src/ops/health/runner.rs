@@ -14,10 +14,14 @@ use super::{
     check::{Check, CheckFn},
     heartbeat::Heartbeat,
     run::LastRun,
+    run_signal::RunSignal,
     schedule::{first_delay, next_delay},
-    shared::{RunSignal, Shared},
+    shared::Shared,
     trigger::Trigger,
 };
+
+/// The shortest time between two runs that are triggered: a circuit may open and close many times a second.
+const MIN_GAP: Duration = Duration::from_millis(100);
 
 /// The task of a check.
 pub(super) struct Runner {
@@ -56,13 +60,14 @@ impl Runner {
         }
         loop {
             self.wait(delay).await;
-            self.signal.set_running(true);
+            self.signal.begin();
             let (result, duration) = last.run(&self.check, self.timeout).await;
-            self.signal.set_running(false);
             delay = next_delay(self.interval, self.random.f64());
             let Some(shared) = self.shared.upgrade() else {
                 return;
             };
+            // Before the result: whoever sees it and asks for the next run must not be taken for one who waits for this.
+            self.signal.end();
             shared.on_result(self.index, result, duration, delay);
         }
     }
@@ -70,16 +75,19 @@ impl Runner {
     /// Waits until a run is due, wanted, or triggered.
     async fn wait(&mut self, delay: Duration) {
         let due = pin!(sleep(delay));
-        let wanted = pin!(self.signal.wanted.notified());
+        let wanted = pin!(self.signal.wanted());
         let due = select(due, wanted);
-        let triggered = pin!(wait_for(&mut self.trigger));
+        let triggered = pin!(wait_for(&mut self.trigger, MIN_GAP.min(delay)));
         select(due, triggered).await;
     }
 }
 
-async fn wait_for(trigger: &mut Option<Trigger>) {
+async fn wait_for(trigger: &mut Option<Trigger>, gap: Duration) {
     match trigger {
-        Some(trigger) => trigger.wait().await,
+        Some(trigger) => {
+            sleep(gap).await;
+            trigger.wait().await;
+        }
         None => std::future::pending().await,
     }
 }

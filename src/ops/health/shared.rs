@@ -1,19 +1,16 @@
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
 use tokio::{
-    sync::{Notify, broadcast, watch},
+    sync::{broadcast, watch},
     task::AbortHandle,
 };
 
 use super::{
     CheckResult, HealthChange, HealthSnapshot, check::Check, heartbeat::Heartbeat, metrics,
-    model::HealthModel,
+    model::HealthModel, report::report_change, run_signal::RunSignal,
 };
 
 /// Number of changes that a subscriber may lag behind.
@@ -34,26 +31,6 @@ pub(super) struct Shared {
     /// The checks, until they are spawned.
     pub(super) checks: Mutex<Option<Vec<Check>>>,
     pub(super) tasks: Mutex<Vec<AbortHandle>>,
-}
-
-/// A request for a run.
-#[derive(Debug, Default)]
-pub(super) struct RunSignal {
-    pub(super) wanted: Notify,
-    is_running: AtomicBool,
-}
-
-impl RunSignal {
-    /// Asks for a run, unless there is one.
-    pub(super) fn request(&self) {
-        if !self.is_running.load(Ordering::Acquire) {
-            self.wanted.notify_one();
-        }
-    }
-
-    pub(super) fn set_running(&self, is_running: bool) {
-        self.is_running.store(is_running, Ordering::Release);
-    }
 }
 
 impl Shared {
@@ -98,28 +75,40 @@ impl Shared {
         next: Duration,
     ) {
         let now = SystemTime::now();
-        let change = self.update(|model| {
+        let (change, snapshot) = self.change(|model| {
             model.set_next_at(index, now + next);
             model.on_result(index, now, result, duration)
         });
-        let snapshot = self.snapshot();
         metrics::record_run(&snapshot.components[index], duration);
         if let Some(change) = change {
-            super::report::report_change(&change);
+            report_change(&change);
             // An error means that nobody has subscribed.
             let _ = self.changes.send(change);
         }
+        // Last: whoever is woken finds the metrics and the change as well.
+        self.publish(snapshot);
     }
 
     /// Changes the model and publishes its next snapshot.
-    pub(super) fn update<R>(&self, change: impl FnOnce(&mut HealthModel) -> R) -> R {
+    pub(super) fn update(&self, change: impl FnOnce(&mut HealthModel)) {
+        let ((), snapshot) = self.change(change);
+        self.publish(snapshot);
+    }
+
+    /// Changes the model. Its next snapshot is the latest one from now on.
+    fn change<R>(&self, change: impl FnOnce(&mut HealthModel) -> R) -> (R, Arc<HealthSnapshot>) {
         let mut model = lock(&self.model);
         let result = change(&mut model);
         let snapshot = Arc::new(model.snapshot(SystemTime::now()));
-        // Under the lock of the model, so that a later snapshot replaces an earlier one.
+        // Under the lock of the model, so that no earlier snapshot replaces a later one.
         let before = std::mem::replace(&mut *lock(&self.latest), snapshot.clone());
         drop(model);
         drop(before);
+        (result, snapshot)
+    }
+
+    /// Wakes those who watch, unless they have a later snapshot already.
+    fn publish(&self, snapshot: Arc<HealthSnapshot>) {
         // Whoever borrows from a receiver holds up this line, but no reader of `latest`.
         self.watch.send_if_modified(|latest| {
             let is_newer = latest.version < snapshot.version;
@@ -128,7 +117,6 @@ impl Shared {
             }
             is_newer
         });
-        result
     }
 }
 

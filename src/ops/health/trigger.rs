@@ -14,8 +14,11 @@ impl Trigger {
     pub(super) async fn wait(&mut self) {
         if let Some(receiver) = &mut self.0 {
             match receiver.recv().await {
-                // The state is read afterwards, so that missed transitions do not matter.
-                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => return,
+                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {
+                    // The state is read afterwards: one run is enough for all that have come.
+                    *receiver = receiver.resubscribe();
+                    return;
+                }
                 Err(broadcast::error::RecvError::Closed) => self.0 = None,
             }
         }
