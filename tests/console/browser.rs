@@ -107,14 +107,6 @@ impl Browser {
         );
     }
 
-    /// Runs a script before those of each page that is opened from now on.
-    pub fn prepare(&self, script: &str) {
-        self.devtools(
-            "Page.addScriptToEvaluateOnNewDocument",
-            json!({ "source": script }),
-        );
-    }
-
     /// Opens an address and waits until it is loaded. Another part after `#` alone does not load anything.
     pub fn open(&self, url: &str) {
         self.post("url", &json!({ "url": url }));

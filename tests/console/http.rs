@@ -24,10 +24,7 @@ pub fn request(
          content-length: {}\r\n\r\n{body}",
         body.len()
     )?;
-    let mut response = Vec::new();
-    stream.read_to_end(&mut response)?;
-    let text = String::from_utf8_lossy(&response);
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let (head, body) = read_response(&mut stream)?;
     let status = head
         .split(' ')
         .nth(1)
@@ -40,4 +37,32 @@ pub fn request(
         .map(|(from, to)| &body[from..=to]);
     let json = json.and_then(|json| serde_json::from_str(json).ok());
     Ok((status, json.unwrap_or(Value::Null)))
+}
+
+/// Reads the head and the body of a response: chromedriver leaves connections open whatever it is asked for.
+fn read_response(stream: &mut TcpStream) -> io::Result<(String, String)> {
+    let mut response = Vec::new();
+    let mut buffer = [0; 16 * 1024];
+    loop {
+        let read = stream.read(&mut buffer)?;
+        response.extend_from_slice(&buffer[..read]);
+        let text = String::from_utf8_lossy(&response);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            if read == 0 {
+                return Ok((text.into_owned(), String::new()));
+            }
+            continue;
+        };
+        let lower = head.to_ascii_lowercase();
+        let length = lower.lines().find_map(|line| {
+            line.strip_prefix("content-length:")?
+                .trim()
+                .parse::<usize>()
+                .ok()
+        });
+        let head_bytes = head.len() + 4;
+        if read == 0 || length.is_some_and(|length| response.len() >= head_bytes + length) {
+            return Ok((head.to_owned(), body.to_owned()));
+        }
+    }
 }
