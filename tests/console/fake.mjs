@@ -171,7 +171,7 @@ const FAMILIES = [["http_requests_total", "counter", null, "Calls that servers c
 const families = () => ({ families: [...FAMILIES, ...(scenario === "many" ? Array.from({ length: 300 }, (_, i) => [`application_metric_${i}_total`, "counter", null, "Made up", i]) : [])].map(([name, kind, unit, help, series]) => ({ name, kind, unit, help, series })) });
 function query(search) {
   const base = search.get("name").includes("bytes") ? 3e7 : search.get("agg").startsWith("p") ? 0.08 : 120;
-  const by = search.getAll("by");
+  const by = search.get("by")?.split(",") ?? [];
   const step = Number(search.get("step") ?? 10);
   const end = Math.floor(now() / step) * step;
   const line = (labels, factor) => ({ labels, points: walk(100, base * factor, base * 0.2).map((v, i) => [end - (99 - i) * step, i === 30 ? null : v]) });

@@ -28,7 +28,7 @@ export function controlsOf(guard, status) {
 export function askControl(control, guard) {
   const title = `${control.text.replace("…", "")}: ${guard.name}`;
   ask({
-    title, text: `${words(guard.kind)}, now ${words(guard.state)}. ${control.says}`, timed: control.timed, verb: control.text.replace("…", ""), isBad: control.className === "bad",
+    title, text: `Now ${words(guard.state)} (${words(guard.kind)}). ${control.says}`, timed: control.timed, verb: control.text.replace("…", ""), isBad: control.className === "bad",
     send: ({ seconds, reason }) => post(`api/v1/guards/${encodeURIComponent(guard.kind)}/${encodeURIComponent(guard.name)}/control`, { action: control.action, ...(control.timed ? { seconds } : {}), reason, ...(guard.key == null ? {} : { key: guard.key }) }),
   });
 }

@@ -17,23 +17,24 @@ export function errors(context) {
   const status = params.status ?? "open";
   const entry = groupsOf(context, status);
   const groups = (entry.data?.groups ?? []).filter((group) => matches(group, params.q));
-  const selected = groups.find((group) => group.fingerprint === params.at) ?? (params.at ? undefined : groups[0]);
+  const at = params.at ?? params.fingerprint;
+  const selected = groups.find((group) => group.fingerprint === at) ?? (at ? undefined : groups[0]);
   return [
     h("div", { class: "tools" },
-      segments("Status", STATUSES, status, (value) => change({ status: value === "open" ? undefined : value, at: undefined })),
+      segments("Status", STATUSES, status, (value) => change({ status: value === "open" ? undefined : value, at: undefined, fingerprint: undefined })),
       search("Filter by kind, message or route", params.q, (q) => change({ q }, { replace: true }))),
     h("div", { class: "split" },
       card("Groups", totalText(entry.data, groups), groups.length ? list(groups, selected, context)
         : placeholder(entry, params.q ? "Nothing matches the filter." : status === "open" ? "No open errors." : "None.")),
-      selected ? detail(selected, context) : params.at ? asked(params.at, context) : null),
+      selected ? detail(selected, context) : at ? asked(at, context) : null),
   ];
 }
 
-// Open groups come with the live connection.
+// Open groups come with the live connection, if they are not too many.
 function groupsOf({ state }, status) {
-  if (status === "open" && state.errors) return { data: { ...state.errors, groups: state.errors.groups.filter((group) => group.status === "open") } };
+  if (status === "open" && state.errors && !state.errors.truncated) return { data: { ...state.errors, groups: state.errors.groups.filter((group) => group.status === "open") } };
   const query = status === "all" ? "" : `status=${status}&`;
-  return use(`api/v1/errors?${query}limit=500`, SECONDS);
+  return use(`api/v1/errors?${query}limit=1000`, SECONDS);
 }
 
 // A group that is not in the list, because it has another status, is asked for.
@@ -59,7 +60,7 @@ function list(groups, selected, { now, params }) {
   const view = inView("error-rows", sorted.length, ROW_HEIGHT);
   return h("div", { id: "error-rows", class: view.isWindowed ? "rows windowed" : "rows" },
     h("div", { class: "spacer", style: { height: `${view.above}px` } }),
-    sorted.slice(view.from, view.to).map((group) => h("a", { key: group.fingerprint, class: "group", href: link("errors", { ...params, at: group.fingerprint }), "aria-current": group === selected ? "true" : undefined },
+    sorted.slice(view.from, view.to).map((group) => h("a", { key: group.fingerprint, class: "group", href: link("errors", { ...params, fingerprint: undefined, at: group.fingerprint }), "aria-current": group === selected ? "true" : undefined },
       h("span", { class: "t" }, clip(group.kind, "mono strong"), clip(group.route ?? group.message, "s")),
       num(count(group.count)), h("span", { class: "s when", title: fullTime(group.last_at) }, ago(group.last_at, now)), h("span", { class: "state" }, pill(stateOf(group))))),
     h("div", { class: "spacer", style: { height: `${view.below}px` } }));
@@ -99,7 +100,7 @@ function chain({ message, causes = [] }) {
 
 function why(grouping) {
   if (!grouping) return null;
-  const parts = Object.entries(grouping).filter(([name, value]) => name !== "version" && value != null);
+  const parts = Object.entries(grouping).filter(([name, value]) => name !== "version" && name !== "text" && value != null);
   return [
     h("p", { class: "faint" }, `The same ${parts.map(([name]) => words(name)).join(", ")}; numbers, times and IDs in messages are replaced first. Algorithm ${grouping.version ?? 1}.`),
     pairs(...parts.map(([name, value]) => [words(name), h("span", { class: "mono breaks" }, String(value))])),

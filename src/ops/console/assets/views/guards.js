@@ -4,7 +4,7 @@ import { h } from "../dom.js";
 import { change } from "../address.js";
 import { bar, strip } from "../shapes.js";
 import { count, percent, plural, span, words } from "../format.js";
-import { card, clip, note, num, pairs, pill, placeholder, search, segments, time, tone } from "../parts.js";
+import { card, clip, note, num, pairs, pill, placeholder, search, segments, time, tone, truncated } from "../parts.js";
 import { inView } from "../windowed.js";
 import { failedShare, guardKey, guardLink, guardRow, heldText, isBreaker, sentence, severity, stat, statName } from "../guard_parts.js";
 import { askControl, controlsOf } from "../dialogs.js";
@@ -28,6 +28,7 @@ export function guards(context) {
       search("Filter by name, kind or state", params.q, (q) => change({ q }, { replace: true })),
       h("span", { class: "faint" }, `${plural(found.length, "guard")}`)),
     controlNote(state.status),
+    truncated(state.guards.truncated, "There are more guards than are shown: the list is bounded."),
     selected.map((guard) => detail(guard, context)),
     breakers.length ? cards(breakers, context) : null,
     others.length ? h("div", { class: "gap" }, rows(others, context)) : null,
@@ -69,6 +70,8 @@ function breakerCard(guard, context) {
     controls.length ? h("div", { class: "acts" }, controls.slice(0, 4).map((control) => button(control, guard))) : null);
 }
 
+const newestFirst = (transitions) => [...(transitions ?? [])].sort((a, b) => b.at - a.at);
+
 const keptParams = ({ params }) => ({ q: params.q, show: params.show });
 
 const button = (control, guard) => h("button", { type: "button", key: control.action, class: `btn ${control.className ?? ""}`, onclick: () => askControl(control, guard) }, control.text);
@@ -87,7 +90,7 @@ function share(guard) {
 
 function facts(guard, { state, now }) {
   const { stats = {} } = guard;
-  const last = guard.transitions?.at(-1);
+  const [last] = newestFirst(guard.transitions);
   const openFor = stats.open_for_seconds == null ? null : Math.max(0, stats.open_for_seconds - (now - (state.guards?.receivedAt ?? now)));
   return pairs(
     last && ["Since", [time(last.at, now), last.reason ? ` · ${words(last.reason)}` : ""]],
@@ -113,7 +116,7 @@ function rows(others, context) {
 // All stats of a guard, its transitions and its controls.
 function detail(guard, context) {
   const { now, state } = context;
-  const transitions = [...(guard.transitions ?? [])].reverse();
+  const transitions = newestFirst(guard.transitions);
   const controls = controlsOf(guard, state.status);
   return h("section", { class: "card detail", tabindex: -1, key: `detail ${guardKey(guard)}`, "aria-label": `Detail of ${words(guard.kind)} ${guard.name}` },
     h("h2", { class: "name" }, h("span", { class: "breaks" }, guard.name, guard.key == null ? "" : ` [${guard.key}]`), h("span", { class: "kind" }, words(guard.kind)), pill(guard.state), guard.stats?.mode === "shadow" ? pill("shadow") : null,
@@ -122,8 +125,8 @@ function detail(guard, context) {
     h("div", { class: "grid g11" },
       pairs(...Object.entries(guard.stats ?? {}).map(([name, value]) => [statName(name), h("span", { class: "num breaks" }, stat(name, value))])),
       isBreaker(guard) && h("div", {}, h("h3", {}, "Transitions"), transitions.length
-        ? h("div", { class: "lines" }, transitions.slice(0, 20).map((each) => h("div", { class: "line", key: `${each.at} ${each.to}` }, time(each.at, now), h("span", { class: `dot ${tone(each.to)}` }),
-          h("span", { class: "breaks" }, `${words(each.from)} → ${words(each.to)}, ${words(each.reason)}`, each.last_error ? `: ${each.last_error}` : ""))))
+        ? h("div", { class: "lines" }, transitions.slice(0, 20).map((each) => h("div", { class: "line", key: `${each.at} ${each.key} ${each.to}` }, time(each.at, now), h("span", { class: `dot ${tone(each.to)}` }),
+          h("span", { class: "breaks" }, `${each.key == null ? "" : `${each.key}: `}${words(each.from)} → ${words(each.to)}, ${words(each.reason)}`, each.last_error ? `: ${each.last_error}` : ""))))
         : h("p", { class: "nothing" }, "None since the start."))),
     controls.length ? h("div", { class: "acts" }, controls.map((control) => button(control, guard))) : null);
 }

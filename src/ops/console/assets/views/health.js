@@ -24,9 +24,11 @@ export function health(context) {
   ];
 }
 
+const groupsOf = (component) => component.groups ?? component.group ?? [];
+
 const bannerTone = (status) => ({ healthy: "ok", unhealthy: "bad" })[status] ?? "warn";
 
-const matches = (component, q) => !q || `${component.name} ${component.kind} ${component.status} ${(component.group ?? []).join(" ")}`.toLowerCase().includes(q.toLowerCase());
+const matches = (component, q) => !q || `${component.name} ${component.kind} ${component.status} ${groupsOf(component).join(" ")}`.toLowerCase().includes(q.toLowerCase());
 
 function columns({ params }, now) {
   return [
@@ -49,7 +51,8 @@ function detail(component, { now }) {
     h("div", { class: "grid g11" },
       pairs(["Result", h("span", { class: "breaks" }, component.text)], ["Critical", component.critical ? "yes: without it the service is unhealthy" : "no: without it the service is degraded"],
         ["Since", [time(component.since, now), " · ", timeAgo(component.since, now)]], ["Failures in a row", num(count(component.failures))],
-        component.group?.length && ["Groups", component.group.join(", ")]),
+        groupsOf(component).length > 0 && ["Groups", groupsOf(component).join(", ")],
+        component.slower_than_seconds != null && ["Degraded above", num(duration(component.slower_than_seconds))]),
       pairs(["Last", num(duration(component.last_seconds))], ["Average", num(duration(component.average_seconds))], ["Worst", num(duration(component.worst_seconds))],
         ["Checked", timeAgo(component.checked_at, now)], ["Next check", wait == null ? null : num(wait > 0 ? `in ${span(wait)}` : "now")], ["Interval", num(duration(component.interval_seconds))])));
 }

@@ -7,7 +7,7 @@ import { card, clip, note, pairs, pill, placeholder, search, segments, time } fr
 import { table } from "../windowed.js";
 import { eventLink, eventText } from "../event_parts.js";
 
-const KINDS = [["all", "All"], ["guard", "Guards"], ["health", "Health"], ["error", "Errors"], ["control", "Controls"], ["lifecycle", "Lifecycle"], ["log_level", "Log level"]];
+const KINDS = [["all", "All"], ["guard", "Guards"], ["health", "Health"], ["error", "Errors"], ["control", "Controls"], ["lifecycle", "Lifecycle"]];
 
 export function journal(context) {
   const { state, params } = context;
@@ -16,7 +16,7 @@ export function journal(context) {
   const selected = all.find((event) => String(event.seq) === params.at);
   return [
     h("div", { class: "tools" },
-      segments("Kind", KINDS, params.kind ?? "all", (kind) => change({ kind: kind === "all" ? undefined : kind })),
+      segments("Kind", kindsOf(all), params.kind ?? "all", (kind) => change({ kind: kind === "all" ? undefined : kind })),
       search("Filter by subject, text or person", params.q, (q) => change({ q }, { replace: true }))),
     state.journal?.dropped > 0 ? note(`${count(state.journal.dropped)} older events were dropped: the journal is bounded.`, "warn") : null,
     selected ? detail(selected, context) : null,
@@ -26,6 +26,9 @@ export function journal(context) {
       : placeholder({ loading: !state.at }, all.length ? "Nothing matches the filter." : "Nothing has happened since the start.")),
   ];
 }
+
+// The usual kinds, and those that the application made.
+const kindsOf = (events) => [...KINDS, ...[...new Set(events.map((event) => event.kind))].filter((kind) => !KINDS.some(([known]) => known === kind)).map((kind) => [kind, words(kind)])];
 
 function matches(event, { q, kind }) {
   if (kind && event.kind !== kind) return false;

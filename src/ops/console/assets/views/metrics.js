@@ -10,7 +10,7 @@ import { use } from "../api.js";
 
 const ROW_HEIGHT = 50;
 const AGGREGATIONS = { counter: ["rate", "sum"], gauge: ["avg", "min", "max", "sum"], histogram: ["p95", "p50", "p99", "rate", "avg", "max"] };
-const STEPS = { "5m": 2, "1h": 15, "24h": 300 };
+const STEPS = { "5m": 2, "1h": 20, "24h": 300 };
 
 export function metrics(context) {
   const { params } = context;
@@ -58,7 +58,7 @@ function explorer(family, context) {
 
 function address(family, agg, range, { by, filter }) {
   const query = new URLSearchParams({ name: family.name, agg, range, step: STEPS[range] });
-  for (const label of split(by)) query.append("by", label);
+  if (split(by).length) query.set("by", split(by).join(","));
   for (const each of split(filter)) query.append("filter", each);
   return `api/v1/metrics/query?${query}`;
 }

@@ -47,7 +47,7 @@ function attentionList(items, status, now) {
   return h("div", { class: `now ${items.some((item) => item.severity === "critical") ? "bad" : "warn"}`, role: "status" },
     h("b", {}, plural(items.length, "thing needs", "things need"), " attention"),
     h("ul", {}, items.slice(0, ITEMS).map((item) => h("li", { key: `${item.kind} ${item.name}` }, dot(tone(item.severity)),
-      h("a", { href: localLink(item.link), class: "breaks" }, countdown(item, now)), " ", time(item.since, now, "faint"))),
+      h("a", { href: localLink(item.link), class: "breaks" }, countdown(item, now)), " ", item.since == null ? null : time(item.since, now, "faint"))),
       items.length > ITEMS ? h("li", {}, `and ${items.length - ITEMS} more`) : null));
 }
 
