@@ -13,7 +13,7 @@ fn axe() -> Option<String> {
     let source = std::fs::read_to_string(path).ok();
     if source.is_none() {
         assert!(
-            std::env::var_os("CI").is_none(),
+            std::env::var_os("CONSOLE_REQUIRED").is_none(),
             "there is no axe-core: .ci/console"
         );
         eprintln!("SKIPPED: there is no axe-core here (.ci/console)");

@@ -8,7 +8,10 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 
-use super::{asset::Asset, join::join};
+use super::{
+    asset::Asset,
+    join::{compact, join},
+};
 
 /// The policy of all pages: nothing is loaded from elsewhere, no inline script, no inline style, no frame around the page.
 pub(crate) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
@@ -87,7 +90,11 @@ impl Files {
         let sources = [
             ("app.js", JAVASCRIPT, join(PAGE_MODULES).into()),
             ("login.js", JAVASCRIPT, join(LOGIN_MODULES).into()),
-            ("app.css", CSS, text(include_str!("assets/app.css"))),
+            (
+                "app.css",
+                CSS,
+                compact(include_str!("assets/app.css")).into(),
+            ),
             (
                 "icon.svg",
                 "image/svg+xml",

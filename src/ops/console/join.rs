@@ -1,4 +1,4 @@
-//! Joins the page's ES modules into one script when it is served for the first time.
+//! Joins the page's ES modules into one script when it is served for the first time, and shortens its style sheet.
 //!
 //! Small modules compress badly one by one, and each would be a request. Browsers run the modules in `assets/` as they are;
 //! the joined script has the same code, each module in a function of its own. Indentation and lines that are only
@@ -31,6 +31,14 @@ pub(super) fn join(modules: &[(&str, &str)]) -> String {
             .expect("strings take all text");
     }
     script
+}
+
+/// Returns a style sheet without indentation and without lines that are only comments.
+pub(super) fn compact(sheet: &str) -> String {
+    let lines = sheet.lines().map(str::trim);
+    let kept =
+        lines.filter(|line| !line.is_empty() && !(line.starts_with("/*") && line.ends_with("*/")));
+    kept.flat_map(|line| [line, "\n"]).collect()
 }
 
 /// Returns the variable of a module: `$guards` for `views/guards.js`.
@@ -99,6 +107,12 @@ mod tests {
         );
         assert_eq!(import("import \"./dom.js\";"), None);
         assert_eq!(import("import { h } from './dom.js';"), None);
+    }
+
+    #[test]
+    fn compact_sheet_has_no_indentation_and_no_lines_of_comments() {
+        let sheet = "/* Bars. */\n.bar {\n  top: 0; /* stays */\n}\n\n";
+        assert_eq!(compact(sheet), ".bar {\ntop: 0; /* stays */\n}\n");
     }
 
     #[test]
