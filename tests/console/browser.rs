@@ -200,14 +200,11 @@ impl Browser {
 
     /// Writes a picture of the window into the folder that `CONSOLE_SHOTS` names, if it does.
     pub fn shot(&self, name: &str) {
-        use base64::{Engine, engine::general_purpose::STANDARD};
         let Some(folder) = std::env::var_os("CONSOLE_SHOTS") else {
             return;
         };
         let picture = self.devtools("Page.captureScreenshot", json!({ "format": "png" }));
-        let bytes = STANDARD
-            .decode(picture["data"].as_str().unwrap_or_default())
-            .expect("pictures are base64");
+        let bytes = from_base64(picture["data"].as_str().unwrap_or_default());
         std::fs::create_dir_all(&folder).expect("the folder can be made");
         std::fs::write(Path::new(&folder).join(format!("{name}.png")), bytes)
             .expect("the folder can be written");
@@ -226,4 +223,21 @@ impl Drop for Browser {
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
+}
+
+/// Decodes what chromedriver encoded.
+fn from_base64(text: &str) -> Vec<u8> {
+    let value = |byte| match byte {
+        b'A'..=b'Z' => u32::from(byte - b'A'),
+        b'a'..=b'z' => u32::from(byte - b'a') + 26,
+        b'0'..=b'9' => u32::from(byte - b'0') + 52,
+        b'+' => 62,
+        _ => 63,
+    };
+    let digits: Vec<u32> = text.trim_end_matches('=').bytes().map(value).collect();
+    let group = |group: &[u32]| {
+        let bits = group.iter().fold(0, |bits, digit| bits << 6 | digit) << (6 * (4 - group.len()));
+        bits.to_be_bytes()[1..group.len()].to_vec()
+    };
+    digits.chunks(4).flat_map(group).collect()
 }

@@ -7,6 +7,7 @@ mod connection;
 mod controls;
 mod http;
 mod page;
+mod real;
 mod server;
 
 use browser::Browser;
