@@ -83,7 +83,12 @@ impl Documented {
             }
             seen.entry(metric).or_default().insert(labels);
         }
-        for (name, rows) in &self.0 {
+        // What our own recorder says about itself is in no scrape of another one.
+        let others = self
+            .0
+            .iter()
+            .filter(|(name, _)| !name.starts_with("tower_keep_ops_"));
+        for (name, rows) in others {
             let series = seen.get(name.as_str()).cloned().unwrap_or_default();
             for row in rows {
                 let series: Vec<_> = series.iter().filter(|labels| row.has(labels)).collect();

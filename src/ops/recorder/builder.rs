@@ -1,4 +1,4 @@
-use super::{Recorder, bounds::Bounds, limits::Limits};
+use super::{InstallError, Recorder, bounds::Bounds, limits::Limits};
 use crate::{
     call::ConfigError,
     track::{DURATION_BUCKETS, SIZE_BUCKETS, STREAM_DURATION_BUCKETS},
@@ -133,6 +133,17 @@ impl RecorderBuilder {
             check_buckets(metric, bounds)?;
         }
         Ok(Recorder::with(self.limits, self.buckets, &OTHER_BUCKETS))
+    }
+
+    /// Checks the settings, and installs the recorder for the whole process.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the first setting that is invalid, or if a recorder is installed already.
+    pub fn install(self) -> Result<Recorder, InstallError> {
+        let recorder = self.build()?;
+        recorder.install()?;
+        Ok(recorder)
     }
 }
 

@@ -97,3 +97,51 @@ fn unix_seconds() -> f64 {
         .duration_since(UNIX_EPOCH)
         .map_or(0.0, |time| time.as_secs_f64())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exemplar_is_the_first_of_its_turn_that_is_sampled() {
+        let exemplars = Exemplars::new(2);
+        let before = exemplars.heap_bytes();
+        exemplars.offer(0, 1, 0.5);
+        assert_eq!(exemplars.get(0), None, "no call");
+        assert_eq!(exemplars.heap_bytes(), before);
+        let (first, second) = (Context::new_root(), Context::new_root());
+        let kept = |bucket| {
+            exemplars
+                .get(bucket)
+                .map(|kept| (kept.value, kept.trace_id))
+        };
+        first.run(|| exemplars.offer(0, 1, 0.25));
+        assert_eq!(kept(0), Some((0.25, first.trace_id())));
+        assert!(exemplars.get(0).is_some_and(|kept| kept.at > 1e9));
+        assert!(exemplars.heap_bytes() > before);
+        second.run(|| exemplars.offer(0, 1, 0.75));
+        assert_eq!(kept(0), Some((0.25, first.trace_id())), "one per turn");
+        second.run(|| exemplars.offer(1, 1, 2.0));
+        assert_eq!(kept(1), Some((2.0, second.trace_id())), "of another bucket");
+        second.run(|| exemplars.offer(0, 2, 0.75));
+        assert_eq!(kept(0), Some((0.75, second.trace_id())), "of the next turn");
+    }
+
+    #[test]
+    fn attempts_of_a_turn_are_bounded() {
+        let exemplars = Exemplars::new(1);
+        let call = Context::new_root();
+        (0..63).for_each(|_| exemplars.offer(0, 1, 0.5));
+        call.run(|| exemplars.offer(0, 1, 0.5));
+        assert!(exemplars.get(0).is_some(), "the 64th");
+        (0..64).for_each(|_| exemplars.offer(0, 2, 0.5));
+        call.run(|| exemplars.offer(0, 2, 0.75));
+        assert_eq!(
+            exemplars.get(0).map(|kept| kept.value),
+            Some(0.5),
+            "the 65th"
+        );
+        call.run(|| exemplars.offer(0, 3, 0.75));
+        assert_eq!(exemplars.get(0).map(|kept| kept.value), Some(0.75));
+    }
+}

@@ -41,12 +41,12 @@ impl OwnMetrics {
             };
         for reason in Drop::ALL {
             let labels = Box::new([("reason".into(), reason.as_str().into())]);
-            let help = "Registrations of metrics that were recorded in the overflow series of their family, or not at all";
+            let help = "Registrations of metrics that were recorded in the overflow series of their family, or not at all.";
             add(SERIES_DROPPED, help, labels, &self.dropped[reason as usize]);
         }
-        let help = "Registrations of metrics with labels that were truncated or left out";
+        let help = "Registrations of metrics with labels that were truncated or left out.";
         add(LABELS_CUT, help, Box::default(), &self.cut);
-        let help = "Values of histograms that were not numbers";
+        let help = "Values of histograms that were not numbers.";
         add(VALUES_IGNORED, help, Box::default(), &self.ignored);
     }
 

@@ -245,3 +245,116 @@ impl Descriptions {
         self.0.get(name).cloned().unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::recorder::{counter_cell::CounterCell, name::labels_text};
+
+    fn limits(series: usize, series_per_family: usize) -> Limits {
+        Limits {
+            series,
+            series_per_family,
+            ..Limits::default()
+        }
+    }
+
+    /// Registers a series and returns the text of its labels, whether it is new, and why it is not one of its own.
+    fn register(
+        registry: &mut Registry,
+        name: &str,
+        kind: SeriesKind,
+        label: &str,
+        limits: &Limits,
+    ) -> (Option<String>, bool, Option<Drop>) {
+        let labels: Labels = Box::new([("a".into(), label.into())]);
+        let text = labels_text(&labels);
+        let bounds = || Arc::new(Bounds::new(&[1.0]));
+        let cell = |_: &Family| Cell::Counter(Arc::new(CounterCell::default()));
+        let registered = registry.register(name, kind, labels, &text, limits, bounds, cell);
+        (
+            registered.series.map(|series| series.text.to_string()),
+            registered.is_new,
+            registered.dropped,
+        )
+    }
+
+    const OVERFLOW: &str = r#"otel_metric_overflow="true""#;
+
+    #[test]
+    fn series_beyond_the_bound_of_a_family_share_one() {
+        let mut registry = Registry::default();
+        let limits = limits(9, 2);
+        let mut add = |label| register(&mut registry, "load", SeriesKind::Counter, label, &limits);
+        assert_eq!(add("1"), (Some(r#"a="1""#.into()), true, None));
+        assert_eq!(add("2"), (Some(r#"a="2""#.into()), true, None));
+        assert_eq!(add("2"), (Some(r#"a="2""#.into()), false, None));
+        let reason = Some(Drop::MaxSeriesPerFamily);
+        assert_eq!(add("3"), (Some(OVERFLOW.into()), true, reason));
+        assert_eq!(add("4"), (Some(OVERFLOW.into()), false, reason));
+        assert_eq!(add("1"), (Some(r#"a="1""#.into()), false, None));
+    }
+
+    #[test]
+    fn series_beyond_the_bound_of_all_share_one_per_family() {
+        let mut registry = Registry::default();
+        let limits = limits(2, 9);
+        let mut add =
+            |name, label| register(&mut registry, name, SeriesKind::Counter, label, &limits);
+        assert_eq!(add("load", "1"), (Some(r#"a="1""#.into()), true, None));
+        assert_eq!(add("work", "1"), (Some(r#"a="1""#.into()), true, None));
+        assert_eq!(
+            add("load", "2"),
+            (Some(OVERFLOW.into()), true, Some(Drop::MaxSeries))
+        );
+        assert_eq!(
+            add("rest", "1"),
+            (None, false, Some(Drop::MaxSeries)),
+            "no family beyond the bound"
+        );
+    }
+
+    #[test]
+    fn name_belongs_to_one_kind_and_one_family() {
+        use SeriesKind::{Counter, Gauge, Histogram};
+        let mut registry = Registry::default();
+        let mut dropped = |name, kind| register(&mut registry, name, kind, "1", &limits(99, 9)).2;
+        assert_eq!(dropped("load", Histogram), None);
+        assert_eq!(dropped("load", Gauge), Some(Drop::Kind));
+        for name in ["load_count", "load_sum", "load_bucket"] {
+            assert_eq!(dropped(name, Counter), Some(Drop::Name), "{name}");
+        }
+        assert_eq!(dropped("load_total", Counter), None);
+        assert_eq!(dropped("work_count", Counter), None);
+        assert_eq!(dropped("work", Histogram), Some(Drop::Name));
+        assert_eq!(
+            dropped("work_sum", Counter),
+            None,
+            "nothing of what was dropped is taken"
+        );
+    }
+
+    #[test]
+    fn drops_have_names() {
+        assert_eq!(
+            Drop::ALL.map(Drop::as_str),
+            ["max_series", "max_series_per_family", "kind", "name"]
+        );
+    }
+
+    #[test]
+    fn descriptions_are_bounded() {
+        let mut descriptions = Descriptions::default();
+        let describe = |help: &str| Description {
+            unit: None,
+            help: help.into(),
+        };
+        descriptions.set("a", describe("one"), 1);
+        descriptions.set("b", describe("two"), 1);
+        descriptions.set("a", describe("three"), 1);
+        assert_eq!(
+            (&*descriptions.get("a").help, &*descriptions.get("b").help),
+            ("three", "")
+        );
+    }
+}

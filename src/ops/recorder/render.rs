@@ -221,3 +221,159 @@ fn push_exemplar(out: &mut String, exemplar: &Exemplar) {
     push_number(out, exemplar.value);
     let _ = write!(out, " {:.3}", exemplar.at);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use metrics::{CounterFn, GaugeFn, HistogramFn};
+
+    use super::*;
+    use crate::ops::recorder::{
+        bounds::Bounds, counter_cell::CounterCell, gauge_cell::GaugeCell, name::labels_text,
+        pulse::Pulse,
+    };
+
+    fn family(name: &str, unit: Option<&'static str>, help: &str, cell: Cell) -> RenderedFamily {
+        let kind = cell.kind();
+        let labels: Box<[(Arc<str>, Arc<str>)]> = Box::new([("shop".into(), "e\"u".into())]);
+        let text = labels_text(&labels);
+        let labelled = Arc::new(Series::new(labels, text, cell.clone()));
+        let plain = Arc::new(Series::new(Box::default(), "".into(), cell));
+        RenderedFamily {
+            name: name.into(),
+            kind,
+            unit,
+            help: help.into(),
+            series: vec![plain, labelled],
+        }
+    }
+
+    fn counter(name: &str) -> RenderedFamily {
+        let cell = CounterCell::default();
+        cell.increment(7);
+        family(name, None, "", Cell::Counter(Arc::new(cell)))
+    }
+
+    fn gauge(name: &str) -> RenderedFamily {
+        let cell = GaugeCell::default();
+        cell.set(0.5);
+        family(
+            name,
+            Some("bytes"),
+            "Bytes \"in\"\nuse \\",
+            Cell::Gauge(Arc::new(cell)),
+        )
+    }
+
+    fn histogram(name: &str) -> RenderedFamily {
+        let cell = HistogramCell::new(
+            Arc::new(Bounds::new(&[0.5, 1e6])),
+            Arc::new(Pulse::new(Arc::default())),
+        );
+        cell.record(0.5);
+        cell.record(2.0);
+        family(name, Some("seconds"), "", Cell::Histogram(Arc::new(cell)))
+    }
+
+    fn text(families: &[RenderedFamily], format: Format) -> String {
+        render(families, format, 0)
+    }
+
+    #[test]
+    fn text_format_has_help_before_type() {
+        assert_eq!(
+            text(&[gauge("pool_bytes")], Format::Text),
+            "# HELP pool_bytes Bytes \"in\"\\nuse \\\\\n# TYPE pool_bytes gauge\n\
+             pool_bytes 0.5\npool_bytes{shop=\"e\\\"u\"} 0.5\n"
+        );
+    }
+
+    #[test]
+    fn open_metrics_has_type_unit_help_and_an_end() {
+        assert_eq!(
+            text(&[gauge("pool_bytes")], Format::OpenMetrics),
+            "# TYPE pool_bytes gauge\n# UNIT pool_bytes bytes\n# HELP pool_bytes Bytes \\\"in\\\"\\nuse \\\\\n\
+             pool_bytes 0.5\npool_bytes{shop=\"e\\\"u\"} 0.5\n# EOF\n"
+        );
+        // No unit where the name does not end in it.
+        assert!(!text(&[gauge("pool")], Format::OpenMetrics).contains("# UNIT"));
+        assert_eq!(text(&[], Format::OpenMetrics), "# EOF\n");
+    }
+
+    #[test]
+    fn counters_end_in_total_in_open_metrics() {
+        let begin = |name, format| {
+            let text = text(&[counter(name)], format);
+            text.lines().take(2).collect::<Vec<_>>().join("|")
+        };
+        assert_eq!(
+            begin("orders_total", Format::Text),
+            "# TYPE orders_total counter|orders_total 7"
+        );
+        assert_eq!(
+            begin("orders_total", Format::OpenMetrics),
+            "# TYPE orders counter|orders_total 7"
+        );
+        assert_eq!(
+            begin("orders", Format::Text),
+            "# TYPE orders counter|orders 7"
+        );
+        assert_eq!(
+            begin("orders", Format::OpenMetrics),
+            "# TYPE orders counter|orders_total 7"
+        );
+        assert_eq!(
+            begin("_total", Format::OpenMetrics),
+            "# TYPE _total unknown|_total 7"
+        );
+    }
+
+    #[test]
+    fn names_that_clash_in_open_metrics_are_told_apart() {
+        let types = |families: &[RenderedFamily]| {
+            let text = text(families, Format::OpenMetrics);
+            let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+            types.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            types(&[gauge("load"), counter("load_total")]),
+            ["load gauge", "load_total unknown"]
+        );
+        assert_eq!(
+            types(&[counter("load"), counter("load_total")]),
+            ["load counter", "load_total unknown"]
+        );
+    }
+
+    #[test]
+    fn histogram_has_buckets_sum_and_count() {
+        let lines = |format| {
+            let text = text(&[histogram("wait_seconds")], format);
+            text.lines()
+                .filter(|line| !line.starts_with("# HELP"))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            lines(Format::Text),
+            [
+                "# TYPE wait_seconds histogram",
+                "wait_seconds_bucket{le=\"0.5\"} 1",
+                "wait_seconds_bucket{le=\"1000000\"} 2",
+                "wait_seconds_bucket{le=\"+Inf\"} 2",
+                "wait_seconds_sum 2.5",
+                "wait_seconds_count 2",
+                "wait_seconds_bucket{shop=\"e\\\"u\",le=\"0.5\"} 1",
+                "wait_seconds_bucket{shop=\"e\\\"u\",le=\"1000000\"} 2",
+                "wait_seconds_bucket{shop=\"e\\\"u\",le=\"+Inf\"} 2",
+                "wait_seconds_sum{shop=\"e\\\"u\"} 2.5",
+                "wait_seconds_count{shop=\"e\\\"u\"} 2",
+            ]
+        );
+        assert_eq!(
+            lines(Format::OpenMetrics)[3],
+            "wait_seconds_bucket{le=\"1e+06\"} 2"
+        );
+    }
+}

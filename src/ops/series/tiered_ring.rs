@@ -199,8 +199,9 @@ mod tests {
         assert_eq!(get(&ring, 0, 4), None, "further back than 5 min");
         assert_eq!(get(&ring, 1, 0), Some((5, 5)));
         assert_eq!(get(&ring, 2, 0), Some((5, 5)));
-        // Longer than the tens reach.
+        // Longer than the tens reach; they are forgotten when the first ten seconds after it are over.
         ring.push(10_000, Added::new(1));
+        ring.push(10_010, Added::new(1));
         assert_eq!(get(&ring, 1, 0), None);
         assert_eq!(get(&ring, 2, 0), Some((5, 5)));
         assert_eq!(get(&ring, 2, 16), Some((1, 1)));

@@ -1,1 +1,4 @@
 mod health;
+//! The operations side.
+
+mod recorder;
