@@ -1,4 +1,4 @@
-/// What bounds a recorder.
+/// The bounds of a recorder.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) series: usize,

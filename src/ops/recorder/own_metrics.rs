@@ -9,7 +9,7 @@ const SERIES_DROPPED: &str = "tower_keep_ops_series_dropped_total";
 const LABELS_CUT: &str = "tower_keep_ops_labels_cut_total";
 const VALUES_IGNORED: &str = "tower_keep_ops_values_ignored_total";
 
-/// What a recorder counts about itself: all that it does not record as it came.
+/// The counters of a recorder about itself: of all that it does not record as it came.
 #[derive(Debug, Default)]
 pub(super) struct OwnMetrics {
     dropped: [Arc<CounterCell>; Drop::ALL.len()],

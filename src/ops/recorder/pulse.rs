@@ -5,7 +5,7 @@ use std::sync::{
 
 use super::counter_cell::CounterCell;
 
-/// What all histograms of a recorder share.
+/// The state that all histograms of a recorder share.
 #[derive(Debug)]
 pub(super) struct Pulse {
     /// Counts ticks and scrapes: each bucket may take a new exemplar after one.

@@ -16,7 +16,7 @@ use super::{
     name::{Labels, labels, labels_text, metric_name},
     own_metrics::OwnMetrics,
     pulse::Pulse,
-    registry::{Description, Descriptions, Drop, Family, Registry},
+    registry::{Description, Descriptions, Drop, Family, Registry, Wanted},
     render::{RenderedFamily, ends_in, render},
     series::{Cell, Series},
     ticker::Ticker,
@@ -358,6 +358,12 @@ impl Recorder {
         cell: Option<Cell>,
     ) -> (Option<Arc<Series>>, Option<Drop>) {
         let text = labels_text(&labels);
+        let wanted = Wanted {
+            name,
+            kind,
+            labels,
+            text: &text,
+        };
         let mut registry = self
             .0
             .registry
@@ -371,7 +377,7 @@ impl Recorder {
             self.0.limits
         };
         let make = |family: &Family| cell.unwrap_or_else(|| self.cell(family));
-        let registered = registry.register(name, kind, labels, &text, &limits, bounds, make);
+        let registered = registry.register(wanted, &limits, bounds, make);
         drop(registry);
         if let Some(series) = registered.series.clone().filter(|_| registered.is_new) {
             lock(&self.0.new).push(series);

@@ -34,7 +34,7 @@ pub(super) struct Registry {
 pub(super) struct Family {
     pub(super) kind: SeriesKind,
     pub(super) bounds: Option<Arc<Bounds>>,
-    /// By the text of their labels.
+    /// Keyed by the text of their labels.
     pub(super) series: BTreeMap<Box<str>, Arc<Series>>,
     has_overflow: bool,
 }
@@ -53,7 +53,7 @@ impl Family {
 /// A reason why a series is not recorded on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Drop {
-    /// There are as many series as there may be.
+    /// The recorder has as many series as it may have.
     MaxSeries,
     /// The family has as many series as it may have.
     MaxSeriesPerFamily,
@@ -81,12 +81,22 @@ impl Drop {
     }
 }
 
-/// What came of a registration.
+/// A series that the application wants to record.
+#[derive(Debug)]
+pub(super) struct Wanted<'a> {
+    pub(super) name: &'a str,
+    pub(super) kind: SeriesKind,
+    pub(super) labels: Labels,
+    /// The labels as the formats write them.
+    pub(super) text: &'a str,
+}
+
+/// The result of a registration.
 #[derive(Debug)]
 pub(super) struct Registered {
     /// The series, or the one of overflow, or none.
     pub(super) series: Option<Arc<Series>>,
-    /// Whether the series is new.
+    /// True if the series is new.
     pub(super) is_new: bool,
     pub(super) dropped: Option<Drop>,
 }
@@ -99,14 +109,17 @@ impl Registry {
     /// Returns the series with this name and these labels; makes it with `cell` if there is none, and it fits.
     pub(super) fn register(
         &mut self,
-        name: &str,
-        kind: SeriesKind,
-        labels: Labels,
-        text: &str,
+        wanted: Wanted<'_>,
         limits: &Limits,
         bounds: impl FnOnce() -> Arc<Bounds>,
         cell: impl FnOnce(&Family) -> Cell,
     ) -> Registered {
+        let Wanted {
+            name,
+            kind,
+            labels,
+            text,
+        } = wanted;
         let is_full = self.series >= limits.series;
         match self.families.get(name) {
             Some(family) if family.kind != kind => return Registered::dropped(Drop::Kind),
@@ -271,7 +284,13 @@ mod tests {
         let text = labels_text(&labels);
         let bounds = || Arc::new(Bounds::new(&[1.0]));
         let cell = |_: &Family| Cell::Counter(Arc::new(CounterCell::default()));
-        let registered = registry.register(name, kind, labels, &text, limits, bounds, cell);
+        let wanted = Wanted {
+            name,
+            kind,
+            labels,
+            text: &text,
+        };
+        let registered = registry.register(wanted, limits, bounds, cell);
         (
             registered.series.map(|series| series.text.to_string()),
             registered.is_new,

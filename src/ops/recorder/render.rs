@@ -238,14 +238,14 @@ mod tests {
         let kind = cell.kind();
         let labels: Box<[(Arc<str>, Arc<str>)]> = Box::new([("shop".into(), "e\"u".into())]);
         let text = labels_text(&labels);
-        let labelled = Arc::new(Series::new(labels, text, cell.clone()));
+        let labeled = Arc::new(Series::new(labels, text, cell.clone()));
         let plain = Arc::new(Series::new(Box::default(), "".into(), cell));
         RenderedFamily {
             name: name.into(),
             kind,
             unit,
             help: help.into(),
-            series: vec![plain, labelled],
+            series: vec![plain, labeled],
         }
     }
 

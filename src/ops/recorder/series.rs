@@ -6,7 +6,7 @@ use super::{
 };
 use crate::ops::series::SeriesKind;
 
-/// One series: its labels, its value, and its history if it has one.
+/// A series: its labels, its value, and its history if it has one.
 #[derive(Debug)]
 pub(super) struct Series {
     pub(super) labels: Labels,

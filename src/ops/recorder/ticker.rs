@@ -16,7 +16,7 @@ const SWAP_RATIO: u64 = 2;
 /// More events than this between two comparisons, and threads get numbers of their own.
 const BUSY: u64 = 120_000;
 
-/// What a tick does: moves what was added into the histories of the series that have one, and decides which have.
+/// The series that a tick looks at: it moves what was added into the histories of those that have one, and decides which have.
 #[derive(Debug, Default)]
 pub(super) struct Ticker {
     numbers: Group,
@@ -36,7 +36,7 @@ struct Group {
 #[derive(Debug)]
 struct Waiting {
     series: Arc<Series>,
-    /// What it had when it was last looked at, as one number.
+    /// The number that it had when it was last looked at.
     last: u64,
 }
 

@@ -15,7 +15,7 @@ pub(super) struct Tracked {
     traffic: u64,
 }
 
-/// What a series had when it was last looked at.
+/// The value that a series had when it was last looked at.
 #[derive(Clone, Debug)]
 pub(super) enum Last {
     Counter(u64),

@@ -46,9 +46,9 @@ impl Value {
 pub struct SeriesSnapshot {
     /// The name of its family.
     pub name: String,
-    /// Its labels, ascending by name.
+    /// The labels, ascending by name.
     pub labels: Vec<(String, String)>,
-    /// Its value.
+    /// The value.
     pub value: Value,
 }
 

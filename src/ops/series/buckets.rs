@@ -12,7 +12,7 @@ const OCTAVE_BITS: u32 = 5;
 const MIN_EXPONENT: i32 = -30;
 /// The bits of the mantissa that do not tell buckets apart.
 const REST_BITS: u32 = f64::MANTISSA_DIGITS - 1 - OCTAVE_BITS;
-/// What exponents are stored with in a float.
+/// The number that is added to exponents in a float.
 const EXPONENT_BIAS: i32 = f64::MAX_EXP - 1;
 /// Exponent and upper mantissa of the least value that has a bucket.
 const BASE: u64 = ((MIN_EXPONENT + EXPONENT_BIAS) as u64) << OCTAVE_BITS;

@@ -12,12 +12,12 @@ use super::{
 /// The label that stands for all labels.
 const ALL_LABELS: &str = "*";
 
-/// One series as a query sees it.
+/// A series as a query sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct SeriesView<'a> {
-    /// Its labels.
+    /// The labels.
     pub labels: &'a [(Arc<str>, Arc<str>)],
-    /// Its history, if there is one.
+    /// The history, if there is one.
     pub history: Option<&'a SeriesHistory>,
 }
 
@@ -139,7 +139,7 @@ impl Steps {
             };
         }
         // The coarsest tier whose points make up a step: fewest to merge.
-        let fits = |tier: &usize| length % TIERS[*tier].0 == 0;
+        let fits = |tier: &usize| length.is_multiple_of(TIERS[*tier].0);
         let tier = (finest..TIERS.len()).rev().find(fits).unwrap_or(finest);
         let start = (end / length).saturating_sub(count - 1) * length;
         Steps {

@@ -24,7 +24,7 @@ enum Condition {
 }
 
 impl Filter {
-    /// What texts are allowed.
+    /// The texts that are allowed.
     pub(super) const EXPECTED: &'static str = "label=value, label!=value, label=one|other or label=prefix*, with \\ before a |, * or \\ of the value";
 
     /// Creates a filter of series whose label has the value.

@@ -1,8 +1,8 @@
-//! What a ring holds of one second, and how it becomes that of a longer time.
+//! The points of rings: of one second, and merged into those of a longer time.
 
 use std::num::NonZeroU64;
 
-/// What is known of a series over a span of time. Points of adjacent spans merge into that of both.
+/// A summary of a series over a span of time. Points of adjacent spans merge into that of both.
 pub trait Point: Clone {
     /// Adds what a later span, or the same span of another series, knows.
     fn merge(&mut self, later: &Self);
@@ -13,10 +13,10 @@ pub trait Point: Clone {
     }
 }
 
-/// What was added to a counter.
+/// The amount that was added to a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Added(
-    /// One more than was added, so that a gap takes no byte of its own.
+    /// The amount and one more, so that a gap takes no byte of its own.
     NonZeroU64,
 );
 

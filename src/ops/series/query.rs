@@ -4,11 +4,11 @@ use super::{Aggregation, Filter, QueryError};
 
 /// The range of a query that names none.
 const DEFAULT_RANGE: u64 = 300;
-/// As long as the coarsest ring.
+/// The time that the coarsest ring spans.
 const MAX_RANGE: u64 = 24 * 3_600;
 /// More than a screen has pixels across.
 const MAX_STEPS: u64 = 1_500;
-/// As many steps as a chart needs.
+/// The number of steps that a chart needs.
 const DEFAULT_STEPS: u64 = 300;
 /// More lines than a chart can show.
 const MAX_LIMIT: usize = 500;

@@ -2,15 +2,15 @@
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct QueryResult {
-    /// One line for each group of labels.
+    /// The lines, one for each group of labels.
     pub series: Vec<QuerySeries>,
-    /// Whether something is missing: groups beyond the limit, or series that have no history.
+    /// True if something is missing: groups beyond the limit, or series that have no history.
     pub truncated: bool,
     /// The seconds between two points; more than asked for where the history is coarser.
     pub step: u64,
 }
 
-/// One line of the answer to a query.
+/// A line of the answer to a query.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct QuerySeries {

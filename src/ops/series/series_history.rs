@@ -9,7 +9,7 @@ use super::{
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum SeriesHistory {
-    /// What was added to a counter.
+    /// The amounts that were added to a counter.
     Counter(TieredRing<Added>),
     /// The values of a gauge.
     Gauge(TieredRing<GaugePoint>),
