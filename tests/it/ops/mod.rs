@@ -1,4 +1,4 @@
-mod health;
 //! The operations side.
 
+mod health;
 mod recorder;
