@@ -343,15 +343,22 @@ impl Scratch {
     }
 
     fn add(&mut self, histogram: &PackedHistogram) {
-        for (index, count) in histogram.buckets() {
+        let mut count = 0;
+        let (mut first, mut last) = (None, 0);
+        for (index, added) in histogram.buckets() {
             let index = usize::from(index);
-            self.counts[index] += count;
-            self.count += count;
+            first = first.or(Some(index));
+            last = index;
+            self.counts[index] += added;
+            count += added;
+        }
+        if let Some(first) = first {
             self.used = match self.used.is_empty() {
-                true => index..index + 1,
-                false => self.used.start.min(index)..self.used.end.max(index + 1),
+                true => first..last + 1,
+                false => self.used.start.min(first)..self.used.end.max(last + 1),
             };
         }
+        self.count += count;
         self.sum += histogram.sum();
     }
 

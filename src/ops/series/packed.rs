@@ -69,7 +69,19 @@ fn push(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
+#[inline]
 fn pop(bytes: &mut &[u8]) -> Option<u64> {
+    match bytes.split_first()? {
+        // Most numbers are one byte.
+        (first, rest) if *first < MORE => {
+            *bytes = rest;
+            Some(u64::from(*first))
+        }
+        _ => pop_parts(bytes),
+    }
+}
+
+fn pop_parts(bytes: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
     let mut shift = 0;
     loop {
