@@ -6,11 +6,11 @@ import { words } from "./format.js";
 
 // What an operator can do with a guard; `timed` states end by themselves.
 const CONTROLS = [
+  { action: "release", text: "Release", says: "Ends what an operator forced. The guard decides by itself again." },
   { action: "reset", text: "Reset", says: "Closes the circuit and forgets what was counted." },
   { action: "hold_closed", text: "Hold closed…", timed: true, says: "Admits all calls, whatever fails, until the time has elapsed." },
   { action: "hold_open", text: "Hold open…", timed: true, className: "bad", says: "Rejects all calls until the time has elapsed." },
   { action: "shadow", text: "Shadow…", timed: true, className: "quiet", says: "Counts and reports as usual, but rejects no call, until the time has elapsed." },
-  { action: "release", text: "Release", says: "Ends what an operator forced. The guard decides by itself again." },
 ];
 const TIMES = [[60, "1 minute"], [300, "5 minutes"], [600, "10 minutes"], [1800, "30 minutes"], [3600, "1 hour"], [14400, "4 hours"]];
 const DEFAULT_TIME = 600;

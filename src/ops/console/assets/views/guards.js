@@ -67,7 +67,7 @@ function breakerCard(guard, context) {
     share(guard),
     facts(guard, context),
     guard.strip?.length ? strip(guard.strip, context.now) : null,
-    controls.length ? h("div", { class: "acts" }, controls.slice(0, 4).map((control) => button(control, guard))) : null);
+    controls.length ? h("div", { class: "acts" }, controls.map((control) => button(control, guard))) : null);
 }
 
 const newestFirst = (transitions) => [...(transitions ?? [])].sort((a, b) => b.at - a.at);
