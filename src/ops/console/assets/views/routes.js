@@ -38,6 +38,7 @@ function rowsOf({ state, params }, kind) {
 }
 
 const nameOf = (row) => row.operation ?? row.route ?? "unmatched";
+const whereOf = (row) => [row.service, row.side === "client" ? "(client)" : null].filter(Boolean).join(" ");
 const keyOf = (row) => [row.service, row.side, row.kind, row.method, nameOf(row)].join(" ");
 
 function matches(row, q) {
@@ -50,7 +51,7 @@ function columns(kind, context) {
     cell: (row) => h("a", { class: "clip route", href: link("routes", { ...context.params, at: keyOf(row) }), title: keyOf(row) },
       row.method || kind === "routes" ? h("span", { class: "m" }, row.method ?? "") : null, h("span", { class: "mono" }, nameOf(row))) };
   const whereColumn = kind === "routes"
-    ? { key: "where", title: "service", hide: true, value: (row) => `${row.service} ${row.side}`, cell: (row) => clip(`${row.service}${row.side === "client" ? " (client)" : ""}`, "where") }
+    ? { key: "where", title: "service", hide: true, value: whereOf, cell: (row) => clip(whereOf(row), "where") }
     : { key: "where", title: "kind", hide: true, value: (row) => row.kind ?? "", cell: (row) => clip(words(row.kind), "where") };
   return [
     nameColumn, whereColumn,
@@ -69,7 +70,7 @@ function detail(row) {
   return h("section", { class: "card detail", tabindex: -1, "aria-label": where },
     h("h2", { class: "name" }, h("span", { class: "mono breaks" }, where), h("span", { class: "aside" }, close)),
     h("div", { class: "grid g2" },
-      pairs(["Service", `${row.service}, ${row.side ?? words(row.kind)}`], ["Calls", num(`${number(row.calls_per_second)}/s`)], ["Errors", num(percent(row.error_ratio))],
+      pairs(["Service", [row.service, row.side ?? words(row.kind)].filter(Boolean).join(", ")], ["Calls", num(`${number(row.calls_per_second)}/s`)], ["Errors", num(percent(row.error_ratio))],
         ["Latency", num(`p50 ${duration(row.p50_seconds)} · p95 ${duration(row.p95_seconds)} · p99 ${duration(row.p99_seconds)}`)],
         ["More", h("span", { class: "links" }, h("a", { class: "link", href: link("errors", { q: where }) }, "errors"), h("a", { class: "link", href: link("calls", { q: row.route ?? nameOf(row) }) }, "calls in flight"))]),
       spark(row.trend, "--accent", "trend large")));
