@@ -61,7 +61,7 @@ mod tests {
             assert_eq!((asset.content_type(), &*asset.body()), ("text/css", body));
             asset.name().to_owned()
         };
-        let (one, other) = (name(b"abc"), name(b"abd"));
+        let (one, other) = (name(b"abc"), name(b"abx"));
         assert_eq!(one, name(b"abc"));
         assert_ne!(one, other);
         assert_eq!((one.len(), &one[..4], &one[20..]), (24, "app-", ".css"));

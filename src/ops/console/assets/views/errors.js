@@ -102,7 +102,7 @@ function why(grouping) {
   if (!grouping) return null;
   const parts = Object.entries(grouping).filter(([name, value]) => name !== "version" && name !== "text" && value != null);
   return [
-    h("p", { class: "faint" }, `The same ${parts.map(([name]) => words(name)).join(", ")}; numbers, times and IDs in messages are replaced first. Algorithm ${grouping.version ?? 1}.`),
+    h("p", { class: "faint" }, `The same ${parts.map(([name]) => words(name)).join(", ")}; numbers, times and IDs in messages are replaced first.${grouping.version == null ? "" : ` Algorithm ${grouping.version}.`}`),
     pairs(...parts.map(([name, value]) => [words(name), h("span", { class: "mono breaks" }, String(value))])),
   ];
 }
