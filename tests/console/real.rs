@@ -255,6 +255,9 @@ fn real_breaker_opens_when_its_upstream_dies_and_operators_alone_control_it() {
 
     // The message of the upstream, which tries to be markup.
     browser.open(&real.url("#errors?status=all"));
+    let group = "[...document.querySelectorAll('a.group')].find((each) => each.innerText.includes('ConnectionRefused'))";
+    browser.wait(group);
+    browser.run(&format!("{group}.click()"));
     browser.wait("document.querySelector('main').innerText.includes('<img src=x onerror=')");
     assert_eq!(
         browser.run("return document.querySelectorAll('img').length"),
