@@ -37,7 +37,7 @@ pub(super) fn join(modules: &[(&str, &str)]) -> String {
 pub(super) fn compact(sheet: &str) -> String {
     let lines = sheet.lines().map(str::trim);
     let kept =
-        lines.filter(|line| !line.is_empty() && !(line.starts_with("/*") && line.ends_with("*/")));
+        lines.filter(|line| !(line.is_empty() || line.starts_with("/*") && line.ends_with("*/")));
     kept.flat_map(|line| [line, "\n"]).collect()
 }
 
