@@ -3,24 +3,20 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use tokio::time::Instant;
 
 use super::{
     api::sections::{self, Sections},
-    guards::{GuardHistory, HoldAction, Holds},
+    guards::{GuardHistory, Holds},
     health::Health,
-    journal::{Event, EventKind, Journal, Severity},
-    push::{Hub, Update, UpdateKind},
+    journal::Journal,
+    push::{FirstParts, Hub, Update, UpdateKind},
     recorder::Recorder,
 };
-use crate::{
-    call::Label,
-    errors::ErrorTracker,
-    registry::{self, GuardAction},
-};
+use crate::{call::Label, errors::ErrorTracker};
 
 /// Who the service is, as the console shows it.
 #[derive(Clone, Debug)]
@@ -32,23 +28,33 @@ pub(super) struct About {
     pub(super) started_at: SystemTime,
 }
 
-/// Everything that the operations side knows, shared by the driver, the API and all viewers.
+/// Everything that the operations side knows, shared by the driver and the API. Viewers do not hold it.
+///
+/// No lock in it is taken by a call of the application. They are taken in this order: `last`, then `holds`, then `guards`.
 pub(super) struct Core {
     pub(super) about: About,
     pub(super) recorder: Recorder,
     pub(super) health: Health,
     pub(super) errors: ErrorTracker,
     pub(super) journal: Journal,
-    pub(super) hub: Arc<Hub>,
+    pub(super) hub: Hub,
     /// True if operators may change something.
     pub(super) allow_control: bool,
     guards: Mutex<GuardHistory>,
     holds: Mutex<Holds>,
-    /// What the update before had, and the number of the last event that it has shown.
-    last_update: Mutex<(Option<Arc<Sections>>, u64)>,
-    seq: AtomicU64,
+    last: Mutex<LastUpdate>,
+    /// How often the sections were serialized.
+    updates: AtomicU64,
     /// True once the driver runs.
     is_running: AtomicBool,
+}
+
+/// What the update before had.
+#[derive(Default)]
+struct LastUpdate {
+    sections: Option<Sections>,
+    /// The number of the last event that viewers have.
+    shown: u64,
 }
 
 impl Core {
@@ -67,12 +73,12 @@ impl Core {
             health,
             errors,
             journal,
-            hub: Arc::new(hub),
+            hub,
             allow_control,
             guards: Mutex::default(),
             holds: Mutex::default(),
-            last_update: Mutex::default(),
-            seq: AtomicU64::new(0),
+            last: Mutex::default(),
+            updates: AtomicU64::new(0),
             is_running: AtomicBool::new(false),
         }
     }
@@ -97,86 +103,71 @@ impl Core {
             .unwrap_or_default();
         self.recorder.tick(second.as_secs());
         self.end_holds(now);
-        match self.hub.has_viewers() {
-            true => self.send_update(UpdateKind::Tick, at),
-            false => self.hub.clear(),
+        if self.hub.viewers() > 0 {
+            self.send_update(UpdateKind::Tick, at);
+        } else {
+            // What nobody looks at becomes old.
+            let mut last = lock(&self.last);
+            *last = LastUpdate {
+                sections: None,
+                shown: self.journal.last(),
+            };
+            self.hub.clear();
         }
     }
 
-    /// Ends the holds whose time is over.
-    fn end_holds(&self, now: Instant) {
-        let ended = self.holds().take_ended(now);
-        for hold in ended {
-            registry::act(&hold.kind, &hold.name, hold.action.end());
-            let text = format!("{} has ended: its time is over", hold.action.as_str());
-            let event = Event::new(EventKind::Control, Severity::Info, &hold.name, text);
-            self.journal.record(event.with("kind", &*hold.kind));
-        }
-    }
-
-    /// Sends viewers what is new.
+    /// Sends viewers what is new, if there are any.
     pub(super) fn send_update(&self, kind: UpdateKind, at: SystemTime) {
-        let update = self.update(kind, at);
-        self.hub.send(Arc::new(update));
+        if self.hub.viewers() > 0 {
+            let mut last = lock(&self.last);
+            let update = self.update(kind, at, &mut last);
+            // Under the lock, so that updates come in their order.
+            self.hub.send(update);
+        }
     }
 
-    /// Returns the present for a viewer who has just come: the latest update, or a new one.
+    /// Returns the present for a viewer: the latest update, or a new one.
     pub(super) fn present(&self, at: SystemTime) -> Arc<Update> {
-        self.hub
-            .latest()
-            .unwrap_or_else(|| Arc::new(self.update(UpdateKind::Tick, at)))
+        if let Some(latest) = self.hub.latest() {
+            return latest;
+        }
+        let mut last = lock(&self.last);
+        // Made by somebody else who has come at the same time?
+        self.hub.latest().unwrap_or_else(|| {
+            let update = self.update(UpdateKind::Tick, at, &mut last);
+            self.hub.keep(update.clone());
+            update
+        })
     }
 
-    fn update(&self, kind: UpdateKind, at: SystemTime) -> Update {
-        let mut last = lock(&self.last_update);
-        let (before, shown) = (last.0.take(), last.1);
-        let seq = self.seq.fetch_add(1, Ordering::Relaxed) + 1;
-        let (sections, update) = sections::update(self, kind, seq, at, before.as_deref(), shown);
-        *last = (Some(Arc::new(sections)), self.journal.last());
+    /// Returns the present with all that a first frame has.
+    pub(super) fn first(&self, at: SystemTime) -> Arc<Update> {
+        let update = self.present(at);
+        update.first.get_or_init(|| FirstParts {
+            overview: sections::overview(self, at),
+            journal: sections::journal(self),
+        });
         update
     }
 
-    /// Acts on a guard for an operator, and records it. Returns the number of the event, or `None` if no guard has the action.
-    pub(super) fn act(
-        &self,
-        (kind, name): (&str, &str),
-        action: GuardAction,
-        hold: Option<(HoldAction, Duration)>,
-        (who, reason): (Option<&str>, &str),
-        now: Instant,
-    ) -> Option<u64> {
-        let before = guard_state(kind, name);
-        // Before the action: what the guard was told before ends with it.
-        self.holds().remove(kind, name);
-        if registry::act(kind, name, action) == 0 {
-            return None;
+    fn update(&self, kind: UpdateKind, at: SystemTime, last: &mut LastUpdate) -> Arc<Update> {
+        let seq = self.updates.fetch_add(1, Ordering::Relaxed) + 1;
+        let (before, shown) = (last.sections.take(), last.shown);
+        let (sections, update) = sections::update(self, kind, seq, at, before.as_ref(), shown);
+        last.sections = Some(sections);
+        if let Some(newest) = update.newest_event {
+            last.shown = newest;
         }
-        if let Some((action, time)) = hold {
-            self.holds().insert(kind, name, action, time, now);
-        }
-        let word = hold.map_or(action.as_str(), |(action, _)| action.as_str());
-        let text = match hold {
-            Some((_, time)) => format!("{word} for {} s: {reason}", time.as_secs()),
-            None => format!("{word}: {reason}"),
-        };
-        let event = Event::new(EventKind::Control, Severity::Warning, name, text)
-            .with_who(who)
-            .with("kind", kind)
-            .with("action", word)
-            .with("before", before)
-            .with("after", guard_state(kind, name))
-            .with("seconds", hold.map(|(_, time)| time.as_secs()))
-            .with("reason", reason);
-        Some(self.journal.record(event))
+        Arc::new(update)
     }
 }
 
-fn guard_state(kind: &str, name: &str) -> Option<&'static str> {
-    let all = registry::snapshots();
-    let found = all
-        .iter()
-        .find(|guard| guard.kind() == kind && guard.name() == name);
-    found.map(|guard| guard.state())
+impl Drop for Core {
+    fn drop(&mut self) {
+        // Nobody else would end them.
+        let holds = std::mem::take(self.holds.get_mut().unwrap_or_else(PoisonError::into_inner));
+        holds.end_all();
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

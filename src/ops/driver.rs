@@ -7,22 +7,28 @@ use std::{
 };
 
 use tokio::{
-    sync::broadcast::{self, error::RecvError},
-    time::{MissedTickBehavior, interval},
+    sync::{
+        broadcast::{self, error::RecvError},
+        watch,
+    },
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 
 use super::{
     core::Core,
-    health::{HealthChange, HealthStatus},
+    health::{HealthChange, HealthSnapshot, HealthStatus, Phase},
     journal::{Event, EventKind, Severity},
     push::UpdateKind,
 };
 use crate::{
+    call::catch_hook,
     errors::{ErrorEvent, ErrorGroup},
     registry::{self, GuardTransition},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
+/// The least time between two changes that are pushed: what comes faster is pushed together.
+const BETWEEN_CHANGES: Duration = Duration::from_millis(100);
 
 /// Returns the loop, which ends when nobody else holds the core.
 pub(super) fn run(core: &Arc<Core>) -> impl Future<Output = ()> + use<> {
@@ -30,12 +36,16 @@ pub(super) fn run(core: &Arc<Core>) -> impl Future<Output = ()> + use<> {
     let mut transitions = registry::subscribe();
     let mut errors = core.errors.subscribe();
     let mut health = core.health.subscribe();
+    let mut snapshots = core.health.watch();
+    let mut events = core.journal.subscribe();
     let weak = Arc::downgrade(core);
     record_start(core);
     async move {
         let mut ticks = interval(SECOND);
         // History has a gap where the runtime was blocked, not a burst.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut next_push = None;
+        let mut last_push = Instant::now() - BETWEEN_CHANGES;
         loop {
             let is_alive = tokio::select! {
                 now = ticks.tick() => with_core(&weak, |core| core.tick(SystemTime::now(), now)),
@@ -44,6 +54,16 @@ pub(super) fn run(core: &Arc<Core>) -> impl Future<Output = ()> + use<> {
                 }
                 event = errors.next() => with_core(&weak, |core| on_error(core, event)),
                 change = receive(&mut health) => with_core(&weak, |core| on_health(core, change)),
+                phase = shutdown(&mut snapshots) => with_core(&weak, |core| on_shutdown(core, phase)),
+                // All that is recorded is pushed, by whom ever it was.
+                _ = events.next() => {
+                    next_push.get_or_insert_with(|| Instant::now().max(last_push + BETWEEN_CHANGES));
+                    true
+                }
+                () = sleep_until(next_push.unwrap_or(last_push)), if next_push.is_some() => {
+                    (next_push, last_push) = (None, Instant::now());
+                    with_core(&weak, |core| core.send_update(UpdateKind::Change, SystemTime::now()))
+                }
             };
             if !is_alive {
                 return;
@@ -52,13 +72,31 @@ pub(super) fn run(core: &Arc<Core>) -> impl Future<Output = ()> + use<> {
     }
 }
 
-/// Runs a step while somebody else holds the core, and returns whether anybody does.
+/// Runs a step while somebody else holds the core, and returns whether anybody does. A step that panics is one that is left out.
 fn with_core(core: &Weak<Core>, step: impl FnOnce(&Core)) -> bool {
     let core = core.upgrade();
     core.is_some_and(|core| {
-        step(&core);
+        catch_hook(|| step(&core));
         true
     })
+}
+
+/// Waits until the process shuts down; for ever after it did so once.
+async fn shutdown(snapshots: &mut watch::Receiver<Arc<HealthSnapshot>>) {
+    let is_down = |snapshot: &Arc<HealthSnapshot>| snapshot.phase == Phase::ShuttingDown;
+    let was_down = is_down(&snapshots.borrow());
+    if was_down || snapshots.wait_for(is_down).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Sends viewers away: a server that shuts down waits for their connections.
+fn on_shutdown(core: &Core, (): ()) {
+    let subject = core.about.service.as_str();
+    let event = Event::new(EventKind::Lifecycle, Severity::Info, subject, "shutting down");
+    core.journal.record(event);
+    core.send_update(UpdateKind::Change, SystemTime::now());
+    core.hub.close();
 }
 
 /// What was received, or how many were lost before.
@@ -116,7 +154,6 @@ fn on_transition(core: &Core, transition: Received<GuardTransition>) {
         )
         .with("shadow", transition.shadow);
     core.journal.record_at(event, transition.at);
-    send_change(core);
 }
 
 fn on_error(core: &Core, event: Option<ErrorEvent>) {
@@ -129,7 +166,6 @@ fn on_error(core: &Core, event: Option<ErrorEvent>) {
         _ => return,
     };
     core.journal.record(error_event(&group, what));
-    send_change(core);
 }
 
 fn error_event(group: &ErrorGroup, what: &str) -> Event {
@@ -162,7 +198,6 @@ fn on_health(core: &Core, change: Received<HealthChange>) {
         .with("to", change.to.as_str())
         .with("failures", change.failures);
     core.journal.record_at(event, change.at);
-    send_change(core);
 }
 
 fn record_lost(core: &Core, kind: EventKind, what: &str, lost: u64) {
@@ -170,12 +205,6 @@ fn record_lost(core: &Core, kind: EventKind, what: &str, lost: u64) {
     let subject = core.about.service.as_str();
     core.journal
         .record(Event::new(kind, Severity::Warning, subject, text));
-}
-
-fn send_change(core: &Core) {
-    if core.hub.has_viewers() {
-        core.send_update(UpdateKind::Change, SystemTime::now());
-    }
 }
 
 fn words(state: &str) -> String {

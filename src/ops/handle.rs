@@ -37,6 +37,11 @@ impl Ops {
         Ops(Arc::new(core))
     }
 
+    #[cfg(test)]
+    pub(super) fn into_core(self) -> Arc<Core> {
+        self.0
+    }
+
     /// Installs the recorder for the whole process, and starts the rest as [`spawn`](Self::spawn) does.
     ///
     /// # Errors

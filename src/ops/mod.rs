@@ -4,6 +4,7 @@ mod access;
 mod api;
 mod builder;
 mod console;
+mod control;
 mod core;
 mod driver;
 mod guards;

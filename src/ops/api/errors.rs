@@ -2,17 +2,16 @@
 
 use std::time::SystemTime;
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use http::Uri;
 use serde_json::{Value, json};
 
-use super::{ApiResult, Problem, params::Params, state::ApiState, status::is_news};
+use super::{
+    ApiResult, Problem, params::Params, path::PathParams, state::ApiState, status::is_news,
+};
 use crate::{
     errors::{ErrorGroup, ErrorSample, Fingerprint, GroupStatus},
-    ops::time::unix,
+    ops::{core::Core, time::unix},
 };
 
 /// The groups in a frame of live push.
@@ -43,13 +42,17 @@ pub(super) async fn list(State(state): State<ApiState>, uri: Uri) -> ApiResult<J
 
 pub(super) async fn detail(
     State(state): State<ApiState>,
-    Path(fingerprint): Path<String>,
+    params: PathParams,
 ) -> ApiResult<Json<Value>> {
-    let found = fingerprint.parse::<Fingerprint>().ok();
-    let found = found.and_then(|fingerprint| state.core.errors.group(fingerprint));
-    let group =
-        found.ok_or_else(|| Problem::not_found("there is no error group of this fingerprint"))?;
+    let group = find(&state.core, &params)?;
     Ok(Json(object(&group, SystemTime::now())))
+}
+
+/// Returns the group that the path is about.
+pub(super) fn find(core: &Core, params: &PathParams) -> ApiResult<ErrorGroup> {
+    let fingerprint = params.get("fingerprint").parse::<Fingerprint>().ok();
+    let group = fingerprint.and_then(|fingerprint| core.errors.group(fingerprint));
+    group.ok_or_else(|| Problem::not_found("there is no error group of this fingerprint"))
 }
 
 /// Returns the groups of a frame.

@@ -24,9 +24,7 @@ pub(super) async fn require_identity(
     let changes_something = !matches!(parts.method, Method::GET | Method::HEAD);
     let opens_socket = parts.headers.contains_key(header::UPGRADE);
     if (changes_something || opens_socket) && !state.access.accepts_origin(&parts.headers) {
-        let detail =
-            "the request comes from a page of another origin: see AccessBuilder::trusted_origin";
-        return Problem::forbidden(detail).into_response();
+        return Problem::foreign_origin().into_response();
     }
     parts.extensions.insert(identity);
     next.run(Request::from_parts(parts, body)).await
@@ -44,7 +42,7 @@ fn refuse(method: &Method, path: &str, headers: &HeaderMap) -> Response {
             .any(|part| part == b"text/html")
     });
     if method == Method::GET && accepts_html {
-        return page::login_page();
+        return page::login_page(StatusCode::UNAUTHORIZED);
     }
     let problem = Problem::new(StatusCode::UNAUTHORIZED, "a token or a session is needed");
     let mut response = problem.into_response();
@@ -56,11 +54,7 @@ fn refuse(method: &Method, path: &str, headers: &HeaderMap) -> Response {
 }
 
 /// Adds the headers that tell browsers to run, embed and remember nothing.
-pub(super) async fn add_headers(
-    State(_): State<ApiState>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(super) async fn add_headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     let mut set = |name: HeaderName, value: &'static str| {

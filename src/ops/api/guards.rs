@@ -2,14 +2,10 @@
 
 use std::time::SystemTime;
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use serde_json::{Map, Value, json};
-use tokio::time::Instant;
 
-use super::{ApiResult, Problem, state::ApiState};
+use super::{ApiResult, Problem, path::PathParams, state::ApiState};
 use crate::{
     ops::{core::Core, guards::SeenTransition, time::unix},
     registry::{self, GuardAction, Snapshot, Stat},
@@ -31,8 +27,9 @@ pub(super) async fn list(State(state): State<ApiState>) -> Json<Value> {
 
 pub(super) async fn detail(
     State(state): State<ApiState>,
-    Path((kind, name)): Path<(String, String)>,
+    params: PathParams,
 ) -> ApiResult<Json<Value>> {
+    let (kind, name) = (params.get("kind"), params.get("name"));
     let all = registry::snapshots();
     let found = all
         .iter()
@@ -63,14 +60,16 @@ fn object(core: &Core, guard: &Snapshot, now: SystemTime, transitions: usize) ->
     let strip = history.strip(kind, name, state, started, now);
     let seen = history.transitions(kind, name).take(transitions);
     let seen: Vec<_> = seen.map(transition).collect();
-    let since = history
-        .transitions(kind, name)
-        .find(|seen| seen.key.is_none());
-    let since = since.map(|seen| unix(seen.at));
+    let since = history.since(kind, name).map(unix);
     drop(history);
+    let holds = core.holds();
+    let hold = holds.get(kind, name);
+    let held_until = hold.map(|hold| unix(hold.until_at));
+    let held = hold.map(|hold| hold.action.as_str());
+    drop(holds);
     json!({
         "kind": kind, "name": name, "state": state, "stats": stats(guard), "since": since,
-        "controls": controls(guard.actions()), "held_until": held_until(core, kind, name, now),
+        "controls": controls(guard.actions()), "held_until": held_until, "held": held,
         "strip": strip, "transitions": seen,
     })
 }
@@ -86,15 +85,6 @@ fn stats(guard: &Snapshot) -> Map<String, Value> {
         (name.to_owned(), value)
     });
     stats.collect()
-}
-
-fn held_until(core: &Core, kind: &str, name: &str, now: SystemTime) -> Option<f64> {
-    let holds = core.holds();
-    let left = holds
-        .get(kind, name)?
-        .until
-        .saturating_duration_since(Instant::now());
-    Some(unix(now + left))
 }
 
 fn transition(seen: &SeenTransition) -> Value {
@@ -115,7 +105,10 @@ fn controls(actions: &[GuardAction]) -> Vec<&'static str> {
             "shadow",
             has(GuardAction::ShadowOn) && has(GuardAction::ShadowOff),
         ),
-        ("release", has(GuardAction::Reset)),
+        (
+            "release",
+            has(GuardAction::ForceOpen) || has(GuardAction::Disable) || has(GuardAction::ShadowOn),
+        ),
     ];
     let words = words.into_iter().filter(|(_, is_there)| *is_there);
     words.map(|(word, _)| word).collect()

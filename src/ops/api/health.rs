@@ -1,14 +1,12 @@
 //! `GET api/v1/health`: the components, in detail; `GET health`: the document of other tools.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
+use http::{HeaderMap, Uri, header};
 use serde_json::{Value, json};
 
-use super::{ApiResult, Problem, state::ApiState};
+use super::{ApiResult, Problem, params::Params, path::PathParams, state::ApiState};
 use crate::ops::{
-    health::{ComponentSnapshot, HealthSnapshot},
+    health::{ComponentSnapshot, HealthDocument, HealthFormat, HealthSnapshot},
     time::unix,
 };
 
@@ -18,10 +16,10 @@ pub(super) async fn list(State(state): State<ApiState>) -> Json<Value> {
 
 pub(super) async fn detail(
     State(state): State<ApiState>,
-    Path(name): Path<String>,
+    params: PathParams,
 ) -> ApiResult<Json<Value>> {
     let snapshot = state.core.health.snapshot();
-    let component = snapshot.component(&name);
+    let component = snapshot.component(params.get("name"));
     let component =
         component.ok_or_else(|| Problem::not_found("there is no component of this name"))?;
     Ok(Json(object(component)))
@@ -51,6 +49,18 @@ fn object(component: &ComponentSnapshot) -> Value {
     })
 }
 
-pub(super) async fn document(State(state): State<ApiState>) -> Json<Value> {
-    Json(health(&state.core.health.snapshot()))
+/// `GET health`: in the form of the `Accept` header, or for people with `?verbose`. Who asks has a role, and so sees details.
+pub(super) async fn document(
+    State(state): State<ApiState>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> ApiResult<HealthDocument> {
+    let is_verbose = Params::parse(&uri, &["verbose"])?.text("verbose")
+        .is_some_and(|value| !matches!(value, "0" | "false"));
+    let accept = headers.get(header::ACCEPT);
+    let format = match is_verbose {
+        true => HealthFormat::Text,
+        false => HealthFormat::negotiate(accept.and_then(|accept| accept.to_str().ok())),
+    };
+    Ok(HealthDocument::new(&state.core.health.snapshot(), format, true))
 }

@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    sync::{Arc, Weak},
     time::{Duration, SystemTime},
 };
 
@@ -9,7 +10,7 @@ use axum::{
     Extension,
     extract::{
         State, WebSocketUpgrade,
-        ws::{CloseFrame, Message, Utf8Bytes, WebSocket},
+        ws::{CloseFrame, Message, Utf8Bytes, WebSocket, rejection::WebSocketUpgradeRejection},
     },
     response::{
         IntoResponse, Response,
@@ -17,71 +18,83 @@ use axum::{
     },
 };
 use futures_util::stream;
-use http::{HeaderName, HeaderValue, StatusCode, Uri};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
-
-use super::{
-    ApiResult, Problem, params::Params, sections::overview_of, state::ApiState, status::greeting,
+use http::{HeaderName, HeaderValue, StatusCode, Uri, request::Parts};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval, timeout},
 };
+
+use super::{ApiResult, Problem, params::Params, state::ApiState, status::greeting};
 use crate::ops::{
-    Identity,
+    Access, Identity,
     core::Core,
-    push::{Channel, Channels, EVERY, Seat, UpdateKind, Viewer, unknown_channel},
+    push::{Channels, EVERY, Next, NoSeat, Seat, Viewer, unknown_channel},
 };
 
 /// The longest message of a viewer.
 const MAX_MESSAGE: usize = 4 * 1_024;
 /// How long a viewer may take for one frame.
 const SEND_LIMIT: Duration = Duration::from_secs(5);
-/// How often a silent connection is tried, below the usual idle limits of proxies.
+/// How often a connection is tried, below the usual idle limits of proxies, and whether its viewer may still see.
 const PING: Duration = Duration::from_secs(15);
 /// How long a connection may be silent.
 const SILENCE: Duration = Duration::from_secs(45);
 const DEFAULT_EVERY: u64 = 2;
 
-const TOO_SLOW: u16 = 4408;
-const TOO_MANY: &str = "all places for viewers are taken";
+/// Why the server ends a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    GoingAway,
+    Unauthorized,
+    TooSlow,
+    /// The viewer has gone, or is silent.
+    Gone,
+}
 
 pub(super) async fn socket(
     State(state): State<ApiState>,
     Extension(identity): Extension<Identity>,
-    uri: Uri,
-    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+    parts: Parts,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> ApiResult<Response> {
-    let viewer = viewer(&state, &identity, &uri)?;
+    let viewer = viewer(&state, &identity, &parts.uri)?;
     let upgrade = upgrade.map_err(|_| {
         Problem::invalid(
             "upgrade",
             "this is a WebSocket; api/v1/events has the same as server-sent events",
         )
     })?;
-    let seat = seat(&state)?;
+    let watch = Watch::new(&state, viewer, identity, parts)?;
     let upgrade = upgrade
         .max_message_size(MAX_MESSAGE)
         .max_frame_size(MAX_MESSAGE);
-    Ok(upgrade.on_upgrade(async move |socket| serve(&state.core, socket, viewer, seat).await))
+    Ok(upgrade.on_upgrade(async move |mut socket| {
+        let end = serve(watch, &mut socket).await;
+        close(socket, end).await;
+    }))
 }
 
 pub(super) async fn events(
     State(state): State<ApiState>,
     Extension(identity): Extension<Identity>,
-    uri: Uri,
+    parts: Parts,
 ) -> ApiResult<Response> {
-    let mut viewer = viewer(&state, &identity, &uri)?;
-    let seat = seat(&state)?;
-    let hello = hello(&state.core, &mut viewer);
-    let frames = stream::unfold(
-        (Some(hello), viewer, seat, state.core),
-        async |(hello, mut viewer, mut seat, core)| {
-            let frame = match hello {
-                Some(hello) => hello,
-                None => next_frame(&core, &mut viewer, &mut seat).await,
-            };
-            let event = Ok::<_, Infallible>(Event::default().data(frame));
-            Some((event, (None, viewer, seat, core)))
-        },
-    );
-    let mut response = Sse::new(frames)
+    let viewer = viewer(&state, &identity, &parts.uri)?;
+    let mut watch = Watch::new(&state, viewer, identity, parts)?;
+    // A task of its own, since nobody polls the body of a viewer that takes nothing. The frame that waits is all there is.
+    let (frames, mut waiting) = mpsc::channel(1);
+    tokio::spawn(async move {
+        while let Ok(frame) = watch.next_until(frames.closed()).await {
+            if !matches!(timeout(SEND_LIMIT, frames.send(frame)).await, Ok(Ok(()))) {
+                return;
+            }
+        }
+    });
+    let events = stream::poll_fn(move |context| {
+        let frame = waiting.poll_recv(context);
+        frame.map(|frame| frame.map(|frame| Ok::<_, Infallible>(Event::default().data(frame))))
+    });
+    let mut response = Sse::new(events)
         .keep_alive(KeepAlive::new().interval(PING))
         .into_response();
     // Or nginx collects the frames of a while.
@@ -109,91 +122,147 @@ fn viewer(state: &ApiState, identity: &Identity, uri: &Uri) -> ApiResult<Viewer>
     ))
 }
 
-fn seat(state: &ApiState) -> ApiResult<Seat> {
-    let seat = state.core.hub.join();
-    seat.ok_or_else(|| Problem::new(StatusCode::TOO_MANY_REQUESTS, TOO_MANY))
+/// A viewer with its seat. It does not hold what it looks at, and so ends with it.
+struct Watch {
+    core: Weak<Core>,
+    access: Access,
+    viewer: Viewer,
+    seat: Seat,
+    /// Who looks, and how it was known.
+    identity: Identity,
+    parts: Parts,
+    is_new: bool,
+    checked: Instant,
 }
 
-/// Returns the first frame.
-fn hello(core: &Core, viewer: &mut Viewer) -> String {
-    let now = SystemTime::now();
-    let update = core.present(now);
-    if viewer.wants(Channel::Metrics) {
-        overview_of(core, &update, now);
+impl Watch {
+    fn new(
+        state: &ApiState,
+        viewer: Viewer,
+        identity: Identity,
+        parts: Parts,
+    ) -> ApiResult<Self> {
+        let seat = state.core.hub.join().map_err(|error| match error {
+            NoSeat::Full => Problem::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "all places for viewers are taken",
+            ),
+            NoSeat::Closed => {
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the service shuts down")
+            }
+        })?;
+        Ok(Watch {
+            core: Arc::downgrade(&state.core),
+            access: state.access.clone(),
+            viewer,
+            seat,
+            identity,
+            parts,
+            is_new: true,
+            checked: Instant::now(),
+        })
     }
-    viewer.hello(&update)
-}
 
-/// Waits for the next frame. Cancel safe: an update that was taken is in the viewer.
-async fn next_frame(core: &Core, viewer: &mut Viewer, seat: &mut Seat) -> String {
-    loop {
-        let frame = match seat.next().await {
-            Some(update) => viewer.on_update(&update),
-            // It has lost some, and begins anew.
-            None => Some(hello(core, viewer)),
-        };
-        if let Some(frame) = frame {
-            return frame;
+    /// Waits for the next frame. Cancel safe: an update that was taken is in the viewer.
+    async fn next(&mut self) -> Result<String, End> {
+        loop {
+            if self.is_new {
+                let update = self.core()?.first(SystemTime::now());
+                self.is_new = false;
+                return Ok(self.viewer.hello(&update));
+            }
+            match self.seat.next().await {
+                Next::Update(update) => {
+                    self.check()?;
+                    if let Some(frame) = self.viewer.on_update(&update) {
+                        return Ok(frame);
+                    }
+                }
+                // It begins anew.
+                Next::Lost => self.is_new = true,
+                Next::Closed => return Err(End::GoingAway),
+            }
         }
+    }
+
+    /// Waits for the next frame, unless the viewer goes before.
+    async fn next_until(&mut self, gone: impl Future<Output = ()>) -> Result<String, End> {
+        tokio::select! {
+            frame = self.next() => frame,
+            () = gone => Err(End::Gone),
+        }
+    }
+
+    /// Does what the viewer asks for, and returns the answer.
+    fn answer(&mut self, message: &str) -> Result<String, End> {
+        let present = self.core()?.present(SystemTime::now());
+        Ok(self.viewer.on_message(message, &present))
+    }
+
+    /// Looks from time to time whether the viewer may still see: sessions end, and users lose roles.
+    fn check(&mut self) -> Result<(), End> {
+        let now = Instant::now();
+        if now.duration_since(self.checked) < PING {
+            return Ok(());
+        }
+        self.checked = now;
+        match self.access.identify(&self.parts, now) {
+            Some(identity) if identity == self.identity => Ok(()),
+            _ => Err(End::Unauthorized),
+        }
+    }
+
+    fn core(&self) -> Result<Arc<Core>, End> {
+        self.core.upgrade().ok_or(End::GoingAway)
     }
 }
 
 /// Serves a viewer until it goes, is too slow, or is silent for too long.
-async fn serve(core: &Core, mut socket: WebSocket, mut viewer: Viewer, mut seat: Seat) {
-    let hello = hello(core, &mut viewer);
-    if !send(&mut socket, Message::text(hello)).await {
-        return;
-    }
+async fn serve(mut watch: Watch, socket: &mut WebSocket) -> End {
     let mut pings = interval(PING);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut heard = Instant::now();
     loop {
         let message = tokio::select! {
-            frame = next_frame(core, &mut viewer, &mut seat) => Message::text(frame),
-            message = socket.recv() => match message {
-                Some(Ok(Message::Text(text))) => {
-                    heard = Instant::now();
-                    let update = core.present(SystemTime::now());
-                    Message::text(viewer.on_message(&text, &update))
+            frame = watch.next() => frame.map(Message::text),
+            message = socket.recv() => {
+                heard = Instant::now();
+                match message {
+                    Some(Ok(Message::Text(text))) => watch.answer(&text).map(Message::text),
+                    Some(Ok(Message::Close(_)) | Err(_)) | None => Err(End::Gone),
+                    // The socket answers pings by itself.
+                    Some(Ok(_)) => continue,
                 }
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
-                Some(Ok(_)) => {
-                    heard = Instant::now();
-                    continue;
-                }
-            },
-            _ = pings.tick() => {
-                if heard.elapsed() > SILENCE {
-                    return;
-                }
-                Message::Ping(Default::default())
+            }
+            _ = pings.tick() => match heard.elapsed() > SILENCE {
+                true => Err(End::Gone),
+                false => Ok(Message::Ping(Default::default())),
             }
         };
-        if !send(&mut socket, message).await {
-            return;
+        let sent = match message {
+            Ok(message) => timeout(SEND_LIMIT, socket.send(message)).await,
+            Err(end) => return end,
+        };
+        match sent {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return End::Gone,
+            Err(_) => return End::TooSlow,
         }
     }
 }
 
-/// Sends a message, and returns whether the viewer took it in time.
-async fn send(socket: &mut WebSocket, message: Message) -> bool {
-    match timeout(SEND_LIMIT, socket.send(message)).await {
-        Ok(sent) => sent.is_ok(),
-        Err(_) => {
-            let close = Message::Close(Some(CloseFrame {
-                code: TOO_SLOW,
-                reason: Utf8Bytes::from_static("too slow"),
-            }));
-            // It takes nothing, so this is at most put into its buffer.
-            let _ = timeout(Duration::ZERO, socket.send(close)).await;
-            false
-        }
-    }
-}
-
-/// Tells all viewers at once that something was changed.
-pub(super) fn push_change(core: &Core) {
-    if core.hub.has_viewers() {
-        core.send_update(UpdateKind::Change, SystemTime::now());
-    }
+/// Says why the connection ends, where that can be said.
+async fn close(mut socket: WebSocket, end: End) {
+    let (code, reason) = match end {
+        End::GoingAway => (1001, "going away"),
+        End::Unauthorized => (4401, "not authorized"),
+        End::TooSlow => (4408, "too slow"),
+        End::Gone => return,
+    };
+    let close = Message::Close(Some(CloseFrame {
+        code,
+        reason: Utf8Bytes::from_static(reason),
+    }));
+    // One that takes nothing gets this as the last thing in its buffer, if at all.
+    let _ = timeout(SEND_LIMIT, socket.send(close)).await;
 }

@@ -1,16 +1,12 @@
 //! Sessions: they begin with a token or a link, and end with a logout.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use axum::{
-    Form,
-    extract::{Query, State},
-    response::{IntoResponse, Response},
-};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::{extract::State, response::Response};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use tokio::time::{Instant, sleep};
 
-use super::{page, problem::Problem, state::ApiState};
+use super::{ApiResult, page, params::Params, path::Body, problem::Problem, state::ApiState};
 use crate::ops::{
     access::Identity,
     journal::{Event, EventKind, Severity},
@@ -23,14 +19,15 @@ const SLOW_DOWN: Duration = Duration::from_millis(500);
 pub(super) async fn link(
     State(state): State<ApiState>,
     headers: HeaderMap,
-    Query(query): Query<BTreeMap<String, String>>,
-) -> Response {
-    let Some(code) = query.get("code") else {
-        return page::login_page();
+    uri: Uri,
+) -> ApiResult<Response> {
+    let params = Params::parse(&uri, &["code"])?;
+    let Some(code) = params.text("code") else {
+        return Ok(page::login_page(StatusCode::OK));
     };
     match state.access.redeem_code(code, Instant::now()) {
         Some(identity) => begin(&state, identity, &headers),
-        None => fail(&state, "the link was used already, or is too old").await,
+        None => Err(failure(&state, "the link was used already, or is too old").await),
     }
 }
 
@@ -38,16 +35,15 @@ pub(super) async fn link(
 pub(super) async fn token(
     State(state): State<ApiState>,
     headers: HeaderMap,
-    Form(form): Form<BTreeMap<String, String>>,
-) -> Response {
+    body: Body,
+) -> ApiResult<Response> {
     if !state.access.accepts_origin(&headers) {
-        return Problem::forbidden("the request comes from a page of another origin")
-            .into_response();
+        return Err(Problem::foreign_origin());
     }
-    let token = form.get("token").map(|token| token.trim());
-    match token.and_then(|token| state.access.identify_token(token)) {
+    let token = body.form_field("token")?.unwrap_or_default();
+    match state.access.identify_token(token.trim()) {
         Some(identity) => begin(&state, identity, &headers),
-        None => fail(&state, "the token is unknown").await,
+        None => Err(failure(&state, "the token is unknown").await),
     }
 }
 
@@ -56,43 +52,37 @@ pub(super) async fn logout(State(state): State<ApiState>, headers: HeaderMap) ->
     see_console(state.access.end_session(&headers))
 }
 
-fn begin(state: &ApiState, identity: Identity, headers: &HeaderMap) -> Response {
-    let role = identity.role();
-    match state
+fn begin(state: &ApiState, identity: Identity, headers: &HeaderMap) -> ApiResult<Response> {
+    let role = identity.role().as_str();
+    let cookie = state
         .access
-        .begin_session(identity, headers, Instant::now())
-    {
-        Ok(cookie) => {
-            let text = format!("logged in as {role:?}").to_lowercase();
-            let subject = state.core.about.service.as_str();
-            let event = Event::new(EventKind::Control, Severity::Info, subject, text);
-            state.core.journal.record(event);
-            see_console(cookie)
-        }
-        Err(_) => {
-            let detail = "the system has no random numbers";
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response()
-        }
-    }
+        .begin_session(identity, headers, Instant::now());
+    let cookie = cookie.map_err(|_| {
+        let detail = "the system has no random numbers";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+    })?;
+    let text = format!("logged in as {role}");
+    let subject = state.core.about.service.as_str();
+    let event = Event::new(EventKind::Control, Severity::Info, subject, text);
+    state.core.journal.record(event);
+    Ok(see_console(cookie))
 }
 
-/// Answers a failed login late. Whoever has the right token is never kept waiting by others.
-async fn fail(state: &ApiState, detail: &str) -> Response {
+/// Makes the answer to a failed login late. Whoever has the right token is never kept waiting by others.
+async fn failure(state: &ApiState, detail: &str) -> Problem {
     let Some(_slowed) = state.slow_down() else {
         let detail = "too many logins fail at the same time";
-        return Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).into_response();
+        return Problem::new(StatusCode::TOO_MANY_REQUESTS, detail);
     };
     sleep(SLOW_DOWN).await;
-    Problem::new(StatusCode::UNAUTHORIZED, detail).into_response()
+    Problem::new(StatusCode::UNAUTHORIZED, detail)
 }
 
 /// Sends the browser to the page, which is in the same folder.
 fn see_console(cookie: String) -> Response {
-    let mut response = StatusCode::SEE_OTHER.into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::LOCATION, HeaderValue::from_static("./"));
+    let mut response = page::see(StatusCode::SEE_OTHER, page::INDEX);
     if let Ok(cookie) = HeaderValue::try_from(cookie) {
-        headers.insert(header::SET_COOKIE, cookie);
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
     response
 }

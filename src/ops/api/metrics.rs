@@ -1,13 +1,10 @@
 //! `GET api/v1/metrics`: families, one of them, and queries.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use http::Uri;
 use serde_json::{Value, json};
 
-use super::{ApiResult, Problem, params::Params, state::ApiState};
+use super::{ApiResult, Problem, params::Params, path::PathParams, state::ApiState};
 use crate::ops::{
     recorder::FamilyInfo,
     series::{Aggregation, Query, QueryError, QueryResult},
@@ -24,13 +21,14 @@ pub(super) async fn families(State(state): State<ApiState>) -> Json<Value> {
 
 pub(super) async fn detail(
     State(state): State<ApiState>,
-    Path(name): Path<String>,
+    params: PathParams,
 ) -> ApiResult<Json<Value>> {
+    let name = params.get("name");
     let recorder = &state.core.recorder;
     let families = recorder.families();
     let found = families.iter().find(|family| family.name == name);
     let found = found.ok_or_else(|| Problem::not_found("there is no metric of this name"))?;
-    let query = Query::new(&name).by(["*"]).limit(DETAIL_LINES);
+    let query = Query::new(name).by(["*"]).limit(DETAIL_LINES);
     let mut detail = family(found);
     detail["last_5m"] = result(&query, recorder.query(&query).map_err(problem)?);
     Ok(Json(detail))

@@ -10,7 +10,7 @@ use super::{
     ApiResult,
     params::{HistoryRange, Params},
     state::ApiState,
-    status::{CALLS, DURATIONS, FAILED},
+    status::{CALLS, FAILED, durations, in_flight, single},
 };
 use crate::{
     Outcome,
@@ -45,14 +45,15 @@ pub(in crate::ops) fn overview(core: &Core, range: HistoryRange, now: SystemTime
         Some(failed.unwrap_or(0.0) / all)
     });
     let error_ratio: Line = error_ratio.collect();
-    let quantile = |q| latency(recorder, range, end, q);
+    let line = |query| first_line(recorder, &of_range(query, range, end));
+    let quantile = |q| line(durations().aggregate(Aggregation::Quantile(q)));
     json!({
         "range": range.as_str(),
         "step": range.step().as_secs(),
         "end": end,
         "calls": Outcome::ALL.iter().map(|outcome| (outcome.as_str(), of(outcome.as_str()))).collect::<BTreeMap<_, _>>(),
         "latency": {"p50": quantile(0.5), "p95": quantile(0.95), "p99": quantile(0.99)},
-        "in_flight": in_flight(recorder, range, end),
+        "in_flight": line(in_flight()),
         "error_ratio": error_ratio,
         "marks": marks(core, range, now),
     })
@@ -75,26 +76,16 @@ fn calls(recorder: &Recorder, range: HistoryRange, end: u64) -> BTreeMap<String,
     lines.collect()
 }
 
-fn latency(recorder: &Recorder, range: HistoryRange, end: u64, q: f64) -> Line {
-    let line = |name: &&str| {
-        let query = Query::new(*name).aggregate(Aggregation::Quantile(q));
-        first_line(recorder, &of_range(query, range, end))
-    };
-    DURATIONS.iter().find_map(line).unwrap_or_default()
-}
-
-fn in_flight(recorder: &Recorder, range: HistoryRange, end: u64) -> Line {
-    let query = Query::new("http_server_active_requests").aggregate(Aggregation::Sum);
-    first_line(recorder, &of_range(query, range, end)).unwrap_or_default()
-}
-
 fn of_range(query: Query, range: HistoryRange, end: u64) -> Query {
     query.range(range.range()).step(range.step()).end(end)
 }
 
-fn first_line(recorder: &Recorder, query: &Query) -> Option<Line> {
-    let line = recorder.query(query).ok()?.series.into_iter().next()?;
-    Some(line.points.into_iter().map(|(_, number)| number).collect())
+/// Returns the only line of a query; an empty one without any series.
+fn first_line(recorder: &Recorder, query: &Query) -> Line {
+    let lines = recorder.query(query).unwrap_or_default().series;
+    let points = lines.into_iter().next().map(|line| line.points);
+    let points = points.unwrap_or_default().into_iter();
+    points.map(|(_, number)| number).collect()
 }
 
 fn sum<'a>(lines: impl Iterator<Item = &'a Line>, steps: usize) -> Line {
@@ -126,20 +117,16 @@ pub(in crate::ops) fn point(core: &Core, now: SystemTime) -> Value {
         Some((outcome, number))
     });
     let quantile = |q| {
-        let line = |name: &&str| {
-            let query = Query::new(*name).aggregate(Aggregation::Quantile(q));
-            super::status::single(recorder, &last(query))
-        };
-        DURATIONS.iter().find_map(line)
+        let query = durations().aggregate(Aggregation::Quantile(q));
+        single(recorder, &last(query))
     };
-    let in_flight = Query::new("http_server_active_requests").aggregate(Aggregation::Sum);
     json!({
         "at": end,
         "calls": calls.collect::<BTreeMap<_, _>>(),
         "p50": quantile(0.5),
         "p95": quantile(0.95),
         "p99": quantile(0.99),
-        "in_flight": super::status::single(recorder, &last(in_flight)),
+        "in_flight": single(recorder, &last(in_flight())),
     })
 }
 

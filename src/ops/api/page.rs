@@ -3,38 +3,45 @@
 use axum::{
     extract::OriginalUri,
     response::{IntoResponse, Response},
+    routing::get,
 };
-use http::{HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderValue, Method, StatusCode, header};
 
-use super::problem::Problem;
+use super::{ApiResult, Route, path::PathParams, problem::Problem};
 use crate::ops::console::{Asset, assets};
 
+/// The page, wherever the console is mounted: `/ops` and `/ops/` are not both there for everybody who nests a router.
+pub(super) const INDEX: &str = "index.html";
 /// The files that the login page needs; they say nothing about the service.
 const PUBLIC: [&str; 3] = ["login-", "app-", "icon-"];
 
-/// Serves a file of the page.
-pub(super) async fn get(method: Method, OriginalUri(original): OriginalUri, uri: Uri) -> Response {
-    if !matches!(method, Method::GET | Method::HEAD) {
-        let detail = "files can be read only";
-        return Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail).into_response();
-    }
-    match uri.path().trim_start_matches('/') {
-        "" | "index.html" => index(original.path()),
-        path => match path.strip_prefix("assets/").and_then(assets::find) {
-            Some(asset) => file(asset),
-            None => Problem::not_found("there is no such file").into_response(),
-        },
+/// Returns the routes of the files.
+pub(super) fn files() -> [Route; 3] {
+    [
+        ("/", get(folder)),
+        ("/index.html", get(async || page(assets::index()))),
+        ("/assets/{file}", get(asset)),
+    ]
+}
+
+async fn asset(params: PathParams) -> ApiResult<Response> {
+    let found = assets::find(params.get("file")).map(file);
+    found.ok_or_else(|| Problem::not_found("there is no such file"))
+}
+
+/// Serves the page, whose addresses are relative: without the slash at the end, they would lead elsewhere.
+async fn folder(OriginalUri(original): OriginalUri) -> Response {
+    match original.path().rsplit('/').next() {
+        None | Some("") => page(assets::index()),
+        // Relative, since a proxy may have removed a prefix.
+        Some(last) => see(StatusCode::PERMANENT_REDIRECT, &format!("{last}/{INDEX}")),
     }
 }
 
-/// Serves the page, whose addresses are relative: they need the slash at the end of its folder.
-fn index(path: &str) -> Response {
-    let folder = path.rsplit('/').next().unwrap_or_default();
-    if folder.is_empty() || folder == "index.html" {
-        return page(assets::index());
-    }
-    let mut response = StatusCode::PERMANENT_REDIRECT.into_response();
-    if let Ok(location) = HeaderValue::try_from(format!("{folder}/")) {
+/// Sends a browser to another address.
+pub(super) fn see(status: StatusCode, location: &str) -> Response {
+    let mut response = status.into_response();
+    if let Ok(location) = HeaderValue::try_from(location) {
         response.headers_mut().insert(header::LOCATION, location);
     }
     response
@@ -45,15 +52,15 @@ pub(super) fn public_file(method: &Method, path: &str) -> Option<Response> {
     let name = path.rsplit_once("assets/")?.1;
     let is_public = PUBLIC.iter().any(|prefix| name.starts_with(prefix));
     let is_style = name.ends_with(".css") || name.ends_with(".svg") || name.starts_with("login-");
-    (method == Method::GET && is_public && is_style)
+    (matches!(*method, Method::GET | Method::HEAD) && is_public && is_style)
         .then(|| assets::find(name).map(file))
         .flatten()
 }
 
-/// Returns the login page, for who is not known yet.
-pub(super) fn login_page() -> Response {
+/// Returns the login page.
+pub(super) fn login_page(status: StatusCode) -> Response {
     let mut response = page(assets::login());
-    *response.status_mut() = StatusCode::UNAUTHORIZED;
+    *response.status_mut() = status;
     response
 }
 

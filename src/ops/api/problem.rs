@@ -50,6 +50,13 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, detail)
     }
 
+    /// The request was sent by a page that is not the console.
+    pub(crate) fn foreign_origin() -> Self {
+        Problem::forbidden(
+            "the request comes from a page of another origin: see AccessBuilder::trusted_origin",
+        )
+    }
+
     pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
         Problem::new(StatusCode::FORBIDDEN, detail)
     }

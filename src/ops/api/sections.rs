@@ -50,7 +50,7 @@ pub(in crate::ops) fn update(
         Some(before) => (before.seq_of_routes, before.routes.clone()),
         None => (
             seq,
-            json(&routes::routes(&core.recorder, HistoryRange::FiveMinutes)),
+            json(&routes::routes(core, HistoryRange::FiveMinutes)),
         ),
     };
     let sections = Sections {
@@ -60,10 +60,13 @@ pub(in crate::ops) fn update(
         health: json(&health::health(&snapshot)),
         errors: json(&errors::pushed(groups, at)),
     };
-    let events = match kind {
-        UpdateKind::Change => core.journal.after(shown, MAX_EVENTS, |_| true),
+    let mut events = match kind {
+        UpdateKind::Change => core.journal.after(shown, usize::MAX, |_| true),
         UpdateKind::Tick => Vec::new(),
     };
+    // Of more than a person can read, the latest. The others are in the journal.
+    events.drain(..events.len().saturating_sub(MAX_EVENTS));
+    let newest_event = events.last().map(|event| event.seq());
     let events: Vec<Value> = events.iter().map(|event| event.to_json()).collect();
     let mut changed = sections.changed_since(before);
     if !events.is_empty() {
@@ -79,10 +82,10 @@ pub(in crate::ops) fn update(
         guards: sections.guards.clone(),
         health: sections.health.clone(),
         errors: sections.errors.clone(),
-        journal: json(&journal::latest(&core.journal)),
         events: (!events.is_empty()).then(|| json(&Value::Array(events))),
+        newest_event,
         changed,
-        overview: OnceLock::new(),
+        first: OnceLock::new(),
     };
     (sections, update)
 }
@@ -107,11 +110,14 @@ impl Sections {
     }
 }
 
-/// Returns the history for a first frame, made once per update.
-pub(super) fn overview_of(core: &Core, update: &Update, now: SystemTime) {
-    update
-        .overview
-        .get_or_init(|| json(&overview::overview(core, HistoryRange::FiveMinutes, now)));
+/// Returns the history for a first frame.
+pub(in crate::ops) fn overview(core: &Core, now: SystemTime) -> Arc<str> {
+    json(&overview::overview(core, HistoryRange::FiveMinutes, now))
+}
+
+/// Returns the latest events for a first frame.
+pub(in crate::ops) fn journal(core: &Core) -> Arc<str> {
+    json(&journal::latest(&core.journal))
 }
 
 fn json(value: &Value) -> Arc<str> {

@@ -26,8 +26,8 @@ const PRESENT: Duration = Duration::from_secs(10);
 pub(super) const NEWS: Duration = Duration::from_secs(15 * 60);
 /// The most things that need attention in one status.
 const MAX_ATTENTION: usize = 20;
-/// Names of the durations of served calls, of which the first that there is counts.
-pub(super) const DURATIONS: [&str; 3] = [
+/// Names of the durations of served calls.
+const DURATIONS: [&str; 3] = [
     "http_server_request_duration_seconds",
     "rpc_server_call_duration_seconds",
     "http_request_duration_seconds",
@@ -118,12 +118,13 @@ pub(in crate::ops) fn shared_members(
             "health_not_healthy": not_healthy.count(),
         },
         "dropped": {
+            "series": core.recorder.dropped_series(),
             "journal": core.journal.dropped(),
             "frames": core.hub.dropped(),
             "transitions": core.guards().dropped(),
             "error_groups": core.errors.evicted(),
         },
-        "attention": attention(guards, groups, health, now),
+        "attention": attention(core, guards, groups, health, now),
     });
     match value {
         Value::Object(members) => members,
@@ -132,28 +133,16 @@ pub(in crate::ops) fn shared_members(
 }
 
 fn calls(recorder: &Recorder) -> Value {
-    let rate = |query: Query| {
-        let query = query.aggregate(Aggregation::Count).step(PRESENT);
+    let present = |query: Query, aggregation| {
+        let query = query.range(PRESENT).step(PRESENT).aggregate(aggregation);
         single(recorder, &query)
     };
-    let served = || {
-        let query = Query::new(CALLS).range(PRESENT);
-        query.filter(Filter::is("kind", "server"))
-    };
-    let all = rate(served());
+    let served = || Query::new(CALLS).filter(Filter::is("kind", "server"));
+    let all = present(served(), Aggregation::Count);
     // A failure of whatever kind, but nothing that the caller did.
-    let failed = rate(served().filter(Filter::one_of("outcome", FAILED)));
-    let quantile = |q| {
-        let found = DURATIONS.iter().find_map(|name| {
-            let query = Query::new(*name).range(PRESENT).step(PRESENT);
-            single(recorder, &query.aggregate(Aggregation::Quantile(q)))
-        });
-        json!(found)
-    };
-    let in_flight = IN_FLIGHT.iter().find_map(|name| {
-        let query = Query::new(*name).range(PRESENT).step(PRESENT);
-        single(recorder, &query.aggregate(Aggregation::Sum))
-    });
+    let failed = served().filter(Filter::one_of("outcome", FAILED));
+    let failed = present(failed, Aggregation::Count);
+    let quantile = |q| present(durations(), Aggregation::Quantile(q));
     let ratio = all
         .filter(|all| *all > 0.0)
         .map(|all| failed.unwrap_or(0.0) / all);
@@ -163,9 +152,26 @@ fn calls(recorder: &Recorder) -> Value {
         "p50_seconds": quantile(0.5),
         "p95_seconds": quantile(0.95),
         "p99_seconds": quantile(0.99),
-        "in_flight": in_flight,
+        "in_flight": in_flight_now(recorder),
         "oldest_seconds": null,
     })
+}
+
+/// Returns a query of the durations of all calls that were served, of whatever protocol.
+pub(super) fn durations() -> Query {
+    let [first, others @ ..] = DURATIONS;
+    others.into_iter().fold(Query::new(first), Query::and)
+}
+
+/// Returns a query of the calls of servers in flight.
+pub(super) fn in_flight() -> Query {
+    let [first, second] = IN_FLIGHT;
+    Query::new(first).and(second).aggregate(Aggregation::Sum)
+}
+
+fn in_flight_now(recorder: &Recorder) -> Option<f64> {
+    let second = Duration::from_secs(1);
+    single(recorder, &in_flight().range(second).step(second))
 }
 
 /// The outcomes that are failures.
@@ -188,13 +194,14 @@ fn is_quiet(guard: &Snapshot) -> bool {
 }
 
 fn attention(
+    core: &Core,
     guards: &[Snapshot],
     groups: &[ErrorGroup],
     health: &HealthSnapshot,
     now: SystemTime,
 ) -> Vec<Value> {
     let guards = guards.iter().filter(|guard| !is_quiet(guard));
-    let guards = guards.map(|guard| guard_attention(guard, now));
+    let guards = guards.map(|guard| guard_attention(core, guard, now));
     let components = health.components.iter().filter(|each| {
         matches!(
             each.status,
@@ -242,7 +249,7 @@ pub(super) fn is_news(group: &ErrorGroup, now: SystemTime) -> bool {
     group.status() == GroupStatus::Open && age < NEWS
 }
 
-fn guard_attention(guard: &Snapshot, now: SystemTime) -> Value {
+fn guard_attention(core: &Core, guard: &Snapshot, now: SystemTime) -> Value {
     let open_for = match guard.stat("open_for_seconds") {
         Some(Stat::Number(seconds)) => Some(*seconds),
         _ => None,
@@ -259,6 +266,7 @@ fn guard_attention(guard: &Snapshot, now: SystemTime) -> Value {
         "open" | "forced_open" => "critical",
         _ => "warning",
     };
+    let since = core.guards().since(guard.kind(), guard.name()).map(unix);
     let until = open_for.map(|seconds| unix(now) + seconds);
     let link = format!(
         "#guards?kind={}&name={}",
@@ -267,7 +275,7 @@ fn guard_attention(guard: &Snapshot, now: SystemTime) -> Value {
     );
     json!({
         "severity": severity, "kind": "guard", "name": guard.name(), "text": format!("Circuit {} {what}", guard.name()),
-        "since": null, "until": until, "link": link
+        "since": since, "until": until, "link": link
     })
 }
 

@@ -73,6 +73,12 @@ impl GuardHistory {
         found.into_iter().flat_map(|seen| seen.iter().rev())
     }
 
+    /// Returns the time of the last transition of the guard itself.
+    pub(crate) fn since(&self, kind: &'static str, name: &str) -> Option<SystemTime> {
+        let mut own = self.transitions(kind, name).filter(|seen| seen.key.is_none());
+        own.next().map(|seen| seen.at)
+    }
+
     /// Returns the states of the last hour, the oldest first, as shares of the time since then or since `started`.
     pub(crate) fn strip(
         &self,
@@ -95,19 +101,24 @@ impl GuardHistory {
                 continue;
             }
             let at = seen.at.clamp(begin, end);
-            let share = end.duration_since(at).unwrap_or_default().as_secs_f64() / whole;
+            let share = share(at, end, whole);
             strip.push((seen.to, share));
             (end, present) = (at, seen.from);
             if at == begin {
                 break;
             }
         }
-        let rest = end.duration_since(begin).unwrap_or_default().as_secs_f64() / whole;
-        strip.push((present, rest));
+        strip.push((present, share(begin, end, whole)));
         strip.retain(|(_, share)| *share > 0.0);
         strip.reverse();
         strip
     }
+}
+
+/// Returns the share of a time, to the thousandth: finer than a pixel, and mostly the same a second later.
+fn share(begin: SystemTime, end: SystemTime, whole: f64) -> f64 {
+    let seconds = end.duration_since(begin).unwrap_or_default().as_secs_f64();
+    (seconds / whole * 1e3).round() / 1e3
 }
 
 #[cfg(test)]
@@ -163,9 +174,9 @@ mod tests {
         assert_eq!(
             strip(&history, "closed", 0, 100 + 1_800),
             [
-                ("closed", 50.0 / 1900.0),
-                ("open", 50.0 / 1900.0),
-                ("closed", 1800.0 / 1900.0)
+                ("closed", 0.026),
+                ("open", 0.026),
+                ("closed", 0.947)
             ]
         );
     }

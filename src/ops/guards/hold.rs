@@ -1,6 +1,12 @@
+use std::time::SystemTime;
+
 use tokio::time::Instant;
 
 use super::HoldAction;
+use crate::{
+    ops::control::GuardMode,
+    registry::{self, GuardAction},
+};
 
 /// What an operator has set for a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -8,5 +14,57 @@ pub(crate) struct Hold {
     pub(crate) kind: Box<str>,
     pub(crate) name: Box<str>,
     pub(crate) action: HoldAction,
+    /// How the guard was before.
+    pub(crate) before: GuardMode,
     pub(crate) until: Instant,
+    /// The same by the clock on the wall, for people.
+    pub(crate) until_at: SystemTime,
+}
+
+impl Hold {
+    /// Makes the guard as it was before, and returns whether there is one.
+    pub(crate) fn end(&self) -> bool {
+        registry::act(&self.kind, &self.name, self.end_action()) > 0
+    }
+
+    /// Returns what ends the hold: a guard that the application itself had forced, or put into shadow mode, stays so.
+    pub(super) fn end_action(&self) -> GuardAction {
+        match (self.action, self.before.state) {
+            (HoldAction::Shadow, _) if self.before.is_shadow => GuardAction::ShadowOn,
+            (HoldAction::Shadow, _) => GuardAction::ShadowOff,
+            (_, "forced_open") => GuardAction::ForceOpen,
+            (_, "disabled") => GuardAction::Disable,
+            _ => GuardAction::Reset,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hold_ends_with_what_was_before() {
+        let end = |action, state, is_shadow| {
+            let hold = Hold {
+                kind: "breaker".into(),
+                name: "a".into(),
+                action,
+                before: GuardMode { state, is_shadow },
+                until: Instant::now(),
+                until_at: SystemTime::UNIX_EPOCH,
+            };
+            hold.end_action()
+        };
+        for (action, state, is_shadow, expected) in [
+            (HoldAction::Open, "closed", false, GuardAction::Reset),
+            (HoldAction::Closed, "open", true, GuardAction::Reset),
+            (HoldAction::Closed, "forced_open", false, GuardAction::ForceOpen),
+            (HoldAction::Open, "disabled", false, GuardAction::Disable),
+            (HoldAction::Shadow, "forced_open", false, GuardAction::ShadowOff),
+            (HoldAction::Shadow, "closed", true, GuardAction::ShadowOn),
+        ] {
+            assert_eq!(end(action, state, is_shadow), expected, "{action:?} {state}");
+        }
+    }
 }

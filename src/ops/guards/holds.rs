@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use tokio::time::Instant;
 
 use super::Hold;
@@ -40,14 +38,6 @@ impl HoldAction {
             HoldAction::Shadow => GuardAction::ShadowOn,
         }
     }
-
-    /// Returns what ends the hold.
-    pub(crate) const fn end(self) -> GuardAction {
-        match self {
-            HoldAction::Open | HoldAction::Closed => GuardAction::Reset,
-            HoldAction::Shadow => GuardAction::ShadowOff,
-        }
-    }
 }
 
 /// The guards that an operator holds, one hold each.
@@ -55,26 +45,20 @@ impl HoldAction {
 pub(crate) struct Holds(Vec<Hold>);
 
 impl Holds {
-    /// Adds a hold, in place of the one that the guard has. Returns false if there are too many.
-    pub(crate) fn insert(
-        &mut self,
-        kind: &str,
-        name: &str,
-        action: HoldAction,
-        time: Duration,
-        now: Instant,
-    ) -> bool {
-        self.remove(kind, name);
-        let has_room = self.0.len() < MAX_HOLDS;
-        if has_room {
-            self.0.push(Hold {
-                kind: kind.into(),
-                name: name.into(),
-                action,
-                until: now + time,
-            });
-        }
-        has_room
+    /// Adds a hold, in place of the one that the guard has.
+    pub(crate) fn insert(&mut self, hold: Hold) {
+        self.remove(&hold.kind, &hold.name);
+        self.0.push(hold);
+    }
+
+    /// Returns whether there are as many holds as there may be.
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.len() >= MAX_HOLDS
+    }
+
+    /// Makes all guards as they were before.
+    pub(crate) fn end_all(&self) {
+        self.0.iter().for_each(|hold| _ = hold.end());
     }
 
     /// Removes the hold of a guard.
@@ -104,16 +88,34 @@ impl Holds {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use super::*;
+    use crate::ops::control::GuardMode;
 
     const MINUTE: Duration = Duration::from_secs(60);
+
+    fn hold(kind: &str, name: &str, action: HoldAction, until: Instant) -> Hold {
+        let before = GuardMode {
+            state: "closed",
+            is_shadow: false,
+        };
+        Hold {
+            kind: kind.into(),
+            name: name.into(),
+            action,
+            before,
+            until,
+            until_at: SystemTime::UNIX_EPOCH,
+        }
+    }
 
     #[test]
     fn hold_ends_when_its_time_is_over() {
         let now = Instant::now();
         let mut holds = Holds::default();
-        assert!(holds.insert("breaker", "a", HoldAction::Open, MINUTE, now));
-        assert!(holds.insert("breaker", "b", HoldAction::Closed, 2 * MINUTE, now));
+        holds.insert(hold("breaker", "a", HoldAction::Open, now + MINUTE));
+        holds.insert(hold("breaker", "b", HoldAction::Closed, now + 2 * MINUTE));
         assert_eq!(holds.take_ended(now + MINUTE - Duration::from_nanos(1)), []);
         let ended = holds.take_ended(now + MINUTE);
         assert_eq!(
@@ -132,9 +134,9 @@ mod tests {
         let now = Instant::now();
         let mut holds = Holds::default();
         for action in HoldAction::ALL {
-            holds.insert("breaker", "a", action, MINUTE, now);
+            holds.insert(hold("breaker", "a", action, now));
         }
-        holds.insert("pool", "a", HoldAction::Open, MINUTE, now);
+        holds.insert(hold("pool", "a", HoldAction::Open, now));
         let removed = holds.remove("breaker", "a").expect("held");
         assert_eq!(removed.action, HoldAction::Shadow);
         assert_eq!(holds.remove("breaker", "a"), None);
@@ -145,20 +147,20 @@ mod tests {
     fn holds_are_bounded() {
         let now = Instant::now();
         let mut holds = Holds::default();
-        let mut insert =
-            |n: usize| holds.insert("breaker", &n.to_string(), HoldAction::Open, MINUTE, now);
-        assert!((0..MAX_HOLDS).all(&mut insert));
-        assert!(!insert(MAX_HOLDS));
-        assert!(insert(0), "it has a hold already");
+        for n in 0..MAX_HOLDS {
+            assert!(!holds.is_full());
+            holds.insert(hold("breaker", &n.to_string(), HoldAction::Open, now));
+        }
+        assert!(holds.is_full());
     }
 
     #[test]
-    fn hold_actions_begin_and_end() {
-        let all = HoldAction::ALL.map(|action| (action.as_str(), action.begin(), action.end()));
+    fn hold_actions_have_words_and_begin() {
+        let all = HoldAction::ALL.map(|action| (action.as_str(), action.begin()));
         let expected = [
-            ("hold_open", GuardAction::ForceOpen, GuardAction::Reset),
-            ("hold_closed", GuardAction::Disable, GuardAction::Reset),
-            ("shadow", GuardAction::ShadowOn, GuardAction::ShadowOff),
+            ("hold_open", GuardAction::ForceOpen),
+            ("hold_closed", GuardAction::Disable),
+            ("shadow", GuardAction::ShadowOn),
         ];
         assert_eq!(all, expected);
     }

@@ -66,6 +66,10 @@ impl Channels {
         self.0 & (1 << channel as u8) != 0
     }
 
+    pub(super) fn without(self, other: Channels) -> Channels {
+        Channels(self.0 & !other.0)
+    }
+
     pub(super) fn union(self, other: Channels) -> Channels {
         Channels(self.0 | other.0)
     }
@@ -101,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn channels_have_union_and_intersection() {
+    fn channels_have_union_intersection_and_difference() {
         let [a, b] = ["metrics,guards", "guards,health"]
             .map(|names| Channels::parse(names.split(',')).expect("channels"));
         assert_eq!(
@@ -110,5 +114,6 @@ mod tests {
         );
         let all = ["metrics", "guards", "health"];
         assert_eq!(a.union(b), Channels::parse(all).expect("channels"));
+        assert_eq!(a.without(b), Channels::parse(["metrics"]).expect("a channel"));
     }
 }

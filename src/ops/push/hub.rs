@@ -1,9 +1,9 @@
 use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
-use tokio::sync::broadcast;
+use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::Update;
 
@@ -14,87 +14,134 @@ const WAITING_UPDATES: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Hub {
     max_viewers: usize,
+    counters: Arc<Counters>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// `None` once the process shuts down.
+    updates: Option<broadcast::Sender<Arc<Update>>>,
+    latest: Option<Arc<Update>>,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
     viewers: AtomicUsize,
-    updates: broadcast::Sender<Arc<Update>>,
-    latest: Mutex<Option<Arc<Update>>>,
     /// Updates that some viewer has not got, since it was too slow.
     dropped: AtomicU64,
+}
+
+/// Why there is no place for a viewer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoSeat {
+    /// All are taken.
+    Full,
+    /// The process shuts down.
+    Closed,
 }
 
 impl Hub {
     pub(crate) fn new(max_viewers: usize) -> Self {
         Hub {
             max_viewers,
-            viewers: AtomicUsize::new(0),
-            updates: broadcast::Sender::new(WAITING_UPDATES),
-            latest: Mutex::default(),
-            dropped: AtomicU64::new(0),
+            counters: Arc::default(),
+            state: Mutex::new(State {
+                updates: Some(broadcast::Sender::new(WAITING_UPDATES)),
+                latest: None,
+            }),
         }
     }
 
     /// Takes a seat, unless all are taken.
-    pub(crate) fn join(self: &Arc<Self>) -> Option<Seat> {
+    pub(crate) fn join(&self) -> Result<Seat, NoSeat> {
+        let state = self.lock();
+        let updates = state.updates.as_ref().ok_or(NoSeat::Closed)?.subscribe();
         let join = |viewers| (viewers < self.max_viewers).then_some(viewers + 1);
-        self.viewers
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, join)
-            .ok()?;
-        Some(Seat {
-            hub: self.clone(),
-            updates: self.updates.subscribe(),
-        })
+        let joined = self.counters.viewers.fetch_update(Relaxed, Relaxed, join);
+        joined.map_err(|_| NoSeat::Full)?;
+        let counters = self.counters.clone();
+        Ok(Seat { counters, updates })
     }
 
-    /// Returns whether anybody looks.
-    pub(crate) fn has_viewers(&self) -> bool {
-        self.viewers.load(Ordering::Relaxed) > 0
+    /// Returns how many look.
+    pub(crate) fn viewers(&self) -> usize {
+        self.counters.viewers.load(Relaxed)
     }
 
+    /// Sends an update to all viewers.
     pub(crate) fn send(&self, update: Arc<Update>) {
-        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(update.clone());
-        // Fails without a viewer, who may have gone just now.
-        let _ = self.updates.send(update);
+        let mut state = self.lock();
+        if let Some(updates) = &state.updates {
+            // Fails without a viewer, who may have gone just now.
+            let _ = updates.send(update.clone());
+            state.latest = Some(update);
+        }
+    }
+
+    /// Keeps an update for those who come, without sending it.
+    pub(crate) fn keep(&self, update: Arc<Update>) {
+        self.lock().latest = Some(update);
     }
 
     pub(crate) fn latest(&self) -> Option<Arc<Update>> {
-        let latest = self.latest.lock();
-        latest.unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock().latest.clone()
     }
 
     /// Forgets the latest update, when nobody looks: it becomes old.
     pub(crate) fn clear(&self) {
-        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.lock().latest = None;
+    }
+
+    /// Sends every viewer away and lets none in any more.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        (state.updates, state.latest) = (None, None);
     }
 
     pub(crate) fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.counters.dropped.load(Relaxed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The place of a viewer, which it leaves when this is dropped.
+/// What comes to a viewer.
+#[derive(Debug)]
+pub(crate) enum Next {
+    Update(Arc<Update>),
+    /// Some updates were lost, since the viewer is too slow.
+    Lost,
+    /// No more will come: the process shuts down, or nobody holds the operations side any more.
+    Closed,
+}
+
+/// The place of a viewer, which it leaves when this is dropped. It does not hold the hub.
 #[derive(Debug)]
 pub(crate) struct Seat {
-    hub: Arc<Hub>,
+    counters: Arc<Counters>,
     updates: broadcast::Receiver<Arc<Update>>,
 }
 
 impl Seat {
-    /// Waits for the next update; `None` says that some were lost. Cancel safe.
-    pub(crate) async fn next(&mut self) -> Option<Arc<Update>> {
+    /// Waits for what comes next. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Next {
         match self.updates.recv().await {
-            Ok(update) => Some(update),
-            Err(broadcast::error::RecvError::Lagged(lost)) => {
-                self.hub.dropped.fetch_add(lost, Ordering::Relaxed);
-                None
+            Ok(update) => Next::Update(update),
+            Err(RecvError::Lagged(lost)) => {
+                self.counters.dropped.fetch_add(lost, Relaxed);
+                Next::Lost
             }
-            // The hub is held by this seat, so its sender is there.
-            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+            Err(RecvError::Closed) => Next::Closed,
         }
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.hub.viewers.fetch_sub(1, Ordering::Relaxed);
+        self.counters.viewers.fetch_sub(1, Relaxed);
     }
 }
 
@@ -105,31 +152,51 @@ mod tests {
         *,
     };
 
-    #[tokio::test]
-    async fn hub_has_so_many_seats_and_no_more() {
-        let hub = Arc::new(Hub::new(2));
-        assert!(!hub.has_viewers());
+    #[test]
+    fn hub_has_so_many_seats_and_no_more() {
+        let hub = Hub::new(2);
+        assert_eq!(hub.viewers(), 0);
         let (first, second) = (hub.join(), hub.join());
-        assert!(first.is_some() && second.is_some() && hub.join().is_none());
+        assert!(first.is_ok() && second.is_ok());
+        assert_eq!(hub.join().err(), Some(NoSeat::Full));
         drop(first);
-        assert!(hub.has_viewers() && hub.join().is_some());
+        assert_eq!(hub.viewers(), 1);
+        assert!(hub.join().is_ok());
         drop(second);
-        assert!(!hub.has_viewers());
+        assert_eq!(hub.viewers(), 0);
     }
 
     #[tokio::test]
     async fn hub_drops_updates_for_slow_viewers_and_counts_them() {
-        let hub = Arc::new(Hub::new(2));
+        let hub = Hub::new(2);
         let mut slow = hub.join().expect("a seat");
         let sent = WAITING_UPDATES as u64 + 3;
         for seq in 1..=sent {
             hub.send(update(UpdateKind::Tick, seq, &[]));
         }
-        assert!(slow.next().await.is_none());
+        assert!(matches!(slow.next().await, Next::Lost));
         assert_eq!(hub.dropped(), 3);
-        assert_eq!(slow.next().await.map(|update| update.seq), Some(4));
+        assert!(matches!(slow.next().await, Next::Update(update) if update.seq == 4));
         assert_eq!(hub.latest().map(|update| update.seq), Some(sent));
         hub.clear();
         assert!(hub.latest().is_none());
+        hub.keep(update(UpdateKind::Tick, 1, &[]));
+        assert_eq!(hub.latest().map(|update| update.seq), Some(1));
+    }
+
+    #[tokio::test]
+    async fn hub_that_is_closed_or_dropped_sends_viewers_away() {
+        let hub = Hub::new(2);
+        let mut seat = hub.join().expect("a seat");
+        hub.close();
+        assert!(matches!(seat.next().await, Next::Closed));
+        assert_eq!(hub.join().err(), Some(NoSeat::Closed));
+        hub.send(update(UpdateKind::Tick, 1, &[]));
+        assert!(hub.latest().is_none());
+
+        let hub = Hub::new(2);
+        let mut seat = hub.join().expect("a seat");
+        drop(hub);
+        assert!(matches!(seat.next().await, Next::Closed));
     }
 }

@@ -12,7 +12,7 @@ mod viewer;
 
 pub(super) use self::{
     channel::{Channel, Channels},
-    hub::{Hub, Seat},
-    update::{Update, UpdateKind},
+    hub::{Hub, Next, NoSeat, Seat},
+    update::{FirstParts, Update, UpdateKind},
     viewer::{EVERY, Greeting, Viewer, unknown_channel},
 };

@@ -26,25 +26,34 @@ pub(crate) struct Update {
     pub(crate) guards: Arc<str>,
     pub(crate) health: Arc<str>,
     pub(crate) errors: Arc<str>,
-    /// The latest events, for a viewer that has none yet.
-    pub(crate) journal: Arc<str>,
     /// The events since the update before, as a list; of a change.
     pub(crate) events: Option<Arc<str>>,
+    /// The number of the last of these events.
+    pub(crate) newest_event: Option<u64>,
     /// The sections that differ from the update before.
     pub(crate) changed: Channels,
-    /// The history for the charts, made when the first viewer needs it.
-    pub(crate) overview: OnceLock<Arc<str>>,
+    /// What only a first frame has, made when the first viewer needs it.
+    pub(crate) first: OnceLock<FirstParts>,
+}
+
+/// What only a first frame has.
+#[derive(Debug)]
+pub(crate) struct FirstParts {
+    /// The history for the charts.
+    pub(crate) overview: Arc<str>,
+    /// The latest events.
+    pub(crate) journal: Arc<str>,
 }
 
 impl Update {
-    /// Returns the name and the JSON of the section of a channel.
-    pub(super) fn section(&self, channel: Channel) -> (&'static str, &str) {
+    /// Returns the name and the JSON of the section of a channel; events are no section.
+    pub(super) fn section(&self, channel: Channel) -> Option<(&'static str, &str)> {
         match channel {
-            Channel::Metrics => ("routes", &self.routes),
-            Channel::Guards => ("guards", &self.guards),
-            Channel::Health => ("health", &self.health),
-            Channel::Errors => ("errors", &self.errors),
-            Channel::Journal => ("journal", &self.journal),
+            Channel::Metrics => Some(("routes", &self.routes)),
+            Channel::Guards => Some(("guards", &self.guards)),
+            Channel::Health => Some(("health", &self.health)),
+            Channel::Errors => Some(("errors", &self.errors)),
+            Channel::Journal => None,
         }
     }
 }
@@ -68,10 +77,13 @@ pub(super) mod tests {
             guards: text("g"),
             health: text("h"),
             errors: text("e"),
-            journal: text("j"),
             events: (kind == UpdateKind::Change).then(|| format!("[{seq}]").into()),
+            newest_event: (kind == UpdateKind::Change).then_some(seq),
             changed: set,
-            overview: OnceLock::from(Arc::from("\"o\"")),
+            first: OnceLock::from(FirstParts {
+                overview: "\"o\"".into(),
+                journal: text("j"),
+            }),
         })
     }
 }

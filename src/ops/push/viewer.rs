@@ -42,22 +42,21 @@ impl Viewer {
         }
     }
 
-    pub(crate) fn wants(&self, channel: Channel) -> bool {
-        self.channels.contains(channel)
-    }
-
     /// Returns the first frame, which has everything; also for one that has lost frames.
     pub(crate) fn hello(&mut self, update: &Update) -> String {
         self.forget();
         let mut frame = self.frame("hello", update);
         let _ = write!(frame, ",\"schema\":{SCHEMA},\"every\":{}", self.every);
         self.push_status(&mut frame, update);
-        if self.channels.contains(Channel::Metrics)
-            && let Some(overview) = update.overview.get()
-        {
-            push_member(&mut frame, "overview", overview);
-        }
         push_sections(&mut frame, update, self.channels);
+        if let Some(first) = update.first.get() {
+            if self.channels.contains(Channel::Metrics) {
+                push_member(&mut frame, "overview", &first.overview);
+            }
+            if self.channels.contains(Channel::Journal) {
+                push_member(&mut frame, "journal", &first.journal);
+            }
+        }
         frame.push('}');
         frame
     }
@@ -94,10 +93,7 @@ impl Viewer {
             }
             frame.push(']');
         }
-        let mut changed = self.changed.intersection(self.channels);
-        // Its events were sent when they happened.
-        changed.remove(Channel::Journal);
-        push_sections(&mut frame, update, changed);
+        push_sections(&mut frame, update, self.changed.intersection(self.channels));
         frame.push('}');
         self.forget();
         frame
@@ -110,22 +106,18 @@ impl Viewer {
             return None;
         }
         let mut frame = self.frame("change", update);
+        self.push_status(&mut frame, update);
         if wanted.contains(Channel::Journal)
             && let Some(events) = &update.events
         {
             push_member(&mut frame, "journal", events);
         }
         let mut sections = wanted;
-        sections.remove(Channel::Journal);
         // It comes with the next tick.
         sections.remove(Channel::Metrics);
         push_sections(&mut frame, update, sections);
         frame.push('}');
-        for channel in Channel::ALL {
-            if sections.contains(channel) {
-                self.changed.remove(channel);
-            }
-        }
+        self.changed = self.changed.without(sections);
         Some(frame)
     }
 
@@ -198,8 +190,9 @@ pub(crate) fn unknown_channel(name: &str) -> String {
 
 fn push_sections(frame: &mut String, update: &Update, channels: Channels) {
     for channel in Channel::ALL {
-        if channels.contains(channel) {
-            let (name, json) = update.section(channel);
+        if channels.contains(channel)
+            && let Some((name, json)) = update.section(channel)
+        {
             push_member(frame, name, json);
         }
     }
@@ -280,7 +273,7 @@ mod tests {
         let mut viewer = viewer(&["guards", "journal"], 2);
         let both = [Channel::Guards, Channel::Journal, Channel::Health];
         let expected =
-            json!({"type": "change", "seq": 5, "at": 5.5, "journal": [5], "guards": "g5"});
+            json!({"type": "change", "seq": 5, "at": 5.5, "status": {"role": "viewer", "n": 5}, "journal": [5], "guards": "g5"});
         assert_eq!(change(&mut viewer, 5, &both), Some(expected));
         assert_eq!(change(&mut viewer, 6, &[Channel::Health]), None);
         // Not once more with the next tick.

@@ -54,6 +54,10 @@ impl OwnMetrics {
         self.dropped[reason as usize].increment(1);
     }
 
+    pub(super) fn dropped_in_all(&self) -> u64 {
+        self.dropped.iter().map(|cell| cell.get()).sum()
+    }
+
     pub(super) fn cut(&self, registrations: u64) {
         self.cut.increment(registrations);
     }

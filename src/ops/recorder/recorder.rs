@@ -245,9 +245,15 @@ impl Recorder {
     /// ```
     pub fn query(&self, query: &Query) -> Result<QueryResult, QueryError> {
         let now = self.ticker().last().unwrap_or(0);
-        let Some((kind, series)) = self.family(query.name()) else {
+        let mut families = query.names().filter_map(|name| self.family(name));
+        let Some((kind, mut series)) = families.next() else {
             return evaluate(query, SeriesKind::Histogram, now, []);
         };
+        for (other, more) in families {
+            if other == kind {
+                series.extend(more);
+            }
+        }
         // A tick waits for these locks, and so for this query; the application does not.
         let tracked: Vec<_> = series
             .iter()
@@ -283,6 +289,11 @@ impl Recorder {
                 series: family.series.len(),
             });
         families.collect()
+    }
+
+    /// Returns how many registrations of metrics were recorded in an overflow series, or not at all.
+    pub fn dropped_series(&self) -> u64 {
+        self.0.own.dropped_in_all()
     }
 
     /// Returns the value of the series with exactly these labels, in any order.

@@ -16,6 +16,7 @@ const DEFAULT_LIMIT: usize = 50;
 pub(super) const MAX_FILTERS: usize = 16;
 pub(super) const MAX_BY: usize = 8;
 const MAX_NAME: usize = 256;
+const MAX_MORE: usize = 8;
 /// The steps in seconds that are chosen where a query names none.
 const ROUND_STEPS: [u64; 9] = [1, 2, 5, 10, 20, 30, 60, 120, 300];
 
@@ -37,6 +38,8 @@ const ROUND_STEPS: [u64; 9] = [1, 2, 5, 10, 20, 30, 60, 120, 300];
 #[must_use]
 pub struct Query {
     name: String,
+    /// More names, whose series are merged into the same lines.
+    more: Vec<String>,
     filters: Vec<Filter>,
     by: Vec<String>,
     range: u64,
@@ -58,6 +61,7 @@ impl Query {
     pub fn new(name: impl Into<String>) -> Self {
         Query {
             name: name.into(),
+            more: Vec::new(),
             filters: Vec::new(),
             by: Vec::new(),
             range: DEFAULT_RANGE,
@@ -66,6 +70,13 @@ impl Query {
             aggregation: None,
             limit: DEFAULT_LIMIT,
         }
+    }
+
+    /// Adds the series of another name to the same lines, at most 8: for what is one thing under several names, such as the
+    /// durations of HTTP and of gRPC calls. All must be of one kind. Default: none.
+    pub fn and(mut self, name: impl Into<String>) -> Self {
+        self.more.push(name.into());
+        self
     }
 
     /// Adds a condition on a label. All must hold; at most 16. Default: none.
@@ -126,6 +137,11 @@ impl Query {
         self.aggregation
     }
 
+    /// Returns all names.
+    pub(in crate::ops) fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.name).chain(&self.more).map(String::as_str)
+    }
+
     pub(super) fn filters(&self) -> &[Filter] {
         &self.filters
     }
@@ -163,7 +179,10 @@ impl Query {
     ///
     /// Returns an error that names the first value that is not.
     pub fn check(&self) -> Result<(), QueryError> {
-        check("name", self.name.len(), 1, MAX_NAME, " bytes")?;
+        for name in self.names() {
+            check("name", name.len(), 1, MAX_NAME, " bytes")?;
+        }
+        check("and", self.more.len(), 0, MAX_MORE, " names")?;
         check("filter", self.filters.len(), 0, MAX_FILTERS, " conditions")?;
         check("by", self.by.len(), 0, MAX_BY, " labels")?;
         check("limit", self.limit, 1, MAX_LIMIT, "")?;
@@ -238,6 +257,9 @@ mod tests {
             error(query().by(["a"; 9])),
             "by is 9, must be 0 to 8 labels"
         );
+        assert_eq!(error(query().and("")), "name is 0, must be 1 to 256 bytes");
+        let many = (0..9).fold(query(), |query, _| query.and("a"));
+        assert_eq!(error(many), "and is 9, must be 0 to 8 names");
         let many = (0..17).fold(query(), |query, _| query.filter(Filter::is("a", "b")));
         assert_eq!(error(many), "filter is 17, must be 0 to 16 conditions");
         let error = error(query().aggregate(Aggregation::Quantile(1.5)));

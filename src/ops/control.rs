@@ -1,0 +1,178 @@
+//! What operators do to guards, and its end.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use super::{
+    core::Core,
+    guards::{Hold, HoldAction, Holds},
+    journal::{Event, EventKind, Severity},
+};
+use crate::registry::{self, GuardAction, Stat};
+
+/// What an operator does to a guard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Control {
+    /// Set something for a time.
+    Hold(HoldAction, Duration),
+    /// End what was set for a time.
+    Release,
+    /// Take back what was forced, and forget what was counted.
+    Reset,
+}
+
+impl Control {
+    fn as_str(self) -> &'static str {
+        match self {
+            Control::Hold(action, _) => action.as_str(),
+            Control::Release => "release",
+            Control::Reset => "reset",
+        }
+    }
+}
+
+/// Why a guard was not changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotControlled {
+    /// No guard of this kind and name has the action.
+    NoGuard,
+    /// Nothing is held that could be released.
+    NotHeld,
+    /// So many guards are held already that no other may be.
+    TooManyHolds,
+}
+
+impl Core {
+    /// Acts on a guard for an operator, and records it. Returns the number of the event.
+    ///
+    /// A hold ends before anything else is done: the guard is as it was before the hold.
+    pub(super) fn control(
+        &self,
+        (kind, name): (&str, &str),
+        control: Control,
+        (who, reason): (Option<&str>, &str),
+        now: Instant,
+    ) -> Result<u64, NotControlled> {
+        // Held until the end: two operators, or the end of a hold, do not come in between.
+        let mut holds = self.holds();
+        let before = GuardMode::of(kind, name).ok_or(NotControlled::NoGuard)?;
+        apply(&mut holds, (kind, name), control, before, now)?;
+        drop(holds);
+        let word = control.as_str();
+        let seconds = match control {
+            Control::Hold(_, time) => Some(time.as_secs()),
+            Control::Release | Control::Reset => None,
+        };
+        let text = match seconds {
+            Some(seconds) => format!("{word} for {seconds} s: {reason}"),
+            None => format!("{word}: {reason}"),
+        };
+        let after = GuardMode::of(kind, name).map(GuardMode::words);
+        let event = Event::new(EventKind::Control, Severity::Warning, name, text)
+            .with_who(who)
+            .with("kind", kind)
+            .with("action", word)
+            .with("before", before.words())
+            .with("after", after)
+            .with("seconds", seconds)
+            .with("reason", reason);
+        Ok(self.journal.record(event))
+    }
+
+    /// Ends the holds whose time is over.
+    pub(super) fn end_holds(&self, now: Instant) {
+        let mut holds = self.holds();
+        for hold in holds.take_ended(now) {
+            let word = hold.action.as_str();
+            let text = match hold.end() {
+                true => format!("{word} has ended: its time is over"),
+                false => format!("{word} has ended: the guard is gone"),
+            };
+            let after = GuardMode::of(&hold.kind, &hold.name).map(GuardMode::words);
+            let event = Event::new(EventKind::Control, Severity::Info, &hold.name, text);
+            let event = event.with("kind", &*hold.kind).with("action", word);
+            self.journal.record(event.with("after", after));
+        }
+    }
+}
+
+fn apply(
+    holds: &mut Holds,
+    (kind, name): (&str, &str),
+    control: Control,
+    before: GuardMode,
+    now: Instant,
+) -> Result<(), NotControlled> {
+    let held = holds.get(kind, name).is_some();
+    if matches!(control, Control::Hold(..)) && !held && holds.is_full() {
+        return Err(NotControlled::TooManyHolds);
+    }
+    let begin = match control {
+        Control::Hold(action, _) => Some(action.begin()),
+        Control::Reset => Some(GuardAction::Reset),
+        Control::Release => None,
+    };
+    if begin.is_some_and(|action| !has_action(kind, name, action)) {
+        return Err(NotControlled::NoGuard);
+    }
+    let ended = holds.remove(kind, name);
+    match (&ended, begin) {
+        (None, None) => return Err(NotControlled::NotHeld),
+        (Some(hold), _) => _ = hold.end(),
+        (None, Some(_)) => {}
+    }
+    if let Some(action) = begin {
+        registry::act(kind, name, action);
+    }
+    if let Control::Hold(action, time) = control {
+        // What was there before the first of several holds.
+        let before = ended.map_or(before, |hold| hold.before);
+        holds.insert(Hold {
+            kind: kind.into(),
+            name: name.into(),
+            action,
+            before,
+            until: now + time,
+            until_at: SystemTime::now() + time,
+        });
+    }
+    Ok(())
+}
+
+fn has_action(kind: &str, name: &str, action: GuardAction) -> bool {
+    let all = registry::snapshots();
+    let mut meant = all
+        .iter()
+        .filter(|guard| guard.kind() == kind && guard.name() == name);
+    meant.any(|guard| guard.actions().contains(&action))
+}
+
+/// What operators can change about a guard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct GuardMode {
+    pub(super) state: &'static str,
+    pub(super) is_shadow: bool,
+}
+
+impl GuardMode {
+    /// Returns that of the first guard of this kind and name.
+    fn of(kind: &str, name: &str) -> Option<Self> {
+        let all = registry::snapshots();
+        let found = all
+            .iter()
+            .find(|guard| guard.kind() == kind && guard.name() == name)?;
+        let is_shadow = matches!(found.stat("mode"), Some(Stat::Text(mode)) if mode == "shadow");
+        Some(GuardMode {
+            state: found.state(),
+            is_shadow,
+        })
+    }
+
+    fn words(self) -> String {
+        match self.is_shadow {
+            true => format!("{}, shadow", self.state),
+            false => self.state.to_owned(),
+        }
+    }
+}
